@@ -1,0 +1,181 @@
+//! Records that stay where they are for ever, reachable by index.
+
+use std::{
+    alloc::{GlobalAlloc, Layout, System},
+    ptr,
+    sync::atomic::AtomicPtr,
+};
+
+use crate::sync::{AtomicU32, AtomicU64, Ordering};
+
+/// Types whose all-zero bytes are a valid value that may be shared between threads.
+///
+/// # Safety
+///
+/// Zeroed memory must be a valid `Self`, `Self` must not need dropping, and its size must not be zero.
+pub(crate) unsafe trait Zeroed: Sync + 'static {}
+
+/// A growing array of `T` in chunks that double, so that nothing in it ever moves or is unmapped.
+///
+/// The memory comes from `System`, not from the program's allocator: nothing in here recurses into it, so an arena may
+/// grow inside the allocator (a thread's first allocation does that).
+///
+/// Invariant: `chunks[k]` is null or points to `FIRST << k` values that live for ever.
+#[derive(Debug)]
+pub(crate) struct Arena<T: 'static> {
+    chunks: [AtomicPtr<T>; CHUNKS],
+    /// Places handed out by `grow` so far.
+    len: AtomicU32,
+}
+
+const CHUNKS: usize = 24;
+const FIRST: u32 = 64;
+
+/// Bytes that all arenas have taken from the system.
+static BYTES: AtomicU64 = AtomicU64::new(0);
+
+/// Bytes that all arenas have taken from the system.
+pub(crate) fn bytes() -> u64 {
+    BYTES.load(Ordering::Relaxed)
+}
+
+impl<T: Zeroed> Arena<T> {
+    pub(crate) const fn new() -> Self {
+        Self { chunks: [const { AtomicPtr::new(ptr::null_mut()) }; CHUNKS], len: AtomicU32::new(0) }
+    }
+
+    /// A place never used before; `None` when the system has no memory or all places are taken.
+    pub(crate) fn grow(&self) -> Option<(u32, &'static T)> {
+        let mut index = self.len.load(Ordering::Relaxed);
+        loop {
+            // NOTE: the chunk comes first, so that `len` never counts a place that could not be made.
+            let place = self.get_or_make(index)?;
+            match self.len.compare_exchange_weak(index, index + 1, Ordering::AcqRel, Ordering::Relaxed) {
+                Ok(_) => return Some((index, place)),
+                Err(now) => index = now,
+            }
+        }
+    }
+
+    /// All places handed out by `grow`, in the order of their indices.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &'static T> {
+        (0..self.len.load(Ordering::Acquire)).filter_map(|index| self.get(index))
+    }
+
+    /// The value at `index`, if its chunk exists.
+    pub(crate) fn get(&self, index: u32) -> Option<&'static T> {
+        let (chunk, offset) = split(index)?;
+        let start = self.chunks[chunk].load(Ordering::Acquire);
+        (!start.is_null()).then(|| at(start, offset))
+    }
+
+    /// The value at `index`, in a new chunk if need be; `None` when the system has no memory.
+    pub(crate) fn get_or_make(&self, index: u32) -> Option<&'static T> {
+        if let Some(place) = self.get(index) {
+            return Some(place);
+        }
+        let (chunk, offset) = split(index)?;
+        let layout = Layout::array::<T>((FIRST as usize) << chunk).ok()?;
+        debug_assert!(layout.size() != 0, "the trait forbids it");
+        // SAFETY: the layout's size is not zero, by the contract of `Zeroed`.
+        let new = unsafe { System.alloc_zeroed(layout) }.cast::<T>();
+        if new.is_null() {
+            return None;
+        }
+        // Release publishes the zeroes, and pairs with the Acquire in `get` and below.
+        match self.chunks[chunk].compare_exchange(ptr::null_mut(), new, Ordering::AcqRel, Ordering::Acquire) {
+            Ok(_) => {
+                BYTES.fetch_add(layout.size() as u64, Ordering::Relaxed);
+                Some(at(new, offset))
+            }
+            Err(theirs) => {
+                // SAFETY: `new` came from this allocator with this layout and nobody else has seen it.
+                unsafe { System.dealloc(new.cast(), layout) };
+                Some(at(theirs, offset))
+            }
+        }
+    }
+}
+
+/// Keeps one value for ever, outside the program's allocator; `None` when the system has no memory.
+pub(crate) fn keep<T: Sync>(value: T) -> Option<&'static T> {
+    const { assert!(size_of::<T>() != 0, "nothing to keep") };
+    let layout = Layout::new::<T>();
+    // SAFETY: the size is not zero.
+    let place = unsafe { System.alloc(layout) }.cast::<T>();
+    if place.is_null() {
+        return None;
+    }
+    BYTES.fetch_add(layout.size() as u64, Ordering::Relaxed);
+    // SAFETY: freshly allocated for a `T`.
+    unsafe { place.write(value) };
+    // SAFETY: initialised above, never freed, only shared from here on.
+    Some(unsafe { &*place })
+}
+
+/// Keeps a string for ever, outside the program's allocator; `None` when the system has no memory.
+pub(crate) fn keep_str(text: &str) -> Option<&'static str> {
+    if text.is_empty() {
+        return Some("");
+    }
+    let layout = Layout::for_value(text);
+    // SAFETY: the size is not zero.
+    let place = unsafe { System.alloc(layout) };
+    if place.is_null() {
+        return None;
+    }
+    BYTES.fetch_add(layout.size() as u64, Ordering::Relaxed);
+    // SAFETY: both are `text.len()` bytes long, and the new one is nobody else's.
+    unsafe { ptr::copy_nonoverlapping(text.as_ptr(), place, text.len()) };
+    // SAFETY: initialised above, never freed, only shared from here on.
+    let bytes = unsafe { std::slice::from_raw_parts(place, text.len()) };
+    std::str::from_utf8(bytes).ok()
+}
+
+/// The value `offset` places behind the start of a chunk.
+fn at<T: Zeroed>(start: *mut T, offset: usize) -> &'static T {
+    // SAFETY: `split` gives offsets inside the chunk, and by the arena's invariant it has that many values.
+    let place = unsafe { start.add(offset) };
+    // SAFETY: the arena's invariant: valid for ever, and `Zeroed` values are only shared, never borrowed mutably.
+    unsafe { &*place }
+}
+
+/// Chunk `k` starts at index `FIRST * (2^k - 1)`.
+fn split(index: u32) -> Option<(usize, usize)> {
+    let shifted = index.checked_add(FIRST)?;
+    let chunk = (shifted.ilog2() - FIRST.ilog2()) as usize;
+    (chunk < CHUNKS).then(|| (chunk, (shifted - (FIRST << chunk)) as usize))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    // SAFETY: an atomic integer is valid when zeroed and needs no drop.
+    unsafe impl Zeroed for AtomicU32 {}
+
+    #[test]
+    fn every_index_has_its_own_place_that_stays() {
+        let arena = Arena::<AtomicU32>::new();
+        for expected in 0..1_000 {
+            let (index, place) = arena.grow().expect("memory");
+            assert_eq!(index, expected);
+            place.store(index, Ordering::Relaxed);
+        }
+        let seen: Vec<u32> = arena.iter().map(|place| place.load(Ordering::Relaxed)).collect();
+        assert_eq!(seen, (0..1_000).collect::<Vec<_>>());
+        assert!(arena.get(u32::MAX).is_none(), "past the last chunk there is nothing");
+    }
+
+    #[test]
+    fn chunks_meet_without_gap_or_overlap() {
+        let mut expected = (0, 0);
+        for index in 0..10_000 {
+            assert_eq!(split(index), Some(expected));
+            expected.1 += 1;
+            if expected.1 == (FIRST as usize) << expected.0 {
+                expected = (expected.0 + 1, 0);
+            }
+        }
+    }
+}

@@ -1,0 +1,154 @@
+//! What a program may choose before it tracks anything.
+
+use crate::{
+    clock,
+    current::ENABLED,
+    error::Error,
+    sync::{AtomicU8, AtomicU64, Ordering},
+};
+
+static ENDED_TASKS: AtomicU64 = AtomicU64::new(4_096);
+static SITE_ROWS: AtomicU64 = AtomicU64::new(4_096);
+static TIMING: AtomicU8 = AtomicU8::new(Timing::Sampled as u8);
+
+/// The most rows that can be asked for. The sites' table has 65,536 slots; a quarter full, its probes are short.
+const MOST_ENDED_TASKS: u64 = 1 << 20;
+const MOST_SITE_ROWS: u64 = 1 << 14;
+
+/// Which tasks and polls are timed. Counting is always exact; a clock read costs as much as a poll.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Timing {
+    /// No clock is read: `busy_ns` and `wait_ns` are `None`, average waits NaN.
+    Off,
+    /// The first 256 tasks of a site, then one in 16; of each the first 64 polls, then one in 64.
+    #[default]
+    Sampled,
+    /// Every task; of each the first 64 polls, then one in 64.
+    EveryTask,
+}
+
+impl Timing {
+    /// Whether the task that comes after `earlier` others of its site is timed.
+    #[inline]
+    pub(crate) fn times(self, earlier: u64) -> bool {
+        match self {
+            Self::Off => false,
+            Self::Sampled => earlier < 256 || earlier.is_multiple_of(16),
+            Self::EveryTask => true,
+        }
+    }
+}
+
+/// Settings, applied by [`Builder::init`].
+///
+/// ```
+/// use memscope_runtime::{Timing, builder};
+///
+/// # fn main() -> Result<(), memscope_runtime::Error> {
+/// builder().ended_tasks(1_000).site_rows(500).timing(Timing::Off).init()?;
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone, Debug)]
+#[must_use = "settings are applied by `init`"]
+pub struct Builder {
+    ended_tasks: u64,
+    site_rows: u64,
+    timing: Timing,
+}
+
+/// The default settings, to be changed before [`Builder::init`].
+pub fn builder() -> Builder {
+    Builder { ended_tasks: 4_096, site_rows: 4_096, timing: Timing::default() }
+}
+
+impl Builder {
+    /// How many ended tasks keep a row of their own (default 4,096, about 200 bytes each); sites stay whole for ever.
+    pub fn ended_tasks(mut self, count: u64) -> Self {
+        self.ended_tasks = count;
+        self
+    }
+
+    /// How many sites get a row of their own (default 4,096, about 1.3 kB each); those that come later share `(other)`.
+    pub fn site_rows(mut self, count: u64) -> Self {
+        self.site_rows = count;
+        self
+    }
+
+    /// Which tasks and polls are timed.
+    pub fn timing(mut self, timing: Timing) -> Self {
+        self.timing = timing;
+        self
+    }
+
+    /// Applies the settings and fixes the start time.
+    ///
+    /// Tasks that ran before keep what they have; with fewer `ended_tasks` than before, rows past the new number are not
+    /// shown any more.
+    ///
+    /// # Errors
+    ///
+    /// When `ended_tasks` is not in 1..=1,048,576 or `site_rows` not in 1..=16,384; then nothing is changed.
+    pub fn init(self) -> Result<(), Error> {
+        let counts = [
+            ("ended_tasks", self.ended_tasks, MOST_ENDED_TASKS),
+            ("site_rows", self.site_rows, MOST_SITE_ROWS),
+        ];
+        for (setting, count, most) in counts {
+            if count == 0 || count > most {
+                return Err(Error::setting(setting, count, most));
+            }
+        }
+        ENDED_TASKS.store(self.ended_tasks, Ordering::Relaxed);
+        SITE_ROWS.store(self.site_rows, Ordering::Relaxed);
+        TIMING.store(self.timing as u8, Ordering::Relaxed);
+        init();
+        Ok(())
+    }
+}
+
+/// Fixes the start time that throughput is counted from. Tracking works without; a second call does nothing.
+///
+/// ```
+/// memscope_runtime::init();
+/// ```
+pub fn init() {
+    if ENABLED {
+        clock::start();
+    }
+}
+
+/// [`init`] for an async `main`.
+///
+/// # Errors
+///
+/// None today: the `Result` is room for checks that may fail one day.
+///
+/// ```
+/// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+/// memscope_runtime::async_memory::initialize().await?;
+/// # Ok::<(), memscope_runtime::Error>(())
+/// # }).unwrap();
+/// ```
+#[expect(clippy::unused_async, reason = "the public contract has it asynchronous, so that it may wait one day")]
+pub async fn initialize() -> Result<(), Error> {
+    init();
+    Ok(())
+}
+
+pub(crate) fn ended_tasks() -> u64 {
+    ENDED_TASKS.load(Ordering::Relaxed)
+}
+
+pub(crate) fn site_rows() -> u64 {
+    SITE_ROWS.load(Ordering::Relaxed)
+}
+
+pub(crate) fn timing() -> Timing {
+    match TIMING.load(Ordering::Relaxed) {
+        0 => Timing::Off,
+        1 => Timing::Sampled,
+        _ => Timing::EveryTask,
+    }
+}

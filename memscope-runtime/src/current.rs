@@ -1,0 +1,289 @@
+//! The thread's current task: whom an allocation is charged to.
+//!
+//! One thread-local reference to a [`Tally`], never empty: a task's while it is polled or dropped, else the thread's own. Four
+//! tallies without an account are *signposts*; on those the allocator takes its slow path:
+//!
+//! | signpost | where | who is charged |
+//! |---|---|---|
+//! | `STRANGER` | a thread's first allocation | the thread, from now on |
+//! | `SPAWNING` | inside `Tracked::spawn` | the new task, up to its cell; then the spawner |
+//! | `OWN` | memscope reads its records | nobody: the block carries no owner |
+//! | `LATE` | thread-local destructors are running | the orphans' account |
+
+use std::{alloc::Layout, cell::Cell, marker::PhantomData, ptr};
+
+use crate::{
+    account::Account,
+    registry,
+    task::{Record, TaskId},
+    tally::Tally,
+};
+
+/// Whether tracking is compiled in.
+pub(crate) const ENABLED: bool = cfg!(feature = "enabled");
+
+static STRANGER: Tally = Tally::new();
+static SPAWNING: Tally = Tally::new();
+static OWN: Tally = Tally::new();
+static LATE: Tally = Tally::new();
+
+// PERF: `const` and without destructors, so that an access is one move relative to the thread pointer, at any time in
+// a thread's life.
+thread_local! {
+    static CURRENT: Cell<&'static Tally> = const { Cell::new(&STRANGER) };
+    /// What the signposts `SPAWNING` and `OWN` stand before.
+    static BEHIND: Cell<&'static Tally> = const { Cell::new(&STRANGER) };
+    static SPAWN: Cell<Option<Spawn>> = const { Cell::new(None) };
+    static THREAD: Cell<Option<&'static Record>> = const { Cell::new(None) };
+    static PROBE: Cell<Option<Probe>> = const { Cell::new(None) };
+}
+
+thread_local! {
+    /// Runs when the thread ends.
+    static RETIRE: Retire = const { Retire };
+}
+
+/// Who allocates now, until the guard is dropped.
+///
+/// Dropping restores the one before, also when unwinding, so scopes nest to any depth.
+#[derive(Debug)]
+pub(crate) struct Entered {
+    previous: &'static Tally,
+    /// Thread-local: the guard must not travel.
+    not_send: PhantomData<*const ()>,
+}
+
+impl Entered {
+    #[inline]
+    pub(crate) fn new(tally: &'static Tally) -> Self {
+        Self { previous: CURRENT.replace(tally), not_send: PhantomData }
+    }
+
+    /// Charges the thread itself, as outside every task.
+    pub(crate) fn untracked() -> Self {
+        let own = THREAD.get().map_or(&STRANGER, Record::tally);
+        // A thread in teardown stays where it is.
+        let late = ptr::eq(CURRENT.get(), &raw const LATE);
+        Self::new(if late { &LATE } else { own })
+    }
+
+    /// The owner that was current before.
+    #[inline]
+    pub(crate) fn previous_id(&self) -> u64 {
+        self.previous.id()
+    }
+}
+
+impl Drop for Entered {
+    #[inline]
+    fn drop(&mut self) {
+        CURRENT.set(self.previous);
+    }
+}
+
+/// Runs `work` with allocations charged to nobody: for memory that is freed before `work` returns.
+pub(crate) fn as_memscope<T>(work: impl FnOnce() -> T) -> T {
+    let _behind = Behind::put(&OWN);
+    work()
+}
+
+/// A task that is being handed to its executor.
+#[derive(Clone, Copy, Debug)]
+struct Spawn {
+    record: &'static Record,
+    id: u64,
+    future_size: usize,
+}
+
+/// Runs `spawn`, charging the new task with what is allocated up to its cell: the first block larger than the future.
+///
+/// The task cannot run before its cell exists, so its tally still has one writer. What comes after (a run queue that
+/// grows, a worker that is woken) is the spawner's.
+pub(crate) fn spawning<T>(record: &'static Record, future_size: usize, spawn: impl FnOnce() -> T) -> T {
+    struct Restore(Option<Spawn>);
+    impl Drop for Restore {
+        fn drop(&mut self) {
+            SPAWN.set(self.0);
+        }
+    }
+    let _outer = Restore(SPAWN.replace(Some(Spawn { record, id: record.tally().id(), future_size })));
+    let _behind = Behind::put(&SPAWNING);
+    spawn()
+}
+
+/// Puts a signpost up before the current tally, until dropped.
+#[derive(Debug)]
+struct Behind {
+    outer: &'static Tally,
+    _entered: Entered,
+}
+
+impl Behind {
+    fn put(signpost: &'static Tally) -> Self {
+        let current = resolve(CURRENT.get());
+        Self { outer: BEHIND.replace(current), _entered: Entered::new(signpost) }
+    }
+}
+
+impl Drop for Behind {
+    fn drop(&mut self) {
+        BEHIND.set(self.outer);
+    }
+}
+
+/// The tally that a signpost stands before; any other is itself.
+fn resolve(tally: &'static Tally) -> &'static Tally {
+    let before = ptr::eq(tally, &raw const SPAWNING) || ptr::eq(tally, &raw const OWN);
+    if before { BEHIND.get() } else { tally }
+}
+
+/// Charges a new block to the current owner, who is returned; `None` where nobody is charged.
+#[inline]
+pub(crate) fn charge(block: *mut u8, layout: Layout) -> Option<&'static Account> {
+    let tally = CURRENT.get();
+    match tally.account() {
+        Some(account) => {
+            tally.charge(account, layout.size());
+            Some(account)
+        }
+        None => charge_at_signpost(tally, block, layout),
+    }
+}
+
+/// Takes a block of `bytes` off its owner.
+#[inline]
+pub(crate) fn discharge(owner: Option<&'static Account>, bytes: usize) {
+    let Some(owner) = owner else { return };
+    let tally = CURRENT.get();
+    if tally.account().is_some_and(|own| ptr::eq(own, owner)) {
+        tally.discharge(bytes);
+    } else {
+        discharge_elsewhere(tally, owner, bytes);
+    }
+}
+
+#[cold]
+#[inline(never)]
+fn charge_at_signpost(signpost: &'static Tally, block: *mut u8, layout: Layout) -> Option<&'static Account> {
+    let bytes = layout.size();
+    if ptr::eq(signpost, &raw const OWN) {
+        Probe::note(block, layout);
+        return None;
+    }
+    let tally = if ptr::eq(signpost, &raw const SPAWNING) { spawned_tally(bytes) } else { signpost };
+    let tally = if ptr::eq(tally, &raw const STRANGER) { introduce() } else { tally };
+    if let Some(account) = tally.account() {
+        tally.charge(account, bytes);
+        Some(account)
+    } else {
+        registry::charge_orphans(bytes)
+    }
+}
+
+/// Whom to charge inside `spawning`; takes the signpost away at the task's cell.
+fn spawned_tally(bytes: usize) -> &'static Tally {
+    let behind = BEHIND.get();
+    // NOTE: a spawn that failed has dropped the future and with it the task; its record may serve another by now.
+    let spawn = SPAWN.get().filter(|spawn| spawn.record.tally().id() == spawn.id);
+    let is_last = spawn.is_none_or(|spawn| bytes > spawn.future_size);
+    if is_last {
+        SPAWN.set(None);
+        CURRENT.set(behind);
+    }
+    spawn.map_or(behind, |spawn| spawn.record.tally())
+}
+
+#[inline(never)]
+fn discharge_elsewhere(tally: &'static Tally, owner: &'static Account, bytes: usize) {
+    let tally = resolve(tally);
+    if tally.account().is_some_and(|own| ptr::eq(own, owner)) {
+        tally.discharge(bytes);
+    } else if owner.discharge(bytes) {
+        registry::give_back(owner);
+    }
+}
+
+/// Gives a thread its own record at its first allocation.
+fn introduce() -> &'static Tally {
+    let Some(record) = registry::thread_record() else { return &LATE };
+    THREAD.set(Some(record));
+    // The thread may stand behind a signpost that must stay: only a bare stranger is replaced.
+    for place in [&CURRENT, &BEHIND] {
+        place.with(|place| {
+            if ptr::eq(place.get(), &raw const STRANGER) {
+                place.set(record.tally());
+            }
+        });
+    }
+    // NOTE: this comes last: registering a destructor may allocate, and finds the thread known.
+    let retires = RETIRE.try_with(|_| ()).is_ok();
+    if retires {
+        record.tally()
+    } else {
+        // The thread's destructors have run: nobody would give the record back.
+        retire();
+        &LATE
+    }
+}
+
+#[derive(Debug)]
+struct Retire;
+
+impl Drop for Retire {
+    fn drop(&mut self) {
+        retire();
+    }
+}
+
+/// Hands the thread's record on to the next thread that starts; what comes later is charged to the orphans.
+fn retire() {
+    CURRENT.set(&LATE);
+    BEHIND.set(&LATE);
+    if let Some(record) = THREAD.take() {
+        registry::give_back_thread(record);
+    }
+}
+
+/// The id of the tracked task that this code runs in, if any: the innermost one where tasks nest.
+///
+/// ```
+/// use memscope_runtime::async_memory::{current_task_id, track};
+///
+/// assert_eq!(current_task_id(), None);
+/// # let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+/// # runtime.block_on(async {
+/// let inside = track(async { current_task_id() });
+/// let id = inside.id();
+/// assert_eq!(inside.await, id);
+/// # });
+/// ```
+///
+/// # Cost
+///
+/// A thread-local read and a load: 1 to 2 ns.
+#[inline]
+pub fn current_task_id() -> Option<TaskId> {
+    let tally = CURRENT.get();
+    match tally.id() {
+        0 if tally.account().is_none() => TaskId::new(resolve(tally).id()),
+        id => TaskId::new(id),
+    }
+}
+
+/// What the allocator saw of a block made to find out whether it is installed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Probe {
+    pub(crate) block: *const u8,
+    pub(crate) layout: Layout,
+}
+
+impl Probe {
+    fn note(block: *mut u8, layout: Layout) {
+        PROBE.set(Some(Self { block, layout }));
+    }
+
+    /// The last block that passed the allocator inside `as_memscope` on this thread.
+    pub(crate) fn take() -> Option<Self> {
+        PROBE.take()
+    }
+}

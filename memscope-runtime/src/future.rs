@@ -1,0 +1,209 @@
+//! The wrapper future: it enters its task on every poll and while it is dropped.
+
+use std::{
+    borrow::Cow,
+    fmt,
+    future::Future,
+    panic::{AssertUnwindSafe, Location, catch_unwind},
+    pin::Pin,
+    task::{Context, Poll},
+};
+
+use pin_project_lite::pin_project;
+
+use crate::{
+    current::ENABLED,
+    error::TaskError,
+    site::{self, Callsite, Key, Site},
+    task::{self, FutureType, Record, TaskId, TaskType},
+};
+
+pin_project! {
+    /// A future whose allocations are charged to a task of its own.
+    ///
+    /// Made by [`track`], by `#[tracked]` and by `spawn_tracked`. It is `Send`, `Sync` and `Unpin` as the future in it is, gives the same
+    /// output, panics as it does, and is at most 16 bytes larger (with an alignment above 8 at most two of these).
+    ///
+    /// # Cost
+    ///
+    /// A poll sets and restores one thread-local and counts itself: a few nanoseconds. Creating and dropping one takes and
+    /// gives back a record: see the README's table.
+    #[must_use = "futures do nothing unless you `.await` or poll them"]
+    pub struct Tracked<F> {
+        #[pin]
+        future: Option<F>,
+        // `None` with tracking compiled out, and where there was no memory for a record: then it only forwards.
+        task: Option<&'static Record>,
+    }
+
+    impl<F> PinnedDrop for Tracked<F> {
+        fn drop(this: Pin<&mut Self>) {
+            let mut this = this.project();
+            // Also when the future's destructor panics, the guard closes the task.
+            let _closing = this.task.take().map(Record::closing);
+            this.future.set(None);
+        }
+    }
+}
+
+/// Gives a future a task of its own, for any executor.
+///
+/// The task is named after the function it is written in, and its row carries the place of this call; both can be changed:
+///
+/// ```
+/// use memscope_runtime::async_memory::{TaskType, get_memory_snapshot, track};
+///
+/// # #[global_allocator]
+/// # static A: memscope_runtime::TrackingAllocator = memscope_runtime::TrackingAllocator::new(std::alloc::System);
+/// # let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+/// # runtime.block_on(async {
+/// let task = track(async { vec![0u8; 1000] }).named("thousand").task_type(TaskType::MemoryIntensive);
+/// let id = task.id().unwrap();
+/// let bytes = task.await;
+///
+/// let snapshot = get_memory_snapshot();
+/// let row = snapshot.task(id).unwrap();
+/// assert_eq!(row.name, "thousand");
+/// assert_eq!(row.allocated_bytes, 1000);
+/// assert_eq!(row.live_bytes, 1000, "the vector outlives the task that made it");
+/// # drop(bytes);
+/// # });
+/// ```
+#[track_caller]
+pub fn track<F: Future>(future: F) -> Tracked<F> {
+    if !ENABLED {
+        return Tracked { future: Some(future), task: None };
+    }
+    let name = site::name_of(std::any::type_name::<F>());
+    track_at(Site::of(Key::at(Location::caller(), name, TaskType::Unspecified)), future)
+}
+
+/// What `#[tracked]` expands to.
+#[inline]
+pub fn track_callsite<F: Future>(callsite: &'static Callsite, future: F) -> Tracked<F> {
+    if !ENABLED {
+        return Tracked { future: Some(future), task: None };
+    }
+    track_at(callsite.site(), future)
+}
+
+fn track_at<F: Future>(site: &'static Site, future: F) -> Tracked<F> {
+    Tracked { future: Some(future), task: task::open(site, FutureType::of::<F>()) }
+}
+
+impl<F> Tracked<F> {
+    /// Declares what the task mostly does; reports group by it.
+    pub fn task_type(self, task_type: TaskType) -> Self {
+        self.move_to(|key| Key { task_type, ..key })
+    }
+
+    /// Names the task. Tasks made at one place under one name share a row of `sites()`, so a name should not carry an id.
+    #[expect(single_use_lifetimes, reason = "`'_` inside `impl Trait` is not stable")]
+    pub fn named<'n>(self, name: impl Into<Cow<'n, str>>) -> Self {
+        let name = name.into();
+        self.move_to(|key| Key { name: &name, ..key })
+    }
+
+    /// The task's id; `None` where tracking is compiled out or there was no memory for its record.
+    pub fn id(&self) -> Option<TaskId> {
+        self.task.and_then(|record| TaskId::new(record.tally().id()))
+    }
+
+    fn move_to<'k>(self, change: impl FnOnce(Key<'k>) -> Key<'k>) -> Self {
+        if let Some(record) = self.task
+            && let Some(site) = record.site()
+        {
+            record.move_to(Site::of(change(site.key())));
+        }
+        self
+    }
+
+    #[cfg(feature = "tokio")]
+    pub(crate) fn record(&self) -> Option<&'static Record> {
+        self.task
+    }
+}
+
+impl<F: Future> Future for Tracked<F> {
+    type Output = F::Output;
+
+    #[inline]
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.project();
+        let Some(future) = this.future.as_pin_mut() else {
+            unreachable!("the future is taken out only when it is dropped");
+        };
+        let Some(record) = *this.task else { return future.poll(context) };
+        let running = record.run();
+        let poll = future.poll(context);
+        running.finish(poll.is_ready());
+        poll
+    }
+}
+
+impl<F> fmt::Debug for Tracked<F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Tracked").field("id", &self.id()).finish_non_exhaustive()
+    }
+}
+
+pin_project! {
+    /// A tracked future that turns a panic into an error; made by [`create_tracked`].
+    #[derive(Debug)]
+    #[must_use = "futures do nothing unless you `.await` or poll them"]
+    pub struct CatchPanic<F> {
+        #[pin]
+        tracked: Tracked<F>,
+    }
+}
+
+/// Gives a future a task of its own and turns a panic in it into [`TaskError::Panicked`].
+///
+/// ```
+/// use memscope_runtime::async_memory::{TaskError, TaskType, create_tracked};
+///
+/// # let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+/// # runtime.block_on(async {
+/// let sum = create_tracked(async { 1 + 1 }, TaskType::CpuIntensive);
+/// assert_eq!(sum.await, Ok(2));
+/// # });
+/// ```
+///
+/// # Errors
+///
+/// The future's output is `Err(TaskError::Panicked)` when the wrapped future panics.
+///
+/// # Panics
+///
+/// Polled again after its end it panics as the wrapped future would, inside the same `Err`.
+#[track_caller]
+pub fn create_tracked<F: Future>(future: F, task_type: TaskType) -> CatchPanic<F> {
+    CatchPanic { tracked: track(future).task_type(task_type) }
+}
+
+impl<F> CatchPanic<F> {
+    /// See [`Tracked::named`].
+    #[expect(single_use_lifetimes, reason = "`'_` inside `impl Trait` is not stable")]
+    pub fn named<'n>(self, name: impl Into<Cow<'n, str>>) -> Self {
+        Self { tracked: self.tracked.named(name) }
+    }
+
+    /// See [`Tracked::id`].
+    pub fn id(&self) -> Option<TaskId> {
+        self.tracked.id()
+    }
+}
+
+impl<F: Future> Future for CatchPanic<F> {
+    type Output = Result<F::Output, TaskError>;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        // After a panic the future is only dropped, or polled by somebody who asked for it.
+        let poll = AssertUnwindSafe(|| self.project().tracked.poll(context));
+        match catch_unwind(poll) {
+            Ok(Poll::Pending) => Poll::Pending,
+            Ok(Poll::Ready(output)) => Poll::Ready(Ok(output)),
+            Err(payload) => Poll::Ready(Err(TaskError::panicked(&*payload))),
+        }
+    }
+}

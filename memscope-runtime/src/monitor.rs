@@ -1,0 +1,185 @@
+//! A monitor: what happened between two moments.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    async_memory::{MemorySnapshot, get_memory_snapshot},
+    clock,
+    current::{self, Entered},
+    error::Error,
+    profile::number_or_nan,
+    reading,
+    task::TaskType,
+    window,
+};
+
+/// Watches all tracked tasks between `start_monitoring` and `stop_monitoring`.
+///
+/// ```
+/// use memscope_runtime::async_memory::{AsyncResourceMonitor, TaskType, track};
+///
+/// # #[global_allocator]
+/// # static A: memscope_runtime::TrackingAllocator = memscope_runtime::TrackingAllocator::new(std::alloc::System);
+/// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+/// let mut monitor = AsyncResourceMonitor::new();
+/// monitor.start_monitoring().await?;
+/// track(async { vec![0u8; 3 << 20].len() }).task_type(TaskType::IoIntensive).await;
+/// let analysis = monitor.stop_monitoring().await?;
+///
+/// assert_eq!(analysis.io_task_count, 1);
+/// assert_eq!(analysis.peak_memory_per_task_mb, 3.0);
+/// # Ok::<(), memscope_runtime::Error>(())
+/// # }).unwrap();
+/// ```
+#[derive(Debug, Default)]
+pub struct AsyncResourceMonitor {
+    running: Option<Start>,
+}
+
+#[derive(Debug)]
+struct Start {
+    window: u32,
+    at_ns: u64,
+    snapshot: MemorySnapshot,
+}
+
+/// What happened between the start and the stop of a monitor: only that.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct ResourceAnalysis {
+    /// Whether sizes are measured; if not they are 0 (the peak NaN) and mean nothing.
+    pub measured: bool,
+    /// How long the monitor ran, in milliseconds.
+    pub duration_ms: f64,
+    /// Tasks created in the window, of any kind.
+    pub task_count: u64,
+    /// Tasks created in the window with the kind `CpuIntensive`.
+    pub cpu_task_count: u64,
+    /// Tasks created in the window with the kind `IoIntensive`.
+    pub io_task_count: u64,
+    /// Tasks created in the window with the kind `NetworkIntensive`.
+    pub network_task_count: u64,
+    /// Tasks created in the window with the kind `MemoryIntensive`.
+    pub memory_task_count: u64,
+    /// Tasks created in the window with the kind `Streaming`.
+    pub streaming_task_count: u64,
+    /// Tasks created in the window with the kind `Background`.
+    pub background_task_count: u64,
+    /// Tasks created in the window with the kind `Mixed`.
+    pub mixed_task_count: u64,
+    /// Tasks that were alive when the window opened.
+    pub tasks_at_start: u64,
+    /// Tasks that were alive when it closed.
+    pub tasks_at_end: u64,
+    /// Tasks that completed in the window.
+    pub completed_count: u64,
+    /// Tasks that were cancelled in the window.
+    pub cancelled_count: u64,
+    /// Tasks that panicked in the window.
+    pub panicked_count: u64,
+    /// Bytes of all allocations of tasks in the window.
+    pub allocated_bytes: u64,
+    /// How many allocations those were.
+    pub allocation_count: u64,
+    /// Live bytes of tasks when the window opened.
+    pub live_bytes_at_start: u64,
+    /// Live bytes of tasks when it closed.
+    pub live_bytes_at_end: u64,
+    /// The most that one task held at any time in the window, in MiB. For a poll that went on while the window opened
+    /// the peak counts from its next poll.
+    #[serde(deserialize_with = "number_or_nan")]
+    pub peak_memory_per_task_mb: f64,
+}
+
+impl AsyncResourceMonitor {
+    /// A monitor that is not running.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Opens the window.
+    ///
+    /// # Errors
+    ///
+    /// When the monitor is already running; the window that is open stays open.
+    #[expect(clippy::unused_async, reason = "the public contract has it asynchronous, so that it may wait one day")]
+    pub async fn start_monitoring(&mut self) -> Result<(), Error> {
+        if self.running.is_some() {
+            return Err(Error::monitor_running());
+        }
+        let window = {
+            let _untracked = Entered::untracked();
+            window::open(living_peak, living_max)
+        };
+        self.running = Some(Start { window, at_ns: clock::now_ns(), snapshot: get_memory_snapshot() });
+        Ok(())
+    }
+
+    /// Closes the window and says what happened in it.
+    ///
+    /// # Errors
+    ///
+    /// When the monitor is not running: it was not started, or has been stopped.
+    #[expect(clippy::unused_async, reason = "the public contract has it asynchronous, so that it may wait one day")]
+    pub async fn stop_monitoring(&mut self) -> Result<ResourceAnalysis, Error> {
+        let Some(start) = self.running.take() else { return Err(Error::monitor_not_started()) };
+        let end = get_memory_snapshot();
+        let peak = window::close(start.window, living_peak());
+        Ok(start.analyse(&end, peak))
+    }
+}
+
+impl Drop for AsyncResourceMonitor {
+    fn drop(&mut self) {
+        if let Some(start) = self.running.take() {
+            window::close(start.window, 0);
+        }
+    }
+}
+
+impl Start {
+    fn analyse(&self, end: &MemorySnapshot, peak_bytes: u64) -> ResourceAnalysis {
+        let start = &self.snapshot;
+        let spawned = |task_type| {
+            let count = |snapshot: &MemorySnapshot| snapshot.get_task_metrics(task_type).task_count;
+            count(end).saturating_sub(count(start))
+        };
+        let grown = |sum: fn(&MemorySnapshot) -> u64| sum(end).saturating_sub(sum(start));
+        let measured = end.measured().is_yes();
+        ResourceAnalysis {
+            measured,
+            duration_ms: (clock::now_ns().saturating_sub(self.at_ns)) as f64 / 1e6,
+            task_count: grown(MemorySnapshot::spawned_task_count),
+            cpu_task_count: spawned(TaskType::CpuIntensive),
+            io_task_count: spawned(TaskType::IoIntensive),
+            network_task_count: spawned(TaskType::NetworkIntensive),
+            memory_task_count: spawned(TaskType::MemoryIntensive),
+            streaming_task_count: spawned(TaskType::Streaming),
+            background_task_count: spawned(TaskType::Background),
+            mixed_task_count: spawned(TaskType::Mixed),
+            tasks_at_start: start.active_task_count() as u64,
+            tasks_at_end: end.active_task_count() as u64,
+            completed_count: grown(|snapshot| snapshot.sites().iter().map(|site| site.completed).sum()),
+            cancelled_count: grown(|snapshot| snapshot.sites().iter().map(|site| site.cancelled).sum()),
+            panicked_count: grown(|snapshot| snapshot.sites().iter().map(|site| site.panicked).sum()),
+            allocated_bytes: grown(MemorySnapshot::total_memory_bytes),
+            allocation_count: grown(MemorySnapshot::total_allocations),
+            live_bytes_at_start: start.live_memory_bytes(),
+            live_bytes_at_end: end.live_memory_bytes(),
+            peak_memory_per_task_mb: if measured { peak_bytes as f64 / (1024.0 * 1024.0) } else { f64::NAN },
+        }
+    }
+}
+
+/// The highest peak in the current epoch among the open tasks. One that was not polled in it holds at the most what it
+/// holds now (or held at the start, which is in the window already).
+fn living_peak() -> u64 {
+    current::as_memscope(|| {
+        let tasks = reading::read().open;
+        tasks.iter().map(|task| task.record.window_peak_bytes.unwrap_or(0).max(task.live_bytes)).max().unwrap_or(0)
+    })
+}
+
+/// What the largest task holds now.
+fn living_max() -> u64 {
+    current::as_memscope(|| reading::read().open.iter().map(|task| task.live_bytes).max().unwrap_or(0))
+}

@@ -1,0 +1,215 @@
+//! One reading of all records, accounts, sites and the history.
+//!
+//! Nothing is stopped for it, so tasks go on while it reads. Each account is read once, so no task is counted twice
+//! among the living; where tasks ended meanwhile, the reading is repeated a few times, and says so if it never stood still.
+
+use std::collections::{HashMap, HashSet};
+
+use crate::{
+    account::{Account, Balance},
+    history::{self, Ended},
+    registry,
+    site::Site,
+    sync::Ordering,
+    tally::TallyReading,
+    task::{Record, RecordReading},
+};
+
+/// How often a reading is repeated when tasks end while it is made.
+const ATTEMPTS: usize = 8;
+
+/// A task's numbers at one moment.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct TaskReading {
+    pub(crate) id: u64,
+    pub(crate) tally: TallyReading,
+    pub(crate) record: RecordReading,
+    pub(crate) live_bytes: u64,
+    pub(crate) live_blocks: u64,
+}
+
+/// A site's sums over its ended tasks, and what of theirs is live.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct SiteReading {
+    pub(crate) site: &'static Site,
+    pub(crate) spawned: u64,
+    pub(crate) completed: u64,
+    pub(crate) cancelled: u64,
+    pub(crate) panicked: u64,
+    pub(crate) allocated_bytes: u64,
+    pub(crate) allocations: u64,
+    pub(crate) peak_bytes: u64,
+    pub(crate) peak_sum_bytes: u64,
+    pub(crate) retained_bytes: u64,
+    pub(crate) retained_blocks: u64,
+}
+
+/// What was allocated outside every task.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Untracked {
+    pub(crate) allocated_bytes: u64,
+    pub(crate) allocations: u64,
+    pub(crate) live_bytes: u64,
+    pub(crate) live_blocks: u64,
+}
+
+/// Everything, at (nearly) one moment.
+#[derive(Debug)]
+pub(crate) struct Reading {
+    /// Tasks whose future exists, in no order.
+    pub(crate) open: Vec<TaskReading>,
+    /// Tasks whose future is gone, the newest first.
+    pub(crate) closed: Vec<TaskReading>,
+    pub(crate) sites: Vec<SiteReading>,
+    pub(crate) untracked: Untracked,
+    /// No task ended while this was read: the sums fit to the byte.
+    pub(crate) is_still: bool,
+}
+
+/// Reads everything. The caller is in `as_memscope`, so that the reading does not change what it reads.
+pub(crate) fn read() -> Reading {
+    let mut reading = attempt();
+    for _ in 1..ATTEMPTS {
+        if reading.is_still {
+            break;
+        }
+        std::thread::yield_now();
+        reading = attempt();
+    }
+    reading
+}
+
+fn attempt() -> Reading {
+    let mark = history::mark();
+    let mut ended = Vec::new();
+    let rows_still = history::read(&mut ended);
+    let mut sites: Vec<SiteReading> = Site::all().map(SiteReading::of).collect();
+    let mut open = Vec::new();
+    let mut untracked = Untracked::default();
+    let mut retained: HashMap<u32, (u64, u64)> = HashMap::new();
+    for account in registry::accounts() {
+        match read_account(account) {
+            Some(Seen::Task(task)) => open.push(task),
+            Some(Seen::Thread(thread)) => untracked.add(thread),
+            Some(Seen::Retained { site, bytes, blocks }) => {
+                let sum = retained.entry(site).or_default();
+                *sum = (sum.0 + bytes, sum.1 + blocks);
+            }
+            None => {}
+        }
+    }
+    for site in &mut sites {
+        if let Some(&(bytes, blocks)) = retained.get(&site.site.index()) {
+            (site.retained_bytes, site.retained_blocks) = (bytes, blocks);
+        }
+    }
+    let still_open: HashSet<u64> = open.iter().map(|task| task.id).collect();
+    let closed = ended.iter().filter(|ended| !still_open.contains(&ended.id)).map(after_the_end).collect();
+    let is_still = rows_still && history::mark() == mark;
+    Reading { open, closed, sites, untracked, is_still }
+}
+
+impl SiteReading {
+    fn of(site: &'static Site) -> Self {
+        let get = |counter: &crate::sync::AtomicU64| counter.load(Ordering::Acquire);
+        Self {
+            site,
+            // NOTE: ends first, so that there are never more than were spawned.
+            completed: get(&site.completed),
+            cancelled: get(&site.cancelled),
+            panicked: get(&site.panicked),
+            spawned: get(&site.spawned),
+            allocated_bytes: get(&site.allocated_bytes),
+            allocations: get(&site.allocations),
+            peak_bytes: get(&site.peak_bytes),
+            peak_sum_bytes: get(&site.peak_sum_bytes),
+            retained_bytes: 0,
+            retained_blocks: 0,
+        }
+    }
+}
+
+impl Untracked {
+    fn add(&mut self, other: Self) {
+        self.allocated_bytes += other.allocated_bytes;
+        self.allocations += other.allocations;
+        self.live_bytes += other.live_bytes;
+        self.live_blocks += other.live_blocks;
+    }
+}
+
+enum Seen {
+    Task(TaskReading),
+    Thread(Untracked),
+    Retained { site: u32, bytes: u64, blocks: u64 },
+}
+
+/// Reads one account and, while its owner is open, the record behind it. `None`: not in use, or coming or going.
+fn read_account(account: &'static Account) -> Option<Seen> {
+    // A task that ends between two looks is read again, then as ended; a place that is used anew at that very moment
+    // is left out, as a task that was created later.
+    for _ in 0..ATTEMPTS {
+        if account.is_free() {
+            return None;
+        }
+        let id = account.id();
+        match account.read() {
+            Balance::Closed { live_bytes: 0, .. } => return None,
+            Balance::Closed { live_bytes, live_blocks, site } => {
+                if account.id() == id {
+                    return Some(Seen::Retained { site, bytes: live_bytes, blocks: live_blocks });
+                }
+            }
+            Balance::Open { net_bytes, net_blocks, record } if id == 0 => {
+                let tally = if record == u32::MAX {
+                    registry::orphans()
+                } else {
+                    registry::record(record)?.tally().read()
+                };
+                return Some(Seen::Thread(Untracked {
+                    allocated_bytes: tally.allocated_bytes,
+                    allocations: tally.allocations,
+                    live_bytes: sum(tally.own_live_bytes, net_bytes),
+                    live_blocks: sum(tally.own_live_blocks(), net_blocks),
+                }));
+            }
+            Balance::Open { net_bytes, net_blocks, record } => {
+                let record: &'static Record = registry::record(record)?;
+                let reading = record.site().and_then(|site| record.read(site));
+                let tally = record.tally().read();
+                let same = record.tally().id() == id && account.id() == id;
+                if let (true, Some(reading)) = (same, reading) {
+                    return Some(Seen::Task(TaskReading {
+                        id,
+                        tally,
+                        record: reading,
+                        live_bytes: sum(tally.own_live_bytes, net_bytes),
+                        live_blocks: sum(tally.own_live_blocks(), net_blocks),
+                    }));
+                }
+            }
+        }
+    }
+    None
+}
+
+/// Own and others' part: never below zero, as the account was read first.
+fn sum(own: i64, net: i64) -> u64 {
+    u64::try_from(own.saturating_add(net)).unwrap_or(0)
+}
+
+/// An ended task and what is live of it now.
+fn after_the_end(ended: &Ended) -> TaskReading {
+    let live = registry::account(ended.account).and_then(|account| {
+        let before = account.id();
+        match account.read() {
+            Balance::Closed { live_bytes, live_blocks, .. } if before == ended.id && account.id() == before => {
+                Some((live_bytes, live_blocks))
+            }
+            _ => None,
+        }
+    });
+    // An account that serves another by now means that the last byte was freed.
+    let (live_bytes, live_blocks) = live.unwrap_or((0, 0));
+    TaskReading { id: ended.id, tally: ended.tally, record: ended.reading, live_bytes, live_blocks }
+}

@@ -1,0 +1,153 @@
+//! All owners of blocks: the records of tasks and threads, their accounts, and how many there were.
+
+use crossbeam_utils::CachePadded;
+
+use crate::{
+    account::Account,
+    arena::Arena,
+    free_list::FreeList,
+    sync::{AtomicU64, Ordering, raise},
+    tally::{Tally, TallyReading},
+    task::{NewTask, Record},
+};
+
+static RECORDS: Arena<Record> = Arena::new();
+static FREE_RECORDS: FreeList = FreeList::new();
+
+/// Records of threads that have ended: the next thread goes on counting where they stopped, so that their number is
+/// the largest number of threads at one time.
+static FREE_THREADS: FreeList = FreeList::new();
+
+static ACCOUNTS: Arena<Account> = Arena::new();
+static FREE_ACCOUNTS: FreeList = FreeList::new();
+
+/// What is allocated while a thread's destructors run, and where a thread found no memory for a record.
+static ORPHANS: Tally = Tally::new();
+
+/// Tasks created so far: also the last id given out.
+static SPAWNED: CachePadded<AtomicU64> = CachePadded::new(AtomicU64::new(0));
+/// Tasks that completed, were cancelled or panicked.
+static ENDED: CachePadded<AtomicU64> = CachePadded::new(AtomicU64::new(0));
+static PEAK_CONCURRENT: AtomicU64 = AtomicU64::new(0);
+/// Tasks that run untracked because there was no memory for their record.
+static LOST: AtomicU64 = AtomicU64::new(0);
+
+/// Gives a new task its id, its account and its record.
+pub(crate) fn open_task(task: &NewTask) -> Option<&'static Record> {
+    let (Some(account), Some(record)) = (take_account(), take_record(&FREE_RECORDS)) else {
+        LOST.fetch_add(1, Ordering::Relaxed);
+        return None;
+    };
+    let id = SPAWNED.fetch_add(1, Ordering::Relaxed) + 1;
+    raise(&PEAK_CONCURRENT, id.saturating_sub(ENDED.load(Ordering::Relaxed)));
+    record.open(id, account, task);
+    Some(record)
+}
+
+pub(crate) fn count_end() {
+    ENDED.fetch_add(1, Ordering::Relaxed);
+}
+
+/// A record for a thread: it counts what is allocated outside every task.
+pub(crate) fn thread_record() -> Option<&'static Record> {
+    let record = take_record(&FREE_THREADS)?;
+    if record.tally().account().is_none() {
+        let account = take_account()?;
+        account.open(0, record.index());
+        record.tally().open(0, account);
+    }
+    Some(record)
+}
+
+pub(crate) fn give_back_thread(record: &'static Record) {
+    put_record(&FREE_THREADS, record);
+}
+
+pub(crate) fn give_back_record(record: &'static Record) {
+    put_record(&FREE_RECORDS, record);
+}
+
+/// Takes an account back whose owner has ended and whose last block is gone.
+#[cold]
+pub(crate) fn give_back(account: &'static Account) {
+    FREE_ACCOUNTS.push(account.index(), |next| account.set_link(next));
+}
+
+/// Charges a block to the orphans.
+pub(crate) fn charge_orphans(bytes: usize) -> Option<&'static Account> {
+    let account = match ORPHANS.account() {
+        Some(account) => account,
+        None => {
+            let account = take_account()?;
+            account.open(0, u32::MAX);
+            match ORPHANS.set_account(account) {
+                Ok(()) => account,
+                Err(theirs) => {
+                    give_back(account);
+                    theirs
+                }
+            }
+        }
+    };
+    ORPHANS.charge_shared(bytes);
+    Some(account)
+}
+
+fn take_account() -> Option<&'static Account> {
+    if let Some(index) = FREE_ACCOUNTS.pop(|index| ACCOUNTS.get(index).map_or(0, Account::link)) {
+        return ACCOUNTS.get(index);
+    }
+    let (index, account) = ACCOUNTS.grow()?;
+    account.set_index(index);
+    Some(account)
+}
+
+fn take_record(free: &FreeList) -> Option<&'static Record> {
+    if let Some(index) = free.pop(|index| RECORDS.get(index).map_or(0, Record::link)) {
+        return RECORDS.get(index);
+    }
+    let (index, record) = RECORDS.grow()?;
+    record.set_index(index);
+    Some(record)
+}
+
+fn put_record(free: &FreeList, record: &'static Record) {
+    free.push(record.index(), |next| record.set_link(next));
+}
+
+pub(crate) fn accounts() -> impl Iterator<Item = &'static Account> {
+    ACCOUNTS.iter()
+}
+
+pub(crate) fn account(index: u32) -> Option<&'static Account> {
+    ACCOUNTS.get(index)
+}
+
+/// The record of an open account; `None` for the orphans'.
+pub(crate) fn record(index: u32) -> Option<&'static Record> {
+    RECORDS.get(index)
+}
+
+pub(crate) fn orphans() -> TallyReading {
+    ORPHANS.read()
+}
+
+/// How many tasks there were.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Counts {
+    pub(crate) spawned: u64,
+    pub(crate) ended: u64,
+    pub(crate) peak_concurrent: u64,
+    pub(crate) lost: u64,
+}
+
+pub(crate) fn counts() -> Counts {
+    // NOTE: in this order, so that no task seems to end before it began.
+    let ended = ENDED.load(Ordering::Acquire);
+    Counts {
+        ended,
+        spawned: SPAWNED.load(Ordering::Acquire),
+        peak_concurrent: PEAK_CONCURRENT.load(Ordering::Relaxed),
+        lost: LOST.load(Ordering::Relaxed),
+    }
+}

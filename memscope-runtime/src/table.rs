@@ -1,0 +1,192 @@
+//! Aligned columns for the terminal.
+
+use std::fmt;
+
+/// Rows of cells; numbers to the right, words to the left.
+#[derive(Debug)]
+pub(crate) struct Table {
+    head: &'static [Column],
+    rows: Vec<Vec<String>>,
+}
+
+/// A column's heading and the side its cells stand on.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Column {
+    Left(&'static str),
+    Right(&'static str),
+}
+
+impl Column {
+    fn title(self) -> &'static str {
+        let (Self::Left(title) | Self::Right(title)) = self;
+        title
+    }
+}
+
+impl Table {
+    pub(crate) fn new(head: &'static [Column]) -> Self {
+        Self { head, rows: Vec::new() }
+    }
+
+    pub(crate) fn push(&mut self, row: Vec<String>) {
+        self.rows.push(row);
+    }
+}
+
+impl fmt::Display for Table {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let titles: Vec<String> = self.head.iter().map(|column| column.title().to_owned()).collect();
+        let lines = || std::iter::once(&titles).chain(&self.rows);
+        let widest = |place: usize| lines().filter_map(|row| row.get(place)).map(|cell| width(cell)).max();
+        let widths: Vec<usize> = (0..self.head.len()).map(|place| widest(place).unwrap_or(0)).collect();
+        for row in lines() {
+            let mut line = String::new();
+            for ((cell, column), widest) in row.iter().zip(self.head).zip(&widths) {
+                let gap = " ".repeat(widest.saturating_sub(width(cell)));
+                match column {
+                    Column::Left(_) => line.extend([cell.as_str(), &gap]),
+                    Column::Right(_) => line.extend([gap.as_str(), cell]),
+                }
+                line.push_str("  ");
+            }
+            writeln!(f, "{}", line.trim_end())?;
+        }
+        Ok(())
+    }
+}
+
+/// Bytes in binary units: `512 B`, `1.5 KiB`, `3.0 MiB`.
+pub(crate) fn bytes(bytes: u64) -> String {
+    const UNITS: [&str; 6] = ["KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
+    if bytes < 1024 {
+        return format!("{bytes} B");
+    }
+    let power = (bytes.ilog2() / 10).min(6);
+    let unit = 1u64 << (10 * power);
+    // Tenths, rounded, in whole numbers: exact for every value.
+    let tenths = (u128::from(bytes) * 10 + u128::from(unit) / 2) / u128::from(unit);
+    if tenths >= 10_240 && power < 6 {
+        return format!("1.0 {}", UNITS[power as usize]);
+    }
+    format!("{}.{} {}", tenths / 10, tenths % 10, UNITS[power as usize - 1])
+}
+
+/// A whole number with its thousands apart: `1,048,576`.
+pub(crate) fn count(number: u64) -> String {
+    let digits = number.to_string();
+    let mut out = String::with_capacity(digits.len() + digits.len() / 3);
+    for (place, digit) in digits.chars().enumerate() {
+        if place != 0 && (digits.len() - place).is_multiple_of(3) {
+            out.push(',');
+        }
+        out.push(digit);
+    }
+    out
+}
+
+/// Text from outside on one line of at most `most` columns: control characters escaped, the rest cut off.
+pub(crate) fn cell(text: &str, most: usize) -> String {
+    let mut out = String::new();
+    // No character is narrower than no column, so this is enough to tell whether the text fits, however long it is.
+    for character in text.chars().take(4 * most) {
+        if character.is_control() {
+            out.extend(character.escape_default());
+        } else {
+            out.push(character);
+        }
+        if width(&out) > most {
+            while width(&out) >= most {
+                out.pop();
+            }
+            out.push('…');
+            break;
+        }
+    }
+    out
+}
+
+/// The end of a path, where it is too long for `most` columns.
+pub(crate) fn path_end(path: &str, most: usize) -> String {
+    let length = path.chars().count();
+    if length <= most {
+        return cell(path, most);
+    }
+    let end: String = path.chars().skip(length + 1 - most).collect();
+    format!("…{}", cell(&end, most))
+}
+
+/// Columns that a text takes on a terminal.
+fn width(text: &str) -> usize {
+    text.chars().map(columns).sum()
+}
+
+/// Columns of one character: the wide blocks of Unicode's East Asian Width (UAX #11) and emoji take two, joiners and
+/// combining marks none.
+fn columns(character: char) -> usize {
+    match u32::from(character) {
+        0x0300..=0x036f | 0x200b..=0x200f | 0xfe00..=0xfe0f => 0,
+        0x1100..=0x115f
+        | 0x2e80..=0x303e
+        | 0x3041..=0xa4cf
+        | 0xac00..=0xd7a3
+        | 0xf900..=0xfaff
+        | 0xfe30..=0xfe6f
+        | 0xff00..=0xff60
+        | 0xffe0..=0xffe6
+        | 0x1f300..=0x1f64f
+        | 0x1f680..=0x1f6ff
+        | 0x1f900..=0x1f9ff
+        | 0x20000..=0x3fffd => 2,
+        _ => 1,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bytes_round_to_the_nearest_tenth_of_their_unit() {
+        let cases = [
+            (0, "0 B"),
+            (1023, "1023 B"),
+            (1024, "1.0 KiB"),
+            (1536, "1.5 KiB"),
+            (1_048_575, "1.0 MiB"),
+            (1_048_576, "1.0 MiB"),
+            (3 << 30, "3.0 GiB"),
+            (u64::MAX, "16.0 EiB"),
+        ];
+        for (value, shown) in cases {
+            assert_eq!(bytes(value), shown, "{value}");
+        }
+    }
+
+    #[test]
+    fn thousands_stand_apart() {
+        for (number, shown) in [(0, "0"), (999, "999"), (1_000, "1,000"), (1_234_567, "1,234,567")] {
+            assert_eq!(count(number), shown);
+        }
+    }
+
+    #[test]
+    fn any_name_fits_one_line_of_its_columns() {
+        for name in ["plain", "new\nline", "\u{1b}[31mred", "\"quoted\"", "🦀🦀🦀🦀🦀🦀", &"x".repeat(10_000)] {
+            let shown = cell(name, 10);
+            assert!(width(&shown) <= 10, "{shown:?}");
+            assert!(!shown.chars().any(char::is_control), "{shown:?}");
+        }
+        assert_eq!(cell("exactly 10", 10), "exactly 10");
+        assert_eq!(cell("exactly 11!", 10), "exactly 1…");
+        assert_eq!(path_end("src/main.rs", 20), "src/main.rs");
+        assert_eq!(path_end("/home/me/src/main.rs", 12), "…src/main.rs");
+    }
+
+    #[test]
+    fn columns_line_up_under_their_headings() {
+        let mut table = Table::new(&[Column::Left("NAME"), Column::Right("BYTES")]);
+        table.push(vec!["a 🦀".into(), "1".into()]);
+        table.push(vec!["longer".into(), "100".into()]);
+        assert_eq!(table.to_string(), "NAME    BYTES\na 🦀        1\nlonger    100\n");
+    }
+}

@@ -1,0 +1,167 @@
+//! What one task, or one thread outside every task, has allocated and freed by itself.
+
+use crate::{
+    account::Account,
+    static_ref::StaticRef,
+    sync::{AtomicI64, AtomicU64, Ordering, add, bump, shift},
+};
+
+/// The counters of one owner of blocks, on one cache line.
+///
+/// Invariant: one writer at a time. A task's tally is written by the thread that polls or drops the task, and by the
+/// spawner until the task is handed to the executor; a thread's by that thread. So all of it is plain loads and stores;
+/// other threads only read. What others do to the owner's blocks goes to its [`Account`].
+///
+/// A tally without an account is a *signpost*: [`current`](crate::current) keeps four of them to mark the situations that
+/// need the slow path.
+#[derive(Debug)]
+#[repr(C, align(64))]
+pub(crate) struct Tally {
+    account: StaticRef<Account>,
+    /// The task's id; 0 for a thread, and while the record is not in use.
+    id: AtomicU64,
+    allocated_bytes: AtomicU64,
+    allocations: AtomicU64,
+    /// Blocks this owner freed itself.
+    frees: AtomicU64,
+    /// Allocated less freed by the owner, plus `seen`: never below the true live bytes.
+    held: AtomicI64,
+    /// The part of the account's net (below zero: freed by others) that `held` has taken in.
+    seen: AtomicI64,
+    peak: AtomicI64,
+}
+
+/// One reading of a tally, whole numbers only.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct TallyReading {
+    pub(crate) allocated_bytes: u64,
+    pub(crate) allocations: u64,
+    pub(crate) frees: u64,
+    /// Allocated less freed by the owner itself.
+    pub(crate) own_live_bytes: i64,
+    pub(crate) peak_bytes: u64,
+}
+
+impl TallyReading {
+    pub(crate) fn own_live_blocks(&self) -> i64 {
+        self.allocations.wrapping_sub(self.frees).cast_signed()
+    }
+
+    pub(crate) fn own_freed_bytes(&self) -> u64 {
+        self.allocated_bytes.wrapping_sub(self.own_live_bytes.cast_unsigned())
+    }
+}
+
+impl Tally {
+    pub(crate) const fn new() -> Self {
+        Self {
+            account: StaticRef::none(),
+            id: AtomicU64::new(0),
+            allocated_bytes: AtomicU64::new(0),
+            allocations: AtomicU64::new(0),
+            frees: AtomicU64::new(0),
+            held: AtomicI64::new(0),
+            seen: AtomicI64::new(0),
+            peak: AtomicI64::new(0),
+        }
+    }
+
+    /// Starts from nothing for a new owner.
+    pub(crate) fn open(&self, id: u64, account: &'static Account) {
+        for counter in [&self.allocated_bytes, &self.allocations, &self.frees] {
+            counter.store(0, Ordering::Relaxed);
+        }
+        for counter in [&self.held, &self.seen, &self.peak] {
+            counter.store(0, Ordering::Relaxed);
+        }
+        self.account.set(account);
+        self.id.store(id, Ordering::Release);
+    }
+
+    /// Gives the orphans' tally its account; the one it has where another thread was first.
+    pub(crate) fn set_account(&self, account: &'static Account) -> Result<(), &'static Account> {
+        self.account.set_if_none(account)
+    }
+
+    /// Takes the id away, so that nothing is charged here by mistake and readers see that the owner is gone.
+    pub(crate) fn close(&self) {
+        self.id.store(0, Ordering::Release);
+    }
+
+    #[inline]
+    pub(crate) fn account(&self) -> Option<&'static Account> {
+        self.account.get()
+    }
+
+    #[inline]
+    pub(crate) fn id(&self) -> u64 {
+        self.id.load(Ordering::Acquire)
+    }
+
+    /// Charges a block allocated by the owner.
+    #[inline]
+    pub(crate) fn charge(&self, account: &Account, bytes: usize) {
+        bump(&self.allocated_bytes, bytes as u64);
+        bump(&self.allocations, 1);
+        let held = shift(&self.held, bytes.cast_signed() as i64);
+        // PERF: `held` is never below live, so that the account's line, which other threads write, is read only when
+        // a new peak is possible.
+        if held > self.peak.load(Ordering::Relaxed) {
+            self.settle(account);
+        }
+    }
+
+    /// Takes off a block that the owner frees itself.
+    #[inline]
+    pub(crate) fn discharge(&self, bytes: usize) {
+        bump(&self.frees, 1);
+        shift(&self.held, -(bytes.cast_signed() as i64));
+    }
+
+    /// Takes in what others freed meanwhile; then `held` is the live bytes, and the peak is raised to it.
+    #[inline]
+    fn settle(&self, account: &Account) {
+        let net = account.net();
+        let news = net.wrapping_sub(self.seen.load(Ordering::Relaxed));
+        let live = if news == 0 {
+            self.held.load(Ordering::Relaxed)
+        } else {
+            self.seen.store(net, Ordering::Relaxed);
+            shift(&self.held, news)
+        };
+        if live > self.peak.load(Ordering::Relaxed) {
+            self.peak.store(live, Ordering::Relaxed);
+        }
+    }
+
+    /// Starts the peak anew from what is live now and returns the old one.
+    pub(crate) fn restart_peak(&self, account: &Account) -> u64 {
+        let before = self.peak.load(Ordering::Relaxed);
+        self.peak.store(0, Ordering::Relaxed);
+        self.settle(account);
+        to_bytes(before)
+    }
+
+    /// Charges a block where the tally has many writers: only the orphans' one has.
+    pub(crate) fn charge_shared(&self, bytes: usize) {
+        add(&self.allocated_bytes, bytes as u64);
+        add(&self.allocations, 1);
+        self.held.fetch_add(bytes.cast_signed() as i64, Ordering::Relaxed);
+    }
+
+    pub(crate) fn read(&self) -> TallyReading {
+        let seen = self.seen.load(Ordering::Relaxed);
+        TallyReading {
+            allocated_bytes: self.allocated_bytes.load(Ordering::Relaxed),
+            allocations: self.allocations.load(Ordering::Relaxed),
+            frees: self.frees.load(Ordering::Relaxed),
+            own_live_bytes: self.held.load(Ordering::Relaxed).wrapping_sub(seen),
+            peak_bytes: to_bytes(self.peak.load(Ordering::Relaxed)),
+        }
+    }
+}
+
+/// A peak starts at 0 and only rises.
+fn to_bytes(peak: i64) -> u64 {
+    u64::try_from(peak).unwrap_or(0)
+}
