@@ -258,7 +258,7 @@ pub fn conserved_when<A>(allocator: &Independent<A>, settled: impl Fn(&MemorySna
         if settled(&snapshot) {
             return snapshot;
         }
-        assert!(start.elapsed() < Duration::from_secs(10), "never settled\n{snapshot:#}");
+        assert!(start.elapsed() < Duration::from_secs(10), "never settled\n{snapshot}");
         std::thread::sleep(Duration::from_millis(1));
     }
 }
@@ -290,21 +290,21 @@ fn check(snapshot: &MemorySnapshot, (live_bytes, live_blocks): (i64, i64), alloc
     assert!(process.measured, "{:?}", snapshot.measured());
     let sum = |field: fn(&TaskMemoryProfile) -> u64| snapshot.tasks().iter().map(field).sum::<u64>();
     let sites = || snapshot.sites().iter();
-    assert_eq!(sites().map(|site| site.live_bytes).sum::<u64>(), process.tracked_bytes, "{snapshot:#}");
-    assert_eq!(sites().map(|site| site.live_blocks).sum::<u64>(), process.tracked_blocks, "{snapshot:#}");
-    assert_eq!(sites().map(|site| site.allocated_bytes).sum::<u64>(), process.tracked_allocated_bytes, "{snapshot:#}");
+    assert_eq!(sites().map(|site| site.live_bytes).sum::<u64>(), process.tracked_bytes, "{snapshot}");
+    assert_eq!(sites().map(|site| site.live_blocks).sum::<u64>(), process.tracked_blocks, "{snapshot}");
+    assert_eq!(sites().map(|site| site.allocated_bytes).sum::<u64>(), process.tracked_allocated_bytes, "{snapshot}");
     if snapshot.tool().ended_tasks_forgotten == 0 {
-        assert_eq!(sum(|task| task.live_bytes), process.tracked_bytes, "{snapshot:#}");
-        assert_eq!(sum(|task| task.live_blocks), process.tracked_blocks, "{snapshot:#}");
-        assert_eq!(sum(|task| task.allocated_bytes), process.tracked_allocated_bytes, "{snapshot:#}");
-        assert_eq!(sum(|task| task.allocation_count), snapshot.total_allocations(), "{snapshot:#}");
+        assert_eq!(sum(|task| task.live_bytes), process.tracked_bytes, "{snapshot}");
+        assert_eq!(sum(|task| task.live_blocks), process.tracked_blocks, "{snapshot}");
+        assert_eq!(sum(|task| task.allocated_bytes), process.tracked_allocated_bytes, "{snapshot}");
+        assert_eq!(sum(|task| task.allocation_count), snapshot.total_allocations(), "{snapshot}");
     }
     assert_eq!(process.tracked_bytes + process.untracked_bytes, process.whole_bytes);
     assert_eq!(process.tracked_blocks + process.untracked_blocks, process.whole_blocks);
     assert_eq!(
         (i64::try_from(process.whole_bytes), i64::try_from(process.whole_blocks)),
         (Ok(live_bytes), Ok(live_blocks)),
-        "memscope's whole (left) is the independent count (right)\n{snapshot:#}"
+        "memscope's whole (left) is the independent count (right)\n{snapshot}"
     );
     // What memscope takes for a moment to read its own records is charged to nobody.
     let charged = process.tracked_allocated_bytes + process.untracked_allocated_bytes;
@@ -325,7 +325,7 @@ fn check(snapshot: &MemorySnapshot, (live_bytes, live_blocks): (i64, i64), alloc
 /// When it has none.
 #[track_caller]
 pub fn row(snapshot: &MemorySnapshot, id: TaskId) -> &TaskMemoryProfile {
-    snapshot.task(id).unwrap_or_else(|| panic!("task {id} has no row\n{snapshot:#}"))
+    snapshot.task(id).unwrap_or_else(|| panic!("task {id} has no row\n{snapshot}"))
 }
 
 /// Every column of a row that a test can know; compared whole, so that no column goes unchecked.
