@@ -110,7 +110,9 @@ unsafe impl<A: GlobalAlloc> GlobalAlloc for TrackingAllocator<A> {
             // SAFETY: the caller's contract, passed on.
             return unsafe { self.inner.realloc(block, layout, new_size) };
         }
-        let Ok(new_layout) = Layout::from_size_align(new_size, layout.align()) else { return ptr::null_mut() };
+        let Ok(new_layout) = Layout::from_size_align(new_size, layout.align()) else {
+            return ptr::null_mut();
+        };
         let (Some(old), Some(new)) = (Stretched::of(layout), Stretched::of(new_layout)) else {
             return ptr::null_mut();
         };

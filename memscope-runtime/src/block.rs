@@ -33,12 +33,15 @@ impl Stretched {
 ///
 /// `block` must have been allocated with `stretched.layout` and must not be null.
 #[inline]
-pub(crate) unsafe fn write_owner(block: *mut u8, stretched: Stretched, owner: Option<&'static Account>) {
+pub(crate) unsafe fn write_owner(
+    block: *mut u8,
+    stretched: Stretched,
+    owner: Option<&'static Account>,
+) {
     let word = owner.map_or(ptr::null(), ptr::from_ref);
-    // SAFETY: the word lies inside the block, by `Stretched::of`.
-    let place = unsafe { block.add(stretched.word) }.cast::<*const Account>();
-    // SAFETY: `place` is inside the block and aligned: the block's alignment is at least the word's, its offset a
-    // multiple of it.
+    // SAFETY: the caller's contract.
+    let place = unsafe { place(block, stretched) };
+    // SAFETY: `place` gives an aligned place inside the block.
     unsafe { place.write(word) };
 }
 
@@ -49,10 +52,21 @@ pub(crate) unsafe fn write_owner(block: *mut u8, stretched: Stretched, owner: Op
 /// `block` must be live and must have passed `write_owner` with the same `stretched`.
 #[inline]
 pub(crate) unsafe fn owner(block: *mut u8, stretched: Stretched) -> Option<&'static Account> {
-    // SAFETY: as in `write_owner`.
-    let place = unsafe { block.add(stretched.word) }.cast::<*const Account>();
+    // SAFETY: the caller's contract.
+    let place = unsafe { place(block, stretched) };
     // SAFETY: `write_owner` initialised the word; only the allocator knows of it.
     let word = unsafe { place.read() };
     // SAFETY: the word is null or came from a `&'static Account`.
     unsafe { word.as_ref() }
+}
+
+/// Where the word lies.
+///
+/// # Safety
+///
+/// `block` must be live with `stretched.layout`.
+#[inline]
+unsafe fn place(block: *mut u8, stretched: Stretched) -> *mut *const Account {
+    // SAFETY: the word lies inside the block, by `Stretched::of`.
+    unsafe { block.add(stretched.word) }.cast()
 }
