@@ -23,7 +23,7 @@ fn median(mut figures: Vec<f64>) -> f64 {
 }
 
 fn main() {
-    let rounds = std::env::args().filter_map(|word| word.parse().ok()).next().unwrap_or(15);
+    let rounds = std::env::args().find_map(|word| word.parse().ok()).unwrap_or(15);
     let (mut bare, mut tracked) = (Vec::new(), Vec::new());
     for _ in 0..rounds {
         bare.push(run(env!("CARGO_BIN_EXE_bare")));

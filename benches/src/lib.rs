@@ -114,8 +114,11 @@ fn runtime() -> tokio::runtime::Runtime {
     tokio::runtime::Builder::new_current_thread().build().expect("a runtime")
 }
 
+/// A loop: nanoseconds per operation.
+pub type Loop = fn() -> f64;
+
 /// The allocation loops by name.
-pub const ALLOCATIONS: [(&str, fn() -> f64); 4] = [
+pub const ALLOCATIONS: [(&str, Loop); 4] = [
     ("64 B, allocate and free", pair_of_64),
     ("16 to 4,096 B, in batches", mixed_batch),
     ("growth by push to 512 B", growth_by_push),
