@@ -76,9 +76,10 @@ impl Account {
     /// the caller must give the account back.
     #[must_use]
     pub(crate) fn close(&self, own_live_bytes: i64, own_live_blocks: i64, site: u32) -> bool {
-        // Release: as in `open`, for a reader that has the owner before in mind.
+        // Releases: as in `open`, for a reader that has the owner before in mind; and one that sees the blocks folded in
+        // sees that the holder is not the owner's record any more (pairs with `read`).
         self.holder.store(site, Ordering::Release);
-        self.blocks.fetch_add(own_live_blocks, Ordering::Relaxed);
+        self.blocks.fetch_add(own_live_blocks, Ordering::Release);
         // AcqRel: as in `discharge`; and the site above is seen by who sees the account closed.
         self.balance.fetch_add(own_live_bytes - OPEN, Ordering::AcqRel) == OPEN - own_live_bytes
     }
