@@ -52,9 +52,9 @@ impl Account {
 
     /// Puts the account into use for the owner with this id, whose record is `record`.
     pub(crate) fn open(&self, id: u64, record: u32) {
-        // All Releases are for a reader that looks at the id, at the rest and at the id again (pairs with `id`, `read`):
-        // who sees any of this sees that the id is not the old one any more, and who sees the new id sees no old balance.
-        self.blocks.store(0, Ordering::Release);
+        self.blocks.store(0, Ordering::Relaxed);
+        // Releases: for a reader that looks at the id, at the rest and at the id again (pairs with `id` and `read`). Who
+        // sees any of this sees that the id is not the old one any more; who sees the new id sees no old balance.
         self.holder.store(record, Ordering::Release);
         self.id.store(id, Ordering::Release);
         self.balance.store(OPEN, Ordering::Release);
