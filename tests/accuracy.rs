@@ -10,7 +10,8 @@ use std::{
 
 use memscope_rs::async_memory::{MemorySnapshot, TaskId, TaskState, Tracked, spawn_tracked, track};
 use memscope_tests::{
-    Columns, Meter, conserved, conserved_when, cost_of_a_panic, keep_wanted_panics_quiet, row, wait_once, workers,
+    Columns, Meter, conserved, conserved_when, cost_of_a_panic, keep_wanted_panics_quiet, row,
+    wait_once, workers,
 };
 use tokio::{
     runtime::Runtime,
@@ -59,12 +60,15 @@ async fn receive<T>(receiver: Receiver<T>) -> T {
 
 fn holds(runtime: &Runtime) -> Vec<Case> {
     let (end, ended) = channel();
-    let (id, task) = spawn(runtime, track(async move {
-        let held = vec![0u8; 1 << 20];
-        drop(vec![0u8; 1 << 19]);
-        receive::<()>(ended).await;
-        drop(held);
-    }));
+    let (id, task) = spawn(
+        runtime,
+        track(async move {
+            let held = vec![0u8; 1 << 20];
+            drop(vec![0u8; 1 << 19]);
+            receive::<()>(ended).await;
+            drop(held);
+        }),
+    );
     let reported = Columns::of(row(&waiting(id, 1), id));
     end.send(()).expect("it waits");
     runtime.block_on(task).expect("no panic");
@@ -88,17 +92,23 @@ fn holds(runtime: &Runtime) -> Vec<Case> {
 fn swap(runtime: &Runtime) -> Vec<Case> {
     let (to_b, from_a) = channel::<Bytes>();
     let (to_a, from_b) = channel::<Bytes>();
-    let (a, task_a) = spawn(runtime, track(async move {
-        let sent = vec![1u8; 65_536];
-        to_b.send(sent).expect("b waits");
-        drop(receive(from_b).await);
-        drop(vec![2u8; 49_152]);
-    }));
+    let (a, task_a) = spawn(
+        runtime,
+        track(async move {
+            let sent = vec![1u8; 65_536];
+            to_b.send(sent).expect("b waits");
+            drop(receive(from_b).await);
+            drop(vec![2u8; 49_152]);
+        }),
+    );
     waiting(a, 1);
-    let (b, task_b) = spawn(runtime, track(async move {
-        drop(receive(from_a).await);
-        to_a.send(vec![3u8; 10_000]).expect("a waits");
-    }));
+    let (b, task_b) = spawn(
+        runtime,
+        track(async move {
+            drop(receive(from_a).await);
+            to_a.send(vec![3u8; 10_000]).expect("a waits");
+        }),
+    );
     runtime.block_on(async { (task_a.await.expect("no panic"), task_b.await.expect("no panic")) });
     vec![
         Case {
@@ -134,18 +144,24 @@ fn swap(runtime: &Runtime) -> Vec<Case> {
 fn grow(runtime: &Runtime) -> Vec<Case> {
     let (to_b, from_a) = channel::<Bytes>();
     let (end, to_end) = channel::<()>();
-    let (a, task_a) = spawn(runtime, track(async move {
-        let mut sent = Vec::with_capacity(10_000);
-        sent.extend([1u8; 10_000]);
-        to_b.send(sent).expect("b waits");
-    }));
+    let (a, task_a) = spawn(
+        runtime,
+        track(async move {
+            let mut sent = Vec::with_capacity(10_000);
+            sent.extend([1u8; 10_000]);
+            to_b.send(sent).expect("b waits");
+        }),
+    );
     runtime.block_on(task_a).expect("no panic");
-    let (b, task_b) = spawn(runtime, track(async move {
-        let mut grown = receive(from_a).await;
-        grown.reserve_exact(20_000);
-        receive(to_end).await;
-        grown
-    }));
+    let (b, task_b) = spawn(
+        runtime,
+        track(async move {
+            let mut grown = receive(from_a).await;
+            grown.reserve_exact(20_000);
+            receive(to_end).await;
+            grown
+        }),
+    );
     let snapshot = waiting(b, 1);
     let reported = [a, b].map(|id| Columns::of(row(&snapshot, id)));
     end.send(()).expect("b waits");
@@ -183,10 +199,13 @@ fn grow(runtime: &Runtime) -> Vec<Case> {
 fn leaks(runtime: &Runtime) -> Vec<Case> {
     // What an earlier round leaked stays leaked.
     std::mem::forget(LEAKED.lock().expect("no panic").take());
-    let (id, task) = spawn(runtime, track(async {
-        drop(vec![0u8; 1_000]);
-        *LEAKED.lock().expect("no panic") = Some(vec![0u8; 4_096]);
-    }));
+    let (id, task) = spawn(
+        runtime,
+        track(async {
+            drop(vec![0u8; 1_000]);
+            *LEAKED.lock().expect("no panic") = Some(vec![0u8; 4_096]);
+        }),
+    );
     runtime.block_on(task).expect("no panic");
     vec![Case {
         case: "leaves 4,096 bytes in a static",
@@ -206,13 +225,16 @@ fn leaks(runtime: &Runtime) -> Vec<Case> {
 
 fn panics(runtime: &Runtime) -> Vec<Case> {
     let panic = cost_of_a_panic(|| panic!("wanted: with 8 KiB"));
-    let (id, task) = spawn(runtime, track(async {
-        let held = vec![0u8; 8_192];
-        wait_once().await;
-        if held.len() == 8_192 {
-            panic!("wanted: with 8 KiB");
-        }
-    }));
+    let (id, task) = spawn(
+        runtime,
+        track(async {
+            let held = vec![0u8; 8_192];
+            wait_once().await;
+            if held.len() == 8_192 {
+                panic!("wanted: with 8 KiB");
+            }
+        }),
+    );
     // The payload is dropped with the error.
     drop(runtime.block_on(task).expect_err("a panic"));
     vec![Case {
@@ -231,11 +253,14 @@ fn panics(runtime: &Runtime) -> Vec<Case> {
 }
 
 fn aborted(runtime: &Runtime) -> Vec<Case> {
-    let (id, task) = spawn(runtime, track(async {
-        let held = vec![0u8; 32_768];
-        std::future::pending::<()>().await;
-        drop(held);
-    }));
+    let (id, task) = spawn(
+        runtime,
+        track(async {
+            let held = vec![0u8; 32_768];
+            std::future::pending::<()>().await;
+            drop(held);
+        }),
+    );
     waiting(id, 1);
     task.abort();
     assert!(runtime.block_on(task).expect_err("aborted").is_cancelled());
@@ -254,19 +279,22 @@ fn aborted(runtime: &Runtime) -> Vec<Case> {
 }
 
 fn nested(runtime: &Runtime) -> Vec<Case> {
-    let (outer, task) = spawn(runtime, track(async {
-        let held = vec![0u8; 1_000];
-        let inner = track(async {
-            let held = vec![0u8; 2_000];
-            wait_once().await;
-            drop(vec![0u8; 300]);
+    let (outer, task) = spawn(
+        runtime,
+        track(async {
+            let held = vec![0u8; 1_000];
+            let inner = track(async {
+                let held = vec![0u8; 2_000];
+                wait_once().await;
+                drop(vec![0u8; 300]);
+                drop(held);
+            });
+            let id = inner.id().expect("an id");
+            inner.await;
             drop(held);
-        });
-        let id = inner.id().expect("an id");
-        inner.await;
-        drop(held);
-        id
-    }));
+            id
+        }),
+    );
     let inner = runtime.block_on(task).expect("no panic");
     assert_eq!(row(&conserved(&ALLOCATOR), inner).parent, Some(outer));
     vec![
@@ -325,11 +353,14 @@ fn blocking(runtime: &Runtime) -> Vec<Case> {
         drop(receiver.blocking_recv().expect("sent"));
         drop(theirs);
     });
-    let (id, task) = spawn(runtime, track(async move {
-        let kept = vec![0u8; 700];
-        send.send(vec![0u8; 20_000]).expect("the thread waits");
-        drop(kept);
-    }));
+    let (id, task) = spawn(
+        runtime,
+        track(async move {
+            let kept = vec![0u8; 700];
+            send.send(vec![0u8; 20_000]).expect("the thread waits");
+            drop(kept);
+        }),
+    );
     runtime.block_on(async {
         task.await.expect("no panic");
         thread.await.expect("no panic");
@@ -351,7 +382,8 @@ fn blocking(runtime: &Runtime) -> Vec<Case> {
 
 fn cell(runtime: &Runtime) -> Vec<Case> {
     let entered = runtime.enter();
-    let (meter, task) = Meter::of(|| spawn_tracked(async { memscope_rs::async_memory::current_task_id() }));
+    let (meter, task) =
+        Meter::of(|| spawn_tracked(async { memscope_rs::async_memory::current_task_id() }));
     drop(entered);
     let id = runtime.block_on(task).expect("no panic").expect("tracked");
     // The worker lets its share of the cell go a moment later.
@@ -374,12 +406,15 @@ fn cell(runtime: &Runtime) -> Vec<Case> {
 /// Ends the runtime while a task waits in it, whose data outlives both.
 fn shutdown(runtime: Runtime) -> Vec<Case> {
     let (send, mut receiver) = channel::<Bytes>();
-    let (id, task) = spawn(&runtime, track(async move {
-        let held = vec![0u8; 16_384];
-        send.send(vec![0u8; 3_000]).expect("the test waits");
-        std::future::pending::<()>().await;
-        drop(held);
-    }));
+    let (id, task) = spawn(
+        &runtime,
+        track(async move {
+            let held = vec![0u8; 16_384];
+            send.send(vec![0u8; 3_000]).expect("the test waits");
+            std::future::pending::<()>().await;
+            drop(held);
+        }),
+    );
     waiting(id, 1);
     drop(runtime);
     assert!(task.is_finished());

@@ -188,7 +188,10 @@ fn what_destructors_leave_behind_is_untracked_and_counted() {
     assert_eq!(AT_THE_END.load(Ordering::SeqCst), 50 * 1_111);
     assert_eq!(after.tracked_bytes, before.tracked_bytes);
     // libtest's main thread may free a little meanwhile.
-    assert!(after.untracked_bytes + 5_000 >= before.untracked_bytes + 50 * 1_111, "{before:?} {after:?}");
+    assert!(
+        after.untracked_bytes + 5_000 >= before.untracked_bytes + 50 * 1_111,
+        "{before:?} {after:?}"
+    );
 }
 
 #[test]

@@ -40,7 +40,11 @@ unsafe impl GlobalAlloc for Failing {
 
     unsafe fn realloc(&self, block: *mut u8, layout: Layout, new_size: usize) -> *mut u8 {
         // SAFETY: the caller's contract, passed on.
-        if IS_FULL.get() { ptr::null_mut() } else { unsafe { System.realloc(block, layout, new_size) } }
+        if IS_FULL.get() {
+            ptr::null_mut()
+        } else {
+            unsafe { System.realloc(block, layout, new_size) }
+        }
     }
 }
 
@@ -102,8 +106,13 @@ fn a_task_is_charged_with_what_it_allocates() {
     };
     assert_eq!(Columns::now(&ALLOCATOR, id), columns);
     drop(held);
-    let after =
-        Columns { live_bytes: 0, live_blocks: 0, freed_bytes: 1500, freed_elsewhere_bytes: 1000, ..columns };
+    let after = Columns {
+        live_bytes: 0,
+        live_blocks: 0,
+        freed_bytes: 1500,
+        freed_elsewhere_bytes: 1000,
+        ..columns
+    };
     assert_eq!(Columns::now(&ALLOCATOR, id), after);
 }
 
@@ -207,7 +216,9 @@ fn a_huge_request_is_refused_and_nothing_is_counted() {
     const MOST: usize = isize::MAX.cast_unsigned();
     let small = bytes(40, 8);
     let (columns, block, _) = in_a_task(|| {
-        for (size, align) in [(MOST, 1), (MOST - 7, 8), (MOST - 4095, 4096), (MOST - 100, 1), (1 << 62, 1 << 12)] {
+        for (size, align) in
+            [(MOST, 1), (MOST - 7, 8), (MOST - 4095, 4096), (MOST - 100, 1), (1 << 62, 1 << 12)]
+        {
             let layout = bytes(size, align);
             assert!(take(layout).is_null(), "{layout:?}");
             assert!(take_zeroed(layout).is_null(), "{layout:?}");
@@ -218,8 +229,14 @@ fn a_huge_request_is_refused_and_nothing_is_counted() {
         }
         block
     });
-    let truth =
-        Columns { allocated_bytes: 40, allocation_count: 1, live_bytes: 40, live_blocks: 1, peak_bytes: 40, ..COMPLETED };
+    let truth = Columns {
+        allocated_bytes: 40,
+        allocation_count: 1,
+        live_bytes: 40,
+        live_blocks: 1,
+        peak_bytes: 40,
+        ..COMPLETED
+    };
     assert_eq!(columns, truth);
     give_back(block, small);
 }
@@ -232,7 +249,12 @@ fn a_failed_request_counts_nothing_and_leaves_the_block() {
         // SAFETY: the block has that many bytes.
         unsafe { block.write_bytes(0x5a, 100) };
         IS_FULL.set(true);
-        let refused = [take(layout), take_zeroed(layout), resize(block, layout, 200), resize(block, layout, 10)];
+        let refused = [
+            take(layout),
+            take_zeroed(layout),
+            resize(block, layout, 200),
+            resize(block, layout, 10),
+        ];
         IS_FULL.set(false);
         assert!(refused.iter().all(|block| block.is_null()));
         block
@@ -250,8 +272,13 @@ fn a_failed_request_counts_nothing_and_leaves_the_block() {
     let content = unsafe { std::slice::from_raw_parts(block, 100) };
     assert!(content.iter().all(|byte| *byte == 0x5a));
     give_back(block, layout);
-    let after =
-        Columns { live_bytes: 0, live_blocks: 0, freed_bytes: 100, freed_elsewhere_bytes: 100, ..truth };
+    let after = Columns {
+        live_bytes: 0,
+        live_blocks: 0,
+        freed_bytes: 100,
+        freed_elsewhere_bytes: 100,
+        ..truth
+    };
     assert_eq!(Columns::now(&ALLOCATOR, id), after, "its owner was not touched by the refusals");
 }
 
@@ -314,7 +341,10 @@ fn an_untracked_task_allocating_while_a_tracked_one_waits_adds_nothing_to_it() {
         let tracked = tokio::spawn(task);
         wait_once().await;
         let before = Columns::now(&ALLOCATOR, id);
-        assert_eq!((before.live_bytes, before.peak_bytes, before.state), (300, 300, TaskState::Idle));
+        assert_eq!(
+            (before.live_bytes, before.peak_bytes, before.state),
+            (300, 300, TaskState::Idle)
+        );
         tokio::spawn(async {
             let mut held = Vec::new();
             for size in 1..1000 {

@@ -66,7 +66,9 @@ fn truth(state: TaskState, polls: u64) -> Columns {
 }
 
 /// A task that fills `shares` at its first poll and puts them out; what it does at its second is `work`.
-fn owner(work: impl FnOnce() + Send + 'static) -> (Pin<Box<Tracked<impl Future<Output = ()> + Send>>>, Shares) {
+fn owner(
+    work: impl FnOnce() + Send + 'static,
+) -> (Pin<Box<Tracked<impl Future<Output = ()> + Send>>>, Shares) {
     let out = Arc::new(Mutex::new(room()));
     let slot = Arc::clone(&out);
     let mut task = Box::pin(track(async move {
@@ -128,7 +130,10 @@ fn after_its_end() {
         assert!(poll(&mut task).is_ready());
         drop(task);
         let retained = now(id);
-        assert_eq!((retained.live_bytes, retained.live_blocks), (all_bytes(), (THREADS * BLOCKS) as u64));
+        assert_eq!(
+            (retained.live_bytes, retained.live_blocks),
+            (all_bytes(), (THREADS * BLOCKS) as u64)
+        );
         free_all(shares, || {});
         assert_eq!(now(id), truth(TaskState::Completed, 2));
     }

@@ -7,7 +7,9 @@ use std::{
     task::{Context, Poll},
 };
 
-use memscope_rs::async_memory::{TaskError, TaskId, TaskState, TaskType, Tracked, create_tracked, current_task_id, track};
+use memscope_rs::async_memory::{
+    TaskError, TaskId, TaskState, TaskType, Tracked, create_tracked, current_task_id, track,
+};
 use memscope_tests::{Columns, Meter, conserved, cost_of_a_panic, panics, poll, row, wait_once};
 
 memscope_tests::install!();
@@ -99,7 +101,10 @@ fn dropped_half_way_is_cancelled_and_its_drop_frees_as_the_owner() {
     assert!(poll(&mut task).is_pending());
     assert_eq!(Columns::now(&ALLOCATOR, id), holding(TaskState::Idle, 1, 1234));
     drop(task);
-    assert_eq!(Columns::now(&ALLOCATOR, id), after_freeing(holding(TaskState::Cancelled, 1, 1234), 0));
+    assert_eq!(
+        Columns::now(&ALLOCATOR, id),
+        after_freeing(holding(TaskState::Cancelled, 1, 1234), 0)
+    );
 }
 
 #[test]
@@ -130,7 +135,11 @@ fn a_value_dropped_in_a_poll_is_freed_by_the_task_that_polls() {
     let id = id_of(&task);
     assert!(poll(&mut task).is_ready());
     let truth = after_freeing(holding(TaskState::Completed, 1, 600), 0);
-    assert_eq!(Columns::now(&ALLOCATOR, id), truth, "what the thread allocated was never the task's");
+    assert_eq!(
+        Columns::now(&ALLOCATOR, id),
+        truth,
+        "what the thread allocated was never the task's"
+    );
 }
 
 #[test]
@@ -142,7 +151,8 @@ fn a_completed_future_holds_until_it_is_dropped() {
     let site_retained = |id| {
         let snapshot = conserved(&ALLOCATOR);
         let line = row(&snapshot, id).line;
-        let site = snapshot.sites().iter().find(|site| site.line == line).expect("its site").clone();
+        let site =
+            snapshot.sites().iter().find(|site| site.line == line).expect("its site").clone();
         (site.spawned, site.completed, site.active, site.live_bytes, site.retained_bytes)
     };
     assert_eq!(site_retained(id), (1, 1, 0, 1000, 1000));
@@ -276,16 +286,24 @@ fn create_tracked_turns_a_panic_into_an_error_with_its_message() {
     let id = formatted.id().expect("an id");
     let error: Poll<Result<(), _>> = poll(&mut formatted);
     assert_eq!(error, Poll::Ready(Err(TaskError::Panicked("wanted: number 7".into()))));
-    let mut literal = pin!(create_tracked(async { panic!("wanted: literal") }, TaskType::IoIntensive));
+    let mut literal =
+        pin!(create_tracked(async { panic!("wanted: literal") }, TaskType::IoIntensive));
     let error: Poll<Result<(), _>> = poll(&mut literal);
     assert_eq!(error, Poll::Ready(Err(TaskError::Panicked("wanted: literal".into()))));
-    let mut other = pin!(create_tracked(async { std::panic::resume_unwind(Box::new(5)) }, TaskType::Mixed));
+    let mut other =
+        pin!(create_tracked(async { std::panic::resume_unwind(Box::new(5)) }, TaskType::Mixed));
     let error: Poll<Result<(), _>> = poll(&mut other);
-    assert!(matches!(&error, Poll::Ready(Err(TaskError::Panicked(message))) if !message.is_empty()), "{error:?}");
+    assert!(
+        matches!(&error, Poll::Ready(Err(TaskError::Panicked(message))) if !message.is_empty()),
+        "{error:?}"
+    );
     let mut fine = pin!(create_tracked(async { vec![0u8; 50].len() }, TaskType::Mixed));
     assert_eq!(poll(&mut fine), Poll::Ready(Ok(50)));
     let snapshot = conserved(&ALLOCATOR);
-    assert_eq!((row(&snapshot, id).state, row(&snapshot, id).task_type), (TaskState::Panicked, TaskType::CpuIntensive));
+    assert_eq!(
+        (row(&snapshot, id).state, row(&snapshot, id).task_type),
+        (TaskState::Panicked, TaskType::CpuIntensive)
+    );
     assert_eq!(Columns::of(row(&snapshot, fine.id().expect("an id"))).allocated_bytes, 50);
     assert_eq!(current_task_id(), None);
 }

@@ -59,7 +59,10 @@ fn a_million_short_tasks_leave_memscopes_memory_where_ten_thousand_left_it() {
     assert_eq!(short.allocation_count, 2 * tasks);
     assert_eq!((short.live_bytes, short.retained_bytes, short.live_blocks), (0, 0, 0));
     assert_eq!(short.peak_bytes, BATCH + cell);
-    assert_eq!(short.peak_sum_bytes, short.allocated_bytes, "each one held all it allocated at one time");
+    assert_eq!(
+        short.peak_sum_bytes, short.allocated_bytes,
+        "each one held all it allocated at one time"
+    );
     assert_eq!(short.peak_histogram.iter().map(|bucket| bucket.count).sum::<u64>(), tasks);
     let inner = site(&last, "inner");
     assert_eq!((inner.spawned, inner.completed, inner.allocated_bytes), (tasks, tasks, 10 * tasks));
@@ -69,6 +72,9 @@ fn a_million_short_tasks_leave_memscopes_memory_where_ten_thousand_left_it() {
     assert_eq!(last.active_task_count(), 0);
     assert_eq!(last.tasks().len(), 4_096, "the last ended ones have a row");
     assert_eq!(last.tool().ended_tasks_forgotten, 2 * tasks - 4_096);
-    assert_eq!((last.tool().events_dropped, last.tool().tasks_without_record, last.tool().tasks_in_other), (0, 0, 0));
+    assert_eq!(
+        (last.tool().events_dropped, last.tool().tasks_without_record, last.tool().tasks_in_other),
+        (0, 0, 0)
+    );
     assert!((last.memory_efficiency_percent() - 100.0).abs() < f64::EPSILON);
 }

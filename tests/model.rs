@@ -15,7 +15,9 @@ use std::{
     thread,
 };
 
-use memscope_rs::async_memory::{MemorySnapshot, TaskId, TaskState, Tracked, current_task_id, track};
+use memscope_rs::async_memory::{
+    MemorySnapshot, TaskId, TaskState, Tracked, current_task_id, track,
+};
 use memscope_tests::{Columns, Meter, alone, conserved, row};
 use proptest::{prelude::*, test_runner::Config};
 
@@ -31,13 +33,28 @@ const NAMES: [&str; 3] = ["red", "green", "blue"];
 #[derive(Clone, Copy, Debug)]
 enum Act {
     Nothing,
-    Alloc { place: usize, layout: Layout, is_zeroed: bool },
-    Realloc { place: usize, size: usize },
-    Free { place: usize },
+    Alloc {
+        place: usize,
+        layout: Layout,
+        is_zeroed: bool,
+    },
+    Realloc {
+        place: usize,
+        size: usize,
+    },
+    Free {
+        place: usize,
+    },
     /// The task takes the block; it is freed when the task is dropped.
-    Keep { place: usize },
-    Create { task: usize },
-    Drop { task: usize },
+    Keep {
+        place: usize,
+    },
+    Create {
+        task: usize,
+    },
+    Drop {
+        task: usize,
+    },
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -135,8 +152,11 @@ impl World {
                 return true;
             };
             lock(&self.now).1 += 1;
-            let Some(mut task) = next.and_then(|next| lock(&self.tasks[next]).take()) else { continue };
-            let poll = AssertUnwindSafe(|| task.as_mut().poll(&mut Context::from_waker(Waker::noop())));
+            let Some(mut task) = next.and_then(|next| lock(&self.tasks[next]).take()) else {
+                continue;
+            };
+            let poll =
+                AssertUnwindSafe(|| task.as_mut().poll(&mut Context::from_waker(Waker::noop())));
             if let Err(payload) = catch_unwind(poll) {
                 assert!(payload.is::<Wanted>(), "{:?}", payload.downcast_ref::<String>());
             }
@@ -164,7 +184,9 @@ impl World {
                 }
             }
             Act::Keep { place } => {
-                if let Some(room) = kept.and_then(|kept| kept.iter_mut().find(|room| room.is_none())) {
+                if let Some(room) =
+                    kept.and_then(|kept| kept.iter_mut().find(|room| room.is_none()))
+                {
                     *room = lock(&self.blocks[place]).take();
                 }
             }
@@ -335,7 +357,8 @@ impl Model {
                 if !self.lives.contains_key(&task) {
                     let boxed = self.charge(by, size_of::<Tracked<Puppet>>() as u64, 8);
                     let columns = Columns::nothing(TaskState::Idle, 0);
-                    let life = Life { columns, parent: by, kept: Vec::new(), boxed, is_dropped: false };
+                    let life =
+                        Life { columns, parent: by, kept: Vec::new(), boxed, is_dropped: false };
                     self.lives.insert(task, life);
                 }
             }
@@ -452,13 +475,23 @@ fn acts() -> impl Strategy<Value = Act> {
 fn steps() -> impl Strategy<Value = Step> {
     let path = [(); 3].map(|()| proptest::option::of(0..TASKS));
     let end = prop_oneof![12 => Just(End::Pending), 2 => Just(End::Ready), 1 => Just(End::Panic)];
-    (0..THREADS, path, acts(), end).prop_map(|(thread, path, act, end)| Step { thread, path, act, end })
+    (0..THREADS, path, acts(), end).prop_map(|(thread, path, act, end)| Step {
+        thread,
+        path,
+        act,
+        end,
+    })
 }
 
 /// Programs begin with a few tasks, so that most steps find some.
 fn programs(most: usize) -> impl Strategy<Value = Vec<Step>> {
     proptest::collection::vec(steps(), 1..most).prop_map(|mut steps| {
-        let create = |task| Step { thread: 0, path: [None; 3], act: Act::Create { task }, end: End::Pending };
+        let create = |task| Step {
+            thread: 0,
+            path: [None; 3],
+            act: Act::Create { task },
+            end: End::Pending,
+        };
         steps.splice(0..0, (0..TASKS / 2).map(create));
         steps
     })
@@ -477,7 +510,10 @@ fn panic_bytes() -> u64 {
 }
 
 /// Plays a program for real, step after step by `play`, and in the model, and compares all there is.
-fn check(program: &[Step], play: impl FnOnce(&'static World, &[Step])) -> Result<(), TestCaseError> {
+fn check(
+    program: &[Step],
+    play: impl FnOnce(&'static World, &[Step]),
+) -> Result<(), TestCaseError> {
     let _alone = alone();
     let before = conserved(&ALLOCATOR);
     // The tasks refer to the world that keeps them, so it stays; what they hold is given back below.
@@ -506,7 +542,12 @@ fn compare(before: &MemorySnapshot, world: &World, model: &Model) -> Result<(), 
     for (task, life) in &model.lives {
         let id = id_of(*task).expect("the model made it, so the world did");
         let row = row(&snapshot, id);
-        prop_assert_eq!(Columns::of(row), life.columns, "task {} (left: reported, right: model)", task);
+        prop_assert_eq!(
+            Columns::of(row),
+            life.columns,
+            "task {} (left: reported, right: model)",
+            task
+        );
         prop_assert_eq!(row.parent, life.parent.and_then(id_of), "the parent of task {}", task);
         prop_assert_eq!(&row.name, NAMES[task % 3]);
     }

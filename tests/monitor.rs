@@ -103,7 +103,10 @@ fn a_task_that_only_waits_counts_with_what_it_holds() {
     drop(task);
     let analysis = stop(monitor);
     assert_eq!(peak_bytes(&analysis), 7000);
-    assert_eq!((analysis.cancelled_count, analysis.live_bytes_at_start, analysis.live_bytes_at_end), (1, 7000, 0));
+    assert_eq!(
+        (analysis.cancelled_count, analysis.live_bytes_at_start, analysis.live_bytes_at_end),
+        (1, 7000, 0)
+    );
     assert_eq!(peak_bytes(&stop(start())), 0);
 }
 
@@ -158,7 +161,10 @@ fn overlapping_monitors_see_each_their_own_window() {
     let outer = stop(outer);
     assert_eq!([&outer, &inner, &late].map(peak_bytes), [10_000, 300, 7_000]);
     assert_eq!([&outer, &inner, &late].map(|analysis| analysis.task_count), [5, 2, 2]);
-    assert_eq!([&outer, &inner, &late].map(|analysis| analysis.allocated_bytes), [21_320, 320, 7_020]);
+    assert_eq!(
+        [&outer, &inner, &late].map(|analysis| analysis.allocated_bytes),
+        [21_320, 320, 7_020]
+    );
 }
 
 #[test]
@@ -200,7 +206,11 @@ fn starting_twice_and_stopping_twice_are_errors_that_change_nothing() {
         assert!(error.to_string().contains("stop_monitoring"), "{error}");
         run(holding(&[200]));
         let analysis = monitor.stop_monitoring().await.expect("running");
-        assert_eq!((analysis.task_count, analysis.allocated_bytes), (2, 300), "the first start counts");
+        assert_eq!(
+            (analysis.task_count, analysis.allocated_bytes),
+            (2, 300),
+            "the first start counts"
+        );
         monitor.stop_monitoring().await.expect_err("stopped");
         monitor.start_monitoring().await.expect("it starts again");
         assert_eq!(monitor.stop_monitoring().await.expect("running").task_count, 0);
@@ -223,9 +233,12 @@ fn fifty_monitors_at_once_each_close_their_own() {
     let monitors: Vec<_> = (0..50).map(|_| start()).collect();
     run(holding(&[50]));
     for monitor in monitors {
-        assert_eq!(peak_bytes(&block_on(async {
-            let mut monitor = monitor;
-            monitor.stop_monitoring().await.expect("running")
-        })), 50);
+        assert_eq!(
+            peak_bytes(&block_on(async {
+                let mut monitor = monitor;
+                monitor.stop_monitoring().await.expect("running")
+            })),
+            50
+        );
     }
 }

@@ -140,7 +140,12 @@ fn realloc_by_another_task_moves_the_block_to_it() {
     assert_eq!(now(owner_id), freed_elsewhere(made(TaskState::Idle, 1, 1000)));
     assert_eq!(now(other_id), made(TaskState::Idle, 1, 3000));
     assert!(poll(&mut other).is_ready());
-    let truth = Columns { live_bytes: 0, live_blocks: 0, freed_bytes: 3000, ..made(TaskState::Completed, 2, 3000) };
+    let truth = Columns {
+        live_bytes: 0,
+        live_blocks: 0,
+        freed_bytes: 3000,
+        ..made(TaskState::Completed, 2, 3000)
+    };
     assert_eq!(now(other_id), truth);
 }
 
@@ -244,7 +249,9 @@ fn nested_tasks_are_charged_each_with_its_own() {
     let outer_id = id_of(&outer);
     assert!(poll(&mut outer).is_pending());
     assert_eq!(current_task_id(), None);
-    let Poll::Ready((outer_seen, Some(inner), Some(innermost), last)) = poll(&mut outer) else { panic!("ready") };
+    let Poll::Ready((outer_seen, Some(inner), Some(innermost), last)) = poll(&mut outer) else {
+        panic!("ready")
+    };
     assert_eq!(outer_seen, Some(outer_id));
     let ended = |bytes| Columns {
         live_bytes: 0,
@@ -279,12 +286,15 @@ fn a_thousand_levels_deep_every_task_has_its_own_byte_count() {
             return Box::pin(wait_once());
         }
         let inner = level(below - 1);
-        Box::pin(track(async move {
-            let before = vec![0u8; below];
-            inner.await;
-            let after = vec![0u8; below];
-            drop((before, after));
-        }).named("a level"))
+        Box::pin(
+            track(async move {
+                let before = vec![0u8; below];
+                inner.await;
+                let after = vec![0u8; below];
+                drop((before, after));
+            })
+            .named("a level"),
+        )
     }
     const LEVELS: u64 = 200;
     let mut task = level(LEVELS as usize);
@@ -314,7 +324,11 @@ fn a_child_made_in_one_task_and_polled_in_another_belongs_where_it_is_polled() {
     let maker_id = id_of(&maker);
     let Poll::Ready(mut child) = poll(&mut maker) else { panic!("ready") };
     let child_id = child.id().expect("an id");
-    assert_eq!(row(&conserved(&ALLOCATOR), child_id).parent, Some(maker_id), "not polled: who made it");
+    assert_eq!(
+        row(&conserved(&ALLOCATOR), child_id).parent,
+        Some(maker_id),
+        "not polled: who made it"
+    );
     let mut adopter = pin!(track(async move {
         assert!(poll(&mut child).is_ready());
         drop(child);
@@ -323,11 +337,19 @@ fn a_child_made_in_one_task_and_polled_in_another_belongs_where_it_is_polled() {
     assert!(poll(&mut adopter).is_ready());
     let snapshot = conserved(&ALLOCATOR);
     assert_eq!(row(&snapshot, child_id).parent, Some(adopter_id));
-    let truth = Columns { live_bytes: 0, live_blocks: 0, freed_bytes: 50, ..made(TaskState::Completed, 1, 50) };
+    let truth = Columns {
+        live_bytes: 0,
+        live_blocks: 0,
+        freed_bytes: 50,
+        ..made(TaskState::Completed, 1, 50)
+    };
     assert_eq!(Columns::of(row(&snapshot, child_id)), truth);
     // The child's box was the maker's and was freed in the adopter.
     let boxed = row(&snapshot, maker_id);
-    assert_eq!((boxed.allocation_count, boxed.live_bytes, boxed.freed_elsewhere_bytes), (1, 0, boxed.allocated_bytes));
+    assert_eq!(
+        (boxed.allocation_count, boxed.live_bytes, boxed.freed_elsewhere_bytes),
+        (1, 0, boxed.allocated_bytes)
+    );
     assert_eq!(Columns::of(row(&snapshot, adopter_id)), Columns::nothing(TaskState::Completed, 1));
 }
 
@@ -347,10 +369,19 @@ fn a_child_dropped_in_its_parent_frees_as_the_child() {
     let outer_id = id_of(&outer);
     let Poll::Ready((Some(inner), after)) = poll(&mut outer) else { panic!("ready") };
     assert_eq!(after, Some(outer_id));
-    let truth = Columns { live_bytes: 0, live_blocks: 0, freed_bytes: 2000, ..made(TaskState::Cancelled, 1, 2000) };
+    let truth = Columns {
+        live_bytes: 0,
+        live_blocks: 0,
+        freed_bytes: 2000,
+        ..made(TaskState::Cancelled, 1, 2000)
+    };
     assert_eq!(now(inner), truth);
     let outer = now(outer_id);
-    assert_eq!((outer.allocation_count, outer.live_bytes, outer.freed_elsewhere_bytes), (1, 0, 0), "the child's box");
+    assert_eq!(
+        (outer.allocation_count, outer.live_bytes, outer.freed_elsewhere_bytes),
+        (1, 0, 0),
+        "the child's box"
+    );
 }
 
 #[test]
@@ -437,7 +468,9 @@ fn a_task_polled_on_four_threads_in_turn_is_one_task() {
 fn a_threads_blocks_freed_in_a_task_are_not_the_tasks() {
     let mine = vec![0u8; 9000];
     let (send, receive) = mpsc::channel();
-    std::thread::spawn(move || send.send(vec![0u8; 8000]).expect("received")).join().expect("no panic");
+    std::thread::spawn(move || send.send(vec![0u8; 8000]).expect("received"))
+        .join()
+        .expect("no panic");
     let theirs = receive.recv().expect("sent");
     let mut task = pin!(track(async move { drop((mine, theirs)) }));
     let id = id_of(&task);

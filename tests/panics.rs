@@ -1,7 +1,9 @@
 //! A thousand panicking tasks leave every healthy task working and counted.
 
 use memscope_rs::async_memory::{TaskState, current_task_id, track};
-use memscope_tests::{Columns, conserved, cost_of_a_panic, keep_wanted_panics_quiet, row, wait_once, workers};
+use memscope_tests::{
+    Columns, conserved, cost_of_a_panic, keep_wanted_panics_quiet, row, wait_once, workers,
+};
 
 memscope_tests::install!();
 
@@ -87,7 +89,14 @@ fn a_thousand_panicking_tasks_leave_the_healthy_ones_working_and_counted() {
         .sites()
         .iter()
         .map(|site| {
-            (site.name.as_str(), site.spawned, site.active, site.completed, site.panicked, site.live_bytes)
+            (
+                site.name.as_str(),
+                site.spawned,
+                site.active,
+                site.completed,
+                site.panicked,
+                site.live_bytes,
+            )
         })
         .collect();
     let tasks = TASKS as u64;

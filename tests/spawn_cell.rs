@@ -3,7 +3,9 @@
 use memscope_rs::async_memory::{
     TaskId, TaskState, TaskType, current_task_id, spawn_tracked, spawn_tracked_as, track,
 };
-use memscope_tests::{Columns, Meter, alone, block_on, conserved, conserved_when, poll, row, wait_once, workers};
+use memscope_tests::{
+    Columns, Meter, alone, block_on, conserved, conserved_when, poll, row, wait_once, workers,
+};
 
 memscope_tests::install!();
 
@@ -108,36 +110,39 @@ fn a_boxed_future_and_its_cell_are_both_the_tasks() {
 fn burst<F: Future + Send + 'static>(name: &str, future: impl Fn() -> F) {
     const TASKS: u64 = 10_000;
     let name_of = |what| format!("{name}: {what}");
-    block_on(track(async {
-        let mut handles = Vec::with_capacity(TASKS as usize);
-        for _ in 0..TASKS {
-            let future = future();
-            handles.push(
-                track(async move {
-                    future.await;
-                })
-                .named(name_of("spawned"))
-                .spawn(),
-            );
-        }
-        let snapshot = conserved(&ALLOCATOR);
-        let sizes: std::collections::BTreeSet<_> = snapshot
-            .tasks()
-            .iter()
-            .filter(|row| row.name == name_of("spawned"))
-            .map(|row| (row.allocated_bytes, row.allocation_count))
-            .collect();
-        assert_eq!(sizes.len(), 1, "every task is charged the same: {sizes:?}");
-        for handle in handles {
-            handle.await.expect("no panic");
-        }
-    })
-    .named(name_of("spawner")));
+    block_on(
+        track(async {
+            let mut handles = Vec::with_capacity(TASKS as usize);
+            for _ in 0..TASKS {
+                let future = future();
+                handles.push(
+                    track(async move {
+                        future.await;
+                    })
+                    .named(name_of("spawned"))
+                    .spawn(),
+                );
+            }
+            let snapshot = conserved(&ALLOCATOR);
+            let sizes: std::collections::BTreeSet<_> = snapshot
+                .tasks()
+                .iter()
+                .filter(|row| row.name == name_of("spawned"))
+                .map(|row| (row.allocated_bytes, row.allocation_count))
+                .collect();
+            assert_eq!(sizes.len(), 1, "every task is charged the same: {sizes:?}");
+            for handle in handles {
+                handle.await.expect("no panic");
+            }
+        })
+        .named(name_of("spawner")),
+    );
     let snapshot = conserved(&ALLOCATOR);
     for site in snapshot.sites() {
         assert_eq!((site.live_bytes, site.retained_bytes), (0, 0), "{}", site.name);
     }
-    let spawned = snapshot.sites().iter().find(|site| site.name == name_of("spawned")).expect("a row");
+    let spawned =
+        snapshot.sites().iter().find(|site| site.name == name_of("spawned")).expect("a row");
     assert_eq!((spawned.spawned, spawned.completed), (TASKS, TASKS));
     assert_eq!(spawned.allocation_count % TASKS, 0, "{spawned:#?}");
 }

@@ -111,7 +111,8 @@ fn operate(random: &mut Random, places: &Places, by: &Arc<Truth>) {
             }
         }
         _ => {
-            let layout = Layout::from_size_align(1 + random.below(500), 1 << random.below(8)).expect("small");
+            let layout = Layout::from_size_align(1 + random.below(500), 1 << random.below(8))
+                .expect("small");
             put(place, Block::new(layout, random.below(2) == 0, by), by);
         }
     }
@@ -177,7 +178,8 @@ fn storm(round: u64) {
                 thread::sleep(std::time::Duration::from_millis(2));
             }
         });
-        let ended = threads.into_iter().flat_map(|thread| thread.join().expect("no panic")).collect();
+        let ended =
+            threads.into_iter().flat_map(|thread| thread.join().expect("no panic")).collect();
         is_over.store(true, Ordering::Relaxed);
         watcher.join().expect("the law holds");
         ended

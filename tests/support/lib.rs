@@ -251,7 +251,10 @@ pub fn conserved<A>(allocator: &Independent<A>) -> MemorySnapshot {
 ///
 /// When that takes more than ten seconds.
 #[track_caller]
-pub fn conserved_when<A>(allocator: &Independent<A>, settled: impl Fn(&MemorySnapshot) -> bool) -> MemorySnapshot {
+pub fn conserved_when<A>(
+    allocator: &Independent<A>,
+    settled: impl Fn(&MemorySnapshot) -> bool,
+) -> MemorySnapshot {
     let start = Instant::now();
     loop {
         let snapshot = conserved(allocator);
@@ -279,7 +282,10 @@ fn read_stopped<A>(allocator: &Independent<A>) -> (MemorySnapshot, (i64, i64), u
         if snapshot.is_still() {
             return (snapshot, live, allocated_bytes);
         }
-        assert!(start.elapsed() < Duration::from_secs(10), "tasks never stopped ending\n{snapshot}");
+        assert!(
+            start.elapsed() < Duration::from_secs(10),
+            "tasks never stopped ending\n{snapshot}"
+        );
         std::thread::yield_now();
     }
 }
@@ -288,11 +294,24 @@ fn read_stopped<A>(allocator: &Independent<A>) -> (MemorySnapshot, (i64, i64), u
 fn check(snapshot: &MemorySnapshot, (live_bytes, live_blocks): (i64, i64), allocated_bytes: u64) {
     let process = snapshot.process();
     assert!(process.measured, "{:?}", snapshot.measured());
-    let sum = |field: fn(&TaskMemoryProfile) -> u64| snapshot.tasks().iter().map(field).sum::<u64>();
+    let sum =
+        |field: fn(&TaskMemoryProfile) -> u64| snapshot.tasks().iter().map(field).sum::<u64>();
     let sites = || snapshot.sites().iter();
-    assert_eq!(sites().map(|site| site.live_bytes).sum::<u64>(), process.tracked_bytes, "{snapshot}");
-    assert_eq!(sites().map(|site| site.live_blocks).sum::<u64>(), process.tracked_blocks, "{snapshot}");
-    assert_eq!(sites().map(|site| site.allocated_bytes).sum::<u64>(), process.tracked_allocated_bytes, "{snapshot}");
+    assert_eq!(
+        sites().map(|site| site.live_bytes).sum::<u64>(),
+        process.tracked_bytes,
+        "{snapshot}"
+    );
+    assert_eq!(
+        sites().map(|site| site.live_blocks).sum::<u64>(),
+        process.tracked_blocks,
+        "{snapshot}"
+    );
+    assert_eq!(
+        sites().map(|site| site.allocated_bytes).sum::<u64>(),
+        process.tracked_allocated_bytes,
+        "{snapshot}"
+    );
     if snapshot.tool().ended_tasks_forgotten == 0 {
         assert_eq!(sum(|task| task.live_bytes), process.tracked_bytes, "{snapshot}");
         assert_eq!(sum(|task| task.live_blocks), process.tracked_blocks, "{snapshot}");
@@ -405,7 +424,11 @@ pub async fn wait_once() {
 ///
 /// When the runtime cannot be built.
 pub fn block_on<F: Future>(future: F) -> F::Output {
-    tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime").block_on(future)
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .expect("a runtime")
+        .block_on(future)
 }
 
 /// A multi-thread runtime.
@@ -414,7 +437,11 @@ pub fn block_on<F: Future>(future: F) -> F::Output {
 ///
 /// When it cannot be built.
 pub fn workers(count: usize) -> tokio::runtime::Runtime {
-    tokio::runtime::Builder::new_multi_thread().worker_threads(count).enable_all().build().expect("a runtime")
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(count)
+        .enable_all()
+        .build()
+        .expect("a runtime")
 }
 
 /// The start of the message of every panic that a test wants.
@@ -433,7 +460,10 @@ pub fn panics<T>(work: impl FnOnce() -> T) -> String {
 }
 
 fn message(payload: &(dyn std::any::Any + Send)) -> Option<&str> {
-    payload.downcast_ref::<&'static str>().copied().or_else(|| payload.downcast_ref::<String>().map(String::as_str))
+    payload
+        .downcast_ref::<&'static str>()
+        .copied()
+        .or_else(|| payload.downcast_ref::<String>().map(String::as_str))
 }
 
 /// From now on nothing is printed for panics that a test wants.
@@ -442,7 +472,8 @@ pub fn keep_wanted_panics_quiet() {
     QUIET.call_once(|| {
         let print = std::panic::take_hook();
         std::panic::set_hook(Box::new(move |panic| {
-            let is_wanted = |text: &str| text.starts_with(WANTED) || text.contains("resumed after completion");
+            let is_wanted =
+                |text: &str| text.starts_with(WANTED) || text.contains("resumed after completion");
             if !message(panic.payload()).is_some_and(is_wanted) {
                 print(panic);
             }
