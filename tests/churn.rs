@@ -10,18 +10,20 @@ use std::{
     thread,
 };
 
-use memscope_rs::async_memory::{MemorySnapshot, TaskState, track};
+use memscope_rs::async_memory::{MemorySnapshot, TaskId, TaskState, track};
 use memscope_tests::{Columns, Meter, alone, conserved, poll, row};
 
 memscope_tests::install!();
 
 /// What the program allocated before `main`: memory of its own, and what a tracked task left behind.
-static BEFORE_MAIN: Mutex<Option<(Vec<u8>, Vec<u8>, u64)>> = Mutex::new(None);
+static BEFORE_MAIN: Mutex<Option<LeftOver>> = Mutex::new(None);
+
+type LeftOver = (Vec<u8>, Vec<u8>, Option<TaskId>);
 
 extern "C" fn before_main() {
     let untracked = vec![1u8; 7_000];
     let mut task = Box::pin(track(async { vec![2u8; 6_000] }).named("before main"));
-    let id = task.id().map_or(0, |id| id.as_u64());
+    let id = task.id();
     let std::task::Poll::Ready(tracked) = poll(&mut task) else { return };
     *BEFORE_MAIN.lock().expect("no panic") = Some((untracked, tracked, id));
 }
@@ -39,7 +41,7 @@ fn allocations_before_main_are_charged_like_any_other() {
     let _alone = alone();
     let (untracked, tracked, id) = BEFORE_MAIN.lock().expect("no panic").take().expect("it ran");
     let find = |snapshot: &MemorySnapshot| {
-        let row = snapshot.tasks().iter().find(|row| row.id.as_u64() == id).expect("its row");
+        let row = snapshot.tasks().iter().find(|row| Some(row.id) == id).expect("its row");
         assert_eq!(row.name, "before main");
         Columns::of(row)
     };

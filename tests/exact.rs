@@ -24,13 +24,19 @@ thread_local! {
 // SAFETY: requests are forwarded or refused with null, which the contract allows.
 unsafe impl GlobalAlloc for Failing {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        if IS_FULL.get() {
+            return ptr::null_mut();
+        }
         // SAFETY: the caller's contract, passed on.
-        if IS_FULL.get() { ptr::null_mut() } else { unsafe { System.alloc(layout) } }
+        unsafe { System.alloc(layout) }
     }
 
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
+        if IS_FULL.get() {
+            return ptr::null_mut();
+        }
         // SAFETY: the caller's contract, passed on.
-        if IS_FULL.get() { ptr::null_mut() } else { unsafe { System.alloc_zeroed(layout) } }
+        unsafe { System.alloc_zeroed(layout) }
     }
 
     unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
@@ -39,12 +45,11 @@ unsafe impl GlobalAlloc for Failing {
     }
 
     unsafe fn realloc(&self, block: *mut u8, layout: Layout, new_size: usize) -> *mut u8 {
-        // SAFETY: the caller's contract, passed on.
         if IS_FULL.get() {
-            ptr::null_mut()
-        } else {
-            unsafe { System.realloc(block, layout, new_size) }
+            return ptr::null_mut();
         }
+        // SAFETY: the caller's contract, passed on.
+        unsafe { System.realloc(block, layout, new_size) }
     }
 }
 

@@ -234,9 +234,9 @@ fn a_monitor_dropped_at_the_end_of_a_thread_closes_its_window() {
         static MONITOR: RefCell<AsyncResourceMonitor> = RefCell::new(AsyncResourceMonitor::new());
     }
     thread::spawn(|| {
-        MONITOR
-            .with(|monitor| block_on(async { monitor.borrow_mut().start_monitoring().await }))
-            .expect("not running");
+        let mut monitor = AsyncResourceMonitor::new();
+        block_on(monitor.start_monitoring()).expect("not running");
+        MONITOR.replace(monitor);
     })
     .join()
     .expect("no panic");

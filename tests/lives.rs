@@ -221,7 +221,7 @@ fn a_panic_in_a_poll_ends_the_task_and_the_thread_goes_on_untracked() {
     }));
     let id = id_of(&task);
     assert!(poll(&mut task).is_pending());
-    assert_eq!(panics(|| drop(poll(&mut task))), "wanted: in a poll");
+    assert_eq!(panics(|| poll(&mut task)), "wanted: in a poll");
     assert_eq!(current_task_id(), None, "the slot is restored");
     let held = vec![0u8; 10_000];
     // The panic's memory is freed by who catches it.
@@ -468,6 +468,8 @@ fn tracking_adds_at_most_32_bytes_to_a_future() {
     assert!(size_of::<Tracked<Bytes<Align32, 64>>>() - size_of::<Bytes<Align32, 64>>() <= 64);
 }
 
+fn is_send<F: Send>(_: &F) {}
+
 /// `$type: $auto` or not, at compile time.
 macro_rules! auto_traits {
     ($($auto:ident: $has:ident, $lacks:ident;)+) => {
@@ -519,6 +521,5 @@ fn send_sync_and_unpin_are_the_inner_futures() {
         *const u8,
         NotAny,
     );
-    fn inferred<F: Send>(_: &F) {}
-    inferred(&track(async { wait_once().await }));
+    is_send(&track(async { wait_once().await }));
 }

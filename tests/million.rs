@@ -9,7 +9,7 @@ const BATCH: u64 = 1_000;
 
 fn run(batches: u64) {
     block_on(async {
-        let mut handles = Vec::with_capacity(BATCH as usize);
+        let mut handles = Vec::with_capacity(usize::try_from(BATCH).expect("small"));
         for _ in 0..batches {
             handles.extend((0..BATCH).map(|number| spawn_tracked(short(number))));
             for handle in handles.drain(..) {

@@ -5,7 +5,7 @@
 //! of the promise, and plays the same program on its own.
 
 use std::{
-    alloc::{Layout, alloc, alloc_zeroed, dealloc, realloc},
+    alloc::Layout,
     collections::HashMap,
     future::Future,
     panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
@@ -18,7 +18,7 @@ use std::{
 use memscope_rs::async_memory::{
     MemorySnapshot, TaskId, TaskState, Tracked, current_task_id, track,
 };
-use memscope_tests::{Columns, Meter, alone, conserved, row};
+use memscope_tests::{Block, Columns, Meter, alone, conserved, row};
 use proptest::{prelude::*, test_runner::Config};
 
 memscope_tests::install!();
@@ -78,37 +78,6 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 // ---- The real thing. Nothing in here may allocate but the acts themselves.
-
-/// A block, as an address: whoever takes it out of its place owns it.
-#[derive(Clone, Copy, Debug)]
-struct Block {
-    address: usize,
-    layout: Layout,
-}
-
-impl Block {
-    fn new(layout: Layout, is_zeroed: bool) -> Self {
-        // SAFETY: programs ask for no empty block.
-        let block = unsafe { if is_zeroed { alloc_zeroed(layout) } else { alloc(layout) } };
-        assert!(!block.is_null() && block.addr().is_multiple_of(layout.align()));
-        Self { address: block.expose_provenance(), layout }
-    }
-
-    fn resize(self, size: usize) -> Self {
-        let block = std::ptr::with_exposed_provenance_mut::<u8>(self.address);
-        // SAFETY: a live block with its layout; the new size is not zero.
-        let block = unsafe { realloc(block, self.layout, size) };
-        assert!(!block.is_null());
-        let layout = Layout::from_size_align(size, self.layout.align()).expect("small");
-        Self { address: block.expose_provenance(), layout }
-    }
-
-    fn free(self) {
-        let block = std::ptr::with_exposed_provenance_mut::<u8>(self.address);
-        // SAFETY: a live block with its layout, taken out of its place.
-        unsafe { dealloc(block, self.layout) };
-    }
-}
 
 /// A future that does what the world's current step says, and frees what it kept when it is dropped.
 struct Puppet {
@@ -564,7 +533,9 @@ proptest! {
     #[test]
     fn one_thread_against_the_model(program in programs(80)) {
         check(&program, |world, program| {
-            program.iter().for_each(|step| world.run(*step));
+            for step in program {
+                world.run(*step);
+            }
         })?;
     }
 }

@@ -1,7 +1,8 @@
 //! Blocks that change hands: nested tasks, frees and reallocs by other tasks and threads, during and after the owner's life.
 
 use std::{
-    future::Future,
+    future::{Future, poll_fn},
+    hint::black_box,
     pin::pin,
     sync::{Mutex, mpsc},
     task::Poll,
@@ -21,12 +22,10 @@ fn now(id: TaskId) -> Columns {
 }
 
 /// A task that makes `size` bytes at its first poll and gives them out; it ends at its second.
-fn maker(size: usize, out: &Mutex<Option<Vec<u8>>>) -> impl Future<Output = ()> {
-    async move {
-        let made = vec![1u8; size];
-        *out.lock().expect("no panic") = Some(made);
-        wait_once().await;
-    }
+async fn maker(size: usize, out: &Mutex<Option<Vec<u8>>>) {
+    let made = vec![1u8; size];
+    *out.lock().expect("no panic") = Some(made);
+    wait_once().await;
 }
 
 fn take(from: &Mutex<Option<Vec<u8>>>) -> Vec<u8> {
@@ -296,14 +295,14 @@ fn a_thousand_levels_deep_every_task_has_its_own_byte_count() {
             .named("a level"),
         )
     }
-    const LEVELS: u64 = 200;
-    let mut task = level(LEVELS as usize);
+    const LEVELS: usize = 200;
+    let mut task = level(LEVELS);
     assert!(poll(&mut task).is_pending());
     assert!(poll(&mut task).is_ready());
     let snapshot = conserved(&ALLOCATOR);
     let mut levels: Vec<_> = snapshot.tasks().iter().filter(|row| row.name == "a level").collect();
     levels.sort_by_key(|row| row.allocated_bytes);
-    assert_eq!(levels.len(), LEVELS as usize);
+    assert_eq!(levels.len(), LEVELS);
     for (below, level) in (1..).zip(&levels) {
         let truth = Columns {
             allocated_bytes: 2 * below,
@@ -313,14 +312,15 @@ fn a_thousand_levels_deep_every_task_has_its_own_byte_count() {
             ..Columns::nothing(TaskState::Completed, 2)
         };
         assert_eq!(Columns::of(level), truth);
-        let parent = levels.get(below as usize).map(|outer| outer.id);
+        let parent = levels.get(usize::try_from(below).expect("small")).map(|outer| outer.id);
         assert_eq!(level.parent, parent);
     }
 }
 
 #[test]
 fn a_child_made_in_one_task_and_polled_in_another_belongs_where_it_is_polled() {
-    let mut maker = pin!(track(async { Box::pin(track(async { vec![0u8; 50].len() })) }));
+    let mut maker =
+        pin!(track(poll_fn(|_| Poll::Ready(Box::pin(track(async { vec![0u8; 50].len() }))))));
     let maker_id = id_of(&maker);
     let Poll::Ready(mut child) = poll(&mut maker) else { panic!("ready") };
     let child_id = child.id().expect("an id");
@@ -390,7 +390,7 @@ fn a_panic_in_a_child_that_its_parent_catches_leaves_the_parent_current() {
     let mut outer = pin!(track(async {
         let mut inner = Box::pin(track(async { panic!("wanted: in a child") }));
         let id = inner.id();
-        let message = panics(|| drop::<Poll<()>>(poll(&mut inner)));
+        let message = panics(|| -> Poll<()> { poll(&mut inner) });
         assert_eq!(message, "wanted: in a child");
         let held = vec![0u8; 4000];
         (id, current_task_id(), held.len())
@@ -409,14 +409,14 @@ fn a_panic_through_parent_and_child_ends_both() {
     let child = Mutex::new(None);
     let mut outer = Box::pin(track(async {
         let inner = track(async {
-            let _held = vec![0u8; 10];
+            let _held = black_box(vec![0u8; 10]);
             panic!("wanted: through both")
         });
         *child.lock().expect("no panic") = inner.id();
-        inner.await
+        inner.await;
     }));
     let id = id_of(&outer);
-    assert_eq!(panics(|| drop::<Poll<()>>(poll(&mut outer))), "wanted: through both");
+    assert_eq!(panics(|| poll(&mut outer)), "wanted: through both");
     assert_eq!(current_task_id(), None);
     let inner = child.lock().expect("no panic").expect("an id");
     assert_eq!((now(id).state, now(inner).state), (TaskState::Panicked, TaskState::Panicked));

@@ -1,5 +1,9 @@
 //! The cell that Tokio makes for a spawned task belongs to that task; what Tokio keeps for itself does not.
 
+#![expect(clippy::large_futures, reason = "Tokio treats them in its own way, which is tested")]
+
+use std::{future::poll_fn, task::Poll};
+
 use memscope_rs::async_memory::{
     TaskId, TaskState, TaskType, current_task_id, spawn_tracked, spawn_tracked_as, track,
 };
@@ -9,8 +13,8 @@ use memscope_tests::{
 
 memscope_tests::install!();
 
-async fn whole_poll() -> TaskId {
-    current_task_id().expect("a task")
+fn whose() -> impl Future<Output = TaskId> + Send {
+    poll_fn(|_| Poll::Ready(current_task_id().expect("a task")))
 }
 
 /// A future of at least `N` bytes.
@@ -26,7 +30,7 @@ fn an_empty_spawned_task_is_charged_with_its_cell_and_the_spawner_with_nothing()
     let runtime = workers(2);
     let _inside = runtime.enter();
     // From outside the workers Tokio allocates the cell and nothing else.
-    let (meter, task) = Meter::of(|| spawn_tracked(whole_poll()));
+    let (meter, task) = Meter::of(|| spawn_tracked(whose()));
     assert_eq!((meter.allocations, meter.frees), (1, 0));
     let cell = meter.allocated_bytes;
     let id = runtime.block_on(task).expect("no panic");
@@ -45,16 +49,16 @@ fn an_empty_spawned_task_is_charged_with_its_cell_and_the_spawner_with_nothing()
 #[test]
 fn a_tracked_spawner_is_not_charged_with_the_cell() {
     let _alone = alone();
-    let (spawner, spawned) = block_on(track(async {
-        let spawned = spawn_tracked_as(whole_poll(), TaskType::Background).await.expect("no panic");
-        (current_task_id().expect("a task"), spawned)
+    let (outer, inner) = block_on(track(async {
+        let inner = spawn_tracked_as(whose(), TaskType::Background).await.expect("no panic");
+        (current_task_id().expect("a task"), inner)
     }));
     let snapshot = conserved(&ALLOCATOR);
-    assert_eq!(Columns::of(row(&snapshot, spawner)).allocated_bytes, 0);
-    assert!(row(&snapshot, spawned).allocated_bytes > 0);
-    assert_eq!(row(&snapshot, spawned).live_bytes, 0);
-    assert_eq!(row(&snapshot, spawned).parent, Some(spawner));
-    assert_eq!(row(&snapshot, spawned).task_type, TaskType::Background);
+    assert_eq!(Columns::of(row(&snapshot, outer)).allocated_bytes, 0);
+    assert!(row(&snapshot, inner).allocated_bytes > 0);
+    assert_eq!(row(&snapshot, inner).live_bytes, 0);
+    assert_eq!(row(&snapshot, inner).parent, Some(outer));
+    assert_eq!(row(&snapshot, inner).task_type, TaskType::Background);
 }
 
 #[test]
@@ -112,7 +116,7 @@ fn burst<F: Future + Send + 'static>(name: &str, future: impl Fn() -> F) {
     let name_of = |what| format!("{name}: {what}");
     block_on(
         track(async {
-            let mut handles = Vec::with_capacity(TASKS as usize);
+            let mut handles = Vec::with_capacity(usize::try_from(TASKS).expect("small"));
             for _ in 0..TASKS {
                 let future = future();
                 handles.push(
@@ -183,7 +187,7 @@ fn spawning_outside_a_runtime_panics_and_leaves_the_accounting_right() {
         Columns::nothing(TaskState::Completed, 1)
     );
     drop(held);
-    let id = block_on(async { spawn_tracked(whole_poll()).await.expect("no panic") });
+    let id = block_on(async { spawn_tracked(whose()).await.expect("no panic") });
     assert_eq!(Columns::now(&ALLOCATOR, id).live_bytes, 0);
 }
 
@@ -195,7 +199,7 @@ fn a_task_spawned_by_a_task_that_spawns_is_charged_its_own_cell() {
         let mut handles = Vec::new();
         for _ in 0..200 {
             handles.push(spawn_tracked(async {
-                let inner = spawn_tracked(whole_poll());
+                let inner = spawn_tracked(whose());
                 (current_task_id().expect("a task"), inner.await.expect("no panic"))
             }));
         }

@@ -3,7 +3,7 @@
 //! What happens first is left to the machine, so each operation notes in plain atomics whose block it was and who did what to it.
 
 use std::{
-    alloc::{Layout, alloc, alloc_zeroed, dealloc, realloc},
+    alloc::Layout,
     future::poll_fn,
     sync::{
         Arc, Mutex,
@@ -14,7 +14,7 @@ use std::{
 };
 
 use memscope_rs::async_memory::{TaskId, TaskState, track};
-use memscope_tests::{Columns, alone, conserved, poll, row};
+use memscope_tests::{Block, Columns, alone, conserved, poll, row};
 
 memscope_tests::install!();
 
@@ -34,9 +34,8 @@ struct Truth {
 }
 
 /// A block with its owner; whoever takes it out of its place has it to itself.
-struct Block {
-    address: usize,
-    layout: Layout,
+struct Owned {
+    block: Block,
     owner: Arc<Truth>,
 }
 
@@ -44,43 +43,33 @@ fn add(counter: &AtomicU64, by: usize) {
     counter.fetch_add(by as u64, Ordering::Relaxed);
 }
 
-impl Block {
+impl Owned {
     fn new(layout: Layout, is_zeroed: bool, by: &Arc<Truth>) -> Self {
-        // SAFETY: no size is zero here.
-        let block = unsafe { if is_zeroed { alloc_zeroed(layout) } else { alloc(layout) } };
-        Self::made(block, layout, by)
+        Self::made(Block::new(layout, is_zeroed), by)
     }
 
-    fn made(block: *mut u8, layout: Layout, by: &Arc<Truth>) -> Self {
-        assert!(!block.is_null());
-        add(&by.allocated_bytes, layout.size());
+    fn made(block: Block, by: &Arc<Truth>) -> Self {
+        add(&by.allocated_bytes, block.layout.size());
         add(&by.allocations, 1);
-        // SAFETY: the block has that many bytes. All of it is used, as a program would.
-        unsafe { block.write_bytes(0x77, layout.size()) };
-        Self { address: block.expose_provenance(), layout, owner: Arc::clone(by) }
+        Self { block, owner: Arc::clone(by) }
     }
 
     fn gone(&self, by: &Arc<Truth>) {
-        add(&self.owner.freed_bytes, self.layout.size());
+        add(&self.owner.freed_bytes, self.block.layout.size());
         add(&self.owner.frees, 1);
         if !Arc::ptr_eq(&self.owner, by) {
-            add(&self.owner.freed_elsewhere_bytes, self.layout.size());
+            add(&self.owner.freed_elsewhere_bytes, self.block.layout.size());
         }
     }
 
     fn resize(self, size: usize, by: &Arc<Truth>) -> Self {
         self.gone(by);
-        let block = std::ptr::with_exposed_provenance_mut::<u8>(self.address);
-        // SAFETY: a live block with its layout, and a size that is not zero.
-        let block = unsafe { realloc(block, self.layout, size) };
-        Self::made(block, Layout::from_size_align(size, self.layout.align()).expect("small"), by)
+        Self::made(self.block.resize(size), by)
     }
 
     fn free(self, by: &Arc<Truth>) {
         self.gone(by);
-        let block = std::ptr::with_exposed_provenance_mut::<u8>(self.address);
-        // SAFETY: a live block with its layout, taken out of its place.
-        unsafe { dealloc(block, self.layout) };
+        self.block.free();
     }
 }
 
@@ -91,11 +80,11 @@ impl Random {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;
         self.0 ^= self.0 << 17;
-        (self.0 % most as u64) as usize
+        usize::try_from(self.0 % most as u64).expect("it was one")
     }
 }
 
-type Places = [Mutex<Option<Block>>; PLACES];
+type Places = [Mutex<Option<Owned>>; PLACES];
 
 /// One operation on a random place, by the owner of `by`.
 fn operate(random: &mut Random, places: &Places, by: &Arc<Truth>) {
@@ -113,13 +102,13 @@ fn operate(random: &mut Random, places: &Places, by: &Arc<Truth>) {
         _ => {
             let layout = Layout::from_size_align(1 + random.below(500), 1 << random.below(8))
                 .expect("small");
-            put(place, Block::new(layout, random.below(2) == 0, by), by);
+            put(place, Owned::new(layout, random.below(2) == 0, by), by);
         }
     }
 }
 
 /// Puts a block into a place and frees the one that was there.
-fn put(place: &Mutex<Option<Block>>, block: Block, by: &Arc<Truth>) {
+fn put(place: &Mutex<Option<Owned>>, block: Owned, by: &Arc<Truth>) {
     let before = place.lock().expect("no panic").replace(block);
     if let Some(before) = before {
         before.free(by);

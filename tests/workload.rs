@@ -1,59 +1,32 @@
 //! A mixed workload on four workers whose sizes are known: small and large, over-aligned, zeroed, grown and handed over.
 
-use std::{
-    alloc::{Layout, alloc, alloc_zeroed, dealloc, realloc},
-    sync::mpsc,
-};
+use std::{alloc::Layout, sync::mpsc};
 
 use memscope_rs::async_memory::{TaskState, track};
-use memscope_tests::{Columns, Independent, conserved, row, wait_once, workers};
+use memscope_tests::{Block, Columns, Independent, conserved, row, wait_once, workers};
 
 const TASKS: usize = 400;
 
-struct Block {
-    address: usize,
-    layout: Layout,
-}
+/// A block that is freed where it is dropped.
+struct Held(Block);
 
-impl Block {
-    fn pointer(&self) -> *mut u8 {
-        std::ptr::with_exposed_provenance_mut(self.address)
+impl Held {
+    fn new((size, align): (usize, usize), is_zeroed: bool) -> Self {
+        Self(Block::new(Layout::from_size_align(size, align).expect("small"), is_zeroed))
     }
 
-    fn new(size: usize, align: usize, is_zeroed: bool) -> Self {
-        let layout = Layout::from_size_align(size, align).expect("small");
-        // SAFETY: the size is not zero.
-        let block = unsafe { if is_zeroed { alloc_zeroed(layout) } else { alloc(layout) } };
-        assert!(!block.is_null() && block.addr().is_multiple_of(align), "{layout:?}");
-        if is_zeroed {
-            // SAFETY: the block has that many bytes, all of them initialised.
-            let bytes = unsafe { std::slice::from_raw_parts(block, size) };
-            assert!(bytes.iter().all(|byte| *byte == 0));
-        }
-        // SAFETY: as above.
-        unsafe { block.write_bytes(0x3c, size) };
-        Self { address: block.expose_provenance(), layout }
+    fn size(&self) -> usize {
+        self.0.layout.size()
     }
 
     fn resize(&mut self, size: usize) {
-        // SAFETY: a live block with its layout; the size is not zero.
-        let block = unsafe { realloc(self.pointer(), self.layout, size) };
-        let kept = size.min(self.layout.size());
-        // SAFETY: `realloc` kept that many bytes.
-        let bytes = unsafe { std::slice::from_raw_parts(block, kept) };
-        assert!(bytes.iter().all(|byte| *byte == 0x3c));
-        // SAFETY: the block has that many bytes now.
-        unsafe { block.write_bytes(0x3c, size) };
-        self.layout = Layout::from_size_align(size, self.layout.align()).expect("small");
-        assert!(block.addr().is_multiple_of(self.layout.align()), "{:?}", self.layout);
-        self.address = block.expose_provenance();
+        self.0 = self.0.resize(size);
     }
 }
 
-impl Drop for Block {
+impl Drop for Held {
     fn drop(&mut self) {
-        // SAFETY: a live block with its layout.
-        unsafe { dealloc(self.pointer(), self.layout) };
+        self.0.free();
     }
 }
 
@@ -70,22 +43,22 @@ fn sizes(number: usize) -> [(usize, usize); 4] {
 /// Runs it and compares every task with what it did.
 pub(crate) fn check<A>(allocator: &Independent<A>) {
     let runtime = workers(4);
-    let (send, receive) = mpsc::sync_channel::<Block>(TASKS);
+    let (send, receive) = mpsc::sync_channel::<Held>(TASKS);
     let tasks: Vec<_> = (0..TASKS)
         .map(|number| {
             let send = send.clone();
             let task = track(async move {
                 let [small, aligned, zeroed, large] = sizes(number);
-                let mut small = Block::new(small.0, small.1, false);
+                let mut small = Held::new(small, false);
                 wait_once().await;
-                let mut aligned = Block::new(aligned.0, aligned.1, false);
-                let zeroed = Block::new(zeroed.0, zeroed.1, true);
+                let mut aligned = Held::new(aligned, false);
+                let zeroed = Held::new(zeroed, true);
                 wait_once().await;
-                let large = Block::new(large.0, large.1, number % 2 == 0);
+                let large = Held::new(large, number % 2 == 0);
                 wait_once().await;
                 drop(large);
-                small.resize(small.layout.size() + 5_000);
-                aligned.resize(aligned.layout.size() * 2 + 100);
+                small.resize(small.size() + 5_000);
+                aligned.resize(aligned.size() * 2 + 100);
                 wait_once().await;
                 aligned.resize(1 + number % 50);
                 send.send(zeroed).expect("there is room");
@@ -108,7 +81,7 @@ pub(crate) fn check<A>(allocator: &Independent<A>) {
     let snapshot = conserved(allocator);
     for (number, (id, aligned_end)) in kept.iter().enumerate() {
         let [small, aligned, zeroed, large] = sizes(number).map(|(size, _)| size as u64);
-        let last = aligned_end.layout.size() as u64;
+        let last = aligned_end.size() as u64;
         let (small_end, aligned_grown) = (small + 5_000, aligned * 2 + 100);
         let allocated_bytes = small + aligned + zeroed + large + small_end + aligned_grown + last;
         let truth = Columns {

@@ -400,6 +400,75 @@ impl Columns {
     }
 }
 
+/// A block taken from the global allocator as a program takes it, free to move between threads; freed by [`Block::free`] only.
+#[derive(Clone, Copy, Debug)]
+pub struct Block {
+    address: usize,
+    /// As it was asked for.
+    pub layout: Layout,
+}
+
+impl Block {
+    const FILL: u8 = 0x5c;
+
+    /// Takes a block and fills it, up to its last byte.
+    ///
+    /// # Panics
+    ///
+    /// When there is no memory, a zeroed block is not, or the address is not aligned.
+    pub fn new(layout: Layout, is_zeroed: bool) -> Self {
+        assert_ne!(layout.size(), 0);
+        let block = if is_zeroed {
+            // SAFETY: the size is not zero.
+            let block = unsafe { std::alloc::alloc_zeroed(layout) };
+            assert!(!block.is_null());
+            // SAFETY: the block has that many bytes, all of them initialised.
+            let bytes = unsafe { std::slice::from_raw_parts(block, layout.size()) };
+            assert!(bytes.iter().all(|byte| *byte == 0), "{layout:?}");
+            block
+        } else {
+            // SAFETY: the size is not zero.
+            unsafe { std::alloc::alloc(layout) }
+        };
+        Self::filled(block, layout)
+    }
+
+    fn filled(block: *mut u8, layout: Layout) -> Self {
+        assert!(!block.is_null() && block.addr().is_multiple_of(layout.align()), "{layout:?}");
+        // SAFETY: the block has that many bytes.
+        unsafe { block.write_bytes(Self::FILL, layout.size()) };
+        Self { address: block.expose_provenance(), layout }
+    }
+
+    fn pointer(self) -> *mut u8 {
+        std::ptr::with_exposed_provenance_mut(self.address)
+    }
+
+    /// Reallocates the block.
+    ///
+    /// # Panics
+    ///
+    /// When there is no memory, its bytes were not kept, or the address is not aligned.
+    #[must_use]
+    pub fn resize(self, size: usize) -> Self {
+        let layout = Layout::from_size_align(size, self.layout.align()).expect("a small size");
+        assert_ne!(size, 0);
+        // SAFETY: a live block with its layout, and a size that is not zero.
+        let block = unsafe { std::alloc::realloc(self.pointer(), self.layout, size) };
+        assert!(!block.is_null());
+        // SAFETY: `realloc` kept so many bytes.
+        let kept = unsafe { std::slice::from_raw_parts(block, size.min(self.layout.size())) };
+        assert!(kept.iter().all(|byte| *byte == Self::FILL), "{layout:?}");
+        Self::filled(block, layout)
+    }
+
+    /// Gives the block back; each only once.
+    pub fn free(self) {
+        // SAFETY: a live block with its layout.
+        unsafe { std::alloc::dealloc(self.pointer(), self.layout) };
+    }
+}
+
 /// Polls a future once, with a waker that wakes nobody.
 pub fn poll<F: Future + Unpin>(future: &mut F) -> Poll<F::Output> {
     Pin::new(future).poll(&mut Context::from_waker(Waker::noop()))
@@ -482,6 +551,10 @@ pub fn keep_wanted_panics_quiet() {
 }
 
 /// What a panic with a literal message allocates by itself (its payload and the unwinder's exception): measured without tasks.
+///
+/// # Panics
+///
+/// When `panic` does not.
 pub fn cost_of_a_panic(panic: impl FnOnce() + UnwindSafe) -> Meter {
     keep_wanted_panics_quiet();
     let (meter, caught) = Meter::of(|| catch_unwind(panic));
