@@ -32,7 +32,7 @@ use memscope_rs::{
 };
 use tokio::{
     net::TcpListener,
-    sync::oneshot,
+    sync::{Notify, oneshot},
     task::JoinSet,
     time::{interval, sleep, timeout},
 };
@@ -40,6 +40,9 @@ use tokio::{
 const REQUESTS: usize = 8_000;
 const CONNECTIONS: usize = 64;
 const KIB: usize = 1024;
+
+/// Tells a client that its search has begun, so that it hangs up on a handler at work.
+pub(crate) static SEARCHES: [Notify; CONNECTIONS] = [const { Notify::const_new() }; CONNECTIONS];
 
 type Error = Box<dyn std::error::Error + Send + Sync>;
 
@@ -58,7 +61,7 @@ fn routes(shop: Arc<Shop>) -> Router {
         .route("/report", get(report))
         .route("/login", get(login))
         .route("/stock/{item}", get(stock))
-        .route("/search", get(search))
+        .route("/search/{client}", get(search))
         .route("/export", get(export))
         .with_state(shop)
 }
@@ -95,8 +98,9 @@ async fn stock(Path(item): Path<String>) -> String {
 
 /// Slower than the patience of those who ask.
 #[tracked(task_type = "cpu", name = "GET /search")]
-async fn search() -> String {
+async fn search(Path(client): Path<usize>) -> String {
     let index = vec![0u8; 256 * KIB];
+    SEARCHES[client].notify_one();
     sleep(Duration::from_mins(1)).await;
     format!("nothing in {} bytes", index.len())
 }
@@ -146,8 +150,8 @@ pub(crate) async fn run(
 
     let next = Arc::new(AtomicUsize::new(0));
     let mut clients = JoinSet::new();
-    for _ in 0..connections {
-        clients.spawn(clients::client(address, requests, Arc::clone(&next)));
+    for id in 0..connections.min(CONNECTIONS) {
+        clients.spawn(clients::client(id, address, requests, Arc::clone(&next)));
     }
     let start = Instant::now();
     let mut second = interval(Duration::from_secs(1));

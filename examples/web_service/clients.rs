@@ -13,9 +13,13 @@ use axum::body::Bytes;
 use http_body_util::{BodyExt, Empty};
 use hyper::{Request, client::conn::http1::SendRequest, header::HOST};
 use hyper_util::rt::TokioIo;
-use tokio::{io::AsyncWriteExt, net::TcpStream, time::sleep};
+use tokio::{
+    io::AsyncWriteExt,
+    net::TcpStream,
+    time::{sleep, timeout},
+};
 
-use super::{Error, KIB};
+use super::{Error, KIB, SEARCHES};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Visit {
@@ -44,6 +48,7 @@ pub(crate) fn visit(n: usize) -> Visit {
 
 /// Makes requests on one connection, kept alive, until all are made.
 pub(crate) async fn client(
+    id: usize,
     server: SocketAddr,
     requests: usize,
     next: Arc<AtomicUsize>,
@@ -60,8 +65,10 @@ pub(crate) async fn client(
             Visit::Nonsense => ask(&mut connect(server).await?, "/stock/apples").await.is_err(),
             Visit::HangUp => {
                 let mut connection = TcpStream::connect(server).await?;
-                connection.write_all(b"GET /search HTTP/1.1\r\nHost: localhost\r\n\r\n").await?;
-                sleep(Duration::from_millis(40)).await;
+                let request = format!("GET /search/{id} HTTP/1.1\r\nHost: localhost\r\n\r\n");
+                connection.write_all(request.as_bytes()).await?;
+                timeout(Duration::from_secs(10), SEARCHES[id].notified()).await?;
+                sleep(Duration::from_millis(30)).await;
                 true
             }
         };
