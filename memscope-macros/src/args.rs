@@ -41,16 +41,16 @@ impl Options {
             if option.is_empty() {
                 mistakes.add(comma, "expected an option, found `,`");
             } else {
-                options.parse_one(option, &mut seen, mistakes);
+                options.parse_one(&option, &mut seen, mistakes);
             }
         }
         options
     }
 
-    fn parse_one(&mut self, option: TokenStream, seen: &mut Vec<Ident>, mistakes: &mut Mistakes) {
+    fn parse_one(&mut self, option: &TokenStream, seen: &mut Vec<Ident>, mistakes: &mut Mistakes) {
         let mut cursor = Cursor::new(option.clone());
         let Some(key) = cursor.ident() else {
-            return mistakes.add(&option, not_an_option(&option));
+            return mistakes.add(option, not_an_option(option));
         };
         let text = key.to_string();
         let takes_value = match &*text {
@@ -73,13 +73,17 @@ impl Options {
         let value = cursor.rest();
         if equals.is_none() || value.is_empty() {
             // `task_type("io")`: all that is missing is the sign.
-            return mistakes.add(key, format_args!("`{text}` needs a value, as in `{}`", example(&text)));
+            return mistakes
+                .add(key, format_args!("`{text}` needs a value, as in `{}`", example(&text)));
         }
         match &*text {
             "crate" => self.krate = path(value, mistakes),
-            "name" => self.name = string(value, "name", mistakes).filter(|name| is_name(name, mistakes)),
+            "name" => {
+                self.name = string(&value, "name", mistakes).filter(|name| is_name(name, mistakes));
+            }
             _ => {
-                self.task_type = string(value, "task_type", mistakes).and_then(|value| task_type(&value, mistakes));
+                self.task_type = string(&value, "task_type", mistakes)
+                    .and_then(|value| task_type(&value, mistakes));
             }
         }
     }
@@ -95,7 +99,9 @@ impl Options {
 
     /// The path in front of `__private`.
     pub(crate) fn facade(&self) -> TokenStream {
-        self.krate.clone().unwrap_or_else(|| quote::quote_spanned!(Span::mixed_site()=> ::memscope_rs))
+        self.krate
+            .clone()
+            .unwrap_or_else(|| quote::quote_spanned!(Span::mixed_site()=> ::memscope_rs))
     }
 }
 
@@ -126,15 +132,18 @@ fn example(option: &str) -> &'static str {
     }
 }
 
-fn string(value: TokenStream, option: &str, mistakes: &mut Mistakes) -> Option<LitStr> {
+fn string(value: &TokenStream, option: &str, mistakes: &mut Mistakes) -> Option<LitStr> {
     let mut cursor = Cursor::new(value.clone());
     let literal = cursor.bump().and_then(|tree| syn::parse2(tree.into_token_stream()).ok());
     match literal {
         Some(literal) if cursor.is_empty() => return Some(literal),
         Some(_) => unexpected(cursor.rest(), mistakes),
         None => mistakes.add(
-            &value,
-            format_args!("`{option}` expects a string, as in `{}`, found `{value}`", example(option)),
+            value,
+            format_args!(
+                "`{option}` expects a string, as in `{}`, found `{value}`",
+                example(option)
+            ),
         ),
     }
     None
@@ -150,22 +159,16 @@ fn is_name(name: &LitStr, mistakes: &mut Mistakes) -> bool {
 
 fn task_type(value: &LitStr, mistakes: &mut Mistakes) -> Option<&'static str> {
     let found = value.value();
-    let variant = TASK_TYPES.iter().find(|(word, _)| *word == found).map(|(_, variant)| *variant);
-    if variant.is_none() {
-        let words = TASK_TYPES.map(|(word, _)| word);
-        match nearest(&found, &words) {
-            Some(meant) => {
-                mistakes.add(value, format_args!("unknown task type `{found}`, did you mean `{meant}`?"));
-            }
-            None => {
-                let words = words.map(|word| format!("`{word}`"));
-                let (last, others) = words.split_last().expect("there are task types");
-                let others = others.join(", ");
-                mistakes.add(value, format_args!("unknown task type `{found}`, expected {others} or {last}"));
-            }
-        }
+    if let Some((_, variant)) = TASK_TYPES.iter().find(|(word, _)| *word == found) {
+        return Some(variant);
     }
-    variant
+    let words = TASK_TYPES.map(|(word, _)| word);
+    let hint = match nearest(&found, &words) {
+        Some(meant) => format!("did you mean `{meant}`?"),
+        None => format!("expected one of `{}`", words.join("`, `")),
+    };
+    mistakes.add(value, format_args!("unknown task type `{found}`, {hint}"));
+    None
 }
 
 /// `a::b`, `::a`, `$crate`, `crate::a`: names joined by `::`.
@@ -200,7 +203,9 @@ fn unexpected(mut rest: TokenStream, mistakes: &mut Mistakes) {
 fn strip_invisible(tokens: TokenStream) -> TokenStream {
     let mut trees = tokens.clone().into_iter();
     match (trees.next(), trees.next()) {
-        (Some(TokenTree::Group(group)), None) if group.delimiter() == Delimiter::None => strip_invisible(group.stream()),
+        (Some(TokenTree::Group(group)), None) if group.delimiter() == Delimiter::None => {
+            strip_invisible(group.stream())
+        }
         _ => tokens,
     }
 }

@@ -12,7 +12,10 @@ pub(crate) fn item(item: &Item, options: &Options, in_block: bool, mistakes: &mu
         if options.name.is_some() || options.task_type.is_some() || options.krate.is_some() {
             mistakes.add(skip, "`skip` goes without other options");
         } else if !in_block {
-            mistakes.add(skip, "`skip` only means something inside of a tracked `impl`, `trait` or `mod`");
+            mistakes.add(
+                skip,
+                "`skip` only means something inside of a tracked `impl`, `trait` or `mod`",
+            );
         }
         return;
     }
@@ -21,7 +24,9 @@ pub(crate) fn item(item: &Item, options: &Options, in_block: bool, mistakes: &mu
         Kind::Block(block) => check_block(block, options, mistakes),
         Kind::Other { keyword, .. } => mistakes.add(
             keyword,
-            format_args!("expected an `async fn`, an `impl`, a `trait` or an inline `mod`, found `{keyword}`"),
+            format_args!(
+                "expected an `async fn`, an `impl`, a `trait` or an inline `mod`, found `{keyword}`"
+            ),
         ),
         Kind::Nothing => {}
     }
@@ -30,7 +35,8 @@ pub(crate) fn item(item: &Item, options: &Options, in_block: bool, mistakes: &mu
 fn check_function(function: &Function, mistakes: &mut Mistakes) {
     if let Some(constness) = &function.constness {
         mistakes.add(constness, "a `const fn` cannot be tracked: it cannot be `async`");
-    } else if function.body.is_some() && function.asyncness.is_none() && !wrap::has_future(function) {
+    } else if function.body.is_some() && function.asyncness.is_none() && !wrap::has_future(function)
+    {
         let name = &function.name;
         mistakes.add(
             &function.fn_token,

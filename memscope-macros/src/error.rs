@@ -33,7 +33,8 @@ pub(crate) fn nearest<'a>(found: &str, known: &[&'a str]) -> Option<&'a str> {
     let near = |word: &&&str| {
         let tolerated = (word.len() / 3).max(1);
         let cut = word.len().min(found.len()) >= 2;
-        distance(&found, word) <= tolerated || cut && (found.starts_with(**word) || word.starts_with(&found))
+        distance(&found, word) <= tolerated
+            || cut && (found.starts_with(**word) || word.starts_with(&found))
     };
     known.iter().filter(near).min_by_key(|word| distance(&found, word)).copied()
 }
@@ -47,12 +48,12 @@ fn distance(a: &str, b: &str) -> usize {
         let mut row = vec![i + 1];
         for j in 0..b.len() {
             let replaced = last[j] + usize::from(a[i] != b[j]);
-            let mut least = replaced.min(last[j + 1] + 1).min(row[j] + 1);
+            let mut slips = replaced.min(last[j + 1] + 1).min(row[j] + 1);
             if i > 0 && j > 0 && a[i] == b[j - 1] && a[i - 1] == b[j] {
                 let swapped: usize = before_last[j - 1];
-                least = least.min(swapped + 1);
+                slips = slips.min(swapped + 1);
             }
-            row.push(least);
+            row.push(slips);
         }
         before_last = std::mem::replace(&mut last, row);
     }
@@ -63,7 +64,8 @@ fn distance(a: &str, b: &str) -> usize {
 mod tests {
     use super::*;
 
-    const TASK_TYPES: &[&str] = &["cpu", "io", "network", "memory", "streaming", "background", "mixed"];
+    const TASK_TYPES: &[&str] =
+        &["cpu", "io", "network", "memory", "streaming", "background", "mixed"];
 
     #[test]
     fn nearest_word_is_found_through_slips_abbreviations_and_capitals() {
@@ -87,7 +89,9 @@ mod tests {
 
     #[test]
     fn distance_counts_single_slips() {
-        for (a, b, slips) in [("", "", 0), ("ab", "", 2), ("ab", "ba", 1), ("name", "nmae", 1), ("abc", "axc", 1)] {
+        for (a, b, slips) in
+            [("", "", 0), ("ab", "", 2), ("ab", "ba", 1), ("name", "nmae", 1), ("abc", "axc", 1)]
+        {
             assert_eq!(distance(a, b), slips, "{a} {b}");
         }
     }

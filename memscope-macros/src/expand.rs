@@ -52,6 +52,25 @@ pub(crate) fn tracked(arguments: TokenStream, input: TokenStream) -> TokenStream
     expansion.output
 }
 
+/// The item as it would be without the attribute: those inside are taken off too, since they need not be in scope there.
+pub(crate) fn plain(input: TokenStream) -> TokenStream {
+    let mut output = TokenStream::new();
+    let mut cursor = Cursor::new(input);
+    while !cursor.is_empty() {
+        let mut item = Item::parse(&mut cursor);
+        item.attributes.retain(|attribute| !attribute.is_tracked());
+        match &item.kind {
+            Kind::Block(block) => {
+                output.append_all(&item.attributes);
+                output.extend(item.head);
+                block.to_tokens_with(plain(block.inside()), &mut output);
+            }
+            _ => item.to_tokens(&mut output),
+        }
+    }
+    output
+}
+
 #[derive(Default)]
 struct Expansion {
     output: TokenStream,
@@ -68,9 +87,16 @@ struct Surroundings {
 
 impl Expansion {
     /// One item. `given` are the options it has from its own attribute, `outer` those of the tracked block around.
-    fn item(&mut self, mut item: Item, given: Option<Options>, outer: &Options, around: &Surroundings) {
+    fn item(
+        &mut self,
+        mut item: Item,
+        given: Option<Options>,
+        outer: &Options,
+        around: &Surroundings,
+    ) {
         let in_block = given.is_none();
-        let before = self.mistakes.count();
+        // Mistakes in the arguments of the attribute itself have been noted already.
+        let before = if in_block { self.mistakes.count() } else { 0 };
         let mut given = given;
         for attribute in item.attributes.extract_if(.., |attribute| attribute.is_tracked()) {
             if given.is_some() {
@@ -97,10 +123,12 @@ impl Expansion {
                 self.block(block, &options, has_macro);
             }
             Kind::Function(function) if !is_wrong => {
-                let is_tracked = function.asyncness.is_some() || is_named || wrap::is_async_trait(function);
+                let is_tracked =
+                    function.asyncness.is_some() || is_named || wrap::is_async_trait(function);
                 match &function.body {
                     Some(body) if is_tracked => {
-                        let function = Tracked { item: &item, function, body, options: &options, around };
+                        let function =
+                            Tracked { item: &item, function, body, options: &options, around };
                         self.output.extend(function.expand(has_macro));
                     }
                     _ => item.to_tokens(&mut self.output),
@@ -113,8 +141,7 @@ impl Expansion {
     fn block(&mut self, block: &Block, options: &Options, has_macro: bool) {
         let around = Surroundings { owner: block.owner.clone(), has_macro };
         let output = std::mem::take(&mut self.output);
-        let inside = block.braces.as_ref().map(Group::stream).unwrap_or_default();
-        let mut cursor = Cursor::new(inside);
+        let mut cursor = Cursor::new(block.inside());
         while !cursor.is_empty() {
             let item = Item::parse(&mut cursor);
             self.item(item, None, options, &around);
@@ -137,7 +164,8 @@ impl Tracked<'_> {
     fn expand(&self, has_macro: bool) -> TokenStream {
         if self.function.asyncness.is_none() {
             let (_, body) = self.split_body();
-            let body = wrap::wrap_future(&body, |future| self.track(&future)).unwrap_or_else(|| body.stream());
+            let body = wrap::wrap_future(&body, |future| self.track(&future))
+                .unwrap_or_else(|| body.stream());
             return self.print(None, &self.function.parentheses, &self.output(), body);
         }
         let never = self.function.output.clone().is_some_and(is_never);
@@ -147,10 +175,8 @@ impl Tracked<'_> {
 
     /// `fn … -> impl Future { track(…, async move { … }) }`.
     fn return_future(&self) -> TokenStream {
-        let place = self.function.output.clone().unwrap_or_else(|| self.function.name.to_token_stream());
-        let place = place.into_iter().next().map_or_else(Span::mixed_site, |tree| at(tree.span()));
         let output = self.function.output.clone().map_or_else(|| quote!(()), capture_all_lifetimes);
-        let output = quote_spanned!(place=> -> impl ::core::future::Future<Output = #output>);
+        let output = quote_spanned!(at(self.output_span())=> -> impl ::core::future::Future<Output = #output>);
 
         let mut parameters = TokenStream::new();
         let mut captures = TokenStream::new();
@@ -175,7 +201,8 @@ impl Tracked<'_> {
                 }
                 ArgumentKind::Named { ty, .. } | ArgumentKind::Pattern { ty, .. } => {
                     let name = format_ident!("__memscope_arg{index}", span = Span::mixed_site());
-                    let mut capture = if is_moved { quote!(let #name = #name;) } else { quote!(let _ = &#name;) };
+                    let mut capture =
+                        if is_moved { quote!(let #name = #name;) } else { quote!(let _ = &#name;) };
                     if let ArgumentKind::Pattern { pattern, .. } = &argument.kind
                         && pattern.to_string() != "_"
                     {
@@ -198,7 +225,9 @@ impl Tracked<'_> {
         let mut unused = TokenStream::new();
         for argument in self.function.inputs.iter().rev() {
             let names = match &argument.kind {
-                ArgumentKind::Receiver(name) | ArgumentKind::Named { name, .. } => vec![name.clone()],
+                ArgumentKind::Receiver(name) | ArgumentKind::Named { name, .. } => {
+                    vec![name.clone()]
+                }
                 ArgumentKind::Pattern { pattern, .. } => bindings(pattern.clone()),
             };
             for name in names.iter().rev() {
@@ -211,23 +240,36 @@ impl Tracked<'_> {
         let hint = if never { Some(quote!(::core::convert::Infallible)) } else { self.hint() };
         let tracked = self.track(&self.future(&captures, &unused, hint));
         let body = if never { quote!(match #tracked.await {}) } else { quote!(#tracked.await) };
-        self.print(self.function.asyncness.as_ref(), &self.function.parentheses, &self.output(), body)
+        self.print(
+            self.function.asyncness.as_ref(),
+            &self.function.parentheses,
+            &self.output(),
+            body,
+        )
     }
 
     /// `async move { … }`, around the user's body.
-    fn future(&self, captures: &TokenStream, unused: &TokenStream, hint: Option<TokenStream>) -> TokenStream {
+    fn future(
+        &self,
+        captures: &TokenStream,
+        unused: &TokenStream,
+        hint: Option<TokenStream>,
+    ) -> TokenStream {
         let (_, body) = self.split_body();
         // The body is not the tail itself: the compiler would take its braces for superfluous ones of the user.
         // `if false` is never run: it tells the compiler what the body returns before it reads the body, as a signature does, and lets
         // it find the variables that nobody uses.
         let hint = hint.map(|output| {
+            // "Return type inferred here" points at this variable: let it be where the type is written.
+            let value = Ident::new("__memscope_output", self.output_span());
             quote_spanned! {Span::mixed_site()=>
-                if let ::core::option::Option::Some(__memscope_output) = ::core::option::Option::None::<#output> {
-                    return __memscope_output;
+                if let ::core::option::Option::Some(#value) = ::core::option::Option::None::<#output> {
+                    return #value;
                 }
             }
         });
-        let never_run = (hint.is_some() || !unused.is_empty()).then(|| quote!(if false { #unused #hint loop {} }));
+        let never_run = (hint.is_some() || !unused.is_empty())
+            .then(|| quote!(if false { #unused #hint loop {} }));
         quote_spanned! {at(self.body.span())=>
             async move {
                 #captures
@@ -241,7 +283,8 @@ impl Tracked<'_> {
     fn track(&self, future: &TokenStream) -> TokenStream {
         let facade = self.options.facade();
         let name = self.name();
-        let task_type = Ident::new(self.options.task_type.unwrap_or("Unspecified"), Span::mixed_site());
+        let task_type =
+            Ident::new(self.options.task_type.unwrap_or("Unspecified"), Span::mixed_site());
         let (file, line) = place(self.function.name.span());
         quote_spanned! {Span::mixed_site()=>
             #facade::__private::track(
@@ -281,6 +324,12 @@ impl Tracked<'_> {
     fn output(&self) -> TokenStream {
         let Function { arrow, output, .. } = self.function;
         quote!(#arrow #output)
+    }
+
+    /// Where the output's type is written, or the name if it is not.
+    fn output_span(&self) -> Span {
+        let first = self.function.output.clone().and_then(|ty| ty.into_iter().next());
+        first.map_or_else(|| self.function.name.span(), |tree| tree.span())
     }
 
     /// The type that the body returns, with `_` for what cannot be named.
@@ -363,7 +412,9 @@ fn capture_all_lifetimes(ty: TokenStream) -> TokenStream {
     ty.into_iter()
         .map(|tree| match tree {
             TokenTree::Ident(word) if word == "impl" => Ident::new("impl", at(word.span())).into(),
-            TokenTree::Group(group) => regroup(&group, capture_all_lifetimes(group.stream())).into(),
+            TokenTree::Group(group) => {
+                regroup(&group, capture_all_lifetimes(group.stream())).into()
+            }
             other => other,
         })
         .collect()
@@ -382,7 +433,9 @@ fn infer_impls(ty: TokenStream) -> TokenStream {
                     angles.see(&bound);
                 }
             }
-            TokenTree::Group(group) => inferred.append(regroup(&group, infer_impls(group.stream()))),
+            TokenTree::Group(group) => {
+                inferred.append(regroup(&group, infer_impls(group.stream())));
+            }
             other => inferred.append(other),
         }
     }
@@ -402,3 +455,6 @@ fn place(span: Span) -> (TokenStream, Literal) {
     }
     (file, Literal::u32_unsuffixed(line))
 }
+
+#[cfg(test)]
+mod tests;

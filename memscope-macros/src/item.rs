@@ -13,7 +13,7 @@ pub(crate) struct Item {
 }
 
 pub(crate) enum Kind {
-    Function(Function),
+    Function(Box<Function>),
     Block(Block),
     /// Anything else, with the keyword or name that says what it is.
     Other {
@@ -98,7 +98,7 @@ impl Item {
             head.extend(cursor.group(Delimiter::Parenthesis));
         }
         let kind = Function::parse(cursor, &mut head)
-            .map(Kind::Function)
+            .map(|function| Kind::Function(Box::new(function)))
             .or_else(|| Block::parse(cursor, &mut head).map(Kind::Block))
             .unwrap_or_else(|| other(cursor));
         Self { attributes, head, kind }
@@ -109,7 +109,8 @@ impl Item {
 fn other(cursor: &mut Cursor) -> Kind {
     let Some(keyword) = cursor.peek().cloned() else { return Kind::Nothing };
     // In a value, `<` compares and braces belong to an expression: only `;` ends it.
-    let is_value = ["const", "static", "type", "use", "let"].iter().any(|word| is_ident(&keyword, word));
+    let is_value =
+        ["const", "static", "type", "use", "let"].iter().any(|word| is_ident(&keyword, word));
     let mut tokens = TokenStream::new();
     if is_value {
         while let Some(tree) = cursor.bump() {
@@ -184,7 +185,17 @@ fn parse_meta(mut meta: Cursor) -> (Vec<Ident>, Option<Group>) {
 fn needs_async_fn(path: &[Ident], arguments: Option<&Group>) -> bool {
     // `must_use` is left out: on an `async fn` it is about the output, on a `fn` about the future.
     const INERT: &[&str] = &[
-        "allow", "automatically_derived", "cfg", "cold", "deny", "deprecated", "doc", "expect", "forbid", "inline", "warn",
+        "allow",
+        "automatically_derived",
+        "cfg",
+        "cold",
+        "deny",
+        "deprecated",
+        "doc",
+        "expect",
+        "forbid",
+        "inline",
+        "warn",
     ];
     const TOOLS: &[&str] = &["clippy", "diagnostic", "miri", "rust_analyzer", "rustfmt"];
     match path {
@@ -241,7 +252,8 @@ impl Function {
         let name = ahead.ident()?;
         let generics = ahead.angle_brackets();
         let parentheses = ahead.group(Delimiter::Parenthesis)?;
-        let is_end = |tree: &TokenTree| is_braces(tree) || is_interpolated_body(tree) || is_punct(tree, ';');
+        let is_end =
+            |tree: &TokenTree| is_braces(tree) || is_interpolated_body(tree) || is_punct(tree, ';');
         let (mut arrow, mut output) = (TokenStream::new(), None);
         if ahead.peek_punct('-') {
             arrow.extend(ahead.punct('-'));
@@ -291,7 +303,12 @@ impl Argument {
             cursor.until(is_colon);
             let ty = cursor.punct(':').map(|_| cursor.rest());
             let may_need_drop = !is_reference && ty.is_none_or(may_need_drop);
-            return Self { attributes, kind: ArgumentKind::Receiver(self_token), tokens, may_need_drop };
+            return Self {
+                attributes,
+                kind: ArgumentKind::Receiver(self_token),
+                tokens,
+                may_need_drop,
+            };
         }
         let pattern = pattern_before_colon(&mut cursor);
         cursor.punct(':');
@@ -347,20 +364,24 @@ fn named(pattern: TokenStream) -> Option<(Option<Ident>, Ident)> {
 pub(crate) fn is_variable(name: &Ident) -> bool {
     const KEYWORDS: &[&str] = &["_", "box", "const", "false", "mut", "ref", "self", "true"];
     let text = name.to_string();
-    let is_capital = text.trim_start_matches("r#").trim_start_matches('_').starts_with(char::is_uppercase);
+    let is_capital =
+        text.trim_start_matches("r#").trim_start_matches('_').starts_with(char::is_uppercase);
     !is_capital && !KEYWORDS.contains(&&*text)
 }
 
 /// Whether a value of type `ty` may run code when dropped; only the spelling is known, so in doubt it may.
 fn may_need_drop(ty: TokenStream) -> bool {
     const PLAIN: &[&str] = &[
-        "bool", "char", "f32", "f64", "i8", "i16", "i32", "i64", "i128", "isize", "u8", "u16", "u32", "u64", "u128", "usize",
+        "bool", "char", "f32", "f64", "i8", "i16", "i32", "i64", "i128", "isize", "u8", "u16",
+        "u32", "u64", "u128", "usize",
     ];
     let mut cursor = Cursor::new(ty);
     match cursor.bump() {
         Some(TokenTree::Punct(punct)) => !matches!(punct.as_char(), '&' | '*' | '!'),
         Some(TokenTree::Ident(ident)) if ident == "fn" => false,
-        Some(TokenTree::Ident(ident)) => !cursor.is_empty() || !PLAIN.iter().any(|plain| ident == plain),
+        Some(TokenTree::Ident(ident)) => {
+            !cursor.is_empty() || !PLAIN.iter().any(|plain| ident == plain)
+        }
         Some(TokenTree::Group(group)) if group.delimiter() == Delimiter::Parenthesis => {
             split_commas(group.stream()).into_iter().any(may_need_drop)
         }
@@ -398,6 +419,12 @@ impl Block {
         Some(Self { keyword, header: tokens, owner, braces, semicolon })
     }
 
+    /// What is in the braces.
+    pub(crate) fn inside(&self) -> TokenStream {
+        self.braces.as_ref().map(Group::stream).unwrap_or_default()
+    }
+
+    /// Prints the block with `inside` in its braces.
     pub(crate) fn to_tokens_with(&self, inside: TokenStream, tokens: &mut TokenStream) {
         self.header.to_tokens(tokens);
         if let Some(braces) = &self.braces {
@@ -432,7 +459,11 @@ fn owner(header: &TokenStream) -> Option<String> {
         }
         match cursor.ident() {
             Some(word) if word == "dyn" => {}
-            Some(word) if ["fn", "for", "unsafe", "extern"].iter().any(|keyword| word == keyword) => return None,
+            Some(word)
+                if ["fn", "for", "unsafe", "extern"].iter().any(|keyword| word == keyword) =>
+            {
+                return None;
+            }
             Some(segment) => owner = Some(segment.to_string()),
             None => return owner,
         }
@@ -447,7 +478,7 @@ impl ToTokens for Item {
         match &self.kind {
             Kind::Function(function) => function.to_tokens(tokens),
             Kind::Block(block) => {
-                block.to_tokens_with(block.braces.as_ref().map(Group::stream).unwrap_or_default(), tokens);
+                block.to_tokens_with(block.inside(), tokens);
             }
             Kind::Other { tokens: inside, .. } => inside.to_tokens(tokens),
             Kind::Nothing => {}

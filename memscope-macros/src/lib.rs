@@ -59,5 +59,9 @@ use proc_macro::TokenStream;
 /// With the feature `enabled` off, everything is left as it was written.
 #[proc_macro_attribute]
 pub fn tracked(arguments: TokenStream, item: TokenStream) -> TokenStream {
-    if cfg!(feature = "enabled") { expand::tracked(arguments.into(), item.into()).into() } else { item }
+    if cfg!(feature = "enabled") {
+        expand::tracked(arguments.into(), item.into()).into()
+    } else {
+        expand::plain(item.into()).into()
+    }
 }

@@ -148,7 +148,8 @@ pub(crate) struct Angles {
 impl Angles {
     /// Whether an element of a list or group ends before `tree`.
     pub(crate) fn is_end(&self, tree: &TokenTree) -> bool {
-        self.depth == 0 && (is_punct(tree, ',') || is_punct(tree, ';') || is_punct(tree, '>') && !self.arrow)
+        self.depth == 0
+            && (is_punct(tree, ',') || is_punct(tree, ';') || is_punct(tree, '>') && !self.arrow)
     }
 
     pub(crate) fn see(&mut self, tree: &TokenTree) {

@@ -21,7 +21,10 @@ pub(crate) fn is_async_trait(function: &Function) -> bool {
 /// * `… async move { }` at the end,
 /// * `… Box::pin(async move { })` at the end: `#[async_trait]`, and `futures`' boxes,
 /// * `let body = async { }; …` at the start: `#[tokio::main]` and `#[tokio::test]`.
-pub(crate) fn wrap_future(body: &Group, wrap: impl FnOnce(TokenStream) -> TokenStream) -> Option<TokenStream> {
+pub(crate) fn wrap_future(
+    body: &Group,
+    wrap: impl FnOnce(TokenStream) -> TokenStream,
+) -> Option<TokenStream> {
     let trees: Vec<TokenTree> = body.stream().into_iter().collect();
     if let [binding, name, equals, rest @ ..] = &*trees
         && is_ident(binding, "let")
