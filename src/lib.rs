@@ -4,9 +4,9 @@
 
 #[doc(no_inline)]
 pub use memscope_macros::tracked;
-pub use memscope_runtime::*;
 #[doc(hidden)]
 pub use memscope_runtime::__private;
+pub use memscope_runtime::*;
 
 #[cfg(all(feature = "enabled", feature = "global-allocator"))]
 #[global_allocator]

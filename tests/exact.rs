@@ -1,14 +1,16 @@
 //! Exact sizes of single tasks, to the byte, on a current-thread runtime.
 
-
-
 use memscope_rs::async_memory::{TaskState, track};
 use memscope_tests::{conserved, row};
 
 memscope_tests::install!();
 
 fn block_on<F: Future>(future: F) -> F::Output {
-    tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime").block_on(future)
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .expect("a runtime")
+        .block_on(future)
 }
 
 /// Pending once, woken at once, without an allocation (Tokio's `yield_now` keeps a list).

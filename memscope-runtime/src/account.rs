@@ -116,7 +116,7 @@ impl Account {
 
     /// The link of the free list lives in `id`, marked by the highest bit: no owner has such an id.
     pub(crate) fn link(&self) -> u32 {
-        (self.id.load(Ordering::Relaxed) & u64::from(u32::MAX)) as u32
+        u32::try_from(self.id.load(Ordering::Relaxed) & !FREE).unwrap_or(0)
     }
 
     pub(crate) fn set_link(&self, next: u32) {
@@ -138,7 +138,10 @@ mod tests {
     fn the_last_free_after_the_end_gives_the_account_back_and_no_other_does() {
         let account = Account::new();
         account.open(7, 3);
-        assert!(!account.discharge(10), "an open owner keeps its account even at a net of zero bytes");
+        assert!(
+            !account.discharge(10),
+            "an open owner keeps its account even at a net of zero bytes"
+        );
         assert_eq!(account.read(), Balance::Open { net_bytes: -10, net_blocks: -1, record: 3 });
         assert!(!account.close(30, 3, 5), "20 bytes are live");
         assert_eq!(account.read(), Balance::Closed { live_bytes: 20, live_blocks: 2, site: 5 });

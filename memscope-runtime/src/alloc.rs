@@ -95,8 +95,8 @@ unsafe impl<A: GlobalAlloc> GlobalAlloc for TrackingAllocator<A> {
             // SAFETY: the caller's contract, passed on.
             return unsafe { self.inner.dealloc(block, layout) };
         }
-        // A live block has a layout that could be stretched, or it would not exist.
-        let Some(stretched) = Stretched::of(layout) else { return };
+        // SAFETY: the block exists, so its layout could be stretched.
+        let stretched = unsafe { Stretched::of_live(layout) };
         // SAFETY: the caller says that the block is live and has this layout.
         let owner = unsafe { block::owner(block, stretched) };
         current::discharge(owner, layout.size());
@@ -110,10 +110,12 @@ unsafe impl<A: GlobalAlloc> GlobalAlloc for TrackingAllocator<A> {
             // SAFETY: the caller's contract, passed on.
             return unsafe { self.inner.realloc(block, layout, new_size) };
         }
-        let Ok(new_layout) = Layout::from_size_align(new_size, layout.align()) else { return ptr::null_mut() };
-        let (Some(old), Some(new)) = (Stretched::of(layout), Stretched::of(new_layout)) else {
+        let Ok(new_layout) = Layout::from_size_align(new_size, layout.align()) else {
             return ptr::null_mut();
         };
+        let Some(new) = Stretched::of(new_layout) else { return ptr::null_mut() };
+        // SAFETY: the block exists, so its layout could be stretched.
+        let old = unsafe { Stretched::of_live(layout) };
         // SAFETY: the caller says that the block is live and has this layout.
         let owner = unsafe { block::owner(block, old) };
         // SAFETY: allocated by `inner` with `old`; `new` has the same alignment and a size that is not zero.

@@ -50,7 +50,12 @@ impl<T: Zeroed> Arena<T> {
         loop {
             // NOTE: the chunk comes first, so that `len` never counts a place that could not be made.
             let place = self.get_or_make(index)?;
-            match self.len.compare_exchange_weak(index, index + 1, Ordering::AcqRel, Ordering::Relaxed) {
+            match self.len.compare_exchange_weak(
+                index,
+                index + 1,
+                Ordering::AcqRel,
+                Ordering::Relaxed,
+            ) {
                 Ok(_) => return Some((index, place)),
                 Err(now) => index = now,
             }
@@ -83,7 +88,12 @@ impl<T: Zeroed> Arena<T> {
             return None;
         }
         // Release publishes the zeroes, and pairs with the Acquire in `get` and below.
-        match self.chunks[chunk].compare_exchange(ptr::null_mut(), new, Ordering::AcqRel, Ordering::Acquire) {
+        match self.chunks[chunk].compare_exchange(
+            ptr::null_mut(),
+            new,
+            Ordering::AcqRel,
+            Ordering::Acquire,
+        ) {
             Ok(_) => {
                 BYTES.fetch_add(layout.size() as u64, Ordering::Relaxed);
                 Some(at(new, offset))

@@ -131,7 +131,6 @@ pub fn init() {
 /// # Ok::<(), memscope_runtime::Error>(())
 /// # }).unwrap();
 /// ```
-#[expect(clippy::unused_async, reason = "the public contract has it asynchronous, so that it may wait one day")]
 pub async fn initialize() -> Result<(), Error> {
     init();
     Ok(())

@@ -15,8 +15,8 @@ use std::{alloc::Layout, cell::Cell, marker::PhantomData, ptr};
 use crate::{
     account::Account,
     registry,
-    task::{Record, TaskId},
     tally::Tally,
+    task::{Record, TaskId},
 };
 
 /// Whether tracking is compiled in.
@@ -99,14 +99,19 @@ struct Spawn {
 ///
 /// The task cannot run before its cell exists, so its tally still has one writer. What comes after (a run queue that
 /// grows, a worker that is woken) is the spawner's.
-pub(crate) fn spawning<T>(record: &'static Record, future_size: usize, spawn: impl FnOnce() -> T) -> T {
+pub(crate) fn spawning<T>(
+    record: &'static Record,
+    future_size: usize,
+    spawn: impl FnOnce() -> T,
+) -> T {
     struct Restore(Option<Spawn>);
     impl Drop for Restore {
         fn drop(&mut self) {
             SPAWN.set(self.0);
         }
     }
-    let _outer = Restore(SPAWN.replace(Some(Spawn { record, id: record.tally().id(), future_size })));
+    let _outer =
+        Restore(SPAWN.replace(Some(Spawn { record, id: record.tally().id(), future_size })));
     let _behind = Behind::put(&SPAWNING);
     spawn()
 }
@@ -164,13 +169,18 @@ pub(crate) fn discharge(owner: Option<&'static Account>, bytes: usize) {
 
 #[cold]
 #[inline(never)]
-fn charge_at_signpost(signpost: &'static Tally, block: *mut u8, layout: Layout) -> Option<&'static Account> {
+fn charge_at_signpost(
+    signpost: &'static Tally,
+    block: *mut u8,
+    layout: Layout,
+) -> Option<&'static Account> {
     let bytes = layout.size();
     if ptr::eq(signpost, &raw const OWN) {
         Probe::note(block, layout);
         return None;
     }
-    let tally = if ptr::eq(signpost, &raw const SPAWNING) { spawned_tally(bytes) } else { signpost };
+    let tally =
+        if ptr::eq(signpost, &raw const SPAWNING) { spawned_tally(bytes) } else { signpost };
     let tally = if ptr::eq(tally, &raw const STRANGER) { introduce() } else { tally };
     if let Some(account) = tally.account() {
         tally.charge(account, bytes);
@@ -242,6 +252,13 @@ fn retire() {
     if let Some(record) = THREAD.take() {
         registry::give_back_thread(record);
     }
+    registry::empty_spares();
+}
+
+/// Whether the thread has a record, and so a destructor that will run.
+#[inline]
+pub(crate) fn thread_is_known() -> bool {
+    THREAD.get().is_some()
 }
 
 /// The id of the tracked task that this code runs in, if any: the innermost one where tasks nest.

@@ -35,12 +35,12 @@ impl fmt::Display for Error {
             Kind::Setting { name, value, most } => {
                 write!(f, "`{name}` is {value}, expected a number from 1 to {most}")
             }
-            Kind::MonitorNotStarted => {
-                f.write_str("the monitor is not running: call `start_monitoring` before `stop_monitoring`")
-            }
-            Kind::MonitorRunning => {
-                f.write_str("the monitor is already running: call `stop_monitoring` before starting it again")
-            }
+            Kind::MonitorNotStarted => f.write_str(
+                "the monitor is not running: call `start_monitoring` before `stop_monitoring`",
+            ),
+            Kind::MonitorRunning => f.write_str(
+                "the monitor is already running: call `stop_monitoring` before starting it again",
+            ),
         }
     }
 }

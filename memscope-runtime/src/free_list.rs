@@ -1,4 +1,6 @@
-//! Free places of an arena: a lock-free stack of indices.
+//! Free places of an arena: a lock-free stack of indices, and a small one for each thread before it.
+
+use std::cell::Cell;
 
 use crate::sync::{AtomicU64, Ordering};
 
@@ -33,7 +35,8 @@ impl FreeList {
             set_link((head & INDEX) as u32);
             let next = (head & !INDEX).wrapping_add(CHANGE) | (u64::from(index) + 1);
             // Release pairs with the Acquire in `pop`: who takes the place sees its link and all its last user wrote.
-            match self.head.compare_exchange_weak(head, next, Ordering::Release, Ordering::Relaxed) {
+            match self.head.compare_exchange_weak(head, next, Ordering::Release, Ordering::Relaxed)
+            {
                 Ok(_) => return,
                 Err(now) => head = now,
             }
@@ -47,10 +50,49 @@ impl FreeList {
             let index = u32::try_from((head & INDEX).checked_sub(1)?).ok()?;
             let next = (head & !INDEX).wrapping_add(CHANGE) | u64::from(link_of(index));
             // Acquire (both ways) pairs with the Release in `push`.
-            match self.head.compare_exchange_weak(head, next, Ordering::Acquire, Ordering::Acquire) {
+            match self.head.compare_exchange_weak(head, next, Ordering::Acquire, Ordering::Acquire)
+            {
                 Ok(_) => return Some(index),
                 Err(now) => head = now,
             }
         }
+    }
+}
+
+/// A few free places that one thread keeps for itself.
+///
+/// PERF: a task is mostly born and buried on threads that do both, so that its places go round here, without a locked
+/// instruction (about 7 ns each) and still warm in the cache.
+#[derive(Debug)]
+pub(crate) struct Spare {
+    /// Index + 1; 0 when empty.
+    head: Cell<u32>,
+    len: Cell<u32>,
+}
+
+/// What a thread keeps at the most.
+const MOST_SPARE: u32 = 64;
+
+impl Spare {
+    pub(crate) const fn new() -> Self {
+        Self { head: Cell::new(0), len: Cell::new(0) }
+    }
+
+    /// Adds `index` unless there are enough.
+    pub(crate) fn push(&self, index: u32, set_link: impl Fn(u32)) -> bool {
+        let has_room = self.len.get() < MOST_SPARE;
+        if has_room {
+            set_link(self.head.replace(index + 1));
+            self.len.set(self.len.get() + 1);
+        }
+        has_room
+    }
+
+    /// Takes the index that was added last.
+    pub(crate) fn pop(&self, link_of: impl Fn(u32) -> u32) -> Option<u32> {
+        let index = self.head.get().checked_sub(1)?;
+        self.head.set(link_of(index));
+        self.len.set(self.len.get() - 1);
+        Some(index)
     }
 }

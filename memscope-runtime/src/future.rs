@@ -1,6 +1,7 @@
 //! The wrapper future: it enters its task on every poll and while it is dropped.
 
 use std::{
+    any::type_name,
     borrow::Cow,
     fmt,
     future::Future,
@@ -14,7 +15,7 @@ use pin_project_lite::pin_project;
 use crate::{
     current::ENABLED,
     error::TaskError,
-    site::{self, Callsite, Key, Site},
+    site::{Callsite, Key, Site},
     task::{self, FutureType, Record, TaskId, TaskType},
 };
 
@@ -71,11 +72,16 @@ pin_project! {
 /// ```
 #[track_caller]
 pub fn track<F: Future>(future: F) -> Tracked<F> {
+    track_as(future, TaskType::Unspecified)
+}
+
+/// [`track`] for a task of a declared kind.
+#[track_caller]
+pub(crate) fn track_as<F: Future>(future: F, task_type: TaskType) -> Tracked<F> {
     if !ENABLED {
         return Tracked { future: Some(future), task: None };
     }
-    let name = site::name_of(std::any::type_name::<F>());
-    track_at(Site::of(Key::at(Location::caller(), name, TaskType::Unspecified)), future)
+    track_at(Site::of_call(Location::caller(), type_name::<F>(), task_type), future)
 }
 
 /// What `#[tracked]` expands to.
@@ -178,7 +184,7 @@ pin_project! {
 /// Polled again after its end it panics as the wrapped future would, inside the same `Err`.
 #[track_caller]
 pub fn create_tracked<F: Future>(future: F, task_type: TaskType) -> CatchPanic<F> {
-    CatchPanic { tracked: track(future).task_type(task_type) }
+    CatchPanic { tracked: track_as(future, task_type) }
 }
 
 impl<F> CatchPanic<F> {

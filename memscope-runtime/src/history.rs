@@ -154,7 +154,9 @@ impl Row {
             return Seen::Empty;
         }
         let get = |field: &AtomicU64| field.load(Ordering::Acquire);
-        let (Some(site), Some(future)) = (self.site.get(), self.future.get()) else { return Seen::Moving };
+        let (Some(site), Some(future)) = (self.site.get(), self.future.get()) else {
+            return Seen::Moving;
+        };
         let flags = self.flags.load(Ordering::Acquire);
         let timed = flags & TIMED != 0;
         let peak_bytes = get(&self.peak_bytes);

@@ -1,24 +1,24 @@
 #![doc = include_str!("../README.md")]
 
 // The way of a byte, from the future that asks for it to the report that shows it.
-mod future;
-#[cfg(feature = "tokio")]
-mod spawn;
-mod current;
+mod account;
 mod alloc;
 mod block;
-mod tally;
-mod account;
-mod task;
-mod site;
-mod registry;
+mod current;
+mod future;
 mod history;
-mod window;
-mod reading;
-mod profile;
-mod snapshot;
-mod report;
 mod monitor;
+mod profile;
+mod reading;
+mod registry;
+mod report;
+mod site;
+mod snapshot;
+#[cfg(feature = "tokio")]
+mod spawn;
+mod tally;
+mod task;
+mod window;
 // What these stand on.
 mod arena;
 mod clock;
@@ -36,6 +36,8 @@ pub use error::Error;
 
 /// Tasks: how they are tracked, and how their memory is read.
 pub mod async_memory {
+    #[cfg(feature = "tokio")]
+    pub use crate::spawn::{spawn_tracked, spawn_tracked_as};
     pub use crate::{
         config::initialize,
         current::current_task_id,
@@ -44,13 +46,12 @@ pub mod async_memory {
         monitor::{AsyncResourceMonitor, ResourceAnalysis},
         probe::Measured,
         profile::{
-            Bucket, ProcessMemory, SiteProfile, TaskMemoryProfile, TaskPerformanceMetrics, ToolUsage,
+            Bucket, ProcessMemory, SiteProfile, TaskMemoryProfile, TaskPerformanceMetrics,
+            ToolUsage,
         },
         snapshot::{MemorySnapshot, get_memory_snapshot},
         task::{TaskId, TaskState, TaskType},
     };
-    #[cfg(feature = "tokio")]
-    pub use crate::spawn::{spawn_tracked, spawn_tracked_as};
 }
 
 /// What the macros expand to; not part of the public contract.

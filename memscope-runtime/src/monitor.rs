@@ -9,6 +9,7 @@ use crate::{
     error::Error,
     profile::number_or_nan,
     reading,
+    snapshot::{MIB, float},
     task::TaskType,
     window,
 };
@@ -101,7 +102,10 @@ impl AsyncResourceMonitor {
     /// # Errors
     ///
     /// When the monitor is already running; the window that is open stays open.
-    #[expect(clippy::unused_async, reason = "the public contract has it asynchronous, so that it may wait one day")]
+    #[expect(
+        clippy::unused_async,
+        reason = "the public contract has it asynchronous, so that it may wait one day"
+    )]
     pub async fn start_monitoring(&mut self) -> Result<(), Error> {
         if self.running.is_some() {
             return Err(Error::monitor_running());
@@ -110,7 +114,8 @@ impl AsyncResourceMonitor {
             let _untracked = Entered::untracked();
             window::open(living_peak, living_max)
         };
-        self.running = Some(Start { window, at_ns: clock::now_ns(), snapshot: get_memory_snapshot() });
+        self.running =
+            Some(Start { window, at_ns: clock::now_ns(), snapshot: get_memory_snapshot() });
         Ok(())
     }
 
@@ -119,7 +124,10 @@ impl AsyncResourceMonitor {
     /// # Errors
     ///
     /// When the monitor is not running: it was not started, or has been stopped.
-    #[expect(clippy::unused_async, reason = "the public contract has it asynchronous, so that it may wait one day")]
+    #[expect(
+        clippy::unused_async,
+        reason = "the public contract has it asynchronous, so that it may wait one day"
+    )]
     pub async fn stop_monitoring(&mut self) -> Result<ResourceAnalysis, Error> {
         let Some(start) = self.running.take() else { return Err(Error::monitor_not_started()) };
         let end = get_memory_snapshot();
@@ -147,7 +155,7 @@ impl Start {
         let measured = end.measured().is_yes();
         ResourceAnalysis {
             measured,
-            duration_ms: (clock::now_ns().saturating_sub(self.at_ns)) as f64 / 1e6,
+            duration_ms: float(clock::now_ns().saturating_sub(self.at_ns)) / 1e6,
             task_count: grown(MemorySnapshot::spawned_task_count),
             cpu_task_count: spawned(TaskType::CpuIntensive),
             io_task_count: spawned(TaskType::IoIntensive),
@@ -158,14 +166,20 @@ impl Start {
             mixed_task_count: spawned(TaskType::Mixed),
             tasks_at_start: start.active_task_count() as u64,
             tasks_at_end: end.active_task_count() as u64,
-            completed_count: grown(|snapshot| snapshot.sites().iter().map(|site| site.completed).sum()),
-            cancelled_count: grown(|snapshot| snapshot.sites().iter().map(|site| site.cancelled).sum()),
-            panicked_count: grown(|snapshot| snapshot.sites().iter().map(|site| site.panicked).sum()),
+            completed_count: grown(|snapshot| {
+                snapshot.sites().iter().map(|site| site.completed).sum()
+            }),
+            cancelled_count: grown(|snapshot| {
+                snapshot.sites().iter().map(|site| site.cancelled).sum()
+            }),
+            panicked_count: grown(|snapshot| {
+                snapshot.sites().iter().map(|site| site.panicked).sum()
+            }),
             allocated_bytes: grown(MemorySnapshot::total_memory_bytes),
             allocation_count: grown(MemorySnapshot::total_allocations),
             live_bytes_at_start: start.live_memory_bytes(),
             live_bytes_at_end: end.live_memory_bytes(),
-            peak_memory_per_task_mb: if measured { peak_bytes as f64 / (1024.0 * 1024.0) } else { f64::NAN },
+            peak_memory_per_task_mb: if measured { float(peak_bytes) / MIB } else { f64::NAN },
         }
     }
 }
@@ -175,11 +189,17 @@ impl Start {
 fn living_peak() -> u64 {
     current::as_memscope(|| {
         let tasks = reading::read().open;
-        tasks.iter().map(|task| task.record.window_peak_bytes.unwrap_or(0).max(task.live_bytes)).max().unwrap_or(0)
+        tasks
+            .iter()
+            .map(|task| task.record.window_peak_bytes.unwrap_or(0).max(task.live_bytes))
+            .max()
+            .unwrap_or(0)
     })
 }
 
 /// What the largest task holds now.
 fn living_max() -> u64 {
-    current::as_memscope(|| reading::read().open.iter().map(|task| task.live_bytes).max().unwrap_or(0))
+    current::as_memscope(|| {
+        reading::read().open.iter().map(|task| task.live_bytes).max().unwrap_or(0)
+    })
 }

@@ -4,10 +4,7 @@ use std::borrow::Cow;
 
 use serde::{Deserialize, Deserializer, Serialize};
 
-use crate::{
-    site::Histogram,
-    task::{TaskId, TaskState, TaskType},
-};
+use crate::task::{TaskId, TaskState, TaskType};
 
 /// What one task holds, held and allocated.
 ///
@@ -122,8 +119,8 @@ pub struct Bucket {
 }
 
 impl Bucket {
-    pub(crate) fn all(histogram: &Histogram) -> Vec<Self> {
-        histogram.buckets().map(|(up_to, count)| Self { up_to, count }).collect()
+    pub(crate) fn all(buckets: impl Iterator<Item = (u64, u64)>) -> Vec<Self> {
+        buckets.map(|(up_to, count)| Self { up_to, count }).collect()
     }
 }
 

@@ -9,8 +9,7 @@ use crate::{
     account::{Account, Balance},
     history::{self, Ended},
     registry,
-    site::Site,
-    sync::Ordering,
+    site::{Site, SumsReading},
     tally::TallyReading,
     task::{Record, RecordReading},
 };
@@ -28,18 +27,12 @@ pub(crate) struct TaskReading {
     pub(crate) live_blocks: u64,
 }
 
-/// A site's sums over its ended tasks, and what of theirs is live.
+/// A site's sums over its closed tasks, and what of theirs is live.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct SiteReading {
     pub(crate) site: &'static Site,
+    pub(crate) sums: SumsReading,
     pub(crate) spawned: u64,
-    pub(crate) completed: u64,
-    pub(crate) cancelled: u64,
-    pub(crate) panicked: u64,
-    pub(crate) allocated_bytes: u64,
-    pub(crate) allocations: u64,
-    pub(crate) peak_bytes: u64,
-    pub(crate) peak_sum_bytes: u64,
     pub(crate) retained_bytes: u64,
     pub(crate) retained_blocks: u64,
 }
@@ -104,28 +97,17 @@ fn attempt() -> Reading {
         }
     }
     let still_open: HashSet<u64> = open.iter().map(|task| task.id).collect();
-    let closed = ended.iter().filter(|ended| !still_open.contains(&ended.id)).map(after_the_end).collect();
+    let closed =
+        ended.iter().filter(|ended| !still_open.contains(&ended.id)).map(after_the_end).collect();
     let is_still = rows_still && history::mark() == mark;
     Reading { open, closed, sites, untracked, is_still }
 }
 
 impl SiteReading {
     fn of(site: &'static Site) -> Self {
-        let get = |counter: &crate::sync::AtomicU64| counter.load(Ordering::Acquire);
-        Self {
-            site,
-            // NOTE: ends first, so that there are never more than were spawned.
-            completed: get(&site.completed),
-            cancelled: get(&site.cancelled),
-            panicked: get(&site.panicked),
-            spawned: get(&site.spawned),
-            allocated_bytes: get(&site.allocated_bytes),
-            allocations: get(&site.allocations),
-            peak_bytes: get(&site.peak_bytes),
-            peak_sum_bytes: get(&site.peak_sum_bytes),
-            retained_bytes: 0,
-            retained_blocks: 0,
-        }
+        // NOTE: the ends first, so that there are never more than were spawned.
+        let sums = site.read();
+        Self { site, sums, spawned: site.spawned(), retained_bytes: 0, retained_blocks: 0 }
     }
 }
 
@@ -203,7 +185,9 @@ fn after_the_end(ended: &Ended) -> TaskReading {
     let live = registry::account(ended.account).and_then(|account| {
         let before = account.id();
         match account.read() {
-            Balance::Closed { live_bytes, live_blocks, .. } if before == ended.id && account.id() == before => {
+            Balance::Closed { live_bytes, live_blocks, .. }
+                if before == ended.id && account.id() == before =>
+            {
                 Some((live_bytes, live_blocks))
             }
             _ => None,

@@ -5,7 +5,8 @@ use crossbeam_utils::CachePadded;
 use crate::{
     account::Account,
     arena::Arena,
-    free_list::FreeList,
+    current,
+    free_list::{FreeList, Spare},
     sync::{AtomicU64, Ordering, raise},
     tally::{Tally, TallyReading},
     task::{NewTask, Record},
@@ -21,6 +22,11 @@ static FREE_THREADS: FreeList = FreeList::new();
 static ACCOUNTS: Arena<Account> = Arena::new();
 static FREE_ACCOUNTS: FreeList = FreeList::new();
 
+thread_local! {
+    static SPARE_RECORDS: Spare = const { Spare::new() };
+    static SPARE_ACCOUNTS: Spare = const { Spare::new() };
+}
+
 /// What is allocated while a thread's destructors run, and where a thread found no memory for a record.
 static ORPHANS: Tally = Tally::new();
 
@@ -34,7 +40,7 @@ static LOST: AtomicU64 = AtomicU64::new(0);
 
 /// Gives a new task its id, its account and its record.
 pub(crate) fn open_task(task: &NewTask) -> Option<&'static Record> {
-    let (Some(account), Some(record)) = (take_account(), take_record(&FREE_RECORDS)) else {
+    let (Some(account), Some(record)) = (take_account(), take_task_record()) else {
         LOST.fetch_add(1, Ordering::Relaxed);
         return None;
     };
@@ -64,28 +70,49 @@ pub(crate) fn give_back_thread(record: &'static Record) {
 }
 
 pub(crate) fn give_back_record(record: &'static Record) {
-    put_record(&FREE_RECORDS, record);
+    let kept = current::thread_is_known()
+        && SPARE_RECORDS.with(|spare| spare.push(record.index(), |next| record.set_link(next)));
+    if !kept {
+        put_record(&FREE_RECORDS, record);
+    }
 }
 
 /// Takes an account back whose owner has ended and whose last block is gone.
-#[cold]
 pub(crate) fn give_back(account: &'static Account) {
-    FREE_ACCOUNTS.push(account.index(), |next| account.set_link(next));
+    let link = |next| account.set_link(next);
+    let kept = current::thread_is_known()
+        && SPARE_ACCOUNTS.with(|spare| spare.push(account.index(), link));
+    if !kept {
+        FREE_ACCOUNTS.push(account.index(), link);
+    }
+}
+
+/// Gives all that a thread kept for itself to the others; it keeps nothing from here on.
+pub(crate) fn empty_spares() {
+    SPARE_RECORDS.with(|spare| {
+        while let Some(record) = spare.pop(record_link).and_then(record) {
+            put_record(&FREE_RECORDS, record);
+        }
+    });
+    SPARE_ACCOUNTS.with(|spare| {
+        while let Some(account) = spare.pop(account_link).and_then(account) {
+            FREE_ACCOUNTS.push(account.index(), |next| account.set_link(next));
+        }
+    });
 }
 
 /// Charges a block to the orphans.
 pub(crate) fn charge_orphans(bytes: usize) -> Option<&'static Account> {
-    let account = match ORPHANS.account() {
-        Some(account) => account,
-        None => {
-            let account = take_account()?;
-            account.open(0, u32::MAX);
-            match ORPHANS.set_account(account) {
-                Ok(()) => account,
-                Err(theirs) => {
-                    give_back(account);
-                    theirs
-                }
+    let account = if let Some(account) = ORPHANS.account() {
+        account
+    } else {
+        let new = take_account()?;
+        new.open(0, u32::MAX);
+        match ORPHANS.set_account(new) {
+            Ok(()) => new,
+            Err(theirs) => {
+                give_back(new);
+                theirs
             }
         }
     };
@@ -94,21 +121,37 @@ pub(crate) fn charge_orphans(bytes: usize) -> Option<&'static Account> {
 }
 
 fn take_account() -> Option<&'static Account> {
-    if let Some(index) = FREE_ACCOUNTS.pop(|index| ACCOUNTS.get(index).map_or(0, Account::link)) {
-        return ACCOUNTS.get(index);
+    let spare = SPARE_ACCOUNTS.with(|spare| spare.pop(account_link));
+    if let Some(index) = spare.or_else(|| FREE_ACCOUNTS.pop(account_link)) {
+        return account(index);
     }
     let (index, account) = ACCOUNTS.grow()?;
     account.set_index(index);
     Some(account)
 }
 
+fn take_task_record() -> Option<&'static Record> {
+    match SPARE_RECORDS.with(|spare| spare.pop(record_link)) {
+        Some(index) => record(index),
+        None => take_record(&FREE_RECORDS),
+    }
+}
+
 fn take_record(free: &FreeList) -> Option<&'static Record> {
-    if let Some(index) = free.pop(|index| RECORDS.get(index).map_or(0, Record::link)) {
-        return RECORDS.get(index);
+    if let Some(index) = free.pop(record_link) {
+        return record(index);
     }
     let (index, record) = RECORDS.grow()?;
     record.set_index(index);
     Some(record)
+}
+
+fn account_link(index: u32) -> u32 {
+    account(index).map_or(0, Account::link)
+}
+
+fn record_link(index: u32) -> u32 {
+    record(index).map_or(0, Record::link)
 }
 
 fn put_record(free: &FreeList, record: &'static Record) {

@@ -112,7 +112,7 @@ impl MemorySnapshot {
 }
 
 fn site_row(site: &SiteProfile) -> Vec<String> {
-    let size = |value| if site.measured { bytes(value) } else { NOT_MEASURED.to_owned() };
+    let in_units = |value| if site.measured { bytes(value) } else { NOT_MEASURED.to_owned() };
     vec![
         cell(&site.name, NAME_COLUMNS),
         site.task_type.to_string(),
@@ -121,26 +121,27 @@ fn site_row(site: &SiteProfile) -> Vec<String> {
         count(site.completed),
         count(site.cancelled),
         count(site.panicked),
-        size(site.live_bytes),
-        size(site.retained_bytes),
-        size(site.peak_bytes),
-        size(site.allocated_bytes),
+        in_units(site.live_bytes),
+        in_units(site.retained_bytes),
+        in_units(site.peak_bytes),
+        in_units(site.allocated_bytes),
         bytes(site.future_size_bytes),
     ]
 }
 
 fn task_row(depth: usize, task: &TaskMemoryProfile) -> Vec<String> {
-    let size = |value| if task.measured { bytes(value) } else { NOT_MEASURED.to_owned() };
-    let branch = if depth == 0 { String::new() } else { format!("{}└ ", "  ".repeat((depth - 1).min(8))) };
+    let in_units = |value| if task.measured { bytes(value) } else { NOT_MEASURED.to_owned() };
+    let branch =
+        if depth == 0 { String::new() } else { format!("{}└ ", "  ".repeat((depth - 1).min(8))) };
     vec![
         format!("{branch}#{}", task.id),
         cell(&task.name, NAME_COLUMNS),
         task.state.to_string(),
-        size(task.live_bytes),
-        size(task.peak_bytes),
-        size(task.allocated_bytes),
-        size(task.freed_bytes),
-        size(task.freed_elsewhere_bytes),
+        in_units(task.live_bytes),
+        in_units(task.peak_bytes),
+        in_units(task.allocated_bytes),
+        in_units(task.freed_bytes),
+        in_units(task.freed_elsewhere_bytes),
         if task.measured { count(task.live_blocks) } else { NOT_MEASURED.to_owned() },
         count(task.poll_count),
     ]
@@ -165,8 +166,9 @@ impl<'a> Tree<'a> {
         let known: HashSet<TaskId> = tasks.iter().map(|task| task.id).collect();
         // A child is younger than its parent, or was adopted at its first poll by a younger one: only the first kind is
         // shown under it, so that the tree has no cycles.
-        let parent_of =
-            |task: &TaskMemoryProfile| task.parent.filter(|parent| *parent < task.id && known.contains(parent));
+        let parent_of = |task: &TaskMemoryProfile| {
+            task.parent.filter(|parent| *parent < task.id && known.contains(parent))
+        };
         let mut children: HashMap<TaskId, Vec<&TaskMemoryProfile>> = HashMap::new();
         let mut roots = Vec::new();
         for task in tasks {
@@ -180,7 +182,10 @@ impl<'a> Tree<'a> {
         by_id.sort_unstable_by_key(|task| std::cmp::Reverse(task.id));
         let mut weights: HashMap<TaskId, u64> = HashMap::new();
         for task in by_id {
-            let weight = *weights.entry(task.id).and_modify(|below| *below += task.live_bytes).or_insert(task.live_bytes);
+            let weight = *weights
+                .entry(task.id)
+                .and_modify(|below| *below += task.live_bytes)
+                .or_insert(task.live_bytes);
             if let Some(parent) = parent_of(task) {
                 *weights.entry(parent).or_default() += weight;
             }
@@ -188,7 +193,12 @@ impl<'a> Tree<'a> {
         let sort = |level: &mut Vec<&TaskMemoryProfile>| {
             level.sort_by_key(|task| {
                 let weight = weights.get(&task.id).copied().unwrap_or(0);
-                (std::cmp::Reverse(weight), task.state.is_ended(), std::cmp::Reverse(task.allocated_bytes), task.id)
+                (
+                    std::cmp::Reverse(weight),
+                    task.state.is_ended(),
+                    std::cmp::Reverse(task.allocated_bytes),
+                    task.id,
+                )
             });
         };
         sort(&mut roots);
@@ -199,7 +209,8 @@ impl<'a> Tree<'a> {
     /// The first `most` lines, each with its depth.
     fn lines(&self, most: usize) -> Vec<(usize, &'a TaskMemoryProfile)> {
         let mut lines = Vec::new();
-        let mut left: Vec<(usize, &TaskMemoryProfile)> = self.roots.iter().rev().map(|task| (0, *task)).collect();
+        let mut left: Vec<(usize, &TaskMemoryProfile)> =
+            self.roots.iter().rev().map(|task| (0, *task)).collect();
         while let Some((depth, task)) = left.pop() {
             if lines.len() == most {
                 break;

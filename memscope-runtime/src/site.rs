@@ -3,13 +3,13 @@
 //! Tasks come and go, sites stay. An ended task is folded into its site's row at once, so that row is whole
 //! however many tasks there were.
 
-use std::panic::Location;
+use std::{cell::Cell, panic::Location, ptr};
 
 use crate::{
     arena::{self, Arena, Zeroed},
     config,
     static_ref::StaticRef,
-    sync::{AtomicU64, Ordering, add, raise},
+    sync::{AtomicU8, AtomicU64, Ordering, add, bump, raise},
     tally::TallyReading,
     task::{RecordReading, TaskState, TaskType},
 };
@@ -27,16 +27,13 @@ pub(crate) struct Key<'a> {
     pub(crate) column: u32,
 }
 
-impl<'a> Key<'a> {
-    pub(crate) fn at(location: &'static Location<'static>, name: &'a str, task_type: TaskType) -> Self {
-        Self { name, task_type, file: location.file(), line: location.line(), column: location.column() }
-    }
-
+impl Key<'_> {
     /// Multiply-and-rotate over eight bytes at a time; names differ mostly at their ends, so all of a name counts.
     fn hash(&self) -> u64 {
         const FACTOR: u64 = 0x517c_c1b7_2722_0a95;
         let mix = |hash: u64, word: u64| (hash.rotate_left(5) ^ word).wrapping_mul(FACTOR);
-        let place = u64::from(self.line) << 32 | u64::from(self.column) << 8 | self.task_type as u64;
+        let place =
+            u64::from(self.line) << 32 | u64::from(self.column) << 8 | self.task_type as u64;
         let hash = mix(self.file.len() as u64, place);
         self.name.as_bytes().chunks(8).fold(hash, |hash, chunk| {
             let mut word = [0; 8];
@@ -55,7 +52,12 @@ pub struct Callsite {
 
 impl Callsite {
     /// A place in the code, with the name and the kind of its tasks.
-    pub const fn new(name: &'static str, task_type: TaskType, file: &'static str, line: u32) -> Self {
+    pub const fn new(
+        name: &'static str,
+        task_type: TaskType,
+        file: &'static str,
+        line: u32,
+    ) -> Self {
         Self { key: Key { name, task_type, file, line, column: 0 }, site: StaticRef::none() }
     }
 
@@ -69,6 +71,22 @@ impl Callsite {
     }
 }
 
+/// The call of `track` for one type of future, which has one site: what a thread remembers of its last ones.
+#[derive(Clone, Copy, Debug)]
+struct Call {
+    location: &'static Location<'static>,
+    type_name: &'static str,
+    task_type: TaskType,
+    site: &'static Site,
+}
+
+const CALLS: usize = 16;
+
+thread_local! {
+    // PERF: three comparisons instead of hashing and comparing the names.
+    static LAST_CALLS: [Cell<Option<Call>>; CALLS] = const { [const { Cell::new(None) }; CALLS] };
+}
+
 /// Powers of two: bucket `n` counts the values of `n` significant bits, so below `2^n`.
 #[derive(Debug)]
 pub(crate) struct Histogram([AtomicU64; BUCKETS]);
@@ -80,22 +98,88 @@ impl Histogram {
         Self([const { AtomicU64::new(0) }; BUCKETS])
     }
 
-    fn note(&self, value: u64) {
-        let bits = u64::BITS - value.leading_zeros();
-        self.0[bits as usize].fetch_add(1, Ordering::Relaxed);
+    fn bucket(&self, value: u64) -> &AtomicU64 {
+        &self.0[(u64::BITS - value.leading_zeros()) as usize]
     }
 
-    /// The buckets that are not empty: the largest value a bucket takes, and its count.
-    pub(crate) fn buckets(&self) -> impl Iterator<Item = (u64, u64)> {
-        self.0.iter().enumerate().filter_map(|(bits, count)| {
-            let count = count.load(Ordering::Relaxed);
-            let up_to = u64::MAX.checked_shr(u64::BITS - bits as u32).unwrap_or(0);
-            (count != 0).then_some((up_to, count))
+    /// The buckets that are not empty in all of `parts` together: the largest value a bucket takes, and its count.
+    fn buckets<const N: usize>(parts: [&Self; N]) -> impl Iterator<Item = (u64, u64)> {
+        (0..BUCKETS).filter_map(move |bits| {
+            let count: u64 = parts.iter().map(|part| part.0[bits].load(Ordering::Relaxed)).sum();
+            let unused = u64::BITS - u32::try_from(bits).unwrap_or(u64::BITS);
+            (count != 0).then(|| (u64::MAX.checked_shr(unused).unwrap_or(0), count))
         })
     }
 }
 
-/// One row: the sums over the ended tasks of one place, and how many there were.
+/// Sums over ended tasks.
+#[derive(Debug)]
+pub(crate) struct Sums {
+    completed: AtomicU64,
+    cancelled: AtomicU64,
+    panicked: AtomicU64,
+    allocated_bytes: AtomicU64,
+    allocations: AtomicU64,
+    peak_bytes: AtomicU64,
+    wait_ns: AtomicU64,
+    waits: AtomicU64,
+    peaks: Histogram,
+}
+
+/// What a task's end adds to the sums: a counter and by how much.
+type Adds<'a> = [(&'a AtomicU64, u64); 7];
+
+impl Sums {
+    const fn new() -> Self {
+        Self {
+            completed: AtomicU64::new(0),
+            cancelled: AtomicU64::new(0),
+            panicked: AtomicU64::new(0),
+            allocated_bytes: AtomicU64::new(0),
+            allocations: AtomicU64::new(0),
+            peak_bytes: AtomicU64::new(0),
+            wait_ns: AtomicU64::new(0),
+            waits: AtomicU64::new(0),
+            peaks: Histogram::new(),
+        }
+    }
+
+    fn adds(&self, tally: &TallyReading, record: &RecordReading) -> Adds<'_> {
+        let ended = match record.state {
+            TaskState::Cancelled => &self.cancelled,
+            TaskState::Panicked => &self.panicked,
+            TaskState::Completed | TaskState::Idle | TaskState::Running => &self.completed,
+        };
+        [
+            (ended, 1),
+            (&self.allocated_bytes, tally.allocated_bytes),
+            (&self.allocations, tally.allocations),
+            (&self.peak_bytes, record.peak_bytes),
+            (&self.wait_ns, record.timing.wait_ns.unwrap_or(0)),
+            (&self.waits, u64::from(record.timing.wait_ns.is_some())),
+            (self.peaks.bucket(record.peak_bytes), 1),
+        ]
+    }
+}
+
+/// One reading of a site's sums.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct SumsReading {
+    pub(crate) completed: u64,
+    pub(crate) cancelled: u64,
+    pub(crate) panicked: u64,
+    pub(crate) allocated_bytes: u64,
+    pub(crate) allocations: u64,
+    /// Of all peaks.
+    pub(crate) peak_sum_bytes: u64,
+    pub(crate) wait_sum_ns: u64,
+    pub(crate) waits: u64,
+}
+
+/// One row: the place, and the sums over its ended tasks.
+///
+/// PERF: the sums are kept twice. Who gets `busy` adds to `alone` with plain stores; who finds it taken adds to `crowded` with
+/// locked instructions. So an end costs one of these instead of five, and nobody ever waits.
 #[derive(Debug)]
 pub(crate) struct Site {
     pub(crate) name: &'static str,
@@ -106,20 +190,14 @@ pub(crate) struct Site {
     hash: u64,
     /// The place in the table.
     index: u32,
-    pub(crate) spawned: AtomicU64,
-    pub(crate) completed: AtomicU64,
-    pub(crate) cancelled: AtomicU64,
-    pub(crate) panicked: AtomicU64,
-    pub(crate) allocated_bytes: AtomicU64,
-    pub(crate) allocations: AtomicU64,
-    /// The highest peak of one ended task, and the sum over all of them.
-    pub(crate) peak_bytes: AtomicU64,
-    pub(crate) peak_sum_bytes: AtomicU64,
-    pub(crate) future_size_bytes: AtomicU64,
-    pub(crate) wait_sum_ns: AtomicU64,
-    pub(crate) waits: AtomicU64,
-    pub(crate) peaks: Histogram,
-    pub(crate) polls: Histogram,
+    busy: AtomicU8,
+    spawned: AtomicU64,
+    /// The highest peak of one ended task.
+    peak_bytes: AtomicU64,
+    future_size_bytes: AtomicU64,
+    alone: Sums,
+    crowded: Sums,
+    polls: Histogram,
 }
 
 impl Site {
@@ -132,18 +210,12 @@ impl Site {
             column: key.column,
             hash,
             index,
+            busy: AtomicU8::new(0),
             spawned: AtomicU64::new(0),
-            completed: AtomicU64::new(0),
-            cancelled: AtomicU64::new(0),
-            panicked: AtomicU64::new(0),
-            allocated_bytes: AtomicU64::new(0),
-            allocations: AtomicU64::new(0),
             peak_bytes: AtomicU64::new(0),
-            peak_sum_bytes: AtomicU64::new(0),
             future_size_bytes: AtomicU64::new(0),
-            wait_sum_ns: AtomicU64::new(0),
-            waits: AtomicU64::new(0),
-            peaks: Histogram::new(),
+            alone: Sums::new(),
+            crowded: Sums::new(),
             polls: Histogram::new(),
         }
     }
@@ -153,22 +225,51 @@ impl Site {
         Key { name, task_type, file, line, column }
     }
 
+    /// The site of a call of `track` with a future of this type.
+    pub(crate) fn of_call(
+        location: &'static Location<'static>,
+        type_name: &'static str,
+        task_type: TaskType,
+    ) -> &'static Self {
+        let place = (ptr::from_ref(location).addr() >> 3)
+            ^ (type_name.as_ptr().addr() >> 2)
+            ^ task_type as usize;
+        LAST_CALLS.with(|calls| {
+            let last = &calls[place % CALLS];
+            if let Some(call) = last.get()
+                && ptr::eq(call.location, location)
+                && ptr::eq(call.type_name, type_name)
+                && call.task_type == task_type
+            {
+                return call.site;
+            }
+            let site = Self::of(Key {
+                name: name_of(type_name),
+                task_type,
+                file: location.file(),
+                line: location.line(),
+                column: location.column(),
+            });
+            last.set(Some(Call { location, type_name, task_type, site }));
+            site
+        })
+    }
+
     /// The site with this key, made if need be; `(other)` where there is no room.
     pub(crate) fn of(key: Key<'_>) -> &'static Self {
         let hash = key.hash();
         let mask = TABLE - 1;
-        let start = (hash >> 32) as u32 ^ hash as u32;
+        let start = u32::try_from(hash >> 32).unwrap_or(0);
         for step in 0..PROBES {
             let index = 1 + (start.wrapping_add(step) & mask);
             let Some(slot) = SITES.get_or_make(index) else { break };
-            let there = match slot.get() {
-                Some(there) => there,
-                None => {
-                    let Some(new) = make(key, hash, index) else { break };
-                    match slot.set_if_none(new) {
-                        Ok(()) => return new,
-                        Err(there) => there,
-                    }
+            let there = if let Some(there) = slot.get() {
+                there
+            } else {
+                let Some(new) = make(key, hash, index) else { break };
+                match slot.set_if_none(new) {
+                    Ok(()) => return new,
+                    Err(there) => there,
                 }
             };
             if there.hash == hash && there.key() == key {
@@ -216,30 +317,65 @@ impl Site {
         }
     }
 
-    pub(crate) fn count_end(&self, state: TaskState) {
-        let counter = match state {
-            TaskState::Cancelled => &self.cancelled,
-            TaskState::Panicked => &self.panicked,
-            TaskState::Completed | TaskState::Idle | TaskState::Running => &self.completed,
-        };
-        counter.fetch_add(1, Ordering::Relaxed);
-    }
-
     /// Adds an ended task to the sums.
     pub(crate) fn fold(&self, tally: &TallyReading, record: &RecordReading) {
-        add(&self.allocated_bytes, tally.allocated_bytes);
-        add(&self.allocations, tally.allocations);
-        add(&self.peak_sum_bytes, record.peak_bytes);
         raise(&self.peak_bytes, record.peak_bytes);
-        self.peaks.note(record.peak_bytes);
-        if let Some(wait) = record.timing.wait_ns {
-            add(&self.wait_sum_ns, wait);
-            add(&self.waits, 1);
+        // Acquire pairs with the Release below: what the last one added is seen before more is added to it.
+        if self.busy.swap(1, Ordering::Acquire) == 0 {
+            for (sum, by) in self.alone.adds(tally, record) {
+                bump(sum, by);
+            }
+            self.busy.store(0, Ordering::Release);
+        } else {
+            for (sum, by) in self.crowded.adds(tally, record) {
+                add(sum, by);
+            }
         }
     }
 
+    /// The sums over ended tasks.
+    pub(crate) fn read(&self) -> SumsReading {
+        let get = |of: fn(&Sums) -> &AtomicU64| {
+            of(&self.alone).load(Ordering::Acquire) + of(&self.crowded).load(Ordering::Acquire)
+        };
+        SumsReading {
+            completed: get(|sums| &sums.completed),
+            cancelled: get(|sums| &sums.cancelled),
+            panicked: get(|sums| &sums.panicked),
+            allocated_bytes: get(|sums| &sums.allocated_bytes),
+            allocations: get(|sums| &sums.allocations),
+            peak_sum_bytes: get(|sums| &sums.peak_bytes),
+            wait_sum_ns: get(|sums| &sums.wait_ns),
+            waits: get(|sums| &sums.waits),
+        }
+    }
+
+    pub(crate) fn spawned(&self) -> u64 {
+        self.spawned.load(Ordering::Acquire)
+    }
+
+    /// The highest peak of one ended task.
+    pub(crate) fn peak_bytes(&self) -> u64 {
+        self.peak_bytes.load(Ordering::Relaxed)
+    }
+
+    /// The size of the largest future that was spawned here.
+    pub(crate) fn future_size_bytes(&self) -> u64 {
+        self.future_size_bytes.load(Ordering::Relaxed)
+    }
+
+    /// The peaks of ended tasks: the largest value of each bucket, and its count.
+    pub(crate) fn peaks(&self) -> impl Iterator<Item = (u64, u64)> {
+        Histogram::buckets([&self.alone.peaks, &self.crowded.peaks])
+    }
+
+    /// The durations of timed polls.
+    pub(crate) fn polls(&self) -> impl Iterator<Item = (u64, u64)> {
+        Histogram::buckets([&self.polls])
+    }
+
     pub(crate) fn note_poll(&self, took_ns: u64) {
-        self.polls.note(took_ns);
+        add(self.polls.bucket(took_ns), 1);
     }
 }
 
@@ -278,7 +414,9 @@ fn claim_row() -> bool {
 /// A site that lost its task to a better name stays too, without a row: room is for three sites a row.
 fn make(key: Key<'_>, hash: u64, index: u32) -> Option<&'static Site> {
     let names = NAME_BYTES.load(Ordering::Relaxed).saturating_add(key.name.len() as u64);
-    if names > MOST_NAME_BYTES || MADE.load(Ordering::Relaxed) >= config::site_rows().saturating_mul(3) {
+    if names > MOST_NAME_BYTES
+        || MADE.load(Ordering::Relaxed) >= config::site_rows().saturating_mul(3)
+    {
         return None;
     }
     let name = arena::keep_str(key.name)?;
@@ -290,7 +428,7 @@ fn make(key: Key<'_>, hash: u64, index: u32) -> Option<&'static Site> {
 }
 
 /// The name of a task that nobody named: the function whose body its future is.
-pub(crate) fn name_of(type_name: &'static str) -> &'static str {
+fn name_of(type_name: &'static str) -> &'static str {
     let mut name = type_name;
     while let Some(shorter) = name.strip_suffix("::{{closure}}") {
         name = shorter;
@@ -312,9 +450,9 @@ mod tests {
     fn buckets_say_their_largest_value() {
         let histogram = Histogram::new();
         for value in [0, 1, 2, 3, 1024, u64::MAX] {
-            histogram.note(value);
+            add(histogram.bucket(value), 1);
         }
-        let buckets: Vec<_> = histogram.buckets().collect();
+        let buckets: Vec<_> = Histogram::buckets([&histogram]).collect();
         assert_eq!(buckets, [(0, 1), (1, 1), (3, 2), (2047, 1), (u64::MAX, 1)]);
     }
 
@@ -322,7 +460,7 @@ mod tests {
     fn equal_keys_share_a_site_and_different_ones_do_not() {
         let key = Key { name: "a", task_type: TaskType::Mixed, file: "f.rs", line: 1, column: 2 };
         let site = Site::of(key);
-        assert!(std::ptr::eq(site, Site::of(key)));
+        assert!(ptr::eq(site, Site::of(key)));
         for different in [
             Key { name: "b", ..key },
             Key { task_type: TaskType::Streaming, ..key },
@@ -330,7 +468,7 @@ mod tests {
             Key { line: 2, ..key },
             Key { column: 3, ..key },
         ] {
-            assert!(!std::ptr::eq(site, Site::of(different)), "{different:?}");
+            assert!(!ptr::eq(site, Site::of(different)), "{different:?}");
         }
     }
 }

@@ -1,5 +1,7 @@
 //! A snapshot: one reading, as plain data that can be kept, sent and read back.
 
+use std::collections::HashMap;
+
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -7,12 +9,13 @@ use crate::{
     current::{self, Entered},
     history,
     probe::{self, Measured},
-    profile::{Bucket, ProcessMemory, SiteProfile, TaskMemoryProfile, TaskPerformanceMetrics, ToolUsage},
+    profile::{
+        Bucket, ProcessMemory, SiteProfile, TaskMemoryProfile, TaskPerformanceMetrics, ToolUsage,
+    },
     reading::{self, Reading, SiteReading, TaskReading},
     registry,
     site::OTHER_NAME,
-    sync::Ordering,
-    task::{TaskId, TaskType},
+    task::{TaskId, TaskState, TaskType},
 };
 
 /// All tasks, all sites and the process at one moment; `Display` prints it as a table.
@@ -81,7 +84,7 @@ impl MemorySnapshot {
     }
 
     fn from_reading(reading: &Reading, counts: registry::Counts, measured: Measured) -> Self {
-        let measures = measured.is_yes();
+        let has_sizes = measured.is_yes();
         let mut open: Vec<&TaskReading> = reading.open.iter().collect();
         open.sort_unstable_by_key(|task| task.id);
         // A completed task whose future is still held is an ended one.
@@ -89,10 +92,11 @@ impl MemorySnapshot {
             open.into_iter().partition(|task| task.record.state.is_ended());
         ended.reverse();
         ended.extend(&reading.closed);
-        let tasks = living.into_iter().chain(ended).filter_map(|task| profile(task, measures)).collect();
-        let sites = sites(reading, measures);
+        let tasks =
+            living.into_iter().chain(ended).filter_map(|task| profile(task, has_sizes)).collect();
+        let sites = sites(reading, has_sizes);
         let (forgotten, dropped) = history::forgotten();
-        let process = process(reading, measures);
+        let process = process(reading, has_sizes);
         Self {
             measured,
             is_still: reading.is_still,
@@ -107,7 +111,11 @@ impl MemorySnapshot {
                 events_dropped: dropped,
                 ended_tasks_forgotten: forgotten,
                 tasks_without_record: counts.lost,
-                tasks_in_other: sites.iter().filter(|site| site.name == OTHER_NAME).map(|site| site.spawned).sum(),
+                tasks_in_other: sites
+                    .iter()
+                    .filter(|site| site.name == OTHER_NAME)
+                    .map(|site| site.spawned)
+                    .sum(),
             },
             tasks,
             sites,
@@ -217,11 +225,11 @@ impl MemorySnapshot {
     }
 }
 
-const MIB: f64 = 1024.0 * 1024.0;
+pub(crate) const MIB: f64 = 1024.0 * 1024.0;
 
 /// Bytes as `f64`: exact up to 8 PiB.
 #[expect(clippy::cast_precision_loss, reason = "no program has 8 PiB")]
-fn float(value: u64) -> f64 {
+pub(crate) fn float(value: u64) -> f64 {
     value as f64
 }
 
@@ -259,61 +267,97 @@ fn profile(task: &TaskReading, measured: bool) -> Option<TaskMemoryProfile> {
     })
 }
 
-/// One row a site: the sums over its ended tasks, with the open ones added.
+/// One row a site: the sums over its closed tasks, with the open ones added.
 fn sites(reading: &Reading, measured: bool) -> Vec<SiteProfile> {
-    let mut rows: Vec<SiteProfile> = reading.sites.iter().map(|site| row(site, measured)).collect();
-    let places: std::collections::HashMap<u32, usize> =
+    let mut rows: Vec<SiteProfile> = reading.sites.iter().map(row).collect();
+    let places: HashMap<u32, usize> =
         reading.sites.iter().enumerate().map(|(place, site)| (site.site.index(), place)).collect();
-    if measured {
-        for task in &reading.open {
-            let Some(row) = places.get(&task.record.site.index()).and_then(|&place| rows.get_mut(place)) else {
-                continue;
-            };
-            row.live_bytes += task.live_bytes;
-            row.live_blocks += task.live_blocks;
-            row.peak_bytes = row.peak_bytes.max(task.record.peak_bytes);
-            row.peak_sum_bytes += task.record.peak_bytes;
-            row.allocated_bytes += task.tally.allocated_bytes;
-            row.allocation_count += task.tally.allocations;
-            // Completed, but its future has not been dropped yet.
-            if task.record.state.is_ended() {
-                row.retained_bytes += task.live_bytes;
-                row.ended_allocated_bytes += task.tally.allocated_bytes;
-            }
+    for task in &reading.open {
+        if let Some(row) =
+            places.get(&task.record.site.index()).and_then(|&place| rows.get_mut(place))
+        {
+            row.add_open(task);
         }
     }
-    rows.sort_by(|a, b| (b.live_bytes, b.allocated_bytes, &a.name).cmp(&(a.live_bytes, a.allocated_bytes, &b.name)));
+    for row in &mut rows {
+        row.active = row.spawned.saturating_sub(row.completed + row.cancelled + row.panicked);
+        if !measured {
+            row.forget_sizes();
+        }
+    }
+    rows.sort_by(|a, b| {
+        (b.live_bytes, b.allocated_bytes, &a.name).cmp(&(a.live_bytes, a.allocated_bytes, &b.name))
+    });
     rows
 }
 
-fn row(reading: &SiteReading, measured: bool) -> SiteProfile {
-    let site = reading.site;
-    let sizes = |bytes| if measured { bytes } else { 0 };
-    let ended = reading.completed + reading.cancelled + reading.panicked;
+fn row(reading: &SiteReading) -> SiteProfile {
+    let SiteReading { site, sums, spawned, retained_bytes, retained_blocks } = *reading;
     SiteProfile {
         name: site.name.to_owned(),
         task_type: site.task_type,
         file: site.file.into(),
         line: site.line,
-        measured,
-        spawned: reading.spawned,
-        active: reading.spawned.saturating_sub(ended),
-        completed: reading.completed,
-        cancelled: reading.cancelled,
-        panicked: reading.panicked,
-        live_bytes: sizes(reading.retained_bytes),
-        live_blocks: sizes(reading.retained_blocks),
-        peak_bytes: sizes(reading.peak_bytes),
-        peak_sum_bytes: sizes(reading.peak_sum_bytes),
-        allocated_bytes: sizes(reading.allocated_bytes),
-        allocation_count: sizes(reading.allocations),
-        ended_allocated_bytes: sizes(reading.allocated_bytes),
-        retained_bytes: sizes(reading.retained_bytes),
-        future_size_bytes: site.future_size_bytes.load(Ordering::Relaxed),
-        wait_sum_ns: site.wait_sum_ns.load(Ordering::Relaxed),
-        waits_timed: site.waits.load(Ordering::Relaxed),
-        peak_histogram: if measured { Bucket::all(&site.peaks) } else { Vec::new() },
-        poll_histogram: Bucket::all(&site.polls),
+        measured: true,
+        spawned,
+        active: 0,
+        completed: sums.completed,
+        cancelled: sums.cancelled,
+        panicked: sums.panicked,
+        live_bytes: retained_bytes,
+        live_blocks: retained_blocks,
+        peak_bytes: site.peak_bytes(),
+        peak_sum_bytes: sums.peak_sum_bytes,
+        allocated_bytes: sums.allocated_bytes,
+        allocation_count: sums.allocations,
+        ended_allocated_bytes: sums.allocated_bytes,
+        retained_bytes,
+        future_size_bytes: site.future_size_bytes(),
+        wait_sum_ns: sums.wait_sum_ns,
+        waits_timed: sums.waits,
+        peak_histogram: Bucket::all(site.peaks()),
+        poll_histogram: Bucket::all(site.polls()),
+    }
+}
+
+impl SiteProfile {
+    fn add_open(&mut self, task: &TaskReading) {
+        self.live_bytes += task.live_bytes;
+        self.live_blocks += task.live_blocks;
+        self.peak_bytes = self.peak_bytes.max(task.record.peak_bytes);
+        self.peak_sum_bytes += task.record.peak_bytes;
+        self.allocated_bytes += task.tally.allocated_bytes;
+        self.allocation_count += task.tally.allocations;
+        match task.record.state {
+            TaskState::Idle | TaskState::Running => return,
+            TaskState::Completed => self.completed += 1,
+            TaskState::Cancelled => self.cancelled += 1,
+            TaskState::Panicked => self.panicked += 1,
+        }
+        // It has ended, but its future is still there.
+        self.retained_bytes += task.live_bytes;
+        self.ended_allocated_bytes += task.tally.allocated_bytes;
+        if let Some(wait_ns) = task.record.timing.wait_ns {
+            self.wait_sum_ns += wait_ns;
+            self.waits_timed += 1;
+        }
+    }
+
+    fn forget_sizes(&mut self) {
+        self.measured = false;
+        for size in [
+            &mut self.live_bytes,
+            &mut self.live_blocks,
+            &mut self.peak_bytes,
+            &mut self.peak_sum_bytes,
+            &mut self.allocated_bytes,
+            &mut self.allocation_count,
+            &mut self.ended_allocated_bytes,
+            &mut self.retained_bytes,
+        ] {
+            *size = 0;
+        }
+        self.peak_histogram.clear();
     }
 }
 
@@ -334,7 +378,8 @@ fn process(reading: &Reading, measured: bool) -> ProcessMemory {
         tracked_blocks,
         untracked_blocks: untracked.live_blocks,
         whole_blocks: tracked_blocks + untracked.live_blocks,
-        tracked_allocated_bytes: open(|task| task.tally.allocated_bytes) + sites(|site| site.allocated_bytes),
+        tracked_allocated_bytes: open(|task| task.tally.allocated_bytes)
+            + sites(|site| site.sums.allocated_bytes),
         untracked_allocated_bytes: untracked.allocated_bytes,
     }
 }

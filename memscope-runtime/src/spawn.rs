@@ -6,7 +6,7 @@ use tokio::task::JoinHandle;
 
 use crate::{
     current,
-    future::{Tracked, track},
+    future::{Tracked, track, track_as},
     task::TaskType,
 };
 
@@ -44,7 +44,7 @@ where
     F: Future + Send + 'static,
     F::Output: Send + 'static,
 {
-    track(future).task_type(task_type).spawn()
+    track_as(future, task_type).spawn()
 }
 
 impl<F> Tracked<F>

@@ -35,10 +35,13 @@ impl Table {
 
 impl fmt::Display for Table {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let titles: Vec<String> = self.head.iter().map(|column| column.title().to_owned()).collect();
+        let titles: Vec<String> =
+            self.head.iter().map(|column| column.title().to_owned()).collect();
         let lines = || std::iter::once(&titles).chain(&self.rows);
-        let widest = |place: usize| lines().filter_map(|row| row.get(place)).map(|cell| width(cell)).max();
-        let widths: Vec<usize> = (0..self.head.len()).map(|place| widest(place).unwrap_or(0)).collect();
+        let widest =
+            |place: usize| lines().filter_map(|row| row.get(place)).map(|cell| width(cell)).max();
+        let widths: Vec<usize> =
+            (0..self.head.len()).map(|place| widest(place).unwrap_or(0)).collect();
         for row in lines() {
             let mut line = String::new();
             for ((cell, column), widest) in row.iter().zip(self.head).zip(&widths) {
@@ -164,14 +167,22 @@ mod tests {
 
     #[test]
     fn thousands_stand_apart() {
-        for (number, shown) in [(0, "0"), (999, "999"), (1_000, "1,000"), (1_234_567, "1,234,567")] {
+        for (number, shown) in [(0, "0"), (999, "999"), (1_000, "1,000"), (1_234_567, "1,234,567")]
+        {
             assert_eq!(count(number), shown);
         }
     }
 
     #[test]
     fn any_name_fits_one_line_of_its_columns() {
-        for name in ["plain", "new\nline", "\u{1b}[31mred", "\"quoted\"", "🦀🦀🦀🦀🦀🦀", &"x".repeat(10_000)] {
+        for name in [
+            "plain",
+            "new\nline",
+            "\u{1b}[31mred",
+            "\"quoted\"",
+            "🦀🦀🦀🦀🦀🦀",
+            &"x".repeat(10_000),
+        ] {
             let shown = cell(name, 10);
             assert!(width(&shown) <= 10, "{shown:?}");
             assert!(!shown.chars().any(char::is_control), "{shown:?}");

@@ -46,7 +46,9 @@ impl fmt::Display for TaskId {
 }
 
 /// What a task mostly does, as its author declares it; it changes nothing but the grouping of reports.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize,
+)]
 #[serde(rename_all = "snake_case")]
 #[repr(u8)]
 pub enum TaskType {
@@ -121,7 +123,8 @@ pub enum TaskState {
 }
 
 impl TaskState {
-    const ALL: [Self; 5] = [Self::Idle, Self::Running, Self::Completed, Self::Cancelled, Self::Panicked];
+    const ALL: [Self; 5] =
+        [Self::Idle, Self::Running, Self::Completed, Self::Cancelled, Self::Panicked];
 
     pub(crate) fn from_u8(state: u8) -> Self {
         Self::ALL.get(usize::from(state)).copied().unwrap_or(Self::Idle)
@@ -157,7 +160,8 @@ impl FutureType {
     pub(crate) const fn of<F>() -> &'static Self {
         struct Of<F>(std::marker::PhantomData<F>);
         impl<F> Of<F> {
-            const TYPE: FutureType = FutureType { name: std::any::type_name::<F>, size: size_of::<F>() };
+            const TYPE: FutureType =
+                FutureType { name: std::any::type_name::<F>, size: size_of::<F>() };
         }
         const { &Of::<F>::TYPE }
     }
@@ -288,7 +292,12 @@ impl Record {
         if polls == 0 {
             self.first_poll_ns.store(started_ns, Ordering::Relaxed);
         }
-        Running { record: self, entered, started_ns, outcome: if ended { None } else { Some(TaskState::Panicked) } }
+        Running {
+            record: self,
+            entered,
+            started_ns,
+            outcome: if ended { None } else { Some(TaskState::Panicked) },
+        }
     }
 
     /// The first poll: the task it happens in is the parent; else the one that created it.
@@ -314,9 +323,6 @@ impl Record {
         self.state.store(state as u8, Ordering::Relaxed);
         if self.first_poll_ns.load(Ordering::Relaxed) != 0 {
             self.ended_ns.store(clock::now_ns(), Ordering::Relaxed);
-        }
-        if let Some(site) = self.site.get() {
-            site.count_end(state);
         }
         registry::count_end();
     }
@@ -390,7 +396,8 @@ impl Record {
         let timed_ns = self.busy_ns.load(Ordering::Relaxed);
         let is_estimate = timed_polls < polls;
         let busy_ns = if is_estimate {
-            u64::try_from(u128::from(timed_ns) * u128::from(polls) / u128::from(timed_polls)).unwrap_or(u64::MAX)
+            u64::try_from(u128::from(timed_ns) * u128::from(polls) / u128::from(timed_polls))
+                .unwrap_or(u64::MAX)
         } else {
             timed_ns
         };
@@ -436,7 +443,9 @@ impl Drop for Running {
             }
         }
         match self.outcome {
-            Some(TaskState::Idle) => self.record.state.store(TaskState::Idle as u8, Ordering::Relaxed),
+            Some(TaskState::Idle) => {
+                self.record.state.store(TaskState::Idle as u8, Ordering::Relaxed);
+            }
             Some(state) => self.record.end(state),
             None => {}
         }

@@ -49,6 +49,9 @@ pub(crate) fn open(living_peak: impl FnOnce() -> u64, living_max: impl FnOnce() 
 /// Closes a window: the highest peak of one task in it.
 pub(crate) fn close(id: u32, living_peak: u64) -> u64 {
     let mut open = OPEN.lock().unwrap_or_else(PoisonError::into_inner);
-    let earlier = open.iter().position(|window| window.id == id).map_or(0, |at| open.swap_remove(at).peak_bytes);
+    let earlier = open
+        .iter()
+        .position(|window| window.id == id)
+        .map_or(0, |at| open.swap_remove(at).peak_bytes);
     earlier.max(living_peak).max(ENDED_PEAK.load(Ordering::Relaxed))
 }

@@ -1,0 +1,126 @@
+//! The loops that both programs run. Each returns nanoseconds per operation.
+
+use std::{hint::black_box, time::Instant};
+
+/// Runs `work` on `count` operations and returns nanoseconds for one.
+fn per_operation(count: u32, work: impl FnOnce()) -> f64 {
+    let start = Instant::now();
+    work();
+    start.elapsed().as_secs_f64() * 1e9 / f64::from(count)
+}
+
+/// The median of a few runs, so that one interruption does not count.
+pub fn median_of(mut run: impl FnMut() -> f64) -> f64 {
+    let mut runs: Vec<f64> = (0..7).map(|_| run()).collect();
+    runs.sort_by(f64::total_cmp);
+    runs[runs.len() / 2]
+}
+
+/// Allocates 64 bytes and frees them.
+pub fn pair_of_64() -> f64 {
+    const COUNT: u32 = 2_000_000;
+    per_operation(COUNT, || {
+        for _ in 0..COUNT {
+            black_box(Vec::<u8>::with_capacity(black_box(64)));
+        }
+    })
+}
+
+/// Allocates a thousand blocks of 16 to 4,096 bytes, then frees them all.
+pub fn mixed_batch() -> f64 {
+    const ROUNDS: u32 = 300;
+    let mut random = 12_345u64;
+    let sizes: Vec<usize> = (0..1_000)
+        .map(|_| {
+            random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            16 + usize::try_from((random >> 33) % 4_080).unwrap_or(0)
+        })
+        .collect();
+    let mut hold: Vec<Vec<u8>> = Vec::with_capacity(sizes.len());
+    per_operation(ROUNDS * 1_000, || {
+        for _ in 0..ROUNDS {
+            hold.extend(sizes.iter().map(|&size| Vec::with_capacity(size)));
+            black_box(&hold);
+            hold.clear();
+        }
+    })
+}
+
+/// Grows a vector to 64 words by pushing: five reallocations.
+pub fn growth_by_push() -> f64 {
+    const COUNT: u32 = 100_000;
+    per_operation(COUNT, || {
+        for _ in 0..COUNT {
+            let mut words: Vec<u64> = Vec::new();
+            for word in 0..64 {
+                words.push(black_box(word));
+            }
+            black_box(&words);
+        }
+    })
+}
+
+/// A zeroed mebibyte, untouched.
+pub fn zeroed_mebibyte() -> f64 {
+    const COUNT: u32 = 2_000;
+    per_operation(COUNT, || {
+        for _ in 0..COUNT {
+            black_box(vec![0u8; black_box(1 << 20)]);
+        }
+    })
+}
+
+/// Polls of a task that always is ready to go on: Tokio's `yield_now`, so each poll comes from the scheduler.
+pub async fn polls() {
+    for _ in 0..POLLS {
+        tokio::task::yield_now().await;
+    }
+}
+
+/// How many polls [`polls`] makes.
+pub const POLLS: u32 = 500_000;
+
+/// Nanoseconds for each poll of a task spawned by `spawn`.
+///
+/// # Panics
+///
+/// When Tokio does not start or the task panics.
+pub fn per_poll(spawn: impl FnOnce() -> tokio::task::JoinHandle<()>) -> f64 {
+    let runtime = runtime();
+    let _guard = runtime.enter();
+    per_operation(POLLS, || {
+        let task = spawn();
+        runtime.block_on(task).expect("the task runs");
+    })
+}
+
+/// Nanoseconds for spawning an empty task with `spawn` and joining it.
+///
+/// # Panics
+///
+/// When Tokio does not start or a task panics.
+pub fn per_spawn(spawn: impl Fn() -> tokio::task::JoinHandle<u32>) -> f64 {
+    const COUNT: u32 = 200_000;
+    runtime().block_on(async {
+        let start = Instant::now();
+        for _ in 0..COUNT {
+            black_box(spawn().await.expect("the task runs"));
+        }
+        start.elapsed().as_secs_f64() * 1e9 / f64::from(COUNT)
+    })
+}
+
+fn runtime() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_current_thread().build().expect("a runtime")
+}
+
+/// A loop: nanoseconds per operation.
+pub type Loop = fn() -> f64;
+
+/// The allocation loops by name.
+pub const ALLOCATIONS: [(&str, Loop); 4] = [
+    ("64 B, allocate and free", pair_of_64),
+    ("16 to 4,096 B, in batches", mixed_batch),
+    ("growth by push to 512 B", growth_by_push),
+    ("1 MiB zeroed", zeroed_mebibyte),
+];
