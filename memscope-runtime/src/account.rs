@@ -36,7 +36,10 @@ pub(crate) enum Balance {
 }
 
 impl Account {
-    #[cfg_attr(not(test), expect(dead_code, reason = "arenas make accounts out of zeroed memory"))]
+    #[allow(
+        dead_code,
+        reason = "arenas make accounts out of zeroed memory; the loom models make them so"
+    )]
     pub(crate) fn new() -> Self {
         Self {
             balance: AtomicI64::new(0),
@@ -50,9 +53,10 @@ impl Account {
     /// Puts the account into use for the owner with this id, whose record is `record`.
     pub(crate) fn open(&self, id: u64, record: u32) {
         self.blocks.store(0, Ordering::Relaxed);
-        self.holder.store(record, Ordering::Relaxed);
-        self.id.store(id, Ordering::Relaxed);
-        // Pairs with the load in `read`: who sees the account open sees whose it is.
+        // Releases: for a reader that looks at the id, at the rest and at the id again (pairs with `id` and `read`). Who
+        // sees any of this sees that the id is not the old one any more; who sees the new id sees no old balance.
+        self.holder.store(record, Ordering::Release);
+        self.id.store(id, Ordering::Release);
         self.balance.store(OPEN, Ordering::Release);
     }
 
@@ -72,8 +76,10 @@ impl Account {
     /// the caller must give the account back.
     #[must_use]
     pub(crate) fn close(&self, own_live_bytes: i64, own_live_blocks: i64, site: u32) -> bool {
-        self.holder.store(site, Ordering::Relaxed);
-        self.blocks.fetch_add(own_live_blocks, Ordering::Relaxed);
+        // Releases: as in `open`, for a reader that has the owner before in mind; and one that sees the blocks folded in
+        // sees that the holder is not the owner's record any more (pairs with `read`).
+        self.holder.store(site, Ordering::Release);
+        self.blocks.fetch_add(own_live_blocks, Ordering::Release);
         // AcqRel: as in `discharge`; and the site above is seen by who sees the account closed.
         self.balance.fetch_add(own_live_bytes - OPEN, Ordering::AcqRel) == OPEN - own_live_bytes
     }
@@ -81,16 +87,16 @@ impl Account {
     /// Bytes that others added (above zero) or freed (below zero) while the owner is open.
     #[inline]
     pub(crate) fn net(&self) -> i64 {
-        // Acquire pairs with `discharge`: see `read`.
-        self.balance.load(Ordering::Acquire) - OPEN
+        self.balance.load(Ordering::Relaxed) - OPEN
     }
 
     /// NOTE: read this before the owner's tally. A block is freed after it was allocated, so a tally read later
     /// has every allocation whose free is in here, and no difference of the two falls below zero.
     pub(crate) fn read(&self) -> Balance {
+        // Acquire pairs with `discharge` and `close`, and with `open` as said there.
         let balance = self.balance.load(Ordering::Acquire);
-        let blocks = self.blocks.load(Ordering::Relaxed);
-        let holder = self.holder.load(Ordering::Relaxed);
+        let blocks = self.blocks.load(Ordering::Acquire);
+        let holder = self.holder.load(Ordering::Acquire);
         if balance > OPEN / 2 {
             Balance::Open { net_bytes: balance - OPEN, net_blocks: blocks, record: holder }
         } else {
@@ -120,7 +126,8 @@ impl Account {
     }
 
     pub(crate) fn set_link(&self, next: u32) {
-        self.id.store(FREE | u64::from(next), Ordering::Release);
+        // Relaxed: the free list publishes it, and `open` is what readers pair with.
+        self.id.store(FREE | u64::from(next), Ordering::Relaxed);
     }
 
     pub(crate) fn is_free(&self) -> bool {
@@ -129,25 +136,3 @@ impl Account {
 }
 
 const FREE: u64 = 1 << 63;
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_last_free_after_the_end_gives_the_account_back_and_no_other_does() {
-        let account = Account::new();
-        account.open(7, 3);
-        assert!(
-            !account.discharge(10),
-            "an open owner keeps its account even at a net of zero bytes"
-        );
-        assert_eq!(account.read(), Balance::Open { net_bytes: -10, net_blocks: -1, record: 3 });
-        assert!(!account.close(30, 3, 5), "20 bytes are live");
-        assert_eq!(account.read(), Balance::Closed { live_bytes: 20, live_blocks: 2, site: 5 });
-        assert!(!account.discharge(8));
-        assert!(account.discharge(12));
-        account.open(8, 4);
-        assert!(account.close(0, 0, 5), "nothing was ever live");
-    }
-}

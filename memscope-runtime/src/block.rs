@@ -23,9 +23,10 @@ impl Stretched {
     #[inline]
     pub(crate) fn of(user: Layout) -> Option<Self> {
         // With the padding in front of the word, the word and the padding to the alignment it must stay an `isize`.
-        let most = isize::MAX.cast_unsigned() - 2 * WORD - user.align();
+        // A valid layout's size and alignment together are at most `isize::MAX + 1`.
+        let fits = user.size() + user.align() <= isize::MAX.cast_unsigned() - 2 * WORD;
         // SAFETY: just compared.
-        (user.size() <= most).then(|| unsafe { Self::of_live(user) })
+        fits.then(|| unsafe { Self::of_live(user) })
     }
 
     /// [`of`](Self::of) for the layout of a block that exists.
@@ -108,7 +109,7 @@ mod tests {
                     "{layout:?}"
                 );
                 assert!(layout.align() >= align && layout.align().is_multiple_of(WORD));
-                assert!(layout.size() - size <= 2 * WORD - 1, "one word and its padding");
+                assert!(layout.size() - size < 2 * WORD, "one word and its padding");
             }
             for size in (most - 100..=most).filter(|size| *size <= most - (align - 1)) {
                 let user = Layout::from_size_align(size, align).expect("the largest layouts");

@@ -93,6 +93,7 @@ struct Spawn {
     record: &'static Record,
     id: u64,
     future_size: usize,
+    is_boxed: bool,
 }
 
 /// Runs `spawn`, charging the new task with what is allocated up to its cell: the first block larger than the future.
@@ -110,8 +111,12 @@ pub(crate) fn spawning<T>(
             SPAWN.set(self.0);
         }
     }
-    let _outer =
-        Restore(SPAWN.replace(Some(Spawn { record, id: record.tally().id(), future_size })));
+    let _outer = Restore(SPAWN.replace(Some(Spawn {
+        record,
+        id: record.tally().id(),
+        future_size,
+        is_boxed: false,
+    })));
     let _behind = Behind::put(&SPAWNING);
     spawn()
 }
@@ -191,14 +196,19 @@ fn charge_at_signpost(
 }
 
 /// Whom to charge inside `spawning`; takes the signpost away at the task's cell.
+///
+/// The cell holds the future and so is larger. A large future Tokio boxes first: that block is as large as the future,
+/// and the one after it, of any size, is the cell.
 fn spawned_tally(bytes: usize) -> &'static Tally {
     let behind = BEHIND.get();
     // NOTE: a spawn that failed has dropped the future and with it the task; its record may serve another by now.
     let spawn = SPAWN.get().filter(|spawn| spawn.record.tally().id() == spawn.id);
-    let is_last = spawn.is_none_or(|spawn| bytes > spawn.future_size);
+    let is_last = spawn.is_none_or(|spawn| spawn.is_boxed || bytes > spawn.future_size);
     if is_last {
         SPAWN.set(None);
         CURRENT.set(behind);
+    } else if let Some(spawn) = spawn {
+        SPAWN.set(Some(Spawn { is_boxed: bytes == spawn.future_size, ..spawn }));
     }
     spawn.map_or(behind, |spawn| spawn.record.tally())
 }

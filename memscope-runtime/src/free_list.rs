@@ -18,14 +18,9 @@ const INDEX: u64 = u32::MAX as u64;
 const CHANGE: u64 = 1 << 32;
 
 impl FreeList {
-    #[cfg(not(memscope_loom))]
-    pub(crate) const fn new() -> Self {
-        Self { head: AtomicU64::new(0) }
-    }
-
-    #[cfg(memscope_loom)]
-    pub(crate) fn new() -> Self {
-        Self { head: AtomicU64::new(0) }
+    /// An empty one. `zero` comes from outside because a constant function cannot make loom's atomics.
+    pub(crate) const fn new(zero: AtomicU64) -> Self {
+        Self { head: zero }
     }
 
     /// Adds `index`; `set_link` writes the link of that place.
@@ -49,8 +44,8 @@ impl FreeList {
         loop {
             let index = u32::try_from((head & INDEX).checked_sub(1)?).ok()?;
             let next = (head & !INDEX).wrapping_add(CHANGE) | u64::from(link_of(index));
-            // Acquire (both ways) pairs with the Release in `push`.
-            match self.head.compare_exchange_weak(head, next, Ordering::Acquire, Ordering::Acquire)
+            // Acquire, where the head was read, pairs with the Release in `push`.
+            match self.head.compare_exchange_weak(head, next, Ordering::Relaxed, Ordering::Acquire)
             {
                 Ok(_) => return Some(index),
                 Err(now) => head = now,

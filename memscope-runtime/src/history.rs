@@ -7,7 +7,7 @@ use crate::{
     config,
     site::Site,
     static_ref::StaticRef,
-    sync::{AtomicU8, AtomicU32, AtomicU64, Ordering},
+    sync::{AtomicU8, AtomicU32, AtomicU64, Ordering, fence},
     tally::TallyReading,
     task::{FutureType, RecordReading, TaskState, Timing},
 };
@@ -52,12 +52,14 @@ const ESTIMATE: u8 = 2;
 static ROWS: Arena<Row> = Arena::new();
 /// Tasks whose end has begun to be written.
 static TICKETS: CachePadded<AtomicU64> = CachePadded::new(AtomicU64::new(0));
+/// Tasks whose end has been written.
+static DONE: CachePadded<AtomicU64> = CachePadded::new(AtomicU64::new(0));
 /// Ended tasks without a row, because the oldest one was still being written or there was no memory.
 static DROPPED: AtomicU64 = AtomicU64::new(0);
 
 /// Takes the task's end through: `end` folds it away, and what it returns becomes a row.
 ///
-/// The row counts as being written the whole time, which is how a reader knows that the sums are on the move.
+/// A reader knows by the two counts around it whether sums are on the move.
 pub(crate) fn write(end: impl FnOnce() -> Option<Ended>) {
     let ticket = TICKETS.fetch_add(1, Ordering::AcqRel);
     let place = u32::try_from(ticket % config::ended_tasks()).unwrap_or(0);
@@ -74,14 +76,29 @@ pub(crate) fn write(end: impl FnOnce() -> Option<Ended>) {
             DROPPED.fetch_add(1, Ordering::Relaxed);
         }
     }
+    // Release pairs with the Acquire in `mark`.
+    DONE.fetch_add(1, Ordering::Release);
 }
 
-/// Where the history stands: the same at two times means that no task ended in between.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Mark(u64);
+/// How many ends were written through at some time.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Mark {
+    done: u64,
+}
 
+/// Marks the time before a reading.
 pub(crate) fn mark() -> Mark {
-    Mark(TICKETS.load(Ordering::Acquire))
+    Mark { done: DONE.load(Ordering::Acquire) }
+}
+
+impl Mark {
+    /// Whether no task was in the middle of its end since the mark: nobody was then, and nobody began after it.
+    pub(crate) fn stands(self) -> bool {
+        // The fence keeps the reading before this load (as in a sequence lock); an end that the reading saw a part of
+        // took its ticket before that part.
+        fence(Ordering::Acquire);
+        TICKETS.load(Ordering::Relaxed) == self.done
+    }
 }
 
 /// The rows from the newest to the oldest, and whether any was being written.

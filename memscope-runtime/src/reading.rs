@@ -99,7 +99,7 @@ fn attempt() -> Reading {
     let still_open: HashSet<u64> = open.iter().map(|task| task.id).collect();
     let closed =
         ended.iter().filter(|ended| !still_open.contains(&ended.id)).map(after_the_end).collect();
-    let is_still = rows_still && history::mark() == mark;
+    let is_still = rows_still && mark.stands();
     Reading { open, closed, sites, untracked, is_still }
 }
 

@@ -13,14 +13,14 @@ use crate::{
 };
 
 static RECORDS: Arena<Record> = Arena::new();
-static FREE_RECORDS: FreeList = FreeList::new();
+static FREE_RECORDS: FreeList = FreeList::new(AtomicU64::new(0));
 
 /// Records of threads that have ended: the next thread goes on counting where they stopped, so that their number is
 /// the largest number of threads at one time.
-static FREE_THREADS: FreeList = FreeList::new();
+static FREE_THREADS: FreeList = FreeList::new(AtomicU64::new(0));
 
 static ACCOUNTS: Arena<Account> = Arena::new();
-static FREE_ACCOUNTS: FreeList = FreeList::new();
+static FREE_ACCOUNTS: FreeList = FreeList::new(AtomicU64::new(0));
 
 thread_local! {
     static SPARE_RECORDS: Spare = const { Spare::new() };

@@ -329,7 +329,11 @@ impl Record {
 
     /// Enters the task to drop its future; when the guard goes, the task is closed.
     pub(crate) fn closing(&'static self) -> Closing {
-        Closing { record: self, entered: Some(Entered::new(&self.tally)) }
+        let entered = Entered::new(&self.tally);
+        if self.window.load(Ordering::Relaxed) != window::epoch() {
+            self.enter_window();
+        }
+        Closing { record: self, entered: Some(entered) }
     }
 
     /// The end of the future: folds all into the site and the history and gives the record back.

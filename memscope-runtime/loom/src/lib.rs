@@ -1,0 +1,233 @@
+//! The runtime's lock-free files, compiled over loom's atomics, and the models that explore them.
+//!
+//! `cargo test --release -p memscope-loom`. The files are the runtime's own, taken in by path; only `sync` differs. So the
+//! runtime needs no cfg for loom, and Tokio, which has one of the same name, is not in this build.
+#![cfg(test)]
+
+mod sync {
+    pub(crate) use loom::sync::atomic::{AtomicI64, AtomicU32, AtomicU64, Ordering};
+}
+
+#[path = "../../src/account.rs"]
+mod account;
+#[path = "../../src/free_list.rs"]
+#[expect(dead_code, reason = "a thread's spare places are its own: nothing to interleave")]
+mod free_list;
+
+use account::{Account, Balance};
+use free_list::FreeList;
+use loom::{
+    cell::UnsafeCell,
+    sync::{Arc, atomic::AtomicU32},
+    thread,
+};
+use sync::Ordering;
+
+/// A number that is not atomic: loom reports a race if two threads get to it without one having seen the other.
+struct Plain(UnsafeCell<u32>);
+
+impl Plain {
+    fn new() -> Self {
+        Self(UnsafeCell::new(0))
+    }
+
+    fn replace(&self, value: u32) -> u32 {
+        // SAFETY: one thread at a time is here, which is what the models prove: else loom fails the test.
+        self.0.with_mut(|place| unsafe { place.replace(value) })
+    }
+}
+
+#[test]
+fn the_last_free_after_the_end_gives_the_account_back_and_no_other_does() {
+    loom::model(|| {
+        let account = Account::new();
+        account.open(7, 3);
+        assert!(!account.discharge(10), "an open owner keeps its account, whatever its net");
+        assert_eq!(account.read(), Balance::Open { net_bytes: -10, net_blocks: -1, record: 3 });
+        assert!(!account.close(30, 3, 5), "20 bytes are live");
+        assert_eq!(account.read(), Balance::Closed { live_bytes: 20, live_blocks: 2, site: 5 });
+        assert!(!account.discharge(8));
+        assert!(account.discharge(12));
+        account.open(8, 4);
+        assert!(account.close(0, 0, 5), "nothing was ever live");
+    });
+}
+
+/// An account, and what each of its three users did with it.
+struct Shared {
+    account: Account,
+    uses: [Plain; 3],
+}
+
+impl Shared {
+    /// Whoever is last may do anything with the account: a race here is a use after it was given back.
+    fn give_back(&self) {
+        for used in &self.uses {
+            assert_eq!(used.replace(0), 1, "what the others did is seen");
+        }
+        let empty = Balance::Closed { live_bytes: 0, live_blocks: 0, site: 1 };
+        assert_eq!(self.account.read(), empty);
+    }
+}
+
+/// Two others free the owner's blocks while it ends: exactly one of the three gives the account back, and it sees
+/// all that the others did before.
+#[test]
+fn an_account_is_given_back_exactly_once_and_last() {
+    loom::model(|| {
+        let uses = [Plain::new(), Plain::new(), Plain::new()];
+        let shared = Arc::new(Shared { account: Account::new(), uses });
+        shared.account.open(7, 0);
+        let free = |user: usize, bytes: usize| {
+            let shared = Arc::clone(&shared);
+            thread::spawn(move || {
+                shared.uses[user].replace(1);
+                let last = shared.account.discharge(bytes);
+                if last {
+                    shared.give_back();
+                }
+                u32::from(last)
+            })
+        };
+        let others = [free(0, 10), free(1, 20)];
+        // The owner allocated two blocks of 30 bytes in all.
+        shared.uses[2].replace(1);
+        let mut times = u32::from(shared.account.close(30, 2, 1));
+        if times == 1 {
+            shared.give_back();
+        }
+        for other in others {
+            times += other.join().expect("no panic");
+        }
+        assert_eq!(times, 1);
+    });
+}
+
+/// The account goes from one owner to the next while somebody reads it.
+#[test]
+fn a_reader_never_mixes_two_owners() {
+    loom::model(|| {
+        let account = Arc::new(Account::new());
+        account.open(7, 1);
+        assert!(!account.close(20, 1, 5));
+        let reader = {
+            let account = Arc::clone(&account);
+            thread::spawn(move || {
+                let before = account.id();
+                let balance = account.read();
+                (before, balance, account.id())
+            })
+        };
+        assert!(account.discharge(20), "the last block");
+        account.set_link(0);
+        assert!(account.is_free());
+        assert_eq!(account.link(), 0);
+        account.open(8, 2);
+        assert!(!account.close(100, 5, 9));
+        let (before, balance, after) = reader.join().expect("no panic");
+        if before != after || before > 8 {
+            // In between, and seen to be so.
+            return;
+        }
+        let fits = match balance {
+            // The site where a record should be: the end has begun, and the reader finds no record of this owner there.
+            Balance::Open { record: 9, .. } => before == 8,
+            Balance::Open { net_bytes, net_blocks, record } => {
+                (before, net_bytes, net_blocks, record) == (8, 0, 0, 2)
+            }
+            Balance::Closed { live_bytes: 0, .. } => true,
+            Balance::Closed { live_bytes, live_blocks, site } if before == 7 => {
+                (live_bytes, site) == (20, 5) && live_blocks <= 1
+            }
+            Balance::Closed { live_bytes, live_blocks, site } => {
+                (live_bytes, live_blocks, site) == (100, 5, 9)
+            }
+        };
+        assert!(fits, "{before}: {balance:?}");
+    });
+}
+
+/// Whoever sees the account closed sees the site that stands in for the record.
+#[test]
+fn a_closed_account_names_its_site() {
+    loom::model(|| {
+        let account = Arc::new(Account::new());
+        account.set_index(4);
+        account.open(7, 3);
+        let reader = {
+            let account = Arc::clone(&account);
+            thread::spawn(move || account.read())
+        };
+        assert_eq!((account.net(), account.index()), (0, 4));
+        assert!(!account.close(30, 2, 9));
+        if let Balance::Closed { live_bytes, site, .. } = reader.join().expect("no panic") {
+            assert_eq!((live_bytes, site), (30, 9));
+        }
+    });
+}
+
+/// Places whose contents are not atomic: a race if two threads ever hold the same one, or one without seeing what its last
+/// holder wrote.
+struct Places {
+    free: FreeList,
+    links: [AtomicU32; 2],
+    contents: [Plain; 2],
+}
+
+impl Places {
+    fn new() -> Self {
+        Self {
+            free: FreeList::new(sync::AtomicU64::new(0)),
+            links: [AtomicU32::new(0), AtomicU32::new(0)],
+            contents: [Plain::new(), Plain::new()],
+        }
+    }
+
+    fn push(&self, index: u32) {
+        self.free.push(index, |next| self.links[index as usize].store(next, Ordering::Relaxed));
+    }
+
+    fn pop(&self) -> Option<u32> {
+        self.free.pop(|index| self.links[index as usize].load(Ordering::Relaxed))
+    }
+
+    fn use_one(&self) -> bool {
+        let Some(index) = self.pop() else { return false };
+        let content = &self.contents[index as usize];
+        let uses = content.replace(0);
+        content.replace(uses + 1);
+        self.push(index);
+        true
+    }
+}
+
+#[test]
+fn a_free_place_has_one_holder_at_a_time() {
+    let mut model = loom::model::Builder::new();
+    model.preemption_bound = Some(3);
+    model.check(|| {
+        let places = Arc::new(Places::new());
+        places.push(0);
+        places.push(1);
+        let others: Vec<_> = (0..2)
+            .map(|_| {
+                let places = Arc::clone(&places);
+                thread::spawn(move || {
+                    assert!(places.use_one(), "there is a place for each of the two");
+                    places.use_one()
+                })
+            })
+            .collect();
+        for other in others {
+            assert!(other.join().expect("no panic"));
+        }
+        let (first, second) = (places.pop(), places.pop());
+        assert!(
+            first != second && first.is_some() && second.is_some(),
+            "nothing is lost or doubled"
+        );
+        assert_eq!(places.pop(), None);
+        let uses: u32 = places.contents.iter().map(|content| content.replace(0)).sum();
+        assert_eq!(uses, 4);
+    });
+}
