@@ -27,7 +27,7 @@ use axum::{
 };
 use http_body_util::{Channel, channel::Sender};
 use memscope_rs::{
-    async_memory::{MemorySnapshot, get_memory_snapshot},
+    async_memory::{HumanBytes, MemorySnapshot, get_memory_snapshot},
     tracked,
 };
 use tokio::{
@@ -164,7 +164,7 @@ pub(crate) async fn run(
             },
             _ = second.tick() => {
                 let (seconds, made) = (start.elapsed().as_secs_f64(), next.load(Relaxed).min(requests));
-                let live = kib(get_memory_snapshot().live_memory_bytes());
+                let live = HumanBytes(get_memory_snapshot().live_memory_bytes());
                 println!("{seconds:5.1} s  {made:5} of {requests} requests  {live:>10} held by tasks");
             }
         }
@@ -210,49 +210,10 @@ async fn main() -> Result<(), Error> {
         "\n{REQUESTS} requests over {CONNECTIONS} connections in {seconds:.1} s\n\n{snapshot}"
     );
 
-    println!("what stands out\n  {}", findings(&snapshot).join("\n  "));
-    let live = |name| {
-        snapshot.sites().iter().filter(|site| site.name == name).map(|site| site.live_bytes).sum()
-    };
+    let live = |name| snapshot.sites_named(name).map(|site| site.live_bytes).sum();
     let reported: [u64; 2] = ["GET /login", "exchange rates"].map(live);
     println!(
-        "  the sessions and the rates hold {held:?} B by their own count, {reported:?} B by the report"
+        "the sessions and the rates hold {held:?} B by their own count, {reported:?} B by the report"
     );
     if held == reported { Ok(()) } else { Err("the report is wrong".into()) }
-}
-
-pub(crate) fn findings(snapshot: &MemorySnapshot) -> Vec<String> {
-    let mut findings = Vec::new();
-    let leak = snapshot.sites().iter().max_by_key(|site| site.retained_bytes);
-    if let Some(site) = leak.filter(|site| site.retained_bytes > 0) {
-        let ended = site.spawned - site.active;
-        let (left, each) = (kib(site.retained_bytes), site.retained_bytes / ended);
-        findings.push(format!(
-            "leak       {}: {ended} tasks ended and left {left} behind, {each} B each",
-            site.name
-        ));
-    }
-    for site in snapshot.sites() {
-        let (name, all, left) = (&site.name, site.spawned, kib(site.retained_bytes));
-        for (what, count) in [("cancelled", site.cancelled), ("panicked", site.panicked)] {
-            if count > 0 {
-                findings.push(format!(
-                    "{what:9}  {name}: {count} of {all} tasks, which left {left} behind"
-                ));
-            }
-        }
-    }
-    let living = snapshot.tasks().iter().filter(|task| !task.state.is_ended());
-    if let Some(task) = living.max_by_key(|task| task.live_bytes) {
-        let (live, blocks) = (kib(task.live_bytes), task.live_blocks);
-        findings.push(format!(
-            "largest    {} (task #{}), alive with {live} in {blocks} blocks",
-            task.name, task.id
-        ));
-    }
-    findings
-}
-
-fn kib(bytes: u64) -> String {
-    format!("{} KiB", bytes / 1024)
 }

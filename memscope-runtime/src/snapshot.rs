@@ -209,6 +209,11 @@ impl MemorySnapshot {
         &self.sites
     }
 
+    /// The sites whose tasks have this name: several where the same name was given at several places.
+    pub fn sites_named(&self, name: &str) -> impl Iterator<Item = &SiteProfile> {
+        self.sites.iter().filter(move |site| site.name == name)
+    }
+
     /// The whole, and its tracked and untracked parts.
     pub fn process(&self) -> ProcessMemory {
         self.process
