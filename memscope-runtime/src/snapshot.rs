@@ -14,7 +14,6 @@ use crate::{
     },
     reading::{self, Reading, SiteReading, TaskReading},
     registry,
-    site::OTHER_NAME,
     task::{TaskId, TaskState, TaskType},
 };
 
@@ -111,9 +110,10 @@ impl MemorySnapshot {
                 events_dropped: dropped,
                 ended_tasks_forgotten: forgotten,
                 tasks_without_record: counts.lost,
-                tasks_in_other: sites
+                tasks_in_other: reading
+                    .sites
                     .iter()
-                    .filter(|site| site.name == OTHER_NAME)
+                    .filter(|site| site.site.is_other())
                     .map(|site| site.spawned)
                     .sum(),
             },
