@@ -156,9 +156,10 @@ impl Attribute {
         matches!(&*self.path, [only] if only == name)
     }
 
-    /// Whether it is `#[tracked]`, by whatever path.
+    /// Whether it is `#[tracked]`, by whatever path, and not that of another well-known crate.
     pub(crate) fn is_tracked(&self) -> bool {
         self.path.last().is_some_and(|last| last == "tracked")
+            && self.path.first().is_some_and(|first| first != "salsa")
     }
 
     /// Whether another macro may be behind it, and must find an `async fn`.

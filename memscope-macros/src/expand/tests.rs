@@ -132,6 +132,7 @@ fn async_fn_is_kept_for_other_macros_to_see() {
         quote!(#[must_use]),
         quote!(#[cfg_attr(test, allow(dead_code), instrument)]),
         quote!(#[unsafe(no_mangle)]),
+        quote!(#[salsa::tracked]),
     ] {
         let found = tracked(
             TokenStream::new(),
