@@ -1,12 +1,12 @@
-#![cfg_attr(docsrs, feature(doc_cfg))]
+#![doc = include_str!("../README.md")]
 #![forbid(unsafe_code)]
-//! facade
 
-#[doc(no_inline)]
 pub use memscope_macros::tracked;
 #[doc(hidden)]
 pub use memscope_runtime::__private;
-pub use memscope_runtime::*;
+pub use memscope_runtime::{
+    Builder, Error, Timing, TrackingAllocator, async_memory, builder, init,
+};
 
 #[cfg(all(feature = "enabled", feature = "global-allocator"))]
 #[global_allocator]

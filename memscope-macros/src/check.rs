@@ -50,7 +50,7 @@ fn check_block(block: &Block, options: &Options, mistakes: &mut Mistakes) {
     if block.braces.is_none() {
         mistakes.add(
             keyword,
-            "only an inline `mod` can be tracked: put `#[tracked]` on its `impl`s and functions, or move the braces here",
+            "only an inline `mod` can be tracked: put `#[tracked]` on the functions and `impl`s in its file",
         );
     }
     if let Some(name) = &options.name {

@@ -115,7 +115,7 @@ impl Expansion {
         if options.skip.is_some() && in_block {
             return item.to_tokens(&mut self.output);
         }
-        let has_macro = around.has_macro || item.attributes.iter().any(Attribute::needs_async_fn);
+        let has_macro = around.has_macro || item.attributes.iter().any(Attribute::is_macro);
         match &item.kind {
             Kind::Block(block) => {
                 self.output.append_all(&item.attributes);
@@ -160,6 +160,15 @@ struct Tracked<'a> {
     around: &'a Surroundings,
 }
 
+/// How the arguments get into the future.
+struct Arguments {
+    parameters: Group,
+    /// Statements at the start of the future that capture them, whole and in the right order.
+    captures: TokenStream,
+    /// Bindings of those that the body does not mention, for the compiler to say so.
+    unused: TokenStream,
+}
+
 impl Tracked<'_> {
     fn expand(&self, has_macro: bool) -> TokenStream {
         if self.function.asyncness.is_none() {
@@ -168,16 +177,38 @@ impl Tracked<'_> {
                 .unwrap_or_else(|| body.stream());
             return self.print(None, &self.function.parentheses, &self.output(), body);
         }
+        // `impl Future<Output = !>` is not stable, and `#[must_use]` is about the output only on an `async fn`.
         let never = self.function.output.clone().is_some_and(is_never);
-        // `impl Future<Output = !>` is not stable.
-        if has_macro || never { self.keep_async_fn(never) } else { self.return_future() }
+        let must_use = self.item.attributes.iter().any(|attribute| attribute.is("must_use"));
+        if has_macro || never || must_use {
+            let arguments = self.arguments_in_reverse(has_macro);
+            let hint = if never { Some(quote!(::core::convert::Infallible)) } else { self.hint() };
+            let tracked = self.track(&self.future(&arguments, hint));
+            let body = if never { quote!(match #tracked.await {}) } else { quote!(#tracked.await) };
+            self.print(
+                self.function.asyncness.as_ref(),
+                &arguments.parameters,
+                &self.output(),
+                body,
+            )
+        } else {
+            let arguments = self.arguments_in_order();
+            let output =
+                self.function.output.clone().map_or_else(|| quote!(()), capture_all_lifetimes);
+            let place = at(self.output_span());
+            let output = quote_spanned!(place=> -> impl ::core::future::Future<Output = #output>);
+            // The compiler takes a signature for the user's when it starts and ends in the user's code: an empty `where`
+            // is such an end behind a type that is not.
+            let is_open = self.function.where_clause.is_empty();
+            let end = is_open.then(|| Ident::new("where", self.signature_end()));
+            let output = quote!(#output #end);
+            let tracked = self.track(&self.future(&arguments, self.hint()));
+            self.print(None, &arguments.parameters, &output, tracked)
+        }
     }
 
-    /// `fn … -> impl Future { track(…, async move { … }) }`.
-    fn return_future(&self) -> TokenStream {
-        let output = self.function.output.clone().map_or_else(|| quote!(()), capture_all_lifetimes);
-        let output = quote_spanned!(at(self.output_span())=> -> impl ::core::future::Future<Output = #output>);
-
+    /// For the future itself: in order, and moved where needed.
+    fn arguments_in_order(&self) -> Arguments {
         let mut parameters = TokenStream::new();
         let mut captures = TokenStream::new();
         let mut unused = TokenStream::new();
@@ -200,7 +231,7 @@ impl Tracked<'_> {
                     }
                 }
                 ArgumentKind::Named { ty, .. } | ArgumentKind::Pattern { ty, .. } => {
-                    let name = format_ident!("__memscope_arg{index}", span = Span::mixed_site());
+                    let name = argument_name(index);
                     let mut capture =
                         if is_moved { quote!(let #name = #name;) } else { quote!(let _ = &#name;) };
                     if let ArgumentKind::Pattern { pattern, .. } = &argument.kind
@@ -214,19 +245,28 @@ impl Tracked<'_> {
             parameters.extend(quote!(#(#attributes)* #parameter,));
             captures.extend(with_cfg(argument, &capture));
         }
-        let parameters = regroup(&self.function.parentheses, parameters);
-        let future = self.future(&captures, &unused, self.hint());
-        self.print(None, &parameters, &output, self.track(&future))
+        Arguments { parameters: regroup(&self.function.parentheses, parameters), captures, unused }
     }
 
-    /// `async fn … { track(…, async move { … }).await }`.
-    fn keep_async_fn(&self, never: bool) -> TokenStream {
+    /// For a future inside of an `async fn`, which is polled as soon as it is made.
+    fn arguments_in_reverse(&self, has_macro: bool) -> Arguments {
+        let mut parameters = Vec::new();
         let mut captures = TokenStream::new();
         let mut unused = TokenStream::new();
-        for argument in self.function.inputs.iter().rev() {
+        for (index, argument) in self.function.inputs.iter().enumerate().rev() {
+            let Argument { attributes, tokens, .. } = argument;
+            let mut parameter = tokens.clone();
             let names = match &argument.kind {
                 ArgumentKind::Receiver(name) | ArgumentKind::Named { name, .. } => {
                     vec![name.clone()]
+                }
+                // Another macro may ask for the names.
+                ArgumentKind::Pattern { pattern, ty }
+                    if !has_macro && pattern.to_string() == "_" =>
+                {
+                    let name = argument_name(index);
+                    parameter = quote!(#name: #ty);
+                    vec![name]
                 }
                 ArgumentKind::Pattern { pattern, .. } => bindings(pattern.clone()),
             };
@@ -236,25 +276,16 @@ impl Tracked<'_> {
                     unused.extend(with_cfg(argument, &quote!(let #name = #name;)));
                 }
             }
+            parameters.push(quote!(#(#attributes)* #parameter,));
         }
-        let hint = if never { Some(quote!(::core::convert::Infallible)) } else { self.hint() };
-        let tracked = self.track(&self.future(&captures, &unused, hint));
-        let body = if never { quote!(match #tracked.await {}) } else { quote!(#tracked.await) };
-        self.print(
-            self.function.asyncness.as_ref(),
-            &self.function.parentheses,
-            &self.output(),
-            body,
-        )
+        parameters.reverse();
+        let parameters = regroup(&self.function.parentheses, parameters.into_iter().collect());
+        Arguments { parameters, captures, unused }
     }
 
     /// `async move { … }`, around the user's body.
-    fn future(
-        &self,
-        captures: &TokenStream,
-        unused: &TokenStream,
-        hint: Option<TokenStream>,
-    ) -> TokenStream {
+    fn future(&self, arguments: &Arguments, hint: Option<TokenStream>) -> TokenStream {
+        let Arguments { captures, unused, .. } = arguments;
         let (_, body) = self.split_body();
         // The body is not the tail itself: the compiler would take its braces for superfluous ones of the user.
         // `if false` is never run: it tells the compiler what the body returns before it reads the body, as a signature does, and lets
@@ -313,7 +344,8 @@ impl Tracked<'_> {
         let Item { attributes, head, .. } = self.item;
         let Function { qualifiers, fn_token, name, generics, where_clause, .. } = self.function;
         let (inner_attributes, _) = self.split_body();
-        let body = Group::new(Delimiter::Brace, body);
+        // Their span is the end of the item's, which is how the compiler finds the item in the user's code.
+        let body = regroup(self.body, body);
         quote! {
             #(#attributes)* #(#inner_attributes)*
             #head #asyncness #qualifiers #fn_token #name #generics #parameters #output #where_clause #body
@@ -330,6 +362,11 @@ impl Tracked<'_> {
     fn output_span(&self) -> Span {
         let first = self.function.output.clone().and_then(|ty| ty.into_iter().next());
         first.map_or_else(|| self.function.name.span(), |tree| tree.span())
+    }
+
+    fn signature_end(&self) -> Span {
+        let last = self.function.output.clone().and_then(|ty| ty.into_iter().last());
+        last.map_or_else(|| self.function.parentheses.span_close(), |tree| tree.span())
     }
 
     /// The type that the body returns, with `_` for what cannot be named.
@@ -371,7 +408,11 @@ impl Tracked<'_> {
     }
 }
 
-/// `statements`, left out where the argument is.
+fn argument_name(index: usize) -> Ident {
+    format_ident!("__memscope_arg{index}", span = Span::mixed_site())
+}
+
+/// `statement`, left out where the argument is.
 fn with_cfg(argument: &Argument, statement: &TokenStream) -> TokenStream {
     let cfg = argument.attributes.iter().filter(|attribute| attribute.is("cfg"));
     quote!(#(#cfg)* #statement)

@@ -156,14 +156,15 @@ impl Attribute {
         matches!(&*self.path, [only] if only == name)
     }
 
-    /// Whether it is `#[tracked]`, by whatever path.
+    /// Whether it is `#[tracked]`, by whatever path, and not that of another well-known crate.
     pub(crate) fn is_tracked(&self) -> bool {
         self.path.last().is_some_and(|last| last == "tracked")
+            && self.path.first().is_some_and(|first| first != "salsa")
     }
 
-    /// Whether another macro may be behind it, or a meaning that an `async fn` has and a `fn` has not.
-    pub(crate) fn needs_async_fn(&self) -> bool {
-        !self.is_tracked() && needs_async_fn(&self.path, self.arguments.as_ref())
+    /// Whether another macro may be behind it, and must find an `async fn`.
+    pub(crate) fn is_macro(&self) -> bool {
+        !self.is_tracked() && is_macro(&self.path, self.arguments.as_ref())
     }
 
     /// The same attribute as an outer one: inner ones are lifted out of a body.
@@ -182,8 +183,7 @@ fn parse_meta(mut meta: Cursor) -> (Vec<Ident>, Option<Group>) {
     (path, meta.group(Delimiter::Parenthesis))
 }
 
-fn needs_async_fn(path: &[Ident], arguments: Option<&Group>) -> bool {
-    // `must_use` is left out: on an `async fn` it is about the output, on a `fn` about the future.
+fn is_macro(path: &[Ident], arguments: Option<&Group>) -> bool {
     const INERT: &[&str] = &[
         "allow",
         "automatically_derived",
@@ -195,6 +195,7 @@ fn needs_async_fn(path: &[Ident], arguments: Option<&Group>) -> bool {
         "expect",
         "forbid",
         "inline",
+        "must_use",
         "warn",
     ];
     const TOOLS: &[&str] = &["clippy", "diagnostic", "miri", "rust_analyzer", "rustfmt"];
@@ -202,7 +203,7 @@ fn needs_async_fn(path: &[Ident], arguments: Option<&Group>) -> bool {
         [name] if name == "cfg_attr" => arguments.is_none_or(|arguments| {
             split_commas(arguments.stream()).into_iter().skip(1).any(|meta| {
                 let (path, arguments) = parse_meta(Cursor::new(meta));
-                needs_async_fn(&path, arguments.as_ref())
+                is_macro(&path, arguments.as_ref())
             })
         }),
         [name] => !INERT.iter().any(|inert| name == inert),

@@ -53,7 +53,8 @@ use proc_macro::TokenStream;
 ///   `#[tracked(skip)]` leaves that item out.
 /// * With `#[async_trait]`, `#[tokio::main]` and `#[tokio::test]`, above them or below. Above them, and above any other
 ///   attribute that it does not know, it leaves the signature an `async fn` for the other macro to see and wraps the
-///   body only: the future then is as large as the plain one and the wrapper.
+///   body only: the future then is as large as the plain one and the wrapper, and what the pattern of an argument does
+///   not bind is dropped last.
 /// * On a function that ends in an `async` block or in `Box::pin(async move { … })`.
 ///
 /// With the feature `enabled` off, everything is left as it was written.

@@ -100,6 +100,7 @@ struct Spawn {
 ///
 /// The task cannot run before its cell exists, so its tally still has one writer. What comes after (a run queue that
 /// grows, a worker that is woken) is the spawner's.
+#[cfg(feature = "tokio")]
 pub(crate) fn spawning<T>(
     record: &'static Record,
     future_size: usize,

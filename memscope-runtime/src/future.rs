@@ -104,7 +104,6 @@ impl<F> Tracked<F> {
     }
 
     /// Names the task. Tasks made at one place under one name share a row of `sites()`, so a name should not carry an id.
-    #[expect(single_use_lifetimes, reason = "`'_` inside `impl Trait` is not stable")]
     pub fn named<'n>(self, name: impl Into<Cow<'n, str>>) -> Self {
         let name = name.into();
         self.move_to(|key| Key { name: &name, ..key })
@@ -189,7 +188,6 @@ pub fn create_tracked<F: Future>(future: F, task_type: TaskType) -> CatchPanic<F
 
 impl<F> CatchPanic<F> {
     /// See [`Tracked::named`].
-    #[expect(single_use_lifetimes, reason = "`'_` inside `impl Trait` is not stable")]
     pub fn named<'n>(self, name: impl Into<Cow<'n, str>>) -> Self {
         Self { tracked: self.tracked.named(name) }
     }

@@ -50,6 +50,7 @@ pub mod async_memory {
             ToolUsage,
         },
         snapshot::{MemorySnapshot, get_memory_snapshot},
+        table::HumanBytes,
         task::{TaskId, TaskState, TaskType},
     };
 }

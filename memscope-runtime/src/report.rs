@@ -1,31 +1,40 @@
-//! A snapshot as people read it: aligned tables, largest first.
+//! A snapshot as people read it: aligned tables, largest first, and what stands out.
 
 use std::{
-    collections::{HashMap, HashSet},
+    cmp::Reverse,
+    collections::{BTreeMap, HashMap, HashSet},
     fmt,
 };
 
 use crate::{
     profile::{SiteProfile, TaskMemoryProfile},
     snapshot::MemorySnapshot,
-    table::{Column, Table, bytes, cell, count, path_end},
+    table::{Column, HumanBytes, Table, cell, common_folder, count, path_end},
     task::TaskId,
 };
 
-/// Rows printed of each table; all with `{:#}`.
+/// Rows printed of each table; all of them with `{:#}`.
 const MOST_ROWS: usize = 20;
+/// Ended tasks of one site that get a row each; more share one.
+const MOST_ALIKE: usize = 3;
+/// Findings of one kind.
+const MOST_FINDINGS: usize = 3;
 const NAME_COLUMNS: usize = 36;
 const PLACE_COLUMNS: usize = 28;
 const NOT_MEASURED: &str = "not measured";
+/// Nothing at all, measured: so that what is not nothing can be seen.
+const NONE: &str = "·";
 
-/// Prints totals, sites and tasks, the largest live bytes first: twenty rows of each, or all with `{:#}`.
+/// Prints totals, sites, tasks and what stands out, the largest live bytes first.
+///
+/// Of each table the first twenty rows, ended tasks of one site in one row; `{:#}` prints every row and more columns.
 impl fmt::Display for MemorySnapshot {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let most = if f.alternate() { usize::MAX } else { MOST_ROWS };
         self.totals(f)?;
         if !self.sites().is_empty() {
-            self.site_table(f, most)?;
-            self.task_table(f, most)?;
+            self.site_table(f)?;
+            self.task_table(f)?;
+            self.findings(f)?;
         }
         self.own_line(f)
     }
@@ -36,17 +45,19 @@ impl MemorySnapshot {
         let process = self.process();
         if self.measured().is_yes() {
             let [tracked, untracked, whole] =
-                [process.tracked_bytes, process.untracked_bytes, process.whole_bytes].map(bytes);
+                [process.tracked_bytes, process.untracked_bytes, process.whole_bytes]
+                    .map(HumanBytes);
             writeln!(f, "live memory: {tracked} in tasks + {untracked} untracked = {whole}")?;
         } else {
             writeln!(f, "live memory: {NOT_MEASURED} ({})", self.measured().reason())?;
         }
         writeln!(
             f,
-            "tasks: {} alive, {} at most at one time, {} created",
+            "tasks: {} alive, {} at most at one time, {} created in {:.1} s",
             count(self.active_task_count() as u64),
             count(self.peak_concurrent_tasks() as u64),
             count(self.spawned_task_count()),
+            self.observed_seconds(),
         )?;
         if !self.is_still() {
             writeln!(f, "tasks ended while this was read: totals may miss the last of them")?;
@@ -54,8 +65,8 @@ impl MemorySnapshot {
         Ok(())
     }
 
-    fn site_table(&self, f: &mut fmt::Formatter<'_>, most: usize) -> fmt::Result {
-        let mut table = Table::new(&[
+    fn site_table(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        const HEAD: &[Column] = &[
             Column::Left("SITE"),
             Column::Left("TYPE"),
             Column::Left("AT"),
@@ -64,18 +75,23 @@ impl MemorySnapshot {
             Column::Right("CANCELLED"),
             Column::Right("PANICKED"),
             Column::Right("LIVE"),
-            Column::Right("RETAINED"),
+            Column::Right("OF ENDED"),
             Column::Right("PEAK/TASK"),
             Column::Right("ALLOCATED"),
             Column::Right("FUTURE"),
-        ]);
+        ];
+        let is_long = f.alternate();
+        let mut table = Table::new(if is_long { HEAD } else { &HEAD[..HEAD.len() - 1] });
+        let folder =
+            if is_long { 0 } else { common_folder(self.sites().iter().map(|site| &*site.file)) };
+        let most = if is_long { usize::MAX } else { MOST_ROWS };
         for site in self.sites().iter().take(most) {
-            table.push(site_row(site));
+            table.push(site_row(site, folder));
         }
         writeln!(f, "\n{table}{}", more(self.sites().len(), most, "sites"))
     }
 
-    fn task_table(&self, f: &mut fmt::Formatter<'_>, most: usize) -> fmt::Result {
+    fn task_table(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut table = Table::new(&[
             Column::Left("TASK"),
             Column::Left("NAME"),
@@ -84,53 +100,122 @@ impl MemorySnapshot {
             Column::Right("PEAK"),
             Column::Right("ALLOCATED"),
             Column::Right("FREED"),
-            Column::Right("ELSEWHERE"),
+            Column::Right("BY OTHERS"),
             Column::Right("BLOCKS"),
             Column::Right("POLLS"),
         ]);
-        let lines = Tree::of(self.tasks()).lines(most);
+        let (most, most_alike) =
+            if f.alternate() { (usize::MAX, usize::MAX) } else { (MOST_ROWS, MOST_ALIKE) };
+        let (single, alike) = group(self.tasks(), most_alike);
+        let lines = Tree::of(&single).lines(most);
         for (depth, task) in &lines {
             table.push(task_row(*depth, task));
         }
-        writeln!(f, "{table}{}", more(self.tasks().len(), lines.len(), "tasks"))
+        for group in alike.iter().take(most - lines.len()) {
+            table.push(group_row(group));
+        }
+        let (all, shown) = (single.len() + alike.len(), most.min(lines.len() + alike.len()));
+        writeln!(f, "{table}{}", more(all, shown, "rows"))
+    }
+
+    /// What a reader would look for in the tables: who left memory behind, who was cut off, who holds most.
+    fn findings(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut findings = Vec::new();
+        let mut of_each =
+            |kind: &str, number: fn(&SiteProfile) -> u64, text: &dyn Fn(&SiteProfile) -> String| {
+                let mut sites: Vec<&SiteProfile> =
+                    self.sites().iter().filter(|site| number(site) != 0).collect();
+                sites.sort_by_key(|site| Reverse(number(site)));
+                for site in sites.iter().take(MOST_FINDINGS) {
+                    findings.push(format!(
+                        "{kind:9}  {}: {}",
+                        cell(&site.name, NAME_COLUMNS),
+                        text(site)
+                    ));
+                }
+            };
+        of_each("retained", |site| site.retained_bytes, &|site| {
+            let ended = site.spawned.saturating_sub(site.active).max(1);
+            let (left, each) =
+                (HumanBytes(site.retained_bytes), HumanBytes(site.retained_bytes / ended));
+            format!("{left} left behind by {} ended tasks, {each} each", count(ended))
+        });
+        of_each("cancelled", |site| site.cancelled, &|site| share(site.cancelled, site.spawned));
+        of_each("panicked", |site| site.panicked, &|site| share(site.panicked, site.spawned));
+        let alive =
+            self.tasks().iter().filter(|task| !task.state.is_ended() && task.live_bytes != 0);
+        if let Some(task) = alive.max_by_key(|task| task.live_bytes) {
+            findings.push(format!(
+                "largest    {} (task #{}): alive with {} in {} blocks",
+                cell(&task.name, NAME_COLUMNS),
+                task.id,
+                HumanBytes(task.live_bytes),
+                count(task.live_blocks),
+            ));
+        }
+        if findings.is_empty() {
+            return Ok(());
+        }
+        writeln!(f, "what stands out\n  {}\n", findings.join("\n  "))
     }
 
     fn own_line(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let tool = self.tool();
-        write!(f, "memscope itself: {} of records", bytes(tool.own_bytes))?;
-        let notes = [
-            (tool.ended_tasks_forgotten, "ended tasks without a row (summed in their site)"),
+        write!(f, "memscope itself: {} of records", HumanBytes(tool.own_bytes))?;
+        if tool.ended_tasks_forgotten != 0 {
+            let kept = self.tasks().iter().filter(|task| task.state.is_ended()).count();
+            write!(f, "; rows of the last {} ended tasks, sums of all", count(kept as u64))?;
+        }
+        let lost = [
             (tool.tasks_in_other, "tasks of sites past the limit (in `(other)`)"),
             (tool.events_dropped, "rows dropped"),
             (tool.tasks_without_record, "tasks untracked for want of memory"),
         ];
-        for (number, what) in notes.iter().filter(|(number, _)| *number != 0) {
-            write!(f, " · {} {what}", count(*number))?;
+        for (number, what) in lost.iter().filter(|(number, _)| *number != 0) {
+            write!(f, "; {} {what}", count(*number))?;
         }
         writeln!(f)
     }
 }
 
-fn site_row(site: &SiteProfile) -> Vec<String> {
-    let in_units = |value| if site.measured { bytes(value) } else { NOT_MEASURED.to_owned() };
+fn size(measured: bool, bytes: u64) -> String {
+    match bytes {
+        _ if !measured => NOT_MEASURED.to_owned(),
+        0 => NONE.to_owned(),
+        bytes => HumanBytes(bytes).to_string(),
+    }
+}
+
+fn number(number: u64) -> String {
+    if number == 0 { NONE.to_owned() } else { count(number) }
+}
+
+/// `folder`: how many bytes at the start of the file's path go without saying.
+fn site_row(site: &SiteProfile, folder: usize) -> Vec<String> {
+    let in_units = |bytes| size(site.measured, bytes);
+    let file = site.file.get(folder..).unwrap_or(&site.file);
     vec![
         cell(&site.name, NAME_COLUMNS),
         site.task_type.to_string(),
-        path_end(&format!("{}:{}", site.file, site.line), PLACE_COLUMNS),
-        count(site.active),
-        count(site.completed),
-        count(site.cancelled),
-        count(site.panicked),
+        if file.is_empty() {
+            NONE.to_owned()
+        } else {
+            path_end(&format!("{file}:{}", site.line), PLACE_COLUMNS)
+        },
+        number(site.active),
+        number(site.completed),
+        number(site.cancelled),
+        number(site.panicked),
         in_units(site.live_bytes),
         in_units(site.retained_bytes),
         in_units(site.peak_bytes),
         in_units(site.allocated_bytes),
-        bytes(site.future_size_bytes),
+        HumanBytes(site.future_size_bytes).to_string(),
     ]
 }
 
 fn task_row(depth: usize, task: &TaskMemoryProfile) -> Vec<String> {
-    let in_units = |value| if task.measured { bytes(value) } else { NOT_MEASURED.to_owned() };
+    let in_units = |bytes| size(task.measured, bytes);
     let branch =
         if depth == 0 { String::new() } else { format!("{}└ ", "  ".repeat((depth - 1).min(8))) };
     vec![
@@ -142,9 +227,33 @@ fn task_row(depth: usize, task: &TaskMemoryProfile) -> Vec<String> {
         in_units(task.allocated_bytes),
         in_units(task.freed_bytes),
         in_units(task.freed_elsewhere_bytes),
-        if task.measured { count(task.live_blocks) } else { NOT_MEASURED.to_owned() },
-        count(task.poll_count),
+        if task.measured { number(task.live_blocks) } else { NOT_MEASURED.to_owned() },
+        number(task.poll_count),
     ]
+}
+
+/// One row for ended tasks of one site: sums, and the highest peak.
+fn group_row(group: &[&TaskMemoryProfile]) -> Vec<String> {
+    let measured = group.iter().all(|task| task.measured);
+    let sum =
+        |field: fn(&TaskMemoryProfile) -> u64| group.iter().map(|task| field(task)).sum::<u64>();
+    let in_units = |bytes| size(measured, bytes);
+    vec![
+        format!("{} tasks", count(group.len() as u64)),
+        group.first().map_or(String::new(), |task| cell(&task.name, NAME_COLUMNS)),
+        "ended".to_owned(),
+        in_units(sum(|task| task.live_bytes)),
+        in_units(group.iter().map(|task| task.peak_bytes).max().unwrap_or(0)),
+        in_units(sum(|task| task.allocated_bytes)),
+        in_units(sum(|task| task.freed_bytes)),
+        in_units(sum(|task| task.freed_elsewhere_bytes)),
+        if measured { number(sum(|task| task.live_blocks)) } else { NOT_MEASURED.to_owned() },
+        number(sum(|task| task.poll_count)),
+    ]
+}
+
+fn share(part: u64, all: u64) -> String {
+    format!("{} of {} tasks", count(part), count(all))
 }
 
 /// What a cut table leaves out.
@@ -155,54 +264,72 @@ fn more(all: usize, shown: usize, what: &str) -> String {
     }
 }
 
+type Rows<'a> = Vec<&'a TaskMemoryProfile>;
+
+/// The tasks that get a row each, and the ended ones that share one with their like, the largest group first.
+fn group(tasks: &[TaskMemoryProfile], most_alike: usize) -> (Rows<'_>, Vec<Rows<'_>>) {
+    let mut ended: BTreeMap<_, Rows<'_>> = BTreeMap::new();
+    let mut single = Rows::new();
+    for task in tasks {
+        if task.state.is_ended() {
+            ended
+                .entry((&task.name, task.task_type, &task.file, task.line))
+                .or_default()
+                .push(task);
+        } else {
+            single.push(task);
+        }
+    }
+    let mut alike = Vec::new();
+    for group in ended.into_values() {
+        if group.len() > most_alike {
+            alike.push(group);
+        } else {
+            single.extend(group);
+        }
+    }
+    alike.sort_by_key(|group| Reverse(group.iter().map(|task| task.live_bytes).sum::<u64>()));
+    (single, alike)
+}
+
 /// Tasks under their parents, each level by the live bytes of a task and all below it.
 struct Tree<'a> {
-    roots: Vec<&'a TaskMemoryProfile>,
-    children: HashMap<TaskId, Vec<&'a TaskMemoryProfile>>,
+    roots: Rows<'a>,
+    children: HashMap<TaskId, Rows<'a>>,
 }
 
 impl<'a> Tree<'a> {
-    fn of(tasks: &'a [TaskMemoryProfile]) -> Self {
+    fn of(tasks: &[&'a TaskMemoryProfile]) -> Self {
         let known: HashSet<TaskId> = tasks.iter().map(|task| task.id).collect();
-        // A child is younger than its parent, or was adopted at its first poll by a younger one: only the first kind is
-        // shown under it, so that the tree has no cycles.
+        // A task that was adopted at its first poll may be older than its parent. Only younger ones are shown below
+        // theirs, so that there are no cycles.
         let parent_of = |task: &TaskMemoryProfile| {
             task.parent.filter(|parent| *parent < task.id && known.contains(parent))
         };
-        let mut children: HashMap<TaskId, Vec<&TaskMemoryProfile>> = HashMap::new();
-        let mut roots = Vec::new();
-        for task in tasks {
+        let mut by_id = tasks.to_vec();
+        by_id.sort_unstable_by_key(|task| Reverse(task.id));
+        // The youngest first, so that everything below a task is summed before the task itself.
+        let mut below: HashMap<TaskId, u64> = HashMap::new();
+        let mut weights: HashMap<TaskId, u64> = HashMap::new();
+        for task in &by_id {
+            let weight = task.live_bytes + below.get(&task.id).copied().unwrap_or(0);
+            weights.insert(task.id, weight);
+            if let Some(parent) = parent_of(task) {
+                *below.entry(parent).or_default() += weight;
+            }
+        }
+        by_id.sort_by_key(|task| {
+            let weight = weights.get(&task.id).copied().unwrap_or(0);
+            (Reverse(weight), task.state.is_ended(), Reverse(task.allocated_bytes), task.id)
+        });
+        let mut roots = Rows::new();
+        let mut children: HashMap<TaskId, Rows<'_>> = HashMap::new();
+        for task in by_id {
             match parent_of(task) {
                 Some(parent) => children.entry(parent).or_default().push(task),
                 None => roots.push(task),
             }
         }
-        // Children have larger ids, so that going down the ids meets every subtree before its root.
-        let mut by_id: Vec<&TaskMemoryProfile> = tasks.iter().collect();
-        by_id.sort_unstable_by_key(|task| std::cmp::Reverse(task.id));
-        let mut weights: HashMap<TaskId, u64> = HashMap::new();
-        for task in by_id {
-            let weight = *weights
-                .entry(task.id)
-                .and_modify(|below| *below += task.live_bytes)
-                .or_insert(task.live_bytes);
-            if let Some(parent) = parent_of(task) {
-                *weights.entry(parent).or_default() += weight;
-            }
-        }
-        let sort = |level: &mut Vec<&TaskMemoryProfile>| {
-            level.sort_by_key(|task| {
-                let weight = weights.get(&task.id).copied().unwrap_or(0);
-                (
-                    std::cmp::Reverse(weight),
-                    task.state.is_ended(),
-                    std::cmp::Reverse(task.allocated_bytes),
-                    task.id,
-                )
-            });
-        };
-        sort(&mut roots);
-        children.values_mut().for_each(sort);
         Self { roots, children }
     }
 

@@ -14,9 +14,6 @@ use crate::{
     task::{RecordReading, TaskState, TaskType},
 };
 
-/// The name of the row that takes in the tasks of all sites past the limit.
-pub(crate) const OTHER_NAME: &str = "(other)";
-
 /// What tells one site from another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Key<'a> {
@@ -188,7 +185,7 @@ pub(crate) struct Site {
     pub(crate) line: u32,
     column: u32,
     hash: u64,
-    /// The place in the table.
+    /// The place in the list of sites.
     index: u32,
     busy: AtomicU8,
     spawned: AtomicU64,
@@ -258,17 +255,17 @@ impl Site {
     /// The site with this key, made if need be; `(other)` where there is no room.
     pub(crate) fn of(key: Key<'_>) -> &'static Self {
         let hash = key.hash();
-        let mask = TABLE - 1;
+        let mask = SLOTS - 1;
         let start = u32::try_from(hash >> 32).unwrap_or(0);
         for step in 0..PROBES {
-            let index = 1 + (start.wrapping_add(step) & mask);
-            let Some(slot) = SITES.get_or_make(index) else { break };
+            let Some(slot) = TABLE.get_or_make(start.wrapping_add(step) & mask) else { break };
             let there = if let Some(there) = slot.get() {
                 there
             } else {
-                let Some(new) = make(key, hash, index) else { break };
+                let Some(new) = make(key, hash) else { break };
                 match slot.set_if_none(new) {
                     Ok(()) => return new,
+                    // Somebody else's; ours stays without a task and so without a row.
                     Err(there) => there,
                 }
             };
@@ -283,17 +280,15 @@ impl Site {
         self.index
     }
 
-    /// The site with this index.
-    pub(crate) fn get(index: u32) -> Option<&'static Self> {
-        if index == 0 { Some(&OTHER) } else { SITES.get(index)?.get() }
+    /// Whether this is `(other)`.
+    pub(crate) fn is_other(&self) -> bool {
+        self.index == OTHER.index
     }
 
     /// All sites that have had a task, `(other)` last.
     pub(crate) fn all() -> impl Iterator<Item = &'static Self> {
-        (1..=TABLE)
-            .chain([0])
-            .filter_map(Self::get)
-            .filter(|site| site.spawned.load(Ordering::Relaxed) != 0)
+        let named = SITES.iter().filter_map(StaticRef::get);
+        named.chain([&OTHER]).filter(|site| site.spawned() != 0)
     }
 
     /// Counts a new task here, or in `(other)` when this would be a row too many. Returns the row and how many tasks it
@@ -301,7 +296,7 @@ impl Site {
     pub(crate) fn admit(&'static self, future_size: usize) -> (&'static Self, u64) {
         let mut site = self;
         let mut earlier = site.spawned.fetch_add(1, Ordering::Relaxed);
-        if earlier == 0 && self.index != 0 && !claim_row() {
+        if earlier == 0 && !self.is_other() && !claim_row() {
             site.spawned.fetch_sub(1, Ordering::Relaxed);
             site = &OTHER;
             earlier = site.spawned.fetch_add(1, Ordering::Relaxed);
@@ -312,7 +307,7 @@ impl Site {
 
     /// Takes back an `admit`: the task moved to another site before it began.
     pub(crate) fn retract(&self) {
-        if self.spawned.fetch_sub(1, Ordering::Relaxed) == 1 && self.index != 0 {
+        if self.spawned.fetch_sub(1, Ordering::Relaxed) == 1 && !self.is_other() {
             ROWS.fetch_sub(1, Ordering::Relaxed);
         }
     }
@@ -380,19 +375,22 @@ impl Site {
 }
 
 /// Slots of the table; a power of two. Far more than rows, so that probes stay short.
-const TABLE: u32 = 1 << 16;
+const SLOTS: u32 = 1 << 16;
 const PROBES: u32 = 64;
 
 /// Bytes of names that are kept; past this, new names go to `(other)`.
 const MOST_NAME_BYTES: u64 = 8 << 20;
 
-/// Index 0 stands for `OTHER`.
+/// All sites but `OTHER`, in the order in which they were made.
 static SITES: Arena<StaticRef<Site>> = Arena::new();
 
+/// The same sites by the hash of their key, with open addressing.
+static TABLE: Arena<StaticRef<Site>> = Arena::new();
+
 static OTHER: Site = Site::new(
-    Key { name: OTHER_NAME, task_type: TaskType::Unspecified, file: "", line: 0, column: 0 },
+    Key { name: "(other)", task_type: TaskType::Unspecified, file: "", line: 0, column: 0 },
     0,
-    0,
+    u32::MAX,
 );
 
 /// Sites that have had a task; all sites made; the bytes of their names.
@@ -412,7 +410,7 @@ fn claim_row() -> bool {
 /// Keeps a new site for ever; `None` where there is no room.
 ///
 /// A site that lost its task to a better name stays too, without a row: room is for three sites a row.
-fn make(key: Key<'_>, hash: u64, index: u32) -> Option<&'static Site> {
+fn make(key: Key<'_>, hash: u64) -> Option<&'static Site> {
     let names = NAME_BYTES.load(Ordering::Relaxed).saturating_add(key.name.len() as u64);
     if names > MOST_NAME_BYTES
         || MADE.load(Ordering::Relaxed) >= config::site_rows().saturating_mul(3)
@@ -421,7 +419,9 @@ fn make(key: Key<'_>, hash: u64, index: u32) -> Option<&'static Site> {
     }
     let name = arena::keep_str(key.name)?;
     let Key { task_type, file, line, column, .. } = key;
+    let (index, place) = SITES.grow()?;
     let site = arena::keep(Site::new(Key { name, task_type, file, line, column }, hash, index))?;
+    place.set(site);
     MADE.fetch_add(1, Ordering::Relaxed);
     NAME_BYTES.fetch_add(name.len() as u64, Ordering::Relaxed);
     Some(site)

@@ -14,7 +14,6 @@ use crate::{
     },
     reading::{self, Reading, SiteReading, TaskReading},
     registry,
-    site::OTHER_NAME,
     task::{TaskId, TaskState, TaskType},
 };
 
@@ -111,9 +110,10 @@ impl MemorySnapshot {
                 events_dropped: dropped,
                 ended_tasks_forgotten: forgotten,
                 tasks_without_record: counts.lost,
-                tasks_in_other: sites
+                tasks_in_other: reading
+                    .sites
                     .iter()
-                    .filter(|site| site.name == OTHER_NAME)
+                    .filter(|site| site.site.is_other())
                     .map(|site| site.spawned)
                     .sum(),
             },
@@ -207,6 +207,11 @@ impl MemorySnapshot {
     /// One row for each place in the code (and name) that made tasks, largest live bytes first.
     pub fn sites(&self) -> &[SiteProfile] {
         &self.sites
+    }
+
+    /// The sites whose tasks have this name: several where the same name was given at several places.
+    pub fn sites_named(&self, name: &str) -> impl Iterator<Item = &SiteProfile> {
+        self.sites.iter().filter(move |site| site.name == name)
     }
 
     /// The whole, and its tracked and untracked parts.

@@ -58,20 +58,29 @@ impl fmt::Display for Table {
     }
 }
 
-/// Bytes in binary units: `512 B`, `1.5 KiB`, `3.0 MiB`.
-pub(crate) fn bytes(bytes: u64) -> String {
-    const UNITS: [&str; 6] = ["KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
-    if bytes < 1024 {
-        return format!("{bytes} B");
+/// Bytes that print in binary units: `512 B`, `1.5 KiB`, `3.0 MiB`.
+///
+/// ```
+/// use memscope_runtime::async_memory::HumanBytes;
+///
+/// assert_eq!(HumanBytes(1_536).to_string(), "1.5 KiB");
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct HumanBytes(pub u64);
+
+impl fmt::Display for HumanBytes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        const UNITS: [&str; 6] = ["KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
+        let bytes = u128::from(self.0);
+        if bytes < 1024 {
+            return f.pad(&format!("{bytes} B"));
+        }
+        // Tenths, rounded, in whole numbers: exact for every value.
+        let tenths_of = |power: u32| (bytes * 10 + (1 << (10 * power)) / 2) >> (10 * power);
+        let power = (1..6).find(|&power| tenths_of(power) < 10_240).unwrap_or(6);
+        let tenths = tenths_of(power);
+        f.pad(&format!("{}.{} {}", tenths / 10, tenths % 10, UNITS[power as usize - 1]))
     }
-    let power = (bytes.ilog2() / 10).min(6);
-    let unit = 1u64 << (10 * power);
-    // Tenths, rounded, in whole numbers: exact for every value.
-    let tenths = (u128::from(bytes) * 10 + u128::from(unit) / 2) / u128::from(unit);
-    if tenths >= 10_240 && power < 6 {
-        return format!("1.0 {}", UNITS[power as usize]);
-    }
-    format!("{}.{} {}", tenths / 10, tenths % 10, UNITS[power as usize - 1])
 }
 
 /// A whole number with its thousands apart: `1,048,576`.
@@ -118,6 +127,15 @@ pub(crate) fn path_end(path: &str, most: usize) -> String {
     format!("…{}", cell(&end, most))
 }
 
+/// How many bytes of folders all paths have in common at their start.
+pub(crate) fn common_folder<'a>(paths: impl Iterator<Item = &'a str>) -> usize {
+    let common = paths.filter(|path| !path.is_empty()).reduce(|common, path| {
+        let same = common.chars().zip(path.chars()).take_while(|(a, b)| a == b);
+        &common[..same.map(|(character, _)| character.len_utf8()).sum()]
+    });
+    common.and_then(|common| common.rfind(['/', '\\'])).map_or(0, |folder| folder + 1)
+}
+
 /// Columns that a text takes on a terminal.
 fn width(text: &str) -> usize {
     text.chars().map(columns).sum()
@@ -161,7 +179,7 @@ mod tests {
             (u64::MAX, "16.0 EiB"),
         ];
         for (value, shown) in cases {
-            assert_eq!(bytes(value), shown, "{value}");
+            assert_eq!(HumanBytes(value).to_string(), shown, "{value}");
         }
     }
 
@@ -191,6 +209,16 @@ mod tests {
         assert_eq!(cell("exactly 11!", 10), "exactly 1…");
         assert_eq!(path_end("src/main.rs", 20), "src/main.rs");
         assert_eq!(path_end("/home/me/src/main.rs", 12), "…src/main.rs");
+    }
+
+    #[test]
+    fn only_whole_folders_are_common() {
+        let common = |paths: &[&'static str]| common_folder(paths.iter().copied());
+        assert_eq!(common(&["src/db/pool.rs", "src/db/query.rs", ""]), "src/db/".len());
+        assert_eq!(common(&["src/db.rs"]), "src/".len());
+        assert_eq!(common(&["a/é.rs", "a/è.rs"]), "a/".len());
+        assert_eq!(common(&["a.rs", "b.rs"]), 0);
+        assert_eq!(common(&[]), 0);
     }
 
     #[test]

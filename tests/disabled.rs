@@ -1,0 +1,45 @@
+//! With the feature `enabled` off everything is there and does nothing. Run by `ci/features.sh`; empty otherwise.
+#![cfg(not(feature = "enabled"))]
+#![forbid(unsafe_code)]
+
+use memscope_rs::{
+    async_memory::{
+        AsyncResourceMonitor, Measured, TaskType, create_tracked, current_task_id,
+        get_memory_snapshot, track,
+    },
+    tracked,
+};
+
+#[tracked(task_type = "cpu", name = "unused")]
+async fn marked(bytes: [u8; 100]) -> usize {
+    std::future::ready(()).await;
+    bytes.len()
+}
+
+async fn plain(bytes: [u8; 100]) -> usize {
+    std::future::ready(()).await;
+    bytes.len()
+}
+
+#[test]
+fn the_attribute_leaves_the_function_as_it_was() {
+    assert_eq!(size_of_val(&marked([0; 100])), size_of_val(&plain([0; 100])));
+}
+
+#[tokio::test]
+async fn every_call_does_nothing() {
+    assert_eq!(marked([0; 100]).await, 100);
+    assert_eq!(
+        track(async { current_task_id() }).named("n").task_type(TaskType::Mixed).await,
+        None
+    );
+    assert_eq!(create_tracked(async { 1 }, TaskType::Mixed).await, Ok(1));
+    let mut monitor = AsyncResourceMonitor::new();
+    monitor.start_monitoring().await.expect("as when enabled");
+    let analysis = monitor.stop_monitoring().await.expect("as when enabled");
+    assert!(!analysis.measured && analysis.peak_memory_per_task_mb.is_nan());
+    let snapshot = get_memory_snapshot();
+    assert_eq!(snapshot.measured(), Measured::Disabled);
+    assert!(snapshot.tasks().is_empty() && snapshot.sites().is_empty());
+    assert!(snapshot.to_string().contains("not measured"), "{snapshot}");
+}

@@ -1,0 +1,1 @@
+//! The tests of `#[tracked]`, in a crate of the 2021 edition.

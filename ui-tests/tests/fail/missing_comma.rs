@@ -1,0 +1,6 @@
+use memscope_rs::tracked;
+
+#[tracked(name = "load" task_type = "io")]
+async fn load() {}
+
+fn main() {}

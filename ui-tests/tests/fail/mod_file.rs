@@ -1,0 +1,6 @@
+use memscope_rs::tracked;
+
+#[tracked]
+mod service;
+
+fn main() {}

@@ -1,0 +1,6 @@
+use memscope_rs::tracked;
+
+#[tracked(name = network)]
+async fn load() {}
+
+fn main() {}

@@ -1,0 +1,6 @@
+use memscope_rs::tracked;
+
+#[tracked(name = , task_type = "io")]
+async fn load() {}
+
+fn main() {}

@@ -1,0 +1,6 @@
+use memscope_rs::tracked;
+
+#[tracked("network")]
+async fn load() {}
+
+fn main() {}

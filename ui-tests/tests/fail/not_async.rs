@@ -1,0 +1,8 @@
+use memscope_rs::tracked;
+
+#[tracked]
+fn load(path: &str) -> usize {
+    path.len()
+}
+
+fn main() {}

@@ -1,0 +1,8 @@
+use memscope_rs::tracked;
+
+#[tracked]
+macro_rules! load {
+    () => {};
+}
+
+fn main() {}

@@ -1,0 +1,8 @@
+use memscope_rs::tracked;
+
+#[tracked]
+pub struct Service {
+    _number: usize,
+}
+
+fn main() {}

@@ -1,0 +1,6 @@
+use memscope_rs::tracked;
+
+#[tracked]
+use std::future::Future as _;
+
+fn main() {}

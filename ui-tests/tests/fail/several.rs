@@ -1,0 +1,6 @@
+use memscope_rs::tracked;
+
+#[tracked(task_type = "nework", nme = "load")]
+fn load() {}
+
+fn main() {}

@@ -1,0 +1,6 @@
+use memscope_rs::tracked;
+
+#[tracked(skip)]
+async fn load() {}
+
+fn main() {}

@@ -1,0 +1,6 @@
+use memscope_rs::tracked;
+
+#[tracked(task_type = "io", task_type = "cpu")]
+async fn load() {}
+
+fn main() {}

@@ -1,0 +1,6 @@
+use memscope_rs::tracked;
+
+#[tracked(kind = "io")]
+async fn load() {}
+
+fn main() {}

@@ -1,0 +1,6 @@
+use memscope_rs::tracked;
+
+#[tracked(tasktype = "io")]
+async fn load() {}
+
+fn main() {}

@@ -1,0 +1,6 @@
+use memscope_rs::tracked;
+
+#[tracked(task_type = "database")]
+async fn load() {}
+
+fn main() {}
