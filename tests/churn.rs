@@ -110,6 +110,8 @@ fn thread_life(number: usize, leftovers: &mpsc::Sender<Vec<u8>>) {
 fn ten_thousand_threads_with_leftovers_leave_memscopes_memory_bounded_and_the_sums_whole() {
     const AT_ONCE: usize = 8;
     let _alone = alone();
+    // The rows of ended tasks are there before it starts.
+    (0..5_000).for_each(|_| drop(track(async {})));
     let mut own_bytes = Vec::new();
     let mut tasks = 0;
     let mut task_bytes = 0;
@@ -147,7 +149,7 @@ fn ten_thousand_threads_with_leftovers_leave_memscopes_memory_bounded_and_the_su
     own_bytes.push(snapshot.tool().own_bytes);
     // Accounts of tasks with leftovers are needed as long as those live; beyond them nothing grows with the threads.
     let (first, last) = (own_bytes[0], own_bytes[own_bytes.len() - 1]);
-    assert!(last <= first + (1 << 20), "{own_bytes:?}");
+    assert!(last <= first + (64 << 10), "{own_bytes:?}");
 }
 
 #[test]
