@@ -278,7 +278,7 @@ fn nested_tasks_are_charged_each_with_its_own() {
 }
 
 #[test]
-fn a_thousand_levels_deep_every_task_has_its_own_byte_count() {
+fn two_hundred_levels_deep_every_task_has_its_own_byte_count() {
     // Each level allocates as many bytes as it has levels below; the slot is restored through all of them.
     fn level(below: usize) -> std::pin::Pin<Box<dyn Future<Output = ()>>> {
         if below == 0 {

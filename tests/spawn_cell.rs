@@ -192,6 +192,36 @@ fn spawning_outside_a_runtime_panics_and_leaves_the_accounting_right() {
 }
 
 #[test]
+fn spawning_on_a_runtime_that_has_ended_cancels_the_task_at_once() {
+    let _alone = alone();
+    let runtime = workers(1);
+    let handle = runtime.handle().clone();
+    drop(runtime);
+    let _inside = handle.enter();
+    for is_large in [false, true] {
+        let task = track(async move {
+            if is_large {
+                large::<3_000>().await;
+            }
+        });
+        let id = task.id().expect("an id");
+        let (meter, task) = Meter::of(|| task.spawn());
+        assert!(task.is_finished());
+        drop(task);
+        let truth = Columns {
+            allocated_bytes: meter.allocated_bytes,
+            allocation_count: meter.allocations,
+            peak_bytes: meter.allocated_bytes,
+            freed_bytes: meter.allocated_bytes,
+            freed_elsewhere_bytes: meter.allocated_bytes,
+            ..Columns::nothing(TaskState::Cancelled, 0)
+        };
+        assert_eq!(Columns::now(&ALLOCATOR, id), truth);
+        assert_eq!(current_task_id(), None);
+    }
+}
+
+#[test]
 fn a_task_spawned_by_a_task_that_spawns_is_charged_its_own_cell() {
     let _alone = alone();
     let runtime = workers(4);
