@@ -1,16 +1,31 @@
-//! What the tests share: an allocator that counts by itself, and the law that its count and memscope's agree.
+//! What the tests share: an allocator that counts by itself, the law that its count and memscope's agree, and hands to poll with.
+//!
+//! **The convention.** Tests of one file run at the same time on several threads, and libtest's own threads allocate too. So a test asserts on
+//! its own tasks only; the law holds at any moment, because [`conserved`] stops every other thread at its next request to the
+//! allocator. A test that looks at sums (all tasks, memscope's own bytes, monitors), or takes snapshots by itself (they need memory
+//! for a moment that is charged to nobody), takes [`alone`], and so do its neighbours.
 
 use std::{
     alloc::{GlobalAlloc, Layout, System},
-    sync::atomic::{AtomicI64, AtomicU64, Ordering},
+    cell::Cell,
+    future::{Future, poll_fn},
+    panic::{AssertUnwindSafe, UnwindSafe, catch_unwind},
+    pin::Pin,
+    sync::{
+        Mutex, MutexGuard, Once, PoisonError,
+        atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering},
+    },
+    task::{Context, Poll, Waker},
+    time::{Duration, Instant},
 };
 
 use memscope_rs::{
     TrackingAllocator,
-    async_memory::{MemorySnapshot, TaskId, TaskMemoryProfile, get_memory_snapshot},
+    async_memory::{MemorySnapshot, TaskId, TaskMemoryProfile, TaskState, get_memory_snapshot},
 };
 
-/// Memscope's allocator inside one that counts bytes and blocks in two plain atomics, knowing nothing of tasks.
+/// Memscope's allocator inside one that counts bytes and blocks by itself, knowing nothing of tasks: for the whole process and, for
+/// [`Meter`], for each thread.
 ///
 /// It passes every request on unchanged, so memscope is still the one that sees what the program asks for.
 #[derive(Debug)]
@@ -19,6 +34,16 @@ pub struct Independent<A = System> {
     live_bytes: AtomicI64,
     live_blocks: AtomicI64,
     allocated_bytes: AtomicU64,
+    /// Requests that are being served now; while `closed`, new ones wait (see [`Independent::stop`]).
+    inside: AtomicI64,
+    closed: AtomicBool,
+    stopper: Mutex<()>,
+}
+
+thread_local! {
+    /// Requests of this thread that are being served (they may nest), and one more while it has stopped the others.
+    static DEPTH: Cell<u32> = const { Cell::new(0) };
+    static METER: Cell<Meter> = const { Cell::new(Meter::NOTHING) };
 }
 
 impl<A> Independent<A> {
@@ -29,6 +54,9 @@ impl<A> Independent<A> {
             live_bytes: AtomicI64::new(0),
             live_blocks: AtomicI64::new(0),
             allocated_bytes: AtomicU64::new(0),
+            inside: AtomicI64::new(0),
+            closed: AtomicBool::new(false),
+            stopper: Mutex::new(()),
         }
     }
 
@@ -42,50 +70,148 @@ impl<A> Independent<A> {
         self.allocated_bytes.load(Ordering::SeqCst)
     }
 
+    /// Stops every other thread at its next request, until the guard is dropped; no request is half served then.
+    pub fn stop(&self) -> Stopped<'_, A> {
+        let stopper = self.stopper.lock().unwrap_or_else(PoisonError::into_inner);
+        DEPTH.set(DEPTH.get() + 1);
+        self.closed.store(true, Ordering::SeqCst);
+        while self.inside.load(Ordering::SeqCst) != 0 {
+            std::thread::yield_now();
+        }
+        Stopped { allocator: self, _stopper: stopper }
+    }
+
+    /// Serves one request, when no other thread has stopped this one.
+    fn serve<T>(&self, request: impl FnOnce() -> T) -> T {
+        let depth = DEPTH.get();
+        DEPTH.set(depth + 1);
+        if depth == 0 {
+            self.enter();
+        }
+        let answer = request();
+        if depth == 0 {
+            self.inside.fetch_sub(1, Ordering::SeqCst);
+        }
+        DEPTH.set(depth);
+        answer
+    }
+
+    fn enter(&self) {
+        loop {
+            self.inside.fetch_add(1, Ordering::SeqCst);
+            if !self.closed.load(Ordering::SeqCst) {
+                return;
+            }
+            self.inside.fetch_sub(1, Ordering::SeqCst);
+            std::thread::yield_now();
+        }
+    }
+
     fn count(&self, block: *mut u8, bytes: usize) {
         if !block.is_null() {
-            self.live_bytes.fetch_add(bytes.cast_signed() as i64, Ordering::SeqCst);
-            self.live_blocks.fetch_add(1, Ordering::SeqCst);
-            self.allocated_bytes.fetch_add(bytes as u64, Ordering::SeqCst);
+            self.live_bytes.fetch_add(bytes.cast_signed() as i64, Ordering::Relaxed);
+            self.live_blocks.fetch_add(1, Ordering::Relaxed);
+            self.allocated_bytes.fetch_add(bytes as u64, Ordering::Relaxed);
+            let mut meter = METER.get();
+            meter.allocated_bytes += bytes as u64;
+            meter.allocations += 1;
+            METER.set(meter);
         }
     }
 
     fn uncount(&self, bytes: usize) {
-        self.live_bytes.fetch_sub(bytes.cast_signed() as i64, Ordering::SeqCst);
-        self.live_blocks.fetch_sub(1, Ordering::SeqCst);
+        self.live_bytes.fetch_sub(bytes.cast_signed() as i64, Ordering::Relaxed);
+        self.live_blocks.fetch_sub(1, Ordering::Relaxed);
+        let mut meter = METER.get();
+        meter.freed_bytes += bytes as u64;
+        meter.frees += 1;
+        METER.set(meter);
     }
 }
 
-// SAFETY: every request goes to `TrackingAllocator` as it came; counting touches two atomics.
+// SAFETY: every request goes to `TrackingAllocator` as it came; counting touches atomics and a `Cell`.
 unsafe impl<A: GlobalAlloc> GlobalAlloc for Independent<A> {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        // SAFETY: the caller's contract, passed on.
-        let block = unsafe { self.inner.alloc(layout) };
-        self.count(block, layout.size());
-        block
+        self.serve(|| {
+            // SAFETY: the caller's contract, passed on.
+            let block = unsafe { self.inner.alloc(layout) };
+            self.count(block, layout.size());
+            block
+        })
     }
 
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
-        // SAFETY: the caller's contract, passed on.
-        let block = unsafe { self.inner.alloc_zeroed(layout) };
-        self.count(block, layout.size());
-        block
+        self.serve(|| {
+            // SAFETY: the caller's contract, passed on.
+            let block = unsafe { self.inner.alloc_zeroed(layout) };
+            self.count(block, layout.size());
+            block
+        })
     }
 
     unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
-        self.uncount(layout.size());
-        // SAFETY: the caller's contract, passed on.
-        unsafe { self.inner.dealloc(block, layout) };
+        self.serve(|| {
+            self.uncount(layout.size());
+            // SAFETY: the caller's contract, passed on.
+            unsafe { self.inner.dealloc(block, layout) };
+        });
     }
 
     unsafe fn realloc(&self, block: *mut u8, layout: Layout, new_size: usize) -> *mut u8 {
-        // SAFETY: the caller's contract, passed on.
-        let grown = unsafe { self.inner.realloc(block, layout, new_size) };
-        if !grown.is_null() {
-            self.uncount(layout.size());
-            self.count(grown, new_size);
-        }
-        grown
+        self.serve(|| {
+            // SAFETY: the caller's contract, passed on.
+            let grown = unsafe { self.inner.realloc(block, layout, new_size) };
+            if !grown.is_null() {
+                self.uncount(layout.size());
+                self.count(grown, new_size);
+            }
+            grown
+        })
+    }
+}
+
+/// While this exists, no other thread gets memory or gives it back.
+#[derive(Debug)]
+pub struct Stopped<'a, A> {
+    allocator: &'a Independent<A>,
+    _stopper: MutexGuard<'a, ()>,
+}
+
+impl<A> Drop for Stopped<'_, A> {
+    fn drop(&mut self) {
+        self.allocator.closed.store(false, Ordering::SeqCst);
+        DEPTH.set(DEPTH.get() - 1);
+    }
+}
+
+/// What a thread has allocated and freed, counted without memscope: the truth for a task polled between two readings.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Meter {
+    /// Bytes of all allocations.
+    pub allocated_bytes: u64,
+    /// How many there were.
+    pub allocations: u64,
+    /// Bytes of all frees.
+    pub freed_bytes: u64,
+    /// How many there were.
+    pub frees: u64,
+}
+
+impl Meter {
+    const NOTHING: Self = Self { allocated_bytes: 0, allocations: 0, freed_bytes: 0, frees: 0 };
+
+    /// Runs `work` and says what this thread allocated and freed in it.
+    pub fn of<T>(work: impl FnOnce() -> T) -> (Self, T) {
+        let before = METER.get();
+        let value = work();
+        let after = METER.get();
+        let spent = Self {
+            allocated_bytes: after.allocated_bytes - before.allocated_bytes,
+            allocations: after.allocations - before.allocations,
+            freed_bytes: after.freed_bytes - before.freed_bytes,
+            frees: after.frees - before.frees,
+        };
+        (spent, value)
     }
 }
 
@@ -101,64 +227,113 @@ macro_rules! install {
     };
 }
 
-/// Takes a snapshot while nothing else allocates and checks the law: tasks + untracked = whole = the independent count.
-///
-/// Threads that are still on their way (a worker parking) may allocate between the two counts; so the check is repeated
-/// until the independent count stands still around the snapshot, for at most a few seconds.
+/// Lets no other test of this process run that takes it too.
+pub fn alone() -> MutexGuard<'static, ()> {
+    static ALONE: Mutex<()> = Mutex::new(());
+    ALONE.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Takes a snapshot while every other thread is stopped, and checks the law: tasks + untracked = whole = the independent count.
 ///
 /// # Panics
 ///
 /// When the law is broken.
 #[track_caller]
 pub fn conserved<A>(allocator: &Independent<A>) -> MemorySnapshot {
-    for _ in 0..2_000 {
-        let before = (allocator.live(), allocator.allocated_bytes());
-        let snapshot = get_memory_snapshot();
-        let after = allocator.allocated_bytes();
-        // Only the snapshot's own memory may come between; another count tells whether somebody else was there.
-        let again = get_memory_snapshot();
-        let quiet = again.process() == after_holding(&snapshot, &again);
-        if snapshot.is_still() && quiet && after >= before.1 {
-            check(&snapshot, before.0);
-            return snapshot;
-        }
-        std::thread::sleep(std::time::Duration::from_millis(1));
-    }
-    panic!("the process never stood still");
+    let (snapshot, live, allocated_bytes) = read_stopped(allocator);
+    check(&snapshot, live, allocated_bytes);
+    snapshot
 }
 
-/// The second of two snapshots may differ from the first by the memory of the first alone, which is untracked.
-fn after_holding(
-    first: &MemorySnapshot,
-    second: &MemorySnapshot,
-) -> memscope_rs::async_memory::ProcessMemory {
-    let mut expected = first.process();
-    let now = second.process();
-    expected.untracked_bytes = now.untracked_bytes;
-    expected.untracked_blocks = now.untracked_blocks;
-    expected.untracked_allocated_bytes = now.untracked_allocated_bytes;
-    expected.whole_bytes = expected.tracked_bytes + now.untracked_bytes;
-    expected.whole_blocks = expected.tracked_blocks + now.untracked_blocks;
-    expected
+/// [`conserved`], repeated until the snapshot is as `settled` asks: for what happens soon, on another thread.
+///
+/// # Panics
+///
+/// When that takes more than ten seconds.
+#[track_caller]
+pub fn conserved_when<A>(
+    allocator: &Independent<A>,
+    settled: impl Fn(&MemorySnapshot) -> bool,
+) -> MemorySnapshot {
+    let start = Instant::now();
+    loop {
+        let snapshot = conserved(allocator);
+        if settled(&snapshot) {
+            return snapshot;
+        }
+        assert!(start.elapsed() < Duration::from_secs(10), "never settled\n{snapshot}");
+        std::thread::sleep(Duration::from_millis(1));
+    }
 }
 
 #[track_caller]
-fn check(snapshot: &MemorySnapshot, (live_bytes, live_blocks): (i64, i64)) {
+fn read_stopped<A>(allocator: &Independent<A>) -> (MemorySnapshot, (i64, i64), u64) {
+    // What memscope sets up once (it may wait for another thread that does so) is set up before anybody is stopped.
+    static SET_UP: Once = Once::new();
+    SET_UP.call_once(|| drop(get_memory_snapshot()));
+    let start = Instant::now();
+    loop {
+        // NOTE: nothing in here may panic: printing it could wait for a lock that a stopped thread holds.
+        let stopped = allocator.stop();
+        let (live, allocated_bytes) = (allocator.live(), allocator.allocated_bytes());
+        let snapshot = get_memory_snapshot();
+        drop(stopped);
+        // A task that ends needs no memory, so that it may end while all are stopped.
+        if snapshot.is_still() {
+            return (snapshot, live, allocated_bytes);
+        }
+        assert!(
+            start.elapsed() < Duration::from_secs(10),
+            "tasks never stopped ending\n{snapshot}"
+        );
+        std::thread::yield_now();
+    }
+}
+
+#[track_caller]
+fn check(snapshot: &MemorySnapshot, (live_bytes, live_blocks): (i64, i64), allocated_bytes: u64) {
     let process = snapshot.process();
     assert!(process.measured, "{:?}", snapshot.measured());
-    let sites: u64 = snapshot.sites().iter().map(|site| site.live_bytes).sum();
-    assert_eq!(sites, process.tracked_bytes, "the sites' rows are whole\n{snapshot:#}");
+    let sum =
+        |field: fn(&TaskMemoryProfile) -> u64| snapshot.tasks().iter().map(field).sum::<u64>();
+    let sites = || snapshot.sites().iter();
+    assert_eq!(
+        sites().map(|site| site.live_bytes).sum::<u64>(),
+        process.tracked_bytes,
+        "{snapshot}"
+    );
+    assert_eq!(
+        sites().map(|site| site.live_blocks).sum::<u64>(),
+        process.tracked_blocks,
+        "{snapshot}"
+    );
+    assert_eq!(
+        sites().map(|site| site.allocated_bytes).sum::<u64>(),
+        process.tracked_allocated_bytes,
+        "{snapshot}"
+    );
+    if snapshot.tool().ended_tasks_forgotten == 0 {
+        assert_eq!(sum(|task| task.live_bytes), process.tracked_bytes, "{snapshot}");
+        assert_eq!(sum(|task| task.live_blocks), process.tracked_blocks, "{snapshot}");
+        assert_eq!(sum(|task| task.allocated_bytes), process.tracked_allocated_bytes, "{snapshot}");
+        assert_eq!(sum(|task| task.allocation_count), snapshot.total_allocations(), "{snapshot}");
+    }
     assert_eq!(process.tracked_bytes + process.untracked_bytes, process.whole_bytes);
     assert_eq!(process.tracked_blocks + process.untracked_blocks, process.whole_blocks);
     assert_eq!(
         (i64::try_from(process.whole_bytes), i64::try_from(process.whole_blocks)),
         (Ok(live_bytes), Ok(live_blocks)),
-        "memscope's whole (left) is the independent count (right)\n{snapshot:#}"
+        "memscope's whole (left) is the independent count (right)\n{snapshot}"
     );
+    // What memscope takes for a moment to read its own records is charged to nobody.
+    let charged = process.tracked_allocated_bytes + process.untracked_allocated_bytes;
+    assert!(charged <= allocated_bytes, "{charged} bytes charged of {allocated_bytes} allocated");
     for task in snapshot.tasks() {
-        assert_eq!(task.live_bytes, task.allocated_bytes - task.freed_bytes, "{task:#?}");
+        assert_eq!(task.live_bytes + task.freed_bytes, task.allocated_bytes, "{task:#?}");
         assert!(task.peak_bytes >= task.live_bytes, "{task:#?}");
+        assert!(task.peak_bytes <= task.allocated_bytes, "{task:#?}");
         assert!(task.freed_elsewhere_bytes <= task.freed_bytes, "{task:#?}");
+        assert_eq!(task.live_blocks == 0, task.live_bytes == 0, "{task:#?}");
     }
 }
 
@@ -169,5 +344,220 @@ fn check(snapshot: &MemorySnapshot, (live_bytes, live_blocks): (i64, i64)) {
 /// When it has none.
 #[track_caller]
 pub fn row(snapshot: &MemorySnapshot, id: TaskId) -> &TaskMemoryProfile {
-    snapshot.task(id).unwrap_or_else(|| panic!("task {id} has no row\n{snapshot:#}"))
+    snapshot.task(id).unwrap_or_else(|| panic!("task {id} has no row\n{snapshot}"))
+}
+
+/// Every column of a row that a test can know; compared whole, so that no column goes unchecked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the names are the row's")]
+pub struct Columns {
+    pub state: TaskState,
+    pub poll_count: u64,
+    pub live_bytes: u64,
+    pub live_blocks: u64,
+    pub peak_bytes: u64,
+    pub allocated_bytes: u64,
+    pub allocation_count: u64,
+    pub freed_bytes: u64,
+    pub freed_elsewhere_bytes: u64,
+}
+
+impl Columns {
+    /// Those of a task that was polled so often and has not allocated.
+    pub const fn nothing(state: TaskState, poll_count: u64) -> Self {
+        Self {
+            state,
+            poll_count,
+            live_bytes: 0,
+            live_blocks: 0,
+            peak_bytes: 0,
+            allocated_bytes: 0,
+            allocation_count: 0,
+            freed_bytes: 0,
+            freed_elsewhere_bytes: 0,
+        }
+    }
+
+    /// Those of a row.
+    pub fn of(row: &TaskMemoryProfile) -> Self {
+        Self {
+            state: row.state,
+            poll_count: row.poll_count,
+            live_bytes: row.live_bytes,
+            live_blocks: row.live_blocks,
+            peak_bytes: row.peak_bytes,
+            allocated_bytes: row.allocated_bytes,
+            allocation_count: row.allocation_count,
+            freed_bytes: row.freed_bytes,
+            freed_elsewhere_bytes: row.freed_elsewhere_bytes,
+        }
+    }
+
+    /// Those of a task now, by a snapshot that keeps the law.
+    #[track_caller]
+    pub fn now<A>(allocator: &Independent<A>, id: TaskId) -> Self {
+        Self::of(row(&conserved(allocator), id))
+    }
+}
+
+/// A block taken from the global allocator as a program takes it, free to move between threads; freed by [`Block::free`] only.
+#[derive(Clone, Copy, Debug)]
+pub struct Block {
+    address: usize,
+    /// As it was asked for.
+    pub layout: Layout,
+}
+
+impl Block {
+    const FILL: u8 = 0x5c;
+
+    /// Takes a block and fills it, up to its last byte.
+    ///
+    /// # Panics
+    ///
+    /// When there is no memory, a zeroed block is not, or the address is not aligned.
+    pub fn new(layout: Layout, is_zeroed: bool) -> Self {
+        assert_ne!(layout.size(), 0);
+        let block = if is_zeroed {
+            // SAFETY: the size is not zero.
+            let block = unsafe { std::alloc::alloc_zeroed(layout) };
+            assert!(!block.is_null());
+            // SAFETY: the block has that many bytes, all of them initialised.
+            let bytes = unsafe { std::slice::from_raw_parts(block, layout.size()) };
+            assert!(bytes.iter().all(|byte| *byte == 0), "{layout:?}");
+            block
+        } else {
+            // SAFETY: the size is not zero.
+            unsafe { std::alloc::alloc(layout) }
+        };
+        Self::filled(block, layout)
+    }
+
+    fn filled(block: *mut u8, layout: Layout) -> Self {
+        assert!(!block.is_null() && block.addr().is_multiple_of(layout.align()), "{layout:?}");
+        // SAFETY: the block has that many bytes.
+        unsafe { block.write_bytes(Self::FILL, layout.size()) };
+        Self { address: block.expose_provenance(), layout }
+    }
+
+    fn pointer(self) -> *mut u8 {
+        std::ptr::with_exposed_provenance_mut(self.address)
+    }
+
+    /// Reallocates the block.
+    ///
+    /// # Panics
+    ///
+    /// When there is no memory, its bytes were not kept, or the address is not aligned.
+    #[must_use]
+    pub fn resize(self, size: usize) -> Self {
+        let layout = Layout::from_size_align(size, self.layout.align()).expect("a small size");
+        assert_ne!(size, 0);
+        // SAFETY: a live block with its layout, and a size that is not zero.
+        let block = unsafe { std::alloc::realloc(self.pointer(), self.layout, size) };
+        assert!(!block.is_null());
+        // SAFETY: `realloc` kept so many bytes.
+        let kept = unsafe { std::slice::from_raw_parts(block, size.min(self.layout.size())) };
+        assert!(kept.iter().all(|byte| *byte == Self::FILL), "{layout:?}");
+        Self::filled(block, layout)
+    }
+
+    /// Gives the block back; each only once.
+    pub fn free(self) {
+        // SAFETY: a live block with its layout.
+        unsafe { std::alloc::dealloc(self.pointer(), self.layout) };
+    }
+}
+
+/// Polls a future once, with a waker that wakes nobody.
+pub fn poll<F: Future + Unpin>(future: &mut F) -> Poll<F::Output> {
+    Pin::new(future).poll(&mut Context::from_waker(Waker::noop()))
+}
+
+/// Pending once, woken at once, without an allocation (Tokio's `yield_now` keeps a list).
+pub async fn wait_once() {
+    let mut waited = false;
+    poll_fn(|context| {
+        if std::mem::replace(&mut waited, true) {
+            return Poll::Ready(());
+        }
+        context.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
+}
+
+/// Runs a future on a current-thread runtime.
+///
+/// # Panics
+///
+/// When the runtime cannot be built.
+pub fn block_on<F: Future>(future: F) -> F::Output {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .expect("a runtime")
+        .block_on(future)
+}
+
+/// A multi-thread runtime.
+///
+/// # Panics
+///
+/// When it cannot be built.
+pub fn workers(count: usize) -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(count)
+        .enable_all()
+        .build()
+        .expect("a runtime")
+}
+
+/// The start of the message of every panic that a test wants.
+pub const WANTED: &str = "wanted:";
+
+/// Runs `work`, which must panic with a message that starts with [`WANTED`]; nothing is printed. Returns the message.
+///
+/// # Panics
+///
+/// When `work` does not.
+#[track_caller]
+pub fn panics<T>(work: impl FnOnce() -> T) -> String {
+    keep_wanted_panics_quiet();
+    let Err(payload) = catch_unwind(AssertUnwindSafe(work)) else { panic!("did not panic") };
+    message(&*payload).expect("a message").to_owned()
+}
+
+fn message(payload: &(dyn std::any::Any + Send)) -> Option<&str> {
+    payload
+        .downcast_ref::<&'static str>()
+        .copied()
+        .or_else(|| payload.downcast_ref::<String>().map(String::as_str))
+}
+
+/// From now on nothing is printed for panics that a test wants.
+pub fn keep_wanted_panics_quiet() {
+    static QUIET: Once = Once::new();
+    QUIET.call_once(|| {
+        let print = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |panic| {
+            let is_wanted =
+                |text: &str| text.starts_with(WANTED) || text.contains("resumed after completion");
+            if !message(panic.payload()).is_some_and(is_wanted) {
+                print(panic);
+            }
+        }));
+    });
+}
+
+/// What a panic with a literal message allocates by itself (its payload and the unwinder's exception): measured without tasks.
+///
+/// # Panics
+///
+/// When `panic` does not.
+pub fn cost_of_a_panic(panic: impl FnOnce() + UnwindSafe) -> Meter {
+    keep_wanted_panics_quiet();
+    let (meter, caught) = Meter::of(|| catch_unwind(panic));
+    assert!(caught.is_err(), "must panic");
+    meter
 }

@@ -1,0 +1,11 @@
+//! Over mimalloc: the same exactness.
+
+#[path = "workload.rs"]
+mod workload;
+
+memscope_tests::install!(mimalloc::MiMalloc, mimalloc::MiMalloc);
+
+#[test]
+fn a_mixed_workload_on_four_workers_is_exact_over_mimalloc() {
+    workload::check(&ALLOCATOR);
+}

@@ -1,0 +1,69 @@
+//! Where another allocator wraps memscope's and asks for something else, sizes would be wrong: every report says "not measured".
+
+use std::alloc::{GlobalAlloc, Layout, System};
+
+use memscope_rs::{
+    TrackingAllocator,
+    async_memory::{Measured, TaskState, get_memory_snapshot, track},
+};
+use memscope_tests::{block_on, wait_once, workers};
+
+/// Asks for 16 bytes more than it is asked for, and writes to them.
+struct Padding(TrackingAllocator);
+
+#[global_allocator]
+static ALLOCATOR: Padding = Padding(TrackingAllocator::new(System));
+
+fn padded(layout: Layout) -> Layout {
+    Layout::from_size_align(layout.size() + 16, layout.align()).expect("small")
+}
+
+// SAFETY: every block is taken and given back with the same, larger layout.
+unsafe impl GlobalAlloc for Padding {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        // SAFETY: the size is not zero.
+        let block = unsafe { self.0.alloc(padded(layout)) };
+        // SAFETY: the block has 16 bytes behind those asked for.
+        let padding = unsafe { block.add(layout.size()) };
+        // SAFETY: as above.
+        unsafe { padding.write_bytes(0xee, 16) };
+        block
+    }
+
+    unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
+        // SAFETY: taken with the same layout.
+        unsafe { self.0.dealloc(block, padded(layout)) };
+    }
+}
+
+#[test]
+fn a_wrapped_allocator_is_found_out_and_nothing_breaks() {
+    let mut ids = Vec::new();
+    let runtime = workers(4);
+    for number in 0..200 {
+        let task = track(async move {
+            let mut held = vec![0u8; 100 + number];
+            wait_once().await;
+            held.extend_from_within(..);
+            held
+        });
+        ids.push(task.id().expect("an id"));
+        drop(runtime.block_on(runtime.spawn(task)).expect("no panic"));
+    }
+    drop(runtime);
+    let snapshot = get_memory_snapshot();
+    assert_eq!(snapshot.measured(), Measured::Wrapped);
+    assert!(!snapshot.process().measured);
+    for id in ids {
+        let row = snapshot.task(id).expect("its row");
+        assert_eq!((row.measured, row.state, row.poll_count), (false, TaskState::Completed, 2));
+        assert_eq!((row.live_bytes, row.allocated_bytes, row.peak_bytes), (0, 0, 0));
+    }
+    assert_eq!(
+        (snapshot.total_memory_bytes(), snapshot.live_memory_bytes(), snapshot.total_allocations()),
+        (0, 0, 0)
+    );
+    let shown = snapshot.to_string();
+    assert!(shown.contains("not measured") && shown.contains("wraps"), "{shown}");
+    assert!(block_on(async { get_memory_snapshot() }).memory_efficiency_percent().is_nan());
+}
