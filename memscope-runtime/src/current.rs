@@ -12,12 +12,7 @@
 
 use std::{alloc::Layout, cell::Cell, marker::PhantomData, ptr};
 
-use crate::{
-    account::Account,
-    registry,
-    tally::Tally,
-    task::{Record, TaskId},
-};
+use crate::{account::Account, record::Record, registry, tally::Tally, task::TaskId};
 
 /// Whether tracking is compiled in.
 pub(crate) const ENABLED: bool = cfg!(feature = "enabled");
