@@ -232,7 +232,7 @@ impl Function {
             let word = ahead.ident()?;
             match &*word.to_string() {
                 "fn" => break word,
-                "async" => {
+                "async" if asyncness.is_none() => {
                     before_async = std::mem::take(&mut qualifiers);
                     asyncness = Some(word);
                 }

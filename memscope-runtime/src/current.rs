@@ -12,12 +12,7 @@
 
 use std::{alloc::Layout, cell::Cell, marker::PhantomData, ptr};
 
-use crate::{
-    account::Account,
-    registry,
-    tally::Tally,
-    task::{Record, TaskId},
-};
+use crate::{account::Account, record::Record, registry, tally::Tally, task::TaskId};
 
 /// Whether tracking is compiled in.
 pub(crate) const ENABLED: bool = cfg!(feature = "enabled");
@@ -96,30 +91,30 @@ struct Spawn {
     is_boxed: bool,
 }
 
-/// Runs `spawn`, charging the new task with what is allocated up to its cell: the first block larger than the future.
+/// The new task is charged with what is allocated up to its cell: the first block larger than the future.
 ///
 /// The task cannot run before its cell exists, so its tally still has one writer. What comes after (a run queue that
 /// grows, a worker that is woken) is the spawner's.
 #[cfg(feature = "tokio")]
-pub(crate) fn spawning<T>(
-    record: &'static Record,
-    future_size: usize,
-    spawn: impl FnOnce() -> T,
-) -> T {
-    struct Restore(Option<Spawn>);
-    impl Drop for Restore {
-        fn drop(&mut self) {
-            SPAWN.set(self.0);
-        }
+#[derive(Debug)]
+pub(crate) struct Spawning {
+    outer: Option<Spawn>,
+    _behind: Behind,
+}
+
+#[cfg(feature = "tokio")]
+impl Spawning {
+    pub(crate) fn new(record: &'static Record, future_size: usize) -> Self {
+        let spawn = Spawn { record, id: record.tally().id(), future_size, is_boxed: false };
+        Self { outer: SPAWN.replace(Some(spawn)), _behind: Behind::put(&SPAWNING) }
     }
-    let _outer = Restore(SPAWN.replace(Some(Spawn {
-        record,
-        id: record.tally().id(),
-        future_size,
-        is_boxed: false,
-    })));
-    let _behind = Behind::put(&SPAWNING);
-    spawn()
+}
+
+#[cfg(feature = "tokio")]
+impl Drop for Spawning {
+    fn drop(&mut self) {
+        SPAWN.set(self.outer);
+    }
 }
 
 /// Puts a signpost up before the current tally, until dropped.
@@ -226,7 +221,9 @@ fn discharge_elsewhere(tally: &'static Tally, owner: &'static Account, bytes: us
 
 /// Gives a thread its own record at its first allocation.
 fn introduce() -> &'static Tally {
-    let Some(record) = registry::thread_record() else { return &LATE };
+    // A scope that was entered by a stranger leaves one behind when it ends, though the thread is known by then.
+    let known = THREAD.get();
+    let Some(record) = known.or_else(registry::thread_record) else { return &LATE };
     THREAD.set(Some(record));
     // The thread may stand behind a signpost that must stay: only a bare stranger is replaced.
     for place in [&CURRENT, &BEHIND] {

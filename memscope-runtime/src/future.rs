@@ -15,8 +15,9 @@ use pin_project_lite::pin_project;
 use crate::{
     current::ENABLED,
     error::TaskError,
+    record::{self, FutureType, Record},
     site::{Callsite, Key, Site},
-    task::{self, FutureType, Record, TaskId, TaskType},
+    task::{TaskId, TaskType},
 };
 
 pin_project! {
@@ -94,7 +95,7 @@ pub fn track_callsite<F: Future>(callsite: &'static Callsite, future: F) -> Trac
 }
 
 fn track_at<F: Future>(site: &'static Site, future: F) -> Tracked<F> {
-    Tracked { future: Some(future), task: task::open(site, FutureType::of::<F>()) }
+    Tracked { future: Some(future), task: record::open(site, FutureType::of::<F>()) }
 }
 
 impl<F> Tracked<F> {

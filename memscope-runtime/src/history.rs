@@ -5,11 +5,12 @@ use crossbeam_utils::CachePadded;
 use crate::{
     arena::{Arena, Zeroed},
     config,
+    record::{FutureType, RecordReading, Timing},
     site::Site,
     static_ref::StaticRef,
     sync::{AtomicU8, AtomicU32, AtomicU64, Ordering, fence},
     tally::TallyReading,
-    task::{FutureType, RecordReading, TaskState, Timing},
+    task::TaskState,
 };
 
 /// What stays of an ended task.

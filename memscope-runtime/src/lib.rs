@@ -1,34 +1,40 @@
 #![doc = include_str!("../README.md")]
 
-// The way of a byte, from the future that asks for it to the report that shows it.
-mod account;
-mod alloc;
-mod block;
-mod current;
+// The way of a byte. A future …
 mod future;
-mod history;
-mod monitor;
-mod profile;
-mod reading;
-mod registry;
-mod report;
-mod site;
-mod snapshot;
 #[cfg(feature = "tokio")]
 mod spawn;
+// … is polled, and is its thread's current task; so what the allocator gives out …
+mod current;
+mod alloc;
+// … carries its owner, and is counted by it or, when others free it, for it.
+mod block;
 mod tally;
+mod account;
+// A task's record ends in the sums of its site and, for a while, in a row of its own.
 mod task;
+mod record;
+mod site;
+mod sums;
+mod registry;
+mod history;
 mod window;
+// All of it is read, and shown.
+mod reading;
+mod profile;
+mod snapshot;
+mod report;
+mod table;
+mod monitor;
 // What these stand on.
-mod arena;
-mod clock;
 mod config;
 mod error;
-mod free_list;
 mod probe;
+mod clock;
+mod arena;
+mod free_list;
 mod static_ref;
 mod sync;
-mod table;
 
 pub use alloc::TrackingAllocator;
 pub use config::{Builder, Timing, builder, init};

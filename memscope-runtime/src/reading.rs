@@ -8,10 +8,11 @@ use std::collections::{HashMap, HashSet};
 use crate::{
     account::{Account, Balance},
     history::{self, Ended},
+    record::RecordReading,
     registry,
-    site::{Site, SumsReading},
+    site::Site,
+    sums::SumsReading,
     tally::TallyReading,
-    task::RecordReading,
 };
 
 /// How often a reading is repeated when tasks end while it is made.
@@ -106,7 +107,7 @@ fn attempt() -> Reading {
 impl SiteReading {
     fn of(site: &'static Site) -> Self {
         // NOTE: the ends first, so that there are never more than were spawned.
-        let sums = site.read();
+        let sums = site.sums.read();
         Self { site, sums, spawned: site.spawned(), retained_bytes: 0, retained_blocks: 0 }
     }
 }

@@ -7,9 +7,9 @@ use crate::{
     arena::Arena,
     current,
     free_list::{FreeList, Spare},
+    record::{NewTask, Record},
     sync::{AtomicU64, Ordering, raise},
     tally::{Tally, TallyReading},
-    task::{NewTask, Record},
 };
 
 static RECORDS: Arena<Record> = Arena::new();

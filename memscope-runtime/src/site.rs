@@ -9,9 +9,9 @@ use crate::{
     arena::{self, Arena, Zeroed},
     config,
     static_ref::StaticRef,
-    sync::{AtomicU8, AtomicU64, Ordering, add, bump, raise},
-    tally::TallyReading,
-    task::{RecordReading, TaskState, TaskType},
+    sums::{Histogram, Sums},
+    sync::{AtomicU64, Ordering, add, raise},
+    task::TaskType,
 };
 
 /// What tells one site from another.
@@ -84,99 +84,7 @@ thread_local! {
     static LAST_CALLS: [Cell<Option<Call>>; CALLS] = const { [const { Cell::new(None) }; CALLS] };
 }
 
-/// Powers of two: bucket `n` counts the values of `n` significant bits, so below `2^n`.
-#[derive(Debug)]
-pub(crate) struct Histogram([AtomicU64; BUCKETS]);
-
-const BUCKETS: usize = 65;
-
-impl Histogram {
-    const fn new() -> Self {
-        Self([const { AtomicU64::new(0) }; BUCKETS])
-    }
-
-    fn bucket(&self, value: u64) -> &AtomicU64 {
-        &self.0[(u64::BITS - value.leading_zeros()) as usize]
-    }
-
-    /// The buckets that are not empty in all of `parts` together: the largest value a bucket takes, and its count.
-    fn buckets<const N: usize>(parts: [&Self; N]) -> impl Iterator<Item = (u64, u64)> {
-        (0..BUCKETS).filter_map(move |bits| {
-            let count: u64 = parts.iter().map(|part| part.0[bits].load(Ordering::Relaxed)).sum();
-            let unused = u64::BITS - u32::try_from(bits).unwrap_or(u64::BITS);
-            (count != 0).then(|| (u64::MAX.checked_shr(unused).unwrap_or(0), count))
-        })
-    }
-}
-
-/// Sums over ended tasks.
-#[derive(Debug)]
-pub(crate) struct Sums {
-    completed: AtomicU64,
-    cancelled: AtomicU64,
-    panicked: AtomicU64,
-    allocated_bytes: AtomicU64,
-    allocations: AtomicU64,
-    peak_bytes: AtomicU64,
-    wait_ns: AtomicU64,
-    waits: AtomicU64,
-    peaks: Histogram,
-}
-
-/// What a task's end adds to the sums: a counter and by how much.
-type Adds<'a> = [(&'a AtomicU64, u64); 7];
-
-impl Sums {
-    const fn new() -> Self {
-        Self {
-            completed: AtomicU64::new(0),
-            cancelled: AtomicU64::new(0),
-            panicked: AtomicU64::new(0),
-            allocated_bytes: AtomicU64::new(0),
-            allocations: AtomicU64::new(0),
-            peak_bytes: AtomicU64::new(0),
-            wait_ns: AtomicU64::new(0),
-            waits: AtomicU64::new(0),
-            peaks: Histogram::new(),
-        }
-    }
-
-    fn adds(&self, tally: &TallyReading, record: &RecordReading) -> Adds<'_> {
-        let ended = match record.state {
-            TaskState::Cancelled => &self.cancelled,
-            TaskState::Panicked => &self.panicked,
-            TaskState::Completed | TaskState::Idle | TaskState::Running => &self.completed,
-        };
-        [
-            (ended, 1),
-            (&self.allocated_bytes, tally.allocated_bytes),
-            (&self.allocations, tally.allocations),
-            (&self.peak_bytes, record.peak_bytes),
-            (&self.wait_ns, record.timing.wait_ns.unwrap_or(0)),
-            (&self.waits, u64::from(record.timing.wait_ns.is_some())),
-            (self.peaks.bucket(record.peak_bytes), 1),
-        ]
-    }
-}
-
-/// One reading of a site's sums.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct SumsReading {
-    pub(crate) completed: u64,
-    pub(crate) cancelled: u64,
-    pub(crate) panicked: u64,
-    pub(crate) allocated_bytes: u64,
-    pub(crate) allocations: u64,
-    /// Of all peaks.
-    pub(crate) peak_sum_bytes: u64,
-    pub(crate) wait_sum_ns: u64,
-    pub(crate) waits: u64,
-}
-
-/// One row: the place, and the sums over its ended tasks.
-///
-/// PERF: the sums are kept twice. Who gets `busy` adds to `alone` with plain stores; who finds it taken adds to `crowded` with
-/// locked instructions. So an end costs one of these instead of five, and nobody ever waits.
+/// One row: the place, and the sums over its closed tasks.
 #[derive(Debug)]
 pub(crate) struct Site {
     pub(crate) name: &'static str,
@@ -187,13 +95,10 @@ pub(crate) struct Site {
     hash: u64,
     /// The place in the list of sites.
     index: u32,
-    busy: AtomicU8,
     spawned: AtomicU64,
-    /// The highest peak of one ended task.
-    peak_bytes: AtomicU64,
     future_size_bytes: AtomicU64,
-    alone: Sums,
-    crowded: Sums,
+    /// Over its closed tasks.
+    pub(crate) sums: Sums,
     polls: Histogram,
 }
 
@@ -207,12 +112,9 @@ impl Site {
             column: key.column,
             hash,
             index,
-            busy: AtomicU8::new(0),
             spawned: AtomicU64::new(0),
-            peak_bytes: AtomicU64::new(0),
             future_size_bytes: AtomicU64::new(0),
-            alone: Sums::new(),
-            crowded: Sums::new(),
+            sums: Sums::new(),
             polls: Histogram::new(),
         }
     }
@@ -312,56 +214,13 @@ impl Site {
         }
     }
 
-    /// Adds an ended task to the sums.
-    pub(crate) fn fold(&self, tally: &TallyReading, record: &RecordReading) {
-        raise(&self.peak_bytes, record.peak_bytes);
-        // Acquire pairs with the Release below: what the last one added is seen before more is added to it.
-        if self.busy.swap(1, Ordering::Acquire) == 0 {
-            for (sum, by) in self.alone.adds(tally, record) {
-                bump(sum, by);
-            }
-            self.busy.store(0, Ordering::Release);
-        } else {
-            for (sum, by) in self.crowded.adds(tally, record) {
-                add(sum, by);
-            }
-        }
-    }
-
-    /// The sums over ended tasks.
-    pub(crate) fn read(&self) -> SumsReading {
-        let get = |of: fn(&Sums) -> &AtomicU64| {
-            of(&self.alone).load(Ordering::Acquire) + of(&self.crowded).load(Ordering::Acquire)
-        };
-        SumsReading {
-            completed: get(|sums| &sums.completed),
-            cancelled: get(|sums| &sums.cancelled),
-            panicked: get(|sums| &sums.panicked),
-            allocated_bytes: get(|sums| &sums.allocated_bytes),
-            allocations: get(|sums| &sums.allocations),
-            peak_sum_bytes: get(|sums| &sums.peak_bytes),
-            wait_sum_ns: get(|sums| &sums.wait_ns),
-            waits: get(|sums| &sums.waits),
-        }
-    }
-
     pub(crate) fn spawned(&self) -> u64 {
         self.spawned.load(Ordering::Acquire)
-    }
-
-    /// The highest peak of one ended task.
-    pub(crate) fn peak_bytes(&self) -> u64 {
-        self.peak_bytes.load(Ordering::Relaxed)
     }
 
     /// The size of the largest future that was spawned here.
     pub(crate) fn future_size_bytes(&self) -> u64 {
         self.future_size_bytes.load(Ordering::Relaxed)
-    }
-
-    /// The peaks of ended tasks: the largest value of each bucket, and its count.
-    pub(crate) fn peaks(&self) -> impl Iterator<Item = (u64, u64)> {
-        Histogram::buckets([&self.alone.peaks, &self.crowded.peaks])
     }
 
     /// The durations of timed polls.
@@ -444,16 +303,6 @@ mod tests {
     fn a_future_is_named_after_its_function() {
         assert_eq!(name_of("app::main::{{closure}}::{{closure}}"), "app::main");
         assert_eq!(name_of("futures::Ready<u8>"), "futures::Ready<u8>");
-    }
-
-    #[test]
-    fn buckets_say_their_largest_value() {
-        let histogram = Histogram::new();
-        for value in [0, 1, 2, 3, 1024, u64::MAX] {
-            add(histogram.bucket(value), 1);
-        }
-        let buckets: Vec<_> = Histogram::buckets([&histogram]).collect();
-        assert_eq!(buckets, [(0, 1), (1, 1), (3, 2), (2047, 1), (u64::MAX, 1)]);
     }
 
     #[test]

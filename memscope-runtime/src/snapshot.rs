@@ -311,7 +311,7 @@ fn row(reading: &SiteReading) -> SiteProfile {
         panicked: sums.panicked,
         live_bytes: retained_bytes,
         live_blocks: retained_blocks,
-        peak_bytes: site.peak_bytes(),
+        peak_bytes: sums.highest_peak_bytes,
         peak_sum_bytes: sums.peak_sum_bytes,
         allocated_bytes: sums.allocated_bytes,
         allocation_count: sums.allocations,
@@ -320,7 +320,7 @@ fn row(reading: &SiteReading) -> SiteProfile {
         future_size_bytes: site.future_size_bytes(),
         wait_sum_ns: sums.wait_sum_ns,
         waits_timed: sums.waits,
-        peak_histogram: Bucket::all(site.peaks()),
+        peak_histogram: Bucket::all(site.sums.peaks()),
         poll_histogram: Bucket::all(site.polls()),
     }
 }

@@ -5,7 +5,7 @@ use std::future::Future;
 use tokio::task::JoinHandle;
 
 use crate::{
-    current,
+    current::Spawning,
     future::{Tracked, track, track_as},
     task::TaskType,
 };
@@ -59,9 +59,8 @@ where
     /// As `tokio::spawn`: outside a Tokio runtime.
     #[track_caller]
     pub fn spawn(self) -> JoinHandle<F::Output> {
-        match self.record() {
-            Some(record) => current::spawning(record, size_of::<Self>(), || tokio::spawn(self)),
-            None => tokio::spawn(self),
-        }
+        let size = size_of::<Self>();
+        let _spawning = self.record().map(|record| Spawning::new(record, size));
+        tokio::spawn(self)
     }
 }

@@ -46,7 +46,9 @@ fn function_returns_a_tracked_async_block() {
         quote!(task_type = "io", name = "loads"),
         quote!(
             #[doc = " d"]
-            pub(crate) async unsafe fn load<'a, T: Into<A>>(path: &'a str) -> B<'a, T>
+            pub(crate) async unsafe fn load<'a, F: Fn(A) -> B, T: Into<A>>(
+                path: &'a str,
+            ) -> B<'a, T>
             where
                 T: C,
             {
@@ -63,7 +65,7 @@ fn function_returns_a_tracked_async_block() {
     assert_same(
         &found,
         &quote! {
-            #[doc = " d"] pub(crate) unsafe fn load<'a, T: Into<A>>(path: &'a str,)
+            #[doc = " d"] pub(crate) unsafe fn load<'a, F: Fn(A) -> B, T: Into<A>>(path: &'a str,)
             -> impl ::core::future::Future<Output = B<'a, T> > where T: C, { #call }
         },
     );

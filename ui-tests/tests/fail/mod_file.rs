@@ -1,6 +1,8 @@
-use memscope_rs::tracked;
+mod outer {
+    use memscope_rs::tracked;
 
-#[tracked]
-mod service;
+    #[tracked]
+    mod service;
+}
 
 fn main() {}

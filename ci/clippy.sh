@@ -1,0 +1,10 @@
+#!/usr/bin/env bash
+# Lints are errors: everything with all features, then the facade with each set of features that differs.
+# `clippy::incompatible_msrv` (in the default set) holds the code to the manifest's `rust-version`.
+set -euo pipefail
+cargo clippy --workspace --all-targets -- -D warnings
+for features in "" enabled tokio enabled,tokio enabled,global-allocator; do
+    echo "== features: ${features:-none}"
+    cargo clippy -q -p memscope-rs -p memscope-runtime --lib --no-default-features \
+        --features "$(sed 's/\([a-z-]*\)/memscope-rs\/\1/g; s/^memscope-rs\/$//' <<<"$features")" -- -D warnings
+done

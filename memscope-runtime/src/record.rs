@@ -1,0 +1,358 @@
+//! A record: what is counted for one living task, or for one thread.
+
+use crate::{
+    account::Account,
+    arena::Zeroed,
+    clock, config,
+    current::{self, Entered},
+    history, registry,
+    site::Site,
+    static_ref::StaticRef,
+    sync::{AtomicU8, AtomicU32, AtomicU64, Ordering, bump, raise},
+    tally::Tally,
+    task::{TaskId, TaskState},
+    window,
+};
+
+/// What is known of a future's type.
+#[derive(Debug)]
+pub(crate) struct FutureType {
+    pub(crate) name: fn() -> &'static str,
+    pub(crate) size: usize,
+}
+
+impl FutureType {
+    /// The one of `F`.
+    pub(crate) const fn of<F>() -> &'static Self {
+        struct Of<F>(std::marker::PhantomData<F>);
+        impl<F> Of<F> {
+            const TYPE: FutureType =
+                FutureType { name: std::any::type_name::<F>, size: size_of::<F>() };
+        }
+        const { &Of::<F>::TYPE }
+    }
+}
+
+/// The counters of one living task or thread; used again for another when it has ended.
+///
+/// Everything but the tally is written by the same single writer (see [`Tally`]) unless it says otherwise.
+#[derive(Debug)]
+#[repr(C)]
+pub(crate) struct Record {
+    tally: Tally,
+    polls: AtomicU64,
+    parent: AtomicU64,
+    site: StaticRef<Site>,
+    future: StaticRef<FutureType>,
+    first_poll_ns: AtomicU64,
+    ended_ns: AtomicU64,
+    busy_ns: AtomicU64,
+    timed_polls: AtomicU64,
+    /// The highest peak of the windows before `window`.
+    past_peak: AtomicU64,
+    window: AtomicU32,
+    link: AtomicU32,
+    index: AtomicU32,
+    state: AtomicU8,
+    timed: AtomicU8,
+}
+
+// SAFETY: atomics and `StaticRef`s, all valid when zeroed, none with a destructor.
+unsafe impl Zeroed for Record {}
+
+// SAFETY: atomics only.
+unsafe impl Zeroed for Account {}
+
+/// What a record says, whole numbers only.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct RecordReading {
+    pub(crate) parent: u64,
+    pub(crate) site: &'static Site,
+    pub(crate) future: &'static FutureType,
+    pub(crate) state: TaskState,
+    pub(crate) polls: u64,
+    pub(crate) peak_bytes: u64,
+    /// The peak since the last monitored window began, where the task was polled since.
+    pub(crate) window_peak_bytes: Option<u64>,
+    pub(crate) timing: Timing,
+}
+
+/// How long a task was polled and how long it waited.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Timing {
+    pub(crate) busy_ns: Option<u64>,
+    pub(crate) wait_ns: Option<u64>,
+    /// Only some of the polls were timed.
+    pub(crate) is_estimate: bool,
+}
+
+/// The first polls of a timed task are all timed, then one in this many.
+const TIMED_POLLS: u64 = 64;
+
+impl Record {
+    pub(crate) fn tally(&self) -> &Tally {
+        &self.tally
+    }
+
+    pub(crate) fn index(&self) -> u32 {
+        self.index.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn set_index(&self, index: u32) {
+        self.index.store(index, Ordering::Relaxed);
+    }
+
+    pub(crate) fn link(&self) -> u32 {
+        self.link.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn set_link(&self, next: u32) {
+        self.link.store(next, Ordering::Relaxed);
+    }
+
+    /// Starts counting for a new task.
+    pub(crate) fn open(&'static self, id: u64, account: &'static Account, task: &NewTask) {
+        for counter in [
+            &self.polls,
+            &self.first_poll_ns,
+            &self.ended_ns,
+            &self.busy_ns,
+            &self.timed_polls,
+            &self.past_peak,
+        ] {
+            counter.store(0, Ordering::Relaxed);
+        }
+        self.parent.store(task.parent, Ordering::Relaxed);
+        self.site.set(task.site);
+        self.future.set(task.future);
+        self.window.store(window::epoch(), Ordering::Relaxed);
+        self.state.store(TaskState::Idle as u8, Ordering::Relaxed);
+        self.timed.store(u8::from(task.timed), Ordering::Relaxed);
+        account.open(id, self.index());
+        self.tally.open(id, account);
+    }
+
+    pub(crate) fn state(&self) -> TaskState {
+        TaskState::from_u8(self.state.load(Ordering::Relaxed))
+    }
+
+    /// Enters the task for one poll.
+    #[inline]
+    pub(crate) fn run(&'static self) -> Running {
+        let entered = Entered::new(&self.tally);
+        let polls = self.polls.load(Ordering::Relaxed);
+        self.polls.store(polls + 1, Ordering::Relaxed);
+        if polls == 0 {
+            self.begin(&entered);
+        }
+        if self.window.load(Ordering::Relaxed) != window::epoch() {
+            self.enter_window();
+        }
+        let ended = self.state().is_ended();
+        if !ended {
+            self.state.store(TaskState::Running as u8, Ordering::Relaxed);
+        }
+        let timed = self.timed.load(Ordering::Relaxed) != 0
+            && (polls < TIMED_POLLS || polls.is_multiple_of(TIMED_POLLS));
+        let started_ns = if timed { clock::now_ns() } else { 0 };
+        if polls == 0 {
+            self.first_poll_ns.store(started_ns, Ordering::Relaxed);
+        }
+        Running {
+            record: self,
+            entered,
+            started_ns,
+            outcome: if ended { None } else { Some(TaskState::Panicked) },
+        }
+    }
+
+    /// The first poll: the task it happens in is the parent; else the one that created it.
+    #[cold]
+    fn begin(&self, entered: &Entered) {
+        let outer = entered.previous_id();
+        if outer != 0 && outer != self.tally.id() {
+            self.parent.store(outer, Ordering::Relaxed);
+        }
+    }
+
+    /// The first poll in a window of a monitor: the peak starts anew.
+    #[cold]
+    fn enter_window(&self) {
+        if let Some(account) = self.tally.account() {
+            raise(&self.past_peak, self.tally.restart_peak(account));
+        }
+        self.window.store(window::epoch(), Ordering::Relaxed);
+    }
+
+    /// The task's end: it will not be polled any more, but its future may still hold memory.
+    fn end(&self, state: TaskState) {
+        self.state.store(state as u8, Ordering::Relaxed);
+        if self.first_poll_ns.load(Ordering::Relaxed) != 0 {
+            self.ended_ns.store(clock::now_ns(), Ordering::Relaxed);
+        }
+        registry::count_end();
+    }
+
+    /// Enters the task to drop its future; when the guard goes, the task is closed.
+    pub(crate) fn closing(&'static self) -> Closing {
+        let entered = Entered::new(&self.tally);
+        if self.window.load(Ordering::Relaxed) != window::epoch() {
+            self.enter_window();
+        }
+        Closing { record: self, entered: Some(entered) }
+    }
+
+    /// The end of the future: folds all into the site and the history and gives the record back.
+    fn close(&'static self) {
+        if !self.state().is_ended() {
+            self.end(TaskState::Cancelled);
+        }
+        let (Some(account), Some(site)) = (self.tally.account(), self.site.get()) else { return };
+        let id = self.tally.id();
+        history::write(|| {
+            let tally = self.tally.read();
+            let reading = self.read(site)?;
+            site.sums.add(&tally, &reading);
+            window::note_ended(self.window.load(Ordering::Relaxed), tally.peak_bytes);
+            if account.close(tally.own_live_bytes, tally.own_live_blocks(), site.index()) {
+                registry::give_back(account);
+            }
+            Some(history::Ended { id, account: account.index(), tally, reading })
+        });
+        self.tally.close();
+        registry::give_back_record(self);
+    }
+
+    /// Reads all but the tally.
+    pub(crate) fn read(&self, site: &'static Site) -> Option<RecordReading> {
+        let window = self.window.load(Ordering::Relaxed);
+        let peak = self.tally.read().peak_bytes;
+        Some(RecordReading {
+            parent: self.parent.load(Ordering::Relaxed),
+            site,
+            future: self.future.get()?,
+            state: self.state(),
+            polls: self.polls.load(Ordering::Relaxed),
+            peak_bytes: peak.max(self.past_peak.load(Ordering::Relaxed)),
+            window_peak_bytes: (window == window::epoch()).then_some(peak),
+            timing: self.timing(),
+        })
+    }
+
+    pub(crate) fn site(&self) -> Option<&'static Site> {
+        self.site.get()
+    }
+
+    /// Moves the task to another site: only while it is being built, before its first poll.
+    pub(crate) fn move_to(&self, site: &'static Site) {
+        if let (Some(old), Some(future)) = (self.site.get(), self.future.get()) {
+            old.retract();
+            let (site, earlier) = site.admit(future.size);
+            self.timed.store(u8::from(config::timing().times(earlier)), Ordering::Relaxed);
+            self.site.set(site);
+        }
+    }
+
+    fn timing(&self) -> Timing {
+        let polls = self.polls.load(Ordering::Relaxed);
+        let timed_polls = self.timed_polls.load(Ordering::Relaxed);
+        if self.timed.load(Ordering::Relaxed) == 0 {
+            return Timing::default();
+        }
+        if timed_polls == 0 {
+            // Not polled to an end yet: nothing was busy, nothing waited.
+            return Timing { busy_ns: Some(0), wait_ns: Some(0), is_estimate: false };
+        }
+        let timed_ns = self.busy_ns.load(Ordering::Relaxed);
+        let is_estimate = timed_polls < polls;
+        let busy_ns = if is_estimate {
+            u64::try_from(u128::from(timed_ns) * u128::from(polls) / u128::from(timed_polls))
+                .unwrap_or(u64::MAX)
+        } else {
+            timed_ns
+        };
+        let end = match self.ended_ns.load(Ordering::Relaxed) {
+            0 => clock::now_ns(),
+            ended => ended,
+        };
+        let life = end.saturating_sub(self.first_poll_ns.load(Ordering::Relaxed));
+        Timing { busy_ns: Some(busy_ns), wait_ns: Some(life.saturating_sub(busy_ns)), is_estimate }
+    }
+}
+
+/// A poll that is going on. Dropped before [`Running::finish`], the poll has panicked.
+#[derive(Debug)]
+pub(crate) struct Running {
+    record: &'static Record,
+    #[expect(dead_code, reason = "held for its drop")]
+    entered: Entered,
+    /// 0: this poll is not timed.
+    started_ns: u64,
+    /// The state that the end of this poll brings; `None` when the task had ended before.
+    outcome: Option<TaskState>,
+}
+
+impl Running {
+    #[inline]
+    pub(crate) fn finish(mut self, is_ready: bool) {
+        if self.outcome.is_some() {
+            self.outcome = Some(if is_ready { TaskState::Completed } else { TaskState::Idle });
+        }
+    }
+}
+
+impl Drop for Running {
+    #[inline]
+    fn drop(&mut self) {
+        if self.started_ns != 0 {
+            let took = clock::now_ns().saturating_sub(self.started_ns);
+            bump(&self.record.busy_ns, took);
+            bump(&self.record.timed_polls, 1);
+            if let Some(site) = self.record.site.get() {
+                site.note_poll(took);
+            }
+        }
+        match self.outcome {
+            Some(TaskState::Idle) => {
+                self.record.state.store(TaskState::Idle as u8, Ordering::Relaxed);
+            }
+            Some(state) => self.record.end(state),
+            None => {}
+        }
+    }
+}
+
+/// A future that is being dropped.
+#[derive(Debug)]
+pub(crate) struct Closing {
+    record: &'static Record,
+    entered: Option<Entered>,
+}
+
+impl Drop for Closing {
+    fn drop(&mut self) {
+        self.entered = None;
+        self.record.close();
+    }
+}
+
+/// What is known of a task before it has a record.
+#[derive(Debug)]
+pub(crate) struct NewTask {
+    pub(crate) site: &'static Site,
+    pub(crate) future: &'static FutureType,
+    pub(crate) parent: u64,
+    pub(crate) timed: bool,
+}
+
+/// Starts a task; `None` when there is no memory for its record (counted, and in every report).
+pub(crate) fn open(site: &'static Site, future: &'static FutureType) -> Option<&'static Record> {
+    let (site, earlier) = site.admit(future.size);
+    let timed = config::timing().times(earlier);
+    let parent = current::current_task_id().map_or(0, TaskId::as_u64);
+    let record = registry::open_task(&NewTask { site, future, parent, timed });
+    if record.is_none() {
+        site.retract();
+    }
+    record
+}

@@ -1,0 +1,1 @@
+//! The file of `mod_file.rs`.
