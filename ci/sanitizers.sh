@@ -1,0 +1,24 @@
+#!/usr/bin/env bash
+# The tests of the allocator under the address and the thread sanitizer (nightly) and, where there is one, valgrind. Folders of
+# their own: other flags, other builds.
+set -euo pipefail
+target="${CARGO_TARGET_DIR:-target}"
+host=$(rustc -vV | sed -n 's/^host: //p')
+tests=(--test exact --test lives --test owners --test foreign --test storm --test spawn_cell)
+
+# Some tests ask for more memory than there is, and some leak on purpose.
+echo "address sanitizer"
+CARGO_TARGET_DIR="$target/address" RUSTFLAGS="-Zsanitizer=address" \
+  ASAN_OPTIONS="allocator_may_return_null=1:detect_leaks=0" \
+  cargo +nightly test --target "$host" -p memscope-tests "${tests[@]}"
+
+if command -v valgrind > /dev/null; then
+  echo "valgrind"
+  cargo test -p memscope-tests --test exact --test owners --no-run
+  for name in exact owners; do
+    # The newest build of each.
+    program=$(find "$target/debug/deps" -maxdepth 1 -type f -perm -u+x -name "$name-*" -printf '%T@ %p\n' |
+      sort -n | tail -n 1 | cut -d ' ' -f 2)
+    valgrind --quiet --error-exitcode=9 --fair-sched=yes "$program"
+  done
+fi
