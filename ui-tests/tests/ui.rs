@@ -21,9 +21,12 @@ fn messages() {
     let cases = trybuild::TestCases::new();
     cases.pass("tests/pass/*.rs");
     let release = rustc_release();
-    if release.strip_prefix(PINNED).is_some_and(|rest| rest.starts_with('.') && !rest.contains('-')) {
+    if release.strip_prefix(PINNED).is_some_and(|rest| rest.starts_with('.') && !rest.contains('-'))
+    {
         cases.compile_fail("tests/fail/*.rs");
     } else {
-        eprintln!("the messages are those of rustc {PINNED}; this is {release:?}, so they are not compared");
+        eprintln!(
+            "the messages are those of rustc {PINNED}; this is {release:?}, so they are not compared"
+        );
     }
 }
