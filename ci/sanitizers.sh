@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# The tests of the allocator under the address and the thread sanitizer (nightly) and, where there is one, valgrind. Folders of
-# their own: other flags, other builds.
+# The tests of the allocator under the address sanitizer (nightly) and, where it is installed, valgrind. A folder of its own:
+# other flags, other builds.
 set -euo pipefail
 target="${CARGO_TARGET_DIR:-target}"
 host=$(rustc -vV | sed -n 's/^host: //p')

@@ -109,6 +109,21 @@ fn any_name_is_kept_whole_printed_on_one_line_and_goes_through_json() {
     let shown = format!("{snapshot:#}");
     assert!(!shown.chars().any(|shown| shown.is_control() && shown != '\n'), "{shown:?}");
     assert!(shown.lines().all(|line| line.chars().count() < 400), "{shown}");
+    // Names are cut, and the columns behind them stand under their headings.
+    let mut lines = shown.lines().skip_while(|line| !line.starts_with("TASK"));
+    let state = lines.next().and_then(|head| head.find("STATE")).expect("a heading");
+    assert!(state < 60, "{shown}");
+    let plain: Vec<&str> = lines
+        .filter(|line| line.get(..state).is_some_and(str::is_ascii))
+        .filter(|line| line.starts_with('#'))
+        .collect();
+    assert!(plain.len() >= 4, "{shown}");
+    for line in plain {
+        assert!(
+            line[state..].starts_with("idle ") || line[state..].starts_with("completed "),
+            "{line}"
+        );
+    }
     // As many lines as rows, and the few around them: no name has broken its line.
     let rows = snapshot.tasks().len() + snapshot.sites().len();
     assert!((rows..rows + 10).contains(&shown.lines().count()), "{rows} rows\n{shown}");

@@ -211,3 +211,36 @@ fn at_the_same_time_on_four_threads_nothing_is_lost_or_counted_twice() {
         storm(round);
     }
 }
+
+#[test]
+fn tasks_that_end_on_four_threads_at_once_are_all_in_the_sums_of_their_site() {
+    const EACH: u64 = 50_000;
+    let _alone = alone();
+    thread::scope(|scope| {
+        for _ in 0..THREADS {
+            scope.spawn(|| {
+                for number in 0..EACH {
+                    // Most allocate nothing, so that ends follow each other as closely as can be.
+                    let mut task = std::pin::pin!(
+                        track(poll_fn(|_| {
+                            if number.is_multiple_of(100) {
+                                drop(std::hint::black_box(vec![0u8; 10]));
+                            }
+                            if number.is_multiple_of(2) { Poll::Ready(()) } else { Poll::Pending }
+                        }))
+                        .named("ends")
+                    );
+                    assert_eq!(poll(&mut task).is_ready(), number.is_multiple_of(2));
+                }
+            });
+        }
+    });
+    let snapshot = conserved(&ALLOCATOR);
+    let site = snapshot.sites().iter().find(|site| site.name == "ends").expect("a row");
+    let all = THREADS as u64 * EACH;
+    assert_eq!((site.spawned, site.active), (all, 0));
+    assert_eq!((site.completed, site.cancelled, site.panicked), (all / 2, all / 2, 0));
+    assert_eq!((site.allocation_count, site.allocated_bytes), (all / 100, all / 10));
+    assert_eq!((site.peak_bytes, site.peak_sum_bytes), (10, all / 10));
+    assert_eq!(site.peak_histogram.iter().map(|bucket| bucket.count).sum::<u64>(), all);
+}
