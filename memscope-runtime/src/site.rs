@@ -157,10 +157,9 @@ impl Site {
     /// The site with this key, made if need be; `(other)` where there is no room.
     pub(crate) fn of(key: Key<'_>) -> &'static Self {
         let hash = key.hash();
-        let mask = SLOTS - 1;
         let start = u32::try_from(hash >> 32).unwrap_or(0);
         for step in 0..PROBES {
-            let place = start.wrapping_add(step) & mask;
+            let place = start.wrapping_add(step) % SLOTS;
             let there = if let Some(there) = TABLE.get(place).and_then(StaticRef::get) {
                 there
             } else {
@@ -237,8 +236,8 @@ impl Site {
     }
 }
 
-/// Slots of the table; a power of two. Far more than rows, so that probes stay short.
-const SLOTS: u32 = 1 << 16;
+/// Slots of the table: far more than rows, so that probes stay short; and as many as fill ten chunks of an arena.
+const SLOTS: u32 = 64 * 1_023;
 const PROBES: u32 = 64;
 
 /// Bytes of names that are kept; past this, new names go to `(other)`.
