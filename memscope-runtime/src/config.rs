@@ -11,7 +11,7 @@ static ENDED_TASKS: AtomicU64 = AtomicU64::new(4_096);
 static SITE_ROWS: AtomicU64 = AtomicU64::new(4_096);
 static TIMING: AtomicU8 = AtomicU8::new(Timing::Sampled as u8);
 
-/// The most rows that can be asked for. The sites' table has 65,536 slots; a quarter full, its probes are short.
+/// The most rows that can be asked for. The sites' table has 65,472 slots; a quarter full, its probes are short.
 const MOST_ENDED_TASKS: u64 = 1 << 20;
 const MOST_SITE_ROWS: u64 = 1 << 14;
 

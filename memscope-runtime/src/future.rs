@@ -119,7 +119,7 @@ impl<F> Tracked<F> {
         if let Some(record) = self.task
             && let Some(site) = record.site()
         {
-            record.move_to(Site::of(change(site.key())));
+            record.move_to(|| Site::of(change(site.key())));
         }
         self
     }

@@ -191,6 +191,7 @@ impl Row {
             reading: RecordReading {
                 parent: get(&self.parent),
                 site,
+                row: site,
                 future,
                 state: TaskState::from_u8(self.state.load(Ordering::Acquire)),
                 polls: get(&self.polls),

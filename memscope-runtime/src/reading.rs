@@ -159,7 +159,7 @@ fn read_account(account: &'static Account) -> Option<Seen> {
             Balance::Open { net_bytes, net_blocks, record } => {
                 // Once the end has begun, a site's index stands there.
                 let Some(record) = registry::record(record) else { continue };
-                let reading = record.site().and_then(|site| record.read(site));
+                let reading = record.read();
                 let tally = record.tally().read();
                 let same = record.tally().id() == id && account.id() == id;
                 if let (true, Some(reading)) = (same, reading) {

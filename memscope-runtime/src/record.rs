@@ -42,7 +42,10 @@ pub(crate) struct Record {
     tally: Tally,
     polls: AtomicU64,
     parent: AtomicU64,
+    /// Where the task was made, and its name.
     site: StaticRef<Site>,
+    /// The site that counts it: `(other)` where its own would be a row too many.
+    row: StaticRef<Site>,
     future: StaticRef<FutureType>,
     first_poll_ns: AtomicU64,
     ended_ns: AtomicU64,
@@ -68,6 +71,7 @@ unsafe impl Zeroed for Account {}
 pub(crate) struct RecordReading {
     pub(crate) parent: u64,
     pub(crate) site: &'static Site,
+    pub(crate) row: &'static Site,
     pub(crate) future: &'static FutureType,
     pub(crate) state: TaskState,
     pub(crate) polls: u64,
@@ -124,6 +128,7 @@ impl Record {
         }
         self.parent.store(task.parent, Ordering::Relaxed);
         self.site.set(task.site);
+        self.row.set(task.row);
         self.future.set(task.future);
         self.window.store(window::epoch(), Ordering::Relaxed);
         self.state.store(TaskState::Idle as u8, Ordering::Relaxed);
@@ -207,14 +212,14 @@ impl Record {
         if !self.state().is_ended() {
             self.end(TaskState::Cancelled);
         }
-        let (Some(account), Some(site)) = (self.tally.account(), self.site.get()) else { return };
+        let (Some(account), Some(row)) = (self.tally.account(), self.row.get()) else { return };
         let id = self.tally.id();
         history::write(|| {
             let tally = self.tally.read();
-            let reading = self.read(site)?;
-            site.sums.add(&tally, &reading);
+            let reading = self.read()?;
+            row.sums.add(&tally, &reading);
             window::note_ended(self.window.load(Ordering::Relaxed), tally.peak_bytes);
-            if account.close(tally.own_live_bytes, tally.own_live_blocks(), site.index()) {
+            if account.close(tally.own_live_bytes, tally.own_live_blocks(), row.index()) {
                 registry::give_back(account);
             }
             Some(history::Ended { id, account: account.index(), tally, reading })
@@ -224,12 +229,13 @@ impl Record {
     }
 
     /// Reads all but the tally.
-    pub(crate) fn read(&self, site: &'static Site) -> Option<RecordReading> {
+    pub(crate) fn read(&self) -> Option<RecordReading> {
         let window = self.window.load(Ordering::Relaxed);
         let peak = self.tally.read().peak_bytes;
         Some(RecordReading {
             parent: self.parent.load(Ordering::Relaxed),
-            site,
+            site: self.site.get()?,
+            row: self.row.get()?,
             future: self.future.get()?,
             state: self.state(),
             polls: self.polls.load(Ordering::Relaxed),
@@ -244,12 +250,15 @@ impl Record {
     }
 
     /// Moves the task to another site: only while it is being built, before its first poll.
-    pub(crate) fn move_to(&self, site: &'static Site) {
-        if let (Some(old), Some(future)) = (self.site.get(), self.future.get()) {
-            old.retract();
-            let (site, earlier) = site.admit(future.size);
+    pub(crate) fn move_to(&self, site: impl FnOnce() -> &'static Site) {
+        if let (Some(row), Some(future)) = (self.row.get(), self.future.get()) {
+            // First, so that there is room for the new row where this was the only task of the old one.
+            row.retract();
+            let site = site();
+            let (row, earlier) = site.admit(future.size);
             self.timed.store(u8::from(config::timing().times(earlier)), Ordering::Relaxed);
             self.site.set(site);
+            self.row.set(row);
         }
     }
 
@@ -308,8 +317,8 @@ impl Drop for Running {
             let took = clock::now_ns().saturating_sub(self.started_ns);
             bump(&self.record.busy_ns, took);
             bump(&self.record.timed_polls, 1);
-            if let Some(site) = self.record.site.get() {
-                site.note_poll(took);
+            if let Some(row) = self.record.row.get() {
+                row.note_poll(took);
             }
         }
         match self.outcome {
@@ -340,6 +349,7 @@ impl Drop for Closing {
 #[derive(Debug)]
 pub(crate) struct NewTask {
     pub(crate) site: &'static Site,
+    pub(crate) row: &'static Site,
     pub(crate) future: &'static FutureType,
     pub(crate) parent: u64,
     pub(crate) timed: bool,
@@ -347,12 +357,12 @@ pub(crate) struct NewTask {
 
 /// Starts a task; `None` when there is no memory for its record (counted, and in every report).
 pub(crate) fn open(site: &'static Site, future: &'static FutureType) -> Option<&'static Record> {
-    let (site, earlier) = site.admit(future.size);
+    let (row, earlier) = site.admit(future.size);
     let timed = config::timing().times(earlier);
     let parent = current::current_task_id().map_or(0, TaskId::as_u64);
-    let record = registry::open_task(&NewTask { site, future, parent, timed });
+    let record = registry::open_task(&NewTask { site, row, future, parent, timed });
     if record.is_none() {
-        site.retract();
+        row.retract();
     }
     record
 }

@@ -157,13 +157,16 @@ impl Site {
     /// The site with this key, made if need be; `(other)` where there is no room.
     pub(crate) fn of(key: Key<'_>) -> &'static Self {
         let hash = key.hash();
-        let mask = SLOTS - 1;
         let start = u32::try_from(hash >> 32).unwrap_or(0);
         for step in 0..PROBES {
-            let Some(slot) = TABLE.get_or_make(start.wrapping_add(step) & mask) else { break };
-            let there = if let Some(there) = slot.get() {
+            let place = start.wrapping_add(step) % SLOTS;
+            let there = if let Some(there) = TABLE.get(place).and_then(StaticRef::get) {
                 there
             } else {
+                if !has_room(&key) {
+                    break;
+                }
+                let Some(slot) = TABLE.get_or_make(place) else { break };
                 let Some(new) = make(key, hash) else { break };
                 match slot.set_if_none(new) {
                     Ok(()) => return new,
@@ -233,8 +236,8 @@ impl Site {
     }
 }
 
-/// Slots of the table; a power of two. Far more than rows, so that probes stay short.
-const SLOTS: u32 = 1 << 16;
+/// Slots of the table: far more than rows, so that probes stay short; and as many as fill ten chunks of an arena.
+const SLOTS: u32 = 64 * 1_023;
 const PROBES: u32 = 64;
 
 /// Bytes of names that are kept; past this, new names go to `(other)`.
@@ -266,16 +269,19 @@ fn claim_row() -> bool {
     ROWS.fetch_update(Ordering::Relaxed, Ordering::Relaxed, claim).is_ok()
 }
 
-/// Keeps a new site for ever; `None` where there is no room.
+/// Whether there is room for another site, its row and its name.
 ///
 /// A site that lost its task to a better name stays too, without a row: room is for three sites a row.
-fn make(key: Key<'_>, hash: u64) -> Option<&'static Site> {
+fn has_room(key: &Key<'_>) -> bool {
+    let rows = config::site_rows();
     let names = NAME_BYTES.load(Ordering::Relaxed).saturating_add(key.name.len() as u64);
-    if names > MOST_NAME_BYTES
-        || MADE.load(Ordering::Relaxed) >= config::site_rows().saturating_mul(3)
-    {
-        return None;
-    }
+    ROWS.load(Ordering::Relaxed) < rows
+        && MADE.load(Ordering::Relaxed) < rows.saturating_mul(3)
+        && names <= MOST_NAME_BYTES
+}
+
+/// Keeps a new site for ever; `None` when the system has no memory.
+fn make(key: Key<'_>, hash: u64) -> Option<&'static Site> {
     let name = arena::keep_str(key.name)?;
     let Key { task_type, file, line, column, .. } = key;
     let (index, place) = SITES.grow()?;

@@ -279,7 +279,7 @@ fn sites(reading: &Reading, measured: bool) -> Vec<SiteProfile> {
         reading.sites.iter().enumerate().map(|(place, site)| (site.site.index(), place)).collect();
     for task in &reading.open {
         if let Some(row) =
-            places.get(&task.record.site.index()).and_then(|&place| rows.get_mut(place))
+            places.get(&task.record.row.index()).and_then(|&place| rows.get_mut(place))
         {
             row.add_open(task);
         }
