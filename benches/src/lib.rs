@@ -1,6 +1,11 @@
 //! The loops that both programs run. Each returns nanoseconds per operation.
 
-use std::{hint::black_box, time::Instant};
+use std::{
+    hint::black_box,
+    pin::Pin,
+    task::{Context, Waker},
+    time::Instant,
+};
 
 /// Runs `work` on `count` operations and returns nanoseconds for one.
 fn per_operation(count: u32, work: impl FnOnce()) -> f64 {
@@ -9,11 +14,15 @@ fn per_operation(count: u32, work: impl FnOnce()) -> f64 {
     start.elapsed().as_secs_f64() * 1e9 / f64::from(count)
 }
 
-/// The median of a few runs, so that one interruption does not count.
-pub fn median_of(mut run: impl FnMut() -> f64) -> f64 {
-    let mut runs: Vec<f64> = (0..7).map(|_| run()).collect();
-    runs.sort_by(f64::total_cmp);
-    runs[runs.len() / 2]
+/// Prints the median of a few runs, so that one interruption does not count. With a word on the command line: only if the
+/// name has it.
+#[expect(clippy::print_stdout, reason = "the figures are the programs' output")]
+pub fn show(name: &str, run: impl Fn() -> f64) {
+    if std::env::args().nth(1).is_none_or(|word| name.contains(&word)) {
+        let mut runs: Vec<f64> = (0..7).map(|_| run()).collect();
+        runs.sort_by(f64::total_cmp);
+        println!("{name}\t{}", runs[runs.len() / 2]);
+    }
 }
 
 /// Allocates 64 bytes and frees them.
@@ -66,6 +75,25 @@ pub fn zeroed_mebibyte() -> f64 {
     per_operation(COUNT, || {
         for _ in 0..COUNT {
             black_box(vec![0u8; black_box(1 << 20)]);
+        }
+    })
+}
+
+/// Never ready, with a state machine of two states.
+pub async fn pending() {
+    let waits = black_box(1_u64);
+    std::future::pending::<()>().await;
+    black_box(waits);
+}
+
+/// Nanoseconds for a poll of a boxed future, with nothing around it.
+pub fn per_poll_by_hand(future: impl Future<Output = ()> + 'static) -> f64 {
+    const COUNT: u32 = 5_000_000;
+    let mut future: Pin<Box<dyn Future<Output = ()>>> = Box::pin(future);
+    let mut context = Context::from_waker(Waker::noop());
+    per_operation(COUNT, || {
+        for _ in 0..COUNT {
+            let _ = black_box(black_box(&mut future).as_mut().poll(&mut context));
         }
     })
 }

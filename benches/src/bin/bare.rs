@@ -1,12 +1,12 @@
 //! The loops without memscope: System allocator, Tokio's own spawn.
-#![expect(clippy::print_stdout, reason = "the figures are its output")]
 
-use memscope_benches::{ALLOCATIONS, median_of, per_poll, per_spawn, polls};
+use memscope_benches::{ALLOCATIONS, pending, per_poll, per_poll_by_hand, per_spawn, polls, show};
 
 fn main() {
     for (name, work) in ALLOCATIONS {
-        println!("{name}\t{}", median_of(work));
+        show(name, work);
     }
-    println!("poll\t{}", median_of(|| per_poll(|| tokio::spawn(polls()))));
-    println!("spawn and join\t{}", median_of(|| per_spawn(|| tokio::spawn(async { 1 }))));
+    show("poll, by hand", || per_poll_by_hand(pending()));
+    show("poll, by Tokio", || per_poll(|| tokio::spawn(polls())));
+    show("spawn and join", || per_spawn(|| tokio::spawn(async { 1 })));
 }

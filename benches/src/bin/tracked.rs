@@ -1,9 +1,8 @@
 //! The loops under memscope: its allocator over System, inside a tracked task, tracked spawns.
-#![expect(clippy::print_stdout, reason = "the figures are its output")]
 
 use std::{alloc::System, hint::black_box, time::Instant};
 
-use memscope_benches::{ALLOCATIONS, median_of, per_poll, per_spawn, polls};
+use memscope_benches::{ALLOCATIONS, pending, per_poll, per_poll_by_hand, per_spawn, polls, show};
 use memscope_rs::{
     TrackingAllocator,
     async_memory::{current_task_id, spawn_tracked, track},
@@ -16,12 +15,13 @@ fn main() {
     let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
     runtime.block_on(track(async {
         for (name, work) in ALLOCATIONS {
-            println!("{name}\t{}", median_of(work));
+            show(name, work);
         }
-        println!("current_task_id\t{}", median_of(current_task));
+        show("current_task_id", current_task);
     }));
-    println!("poll\t{}", median_of(|| per_poll(|| spawn_tracked(polls()))));
-    println!("spawn and join\t{}", median_of(|| per_spawn(|| spawn_tracked(async { 1 }))));
+    show("poll, by hand", || per_poll_by_hand(track(pending())));
+    show("poll, by Tokio", || per_poll(|| spawn_tracked(polls())));
+    show("spawn and join", || per_spawn(|| spawn_tracked(async { 1 })));
 }
 
 fn current_task() -> f64 {
