@@ -366,3 +366,14 @@ pub(crate) fn open(site: &'static Site, future: &'static FutureType) -> Option<&
     }
     record
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_living_task_takes_what_the_readme_says() {
+        assert_eq!(size_of::<Record>() + size_of::<Account>(), 224);
+        assert_eq!(size_of::<Account>(), 32);
+    }
+}
