@@ -1,4 +1,22 @@
 #![doc = include_str!("../README.md")]
+//!
+//! # Glossary
+//!
+//! | word | meaning |
+//! |---|---|
+//! | *task* | a future wrapped in [`Tracked`](async_memory::Tracked); it has an id and a row |
+//! | *owner* | the task or thread that allocated a block; it stays the owner until the block is freed |
+//! | *block* | one allocation: a pointer and a layout |
+//! | *live* | allocated and not yet freed by anybody |
+//! | *peak* | the most that was live at one time |
+//! | *freed elsewhere*, *by others* | freed while the owner was not the current task |
+//! | *retained*, *of ended* | live though the owner has ended |
+//! | *untracked* | allocated outside every task |
+//! | *whole* | tasks + untracked: all that the allocator sees |
+//! | *site* | the place in the code, and the name, that tasks are made under |
+//! | *current* | the task that is being polled or dropped on this thread: the innermost where they nest |
+//! | *ended* | completed, cancelled or panicked |
+//! | *dropped* (of a row) | given up because there was no room for it; always counted |
 #![forbid(unsafe_code)]
 
 pub use memscope_macros::tracked;
