@@ -52,7 +52,8 @@ pub struct TaskMemoryProfile {
     pub poll_count: u64,
     /// Nanoseconds spent in its polls; `None` where this task was not timed.
     pub busy_ns: Option<u64>,
-    /// Nanoseconds from its first poll to its end (or to now) in which it was not polled; `None` where it was not timed.
+    /// Nanoseconds from its first poll to its end (or to now) in which it was not polled; `None` where it was not
+    /// timed or has not been polled yet.
     pub wait_ns: Option<u64>,
     /// Whether the two are scaled up from a sample of its polls.
     pub timing_is_estimate: bool,

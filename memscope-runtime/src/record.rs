@@ -268,15 +268,17 @@ impl Record {
         if self.timed.load(Ordering::Relaxed) == 0 {
             return Timing::default();
         }
-        if timed_polls == 0 {
-            // Not polled to an end yet: nothing was busy, nothing waited.
-            return Timing { busy_ns: Some(0), wait_ns: Some(0), is_estimate: false };
+        if polls == 0 {
+            // It was never busy, and has not begun to wait.
+            return Timing { busy_ns: Some(0), wait_ns: None, is_estimate: false };
         }
+        // A poll that goes on right now is not timed yet.
+        let over = polls - u64::from(self.state() == TaskState::Running);
         let timed_ns = self.busy_ns.load(Ordering::Relaxed);
-        let is_estimate = timed_polls < polls;
-        let busy_ns = if is_estimate {
-            u64::try_from(u128::from(timed_ns) * u128::from(polls) / u128::from(timed_polls))
-                .unwrap_or(u64::MAX)
+        let is_estimate = timed_polls < over;
+        let busy_ns = if is_estimate && timed_polls != 0 {
+            let scaled = u128::from(timed_ns) * u128::from(over) / u128::from(timed_polls);
+            u64::try_from(scaled).unwrap_or(u64::MAX)
         } else {
             timed_ns
         };
