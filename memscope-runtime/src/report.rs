@@ -138,7 +138,8 @@ impl MemorySnapshot {
             let ended = site.spawned.saturating_sub(site.active).max(1);
             let (left, each) =
                 (HumanBytes(site.retained_bytes), HumanBytes(site.retained_bytes / ended));
-            format!("{left} left behind by {} ended tasks, {each} each", count(ended))
+            let tasks = if ended == 1 { "task" } else { "tasks" };
+            format!("{left} left behind by {} ended {tasks}, {each} each", count(ended))
         });
         of_each("cancelled", |site| site.cancelled, &|site| share(site.cancelled, site.spawned));
         of_each("panicked", |site| site.panicked, &|site| share(site.panicked, site.spawned));
@@ -146,11 +147,12 @@ impl MemorySnapshot {
             self.tasks().iter().filter(|task| !task.state.is_ended() && task.live_bytes != 0);
         if let Some(task) = alive.max_by_key(|task| task.live_bytes) {
             findings.push(format!(
-                "largest    {} (task #{}): alive with {} in {} blocks",
+                "largest    {} (task #{}): alive with {} in {} {}",
                 cell(&task.name, NAME_COLUMNS),
                 task.id,
                 HumanBytes(task.live_bytes),
                 count(task.live_blocks),
+                if task.live_blocks == 1 { "block" } else { "blocks" },
             ));
         }
         if findings.is_empty() {
@@ -347,5 +349,124 @@ impl<'a> Tree<'a> {
             left.extend(below.iter().rev().map(|child| (depth + 1, *child)));
         }
         lines
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn task(id: u64, parent: Option<u64>, name: &str, state: &str, live: u64) -> Value {
+        json!({
+            "id": id, "parent": parent, "name": name, "task_type": "network_intensive", "state": state,
+            "file": "src/http/serve.rs", "line": 7, "measured": true, "live_bytes": live, "peak_bytes": 4096,
+            "allocated_bytes": 8192, "allocation_count": 3, "freed_bytes": 8192 - live,
+            "freed_elsewhere_bytes": 100, "live_blocks": 1, "future_size_bytes": 64, "future_type": "F",
+            "poll_count": 1000, "busy_ns": 5, "wait_ns": null, "timing_is_estimate": false,
+        })
+    }
+
+    fn site(name: &str, file: &str, live: u64, retained: u64, cancelled: u64) -> Value {
+        json!({
+            "name": name, "task_type": "network_intensive", "file": file, "line": 7, "measured": true,
+            "spawned": 8, "active": 3, "completed": 5 - cancelled, "cancelled": cancelled, "panicked": 0,
+            "live_bytes": live, "live_blocks": 8, "peak_bytes": 4096, "peak_sum_bytes": 4096,
+            "allocated_bytes": 65536, "allocation_count": 24, "ended_allocated_bytes": 1000,
+            "retained_bytes": retained, "future_size_bytes": 64, "wait_sum_ns": 0, "waits_timed": 0,
+            "peak_histogram": [{ "up_to": 4095, "count": 8 }], "poll_histogram": [],
+        })
+    }
+
+    fn snapshot(tasks: &[Value], sites: &[Value]) -> MemorySnapshot {
+        let json = json!({
+            "measured": "yes", "is_still": true, "timing_is_off": false, "observed_ns": 2_500_000_000_u64,
+            "spawned_tasks": 16, "active_tasks": 3, "peak_concurrent_tasks": 4,
+            "process": {
+                "measured": true, "tracked_bytes": 7168, "untracked_bytes": 1024, "whole_bytes": 8192,
+                "tracked_blocks": 8, "untracked_blocks": 1, "whole_blocks": 9,
+                "tracked_allocated_bytes": 65536, "untracked_allocated_bytes": 2048,
+            },
+            "tool": {
+                "own_bytes": 2048, "events_dropped": 2, "ended_tasks_forgotten": 3, "tasks_without_record": 0,
+                "tasks_in_other": 0,
+            },
+            "tasks": tasks, "sites": sites,
+        });
+        serde_json::from_value(json).expect("a snapshot")
+    }
+
+    #[test]
+    fn a_report_reads_like_this() {
+        let mut tasks = vec![
+            task(1, None, "small", "idle", 512),
+            task(2, None, "parent", "running", 0),
+            task(5, Some(2), "child", "idle", 2048),
+            task(6, Some(5), "grandchild", "completed", 1024),
+        ];
+        tasks.extend((10..15).map(|id| task(id, Some(2), "request\n", "completed", 700)));
+        let sites = [
+            site("request\n", "src/http/serve.rs", 4000, 3500, 0),
+            site("child", "src/db.rs", 2048, 0, 2),
+        ];
+        let shown = snapshot(&tasks, &sites).to_string();
+        let expected = "\
+live memory: 7.0 KiB in tasks + 1.0 KiB untracked = 8.0 KiB
+tasks: 3 alive, 4 at most at one time, 16 created in 2.5 s
+
+SITE       TYPE     AT               ALIVE  DONE  CANCELLED  PANICKED     LIVE  OF ENDED  PEAK/TASK  ALLOCATED
+request\\n  network  http/serve.rs:7      3     5          ·         ·  3.9 KiB   3.4 KiB    4.0 KiB   64.0 KiB
+child      network  db.rs:7              3     3          2         ·  2.0 KiB         ·    4.0 KiB   64.0 KiB
+
+TASK     NAME        STATE         LIVE     PEAK  ALLOCATED     FREED  BY OTHERS  BLOCKS  POLLS
+#2       parent      running          ·  4.0 KiB    8.0 KiB   8.0 KiB      100 B       1  1,000
+└ #5     child       idle       2.0 KiB  4.0 KiB    8.0 KiB   6.0 KiB      100 B       1  1,000
+  └ #6   grandchild  completed  1.0 KiB  4.0 KiB    8.0 KiB   7.0 KiB      100 B       1  1,000
+#1       small       idle         512 B  4.0 KiB    8.0 KiB   7.5 KiB      100 B       1  1,000
+5 tasks  request\\n   ended      3.4 KiB  4.0 KiB   40.0 KiB  36.6 KiB      500 B       5  5,000
+
+what stands out
+  retained   request\\n: 3.4 KiB left behind by 5 ended tasks, 700 B each
+  cancelled  child: 2 of 8 tasks
+  largest    child (task #5): alive with 2.0 KiB in 1 block
+
+memscope itself: 2.0 KiB of records; rows of the last 6 ended tasks, sums of all; 2 rows dropped
+";
+        assert_eq!(shown, expected, "\n{shown}");
+    }
+
+    #[test]
+    fn a_cut_table_says_what_is_left_out_and_the_long_form_leaves_out_nothing() {
+        let tasks: Vec<Value> = (1..=50).map(|id| task(id, None, "alive", "idle", id)).collect();
+        let sites: Vec<Value> =
+            (1..=30).map(|id| site("many", &format!("{id}.rs"), id, 0, 0)).collect();
+        let snapshot = snapshot(&tasks, &sites);
+        let short = snapshot.to_string();
+        assert!(
+            short.contains("… and 30 more rows") && short.contains("… and 10 more sites"),
+            "{short}"
+        );
+        assert!(
+            short.contains("#50 ") && !short.contains("#30 "),
+            "the largest are shown\n{short}"
+        );
+        let long = format!("{snapshot:#}");
+        assert!(long.contains("#1 ") && long.contains("#50 ") && !long.contains('…'), "{long}");
+        assert!(long.contains("FUTURE") && long.contains(" 30.rs:7"), "{long}");
+    }
+
+    #[test]
+    fn a_tree_has_no_cycles_whoever_names_whom_as_parent() {
+        let tasks = [
+            task(1, Some(2), "a", "idle", 1),
+            task(2, Some(1), "b", "idle", 1),
+            task(3, Some(3), "c", "idle", 1),
+            task(4, Some(99), "d", "idle", 1),
+        ];
+        let shown = snapshot(&tasks, &[site("s", "s.rs", 4, 0, 0)]).to_string();
+        for id in 1..=4 {
+            assert_eq!(shown.matches(&format!("#{id} ")).count(), 1, "{shown}");
+        }
     }
 }
