@@ -2,7 +2,7 @@
 # Lints are errors: everything with all features, then the facade with each set of features that differs.
 # `clippy::incompatible_msrv` (in the default set) holds the code to the manifest's `rust-version`.
 set -euo pipefail
-cargo clippy --workspace --all-targets -- -D warnings
+cargo clippy --workspace --all-targets --features memscope-tests/allocators -- -D warnings
 for features in "" enabled tokio enabled,tokio enabled,global-allocator; do
     echo "== features: ${features:-none}"
     cargo clippy -q -p memscope-rs -p memscope-runtime --lib --no-default-features \
