@@ -53,6 +53,7 @@ fn only_what_happened_between_is_counted() {
     run(holding(&[5 * MIB]).task_type(TaskType::CpuIntensive));
     let truth = ResourceAnalysis {
         measured: true,
+        is_still: true,
         duration_ms: analysis.duration_ms,
         task_count: 4,
         cpu_task_count: 1,

@@ -40,6 +40,7 @@ fn what_is_not_timed_is_none_and_a_sample_is_marked() {
         assert!(row.busy_ns.is_some() && row.wait_ns.is_some(), "{row:#?}");
         assert!(!row.timing_is_estimate, "{row:#?}");
     }
+    assert_eq!(inside(0).wait_ns, Some(0), "in its first poll a task has not waited");
     let row = inside(200);
     assert!(row.busy_ns.is_some() && row.timing_is_estimate, "{row:#?}");
 

@@ -11,7 +11,8 @@ static ENDED_TASKS: AtomicU64 = AtomicU64::new(4_096);
 static SITE_ROWS: AtomicU64 = AtomicU64::new(4_096);
 static TIMING: AtomicU8 = AtomicU8::new(Timing::Sampled as u8);
 
-/// The most rows that can be asked for. The sites' table has 65,472 slots; a quarter full, its probes are short.
+/// The most rows that can be asked for. The sites' table has 65,472 slots, and probes want it to stay
+/// far from full.
 const MOST_ENDED_TASKS: u64 = 1 << 20;
 const MOST_SITE_ROWS: u64 = 1 << 14;
 
@@ -70,7 +71,7 @@ impl Builder {
         self
     }
 
-    /// How many sites get a row of their own (default 4,096, about 1.3 kB each); those that come later share `(other)`.
+    /// How many sites get a row of their own (default 4,096, about 2 kB each); those that come later share `(other)`.
     pub fn site_rows(mut self, count: u64) -> Self {
         self.site_rows = count;
         self

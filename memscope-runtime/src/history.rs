@@ -63,6 +63,8 @@ static DROPPED: AtomicU64 = AtomicU64::new(0);
 /// A reader knows by the two counts around it whether sums are on the move.
 pub(crate) fn write(end: impl FnOnce() -> Option<Ended>) {
     let ticket = TICKETS.fetch_add(1, Ordering::AcqRel);
+    // What follows is not seen before the ticket (pairs with the fence in `Mark::stands`).
+    fence(Ordering::Release);
     let place = u32::try_from(ticket % config::ended_tasks()).unwrap_or(0);
     let row = ROWS.get_or_make(place).and_then(|row| row.lock().map(|version| (row, version)));
     let ended = end();

@@ -49,6 +49,8 @@ struct Start {
 pub struct ResourceAnalysis {
     /// Whether sizes are measured; if not they are 0 (the peak NaN) and mean nothing.
     pub measured: bool,
+    /// Whether no task ended while the two snapshots were read, so that all sums fit to the byte.
+    pub is_still: bool,
     /// How long the monitor ran, in milliseconds.
     pub duration_ms: f64,
     /// Tasks created in the window, of any kind.
@@ -85,8 +87,8 @@ pub struct ResourceAnalysis {
     pub live_bytes_at_start: u64,
     /// Live bytes of tasks when it closed.
     pub live_bytes_at_end: u64,
-    /// The most that one task held at any time in the window, in MiB. For a poll that went on while the window opened
-    /// the peak counts from its next poll.
+    /// The most that one task held at any time in the window, in MiB. For a poll that goes on while this or another
+    /// monitor starts, it counts from the task's next poll.
     #[serde(deserialize_with = "number_or_nan")]
     pub peak_memory_per_task_mb: f64,
 }
@@ -155,6 +157,7 @@ impl Start {
         let measured = end.measured().is_yes();
         ResourceAnalysis {
             measured,
+            is_still: start.is_still() && end.is_still(),
             duration_ms: float(clock::now_ns().saturating_sub(self.at_ns)) / 1e6,
             task_count: grown(MemorySnapshot::spawned_task_count),
             cpu_task_count: spawned(TaskType::CpuIntensive),

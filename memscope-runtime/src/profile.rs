@@ -8,7 +8,7 @@ use crate::task::{TaskId, TaskState, TaskType};
 
 /// What one task holds, held and allocated.
 ///
-/// All sizes are bytes as the program asked for them, without the allocator's own overhead. At any time
+/// All sizes are bytes as the program asked for them, without the allocator's own overhead;
 /// `live_bytes = allocated_bytes - freed_bytes`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct TaskMemoryProfile {

@@ -12,6 +12,7 @@ use crate::{
     registry,
     site::Site,
     sums::SumsReading,
+    sync::{Ordering, fence},
     tally::TallyReading,
 };
 
@@ -77,7 +78,9 @@ fn attempt() -> Reading {
     let mark = history::mark();
     let mut ended = Vec::new();
     let rows_still = history::read(&mut ended);
-    let mut sites: Vec<SiteReading> = Site::all().map(SiteReading::of).collect();
+    // Before the walk: an open task is added to these, and must not be in them yet.
+    let sums: HashMap<u32, SumsReading> =
+        Site::all().map(|site| (site.index(), site.sums.read())).collect();
     let mut open = Vec::new();
     let mut untracked = Untracked::default();
     let mut retained: HashMap<u32, (u64, u64)> = HashMap::new();
@@ -92,24 +95,24 @@ fn attempt() -> Reading {
             None => {}
         }
     }
-    for site in &mut sites {
-        if let Some(&(bytes, blocks)) = retained.get(&site.site.index()) {
-            (site.retained_bytes, site.retained_blocks) = (bytes, blocks);
+    // After the walk: every open task has a site here, and none has more tasks than were spawned.
+    let sites = Site::all().map(|site| {
+        let (retained_bytes, retained_blocks) =
+            retained.get(&site.index()).copied().unwrap_or_default();
+        SiteReading {
+            site,
+            sums: sums.get(&site.index()).copied().unwrap_or_default(),
+            spawned: site.spawned(),
+            retained_bytes,
+            retained_blocks,
         }
-    }
+    });
+    let sites = sites.collect();
     let still_open: HashSet<u64> = open.iter().map(|task| task.id).collect();
     let closed =
         ended.iter().filter(|ended| !still_open.contains(&ended.id)).map(after_the_end).collect();
     let is_still = rows_still && mark.stands();
     Reading { open, closed, sites, untracked, is_still }
-}
-
-impl SiteReading {
-    fn of(site: &'static Site) -> Self {
-        // NOTE: the ends first, so that there are never more than were spawned.
-        let sums = site.sums.read();
-        Self { site, sums, spawned: site.spawned(), retained_bytes: 0, retained_blocks: 0 }
-    }
 }
 
 impl Untracked {
@@ -144,23 +147,31 @@ fn read_account(account: &'static Account) -> Option<Seen> {
                 }
             }
             Balance::Open { net_bytes, net_blocks, record } if id == 0 => {
-                let tally = if record == u32::MAX {
-                    registry::orphans()
+                let tally = if record == registry::ORPHANS_RECORD {
+                    registry::orphans(account)?
                 } else {
                     registry::record(record)?.tally().read()
                 };
-                return Some(Seen::Thread(Untracked {
-                    allocated_bytes: tally.allocated_bytes,
-                    allocations: tally.allocations,
-                    live_bytes: sum(tally.own_live_bytes, net_bytes),
-                    live_blocks: sum(tally.own_live_blocks(), net_blocks),
-                }));
+                fence(Ordering::Acquire);
+                if account.id() == 0 {
+                    return Some(Seen::Thread(Untracked {
+                        allocated_bytes: tally.allocated_bytes,
+                        allocations: tally.allocations,
+                        live_bytes: sum(tally.own_live_bytes, net_bytes),
+                        live_blocks: sum(tally.own_live_blocks(), net_blocks),
+                    }));
+                }
             }
             Balance::Open { net_bytes, net_blocks, record } => {
                 // Once the end has begun, a site's index stands there.
                 let Some(record) = registry::record(record) else { continue };
+                // Looked at before and after: in between it was this task's all the time.
+                if record.tally().id() != id {
+                    continue;
+                }
                 let reading = record.read();
                 let tally = record.tally().read();
+                fence(Ordering::Acquire);
                 let same = record.tally().id() == id && account.id() == id;
                 if let (true, Some(reading)) = (same, reading) {
                     return Some(Seen::Task(TaskReading {

@@ -48,6 +48,7 @@ pub(crate) struct Record {
     row: StaticRef<Site>,
     future: StaticRef<FutureType>,
     first_poll_ns: AtomicU64,
+    /// When waiting ended: at the task's end, or at the start of a timed poll that goes on. 0: it waits.
     ended_ns: AtomicU64,
     busy_ns: AtomicU64,
     timed_polls: AtomicU64,
@@ -157,11 +158,16 @@ impl Record {
         if !ended {
             self.state.store(TaskState::Running as u8, Ordering::Relaxed);
         }
-        let timed = self.timed.load(Ordering::Relaxed) != 0
+        let timed = !ended
+            && self.timed.load(Ordering::Relaxed) != 0
             && (polls < TIMED_POLLS || polls.is_multiple_of(TIMED_POLLS));
         let started_ns = if timed { clock::now_ns() } else { 0 };
         if polls == 0 {
             self.first_poll_ns.store(started_ns, Ordering::Relaxed);
+        }
+        if timed {
+            // As long as this poll goes on, waiting has ended here.
+            self.ended_ns.store(started_ns, Ordering::Relaxed);
         }
         Running {
             record: self,
@@ -184,7 +190,9 @@ impl Record {
     #[cold]
     fn enter_window(&self) {
         if let Some(account) = self.tally.account() {
-            raise(&self.past_peak, self.tally.restart_peak(account));
+            // In this order: who sees the new peak sees the old one in `past_peak` (pairs with `read`).
+            raise(&self.past_peak, self.tally.peak_bytes());
+            self.tally.restart_peak(account);
         }
         self.window.store(window::epoch(), Ordering::Relaxed);
     }
@@ -256,7 +264,9 @@ impl Record {
             row.retract();
             let site = site();
             let (row, earlier) = site.admit(future.size);
-            self.timed.store(u8::from(config::timing().times(earlier)), Ordering::Relaxed);
+            if self.polls.load(Ordering::Relaxed) == 0 {
+                self.timed.store(u8::from(config::timing().times(earlier)), Ordering::Relaxed);
+            }
             self.site.set(site);
             self.row.set(row);
         }
@@ -273,16 +283,18 @@ impl Record {
             return Timing { busy_ns: Some(0), wait_ns: None, is_estimate: false };
         }
         // A poll that goes on right now is not timed yet.
-        let over = polls - u64::from(self.state() == TaskState::Running);
+        let is_running = self.state() == TaskState::Running;
+        let over = polls - u64::from(is_running);
         let timed_ns = self.busy_ns.load(Ordering::Relaxed);
-        let is_estimate = timed_polls < over;
-        let busy_ns = if is_estimate && timed_polls != 0 {
+        let waiting_ended_ns = self.ended_ns.load(Ordering::Relaxed);
+        let is_estimate = timed_polls < over || (is_running && waiting_ended_ns == 0);
+        let busy_ns = if timed_polls < over && timed_polls != 0 {
             let scaled = u128::from(timed_ns) * u128::from(over) / u128::from(timed_polls);
             u64::try_from(scaled).unwrap_or(u64::MAX)
         } else {
             timed_ns
         };
-        let end = match self.ended_ns.load(Ordering::Relaxed) {
+        let end = match waiting_ended_ns {
             0 => clock::now_ns(),
             ended => ended,
         };
@@ -325,6 +337,9 @@ impl Drop for Running {
         }
         match self.outcome {
             Some(TaskState::Idle) => {
+                if self.started_ns != 0 {
+                    self.record.ended_ns.store(0, Ordering::Relaxed);
+                }
                 self.record.state.store(TaskState::Idle as u8, Ordering::Relaxed);
             }
             Some(state) => self.record.end(state),

@@ -1,5 +1,7 @@
 //! All owners of blocks: the records of tasks and threads, their accounts, and how many there were.
 
+use std::ptr;
+
 use crossbeam_utils::CachePadded;
 
 use crate::{
@@ -40,9 +42,14 @@ static LOST: AtomicU64 = AtomicU64::new(0);
 
 /// Gives a new task its id, its account and its record.
 pub(crate) fn open_task(task: &NewTask) -> Option<&'static Record> {
-    let (Some(account), Some(record)) = (take_account(), take_task_record()) else {
-        LOST.fetch_add(1, Ordering::Relaxed);
-        return None;
+    let (account, record) = match (take_account(), take_task_record()) {
+        (Some(account), Some(record)) => (account, record),
+        (account, record) => {
+            account.into_iter().for_each(give_back);
+            record.into_iter().for_each(give_back_record);
+            LOST.fetch_add(1, Ordering::Relaxed);
+            return None;
+        }
     };
     let id = SPAWNED.fetch_add(1, Ordering::Relaxed) + 1;
     raise(&PEAK_CONCURRENT, id.saturating_sub(ENDED.load(Ordering::Relaxed)));
@@ -58,7 +65,10 @@ pub(crate) fn count_end() {
 pub(crate) fn thread_record() -> Option<&'static Record> {
     let record = take_record(&FREE_THREADS)?;
     if record.tally().account().is_none() {
-        let account = take_account()?;
+        let Some(account) = take_account() else {
+            give_back_thread(record);
+            return None;
+        };
         account.open(0, record.index());
         record.tally().open(0, account);
     }
@@ -107,7 +117,7 @@ pub(crate) fn charge_orphans(bytes: usize) -> Option<&'static Account> {
         account
     } else {
         let new = take_account()?;
-        new.open(0, u32::MAX);
+        new.open(0, ORPHANS_RECORD);
         match ORPHANS.set_account(new) {
             Ok(()) => new,
             Err(theirs) => {
@@ -171,8 +181,12 @@ pub(crate) fn record(index: u32) -> Option<&'static Record> {
     RECORDS.get(index)
 }
 
-pub(crate) fn orphans() -> TallyReading {
-    ORPHANS.read()
+/// Stands for a record's index in the orphans' account.
+pub(crate) const ORPHANS_RECORD: u32 = u32::MAX;
+
+/// What the orphans allocated; `None` where this is not their account (yet, or any more).
+pub(crate) fn orphans(account: &Account) -> Option<TallyReading> {
+    ORPHANS.account().is_some_and(|theirs| ptr::eq(theirs, account)).then(|| ORPHANS.read())
 }
 
 /// How many tasks there were.

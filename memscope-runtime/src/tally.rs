@@ -24,10 +24,11 @@ pub(crate) struct Tally {
     allocations: AtomicU64,
     /// Blocks this owner freed itself.
     frees: AtomicU64,
-    /// Allocated less freed by the owner, plus `seen`: never below the true live bytes.
-    held: AtomicI64,
-    /// The part of the account's net (below zero: freed by others) that `held` has taken in.
-    seen: AtomicI64,
+    /// Allocated less freed by the owner itself.
+    own_live: AtomicI64,
+    /// The peak less the account's net when that was last looked at. The net only falls, as others free: as long as
+    /// `own_live` is not above this, live is not above the peak.
+    limit: AtomicI64,
     peak: AtomicI64,
 }
 
@@ -60,8 +61,8 @@ impl Tally {
             allocated_bytes: AtomicU64::new(0),
             allocations: AtomicU64::new(0),
             frees: AtomicU64::new(0),
-            held: AtomicI64::new(0),
-            seen: AtomicI64::new(0),
+            own_live: AtomicI64::new(0),
+            limit: AtomicI64::new(0),
             peak: AtomicI64::new(0),
         }
     }
@@ -71,7 +72,7 @@ impl Tally {
         for counter in [&self.allocated_bytes, &self.allocations, &self.frees] {
             counter.store(0, Ordering::Relaxed);
         }
-        for counter in [&self.held, &self.seen, &self.peak] {
+        for counter in [&self.own_live, &self.limit, &self.peak] {
             counter.store(0, Ordering::Relaxed);
         }
         self.account.set(account);
@@ -103,11 +104,10 @@ impl Tally {
     pub(crate) fn charge(&self, account: &Account, bytes: usize) {
         bump(&self.allocated_bytes, bytes as u64);
         bump(&self.allocations, 1);
-        let held = shift(&self.held, bytes.cast_signed() as i64);
-        // PERF: `held` is never below live, so that the account's line, which other threads write, is read only when
-        // a new peak is possible.
-        if held > self.peak.load(Ordering::Relaxed) {
-            self.settle(account);
+        let own_live = shift(&self.own_live, bytes.cast_signed() as i64);
+        // PERF: the account's line, which other threads write, is read only when a new peak is possible.
+        if own_live > self.limit.load(Ordering::Relaxed) {
+            self.settle(account, own_live, self.peak.load(Ordering::Relaxed));
         }
     }
 
@@ -115,48 +115,44 @@ impl Tally {
     #[inline]
     pub(crate) fn discharge(&self, bytes: usize) {
         bump(&self.frees, 1);
-        shift(&self.held, -(bytes.cast_signed() as i64));
+        shift(&self.own_live, -(bytes.cast_signed() as i64));
     }
 
-    /// Takes in what others freed meanwhile; then `held` is the live bytes, and the peak is raised to it.
+    /// Looks at what others freed meanwhile and raises the peak to what is live.
     #[inline]
-    fn settle(&self, account: &Account) {
+    fn settle(&self, account: &Account, own_live: i64, peak: i64) {
         let net = account.net();
-        let news = net.wrapping_sub(self.seen.load(Ordering::Relaxed));
-        let live = if news == 0 {
-            self.held.load(Ordering::Relaxed)
-        } else {
-            self.seen.store(net, Ordering::Relaxed);
-            shift(&self.held, news)
-        };
-        if live > self.peak.load(Ordering::Relaxed) {
-            self.peak.store(live, Ordering::Relaxed);
-        }
+        let peak = peak.max(own_live.wrapping_add(net));
+        // Release pairs with the Acquire in `read`: see `Record::enter_window`.
+        self.peak.store(peak, Ordering::Release);
+        self.limit.store(peak.wrapping_sub(net), Ordering::Relaxed);
     }
 
-    /// Starts the peak anew from what is live now and returns the old one.
-    pub(crate) fn restart_peak(&self, account: &Account) -> u64 {
-        let before = self.peak.load(Ordering::Relaxed);
-        self.peak.store(0, Ordering::Relaxed);
-        self.settle(account);
-        to_bytes(before)
+    /// Starts the peak anew from what is live now.
+    pub(crate) fn restart_peak(&self, account: &Account) {
+        self.settle(account, self.own_live.load(Ordering::Relaxed), 0);
+    }
+
+    pub(crate) fn peak_bytes(&self) -> u64 {
+        to_bytes(self.peak.load(Ordering::Acquire))
     }
 
     /// Charges a block where the tally has many writers: only the orphans' one has.
     pub(crate) fn charge_shared(&self, bytes: usize) {
         add(&self.allocated_bytes, bytes as u64);
         add(&self.allocations, 1);
-        self.held.fetch_add(bytes.cast_signed() as i64, Ordering::Relaxed);
+        self.own_live.fetch_add(bytes.cast_signed() as i64, Ordering::Relaxed);
     }
 
     pub(crate) fn read(&self) -> TallyReading {
-        let seen = self.seen.load(Ordering::Relaxed);
+        // Before `allocated_bytes`, so that no more seems live than was allocated.
+        let own_live_bytes = self.own_live.load(Ordering::Acquire);
         TallyReading {
             allocated_bytes: self.allocated_bytes.load(Ordering::Relaxed),
             allocations: self.allocations.load(Ordering::Relaxed),
             frees: self.frees.load(Ordering::Relaxed),
-            own_live_bytes: self.held.load(Ordering::Relaxed).wrapping_sub(seen),
-            peak_bytes: to_bytes(self.peak.load(Ordering::Relaxed)),
+            own_live_bytes,
+            peak_bytes: self.peak_bytes(),
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Windows of time: the highest peak of one task since a moment.
 //!
 //! A new window raises the epoch. At its next poll each task starts its peak anew from what it holds, so within one epoch a peak is of
-//! that epoch only. When an epoch ends (another window opens, or one closes), its maximum goes to every window that is open.
+//! that epoch only. When an epoch ends (another window opens), its maximum goes to every window that is open.
 
 use std::sync::{Mutex, PoisonError};
 
