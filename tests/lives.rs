@@ -18,17 +18,6 @@ fn id_of<F>(task: &Tracked<F>) -> TaskId {
     task.id().expect("an id")
 }
 
-fn holding(state: TaskState, polls: u64, bytes: u64) -> Columns {
-    Columns {
-        allocated_bytes: bytes,
-        allocation_count: 1,
-        live_bytes: bytes,
-        live_blocks: 1,
-        peak_bytes: bytes,
-        ..Columns::nothing(state, polls)
-    }
-}
-
 /// The columns after everything live was freed, `elsewhere` of it not by the task.
 fn after_freeing(columns: Columns, elsewhere: u64) -> Columns {
     Columns {
@@ -99,11 +88,11 @@ fn dropped_half_way_is_cancelled_and_its_drop_frees_as_the_owner() {
     }));
     let id = id_of(&task);
     assert!(poll(&mut task).is_pending());
-    assert_eq!(Columns::now(&ALLOCATOR, id), holding(TaskState::Idle, 1, 1234));
+    assert_eq!(Columns::now(&ALLOCATOR, id), Columns::one_block(TaskState::Idle, 1, 1234));
     drop(task);
     assert_eq!(
         Columns::now(&ALLOCATOR, id),
-        after_freeing(holding(TaskState::Cancelled, 1, 1234), 0)
+        after_freeing(Columns::one_block(TaskState::Cancelled, 1, 1234), 0)
     );
 }
 
@@ -134,7 +123,7 @@ fn a_value_dropped_in_a_poll_is_freed_by_the_task_that_polls() {
     }));
     let id = id_of(&task);
     assert!(poll(&mut task).is_ready());
-    let truth = after_freeing(holding(TaskState::Completed, 1, 600), 0);
+    let truth = after_freeing(Columns::one_block(TaskState::Completed, 1, 600), 0);
     assert_eq!(
         Columns::now(&ALLOCATOR, id),
         truth,
@@ -147,7 +136,7 @@ fn a_completed_future_holds_until_it_is_dropped() {
     let mut task = Box::pin(track(Hoard::new(1)));
     let id = id_of(&task);
     assert!(poll(&mut task).is_ready());
-    assert_eq!(Columns::now(&ALLOCATOR, id), holding(TaskState::Completed, 1, 1000));
+    assert_eq!(Columns::now(&ALLOCATOR, id), Columns::one_block(TaskState::Completed, 1, 1000));
     let site_retained = |id| {
         let snapshot = conserved(&ALLOCATOR);
         let line = row(&snapshot, id).line;
@@ -333,7 +322,7 @@ fn a_forgotten_task_holds_for_ever() {
     let id = id_of(&task);
     assert!(poll(&mut task).is_pending());
     std::mem::forget(task);
-    assert_eq!(Columns::now(&ALLOCATOR, id), holding(TaskState::Idle, 1, 1000));
+    assert_eq!(Columns::now(&ALLOCATOR, id), Columns::one_block(TaskState::Idle, 1, 1000));
 }
 
 /// Dropped when its thread ends: then it polls once more what it holds, and drops it.

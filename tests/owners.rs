@@ -32,17 +32,6 @@ fn take(from: &Mutex<Option<Vec<u8>>>) -> Vec<u8> {
     from.lock().expect("no panic").take().expect("made")
 }
 
-fn made(state: TaskState, polls: u64, bytes: u64) -> Columns {
-    Columns {
-        allocated_bytes: bytes,
-        allocation_count: 1,
-        live_bytes: bytes,
-        live_blocks: 1,
-        peak_bytes: bytes,
-        ..Columns::nothing(state, polls)
-    }
-}
-
 fn freed_elsewhere(columns: Columns) -> Columns {
     let bytes = columns.live_bytes;
     Columns {
@@ -62,10 +51,10 @@ fn freed_by_another_task_is_taken_off_the_owner() {
     let (owner_id, other_id) = (id_of(&owner), id_of(&other));
     assert!(poll(&mut owner).is_pending());
     assert!(poll(&mut other).is_ready());
-    assert_eq!(now(owner_id), freed_elsewhere(made(TaskState::Idle, 1, 1000)));
+    assert_eq!(now(owner_id), freed_elsewhere(Columns::one_block(TaskState::Idle, 1, 1000)));
     assert_eq!(now(other_id), Columns::nothing(TaskState::Completed, 1));
     assert!(poll(&mut owner).is_ready());
-    assert_eq!(now(owner_id), freed_elsewhere(made(TaskState::Completed, 2, 1000)));
+    assert_eq!(now(owner_id), freed_elsewhere(Columns::one_block(TaskState::Completed, 2, 1000)));
 }
 
 #[test]
@@ -77,7 +66,7 @@ fn freed_by_another_thread_is_taken_off_the_owner() {
     std::thread::scope(|scope| {
         scope.spawn(|| drop(take(&slot)));
     });
-    assert_eq!(now(id), freed_elsewhere(made(TaskState::Idle, 1, 1000)));
+    assert_eq!(now(id), freed_elsewhere(Columns::one_block(TaskState::Idle, 1, 1000)));
 }
 
 #[test]
@@ -88,9 +77,9 @@ fn freed_after_the_end_is_taken_off_the_ended_task() {
     assert!(poll(&mut owner).is_pending());
     assert!(poll(&mut owner).is_ready());
     drop(owner);
-    assert_eq!(now(id), made(TaskState::Completed, 2, 1000), "retained");
+    assert_eq!(now(id), Columns::one_block(TaskState::Completed, 2, 1000), "retained");
     drop(take(&slot));
-    assert_eq!(now(id), freed_elsewhere(made(TaskState::Completed, 2, 1000)));
+    assert_eq!(now(id), freed_elsewhere(Columns::one_block(TaskState::Completed, 2, 1000)));
 }
 
 #[test]
@@ -107,9 +96,9 @@ fn a_retained_block_is_not_taken_for_a_later_tasks() {
         later.push(id_of(&task));
         assert!(poll(&mut task).is_ready());
     }
-    assert_eq!(now(id), made(TaskState::Cancelled, 1, 1000));
+    assert_eq!(now(id), Columns::one_block(TaskState::Cancelled, 1, 1000));
     drop(take(&slot));
-    assert_eq!(now(id), freed_elsewhere(made(TaskState::Cancelled, 1, 1000)));
+    assert_eq!(now(id), freed_elsewhere(Columns::one_block(TaskState::Cancelled, 1, 1000)));
     let snapshot = conserved(&ALLOCATOR);
     for id in later {
         let truth = Columns {
@@ -136,14 +125,14 @@ fn realloc_by_another_task_moves_the_block_to_it() {
     let (owner_id, other_id) = (id_of(&owner), id_of(&other));
     assert!(poll(&mut owner).is_pending());
     assert!(poll(&mut other).is_pending());
-    assert_eq!(now(owner_id), freed_elsewhere(made(TaskState::Idle, 1, 1000)));
-    assert_eq!(now(other_id), made(TaskState::Idle, 1, 3000));
+    assert_eq!(now(owner_id), freed_elsewhere(Columns::one_block(TaskState::Idle, 1, 1000)));
+    assert_eq!(now(other_id), Columns::one_block(TaskState::Idle, 1, 3000));
     assert!(poll(&mut other).is_ready());
     let truth = Columns {
         live_bytes: 0,
         live_blocks: 0,
         freed_bytes: 3000,
-        ..made(TaskState::Completed, 2, 3000)
+        ..Columns::one_block(TaskState::Completed, 2, 3000)
     };
     assert_eq!(now(other_id), truth);
 }
@@ -157,7 +146,7 @@ fn realloc_outside_every_task_moves_the_block_out_of_the_tasks() {
     drop(owner);
     let mut grown = take(&slot);
     grown.reserve_exact(5000);
-    assert_eq!(now(id), freed_elsewhere(made(TaskState::Cancelled, 1, 1000)));
+    assert_eq!(now(id), freed_elsewhere(Columns::one_block(TaskState::Cancelled, 1, 1000)));
     let mut task = pin!(track(async move {
         grown.truncate(10);
         grown.shrink_to_fit();
@@ -165,9 +154,13 @@ fn realloc_outside_every_task_moves_the_block_out_of_the_tasks() {
     }));
     let id = id_of(&task);
     let grown = poll(&mut task);
-    assert_eq!(now(id), made(TaskState::Completed, 1, 10), "6,000 bytes became 10 in the task");
+    assert_eq!(
+        now(id),
+        Columns::one_block(TaskState::Completed, 1, 10),
+        "6,000 bytes became 10 in the task"
+    );
     drop(grown);
-    assert_eq!(now(id), freed_elsewhere(made(TaskState::Completed, 1, 10)));
+    assert_eq!(now(id), freed_elsewhere(Columns::one_block(TaskState::Completed, 1, 10)));
 }
 
 #[test]
@@ -256,7 +249,7 @@ fn nested_tasks_are_charged_each_with_its_own() {
         live_bytes: 0,
         live_blocks: 0,
         freed_bytes: bytes,
-        ..made(TaskState::Completed, 2, bytes)
+        ..Columns::one_block(TaskState::Completed, 2, bytes)
     };
     let snapshot = conserved(&ALLOCATOR);
     let truth = Columns {
@@ -341,7 +334,7 @@ fn a_child_made_in_one_task_and_polled_in_another_belongs_where_it_is_polled() {
         live_bytes: 0,
         live_blocks: 0,
         freed_bytes: 50,
-        ..made(TaskState::Completed, 1, 50)
+        ..Columns::one_block(TaskState::Completed, 1, 50)
     };
     assert_eq!(Columns::of(row(&snapshot, child_id)), truth);
     // The child's box was the maker's and was freed in the adopter.
@@ -373,7 +366,7 @@ fn a_child_dropped_in_its_parent_frees_as_the_child() {
         live_bytes: 0,
         live_blocks: 0,
         freed_bytes: 2000,
-        ..made(TaskState::Cancelled, 1, 2000)
+        ..Columns::one_block(TaskState::Cancelled, 1, 2000)
     };
     assert_eq!(now(inner), truth);
     let outer = now(outer_id);

@@ -239,7 +239,7 @@ impl Record {
     /// Reads all but the tally.
     pub(crate) fn read(&self) -> Option<RecordReading> {
         let window = self.window.load(Ordering::Relaxed);
-        let peak = self.tally.read().peak_bytes;
+        let peak = self.tally.peak_bytes();
         Some(RecordReading {
             parent: self.parent.load(Ordering::Relaxed),
             site: self.site.get()?,

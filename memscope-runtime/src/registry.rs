@@ -89,11 +89,10 @@ pub(crate) fn give_back_record(record: &'static Record) {
 
 /// Takes an account back whose owner has ended and whose last block is gone.
 pub(crate) fn give_back(account: &'static Account) {
-    let link = |next| account.set_link(next);
     let kept = current::thread_is_known()
-        && SPARE_ACCOUNTS.with(|spare| spare.push(account.index(), link));
+        && SPARE_ACCOUNTS.with(|spare| spare.push(account.index(), |next| account.set_link(next)));
     if !kept {
-        FREE_ACCOUNTS.push(account.index(), link);
+        put_account(account);
     }
 }
 
@@ -106,7 +105,7 @@ pub(crate) fn empty_spares() {
     });
     SPARE_ACCOUNTS.with(|spare| {
         while let Some(account) = spare.pop(account_link).and_then(account) {
-            FREE_ACCOUNTS.push(account.index(), |next| account.set_link(next));
+            put_account(account);
         }
     });
 }
@@ -166,6 +165,10 @@ fn record_link(index: u32) -> u32 {
 
 fn put_record(free: &FreeList, record: &'static Record) {
     free.push(record.index(), |next| record.set_link(next));
+}
+
+fn put_account(account: &'static Account) {
+    FREE_ACCOUNTS.push(account.index(), |next| account.set_link(next));
 }
 
 pub(crate) fn accounts() -> impl Iterator<Item = &'static Account> {

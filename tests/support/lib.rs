@@ -378,6 +378,18 @@ impl Columns {
         }
     }
 
+    /// A task that made one block of `bytes` and did nothing else.
+    pub fn one_block(state: TaskState, polls: u64, bytes: u64) -> Self {
+        Self {
+            allocated_bytes: bytes,
+            allocation_count: 1,
+            live_bytes: bytes,
+            live_blocks: 1,
+            peak_bytes: bytes,
+            ..Self::nothing(state, polls)
+        }
+    }
+
     /// Those of a row.
     pub fn of(row: &TaskMemoryProfile) -> Self {
         Self {
