@@ -19,6 +19,11 @@ mod sums;
 mod registry;
 mod history;
 mod window;
+// A variable names the blocks that it holds.
+mod value;
+mod trackable;
+mod variable;
+mod variable_site;
 // All of it is read, and shown.
 mod reading;
 mod profile;
@@ -26,6 +31,9 @@ mod snapshot;
 mod report;
 mod table;
 mod monitor;
+// … and judged.
+mod future_states;
+mod leaks;
 // What these stand on.
 mod config;
 mod error;
@@ -39,6 +47,16 @@ mod sync;
 pub use alloc::TrackingAllocator;
 pub use config::{Builder, Timing, builder, init};
 pub use error::Error;
+pub use future_states::{GlobalTracker, get_global_tracker};
+pub use trackable::{Blocks, Contents, Trackable};
+
+/// What the numbers mean: leaks, and the sizes of state machines.
+pub mod analysis {
+    pub use crate::{
+        future_states::{AllocationInfo, AllocationKind, AsyncAnalysisReport, AsyncAnalyzer},
+        leaks::{Leak, LeakKind, LeakOptions, Leaks, Severity},
+    };
+}
 
 /// Tasks: how they are tracked, and how their memory is read.
 pub mod async_memory {
@@ -52,8 +70,9 @@ pub mod async_memory {
         monitor::{AsyncResourceMonitor, ResourceAnalysis},
         probe::Measured,
         profile::{
-            Bucket, ProcessMemory, SiteProfile, TaskMemoryProfile, TaskPerformanceMetrics,
-            ToolUsage,
+            Bucket, Extent, HandOver, Place, ProcessMemory, RuntimeMemory, SiteProfile,
+            TaskMemoryProfile, TaskPerformanceMetrics, ToolUsage, Trend, TrendPoint,
+            VariableProfile, VariableSiteProfile,
         },
         snapshot::{MemorySnapshot, get_memory_snapshot},
         table::HumanBytes,
@@ -64,5 +83,13 @@ pub mod async_memory {
 /// What the macros expand to; not part of the public contract.
 #[doc(hidden)]
 pub mod __private {
-    pub use crate::{future::track_callsite as track, site::Callsite, task::TaskType};
+    pub use crate::{
+        future::track_callsite as track,
+        site::Callsite,
+        task::TaskType,
+        trackable::Handle,
+        value::{ByContents, ByHandle, ByParts, ByValue, Value},
+        variable::track_value,
+        variable_site::VariableCallsite,
+    };
 }

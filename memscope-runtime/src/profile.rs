@@ -57,6 +57,12 @@ pub struct TaskMemoryProfile {
     pub wait_ns: Option<u64>,
     /// Whether the two are scaled up from a sample of its polls.
     pub timing_is_estimate: bool,
+    /// Nanoseconds since its last poll ended, at least; `None` where that is not known, and for a task that has ended or is being polled.
+    ///
+    /// Of a timed task's first polls each end is known. After that it is known that a task was not polled from one snapshot to the next.
+    pub idle_ns: Option<u64>,
+    /// Bytes of the Tokio cell it was spawned into by `spawn_tracked` or `.spawn()`, and of the box that Tokio put a large future in; 0 where it was not spawned so.
+    pub cell_bytes: u64,
 }
 
 /// What all tasks of one place in the code hold, held and allocated; whole however many have come and gone.
@@ -98,8 +104,24 @@ pub struct SiteProfile {
     pub ended_allocated_bytes: u64,
     /// Of `live_bytes`, those of ended tasks.
     pub retained_bytes: u64,
+    /// The part of `retained_bytes` whose task still has its Tokio cell: its `JoinHandle` is held, so its output waits to be taken.
+    pub unjoined_bytes: u64,
+    /// Ended tasks that still hold bytes, those with a Tokio cell left out: `unjoined_bytes` are not theirs.
+    pub retained_tasks: u64,
+    /// How long ago the first of them ended; `None` where there is none, or timing is off.
+    pub oldest_retained_ns: Option<u64>,
+    /// The longest row of these tasks in which each was created after the end of the one before: how often it happened one after another.
+    pub retained_waves: u64,
+    /// How many of these tasks are among the first eighth of all tasks of the site (in the order of their creation), the second, ….
+    pub retained_by_eighth: [u64; 8],
     /// The size of the largest state machine spawned here.
     pub future_size_bytes: u64,
+    /// Bytes of the arguments that `#[tracked]` found passed by value; `None` where the future was not made by it.
+    pub argument_bytes: Option<u64>,
+    /// Tasks whose future Tokio put into a box of its own, as it was larger than its limit.
+    pub boxed_by_tokio: u64,
+    /// The longest that an ended, timed task waited, in nanoseconds.
+    pub longest_wait_ns: u64,
     /// Nanoseconds that ended tasks waited (see [`TaskMemoryProfile::wait_ns`]), summed over the timed ones.
     pub wait_sum_ns: u64,
     /// Ended tasks that were timed.
@@ -123,6 +145,157 @@ impl Bucket {
     pub(crate) fn all(buckets: impl Iterator<Item = (u64, u64)>) -> Vec<Self> {
         buckets.map(|(up_to, count)| Self { up_to, count }).collect()
     }
+}
+
+/// A place in the code that makes tasks, and their name.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Place {
+    /// The name of its tasks.
+    pub name: String,
+    /// The file of the annotation or of the call that makes them.
+    pub file: Cow<'static, str>,
+    /// The line there.
+    pub line: u32,
+}
+
+/// Blocks that one site's tasks allocated and another's freed, so far.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HandOver {
+    /// Who allocated; `None`: outside every task.
+    pub from: Option<Place>,
+    /// Who freed; `None`: outside every task. The same as `from` where one task of a site freed what another allocated.
+    pub to: Option<Place>,
+    /// How many blocks.
+    pub blocks: u64,
+    /// Their bytes.
+    pub bytes: u64,
+}
+
+/// How the live bytes of a living task, or of all tasks of a site, went from snapshot to snapshot.
+///
+/// Every snapshot is a sample. Only a few are kept: when there are too many, every other one is given up.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Trend {
+    /// The task; `None`: all tasks of the site.
+    pub task: Option<TaskId>,
+    /// The site.
+    pub place: Place,
+    /// The oldest first; the last one is this snapshot.
+    pub points: Vec<TrendPoint>,
+}
+
+/// One sample of a [`Trend`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TrendPoint {
+    /// Nanoseconds since the start of tracking.
+    pub at_ns: u64,
+    /// Bytes live then.
+    pub live_bytes: u64,
+    /// Bytes of all allocations until then.
+    pub allocated_bytes: u64,
+}
+
+/// What the async runtime itself holds beside the tasks' own bytes, as far as it can be told apart.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RuntimeMemory {
+    /// Whether sizes are measured; if not they are 0 and mean nothing.
+    pub measured: bool,
+    /// Living threads that have polled a tracked task.
+    pub worker_threads: u64,
+    /// Live bytes that these threads allocated outside every tracked task: run queues, timers, drivers, cells of other tasks, and what else ran there. Part of
+    /// the untracked bytes.
+    pub worker_bytes: u64,
+    /// Living tasks in a Tokio cell of their own.
+    pub cells: u64,
+    /// Live bytes of these cells beyond the state machines in them. Part of the tasks' bytes.
+    pub cell_overhead_bytes: u64,
+}
+
+/// What is known of a variable's heap memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Extent {
+    /// All blocks that the variable itself holds (without the contents of its elements, unless it was registered with `deep:`).
+    Whole,
+    /// Some of its blocks; others could not be found, or not without waiting.
+    Partial,
+    /// It held no heap block: no capacity, static data, or plain values. Its end is not seen.
+    Nothing,
+    /// Nothing is known of its type but size and name. Its end is not seen.
+    Opaque,
+    /// Sizes are not measured, since memscope's allocator is not the outermost one. Its end is not seen.
+    NotMeasured,
+    /// There were too many live variables to follow this one. Its end is not seen.
+    NotFollowed,
+}
+
+impl Extent {
+    /// Whether the variable is followed to its end, so that `live`, `heap_bytes` and `lifetime_ns` say something.
+    pub const fn is_followed(self) -> bool {
+        matches!(self, Self::Whole | Self::Partial)
+    }
+}
+
+/// A variable that `track_var!` registered: one that lives, or the last of its site that ended or could not be followed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VariableProfile {
+    /// As it is written in `track_var!`: `cache`, `self.pool`.
+    pub name: String,
+    /// Its type.
+    pub type_name: Cow<'static, str>,
+    /// The file of the `track_var!`.
+    pub file: Cow<'static, str>,
+    /// The line there.
+    pub line: u32,
+    /// The task that its heap block is charged to (who allocated it, or reallocated it last), or for one without a block the task that
+    /// registered it; `None`: outside every task.
+    pub task: Option<TaskId>,
+    /// The task that freed it; `None`: it lives, is not followed, or was freed outside every task.
+    pub freed_by: Option<TaskId>,
+    /// The size of the value itself.
+    pub stack_bytes: u64,
+    /// The bytes of its heap blocks now, or at its end.
+    pub heap_bytes: u64,
+    /// How these are to be read.
+    pub extent: Extent,
+    /// Whether its block has not been freed. False where its end is not seen.
+    pub live: bool,
+    /// Nanoseconds from the first `track_var!` to the end of its block, or to now; 0 where its end is not seen.
+    pub lifetime_ns: u64,
+}
+
+/// All variables that one `track_var!` registered with one type; whole however many have come and gone:
+/// `registered = live + ended + repeated + unfollowed`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VariableSiteProfile {
+    /// As it is written in `track_var!`.
+    pub name: String,
+    /// The variables' type.
+    pub type_name: Cow<'static, str>,
+    /// The file of the `track_var!`.
+    pub file: Cow<'static, str>,
+    /// The line there.
+    pub line: u32,
+    /// The size of the value itself.
+    pub stack_bytes: u64,
+    /// How often the `track_var!` was passed.
+    pub registered: u64,
+    /// Variables whose block has not been freed.
+    pub live: u64,
+    /// Variables whose block was freed.
+    pub ended: u64,
+    /// Registrations of a block that already had this name.
+    pub repeated: u64,
+    /// Registrations without a block to follow: see [`Extent`].
+    pub unfollowed: u64,
+    /// The heap bytes of the live ones.
+    pub live_bytes: u64,
+    /// The most heap bytes that one of them had at its registration, after a growth or at its end.
+    pub largest_bytes: u64,
+    /// The sum of the lifetimes of those that ended.
+    pub lifetime_sum_ns: u64,
+    /// The longest lifetime of one that ended.
+    pub longest_lifetime_ns: u64,
 }
 
 /// The whole that memscope's allocator sees, and its two parts: `tracked + untracked = whole`, to the byte.

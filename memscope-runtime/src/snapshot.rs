@@ -10,7 +10,8 @@ use crate::{
     history,
     probe::{self, Measured},
     profile::{
-        Bucket, ProcessMemory, SiteProfile, TaskMemoryProfile, TaskPerformanceMetrics, ToolUsage,
+        Bucket, HandOver, ProcessMemory, RuntimeMemory, SiteProfile, TaskMemoryProfile,
+        TaskPerformanceMetrics, ToolUsage, Trend, VariableProfile, VariableSiteProfile,
     },
     reading::{self, Reading, SiteReading, TaskReading},
     registry,
@@ -40,6 +41,11 @@ pub struct MemorySnapshot {
     tool: ToolUsage,
     tasks: Vec<TaskMemoryProfile>,
     sites: Vec<SiteProfile>,
+    variables: Vec<VariableProfile>,
+    variable_sites: Vec<VariableSiteProfile>,
+    hand_overs: Vec<HandOver>,
+    trends: Vec<Trend>,
+    runtime: RuntimeMemory,
 }
 
 /// Reads all records into a snapshot. No task is stopped for it.
@@ -79,6 +85,11 @@ impl MemorySnapshot {
             tool: ToolUsage::default(),
             tasks: Vec::new(),
             sites: Vec::new(),
+            variables: Vec::new(),
+            variable_sites: Vec::new(),
+            hand_overs: Vec::new(),
+            trends: Vec::new(),
+            runtime: RuntimeMemory::default(),
         }
     }
 
@@ -119,6 +130,11 @@ impl MemorySnapshot {
             },
             tasks,
             sites,
+            variables: Vec::new(),
+            variable_sites: Vec::new(),
+            hand_overs: Vec::new(),
+            trends: Vec::new(),
+            runtime: RuntimeMemory::default(),
         }
     }
 
@@ -219,6 +235,32 @@ impl MemorySnapshot {
         self.process
     }
 
+    /// The live variables that `track_var!` registered, the largest first; then, of each place and type, the last one that has ended
+    /// or could not be followed.
+    pub fn variables(&self) -> &[VariableProfile] {
+        &self.variables
+    }
+
+    /// One row for each `track_var!` and type of variable, largest live bytes first.
+    pub fn variable_sites(&self) -> &[VariableSiteProfile] {
+        &self.variable_sites
+    }
+
+    /// Who frees what others allocated, by sites, most bytes first.
+    pub fn hand_overs(&self) -> &[HandOver] {
+        &self.hand_overs
+    }
+
+    /// How live bytes went from snapshot to snapshot: of the largest sites and of the largest living tasks.
+    pub fn trends(&self) -> &[Trend] {
+        &self.trends
+    }
+
+    /// What the async runtime itself holds.
+    pub fn runtime(&self) -> RuntimeMemory {
+        self.runtime
+    }
+
     /// What memscope itself costs, and what it had to give up.
     pub fn tool(&self) -> ToolUsage {
         self.tool
@@ -269,6 +311,8 @@ fn profile(task: &TaskReading, measured: bool) -> Option<TaskMemoryProfile> {
         busy_ns: record.timing.busy_ns,
         wait_ns: record.timing.wait_ns,
         timing_is_estimate: record.timing.is_estimate,
+        idle_ns: None,
+        cell_bytes: 0,
     })
 }
 
@@ -317,7 +361,15 @@ fn row(reading: &SiteReading) -> SiteProfile {
         allocation_count: sums.allocations,
         ended_allocated_bytes: sums.allocated_bytes,
         retained_bytes,
+        unjoined_bytes: 0,
+        retained_tasks: 0,
+        oldest_retained_ns: None,
+        retained_waves: 0,
+        retained_by_eighth: [0; 8],
         future_size_bytes: site.future_size_bytes(),
+        argument_bytes: None,
+        boxed_by_tokio: 0,
+        longest_wait_ns: 0,
         wait_sum_ns: sums.wait_sum_ns,
         waits_timed: sums.waits,
         peak_histogram: Bucket::all(site.sums.peaks()),
