@@ -23,8 +23,8 @@ pub use memscope_macros::tracked;
 #[doc(hidden)]
 pub use memscope_runtime::__private;
 pub use memscope_runtime::{
-    Blocks, Builder, Contents, Error, GlobalTracker, Timing, Trackable, TrackingAllocator, analysis,
-    async_memory, builder, get_global_tracker, init,
+    Blocks, Builder, Contents, Error, GlobalTracker, Timing, Trackable, TrackingAllocator,
+    analysis, async_memory, builder, get_global_tracker, init,
 };
 
 #[cfg(all(feature = "enabled", feature = "global-allocator"))]

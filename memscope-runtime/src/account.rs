@@ -13,15 +13,27 @@ use crate::sync::{AtomicI64, AtomicU32, AtomicU64, Ordering};
 #[repr(C)]
 pub(crate) struct Account {
     balance: AtomicI64,
-    /// Blocks, counted like `balance` (without the bias); written before it, so that it is right when zero is seen.
-    blocks: AtomicI64,
     /// The owner's id (0: a thread); in the free list the link to the next account.
     id: AtomicU64,
-    /// While open: the index of the owner's record. Closed: the index of its site.
-    holder: AtomicU32,
+    /// Blocks, counted like `balance` (without the bias, and modulo 2^32: no owner has half as many at one time); written
+    /// before it, so that it is right when zero is seen.
+    blocks: AtomicU32,
+    /// While open: the index of the owner's record. The highest bits are [`CLOSING`] and [`CELL`].
+    record: AtomicU32,
+    /// The index of the owner's site.
+    site: AtomicU32,
     /// This account's own index in its arena.
     index: AtomicU32,
 }
+
+/// The end of the owner has begun: its record is not read any more.
+const CLOSING: u32 = 1 << 31;
+
+/// The Tokio cell that the owner was spawned into has not been freed.
+const CELL: u32 = 1 << 30;
+
+/// Stands for a record's index where there is none.
+pub(crate) const NO_RECORD: u32 = CELL - 1;
 
 /// Added to the balance while the owner is open: far above any number of bytes that can be live.
 const OPEN: i64 = 1 << 62;
@@ -30,9 +42,9 @@ const OPEN: i64 = 1 << 62;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Balance {
     /// The owner is open; bytes and blocks that others added or (below zero) took off.
-    Open { net_bytes: i64, net_blocks: i64, record: u32 },
-    /// The owner has ended; bytes and blocks that are still live.
-    Closed { live_bytes: u64, live_blocks: u64, site: u32 },
+    Open { net_bytes: i64, net_blocks: u32, record: u32, site: u32 },
+    /// The owner has ended; bytes and blocks that are still live, and whether its Tokio cell is among them.
+    Closed { live_bytes: u64, live_blocks: u32, site: u32, has_cell: bool },
 }
 
 impl Account {
@@ -43,21 +55,43 @@ impl Account {
     pub(crate) fn new() -> Self {
         Self {
             balance: AtomicI64::new(0),
-            blocks: AtomicI64::new(0),
             id: AtomicU64::new(0),
-            holder: AtomicU32::new(0),
+            blocks: AtomicU32::new(0),
+            record: AtomicU32::new(0),
+            site: AtomicU32::new(0),
             index: AtomicU32::new(0),
         }
     }
 
-    /// Puts the account into use for the owner with this id, whose record is `record`.
-    pub(crate) fn open(&self, id: u64, record: u32) {
+    /// Puts the account into use for the owner with this id, record and site.
+    pub(crate) fn open(&self, id: u64, record: u32, site: u32) {
         self.blocks.store(0, Ordering::Relaxed);
         // Releases: for a reader that looks at the id, at the rest and at the id again (pairs with `id` and `read`). Who
         // sees any of this sees that the id is not the old one any more; who sees the new id sees no old balance.
-        self.holder.store(record, Ordering::Release);
+        self.record.store(record, Ordering::Release);
+        self.site.store(site, Ordering::Release);
         self.id.store(id, Ordering::Release);
         self.balance.store(OPEN, Ordering::Release);
+    }
+
+    /// Moves the owner to another site; by its only writer, while it is open.
+    pub(crate) fn set_site(&self, site: u32) {
+        self.site.store(site, Ordering::Relaxed);
+    }
+
+    #[inline]
+    pub(crate) fn site(&self) -> u32 {
+        self.site.load(Ordering::Relaxed)
+    }
+
+    /// Notes that the owner got its Tokio cell; by the spawner, before the task can run.
+    pub(crate) fn add_cell(&self) {
+        self.record.store(self.record.load(Ordering::Relaxed) | CELL, Ordering::Relaxed);
+    }
+
+    /// Notes that the cell is freed. The future in it was dropped before, so that nobody else writes here.
+    pub(crate) fn remove_cell(&self) {
+        self.record.store(self.record.load(Ordering::Relaxed) & !CELL, Ordering::Relaxed);
     }
 
     /// Takes off a block freed by somebody who is not the owner. True: it was the last one of an ended owner, and the
@@ -72,15 +106,15 @@ impl Account {
         self.balance.fetch_sub(bytes, Ordering::AcqRel) == bytes
     }
 
-    /// Ends the owner: its private part is folded in and the site stands in for its record. True: nothing is live, and
-    /// the caller must give the account back.
+    /// Ends the owner: its private part is folded in. True: nothing is live, and the caller must give the account back.
     #[must_use]
-    pub(crate) fn close(&self, own_live_bytes: i64, own_live_blocks: i64, site: u32) -> bool {
+    pub(crate) fn close(&self, own_live_bytes: i64, own_live_blocks: u32) -> bool {
         // Releases: as in `open`, for a reader that has the owner before in mind; and one that sees the blocks folded in
-        // sees that the holder is not the owner's record any more (pairs with `read`).
-        self.holder.store(site, Ordering::Release);
+        // sees that the owner's record is not to be read any more (pairs with `read`).
+        let record = self.record.load(Ordering::Relaxed);
+        self.record.store(record | CLOSING, Ordering::Release);
         self.blocks.fetch_add(own_live_blocks, Ordering::Release);
-        // AcqRel: as in `discharge`; and the site above is seen by who sees the account closed.
+        // AcqRel: as in `discharge`.
         self.balance.fetch_add(own_live_bytes - OPEN, Ordering::AcqRel) == OPEN - own_live_bytes
     }
 
@@ -96,14 +130,17 @@ impl Account {
         // Acquire pairs with `discharge` and `close`, and with `open` as said there.
         let balance = self.balance.load(Ordering::Acquire);
         let blocks = self.blocks.load(Ordering::Acquire);
-        let holder = self.holder.load(Ordering::Acquire);
+        let record = self.record.load(Ordering::Acquire);
+        let site = self.site.load(Ordering::Acquire);
         if balance > OPEN / 2 {
-            Balance::Open { net_bytes: balance - OPEN, net_blocks: blocks, record: holder }
+            let record = if record & CLOSING == 0 { record & !CELL } else { NO_RECORD };
+            Balance::Open { net_bytes: balance - OPEN, net_blocks: blocks, record, site }
         } else {
             Balance::Closed {
                 live_bytes: u64::try_from(balance).unwrap_or(0),
-                live_blocks: u64::try_from(blocks).unwrap_or(0),
-                site: holder,
+                live_blocks: blocks,
+                site,
+                has_cell: record & CELL != 0,
             }
         }
     }

@@ -121,8 +121,7 @@ unsafe impl<A: GlobalAlloc> GlobalAlloc for TrackingAllocator<A> {
         // SAFETY: allocated by `inner` with `old`; `new` has the same alignment and a size that is not zero.
         let grown = unsafe { self.inner.realloc(block, old.layout, new.layout.size()) };
         if !grown.is_null() {
-            current::discharge(owner, layout.size());
-            let owner = current::charge(grown, new_layout);
+            let owner = current::recharge(owner, layout, grown, new_layout);
             // SAFETY: `grown` is not null and now has the layout `new`.
             unsafe { block::write_owner(grown, new, owner) };
         }

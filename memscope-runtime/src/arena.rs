@@ -62,9 +62,14 @@ impl<T: Zeroed> Arena<T> {
         }
     }
 
+    /// How many places `grow` has handed out.
+    pub(crate) fn len(&self) -> u32 {
+        self.len.load(Ordering::Acquire)
+    }
+
     /// All places handed out by `grow`, in the order of their indices.
     pub(crate) fn iter(&self) -> impl Iterator<Item = &'static T> {
-        (0..self.len.load(Ordering::Acquire)).filter_map(|index| self.get(index))
+        (0..self.len()).filter_map(|index| self.get(index))
     }
 
     /// The value at `index`, if its chunk exists.

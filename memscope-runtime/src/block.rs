@@ -1,13 +1,19 @@
 //! How a block remembers which account it is charged to.
 //!
 //! Eight bytes (one pointer) behind the user's bytes: the pointer and the alignment the user sees stay as they would be,
-//! and a free by anybody finds the right account without a map or a lock. The low bits of the word are zero.
+//! and a free by anybody finds the right account without a map or a lock. The low bits of the word mark the blocks that
+//! somebody waits for: a task's Tokio cell, and those that `track_var!` has named.
 
-use std::{alloc::Layout, mem::size_of, ptr};
+use std::{
+    alloc::Layout,
+    mem::size_of,
+    ptr,
+    sync::atomic::{AtomicPtr, Ordering},
+};
 
-use crate::account::Account;
+use crate::{account::Account, variable::Variable};
 
-const WORD: usize = size_of::<*const Account>();
+const WORD: usize = size_of::<*mut ()>();
 
 /// The layout of a block with its word, and where in it the word lies.
 ///
@@ -45,22 +51,80 @@ impl Stretched {
     }
 }
 
-/// Writes the owner behind a new block. `None`: the block is memscope's own and nobody is charged.
+/// The word behind a block: whom it is charged to.
+///
+/// Invariant: null (the block is memscope's own and nobody is charged), or made from a `&'static Account`, with [`CELL`]
+/// added where the block is a task's Tokio cell; or from a `&'static Variable`, with [`NAME`] added.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Owner(*mut ());
+
+const NAME: usize = 1;
+const CELL: usize = 2;
+const TAGS: usize = NAME | CELL;
+
+/// What the word behind a block says.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Charged {
+    Nobody,
+    Account(&'static Account),
+    /// The block is the Tokio cell of the account's task.
+    Cell(&'static Account),
+    /// `track_var!` has named the block; the last name knows the account.
+    Named(&'static Variable),
+}
+
+impl Owner {
+    pub(crate) const NOBODY: Self = Self(ptr::null_mut());
+
+    #[inline]
+    pub(crate) fn account(account: &'static Account) -> Self {
+        Self(ptr::from_ref(account).cast_mut().cast())
+    }
+
+    pub(crate) fn cell(account: &'static Account) -> Self {
+        Self(Self::account(account).0.map_addr(|address| address | CELL))
+    }
+
+    pub(crate) fn named(variable: &'static Variable) -> Self {
+        Self(ptr::from_ref(variable).cast_mut().cast::<()>().map_addr(|address| address | NAME))
+    }
+
+    /// Whether the block is an unnamed one of this account.
+    ///
+    /// PERF: the tags make the word differ from every account, so that marked blocks cost the others nothing.
+    #[inline]
+    pub(crate) fn is(self, account: &'static Account) -> bool {
+        ptr::eq(self.0.cast(), account)
+    }
+
+    pub(crate) fn read(self) -> Charged {
+        let address = self.0.map_addr(|address| address & !TAGS);
+        match self.0.addr() & TAGS {
+            _ if address.is_null() => Charged::Nobody,
+            NAME => {
+                // SAFETY: the type's invariant for words with this tag.
+                Charged::Named(unsafe { &*address.cast::<Variable>() })
+            }
+            tag => {
+                // SAFETY: the type's invariant for all other words.
+                let account = unsafe { &*address.cast::<Account>() };
+                if tag == CELL { Charged::Cell(account) } else { Charged::Account(account) }
+            }
+        }
+    }
+}
+
+/// Writes the owner behind a new block.
 ///
 /// # Safety
 ///
 /// `block` must have been allocated with `stretched.layout` and must not be null.
 #[inline]
-pub(crate) unsafe fn write_owner(
-    block: *mut u8,
-    stretched: Stretched,
-    owner: Option<&'static Account>,
-) {
-    let word = owner.map_or(ptr::null(), ptr::from_ref);
+pub(crate) unsafe fn write_owner(block: *mut u8, stretched: Stretched, owner: Owner) {
     // SAFETY: the caller's contract.
     let place = unsafe { place(block, stretched) };
     // SAFETY: `place` gives an aligned place inside the block.
-    unsafe { place.write(word) };
+    unsafe { place.write(owner.0) };
 }
 
 /// Reads the owner that `write_owner` wrote.
@@ -69,13 +133,36 @@ pub(crate) unsafe fn write_owner(
 ///
 /// `block` must be live and must have passed `write_owner` with the same `stretched`.
 #[inline]
-pub(crate) unsafe fn owner(block: *mut u8, stretched: Stretched) -> Option<&'static Account> {
+pub(crate) unsafe fn owner(block: *mut u8, stretched: Stretched) -> Owner {
     // SAFETY: the caller's contract.
     let place = unsafe { place(block, stretched) };
-    // SAFETY: `write_owner` initialised the word; only the allocator knows of it.
-    let word = unsafe { place.read() };
-    // SAFETY: the word is null or came from a `&'static Account`.
-    unsafe { word.as_ref() }
+    // SAFETY: `write_owner` initialised the word; only the allocator and `rename` know of it.
+    Owner(unsafe { place.read() })
+}
+
+/// Lets `name` replace the owner of a block that others may be naming too, until it holds or `name` gives up.
+///
+/// # Safety
+///
+/// `block` must be live, stay so until this returns, and have been allocated with this layout by `TrackingAllocator`.
+pub(crate) unsafe fn rename(
+    block: *mut u8,
+    layout: Layout,
+    mut name: impl FnMut(Owner) -> Option<Owner>,
+) {
+    let Some(stretched) = Stretched::of(layout) else { return };
+    // SAFETY: the caller's contract.
+    let place = unsafe { place(block, stretched) };
+    // SAFETY: aligned, initialised, and while the block lives it is written by this function only.
+    let word = unsafe { AtomicPtr::from_ptr(place) };
+    let mut there = word.load(Ordering::Acquire);
+    while let Some(Owner(new)) = name(Owner(there)) {
+        // Release publishes the new name, Acquire sees the one that another thread gave meanwhile.
+        match word.compare_exchange(there, new, Ordering::AcqRel, Ordering::Acquire) {
+            Ok(_) => return,
+            Err(now) => there = now,
+        }
+    }
 }
 
 /// Where the word lies.
@@ -84,7 +171,7 @@ pub(crate) unsafe fn owner(block: *mut u8, stretched: Stretched) -> Option<&'sta
 ///
 /// `block` must be live with `stretched.layout`.
 #[inline]
-unsafe fn place(block: *mut u8, stretched: Stretched) -> *mut *const Account {
+unsafe fn place(block: *mut u8, stretched: Stretched) -> *mut *mut () {
     // SAFETY: the word lies inside the block, by `Stretched::of`.
     unsafe { block.add(stretched.word) }.cast()
 }

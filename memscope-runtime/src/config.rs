@@ -9,12 +9,14 @@ use crate::{
 
 static ENDED_TASKS: AtomicU64 = AtomicU64::new(4_096);
 static SITE_ROWS: AtomicU64 = AtomicU64::new(4_096);
+static LIVE_VARIABLES: AtomicU64 = AtomicU64::new(1 << 18);
 static TIMING: AtomicU8 = AtomicU8::new(Timing::Sampled as u8);
 
 /// The most rows that can be asked for. The sites' table has 65,472 slots, and probes want it to stay
 /// far from full.
 const MOST_ENDED_TASKS: u64 = 1 << 20;
 const MOST_SITE_ROWS: u64 = 1 << 14;
+const MOST_LIVE_VARIABLES: u64 = 1 << 26;
 
 /// Which tasks and polls are timed. Counting is always exact; a clock read costs as much as a poll.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -56,12 +58,18 @@ impl Timing {
 pub struct Builder {
     ended_tasks: u64,
     site_rows: u64,
+    live_variables: u64,
     timing: Timing,
 }
 
 /// The default settings, to be changed before [`Builder::init`].
 pub fn builder() -> Builder {
-    Builder { ended_tasks: 4_096, site_rows: 4_096, timing: Timing::default() }
+    Builder {
+        ended_tasks: 4_096,
+        site_rows: 4_096,
+        live_variables: 1 << 18,
+        timing: Timing::default(),
+    }
 }
 
 impl Builder {
@@ -71,9 +79,17 @@ impl Builder {
         self
     }
 
-    /// How many sites get a row of their own (default 4,096, about 2 kB each); those that come later share `(other)`.
+    /// How many sites, of tasks and of variables each, get a row of their own (default 4,096, about 2 kB each); those that come later share
+    /// `(other)`.
     pub fn site_rows(mut self, count: u64) -> Self {
         self.site_rows = count;
+        self
+    }
+
+    /// How many blocks of live variables are followed at one time (default 262,144, 64 bytes each, taken as they are needed); those that come later are
+    /// only counted.
+    pub fn live_variables(mut self, count: u64) -> Self {
+        self.live_variables = count;
         self
     }
 
@@ -90,11 +106,13 @@ impl Builder {
     ///
     /// # Errors
     ///
-    /// When `ended_tasks` is not in 1..=1,048,576 or `site_rows` not in 1..=16,384; then nothing is changed.
+    /// When `ended_tasks` is not in 1..=1,048,576, `site_rows` not in 1..=16,384 or `live_variables` not in
+    /// 1..=67,108,864; then nothing is changed.
     pub fn init(self) -> Result<(), Error> {
         let counts = [
             ("ended_tasks", self.ended_tasks, MOST_ENDED_TASKS),
             ("site_rows", self.site_rows, MOST_SITE_ROWS),
+            ("live_variables", self.live_variables, MOST_LIVE_VARIABLES),
         ];
         for (setting, count, most) in counts {
             if count == 0 || count > most {
@@ -103,6 +121,7 @@ impl Builder {
         }
         ENDED_TASKS.store(self.ended_tasks, Ordering::Relaxed);
         SITE_ROWS.store(self.site_rows, Ordering::Relaxed);
+        LIVE_VARIABLES.store(self.live_variables, Ordering::Relaxed);
         TIMING.store(self.timing as u8, Ordering::Relaxed);
         init();
         Ok(())
@@ -143,6 +162,10 @@ pub(crate) fn ended_tasks() -> u64 {
 
 pub(crate) fn site_rows() -> u64 {
     SITE_ROWS.load(Ordering::Relaxed)
+}
+
+pub(crate) fn live_variables() -> u64 {
+    LIVE_VARIABLES.load(Ordering::Relaxed)
 }
 
 pub(crate) fn timing() -> Timing {

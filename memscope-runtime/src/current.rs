@@ -12,7 +12,17 @@
 
 use std::{alloc::Layout, cell::Cell, marker::PhantomData, ptr};
 
-use crate::{account::Account, record::Record, registry, tally::Tally, task::TaskId};
+use crate::{
+    account::Account,
+    block::{Charged, Owner},
+    hand_over,
+    record::Record,
+    registry,
+    site::UNTRACKED,
+    tally::Tally,
+    task::TaskId,
+    variable,
+};
 
 /// Whether tracking is compiled in.
 pub(crate) const ENABLED: bool = cfg!(feature = "enabled");
@@ -143,14 +153,14 @@ fn resolve(tally: &'static Tally) -> &'static Tally {
     if before { BEHIND.get() } else { tally }
 }
 
-/// Charges a new block to the current owner, who is returned; `None` where nobody is charged.
+/// Charges a new block to the current owner, who is returned.
 #[inline]
-pub(crate) fn charge(block: *mut u8, layout: Layout) -> Option<&'static Account> {
+pub(crate) fn charge(block: *mut u8, layout: Layout) -> Owner {
     let tally = CURRENT.get();
     match tally.account() {
         Some(account) => {
             tally.charge(account, layout.size());
-            Some(account)
+            Owner::account(account)
         }
         None => charge_at_signpost(tally, block, layout),
     }
@@ -158,64 +168,128 @@ pub(crate) fn charge(block: *mut u8, layout: Layout) -> Option<&'static Account>
 
 /// Takes a block of `bytes` off its owner.
 #[inline]
-pub(crate) fn discharge(owner: Option<&'static Account>, bytes: usize) {
-    let Some(owner) = owner else { return };
+pub(crate) fn discharge(owner: Owner, bytes: usize) {
     let tally = CURRENT.get();
-    if tally.account().is_some_and(|own| ptr::eq(own, owner)) {
+    if tally.account().is_some_and(|own| owner.is(own)) {
         tally.discharge(bytes);
     } else {
         discharge_elsewhere(tally, owner, bytes);
     }
 }
 
+/// Takes a block off its owner and charges the current one with what it was reallocated to.
+#[inline]
+pub(crate) fn recharge(owner: Owner, layout: Layout, grown: *mut u8, new: Layout) -> Owner {
+    let tally = CURRENT.get();
+    if tally.account().is_some_and(|own| owner.is(own)) {
+        tally.discharge(layout.size());
+        charge(grown, new)
+    } else {
+        recharge_elsewhere(tally, owner, layout, grown, new)
+    }
+}
+
+/// The names of the block, if it has any, go with it.
+#[inline(never)]
+fn recharge_elsewhere(
+    tally: &'static Tally,
+    owner: Owner,
+    layout: Layout,
+    grown: *mut u8,
+    new: Layout,
+) -> Owner {
+    let Charged::Named(name) = owner.read() else {
+        discharge_elsewhere(tally, owner, layout.size());
+        return charge(grown, new);
+    };
+    if let Some(account) = name.account() {
+        discharge_account(tally, account, layout.size());
+    }
+    let account = match charge(grown, new).read() {
+        Charged::Account(account) | Charged::Cell(account) => Some(account),
+        Charged::Nobody | Charged::Named(_) => None,
+    };
+    name.moved(account, layout.size(), new.size());
+    Owner::named(name)
+}
+
 #[cold]
 #[inline(never)]
-fn charge_at_signpost(
-    signpost: &'static Tally,
-    block: *mut u8,
-    layout: Layout,
-) -> Option<&'static Account> {
+fn charge_at_signpost(signpost: &'static Tally, block: *mut u8, layout: Layout) -> Owner {
     let bytes = layout.size();
     if ptr::eq(signpost, &raw const OWN) {
         Probe::note(block, layout);
-        return None;
+        return Owner::NOBODY;
     }
-    let tally =
-        if ptr::eq(signpost, &raw const SPAWNING) { spawned_tally(bytes) } else { signpost };
-    let tally = if ptr::eq(tally, &raw const STRANGER) { introduce() } else { tally };
-    if let Some(account) = tally.account() {
-        tally.charge(account, bytes);
-        Some(account)
+    let (tally, is_cell) = if ptr::eq(signpost, &raw const SPAWNING) {
+        spawned_tally(bytes)
     } else {
-        registry::charge_orphans(bytes)
+        (signpost, false)
+    };
+    let tally = if ptr::eq(tally, &raw const STRANGER) { introduce() } else { tally };
+    let Some(account) = tally.account() else {
+        return registry::charge_orphans(bytes).map_or(Owner::NOBODY, Owner::account);
+    };
+    tally.charge(account, bytes);
+    if is_cell {
+        account.add_cell();
+        Owner::cell(account)
+    } else {
+        Owner::account(account)
     }
 }
 
-/// Whom to charge inside `spawning`; takes the signpost away at the task's cell.
+/// Whom to charge inside `spawning`, and whether the block is the task's cell; takes the signpost away there.
 ///
 /// The cell holds the future and so is larger. A large future Tokio boxes first: that block is as large as the future,
 /// and the one after it, of any size, is the cell.
-fn spawned_tally(bytes: usize) -> &'static Tally {
+fn spawned_tally(bytes: usize) -> (&'static Tally, bool) {
     let behind = BEHIND.get();
     // NOTE: a spawn that failed has dropped the future and with it the task; its record may serve another by now.
     let spawn = SPAWN.get().filter(|spawn| spawn.record.tally().id() == spawn.id);
-    let is_last = spawn.is_none_or(|spawn| spawn.is_boxed || bytes > spawn.future_size);
-    if is_last {
+    let Some(spawn) = spawn else {
         SPAWN.set(None);
         CURRENT.set(behind);
-    } else if let Some(spawn) = spawn {
+        return (behind, false);
+    };
+    let is_cell = spawn.is_boxed || bytes > spawn.future_size;
+    if is_cell {
+        SPAWN.set(None);
+        CURRENT.set(behind);
+        spawn.record.note_cell(bytes, spawn.is_boxed.then_some(spawn.future_size));
+    } else {
         SPAWN.set(Some(Spawn { is_boxed: bytes == spawn.future_size, ..spawn }));
     }
-    spawn.map_or(behind, |spawn| spawn.record.tally())
+    (spawn.record.tally(), is_cell)
 }
 
 #[inline(never)]
-fn discharge_elsewhere(tally: &'static Tally, owner: &'static Account, bytes: usize) {
+fn discharge_elsewhere(tally: &'static Tally, owner: Owner, bytes: usize) {
+    let account = match owner.read() {
+        Charged::Nobody => return,
+        Charged::Account(account) => account,
+        Charged::Cell(account) => {
+            account.remove_cell();
+            account
+        }
+        Charged::Named(name) => match name.freed(resolve(tally).id(), bytes) {
+            Some(account) => account,
+            None => return,
+        },
+    };
+    discharge_account(tally, account, bytes);
+}
+
+fn discharge_account(tally: &'static Tally, account: &'static Account, bytes: usize) {
     let tally = resolve(tally);
-    if tally.account().is_some_and(|own| ptr::eq(own, owner)) {
+    let own = tally.account();
+    if own.is_some_and(|own| ptr::eq(own, account)) {
         tally.discharge(bytes);
-    } else if owner.discharge(bytes) {
-        registry::give_back(owner);
+        return;
+    }
+    hand_over::note(account.site(), own.map_or(UNTRACKED, Account::site), bytes);
+    if account.discharge(bytes) {
+        registry::give_back(account);
     }
 }
 
@@ -258,9 +332,19 @@ fn retire() {
     CURRENT.set(&LATE);
     BEHIND.set(&LATE);
     if let Some(record) = THREAD.take() {
+        record.leave_worker();
         registry::give_back_thread(record);
     }
     registry::empty_spares();
+    variable::empty_spares();
+    hand_over::retire();
+}
+
+/// Notes that this thread polls tasks.
+pub(crate) fn thread_works() {
+    if let Some(record) = THREAD.get() {
+        record.become_worker();
+    }
 }
 
 /// Whether the thread has a record, and so a destructor that will run.

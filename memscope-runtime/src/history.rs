@@ -39,6 +39,7 @@ struct Row {
     polls: AtomicU64,
     busy_ns: AtomicU64,
     wait_ns: AtomicU64,
+    cell_bytes: AtomicU64,
     account: AtomicU32,
     state: AtomicU8,
     flags: AtomicU8,
@@ -161,6 +162,7 @@ impl Row {
         put(&self.polls, reading.polls);
         put(&self.busy_ns, reading.timing.busy_ns.unwrap_or(0));
         put(&self.wait_ns, reading.timing.wait_ns.unwrap_or(0));
+        put(&self.cell_bytes, reading.cell_bytes);
         self.account.store(*account, Ordering::Release);
         self.state.store(reading.state as u8, Ordering::Release);
         let timed = if reading.timing.busy_ns.is_some() { TIMED } else { 0 };
@@ -204,6 +206,8 @@ impl Row {
                     wait_ns: timed.then(|| get(&self.wait_ns)),
                     is_estimate: flags & ESTIMATE != 0,
                 },
+                idle_ns: None,
+                cell_bytes: get(&self.cell_bytes),
             },
         };
         if version.is_multiple_of(2) && self.version.load(Ordering::Relaxed) == version {

@@ -17,6 +17,8 @@ mod record;
 mod site;
 mod sums;
 mod registry;
+mod ending;
+mod hand_over;
 mod history;
 mod window;
 // A variable names the blocks that it holds.
@@ -26,6 +28,8 @@ mod variable;
 mod variable_site;
 // All of it is read, and shown.
 mod reading;
+mod samples;
+mod rows;
 mod profile;
 mod snapshot;
 mod report;
@@ -39,8 +43,10 @@ mod config;
 mod error;
 mod probe;
 mod clock;
+mod places;
 mod arena;
 mod free_list;
+mod holds;
 mod static_ref;
 mod sync;
 

@@ -221,7 +221,7 @@ pub enum Extent {
     Partial,
     /// It held no heap block: no capacity, static data, or plain values. Its end is not seen.
     Nothing,
-    /// Nothing is known of its type but size and name. Its end is not seen.
+    /// Its blocks could not be found: nothing is known of its type but size and name, or somebody held its lock. Its end is not seen.
     Opaque,
     /// Sizes are not measured, since memscope's allocator is not the outermost one. Its end is not seen.
     NotMeasured,
@@ -250,6 +250,8 @@ pub struct VariableProfile {
     /// The task that its heap block is charged to (who allocated it, or reallocated it last), or for one without a block the task that
     /// registered it; `None`: outside every task.
     pub task: Option<TaskId>,
+    /// The site of that task, while the variable lives.
+    pub task_site: Option<Place>,
     /// The task that freed it; `None`: it lives, is not followed, or was freed outside every task.
     pub freed_by: Option<TaskId>,
     /// The size of the value itself.
@@ -335,6 +337,8 @@ pub struct ToolUsage {
     pub tasks_without_record: u64,
     /// Tasks counted in `(other)` because their site would have been a row too many.
     pub tasks_in_other: u64,
+    /// Hand-overs that were not counted because there were too many pairs of sites.
+    pub hand_overs_lost: u64,
 }
 
 /// How the tasks of one kind fared.

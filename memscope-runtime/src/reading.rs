@@ -7,6 +7,8 @@ use std::collections::{HashMap, HashSet};
 
 use crate::{
     account::{Account, Balance},
+    ending::{self, Ending},
+    hand_over::{self, HandedOver},
     history::{self, Ended},
     record::RecordReading,
     registry,
@@ -14,6 +16,8 @@ use crate::{
     sums::SumsReading,
     sync::{Ordering, fence},
     tally::TallyReading,
+    variable::{self, VariableReading},
+    variable_site::{VariableSite, VariableSiteReading},
 };
 
 /// How often a reading is repeated when tasks end while it is made.
@@ -37,6 +41,23 @@ pub(crate) struct SiteReading {
     pub(crate) spawned: u64,
     pub(crate) retained_bytes: u64,
     pub(crate) retained_blocks: u64,
+    /// Of these, the bytes of tasks whose Tokio cell still exists.
+    pub(crate) unjoined_bytes: u64,
+}
+
+/// An ended task, without a Tokio cell, that left bytes which still live.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Retained {
+    /// The index of its site.
+    pub(crate) site: u32,
+    pub(crate) ending: Ending,
+}
+
+/// What threads that poll tasks hold outside of them.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Workers {
+    pub(crate) threads: u64,
+    pub(crate) live_bytes: u64,
 }
 
 /// What was allocated outside every task.
@@ -56,7 +77,12 @@ pub(crate) struct Reading {
     /// Tasks whose future is gone, the newest first.
     pub(crate) closed: Vec<TaskReading>,
     pub(crate) sites: Vec<SiteReading>,
+    pub(crate) retained: Vec<Retained>,
     pub(crate) untracked: Untracked,
+    pub(crate) workers: Workers,
+    pub(crate) variables: Vec<VariableReading>,
+    pub(crate) variable_sites: Vec<VariableSiteReading>,
+    pub(crate) hand_overs: Vec<HandedOver>,
     /// No task ended while this was read: the sums fit to the byte.
     pub(crate) is_still: bool,
 }
@@ -81,30 +107,23 @@ fn attempt() -> Reading {
     // Before the walk: an open task is added to these, and must not be in them yet.
     let sums: HashMap<u32, SumsReading> =
         Site::all().map(|site| (site.index(), site.sums.read())).collect();
-    let mut open = Vec::new();
-    let mut untracked = Untracked::default();
-    let mut retained: HashMap<u32, (u64, u64)> = HashMap::new();
+    let mut seen = Walk::default();
     for account in registry::accounts() {
-        match read_account(account) {
-            Some(Seen::Task(task)) => open.push(task),
-            Some(Seen::Thread(thread)) => untracked.add(thread),
-            Some(Seen::Retained { site, bytes, blocks }) => {
-                let sum = retained.entry(site).or_default();
-                *sum = (sum.0 + bytes, sum.1 + blocks);
-            }
-            None => {}
+        if let Some(account) = read_account(account) {
+            seen.add(account);
         }
     }
+    let Walk { open, untracked, workers, left, retained } = seen;
     // After the walk: every open task has a site here, and none has more tasks than were spawned.
     let sites = Site::all().map(|site| {
-        let (retained_bytes, retained_blocks) =
-            retained.get(&site.index()).copied().unwrap_or_default();
+        let left = left.get(&site.index()).copied().unwrap_or_default();
         SiteReading {
             site,
             sums: sums.get(&site.index()).copied().unwrap_or_default(),
             spawned: site.spawned(),
-            retained_bytes,
-            retained_blocks,
+            retained_bytes: left.bytes,
+            retained_blocks: left.blocks,
+            unjoined_bytes: left.unjoined_bytes,
         }
     });
     let sites = sites.collect();
@@ -112,7 +131,61 @@ fn attempt() -> Reading {
     let closed =
         ended.iter().filter(|ended| !still_open.contains(&ended.id)).map(after_the_end).collect();
     let is_still = rows_still && mark.stands();
-    Reading { open, closed, sites, untracked, is_still }
+    Reading {
+        open,
+        closed,
+        sites,
+        retained,
+        untracked,
+        workers,
+        variables: variable::read().collect(),
+        variable_sites: VariableSite::all().map(VariableSite::read).collect(),
+        hand_overs: hand_over::read().collect(),
+        is_still,
+    }
+}
+
+/// What is left of a site's ended tasks.
+#[derive(Clone, Copy, Debug, Default)]
+struct Left {
+    bytes: u64,
+    blocks: u64,
+    unjoined_bytes: u64,
+}
+
+/// What was seen so far.
+#[derive(Default)]
+struct Walk {
+    open: Vec<TaskReading>,
+    untracked: Untracked,
+    workers: Workers,
+    left: HashMap<u32, Left>,
+    retained: Vec<Retained>,
+}
+
+impl Walk {
+    fn add(&mut self, seen: Seen) {
+        match seen {
+            Seen::Task(task) => self.open.push(task),
+            Seen::Thread { thread, works } => {
+                self.untracked.add(thread);
+                if works {
+                    self.workers.threads += 1;
+                    self.workers.live_bytes += thread.live_bytes;
+                }
+            }
+            Seen::Left { site, bytes, blocks, has_cell, ending } => {
+                let left = self.left.entry(site).or_default();
+                left.bytes += bytes;
+                left.blocks += blocks;
+                if has_cell {
+                    left.unjoined_bytes += bytes;
+                } else if let Some(ending) = ending {
+                    self.retained.push(Retained { site, ending });
+                }
+            }
+        }
+    }
 }
 
 impl Untracked {
@@ -126,8 +199,8 @@ impl Untracked {
 
 enum Seen {
     Task(TaskReading),
-    Thread(Untracked),
-    Retained { site: u32, bytes: u64, blocks: u64 },
+    Thread { thread: Untracked, works: bool },
+    Left { site: u32, bytes: u64, blocks: u64, has_cell: bool, ending: Option<Ending> },
 }
 
 /// Reads one account and, while its owner is open, the record behind it. `None`: not in use, or coming or going.
@@ -141,29 +214,34 @@ fn read_account(account: &'static Account) -> Option<Seen> {
         let id = account.id();
         match account.read() {
             Balance::Closed { live_bytes: 0, .. } => return None,
-            Balance::Closed { live_bytes, live_blocks, site } => {
+            Balance::Closed { live_bytes: bytes, live_blocks, site, has_cell } => {
+                let ending = ending::of(account);
+                fence(Ordering::Acquire);
                 if account.id() == id {
-                    return Some(Seen::Retained { site, bytes: live_bytes, blocks: live_blocks });
+                    let blocks = u64::from(live_blocks);
+                    return Some(Seen::Left { site, bytes, blocks, has_cell, ending });
                 }
             }
-            Balance::Open { net_bytes, net_blocks, record } if id == 0 => {
-                let tally = if record == registry::ORPHANS_RECORD {
-                    registry::orphans(account)?
+            Balance::Open { net_bytes, net_blocks, record, .. } if id == 0 => {
+                let (tally, works) = if record == registry::ORPHANS_RECORD {
+                    (registry::orphans(account)?, false)
                 } else {
-                    registry::record(record)?.tally().read()
+                    let record = registry::record(record)?;
+                    (record.tally().read(), record.is_worker())
                 };
                 fence(Ordering::Acquire);
                 if account.id() == 0 {
-                    return Some(Seen::Thread(Untracked {
+                    let thread = Untracked {
                         allocated_bytes: tally.allocated_bytes,
                         allocations: tally.allocations,
                         live_bytes: sum(tally.own_live_bytes, net_bytes),
-                        live_blocks: sum(tally.own_live_blocks(), net_blocks),
-                    }));
+                        live_blocks: blocks(tally.own_live_blocks(), net_blocks),
+                    };
+                    return Some(Seen::Thread { thread, works });
                 }
             }
-            Balance::Open { net_bytes, net_blocks, record } => {
-                // Once the end has begun, a site's index stands there.
+            Balance::Open { net_bytes, net_blocks, record, .. } => {
+                // Once the end has begun, there is none.
                 let Some(record) = registry::record(record) else { continue };
                 // Looked at before and after: in between it was this task's all the time.
                 if record.tally().id() != id {
@@ -179,7 +257,7 @@ fn read_account(account: &'static Account) -> Option<Seen> {
                         tally,
                         record: reading,
                         live_bytes: sum(tally.own_live_bytes, net_bytes),
-                        live_blocks: sum(tally.own_live_blocks(), net_blocks),
+                        live_blocks: blocks(tally.own_live_blocks(), net_blocks),
                     }));
                 }
             }
@@ -193,6 +271,11 @@ fn sum(own: i64, net: i64) -> u64 {
     u64::try_from(own.saturating_add(net)).unwrap_or(0)
 }
 
+/// The same for blocks, which are counted modulo 2^32.
+fn blocks(own: u32, net: u32) -> u64 {
+    u64::try_from(own.wrapping_add(net).cast_signed()).unwrap_or(0)
+}
+
 /// An ended task and what is live of it now.
 fn after_the_end(ended: &Ended) -> TaskReading {
     let live = registry::account(ended.account).and_then(|account| {
@@ -201,7 +284,7 @@ fn after_the_end(ended: &Ended) -> TaskReading {
             Balance::Closed { live_bytes, live_blocks, .. }
                 if before == ended.id && account.id() == before =>
             {
-                Some((live_bytes, live_blocks))
+                Some((live_bytes, u64::from(live_blocks)))
             }
             _ => None,
         }

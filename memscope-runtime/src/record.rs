@@ -5,6 +5,7 @@ use crate::{
     arena::Zeroed,
     clock, config,
     current::{self, Entered},
+    ending::{self, Ending},
     history, registry,
     site::Site,
     static_ref::StaticRef,
@@ -54,11 +55,22 @@ pub(crate) struct Record {
     timed_polls: AtomicU64,
     /// The highest peak of the windows before `window`.
     past_peak: AtomicU64,
+    /// How many tasks its row had before.
+    ordinal: AtomicU64,
+    /// When the last timed poll ended that left the task waiting.
+    rested_ns: AtomicU64,
+    /// When a reader first saw `seen_polls`; written by readers. 0: none has looked.
+    seen_ns: AtomicU64,
+    seen_polls: AtomicU32,
+    /// The Tokio cell that it was spawned into, and the box before it; 0: none.
+    cell_bytes: AtomicU32,
     window: AtomicU32,
     link: AtomicU32,
     index: AtomicU32,
     state: AtomicU8,
     timed: AtomicU8,
+    /// Of a thread: it has polled tasks.
+    works: AtomicU8,
 }
 
 // SAFETY: atomics and `StaticRef`s, all valid when zeroed, none with a destructor.
@@ -80,6 +92,9 @@ pub(crate) struct RecordReading {
     /// The peak since the last monitored window began, where the task was polled since.
     pub(crate) window_peak_bytes: Option<u64>,
     pub(crate) timing: Timing,
+    /// How long it has not been polled, at least.
+    pub(crate) idle_ns: Option<u64>,
+    pub(crate) cell_bytes: u64,
 }
 
 /// How long a task was polled and how long it waited.
@@ -93,6 +108,12 @@ pub(crate) struct Timing {
 
 /// The first polls of a timed task are all timed, then one in this many.
 const TIMED_POLLS: u64 = 64;
+
+/// Whether the poll after `earlier` others is timed, if its task is.
+#[inline]
+fn is_timed(earlier: u64) -> bool {
+    earlier < TIMED_POLLS || earlier.is_multiple_of(TIMED_POLLS)
+}
 
 impl Record {
     pub(crate) fn tally(&self) -> &Tally {
@@ -124,9 +145,12 @@ impl Record {
             &self.busy_ns,
             &self.timed_polls,
             &self.past_peak,
+            &self.seen_ns,
         ] {
             counter.store(0, Ordering::Relaxed);
         }
+        self.cell_bytes.store(0, Ordering::Relaxed);
+        self.ordinal.store(task.ordinal, Ordering::Relaxed);
         self.parent.store(task.parent, Ordering::Relaxed);
         self.site.set(task.site);
         self.row.set(task.row);
@@ -134,7 +158,7 @@ impl Record {
         self.window.store(window::epoch(), Ordering::Relaxed);
         self.state.store(TaskState::Idle as u8, Ordering::Relaxed);
         self.timed.store(u8::from(task.timed), Ordering::Relaxed);
-        account.open(id, self.index());
+        account.open(id, self.index(), task.row.index());
         self.tally.open(id, account);
     }
 
@@ -158,9 +182,7 @@ impl Record {
         if !ended {
             self.state.store(TaskState::Running as u8, Ordering::Relaxed);
         }
-        let timed = !ended
-            && self.timed.load(Ordering::Relaxed) != 0
-            && (polls < TIMED_POLLS || polls.is_multiple_of(TIMED_POLLS));
+        let timed = !ended && self.timed.load(Ordering::Relaxed) != 0 && is_timed(polls);
         let started_ns = if timed { clock::now_ns() } else { 0 };
         if polls == 0 {
             self.first_poll_ns.store(started_ns, Ordering::Relaxed);
@@ -177,9 +199,33 @@ impl Record {
         }
     }
 
+    /// Notes the Tokio cell of the task, and the box that its future was put in before; by the spawner.
+    pub(crate) fn note_cell(&self, cell: usize, boxed: Option<usize>) {
+        let bytes = cell.saturating_add(boxed.unwrap_or(0));
+        self.cell_bytes.store(u32::try_from(bytes).unwrap_or(u32::MAX), Ordering::Relaxed);
+        if let (Some(_), Some(row)) = (boxed, self.row.get()) {
+            row.note_boxed();
+        }
+    }
+
+    /// Notes that this thread polls tasks; by itself.
+    pub(crate) fn become_worker(&self) {
+        self.works.store(1, Ordering::Relaxed);
+    }
+
+    /// Notes that the thread is over.
+    pub(crate) fn leave_worker(&self) {
+        self.works.store(0, Ordering::Relaxed);
+    }
+
+    pub(crate) fn is_worker(&self) -> bool {
+        self.works.load(Ordering::Relaxed) != 0
+    }
+
     /// The first poll: the task it happens in is the parent; else the one that created it.
     #[cold]
     fn begin(&self, entered: &Entered) {
+        current::thread_works();
         let outer = entered.previous_id();
         if outer != 0 && outer != self.tally.id() {
             self.parent.store(outer, Ordering::Relaxed);
@@ -227,13 +273,28 @@ impl Record {
             let reading = self.read()?;
             row.sums.add(&tally, &reading);
             window::note_ended(self.window.load(Ordering::Relaxed), tally.peak_bytes);
-            if account.close(tally.own_live_bytes, tally.own_live_blocks(), row.index()) {
+            let left = tally.own_live_bytes.wrapping_add(account.net());
+            if left != 0 {
+                // More than the cell, which Tokio frees a moment later.
+                let is_more = left > i64::from(self.cell_bytes.load(Ordering::Relaxed));
+                ending::note(account, &self.ending(row, is_more));
+            }
+            if account.close(tally.own_live_bytes, tally.own_live_blocks()) {
                 registry::give_back(account);
             }
             Some(history::Ended { id, account: account.index(), tally, reading })
         });
         self.tally.close();
         registry::give_back_record(self);
+    }
+
+    /// Its place among the tasks of its site, and when it ended if that is wanted and a clock may be read.
+    fn ending(&self, row: &Site, is_timed: bool) -> Ending {
+        let ended_ns = match self.ended_ns.load(Ordering::Relaxed) {
+            0 if is_timed && config::timing() != config::Timing::Off => clock::now_ns(),
+            ended => ended,
+        };
+        Ending { ordinal: self.ordinal.load(Ordering::Relaxed), spawned: row.spawned(), ended_ns }
     }
 
     /// Reads all but the tally.
@@ -250,7 +311,36 @@ impl Record {
             peak_bytes: peak.max(self.past_peak.load(Ordering::Relaxed)),
             window_peak_bytes: (window == window::epoch()).then_some(peak),
             timing: self.timing(),
+            idle_ns: self.idle_ns(),
+            cell_bytes: u64::from(self.cell_bytes.load(Ordering::Relaxed)),
         })
+    }
+
+    /// How long it has not been polled: exactly, where its last poll was timed. Else from the first reading on that saw as many
+    /// polls as there are now.
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "enough to see that there was another poll"
+    )]
+    fn idle_ns(&self) -> Option<u64> {
+        if self.state() != TaskState::Idle {
+            return None;
+        }
+        let polls = self.polls.load(Ordering::Relaxed);
+        let since = if self.timed.load(Ordering::Relaxed) != 0
+            && polls.checked_sub(1).is_some_and(is_timed)
+        {
+            self.rested_ns.load(Ordering::Relaxed)
+        } else if self.seen_ns.load(Ordering::Relaxed) != 0
+            && self.seen_polls.load(Ordering::Relaxed) == polls as u32
+        {
+            self.seen_ns.load(Ordering::Relaxed)
+        } else {
+            self.seen_polls.store(polls as u32, Ordering::Relaxed);
+            self.seen_ns.store(clock::now_ns(), Ordering::Relaxed);
+            return None;
+        };
+        Some(clock::now_ns().saturating_sub(since))
     }
 
     pub(crate) fn site(&self) -> Option<&'static Site> {
@@ -264,6 +354,10 @@ impl Record {
             row.retract();
             let site = site();
             let (row, earlier) = site.admit(future.size);
+            self.ordinal.store(earlier, Ordering::Relaxed);
+            if let Some(account) = self.tally.account() {
+                account.set_site(row.index());
+            }
             if self.polls.load(Ordering::Relaxed) == 0 {
                 self.timed.store(u8::from(config::timing().times(earlier)), Ordering::Relaxed);
             }
@@ -327,8 +421,9 @@ impl Running {
 impl Drop for Running {
     #[inline]
     fn drop(&mut self) {
-        if self.started_ns != 0 {
-            let took = clock::now_ns().saturating_sub(self.started_ns);
+        let ended_ns = if self.started_ns == 0 { 0 } else { clock::now_ns() };
+        if ended_ns != 0 {
+            let took = ended_ns.saturating_sub(self.started_ns);
             bump(&self.record.busy_ns, took);
             bump(&self.record.timed_polls, 1);
             if let Some(row) = self.record.row.get() {
@@ -337,8 +432,9 @@ impl Drop for Running {
         }
         match self.outcome {
             Some(TaskState::Idle) => {
-                if self.started_ns != 0 {
+                if ended_ns != 0 {
                     self.record.ended_ns.store(0, Ordering::Relaxed);
+                    self.record.rested_ns.store(ended_ns, Ordering::Relaxed);
                 }
                 self.record.state.store(TaskState::Idle as u8, Ordering::Relaxed);
             }
@@ -370,6 +466,8 @@ pub(crate) struct NewTask {
     pub(crate) future: &'static FutureType,
     pub(crate) parent: u64,
     pub(crate) timed: bool,
+    /// How many tasks the row had before.
+    pub(crate) ordinal: u64,
 }
 
 /// Starts a task; `None` when there is no memory for its record (counted, and in every report).
@@ -377,7 +475,8 @@ pub(crate) fn open(site: &'static Site, future: &'static FutureType) -> Option<&
     let (row, earlier) = site.admit(future.size);
     let timed = config::timing().times(earlier);
     let parent = current::current_task_id().map_or(0, TaskId::as_u64);
-    let record = registry::open_task(&NewTask { site, row, future, parent, timed });
+    let record =
+        registry::open_task(&NewTask { site, row, future, parent, timed, ordinal: earlier });
     if record.is_none() {
         row.retract();
     }

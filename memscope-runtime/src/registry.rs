@@ -5,11 +5,12 @@ use std::ptr;
 use crossbeam_utils::CachePadded;
 
 use crate::{
-    account::Account,
+    account::{Account, NO_RECORD},
     arena::Arena,
     current,
     free_list::{FreeList, Spare},
     record::{NewTask, Record},
+    site::UNTRACKED,
     sync::{AtomicU64, Ordering, raise},
     tally::{Tally, TallyReading},
 };
@@ -69,7 +70,7 @@ pub(crate) fn thread_record() -> Option<&'static Record> {
             give_back_thread(record);
             return None;
         };
-        account.open(0, record.index());
+        account.open(0, record.index(), UNTRACKED);
         record.tally().open(0, account);
     }
     Some(record)
@@ -116,7 +117,7 @@ pub(crate) fn charge_orphans(bytes: usize) -> Option<&'static Account> {
         account
     } else {
         let new = take_account()?;
-        new.open(0, ORPHANS_RECORD);
+        new.open(0, ORPHANS_RECORD, UNTRACKED);
         match ORPHANS.set_account(new) {
             Ok(()) => new,
             Err(theirs) => {
@@ -171,6 +172,7 @@ fn put_account(account: &'static Account) {
     FREE_ACCOUNTS.push(account.index(), |next| account.set_link(next));
 }
 
+/// All accounts, in use or not.
 pub(crate) fn accounts() -> impl Iterator<Item = &'static Account> {
     ACCOUNTS.iter()
 }
@@ -185,7 +187,7 @@ pub(crate) fn record(index: u32) -> Option<&'static Record> {
 }
 
 /// Stands for a record's index in the orphans' account.
-pub(crate) const ORPHANS_RECORD: u32 = u32::MAX;
+pub(crate) const ORPHANS_RECORD: u32 = NO_RECORD - 1;
 
 /// What the orphans allocated; `None` where this is not their account (yet, or any more).
 pub(crate) fn orphans(account: &Account) -> Option<TallyReading> {

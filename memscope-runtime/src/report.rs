@@ -364,7 +364,8 @@ mod tests {
             "file": "src/http/serve.rs", "line": 7, "measured": true, "live_bytes": live, "peak_bytes": 4096,
             "allocated_bytes": 8192, "allocation_count": 3, "freed_bytes": 8192 - live,
             "freed_elsewhere_bytes": 100, "live_blocks": 1, "future_size_bytes": 64, "future_type": "F",
-            "poll_count": 1000, "busy_ns": 5, "wait_ns": null, "timing_is_estimate": false,
+            "poll_count": 1000, "busy_ns": 5, "wait_ns": null, "timing_is_estimate": false, "idle_ns": null,
+            "cell_bytes": 0,
         })
     }
 
@@ -374,7 +375,9 @@ mod tests {
             "spawned": 8, "active": 3, "completed": 5 - cancelled, "cancelled": cancelled, "panicked": 0,
             "live_bytes": live, "live_blocks": 8, "peak_bytes": 4096, "peak_sum_bytes": 4096,
             "allocated_bytes": 65536, "allocation_count": 24, "ended_allocated_bytes": 1000,
-            "retained_bytes": retained, "future_size_bytes": 64, "wait_sum_ns": 0, "waits_timed": 0,
+            "retained_bytes": retained, "unjoined_bytes": 0, "retained_tasks": 1, "oldest_retained_ns": null,
+            "retained_waves": 1, "retained_by_eighth": [1, 0, 0, 0, 0, 0, 0, 0], "argument_bytes": null,
+            "boxed_by_tokio": 0, "longest_wait_ns": 0, "future_size_bytes": 64, "wait_sum_ns": 0, "waits_timed": 0,
             "peak_histogram": [{ "up_to": 4095, "count": 8 }], "poll_histogram": [],
         })
     }
@@ -390,9 +393,12 @@ mod tests {
             },
             "tool": {
                 "own_bytes": 2048, "events_dropped": 2, "ended_tasks_forgotten": 3, "tasks_without_record": 0,
-                "tasks_in_other": 0,
+                "tasks_in_other": 0, "hand_overs_lost": 0,
             },
-            "tasks": tasks, "sites": sites,
+            "tasks": tasks, "sites": sites, "variables": [], "variable_sites": [], "hand_overs": [], "trends": [],
+            "runtime": {
+                "measured": true, "worker_threads": 0, "worker_bytes": 0, "cells": 0, "cell_overhead_bytes": 0,
+            },
         });
         serde_json::from_value(json).expect("a snapshot")
     }

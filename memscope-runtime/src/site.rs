@@ -6,8 +6,8 @@
 use std::{cell::Cell, panic::Location, ptr};
 
 use crate::{
-    arena::{self, Arena, Zeroed},
-    config,
+    arena, config,
+    places::{Hash, Places},
     static_ref::StaticRef,
     sums::{Histogram, Sums},
     sync::{AtomicU64, Ordering, add, raise},
@@ -25,18 +25,10 @@ pub(crate) struct Key<'a> {
 }
 
 impl Key<'_> {
-    /// Multiply-and-rotate over eight bytes at a time; names differ mostly at their ends, so all of a name counts.
     fn hash(&self) -> u64 {
-        const FACTOR: u64 = 0x517c_c1b7_2722_0a95;
-        let mix = |hash: u64, word: u64| (hash.rotate_left(5) ^ word).wrapping_mul(FACTOR);
         let place =
             u64::from(self.line) << 32 | u64::from(self.column) << 8 | self.task_type as u64;
-        let hash = mix(self.file.len() as u64, place);
-        self.name.as_bytes().chunks(8).fold(hash, |hash, chunk| {
-            let mut word = [0; 8];
-            word[..chunk.len()].copy_from_slice(chunk);
-            mix(hash, u64::from_le_bytes(word))
-        })
+        Hash::new().number(self.file.len() as u64).number(place).text(self.name).get()
     }
 }
 
@@ -97,6 +89,9 @@ pub(crate) struct Site {
     index: u32,
     spawned: AtomicU64,
     future_size_bytes: AtomicU64,
+    /// Arguments by value that the macro saw, + 1; 0: it has not made the future.
+    argument_bytes: AtomicU64,
+    boxed: AtomicU64,
     /// Over its closed tasks.
     pub(crate) sums: Sums,
     polls: Histogram,
@@ -114,6 +109,8 @@ impl Site {
             index,
             spawned: AtomicU64::new(0),
             future_size_bytes: AtomicU64::new(0),
+            argument_bytes: AtomicU64::new(0),
+            boxed: AtomicU64::new(0),
             sums: Sums::new(),
             polls: Histogram::new(),
         }
@@ -157,28 +154,9 @@ impl Site {
     /// The site with this key, made if need be; `(other)` where there is no room.
     pub(crate) fn of(key: Key<'_>) -> &'static Self {
         let hash = key.hash();
-        let start = u32::try_from(hash >> 32).unwrap_or(0);
-        for step in 0..PROBES {
-            let place = start.wrapping_add(step) % SLOTS;
-            let there = if let Some(there) = TABLE.get(place).and_then(StaticRef::get) {
-                there
-            } else {
-                if !has_room(&key) {
-                    break;
-                }
-                let Some(slot) = TABLE.get_or_make(place) else { break };
-                let Some(new) = make(key, hash) else { break };
-                match slot.set_if_none(new) {
-                    Ok(()) => return new,
-                    // Somebody else's; ours stays without a task and so without a row.
-                    Err(there) => there,
-                }
-            };
-            if there.hash == hash && there.key() == key {
-                return there;
-            }
-        }
-        &OTHER
+        let is_same = |site: &Self| site.hash == hash && site.key() == key;
+        let make = |index| make(key, hash, index);
+        SITES.find_or_make(hash, is_same, || has_room(&key), make).unwrap_or(&OTHER)
     }
 
     pub(crate) fn index(&self) -> u32 {
@@ -192,8 +170,7 @@ impl Site {
 
     /// All sites that have had a task, `(other)` last.
     pub(crate) fn all() -> impl Iterator<Item = &'static Self> {
-        let named = SITES.iter().filter_map(StaticRef::get);
-        named.chain([&OTHER]).filter(|site| site.spawned() != 0)
+        SITES.iter().chain([&OTHER]).filter(|site| site.spawned() != 0)
     }
 
     /// Counts a new task here, or in `(other)` when this would be a row too many. Returns the row and how many tasks it
@@ -226,6 +203,25 @@ impl Site {
         self.future_size_bytes.load(Ordering::Relaxed)
     }
 
+    /// Notes how many bytes of arguments the future has taken in.
+    pub(crate) fn note_arguments(&self, bytes: u64) {
+        raise(&self.argument_bytes, bytes + 1);
+    }
+
+    pub(crate) fn argument_bytes(&self) -> Option<u64> {
+        self.argument_bytes.load(Ordering::Relaxed).checked_sub(1)
+    }
+
+    /// Notes that Tokio has boxed a future.
+    pub(crate) fn note_boxed(&self) {
+        add(&self.boxed, 1);
+    }
+
+    /// How many futures Tokio has boxed.
+    pub(crate) fn boxed(&self) -> u64 {
+        self.boxed.load(Ordering::Relaxed)
+    }
+
     /// The durations of timed polls.
     pub(crate) fn polls(&self) -> impl Iterator<Item = (u64, u64)> {
         Histogram::buckets([&self.polls])
@@ -236,32 +232,27 @@ impl Site {
     }
 }
 
-/// Slots of the table: far more than rows, so that probes stay short; and as many as fill ten chunks of an arena.
-const SLOTS: u32 = 64 * 1_023;
-const PROBES: u32 = 64;
-
 /// Bytes of names that are kept; past this, new names go to `(other)`.
 const MOST_NAME_BYTES: u64 = 8 << 20;
 
-/// All sites but `OTHER`, in the order in which they were made.
-static SITES: Arena<StaticRef<Site>> = Arena::new();
-
-/// The same sites by the hash of their key, with open addressing.
-static TABLE: Arena<StaticRef<Site>> = Arena::new();
+/// All sites but `OTHER`.
+static SITES: Places<Site> = Places::new();
 
 static OTHER: Site = Site::new(
     Key { name: "(other)", task_type: TaskType::Unspecified, file: "", line: 0, column: 0 },
     0,
-    u32::MAX,
+    OTHER_INDEX,
 );
 
-/// Sites that have had a task; all sites made; the bytes of their names.
-static ROWS: AtomicU64 = AtomicU64::new(0);
-static MADE: AtomicU64 = AtomicU64::new(0);
-static NAME_BYTES: AtomicU64 = AtomicU64::new(0);
+/// Stands for the index of `(other)`.
+const OTHER_INDEX: u32 = u32::MAX - 1;
 
-// SAFETY: a null `StaticRef` is an empty one.
-unsafe impl Zeroed for StaticRef<Site> {}
+/// Stands for a site's index where something happened outside every task.
+pub(crate) const UNTRACKED: u32 = u32::MAX - 2;
+
+/// Sites that have had a task; the bytes of the names of all.
+static ROWS: AtomicU64 = AtomicU64::new(0);
+static NAME_BYTES: AtomicU64 = AtomicU64::new(0);
 
 fn claim_row() -> bool {
     let limit = config::site_rows();
@@ -276,18 +267,15 @@ fn has_room(key: &Key<'_>) -> bool {
     let rows = config::site_rows();
     let names = NAME_BYTES.load(Ordering::Relaxed).saturating_add(key.name.len() as u64);
     ROWS.load(Ordering::Relaxed) < rows
-        && MADE.load(Ordering::Relaxed) < rows.saturating_mul(3)
+        && SITES.made() < rows.saturating_mul(3)
         && names <= MOST_NAME_BYTES
 }
 
 /// Keeps a new site for ever; `None` when the system has no memory.
-fn make(key: Key<'_>, hash: u64) -> Option<&'static Site> {
+fn make(key: Key<'_>, hash: u64, index: u32) -> Option<&'static Site> {
     let name = arena::keep_str(key.name)?;
     let Key { task_type, file, line, column, .. } = key;
-    let (index, place) = SITES.grow()?;
     let site = arena::keep(Site::new(Key { name, task_type, file, line, column }, hash, index))?;
-    place.set(site);
-    MADE.fetch_add(1, Ordering::Relaxed);
     NAME_BYTES.fetch_add(name.len() as u64, Ordering::Relaxed);
     Some(site)
 }

@@ -1,21 +1,21 @@
 //! A snapshot: one reading, as plain data that can be kept, sent and read back.
 
-use std::collections::HashMap;
-
 use serde::{Deserialize, Serialize};
 
 use crate::{
     arena, clock, config,
     current::{self, Entered},
-    history,
+    hand_over, history,
     probe::{self, Measured},
     profile::{
-        Bucket, HandOver, ProcessMemory, RuntimeMemory, SiteProfile, TaskMemoryProfile,
+        HandOver, ProcessMemory, RuntimeMemory, SiteProfile, TaskMemoryProfile,
         TaskPerformanceMetrics, ToolUsage, Trend, VariableProfile, VariableSiteProfile,
     },
-    reading::{self, Reading, SiteReading, TaskReading},
+    reading::{self, Reading, TaskReading},
     registry,
-    task::{TaskId, TaskState, TaskType},
+    rows::{self, Names},
+    samples::{self, Series},
+    task::{TaskId, TaskType},
 };
 
 /// All tasks, all sites and the process at one moment; `Display` prints it as a table.
@@ -61,13 +61,14 @@ pub fn get_memory_snapshot() -> MemorySnapshot {
     if !current::ENABLED {
         return MemorySnapshot::empty();
     }
-    let (reading, counts) = current::as_memscope(|| {
+    let (reading, samples, counts) = current::as_memscope(|| {
         let reading = reading::read();
-        (reading, registry::counts())
+        let samples = samples::take(&reading);
+        (reading, samples, registry::counts())
     });
     let _untracked = Entered::untracked();
-    let snapshot = MemorySnapshot::from_reading(&reading, counts, measured);
-    drop(reading);
+    let snapshot = MemorySnapshot::from_reading(&reading, &samples, counts, measured);
+    drop((reading, samples));
     snapshot
 }
 
@@ -93,7 +94,12 @@ impl MemorySnapshot {
         }
     }
 
-    fn from_reading(reading: &Reading, counts: registry::Counts, measured: Measured) -> Self {
+    fn from_reading(
+        reading: &Reading,
+        samples: &[Series],
+        counts: registry::Counts,
+        measured: Measured,
+    ) -> Self {
         let has_sizes = measured.is_yes();
         let mut open: Vec<&TaskReading> = reading.open.iter().collect();
         open.sort_unstable_by_key(|task| task.id);
@@ -102,20 +108,23 @@ impl MemorySnapshot {
             open.into_iter().partition(|task| task.record.state.is_ended());
         ended.reverse();
         ended.extend(&reading.closed);
-        let tasks =
-            living.into_iter().chain(ended).filter_map(|task| profile(task, has_sizes)).collect();
-        let sites = sites(reading, has_sizes);
+        let tasks = living
+            .into_iter()
+            .chain(ended)
+            .filter_map(|task| rows::task(task, has_sizes))
+            .collect();
         let (forgotten, dropped) = history::forgotten();
-        let process = process(reading, has_sizes);
+        let observed_ns = clock::now_ns();
+        let names = Names::of(reading);
         Self {
             measured,
             is_still: reading.is_still,
             timing_is_off: config::timing() == config::Timing::Off,
-            observed_ns: clock::now_ns(),
+            observed_ns,
             spawned_tasks: counts.spawned,
             active_tasks: counts.spawned.saturating_sub(counts.ended),
             peak_concurrent_tasks: counts.peak_concurrent,
-            process,
+            process: rows::process(reading, has_sizes),
             tool: ToolUsage {
                 own_bytes: arena::bytes(),
                 events_dropped: dropped,
@@ -127,14 +136,15 @@ impl MemorySnapshot {
                     .filter(|site| site.site.is_other())
                     .map(|site| site.spawned)
                     .sum(),
+                hand_overs_lost: hand_over::lost(),
             },
             tasks,
-            sites,
-            variables: Vec::new(),
-            variable_sites: Vec::new(),
-            hand_overs: Vec::new(),
-            trends: Vec::new(),
-            runtime: RuntimeMemory::default(),
+            sites: rows::sites(reading, has_sizes, observed_ns),
+            variables: rows::variables(reading, &names),
+            variable_sites: rows::variable_sites(reading),
+            hand_overs: rows::hand_overs(reading, &names),
+            trends: if has_sizes { samples::trends(samples, &names) } else { Vec::new() },
+            runtime: rows::runtime(reading, has_sizes),
         }
     }
 
@@ -283,160 +293,4 @@ pub(crate) fn float(value: u64) -> f64 {
 /// `part / whole`; 0 of nothing.
 fn ratio(part: u64, whole: u64) -> f64 {
     if whole == 0 { 0.0 } else { float(part) / float(whole) }
-}
-
-fn profile(task: &TaskReading, measured: bool) -> Option<TaskMemoryProfile> {
-    let TaskReading { id, tally, record, live_bytes, live_blocks } = task;
-    let sizes = |bytes| if measured { bytes } else { 0 };
-    let freed_bytes = tally.allocated_bytes.saturating_sub(*live_bytes);
-    Some(TaskMemoryProfile {
-        id: TaskId::new(*id)?,
-        parent: TaskId::new(record.parent),
-        name: record.site.name.to_owned(),
-        task_type: record.site.task_type,
-        state: record.state,
-        file: record.site.file.into(),
-        line: record.site.line,
-        measured,
-        live_bytes: sizes(*live_bytes),
-        peak_bytes: sizes(record.peak_bytes),
-        allocated_bytes: sizes(tally.allocated_bytes),
-        allocation_count: sizes(tally.allocations),
-        freed_bytes: sizes(freed_bytes),
-        freed_elsewhere_bytes: sizes(freed_bytes.saturating_sub(tally.own_freed_bytes())),
-        live_blocks: sizes(*live_blocks),
-        future_size_bytes: record.future.size as u64,
-        future_type: (record.future.name)().into(),
-        poll_count: record.polls,
-        busy_ns: record.timing.busy_ns,
-        wait_ns: record.timing.wait_ns,
-        timing_is_estimate: record.timing.is_estimate,
-        idle_ns: None,
-        cell_bytes: 0,
-    })
-}
-
-/// One row a site: the sums over its closed tasks, with the open ones added.
-fn sites(reading: &Reading, measured: bool) -> Vec<SiteProfile> {
-    let mut rows: Vec<SiteProfile> = reading.sites.iter().map(row).collect();
-    let places: HashMap<u32, usize> =
-        reading.sites.iter().enumerate().map(|(place, site)| (site.site.index(), place)).collect();
-    for task in &reading.open {
-        if let Some(row) =
-            places.get(&task.record.row.index()).and_then(|&place| rows.get_mut(place))
-        {
-            row.add_open(task);
-        }
-    }
-    for row in &mut rows {
-        row.active = row.spawned.saturating_sub(row.completed + row.cancelled + row.panicked);
-        if !measured {
-            row.forget_sizes();
-        }
-    }
-    rows.sort_by(|a, b| {
-        (b.live_bytes, b.allocated_bytes, &a.name).cmp(&(a.live_bytes, a.allocated_bytes, &b.name))
-    });
-    rows
-}
-
-fn row(reading: &SiteReading) -> SiteProfile {
-    let SiteReading { site, sums, spawned, retained_bytes, retained_blocks } = *reading;
-    SiteProfile {
-        name: site.name.to_owned(),
-        task_type: site.task_type,
-        file: site.file.into(),
-        line: site.line,
-        measured: true,
-        spawned,
-        active: 0,
-        completed: sums.completed,
-        cancelled: sums.cancelled,
-        panicked: sums.panicked,
-        live_bytes: retained_bytes,
-        live_blocks: retained_blocks,
-        peak_bytes: sums.highest_peak_bytes,
-        peak_sum_bytes: sums.peak_sum_bytes,
-        allocated_bytes: sums.allocated_bytes,
-        allocation_count: sums.allocations,
-        ended_allocated_bytes: sums.allocated_bytes,
-        retained_bytes,
-        unjoined_bytes: 0,
-        retained_tasks: 0,
-        oldest_retained_ns: None,
-        retained_waves: 0,
-        retained_by_eighth: [0; 8],
-        future_size_bytes: site.future_size_bytes(),
-        argument_bytes: None,
-        boxed_by_tokio: 0,
-        longest_wait_ns: 0,
-        wait_sum_ns: sums.wait_sum_ns,
-        waits_timed: sums.waits,
-        peak_histogram: Bucket::all(site.sums.peaks()),
-        poll_histogram: Bucket::all(site.polls()),
-    }
-}
-
-impl SiteProfile {
-    fn add_open(&mut self, task: &TaskReading) {
-        self.live_bytes += task.live_bytes;
-        self.live_blocks += task.live_blocks;
-        self.peak_bytes = self.peak_bytes.max(task.record.peak_bytes);
-        self.peak_sum_bytes += task.record.peak_bytes;
-        self.allocated_bytes += task.tally.allocated_bytes;
-        self.allocation_count += task.tally.allocations;
-        match task.record.state {
-            TaskState::Idle | TaskState::Running => return,
-            TaskState::Completed => self.completed += 1,
-            TaskState::Cancelled => self.cancelled += 1,
-            TaskState::Panicked => self.panicked += 1,
-        }
-        // It has ended, but its future is still there.
-        self.retained_bytes += task.live_bytes;
-        self.ended_allocated_bytes += task.tally.allocated_bytes;
-        if let Some(wait_ns) = task.record.timing.wait_ns {
-            self.wait_sum_ns += wait_ns;
-            self.waits_timed += 1;
-        }
-    }
-
-    fn forget_sizes(&mut self) {
-        self.measured = false;
-        for size in [
-            &mut self.live_bytes,
-            &mut self.live_blocks,
-            &mut self.peak_bytes,
-            &mut self.peak_sum_bytes,
-            &mut self.allocated_bytes,
-            &mut self.allocation_count,
-            &mut self.ended_allocated_bytes,
-            &mut self.retained_bytes,
-        ] {
-            *size = 0;
-        }
-        self.peak_histogram.clear();
-    }
-}
-
-fn process(reading: &Reading, measured: bool) -> ProcessMemory {
-    if !measured {
-        return ProcessMemory::default();
-    }
-    let open = |field: fn(&TaskReading) -> u64| reading.open.iter().map(field).sum::<u64>();
-    let sites = |field: fn(&SiteReading) -> u64| reading.sites.iter().map(field).sum::<u64>();
-    let tracked_bytes = open(|task| task.live_bytes) + sites(|site| site.retained_bytes);
-    let tracked_blocks = open(|task| task.live_blocks) + sites(|site| site.retained_blocks);
-    let Reading { untracked, .. } = reading;
-    ProcessMemory {
-        measured,
-        tracked_bytes,
-        untracked_bytes: untracked.live_bytes,
-        whole_bytes: tracked_bytes + untracked.live_bytes,
-        tracked_blocks,
-        untracked_blocks: untracked.live_blocks,
-        whole_blocks: tracked_blocks + untracked.live_blocks,
-        tracked_allocated_bytes: open(|task| task.tally.allocated_bytes)
-            + sites(|site| site.sums.allocated_bytes),
-        untracked_allocated_bytes: untracked.allocated_bytes,
-    }
 }

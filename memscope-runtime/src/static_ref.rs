@@ -5,9 +5,11 @@ use std::{
     sync::atomic::{AtomicPtr, Ordering},
 };
 
+use crate::arena::Zeroed;
+
 /// A cell that holds a `&'static T` or nothing, readable and writable from every thread.
 ///
-/// Invariant: the pointer is null or was made from a `&'static T`; only `set`, `set_if_none` and `new` write it.
+/// Invariant: the pointer is null or was made from a `&'static T`; only the methods below write it.
 pub(crate) struct StaticRef<T: 'static>(AtomicPtr<T>);
 
 impl<T: Sync> StaticRef<T> {
@@ -30,6 +32,11 @@ impl<T: Sync> StaticRef<T> {
         }
     }
 
+    /// Empties the cell.
+    pub(crate) fn clear(&self) {
+        self.0.store(ptr::null_mut(), Ordering::Release);
+    }
+
     #[inline]
     pub(crate) fn get(&self) -> Option<&'static T> {
         let there = self.0.load(Ordering::Acquire);
@@ -37,6 +44,9 @@ impl<T: Sync> StaticRef<T> {
         unsafe { there.as_ref() }
     }
 }
+
+// SAFETY: a null pointer is an empty cell, and there is nothing to drop.
+unsafe impl<T: Sync> Zeroed for StaticRef<T> {}
 
 impl<T> fmt::Debug for StaticRef<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

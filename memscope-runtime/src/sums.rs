@@ -43,6 +43,8 @@ pub(crate) struct Sums {
     crowded: Part,
     /// The highest peak of one task.
     highest_peak: AtomicU64,
+    /// The longest that a timed task waited.
+    longest_wait_ns: AtomicU64,
 }
 
 #[derive(Debug)]
@@ -68,12 +70,16 @@ impl Sums {
             alone: Part::new(),
             crowded: Part::new(),
             highest_peak: AtomicU64::new(0),
+            longest_wait_ns: AtomicU64::new(0),
         }
     }
 
     /// Adds an ended task.
     pub(crate) fn add(&self, tally: &TallyReading, record: &RecordReading) {
         raise(&self.highest_peak, record.peak_bytes);
+        if let Some(wait_ns) = record.timing.wait_ns {
+            raise(&self.longest_wait_ns, wait_ns);
+        }
         // Acquire pairs with the Release below: what the last one added is seen before more is added to it.
         if self.busy.swap(1, Ordering::Acquire) == 0 {
             for (sum, by) in self.alone.adds(tally, record) {
@@ -97,6 +103,7 @@ impl Sums {
             panicked: get(|part| &part.panicked),
             allocated_bytes: get(|part| &part.allocated_bytes),
             allocations: get(|part| &part.allocations),
+            longest_wait_ns: self.longest_wait_ns.load(Ordering::Relaxed),
             highest_peak_bytes: self.highest_peak.load(Ordering::Relaxed),
             peak_sum_bytes: get(|part| &part.peak_bytes),
             wait_sum_ns: get(|part| &part.wait_ns),
@@ -152,6 +159,7 @@ pub(crate) struct SumsReading {
     pub(crate) allocated_bytes: u64,
     pub(crate) allocations: u64,
     pub(crate) highest_peak_bytes: u64,
+    pub(crate) longest_wait_ns: u64,
     /// Of all peaks.
     pub(crate) peak_sum_bytes: u64,
     pub(crate) wait_sum_ns: u64,

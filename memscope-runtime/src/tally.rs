@@ -44,8 +44,10 @@ pub(crate) struct TallyReading {
 }
 
 impl TallyReading {
-    pub(crate) fn own_live_blocks(&self) -> i64 {
-        self.allocations.wrapping_sub(self.frees).cast_signed()
+    /// Modulo 2^32, as an account counts them.
+    #[expect(clippy::cast_possible_truncation, reason = "that is what modulo means")]
+    pub(crate) fn own_live_blocks(&self) -> u32 {
+        self.allocations.wrapping_sub(self.frees) as u32
     }
 
     pub(crate) fn own_freed_bytes(&self) -> u64 {

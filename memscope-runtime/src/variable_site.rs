@@ -1,22 +1,253 @@
 //! The place of a `track_var!` and the type of its variable: one row for all that were registered there.
 
+use std::ptr;
+
+use crate::{
+    arena, config,
+    places::{Hash, Places},
+    profile::Extent,
+    static_ref::StaticRef,
+    sync::{AtomicU8, AtomicU32, AtomicU64, Ordering, add, fence, raise},
+};
+
 /// A place that `track_var!` stands at, made by the macro.
 #[derive(Debug)]
 pub struct VariableCallsite {
-    name: &'static str,
-    file: &'static str,
-    line: u32,
-    column: u32,
+    key: Key,
+    /// The row that was needed last: inside a generic function there is one for each type.
+    last: StaticRef<VariableSite>,
+}
+
+/// What tells one row from another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Key {
+    pub(crate) name: &'static str,
+    pub(crate) type_name: &'static str,
+    pub(crate) file: &'static str,
+    pub(crate) line: u32,
+    pub(crate) column: u32,
 }
 
 impl VariableCallsite {
     /// A variable as it is written in the code, and where.
-    pub const fn new(
-        name: &'static str,
-        file: &'static str,
-        line: u32,
-        column: u32,
-    ) -> Self {
-        Self { name, file, line, column }
+    pub const fn new(name: &'static str, file: &'static str, line: u32, column: u32) -> Self {
+        let key = Key { name, type_name: "", file, line, column };
+        Self { key, last: StaticRef::none() }
+    }
+
+    #[inline]
+    pub(crate) fn site(&self, type_name: &'static str) -> &'static VariableSite {
+        match self.last.get() {
+            Some(site) if ptr::eq(site.key.type_name, type_name) => site,
+            _ => {
+                let site = VariableSite::of(Key { type_name, ..self.key });
+                self.last.set(site);
+                site
+            }
+        }
+    }
+}
+
+/// One row: the counts of all variables that a `track_var!` registered with one type.
+#[derive(Debug)]
+pub(crate) struct VariableSite {
+    pub(crate) key: Key,
+    hash: u64,
+    stack_bytes: AtomicU64,
+    registered: AtomicU64,
+    ended: AtomicU64,
+    repeated: AtomicU64,
+    unfollowed: AtomicU64,
+    largest_bytes: AtomicU64,
+    lifetime_sum_ns: AtomicU64,
+    longest_lifetime_ns: AtomicU64,
+    last: Last,
+}
+
+/// The last variable that ended or could not be followed. `version` is odd while it is written.
+#[derive(Debug)]
+struct Last {
+    version: AtomicU32,
+    extent: AtomicU8,
+    task: AtomicU64,
+    freed_by: AtomicU64,
+    heap_bytes: AtomicU64,
+    lifetime_ns: AtomicU64,
+}
+
+/// A variable whose end was seen, or cannot be. Ids of tasks are 0 outside of every one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Past {
+    pub(crate) extent: Extent,
+    pub(crate) task: u64,
+    pub(crate) freed_by: u64,
+    pub(crate) heap_bytes: u64,
+    pub(crate) lifetime_ns: u64,
+}
+
+/// One reading of a row.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct VariableSiteReading {
+    /// Where the row lies: tells it from all others.
+    pub(crate) id: *const (),
+    pub(crate) key: Key,
+    pub(crate) stack_bytes: u64,
+    pub(crate) registered: u64,
+    pub(crate) ended: u64,
+    pub(crate) repeated: u64,
+    pub(crate) unfollowed: u64,
+    pub(crate) largest_bytes: u64,
+    pub(crate) lifetime_sum_ns: u64,
+    pub(crate) longest_lifetime_ns: u64,
+    pub(crate) last: Option<Past>,
+}
+
+static SITES: Places<VariableSite> = Places::new();
+
+static OTHER: VariableSite =
+    VariableSite::new(Key { name: "(other)", type_name: "", file: "", line: 0, column: 0 }, 0);
+
+impl VariableSite {
+    const fn new(key: Key, hash: u64) -> Self {
+        Self {
+            key,
+            hash,
+            stack_bytes: AtomicU64::new(0),
+            registered: AtomicU64::new(0),
+            ended: AtomicU64::new(0),
+            repeated: AtomicU64::new(0),
+            unfollowed: AtomicU64::new(0),
+            largest_bytes: AtomicU64::new(0),
+            lifetime_sum_ns: AtomicU64::new(0),
+            longest_lifetime_ns: AtomicU64::new(0),
+            last: Last {
+                version: AtomicU32::new(0),
+                extent: AtomicU8::new(0),
+                task: AtomicU64::new(0),
+                freed_by: AtomicU64::new(0),
+                heap_bytes: AtomicU64::new(0),
+                lifetime_ns: AtomicU64::new(0),
+            },
+        }
+    }
+
+    /// The row with this key, made if need be; `(other)` where there is no room.
+    fn of(key: Key) -> &'static Self {
+        let place = u64::from(key.line) << 32 | u64::from(key.column);
+        let hash = Hash::new().number(place).text(key.name).text(key.type_name).get();
+        let is_same = |site: &Self| site.hash == hash && site.key == key;
+        let has_room = || SITES.made() < config::site_rows();
+        let make = |_| arena::keep(Self::new(key, hash));
+        SITES.find_or_make(hash, is_same, has_room, make).unwrap_or(&OTHER)
+    }
+
+    /// All rows with a variable, `(other)` last.
+    pub(crate) fn all() -> impl Iterator<Item = &'static Self> {
+        SITES.iter().chain([&OTHER]).filter(|site| site.registered.load(Ordering::Relaxed) != 0)
+    }
+
+    pub(crate) fn stack_bytes(&self) -> u64 {
+        self.stack_bytes.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn note_registered(&self, stack_bytes: usize) {
+        raise(&self.stack_bytes, stack_bytes as u64);
+        add(&self.registered, 1);
+    }
+
+    pub(crate) fn note_repeated(&self) {
+        add(&self.repeated, 1);
+    }
+
+    pub(crate) fn note_bytes(&self, heap_bytes: u64) {
+        raise(&self.largest_bytes, heap_bytes);
+    }
+
+    pub(crate) fn note_unfollowed(&self, extent: Extent, task: u64) {
+        self.last.write(&Past { extent, task, freed_by: 0, heap_bytes: 0, lifetime_ns: 0 });
+        // Release: as in `note_ended`.
+        self.unfollowed.fetch_add(1, Ordering::Release);
+    }
+
+    pub(crate) fn note_ended(&self, past: &Past) {
+        self.last.write(past);
+        add(&self.lifetime_sum_ns, past.lifetime_ns);
+        raise(&self.longest_lifetime_ns, past.lifetime_ns);
+        // Release: who counts the end sees the registration (pairs with `read`).
+        self.ended.fetch_add(1, Ordering::Release);
+    }
+
+    pub(crate) fn read(&self) -> VariableSiteReading {
+        let get = |counter: &AtomicU64| counter.load(Ordering::Acquire);
+        // Before `registered`, so that no more seem over than were registered.
+        let (ended, repeated, unfollowed) =
+            (get(&self.ended), get(&self.repeated), get(&self.unfollowed));
+        VariableSiteReading {
+            id: ptr::from_ref(self).cast(),
+            key: self.key,
+            stack_bytes: get(&self.stack_bytes),
+            registered: get(&self.registered),
+            ended,
+            repeated,
+            unfollowed,
+            largest_bytes: get(&self.largest_bytes),
+            lifetime_sum_ns: get(&self.lifetime_sum_ns),
+            longest_lifetime_ns: get(&self.longest_lifetime_ns),
+            last: self.last.read(),
+        }
+    }
+}
+
+const EXTENTS: [Extent; 6] = [
+    Extent::Whole,
+    Extent::Partial,
+    Extent::Nothing,
+    Extent::Opaque,
+    Extent::NotMeasured,
+    Extent::NotFollowed,
+];
+
+impl Last {
+    /// Left out where another thread is writing: then that one is the last.
+    fn write(&self, past: &Past) {
+        let version = self.version.load(Ordering::Relaxed);
+        let is_free = version.is_multiple_of(2)
+            && self
+                .version
+                .compare_exchange(version, version + 1, Ordering::Acquire, Ordering::Relaxed)
+                .is_ok();
+        if is_free {
+            // Releases: who sees any of this sees the odd version before it (pairs with `read`).
+            let extent = EXTENTS.iter().position(|extent| *extent == past.extent).unwrap_or(0);
+            self.extent.store(u8::try_from(extent).unwrap_or(0), Ordering::Release);
+            self.task.store(past.task, Ordering::Release);
+            self.freed_by.store(past.freed_by, Ordering::Release);
+            self.heap_bytes.store(past.heap_bytes, Ordering::Release);
+            self.lifetime_ns.store(past.lifetime_ns, Ordering::Release);
+            self.version.store(version.wrapping_add(2), Ordering::Release);
+        }
+    }
+
+    /// `None`: nothing is over yet, or it is being written again and again.
+    fn read(&self) -> Option<Past> {
+        for _ in 0..64 {
+            let version = self.version.load(Ordering::Acquire);
+            if version == 0 {
+                return None;
+            }
+            let past = Past {
+                extent: *EXTENTS.get(usize::from(self.extent.load(Ordering::Acquire)))?,
+                task: self.task.load(Ordering::Acquire),
+                freed_by: self.freed_by.load(Ordering::Acquire),
+                heap_bytes: self.heap_bytes.load(Ordering::Acquire),
+                lifetime_ns: self.lifetime_ns.load(Ordering::Acquire),
+            };
+            fence(Ordering::Acquire);
+            if version.is_multiple_of(2) && self.version.load(Ordering::Relaxed) == version {
+                return Some(past);
+            }
+            std::hint::spin_loop();
+        }
+        None
     }
 }

@@ -14,14 +14,22 @@ mod account;
 #[expect(dead_code, reason = "a thread's spare places are its own: nothing to interleave")]
 mod free_list;
 
-use account::{Account, Balance};
+#[path = "../../src/holds.rs"]
+mod holds;
+
+use account::{Account, Balance, NO_RECORD};
 use free_list::FreeList;
+use holds::Holds;
 use loom::{
     cell::UnsafeCell,
     sync::{Arc, atomic::AtomicU32},
     thread,
 };
 use sync::Ordering;
+
+fn closed(live_bytes: u64, live_blocks: u32, site: u32) -> Balance {
+    Balance::Closed { live_bytes, live_blocks, site, has_cell: false }
+}
 
 /// A number that is not atomic: loom reports a race if two threads get to it without one having seen the other.
 struct Plain(UnsafeCell<u32>);
@@ -41,15 +49,18 @@ impl Plain {
 fn the_last_free_after_the_end_gives_the_account_back_and_no_other_does() {
     loom::model(|| {
         let account = Account::new();
-        account.open(7, 3);
+        account.open(7, 3, 5);
         assert!(!account.discharge(10), "an open owner keeps its account, whatever its net");
-        assert_eq!(account.read(), Balance::Open { net_bytes: -10, net_blocks: -1, record: 3 });
-        assert!(!account.close(30, 3, 5), "20 bytes are live");
-        assert_eq!(account.read(), Balance::Closed { live_bytes: 20, live_blocks: 2, site: 5 });
+        assert_eq!(
+            account.read(),
+            Balance::Open { net_bytes: -10, net_blocks: u32::MAX, record: 3, site: 5 }
+        );
+        assert!(!account.close(30, 3), "20 bytes are live");
+        assert_eq!(account.read(), closed(20, 2, 5));
         assert!(!account.discharge(8));
         assert!(account.discharge(12));
-        account.open(8, 4);
-        assert!(account.close(0, 0, 5), "nothing was ever live");
+        account.open(8, 4, 5);
+        assert!(account.close(0, 0), "nothing was ever live");
     });
 }
 
@@ -65,8 +76,7 @@ impl Shared {
         for used in &self.uses {
             assert_eq!(used.replace(0), 1, "what the others did is seen");
         }
-        let empty = Balance::Closed { live_bytes: 0, live_blocks: 0, site: 1 };
-        assert_eq!(self.account.read(), empty);
+        assert_eq!(self.account.read(), closed(0, 0, 1));
     }
 }
 
@@ -77,7 +87,7 @@ fn an_account_is_given_back_exactly_once_and_last() {
     loom::model(|| {
         let uses = [Plain::new(), Plain::new(), Plain::new()];
         let shared = Arc::new(Shared { account: Account::new(), uses });
-        shared.account.open(7, 0);
+        shared.account.open(7, 0, 1);
         let free = |user: usize, bytes: usize| {
             let shared = Arc::clone(&shared);
             thread::spawn(move || {
@@ -92,7 +102,7 @@ fn an_account_is_given_back_exactly_once_and_last() {
         let others = [free(0, 10), free(1, 20)];
         // The owner allocated two blocks of 30 bytes in all.
         shared.uses[2].replace(1);
-        let mut times = u32::from(shared.account.close(30, 2, 1));
+        let mut times = u32::from(shared.account.close(30, 2));
         if times == 1 {
             shared.give_back();
         }
@@ -108,8 +118,8 @@ fn an_account_is_given_back_exactly_once_and_last() {
 fn a_reader_never_mixes_two_owners() {
     loom::model(|| {
         let account = Arc::new(Account::new());
-        account.open(7, 1);
-        assert!(!account.close(20, 1, 5));
+        account.open(7, 1, 5);
+        assert!(!account.close(20, 1));
         let reader = {
             let account = Arc::clone(&account);
             thread::spawn(move || {
@@ -122,24 +132,24 @@ fn a_reader_never_mixes_two_owners() {
         account.set_link(0);
         assert!(account.is_free());
         assert_eq!(account.link(), 0);
-        account.open(8, 2);
-        assert!(!account.close(100, 5, 9));
+        account.open(8, 2, 9);
+        assert!(!account.close(100, 5));
         let (before, balance, after) = reader.join().expect("no panic");
         if before != after || before > 8 {
             // In between, and seen to be so.
             return;
         }
         let fits = match balance {
-            // The site where a record should be: the end has begun, and the reader finds no record of this owner there.
-            Balance::Open { record: 9, .. } => before == 8,
-            Balance::Open { net_bytes, net_blocks, record } => {
-                (before, net_bytes, net_blocks, record) == (8, 0, 0, 2)
+            // The end has begun, and the reader finds no record of this owner.
+            Balance::Open { record: NO_RECORD, .. } => before == 8,
+            Balance::Open { net_bytes, net_blocks, record, site } => {
+                (before, net_bytes, net_blocks, record, site) == (8, 0, 0, 2, 9)
             }
             Balance::Closed { live_bytes: 0, .. } => true,
-            Balance::Closed { live_bytes, live_blocks, site } if before == 7 => {
+            Balance::Closed { live_bytes, live_blocks, site, .. } if before == 7 => {
                 (live_bytes, site) == (20, 5) && live_blocks <= 1
             }
-            Balance::Closed { live_bytes, live_blocks, site } => {
+            Balance::Closed { live_bytes, live_blocks, site, .. } => {
                 (live_bytes, live_blocks, site) == (100, 5, 9)
             }
         };
@@ -147,22 +157,56 @@ fn a_reader_never_mixes_two_owners() {
     });
 }
 
-/// Whoever sees the account closed sees the site that stands in for the record.
+/// Whoever sees the account closed sees the site it was moved to before.
 #[test]
 fn a_closed_account_names_its_site() {
     loom::model(|| {
         let account = Arc::new(Account::new());
         account.set_index(4);
-        account.open(7, 3);
+        account.open(7, 3, 5);
         let reader = {
             let account = Arc::clone(&account);
             thread::spawn(move || account.read())
         };
         assert_eq!((account.net(), account.index()), (0, 4));
-        assert!(!account.close(30, 2, 9));
+        account.set_site(9);
+        assert!(!account.close(30, 2));
         if let Balance::Closed { live_bytes, site, .. } = reader.join().expect("no panic") {
             assert_eq!((live_bytes, site), (30, 9));
         }
+    });
+}
+
+/// A variable of an outer and an inner block, which two others free while it is still being registered.
+#[test]
+fn a_variable_ends_once_and_its_place_is_given_back_once_and_last() {
+    loom::model(|| {
+        let uses = [Plain::new(), Plain::new(), Plain::new()];
+        let shared = Arc::new((Holds::new(), uses));
+        shared.0.open();
+        shared.0.add(false);
+        let free = |user: usize, is_outer: bool| {
+            let shared = Arc::clone(&shared);
+            move || {
+                let (holds, uses) = &*shared;
+                uses[user].replace(1);
+                let released = holds.release(is_outer);
+                if released.is_unused {
+                    for used in uses {
+                        assert_eq!(used.replace(0), 1, "what the others did is seen");
+                    }
+                    assert!(!holds.is_live() && !holds.hold(), "it is over");
+                }
+                [u32::from(released.is_over), u32::from(released.is_unused)]
+            }
+        };
+        let others = [thread::spawn(free(0, true)), thread::spawn(free(1, false))];
+        let mut times = free(2, true)();
+        for other in others {
+            let [over, unused] = other.join().expect("no panic");
+            times = [times[0] + over, times[1] + unused];
+        }
+        assert_eq!(times, [1, 1]);
     });
 }
 

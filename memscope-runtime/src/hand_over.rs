@@ -1,0 +1,160 @@
+//! Who frees what others allocated: counts for each pair of sites.
+
+use std::cell::Cell;
+
+use crate::{
+    arena::{Arena, Zeroed},
+    current,
+    free_list::FreeList,
+    site::UNTRACKED,
+    sync::{AtomicU32, AtomicU64, Ordering, add, bump},
+};
+
+/// Pairs that one thread counts by itself.
+const PAIRS: usize = 64;
+/// Places looked at for a pair.
+const PROBES: usize = 8;
+
+/// Blocks that one site allocated and another freed.
+#[derive(Debug)]
+struct Pair {
+    /// [`key`]; 0: empty.
+    key: AtomicU64,
+    blocks: AtomicU64,
+    bytes: AtomicU64,
+}
+
+/// One thread's counts, with one writer. Handed on to another thread when it ends, so that nothing counted ever moves.
+#[derive(Debug)]
+struct Counts {
+    pairs: [Pair; PAIRS],
+    link: AtomicU32,
+    index: AtomicU32,
+}
+
+// SAFETY: atomics only.
+unsafe impl Zeroed for Counts {}
+
+static COUNTS: Arena<Counts> = Arena::new();
+static FREE_COUNTS: FreeList = FreeList::new(AtomicU64::new(0));
+
+/// What did not find a place in its thread's counts, added to by all.
+static CROWD: [Pair; 1_024] = [const {
+    Pair { key: AtomicU64::new(0), blocks: AtomicU64::new(0), bytes: AtomicU64::new(0) }
+}; 1_024];
+/// Hand-overs that found no place there either.
+static LOST: AtomicU64 = AtomicU64::new(0);
+
+thread_local! {
+    static MINE: Cell<Option<&'static Counts>> = const { Cell::new(None) };
+}
+
+/// Blocks that `to` freed for `from`: indices of sites.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct HandedOver {
+    pub(crate) from: u32,
+    pub(crate) to: u32,
+    pub(crate) blocks: u64,
+    pub(crate) bytes: u64,
+}
+
+/// Counts a block that `to` frees for `from`.
+///
+/// PERF: a search among a few pairs and two plain additions.
+pub(crate) fn note(from: u32, to: u32, bytes: usize) {
+    if from == UNTRACKED && to == UNTRACKED {
+        return;
+    }
+    let key = key(from, to);
+    if let Some(pair) = mine().and_then(|counts| find(&counts.pairs, key)) {
+        if pair.key.load(Ordering::Relaxed) == 0 {
+            // Release: who sees the key sees nothing of what a pair before it counted. There is none: keys stay.
+            pair.key.store(key, Ordering::Release);
+        }
+        bump(&pair.blocks, 1);
+        bump(&pair.bytes, bytes as u64);
+    } else {
+        note_in_crowd(key, bytes as u64);
+    }
+}
+
+#[cold]
+fn note_in_crowd(key: u64, bytes: u64) {
+    while let Some(pair) = find(&CROWD, key) {
+        let claimed = pair.key.compare_exchange(0, key, Ordering::Relaxed, Ordering::Relaxed);
+        if matches!(claimed, Ok(_)) || claimed == Err(key) {
+            add(&pair.blocks, 1);
+            add(&pair.bytes, bytes);
+            return;
+        }
+    }
+    LOST.fetch_add(1, Ordering::Relaxed);
+}
+
+/// Never 0: no site has the highest index.
+fn key(from: u32, to: u32) -> u64 {
+    !(u64::from(from) << 32 | u64::from(to))
+}
+
+/// The place of this key, or an empty one for it.
+fn find(pairs: &[Pair], key: u64) -> Option<&Pair> {
+    let start = (key.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32) as usize;
+    (0..PROBES).map(|step| &pairs[start.wrapping_add(step) % pairs.len()]).find(|pair| {
+        let there = pair.key.load(Ordering::Relaxed);
+        there == key || there == 0
+    })
+}
+
+/// This thread's counts. `None` while it ends, or where there is no memory.
+fn mine() -> Option<&'static Counts> {
+    MINE.get().or_else(take)
+}
+
+#[cold]
+fn take() -> Option<&'static Counts> {
+    if !current::thread_is_known() {
+        return None;
+    }
+    let counts =
+        if let Some(index) = FREE_COUNTS.pop(|index| COUNTS.get(index).map_or(0, Counts::link)) {
+            COUNTS.get(index)?
+        } else {
+            let (index, counts) = COUNTS.grow()?;
+            counts.index.store(index, Ordering::Relaxed);
+            counts
+        };
+    MINE.set(Some(counts));
+    Some(counts)
+}
+
+impl Counts {
+    fn link(&self) -> u32 {
+        self.link.load(Ordering::Relaxed)
+    }
+}
+
+/// Hands the thread's counts on; it counts in the crowd from here on.
+pub(crate) fn retire() {
+    if let Some(counts) = MINE.take() {
+        let index = counts.index.load(Ordering::Relaxed);
+        FREE_COUNTS.push(index, |next| counts.link.store(next, Ordering::Relaxed));
+    }
+}
+
+/// All counts, of all threads: a pair may come several times.
+pub(crate) fn read() -> impl Iterator<Item = HandedOver> {
+    COUNTS.iter().flat_map(|counts| &counts.pairs).chain(&CROWD).filter_map(|pair| {
+        let key = !pair.key.load(Ordering::Acquire);
+        (key != u64::MAX).then(|| HandedOver {
+            from: u32::try_from(key >> 32).unwrap_or(UNTRACKED),
+            to: u32::try_from(key & u64::from(u32::MAX)).unwrap_or(UNTRACKED),
+            blocks: pair.blocks.load(Ordering::Relaxed),
+            bytes: pair.bytes.load(Ordering::Relaxed),
+        })
+    })
+}
+
+/// Hand-overs that were not counted because there were too many pairs of sites.
+pub(crate) fn lost() -> u64 {
+    LOST.load(Ordering::Relaxed)
+}

@@ -1,0 +1,100 @@
+//! A table of places in the code: each is made once, found by its hash, and kept for ever.
+
+use crate::{
+    arena::Arena,
+    static_ref::StaticRef,
+    sync::{AtomicU64, Ordering},
+};
+
+/// Slots of the table: far more than places, so that probes stay short; and as many as fill ten chunks of an arena.
+const SLOTS: u32 = 64 * 1_023;
+const PROBES: u32 = 64;
+
+/// Places of one kind, by the hash of what tells them apart, with open addressing.
+#[derive(Debug)]
+pub(crate) struct Places<T: 'static> {
+    /// In the order in which they were made.
+    list: Arena<StaticRef<T>>,
+    table: Arena<StaticRef<T>>,
+    made: AtomicU64,
+}
+
+impl<T: Sync> Places<T> {
+    pub(crate) const fn new() -> Self {
+        Self { list: Arena::new(), table: Arena::new(), made: AtomicU64::new(0) }
+    }
+
+    /// The place with this hash that `is_same` accepts. Else a new one, if `has_room`, which `make` keeps under the index it is given; `None` where
+    /// there is no room or no memory.
+    pub(crate) fn find_or_make(
+        &self,
+        hash: u64,
+        is_same: impl Fn(&T) -> bool,
+        has_room: impl Fn() -> bool,
+        make: impl Fn(u32) -> Option<&'static T>,
+    ) -> Option<&'static T> {
+        let start = u32::try_from(hash >> 32).unwrap_or(0);
+        for step in 0..PROBES {
+            let place = start.wrapping_add(step) % SLOTS;
+            let there = if let Some(there) = self.table.get(place).and_then(StaticRef::get) {
+                there
+            } else {
+                if !has_room() {
+                    return None;
+                }
+                let slot = self.table.get_or_make(place)?;
+                let (index, listed) = self.list.grow()?;
+                let new = make(index)?;
+                listed.set(new);
+                self.made.fetch_add(1, Ordering::Relaxed);
+                match slot.set_if_none(new) {
+                    Ok(()) => return Some(new),
+                    // Somebody else's; ours stays in the list, unused.
+                    Err(there) => there,
+                }
+            };
+            if is_same(there) {
+                return Some(there);
+            }
+        }
+        None
+    }
+
+    /// How many were made.
+    pub(crate) fn made(&self) -> u64 {
+        self.made.load(Ordering::Relaxed)
+    }
+
+    /// All of them, in the order in which they were made.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &'static T> {
+        self.list.iter().filter_map(StaticRef::get)
+    }
+}
+
+/// A hash that differs where the parts do: multiply-and-rotate over eight bytes at a time.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Hash(u64);
+
+impl Hash {
+    pub(crate) const fn new() -> Self {
+        Self(0)
+    }
+
+    pub(crate) const fn number(self, word: u64) -> Self {
+        const FACTOR: u64 = 0x517c_c1b7_2722_0a95;
+        Self((self.0.rotate_left(5) ^ word).wrapping_mul(FACTOR))
+    }
+
+    /// All of a text counts: names differ mostly at their ends.
+    pub(crate) fn text(self, text: &str) -> Self {
+        text.as_bytes().chunks(8).fold(self, |hash, chunk| {
+            let mut word = [0; 8];
+            word[..chunk.len()].copy_from_slice(chunk);
+            hash.number(u64::from_le_bytes(word))
+        })
+    }
+
+    pub(crate) const fn get(self) -> u64 {
+        self.0
+    }
+}

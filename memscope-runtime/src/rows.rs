@@ -1,0 +1,353 @@
+//! From a reading to the rows of a snapshot.
+
+use std::collections::HashMap;
+
+use crate::{
+    hand_over::HandedOver,
+    profile::{
+        Bucket, HandOver, Place, ProcessMemory, RuntimeMemory, SiteProfile, TaskMemoryProfile,
+        VariableProfile, VariableSiteProfile,
+    },
+    reading::{Reading, Retained, SiteReading, TaskReading},
+    site::{Site, UNTRACKED},
+    task::{TaskId, TaskState},
+    variable::VariableReading,
+    variable_site::VariableSiteReading,
+};
+
+/// A task's row.
+pub(crate) fn task(task: &TaskReading, measured: bool) -> Option<TaskMemoryProfile> {
+    let TaskReading { id, tally, record, live_bytes, live_blocks } = task;
+    let sizes = |bytes| if measured { bytes } else { 0 };
+    let freed_bytes = tally.allocated_bytes.saturating_sub(*live_bytes);
+    Some(TaskMemoryProfile {
+        id: TaskId::new(*id)?,
+        parent: TaskId::new(record.parent),
+        name: record.site.name.to_owned(),
+        task_type: record.site.task_type,
+        state: record.state,
+        file: record.site.file.into(),
+        line: record.site.line,
+        measured,
+        live_bytes: sizes(*live_bytes),
+        peak_bytes: sizes(record.peak_bytes),
+        allocated_bytes: sizes(tally.allocated_bytes),
+        allocation_count: sizes(tally.allocations),
+        freed_bytes: sizes(freed_bytes),
+        freed_elsewhere_bytes: sizes(freed_bytes.saturating_sub(tally.own_freed_bytes())),
+        live_blocks: sizes(*live_blocks),
+        future_size_bytes: record.future.size as u64,
+        future_type: (record.future.name)().into(),
+        poll_count: record.polls,
+        busy_ns: record.timing.busy_ns,
+        wait_ns: record.timing.wait_ns,
+        timing_is_estimate: record.timing.is_estimate,
+        idle_ns: record.idle_ns,
+        cell_bytes: sizes(record.cell_bytes),
+    })
+}
+
+/// One row a site: the sums over its closed tasks, with the open ones added.
+pub(crate) fn sites(reading: &Reading, measured: bool, now_ns: u64) -> Vec<SiteProfile> {
+    let mut rows: Vec<SiteProfile> = reading.sites.iter().map(row).collect();
+    let places: HashMap<u32, usize> =
+        reading.sites.iter().enumerate().map(|(place, site)| (site.site.index(), place)).collect();
+    for task in &reading.open {
+        if let Some(row) =
+            places.get(&task.record.row.index()).and_then(|&place| rows.get_mut(place))
+        {
+            row.add_open(task);
+        }
+    }
+    let mut retained: HashMap<usize, Vec<&Retained>> = HashMap::new();
+    for task in &reading.retained {
+        if let Some(&place) = places.get(&task.site) {
+            retained.entry(place).or_default().push(task);
+        }
+    }
+    for (place, tasks) in retained {
+        rows[place].add_retained(tasks, now_ns);
+    }
+    for row in &mut rows {
+        row.active = row.spawned.saturating_sub(row.completed + row.cancelled + row.panicked);
+        if !measured {
+            row.forget_sizes();
+        }
+    }
+    rows.sort_by(|a, b| {
+        (b.live_bytes, b.allocated_bytes, &a.name).cmp(&(a.live_bytes, a.allocated_bytes, &b.name))
+    });
+    rows
+}
+
+fn row(reading: &SiteReading) -> SiteProfile {
+    let SiteReading { site, sums, spawned, retained_bytes, retained_blocks, unjoined_bytes } =
+        *reading;
+    SiteProfile {
+        name: site.name.to_owned(),
+        task_type: site.task_type,
+        file: site.file.into(),
+        line: site.line,
+        measured: true,
+        spawned,
+        active: 0,
+        completed: sums.completed,
+        cancelled: sums.cancelled,
+        panicked: sums.panicked,
+        live_bytes: retained_bytes,
+        live_blocks: retained_blocks,
+        peak_bytes: sums.highest_peak_bytes,
+        peak_sum_bytes: sums.peak_sum_bytes,
+        allocated_bytes: sums.allocated_bytes,
+        allocation_count: sums.allocations,
+        ended_allocated_bytes: sums.allocated_bytes,
+        retained_bytes,
+        unjoined_bytes,
+        retained_tasks: 0,
+        oldest_retained_ns: None,
+        retained_waves: 0,
+        retained_by_eighth: [0; 8],
+        future_size_bytes: site.future_size_bytes(),
+        argument_bytes: site.argument_bytes(),
+        boxed_by_tokio: site.boxed(),
+        longest_wait_ns: sums.longest_wait_ns,
+        wait_sum_ns: sums.wait_sum_ns,
+        waits_timed: sums.waits,
+        peak_histogram: Bucket::all(site.sums.peaks()),
+        poll_histogram: Bucket::all(site.polls()),
+    }
+}
+
+impl SiteProfile {
+    fn add_open(&mut self, task: &TaskReading) {
+        self.live_bytes += task.live_bytes;
+        self.live_blocks += task.live_blocks;
+        self.peak_bytes = self.peak_bytes.max(task.record.peak_bytes);
+        self.peak_sum_bytes += task.record.peak_bytes;
+        self.allocated_bytes += task.tally.allocated_bytes;
+        self.allocation_count += task.tally.allocations;
+        match task.record.state {
+            TaskState::Idle | TaskState::Running => return,
+            TaskState::Completed => self.completed += 1,
+            TaskState::Cancelled => self.cancelled += 1,
+            TaskState::Panicked => self.panicked += 1,
+        }
+        // It has ended, but its future is still there.
+        self.retained_bytes += task.live_bytes;
+        self.ended_allocated_bytes += task.tally.allocated_bytes;
+        if let Some(wait_ns) = task.record.timing.wait_ns {
+            self.wait_sum_ns += wait_ns;
+            self.waits_timed += 1;
+            self.longest_wait_ns = self.longest_wait_ns.max(wait_ns);
+        }
+    }
+
+    /// Adds the ended tasks that still hold bytes.
+    fn add_retained(&mut self, mut tasks: Vec<&Retained>, now_ns: u64) {
+        self.retained_tasks = tasks.len() as u64;
+        let ends = tasks.iter().map(|task| task.ending.ended_ns).filter(|ended| *ended != 0);
+        self.oldest_retained_ns = ends.min().map(|ended| now_ns.saturating_sub(ended));
+        for task in &tasks {
+            let eighth = 8 * u128::from(task.ending.ordinal) / u128::from(self.spawned.max(1));
+            self.retained_by_eighth[usize::try_from(eighth).unwrap_or(7).min(7)] += 1;
+        }
+        // The longest row of tasks that follow one another: always the one that ends first of those that begin after the last.
+        tasks.sort_unstable_by_key(|task| task.ending.spawned);
+        let mut last_end = 0;
+        for Retained { ending, .. } in tasks {
+            if ending.ordinal >= last_end {
+                self.retained_waves += 1;
+                last_end = ending.spawned;
+            }
+        }
+    }
+
+    fn forget_sizes(&mut self) {
+        self.measured = false;
+        for size in [
+            &mut self.live_bytes,
+            &mut self.live_blocks,
+            &mut self.peak_bytes,
+            &mut self.peak_sum_bytes,
+            &mut self.allocated_bytes,
+            &mut self.allocation_count,
+            &mut self.ended_allocated_bytes,
+            &mut self.retained_bytes,
+            &mut self.unjoined_bytes,
+            &mut self.retained_tasks,
+            &mut self.retained_waves,
+        ] {
+            *size = 0;
+        }
+        self.retained_by_eighth = [0; 8];
+        self.oldest_retained_ns = None;
+        self.peak_histogram.clear();
+    }
+}
+
+/// The whole and its parts.
+pub(crate) fn process(reading: &Reading, measured: bool) -> ProcessMemory {
+    if !measured {
+        return ProcessMemory::default();
+    }
+    let open = |field: fn(&TaskReading) -> u64| reading.open.iter().map(field).sum::<u64>();
+    let sites = |field: fn(&SiteReading) -> u64| reading.sites.iter().map(field).sum::<u64>();
+    let tracked_bytes = open(|task| task.live_bytes) + sites(|site| site.retained_bytes);
+    let tracked_blocks = open(|task| task.live_blocks) + sites(|site| site.retained_blocks);
+    let Reading { untracked, .. } = reading;
+    ProcessMemory {
+        measured,
+        tracked_bytes,
+        untracked_bytes: untracked.live_bytes,
+        whole_bytes: tracked_bytes + untracked.live_bytes,
+        tracked_blocks,
+        untracked_blocks: untracked.live_blocks,
+        whole_blocks: tracked_blocks + untracked.live_blocks,
+        tracked_allocated_bytes: open(|task| task.tally.allocated_bytes)
+            + sites(|site| site.sums.allocated_bytes),
+        untracked_allocated_bytes: untracked.allocated_bytes,
+    }
+}
+
+/// The sites' names by their index.
+pub(crate) struct Names(HashMap<u32, Place>);
+
+impl Names {
+    pub(crate) fn of(reading: &Reading) -> Self {
+        let named = |site: &SiteReading| (site.site.index(), Place::of(site.site));
+        Self(reading.sites.iter().map(named).collect())
+    }
+
+    /// `None`: outside every task.
+    pub(crate) fn get(&self, site: u32) -> Option<Place> {
+        self.0.get(&site).cloned()
+    }
+}
+
+impl Place {
+    pub(crate) fn of(site: &Site) -> Self {
+        Self { name: site.name.to_owned(), file: site.file.into(), line: site.line }
+    }
+}
+
+/// The live variables, the largest first; then the last of each site that is over or could not be followed.
+pub(crate) fn variables(reading: &Reading, names: &Names) -> Vec<VariableProfile> {
+    let mut live: Vec<VariableProfile> =
+        reading.variables.iter().map(|variable| live_variable(variable, names)).collect();
+    live.sort_by(|a, b| {
+        (b.heap_bytes, b.lifetime_ns, &a.name).cmp(&(a.heap_bytes, a.lifetime_ns, &b.name))
+    });
+    live.extend(reading.variable_sites.iter().filter_map(past_variable));
+    live
+}
+
+fn live_variable(reading: &VariableReading, names: &Names) -> VariableProfile {
+    let key = reading.site.key;
+    VariableProfile {
+        name: key.name.to_owned(),
+        type_name: key.type_name.into(),
+        file: key.file.into(),
+        line: key.line,
+        task: TaskId::new(reading.task),
+        task_site: names.get(reading.task_site),
+        freed_by: None,
+        stack_bytes: reading.site.stack_bytes(),
+        heap_bytes: reading.heap_bytes,
+        extent: reading.extent,
+        live: true,
+        lifetime_ns: reading.lifetime_ns,
+    }
+}
+
+fn past_variable(site: &VariableSiteReading) -> Option<VariableProfile> {
+    let past = site.last?;
+    Some(VariableProfile {
+        name: site.key.name.to_owned(),
+        type_name: site.key.type_name.into(),
+        file: site.key.file.into(),
+        line: site.key.line,
+        task: TaskId::new(past.task),
+        task_site: None,
+        freed_by: TaskId::new(past.freed_by),
+        stack_bytes: site.stack_bytes,
+        heap_bytes: past.heap_bytes,
+        extent: past.extent,
+        live: false,
+        lifetime_ns: past.lifetime_ns,
+    })
+}
+
+/// One row for each `track_var!` and type, largest live bytes first.
+pub(crate) fn variable_sites(reading: &Reading) -> Vec<VariableSiteProfile> {
+    let mut live_bytes: HashMap<*const (), u64> = HashMap::new();
+    for variable in &reading.variables {
+        *live_bytes.entry(std::ptr::from_ref(variable.site).cast()).or_default() +=
+            variable.heap_bytes;
+    }
+    let row = |site: &VariableSiteReading| VariableSiteProfile {
+        name: site.key.name.to_owned(),
+        type_name: site.key.type_name.into(),
+        file: site.key.file.into(),
+        line: site.key.line,
+        stack_bytes: site.stack_bytes,
+        registered: site.registered,
+        live: site.registered.saturating_sub(site.ended + site.repeated + site.unfollowed),
+        ended: site.ended,
+        repeated: site.repeated,
+        unfollowed: site.unfollowed,
+        live_bytes: live_bytes.get(&site.id).copied().unwrap_or(0),
+        largest_bytes: site.largest_bytes,
+        lifetime_sum_ns: site.lifetime_sum_ns,
+        longest_lifetime_ns: site.longest_lifetime_ns,
+    };
+    let mut rows: Vec<VariableSiteProfile> = reading.variable_sites.iter().map(row).collect();
+    rows.sort_by(|a, b| {
+        (b.live_bytes, b.registered, &a.name).cmp(&(a.live_bytes, a.registered, &b.name))
+    });
+    rows
+}
+
+/// The pairs of sites, those that moved most bytes first.
+pub(crate) fn hand_overs(reading: &Reading, names: &Names) -> Vec<HandOver> {
+    let mut sums: HashMap<(u32, u32), (u64, u64)> = HashMap::new();
+    for &HandedOver { from, to, blocks, bytes } in &reading.hand_overs {
+        let sum = sums.entry((from, to)).or_default();
+        *sum = (sum.0 + blocks, sum.1 + bytes);
+    }
+    // A site that has given its only task to another has no name any more, and nothing to hand over.
+    let is_known = |site: &u32| *site == UNTRACKED || names.get(*site).is_some();
+    let mut rows: Vec<HandOver> = sums
+        .into_iter()
+        .filter(|((from, to), (blocks, _))| is_known(from) && is_known(to) && *blocks != 0)
+        .map(|((from, to), (blocks, bytes))| HandOver {
+            from: names.get(from),
+            to: names.get(to),
+            blocks,
+            bytes,
+        })
+        .collect();
+    rows.sort_by(|a, b| {
+        (b.bytes, b.blocks, &a.from, &a.to).cmp(&(a.bytes, a.blocks, &b.from, &b.to))
+    });
+    rows
+}
+
+/// What the async runtime holds beside the tasks' own bytes.
+pub(crate) fn runtime(reading: &Reading, measured: bool) -> RuntimeMemory {
+    if !measured {
+        return RuntimeMemory::default();
+    }
+    let in_cells = || {
+        let open = reading.open.iter().map(|task| &task.record);
+        open.filter(|record| record.cell_bytes != 0 && !record.state.is_ended())
+    };
+    RuntimeMemory {
+        measured,
+        worker_threads: reading.workers.threads,
+        worker_bytes: reading.workers.live_bytes,
+        cells: in_cells().count() as u64,
+        cell_overhead_bytes: in_cells()
+            .map(|record| record.cell_bytes.saturating_sub(record.future.size as u64))
+            .sum(),
+    }
+}
