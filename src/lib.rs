@@ -19,12 +19,12 @@
 //! | *dropped* (of a row) | given up because there was no room for it; always counted |
 #![forbid(unsafe_code)]
 
-pub use memscope_macros::tracked;
+pub use memscope_macros::{Trackable, track_var, tracked};
 #[doc(hidden)]
 pub use memscope_runtime::__private;
 pub use memscope_runtime::{
-    Blocks, Builder, Contents, Error, GlobalTracker, Timing, Trackable, TrackingAllocator, analysis,
-    async_memory, builder, get_global_tracker, init,
+    Blocks, Builder, Contents, Error, GlobalTracker, Timing, Trackable, TrackingAllocator,
+    analysis, async_memory, builder, get_global_tracker, init,
 };
 
 #[cfg(all(feature = "enabled", feature = "global-allocator"))]
