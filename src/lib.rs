@@ -19,7 +19,7 @@
 //! | *dropped* (of a row) | given up because there was no room for it; always counted |
 #![forbid(unsafe_code)]
 
-pub use memscope_macros::tracked;
+pub use memscope_macros::{Trackable, track_var, tracked};
 #[doc(hidden)]
 pub use memscope_runtime::__private;
 pub use memscope_runtime::{

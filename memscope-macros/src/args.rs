@@ -99,10 +99,13 @@ impl Options {
 
     /// The path in front of `__private`.
     pub(crate) fn facade(&self) -> TokenStream {
-        self.krate
-            .clone()
-            .unwrap_or_else(|| quote::quote_spanned!(Span::mixed_site()=> ::memscope_rs))
+        self.krate.clone().unwrap_or_else(default_facade)
     }
+}
+
+/// The path of the facade where none is given.
+pub(crate) fn default_facade() -> TokenStream {
+    quote::quote_spanned!(Span::mixed_site()=> ::memscope_rs)
 }
 
 fn not_an_option(option: &TokenStream) -> String {
@@ -172,7 +175,7 @@ fn task_type(value: &LitStr, mistakes: &mut Mistakes) -> Option<&'static str> {
 }
 
 /// `a::b`, `::a`, `$crate`, `crate::a`: names joined by `::`.
-fn path(value: TokenStream, mistakes: &mut Mistakes) -> Option<TokenStream> {
+pub(crate) fn path(value: TokenStream, mistakes: &mut Mistakes) -> Option<TokenStream> {
     let mut cursor = Cursor::new(value.clone());
     let colons = |cursor: &mut Cursor| cursor.punct(':').is_some() && cursor.punct(':').is_some();
     let leading = cursor.peek_punct(':');

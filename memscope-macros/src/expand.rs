@@ -32,9 +32,10 @@ use crate::args::Options;
 use crate::check;
 use crate::error::Mistakes;
 use crate::item::{Argument, ArgumentKind, Attribute, Block, Function, Item, Kind, is_variable};
+use crate::location::Location;
 use crate::tokens::{Angles, Cursor, at, is_punct, mentions, regroup};
 use crate::wrap;
-use proc_macro2::{Delimiter, Group, Ident, Literal, Span, TokenStream, TokenTree};
+use proc_macro2::{Delimiter, Group, Ident, Span, TokenStream, TokenTree};
 use quote::{ToTokens, TokenStreamExt, format_ident, quote, quote_spanned};
 use syn::LitStr;
 use syn::ext::IdentExt;
@@ -316,7 +317,7 @@ impl Tracked<'_> {
         let name = self.name();
         let task_type =
             Ident::new(self.options.task_type.unwrap_or("Unspecified"), Span::mixed_site());
-        let (file, line) = place(self.function.name.span());
+        let Location { file, line, .. } = Location::of(self.function.name.span());
         quote_spanned! {Span::mixed_site()=>
             #facade::__private::track(
                 {
@@ -481,20 +482,6 @@ fn infer_impls(ty: TokenStream) -> TokenStream {
         }
     }
     inferred
-}
-
-/// File and line of `span`, the very ones even when a macro has written the function.
-fn place(span: Span) -> (TokenStream, Literal) {
-    let mut file = quote!(::core::file!());
-    let mut line = 0;
-    if proc_macro::is_available() {
-        let span = span.unwrap();
-        line = u32::try_from(span.line()).unwrap_or(u32::MAX);
-        if !span.file().is_empty() {
-            file = Literal::string(&span.file()).into_token_stream();
-        }
-    }
-    (file, Literal::u32_unsuffixed(line))
 }
 
 #[cfg(test)]

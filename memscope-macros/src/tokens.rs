@@ -102,6 +102,28 @@ impl Cursor {
         }
     }
 
+    /// Takes the invisible group around an interpolated `$x:expr` if it is next, unopened: inside of it, other rules of
+    /// precedence go.
+    pub(crate) fn invisible_group(&mut self) -> Option<Group> {
+        match self.peek_closed() {
+            Some(TokenTree::Group(group)) if group.delimiter() == Delimiter::None => {
+                let group = group.clone();
+                self.next += 1;
+                Some(group)
+            }
+            _ => None,
+        }
+    }
+
+    /// Takes `::` if it is next.
+    pub(crate) fn path_separator(&mut self) -> Option<TokenStream> {
+        let mut ahead = self.clone();
+        let first = ahead.punct(':').filter(|first| first.spacing() == Spacing::Joint)?;
+        let second = ahead.punct(':')?;
+        *self = ahead;
+        Some([first, second].map(TokenTree::from).into_iter().collect())
+    }
+
     /// Takes tokens up to the first one outside of `<…>` for which `end` holds, without opening invisible groups.
     pub(crate) fn until(&mut self, end: impl Fn(&TokenTree) -> bool) -> TokenStream {
         let mut taken = Vec::new();
