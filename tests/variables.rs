@@ -355,8 +355,9 @@ fn four_workers_end_with_exactly_the_variables_that_a_map_holds() {
                         }
                         (Some(_), _) => {}
                         (None, _) => {
-                            let shared: Vec<u32> =
-                                Vec::with_capacity(1 + usize::try_from(random % 90).expect("small"));
+                            let shared: Vec<u32> = Vec::with_capacity(
+                                1 + usize::try_from(random % 90).expect("small"),
+                            );
                             track_var!(shared);
                             kept.lock().expect("no panic").entry(key).or_insert(shared);
                         }

@@ -47,7 +47,7 @@ impl Measured {
     }
 }
 
-/// Finds out once: a block taken the way every Rust program does must reach our allocator unchanged.
+/// Finds out once: blocks taken the way every Rust program does must reach our allocator unchanged.
 pub(crate) fn measured() -> Measured {
     static MEASURED: OnceLock<Measured> = OnceLock::new();
     if !ENABLED {
@@ -56,20 +56,48 @@ pub(crate) fn measured() -> Measured {
     *MEASURED.get_or_init(|| current::as_memscope(probe))
 }
 
+/// Sizes and alignments that are tried: one that wraps ours may serve small blocks, large ones or aligned ones by itself.
+const LAYOUTS: [(usize, usize); 8] =
+    [(40, 8), (1, 1), (16, 16), (256, 64), (1_000, 8), (4_096, 4_096), (100_000, 8), (1 << 21, 8)];
+
 fn probe() -> Measured {
-    const LAYOUT: Layout = Layout::new::<[u64; 5]>();
+    let (mut seen, mut unseen) = (false, false);
+    for (size, align) in LAYOUTS {
+        match Layout::from_size_align(size, align).ok().and_then(try_one) {
+            Some(Seen::AsItWas) => seen = true,
+            Some(Seen::Changed) => return Measured::Wrapped,
+            Some(Seen::NotAtAll) => unseen = true,
+            None => {}
+        }
+    }
+    match (seen, unseen) {
+        (true, false) => Measured::Yes,
+        (true, true) => Measured::Wrapped,
+        (false, _) => Measured::NotInstalled,
+    }
+}
+
+/// What our allocator saw of a block.
+enum Seen {
+    AsItWas,
+    Changed,
+    NotAtAll,
+}
+
+/// `None`: there was no memory.
+fn try_one(layout: Layout) -> Option<Seen> {
     Probe::take();
-    // SAFETY: the layout's size is not zero.
-    let block = black_box(unsafe { alloc(black_box(LAYOUT)) });
+    // SAFETY: the layouts' sizes are not zero.
+    let block = black_box(unsafe { alloc(black_box(layout)) });
     if block.is_null() {
-        return Measured::NotInstalled;
+        return None;
     }
     let seen = Probe::take();
     // SAFETY: just allocated with this layout.
-    unsafe { dealloc(block, LAYOUT) };
-    match seen {
-        None => Measured::NotInstalled,
-        Some(Probe { block: seen, layout }) if seen == block && layout == LAYOUT => Measured::Yes,
-        Some(_) => Measured::Wrapped,
-    }
+    unsafe { dealloc(block, layout) };
+    Some(match seen {
+        None => Seen::NotAtAll,
+        Some(seen) if seen == (Probe { block, layout }) => Seen::AsItWas,
+        Some(_) => Seen::Changed,
+    })
 }

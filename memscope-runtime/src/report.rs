@@ -1,41 +1,38 @@
 //! A snapshot as people read it: aligned tables, largest first, and what stands out.
 
-use std::{
-    cmp::Reverse,
-    collections::{BTreeMap, HashMap, HashSet},
-    fmt,
-};
+mod findings;
+mod sites;
+mod tasks;
+mod variables;
+
+use std::fmt;
 
 use crate::{
-    profile::{SiteProfile, TaskMemoryProfile},
     snapshot::MemorySnapshot,
-    table::{Column, HumanBytes, Table, cell, common_folder, count, path_end},
-    task::TaskId,
+    table::{HumanBytes, count, path_end},
 };
 
 /// Rows printed of each table; all of them with `{:#}`.
 const MOST_ROWS: usize = 20;
-/// Ended tasks of one site that get a row each; more share one.
-const MOST_ALIKE: usize = 3;
-/// Findings of one kind.
-const MOST_FINDINGS: usize = 3;
 const NAME_COLUMNS: usize = 36;
 const PLACE_COLUMNS: usize = 28;
 const NOT_MEASURED: &str = "not measured";
 /// Nothing at all, measured: so that what is not nothing can be seen.
 const NONE: &str = "·";
 
-/// Prints totals, sites, tasks and what stands out, the largest live bytes first.
+/// Prints totals, sites, tasks, variables and what stands out, the largest live bytes first.
 ///
 /// Of each table the first twenty rows, ended tasks of one site in one row; `{:#}` prints every row and more columns.
 impl fmt::Display for MemorySnapshot {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.totals(f)?;
+        writeln!(f)?;
         if !self.sites().is_empty() {
             self.site_table(f)?;
             self.task_table(f)?;
-            self.findings(f)?;
         }
+        self.variable_tables(f)?;
+        self.findings(f)?;
         self.own_line(f)
     }
 }
@@ -59,106 +56,25 @@ impl MemorySnapshot {
             count(self.spawned_task_count()),
             self.observed_seconds(),
         )?;
+        let runtime = self.runtime();
+        if runtime.measured && runtime.worker_threads != 0 {
+            let [workers, cells] =
+                [runtime.worker_bytes, runtime.cell_overhead_bytes].map(HumanBytes);
+            let threads = if runtime.worker_threads == 1 { "thread" } else { "threads" };
+            write!(
+                f,
+                "runtime: {workers} of the untracked on {} {threads} that poll tasks",
+                runtime.worker_threads
+            )?;
+            if runtime.cells != 0 {
+                write!(f, ", {cells} around the futures in {} task cells", count(runtime.cells))?;
+            }
+            writeln!(f)?;
+        }
         if !self.is_still() {
             writeln!(f, "tasks ended while this was read: totals may miss the last of them")?;
         }
         Ok(())
-    }
-
-    fn site_table(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        const HEAD: &[Column] = &[
-            Column::Left("SITE"),
-            Column::Left("TYPE"),
-            Column::Left("AT"),
-            Column::Right("ALIVE"),
-            Column::Right("DONE"),
-            Column::Right("CANCELLED"),
-            Column::Right("PANICKED"),
-            Column::Right("LIVE"),
-            Column::Right("OF ENDED"),
-            Column::Right("PEAK/TASK"),
-            Column::Right("ALLOCATED"),
-            Column::Right("FUTURE"),
-        ];
-        let is_long = f.alternate();
-        let mut table = Table::new(if is_long { HEAD } else { &HEAD[..HEAD.len() - 1] });
-        let folder =
-            if is_long { 0 } else { common_folder(self.sites().iter().map(|site| &*site.file)) };
-        let most = if is_long { usize::MAX } else { MOST_ROWS };
-        for site in self.sites().iter().take(most) {
-            table.push(site_row(site, folder));
-        }
-        writeln!(f, "\n{table}{}", more(self.sites().len(), most, "sites"))
-    }
-
-    fn task_table(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut table = Table::new(&[
-            Column::Left("TASK"),
-            Column::Left("NAME"),
-            Column::Left("STATE"),
-            Column::Right("LIVE"),
-            Column::Right("PEAK"),
-            Column::Right("ALLOCATED"),
-            Column::Right("FREED"),
-            Column::Right("BY OTHERS"),
-            Column::Right("BLOCKS"),
-            Column::Right("POLLS"),
-        ]);
-        let (most, most_alike) =
-            if f.alternate() { (usize::MAX, usize::MAX) } else { (MOST_ROWS, MOST_ALIKE) };
-        let (single, alike) = group(self.tasks(), most_alike);
-        let lines = Tree::of(&single).lines(most);
-        for (depth, task) in &lines {
-            table.push(task_row(*depth, task));
-        }
-        for group in alike.iter().take(most - lines.len()) {
-            table.push(group_row(group));
-        }
-        let (all, shown) = (single.len() + alike.len(), most.min(lines.len() + alike.len()));
-        writeln!(f, "{table}{}", more(all, shown, "rows"))
-    }
-
-    /// What a reader would look for in the tables: who left memory behind, who was cut off, who holds most.
-    fn findings(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut findings = Vec::new();
-        let mut of_each =
-            |kind: &str, number: fn(&SiteProfile) -> u64, text: &dyn Fn(&SiteProfile) -> String| {
-                let mut sites: Vec<&SiteProfile> =
-                    self.sites().iter().filter(|site| number(site) != 0).collect();
-                sites.sort_by_key(|site| Reverse(number(site)));
-                for site in sites.iter().take(MOST_FINDINGS) {
-                    findings.push(format!(
-                        "{kind:9}  {}: {}",
-                        cell(&site.name, NAME_COLUMNS),
-                        text(site)
-                    ));
-                }
-            };
-        of_each("retained", |site| site.retained_bytes, &|site| {
-            let ended = site.spawned.saturating_sub(site.active).max(1);
-            let (left, each) =
-                (HumanBytes(site.retained_bytes), HumanBytes(site.retained_bytes / ended));
-            let tasks = if ended == 1 { "task" } else { "tasks" };
-            format!("{left} left behind by {} ended {tasks}, {each} each", count(ended))
-        });
-        of_each("cancelled", |site| site.cancelled, &|site| share(site.cancelled, site.spawned));
-        of_each("panicked", |site| site.panicked, &|site| share(site.panicked, site.spawned));
-        let alive =
-            self.tasks().iter().filter(|task| !task.state.is_ended() && task.live_bytes != 0);
-        if let Some(task) = alive.max_by_key(|task| task.live_bytes) {
-            findings.push(format!(
-                "largest    {} (task #{}): alive with {} in {} {}",
-                cell(&task.name, NAME_COLUMNS),
-                task.id,
-                HumanBytes(task.live_bytes),
-                count(task.live_blocks),
-                if task.live_blocks == 1 { "block" } else { "blocks" },
-            ));
-        }
-        if findings.is_empty() {
-            return Ok(());
-        }
-        writeln!(f, "what stands out\n  {}\n", findings.join("\n  "))
     }
 
     fn own_line(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -192,70 +108,13 @@ fn number(number: u64) -> String {
     if number == 0 { NONE.to_owned() } else { count(number) }
 }
 
-/// `folder`: how many bytes at the start of the file's path go without saying.
-fn site_row(site: &SiteProfile, folder: usize) -> Vec<String> {
-    let in_units = |bytes| size(site.measured, bytes);
-    let file = site.file.get(folder..).unwrap_or(&site.file);
-    vec![
-        cell(&site.name, NAME_COLUMNS),
-        site.task_type.to_string(),
-        if file.is_empty() {
-            NONE.to_owned()
-        } else {
-            path_end(&format!("{file}:{}", site.line), PLACE_COLUMNS)
-        },
-        number(site.active),
-        number(site.completed),
-        number(site.cancelled),
-        number(site.panicked),
-        in_units(site.live_bytes),
-        in_units(site.retained_bytes),
-        in_units(site.peak_bytes),
-        in_units(site.allocated_bytes),
-        HumanBytes(site.future_size_bytes).to_string(),
-    ]
-}
-
-fn task_row(depth: usize, task: &TaskMemoryProfile) -> Vec<String> {
-    let in_units = |bytes| size(task.measured, bytes);
-    let branch =
-        if depth == 0 { String::new() } else { format!("{}└ ", "  ".repeat((depth - 1).min(8))) };
-    vec![
-        format!("{branch}#{}", task.id),
-        cell(&task.name, NAME_COLUMNS),
-        task.state.to_string(),
-        in_units(task.live_bytes),
-        in_units(task.peak_bytes),
-        in_units(task.allocated_bytes),
-        in_units(task.freed_bytes),
-        in_units(task.freed_elsewhere_bytes),
-        if task.measured { number(task.live_blocks) } else { NOT_MEASURED.to_owned() },
-        number(task.poll_count),
-    ]
-}
-
-/// One row for ended tasks of one site: sums, and the highest peak.
-fn group_row(group: &[&TaskMemoryProfile]) -> Vec<String> {
-    let measured = group.iter().all(|task| task.measured);
-    let sum =
-        |field: fn(&TaskMemoryProfile) -> u64| group.iter().map(|task| field(task)).sum::<u64>();
-    let in_units = |bytes| size(measured, bytes);
-    vec![
-        format!("{} tasks", count(group.len() as u64)),
-        group.first().map_or(String::new(), |task| cell(&task.name, NAME_COLUMNS)),
-        "ended".to_owned(),
-        in_units(sum(|task| task.live_bytes)),
-        in_units(group.iter().map(|task| task.peak_bytes).max().unwrap_or(0)),
-        in_units(sum(|task| task.allocated_bytes)),
-        in_units(sum(|task| task.freed_bytes)),
-        in_units(sum(|task| task.freed_elsewhere_bytes)),
-        if measured { number(sum(|task| task.live_blocks)) } else { NOT_MEASURED.to_owned() },
-        number(sum(|task| task.poll_count)),
-    ]
-}
-
-fn share(part: u64, all: u64) -> String {
-    format!("{} of {} tasks", count(part), count(all))
+/// Where something is; `folder`: how many bytes at the start of the file's path go without saying.
+fn place(file: &str, line: u32, folder: usize) -> String {
+    let file = file.get(folder..).unwrap_or(file);
+    if file.is_empty() {
+        return NONE.to_owned();
+    }
+    path_end(&format!("{file}:{line}"), PLACE_COLUMNS)
 }
 
 /// What a cut table leaves out.
@@ -263,92 +122,6 @@ fn more(all: usize, shown: usize, what: &str) -> String {
     match all.saturating_sub(shown) {
         0 => String::new(),
         left => format!("… and {} more {what} (all of them with `{{:#}}`)\n", count(left as u64)),
-    }
-}
-
-type Rows<'a> = Vec<&'a TaskMemoryProfile>;
-
-/// The tasks that get a row each, and the ended ones that share one with their like, the largest group first.
-fn group(tasks: &[TaskMemoryProfile], most_alike: usize) -> (Rows<'_>, Vec<Rows<'_>>) {
-    let mut ended: BTreeMap<_, Rows<'_>> = BTreeMap::new();
-    let mut single = Rows::new();
-    for task in tasks {
-        if task.state.is_ended() {
-            ended
-                .entry((&task.name, task.task_type, &task.file, task.line))
-                .or_default()
-                .push(task);
-        } else {
-            single.push(task);
-        }
-    }
-    let mut alike = Vec::new();
-    for group in ended.into_values() {
-        if group.len() > most_alike {
-            alike.push(group);
-        } else {
-            single.extend(group);
-        }
-    }
-    alike.sort_by_key(|group| Reverse(group.iter().map(|task| task.live_bytes).sum::<u64>()));
-    (single, alike)
-}
-
-/// Tasks under their parents, each level by the live bytes of a task and all below it.
-struct Tree<'a> {
-    roots: Rows<'a>,
-    children: HashMap<TaskId, Rows<'a>>,
-}
-
-impl<'a> Tree<'a> {
-    fn of(tasks: &[&'a TaskMemoryProfile]) -> Self {
-        let known: HashSet<TaskId> = tasks.iter().map(|task| task.id).collect();
-        // A task that was adopted at its first poll may be older than its parent. Only younger ones are shown below
-        // theirs, so that there are no cycles.
-        let parent_of = |task: &TaskMemoryProfile| {
-            task.parent.filter(|parent| *parent < task.id && known.contains(parent))
-        };
-        let mut by_id = tasks.to_vec();
-        by_id.sort_unstable_by_key(|task| Reverse(task.id));
-        // The youngest first, so that everything below a task is summed before the task itself.
-        let mut below: HashMap<TaskId, u64> = HashMap::new();
-        let mut weights: HashMap<TaskId, u64> = HashMap::new();
-        for task in &by_id {
-            let weight = task.live_bytes + below.get(&task.id).copied().unwrap_or(0);
-            weights.insert(task.id, weight);
-            if let Some(parent) = parent_of(task) {
-                *below.entry(parent).or_default() += weight;
-            }
-        }
-        by_id.sort_by_key(|task| {
-            let weight = weights.get(&task.id).copied().unwrap_or(0);
-            (Reverse(weight), task.state.is_ended(), Reverse(task.allocated_bytes), task.id)
-        });
-        let mut roots = Rows::new();
-        let mut children: HashMap<TaskId, Rows<'_>> = HashMap::new();
-        for task in by_id {
-            match parent_of(task) {
-                Some(parent) => children.entry(parent).or_default().push(task),
-                None => roots.push(task),
-            }
-        }
-        Self { roots, children }
-    }
-
-    /// The first `most` lines, each with its depth.
-    fn lines(&self, most: usize) -> Vec<(usize, &'a TaskMemoryProfile)> {
-        let mut lines = Vec::new();
-        let mut left: Vec<(usize, &TaskMemoryProfile)> =
-            self.roots.iter().rev().map(|task| (0, *task)).collect();
-        while let Some((depth, task)) = left.pop() {
-            if lines.len() == most {
-                break;
-            }
-            lines.push((depth, task));
-            let below = self.children.get(&task.id).map_or(&[][..], Vec::as_slice);
-            left.extend(below.iter().rev().map(|child| (depth + 1, *child)));
-        }
-        lines
     }
 }
 

@@ -1,0 +1,62 @@
+//! What stands out in the tables.
+
+use std::{cmp::Reverse, fmt};
+
+use super::NAME_COLUMNS;
+use crate::{
+    profile::SiteProfile,
+    snapshot::MemorySnapshot,
+    table::{HumanBytes, cell, count},
+};
+
+/// Findings of one kind.
+const MOST_FINDINGS: usize = 3;
+
+impl MemorySnapshot {
+    /// What a reader would look for in the tables: who left memory behind, who was cut off, who holds most.
+    pub(super) fn findings(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut findings = Vec::new();
+        let mut of_each =
+            |kind: &str, number: fn(&SiteProfile) -> u64, text: &dyn Fn(&SiteProfile) -> String| {
+                let mut sites: Vec<&SiteProfile> =
+                    self.sites().iter().filter(|site| number(site) != 0).collect();
+                sites.sort_by_key(|site| Reverse(number(site)));
+                for site in sites.iter().take(MOST_FINDINGS) {
+                    findings.push(format!(
+                        "{kind:9}  {}: {}",
+                        cell(&site.name, NAME_COLUMNS),
+                        text(site)
+                    ));
+                }
+            };
+        of_each("retained", |site| site.retained_bytes, &|site| {
+            let ended = site.spawned.saturating_sub(site.active).max(1);
+            let (left, each) =
+                (HumanBytes(site.retained_bytes), HumanBytes(site.retained_bytes / ended));
+            let tasks = if ended == 1 { "task" } else { "tasks" };
+            format!("{left} left behind by {} ended {tasks}, {each} each", count(ended))
+        });
+        of_each("cancelled", |site| site.cancelled, &|site| share(site.cancelled, site.spawned));
+        of_each("panicked", |site| site.panicked, &|site| share(site.panicked, site.spawned));
+        let alive =
+            self.tasks().iter().filter(|task| !task.state.is_ended() && task.live_bytes != 0);
+        if let Some(task) = alive.max_by_key(|task| task.live_bytes) {
+            findings.push(format!(
+                "largest    {} (task #{}): alive with {} in {} {}",
+                cell(&task.name, NAME_COLUMNS),
+                task.id,
+                HumanBytes(task.live_bytes),
+                count(task.live_blocks),
+                if task.live_blocks == 1 { "block" } else { "blocks" },
+            ));
+        }
+        if findings.is_empty() {
+            return Ok(());
+        }
+        writeln!(f, "what stands out\n  {}\n", findings.join("\n  "))
+    }
+}
+
+fn share(part: u64, all: u64) -> String {
+    format!("{} of {} tasks", count(part), count(all))
+}

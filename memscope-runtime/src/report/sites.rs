@@ -1,0 +1,56 @@
+//! One row for each place in the code that made tasks.
+
+use std::fmt;
+
+use super::{MOST_ROWS, NAME_COLUMNS, more, number, place, size};
+use crate::{
+    profile::SiteProfile,
+    snapshot::MemorySnapshot,
+    table::{Column, HumanBytes, Table, cell, common_folder},
+};
+
+impl MemorySnapshot {
+    pub(super) fn site_table(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        const HEAD: &[Column] = &[
+            Column::Left("SITE"),
+            Column::Left("TYPE"),
+            Column::Left("AT"),
+            Column::Right("ALIVE"),
+            Column::Right("DONE"),
+            Column::Right("CANCELLED"),
+            Column::Right("PANICKED"),
+            Column::Right("LIVE"),
+            Column::Right("OF ENDED"),
+            Column::Right("PEAK/TASK"),
+            Column::Right("ALLOCATED"),
+            Column::Right("FUTURE"),
+        ];
+        let is_long = f.alternate();
+        let mut table = Table::new(if is_long { HEAD } else { &HEAD[..HEAD.len() - 1] });
+        let folder =
+            if is_long { 0 } else { common_folder(self.sites().iter().map(|site| &*site.file)) };
+        let most = if is_long { usize::MAX } else { MOST_ROWS };
+        for site in self.sites().iter().take(most) {
+            table.push(site_row(site, folder));
+        }
+        writeln!(f, "{table}{}", more(self.sites().len(), most, "sites"))
+    }
+}
+
+fn site_row(site: &SiteProfile, folder: usize) -> Vec<String> {
+    let in_units = |bytes| size(site.measured, bytes);
+    vec![
+        cell(&site.name, NAME_COLUMNS),
+        site.task_type.to_string(),
+        place(&site.file, site.line, folder),
+        number(site.active),
+        number(site.completed),
+        number(site.cancelled),
+        number(site.panicked),
+        in_units(site.live_bytes),
+        in_units(site.retained_bytes),
+        in_units(site.peak_bytes),
+        in_units(site.allocated_bytes),
+        HumanBytes(site.future_size_bytes).to_string(),
+    ]
+}

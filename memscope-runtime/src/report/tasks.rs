@@ -1,0 +1,171 @@
+//! The tasks, those that are alive each under its parent.
+
+use std::{
+    cmp::Reverse,
+    collections::{BTreeMap, HashMap, HashSet},
+    fmt,
+};
+
+use super::{MOST_ROWS, NAME_COLUMNS, NOT_MEASURED, more, number, size};
+use crate::{
+    profile::TaskMemoryProfile,
+    snapshot::MemorySnapshot,
+    table::{Column, Table, cell, count},
+    task::TaskId,
+};
+
+/// Ended tasks of one site that get a row each; more share one.
+const MOST_ALIKE: usize = 3;
+
+impl MemorySnapshot {
+    pub(super) fn task_table(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut table = Table::new(&[
+            Column::Left("TASK"),
+            Column::Left("NAME"),
+            Column::Left("STATE"),
+            Column::Right("LIVE"),
+            Column::Right("PEAK"),
+            Column::Right("ALLOCATED"),
+            Column::Right("FREED"),
+            Column::Right("BY OTHERS"),
+            Column::Right("BLOCKS"),
+            Column::Right("POLLS"),
+        ]);
+        let (most, most_alike) =
+            if f.alternate() { (usize::MAX, usize::MAX) } else { (MOST_ROWS, MOST_ALIKE) };
+        let (single, alike) = group(self.tasks(), most_alike);
+        let lines = Tree::of(&single).lines(most);
+        for (depth, task) in &lines {
+            table.push(task_row(*depth, task));
+        }
+        for group in alike.iter().take(most - lines.len()) {
+            table.push(group_row(group));
+        }
+        let (all, shown) = (single.len() + alike.len(), most.min(lines.len() + alike.len()));
+        writeln!(f, "{table}{}", more(all, shown, "rows"))
+    }
+}
+
+fn task_row(depth: usize, task: &TaskMemoryProfile) -> Vec<String> {
+    let in_units = |bytes| size(task.measured, bytes);
+    let branch =
+        if depth == 0 { String::new() } else { format!("{}└ ", "  ".repeat((depth - 1).min(8))) };
+    vec![
+        format!("{branch}#{}", task.id),
+        cell(&task.name, NAME_COLUMNS),
+        task.state.to_string(),
+        in_units(task.live_bytes),
+        in_units(task.peak_bytes),
+        in_units(task.allocated_bytes),
+        in_units(task.freed_bytes),
+        in_units(task.freed_elsewhere_bytes),
+        if task.measured { number(task.live_blocks) } else { NOT_MEASURED.to_owned() },
+        number(task.poll_count),
+    ]
+}
+
+/// One row for ended tasks of one site: sums, and the highest peak.
+fn group_row(group: &[&TaskMemoryProfile]) -> Vec<String> {
+    let measured = group.iter().all(|task| task.measured);
+    let sum =
+        |field: fn(&TaskMemoryProfile) -> u64| group.iter().map(|task| field(task)).sum::<u64>();
+    let in_units = |bytes| size(measured, bytes);
+    vec![
+        format!("{} tasks", count(group.len() as u64)),
+        group.first().map_or(String::new(), |task| cell(&task.name, NAME_COLUMNS)),
+        "ended".to_owned(),
+        in_units(sum(|task| task.live_bytes)),
+        in_units(group.iter().map(|task| task.peak_bytes).max().unwrap_or(0)),
+        in_units(sum(|task| task.allocated_bytes)),
+        in_units(sum(|task| task.freed_bytes)),
+        in_units(sum(|task| task.freed_elsewhere_bytes)),
+        if measured { number(sum(|task| task.live_blocks)) } else { NOT_MEASURED.to_owned() },
+        number(sum(|task| task.poll_count)),
+    ]
+}
+
+type Rows<'a> = Vec<&'a TaskMemoryProfile>;
+
+/// The tasks that get a row each, and the ended ones that share one with their like, the largest group first.
+fn group(tasks: &[TaskMemoryProfile], most_alike: usize) -> (Rows<'_>, Vec<Rows<'_>>) {
+    let mut ended: BTreeMap<_, Rows<'_>> = BTreeMap::new();
+    let mut single = Rows::new();
+    for task in tasks {
+        if task.state.is_ended() {
+            ended
+                .entry((&task.name, task.task_type, &task.file, task.line))
+                .or_default()
+                .push(task);
+        } else {
+            single.push(task);
+        }
+    }
+    let mut alike = Vec::new();
+    for group in ended.into_values() {
+        if group.len() > most_alike {
+            alike.push(group);
+        } else {
+            single.extend(group);
+        }
+    }
+    alike.sort_by_key(|group| Reverse(group.iter().map(|task| task.live_bytes).sum::<u64>()));
+    (single, alike)
+}
+
+/// Tasks under their parents, each level by the live bytes of a task and all below it.
+struct Tree<'a> {
+    roots: Rows<'a>,
+    children: HashMap<TaskId, Rows<'a>>,
+}
+
+impl<'a> Tree<'a> {
+    fn of(tasks: &[&'a TaskMemoryProfile]) -> Self {
+        let known: HashSet<TaskId> = tasks.iter().map(|task| task.id).collect();
+        // A task that was adopted at its first poll may be older than its parent. Only younger ones are shown below
+        // theirs, so that there are no cycles.
+        let parent_of = |task: &TaskMemoryProfile| {
+            task.parent.filter(|parent| *parent < task.id && known.contains(parent))
+        };
+        let mut by_id = tasks.to_vec();
+        by_id.sort_unstable_by_key(|task| Reverse(task.id));
+        // The youngest first, so that everything below a task is summed before the task itself.
+        let mut below: HashMap<TaskId, u64> = HashMap::new();
+        let mut weights: HashMap<TaskId, u64> = HashMap::new();
+        for task in &by_id {
+            let weight = task.live_bytes + below.get(&task.id).copied().unwrap_or(0);
+            weights.insert(task.id, weight);
+            if let Some(parent) = parent_of(task) {
+                *below.entry(parent).or_default() += weight;
+            }
+        }
+        by_id.sort_by_key(|task| {
+            let weight = weights.get(&task.id).copied().unwrap_or(0);
+            (Reverse(weight), task.state.is_ended(), Reverse(task.allocated_bytes), task.id)
+        });
+        let mut roots = Rows::new();
+        let mut children: HashMap<TaskId, Rows<'_>> = HashMap::new();
+        for task in by_id {
+            match parent_of(task) {
+                Some(parent) => children.entry(parent).or_default().push(task),
+                None => roots.push(task),
+            }
+        }
+        Self { roots, children }
+    }
+
+    /// The first `most` lines, each with its depth.
+    fn lines(&self, most: usize) -> Vec<(usize, &'a TaskMemoryProfile)> {
+        let mut lines = Vec::new();
+        let mut left: Vec<(usize, &TaskMemoryProfile)> =
+            self.roots.iter().rev().map(|task| (0, *task)).collect();
+        while let Some((depth, task)) = left.pop() {
+            if lines.len() == most {
+                break;
+            }
+            lines.push((depth, task));
+            let below = self.children.get(&task.id).map_or(&[][..], Vec::as_slice);
+            left.extend(below.iter().rev().map(|child| (depth + 1, *child)));
+        }
+        lines
+    }
+}
