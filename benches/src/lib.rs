@@ -142,6 +142,30 @@ fn runtime() -> tokio::runtime::Runtime {
     tokio::runtime::Builder::new_current_thread().build().expect("a runtime")
 }
 
+/// Blocks of the two loops below.
+pub type Blocks = Vec<Box<[u8; 64]>>;
+
+/// Nanoseconds that `register` takes for each of many live blocks.
+pub fn per_registration(register: impl Fn(&Blocks)) -> f64 {
+    with_blocks(|blocks| per_operation(BLOCKS, || register(&blocks)))
+}
+
+/// Nanoseconds for each free of many blocks, to which `register` has done something before.
+pub fn per_free(register: impl Fn(&Blocks)) -> f64 {
+    with_blocks(|blocks| {
+        register(&blocks);
+        per_operation(BLOCKS, || drop(blocks))
+    })
+}
+
+const BLOCKS: u32 = 10_000;
+
+/// The mean of twenty rounds.
+fn with_blocks(measure: impl Fn(Blocks) -> f64) -> f64 {
+    let rounds = (0..20).map(|_| measure((0..BLOCKS).map(|_| Box::new([1; 64])).collect()));
+    rounds.sum::<f64>() / 20.0
+}
+
 /// A loop: nanoseconds per operation.
 pub type Loop = fn() -> f64;
 

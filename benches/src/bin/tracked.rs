@@ -2,7 +2,11 @@
 
 use std::{alloc::System, hint::black_box, time::Instant};
 
-use memscope_benches::{ALLOCATIONS, pending, per_poll, per_poll_by_hand, per_spawn, polls, show};
+use memscope_benches::{
+    ALLOCATIONS, Blocks, pending, per_free, per_poll, per_poll_by_hand, per_registration, per_spawn,
+    polls, show,
+};
+use memscope_macros::track_var;
 use memscope_rs::{
     TrackingAllocator,
     async_memory::{current_task_id, spawn_tracked, track},
@@ -18,10 +22,19 @@ fn main() {
             show(name, work);
         }
         show("current_task_id", current_task);
+        show("free of a block", || per_free(|_| ()));
+        show("track_var!", || per_registration(register));
+        show("free of a variable's block", || per_free(register));
     }));
     show("poll, by hand", || per_poll_by_hand(track(pending())));
     show("poll, by Tokio", || per_poll(|| spawn_tracked(polls())));
     show("spawn and join", || per_spawn(|| spawn_tracked(async { 1 })));
+}
+
+fn register(blocks: &Blocks) {
+    for block in blocks {
+        track_var!(*block);
+    }
 }
 
 fn current_task() -> f64 {
