@@ -1,0 +1,79 @@
+//! What a few samples say about where live bytes go.
+
+use crate::{
+    profile::{Trend, TrendPoint},
+    snapshot::float,
+};
+
+/// A trend in two halves.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Course {
+    first: TrendPoint,
+    middle: TrendPoint,
+    last: TrendPoint,
+}
+
+impl Course {
+    /// `None` for fewer than four samples.
+    pub(super) fn of(trend: &Trend) -> Option<Self> {
+        let points = &trend.points;
+        if points.len() < 4 {
+            return None;
+        }
+        let (first, middle, last) =
+            (*points.first()?, *points.get(points.len() / 2)?, *points.last()?);
+        Some(Self { first, middle, last })
+    }
+
+    pub(super) fn rise(&self) -> u64 {
+        self.last.live_bytes.saturating_sub(self.first.live_bytes)
+    }
+
+    pub(super) fn span_ns(&self) -> u64 {
+        self.last.at_ns.saturating_sub(self.first.at_ns)
+    }
+
+    /// Bytes allocated in the second half.
+    pub(super) fn allocated_late(&self) -> u64 {
+        self.last.allocated_bytes.saturating_sub(self.middle.allocated_bytes)
+    }
+
+    /// How much live bytes rose in the second half; below zero where they fell.
+    pub(super) fn rise_late(&self) -> f64 {
+        float(self.last.live_bytes) - float(self.middle.live_bytes)
+    }
+
+    fn rise_early(&self) -> f64 {
+        float(self.middle.live_bytes) - float(self.first.live_bytes)
+    }
+
+    /// Live bytes rise to the end, and not slower and slower.
+    ///
+    /// They never fall from one sample to the next. Up to half of the steps may be equal, since a vector grows in leaps; but the
+    /// second half of the time must bring at least half of what the first brought, by the clock, and the last third something.
+    pub(super) fn rises(&self, trend: &Trend) -> bool {
+        let lives: Vec<u64> = trend.points.iter().map(|point| point.live_bytes).collect();
+        let steps = || lives.iter().zip(lives.iter().skip(1));
+        let never_falls = steps().all(|(before, after)| before <= after);
+        let equal = steps().filter(|(before, after)| before == after).count();
+        let per_ns = |bytes: f64, from: TrendPoint, to: TrendPoint| {
+            bytes / float(to.at_ns.saturating_sub(from.at_ns)).max(1.0)
+        };
+        let third = lives.get(lives.len() * 2 / 3).copied().unwrap_or(u64::MAX);
+        never_falls
+            && 2 * equal < lives.len()
+            && self.last.live_bytes > third
+            && per_ns(self.rise_late(), self.middle, self.last)
+                >= 0.5 * per_ns(self.rise_early(), self.first, self.middle)
+    }
+
+    /// Whether the second half kept at least `share` of the bytes that were allocated in it.
+    pub(super) fn kept_late(&self, share: f64) -> bool {
+        self.rise_late() >= share * float(self.allocated_late())
+    }
+}
+
+/// How many snapshots the longest trend has seen.
+pub(super) fn samples(trends: &[Trend]) -> usize {
+    trends.iter().map(|trend| trend.points.len()).max().unwrap_or(0)
+}
