@@ -4,7 +4,12 @@ use std::{collections::HashSet, fmt};
 
 use serde::{Deserialize, Serialize};
 
-use crate::{profile::HandOver, snapshot::MemorySnapshot, table::count, task::TaskType};
+use crate::{
+    profile::{HandOver, SiteProfile},
+    snapshot::MemorySnapshot,
+    table::count,
+    task::TaskType,
+};
 
 mod options;
 mod finding;
@@ -21,6 +26,8 @@ mod hand_overs;
 mod words;
 #[cfg(test)]
 mod simulated;
+#[cfg(test)]
+mod hostile;
 
 pub use finding::{Leak, LeakKind, Severity};
 pub use options::LeakOptions;
@@ -99,9 +106,8 @@ impl MemorySnapshot {
     fn not_judged(&self, stuck: &stuck::Stuck, options: &LeakOptions) -> Vec<NotJudged> {
         let mut notes = Vec::new();
         let mut note = |kind, why| notes.push(NotJudged { kind: Some(kind), why });
-        let unknown = |site: &&crate::profile::SiteProfile| {
-            retained::retained_bytes(site) != 0 && site.retained_tasks == 0
-        };
+        let unknown =
+            |site: &&SiteProfile| retained::retained_bytes(site) != 0 && site.retained_tasks == 0;
         let unknown = self.sites().iter().filter(unknown).count() as u64;
         if unknown != 0 {
             let sites = words::several(unknown, "site", "sites");
@@ -110,15 +116,13 @@ impl MemorySnapshot {
                 format!("{sites}: it is not known which of the ended tasks hold the bytes"),
             );
         }
-        // The average wait is not a number exactly where timing is off.
-        if self.get_task_metrics(TaskType::Unspecified).avg_wait_time_ms.is_nan() {
-            note(LeakKind::Stuck, "timing is off".to_owned());
-        } else if stuck.untimed != 0 {
+        if stuck.untimed != 0 {
             let tasks = words::several(stuck.untimed, "idle task", "idle tasks");
-            note(
-                LeakKind::Stuck,
-                format!("{tasks} with bytes: not known since when; a second snapshot will tell"),
-            );
+            let is_timed = self.tasks().iter().any(|task| task.busy_ns.is_some())
+                || self.sites().iter().any(|site| site.waits_timed != 0);
+            let why = if is_timed { "a second snapshot will tell" } else { "timing is off" };
+            let why = format!("{tasks} with bytes: not known since when; {why}");
+            note(LeakKind::Stuck, why);
         }
         if stuck.without_compare != 0 {
             let tasks = words::several(stuck.without_compare, "task", "tasks");
@@ -229,5 +233,123 @@ impl fmt::Display for Leaks {
             writeln!(f, "  {note}")?;
         }
         hand_overs::show(&self.hand_overs, f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::fixture::{hand_over, site, snapshot, task, trend, variable};
+
+    fn leaky() -> MemorySnapshot {
+        let retained = json!({
+            "spawned": 1200, "completed": 1200, "live_bytes": 20 << 20, "retained_bytes": 20 << 20,
+            "ended_allocated_bytes": 40 << 20, "retained_tasks": 1200, "retained_waves": 300,
+            "retained_by_eighth": [150, 150, 150, 150, 150, 150, 150, 150],
+            "oldest_retained_ns": 300_000_000_000_u64,
+        });
+        let waits = json!({ "longest_wait_ns": 2_000_000_000_u64 });
+        snapshot(&json!({
+            "sites": [site("handler", &retained), site("fetch", &waits), site("evict", &json!({}))],
+            "tasks": [
+                task(7, "fetch", &json!({ "idle_ns": 200_000_000_000_u64 })),
+                task(8, "fetch", &json!({ "idle_ns": 1_000_000_000_u64 })),
+                task(3, "handler", &json!({ "state": "completed" })),
+            ],
+            "variables": [variable("page", 7, &json!({})), variable("session", 3, &json!({}))],
+            "hand_overs": [
+                hand_over(None, Some("evict"), 1, 10),
+                hand_over(Some("handler"), Some("evict"), 80, 8 << 20),
+                hand_over(Some("handler"), None, 20, 2 << 20),
+                hand_over(Some("fetch"), Some("fetch"), 1, 100),
+            ],
+        }))
+    }
+
+    #[test]
+    fn findings_read_like_this() {
+        let shown = leaky().leaks().to_string();
+        let expected = "\
+leaks: 2 findings
+  high    retained  handler (src/handler.rs:7): 20.0 MiB in 1,200 ended tasks, the first ended 5 min ago, 5.6 GiB a day
+          all 1,200 ended tasks still hold bytes, 300 of them one after another, and none of it was taken away as time went by. Of the 10.0 MiB that others freed for it, 80 % was freed by `evict`. In it: `session`.
+          fix: make sure that `evict` also frees what is left: on every path, and at shutdown
+  low     stuck     fetch (src/fetch.rs:7): 4.0 KiB in 1 task, not polled for 3 min
+          1 task (#7) is alive and not polled any more; the longest wait of 100 ended tasks that were timed was 2 s. In it: `page`.
+          fix: put a timeout around the await it hangs at, or close the other end: drop the sender, release the lock, shut the connection
+not judged
+  growing   needs 6 snapshots, this is the first
+
+ALLOCATED BY                FREED BY                BLOCKS    BYTES  OF WHAT IT GIVES
+handler (src/handler.rs:7)  evict (src/evict.rs:7)      80  8.0 MiB              80 %
+handler (src/handler.rs:7)  (outside every task)        20  2.0 MiB              20 %
+fetch (src/fetch.rs:7)      another of these             1    100 B             100 %
+(outside every task)        evict (src/evict.rs:7)       1     10 B             100 %
+";
+        assert_eq!(shown, expected, "\n{shown}");
+    }
+
+    #[test]
+    fn findings_can_be_kept_and_gone_through() {
+        let leaks = leaky().leaks();
+        let json = serde_json::to_string(&leaks).expect("JSON");
+        assert_eq!(serde_json::from_str::<Leaks>(&json).expect("leaks"), leaks);
+        assert_eq!((leaks.len(), leaks.is_empty()), (2, false));
+        assert_eq!((&leaks).into_iter().count(), 2);
+        assert_eq!(leaks.bytes(), (20 << 20) + 4096);
+        let kinds: Vec<LeakKind> = leaks.into_iter().map(|leak| leak.kind).collect();
+        assert_eq!(kinds, [LeakKind::Retained, LeakKind::Stuck]);
+    }
+
+    #[test]
+    fn what_is_not_measured_is_not_judged_and_that_is_said() {
+        let mut parts = json!({ "measured": "not_installed" });
+        parts["sites"] = json!([site("s", &json!({ "measured": false }))]);
+        let leaks = snapshot(&parts).leaks();
+        assert!(leaks.is_empty());
+        assert_eq!(leaks.not_judged().len(), 1);
+        assert!(
+            leaks.to_string().contains("sizes are not measured: memscope's allocator"),
+            "{leaks}"
+        );
+    }
+
+    #[test]
+    fn an_empty_list_says_what_it_could_not_see() {
+        let untimed = json!({ "idle_ns": null, "busy_ns": null });
+        let sites = [site("s", &json!({ "waits_timed": 0 }))];
+        let leaks = snapshot(&json!({ "sites": sites, "tasks": [task(1, "s", &untimed)] })).leaks();
+        assert!(leaks.is_empty());
+        let shown = leaks.to_string();
+        assert!(shown.starts_with("leaks: none found\nnot judged\n"), "{shown}");
+        assert!(
+            shown.contains("1 idle task with bytes: not known since when; timing is off"),
+            "{shown}"
+        );
+        let flat = trend(None, "s", &[(5, 10); 6]);
+        let leaks = snapshot(&json!({ "trends": [flat] })).leaks();
+        assert_eq!(leaks.to_string(), "leaks: none found\n");
+    }
+
+    #[test]
+    fn results_that_wait_for_their_join_handles_and_one_batch_are_no_leaks() {
+        let row = |changes: serde_json::Value| {
+            let mut row = json!({
+                "live_bytes": 1 << 20, "retained_bytes": 1 << 20, "retained_tasks": 96, "retained_waves": 96,
+                "retained_by_eighth": [12, 12, 12, 12, 12, 12, 12, 12],
+            });
+            for (field, change) in changes.as_object().into_iter().flatten() {
+                row[field] = change.clone();
+            }
+            snapshot(&json!({ "sites": [site("s", &row)] })).leaks().len()
+        };
+        assert_eq!(row(json!({})), 1);
+        assert_eq!(row(json!({ "unjoined_bytes": 1 << 20 })), 0, "join handles");
+        assert_eq!(row(json!({ "retained_waves": 1 })), 0, "one batch");
+        assert_eq!(row(json!({ "retained_waves": 10 })), 0, "a pool of ten");
+        assert_eq!(row(json!({ "retained_bytes": 4000 })), 0, "little");
+        assert_eq!(row(json!({ "measured": false })), 0, "not measured");
     }
 }

@@ -130,3 +130,95 @@ fn complete(leak: Leak, bytes: u64, course: &Course, evidence: &Evidence<'_>) ->
     let severity = Severity::of(bytes, evidence.whole_bytes, bytes_per_day);
     Leak { severity, bytes, bytes_per_day, ..leak }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::fixture::{site, snapshot, task, trend};
+
+    /// A task, and a sample of its live KiB in each snapshot.
+    fn task_of(kib: &[u64], changes: &Value) -> Vec<Leak> {
+        let points: Vec<(u64, u64)> = kib.iter().map(|kib| (kib << 10, kib << 11)).collect();
+        let live = points.last().map_or(0, |point| point.0);
+        let mut row = task(1, "s", &json!({ "live_bytes": live, "peak_bytes": live }));
+        for (field, change) in changes.as_object().into_iter().flatten() {
+            row[field] = change.clone();
+        }
+        let parts = json!({ "tasks": [row], "trends": [trend(Some(1), "s", &points)] });
+        snapshot(&parts).leaks().into_iter().collect()
+    }
+
+    #[test]
+    fn a_task_that_rises_to_the_end_is_found() {
+        for kib in [
+            &[0, 100, 200, 300, 400, 500][..],
+            &[100, 110, 120, 150, 160, 170, 200],
+            &[64, 64, 128, 128, 256, 256, 512, 1024],
+        ] {
+            let found = task_of(kib, &json!({}));
+            assert_eq!(found.len(), 1, "{kib:?}");
+            assert_eq!((found[0].kind, found[0].task.is_some()), (LeakKind::Growing, true));
+        }
+    }
+
+    #[test]
+    fn what_levels_off_falls_or_hardly_moves_is_not_found() {
+        for kib in [
+            &[0, 100, 200, 300, 400][..],
+            &[0, 100, 200, 300, 400, 300, 500],
+            &[0, 400, 600, 700, 750, 775, 780],
+            &[0, 100, 200, 300, 300, 300, 300],
+            &[100, 110, 120, 130, 140, 149],
+            &[0, 10, 20, 30, 40, 50],
+            &[500; 12],
+        ] {
+            assert_eq!(task_of(kib, &json!({})).len(), 0, "{kib:?}");
+        }
+    }
+
+    #[test]
+    fn who_fills_and_empties_is_not_growing() {
+        let rising = [0, 100, 200, 300, 400, 500];
+        assert_eq!(task_of(&rising, &json!({ "peak_bytes": 700 << 10 })).len(), 0);
+        assert_eq!(task_of(&rising, &json!({ "state": "completed" })).len(), 0);
+    }
+
+    #[test]
+    fn a_task_that_is_stuck_is_not_growing_as_well() {
+        let rising = [0, 100, 200, 300, 400, 500];
+        let parts = json!({
+            "sites": [site("s", &json!({}))],
+            "tasks": [task(1, "s", &json!({ "idle_ns": 1_000_000_000_000_u64 }))],
+            "trends": [trend(Some(1), "s", &rising.map(|kib| (kib << 10, kib << 11)))],
+        });
+        let kinds: Vec<LeakKind> = snapshot(&parts).leaks().iter().map(|leak| leak.kind).collect();
+        assert_eq!(kinds, [LeakKind::Stuck]);
+    }
+
+    fn site_of(changes: &Value) -> Vec<LeakKind> {
+        let rising = [0, 100, 200, 300, 400, 500].map(|kib| (kib << 10, kib << 11));
+        let parts = json!({ "sites": [site("s", changes)], "trends": [trend(None, "s", &rising)] });
+        snapshot(&parts).leaks().iter().map(|leak| leak.kind).collect()
+    }
+
+    #[test]
+    fn more_tasks_that_live_are_load_and_not_growth() {
+        assert_eq!(site_of(&json!({ "active": 90, "live_bytes": 500 << 10 })), []);
+    }
+
+    #[test]
+    fn batches_that_leave_bytes_behind_grow() {
+        let batches = |waves: u64, retained: u64| {
+            json!({
+                "live_bytes": retained, "retained_bytes": retained, "retained_tasks": 96, "retained_waves": waves,
+                "retained_by_eighth": [12, 12, 12, 12, 12, 12, 12, 12],
+            })
+        };
+        assert_eq!(site_of(&batches(8, 500 << 10)), [LeakKind::Growing]);
+        assert_eq!(site_of(&batches(1, 500 << 10)), [], "one batch");
+        assert_eq!(site_of(&batches(8, 100 << 10)), [], "what grew is not theirs");
+        assert_eq!(site_of(&batches(96, 500 << 10)), [LeakKind::Retained], "and not twice");
+    }
+}

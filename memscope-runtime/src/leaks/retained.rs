@@ -73,9 +73,10 @@ fn has_stopped(site: &SiteProfile, trend: &Trend) -> bool {
 fn goes_on(site: &SiteProfile, trend: &Trend, options: &LeakOptions) -> bool {
     trend.points.len() >= options.least_samples
         && Course::of(trend).is_some_and(|course| {
+            let share = KEPT_WHEN_UNCLEAR * kept(site);
             course.rise() >= options.least_retained
-                && course.rises(trend)
-                && course.kept_late(KEPT_WHEN_UNCLEAR * kept(site))
+                && course.kept_late(share)
+                && course.kept_last(share)
         })
 }
 
@@ -98,10 +99,10 @@ fn leak(site: &SiteProfile, evidence: &Evidence<'_>) -> Leak {
     let fix = match (freed.and_then(|freed| freed.who), variables.first()) {
         (Some(who), _) => format!("make sure that `{}` also frees what is left: on every path, and at shutdown", who.name),
         (None, Some(name)) => format!("remove from `{name}` what a task has put there when it ends, or bound it"),
-        (None, None) if 2 * site.cancelled >= ended.max(1) => {
+        (None, None) if site.cancelled.saturating_mul(2) >= ended.max(1) => {
             "most of these tasks were cancelled: free in a destructor what must not outlive them, not after an await".to_owned()
         }
-        (None, None) if 2 * site.panicked >= ended.max(1) => {
+        (None, None) if site.panicked.saturating_mul(2) >= ended.max(1) => {
             "most of these tasks panicked: free in a destructor what must not outlive them, not at their end".to_owned()
         }
         (None, None) => {

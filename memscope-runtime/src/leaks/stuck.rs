@@ -160,3 +160,89 @@ fn leak(
         fix: fix.to_owned(),
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::fixture::{site, snapshot, task};
+
+    const SECOND: u64 = 1_000_000_000;
+
+    /// One task that is idle for so many seconds, of a site with these changes.
+    fn found(idle_s: u64, changes: &Value, options: &LeakOptions) -> usize {
+        let tasks = [task(1, "s", &json!({ "idle_ns": idle_s * SECOND }))];
+        let snapshot = snapshot(&json!({ "sites": [site("s", changes)], "tasks": tasks }));
+        find(&snapshot, options).leaks.len()
+    }
+
+    #[test]
+    fn late_is_ten_times_longer_than_any_that_ended_and_longer_than_the_patience() {
+        let waited = |seconds: u64| json!({ "longest_wait_ns": seconds * SECOND });
+        let options = LeakOptions::new();
+        assert_eq!(found(59, &waited(1), &options), 0, "patience");
+        assert_eq!(found(61, &waited(1), &options), 1);
+        assert_eq!(found(61, &waited(7), &options), 0, "others waited long as well");
+        assert_eq!(found(61, &waited(1), &options.patience(std::time::Duration::from_mins(2))), 0);
+    }
+
+    #[test]
+    fn sleepers_and_daemons_are_not_stuck() {
+        let options = LeakOptions::new();
+        for never_ends in [
+            json!({ "completed": 0, "waits_timed": 0, "active": 100 }),
+            json!({ "completed": 3, "waits_timed": 3 }),
+            json!({ "completed": 0, "waits_timed": 50, "cancelled": 50 }),
+        ] {
+            assert_eq!(found(1_000_000, &never_ends, &options), 0, "{never_ends}");
+        }
+        let sleeper = [task(1, "s", &json!({ "idle_ns": 1_000_000 * SECOND }))];
+        let stuck = find(&snapshot(&json!({ "tasks": sleeper })), &options);
+        assert_eq!((stuck.leaks.len(), stuck.without_compare), (0, 1), "and that is said");
+    }
+
+    #[test]
+    fn a_limit_of_ones_own_holds_for_every_task() {
+        let options = LeakOptions::new().stuck_after(std::time::Duration::from_secs(5));
+        let never_ends = json!({ "completed": 0, "waits_timed": 0 });
+        assert_eq!(found(6, &never_ends, &options), 1);
+        assert_eq!(found(5, &never_ends, &options), 0);
+    }
+
+    #[test]
+    fn only_who_is_idle_and_holds_bytes_can_be_stuck() {
+        let options = LeakOptions::new().stuck_after(std::time::Duration::from_secs(5));
+        for changes in [
+            json!({ "state": "running", "idle_ns": null }),
+            json!({ "state": "completed" }),
+            json!({ "live_bytes": 0 }),
+            json!({ "measured": false }),
+            json!({ "idle_ns": null }),
+        ] {
+            let mut row = task(1, "s", &json!({ "idle_ns": 1_000 * SECOND }));
+            for (field, change) in changes.as_object().into_iter().flatten() {
+                row[field] = change.clone();
+            }
+            let stuck = find(&snapshot(&json!({ "tasks": [row] })), &options);
+            assert!(stuck.leaks.is_empty(), "{changes}");
+        }
+    }
+
+    #[test]
+    fn tasks_of_one_site_are_one_finding() {
+        let tasks: Vec<Value> =
+            (1..=6).map(|id| task(id, "s", &json!({ "idle_ns": (100 + id) * SECOND }))).collect();
+        let snapshot = snapshot(&json!({ "sites": [site("s", &json!({}))], "tasks": tasks }));
+        let stuck = find(&snapshot, &LeakOptions::new());
+        let [leak] = &*stuck.leaks else { panic!("{stuck:?}") };
+        assert_eq!((leak.count, leak.bytes, leak.oldest_ns), (6, 6 * 4096, Some(106 * SECOND)));
+        assert_eq!(leak.task.map(TaskId::as_u64), Some(6));
+        assert!(
+            leak.evidence.starts_with("6 tasks (#6, #5, #4, …) are alive"),
+            "{}",
+            leak.evidence
+        );
+        assert_eq!(stuck.tasks.len(), 6);
+    }
+}

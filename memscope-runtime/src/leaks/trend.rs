@@ -10,6 +10,8 @@ use crate::{
 pub(super) struct Course {
     first: TrendPoint,
     middle: TrendPoint,
+    /// Three quarters through.
+    late: TrendPoint,
     last: TrendPoint,
 }
 
@@ -20,9 +22,14 @@ impl Course {
         if points.len() < 4 {
             return None;
         }
-        let (first, middle, last) =
-            (*points.first()?, *points.get(points.len() / 2)?, *points.last()?);
-        Some(Self { first, middle, last })
+        let at = |place: usize| points.get(place).copied();
+        let last = points.len() - 1;
+        Some(Self {
+            first: at(0)?,
+            middle: at(points.len() / 2)?,
+            late: at(3 * last / 4)?,
+            last: at(last)?,
+        })
     }
 
     pub(super) fn rise(&self) -> u64 {
@@ -69,8 +76,18 @@ impl Course {
 
     /// Whether the second half kept at least `share` of the bytes that were allocated in it.
     pub(super) fn kept_late(&self, share: f64) -> bool {
-        self.rise_late() >= share * float(self.allocated_late())
+        kept(self.middle, self.last, share)
     }
+
+    /// Whether the last quarter did.
+    pub(super) fn kept_last(&self, share: f64) -> bool {
+        kept(self.late, self.last, share)
+    }
+}
+
+fn kept(from: TrendPoint, to: TrendPoint, share: f64) -> bool {
+    let allocated = to.allocated_bytes.saturating_sub(from.allocated_bytes);
+    allocated != 0 && float(to.live_bytes) - float(from.live_bytes) >= share * float(allocated)
 }
 
 /// How many snapshots the longest trend has seen.
