@@ -8,7 +8,6 @@ use crate::{
     profile::{HandOver, SiteProfile},
     snapshot::MemorySnapshot,
     table::count,
-    task::TaskType,
 };
 
 mod options;

@@ -18,7 +18,7 @@ use crate::{
 /// they are right and the spread over tasks is not.
 const LEAST_KEPT_LATELY: f64 = 0.25;
 /// Where the spread is unclear, samples must say this much. A cache filled by random requests for K keys keeps 0.62 after 2 K requests.
-const KEPT_WHEN_UNCLEAR: f64 = 0.75;
+const KEPT_WHEN_UNCLEAR: f64 = 0.85;
 
 /// Sites whose ended tasks hold bytes that nobody seems to take away.
 ///

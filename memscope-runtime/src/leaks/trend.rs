@@ -5,6 +5,9 @@ use crate::{
     snapshot::float,
 };
 
+/// Leaps by half or more that make growth: eight times what it was, or close to it.
+const LEAST_LEAPS: usize = 3;
+
 /// A trend in two halves.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Course {
@@ -56,19 +59,23 @@ impl Course {
 
     /// Live bytes rise to the end, and not slower and slower.
     ///
-    /// They never fall from one sample to the next. Up to half of the steps may be equal, since a vector grows in leaps; but the
-    /// second half of the time must bring at least half of what the first brought, by the clock, and the last third something.
+    /// They never fall from one sample to the next, and rise in at least every other step, or else in leaps as a vector does that is
+    /// moved to twice the room. The second half must bring at least half of what the first brought, by the clock, and the last
+    /// third something: between its leaps a vector is taken for one that is done.
     pub(super) fn rises(&self, trend: &Trend) -> bool {
         let lives: Vec<u64> = trend.points.iter().map(|point| point.live_bytes).collect();
         let steps = || lives.iter().zip(lives.iter().skip(1));
         let never_falls = steps().all(|(before, after)| before <= after);
-        let equal = steps().filter(|(before, after)| before == after).count();
+        let rising = || steps().filter(|(before, after)| before < after);
+        let doubles = || rising().all(|(before, after)| after / 2 >= *before / 4 * 3);
+        let rises_often = 2 * rising().count() + 2 > lives.len();
+        let rises_in_leaps = || rising().count() >= LEAST_LEAPS && doubles();
         let per_ns = |bytes: f64, from: TrendPoint, to: TrendPoint| {
             bytes / float(to.at_ns.saturating_sub(from.at_ns)).max(1.0)
         };
         let third = lives.get(lives.len() * 2 / 3).copied().unwrap_or(u64::MAX);
         never_falls
-            && 2 * equal < lives.len()
+            && (rises_often || rises_in_leaps())
             && self.last.live_bytes > third
             && per_ns(self.rise_late(), self.middle, self.last)
                 >= 0.5 * per_ns(self.rise_early(), self.first, self.middle)
