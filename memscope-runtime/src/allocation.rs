@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     error::Error,
+    future_states::TOKIO_LIMIT_BYTES,
     profile::{Extent, Place, SiteProfile, TaskMemoryProfile, VariableProfile},
     snapshot::{MemorySnapshot, get_memory_snapshot},
     task::TaskId,
@@ -23,6 +24,20 @@ pub enum AllocationKind {
 }
 
 /// Memory that is known one by one: a state machine or a variable.
+///
+/// An analyser of one's own needs nothing but these:
+///
+/// ```
+/// use memscope_runtime::async_memory::{get_memory_snapshot, track};
+///
+/// let task = track(async { std::future::pending::<u8>().await });
+/// let allocations = get_memory_snapshot().allocations();
+/// let is_future = |name: &str| name.contains("Future") || name.contains("async");
+/// let sizes: Vec<usize> =
+///     allocations.iter().filter(|it| is_future(&it.type_name)).map(|it| it.size).collect();
+/// assert_eq!(sizes.len(), 1);
+/// # drop(task);
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AllocationInfo {
     /// What it is.
@@ -135,20 +150,20 @@ impl AllocationInfo {
     }
 }
 
-/// What the site counted, where it is the same for all its tasks; else what the size says.
+/// What the site counted, where it is the same for all its tasks; else what the size says beyond doubt.
 fn is_boxed(task: &TaskMemoryProfile, site: &SiteProfile) -> Option<bool> {
+    let machine = bytes(task.future_size_bytes);
     match site.boxed_by_tokio {
         _ if task.cell_bytes == 0 => None,
         0 => Some(false),
         boxed if boxed >= site.spawned => Some(true),
-        // One site spawned several types. The cell of a boxed one holds a pointer, and its box is no smaller than the state machine.
-        _ => Some(
-            bytes(task.future_size_bytes) > crate::future_states::TOKIO_LIMIT_BYTES - WRAPPER_BYTES,
-        ),
+        _ if machine > TOKIO_LIMIT_BYTES => Some(true),
+        _ if machine <= TOKIO_LIMIT_BYTES - WRAPPER_BYTES => Some(false),
+        _ => None,
     }
 }
 
-/// What `Tracked` adds to a state machine.
+/// The most that `Tracked` adds to a state machine with an alignment of up to 8.
 const WRAPPER_BYTES: usize = 16;
 
 fn bytes(size: u64) -> usize {

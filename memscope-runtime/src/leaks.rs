@@ -4,11 +4,7 @@ use std::{collections::HashSet, fmt};
 
 use serde::{Deserialize, Serialize};
 
-use crate::{
-    profile::{HandOver, SiteProfile},
-    snapshot::MemorySnapshot,
-    table::count,
-};
+use crate::{profile::HandOver, snapshot::MemorySnapshot, table::count};
 
 mod options;
 mod finding;
@@ -20,6 +16,7 @@ mod evidence;
 mod retained;
 mod stuck;
 mod growing;
+mod not_judged;
 // … and how it is said.
 mod hand_overs;
 mod words;
@@ -29,6 +26,7 @@ mod simulated;
 mod hostile;
 
 pub use finding::{Leak, LeakKind, Severity};
+pub use not_judged::NotJudged;
 pub use options::LeakOptions;
 pub(crate) use words::at;
 
@@ -46,24 +44,6 @@ pub struct Leaks {
     findings: Vec<Leak>,
     not_judged: Vec<NotJudged>,
     hand_overs: Vec<HandOver>,
-}
-
-/// Something that could not be looked for, or not everywhere.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct NotJudged {
-    /// What kind of leak; `None`: no kind.
-    pub kind: Option<LeakKind>,
-    /// What was missing.
-    pub why: String,
-}
-
-impl fmt::Display for NotJudged {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.kind {
-            Some(kind) => write!(f, "{kind:8}  {}", self.why),
-            None => write!(f, "any       {}", self.why),
-        }
-    }
 }
 
 impl MemorySnapshot {
@@ -91,65 +71,16 @@ impl MemorySnapshot {
             let not_judged = vec![NotJudged { kind: None, why }];
             return Leaks { findings: Vec::new(), not_judged, hand_overs: Vec::new() };
         }
-        let mut findings = retained::find(self, options);
-        let known_sites = findings.iter().map(|leak| leak.place.clone()).collect();
+        let retained = retained::find(self, options);
         let stuck = stuck::find(self, options);
+        let not_judged = not_judged::find(self, &retained, &stuck, options);
+        let mut findings = retained.leaks;
+        let known_sites = findings.iter().map(|leak| leak.place.clone()).collect();
         let known_tasks: HashSet<_> = stuck.tasks.iter().copied().collect();
-        let not_judged = self.not_judged(&stuck, options);
         findings.extend(stuck.leaks);
         findings.extend(growing::find(self, options, &known_sites, &known_tasks));
         findings.sort_by_cached_key(Leak::rank);
         Leaks { findings, not_judged, hand_overs: hand_overs::largest(self.hand_overs()) }
-    }
-
-    fn not_judged(&self, stuck: &stuck::Stuck, options: &LeakOptions) -> Vec<NotJudged> {
-        let mut notes = Vec::new();
-        let mut note = |kind, why| notes.push(NotJudged { kind: Some(kind), why });
-        let unknown =
-            |site: &&SiteProfile| retained::retained_bytes(site) != 0 && site.retained_tasks == 0;
-        let unknown = self.sites().iter().filter(unknown).count() as u64;
-        if unknown != 0 {
-            let sites = words::several(unknown, "site", "sites");
-            note(
-                LeakKind::Retained,
-                format!("{sites}: it is not known which of the ended tasks hold the bytes"),
-            );
-        }
-        if stuck.untimed != 0 {
-            let tasks = words::several(stuck.untimed, "idle task", "idle tasks");
-            let is_timed = self.tasks().iter().any(|task| task.busy_ns.is_some())
-                || self.sites().iter().any(|site| site.waits_timed != 0);
-            let why = if is_timed { "a second snapshot will tell" } else { "timing is off" };
-            let why = format!("{tasks} with bytes: not known since when; {why}");
-            note(LeakKind::Stuck, why);
-        }
-        if stuck.without_compare != 0 {
-            let tasks = words::several(stuck.without_compare, "task", "tasks");
-            note(
-                LeakKind::Stuck,
-                format!(
-                    "{tasks} idle for long, of sites where too few ever ended to say what is long; `stuck_after` sets a limit"
-                ),
-            );
-        }
-        let (samples, least) = (trend::samples(self.trends()).max(1), options.least_samples);
-        if samples < least {
-            let so_far = if samples == 1 {
-                "this is the first".to_owned()
-            } else {
-                format!("there are {samples}")
-            };
-            note(LeakKind::Growing, format!("needs {least} snapshots, {so_far}"));
-        }
-        let other = self.tool().tasks_in_other;
-        if other != 0 {
-            let why = format!(
-                "{} tasks of sites past the limit are judged together as `(other)`",
-                count(other)
-            );
-            notes.push(NotJudged { kind: None, why });
-        }
-        notes
     }
 }
 
@@ -273,7 +204,7 @@ mod tests {
         let expected = "\
 leaks: 2 findings
   high    retained  handler (src/handler.rs:7): 20.0 MiB in 1,200 ended tasks, the first ended 5 min ago, 5.6 GiB a day
-          all 1,200 ended tasks still hold bytes, 300 of them one after another, and none of it was taken away as time went by. Of the 10.0 MiB that others freed for it, 80 % was freed by `evict`. In it: `session`.
+          all 1,200 ended tasks still hold bytes, 300 of them one after another, as many of the first as of the last. Of the 10.0 MiB that others freed for it, 80 % was freed by `evict`. In it: `session`.
           fix: make sure that `evict` also frees what is left: on every path, and at shutdown
   low     stuck     fetch (src/fetch.rs:7): 4.0 KiB in 1 task, not polled for 3 min
           1 task (#7) is alive and not polled any more; the longest wait of 100 ended tasks that were timed was 2 s. In it: `page`.
@@ -350,5 +281,29 @@ fetch (src/fetch.rs:7)      another of these             1    100 B             
         assert_eq!(row(json!({ "retained_waves": 10 })), 0, "a pool of ten");
         assert_eq!(row(json!({ "retained_bytes": 4000 })), 0, "little");
         assert_eq!(row(json!({ "measured": false })), 0, "not measured");
+    }
+
+    #[test]
+    fn a_leak_that_began_late_is_told_from_an_evicting_cache_by_more_snapshots() {
+        let late = json!({
+            "live_bytes": 192 << 10, "retained_bytes": 192 << 10, "retained_tasks": 48, "retained_waves": 48,
+            "retained_by_eighth": [0, 0, 0, 0, 12, 12, 12, 12], "ended_allocated_bytes": 400 << 10,
+        });
+        let leaks = |live_kib: &[u64]| {
+            let points = (1..).map(|sample| sample * (50 << 10)).zip(live_kib);
+            let points: Vec<(u64, u64)> = points.map(|(all, live)| (live << 10, all)).collect();
+            let trends = [trend(None, "s", &points)];
+            snapshot(&json!({ "sites": [site("s", &late)], "trends": trends })).leaks()
+        };
+        let first = leaks(&[192]);
+        assert!(first.is_empty());
+        assert!(
+            first.to_string().contains("retained  s (src/s.rs:7): a leak that began late"),
+            "{first}"
+        );
+        let rising = leaks(&[0, 0, 0, 0, 48, 96, 144, 192]);
+        assert_eq!(rising.len(), 1, "{rising}");
+        let level = leaks(&[0, 96, 192, 192, 192, 192, 192, 192]);
+        assert_eq!((level.is_empty(), level.to_string()), (true, "leaks: none found\n".to_owned()));
     }
 }

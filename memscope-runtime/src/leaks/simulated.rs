@@ -6,6 +6,8 @@
     reason = "numbers of tasks and ticks are small"
 )]
 
+use std::fmt::Write;
+
 mod dice;
 mod service;
 mod kinds;
@@ -29,7 +31,8 @@ fn found(kinds: &[(&str, Make)], samples: u32, seed: u64) -> (u32, String) {
             })
             .count() as u32;
         all += found;
-        table += &format!("{name:32} {found:3} of {SERVICES}, {samples} snapshots\n");
+        writeln!(table, "{name:32} {found:3} of {SERVICES}, {samples} snapshots")
+            .expect("a string");
     }
     (all, table)
 }
