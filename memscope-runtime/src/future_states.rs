@@ -1,62 +1,305 @@
-//! State machines and variables one by one, and what analysers make of them.
+//! The sizes of state machines: the largest and the average of each site, and what makes them large.
 
-use std::borrow::Cow;
+use std::{cmp::Reverse, collections::BTreeMap, fmt};
 
 use serde::{Deserialize, Serialize};
 
-use crate::{error::Error, task::TaskId};
+use crate::{
+    allocation::{AllocationInfo, AllocationKind},
+    leaks::at,
+    profile::Place,
+    table::{Column, HumanBytes, Table, count},
+};
 
-/// What an [`AllocationInfo`] describes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-#[non_exhaustive]
-pub enum AllocationKind {
-    /// The state machine of a living task.
-    StateMachine,
-    /// A live variable that `track_var!` registered.
-    Variable,
-}
+/// The largest future that Tokio spawns as it is; a larger one it puts into a box of its own first.
+///
+/// Tokio 1 has 16,384 bytes in a release build and 2,048 where debug assertions are on (`BOX_FUTURE_THRESHOLD`). The wrapper that
+/// tracks a future is part of what it looks at.
+pub(crate) const TOKIO_LIMIT_BYTES: usize = if cfg!(debug_assertions) { 2_048 } else { 16_384 };
+/// Rows and sentences printed; all of them with `{:#}`.
+const MOST_ROWS: usize = 12;
+/// Arguments are spoken of from this many bytes on: below it a pointer to them saves little.
+const LARGE_ARGUMENTS: usize = 512;
 
-/// Memory that is known one by one.
+/// The state machines of one site's living tasks.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct AllocationInfo {
-    /// What it is.
-    pub kind: AllocationKind,
-    /// Bytes.
-    pub size: usize,
-    /// Its type.
-    pub type_name: Cow<'static, str>,
-    /// The task it belongs to.
-    pub task: Option<TaskId>,
+pub struct FutureStates {
+    /// The site.
+    pub place: Place,
+    /// How many of its tasks are alive.
+    pub count: usize,
+    /// Their state machines' bytes together.
+    pub total: usize,
+    /// `total ÷ count`, rounded down.
+    pub average: usize,
+    /// Bytes of the largest.
+    pub largest: usize,
+    /// Bytes of the arguments passed by value to one of them; `None` where `#[tracked]` did not make them.
+    pub argument_bytes: Option<usize>,
+    /// Those that are larger than Tokio spawns without a box of its own: [`tokio_limit_bytes`](AsyncAnalysisReport::tokio_limit_bytes).
+    pub over_tokio_limit: usize,
+    /// Those that Tokio is known to have put into such a box.
+    pub boxed_by_tokio: usize,
 }
 
-/// The sizes of state machines.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+/// The sizes of all state machines that were looked at; `Display` prints them as a table, largest first.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AsyncAnalysisReport {
-    /// How many.
+    /// How many state machines.
     pub async_allocation_count: usize,
+    /// Their bytes together.
+    pub future_state_overhead: usize,
+    /// `future_state_overhead ÷ async_allocation_count`, rounded down; 0 where there is none.
+    pub average_future_size: usize,
+    /// Bytes of the largest; 0 where there is none.
+    pub largest_future_size: usize,
+    /// One row a site, the largest total first.
+    pub by_site: Vec<FutureStates>,
+    /// The largest future, in bytes, that Tokio 1 spawns without a box of its own: 16,384, or 2,048 with debug assertions.
+    pub tokio_limit_bytes: usize,
 }
 
-/// Looks at state machines.
+/// Looks at the state machines among allocations.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct AsyncAnalyzer {}
-
-/// The tracker of this process.
-#[derive(Clone, Copy, Debug)]
-pub struct GlobalTracker {}
-
-/// The tracker of this process.
-pub fn get_global_tracker() -> GlobalTracker {
-    GlobalTracker {}
+pub struct AsyncAnalyzer {
+    _private: (),
 }
 
-impl GlobalTracker {
-    /// What is known one by one.
+impl AsyncAnalyzer {
+    /// Makes an analyser.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Sums up the state machines, whole and by site; variables are passed over.
     ///
-    /// # Errors
+    /// ```
+    /// use memscope_runtime::{analysis::AsyncAnalyzer, async_memory::{get_memory_snapshot, track}};
     ///
-    /// None yet.
-    pub fn get_active_allocations(&self) -> Result<Vec<AllocationInfo>, Error> {
-        Ok(Vec::new())
+    /// let large = track(async {
+    ///     let page = [1u8; 4096];
+    ///     std::future::ready(()).await;
+    ///     page.len()
+    /// });
+    /// let report = AsyncAnalyzer::new().analyze_future_states(&get_memory_snapshot().allocations());
+    /// assert_eq!(report.async_allocation_count, 1);
+    /// assert!(report.largest_future_size >= 4096, "the page is alive at the await");
+    /// # drop(large);
+    /// ```
+    pub fn analyze_future_states(&self, allocations: &[AllocationInfo]) -> AsyncAnalysisReport {
+        let mut by_place: BTreeMap<&Place, FutureStates> = BTreeMap::new();
+        for machine in allocations.iter().filter(|it| it.kind == AllocationKind::StateMachine) {
+            by_place
+                .entry(&machine.place)
+                .or_insert_with(|| FutureStates::none(machine.place.clone()))
+                .add(machine);
+        }
+        let mut by_site: Vec<FutureStates> = by_place.into_values().collect();
+        for row in &mut by_site {
+            row.average = row.total / row.count.max(1);
+        }
+        by_site.sort_by_key(|row| Reverse((row.total, row.largest)));
+        let sum = |field: fn(&FutureStates) -> usize| {
+            by_site.iter().map(field).fold(0, usize::saturating_add)
+        };
+        let (machines, total) = (sum(|row| row.count), sum(|row| row.total));
+        AsyncAnalysisReport {
+            async_allocation_count: machines,
+            future_state_overhead: total,
+            average_future_size: total / machines.max(1),
+            largest_future_size: by_site.iter().map(|row| row.largest).max().unwrap_or(0),
+            by_site,
+            tokio_limit_bytes: TOKIO_LIMIT_BYTES,
+        }
+    }
+}
+
+impl FutureStates {
+    fn none(place: Place) -> Self {
+        Self {
+            place,
+            count: 0,
+            total: 0,
+            average: 0,
+            largest: 0,
+            argument_bytes: None,
+            over_tokio_limit: 0,
+            boxed_by_tokio: 0,
+        }
+    }
+
+    fn add(&mut self, machine: &AllocationInfo) {
+        self.count += 1;
+        self.total = self.total.saturating_add(machine.size);
+        self.largest = self.largest.max(machine.size);
+        self.argument_bytes = self.argument_bytes.max(machine.argument_bytes);
+        self.over_tokio_limit += usize::from(machine.size > TOKIO_LIMIT_BYTES);
+        self.boxed_by_tokio += usize::from(machine.boxed_by_tokio == Some(true));
+    }
+
+    fn row(&self) -> Vec<String> {
+        vec![
+            at(&self.place),
+            count(self.count as u64),
+            human(self.largest),
+            human(self.average),
+            human(self.total),
+            self.argument_bytes.map_or("not measured".to_owned(), human),
+            if self.boxed_by_tokio == 0 {
+                "·".to_owned()
+            } else {
+                count(self.boxed_by_tokio as u64)
+            },
+        ]
+    }
+
+    /// What makes these large, and what to do about it.
+    fn sentences(&self, limit: usize) -> Vec<String> {
+        let place = at(&self.place);
+        let mut sentences = Vec::new();
+        if let Some(arguments) = self.argument_bytes.filter(|&bytes| bytes >= LARGE_ARGUMENTS) {
+            sentences.push(format!(
+                "{place}: {} of arguments are passed by value into each {}; pass them in a `Box` or `Arc`",
+                human(arguments),
+                human(self.largest),
+            ));
+        }
+        let limit = human(limit);
+        if self.boxed_by_tokio != 0 {
+            sentences.push(format!(
+                "{place}: larger than the {limit} that Tokio spawns as they are, so {} got a box of their own; box large values that live across an await",
+                count(self.boxed_by_tokio as u64),
+            ));
+        } else if self.over_tokio_limit != 0 {
+            sentences.push(format!(
+                "{place}: {} larger than {limit}: Tokio would put them into a box of their own when they are spawned",
+                count(self.over_tokio_limit as u64),
+            ));
+        }
+        sentences
+    }
+}
+
+fn human(bytes: usize) -> String {
+    HumanBytes(bytes as u64).to_string()
+}
+
+impl fmt::Display for AsyncAnalysisReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(
+            f,
+            "state machines of living tasks: {}, {} together, {} on average, {} the largest",
+            count(self.async_allocation_count as u64),
+            human(self.future_state_overhead),
+            human(self.average_future_size),
+            human(self.largest_future_size),
+        )?;
+        if self.by_site.is_empty() {
+            return Ok(());
+        }
+        let most = if f.alternate() { usize::MAX } else { MOST_ROWS };
+        let mut table = Table::new(&[
+            Column::Left("SITE"),
+            Column::Right("ALIVE"),
+            Column::Right("LARGEST"),
+            Column::Right("AVERAGE"),
+            Column::Right("TOGETHER"),
+            Column::Right("ARGUMENTS"),
+            Column::Right("BOXED BY TOKIO"),
+        ]);
+        self.by_site.iter().take(most).for_each(|row| table.push(row.row()));
+        write!(f, "{table}")?;
+        if self.by_site.len() > most {
+            let left = (self.by_site.len() - most) as u64;
+            writeln!(f, "… and {} more sites (all of them with `{{:#}}`)", count(left))?;
+        }
+        let sentences = self.by_site.iter().flat_map(|row| row.sentences(self.tokio_limit_bytes));
+        sentences.take(most).try_for_each(|sentence| writeln!(f, "  {sentence}"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::fixture::{site, snapshot, task};
+
+    fn report(sites: &[Value], tasks: &[Value]) -> AsyncAnalysisReport {
+        let snapshot = snapshot(&json!({ "sites": sites, "tasks": tasks }));
+        AsyncAnalyzer::new().analyze_future_states(&snapshot.allocations())
+    }
+
+    #[test]
+    fn nothing_is_zero_and_not_a_panic() {
+        let report = AsyncAnalyzer::new().analyze_future_states(&[]);
+        let zeros = [
+            report.async_allocation_count,
+            report.future_state_overhead,
+            report.average_future_size,
+            report.largest_future_size,
+        ];
+        assert_eq!(zeros, [0; 4]);
+        assert_eq!(
+            report.to_string(),
+            "state machines of living tasks: 0, 0 B together, 0 B on average, 0 B the largest\n"
+        );
+    }
+
+    #[test]
+    fn sums_are_by_site_and_largest_first() {
+        let size = |bytes: u64| json!({ "future_size_bytes": bytes });
+        let tasks = [
+            task(1, "small", &size(100)),
+            task(2, "large", &size(1000)),
+            task(3, "small", &size(51)),
+            task(4, "gone", &json!({ "state": "cancelled", "future_size_bytes": 9999 })),
+        ];
+        let report = report(&[], &tasks);
+        assert_eq!((report.async_allocation_count, report.future_state_overhead), (3, 1151));
+        assert_eq!((report.average_future_size, report.largest_future_size), (383, 1000));
+        let rows: Vec<_> = report
+            .by_site
+            .iter()
+            .map(|row| (row.place.name.as_str(), row.count, row.total, row.average, row.largest))
+            .collect();
+        assert_eq!(rows, [("large", 1, 1000, 1000, 1000), ("small", 2, 151, 75, 100)]);
+    }
+
+    #[test]
+    fn what_makes_them_large_is_said() {
+        let (limit, over) = (TOKIO_LIMIT_BYTES, TOKIO_LIMIT_BYTES as u64 + 1);
+        let sites = [
+            site("upload", &json!({ "argument_bytes": 4096, "spawned": 2, "boxed_by_tokio": 2 })),
+            site("plain", &json!({})),
+        ];
+        let tasks = [
+            task(1, "upload", &json!({ "future_size_bytes": 20_000, "cell_bytes": 128 })),
+            task(2, "upload", &json!({ "future_size_bytes": 20_000, "cell_bytes": 128 })),
+            task(3, "plain", &json!({ "future_size_bytes": over })),
+        ];
+        let report = report(&sites, &tasks);
+        assert_eq!(report.tokio_limit_bytes, limit);
+        let shown = report.to_string();
+        let limit = human(limit);
+        for sentence in [
+            "upload (src/upload.rs:7): 4.0 KiB of arguments are passed by value into each 19.5 KiB"
+                .to_owned(),
+            format!(
+                "upload (src/upload.rs:7): larger than the {limit} that Tokio spawns as they are, so 2 got a box"
+            ),
+            format!("plain (src/plain.rs:7): 1 larger than {limit}: Tokio would"),
+            "not measured".to_owned(),
+        ] {
+            assert!(shown.contains(&sentence), "{sentence}\n{shown}");
+        }
+    }
+
+    #[test]
+    fn the_largest_numbers_do_not_overflow() {
+        let size = json!({ "future_size_bytes": u64::MAX });
+        let report = report(&[], &[task(1, "a", &size), task(2, "a", &size), task(3, "b", &size)]);
+        assert_eq!(report.future_state_overhead, usize::MAX);
+        report.to_string();
     }
 }

@@ -1,47 +1,309 @@
 //! Which memory looks lost: findings, each with its evidence.
 
+use std::{collections::HashSet, fmt};
+
 use serde::{Deserialize, Serialize};
 
-/// What kind of leak a finding speaks of.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-#[non_exhaustive]
-pub enum LeakKind {
-    /// Blocks that outlived their tasks, again and again.
-    Retained,
-    /// A task that holds bytes and is not polled any more.
-    Stuck,
-    /// Live bytes that only rise.
-    Growing,
-}
+use crate::{profile::HandOver, snapshot::MemorySnapshot, table::count};
 
-/// How much a finding matters.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Severity {
-    /// Worth a look.
-    Low,
-    /// Will matter in a day.
-    Medium,
-    /// Will end the process.
-    High,
-}
+mod options;
+mod finding;
+// What decides …
+mod shape;
+mod trend;
+mod evidence;
+// … what is found …
+mod retained;
+mod stuck;
+mod growing;
+mod not_judged;
+// … and how it is said.
+mod hand_overs;
+mod words;
+#[cfg(test)]
+mod simulated;
+#[cfg(test)]
+mod hostile;
 
-/// One finding.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Leak {
-    /// What kind of leak.
-    pub kind: LeakKind,
-    /// How much it matters.
-    pub severity: Severity,
-}
+pub use finding::{Leak, LeakKind, Severity};
+pub use not_judged::NotJudged;
+pub use options::LeakOptions;
+pub(crate) use words::at;
 
-/// What counts as a leak.
-#[derive(Clone, Debug)]
-pub struct LeakOptions {}
+/// Hand-overs that are kept with the findings, the largest.
+const MOST_HAND_OVERS: usize = 256;
+/// Findings that `Display` prints; all of them with `{:#}`.
+const MOST_SHOWN: usize = 10;
 
-/// All findings of one snapshot.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+/// All findings of one snapshot, the worst first, and what could not be judged.
+///
+/// No finding means that nothing looked lost *of what could be judged*: [`not_judged`](Self::not_judged) says what could not. `Display`
+/// prints both, and below them who allocates what others free; `{:#}` cuts nothing off.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Leaks {
     findings: Vec<Leak>,
+    not_judged: Vec<NotJudged>,
+    hand_overs: Vec<HandOver>,
+}
+
+impl MemorySnapshot {
+    /// Looks for memory that seems lost, with the default [`LeakOptions`].
+    ///
+    /// Blocks that outlive their tasks again and again, tasks that hold bytes and are not polled any more, and bytes that rise from snapshot to snapshot. Caches
+    /// that are full or evict, pools, results kept by one batch, outputs that wait for their `JoinHandle` and tasks that sleep are none
+    /// of these. A cache that still fills cannot be told from a leak.
+    ///
+    /// ```
+    /// use memscope_runtime::async_memory::get_memory_snapshot;
+    ///
+    /// let leaks = get_memory_snapshot().leaks();
+    /// assert!(leaks.is_empty(), "{leaks}");
+    /// assert!(!leaks.not_judged().is_empty(), "growth is seen over several snapshots, not in the first");
+    /// ```
+    pub fn leaks(&self) -> Leaks {
+        self.leaks_with(&LeakOptions::default())
+    }
+
+    /// Looks for memory that seems lost; see [`leaks`](Self::leaks).
+    pub fn leaks_with(&self, options: &LeakOptions) -> Leaks {
+        if !self.measured().is_yes() {
+            let why = format!("sizes are not measured: {}", self.measured().reason());
+            let not_judged = vec![NotJudged { kind: None, why }];
+            return Leaks { findings: Vec::new(), not_judged, hand_overs: Vec::new() };
+        }
+        let retained = retained::find(self, options);
+        let stuck = stuck::find(self, options);
+        let not_judged = not_judged::find(self, &retained, &stuck, options);
+        let mut findings = retained.leaks;
+        let known_sites = findings.iter().map(|leak| leak.place.clone()).collect();
+        let known_tasks: HashSet<_> = stuck.tasks.iter().copied().collect();
+        findings.extend(stuck.leaks);
+        findings.extend(growing::find(self, options, &known_sites, &known_tasks));
+        findings.sort_by_cached_key(Leak::rank);
+        Leaks { findings, not_judged, hand_overs: hand_overs::largest(self.hand_overs()) }
+    }
+}
+
+impl Leaks {
+    /// The findings, the worst first.
+    pub fn findings(&self) -> &[Leak] {
+        &self.findings
+    }
+
+    /// The findings one by one, the worst first.
+    pub fn iter(&self) -> std::slice::Iter<'_, Leak> {
+        self.findings.iter()
+    }
+
+    /// Whether nothing was found.
+    pub fn is_empty(&self) -> bool {
+        self.findings.is_empty()
+    }
+
+    /// How many findings there are.
+    pub fn len(&self) -> usize {
+        self.findings.len()
+    }
+
+    /// What could not be looked for, or not everywhere, and why.
+    pub fn not_judged(&self) -> &[NotJudged] {
+        &self.not_judged
+    }
+
+    /// Who allocates what others free: the cells of the matrix that are not empty, most bytes first, at most 256.
+    pub fn hand_overs(&self) -> &[HandOver] {
+        &self.hand_overs
+    }
+
+    /// The bytes of all findings. No byte is in two of them.
+    pub fn bytes(&self) -> u64 {
+        self.findings.iter().fold(0, |sum, leak| sum.saturating_add(leak.bytes))
+    }
+}
+
+impl IntoIterator for Leaks {
+    type Item = Leak;
+    type IntoIter = std::vec::IntoIter<Leak>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.findings.into_iter()
+    }
+}
+
+impl<'a> IntoIterator for &'a Leaks {
+    type Item = &'a Leak;
+    type IntoIter = std::slice::Iter<'a, Leak>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.findings.iter()
+    }
+}
+
+impl fmt::Display for Leaks {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let most = if f.alternate() { usize::MAX } else { MOST_SHOWN };
+        match self.len() as u64 {
+            0 => writeln!(f, "leaks: none found")?,
+            found => writeln!(f, "leaks: {}", words::several(found, "finding", "findings"))?,
+        }
+        for leak in self.findings.iter().take(most) {
+            writeln!(f, "  {}", leak.to_string().replace('\n', "\n  "))?;
+        }
+        if self.len() > most {
+            writeln!(
+                f,
+                "  … and {} more (all of them with `{{:#}}`)",
+                count((self.len() - most) as u64)
+            )?;
+        }
+        if !self.not_judged.is_empty() {
+            writeln!(f, "not judged")?;
+        }
+        for note in self.not_judged.iter().take(most) {
+            writeln!(f, "  {note}")?;
+        }
+        hand_overs::show(&self.hand_overs, f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::fixture::{hand_over, site, snapshot, task, trend, variable};
+
+    fn leaky() -> MemorySnapshot {
+        let retained = json!({
+            "spawned": 1200, "completed": 1200, "live_bytes": 20 << 20, "retained_bytes": 20 << 20,
+            "ended_allocated_bytes": 40 << 20, "retained_tasks": 1200, "retained_waves": 300,
+            "retained_by_eighth": [150, 150, 150, 150, 150, 150, 150, 150],
+            "oldest_retained_ns": 300_000_000_000_u64,
+        });
+        let waits = json!({ "longest_wait_ns": 2_000_000_000_u64 });
+        snapshot(&json!({
+            "sites": [site("handler", &retained), site("fetch", &waits), site("evict", &json!({}))],
+            "tasks": [
+                task(7, "fetch", &json!({ "idle_ns": 200_000_000_000_u64 })),
+                task(8, "fetch", &json!({ "idle_ns": 1_000_000_000_u64 })),
+                task(3, "handler", &json!({ "state": "completed" })),
+            ],
+            "variables": [variable("page", 7, &json!({})), variable("session", 3, &json!({}))],
+            "hand_overs": [
+                hand_over(None, Some("evict"), 1, 10),
+                hand_over(Some("handler"), Some("evict"), 80, 8 << 20),
+                hand_over(Some("handler"), None, 20, 2 << 20),
+                hand_over(Some("fetch"), Some("fetch"), 1, 100),
+            ],
+        }))
+    }
+
+    #[test]
+    fn findings_read_like_this() {
+        let shown = leaky().leaks().to_string();
+        let expected = "\
+leaks: 2 findings
+  high    retained  handler (src/handler.rs:7): 20.0 MiB in 1,200 ended tasks, the first ended 5 min ago, 5.6 GiB a day
+          all 1,200 ended tasks still hold bytes, 300 of them one after another, as many of the first as of the last. Of the 10.0 MiB that others freed for it, 80 % was freed by `evict`. In it: `session`.
+          fix: make sure that `evict` also frees what is left: on every path, and at shutdown
+  low     stuck     fetch (src/fetch.rs:7): 4.0 KiB in 1 task, not polled for 3 min
+          1 task (#7) is alive and not polled any more; the longest wait of 100 ended tasks that were timed was 2 s. In it: `page`.
+          fix: put a timeout around the await it hangs at, or close the other end: drop the sender, release the lock, shut the connection
+not judged
+  growing   needs 6 snapshots, this is the first
+
+ALLOCATED BY                FREED BY                BLOCKS    BYTES  OF WHAT IT GIVES
+handler (src/handler.rs:7)  evict (src/evict.rs:7)      80  8.0 MiB              80 %
+handler (src/handler.rs:7)  (outside every task)        20  2.0 MiB              20 %
+fetch (src/fetch.rs:7)      another of these             1    100 B             100 %
+(outside every task)        evict (src/evict.rs:7)       1     10 B             100 %
+";
+        assert_eq!(shown, expected, "\n{shown}");
+    }
+
+    #[test]
+    fn findings_can_be_kept_and_gone_through() {
+        let leaks = leaky().leaks();
+        let json = serde_json::to_string(&leaks).expect("JSON");
+        assert_eq!(serde_json::from_str::<Leaks>(&json).expect("leaks"), leaks);
+        assert_eq!((leaks.len(), leaks.is_empty()), (2, false));
+        assert_eq!((&leaks).into_iter().count(), 2);
+        assert_eq!(leaks.bytes(), (20 << 20) + 4096);
+        let kinds: Vec<LeakKind> = leaks.into_iter().map(|leak| leak.kind).collect();
+        assert_eq!(kinds, [LeakKind::Retained, LeakKind::Stuck]);
+    }
+
+    #[test]
+    fn what_is_not_measured_is_not_judged_and_that_is_said() {
+        let mut parts = json!({ "measured": "not_installed" });
+        parts["sites"] = json!([site("s", &json!({ "measured": false }))]);
+        let leaks = snapshot(&parts).leaks();
+        assert!(leaks.is_empty());
+        assert_eq!(leaks.not_judged().len(), 1);
+        assert!(
+            leaks.to_string().contains("sizes are not measured: memscope's allocator"),
+            "{leaks}"
+        );
+    }
+
+    #[test]
+    fn an_empty_list_says_what_it_could_not_see() {
+        let untimed = json!({ "idle_ns": null, "busy_ns": null });
+        let sites = [site("s", &json!({ "waits_timed": 0 }))];
+        let leaks = snapshot(&json!({ "sites": sites, "tasks": [task(1, "s", &untimed)] })).leaks();
+        assert!(leaks.is_empty());
+        let shown = leaks.to_string();
+        assert!(shown.starts_with("leaks: none found\nnot judged\n"), "{shown}");
+        assert!(
+            shown.contains("1 idle task with bytes: not known since when; timing is off"),
+            "{shown}"
+        );
+        let flat = trend(None, "s", &[(5, 10); 6]);
+        let leaks = snapshot(&json!({ "trends": [flat] })).leaks();
+        assert_eq!(leaks.to_string(), "leaks: none found\n");
+    }
+
+    #[test]
+    fn results_that_wait_for_their_join_handles_and_one_batch_are_no_leaks() {
+        let row = |changes: serde_json::Value| {
+            let mut row = json!({
+                "live_bytes": 1 << 20, "retained_bytes": 1 << 20, "retained_tasks": 96, "retained_waves": 96,
+                "retained_by_eighth": [12, 12, 12, 12, 12, 12, 12, 12],
+            });
+            for (field, change) in changes.as_object().into_iter().flatten() {
+                row[field] = change.clone();
+            }
+            snapshot(&json!({ "sites": [site("s", &row)] })).leaks().len()
+        };
+        assert_eq!(row(json!({})), 1);
+        assert_eq!(row(json!({ "unjoined_bytes": 1 << 20 })), 0, "join handles");
+        assert_eq!(row(json!({ "retained_waves": 1 })), 0, "one batch");
+        assert_eq!(row(json!({ "retained_waves": 10 })), 0, "a pool of ten");
+        assert_eq!(row(json!({ "retained_bytes": 4000 })), 0, "little");
+        assert_eq!(row(json!({ "measured": false })), 0, "not measured");
+    }
+
+    #[test]
+    fn a_leak_that_began_late_is_told_from_an_evicting_cache_by_more_snapshots() {
+        let late = json!({
+            "live_bytes": 192 << 10, "retained_bytes": 192 << 10, "retained_tasks": 48, "retained_waves": 48,
+            "retained_by_eighth": [0, 0, 0, 0, 12, 12, 12, 12], "ended_allocated_bytes": 400 << 10,
+        });
+        let leaks = |live_kib: &[u64]| {
+            let points = (1..).map(|sample| sample * (50 << 10)).zip(live_kib);
+            let points: Vec<(u64, u64)> = points.map(|(all, live)| (live << 10, all)).collect();
+            let trends = [trend(None, "s", &points)];
+            snapshot(&json!({ "sites": [site("s", &late)], "trends": trends })).leaks()
+        };
+        let first = leaks(&[192]);
+        assert!(first.is_empty());
+        assert!(
+            first.to_string().contains("retained  s (src/s.rs:7): a leak that began late"),
+            "{first}"
+        );
+        let rising = leaks(&[0, 0, 0, 0, 48, 96, 144, 192]);
+        assert_eq!(rising.len(), 1, "{rising}");
+        let level = leaks(&[0, 96, 192, 192, 192, 192, 192, 192]);
+        assert_eq!((level.is_empty(), level.to_string()), (true, "leaks: none found\n".to_owned()));
+    }
 }

@@ -36,6 +36,7 @@ mod report;
 mod table;
 mod monitor;
 // … and judged.
+mod allocation;
 mod future_states;
 mod leaks;
 // What these stand on.
@@ -49,18 +50,21 @@ mod free_list;
 mod holds;
 mod static_ref;
 mod sync;
+#[cfg(test)]
+mod fixture;
 
 pub use alloc::TrackingAllocator;
+pub use allocation::{GlobalTracker, get_global_tracker};
 pub use config::{Builder, Timing, builder, init};
 pub use error::Error;
-pub use future_states::{GlobalTracker, get_global_tracker};
 pub use trackable::{Blocks, Contents, Trackable};
 
 /// What the numbers mean: leaks, and the sizes of state machines.
 pub mod analysis {
     pub use crate::{
-        future_states::{AllocationInfo, AllocationKind, AsyncAnalysisReport, AsyncAnalyzer},
-        leaks::{Leak, LeakKind, LeakOptions, Leaks, Severity},
+        allocation::{AllocationInfo, AllocationKind},
+        future_states::{AsyncAnalysisReport, AsyncAnalyzer, FutureStates},
+        leaks::{Leak, LeakKind, LeakOptions, Leaks, NotJudged, Severity},
     };
 }
 

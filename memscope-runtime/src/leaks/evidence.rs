@@ -1,0 +1,118 @@
+//! What a snapshot knows beside a site's own row: who frees, which variables, how it went.
+
+use std::{
+    cmp::Reverse,
+    collections::{HashMap, HashSet},
+};
+
+use super::words::percent;
+use crate::{
+    profile::{HandOver, Place, SiteProfile, TaskMemoryProfile, Trend},
+    snapshot::MemorySnapshot,
+    table::{HumanBytes, cell},
+    task::TaskId,
+};
+
+/// How many names a finding carries.
+const MOST_NAMES: usize = 5;
+
+/// Indices over one snapshot.
+pub(super) struct Evidence<'a> {
+    pub(super) whole_bytes: u64,
+    trends: HashMap<Place, &'a Trend>,
+    /// By who allocated.
+    hand_overs: HashMap<&'a Place, Vec<&'a HandOver>>,
+    /// The live variables of each task: name and bytes.
+    variables: HashMap<TaskId, Vec<(&'a str, u64)>>,
+    ended: HashMap<Place, Vec<TaskId>>,
+}
+
+pub(super) fn place_of(site: &SiteProfile) -> Place {
+    Place { name: site.name.clone(), file: site.file.clone(), line: site.line }
+}
+
+pub(super) fn place_of_task(task: &TaskMemoryProfile) -> Place {
+    Place { name: task.name.clone(), file: task.file.clone(), line: task.line }
+}
+
+impl<'a> Evidence<'a> {
+    pub(super) fn of(snapshot: &'a MemorySnapshot) -> Self {
+        let of_sites = snapshot.trends().iter().filter(|trend| trend.task.is_none());
+        let mut hand_overs: HashMap<&Place, Vec<&HandOver>> = HashMap::new();
+        for hand_over in snapshot.hand_overs() {
+            if let Some(from) = &hand_over.from {
+                hand_overs.entry(from).or_default().push(hand_over);
+            }
+        }
+        let mut variables: HashMap<TaskId, Vec<(&str, u64)>> = HashMap::new();
+        for variable in snapshot.variables().iter().filter(|variable| variable.live) {
+            if let Some(task) = variable.task {
+                variables.entry(task).or_default().push((&variable.name, variable.heap_bytes));
+            }
+        }
+        let mut ended: HashMap<Place, Vec<TaskId>> = HashMap::new();
+        // Only of those that matter: nobody has as many variables as tasks.
+        let with_variables: HashSet<TaskId> = variables.keys().copied().collect();
+        for task in snapshot.tasks() {
+            if task.state.is_ended() && with_variables.contains(&task.id) {
+                ended.entry(place_of_task(task)).or_default().push(task.id);
+            }
+        }
+        Self {
+            whole_bytes: snapshot.process().whole_bytes,
+            trends: of_sites.map(|trend| (trend.place.clone(), trend)).collect(),
+            hand_overs,
+            variables,
+            ended,
+        }
+    }
+
+    pub(super) fn trend_of(&self, site: &SiteProfile) -> Option<&'a Trend> {
+        self.trends.get(&place_of(site)).copied()
+    }
+
+    /// Names of the live variables of ended tasks of a site, the largest first.
+    pub(super) fn variables_of_ended(&self, place: &Place) -> Vec<String> {
+        self.variables_of(self.ended.get(place).map_or(&[][..], Vec::as_slice))
+    }
+
+    /// Names of the live variables of these tasks, the largest first.
+    pub(super) fn variables_of(&self, tasks: &[TaskId]) -> Vec<String> {
+        let mut bytes: HashMap<&str, u64> = HashMap::new();
+        for &(name, heap_bytes) in
+            tasks.iter().filter_map(|task| self.variables.get(task)).flatten()
+        {
+            let sum = bytes.entry(name).or_default();
+            *sum = sum.saturating_add(heap_bytes);
+        }
+        let mut names: Vec<(&str, u64)> = bytes.into_iter().collect();
+        names.sort_unstable_by_key(|&(name, bytes)| (Reverse(bytes), name));
+        names.into_iter().take(MOST_NAMES).map(|(name, _)| name.to_owned()).collect()
+    }
+
+    /// Who frees most of what tasks of this site hand over; `None` where nothing of it was freed by others.
+    pub(super) fn freed_by(&self, place: &Place) -> Option<Freed<'a>> {
+        let rows = self.hand_overs.get(place)?;
+        let bytes = rows.iter().fold(0_u64, |sum, row| sum.saturating_add(row.bytes));
+        let largest = rows.iter().max_by_key(|row| row.bytes)?;
+        (bytes != 0).then_some(Freed { bytes, of_largest: largest.bytes, who: largest.to.as_ref() })
+    }
+}
+
+/// What others freed of a site's bytes.
+pub(super) struct Freed<'a> {
+    bytes: u64,
+    of_largest: u64,
+    /// The site that freed most of it; `None`: who is no task.
+    pub(super) who: Option<&'a Place>,
+}
+
+impl Freed<'_> {
+    pub(super) fn sentence(&self) -> String {
+        let who = self.who.map_or("code outside every task".to_owned(), |who| {
+            format!("`{}`", cell(&who.name, 36))
+        });
+        let (share, all) = (percent(self.of_largest, self.bytes), HumanBytes(self.bytes));
+        format!("Of the {all} that others freed for it, {share} was freed by {who}.")
+    }
+}

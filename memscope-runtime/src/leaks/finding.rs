@@ -1,0 +1,167 @@
+//! One finding: what, where, how bad, why we think so, and what usually helps.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use super::words::{age, at, several};
+use crate::{
+    profile::Place,
+    table::{HumanBytes, cell},
+    task::TaskId,
+};
+
+/// What kind of leak a finding speaks of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum LeakKind {
+    /// Blocks that outlived their tasks, again and again.
+    Retained,
+    /// A task that holds bytes and is not polled any more.
+    Stuck,
+    /// Live bytes that only rise.
+    Growing,
+}
+
+impl fmt::Display for LeakKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Retained => "retained",
+            Self::Stuck => "stuck",
+            Self::Growing => "growing",
+        })
+    }
+}
+
+/// How much a finding matters, by three numbers: its bytes, their share of all live bytes of the process, and what they would grow to in a day.
+///
+/// | | bytes | share | in a day |
+/// |---|---|---|---|
+/// | `High`, any of | 1 GiB | half, if 16 MiB or more | 1 GiB |
+/// | `Medium`, any of | 16 MiB | a tenth, if 1 MiB or more | 64 MiB |
+/// | `Low` | less | less | less |
+///
+/// The rate is taken into account only when it was observed for a minute or longer: before that it says more about the start of the
+/// program than about its day.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Severity {
+    /// Worth a look.
+    Low,
+    /// Will matter in a day.
+    Medium,
+    /// Will end the process.
+    High,
+}
+
+impl Severity {
+    pub(super) fn of(bytes: u64, whole: u64, per_day: Option<u64>) -> Self {
+        const MIB: u64 = 1 << 20;
+        let per_day = per_day.unwrap_or(0);
+        let is_share = |part: u64| u128::from(bytes) * u128::from(part) >= u128::from(whole);
+        if bytes >= 1024 * MIB || (bytes >= 16 * MIB && is_share(2)) || per_day >= 1024 * MIB {
+            Self::High
+        } else if bytes >= 16 * MIB || (bytes >= MIB && is_share(10)) || per_day >= 64 * MIB {
+            Self::Medium
+        } else {
+            Self::Low
+        }
+    }
+}
+
+impl fmt::Display for Severity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Low => "low",
+            Self::Medium => "medium",
+            Self::High => "high",
+        })
+    }
+}
+
+/// What `bytes` in `ns` make in a day; `None` for less than a minute.
+pub(super) fn per_day(bytes: u64, ns: u64) -> Option<u64> {
+    const MINUTE_NS: u64 = 60_000_000_000;
+    const DAY_NS: u128 = 86_400_000_000_000;
+    (ns >= MINUTE_NS)
+        .then(|| u64::try_from(u128::from(bytes) * DAY_NS / u128::from(ns)).unwrap_or(u64::MAX))
+}
+
+/// One finding: a site or a task, what it holds, and why that looks lost.
+///
+/// `Display` prints three lines: the finding, the evidence, the usual fix.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Leak {
+    /// What kind of leak.
+    pub kind: LeakKind,
+    /// How much it matters.
+    pub severity: Severity,
+    /// The site of the tasks.
+    pub place: Place,
+    /// The task, or the one of several that was polled the longest ago; `None` where the finding speaks of ended tasks.
+    pub task: Option<TaskId>,
+    /// The bytes that look lost.
+    pub bytes: u64,
+    /// How many tasks hold them.
+    pub count: u64,
+    /// How long, in nanoseconds: since the first of the tasks ended, since the task was last polled, since the growth was first seen;
+    /// `None` where that was not measured.
+    pub oldest_ns: Option<u64>,
+    /// What the bytes would grow by in a day, as far as one can tell; `None` where it was not observed for a minute, and for stuck tasks.
+    pub bytes_per_day: Option<u64>,
+    /// Names of live variables in these bytes, the largest first, at most five.
+    pub variables: Vec<String>,
+    /// What was measured, in one sentence or two.
+    pub evidence: String,
+    /// What usually helps, in one sentence.
+    pub fix: String,
+}
+
+impl Leak {
+    /// The worst first.
+    pub(super) fn rank(&self) -> impl Ord + use<> {
+        (std::cmp::Reverse((self.severity, self.bytes)), self.kind, self.place.clone())
+    }
+}
+
+impl fmt::Display for Leak {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { kind, severity, bytes, .. } = self;
+        write!(f, "{severity:6}  {kind:8}  {}: {}", at(&self.place), HumanBytes(*bytes))?;
+        match (kind, self.task) {
+            (LeakKind::Retained, _) => {
+                write!(f, " in {}", several(self.count, "ended task", "ended tasks"))?;
+                self.write_age(f, ", the first ended ", " ago")?;
+            }
+            (LeakKind::Stuck, _) => {
+                write!(f, " in {}", several(self.count, "task", "tasks"))?;
+                self.write_age(f, ", not polled for ", "")?;
+            }
+            (LeakKind::Growing, Some(task)) => {
+                write!(f, " in task #{task}")?;
+                self.write_age(f, ", rising for ", "")?;
+            }
+            (LeakKind::Growing, None) => {
+                write!(f, " in {}", several(self.count, "ended task", "ended tasks"))?;
+                self.write_age(f, ", rising for ", "")?;
+            }
+        }
+        if let Some(per_day) = self.bytes_per_day.filter(|&per_day| per_day != 0) {
+            write!(f, ", {} a day", HumanBytes(per_day))?;
+        }
+        write!(f, "\n        {}", cell(&self.evidence, 400))?;
+        if !self.variables.is_empty() {
+            let names: Vec<String> =
+                self.variables.iter().take(5).map(|name| format!("`{}`", cell(name, 40))).collect();
+            write!(f, " In it: {}.", names.join(", "))?;
+        }
+        write!(f, "\n        fix: {}", cell(&self.fix, 300))
+    }
+}
+
+impl Leak {
+    fn write_age(&self, f: &mut fmt::Formatter<'_>, before: &str, after: &str) -> fmt::Result {
+        self.oldest_ns.map_or(Ok(()), |ns| write!(f, "{before}{}{after}", age(ns)))
+    }
+}

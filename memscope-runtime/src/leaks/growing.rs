@@ -1,0 +1,224 @@
+//! Live bytes that rise from snapshot to snapshot.
+
+use std::collections::{HashMap, HashSet};
+
+use super::{
+    evidence::{Evidence, place_of},
+    finding::{Leak, LeakKind, Severity, per_day},
+    options::LeakOptions,
+    retained::retained_bytes,
+    shape::Shape,
+    trend::Course,
+    words::several,
+};
+use crate::{
+    profile::{Place, SiteProfile, TaskMemoryProfile, Trend},
+    snapshot::{MemorySnapshot, float},
+    table::HumanBytes,
+    task::TaskId,
+};
+
+/// A task that has held a tenth more than it holds now has given something away before: it fills and empties.
+const LEAST_OF_PEAK: f64 = 0.9;
+/// A site's bytes must have risen with this many tasks one after another: below that it is a start, or one batch.
+const LEAST_WAVES: u64 = 4;
+
+/// Living tasks and sites whose live bytes rise, without the sites and tasks that another finding speaks of.
+pub(super) fn find(
+    snapshot: &MemorySnapshot,
+    options: &LeakOptions,
+    known_sites: &HashSet<Place>,
+    known_tasks: &HashSet<TaskId>,
+) -> Vec<Leak> {
+    let grown: Vec<(&Trend, Course)> = snapshot
+        .trends()
+        .iter()
+        .filter_map(|trend| Some((trend, Course::of(trend)?)))
+        .filter(|(trend, course)| has_grown(trend, course, options))
+        .collect();
+    if grown.is_empty() {
+        return Vec::new();
+    }
+    let evidence = Evidence::of(snapshot);
+    let tasks: HashMap<TaskId, &TaskMemoryProfile> =
+        snapshot.tasks().iter().map(|task| (task.id, task)).collect();
+    let sites: HashMap<Place, &SiteProfile> =
+        snapshot.sites().iter().map(|site| (place_of(site), site)).collect();
+    let finding = |(trend, course): &(&Trend, Course)| {
+        if let Some(id) = trend.task {
+            let task = tasks.get(&id).filter(|_| !known_tasks.contains(&id))?;
+            return is_filling(task).then(|| of_task(trend, course, task, &evidence));
+        }
+        let site = sites.get(&trend.place).filter(|_| !known_sites.contains(&trend.place))?;
+        is_left_behind(site, course).then(|| of_site(trend, course, site, &evidence))
+    };
+    grown.iter().filter_map(finding).collect()
+}
+
+fn has_grown(trend: &Trend, course: &Course, options: &LeakOptions) -> bool {
+    let Some(first) = trend.points.first() else { return false };
+    trend.points.len() >= options.least_samples
+        && course.rise() >= options.least_growth.max(first.live_bytes / 2)
+        && course.rises(trend)
+}
+
+fn is_filling(task: &TaskMemoryProfile) -> bool {
+    task.measured
+        && !task.state.is_ended()
+        && float(task.live_bytes) >= LEAST_OF_PEAK * float(task.peak_bytes)
+}
+
+/// The growth lies in ended tasks: the living ones have trends of their own, and more of them is load.
+fn is_left_behind(site: &SiteProfile, course: &Course) -> bool {
+    site.measured
+        && site.retained_waves >= LEAST_WAVES
+        && retained_bytes(site) >= course.rise() / 2
+        && Shape::of(site) != Shape::Ceased
+}
+
+fn of_task(
+    trend: &Trend,
+    course: &Course,
+    task: &TaskMemoryProfile,
+    evidence: &Evidence<'_>,
+) -> Leak {
+    let variables = evidence.variables_of(&[task.id]);
+    let fix = match variables.first() {
+        Some(name) => {
+            format!("bound `{name}`, or empty it as it goes: it lives as long as its task")
+        }
+        None => "bound the channel, buffer or map that this task fills, or empty it as it goes"
+            .to_owned(),
+    };
+    let leak = Leak { task: Some(task.id), count: 1, variables, fix, ..blank(trend, course) };
+    complete(leak, task.live_bytes, course, evidence)
+}
+
+fn of_site(trend: &Trend, course: &Course, site: &SiteProfile, evidence: &Evidence<'_>) -> Leak {
+    let freed = evidence.freed_by(&trend.place);
+    let variables = evidence.variables_of_ended(&trend.place);
+    let mut leak = Leak { count: site.retained_tasks, variables, ..blank(trend, course) };
+    if let Some(freed) = freed {
+        leak.evidence = format!("{} {}", leak.evidence, freed.sentence());
+    }
+    complete(leak, retained_bytes(site), course, evidence)
+}
+
+fn blank(trend: &Trend, course: &Course) -> Leak {
+    let [from, to] = [trend.points.first(), trend.points.last()]
+        .map(|point| HumanBytes(point.map_or(0, |point| point.live_bytes)));
+    Leak {
+        kind: LeakKind::Growing,
+        severity: Severity::Low,
+        place: trend.place.clone(),
+        task: None,
+        bytes: 0,
+        count: 0,
+        oldest_ns: Some(course.span_ns()),
+        bytes_per_day: None,
+        variables: Vec::new(),
+        evidence: format!(
+            "From {from} to {to} in {}, never less than before.",
+            several(trend.points.len() as u64, "snapshot", "snapshots"),
+        ),
+        fix: "bound what these tasks add to, or take out what is done with at the rate at which they add".to_owned(),
+    }
+}
+
+fn complete(leak: Leak, bytes: u64, course: &Course, evidence: &Evidence<'_>) -> Leak {
+    let bytes_per_day = per_day(course.rise(), course.span_ns());
+    let severity = Severity::of(bytes, evidence.whole_bytes, bytes_per_day);
+    Leak { severity, bytes, bytes_per_day, ..leak }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::fixture::{site, snapshot, task, trend};
+
+    /// A task, and a sample of its live KiB in each snapshot.
+    fn task_of(kib: &[u64], changes: &Value) -> Vec<Leak> {
+        let points: Vec<(u64, u64)> = kib.iter().map(|kib| (kib << 10, kib << 11)).collect();
+        let live = points.last().map_or(0, |point| point.0);
+        let mut row = task(1, "s", &json!({ "live_bytes": live, "peak_bytes": live }));
+        for (field, change) in changes.as_object().into_iter().flatten() {
+            row[field] = change.clone();
+        }
+        let parts = json!({ "tasks": [row], "trends": [trend(Some(1), "s", &points)] });
+        snapshot(&parts).leaks().into_iter().collect()
+    }
+
+    #[test]
+    fn a_task_that_rises_to_the_end_is_found() {
+        for kib in [
+            &[0, 100, 200, 300, 400, 500][..],
+            &[100, 110, 120, 150, 160, 170, 200],
+            &[64, 64, 128, 128, 256, 256, 512, 1024],
+        ] {
+            let found = task_of(kib, &json!({}));
+            assert_eq!(found.len(), 1, "{kib:?}");
+            assert_eq!((found[0].kind, found[0].task.is_some()), (LeakKind::Growing, true));
+        }
+    }
+
+    #[test]
+    fn what_levels_off_falls_or_hardly_moves_is_not_found() {
+        for kib in [
+            &[0, 100, 200, 300, 400][..],
+            &[0, 100, 200, 300, 400, 300, 500],
+            &[0, 400, 600, 700, 750, 775, 780],
+            &[0, 100, 200, 300, 300, 300, 300],
+            &[100, 110, 120, 130, 140, 149],
+            &[0, 10, 20, 30, 40, 50],
+            &[500; 12],
+        ] {
+            assert_eq!(task_of(kib, &json!({})).len(), 0, "{kib:?}");
+        }
+    }
+
+    #[test]
+    fn who_fills_and_empties_is_not_growing() {
+        let rising = [0, 100, 200, 300, 400, 500];
+        assert_eq!(task_of(&rising, &json!({ "peak_bytes": 700 << 10 })).len(), 0);
+        assert_eq!(task_of(&rising, &json!({ "state": "completed" })).len(), 0);
+    }
+
+    #[test]
+    fn a_task_that_is_stuck_is_not_growing_as_well() {
+        let rising = [0, 100, 200, 300, 400, 500];
+        let parts = json!({
+            "sites": [site("s", &json!({}))],
+            "tasks": [task(1, "s", &json!({ "idle_ns": 1_000_000_000_000_u64 }))],
+            "trends": [trend(Some(1), "s", &rising.map(|kib| (kib << 10, kib << 11)))],
+        });
+        let kinds: Vec<LeakKind> = snapshot(&parts).leaks().iter().map(|leak| leak.kind).collect();
+        assert_eq!(kinds, [LeakKind::Stuck]);
+    }
+
+    fn site_of(changes: &Value) -> Vec<LeakKind> {
+        let rising = [0, 100, 200, 300, 400, 500].map(|kib| (kib << 10, kib << 11));
+        let parts = json!({ "sites": [site("s", changes)], "trends": [trend(None, "s", &rising)] });
+        snapshot(&parts).leaks().iter().map(|leak| leak.kind).collect()
+    }
+
+    #[test]
+    fn more_tasks_that_live_are_load_and_not_growth() {
+        assert_eq!(site_of(&json!({ "active": 90, "live_bytes": 500 << 10 })), []);
+    }
+
+    #[test]
+    fn batches_that_leave_bytes_behind_grow() {
+        let batches = |waves: u64, retained: u64| {
+            json!({
+                "live_bytes": retained, "retained_bytes": retained, "retained_tasks": 96, "retained_waves": waves,
+                "retained_by_eighth": [12, 12, 12, 12, 12, 12, 12, 12],
+            })
+        };
+        assert_eq!(site_of(&batches(8, 500 << 10)), [LeakKind::Growing]);
+        assert_eq!(site_of(&batches(1, 500 << 10)), [], "one batch");
+        assert_eq!(site_of(&batches(8, 100 << 10)), [], "what grew is not theirs");
+        assert_eq!(site_of(&batches(96, 500 << 10)), [LeakKind::Retained], "and not twice");
+    }
+}

@@ -1,0 +1,88 @@
+//! What counts as a leak.
+
+use std::time::Duration;
+
+/// What counts as a leak: how long is stuck, how often is again and again, how much is growth.
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use memscope_runtime::{analysis::LeakOptions, async_memory::get_memory_snapshot};
+///
+/// let options = LeakOptions::new().stuck_after(Duration::from_secs(5)).least_growth(1 << 20);
+/// assert!(get_memory_snapshot().leaks_with(&options).is_empty());
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[must_use = "options are applied by `MemorySnapshot::leaks_with`"]
+pub struct LeakOptions {
+    pub(super) patience: Duration,
+    pub(super) stuck_after: Option<Duration>,
+    pub(super) least_waves: u64,
+    pub(super) least_retained: u64,
+    pub(super) least_samples: usize,
+    pub(super) least_growth: u64,
+}
+
+impl Default for LeakOptions {
+    fn default() -> Self {
+        Self {
+            patience: Duration::from_mins(1),
+            stuck_after: None,
+            least_waves: 16,
+            least_retained: 4 << 10,
+            least_samples: 6,
+            least_growth: 64 << 10,
+        }
+    }
+}
+
+impl LeakOptions {
+    /// The default options.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// How long a task must not have been polled before it can be called stuck (default 60 s).
+    ///
+    /// It must also have waited ten times longer than any of at least four timed tasks of its site that have ended. A site whose tasks
+    /// never end cannot be told from one that sleeps: see [`stuck_after`](Self::stuck_after).
+    pub fn patience(mut self, patience: Duration) -> Self {
+        self.patience = patience;
+        self
+    }
+
+    /// Calls every task stuck that holds bytes and has not been polled for longer than this, whatever others of its site did
+    /// (default: no such limit).
+    pub fn stuck_after(mut self, limit: Duration) -> Self {
+        self.stuck_after = Some(limit);
+        self
+    }
+
+    /// How often, one after another, tasks of a site must have left bytes behind (default 16; never less than 8).
+    ///
+    /// A batch whose results are all held is one time, a pool of ten connections opened one by one is ten.
+    pub fn least_waves(mut self, waves: u64) -> Self {
+        self.least_waves = waves.max(8);
+        self
+    }
+
+    /// How many bytes ended tasks of a site must hold together (default 4,096).
+    pub fn least_retained(mut self, bytes: u64) -> Self {
+        self.least_retained = bytes;
+        self
+    }
+
+    /// In how many snapshots growth must be seen (default 6; never less than 4).
+    ///
+    /// Six values in a random order rise from first to last once in 720 times, four once in 24.
+    pub fn least_samples(mut self, samples: usize) -> Self {
+        self.least_samples = samples.max(4);
+        self
+    }
+
+    /// How many bytes live bytes must have risen by, beside half of the first sample (default 65,536).
+    pub fn least_growth(mut self, bytes: u64) -> Self {
+        self.least_growth = bytes;
+        self
+    }
+}

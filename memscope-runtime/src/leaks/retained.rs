@@ -1,0 +1,163 @@
+//! Blocks that outlived their tasks, again and again.
+
+use super::{
+    evidence::{Evidence, place_of},
+    finding::{Leak, LeakKind, Severity, per_day},
+    options::LeakOptions,
+    shape::Shape,
+    trend::Course,
+    words::{out_of, several},
+};
+use crate::{
+    profile::{Place, SiteProfile, Trend},
+    snapshot::{MemorySnapshot, float},
+    table::{cell, count},
+};
+
+/// Of what the site kept per allocated byte on the whole, its live bytes must still have kept this share lately: where samples say less,
+/// they are right and the spread over tasks is not.
+const LEAST_KEPT_LATELY: f64 = 0.25;
+/// Where the spread is unclear, samples must say this much. A cache filled by random requests for K keys keeps 0.62 after 2 K requests.
+const KEPT_WHEN_UNCLEAR: f64 = 0.85;
+
+/// What was found, and what could not be told.
+#[derive(Debug, Default)]
+pub(super) struct Retained {
+    pub(super) leaks: Vec<Leak>,
+    /// Sites of which only more snapshots can tell.
+    pub(super) unclear: Vec<Place>,
+    /// Sites of which it is not known which tasks hold the bytes.
+    pub(super) unknown: u64,
+}
+
+/// Sites whose ended tasks hold bytes that nobody seems to take away.
+///
+/// A site is left out when fewer than [`LeakOptions::least_waves`] of these tasks came one after another: a batch whose results are
+/// kept, a pool. Then the [`Shape`] decides, and the samples of earlier snapshots where there are any.
+pub(super) fn find(snapshot: &MemorySnapshot, options: &LeakOptions) -> Retained {
+    let evidence = Evidence::of(snapshot);
+    let mut found = Retained::default();
+    for site in snapshot.sites().iter().filter(|site| site.measured) {
+        match judge(site, evidence.trend_of(site), options) {
+            Verdict::Fine => {}
+            Verdict::Leak(why) => found.leaks.push(leak(site, &why, &evidence)),
+            Verdict::NeedsSamples => found.unclear.push(place_of(site)),
+            Verdict::Unknown => found.unknown += 1,
+        }
+    }
+    found
+}
+
+/// Bytes of ended tasks, without those whose output waits for a `JoinHandle`.
+pub(super) fn retained_bytes(site: &SiteProfile) -> u64 {
+    site.retained_bytes.saturating_sub(site.unjoined_bytes)
+}
+
+enum Verdict {
+    Fine,
+    /// And how that was seen.
+    Leak(String),
+    NeedsSamples,
+    Unknown,
+}
+
+fn judge(site: &SiteProfile, trend: Option<&Trend>, options: &LeakOptions) -> Verdict {
+    let bytes = retained_bytes(site);
+    if bytes == 0 || bytes < options.least_retained {
+        return Verdict::Fine;
+    }
+    if site.retained_tasks == 0 {
+        return Verdict::Unknown;
+    }
+    if site.retained_tasks.min(site.retained_waves) < options.least_waves {
+        return Verdict::Fine;
+    }
+    match (Shape::of(site), trend) {
+        (Shape::Ceased, _) => Verdict::Fine,
+        (Shape::Even, Some(trend)) if has_stopped(site, trend) => Verdict::Fine,
+        (Shape::Even, _) => Verdict::Leak("as many of the first as of the last".to_owned()),
+        (Shape::Unclear, Some(trend)) if trend.points.len() >= options.least_samples => {
+            if goes_on(site, trend, options) {
+                let samples = several(trend.points.len() as u64, "snapshot", "snapshots");
+                Verdict::Leak(format!("more and more of them in the last half of {samples}"))
+            } else {
+                Verdict::Fine
+            }
+        }
+        (Shape::Unclear, _) => Verdict::NeedsSamples,
+    }
+}
+
+/// What the ended tasks kept of what they allocated.
+fn kept(site: &SiteProfile) -> f64 {
+    float(retained_bytes(site)) / float(site.ended_allocated_bytes).max(1.0)
+}
+
+/// While tasks went on allocating, live bytes did not rise.
+///
+/// Where little was allocated lately nothing can be said: what is expected must be more than what the living tasks hold.
+fn has_stopped(site: &SiteProfile, trend: &Trend) -> bool {
+    Course::of(trend).is_some_and(|course| {
+        let expected = kept(site) * float(course.allocated_late());
+        let living = site.live_bytes.saturating_sub(site.retained_bytes);
+        expected > float(living.max(4096)) && !course.kept_late(LEAST_KEPT_LATELY * kept(site))
+    })
+}
+
+fn goes_on(site: &SiteProfile, trend: &Trend, options: &LeakOptions) -> bool {
+    Course::of(trend).is_some_and(|course| {
+        let share = KEPT_WHEN_UNCLEAR * kept(site);
+        course.rise() >= options.least_retained
+            && course.kept_late(share)
+            && course.kept_last(share)
+    })
+}
+
+fn leak(site: &SiteProfile, why: &str, evidence: &Evidence<'_>) -> Leak {
+    let place = place_of(site);
+    let bytes = retained_bytes(site);
+    let bytes_per_day = site.oldest_retained_ns.and_then(|ns| per_day(bytes, ns));
+    let ended = site.spawned.saturating_sub(site.active);
+    let mut text = format!(
+        "{} still hold bytes, {} of them one after another, {why}.",
+        several_ended(site.retained_tasks, ended),
+        count(site.retained_waves),
+    );
+    let freed = evidence.freed_by(&place);
+    if let Some(freed) = &freed {
+        text.push(' ');
+        text.push_str(&freed.sentence());
+    }
+    let variables = evidence.variables_of_ended(&place);
+    let fix = match (freed.and_then(|freed| freed.who), variables.first()) {
+        (Some(who), _) => format!("make sure that `{}` also frees what is left: on every path, and at shutdown", cell(&who.name, 36)),
+        (None, Some(name)) => format!("remove from `{name}` what a task has put there when it ends, or bound it"),
+        (None, None) if site.cancelled.saturating_mul(2) >= ended.max(1) => {
+            "most of these tasks were cancelled: free in a destructor what must not outlive them, not after an await".to_owned()
+        }
+        (None, None) if site.panicked.saturating_mul(2) >= ended.max(1) => {
+            "most of these tasks panicked: free in a destructor what must not outlive them, not at their end".to_owned()
+        }
+        (None, None) => {
+            "remove from the shared collection what a task has put there when it ends, or bound it (a cache needs a capacity or an age)"
+                .to_owned()
+        }
+    };
+    Leak {
+        kind: LeakKind::Retained,
+        severity: Severity::of(bytes, evidence.whole_bytes, bytes_per_day),
+        place,
+        task: None,
+        bytes,
+        count: site.retained_tasks,
+        oldest_ns: site.oldest_retained_ns,
+        bytes_per_day,
+        variables,
+        evidence: text,
+        fix,
+    }
+}
+
+fn several_ended(part: u64, ended: u64) -> String {
+    format!("{} ended {}", out_of(part, ended), if ended == 1 { "task" } else { "tasks" })
+}

@@ -1,0 +1,94 @@
+//! How one task's live bytes go with time, and whether that is called growth.
+
+use serde_json::json;
+
+use super::dice::Dice;
+use crate::fixture::{snapshot, task, trend};
+
+/// Live bytes at a time from 0 to 1.
+type Course = Box<dyn Fn(f64) -> f64>;
+type Make = fn(&mut Dice) -> Course;
+
+const MIB: f64 = 1_048_576.0;
+const GROWING: &[(&str, Make)] = &[
+    ("rises by the clock", |dice| {
+        let (start, rise) = (dice.between(0.0, 1.0) * MIB, dice.scale(1.0, 50.0) * MIB);
+        Box::new(move |time| start + rise * time)
+    }),
+    ("a vector that doubles", |dice| {
+        let (least, rise) = (dice.scale(0.001, 0.05), dice.scale(1.0, 50.0) * MIB);
+        Box::new(move |time| (time.max(least) * rise).log2().ceil().exp2())
+    }),
+    ("faster and faster", |dice| {
+        let rise = dice.scale(1.0, 50.0) * MIB;
+        Box::new(move |time| rise * time * time)
+    }),
+];
+const HEALTHY: &[(&str, Make)] = &[
+    ("fills and stays", |dice| {
+        let (speed, most) = (dice.between(3.0, 20.0), dice.scale(0.1, 50.0) * MIB);
+        Box::new(move |time| most * (1.0 - (-speed * time).exp()))
+    }),
+    ("starts up, then stays", |dice| {
+        let (start, most) = (dice.between(0.05, 0.6), dice.scale(0.1, 50.0) * MIB);
+        Box::new(move |time| most * (time / start).min(1.0))
+    }),
+    ("fills and empties", |dice| {
+        let (times, most) = (dice.scale(1.0, 40.0), dice.scale(0.1, 50.0) * MIB);
+        Box::new(move |time| most * (time * times).fract())
+    }),
+    ("as much as there is to do", |dice| {
+        let (seed, most) = (dice.next(), dice.scale(0.1, 50.0) * MIB);
+        Box::new(move |time| most * Dice(seed ^ time.to_bits()).share())
+    }),
+    ("stays as it is", |dice| {
+        let most = dice.scale(0.1, 50.0) * MIB;
+        Box::new(move |_| most)
+    }),
+];
+
+fn is_found(dice: &mut Dice, course: &Course) -> bool {
+    let samples = dice.whole(6.0, 30.0);
+    // Snapshots come more or less regularly.
+    let jitter = dice.between(0.0, 0.4) / samples as f64;
+    let times: Vec<f64> = (1..=samples)
+        .map(|sample| (sample as f64 / samples as f64 - jitter * dice.share()).max(0.0))
+        .collect();
+    let mut trend = trend(
+        Some(1),
+        "s",
+        &times.iter().map(|&time| (course(time) as u64, 0)).collect::<Vec<_>>(),
+    );
+    for (point, time) in times.iter().enumerate() {
+        trend["points"][point]["at_ns"] = json!((time * 1e12) as u64);
+    }
+    let last = times.last().copied().unwrap_or(0.0);
+    let peak = (0..=1000).map(|step| course(last * f64::from(step) / 1000.0)).fold(0.0, f64::max);
+    let live = course(last) as u64;
+    let row = task(1, "s", &json!({ "live_bytes": live, "peak_bytes": live.max(peak as u64) }));
+    !snapshot(&json!({ "tasks": [row], "trends": [trend] })).leaks().is_empty()
+}
+
+fn found(kinds: &[(&str, Make)], seed: u64) -> Vec<(String, u32)> {
+    let mut dice = Dice(seed);
+    let mut count = |make: &Make| {
+        let is_found = |_: &u32| {
+            let course = make(&mut dice);
+            is_found(&mut dice, &course)
+        };
+        (0..200).filter(is_found).count() as u32
+    };
+    kinds.iter().map(|(name, make)| ((*name).to_owned(), count(make))).collect()
+}
+
+#[test]
+fn growth_is_told_from_filling_and_emptying() {
+    let (growing, healthy) = (found(GROWING, 1), found(HEALTHY, 2));
+    eprintln!("of 200 tasks each: {growing:#?} {healthy:#?}");
+    for (name, found) in &growing {
+        // Between two leaps a vector looks as if it were done.
+        let least = if name == "a vector that doubles" { 80 } else { 190 };
+        assert!(*found >= least, "{name}: {found}");
+    }
+    assert!(healthy.iter().all(|(_, found)| *found <= 2), "{healthy:?}");
+}

@@ -1,0 +1,248 @@
+//! Living tasks that hold bytes and are not polled any more.
+
+use std::{cmp::Reverse, collections::BTreeMap};
+
+use super::{
+    evidence::{Evidence, place_of, place_of_task},
+    finding::{Leak, LeakKind, Severity},
+    options::LeakOptions,
+    words::{age, several},
+};
+use crate::{
+    profile::{Place, SiteProfile, TaskMemoryProfile},
+    snapshot::MemorySnapshot,
+    task::{TaskId, TaskState},
+};
+
+/// How much longer than the longest wait of a task that did end. Of waits of which one in ten is ten times longer than another, four
+/// that were seen make one in 40 longer than that; of most others none.
+const TIMES_LONGER: u64 = 10;
+/// How many tasks of a site must have been seen to end before one can be late.
+const LEAST_ENDED: u64 = 4;
+const SHOWN_IDS: usize = 3;
+
+/// What was found, and what could not be told.
+#[derive(Debug, Default)]
+pub(super) struct Stuck {
+    pub(super) leaks: Vec<Leak>,
+    /// Every task in them.
+    pub(super) tasks: Vec<TaskId>,
+    /// Idle tasks with bytes of which it is not known how long.
+    pub(super) untimed: u64,
+    /// Tasks that are idle for longer than the patience, of sites too few of whose tasks ever ended.
+    pub(super) without_compare: u64,
+}
+
+/// Idle tasks that hold bytes for longer than they should, one finding a site.
+pub(super) fn find(snapshot: &MemorySnapshot, options: &LeakOptions) -> Stuck {
+    let sites = sites_by_place(snapshot);
+    let mut stuck = Stuck::default();
+    let mut found: BTreeMap<Place, Vec<(u64, &TaskMemoryProfile)>> = BTreeMap::new();
+    let holding = |task: &&TaskMemoryProfile| {
+        task.state == TaskState::Idle && task.measured && task.live_bytes != 0
+    };
+    for task in snapshot.tasks().iter().filter(holding) {
+        let Some(idle_ns) = task.idle_ns else {
+            stuck.untimed += 1;
+            continue;
+        };
+        let place = place_of_task(task);
+        match judge(idle_ns, sites.get(&place), options) {
+            Verdict::Stuck => {
+                stuck.tasks.push(task.id);
+                found.entry(place).or_default().push((idle_ns, task));
+            }
+            Verdict::NothingToCompare => stuck.without_compare += 1,
+            Verdict::Fine => {}
+        }
+    }
+    if !found.is_empty() {
+        let evidence = Evidence::of(snapshot);
+        stuck.leaks = found
+            .into_iter()
+            .filter_map(|(place, tasks)| {
+                let site = sites.get(&place);
+                leak(place, tasks, site, options, &evidence)
+            })
+            .collect();
+    }
+    stuck
+}
+
+enum Verdict {
+    Stuck,
+    Fine,
+    NothingToCompare,
+}
+
+/// What the ended tasks of a place took.
+#[derive(Default)]
+struct Waits {
+    longest_ns: u64,
+    timed: u64,
+    completed: u64,
+}
+
+fn sites_by_place(snapshot: &MemorySnapshot) -> BTreeMap<Place, Waits> {
+    let mut sites: BTreeMap<Place, Waits> = BTreeMap::new();
+    for site in snapshot.sites() {
+        let SiteProfile { longest_wait_ns, waits_timed, completed, .. } = site;
+        let waits = sites.entry(place_of(site)).or_default();
+        waits.longest_ns = waits.longest_ns.max(*longest_wait_ns);
+        waits.timed = waits.timed.saturating_add(*waits_timed);
+        waits.completed = waits.completed.saturating_add(*completed);
+    }
+    sites
+}
+
+fn judge(idle_ns: u64, site: Option<&Waits>, options: &LeakOptions) -> Verdict {
+    let longer_than = |limit: std::time::Duration| u128::from(idle_ns) > limit.as_nanos();
+    if let Some(limit) = options.stuck_after {
+        return if longer_than(limit) { Verdict::Stuck } else { Verdict::Fine };
+    }
+    if !longer_than(options.patience) {
+        return Verdict::Fine;
+    }
+    match site {
+        Some(site) if site.timed.min(site.completed) >= LEAST_ENDED => {
+            if idle_ns / TIMES_LONGER >= site.longest_ns { Verdict::Stuck } else { Verdict::Fine }
+        }
+        _ => Verdict::NothingToCompare,
+    }
+}
+
+fn leak(
+    place: Place,
+    mut tasks: Vec<(u64, &TaskMemoryProfile)>,
+    site: Option<&Waits>,
+    options: &LeakOptions,
+    evidence: &Evidence<'_>,
+) -> Option<Leak> {
+    tasks.sort_unstable_by_key(|(idle_ns, task)| (Reverse(*idle_ns), task.id));
+    let &(oldest_ns, oldest) = tasks.first()?;
+    let bytes = tasks.iter().fold(0_u64, |sum, (_, task)| sum.saturating_add(task.live_bytes));
+    let ids: Vec<TaskId> = tasks.iter().map(|(_, task)| task.id).collect();
+    let shown: Vec<String> = ids.iter().take(SHOWN_IDS).map(|id| format!("#{id}")).collect();
+    let more = if ids.len() > SHOWN_IDS { ", …" } else { "" };
+    let alive = if ids.len() == 1 { "is alive" } else { "are alive" };
+    let compared = match (options.stuck_after, site) {
+        (Some(limit), _) => {
+            format!("longer than {}", age(u64::try_from(limit.as_nanos()).unwrap_or(u64::MAX)))
+        }
+        (None, site) => {
+            let (longest, timed) = site.map_or((0, 0), |site| (site.longest_ns, site.timed));
+            let ended = several(timed, "ended task that was timed", "ended tasks that were timed");
+            format!("the longest wait of {ended} was {}", age(longest))
+        }
+    };
+    let never_again = tasks.iter().all(|(_, task)| task.poll_count <= 1);
+    let variables = evidence.variables_of(&ids);
+    let fix = if never_again {
+        "put a timeout around its first await, or close the other end of what it waits for: drop the sender, release the lock, cancel the task"
+    } else {
+        "put a timeout around the await it hangs at, or close the other end: drop the sender, release the lock, shut the connection"
+    };
+    Some(Leak {
+        kind: LeakKind::Stuck,
+        severity: Severity::of(bytes, evidence.whole_bytes, None),
+        place,
+        task: Some(oldest.id),
+        bytes,
+        count: ids.len() as u64,
+        oldest_ns: Some(oldest_ns),
+        bytes_per_day: None,
+        variables,
+        evidence: format!(
+            "{} ({}{more}) {alive} and not polled any more; {compared}.",
+            several(ids.len() as u64, "task", "tasks"),
+            shown.join(", "),
+        ),
+        fix: fix.to_owned(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::fixture::{site, snapshot, task};
+
+    const SECOND: u64 = 1_000_000_000;
+
+    /// One task that is idle for so many seconds, of a site with these changes.
+    fn found(idle_s: u64, changes: &Value, options: &LeakOptions) -> usize {
+        let tasks = [task(1, "s", &json!({ "idle_ns": idle_s * SECOND }))];
+        let snapshot = snapshot(&json!({ "sites": [site("s", changes)], "tasks": tasks }));
+        find(&snapshot, options).leaks.len()
+    }
+
+    #[test]
+    fn late_is_ten_times_longer_than_any_that_ended_and_longer_than_the_patience() {
+        let waited = |seconds: u64| json!({ "longest_wait_ns": seconds * SECOND });
+        let options = LeakOptions::new();
+        assert_eq!(found(59, &waited(1), &options), 0, "patience");
+        assert_eq!(found(61, &waited(1), &options), 1);
+        assert_eq!(found(61, &waited(7), &options), 0, "others waited long as well");
+        assert_eq!(found(61, &waited(1), &options.patience(std::time::Duration::from_mins(2))), 0);
+    }
+
+    #[test]
+    fn sleepers_and_daemons_are_not_stuck() {
+        let options = LeakOptions::new();
+        for never_ends in [
+            json!({ "completed": 0, "waits_timed": 0, "active": 100 }),
+            json!({ "completed": 3, "waits_timed": 3 }),
+            json!({ "completed": 0, "waits_timed": 50, "cancelled": 50 }),
+        ] {
+            assert_eq!(found(1_000_000, &never_ends, &options), 0, "{never_ends}");
+        }
+        let sleeper = [task(1, "s", &json!({ "idle_ns": 1_000_000 * SECOND }))];
+        let stuck = find(&snapshot(&json!({ "tasks": sleeper })), &options);
+        assert_eq!((stuck.leaks.len(), stuck.without_compare), (0, 1), "and that is said");
+    }
+
+    #[test]
+    fn a_limit_of_ones_own_holds_for_every_task() {
+        let options = LeakOptions::new().stuck_after(std::time::Duration::from_secs(5));
+        let never_ends = json!({ "completed": 0, "waits_timed": 0 });
+        assert_eq!(found(6, &never_ends, &options), 1);
+        assert_eq!(found(5, &never_ends, &options), 0);
+    }
+
+    #[test]
+    fn only_who_is_idle_and_holds_bytes_can_be_stuck() {
+        let options = LeakOptions::new().stuck_after(std::time::Duration::from_secs(5));
+        for changes in [
+            json!({ "state": "running", "idle_ns": null }),
+            json!({ "state": "completed" }),
+            json!({ "live_bytes": 0 }),
+            json!({ "measured": false }),
+            json!({ "idle_ns": null }),
+        ] {
+            let mut row = task(1, "s", &json!({ "idle_ns": 1_000 * SECOND }));
+            for (field, change) in changes.as_object().into_iter().flatten() {
+                row[field] = change.clone();
+            }
+            let stuck = find(&snapshot(&json!({ "tasks": [row] })), &options);
+            assert!(stuck.leaks.is_empty(), "{changes}");
+        }
+    }
+
+    #[test]
+    fn tasks_of_one_site_are_one_finding() {
+        let tasks: Vec<Value> =
+            (1..=6).map(|id| task(id, "s", &json!({ "idle_ns": (100 + id) * SECOND }))).collect();
+        let snapshot = snapshot(&json!({ "sites": [site("s", &json!({}))], "tasks": tasks }));
+        let stuck = find(&snapshot, &LeakOptions::new());
+        let [leak] = &*stuck.leaks else { panic!("{stuck:?}") };
+        assert_eq!((leak.count, leak.bytes, leak.oldest_ns), (6, 6 * 4096, Some(106 * SECOND)));
+        assert_eq!(leak.task.map(TaskId::as_u64), Some(6));
+        assert!(
+            leak.evidence.starts_with("6 tasks (#6, #5, #4, …) are alive"),
+            "{}",
+            leak.evidence
+        );
+        assert_eq!(stuck.tasks.len(), 6);
+    }
+}

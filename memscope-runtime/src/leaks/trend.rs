@@ -1,0 +1,103 @@
+//! What a few samples say about where live bytes go.
+
+use crate::{
+    profile::{Trend, TrendPoint},
+    snapshot::float,
+};
+
+/// Leaps by half or more that make growth: eight times what it was, or close to it.
+const LEAST_LEAPS: usize = 3;
+
+/// A trend in two halves.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Course {
+    first: TrendPoint,
+    middle: TrendPoint,
+    /// Three quarters through.
+    late: TrendPoint,
+    last: TrendPoint,
+}
+
+impl Course {
+    /// `None` for fewer than four samples.
+    pub(super) fn of(trend: &Trend) -> Option<Self> {
+        let points = &trend.points;
+        if points.len() < 4 {
+            return None;
+        }
+        let at = |place: usize| points.get(place).copied();
+        let last = points.len() - 1;
+        Some(Self {
+            first: at(0)?,
+            middle: at(points.len() / 2)?,
+            late: at(3 * last / 4)?,
+            last: at(last)?,
+        })
+    }
+
+    pub(super) fn rise(&self) -> u64 {
+        self.last.live_bytes.saturating_sub(self.first.live_bytes)
+    }
+
+    pub(super) fn span_ns(&self) -> u64 {
+        self.last.at_ns.saturating_sub(self.first.at_ns)
+    }
+
+    /// Bytes allocated in the second half.
+    pub(super) fn allocated_late(&self) -> u64 {
+        self.last.allocated_bytes.saturating_sub(self.middle.allocated_bytes)
+    }
+
+    /// How much live bytes rose in the second half; below zero where they fell.
+    pub(super) fn rise_late(&self) -> f64 {
+        float(self.last.live_bytes) - float(self.middle.live_bytes)
+    }
+
+    fn rise_early(&self) -> f64 {
+        float(self.middle.live_bytes) - float(self.first.live_bytes)
+    }
+
+    /// Live bytes rise to the end, and not slower and slower.
+    ///
+    /// They never fall from one sample to the next, and rise in at least every other step, or else in leaps as a vector does that is
+    /// moved to twice the room. The second half must bring at least half of what the first brought, by the clock, and the last
+    /// third something: between its leaps a vector is taken for one that is done.
+    pub(super) fn rises(&self, trend: &Trend) -> bool {
+        let lives: Vec<u64> = trend.points.iter().map(|point| point.live_bytes).collect();
+        let steps = || lives.iter().zip(lives.iter().skip(1));
+        let never_falls = steps().all(|(before, after)| before <= after);
+        let rising = || steps().filter(|(before, after)| before < after);
+        let doubles = || rising().all(|(before, after)| after / 2 >= *before / 4 * 3);
+        let rises_often = 2 * rising().count() + 2 > lives.len();
+        let rises_in_leaps = || rising().count() >= LEAST_LEAPS && doubles();
+        let per_ns = |bytes: f64, from: TrendPoint, to: TrendPoint| {
+            bytes / float(to.at_ns.saturating_sub(from.at_ns)).max(1.0)
+        };
+        let third = lives.get(lives.len() * 2 / 3).copied().unwrap_or(u64::MAX);
+        never_falls
+            && (rises_often || rises_in_leaps())
+            && self.last.live_bytes > third
+            && per_ns(self.rise_late(), self.middle, self.last)
+                >= 0.5 * per_ns(self.rise_early(), self.first, self.middle)
+    }
+
+    /// Whether the second half kept at least `share` of the bytes that were allocated in it.
+    pub(super) fn kept_late(&self, share: f64) -> bool {
+        kept(self.middle, self.last, share)
+    }
+
+    /// Whether the last quarter did.
+    pub(super) fn kept_last(&self, share: f64) -> bool {
+        kept(self.late, self.last, share)
+    }
+}
+
+fn kept(from: TrendPoint, to: TrendPoint, share: f64) -> bool {
+    let allocated = to.allocated_bytes.saturating_sub(from.allocated_bytes);
+    allocated != 0 && float(to.live_bytes) - float(from.live_bytes) >= share * float(allocated)
+}
+
+/// How many snapshots the longest trend has seen.
+pub(super) fn samples(trends: &[Trend]) -> usize {
+    trends.iter().map(|trend| trend.points.len()).max().unwrap_or(0)
+}

@@ -1,0 +1,59 @@
+//! The words that findings are made of.
+
+use crate::{
+    profile::Place,
+    snapshot::float,
+    table::{cell, count, path_end},
+};
+
+/// A span of time in its largest unit: `350 ms`, `12 s`, `5 min`, `3 h`, `2 d`.
+pub(crate) fn age(ns: u64) -> String {
+    const UNITS: [(u64, &str); 5] = [
+        (86_400_000_000_000, "d"),
+        (3_600_000_000_000, "h"),
+        (60_000_000_000, "min"),
+        (1_000_000_000, "s"),
+        (1_000_000, "ms"),
+    ];
+    // Below two of a unit the next smaller one says more: 90 s, not 1 min.
+    match UNITS.iter().find(|(unit, _)| ns / unit >= 2) {
+        Some((unit, name)) => format!("{} {name}", ns / unit),
+        None => format!("{} µs", ns / 1_000),
+    }
+}
+
+/// `handler (src/http.rs:7)`.
+pub(crate) fn at(place: &Place) -> String {
+    let name = cell(&place.name, 36);
+    if place.file.is_empty() {
+        return name;
+    }
+    format!("{name} ({})", path_end(&format!("{}:{}", place.file, place.line), 40))
+}
+
+/// `1 task`, `1,200 tasks`.
+pub(crate) fn several(number: u64, one: &str, many: &str) -> String {
+    format!("{} {}", count(number), if number == 1 { one } else { many })
+}
+
+/// `part` of `whole` as it is said: `80 %`, `less than 1 %`.
+pub(crate) fn percent(part: u64, whole: u64) -> String {
+    if whole == 0 {
+        return "0 %".to_owned();
+    }
+    let percent = 100.0 * float(part) / float(whole);
+    match percent {
+        _ if part == 0 => "0 %".to_owned(),
+        percent if percent < 1.0 => "less than 1 %".to_owned(),
+        percent => format!("{} %", percent.floor()),
+    }
+}
+
+/// `12 of 1,000`, `all 12`.
+pub(crate) fn out_of(part: u64, whole: u64) -> String {
+    if part == whole {
+        format!("all {}", count(whole))
+    } else {
+        format!("{} of {}", count(part), count(whole))
+    }
+}
