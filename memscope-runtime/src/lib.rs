@@ -24,6 +24,7 @@ mod window;
 // A variable names the blocks that it holds.
 mod value;
 mod trackable;
+mod learned;
 mod variable;
 mod variable_site;
 // All of it is read, and shown.
@@ -97,7 +98,7 @@ pub mod __private {
         future::track_callsite as track,
         site::Callsite,
         task::TaskType,
-        trackable::Handle,
+        trackable::{Found, Handle, blocks_of},
         value::{ByContents, ByHandle, ByParts, ByValue, Value},
         variable::track_value,
         variable_site::VariableCallsite,

@@ -1,0 +1,120 @@
+//! Where blocks lie of which the standard library does not say it: learned from samples, never guessed.
+//!
+//! The first look at a type of a family makes a few samples, whose blocks the allocator reports, and compares them with what
+//! the family's formula says. If one of them differs, as another release of the library might make it, or the allocator is not installed,
+//! the family's blocks are not found. Where a formula needs a private word of a value, the word's place is learned too, and what it says is
+//! compared with what the value says of itself at each look.
+
+#[cfg(feature = "bytes")]
+pub(crate) mod buffer;
+pub(crate) mod counted;
+pub(crate) mod deque;
+pub(crate) mod table;
+pub(crate) mod tree;
+pub(crate) mod vectors;
+
+use std::{alloc::Layout, hint::black_box, mem::size_of, ptr, sync::OnceLock};
+
+use crate::current::{self, Probe};
+
+/// A value's own block.
+///
+/// Invariant: as long as the value is borrowed, the block is live, and was allocated with this layout by the global allocator.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Own {
+    Block(*const u8, Layout),
+    /// It has none.
+    Nothing,
+    /// It may have one, which could not be found.
+    Unknown,
+}
+
+impl Own {
+    /// The block with room for `capacity` values of type `T`.
+    fn array<T>(start: *const T, capacity: usize) -> Self {
+        match Layout::array::<T>(capacity) {
+            Ok(layout) if layout.size() == 0 => Self::Nothing,
+            Ok(layout) => Self::Block(start.cast(), layout),
+            Err(_) => Self::Unknown,
+        }
+    }
+
+    /// Whether this is what the allocator saw.
+    fn is(self, seen: Option<Probe>) -> bool {
+        match (self, seen) {
+            (Self::Block(start, layout), Some(seen)) => {
+                start == seen.block && layout == seen.layout
+            }
+            (Self::Nothing, None) => true,
+            _ => false,
+        }
+    }
+}
+
+/// What was learned, at the first call by trying.
+#[inline]
+fn learned<T: Copy>(
+    place: &'static OnceLock<Option<T>>,
+    learn: impl FnOnce() -> Option<T>,
+) -> Option<T> {
+    *place.get_or_init(|| current::as_memscope(learn))
+}
+
+/// Makes a sample, and tells the last block that was allocated for it.
+fn sample<T>(make: impl FnOnce() -> T) -> (T, Option<Probe>) {
+    Probe::take();
+    let value = black_box(make());
+    (value, Probe::take())
+}
+
+/// The words that a value consists of; `None` if it is not as large as they are.
+///
+/// # Safety
+///
+/// All bytes of a `T` of this size must be initialised, and none of them may change during the call.
+#[inline]
+unsafe fn words<T, const N: usize>(value: &T) -> Option<[*const u8; N]> {
+    let fits =
+        size_of::<T>() == size_of::<[*const u8; N]>() && align_of::<T>() == align_of::<*const u8>();
+    // SAFETY: the place is as large as the words and as aligned; the caller says that they are initialised.
+    fits.then(|| unsafe { ptr::from_ref(value).cast::<[*const u8; N]>().read() })
+}
+
+/// The word at a place of a value that starts here.
+///
+/// # Safety
+///
+/// The value must be live and have a word there, which is initialised and does not change during the call.
+#[inline]
+unsafe fn word(start: *const *const u8, place: usize) -> *const u8 {
+    // SAFETY: the caller's contract.
+    unsafe { start.wrapping_add(place).read() }
+}
+
+/// The only place that `is_it` is true of.
+fn only(words: &[*const u8], is_it: impl Fn(usize) -> bool) -> Option<usize> {
+    let mut places = words.iter().enumerate().filter(|(_, word)| is_it(word.addr()));
+    let (place, _) = places.next()?;
+    places.next().is_none().then_some(place)
+}
+
+/// Whether `length` bytes at `part` lie in a block.
+fn lies_in(start: *const u8, size: usize, part: *const u8, length: usize) -> bool {
+    part.addr()
+        .checked_sub(start.addr())
+        .is_some_and(|offset| offset.checked_add(length).is_some_and(|end| end <= size))
+}
+
+/// Element types of every kind of size and alignment, for samples.
+mod shapes {
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+    #[repr(align(16))]
+    pub(super) struct Wide(pub(super) u8);
+
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+    #[repr(align(64))]
+    pub(super) struct Line(pub(super) [u8; 5]);
+
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+    pub(super) struct Large(pub(super) [u64; 25]);
+}

@@ -1,0 +1,305 @@
+//! `bytes::Bytes` and `BytesMut`: a view of a buffer that may be shared through a counted header.
+
+use std::{
+    alloc::Layout,
+    ptr,
+    sync::{
+        OnceLock,
+        atomic::{AtomicPtr, Ordering},
+    },
+};
+
+use bytes::{Buf, Bytes, BytesMut};
+
+use super::{Own, learned, lies_in, only, sample, word, words};
+
+/// A buffer, and the header through which its handles share it.
+pub(crate) type Blocks = (Own, Own);
+
+const UNKNOWN: Blocks = (Own::Unknown, Own::Nothing);
+const NOTHING: Blocks = (Own::Nothing, Own::Nothing);
+
+/// The lowest bit of the word that leads to the buffer: nobody shares it, there is no header.
+const IS_SOLE: usize = 1;
+
+/// Above how many bits of that word a `BytesMut` keeps how far it was advanced.
+const ADVANCED: u32 = 5;
+
+/// Where a header keeps its buffer's address and capacity.
+#[derive(Clone, Copy, Debug)]
+struct Header {
+    layout: Layout,
+    buffer: usize,
+    capacity: usize,
+}
+
+/// At which of four words a `Bytes` keeps what, and the addresses of the tables that tell its kinds apart.
+#[derive(Clone, Copy, Debug)]
+struct Frozen {
+    start: usize,
+    len: usize,
+    data: usize,
+    kind: usize,
+    /// Made from a `Vec` that is full, and shared or not since.
+    promotable: usize,
+    shared: usize,
+    shared_header: Header,
+    /// Made from a `BytesMut` that was shared.
+    thawed: usize,
+    thawed_header: Header,
+}
+
+/// At which of four words a `BytesMut` keeps what.
+#[derive(Clone, Copy, Debug)]
+struct Growing {
+    start: usize,
+    len: usize,
+    capacity: usize,
+    data: usize,
+    header: Header,
+}
+
+pub(crate) fn bytes(bytes: &Bytes) -> Blocks {
+    static LEARNED: OnceLock<Option<Frozen>> = OnceLock::new();
+    learned(&LEARNED, learn_frozen).map_or(UNKNOWN, |frozen| frozen.blocks(bytes))
+}
+
+pub(crate) fn bytes_mut(bytes: &BytesMut) -> Blocks {
+    static LEARNED: OnceLock<Option<Growing>> = OnceLock::new();
+    learned(&LEARNED, learn_growing).map_or(UNKNOWN, |growing| growing.blocks(bytes))
+}
+
+impl Frozen {
+    fn blocks(self, bytes: &Bytes) -> Blocks {
+        // SAFETY: when this was learned, a `Bytes` was these four words.
+        let Some([start, len, kind]) =
+            (unsafe { settled(bytes, [self.start, self.len, self.kind]) })
+        else {
+            return UNKNOWN;
+        };
+        if start.addr() != bytes.as_ptr().addr() || len.addr() != bytes.len() {
+            return UNKNOWN;
+        }
+        // SAFETY: as above; this is the only one of the words that changes while others look.
+        let data = unsafe { changing(bytes, self.data) };
+        // What is static has no data.
+        if data.is_null() {
+            return NOTHING;
+        }
+        let is = |address| kind.addr() == address;
+        if is(self.promotable) && data.addr() & IS_SOLE != 0 {
+            let buffer = data.map_addr(|address| address & !IS_SOLE);
+            let advanced = start.addr().checked_sub(buffer.addr());
+            let capacity = advanced.and_then(|advanced| advanced.checked_add(bytes.len()));
+            return capacity
+                .map_or(UNKNOWN, |capacity| (Own::array(buffer, capacity), Own::Nothing));
+        }
+        let header = if is(self.promotable) || is(self.shared) {
+            self.shared_header
+        } else if is(self.thawed) {
+            self.thawed_header
+        } else {
+            return UNKNOWN;
+        };
+        // SAFETY: the data of a `Bytes` of this kind is its header, which it keeps.
+        unsafe { header.blocks(data, bytes.as_ptr(), bytes.len()) }
+    }
+}
+
+impl Growing {
+    fn blocks(self, bytes: &BytesMut) -> Blocks {
+        // SAFETY: when this was learned, a `BytesMut` was these four words; none of them changes while it is borrowed.
+        let Some([start, len, capacity, data]) =
+            (unsafe { settled(bytes, [self.start, self.len, self.capacity, self.data]) })
+        else {
+            return UNKNOWN;
+        };
+        let fits = start.addr() == bytes.as_ptr().addr()
+            && len.addr() == bytes.len()
+            && capacity.addr() == bytes.capacity();
+        if !fits || data.is_null() {
+            return UNKNOWN;
+        }
+        if data.addr() & IS_SOLE == 0 {
+            // SAFETY: the data of a `BytesMut` that is shared is its header, which it keeps.
+            return unsafe { self.header.blocks(data, bytes.as_ptr(), bytes.capacity()) };
+        }
+        let advanced = data.addr() >> ADVANCED;
+        match (start.addr().checked_sub(advanced), bytes.capacity().checked_add(advanced)) {
+            (Some(_), Some(capacity)) => {
+                (Own::array(start.wrapping_sub(advanced), capacity), Own::Nothing)
+            }
+            _ => UNKNOWN,
+        }
+    }
+}
+
+impl Header {
+    /// # Safety
+    ///
+    /// `header` must be live and of this kind.
+    #[expect(clippy::cast_ptr_alignment, reason = "compared")]
+    unsafe fn blocks(self, header: *const u8, part: *const u8, length: usize) -> Blocks {
+        if !header.addr().is_multiple_of(self.layout.align()) {
+            return UNKNOWN;
+        }
+        let words = header.cast::<*const u8>();
+        // SAFETY: the place lies in the header. Nobody writes there as long as there is a second handle, and no handle that
+        // is borrowed does.
+        let buffer = unsafe { word(words, self.buffer) };
+        // SAFETY: as above.
+        let capacity = unsafe { word(words, self.capacity) }.addr();
+        if lies_in(buffer, capacity, part, length) {
+            (Own::array(buffer, capacity), Own::Block(header, self.layout))
+        } else {
+            UNKNOWN
+        }
+    }
+
+    /// Learns from one whose buffer is known; `words` are all of its words.
+    fn learn(
+        words: &[*const u8],
+        layout: Layout,
+        buffer: *const u8,
+        capacity: usize,
+    ) -> Option<Self> {
+        Some(Self {
+            layout,
+            buffer: only(words, |word| word == buffer.addr())?,
+            capacity: only(words, |word| word == capacity)?,
+        })
+    }
+}
+
+/// Words of a value at these places; `None` if it is not four words.
+///
+/// # Safety
+///
+/// All bytes of a `T` of this size must be initialised, and at these places none may change during the call.
+unsafe fn settled<T, const N: usize>(value: &T, places: [usize; N]) -> Option<[*const u8; N]> {
+    let start = ptr::from_ref(value).cast::<*const u8>();
+    let fits = size_of::<T>() == size_of::<[usize; 4]>() && align_of::<T>() == align_of::<usize>();
+    // SAFETY: the place is one of the value's four words; the caller says that it is initialised.
+    fits.then(|| places.map(|place| unsafe { word(start, place & 3) }))
+}
+
+/// The word of a `Bytes` that a clone on another thread may change.
+///
+/// # Safety
+///
+/// A `Bytes` must be four words, and the one at this place an `AtomicPtr`.
+unsafe fn changing(bytes: &Bytes, place: usize) -> *const u8 {
+    let word = ptr::from_ref(bytes).cast::<AtomicPtr<u8>>().wrapping_add(place & 3);
+    // SAFETY: the caller says what lies there; it is borrowed.
+    let word = unsafe { &*word };
+    // Pairs with the store of a clone that makes a header.
+    word.load(Ordering::Acquire)
+}
+
+/// A header's words and layout, from the last block that was allocated.
+///
+/// # Safety
+///
+/// A header of this size must consist of `N` words, all of them initialised, and be live.
+unsafe fn header<const N: usize>(
+    seen: Option<crate::current::Probe>,
+) -> Option<([*const u8; N], Layout)> {
+    let seen = seen?;
+    // SAFETY: a block of this layout is the header.
+    let words = (seen.layout == Layout::new::<[*const u8; N]>())
+        .then(|| unsafe { seen.block.cast::<[*const u8; N]>().read() })?;
+    Some((words, seen.layout))
+}
+
+fn learn_frozen() -> Option<Frozen> {
+    const SHARED: usize = 3;
+    const THAWED: usize = 5;
+    let fixed = Bytes::from_static(b"static");
+    // SAFETY: a `Bytes` is an address, a length, data and a reference: four words.
+    let words_of = |bytes: &Bytes| unsafe { words::<_, 4>(bytes) };
+    let fixed_words = words_of(&fixed)?;
+    let start = only(&fixed_words, |word| word == fixed.as_ptr().addr())?;
+    let len = only(&fixed_words, |word| word == fixed.len())?;
+    let data = only(&fixed_words, |word| word == 0)?;
+    let kind = (0..4).find(|place| ![start, len, data].contains(place))?;
+
+    let (sole, seen) = sample(|| Bytes::from(vec![1; 301]));
+    let promotable = words_of(&sole)?[kind].addr();
+    // Its data is its buffer, with a mark.
+    let buffer = seen?.block;
+    if words_of(&sole)?[data].addr() != buffer.addr() | IS_SOLE || buffer.addr() & IS_SOLE != 0 {
+        return None;
+    }
+    let (_second, seen) = sample(|| sole.clone());
+    // SAFETY: the first clone makes a header of an address, a capacity and a counter, which lives as long as they.
+    let (shared_words, layout) = unsafe { header::<SHARED>(seen) }?;
+    let shared_header = Header::learn(&shared_words, layout, buffer, 301)?;
+
+    let mut spare = Vec::with_capacity(400);
+    spare.resize(10, 1);
+    let (with_room, _) = sample(|| Bytes::from(spare));
+    let shared = words_of(&with_room)?[kind].addr();
+
+    let (mut growing, seen) = sample(|| BytesMut::with_capacity(77));
+    let buffer = seen?.block;
+    growing.resize(50, 1);
+    let (part, seen) = sample(|| growing.split_to(20).freeze());
+    // SAFETY: splitting makes a header of a `Vec`, a size and a counter, which lives as long as the parts.
+    let (thawed_words, layout) = unsafe { header::<THAWED>(seen) }?;
+    let thawed_header = Header::learn(&thawed_words, layout, buffer, 77)?;
+    let thawed = words_of(&part)?[kind].addr();
+
+    let kinds = [fixed_words[kind].addr(), promotable, shared, thawed];
+    let differ = (1..4).all(|last| !kinds[..last].contains(&kinds[last]));
+    let frozen =
+        Frozen { start, len, data, kind, promotable, shared, shared_header, thawed, thawed_header };
+    (differ && frozen_fits(frozen)).then_some(frozen)
+}
+
+fn frozen_fits(frozen: Frozen) -> bool {
+    let (mut sole, seen) = sample(|| Bytes::from(vec![1; 33]));
+    let buffer = seen.map_or(Own::Unknown, |seen| Own::Block(seen.block, seen.layout));
+    sole.advance(5);
+    let alone = frozen.blocks(&sole) == (buffer, Own::Nothing);
+    let (second, seen) = sample(|| sole.slice(2..7));
+    let header = seen.map_or(Own::Unknown, |seen| Own::Block(seen.block, seen.layout));
+    let both =
+        frozen.blocks(&sole) == (buffer, header) && frozen.blocks(&second) == (buffer, header);
+    alone && both && frozen.blocks(&Bytes::new()) == NOTHING
+}
+
+fn learn_growing() -> Option<Growing> {
+    const HEADER: usize = 5;
+    let (mut made, seen) = sample(|| BytesMut::with_capacity(77));
+    let buffer = seen.filter(|seen| Ok(seen.layout) == Layout::array::<u8>(77))?.block;
+    made.resize(50, 1);
+    made.advance(3);
+    // SAFETY: a `BytesMut` is an address, a length, a capacity and data: four words.
+    let words = unsafe { words::<_, 4>(&made) }?;
+    let start = only(&words, |word| word == made.as_ptr().addr())?;
+    let len = only(&words, |word| word == 47)?;
+    let capacity = only(&words, |word| word == 74)?;
+    let data = (0..4).find(|place| ![start, len, capacity].contains(place))?;
+    let is_sole = words[data].addr() & IS_SOLE != 0 && words[data].addr() >> ADVANCED == 3;
+
+    let (front, seen) = sample(|| made.split_to(20));
+    // SAFETY: splitting makes a header of a `Vec`, a size and a counter, which lives as long as the parts.
+    let (header_words, layout) = unsafe { header::<HEADER>(seen) }?;
+    let header = Header::learn(&header_words, layout, buffer, 77)?;
+    let growing = Growing { start, len, capacity, data, header };
+    let blocks = (Own::array(buffer, 77), Own::Block(seen?.block, layout));
+    let shared = growing.blocks(&front) == blocks && growing.blocks(&made) == blocks;
+    (is_sole && shared && growing_fits(growing)).then_some(growing)
+}
+
+fn growing_fits(growing: Growing) -> bool {
+    [1, 64, 2000, 100_000].into_iter().all(|capacity| {
+        let (mut made, seen) = sample(|| BytesMut::with_capacity(capacity));
+        made.resize(capacity, 1);
+        [0, 1, capacity / 2].into_iter().all(|step| {
+            made.advance(step.min(made.len()));
+            let (buffer, header) = growing.blocks(&made);
+            buffer.is(seen) && header == Own::Nothing
+        })
+    }) && growing.blocks(&BytesMut::new()) == NOTHING
+}

@@ -1,0 +1,82 @@
+//! `VecDeque`: a `Vec`'s buffer, and the place in it where the first element lies.
+
+use std::{alloc::Layout, collections::VecDeque, sync::OnceLock};
+
+use super::{
+    Own, learned, sample,
+    shapes::{Large, Line, Wide},
+    words,
+};
+
+/// At which of a deque's four words each fact stands.
+#[derive(Clone, Copy, Debug)]
+struct Places {
+    buffer: usize,
+    capacity: usize,
+    head: usize,
+    len: usize,
+}
+
+pub(crate) fn block<T>(deque: &VecDeque<T>) -> Own {
+    static LEARNED: OnceLock<Option<Places>> = OnceLock::new();
+    learned(&LEARNED, learn).map_or(Own::Unknown, |places| places.block(deque))
+}
+
+impl Places {
+    /// The four words say what the deque says; together they are all there is to know of it.
+    #[inline]
+    fn block<T>(self, deque: &VecDeque<T>) -> Own {
+        if size_of::<T>() == 0 || deque.capacity() == 0 {
+            return Own::Nothing;
+        }
+        // SAFETY: a deque of this size is the four words that were learned. It is borrowed, and has no cells in it.
+        let Some(words) = (unsafe { words::<_, 4>(deque) }) else { return Own::Unknown };
+        let [buffer, capacity, head, len] =
+            [self.buffer, self.capacity, self.head, self.len].map(|place| words[place & 3]);
+        let first = deque.as_slices().0.as_ptr().addr();
+        let by_head = head.addr().checked_mul(size_of::<T>());
+        let at_head = by_head.and_then(|offset| buffer.addr().checked_add(offset));
+        // The slice of an empty deque starts with the buffer.
+        let is_first = at_head == Some(first) || (deque.is_empty() && buffer.addr() == first);
+        let fits = is_first
+            && capacity.addr() == deque.capacity()
+            && len.addr() == deque.len()
+            && head.addr() < deque.capacity();
+        if fits { Own::array(buffer.cast::<T>(), deque.capacity()) } else { Own::Unknown }
+    }
+}
+
+fn learn() -> Option<Places> {
+    let (mut made, seen) = sample(|| VecDeque::<u64>::with_capacity(11));
+    made.extend(0..5);
+    made.drain(..3);
+    // SAFETY: a deque keeps a buffer, its capacity, where in it the first element is, and how many there are: four words.
+    let words = unsafe { words::<_, 4>(&made) }?;
+    let place = |value| super::only(&words, |word| word == value);
+    let seen = seen.filter(|seen| Layout::array::<u64>(made.capacity()) == Ok(seen.layout))?;
+    let places = Places {
+        buffer: place(seen.block.addr())?,
+        capacity: place(made.capacity())?,
+        head: place(3)?,
+        len: place(2)?,
+    };
+    let fit = fits::<u8>(places)
+        && fits::<[u8; 3]>(places)
+        && fits::<u16>(places)
+        && fits::<[u64; 3]>(places)
+        && fits::<Wide>(places)
+        && fits::<Line>(places)
+        && fits::<Large>(places);
+    fit.then_some(places)
+}
+
+/// Empty, contiguous, and wrapped around its end.
+fn fits<T: Copy + Default>(places: Places) -> bool {
+    let (mut made, seen) = sample(|| VecDeque::<T>::with_capacity(6));
+    let empty = places.block(&made).is(seen);
+    made.extend([T::default(); 5]);
+    let contiguous = places.block(&made).is(seen);
+    made.drain(..4);
+    made.extend([T::default(); 4]);
+    empty && contiguous && places.block(&made).is(seen)
+}

@@ -1,0 +1,241 @@
+//! `HashMap` and `HashSet`: one block, first the entries from the last to the first, then a control byte for each.
+
+use std::{
+    alloc::Layout,
+    collections::{HashMap, HashSet},
+    hash::{BuildHasher, BuildHasherDefault, DefaultHasher, Hash, RandomState},
+    ops::Range,
+    ptr,
+    sync::OnceLock,
+};
+
+use super::{
+    Own, learned, lies_in, only, sample,
+    shapes::{Large, Line, Wide},
+    words,
+};
+
+const WORDS: usize = 4;
+const BYTES: usize = WORDS * size_of::<usize>();
+
+/// At which of a table's four words each fact stands, and how many control bytes there are more than entries.
+#[derive(Clone, Copy, Debug)]
+struct Places {
+    control: usize,
+    mask: usize,
+    growth: usize,
+    len: usize,
+    group: usize,
+}
+
+/// What a map or set says of itself.
+#[derive(Debug)]
+struct Said {
+    len: usize,
+    capacity: usize,
+    entry: Layout,
+}
+
+pub(crate) fn map<K, V, S>(map: &HashMap<K, V, S>) -> Own {
+    as_learned(|places| places.of_map(map))
+}
+
+pub(crate) fn set<T, S>(set: &HashSet<T, S>) -> Own {
+    as_learned(|places| places.of_set(set))
+}
+
+#[inline]
+fn as_learned(find: impl FnOnce(Places) -> Own) -> Own {
+    static LEARNED: OnceLock<Option<Places>> = OnceLock::new();
+    learned(&LEARNED, learn).map_or(Own::Unknown, find)
+}
+
+impl Places {
+    #[inline]
+    fn of_map<K, V, S>(self, map: &HashMap<K, V, S>) -> Own {
+        let said =
+            Said { len: map.len(), capacity: map.capacity(), entry: Layout::new::<(K, V)>() };
+        let first = || map.iter().next().map(|(key, _)| ptr::from_ref(key).cast());
+        // SAFETY: a map consists of its hasher and its table.
+        let words = unsafe { table_words(map, map.hasher()) };
+        words.map_or(Own::Unknown, |words| self.block(words, &said, size_of::<K>(), first))
+    }
+
+    #[inline]
+    fn of_set<T, S>(self, set: &HashSet<T, S>) -> Own {
+        let said =
+            Said { len: set.len(), capacity: set.capacity(), entry: Layout::new::<(T, ())>() };
+        let first = || set.iter().next().map(|value| ptr::from_ref(value).cast());
+        // SAFETY: a set consists of its hasher and its table.
+        let words = unsafe { table_words(set, set.hasher()) };
+        words.map_or(Own::Unknown, |words| self.block(words, &said, size_of::<T>(), first))
+    }
+
+    /// The block of a table with these words, if they agree with what it says.
+    fn block(
+        self,
+        words: [*const u8; WORDS],
+        said: &Said,
+        key_size: usize,
+        first_key: impl FnOnce() -> Option<*const u8>,
+    ) -> Own {
+        let [control, mask, growth, len] =
+            [self.control, self.mask, self.growth, self.len].map(|place| words[place % WORDS]);
+        let (mask, growth) = (mask.addr(), growth.addr());
+        if len.addr() != said.len || said.len.checked_add(growth) != Some(said.capacity) {
+            return Own::Unknown;
+        }
+        if mask == 0 {
+            // The table that all share which never held anything.
+            return if said.capacity == 0 { Own::Nothing } else { Own::Unknown };
+        }
+        let Some(buckets) = mask.checked_add(1).filter(|buckets| buckets.is_power_of_two()) else {
+            return Own::Unknown;
+        };
+        let most = if buckets <= 8 { buckets - 1 } else { buckets / 8 * 7 };
+        let align = said.entry.align().max(self.group);
+        let Some((offset, layout)) = self.layout(said.entry.size(), buckets, align) else {
+            return Own::Unknown;
+        };
+        if said.capacity > most || !control.addr().is_multiple_of(align) {
+            return Own::Unknown;
+        }
+        let start = control.wrapping_sub(offset);
+        // PERF: the first entry is found by a search, which is short only where not too many are free.
+        let is_dense = key_size != 0 && said.len >= buckets / 8;
+        let is_inside = |key| lies_in(start, offset, key, key_size);
+        if is_dense && !first_key().is_none_or(is_inside) {
+            return Own::Unknown;
+        }
+        Own::Block(start, layout)
+    }
+
+    /// Where in the block the control bytes start, and its layout.
+    fn layout(self, entry: usize, buckets: usize, align: usize) -> Option<(usize, Layout)> {
+        let offset = entry.checked_mul(buckets)?.checked_next_multiple_of(align)?;
+        let size = offset.checked_add(buckets)?.checked_add(self.group)?;
+        Some((offset, Layout::from_size_align(size, align).ok()?))
+    }
+}
+
+/// Reads the table's words, if the hasher leaves only one place for them.
+///
+/// # Safety
+///
+/// `map` must consist of a table and the `hasher` in it.
+#[inline]
+unsafe fn table_words<M, S>(map: &M, hasher: &S) -> Option<[*const u8; WORDS]> {
+    let start = ptr::from_ref(map).cast::<[*const u8; WORDS]>();
+    let hasher = ptr::from_ref(hasher).addr().checked_sub(start.addr())?;
+    let offset = only_place(size_of::<M>(), hasher..hasher.checked_add(size_of::<S>())?)?;
+    let place = start.wrapping_byte_add(offset);
+    // SAFETY: the place lies in the map, which is aligned as a word, at a multiple of a word. By the caller's contract the table is
+    // somewhere in it, by `only_place` it can only be here; it is its four words, all of them initialised.
+    Some(unsafe { place.read() })
+}
+
+/// The only offset in `size` bytes, aligned as a word, where the table finds room beside the hasher.
+fn only_place(size: usize, hasher: Range<usize>) -> Option<usize> {
+    let last = size.checked_sub(BYTES)?;
+    if hasher.is_empty() {
+        return (last == 0).then_some(0);
+    }
+    let after = hasher.end.checked_next_multiple_of(size_of::<usize>())?;
+    let fits_before = hasher.start >= BYTES;
+    let fits_after = after <= last;
+    let is_only_before = hasher.start < BYTES + size_of::<usize>();
+    let is_only_after = last < after + size_of::<usize>();
+    match (fits_before, fits_after) {
+        (true, false) if is_only_before => Some(0),
+        (false, true) if is_only_after => Some(after),
+        _ => None,
+    }
+}
+
+type Plain = BuildHasherDefault<DefaultHasher>;
+
+fn learn() -> Option<Places> {
+    const BUCKETS: usize = 32;
+    let (mut made, seen) =
+        sample(|| HashMap::<u64, u64, Plain>::with_capacity_and_hasher(20, Plain::default()));
+    made.extend((0..5).map(|number| (number, number)));
+    // SAFETY: a map without a hasher is its table: where the control bytes are, and three numbers.
+    let words = unsafe { words::<_, WORDS>(&made) }?;
+    let seen = seen?;
+    let entries = BUCKETS * size_of::<(u64, u64)>();
+    let group = seen.layout.size().checked_sub(entries + BUCKETS)?;
+    let place = |value| only(&words, |word| word == value);
+    let places = Places {
+        control: place(seen.block.addr() + entries)?,
+        mask: place(BUCKETS - 1)?,
+        growth: place(made.capacity().checked_sub(5)?)?,
+        len: place(5)?,
+        group,
+    };
+    let is_group = group.is_power_of_two() && (4..=64).contains(&group);
+    let fit = is_group
+        && maps_fit::<u8, u8>(places)
+        && maps_fit::<u8, ()>(places)
+        && maps_fit::<u16, u8>(places)
+        && maps_fit::<u64, [u8; 3]>(places)
+        && maps_fit::<u8, Wide>(places)
+        && maps_fit::<[u64; 3], [u64; 2]>(places)
+        && maps_fit::<Line, u8>(places)
+        && maps_fit::<u32, Large>(places);
+    fit.then_some(places)
+}
+
+fn maps_fit<K: Number, V: Copy + Default>(places: Places) -> bool {
+    map_fits::<K, V, Plain>(places)
+        && map_fits::<K, V, RandomState>(places)
+        && set_fits::<K>(places)
+}
+
+/// Never filled, empty, with some entries, and after some have gone.
+fn map_fits<K: Number, V: Copy + Default, S: BuildHasher + Default>(places: Places) -> bool {
+    [1, 4, 8, 15, 29, 60].into_iter().all(|capacity| {
+        let (mut map, seen) =
+            sample(|| HashMap::<K, V, S>::with_capacity_and_hasher(capacity, S::default()));
+        let empty = places.of_map(&map).is(seen);
+        let numbers = 0..u8::try_from(capacity).unwrap_or(1);
+        map.extend(numbers.map(|number| (K::number(number), V::default())));
+        let filled = places.of_map(&map).is(seen);
+        map.retain(|key, _| *key == K::number(0));
+        let emptied = places.of_map(&map).is(seen);
+        let never = places.of_map(&HashMap::<K, V, S>::default()).is(None);
+        empty && filled && emptied && never
+    })
+}
+
+fn set_fits<K: Number>(places: Places) -> bool {
+    let (mut set, seen) =
+        sample(|| HashSet::<K, Plain>::with_capacity_and_hasher(9, Plain::default()));
+    let empty = places.of_set(&set).is(seen);
+    set.extend((0..9).map(K::number));
+    let never = places.of_set(&HashSet::<K, Plain>::default()).is(None);
+    empty && never && places.of_set(&set).is(seen)
+}
+
+/// Keys of samples.
+trait Number: Eq + Hash {
+    fn number(number: u8) -> Self;
+}
+
+macro_rules! numbers {
+    ($($type:ty, |$number:ident| $make:expr;)*) => {$(
+        impl Number for $type {
+            fn number($number: u8) -> Self {
+                $make
+            }
+        }
+    )*};
+}
+
+numbers! {
+    u8, |number| number;
+    u16, |number| number.into();
+    u32, |number| number.into();
+    u64, |number| number.into();
+    [u64; 3], |number| [number.into(); 3];
+    Line, |number| Line([number; 5]);
+}

@@ -1,0 +1,201 @@
+//! `BTreeMap` and `BTreeSet`: nodes of up to eleven entries. Only the root's place can be known.
+
+use std::{
+    alloc::Layout,
+    collections::{BTreeMap, BTreeSet},
+    ptr,
+    sync::OnceLock,
+};
+
+use super::{
+    Own, learned, lies_in, only, sample,
+    shapes::{Large, Line, Wide},
+    word, words,
+};
+
+const ENTRIES: usize = 11;
+
+/// At which of a tree's three words each fact stands.
+///
+/// The height is set only where there is a root; where there is none, the root's word is null.
+#[derive(Clone, Copy, Debug)]
+struct Places {
+    root: usize,
+    height: usize,
+    len: usize,
+}
+
+/// The root's block, and whether there are other nodes.
+pub(crate) fn map<K, V>(map: &BTreeMap<K, V>) -> (Own, bool) {
+    as_learned(|places| places.of_map(map))
+}
+
+/// The root's block, and whether there are other nodes.
+pub(crate) fn set<T>(set: &BTreeSet<T>) -> (Own, bool) {
+    as_learned(|places| places.of_set(set))
+}
+
+fn as_learned(find: impl FnOnce(Places) -> (Own, bool)) -> (Own, bool) {
+    static LEARNED: OnceLock<Option<Places>> = OnceLock::new();
+    learned(&LEARNED, learn).map_or((Own::Unknown, false), find)
+}
+
+impl Places {
+    fn of_map<K, V>(self, map: &BTreeMap<K, V>) -> (Own, bool) {
+        let first = || {
+            let (key, value) = map.iter().next()?;
+            Some((ptr::from_ref(key).cast(), ptr::from_ref(value).cast()))
+        };
+        // SAFETY: a map consists of its root and its length.
+        unsafe { self.root::<_, K, V>(map, map.len(), first) }
+    }
+
+    fn of_set<T>(self, set: &BTreeSet<T>) -> (Own, bool) {
+        let first = || {
+            let value = ptr::from_ref(set.iter().next()?).cast();
+            Some((value, value))
+        };
+        // SAFETY: a set is a map from its values to nothing.
+        unsafe { self.root::<_, T, ()>(set, set.len(), first) }
+    }
+
+    /// # Safety
+    ///
+    /// `tree` must be a map or a set of these types, which is borrowed.
+    unsafe fn root<M, K, V>(
+        self,
+        tree: &M,
+        len: usize,
+        first: impl FnOnce() -> Option<(*const u8, *const u8)>,
+    ) -> (Own, bool) {
+        const UNKNOWN: (Own, bool) = (Own::Unknown, false);
+        if size_of::<M>() != size_of::<[usize; 3]>() || align_of::<M>() != align_of::<usize>() {
+            return UNKNOWN;
+        }
+        let start = ptr::from_ref(tree).cast::<*const u8>();
+        // SAFETY: the tree is three words, and this is one of them; its length is always set.
+        if unsafe { word(start, self.len) }.addr() != len {
+            return UNKNOWN;
+        }
+        // SAFETY: as above; the root's word is null where there is no root.
+        let root = unsafe { word(start, self.root) };
+        if root.is_null() {
+            return if len == 0 { (Own::Nothing, false) } else { UNKNOWN };
+        }
+        // SAFETY: as above; there is a root, so its height is set.
+        let height = unsafe { word(start, self.height) }.addr();
+        let Some((leaf, inner)) = layouts::<K, V>() else { return UNKNOWN };
+        if height != 0 {
+            let fits = height < len && root.addr().is_multiple_of(inner.align());
+            return if fits { (Own::Block(root, inner), true) } else { UNKNOWN };
+        }
+        let is_inside = |part, size| size == 0 || lies_in(root, leaf.size(), part, size);
+        let fits = root.addr().is_multiple_of(leaf.align())
+            && len <= ENTRIES
+            && first().is_none_or(|(key, value)| {
+                is_inside(key, size_of::<K>()) && is_inside(value, size_of::<V>())
+            });
+        if fits { (Own::Block(root, leaf), false) } else { UNKNOWN }
+    }
+}
+
+/// The layouts of a node without and with others below it.
+///
+/// A leaf has a pointer, two 16-bit numbers and room for its entries. However the compiler arranges them, from the most aligned to
+/// the least they need no gaps: each one's size is a multiple of its alignment.
+fn layouts<K, V>() -> Option<(Layout, Layout)> {
+    let head = size_of::<usize>() + 2 * size_of::<u16>();
+    let entries = size_of::<K>().checked_add(size_of::<V>())?.checked_mul(ENTRIES)?;
+    let align = align_of::<usize>().max(align_of::<K>()).max(align_of::<V>());
+    let leaf = Layout::from_size_align(head.checked_add(entries)?, align).ok()?.pad_to_align();
+    let children = Layout::new::<[usize; ENTRIES + 1]>();
+    let (inner, _) = leaf.extend(children).ok()?;
+    Some((leaf, inner.pad_to_align()))
+}
+
+fn learn() -> Option<Places> {
+    let (made, seen) = sample(|| BTreeMap::from([(7_u64, 7_u64), (8, 8)]));
+    // SAFETY: a map that has a root is the root's address and height, and the number of entries.
+    let words = unsafe { words::<_, 3>(&made) }?;
+    let root = seen?.block.addr();
+    let places = Places {
+        root: only(&words, |word| word == root)?,
+        height: only(&words, |word| word == 0)?,
+        len: only(&words, |word| word == made.len())?,
+    };
+    let fit = fits::<u8, ()>(places)
+        && fits::<u8, u8>(places)
+        && fits::<u8, [u8; 3]>(places)
+        && fits::<u8, u16>(places)
+        && fits::<u8, u64>(places)
+        && fits::<u64, u16>(places)
+        && fits::<[u8; 3], [u64; 3]>(places)
+        && fits::<Wide, u8>(places)
+        && fits::<u16, Wide>(places)
+        && fits::<Line, u64>(places)
+        && fits::<u8, [Line; 0]>(places)
+        && fits::<u32, Large>(places);
+    fit.then_some(places)
+}
+
+/// Empty, one node, two levels of them, and emptied.
+fn fits<K: Ord + Clone + From8, V: Clone + Default>(places: Places) -> bool {
+    let (mut leaf, seen) = sample(|| {
+        let mut map = BTreeMap::<K, V>::new();
+        map.insert(K::from8(0), V::default());
+        map
+    });
+    let one = places.of_map(&leaf) == (as_own(seen), false);
+    leaf.extend((1..11).map(|number| (K::from8(number), V::default())));
+    let full = places.of_map(&leaf) == (as_own(seen), false);
+    leaf.retain(|_, _| false);
+    let emptied = places.of_map(&leaf) == (as_own(seen), false) || leaf_is_gone(places, &leaf);
+    // The last block of a tree that grows by a level is its new root.
+    let (mut tree, seen) = sample(|| {
+        let mut map = BTreeMap::<K, V>::new();
+        (0..12).for_each(|number| drop(map.insert(K::from8(number), V::default())));
+        map
+    });
+    let two = places.of_map(&tree) == (as_own(seen), true);
+    tree.clear();
+    let (set, seen) = sample(|| {
+        let mut set = BTreeSet::<K>::new();
+        set.insert(K::from8(0));
+        set
+    });
+    let set = places.of_set(&set) == (as_own(seen), false);
+    one && full && emptied && two && set && leaf_is_gone(places, &tree)
+}
+
+fn leaf_is_gone<K, V>(places: Places, map: &BTreeMap<K, V>) -> bool {
+    places.of_map(map) == (Own::Nothing, false)
+}
+
+fn as_own(seen: Option<crate::current::Probe>) -> Own {
+    seen.map_or(Own::Unknown, |seen| Own::Block(seen.block, seen.layout))
+}
+
+/// Keys of samples.
+trait From8 {
+    fn from8(number: u8) -> Self;
+}
+
+macro_rules! keys {
+    ($($type:ty, |$number:ident| $make:expr;)*) => {$(
+        impl From8 for $type {
+            fn from8($number: u8) -> Self {
+                $make
+            }
+        }
+    )*};
+}
+
+keys! {
+    u8, |number| number;
+    u16, |number| number.into();
+    u32, |number| number.into();
+    u64, |number| number.into();
+    [u8; 3], |number| [number; 3];
+    Wide, |number| Wide(number);
+    Line, |number| Line([number; 5]);
+}

@@ -1,0 +1,75 @@
+//! Types that keep a `Vec` and tell its address and capacity, though not that it is all they keep.
+
+use std::{
+    collections::BinaryHeap,
+    ffi::{CString, OsString},
+    path::PathBuf,
+    sync::OnceLock,
+};
+
+use super::{Own, learned, sample, shapes::Line};
+
+pub(crate) fn heap<T>(heap: &BinaryHeap<T>) -> Own {
+    as_learned(|| heap_formula(heap))
+}
+
+pub(crate) fn os_string(text: &OsString) -> Own {
+    as_learned(|| os_string_formula(text))
+}
+
+pub(crate) fn path(path: &PathBuf) -> Own {
+    as_learned(|| path_formula(path))
+}
+
+pub(crate) fn c_string(text: &CString) -> Own {
+    as_learned(|| c_string_formula(text))
+}
+
+fn heap_formula<T>(heap: &BinaryHeap<T>) -> Own {
+    Own::array(heap.as_slice().as_ptr(), heap.capacity())
+}
+
+fn os_string_formula(text: &OsString) -> Own {
+    Own::array(text.as_encoded_bytes().as_ptr(), text.capacity())
+}
+
+fn path_formula(path: &PathBuf) -> Own {
+    Own::array(path.as_os_str().as_encoded_bytes().as_ptr(), path.capacity())
+}
+
+fn c_string_formula(text: &CString) -> Own {
+    let bytes = text.as_bytes_with_nul();
+    Own::array(bytes.as_ptr(), bytes.len())
+}
+
+fn as_learned(formula: impl FnOnce() -> Own) -> Own {
+    static LEARNED: OnceLock<Option<()>> = OnceLock::new();
+    learned(&LEARNED, learn).map_or(Own::Unknown, |()| formula())
+}
+
+fn learn() -> Option<()> {
+    let heaps = heap_fits::<u8>() && heap_fits::<u64>() && heap_fits::<Line>();
+    let texts = [0, 1, 7, 37, 300].into_iter().all(texts_fit);
+    (heaps && texts).then_some(())
+}
+
+fn heap_fits<T: Ord + Default>() -> bool {
+    let (mut made, seen) = sample(|| BinaryHeap::<T>::with_capacity(11));
+    let empty = heap_formula(&made).is(seen);
+    made.push(T::default());
+    empty && heap_formula(&made).is(seen) && heap_formula(&BinaryHeap::<T>::new()).is(None)
+}
+
+fn texts_fit(capacity: usize) -> bool {
+    let (mut text, seen) = sample(|| OsString::with_capacity(capacity));
+    let mut fits = os_string_formula(&text).is(seen);
+    let (mut path, seen_path) = sample(|| PathBuf::with_capacity(capacity));
+    fits &= path_formula(&path).is(seen_path);
+    if capacity > 2 {
+        text.push("ab");
+        path.push("ab");
+        fits &= os_string_formula(&text).is(seen) && path_formula(&path).is(seen_path);
+    }
+    let (text, seen) = sample(|| CString::new(vec![b'a'; capacity]));
+    fits && text.is_ok_and(|text| c_string_formula(&text).is(seen))
+}

@@ -1,0 +1,32 @@
+//! `Bytes` and `BytesMut` of the crate `bytes`.
+
+use bytes::{Bytes, BytesMut};
+
+use super::{Blocks, Contents, Trackable};
+use crate::learned::buffer;
+
+macro_rules! buffers {
+    ($($type:ident, $find:path;)*) => {$(
+        /// The buffer first, then the header through which several handles share it.
+        impl Trackable for $type {
+            fn visit(&self, blocks: &mut Blocks<'_>) {
+                let (buffer, header) = $find(self);
+                // SAFETY: a block that `buffer` finds is kept by this handle, which is borrowed.
+                unsafe { blocks.own(buffer) };
+                // SAFETY: as above.
+                unsafe { blocks.own(header) };
+            }
+        }
+
+        impl Contents for $type {
+            fn visit_contents(&self, blocks: &mut Blocks<'_>) {
+                self.visit(blocks);
+            }
+        }
+    )*};
+}
+
+buffers! {
+    Bytes, buffer::bytes;
+    BytesMut, buffer::bytes_mut;
+}

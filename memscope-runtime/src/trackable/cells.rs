@@ -1,0 +1,146 @@
+//! Cells, locks and their guards: looked into where that needs no waiting.
+
+use std::{
+    cell::{Cell, LazyCell, OnceCell, Ref, RefCell, RefMut},
+    sync::{
+        LazyLock, Mutex, MutexGuard, OnceLock, RwLock, RwLockReadGuard, RwLockWriteGuard,
+        TryLockError,
+    },
+};
+
+use super::{Blocks, Contents, Handle, Trackable};
+
+/// Types that may show their value or not: `$value` is an `Option` of something that points to it.
+macro_rules! locks {
+    ($([$($bound:tt)*] $type:ty, |$this:ident| $value:expr;)*) => {$(
+        impl<T: Trackable $($bound)*> Trackable for $type {
+            const IS_PLAIN: bool = T::IS_PLAIN;
+
+            fn visit(&self, blocks: &mut Blocks<'_>) {
+                let $this = self;
+                if T::IS_PLAIN {
+                } else if let Some(value) = $value {
+                    T::visit(&value, blocks);
+                } else {
+                    blocks.partial();
+                }
+            }
+        }
+
+        impl<T: Contents $($bound)*> Contents for $type {
+            fn visit_contents(&self, blocks: &mut Blocks<'_>) {
+                let $this = self;
+                if T::IS_PLAIN {
+                } else if let Some(value) = $value {
+                    T::visit_contents(&value, blocks);
+                } else {
+                    blocks.partial();
+                }
+            }
+        }
+
+        impl<T: Handle $($bound)*> Handle for $type {
+            fn visit_own(&self, blocks: &mut Blocks<'_>) {
+                let $this = self;
+                if let Some(value) = $value {
+                    T::visit_own(&value, blocks);
+                } else {
+                    blocks.partial();
+                }
+            }
+        }
+    )*};
+}
+pub(super) use locks;
+
+locks! {
+    [+ ?Sized] Mutex<T>, |this| unlocked(this.try_lock());
+    [+ ?Sized] RwLock<T>, |this| unlocked(this.try_read());
+    [+ ?Sized] RefCell<T>, |this| this.try_borrow().ok();
+    [+ Copy] Cell<T>, |this| Some(this.get());
+}
+
+/// What a poisoned lock holds may be looked at all the same.
+fn unlocked<G>(lock: Result<G, TryLockError<G>>) -> Option<G> {
+    match lock {
+        Ok(guard) => Some(guard),
+        Err(TryLockError::Poisoned(poisoned)) => Some(poisoned.into_inner()),
+        Err(TryLockError::WouldBlock) => None,
+    }
+}
+
+/// Types that point to a value which somebody else owns.
+macro_rules! guards {
+    ($([$($size:tt)*] $type:ty;)*) => {$(
+        impl<T: Trackable $($size)*> Trackable for $type {
+            const IS_PLAIN: bool = T::IS_PLAIN;
+
+            fn visit(&self, blocks: &mut Blocks<'_>) {
+                blocks.through(&**self, T::visit);
+            }
+        }
+
+        impl<T: Contents $($size)*> Contents for $type {
+            fn visit_contents(&self, blocks: &mut Blocks<'_>) {
+                blocks.through(&**self, T::visit_contents);
+            }
+        }
+    )*};
+}
+pub(super) use guards;
+
+guards! {
+    [+ ?Sized] MutexGuard<'_, T>;
+    [+ ?Sized] RwLockReadGuard<'_, T>;
+    [+ ?Sized] RwLockWriteGuard<'_, T>;
+    [+ ?Sized] Ref<'_, T>;
+    [+ ?Sized] RefMut<'_, T>;
+}
+
+/// Cells that are empty until they are set.
+macro_rules! once {
+    ($($type:ident),*) => {$(
+        impl<T: Trackable> Trackable for $type<T> {
+            const IS_PLAIN: bool = T::IS_PLAIN;
+
+            fn visit(&self, blocks: &mut Blocks<'_>) {
+                self.get().visit(blocks);
+            }
+        }
+
+        impl<T: Contents> Contents for $type<T> {
+            fn visit_contents(&self, blocks: &mut Blocks<'_>) {
+                self.get().visit_contents(blocks);
+            }
+        }
+
+        impl<T: Handle> Handle for $type<T> {
+            fn visit_own(&self, blocks: &mut Blocks<'_>) {
+                self.get().visit_own(blocks);
+            }
+        }
+    )*};
+}
+pub(super) use once;
+
+once!(OnceCell, OnceLock);
+
+/// Cells that can only be asked for their value by making it.
+// NOTE: from Rust 1.94 on there is `get`, which does not.
+macro_rules! lazy {
+    ($($type:ident),*) => {$(
+        impl<T: Trackable, F> Trackable for $type<T, F> {
+            fn visit(&self, blocks: &mut Blocks<'_>) {
+                blocks.partial();
+            }
+        }
+
+        impl<T: Contents, F> Contents for $type<T, F> {
+            fn visit_contents(&self, blocks: &mut Blocks<'_>) {
+                blocks.partial();
+            }
+        }
+    )*};
+}
+
+lazy!(LazyCell, LazyLock);

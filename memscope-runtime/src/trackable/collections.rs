@@ -1,0 +1,125 @@
+//! Collections: their own blocks, whatever they hold.
+
+use std::{
+    alloc::Layout,
+    collections::{BTreeMap, BTreeSet, BinaryHeap, HashMap, HashSet, LinkedList, VecDeque},
+};
+
+use super::{Blocks, Contents, Trackable};
+use crate::learned::{Own, deque, table, tree, vectors};
+
+impl<T> Trackable for Vec<T> {
+    #[inline]
+    fn visit(&self, blocks: &mut Blocks<'_>) {
+        if let Ok(layout) = Layout::array::<T>(self.capacity()) {
+            // SAFETY: a `Vec` documents that it allocates `Layout::array::<T>(capacity)` of the global allocator, and it is
+            // borrowed.
+            unsafe { blocks.block(self.as_ptr().cast(), layout) };
+        }
+    }
+}
+
+impl<T> Trackable for BinaryHeap<T> {
+    fn visit(&self, blocks: &mut Blocks<'_>) {
+        // SAFETY: a block that `vectors` finds is the heap's, which is borrowed.
+        unsafe { blocks.own(vectors::heap(self)) };
+    }
+}
+
+impl<T> Trackable for VecDeque<T> {
+    fn visit(&self, blocks: &mut Blocks<'_>) {
+        // SAFETY: a block that `deque` finds is the deque's, which is borrowed.
+        unsafe { blocks.own(deque::block(self)) };
+    }
+}
+
+impl<K, V, S> Trackable for HashMap<K, V, S> {
+    fn visit(&self, blocks: &mut Blocks<'_>) {
+        // SAFETY: a block that `table` finds is the map's, which is borrowed.
+        unsafe { blocks.own(table::map(self)) };
+    }
+}
+
+impl<T, S> Trackable for HashSet<T, S> {
+    fn visit(&self, blocks: &mut Blocks<'_>) {
+        // SAFETY: a block that `table` finds is the set's, which is borrowed.
+        unsafe { blocks.own(table::set(self)) };
+    }
+}
+
+impl<K, V> Trackable for BTreeMap<K, V> {
+    fn visit(&self, blocks: &mut Blocks<'_>) {
+        root(tree::map(self), blocks);
+    }
+}
+
+impl<T> Trackable for BTreeSet<T> {
+    fn visit(&self, blocks: &mut Blocks<'_>) {
+        root(tree::set(self), blocks);
+    }
+}
+
+/// Takes in the root of a borrowed tree, which is all of it or not.
+fn root((root, has_more): (Own, bool), blocks: &mut Blocks<'_>) {
+    // SAFETY: a block that `tree` finds is the root of the tree, which is borrowed.
+    unsafe { blocks.own(root) };
+    if has_more {
+        blocks.partial();
+    }
+}
+
+/// Every element lies in a block of its own, in front of which the list keeps its links; how, is not known.
+impl<T> Trackable for LinkedList<T> {
+    fn visit(&self, blocks: &mut Blocks<'_>) {
+        if !self.is_empty() {
+            blocks.partial();
+        }
+    }
+}
+
+macro_rules! lists {
+    ($($type:ident),*) => {$(
+        impl<T: Contents> Contents for $type<T> {
+            fn visit_contents(&self, blocks: &mut Blocks<'_>) {
+                self.visit(blocks);
+                if !T::IS_PLAIN {
+                    blocks.inside(|blocks| self.iter().for_each(|value| value.visit_contents(blocks)));
+                }
+            }
+        }
+    )*};
+}
+
+lists!(Vec, BinaryHeap, VecDeque, BTreeSet, LinkedList);
+
+impl<T: Contents, S> Contents for HashSet<T, S> {
+    fn visit_contents(&self, blocks: &mut Blocks<'_>) {
+        self.visit(blocks);
+        if !T::IS_PLAIN {
+            blocks.inside(|blocks| self.iter().for_each(|value| value.visit_contents(blocks)));
+        }
+    }
+}
+
+impl<K: Contents, V: Contents, S> Contents for HashMap<K, V, S> {
+    fn visit_contents(&self, blocks: &mut Blocks<'_>) {
+        self.visit(blocks);
+        if !<(K, V)>::IS_PLAIN {
+            blocks.inside(|blocks| self.iter().for_each(|pair| entry(pair, blocks)));
+        }
+    }
+}
+
+impl<K: Contents, V: Contents> Contents for BTreeMap<K, V> {
+    fn visit_contents(&self, blocks: &mut Blocks<'_>) {
+        self.visit(blocks);
+        if !<(K, V)>::IS_PLAIN {
+            blocks.inside(|blocks| self.iter().for_each(|pair| entry(pair, blocks)));
+        }
+    }
+}
+
+fn entry((key, value): (&impl Contents, &impl Contents), blocks: &mut Blocks<'_>) {
+    key.visit_contents(blocks);
+    value.visit_contents(blocks);
+}

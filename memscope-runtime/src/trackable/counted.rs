@@ -1,0 +1,76 @@
+//! `Rc`, `Arc` and their weak handles.
+
+use std::{
+    alloc::Layout,
+    mem::needs_drop,
+    pin::Pin,
+    rc::{self, Rc},
+    sync::{self, Arc},
+};
+
+use super::{Blocks, Contents, Handle, Trackable};
+use crate::learned::counted;
+
+macro_rules! counted {
+    ($($type:ty, $find:path;)*) => {$(
+        impl<T: Trackable + ?Sized> Trackable for $type {
+            fn visit(&self, blocks: &mut Blocks<'_>) {
+                // SAFETY: the value of a counted pointer, which is borrowed, lies in its block.
+                unsafe { blocks.own($find(std::ptr::from_ref(&**self).cast(), Layout::for_value(&**self))) };
+                blocks.behind(&**self, T::visit);
+            }
+        }
+
+        impl<T: Contents + ?Sized> Contents for $type {
+            fn visit_contents(&self, blocks: &mut Blocks<'_>) {
+                // SAFETY: the value of a counted pointer, which is borrowed, lies in its block.
+                unsafe { blocks.own($find(std::ptr::from_ref(&**self).cast(), Layout::for_value(&**self))) };
+                blocks.behind(&**self, T::visit_contents);
+            }
+        }
+
+        impl<T: ?Sized> Handle for $type {
+            fn visit_own(&self, blocks: &mut Blocks<'_>) {
+                // SAFETY: the value of a counted pointer, which is borrowed, lies in its block.
+                unsafe { blocks.own($find(std::ptr::from_ref(&**self).cast(), Layout::for_value(&**self))) };
+                if needs_drop::<T>() {
+                    blocks.partial();
+                }
+            }
+        }
+    )*};
+}
+
+counted! {
+    Rc<T>, counted::rc;
+    Arc<T>, counted::arc;
+    Pin<Rc<T>>, counted::rc;
+    Pin<Arc<T>>, counted::arc;
+}
+
+/// The block that a weak handle keeps, though the value in it may be gone. The value itself is not looked at.
+///
+/// Only where the layout can be told without the value; a `Weak<dyn …>` is opaque.
+macro_rules! weak {
+    ($($type:ident, $find:path;)*) => {$(
+        impl<T> Trackable for $type::Weak<T> {
+            fn visit(&self, blocks: &mut Blocks<'_>) {
+                if !self.ptr_eq(&Self::new()) {
+                    // SAFETY: the handle did not come from `new`, so there is a block, which it keeps.
+                    unsafe { blocks.own($find(self.as_ptr().cast(), Layout::new::<T>())) };
+                }
+            }
+        }
+
+        impl<T> Contents for $type::Weak<T> {
+            fn visit_contents(&self, blocks: &mut Blocks<'_>) {
+                self.visit(blocks);
+            }
+        }
+    )*};
+}
+
+weak! {
+    rc, counted::rc;
+    sync, counted::arc;
+}

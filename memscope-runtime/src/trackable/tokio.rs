@@ -1,0 +1,21 @@
+//! Tokio's locks.
+
+use tokio::sync::{Mutex, MutexGuard, OnceCell, RwLock, RwLockReadGuard, RwLockWriteGuard};
+
+use super::{
+    Blocks, Contents, Handle, Trackable,
+    cells::{guards, locks, once},
+};
+
+locks! {
+    [+ ?Sized] Mutex<T>, |this| this.try_lock().ok();
+    [+ ?Sized] RwLock<T>, |this| this.try_read().ok();
+}
+
+guards! {
+    [+ ?Sized] MutexGuard<'_, T>;
+    [+ ?Sized] RwLockReadGuard<'_, T>;
+    [+ ?Sized] RwLockWriteGuard<'_, T>;
+}
+
+once!(OnceCell);
