@@ -10,6 +10,8 @@ mod item;
 mod location;
 mod place;
 mod shape;
+#[cfg(test)]
+mod soup;
 mod spelling;
 mod tokens;
 mod track_var;

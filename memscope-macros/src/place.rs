@@ -251,6 +251,10 @@ fn is_name(word: &Ident) -> bool {
 pub(crate) fn unexpected(cursor: &mut Cursor, mistakes: &mut Mistakes) {
     let Some(found) = cursor.bump() else { return };
     match &found {
+        _ if is_punct(&found, '<') => mistakes.add(
+            &found,
+            "found `<`, expected a variable or a part of one: neither a type nor a comparison",
+        ),
         TokenTree::Punct(first) => {
             let mut operator = TokenStream::from(found.clone());
             if first.spacing() == Spacing::Joint

@@ -190,3 +190,6 @@ impl Variable {
         tokens
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -230,3 +230,6 @@ fn packed(attributes: &[Attribute]) -> Option<TokenTree> {
         .flat_map(Group::stream)
         .find(|tree| is_ident(tree, "packed"))
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,1 +1,1 @@
-//! The tests of `#[tracked]`, in a crate of the 2021 edition.
+//! The tests of the macros, in a crate of the 2021 edition.

@@ -1,0 +1,6 @@
+use memscope_rs::track_var;
+
+fn main() {
+    let x = 1;
+    track_var!({ x });
+}

@@ -1,0 +1,5 @@
+use memscope_rs::track_var;
+
+fn main() {
+    track_var!(Vec<i32>);
+}

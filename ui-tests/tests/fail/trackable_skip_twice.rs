@@ -1,0 +1,6 @@
+use memscope_rs::Trackable;
+
+#[derive(Trackable)]
+struct Cache(#[trackable(skip, skip)] Vec<u8>);
+
+fn main() {}
