@@ -11,6 +11,7 @@ pub struct Value<'a, T: ?Sized>(pub &'a T);
 
 /// The type's elements can be looked into.
 pub trait ByContents {
+    /// Shows what it holds, and what its elements hold.
     fn __memscope_show_deep(&self, blocks: &mut Blocks<'_>);
 }
 
@@ -22,7 +23,9 @@ impl<T: Contents + ?Sized> ByContents for &&&Value<'_, T> {
 
 /// All blocks of the type are known.
 pub trait ByParts {
+    /// Shows what it holds.
     fn __memscope_show(&self, blocks: &mut Blocks<'_>);
+    /// Shows what it holds, as far as that is known.
     fn __memscope_show_deep(&self, blocks: &mut Blocks<'_>) {
         self.__memscope_show(blocks);
     }
@@ -36,7 +39,9 @@ impl<T: Trackable + ?Sized> ByParts for &&Value<'_, T> {
 
 /// Only the type's own block is known.
 pub trait ByHandle {
+    /// Shows what it holds.
     fn __memscope_show(&self, blocks: &mut Blocks<'_>);
+    /// Shows what it holds, as far as that is known.
     fn __memscope_show_deep(&self, blocks: &mut Blocks<'_>) {
         self.__memscope_show(blocks);
     }
@@ -50,7 +55,9 @@ impl<T: Handle + ?Sized> ByHandle for &Value<'_, T> {
 
 /// Nothing is known but size and name.
 pub trait ByValue {
+    /// Shows what it holds.
     fn __memscope_show(&self, blocks: &mut Blocks<'_>);
+    /// Shows what it holds, as far as that is known.
     fn __memscope_show_deep(&self, blocks: &mut Blocks<'_>) {
         self.__memscope_show(blocks);
     }
