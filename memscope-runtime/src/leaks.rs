@@ -49,9 +49,10 @@ pub struct Leaks {
 impl MemorySnapshot {
     /// Looks for memory that seems lost, with the default [`LeakOptions`].
     ///
-    /// Blocks that outlive their tasks again and again, tasks that hold bytes and are not polled any more, and bytes that rise from snapshot to snapshot. Caches
-    /// that are full or evict, pools, results kept by one batch, outputs that wait for their `JoinHandle` and tasks that sleep are none
-    /// of these. A cache that still fills cannot be told from a leak.
+    /// It finds blocks that outlive their tasks again and again, tasks that hold bytes and are not polled any more, and bytes that rise from
+    /// snapshot to snapshot. Caches that are full or evict, pools, results kept by one batch, outputs that wait for their `JoinHandle`
+    /// and tasks that sleep are none of these. A cache that still fills cannot be told from a leak, nor can results that are collected
+    /// one after another for later.
     ///
     /// ```
     /// use memscope_runtime::async_memory::get_memory_snapshot;
