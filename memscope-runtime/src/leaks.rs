@@ -41,6 +41,7 @@ const MOST_SHOWN: usize = 10;
 /// prints both, and below them who allocates what others free; `{:#}` cuts nothing off.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Leaks {
+    measured: bool,
     findings: Vec<Leak>,
     not_judged: Vec<NotJudged>,
     hand_overs: Vec<HandOver>,
@@ -49,9 +50,10 @@ pub struct Leaks {
 impl MemorySnapshot {
     /// Looks for memory that seems lost, with the default [`LeakOptions`].
     ///
-    /// Blocks that outlive their tasks again and again, tasks that hold bytes and are not polled any more, and bytes that rise from snapshot to snapshot. Caches
-    /// that are full or evict, pools, results kept by one batch, outputs that wait for their `JoinHandle` and tasks that sleep are none
-    /// of these. A cache that still fills cannot be told from a leak.
+    /// It finds blocks that outlive their tasks again and again, tasks that hold bytes and are not polled any more, and bytes that rise from
+    /// snapshot to snapshot. Caches that are full or evict, pools, results kept by one batch, outputs that wait for their `JoinHandle`
+    /// and tasks that sleep are none of these. A cache that still fills cannot be told from a leak, nor can results that are collected
+    /// one after another for later.
     ///
     /// ```
     /// use memscope_runtime::async_memory::get_memory_snapshot;
@@ -69,7 +71,12 @@ impl MemorySnapshot {
         if !self.measured().is_yes() {
             let why = format!("sizes are not measured: {}", self.measured().reason());
             let not_judged = vec![NotJudged { kind: None, why }];
-            return Leaks { findings: Vec::new(), not_judged, hand_overs: Vec::new() };
+            return Leaks {
+                measured: false,
+                findings: Vec::new(),
+                not_judged,
+                hand_overs: Vec::new(),
+            };
         }
         let retained = retained::find(self, options);
         let stuck = stuck::find(self, options);
@@ -80,7 +87,8 @@ impl MemorySnapshot {
         findings.extend(stuck.leaks);
         findings.extend(growing::find(self, options, &known_sites, &known_tasks));
         findings.sort_by_cached_key(Leak::rank);
-        Leaks { findings, not_judged, hand_overs: hand_overs::largest(self.hand_overs()) }
+        let hand_overs = hand_overs::largest(self.hand_overs());
+        Leaks { measured: true, findings, not_judged, hand_overs }
     }
 }
 
@@ -95,7 +103,7 @@ impl Leaks {
         self.findings.iter()
     }
 
-    /// Whether nothing was found.
+    /// Whether nothing was found: also where sizes are not measured, see [`not_judged`](Self::not_judged).
     pub fn is_empty(&self) -> bool {
         self.findings.is_empty()
     }
@@ -143,6 +151,7 @@ impl fmt::Display for Leaks {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let most = if f.alternate() { usize::MAX } else { MOST_SHOWN };
         match self.len() as u64 {
+            0 if !self.measured => writeln!(f, "leaks: not measured")?,
             0 => writeln!(f, "leaks: none found")?,
             found => writeln!(f, "leaks: {}", words::several(found, "finding", "findings"))?,
         }
@@ -240,6 +249,7 @@ fetch (src/fetch.rs:7)      another of these             1    100 B             
         let leaks = snapshot(&parts).leaks();
         assert!(leaks.is_empty());
         assert_eq!(leaks.not_judged().len(), 1);
+        assert!(leaks.to_string().starts_with("leaks: not measured\n"), "{leaks}");
         assert!(
             leaks.to_string().contains("sizes are not measured: memscope's allocator"),
             "{leaks}"

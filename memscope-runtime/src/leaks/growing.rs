@@ -50,7 +50,7 @@ pub(super) fn find(
             return is_filling(task).then(|| of_task(trend, course, task, &evidence));
         }
         let site = sites.get(&trend.place).filter(|_| !known_sites.contains(&trend.place))?;
-        is_left_behind(site, course).then(|| of_site(trend, course, site, &evidence))
+        is_left_behind(site, course, options).then(|| of_site(trend, course, site, &evidence))
     };
     grown.iter().filter_map(finding).collect()
 }
@@ -68,10 +68,11 @@ fn is_filling(task: &TaskMemoryProfile) -> bool {
         && float(task.live_bytes) >= LEAST_OF_PEAK * float(task.peak_bytes)
 }
 
-/// The growth lies in ended tasks: the living ones have trends of their own, and more of them is load.
-fn is_left_behind(site: &SiteProfile, course: &Course) -> bool {
+/// The growth lies in ended tasks, few of them one after another: the living ones have trends of their own, and more of them is load;
+/// of those that come one after another [`retained`](super::retained) knows more.
+fn is_left_behind(site: &SiteProfile, course: &Course, options: &LeakOptions) -> bool {
     site.measured
-        && site.retained_waves >= LEAST_WAVES
+        && (LEAST_WAVES..options.least_waves).contains(&site.retained_waves)
         && retained_bytes(site) >= course.rise() / 2
         && Shape::of(site) != Shape::Ceased
 }

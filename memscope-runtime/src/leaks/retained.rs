@@ -99,18 +99,21 @@ fn kept(site: &SiteProfile) -> f64 {
 fn has_stopped(site: &SiteProfile, trend: &Trend) -> bool {
     Course::of(trend).is_some_and(|course| {
         let expected = kept(site) * float(course.allocated_late());
-        let living = site.live_bytes.saturating_sub(site.retained_bytes);
-        expected > float(living.max(4096)) && !course.kept_late(LEAST_KEPT_LATELY * kept(site))
+        expected > float(living_bytes(site).max(4096))
+            && !course.kept_late(LEAST_KEPT_LATELY * kept(site))
     })
 }
 
 fn goes_on(site: &SiteProfile, trend: &Trend, options: &LeakOptions) -> bool {
     Course::of(trend).is_some_and(|course| {
+        // What the living ones hold may all have come since the sample before.
         let share = KEPT_WHEN_UNCLEAR * kept(site);
-        course.rise() >= options.least_retained
-            && course.kept_late(share)
-            && course.kept_last(share)
+        course.rise() >= options.least_retained && course.kept_to_the_end(share, living_bytes(site))
     })
+}
+
+fn living_bytes(site: &SiteProfile) -> u64 {
+    site.live_bytes.saturating_sub(site.retained_bytes)
 }
 
 fn leak(site: &SiteProfile, why: &str, evidence: &Evidence<'_>) -> Leak {
