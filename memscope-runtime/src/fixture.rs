@@ -81,7 +81,7 @@ pub(crate) fn snapshot_json(parts: &Value) -> Value {
         },
         "tool": {
             "own_bytes": 2048, "events_dropped": 0, "ended_tasks_forgotten": 0, "tasks_without_record": 0,
-            "tasks_in_other": 0,
+            "tasks_in_other": 0, "hand_overs_lost": 0,
         },
         "tasks": [], "sites": [], "variables": [], "variable_sites": [], "hand_overs": [], "trends": [],
         "runtime": {

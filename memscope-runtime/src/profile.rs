@@ -120,7 +120,7 @@ pub struct SiteProfile {
     pub argument_bytes: Option<u64>,
     /// Tasks whose future Tokio put into a box of its own, as it was larger than its limit.
     pub boxed_by_tokio: u64,
-    /// The longest that an ended, timed task waited, in nanoseconds.
+    /// The longest that a timed task waited which completed, in nanoseconds.
     pub longest_wait_ns: u64,
     /// Nanoseconds that ended tasks waited (see [`TaskMemoryProfile::wait_ns`]), summed over the timed ones.
     pub wait_sum_ns: u64,

@@ -138,7 +138,9 @@ impl SiteProfile {
         if let Some(wait_ns) = task.record.timing.wait_ns {
             self.wait_sum_ns += wait_ns;
             self.waits_timed += 1;
-            self.longest_wait_ns = self.longest_wait_ns.max(wait_ns);
+            if task.record.state == TaskState::Completed {
+                self.longest_wait_ns = self.longest_wait_ns.max(wait_ns);
+            }
         }
     }
 

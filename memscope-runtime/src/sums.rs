@@ -43,7 +43,7 @@ pub(crate) struct Sums {
     crowded: Part,
     /// The highest peak of one task.
     highest_peak: AtomicU64,
-    /// The longest that a timed task waited.
+    /// The longest that a timed task waited which completed.
     longest_wait_ns: AtomicU64,
 }
 
@@ -77,7 +77,7 @@ impl Sums {
     /// Adds an ended task.
     pub(crate) fn add(&self, tally: &TallyReading, record: &RecordReading) {
         raise(&self.highest_peak, record.peak_bytes);
-        if let Some(wait_ns) = record.timing.wait_ns {
+        if let (Some(wait_ns), TaskState::Completed) = (record.timing.wait_ns, record.state) {
             raise(&self.longest_wait_ns, wait_ns);
         }
         // Acquire pairs with the Release below: what the last one added is seen before more is added to it.
