@@ -382,17 +382,17 @@ fn each_place_has_its_name_location_and_type() {
             track_var!(crate = listener, $x, ($x).0, $of . $field, *$x . 1);
         };
     }
-    let (items, r#type, i) = ([(1_u8, Box::new('a'))], Box::new(2_u16), 0);
+    let (items, r#type, i) = ([(1_u8, Box::new('a')), (2, Box::new('b'))], Box::new(2_u16), 0);
     let pair = (true,);
     let line = line!();
-    track_var!(crate = listener, items[ i+0 ] .0,
+    track_var!(crate = listener, items[ i+1 ] .0,
         *r#type, items
             [0]
             .1,
     );
     track!(items[i], pair . 0);
     let heard = [
-        (line + 1, 34, "items[i + 0].0: u8"),
+        (line + 1, 34, "items[i + 1].0: u8"),
         (line + 2, 9, "*type: u16"),
         (line + 2, 18, "items[0].1: alloc::boxed::Box<char>"),
         (line + 6, 12, "items[i]: (u8, alloc::boxed::Box<char>)"),
