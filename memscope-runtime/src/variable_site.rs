@@ -11,7 +11,12 @@ pub struct VariableCallsite {
 
 impl VariableCallsite {
     /// A variable as it is written in the code, and where.
-    pub const fn new(name: &'static str, file: &'static str, line: u32, column: u32) -> Self {
+    pub const fn new(
+        name: &'static str,
+        file: &'static str,
+        line: u32,
+        column: u32,
+    ) -> Self {
         Self { name, file, line, column }
     }
 }
