@@ -180,7 +180,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::fixture::{hand_over, site, snapshot, task, trend, variable};
+    use crate::fixture::{hand_over, place, site, snapshot, task, trend, variable};
 
     fn leaky() -> MemorySnapshot {
         let retained = json!({
@@ -197,7 +197,7 @@ mod tests {
                 task(8, "fetch", &json!({ "idle_ns": 1_000_000_000_u64 })),
                 task(3, "handler", &json!({ "state": "completed" })),
             ],
-            "variables": [variable("page", 7, &json!({ "task_site": place("handler") })), variable("session", 3, &json!({ "task_site": place("session") }))],
+            "variables": [variable("page", 7, &json!({ "task_site": place("fetch") })), variable("session", 3, &json!({ "task_site": place("handler") }))],
             "hand_overs": [
                 hand_over(None, Some("evict"), 1, 10),
                 hand_over(Some("handler"), Some("evict"), 80, 8 << 20),

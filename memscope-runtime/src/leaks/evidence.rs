@@ -1,9 +1,6 @@
 //! What a snapshot knows beside a site's own row: who frees, which variables, how it went.
 
-use std::{
-    cmp::Reverse,
-    collections::HashMap,
-};
+use std::{cmp::Reverse, collections::HashMap};
 
 use super::words::percent;
 use crate::{
