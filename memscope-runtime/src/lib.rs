@@ -94,6 +94,11 @@ pub mod async_memory {
 /// What the macros expand to; not part of the public contract.
 #[doc(hidden)]
 pub mod __private {
+    /// The size of an argument whose type need not be written.
+    pub const fn size_of<T>(_: &T) -> usize {
+        core::mem::size_of::<T>()
+    }
+
     pub use crate::{
         future::track_callsite as track,
         site::Callsite,
