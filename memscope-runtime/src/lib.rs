@@ -6,6 +6,8 @@ mod future;
 mod spawn;
 // … is polled, and is its thread's current task; so what the allocator gives out …
 mod current;
+#[cfg(feature = "tokio")]
+mod plain;
 mod alloc;
 // … carries its owner, and is counted by it or, when others free it, for it.
 mod block;
