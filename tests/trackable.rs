@@ -75,7 +75,10 @@ fn documented_types_show_their_block() {
     assert_eq!(whole!(vec![1u8; 3]), [0]);
     assert_eq!(whole!(Vec::<Stranger>::with_capacity(3)), [0]);
     assert_eq!(whole!(String::from("text")), [0]);
+    assert_eq!(whole!(String::with_capacity(30) + "text"), [0]);
     assert_eq!(whole!(OsString::from("text")), [0]);
+    assert_eq!(whole!(OsString::with_capacity(30)), [0]);
+    assert_eq!(whole!(PathBuf::from("/a").join("path")), [0]);
     assert_eq!(whole!(PathBuf::from("/a/path")), [0]);
     assert_eq!(whole!(CString::new("text").expect("no zero")), [0]);
     assert_eq!(whole!(CString::default()), [0]);

@@ -257,6 +257,7 @@ hashers! {
     Padded((u64, u8)) = (1, 1);
     Choice(Option<char>) = None;
     Much([u64; 9]) = [1; 9];
+    First([u64; 8]) = [1; 8];
 }
 
 /// Aligned beyond what leaves the table only one place.
@@ -334,6 +335,7 @@ proptest! {
         map::<Eight, One, Padded>(&steps, capacity)?;
         map::<Eight, One, Choice>(&steps, capacity)?;
         map::<Eight, One, Much>(&steps, capacity)?;
+        map::<Eight, One, First>(&steps, capacity)?;
     }
 
     #[test]
