@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap, HashMap, HashSet, VecDeque};
 use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher, RandomState};
+use std::time::Duration;
 
 use memscope_rs::Trackable;
 use proptest::{collection::vec, prelude::*};
@@ -257,7 +258,7 @@ hashers! {
     Padded((u64, u8)) = (1, 1);
     Choice(Option<char>) = None;
     Much([u64; 9]) = [1; 9];
-    First([u64; 8]) = [1; 8];
+    First(Duration) = Duration::MAX;
 }
 
 /// Aligned beyond what leaves the table only one place.
