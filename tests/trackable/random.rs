@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap, HashMap, HashSet, VecDeque};
 use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher, RandomState};
-use std::time::Duration;
 
 use memscope_rs::Trackable;
 use proptest::{collection::vec, prelude::*};
@@ -258,8 +257,13 @@ hashers! {
     Padded((u64, u8)) = (1, 1);
     Choice(Option<char>) = None;
     Much([u64; 9]) = [1; 9];
-    First(Duration) = Duration::MAX;
+    First(Apart) = Apart(true);
 }
+
+/// The compiler puts it in front of the table.
+#[derive(Clone, Copy, Debug)]
+#[repr(align(16))]
+struct Apart(#[expect(dead_code, reason = "only its place matters")] bool);
 
 /// Aligned beyond what leaves the table only one place.
 #[derive(Clone, Copy, Debug, Default)]
