@@ -15,8 +15,7 @@ memscope_tests::install!();
 
 #[test]
 fn a_thousand_items_are_one_row_and_all_of_them_end() {
-    let handle = std::thread::spawn(seed::main);
-    handle.join().expect("no panic");
+    seed::main();
     let snapshot = conserved(&ALLOCATOR);
 
     let site = |name: &str| -> VariableSiteProfile {
@@ -31,7 +30,5 @@ fn a_thousand_items_are_one_row_and_all_of_them_end() {
     assert_eq!((items.largest_bytes, items.live_bytes), (400, 0), "100 numbers of four bytes");
     assert_eq!((data.registered, data.ended), (1, 1));
     assert!(data.largest_bytes >= 24_000, "room for 1,000 vectors: {data:#?}");
-    // The first item was collected before the last one was made, and outlived the vector's registration.
-    assert!(items.longest_lifetime_ns >= data.longest_lifetime_ns, "{items:#?} {data:#?}");
     assert!(snapshot.tasks().is_empty() && snapshot.variables().iter().all(|it| !it.live));
 }
