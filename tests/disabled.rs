@@ -1,13 +1,15 @@
 //! With the feature `enabled` off everything is there and does nothing. Run by `ci/features.sh`; empty otherwise.
 #![cfg(not(feature = "enabled"))]
 #![forbid(unsafe_code)]
+#![deny(warnings)]
 
 use memscope_rs::{
+    Blocks, Contents, Trackable,
     async_memory::{
         AsyncResourceMonitor, Measured, TaskType, create_tracked, current_task_id,
         get_memory_snapshot, track,
     },
-    tracked,
+    track_var, tracked,
 };
 
 #[tracked(task_type = "cpu", name = "unused")]
@@ -42,4 +44,51 @@ async fn every_call_does_nothing() {
     assert_eq!(snapshot.measured(), Measured::Disabled);
     assert!(snapshot.tasks().is_empty() && snapshot.sites().is_empty());
     assert!(snapshot.to_string().contains("not measured"), "{snapshot}");
+}
+
+#[derive(Trackable)]
+struct Parts<T> {
+    value: T,
+    #[trackable(skip)]
+    _skipped: u8,
+}
+
+#[derive(Trackable)]
+enum Choice {
+    This,
+    That(Never),
+}
+
+/// Must not be looked at.
+struct Never;
+
+impl Trackable for Never {
+    fn visit(&self, _: &mut Blocks<'_>) {
+        unreachable!("tracking is off");
+    }
+}
+
+impl Contents for Never {
+    fn visit_contents(&self, _: &mut Blocks<'_>) {
+        unreachable!("tracking is off");
+    }
+}
+
+const fn is_contents<T: Contents>(_: &T) {}
+
+#[tokio::test]
+async fn variables_are_type_checked_and_not_looked_at() {
+    let mut parts = Parts { value: Never, _skipped: 1 };
+    let choices = [Choice::This, Choice::That(Never)];
+    track_var!(parts, deep: parts.value, choices[1]);
+    is_contents(&parts);
+    is_contents(&choices[0]);
+    parts.value = Never;
+    let empty: Vec<u8> = Vec::new();
+    track_var!(empty[0], *std::future::pending::<&u8>().await);
+    let only_tracked = 1;
+    match only_tracked {
+        1 => track_var!(only_tracked),
+        _ => track_var!(crate = memscope_rs, parts.value),
+    }
 }

@@ -301,3 +301,20 @@ fn what_worker_threads_hold_outside_tasks_is_the_runtimes() {
     let during = during.runtime().worker_threads;
     conserved_when(&ALLOCATOR, |snapshot| snapshot.runtime().worker_threads < during);
 }
+
+#[test]
+fn arguments_by_value_are_summed_up_by_the_macro() {
+    #[memscope_macros::tracked]
+    async fn takes(buffer: [u8; 100], name: &str, (left, right): (u32, u32)) -> usize {
+        wait_once().await;
+        buffer.len() + name.len() + usize::from(left == right)
+    }
+    let _alone = alone();
+    block_on(async { assert_eq!(takes([0; 100], "name", (1, 2)).await, 104) });
+    let snapshot = conserved(&ALLOCATOR);
+    let seen = site(&snapshot, "takes");
+    assert_eq!(seen.argument_bytes, Some(100 + 16 + 8));
+    assert!(seen.future_size_bytes >= 124);
+    block_on(track(async {}).named("unknown"));
+    assert_eq!(site(&conserved(&ALLOCATOR), "unknown").argument_bytes, None);
+}

@@ -329,3 +329,77 @@ fn a_missing_element_panics_as_it_would_without_the_macro() {
     let panicked = std::panic::catch_unwind(|| track_var!(empty.get().expect("set")[0]));
     assert!(panicked.is_err());
 }
+
+/// A facade that notes what it is told.
+mod listener {
+    use std::{cell::RefCell, fmt::Write as _};
+
+    thread_local! {
+        pub static HEARD: RefCell<String> = const { RefCell::new(String::new()) };
+    }
+
+    pub mod __private {
+        pub use memscope_rs::__private::{ByContents, ByHandle, ByParts, ByValue, Value};
+        use memscope_rs::Blocks;
+
+        pub struct VariableCallsite(&'static str, &'static str, u32, u32);
+
+        impl VariableCallsite {
+            pub const fn new(
+                name: &'static str,
+                file: &'static str,
+                line: u32,
+                column: u32,
+            ) -> Self {
+                Self(name, file, line, column)
+            }
+        }
+
+        pub fn track_value<T: ?Sized>(
+            callsite: &'static VariableCallsite,
+            _: &T,
+            _: impl FnOnce(&mut Blocks<'_>),
+        ) {
+            let VariableCallsite(name, file, line, column) = *callsite;
+            assert_eq!(file, file!());
+            let name_of_type = std::any::type_name::<T>();
+            super::hear(line, column, name, name_of_type);
+        }
+    }
+
+    fn hear(line: u32, column: u32, name: &str, name_of_type: &str) {
+        HEARD
+            .with_borrow_mut(|heard| writeln!(heard, "{line}:{column} {name}: {name_of_type}"))
+            .expect("a string takes everything");
+    }
+}
+
+#[test]
+#[rustfmt::skip]
+fn each_place_has_its_name_location_and_type() {
+    macro_rules! track {
+        ($x:expr, $of:ident . $field:tt) => {
+            track_var!(crate = listener, $x, ($x).0, $of . $field, *$x . 1);
+        };
+    }
+    let (items, r#type, i) = ([(1_u8, Box::new('a')), (2, Box::new('b'))], Box::new(2_u16), 0);
+    let pair = (true,);
+    let line = line!();
+    track_var!(crate = listener, items[ i+1 ] .0,
+        *r#type, items
+            [0]
+            .1,
+    );
+    track!(items[i], pair . 0);
+    let heard = [
+        (line + 1, 34, "items[i + 1].0: u8"),
+        (line + 2, 9, "*type: u16"),
+        (line + 2, 18, "items[0].1: alloc::boxed::Box<char>"),
+        (line + 6, 12, "items[i]: (u8, alloc::boxed::Box<char>)"),
+        (line - 5, 46, "(items[i]).0: u8"),
+        (line + 6, 22, "pair.0: bool"),
+        (line - 5, 68, "*items[i].1: char"),
+    ]
+    .map(|(line, column, what)| format!("{line}:{column} {what}"));
+    assert_eq!(listener::HEARD.take().lines().collect::<Vec<_>>(), heard);
+}

@@ -32,10 +32,10 @@ static ALLOCATOR: Ledger = Ledger(TrackingAllocator::new(System));
 #[macro_export]
 macro_rules! whole {
     ($make:expr) => {
-        $crate::whole!(show, $make)
+        $crate::whole!(__memscope_show, $make)
     };
     (deep: $make:expr) => {
-        $crate::whole!(show_deep, $make)
+        $crate::whole!(__memscope_show_deep, $make)
     };
     ($show:ident, $make:expr) => {{
         #[allow(unused_imports, reason = "one step of them is taken")]
@@ -57,7 +57,7 @@ macro_rules! partial {
         #[allow(unused_imports, reason = "one step of them is taken")]
         use memscope_rs::__private::{ByHandle as _, ByParts as _, ByValue as _, Value};
         let (value, truth) = $crate::ledger::made(|| $make);
-        let (places, found) = $crate::ledger::found(|blocks| (&&&Value(&value)).show(blocks));
+        let (places, found) = $crate::ledger::found(|blocks| (&&&Value(&value)).__memscope_show(blocks));
         assert!(found.is_partial && !found.is_opaque, "{found:?}");
         assert!(places.iter().all(|place| truth.contains(place)), "{}", stringify!($make));
         found.blocks.iter().map(|block| block.3).collect::<Vec<u32>>()
@@ -75,7 +75,10 @@ fn documented_types_show_their_block() {
     assert_eq!(whole!(vec![1u8; 3]), [0]);
     assert_eq!(whole!(Vec::<Stranger>::with_capacity(3)), [0]);
     assert_eq!(whole!(String::from("text")), [0]);
+    assert_eq!(whole!(String::with_capacity(30) + "text"), [0]);
     assert_eq!(whole!(OsString::from("text")), [0]);
+    assert_eq!(whole!(OsString::with_capacity(30)), [0]);
+    assert_eq!(whole!(PathBuf::from("/a").join("path")), [0]);
     assert_eq!(whole!(PathBuf::from("/a/path")), [0]);
     assert_eq!(whole!(CString::new("text").expect("no zero")), [0]);
     assert_eq!(whole!(CString::default()), [0]);

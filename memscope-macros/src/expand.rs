@@ -311,9 +311,35 @@ impl Tracked<'_> {
         }
     }
 
+    /// `Some` of the bytes that the arguments take; `None` where one of them has no type that can be written again, or may not be there.
+    fn argument_bytes(&self) -> TokenStream {
+        let facade = self.options.facade();
+        let mut bytes = quote_spanned!(Span::mixed_site()=> 0_usize);
+        for argument in &self.function.inputs {
+            let size = match &argument.kind {
+                _ if argument.attributes.iter().any(|attribute| attribute.is("cfg")) => None,
+                ArgumentKind::Receiver(name) => {
+                    Some(quote_spanned!(Span::mixed_site()=> #facade::__private::size_of(&#name)))
+                }
+                ArgumentKind::Named { ty, .. } | ArgumentKind::Pattern { ty, .. } => {
+                    (!mentions(ty, "impl"))
+                        .then(|| quote_spanned!(Span::mixed_site()=> ::core::mem::size_of::<#ty>()))
+                }
+            };
+            let Some(size) = size else { return quote!(::core::option::Option::None) };
+            bytes = quote_spanned!(Span::mixed_site()=> #bytes + #size);
+        }
+        quote_spanned!(Span::mixed_site()=> ::core::option::Option::Some(#bytes))
+    }
+
     /// The call that makes a tracked future of `future`.
     fn track(&self, future: &TokenStream) -> TokenStream {
         let facade = self.options.facade();
+        let argument_bytes = if self.function.asyncness.is_some() {
+            self.argument_bytes()
+        } else {
+            quote!(::core::option::Option::None)
+        };
         let name = self.name();
         let task_type =
             Ident::new(self.options.task_type.unwrap_or("Unspecified"), Span::mixed_site());
@@ -329,6 +355,7 @@ impl Tracked<'_> {
                     );
                     &__MEMSCOPE_CALLSITE
                 },
+                #argument_bytes,
                 #future
             )
         }

@@ -8,6 +8,7 @@ mod error;
 mod expand;
 mod item;
 mod location;
+mod not_a_place;
 mod place;
 mod shape;
 #[cfg(test)]
@@ -128,8 +129,8 @@ pub fn tracked(arguments: TokenStream, item: TokenStream) -> TokenStream {
 ///
 /// A `static` for each place, and for each run one look at the value: as many steps as the value has fields, or with `deep:`
 /// elements. With the feature `enabled` off, the places are type-checked and nothing is run.
-// Not `macro_rules!`: those know `self.a.0.1` only as an expression, which can be neither named (`stringify!` keeps the spaces of whoever
-// wrote it) nor told from a call, so that mistakes would be shown in the expansion or at the whole of it.
+// Not `macro_rules!`: to those, `self.a.0.1` is an expression like any other. They can neither name it (`stringify!` keeps the
+// spaces of whoever wrote it) nor tell it from a call, and show a mistake in the expansion instead of at the token at fault.
 #[proc_macro]
 pub fn track_var(input: TokenStream) -> TokenStream {
     track_var::track_var(input.into(), cfg!(feature = "enabled")).into()

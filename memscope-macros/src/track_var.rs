@@ -20,7 +20,8 @@
 use crate::args;
 use crate::error::{Mistakes, nearest};
 use crate::location::Location;
-use crate::place::{self, Place};
+use crate::not_a_place::unexpected;
+use crate::place::{Place, is_end};
 use crate::spelling::spell;
 use crate::tokens::{Cursor, at, is_punct};
 use proc_macro2::{Ident, Span, TokenStream};
@@ -110,14 +111,18 @@ impl Arguments {
             take_option(cursor);
         }
         let is_deep = deep.is_some();
-        if place::is_end(&mut cursor.clone()) {
-            return mistakes.add(deep, "found nothing behind `deep:`, expected a variable");
+        if is_end(&mut cursor.clone()) {
+            // Behind another option there was a mistake before.
+            if let Some(deep) = deep {
+                mistakes.add(deep, "found nothing behind `deep:`, expected a variable");
+            }
+            return;
         }
         let Some(place) = Place::parse(cursor, mistakes) else { return };
-        if place::is_end(&mut cursor.clone()) {
+        if is_end(&mut cursor.clone()) {
             self.variables.push(Variable { place, is_deep });
         } else {
-            place::unexpected(cursor, mistakes);
+            unexpected(cursor, mistakes);
         }
     }
 

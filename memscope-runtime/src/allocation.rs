@@ -57,8 +57,8 @@ pub struct AllocationInfo {
     pub stack_bytes: usize,
     /// Of a state machine, the bytes of the arguments that `#[tracked]` found passed by value; `None` where it was made otherwise.
     pub argument_bytes: Option<usize>,
-    /// Whether Tokio put the state machine into a box of its own when it was spawned, as it was too large; `None` where that was not measured: spawned otherwise than by
-    /// `spawn_tracked` or `.spawn()`, or a variable.
+    /// Whether Tokio put the state machine into a box of its own when it was spawned, as it was too large; `None` where that is not known:
+    /// it was spawned otherwise than by `spawn_tracked` or `.spawn()`, or it is a variable.
     pub boxed_by_tokio: Option<bool>,
     /// Of a variable, how its heap bytes are to be read.
     pub extent: Option<Extent>,

@@ -10,6 +10,7 @@ use crate::{
 static ENDED_TASKS: AtomicU64 = AtomicU64::new(4_096);
 static SITE_ROWS: AtomicU64 = AtomicU64::new(4_096);
 static LIVE_VARIABLES: AtomicU64 = AtomicU64::new(1 << 18);
+static UNANNOTATED: AtomicU8 = AtomicU8::new(1);
 static TIMING: AtomicU8 = AtomicU8::new(Timing::Sampled as u8);
 
 /// The most rows that can be asked for. The sites' table has 65,472 slots, and probes want it to stay
@@ -59,6 +60,7 @@ pub struct Builder {
     ended_tasks: u64,
     site_rows: u64,
     live_variables: u64,
+    unannotated: bool,
     timing: Timing,
 }
 
@@ -68,6 +70,7 @@ pub fn builder() -> Builder {
         ended_tasks: 4_096,
         site_rows: 4_096,
         live_variables: 1 << 18,
+        unannotated: true,
         timing: Timing::default(),
     }
 }
@@ -90,6 +93,13 @@ impl Builder {
     /// only counted.
     pub fn live_variables(mut self, count: u64) -> Self {
         self.live_variables = count;
+        self
+    }
+
+    /// Whether Tokio tasks that nobody annotated get rows too (default: yes). It costs what Tokio needs to say which task is current, at each
+    /// allocation outside of tracked tasks.
+    pub fn unannotated(mut self, yes: bool) -> Self {
+        self.unannotated = yes;
         self
     }
 
@@ -122,6 +132,7 @@ impl Builder {
         ENDED_TASKS.store(self.ended_tasks, Ordering::Relaxed);
         SITE_ROWS.store(self.site_rows, Ordering::Relaxed);
         LIVE_VARIABLES.store(self.live_variables, Ordering::Relaxed);
+        UNANNOTATED.store(u8::from(self.unannotated), Ordering::Relaxed);
         TIMING.store(self.timing as u8, Ordering::Relaxed);
         init();
         Ok(())
@@ -166,6 +177,12 @@ pub(crate) fn site_rows() -> u64 {
 
 pub(crate) fn live_variables() -> u64 {
     LIVE_VARIABLES.load(Ordering::Relaxed)
+}
+
+/// Whether tasks are looked for that nobody annotated.
+#[inline]
+pub(crate) fn unannotated() -> bool {
+    cfg!(feature = "tokio") && UNANNOTATED.load(Ordering::Relaxed) != 0
 }
 
 pub(crate) fn timing() -> Timing {

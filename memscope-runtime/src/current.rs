@@ -1,21 +1,24 @@
 //! The thread's current task: whom an allocation is charged to.
 //!
-//! One thread-local reference to a [`Tally`], never empty: a task's while it is polled or dropped, else the thread's own. Four
+//! One thread-local reference to a [`Tally`], never empty: a task's while it is polled or dropped, else the thread's own. Five
 //! tallies without an account are *signposts*; on those the allocator takes its slow path:
 //!
 //! | signpost | where | who is charged |
 //! |---|---|---|
 //! | `STRANGER` | a thread's first allocation | the thread, from now on |
+//! | `PLAIN` | outside of every tracked task | the Tokio task that nobody annotated, else the thread |
 //! | `SPAWNING` | inside `Tracked::spawn` | the new task, up to its cell; then the spawner |
 //! | `OWN` | memscope reads its records | nobody: the block carries no owner |
 //! | `LATE` | thread-local destructors are running | the orphans' account |
 
 use std::{alloc::Layout, cell::Cell, marker::PhantomData, ptr};
 
+#[cfg(feature = "tokio")]
+use crate::plain;
 use crate::{
     account::Account,
     block::{Charged, Owner},
-    hand_over,
+    config, hand_over,
     record::Record,
     registry,
     site::UNTRACKED,
@@ -31,6 +34,8 @@ static STRANGER: Tally = Tally::new();
 static SPAWNING: Tally = Tally::new();
 static OWN: Tally = Tally::new();
 static LATE: Tally = Tally::new();
+/// Outside of tracked tasks: the Tokio task that nobody annotated, or the thread.
+static PLAIN: Tally = Tally::new();
 
 // PERF: `const` and without destructors, so that an access is one move relative to the thread pointer, at any time in
 // a thread's life.
@@ -72,10 +77,9 @@ impl Entered {
         Self::new(if late { &LATE } else { own })
     }
 
-    /// The owner that was current before.
-    #[inline]
-    pub(crate) fn previous_id(&self) -> u64 {
-        self.previous.id()
+    /// The task that was current before; 0 if none.
+    pub(crate) fn previous_owner_id(&self) -> u64 {
+        resolve(self.previous).id()
     }
 }
 
@@ -147,10 +151,30 @@ impl Drop for Behind {
     }
 }
 
-/// The tally that a signpost stands before; any other is itself.
+/// The tally that a signpost stands before or for; any other is itself.
 fn resolve(tally: &'static Tally) -> &'static Tally {
+    if ptr::eq(tally, &raw const PLAIN) {
+        return outside();
+    }
     let before = ptr::eq(tally, &raw const SPAWNING) || ptr::eq(tally, &raw const OWN);
     if before { BEHIND.get() } else { tally }
+}
+
+/// Who allocates outside of every tracked task.
+#[inline]
+fn outside() -> &'static Tally {
+    #[cfg(feature = "tokio")]
+    if config::unannotated()
+        && let Some(record) = plain::current()
+    {
+        return record.tally();
+    }
+    THREAD.get().map_or(&LATE, Record::tally)
+}
+
+/// The id of the task that is charged now, annotated or not; 0: none.
+pub(crate) fn owner_id() -> u64 {
+    resolve(CURRENT.get()).id()
 }
 
 /// Charges a new block to the current owner, who is returned.
@@ -213,10 +237,15 @@ fn recharge_elsewhere(
     Owner::named(name)
 }
 
-#[cold]
 #[inline(never)]
 fn charge_at_signpost(signpost: &'static Tally, block: *mut u8, layout: Layout) -> Owner {
     let bytes = layout.size();
+    if ptr::eq(signpost, &raw const PLAIN) {
+        let tally = outside();
+        let Some(account) = tally.account() else { return Owner::NOBODY };
+        tally.charge(account, bytes);
+        return Owner::account(account);
+    }
     if ptr::eq(signpost, &raw const OWN) {
         Probe::note(block, layout);
         return Owner::NOBODY;
@@ -303,7 +332,7 @@ fn introduce() -> &'static Tally {
     for place in [&CURRENT, &BEHIND] {
         place.with(|place| {
             if ptr::eq(place.get(), &raw const STRANGER) {
-                place.set(record.tally());
+                place.set(if config::unannotated() { &PLAIN } else { record.tally() });
             }
         });
     }
@@ -336,6 +365,8 @@ fn retire() {
         registry::give_back_thread(record);
     }
     registry::empty_spares();
+    #[cfg(feature = "tokio")]
+    plain::retire();
     variable::empty_spares();
     hand_over::retire();
 }
@@ -374,7 +405,9 @@ pub(crate) fn thread_is_known() -> bool {
 pub fn current_task_id() -> Option<TaskId> {
     let tally = CURRENT.get();
     match tally.id() {
-        0 if tally.account().is_none() => TaskId::new(resolve(tally).id()),
+        0 if tally.account().is_none() && !ptr::eq(tally, &raw const PLAIN) => {
+            TaskId::new(resolve(tally).id())
+        }
         id => TaskId::new(id),
     }
 }

@@ -20,7 +20,7 @@ pub(crate) fn place(name: &str) -> Value {
 pub(crate) fn site(name: &str, changes: &Value) -> Value {
     let site = json!({
         "task_type": "network_intensive", "measured": true, "spawned": 100, "active": 0, "completed": 100,
-        "cancelled": 0, "panicked": 0, "live_bytes": 0, "live_blocks": 0, "peak_bytes": 4096, "peak_sum_bytes": 4096,
+        "cancelled": 0, "panicked": 0, "given_up": 0, "is_annotated": true, "live_bytes": 0, "live_blocks": 0, "peak_bytes": 4096, "peak_sum_bytes": 4096,
         "allocated_bytes": 409_600, "allocation_count": 400, "ended_allocated_bytes": 409_600, "retained_bytes": 0,
         "unjoined_bytes": 0, "retained_tasks": 0, "oldest_retained_ns": null, "retained_waves": 0,
         "retained_by_eighth": [0, 0, 0, 0, 0, 0, 0, 0], "future_size_bytes": 64, "argument_bytes": null, "boxed_by_tokio": 0,
@@ -81,7 +81,7 @@ pub(crate) fn snapshot_json(parts: &Value) -> Value {
         },
         "tool": {
             "own_bytes": 2048, "events_dropped": 0, "ended_tasks_forgotten": 0, "tasks_without_record": 0,
-            "tasks_in_other": 0,
+            "tasks_in_other": 0, "hand_overs_lost": 0, "tasks_split": 0,
         },
         "tasks": [], "sites": [], "variables": [], "variable_sites": [], "hand_overs": [], "trends": [],
         "runtime": {

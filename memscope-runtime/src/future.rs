@@ -87,11 +87,19 @@ pub(crate) fn track_as<F: Future>(future: F, task_type: TaskType) -> Tracked<F> 
 
 /// What `#[tracked]` expands to.
 #[inline]
-pub fn track_callsite<F: Future>(callsite: &'static Callsite, future: F) -> Tracked<F> {
+pub fn track_callsite<F: Future>(
+    callsite: &'static Callsite,
+    argument_bytes: Option<usize>,
+    future: F,
+) -> Tracked<F> {
     if !ENABLED {
         return Tracked { future: Some(future), task: None };
     }
-    track_at(callsite.site(), future)
+    let site = callsite.site();
+    if let Some(bytes) = argument_bytes {
+        site.note_arguments(bytes as u64);
+    }
+    track_at(site, future)
 }
 
 fn track_at<F: Future>(site: &'static Site, future: F) -> Tracked<F> {

@@ -56,6 +56,9 @@ static ROWS: Arena<Row> = Arena::new();
 static TICKETS: CachePadded<AtomicU64> = CachePadded::new(AtomicU64::new(0));
 /// Tasks whose end has been written.
 static DONE: CachePadded<AtomicU64> = CachePadded::new(AtomicU64::new(0));
+/// The same two for ends that leave no row.
+static FOLDS: CachePadded<AtomicU64> = CachePadded::new(AtomicU64::new(0));
+static FOLDED: CachePadded<AtomicU64> = CachePadded::new(AtomicU64::new(0));
 /// Ended tasks without a row, because the oldest one was still being written or there was no memory.
 static DROPPED: AtomicU64 = AtomicU64::new(0);
 
@@ -84,15 +87,25 @@ pub(crate) fn write(end: impl FnOnce() -> Option<Ended>) {
     DONE.fetch_add(1, Ordering::Release);
 }
 
-/// How many ends were written through at some time.
+/// Takes an end through that leaves no row.
+pub(crate) fn fold(end: impl FnOnce()) {
+    FOLDS.fetch_add(1, Ordering::AcqRel);
+    // As in `write`.
+    fence(Ordering::Release);
+    end();
+    FOLDED.fetch_add(1, Ordering::Release);
+}
+
+/// How many ends were written through at some time, with and without a row.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Mark {
     done: u64,
+    folded: u64,
 }
 
 /// Marks the time before a reading.
 pub(crate) fn mark() -> Mark {
-    Mark { done: DONE.load(Ordering::Acquire) }
+    Mark { done: DONE.load(Ordering::Acquire), folded: FOLDED.load(Ordering::Acquire) }
 }
 
 impl Mark {
@@ -101,7 +114,7 @@ impl Mark {
         // The fence keeps the reading before this load (as in a sequence lock); an end that the reading saw a part of
         // took its ticket before that part.
         fence(Ordering::Acquire);
-        TICKETS.load(Ordering::Relaxed) == self.done
+        TICKETS.load(Ordering::Relaxed) == self.done && FOLDS.load(Ordering::Relaxed) == self.folded
     }
 }
 

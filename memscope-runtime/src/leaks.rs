@@ -41,6 +41,7 @@ const MOST_SHOWN: usize = 10;
 /// prints both, and below them who allocates what others free; `{:#}` cuts nothing off.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Leaks {
+    measured: bool,
     findings: Vec<Leak>,
     not_judged: Vec<NotJudged>,
     hand_overs: Vec<HandOver>,
@@ -49,10 +50,10 @@ pub struct Leaks {
 impl MemorySnapshot {
     /// Looks for memory that seems lost, with the default [`LeakOptions`].
     ///
-    /// Blocks that outlive their tasks again and again, tasks that hold bytes and are not polled any more, bytes that rise from snapshot to snapshot, and
-    /// tasks that never end and become more and more. Caches
-    /// that are full or evict, pools, results kept by one batch, outputs that wait for their `JoinHandle` and tasks that sleep are none
-    /// of these. A cache that still fills cannot be told from a leak, nor can clients that come and stay.
+    /// It finds blocks that outlive their tasks again and again, tasks that hold bytes and are not polled any more, bytes that rise from
+    /// snapshot to snapshot, and tasks that never end and become more and more. Caches that are full or evict, pools, results kept by one
+    /// batch, outputs that wait for their `JoinHandle` and tasks that sleep are none of these. A cache that still fills cannot be told from
+    /// a leak, nor can results that are collected one after another for later, nor clients that come and stay.
     ///
     /// ```
     /// use memscope_runtime::async_memory::get_memory_snapshot;
@@ -70,7 +71,12 @@ impl MemorySnapshot {
         if !self.measured().is_yes() {
             let why = format!("sizes are not measured: {}", self.measured().reason());
             let not_judged = vec![NotJudged { kind: None, why }];
-            return Leaks { findings: Vec::new(), not_judged, hand_overs: Vec::new() };
+            return Leaks {
+                measured: false,
+                findings: Vec::new(),
+                not_judged,
+                hand_overs: Vec::new(),
+            };
         }
         let retained = retained::find(self, options);
         let stuck = stuck::find(self, options);
@@ -83,7 +89,8 @@ impl MemorySnapshot {
         let known = growing::Known { sites: known_sites, tasks: known_tasks, piles: known_piles };
         findings.extend(growing::find(self, options, &known));
         findings.sort_by_cached_key(Leak::rank);
-        Leaks { findings, not_judged, hand_overs: hand_overs::largest(self.hand_overs()) }
+        let hand_overs = hand_overs::largest(self.hand_overs());
+        Leaks { measured: true, findings, not_judged, hand_overs }
     }
 }
 
@@ -98,7 +105,7 @@ impl Leaks {
         self.findings.iter()
     }
 
-    /// Whether nothing was found.
+    /// Whether nothing was found: also where sizes are not measured, see [`not_judged`](Self::not_judged).
     pub fn is_empty(&self) -> bool {
         self.findings.is_empty()
     }
@@ -146,6 +153,7 @@ impl fmt::Display for Leaks {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let most = if f.alternate() { usize::MAX } else { MOST_SHOWN };
         match self.len() as u64 {
+            0 if !self.measured => writeln!(f, "leaks: not measured")?,
             0 => writeln!(f, "leaks: none found")?,
             found => writeln!(f, "leaks: {}", words::several(found, "finding", "findings"))?,
         }
@@ -174,7 +182,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::fixture::{hand_over, site, snapshot, task, trend, variable};
+    use crate::fixture::{hand_over, place, site, snapshot, task, trend, variable};
 
     fn leaky() -> MemorySnapshot {
         let retained = json!({
@@ -191,7 +199,7 @@ mod tests {
                 task(8, "fetch", &json!({ "idle_ns": 1_000_000_000_u64 })),
                 task(3, "handler", &json!({ "state": "completed" })),
             ],
-            "variables": [variable("page", 7, &json!({})), variable("session", 3, &json!({}))],
+            "variables": [variable("page", 7, &json!({ "task_site": place("fetch") })), variable("session", 3, &json!({ "task_site": place("handler") }))],
             "hand_overs": [
                 hand_over(None, Some("evict"), 1, 10),
                 hand_over(Some("handler"), Some("evict"), 80, 8 << 20),
@@ -243,6 +251,7 @@ fetch (src/fetch.rs:7)      another of these             1    100 B             
         let leaks = snapshot(&parts).leaks();
         assert!(leaks.is_empty());
         assert_eq!(leaks.not_judged().len(), 1);
+        assert!(leaks.to_string().starts_with("leaks: not measured\n"), "{leaks}");
         assert!(
             leaks.to_string().contains("sizes are not measured: memscope's allocator"),
             "{leaks}"

@@ -118,3 +118,50 @@ mod shapes {
     #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
     pub(super) struct Large(pub(super) [u64; 25]);
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        collections::{BTreeMap, HashMap, VecDeque},
+        ffi::OsString,
+        rc::Rc,
+        sync::Arc,
+    };
+
+    use super::Own;
+    use crate::{Trackable, trackable::blocks_of};
+
+    fn is_unknown(value: &impl Trackable) -> bool {
+        let found = blocks_of(|blocks| blocks.visit(value));
+        found.is_partial && found.blocks.is_empty()
+    }
+
+    #[test]
+    fn without_the_allocator_nothing_is_learned_and_nothing_guessed() {
+        assert!(is_unknown(&Rc::new(7)) && is_unknown(&Arc::new(7)));
+        assert!(is_unknown(&VecDeque::from([7])));
+        assert!(is_unknown(&HashMap::from([(7, 7)])));
+        assert!(is_unknown(&BTreeMap::from([(7, 7)])));
+        assert!(is_unknown(&OsString::from("text")));
+        #[cfg(feature = "bytes")]
+        assert!(
+            is_unknown(&bytes::Bytes::from(vec![7])) && is_unknown(&bytes::BytesMut::from("7"))
+        );
+    }
+
+    #[test]
+    fn a_part_lies_in_a_block_or_not() {
+        let block = [0_u8; 8];
+        let at = |offset: usize| block.as_ptr().wrapping_add(offset);
+        assert!(super::lies_in(at(0), 8, at(0), 8) && super::lies_in(at(0), 8, at(8), 0));
+        assert!(!super::lies_in(at(0), 8, at(1), 8) && !super::lies_in(at(1), 7, at(0), 1));
+        assert!(!super::lies_in(at(0), 8, at(1), usize::MAX));
+    }
+
+    #[test]
+    fn an_array_too_large_is_unknown_and_one_of_nothing_is_none() {
+        assert_eq!(Own::array(std::ptr::null::<u64>(), usize::MAX), Own::Unknown);
+        assert_eq!(Own::array(std::ptr::null::<()>(), usize::MAX), Own::Nothing);
+        assert_eq!(Own::array(std::ptr::null::<u64>(), 0), Own::Nothing);
+    }
+}

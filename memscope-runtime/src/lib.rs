@@ -6,6 +6,8 @@ mod future;
 mod spawn;
 // … is polled, and is its thread's current task; so what the allocator gives out …
 mod current;
+#[cfg(feature = "tokio")]
+mod plain;
 mod alloc;
 // … carries its owner, and is counted by it or, when others free it, for it.
 mod block;
@@ -94,6 +96,11 @@ pub mod async_memory {
 /// What the macros expand to; not part of the public contract.
 #[doc(hidden)]
 pub mod __private {
+    /// The size of an argument whose type need not be written.
+    pub const fn size_of<T>(_: &T) -> usize {
+        core::mem::size_of::<T>()
+    }
+
     pub use crate::{
         future::track_callsite as track,
         site::Callsite,

@@ -63,6 +63,8 @@ pub struct TaskMemoryProfile {
     pub idle_ns: Option<u64>,
     /// Bytes of the Tokio cell it was spawned into by `spawn_tracked` or `.spawn()`, and of the box that Tokio put a large future in; 0 where it was not spawned so.
     pub cell_bytes: u64,
+    /// Whether the task was tracked by name. Of others only the memory is measured: polls are not counted, the future's size and type are not known.
+    pub is_annotated: bool,
 }
 
 /// What all tasks of one place in the code hold, held and allocated; whole however many have come and gone.
@@ -88,6 +90,10 @@ pub struct SiteProfile {
     pub cancelled: u64,
     /// Tasks whose future panicked.
     pub panicked: u64,
+    /// Unannotated tasks that held nothing for a while and whose row was given up; one that allocates again is counted anew.
+    pub given_up: u64,
+    /// Whether its tasks were tracked by name.
+    pub is_annotated: bool,
     /// Bytes live now, of living and of ended tasks.
     pub live_bytes: u64,
     /// Blocks live now.
@@ -120,7 +126,7 @@ pub struct SiteProfile {
     pub argument_bytes: Option<u64>,
     /// Tasks whose future Tokio put into a box of its own, as it was larger than its limit.
     pub boxed_by_tokio: u64,
-    /// The longest that an ended, timed task waited, in nanoseconds.
+    /// The longest that a timed task waited which completed, in nanoseconds.
     pub longest_wait_ns: u64,
     /// Nanoseconds that ended tasks waited (see [`TaskMemoryProfile::wait_ns`]), summed over the timed ones.
     pub wait_sum_ns: u64,
@@ -339,6 +345,8 @@ pub struct ToolUsage {
     pub tasks_in_other: u64,
     /// Hand-overs that were not counted because there were too many pairs of sites.
     pub hand_overs_lost: u64,
+    /// Unannotated tasks that were given up while they held bytes, since there were too many of them: they may have several rows.
+    pub tasks_split: u64,
 }
 
 /// How the tasks of one kind fared.

@@ -10,8 +10,8 @@ use crate::{
     site::Site,
     static_ref::StaticRef,
     sync::{AtomicU8, AtomicU32, AtomicU64, Ordering, bump, raise},
-    tally::Tally,
-    task::{TaskId, TaskState},
+    tally::{Tally, TallyReading},
+    task::TaskState,
     window,
 };
 
@@ -156,7 +156,8 @@ impl Record {
         self.row.set(task.row);
         self.future.set(task.future);
         self.window.store(window::epoch(), Ordering::Relaxed);
-        self.state.store(TaskState::Idle as u8, Ordering::Relaxed);
+        let state = if task.is_annotated { TaskState::Idle } else { TaskState::Unknown };
+        self.state.store(state as u8, Ordering::Relaxed);
         self.timed.store(u8::from(task.timed), Ordering::Relaxed);
         account.open(id, self.index(), task.row.index());
         self.tally.open(id, account);
@@ -226,7 +227,7 @@ impl Record {
     #[cold]
     fn begin(&self, entered: &Entered) {
         current::thread_works();
-        let outer = entered.previous_id();
+        let outer = entered.previous_owner_id();
         if outer != 0 && outer != self.tally.id() {
             self.parent.store(outer, Ordering::Relaxed);
         }
@@ -263,29 +264,59 @@ impl Record {
 
     /// The end of the future: folds all into the site and the history and gives the record back.
     fn close(&'static self) {
-        if !self.state().is_ended() {
+        if !self.state().is_ended() && self.state() != TaskState::Unknown {
             self.end(TaskState::Cancelled);
         }
         let (Some(account), Some(row)) = (self.tally.account(), self.row.get()) else { return };
         let id = self.tally.id();
         history::write(|| {
-            let tally = self.tally.read();
-            let reading = self.read()?;
-            row.sums.add(&tally, &reading);
-            window::note_ended(self.window.load(Ordering::Relaxed), tally.peak_bytes);
-            let left = tally.own_live_bytes.wrapping_add(account.net());
-            if left != 0 {
-                // More than the cell, which Tokio frees a moment later.
-                let is_more = left > i64::from(self.cell_bytes.load(Ordering::Relaxed));
-                ending::note(account, &self.ending(row, is_more));
-            }
-            if account.close(tally.own_live_bytes, tally.own_live_blocks()) {
-                registry::give_back(account);
-            }
+            let (tally, reading) = self.fold(account, row)?;
             Some(history::Ended { id, account: account.index(), tally, reading })
         });
         self.tally.close();
         registry::give_back_record(self);
+    }
+
+    /// Whether nothing that its task allocated lives.
+    pub(crate) fn holds_nothing(&self) -> bool {
+        let net = self.tally.account().map_or(0, Account::net);
+        self.tally.read().own_live_bytes.wrapping_add(net) == 0
+    }
+
+    /// The end of an unannotated task, as far as anybody knows: the caller keeps others out. It gets a row only if it left something.
+    pub(crate) fn give_up(&'static self) {
+        let (Some(account), Some(row)) = (self.tally.account(), self.row.get()) else { return };
+        if self.tally.read().own_live_bytes.wrapping_add(account.net()) == 0 {
+            history::fold(|| {
+                self.fold(account, row);
+            });
+            self.tally.close();
+            registry::give_back_record(self);
+        } else {
+            self.close();
+        }
+    }
+
+    /// Adds the task to the sums of its row and closes its account.
+    fn fold(
+        &self,
+        account: &'static Account,
+        row: &'static Site,
+    ) -> Option<(TallyReading, RecordReading)> {
+        let tally = self.tally.read();
+        let reading = self.read()?;
+        row.sums.add(&tally, &reading);
+        window::note_ended(self.window.load(Ordering::Relaxed), tally.peak_bytes);
+        let left = tally.own_live_bytes.wrapping_add(account.net());
+        if left != 0 {
+            // More than the cell, which Tokio frees a moment later.
+            let is_more = left > i64::from(self.cell_bytes.load(Ordering::Relaxed));
+            ending::note(account, &self.ending(row, is_more));
+        }
+        if account.close(tally.own_live_bytes, tally.own_live_blocks()) {
+            registry::give_back(account);
+        }
+        Some((tally, reading))
     }
 
     /// Its place among the tasks of its site, and when it ended if that is wanted and a clock may be read.
@@ -468,15 +499,23 @@ pub(crate) struct NewTask {
     pub(crate) timed: bool,
     /// How many tasks the row had before.
     pub(crate) ordinal: u64,
+    pub(crate) is_annotated: bool,
 }
 
 /// Starts a task; `None` when there is no memory for its record (counted, and in every report).
 pub(crate) fn open(site: &'static Site, future: &'static FutureType) -> Option<&'static Record> {
     let (row, earlier) = site.admit(future.size);
     let timed = config::timing().times(earlier);
-    let parent = current::current_task_id().map_or(0, TaskId::as_u64);
-    let record =
-        registry::open_task(&NewTask { site, row, future, parent, timed, ordinal: earlier });
+    let parent = current::owner_id();
+    let record = registry::open_task(&NewTask {
+        site,
+        row,
+        future,
+        parent,
+        timed,
+        ordinal: earlier,
+        is_annotated: true,
+    });
     if record.is_none() {
         row.retract();
     }

@@ -35,7 +35,9 @@ static ORPHANS: Tally = Tally::new();
 
 /// Tasks created so far: also the last id given out.
 static SPAWNED: CachePadded<AtomicU64> = CachePadded::new(AtomicU64::new(0));
-/// Tasks that completed, were cancelled or panicked.
+/// Of these, the records of unannotated tasks.
+static UNANNOTATED: CachePadded<AtomicU64> = CachePadded::new(AtomicU64::new(0));
+/// Tasks that completed, were cancelled or panicked; unannotated ones are not among them.
 static ENDED: CachePadded<AtomicU64> = CachePadded::new(AtomicU64::new(0));
 static PEAK_CONCURRENT: AtomicU64 = AtomicU64::new(0);
 /// Tasks that run untracked because there was no memory for their record.
@@ -53,7 +55,12 @@ pub(crate) fn open_task(task: &NewTask) -> Option<&'static Record> {
         }
     };
     let id = SPAWNED.fetch_add(1, Ordering::Relaxed) + 1;
-    raise(&PEAK_CONCURRENT, id.saturating_sub(ENDED.load(Ordering::Relaxed)));
+    if task.is_annotated {
+        let others = ENDED.load(Ordering::Relaxed) + UNANNOTATED.load(Ordering::Relaxed);
+        raise(&PEAK_CONCURRENT, id.saturating_sub(others));
+    } else {
+        UNANNOTATED.fetch_add(1, Ordering::Relaxed);
+    }
     record.open(id, account, task);
     Some(record)
 }
@@ -194,7 +201,7 @@ pub(crate) fn orphans(account: &Account) -> Option<TallyReading> {
     ORPHANS.account().is_some_and(|theirs| ptr::eq(theirs, account)).then(|| ORPHANS.read())
 }
 
-/// How many tasks there were.
+/// How many tasks there were, unannotated ones left out.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Counts {
     pub(crate) spawned: u64,
@@ -208,7 +215,9 @@ pub(crate) fn counts() -> Counts {
     let ended = ENDED.load(Ordering::Acquire);
     Counts {
         ended,
-        spawned: SPAWNED.load(Ordering::Acquire),
+        spawned: SPAWNED
+            .load(Ordering::Acquire)
+            .saturating_sub(UNANNOTATED.load(Ordering::Acquire)),
         peak_concurrent: PEAK_CONCURRENT.load(Ordering::Relaxed),
         lost: LOST.load(Ordering::Relaxed),
     }

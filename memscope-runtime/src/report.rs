@@ -138,14 +138,14 @@ mod tests {
             "allocated_bytes": 8192, "allocation_count": 3, "freed_bytes": 8192 - live,
             "freed_elsewhere_bytes": 100, "live_blocks": 1, "future_size_bytes": 64, "future_type": "F",
             "poll_count": 1000, "busy_ns": 5, "wait_ns": null, "timing_is_estimate": false, "idle_ns": null,
-            "cell_bytes": 0,
+            "cell_bytes": 0, "is_annotated": true,
         })
     }
 
     fn site(name: &str, file: &str, live: u64, retained: u64, cancelled: u64) -> Value {
         json!({
             "name": name, "task_type": "network_intensive", "file": file, "line": 7, "measured": true,
-            "spawned": 8, "active": 3, "completed": 5 - cancelled, "cancelled": cancelled, "panicked": 0,
+            "spawned": 8, "active": 3, "completed": 5 - cancelled, "cancelled": cancelled, "panicked": 0, "given_up": 0, "is_annotated": true,
             "live_bytes": live, "live_blocks": 8, "peak_bytes": 4096, "peak_sum_bytes": 4096,
             "allocated_bytes": 65536, "allocation_count": 24, "ended_allocated_bytes": 1000,
             "retained_bytes": retained, "unjoined_bytes": 0, "retained_tasks": 1, "oldest_retained_ns": null,
@@ -166,7 +166,7 @@ mod tests {
             },
             "tool": {
                 "own_bytes": 2048, "events_dropped": 2, "ended_tasks_forgotten": 3, "tasks_without_record": 0,
-                "tasks_in_other": 0, "hand_overs_lost": 0,
+                "tasks_in_other": 0, "hand_overs_lost": 0, "tasks_split": 0,
             },
             "tasks": tasks, "sites": sites, "variables": [], "variable_sites": [], "hand_overs": [], "trends": [],
             "runtime": {

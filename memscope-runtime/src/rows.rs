@@ -44,6 +44,7 @@ pub(crate) fn task(task: &TaskReading, measured: bool) -> Option<TaskMemoryProfi
         timing_is_estimate: record.timing.is_estimate,
         idle_ns: record.idle_ns,
         cell_bytes: sizes(record.cell_bytes),
+        is_annotated: record.state != TaskState::Unknown,
     })
 }
 
@@ -69,7 +70,8 @@ pub(crate) fn sites(reading: &Reading, measured: bool, now_ns: u64) -> Vec<SiteP
         rows[place].add_retained(tasks, now_ns);
     }
     for row in &mut rows {
-        row.active = row.spawned.saturating_sub(row.completed + row.cancelled + row.panicked);
+        let ended = row.completed + row.cancelled + row.panicked + row.given_up;
+        row.active = row.spawned.saturating_sub(ended);
         if !measured {
             row.forget_sizes();
         }
@@ -94,6 +96,8 @@ fn row(reading: &SiteReading) -> SiteProfile {
         completed: sums.completed,
         cancelled: sums.cancelled,
         panicked: sums.panicked,
+        given_up: sums.given_up,
+        is_annotated: !site.is_plain(),
         live_bytes: retained_bytes,
         live_blocks: retained_blocks,
         peak_bytes: sums.highest_peak_bytes,
@@ -127,7 +131,7 @@ impl SiteProfile {
         self.allocated_bytes += task.tally.allocated_bytes;
         self.allocation_count += task.tally.allocations;
         match task.record.state {
-            TaskState::Idle | TaskState::Running => return,
+            TaskState::Idle | TaskState::Running | TaskState::Unknown => return,
             TaskState::Completed => self.completed += 1,
             TaskState::Cancelled => self.cancelled += 1,
             TaskState::Panicked => self.panicked += 1,
@@ -138,7 +142,9 @@ impl SiteProfile {
         if let Some(wait_ns) = task.record.timing.wait_ns {
             self.wait_sum_ns += wait_ns;
             self.waits_timed += 1;
-            self.longest_wait_ns = self.longest_wait_ns.max(wait_ns);
+            if task.record.state == TaskState::Completed {
+                self.longest_wait_ns = self.longest_wait_ns.max(wait_ns);
+            }
         }
     }
 

@@ -163,6 +163,11 @@ impl Site {
         self.index
     }
 
+    /// Whether its tasks were found without anybody having tracked them.
+    pub(crate) fn is_plain(&self) -> bool {
+        self.column == PLAIN_COLUMN
+    }
+
     /// Whether this is `(other)`.
     pub(crate) fn is_other(&self) -> bool {
         self.index == OTHER.index
@@ -243,6 +248,9 @@ static OTHER: Site = Site::new(
     0,
     OTHER_INDEX,
 );
+
+/// Stands for the column of sites whose tasks nobody annotated: no source file is as wide.
+pub(crate) const PLAIN_COLUMN: u32 = u32::MAX;
 
 /// Stands for the index of `(other)`.
 const OTHER_INDEX: u32 = u32::MAX - 1;

@@ -137,6 +137,7 @@ impl MemorySnapshot {
                     .map(|site| site.spawned)
                     .sum(),
                 hand_overs_lost: hand_over::lost(),
+                tasks_split: split(),
             },
             tasks,
             sites: rows::sites(reading, has_sizes, observed_ns),
@@ -201,7 +202,8 @@ impl MemorySnapshot {
 
     /// How the tasks of one kind fared, over all its sites.
     pub fn get_task_metrics(&self, task_type: TaskType) -> TaskPerformanceMetrics {
-        let sites = || self.sites.iter().filter(move |site| site.task_type == task_type);
+        let is_of = move |site: &&SiteProfile| site.task_type == task_type && site.is_annotated;
+        let sites = || self.sites.iter().filter(is_of);
         let sum = |field: fn(&SiteProfile) -> u64| sites().map(field).sum::<u64>();
         let (task_count, completed) = (sum(|site| site.spawned), sum(|site| site.completed));
         let peak_bytes = sites().map(|site| site.peak_bytes).max().unwrap_or(0);
@@ -280,6 +282,14 @@ impl MemorySnapshot {
     pub fn observed_seconds(&self) -> f64 {
         float(self.observed_ns) / 1e9
     }
+}
+
+/// Unannotated tasks that lost their record while they held bytes.
+fn split() -> u64 {
+    #[cfg(feature = "tokio")]
+    return crate::plain::split();
+    #[cfg(not(feature = "tokio"))]
+    0
 }
 
 pub(crate) const MIB: f64 = 1024.0 * 1024.0;

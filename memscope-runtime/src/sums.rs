@@ -43,7 +43,7 @@ pub(crate) struct Sums {
     crowded: Part,
     /// The highest peak of one task.
     highest_peak: AtomicU64,
-    /// The longest that a timed task waited.
+    /// The longest that a timed task waited which completed.
     longest_wait_ns: AtomicU64,
 }
 
@@ -52,6 +52,7 @@ struct Part {
     completed: AtomicU64,
     cancelled: AtomicU64,
     panicked: AtomicU64,
+    given_up: AtomicU64,
     allocated_bytes: AtomicU64,
     allocations: AtomicU64,
     peak_bytes: AtomicU64,
@@ -77,7 +78,7 @@ impl Sums {
     /// Adds an ended task.
     pub(crate) fn add(&self, tally: &TallyReading, record: &RecordReading) {
         raise(&self.highest_peak, record.peak_bytes);
-        if let Some(wait_ns) = record.timing.wait_ns {
+        if let (Some(wait_ns), TaskState::Completed) = (record.timing.wait_ns, record.state) {
             raise(&self.longest_wait_ns, wait_ns);
         }
         // Acquire pairs with the Release below: what the last one added is seen before more is added to it.
@@ -101,6 +102,7 @@ impl Sums {
             completed: get(|part| &part.completed),
             cancelled: get(|part| &part.cancelled),
             panicked: get(|part| &part.panicked),
+            given_up: get(|part| &part.given_up),
             allocated_bytes: get(|part| &part.allocated_bytes),
             allocations: get(|part| &part.allocations),
             longest_wait_ns: self.longest_wait_ns.load(Ordering::Relaxed),
@@ -123,6 +125,7 @@ impl Part {
             completed: AtomicU64::new(0),
             cancelled: AtomicU64::new(0),
             panicked: AtomicU64::new(0),
+            given_up: AtomicU64::new(0),
             allocated_bytes: AtomicU64::new(0),
             allocations: AtomicU64::new(0),
             peak_bytes: AtomicU64::new(0),
@@ -136,6 +139,7 @@ impl Part {
         let ended = match record.state {
             TaskState::Cancelled => &self.cancelled,
             TaskState::Panicked => &self.panicked,
+            TaskState::Unknown => &self.given_up,
             TaskState::Completed | TaskState::Idle | TaskState::Running => &self.completed,
         };
         [
@@ -156,6 +160,8 @@ pub(crate) struct SumsReading {
     pub(crate) completed: u64,
     pub(crate) cancelled: u64,
     pub(crate) panicked: u64,
+    /// Unannotated tasks whose record was taken back.
+    pub(crate) given_up: u64,
     pub(crate) allocated_bytes: u64,
     pub(crate) allocations: u64,
     pub(crate) highest_peak_bytes: u64,

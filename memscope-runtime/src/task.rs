@@ -107,11 +107,19 @@ pub enum TaskState {
     Cancelled,
     /// Its future panicked while it was polled.
     Panicked,
+    /// Of a Tokio task that nobody annotated: whether it waits, runs or has ended is not known.
+    Unknown,
 }
 
 impl TaskState {
-    const ALL: [Self; 5] =
-        [Self::Idle, Self::Running, Self::Completed, Self::Cancelled, Self::Panicked];
+    const ALL: [Self; 6] = [
+        Self::Idle,
+        Self::Running,
+        Self::Completed,
+        Self::Cancelled,
+        Self::Panicked,
+        Self::Unknown,
+    ];
 
     pub(crate) fn from_u8(state: u8) -> Self {
         Self::ALL.get(usize::from(state)).copied().unwrap_or(Self::Idle)
@@ -131,6 +139,7 @@ impl fmt::Display for TaskState {
             Self::Completed => "completed",
             Self::Cancelled => "cancelled",
             Self::Panicked => "panicked",
+            Self::Unknown => "unknown",
         })
     }
 }

@@ -257,7 +257,13 @@ hashers! {
     Padded((u64, u8)) = (1, 1);
     Choice(Option<char>) = None;
     Much([u64; 9]) = [1; 9];
+    First(Apart) = Apart(true);
 }
+
+/// The compiler puts it in front of the table.
+#[derive(Clone, Copy, Debug)]
+#[repr(align(16))]
+struct Apart(#[expect(dead_code, reason = "only its place matters")] bool);
 
 /// Aligned beyond what leaves the table only one place.
 #[derive(Clone, Copy, Debug, Default)]
@@ -334,6 +340,7 @@ proptest! {
         map::<Eight, One, Padded>(&steps, capacity)?;
         map::<Eight, One, Choice>(&steps, capacity)?;
         map::<Eight, One, Much>(&steps, capacity)?;
+        map::<Eight, One, First>(&steps, capacity)?;
     }
 
     #[test]

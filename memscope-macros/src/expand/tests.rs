@@ -7,7 +7,17 @@ use proptest::prelude::*;
 use quote::quote;
 
 /// The call around the future, which is the same everywhere.
-fn track(name: &str, task_type: &str, future: &TokenStream) -> TokenStream {
+/// `arguments`: the sizes of the arguments that are summed up; `None` where they are not known.
+fn track(
+    name: &str,
+    task_type: &str,
+    arguments: Option<&TokenStream>,
+    future: &TokenStream,
+) -> TokenStream {
+    let arguments = match arguments {
+        Some(sizes) => quote!(::core::option::Option::Some(0_usize #sizes)),
+        None => quote!(::core::option::Option::None),
+    };
     let task_type = Ident::new(task_type, Span::call_site());
     quote! {
         ::memscope_rs::__private::track(
@@ -18,6 +28,7 @@ fn track(name: &str, task_type: &str, future: &TokenStream) -> TokenStream {
                     );
                 &__MEMSCOPE_CALLSITE
             },
+            #arguments,
             #future
         )
     }
@@ -61,6 +72,7 @@ fn function_returns_a_tracked_async_block() {
     let call = track(
         "loads",
         "IoIntensive",
+        Some(&quote!(+ ::core::mem::size_of::<&'a str>())),
         &quote!(async move { let _ = &path; if false { let path = path; #hint loop {} } match () { () => { body() } } }),
     );
     assert_same(
@@ -90,6 +102,11 @@ fn arguments_stay_where_they_are_unless_the_drop_order_needs_them_moved() {
     let call = track(
         "f",
         "Unspecified",
+        Some(&quote! {
+            + ::core::mem::size_of::<[u8; 9]>() + ::core::mem::size_of::<A>() + ::core::mem::size_of::<&mut B>()
+            + ::core::mem::size_of::<C>() + ::core::mem::size_of::<D>() + ::core::mem::size_of::<E>()
+            + ::core::mem::size_of::<F>()
+        }),
         &quote! {
             async move {
                 let _ = &n;
@@ -120,6 +137,9 @@ fn async_fn_is_kept_for_other_macros_to_see() {
     let call = track(
         "f",
         "Unspecified",
+        Some(&quote! {
+            + ::memscope_rs::__private::size_of(&self) + ::core::mem::size_of::<Pair>() + ::core::mem::size_of::<C>()
+        }),
         &quote! {
             async move {
                 let _ = &c;
@@ -186,7 +206,7 @@ fn futures_made_by_other_macros_are_found() {
         } else {
             quote!(async { body })
         };
-        let call = track("f", "Unspecified", &future).to_string();
+        let call = track("f", "Unspecified", None, &future).to_string();
         assert_eq!(found.replace(&call, "TRACKED"), quote!(fn f() -> X { #wrapped }).to_string());
     }
 }

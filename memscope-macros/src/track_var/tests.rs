@@ -224,6 +224,7 @@ fn one_mistake_is_one_error_and_the_rest_is_tracked() {
         "deep:",
         "deep: deep: a",
         "depp: a",
+        "quickly:",
         "krate = b",
         "crate =",
         "crate = 5",

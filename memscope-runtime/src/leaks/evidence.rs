@@ -1,9 +1,6 @@
 //! What a snapshot knows beside a site's own row: who frees, which variables, how it went.
 
-use std::{
-    cmp::Reverse,
-    collections::{HashMap, HashSet},
-};
+use std::{cmp::Reverse, collections::HashMap};
 
 use super::words::percent;
 use crate::{
@@ -45,18 +42,19 @@ impl<'a> Evidence<'a> {
             }
         }
         let mut variables: HashMap<TaskId, Vec<(&str, u64)>> = HashMap::new();
+        let mut sites: HashMap<TaskId, Place> = HashMap::new();
         for variable in snapshot.variables().iter().filter(|variable| variable.live) {
             if let Some(task) = variable.task {
                 variables.entry(task).or_default().push((&variable.name, variable.heap_bytes));
+                sites.extend(variable.task_site.clone().map(|site| (task, site)));
             }
         }
+        for task in snapshot.tasks().iter().filter(|task| !task.state.is_ended()) {
+            sites.remove(&task.id);
+        }
         let mut ended: HashMap<Place, Vec<TaskId>> = HashMap::new();
-        // Only of those that matter: nobody has as many variables as tasks.
-        let with_variables: HashSet<TaskId> = variables.keys().copied().collect();
-        for task in snapshot.tasks() {
-            if task.state.is_ended() && with_variables.contains(&task.id) {
-                ended.entry(place_of_task(task)).or_default().push(task.id);
-            }
+        for (task, site) in sites {
+            ended.entry(site).or_default().push(task);
         }
         Self {
             whole_bytes: snapshot.process().whole_bytes,

@@ -108,7 +108,7 @@ pub struct Leak {
     /// How long, in nanoseconds: since the first of the tasks ended, since the task was last polled, since the growth was first seen;
     /// `None` where that was not measured.
     pub oldest_ns: Option<u64>,
-    /// What the bytes would grow by in a day, as far as one can tell; `None` where it was not observed for a minute, and for stuck tasks.
+    /// What they would grow by in a day at the rate so far; `None` where it was not observed for a minute, and for stuck tasks.
     pub bytes_per_day: Option<u64>,
     /// Names of live variables in these bytes, the largest first, at most five.
     pub variables: Vec<String>,

@@ -66,7 +66,7 @@ pub(super) fn find(snapshot: &MemorySnapshot, options: &LeakOptions, known: &Kno
     let of_sites = grown.iter().filter(|(trend, _)| trend.task.is_none());
     leaks.extend(of_sites.filter_map(|(trend, course)| {
         let site = sites.get(&trend.place).filter(|_| !known.sites.contains(&trend.place))?;
-        if is_left_behind(site, course) {
+        if is_left_behind(site, course, options) {
             return Some(of_site(trend, course, site, &evidence));
         }
         // No byte is in two findings.
@@ -116,7 +116,7 @@ fn is_filling(task: &TaskMemoryProfile) -> bool {
 /// The growth lies in ended tasks. The living ones have trends of their own.
 fn is_left_behind(site: &SiteProfile, course: &Course) -> bool {
     site.measured
-        && site.retained_waves >= LEAST_WAVES
+        && (LEAST_WAVES..options.least_waves).contains(&site.retained_waves)
         && retained_bytes(site) >= course.rise() / 2
         && Shape::of(site) != Shape::Ceased
 }

@@ -104,8 +104,8 @@ fn kept(site: &SiteProfile) -> f64 {
 fn has_stopped(site: &SiteProfile, trend: &Trend) -> bool {
     Course::of(trend).is_some_and(|course| {
         let expected = kept(site) * float(course.allocated_late());
-        let living = site.live_bytes.saturating_sub(site.retained_bytes);
-        expected > float(living.max(4096)) && !course.kept_late(LEAST_KEPT_LATELY * kept(site))
+        expected > float(living_bytes(site).max(4096))
+            && !course.kept_late(LEAST_KEPT_LATELY * kept(site))
     })
 }
 
@@ -116,16 +116,19 @@ fn has_stopped(site: &SiteProfile, trend: &Trend) -> bool {
 fn is_at_rest(trend: &Trend, options: &LeakOptions) -> bool {
     trend.points.len() >= options.least_samples
         && Course::of(trend)
-            .is_some_and(|course| course.allocated_late() == 0 && course.rise_late() <= 0.0)
+            .is_some_and(|course| course.allocated_late() == 0 && !course.has_risen_late())
 }
 
 fn goes_on(site: &SiteProfile, trend: &Trend, options: &LeakOptions) -> bool {
     Course::of(trend).is_some_and(|course| {
+        // What the living ones hold may all have come since the sample before.
         let share = KEPT_WHEN_UNCLEAR * kept(site);
-        course.rise() >= options.least_retained
-            && course.kept_late(share)
-            && course.kept_last(share)
+        course.rise() >= options.least_retained && course.kept_to_the_end(share, living_bytes(site))
     })
+}
+
+fn living_bytes(site: &SiteProfile) -> u64 {
+    site.live_bytes.saturating_sub(site.retained_bytes)
 }
 
 fn leak(site: &SiteProfile, why: &str, evidence: &Evidence<'_>) -> Leak {

@@ -5,10 +5,10 @@ use crate::{
     snapshot::float,
 };
 
-/// Leaps by half or more that make growth: eight times what it was, or close to it.
+/// So many leaps, each by half or more, make growth; of a vector that doubles, to eight times what it was.
 const LEAST_LEAPS: usize = 3;
 
-/// A trend in two halves.
+/// The samples of a trend that are compared.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Course {
     first: TrendPoint,
@@ -48,9 +48,9 @@ impl Course {
         self.last.allocated_bytes.saturating_sub(self.middle.allocated_bytes)
     }
 
-    /// How much live bytes rose in the second half; below zero where they fell.
-    pub(super) fn rise_late(&self) -> f64 {
-        float(self.last.live_bytes) - float(self.middle.live_bytes)
+    /// Whether there are more live bytes than half-way through.
+    pub(super) fn has_risen_late(&self) -> bool {
+        self.last.live_bytes > self.middle.live_bytes
     }
 
     fn rise_early(&self) -> f64 {
@@ -60,8 +60,8 @@ impl Course {
     /// Live bytes rise to the end, and not slower and slower.
     ///
     /// They never fall from one sample to the next, and rise in at least every other step, or else in leaps as a vector does that is
-    /// moved to twice the room. The second half must bring at least half of what the first brought, by the clock, and the last
-    /// third something: between its leaps a vector is taken for one that is done.
+    /// moved to twice the room. By the clock, the second half must bring at least half of what the first brought, and the last
+    /// quarter half of the average; of leaps one must be in the last third: between them a vector is taken for one that is done.
     pub(super) fn rises(&self, trend: &Trend) -> bool {
         let lives: Vec<u64> = trend.points.iter().map(|point| point.live_bytes).collect();
         let steps = || lives.iter().zip(lives.iter().skip(1));
@@ -74,27 +74,31 @@ impl Course {
             bytes / float(to.at_ns.saturating_sub(from.at_ns)).max(1.0)
         };
         let third = lives.get(lives.len() * 2 / 3).copied().unwrap_or(u64::MAX);
+        let since = |from: TrendPoint| {
+            per_ns(float(self.last.live_bytes) - float(from.live_bytes), from, self.last)
+        };
+        let goes_on = since(self.late) >= 0.5 * since(self.first);
         never_falls
-            && (rises_often || rises_in_leaps())
+            && (rises_often && goes_on || rises_in_leaps())
             && self.last.live_bytes > third
-            && per_ns(self.rise_late(), self.middle, self.last)
-                >= 0.5 * per_ns(self.rise_early(), self.first, self.middle)
+            && since(self.middle) >= 0.5 * per_ns(self.rise_early(), self.first, self.middle)
     }
 
     /// Whether the second half kept at least `share` of the bytes that were allocated in it.
     pub(super) fn kept_late(&self, share: f64) -> bool {
-        kept(self.middle, self.last, share)
+        kept(self.middle, self.last, share, 0)
     }
 
-    /// Whether the last quarter did.
-    pub(super) fn kept_last(&self, share: f64) -> bool {
-        kept(self.late, self.last, share)
+    /// Whether the second half did, and the last quarter as well, with `but` bytes that may be there for another reason.
+    pub(super) fn kept_to_the_end(&self, share: f64, but: u64) -> bool {
+        kept(self.middle, self.last, share, but) && kept(self.late, self.last, share, but)
     }
 }
 
-fn kept(from: TrendPoint, to: TrendPoint, share: f64) -> bool {
+fn kept(from: TrendPoint, to: TrendPoint, share: f64, but: u64) -> bool {
     let allocated = to.allocated_bytes.saturating_sub(from.allocated_bytes);
-    allocated != 0 && float(to.live_bytes) - float(from.live_bytes) >= share * float(allocated)
+    let rise = float(to.live_bytes) - float(from.live_bytes) - float(but);
+    allocated != 0 && rise >= share * float(allocated)
 }
 
 /// How many snapshots the longest trend has seen.

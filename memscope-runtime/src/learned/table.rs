@@ -239,3 +239,24 @@ numbers! {
     [u64; 3], |number| [number.into(); 3];
     Line, |number| Line([number; 5]);
 }
+
+#[cfg(test)]
+mod tests {
+    use super::only_place;
+
+    #[test]
+    fn the_table_lies_where_alone_it_can() {
+        assert_eq!(only_place(32, 0..0), Some(0), "no hasher");
+        assert_eq!(only_place(32, 32..32), Some(0));
+        assert_eq!(only_place(48, 0..16), Some(16));
+        assert_eq!(only_place(48, 32..48), Some(0));
+        assert_eq!(only_place(40, 0..1), Some(8), "padding");
+        assert_eq!(only_place(40, 32..33), Some(0));
+        assert_eq!(only_place(128, 0..64), None, "64, 72, 80, 88 or 96");
+        assert_eq!(only_place(128, 64..128), None, "0, 8, 16, 24 or 32");
+        assert_eq!(only_place(96, 32..64), None, "before or behind");
+        assert_eq!(only_place(24, 0..0), None, "too small");
+        assert_eq!(only_place(40, 16..24), None, "in the middle");
+        assert_eq!(only_place(64, 0..0), None, "more than a table");
+    }
+}

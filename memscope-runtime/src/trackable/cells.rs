@@ -9,6 +9,20 @@ use std::{
 };
 
 use super::{Blocks, Contents, Handle, Trackable};
+use crate::current;
+
+/// Whether a `Mutex` of the standard library lies in a block of its own, made at its first use, which cannot be found.
+const IS_BOXED: bool = cfg!(all(
+    unix,
+    not(any(
+        target_os = "linux",
+        target_os = "android",
+        target_os = "freebsd",
+        target_os = "openbsd",
+        target_os = "dragonfly",
+        target_os = "fuchsia",
+    ))
+));
 
 /// Types that may show their value or not: `$value` is an `Option` of something that points to it.
 macro_rules! locks {
@@ -54,10 +68,50 @@ macro_rules! locks {
 pub(super) use locks;
 
 locks! {
-    [+ ?Sized] Mutex<T>, |this| unlocked(this.try_lock());
     [+ ?Sized] RwLock<T>, |this| unlocked(this.try_read());
     [+ ?Sized] RefCell<T>, |this| this.try_borrow().ok();
     [+ Copy] Cell<T>, |this| Some(this.get());
+}
+
+impl<T: Trackable + ?Sized> Trackable for Mutex<T> {
+    const IS_PLAIN: bool = T::IS_PLAIN && !IS_BOXED;
+
+    fn visit(&self, blocks: &mut Blocks<'_>) {
+        if !Self::IS_PLAIN {
+            open(self, blocks, T::visit);
+        }
+    }
+}
+
+impl<T: Contents + ?Sized> Contents for Mutex<T> {
+    fn visit_contents(&self, blocks: &mut Blocks<'_>) {
+        if !Self::IS_PLAIN {
+            open(self, blocks, T::visit_contents);
+        }
+    }
+}
+
+impl<T: Handle + ?Sized> Handle for Mutex<T> {
+    fn visit_own(&self, blocks: &mut Blocks<'_>) {
+        open(self, blocks, T::visit_own);
+    }
+}
+
+/// Looks into a mutex.
+fn open<T: ?Sized>(
+    mutex: &Mutex<T>,
+    blocks: &mut Blocks<'_>,
+    visit: impl FnOnce(&T, &mut Blocks<'_>),
+) {
+    let lock = || unlocked(mutex.try_lock());
+    // A block that is made here is nobody's.
+    let guard = if IS_BOXED { current::as_memscope(lock) } else { lock() };
+    if IS_BOXED || guard.is_none() {
+        blocks.partial();
+    }
+    if let Some(guard) = guard {
+        visit(&guard, blocks);
+    }
 }
 
 /// What a poisoned lock holds may be looked at all the same.

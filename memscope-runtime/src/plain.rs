@@ -1,0 +1,272 @@
+//! Tokio tasks that nobody annotated: known by the id that Tokio keeps for the task it polls or drops.
+//!
+//! A table finds the record of an id. On stable Rust nobody says when such a task ends, so a record stays until its place is
+//! wanted: first those whose tasks hold nothing are given up, and a task that comes back gets a new one. Whoever gives up a record
+//! must know that no thread is about to charge it: each thread publishes the id that it charges in its [`Seat`], and looks at the
+//! table after that; who takes a record away marks its place first and looks at all seats after that. So one of the two sees
+//! the other.
+
+use std::{
+    cell::Cell,
+    hash::{Hash, Hasher},
+};
+
+use crate::{
+    arena::{Arena, Zeroed},
+    free_list::FreeList,
+    record::{FutureType, NewTask, Record},
+    registry,
+    site::{self, Key, Site},
+    static_ref::StaticRef,
+    sync::{AtomicU32, AtomicU64, Ordering, add, fence},
+    task::TaskType,
+};
+
+/// Sets of places; ids are dealt out in turn, so that they fill evenly.
+const SETS: u64 = 4_096;
+/// Places of one set.
+const WAYS: u32 = 16;
+
+/// A place of the table.
+#[derive(Debug)]
+struct Place {
+    /// The id that Tokio has given the task; 0: empty. With [`BUSY`]: it is being filled or emptied.
+    id: AtomicU64,
+    record: StaticRef<Record>,
+}
+
+const BUSY: u64 = 1 << 63;
+
+// SAFETY: an atomic and a `StaticRef`, valid when zeroed, without a destructor.
+unsafe impl Zeroed for Place {}
+
+/// Where a thread says which task it charges.
+#[derive(Debug)]
+struct Seat {
+    id: AtomicU64,
+    link: AtomicU32,
+    index: AtomicU32,
+}
+
+// SAFETY: atomics only.
+unsafe impl Zeroed for Seat {}
+
+static TABLE: Arena<Place> = Arena::new();
+static SEATS: Arena<Seat> = Arena::new();
+static FREE_SEATS: FreeList = FreeList::new(AtomicU64::new(0));
+
+/// Records that were taken from tasks which held bytes, for want of places.
+static SPLIT: AtomicU64 = AtomicU64::new(0);
+
+/// The task that this thread charged last.
+#[derive(Clone, Copy, Debug)]
+struct Last {
+    id: u64,
+    record: Option<&'static Record>,
+}
+
+thread_local! {
+    static LAST: Cell<Last> = const { Cell::new(Last { id: 0, record: None }) };
+    static SEAT: Cell<Option<&'static Seat>> = const { Cell::new(None) };
+    /// Tokio is being asked: what it allocates for the answer is the thread's.
+    static ASKING: Cell<bool> = const { Cell::new(false) };
+}
+
+/// The record of the task that Tokio polls or drops on this thread, if it is in one.
+#[inline]
+pub(crate) fn current() -> Option<&'static Record> {
+    let id = tokio_id()?;
+    let last = LAST.get();
+    if last.id == id { last.record } else { enter(id) }
+}
+
+/// The number in Tokio's id.
+#[inline]
+fn tokio_id() -> Option<u64> {
+    /// Takes the one number that an id hashes.
+    struct Number(u64);
+
+    impl Hasher for Number {
+        fn write(&mut self, bytes: &[u8]) {
+            let mut word = [0; 8];
+            for (to, from) in word.iter_mut().zip(bytes) {
+                *to = *from;
+            }
+            self.0 = u64::from_ne_bytes(word);
+        }
+
+        fn write_u64(&mut self, number: u64) {
+            self.0 = number;
+        }
+
+        fn finish(&self) -> u64 {
+            self.0
+        }
+    }
+
+    if ASKING.replace(true) {
+        return None;
+    }
+    let id = tokio::task::try_id();
+    ASKING.set(false);
+    let mut number = Number(0);
+    id?.hash(&mut number);
+    (number.0 != 0 && number.0 & BUSY == 0).then_some(number.0)
+}
+
+/// The thread comes from another task, or from none.
+#[inline(never)]
+fn enter(id: u64) -> Option<&'static Record> {
+    let seat = SEAT.get().or_else(take_seat)?;
+    // Before the table is looked at (pairs with the fence in `is_taken`).
+    // Release: what the thread charged before is seen by who takes that record away.
+    seat.id.store(id, Ordering::Release);
+    fence(Ordering::SeqCst);
+    let record = find(id).or_else(|| make(id));
+    LAST.set(Last { id, record });
+    record
+}
+
+fn take_seat() -> Option<&'static Seat> {
+    let link = |index| SEATS.get(index).map_or(0, |seat| seat.link.load(Ordering::Relaxed));
+    let seat = if let Some(index) = FREE_SEATS.pop(link) {
+        SEATS.get(index)?
+    } else {
+        let (index, seat) = SEATS.grow()?;
+        seat.index.store(index, Ordering::Relaxed);
+        seat
+    };
+    SEAT.set(Some(seat));
+    Some(seat)
+}
+
+/// The thread ends.
+pub(crate) fn retire() {
+    LAST.set(Last { id: 0, record: None });
+    if let Some(seat) = SEAT.take() {
+        // Release: what the thread charged is seen by who takes the record away.
+        seat.id.store(0, Ordering::Release);
+        let index = seat.index.load(Ordering::Relaxed);
+        FREE_SEATS.push(index, |next| seat.link.store(next, Ordering::Relaxed));
+    }
+}
+
+/// The places where this id may be.
+fn set(id: u64) -> impl Iterator<Item = u32> {
+    let first = u32::try_from(id % SETS).unwrap_or(0);
+    // Way by way, so that a program with few tasks needs few places.
+    (0..WAYS).map(move |way| first + way * 4_096)
+}
+
+fn find(id: u64) -> Option<&'static Record> {
+    let mut places = set(id).map_while(|place| TABLE.get(place));
+    places.find(|place| place.id.load(Ordering::SeqCst) == id)?.record.get()
+}
+
+/// Gives the task a record: in a place whose task holds nothing, in an empty one, or in that of the oldest task of its set.
+fn make(id: u64) -> Option<&'static Record> {
+    let mut oldest: Option<&Place> = None;
+    let mut empty = None;
+    for place in set(id) {
+        let Some(place) = TABLE.get_or_make(place) else { break };
+        let there = place.id.load(Ordering::Relaxed);
+        if there == 0 {
+            empty = Some(place);
+            break;
+        }
+        if there & BUSY != 0 {
+            continue;
+        }
+        if place.record.get().is_some_and(Record::holds_nothing) && vacate(place, there) {
+            return fill(place, id);
+        }
+        if oldest.is_none_or(|oldest| there < oldest.id.load(Ordering::Relaxed)) {
+            oldest = Some(place);
+        }
+    }
+    if let Some(empty) = empty
+        && empty.id.compare_exchange(0, id | BUSY, Ordering::AcqRel, Ordering::Relaxed).is_ok()
+    {
+        return fill(empty, id);
+    }
+    let oldest = oldest?;
+    let there = oldest.id.load(Ordering::Relaxed);
+    let is_vacated = there != 0 && there & BUSY == 0 && vacate(oldest, there);
+    if is_vacated {
+        add(&SPLIT, 1);
+        return fill(oldest, id);
+    }
+    None
+}
+
+/// Takes the record out of a place and folds it away, unless a thread charges it. The place is busy then.
+fn vacate(place: &Place, there: u64) -> bool {
+    let busy = place.id.compare_exchange(there, there | BUSY, Ordering::SeqCst, Ordering::Relaxed);
+    if busy.is_err() {
+        return false;
+    }
+    if is_taken(there) {
+        place.id.store(there, Ordering::Release);
+        return false;
+    }
+    if let Some(record) = place.record.get() {
+        record.give_up();
+    }
+    true
+}
+
+/// Whether a thread has this id in its seat. The caller has marked the id's place.
+fn is_taken(id: u64) -> bool {
+    fence(Ordering::SeqCst);
+    // Acquire pairs with the Release of the next id, or of none: what was charged before is seen.
+    SEATS.iter().any(|seat| seat.id.load(Ordering::Acquire) == id)
+}
+
+/// Opens a record in a place that this thread has made busy.
+fn fill(place: &Place, id: u64) -> Option<&'static Record> {
+    let record = open();
+    match record {
+        Some(record) => {
+            place.record.set(record);
+            place.id.store(id, Ordering::SeqCst);
+        }
+        None => place.id.store(0, Ordering::Release),
+    }
+    record
+}
+
+fn open() -> Option<&'static Record> {
+    static SITE: StaticRef<Site> = StaticRef::none();
+    static NOT_KNOWN: FutureType = FutureType { name: || "not known", size: 0 };
+    let site = SITE.get().unwrap_or_else(|| {
+        let site = Site::of(Key {
+            name: "(unannotated)",
+            task_type: TaskType::Unspecified,
+            file: "",
+            line: 0,
+            column: site::PLAIN_COLUMN,
+        });
+        SITE.set(site);
+        site
+    });
+    let (row, ordinal) = site.admit(0);
+    let task = NewTask {
+        site,
+        row,
+        future: &NOT_KNOWN,
+        parent: 0,
+        timed: false,
+        ordinal,
+        is_annotated: false,
+    };
+    let record = registry::open_task(&task);
+    if record.is_none() {
+        row.retract();
+    }
+    record
+}
+
+/// How many tasks lost their record while they held bytes.
+pub(crate) fn split() -> u64 {
+    SPLIT.load(Ordering::Relaxed)
+}
