@@ -94,7 +94,9 @@ pub(super) fn piles_up(site: &SiteProfile, trend: &Trend, options: &LeakOptions)
 fn has_piled_up(site: &SiteProfile, course: &Course) -> bool {
     let ended = site.spawned.saturating_sub(site.active);
     let of_living = site.live_bytes.saturating_sub(site.retained_bytes);
+    // Of a task that nobody annotated the end is not seen.
     site.measured
+        && site.is_annotated
         && site.active >= LEAST_PILED
         && ended <= site.spawned / FEW_ENDED
         && of_living >= course.rise() / 2
@@ -114,7 +116,7 @@ fn is_filling(task: &TaskMemoryProfile) -> bool {
 }
 
 /// The growth lies in ended tasks. The living ones have trends of their own.
-fn is_left_behind(site: &SiteProfile, course: &Course) -> bool {
+fn is_left_behind(site: &SiteProfile, course: &Course, options: &LeakOptions) -> bool {
     site.measured
         && (LEAST_WAVES..options.least_waves).contains(&site.retained_waves)
         && retained_bytes(site) >= course.rise() / 2
