@@ -110,7 +110,9 @@ pub(crate) async fn detect_with_memscope() -> Leaks {
 pub(crate) async fn main() {
     let look_before_the_end = async {
         tokio::time::sleep(HALF_A_SECOND + HALF_A_SECOND / 2).await;
-        println!("memscope knows the variables of plain tasks, but not whose they are:");
+        println!(
+            "memscope knows what plain tasks hold, but not which of them will be polled again:"
+        );
         what_memscope_saw(&leaks());
     };
     tokio::join!(detect_async_memory_leaks(), look_before_the_end);

@@ -23,7 +23,7 @@ fn each_task_held_the_boxed_sleep_and_the_state_and_nothing_else() {
     let snapshot = conserved(&ALLOCATOR);
 
     let boxed_sleep = size_of::<tokio::time::Sleep>() as u64;
-    assert_eq!(snapshot.tasks().len(), 2, "{snapshot}");
+    assert_eq!(snapshot.spawned_task_count(), 2, "{snapshot}");
     for (name, state) in [("small state", 1_000), ("large state", 64_000)] {
         let mut tasks = snapshot.tasks().iter().filter(|task| task.name == name);
         let task = tasks.next().expect("its row");
