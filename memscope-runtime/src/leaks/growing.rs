@@ -195,8 +195,9 @@ fn blank(trend: &Trend, course: &Course) -> Leak {
         bytes_per_day: None,
         variables: Vec::new(),
         evidence: format!(
-            "From {from} to {to} in {}, never less than before.",
+            "From {from} to {to} in {}, never {}less than before.",
             several(trend.points.len() as u64, "snapshot", "snapshots"),
+            if trend.points.is_sorted_by_key(|point| point.live_bytes) { "" } else { "much " },
         ),
         fix: "bound what these tasks add to, or take out what is done with at the rate at which they add".to_owned(),
     }
@@ -233,6 +234,7 @@ mod tests {
             &[0, 100, 200, 300, 400, 500][..],
             &[100, 110, 120, 150, 160, 170, 200],
             &[64, 64, 128, 128, 256, 256, 512, 1024],
+            &[0, 100, 200, 300, 301, 420, 410, 500],
         ] {
             let found = task_of(kib, &json!({}));
             assert_eq!(found.len(), 1, "{kib:?}");
