@@ -36,7 +36,7 @@ pub(crate) fn task(id: u64, name: &str, changes: &Value) -> Value {
         "live_bytes": 4096, "peak_bytes": 4096, "allocated_bytes": 8192, "allocation_count": 2, "freed_bytes": 4096,
         "freed_elsewhere_bytes": 0, "live_blocks": 1, "future_size_bytes": 64,
         "future_type": format!("app::{name}::{{{{closure}}}}"), "poll_count": 2, "busy_ns": 5, "wait_ns": 5,
-        "timing_is_estimate": false, "idle_ns": 0, "cell_bytes": 0,
+        "timing_is_estimate": false, "idle_ns": 0, "cell_bytes": 0, "is_annotated": true,
     });
     with(with(task, &place(name)), changes)
 }
