@@ -15,6 +15,12 @@
 //! | *whole* | tasks + untracked: all that the allocator sees |
 //! | *site* | the place in the code, and the name, that tasks are made under |
 //! | *current* | the task that is being polled or dropped on this thread: the innermost where they nest |
+//! | *variable* | what `track_var!` registered: it lives as long as its heap block |
+//! | *name* | of a block: the variable that holds it |
+//! | *hand-over* | a block that one task allocates and another frees |
+//! | *wave* | ended tasks that follow one another: each was created after the end of the one before |
+//! | *unannotated* | a Tokio task that nobody tracked, known by the id that Tokio gave it |
+//! | *cell* | the block that Tokio keeps a spawned task in |
 //! | *ended* | completed, cancelled or panicked |
 //! | *dropped* (of a row) | given up because there was no room for it; always counted |
 #![forbid(unsafe_code)]

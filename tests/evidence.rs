@@ -91,11 +91,11 @@ fn a_cell_is_as_large_as_what_the_spawn_allocated_and_a_large_future_is_boxed() 
         let (small, large) = ([1u8; 100], [1u8; 20_000]);
         let holds_small = async move {
             wait_once().await;
-            drop(small);
+            assert_eq!(small[0], 1);
         };
         let holds_large = async move {
             wait_once().await;
-            drop(large);
+            assert_eq!(large[0], 1);
         };
         let small = track(holds_small).named("small cell");
         let large = track(holds_large).named("large cell");

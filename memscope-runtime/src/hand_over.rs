@@ -11,7 +11,7 @@ use crate::{
 };
 
 /// Pairs that one thread counts by itself.
-const PAIRS: usize = 64;
+const PAIRS: usize = 16;
 /// Places looked at for a pair.
 const PROBES: usize = 8;
 
