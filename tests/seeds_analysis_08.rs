@@ -39,8 +39,8 @@ fn the_pool_makes_one_buffer_where_each_task_made_its_own() {
     assert_eq!((list, pool.window.allocation_count), (4 * 24, TASKS + 2), "room for four vectors");
     let saved = each.window.allocated_bytes - pool.window.allocated_bytes;
     assert!(saved >= 990 * BUFFER, "{saved}");
-    assert_eq!(mebibytes(BUFFER + cell_of_each), each.window.peak_memory_per_task_mb);
-    assert_eq!(mebibytes(BUFFER + list + cell_of_pool), pool.window.peak_memory_per_task_mb);
+    assert_eq!(peak_bytes(each), BUFFER + cell_of_each);
+    assert_eq!(peak_bytes(pool), BUFFER + list + cell_of_pool);
 
     // On four workers some tasks may find the pool empty, but never more are made than there are tasks.
     let [each, pool] = workers(4).block_on(seed::tracked_side_by_side());
@@ -60,7 +60,7 @@ fn the_pool_makes_one_buffer_where_each_task_made_its_own() {
     assert_eq!(pool.map(|site| (site.registered, site.ended)), Some((1, 1)));
 }
 
-#[expect(clippy::cast_precision_loss, reason = "small")]
-fn mebibytes(bytes: u64) -> f64 {
-    bytes as f64 / 1_048_576.0
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "whole and small")]
+fn peak_bytes(cost: seed::Cost) -> u64 {
+    (cost.window.peak_memory_per_task_mb * 1_048_576.0).round() as u64
 }

@@ -296,6 +296,29 @@ fetch (src/fetch.rs:7)      another of these             1    100 B             
     }
 
     #[test]
+    fn a_batch_of_one_after_another_that_is_over_is_no_leak_and_that_is_said() {
+        let even = json!({
+            "live_bytes": 1 << 20, "retained_bytes": 1 << 20, "retained_tasks": 96, "retained_waves": 96,
+            "retained_by_eighth": [12, 12, 12, 12, 12, 12, 12, 12],
+        });
+        let leaks = |kib: &[(u64, u64)]| {
+            let points: Vec<(u64, u64)> =
+                kib.iter().map(|(live, all)| (live << 10, all << 10)).collect();
+            let trends = [trend(None, "s", &points)];
+            snapshot(&json!({ "sites": [site("s", &even)], "trends": trends })).leaks()
+        };
+        let over =
+            leaks(&[(0, 0), (512, 600), (1024, 1200), (1024, 1200), (1024, 1200), (1024, 1200)]);
+        assert!(over.is_empty(), "{over}");
+        assert!(over.to_string().contains("s (src/s.rs:7): results of a batch"), "{over}");
+        let five = leaks(&[(0, 0), (1024, 1200), (1024, 1200), (1024, 1200), (1024, 1200)]);
+        assert_eq!(five.len(), 1, "too few snapshots to say so: {five}");
+        let goes_on =
+            leaks(&[(0, 0), (205, 240), (410, 480), (614, 720), (819, 960), (1024, 1200)]);
+        assert_eq!(goes_on.len(), 1, "{goes_on}");
+    }
+
+    #[test]
     fn a_leak_that_began_late_is_told_from_an_evicting_cache_by_more_snapshots() {
         let late = json!({
             "live_bytes": 192 << 10, "retained_bytes": 192 << 10, "retained_tasks": 48, "retained_waves": 48,

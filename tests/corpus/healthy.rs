@@ -48,6 +48,9 @@ services! {
     job_results: "results kept until they are fetched",
 }
 
+/// A key or the round of its birth, and a value.
+type Entry = (usize, Vec<u8>);
+
 async fn bounded_cache() -> Leaks {
     let cache: Arc<Mutex<HashMap<usize, Vec<u8>>>> = Arc::default();
     let mut dice = Dice(1);
@@ -68,7 +71,7 @@ async fn bounded_cache() -> Leaks {
 }
 
 async fn lru_cache() -> Leaks {
-    let cache: Arc<Mutex<VecDeque<(usize, Vec<u8>)>>> = Arc::default();
+    let cache: Arc<Mutex<VecDeque<Entry>>> = Arc::default();
     let mut dice = Dice(2);
     rounds(async |_| {
         requests("handler", 48, |_| {
@@ -91,7 +94,7 @@ async fn lru_cache() -> Leaks {
 }
 
 async fn ttl_cache() -> Leaks {
-    let cache: Arc<Mutex<Vec<(usize, Vec<u8>)>>> = Arc::default();
+    let cache: Arc<Mutex<Vec<Entry>>> = Arc::default();
     rounds(async |round| {
         lock(&cache).retain(|(born, _)| round - born < 3);
         requests("handler", 32, |_| {
@@ -154,7 +157,7 @@ async fn sleepers() -> Leaks {
         start("nightly", async {
             let plan = vec![1u8; 8_192];
             track_var!(plan);
-            sleep(Duration::from_secs(3_600)).await;
+            sleep(Duration::from_hours(1)).await;
             assert!(!plan.is_empty());
         });
         start("periodic", async {

@@ -288,6 +288,37 @@ mod tests {
     }
 
     #[test]
+    fn tasks_that_never_end_and_become_more_are_found() {
+        let made = |spawned: u64, active: u64, is_annotated: bool| {
+            site_of(&json!({
+                "spawned": spawned, "active": active, "completed": spawned - active, "live_bytes": 500 << 10,
+                "is_annotated": is_annotated,
+            }))
+        };
+        assert_eq!(made(90, 90, true), [LeakKind::Growing]);
+        assert_eq!(made(96, 90, true), [LeakKind::Growing], "one in sixteen has ended");
+        assert_eq!(made(97, 90, true), [], "load");
+        assert_eq!(made(15, 15, true), [], "few");
+        assert_eq!(made(90, 90, false), [], "their ends are not seen");
+    }
+
+    #[test]
+    fn who_holds_what_others_held_and_freed_at_their_end_is_not_growing() {
+        let rising = [0, 100, 200, 300, 400, 500].map(|kib| (kib << 10, kib << 11));
+        let found = |peak_of_others: u64| {
+            let live = json!({ "live_bytes": 500 << 10, "peak_bytes": 500 << 10 });
+            let peaks = json!({ "peak_histogram": [{ "up_to": 4096, "count": 9 }, { "up_to": peak_of_others, "count": 1 }] });
+            let parts = json!({
+                "sites": [site("s", &peaks)], "tasks": [task(1, "s", &live)],
+                "trends": [trend(Some(1), "s", &rising)],
+            });
+            snapshot(&parts).leaks().len()
+        };
+        assert_eq!(found(1 << 20), 0, "one held more than 512 KiB, and ended");
+        assert_eq!(found(1 << 19), 1, "none is known to have held so much");
+    }
+
+    #[test]
     fn batches_that_leave_bytes_behind_grow() {
         let batches = |waves: u64, retained: u64| {
             json!({

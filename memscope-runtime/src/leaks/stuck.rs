@@ -203,7 +203,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::fixture::{site, snapshot, task};
+    use crate::fixture::{site, snapshot, task, trend};
 
     const SECOND: u64 = 1_000_000_000;
 
@@ -237,6 +237,32 @@ mod tests {
         let sleeper = [task(1, "s", &json!({ "idle_ns": 1_000_000 * SECOND }))];
         let stuck = find(&snapshot(&json!({ "tasks": sleeper })), &options);
         assert_eq!((stuck.leaks.len(), stuck.without_compare), (0, 1), "and that is said");
+    }
+
+    #[test]
+    fn where_none_ever_ends_those_are_stuck_that_become_more_and_more() {
+        let found = |kib: [u64; 6], idle: u64| {
+            let points = kib.map(|kib| (kib << 10, kib << 10));
+            let sites = [site(
+                "s",
+                &json!({ "spawned": 40, "active": 40, "completed": 0, "waits_timed": 0, "live_bytes": 160 << 10 }),
+            )];
+            let tasks: Vec<Value> = (1..=40)
+                .map(|id| {
+                    task(id, "s", &json!({ "idle_ns": if id <= idle { 100 * SECOND } else { 0 } }))
+                })
+                .collect();
+            let trends = [trend(None, "s", &points)];
+            let stuck = find(
+                &snapshot(&json!({ "sites": sites, "tasks": tasks, "trends": trends })),
+                &LeakOptions::new(),
+            );
+            let counts: Vec<u64> = stuck.leaks.iter().map(|leak| leak.count).collect();
+            (counts, stuck.without_compare)
+        };
+        assert_eq!(found([0, 32, 64, 96, 128, 160], 30), (vec![30], 0));
+        assert_eq!(found([0, 32, 64, 96, 128, 160], 9), (vec![], 9), "most are at work");
+        assert_eq!(found([160; 6], 30), (vec![], 30), "daemons: there is a number of them");
     }
 
     #[test]
