@@ -110,7 +110,7 @@ fn attempt() -> Reading {
     let mut seen = Walk::default();
     for account in registry::accounts() {
         if let Some(account) = read_account(account) {
-            seen.add(account);
+            seen.add(&account);
         }
     }
     let Walk { open, untracked, workers, left, retained } = seen;
@@ -164,8 +164,8 @@ struct Walk {
 }
 
 impl Walk {
-    fn add(&mut self, seen: Seen) {
-        match seen {
+    fn add(&mut self, seen: &Seen) {
+        match *seen {
             Seen::Task(task) => self.open.push(task),
             Seen::Thread { thread, works } => {
                 self.untracked.add(thread);

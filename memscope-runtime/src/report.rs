@@ -16,6 +16,8 @@ use crate::{
 const MOST_ROWS: usize = 20;
 const NAME_COLUMNS: usize = 36;
 const PLACE_COLUMNS: usize = 28;
+/// Unannotated tasks and their site are shown from here on.
+const LEAST_UNANNOTATED: u64 = 1_024;
 const NOT_MEASURED: &str = "not measured";
 /// Nothing at all, measured: so that what is not nothing can be seen.
 const NONE: &str = "·";
@@ -41,10 +43,15 @@ impl MemorySnapshot {
     fn totals(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let process = self.process();
         if self.measured().is_yes() {
-            let [tracked, untracked, whole] =
-                [process.tracked_bytes, process.untracked_bytes, process.whole_bytes]
-                    .map(HumanBytes);
-            writeln!(f, "live memory: {tracked} in tasks + {untracked} untracked = {whole}")?;
+            let others = self.sites().iter().filter(|site| !site.is_annotated);
+            let others = others.fold(0, |sum: u64, site| sum.saturating_add(site.live_bytes));
+            let annotated = HumanBytes(process.tracked_bytes.saturating_sub(others));
+            write!(f, "live memory: {annotated} in tasks + ")?;
+            if others != 0 {
+                write!(f, "{} in unannotated ones + ", HumanBytes(others))?;
+            }
+            let [untracked, whole] = [process.untracked_bytes, process.whole_bytes].map(HumanBytes);
+            writeln!(f, "{untracked} untracked = {whole}")?;
         } else {
             writeln!(f, "live memory: {NOT_MEASURED} ({})", self.measured().reason())?;
         }

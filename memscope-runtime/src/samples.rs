@@ -68,16 +68,7 @@ const NO_SERIES: Series =
 /// Kept outside the program's heap, from the first snapshot on; `None` where there was no memory.
 fn samples() -> Option<&'static Mutex<Samples>> {
     static SAMPLES: OnceLock<Option<&'static Mutex<Samples>>> = OnceLock::new();
-    *SAMPLES.get_or_init(|| {
-        arena::keep(Mutex::new(Samples {
-            times: [0; POINTS],
-            len: 0,
-            is_early: false,
-            spacing_ns: 0,
-            sites: [NO_SERIES; SERIES],
-            tasks: [NO_SERIES; SERIES],
-        }))
-    })
+    *SAMPLES.get_or_init(|| arena::keep(const { Mutex::new(Samples::new()) }))
 }
 
 /// Takes a sample of this reading, and returns all series with it. The caller is in `as_memscope`.
@@ -144,6 +135,18 @@ fn site_levels(reading: &Reading) -> Vec<Level> {
 }
 
 impl Samples {
+    #[expect(clippy::large_stack_arrays, reason = "a constant that is copied to its place once")]
+    const fn new() -> Self {
+        Self {
+            times: [0; POINTS],
+            len: 0,
+            is_early: false,
+            spacing_ns: 0,
+            sites: [NO_SERIES; SERIES],
+            tasks: [NO_SERIES; SERIES],
+        }
+    }
+
     /// Makes a place for a sample at this time: the last one of `times`.
     fn make_room(&mut self, now_ns: u64) {
         if self.is_early {

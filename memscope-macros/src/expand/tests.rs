@@ -14,10 +14,10 @@ fn track(
     arguments: Option<&TokenStream>,
     future: &TokenStream,
 ) -> TokenStream {
-    let arguments = match arguments {
-        Some(sizes) => quote!(::core::option::Option::Some(0_usize #sizes)),
-        None => quote!(::core::option::Option::None),
-    };
+    let arguments = arguments.map_or_else(
+        || quote!(::core::option::Option::None),
+        |sizes| quote!(::core::option::Option::Some(0_usize #sizes)),
+    );
     let task_type = Ident::new(task_type, Span::call_site());
     quote! {
         ::memscope_rs::__private::track(

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::{MOST_ROWS, NAME_COLUMNS, more, number, place, size};
+use super::{LEAST_UNANNOTATED, MOST_ROWS, NAME_COLUMNS, NOT_MEASURED, more, number, place, size};
 use crate::{
     profile::SiteProfile,
     snapshot::MemorySnapshot,
@@ -30,10 +30,14 @@ impl MemorySnapshot {
         let folder =
             if is_long { 0 } else { common_folder(self.sites().iter().map(|site| &*site.file)) };
         let most = if is_long { usize::MAX } else { MOST_ROWS };
-        for site in self.sites().iter().take(most) {
+        let is_shown = |site: &&SiteProfile| {
+            is_long || site.is_annotated || site.live_bytes >= LEAST_UNANNOTATED
+        };
+        let sites = || self.sites().iter().filter(is_shown);
+        for site in sites().take(most) {
             table.push(site_row(site, folder));
         }
-        writeln!(f, "{table}{}", more(self.sites().len(), most, "sites"))
+        writeln!(f, "{table}{}", more(sites().count(), most, "sites"))
     }
 }
 
@@ -51,6 +55,10 @@ fn site_row(site: &SiteProfile, folder: usize) -> Vec<String> {
         in_units(site.retained_bytes),
         in_units(site.peak_bytes),
         in_units(site.allocated_bytes),
-        HumanBytes(site.future_size_bytes).to_string(),
+        if site.is_annotated {
+            HumanBytes(site.future_size_bytes).to_string()
+        } else {
+            NOT_MEASURED.to_owned()
+        },
     ]
 }

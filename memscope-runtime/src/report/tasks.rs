@@ -6,7 +6,7 @@ use std::{
     fmt,
 };
 
-use super::{MOST_ROWS, NAME_COLUMNS, NOT_MEASURED, more, number, size};
+use super::{LEAST_UNANNOTATED, MOST_ROWS, NAME_COLUMNS, NOT_MEASURED, more, number, size};
 use crate::{
     profile::TaskMemoryProfile,
     snapshot::MemorySnapshot,
@@ -33,7 +33,11 @@ impl MemorySnapshot {
         ]);
         let (most, most_alike) =
             if f.alternate() { (usize::MAX, usize::MAX) } else { (MOST_ROWS, MOST_ALIKE) };
-        let (single, alike) = group(self.tasks(), most_alike);
+        let is_shown = |task: &&TaskMemoryProfile| {
+            f.alternate() || task.is_annotated || task.live_bytes >= LEAST_UNANNOTATED
+        };
+        let (shown, small): (Vec<_>, Vec<_>) = self.tasks().iter().partition(is_shown);
+        let (single, alike) = group(&shown, most_alike);
         let lines = Tree::of(&single).lines(most);
         for (depth, task) in &lines {
             table.push(task_row(*depth, task));
@@ -42,7 +46,12 @@ impl MemorySnapshot {
             table.push(group_row(group));
         }
         let (all, shown) = (single.len() + alike.len(), most.min(lines.len() + alike.len()));
-        writeln!(f, "{table}{}", more(all, shown, "rows"))
+        write!(f, "{table}{}", more(all, shown, "rows"))?;
+        if !small.is_empty() {
+            let small = count(small.len() as u64);
+            writeln!(f, "… and {small} unannotated tasks of less than 1 KiB")?;
+        }
+        writeln!(f)
     }
 }
 
@@ -60,7 +69,7 @@ fn task_row(depth: usize, task: &TaskMemoryProfile) -> Vec<String> {
         in_units(task.freed_bytes),
         in_units(task.freed_elsewhere_bytes),
         if task.measured { number(task.live_blocks) } else { NOT_MEASURED.to_owned() },
-        number(task.poll_count),
+        if task.is_annotated { number(task.poll_count) } else { NOT_MEASURED.to_owned() },
     ]
 }
 
@@ -87,8 +96,8 @@ fn group_row(group: &[&TaskMemoryProfile]) -> Vec<String> {
 type Rows<'a> = Vec<&'a TaskMemoryProfile>;
 
 /// The tasks that get a row each, and the ended ones that share one with their like, the largest group first.
-fn group(tasks: &[TaskMemoryProfile], most_alike: usize) -> (Rows<'_>, Vec<Rows<'_>>) {
-    let mut ended: BTreeMap<_, Rows<'_>> = BTreeMap::new();
+fn group<'a>(tasks: &[&'a TaskMemoryProfile], most_alike: usize) -> (Rows<'a>, Vec<Rows<'a>>) {
+    let mut ended: BTreeMap<_, Rows<'a>> = BTreeMap::new();
     let mut single = Rows::new();
     for task in tasks {
         if task.state.is_ended() {
