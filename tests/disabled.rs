@@ -43,3 +43,11 @@ async fn every_call_does_nothing() {
     assert!(snapshot.tasks().is_empty() && snapshot.sites().is_empty());
     assert!(snapshot.to_string().contains("not measured"), "{snapshot}");
 }
+
+#[cfg(feature = "report-file")]
+#[test]
+fn no_report_is_written() {
+    let path = std::env::temp_dir().join(format!("memscope-disabled-{}.json", std::process::id()));
+    drop(memscope_rs::report_guard().to(&path).every(std::time::Duration::ZERO));
+    assert!(!path.exists());
+}

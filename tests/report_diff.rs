@@ -9,13 +9,13 @@ use serde_json::{Value, json};
 
 memscope_tests::install!();
 
-fn site(name: &str, line: u32, live: u64, spawned: u64) -> Value {
+fn site(name: &str, line: u32, bytes: u64, spawned: u64) -> Value {
     json!({
         "name": name, "task_type": "io_intensive", "file": "src/a.rs", "line": line, "measured": true,
         "spawned": spawned, "active": spawned / 2, "completed": spawned - spawned / 2, "cancelled": 0,
-        "panicked": 0, "live_bytes": live, "live_blocks": 8, "peak_bytes": 4096, "peak_sum_bytes": 4096,
-        "allocated_bytes": 2 * live, "allocation_count": 24, "ended_allocated_bytes": 1000,
-        "retained_bytes": live / 2, "unjoined_bytes": 0, "retained_tasks": 1, "oldest_retained_ns": null,
+        "panicked": 0, "live_bytes": bytes, "live_blocks": 8, "peak_bytes": 4096, "peak_sum_bytes": 4096,
+        "allocated_bytes": 2 * bytes, "allocation_count": 24, "ended_allocated_bytes": 1000,
+        "retained_bytes": bytes / 2, "unjoined_bytes": 0, "retained_tasks": 1, "oldest_retained_ns": null,
         "retained_waves": 1, "retained_by_eighth": [1, 0, 0, 0, 0, 0, 0, 0], "argument_bytes": null,
         "boxed_by_tokio": 0, "longest_wait_ns": 0, "future_size_bytes": 64, "wait_sum_ns": 0, "waits_timed": 0,
         "peak_histogram": [], "poll_histogram": [],

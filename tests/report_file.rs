@@ -216,7 +216,7 @@ fn a_second_signal_does_not_wait_for_a_report_that_hangs() {
     use std::os::unix::process::ExitStatusExt;
     let folder = Folder::new();
     // Nobody reads its stderr, which is full; so what is wrong with the path cannot be said.
-    let (_reader, mut writer) = std::io::pipe().expect("a pipe");
+    let (reader, mut writer) = std::io::pipe().expect("a pipe");
     let full = writer.try_clone().expect("a pipe");
     let filler = thread::spawn(move || {
         // Ends when both ends are closed.
@@ -232,7 +232,7 @@ fn a_second_signal_does_not_wait_for_a_report_that_hangs() {
     thread::sleep(Duration::from_millis(100));
     running.signal(libc::SIGTERM);
     assert_eq!(running.end().signal(), Some(libc::SIGTERM));
-    drop((full, _reader));
+    drop((full, reader));
     filler.join().expect("no panic");
 }
 

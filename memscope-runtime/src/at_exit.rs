@@ -73,7 +73,7 @@ pub struct ReportGuard {
 /// It is written to the path in `MEMSCOPE_REPORT`, or else to `memscope-report.json` in the current directory. Where a report cannot be written,
 /// one line on stderr says why.
 ///
-/// A program that handles SIGINT or SIGTERM itself goes on to do so.
+/// A program that handles SIGINT or SIGTERM itself goes on to do so. With tracking compiled out the guard does nothing.
 pub fn report_guard() -> ReportGuard {
     static NEXT: AtomicU64 = AtomicU64::new(1);
     let id = NEXT.fetch_add(1, Ordering::Relaxed);
@@ -186,6 +186,11 @@ fn add(plan: Plan) {
     let is_periodic = plan.every.is_some();
     lock(&PLANS).push(plan);
     SET_UP.call_once(set_up);
+    if !is_our_process() {
+        say(format_args!(
+            "no report will be written: this process was forked off by one that writes its own"
+        ));
+    }
     if is_periodic {
         start_clock();
     }

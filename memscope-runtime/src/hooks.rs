@@ -2,34 +2,36 @@
 //!
 //! Before `main` only the environment is read. The exit and signal handlers are installed when a report is asked for.
 
-use std::panic::catch_unwind;
-
-use crate::settings;
-
-/// A panic must not cross into the loader.
-extern "C" fn before_main() {
-    drop(catch_unwind(settings::start));
-}
-
-// SAFETY: the loader calls each pointer in this section, once, on the main thread, before `main`; C compilers fill it too. What
-// `before_main` uses of the standard library (environment, files, threads, the panic hook) needs nothing that is set up in between.
 #[cfg(feature = "enabled")]
-#[used]
-#[cfg_attr(
-    any(
-        target_os = "linux",
-        target_os = "android",
-        target_os = "freebsd",
-        target_os = "netbsd",
-        target_os = "openbsd",
-        target_os = "dragonfly",
-        target_os = "illumos",
-    ),
-    unsafe(link_section = ".init_array")
-)]
-#[cfg_attr(target_vendor = "apple", unsafe(link_section = "__DATA,__mod_init_func"))]
-#[cfg_attr(windows, unsafe(link_section = ".CRT$XCU"))]
-static BEFORE_MAIN: extern "C" fn() = before_main;
+mod before_main {
+    use std::panic::catch_unwind;
+
+    use crate::settings;
+
+    /// A panic must not cross into the loader.
+    extern "C" fn before_main() {
+        drop(catch_unwind(settings::start));
+    }
+
+    // SAFETY: the loader calls each pointer in this section, once, on the main thread, before `main`; C compilers fill it too. What
+    // `before_main` uses of the standard library (environment, files, threads, the panic hook) needs nothing that is set up in between.
+    #[used]
+    #[cfg_attr(
+        any(
+            target_os = "linux",
+            target_os = "android",
+            target_os = "freebsd",
+            target_os = "netbsd",
+            target_os = "openbsd",
+            target_os = "dragonfly",
+            target_os = "illumos",
+        ),
+        unsafe(link_section = ".init_array")
+    )]
+    #[cfg_attr(target_vendor = "apple", unsafe(link_section = "__DATA,__mod_init_func"))]
+    #[cfg_attr(windows, unsafe(link_section = ".CRT$XCU"))]
+    static BEFORE_MAIN: extern "C" fn() = before_main;
+}
 
 #[cfg(feature = "report-file")]
 pub(crate) use at_the_end::at_exit;
@@ -176,6 +178,11 @@ mod signals {
             libc::rlimit { rlim_cur: libc::RLIM_INFINITY, rlim_max: libc::RLIM_INFINITY };
         // SAFETY: the call writes to the place given, if anywhere.
         unsafe { libc::getrlimit(libc::RLIMIT_FSIZE, &raw mut limit) };
-        limit.rlim_cur
+        wide(limit.rlim_cur)
+    }
+
+    /// The type of a limit is not the same everywhere.
+    fn wide(limit: impl TryInto<u64>) -> u64 {
+        limit.try_into().unwrap_or(u64::MAX)
     }
 }

@@ -22,7 +22,7 @@ use crate::{
 /// All variables with this prefix are memscope's.
 const PREFIX: &str = "MEMSCOPE_";
 const SHORTEST: Duration = Duration::from_millis(100);
-const LONGEST: Duration = Duration::from_secs(366 * 24 * 60 * 60);
+const LONGEST: Duration = Duration::from_hours(366 * 24);
 
 /// One variable: its row in the README's table, and how it is read.
 struct Setting {
@@ -151,7 +151,9 @@ pub(crate) fn environment() -> &'static Environment {
         }
         as_memscope(|| {
             let (environment, wrong) = Environment::of(env::vars_os());
-            wrong.iter().for_each(|wrong| say(format_args!("{wrong}")));
+            for wrong in wrong {
+                say(format_args!("{wrong}"));
+            }
             environment
         })
     })
@@ -210,7 +212,7 @@ const EXPECTED_TIME: &str = "expected a whole number with `ms`, `s`, `m` or `h`"
 fn markdown() -> String {
     let mut table = "| variable | takes | default | what it does |\n|---|---|---|---|\n".to_owned();
     for Setting { name, takes, default, effect, .. } in SETTINGS {
-        table += &format!("| `{name}` | {takes} | {default} | {effect} |\n");
+        table.extend(["| `", name, "` | ", takes, " | ", default, " | ", effect, " |\n"]);
     }
     table
 }

@@ -1,5 +1,7 @@
 //! Ends in the way that its first argument names. `tests/report_file.rs` starts it.
 
+#![expect(clippy::print_stdout, reason = "that is how it talks to the test")]
+
 use std::{
     io::{Read, Write},
     process, thread,
@@ -28,7 +30,7 @@ fn ready() {
 fn wait_for_the_end() -> ! {
     ready();
     loop {
-        thread::sleep(Duration::from_secs(60));
+        thread::sleep(Duration::from_mins(1));
     }
 }
 
