@@ -223,13 +223,14 @@ fn a_second_signal_does_not_wait_for_a_report_that_hangs() {
         while writer.write_all(&[b'x'; 4096]).is_ok() {}
     });
     let path = folder.file("report.json");
-    let running = Running::start(
+    let mut running = Running::start(
         program("wait").env("MEMSCOPE_REPORT", &path).stderr(full.try_clone().expect("a pipe")),
     );
     fs::create_dir(&path).expect("in its way");
     thread::sleep(Duration::from_millis(100));
     running.signal(libc::SIGTERM);
     thread::sleep(Duration::from_millis(100));
+    assert_eq!(running.child.try_wait().expect("its state"), None, "it hangs in its report");
     running.signal(libc::SIGTERM);
     assert_eq!(running.end().signal(), Some(libc::SIGTERM));
     drop((full, reader));
