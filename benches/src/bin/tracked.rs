@@ -3,8 +3,8 @@
 use std::{alloc::System, hint::black_box, time::Instant};
 
 use memscope_benches::{
-    ALLOCATIONS, Blocks, pending, per_free, per_poll, per_poll_by_hand, per_registration,
-    per_spawn, polls, show,
+    ALLOCATIONS, Blocks, pending, per_free, per_poll, per_poll_by_hand, per_registration, per_spawn,
+    polls, show,
 };
 use memscope_macros::track_var;
 use memscope_rs::{
