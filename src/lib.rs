@@ -33,6 +33,9 @@ pub use memscope_runtime::{
     analysis, async_memory, builder, get_global_tracker, init,
 };
 
+#[cfg(feature = "report-file")]
+pub use memscope_runtime::{ReportGuard, report_guard};
+
 #[cfg(all(feature = "enabled", feature = "global-allocator"))]
 #[global_allocator]
 static ALLOCATOR: TrackingAllocator = TrackingAllocator::new(std::alloc::System);

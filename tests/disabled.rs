@@ -92,3 +92,11 @@ async fn variables_are_type_checked_and_not_looked_at() {
         _ => track_var!(crate = memscope_rs, parts.value),
     }
 }
+
+#[cfg(feature = "report-file")]
+#[test]
+fn no_report_is_written() {
+    let path = std::env::temp_dir().join(format!("memscope-disabled-{}.json", std::process::id()));
+    drop(memscope_rs::report_guard().to(&path).every(std::time::Duration::ZERO));
+    assert!(!path.exists());
+}

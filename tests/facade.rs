@@ -74,3 +74,20 @@ async fn every_name_of_the_contract() -> Result<(), Box<dyn std::error::Error>> 
     let _ = [TaskType::MemoryIntensive, TaskType::NetworkIntensive, TaskType::Unspecified];
     Ok(())
 }
+
+/// This test program, started again without a test to run.
+#[cfg(feature = "report-file")]
+#[test]
+fn a_program_that_calls_nothing_writes_its_report_at_exit() {
+    let path = std::env::temp_dir().join(format!("memscope-facade-{}.json", std::process::id()));
+    let output = std::process::Command::new(std::env::current_exe().expect("a program"))
+        .args(["--exact", "no test has this name"])
+        .env("MEMSCOPE_REPORT", &path)
+        .output()
+        .expect("it starts");
+    assert!(output.status.success());
+    let report = MemorySnapshot::read(&path).expect("the report");
+    std::fs::remove_file(path).expect("it is there");
+    assert!(report.process().measured && report.process().whole_bytes > 0);
+    let _: fn() -> memscope_rs::ReportGuard = memscope_rs::report_guard;
+}

@@ -4,6 +4,7 @@ use crate::{
     clock,
     current::ENABLED,
     error::Error,
+    settings,
     sync::{AtomicU8, AtomicU64, Ordering},
 };
 
@@ -64,14 +65,21 @@ pub struct Builder {
     timing: Timing,
 }
 
-/// The default settings, to be changed before [`Builder::init`].
+/// The settings of the environment (`MEMSCOPE_*`), or else the defaults; to be changed before [`Builder::init`].
 pub fn builder() -> Builder {
-    Builder {
-        ended_tasks: 4_096,
-        site_rows: 4_096,
-        live_variables: 1 << 18,
-        unannotated: true,
-        timing: Timing::default(),
+    settings::environment().builder.clone()
+}
+
+impl Default for Builder {
+    /// The defaults, whatever the environment says.
+    fn default() -> Self {
+        Self {
+            ended_tasks: 4_096,
+            site_rows: 4_096,
+            live_variables: 1 << 18,
+            unannotated: true,
+            timing: Timing::default(),
+        }
     }
 }
 
@@ -119,6 +127,14 @@ impl Builder {
     /// When `ended_tasks` is not in 1..=1,048,576, `site_rows` not in 1..=16,384 or `live_variables` not in
     /// 1..=67,108,864; then nothing is changed.
     pub fn init(self) -> Result<(), Error> {
+        self.check()?;
+        init();
+        self.apply();
+        Ok(())
+    }
+
+    /// Whether all counts are within their limits.
+    pub(crate) fn check(&self) -> Result<(), Error> {
         let counts = [
             ("ended_tasks", self.ended_tasks, MOST_ENDED_TASKS),
             ("site_rows", self.site_rows, MOST_SITE_ROWS),
@@ -129,13 +145,15 @@ impl Builder {
                 return Err(Error::setting(setting, count, most));
             }
         }
+        Ok(())
+    }
+
+    pub(crate) fn apply(&self) {
         ENDED_TASKS.store(self.ended_tasks, Ordering::Relaxed);
         SITE_ROWS.store(self.site_rows, Ordering::Relaxed);
         LIVE_VARIABLES.store(self.live_variables, Ordering::Relaxed);
         UNANNOTATED.store(u8::from(self.unannotated), Ordering::Relaxed);
         TIMING.store(self.timing as u8, Ordering::Relaxed);
-        init();
-        Ok(())
     }
 }
 
@@ -146,6 +164,7 @@ impl Builder {
 /// ```
 pub fn init() {
     if ENABLED {
+        settings::start();
         clock::start();
     }
 }

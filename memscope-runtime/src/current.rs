@@ -96,6 +96,12 @@ pub(crate) fn as_memscope<T>(work: impl FnOnce() -> T) -> T {
     work()
 }
 
+/// Whether this code runs inside [`as_memscope`].
+#[cfg(feature = "report-file")]
+pub(crate) fn is_memscope() -> bool {
+    ptr::eq(CURRENT.get(), &raw const OWN)
+}
+
 /// A task that is being handed to its executor.
 #[derive(Clone, Copy, Debug)]
 struct Spawn {

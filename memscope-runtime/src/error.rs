@@ -1,6 +1,8 @@
 //! One opaque error for what can fail outside the allocator.
 
 use std::{any::Any, fmt};
+#[cfg(feature = "report-file")]
+use std::{io, path::Path, path::PathBuf};
 
 /// Why a call of memscope failed; its `Display` says what to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -10,9 +12,48 @@ pub struct Error {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Kind {
-    Setting { name: &'static str, value: u64, most: u64 },
+    Setting {
+        name: &'static str,
+        value: u64,
+        most: u64,
+    },
     MonitorNotStarted,
     MonitorRunning,
+    #[cfg(feature = "report-file")]
+    File {
+        path: PathBuf,
+        what: &'static str,
+        why: String,
+    },
+    #[cfg(feature = "report-file")]
+    Report {
+        path: Option<PathBuf>,
+        why: Unreadable,
+    },
+}
+
+/// Why a text is not a report that can be read.
+#[cfg(feature = "report-file")]
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Unreadable {
+    Empty,
+    /// It ends, after so many bytes, before it is complete.
+    Cut {
+        at: usize,
+    },
+    NotText {
+        at: usize,
+    },
+    /// The parser's message, which ends with line and column.
+    NotJson(String),
+    NotReport,
+    OtherFormat {
+        format: String,
+        version: String,
+        ours: u32,
+    },
+    /// A report by its head, but a field is missing or of another kind.
+    Damaged(String),
 }
 
 impl Error {
@@ -27,11 +68,31 @@ impl Error {
     pub(crate) fn monitor_running() -> Self {
         Self { kind: Kind::MonitorRunning }
     }
+
+    /// `what` could not be done with the file.
+    #[cfg(feature = "report-file")]
+    pub(crate) fn file(path: &Path, what: &'static str, why: &io::Error) -> Self {
+        Self { kind: Kind::File { path: path.to_owned(), what, why: why.to_string() } }
+    }
+
+    #[cfg(feature = "report-file")]
+    pub(crate) fn unreadable(why: Unreadable) -> Self {
+        Self { kind: Kind::Report { path: None, why } }
+    }
+
+    /// Names the file that the text was read from.
+    #[cfg(feature = "report-file")]
+    pub(crate) fn in_file(mut self, file: &Path) -> Self {
+        if let Kind::Report { path, .. } = &mut self.kind {
+            *path = Some(file.to_owned());
+        }
+        self
+    }
 }
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.kind {
+        match &self.kind {
             Kind::Setting { name, value, most } => {
                 write!(f, "`{name}` is {value}, expected a number from 1 to {most}")
             }
@@ -41,6 +102,40 @@ impl fmt::Display for Error {
             Kind::MonitorRunning => f.write_str(
                 "the monitor is already running: call `stop_monitoring` before starting it again",
             ),
+            #[cfg(feature = "report-file")]
+            Kind::File { path, what, why } => {
+                write!(f, "cannot {what} `{}`: {why}", path.display())
+            }
+            #[cfg(feature = "report-file")]
+            Kind::Report { path, why } => {
+                match path {
+                    None => f.write_str("the text ")?,
+                    Some(path) => write!(f, "`{}` ", path.display())?,
+                }
+                write!(f, "{why}")
+            }
+        }
+    }
+}
+
+#[cfg(feature = "report-file")]
+impl fmt::Display for Unreadable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Empty => f.write_str("is empty"),
+            Self::Cut { at } => write!(f, "is cut off: it ends after byte {at}, before it is complete"),
+            Self::NotText { at } => write!(f, "is not UTF-8 text: see byte {at}"),
+            Self::NotJson(why) => write!(f, "is not JSON: {why}"),
+            Self::NotReport => f.write_str(
+                "is JSON but not a memscope report: it has no `memscope_format` (a snapshot that was written by serde \
+                 alone is read by serde alone)",
+            ),
+            Self::OtherFormat { format, version, ours } => write!(
+                f,
+                "has format {format}, written by memscope {version}; this is memscope {}, which reads format {ours}",
+                env!("CARGO_PKG_VERSION"),
+            ),
+            Self::Damaged(why) => write!(f, "is a damaged memscope report: {why}"),
         }
     }
 }

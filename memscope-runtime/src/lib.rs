@@ -38,14 +38,23 @@ mod snapshot;
 mod report;
 mod table;
 mod monitor;
+mod diff;
+// It is written to a file, at the latest when the process ends.
+#[cfg(feature = "report-file")]
+mod report_file;
+#[cfg(feature = "report-file")]
+mod at_exit;
+mod hooks;
 // … and judged.
 mod allocation;
 mod future_states;
 mod leaks;
 // What these stand on.
 mod config;
+mod settings;
 mod error;
 mod probe;
+mod origin;
 mod clock;
 mod places;
 mod arena;
@@ -58,6 +67,8 @@ mod fixture;
 
 pub use alloc::TrackingAllocator;
 pub use allocation::{GlobalTracker, get_global_tracker};
+#[cfg(feature = "report-file")]
+pub use at_exit::{ReportGuard, report_guard};
 pub use config::{Builder, Timing, builder, init};
 pub use error::Error;
 pub use trackable::{Blocks, Contents, Trackable};
@@ -78,9 +89,11 @@ pub mod async_memory {
     pub use crate::{
         config::initialize,
         current::current_task_id,
+        diff::{Presence, ProcessDiff, SiteDiff, SnapshotDiff, VariableSiteDiff},
         error::{Error, TaskError},
         future::{CatchPanic, Tracked, create_tracked, track},
         monitor::{AsyncResourceMonitor, ResourceAnalysis},
+        origin::Origin,
         probe::Measured,
         profile::{
             Bucket, Extent, HandOver, Place, ProcessMemory, RuntimeMemory, SiteProfile,

@@ -13,14 +13,14 @@ use crate::{
 };
 
 /// Rows printed of each table; all of them with `{:#}`.
-const MOST_ROWS: usize = 20;
-const NAME_COLUMNS: usize = 36;
-const PLACE_COLUMNS: usize = 28;
+pub(crate) const MOST_ROWS: usize = 20;
+pub(crate) const NAME_COLUMNS: usize = 36;
+pub(crate) const PLACE_COLUMNS: usize = 28;
 /// Unannotated tasks and their site are shown from here on.
 const LEAST_UNANNOTATED: u64 = 1_024;
 const NOT_MEASURED: &str = "not measured";
 /// Nothing at all, measured: so that what is not nothing can be seen.
-const NONE: &str = "·";
+pub(crate) const NONE: &str = "·";
 
 /// Prints totals, sites, tasks, variables and what stands out, the largest live bytes first.
 ///
@@ -116,7 +116,7 @@ fn number(number: u64) -> String {
 }
 
 /// Where something is; `folder`: how many bytes at the start of the file's path go without saying.
-fn place(file: &str, line: u32, folder: usize) -> String {
+pub(crate) fn place(file: &str, line: u32, folder: usize) -> String {
     let file = file.get(folder..).unwrap_or(file);
     if file.is_empty() {
         return NONE.to_owned();
@@ -125,7 +125,7 @@ fn place(file: &str, line: u32, folder: usize) -> String {
 }
 
 /// What a cut table leaves out.
-fn more(all: usize, shown: usize, what: &str) -> String {
+pub(crate) fn more(all: usize, shown: usize, what: &str) -> String {
     match all.saturating_sub(shown) {
         0 => String::new(),
         left => format!("… and {} more {what} (all of them with `{{:#}}`)\n", count(left as u64)),

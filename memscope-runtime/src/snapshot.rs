@@ -6,6 +6,7 @@ use crate::{
     arena, clock, config,
     current::{self, Entered},
     hand_over, history,
+    origin::Origin,
     probe::{self, Measured},
     profile::{
         HandOver, ProcessMemory, RuntimeMemory, SiteProfile, TaskMemoryProfile,
@@ -30,6 +31,9 @@ use crate::{
 /// ```
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct MemorySnapshot {
+    /// Missing in what was written before there was one.
+    #[serde(default)]
+    origin: Origin,
     measured: Measured,
     is_still: bool,
     timing_is_off: bool,
@@ -72,9 +76,19 @@ pub fn get_memory_snapshot() -> MemorySnapshot {
     snapshot
 }
 
+/// A snapshot whose own memory is memscope's: the caller is in `as_memscope` and drops it there.
+#[cfg(feature = "report-file")]
+pub(crate) fn for_memscope() -> MemorySnapshot {
+    let measured = probe::measured();
+    let reading = reading::read();
+    let samples = samples::take(&reading);
+    MemorySnapshot::from_reading(&reading, &samples, registry::counts(), measured)
+}
+
 impl MemorySnapshot {
     fn empty() -> Self {
         Self {
+            origin: Origin::default(),
             measured: Measured::Disabled,
             is_still: true,
             timing_is_off: true,
@@ -117,6 +131,7 @@ impl MemorySnapshot {
         let observed_ns = clock::now_ns();
         let names = Names::of(reading);
         Self {
+            origin: Origin::here(),
             measured,
             is_still: reading.is_still,
             timing_is_off: config::timing() == config::Timing::Off,
@@ -147,6 +162,16 @@ impl MemorySnapshot {
             trends: if has_sizes { samples::trends(samples, &names) } else { Vec::new() },
             runtime: rows::runtime(reading, has_sizes),
         }
+    }
+
+    /// The process that this is a snapshot of.
+    pub fn origin(&self) -> Origin {
+        self.origin
+    }
+
+    /// Nanoseconds from the start of tracking to this snapshot.
+    pub(crate) fn observed_ns(&self) -> u64 {
+        self.observed_ns
     }
 
     /// Whether sizes are measured, and if not, why. Numbers of tasks and polls are counted in any case.

@@ -1,0 +1,461 @@
+//! Two snapshots compared: what grew, what went, site by site.
+
+use std::{borrow::Cow, collections::HashMap, fmt, hash::Hash};
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    profile::{SiteProfile, VariableSiteProfile},
+    report::{MOST_ROWS, NAME_COLUMNS, NONE, PLACE_COLUMNS, more, place},
+    snapshot::MemorySnapshot,
+    table::{Column, HumanBytes, Table, cell, common_folder, count, path_end},
+    task::TaskType,
+};
+
+/// What changed from one snapshot to a later one; made by [`MemorySnapshot::diff`], printed by `Display` with the largest growth first.
+///
+/// All changes are later minus earlier, exact below 8 EiB. Where both snapshots [stood still](MemorySnapshot::is_still), the sites' changes add up to the change
+/// of the tracked bytes, as the rows that did not change and are left out add nothing.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SnapshotDiff {
+    /// Whether both are of the same run of the same process. If not, rows are matched all the same, and a difference is not a growth.
+    pub same_process: bool,
+    /// Whether sizes are measured in both; if not they are 0 and mean nothing.
+    pub measured: bool,
+    /// Whether no task ended while either was read, so that sums fit to the byte.
+    pub is_still: bool,
+    /// Nanoseconds from the earlier to the later one, negative where they were passed the other way round; `None` where the
+    /// processes differ.
+    pub elapsed_ns: Option<i64>,
+    /// The change of the totals.
+    pub process: ProcessDiff,
+    /// The sites of tasks that changed, largest growth of live bytes first. Sites with the same name, kind, file and line are one.
+    pub sites: Vec<SiteDiff>,
+    /// The `track_var!`s that changed, largest growth of live bytes first. Those with the same name, type, file and line are one.
+    pub variable_sites: Vec<VariableSiteDiff>,
+}
+
+/// In which of two snapshots a row is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Presence {
+    /// In both.
+    Both,
+    /// In the later one only.
+    New,
+    /// In the earlier one only.
+    Gone,
+}
+
+/// The change of the totals.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProcessDiff {
+    /// Of the live bytes of all tasks.
+    pub tracked_bytes: i64,
+    /// Of the live bytes outside every task.
+    pub untracked_bytes: i64,
+    /// Of all live bytes.
+    pub whole_bytes: i64,
+    /// Of the bytes of all allocations of tasks.
+    pub tracked_allocated_bytes: i64,
+    /// Of the bytes of all allocations outside every task.
+    pub untracked_allocated_bytes: i64,
+    /// Tasks created.
+    pub spawned: i64,
+    /// Tasks that ended.
+    pub ended: i64,
+    /// Of the number of living tasks.
+    pub active: i64,
+}
+
+/// The change of one site of tasks.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SiteDiff {
+    /// The name of its tasks.
+    pub name: String,
+    /// What they mostly do, as declared.
+    pub task_type: TaskType,
+    /// The file of the annotation or of the call that makes them.
+    pub file: Cow<'static, str>,
+    /// The line there.
+    pub line: u32,
+    /// Where the row is.
+    pub presence: Presence,
+    /// Of its live bytes.
+    pub live_bytes: i64,
+    /// Of the part of these that ended tasks left behind.
+    pub retained_bytes: i64,
+    /// Of the bytes of all allocations.
+    pub allocated_bytes: i64,
+    /// Tasks created.
+    pub spawned: i64,
+    /// Tasks that ended.
+    pub ended: i64,
+    /// Of the number of living tasks.
+    pub active: i64,
+}
+
+/// The change of one `track_var!` and type.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VariableSiteDiff {
+    /// As it is written in `track_var!`.
+    pub name: String,
+    /// The variables' type.
+    pub type_name: Cow<'static, str>,
+    /// The file of the `track_var!`.
+    pub file: Cow<'static, str>,
+    /// The line there.
+    pub line: u32,
+    /// Where the row is.
+    pub presence: Presence,
+    /// Of the heap bytes of the live ones.
+    pub live_bytes: i64,
+    /// Of the number of live ones.
+    pub live: i64,
+    /// How often the `track_var!` was passed.
+    pub registered: i64,
+    /// Variables that ended.
+    pub ended: i64,
+}
+
+impl MemorySnapshot {
+    /// What changed since an earlier snapshot: of this process, or read from a file.
+    ///
+    /// ```
+    /// use memscope_runtime::async_memory::{get_memory_snapshot, track};
+    ///
+    /// # #[global_allocator]
+    /// # static A: memscope_runtime::TrackingAllocator = memscope_runtime::TrackingAllocator::new(std::alloc::System);
+    /// # let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    /// # runtime.block_on(async {
+    /// let before = get_memory_snapshot();
+    /// let bytes = track(async { vec![0u8; 1000] }).named("thousand").await;
+    /// let diff = get_memory_snapshot().diff(&before);
+    ///
+    /// assert_eq!(diff.process.tracked_bytes, 1000);
+    /// assert_eq!((diff.sites[0].name.as_str(), diff.sites[0].live_bytes), ("thousand", 1000));
+    /// println!("{diff}");
+    /// # drop(bytes);
+    /// # });
+    /// ```
+    #[must_use]
+    pub fn diff(&self, earlier: &Self) -> SnapshotDiff {
+        let same_process = self.origin() == earlier.origin();
+        let measured = self.measured().is_yes() && earlier.measured().is_yes();
+        let (now, then) = (self.process(), earlier.process());
+        let size = |now: u64, then: u64| if measured { change(now, then) } else { 0 };
+        let active = |snapshot: &Self| snapshot.active_task_count() as u64;
+        let ended =
+            |snapshot: &Self| snapshot.spawned_task_count().saturating_sub(active(snapshot));
+        SnapshotDiff {
+            same_process,
+            measured,
+            is_still: self.is_still() && earlier.is_still(),
+            elapsed_ns: same_process.then(|| change(self.observed_ns(), earlier.observed_ns())),
+            process: ProcessDiff {
+                tracked_bytes: size(now.tracked_bytes, then.tracked_bytes),
+                untracked_bytes: size(now.untracked_bytes, then.untracked_bytes),
+                whole_bytes: size(now.whole_bytes, then.whole_bytes),
+                tracked_allocated_bytes: size(
+                    now.tracked_allocated_bytes,
+                    then.tracked_allocated_bytes,
+                ),
+                untracked_allocated_bytes: size(
+                    now.untracked_allocated_bytes,
+                    then.untracked_allocated_bytes,
+                ),
+                spawned: change(self.spawned_task_count(), earlier.spawned_task_count()),
+                ended: change(ended(self), ended(earlier)),
+                active: change(active(self), active(earlier)),
+            },
+            sites: site_diffs(self.sites(), earlier.sites(), measured),
+            variable_sites: variable_diffs(
+                self.variable_sites(),
+                earlier.variable_sites(),
+                measured,
+            ),
+        }
+    }
+}
+
+fn change(now: u64, then: u64) -> i64 {
+    narrow(i128::from(now) - i128::from(then))
+}
+
+fn narrow(change: i128) -> i64 {
+    i64::try_from(change).unwrap_or(if change < 0 { i64::MIN } else { i64::MAX })
+}
+
+/// The later rows minus the earlier ones, by key, in the order of their first appearance. Rows of one key are added up.
+struct Changes<K, const N: usize> {
+    places: HashMap<K, usize>,
+    rows: Vec<Row<K, N>>,
+}
+
+struct Row<K, const N: usize> {
+    key: K,
+    is_now: bool,
+    was_then: bool,
+    columns: [i128; N],
+}
+
+impl<K: Copy + Eq + Hash, const N: usize> Changes<K, N> {
+    fn of(
+        now: impl Iterator<Item = (K, [u64; N])>,
+        then: impl Iterator<Item = (K, [u64; N])>,
+    ) -> impl Iterator<Item = (K, Presence, [i64; N])> {
+        let mut changes = Self { places: HashMap::new(), rows: Vec::new() };
+        for (key, columns) in now {
+            changes.row(key).add(columns, 1).is_now = true;
+        }
+        for (key, columns) in then {
+            changes.row(key).add(columns, -1).was_then = true;
+        }
+        changes.rows.into_iter().filter_map(|row| {
+            let presence = match (row.is_now, row.was_then) {
+                (true, true) => Presence::Both,
+                (true, false) => Presence::New,
+                (false, _) => Presence::Gone,
+            };
+            let columns = row.columns.map(narrow);
+            (presence != Presence::Both || columns.iter().any(|column| *column != 0))
+                .then_some((row.key, presence, columns))
+        })
+    }
+
+    fn row(&mut self, key: K) -> &mut Row<K, N> {
+        let place = *self.places.entry(key).or_insert_with(|| {
+            self.rows.push(Row { key, is_now: false, was_then: false, columns: [0; N] });
+            self.rows.len() - 1
+        });
+        &mut self.rows[place]
+    }
+}
+
+impl<K, const N: usize> Row<K, N> {
+    fn add(&mut self, columns: [u64; N], sign: i128) -> &mut Self {
+        for (sum, column) in self.columns.iter_mut().zip(columns) {
+            *sum += sign * i128::from(column);
+        }
+        self
+    }
+}
+
+fn site_diffs(now: &[SiteProfile], then: &[SiteProfile], measured: bool) -> Vec<SiteDiff> {
+    let row = |site| site_row(site, measured);
+    let changes = Changes::of(now.iter().map(row), then.iter().map(row));
+    let mut diffs: Vec<SiteDiff> = changes
+        .map(|((name, task_type, file, line), presence, columns)| {
+            let [
+                live_bytes,
+                retained_bytes,
+                allocated_bytes,
+                spawned,
+                completed,
+                cancelled,
+                panicked,
+                active,
+            ] = columns;
+            SiteDiff {
+                name: name.to_owned(),
+                task_type,
+                file: file.to_owned().into(),
+                line,
+                presence,
+                live_bytes,
+                retained_bytes,
+                allocated_bytes,
+                spawned,
+                ended: completed.saturating_add(cancelled).saturating_add(panicked),
+                active,
+            }
+        })
+        .collect();
+    // Stable: rows that did not grow stay in the order of the later snapshot.
+    diffs.sort_by_key(|row| std::cmp::Reverse((row.live_bytes, row.allocated_bytes, row.spawned)));
+    diffs
+}
+
+type SiteKey<'a> = (&'a str, TaskType, &'a str, u32);
+
+fn site_row(site: &SiteProfile, measured: bool) -> (SiteKey<'_>, [u64; 8]) {
+    let bytes = |bytes| if measured { bytes } else { 0 };
+    let columns = [
+        bytes(site.live_bytes),
+        bytes(site.retained_bytes),
+        bytes(site.allocated_bytes),
+        site.spawned,
+        site.completed,
+        site.cancelled,
+        site.panicked,
+        site.active,
+    ];
+    ((&site.name, site.task_type, &site.file, site.line), columns)
+}
+
+fn variable_diffs(
+    now: &[VariableSiteProfile],
+    then: &[VariableSiteProfile],
+    measured: bool,
+) -> Vec<VariableSiteDiff> {
+    let row = |site| variable_row(site, measured);
+    let changes = Changes::of(now.iter().map(row), then.iter().map(row));
+    let mut diffs: Vec<VariableSiteDiff> = changes
+        .map(|((name, type_name, file, line), presence, [live_bytes, live, registered, ended])| {
+            VariableSiteDiff {
+                name: name.to_owned(),
+                type_name: type_name.to_owned().into(),
+                file: file.to_owned().into(),
+                line,
+                presence,
+                live_bytes,
+                live,
+                registered,
+                ended,
+            }
+        })
+        .collect();
+    diffs.sort_by_key(|row| std::cmp::Reverse((row.live_bytes, row.live, row.registered)));
+    diffs
+}
+
+type VariableKey<'a> = (&'a str, &'a str, &'a str, u32);
+
+fn variable_row(site: &VariableSiteProfile, measured: bool) -> (VariableKey<'_>, [u64; 4]) {
+    let live_bytes = if measured { site.live_bytes } else { 0 };
+    let columns = [live_bytes, site.live, site.registered, site.ended];
+    ((&site.name, &site.type_name, &site.file, site.line), columns)
+}
+
+/// Prints the totals and what changed, the largest growth first: of each table the first twenty rows, or every row with `{:#}`.
+impl fmt::Display for SnapshotDiff {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if !self.same_process {
+            writeln!(f, "these are snapshots of two processes: a difference, not a growth")?;
+        }
+        let process = &self.process;
+        if self.measured {
+            let [tracked, untracked, whole] =
+                [process.tracked_bytes, process.untracked_bytes, process.whole_bytes].map(bytes);
+            write!(f, "live memory: {tracked} in tasks, {untracked} untracked, {whole} in all")?;
+        } else {
+            write!(f, "live memory: not measured in both")?;
+        }
+        match self.elapsed_ns {
+            Some(ns) => {
+                #[expect(clippy::cast_precision_loss, reason = "shown in tenths of a second")]
+                let seconds = ns as f64 / 1e9;
+                writeln!(f, ", {seconds:.1} s later")?;
+            }
+            None => writeln!(f)?,
+        }
+        let [spawned, ended, active] = [process.spawned, process.ended, process.active].map(number);
+        writeln!(f, "tasks: {spawned} created, {ended} ended, {active} alive")?;
+        if !self.is_still {
+            writeln!(
+                f,
+                "tasks ended while one of the two was read: totals may miss the last of them"
+            )?;
+        }
+        if !self.sites.is_empty() {
+            self.site_table(f)?;
+        }
+        if !self.variable_sites.is_empty() {
+            self.variable_table(f)?;
+        }
+        Ok(())
+    }
+}
+
+impl SnapshotDiff {
+    fn site_table(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut table = Table::new(&[
+            Column::Left("SITE"),
+            Column::Left("TYPE"),
+            Column::Left("AT"),
+            Column::Left("ROW"),
+            Column::Right("LIVE"),
+            Column::Right("OF ENDED"),
+            Column::Right("ALLOCATED"),
+            Column::Right("ALIVE"),
+            Column::Right("CREATED"),
+            Column::Right("ENDED"),
+        ]);
+        let most = if f.alternate() { usize::MAX } else { MOST_ROWS };
+        let folder = folder(f, self.sites.iter().map(|row| &*row.file));
+        for row in self.sites.iter().take(most) {
+            table.push(vec![
+                cell(&row.name, NAME_COLUMNS),
+                row.task_type.to_string(),
+                place(&row.file, row.line, folder),
+                row.presence.to_string(),
+                bytes(row.live_bytes),
+                bytes(row.retained_bytes),
+                bytes(row.allocated_bytes),
+                number(row.active),
+                number(row.spawned),
+                number(row.ended),
+            ]);
+        }
+        write!(f, "\n{table}{}", more(self.sites.len(), most, "sites"))
+    }
+
+    fn variable_table(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut table = Table::new(&[
+            Column::Left("VARIABLE"),
+            Column::Left("TYPE"),
+            Column::Left("AT"),
+            Column::Left("ROW"),
+            Column::Right("HEAP LIVE"),
+            Column::Right("LIVE"),
+            Column::Right("REGISTERED"),
+            Column::Right("ENDED"),
+        ]);
+        let most = if f.alternate() { usize::MAX } else { MOST_ROWS };
+        let folder = folder(f, self.variable_sites.iter().map(|row| &*row.file));
+        for row in self.variable_sites.iter().take(most) {
+            table.push(vec![
+                cell(&row.name, NAME_COLUMNS),
+                path_end(&row.type_name, PLACE_COLUMNS),
+                place(&row.file, row.line, folder),
+                row.presence.to_string(),
+                bytes(row.live_bytes),
+                number(row.live),
+                number(row.registered),
+                number(row.ended),
+            ]);
+        }
+        write!(f, "\n{table}{}", more(self.variable_sites.len(), most, "variables"))
+    }
+}
+
+/// How many bytes of the files' paths go without saying.
+fn folder<'a>(f: &fmt::Formatter<'_>, files: impl Iterator<Item = &'a str>) -> usize {
+    if f.alternate() { 0 } else { common_folder(files) }
+}
+
+impl fmt::Display for Presence {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Both => "",
+            Self::New => "new",
+            Self::Gone => "gone",
+        })
+    }
+}
+
+fn signed(change: i64, shown: impl fmt::Display) -> String {
+    match change {
+        0 => NONE.to_owned(),
+        1.. => format!("+{shown}"),
+        _ => format!("-{shown}"),
+    }
+}
+
+fn bytes(change: i64) -> String {
+    signed(change, HumanBytes(change.unsigned_abs()))
+}
+
+fn number(change: i64) -> String {
+    signed(change, count(change.unsigned_abs()))
+}

@@ -1,0 +1,313 @@
+//! Settings from the environment: one table that is the parser and the documentation.
+//!
+//! A wrong value is said on stderr, once, and the default is used; what code says ([`builder`](crate::builder),
+//! `report_guard`) wins over the environment.
+
+use std::{
+    env,
+    ffi::{OsStr, OsString},
+    fmt,
+    io::{self, Write},
+    path::PathBuf,
+    sync::{Once, OnceLock},
+    time::Duration,
+};
+
+use crate::{
+    config::{Builder, Timing},
+    current::{ENABLED, as_memscope},
+    table::cell,
+};
+
+/// All variables with this prefix are memscope's.
+const PREFIX: &str = "MEMSCOPE_";
+const SHORTEST: Duration = Duration::from_millis(100);
+const LONGEST: Duration = Duration::from_hours(366 * 24);
+
+/// One variable: its row in the README's table, and how it is read.
+struct Setting {
+    name: &'static str,
+    #[cfg_attr(not(test), expect(dead_code, reason = "a test compares it with the README"))]
+    takes: &'static str,
+    default: &'static str,
+    #[cfg_attr(not(test), expect(dead_code, reason = "a test compares it with the README"))]
+    effect: &'static str,
+    set: fn(&mut Environment, &OsStr) -> Result<(), String>,
+}
+
+const SETTINGS: [Setting; 7] = [
+    Setting {
+        name: "MEMSCOPE_REPORT",
+        takes: "a path ending in `.json` or `.txt`; `%p` becomes the process id",
+        default: "no report",
+        effect: "writes the report there at exit, on a panic, on SIGINT and SIGTERM",
+        set: |environment, value| {
+            environment.report = (!value.is_empty()).then(|| PathBuf::from(value));
+            Ok(())
+        },
+    },
+    Setting {
+        name: "MEMSCOPE_REPORT_EVERY",
+        takes: "a time such as `10s`, `500ms`, `5m` or `1h`",
+        default: "never",
+        effect: "writes the report that often as well",
+        set: |environment, value| {
+            environment.every = Some(duration(text(value)?)?);
+            Ok(())
+        },
+    },
+    Setting {
+        name: "MEMSCOPE_TIMING",
+        takes: "`off`, `sampled` or `every_task`",
+        default: "`sampled`",
+        effect: "which tasks and polls are timed: `Builder::timing`",
+        set: |environment, value| {
+            let timing = match text(value)? {
+                "off" => Timing::Off,
+                "sampled" => Timing::Sampled,
+                "every_task" => Timing::EveryTask,
+                _ => return Err("expected `off`, `sampled` or `every_task`".to_owned()),
+            };
+            environment.change(|builder| builder.timing(timing))
+        },
+    },
+    Setting {
+        name: "MEMSCOPE_UNANNOTATED",
+        takes: "`on` or `off`",
+        default: "`on`",
+        effect: "whether Tokio tasks that nobody annotated get rows: `Builder::unannotated`",
+        set: |environment, value| {
+            let yes = match text(value)? {
+                "on" => true,
+                "off" => false,
+                _ => return Err("expected `on` or `off`".to_owned()),
+            };
+            environment.change(|builder| builder.unannotated(yes))
+        },
+    },
+    Setting {
+        name: "MEMSCOPE_ENDED_TASKS",
+        takes: "1 to 1048576",
+        default: "4096",
+        effect: "how many ended tasks keep a row: `Builder::ended_tasks`",
+        set: |environment, value| {
+            let rows = number(value)?;
+            environment.change(|builder| builder.ended_tasks(rows))
+        },
+    },
+    Setting {
+        name: "MEMSCOPE_SITE_ROWS",
+        takes: "1 to 16384",
+        default: "4096",
+        effect: "how many sites get a row of their own: `Builder::site_rows`",
+        set: |environment, value| {
+            let rows = number(value)?;
+            environment.change(|builder| builder.site_rows(rows))
+        },
+    },
+    Setting {
+        name: "MEMSCOPE_LIVE_VARIABLES",
+        takes: "1 to 67108864",
+        default: "262144",
+        effect: "how many blocks of live variables are followed: `Builder::live_variables`",
+        set: |environment, value| {
+            let blocks = number(value)?;
+            environment.change(|builder| builder.live_variables(blocks))
+        },
+    },
+];
+
+/// What the environment asks for; defaults where it asks for nothing, or for something that cannot be.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Environment {
+    pub(crate) builder: Builder,
+    /// As it was written: not yet absolute.
+    pub(crate) report: Option<PathBuf>,
+    pub(crate) every: Option<Duration>,
+}
+
+impl Environment {
+    fn change(&mut self, change: impl FnOnce(Builder) -> Builder) -> Result<(), String> {
+        let changed = change(self.builder.clone());
+        changed.check().map_err(|error| error.to_string())?;
+        self.builder = changed;
+        Ok(())
+    }
+
+    /// What these variables ask for, and what is wrong with them.
+    fn of(variables: impl Iterator<Item = (OsString, OsString)>) -> (Self, Vec<String>) {
+        let (mut environment, mut wrong) = (Self::default(), Vec::new());
+        for (name, value) in variables {
+            let Some(name) = name.to_str().filter(|name| name.starts_with(PREFIX)) else {
+                continue;
+            };
+            let Some(setting) = SETTINGS.iter().find(|setting| setting.name == name) else {
+                let names: Vec<&str> = SETTINGS.iter().map(|setting| setting.name).collect();
+                let (name, names) = (cell(name, 60), names.join(", "));
+                wrong.push(format!("there is no setting {name}, only {names}"));
+                continue;
+            };
+            if let Err(why) = (setting.set)(&mut environment, &value) {
+                let (value, default) = (cell(&value.to_string_lossy(), 60), setting.default);
+                wrong.push(format!("{name}={value} is left out: {why}; the default is {default}"));
+            }
+        }
+        (environment, wrong)
+    }
+}
+
+/// The environment as it was when this was first called. What is wrong with it is said then.
+pub(crate) fn environment() -> &'static Environment {
+    static ENVIRONMENT: OnceLock<Environment> = OnceLock::new();
+    ENVIRONMENT.get_or_init(|| {
+        if !ENABLED {
+            return Environment::default();
+        }
+        as_memscope(|| {
+            let (environment, wrong) = Environment::of(env::vars_os());
+            for wrong in wrong {
+                say(format_args!("{wrong}"));
+            }
+            environment
+        })
+    })
+}
+
+/// Applies the environment. Called before `main` where the platform can, and by every call that sets something up.
+pub(crate) fn start() {
+    static START: Once = Once::new();
+    if ENABLED {
+        START.call_once(|| {
+            let environment = environment();
+            environment.builder.apply();
+            #[cfg(feature = "report-file")]
+            crate::at_exit::follow(environment);
+            #[cfg(not(feature = "report-file"))]
+            if environment.report.is_some() || environment.every.is_some() {
+                say(format_args!("MEMSCOPE_REPORT needs the feature `report-file`"));
+            }
+        });
+    }
+}
+
+/// One line on stderr; that nobody reads it is no reason to fail.
+pub(crate) fn say(line: fmt::Arguments<'_>) {
+    as_memscope(|| drop(io::stderr().write_all(format!("memscope: {line}\n").as_bytes())));
+}
+
+fn text(value: &OsStr) -> Result<&str, String> {
+    value.to_str().ok_or_else(|| "it is not UTF-8".to_owned())
+}
+
+fn number(value: &OsStr) -> Result<u64, String> {
+    text(value)?.parse().map_err(|_| "expected a whole number".to_owned())
+}
+
+/// A whole number and its unit; without one, seconds.
+fn duration(text: &str) -> Result<Duration, String> {
+    let digits = text.len() - text.trim_start_matches(|digit: char| digit.is_ascii_digit()).len();
+    let (count, unit) = text.split_at(digits);
+    let count: u64 = count.parse().map_err(|_| EXPECTED_TIME.to_owned())?;
+    let duration = match unit {
+        "ms" => Some(Duration::from_millis(count)),
+        "" | "s" => Some(Duration::from_secs(count)),
+        "m" => count.checked_mul(60).map(Duration::from_secs),
+        "h" => count.checked_mul(3_600).map(Duration::from_secs),
+        _ => return Err(EXPECTED_TIME.to_owned()),
+    };
+    let in_range = |duration: &Duration| (SHORTEST..=LONGEST).contains(duration);
+    duration.filter(in_range).ok_or_else(|| "expected 100ms to 366 days".to_owned())
+}
+
+const EXPECTED_TIME: &str = "expected a whole number with `ms`, `s`, `m` or `h`";
+
+/// As the README shows them.
+#[cfg(test)]
+fn markdown() -> String {
+    let mut table = "| variable | takes | default | what it does |\n|---|---|---|---|\n".to_owned();
+    for Setting { name, takes, default, effect, .. } in SETTINGS {
+        table.extend(["| `", name, "` | ", takes, " | ", default, " | ", effect, " |\n"]);
+    }
+    table
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn read(name: &str, value: &str) -> (Environment, Vec<String>) {
+        Environment::of([(name.into(), value.into())].into_iter())
+    }
+
+    #[test]
+    fn the_readme_shows_this_table() {
+        let readme = include_str!("../../README.md");
+        assert!(readme.contains(&markdown()), "the README must show\n\n{}", markdown());
+    }
+
+    #[test]
+    fn the_defaults_in_the_table_are_the_defaults() {
+        let defaults = format!("{:?}", Builder::default());
+        for Setting { name, default, set, .. } in &SETTINGS[2..] {
+            let mut environment = Environment::default();
+            set(&mut environment, OsStr::new(default.trim_matches('`'))).expect("right");
+            assert_eq!(format!("{:?}", environment.builder), defaults, "{name}");
+        }
+    }
+
+    #[test]
+    fn times_have_units() {
+        for (text, ms) in
+            [("10s", 10_000), ("500ms", 500), ("5m", 300_000), ("1h", 3_600_000), ("7", 7_000)]
+        {
+            assert_eq!(duration(text), Ok(Duration::from_millis(ms)), "{text}");
+        }
+        for text in
+            ["", "s", "10 s", "1.5s", "-1s", "1d", "0", "99ms", "18446744073709551615h", "9999h1"]
+        {
+            assert!(duration(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_wrong_names_the_variable_the_value_and_what_is_used_instead() {
+        let cases = [
+            ("MEMSCOPE_TIMING", "fast", "MEMSCOPE_TIMING=fast is left out: expected `off`"),
+            ("MEMSCOPE_ENDED_TASKS", "-5", "expected a whole number; the default is 4096"),
+            ("MEMSCOPE_ENDED_TASKS", "0", "expected a number from 1 to 1048576"),
+            ("MEMSCOPE_SITE_ROWS", "99999999999999999999", "expected a whole number"),
+            ("MEMSCOPE_LIVE_VARIABLES", "67108865", "from 1 to 67108864; the default is 262144"),
+            ("MEMSCOPE_REPORT_EVERY", "soon", "`ms`, `s`, `m` or `h`; the default is never"),
+            ("MEMSCOPE_REPROT", "x", "there is no setting MEMSCOPE_REPROT, only MEMSCOPE_REPORT,"),
+        ];
+        for (name, value, expected) in cases {
+            let (environment, wrong) = read(name, value);
+            assert!(matches!(&*wrong, [one] if one.contains(expected)), "{wrong:?}");
+            assert_eq!(format!("{environment:?}"), format!("{:?}", Environment::default()));
+        }
+        let (environment, wrong) = read("MEMSCOPE_REPORT", "");
+        assert!(environment.report.is_none() && wrong.is_empty(), "empty is unset");
+        let (_, wrong) = read("OTHER_REPORT", "x");
+        assert!(wrong.is_empty(), "what is not memscope's is left alone");
+    }
+
+    proptest! {
+        #[test]
+        fn any_value_is_taken_or_left_out_with_a_line_of_its_own(
+            which in 0..SETTINGS.len(), value in "\\PC*|[0-9]{0,25}(ms|s|m|h)?|.*",
+        ) {
+            let (environment, wrong) = read(SETTINGS[which].name, &value);
+            prop_assert!(wrong.len() <= 1);
+            prop_assert!(wrong.iter().all(|wrong| !wrong.contains(char::is_control)));
+            prop_assert!(environment.builder.check().is_ok());
+        }
+
+        #[test]
+        fn any_name_is_ours_or_not(name in "(MEMSCOPE_)?\\PC*") {
+            let (_, wrong) = read(&name, "1");
+            prop_assert!(wrong.is_empty() || name.starts_with(PREFIX));
+        }
+    }
+}
