@@ -73,14 +73,14 @@ fn each_task_is_a_row_with_what_it_holds() {
 fn what_a_task_hands_on_stays_its_own_until_it_is_freed() {
     let _alone = alone();
     let runtime = workers(2);
-    let (sender, mut receiver) = mpsc::channel(1);
+    let (sender, mut queue) = mpsc::channel(1);
     let (done, freed) = oneshot::channel::<()>();
     let maker =
         runtime.spawn(async move { sender.send(vec![7u8; 70_001]).await.expect("received") });
     runtime.block_on(maker).expect("no panic");
     assert_eq!(sizes(&conserved(&ALLOCATOR), 70_000), [70_001]);
     let user = runtime.spawn(async move {
-        let received = receiver.recv().await.expect("sent");
+        let received = queue.recv().await.expect("sent");
         let grown: Vec<u8> = received.into_iter().chain(0..=u8::MAX).collect();
         freed.await.ok();
         grown.len()
