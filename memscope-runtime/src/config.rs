@@ -12,6 +12,8 @@ static ENDED_TASKS: AtomicU64 = AtomicU64::new(4_096);
 static SITE_ROWS: AtomicU64 = AtomicU64::new(4_096);
 static LIVE_VARIABLES: AtomicU64 = AtomicU64::new(1 << 18);
 static UNANNOTATED: AtomicU8 = AtomicU8::new(1);
+#[cfg(feature = "task-names")]
+static NAMED_FROM: AtomicU64 = AtomicU64::new(1 << 20);
 static TIMING: AtomicU8 = AtomicU8::new(Timing::Sampled as u8);
 
 /// The most rows that can be asked for. The sites' table has 65,472 slots, and probes want it to stay
@@ -62,6 +64,8 @@ pub struct Builder {
     site_rows: u64,
     live_variables: u64,
     unannotated: bool,
+    #[cfg(feature = "task-names")]
+    named_from: u64,
     timing: Timing,
 }
 
@@ -78,6 +82,8 @@ impl Default for Builder {
             site_rows: 4_096,
             live_variables: 1 << 18,
             unannotated: true,
+            #[cfg(feature = "task-names")]
+            named_from: 1 << 20,
             timing: Timing::default(),
         }
     }
@@ -108,6 +114,16 @@ impl Builder {
     /// allocation outside of tracked tasks.
     pub fn unannotated(mut self, yes: bool) -> Self {
         self.unannotated = yes;
+        self
+    }
+
+    /// From how many live bytes on an unannotated task is named (default 1 MiB).
+    ///
+    /// Then the task's stack is walked once, in the allocation that makes it so large: some microseconds. The next snapshot finds the name in the
+    /// program's symbols, which takes longer, and needs that they were not stripped.
+    #[cfg(feature = "task-names")]
+    pub fn name_tasks_from(mut self, live_bytes: u64) -> Self {
+        self.named_from = live_bytes;
         self
     }
 
@@ -153,6 +169,8 @@ impl Builder {
         SITE_ROWS.store(self.site_rows, Ordering::Relaxed);
         LIVE_VARIABLES.store(self.live_variables, Ordering::Relaxed);
         UNANNOTATED.store(u8::from(self.unannotated), Ordering::Relaxed);
+        #[cfg(feature = "task-names")]
+        NAMED_FROM.store(self.named_from, Ordering::Relaxed);
         TIMING.store(self.timing as u8, Ordering::Relaxed);
     }
 }
@@ -196,6 +214,13 @@ pub(crate) fn site_rows() -> u64 {
 
 pub(crate) fn live_variables() -> u64 {
     LIVE_VARIABLES.load(Ordering::Relaxed)
+}
+
+/// The live bytes from which on an unannotated task is named.
+#[cfg(feature = "task-names")]
+#[inline]
+pub(crate) fn named_from() -> i64 {
+    i64::try_from(NAMED_FROM.load(Ordering::Relaxed)).unwrap_or(i64::MAX)
 }
 
 /// Whether tasks are looked for that nobody annotated.

@@ -250,6 +250,8 @@ fn charge_at_signpost(signpost: &'static Tally, block: *mut u8, layout: Layout) 
         let tally = outside();
         let Some(account) = tally.account() else { return Owner::NOBODY };
         tally.charge(account, bytes);
+        #[cfg(feature = "task-names")]
+        plain::note_size(tally);
         return Owner::account(account);
     }
     if ptr::eq(signpost, &raw const OWN) {

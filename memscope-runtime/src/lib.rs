@@ -8,6 +8,8 @@ mod spawn;
 mod current;
 #[cfg(feature = "tokio")]
 mod plain;
+#[cfg(feature = "task-names")]
+mod trace;
 mod alloc;
 // … carries its owner, and is counted by it or, when others free it, for it.
 mod block;

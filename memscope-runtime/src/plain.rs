@@ -33,11 +33,13 @@ struct Place {
     /// The id that Tokio has given the task; 0: empty. With [`BUSY`]: it is being filled or emptied.
     id: AtomicU64,
     record: StaticRef<Record>,
+    /// 1 while somebody gives the record up, or another name: one at a time.
+    held: AtomicU32,
 }
 
 const BUSY: u64 = 1 << 63;
 
-// SAFETY: an atomic and a `StaticRef`, valid when zeroed, without a destructor.
+// SAFETY: atomics and a `StaticRef`, valid when zeroed, without a destructor.
 unsafe impl Zeroed for Place {}
 
 /// Where a thread says which task it charges.
@@ -222,14 +224,19 @@ fn make(id: u64) -> Option<&'static Record> {
     None
 }
 
-/// Takes the record out of a place and folds it away, unless a thread charges it. The place is busy then.
+/// Takes the record out of a place and folds it away, unless a thread charges it. The place is busy and held then.
 fn vacate(place: &Place, there: u64) -> bool {
+    if !place.hold() {
+        return false;
+    }
     let busy = place.id.compare_exchange(there, there | BUSY, Ordering::SeqCst, Ordering::Relaxed);
     if busy.is_err() {
+        place.let_go();
         return false;
     }
     if is_taken(there) {
         place.id.store(there, Ordering::Release);
+        place.let_go();
         return false;
     }
     if let Some(record) = place.record.get() {
@@ -255,7 +262,56 @@ fn fill(place: &Place, id: u64) -> Option<&'static Record> {
         }
         None => place.id.store(0, Ordering::Release),
     }
+    place.let_go();
     record
+}
+
+impl Place {
+    /// Nobody waits: who does not get it looks for another place, or tries again at the next snapshot.
+    fn hold(&self) -> bool {
+        self.held.compare_exchange(0, 1, Ordering::Acquire, Ordering::Relaxed).is_ok()
+    }
+
+    fn let_go(&self) {
+        self.held.store(0, Ordering::Release);
+    }
+}
+
+/// Has a task traced that has become large; its record is this thread's last.
+#[cfg(feature = "task-names")]
+#[inline]
+pub(crate) fn note_size(tally: &'static crate::tally::Tally) {
+    if tally.own_live_bytes() >= crate::config::named_from()
+        && let Last { id, record: Some(record) } = LAST.get()
+        && record.tally().id() == tally.id()
+        && record.is_first_trace()
+    {
+        crate::trace::take(id, tally.id());
+    }
+}
+
+/// Gives the task with Tokio's id, if it still has the record of this id, the name of its future.
+#[cfg(feature = "task-names")]
+pub(crate) fn rename(tokio_id: u64, id: u64, name: &str) {
+    let mut places = set(tokio_id).map_while(|place| TABLE.get(place));
+    let Some(place) = places.find(|place| place.id.load(Ordering::Acquire) == tokio_id) else {
+        return;
+    };
+    if place.hold() {
+        if place.id.load(Ordering::Acquire) == tokio_id
+            && let Some(record) = place.record.get()
+            && record.tally().id() == id
+        {
+            record.rename(Site::of(Key {
+                name,
+                task_type: TaskType::Unspecified,
+                file: "",
+                line: 0,
+                column: site::PLAIN_COLUMN,
+            }));
+        }
+        place.let_go();
+    }
 }
 
 /// The site of all of them.

@@ -71,6 +71,8 @@ pub(crate) struct Record {
     timed: AtomicU8,
     /// Of a thread: it has polled tasks.
     works: AtomicU8,
+    /// Of an unannotated task: a trace of it was taken.
+    traced: AtomicU8,
 }
 
 // SAFETY: atomics and `StaticRef`s, all valid when zeroed, none with a destructor.
@@ -159,6 +161,7 @@ impl Record {
         let state = if task.is_annotated { TaskState::Idle } else { TaskState::Unknown };
         self.state.store(state as u8, Ordering::Relaxed);
         self.timed.store(u8::from(task.timed), Ordering::Relaxed);
+        self.traced.store(0, Ordering::Relaxed);
         account.open(id, self.index(), task.row.index());
         self.tally.open(id, account);
     }
@@ -275,6 +278,28 @@ impl Record {
         });
         self.tally.close();
         registry::give_back_record(self);
+    }
+
+    /// Whether this is the first time that somebody wants to trace its task.
+    #[cfg(feature = "task-names")]
+    pub(crate) fn is_first_trace(&self) -> bool {
+        let is_first = self.traced.load(Ordering::Relaxed) == 0;
+        self.traced.store(1, Ordering::Relaxed);
+        is_first
+    }
+
+    /// Moves an unannotated task to another site, which says its name; the caller keeps its end out.
+    #[cfg(feature = "task-names")]
+    pub(crate) fn rename(&self, site: &'static Site) {
+        let Some(old) = self.row.get() else { return };
+        let (row, ordinal) = site.admit(0);
+        self.ordinal.store(ordinal, Ordering::Relaxed);
+        if let Some(account) = self.tally.account() {
+            account.set_site(row.index());
+        }
+        self.site.set(site);
+        self.row.set(row);
+        old.retract();
     }
 
     /// Whether nothing that its task allocated lives.

@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+#[cfg(feature = "task-names")]
+use crate::trace;
 use crate::{
     arena, clock, config,
     current::{self, Entered},
@@ -65,6 +67,8 @@ pub fn get_memory_snapshot() -> MemorySnapshot {
     if !current::ENABLED {
         return MemorySnapshot::empty();
     }
+    #[cfg(feature = "task-names")]
+    trace::name_all();
     let (reading, samples, counts) = current::as_memscope(|| {
         let reading = reading::read();
         let samples = samples::take(&reading);

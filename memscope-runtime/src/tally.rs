@@ -135,6 +135,13 @@ impl Tally {
         self.settle(account, self.own_live.load(Ordering::Relaxed), 0);
     }
 
+    /// Allocated less freed by the owner itself.
+    #[cfg(feature = "task-names")]
+    #[inline]
+    pub(crate) fn own_live_bytes(&self) -> i64 {
+        self.own_live.load(Ordering::Relaxed)
+    }
+
     pub(crate) fn peak_bytes(&self) -> u64 {
         to_bytes(self.peak.load(Ordering::Acquire))
     }

@@ -1,0 +1,164 @@
+//! The stack of an unannotated task when it became large, and the name that it says.
+
+use std::sync::atomic::AtomicUsize;
+
+use crate::{
+    arena::{Arena, Zeroed},
+    current::Entered,
+    free_list::FreeList,
+    plain,
+    sync::{AtomicU32, AtomicU64, Ordering},
+};
+
+const FRAMES: usize = 192;
+/// Traces that wait for a snapshot to name them; while there are as many, others are not taken.
+const MOST_WAITING: u32 = 64;
+
+/// Return addresses, the innermost first.
+#[derive(Debug)]
+struct Trace {
+    /// The id of the record; 0: none, or it is being written.
+    id: AtomicU64,
+    tokio_id: AtomicU64,
+    frames: [AtomicUsize; FRAMES],
+    link: AtomicU32,
+    index: AtomicU32,
+}
+
+// SAFETY: atomics only.
+unsafe impl Zeroed for Trace {}
+
+static TRACES: Arena<Trace> = Arena::new();
+static FREE_TRACES: FreeList = FreeList::new(AtomicU64::new(0));
+
+/// Takes the stack of the thread. Called in the allocator.
+#[cold]
+#[inline(never)]
+pub(crate) fn take(tokio_id: u64, id: u64) {
+    let Some(trace) = free_trace() else { return };
+    let mut frames = trace.frames.iter();
+    let mut last = frames.next();
+    // SAFETY: what is unsynchronised is the debug help library of Windows; on Unix the unwinder's tables are only read.
+    #[cfg(unix)]
+    unsafe {
+        backtrace::trace_unsynchronized(|frame| {
+            let Some(place) = last else { return false };
+            place.store(frame.ip().addr(), Ordering::Relaxed);
+            last = frames.next();
+            true
+        });
+    }
+    if let Some(end) = last {
+        end.store(0, Ordering::Relaxed);
+    }
+    trace.tokio_id.store(tokio_id, Ordering::Relaxed);
+    // Release publishes the frames to `name_all`.
+    trace.id.store(id, Ordering::Release);
+}
+
+fn free_trace() -> Option<&'static Trace> {
+    let link = |index| TRACES.get(index).map_or(0, |trace| trace.link.load(Ordering::Relaxed));
+    if let Some(index) = FREE_TRACES.pop(link) {
+        return TRACES.get(index);
+    }
+    if TRACES.len() >= MOST_WAITING {
+        return None;
+    }
+    let (index, trace) = TRACES.grow()?;
+    trace.index.store(index, Ordering::Relaxed);
+    Some(trace)
+}
+
+/// Names all tasks that were traced since the last time. Symbols are looked up: not for the allocator.
+pub(crate) fn name_all() {
+    let mut has_looked = false;
+    for trace in TRACES.iter() {
+        let id = trace.id.swap(0, Ordering::Acquire);
+        if id == 0 {
+            continue;
+        }
+        // The symbols' memory is the thread's, outside every task, and given back below.
+        let _untracked = Entered::untracked();
+        let addresses = trace.frames.iter().map(|frame| frame.load(Ordering::Relaxed));
+        let name = name_of(addresses.take_while(|address| *address != 0));
+        has_looked = true;
+        if let Some(name) = name {
+            plain::rename(trace.tokio_id.load(Ordering::Relaxed), id, &name);
+        }
+        let index = trace.index.load(Ordering::Relaxed);
+        FREE_TRACES.push(index, |next| trace.link.store(next, Ordering::Relaxed));
+    }
+    if has_looked {
+        let _untracked = Entered::untracked();
+        backtrace::clear_symbol_cache();
+    }
+}
+
+/// The future that Tokio polls, or the closure that it runs: what its innermost frame calls.
+fn name_of(addresses: impl Iterator<Item = usize>) -> Option<String> {
+    let mut names: Vec<String> = Vec::new();
+    for address in addresses {
+        // A return address lies behind its call.
+        let call = std::ptr::without_provenance_mut(address.saturating_sub(1));
+        backtrace::resolve(call, |symbol| {
+            names.extend(symbol.name().map(|name| format!("{name:#}")));
+        });
+    }
+    let tokio = names.iter().position(|name| is_tokio(name))?;
+    let name = names[..tokio].iter().rev().find(|name| !is_glue(name))?;
+    Some(future_name(name))
+}
+
+/// Whether this is a frame of Tokio's tasks: what polls a future or runs a closure.
+fn is_tokio(name: &str) -> bool {
+    name.contains("tokio::runtime::task::") || name.contains("tokio::runtime::blocking::")
+}
+
+/// Frames between Tokio and the future that say nothing.
+fn is_glue(name: &str) -> bool {
+    const GLUE: [&str; 7] =
+        ["core::", "alloc::", "std::", "tokio::task::", "tokio::util::", "tokio::loom::", "__rust"];
+    let name = name.trim_start_matches(['<', '&']);
+    GLUE.iter().any(|glue| name.starts_with(glue))
+}
+
+/// `<hyper::Connection<I, S> as core::future::future::Future>::poll` is `hyper::Connection<I, S>`, and the body of an async function is the
+/// function.
+fn future_name(symbol: &str) -> String {
+    let inside = symbol.strip_prefix('<').and_then(|name| name.split_once(" as "));
+    let mut name = inside.map_or(symbol, |(of, _)| of);
+    while let Some(shorter) = name.strip_suffix("::{{closure}}") {
+        name = shorter;
+    }
+    name.to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_future_is_named_as_it_is_written() {
+        for (symbol, name) in [
+            ("app::serve::{{closure}}", "app::serve"),
+            ("app::serve::{{closure}}::{{closure}}", "app::serve"),
+            (
+                "<hyper::server::Connection<I,S> as core::future::future::Future>::poll",
+                "hyper::server::Connection<I,S>",
+            ),
+            ("app::work", "app::work"),
+        ] {
+            assert_eq!(future_name(symbol), name);
+        }
+    }
+
+    #[test]
+    fn what_stands_between_tokio_and_the_future_is_passed_over() {
+        assert!(is_glue("<core::pin::Pin<P> as core::future::future::Future>::poll"));
+        assert!(is_glue(
+            "<alloc::boxed::Box<F,A> as core::ops::function::FnOnce<Args>>::call_once"
+        ));
+        assert!(!is_glue("<hyper::Connection as core::future::future::Future>::poll"));
+        assert!(!is_glue("app::core::run"));
+    }
+}
