@@ -1,48 +1,31 @@
 //! What a program may choose before it tracks anything.
 
+use std::time::Duration;
+
 use crate::{
-    clock,
+    clock, collector,
     current::ENABLED,
     error::Error,
     sync::{AtomicU8, AtomicU64, Ordering},
+    timing::Timing,
 };
 
 static ENDED_TASKS: AtomicU64 = AtomicU64::new(4_096);
 static SITE_ROWS: AtomicU64 = AtomicU64::new(4_096);
 static LIVE_VARIABLES: AtomicU64 = AtomicU64::new(1 << 18);
 static UNANNOTATED: AtomicU8 = AtomicU8::new(1);
-static TIMING: AtomicU8 = AtomicU8::new(Timing::Sampled as u8);
+static TIMING: AtomicU64 = AtomicU64::new(Timing::Sampled.to_number());
+static LONG_POLL_NS: AtomicU64 = AtomicU64::new(nanoseconds(LONG_POLL));
+static SAMPLE_EVERY_NS: AtomicU64 = AtomicU64::new(nanoseconds(SAMPLE_EVERY));
+
+const LONG_POLL: Duration = Duration::from_millis(1);
+const SAMPLE_EVERY: Duration = Duration::from_secs(1);
 
 /// The most rows that can be asked for. The sites' table has 65,472 slots, and probes want it to stay
 /// far from full.
 const MOST_ENDED_TASKS: u64 = 1 << 20;
 const MOST_SITE_ROWS: u64 = 1 << 14;
 const MOST_LIVE_VARIABLES: u64 = 1 << 26;
-
-/// Which tasks and polls are timed. Counting is always exact; a clock read costs as much as a poll.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[repr(u8)]
-pub enum Timing {
-    /// No clock is read: `busy_ns` and `wait_ns` are `None`, average waits NaN.
-    Off,
-    /// The first 256 tasks of a site, then one in 16; of each the first 64 polls, then one in 64.
-    #[default]
-    Sampled,
-    /// Every task; of each the first 64 polls, then one in 64.
-    EveryTask,
-}
-
-impl Timing {
-    /// Whether the task that comes after `earlier` others of its site is timed.
-    #[inline]
-    pub(crate) fn times(self, earlier: u64) -> bool {
-        match self {
-            Self::Off => false,
-            Self::Sampled => earlier < 256 || earlier.is_multiple_of(16),
-            Self::EveryTask => true,
-        }
-    }
-}
 
 /// Settings, applied by [`Builder::init`].
 ///
@@ -62,6 +45,8 @@ pub struct Builder {
     live_variables: u64,
     unannotated: bool,
     timing: Timing,
+    long_poll: Duration,
+    sample_every: Duration,
 }
 
 /// The default settings, to be changed before [`Builder::init`].
@@ -72,6 +57,8 @@ pub fn builder() -> Builder {
         live_variables: 1 << 18,
         unannotated: true,
         timing: Timing::default(),
+        long_poll: LONG_POLL,
+        sample_every: SAMPLE_EVERY,
     }
 }
 
@@ -109,6 +96,20 @@ impl Builder {
         self
     }
 
+    /// From which duration on a timed poll is listed as a long one (default 1 ms): meanwhile its worker runs no other task.
+    pub fn long_poll(mut self, from: Duration) -> Self {
+        self.long_poll = from;
+        self
+    }
+
+    /// How often a point is added to the timeline, at the most (default 1 s), by a thread that also drains the rings of events. It is started by
+    /// the first task that is polled after `init`, and is there only while something happens. Zero: no such thread; then there is one point a
+    /// snapshot, and of what happens between two snapshots the first 2,048 events of each thread are seen.
+    pub fn sample_every(mut self, period: Duration) -> Self {
+        self.sample_every = period;
+        self
+    }
+
     /// Applies the settings and fixes the start time.
     ///
     /// Tasks that ran before keep what they have; with fewer `ended_tasks` than before, rows past the new number are not
@@ -133,7 +134,9 @@ impl Builder {
         SITE_ROWS.store(self.site_rows, Ordering::Relaxed);
         LIVE_VARIABLES.store(self.live_variables, Ordering::Relaxed);
         UNANNOTATED.store(u8::from(self.unannotated), Ordering::Relaxed);
-        TIMING.store(self.timing as u8, Ordering::Relaxed);
+        TIMING.store(self.timing.to_number(), Ordering::Relaxed);
+        LONG_POLL_NS.store(nanoseconds(self.long_poll), Ordering::Relaxed);
+        SAMPLE_EVERY_NS.store(nanoseconds(self.sample_every), Ordering::Relaxed);
         init();
         Ok(())
     }
@@ -147,6 +150,11 @@ impl Builder {
 pub fn init() {
     if ENABLED {
         clock::start();
+        if sample_every_ns() == 0 {
+            collector::disarm();
+        } else {
+            collector::arm();
+        }
     }
 }
 
@@ -186,9 +194,21 @@ pub(crate) fn unannotated() -> bool {
 }
 
 pub(crate) fn timing() -> Timing {
-    match TIMING.load(Ordering::Relaxed) {
-        0 => Timing::Off,
-        1 => Timing::Sampled,
-        _ => Timing::EveryTask,
-    }
+    Timing::from_number(TIMING.load(Ordering::Relaxed))
+}
+
+/// From which duration on a poll is a long one.
+pub(crate) fn long_poll_ns() -> u64 {
+    LONG_POLL_NS.load(Ordering::Relaxed)
+}
+
+/// The least distance of two samples that the collector takes; 0: it has no thread.
+pub(crate) fn sample_every_ns() -> u64 {
+    SAMPLE_EVERY_NS.load(Ordering::Relaxed)
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "584 years are enough")]
+const fn nanoseconds(duration: Duration) -> u64 {
+    let nanoseconds = duration.as_nanos();
+    if nanoseconds > u64::MAX as u128 { u64::MAX } else { nanoseconds as u64 }
 }

@@ -82,7 +82,7 @@ pub(crate) fn note(from: u32, to: u32, bytes: usize) {
 fn note_in_crowd(key: u64, bytes: u64) {
     while let Some(pair) = find(&CROWD, key) {
         let claimed = pair.key.compare_exchange(0, key, Ordering::Relaxed, Ordering::Relaxed);
-        if matches!(claimed, Ok(_)) || claimed == Err(key) {
+        if claimed.is_ok() || claimed == Err(key) {
             add(&pair.blocks, 1);
             add(&pair.bytes, bytes);
             return;

@@ -12,6 +12,7 @@ mod alloc;
 // … carries its owner, and is counted by it or, when others free it, for it.
 mod block;
 mod tally;
+mod own_heap;
 mod account;
 // A task's record ends in the sums of its site and, for a while, in a row of its own.
 mod task;
@@ -23,6 +24,14 @@ mod ending;
 mod hand_over;
 mod history;
 mod window;
+// What happens on the way goes through each thread's ring to the collector, and into a history of fixed size.
+mod event;
+mod ring;
+mod roster;
+mod threads;
+mod recent;
+mod timeline;
+mod collector;
 // A variable names the blocks that it holds.
 mod value;
 mod trackable;
@@ -31,7 +40,6 @@ mod variable;
 mod variable_site;
 // All of it is read, and shown.
 mod reading;
-mod samples;
 mod rows;
 mod profile;
 mod snapshot;
@@ -47,6 +55,7 @@ mod config;
 mod error;
 mod probe;
 mod clock;
+mod timing;
 mod places;
 mod arena;
 mod free_list;
@@ -58,8 +67,9 @@ mod fixture;
 
 pub use alloc::TrackingAllocator;
 pub use allocation::{GlobalTracker, get_global_tracker};
-pub use config::{Builder, Timing, builder, init};
+pub use config::{Builder, builder, init};
 pub use error::Error;
+pub use timing::Timing;
 pub use trackable::{Blocks, Contents, Trackable};
 
 /// What the numbers mean: leaks, and the sizes of state machines.
@@ -79,13 +89,14 @@ pub mod async_memory {
         config::initialize,
         current::current_task_id,
         error::{Error, TaskError},
+        event::EventKind,
         future::{CatchPanic, Tracked, create_tracked, track},
         monitor::{AsyncResourceMonitor, ResourceAnalysis},
         probe::Measured,
         profile::{
-            Bucket, Extent, HandOver, Place, ProcessMemory, RuntimeMemory, SiteProfile,
-            TaskMemoryProfile, TaskPerformanceMetrics, ToolUsage, Trend, TrendPoint,
-            VariableProfile, VariableSiteProfile,
+            Bucket, Extent, HandOver, Place, ProcessMemory, ProcessPoint, RuntimeMemory,
+            SiteProfile, TaskEvent, TaskMemoryProfile, TaskPerformanceMetrics, Timeline, ToolUsage,
+            Trend, TrendPoint, VariableProfile, VariableSiteProfile,
         },
         snapshot::{MemorySnapshot, get_memory_snapshot},
         table::HumanBytes,
@@ -100,6 +111,9 @@ pub mod __private {
     pub const fn size_of<T>(_: &T) -> usize {
         core::mem::size_of::<T>()
     }
+
+    /// For tests of what takes long: a clock that is set forward, and a round of the collector at that time.
+    pub use crate::{clock::advance as advance_clock, collector::round as collect};
 
     pub use crate::{
         future::track_callsite as track,

@@ -36,7 +36,8 @@ pub(crate) struct Producer<'a, const N: usize> {
 }
 
 impl<const N: usize> Ring<N> {
-    const SLOTS: u32 = {
+    #[expect(clippy::cast_possible_truncation, reason = "asserted")]
+    pub(crate) const SLOTS: u32 = {
         assert!(N.is_power_of_two() && N <= 1 << 30, "counts go on modulo 2^32");
         N as u32
     };

@@ -4,7 +4,11 @@ use crate::{
     account::Account,
     static_ref::StaticRef,
     sync::{AtomicI64, AtomicU64, Ordering, add, bump, shift},
+    threads,
 };
+
+/// Blocks from this size on are events.
+const LARGE_BLOCK: usize = 1 << 20;
 
 /// The counters of one owner of blocks, on one cache line.
 ///
@@ -110,6 +114,9 @@ impl Tally {
         // PERF: the account's line, which other threads write, is read only when a new peak is possible.
         if own_live > self.limit.load(Ordering::Relaxed) {
             self.settle(account, own_live, self.peak.load(Ordering::Relaxed));
+        }
+        if bytes >= LARGE_BLOCK {
+            threads::note_large_block(self.id(), account.site(), bytes);
         }
     }
 

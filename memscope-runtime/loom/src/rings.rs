@@ -136,24 +136,24 @@ impl Threads {
     }
 }
 
-/// Two threads enter a ring each, or one after the other has ended takes that one's; a reader goes through them meanwhile.
+/// Two threads enter a ring each, or the one that comes after the other has ended takes that one's; a third goes through them meanwhile.
 #[test]
 fn every_event_of_threads_that_come_and_go_is_seen_once() {
     let mut model = loom::model::Builder::new();
     model.preemption_bound = Some(3);
     model.check(|| {
         let threads = Threads::new();
-        let lives: Vec<_> = [1, 2]
-            .into_iter()
-            .map(|number| {
-                let threads = Arc::clone(&threads);
-                thread::spawn(move || threads.live(&[number]))
-            })
-            .collect();
-        threads.drain_all();
-        for life in lives {
-            life.join().expect("no panic");
-        }
+        let reading = {
+            let threads = Arc::clone(&threads);
+            thread::spawn(move || threads.drain_all())
+        };
+        let living = {
+            let threads = Arc::clone(&threads);
+            thread::spawn(move || threads.live(&[1]))
+        };
+        threads.live(&[2]);
+        reading.join().expect("no panic");
+        living.join().expect("no panic");
         assert_eq!(threads.seen(), [1, 2]);
     });
 }
@@ -166,12 +166,16 @@ fn a_ring_that_is_handed_on_loses_and_doubles_nothing_but_what_it_counts() {
     model.check(|| {
         let threads = Threads::new();
         threads.live(&[1, 2]);
-        let next = {
+        let reading = {
+            let threads = Arc::clone(&threads);
+            thread::spawn(move || threads.drain_all())
+        };
+        let living = {
             let threads = Arc::clone(&threads);
             thread::spawn(move || threads.live(&[3, 4]))
         };
-        threads.drain_all();
-        next.join().expect("no panic");
+        reading.join().expect("no panic");
+        living.join().expect("no panic");
         let seen = threads.seen();
         assert_eq!(threads.made.load(Ordering::Relaxed), 1, "handed on");
         assert_eq!(seen.len() as u64 + threads.places[0].ring.dropped(), 4);
