@@ -57,7 +57,8 @@ macro_rules! partial {
         #[allow(unused_imports, reason = "one step of them is taken")]
         use memscope_rs::__private::{ByHandle as _, ByParts as _, ByValue as _, Value};
         let (value, truth) = $crate::ledger::made(|| $make);
-        let (places, found) = $crate::ledger::found(|blocks| (&&&Value(&value)).__memscope_show(blocks));
+        let (places, found) =
+            $crate::ledger::found(|blocks| (&&&Value(&value)).__memscope_show(blocks));
         assert!(found.is_partial && !found.is_opaque, "{found:?}");
         assert!(places.iter().all(|place| truth.contains(place)), "{}", stringify!($make));
         found.blocks.iter().map(|block| block.3).collect::<Vec<u32>>()
