@@ -280,7 +280,6 @@ fn trends_follow_the_largest_from_snapshot_to_snapshot_in_a_fixed_space() {
 fn what_worker_threads_hold_outside_tasks_is_the_runtimes() {
     let _alone = alone();
     let runtime = workers(2);
-    let before = conserved(&ALLOCATOR).runtime();
     let (go, wait) = mpsc::channel::<()>();
     let (sender, receiver) = mpsc::channel();
     // On a worker thread: a tracked poll, then a block of a plain task that stays.
@@ -293,8 +292,9 @@ fn what_worker_threads_hold_outside_tasks_is_the_runtimes() {
     });
     receiver.recv().expect("sent");
     let during = conserved(&ALLOCATOR);
-    assert!(during.runtime().worker_threads > before.worker_threads);
-    assert!(during.runtime().worker_bytes >= before.worker_bytes + 30_000);
+    assert!(during.runtime().worker_threads >= 1);
+    let plain = during.tasks().iter().find(|task| !task.is_annotated && task.live_bytes >= 30_000);
+    assert!(plain.is_some(), "what the plain task holds is its own\n{during}");
     assert!(during.runtime().worker_bytes <= during.process().untracked_bytes);
     drop(go);
     drop(runtime);

@@ -7,7 +7,7 @@ extern crate self as memscope_rs;
 use std::{collections::HashMap, sync::Arc};
 
 use memscope_macros::tracked;
-use memscope_tests::conserved;
+use memscope_tests::{annotated, conserved};
 use runtime::{
     __private,
     async_memory::{self, MemorySnapshot, SiteProfile, TaskType},
@@ -103,7 +103,7 @@ fn every_row_is_what_the_clients_did_and_what_the_service_kept() {
     assert_eq!(site(&snapshot, "GET /login").retained_bytes, sessions);
     assert_eq!(site(&snapshot, "exchange rates").live_bytes, rates);
     assert_eq!(site(&snapshot, "exchange rates").retained_bytes, 0);
-    assert_eq!(snapshot.live_memory_bytes(), sessions + rates, "{snapshot}");
+    assert_eq!(held_by_handlers(&snapshot), sessions + rates, "{snapshot}");
 
     let report = snapshot.to_string();
     let findings = report.split_once("what stands out").expect("something does").1;
@@ -135,13 +135,18 @@ fn every_row_is_what_the_clients_did_and_what_the_service_kept() {
     }
     assert_eq!(site(&after, "exchange rates").cancelled, 1);
     assert_eq!(
-        (after.active_task_count(), after.live_memory_bytes()),
+        (after.active_task_count(), held_by_handlers(&after)),
         (0, left[0].0 + left[1].0),
         "{after}"
     );
 
     drop(shop);
-    assert_eq!(conserved(&ALLOCATOR).live_memory_bytes(), 0);
+    assert_eq!(held_by_handlers(&conserved(&ALLOCATOR)), 0);
+}
+
+/// Hyper's connections, which nobody annotated, have rows of their own.
+fn held_by_handlers(snapshot: &MemorySnapshot) -> u64 {
+    annotated(snapshot).iter().map(|task| task.live_bytes).sum()
 }
 
 #[track_caller]

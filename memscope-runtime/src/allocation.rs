@@ -104,7 +104,8 @@ impl MemorySnapshot {
     pub fn allocations(&self) -> Vec<AllocationInfo> {
         let sites: HashMap<(&str, &str, u32), &SiteProfile> =
             self.sites().iter().map(|site| ((&*site.name, &*site.file, site.line), site)).collect();
-        let living = self.tasks().iter().filter(|task| !task.state.is_ended());
+        // Of a task that nobody annotated neither the end nor the size of its state machine is known.
+        let living = self.tasks().iter().filter(|task| task.is_annotated && !task.state.is_ended());
         let machines = living.map(|task| {
             AllocationInfo::of_task(
                 task,

@@ -79,7 +79,7 @@ impl Entered {
 
     /// The task that was current before; 0 if none.
     pub(crate) fn previous_owner_id(&self) -> u64 {
-        resolve(self.previous).id()
+        known(self.previous).0.map_or(0, Tally::id)
     }
 }
 
@@ -172,9 +172,9 @@ fn outside() -> &'static Tally {
     THREAD.get().map_or(&LATE, Record::tally)
 }
 
-/// The id of the task that is charged now, annotated or not; 0: none.
+/// The id of the current task, annotated or not; 0: none, or one that has not allocated.
 pub(crate) fn owner_id() -> u64 {
-    resolve(CURRENT.get()).id()
+    known(CURRENT.get()).0.map_or(0, Tally::id)
 }
 
 /// Charges a new block to the current owner, who is returned.
@@ -302,7 +302,7 @@ fn discharge_elsewhere(tally: &'static Tally, owner: Owner, bytes: usize) {
             account.remove_cell();
             account
         }
-        Charged::Named(name) => match name.freed(resolve(tally).id(), bytes) {
+        Charged::Named(name) => match name.freed(known(tally).0.map_or(0, Tally::id), bytes) {
             Some(account) => account,
             None => return,
         },
@@ -310,14 +310,30 @@ fn discharge_elsewhere(tally: &'static Tally, owner: Owner, bytes: usize) {
     discharge_account(tally, account, bytes);
 }
 
-fn discharge_account(tally: &'static Tally, account: &'static Account, bytes: usize) {
+/// Like [`resolve`] for somebody who does not allocate: nobody gets a record for that. With the index of its site.
+fn known(tally: &'static Tally) -> (Option<&'static Tally>, u32) {
+    #[cfg(feature = "tokio")]
+    if ptr::eq(tally, &raw const PLAIN) && config::unannotated() {
+        match plain::known() {
+            Ok(Some(record)) => return (Some(record.tally()), plain::site().index()),
+            Err(plain::NoRecord) => return (None, plain::site().index()),
+            Ok(None) => {}
+        }
+        return (THREAD.get().map(Record::tally), UNTRACKED);
+    }
     let tally = resolve(tally);
-    let own = tally.account();
-    if own.is_some_and(|own| ptr::eq(own, account)) {
-        tally.discharge(bytes);
+    (Some(tally), tally.account().map_or(UNTRACKED, Account::site))
+}
+
+fn discharge_account(tally: &'static Tally, account: &'static Account, bytes: usize) {
+    let (freer, site) = known(tally);
+    if let Some(freer) = freer
+        && freer.account().is_some_and(|own| ptr::eq(own, account))
+    {
+        freer.discharge(bytes);
         return;
     }
-    hand_over::note(account.site(), own.map_or(UNTRACKED, Account::site), bytes);
+    hand_over::note(account.site(), site, bytes);
     if account.discharge(bytes) {
         registry::give_back(account);
     }

@@ -50,10 +50,10 @@ pub struct Leaks {
 impl MemorySnapshot {
     /// Looks for memory that seems lost, with the default [`LeakOptions`].
     ///
-    /// It finds blocks that outlive their tasks again and again, tasks that hold bytes and are not polled any more, and bytes that rise from
-    /// snapshot to snapshot. Caches that are full or evict, pools, results kept by one batch, outputs that wait for their `JoinHandle`
-    /// and tasks that sleep are none of these. A cache that still fills cannot be told from a leak, nor can results that are collected
-    /// one after another for later.
+    /// It finds blocks that outlive their tasks again and again, tasks that hold bytes and are not polled any more, bytes that rise from
+    /// snapshot to snapshot, and tasks that never end and become more and more. Caches that are full or evict, pools, results kept by one
+    /// batch, outputs that wait for their `JoinHandle` and tasks that sleep are none of these. A cache that still fills cannot be told from
+    /// a leak, nor can results that are collected one after another for later, nor clients that come and stay.
     ///
     /// ```
     /// use memscope_runtime::async_memory::get_memory_snapshot;
@@ -84,8 +84,10 @@ impl MemorySnapshot {
         let mut findings = retained.leaks;
         let known_sites = findings.iter().map(|leak| leak.place.clone()).collect();
         let known_tasks: HashSet<_> = stuck.tasks.iter().copied().collect();
+        let known_piles = stuck.leaks.iter().map(|leak| leak.place.clone()).collect();
         findings.extend(stuck.leaks);
-        findings.extend(growing::find(self, options, &known_sites, &known_tasks));
+        let known = growing::Known { sites: known_sites, tasks: known_tasks, piles: known_piles };
+        findings.extend(growing::find(self, options, &known));
         findings.sort_by_cached_key(Leak::rank);
         let hand_overs = hand_overs::largest(self.hand_overs());
         Leaks { measured: true, findings, not_judged, hand_overs }

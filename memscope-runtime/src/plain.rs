@@ -81,6 +81,23 @@ pub(crate) fn current() -> Option<&'static Record> {
     if last.id == id { last.record } else { enter(id) }
 }
 
+/// The same for somebody who only frees: a task without a record gets none. `Err`: it is in a task that has none.
+pub(crate) fn known() -> Result<Option<&'static Record>, NoRecord> {
+    let Some(id) = tokio_id() else { return Ok(None) };
+    let last = LAST.get();
+    if last.id == id {
+        return Ok(last.record);
+    }
+    let Some(seat) = SEAT.get().or_else(take_seat) else { return Ok(None) };
+    let record = sit(seat, id).ok_or(NoRecord)?;
+    LAST.set(Last { id, record: Some(record) });
+    Ok(Some(record))
+}
+
+/// The task that is current has no record, as it has not allocated.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct NoRecord;
+
 /// The number in Tokio's id.
 #[inline]
 fn tokio_id() -> Option<u64> {
@@ -119,13 +136,19 @@ fn tokio_id() -> Option<u64> {
 #[inline(never)]
 fn enter(id: u64) -> Option<&'static Record> {
     let seat = SEAT.get().or_else(take_seat)?;
-    // Before the table is looked at (pairs with the fence in `is_taken`).
-    // Release: what the thread charged before is seen by who takes that record away.
-    seat.id.store(id, Ordering::Release);
-    fence(Ordering::SeqCst);
-    let record = find(id).or_else(|| make(id));
+    let record = sit(seat, id).or_else(|| make(id));
     LAST.set(Last { id, record });
     record
+}
+
+/// Says that this thread charges the task, and finds its record.
+fn sit(seat: &Seat, id: u64) -> Option<&'static Record> {
+    LAST.set(Last { id: 0, record: None });
+    // Release: what the thread charged before is seen by who takes that record away.
+    seat.id.store(id, Ordering::Release);
+    // Before the table is looked at (pairs with the fence in `is_taken`).
+    fence(Ordering::SeqCst);
+    find(id)
 }
 
 fn take_seat() -> Option<&'static Seat> {
@@ -236,10 +259,10 @@ fn fill(place: &Place, id: u64) -> Option<&'static Record> {
     record
 }
 
-fn open() -> Option<&'static Record> {
+/// The site of all of them.
+pub(crate) fn site() -> &'static Site {
     static SITE: StaticRef<Site> = StaticRef::none();
-    static NOT_KNOWN: FutureType = FutureType { name: || "not known", size: 0 };
-    let site = SITE.get().unwrap_or_else(|| {
+    SITE.get().unwrap_or_else(|| {
         let site = Site::of(Key {
             name: "(unannotated)",
             task_type: TaskType::Unspecified,
@@ -249,7 +272,12 @@ fn open() -> Option<&'static Record> {
         });
         SITE.set(site);
         site
-    });
+    })
+}
+
+fn open() -> Option<&'static Record> {
+    static NOT_KNOWN: FutureType = FutureType { name: || "not known", size: 0 };
+    let site = site();
     let (row, ordinal) = site.admit(0);
     let task = NewTask {
         site,

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::words::{age, at, several};
 use crate::{
     profile::Place,
-    table::{HumanBytes, cell},
+    table::{HumanBytes, cell, count},
     task::TaskId,
 };
 
@@ -99,7 +99,7 @@ pub struct Leak {
     pub severity: Severity,
     /// The site of the tasks.
     pub place: Place,
-    /// The task, or the one of several that was polled the longest ago; `None` where the finding speaks of ended tasks.
+    /// The task, or of several the one that was polled the longest ago or, of a growing number, the oldest; `None` where the finding speaks of ended tasks.
     pub task: Option<TaskId>,
     /// The bytes that look lost.
     pub bytes: u64,
@@ -139,7 +139,10 @@ impl fmt::Display for Leak {
                 self.write_age(f, ", not polled for ", "")?;
             }
             (LeakKind::Growing, Some(task)) => {
-                write!(f, " in task #{task}")?;
+                match self.count {
+                    0 | 1 => write!(f, " in task #{task}")?,
+                    tasks => write!(f, " in {} living tasks", count(tasks))?,
+                }
                 self.write_age(f, ", rising for ", "")?;
             }
             (LeakKind::Growing, None) => {

@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 
 use super::{
-    evidence::{Evidence, place_of},
+    evidence::{Evidence, place_of, place_of_task},
     finding::{Leak, LeakKind, Severity, per_day},
     options::LeakOptions,
     retained::retained_bytes,
@@ -14,7 +14,7 @@ use super::{
 use crate::{
     profile::{Place, SiteProfile, TaskMemoryProfile, Trend},
     snapshot::{MemorySnapshot, float},
-    table::HumanBytes,
+    table::{HumanBytes, count},
     task::TaskId,
 };
 
@@ -23,13 +23,24 @@ const LEAST_OF_PEAK: f64 = 0.9;
 /// A site's bytes must have risen with this many tasks one after another: below that it is a start, or one batch.
 const LEAST_WAVES: u64 = 4;
 
-/// Living tasks and sites whose live bytes rise, without the sites and tasks that another finding speaks of.
-pub(super) fn find(
-    snapshot: &MemorySnapshot,
-    options: &LeakOptions,
-    known_sites: &HashSet<Place>,
-    known_tasks: &HashSet<TaskId>,
-) -> Vec<Leak> {
+/// Tasks that must be alive at a site before it can be said that they only become more.
+const LEAST_PILED: u64 = 16;
+/// … and of all that were ever made there, no more than one in so many has ended.
+const FEW_ENDED: u64 = 16;
+
+/// What other findings speak of.
+#[derive(Debug)]
+pub(super) struct Known {
+    /// Sites whose ended tasks hold bytes.
+    pub(super) sites: HashSet<Place>,
+    /// Tasks that are stuck.
+    pub(super) tasks: HashSet<TaskId>,
+    /// Sites that have stuck tasks.
+    pub(super) piles: HashSet<Place>,
+}
+
+/// Living tasks and sites whose live bytes rise, without those that another finding speaks of.
+pub(super) fn find(snapshot: &MemorySnapshot, options: &LeakOptions, known: &Known) -> Vec<Leak> {
     let grown: Vec<(&Trend, Course)> = snapshot
         .trends()
         .iter()
@@ -44,15 +55,26 @@ pub(super) fn find(
         snapshot.tasks().iter().map(|task| (task.id, task)).collect();
     let sites: HashMap<Place, &SiteProfile> =
         snapshot.sites().iter().map(|site| (place_of(site), site)).collect();
-    let finding = |(trend, course): &(&Trend, Course)| {
-        if let Some(id) = trend.task {
-            let task = tasks.get(&id).filter(|_| !known_tasks.contains(&id))?;
-            return is_filling(task).then(|| of_task(trend, course, task, &evidence));
+    let of_tasks = grown.iter().filter_map(|(trend, course)| {
+        let task = tasks.get(&trend.task?).filter(|task| !known.tasks.contains(&task.id))?;
+        let others = sites.get(&trend.place);
+        let is_leak = is_filling(task) && !others.is_some_and(|site| is_as_others(task, site));
+        is_leak.then(|| of_task(trend, course, task, &evidence))
+    });
+    let mut leaks: Vec<Leak> = of_tasks.collect();
+    let with_tasks: HashSet<Place> = leaks.iter().map(|leak| leak.place.clone()).collect();
+    let of_sites = grown.iter().filter(|(trend, _)| trend.task.is_none());
+    leaks.extend(of_sites.filter_map(|(trend, course)| {
+        let site = sites.get(&trend.place).filter(|_| !known.sites.contains(&trend.place))?;
+        if is_left_behind(site, course, options) {
+            return Some(of_site(trend, course, site, &evidence));
         }
-        let site = sites.get(&trend.place).filter(|_| !known_sites.contains(&trend.place))?;
-        is_left_behind(site, course, options).then(|| of_site(trend, course, site, &evidence))
-    };
-    grown.iter().filter_map(finding).collect()
+        // No byte is in two findings.
+        let is_new = !known.piles.contains(&trend.place) && !with_tasks.contains(&trend.place);
+        (is_new && has_piled_up(site, course))
+            .then(|| of_living(trend, course, site, &tasks, &evidence))
+    }));
+    leaks
 }
 
 fn has_grown(trend: &Trend, course: &Course, options: &LeakOptions) -> bool {
@@ -62,14 +84,38 @@ fn has_grown(trend: &Trend, course: &Course, options: &LeakOptions) -> bool {
         && course.rises(trend)
 }
 
+/// Whether a site has more and more living tasks, and with them bytes: [`has_grown`] and [`has_piled_up`].
+pub(super) fn piles_up(site: &SiteProfile, trend: &Trend, options: &LeakOptions) -> bool {
+    Course::of(trend)
+        .is_some_and(|course| has_grown(trend, &course, options) && has_piled_up(site, &course))
+}
+
+/// The growth lies in living tasks, which hardly ever end. Where they do end, more of them is load.
+fn has_piled_up(site: &SiteProfile, course: &Course) -> bool {
+    let ended = site.spawned.saturating_sub(site.active);
+    let of_living = site.live_bytes.saturating_sub(site.retained_bytes);
+    // Of a task that nobody annotated the end is not seen.
+    site.measured
+        && site.is_annotated
+        && site.active >= LEAST_PILED
+        && ended <= site.spawned / FEW_ENDED
+        && of_living >= course.rise() / 2
+}
+
+/// Others of the site have held as much and ended: an upload that is not finished yet.
+fn is_as_others(task: &TaskMemoryProfile, site: &SiteProfile) -> bool {
+    // Of a peak only its power of two is kept: it was more than half of this.
+    let largest = site.peak_histogram.iter().filter(|bucket| bucket.count != 0);
+    largest.map(|bucket| bucket.up_to).max().is_some_and(|up_to| task.live_bytes <= up_to / 2)
+}
+
 fn is_filling(task: &TaskMemoryProfile) -> bool {
     task.measured
         && !task.state.is_ended()
         && float(task.live_bytes) >= LEAST_OF_PEAK * float(task.peak_bytes)
 }
 
-/// The growth lies in ended tasks, few of them one after another: the living ones have trends of their own, and more of them is load;
-/// of those that come one after another [`retained`](super::retained) knows more.
+/// The growth lies in ended tasks. The living ones have trends of their own.
 fn is_left_behind(site: &SiteProfile, course: &Course, options: &LeakOptions) -> bool {
     site.measured
         && (LEAST_WAVES..options.least_waves).contains(&site.retained_waves)
@@ -105,6 +151,36 @@ fn of_site(trend: &Trend, course: &Course, site: &SiteProfile, evidence: &Eviden
     complete(leak, retained_bytes(site), course, evidence)
 }
 
+fn of_living(
+    trend: &Trend,
+    course: &Course,
+    site: &SiteProfile,
+    tasks: &HashMap<TaskId, &TaskMemoryProfile>,
+    evidence: &Evidence<'_>,
+) -> Leak {
+    let living: Vec<&TaskMemoryProfile> = tasks
+        .values()
+        .filter(|task| !task.state.is_ended() && place_of_task(task) == trend.place)
+        .copied()
+        .collect();
+    let ids: Vec<TaskId> = living.iter().map(|task| task.id).collect();
+    let mut leak = Leak {
+        task: ids.iter().min().copied(),
+        count: site.active,
+        variables: evidence.variables_of(&ids),
+        fix: "end each of these tasks when what it serves is over: a cancellation token, a channel that closes, an `AbortHandle` that is kept".to_owned(),
+        ..blank(trend, course)
+    };
+    let ended = site.spawned.saturating_sub(site.active);
+    leak.evidence = format!(
+        "{} {} and {} ended: they only become more.",
+        leak.evidence,
+        several(site.spawned, "task was made", "tasks were made"),
+        count(ended),
+    );
+    complete(leak, site.live_bytes.saturating_sub(site.retained_bytes), course, evidence)
+}
+
 fn blank(trend: &Trend, course: &Course) -> Leak {
     let [from, to] = [trend.points.first(), trend.points.last()]
         .map(|point| HumanBytes(point.map_or(0, |point| point.live_bytes)));
@@ -119,8 +195,9 @@ fn blank(trend: &Trend, course: &Course) -> Leak {
         bytes_per_day: None,
         variables: Vec::new(),
         evidence: format!(
-            "From {from} to {to} in {}, never less than before.",
+            "From {from} to {to} in {}, never {}less than before.",
             several(trend.points.len() as u64, "snapshot", "snapshots"),
+            if trend.points.is_sorted_by_key(|point| point.live_bytes) { "" } else { "much " },
         ),
         fix: "bound what these tasks add to, or take out what is done with at the rate at which they add".to_owned(),
     }
@@ -157,6 +234,7 @@ mod tests {
             &[0, 100, 200, 300, 400, 500][..],
             &[100, 110, 120, 150, 160, 170, 200],
             &[64, 64, 128, 128, 256, 256, 512, 1024],
+            &[0, 100, 200, 300, 301, 420, 410, 500],
         ] {
             let found = task_of(kib, &json!({}));
             assert_eq!(found.len(), 1, "{kib:?}");

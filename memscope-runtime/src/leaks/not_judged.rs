@@ -56,6 +56,17 @@ pub(super) fn find(
         );
         note(Some(LeakKind::Retained), why);
     }
+    if let Some(first) = retained.at_rest.first() {
+        let more = match retained.at_rest.len() {
+            1 => String::new(),
+            sites => format!(" and {} more", count(sites as u64 - 1)),
+        };
+        let why = format!(
+            "{}{more}: results of a batch that are kept, or a leak at rest; none of its tasks did anything in the last half of the snapshots",
+            at(first),
+        );
+        note(Some(LeakKind::Retained), why);
+    }
     if retained.unknown != 0 {
         let sites = several(retained.unknown, "site", "sites");
         let why = format!("{sites}: it is not known which of the ended tasks hold the bytes");

@@ -26,6 +26,8 @@ pub(super) struct Retained {
     pub(super) leaks: Vec<Leak>,
     /// Sites of which only more snapshots can tell.
     pub(super) unclear: Vec<Place>,
+    /// Sites at rest: what they left behind is there, but for long none of their tasks did anything.
+    pub(super) at_rest: Vec<Place>,
     /// Sites of which it is not known which tasks hold the bytes.
     pub(super) unknown: u64,
 }
@@ -42,6 +44,7 @@ pub(super) fn find(snapshot: &MemorySnapshot, options: &LeakOptions) -> Retained
             Verdict::Fine => {}
             Verdict::Leak(why) => found.leaks.push(leak(site, &why, &evidence)),
             Verdict::NeedsSamples => found.unclear.push(place_of(site)),
+            Verdict::AtRest => found.at_rest.push(place_of(site)),
             Verdict::Unknown => found.unknown += 1,
         }
     }
@@ -58,6 +61,7 @@ enum Verdict {
     /// And how that was seen.
     Leak(String),
     NeedsSamples,
+    AtRest,
     Unknown,
 }
 
@@ -75,6 +79,7 @@ fn judge(site: &SiteProfile, trend: Option<&Trend>, options: &LeakOptions) -> Ve
     match (Shape::of(site), trend) {
         (Shape::Ceased, _) => Verdict::Fine,
         (Shape::Even, Some(trend)) if has_stopped(site, trend) => Verdict::Fine,
+        (Shape::Even, Some(trend)) if is_at_rest(trend, options) => Verdict::AtRest,
         (Shape::Even, _) => Verdict::Leak("as many of the first as of the last".to_owned()),
         (Shape::Unclear, Some(trend)) if trend.points.len() >= options.least_samples => {
             if goes_on(site, trend, options) {
@@ -102,6 +107,16 @@ fn has_stopped(site: &SiteProfile, trend: &Trend) -> bool {
         expected > float(living_bytes(site).max(4096))
             && !course.kept_late(LEAST_KEPT_LATELY * kept(site))
     })
+}
+
+/// In the second half of enough samples no task of the site allocated anything, and it holds no more than before.
+///
+/// A batch of short tasks, each over before the next one is made, leaves its results evenly behind as a leak does. But it is over, and a leak
+/// goes on as long as there is anything to do.
+fn is_at_rest(trend: &Trend, options: &LeakOptions) -> bool {
+    trend.points.len() >= options.least_samples
+        && Course::of(trend)
+            .is_some_and(|course| course.allocated_late() == 0 && !course.has_risen_late())
 }
 
 fn goes_on(site: &SiteProfile, trend: &Trend, options: &LeakOptions) -> bool {

@@ -5,6 +5,7 @@ use std::{cmp::Reverse, collections::BTreeMap};
 use super::{
     evidence::{Evidence, place_of, place_of_task},
     finding::{Leak, LeakKind, Severity},
+    growing::piles_up,
     options::LeakOptions,
     words::{age, several},
 };
@@ -17,6 +18,9 @@ use crate::{
 /// How much longer than the longest wait of a task that did end. Of waits of which one in ten is ten times longer than another, four
 /// that were seen make one in 40 longer than that; of most others none.
 const TIMES_LONGER: u64 = 10;
+/// Where nothing can be compared since tasks only become more, those that are late must hold this part of the bytes of the living ones at least: the others
+/// are younger than the patience, and so there are always some that cannot be late.
+const LEAST_OF_PILE: u64 = 4;
 /// How many tasks of a site must have been seen to end before one can be late.
 const LEAST_ENDED: u64 = 4;
 const SHOWN_IDS: usize = 3;
@@ -38,6 +42,7 @@ pub(super) fn find(snapshot: &MemorySnapshot, options: &LeakOptions) -> Stuck {
     let sites = sites_by_place(snapshot);
     let mut stuck = Stuck::default();
     let mut found: BTreeMap<Place, Vec<(u64, &TaskMemoryProfile)>> = BTreeMap::new();
+    let mut late: BTreeMap<Place, Vec<(u64, &TaskMemoryProfile)>> = BTreeMap::new();
     let holding = |task: &&TaskMemoryProfile| {
         task.state == TaskState::Idle && task.measured && task.live_bytes != 0
     };
@@ -52,12 +57,20 @@ pub(super) fn find(snapshot: &MemorySnapshot, options: &LeakOptions) -> Stuck {
                 stuck.tasks.push(task.id);
                 found.entry(place).or_default().push((idle_ns, task));
             }
-            Verdict::NothingToCompare => stuck.without_compare += 1,
+            Verdict::NothingToCompare => late.entry(place).or_default().push((idle_ns, task)),
             Verdict::Fine => {}
         }
     }
-    if !found.is_empty() {
+    if !found.is_empty() || !late.is_empty() {
         let evidence = Evidence::of(snapshot);
+        for (place, tasks) in late {
+            if is_of_a_pile(&place, &tasks, snapshot, options, &evidence) {
+                stuck.tasks.extend(tasks.iter().map(|(_, task)| task.id));
+                found.insert(place, tasks);
+            } else {
+                stuck.without_compare += tasks.len() as u64;
+            }
+        }
         stuck.leaks = found
             .into_iter()
             .filter_map(|(place, tasks)| {
@@ -67,6 +80,26 @@ pub(super) fn find(snapshot: &MemorySnapshot, options: &LeakOptions) -> Stuck {
             .collect();
     }
     stuck
+}
+
+/// Whether these are tasks of a site that only become more, and many of those.
+///
+/// Where no task ever ends there is nothing to compare with, and who waits may be a daemon. But of daemons there is a number; who makes one
+/// after another, from snapshot to snapshot, and never sees one end, has lost them.
+fn is_of_a_pile(
+    place: &Place,
+    late: &[(u64, &TaskMemoryProfile)],
+    snapshot: &MemorySnapshot,
+    options: &LeakOptions,
+    evidence: &Evidence<'_>,
+) -> bool {
+    let mut sites = snapshot.sites().iter().filter(|site| place_of(site) == *place);
+    let bytes = late.iter().fold(0_u64, |sum, (_, task)| sum.saturating_add(task.live_bytes));
+    // With two rows for one place (two kinds of task) neither has a trend of its own.
+    let (Some(site), None) = (sites.next(), sites.next()) else { return false };
+    let of_living = site.live_bytes.saturating_sub(site.retained_bytes);
+    bytes >= of_living / LEAST_OF_PILE
+        && evidence.trend_of(site).is_some_and(|trend| piles_up(site, trend, options))
 }
 
 enum Verdict {
@@ -128,6 +161,10 @@ fn leak(
     let compared = match (options.stuck_after, site) {
         (Some(limit), _) => {
             format!("longer than {}", age(u64::try_from(limit.as_nanos()).unwrap_or(u64::MAX)))
+        }
+        (None, Some(site)) if site.timed.min(site.completed) < LEAST_ENDED => {
+            let ended = several(site.completed, "of them has completed", "of them have completed");
+            format!("there are more and more of them, and {ended}")
         }
         (None, site) => {
             let (longest, timed) = site.map_or((0, 0), |site| (site.longest_ns, site.timed));

@@ -8,6 +8,10 @@ use crate::{
 /// So many leaps, each by half or more, make growth; of a vector that doubles, to eight times what it was.
 const LEAST_LEAPS: usize = 3;
 
+/// What a task needs in passing (a message, a line that it formats) may be there in one sample and gone in the next: up to this part of the whole rise is no
+/// fall, and no leap.
+const PASSING: u64 = 16;
+
 /// The samples of a trend that are compared.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Course {
@@ -48,23 +52,30 @@ impl Course {
         self.last.allocated_bytes.saturating_sub(self.middle.allocated_bytes)
     }
 
+    /// Whether there are more live bytes than half-way through.
+    pub(super) fn has_risen_late(&self) -> bool {
+        self.last.live_bytes > self.middle.live_bytes
+    }
+
     fn rise_early(&self) -> f64 {
         float(self.middle.live_bytes) - float(self.first.live_bytes)
     }
 
     /// Live bytes rise to the end, and not slower and slower.
     ///
-    /// They never fall from one sample to the next, and rise in at least every other step, or else in leaps as a vector does that is
+    /// They never fall from one sample to the next (but for a sixteenth of the rise), and rise in at least every other step, or else in leaps as a vector does that is
     /// moved to twice the room. By the clock, the second half must bring at least half of what the first brought, and the last
     /// quarter half of the average; of leaps one must be in the last third: between them a vector is taken for one that is done.
     pub(super) fn rises(&self, trend: &Trend) -> bool {
         let lives: Vec<u64> = trend.points.iter().map(|point| point.live_bytes).collect();
         let steps = || lives.iter().zip(lives.iter().skip(1));
-        let never_falls = steps().all(|(before, after)| before <= after);
+        let passing = self.rise() / PASSING;
+        let never_falls = steps().all(|(before, after)| *before <= after.saturating_add(passing));
         let rising = || steps().filter(|(before, after)| before < after);
-        let doubles = || rising().all(|(before, after)| after / 2 >= *before / 4 * 3);
+        let leaps = || steps().filter(|(before, after)| after.saturating_sub(**before) > passing);
+        let doubles = || leaps().all(|(before, after)| after / 2 >= *before / 4 * 3);
         let rises_often = 2 * rising().count() + 2 > lives.len();
-        let rises_in_leaps = || rising().count() >= LEAST_LEAPS && doubles();
+        let rises_in_leaps = || leaps().count() >= LEAST_LEAPS && doubles();
         let per_ns = |bytes: f64, from: TrendPoint, to: TrendPoint| {
             bytes / float(to.at_ns.saturating_sub(from.at_ns)).max(1.0)
         };

@@ -1,0 +1,249 @@
+//! Tokio tasks that nobody annotated: each is a row with exactly its bytes, wherever it runs and however many there are.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex},
+};
+
+use memscope_rs::async_memory::{MemorySnapshot, TaskMemoryProfile, TaskState, track};
+use memscope_tests::{alone, block_on, conserved, conserved_when, workers};
+use tokio::sync::{Barrier, mpsc, oneshot};
+
+memscope_tests::install!();
+
+fn plain(snapshot: &MemorySnapshot) -> Vec<&TaskMemoryProfile> {
+    snapshot.tasks().iter().filter(|task| !task.is_annotated).collect()
+}
+
+/// The live bytes of rows that hold at least this.
+fn sizes(snapshot: &MemorySnapshot, least: u64) -> Vec<u64> {
+    let mut sizes: Vec<u64> = plain(snapshot)
+        .iter()
+        .map(|task| task.live_bytes)
+        .filter(|bytes| *bytes >= least)
+        .collect();
+    sizes.sort_unstable();
+    sizes
+}
+
+#[test]
+fn each_task_is_a_row_with_what_it_holds() {
+    let _alone = alone();
+    let runtime = workers(4);
+    let all_hold = Arc::new(Barrier::new(101));
+    let (stop, _) = tokio::sync::broadcast::channel::<()>(1);
+    let tasks: Vec<_> = (0..100_usize)
+        .map(|number| {
+            let (all_hold, mut stopped) = (Arc::clone(&all_hold), stop.subscribe());
+            runtime.spawn(async move {
+                let held = vec![1u8; 100_000 + number];
+                for _ in 0..number % 7 {
+                    drop(vec![0u8; 5_000]);
+                    tokio::task::yield_now().await;
+                }
+                all_hold.wait().await;
+                stopped.recv().await.ok();
+                drop(held);
+            })
+        })
+        .collect();
+    runtime.block_on(all_hold.wait());
+    let snapshot = conserved(&ALLOCATOR);
+    let holding: Vec<_> =
+        plain(&snapshot).into_iter().filter(|task| task.live_bytes >= 100_000).collect();
+    assert_eq!(holding.len(), 100);
+    // Some also grow a list of Tokio's: the sum is at least what they hold themselves.
+    let exact = |number: &u64| holding.iter().any(|task| task.live_bytes == 100_000 + number);
+    assert!((0..100).filter(exact).count() >= 90, "{snapshot:#}");
+    for task in holding {
+        assert_eq!((task.state, task.name.as_str()), (TaskState::Unknown, "(unannotated)"));
+        assert!(
+            task.freed_bytes <= 6 * 5_000 + 2_000 && task.freed_elsewhere_bytes < 2_000,
+            "{task:?}"
+        );
+    }
+    stop.send(()).expect("received");
+    for task in tasks {
+        runtime.block_on(task).expect("no panic");
+    }
+    assert_eq!(sizes(&conserved(&ALLOCATOR), 100_000), []);
+}
+
+#[test]
+fn what_a_task_hands_on_stays_its_own_until_it_is_freed() {
+    let _alone = alone();
+    let runtime = workers(2);
+    let (sender, mut receiver) = mpsc::channel(1);
+    let (done, freed) = oneshot::channel::<()>();
+    let maker =
+        runtime.spawn(async move { sender.send(vec![7u8; 70_001]).await.expect("received") });
+    runtime.block_on(maker).expect("no panic");
+    assert_eq!(sizes(&conserved(&ALLOCATOR), 70_000), [70_001]);
+    let user = runtime.spawn(async move {
+        let received = receiver.recv().await.expect("sent");
+        let grown: Vec<u8> = received.into_iter().chain(0..=u8::MAX).collect();
+        freed.await.ok();
+        grown.len()
+    });
+    // The first block is freed, by the user.
+    let snapshot = conserved_when(&ALLOCATOR, |snapshot| {
+        let sizes = sizes(snapshot, 70_000);
+        sizes.len() == 1 && sizes[0] > 70_001
+    });
+    let hand_overs = snapshot.hand_overs().iter().filter(|row| {
+        let is_plain = |place: &Option<memscope_rs::async_memory::Place>| {
+            place.as_ref().is_some_and(|place| place.name == "(unannotated)")
+        };
+        is_plain(&row.from) && is_plain(&row.to) && row.bytes >= 70_001
+    });
+    assert_eq!(hand_overs.count(), 1, "{:?}", snapshot.hand_overs());
+    done.send(()).expect("received");
+    assert_eq!(runtime.block_on(user).expect("no panic"), 70_001 + 256);
+}
+
+#[test]
+fn a_tracked_future_inside_is_a_child_and_its_bytes_are_its_own() {
+    let _alone = alone();
+    let runtime = workers(2);
+    let (sender, receiver) = oneshot::channel();
+    let (stop, stopped) = oneshot::channel::<()>();
+    let task = runtime.spawn(async move {
+        let outer = vec![0u8; 41_000];
+        let inner = track(async {
+            let inner = vec![0u8; 42_000];
+            sender.send(()).expect("received");
+            stopped.await.ok();
+            inner.len()
+        })
+        .named("inner");
+        inner.await + outer.len()
+    });
+    runtime.block_on(receiver).expect("sent");
+    let snapshot = conserved(&ALLOCATOR);
+    let inner = snapshot.tasks().iter().find(|task| task.name == "inner").expect("a row");
+    assert_eq!(inner.live_bytes, 42_000);
+    let outer = snapshot.task(inner.parent.expect("a parent")).expect("its row");
+    assert!(!outer.is_annotated && outer.live_bytes >= 41_000 && outer.live_bytes < 42_000);
+    stop.send(()).expect("received");
+    assert_eq!(runtime.block_on(task).expect("no panic"), 83_000);
+}
+
+#[test]
+fn blocking_tasks_have_rows_too() {
+    let _alone = alone();
+    let runtime = workers(1);
+    let (sender, receiver) = std::sync::mpsc::channel();
+    let (stop, stopped) = std::sync::mpsc::channel::<()>();
+    let task = runtime.spawn_blocking(move || {
+        let held = vec![0u8; 91_234];
+        sender.send(()).expect("received");
+        stopped.recv().ok();
+        held.len()
+    });
+    receiver.recv().expect("sent");
+    let snapshot = conserved(&ALLOCATOR);
+    assert!(sizes(&snapshot, 91_234).iter().any(|bytes| *bytes < 92_000), "{snapshot}");
+    drop(stop);
+    assert_eq!(runtime.block_on(task).expect("no panic"), 91_234);
+}
+
+/// Tasks allocate, free, hand over and migrate at random: the sums are right at every moment, and each holder's row in the end.
+#[test]
+fn tasks_that_migrate_and_trade_blocks_are_charged_to_the_byte() {
+    let _alone = alone();
+    let runtime = workers(4);
+    let shared: Arc<Mutex<HashMap<u64, Vec<u8>>>> = Arc::default();
+    let tasks: Vec<_> = (1..=64_u64)
+        .map(|seed| {
+            let shared = Arc::clone(&shared);
+            runtime.spawn(async move {
+                let mut random = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+                let mut own = Vec::new();
+                for _ in 0..300 {
+                    random ^= random << 13;
+                    random ^= random >> 7;
+                    random ^= random << 17;
+                    let size = usize::try_from(random % 3_000).expect("small") + 1;
+                    match random >> 61 {
+                        0..=2 => own.push(vec![0u8; size]),
+                        3 => drop(own.pop()),
+                        4 | 5 => {
+                            let old =
+                                shared.lock().expect("no panic").insert(random % 50, vec![0; size]);
+                            drop(old);
+                        }
+                        6 => {
+                            let taken = shared.lock().expect("no panic").remove(&(random % 50));
+                            own.extend(taken);
+                        }
+                        _ => tokio::task::yield_now().await,
+                    }
+                }
+            })
+        })
+        .collect();
+    for _ in 0..20 {
+        conserved(&ALLOCATOR);
+        std::thread::yield_now();
+    }
+    for task in tasks {
+        runtime.block_on(task).expect("no panic");
+    }
+    drop(runtime);
+    let snapshot = conserved(&ALLOCATOR);
+    let left: u64 = shared.lock().expect("no panic").values().map(|held| held.len() as u64).sum();
+    let rows: u64 = plain(&snapshot).iter().map(|task| task.live_bytes).sum();
+    assert!(rows >= left, "the map itself is somebody's too: {rows} {left}");
+    drop(shared);
+    conserved(&ALLOCATOR);
+}
+
+/// Far more tasks than places, alive at one time and each with a block: some are split, and that is said; no byte is lost.
+#[test]
+fn more_tasks_than_places_lose_rows_but_no_byte() {
+    const TASKS: usize = 70_000;
+    let _alone = alone();
+    block_on(async {
+        let (stop, _) = tokio::sync::broadcast::channel::<()>(1);
+        let mut tasks = Vec::with_capacity(TASKS);
+        for _ in 0..TASKS {
+            let mut stopped = stop.subscribe();
+            tasks.push(tokio::spawn(async move {
+                let held = Box::new([1u8; 24]);
+                stopped.recv().await.ok();
+                drop(held);
+            }));
+        }
+        // A runtime looks at its main future once in a while, between the tasks.
+        for _ in 0..TASKS / 20 {
+            tokio::task::yield_now().await;
+        }
+        let snapshot = conserved(&ALLOCATOR);
+        assert!(snapshot.tool().tasks_split > 0, "{snapshot}");
+        let site = snapshot.sites().iter().find(|site| !site.is_annotated).expect("a row");
+        assert!(site.live_bytes >= 24 * TASKS as u64, "{site:?}");
+        stop.send(()).expect("received");
+        for task in tasks {
+            task.await.expect("no panic");
+        }
+    });
+    let snapshot = conserved(&ALLOCATOR);
+    let site = snapshot.sites().iter().find(|site| !site.is_annotated).expect("a row");
+    assert!(site.live_bytes < 100_000, "{site:?}");
+}
+
+#[test]
+fn short_tasks_leave_memscopes_memory_where_it_was() {
+    let _alone = alone();
+    let run = |times: usize| {
+        block_on(async move {
+            for _ in 0..times {
+                tokio::spawn(async { drop(Box::new([0u8; 100])) }).await.expect("no panic");
+            }
+        });
+    };
+    run(20_000);
+    let before = conserved(&ALLOCATOR).tool().own_bytes;
+    run(100_000);
+    assert_eq!(conserved(&ALLOCATOR).tool().own_bytes, before);
+}
