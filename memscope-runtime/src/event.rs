@@ -54,7 +54,6 @@ impl fmt::Display for EventKind {
 pub(crate) struct Event {
     /// 0 where no clock was read for it; the thread's ring puts in what is known.
     pub(crate) at_ns: u64,
-    /// 0: none.
     pub(crate) task: u64,
     /// Nanoseconds of a life or a poll (0: not timed), bytes of a block.
     pub(crate) amount: u64,

@@ -243,9 +243,9 @@ pub struct TaskEvent {
     pub at_ns: u64,
     /// What it was.
     pub kind: EventKind,
-    /// Whom it happened to; `None`: a large block outside every task.
-    pub task: Option<TaskId>,
-    /// The task's site; `None`: outside every task.
+    /// Whom it happened to.
+    pub task: TaskId,
+    /// The task's site; `None` where it has given its only task to another name meanwhile.
     pub place: Option<Place>,
     /// Of a large block, its size.
     pub bytes: Option<u64>,

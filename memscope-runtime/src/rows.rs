@@ -355,12 +355,12 @@ pub(crate) fn events(events: &[Kept], names: &Names, measured: bool) -> Vec<Task
                 (None, (event.amount != 0).then_some(event.amount))
             }
         };
-        let (task, place) = (TaskId::new(event.task), names.get(event.site));
-        TaskEvent { at_ns: event.at_ns, kind: event.kind, task, place, bytes, took_ns }
+        let (task, place) = (TaskId::new(event.task)?, names.get(event.site));
+        Some(TaskEvent { at_ns: event.at_ns, kind: event.kind, task, place, bytes, took_ns })
     };
     // A wrapped allocator sees other blocks than the program's.
     let is_known = |kept: &&Kept| measured || kept.event.kind != EventKind::LargeBlock;
-    events.iter().filter(is_known).map(row).collect()
+    events.iter().filter(is_known).filter_map(row).collect()
 }
 
 /// What the async runtime holds beside the tasks' own bytes.

@@ -2,6 +2,7 @@
 
 use crate::{
     account::Account,
+    event::{Event, EventKind},
     static_ref::StaticRef,
     sync::{AtomicI64, AtomicU64, Ordering, add, bump, shift},
     threads,
@@ -116,7 +117,18 @@ impl Tally {
             self.settle(account, own_live, self.peak.load(Ordering::Relaxed));
         }
         if bytes >= LARGE_BLOCK {
-            threads::note_large_block(self.id(), account.site(), bytes);
+            self.note_large_block(account, bytes);
+        }
+    }
+
+    /// Tells the collector, where the owner is a task.
+    #[cold]
+    #[inline(never)]
+    fn note_large_block(&self, account: &Account, bytes: usize) {
+        let task = self.id();
+        if task != 0 {
+            let (kind, amount) = (EventKind::LargeBlock, bytes as u64);
+            threads::push(Event { at_ns: 0, task, amount, site: account.site(), kind });
         }
     }
 

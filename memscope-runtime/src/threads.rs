@@ -5,7 +5,7 @@ use std::cell::Cell;
 use crate::{
     arena::{self, Arena, Zeroed},
     clock, collector, current,
-    event::{Event, EventKind},
+    event::Event,
     free_list::FreeList,
     ring::{Producer, Ring},
     roster::Roster,
@@ -70,14 +70,6 @@ pub(crate) fn push(event: Event) {
         }
         None => add(&DROPPED, 1),
     }
-}
-
-/// Notes that a large block was allocated; by the allocator.
-#[cold]
-#[inline(never)]
-pub(crate) fn note_large_block(task: u64, site: u32, bytes: usize) {
-    let amount = bytes as u64;
-    push(Event { at_ns: 0, task, amount, site, kind: EventKind::LargeBlock });
 }
 
 /// A ring for this thread. `None` while it ends, and where there is no memory or there are too many.

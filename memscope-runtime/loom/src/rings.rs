@@ -114,7 +114,9 @@ impl Threads {
         });
         let place = &self.places[index as usize];
         let mut producer = Producer::take_over(&place.ring);
-        numbers.iter().for_each(|number| producer.push(event(*number)));
+        for number in numbers {
+            producer.push(event(*number));
+        }
         self.free.push(index, |next| place.link.store(next, Ordering::Relaxed));
     }
 
