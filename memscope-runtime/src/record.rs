@@ -168,9 +168,6 @@ impl Record {
         let entered = Entered::new(&self.tally);
         let polls = self.polls.load(Ordering::Relaxed);
         self.polls.store(polls + 1, Ordering::Relaxed);
-        if polls == 0 {
-            self.begin(&entered);
-        }
         if self.window.load(Ordering::Relaxed) != window::epoch() {
             self.enter_window();
         }
@@ -178,20 +175,10 @@ impl Record {
         if !ended {
             self.state.store(TaskState::Running as u8, Ordering::Relaxed);
         }
-        let sampling = self.sampling();
-        let timed = !ended && sampling.times(polls);
-        let started_ns = if timed { clock::now_ns() } else { 0 };
+        let is_timed = !ended && self.sampling().times(polls);
+        let started_ns = if is_timed { self.begin_timed(polls) } else { 0 };
         if polls == 0 {
-            self.first_poll_ns.store(started_ns, Ordering::Relaxed);
-            self.say(EventKind::Spawned, started_ns, 0);
-            collector::wake();
-        }
-        if timed {
-            // As long as this poll goes on, waiting has ended here.
-            self.ended_ns.store(started_ns, Ordering::Relaxed);
-            if polls != 0 && sampling.times(polls - 1) {
-                self.note_idle(started_ns);
-            }
+            self.begin(&entered, started_ns);
         }
         Running {
             record: self,
@@ -203,13 +190,6 @@ impl Record {
 
     fn sampling(&self) -> Sampling {
         Sampling::from_byte(self.sampling.load(Ordering::Relaxed))
-    }
-
-    /// Notes how long the task has waited since its last poll, which was timed as this one is.
-    fn note_idle(&self, now_ns: u64) {
-        if let Some(row) = self.row.get() {
-            row.note_idle(now_ns.saturating_sub(self.rested_ns.load(Ordering::Relaxed)));
-        }
     }
 
     /// Tells the collector.
@@ -241,9 +221,49 @@ impl Record {
         self.works.load(Ordering::Relaxed) != 0
     }
 
-    /// The first poll: the task it happens in is the parent; else the one that created it.
+    /// A timed poll. As long as it goes on, waiting has ended here.
+    // PERF: out of line, as all that few polls need, so that the others stay short.
+    #[inline(never)]
+    fn begin_timed(&self, polls: u64) -> u64 {
+        let started_ns = clock::now_ns();
+        self.ended_ns.store(started_ns, Ordering::Relaxed);
+        if polls != 0
+            && self.sampling().times(polls - 1)
+            && let Some(row) = self.row.get()
+        {
+            // The poll before was timed too.
+            row.note_idle(started_ns.saturating_sub(self.rested_ns.load(Ordering::Relaxed)));
+        }
+        started_ns
+    }
+
+    /// The end of a timed poll; true: the task waits now.
+    #[inline(never)]
+    fn end_timed(&self, started_ns: u64, waits: bool) {
+        let ended_ns = clock::now_ns();
+        let took = ended_ns.saturating_sub(started_ns);
+        bump(&self.busy_ns, took);
+        bump(&self.timed_polls, 1);
+        if let Some(row) = self.row.get() {
+            row.note_poll(took);
+        }
+        if took >= config::long_poll_ns() {
+            self.say(EventKind::LongPoll, ended_ns, took);
+        }
+        if waits {
+            self.ended_ns.store(0, Ordering::Relaxed);
+            self.rested_ns.store(ended_ns, Ordering::Relaxed);
+        }
+        collector::wake();
+    }
+
+    /// The first poll: the task it happens in is the parent; else the one that created it. `started_ns`: 0 if it is not timed.
     #[cold]
-    fn begin(&self, entered: &Entered) {
+    #[inline(never)]
+    fn begin(&self, entered: &Entered, started_ns: u64) {
+        self.first_poll_ns.store(started_ns, Ordering::Relaxed);
+        self.say(EventKind::Spawned, started_ns, 0);
+        collector::wake();
         current::thread_works();
         let outer = entered.previous_owner_id();
         if outer != 0 && outer != self.tally.id() {
@@ -263,6 +283,7 @@ impl Record {
     }
 
     /// The task's end: it will not be polled any more, but its future may still hold memory.
+    #[inline(never)]
     fn end(&self, state: TaskState) {
         self.state.store(state as u8, Ordering::Relaxed);
         let (mut ended_ns, mut lived_ns) = (0, 0);
@@ -486,25 +507,11 @@ impl Running {
 impl Drop for Running {
     #[inline]
     fn drop(&mut self) {
-        let ended_ns = if self.started_ns == 0 { 0 } else { clock::now_ns() };
-        if ended_ns != 0 {
-            let took = ended_ns.saturating_sub(self.started_ns);
-            bump(&self.record.busy_ns, took);
-            bump(&self.record.timed_polls, 1);
-            if let Some(row) = self.record.row.get() {
-                row.note_poll(took);
-            }
-            if took >= config::long_poll_ns() {
-                self.record.say(EventKind::LongPoll, ended_ns, took);
-            }
-            collector::wake();
+        if self.started_ns != 0 {
+            self.record.end_timed(self.started_ns, self.outcome == Some(TaskState::Idle));
         }
         match self.outcome {
             Some(TaskState::Idle) => {
-                if ended_ns != 0 {
-                    self.record.ended_ns.store(0, Ordering::Relaxed);
-                    self.record.rested_ns.store(ended_ns, Ordering::Relaxed);
-                }
                 self.record.state.store(TaskState::Idle as u8, Ordering::Relaxed);
             }
             Some(state) => self.record.end(state),
