@@ -62,8 +62,8 @@ fn a_month_takes_the_memory_of_a_minute() {
     let snapshot = conserved(&ALLOCATOR);
     check(&snapshot, "grows");
     // Rows of ended tasks and sites' rows apart, which are there for good, nothing has come.
-    let grown = snapshot.tool().own_bytes - minute;
-    assert!(grown <= 256 << 10, "{grown} bytes in a month");
+    let more = snapshot.tool().own_bytes - minute;
+    assert!(more <= 256 << 10, "{more} bytes in a month");
     let month = u64::try_from((SECOND * u32::try_from(SECONDS).expect("small")).as_nanos());
     let points = &snapshot.timeline().process;
     let span = points[points.len() - 1].at_ns - points[0].at_ns;
@@ -98,7 +98,7 @@ fn the_collector_comes_with_the_first_task_after_init_and_goes_when_nothing_happ
         assert_eq!((later.tool().ring_events, later.tool().ring_events_dropped), (taken + 2, 0));
         // This very snapshot is something that happened; then it is quiet.
         for _ in 0..3 {
-            advance_clock(Duration::from_secs(60));
+            advance_clock(Duration::from_mins(1));
             thread::sleep(Duration::from_millis(1_200));
         }
         let gone = conserved_when(&ALLOCATOR, |snapshot| snapshot.tool().heap_blocks == 0);
