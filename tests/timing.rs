@@ -2,7 +2,7 @@
 
 use memscope_rs::{
     Timing,
-    async_memory::{TaskMemoryProfile, TaskType, get_memory_snapshot, track},
+    async_memory::{Bucket, TaskMemoryProfile, TaskType, get_memory_snapshot, track},
     builder,
 };
 use memscope_tests::{conserved, row, wait_once};
@@ -58,6 +58,35 @@ fn what_is_not_timed_is_none_and_a_sample_is_marked() {
 
     builder().timing(Timing::EveryTask).init().expect("a valid setting");
     assert_eq!((0..64).filter(|_| inside_of_one_site().busy_ns.is_some()).count(), 64);
+
+    // Each poll of each task, and the waits between them.
+    builder().timing(Timing::All).init().expect("a valid setting");
+    let row = inside(200);
+    assert!(row.busy_ns.is_some() && !row.timing_is_estimate, "{row:#?}");
+    assert_eq!(timed_polls_and_waits("all", 200), (200, 199));
+
+    // The first one, and then one in so many.
+    builder().timing(Timing::OneIn(50)).init().expect("a valid setting");
+    let row = inside(200);
+    assert!(row.busy_ns.is_some() && row.timing_is_estimate, "{row:#?}");
+    assert_eq!(timed_polls_and_waits("one in 64", 200), (4, 0));
+    builder().timing(Timing::OneIn(1)).init().expect("a valid setting");
+    assert_eq!(timed_polls_and_waits("one in one", 20), (20, 19));
+}
+
+/// How many of a task's polls were timed, and how many waits between two of these.
+fn timed_polls_and_waits(name: &str, polls: usize) -> (u64, u64) {
+    let task = track(async move {
+        for _ in 1..polls {
+            wait_once().await;
+        }
+    });
+    run(task.named(name));
+    let snapshot = conserved(&ALLOCATOR);
+    let site = snapshot.sites_named(name).next().expect("a row");
+    let count = |histogram: &[Bucket]| histogram.iter().map(|bucket| bucket.count).sum();
+    assert_eq!(count(&site.lifetime_histogram), 1);
+    (count(&site.poll_histogram), count(&site.idle_histogram))
 }
 
 fn inside_of_one_site() -> TaskMemoryProfile {

@@ -128,6 +128,19 @@ pub(crate) fn keep<T: Sync>(value: T) -> Option<&'static T> {
     Some(unsafe { &*place })
 }
 
+/// Keeps a value made of zeroes for ever: for those too large to be made on the stack. `None` when the system has no memory.
+pub(crate) fn keep_zeroed<T: Zeroed>() -> Option<&'static T> {
+    let layout = Layout::new::<T>();
+    debug_assert!(layout.size() != 0, "the trait forbids it");
+    // SAFETY: the layout's size is not zero, by the contract of `Zeroed`.
+    let place = unsafe { System.alloc_zeroed(layout) }.cast::<T>();
+    if place.is_null() {
+        return None;
+    }
+    BYTES.fetch_add(layout.size() as u64, Ordering::Relaxed);
+    Some(at(place, 0))
+}
+
 /// Keeps a string for ever, outside the program's allocator; `None` when the system has no memory.
 pub(crate) fn keep_str(text: &str) -> Option<&'static str> {
     if text.is_empty() {

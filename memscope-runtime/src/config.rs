@@ -1,11 +1,14 @@
 //! What a program may choose before it tracks anything.
 
+use std::time::Duration;
+
 use crate::{
-    clock,
+    clock, collector,
     current::ENABLED,
     error::Error,
     settings,
     sync::{AtomicU8, AtomicU64, Ordering},
+    timing::Timing,
 };
 
 static ENDED_TASKS: AtomicU64 = AtomicU64::new(4_096);
@@ -14,38 +17,18 @@ static LIVE_VARIABLES: AtomicU64 = AtomicU64::new(1 << 18);
 static UNANNOTATED: AtomicU8 = AtomicU8::new(1);
 #[cfg(feature = "task-names")]
 static NAMED_FROM: AtomicU64 = AtomicU64::new(1 << 20);
-static TIMING: AtomicU8 = AtomicU8::new(Timing::Sampled as u8);
+static TIMING: AtomicU64 = AtomicU64::new(Timing::Sampled.to_number());
+static LONG_POLL_NS: AtomicU64 = AtomicU64::new(nanoseconds(LONG_POLL));
+static SAMPLE_EVERY_NS: AtomicU64 = AtomicU64::new(nanoseconds(SAMPLE_EVERY));
+
+const LONG_POLL: Duration = Duration::from_millis(1);
+const SAMPLE_EVERY: Duration = Duration::from_secs(1);
 
 /// The most rows that can be asked for. The sites' table has 65,472 slots, and probes want it to stay
 /// far from full.
 const MOST_ENDED_TASKS: u64 = 1 << 20;
 const MOST_SITE_ROWS: u64 = 1 << 14;
 const MOST_LIVE_VARIABLES: u64 = 1 << 26;
-
-/// Which tasks and polls are timed. Counting is always exact; a clock read costs as much as a poll.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[repr(u8)]
-pub enum Timing {
-    /// No clock is read: `busy_ns` and `wait_ns` are `None`, average waits NaN.
-    Off,
-    /// The first 256 tasks of a site, then one in 16; of each the first 64 polls, then one in 64.
-    #[default]
-    Sampled,
-    /// Every task; of each the first 64 polls, then one in 64.
-    EveryTask,
-}
-
-impl Timing {
-    /// Whether the task that comes after `earlier` others of its site is timed.
-    #[inline]
-    pub(crate) fn times(self, earlier: u64) -> bool {
-        match self {
-            Self::Off => false,
-            Self::Sampled => earlier < 256 || earlier.is_multiple_of(16),
-            Self::EveryTask => true,
-        }
-    }
-}
 
 /// Settings, applied by [`Builder::init`].
 ///
@@ -67,6 +50,8 @@ pub struct Builder {
     #[cfg(feature = "task-names")]
     named_from: u64,
     timing: Timing,
+    long_poll: Duration,
+    sample_every: Duration,
 }
 
 /// The settings of the environment (`MEMSCOPE_*`), or else the defaults; to be changed before [`Builder::init`].
@@ -85,6 +70,8 @@ impl Default for Builder {
             #[cfg(feature = "task-names")]
             named_from: 1 << 20,
             timing: Timing::default(),
+            long_poll: LONG_POLL,
+            sample_every: SAMPLE_EVERY,
         }
     }
 }
@@ -133,6 +120,20 @@ impl Builder {
         self
     }
 
+    /// From which duration on a timed poll is listed as a long one (default 1 ms): meanwhile its worker runs no other task.
+    pub fn long_poll(mut self, from: Duration) -> Self {
+        self.long_poll = from;
+        self
+    }
+
+    /// How often a point is added to the timeline, at the most (default 1 s), by a thread that also drains the rings of events. It is started by
+    /// the first task that is polled after `init`, and is there only while something happens. Zero: no such thread; then there is one point a
+    /// snapshot, and of what happens between two snapshots the first 2,048 events of each thread are seen.
+    pub fn sample_every(mut self, period: Duration) -> Self {
+        self.sample_every = period;
+        self
+    }
+
     /// Applies the settings and fixes the start time.
     ///
     /// Tasks that ran before keep what they have; with fewer `ended_tasks` than before, rows past the new number are not
@@ -171,7 +172,9 @@ impl Builder {
         UNANNOTATED.store(u8::from(self.unannotated), Ordering::Relaxed);
         #[cfg(feature = "task-names")]
         NAMED_FROM.store(self.named_from, Ordering::Relaxed);
-        TIMING.store(self.timing as u8, Ordering::Relaxed);
+        TIMING.store(self.timing.to_number(), Ordering::Relaxed);
+        LONG_POLL_NS.store(nanoseconds(self.long_poll), Ordering::Relaxed);
+        SAMPLE_EVERY_NS.store(nanoseconds(self.sample_every), Ordering::Relaxed);
     }
 }
 
@@ -184,6 +187,11 @@ pub fn init() {
     if ENABLED {
         settings::start();
         clock::start();
+        if sample_every_ns() == 0 {
+            collector::disarm();
+        } else {
+            collector::arm();
+        }
     }
 }
 
@@ -230,9 +238,21 @@ pub(crate) fn unannotated() -> bool {
 }
 
 pub(crate) fn timing() -> Timing {
-    match TIMING.load(Ordering::Relaxed) {
-        0 => Timing::Off,
-        1 => Timing::Sampled,
-        _ => Timing::EveryTask,
-    }
+    Timing::from_number(TIMING.load(Ordering::Relaxed))
+}
+
+/// From which duration on a poll is a long one.
+pub(crate) fn long_poll_ns() -> u64 {
+    LONG_POLL_NS.load(Ordering::Relaxed)
+}
+
+/// The least distance of two samples that the collector takes; 0: it has no thread.
+pub(crate) fn sample_every_ns() -> u64 {
+    SAMPLE_EVERY_NS.load(Ordering::Relaxed)
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "584 years are enough")]
+const fn nanoseconds(duration: Duration) -> u64 {
+    let nanoseconds = duration.as_nanos();
+    if nanoseconds > u64::MAX as u128 { u64::MAX } else { nanoseconds as u64 }
 }

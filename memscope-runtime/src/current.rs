@@ -18,13 +18,13 @@ use crate::plain;
 use crate::{
     account::Account,
     block::{Charged, Owner},
-    config, hand_over,
+    config, hand_over, own_heap,
     record::Record,
     registry,
     site::UNTRACKED,
     tally::Tally,
     task::TaskId,
-    variable,
+    threads, variable,
 };
 
 /// Whether tracking is compiled in.
@@ -255,6 +255,7 @@ fn charge_at_signpost(signpost: &'static Tally, block: *mut u8, layout: Layout) 
         return Owner::account(account);
     }
     if ptr::eq(signpost, &raw const OWN) {
+        own_heap::add(bytes);
         Probe::note(block, layout);
         return Owner::NOBODY;
     }
@@ -303,7 +304,7 @@ fn spawned_tally(bytes: usize) -> (&'static Tally, bool) {
 #[inline(never)]
 fn discharge_elsewhere(tally: &'static Tally, owner: Owner, bytes: usize) {
     let account = match owner.read() {
-        Charged::Nobody => return,
+        Charged::Nobody => return own_heap::remove(bytes),
         Charged::Account(account) => account,
         Charged::Cell(account) => {
             account.remove_cell();
@@ -393,6 +394,7 @@ fn retire() {
     plain::retire();
     variable::empty_spares();
     hand_over::retire();
+    threads::retire();
 }
 
 /// Notes that this thread polls tasks.

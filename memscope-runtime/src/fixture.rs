@@ -25,6 +25,7 @@ pub(crate) fn site(name: &str, changes: &Value) -> Value {
         "unjoined_bytes": 0, "retained_tasks": 0, "oldest_retained_ns": null, "retained_waves": 0,
         "retained_by_eighth": [0, 0, 0, 0, 0, 0, 0, 0], "future_size_bytes": 64, "argument_bytes": null, "boxed_by_tokio": 0,
         "longest_wait_ns": 0, "wait_sum_ns": 0, "waits_timed": 100, "peak_histogram": [], "poll_histogram": [],
+        "idle_histogram": [], "lifetime_histogram": [],
     });
     with(with(site, &place(name)), changes)
 }
@@ -36,7 +37,7 @@ pub(crate) fn task(id: u64, name: &str, changes: &Value) -> Value {
         "live_bytes": 4096, "peak_bytes": 4096, "allocated_bytes": 8192, "allocation_count": 2, "freed_bytes": 4096,
         "freed_elsewhere_bytes": 0, "live_blocks": 1, "future_size_bytes": 64,
         "future_type": format!("app::{name}::{{{{closure}}}}"), "poll_count": 2, "busy_ns": 5, "wait_ns": 5,
-        "timing_is_estimate": false, "idle_ns": 0, "cell_bytes": 0, "is_annotated": true,
+        "timing_is_estimate": false, "idle_ns": 0, "scheduled_ns": null, "cell_bytes": 0, "is_annotated": true,
     });
     with(with(task, &place(name)), changes)
 }
@@ -81,9 +82,11 @@ pub(crate) fn snapshot_json(parts: &Value) -> Value {
         },
         "tool": {
             "own_bytes": 2048, "events_dropped": 0, "ended_tasks_forgotten": 0, "tasks_without_record": 0,
-            "tasks_in_other": 0, "hand_overs_lost": 0, "tasks_split": 0,
+            "tasks_in_other": 0, "hand_overs_lost": 0, "tasks_split": 0, "ring_events": 0, "ring_events_dropped": 0, "heap_bytes": 0,
+            "heap_blocks": 0, "collector_is_running": false,
         },
         "tasks": [], "sites": [], "variables": [], "variable_sites": [], "hand_overs": [], "trends": [],
+        "timeline": { "process": [], "sites": [] }, "events": [],
         "runtime": {
             "measured": true, "worker_threads": 2, "worker_bytes": 0, "cells": 0, "cell_overhead_bytes": 0,
         },

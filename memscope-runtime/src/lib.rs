@@ -14,6 +14,7 @@ mod alloc;
 // … carries its owner, and is counted by it or, when others free it, for it.
 mod block;
 mod tally;
+mod own_heap;
 mod account;
 // A task's record ends in the sums of its site and, for a while, in a row of its own.
 mod task;
@@ -25,6 +26,14 @@ mod ending;
 mod hand_over;
 mod history;
 mod window;
+// What happens on the way goes through each thread's ring to the collector, and into a history of fixed size.
+mod event;
+mod ring;
+mod roster;
+mod threads;
+mod recent;
+mod timeline;
+mod collector;
 // A variable names the blocks that it holds.
 mod value;
 mod trackable;
@@ -33,7 +42,6 @@ mod variable;
 mod variable_site;
 // All of it is read, and shown.
 mod reading;
-mod samples;
 mod rows;
 mod profile;
 mod snapshot;
@@ -58,6 +66,7 @@ mod error;
 mod probe;
 mod origin;
 mod clock;
+mod timing;
 mod places;
 mod arena;
 mod free_list;
@@ -71,8 +80,9 @@ pub use alloc::TrackingAllocator;
 pub use allocation::{GlobalTracker, get_global_tracker};
 #[cfg(feature = "report-file")]
 pub use at_exit::{ReportGuard, report_guard};
-pub use config::{Builder, Timing, builder, init};
+pub use config::{Builder, builder, init};
 pub use error::Error;
+pub use timing::Timing;
 pub use trackable::{Blocks, Contents, Trackable};
 
 /// What the numbers mean: leaks, and the sizes of state machines.
@@ -93,14 +103,15 @@ pub mod async_memory {
         current::current_task_id,
         diff::{Presence, ProcessDiff, SiteDiff, SnapshotDiff, VariableSiteDiff},
         error::{Error, TaskError},
+        event::EventKind,
         future::{CatchPanic, Tracked, create_tracked, track},
         monitor::{AsyncResourceMonitor, ResourceAnalysis},
         origin::Origin,
         probe::Measured,
         profile::{
-            Bucket, Extent, HandOver, Place, ProcessMemory, RuntimeMemory, SiteProfile,
-            TaskMemoryProfile, TaskPerformanceMetrics, ToolUsage, Trend, TrendPoint,
-            VariableProfile, VariableSiteProfile,
+            Bucket, Extent, HandOver, Place, ProcessMemory, ProcessPoint, RuntimeMemory,
+            SiteProfile, TaskEvent, TaskMemoryProfile, TaskPerformanceMetrics, Timeline, ToolUsage,
+            Trend, TrendPoint, VariableProfile, VariableSiteProfile,
         },
         snapshot::{MemorySnapshot, get_memory_snapshot},
         table::HumanBytes,
@@ -115,6 +126,9 @@ pub mod __private {
     pub const fn size_of<T>(_: &T) -> usize {
         core::mem::size_of::<T>()
     }
+
+    /// For tests of what takes long: a clock that is set forward, and a round of the collector at that time.
+    pub use crate::{clock::advance as advance_clock, collector::round as collect};
 
     pub use crate::{
         future::track_callsite as track,

@@ -65,6 +65,11 @@ impl<T: Sync> Places<T> {
         self.made.load(Ordering::Relaxed)
     }
 
+    /// The place that was made under this index.
+    pub(crate) fn get(&self, index: u32) -> Option<&'static T> {
+        self.list.get(index)?.get()
+    }
+
     /// All of them, in the order in which they were made.
     pub(crate) fn iter(&self) -> impl Iterator<Item = &'static T> {
         self.list.iter().filter_map(StaticRef::get)

@@ -20,6 +20,7 @@ use crate::{
     static_ref::StaticRef,
     sync::{AtomicU32, AtomicU64, Ordering, add, fence},
     task::TaskType,
+    timing::Sampling,
 };
 
 /// Sets of places; ids are dealt out in turn, so that they fill evenly.
@@ -339,7 +340,7 @@ fn open() -> Option<&'static Record> {
         row,
         future: &NOT_KNOWN,
         parent: 0,
-        timed: false,
+        sampling: Sampling::NONE,
         ordinal,
         is_annotated: false,
     };

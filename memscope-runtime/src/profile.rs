@@ -4,7 +4,10 @@ use std::borrow::Cow;
 
 use serde::{Deserialize, Deserializer, Serialize};
 
-use crate::task::{TaskId, TaskState, TaskType};
+use crate::{
+    event::EventKind,
+    task::{TaskId, TaskState, TaskType},
+};
 
 /// What one task holds, held and allocated.
 ///
@@ -61,6 +64,10 @@ pub struct TaskMemoryProfile {
     ///
     /// Of a timed task's first polls each end is known. After that it is known that a task was not polled from one snapshot to the next.
     pub idle_ns: Option<u64>,
+    /// Nanoseconds that it was woken and not yet polled: always `None`. To know when a task is woken, each poll would have to hand it a waker of
+    /// ours, which costs an allocation or a count of references and makes `Waker::will_wake` say no where it said yes. That time is part of `wait_ns`.
+    #[serde(default)]
+    pub scheduled_ns: Option<u64>,
     /// Bytes of the Tokio cell it was spawned into by `spawn_tracked` or `.spawn()`, and of the box that Tokio put a large future in; 0 where it was not spawned so.
     pub cell_bytes: u64,
     /// Whether the task was tracked by name. Of others only the memory is measured: polls are not counted, the future's size and type are not known.
@@ -136,6 +143,12 @@ pub struct SiteProfile {
     pub peak_histogram: Vec<Bucket>,
     /// Durations of the timed polls, in nanoseconds.
     pub poll_histogram: Vec<Bucket>,
+    /// Waits between two polls of which both were timed, in nanoseconds.
+    #[serde(default)]
+    pub idle_histogram: Vec<Bucket>,
+    /// Lives of ended, timed tasks, from the first poll to the end, in nanoseconds.
+    #[serde(default)]
+    pub lifetime_histogram: Vec<Bucket>,
 }
 
 /// A bar of a histogram over powers of two.
@@ -199,6 +212,45 @@ pub struct TrendPoint {
     pub live_bytes: u64,
     /// Bytes of all allocations until then.
     pub allocated_bytes: u64,
+}
+
+/// How live bytes went: a fixed number of points (64 at the most) whose distance grows, so that a second and a month take the same memory.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Timeline {
+    /// The process, the oldest point first; the last one is this snapshot.
+    pub process: Vec<ProcessPoint>,
+    /// The largest sites, with points of the same times.
+    pub sites: Vec<Trend>,
+}
+
+/// Live bytes of the process at one time. Tasks that ended just then may be missing in a point that no snapshot was taken for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProcessPoint {
+    /// Nanoseconds since the start of tracking.
+    pub at_ns: u64,
+    /// Live bytes of all tasks, the living and the ended.
+    pub tracked_bytes: u64,
+    /// Live bytes allocated outside every task.
+    pub untracked_bytes: u64,
+    /// Both.
+    pub whole_bytes: u64,
+}
+
+/// What happened to a task.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TaskEvent {
+    /// Nanoseconds since the start of tracking. Exact for timed tasks; else when the clock was last read before, by any thread.
+    pub at_ns: u64,
+    /// What it was.
+    pub kind: EventKind,
+    /// Whom it happened to.
+    pub task: TaskId,
+    /// The task's site; `None` where it has given its only task to another name meanwhile.
+    pub place: Option<Place>,
+    /// Of a large block, its size.
+    pub bytes: Option<u64>,
+    /// Of a long poll, how long it took; of an end, how long the task lived since its first poll, where it was timed.
+    pub took_ns: Option<u64>,
 }
 
 /// What the async runtime itself holds beside the tasks' own bytes, as far as it can be told apart.
@@ -345,6 +397,21 @@ pub struct ToolUsage {
     pub tasks_in_other: u64,
     /// Hand-overs that were not counted because there were too many pairs of sites.
     pub hand_overs_lost: u64,
+    /// Events that were taken out of the threads' rings so far.
+    #[serde(default)]
+    pub ring_events: u64,
+    /// Events that came while their thread's ring was full, or had none. They are missing in `events()`, and nowhere else.
+    #[serde(default)]
+    pub ring_events_dropped: u64,
+    /// Bytes that memscope held in the program's heap when the snapshot began: its collector's thread. They are not part of [`ProcessMemory`].
+    #[serde(default)]
+    pub heap_bytes: u64,
+    /// In so many blocks.
+    #[serde(default)]
+    pub heap_blocks: u64,
+    /// Whether the collector's thread was there.
+    #[serde(default)]
+    pub collector_is_running: bool,
     /// Unannotated tasks that were given up while they held bytes, since there were too many of them: they may have several rows.
     pub tasks_split: u64,
 }

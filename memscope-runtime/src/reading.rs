@@ -197,6 +197,7 @@ impl Untracked {
     }
 }
 
+#[derive(Clone, Copy)]
 enum Seen {
     Task(TaskReading),
     Thread { thread: Untracked, works: bool },
@@ -261,6 +262,72 @@ fn read_account(account: &'static Account) -> Option<Seen> {
                     }));
                 }
             }
+        }
+    }
+    None
+}
+
+/// What is looked at for a sample of the timeline.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Glance {
+    Thread {
+        live_bytes: u64,
+        allocated_bytes: u64,
+    },
+    /// A task that is open, with all it allocated, or what is left of one that has been closed.
+    Task {
+        id: u64,
+        site: u32,
+        live_bytes: u64,
+        allocated_bytes: u64,
+        is_living: bool,
+    },
+}
+
+/// Looks at each account once, without memory of its own.
+pub(crate) fn glance(mut each: impl FnMut(Glance)) {
+    for account in registry::accounts() {
+        if !account.is_free()
+            && let Some(glance) = glance_at(account)
+        {
+            each(glance);
+        }
+    }
+}
+
+fn glance_at(account: &'static Account) -> Option<Glance> {
+    for _ in 0..ATTEMPTS {
+        let id = account.id();
+        let (glance, record) = match account.read() {
+            Balance::Closed { live_bytes, site, .. } => {
+                (Glance::Task { id, site, live_bytes, allocated_bytes: 0, is_living: false }, None)
+            }
+            Balance::Open { record: registry::ORPHANS_RECORD, net_bytes, .. } => {
+                let tally = registry::orphans(account)?;
+                let live_bytes = sum(tally.own_live_bytes, net_bytes);
+                (Glance::Thread { live_bytes, allocated_bytes: tally.allocated_bytes }, None)
+            }
+            Balance::Open { net_bytes, record, site, .. } => {
+                // Once the end has begun, there is none.
+                let Some(record) = registry::record(record) else { continue };
+                if record.tally().id() != id {
+                    continue;
+                }
+                let tally = record.tally().read();
+                let live_bytes = sum(tally.own_live_bytes, net_bytes);
+                let allocated_bytes = tally.allocated_bytes;
+                let glance = if id == 0 {
+                    Glance::Thread { live_bytes, allocated_bytes }
+                } else {
+                    let is_living = !record.state().is_ended();
+                    Glance::Task { id, site, live_bytes, allocated_bytes, is_living }
+                };
+                (glance, Some(record))
+            }
+        };
+        fence(Ordering::Acquire);
+        if account.id() == id && record.is_none_or(|record| record.tally().id() == id) {
+            return Some(glance);
         }
     }
     None

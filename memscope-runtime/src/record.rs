@@ -3,15 +3,18 @@
 use crate::{
     account::Account,
     arena::Zeroed,
-    clock, config,
+    clock, collector, config,
     current::{self, Entered},
     ending::{self, Ending},
+    event::{Event, EventKind},
     history, registry,
     site::Site,
     static_ref::StaticRef,
     sync::{AtomicU8, AtomicU32, AtomicU64, Ordering, bump, raise},
     tally::{Tally, TallyReading},
     task::TaskState,
+    threads,
+    timing::Sampling,
     window,
 };
 
@@ -68,7 +71,8 @@ pub(crate) struct Record {
     link: AtomicU32,
     index: AtomicU32,
     state: AtomicU8,
-    timed: AtomicU8,
+    /// Which polls are timed.
+    sampling: AtomicU8,
     /// Of a thread: it has polled tasks.
     works: AtomicU8,
     /// Of an unannotated task: a trace of it was taken.
@@ -106,15 +110,6 @@ pub(crate) struct Timing {
     pub(crate) wait_ns: Option<u64>,
     /// Only some of the polls were timed.
     pub(crate) is_estimate: bool,
-}
-
-/// The first polls of a timed task are all timed, then one in this many.
-const TIMED_POLLS: u64 = 64;
-
-/// Whether the poll after `earlier` others is timed, if its task is.
-#[inline]
-fn is_timed(earlier: u64) -> bool {
-    earlier < TIMED_POLLS || earlier.is_multiple_of(TIMED_POLLS)
 }
 
 impl Record {
@@ -160,7 +155,7 @@ impl Record {
         self.window.store(window::epoch(), Ordering::Relaxed);
         let state = if task.is_annotated { TaskState::Idle } else { TaskState::Unknown };
         self.state.store(state as u8, Ordering::Relaxed);
-        self.timed.store(u8::from(task.timed), Ordering::Relaxed);
+        self.sampling.store(task.sampling.to_byte(), Ordering::Relaxed);
         self.traced.store(0, Ordering::Relaxed);
         account.open(id, self.index(), task.row.index());
         self.tally.open(id, account);
@@ -176,9 +171,6 @@ impl Record {
         let entered = Entered::new(&self.tally);
         let polls = self.polls.load(Ordering::Relaxed);
         self.polls.store(polls + 1, Ordering::Relaxed);
-        if polls == 0 {
-            self.begin(&entered);
-        }
         if self.window.load(Ordering::Relaxed) != window::epoch() {
             self.enter_window();
         }
@@ -186,14 +178,10 @@ impl Record {
         if !ended {
             self.state.store(TaskState::Running as u8, Ordering::Relaxed);
         }
-        let timed = !ended && self.timed.load(Ordering::Relaxed) != 0 && is_timed(polls);
-        let started_ns = if timed { clock::now_ns() } else { 0 };
+        let is_timed = !ended && self.sampling().times(polls);
+        let started_ns = if is_timed { self.begin_timed(polls) } else { 0 };
         if polls == 0 {
-            self.first_poll_ns.store(started_ns, Ordering::Relaxed);
-        }
-        if timed {
-            // As long as this poll goes on, waiting has ended here.
-            self.ended_ns.store(started_ns, Ordering::Relaxed);
+            self.begin(&entered, started_ns);
         }
         Running {
             record: self,
@@ -201,6 +189,16 @@ impl Record {
             started_ns,
             outcome: if ended { None } else { Some(TaskState::Panicked) },
         }
+    }
+
+    fn sampling(&self) -> Sampling {
+        Sampling::from_byte(self.sampling.load(Ordering::Relaxed))
+    }
+
+    /// Tells the collector.
+    fn say(&self, kind: EventKind, at_ns: u64, amount: u64) {
+        let site = self.row.get().map_or(0, Site::index);
+        threads::push(Event { at_ns, task: self.tally.id(), amount, site, kind });
     }
 
     /// Notes the Tokio cell of the task, and the box that its future was put in before; by the spawner.
@@ -226,9 +224,49 @@ impl Record {
         self.works.load(Ordering::Relaxed) != 0
     }
 
-    /// The first poll: the task it happens in is the parent; else the one that created it.
+    /// A timed poll. As long as it goes on, waiting has ended here.
+    // PERF: out of line, as all that few polls need, so that the others stay short.
+    #[inline(never)]
+    fn begin_timed(&self, polls: u64) -> u64 {
+        let started_ns = clock::now_ns();
+        self.ended_ns.store(started_ns, Ordering::Relaxed);
+        if polls != 0
+            && self.sampling().times(polls - 1)
+            && let Some(row) = self.row.get()
+        {
+            // The poll before was timed too.
+            row.note_idle(started_ns.saturating_sub(self.rested_ns.load(Ordering::Relaxed)));
+        }
+        started_ns
+    }
+
+    /// The end of a timed poll; true: the task waits now.
+    #[inline(never)]
+    fn end_timed(&self, started_ns: u64, waits: bool) {
+        let ended_ns = clock::now_ns();
+        let took = ended_ns.saturating_sub(started_ns);
+        bump(&self.busy_ns, took);
+        bump(&self.timed_polls, 1);
+        if let Some(row) = self.row.get() {
+            row.note_poll(took);
+        }
+        if took >= config::long_poll_ns() {
+            self.say(EventKind::LongPoll, ended_ns, took);
+        }
+        if waits {
+            self.ended_ns.store(0, Ordering::Relaxed);
+            self.rested_ns.store(ended_ns, Ordering::Relaxed);
+        }
+        collector::wake();
+    }
+
+    /// The first poll: the task it happens in is the parent; else the one that created it. `started_ns`: 0 if it is not timed.
     #[cold]
-    fn begin(&self, entered: &Entered) {
+    #[inline(never)]
+    fn begin(&self, entered: &Entered, started_ns: u64) {
+        self.first_poll_ns.store(started_ns, Ordering::Relaxed);
+        self.say(EventKind::Spawned, started_ns, 0);
+        collector::wake();
         current::thread_works();
         let outer = entered.previous_owner_id();
         if outer != 0 && outer != self.tally.id() {
@@ -248,12 +286,29 @@ impl Record {
     }
 
     /// The task's end: it will not be polled any more, but its future may still hold memory.
+    #[inline(never)]
     fn end(&self, state: TaskState) {
         self.state.store(state as u8, Ordering::Relaxed);
-        if self.first_poll_ns.load(Ordering::Relaxed) != 0 {
-            self.ended_ns.store(clock::now_ns(), Ordering::Relaxed);
+        let (mut ended_ns, mut lived_ns) = (0, 0);
+        let first_poll_ns = self.first_poll_ns.load(Ordering::Relaxed);
+        if first_poll_ns != 0 {
+            ended_ns = clock::now_ns();
+            lived_ns = ended_ns.saturating_sub(first_poll_ns);
+            self.ended_ns.store(ended_ns, Ordering::Relaxed);
+            if let Some(row) = self.row.get() {
+                row.note_life(lived_ns);
+            }
         }
         registry::count_end();
+        if self.polls.load(Ordering::Relaxed) == 0 {
+            self.say(EventKind::Spawned, 0, 0);
+        }
+        let kind = match state {
+            TaskState::Panicked => EventKind::Panicked,
+            TaskState::Cancelled => EventKind::Cancelled,
+            _ => EventKind::Completed,
+        };
+        self.say(kind, ended_ns, lived_ns);
     }
 
     /// Enters the task to drop its future; when the guard goes, the task is closed.
@@ -347,7 +402,7 @@ impl Record {
     /// Its place among the tasks of its site, and when it ended if that is wanted and a clock may be read.
     fn ending(&self, row: &Site, is_timed: bool) -> Ending {
         let ended_ns = match self.ended_ns.load(Ordering::Relaxed) {
-            0 if is_timed && config::timing() != config::Timing::Off => clock::now_ns(),
+            0 if is_timed && config::timing() != crate::Timing::Off => clock::now_ns(),
             ended => ended,
         };
         Ending { ordinal: self.ordinal.load(Ordering::Relaxed), spawned: row.spawned(), ended_ns }
@@ -383,9 +438,8 @@ impl Record {
             return None;
         }
         let polls = self.polls.load(Ordering::Relaxed);
-        let since = if self.timed.load(Ordering::Relaxed) != 0
-            && polls.checked_sub(1).is_some_and(is_timed)
-        {
+        let sampling = self.sampling();
+        let since = if polls.checked_sub(1).is_some_and(|last| sampling.times(last)) {
             self.rested_ns.load(Ordering::Relaxed)
         } else if self.seen_ns.load(Ordering::Relaxed) != 0
             && self.seen_polls.load(Ordering::Relaxed) == polls as u32
@@ -415,7 +469,8 @@ impl Record {
                 account.set_site(row.index());
             }
             if self.polls.load(Ordering::Relaxed) == 0 {
-                self.timed.store(u8::from(config::timing().times(earlier)), Ordering::Relaxed);
+                let sampling = config::timing().sampling(earlier);
+                self.sampling.store(sampling.to_byte(), Ordering::Relaxed);
             }
             self.site.set(site);
             self.row.set(row);
@@ -425,7 +480,7 @@ impl Record {
     fn timing(&self) -> Timing {
         let polls = self.polls.load(Ordering::Relaxed);
         let timed_polls = self.timed_polls.load(Ordering::Relaxed);
-        if self.timed.load(Ordering::Relaxed) == 0 {
+        if !self.sampling().is_any() {
             return Timing::default();
         }
         if polls == 0 {
@@ -477,21 +532,11 @@ impl Running {
 impl Drop for Running {
     #[inline]
     fn drop(&mut self) {
-        let ended_ns = if self.started_ns == 0 { 0 } else { clock::now_ns() };
-        if ended_ns != 0 {
-            let took = ended_ns.saturating_sub(self.started_ns);
-            bump(&self.record.busy_ns, took);
-            bump(&self.record.timed_polls, 1);
-            if let Some(row) = self.record.row.get() {
-                row.note_poll(took);
-            }
+        if self.started_ns != 0 {
+            self.record.end_timed(self.started_ns, self.outcome == Some(TaskState::Idle));
         }
         match self.outcome {
             Some(TaskState::Idle) => {
-                if ended_ns != 0 {
-                    self.record.ended_ns.store(0, Ordering::Relaxed);
-                    self.record.rested_ns.store(ended_ns, Ordering::Relaxed);
-                }
                 self.record.state.store(TaskState::Idle as u8, Ordering::Relaxed);
             }
             Some(state) => self.record.end(state),
@@ -521,7 +566,7 @@ pub(crate) struct NewTask {
     pub(crate) row: &'static Site,
     pub(crate) future: &'static FutureType,
     pub(crate) parent: u64,
-    pub(crate) timed: bool,
+    pub(crate) sampling: Sampling,
     /// How many tasks the row had before.
     pub(crate) ordinal: u64,
     pub(crate) is_annotated: bool,
@@ -530,14 +575,14 @@ pub(crate) struct NewTask {
 /// Starts a task; `None` when there is no memory for its record (counted, and in every report).
 pub(crate) fn open(site: &'static Site, future: &'static FutureType) -> Option<&'static Record> {
     let (row, earlier) = site.admit(future.size);
-    let timed = config::timing().times(earlier);
+    let sampling = config::timing().sampling(earlier);
     let parent = current::owner_id();
     let record = registry::open_task(&NewTask {
         site,
         row,
         future,
         parent,
-        timed,
+        sampling,
         ordinal: earlier,
         is_annotated: true,
     });

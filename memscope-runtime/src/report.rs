@@ -94,6 +94,7 @@ impl MemorySnapshot {
         let lost = [
             (tool.tasks_in_other, "tasks of sites past the limit (in `(other)`)"),
             (tool.events_dropped, "rows dropped"),
+            (tool.ring_events_dropped, "events dropped"),
             (tool.tasks_without_record, "tasks untracked for want of memory"),
         ];
         for (number, what) in lost.iter().filter(|(number, _)| *number != 0) {

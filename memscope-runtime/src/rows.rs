@@ -3,12 +3,14 @@
 use std::collections::HashMap;
 
 use crate::{
+    event::EventKind,
     hand_over::HandedOver,
     profile::{
-        Bucket, HandOver, Place, ProcessMemory, RuntimeMemory, SiteProfile, TaskMemoryProfile,
-        VariableProfile, VariableSiteProfile,
+        Bucket, HandOver, Place, ProcessMemory, RuntimeMemory, SiteProfile, TaskEvent,
+        TaskMemoryProfile, VariableProfile, VariableSiteProfile,
     },
     reading::{Reading, Retained, SiteReading, TaskReading},
+    recent::Kept,
     site::{Site, UNTRACKED},
     task::{TaskId, TaskState},
     variable::VariableReading,
@@ -43,6 +45,7 @@ pub(crate) fn task(task: &TaskReading, measured: bool) -> Option<TaskMemoryProfi
         wait_ns: record.timing.wait_ns,
         timing_is_estimate: record.timing.is_estimate,
         idle_ns: record.idle_ns,
+        scheduled_ns: None,
         cell_bytes: sizes(record.cell_bytes),
         is_annotated: record.state != TaskState::Unknown,
     })
@@ -119,6 +122,8 @@ fn row(reading: &SiteReading) -> SiteProfile {
         waits_timed: sums.waits,
         peak_histogram: Bucket::all(site.sums.peaks()),
         poll_histogram: Bucket::all(site.polls()),
+        idle_histogram: Bucket::all(site.idles()),
+        lifetime_histogram: Bucket::all(site.lives()),
     }
 }
 
@@ -336,6 +341,26 @@ pub(crate) fn hand_overs(reading: &Reading, names: &Names) -> Vec<HandOver> {
         (b.bytes, b.blocks, &a.from, &a.to).cmp(&(a.bytes, a.blocks, &b.from, &b.to))
     });
     rows
+}
+
+/// What happened, in the order in which it came.
+pub(crate) fn events(events: &[Kept], names: &Names, measured: bool) -> Vec<TaskEvent> {
+    let row = |kept: &Kept| {
+        let event = kept.event;
+        let (bytes, took_ns) = match event.kind {
+            EventKind::Spawned => (None, None),
+            EventKind::LargeBlock => (Some(event.amount), None),
+            EventKind::LongPoll => (None, Some(event.amount)),
+            EventKind::Completed | EventKind::Cancelled | EventKind::Panicked => {
+                (None, (event.amount != 0).then_some(event.amount))
+            }
+        };
+        let (task, place) = (TaskId::new(event.task)?, names.get(event.site));
+        Some(TaskEvent { at_ns: event.at_ns, kind: event.kind, task, place, bytes, took_ns })
+    };
+    // A wrapped allocator sees other blocks than the program's.
+    let is_known = |kept: &&Kept| measured || kept.event.kind != EventKind::LargeBlock;
+    events.iter().filter(is_known).filter_map(row).collect()
 }
 
 /// What the async runtime holds beside the tasks' own bytes.

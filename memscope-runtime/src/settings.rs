@@ -14,9 +14,10 @@ use std::{
 };
 
 use crate::{
-    config::{Builder, Timing},
+    config::Builder,
     current::{ENABLED, as_memscope},
     table::cell,
+    timing::Timing,
 };
 
 /// All variables with this prefix are memscope's.

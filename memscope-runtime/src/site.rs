@@ -10,7 +10,7 @@ use crate::{
     places::{Hash, Places},
     static_ref::StaticRef,
     sums::{Histogram, Sums},
-    sync::{AtomicU64, Ordering, add, raise},
+    sync::{AtomicU64, Ordering, add, bump, raise},
     task::TaskType,
 };
 
@@ -95,6 +95,32 @@ pub(crate) struct Site {
     /// Over its closed tasks.
     pub(crate) sums: Sums,
     polls: Histogram,
+    idles: Histogram,
+    lives: Histogram,
+    pub(crate) level: Level,
+}
+
+/// Live and allocated bytes of all tasks of a site, while a sample is taken: used only by who holds the lock of the history.
+#[derive(Debug)]
+pub(crate) struct Level {
+    live_bytes: AtomicU64,
+    allocated_bytes: AtomicU64,
+}
+
+impl Level {
+    pub(crate) fn set(&self, live_bytes: u64, allocated_bytes: u64) {
+        self.live_bytes.store(live_bytes, Ordering::Relaxed);
+        self.allocated_bytes.store(allocated_bytes, Ordering::Relaxed);
+    }
+
+    pub(crate) fn add(&self, live_bytes: u64, allocated_bytes: u64) {
+        bump(&self.live_bytes, live_bytes);
+        bump(&self.allocated_bytes, allocated_bytes);
+    }
+
+    pub(crate) fn get(&self) -> (u64, u64) {
+        (self.live_bytes.load(Ordering::Relaxed), self.allocated_bytes.load(Ordering::Relaxed))
+    }
 }
 
 impl Site {
@@ -113,6 +139,9 @@ impl Site {
             boxed: AtomicU64::new(0),
             sums: Sums::new(),
             polls: Histogram::new(),
+            idles: Histogram::new(),
+            lives: Histogram::new(),
+            level: Level { live_bytes: AtomicU64::new(0), allocated_bytes: AtomicU64::new(0) },
         }
     }
 
@@ -234,6 +263,29 @@ impl Site {
 
     pub(crate) fn note_poll(&self, took_ns: u64) {
         add(self.polls.bucket(took_ns), 1);
+    }
+
+    /// The waits between two timed polls.
+    pub(crate) fn idles(&self) -> impl Iterator<Item = (u64, u64)> {
+        Histogram::buckets([&self.idles])
+    }
+
+    pub(crate) fn note_idle(&self, waited_ns: u64) {
+        add(self.idles.bucket(waited_ns), 1);
+    }
+
+    /// The lifetimes of timed tasks, from the first poll to the end.
+    pub(crate) fn lives(&self) -> impl Iterator<Item = (u64, u64)> {
+        Histogram::buckets([&self.lives])
+    }
+
+    pub(crate) fn note_life(&self, lived_ns: u64) {
+        add(self.lives.bucket(lived_ns), 1);
+    }
+
+    /// The site with this index.
+    pub(crate) fn at(index: u32) -> Option<&'static Self> {
+        if index == OTHER_INDEX { Some(&OTHER) } else { SITES.get(index) }
     }
 }
 

@@ -5,19 +5,22 @@ use serde::{Deserialize, Serialize};
 #[cfg(feature = "task-names")]
 use crate::trace;
 use crate::{
-    arena, clock, config,
+    arena, clock,
+    collector::{self, Collected},
+    config,
     current::{self, Entered},
+    event::EventKind,
     hand_over, history,
     origin::Origin,
+    own_heap,
     probe::{self, Measured},
     profile::{
-        HandOver, ProcessMemory, RuntimeMemory, SiteProfile, TaskMemoryProfile,
-        TaskPerformanceMetrics, ToolUsage, Trend, VariableProfile, VariableSiteProfile,
+        HandOver, ProcessMemory, RuntimeMemory, SiteProfile, TaskEvent, TaskMemoryProfile,
+        TaskPerformanceMetrics, Timeline, ToolUsage, Trend, VariableProfile, VariableSiteProfile,
     },
     reading::{self, Reading, TaskReading},
     registry,
     rows::{self, Names},
-    samples::{self, Series},
     task::{TaskId, TaskType},
 };
 
@@ -52,6 +55,10 @@ pub struct MemorySnapshot {
     hand_overs: Vec<HandOver>,
     trends: Vec<Trend>,
     runtime: RuntimeMemory,
+    #[serde(default)]
+    timeline: Timeline,
+    #[serde(default)]
+    events: Vec<TaskEvent>,
 }
 
 /// Reads all records into a snapshot. No task is stopped for it.
@@ -69,14 +76,20 @@ pub fn get_memory_snapshot() -> MemorySnapshot {
     }
     #[cfg(feature = "task-names")]
     trace::name_all();
-    let (reading, samples, counts) = current::as_memscope(|| {
+    collector::look_for_fork();
+    let heap = own_heap::live();
+    let (reading, collected, counts) = current::as_memscope(|| {
         let reading = reading::read();
-        let samples = samples::take(&reading);
-        (reading, samples, registry::counts())
+        let collected = collector::collect(&reading);
+        (reading, collected, registry::counts())
     });
     let _untracked = Entered::untracked();
-    let snapshot = MemorySnapshot::from_reading(&reading, &samples, counts, measured);
-    drop((reading, samples));
+    let mut snapshot = MemorySnapshot::from_reading(&reading, counts, measured);
+    (snapshot.tool.heap_bytes, snapshot.tool.heap_blocks) = heap;
+    if let Some(collected) = &collected {
+        snapshot.add_history(collected, &Names::of(&reading));
+    }
+    drop((reading, collected));
     snapshot
 }
 
@@ -85,8 +98,12 @@ pub fn get_memory_snapshot() -> MemorySnapshot {
 pub(crate) fn for_memscope() -> MemorySnapshot {
     let measured = probe::measured();
     let reading = reading::read();
-    let samples = samples::take(&reading);
-    MemorySnapshot::from_reading(&reading, &samples, registry::counts(), measured)
+    let collected = collector::collect(&reading);
+    let mut snapshot = MemorySnapshot::from_reading(&reading, registry::counts(), measured);
+    if let Some(collected) = &collected {
+        snapshot.add_history(collected, &Names::of(&reading));
+    }
+    snapshot
 }
 
 impl MemorySnapshot {
@@ -109,15 +126,12 @@ impl MemorySnapshot {
             hand_overs: Vec::new(),
             trends: Vec::new(),
             runtime: RuntimeMemory::default(),
+            timeline: Timeline::default(),
+            events: Vec::new(),
         }
     }
 
-    fn from_reading(
-        reading: &Reading,
-        samples: &[Series],
-        counts: registry::Counts,
-        measured: Measured,
-    ) -> Self {
+    fn from_reading(reading: &Reading, counts: registry::Counts, measured: Measured) -> Self {
         let has_sizes = measured.is_yes();
         let mut open: Vec<&TaskReading> = reading.open.iter().collect();
         open.sort_unstable_by_key(|task| task.id);
@@ -138,14 +152,14 @@ impl MemorySnapshot {
             origin: Origin::here(),
             measured,
             is_still: reading.is_still,
-            timing_is_off: config::timing() == config::Timing::Off,
+            timing_is_off: config::timing() == crate::Timing::Off,
             observed_ns,
             spawned_tasks: counts.spawned,
             active_tasks: counts.spawned.saturating_sub(counts.ended),
             peak_concurrent_tasks: counts.peak_concurrent,
             process: rows::process(reading, has_sizes),
             tool: ToolUsage {
-                own_bytes: arena::bytes(),
+                own_bytes: arena::bytes() + collector::OWN_BYTES,
                 events_dropped: dropped,
                 ended_tasks_forgotten: forgotten,
                 tasks_without_record: counts.lost,
@@ -157,14 +171,17 @@ impl MemorySnapshot {
                     .sum(),
                 hand_overs_lost: hand_over::lost(),
                 tasks_split: split(),
+                ..ToolUsage::default()
             },
             tasks,
             sites: rows::sites(reading, has_sizes, observed_ns),
             variables: rows::variables(reading, &names),
             variable_sites: rows::variable_sites(reading),
             hand_overs: rows::hand_overs(reading, &names),
-            trends: if has_sizes { samples::trends(samples, &names) } else { Vec::new() },
+            trends: Vec::new(),
             runtime: rows::runtime(reading, has_sizes),
+            timeline: Timeline::default(),
+            events: Vec::new(),
         }
     }
 
@@ -176,6 +193,19 @@ impl MemorySnapshot {
     /// Nanoseconds from the start of tracking to this snapshot.
     pub(crate) fn observed_ns(&self) -> u64 {
         self.observed_ns
+    }
+
+    /// Adds what the collector knows.
+    fn add_history(&mut self, collected: &Collected, names: &Names) {
+        let measured = self.measured.is_yes();
+        if let (true, Some(samples)) = (measured, collected.samples.first()) {
+            self.trends = samples.trends(names);
+            self.timeline = samples.timeline(names);
+        }
+        self.events = rows::events(&collected.events, names, measured);
+        self.tool.ring_events = collected.taken;
+        self.tool.ring_events_dropped = collected.dropped;
+        self.tool.collector_is_running = collector::is_running();
     }
 
     /// Whether sizes are measured, and if not, why. Numbers of tasks and polls are counted in any case.
@@ -295,6 +325,26 @@ impl MemorySnapshot {
     /// How live bytes went from snapshot to snapshot: of the largest sites and of the largest living tasks.
     pub fn trends(&self) -> &[Trend] {
         &self.trends
+    }
+
+    /// How live bytes of the process and of the largest sites went since the start: at snapshots and, from `init` on, about once a second while
+    /// something happens, with ever larger distances so that the number of points stays the same.
+    pub fn timeline(&self) -> &Timeline {
+        &self.timeline
+    }
+
+    /// What happened last, in that order: the last 512 beginnings and ends of tasks, 64 large blocks and 64 long polls that were seen.
+    ///
+    /// Events are for looking at, not for counting: where they come faster than they are taken away, they are dropped, and
+    /// [`ToolUsage::ring_events_dropped`] says how many. All sums and counts are kept without them.
+    pub fn events(&self) -> &[TaskEvent] {
+        &self.events
+    }
+
+    /// Of the events the long polls: a timed poll that took as long as [`Builder::long_poll`](crate::Builder::long_poll) says, and kept its worker
+    /// from other tasks meanwhile.
+    pub fn long_polls(&self) -> impl Iterator<Item = &TaskEvent> {
+        self.events.iter().filter(|event| event.kind == EventKind::LongPoll)
     }
 
     /// What the async runtime itself holds.

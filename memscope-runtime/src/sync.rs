@@ -36,3 +36,26 @@ pub(crate) fn raise(maximum: &AtomicU64, to: u64) {
         maximum.fetch_max(to, Ordering::Relaxed);
     }
 }
+
+/// Words that one thread writes and another reads after it: plain stores and loads of atomics, so that it is safe code. In the loom
+/// models it is no atomic, and a read that overlaps a write fails.
+#[derive(Debug)]
+pub(crate) struct Slot([AtomicU64; 4]);
+
+impl Slot {
+    pub(crate) const fn new() -> Self {
+        Self([const { AtomicU64::new(0) }; 4])
+    }
+
+    #[inline]
+    pub(crate) fn put(&self, words: [u64; 4]) {
+        for (place, word) in self.0.iter().zip(words) {
+            place.store(word, Ordering::Relaxed);
+        }
+    }
+
+    #[inline]
+    pub(crate) fn get(&self) -> [u64; 4] {
+        [0, 1, 2, 3].map(|word| self.0[word].load(Ordering::Relaxed))
+    }
+}

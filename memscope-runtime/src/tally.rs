@@ -2,9 +2,14 @@
 
 use crate::{
     account::Account,
+    event::{Event, EventKind},
     static_ref::StaticRef,
     sync::{AtomicI64, AtomicU64, Ordering, add, bump, shift},
+    threads,
 };
+
+/// Blocks from this size on are events.
+const LARGE_BLOCK: usize = 1 << 20;
 
 /// The counters of one owner of blocks, on one cache line.
 ///
@@ -110,6 +115,20 @@ impl Tally {
         // PERF: the account's line, which other threads write, is read only when a new peak is possible.
         if own_live > self.limit.load(Ordering::Relaxed) {
             self.settle(account, own_live, self.peak.load(Ordering::Relaxed));
+        }
+        if bytes >= LARGE_BLOCK {
+            self.note_large_block(account, bytes);
+        }
+    }
+
+    /// Tells the collector, where the owner is a task.
+    #[cold]
+    #[inline(never)]
+    fn note_large_block(&self, account: &Account, bytes: usize) {
+        let task = self.id();
+        if task != 0 {
+            let (kind, amount) = (EventKind::LargeBlock, bytes as u64);
+            threads::push(Event { at_ns: 0, task, amount, site: account.site(), kind });
         }
     }
 

@@ -1,6 +1,10 @@
 //! The loops under memscope: its allocator over System, inside a tracked task, tracked spawns.
 
-use std::{alloc::System, hint::black_box, time::Instant};
+use std::{
+    alloc::System,
+    hint::black_box,
+    time::{Duration, Instant},
+};
 
 use memscope_benches::{
     ALLOCATIONS, Blocks, pending, per_free, per_poll, per_poll_by_hand, per_registration,
@@ -8,8 +12,9 @@ use memscope_benches::{
 };
 use memscope_macros::track_var;
 use memscope_rs::{
-    TrackingAllocator,
+    Timing, TrackingAllocator,
     async_memory::{current_task_id, spawn_tracked, track},
+    builder,
 };
 
 #[global_allocator]
@@ -28,6 +33,19 @@ fn main() {
     }));
     show("poll, by hand", || per_poll_by_hand(track(pending())));
     show("poll, by Tokio", || per_poll(|| spawn_tracked(polls())));
+    for (name, timing) in
+        [("off", Timing::Off), ("one in 64", Timing::OneIn(64)), ("all", Timing::All)]
+    {
+        // Without the collector's thread, which `init` would start.
+        let chosen = builder().timing(timing).sample_every(Duration::ZERO).init();
+        chosen.expect("a valid setting");
+        show(&format!("poll, by hand, timing {name}"), || per_poll_by_hand(track(pending())));
+        show(&format!("poll, by Tokio, timing {name}"), || per_poll(|| spawn_tracked(polls())));
+        show(&format!("spawn and join, timing {name}"), || {
+            per_spawn(|| spawn_tracked(async { 1 }))
+        });
+    }
+    builder().sample_every(Duration::ZERO).init().expect("the defaults");
     show("spawn and join", || per_spawn(|| spawn_tracked(async { 1 })));
 }
 

@@ -5,7 +5,32 @@
 #![cfg(test)]
 
 mod sync {
+    use loom::cell::UnsafeCell;
     pub(crate) use loom::sync::atomic::{AtomicI64, AtomicU32, AtomicU64, Ordering};
+
+    pub(crate) fn bump(counter: &AtomicU64, by: u64) {
+        counter.store(counter.load(Ordering::Relaxed) + by, Ordering::Relaxed);
+    }
+
+    /// Not atomic: loom reports a race if a slot is ever read while it is written, or read before its writer was seen.
+    #[derive(Debug)]
+    pub(crate) struct Slot(UnsafeCell<[u64; 4]>);
+
+    impl Slot {
+        pub(crate) fn new() -> Self {
+            Self(UnsafeCell::new([0; 4]))
+        }
+
+        pub(crate) fn put(&self, words: [u64; 4]) {
+            // SAFETY: nobody else is here, which is what the models prove: else loom fails the test.
+            self.0.with_mut(|place| unsafe { place.write(words) });
+        }
+
+        pub(crate) fn get(&self) -> [u64; 4] {
+            // SAFETY: as above.
+            self.0.with(|place| unsafe { place.read() })
+        }
+    }
 }
 
 #[path = "../../src/account.rs"]
@@ -17,6 +42,14 @@ mod free_list;
 
 #[path = "../../src/holds.rs"]
 mod holds;
+
+#[path = "../../src/ring.rs"]
+mod ring;
+#[path = "../../src/roster.rs"]
+mod roster;
+
+#[path = "rings.rs"]
+mod rings;
 
 use account::{Account, Balance, NO_RECORD};
 use free_list::FreeList;
@@ -43,6 +76,11 @@ impl Plain {
     fn replace(&self, value: u32) -> u32 {
         // SAFETY: one thread at a time is here, which is what the models prove: else loom fails the test.
         self.0.with_mut(|place| unsafe { place.replace(value) })
+    }
+
+    fn get(&self) -> u32 {
+        // SAFETY: nobody writes meanwhile: else loom fails the test.
+        self.0.with(|place| unsafe { place.read() })
     }
 }
 

@@ -1,0 +1,271 @@
+//! The collector: it drains the rings and takes the samples of the timeline.
+//!
+//! Each snapshot does so too, so that everything works without the thread below, only that rings fill up between two snapshots. The thread is
+//! started by the first task that is polled after `init`, ends by itself when nothing has happened for a while, and is started again when
+//! something does. It needs no memory from the program's heap but what the standard library takes for a thread, which is charged to nobody.
+
+use std::{
+    panic::catch_unwind,
+    sync::{Mutex, MutexGuard, TryLockError},
+    thread,
+    time::Duration,
+};
+
+use crate::{
+    clock, config,
+    current::{self, ENABLED},
+    event::{Event, EventKind},
+    reading::Reading,
+    recent::{Kept, Recent},
+    registry,
+    sync::{AtomicU32, Ordering},
+    threads::{self, ThreadRing},
+    timeline::Samples,
+};
+
+/// Life-cycle events that are kept.
+const LIVES: usize = 512;
+/// Large blocks that are kept, and long polls; they are rare, and life-cycle events must not push them out.
+const RARE: usize = 64;
+
+/// What the collector has made of events and samples: a fixed size, for ever.
+///
+/// NOTE: whoever holds its lock needs no memory, neither from the program's heap nor from elsewhere, so nobody waits for more than a walk over the
+/// records.
+#[derive(Debug)]
+pub(crate) struct History {
+    pub(crate) samples: Samples,
+    lives: Recent<LIVES>,
+    large_blocks: Recent<RARE>,
+    long_polls: Recent<RARE>,
+    /// Events taken out of rings so far.
+    taken: u64,
+    sampled_ns: u64,
+    /// How long the last sample took.
+    sampling_ns: u64,
+    /// Bytes of all allocations at the last sample, and tasks spawned and ended.
+    seen: [u64; 3],
+    /// When something was last seen to have happened.
+    active_ns: u64,
+}
+
+static HISTORY: Mutex<History> = Mutex::new(History {
+    samples: Samples::new(),
+    lives: Recent::new(),
+    large_blocks: Recent::new(),
+    long_polls: Recent::new(),
+    taken: 0,
+    sampled_ns: 0,
+    sampling_ns: 0,
+    seen: [0; 3],
+    active_ns: 0,
+});
+
+/// The memory of the history, which is a static.
+pub(crate) const OWN_BYTES: u64 = size_of::<History>() as u64;
+
+/// What a snapshot takes of it.
+#[derive(Debug)]
+pub(crate) struct Collected {
+    /// One.
+    pub(crate) samples: Vec<Samples>,
+    /// In the order in which they happened.
+    pub(crate) events: Vec<Kept>,
+    pub(crate) taken: u64,
+    pub(crate) dropped: u64,
+}
+
+/// Drains all rings, takes a sample of this reading, and returns it all. The caller is in `as_memscope`. `None`: somebody holds on to
+/// the history, as happens in a process that was forked at that moment.
+pub(crate) fn collect(reading: &Reading) -> Option<Collected> {
+    let mut events = Vec::with_capacity(LIVES + 2 * RARE);
+    // In the heap at once: a thread's stack may be small.
+    let mut samples = Vec::with_capacity(1);
+    let taken = {
+        let mut history = lock()?;
+        history.drain();
+        history.samples.take(reading, clock::now_ns());
+        let History { lives, large_blocks, long_polls, .. } = &*history;
+        for kept in [lives.get(), large_blocks.get(), long_polls.get()] {
+            events.extend_from_slice(kept);
+        }
+        samples.extend_from_slice(std::slice::from_ref(&history.samples));
+        history.taken
+    };
+    events.sort_unstable_by_key(Kept::age);
+    let dropped = threads::dropped();
+    Some(Collected { samples, events, taken, dropped })
+}
+
+/// Drains all rings if nobody else is at them; by a thread that ends. It neither waits nor needs memory.
+pub(crate) fn drain_if_free() {
+    if let Ok(mut history) = HISTORY.try_lock() {
+        history.drain();
+    }
+}
+
+/// Waits for others a while, but not for ever.
+fn lock() -> Option<MutexGuard<'static, History>> {
+    for attempt in 0..1_000 {
+        match HISTORY.try_lock() {
+            Ok(history) => return Some(history),
+            Err(TryLockError::Poisoned(history)) => return Some(history.into_inner()),
+            Err(TryLockError::WouldBlock) if attempt < 100 => thread::yield_now(),
+            Err(TryLockError::WouldBlock) => thread::sleep(Duration::from_millis(1)),
+        }
+    }
+    None
+}
+
+impl History {
+    /// Returns whether there was any event, and the most that one ring held.
+    fn drain(&mut self) -> (bool, u32) {
+        let before = self.taken;
+        let most = threads::drain(|event| self.fold(event));
+        (self.taken != before, most)
+    }
+
+    fn fold(&mut self, event: Event) {
+        self.taken += 1;
+        let kept = Kept { event, order: self.taken };
+        match event.kind {
+            EventKind::LargeBlock => self.large_blocks.add(kept),
+            EventKind::LongPoll => self.long_polls.add(kept),
+            _ => self.lives.add(kept),
+        }
+    }
+
+    /// One round: drains, and takes a sample where one is due. `None`: nothing has happened for a while.
+    fn round(&mut self) -> Option<Duration> {
+        let (any, most) = self.drain();
+        let now_ns = clock::now_ns();
+        // A walk over very many tasks is made less often: a hundredth of the time.
+        let period_ns = config::sample_every_ns().max(self.sampling_ns.saturating_mul(100));
+        let is_time = now_ns.saturating_sub(self.sampled_ns) >= period_ns || self.sampled_ns == 0;
+        let mut allocated = self.seen[0];
+        if is_time && self.samples.is_due(now_ns) {
+            allocated = self.samples.take_by_itself(now_ns);
+            self.sampled_ns = now_ns;
+            self.sampling_ns = clock::now_ns().saturating_sub(now_ns);
+        }
+        let counts = registry::counts();
+        let seen = [allocated, counts.spawned, counts.ended];
+        if any || seen != self.seen || self.active_ns == 0 {
+            self.active_ns = now_ns;
+            self.seen = seen;
+        }
+        if now_ns.saturating_sub(self.active_ns) >= QUIET_NS.max(2 * period_ns) {
+            self.active_ns = 0;
+            return None;
+        }
+        let period = Duration::from_nanos(period_ns);
+        Some(match most {
+            // They come fast.
+            most if most > ThreadRing::SLOTS / 4 => SHORTEST,
+            0 => period.clamp(SHORTEST, LONG),
+            _ => period.clamp(SHORTEST, SHORT),
+        })
+    }
+}
+
+/// Between two rounds at the least, while there are events, and while there are none.
+const SHORTEST: Duration = Duration::from_millis(10);
+const SHORT: Duration = Duration::from_millis(100);
+const LONG: Duration = Duration::from_secs(1);
+/// The thread ends when nothing was allocated, begun or ended for so long.
+const QUIET_NS: u64 = 10_000_000_000;
+
+/// What the thread is to do; the upper bits count how often it was started, so that one that is to end is not mistaken for the next.
+static STATE: AtomicU32 = AtomicU32::new(OFF);
+const OFF: u32 = 0;
+/// It is started as soon as something happens.
+const ARMED: u32 = 1;
+const RUNNING: u32 = 2;
+const WHAT: u32 = 3;
+/// The process that it was started in: a forked one has no such thread.
+static PROCESS: AtomicU32 = AtomicU32::new(0);
+
+/// The thread may be started from now on.
+pub(crate) fn arm() {
+    let _ = STATE.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |state| {
+        (state & WHAT == OFF).then_some(state | ARMED)
+    });
+}
+
+/// The thread is to end, and is not started again.
+pub(crate) fn disarm() {
+    STATE.fetch_and(!WHAT, Ordering::Relaxed);
+}
+
+/// Something happens: the thread is started if it may be and is not there. Not to be called in the allocator.
+///
+/// PERF: a load and a comparison.
+#[inline]
+pub(crate) fn wake() {
+    if STATE.load(Ordering::Relaxed) & WHAT == ARMED {
+        start();
+    }
+}
+
+#[cold]
+fn start() {
+    let state = STATE.load(Ordering::Relaxed);
+    let next = (state & !WHAT).wrapping_add(WHAT + 1) | RUNNING;
+    let is_ours = state & WHAT == ARMED
+        && STATE.compare_exchange(state, next, Ordering::Relaxed, Ordering::Relaxed).is_ok();
+    if !is_ours {
+        return;
+    }
+    PROCESS.store(std::process::id(), Ordering::Relaxed);
+    let started = current::as_memscope(|| {
+        let thread = thread::Builder::new().name("memscope".to_owned()).stack_size(256 << 10);
+        // Whoever drops the handle lets the thread go.
+        thread.spawn(move || run(next)).is_ok()
+    });
+    if !started {
+        // No thread to be had: the snapshots do it.
+        let _ = STATE.compare_exchange(next, next & !WHAT, Ordering::Relaxed, Ordering::Relaxed);
+    }
+}
+
+fn run(state: u32) {
+    let rounds = || {
+        while STATE.load(Ordering::Relaxed) == state {
+            let pause = match lock() {
+                Some(mut history) => history.round(),
+                None => Some(LONG),
+            };
+            match pause {
+                Some(pause) => thread::park_timeout(pause),
+                None => break,
+            }
+        }
+    };
+    // A panic in here would be a mistake of ours, and ends nothing but this thread.
+    let result = current::as_memscope(|| catch_unwind(rounds));
+    let next = if result.is_ok() { ARMED } else { OFF };
+    // What happens from here on starts the next one.
+    let _ =
+        STATE.compare_exchange(state, state & !WHAT | next, Ordering::Relaxed, Ordering::Relaxed);
+}
+
+/// After a fork the thread is gone: it is started again by what happens next.
+pub(crate) fn look_for_fork() {
+    let state = STATE.load(Ordering::Relaxed);
+    if state & WHAT == RUNNING && PROCESS.load(Ordering::Relaxed) != std::process::id() {
+        let armed = state & !WHAT | ARMED;
+        let _ = STATE.compare_exchange(state, armed, Ordering::Relaxed, Ordering::Relaxed);
+    }
+}
+
+/// Whether the thread is there.
+pub(crate) fn is_running() -> bool {
+    STATE.load(Ordering::Relaxed) & WHAT == RUNNING
+}
+
+/// One round of the collector, now, on this thread; for tests of a clock set forward.
+pub fn round() {
+    if ENABLED && let Some(mut history) = lock() {
+        history.round();
+    }
+}

@@ -1,0 +1,93 @@
+//! An event: what happened to a task, small enough for a ring.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::ring::Words;
+
+/// What happened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[repr(u8)]
+pub enum EventKind {
+    /// The task's life has begun: it was polled for the first time, or dropped before that.
+    Spawned,
+    /// Its future returned `Ready`.
+    Completed,
+    /// Its future was dropped before it completed.
+    Cancelled,
+    /// Its future panicked while it was polled.
+    Panicked,
+    /// It allocated a block of a mebibyte or more.
+    LargeBlock,
+    /// A timed poll of it took long (see [`Builder::long_poll`](crate::Builder::long_poll)).
+    LongPoll,
+}
+
+impl EventKind {
+    const ALL: [Self; 6] = [
+        Self::Spawned,
+        Self::Completed,
+        Self::Cancelled,
+        Self::Panicked,
+        Self::LargeBlock,
+        Self::LongPoll,
+    ];
+}
+
+impl fmt::Display for EventKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Spawned => "spawned",
+            Self::Completed => "completed",
+            Self::Cancelled => "cancelled",
+            Self::Panicked => "panicked",
+            Self::LargeBlock => "large block",
+            Self::LongPoll => "long poll",
+        })
+    }
+}
+
+/// One event, in 32 bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Event {
+    /// 0 where no clock was read for it; the thread's ring puts in what is known.
+    pub(crate) at_ns: u64,
+    pub(crate) task: u64,
+    /// Nanoseconds of a life or a poll (0: not timed), bytes of a block.
+    pub(crate) amount: u64,
+    /// The index of its site.
+    pub(crate) site: u32,
+    pub(crate) kind: EventKind,
+}
+
+impl Event {
+    pub(crate) fn to_words(self) -> Words {
+        [self.at_ns, self.task, self.amount, u64::from(self.site) << 8 | self.kind as u64]
+    }
+
+    pub(crate) fn from_words([at_ns, task, amount, rest]: Words) -> Self {
+        let kind = usize::from(rest.to_le_bytes()[0]);
+        Self {
+            at_ns,
+            task,
+            amount,
+            site: u32::try_from(rest >> 8).unwrap_or(0),
+            kind: EventKind::ALL.get(kind).copied().unwrap_or(EventKind::Spawned),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_event_is_what_its_words_say() {
+        for kind in EventKind::ALL {
+            let event = Event { at_ns: 1, task: u64::MAX, amount: 3, site: u32::MAX - 2, kind };
+            assert_eq!(Event::from_words(event.to_words()), event);
+        }
+    }
+}

@@ -1,0 +1,22 @@
+//! What memscope itself holds in the program's heap, charged to nobody: for a moment while it reads, and its collector's thread.
+
+use crate::sync::{AtomicI64, Ordering};
+
+static BYTES: AtomicI64 = AtomicI64::new(0);
+static BLOCKS: AtomicI64 = AtomicI64::new(0);
+
+pub(crate) fn add(bytes: usize) {
+    BYTES.fetch_add(bytes.cast_signed() as i64, Ordering::Relaxed);
+    BLOCKS.fetch_add(1, Ordering::Relaxed);
+}
+
+pub(crate) fn remove(bytes: usize) {
+    BYTES.fetch_sub(bytes.cast_signed() as i64, Ordering::Relaxed);
+    BLOCKS.fetch_sub(1, Ordering::Relaxed);
+}
+
+/// Bytes and blocks that live now.
+pub(crate) fn live() -> (u64, u64) {
+    let now = |count: &AtomicI64| u64::try_from(count.load(Ordering::Relaxed)).unwrap_or(0);
+    (now(&BYTES), now(&BLOCKS))
+}

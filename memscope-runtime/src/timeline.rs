@@ -1,0 +1,359 @@
+//! How live bytes went: of the process, of the largest sites and of the largest living tasks.
+//!
+//! A fixed number of samples is kept, taken at each snapshot and by the collector. When they are full, every other one is given up and from then
+//! on they are taken at twice the distance, so that a second and a month take the same memory. Nothing in here needs memory from the program's heap.
+
+use std::cmp::Reverse;
+
+use crate::{
+    profile::{self, ProcessPoint, Trend, TrendPoint},
+    reading::{self, Glance, Reading},
+    rows::Names,
+    site::Site,
+    task::TaskId,
+};
+
+/// Samples that are kept, and series of each kind.
+const POINTS: usize = 64;
+const SERIES: usize = 128;
+/// Samples of a [`Trend`].
+const TREND_POINTS: usize = 16;
+
+/// Everything in it is zero at the start, so that as a static it takes no room in the program's file and no page until it is used.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Samples {
+    times: [u64; POINTS],
+    process: [Process; POINTS],
+    len: usize,
+    /// The last sample came too early: the next one takes its place.
+    is_early: bool,
+    /// The least distance of two samples.
+    spacing_ns: u64,
+    sites: Group,
+    tasks: Group,
+}
+
+/// Live bytes of the process.
+#[derive(Clone, Copy, Debug)]
+struct Process {
+    tracked: u64,
+    untracked: u64,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Point {
+    live_bytes: u64,
+    allocated_bytes: u64,
+}
+
+/// The samples of one task or site.
+#[derive(Clone, Copy, Debug)]
+struct Series {
+    /// The task's id, or the site's index + 1; 0: empty.
+    key: u64,
+    /// The index of the site that it, or its task, is at.
+    site: u32,
+    /// It was first seen in this sample; before it, there is none.
+    first: usize,
+    /// How many samples there are.
+    len: usize,
+    points: [Point; POINTS],
+}
+
+/// What one sample says of a task or site.
+#[derive(Clone, Copy, Debug)]
+struct Level {
+    key: u64,
+    site: u32,
+    point: Point,
+}
+
+/// The series of one kind, and room to find out which levels go on with one and which are new.
+#[derive(Clone, Copy, Debug)]
+struct Group {
+    series: [Series; SERIES],
+    /// By key: the index of the series, + 1.
+    table: [u8; 4 * SERIES],
+    /// The largest levels without a series.
+    new: [Level; SERIES],
+    new_len: usize,
+    /// Of these the smallest, once they are full.
+    least: usize,
+}
+
+const NO_POINT: Point = Point { live_bytes: 0, allocated_bytes: 0 };
+const NO_LEVEL: Level = Level { key: 0, site: 0, point: NO_POINT };
+const NO_SERIES: Series = Series { key: 0, site: 0, first: 0, len: 0, points: [NO_POINT; POINTS] };
+
+impl Samples {
+    pub(crate) const fn new() -> Self {
+        Self {
+            times: [0; POINTS],
+            process: [Process { tracked: 0, untracked: 0 }; POINTS],
+            len: 0,
+            is_early: false,
+            spacing_ns: 0,
+            sites: Group::new(),
+            tasks: Group::new(),
+        }
+    }
+
+    /// Whether a sample at this time would stay; before the first one has been taken, any would.
+    pub(crate) fn is_due(&self, now_ns: u64) -> bool {
+        let last = match self.len {
+            0 => return true,
+            1 => self.times[0],
+            len if self.is_early => self.times[len - 2],
+            len => self.times[len - 1],
+        };
+        now_ns.saturating_sub(last) >= self.spacing_ns
+    }
+
+    /// Takes a sample of a reading.
+    pub(crate) fn take(&mut self, reading: &Reading, now_ns: u64) {
+        let place = self.begin(now_ns);
+        for site in &reading.sites {
+            site.site.level.set(site.retained_bytes, site.sums.allocated_bytes);
+        }
+        for task in &reading.open {
+            task.record.row.level.add(task.live_bytes, task.tally.allocated_bytes);
+            if !task.record.state.is_ended() {
+                self.tasks.note(
+                    place,
+                    task.id,
+                    task.record.row.index(),
+                    Point {
+                        live_bytes: task.live_bytes,
+                        allocated_bytes: task.tally.allocated_bytes,
+                    },
+                );
+            }
+        }
+        self.end(place, reading.sites.iter().map(|site| site.site), reading.untracked.live_bytes);
+    }
+
+    /// Takes a sample of its own, without a reading: as exact as tasks that end meanwhile allow. Returns the bytes of all allocations so far,
+    /// which tell whether anything goes on.
+    pub(crate) fn take_by_itself(&mut self, now_ns: u64) -> u64 {
+        let place = self.begin(now_ns);
+        for site in Site::all() {
+            site.level.set(0, site.sums.read().allocated_bytes);
+        }
+        let (mut untracked, mut allocated) = (0, 0);
+        reading::glance(|glance| match glance {
+            Glance::Thread { live_bytes, allocated_bytes } => {
+                untracked += live_bytes;
+                allocated += allocated_bytes;
+            }
+            Glance::Task { id, site, live_bytes, allocated_bytes, is_living } => {
+                if let Some(site) = Site::at(site) {
+                    site.level.add(live_bytes, allocated_bytes);
+                }
+                if is_living {
+                    self.tasks.note(place, id, site, Point { live_bytes, allocated_bytes });
+                }
+            }
+        });
+        self.end(place, Site::all(), untracked);
+        allocated + Site::all().map(|site| site.level.get().1).sum::<u64>()
+    }
+
+    /// Makes a place for a sample at this time: the last one of `times`.
+    fn begin(&mut self, now_ns: u64) -> usize {
+        if self.is_early {
+            self.len -= 1;
+        } else if self.len == POINTS {
+            for place in 0..POINTS / 2 {
+                self.times[place] = self.times[2 * place + 1];
+                self.process[place] = self.process[2 * place + 1];
+            }
+            self.len = POINTS / 2;
+            self.spacing_ns = (self.times[self.len - 1] - self.times[0]) / (self.len as u64 - 1);
+            self.sites.halve();
+            self.tasks.halve();
+        }
+        let since = self.len.checked_sub(1).map(|last| now_ns.saturating_sub(self.times[last]));
+        self.is_early = since.is_some_and(|since| since < self.spacing_ns);
+        let place = self.len;
+        self.times[place] = now_ns;
+        self.len += 1;
+        self.sites.begin(place);
+        self.tasks.begin(place);
+        place
+    }
+
+    /// The sites' levels are complete.
+    fn end(&mut self, place: usize, sites: impl Iterator<Item = &'static Site>, untracked: u64) {
+        let mut tracked = 0;
+        for site in sites {
+            let (live_bytes, allocated_bytes) = site.level.get();
+            tracked += live_bytes;
+            let key = u64::from(site.index()) + 1;
+            self.sites.note(place, key, site.index(), Point { live_bytes, allocated_bytes });
+        }
+        self.process[place] = Process { tracked, untracked };
+        self.sites.end(place);
+        self.tasks.end(place);
+    }
+
+    /// As a snapshot shows them.
+    pub(crate) fn timeline(&self, names: &Names) -> profile::Timeline {
+        let process = self.times.iter().zip(&self.process).take(self.len);
+        profile::Timeline {
+            process: process
+                .map(|(at_ns, Process { tracked, untracked })| ProcessPoint {
+                    at_ns: *at_ns,
+                    tracked_bytes: *tracked,
+                    untracked_bytes: *untracked,
+                    whole_bytes: tracked + untracked,
+                })
+                .collect(),
+            sites: self.sites.known().filter_map(|site| self.trend(site, None, 1, names)).collect(),
+        }
+    }
+
+    /// The sites and the tasks, with fewer points.
+    pub(crate) fn trends(&self, names: &Names) -> Vec<Trend> {
+        let sites = self.sites.known().map(|series| (series, None));
+        let tasks = self.tasks.known().map(|series| (series, TaskId::new(series.key)));
+        let shown = sites.chain(tasks).filter_map(|(series, task)| {
+            let step = (series.len - series.first).div_ceil(TREND_POINTS);
+            self.trend(series, task, step, names)
+        });
+        shown.collect()
+    }
+
+    /// One in `step` points, the last one among them.
+    fn trend(
+        &self,
+        series: &Series,
+        task: Option<TaskId>,
+        step: usize,
+        names: &Names,
+    ) -> Option<Trend> {
+        let place = names.get(series.site)?;
+        let first = series.first + (series.len - series.first - 1) % step;
+        let point = |place: usize| TrendPoint {
+            at_ns: self.times[place],
+            live_bytes: series.points[place].live_bytes,
+            allocated_bytes: series.points[place].allocated_bytes,
+        };
+        Some(Trend { task, place, points: (first..series.len).step_by(step).map(point).collect() })
+    }
+}
+
+impl Group {
+    #[expect(clippy::large_stack_arrays, reason = "it is part of a static, and nowhere else")]
+    const fn new() -> Self {
+        Self {
+            series: [NO_SERIES; SERIES],
+            table: [0; 4 * SERIES],
+            new: [NO_LEVEL; SERIES],
+            new_len: 0,
+            least: 0,
+        }
+    }
+
+    fn known(&self) -> impl Iterator<Item = &Series> {
+        self.series.iter().filter(|series| series.key != 0)
+    }
+
+    fn halve(&mut self) {
+        for series in self.series.iter_mut().filter(|series| series.key != 0) {
+            for place in 0..POINTS / 2 {
+                series.points[place] = series.points[2 * place + 1];
+            }
+            series.first /= 2;
+            series.len = POINTS / 2;
+        }
+    }
+
+    fn begin(&mut self, place: usize) {
+        self.new_len = 0;
+        self.table.fill(0);
+        for index in 0..SERIES {
+            let series = &mut self.series[index];
+            // A sample that came too early is taken anew.
+            series.len = series.len.min(place);
+            if series.key != 0 {
+                let slot = self.slot(self.series[index].key);
+                self.table[slot] = (index + 1).to_le_bytes()[0];
+            }
+        }
+    }
+
+    /// Where the key is in the table, or would be.
+    fn slot(&self, key: u64) -> usize {
+        let start = (key.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32) as usize;
+        let slots = (0..self.table.len()).map(|step| start.wrapping_add(step) % self.table.len());
+        // It is never more than a quarter full.
+        slots
+            .into_iter()
+            .find(|slot| match self.table[*slot] {
+                0 => true,
+                index => self.series[usize::from(index) - 1].key == key,
+            })
+            .unwrap_or(0)
+    }
+
+    fn note(&mut self, place: usize, key: u64, site: u32, point: Point) {
+        match self.table[self.slot(key)] {
+            0 => self.offer(Level { key, site, point }),
+            index => {
+                let series = &mut self.series[usize::from(index) - 1];
+                series.points[place] = point;
+                series.len = place + 1;
+            }
+        }
+    }
+
+    /// Keeps the level if it is among the largest new ones.
+    fn offer(&mut self, level: Level) {
+        if self.new_len < SERIES {
+            self.new[self.new_len] = level;
+            self.new_len += 1;
+        } else if level.size() > self.new[self.least].size() {
+            self.new[self.least] = level;
+        } else {
+            return;
+        }
+        if self.new_len == SERIES {
+            let smallest = self.new.iter().enumerate().min_by_key(|(_, level)| level.size());
+            self.least = smallest.map_or(0, |(index, _)| index);
+        }
+    }
+
+    /// Those that are over, and smaller ones, make room for the largest new ones.
+    fn end(&mut self, place: usize) {
+        for series in self.series.iter_mut().filter(|series| series.len != place + 1) {
+            series.key = 0;
+        }
+        let new = &mut self.new[..self.new_len];
+        new.sort_unstable_by_key(|level| Reverse(level.size()));
+        for level in new {
+            let rank = |series: &Series| (series.key != 0, series.live_bytes());
+            let Some(smallest) = self.series.iter_mut().min_by_key(|series| rank(series)) else {
+                return;
+            };
+            if smallest.key != 0 && smallest.live_bytes() >= level.point.live_bytes {
+                return;
+            }
+            *smallest = NO_SERIES;
+            (smallest.key, smallest.site) = (level.key, level.site);
+            (smallest.first, smallest.len) = (place, place + 1);
+            smallest.points[place] = level.point;
+        }
+    }
+}
+
+impl Series {
+    fn live_bytes(&self) -> u64 {
+        self.len.checked_sub(1).map_or(0, |last| self.points[last].live_bytes)
+    }
+}
+
+impl Level {
+    fn size(&self) -> (u64, u64) {
+        (self.point.live_bytes, self.point.allocated_bytes)
+    }
+}
