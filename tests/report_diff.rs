@@ -13,12 +13,12 @@ fn site(name: &str, line: u32, bytes: u64, spawned: u64) -> Value {
     json!({
         "name": name, "task_type": "io_intensive", "file": "src/a.rs", "line": line, "measured": true,
         "spawned": spawned, "active": spawned / 2, "completed": spawned - spawned / 2, "cancelled": 0,
-        "panicked": 0, "live_bytes": bytes, "live_blocks": 8, "peak_bytes": 4096, "peak_sum_bytes": 4096,
+        "panicked": 0, "given_up": 0, "is_annotated": true, "live_bytes": bytes, "live_blocks": 8, "peak_bytes": 4096, "peak_sum_bytes": 4096,
         "allocated_bytes": 2 * bytes, "allocation_count": 24, "ended_allocated_bytes": 1000,
         "retained_bytes": bytes / 2, "unjoined_bytes": 0, "retained_tasks": 1, "oldest_retained_ns": null,
         "retained_waves": 1, "retained_by_eighth": [1, 0, 0, 0, 0, 0, 0, 0], "argument_bytes": null,
         "boxed_by_tokio": 0, "longest_wait_ns": 0, "future_size_bytes": 64, "wait_sum_ns": 0, "waits_timed": 0,
-        "peak_histogram": [], "poll_histogram": [],
+        "peak_histogram": [], "poll_histogram": [], "lifetime_histogram": [], "idle_histogram": [],
     })
 }
 
@@ -43,9 +43,11 @@ fn snapshot(pid: u32, seconds: u64, sites: &[Value], variables: &[Value]) -> Mem
         },
         "tool": {
             "own_bytes": 2048, "events_dropped": 0, "ended_tasks_forgotten": 0, "tasks_without_record": 0,
-            "tasks_in_other": 0, "hand_overs_lost": 0,
+            "tasks_in_other": 0, "hand_overs_lost": 0, "tasks_split": 0, "ring_events": 0, "ring_events_dropped": 0,
+            "heap_bytes": 0, "heap_blocks": 0, "collector_is_running": false,
         },
         "tasks": [], "sites": sites, "variables": [], "variable_sites": variables, "hand_overs": [], "trends": [],
+        "timeline": { "process": [], "sites": [] }, "events": [],
         "runtime": {
             "measured": true, "worker_threads": 0, "worker_bytes": 0, "cells": 0, "cell_overhead_bytes": 0,
         },
