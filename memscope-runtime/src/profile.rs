@@ -190,9 +190,10 @@ pub struct HandOver {
     pub bytes: u64,
 }
 
-/// How the live bytes of a living task, or of all tasks of a site, went from snapshot to snapshot.
+/// How the live bytes of a living task, or of all tasks of a site, went.
 ///
-/// Every snapshot is a sample. Only a few are kept: when there are too many, every other one is given up.
+/// Every snapshot is a sample, and from `init` on the collector takes some between. Only a few are kept: when there are too many, every other one
+/// is given up.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Trend {
     /// The task; `None`: all tasks of the site.
