@@ -74,7 +74,9 @@ pub mod analysis {
 /// Tasks: how they are tracked, and how their memory is read.
 pub mod async_memory {
     #[cfg(feature = "tokio")]
-    pub use crate::spawn::{spawn_tracked, spawn_tracked_as};
+    pub use crate::spawn::{
+        spawn_blocking_tracked, spawn_blocking_tracked_as, spawn_tracked, spawn_tracked_as,
+    };
     pub use crate::{
         config::initialize,
         current::current_task_id,
