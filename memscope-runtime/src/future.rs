@@ -149,7 +149,13 @@ impl<F> Tracked<F> {
         (future, *this.task)
     }
 
-    #[cfg(feature = "tokio")]
+    /// What is polled; `None` while it is dropped.
+    #[cfg(feature = "stream")]
+    pub(crate) fn get_ref(&self) -> Option<&F> {
+        self.future.as_ref()
+    }
+
+    #[cfg(any(feature = "stream", feature = "tokio"))]
     pub(crate) fn record(&self) -> Option<&'static Record> {
         self.task
     }

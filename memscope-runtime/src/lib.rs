@@ -2,6 +2,8 @@
 
 // The way of a byte. A future …
 mod future;
+#[cfg(feature = "stream")]
+mod stream;
 #[cfg(feature = "tokio")]
 mod spawn;
 // … is polled, and is its thread's current task; so what the allocator gives out …
@@ -16,6 +18,7 @@ mod account;
 // A task's record ends in the sums of its site and, for a while, in a row of its own.
 mod task;
 mod record;
+mod items;
 mod site;
 mod sums;
 mod registry;
@@ -77,6 +80,8 @@ pub mod async_memory {
     pub use crate::spawn::{
         spawn_blocking_tracked, spawn_blocking_tracked_as, spawn_tracked, spawn_tracked_as,
     };
+    #[cfg(feature = "stream")]
+    pub use crate::stream::{TrackStream, TrackedStream};
     pub use crate::{
         config::initialize,
         current::current_task_id,
@@ -85,7 +90,7 @@ pub mod async_memory {
         monitor::{AsyncResourceMonitor, ResourceAnalysis},
         probe::Measured,
         profile::{
-            Bucket, Extent, HandOver, Place, ProcessMemory, RuntimeMemory, SiteProfile,
+            Bucket, Extent, HandOver, Items, Place, ProcessMemory, RuntimeMemory, SiteProfile,
             TaskMemoryProfile, TaskPerformanceMetrics, ToolUsage, Trend, TrendPoint,
             VariableProfile, VariableSiteProfile,
         },

@@ -5,8 +5,8 @@ use std::collections::HashMap;
 use crate::{
     hand_over::HandedOver,
     profile::{
-        Bucket, HandOver, Place, ProcessMemory, RuntimeMemory, SiteProfile, TaskMemoryProfile,
-        VariableProfile, VariableSiteProfile,
+        Bucket, HandOver, Items, Place, ProcessMemory, RuntimeMemory, SiteProfile,
+        TaskMemoryProfile, VariableProfile, VariableSiteProfile,
     },
     reading::{Reading, Retained, SiteReading, TaskReading},
     site::{Site, UNTRACKED},
@@ -45,6 +45,7 @@ pub(crate) fn task(task: &TaskReading, measured: bool) -> Option<TaskMemoryProfi
         idle_ns: record.idle_ns,
         cell_bytes: sizes(record.cell_bytes),
         is_annotated: record.state != TaskState::Unknown,
+        items: record.items.map(|items| items.profile(measured)),
     })
 }
 
@@ -119,6 +120,7 @@ fn row(reading: &SiteReading) -> SiteProfile {
         waits_timed: sums.waits,
         peak_histogram: Bucket::all(site.sums.peaks()),
         poll_histogram: Bucket::all(site.polls()),
+        items: sums.items.map(|items| items.profile(true)),
     }
 }
 
@@ -130,6 +132,9 @@ impl SiteProfile {
         self.peak_sum_bytes += task.record.peak_bytes;
         self.allocated_bytes += task.tally.allocated_bytes;
         self.allocation_count += task.tally.allocations;
+        if let Some(items) = task.record.items {
+            self.items = Some(self.items.unwrap_or_default().and(items.profile(true)));
+        }
         match task.record.state {
             TaskState::Idle | TaskState::Running | TaskState::Unknown => return,
             TaskState::Completed => self.completed += 1,
@@ -188,6 +193,9 @@ impl SiteProfile {
         self.retained_by_eighth = [0; 8];
         self.oldest_retained_ns = None;
         self.peak_histogram.clear();
+        if let Some(items) = &mut self.items {
+            *items = Items { count: items.count, ..Items::default() };
+        }
     }
 }
 
