@@ -1,5 +1,7 @@
 //! Closures on Tokio's blocking threads, tracked: what they hold, how they end, and whose their cells are.
 
+#![expect(clippy::large_stack_arrays, reason = "Tokio boxes large closures, which is tested")]
+
 use std::sync::{Arc, Barrier, mpsc};
 
 use memscope_rs::async_memory::{

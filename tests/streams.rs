@@ -1,5 +1,7 @@
 //! Tracked streams: tasks like futures, whose items are counted, and their bytes to the byte.
 
+#![expect(clippy::useless_vec, reason = "blocks on the heap are what is tested")]
+
 use std::{
     future::poll_fn,
     pin::{Pin, pin},
@@ -264,7 +266,7 @@ fn a_task_that_takes_the_place_of_a_stream_has_no_items() {
         let task = track(async {});
         let task_id = task.id().expect("an id");
         block_on(task);
-        if id.as_u64() % 97 == 0 {
+        if id.as_u64().is_multiple_of(97) {
             let snapshot = conserved(&ALLOCATOR);
             assert_eq!(row(&snapshot, id).items.expect("a stream").count, 1);
             assert_eq!(row(&snapshot, task_id).items, None);

@@ -141,6 +141,7 @@ pub(crate) fn forgotten() -> (u64, u64) {
     (written.saturating_sub(config::ended_tasks()), DROPPED.load(Ordering::Relaxed))
 }
 
+#[expect(clippy::large_enum_variant, reason = "taken apart where it is returned")]
 enum Seen {
     Row(Ended),
     Moving,

@@ -66,7 +66,7 @@ fn a_join_set_joins_aborts_and_tells_of_panics() {
             ends.push(end);
         }
         assert_eq!(ends.iter().filter(|end| matches!(end, Ok(10_000))).count(), 1);
-        assert_eq!(ends.iter().flat_map(|end| end.as_ref().err()).count(), 2);
+        assert_eq!(ends.iter().filter_map(|end| end.as_ref().err()).count(), 2);
         ids
     });
     let (fine, aborted, bad) = runtime.block_on(outer);
