@@ -99,8 +99,9 @@ fn what_the_closure_holds_is_its_own() {
         freed_bytes: 9_000,
         ..Columns::nothing(TaskState::Running, 1)
     };
-    assert_eq!(Columns::now(&ALLOCATOR, id), truth, "the captured bytes are their maker's");
+    let meanwhile = Columns::now(&ALLOCATOR, id);
     stop.wait();
+    assert_eq!(meanwhile, truth, "the captured bytes are their maker's");
     let bytes = runtime.block_on(work).expect("no panic");
     let snapshot = conserved_when(&ALLOCATOR, |snapshot| row(snapshot, id).live_bytes == 300);
     let truth = Columns {
