@@ -268,3 +268,13 @@ fn shared_and_boxed_futures_are_polled_as_the_task() {
     becomes(id, ended(TaskState::Completed, 3));
     assert!(poll(&mut shared).is_ready());
 }
+
+#[test]
+fn an_arm_that_was_made_outside_is_the_child_of_the_task_it_is_polled_in() {
+    let arms: Vec<_> = (1..=3).map(|number| arm(number * 100, 1)).collect();
+    let (ids, truth) = run(join_all(arms));
+    let snapshot = adds_up(&ids, truth);
+    for (arm, bytes) in ids.1.iter().zip([100, 200, 300]) {
+        one_block_and_done(&snapshot, *arm, bytes, 2);
+    }
+}
