@@ -79,10 +79,17 @@ pub fn track<F: Future>(future: F) -> Tracked<F> {
 /// [`track`] for a task of a declared kind.
 #[track_caller]
 pub(crate) fn track_as<F: Future>(future: F, task_type: TaskType) -> Tracked<F> {
+    track_for::<F, F>(future, task_type)
+}
+
+/// [`track_as`] for a future that stands for an `N`, and has its name and size.
+#[track_caller]
+pub(crate) fn track_for<N, F>(future: F, task_type: TaskType) -> Tracked<F> {
     if !ENABLED {
         return Tracked { future: Some(future), task: None };
     }
-    track_at(Site::of_call(Location::caller(), type_name::<F>(), task_type), future)
+    let site = Site::of_call(Location::caller(), type_name::<N>(), task_type);
+    Tracked { future: Some(future), task: record::open(site, FutureType::of::<N>()) }
 }
 
 /// What `#[tracked]` expands to.
@@ -132,7 +139,23 @@ impl<F> Tracked<F> {
         self
     }
 
-    #[cfg(feature = "tokio")]
+    /// What is polled, and for which task.
+    #[inline]
+    pub(crate) fn parts(self: Pin<&mut Self>) -> (Pin<&mut F>, Option<&'static Record>) {
+        let this = self.project();
+        let Some(future) = this.future.as_pin_mut() else {
+            unreachable!("the future is taken out only when it is dropped");
+        };
+        (future, *this.task)
+    }
+
+    /// What is polled; `None` while it is dropped.
+    #[cfg(feature = "stream")]
+    pub(crate) fn get_ref(&self) -> Option<&F> {
+        self.future.as_ref()
+    }
+
+    #[cfg(any(feature = "stream", feature = "tokio"))]
     pub(crate) fn record(&self) -> Option<&'static Record> {
         self.task
     }
@@ -143,11 +166,8 @@ impl<F: Future> Future for Tracked<F> {
 
     #[inline]
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        let this = self.project();
-        let Some(future) = this.future.as_pin_mut() else {
-            unreachable!("the future is taken out only when it is dropped");
-        };
-        let Some(record) = *this.task else { return future.poll(context) };
+        let (future, task) = self.parts();
+        let Some(record) = task else { return future.poll(context) };
         let running = record.run();
         let poll = future.poll(context);
         running.finish(poll.is_ready());

@@ -4,7 +4,7 @@ use crossbeam_utils::CachePadded;
 
 use crate::{
     arena::{Arena, Zeroed},
-    config,
+    config, items,
     record::{FutureType, RecordReading, Timing},
     site::Site,
     static_ref::StaticRef,
@@ -50,6 +50,7 @@ unsafe impl Zeroed for Row {}
 
 const TIMED: u8 = 1;
 const ESTIMATE: u8 = 2;
+const ITEMS: u8 = 4;
 
 static ROWS: Arena<Row> = Arena::new();
 /// Tasks whose end has begun to be written.
@@ -74,7 +75,7 @@ pub(crate) fn write(end: impl FnOnce() -> Option<Ended>) {
     let ended = end();
     match (row, ended) {
         (Some((row, version)), Some(ended)) => {
-            row.put(&ended);
+            row.put(place, &ended);
             // Release pairs with the Acquire in `Row::read`.
             row.version.store(version + 1, Ordering::Release);
         }
@@ -125,7 +126,7 @@ pub(crate) fn read(into: &mut Vec<Ended>) -> bool {
     let mut is_still = true;
     for back in 1..=written.min(kept) {
         let place = u32::try_from((written - back) % kept).unwrap_or(0);
-        match ROWS.get(place).map(Row::read) {
+        match ROWS.get(place).map(|row| row.read(place)) {
             Some(Seen::Row(ended)) => into.push(ended),
             Some(Seen::Moving) => is_still = false,
             Some(Seen::Empty) | None => {}
@@ -140,6 +141,7 @@ pub(crate) fn forgotten() -> (u64, u64) {
     (written.saturating_sub(config::ended_tasks()), DROPPED.load(Ordering::Relaxed))
 }
 
+#[expect(clippy::large_enum_variant, reason = "taken apart where it is returned")]
 enum Seen {
     Row(Ended),
     Moving,
@@ -158,7 +160,7 @@ impl Row {
         free.then_some(version + 1)
     }
 
-    fn put(&self, ended: &Ended) {
+    fn put(&self, place: u32, ended: &Ended) {
         let Ended { id, account, tally, reading } = ended;
         // NOTE: Release on every field, so that a reader that sees any of this also sees the odd version before it
         // (pairs with the Acquire loads in `read`; free on x86).
@@ -180,10 +182,12 @@ impl Row {
         self.state.store(reading.state as u8, Ordering::Release);
         let timed = if reading.timing.busy_ns.is_some() { TIMED } else { 0 };
         let estimate = if reading.timing.is_estimate { ESTIMATE } else { 0 };
-        self.flags.store(timed | estimate, Ordering::Release);
+        let items = reading.items.is_some_and(|items| items::keep(place, items));
+        let items = if items { ITEMS } else { 0 };
+        self.flags.store(timed | estimate | items, Ordering::Release);
     }
 
-    fn read(&self) -> Seen {
+    fn read(&self, place: u32) -> Seen {
         let version = self.version.load(Ordering::Acquire);
         if version == 0 {
             return Seen::Empty;
@@ -221,6 +225,7 @@ impl Row {
                 },
                 idle_ns: None,
                 cell_bytes: get(&self.cell_bytes),
+                items: if flags & ITEMS == 0 { None } else { items::kept(place) },
             },
         };
         if version.is_multiple_of(2) && self.version.load(Ordering::Relaxed) == version {

@@ -2,6 +2,8 @@
 
 // The way of a byte. A future …
 mod future;
+#[cfg(feature = "stream")]
+mod stream;
 #[cfg(feature = "tokio")]
 mod spawn;
 // … is polled, and is its thread's current task; so what the allocator gives out …
@@ -19,6 +21,7 @@ mod account;
 // A task's record ends in the sums of its site and, for a while, in a row of its own.
 mod task;
 mod record;
+mod items;
 mod site;
 mod sums;
 mod registry;
@@ -97,7 +100,11 @@ pub mod analysis {
 /// Tasks: how they are tracked, and how their memory is read.
 pub mod async_memory {
     #[cfg(feature = "tokio")]
-    pub use crate::spawn::{spawn_tracked, spawn_tracked_as};
+    pub use crate::spawn::{
+        spawn_blocking_tracked, spawn_blocking_tracked_as, spawn_tracked, spawn_tracked_as,
+    };
+    #[cfg(feature = "stream")]
+    pub use crate::stream::{TrackStream, TrackedStream};
     pub use crate::{
         config::initialize,
         current::current_task_id,
@@ -109,7 +116,7 @@ pub mod async_memory {
         origin::Origin,
         probe::Measured,
         profile::{
-            Bucket, Extent, HandOver, Place, ProcessMemory, ProcessPoint, RuntimeMemory,
+            Bucket, Extent, HandOver, Items, Place, ProcessMemory, ProcessPoint, RuntimeMemory,
             SiteProfile, TaskEvent, TaskMemoryProfile, TaskPerformanceMetrics, Timeline, ToolUsage,
             Trend, TrendPoint, VariableProfile, VariableSiteProfile,
         },

@@ -72,6 +72,45 @@ pub struct TaskMemoryProfile {
     pub cell_bytes: u64,
     /// Whether the task was tracked by name. Of others only the memory is measured: polls are not counted, the future's size and type are not known.
     pub is_annotated: bool,
+    /// What it has yielded; `None` for a task that is no stream.
+    #[serde(default)]
+    pub items: Option<Items>,
+}
+
+/// What a tracked stream, or all streams of one place, yielded.
+///
+/// Only the polls that yielded an item count here, and of these only what the stream itself did: a tracked future or stream inside it has a row
+/// of its own. What a stream allocates on the way to an item, in polls that are still pending, is in its `allocated_bytes`: divided by
+/// `count`, that is all that an item took.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Items {
+    /// Items yielded.
+    pub count: u64,
+    /// Bytes of all allocations in the polls that yielded an item.
+    pub allocated_bytes: u64,
+    /// The most of these in one poll.
+    pub largest_bytes: u64,
+    /// By how many bytes those polls together raised what is live of the stream's: allocated less freed by itself. That is what left with
+    /// the items, where the stream holds as much as before; below zero where items came from bytes that it held already.
+    pub net_bytes: i64,
+}
+
+impl Items {
+    /// Bytes allocated for an item, on average; 0 where there was none.
+    #[expect(clippy::cast_precision_loss, reason = "an average")]
+    pub fn mean_bytes(&self) -> f64 {
+        if self.count == 0 { 0.0 } else { self.allocated_bytes as f64 / self.count as f64 }
+    }
+
+    /// Those of both.
+    pub(crate) fn and(self, other: Self) -> Self {
+        Self {
+            count: self.count + other.count,
+            allocated_bytes: self.allocated_bytes + other.allocated_bytes,
+            largest_bytes: self.largest_bytes.max(other.largest_bytes),
+            net_bytes: self.net_bytes + other.net_bytes,
+        }
+    }
 }
 
 /// What all tasks of one place in the code hold, held and allocated; whole however many have come and gone.
@@ -149,6 +188,9 @@ pub struct SiteProfile {
     /// Lives of ended, timed tasks, from the first poll to the end, in nanoseconds.
     #[serde(default)]
     pub lifetime_histogram: Vec<Bucket>,
+    /// What its streams have yielded; `None` where none of its tasks is a stream.
+    #[serde(default)]
+    pub items: Option<Items>,
 }
 
 /// A bar of a histogram over powers of two.

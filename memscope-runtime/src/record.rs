@@ -7,7 +7,9 @@ use crate::{
     current::{self, Entered},
     ending::{self, Ending},
     event::{Event, EventKind},
-    history, registry,
+    history,
+    items::{self, ItemsReading},
+    registry,
     site::Site,
     static_ref::StaticRef,
     sync::{AtomicU8, AtomicU32, AtomicU64, Ordering, bump, raise},
@@ -101,6 +103,8 @@ pub(crate) struct RecordReading {
     /// How long it has not been polled, at least.
     pub(crate) idle_ns: Option<u64>,
     pub(crate) cell_bytes: u64,
+    /// What it has yielded, if it is a stream.
+    pub(crate) items: Option<ItemsReading>,
 }
 
 /// How long a task was polled and how long it waited.
@@ -424,6 +428,7 @@ impl Record {
             timing: self.timing(),
             idle_ns: self.idle_ns(),
             cell_bytes: u64::from(self.cell_bytes.load(Ordering::Relaxed)),
+            items: items::of(self),
         })
     }
 

@@ -8,6 +8,7 @@ mod variables;
 use std::fmt;
 
 use crate::{
+    profile::Items,
     snapshot::MemorySnapshot,
     table::{HumanBytes, count, path_end},
 };
@@ -109,6 +110,15 @@ fn size(measured: bool, bytes: u64) -> String {
         _ if !measured => NOT_MEASURED.to_owned(),
         0 => NONE.to_owned(),
         bytes => HumanBytes(bytes).to_string(),
+    }
+}
+
+/// How many items, and what one took on average.
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "rounded, for people")]
+fn item_cells(items: Option<Items>, measured: bool) -> [String; 2] {
+    match items {
+        None => [NONE.to_owned(), NONE.to_owned()],
+        Some(items) => [number(items.count), size(measured, items.mean_bytes().round() as u64)],
     }
 }
 

@@ -6,7 +6,7 @@ use crate::{
     event::EventKind,
     hand_over::HandedOver,
     profile::{
-        Bucket, HandOver, Place, ProcessMemory, RuntimeMemory, SiteProfile, TaskEvent,
+        Bucket, HandOver, Items, Place, ProcessMemory, RuntimeMemory, SiteProfile, TaskEvent,
         TaskMemoryProfile, VariableProfile, VariableSiteProfile,
     },
     reading::{Reading, Retained, SiteReading, TaskReading},
@@ -48,6 +48,7 @@ pub(crate) fn task(task: &TaskReading, measured: bool) -> Option<TaskMemoryProfi
         scheduled_ns: None,
         cell_bytes: sizes(record.cell_bytes),
         is_annotated: record.state != TaskState::Unknown,
+        items: record.items.map(|items| items.profile(measured)),
     })
 }
 
@@ -124,6 +125,7 @@ fn row(reading: &SiteReading) -> SiteProfile {
         poll_histogram: Bucket::all(site.polls()),
         idle_histogram: Bucket::all(site.idles()),
         lifetime_histogram: Bucket::all(site.lives()),
+        items: sums.items.map(|items| items.profile(true)),
     }
 }
 
@@ -135,6 +137,9 @@ impl SiteProfile {
         self.peak_sum_bytes += task.record.peak_bytes;
         self.allocated_bytes += task.tally.allocated_bytes;
         self.allocation_count += task.tally.allocations;
+        if let Some(items) = task.record.items {
+            self.items = Some(self.items.unwrap_or_default().and(items.profile(true)));
+        }
         match task.record.state {
             TaskState::Idle | TaskState::Running | TaskState::Unknown => return,
             TaskState::Completed => self.completed += 1,
@@ -193,6 +198,9 @@ impl SiteProfile {
         self.retained_by_eighth = [0; 8];
         self.oldest_retained_ns = None;
         self.peak_histogram.clear();
+        if let Some(items) = &mut self.items {
+            *items = Items { count: items.count, ..Items::default() };
+        }
     }
 }
 

@@ -1,6 +1,7 @@
 //! Sums over tasks that have ended.
 
 use crate::{
+    items::{ItemSums, ItemsReading},
     record::RecordReading,
     sync::{AtomicU8, AtomicU64, Ordering, add, bump, raise},
     tally::TallyReading,
@@ -45,6 +46,7 @@ pub(crate) struct Sums {
     highest_peak: AtomicU64,
     /// The longest that a timed task waited which completed.
     longest_wait_ns: AtomicU64,
+    items: ItemSums,
 }
 
 #[derive(Debug)]
@@ -72,6 +74,7 @@ impl Sums {
             crowded: Part::new(),
             highest_peak: AtomicU64::new(0),
             longest_wait_ns: AtomicU64::new(0),
+            items: ItemSums::new(),
         }
     }
 
@@ -80,6 +83,9 @@ impl Sums {
         raise(&self.highest_peak, record.peak_bytes);
         if let (Some(wait_ns), TaskState::Completed) = (record.timing.wait_ns, record.state) {
             raise(&self.longest_wait_ns, wait_ns);
+        }
+        if let Some(items) = record.items {
+            self.items.add(items);
         }
         // Acquire pairs with the Release below: what the last one added is seen before more is added to it.
         if self.busy.swap(1, Ordering::Acquire) == 0 {
@@ -110,6 +116,7 @@ impl Sums {
             peak_sum_bytes: get(|part| &part.peak_bytes),
             wait_sum_ns: get(|part| &part.wait_ns),
             waits: get(|part| &part.waits),
+            items: self.items.read(),
         }
     }
 
@@ -170,6 +177,8 @@ pub(crate) struct SumsReading {
     pub(crate) peak_sum_bytes: u64,
     pub(crate) wait_sum_ns: u64,
     pub(crate) waits: u64,
+    /// `None`: none of them was a stream.
+    pub(crate) items: Option<ItemsReading>,
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use std::fmt;
 /// Rows of cells; numbers to the right, words to the left.
 #[derive(Debug)]
 pub(crate) struct Table {
-    head: &'static [Column],
+    head: Vec<Column>,
     rows: Vec<Vec<String>>,
 }
 
@@ -24,8 +24,13 @@ impl Column {
 }
 
 impl Table {
-    pub(crate) fn new(head: &'static [Column]) -> Self {
-        Self { head, rows: Vec::new() }
+    pub(crate) fn new(head: &[Column]) -> Self {
+        Self { head: head.to_vec(), rows: Vec::new() }
+    }
+
+    /// One more column, to the right of all others.
+    pub(crate) fn widen(&mut self, column: Column) {
+        self.head.push(column);
     }
 
     pub(crate) fn push(&mut self, row: Vec<String>) {
@@ -44,7 +49,7 @@ impl fmt::Display for Table {
             (0..self.head.len()).map(|place| widest(place).unwrap_or(0)).collect();
         for row in lines() {
             let mut line = String::new();
-            for ((cell, column), widest) in row.iter().zip(self.head).zip(&widths) {
+            for ((cell, column), widest) in row.iter().zip(&self.head).zip(&widths) {
                 let gap = " ".repeat(widest.saturating_sub(width(cell)));
                 match column {
                     Column::Left(_) => line.extend([cell.as_str(), &gap]),

@@ -2,7 +2,9 @@
 
 use std::fmt;
 
-use super::{LEAST_UNANNOTATED, MOST_ROWS, NAME_COLUMNS, NOT_MEASURED, more, number, place, size};
+use super::{
+    LEAST_UNANNOTATED, MOST_ROWS, NAME_COLUMNS, NOT_MEASURED, item_cells, more, number, place, size,
+};
 use crate::{
     profile::SiteProfile,
     snapshot::MemorySnapshot,
@@ -23,10 +25,17 @@ impl MemorySnapshot {
             Column::Right("OF ENDED"),
             Column::Right("PEAK/TASK"),
             Column::Right("ALLOCATED"),
-            Column::Right("FUTURE"),
         ];
         let is_long = f.alternate();
-        let mut table = Table::new(if is_long { HEAD } else { &HEAD[..HEAD.len() - 1] });
+        let mut table = Table::new(HEAD);
+        if is_long {
+            table.widen(Column::Right("FUTURE"));
+        }
+        let has_items = self.sites().iter().any(|site| site.items.is_some());
+        if has_items {
+            table.widen(Column::Right("ITEMS"));
+            table.widen(Column::Right("PER ITEM"));
+        }
         let folder =
             if is_long { 0 } else { common_folder(self.sites().iter().map(|site| &*site.file)) };
         let most = if is_long { usize::MAX } else { MOST_ROWS };
@@ -35,15 +44,15 @@ impl MemorySnapshot {
         };
         let sites = || self.sites().iter().filter(is_shown);
         for site in sites().take(most) {
-            table.push(site_row(site, folder));
+            table.push(site_row(site, folder, is_long, has_items));
         }
         writeln!(f, "{table}{}", more(sites().count(), most, "sites"))
     }
 }
 
-fn site_row(site: &SiteProfile, folder: usize) -> Vec<String> {
+fn site_row(site: &SiteProfile, folder: usize, is_long: bool, has_items: bool) -> Vec<String> {
     let in_units = |bytes| size(site.measured, bytes);
-    vec![
+    let mut row = vec![
         cell(&site.name, NAME_COLUMNS),
         site.task_type.to_string(),
         place(&site.file, site.line, folder),
@@ -55,10 +64,16 @@ fn site_row(site: &SiteProfile, folder: usize) -> Vec<String> {
         in_units(site.retained_bytes),
         in_units(site.peak_bytes),
         in_units(site.allocated_bytes),
-        if site.is_annotated {
+    ];
+    if is_long {
+        row.push(if site.is_annotated {
             HumanBytes(site.future_size_bytes).to_string()
         } else {
             NOT_MEASURED.to_owned()
-        },
-    ]
+        });
+    }
+    if has_items {
+        row.extend(item_cells(site.items, site.measured));
+    }
+    row
 }

@@ -6,9 +6,11 @@ use std::{
     fmt,
 };
 
-use super::{LEAST_UNANNOTATED, MOST_ROWS, NAME_COLUMNS, NOT_MEASURED, more, number, size};
+use super::{
+    LEAST_UNANNOTATED, MOST_ROWS, NAME_COLUMNS, NOT_MEASURED, item_cells, more, number, size,
+};
 use crate::{
-    profile::TaskMemoryProfile,
+    profile::{Items, TaskMemoryProfile},
     snapshot::MemorySnapshot,
     table::{Column, Table, cell, count},
     task::TaskId,
@@ -31,6 +33,11 @@ impl MemorySnapshot {
             Column::Right("BLOCKS"),
             Column::Right("POLLS"),
         ]);
+        let has_items = self.tasks().iter().any(|task| task.items.is_some());
+        if has_items {
+            table.widen(Column::Right("ITEMS"));
+            table.widen(Column::Right("PER ITEM"));
+        }
         let (most, most_alike) =
             if f.alternate() { (usize::MAX, usize::MAX) } else { (MOST_ROWS, MOST_ALIKE) };
         let is_shown = |task: &&TaskMemoryProfile| {
@@ -71,6 +78,9 @@ fn task_row(depth: usize, task: &TaskMemoryProfile) -> Vec<String> {
         if task.measured { number(task.live_blocks) } else { NOT_MEASURED.to_owned() },
         if task.is_annotated { number(task.poll_count) } else { NOT_MEASURED.to_owned() },
     ]
+    .into_iter()
+    .chain(item_cells(task.items, task.measured))
+    .collect()
 }
 
 /// One row for ended tasks of one site: sums, and the highest peak.
@@ -79,6 +89,7 @@ fn group_row(group: &[&TaskMemoryProfile]) -> Vec<String> {
     let sum =
         |field: fn(&TaskMemoryProfile) -> u64| group.iter().map(|task| field(task)).sum::<u64>();
     let in_units = |bytes| size(measured, bytes);
+    let items = group.iter().filter_map(|task| task.items).reduce(Items::and);
     vec![
         format!("{} tasks", count(group.len() as u64)),
         group.first().map_or(String::new(), |task| cell(&task.name, NAME_COLUMNS)),
@@ -91,6 +102,9 @@ fn group_row(group: &[&TaskMemoryProfile]) -> Vec<String> {
         if measured { number(sum(|task| task.live_blocks)) } else { NOT_MEASURED.to_owned() },
         number(sum(|task| task.poll_count)),
     ]
+    .into_iter()
+    .chain(item_cells(items, measured))
+    .collect()
 }
 
 type Rows<'a> = Vec<&'a TaskMemoryProfile>;

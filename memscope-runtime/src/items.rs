@@ -1,0 +1,152 @@
+//! What streams yield: beside the records and the history, under their indices, and only there for streams.
+
+use crate::{
+    arena::{Arena, Zeroed},
+    profile::Items,
+    record::Record,
+    sync::{AtomicI64, AtomicU64, Ordering, add, raise},
+};
+#[cfg(feature = "stream")]
+use crate::{
+    sync::{bump, shift},
+    tally::TallyReading,
+};
+
+/// The counts of one stream; the same single writer as its record's.
+#[derive(Debug)]
+pub(crate) struct Counts {
+    /// The stream's id: a record that serves another task by now has no items.
+    id: AtomicU64,
+    count: AtomicU64,
+    allocated_bytes: AtomicU64,
+    largest_bytes: AtomicU64,
+    net_bytes: AtomicI64,
+}
+
+// SAFETY: atomics only.
+unsafe impl Zeroed for Counts {}
+
+/// Of streams that have not been dropped, under the indices of their records.
+static LIVING: Arena<Counts> = Arena::new();
+/// Of those that have, under the places of their rows in the history.
+static ENDED: Arena<Counts> = Arena::new();
+
+/// One reading of them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct ItemsReading {
+    pub(crate) count: u64,
+    pub(crate) allocated_bytes: u64,
+    pub(crate) largest_bytes: u64,
+    pub(crate) net_bytes: i64,
+}
+
+/// Starts counting the items of a new stream; `None` where there is no memory for that.
+#[cfg(feature = "stream")]
+pub(crate) fn open(record: &Record) -> Option<&'static Counts> {
+    let counts = LIVING.get_or_make(record.index())?;
+    counts.put(ItemsReading::default());
+    // Release: who sees the id sees no count of the stream before (pairs with `of`).
+    counts.id.store(record.tally().id(), Ordering::Release);
+    Some(counts)
+}
+
+/// What the task of this record has yielded, if it is a stream.
+pub(crate) fn of(record: &Record) -> Option<ItemsReading> {
+    let counts = LIVING.get(record.index())?;
+    let is_its = counts.id.load(Ordering::Acquire) == record.tally().id();
+    is_its.then(|| counts.read())
+}
+
+/// Keeps the items of a stream that has ended; in its row's lock. False: there is no memory for that.
+pub(crate) fn keep(place: u32, items: ItemsReading) -> bool {
+    let counts = ENDED.get_or_make(place);
+    if let Some(counts) = counts {
+        counts.put(items);
+    }
+    counts.is_some()
+}
+
+/// What was kept; the caller looks at the row's version around this.
+pub(crate) fn kept(place: u32) -> Option<ItemsReading> {
+    ENDED.get(place).map(Counts::read)
+}
+
+impl Counts {
+    /// Counts an item: what the stream's tally said before and after the poll that yielded it.
+    #[cfg(feature = "stream")]
+    #[inline]
+    pub(crate) fn note(&self, before: &TallyReading, after: &TallyReading) {
+        let allocated = after.allocated_bytes.wrapping_sub(before.allocated_bytes);
+        bump(&self.count, 1);
+        bump(&self.allocated_bytes, allocated);
+        raise(&self.largest_bytes, allocated);
+        shift(&self.net_bytes, after.own_live_bytes.wrapping_sub(before.own_live_bytes));
+    }
+
+    // Releases and Acquires: as the fields of a row of the history.
+    fn put(&self, items: ItemsReading) {
+        self.count.store(items.count, Ordering::Release);
+        self.allocated_bytes.store(items.allocated_bytes, Ordering::Release);
+        self.largest_bytes.store(items.largest_bytes, Ordering::Release);
+        self.net_bytes.store(items.net_bytes, Ordering::Release);
+    }
+
+    fn read(&self) -> ItemsReading {
+        ItemsReading {
+            count: self.count.load(Ordering::Acquire),
+            allocated_bytes: self.allocated_bytes.load(Ordering::Acquire),
+            largest_bytes: self.largest_bytes.load(Ordering::Acquire),
+            net_bytes: self.net_bytes.load(Ordering::Acquire),
+        }
+    }
+}
+
+/// The sums over a site's ended streams, added to by many threads.
+#[derive(Debug)]
+pub(crate) struct ItemSums {
+    streams: AtomicU64,
+    count: AtomicU64,
+    allocated_bytes: AtomicU64,
+    largest_bytes: AtomicU64,
+    net_bytes: AtomicI64,
+}
+
+impl ItemSums {
+    pub(crate) const fn new() -> Self {
+        Self {
+            streams: AtomicU64::new(0),
+            count: AtomicU64::new(0),
+            allocated_bytes: AtomicU64::new(0),
+            largest_bytes: AtomicU64::new(0),
+            net_bytes: AtomicI64::new(0),
+        }
+    }
+
+    pub(crate) fn add(&self, items: ItemsReading) {
+        add(&self.streams, 1);
+        add(&self.count, items.count);
+        add(&self.allocated_bytes, items.allocated_bytes);
+        raise(&self.largest_bytes, items.largest_bytes);
+        self.net_bytes.fetch_add(items.net_bytes, Ordering::Relaxed);
+    }
+
+    pub(crate) fn read(&self) -> Option<ItemsReading> {
+        (self.streams.load(Ordering::Acquire) != 0).then(|| ItemsReading {
+            count: self.count.load(Ordering::Acquire),
+            allocated_bytes: self.allocated_bytes.load(Ordering::Acquire),
+            largest_bytes: self.largest_bytes.load(Ordering::Acquire),
+            net_bytes: self.net_bytes.load(Ordering::Acquire),
+        })
+    }
+}
+
+impl ItemsReading {
+    pub(crate) fn profile(self, measured: bool) -> Items {
+        let Self { count, allocated_bytes, largest_bytes, net_bytes } = self;
+        if measured {
+            Items { count, allocated_bytes, largest_bytes, net_bytes }
+        } else {
+            Items { count, ..Items::default() }
+        }
+    }
+}
