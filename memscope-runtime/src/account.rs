@@ -94,6 +94,14 @@ impl Account {
         self.record.store(self.record.load(Ordering::Relaxed) & !CELL, Ordering::Relaxed);
     }
 
+    /// Adds a block to an owner that many threads charge and that is never closed. Returns its live bytes.
+    pub(crate) fn charge(&self, bytes: usize) -> i64 {
+        let bytes = bytes.cast_signed() as i64;
+        self.blocks.fetch_add(1, Ordering::Relaxed);
+        // Release pairs with `read`: who sees the block as live sees it as allocated.
+        self.balance.fetch_add(bytes, Ordering::Release) + bytes - OPEN
+    }
+
     /// Takes off a block freed by somebody who is not the owner. True: it was the last one of an ended owner, and the
     /// caller must give the account back.
     #[inline]

@@ -10,6 +10,8 @@
 //! | `SPAWNING` | inside `Tracked::spawn` | the new task, up to its cell; then the spawner |
 //! | `OWN` | memscope reads its records | nobody: the block carries no owner |
 //! | `LATE` | thread-local destructors are running | the orphans' account |
+//!
+//! Each shared owner has one more, which leads to it.
 
 use std::{alloc::Layout, cell::Cell, marker::PhantomData, ptr};
 
@@ -21,6 +23,7 @@ use crate::{
     config, hand_over,
     record::Record,
     registry,
+    shared::Shared,
     site::UNTRACKED,
     tally::Tally,
     task::TaskId,
@@ -71,10 +74,12 @@ impl Entered {
 
     /// Charges the thread itself, as outside every task.
     pub(crate) fn untracked() -> Self {
-        let own = THREAD.get().map_or(&STRANGER, Record::tally);
         // A thread in teardown stays where it is.
         let late = ptr::eq(CURRENT.get(), &raw const LATE);
-        Self::new(if late { &LATE } else { own })
+        // NOTE: a stranger is introduced here: at its first allocation it would be charged as outside of scopes, where the task that
+        // nobody annotated may be current.
+        let own = || THREAD.get().map_or_else(introduce, Record::tally);
+        Self::new(if late { &LATE } else { own() })
     }
 
     /// The task that was current before; 0 if none.
@@ -257,7 +262,11 @@ fn charge_at_signpost(signpost: &'static Tally, block: *mut u8, layout: Layout) 
     };
     let tally = if ptr::eq(tally, &raw const STRANGER) { introduce() } else { tally };
     let Some(account) = tally.account() else {
-        return registry::charge_orphans(bytes).map_or(Owner::NOBODY, Owner::account);
+        let account = match tally.stands_for() {
+            Some(index) => Shared::charge(index, bytes),
+            None => registry::charge_orphans(bytes),
+        };
+        return account.map_or(Owner::NOBODY, Owner::account);
     };
     tally.charge(account, bytes);
     if is_cell {

@@ -4,6 +4,7 @@
 mod future;
 #[cfg(feature = "tokio")]
 mod spawn;
+mod scope;
 // … is polled, and is its thread's current task; so what the allocator gives out …
 mod current;
 #[cfg(feature = "tokio")]
@@ -14,6 +15,7 @@ mod block;
 mod tally;
 mod account;
 // A task's record ends in the sums of its site and, for a while, in a row of its own.
+mod shared;
 mod task;
 mod record;
 mod site;
@@ -83,10 +85,11 @@ pub mod async_memory {
         monitor::{AsyncResourceMonitor, ResourceAnalysis},
         probe::Measured,
         profile::{
-            Bucket, Extent, HandOver, Place, ProcessMemory, RuntimeMemory, SiteProfile,
-            TaskMemoryProfile, TaskPerformanceMetrics, ToolUsage, Trend, TrendPoint,
+            Bucket, Extent, HandOver, Place, ProcessMemory, RuntimeMemory, SharedProfile,
+            SiteProfile, TaskMemoryProfile, TaskPerformanceMetrics, ToolUsage, Trend, TrendPoint,
             VariableProfile, VariableSiteProfile,
         },
+        scope::{Scope, Scoped, shared, untracked},
         snapshot::{MemorySnapshot, get_memory_snapshot},
         table::HumanBytes,
         task::{TaskId, TaskState, TaskType},

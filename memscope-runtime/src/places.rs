@@ -60,6 +60,11 @@ impl<T: Sync> Places<T> {
         None
     }
 
+    /// The one that was made under this index.
+    pub(crate) fn get(&self, index: u32) -> Option<&'static T> {
+        self.list.get(index)?.get()
+    }
+
     /// How many were made.
     pub(crate) fn made(&self) -> u64 {
         self.made.load(Ordering::Relaxed)

@@ -306,6 +306,27 @@ pub struct VariableSiteProfile {
     pub longest_lifetime_ns: u64,
 }
 
+/// What was allocated in the [`shared`](crate::async_memory::shared) scopes of one name: a part of the untracked memory.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SharedProfile {
+    /// The name.
+    pub name: String,
+    /// Whether sizes are measured; if not they are 0 and mean nothing.
+    pub measured: bool,
+    /// Bytes allocated in its scopes and not yet freed by anybody.
+    pub live_bytes: u64,
+    /// The most that `live_bytes` ever was.
+    pub peak_bytes: u64,
+    /// Bytes of all allocations so far.
+    pub allocated_bytes: u64,
+    /// How many allocations those were.
+    pub allocation_count: u64,
+    /// Bytes of its blocks that were freed, by anybody, anywhere.
+    pub freed_bytes: u64,
+    /// Blocks allocated and not yet freed.
+    pub live_blocks: u64,
+}
+
 /// The whole that memscope's allocator sees, and its two parts: `tracked + untracked = whole`, to the byte.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ProcessMemory {
@@ -327,6 +348,9 @@ pub struct ProcessMemory {
     pub tracked_allocated_bytes: u64,
     /// Bytes of all allocations outside every task so far.
     pub untracked_allocated_bytes: u64,
+    /// Of `untracked_bytes`, those of shared owners: see [`shared`](crate::async_memory::shared).
+    #[serde(default)]
+    pub shared_bytes: u64,
 }
 
 /// What memscope itself costs, and what it had to give up.

@@ -12,6 +12,7 @@ use crate::{
     history::{self, Ended},
     record::RecordReading,
     registry,
+    shared::{self, SharedReading},
     site::Site,
     sums::SumsReading,
     sync::{Ordering, fence},
@@ -79,6 +80,8 @@ pub(crate) struct Reading {
     pub(crate) sites: Vec<SiteReading>,
     pub(crate) retained: Vec<Retained>,
     pub(crate) untracked: Untracked,
+    /// Of `untracked`, the parts that have a name.
+    pub(crate) shared: Vec<SharedReading>,
     pub(crate) workers: Workers,
     pub(crate) variables: Vec<VariableReading>,
     pub(crate) variable_sites: Vec<VariableSiteReading>,
@@ -113,7 +116,11 @@ fn attempt() -> Reading {
             seen.add(account);
         }
     }
-    let Walk { open, untracked, workers, left, retained } = seen;
+    let Walk { open, mut untracked, workers, left, retained } = seen;
+    let shared: Vec<SharedReading> = shared::read().collect();
+    for shared in &shared {
+        untracked.add(shared.memory);
+    }
     // After the walk: every open task has a site here, and none has more tasks than were spawned.
     let sites = Site::all().map(|site| {
         let left = left.get(&site.index()).copied().unwrap_or_default();
@@ -137,6 +144,7 @@ fn attempt() -> Reading {
         sites,
         retained,
         untracked,
+        shared,
         workers,
         variables: variable::read().collect(),
         variable_sites: VariableSite::all().map(VariableSite::read).collect(),
@@ -222,6 +230,8 @@ fn read_account(account: &'static Account) -> Option<Seen> {
                     return Some(Seen::Left { site, bytes, blocks, has_cell, ending });
                 }
             }
+            // Read by its name.
+            Balance::Open { record: registry::SHARED_RECORD, .. } if id == 0 => return None,
             Balance::Open { net_bytes, net_blocks, record, .. } if id == 0 => {
                 let (tally, works) = if record == registry::ORPHANS_RECORD {
                     (registry::orphans(account)?, false)

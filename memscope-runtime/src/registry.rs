@@ -196,6 +196,16 @@ pub(crate) fn record(index: u32) -> Option<&'static Record> {
 /// Stands for a record's index in the orphans' account.
 pub(crate) const ORPHANS_RECORD: u32 = NO_RECORD - 1;
 
+/// The same in the accounts of shared owners.
+pub(crate) const SHARED_RECORD: u32 = NO_RECORD - 2;
+
+/// An account for a shared owner, which is never closed.
+pub(crate) fn shared_account() -> Option<&'static Account> {
+    let account = take_account()?;
+    account.open(0, SHARED_RECORD, UNTRACKED);
+    Some(account)
+}
+
 /// What the orphans allocated; `None` where this is not their account (yet, or any more).
 pub(crate) fn orphans(account: &Account) -> Option<TallyReading> {
     ORPHANS.account().is_some_and(|theirs| ptr::eq(theirs, account)).then(|| ORPHANS.read())

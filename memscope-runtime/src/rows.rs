@@ -5,10 +5,11 @@ use std::collections::HashMap;
 use crate::{
     hand_over::HandedOver,
     profile::{
-        Bucket, HandOver, Place, ProcessMemory, RuntimeMemory, SiteProfile, TaskMemoryProfile,
-        VariableProfile, VariableSiteProfile,
+        Bucket, HandOver, Place, ProcessMemory, RuntimeMemory, SharedProfile, SiteProfile,
+        TaskMemoryProfile, VariableProfile, VariableSiteProfile,
     },
     reading::{Reading, Retained, SiteReading, TaskReading},
+    shared::SharedReading,
     site::{Site, UNTRACKED},
     task::{TaskId, TaskState},
     variable::VariableReading,
@@ -212,7 +213,28 @@ pub(crate) fn process(reading: &Reading, measured: bool) -> ProcessMemory {
         tracked_allocated_bytes: open(|task| task.tally.allocated_bytes)
             + sites(|site| site.sums.allocated_bytes),
         untracked_allocated_bytes: untracked.allocated_bytes,
+        shared_bytes: reading.shared.iter().map(|shared| shared.memory.live_bytes).sum(),
     }
+}
+
+/// The shared owners, largest live bytes first.
+pub(crate) fn shared(reading: &Reading, measured: bool) -> Vec<SharedProfile> {
+    let sizes = |size| if measured { size } else { 0 };
+    let row = |shared: &SharedReading| SharedProfile {
+        name: shared.name.to_owned(),
+        measured,
+        live_bytes: sizes(shared.memory.live_bytes),
+        peak_bytes: sizes(shared.peak_bytes),
+        allocated_bytes: sizes(shared.memory.allocated_bytes),
+        allocation_count: sizes(shared.memory.allocations),
+        freed_bytes: sizes(shared.memory.allocated_bytes.saturating_sub(shared.memory.live_bytes)),
+        live_blocks: sizes(shared.memory.live_blocks),
+    };
+    let mut rows: Vec<SharedProfile> = reading.shared.iter().map(row).collect();
+    rows.sort_by(|a, b| {
+        (b.live_bytes, b.allocated_bytes, &a.name).cmp(&(a.live_bytes, a.allocated_bytes, &b.name))
+    });
+    rows
 }
 
 /// The sites' names by their index.

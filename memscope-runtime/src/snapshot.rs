@@ -8,7 +8,7 @@ use crate::{
     hand_over, history,
     probe::{self, Measured},
     profile::{
-        HandOver, ProcessMemory, RuntimeMemory, SiteProfile, TaskMemoryProfile,
+        HandOver, ProcessMemory, RuntimeMemory, SharedProfile, SiteProfile, TaskMemoryProfile,
         TaskPerformanceMetrics, ToolUsage, Trend, VariableProfile, VariableSiteProfile,
     },
     reading::{self, Reading, TaskReading},
@@ -46,6 +46,8 @@ pub struct MemorySnapshot {
     hand_overs: Vec<HandOver>,
     trends: Vec<Trend>,
     runtime: RuntimeMemory,
+    #[serde(default)]
+    shared: Vec<SharedProfile>,
 }
 
 /// Reads all records into a snapshot. No task is stopped for it.
@@ -91,6 +93,7 @@ impl MemorySnapshot {
             hand_overs: Vec::new(),
             trends: Vec::new(),
             runtime: RuntimeMemory::default(),
+            shared: Vec::new(),
         }
     }
 
@@ -146,6 +149,7 @@ impl MemorySnapshot {
             hand_overs: rows::hand_overs(reading, &names),
             trends: if has_sizes { samples::trends(samples, &names) } else { Vec::new() },
             runtime: rows::runtime(reading, has_sizes),
+            shared: rows::shared(reading, has_sizes),
         }
     }
 
@@ -266,6 +270,11 @@ impl MemorySnapshot {
     /// How live bytes went from snapshot to snapshot: of the largest sites and of the largest living tasks.
     pub fn trends(&self) -> &[Trend] {
         &self.trends
+    }
+
+    /// What was allocated in [`shared`](crate::async_memory::shared) scopes: one row a name, largest live bytes first.
+    pub fn shared(&self) -> &[SharedProfile] {
+        &self.shared
     }
 
     /// What the async runtime itself holds.

@@ -12,8 +12,8 @@ use crate::{
 /// spawner until the task is handed to the executor; a thread's by that thread. So all of it is plain loads and stores;
 /// other threads only read. What others do to the owner's blocks goes to its [`Account`].
 ///
-/// A tally without an account is a *signpost*: [`current`](crate::current) keeps four of them to mark the situations that
-/// need the slow path.
+/// A tally without an account is a *signpost*: [`current`](crate::current) keeps five of them to mark the situations that
+/// need the slow path, and every shared owner has one that leads to it.
 #[derive(Debug)]
 #[repr(C, align(64))]
 pub(crate) struct Tally {
@@ -22,7 +22,7 @@ pub(crate) struct Tally {
     id: AtomicU64,
     allocated_bytes: AtomicU64,
     allocations: AtomicU64,
-    /// Blocks this owner freed itself.
+    /// Blocks this owner freed itself. Of a shared owner's signpost: its index + 1.
     frees: AtomicU64,
     /// Allocated less freed by the owner itself.
     own_live: AtomicI64,
@@ -144,6 +144,16 @@ impl Tally {
         add(&self.allocated_bytes, bytes as u64);
         add(&self.allocations, 1);
         self.own_live.fetch_add(bytes.cast_signed() as i64, Ordering::Relaxed);
+    }
+
+    /// Makes this the signpost of the shared owner with this index; before anybody sees it.
+    pub(crate) fn stand_for(&self, index: u32) {
+        self.frees.store(u64::from(index) + 1, Ordering::Relaxed);
+    }
+
+    /// The index of the shared owner that this signpost leads to.
+    pub(crate) fn stands_for(&self) -> Option<u32> {
+        u32::try_from(self.frees.load(Ordering::Relaxed).checked_sub(1)?).ok()
     }
 
     pub(crate) fn read(&self) -> TallyReading {
