@@ -347,6 +347,17 @@ fn discharge_account(tally: &'static Tally, account: &'static Account, bytes: us
     }
 }
 
+/// Takes a block off its owner which tasks of the site `to` take over.
+pub(crate) fn hand_on(from: &'static Account, to: u32, bytes: usize) {
+    hand_over::note(from.site(), to, bytes);
+    let here = known(CURRENT.get()).0;
+    if let Some(here) = here.filter(|here| here.account().is_some_and(|own| ptr::eq(own, from))) {
+        here.discharge(bytes);
+    } else if from.discharge(bytes) {
+        registry::give_back(from);
+    }
+}
+
 /// Gives a thread its own record at its first allocation.
 fn introduce() -> &'static Tally {
     // A scope that was entered by a stranger leaves one behind when it ends, though the thread is known by then.

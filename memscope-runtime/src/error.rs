@@ -2,6 +2,8 @@
 
 use std::{any::Any, fmt};
 
+use crate::{probe::Measured, task::TaskId};
+
 /// Why a call of memscope failed; its `Display` says what to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Error {
@@ -13,6 +15,8 @@ enum Kind {
     Setting { name: &'static str, value: u64, most: u64 },
     MonitorNotStarted,
     MonitorRunning,
+    NotMeasured(Measured),
+    TaskIsOver(TaskId),
 }
 
 impl Error {
@@ -27,6 +31,14 @@ impl Error {
     pub(crate) fn monitor_running() -> Self {
         Self { kind: Kind::MonitorRunning }
     }
+
+    pub(crate) fn not_measured(why: Measured) -> Self {
+        Self { kind: Kind::NotMeasured(why) }
+    }
+
+    pub(crate) fn task_is_over(task: TaskId) -> Self {
+        Self { kind: Kind::TaskIsOver(task) }
+    }
 }
 
 impl fmt::Display for Error {
@@ -40,6 +52,11 @@ impl fmt::Display for Error {
             ),
             Kind::MonitorRunning => f.write_str(
                 "the monitor is already running: call `stop_monitoring` before starting it again",
+            ),
+            Kind::NotMeasured(why) => write!(f, "sizes are not measured: {}", why.reason()),
+            Kind::TaskIsOver(task) => write!(
+                f,
+                "task #{task} is over or never was: transfer to a task whose future still exists"
             ),
         }
     }

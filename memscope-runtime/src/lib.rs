@@ -13,7 +13,9 @@ mod alloc;
 // … carries its owner, and is counted by it or, when others free it, for it.
 mod block;
 mod tally;
+mod peak;
 mod account;
+mod taken;
 // A task's record ends in the sums of its site and, for a while, in a row of its own.
 mod shared;
 mod task;
@@ -31,6 +33,7 @@ mod trackable;
 mod learned;
 mod variable;
 mod variable_site;
+mod transfer;
 // All of it is read, and shown.
 mod reading;
 mod samples;
@@ -93,6 +96,7 @@ pub mod async_memory {
         snapshot::{MemorySnapshot, get_memory_snapshot},
         table::HumanBytes,
         task::{TaskId, TaskState, TaskType},
+        transfer::{Transferred, transfer, transfer_deep},
     };
 }
 

@@ -42,6 +42,9 @@ pub struct TaskMemoryProfile {
     pub freed_bytes: u64,
     /// Of `freed_bytes`, those freed outside the task: by another task, by a thread, or after its end.
     pub freed_elsewhere_bytes: u64,
+    /// Of `allocated_bytes`, those that others allocated and [`transfer`](crate::async_memory::transfer) handed over to the task.
+    #[serde(default)]
+    pub transferred_bytes: u64,
     /// Blocks allocated and not yet freed.
     pub live_blocks: u64,
     /// The size of the future's state machine.
@@ -104,6 +107,9 @@ pub struct SiteProfile {
     pub peak_sum_bytes: u64,
     /// Bytes of all allocations so far.
     pub allocated_bytes: u64,
+    /// Of `allocated_bytes`, those that [`transfer`](crate::async_memory::transfer) handed over to its tasks.
+    #[serde(default)]
+    pub transferred_bytes: u64,
     /// How many allocations those were.
     pub allocation_count: u64,
     /// Bytes of all allocations of ended tasks.
@@ -164,7 +170,7 @@ pub struct Place {
     pub line: u32,
 }
 
-/// Blocks that one site's tasks allocated and another's freed, so far.
+/// Blocks that one site's tasks allocated and another's freed or took over by [`transfer`](crate::async_memory::transfer), so far.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HandOver {
     /// Who allocated; `None`: outside every task.

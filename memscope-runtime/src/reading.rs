@@ -258,7 +258,7 @@ fn read_account(account: &'static Account) -> Option<Seen> {
                     continue;
                 }
                 let reading = record.read();
-                let tally = record.tally().read();
+                let tally = record.read_tally();
                 fence(Ordering::Acquire);
                 let same = record.tally().id() == id && account.id() == id;
                 if let (true, Some(reading)) = (same, reading) {
@@ -301,5 +301,8 @@ fn after_the_end(ended: &Ended) -> TaskReading {
     });
     // An account that serves another by now means that the last byte was freed.
     let (live_bytes, live_blocks) = live.unwrap_or((0, 0));
-    TaskReading { id: ended.id, tally: ended.tally, record: ended.reading, live_bytes, live_blocks }
+    // A block may have been transferred to it while it ended.
+    let record =
+        RecordReading { peak_bytes: ended.reading.peak_bytes.max(live_bytes), ..ended.reading };
+    TaskReading { id: ended.id, tally: ended.tally, record, live_bytes, live_blocks }
 }

@@ -10,6 +10,7 @@ use crate::{
     site::Site,
     static_ref::StaticRef,
     sync::{AtomicU8, AtomicU32, AtomicU64, Ordering, bump, raise},
+    taken::{self, Taken},
     tally::{Tally, TallyReading},
     task::TaskState,
     window,
@@ -303,7 +304,7 @@ impl Record {
         account: &'static Account,
         row: &'static Site,
     ) -> Option<(TallyReading, RecordReading)> {
-        let tally = self.tally.read();
+        let mut tally = self.read_tally();
         let reading = self.read()?;
         row.sums.add(&tally, &reading);
         window::note_ended(self.window.load(Ordering::Relaxed), tally.peak_bytes);
@@ -315,8 +316,24 @@ impl Record {
         }
         if account.close(tally.own_live_bytes, tally.own_live_blocks()) {
             registry::give_back(account);
+        } else {
+            // What was transferred up to the close is counted, and since then nothing could be.
+            let late = taken::of(account).bytes.saturating_sub(tally.taken_bytes);
+            if late != 0 && account.id() == self.tally.id() {
+                row.sums.add_taken(late);
+                tally = tally.with_taken(late);
+            }
         }
         Some((tally, reading))
+    }
+
+    /// What it counts, and what the task took over.
+    pub(crate) fn read_tally(&self) -> TallyReading {
+        self.tally.read().with_taken(self.taken().bytes)
+    }
+
+    fn taken(&self) -> Taken {
+        self.tally.account().map_or_else(Taken::default, taken::of)
     }
 
     /// Its place among the tasks of its site, and when it ended if that is wanted and a clock may be read.
@@ -339,7 +356,9 @@ impl Record {
             future: self.future.get()?,
             state: self.state(),
             polls: self.polls.load(Ordering::Relaxed),
-            peak_bytes: peak.max(self.past_peak.load(Ordering::Relaxed)),
+            peak_bytes: peak
+                .max(self.past_peak.load(Ordering::Relaxed))
+                .max(self.taken().peak_bytes),
             window_peak_bytes: (window == window::epoch()).then_some(peak),
             timing: self.timing(),
             idle_ns: self.idle_ns(),

@@ -12,6 +12,7 @@ use crate::{
     record::{NewTask, Record},
     site::UNTRACKED,
     sync::{AtomicU64, Ordering, raise},
+    taken,
     tally::{Tally, TallyReading},
 };
 
@@ -61,6 +62,7 @@ pub(crate) fn open_task(task: &NewTask) -> Option<&'static Record> {
     } else {
         UNANNOTATED.fetch_add(1, Ordering::Relaxed);
     }
+    taken::forget(account);
     record.open(id, account, task);
     Some(record)
 }

@@ -36,6 +36,7 @@ pub(crate) fn task(task: &TaskReading, measured: bool) -> Option<TaskMemoryProfi
         allocation_count: sizes(tally.allocations),
         freed_bytes: sizes(freed_bytes),
         freed_elsewhere_bytes: sizes(freed_bytes.saturating_sub(tally.own_freed_bytes())),
+        transferred_bytes: sizes(tally.taken_bytes),
         live_blocks: sizes(*live_blocks),
         future_size_bytes: record.future.size as u64,
         future_type: (record.future.name)().into(),
@@ -104,6 +105,7 @@ fn row(reading: &SiteReading) -> SiteProfile {
         peak_bytes: sums.highest_peak_bytes,
         peak_sum_bytes: sums.peak_sum_bytes,
         allocated_bytes: sums.allocated_bytes,
+        transferred_bytes: sums.taken_bytes,
         allocation_count: sums.allocations,
         ended_allocated_bytes: sums.allocated_bytes,
         retained_bytes,
@@ -130,6 +132,7 @@ impl SiteProfile {
         self.peak_bytes = self.peak_bytes.max(task.record.peak_bytes);
         self.peak_sum_bytes += task.record.peak_bytes;
         self.allocated_bytes += task.tally.allocated_bytes;
+        self.transferred_bytes += task.tally.taken_bytes;
         self.allocation_count += task.tally.allocations;
         match task.record.state {
             TaskState::Idle | TaskState::Running | TaskState::Unknown => return,
@@ -177,6 +180,7 @@ impl SiteProfile {
             &mut self.peak_bytes,
             &mut self.peak_sum_bytes,
             &mut self.allocated_bytes,
+            &mut self.transferred_bytes,
             &mut self.allocation_count,
             &mut self.ended_allocated_bytes,
             &mut self.retained_bytes,
@@ -210,8 +214,12 @@ pub(crate) fn process(reading: &Reading, measured: bool) -> ProcessMemory {
         tracked_blocks,
         untracked_blocks: untracked.live_blocks,
         whole_blocks: tracked_blocks + untracked.live_blocks,
-        tracked_allocated_bytes: open(|task| task.tally.allocated_bytes)
-            + sites(|site| site.sums.allocated_bytes),
+        // What was taken over was allocated once.
+        tracked_allocated_bytes: open(|task| {
+            task.tally.allocated_bytes.saturating_sub(task.tally.taken_bytes)
+        }) + sites(|site| {
+            site.sums.allocated_bytes.saturating_sub(site.sums.taken_bytes)
+        }),
         untracked_allocated_bytes: untracked.allocated_bytes,
         shared_bytes: reading.shared.iter().map(|shared| shared.memory.live_bytes).sum(),
     }

@@ -2,8 +2,10 @@
 
 use crate::{
     account::Account,
+    peak::Peak,
     static_ref::StaticRef,
     sync::{AtomicI64, AtomicU64, Ordering, add, bump, shift},
+    taken,
 };
 
 /// The counters of one owner of blocks, on one cache line.
@@ -26,10 +28,7 @@ pub(crate) struct Tally {
     frees: AtomicU64,
     /// Allocated less freed by the owner itself.
     own_live: AtomicI64,
-    /// The peak less the account's net when that was last looked at. The net only falls, as others free: as long as
-    /// `own_live` is not above this, live is not above the peak.
-    limit: AtomicI64,
-    peak: AtomicI64,
+    peak: Peak,
 }
 
 /// One reading of a tally, whole numbers only.
@@ -41,6 +40,8 @@ pub(crate) struct TallyReading {
     /// Allocated less freed by the owner itself.
     pub(crate) own_live_bytes: i64,
     pub(crate) peak_bytes: u64,
+    /// Of `allocated_bytes`, those that the owner took over from others.
+    pub(crate) taken_bytes: u64,
 }
 
 impl TallyReading {
@@ -51,7 +52,17 @@ impl TallyReading {
     }
 
     pub(crate) fn own_freed_bytes(&self) -> u64 {
-        self.allocated_bytes.wrapping_sub(self.own_live_bytes.cast_unsigned())
+        let own_bytes = self.allocated_bytes.wrapping_sub(self.taken_bytes);
+        own_bytes.wrapping_sub(self.own_live_bytes.cast_unsigned())
+    }
+
+    /// With what the owner took over, which counts as allocated by it.
+    pub(crate) fn with_taken(self, bytes: u64) -> Self {
+        Self {
+            allocated_bytes: self.allocated_bytes + bytes,
+            taken_bytes: self.taken_bytes + bytes,
+            ..self
+        }
     }
 }
 
@@ -64,8 +75,7 @@ impl Tally {
             allocations: AtomicU64::new(0),
             frees: AtomicU64::new(0),
             own_live: AtomicI64::new(0),
-            limit: AtomicI64::new(0),
-            peak: AtomicI64::new(0),
+            peak: Peak::new(AtomicI64::new(0), AtomicI64::new(0)),
         }
     }
 
@@ -74,9 +84,8 @@ impl Tally {
         for counter in [&self.allocated_bytes, &self.allocations, &self.frees] {
             counter.store(0, Ordering::Relaxed);
         }
-        for counter in [&self.own_live, &self.limit, &self.peak] {
-            counter.store(0, Ordering::Relaxed);
-        }
+        self.own_live.store(0, Ordering::Relaxed);
+        self.peak.open();
         self.account.set(account);
         self.id.store(id, Ordering::Release);
     }
@@ -107,10 +116,7 @@ impl Tally {
         bump(&self.allocated_bytes, bytes as u64);
         bump(&self.allocations, 1);
         let own_live = shift(&self.own_live, bytes.cast_signed() as i64);
-        // PERF: the account's line, which other threads write, is read only when a new peak is possible.
-        if own_live > self.limit.load(Ordering::Relaxed) {
-            self.settle(account, own_live, self.peak.load(Ordering::Relaxed));
-        }
+        self.peak.note(account, own_live, taken::is_in_use);
     }
 
     /// Takes off a block that the owner frees itself.
@@ -120,23 +126,18 @@ impl Tally {
         shift(&self.own_live, -(bytes.cast_signed() as i64));
     }
 
-    /// Looks at what others freed meanwhile and raises the peak to what is live.
-    #[inline]
-    fn settle(&self, account: &Account, own_live: i64, peak: i64) {
-        let net = account.net();
-        let peak = peak.max(own_live.wrapping_add(net));
-        // Release pairs with the Acquire in `read`: see `Record::enter_window`.
-        self.peak.store(peak, Ordering::Release);
-        self.limit.store(peak.wrapping_sub(net), Ordering::Relaxed);
-    }
-
     /// Starts the peak anew from what is live now.
     pub(crate) fn restart_peak(&self, account: &Account) {
-        self.settle(account, self.own_live.load(Ordering::Relaxed), 0);
+        self.peak.settle(account, self.own_live.load(Ordering::Relaxed), 0, taken::is_in_use);
+    }
+
+    /// Lets the owner look at its account at its next allocation: somebody has transferred a block to it.
+    pub(crate) fn look_again(&self) {
+        self.peak.look_again();
     }
 
     pub(crate) fn peak_bytes(&self) -> u64 {
-        to_bytes(self.peak.load(Ordering::Acquire))
+        to_bytes(self.peak.bytes())
     }
 
     /// Charges a block where the tally has many writers: only the orphans' one has.
@@ -165,6 +166,7 @@ impl Tally {
             frees: self.frees.load(Ordering::Relaxed),
             own_live_bytes,
             peak_bytes: self.peak_bytes(),
+            taken_bytes: 0,
         }
     }
 }
