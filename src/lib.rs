@@ -27,6 +27,9 @@ pub use memscope_runtime::{
     analysis, async_memory, builder, get_global_tracker, init,
 };
 
+#[cfg(feature = "tracing")]
+pub use memscope_runtime::MemoryLayer;
+
 #[cfg(all(feature = "enabled", feature = "global-allocator"))]
 #[global_allocator]
 static ALLOCATOR: TrackingAllocator = TrackingAllocator::new(std::alloc::System);

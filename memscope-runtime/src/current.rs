@@ -17,6 +17,8 @@ use std::{alloc::Layout, cell::Cell, marker::PhantomData, ptr};
 
 #[cfg(feature = "tokio")]
 use crate::plain;
+#[cfg(feature = "tracing")]
+use crate::span;
 use crate::{
     account::Account,
     block::{Charged, Owner},
@@ -92,6 +94,21 @@ impl Drop for Entered {
     #[inline]
     fn drop(&mut self) {
         CURRENT.set(self.previous);
+    }
+}
+
+/// Makes a tally current for whoever cannot hold a guard: a span. Returns the one before, and its task's id (0: none).
+#[cfg(feature = "tracing")]
+pub(crate) fn switch(to: &'static Tally) -> (&'static Tally, u64) {
+    let previous = CURRENT.replace(to);
+    (previous, known(previous).0.map_or(0, Tally::id))
+}
+
+/// Takes a [`switch`] back, if it still stands.
+#[cfg(feature = "tracing")]
+pub(crate) fn switch_back(from: &'static Tally, to: &'static Tally) {
+    if ptr::eq(CURRENT.get(), from) {
+        CURRENT.set(to);
     }
 }
 
@@ -405,6 +422,8 @@ fn retire() {
     plain::retire();
     variable::empty_spares();
     hand_over::retire();
+    #[cfg(feature = "tracing")]
+    span::retire();
 }
 
 /// Notes that this thread polls tasks.

@@ -5,6 +5,8 @@ mod future;
 #[cfg(feature = "tokio")]
 mod spawn;
 mod scope;
+#[cfg(feature = "tracing")]
+mod tracing;
 // … is polled, and is its thread's current task; so what the allocator gives out …
 mod current;
 #[cfg(feature = "tokio")]
@@ -19,6 +21,8 @@ mod taken;
 // A task's record ends in the sums of its site and, for a while, in a row of its own.
 mod shared;
 mod task;
+#[cfg(feature = "tracing")]
+mod span;
 mod record;
 mod site;
 mod sums;
@@ -65,6 +69,8 @@ pub use alloc::TrackingAllocator;
 pub use allocation::{GlobalTracker, get_global_tracker};
 pub use config::{Builder, Timing, builder, init};
 pub use error::Error;
+#[cfg(feature = "tracing")]
+pub use tracing::MemoryLayer;
 pub use trackable::{Blocks, Contents, Trackable};
 
 /// What the numbers mean: leaks, and the sizes of state machines.

@@ -172,10 +172,21 @@ impl Record {
     #[inline]
     pub(crate) fn run(&'static self) -> Running {
         let entered = Entered::new(&self.tally);
+        let mut running = self.begin_run(|| {
+            current::thread_works();
+            entered.previous_owner_id()
+        });
+        running.entered = Some(entered);
+        running
+    }
+
+    /// Notes that a poll begins; the caller sees to it that the task is current. `outer`: the task that it happens in, 0 if none.
+    #[inline]
+    fn begin_run(&'static self, outer: impl FnOnce() -> u64) -> Running {
         let polls = self.polls.load(Ordering::Relaxed);
         self.polls.store(polls + 1, Ordering::Relaxed);
         if polls == 0 {
-            self.begin(&entered);
+            self.begin(outer());
         }
         if self.window.load(Ordering::Relaxed) != window::epoch() {
             self.enter_window();
@@ -195,10 +206,33 @@ impl Record {
         }
         Running {
             record: self,
-            entered,
+            entered: None,
             started_ns,
             outcome: if ended { None } else { Some(TaskState::Panicked) },
         }
+    }
+
+    /// Begins a poll that [`stop`](Self::stop) ends, for whoever cannot hold a guard: a span that is entered. Returns what `stop` wants.
+    #[cfg(feature = "tracing")]
+    pub(crate) fn start(&'static self, outer: impl FnOnce() -> u64) -> u64 {
+        let running = self.begin_run(outer);
+        let started_ns = running.started_ns;
+        // It has nothing to restore.
+        std::mem::forget(running);
+        started_ns
+    }
+
+    /// Ends such a poll.
+    #[cfg(feature = "tracing")]
+    pub(crate) fn stop(&'static self, started_ns: u64) {
+        drop(Running { record: self, entered: None, started_ns, outcome: Some(TaskState::Idle) });
+    }
+
+    /// The end of a span.
+    #[cfg(feature = "tracing")]
+    pub(crate) fn complete(&'static self) {
+        self.end(TaskState::Completed);
+        self.close();
     }
 
     /// Notes the Tokio cell of the task, and the box that its future was put in before; by the spawner.
@@ -226,9 +260,7 @@ impl Record {
 
     /// The first poll: the task it happens in is the parent; else the one that created it.
     #[cold]
-    fn begin(&self, entered: &Entered) {
-        current::thread_works();
-        let outer = entered.previous_owner_id();
+    fn begin(&self, outer: u64) {
         if outer != 0 && outer != self.tally.id() {
             self.parent.store(outer, Ordering::Relaxed);
         }
@@ -451,8 +483,8 @@ impl Record {
 #[derive(Debug)]
 pub(crate) struct Running {
     record: &'static Record,
-    #[expect(dead_code, reason = "held for its drop")]
-    entered: Entered,
+    /// Held for its drop; a span has none.
+    entered: Option<Entered>,
     /// 0: this poll is not timed.
     started_ns: u64,
     /// The state that the end of this poll brings; `None` when the task had ended before.
