@@ -157,17 +157,14 @@ impl Taker {
         }
         // From here on the account stays this task's, as these bytes are in it.
         self.note_peak();
-        match variable::recharge(block, self.account) {
-            Some(giver) => {
-                current::hand_on(giver, self.account.site(), bytes);
-                Took::Block
-            }
+        if let Some(giver) = variable::recharge(block, self.account) {
+            current::hand_on(giver, self.account.site(), bytes);
+            Took::Block
+        } else {
             // Somebody else transferred it at the same moment.
-            None => {
-                taken::retract(self.account, bytes as u64);
-                self.let_go(bytes);
-                Took::Nothing
-            }
+            taken::retract(self.account, bytes as u64);
+            self.let_go(bytes);
+            Took::Nothing
         }
     }
 
