@@ -33,6 +33,8 @@ pub use memscope_runtime::{
     analysis, async_memory, builder, get_global_tracker, init,
 };
 
+#[cfg(feature = "tracing")]
+pub use memscope_runtime::MemoryLayer;
 #[cfg(feature = "report-file")]
 pub use memscope_runtime::{ReportGuard, report_guard};
 

@@ -94,6 +94,38 @@ impl Account {
         self.record.store(self.record.load(Ordering::Relaxed) & !CELL, Ordering::Relaxed);
     }
 
+    /// Adds a block to an owner that many threads charge and that is never closed. Returns its live bytes.
+    pub(crate) fn charge(&self, bytes: usize) -> i64 {
+        let bytes = bytes.cast_signed() as i64;
+        self.blocks.fetch_add(1, Ordering::Relaxed);
+        // Release pairs with `read`: who sees the block as live sees it as allocated.
+        self.balance.fetch_add(bytes, Ordering::Release) + bytes - OPEN
+    }
+
+    /// Adds a block that the owner takes over; by anybody. False: it has ended.
+    ///
+    /// As long as that block is not freed, the account stays this owner's.
+    pub(crate) fn charge_if_open(&self, bytes: usize) -> bool {
+        let bytes = bytes.cast_signed() as i64;
+        let mut balance = self.balance.load(Ordering::Relaxed);
+        while balance > OPEN / 2 {
+            // Release pairs with `read`, as in `charge`. Acquire: the id that is looked at next is not an older one.
+            match self.balance.compare_exchange_weak(
+                balance,
+                balance + bytes,
+                Ordering::AcqRel,
+                Ordering::Relaxed,
+            ) {
+                Ok(_) => {
+                    self.blocks.fetch_add(1, Ordering::Relaxed);
+                    return true;
+                }
+                Err(now) => balance = now,
+            }
+        }
+        false
+    }
+
     /// Takes off a block freed by somebody who is not the owner. True: it was the last one of an ended owner, and the
     /// caller must give the account back.
     #[inline]

@@ -10,17 +10,22 @@
 //! | `SPAWNING` | inside `Tracked::spawn` | the new task, up to its cell; then the spawner |
 //! | `OWN` | memscope reads its records | nobody: the block carries no owner |
 //! | `LATE` | thread-local destructors are running | the orphans' account |
+//!
+//! Each shared owner has one more, which leads to it.
 
 use std::{alloc::Layout, cell::Cell, marker::PhantomData, ptr};
 
 #[cfg(feature = "tokio")]
 use crate::plain;
+#[cfg(feature = "tracing")]
+use crate::span;
 use crate::{
     account::Account,
     block::{Charged, Owner},
     config, hand_over, own_heap,
     record::Record,
     registry,
+    shared::Shared,
     site::UNTRACKED,
     tally::Tally,
     task::TaskId,
@@ -71,10 +76,12 @@ impl Entered {
 
     /// Charges the thread itself, as outside every task.
     pub(crate) fn untracked() -> Self {
-        let own = THREAD.get().map_or(&STRANGER, Record::tally);
         // A thread in teardown stays where it is.
         let late = ptr::eq(CURRENT.get(), &raw const LATE);
-        Self::new(if late { &LATE } else { own })
+        // NOTE: a stranger is introduced here: at its first allocation it would be charged as outside of scopes, where the task that
+        // nobody annotated may be current.
+        let own = || THREAD.get().map_or_else(introduce, Record::tally);
+        Self::new(if late { &LATE } else { own() })
     }
 
     /// The task that was current before; 0 if none.
@@ -87,6 +94,21 @@ impl Drop for Entered {
     #[inline]
     fn drop(&mut self) {
         CURRENT.set(self.previous);
+    }
+}
+
+/// Makes a tally current for whoever cannot hold a guard: a span. Returns the one before, and its task's id (0: none).
+#[cfg(feature = "tracing")]
+pub(crate) fn switch(to: &'static Tally) -> (&'static Tally, u64) {
+    let previous = CURRENT.replace(to);
+    (previous, known(previous).0.map_or(0, Tally::id))
+}
+
+/// Takes a [`switch`] back, if it still stands.
+#[cfg(feature = "tracing")]
+pub(crate) fn switch_back(from: &'static Tally, to: &'static Tally) {
+    if ptr::eq(CURRENT.get(), from) {
+        CURRENT.set(to);
     }
 }
 
@@ -266,7 +288,11 @@ fn charge_at_signpost(signpost: &'static Tally, block: *mut u8, layout: Layout) 
     };
     let tally = if ptr::eq(tally, &raw const STRANGER) { introduce() } else { tally };
     let Some(account) = tally.account() else {
-        return registry::charge_orphans(bytes).map_or(Owner::NOBODY, Owner::account);
+        let account = match tally.stands_for() {
+            Some(index) => Shared::charge(index, bytes),
+            None => registry::charge_orphans(bytes),
+        };
+        return account.map_or(Owner::NOBODY, Owner::account);
     };
     tally.charge(account, bytes);
     if is_cell {
@@ -347,6 +373,17 @@ fn discharge_account(tally: &'static Tally, account: &'static Account, bytes: us
     }
 }
 
+/// Takes a block off its owner which tasks of the site `to` take over.
+pub(crate) fn hand_on(from: &'static Account, to: u32, bytes: usize) {
+    hand_over::note(from.site(), to, bytes);
+    let here = known(CURRENT.get()).0;
+    if let Some(here) = here.filter(|here| here.account().is_some_and(|own| ptr::eq(own, from))) {
+        here.discharge(bytes);
+    } else if from.discharge(bytes) {
+        registry::give_back(from);
+    }
+}
+
 /// Gives a thread its own record at its first allocation.
 fn introduce() -> &'static Tally {
     // A scope that was entered by a stranger leaves one behind when it ends, though the thread is known by then.
@@ -394,6 +431,9 @@ fn retire() {
     plain::retire();
     variable::empty_spares();
     hand_over::retire();
+    #[cfg(feature = "tracing")]
+    span::retire();
+    // Last: what comes before may have something to say.
     threads::retire();
 }
 

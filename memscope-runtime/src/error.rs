@@ -4,6 +4,8 @@ use std::{any::Any, fmt};
 #[cfg(feature = "report-file")]
 use std::{io, path::Path, path::PathBuf};
 
+use crate::{probe::Measured, task::TaskId};
+
 /// Why a call of memscope failed; its `Display` says what to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Error {
@@ -30,6 +32,8 @@ enum Kind {
         path: Option<PathBuf>,
         why: Unreadable,
     },
+    NotMeasured(Measured),
+    TaskIsOver(TaskId),
 }
 
 /// Why a text is not a report that can be read.
@@ -88,6 +92,14 @@ impl Error {
         }
         self
     }
+
+    pub(crate) fn not_measured(why: Measured) -> Self {
+        Self { kind: Kind::NotMeasured(why) }
+    }
+
+    pub(crate) fn task_is_over(task: TaskId) -> Self {
+        Self { kind: Kind::TaskIsOver(task) }
+    }
 }
 
 impl fmt::Display for Error {
@@ -114,6 +126,11 @@ impl fmt::Display for Error {
                 }
                 write!(f, "{why}")
             }
+            Kind::NotMeasured(why) => write!(f, "sizes are not measured: {}", why.reason()),
+            Kind::TaskIsOver(task) => write!(
+                f,
+                "task #{task} is over or never was: transfer to a task whose future still exists"
+            ),
         }
     }
 }

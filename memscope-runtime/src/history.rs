@@ -35,6 +35,7 @@ struct Row {
     allocations: AtomicU64,
     frees: AtomicU64,
     own_live_bytes: AtomicU64,
+    taken_bytes: AtomicU64,
     peak_bytes: AtomicU64,
     polls: AtomicU64,
     busy_ns: AtomicU64,
@@ -173,6 +174,7 @@ impl Row {
         put(&self.allocations, tally.allocations);
         put(&self.frees, tally.frees);
         put(&self.own_live_bytes, tally.own_live_bytes.cast_unsigned());
+        put(&self.taken_bytes, tally.taken_bytes);
         put(&self.peak_bytes, reading.peak_bytes);
         put(&self.polls, reading.polls);
         put(&self.busy_ns, reading.timing.busy_ns.unwrap_or(0));
@@ -207,6 +209,7 @@ impl Row {
                 allocations: get(&self.allocations),
                 frees: get(&self.frees),
                 own_live_bytes: get(&self.own_live_bytes).cast_signed(),
+                taken_bytes: get(&self.taken_bytes),
                 peak_bytes,
             },
             reading: RecordReading {

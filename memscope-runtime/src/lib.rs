@@ -6,6 +6,9 @@ mod future;
 mod stream;
 #[cfg(feature = "tokio")]
 mod spawn;
+mod scope;
+#[cfg(feature = "tracing")]
+mod tracing;
 // … is polled, and is its thread's current task; so what the allocator gives out …
 mod current;
 #[cfg(feature = "tokio")]
@@ -16,10 +19,15 @@ mod alloc;
 // … carries its owner, and is counted by it or, when others free it, for it.
 mod block;
 mod tally;
+mod peak;
 mod own_heap;
 mod account;
+mod taken;
 // A task's record ends in the sums of its site and, for a while, in a row of its own.
+mod shared;
 mod task;
+#[cfg(feature = "tracing")]
+mod span;
 mod record;
 mod items;
 mod site;
@@ -43,6 +51,7 @@ mod trackable;
 mod learned;
 mod variable;
 mod variable_site;
+mod transfer;
 // All of it is read, and shown.
 mod reading;
 mod rows;
@@ -86,6 +95,8 @@ pub use at_exit::{ReportGuard, report_guard};
 pub use config::{Builder, builder, init};
 pub use error::Error;
 pub use timing::Timing;
+#[cfg(feature = "tracing")]
+pub use tracing::MemoryLayer;
 pub use trackable::{Blocks, Contents, Trackable};
 
 /// What the numbers mean: leaks, and the sizes of state machines.
@@ -117,12 +128,14 @@ pub mod async_memory {
         probe::Measured,
         profile::{
             Bucket, Extent, HandOver, Items, Place, ProcessMemory, ProcessPoint, RuntimeMemory,
-            SiteProfile, TaskEvent, TaskMemoryProfile, TaskPerformanceMetrics, Timeline, ToolUsage,
-            Trend, TrendPoint, VariableProfile, VariableSiteProfile,
+            SharedProfile, SiteProfile, TaskEvent, TaskMemoryProfile, TaskPerformanceMetrics,
+            Timeline, ToolUsage, Trend, TrendPoint, VariableProfile, VariableSiteProfile,
         },
+        scope::{Scope, Scoped, shared, untracked},
         snapshot::{MemorySnapshot, get_memory_snapshot},
         table::HumanBytes,
         task::{TaskId, TaskState, TaskType},
+        transfer::{Transferred, transfer, transfer_deep},
     };
 }
 

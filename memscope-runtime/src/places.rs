@@ -60,14 +60,14 @@ impl<T: Sync> Places<T> {
         None
     }
 
+    /// The one that was made under this index.
+    pub(crate) fn get(&self, index: u32) -> Option<&'static T> {
+        self.list.get(index)?.get()
+    }
+
     /// How many were made.
     pub(crate) fn made(&self) -> u64 {
         self.made.load(Ordering::Relaxed)
-    }
-
-    /// The place that was made under this index.
-    pub(crate) fn get(&self, index: u32) -> Option<&'static T> {
-        self.list.get(index)?.get()
     }
 
     /// All of them, in the order in which they were made.

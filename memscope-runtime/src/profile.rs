@@ -45,6 +45,9 @@ pub struct TaskMemoryProfile {
     pub freed_bytes: u64,
     /// Of `freed_bytes`, those freed outside the task: by another task, by a thread, or after its end.
     pub freed_elsewhere_bytes: u64,
+    /// Of `allocated_bytes`, those that others allocated and [`transfer`](crate::async_memory::transfer) handed over to the task.
+    #[serde(default)]
+    pub transferred_bytes: u64,
     /// Blocks allocated and not yet freed.
     pub live_blocks: u64,
     /// The size of the future's state machine.
@@ -150,6 +153,9 @@ pub struct SiteProfile {
     pub peak_sum_bytes: u64,
     /// Bytes of all allocations so far.
     pub allocated_bytes: u64,
+    /// Of `allocated_bytes`, those that [`transfer`](crate::async_memory::transfer) handed over to its tasks.
+    #[serde(default)]
+    pub transferred_bytes: u64,
     /// How many allocations those were.
     pub allocation_count: u64,
     /// Bytes of all allocations of ended tasks.
@@ -219,7 +225,7 @@ pub struct Place {
     pub line: u32,
 }
 
-/// Blocks that one site's tasks allocated and another's freed, so far.
+/// Blocks that one site's tasks allocated and another's freed or took over by [`transfer`](crate::async_memory::transfer), so far.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HandOver {
     /// Who allocated; `None`: outside every task.
@@ -401,6 +407,27 @@ pub struct VariableSiteProfile {
     pub longest_lifetime_ns: u64,
 }
 
+/// What was allocated in the [`shared`](crate::async_memory::shared) scopes of one name: a part of the untracked memory.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SharedProfile {
+    /// The name.
+    pub name: String,
+    /// Whether sizes are measured; if not they are 0 and mean nothing.
+    pub measured: bool,
+    /// Bytes allocated in its scopes and not yet freed by anybody.
+    pub live_bytes: u64,
+    /// The most that `live_bytes` ever was.
+    pub peak_bytes: u64,
+    /// Bytes of all allocations so far.
+    pub allocated_bytes: u64,
+    /// How many allocations those were.
+    pub allocation_count: u64,
+    /// Bytes of its blocks that were freed, by anybody, anywhere.
+    pub freed_bytes: u64,
+    /// Blocks allocated and not yet freed.
+    pub live_blocks: u64,
+}
+
 /// The whole that memscope's allocator sees, and its two parts: `tracked + untracked = whole`, to the byte.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ProcessMemory {
@@ -422,6 +449,9 @@ pub struct ProcessMemory {
     pub tracked_allocated_bytes: u64,
     /// Bytes of all allocations outside every task so far.
     pub untracked_allocated_bytes: u64,
+    /// Of `untracked_bytes`, those of shared owners: see [`shared`](crate::async_memory::shared).
+    #[serde(default)]
+    pub shared_bytes: u64,
 }
 
 /// What memscope itself costs, and what it had to give up.

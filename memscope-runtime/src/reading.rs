@@ -12,6 +12,7 @@ use crate::{
     history::{self, Ended},
     record::RecordReading,
     registry,
+    shared::{self, SharedReading},
     site::Site,
     sums::SumsReading,
     sync::{Ordering, fence},
@@ -79,6 +80,8 @@ pub(crate) struct Reading {
     pub(crate) sites: Vec<SiteReading>,
     pub(crate) retained: Vec<Retained>,
     pub(crate) untracked: Untracked,
+    /// Of `untracked`, the parts that have a name.
+    pub(crate) shared: Vec<SharedReading>,
     pub(crate) workers: Workers,
     pub(crate) variables: Vec<VariableReading>,
     pub(crate) variable_sites: Vec<VariableSiteReading>,
@@ -113,7 +116,11 @@ fn attempt() -> Reading {
             seen.add(&account);
         }
     }
-    let Walk { open, untracked, workers, left, retained } = seen;
+    let Walk { open, mut untracked, workers, left, retained } = seen;
+    let shared: Vec<SharedReading> = shared::read().collect();
+    for shared in &shared {
+        untracked.add(shared.memory);
+    }
     // After the walk: every open task has a site here, and none has more tasks than were spawned.
     let sites = Site::all().map(|site| {
         let left = left.get(&site.index()).copied().unwrap_or_default();
@@ -137,6 +144,7 @@ fn attempt() -> Reading {
         sites,
         retained,
         untracked,
+        shared,
         workers,
         variables: variable::read().collect(),
         variable_sites: VariableSite::all().map(VariableSite::read).collect(),
@@ -223,6 +231,8 @@ fn read_account(account: &'static Account) -> Option<Seen> {
                     return Some(Seen::Left { site, bytes, blocks, has_cell, ending });
                 }
             }
+            // Read by its name.
+            Balance::Open { record: registry::SHARED_RECORD, .. } if id == 0 => return None,
             Balance::Open { net_bytes, net_blocks, record, .. } if id == 0 => {
                 let (tally, works) = if record == registry::ORPHANS_RECORD {
                     (registry::orphans(account)?, false)
@@ -249,7 +259,7 @@ fn read_account(account: &'static Account) -> Option<Seen> {
                     continue;
                 }
                 let reading = record.read();
-                let tally = record.tally().read();
+                let tally = record.read_tally();
                 fence(Ordering::Acquire);
                 let same = record.tally().id() == id && account.id() == id;
                 if let (true, Some(reading)) = (same, reading) {
@@ -270,18 +280,10 @@ fn read_account(account: &'static Account) -> Option<Seen> {
 /// What is looked at for a sample of the timeline.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Glance {
-    Thread {
-        live_bytes: u64,
-        allocated_bytes: u64,
-    },
+    /// A thread, or a shared owner.
+    Thread { live_bytes: u64, allocated_bytes: u64 },
     /// A task that is open, with all it allocated, or what is left of one that has been closed.
-    Task {
-        id: u64,
-        site: u32,
-        live_bytes: u64,
-        allocated_bytes: u64,
-        is_living: bool,
-    },
+    Task { id: u64, site: u32, live_bytes: u64, allocated_bytes: u64, is_living: bool },
 }
 
 /// Looks at each account once, without memory of its own.
@@ -292,6 +294,10 @@ pub(crate) fn glance(mut each: impl FnMut(Glance)) {
         {
             each(glance);
         }
+    }
+    for shared in shared::read() {
+        let Untracked { live_bytes, allocated_bytes, .. } = shared.memory;
+        each(Glance::Thread { live_bytes, allocated_bytes });
     }
 }
 
@@ -307,13 +313,15 @@ fn glance_at(account: &'static Account) -> Option<Glance> {
                 let live_bytes = sum(tally.own_live_bytes, net_bytes);
                 (Glance::Thread { live_bytes, allocated_bytes: tally.allocated_bytes }, None)
             }
+            // Looked at by its name.
+            Balance::Open { record: registry::SHARED_RECORD, .. } if id == 0 => return None,
             Balance::Open { net_bytes, record, site, .. } => {
                 // Once the end has begun, there is none.
                 let Some(record) = registry::record(record) else { continue };
                 if record.tally().id() != id {
                     continue;
                 }
-                let tally = record.tally().read();
+                let tally = record.read_tally();
                 let live_bytes = sum(tally.own_live_bytes, net_bytes);
                 let allocated_bytes = tally.allocated_bytes;
                 let glance = if id == 0 {
@@ -358,5 +366,8 @@ fn after_the_end(ended: &Ended) -> TaskReading {
     });
     // An account that serves another by now means that the last byte was freed.
     let (live_bytes, live_blocks) = live.unwrap_or((0, 0));
-    TaskReading { id: ended.id, tally: ended.tally, record: ended.reading, live_bytes, live_blocks }
+    // A block may have been transferred to it while it ended.
+    let record =
+        RecordReading { peak_bytes: ended.reading.peak_bytes.max(live_bytes), ..ended.reading };
+    TaskReading { id: ended.id, tally: ended.tally, record, live_bytes, live_blocks }
 }

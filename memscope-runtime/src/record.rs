@@ -13,6 +13,7 @@ use crate::{
     site::Site,
     static_ref::StaticRef,
     sync::{AtomicU8, AtomicU32, AtomicU64, Ordering, bump, raise},
+    taken::{self, Taken},
     tally::{Tally, TallyReading},
     task::TaskState,
     threads,
@@ -173,6 +174,17 @@ impl Record {
     #[inline]
     pub(crate) fn run(&'static self) -> Running {
         let entered = Entered::new(&self.tally);
+        let poll = self.begin_run(|| {
+            current::thread_works();
+            entered.previous_owner_id()
+        });
+        Running { poll, entered }
+    }
+
+    /// Notes that a poll begins; the caller sees to it that the task is current. `outer`: the task that it happens in, 0 if none; asked at the
+    /// first poll.
+    #[inline]
+    fn begin_run(&'static self, outer: impl FnOnce() -> u64) -> Poll {
         let polls = self.polls.load(Ordering::Relaxed);
         self.polls.store(polls + 1, Ordering::Relaxed);
         if self.window.load(Ordering::Relaxed) != window::epoch() {
@@ -185,11 +197,10 @@ impl Record {
         let is_timed = !ended && self.sampling().times(polls);
         let started_ns = if is_timed { self.begin_timed(polls) } else { 0 };
         if polls == 0 {
-            self.begin(&entered, started_ns);
+            self.begin(outer, started_ns);
         }
-        Running {
+        Poll {
             record: self,
-            entered,
             started_ns,
             outcome: if ended { None } else { Some(TaskState::Panicked) },
         }
@@ -203,6 +214,29 @@ impl Record {
     fn say(&self, kind: EventKind, at_ns: u64, amount: u64) {
         let site = self.row.get().map_or(0, Site::index);
         threads::push(Event { at_ns, task: self.tally.id(), amount, site, kind });
+    }
+
+    /// Begins a poll that [`stop`](Self::stop) ends, for whoever cannot hold a guard: a span that is entered. Returns what `stop` wants.
+    #[cfg(feature = "tracing")]
+    pub(crate) fn start(&'static self, outer: impl FnOnce() -> u64) -> u64 {
+        let poll = self.begin_run(outer);
+        let started_ns = poll.started_ns;
+        // `stop` ends it.
+        std::mem::forget(poll);
+        started_ns
+    }
+
+    /// Ends such a poll.
+    #[cfg(feature = "tracing")]
+    pub(crate) fn stop(&'static self, started_ns: u64) {
+        drop(Poll { record: self, started_ns, outcome: Some(TaskState::Idle) });
+    }
+
+    /// The end of a span.
+    #[cfg(feature = "tracing")]
+    pub(crate) fn complete(&'static self) {
+        self.end(TaskState::Completed);
+        self.close();
     }
 
     /// Notes the Tokio cell of the task, and the box that its future was put in before; by the spawner.
@@ -267,12 +301,11 @@ impl Record {
     /// The first poll: the task it happens in is the parent; else the one that created it. `started_ns`: 0 if it is not timed.
     #[cold]
     #[inline(never)]
-    fn begin(&self, entered: &Entered, started_ns: u64) {
+    fn begin(&self, outer: impl FnOnce() -> u64, started_ns: u64) {
         self.first_poll_ns.store(started_ns, Ordering::Relaxed);
         self.say(EventKind::Spawned, started_ns, 0);
         collector::wake();
-        current::thread_works();
-        let outer = entered.previous_owner_id();
+        let outer = outer();
         if outer != 0 && outer != self.tally.id() {
             self.parent.store(outer, Ordering::Relaxed);
         }
@@ -387,7 +420,7 @@ impl Record {
         account: &'static Account,
         row: &'static Site,
     ) -> Option<(TallyReading, RecordReading)> {
-        let tally = self.tally.read();
+        let mut tally = self.read_tally();
         let reading = self.read()?;
         row.sums.add(&tally, &reading);
         window::note_ended(self.window.load(Ordering::Relaxed), tally.peak_bytes);
@@ -399,8 +432,24 @@ impl Record {
         }
         if account.close(tally.own_live_bytes, tally.own_live_blocks()) {
             registry::give_back(account);
+        } else {
+            // What was transferred up to the close is counted, and since then nothing could be.
+            let late = taken::of(account).bytes.saturating_sub(tally.taken_bytes);
+            if late != 0 && account.id() == self.tally.id() {
+                row.sums.add_taken(late);
+                tally = tally.with_taken(late);
+            }
         }
         Some((tally, reading))
+    }
+
+    /// What it counts, and what the task took over.
+    pub(crate) fn read_tally(&self) -> TallyReading {
+        self.tally.read().with_taken(self.taken().bytes)
+    }
+
+    fn taken(&self) -> Taken {
+        self.tally.account().map_or_else(Taken::default, taken::of)
     }
 
     /// Its place among the tasks of its site, and when it ended if that is wanted and a clock may be read.
@@ -423,7 +472,9 @@ impl Record {
             future: self.future.get()?,
             state: self.state(),
             polls: self.polls.load(Ordering::Relaxed),
-            peak_bytes: peak.max(self.past_peak.load(Ordering::Relaxed)),
+            peak_bytes: peak
+                .max(self.past_peak.load(Ordering::Relaxed))
+                .max(self.taken().peak_bytes),
             window_peak_bytes: (window == window::epoch()).then_some(peak),
             timing: self.timing(),
             idle_ns: self.idle_ns(),
@@ -513,12 +564,19 @@ impl Record {
     }
 }
 
-/// A poll that is going on. Dropped before [`Running::finish`], the poll has panicked.
+/// A poll that is going on in its task. Dropped before [`Running::finish`], the poll has panicked.
 #[derive(Debug)]
 pub(crate) struct Running {
-    record: &'static Record,
+    // First, so that the poll ends inside the task.
+    poll: Poll,
     #[expect(dead_code, reason = "held for its drop")]
     entered: Entered,
+}
+
+/// A poll that is going on, whatever is current.
+#[derive(Debug)]
+struct Poll {
+    record: &'static Record,
     /// 0: this poll is not timed.
     started_ns: u64,
     /// The state that the end of this poll brings; `None` when the task had ended before.
@@ -528,13 +586,13 @@ pub(crate) struct Running {
 impl Running {
     #[inline]
     pub(crate) fn finish(mut self, is_ready: bool) {
-        if self.outcome.is_some() {
-            self.outcome = Some(if is_ready { TaskState::Completed } else { TaskState::Idle });
+        if self.poll.outcome.is_some() {
+            self.poll.outcome = Some(if is_ready { TaskState::Completed } else { TaskState::Idle });
         }
     }
 }
 
-impl Drop for Running {
+impl Drop for Poll {
     #[inline]
     fn drop(&mut self) {
         if self.started_ns != 0 {

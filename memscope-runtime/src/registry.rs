@@ -12,6 +12,7 @@ use crate::{
     record::{NewTask, Record},
     site::UNTRACKED,
     sync::{AtomicU64, Ordering, raise},
+    taken,
     tally::{Tally, TallyReading},
 };
 
@@ -61,6 +62,7 @@ pub(crate) fn open_task(task: &NewTask) -> Option<&'static Record> {
     } else {
         UNANNOTATED.fetch_add(1, Ordering::Relaxed);
     }
+    taken::forget(account);
     record.open(id, account, task);
     Some(record)
 }
@@ -195,6 +197,16 @@ pub(crate) fn record(index: u32) -> Option<&'static Record> {
 
 /// Stands for a record's index in the orphans' account.
 pub(crate) const ORPHANS_RECORD: u32 = NO_RECORD - 1;
+
+/// The same in the accounts of shared owners.
+pub(crate) const SHARED_RECORD: u32 = NO_RECORD - 2;
+
+/// An account for a shared owner, which is never closed.
+pub(crate) fn shared_account() -> Option<&'static Account> {
+    let account = take_account()?;
+    account.open(0, SHARED_RECORD, UNTRACKED);
+    Some(account)
+}
 
 /// What the orphans allocated; `None` where this is not their account (yet, or any more).
 pub(crate) fn orphans(account: &Account) -> Option<TallyReading> {

@@ -1,6 +1,7 @@
 //! A snapshot as people read it: aligned tables, largest first, and what stands out.
 
 mod findings;
+mod shared;
 mod sites;
 mod tasks;
 mod variables;
@@ -34,6 +35,7 @@ impl fmt::Display for MemorySnapshot {
             self.site_table(f)?;
             self.task_table(f)?;
         }
+        self.shared_table(f)?;
         self.variable_tables(f)?;
         self.findings(f)?;
         self.own_line(f)

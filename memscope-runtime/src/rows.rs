@@ -6,11 +6,12 @@ use crate::{
     event::EventKind,
     hand_over::HandedOver,
     profile::{
-        Bucket, HandOver, Items, Place, ProcessMemory, RuntimeMemory, SiteProfile, TaskEvent,
-        TaskMemoryProfile, VariableProfile, VariableSiteProfile,
+        Bucket, HandOver, Items, Place, ProcessMemory, RuntimeMemory, SharedProfile, SiteProfile,
+        TaskEvent, TaskMemoryProfile, VariableProfile, VariableSiteProfile,
     },
     reading::{Reading, Retained, SiteReading, TaskReading},
     recent::Kept,
+    shared::SharedReading,
     site::{Site, UNTRACKED},
     task::{TaskId, TaskState},
     variable::VariableReading,
@@ -37,6 +38,7 @@ pub(crate) fn task(task: &TaskReading, measured: bool) -> Option<TaskMemoryProfi
         allocation_count: sizes(tally.allocations),
         freed_bytes: sizes(freed_bytes),
         freed_elsewhere_bytes: sizes(freed_bytes.saturating_sub(tally.own_freed_bytes())),
+        transferred_bytes: sizes(tally.taken_bytes),
         live_blocks: sizes(*live_blocks),
         future_size_bytes: record.future.size as u64,
         future_type: (record.future.name)().into(),
@@ -107,6 +109,7 @@ fn row(reading: &SiteReading) -> SiteProfile {
         peak_bytes: sums.highest_peak_bytes,
         peak_sum_bytes: sums.peak_sum_bytes,
         allocated_bytes: sums.allocated_bytes,
+        transferred_bytes: sums.taken_bytes,
         allocation_count: sums.allocations,
         ended_allocated_bytes: sums.allocated_bytes,
         retained_bytes,
@@ -136,6 +139,7 @@ impl SiteProfile {
         self.peak_bytes = self.peak_bytes.max(task.record.peak_bytes);
         self.peak_sum_bytes += task.record.peak_bytes;
         self.allocated_bytes += task.tally.allocated_bytes;
+        self.transferred_bytes += task.tally.taken_bytes;
         self.allocation_count += task.tally.allocations;
         if let Some(items) = task.record.items {
             self.items = Some(self.items.unwrap_or_default().and(items.profile(true)));
@@ -186,6 +190,7 @@ impl SiteProfile {
             &mut self.peak_bytes,
             &mut self.peak_sum_bytes,
             &mut self.allocated_bytes,
+            &mut self.transferred_bytes,
             &mut self.allocation_count,
             &mut self.ended_allocated_bytes,
             &mut self.retained_bytes,
@@ -222,10 +227,35 @@ pub(crate) fn process(reading: &Reading, measured: bool) -> ProcessMemory {
         tracked_blocks,
         untracked_blocks: untracked.live_blocks,
         whole_blocks: tracked_blocks + untracked.live_blocks,
-        tracked_allocated_bytes: open(|task| task.tally.allocated_bytes)
-            + sites(|site| site.sums.allocated_bytes),
+        // What was taken over was allocated once.
+        tracked_allocated_bytes: open(|task| {
+            task.tally.allocated_bytes.saturating_sub(task.tally.taken_bytes)
+        }) + sites(|site| {
+            site.sums.allocated_bytes.saturating_sub(site.sums.taken_bytes)
+        }),
         untracked_allocated_bytes: untracked.allocated_bytes,
+        shared_bytes: reading.shared.iter().map(|shared| shared.memory.live_bytes).sum(),
     }
+}
+
+/// The shared owners, largest live bytes first.
+pub(crate) fn shared(reading: &Reading, measured: bool) -> Vec<SharedProfile> {
+    let sizes = |size| if measured { size } else { 0 };
+    let row = |shared: &SharedReading| SharedProfile {
+        name: shared.name.to_owned(),
+        measured,
+        live_bytes: sizes(shared.memory.live_bytes),
+        peak_bytes: sizes(shared.peak_bytes),
+        allocated_bytes: sizes(shared.memory.allocated_bytes),
+        allocation_count: sizes(shared.memory.allocations),
+        freed_bytes: sizes(shared.memory.allocated_bytes.saturating_sub(shared.memory.live_bytes)),
+        live_blocks: sizes(shared.memory.live_blocks),
+    };
+    let mut rows: Vec<SharedProfile> = reading.shared.iter().map(row).collect();
+    rows.sort_by(|a, b| {
+        (b.live_bytes, b.allocated_bytes, &a.name).cmp(&(a.live_bytes, a.allocated_bytes, &b.name))
+    });
+    rows
 }
 
 /// The sites' names by their index.

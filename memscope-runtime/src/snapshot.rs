@@ -15,8 +15,9 @@ use crate::{
     own_heap,
     probe::{self, Measured},
     profile::{
-        HandOver, ProcessMemory, RuntimeMemory, SiteProfile, TaskEvent, TaskMemoryProfile,
-        TaskPerformanceMetrics, Timeline, ToolUsage, Trend, VariableProfile, VariableSiteProfile,
+        HandOver, ProcessMemory, RuntimeMemory, SharedProfile, SiteProfile, TaskEvent,
+        TaskMemoryProfile, TaskPerformanceMetrics, Timeline, ToolUsage, Trend, VariableProfile,
+        VariableSiteProfile,
     },
     reading::{self, Reading, TaskReading},
     registry,
@@ -59,6 +60,8 @@ pub struct MemorySnapshot {
     timeline: Timeline,
     #[serde(default)]
     events: Vec<TaskEvent>,
+    #[serde(default)]
+    shared: Vec<SharedProfile>,
 }
 
 /// Reads all records into a snapshot. No task is stopped for it.
@@ -128,6 +131,7 @@ impl MemorySnapshot {
             runtime: RuntimeMemory::default(),
             timeline: Timeline::default(),
             events: Vec::new(),
+            shared: Vec::new(),
         }
     }
 
@@ -182,6 +186,7 @@ impl MemorySnapshot {
             runtime: rows::runtime(reading, has_sizes),
             timeline: Timeline::default(),
             events: Vec::new(),
+            shared: rows::shared(reading, has_sizes),
         }
     }
 
@@ -345,6 +350,11 @@ impl MemorySnapshot {
     /// from other tasks meanwhile.
     pub fn long_polls(&self) -> impl Iterator<Item = &TaskEvent> {
         self.events.iter().filter(|event| event.kind == EventKind::LongPoll)
+    }
+
+    /// What was allocated in [`shared`](crate::async_memory::shared) scopes: one row a name, largest live bytes first.
+    pub fn shared(&self) -> &[SharedProfile] {
+        &self.shared
     }
 
     /// What the async runtime itself holds.

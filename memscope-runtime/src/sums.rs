@@ -47,6 +47,8 @@ pub(crate) struct Sums {
     /// The longest that a timed task waited which completed.
     longest_wait_ns: AtomicU64,
     items: ItemSums,
+    /// Of the allocated bytes, those that tasks took over.
+    taken_bytes: AtomicU64,
 }
 
 #[derive(Debug)]
@@ -75,12 +77,14 @@ impl Sums {
             highest_peak: AtomicU64::new(0),
             longest_wait_ns: AtomicU64::new(0),
             items: ItemSums::new(),
+            taken_bytes: AtomicU64::new(0),
         }
     }
 
     /// Adds an ended task.
     pub(crate) fn add(&self, tally: &TallyReading, record: &RecordReading) {
         raise(&self.highest_peak, record.peak_bytes);
+        add(&self.taken_bytes, tally.taken_bytes);
         if let (Some(wait_ns), TaskState::Completed) = (record.timing.wait_ns, record.state) {
             raise(&self.longest_wait_ns, wait_ns);
         }
@@ -100,6 +104,12 @@ impl Sums {
         }
     }
 
+    /// Adds what a task took over while it was added.
+    pub(crate) fn add_taken(&self, bytes: u64) {
+        add(&self.taken_bytes, bytes);
+        add(&self.crowded.allocated_bytes, bytes);
+    }
+
     pub(crate) fn read(&self) -> SumsReading {
         let get = |of: fn(&Part) -> &AtomicU64| {
             of(&self.alone).load(Ordering::Acquire) + of(&self.crowded).load(Ordering::Acquire)
@@ -112,6 +122,7 @@ impl Sums {
             allocated_bytes: get(|part| &part.allocated_bytes),
             allocations: get(|part| &part.allocations),
             longest_wait_ns: self.longest_wait_ns.load(Ordering::Relaxed),
+            taken_bytes: self.taken_bytes.load(Ordering::Relaxed),
             highest_peak_bytes: self.highest_peak.load(Ordering::Relaxed),
             peak_sum_bytes: get(|part| &part.peak_bytes),
             wait_sum_ns: get(|part| &part.wait_ns),
@@ -171,6 +182,8 @@ pub(crate) struct SumsReading {
     pub(crate) given_up: u64,
     pub(crate) allocated_bytes: u64,
     pub(crate) allocations: u64,
+    /// Of `allocated_bytes`, those that tasks took over.
+    pub(crate) taken_bytes: u64,
     pub(crate) highest_peak_bytes: u64,
     pub(crate) longest_wait_ns: u64,
     /// Of all peaks.

@@ -3,9 +3,10 @@
 use crate::{
     account::Account,
     event::{Event, EventKind},
+    peak::Peak,
     static_ref::StaticRef,
     sync::{AtomicI64, AtomicU64, Ordering, add, bump, shift},
-    threads,
+    taken, threads,
 };
 
 /// Blocks from this size on are events.
@@ -17,8 +18,8 @@ const LARGE_BLOCK: usize = 1 << 20;
 /// spawner until the task is handed to the executor; a thread's by that thread. So all of it is plain loads and stores;
 /// other threads only read. What others do to the owner's blocks goes to its [`Account`].
 ///
-/// A tally without an account is a *signpost*: [`current`](crate::current) keeps four of them to mark the situations that
-/// need the slow path.
+/// A tally without an account is a *signpost*: [`current`](crate::current) keeps five of them to mark the situations that
+/// need the slow path, and every shared owner has one that leads to it.
 #[derive(Debug)]
 #[repr(C, align(64))]
 pub(crate) struct Tally {
@@ -27,14 +28,11 @@ pub(crate) struct Tally {
     id: AtomicU64,
     allocated_bytes: AtomicU64,
     allocations: AtomicU64,
-    /// Blocks this owner freed itself.
+    /// Blocks this owner freed itself. Of a shared owner's signpost: its index + 1.
     frees: AtomicU64,
     /// Allocated less freed by the owner itself.
     own_live: AtomicI64,
-    /// The peak less the account's net when that was last looked at. The net only falls, as others free: as long as
-    /// `own_live` is not above this, live is not above the peak.
-    limit: AtomicI64,
-    peak: AtomicI64,
+    peak: Peak,
 }
 
 /// One reading of a tally, whole numbers only.
@@ -46,6 +44,8 @@ pub(crate) struct TallyReading {
     /// Allocated less freed by the owner itself.
     pub(crate) own_live_bytes: i64,
     pub(crate) peak_bytes: u64,
+    /// Of `allocated_bytes`, those that the owner took over from others.
+    pub(crate) taken_bytes: u64,
 }
 
 impl TallyReading {
@@ -56,7 +56,17 @@ impl TallyReading {
     }
 
     pub(crate) fn own_freed_bytes(&self) -> u64 {
-        self.allocated_bytes.wrapping_sub(self.own_live_bytes.cast_unsigned())
+        let own_bytes = self.allocated_bytes.wrapping_sub(self.taken_bytes);
+        own_bytes.wrapping_sub(self.own_live_bytes.cast_unsigned())
+    }
+
+    /// With what the owner took over, which counts as allocated by it.
+    pub(crate) fn with_taken(self, bytes: u64) -> Self {
+        Self {
+            allocated_bytes: self.allocated_bytes + bytes,
+            taken_bytes: self.taken_bytes + bytes,
+            ..self
+        }
     }
 }
 
@@ -69,8 +79,7 @@ impl Tally {
             allocations: AtomicU64::new(0),
             frees: AtomicU64::new(0),
             own_live: AtomicI64::new(0),
-            limit: AtomicI64::new(0),
-            peak: AtomicI64::new(0),
+            peak: Peak::new(AtomicI64::new(0), AtomicI64::new(0)),
         }
     }
 
@@ -79,9 +88,8 @@ impl Tally {
         for counter in [&self.allocated_bytes, &self.allocations, &self.frees] {
             counter.store(0, Ordering::Relaxed);
         }
-        for counter in [&self.own_live, &self.limit, &self.peak] {
-            counter.store(0, Ordering::Relaxed);
-        }
+        self.own_live.store(0, Ordering::Relaxed);
+        self.peak.open();
         self.account.set(account);
         self.id.store(id, Ordering::Release);
     }
@@ -112,10 +120,7 @@ impl Tally {
         bump(&self.allocated_bytes, bytes as u64);
         bump(&self.allocations, 1);
         let own_live = shift(&self.own_live, bytes.cast_signed() as i64);
-        // PERF: the account's line, which other threads write, is read only when a new peak is possible.
-        if own_live > self.limit.load(Ordering::Relaxed) {
-            self.settle(account, own_live, self.peak.load(Ordering::Relaxed));
-        }
+        self.peak.note(account, own_live, taken::is_in_use);
         if bytes >= LARGE_BLOCK {
             self.note_large_block(account, bytes);
         }
@@ -139,19 +144,14 @@ impl Tally {
         shift(&self.own_live, -(bytes.cast_signed() as i64));
     }
 
-    /// Looks at what others freed meanwhile and raises the peak to what is live.
-    #[inline]
-    fn settle(&self, account: &Account, own_live: i64, peak: i64) {
-        let net = account.net();
-        let peak = peak.max(own_live.wrapping_add(net));
-        // Release pairs with the Acquire in `read`: see `Record::enter_window`.
-        self.peak.store(peak, Ordering::Release);
-        self.limit.store(peak.wrapping_sub(net), Ordering::Relaxed);
-    }
-
     /// Starts the peak anew from what is live now.
     pub(crate) fn restart_peak(&self, account: &Account) {
-        self.settle(account, self.own_live.load(Ordering::Relaxed), 0);
+        self.peak.settle(account, self.own_live.load(Ordering::Relaxed), 0, taken::is_in_use);
+    }
+
+    /// Lets the owner look at its account at its next allocation: somebody has transferred a block to it.
+    pub(crate) fn look_again(&self) {
+        self.peak.look_again();
     }
 
     /// Allocated less freed by the owner itself.
@@ -162,7 +162,7 @@ impl Tally {
     }
 
     pub(crate) fn peak_bytes(&self) -> u64 {
-        to_bytes(self.peak.load(Ordering::Acquire))
+        to_bytes(self.peak.bytes())
     }
 
     /// Charges a block where the tally has many writers: only the orphans' one has.
@@ -170,6 +170,16 @@ impl Tally {
         add(&self.allocated_bytes, bytes as u64);
         add(&self.allocations, 1);
         self.own_live.fetch_add(bytes.cast_signed() as i64, Ordering::Relaxed);
+    }
+
+    /// Makes this the signpost of the shared owner with this index; before anybody sees it.
+    pub(crate) fn stand_for(&self, index: u32) {
+        self.frees.store(u64::from(index) + 1, Ordering::Relaxed);
+    }
+
+    /// The index of the shared owner that this signpost leads to.
+    pub(crate) fn stands_for(&self) -> Option<u32> {
+        u32::try_from(self.frees.load(Ordering::Relaxed).checked_sub(1)?).ok()
     }
 
     pub(crate) fn read(&self) -> TallyReading {
@@ -181,6 +191,7 @@ impl Tally {
             frees: self.frees.load(Ordering::Relaxed),
             own_live_bytes,
             peak_bytes: self.peak_bytes(),
+            taken_bytes: 0,
         }
     }
 }

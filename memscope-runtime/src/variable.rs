@@ -3,7 +3,11 @@
 //! Its blocks are *named*: the word behind them points here instead of to their account, so that whoever frees or reallocates
 //! one, in whatever task, comes by. Nothing is borrowed and nothing is asked of the variable again.
 
-use std::{any::type_name, iter};
+use std::{
+    any::type_name,
+    iter,
+    sync::{Mutex, MutexGuard, PoisonError},
+};
 
 use crate::{
     account::Account,
@@ -218,6 +222,63 @@ fn add_part(head: &'static Variable, block: Block, is_outer: bool) -> bool {
     matches!(naming, Naming::Known(_))
 }
 
+/// Held by whoever changes the word behind a block that has names, or the account of these names. Not needed where the block is freed or
+/// reallocated: nobody else has it then.
+static NAMED: Mutex<()> = Mutex::new(());
+
+fn rename_named() -> MutexGuard<'static, ()> {
+    NAMED.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Lets `name` change the word behind a block that is being shown.
+fn rename(block: Block, name: impl FnMut(Owner) -> Option<Owner>) {
+    // SAFETY: `Blocks::block` was promised that the block is live and was allocated with this layout by the program's
+    // allocator, and `probe` has found that this one is ours.
+    unsafe { block::rename(block.start, block.layout, name) };
+}
+
+/// Who is charged with a block that is being shown; `None`: nobody, or it is a Tokio cell.
+pub(crate) fn charged_to(block: Block) -> Option<&'static Account> {
+    let mut charged = None;
+    rename(block, |there| {
+        charged = match there.read() {
+            Charged::Account(account) => Some(account),
+            Charged::Named(top) => top.account(),
+            Charged::Nobody | Charged::Cell(_) => None,
+        };
+        None
+    });
+    charged
+}
+
+/// Writes `to` behind a block that is being shown, or into its names. Returns who was charged with it; `None` where that was `to`, nobody or a
+/// Tokio cell.
+pub(crate) fn recharge(block: Block, to: &'static Account) -> Option<&'static Account> {
+    let mut renaming = None;
+    let mut from = None;
+    let mut names = None;
+    rename(block, |there| {
+        let (account, word) = match there.read() {
+            Charged::Account(account) => (Some(account), Owner::account(to)),
+            Charged::Named(top) => {
+                renaming.get_or_insert_with(rename_named);
+                names = Some(top);
+                // The same word: if it still stands there, these are all names of the block.
+                (top.account(), there)
+            }
+            Charged::Nobody | Charged::Cell(_) => (None, there),
+        };
+        from = account.filter(|account| !std::ptr::eq(*account, to));
+        from.map(|_| word)
+    });
+    if let (Some(_), Some(top)) = (from, names) {
+        for name in top.names() {
+            name.account.set(to);
+        }
+    }
+    from
+}
+
 /// How it went to name a block.
 enum Naming {
     Done,
@@ -285,6 +346,7 @@ impl Variable {
     /// Gives the block this name beside those that it has, unless one of them `is_known`.
     fn name(&'static self, block: Block, is_known: impl Fn(&'static Self) -> bool) -> Naming {
         let mut naming = Naming::Refused;
+        let mut renaming = None;
         let name = |there: Owner| {
             let account = match there.read() {
                 Charged::Account(account) => {
@@ -292,6 +354,7 @@ impl Variable {
                     account
                 }
                 Charged::Named(top) => {
+                    renaming.get_or_insert_with(rename_named);
                     if let Some(known) = top.names().find(|name| is_known(name)) {
                         naming = Naming::Known(known);
                         return None;
@@ -305,9 +368,7 @@ impl Variable {
             naming = Naming::Done;
             Some(Owner::named(self))
         };
-        // SAFETY: `Blocks::block` was promised that the block is live and was allocated with this layout by the program's
-        // allocator, and `probe` has found that this one is ours.
-        unsafe { block::rename(block.start, block.layout, name) };
+        rename(block, name);
         naming
     }
 

@@ -307,9 +307,11 @@ fn check(snapshot: &MemorySnapshot, (live_bytes, live_blocks): (i64, i64), alloc
         process.tracked_blocks,
         "{snapshot}"
     );
+    // What was transferred counts as allocated by who took it over, but was allocated once.
+    let transferred: u64 = sites().map(|site| site.transferred_bytes).sum();
     assert_eq!(
         sites().map(|site| site.allocated_bytes).sum::<u64>(),
-        process.tracked_allocated_bytes,
+        process.tracked_allocated_bytes + transferred,
         "{snapshot}"
     );
     if snapshot.tool().ended_tasks_forgotten == 0 {
@@ -317,7 +319,7 @@ fn check(snapshot: &MemorySnapshot, (live_bytes, live_blocks): (i64, i64), alloc
         assert_eq!(sum(|task| task.live_blocks), process.tracked_blocks, "{snapshot}");
         // Tasks that were given up as they held nothing have no row.
         if sites().all(|site| site.given_up == 0) {
-            let allocated = process.tracked_allocated_bytes;
+            let allocated = process.tracked_allocated_bytes + transferred;
             assert_eq!(sum(|task| task.allocated_bytes), allocated, "{snapshot}");
             let allocations = snapshot.total_allocations();
             assert_eq!(sum(|task| task.allocation_count), allocations, "{snapshot}");
@@ -341,6 +343,7 @@ fn check(snapshot: &MemorySnapshot, (live_bytes, live_blocks): (i64, i64), alloc
         assert!(task.peak_bytes >= task.live_bytes, "{task:#?}");
         assert!(task.peak_bytes <= task.allocated_bytes, "{task:#?}");
         assert!(task.freed_elsewhere_bytes <= task.freed_bytes, "{task:#?}");
+        assert!(task.transferred_bytes <= task.allocated_bytes, "{task:#?}");
         assert_eq!(task.live_blocks == 0, task.live_bytes == 0, "{task:#?}");
     }
 }

@@ -6,7 +6,7 @@
 
 mod sync {
     use loom::cell::UnsafeCell;
-    pub(crate) use loom::sync::atomic::{AtomicI64, AtomicU32, AtomicU64, Ordering};
+    pub(crate) use loom::sync::atomic::{AtomicI64, AtomicU32, AtomicU64, Ordering, fence};
 
     pub(crate) fn bump(counter: &AtomicU64, by: u64) {
         counter.store(counter.load(Ordering::Relaxed) + by, Ordering::Relaxed);
@@ -34,7 +34,10 @@ mod sync {
 }
 
 #[path = "../../src/account.rs"]
-#[expect(dead_code, reason = "sites and cells have one writer: nothing to interleave")]
+#[expect(
+    dead_code,
+    reason = "sites and cells have one writer, shared owners are never closed: nothing to interleave"
+)]
 mod account;
 #[path = "../../src/free_list.rs"]
 #[expect(dead_code, reason = "a thread's spare places are its own: nothing to interleave")]
@@ -42,6 +45,8 @@ mod free_list;
 
 #[path = "../../src/holds.rs"]
 mod holds;
+#[path = "../../src/peak.rs"]
+mod peak;
 
 #[path = "../../src/ring.rs"]
 mod ring;
@@ -59,6 +64,7 @@ use loom::{
     sync::{Arc, atomic::AtomicU32},
     thread,
 };
+use peak::Peak;
 use sync::Ordering;
 
 fn closed(live_bytes: u64, live_blocks: u32, site: u32) -> Balance {
@@ -213,6 +219,52 @@ fn a_closed_account_names_its_site() {
         if let Balance::Closed { live_bytes, site, .. } = reader.join().expect("no panic") {
             assert_eq!((live_bytes, site), (30, 9));
         }
+    });
+}
+
+/// A block is transferred to a task while it ends: it is refused, or it keeps the account until it is freed.
+#[test]
+fn a_block_given_to_an_ending_owner_keeps_its_account_or_is_refused() {
+    loom::model(|| {
+        let account = Arc::new(Account::new());
+        account.open(7, 3, 5);
+        let giver = {
+            let account = Arc::clone(&account);
+            thread::spawn(move || account.charge_if_open(40))
+        };
+        let is_gone = account.close(0, 0);
+        let is_given = giver.join().expect("no panic");
+        assert!(is_gone != is_given, "one of the two");
+        if is_given {
+            assert_eq!(account.read(), closed(40, 1, 5));
+            assert!(account.discharge(40), "its last block");
+        } else {
+            assert_eq!(account.read(), closed(0, 0, 5));
+        }
+    });
+}
+
+/// The owner raises its peak while somebody transfers a block to it: whatever the order, its next allocation finds the right peak.
+#[test]
+fn the_owners_next_allocation_sees_what_was_transferred_to_it() {
+    loom::model(|| {
+        let owner =
+            Arc::new((Account::new(), Peak::new(sync::AtomicI64::new(0), sync::AtomicI64::new(0))));
+        owner.0.open(7, 3, 5);
+        owner.1.open();
+        let giver = {
+            let owner = Arc::clone(&owner);
+            thread::spawn(move || {
+                assert!(owner.0.charge_if_open(40));
+                owner.1.look_again();
+            })
+        };
+        owner.1.note(&owner.0, 10, || true);
+        giver.join().expect("no panic");
+        // 1 byte more than before: less than a stale limit would let through.
+        owner.1.note(&owner.0, 9, || true);
+        owner.1.note(&owner.0, 10, || true);
+        assert_eq!(owner.1.bytes(), 50);
     });
 }
 

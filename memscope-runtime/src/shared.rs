@@ -1,0 +1,119 @@
+//! A shared owner: memory that belongs to no task and has a name, as that of a cache.
+//!
+//! Many threads are inside at one time, so nothing in here has one writer: all goes through locked additions. The balance of its
+//! account is what is live, of all threads together, so that the peak is exact too. (A record for each thread and name would spare the
+//! locked additions, but the peaks of such records do not add up to a peak.)
+
+use crossbeam_utils::CachePadded;
+
+use crate::{
+    account::{Account, Balance},
+    arena, config,
+    places::{Hash, Places},
+    reading::Untracked,
+    registry,
+    sync::{AtomicU64, Ordering, add, raise},
+    tally::Tally,
+};
+
+/// One name and its sums.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    /// Current on the threads that are inside: without an account, so that the allocator comes here. Read by all, written by nobody.
+    signpost: CachePadded<Tally>,
+    name: &'static str,
+    hash: u64,
+    /// Never closed.
+    account: &'static Account,
+    allocated_bytes: AtomicU64,
+    allocations: AtomicU64,
+    peak_bytes: AtomicU64,
+}
+
+/// The sums of one name at one moment.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct SharedReading {
+    pub(crate) name: &'static str,
+    pub(crate) peak_bytes: u64,
+    /// What is a part of the untracked memory.
+    pub(crate) memory: Untracked,
+}
+
+static SHARED: Places<Shared> = Places::new();
+
+/// Stands for all names past the limit.
+const OTHER: &str = "(other)";
+
+/// Bytes of names that are kept; past this, new names go to `(other)`.
+const MOST_NAME_BYTES: u64 = 1 << 20;
+
+static NAME_BYTES: AtomicU64 = AtomicU64::new(0);
+
+impl Shared {
+    /// The one of this name, made if need be; `(other)` where there are too many, `None` where there is no memory.
+    pub(crate) fn named(name: &str) -> Option<&'static Self> {
+        let has_room = || {
+            let names = NAME_BYTES.load(Ordering::Relaxed).saturating_add(name.len() as u64);
+            SHARED.made() < config::site_rows() && names <= MOST_NAME_BYTES
+        };
+        Self::find(name, has_room).or_else(|| Self::find(OTHER, || true))
+    }
+
+    fn find(name: &str, has_room: impl Fn() -> bool) -> Option<&'static Self> {
+        let hash = Hash::new().number(name.len() as u64).text(name).get();
+        let is_same = |shared: &Self| shared.hash == hash && shared.name == name;
+        SHARED.find_or_make(hash, is_same, has_room, |index| Self::make(name, hash, index))
+    }
+
+    fn make(name: &str, hash: u64, index: u32) -> Option<&'static Self> {
+        let shared = arena::keep(Self {
+            signpost: CachePadded::new(Tally::new()),
+            name: arena::keep_str(name)?,
+            hash,
+            account: registry::shared_account()?,
+            allocated_bytes: AtomicU64::new(0),
+            allocations: AtomicU64::new(0),
+            peak_bytes: AtomicU64::new(0),
+        })?;
+        shared.signpost.stand_for(index);
+        NAME_BYTES.fetch_add(name.len() as u64, Ordering::Relaxed);
+        Some(shared)
+    }
+
+    pub(crate) fn signpost(&'static self) -> &'static Tally {
+        &self.signpost
+    }
+
+    /// Charges a block to the owner that the signpost with this index stands for.
+    pub(crate) fn charge(index: u32, bytes: usize) -> Option<&'static Account> {
+        let shared = SHARED.get(index)?;
+        add(&shared.allocated_bytes, bytes as u64);
+        add(&shared.allocations, 1);
+        // After `allocated_bytes`, so that no more seems live than was allocated (pairs with `read`).
+        let live = shared.account.charge(bytes);
+        raise(&shared.peak_bytes, u64::try_from(live).unwrap_or(0));
+        Some(shared.account)
+    }
+
+    fn read(&self) -> Option<SharedReading> {
+        // First, as said in `charge`.
+        let Balance::Open { net_bytes, net_blocks, .. } = self.account.read() else { return None };
+        let memory = Untracked {
+            allocated_bytes: self.allocated_bytes.load(Ordering::Relaxed),
+            allocations: self.allocations.load(Ordering::Relaxed),
+            live_bytes: u64::try_from(net_bytes).unwrap_or(0),
+            live_blocks: u64::from(net_blocks),
+        };
+        // One that another thread made at the same time, and nobody uses, is none.
+        (memory.allocations != 0).then(|| SharedReading {
+            name: self.name,
+            peak_bytes: self.peak_bytes.load(Ordering::Relaxed).max(memory.live_bytes),
+            memory,
+        })
+    }
+}
+
+/// All names that something was charged to.
+pub(crate) fn read() -> impl Iterator<Item = SharedReading> {
+    SHARED.iter().filter_map(Shared::read)
+}

@@ -1,0 +1,154 @@
+//! A layer that makes every span of `tracing` a row.
+
+use std::fmt;
+
+use tracing_core::{
+    Metadata, Subscriber,
+    span::{Attributes, Id},
+};
+use tracing_subscriber::{Layer, layer::Context, registry::LookupSpan};
+
+use crate::{
+    current::{ENABLED, Entered},
+    span::{self, Seat},
+    sync::{AtomicU32, Ordering},
+};
+
+/// Makes spans rows: each is charged with what is allocated while it is entered.
+///
+/// So programs with `#[instrument]` get memory per span from one line. A span is a task with the span's name, file and line; inside a tracked task
+/// or another span it is a child and its bytes are exclusive, as those of nested tasks are. It completes when it is closed. One that is entered
+/// several times at once, on several threads or one, has a row for each; their site has the sums.
+///
+/// ```
+/// use memscope_runtime::{MemoryLayer, async_memory::get_memory_snapshot};
+/// use tracing_subscriber::layer::SubscriberExt as _;
+///
+/// # #[global_allocator]
+/// # static A: memscope_runtime::TrackingAllocator = memscope_runtime::TrackingAllocator::new(std::alloc::System);
+/// let subscriber = tracing_subscriber::registry().with(MemoryLayer::new());
+/// tracing::subscriber::with_default(subscriber, || {
+///     let made = tracing::info_span!("make").in_scope(|| vec![0u8; 1000]);
+///     let snapshot = get_memory_snapshot();
+///     let site = snapshot.sites_named("make").next().unwrap();
+///     assert_eq!((site.live_bytes, site.completed), (1000, 1));
+///     # drop(made);
+/// });
+/// ```
+///
+/// # What is counted elsewhere
+///
+/// What `tracing` and other layers allocate for a span belongs to whoever is current then. What this layer keeps for a span (a pointer in its
+/// extensions) is untracked.
+///
+/// A span must be left through the layer that saw it entered: leave all spans before you take the layer out by `reload`; to choose spans, use a
+/// filter, which may change at any time.
+///
+/// # Cost
+///
+/// That of a tracked task for each span, and of a poll for each time it is entered, besides what the registry takes to find the span.
+pub struct MemoryLayer<F = fn(&Metadata<'_>) -> bool> {
+    is_wanted: F,
+    /// Tells its spans from those of other layers like this one.
+    number: u32,
+}
+
+/// Layers made so far.
+static LAYERS: AtomicU32 = AtomicU32::new(0);
+
+impl MemoryLayer {
+    /// A layer for all spans that reach it.
+    pub fn new() -> Self {
+        Self { is_wanted: |_| true, number: LAYERS.fetch_add(1, Ordering::Relaxed) }
+    }
+
+    /// Only spans that `is_wanted` gets a row; the bytes of others belong to whoever they are entered in.
+    ///
+    /// ```
+    /// use memscope_runtime::MemoryLayer;
+    ///
+    /// let layer = MemoryLayer::new().only(|span| span.target().starts_with("shop::"));
+    /// # let _ = layer;
+    /// ```
+    pub fn only<F: Fn(&Metadata<'_>) -> bool>(self, is_wanted: F) -> MemoryLayer<F> {
+        MemoryLayer { is_wanted, number: self.number }
+    }
+}
+
+impl Default for MemoryLayer {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<F> fmt::Debug for MemoryLayer<F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MemoryLayer").finish_non_exhaustive()
+    }
+}
+
+/// What is kept in a span's extensions: the seats, and the number of the layer that made them.
+#[derive(Clone, Copy)]
+struct Row {
+    seat: &'static Seat,
+    layer: u32,
+}
+
+impl<S, F> Layer<S> for MemoryLayer<F>
+where
+    S: Subscriber + for<'s> LookupSpan<'s>,
+    F: Fn(&Metadata<'_>) -> bool + 'static,
+{
+    fn on_new_span(&self, attributes: &Attributes<'_>, id: &Id, context: Context<'_, S>) {
+        let metadata = attributes.metadata();
+        if !ENABLED || !(self.is_wanted)(metadata) {
+            return;
+        }
+        let Some(span) = context.span(id) else { return };
+        let file = metadata.file().unwrap_or("");
+        let mut extensions = span.extensions_mut();
+        // Another layer like this one has been here.
+        if extensions.get_mut::<Row>().is_some() {
+            return;
+        }
+        if let Some(seat) = span::open(metadata.name(), file, metadata.line().unwrap_or(0)) {
+            let _untracked = Entered::untracked();
+            extensions.insert(Row { seat, layer: self.number });
+        }
+    }
+
+    fn on_enter(&self, id: &Id, context: Context<'_, S>) {
+        if let Some(row) = row_of(id, &context)
+            && row.layer == self.number
+        {
+            row.seat.enter(self.number, id.into_u64());
+        }
+    }
+
+    fn on_exit(&self, id: &Id, _: Context<'_, S>) {
+        // NOTE: the span may be closed by now.
+        if ENABLED {
+            span::exit(self.number, id.into_u64());
+        }
+    }
+
+    fn on_close(&self, id: Id, context: Context<'_, S>) {
+        let Some(row) = row_of(&id, &context).filter(|row| row.layer == self.number) else {
+            return;
+        };
+        row.seat.end();
+        if let Some(span) = context.span(&id) {
+            let _untracked = Entered::untracked();
+            span.extensions_mut().remove::<Row>();
+        }
+    }
+}
+
+fn row_of<S>(id: &Id, context: &Context<'_, S>) -> Option<Row>
+where
+    S: Subscriber + for<'s> LookupSpan<'s>,
+{
+    let span = context.span(id)?;
+    let extensions = span.extensions();
+    extensions.get::<Row>().copied()
+}
