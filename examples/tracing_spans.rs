@@ -36,7 +36,8 @@ async fn main() {
     for (name, live_kib, allocated_kib) in [("load", 0, 4_000), ("parse", 1_000, 1_000)] {
         let site = snapshot.sites_named(name).next().expect("a row for each instrumented function");
         assert_eq!(site.completed, 4);
-        assert_eq!(site.live_bytes / 1024, live_kib);
-        assert_eq!(site.allocated_bytes / 1024, allocated_kib);
+        // What Tokio and `tracing` keep for themselves comes on top: a few KiB.
+        assert!((live_kib..live_kib + 64).contains(&(site.live_bytes / 1024)));
+        assert!((allocated_kib..allocated_kib + 64).contains(&(site.allocated_bytes / 1024)));
     }
 }
