@@ -88,8 +88,8 @@ fn what_an_unannotated_task_allocates_untracked_is_not_its_own() {
 
 #[test]
 fn a_cache_belongs_to_no_request_and_shrinks_when_others_evict() {
-    let _alone = alone();
     const NAME: &str = "page cache";
+    let _alone = alone();
     let runtime = workers(4);
     let cache = Arc::new(Mutex::new(HashMap::<usize, Vec<u8>>::new()));
     let requests: Vec<_> = (0..200_usize)
@@ -166,8 +166,8 @@ fn a_panic_ends_the_scope() {
         let message = panics(|| -> () {
             shared("of a panic", || {
                 let _held = std::hint::black_box(vec![0u8; 700]);
-                untracked(|| panic!("wanted: in a scope"))
-            })
+                untracked(|| panic!("wanted: in a scope"));
+            });
         });
         assert_eq!(message, "wanted: in a scope");
         drop(message);
@@ -180,6 +180,15 @@ fn a_panic_ends_the_scope() {
     assert!(poll(&mut task).is_pending());
     assert_eq!(row(&conserved(&ALLOCATOR), id).live_bytes, 8_000);
     assert_eq!(sizes(&now("of a panic")), (0, 700, 700));
+}
+
+/// Allocates when it is dropped.
+struct Farewell(Arc<Mutex<Vec<u8>>>);
+
+impl Drop for Farewell {
+    fn drop(&mut self) {
+        *self.0.lock().expect("no panic") = vec![0u8; 2_000];
+    }
 }
 
 #[test]
@@ -203,13 +212,6 @@ fn a_future_is_in_its_scope_at_each_poll_and_while_it_is_dropped() {
     drop(task);
     assert_eq!(sizes(&now("of a future")), (0, 1_500, 1_500));
 
-    /// Allocates when it is dropped.
-    struct Farewell(Arc<Mutex<Vec<u8>>>);
-    impl Drop for Farewell {
-        fn drop(&mut self) {
-            *self.0.lock().expect("no panic") = vec![0u8; 2_000];
-        }
-    }
     let place = Arc::new(Mutex::new(Vec::new()));
     let farewell = Farewell(Arc::clone(&place));
     let mut task = pin!(track(

@@ -29,6 +29,7 @@ fn traced<T>(work: impl FnOnce() -> T) -> T {
     with(Registry::default().with(MemoryLayer::new()).into(), work)
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "it goes when the work is done")]
 fn with<T>(dispatch: Dispatch, work: impl FnOnce() -> T) -> T {
     dispatcher::with_default(&dispatch, || {
         info_span!("warm").in_scope(|| info_span!("up").in_scope(|| ()));
@@ -159,8 +160,8 @@ fn an_instrumented_function_is_charged_at_each_poll_on_four_workers() {
 
 #[test]
 fn a_span_entered_by_many_threads_at_once_has_a_row_for_each() {
-    let _alone = alone();
     const THREADS: usize = 8;
+    let _alone = alone();
     let dispatch: Dispatch = Registry::default().with(MemoryLayer::new()).into();
     let span = with(dispatch.clone(), || info_span!("crowded"));
     let all_in = Arc::new(Barrier::new(THREADS));
@@ -185,7 +186,9 @@ fn a_span_entered_by_many_threads_at_once_has_a_row_for_each() {
     let held: Vec<Vec<u8>> =
         threads.into_iter().map(|thread| thread.join().expect("no panic")).collect();
     let snapshot = conserved(&ALLOCATOR);
-    let rows = of(&snapshot, "crowded");
+    let mut rows = of(&snapshot, "crowded");
+    // Two threads may add a seat at the same time: one of these is never used, but has ended.
+    rows.retain(|row| row.poll_count != 0);
     assert_eq!(rows.len(), THREADS, "{snapshot:#}");
     let polls: u64 = rows.iter().map(|row| row.poll_count).sum();
     assert_eq!(polls, 808);
@@ -241,7 +244,7 @@ fn a_panic_leaves_the_span() {
                 info_span!("of a panic").in_scope(|| -> () {
                     let _held = black_box(vec![0u8; 700]);
                     panic!("wanted: in a span")
-                })
+                });
             });
             drop(message);
             let own = vec![0u8; 9_000];

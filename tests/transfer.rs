@@ -414,8 +414,8 @@ fn follow(step: Step, owners: &mut Owners, blocks: &mut [Option<(usize, u64)>; P
     match step {
         Step::Make { who, place, size } => {
             // The new one is made before the old one goes.
-            let made = make(owners, who.owner(), size as u64);
-            free(owners, who.owner(), std::mem::replace(&mut blocks[place], made));
+            let new = make(owners, who.owner(), size as u64);
+            free(owners, who.owner(), std::mem::replace(&mut blocks[place], new));
         }
         Step::Grow { who, place, by } => {
             let old = blocks[place].take();
