@@ -188,6 +188,7 @@ fn a_span_entered_by_many_threads_at_once_has_a_row_for_each() {
     let snapshot = conserved(&ALLOCATOR);
     let mut rows = of(&snapshot, "crowded");
     // Two threads may add a seat at the same time: one of these is never used, but has ended.
+    let with_unused = rows.len() as u64;
     rows.retain(|row| row.poll_count != 0);
     assert_eq!(rows.len(), THREADS, "{snapshot:#}");
     let polls: u64 = rows.iter().map(|row| row.poll_count).sum();
@@ -197,7 +198,7 @@ fn a_span_entered_by_many_threads_at_once_has_a_row_for_each() {
     let allocations: u64 = rows.iter().map(|row| row.allocation_count).sum();
     assert_eq!(allocations, 8 * (100 * 49 + 1));
     drop(span);
-    assert_eq!(site("crowded").completed, THREADS as u64);
+    assert_eq!(site("crowded").completed, with_unused);
     drop(held);
     assert_eq!(site("crowded").live_bytes, 0);
 }
