@@ -14,8 +14,9 @@ fn site(snapshot: &MemorySnapshot, name: &str) -> SiteProfile {
     snapshot.sites_named(name).next().unwrap_or_else(|| panic!("no {name}\n{snapshot}")).clone()
 }
 
-async fn leaves(bytes: usize) -> Vec<u8> {
-    vec![1; bytes]
+/// A future that gives out so many bytes at its first poll.
+fn leaves(bytes: usize) -> impl Future<Output = Vec<u8>> {
+    std::future::poll_fn(move |_| std::task::Poll::Ready(vec![1; bytes]))
 }
 
 #[test]
@@ -88,7 +89,7 @@ fn bytes_of_a_task_whose_handle_is_held_are_unjoined_until_it_is_joined() {
 fn a_cell_is_as_large_as_what_the_spawn_allocated_and_a_large_future_is_boxed() {
     let _alone = alone();
     block_on(async {
-        let (small, large) = ([1u8; 100], [1u8; 20_000]);
+        let (small, large) = ([1u8; 100], [1u8; 10_000]);
         let holds_small = async move {
             wait_once().await;
             assert_eq!(small[0], 1);
@@ -120,12 +121,13 @@ fn a_cell_is_as_large_as_what_the_spawn_allocated_and_a_large_future_is_boxed() 
 }
 
 fn by_names(snapshot: &MemorySnapshot) -> HashMap<(&str, &str), (u64, u64)> {
-    fn name(place: &Option<Place>) -> &str {
-        place.as_ref().map_or("untracked", |place| &place.name)
+    fn name(place: Option<&Place>) -> &str {
+        place.map_or("untracked", |place| &place.name)
     }
     let mut sums = HashMap::new();
     for HandOver { from, to, blocks, bytes } in snapshot.hand_overs() {
-        let sum: &mut (u64, u64) = sums.entry((name(from), name(to))).or_default();
+        let sum: &mut (u64, u64) =
+            sums.entry((name(from.as_ref()), name(to.as_ref()))).or_default();
         *sum = (sum.0 + blocks, sum.1 + bytes);
     }
     sums

@@ -1,7 +1,7 @@
 //! Without memscope's allocator sizes are not measured, and every report says so; tasks and polls are counted all the same.
 
 use memscope_rs::async_memory::{
-    AsyncResourceMonitor, Measured, MemorySnapshot, TaskState, TaskType, create_tracked,
+    AsyncResourceMonitor, Extent, Measured, MemorySnapshot, TaskState, TaskType, create_tracked,
     get_memory_snapshot, spawn_tracked_as, track,
 };
 use memscope_tests::{block_on, wait_once};
@@ -24,6 +24,9 @@ fn nothing_is_said_about_sizes_and_everything_about_tasks() {
             .expect("no panic");
         drop(track(async {}));
         create_tracked(async {}, TaskType::CpuIntensive).await.expect("no panic");
+        let held = vec![0u8; 1_000];
+        let number = 5u8;
+        memscope_macros::track_var!(held, number);
         (id, get_memory_snapshot(), monitor.stop_monitoring().await.expect("running"))
     });
     assert_eq!(snapshot.measured(), Measured::NotInstalled);
@@ -45,6 +48,14 @@ fn nothing_is_said_about_sizes_and_everything_about_tasks() {
     assert_eq!((analysis.task_count, analysis.io_task_count, analysis.completed_count), (4, 1, 3));
     assert!(analysis.peak_memory_per_task_mb.is_nan());
 
+    let variable = |name: &str| {
+        let mut found = snapshot.variables().iter().filter(|variable| variable.name == name);
+        let variable = found.next().expect("a row");
+        (variable.extent, variable.live, variable.heap_bytes, variable.stack_bytes)
+    };
+    assert_eq!(variable("held"), (Extent::NotMeasured, false, 0, 24));
+    assert_eq!(variable("number"), (Extent::Nothing, false, 0, 1));
+    assert!(snapshot.leaks().to_string().contains("not measured"));
     let shown = snapshot.to_string();
     assert!(shown.contains("not measured") && shown.contains("not installed"), "{shown}");
     assert_no_sizes(&snapshot);
@@ -61,7 +72,8 @@ fn nothing_is_said_about_sizes_and_everything_about_tasks() {
 fn assert_no_sizes(snapshot: &MemorySnapshot) {
     for line in format!("{snapshot:#}").lines().filter(|line| !line.starts_with("memscope itself"))
     {
-        let is_site = line.contains("not_installed.rs:");
+        let is_variable = line.starts_with("held") || line.starts_with("number");
+        let is_site = line.contains("not_installed.rs:") && !is_variable;
         let sizes =
             line.split_whitespace().filter(|word| matches!(*word, "B" | "KiB" | "MiB")).count();
         assert_eq!(sizes, usize::from(is_site), "{line}");

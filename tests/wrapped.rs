@@ -2,6 +2,7 @@
 
 use std::alloc::{GlobalAlloc, Layout, System};
 
+use memscope_macros::track_var;
 use memscope_rs::{
     TrackingAllocator,
     async_memory::{Measured, TaskState, get_memory_snapshot, track},
@@ -33,6 +34,23 @@ unsafe impl GlobalAlloc for Padding {
     unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
         // SAFETY: taken with the same layout.
         unsafe { self.0.dealloc(block, padded(layout)) };
+    }
+}
+
+#[test]
+fn variables_are_not_looked_into_where_the_words_behind_blocks_lie_elsewhere() {
+    let boxed: Box<[u8]> = vec![1u8; 64].into_boxed_slice();
+    let map: std::collections::HashMap<u64, u64> = (0..100).map(|key| (key, key)).collect();
+    let shared = std::sync::Arc::new(std::sync::Mutex::new(vec![1u8; 10]));
+    for _ in 0..100 {
+        track_var!(boxed, map, shared, deep: shared);
+    }
+    drop((boxed, map, shared));
+    let snapshot = get_memory_snapshot();
+    for name in ["boxed", "map", "shared"] {
+        let mut rows = snapshot.variables().iter().filter(|variable| variable.name == name);
+        let row = rows.next().expect("a row");
+        assert!(!row.live && !row.extent.is_followed() && row.heap_bytes == 0, "{row:?}");
     }
 }
 
