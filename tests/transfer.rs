@@ -30,6 +30,7 @@ fn keeper() -> (Pin<Box<Tracked<impl Future<Output = ()>>>>, TaskId) {
 
 #[test]
 fn the_taker_answers_for_the_block_from_then_on() {
+    let _alone = alone();
     let mut maker = pin!(track(async { vec![1u8; 5_000] }));
     let from = maker.id().expect("an id");
     let Poll::Ready(made) = poll(&mut maker) else { panic!("ready") };
@@ -66,6 +67,7 @@ fn the_taker_answers_for_the_block_from_then_on() {
 
 #[test]
 fn a_task_may_give_and_take_by_itself_and_free_what_it_took() {
+    let _alone = alone();
     let made = vec![1u8; 700];
     let (_keeper, to) = keeper();
     let mut task = pin!(track(async move {
@@ -99,6 +101,7 @@ fn a_task_may_give_and_take_by_itself_and_free_what_it_took() {
 
 #[test]
 fn the_peak_knows_what_was_taken_over() {
+    let _alone = alone();
     let mut task = pin!(track(async {
         drop(vec![1u8; 1_000]);
         wait_once().await;
@@ -123,6 +126,7 @@ fn the_peak_knows_what_was_taken_over() {
 
 #[test]
 fn a_later_task_in_the_same_place_has_taken_nothing() {
+    let _alone = alone();
     for _ in 0..10 {
         let (keeper, id) = keeper();
         assert_eq!(Columns::now(&ALLOCATOR, id), Columns::nothing(TaskState::Idle, 0));
@@ -168,6 +172,7 @@ fn names_follow() {
 
 #[test]
 fn from_anywhere_with_or_without_elements() {
+    let _alone = alone();
     let (_keeper, to) = keeper();
     let list = shared("given away", || vec![vec![1u8; 100], vec![1u8; 200]]);
     let spine = 2 * size_of::<Vec<u8>>() as u64;
@@ -183,6 +188,7 @@ fn from_anywhere_with_or_without_elements() {
 
 #[test]
 fn to_a_task_that_is_over_or_never_was_is_an_error_and_changes_nothing() {
+    let _alone = alone();
     let held = vec![1u8; 50];
     let mut maker = Box::pin(track(async { vec![1u8; 60] }));
     let id = maker.id().expect("an id");
