@@ -9,7 +9,7 @@ cargo +nightly --version > /dev/null 2>&1 || rustup toolchain install nightly --
 target="${CARGO_TARGET_DIR:-target}"
 host=$(rustc -vV | sed -n 's/^host: //p')
 tests=(--test exact --test lives --test owners --test foreign --test storm --test spawn_cell
-  --test variables --test trackable --test wrapped --test unannotated)
+  --test variables --test trackable --test wrapped)
 
 # Some tests ask for more memory than there is, and some leak on purpose.
 echo "address sanitizer"

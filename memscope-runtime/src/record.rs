@@ -395,12 +395,14 @@ impl Record {
     }
 
     /// Whether nothing that its task allocated lives.
+    #[cfg(feature = "tokio")]
     pub(crate) fn holds_nothing(&self) -> bool {
         let net = self.tally.account().map_or(0, Account::net);
         self.tally.read().own_live_bytes.wrapping_add(net) == 0
     }
 
     /// The end of an unannotated task, as far as anybody knows: the caller keeps others out. It gets a row only if it left something.
+    #[cfg(feature = "tokio")]
     pub(crate) fn give_up(&'static self) {
         let (Some(account), Some(row)) = (self.tally.account(), self.row.get()) else { return };
         if self.tally.read().own_live_bytes.wrapping_add(account.net()) == 0 {

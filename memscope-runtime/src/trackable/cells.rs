@@ -65,6 +65,7 @@ macro_rules! locks {
         }
     )*};
 }
+#[cfg(feature = "tokio")]
 pub(super) use locks;
 
 locks! {
@@ -141,6 +142,7 @@ macro_rules! guards {
         }
     )*};
 }
+#[cfg(feature = "tokio")]
 pub(super) use guards;
 
 guards! {
@@ -175,6 +177,7 @@ macro_rules! once {
         }
     )*};
 }
+#[cfg(feature = "tokio")]
 pub(super) use once;
 
 once!(OnceCell, OnceLock);
