@@ -9,7 +9,7 @@ async fn load(kib: usize) -> Vec<u8> {
     file[..kib * 1024].to_vec()
 }
 
-#[tokio::main]
+#[tokio::main(flavor = "current_thread")]
 async fn main() {
     let cached = load(100).await;
     load(300).await;
