@@ -14,30 +14,58 @@ fn per_operation(count: u32, work: impl FnOnce()) -> f64 {
     start.elapsed().as_secs_f64() * 1e9 / f64::from(count)
 }
 
-/// Prints the median of a few runs, so that one interruption does not count. With a word on the command line: only if the
-/// name has it.
-#[expect(clippy::print_stdout, reason = "the figures are the programs' output")]
-pub fn show(name: &str, run: impl Fn() -> f64) {
-    if std::env::args().nth(1).is_none_or(|word| name.contains(&word)) {
-        let mut runs: Vec<f64> = (0..7).map(|_| run()).collect();
-        runs.sort_by(f64::total_cmp);
-        println!("{name}\t{}", runs[runs.len() / 2]);
+/// What the command line asks for.
+enum Wanted {
+    All,
+    /// The loops whose names have this word.
+    Like(String),
+    /// This loop, so many times: for who counts its instructions.
+    Count(String, u32),
+}
+
+impl Wanted {
+    fn get() -> Self {
+        let mut words = std::env::args().skip(1);
+        match (words.next(), words.next(), words.next()) {
+            (Some(word), Some(name), Some(count)) if word == "count" => {
+                Self::Count(name, count.parse().expect("a number"))
+            }
+            (Some(word), ..) => Self::Like(word),
+            _ => Self::All,
+        }
     }
 }
 
+/// Prints the median of a few runs of `count` operations, so that one interruption does not count.
+#[expect(clippy::print_stdout, reason = "the figures are the programs' output")]
+pub fn show(name: &str, count: u32, run: impl Fn(u32) -> f64) {
+    match Wanted::get() {
+        Wanted::Count(wanted, count) => {
+            if name == wanted {
+                run(count);
+            }
+            return;
+        }
+        Wanted::Like(word) if !name.contains(&word) => return,
+        Wanted::Like(_) | Wanted::All => {}
+    }
+    let mut runs: Vec<f64> = (0..7).map(|_| run(count)).collect();
+    runs.sort_by(f64::total_cmp);
+    println!("{name}\t{}", runs[runs.len() / 2]);
+}
+
 /// Allocates 64 bytes and frees them.
-pub fn pair_of_64() -> f64 {
-    const COUNT: u32 = 2_000_000;
-    per_operation(COUNT, || {
-        for _ in 0..COUNT {
+pub fn pair_of_64(count: u32) -> f64 {
+    per_operation(count, || {
+        for _ in 0..count {
             black_box(Vec::<u8>::with_capacity(black_box(64)));
         }
     })
 }
 
 /// Allocates a thousand blocks of 16 to 4,096 bytes, then frees them all.
-pub fn mixed_batch() -> f64 {
-    const ROUNDS: u32 = 300;
+pub fn mixed_batch(count: u32) -> f64 {
+    let rounds = count.div_ceil(1_000);
     let mut random = 12_345u64;
     let sizes: Vec<usize> = (0..1_000)
         .map(|_| {
@@ -46,8 +74,8 @@ pub fn mixed_batch() -> f64 {
         })
         .collect();
     let mut hold: Vec<Vec<u8>> = Vec::with_capacity(sizes.len());
-    per_operation(ROUNDS * 1_000, || {
-        for _ in 0..ROUNDS {
+    per_operation(rounds * 1_000, || {
+        for _ in 0..rounds {
             hold.extend(sizes.iter().map(|&size| Vec::with_capacity(size)));
             black_box(&hold);
             hold.clear();
@@ -56,10 +84,9 @@ pub fn mixed_batch() -> f64 {
 }
 
 /// Grows a vector to 64 words by pushing: five reallocations.
-pub fn growth_by_push() -> f64 {
-    const COUNT: u32 = 100_000;
-    per_operation(COUNT, || {
-        for _ in 0..COUNT {
+pub fn growth_by_push(count: u32) -> f64 {
+    per_operation(count, || {
+        for _ in 0..count {
             let mut words: Vec<u64> = Vec::new();
             for word in 0..64 {
                 words.push(black_box(word));
@@ -70,10 +97,9 @@ pub fn growth_by_push() -> f64 {
 }
 
 /// A zeroed mebibyte, untouched.
-pub fn zeroed_mebibyte() -> f64 {
-    const COUNT: u32 = 2_000;
-    per_operation(COUNT, || {
-        for _ in 0..COUNT {
+pub fn zeroed_mebibyte(count: u32) -> f64 {
+    per_operation(count, || {
+        for _ in 0..count {
             black_box(vec![0u8; black_box(1 << 20)]);
         }
     })
@@ -87,37 +113,33 @@ pub async fn pending() {
 }
 
 /// Nanoseconds for a poll of a boxed future, with nothing around it.
-pub fn per_poll_by_hand(future: impl Future<Output = ()> + 'static) -> f64 {
-    const COUNT: u32 = 5_000_000;
+pub fn per_poll_by_hand(count: u32, future: impl Future<Output = ()> + 'static) -> f64 {
     let mut future: Pin<Box<dyn Future<Output = ()>>> = Box::pin(future);
     let mut context = Context::from_waker(Waker::noop());
-    per_operation(COUNT, || {
-        for _ in 0..COUNT {
+    per_operation(count, || {
+        for _ in 0..count {
             let _ = black_box(black_box(&mut future).as_mut().poll(&mut context));
         }
     })
 }
 
 /// Polls of a task that always is ready to go on: Tokio's `yield_now`, so each poll comes from the scheduler.
-pub async fn polls() {
-    for _ in 0..POLLS {
+pub async fn polls(count: u32) {
+    for _ in 0..count {
         tokio::task::yield_now().await;
     }
 }
-
-/// How many polls [`polls`] makes.
-pub const POLLS: u32 = 500_000;
 
 /// Nanoseconds for each poll of a task spawned by `spawn`.
 ///
 /// # Panics
 ///
 /// When Tokio does not start or the task panics.
-pub fn per_poll(spawn: impl FnOnce() -> tokio::task::JoinHandle<()>) -> f64 {
+pub fn per_poll(count: u32, spawn: impl FnOnce(u32) -> tokio::task::JoinHandle<()>) -> f64 {
     let runtime = runtime();
     let _guard = runtime.enter();
-    per_operation(POLLS, || {
-        let task = spawn();
+    per_operation(count, || {
+        let task = spawn(count);
         runtime.block_on(task).expect("the task runs");
     })
 }
@@ -127,14 +149,13 @@ pub fn per_poll(spawn: impl FnOnce() -> tokio::task::JoinHandle<()>) -> f64 {
 /// # Panics
 ///
 /// When Tokio does not start or a task panics.
-pub fn per_spawn(spawn: impl Fn() -> tokio::task::JoinHandle<u32>) -> f64 {
-    const COUNT: u32 = 200_000;
+pub fn per_spawn(count: u32, spawn: impl Fn() -> tokio::task::JoinHandle<u32>) -> f64 {
     runtime().block_on(async {
         let start = Instant::now();
-        for _ in 0..COUNT {
+        for _ in 0..count {
             black_box(spawn().await.expect("the task runs"));
         }
-        start.elapsed().as_secs_f64() * 1e9 / f64::from(COUNT)
+        start.elapsed().as_secs_f64() * 1e9 / f64::from(count)
     })
 }
 
@@ -146,13 +167,13 @@ fn runtime() -> tokio::runtime::Runtime {
 pub type Blocks = Vec<Box<[u8; 64]>>;
 
 /// Nanoseconds that `register` takes for each of many live blocks.
-pub fn per_registration(register: impl Fn(&Blocks)) -> f64 {
-    with_blocks(|blocks| per_operation(BLOCKS, || register(&blocks)))
+pub fn per_registration(count: u32, register: impl Fn(&Blocks)) -> f64 {
+    with_blocks(count, |blocks| per_operation(BLOCKS, || register(&blocks)))
 }
 
 /// Nanoseconds for each free of many blocks, to which `register` has done something before.
-pub fn per_free(register: impl Fn(&Blocks)) -> f64 {
-    with_blocks(|blocks| {
+pub fn per_free(count: u32, register: impl Fn(&Blocks)) -> f64 {
+    with_blocks(count, |blocks| {
         register(&blocks);
         per_operation(BLOCKS, || drop(blocks))
     })
@@ -160,19 +181,65 @@ pub fn per_free(register: impl Fn(&Blocks)) -> f64 {
 
 const BLOCKS: u32 = 10_000;
 
-/// The mean of twenty rounds.
-fn with_blocks(measure: impl Fn(Blocks) -> f64) -> f64 {
-    let rounds = (0..20).map(|_| measure((0..BLOCKS).map(|_| Box::new([1; 64])).collect()));
-    rounds.sum::<f64>() / 20.0
+/// The mean of the rounds that it takes.
+fn with_blocks(count: u32, measure: impl Fn(Blocks) -> f64) -> f64 {
+    let rounds = count.div_ceil(BLOCKS);
+    let rounds_ns = (0..rounds).map(|_| measure((0..BLOCKS).map(|_| Box::new([1; 64])).collect()));
+    rounds_ns.sum::<f64>() / f64::from(rounds)
 }
 
-/// A loop: nanoseconds per operation.
-pub type Loop = fn() -> f64;
+/// Nanoseconds for each block that another thread frees: it is passed on in batches, with nothing else to do.
+///
+/// # Panics
+///
+/// When the other thread panics.
+pub fn freed_there(count: u32) -> f64 {
+    const BATCH: u32 = 1_000;
+    let (send, receive) = std::sync::mpsc::sync_channel::<Blocks>(4);
+    let other = std::thread::spawn(move || {
+        for blocks in receive {
+            drop(black_box(blocks));
+        }
+    });
+    per_operation(count, || {
+        for _ in 0..count.div_ceil(BATCH) {
+            send.send((0..BATCH).map(|_| Box::new([1; 64])).collect()).expect("it receives");
+        }
+        drop(send);
+        other.join().expect("it frees");
+    })
+}
 
-/// The allocation loops by name.
-pub const ALLOCATIONS: [(&str, Loop); 4] = [
-    ("64 B, allocate and free", pair_of_64),
-    ("16 to 4,096 B, in batches", mixed_batch),
-    ("growth by push to 512 B", growth_by_push),
-    ("1 MiB zeroed", zeroed_mebibyte),
+/// Runs `work` in a Tokio task that nobody has annotated.
+///
+/// # Panics
+///
+/// When Tokio does not start or the task panics.
+pub fn in_task(count: u32, work: Loop) -> f64 {
+    let runtime = runtime();
+    let task = runtime.spawn(async move { work(count) });
+    runtime.block_on(task).expect("the task runs")
+}
+
+/// A loop of so many operations: nanoseconds for each.
+pub type Loop = fn(u32) -> f64;
+
+/// The allocation loops: name, operations.
+pub const ALLOCATIONS: [(&str, u32, Loop); 5] = [
+    ("64 B, allocate and free", 2_000_000, pair_of_64),
+    ("16 to 4,096 B, in batches", 300_000, mixed_batch),
+    ("growth by push to 512 B", 100_000, growth_by_push),
+    ("1 MiB zeroed", 2_000, zeroed_mebibyte),
+    ("allocated here, freed there", 500_000, freed_there),
 ];
+
+/// How many operations the other loops take.
+pub const PAIRS: u32 = 2_000_000;
+/// See [`PAIRS`].
+pub const POLLS_BY_HAND: u32 = 5_000_000;
+/// See [`PAIRS`].
+pub const POLLS: u32 = 500_000;
+/// See [`PAIRS`].
+pub const SPAWNS: u32 = 200_000;
+/// See [`PAIRS`].
+pub const FREES: u32 = 200_000;

@@ -1,15 +1,17 @@
 //! The loops without memscope: System allocator, Tokio's own spawn.
 
 use memscope_benches::{
-    ALLOCATIONS, pending, per_free, per_poll, per_poll_by_hand, per_spawn, polls, show,
+    ALLOCATIONS, FREES, PAIRS, POLLS, POLLS_BY_HAND, SPAWNS, in_task, pair_of_64, pending,
+    per_free, per_poll, per_poll_by_hand, per_spawn, polls, show,
 };
 
 fn main() {
-    for (name, work) in ALLOCATIONS {
-        show(name, work);
+    for (name, count, work) in ALLOCATIONS {
+        show(name, count, work);
     }
-    show("free of a block", || per_free(|_| ()));
-    show("poll, by hand", || per_poll_by_hand(pending()));
-    show("poll, by Tokio", || per_poll(|| tokio::spawn(polls())));
-    show("spawn and join", || per_spawn(|| tokio::spawn(async { 1 })));
+    show("64 B, in an unannotated task", PAIRS, |count| in_task(count, pair_of_64));
+    show("free of a block", FREES, |count| per_free(count, |_| ()));
+    show("poll, by hand", POLLS_BY_HAND, |count| per_poll_by_hand(count, pending()));
+    show("poll, by Tokio", POLLS, |count| per_poll(count, |polled| tokio::spawn(polls(polled))));
+    show("spawn and join", SPAWNS, |count| per_spawn(count, || tokio::spawn(async { 1 })));
 }

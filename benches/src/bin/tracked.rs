@@ -7,8 +7,8 @@ use std::{
 };
 
 use memscope_benches::{
-    ALLOCATIONS, Blocks, pending, per_free, per_poll, per_poll_by_hand, per_registration,
-    per_spawn, polls, show,
+    ALLOCATIONS, Blocks, FREES, PAIRS, POLLS, POLLS_BY_HAND, SPAWNS, in_task, pair_of_64, pending,
+    per_free, per_poll, per_poll_by_hand, per_registration, per_spawn, polls, show,
 };
 use memscope_macros::track_var;
 use memscope_rs::{
@@ -23,30 +23,40 @@ static ALLOCATOR: TrackingAllocator = TrackingAllocator::new(System);
 fn main() {
     let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
     runtime.block_on(track(async {
-        for (name, work) in ALLOCATIONS {
-            show(name, work);
+        for (name, count, work) in ALLOCATIONS {
+            show(name, count, work);
         }
-        show("current_task_id", current_task);
-        show("free of a block", || per_free(|_| ()));
-        show("track_var!", || per_registration(register));
-        show("free of a variable's block", || per_free(register));
+        show("current_task_id", 20_000_000, current_task);
+        show("free of a block", FREES, |count| per_free(count, |_| ()));
+        show("track_var!", FREES, |count| per_registration(count, register));
+        show("free of a variable's block", FREES, |count| per_free(count, register));
     }));
-    show("poll, by hand", || per_poll_by_hand(track(pending())));
-    show("poll, by Tokio", || per_poll(|| spawn_tracked(polls())));
+    show("64 B, in an unannotated task", PAIRS, |count| in_task(count, pair_of_64));
+    show("poll, by hand", POLLS_BY_HAND, |count| per_poll_by_hand(count, track(pending())));
+    show("poll, by Tokio", POLLS, by_tokio);
+    show("spawn and join", SPAWNS, spawned);
     for (name, timing) in
         [("off", Timing::Off), ("one in 64", Timing::OneIn(64)), ("all", Timing::All)]
     {
         // Without the collector's thread, which `init` would start.
         let chosen = builder().timing(timing).sample_every(Duration::ZERO).init();
         chosen.expect("a valid setting");
-        show(&format!("poll, by hand, timing {name}"), || per_poll_by_hand(track(pending())));
-        show(&format!("poll, by Tokio, timing {name}"), || per_poll(|| spawn_tracked(polls())));
-        show(&format!("spawn and join, timing {name}"), || {
-            per_spawn(|| spawn_tracked(async { 1 }))
+        show(&format!("poll, by hand, timing {name}"), POLLS_BY_HAND, |count| {
+            per_poll_by_hand(count, track(pending()))
         });
+        show(&format!("poll, by Tokio, timing {name}"), POLLS, by_tokio);
+        show(&format!("spawn and join, timing {name}"), SPAWNS, spawned);
     }
-    builder().sample_every(Duration::ZERO).init().expect("the defaults");
-    show("spawn and join", || per_spawn(|| spawn_tracked(async { 1 })));
+    builder().init().expect("the defaults");
+    show("spawn and join, with the collector", SPAWNS, spawned);
+}
+
+fn by_tokio(count: u32) -> f64 {
+    per_poll(count, |polled| spawn_tracked(polls(polled)))
+}
+
+fn spawned(count: u32) -> f64 {
+    per_spawn(count, || spawn_tracked(async { 1 }))
 }
 
 fn register(blocks: &Blocks) {
@@ -55,11 +65,10 @@ fn register(blocks: &Blocks) {
     }
 }
 
-fn current_task() -> f64 {
-    const COUNT: u32 = 20_000_000;
+fn current_task(count: u32) -> f64 {
     let start = Instant::now();
-    for _ in 0..COUNT {
+    for _ in 0..count {
         black_box(current_task_id());
     }
-    start.elapsed().as_secs_f64() * 1e9 / f64::from(COUNT)
+    start.elapsed().as_secs_f64() * 1e9 / f64::from(count)
 }

@@ -1,0 +1,92 @@
+//! Counts the instructions that memscope adds to each operation: the same on every run, however busy the machine is.
+//!
+//! `cargo bench -p memscope-benches --bench instructions` prints them; with `-- --check` it fails where one is above its budget in
+//! `budgets.txt` by more than a fiftieth, with `-- --write` it writes that file anew. Needs valgrind.
+#![expect(clippy::print_stdout, reason = "the table is its output")]
+
+use std::{
+    collections::BTreeMap,
+    fmt::Write,
+    fs,
+    process::{Command, ExitCode},
+};
+
+const BUDGETS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/budgets.txt");
+
+/// The loops, and how many operations are counted.
+const LOOPS: [(&str, u32); 11] = [
+    ("64 B, allocate and free", 20_000),
+    ("16 to 4,096 B, in batches", 20_000),
+    ("growth by push to 512 B", 5_000),
+    ("1 MiB zeroed", 500),
+    ("64 B, in an unannotated task", 20_000),
+    ("free of a block", 20_000),
+    ("current_task_id", 20_000),
+    ("poll, by hand", 20_480),
+    ("poll, by Tokio", 20_480),
+    ("spawn and join", 20_480),
+    ("track_var!", 20_000),
+];
+
+/// Instructions of the whole program, for so many operations.
+fn instructions(program: &str, name: &str, count: u32) -> f64 {
+    let output = Command::new("valgrind")
+        .args(["--tool=cachegrind", "--cache-sim=no", "--cachegrind-out-file=/dev/null", program])
+        .args(["count", name, &count.to_string()])
+        .output()
+        .expect("valgrind is installed");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{program}: {said}");
+    let refs =
+        said.lines().find_map(|line| line.split_once("I   refs:").or(line.split_once("I refs:")));
+    let (_, number) = refs.expect("cachegrind says the number");
+    number.trim().replace(',', "").parse().expect("a number")
+}
+
+/// Those of one operation: what twice as many take more.
+fn per_operation(program: &str, name: &str, count: u32) -> f64 {
+    // The first ones warm up: tasks at a new place are timed more often, tables grow.
+    let (once, twice) =
+        (instructions(program, name, count), instructions(program, name, 2 * count));
+    (twice - once) / f64::from(count)
+}
+
+fn main() -> ExitCode {
+    let wants = |word: &str| std::env::args().any(|given| given == word);
+    let mut added = BTreeMap::new();
+    println!("| instructions per operation | bare | memscope | added |\n|---|---|---|---|");
+    for (name, count) in LOOPS {
+        let is_ours = matches!(name, "current_task_id" | "track_var!");
+        let bare =
+            if is_ours { 0.0 } else { per_operation(env!("CARGO_BIN_EXE_bare"), name, count) };
+        let tracked = per_operation(env!("CARGO_BIN_EXE_tracked"), name, count);
+        println!("| {name} | {bare:.1} | {tracked:.1} | **{:.1}** |", tracked - bare);
+        added.insert(name.to_owned(), tracked - bare);
+    }
+    if wants("--write") {
+        let mut text = String::new();
+        for (name, added) in &added {
+            writeln!(text, "{name}\t{added:.1}").expect("a string takes it");
+        }
+        fs::write(BUDGETS, text).expect("the budgets can be written");
+    }
+    if wants("--check") {
+        return check(&added);
+    }
+    ExitCode::SUCCESS
+}
+
+fn check(added: &BTreeMap<String, f64>) -> ExitCode {
+    let text = fs::read_to_string(BUDGETS).expect("there are budgets");
+    let mut over = 0;
+    for (name, budget) in text.lines().filter_map(|line| line.split_once('\t')) {
+        let budget: f64 = budget.parse().expect("a number");
+        let now = added[name];
+        // At least one instruction, for those that take a few.
+        if now > budget + (budget / 50.0).max(1.0) {
+            over += 1;
+            println!("{name}: {now:.1} instructions added, the budget is {budget:.1}");
+        }
+    }
+    if over == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
