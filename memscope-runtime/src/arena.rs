@@ -73,6 +73,7 @@ impl<T: Zeroed> Arena<T> {
     }
 
     /// The value at `index`, if its chunk exists.
+    #[inline]
     pub(crate) fn get(&self, index: u32) -> Option<&'static T> {
         let (chunk, offset) = split(index)?;
         let start = self.chunks[chunk].load(Ordering::Acquire);
@@ -169,6 +170,7 @@ fn at<T: Zeroed>(start: *mut T, offset: usize) -> &'static T {
 }
 
 /// Chunk `k` starts at index `FIRST * (2^k - 1)`.
+#[inline]
 fn split(index: u32) -> Option<(usize, usize)> {
     let shifted = index.checked_add(FIRST)?;
     let chunk = (shifted.ilog2() - FIRST.ilog2()) as usize;

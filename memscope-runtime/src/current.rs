@@ -84,8 +84,12 @@ impl Entered {
         Self::new(if late { &LATE } else { own() })
     }
 
-    /// The task that was current before; 0 if none.
-    pub(crate) fn previous_owner_id(&self) -> u64 {
+    /// The task that was current before; 0 if none. `is_spawned`: this one was spawned on Tokio as a task of its own.
+    pub(crate) fn previous_owner_id(&self, is_spawned: bool) -> u64 {
+        // PERF: what Tokio polls there is this task itself; asking for it takes a while.
+        if is_spawned && ptr::eq(self.previous, &raw const PLAIN) {
+            return 0;
+        }
         known(self.previous).0.map_or(0, Tally::id)
     }
 }
@@ -332,16 +336,21 @@ fn discharge_elsewhere(tally: &'static Tally, owner: Owner, bytes: usize) {
     let account = match owner.read() {
         Charged::Nobody => return own_heap::remove(bytes),
         Charged::Account(account) => account,
-        Charged::Cell(account) => {
-            account.remove_cell();
-            account
-        }
+        Charged::Cell(account) => return discharge_cell(account, bytes),
         Charged::Named(name) => match name.freed(known(tally).0.map_or(0, Tally::id), bytes) {
             Some(account) => account,
             None => return,
         },
     };
     discharge_account(tally, account, bytes);
+}
+
+/// Takes a task's Tokio cell off it, which Tokio frees after the task's end: not a block that somebody was handed.
+fn discharge_cell(account: &'static Account, bytes: usize) {
+    account.remove_cell();
+    if account.discharge(bytes) {
+        registry::give_back(account);
+    }
 }
 
 /// Like [`resolve`] for somebody who does not allocate: nobody gets a record for that. With the index of its site.

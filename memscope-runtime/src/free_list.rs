@@ -1,6 +1,4 @@
-//! Free places of an arena: a lock-free stack of indices, and a small one for each thread before it.
-
-use std::cell::Cell;
+//! Free places of an arena: a lock-free stack of their indices.
 
 use crate::sync::{AtomicU64, Ordering};
 
@@ -51,43 +49,5 @@ impl FreeList {
                 Err(now) => head = now,
             }
         }
-    }
-}
-
-/// A few free places that one thread keeps for itself.
-///
-/// PERF: a task is mostly born and buried on threads that do both, so that its places go round here, without a locked
-/// instruction (about 7 ns each) and still warm in the cache.
-#[derive(Debug)]
-pub(crate) struct Spare {
-    /// Index + 1; 0 when empty.
-    head: Cell<u32>,
-    len: Cell<u32>,
-}
-
-/// What a thread keeps at the most.
-const MOST_SPARE: u32 = 64;
-
-impl Spare {
-    pub(crate) const fn new() -> Self {
-        Self { head: Cell::new(0), len: Cell::new(0) }
-    }
-
-    /// Adds `index` unless there are enough.
-    pub(crate) fn push(&self, index: u32, set_link: impl Fn(u32)) -> bool {
-        let has_room = self.len.get() < MOST_SPARE;
-        if has_room {
-            set_link(self.head.replace(index + 1));
-            self.len.set(self.len.get() + 1);
-        }
-        has_room
-    }
-
-    /// Takes the index that was added last.
-    pub(crate) fn pop(&self, link_of: impl Fn(u32) -> u32) -> Option<u32> {
-        let index = self.head.get().checked_sub(1)?;
-        self.head.set(link_of(index));
-        self.len.set(self.len.get() - 1);
-        Some(index)
     }
 }

@@ -3,9 +3,9 @@
 use std::cell::Cell;
 
 use crate::{
-    arena::{Arena, Zeroed},
+    arena::Zeroed,
     current,
-    free_list::FreeList,
+    pool::{Pool, Pooled},
     site::UNTRACKED,
     sync::{AtomicU32, AtomicU64, Ordering, add, bump},
 };
@@ -35,8 +35,25 @@ struct Counts {
 // SAFETY: atomics only.
 unsafe impl Zeroed for Counts {}
 
-static COUNTS: Arena<Counts> = Arena::new();
-static FREE_COUNTS: FreeList = FreeList::new(AtomicU64::new(0));
+impl Pooled for Counts {
+    fn index(&self) -> u32 {
+        self.index.load(Ordering::Relaxed)
+    }
+
+    fn set_index(&self, index: u32) {
+        self.index.store(index, Ordering::Relaxed);
+    }
+
+    fn link(&self) -> u32 {
+        self.link.load(Ordering::Relaxed)
+    }
+
+    fn set_link(&self, next: u32) {
+        self.link.store(next, Ordering::Relaxed);
+    }
+}
+
+static COUNTS: Pool<Counts> = Pool::new();
 
 /// What did not find a place in its thread's counts, added to by all.
 static CROWD: [Pair; 1_024] = [const {
@@ -68,8 +85,8 @@ pub(crate) fn note(from: u32, to: u32, bytes: usize) {
     let key = key(from, to);
     if let Some(pair) = mine().and_then(|counts| find(&counts.pairs, key)) {
         if pair.key.load(Ordering::Relaxed) == 0 {
-            // Release: who sees the key sees nothing of what a pair before it counted. There is none: keys stay.
-            pair.key.store(key, Ordering::Release);
+            // Keys stay for ever, and counts start at zero: there is nothing that a reader could mistake.
+            pair.key.store(key, Ordering::Relaxed);
         }
         bump(&pair.blocks, 1);
         bump(&pair.bytes, bytes as u64);
@@ -115,36 +132,22 @@ fn take() -> Option<&'static Counts> {
     if !current::thread_is_known() {
         return None;
     }
-    let counts =
-        if let Some(index) = FREE_COUNTS.pop(|index| COUNTS.get(index).map_or(0, Counts::link)) {
-            COUNTS.get(index)?
-        } else {
-            let (index, counts) = COUNTS.grow()?;
-            counts.index.store(index, Ordering::Relaxed);
-            counts
-        };
+    let counts = COUNTS.take()?;
     MINE.set(Some(counts));
     Some(counts)
-}
-
-impl Counts {
-    fn link(&self) -> u32 {
-        self.link.load(Ordering::Relaxed)
-    }
 }
 
 /// Hands the thread's counts on; it counts in the crowd from here on.
 pub(crate) fn retire() {
     if let Some(counts) = MINE.take() {
-        let index = counts.index.load(Ordering::Relaxed);
-        FREE_COUNTS.push(index, |next| counts.link.store(next, Ordering::Relaxed));
+        COUNTS.put(counts);
     }
 }
 
 /// All counts, of all threads: a pair may come several times.
 pub(crate) fn read() -> impl Iterator<Item = HandedOver> {
     COUNTS.iter().flat_map(|counts| &counts.pairs).chain(&CROWD).filter_map(|pair| {
-        let key = !pair.key.load(Ordering::Acquire);
+        let key = !pair.key.load(Ordering::Relaxed);
         (key != u64::MAX).then(|| HandedOver {
             from: u32::try_from(key >> 32).unwrap_or(UNTRACKED),
             to: u32::try_from(key & u64::from(u32::MAX)).unwrap_or(UNTRACKED),

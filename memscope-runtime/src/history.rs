@@ -8,7 +8,7 @@ use crate::{
     record::{FutureType, RecordReading, Timing},
     site::Site,
     static_ref::StaticRef,
-    sync::{AtomicU8, AtomicU32, AtomicU64, Ordering, fence},
+    sync::{AtomicU8, AtomicU32, AtomicU64, Ordering, add},
     tally::TallyReading,
     task::TaskState,
 };
@@ -24,7 +24,10 @@ pub(crate) struct Ended {
 }
 
 /// One row. `version` is 0 while empty, odd while it is written, else even and different for each write.
+///
+/// PERF: on two cache lines; rows come round so seldom that neither is in the cache.
 #[derive(Debug)]
+#[repr(align(64))]
 struct Row {
     version: AtomicU64,
     id: AtomicU64,
@@ -54,79 +57,52 @@ const ESTIMATE: u8 = 2;
 const ITEMS: u8 = 4;
 
 static ROWS: Arena<Row> = Arena::new();
-/// Tasks whose end has begun to be written.
+/// Tasks that have ended and got a place.
 static TICKETS: CachePadded<AtomicU64> = CachePadded::new(AtomicU64::new(0));
-/// Tasks whose end has been written.
-static DONE: CachePadded<AtomicU64> = CachePadded::new(AtomicU64::new(0));
-/// The same two for ends that leave no row.
-static FOLDS: CachePadded<AtomicU64> = CachePadded::new(AtomicU64::new(0));
-static FOLDED: CachePadded<AtomicU64> = CachePadded::new(AtomicU64::new(0));
 /// Ended tasks without a row, because the oldest one was still being written or there was no memory.
 static DROPPED: AtomicU64 = AtomicU64::new(0);
 
-/// Takes the task's end through: `end` folds it away, and what it returns becomes a row.
+/// Takes the next row for the task that ends; `None`, and counted, where the last writer is still in it or there is no memory.
+#[inline]
+pub(crate) fn next() -> Option<Written> {
+    let place = place(TICKETS.fetch_add(1, Ordering::Relaxed));
+    let written = ROWS.get_or_make(place).and_then(|row| Written::lock(row, place));
+    if written.is_none() {
+        add(&DROPPED, 1);
+    }
+    written
+}
+
+/// A row that its writer has to itself, until this is dropped.
+#[derive(Debug)]
+pub(crate) struct Written {
+    row: &'static Row,
+    place: u32,
+    version: u64,
+}
+
+impl Drop for Written {
+    #[inline]
+    fn drop(&mut self) {
+        // Release pairs with the Acquire in `Row::read`.
+        self.row.version.store(self.version + 1, Ordering::Release);
+    }
+}
+
+/// The row of the task that ended after `ticket` others.
 ///
-/// A reader knows by the two counts around it whether sums are on the move.
-pub(crate) fn write(end: impl FnOnce() -> Option<Ended>) {
-    let ticket = TICKETS.fetch_add(1, Ordering::AcqRel);
-    // What follows is not seen before the ticket (pairs with the fence in `Mark::stands`).
-    fence(Ordering::Release);
-    let place = u32::try_from(ticket % config::ended_tasks()).unwrap_or(0);
-    let row = ROWS.get_or_make(place).and_then(|row| row.lock().map(|version| (row, version)));
-    let ended = end();
-    match (row, ended) {
-        (Some((row, version)), Some(ended)) => {
-            row.put(place, &ended);
-            // Release pairs with the Acquire in `Row::read`.
-            row.version.store(version + 1, Ordering::Release);
-        }
-        (Some((row, version)), None) => row.version.store(version + 1, Ordering::Release),
-        (None, _) => {
-            DROPPED.fetch_add(1, Ordering::Relaxed);
-        }
-    }
-    // Release pairs with the Acquire in `mark`.
-    DONE.fetch_add(1, Ordering::Release);
-}
-
-/// Takes an end through that leaves no row.
-pub(crate) fn fold(end: impl FnOnce()) {
-    FOLDS.fetch_add(1, Ordering::AcqRel);
-    // As in `write`.
-    fence(Ordering::Release);
-    end();
-    FOLDED.fetch_add(1, Ordering::Release);
-}
-
-/// How many ends were written through at some time, with and without a row.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Mark {
-    done: u64,
-    folded: u64,
-}
-
-/// Marks the time before a reading.
-pub(crate) fn mark() -> Mark {
-    Mark { done: DONE.load(Ordering::Acquire), folded: FOLDED.load(Ordering::Acquire) }
-}
-
-impl Mark {
-    /// Whether no task was in the middle of its end since the mark: nobody was then, and nobody began after it.
-    pub(crate) fn stands(self) -> bool {
-        // The fence keeps the reading before this load (as in a sequence lock); an end that the reading saw a part of
-        // took its ticket before that part.
-        fence(Ordering::Acquire);
-        TICKETS.load(Ordering::Relaxed) == self.done && FOLDS.load(Ordering::Relaxed) == self.folded
-    }
+/// PERF: a power of two of rows, though fewer may be kept: no division.
+fn place(ticket: u64) -> u32 {
+    u32::try_from(ticket & (config::ended_tasks().next_power_of_two() - 1)).unwrap_or(0)
 }
 
 /// The rows from the newest to the oldest, and whether any was being written.
 pub(crate) fn read(into: &mut Vec<Ended>) -> bool {
-    let written = TICKETS.load(Ordering::Acquire);
+    let written = TICKETS.load(Ordering::Relaxed);
     let kept = config::ended_tasks();
     let mut is_still = true;
     for back in 1..=written.min(kept) {
-        let place = u32::try_from((written - back) % kept).unwrap_or(0);
+        let place = place(written - back);
         match ROWS.get(place).map(|row| row.read(place)) {
             Some(Seen::Row(ended)) => into.push(ended),
             Some(Seen::Moving) => is_still = false,
@@ -149,46 +125,52 @@ enum Seen {
     Empty,
 }
 
-impl Row {
+impl Written {
     /// Makes the version odd; `None` when another writer is in there.
-    fn lock(&self) -> Option<u64> {
-        let version = self.version.load(Ordering::Relaxed);
-        let free = version.is_multiple_of(2)
-            && self
+    #[inline]
+    fn lock(row: &'static Row, place: u32) -> Option<Self> {
+        let there = row.version.load(Ordering::Relaxed);
+        let version = there + 1;
+        let free = there.is_multiple_of(2)
+            && row
                 .version
-                .compare_exchange(version, version + 1, Ordering::Acquire, Ordering::Relaxed)
+                .compare_exchange(there, version, Ordering::Acquire, Ordering::Relaxed)
                 .is_ok();
-        free.then_some(version + 1)
+        free.then_some(Self { row, place, version })
     }
 
-    fn put(&self, place: u32, ended: &Ended) {
-        let Ended { id, account, tally, reading } = ended;
+    /// Writes what stays of the task.
+    #[inline]
+    pub(crate) fn put(&self, id: u64, account: u32, tally: &TallyReading, reading: &RecordReading) {
+        let row = self.row;
         // NOTE: Release on every field, so that a reader that sees any of this also sees the odd version before it
         // (pairs with the Acquire loads in `read`; free on x86).
         let put = |field: &AtomicU64, value| field.store(value, Ordering::Release);
-        put(&self.id, *id);
-        put(&self.parent, reading.parent);
-        self.site.set(reading.site);
-        self.future.set(reading.future);
-        put(&self.allocated_bytes, tally.allocated_bytes);
-        put(&self.allocations, tally.allocations);
-        put(&self.frees, tally.frees);
-        put(&self.own_live_bytes, tally.own_live_bytes.cast_unsigned());
-        put(&self.taken_bytes, tally.taken_bytes);
-        put(&self.peak_bytes, reading.peak_bytes);
-        put(&self.polls, reading.polls);
-        put(&self.busy_ns, reading.timing.busy_ns.unwrap_or(0));
-        put(&self.wait_ns, reading.timing.wait_ns.unwrap_or(0));
-        put(&self.cell_bytes, reading.cell_bytes);
-        self.account.store(*account, Ordering::Release);
-        self.state.store(reading.state as u8, Ordering::Release);
+        put(&row.id, id);
+        put(&row.parent, reading.parent);
+        row.site.set(reading.site);
+        row.future.set(reading.future);
+        put(&row.allocated_bytes, tally.allocated_bytes);
+        put(&row.allocations, tally.allocations);
+        put(&row.frees, tally.frees);
+        put(&row.own_live_bytes, tally.own_live_bytes.cast_unsigned());
+        put(&row.taken_bytes, tally.taken_bytes);
+        put(&row.peak_bytes, reading.peak_bytes);
+        put(&row.polls, reading.polls);
+        put(&row.busy_ns, reading.timing.busy_ns.unwrap_or(0));
+        put(&row.wait_ns, reading.timing.wait_ns.unwrap_or(0));
+        put(&row.cell_bytes, reading.cell_bytes);
+        row.account.store(account, Ordering::Release);
+        row.state.store(reading.state as u8, Ordering::Release);
         let timed = if reading.timing.busy_ns.is_some() { TIMED } else { 0 };
         let estimate = if reading.timing.is_estimate { ESTIMATE } else { 0 };
-        let items = reading.items.is_some_and(|items| items::keep(place, items));
+        let items = reading.items.is_some_and(|items| items::keep(self.place, items));
         let items = if items { ITEMS } else { 0 };
-        self.flags.store(timed | estimate | items, Ordering::Release);
+        row.flags.store(timed | estimate | items, Ordering::Release);
     }
+}
 
+impl Row {
     fn read(&self, place: u32) -> Seen {
         let version = self.version.load(Ordering::Acquire);
         if version == 0 {

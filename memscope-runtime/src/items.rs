@@ -2,9 +2,10 @@
 
 use crate::{
     arena::{Arena, Zeroed},
+    pool::Pooled,
     profile::Items,
     record::Record,
-    sync::{AtomicI64, AtomicU64, Ordering, add, raise},
+    sync::{AtomicI64, AtomicU8, AtomicU64, Ordering, add, raise},
 };
 #[cfg(feature = "stream")]
 use crate::{
@@ -31,6 +32,9 @@ static LIVING: Arena<Counts> = Arena::new();
 /// Of those that have, under the places of their rows in the history.
 static ENDED: Arena<Counts> = Arena::new();
 
+/// There has been a stream: as long as this is 0, nobody looks for one.
+static IN_USE: AtomicU8 = AtomicU8::new(0);
+
 /// One reading of them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct ItemsReading {
@@ -43,6 +47,7 @@ pub(crate) struct ItemsReading {
 /// Starts counting the items of a new stream; `None` where there is no memory for that.
 #[cfg(feature = "stream")]
 pub(crate) fn open(record: &Record) -> Option<&'static Counts> {
+    IN_USE.store(1, Ordering::Relaxed);
     let counts = LIVING.get_or_make(record.index())?;
     counts.put(ItemsReading::default());
     // Release: who sees the id sees no count of the stream before (pairs with `of`).
@@ -51,7 +56,11 @@ pub(crate) fn open(record: &Record) -> Option<&'static Counts> {
 }
 
 /// What the task of this record has yielded, if it is a stream.
+#[inline]
 pub(crate) fn of(record: &Record) -> Option<ItemsReading> {
+    if IN_USE.load(Ordering::Relaxed) == 0 {
+        return None;
+    }
     let counts = LIVING.get(record.index())?;
     let is_its = counts.id.load(Ordering::Acquire) == record.tally().id();
     is_its.then(|| counts.read())

@@ -82,6 +82,7 @@ mod timing;
 mod places;
 mod arena;
 mod free_list;
+mod pool;
 mod holds;
 mod static_ref;
 mod sync;

@@ -17,6 +17,7 @@ use crate::{
     sums::SumsReading,
     sync::{Ordering, fence},
     tally::TallyReading,
+    threads::Folds,
     variable::{self, VariableReading},
     variable_site::{VariableSite, VariableSiteReading},
 };
@@ -104,7 +105,7 @@ pub(crate) fn read() -> Reading {
 }
 
 fn attempt() -> Reading {
-    let mark = history::mark();
+    let folds = Folds::read();
     let mut ended = Vec::new();
     let rows_still = history::read(&mut ended);
     // Before the walk: an open task is added to these, and must not be in them yet.
@@ -137,7 +138,7 @@ fn attempt() -> Reading {
     let still_open: HashSet<u64> = open.iter().map(|task| task.id).collect();
     let closed =
         ended.iter().filter(|ended| !still_open.contains(&ended.id)).map(after_the_end).collect();
-    let is_still = rows_still && mark.stands();
+    let is_still = rows_still && folds.stand();
     Reading {
         open,
         closed,

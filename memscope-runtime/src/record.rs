@@ -7,8 +7,9 @@ use crate::{
     current::{self, Entered},
     ending::{self, Ending},
     event::{Event, EventKind},
-    history,
+    history::{self, Written},
     items::{self, ItemsReading},
+    pool::Pooled,
     registry,
     site::Site,
     static_ref::StaticRef,
@@ -88,6 +89,42 @@ unsafe impl Zeroed for Record {}
 // SAFETY: atomics only.
 unsafe impl Zeroed for Account {}
 
+impl Pooled for Record {
+    fn index(&self) -> u32 {
+        self.index.load(Ordering::Relaxed)
+    }
+
+    fn set_index(&self, index: u32) {
+        self.index.store(index, Ordering::Relaxed);
+    }
+
+    fn link(&self) -> u32 {
+        self.link.load(Ordering::Relaxed)
+    }
+
+    fn set_link(&self, next: u32) {
+        self.link.store(next, Ordering::Relaxed);
+    }
+}
+
+impl Pooled for Account {
+    fn index(&self) -> u32 {
+        self.index()
+    }
+
+    fn set_index(&self, index: u32) {
+        self.set_index(index);
+    }
+
+    fn link(&self) -> u32 {
+        self.link()
+    }
+
+    fn set_link(&self, next: u32) {
+        self.set_link(next);
+    }
+}
+
 /// What a record says, whole numbers only.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct RecordReading {
@@ -120,22 +157,6 @@ pub(crate) struct Timing {
 impl Record {
     pub(crate) fn tally(&self) -> &Tally {
         &self.tally
-    }
-
-    pub(crate) fn index(&self) -> u32 {
-        self.index.load(Ordering::Relaxed)
-    }
-
-    pub(crate) fn set_index(&self, index: u32) {
-        self.index.store(index, Ordering::Relaxed);
-    }
-
-    pub(crate) fn link(&self) -> u32 {
-        self.link.load(Ordering::Relaxed)
-    }
-
-    pub(crate) fn set_link(&self, next: u32) {
-        self.link.store(next, Ordering::Relaxed);
     }
 
     /// Starts counting for a new task.
@@ -176,7 +197,7 @@ impl Record {
         let entered = Entered::new(&self.tally);
         let poll = self.begin_run(|| {
             current::thread_works();
-            entered.previous_owner_id()
+            entered.previous_owner_id(self.cell_bytes.load(Ordering::Relaxed) != 0)
         });
         Running { poll, entered }
     }
@@ -235,7 +256,7 @@ impl Record {
     /// The end of a span.
     #[cfg(feature = "tracing")]
     pub(crate) fn complete(&'static self) {
-        self.end(TaskState::Completed);
+        self.end(TaskState::Completed, 0);
         self.close();
     }
 
@@ -278,9 +299,9 @@ impl Record {
         started_ns
     }
 
-    /// The end of a timed poll; true: the task waits now.
+    /// The end of a timed poll, and when it was; `waits`: the task waits now.
     #[inline(never)]
-    fn end_timed(&self, started_ns: u64, waits: bool) {
+    fn end_timed(&self, started_ns: u64, waits: bool) -> u64 {
         let ended_ns = clock::now_ns();
         let took = ended_ns.saturating_sub(started_ns);
         bump(&self.busy_ns, took);
@@ -296,6 +317,7 @@ impl Record {
             self.rested_ns.store(ended_ns, Ordering::Relaxed);
         }
         collector::wake();
+        ended_ns
     }
 
     /// The first poll: the task it happens in is the parent; else the one that created it. `started_ns`: 0 if it is not timed.
@@ -322,14 +344,14 @@ impl Record {
         self.window.store(window::epoch(), Ordering::Relaxed);
     }
 
-    /// The task's end: it will not be polled any more, but its future may still hold memory.
+    /// The task's end: it will not be polled any more, but its future may still hold memory. `known_ns`: when that is, if somebody has just looked.
     #[inline(never)]
-    fn end(&self, state: TaskState) {
+    fn end(&self, state: TaskState, known_ns: u64) {
         self.state.store(state as u8, Ordering::Relaxed);
         let (mut ended_ns, mut lived_ns) = (0, 0);
         let first_poll_ns = self.first_poll_ns.load(Ordering::Relaxed);
         if first_poll_ns != 0 {
-            ended_ns = clock::now_ns();
+            ended_ns = if known_ns == 0 { clock::now_ns() } else { known_ns };
             lived_ns = ended_ns.saturating_sub(first_poll_ns);
             self.ended_ns.store(ended_ns, Ordering::Relaxed);
             if let Some(row) = self.row.get() {
@@ -360,14 +382,10 @@ impl Record {
     /// The end of the future: folds all into the site and the history and gives the record back.
     fn close(&'static self) {
         if !self.state().is_ended() && self.state() != TaskState::Unknown {
-            self.end(TaskState::Cancelled);
+            self.end(TaskState::Cancelled, 0);
         }
         let (Some(account), Some(row)) = (self.tally.account(), self.row.get()) else { return };
-        let id = self.tally.id();
-        history::write(|| {
-            let (tally, reading) = self.fold(account, row)?;
-            Some(history::Ended { id, account: account.index(), tally, reading })
-        });
+        threads::fold(|| self.fold(account, row, history::next().as_ref()));
         self.tally.close();
         registry::give_back_record(self);
     }
@@ -406,9 +424,7 @@ impl Record {
     pub(crate) fn give_up(&'static self) {
         let (Some(account), Some(row)) = (self.tally.account(), self.row.get()) else { return };
         if self.tally.read().own_live_bytes.wrapping_add(account.net()) == 0 {
-            history::fold(|| {
-                self.fold(account, row);
-            });
+            threads::fold(|| self.fold(account, row, None));
             self.tally.close();
             registry::give_back_record(self);
         } else {
@@ -416,14 +432,12 @@ impl Record {
         }
     }
 
-    /// Adds the task to the sums of its row and closes its account.
-    fn fold(
-        &self,
-        account: &'static Account,
-        row: &'static Site,
-    ) -> Option<(TallyReading, RecordReading)> {
+    /// Adds the task to the sums of its site, closes its account and writes down what stays of it.
+    #[inline]
+    fn fold(&self, account: &'static Account, row: &'static Site, written: Option<&Written>) {
+        let id = self.tally.id();
         let mut tally = self.read_tally();
-        let reading = self.read()?;
+        let Some(reading) = self.read_inline() else { return };
         row.sums.add(&tally, &reading);
         window::note_ended(self.window.load(Ordering::Relaxed), tally.peak_bytes);
         let left = tally.own_live_bytes.wrapping_add(account.net());
@@ -437,12 +451,14 @@ impl Record {
         } else {
             // What was transferred up to the close is counted, and since then nothing could be.
             let late = taken::of(account).bytes.saturating_sub(tally.taken_bytes);
-            if late != 0 && account.id() == self.tally.id() {
+            if late != 0 && account.id() == id {
                 row.sums.add_taken(late);
                 tally = tally.with_taken(late);
             }
         }
-        Some((tally, reading))
+        if let Some(written) = written {
+            written.put(id, account.index(), &tally, &reading);
+        }
     }
 
     /// What it counts, and what the task took over.
@@ -455,6 +471,7 @@ impl Record {
     }
 
     /// Its place among the tasks of its site, and when it ended if that is wanted and a clock may be read.
+    #[inline]
     fn ending(&self, row: &Site, is_timed: bool) -> Ending {
         let ended_ns = match self.ended_ns.load(Ordering::Relaxed) {
             0 if is_timed && config::timing() != crate::Timing::Off => clock::now_ns(),
@@ -465,6 +482,12 @@ impl Record {
 
     /// Reads all but the tally.
     pub(crate) fn read(&self) -> Option<RecordReading> {
+        self.read_inline()
+    }
+
+    #[expect(clippy::inline_always, reason = "at a task's end, most of it is a load and a store")]
+    #[inline(always)]
+    fn read_inline(&self) -> Option<RecordReading> {
         let window = self.window.load(Ordering::Relaxed);
         let peak = self.tally.peak_bytes();
         Some(RecordReading {
@@ -491,6 +514,7 @@ impl Record {
         clippy::cast_possible_truncation,
         reason = "enough to see that there was another poll"
     )]
+    #[inline]
     fn idle_ns(&self) -> Option<u64> {
         if self.state() != TaskState::Idle {
             return None;
@@ -535,6 +559,7 @@ impl Record {
         }
     }
 
+    #[inline]
     fn timing(&self) -> Timing {
         let polls = self.polls.load(Ordering::Relaxed);
         let timed_polls = self.timed_polls.load(Ordering::Relaxed);
@@ -597,14 +622,15 @@ impl Running {
 impl Drop for Poll {
     #[inline]
     fn drop(&mut self) {
-        if self.started_ns != 0 {
-            self.record.end_timed(self.started_ns, self.outcome == Some(TaskState::Idle));
-        }
+        let ended_ns = match self.started_ns {
+            0 => 0,
+            started => self.record.end_timed(started, self.outcome == Some(TaskState::Idle)),
+        };
         match self.outcome {
             Some(TaskState::Idle) => {
                 self.record.state.store(TaskState::Idle as u8, Ordering::Relaxed);
             }
-            Some(state) => self.record.end(state),
+            Some(state) => self.record.end(state, ended_ns),
             None => {}
         }
     }

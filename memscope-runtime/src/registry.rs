@@ -6,9 +6,8 @@ use crossbeam_utils::CachePadded;
 
 use crate::{
     account::{Account, NO_RECORD},
-    arena::Arena,
-    current,
-    free_list::{FreeList, Spare},
+    free_list::FreeList,
+    pool::{Pool, Pooled, Spare},
     record::{NewTask, Record},
     site::UNTRACKED,
     sync::{AtomicU64, Ordering, raise},
@@ -16,19 +15,17 @@ use crate::{
     tally::{Tally, TallyReading},
 };
 
-static RECORDS: Arena<Record> = Arena::new();
-static FREE_RECORDS: FreeList = FreeList::new(AtomicU64::new(0));
+static RECORDS: Pool<Record> = Pool::new();
 
 /// Records of threads that have ended: the next thread goes on counting where they stopped, so that their number is
 /// the largest number of threads at one time.
 static FREE_THREADS: FreeList = FreeList::new(AtomicU64::new(0));
 
-static ACCOUNTS: Arena<Account> = Arena::new();
-static FREE_ACCOUNTS: FreeList = FreeList::new(AtomicU64::new(0));
+static ACCOUNTS: Pool<Account> = Pool::new();
 
 thread_local! {
-    static SPARE_RECORDS: Spare = const { Spare::new() };
-    static SPARE_ACCOUNTS: Spare = const { Spare::new() };
+    static SPARE_RECORDS: Spare<Record> = const { Spare::new() };
+    static SPARE_ACCOUNTS: Spare<Account> = const { Spare::new() };
 }
 
 /// What is allocated while a thread's destructors run, and where a thread found no memory for a record.
@@ -73,7 +70,7 @@ pub(crate) fn count_end() {
 
 /// A record for a thread: it counts what is allocated outside every task.
 pub(crate) fn thread_record() -> Option<&'static Record> {
-    let record = take_record(&FREE_THREADS)?;
+    let record = RECORDS.take_from(&FREE_THREADS, u32::MAX)?;
     if record.tally().account().is_none() {
         let Some(account) = take_account() else {
             give_back_thread(record);
@@ -86,38 +83,22 @@ pub(crate) fn thread_record() -> Option<&'static Record> {
 }
 
 pub(crate) fn give_back_thread(record: &'static Record) {
-    put_record(&FREE_THREADS, record);
+    Pool::put_into(&FREE_THREADS, record);
 }
 
 pub(crate) fn give_back_record(record: &'static Record) {
-    let kept = current::thread_is_known()
-        && SPARE_RECORDS.with(|spare| spare.push(record.index(), |next| record.set_link(next)));
-    if !kept {
-        put_record(&FREE_RECORDS, record);
-    }
+    RECORDS.put_near(&SPARE_RECORDS, record);
 }
 
 /// Takes an account back whose owner has ended and whose last block is gone.
 pub(crate) fn give_back(account: &'static Account) {
-    let kept = current::thread_is_known()
-        && SPARE_ACCOUNTS.with(|spare| spare.push(account.index(), |next| account.set_link(next)));
-    if !kept {
-        put_account(account);
-    }
+    ACCOUNTS.put_near(&SPARE_ACCOUNTS, account);
 }
 
 /// Gives all that a thread kept for itself to the others; it keeps nothing from here on.
 pub(crate) fn empty_spares() {
-    SPARE_RECORDS.with(|spare| {
-        while let Some(record) = spare.pop(record_link).and_then(record) {
-            put_record(&FREE_RECORDS, record);
-        }
-    });
-    SPARE_ACCOUNTS.with(|spare| {
-        while let Some(account) = spare.pop(account_link).and_then(account) {
-            put_account(account);
-        }
-    });
+    RECORDS.empty(&SPARE_RECORDS);
+    ACCOUNTS.empty(&SPARE_ACCOUNTS);
 }
 
 /// Charges a block to the orphans.
@@ -140,45 +121,11 @@ pub(crate) fn charge_orphans(bytes: usize) -> Option<&'static Account> {
 }
 
 fn take_account() -> Option<&'static Account> {
-    let spare = SPARE_ACCOUNTS.with(|spare| spare.pop(account_link));
-    if let Some(index) = spare.or_else(|| FREE_ACCOUNTS.pop(account_link)) {
-        return account(index);
-    }
-    let (index, account) = ACCOUNTS.grow()?;
-    account.set_index(index);
-    Some(account)
+    SPARE_ACCOUNTS.with(Spare::pop).or_else(|| ACCOUNTS.take())
 }
 
 fn take_task_record() -> Option<&'static Record> {
-    match SPARE_RECORDS.with(|spare| spare.pop(record_link)) {
-        Some(index) => record(index),
-        None => take_record(&FREE_RECORDS),
-    }
-}
-
-fn take_record(free: &FreeList) -> Option<&'static Record> {
-    if let Some(index) = free.pop(record_link) {
-        return record(index);
-    }
-    let (index, record) = RECORDS.grow()?;
-    record.set_index(index);
-    Some(record)
-}
-
-fn account_link(index: u32) -> u32 {
-    account(index).map_or(0, Account::link)
-}
-
-fn record_link(index: u32) -> u32 {
-    record(index).map_or(0, Record::link)
-}
-
-fn put_record(free: &FreeList, record: &'static Record) {
-    free.push(record.index(), |next| record.set_link(next));
-}
-
-fn put_account(account: &'static Account) {
-    FREE_ACCOUNTS.push(account.index(), |next| account.set_link(next));
+    SPARE_RECORDS.with(Spare::pop).or_else(|| RECORDS.take())
 }
 
 /// All accounts, in use or not.

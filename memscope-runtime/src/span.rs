@@ -6,9 +6,9 @@
 use std::{cell::Cell, ptr};
 
 use crate::{
-    arena::{Arena, Zeroed},
+    arena::Zeroed,
     current,
-    free_list::FreeList,
+    pool::{Pool, Pooled},
     record::{self, FutureType, Record},
     site::{Key, Site},
     static_ref::StaticRef,
@@ -46,8 +46,25 @@ const OVER: u32 = 2;
 // SAFETY: atomics and `StaticRef`s, valid when zeroed, without destructors.
 unsafe impl Zeroed for Seat {}
 
-static SEATS: Arena<Seat> = Arena::new();
-static FREE_SEATS: FreeList = FreeList::new(AtomicU64::new(0));
+impl Pooled for Seat {
+    fn index(&self) -> u32 {
+        self.index.load(Ordering::Relaxed)
+    }
+
+    fn set_index(&self, index: u32) {
+        self.index.store(index, Ordering::Relaxed);
+    }
+
+    fn link(&self) -> u32 {
+        self.link.load(Ordering::Relaxed)
+    }
+
+    fn set_link(&self, next: u32) {
+        self.link.store(next, Ordering::Relaxed);
+    }
+}
+
+static SEATS: Pool<Seat> = Pool::new();
 
 static SPAN: FutureType = FutureType { name: || "tracing::Span", size: 0 };
 
@@ -63,14 +80,7 @@ pub(crate) fn open(name: &str, file: &'static str, line: u32) -> Option<&'static
 }
 
 fn make(site: &'static Site, state: u32) -> Option<&'static Seat> {
-    let link = |index| SEATS.get(index).map_or(0, |seat| seat.link.load(Ordering::Relaxed));
-    let seat = if let Some(index) = FREE_SEATS.pop(link) {
-        SEATS.get(index)?
-    } else {
-        let (index, seat) = SEATS.grow()?;
-        seat.index.store(index, Ordering::Relaxed);
-        seat
-    };
+    let seat = SEATS.take()?;
     let Some(record) = record::open(site, &SPAN) else {
         seat.put_away();
         return None;
@@ -202,10 +212,9 @@ impl Seat {
         self.put_away();
     }
 
-    fn put_away(&self) {
+    fn put_away(&'static self) {
         self.record.clear();
-        let index = self.index.load(Ordering::Relaxed);
-        FREE_SEATS.push(index, |next| self.link.store(next, Ordering::Relaxed));
+        SEATS.put(self);
     }
 }
 

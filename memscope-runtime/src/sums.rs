@@ -19,6 +19,7 @@ impl Histogram {
         Self([const { AtomicU64::new(0) }; BUCKETS])
     }
 
+    #[inline]
     pub(crate) fn bucket(&self, value: u64) -> &AtomicU64 {
         &self.0[(u64::BITS - value.leading_zeros()) as usize]
     }
@@ -82,6 +83,7 @@ impl Sums {
     }
 
     /// Adds an ended task.
+    #[inline]
     pub(crate) fn add(&self, tally: &TallyReading, record: &RecordReading) {
         raise(&self.highest_peak, record.peak_bytes);
         add(&self.taken_bytes, tally.taken_bytes);
@@ -153,6 +155,7 @@ impl Part {
         }
     }
 
+    #[inline]
     fn adds(&self, tally: &TallyReading, record: &RecordReading) -> Adds<'_> {
         let ended = match record.state {
             TaskState::Cancelled => &self.cancelled,

@@ -3,14 +3,14 @@
 use std::cell::Cell;
 
 use crate::{
-    arena::{self, Arena, Zeroed},
+    arena::{self, Zeroed},
     clock, collector, current,
     event::Event,
-    free_list::FreeList,
+    pool::{Pool, Pooled},
     ring::{Producer, Ring},
     roster::Roster,
     static_ref::StaticRef,
-    sync::{AtomicU32, AtomicU64, Ordering, add},
+    sync::{AtomicU32, AtomicU64, Ordering, add, fence},
 };
 
 /// Events that wait for the collector, of 32 bytes each: 64 KiB a thread.
@@ -30,24 +30,48 @@ struct Place {
     ring: StaticRef<ThreadRing>,
     /// In the roster of all rings.
     next: AtomicU32,
-    /// In the list of those whose thread has ended.
+    /// Among those whose thread has ended.
     link: AtomicU32,
+    index: AtomicU32,
+    /// Twice the ends of tasks that its threads have folded away; odd while one is on the way.
+    folds: AtomicU64,
 }
 
 // SAFETY: atomics and a `StaticRef`, valid when zeroed, without a destructor.
 unsafe impl Zeroed for Place {}
 
-static PLACES: Arena<Place> = Arena::new();
+impl Pooled for Place {
+    fn index(&self) -> u32 {
+        self.index.load(Ordering::Relaxed)
+    }
+
+    fn set_index(&self, index: u32) {
+        self.index.store(index, Ordering::Relaxed);
+    }
+
+    fn link(&self) -> u32 {
+        self.link.load(Ordering::Relaxed)
+    }
+
+    fn set_link(&self, next: u32) {
+        self.link.store(next, Ordering::Relaxed);
+    }
+}
+
+/// A ring goes from a thread that has ended to the next one, which goes on where the other stopped, whether it was drained or not.
+static PLACES: Pool<Place> = Pool::new();
 static ROSTER: Roster = Roster::new(AtomicU32::new(0));
-/// Rings of threads that have ended: the next thread goes on where they stopped, whether they were drained or not.
-static FREE: FreeList = FreeList::new(AtomicU64::new(0));
 /// Events of threads without a ring.
 static DROPPED: AtomicU64 = AtomicU64::new(0);
+
+/// What threads without a place have begun to fold away, and what they have folded away.
+static BEGUN: AtomicU64 = AtomicU64::new(0);
+static FOLDED: AtomicU64 = AtomicU64::new(0);
 
 #[derive(Clone, Copy, Debug)]
 struct Mine {
     producer: Producer<'static, SLOTS>,
-    index: u32,
+    place: &'static Place,
     /// When the last event was, so that they stay in order.
     last_ns: u64,
 }
@@ -72,45 +96,95 @@ pub(crate) fn push(event: Event) {
     }
 }
 
+/// Takes a task's end through, of which a reader must not see a part: see [`Folds`].
+///
+/// PERF: plain stores, as each thread counts by itself.
+#[inline]
+pub(crate) fn fold<T>(end: impl FnOnce() -> T) -> T {
+    let Some(Mine { place, .. }) = MINE.get().or_else(take) else { return fold_in_crowd(end) };
+    let before = place.folds.load(Ordering::Relaxed);
+    place.folds.store(before.wrapping_add(1), Ordering::Relaxed);
+    // What follows is not seen before the odd count (pairs with the fence in `Folds::stand`).
+    fence(Ordering::Release);
+    let result = end();
+    // Release pairs with the Acquire in `Folds::read`.
+    place.folds.store(before.wrapping_add(2), Ordering::Release);
+    result
+}
+
+#[cold]
+fn fold_in_crowd<T>(end: impl FnOnce() -> T) -> T {
+    BEGUN.fetch_add(1, Ordering::Relaxed);
+    // As in `fold`.
+    fence(Ordering::Release);
+    let result = end();
+    FOLDED.fetch_add(1, Ordering::Release);
+    result
+}
+
+/// How many ends of tasks all threads had folded away at some time. A reader takes this before and asks after: if it still stands, no task was
+/// in the middle of its end meanwhile.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Folds {
+    /// Nobody was at one.
+    are_whole: bool,
+    count: u64,
+}
+
+impl Folds {
+    pub(crate) fn read() -> Self {
+        let folded = FOLDED.load(Ordering::Acquire);
+        let mut folds = Self { are_whole: BEGUN.load(Ordering::Relaxed) == folded, count: folded };
+        for_each(|place| {
+            let count = place.folds.load(Ordering::Acquire);
+            folds.are_whole &= count.is_multiple_of(2);
+            folds.count = folds.count.wrapping_add(count);
+        });
+        folds
+    }
+
+    /// Whether nobody was in the middle of an end since this was read, and nobody is.
+    pub(crate) fn stand(self) -> bool {
+        // The fence keeps the reading before these loads (as in a sequence lock): who saw a part of an end sees that it has begun.
+        fence(Ordering::Acquire);
+        self.are_whole && Self::read() == self
+    }
+}
+
 /// A ring for this thread. `None` while it ends, and where there is no memory or there are too many.
 #[cold]
 fn take() -> Option<Mine> {
     if !current::thread_is_known() {
         return None;
     }
-    let link = |index| PLACES.get(index).map_or(0, |place| place.link.load(Ordering::Relaxed));
-    let (index, ring) = match FREE.pop(link) {
-        Some(index) => (index, PLACES.get(index)?.ring.get()?),
-        None => enter()?,
-    };
-    Some(Mine { producer: Producer::take_over(ring), index, last_ns: 0 })
+    let place = PLACES.take_up_to(MOST_RINGS)?;
+    let ring = place.ring.get().or_else(|| enter(place))?;
+    Some(Mine { producer: Producer::take_over(ring), place, last_ns: 0 })
 }
 
-fn enter() -> Option<(u32, &'static ThreadRing)> {
-    if PLACES.len() >= MOST_RINGS {
+/// Gives a new place its ring.
+fn enter(place: &'static Place) -> Option<&'static ThreadRing> {
+    let Some(ring) = arena::keep_zeroed::<ThreadRing>() else {
+        PLACES.put(place);
         return None;
-    }
-    let (index, place) = PLACES.grow()?;
-    let ring = arena::keep_zeroed::<ThreadRing>()?;
+    };
     place.ring.set(ring);
-    ROSTER.enter(index, |next| place.next.store(next, Ordering::Relaxed));
-    Some((index, ring))
+    ROSTER.enter(place.index(), |next| place.next.store(next, Ordering::Relaxed));
+    Some(ring)
 }
 
 /// Empties the thread's ring, unless a reader is at it, and hands it on.
 pub(crate) fn retire() {
     if let Some(mine) = MINE.take() {
         collector::drain_if_free();
-        if let Some(place) = PLACES.get(mine.index) {
-            FREE.push(mine.index, |next| place.link.store(next, Ordering::Relaxed));
-        }
+        PLACES.put(mine.place);
     }
 }
 
 /// Drains every ring into `each`; by one reader at a time. Returns the most that one of them held.
 pub(crate) fn drain(mut each: impl FnMut(Event)) -> u32 {
     let mut most = 0;
-    for_each(|ring| {
+    for_each_ring(|ring| {
         most = most.max(ring.drain(|words| each(Event::from_words(words))));
     });
     most
@@ -119,15 +193,23 @@ pub(crate) fn drain(mut each: impl FnMut(Event)) -> u32 {
 /// Events that were dropped: the rings were full, or their thread had none.
 pub(crate) fn dropped() -> u64 {
     let mut dropped = DROPPED.load(Ordering::Relaxed);
-    for_each(|ring| dropped += ring.dropped());
+    for_each_ring(|ring| dropped += ring.dropped());
     dropped
 }
 
-fn for_each(mut each: impl FnMut(&'static ThreadRing)) {
+fn for_each_ring(mut each: impl FnMut(&'static ThreadRing)) {
+    for_each(|place| {
+        if let Some(ring) = place.ring.get() {
+            each(ring);
+        }
+    });
+}
+
+fn for_each(mut each: impl FnMut(&'static Place)) {
     let next = |index| PLACES.get(index).map_or(0, |place| place.next.load(Ordering::Relaxed));
     ROSTER.each(next, |index| {
-        if let Some(ring) = PLACES.get(index).and_then(|place| place.ring.get()) {
-            each(ring);
+        if let Some(place) = PLACES.get(index) {
+            each(place);
         }
     });
 }

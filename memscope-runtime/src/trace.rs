@@ -3,10 +3,10 @@
 use std::sync::atomic::AtomicUsize;
 
 use crate::{
-    arena::{Arena, Zeroed},
+    arena::Zeroed,
     current::Entered,
-    free_list::FreeList,
     plain,
+    pool::{Pool, Pooled},
     sync::{AtomicU32, AtomicU64, Ordering},
 };
 
@@ -28,14 +28,31 @@ struct Trace {
 // SAFETY: atomics only.
 unsafe impl Zeroed for Trace {}
 
-static TRACES: Arena<Trace> = Arena::new();
-static FREE_TRACES: FreeList = FreeList::new(AtomicU64::new(0));
+impl Pooled for Trace {
+    fn index(&self) -> u32 {
+        self.index.load(Ordering::Relaxed)
+    }
+
+    fn set_index(&self, index: u32) {
+        self.index.store(index, Ordering::Relaxed);
+    }
+
+    fn link(&self) -> u32 {
+        self.link.load(Ordering::Relaxed)
+    }
+
+    fn set_link(&self, next: u32) {
+        self.link.store(next, Ordering::Relaxed);
+    }
+}
+
+static TRACES: Pool<Trace> = Pool::new();
 
 /// Takes the stack of the thread. Called in the allocator.
 #[cold]
 #[inline(never)]
 pub(crate) fn take(tokio_id: u64, id: u64) {
-    let Some(trace) = free_trace() else { return };
+    let Some(trace) = TRACES.take_up_to(MOST_WAITING) else { return };
     let mut frames = trace.frames.iter();
     let mut last = frames.next();
     // SAFETY: what is unsynchronised is the debug help library of Windows; on Unix the unwinder's tables are only read.
@@ -56,40 +73,25 @@ pub(crate) fn take(tokio_id: u64, id: u64) {
     trace.id.store(id, Ordering::Release);
 }
 
-fn free_trace() -> Option<&'static Trace> {
-    let link = |index| TRACES.get(index).map_or(0, |trace| trace.link.load(Ordering::Relaxed));
-    if let Some(index) = FREE_TRACES.pop(link) {
-        return TRACES.get(index);
-    }
-    if TRACES.len() >= MOST_WAITING {
-        return None;
-    }
-    let (index, trace) = TRACES.grow()?;
-    trace.index.store(index, Ordering::Relaxed);
-    Some(trace)
-}
-
 /// Names all tasks that were traced since the last time. Symbols are looked up: not for the allocator.
 pub(crate) fn name_all() {
+    // The symbols' memory is the thread's, outside every task, and given back below.
+    let _untracked = Entered::untracked();
     let mut has_looked = false;
     for trace in TRACES.iter() {
         let id = trace.id.swap(0, Ordering::Acquire);
         if id == 0 {
             continue;
         }
-        // The symbols' memory is the thread's, outside every task, and given back below.
-        let _untracked = Entered::untracked();
         let addresses = trace.frames.iter().map(|frame| frame.load(Ordering::Relaxed));
         let name = name_of(addresses.take_while(|address| *address != 0));
         has_looked = true;
         if let Some(name) = name {
             plain::rename(trace.tokio_id.load(Ordering::Relaxed), id, &name);
         }
-        let index = trace.index.load(Ordering::Relaxed);
-        FREE_TRACES.push(index, |next| trace.link.store(next, Ordering::Relaxed));
+        TRACES.put(trace);
     }
     if has_looked {
-        let _untracked = Entered::untracked();
         backtrace::clear_symbol_cache();
     }
 }

@@ -4,11 +4,12 @@ use crate::{
     account::{Account, Balance},
     current::{self, ENABLED},
     error::Error,
-    history,
+    pool::Pooled,
     probe::{self, Measured},
     record::Record,
     registry, taken,
     task::TaskId,
+    threads,
     trackable::{Block, Blocks, Contents, Trackable},
     variable,
 };
@@ -95,7 +96,7 @@ fn transfer_shown(to: TaskId, show: impl FnOnce(&mut Blocks<'_>)) -> Result<Tran
         let mut took = Took::Ended;
         if !is_over {
             // Sums are on the move: a snapshot that is being read sees so and is repeated.
-            history::fold(|| took = taker.take(block));
+            threads::fold(|| took = taker.take(block));
         }
         match took {
             Took::Block => {

@@ -11,12 +11,12 @@ use std::{
 
 use crate::{
     account::Account,
-    arena::{Arena, Zeroed},
+    arena::Zeroed,
     block::{self, Charged, Owner},
     clock, config,
     current::{self, ENABLED},
-    free_list::{FreeList, Spare},
     holds::Holds,
+    pool::{Pool, Pooled, Spare},
     probe,
     profile::Extent,
     site::UNTRACKED,
@@ -59,6 +59,24 @@ pub(crate) struct Variable {
 // SAFETY: atomics and `StaticRef`s, all valid when zeroed, none with a destructor.
 unsafe impl Zeroed for Variable {}
 
+impl Pooled for Variable {
+    fn index(&self) -> u32 {
+        self.index.load(Ordering::Relaxed)
+    }
+
+    fn set_index(&self, index: u32) {
+        self.index.store(index, Ordering::Relaxed);
+    }
+
+    fn link(&self) -> u32 {
+        self.next.load(Ordering::Relaxed)
+    }
+
+    fn set_link(&self, next: u32) {
+        self.next.store(next, Ordering::Relaxed);
+    }
+}
+
 /// Flags of `version`.
 const IN_USE: u32 = 1;
 const PARTIAL: u32 = 2;
@@ -69,11 +87,10 @@ const USE: u32 = 8;
 const MOST_NAMES: usize = 16;
 const MOST_BLOCKS: u32 = 4_096;
 
-static VARIABLES: Arena<Variable> = Arena::new();
-static FREE_VARIABLES: FreeList = FreeList::new(AtomicU64::new(0));
+static VARIABLES: Pool<Variable> = Pool::new();
 
 thread_local! {
-    static SPARE_VARIABLES: Spare = const { Spare::new() };
+    static SPARE_VARIABLES: Spare<Variable> = const { Spare::new() };
 }
 
 /// Registers `value`; `show` finds its heap blocks.
@@ -291,23 +308,8 @@ enum Naming {
 impl Variable {
     /// One that is not in use; `None` where there are as many as are allowed.
     fn take() -> Option<&'static Self> {
-        let link = |index| {
-            VARIABLES.get(index).map_or(0, |variable| variable.next.load(Ordering::Relaxed))
-        };
-        let spare = if current::thread_is_known() {
-            SPARE_VARIABLES.with(|spare| spare.pop(link))
-        } else {
-            None
-        };
-        if let Some(index) = spare.or_else(|| FREE_VARIABLES.pop(link)) {
-            return VARIABLES.get(index);
-        }
-        if u64::from(VARIABLES.len()) >= config::live_variables() {
-            return None;
-        }
-        let (index, variable) = VARIABLES.grow()?;
-        variable.index.store(index, Ordering::Relaxed);
-        Some(variable)
+        let most = u32::try_from(config::live_variables()).unwrap_or(u32::MAX);
+        SPARE_VARIABLES.with(Spare::pop).or_else(|| VARIABLES.take_up_to(most))
     }
 
     fn give_back(&'static self) {
@@ -315,12 +317,7 @@ impl Variable {
         let unused = (version | (USE - 1)).wrapping_add(1);
         self.version.store(unused, Ordering::Release);
         self.account.clear();
-        let set_link = |next| self.next.store(next, Ordering::Relaxed);
-        let is_kept = current::thread_is_known()
-            && SPARE_VARIABLES.with(|spare| spare.push(self.index(), set_link));
-        if !is_kept {
-            FREE_VARIABLES.push(self.index(), set_link);
-        }
+        VARIABLES.put_near(&SPARE_VARIABLES, self);
     }
 
     fn open_head(&self, site: &'static VariableSite, bytes: usize) {
@@ -382,10 +379,6 @@ impl Variable {
     /// Who is charged with the block; the same for all its names.
     pub(crate) fn account(&self) -> Option<&'static Account> {
         self.account.get()
-    }
-
-    fn index(&self) -> u32 {
-        self.index.load(Ordering::Relaxed)
     }
 
     fn head_index(&self) -> u32 {
@@ -515,12 +508,5 @@ impl Variable {
 
 /// Gives all that a thread kept for itself to the others.
 pub(crate) fn empty_spares() {
-    let link =
-        |index| VARIABLES.get(index).map_or(0, |variable| variable.next.load(Ordering::Relaxed));
-    SPARE_VARIABLES.with(|spare| {
-        while let Some(variable) = spare.pop(link).and_then(|index| VARIABLES.get(index)) {
-            let set_link = |next| variable.next.store(next, Ordering::Relaxed);
-            FREE_VARIABLES.push(variable.index(), set_link);
-        }
-    });
+    VARIABLES.empty(&SPARE_VARIABLES);
 }
