@@ -4,8 +4,9 @@ use std::alloc::{GlobalAlloc, Layout, System};
 use std::ptr;
 
 use crate::{
-    block::{self, Stretched},
+    block::{self, Owner, Stretched},
     current,
+    tally::Tally,
 };
 
 /// A global allocator that charges every block to the async task that allocates it.
@@ -61,15 +62,15 @@ unsafe impl<A: GlobalAlloc> GlobalAlloc for TrackingAllocator<A> {
             // SAFETY: the caller's contract, passed on.
             return unsafe { self.inner.alloc(layout) };
         }
-        let Some(stretched) = Stretched::of(layout) else { return ptr::null_mut() };
-        // SAFETY: the size is not zero: it has the word in it.
-        let block = unsafe { self.inner.alloc(stretched.layout) };
-        if !block.is_null() {
-            let owner = current::charge(block, layout);
-            // SAFETY: just allocated with this layout, and not null.
-            unsafe { block::write_owner(block, stretched, owner) };
+        if let Some(stretched) = Stretched::of_usual(layout) {
+            // SAFETY: the size is not zero: it has the word in it.
+            let block = unsafe { self.inner.alloc(stretched.layout) };
+            // SAFETY: just allocated with this layout.
+            return unsafe { charge_usual(block, stretched, layout.size()) };
         }
-        block
+        let inner = &self.inner;
+        // SAFETY: the size is not zero: it has the word in it.
+        take(layout, |stretched| unsafe { inner.alloc(stretched) })
     }
 
     #[inline]
@@ -78,15 +79,15 @@ unsafe impl<A: GlobalAlloc> GlobalAlloc for TrackingAllocator<A> {
             // SAFETY: the caller's contract, passed on.
             return unsafe { self.inner.alloc_zeroed(layout) };
         }
-        let Some(stretched) = Stretched::of(layout) else { return ptr::null_mut() };
-        // SAFETY: the size is not zero: it has the word in it.
-        let block = unsafe { self.inner.alloc_zeroed(stretched.layout) };
-        if !block.is_null() {
-            let owner = current::charge(block, layout);
-            // SAFETY: just allocated with this layout, and not null.
-            unsafe { block::write_owner(block, stretched, owner) };
+        if let Some(stretched) = Stretched::of_usual(layout) {
+            // SAFETY: the size is not zero: it has the word in it.
+            let block = unsafe { self.inner.alloc_zeroed(stretched.layout) };
+            // SAFETY: just allocated with this layout.
+            return unsafe { charge_usual(block, stretched, layout.size()) };
         }
-        block
+        let inner = &self.inner;
+        // SAFETY: the size is not zero: it has the word in it.
+        take(layout, |stretched| unsafe { inner.alloc_zeroed(stretched) })
     }
 
     #[inline]
@@ -99,7 +100,12 @@ unsafe impl<A: GlobalAlloc> GlobalAlloc for TrackingAllocator<A> {
         let stretched = unsafe { Stretched::of_live(layout) };
         // SAFETY: the caller says that the block is live and has this layout.
         let owner = unsafe { block::owner(block, stretched) };
-        current::discharge(owner, layout.size());
+        let tally = current::tally();
+        if owner.is(tally.account()) {
+            tally.discharge(layout.size());
+        } else {
+            current::discharge_elsewhere(tally, owner, layout.size());
+        }
         // SAFETY: allocated by `inner` with the stretched layout.
         unsafe { self.inner.dealloc(block, stretched.layout) };
     }
@@ -110,21 +116,116 @@ unsafe impl<A: GlobalAlloc> GlobalAlloc for TrackingAllocator<A> {
             // SAFETY: the caller's contract, passed on.
             return unsafe { self.inner.realloc(block, layout, new_size) };
         }
-        let Ok(new_layout) = Layout::from_size_align(new_size, layout.align()) else {
-            return ptr::null_mut();
+        // SAFETY: the caller says that the new size, rounded up to the alignment, does not overflow.
+        let new_layout = unsafe { Layout::from_size_align_unchecked(new_size, layout.align()) };
+        let usual = (Stretched::of_usual(layout), Stretched::of_usual(new_layout));
+        let (Some(old), Some(new)) = usual else {
+            // SAFETY: the caller's contract, passed on.
+            return unsafe { retake(&self.inner, block, layout, new_layout) };
         };
-        let Some(new) = Stretched::of(new_layout) else { return ptr::null_mut() };
-        // SAFETY: the block exists, so its layout could be stretched.
-        let old = unsafe { Stretched::of_live(layout) };
         // SAFETY: the caller says that the block is live and has this layout.
         let owner = unsafe { block::owner(block, old) };
         // SAFETY: allocated by `inner` with `old`; `new` has the same alignment and a size that is not zero.
         let grown = unsafe { self.inner.realloc(block, old.layout, new.layout.size()) };
-        if !grown.is_null() {
-            let owner = current::recharge(owner, layout, grown, new_layout);
+        if grown.is_null() {
+            return grown;
+        }
+        let tally = current::tally();
+        if !owner.is(tally.account()) {
+            let owner = current::recharge_elsewhere(tally, owner, layout, grown, new_layout);
             // SAFETY: `grown` is not null and now has the layout `new`.
             unsafe { block::write_owner(grown, new, owner) };
+            return grown;
         }
-        grown
+        // SAFETY: as above.
+        unsafe { block::write_owner(grown, new, owner) };
+        if tally.recount(layout.size(), new_size) { settle(tally, grown) } else { grown }
     }
+}
+
+/// Charges a new block that is not large, and returns it.
+///
+/// # Safety
+///
+/// `block` must be null or just allocated with `stretched.layout`.
+// PERF: what is rare is called last, so that nothing has to be kept for afterwards: most registers stay untouched.
+#[inline]
+unsafe fn charge_usual(block: *mut u8, stretched: Stretched, size: usize) -> *mut u8 {
+    if block.is_null() {
+        return block;
+    }
+    let tally = current::tally();
+    let Some(account) = tally.account() else {
+        // SAFETY: the caller's contract.
+        return unsafe { charge_at_signpost(tally, block, size) };
+    };
+    // SAFETY: the caller's contract, and not null.
+    unsafe { block::write_owner(block, stretched, Owner::account(account)) };
+    if tally.count(size) { settle(tally, block) } else { block }
+}
+
+/// Charges a block of a usual layout, where not just the current task is to be charged.
+///
+/// # Safety
+///
+/// `block` must be allocated with the stretched layout of `size` bytes at a usual alignment, and must not be null.
+#[inline(never)]
+unsafe fn charge_at_signpost(signpost: &'static Tally, block: *mut u8, size: usize) -> *mut u8 {
+    // SAFETY: the size was that of a valid layout with at most this alignment.
+    let layout = unsafe { Layout::from_size_align_unchecked(size, align_of::<usize>()) };
+    let owner = current::charge_at_signpost(signpost, block, layout);
+    // SAFETY: the block exists, so its layout could be stretched.
+    let stretched = unsafe { Stretched::of_live(layout) };
+    // SAFETY: the caller's contract.
+    unsafe { block::write_owner(block, stretched, owner) };
+    block
+}
+
+/// Looks at the account, as the owner may never have held as much.
+#[inline(never)]
+fn settle(tally: &'static Tally, block: *mut u8) -> *mut u8 {
+    if let Some(account) = tally.account() {
+        tally.settle(account);
+    }
+    block
+}
+
+/// Takes a block of any layout from `inner` and charges it.
+#[inline(never)]
+fn take(layout: Layout, inner: impl FnOnce(Layout) -> *mut u8) -> *mut u8 {
+    let Some(stretched) = Stretched::of(layout) else { return ptr::null_mut() };
+    let block = inner(stretched.layout);
+    if !block.is_null() {
+        let owner = current::charge(block, layout);
+        // SAFETY: just allocated with this layout, and not null.
+        unsafe { block::write_owner(block, stretched, owner) };
+    }
+    block
+}
+
+/// Reallocates a block of any layout.
+///
+/// # Safety
+///
+/// That of `GlobalAlloc::realloc`, with a valid new layout of the same alignment.
+#[inline(never)]
+unsafe fn retake<A: GlobalAlloc>(
+    inner: &A,
+    block: *mut u8,
+    layout: Layout,
+    new_layout: Layout,
+) -> *mut u8 {
+    let Some(new) = Stretched::of(new_layout) else { return ptr::null_mut() };
+    // SAFETY: the block exists, so its layout could be stretched.
+    let old = unsafe { Stretched::of_live(layout) };
+    // SAFETY: the caller says that the block is live and has this layout.
+    let owner = unsafe { block::owner(block, old) };
+    // SAFETY: allocated by `inner` with `old`; `new` has the same alignment and a size that is not zero.
+    let grown = unsafe { inner.realloc(block, old.layout, new.layout.size()) };
+    if !grown.is_null() {
+        let owner = current::recharge(owner, layout, grown, new_layout);
+        // SAFETY: `grown` is not null and now has the layout `new`.
+        unsafe { block::write_owner(grown, new, owner) };
+    }
+    grown
 }

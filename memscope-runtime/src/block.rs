@@ -15,6 +15,9 @@ use crate::{account::Account, variable::Variable};
 
 const WORD: usize = size_of::<*mut ()>();
 
+/// Blocks below this size are not large, and most are not.
+pub(crate) const LARGE: usize = 1 << 20;
+
 /// The layout of a block with its word, and where in it the word lies.
 ///
 /// Invariant: `layout` is valid, and `word` a multiple of [`WORD`] with room for one word behind it.
@@ -35,6 +38,20 @@ impl Stretched {
         fits.then(|| unsafe { Self::of_live(user) })
     }
 
+    /// [`of`](Self::of) for layouts as most are: not large, and with an alignment that is nothing special.
+    ///
+    /// PERF: nothing can go wrong, and whoever inlines this knows the alignment.
+    #[inline]
+    pub(crate) fn of_usual(user: Layout) -> Option<Self> {
+        let is_usual = user.size() < LARGE && user.align() <= WORD;
+        let word = (user.size() + (WORD - 1)) & !(WORD - 1);
+        is_usual.then(|| {
+            // SAFETY: a power of two, and a size far below the largest.
+            let layout = unsafe { Layout::from_size_align_unchecked(word + WORD, WORD) };
+            Self { layout, word }
+        })
+    }
+
     /// [`of`](Self::of) for the layout of a block that exists.
     ///
     /// # Safety
@@ -53,7 +70,7 @@ impl Stretched {
 
 /// The word behind a block: whom it is charged to.
 ///
-/// Invariant: null (the block is memscope's own and nobody is charged), or made from a `&'static Account`, with [`CELL`]
+/// Invariant: [`NOBODY`](Self::NOBODY) (the block is memscope's own and nobody is charged), or made from a `&'static Account`, with [`CELL`]
 /// added where the block is a task's Tokio cell; or from a `&'static Variable`, with [`NAME`] added.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Owner(*mut ());
@@ -74,7 +91,8 @@ pub(crate) enum Charged {
 }
 
 impl Owner {
-    pub(crate) const NOBODY: Self = Self(ptr::null_mut());
+    /// Not null, so that it differs from the account that a signpost does not have.
+    pub(crate) const NOBODY: Self = Self(ptr::without_provenance_mut(CELL));
 
     #[inline]
     pub(crate) fn account(account: &'static Account) -> Self {
@@ -89,12 +107,12 @@ impl Owner {
         Self(ptr::from_ref(variable).cast_mut().cast::<()>().map_addr(|address| address | NAME))
     }
 
-    /// Whether the block is an unnamed one of this account.
+    /// Whether the block is an unnamed one of this account; of none, there is none.
     ///
-    /// PERF: the tags make the word differ from every account, so that marked blocks cost the others nothing.
+    /// PERF: one comparison. The tags make the word differ from every account, so that marked blocks cost the others nothing.
     #[inline]
-    pub(crate) fn is(self, account: &'static Account) -> bool {
-        ptr::eq(self.0.cast(), account)
+    pub(crate) fn is(self, account: Option<&'static Account>) -> bool {
+        ptr::eq(self.0.cast_const().cast(), account.map_or(ptr::null(), ptr::from_ref))
     }
 
     pub(crate) fn read(self) -> Charged {

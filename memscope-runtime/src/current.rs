@@ -209,6 +209,12 @@ pub(crate) fn owner_id() -> u64 {
     known(CURRENT.get()).0.map_or(0, Tally::id)
 }
 
+/// Who is charged here, or a signpost.
+#[inline]
+pub(crate) fn tally() -> &'static Tally {
+    CURRENT.get()
+}
+
 /// Charges a new block to the current owner, who is returned.
 #[inline]
 pub(crate) fn charge(block: *mut u8, layout: Layout) -> Owner {
@@ -222,22 +228,10 @@ pub(crate) fn charge(block: *mut u8, layout: Layout) -> Owner {
     }
 }
 
-/// Takes a block of `bytes` off its owner.
-#[inline]
-pub(crate) fn discharge(owner: Owner, bytes: usize) {
-    let tally = CURRENT.get();
-    if tally.account().is_some_and(|own| owner.is(own)) {
-        tally.discharge(bytes);
-    } else {
-        discharge_elsewhere(tally, owner, bytes);
-    }
-}
-
 /// Takes a block off its owner and charges the current one with what it was reallocated to.
-#[inline]
 pub(crate) fn recharge(owner: Owner, layout: Layout, grown: *mut u8, new: Layout) -> Owner {
     let tally = CURRENT.get();
-    if tally.account().is_some_and(|own| owner.is(own)) {
+    if owner.is(tally.account()) {
         tally.discharge(layout.size());
         charge(grown, new)
     } else {
@@ -245,9 +239,10 @@ pub(crate) fn recharge(owner: Owner, layout: Layout, grown: *mut u8, new: Layout
     }
 }
 
-/// The names of the block, if it has any, go with it.
+/// Takes a block off its owner who is not the current one, and charges the current one with what it was reallocated to. The names of the
+/// block, if it has any, go with it.
 #[inline(never)]
-fn recharge_elsewhere(
+pub(crate) fn recharge_elsewhere(
     tally: &'static Tally,
     owner: Owner,
     layout: Layout,
@@ -270,7 +265,11 @@ fn recharge_elsewhere(
 }
 
 #[inline(never)]
-fn charge_at_signpost(signpost: &'static Tally, block: *mut u8, layout: Layout) -> Owner {
+pub(crate) fn charge_at_signpost(
+    signpost: &'static Tally,
+    block: *mut u8,
+    layout: Layout,
+) -> Owner {
     let bytes = layout.size();
     if ptr::eq(signpost, &raw const PLAIN) {
         let tally = outside();
@@ -331,8 +330,9 @@ fn spawned_tally(bytes: usize) -> (&'static Tally, bool) {
     (spawn.record.tally(), is_cell)
 }
 
+/// Takes a block off its owner who is not the current one, or not the only one to be told.
 #[inline(never)]
-fn discharge_elsewhere(tally: &'static Tally, owner: Owner, bytes: usize) {
+pub(crate) fn discharge_elsewhere(tally: &'static Tally, owner: Owner, bytes: usize) {
     let account = match owner.read() {
         Charged::Nobody => return own_heap::remove(bytes),
         Charged::Account(account) => account,
@@ -491,12 +491,17 @@ pub fn current_task_id() -> Option<TaskId> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Probe {
     pub(crate) block: *const u8,
+    /// The alignment is raised to a word's: the allocator does not tell smaller ones apart.
     pub(crate) layout: Layout,
 }
 
 impl Probe {
+    pub(crate) fn of(block: *const u8, layout: Layout) -> Self {
+        Self { block, layout: layout.align_to(align_of::<usize>()).unwrap_or(layout) }
+    }
+
     fn note(block: *mut u8, layout: Layout) {
-        PROBE.set(Some(Self { block, layout }));
+        PROBE.set(Some(Self::of(block, layout)));
     }
 
     /// The last block that passed the allocator inside `as_memscope` on this thread.

@@ -42,9 +42,7 @@ impl Own {
     /// Whether this is what the allocator saw.
     fn is(self, seen: Option<Probe>) -> bool {
         match (self, seen) {
-            (Self::Block(start, layout), Some(seen)) => {
-                start == seen.block && layout == seen.layout
-            }
+            (Self::Block(start, layout), Some(seen)) => Probe::of(start, layout) == seen,
             (Self::Nothing, None) => true,
             _ => false,
         }

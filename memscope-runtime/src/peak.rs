@@ -28,17 +28,13 @@ impl Peak {
         self.bytes.store(0, Ordering::Relaxed);
     }
 
-    /// Raises the peak to what is live, if need be. `may_rise`: there have been transfers.
+    /// Whether live may be above the peak, when the owner holds so much by itself; then [`settle`](Self::settle) tells.
     #[inline]
-    pub(crate) fn note(&self, account: &Account, own_live: i64, may_rise: impl Fn() -> bool) {
-        // PERF: the account's line, which other threads write, is read only when a new peak is possible.
-        if own_live > self.limit.load(Ordering::Relaxed) {
-            self.settle(account, own_live, self.bytes.load(Ordering::Relaxed), may_rise);
-        }
+    pub(crate) fn is_passed_by(&self, own_live: i64) -> bool {
+        own_live > self.limit.load(Ordering::Relaxed)
     }
 
-    /// Looks at what others did meanwhile and raises the peak to what is live; from `peak` on.
-    #[inline]
+    /// Looks at what others did meanwhile and raises the peak to what is live; from `peak` on. `may_rise`: there have been transfers.
     pub(crate) fn settle(
         &self,
         account: &Account,

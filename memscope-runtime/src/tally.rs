@@ -2,15 +2,13 @@
 
 use crate::{
     account::Account,
+    block::LARGE,
     event::{Event, EventKind},
     peak::Peak,
     static_ref::StaticRef,
     sync::{AtomicI64, AtomicU64, Ordering, add, bump, shift},
     taken, threads,
 };
-
-/// Blocks from this size on are events.
-const LARGE_BLOCK: usize = 1 << 20;
 
 /// The counters of one owner of blocks, on one cache line.
 ///
@@ -117,13 +115,41 @@ impl Tally {
     /// Charges a block allocated by the owner.
     #[inline]
     pub(crate) fn charge(&self, account: &Account, bytes: usize) {
-        bump(&self.allocated_bytes, bytes as u64);
-        bump(&self.allocations, 1);
-        let own_live = shift(&self.own_live, bytes.cast_signed() as i64);
-        self.peak.note(account, own_live, taken::is_in_use);
-        if bytes >= LARGE_BLOCK {
+        if self.count(bytes) {
+            self.settle(account);
+        }
+        if bytes >= LARGE {
             self.note_large_block(account, bytes);
         }
+    }
+
+    /// Counts a block that is not large. True: this may be a new peak, and [`settle`](Self::settle) is to be called.
+    ///
+    /// PERF: the account's line, which other threads write, is read only then.
+    #[inline]
+    #[must_use]
+    pub(crate) fn count(&self, bytes: usize) -> bool {
+        bump(&self.allocated_bytes, bytes as u64);
+        bump(&self.allocations, 1);
+        self.peak.is_passed_by(shift(&self.own_live, bytes.cast_signed() as i64))
+    }
+
+    /// Counts a block of the owner's that it has reallocated; as [`discharge`](Self::discharge) and [`count`](Self::count).
+    #[inline]
+    #[must_use]
+    pub(crate) fn recount(&self, old_bytes: usize, bytes: usize) -> bool {
+        bump(&self.frees, 1);
+        bump(&self.allocated_bytes, bytes as u64);
+        bump(&self.allocations, 1);
+        let grown = (bytes.cast_signed() as i64).wrapping_sub(old_bytes.cast_signed() as i64);
+        self.peak.is_passed_by(shift(&self.own_live, grown))
+    }
+
+    /// Raises the peak to what is live, if need be.
+    #[inline(never)]
+    pub(crate) fn settle(&self, account: &Account) {
+        let own_live = self.own_live.load(Ordering::Relaxed);
+        self.peak.settle(account, own_live, self.peak.bytes(), taken::is_in_use);
     }
 
     /// Tells the collector, where the owner is a task.
