@@ -66,7 +66,7 @@ unsafe impl<A: GlobalAlloc> GlobalAlloc for TrackingAllocator<A> {
             // SAFETY: the size is not zero: it has the word in it.
             let block = unsafe { self.inner.alloc(stretched.layout) };
             // SAFETY: just allocated with this layout.
-            return unsafe { charge_usual(block, stretched, layout.size()) };
+            return unsafe { charge_usual(block, stretched, layout) };
         }
         let inner = &self.inner;
         // SAFETY: the size is not zero: it has the word in it.
@@ -83,7 +83,7 @@ unsafe impl<A: GlobalAlloc> GlobalAlloc for TrackingAllocator<A> {
             // SAFETY: the size is not zero: it has the word in it.
             let block = unsafe { self.inner.alloc_zeroed(stretched.layout) };
             // SAFETY: just allocated with this layout.
-            return unsafe { charge_usual(block, stretched, layout.size()) };
+            return unsafe { charge_usual(block, stretched, layout) };
         }
         let inner = &self.inner;
         // SAFETY: the size is not zero: it has the word in it.
@@ -147,32 +147,30 @@ unsafe impl<A: GlobalAlloc> GlobalAlloc for TrackingAllocator<A> {
 ///
 /// # Safety
 ///
-/// `block` must be null or just allocated with `stretched.layout`.
+/// `block` must be null or just allocated with `stretched`, which must be that of `layout`.
 // PERF: what is rare is called last, so that nothing has to be kept for afterwards: most registers stay untouched.
 #[inline]
-unsafe fn charge_usual(block: *mut u8, stretched: Stretched, size: usize) -> *mut u8 {
+unsafe fn charge_usual(block: *mut u8, stretched: Stretched, layout: Layout) -> *mut u8 {
     if block.is_null() {
         return block;
     }
     let tally = current::tally();
     let Some(account) = tally.account() else {
         // SAFETY: the caller's contract.
-        return unsafe { charge_at_signpost(tally, block, size) };
+        return unsafe { charge_at_signpost(tally, block, layout) };
     };
     // SAFETY: the caller's contract, and not null.
     unsafe { block::write_owner(block, stretched, Owner::account(account)) };
-    if tally.count(size) { settle(tally, block) } else { block }
+    if tally.count(layout.size()) { settle(tally, block) } else { block }
 }
 
-/// Charges a block of a usual layout, where not just the current task is to be charged.
+/// Charges a new block where not just the current task is to be charged.
 ///
 /// # Safety
 ///
-/// `block` must be allocated with the stretched layout of `size` bytes at a usual alignment, and must not be null.
+/// `block` must be allocated with the stretched layout, and must not be null.
 #[inline(never)]
-unsafe fn charge_at_signpost(signpost: &'static Tally, block: *mut u8, size: usize) -> *mut u8 {
-    // SAFETY: the size was that of a valid layout with at most this alignment.
-    let layout = unsafe { Layout::from_size_align_unchecked(size, align_of::<usize>()) };
+unsafe fn charge_at_signpost(signpost: &'static Tally, block: *mut u8, layout: Layout) -> *mut u8 {
     let owner = current::charge_at_signpost(signpost, block, layout);
     // SAFETY: the block exists, so its layout could be stretched.
     let stretched = unsafe { Stretched::of_live(layout) };

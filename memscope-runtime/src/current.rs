@@ -491,17 +491,12 @@ pub fn current_task_id() -> Option<TaskId> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Probe {
     pub(crate) block: *const u8,
-    /// The alignment is raised to a word's: the allocator does not tell smaller ones apart.
     pub(crate) layout: Layout,
 }
 
 impl Probe {
-    pub(crate) fn of(block: *const u8, layout: Layout) -> Self {
-        Self { block, layout: layout.align_to(align_of::<usize>()).unwrap_or(layout) }
-    }
-
     fn note(block: *mut u8, layout: Layout) {
-        PROBE.set(Some(Self::of(block, layout)));
+        PROBE.set(Some(Self { block, layout }));
     }
 
     /// The last block that passed the allocator inside `as_memscope` on this thread.

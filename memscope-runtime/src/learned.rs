@@ -42,7 +42,9 @@ impl Own {
     /// Whether this is what the allocator saw.
     fn is(self, seen: Option<Probe>) -> bool {
         match (self, seen) {
-            (Self::Block(start, layout), Some(seen)) => Probe::of(start, layout) == seen,
+            (Self::Block(start, layout), Some(seen)) => {
+                start == seen.block && layout == seen.layout
+            }
             (Self::Nothing, None) => true,
             _ => false,
         }
