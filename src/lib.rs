@@ -37,6 +37,8 @@ pub use memscope_runtime::{
 pub use memscope_runtime::MemoryLayer;
 #[cfg(feature = "report-file")]
 pub use memscope_runtime::{ReportGuard, report_guard};
+#[cfg(all(feature = "tokio", tokio_unstable))]
+pub use memscope_runtime::tokio_hooks;
 
 #[cfg(all(feature = "enabled", feature = "global-allocator"))]
 #[global_allocator]
