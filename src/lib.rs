@@ -35,10 +35,10 @@ pub use memscope_runtime::{
 
 #[cfg(feature = "tracing")]
 pub use memscope_runtime::MemoryLayer;
-#[cfg(feature = "report-file")]
-pub use memscope_runtime::{ReportGuard, report_guard};
 #[cfg(all(feature = "tokio", tokio_unstable))]
 pub use memscope_runtime::tokio_hooks;
+#[cfg(feature = "report-file")]
+pub use memscope_runtime::{ReportGuard, report_guard};
 
 #[cfg(all(feature = "enabled", feature = "global-allocator"))]
 #[global_allocator]

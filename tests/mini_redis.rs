@@ -13,7 +13,9 @@ use std::{
 };
 
 use bytes::Bytes;
-use memscope_rs::async_memory::{MemorySnapshot, TaskMemoryProfile, TaskState, get_memory_snapshot};
+use memscope_rs::async_memory::{
+    MemorySnapshot, TaskMemoryProfile, TaskState, get_memory_snapshot,
+};
 use memscope_tests::{alone, block_on, conserved, conserved_when, workers};
 use mini_redis::client::{self, Client};
 use tokio::{
@@ -247,7 +249,8 @@ fn a_published_message_is_the_publishers_and_is_freed_by_the_subscribers() {
         }
         let slots = 1_024 * size_of::<Bytes>() as u64;
         let snapshot = conserved(&ALLOCATOR);
-        let channels = plain(&snapshot).filter(|task| (slots..3 * slots).contains(&task.live_bytes));
+        let channels =
+            plain(&snapshot).filter(|task| (slots..3 * slots).contains(&task.live_bytes));
         assert!(channels.count() >= 1, "{snapshot:#}");
 
         let mut publisher = client::connect(address).await.expect("connects");
@@ -261,8 +264,9 @@ fn a_published_message_is_the_publishers_and_is_freed_by_the_subscribers() {
         let is_publisher = |task: &&TaskMemoryProfile| {
             task.peak_bytes >= MESSAGE as u64 && task.freed_elsewhere_bytes >= MESSAGE as u64
         };
-        let snapshot =
-            conserved_when(&ALLOCATOR, |snapshot| plain(snapshot).filter(is_publisher).count() == 1);
+        let snapshot = conserved_when(&ALLOCATOR, |snapshot| {
+            plain(snapshot).filter(is_publisher).count() == 1
+        });
         let publisher_row = plain(&snapshot).find(is_publisher).expect("one");
         let buffer = grown_buffer(MESSAGE) as u64;
         assert!((buffer..buffer + 1_024).contains(&publisher_row.live_bytes), "{publisher_row:#?}");

@@ -407,10 +407,28 @@ impl Record {
         old.retract();
     }
 
-    /// Notes what the runtime tells of an unannotated task.
+    /// A poll of an unannotated task begins, as its runtime tells; not where the task has ended, as at a shutdown.
     #[cfg(all(feature = "tokio", tokio_unstable))]
     #[inline]
-    pub(crate) fn tell(&self, state: TaskState, polls: u64) {
+    pub(crate) fn begin_told(&self, polls: u64) {
+        let begin =
+            |state| (!TaskState::from_u8(state).is_ended()).then_some(TaskState::Running as u8);
+        if self.state.fetch_update(Ordering::Relaxed, Ordering::Relaxed, begin).is_ok() {
+            self.polls.store(polls, Ordering::Relaxed);
+        }
+    }
+
+    /// The poll is over, unless more has happened since.
+    #[cfg(all(feature = "tokio", tokio_unstable))]
+    #[inline]
+    pub(crate) fn rest_told(&self) {
+        let (from, to) = (TaskState::Running as u8, TaskState::Idle as u8);
+        let _ = self.state.compare_exchange(from, to, Ordering::Relaxed, Ordering::Relaxed);
+    }
+
+    /// The task has ended, as its runtime tells.
+    #[cfg(all(feature = "tokio", tokio_unstable))]
+    pub(crate) fn end_told(&self, state: TaskState, polls: u64) {
         self.polls.store(polls, Ordering::Relaxed);
         self.state.store(state as u8, Ordering::Relaxed);
     }

@@ -76,8 +76,7 @@ pub(crate) fn sites(reading: &Reading, measured: bool, now_ns: u64) -> Vec<SiteP
         rows[place].add_retained(tasks, now_ns);
     }
     for row in &mut rows {
-        let ended =
-            row.completed + row.cancelled + row.panicked + row.given_up + row.ended_unknown;
+        let ended = row.completed + row.cancelled + row.panicked + row.given_up + row.ended_unknown;
         row.active = row.spawned.saturating_sub(ended);
         if !measured {
             row.forget_sizes();

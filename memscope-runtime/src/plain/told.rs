@@ -4,6 +4,9 @@
 //! its first poll is over: but not if a tracked future was polled or dropped in it, as then the task may be nothing but that future, which
 //! has a record of its own. So tracked tasks have no second row, whoever spawned them.
 //!
+//! The hooks of one task run on several threads, and one that says that a poll is over may come after the next poll has begun elsewhere, or after
+//! the end. So each poll has a number, and the end is final.
+//!
 //! After a task's end its id lives on: who drops a `JoinHandle` drops the output under it, maybe on another thread and at this very
 //! moment. So the record is taken away as in `vacate`, and stays, as that of an ended task, where another thread may be charging it. And a place
 //! remembers the last id that ended in it, so that nobody makes a new record for it.
@@ -20,7 +23,7 @@ use crate::{
     record::Record,
     site::{Key, PLAIN_COLUMN, Site},
     static_ref::StaticRef,
-    sync::{AtomicU32, AtomicU64, Ordering, bump},
+    sync::{AtomicU64, Ordering},
     task::{TaskState, TaskType},
 };
 
@@ -29,36 +32,72 @@ use crate::{
 pub(super) struct Told {
     /// How often the task was polled; 0: nobody tells.
     polls: AtomicU64,
-    /// What [`TRACKED`] was at the start of the last poll.
-    tracked: AtomicU64,
     spawned_at: StaticRef<Location<'static>>,
     /// The last task that ended here.
     ended: AtomicU64,
-    /// 1 while the task is polled.
-    is_polled: AtomicU32,
 }
 
 impl Told {
     pub(super) fn is_told(&self) -> bool {
-        self.polls.load(Ordering::Relaxed) != 0
+        self.polls() != 0
     }
 
     /// The place is for a task of which nobody tells.
     pub(super) fn forget(&self) {
         self.polls.store(0, Ordering::Relaxed);
-        self.is_polled.store(0, Ordering::Relaxed);
         self.spawned_at.clear();
     }
 
-    /// Whether no tracked future was polled or dropped in the poll that goes on, or has just ended, on this thread.
-    fn is_its_own(&self) -> bool {
-        self.tracked.load(Ordering::Relaxed) == TRACKED.get()
+    fn polls(&self) -> u64 {
+        self.polls.load(Ordering::Relaxed)
     }
 }
 
+/// A poll that goes on, on this thread. When it is over for Tokio, the next one may begin on another thread, or the task may end there, before
+/// this thread tells.
+#[derive(Clone, Copy, Debug)]
+struct Poll {
+    id: u64,
+    /// Which one of the task's.
+    number: u64,
+    /// What [`TRACKED`] was at its start.
+    tracked: u64,
+}
+
+/// Polls that nest: a runtime in a blocking part of another one's task.
+const MOST_NESTED: usize = 8;
+
 thread_local! {
+    static POLLS: [Cell<Poll>; MOST_NESTED] =
+        const { [const { Cell::new(Poll { id: 0, number: 0, tracked: 0 }) }; MOST_NESTED] };
+    static NESTED: Cell<usize> = const { Cell::new(0) };
     /// How many polls and drops of tracked futures there were on this thread.
     static TRACKED: Cell<u64> = const { Cell::new(0) };
+}
+
+impl Poll {
+    fn push(self) {
+        let nested = NESTED.get();
+        POLLS.with(|polls| {
+            if let Some(free) = polls.get(nested) {
+                free.set(self);
+                NESTED.set(nested + 1);
+            }
+        });
+    }
+
+    /// The task's poll on this thread, and how many were begun before it.
+    fn of(id: u64) -> Option<(Self, usize)> {
+        POLLS.with(|polls| {
+            let mut begun = polls.iter().take(NESTED.get()).enumerate().rev();
+            begun.find(|(_, poll)| poll.get().id == id).map(|(nested, poll)| (poll.get(), nested))
+        })
+    }
+
+    /// Whether no tracked future was polled or dropped in it.
+    fn is_its_own(self) -> bool {
+        self.tracked == TRACKED.get()
+    }
 }
 
 /// A tracked future is polled or dropped.
@@ -80,28 +119,35 @@ pub(crate) fn poll_begins(id: Id, spawned_at: &'static Location<'static>) {
     let Some(seat) = SEAT.get().or_else(take_seat) else { return };
     let Some(place) = sit(seat, id).or_else(|| claim(id)) else { return };
     let told = &place.told;
-    bump(&told.polls, 1);
-    told.is_polled.store(1, Ordering::Relaxed);
-    told.tracked.store(TRACKED.get(), Ordering::Relaxed);
+    let number = told.polls() + 1;
+    told.polls.store(number, Ordering::Relaxed);
     told.spawned_at.set(spawned_at);
+    Poll { id, number, tracked: TRACKED.get() }.push();
     if let Some(record) = place.record.get() {
-        record.tell(TaskState::Running, told.polls.load(Ordering::Relaxed));
+        record.begin_told(number);
         LAST.set(Last { id, record: Some(record) });
     }
 }
 
 /// The poll is over; the task may have ended in it.
 pub(crate) fn poll_ends(id: Id) {
-    let Some(id) = told_id(id) else { return };
-    if let Some(place) = find(id) {
-        let told = &place.told;
-        let own = || told.is_its_own().then(|| place.open_late(id)).flatten();
-        told.is_polled.store(0, Ordering::Relaxed);
+    let Some(id) = number(id) else { return };
+    let Some((poll, nested)) = Poll::of(id) else { return };
+    NESTED.set(nested);
+    let there = find(id).filter(|place| place.told.polls() == poll.number);
+    if let Some(place) = there {
+        let own = || poll.is_its_own().then(|| place.open_late(id)).flatten();
         if let Some(record) = place.record.get().or_else(own) {
-            record.tell(TaskState::Idle, told.polls.load(Ordering::Relaxed));
+            record.rest_told();
         }
     }
     stand_up(id);
+    if let Some(place) = there
+        && place.told.ended.load(Ordering::Relaxed) == id
+    {
+        // Elsewhere, while this thread had its seat.
+        close(place, id);
+    }
 }
 
 /// The task has ended: its future is gone, and its output too unless somebody waits for it.
@@ -115,19 +161,17 @@ pub(crate) fn task_ends(id: Id, spawned_at: &'static Location<'static>) {
         place.told.ended.store(id, Ordering::SeqCst);
     }
     let Some(place) = there else { return };
-    let told = &place.told;
-    let is_polled = told.is_polled.load(Ordering::Relaxed) != 0;
-    let own = || (is_polled && told.is_its_own()).then(|| place.open_late(id)).flatten();
+    let polls = place.told.polls();
+    let poll = Poll::of(id).map(|(poll, _)| poll);
+    let own = || poll.is_some_and(Poll::is_its_own).then(|| place.open_late(id)).flatten();
     let Some(record) = place.record.get().or_else(own) else {
         // Nobody charges what has no record.
         let _ = place.id.compare_exchange(id, 0, Ordering::AcqRel, Ordering::Relaxed);
         return;
     };
-    let polls = told.polls.load(Ordering::Relaxed);
-    // Nobody polls a task that the shutdown of its runtime drops. In a poll it may have completed, panicked or been aborted.
-    let state =
-        if polls != 0 && !is_polled { TaskState::Cancelled } else { TaskState::Ended };
-    record.tell(state, polls);
+    // Outside of its polls a task is ended by the shutdown of its runtime. In a poll it may have completed, panicked or been aborted.
+    let was_dropped = polls != 0 && poll.is_none();
+    record.end_told(if was_dropped { TaskState::Cancelled } else { TaskState::Ended }, polls);
     if polls == 0 && place.hold() {
         // A blocking task: it is not polled, so that nobody has said where it was spawned.
         if record.site().is_some_and(|there| ptr::eq(there, site())) {
@@ -135,6 +179,11 @@ pub(crate) fn task_ends(id: Id, spawned_at: &'static Location<'static>) {
         }
         place.let_go();
     }
+    close(place, id);
+}
+
+/// Takes the record of an ended task away, if no other thread may be charging it.
+fn close(place: &Place, id: u64) {
     if vacate(place, id) {
         place.id.store(0, Ordering::Release);
         place.let_go();
@@ -182,12 +231,13 @@ impl Place {
         if self.id.load(Ordering::SeqCst) == id && self.record.get().is_none() {
             let spawned_at = self.told.spawned_at.get();
             if let Some(record) = open(spawned_at.map_or_else(site, site_of)) {
-                let (state, polls) = match self.told.ended.load(Ordering::SeqCst) {
-                    // By who drops the output meanwhile.
-                    ended if ended == id => (TaskState::Ended, &self.told.polls),
-                    _ => (TaskState::Running, &self.told.polls),
-                };
-                record.tell(state, polls.load(Ordering::Relaxed));
+                let polls = self.told.polls();
+                if self.told.ended.load(Ordering::SeqCst) == id {
+                    // By who drops the output meanwhile, or in the task's only poll.
+                    record.end_told(TaskState::Ended, polls);
+                } else {
+                    record.begin_told(polls);
+                }
                 self.record.set(record);
             }
         }
