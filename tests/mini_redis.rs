@@ -183,7 +183,6 @@ fn each_connection_has_a_row_with_exactly_what_it_allocated() {
     let acceptor = plain(&snapshot).max_by_key(|task| task.live_bytes).expect("a row");
     let connections = CONNECTIONS as u64 + 1;
     let per_connection = acceptor.live_bytes / connections;
-    println!("the acceptor holds {per_connection} bytes a connection");
     let buffers = WRITE_BUFFER as u64..(WRITE_BUFFER + READ_BUFFER) as u64;
     assert!(buffers.contains(&per_connection), "{acceptor:#?}");
     let grown = (0..CONNECTIONS).filter(|connection| value_len(*connection) > READ_BUFFER).count();

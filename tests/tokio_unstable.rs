@@ -3,11 +3,13 @@
 
 use std::{
     panic::Location,
+    pin::Pin,
     sync::{
-        Arc,
-        atomic::{AtomicBool, AtomicUsize, Ordering},
+        Arc, Mutex,
+        atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering},
         mpsc,
     },
+    task::{Context, Wake},
     thread,
     time::Duration,
 };
@@ -361,7 +363,80 @@ fn an_output_that_nobody_took_is_freed_later_and_makes_no_new_row() {
     let row = one_row(&snapshot, line);
     assert_eq!((row.allocated_bytes, row.freed_elsewhere_bytes), (4_004, 4_004));
     assert_eq!(lives(site(&snapshot, line)), [1, 0, 1, 0]);
+    let none_more = snapshot.tasks().iter().all(|task| task.allocated_bytes != 333);
+    assert!(none_more, "{snapshot:#}");
     drop(runtime);
+}
+
+/// Woken by the end of a task, it holds the worker up before the hook of the end.
+struct HoldUp {
+    reached: mpsc::SyncSender<()>,
+    go_on: Mutex<mpsc::Receiver<()>>,
+}
+
+impl Wake for HoldUp {
+    fn wake(self: Arc<Self>) {
+        self.reached.send(()).ok();
+        self.go_on.lock().expect("no panic").recv().ok();
+    }
+}
+
+/// An output that is dropped here while its task ends there, and allocates before and after.
+struct Slow {
+    go_on: mpsc::SyncSender<()>,
+    keep: mpsc::SyncSender<Vec<u8>>,
+    has_ended: fn() -> bool,
+}
+
+impl Drop for Slow {
+    fn drop(&mut self) {
+        let before = vec![1u8; 555];
+        self.go_on.send(()).ok();
+        while !(self.has_ended)() {
+            thread::yield_now();
+        }
+        self.keep.send(vec![2u8; 777]).ok();
+        drop(before);
+    }
+}
+
+#[test]
+fn a_thread_that_drops_an_output_amid_the_end_charges_the_right_task() {
+    static LINE: AtomicU32 = AtomicU32::new(0);
+    fn has_ended() -> bool {
+        let line = LINE.load(Ordering::Relaxed);
+        find_site(&conserved(&ALLOCATOR), line).is_some_and(|site| site.active == 0)
+    }
+    let _alone = alone();
+    let runtime = workers(1);
+    let ((reached, is_reached), (go_on, goes_on)) = (mpsc::sync_channel(1), mpsc::sync_channel(1));
+    let (keep, kept) = mpsc::sync_channel(1);
+    let (stop, stopped) = oneshot::channel::<()>();
+    let output = Slow { go_on, keep, has_ended };
+    let (mut task, line) = spawn(&runtime, async move {
+        stopped.await.ok();
+        output
+    });
+    LINE.store(line, Ordering::Relaxed);
+    let waker = Arc::new(HoldUp { reached, go_on: Mutex::new(goes_on) }).into();
+    assert!(Pin::new(&mut task).poll(&mut Context::from_waker(&waker)).is_pending());
+    stop.send(()).expect("it waits");
+    is_reached.recv().expect("it ends");
+    drop(task);
+    // Others that come now must not be taken for it.
+    let (others, _) = spawn(&runtime, async { drop(vec![1u8; 10]) });
+    runtime.block_on(others).expect("no panic");
+    let snapshot = conserved(&ALLOCATOR);
+    let row = one_row(&snapshot, line);
+    assert_eq!(
+        (row.state, row.live_bytes, row.live_blocks),
+        (TaskState::Ended, 777, 1),
+        "{row:#?}"
+    );
+    assert_eq!((row.allocated_bytes, row.freed_bytes), (1_332, 555), "{row:#?}");
+    assert_eq!(lives(site(&snapshot, line)), [1, 0, 1, 0]);
+    drop(kept);
+    assert_eq!(one_row(&conserved(&ALLOCATOR), line).live_bytes, 0);
 }
 
 /// Handles are dropped while their tasks end on other threads: whoever is first, no byte is lost and every task ends.
@@ -546,10 +621,17 @@ fn a_hundred_thousand_tasks_leave_memscopes_memory_where_it_was() {
             }
         });
     };
+    let (waiting, line) = spawn(&runtime, std::future::pending::<()>());
     run(20_000);
-    let before = conserved(&ALLOCATOR).tool().own_bytes;
+    let before = conserved(&ALLOCATOR);
     run(100_000);
-    assert_eq!(conserved(&ALLOCATOR).tool().own_bytes, before);
+    let after = conserved(&ALLOCATOR);
+    assert_eq!(after.tool().own_bytes, before.tool().own_bytes);
+    // One that lives keeps its row, also if it holds nothing.
+    let [before, after] = [&before, &after].map(|snapshot| one_row(snapshot, line));
+    assert_eq!((before.id, Columns::of(before)), (after.id, Columns::of(after)));
+    assert_eq!((after.state, after.poll_count), (TaskState::Idle, 1));
+    drop(waiting);
 }
 
 /// Far more tasks than places: some lose their rows, which is said, but no byte.
