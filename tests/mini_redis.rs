@@ -73,7 +73,9 @@ fn left_by_a_server() -> u64 {
         let meeting = Arc::new(std::sync::Barrier::new(16));
         for _ in 0..16 {
             let meeting = Arc::clone(&meeting);
-            more_threads_than_later.spawn(async move { drop(meeting.wait()) });
+            more_threads_than_later.spawn(async move {
+                meeting.wait();
+            });
         }
         drop(more_threads_than_later);
         let server = Server::start();

@@ -1,6 +1,6 @@
 //! Tokio tasks that nobody annotated: known by the id that Tokio keeps for the task it polls or drops.
 //!
-//! A runtime with [`tokio_hooks`](crate::tokio_hooks()) tells more of its tasks: see `told`.
+//! A runtime with `tokio_hooks` tells more of its tasks: see `told`.
 //!
 //! A table finds the record of an id. On stable Rust nobody says when such a task ends, so a record stays until its place is
 //! wanted: first those whose tasks hold nothing are given up, and a task that comes back gets a new one. Whoever gives up a record
