@@ -186,13 +186,13 @@ fn a_task_that_only_waits_has_a_row_while_it_lives() {
 fn what_a_dropped_future_frees_is_its_own() {
     let _alone = alone();
     let runtime = one_thread();
-    let hold = |bytes: usize| async move {
+    let forever = |bytes: usize| async move {
         let held = vec![1u8; bytes];
         std::future::pending::<()>().await;
         drop(held);
     };
-    let (aborted, by_abort) = spawn(&runtime, hold(7_001));
-    let (left, by_shutdown) = spawn(&runtime, hold(7_002));
+    let (aborted, by_abort) = spawn(&runtime, forever(7_001));
+    let (left, by_shutdown) = spawn(&runtime, forever(7_002));
     let (panicked, by_panic) = spawn(&runtime, async {
         let held = vec![1u8; 7_003];
         wait_once().await;
@@ -230,7 +230,6 @@ fn what_a_dropped_future_frees_is_its_own() {
 fn a_tracked_task_has_no_second_row() {
     let _alone = alone();
     let runtime = workers(2);
-    let _inside = runtime.enter();
     let work = || async {
         let held = vec![1u8; 2_000];
         waits(3).await;
@@ -257,7 +256,6 @@ fn a_tracked_task_has_no_second_row() {
         drop(left);
     });
     let last = line!();
-    drop(_inside);
     drop(runtime);
     let snapshot = conserved(&ALLOCATOR);
     for line in first..last {
