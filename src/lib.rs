@@ -35,6 +35,8 @@ pub use memscope_runtime::{
 
 #[cfg(feature = "tracing")]
 pub use memscope_runtime::MemoryLayer;
+#[cfg(all(feature = "tokio", tokio_unstable))]
+pub use memscope_runtime::tokio_hooks;
 #[cfg(feature = "report-file")]
 pub use memscope_runtime::{ReportGuard, report_guard};
 

@@ -361,7 +361,7 @@ impl Model {
                 TaskState::Completed => site.completed += 1,
                 TaskState::Cancelled => site.cancelled += 1,
                 TaskState::Panicked => site.panicked += 1,
-                TaskState::Idle | TaskState::Running | TaskState::Unknown => {}
+                TaskState::Idle | TaskState::Running | TaskState::Unknown | TaskState::Ended => {}
             }
             site.live_bytes += life.columns.live_bytes;
             site.live_blocks += life.columns.live_blocks;

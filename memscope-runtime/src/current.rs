@@ -358,7 +358,11 @@ fn known(tally: &'static Tally) -> (Option<&'static Tally>, u32) {
     #[cfg(feature = "tokio")]
     if ptr::eq(tally, &raw const PLAIN) && config::unannotated() {
         match plain::known() {
-            Ok(Some(record)) => return (Some(record.tally()), plain::site().index()),
+            Ok(Some(record)) => {
+                let tally = record.tally();
+                let site = tally.account().map_or_else(|| plain::site().index(), Account::site);
+                return (Some(tally), site);
+            }
             Err(plain::NoRecord) => return (None, plain::site().index()),
             Ok(None) => {}
         }

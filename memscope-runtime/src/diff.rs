@@ -285,7 +285,8 @@ fn site_row(site: &SiteProfile, measured: bool) -> (SiteKey<'_>, [u64; 8]) {
         bytes(site.retained_bytes),
         bytes(site.allocated_bytes),
         site.spawned,
-        site.completed,
+        // Only the sum of all ends is shown.
+        site.completed.saturating_add(site.ended_unknown),
         site.cancelled,
         site.panicked,
         site.active,

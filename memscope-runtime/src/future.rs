@@ -41,6 +41,8 @@ pin_project! {
     impl<F> PinnedDrop for Tracked<F> {
         fn drop(this: Pin<&mut Self>) {
             let mut this = this.project();
+            #[cfg(all(feature = "tokio", tokio_unstable))]
+            crate::plain::note_tracked();
             // Also when the future's destructor panics, the guard closes the task.
             let _closing = this.task.take().map(Record::closing);
             this.future.set(None);
@@ -168,6 +170,8 @@ impl<F: Future> Future for Tracked<F> {
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let (future, task) = self.parts();
         let Some(record) = task else { return future.poll(context) };
+        #[cfg(all(feature = "tokio", tokio_unstable))]
+        crate::plain::note_tracked();
         let running = record.run();
         let poll = future.poll(context);
         running.finish(poll.is_ready());

@@ -13,6 +13,8 @@ mod tracing;
 mod current;
 #[cfg(feature = "tokio")]
 mod plain;
+#[cfg(all(feature = "tokio", tokio_unstable))]
+mod tokio_hooks;
 #[cfg(feature = "task-names")]
 mod trace;
 mod alloc;
@@ -96,6 +98,8 @@ pub use at_exit::{ReportGuard, report_guard};
 pub use config::{Builder, builder, init};
 pub use error::Error;
 pub use timing::Timing;
+#[cfg(all(feature = "tokio", tokio_unstable))]
+pub use tokio_hooks::tokio_hooks;
 #[cfg(feature = "tracing")]
 pub use tracing::MemoryLayer;
 pub use trackable::{Blocks, Contents, Trackable};

@@ -1,10 +1,15 @@
 //! Tokio tasks that nobody annotated: known by the id that Tokio keeps for the task it polls or drops.
 //!
+//! A runtime with `tokio_hooks` tells more of its tasks: see `told`.
+//!
 //! A table finds the record of an id. On stable Rust nobody says when such a task ends, so a record stays until its place is
 //! wanted: first those whose tasks hold nothing are given up, and a task that comes back gets a new one. Whoever gives up a record
 //! must know that no thread is about to charge it: each thread publishes the id that it charges in its [`Seat`], and looks at the
 //! table after that; who takes a record away marks its place first and looks at all seats after that. So one of the two sees
 //! the other.
+
+#[cfg(tokio_unstable)]
+mod told;
 
 use std::{
     cell::Cell,
@@ -13,7 +18,7 @@ use std::{
 
 use crate::{
     arena::{Arena, Zeroed},
-    free_list::FreeList,
+    pool::{Pool, Pooled},
     record::{FutureType, NewTask, Record},
     registry,
     site::{self, Key, Site},
@@ -23,8 +28,11 @@ use crate::{
     timing::Sampling,
 };
 
+#[cfg(tokio_unstable)]
+pub(crate) use told::{note_tracked, poll_begins, poll_ends, task_ends};
+
 /// Sets of places; ids are dealt out in turn, so that they fill evenly.
-const SETS: u64 = 4_096;
+const SETS: u32 = 4_096;
 /// Places of one set.
 const WAYS: u32 = 16;
 
@@ -34,8 +42,10 @@ struct Place {
     /// The id that Tokio has given the task; 0: empty. With [`BUSY`]: it is being filled or emptied.
     id: AtomicU64,
     record: StaticRef<Record>,
-    /// 1 while somebody gives the record up, or another name: one at a time.
+    /// 1 while somebody fills the place, gives the record up, or gives it another name: one at a time.
     held: AtomicU32,
+    #[cfg(tokio_unstable)]
+    told: told::Told,
 }
 
 const BUSY: u64 = 1 << 63;
@@ -54,9 +64,26 @@ struct Seat {
 // SAFETY: atomics only.
 unsafe impl Zeroed for Seat {}
 
+impl Pooled for Seat {
+    fn index(&self) -> u32 {
+        self.index.load(Ordering::Relaxed)
+    }
+
+    fn set_index(&self, index: u32) {
+        self.index.store(index, Ordering::Relaxed);
+    }
+
+    fn link(&self) -> u32 {
+        self.link.load(Ordering::Relaxed)
+    }
+
+    fn set_link(&self, next: u32) {
+        self.link.store(next, Ordering::Relaxed);
+    }
+}
+
 static TABLE: Arena<Place> = Arena::new();
-static SEATS: Arena<Seat> = Arena::new();
-static FREE_SEATS: FreeList = FreeList::new(AtomicU64::new(0));
+static SEATS: Pool<Seat> = Pool::new();
 
 /// Records that were taken from tasks which held bytes, for want of places.
 static SPLIT: AtomicU64 = AtomicU64::new(0);
@@ -91,7 +118,7 @@ pub(crate) fn known() -> Result<Option<&'static Record>, NoRecord> {
         return Ok(last.record);
     }
     let Some(seat) = SEAT.get().or_else(take_seat) else { return Ok(None) };
-    let record = sit(seat, id).ok_or(NoRecord)?;
+    let record = sit(seat, id).and_then(|place| place.record.get()).ok_or(NoRecord)?;
     LAST.set(Last { id, record: Some(record) });
     Ok(Some(record))
 }
@@ -100,9 +127,20 @@ pub(crate) fn known() -> Result<Option<&'static Record>, NoRecord> {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct NoRecord;
 
-/// The number in Tokio's id.
+/// The number in the id of Tokio's current task.
 #[inline]
 fn tokio_id() -> Option<u64> {
+    if ASKING.replace(true) {
+        return None;
+    }
+    let id = tokio::task::try_id();
+    ASKING.set(false);
+    number(id?)
+}
+
+/// The number in Tokio's id; none that could be taken for an empty place or a busy one.
+#[inline]
+fn number(id: tokio::task::Id) -> Option<u64> {
     /// Takes the one number that an id hashes.
     struct Number(u64);
 
@@ -124,13 +162,8 @@ fn tokio_id() -> Option<u64> {
         }
     }
 
-    if ASKING.replace(true) {
-        return None;
-    }
-    let id = tokio::task::try_id();
-    ASKING.set(false);
     let mut number = Number(0);
-    id?.hash(&mut number);
+    id.hash(&mut number);
     (number.0 != 0 && number.0 & BUSY == 0).then_some(number.0)
 }
 
@@ -138,13 +171,16 @@ fn tokio_id() -> Option<u64> {
 #[inline(never)]
 fn enter(id: u64) -> Option<&'static Record> {
     let seat = SEAT.get().or_else(take_seat)?;
-    let record = sit(seat, id).or_else(|| make(id));
+    let record = match sit(seat, id) {
+        Some(place) => place.record.get().or_else(|| place.open_late(id)),
+        None => make(id),
+    };
     LAST.set(Last { id, record });
     record
 }
 
-/// Says that this thread charges the task, and finds its record.
-fn sit(seat: &Seat, id: u64) -> Option<&'static Record> {
+/// Says that this thread charges the task, and finds its place.
+fn sit(seat: &Seat, id: u64) -> Option<&'static Place> {
     LAST.set(Last { id: 0, record: None });
     // Release: what the thread charged before is seen by who takes that record away.
     seat.id.store(id, Ordering::Release);
@@ -154,14 +190,7 @@ fn sit(seat: &Seat, id: u64) -> Option<&'static Record> {
 }
 
 fn take_seat() -> Option<&'static Seat> {
-    let link = |index| SEATS.get(index).map_or(0, |seat| seat.link.load(Ordering::Relaxed));
-    let seat = if let Some(index) = FREE_SEATS.pop(link) {
-        SEATS.get(index)?
-    } else {
-        let (index, seat) = SEATS.grow()?;
-        seat.index.store(index, Ordering::Relaxed);
-        seat
-    };
+    let seat = SEATS.take()?;
     SEAT.set(Some(seat));
     Some(seat)
 }
@@ -172,57 +201,63 @@ pub(crate) fn retire() {
     if let Some(seat) = SEAT.take() {
         // Release: what the thread charged is seen by who takes the record away.
         seat.id.store(0, Ordering::Release);
-        let index = seat.index.load(Ordering::Relaxed);
-        FREE_SEATS.push(index, |next| seat.link.store(next, Ordering::Relaxed));
+        SEATS.put(seat);
     }
 }
 
 /// The places where this id may be.
 fn set(id: u64) -> impl Iterator<Item = u32> {
-    let first = u32::try_from(id % SETS).unwrap_or(0);
+    let first = u32::try_from(id % u64::from(SETS)).unwrap_or(0);
     // Way by way, so that a program with few tasks needs few places.
-    (0..WAYS).map(move |way| first + way * 4_096)
+    (0..WAYS).map(move |way| first + way * SETS)
 }
 
-fn find(id: u64) -> Option<&'static Record> {
+fn find(id: u64) -> Option<&'static Place> {
     let mut places = set(id).map_while(|place| TABLE.get(place));
-    places.find(|place| place.id.load(Ordering::SeqCst) == id)?.record.get()
+    places.find(|place| place.id.load(Ordering::SeqCst) == id)
 }
 
-/// Gives the task a record: in a place whose task holds nothing, in an empty one, or in that of the oldest task of its set.
+/// Gives the task a place and a record.
 fn make(id: u64) -> Option<&'static Record> {
-    let mut oldest: Option<&Place> = None;
-    let mut empty = None;
+    #[cfg(tokio_unstable)]
+    if told::has_ended(id) {
+        return None;
+    }
+    claim(id).and_then(|place| fill(place, id))
+}
+
+/// A place for the task, busy and held by this thread: one whose task holds nothing, an empty one, or that of the oldest task of its set.
+fn claim(id: u64) -> Option<&'static Place> {
+    let mut oldest: Option<(u64, &Place)> = None;
     for place in set(id) {
         let Some(place) = TABLE.get_or_make(place) else { break };
         let there = place.id.load(Ordering::Relaxed);
         if there == 0 {
-            empty = Some(place);
-            break;
+            if place.take_empty(id) {
+                return Some(place);
+            }
+            continue;
         }
         if there & BUSY != 0 {
             continue;
         }
-        if place.record.get().is_some_and(Record::holds_nothing) && vacate(place, there) {
-            return fill(place, id);
+        if place.is_spare() && vacate(place, there) {
+            return Some(place);
         }
-        if oldest.is_none_or(|oldest| there < oldest.id.load(Ordering::Relaxed)) {
-            oldest = Some(place);
+        // A task without a record has less to lose than any.
+        let age = if place.record.get().is_some() { there } else { 0 };
+        if oldest.is_none_or(|(oldest, _)| age < oldest) {
+            oldest = Some((age, place));
         }
     }
-    if let Some(empty) = empty
-        && empty.id.compare_exchange(0, id | BUSY, Ordering::AcqRel, Ordering::Relaxed).is_ok()
-    {
-        return fill(empty, id);
-    }
-    let oldest = oldest?;
+    let (_, oldest) = oldest?;
     let there = oldest.id.load(Ordering::Relaxed);
+    let loses = oldest.record.get().is_some();
     let is_vacated = there != 0 && there & BUSY == 0 && vacate(oldest, there);
-    if is_vacated {
+    if is_vacated && loses {
         add(&SPLIT, 1);
-        return fill(oldest, id);
     }
-    None
+    is_vacated.then_some(oldest)
 }
 
 /// Takes the record out of a place and folds it away, unless a thread charges it. The place is busy and held then.
@@ -242,6 +277,7 @@ fn vacate(place: &Place, there: u64) -> bool {
     }
     if let Some(record) = place.record.get() {
         record.give_up();
+        place.record.clear();
     }
     true
 }
@@ -253,9 +289,11 @@ fn is_taken(id: u64) -> bool {
     SEATS.iter().any(|seat| seat.id.load(Ordering::Acquire) == id)
 }
 
-/// Opens a record in a place that this thread has made busy.
+/// Opens a record in a place that this thread has claimed.
 fn fill(place: &Place, id: u64) -> Option<&'static Record> {
-    let record = open();
+    let record = open(site());
+    #[cfg(tokio_unstable)]
+    place.told.forget();
     match record {
         Some(record) => {
             place.record.set(record);
@@ -268,6 +306,35 @@ fn fill(place: &Place, id: u64) -> Option<&'static Record> {
 }
 
 impl Place {
+    /// Makes an empty place busy, for this task.
+    fn take_empty(&self, id: u64) -> bool {
+        if !self.hold() {
+            return false;
+        }
+        let busy = self.id.compare_exchange(0, id | BUSY, Ordering::AcqRel, Ordering::Relaxed);
+        if busy.is_err() {
+            self.let_go();
+        }
+        busy.is_ok()
+    }
+
+    /// Whether nobody misses the task's record.
+    fn is_spare(&self) -> bool {
+        let record = self.record.get();
+        #[cfg(tokio_unstable)]
+        if self.told.is_told() || record.is_some_and(|record| record.state().is_ended()) {
+            return record.is_some_and(|record| record.state().is_ended());
+        }
+        record.is_some_and(Record::holds_nothing)
+    }
+
+    /// A record for a task that got a place before it allocated.
+    #[cfg(not(tokio_unstable))]
+    #[expect(clippy::unused_self, reason = "as where a task's polls are told")]
+    fn open_late(&self, _: u64) -> Option<&'static Record> {
+        None
+    }
+
     /// Nobody waits: who does not get it looks for another place, or tries again at the next snapshot.
     fn hold(&self) -> bool {
         self.held.compare_exchange(0, 1, Ordering::Acquire, Ordering::Relaxed).is_ok()
@@ -303,13 +370,10 @@ pub(crate) fn rename(tokio_id: u64, id: u64, name: &str) {
             && let Some(record) = place.record.get()
             && record.tally().id() == id
         {
-            record.rename(Site::of(Key {
-                name,
-                task_type: TaskType::Unspecified,
-                file: "",
-                line: 0,
-                column: site::PLAIN_COLUMN,
-            }));
+            // Where it was spawned, if that is known.
+            let (file, line) = record.site().map_or(("", 0), |site| (site.file, site.line));
+            let (task_type, column) = (TaskType::Unspecified, site::PLAIN_COLUMN);
+            record.rename(Site::of(Key { name, task_type, file, line, column }));
         }
         place.let_go();
     }
@@ -331,14 +395,12 @@ pub(crate) fn site() -> &'static Site {
     })
 }
 
-fn open() -> Option<&'static Record> {
-    static NOT_KNOWN: FutureType = FutureType { name: || "not known", size: 0 };
-    let site = site();
+fn open(site: &'static Site) -> Option<&'static Record> {
     let (row, ordinal) = site.admit(0);
     let task = NewTask {
         site,
         row,
-        future: &NOT_KNOWN,
+        future: FutureType::not_known(),
         parent: 0,
         sampling: Sampling::NONE,
         ordinal,
@@ -351,7 +413,7 @@ fn open() -> Option<&'static Record> {
     record
 }
 
-/// How many tasks lost their record while they held bytes.
+/// How many tasks lost their record while they held bytes, or their polls were told.
 pub(crate) fn split() -> u64 {
     SPLIT.load(Ordering::Relaxed)
 }

@@ -54,7 +54,9 @@ pub struct TaskMemoryProfile {
     pub future_size_bytes: u64,
     /// The type of the future.
     pub future_type: Cow<'static, str>,
-    /// How often it was polled.
+    /// How often it was polled; 0 where that is not known, as of a task that nobody annotated.
+    ///
+    /// `tokio_hooks` counts how often Tokio ran such a task: dropping an aborted one is the last time.
     pub poll_count: u64,
     /// Nanoseconds spent in its polls; `None` where this task was not timed.
     pub busy_ns: Option<u64>,
@@ -73,7 +75,8 @@ pub struct TaskMemoryProfile {
     pub scheduled_ns: Option<u64>,
     /// Bytes of the Tokio cell it was spawned into by `spawn_tracked` or `.spawn()`, and of the box that Tokio put a large future in; 0 where it was not spawned so.
     pub cell_bytes: u64,
-    /// Whether the task was tracked by name. Of others only the memory is measured: polls are not counted, the future's size and type are not known.
+    /// Whether the task was tracked by name. Of others only the memory is measured: polls are not counted (but see `poll_count`), the future's size and
+    /// type are not known.
     pub is_annotated: bool,
     /// What it has yielded; `None` for a task that is no stream.
     #[serde(default)]
@@ -141,6 +144,9 @@ pub struct SiteProfile {
     pub panicked: u64,
     /// Unannotated tasks that held nothing for a while and whose row was given up; one that allocates again is counted anew.
     pub given_up: u64,
+    /// Unannotated tasks of which a runtime with `tokio_hooks` said that they ended, but not how.
+    #[serde(default)]
+    pub ended_unknown: u64,
     /// Whether its tasks were tracked by name.
     pub is_annotated: bool,
     /// Bytes live now, of living and of ended tasks.
@@ -485,7 +491,8 @@ pub struct ToolUsage {
     /// Whether the collector's thread was there.
     #[serde(default)]
     pub collector_is_running: bool,
-    /// Unannotated tasks that were given up while they held bytes, since there were too many of them: they may have several rows.
+    /// Unannotated tasks that were given up while they held bytes or their polls were counted, since there were too many of them: they may have
+    /// several rows.
     pub tasks_split: u64,
 }
 

@@ -39,7 +39,20 @@ impl FutureType {
         }
         const { &Of::<F>::TYPE }
     }
+
+    /// The one of tasks that nobody annotated.
+    #[cfg(feature = "tokio")]
+    pub(crate) fn not_known() -> &'static Self {
+        &NOT_KNOWN
+    }
+
+    /// Whether this is the type of a future that was seen.
+    pub(crate) fn is_known(&self) -> bool {
+        !std::ptr::eq(self, &raw const NOT_KNOWN)
+    }
 }
+
+static NOT_KNOWN: FutureType = FutureType { name: || "not known", size: 0 };
 
 /// The counters of one living task or thread; used again for another when it has ended.
 ///
@@ -399,7 +412,7 @@ impl Record {
     }
 
     /// Moves an unannotated task to another site, which says its name; the caller keeps its end out.
-    #[cfg(feature = "task-names")]
+    #[cfg(any(feature = "task-names", all(feature = "tokio", tokio_unstable)))]
     pub(crate) fn rename(&self, site: &'static Site) {
         let Some(old) = self.row.get() else { return };
         let (row, ordinal) = site.admit(0);
@@ -412,6 +425,32 @@ impl Record {
         old.retract();
     }
 
+    /// A poll of an unannotated task begins, as its runtime tells; not where the task has ended, as at a shutdown.
+    #[cfg(all(feature = "tokio", tokio_unstable))]
+    #[inline]
+    pub(crate) fn begin_told(&self, polls: u64) {
+        let begin =
+            |state| (!TaskState::from_u8(state).is_ended()).then_some(TaskState::Running as u8);
+        if self.state.fetch_update(Ordering::Relaxed, Ordering::Relaxed, begin).is_ok() {
+            self.polls.store(polls, Ordering::Relaxed);
+        }
+    }
+
+    /// The poll is over, unless more has happened since.
+    #[cfg(all(feature = "tokio", tokio_unstable))]
+    #[inline]
+    pub(crate) fn rest_told(&self) {
+        let (from, to) = (TaskState::Running as u8, TaskState::Idle as u8);
+        let _ = self.state.compare_exchange(from, to, Ordering::Relaxed, Ordering::Relaxed);
+    }
+
+    /// The task has ended, as its runtime tells.
+    #[cfg(all(feature = "tokio", tokio_unstable))]
+    pub(crate) fn end_told(&self, state: TaskState, polls: u64) {
+        self.polls.store(polls, Ordering::Relaxed);
+        self.state.store(state as u8, Ordering::Relaxed);
+    }
+
     /// Whether nothing that its task allocated lives.
     #[cfg(feature = "tokio")]
     pub(crate) fn holds_nothing(&self) -> bool {
@@ -419,11 +458,17 @@ impl Record {
         self.tally.read().own_live_bytes.wrapping_add(net) == 0
     }
 
-    /// The end of an unannotated task, as far as anybody knows: the caller keeps others out. It gets a row only if it left something.
+    /// The end of an unannotated task, as far as anybody knows: the caller keeps others out. If that was not told by the runtime, it gets a row only
+    /// if it left something.
     #[cfg(feature = "tokio")]
     pub(crate) fn give_up(&'static self) {
         let (Some(account), Some(row)) = (self.tally.account(), self.row.get()) else { return };
-        if self.tally.read().own_live_bytes.wrapping_add(account.net()) == 0 {
+        let has_ended = self.state().is_ended();
+        if !has_ended {
+            // Nobody will say how it ends.
+            self.state.store(TaskState::Unknown as u8, Ordering::Relaxed);
+        }
+        if !has_ended && self.holds_nothing() {
             threads::fold(|| self.fold(account, row, None));
             self.tally.close();
             registry::give_back_record(self);

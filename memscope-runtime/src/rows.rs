@@ -49,7 +49,7 @@ pub(crate) fn task(task: &TaskReading, measured: bool) -> Option<TaskMemoryProfi
         idle_ns: record.idle_ns,
         scheduled_ns: None,
         cell_bytes: sizes(record.cell_bytes),
-        is_annotated: record.state != TaskState::Unknown,
+        is_annotated: record.future.is_known(),
         items: record.items.map(|items| items.profile(measured)),
     })
 }
@@ -76,7 +76,7 @@ pub(crate) fn sites(reading: &Reading, measured: bool, now_ns: u64) -> Vec<SiteP
         rows[place].add_retained(tasks, now_ns);
     }
     for row in &mut rows {
-        let ended = row.completed + row.cancelled + row.panicked + row.given_up;
+        let ended = row.completed + row.cancelled + row.panicked + row.given_up + row.ended_unknown;
         row.active = row.spawned.saturating_sub(ended);
         if !measured {
             row.forget_sizes();
@@ -103,6 +103,7 @@ fn row(reading: &SiteReading) -> SiteProfile {
         cancelled: sums.cancelled,
         panicked: sums.panicked,
         given_up: sums.given_up,
+        ended_unknown: sums.ended_unknown,
         is_annotated: !site.is_plain(),
         live_bytes: retained_bytes,
         live_blocks: retained_blocks,
@@ -149,6 +150,7 @@ impl SiteProfile {
             TaskState::Completed => self.completed += 1,
             TaskState::Cancelled => self.cancelled += 1,
             TaskState::Panicked => self.panicked += 1,
+            TaskState::Ended => self.ended_unknown += 1,
         }
         // It has ended, but its future is still there.
         self.retained_bytes += task.live_bytes;

@@ -58,6 +58,7 @@ struct Part {
     cancelled: AtomicU64,
     panicked: AtomicU64,
     given_up: AtomicU64,
+    ended_unknown: AtomicU64,
     allocated_bytes: AtomicU64,
     allocations: AtomicU64,
     peak_bytes: AtomicU64,
@@ -121,6 +122,7 @@ impl Sums {
             cancelled: get(|part| &part.cancelled),
             panicked: get(|part| &part.panicked),
             given_up: get(|part| &part.given_up),
+            ended_unknown: get(|part| &part.ended_unknown),
             allocated_bytes: get(|part| &part.allocated_bytes),
             allocations: get(|part| &part.allocations),
             longest_wait_ns: self.longest_wait_ns.load(Ordering::Relaxed),
@@ -146,6 +148,7 @@ impl Part {
             cancelled: AtomicU64::new(0),
             panicked: AtomicU64::new(0),
             given_up: AtomicU64::new(0),
+            ended_unknown: AtomicU64::new(0),
             allocated_bytes: AtomicU64::new(0),
             allocations: AtomicU64::new(0),
             peak_bytes: AtomicU64::new(0),
@@ -161,6 +164,7 @@ impl Part {
             TaskState::Cancelled => &self.cancelled,
             TaskState::Panicked => &self.panicked,
             TaskState::Unknown => &self.given_up,
+            TaskState::Ended => &self.ended_unknown,
             TaskState::Completed | TaskState::Idle | TaskState::Running => &self.completed,
         };
         [
@@ -183,6 +187,8 @@ pub(crate) struct SumsReading {
     pub(crate) panicked: u64,
     /// Unannotated tasks whose record was taken back.
     pub(crate) given_up: u64,
+    /// Unannotated tasks that ended nobody knows how.
+    pub(crate) ended_unknown: u64,
     pub(crate) allocated_bytes: u64,
     pub(crate) allocations: u64,
     /// Of `allocated_bytes`, those that tasks took over.

@@ -109,16 +109,20 @@ pub enum TaskState {
     Panicked,
     /// Of a Tokio task that nobody annotated: whether it waits, runs or has ended is not known.
     Unknown,
+    /// Of a Tokio task that nobody annotated, on a runtime with `tokio_hooks`: it has ended; whether it completed, was aborted or panicked, the
+    /// hooks do not say.
+    Ended,
 }
 
 impl TaskState {
-    const ALL: [Self; 6] = [
+    const ALL: [Self; 7] = [
         Self::Idle,
         Self::Running,
         Self::Completed,
         Self::Cancelled,
         Self::Panicked,
         Self::Unknown,
+        Self::Ended,
     ];
 
     pub(crate) fn from_u8(state: u8) -> Self {
@@ -127,7 +131,7 @@ impl TaskState {
 
     /// Whether the task will never be polled again.
     pub const fn is_ended(self) -> bool {
-        matches!(self, Self::Completed | Self::Cancelled | Self::Panicked)
+        matches!(self, Self::Completed | Self::Cancelled | Self::Panicked | Self::Ended)
     }
 }
 
@@ -140,6 +144,7 @@ impl fmt::Display for TaskState {
             Self::Cancelled => "cancelled",
             Self::Panicked => "panicked",
             Self::Unknown => "unknown",
+            Self::Ended => "ended",
         })
     }
 }

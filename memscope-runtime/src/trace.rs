@@ -113,13 +113,24 @@ fn name_of(addresses: impl Iterator<Item = usize>) -> Option<String> {
 
 /// Whether this is a frame of Tokio's tasks: what polls a future or runs a closure.
 fn is_tokio(name: &str) -> bool {
-    name.contains("tokio::runtime::task::") || name.contains("tokio::runtime::blocking::")
+    let task = name.split_once("tokio::runtime::task::");
+    // Not the frames in which a task spawns another one.
+    task.is_some_and(|(_, function)| function.contains("poll"))
+        || name.contains("tokio::runtime::blocking::")
 }
 
 /// Frames between Tokio and the future that say nothing.
 fn is_glue(name: &str) -> bool {
-    const GLUE: [&str; 7] =
-        ["core::", "alloc::", "std::", "tokio::task::", "tokio::util::", "tokio::loom::", "__rust"];
+    const GLUE: [&str; 8] = [
+        "core::",
+        "alloc::",
+        "std::",
+        "tokio::runtime::",
+        "tokio::task::",
+        "tokio::util::",
+        "tokio::loom::",
+        "__rust",
+    ];
     let name = name.trim_start_matches(['<', '&']);
     GLUE.iter().any(|glue| name.starts_with(glue))
 }
@@ -162,5 +173,13 @@ mod tests {
         ));
         assert!(!is_glue("<hyper::Connection as core::future::future::Future>::poll"));
         assert!(!is_glue("app::core::run"));
+    }
+
+    #[test]
+    fn a_task_that_spawns_another_is_named_by_who_polls_it() {
+        assert!(is_tokio("tokio::runtime::task::core::Core<T,S>::poll::{{closure}}"));
+        assert!(is_tokio("<tokio::runtime::blocking::task::BlockingTask<T> as Future>::poll"));
+        assert!(!is_tokio("tokio::runtime::task::core::Cell<T,S>::new"));
+        assert!(!is_tokio("tokio::runtime::task::list::OwnedTasks<S>::bind"));
     }
 }

@@ -43,8 +43,9 @@ pub(super) fn find(snapshot: &MemorySnapshot, options: &LeakOptions) -> Stuck {
     let mut stuck = Stuck::default();
     let mut found: BTreeMap<Place, Vec<(u64, &TaskMemoryProfile)>> = BTreeMap::new();
     let mut late: BTreeMap<Place, Vec<(u64, &TaskMemoryProfile)>> = BTreeMap::new();
+    // Of tasks that nobody annotated no wait is timed.
     let holding = |task: &&TaskMemoryProfile| {
-        task.state == TaskState::Idle && task.measured && task.live_bytes != 0
+        task.state == TaskState::Idle && task.is_annotated && task.measured && task.live_bytes != 0
     };
     for task in snapshot.tasks().iter().filter(holding) {
         let Some(idle_ns) = task.idle_ns else {

@@ -76,7 +76,11 @@ fn task_row(depth: usize, task: &TaskMemoryProfile) -> Vec<String> {
         in_units(task.freed_bytes),
         in_units(task.freed_elsewhere_bytes),
         if task.measured { number(task.live_blocks) } else { NOT_MEASURED.to_owned() },
-        if task.is_annotated { number(task.poll_count) } else { NOT_MEASURED.to_owned() },
+        if task.is_annotated || task.poll_count != 0 {
+            number(task.poll_count)
+        } else {
+            NOT_MEASURED.to_owned()
+        },
     ]
     .into_iter()
     .chain(item_cells(task.items, task.measured))
