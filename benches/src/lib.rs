@@ -36,6 +36,15 @@ impl Wanted {
     }
 }
 
+/// Whether the loop with this name is to run, when all or those with a word in their names are asked for.
+pub fn is_wanted(name: &str) -> bool {
+    match Wanted::get() {
+        Wanted::All => true,
+        Wanted::Like(word) => name.contains(&word),
+        Wanted::Count(..) => false,
+    }
+}
+
 /// Prints the median of a few runs of `count` operations, so that one interruption does not count.
 #[expect(clippy::print_stdout, reason = "the figures are the programs' output")]
 pub fn show(name: &str, count: u32, run: impl Fn(u32) -> f64) {

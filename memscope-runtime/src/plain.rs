@@ -110,7 +110,28 @@ pub(crate) fn current() -> Option<&'static Record> {
     if last.id == id { last.record } else { enter(id) }
 }
 
-/// The same for somebody who only frees: a task without a record gets none. `Err`: it is in a task that has none.
+/// Whom [`current`] would find without a search.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Again {
+    /// The task that this thread charged last.
+    Task(&'static Record),
+    /// The thread is in no task.
+    Nobody,
+    /// Another task.
+    Other,
+}
+
+/// See [`Again`].
+#[inline]
+pub(crate) fn again() -> Again {
+    let Some(id) = tokio_id() else { return Again::Nobody };
+    match LAST.get() {
+        Last { id: last, record: Some(record) } if last == id => Again::Task(record),
+        _ => Again::Other,
+    }
+}
+
+/// [`current`] for somebody who only frees: a task without a record gets none. `Err`: it is in a task that has none.
 pub(crate) fn known() -> Result<Option<&'static Record>, NoRecord> {
     let Some(id) = tokio_id() else { return Ok(None) };
     let last = LAST.get();

@@ -1,19 +1,26 @@
 //! The loops under memscope: its allocator over System, inside a tracked task, tracked spawns.
+#![expect(clippy::print_stdout, reason = "the figures are its output")]
 
 use std::{
     alloc::System,
     hint::black_box,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    task::{Context, Poll, Waker},
     time::{Duration, Instant},
 };
 
 use memscope_benches::{
-    ALLOCATIONS, Blocks, FREES, PAIRS, POLLS, POLLS_BY_HAND, SPAWNS, in_task, pair_of_64, pending,
-    per_free, per_poll, per_poll_by_hand, per_registration, per_spawn, polls, show,
+    ALLOCATIONS, Blocks, FREES, PAIRS, POLLS, POLLS_BY_HAND, SPAWNS, in_task, is_wanted,
+    pair_of_64, pending, per_free, per_poll, per_poll_by_hand, per_registration, per_spawn, polls,
+    show,
 };
 use memscope_macros::track_var;
 use memscope_rs::{
     Timing, TrackingAllocator,
-    async_memory::{current_task_id, spawn_tracked, track},
+    async_memory::{current_task_id, get_memory_snapshot, spawn_tracked, track},
     builder,
 };
 
@@ -47,6 +54,7 @@ fn main() {
         show(&format!("poll, by Tokio, timing {name}"), POLLS, by_tokio);
         show(&format!("spawn and join, timing {name}"), SPAWNS, spawned);
     }
+    snapshots();
     builder().init().expect("the defaults");
     show("spawn and join, with the collector", SPAWNS, spawned);
 }
@@ -57,6 +65,60 @@ fn by_tokio(count: u32) -> f64 {
 
 fn spawned(count: u32) -> f64 {
     per_spawn(count, || spawn_tracked(async { 1 }))
+}
+
+/// A snapshot while 100,000 tasks live, in milliseconds; and the slowest poll of another task on its own thread while snapshots are taken,
+/// and while none is.
+fn snapshots() {
+    const TASKS: u32 = 100_000;
+    if !is_wanted("snapshot") {
+        return;
+    }
+    let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
+    let tasks: Vec<_> = (0..TASKS).map(|_| runtime.spawn(track(pending()))).collect();
+    runtime.block_on(tokio::task::yield_now());
+    let until = Arc::new(AtomicBool::new(false));
+    let slowest_ms = |work: &mut dyn FnMut()| {
+        until.store(false, Ordering::Relaxed);
+        let over = Arc::clone(&until);
+        let poller = std::thread::spawn(move || slowest_poll_ns(&over));
+        work();
+        until.store(true, Ordering::Relaxed);
+        poller.join().expect("it polls") / 1e6
+    };
+    let mut times_ms = Vec::new();
+    let during = slowest_ms(&mut || {
+        for _ in 0..11 {
+            let start = Instant::now();
+            black_box(get_memory_snapshot());
+            times_ms.push(start.elapsed().as_secs_f64() * 1e3);
+        }
+    });
+    times_ms.sort_by(f64::total_cmp);
+    let took = Duration::from_secs_f64(times_ms.iter().sum::<f64>() / 1e3);
+    let without = slowest_ms(&mut || std::thread::sleep(took));
+    println!("snapshot of 100,000 live tasks, ms\t{}", times_ms[times_ms.len() / 2]);
+    println!("slowest poll during snapshots, ms\t{during}");
+    println!("slowest poll without snapshots, ms\t{without}");
+    drop(tasks);
+}
+
+/// Polls a task that allocates and frees, until told.
+fn slowest_poll_ns(over: &AtomicBool) -> f64 {
+    let mut task = Box::pin(track(async {
+        loop {
+            black_box(Vec::<u8>::with_capacity(black_box(64)));
+            tokio::task::yield_now().await;
+        }
+    }));
+    let mut context = Context::from_waker(Waker::noop());
+    let mut slowest = Duration::ZERO;
+    while !over.load(Ordering::Relaxed) {
+        let start = Instant::now();
+        let _: Poll<()> = task.as_mut().poll(&mut context);
+        slowest = slowest.max(start.elapsed());
+    }
+    slowest.as_secs_f64() * 1e9
 }
 
 fn register(blocks: &Blocks) {
