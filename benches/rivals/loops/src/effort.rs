@@ -12,7 +12,7 @@ const CHUNKS: usize = 11;
 const CHUNKS_QUICK: usize = 3;
 /// What all chunks together may take, before their operations are cut down.
 const BUDGET: Duration = Duration::from_secs(2);
-const BUDGET_QUICK: Duration = Duration::from_millis(200);
+const BUDGET_QUICK: Duration = Duration::from_secs(1);
 
 /// Whether only to see that it works.
 pub(crate) fn is_quick() -> bool {

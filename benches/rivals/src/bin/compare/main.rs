@@ -39,7 +39,9 @@ impl Options {
                 "--raw" => options.raw = Some(file()?),
                 "--only" => {
                     while let Some(word) = words.next_if(|word| !word.starts_with("--")) {
-                        options.choice.words.push(word);
+                        if !options.choice.add(&word) {
+                            return Err(format!("no contender, case or allocator is `{word}`"));
+                        }
                     }
                 }
                 rounds => {

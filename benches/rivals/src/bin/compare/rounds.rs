@@ -32,38 +32,44 @@ pub(crate) struct Series {
 /// All that was said.
 pub(crate) type Results = BTreeMap<Key, Series>;
 
-/// Which words were chosen; all where there are none.
+/// What was chosen of each kind of name; all where nothing was.
 #[derive(Debug, Default)]
 pub(crate) struct Choice {
-    pub(crate) words: Vec<String>,
+    contenders: Vec<&'static str>,
+    cases: Vec<Case>,
+    inners: Vec<Inner>,
 }
 
 impl Choice {
-    /// Words for contenders choose contenders, words for cases cases, and so on.
-    fn has(&self, known: impl Iterator<Item = String>, name: &str) -> bool {
-        let known: BTreeSet<String> = known.collect();
-        let mut chosen = self.words.iter().filter(|word| known.contains(*word)).peekable();
-        chosen.peek().is_none() || chosen.any(|word| word == name)
+    /// Adds what has this name; `false`: nothing has.
+    pub(crate) fn add(&mut self, word: &str) -> bool {
+        let contender = contender::ALL.iter().find(|contender| contender.name == word);
+        let inner = Inner::ALL.into_iter().find(|inner| inner.word() == word);
+        let case = Case::named(word);
+        self.contenders.extend(contender.map(|contender| contender.name));
+        self.cases.extend(case);
+        self.inners.extend(inner);
+        contender.is_some() || inner.is_some() || case.is_some()
     }
 
-    fn has_key(&self, (who, inner, case): Key) -> bool {
-        let names = || contender::ALL.iter().map(|contender| contender.name.to_owned());
-        let cases = || Case::ALL.into_iter().map(Case::name);
-        let inners = || Inner::ALL.into_iter().map(|inner| inner.word().to_owned());
-        (who == 0 || self.has(names(), contender::ALL[who].name))
-            && self.has(cases(), &case.name())
-            && self.has(inners(), inner.word())
-    }
-
-    /// Every combination that is measured.
+    /// Every combination that is measured; the bare program always is.
     pub(crate) fn keys(&self) -> Vec<Key> {
+        fn has<T: PartialEq>(chosen: &[T], one: &T) -> bool {
+            chosen.is_empty() || chosen.contains(one)
+        }
         let mut keys = Vec::new();
         for case in Case::ALL {
             for inner in Inner::ALL {
                 keys.extend((0..contender::ALL.len()).map(|who| (who, inner, case)));
             }
         }
-        keys.retain(|&key| contender::ALL[key.0].is_in(key.2, key.1) && self.has_key(key));
+        keys.retain(|&(who, inner, case)| {
+            let contender = &contender::ALL[who];
+            contender.is_in(case, inner)
+                && (who == 0 || has(&self.contenders, &contender.name))
+                && has(&self.cases, &case)
+                && has(&self.inners, &inner)
+        });
         keys
     }
 }
