@@ -1,6 +1,6 @@
 //! On what it was measured.
 
-use std::{ffi::CStr, fs, process::Command, thread};
+use std::{fs, process::Command, thread};
 
 /// The processor, the C library and the compiler, in a line.
 pub fn description() -> String {
@@ -15,7 +15,7 @@ fn libc_version() -> String {
     #[cfg(target_env = "gnu")]
     {
         // SAFETY: it returns a static string.
-        let version = unsafe { CStr::from_ptr(libc::gnu_get_libc_version()) };
+        let version = unsafe { std::ffi::CStr::from_ptr(libc::gnu_get_libc_version()) };
         format!("glibc {}, ", version.to_string_lossy())
     }
     #[cfg(not(target_env = "gnu"))]

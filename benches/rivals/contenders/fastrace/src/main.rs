@@ -4,7 +4,8 @@ use std::future::Future;
 
 use fastrace::{
     collector::{Config, Reporter},
-    prelude::{FutureExt, Span, SpanContext, SpanRecord},
+    future::FutureExt,
+    prelude::{Span, SpanContext, SpanRecord},
 };
 use rivals_loops::{Case, Contender, INNER, Inner, Kind, run};
 
