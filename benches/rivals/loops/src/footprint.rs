@@ -18,9 +18,9 @@ use crate::{
 
 /// Resident bytes of each block, of a mix of sizes that takes some 64 MiB in all. Every byte is written. A quarter more comes first and stays, so
 /// that what is needed once, or was there before, does not count.
-pub(crate) fn blocks<C: Contender, const SIZES: usize>(first: usize, step: usize) -> Figure {
+pub(crate) fn blocks<C: Contender, const SIZES: usize>(smallest: usize, step: usize) -> Figure {
     C::scope(move || {
-        let sizes: [usize; SIZES] = array::from_fn(|index| first + index * step);
+        let sizes: [usize; SIZES] = array::from_fn(|index| smallest + index * step);
         let mix: usize = sizes.iter().sum();
         let whole = if is_quick() { 16 << 20 } else { 64 << 20 };
         let count = (whole / mix) * SIZES;

@@ -42,6 +42,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     for (_, features) in SERVICES {
         programs.push(Build { package: "rival-service", features, is_unstable: false }.make()?);
     }
+    let machine = machine::description();
     stay_on(1);
     let before = machine::load();
     let mut all = Vec::new();
@@ -59,9 +60,8 @@ fn main() -> Result<(), Box<dyn Error>> {
 
     let mut text = format!(
         "Medians of {count} rounds of {} requests each, paired by round, with the 95 % confidence interval of the median (of the figures \
-         themselves, the quartiles). {}; load {before} before and {after} after.\n\n",
+         themselves, the quartiles). {machine}; load {before} before and {after} after.\n\n",
         effort.slices * effort.requests,
-        machine::description(),
     );
     if is_quick {
         text.push_str("Few repetitions, only to see that it works: no measurement.\n\n");
