@@ -14,8 +14,10 @@ pub fn description() -> String {
 fn libc_version() -> String {
     #[cfg(target_env = "gnu")]
     {
-        // SAFETY: it returns a static string.
-        let version = unsafe { std::ffi::CStr::from_ptr(libc::gnu_get_libc_version()) };
+        // SAFETY: it may be called at any time.
+        let version = unsafe { libc::gnu_get_libc_version() };
+        // SAFETY: that is a static string with a zero at its end.
+        let version = unsafe { std::ffi::CStr::from_ptr(version) };
         format!("glibc {}, ", version.to_string_lossy())
     }
     #[cfg(not(target_env = "gnu"))]

@@ -1,4 +1,4 @@
-//! stats_alloc: counts for the whole process. A `Region` only reads the counters at its ends. On stable Rust it wraps only the system's
+//! `stats_alloc`: counts for the whole process. A `Region` only reads the counters at its ends. On stable Rust it wraps only the system's
 //! allocator.
 
 use std::alloc::System;

@@ -1,6 +1,9 @@
 //! Short rounds, each with new processes: what differs from process to process is noise too.
 
-use std::{io, path::PathBuf};
+use std::{
+    io,
+    path::{Path, PathBuf},
+};
 
 use rivals::statistics::quantile;
 
@@ -65,7 +68,7 @@ pub(crate) fn run(programs: &[PathBuf], number: usize, effort: Effort) -> io::Re
 }
 
 /// Instructions for each request over one connection: the difference between a long and a short run, so that start and end do not count.
-pub(crate) fn instructions(program: &PathBuf, is_quick: bool) -> io::Result<f64> {
+pub(crate) fn instructions(program: &Path, is_quick: bool) -> io::Result<f64> {
     let (few, many) = if is_quick { (200, 400) } else { (2_000, 6_000) };
     let count = |requests| {
         let server = Server::start_counting(program)?;
