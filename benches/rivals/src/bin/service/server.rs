@@ -1,0 +1,63 @@
+//! A service's process.
+
+use std::{
+    io::{self, BufRead, BufReader, Read},
+    net::{Ipv4Addr, SocketAddr},
+    path::Path,
+    process::{Child, Command, Stdio},
+};
+
+use crate::client;
+
+/// Running until it is dropped.
+#[derive(Debug)]
+pub(crate) struct Server {
+    process: Child,
+    pub(crate) address: SocketAddr,
+}
+
+impl Server {
+    /// Starts the program on a processor, and waits until it listens.
+    pub(crate) fn start(program: &Path, cpu: usize) -> io::Result<Self> {
+        Self::spawn(Command::new(program).arg(cpu.to_string()).stderr(Stdio::inherit()))
+    }
+
+    /// Starts it under valgrind, which counts its instructions and says how many on stderr.
+    pub(crate) fn start_counting(program: &Path) -> io::Result<Self> {
+        let mut valgrind = Command::new("valgrind");
+        valgrind.args(["--tool=callgrind", "--callgrind-out-file=/dev/null"]).arg(program);
+        Self::spawn(valgrind.stderr(Stdio::piped()))
+    }
+
+    fn spawn(command: &mut Command) -> io::Result<Self> {
+        let mut process = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn()?;
+        let mut line = String::new();
+        if let Some(stdout) = process.stdout.as_mut() {
+            BufReader::new(stdout).read_line(&mut line)?;
+        }
+        let mut server = Self { process, address: (Ipv4Addr::LOCALHOST, 0).into() };
+        let port = line.trim().parse::<u16>();
+        server.address.set_port(port.map_err(|_| io::Error::other("it names no port"))?);
+        Ok(server)
+    }
+
+    /// Ends it, and returns how many instructions it took in all.
+    pub(crate) fn instructions(mut self) -> io::Result<u64> {
+        client::quit(self.address)?;
+        let mut text = String::new();
+        if let Some(stderr) = self.process.stderr.as_mut() {
+            stderr.read_to_string(&mut text)?;
+        }
+        self.process.wait()?;
+        let count = text.lines().find_map(|line| line.split_once("Collected : ")?.1.parse().ok());
+        count.ok_or_else(|| io::Error::other(format!("valgrind counts nothing: {text}")))
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
