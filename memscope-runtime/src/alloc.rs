@@ -11,7 +11,7 @@ use crate::{
 
 /// A global allocator that charges every block to the async task that allocates it.
 ///
-/// It forwards to `A` (`std::alloc::System` unless told otherwise) and keeps one pointer behind each block, so a block is
+/// It forwards to `A` (`std::alloc::System` unless told otherwise) and keeps one pointer for each block, so a block is
 /// taken off the right task whoever frees it, and whenever.
 ///
 /// The facade's default feature `global-allocator` installs it over `System`. To install it over another allocator, turn that
@@ -32,8 +32,8 @@ use crate::{
 ///
 /// # Cost
 ///
-/// On each allocation a thread-local read, five plain stores and the word behind the block: see the README's table. A block
-/// takes 8 bytes more, after its size is rounded up to a multiple of 8. `alloc_zeroed` and `realloc` are forwarded, so that large
+/// On each allocation a thread-local read, five plain stores and the word of the block: see the README's table. A block
+/// below 4 KiB takes 8 bytes more, after its size is rounded up to a multiple of 8; a larger one keeps its size, and has its 8 bytes elsewhere. `alloc_zeroed` and `realloc` are forwarded, so that large
 /// zeroed blocks stay untouched and growth in place stays in place.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct TrackingAllocator<A = System> {
@@ -52,8 +52,8 @@ impl<A> TrackingAllocator<A> {
     }
 }
 
-// SAFETY: every request is forwarded to `A`, which keeps the contract. The layout passed on is the user's with room
-// for one word behind it and an alignment at least as large, and is the same for the same user layout each time, so blocks
+// SAFETY: every request is forwarded to `A`, which keeps the contract. The layout passed on is the user's, below a page with room
+// for one word behind it, and with an alignment at least as large; it is the same for the same user layout each time, so blocks
 // are returned to `A` with the layout they were taken with. The pointer is `A`'s own. Nothing on the way can unwind.
 unsafe impl<A: GlobalAlloc> GlobalAlloc for TrackingAllocator<A> {
     #[inline]
@@ -62,15 +62,13 @@ unsafe impl<A: GlobalAlloc> GlobalAlloc for TrackingAllocator<A> {
             // SAFETY: the caller's contract, passed on.
             return unsafe { self.inner.alloc(layout) };
         }
-        if let Some(stretched) = Stretched::of_usual(layout) {
-            // SAFETY: the size is not zero: it has the word in it.
-            let block = unsafe { self.inner.alloc(stretched.layout) };
-            // SAFETY: just allocated with this layout.
-            return unsafe { charge_usual(block, stretched, layout) };
-        }
-        let inner = &self.inner;
+        let Some(stretched) = Stretched::of_usual(layout) else {
+            return take(&self.inner, layout, A::alloc);
+        };
         // SAFETY: the size is not zero: it has the word in it.
-        take(layout, |stretched| unsafe { inner.alloc(stretched) })
+        let block = unsafe { self.inner.alloc(stretched.layout) };
+        // SAFETY: just allocated with this layout.
+        unsafe { charge_usual(block, stretched, layout) }
     }
 
     #[inline]
@@ -79,15 +77,13 @@ unsafe impl<A: GlobalAlloc> GlobalAlloc for TrackingAllocator<A> {
             // SAFETY: the caller's contract, passed on.
             return unsafe { self.inner.alloc_zeroed(layout) };
         }
-        if let Some(stretched) = Stretched::of_usual(layout) {
-            // SAFETY: the size is not zero: it has the word in it.
-            let block = unsafe { self.inner.alloc_zeroed(stretched.layout) };
-            // SAFETY: just allocated with this layout.
-            return unsafe { charge_usual(block, stretched, layout) };
-        }
-        let inner = &self.inner;
+        let Some(stretched) = Stretched::of_usual(layout) else {
+            return take(&self.inner, layout, A::alloc_zeroed);
+        };
         // SAFETY: the size is not zero: it has the word in it.
-        take(layout, |stretched| unsafe { inner.alloc_zeroed(stretched) })
+        let block = unsafe { self.inner.alloc_zeroed(stretched.layout) };
+        // SAFETY: just allocated with this layout.
+        unsafe { charge_usual(block, stretched, layout) }
     }
 
     #[inline]
@@ -96,15 +92,13 @@ unsafe impl<A: GlobalAlloc> GlobalAlloc for TrackingAllocator<A> {
             // SAFETY: the caller's contract, passed on.
             return unsafe { self.inner.dealloc(block, layout) };
         }
-        // SAFETY: the block exists, so its layout could be stretched.
-        let stretched = unsafe { Stretched::of_live(layout) };
+        let Some(stretched) = Stretched::of_usual(layout) else {
+            // SAFETY: the caller's contract, passed on.
+            return unsafe { put(&self.inner, block, layout) };
+        };
         // SAFETY: the caller says that the block is live and has this layout.
-        let owner = unsafe { block::owner(block, stretched) };
-        let tally = current::tally();
-        if owner.is(tally.account()) {
-            tally.discharge(layout.size());
-        } else {
-            current::discharge_elsewhere(tally, owner, layout.size());
+        if let Some(owner) = unsafe { block::owner(block, stretched) } {
+            discharge(owner, layout.size());
         }
         // SAFETY: allocated by `inner` with the stretched layout.
         unsafe { self.inner.dealloc(block, stretched.layout) };
@@ -131,19 +125,19 @@ unsafe impl<A: GlobalAlloc> GlobalAlloc for TrackingAllocator<A> {
             return grown;
         }
         let tally = current::tally();
-        if !owner.is(tally.account()) {
-            let owner = current::recharge_elsewhere(tally, owner, layout, grown, new_layout);
-            // SAFETY: `grown` is not null and now has the layout `new`.
-            unsafe { block::write_owner(grown, new, owner) };
+        let Some(owner) = owner.filter(|owner| owner.is(tally.account())) else {
+            let owner = current::recharge(owner, layout, grown, new_layout);
+            // SAFETY: `grown` is not null and now has the layout `new`, with room for the word.
+            let _ = unsafe { block::write_owner(grown, new, owner) };
             return grown;
-        }
+        };
         // SAFETY: as above.
-        unsafe { block::write_owner(grown, new, owner) };
+        let _ = unsafe { block::write_owner(grown, new, owner) };
         if tally.recount(layout.size(), new_size) { settle(tally, grown) } else { grown }
     }
 }
 
-/// Charges a new block that is not large, and returns it.
+/// Charges a new block of a usual layout, and returns it.
 ///
 /// # Safety
 ///
@@ -160,11 +154,11 @@ unsafe fn charge_usual(block: *mut u8, stretched: Stretched, layout: Layout) -> 
         return unsafe { charge_at_signpost(tally, block, layout) };
     };
     // SAFETY: the caller's contract, and not null.
-    unsafe { block::write_owner(block, stretched, Owner::account(account)) };
+    let _ = unsafe { block::write_owner(block, stretched, Owner::account(account)) };
     if tally.count(layout.size()) { settle(tally, block) } else { block }
 }
 
-/// Charges a new block where not just the current task is to be charged.
+/// Charges a new block of a usual layout where not just the current task is to be charged.
 ///
 /// # Safety
 ///
@@ -175,7 +169,7 @@ unsafe fn charge_at_signpost(signpost: &'static Tally, block: *mut u8, layout: L
     // SAFETY: the block exists, so its layout could be stretched.
     let stretched = unsafe { Stretched::of_live(layout) };
     // SAFETY: the caller's contract.
-    unsafe { block::write_owner(block, stretched, owner) };
+    let _ = unsafe { block::write_owner(block, stretched, owner) };
     block
 }
 
@@ -188,17 +182,57 @@ fn settle(tally: &'static Tally, block: *mut u8) -> *mut u8 {
     block
 }
 
-/// Takes a block of any layout from `inner` and charges it.
-#[inline(never)]
-fn take(layout: Layout, inner: impl FnOnce(Layout) -> *mut u8) -> *mut u8 {
-    let Some(stretched) = Stretched::of(layout) else { return ptr::null_mut() };
-    let block = inner(stretched.layout);
-    if !block.is_null() {
-        let owner = current::charge(block, layout);
-        // SAFETY: just allocated with this layout, and not null.
-        unsafe { block::write_owner(block, stretched, owner) };
+#[inline]
+fn discharge(owner: Owner, bytes: usize) {
+    let tally = current::tally();
+    if owner.is(tally.account()) {
+        tally.discharge(bytes);
+    } else {
+        current::discharge_elsewhere(tally, owner, bytes);
     }
+}
+
+/// Takes a block of any layout from `inner` and charges it; null where there is no memory for it, or for its slot.
+#[inline(never)]
+fn take<A: GlobalAlloc>(
+    inner: &A,
+    layout: Layout,
+    alloc: unsafe fn(&A, Layout) -> *mut u8,
+) -> *mut u8 {
+    let Some(stretched) = Stretched::of(layout) else { return ptr::null_mut() };
+    // SAFETY: the size is not zero: it has the word in it, or is that of a page or more.
+    let block = unsafe { alloc(inner, stretched.layout) };
+    if block.is_null() {
+        return block;
+    }
+    // First, as without a slot nobody can be charged.
+    // SAFETY: just allocated with this layout, and not null.
+    if !unsafe { block::write_owner(block, stretched, Owner::NOBODY) } {
+        // SAFETY: just allocated with this layout.
+        unsafe { inner.dealloc(block, stretched.layout) };
+        return ptr::null_mut();
+    }
+    let owner = current::charge(block, layout);
+    // SAFETY: as above.
+    let _ = unsafe { block::write_owner(block, stretched, owner) };
     block
+}
+
+/// Takes a block of any layout off its owner and gives it back to `inner`.
+///
+/// # Safety
+///
+/// That of `GlobalAlloc::dealloc`.
+#[inline(never)]
+unsafe fn put<A: GlobalAlloc>(inner: &A, block: *mut u8, layout: Layout) {
+    // SAFETY: the block exists, so its layout could be stretched.
+    let stretched = unsafe { Stretched::of_live(layout) };
+    // SAFETY: the caller says that the block is live and has this layout.
+    if let Some(owner) = unsafe { block::owner(block, stretched) } {
+        discharge(owner, layout.size());
+    }
+    // SAFETY: allocated by `inner` with the stretched layout.
+    unsafe { inner.dealloc(block, stretched.layout) };
 }
 
 /// Reallocates a block of any layout.
@@ -216,14 +250,23 @@ unsafe fn retake<A: GlobalAlloc>(
     let Some(new) = Stretched::of(new_layout) else { return ptr::null_mut() };
     // SAFETY: the block exists, so its layout could be stretched.
     let old = unsafe { Stretched::of_live(layout) };
+    // NOTE: before, as the place where the block was may be another's afterwards.
     // SAFETY: the caller says that the block is live and has this layout.
     let owner = unsafe { block::owner(block, old) };
     // SAFETY: allocated by `inner` with `old`; `new` has the same alignment and a size that is not zero.
     let grown = unsafe { inner.realloc(block, old.layout, new.layout.size()) };
-    if !grown.is_null() {
+    if grown.is_null() {
+        return grown;
+    }
+    // First, as in `take`. Nothing can be taken back here: where there is no memory for the slot, nobody is charged.
+    // SAFETY: `grown` is not null and now has the layout `new`.
+    let has_slot = unsafe { block::write_owner(grown, new, Owner::NOBODY) };
+    if has_slot {
         let owner = current::recharge(owner, layout, grown, new_layout);
-        // SAFETY: `grown` is not null and now has the layout `new`.
-        unsafe { block::write_owner(grown, new, owner) };
+        // SAFETY: as above.
+        let _ = unsafe { block::write_owner(grown, new, owner) };
+    } else if let Some(owner) = owner {
+        discharge(owner, layout.size());
     }
     grown
 }

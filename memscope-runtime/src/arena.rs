@@ -6,7 +6,10 @@ use std::{
     sync::atomic::AtomicPtr,
 };
 
-use crate::sync::{AtomicU32, AtomicU64, Ordering};
+use crate::{
+    static_ref::StaticRef,
+    sync::{AtomicU32, AtomicU64, Ordering},
+};
 
 /// Types whose all-zero bytes are a valid value that may be shared between threads.
 ///
@@ -140,6 +143,31 @@ pub(crate) fn keep_zeroed<T: Zeroed>() -> Option<&'static T> {
     }
     BYTES.fetch_add(layout.size() as u64, Ordering::Relaxed);
     Some(at(place, 0))
+}
+
+/// What stands in `place`, made of zeroes if nothing does; `None` when the system has no memory.
+pub(crate) fn get_or_keep<T: Zeroed>(place: &StaticRef<T>) -> Option<&'static T> {
+    if let Some(there) = place.get() {
+        return Some(there);
+    }
+    let layout = Layout::new::<T>();
+    debug_assert!(layout.size() != 0, "the trait forbids it");
+    // SAFETY: the layout's size is not zero, by the contract of `Zeroed`.
+    let new = unsafe { System.alloc_zeroed(layout) }.cast::<T>();
+    if new.is_null() {
+        return None;
+    }
+    match place.set_if_none(at(new, 0)) {
+        Ok(()) => {
+            BYTES.fetch_add(layout.size() as u64, Ordering::Relaxed);
+            Some(at(new, 0))
+        }
+        Err(theirs) => {
+            // SAFETY: `new` came from this allocator with this layout and nobody else has seen it.
+            unsafe { System.dealloc(new.cast(), layout) };
+            Some(theirs)
+        }
+    }
 }
 
 /// Keeps a string for ever, outside the program's allocator; `None` when the system has no memory.

@@ -1,8 +1,9 @@
 //! How a block remembers which account it is charged to.
 //!
-//! Eight bytes (one pointer) behind the user's bytes: the pointer and the alignment the user sees stay as they would be,
-//! and a free by anybody finds the right account without a map or a lock. The low bits of the word mark the blocks that
-//! somebody waits for: a task's Tokio cell, and those that `track_var!` has named.
+//! One pointer. Behind the user's bytes, in blocks smaller than a page: the pointer and the alignment the user sees stay as they would be,
+//! and a free by anybody finds the right account without a map or a lock. In a slot of [`pages`], for larger ones: another word would push
+//! buffers of round sizes into the next size of the allocator below, and touch a page that nobody else has touched. The low bits of the word mark the
+//! blocks that somebody waits for: a task's Tokio cell, and those that `track_var!` has named.
 
 use std::{
     alloc::Layout,
@@ -11,39 +12,33 @@ use std::{
     sync::atomic::{AtomicPtr, Ordering},
 };
 
-use crate::{account::Account, variable::Variable};
+use crate::{
+    account::Account,
+    pages::{self, PAGE},
+    variable::Variable,
+};
 
 const WORD: usize = size_of::<*mut ()>();
 
-/// Blocks below this size are not large, and most are not.
-pub(crate) const LARGE: usize = 1 << 20;
-
 /// The layout of a block with its word, and where in it the word lies.
 ///
-/// Invariant: `layout` is valid, and `word` a multiple of [`WORD`] with room for one word behind it.
+/// Invariant: `layout` is valid; `word` is [`BESIDE`], or a multiple of [`WORD`] with room for one word behind it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Stretched {
     pub(crate) layout: Layout,
     word: usize,
 }
 
-impl Stretched {
-    /// `None` where the user's layout is so large that no room is left for the word.
-    #[inline]
-    pub(crate) fn of(user: Layout) -> Option<Self> {
-        // With the padding in front of the word, the word and the padding to the alignment it must stay an `isize`.
-        // A valid layout's size and alignment together are at most `isize::MAX + 1`.
-        let fits = user.size() + user.align() <= isize::MAX.cast_unsigned() - 2 * WORD;
-        // SAFETY: just compared.
-        fits.then(|| unsafe { Self::of_live(user) })
-    }
+/// The word is not in the block.
+const BESIDE: usize = usize::MAX;
 
-    /// [`of`](Self::of) for layouts as most are: not large, and with an alignment that is nothing special.
+impl Stretched {
+    /// Where the layout of a block below a page, and its word behind it, is as most are.
     ///
     /// PERF: nothing can go wrong, and whoever inlines this knows the alignment.
     #[inline]
     pub(crate) fn of_usual(user: Layout) -> Option<Self> {
-        let is_usual = user.size() < LARGE && user.align() <= WORD;
+        let is_usual = user.size() < PAGE && user.align() <= WORD;
         let word = (user.size() + (WORD - 1)) & !(WORD - 1);
         is_usual.then(|| {
             // SAFETY: a power of two, and a size far below the largest.
@@ -52,23 +47,36 @@ impl Stretched {
         })
     }
 
+    /// `None` where the user's alignment is so large that no room is left for the word.
+    pub(crate) fn of(user: Layout) -> Option<Self> {
+        // With the padding in front of the word, the word and the padding to the alignment it must stay an `isize`.
+        // A valid layout's size and alignment together are at most `isize::MAX + 1`.
+        let fits = user.size() + user.align() <= isize::MAX.cast_unsigned() - 2 * WORD;
+        // SAFETY: just compared.
+        fits.then(|| unsafe { Self::of_live(user) })
+    }
+
     /// [`of`](Self::of) for the layout of a block that exists.
     ///
     /// # Safety
     ///
     /// `of` must have been `Some` for this layout.
-    #[inline]
     pub(crate) unsafe fn of_live(user: Layout) -> Self {
-        let word = (user.size() + (WORD - 1)) & !(WORD - 1);
+        let (word, size) = if user.size() < PAGE {
+            let word = (user.size() + (WORD - 1)) & !(WORD - 1);
+            (word, word + WORD)
+        } else {
+            (BESIDE, user.size())
+        };
+        // The same alignment for all sizes, as blocks grow from one kind to the other.
         // SAFETY: the alignment is the larger of two powers of two; by the check in `of`, the size rounded up to it
         // is at most `isize::MAX`.
-        let layout =
-            unsafe { Layout::from_size_align_unchecked(word + WORD, user.align().max(WORD)) };
+        let layout = unsafe { Layout::from_size_align_unchecked(size, user.align().max(WORD)) };
         Self { layout, word }
     }
 }
 
-/// The word behind a block: whom it is charged to.
+/// The word of a block: whom it is charged to.
 ///
 /// Invariant: [`NOBODY`](Self::NOBODY) (the block is memscope's own and nobody is charged), or made from a `&'static Account`, with [`CELL`]
 /// added where the block is a task's Tokio cell; or from a `&'static Variable`, with [`NAME`] added.
@@ -132,30 +140,44 @@ impl Owner {
     }
 }
 
-/// Writes the owner behind a new block.
+/// Writes the owner of a new block. False: there is no memory for its slot, and nobody can be charged.
 ///
 /// # Safety
 ///
 /// `block` must have been allocated with `stretched.layout` and must not be null.
 #[inline]
-pub(crate) unsafe fn write_owner(block: *mut u8, stretched: Stretched, owner: Owner) {
+#[must_use]
+pub(crate) unsafe fn write_owner(block: *mut u8, stretched: Stretched, owner: Owner) -> bool {
+    if stretched.word == BESIDE {
+        let slot = pages::make_slot(block);
+        if let Some(slot) = slot {
+            slot.store(owner.0, Ordering::Relaxed);
+        }
+        return slot.is_some();
+    }
     // SAFETY: the caller's contract.
-    let place = unsafe { place(block, stretched) };
-    // SAFETY: `place` gives an aligned place inside the block.
+    let place = unsafe { behind(block, stretched) };
+    // SAFETY: `behind` gives an aligned place inside the block.
     unsafe { place.write(owner.0) };
+    true
 }
 
-/// Reads the owner that `write_owner` wrote.
+/// Reads the owner that `write_owner` wrote; `None` where it could not.
 ///
 /// # Safety
 ///
 /// `block` must be live and must have passed `write_owner` with the same `stretched`.
 #[inline]
-pub(crate) unsafe fn owner(block: *mut u8, stretched: Stretched) -> Owner {
+pub(crate) unsafe fn owner(block: *mut u8, stretched: Stretched) -> Option<Owner> {
+    if stretched.word == BESIDE {
+        let owner = pages::slot(block)?.load(Ordering::Relaxed);
+        // The slot was made later, for another block.
+        return (!owner.is_null()).then_some(Owner(owner));
+    }
     // SAFETY: the caller's contract.
-    let place = unsafe { place(block, stretched) };
+    let place = unsafe { behind(block, stretched) };
     // SAFETY: `write_owner` initialised the word; only the allocator and `rename` know of it.
-    Owner(unsafe { place.read() })
+    Some(Owner(unsafe { place.read() }))
 }
 
 /// Lets `name` replace the owner of a block that others may be naming too, until it holds or `name` gives up.
@@ -169,10 +191,15 @@ pub(crate) unsafe fn rename(
     mut name: impl FnMut(Owner) -> Option<Owner>,
 ) {
     let Some(stretched) = Stretched::of(layout) else { return };
-    // SAFETY: the caller's contract.
-    let place = unsafe { place(block, stretched) };
-    // SAFETY: aligned, initialised, and while the block lives it is written by this function only.
-    let word = unsafe { AtomicPtr::from_ptr(place) };
+    let word = if stretched.word == BESIDE {
+        let Some(slot) = pages::slot(block) else { return };
+        slot
+    } else {
+        // SAFETY: the caller's contract.
+        let place = unsafe { behind(block, stretched) };
+        // SAFETY: aligned, initialised, and while the block lives it is written by this function only.
+        unsafe { AtomicPtr::from_ptr(place) }
+    };
     let mut there = word.load(Ordering::Acquire);
     while let Some(Owner(new)) = name(Owner(there)) {
         // Release publishes the new name, Acquire sees the one that another thread gave meanwhile.
@@ -183,13 +210,13 @@ pub(crate) unsafe fn rename(
     }
 }
 
-/// Where the word lies.
+/// Where the word lies that is in the block.
 ///
 /// # Safety
 ///
-/// `block` must be live with `stretched.layout`.
+/// `block` must be live with `stretched.layout`, and have its word in it.
 #[inline]
-unsafe fn place(block: *mut u8, stretched: Stretched) -> *mut *mut () {
+unsafe fn behind(block: *mut u8, stretched: Stretched) -> *mut *mut () {
     // SAFETY: the word lies inside the block, by `Stretched::of`.
     unsafe { block.add(stretched.word) }.cast()
 }
@@ -205,6 +232,11 @@ mod tests {
             for size in (0..70).chain([4096, 1 << 20, most / 2]) {
                 let user = Layout::from_size_align(size, align).expect("a small layout");
                 let Stretched { layout, word } = Stretched::of(user).expect("room for the word");
+                if size >= PAGE {
+                    assert_eq!((layout.size(), word), (size, BESIDE));
+                    assert_eq!(layout.align(), align.max(WORD));
+                    continue;
+                }
                 assert!(
                     Layout::from_size_align(layout.size(), layout.align()).is_ok(),
                     "{layout:?}"

@@ -228,27 +228,16 @@ pub(crate) fn charge(block: *mut u8, layout: Layout) -> Owner {
     }
 }
 
-/// Takes a block off its owner and charges the current one with what it was reallocated to.
-pub(crate) fn recharge(owner: Owner, layout: Layout, grown: *mut u8, new: Layout) -> Owner {
+/// Takes a block off its owner, if it has one, and charges the current one with what it was reallocated to. The names of the block, if it has any,
+/// go with it.
+#[inline(never)]
+pub(crate) fn recharge(owner: Option<Owner>, layout: Layout, grown: *mut u8, new: Layout) -> Owner {
     let tally = CURRENT.get();
+    let Some(owner) = owner else { return charge(grown, new) };
     if owner.is(tally.account()) {
         tally.discharge(layout.size());
-        charge(grown, new)
-    } else {
-        recharge_elsewhere(tally, owner, layout, grown, new)
+        return charge(grown, new);
     }
-}
-
-/// Takes a block off its owner who is not the current one, and charges the current one with what it was reallocated to. The names of the
-/// block, if it has any, go with it.
-#[inline(never)]
-pub(crate) fn recharge_elsewhere(
-    tally: &'static Tally,
-    owner: Owner,
-    layout: Layout,
-    grown: *mut u8,
-    new: Layout,
-) -> Owner {
     let Charged::Named(name) = owner.read() else {
         discharge_elsewhere(tally, owner, layout.size());
         return charge(grown, new);
@@ -521,6 +510,9 @@ pub(crate) fn thread_is_known() -> bool {
 /// A thread-local read and a load: 1 to 2 ns.
 #[inline]
 pub fn current_task_id() -> Option<TaskId> {
+    if !ENABLED {
+        return None;
+    }
     let tally = CURRENT.get();
     match tally.id() {
         0 if tally.account().is_none() && !ptr::eq(tally, &raw const PLAIN) => {

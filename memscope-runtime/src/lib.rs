@@ -83,6 +83,7 @@ mod clock;
 mod timing;
 mod places;
 mod arena;
+mod pages;
 mod free_list;
 mod pool;
 mod holds;

@@ -12,7 +12,7 @@ use crate::{
     event::EventKind,
     hand_over, history,
     origin::Origin,
-    own_heap,
+    own_heap, pages,
     probe::{self, Measured},
     profile::{
         HandOver, ProcessMemory, RuntimeMemory, SharedProfile, SiteProfile, TaskEvent,
@@ -163,7 +163,7 @@ impl MemorySnapshot {
             peak_concurrent_tasks: counts.peak_concurrent,
             process: rows::process(reading, has_sizes),
             tool: ToolUsage {
-                own_bytes: arena::bytes() + collector::OWN_BYTES,
+                own_bytes: arena::bytes() + collector::OWN_BYTES + pages::OWN_BYTES,
                 events_dropped: dropped,
                 ended_tasks_forgotten: forgotten,
                 tasks_without_record: counts.lost,

@@ -2,13 +2,15 @@
 
 use crate::{
     account::Account,
-    block::LARGE,
     event::{Event, EventKind},
     peak::Peak,
     static_ref::StaticRef,
     sync::{AtomicI64, AtomicU64, Ordering, add, bump, shift},
     taken, threads,
 };
+
+/// Blocks from this size on are events.
+const LARGE_BLOCK: usize = 1 << 20;
 
 /// The counters of one owner of blocks, on one cache line.
 ///
@@ -118,7 +120,7 @@ impl Tally {
         if self.count(bytes) {
             self.settle(account);
         }
-        if bytes >= LARGE {
+        if bytes >= LARGE_BLOCK {
             self.note_large_block(account, bytes);
         }
     }
