@@ -26,7 +26,10 @@ fn main() -> Result<(), Box<dyn Error>> {
             println!("            {} at {place}, {} B live", state.kind, state.live_bytes);
             for it in &state.members {
                 let size = it.size.map_or_else(|| "?".to_owned(), |it| it.to_string());
-                println!("              {size:>8} B at {:<6} {}: {}", it.offset, it.name, it.type_name);
+                println!(
+                    "              {size:>8} B at {:<6} {}: {}",
+                    it.offset, it.name, it.type_name
+                );
             }
             for it in &state.hidden {
                 println!("              hidden: {}, perhaps {:?}", it.name, it.candidates);

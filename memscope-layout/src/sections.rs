@@ -11,7 +11,7 @@ pub(crate) type Bytes<'d> = EndianSlice<'d, RunTimeEndian>;
 pub(crate) type Dwarf<'d> = gimli::Dwarf<Bytes<'d>>;
 pub(crate) type Package<'d> = gimli::DwarfPackage<Bytes<'d>>;
 
-/// What the layouts of types need. Ranges and locations of code, the bulk of the rest, stay on disk.
+/// What the layouts of types need. Ranges and locations of code, the bulk of the rest, are not unpacked.
 const NEEDED: [SectionId; 9] = [
     SectionId::DebugAbbrev,
     SectionId::DebugAddr,
@@ -22,6 +22,15 @@ const NEEDED: [SectionId; 9] = [
     SectionId::DebugStr,
     SectionId::DebugStrOffsets,
     SectionId::DebugTuIndex,
+];
+/// What the index of a package speaks of besides, so that it must be there.
+const INDEXED: [SectionId; 6] = [
+    SectionId::DebugLoc,
+    SectionId::DebugLocLists,
+    SectionId::DebugMacinfo,
+    SectionId::DebugMacro,
+    SectionId::DebugRngLists,
+    SectionId::DebugTypes,
 ];
 /// Debug information packs to a third or so; a damaged header may promise terabytes.
 const MOST_COMPRESSION: u64 = 256;
@@ -60,13 +69,13 @@ impl<'d> Sections<'d> {
             return Err(Kind::NotElf(what_it_is(data)));
         }
         let file = object::File::parse(data)?;
-        let mut sections = Vec::with_capacity(NEEDED.len());
-        for id in NEEDED {
-            let name = match flavour {
-                Flavour::Whole => Some(id.name()),
-                Flavour::Split => id.dwo_name(),
-            };
-            if let Some(section) = name.and_then(|name| file.section_by_name(name)) {
+        let mut sections = Vec::new();
+        let (name, besides): (fn(SectionId) -> Option<&'static str>, _) = match flavour {
+            Flavour::Whole => (|id| Some(id.name()), &[][..]),
+            Flavour::Split => (|id| id.dwo_name(), &INDEXED[..]),
+        };
+        for &id in NEEDED.iter().chain(besides) {
+            if let Some(section) = name(id).and_then(|name| file.section_by_name(name)) {
                 sections.push((id, unpacked(&section)?));
             }
         }

@@ -1,0 +1,115 @@
+//! What debug information tells, beside what the compiler itself says with `-Zprint-type-sizes`.
+#![cfg(target_os = "linux")]
+
+mod common;
+mod type_sizes;
+
+use common::compile;
+use memscope_layout::{Coroutine, Evidence, Layouts, StateKind};
+use type_sizes::{TypeSizes, shown};
+
+const SAMPLE: &str = "corner_cases";
+
+/// Every coroutine of the sample is found, and each agrees with the compiler: size, alignment, states, members, offsets.
+fn agrees(build: &str, flags: &[&str]) {
+    let built = compile(SAMPLE, build, flags);
+    let layouts = Layouts::read(&built.program).unwrap();
+    let mut truth = TypeSizes::parse(&built.type_sizes);
+    assert!(truth.coroutines.len() >= 28, "the sample has that many: {}", truth.coroutines.len());
+    let mut wrong = String::new();
+    for coroutine in layouts.coroutines() {
+        if !truth.take(coroutine) {
+            wrong += &shown(coroutine);
+        }
+    }
+    assert!(
+        wrong.is_empty(),
+        "not as the compiler has them, which has besides\n{:#?}\n{wrong}",
+        truth.coroutines
+    );
+    // Exceptions: an async closure that is only ever called is known to the compiler by two types, and to debug information by one.
+    let missing: Vec<_> = truth.coroutines.iter().map(|it| it.name.as_str()).collect();
+    assert!(missing.iter().all(|it| it.contains("async closure")), "not found: {missing:#?}");
+}
+
+#[test]
+fn a_debug_build_agrees() {
+    agrees("debug", &["-Cdebuginfo=2"]);
+}
+
+#[test]
+fn an_optimised_build_agrees() {
+    agrees("release", &["-Cdebuginfo=2", "-Copt-level=3"]);
+}
+
+#[test]
+fn a_build_of_many_units_agrees() {
+    agrees("units", &["-Cdebuginfo=2", "-Ccodegen-units=64"]);
+}
+
+#[test]
+fn thin_lto_agrees() {
+    agrees("thin", &["-Cdebuginfo=2", "-Copt-level=3", "-Clto=thin", "-Ccodegen-units=16"]);
+}
+
+#[test]
+fn fat_lto_agrees() {
+    agrees("fat", &["-Cdebuginfo=2", "-Copt-level=3", "-Clto=fat", "-Cpanic=abort"]);
+}
+
+#[test]
+fn a_small_static_build_with_new_names_agrees() {
+    let small = ["-Copt-level=s", "-Crelocation-model=static", "-Csymbol-mangling-version=v0"];
+    agrees("small", &[&["-Cdebuginfo=2"][..], &small].concat());
+}
+
+#[test]
+fn compressed_dwarf_5_agrees() {
+    let compressed = "-Clink-arg=-Wl,--compress-debug-sections=zlib";
+    agrees("dwarf-5", &["-Cdebuginfo=2", "-Cdwarf-version=5", compressed]);
+}
+
+#[test]
+fn a_package_of_split_files_agrees() {
+    agrees("packed", &["-Cdebuginfo=2", "-Csplit-debuginfo=packed"]);
+}
+
+#[test]
+fn a_package_in_dwarf_5_agrees() {
+    agrees("packed-5", &["-Cdebuginfo=2", "-Csplit-debuginfo=packed", "-Cdwarf-version=5"]);
+}
+
+#[test]
+fn split_files_agree() {
+    agrees("unpacked", &["-Cdebuginfo=2", "-Csplit-debuginfo=unpacked", "-Cdwarf-version=5"]);
+}
+
+fn find<'l>(layouts: &'l Layouts, path: &str) -> &'l Coroutine {
+    layouts.coroutines().iter().find(|it| &*it.path == path).unwrap_or_else(|| {
+        panic!(
+            "{path} is not among {:#?}",
+            layouts.coroutines().iter().map(|it| &it.path).collect::<Vec<_>>()
+        )
+    })
+}
+
+#[test]
+fn what_a_name_hides_is_put_right_or_said() {
+    let debug = Layouts::read(compile(SAMPLE, "hidden", &["-Cdebuginfo=2"]).program).unwrap();
+    let shadowed = find(&debug, "corner_cases::shadowed::{async_fn_env#0}");
+    let state = &shadowed.states[shadowed.states.len() - 1];
+    assert_eq!(state.kind, StateKind::Suspended(2));
+    let [hidden] = &state.hidden[..] else { panic!("one more `x`: {state:#?}") };
+    assert_eq!(&*hidden.name, "x");
+    let types: Vec<_> = hidden.candidates.iter().map(|it| (&*it.type_name, it.size)).collect();
+    assert_eq!(types, [("[u32; 7]", Some(28)), ("[u8; 100]", Some(100))], "either of the two");
+
+    // `page` is an argument and, moved, a variable: the second one is where the unresumed state has it.
+    let argument = find(&debug, "corner_cases::argument_by_value::{async_fn_env#0}");
+    let pages = argument.suspended().flat_map(|it| &it.members).filter(|it| &*it.name == "page");
+    let pages: Vec<_> = pages.map(|it| (it.offset, it.evidence)).collect();
+    let argument = argument.states[0].members[0].offset;
+    assert!(pages.contains(&(argument, Evidence::Unresumed)), "{pages:?}");
+    assert_eq!(pages.len(), 2, "{pages:?}");
+    assert_eq!(pages[0].0.abs_diff(pages[1].0), 1000, "{pages:?}");
+}
