@@ -2,9 +2,11 @@
 #![cfg(target_os = "linux")]
 
 mod common;
+mod live;
 mod type_sizes;
 
 use common::compile;
+use live::joins;
 use memscope_layout::{Coroutine, Evidence, Layouts, StateKind};
 use type_sizes::{TypeSizes, shown};
 
@@ -30,6 +32,7 @@ fn agrees(build: &str, flags: &[&str]) {
     // Exceptions: an async closure that is only ever called is known to the compiler by two types, and to debug information by one.
     let missing: Vec<_> = truth.coroutines.iter().map(|it| it.name.as_str()).collect();
     assert!(missing.iter().all(|it| it.contains("async closure")), "not found: {missing:#?}");
+    joins(&built.program, &layouts);
 }
 
 #[test]

@@ -10,6 +10,7 @@ use std::{
 #[derive(Debug)]
 pub(crate) struct Built {
     pub(crate) program: PathBuf,
+    #[allow(dead_code, reason = "only one of the tests compares")]
     pub(crate) type_sizes: String,
 }
 
