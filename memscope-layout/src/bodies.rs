@@ -12,14 +12,23 @@ use crate::{
 };
 
 /// A variable of a body.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub(crate) struct Variable<'d> {
     pub(crate) name: &'d str,
+    pub(crate) type_: At,
     pub(crate) type_name: Arc<str>,
     pub(crate) size: Option<u64>,
     /// Where it is in the coroutine; `None` where the code keeps it elsewhere, or in several places.
     pub(crate) offset: Option<u64>,
     pub(crate) place: Option<Place>,
+}
+
+impl Variable<'_> {
+    /// Whether another unit told of it before.
+    fn is_same(&self, other: &Self) -> bool {
+        (self.name, &self.type_name, self.size, self.offset, &self.place)
+            == (other.name, &other.type_name, other.size, other.offset, &other.place)
+    }
 }
 
 /// All bodies, by the path of the coroutine that each one polls.
@@ -57,7 +66,7 @@ impl<'t, 'u, 'd> Bodies<'t, 'u, 'd> {
             units.each_below(at, |_, at, entry| {
                 if entry.tag() == dw::DW_TAG_variable
                     && let Some(variable) = self.variable(at, entry)
-                    && !variables.contains(&variable)
+                    && !variables.iter().any(|it: &Variable<'d>| it.is_same(&variable))
                 {
                     variables.push(variable);
                 }
@@ -72,6 +81,7 @@ impl<'t, 'u, 'd> Bodies<'t, 'u, 'd> {
         let type_ = self.types.referred(at, entry, dw::DW_AT_type)?;
         Some(Variable {
             name: units.name(at, entry)?,
+            type_,
             type_name: self.types.name(type_),
             size: self.types.size(type_),
             offset: self.offset(at, entry),
@@ -107,7 +117,7 @@ fn body_path(coroutine: &str) -> Option<String> {
         match byte {
             b'<' => depth += 1,
             b'>' if at == 0 || coroutine.as_bytes()[at - 1] != b'-' => {
-                depth = depth.saturating_sub(1)
+                depth = depth.saturating_sub(1);
             }
             b'_' if depth == 0 && coroutine[at..].starts_with("_env#") => found = Some(at),
             _ => {}

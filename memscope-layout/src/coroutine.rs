@@ -173,7 +173,7 @@ impl Coroutine {
     /// Fills in what follows from the members.
     pub(crate) fn sum_up(&mut self) {
         for state in &mut self.states {
-            state.members.sort_by(|a, b| (a.offset, a.size).cmp(&(b.offset, b.size)));
+            state.members.sort_by_key(|it| (it.offset, it.size));
             (state.live_bytes, state.extent) = state.cover(None);
         }
         let suspended = self.states.iter().enumerate();

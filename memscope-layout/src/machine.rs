@@ -104,6 +104,13 @@ impl<'d> Machine<'d> {
                 hidden.push(Hidden { name: name.into(), candidates });
             }
             show(&mut members, &mut hidden);
+            for member in members.iter_mut().filter(|it| it.evidence == Evidence::Body) {
+                let is_it = |it: &&Variable<'_>| {
+                    it.name == &*member.name && it.offset == Some(member.offset)
+                };
+                let variable = variables.iter().find(is_it);
+                member.future_type = variable.and_then(|it| future_types.find(it.type_, false));
+            }
             states.push(State {
                 kind: *kind,
                 value: entry.value,

@@ -143,7 +143,7 @@ impl<'d> Pass<'_, 'd> {
     }
 
     fn text(&self, value: Option<Value<'d>>) -> Option<&'d [u8]> {
-        self.units.text(self.index, value?).map(str::as_bytes)
+        self.units.bytes(self.index, value?)
     }
 
     fn name(&mut self, at: At, tag: gimli::DwTag, parent: u32, seen: &Seen<'d>) -> u32 {

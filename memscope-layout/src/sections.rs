@@ -38,7 +38,7 @@ const MOST_COMPRESSION: u64 = 256;
 /// The debug sections of an ELF file.
 #[derive(Debug)]
 pub(crate) struct Sections<'d> {
-    sections: Vec<(SectionId, Cow<'d, [u8]>)>,
+    all: Vec<(SectionId, Cow<'d, [u8]>)>,
     endian: RunTimeEndian,
     pub(crate) identity: Identity,
 }
@@ -69,14 +69,14 @@ impl<'d> Sections<'d> {
             return Err(Kind::NotElf(what_it_is(data)));
         }
         let file = object::File::parse(data)?;
-        let mut sections = Vec::new();
+        let mut all = Vec::new();
         let (name, besides): (fn(SectionId) -> Option<&'static str>, _) = match flavour {
             Flavour::Whole => (|id| Some(id.name()), &[][..]),
             Flavour::Split => (|id| id.dwo_name(), &INDEXED[..]),
         };
         for &id in NEEDED.iter().chain(besides) {
             if let Some(section) = name(id).and_then(|name| file.section_by_name(name)) {
-                sections.push((id, unpacked(&section)?));
+                all.push((id, unpacked(&section)?));
             }
         }
         let endian =
@@ -90,11 +90,11 @@ impl<'d> Sections<'d> {
                 .collect(),
             has_symbols: file.symbol_table().is_some(),
         };
-        Ok(Self { sections, endian, identity })
+        Ok(Self { all, endian, identity })
     }
 
     fn section(&self, id: SectionId) -> Bytes<'_> {
-        let found = self.sections.iter().find(|it| it.0 == id);
+        let found = self.all.iter().find(|it| it.0 == id);
         EndianSlice::new(found.map_or(&[], |it| &it.1), self.endian)
     }
 

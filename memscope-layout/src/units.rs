@@ -42,13 +42,16 @@ pub(crate) struct Unit<'d> {
     pub(crate) named: Vec<Named>,
 }
 
+/// Paths of source files, by unit and number.
+type Files = HashMap<(u32, u64), Option<Arc<str>>>;
+
 /// All units of a program.
 #[derive(Debug)]
 pub(crate) struct Units<'d> {
     dwarfs: Vec<Dwarf<'d>>,
-    units: Vec<Unit<'d>>,
+    all: Vec<Unit<'d>>,
     pub(crate) budget: Budget,
-    files: RefCell<HashMap<(u32, u64), Option<Arc<str>>>>,
+    files: RefCell<Files>,
 }
 
 /// The text of an attribute.
@@ -62,7 +65,7 @@ pub(crate) fn text<'d>(
 
 impl<'d> Units<'d> {
     pub(crate) fn new(budget: Budget) -> Self {
-        Self { dwarfs: Vec::new(), units: Vec::new(), budget, files: RefCell::default() }
+        Self { dwarfs: Vec::new(), all: Vec::new(), budget, files: RefCell::default() }
     }
 
     pub(crate) fn add_dwarf(&mut self, dwarf: Dwarf<'d>) -> usize {
@@ -76,15 +79,15 @@ impl<'d> Units<'d> {
         inner: gimli::Unit<Bytes<'d>>,
         skeleton: Option<u32>,
     ) -> Result<u32, Kind> {
-        let index = u32::try_from(self.units.len())
+        let index = u32::try_from(self.all.len())
             .map_err(|_| Kind::Corrupt("it has too many units".to_owned()))?;
-        self.units.push(Unit { dwarf, inner, skeleton, named: Vec::new() });
+        self.all.push(Unit { dwarf, inner, skeleton, named: Vec::new() });
         Ok(index)
     }
 
     pub(crate) fn len(&self) -> u32 {
         // `add` refuses more.
-        u32::try_from(self.units.len()).unwrap_or(u32::MAX)
+        u32::try_from(self.all.len()).unwrap_or(u32::MAX)
     }
 
     pub(crate) fn dwarf(&self, index: usize) -> Option<&Dwarf<'d>> {
@@ -92,11 +95,11 @@ impl<'d> Units<'d> {
     }
 
     pub(crate) fn unit(&self, index: u32) -> Option<&Unit<'d>> {
-        self.units.get(index as usize)
+        self.all.get(index as usize)
     }
 
     pub(crate) fn set_named(&mut self, index: u32, named: Vec<Named>) {
-        if let Some(unit) = self.units.get_mut(index as usize) {
+        if let Some(unit) = self.all.get_mut(index as usize) {
             unit.named = named;
         }
     }
@@ -104,6 +107,13 @@ impl<'d> Units<'d> {
     pub(crate) fn text(&self, unit: u32, value: Value<'d>) -> Option<&'d str> {
         let unit = self.unit(unit)?;
         text(self.dwarfs.get(unit.dwarf)?, &unit.inner, value)
+    }
+
+    /// The same, not looked at.
+    pub(crate) fn bytes(&self, unit: u32, value: Value<'d>) -> Option<&'d [u8]> {
+        let unit = self.unit(unit)?;
+        let text = self.dwarfs.get(unit.dwarf)?.attr_string(&unit.inner, value);
+        text.ok().map(|it| it.slice())
     }
 
     pub(crate) fn address(&self, unit: u32, index: gimli::DebugAddrIndex) -> Option<u64> {
@@ -140,9 +150,9 @@ impl<'d> Units<'d> {
                 };
                 // Units are in the order of the files, and in a file in the order of their offsets.
                 let after =
-                    self.units.partition_point(|it| (it.dwarf, start(it)) <= (dwarf, offset.0));
+                    self.all.partition_point(|it| (it.dwarf, start(it)) <= (dwarf, offset.0));
                 let index = after.checked_sub(1)?;
-                let unit = self.units.get(index).filter(|it| it.dwarf == dwarf)?;
+                let unit = self.all.get(index).filter(|it| it.dwarf == dwarf)?;
                 let offset = offset.to_unit_offset(&unit.inner.header)?;
                 Some(At { unit: u32::try_from(index).ok()?, offset: u32::try_from(offset.0).ok()? })
             }

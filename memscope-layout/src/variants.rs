@@ -69,7 +69,8 @@ impl<'d> Types<'_, 'd> {
             _ => type_.and_then(|it| self.size(it)),
         };
         Some(MemberEntry {
-            name: self.units.name(at, entry)?,
+            // The discriminant of an enum has none.
+            name: self.units.name(at, entry).unwrap_or(""),
             offset: number(dw::DW_AT_data_member_location).unwrap_or(0),
             size,
             align,

@@ -18,9 +18,9 @@ use proptest::{prelude::*, test_runner::FileFailurePersistence};
 const SAMPLE: &str = "smallest";
 
 /// The error that a build of the sample gives.
-fn error_of(build: &str, flags: &[&str]) -> String {
+fn error_of(label: &str, flags: &[&str]) -> String {
     let built =
-        compile(SAMPLE, build, &[&["-Cpanic=abort", "--crate-type=cdylib"], flags].concat());
+        compile(SAMPLE, label, &[&["-Cpanic=abort", "--crate-type=cdylib"], flags].concat());
     let error = Layouts::read(&built.program).unwrap_err();
     assert!(error.lacks_debug_info(), "{error}");
     let text = error.to_string();
