@@ -1,6 +1,8 @@
 //! What would make a future smaller.
 
-use memscope_layout::{Coroutine, Held, Layouts, Member, MemberKind, Place, State};
+use memscope_layout::{
+    Candidate, Child, Coroutine, Held, Layouts, Member, MemberKind, Place, State,
+};
 use serde::{Deserialize, Serialize};
 
 use crate::{byte_size::ByteSize, name, origin::short};
@@ -49,7 +51,7 @@ pub(crate) fn of(layouts: &Layouts, coroutine: &Coroutine) -> Vec<Advice> {
     let arms = arms(layouts, state, least);
     let mut advice: Vec<Advice> = Vec::new();
     for member in &large {
-        let is_arm = arms.iter().any(|it| std::ptr::eq(it.member, *member));
+        let is_arm = arms.iter().filter_map(|it| it.member).any(|it| std::ptr::eq(it, *member));
         if is_arm || (member.kind != MemberKind::Captured && twin(state, member).is_some()) {
             continue;
         }
@@ -84,7 +86,10 @@ fn twin<'s>(state: &'s State, member: &Member) -> Option<&'s Member> {
 
 /// The coroutines whose bytes are among those of a member. Of several at one place there is one at a time, so only the largest.
 fn inline(layouts: &Layouts, member: &Member) -> Vec<usize> {
-    let children = layouts.children(member);
+    inline_of(&layouts.children(member))
+}
+
+fn inline_of(children: &[Child]) -> Vec<usize> {
     let mut inline: Vec<(u64, usize)> = children
         .iter()
         .filter_map(|it| match it.held {
@@ -170,7 +175,8 @@ fn child(layouts: &Layouts, index: usize, member: &Member, state: &State) -> Adv
 /// A future that runs beside others, as the arms of `select!` and `join!` do.
 #[derive(Debug)]
 struct Arm<'s> {
-    member: &'s Member,
+    /// `None` for one that is hidden.
+    member: Option<&'s Member>,
     name: String,
     size: u64,
 }
@@ -183,12 +189,24 @@ fn arms<'s>(layouts: &Layouts, state: &'s State, least: u64) -> Vec<Arm<'s>> {
         1 => return Vec::new(),
         _ => &[MemberKind::Awaited],
     };
-    let mut arms = Vec::new();
-    for member in state.members.iter().filter(|it| kinds.contains(&it.kind)) {
-        for index in inline(layouts, member) {
-            if let Some(coroutine) = layouts.coroutines().get(index) {
-                arms.push(Arm { member, name: name::short(&coroutine.path), size: coroutine.size });
+    let members = state.members.iter().filter(|it| kinds.contains(&it.kind));
+    let mut found: Vec<(Option<&Member>, usize)> = Vec::new();
+    for member in members {
+        found.extend(inline(layouts, member).into_iter().map(|it| (Some(member), it)));
+    }
+    if awaited.is_empty() {
+        // What is hidden counts where the body has one variable only that it can be.
+        for hidden in &state.hidden {
+            if let [Candidate { future_type: Some(id), .. }] = hidden.candidates[..] {
+                let children = inline_of(&layouts.children_of(id, 0));
+                found.extend(children.into_iter().map(|it| (None, it)));
             }
+        }
+    }
+    let mut arms: Vec<Arm<'s>> = Vec::new();
+    for (member, index) in found {
+        if let Some(coroutine) = layouts.coroutines().get(index) {
+            arms.push(Arm { member, name: name::short(&coroutine.path), size: coroutine.size });
         }
     }
     arms.sort_by_key(|it| std::cmp::Reverse(it.size));

@@ -88,10 +88,13 @@ fn print(
     }
     let (shown, matching) = (shown.len(), matching.len());
     let what = if options.filter.is_some() { "that match" } else { "of your own code" };
-    let rest = match (shown < matching, matching < all) {
-        (true, _) => format!("; `--limit {matching}` shows the rest"),
-        (false, true) if !options.all => "; `--all` shows those of dependencies as well".to_owned(),
-        (false, _) => String::new(),
+    let has_others = futures.all.iter().any(|it| it.origin != Origin::Own);
+    let rest = if shown < matching {
+        format!("; `--limit {matching}` shows the rest")
+    } else if has_others && !options.all {
+        "; `--all` shows those of dependencies as well".to_owned()
+    } else {
+        String::new()
     };
     let of = if options.all && options.filter.is_none() {
         String::new()

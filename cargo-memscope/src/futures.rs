@@ -76,9 +76,26 @@ pub(crate) struct State {
     pub(crate) live_bytes: u64,
     pub(crate) is_largest: bool,
     pub(crate) members: Vec<Part>,
-    /// Names of variables that are there as well, whose offsets debug information hides.
+    /// What is there as well, but hidden.
     #[serde(default)]
-    pub(crate) hidden: Vec<String>,
+    pub(crate) hidden: Vec<Hidden>,
+}
+
+/// A variable that debug information hides, as others of its name are there.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Hidden {
+    pub(crate) name: String,
+    /// The variables that it may be.
+    pub(crate) candidates: Vec<Candidate>,
+}
+
+/// A variable that a hidden one may be.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Candidate {
+    #[serde(rename = "type")]
+    pub(crate) type_name: String,
+    pub(crate) size: Option<u64>,
+    pub(crate) declared_at: Option<Place>,
 }
 
 /// What a state keeps.
@@ -171,8 +188,19 @@ impl State {
             live_bytes: state.live_bytes,
             is_largest,
             members: state.members.iter().map(Part::of).collect(),
-            hidden: state.hidden.iter().map(|it| it.name.to_string()).collect(),
+            hidden: state.hidden.iter().map(Hidden::of).collect(),
         }
+    }
+}
+
+impl Hidden {
+    pub(crate) fn of(hidden: &memscope_layout::Hidden) -> Self {
+        let candidates = hidden.candidates.iter().map(|it| Candidate {
+            type_name: name::short(&it.type_name),
+            size: it.size,
+            declared_at: it.declared_at.clone(),
+        });
+        Self { name: hidden.name.to_string(), candidates: candidates.collect() }
     }
 }
 

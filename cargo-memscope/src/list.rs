@@ -6,7 +6,7 @@ use memscope_layout::{MemberKind, Place};
 
 use crate::{
     byte_size::ByteSize,
-    futures::{Future, Part},
+    futures::{Future, Hidden, Part},
     origin::short,
     paint::{ADVICE, NAME, PLACE, SIZE, Width},
     source::Source,
@@ -66,9 +66,8 @@ impl List {
             let (count, bytes) = (step.others, ByteSize(step.other_bytes));
             writeln!(out, "{:indent$}{PLACE}{bytes:>SIZE_COLUMNS$}  in {count} more{PLACE:#}", "")?;
         }
-        for name in &step.hidden {
-            let text = format!("?  {name}: one more of that name, which debug information hides");
-            writeln!(out, "{:indent$}{PLACE}{:>SIZE_COLUMNS$}{PLACE:#}", "", text)?;
+        for hidden in &step.hidden {
+            hidden_line(out, self.width, hidden, indent)?;
         }
         Ok(())
     }
@@ -110,6 +109,34 @@ pub(crate) fn part_line(
         "{:indent$}{SIZE}{size:>SIZE_COLUMNS$}{SIZE:#}  {start}{type_name}{PLACE}{place}{PLACE:#}{behind}",
         ""
     )
+}
+
+/// The line of what is hidden: what it may be, and why that is not known.
+pub(crate) fn hidden_line(
+    out: &mut impl Write,
+    width: Width,
+    hidden: &Hidden,
+    indent: usize,
+) -> io::Result<()> {
+    let perhaps: Vec<String> = hidden
+        .candidates
+        .iter()
+        .map(|it| {
+            let size = it.size.map_or_else(String::new, |it| format!(", {}", ByteSize(it)));
+            let place =
+                it.declared_at.as_ref().map_or_else(String::new, |it| format!(", {}", short(it)));
+            format!("{}{size}{place}", it.type_name)
+        })
+        .collect();
+    let perhaps = if perhaps.is_empty() {
+        "of unknown type".to_owned()
+    } else {
+        format!("perhaps {}", perhaps.join(" or "))
+    };
+    let text = format!("{}: one more of this name, {perhaps}", hidden.name);
+    let text = width.minus(indent + SIZE_COLUMNS + 2).middle(&text);
+    let size = "?";
+    writeln!(out, "{:indent$}{SIZE}{size:>SIZE_COLUMNS$}{SIZE:#}  {text}", "")
 }
 
 fn declared(part: &Part) -> String {

@@ -143,6 +143,7 @@ fn choose(mut executables: Vec<Executable>, options: &Build) -> Result<PathBuf, 
     if let Some(asked) = asked {
         executables.retain(|it| it.option == asked);
     }
+    executables.sort_by(|a, b| a.option.cmp(&b.option));
     match &mut executables[..] {
         [one] => Ok(std::mem::take(&mut one.path)),
         [] => Err(Error::new(

@@ -7,7 +7,7 @@ use memscope_layout::StateKind;
 use crate::{
     byte_size::ByteSize,
     futures::Future,
-    list::{SIZE_COLUMNS, head, part_line},
+    list::{SIZE_COLUMNS, head, hidden_line, part_line},
     origin::short,
     paint::{NAME, PLACE, SIZE, Width},
 };
@@ -37,12 +37,8 @@ pub(crate) fn print(out: &mut impl Write, width: Width, futures: &[&Future]) -> 
             for part in &state.members {
                 part_line(out, width, part, 4, "")?;
             }
-            for name in &state.hidden {
-                let size = "?";
-                writeln!(
-                    out,
-                    "    {PLACE}{size:>SIZE_COLUMNS$}  {name}: one more of that name, which debug information hides{PLACE:#}"
-                )?;
+            for hidden in &state.hidden {
+                hidden_line(out, width, hidden, 4)?;
             }
         }
         writeln!(out)?;

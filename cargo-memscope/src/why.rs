@@ -3,7 +3,10 @@
 use memscope_layout::{Coroutine, Held, Layouts, Member, MemberKind, Place, State};
 use serde::{Deserialize, Serialize};
 
-use crate::{futures::Part, name};
+use crate::{
+    futures::{Hidden, Part},
+    name,
+};
 
 /// How many futures may be in one another, and how many parts are named of each.
 const MOST_STEPS: usize = 16;
@@ -22,9 +25,9 @@ pub(crate) struct Step {
     /// How many more parts it has, and their bytes.
     pub(crate) others: usize,
     pub(crate) other_bytes: u64,
-    /// Names of variables whose offsets and sizes debug information hides.
+    /// What is there as well, but hidden.
     #[serde(default)]
-    pub(crate) hidden: Vec<String>,
+    pub(crate) hidden: Vec<Hidden>,
     /// Which of `parts` the next step is in.
     pub(crate) next: Option<usize>,
 }
@@ -68,7 +71,7 @@ fn step(coroutine: &Coroutine, state: &State, inner: Option<&Member>) -> (Step, 
         parts: shown.iter().map(|it| Part::of(it)).collect(),
         others: others.len(),
         other_bytes: others.iter().filter_map(|it| it.size).fold(0, u64::saturating_add),
-        hidden: state.hidden.iter().map(|it| it.name.to_string()).collect(),
+        hidden: state.hidden.iter().map(Hidden::of).collect(),
         next,
     };
     (step, next.is_some())

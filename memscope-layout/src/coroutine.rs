@@ -146,6 +146,8 @@ pub struct Hidden {
 pub struct Candidate {
     /// Its type.
     pub type_name: Arc<str>,
+    /// Where its type is among [`Layouts::future_type`](crate::Layouts::future_type); `None` where no future can be in it.
+    pub future_type: Option<TypeId>,
     /// Its size.
     pub size: Option<u64>,
     /// Where it is in the future, as far as the body tells.

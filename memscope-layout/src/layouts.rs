@@ -127,10 +127,14 @@ impl Layouts {
 
     /// The coroutines that a member is or has, through wrappers, enums and pointers; none of those that they have in turn.
     pub fn children(&self, member: &Member) -> Vec<Child> {
+        member.future_type.map_or_else(Vec::new, |id| self.children_of(id, member.offset))
+    }
+
+    /// The same of a type, for a value of it that begins at this offset.
+    pub fn children_of(&self, id: TypeId, offset: u64) -> Vec<Child> {
         let mut children = Vec::new();
         let mut left = MOST_STEPS;
-        let start = member.future_type.map(|id| (id, Held::Inline(member.offset)));
-        let mut open: Vec<(TypeId, Held)> = start.into_iter().collect();
+        let mut open: Vec<(TypeId, Held)> = vec![(id, Held::Inline(offset))];
         while let Some((id, held)) = open.pop() {
             let Some(left_now) = left.checked_sub(1) else { break };
             left = left_now;

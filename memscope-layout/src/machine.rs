@@ -101,16 +101,19 @@ impl<'d> Machine<'d> {
             let mut hidden = Vec::new();
             for name in sorted.collapsed {
                 let candidates = candidates(&variables, name, &members, self.size);
+                let candidates = candidates.into_iter().map(|it| Candidate {
+                    type_name: Arc::clone(&it.type_name),
+                    future_type: future_types.find(it.type_, false),
+                    size: it.size,
+                    offset: it.offset,
+                    declared_at: it.place.clone(),
+                });
+                let mut candidates: Vec<Candidate> = candidates.collect();
+                candidates.sort();
+                candidates.dedup();
                 hidden.push(Hidden { name: name.into(), candidates });
             }
             show(&mut members, &mut hidden);
-            for member in members.iter_mut().filter(|it| it.evidence == Evidence::Body) {
-                let is_it = |it: &&Variable<'_>| {
-                    it.name == &*member.name && it.offset == Some(member.offset)
-                };
-                let variable = variables.iter().find(is_it);
-                member.future_type = variable.and_then(|it| future_types.find(it.type_, false));
-            }
             states.push(State {
                 kind: *kind,
                 value: entry.value,
@@ -227,12 +230,12 @@ fn lines(
 }
 
 /// The variables that a collapsed member may be: those of its name that the state does not show.
-fn candidates(
-    variables: &[Variable<'_>],
+fn candidates<'v, 'd>(
+    variables: &'v [Variable<'d>],
     name: &str,
     members: &[Member],
     size: u64,
-) -> Vec<Candidate> {
+) -> Vec<&'v Variable<'d>> {
     let shown = |it: &Variable<'_>| {
         members.iter().filter(|member| &*member.name == name).any(|member| match it.offset {
             Some(offset) => offset == member.offset,
@@ -242,18 +245,7 @@ fn candidates(
     let fits = |it: &Variable<'_>| {
         it.offset.is_none_or(|at| at.checked_add(it.size.unwrap_or(0)).is_some_and(|it| it <= size))
     };
-    let all = variables.iter().filter(|it| it.name == name && !shown(it) && fits(it));
-    let mut candidates: Vec<Candidate> = all
-        .map(|it| Candidate {
-            type_name: Arc::clone(&it.type_name),
-            size: it.size,
-            offset: it.offset,
-            declared_at: it.place.clone(),
-        })
-        .collect();
-    candidates.sort();
-    candidates.dedup();
-    candidates
+    variables.iter().filter(|it| it.name == name && !shown(it) && fits(it)).collect()
 }
 
 /// Moves what is hidden among the members, where the body has just as many variables that it can be, and their offsets.
@@ -269,14 +261,16 @@ fn show(members: &mut Vec<Member>, hidden: &mut Vec<Hidden>) {
         }
         let is_known = |offset| members.iter().any(|m| m.name == it.name && m.offset == offset);
         let next = it.candidates.iter().find(|it| it.offset.is_some_and(|at| !is_known(at)));
-        let Some(Candidate { type_name, size, offset: Some(offset), declared_at }) = next else {
+        let Some(Candidate { type_name, future_type, size, offset: Some(offset), declared_at }) =
+            next
+        else {
             continue;
         };
         members.push(Member {
             name: Arc::clone(&it.name),
             kind: MemberKind::Local,
             type_name: Arc::clone(type_name),
-            future_type: None,
+            future_type: *future_type,
             offset: *offset,
             size: *size,
             align: None,

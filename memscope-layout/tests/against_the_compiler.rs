@@ -7,7 +7,7 @@ mod type_sizes;
 
 use common::compile;
 use live::joins;
-use memscope_layout::{Coroutine, Evidence, Layouts, StateKind};
+use memscope_layout::{Coroutine, Evidence, Held, Layouts, StateKind};
 use type_sizes::{TypeSizes, shown};
 
 const SAMPLE: &str = "corner_cases";
@@ -115,4 +115,39 @@ fn what_a_name_hides_is_put_right_or_said() {
     assert!(pages.contains(&(argument, Evidence::Unresumed)), "{pages:?}");
     assert_eq!(pages.len(), 2, "{pages:?}");
     assert_eq!(pages[0].0.abs_diff(pages[1].0), 1000, "{pages:?}");
+}
+
+/// The futures in a state's members, by the name of each member.
+fn children<'l>(layouts: &'l Layouts, path: &str) -> Vec<(&'l str, &'l str, Held)> {
+    let state = find(layouts, path).largest().unwrap();
+    let all = state.members.iter().flat_map(|member| {
+        let children = layouts.children(member).into_iter();
+        children.map(|it| (&*member.name, &*layouts.coroutines()[it.coroutine].path, it.held))
+    });
+    all.collect()
+}
+
+#[test]
+fn children_are_found_through_wrappers_boxes_and_arms() {
+    let built = compile(SAMPLE, "children", &["-Cdebuginfo=2"]);
+    let layouts = Layouts::read(&built.program).unwrap();
+    let of = |name: &str| children(&layouts, &format!("corner_cases::{name}::{{async_fn_env#0}}"));
+    let branches = "corner_cases::branches::{async_fn_env#0}";
+    let shadowed = "corner_cases::shadowed::{async_fn_env#0}";
+
+    assert_eq!(of("boxed_child"), [("__awaitee", branches, Held::Boxed)]);
+    let [("__awaitee", path, Held::Inline(offset))] = of("wrapped")[..] else {
+        panic!("one, inline: {:?}", of("wrapped"))
+    };
+    assert_eq!(path, branches);
+    assert!(offset <= 16, "behind the name of the wrapper or before it: {offset}");
+
+    let joined = of("joined");
+    let inline = |path| {
+        joined.iter().any(|it| (it.0, it.1) == ("pinned", path) && matches!(it.2, Held::Inline(_)))
+    };
+    assert!(inline(branches) && inline(shadowed), "both arms: {joined:?}");
+    let borrowed = joined.iter().filter(|it| it.0 == "__awaitee" && it.2 == Held::Borrowed);
+    assert_eq!(borrowed.count(), 2, "through the closure that polls them: {joined:?}");
+    assert_eq!(of("selected").iter().filter(|it| it.0 == "pinned").count(), 2);
 }
