@@ -43,13 +43,13 @@ impl<'d> Types<'_, 'd> {
             if child.tag() == dw::DW_TAG_member
                 && self.units.budget.keep(size_of::<crate::Member>())
             {
-                members.extend(self.member(at, child));
+                members.push(self.member(at, child));
             }
         });
         members
     }
 
-    fn member(&self, at: At, entry: &Entry<'d>) -> Option<MemberEntry<'d>> {
+    fn member(&self, at: At, entry: &Entry<'d>) -> MemberEntry<'d> {
         let number = |name| entry.attr_value(name).and_then(|it| it.udata_value());
         let type_ = self.referred(at, entry, dw::DW_AT_type);
         let align = number(dw::DW_AT_alignment);
@@ -68,14 +68,14 @@ impl<'d> Types<'_, 'd> {
             }
             _ => type_.and_then(|it| self.size(it)),
         };
-        Some(MemberEntry {
+        MemberEntry {
             // The discriminant of an enum has none.
             name: self.units.name(at, entry).unwrap_or(""),
             offset: number(dw::DW_AT_data_member_location).unwrap_or(0),
             size,
             align,
             type_,
-        })
+        }
     }
 
     /// The variants of a type; `None` where it has none, or has some whose values cannot be read.
@@ -91,9 +91,8 @@ impl<'d> Types<'_, 'd> {
         self.units.each_child(found?, |at, child| match child.tag() {
             dw::DW_TAG_member => {
                 let member = self.member(at, child);
-                part.discriminant = member
-                    .and_then(|it| Some(Discriminant { offset: it.offset, size: it.size? }))
-                    .filter(|it| matches!(it.size, 1 | 2 | 4 | 8));
+                let size = member.size.filter(|it| matches!(it, 1 | 2 | 4 | 8));
+                part.discriminant = size.map(|size| Discriminant { offset: member.offset, size });
             }
             dw::DW_TAG_variant => entries.push((at, child.attr_value(dw::DW_AT_discr_value))),
             _ => {}

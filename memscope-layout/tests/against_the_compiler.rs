@@ -13,8 +13,8 @@ use type_sizes::{TypeSizes, shown};
 const SAMPLE: &str = "corner_cases";
 
 /// Every coroutine of the sample is found, and each agrees with the compiler: size, alignment, states, members, offsets.
-fn agrees(build: &str, flags: &[&str]) {
-    let built = compile(SAMPLE, build, flags);
+fn agrees(label: &str, flags: &[&str]) {
+    let built = compile(SAMPLE, label, flags);
     let layouts = Layouts::read(&built.program).unwrap();
     let mut truth = TypeSizes::parse(&built.type_sizes);
     assert!(truth.coroutines.len() >= 28, "the sample has that many: {}", truth.coroutines.len());
