@@ -8,7 +8,9 @@ use serde::{Deserialize, Serialize};
 use crate::{byte_size::ByteSize, name, origin::short};
 
 /// Smaller things are not worth a line; nor are those that are less than a tenth of the future.
-const LEAST_BYTES: u64 = 64;
+const LEAST_BYTES: u64 = 128;
+/// Smaller futures are not worth an allocation of their own.
+const LEAST_BOXED: u64 = 1024;
 /// So many pieces of advice at most.
 const MOST: usize = 4;
 /// What a box takes in the place of its content.
@@ -62,6 +64,7 @@ pub(crate) fn of(layouts: &Layouts, coroutine: &Coroutine) -> Vec<Advice> {
             },
             MemberKind::Local if inline(layouts, member).is_empty() => local(member, state),
             MemberKind::Awaited | MemberKind::Local => match inline(layouts, member).first() {
+                Some(_) if size(member) < LEAST_BOXED => continue,
                 Some(index) => child(layouts, *index, member, state),
                 None => continue,
             },
@@ -210,7 +213,8 @@ fn arms<'s>(layouts: &Layouts, state: &'s State, least: u64) -> Vec<Arm<'s>> {
         }
     }
     arms.sort_by_key(|it| std::cmp::Reverse(it.size));
-    let is_several = arms.len() > 1 && arms.first().is_some_and(|it| it.size >= least);
+    let is_several =
+        arms.len() > 1 && arms.first().is_some_and(|it| it.size >= least.max(LEAST_BOXED));
     if is_several { arms } else { Vec::new() }
 }
 

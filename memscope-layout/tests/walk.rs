@@ -178,7 +178,7 @@ fn futures_side_by_side_are_where_the_walk_ends() {
         let (mut one, mut two) = (pin!(leaf()), pin!(leaf()));
         poll_fn(|cx| match one.as_mut().poll(cx) {
             Poll::Pending => two.as_mut().poll(cx),
-            ready => ready,
+            Poll::Ready(()) => Poll::Ready(()),
         })
         .await;
     };
