@@ -148,7 +148,7 @@ fn argument(member: &Member, coroutine: &Coroutine) -> Advice {
 
 fn local(member: &Member, state: &State) -> Advice {
     let text = format!(
-        "`{}: {}` is alive across the await{}; end its scope or drop it before, or put it into a `Box` or `Vec`",
+        "`{}: {}` is alive across the await{}; end its scope before it, or put it into a `Box` or `Vec`",
         member.name,
         name::short(&member.type_name),
         at(state.place.as_ref())

@@ -15,7 +15,7 @@ use crate::{
     error::Error,
     futures::{Future, Futures},
     list::{List, head},
-    origin::Origin,
+    origin::{Origin, from_here},
     paint::{BAD, Width},
     program,
     source::Source,
@@ -101,7 +101,7 @@ fn print(
     } else {
         format!("{matching} {what}, of ")
     };
-    writeln!(out, "{shown} of {of}{all} futures in {}{rest}", path.display())?;
+    writeln!(out, "{shown} of {of}{all} futures in {}{rest}", from_here(path).display())?;
     if shown > 0 {
         writeln!(
             out,

@@ -1,5 +1,10 @@
 //! Whose code a line is.
 
+use std::{
+    env,
+    path::{Component, Path, PathBuf},
+};
+
 use memscope_layout::Place;
 use serde::{Deserialize, Serialize};
 
@@ -28,23 +33,37 @@ impl Origin {
     }
 }
 
-/// The file without the part of its path that says nothing: the current folder, or cargo's folder of packages.
+/// The place without the part of its path that says nothing: the current folder, or cargo's folder of packages.
 pub(crate) fn short(place: &Place) -> String {
     let file = &*place.file;
-    let here = std::env::current_dir().ok();
-    let own = here.and_then(|it| Some(file.strip_prefix(it.to_str()?)?.trim_start_matches('/')));
     let after = |mark: &str| {
         let rest = file.split_once(mark)?.1;
         // The name of the registry or repository comes first.
         Some(rest.split_once('/').map_or(rest, |it| it.1))
     };
     let std = || file.split_once("/library/").map(|it| it.1);
-    let file = own
-        .or_else(|| after("/registry/src/"))
+    let downloaded = after("/registry/src/")
         .or_else(|| after("/git/checkouts/"))
-        .or_else(|| std().filter(|_| Origin::of(Some(place)) == Origin::Std))
-        .unwrap_or(file);
-    format!("{file}:{}", place.line)
+        .or_else(|| std().filter(|_| Origin::of(Some(place)) == Origin::Std));
+    let file = downloaded.map_or_else(|| from_here(Path::new(file)), PathBuf::from);
+    format!("{}:{}", file.display(), place.line)
+}
+
+/// The path from the current folder on, where it is below it.
+pub(crate) fn from_here(path: &Path) -> PathBuf {
+    let here = env::current_dir().ok();
+    let own = here.and_then(|it| path.strip_prefix(it).ok()).unwrap_or(path);
+    // `a/../b`, as `include!` and `#[path]` make it, is `b`.
+    let mut clean = PathBuf::new();
+    for part in own.components() {
+        let is_folder = matches!(clean.components().next_back(), Some(Component::Normal(_)));
+        if part == Component::ParentDir && is_folder {
+            clean.pop();
+        } else {
+            clean.push(part);
+        }
+    }
+    clean
 }
 
 #[cfg(test)]
@@ -65,6 +84,8 @@ mod tests {
                 "tokio-1.0.0/src/lib.rs:7",
             ),
             ("/c/git/checkouts/hyper-1/abc/src/lib.rs", Origin::Dependency, "abc/src/lib.rs:7"),
+            ("/app/src/bin/../../x.rs", Origin::Own, "/app/x.rs:7"),
+            ("../x.rs", Origin::Own, "../x.rs:7"),
             ("/rustc/abc/library/core/src/pin.rs", Origin::Std, "core/src/pin.rs:7"),
         ];
         for (file, origin, text) in cases {

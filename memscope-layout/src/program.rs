@@ -13,7 +13,7 @@ use crate::{
     future_types::FutureTypes,
     layouts::Layouts,
     machine::Machine,
-    scan::{Found, has_types},
+    scan::{Found, abbreviations, has_types},
     sections::{Bytes, Dwarf, Flavour, Identity, Sections},
     split::Beside,
     types::Types,
@@ -63,23 +63,30 @@ pub(crate) fn read(data: &[u8], path: Option<&Path>) -> Result<Layouts, Kind> {
 
 /// The executable's units, as far as they matter.
 fn own_units<'d>(dwarf: &Dwarf<'d>) -> Result<Vec<gimli::Unit<Bytes<'d>>>, Kind> {
-    let mut units = Vec::new();
+    let mut all = Vec::new();
     let mut headers = dwarf.units();
     while let Some(header) = headers.next()? {
         let abbreviations = dwarf.abbreviations(&header)?;
-        if has_types(&abbreviations) || is_skeleton(&abbreviations) {
+        all.push((header, abbreviations));
+    }
+    let any = |it: &gimli::Abbreviations, test: fn(&gimli::AttributeSpecification) -> bool| {
+        abbreviations(it).any(|it| it.attributes().iter().any(test))
+    };
+    // Link-time optimisation may leave one unit of several with a type that they all have, even in a unit without types of its own.
+    let shares_types = all.iter().any(|(_, it)| {
+        has_types(it)
+            && any(it, |it| it.name() == dw::DW_AT_type && it.form() == dw::DW_FORM_ref_addr)
+    });
+    let is_skeleton = |it: &gimli::Abbreviations| {
+        any(it, |it| matches!(it.name(), dw::DW_AT_dwo_name | dw::DW_AT_GNU_dwo_name))
+    };
+    let mut units = Vec::new();
+    for (header, abbreviations) in all {
+        if shares_types || has_types(&abbreviations) || is_skeleton(&abbreviations) {
             units.push(gimli::Unit::new_with_abbreviations(dwarf, header, abbreviations)?);
         }
     }
     Ok(units)
-}
-
-fn is_skeleton(abbreviations: &gimli::Abbreviations) -> bool {
-    (1..).map_while(|code| abbreviations.get(code)).any(|it| {
-        it.attributes()
-            .iter()
-            .any(|it| matches!(it.name(), dw::DW_AT_dwo_name | dw::DW_AT_GNU_dwo_name))
-    })
 }
 
 /// Adds the executable's units, and then those that are elsewhere; says how many of those are nowhere.

@@ -46,11 +46,18 @@ const FUTURE: &[u8] = b" as core::future::future::Future";
 /// In place of `Named`'s index.
 pub(crate) const NO_PARENT: u32 = u32::MAX;
 
+/// A unit's abbreviations, each a kind of entry. Compilers number them from 1 on.
+pub(crate) fn abbreviations(
+    unit: &gimli::Abbreviations,
+) -> impl Iterator<Item = &gimli::Abbreviation> {
+    (1..).map_while(|code| unit.get(code))
+}
+
 /// Whether the unit says anything about types with variants, or about vtables.
 ///
 /// PERF: a handful of abbreviations tell, before any entry is read. The standard library's units and those of C are passed over so.
-pub(crate) fn has_types(abbreviations: &gimli::Abbreviations) -> bool {
-    (1..).map_while(|code| abbreviations.get(code)).any(|it| {
+pub(crate) fn has_types(unit: &gimli::Abbreviations) -> bool {
+    abbreviations(unit).any(|it| {
         it.tag() == dw::DW_TAG_variant_part
             || it.attributes().iter().any(|it| it.name() == dw::DW_AT_containing_type)
     })

@@ -1,6 +1,8 @@
 //! What debug information tells, beside what the compiler itself says with `-Zprint-type-sizes`.
 #![cfg(target_os = "linux")]
 
+use std::sync::LazyLock;
+
 mod common;
 mod live;
 mod type_sizes;
@@ -87,6 +89,11 @@ fn split_files_agree() {
     agrees("unpacked", &["-Cdebuginfo=2", "-Csplit-debuginfo=unpacked", "-Cdwarf-version=5"]);
 }
 
+/// A debug build, for what is looked at by name.
+static DEBUG: LazyLock<Layouts> = LazyLock::new(|| {
+    Layouts::read(compile(SAMPLE, "by-name", &["-Cdebuginfo=2"]).program).unwrap()
+});
+
 fn find<'l>(layouts: &'l Layouts, path: &str) -> &'l Coroutine {
     layouts.coroutines().iter().find(|it| &*it.path == path).unwrap_or_else(|| {
         panic!(
@@ -98,8 +105,8 @@ fn find<'l>(layouts: &'l Layouts, path: &str) -> &'l Coroutine {
 
 #[test]
 fn what_a_name_hides_is_put_right_or_said() {
-    let debug = Layouts::read(compile(SAMPLE, "hidden", &["-Cdebuginfo=2"]).program).unwrap();
-    let shadowed = find(&debug, "corner_cases::shadowed::{async_fn_env#0}");
+    let debug = &*DEBUG;
+    let shadowed = find(debug, "corner_cases::shadowed::{async_fn_env#0}");
     let state = &shadowed.states[shadowed.states.len() - 1];
     assert_eq!(state.kind, StateKind::Suspended(2));
     let [hidden] = &state.hidden[..] else { panic!("one more `x`: {state:#?}") };
@@ -108,7 +115,7 @@ fn what_a_name_hides_is_put_right_or_said() {
     assert_eq!(types, [("[u32; 7]", Some(28)), ("[u8; 100]", Some(100))], "either of the two");
 
     // `page` is an argument and, moved, a variable: the second one is where the unresumed state has it.
-    let argument = find(&debug, "corner_cases::argument_by_value::{async_fn_env#0}");
+    let argument = find(debug, "corner_cases::argument_by_value::{async_fn_env#0}");
     let pages = argument.suspended().flat_map(|it| &it.members).filter(|it| &*it.name == "page");
     let pages: Vec<_> = pages.map(|it| (it.offset, it.evidence)).collect();
     let argument = argument.states[0].members[0].offset;
@@ -129,9 +136,7 @@ fn children<'l>(layouts: &'l Layouts, path: &str) -> Vec<(&'l str, &'l str, Held
 
 #[test]
 fn children_are_found_through_wrappers_boxes_and_arms() {
-    let built = compile(SAMPLE, "children", &["-Cdebuginfo=2"]);
-    let layouts = Layouts::read(&built.program).unwrap();
-    let of = |name: &str| children(&layouts, &format!("corner_cases::{name}::{{async_fn_env#0}}"));
+    let of = |name: &str| children(&DEBUG, &format!("corner_cases::{name}::{{async_fn_env#0}}"));
     let branches = "corner_cases::branches::{async_fn_env#0}";
     let shadowed = "corner_cases::shadowed::{async_fn_env#0}";
 
