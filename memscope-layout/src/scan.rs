@@ -154,20 +154,28 @@ impl<'d> Pass<'_, 'd> {
     }
 
     fn name(&mut self, at: At, tag: gimli::DwTag, parent: u32, seen: &Seen<'d>) -> u32 {
-        let name = self.text(seen.name).unwrap_or_default();
-        let is_type = tag != dw::DW_TAG_namespace && !seen.is_declaration;
-        let print = if is_type { print(name) } else { 0 };
-        if is_type
+        let is_definition = tag != dw::DW_TAG_namespace && !seen.is_declaration;
+        if is_definition
             && tag == dw::DW_TAG_structure_type
+            && self.begins_with_brace(seen)
+            && let Some(name) = self.text(seen.name)
             && COROUTINES.iter().any(|it| name.starts_with(it))
         {
             self.found.coroutines.push(at);
         }
-        self.named.push(Named { offset: at.offset, parent, print });
+        self.named.push(Named { offset: at.offset, parent, is_definition });
         u32::try_from(self.named.len() - 1).unwrap_or(NO_PARENT)
     }
 
+    /// Nearly no name does, so nearly none needs to be read.
+    fn begins_with_brace(&self, seen: &Seen<'d>) -> bool {
+        seen.name.and_then(|it| self.units.first_byte(self.index, it)) == Some(b'{')
+    }
+
     fn body(&mut self, at: At, parent: u32, seen: &Seen<'d>) {
+        if !self.begins_with_brace(seen) {
+            return;
+        }
         let name = self.text(seen.name).unwrap_or_default();
         if BODIES.iter().any(|it| name.starts_with(it)) {
             self.found.bodies.push(Body { at, parent });
@@ -202,15 +210,6 @@ fn is_vtable_of_future(name: &[u8]) -> bool {
     // Anywhere: `Output` may be of any type.
     let mut ends = head.windows(FUTURE.len()).enumerate().filter(|it| it.1 == FUTURE);
     ends.any(|(at, _)| matches!(head.get(at + FUTURE.len()), None | Some(b'<')))
-}
-
-/// A few bytes of a name, enough to leave nearly all others aside; never 0.
-pub(crate) fn print(name: &[u8]) -> u32 {
-    let take =
-        |bytes: &[u8]| bytes.iter().fold(0u32, |sum, it| sum.rotate_left(5) ^ u32::from(*it));
-    let (head, tail) = (name.len().min(12), name.len().saturating_sub(12));
-    let len = u32::try_from(name.len()).unwrap_or(u32::MAX);
-    (take(&name[..head]).wrapping_mul(0x9e37_79b1) ^ take(&name[tail..]) ^ len.rotate_left(24)) | 1
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use std::{
 use gimli::constants as dw;
 
 use crate::{
-    scan::{NO_PARENT, print},
+    scan::NO_PARENT,
     units::{At, Entry, Units},
 };
 
@@ -25,8 +25,8 @@ pub(crate) struct Types<'u, 'd> {
     names: RefCell<HashMap<At, Arc<str>>>,
     paths: RefCell<HashMap<At, Arc<str>>>,
     definitions: RefCell<HashMap<At, Option<At>>>,
-    /// All types that are defined anywhere, by their prints; made when the first declaration is met.
-    prints: OnceCell<Vec<(u32, At)>>,
+    /// All types that are defined anywhere, by name; made when the first declaration is met.
+    defined: OnceCell<HashMap<&'d str, Vec<At>>>,
 }
 
 impl<'u, 'd> Types<'u, 'd> {
@@ -36,7 +36,7 @@ impl<'u, 'd> Types<'u, 'd> {
             names: RefCell::default(),
             paths: RefCell::default(),
             definitions: RefCell::default(),
-            prints: OnceCell::new(),
+            defined: OnceCell::new(),
         }
     }
 
@@ -58,13 +58,10 @@ impl<'u, 'd> Types<'u, 'd> {
     fn definition(&self, at: At, entry: &Entry<'d>) -> Option<At> {
         let name = self.units.name(at, entry)?;
         let path = self.path(at, entry);
-        let print = print(name.as_bytes());
-        let prints = self.prints.get_or_init(|| self.all_prints());
-        let from = prints.partition_point(|it| it.0 < print);
         let mut found: Option<(At, Option<u64>)> = None;
-        for &(_, at) in prints[from..].iter().take_while(|it| it.0 == print) {
+        for &at in self.defined.get_or_init(|| self.all_defined()).get(name).into_iter().flatten() {
             let Some(entry) = self.units.entry(at) else { break };
-            if self.units.name(at, &entry) != Some(name) || self.path(at, &entry) != path {
+            if self.path(at, &entry) != path {
                 continue;
             }
             let size = self.size(at);
@@ -78,14 +75,18 @@ impl<'u, 'd> Types<'u, 'd> {
         found.map(|it| it.0)
     }
 
-    fn all_prints(&self) -> Vec<(u32, At)> {
-        let mut all = Vec::new();
+    fn all_defined(&self) -> HashMap<&'d str, Vec<At>> {
+        let mut all: HashMap<&'d str, Vec<At>> = HashMap::new();
         for unit in 0..self.units.len() {
             let named = self.units.unit(unit).map_or(&[][..], |it| &it.named);
-            let types = named.iter().filter(|it| it.print != 0);
-            all.extend(types.map(|it| (it.print, At { unit, offset: it.offset })));
+            for named in named.iter().filter(|it| it.is_definition) {
+                let at = At { unit, offset: named.offset };
+                let entry = self.units.entry(at);
+                if let Some(name) = entry.and_then(|it| self.units.name(at, &it)) {
+                    all.entry(name).or_default().push(at);
+                }
+            }
         }
-        all.sort_unstable();
         all
     }
 

@@ -2,7 +2,7 @@
 
 use std::{cell::RefCell, collections::HashMap, sync::Arc};
 
-use gimli::{AttributeValue, DebuggingInformationEntry, UnitOffset, constants as dw};
+use gimli::{AttributeValue, DebuggingInformationEntry, Section, UnitOffset, constants as dw};
 
 use crate::{
     budget::Budget,
@@ -27,8 +27,8 @@ pub(crate) struct Named {
     pub(crate) offset: u32,
     /// The index of what it is in; `u32::MAX` for nothing.
     pub(crate) parent: u32,
-    /// Tells most names apart; 0 for a namespace and for a type that is only declared.
-    pub(crate) print: u32,
+    /// Whether it is a type, and defined here.
+    pub(crate) is_definition: bool,
 }
 
 /// One unit.
@@ -114,6 +114,17 @@ impl<'d> Units<'d> {
         let unit = self.unit(unit)?;
         let text = self.dwarfs.get(unit.dwarf)?.attr_string(&unit.inner, value);
         text.ok().map(|it| it.slice())
+    }
+
+    /// The first byte of a text.
+    ///
+    /// PERF: where a text ends, which is most of the work of reading it, need not be known.
+    pub(crate) fn first_byte(&self, unit: u32, value: Value<'d>) -> Option<u8> {
+        if let AttributeValue::DebugStrRef(offset) = value {
+            let dwarf = self.dwarfs.get(self.unit(unit)?.dwarf)?;
+            return dwarf.debug_str.reader().slice().get(offset.0).copied();
+        }
+        self.bytes(unit, value)?.first().copied()
     }
 
     pub(crate) fn address(&self, unit: u32, index: gimli::DebugAddrIndex) -> Option<u64> {
