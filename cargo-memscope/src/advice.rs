@@ -119,7 +119,7 @@ fn held_twice(state: &State, member: &Member, twin: &Member, coroutine: &Corouti
         )
     } else if twin.name == member.name {
         format!(
-            "the argument `{}` is held twice, as in every `async fn`; take a reference or a `Box`, or write `fn .. -> impl Future` with an `async move` block",
+            "the argument `{}` is held twice: as it was passed, and as the body's variable; take a reference or a `Box`, or write `fn .. -> impl Future` with an `async move` block",
             member.name
         )
     } else {

@@ -160,7 +160,7 @@ fn two_programs_are_compared_and_so_are_their_json_files() {
     assert!(text.contains("new  →"), "{text}");
     assert!(text.contains("0 grew, 0 shrank, 1 new, 3 gone"), "{text}");
 
-    let file = folder().join("before.json");
+    let file = folder().join("app.json");
     let mut before = json(&["futures", "--json", &APP]);
     fs::write(&file, before.to_string()).unwrap();
     let file = file.to_str().unwrap();
@@ -207,6 +207,33 @@ fn the_binary_is_named_when_there_are_several() {
         "cargo says why: {}",
         missing.error
     );
+}
+
+#[test]
+fn the_guide_shows_what_is_really_printed() {
+    let guide = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/shrink-your-futures.md");
+    let guide = fs::read_to_string(guide).unwrap();
+    let target = folder().join("shop");
+    let build = ["futures", "--release", "--bin", "upload"];
+    let shown = |arguments: &[&str]| {
+        let run = run(arguments);
+        let text = format!("{}{}", run.out, run.error);
+        let text = text.replace(target.to_str().unwrap(), "target");
+        let arguments = arguments.iter().map(|it| it.rsplit('/').next().unwrap());
+        let command = arguments.collect::<Vec<_>>().join(" ");
+        let block = format!("```console\n$ cargo memscope {command}\n{}\n```", text.trim_end());
+        assert!(guide.contains(&block), "the guide does not show\n{block}");
+    };
+    let save = |name: &str, more: &[&str]| {
+        let run = run(&[&build[..], &["--json"], more].concat());
+        let file = folder().join(name);
+        fs::write(&file, run.out).unwrap();
+        file.to_str().unwrap().to_owned()
+    };
+    shown(&build);
+    shown(&[&build[..], &["--max-size", "4KiB", "--limit", "0"]].concat());
+    let (before, after) = (save("before.json", &[]), save("after.json", &["--features", "after"]));
+    shown(&["futures", "--diff", &before, &after]);
 }
 
 #[test]
