@@ -105,7 +105,11 @@ pub(crate) struct Part {
     #[serde(rename = "type")]
     pub(crate) type_name: String,
     pub(crate) kind: memscope_layout::MemberKind,
-    pub(crate) offset: u64,
+    /// `null` where debug information hides it.
+    pub(crate) offset: Option<u64>,
+    /// Whether only the body says so: the state has one more variable of this name, and the body one that it can be.
+    #[serde(default)]
+    pub(crate) perhaps: bool,
     /// `null` where debug information does not tell.
     pub(crate) size: Option<u64>,
     #[serde(default)]
@@ -210,10 +214,29 @@ impl Part {
             name: member.name.to_string(),
             type_name: name::short(&member.type_name),
             kind: member.kind,
-            offset: member.offset,
+            offset: Some(member.offset),
+            perhaps: false,
             size: member.size,
             declared_at: member.declared_at.clone(),
             maybe_declared_at: member.maybe_declared_at.clone(),
+        }
+    }
+}
+
+impl Part {
+    pub(crate) fn perhaps(
+        hidden: &memscope_layout::Hidden,
+        candidate: &memscope_layout::Candidate,
+    ) -> Self {
+        Self {
+            name: hidden.name.to_string(),
+            type_name: name::short(&candidate.type_name),
+            kind: memscope_layout::MemberKind::Local,
+            offset: candidate.offset,
+            perhaps: true,
+            size: candidate.size,
+            declared_at: candidate.declared_at.clone(),
+            maybe_declared_at: Vec::new(),
         }
     }
 }

@@ -98,6 +98,7 @@ pub(crate) fn part_line(
         MemberKind::Awaited => "what it waits for: ".to_owned(),
         MemberKind::Temporary => "a value without a name: ".to_owned(),
         MemberKind::Captured => format!("argument {}: ", part.name),
+        MemberKind::Local if part.perhaps => format!("perhaps {}: ", part.name),
         MemberKind::Local => format!("{}: ", part.name),
     };
     let place = declared(part);

@@ -1,6 +1,8 @@
 //! Why a future is as large as it is: from its largest state into the largest child that it holds inline, and so on down to variables.
 
-use memscope_layout::{Coroutine, Held, Layouts, Member, MemberKind, Place, State};
+use std::cmp::Reverse;
+
+use memscope_layout::{Child, Coroutine, Held, Layouts, MemberKind, Place, State};
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -34,58 +36,59 @@ pub(crate) struct Step {
 
 /// The steps from a future down.
 pub(crate) fn chain(layouts: &Layouts, index: usize) -> Vec<Step> {
-    let mut steps = Vec::new();
+    let mut steps: Vec<Step> = Vec::new();
     let mut seen = vec![index];
     let mut next = Some(index);
     while let Some(coroutine) = next.and_then(|it| layouts.coroutines().get(it)) {
         let Some(state) = coroutine.largest() else { break };
-        let inner = largest_inline(layouts, state);
-        let (step, is_shown) = step(coroutine, state, inner.map(|it| it.0));
-        steps.push(step);
+        let (mut step, inner) = step(layouts, coroutine, state);
         // A damaged file may say that a future is in itself.
-        next = inner.map(|it| it.1).filter(|it| is_shown && !seen.contains(it));
+        next = inner.filter(|it| !seen.contains(it) && steps.len() + 1 < MOST_STEPS);
         seen.extend(next);
-        if steps.len() == MOST_STEPS {
-            break;
-        }
-    }
-    if let (Some(last), true) = (steps.last_mut(), next.is_none() || seen.len() > MOST_STEPS) {
-        last.next = None;
+        step.next = step.next.filter(|_| next.is_some());
+        steps.push(step);
     }
     steps
 }
 
-fn step(coroutine: &Coroutine, state: &State, inner: Option<&Member>) -> (Step, bool) {
-    let mut members: Vec<&Member> = state.members.iter().filter(|it| it.size != Some(0)).collect();
-    members.sort_by_key(|it| (std::cmp::Reverse(it.size), it.offset));
+/// A future in its largest state, and which future the next step is about.
+fn step(layouts: &Layouts, coroutine: &Coroutine, state: &State) -> (Step, Option<usize>) {
+    let members = state.members.iter().filter(|it| it.size != Some(0));
+    let mut parts: Vec<(Part, Option<usize>)> =
+        members.map(|it| (Part::of(it), inline(&layouts.children(it)))).collect();
+    let mut hidden = Vec::new();
+    for it in &state.hidden {
+        if let [candidate] = &it.candidates[..] {
+            let children = candidate.future_type.map(|it| layouts.children_of(it, 0));
+            parts.push((Part::perhaps(it, candidate), inline(&children.unwrap_or_default())));
+        } else {
+            hidden.push(Hidden::of(it));
+        }
+    }
+    parts.sort_by_key(|(it, _)| (Reverse(it.size), it.offset));
     // What is less than a twentieth of it explains nothing.
-    let is_large =
-        |it: &&&Member| it.size.is_none_or(|size| size.saturating_mul(20) >= coroutine.size);
-    let count = members.iter().filter(is_large).count().clamp(1, MOST_PARTS).min(members.len());
-    let (shown, others) = members.split_at(count);
-    let next = inner.and_then(|inner| shown.iter().position(|it| std::ptr::eq(*it, inner)));
+    let is_large = |it: &Part| it.size.is_none_or(|it| it.saturating_mul(20) >= coroutine.size);
+    let count = parts.iter().filter(|it| is_large(&it.0)).count().max(1);
+    let others = parts.split_off(count.min(MOST_PARTS).min(parts.len()));
+    // Of equal ones the one that is waited for: an argument of the same type is its former place.
+    let inner = parts.iter().enumerate().filter_map(|(at, it)| Some((at, &it.0, it.1?)));
+    let inner = inner.max_by_key(|(_, part, _)| (part.size, part.kind == MemberKind::Awaited));
+    let (next, inner) = inner.map(|(at, _, inner)| (at, inner)).unzip();
     let step = Step {
         future: name::short(&coroutine.path),
         size: coroutine.size,
         at: state.place.clone(),
-        parts: shown.iter().map(|it| Part::of(it)).collect(),
         others: others.len(),
-        other_bytes: others.iter().filter_map(|it| it.size).fold(0, u64::saturating_add),
-        hidden: state.hidden.iter().map(Hidden::of).collect(),
+        other_bytes: others.iter().filter_map(|it| it.0.size).fold(0, u64::saturating_add),
+        parts: parts.into_iter().map(|it| it.0).collect(),
+        hidden,
         next,
     };
-    (step, next.is_some())
+    (step, inner)
 }
 
-/// The largest member that has a future in itself, and the largest such future.
-///
-/// Of equal ones the one that is waited for: an argument of the same type is its former place.
-fn largest_inline<'l>(layouts: &'l Layouts, state: &'l State) -> Option<(&'l Member, usize)> {
-    let inline = state.members.iter().filter_map(|member| {
-        let children = layouts.children(member);
-        let inline = children.iter().filter(|it| matches!(it.held, Held::Inline(_)));
-        // The largest coroutines come first.
-        Some((member, inline.map(|it| it.coroutine).min()?))
-    });
-    inline.max_by_key(|(member, _)| (member.size, member.kind == MemberKind::Awaited))
+/// The largest future among those whose bytes are there: the largest coroutines come first.
+fn inline(children: &[Child]) -> Option<usize> {
+    let inline = children.iter().filter(|it| matches!(it.held, Held::Inline(_)));
+    inline.map(|it| it.coroutine).min()
 }
