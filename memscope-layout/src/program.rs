@@ -14,11 +14,14 @@ use crate::{
     layouts::Layouts,
     machine::Machine,
     scan::{Found, abbreviations, has_types},
-    sections::{Bytes, Dwarf, Flavour, Identity, Sections},
+    sections::{Dwarf, Flavour, Identity, Sections},
     split::Beside,
     types::Types,
-    units::{At, Units},
+    units::{At, Head, Units},
 };
+
+/// Abbreviations that the smallest file may have.
+const LEAST_ABBREVIATIONS: u64 = 1 << 18;
 
 /// Reads a program; `path` is where the files of split debug information are looked for.
 pub(crate) fn read(data: &[u8], path: Option<&Path>) -> Result<Layouts, Kind> {
@@ -27,8 +30,9 @@ pub(crate) fn read(data: &[u8], path: Option<&Path>) -> Result<Layouts, Kind> {
         let has_symbols = sections.identity.has_symbols;
         return Err(if has_symbols { Kind::NoDebugInfo } else { Kind::Stripped });
     }
-    let dwarf = sections.dwarf()?;
-    let own = own_units(&dwarf)?;
+    let mut dwarf = sections.dwarf()?;
+    dwarf.populate_abbreviations_cache(gimli::AbbreviationsCacheStrategy::Duplicates);
+    let own = own_units(&dwarf, sections.entry_bytes())?;
     let beside = path.map(|path| Beside::find(path, &dwarf, &own)).transpose()?.unwrap_or_default();
     let package =
         beside.package.as_ref().map(|it| Sections::read(it, Flavour::Split)).transpose()?;
@@ -62,11 +66,15 @@ pub(crate) fn read(data: &[u8], path: Option<&Path>) -> Result<Layouts, Kind> {
 }
 
 /// The executable's units, as far as they matter.
-fn own_units<'d>(dwarf: &Dwarf<'d>) -> Result<Vec<gimli::Unit<Bytes<'d>>>, Kind> {
+fn own_units<'d>(dwarf: &Dwarf<'d>, entry_bytes: u64) -> Result<Vec<Head<'d>>, Kind> {
     let mut all = Vec::new();
+    // Healthy files have one abbreviation for hundreds of bytes; units of damaged ones may each have all that there are.
+    let mut left = LEAST_ABBREVIATIONS + entry_bytes / 16;
     let mut headers = dwarf.units();
     while let Some(header) = headers.next()? {
         let abbreviations = dwarf.abbreviations(&header)?;
+        let count = self::abbreviations(&abbreviations).count() as u64;
+        left = left.checked_sub(count).ok_or(Kind::TooMuch)?;
         all.push((header, abbreviations));
     }
     let any = |it: &gimli::Abbreviations, test: fn(&gimli::AttributeSpecification) -> bool| {
@@ -83,7 +91,8 @@ fn own_units<'d>(dwarf: &Dwarf<'d>) -> Result<Vec<gimli::Unit<Bytes<'d>>>, Kind>
     let mut units = Vec::new();
     for (header, abbreviations) in all {
         if shares_types || has_types(&abbreviations) || is_skeleton(&abbreviations) {
-            units.push(gimli::Unit::new_with_abbreviations(dwarf, header, abbreviations)?);
+            let unit = gimli::Unit::new_with_abbreviations(dwarf, header, abbreviations)?;
+            units.push(Head::new(unit));
         }
     }
     Ok(units)
@@ -93,14 +102,14 @@ fn own_units<'d>(dwarf: &Dwarf<'d>) -> Result<Vec<gimli::Unit<Bytes<'d>>>, Kind>
 fn add_units<'d>(
     units: &mut Units<'d>,
     dwarf: Dwarf<'d>,
-    own: Vec<gimli::Unit<Bytes<'d>>>,
+    own: Vec<Head<'d>>,
     package: Option<&'d Sections<'_>>,
     singles: &'d [(usize, Sections<'_>)],
 ) -> Result<usize, Kind> {
     let main = units.add_dwarf(dwarf);
     let mut skeletons = Vec::new();
     for unit in own {
-        let id = unit.dwo_id;
+        let id = unit.inner.dwo_id;
         let index = units.add(main, unit, None)?;
         skeletons.extend(id.map(|id| (index, id)));
     }
@@ -136,7 +145,7 @@ fn add_split<'d>(units: &mut Units<'d>, dwarf: Dwarf<'d>, skeleton: u32) -> Resu
             unit.copy_relocated_attributes(&skeleton.inner);
             // A file that was made anew by another build is not that of this program.
             if unit.dwo_id.is_none_or(|id| Some(id) == skeleton.inner.dwo_id) {
-                all.push(unit);
+                all.push(Head::new(unit));
             }
         }
     }

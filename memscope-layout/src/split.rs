@@ -8,8 +8,8 @@ use std::{
 use crate::{
     error::Kind,
     mapped::Mapped,
-    sections::{Bytes, Dwarf},
-    units::text,
+    sections::Dwarf,
+    units::{Head, text},
 };
 
 /// What `split-debuginfo` left beside an executable.
@@ -36,10 +36,10 @@ impl Beside {
     pub(crate) fn find(
         executable: &Path,
         dwarf: &Dwarf<'_>,
-        units: &[gimli::Unit<Bytes<'_>>],
+        units: &[Head<'_>],
     ) -> Result<Self, Kind> {
         let mut beside = Self::default();
-        if units.iter().all(|it| it.dwo_id.is_none()) {
+        if units.iter().all(|it| it.inner.dwo_id.is_none()) {
             return Ok(beside);
         }
         // A link, such as `/proc/self/exe`, is not where the files are.
@@ -49,7 +49,8 @@ impl Beside {
         if beside.package.is_some() {
             return Ok(beside);
         }
-        for (skeleton, unit) in units.iter().enumerate().filter(|it| it.1.dwo_id.is_some()) {
+        let units = units.iter().map(|it| &it.inner).enumerate();
+        for (skeleton, unit) in units.filter(|it| it.1.dwo_id.is_some()) {
             let name = unit.dwo_name()?.and_then(|name| text(dwarf, unit, name));
             let folder = unit.comp_dir.and_then(|it| str::from_utf8(it.slice()).ok());
             let path = Path::new(folder.unwrap_or("")).join(name.unwrap_or(""));

@@ -2,7 +2,10 @@
 
 use std::{cell::RefCell, collections::HashMap, sync::Arc};
 
-use gimli::{AttributeValue, DebuggingInformationEntry, Section, UnitOffset, constants as dw};
+use gimli::{
+    AttributeValue, DebugLineOffset, DebuggingInformationEntry, IncompleteLineProgram, Section,
+    UnitOffset, constants as dw,
+};
 
 use crate::{
     budget::Budget,
@@ -36,14 +39,36 @@ pub(crate) struct Named {
 pub(crate) struct Unit<'d> {
     dwarf: usize,
     pub(crate) inner: gimli::Unit<Bytes<'d>>,
+    /// Where its table of files is.
+    lines: Option<DebugLineOffset>,
     /// The unit in the executable that stands for this one of a split file, and may have its table of files.
     skeleton: Option<u32>,
     /// In the order of their offsets.
     pub(crate) named: Vec<Named>,
 }
 
+/// A unit's first entry.
+#[derive(Debug)]
+pub(crate) struct Head<'d> {
+    pub(crate) inner: gimli::Unit<Bytes<'d>>,
+    lines: Option<DebugLineOffset>,
+}
+
+impl<'d> Head<'d> {
+    /// Leaves the table of files where it is.
+    ///
+    /// PERF: it is read again when a coroutine asks for it. All of them would take more memory than all the rest.
+    pub(crate) fn new(mut inner: gimli::Unit<Bytes<'d>>) -> Self {
+        let lines = inner.line_program.take().map(|it| it.header().offset());
+        Self { inner, lines }
+    }
+}
+
 /// Paths of source files, by unit and number.
 type Files = HashMap<(u32, u64), Option<Arc<str>>>;
+
+/// A table of files, and where it is.
+type Lines<'d> = ((usize, DebugLineOffset), IncompleteLineProgram<Bytes<'d>>);
 
 /// All units of a program.
 #[derive(Debug)]
@@ -52,6 +77,7 @@ pub(crate) struct Units<'d> {
     all: Vec<Unit<'d>>,
     pub(crate) budget: Budget,
     files: RefCell<Files>,
+    last_lines: RefCell<Option<Lines<'d>>>,
 }
 
 /// The text of an attribute.
@@ -65,7 +91,8 @@ pub(crate) fn text<'d>(
 
 impl<'d> Units<'d> {
     pub(crate) fn new(budget: Budget) -> Self {
-        Self { dwarfs: Vec::new(), all: Vec::new(), budget, files: RefCell::default() }
+        let (files, last_lines) = (RefCell::default(), RefCell::default());
+        Self { dwarfs: Vec::new(), all: Vec::new(), budget, files, last_lines }
     }
 
     pub(crate) fn add_dwarf(&mut self, dwarf: Dwarf<'d>) -> usize {
@@ -76,12 +103,13 @@ impl<'d> Units<'d> {
     pub(crate) fn add(
         &mut self,
         dwarf: usize,
-        inner: gimli::Unit<Bytes<'d>>,
+        head: Head<'d>,
         skeleton: Option<u32>,
     ) -> Result<u32, Kind> {
         let index = u32::try_from(self.all.len())
             .map_err(|_| Kind::Corrupt("it has too many units".to_owned()))?;
-        self.all.push(Unit { dwarf, inner, skeleton, named: Vec::new() });
+        let Head { inner, lines } = head;
+        self.all.push(Unit { dwarf, inner, lines, skeleton, named: Vec::new() });
         Ok(index)
     }
 
@@ -246,11 +274,18 @@ impl<'d> Units<'d> {
         let mut unit = self.unit(unit)?;
         let skeleton = unit.skeleton.and_then(|it| self.unit(it));
         let folder = unit.inner.comp_dir.or(skeleton.and_then(|it| it.inner.comp_dir));
-        if unit.inner.line_program.is_none() {
+        if unit.lines.is_none() {
             unit = skeleton?;
         }
         let dwarf = self.dwarfs.get(unit.dwarf)?;
-        let header = unit.inner.line_program.as_ref()?.header();
+        let key = (unit.dwarf, unit.lines?);
+        let mut last = self.last_lines.borrow_mut();
+        if last.as_ref().is_none_or(|it| it.0 != key) {
+            let (size, inner) = (unit.inner.header.address_size(), &unit.inner);
+            let lines = dwarf.debug_line.program(key.1, size, inner.comp_dir, inner.name);
+            *last = Some((key, lines.ok()?));
+        }
+        let header = last.as_ref()?.1.header();
         let file = header.file(index)?;
         let mut path = String::new();
         let mut push = |part: &str| {
