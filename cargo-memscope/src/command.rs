@@ -1,6 +1,7 @@
 //! `cargo memscope futures`: find the program, choose what is shown, print it, judge it.
 
 use std::{
+    collections::HashSet,
     io::{self, Write},
     path::Path,
     process::ExitCode,
@@ -84,7 +85,8 @@ fn print(
     if options.tree {
         tree::print(out, width, shown)?;
     } else {
-        List { width, source: Source::default() }.print(out, shown)?;
+        let (source, seen) = (Source::default(), HashSet::new());
+        List { width, source, shown: seen }.print(out, shown)?;
     }
     let (shown, matching) = (shown.len(), matching.len());
     let what = if options.filter.is_some() { "that match" } else { "of your own code" };

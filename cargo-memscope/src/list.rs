@@ -1,6 +1,9 @@
 //! The list: each future, and why it is so large.
 
-use std::io::{self, Write};
+use std::{
+    collections::HashSet,
+    io::{self, Write},
+};
 
 use memscope_layout::{MemberKind, Place};
 
@@ -21,6 +24,8 @@ pub(crate) const SIZE_COLUMNS: usize = 12;
 pub(crate) struct List {
     pub(crate) width: Width,
     pub(crate) source: Source,
+    /// Futures, by name and size, that were shown as a part of another one.
+    pub(crate) shown: HashSet<(String, u64)>,
 }
 
 impl List {
@@ -28,6 +33,11 @@ impl List {
         for future in futures {
             head(out, self.width, future)?;
             for (depth, step) in future.why.iter().enumerate() {
+                let is_new = self.shown.insert((step.future.clone(), step.size));
+                if depth > 0 && !is_new {
+                    writeln!(out, "{:1$}{PLACE}as above{PLACE:#}", "", start(depth))?;
+                    break;
+                }
                 self.step(out, step, depth)?;
             }
             for advice in &future.advice {
@@ -48,7 +58,7 @@ impl List {
     }
 
     fn step(&mut self, out: &mut impl Write, step: &Step, depth: usize) -> io::Result<()> {
-        let indent = SIZE_COLUMNS + 2 + 2 * depth;
+        let indent = start(depth);
         if let Some(place) = &step.at {
             let text = format!("waits at {}", short(place));
             let left = self.width.minus(indent + text.chars().count() + 4);
@@ -71,6 +81,11 @@ impl List {
         }
         Ok(())
     }
+}
+
+/// The column at which a step begins.
+fn start(depth: usize) -> usize {
+    SIZE_COLUMNS + 2 + 2 * depth
 }
 
 /// The line of a future itself.

@@ -13,6 +13,8 @@ use crate::{
 /// How many futures may be in one another, and how many parts are named of each.
 const MOST_STEPS: usize = 16;
 const MOST_PARTS: usize = 5;
+/// A part of less than this share of the whole, one in so many, is not looked into.
+const LEAST_SHARE: u64 = 4;
 
 /// One future on the way down, in its largest state.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -38,12 +40,15 @@ pub(crate) struct Step {
 pub(crate) fn chain(layouts: &Layouts, index: usize) -> Vec<Step> {
     let mut steps: Vec<Step> = Vec::new();
     let mut seen = vec![index];
+    let size = |it: usize| layouts.coroutines().get(it).map_or(0, |it| it.size);
+    let is_large = |it: &usize| size(*it).saturating_mul(LEAST_SHARE) >= size(index);
     let mut next = Some(index);
     while let Some(coroutine) = next.and_then(|it| layouts.coroutines().get(it)) {
         let Some(state) = coroutine.largest() else { break };
         let (mut step, inner) = step(layouts, coroutine, state);
         // A damaged file may say that a future is in itself.
-        next = inner.filter(|it| !seen.contains(it) && steps.len() + 1 < MOST_STEPS);
+        next = inner.filter(|it| !seen.contains(it) && is_large(it));
+        next = next.filter(|_| steps.len() + 1 < MOST_STEPS);
         seen.extend(next);
         step.next = step.next.filter(|_| next.is_some());
         steps.push(step);

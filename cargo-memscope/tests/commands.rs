@@ -87,8 +87,8 @@ fn a_package_is_built_with_debug_information_and_not_changed() {
 
 #[test]
 fn why_a_future_is_large_goes_down_to_the_variable_and_its_line() {
-    let text = run(&["futures", &APP]).out;
-    let handle = part(&text, "shop::handle");
+    let alone = run(&["futures", "--filter", "shop::handle", &APP]).out;
+    let handle = part(&alone, "shop::handle");
     for expected in [
         "src/lib.rs:36",
         "waits at src/lib.rs:37  `read_row(id).await + 1`",
@@ -99,6 +99,9 @@ fn why_a_future_is_large_goes_down_to_the_variable_and_its_line() {
     ] {
         assert!(handle.contains(expected), "no `{expected}` in\n{handle}");
     }
+    let text = run(&["futures", &APP]).out;
+    let again = part(&text, "shop::handle");
+    assert!(again.contains("as above") && !again.contains("buffer:"), "explained once: {again}");
     let row = part(&text, "shop::read_row");
     let advice = "→ src/lib.rs:25: `buffer: [u8; 8192]` is alive across the await at src/lib.rs:27";
     assert!(row.contains(advice), "{row}");

@@ -1,7 +1,7 @@
 //! What debug information tells, beside what the compiler itself says with `-Zprint-type-sizes`.
 #![cfg(target_os = "linux")]
 
-use std::sync::LazyLock;
+use std::{env, fs, sync::LazyLock};
 
 mod common;
 mod live;
@@ -87,6 +87,25 @@ fn a_package_in_dwarf_5_agrees() {
 #[test]
 fn split_files_agree() {
     agrees("unpacked", &["-Cdebuginfo=2", "-Csplit-debuginfo=unpacked", "-Cdwarf-version=5"]);
+}
+
+/// For real programs: `MEMSCOPE_PROGRAM` names one, and `MEMSCOPE_TYPE_SIZES` what the compiler printed when it was built so:
+///
+/// ```text
+/// CARGO_PROFILE_RELEASE_DEBUG=2 RUSTC_BOOTSTRAP=1 RUSTFLAGS=-Zprint-type-sizes cargo build --release > FILE
+/// ```
+#[test]
+#[ignore = "needs a program and what the compiler printed"]
+fn a_named_program_agrees() {
+    let text = |name| env::var(name).unwrap_or_else(|_| panic!("set {name}"));
+    let layouts = Layouts::read(text("MEMSCOPE_PROGRAM")).unwrap();
+    let mut truth = TypeSizes::parse(&fs::read_to_string(text("MEMSCOPE_TYPE_SIZES")).unwrap());
+    let known = truth.coroutines.len();
+    let wrong: Vec<String> =
+        layouts.coroutines().iter().filter(|it| !truth.take(it)).map(shown).collect();
+    let right = layouts.coroutines().len() - wrong.len();
+    eprintln!("{right} of {} agree; the compiler knows {known}", layouts.coroutines().len());
+    assert!(wrong.is_empty(), "{}", wrong.concat());
 }
 
 /// A debug build, for what is looked at by name.
