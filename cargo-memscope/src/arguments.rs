@@ -1,0 +1,126 @@
+//! The command line.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::byte_size::ByteSize;
+
+/// Shows why async functions' futures are large, and prints memory reports of memscope-rs.
+#[derive(Debug, Parser)]
+#[command(name = "cargo memscope", bin_name = "cargo memscope", version, about)]
+pub(crate) struct Arguments {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// The largest futures of a program, and what makes them large: reads debug information, runs nothing.
+    ///
+    /// Builds the package here, with full debug information, unless PATH names a program. No file of the package is changed.
+    Futures(Box<Futures>),
+    /// Prints a report that a program saved, such as one that `MEMSCOPE_REPORT=FILE.json` asked for.
+    Report(Report),
+}
+
+/// Options of `futures`.
+#[derive(Debug, Args)]
+pub(crate) struct Futures {
+    /// A program or library with debug information, or a file that `--json` wrote.
+    #[arg(conflicts_with_all = ["bin", "example", "diff"])]
+    pub(crate) path: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) build: Build,
+    /// Show so many futures.
+    #[arg(short = 'n', long, value_name = "N", default_value_t = 10)]
+    pub(crate) limit: usize,
+    /// Show those of dependencies and of the standard library as well.
+    #[arg(long)]
+    pub(crate) all: bool,
+    /// Show only those whose name has this in it.
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) filter: Option<String>,
+    /// Show every state and everything in it.
+    #[arg(long, conflicts_with = "diff")]
+    pub(crate) tree: bool,
+    /// Print JSON: all futures, whatever `--limit` says.
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// End with exit code 1 if a future is larger, such as `4KiB`; names them all.
+    #[arg(long, value_name = "SIZE")]
+    pub(crate) max_size: Option<ByteSize>,
+    /// Compare two programs, or two files that `--json` wrote.
+    #[arg(long, num_args = 2, value_names = ["BEFORE", "AFTER"])]
+    pub(crate) diff: Option<Vec<PathBuf>>,
+}
+
+/// What cargo is to build; the options are cargo's own.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Build")]
+pub(crate) struct Build {
+    /// Build this binary.
+    #[arg(long, value_name = "NAME", conflicts_with = "example")]
+    pub(crate) bin: Option<String>,
+    /// Build this example.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) example: Option<String>,
+    /// Build it in this package.
+    #[arg(short, long, value_name = "SPEC")]
+    pub(crate) package: Option<String>,
+    /// Build with the release profile: sizes are those of the optimised program.
+    #[arg(short, long, conflicts_with = "profile")]
+    pub(crate) release: bool,
+    /// Build with this profile.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) profile: Option<String>,
+    /// Build with these features.
+    #[arg(short = 'F', long, value_name = "FEATURES")]
+    pub(crate) features: Vec<String>,
+    /// Build with all features.
+    #[arg(long)]
+    pub(crate) all_features: bool,
+    /// Build without the default features.
+    #[arg(long)]
+    pub(crate) no_default_features: bool,
+    /// Build for this target.
+    #[arg(long, value_name = "TRIPLE")]
+    pub(crate) target: Option<String>,
+    /// Build the package of this `Cargo.toml`.
+    #[arg(long, value_name = "PATH")]
+    pub(crate) manifest_path: Option<PathBuf>,
+}
+
+/// Options of `report`.
+#[derive(Debug, Args)]
+pub(crate) struct Report {
+    /// The saved report, as JSON.
+    pub(crate) file: PathBuf,
+    /// Print every row.
+    #[arg(long)]
+    pub(crate) full: bool,
+}
+
+impl Arguments {
+    /// Reads the command line; cargo puts the name of the subcommand first.
+    pub(crate) fn read() -> Self {
+        let mut words: Vec<_> = std::env::args_os().collect();
+        if words.get(1).is_some_and(|it| it == "memscope") {
+            words.remove(1);
+        }
+        Self::parse_from(words)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        Arguments::command().debug_assert();
+    }
+}

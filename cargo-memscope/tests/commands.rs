@@ -1,0 +1,269 @@
+//! The commands as a user runs them, on a package that is built on the way.
+#![cfg(target_os = "linux")]
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::{Command, Output},
+    sync::LazyLock,
+};
+
+use memscope_runtime::async_memory::get_memory_snapshot;
+use serde_json::Value;
+
+/// What a run of the tool printed, and its exit code.
+#[derive(Debug)]
+struct Run {
+    out: String,
+    error: String,
+    code: i32,
+}
+
+impl From<Output> for Run {
+    fn from(output: Output) -> Self {
+        let text = |bytes| String::from_utf8(bytes).unwrap();
+        let code = output.status.code().unwrap();
+        Self { out: text(output.stdout), error: text(output.stderr), code }
+    }
+}
+
+fn shop() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/shop")
+}
+
+fn folder() -> PathBuf {
+    PathBuf::from(env!("CARGO_TARGET_TMPDIR"))
+}
+
+fn run(arguments: &[&str]) -> Run {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_cargo-memscope"));
+    // As cargo calls it: the name of the subcommand first.
+    command.arg("memscope").args(arguments).current_dir(shop());
+    command.env("CARGO_TARGET_DIR", folder().join("shop")).env_remove("CARGO_BUILD_TARGET");
+    // Of the package that is tested, not of the one that is built.
+    command.env_remove("CARGO_MANIFEST_DIR");
+    command.output().unwrap().into()
+}
+
+/// Builds a binary of the package, and says where it is.
+fn program(name: &str) -> PathBuf {
+    let built = run(&["futures", "--release", "--bin", name, "--limit", "0"]);
+    assert_eq!(built.code, 0, "{}", built.error);
+    folder().join("shop/release").join(name)
+}
+
+static APP: LazyLock<String> = LazyLock::new(|| program("app").to_str().unwrap().to_owned());
+static BOXED: LazyLock<String> = LazyLock::new(|| program("boxed").to_str().unwrap().to_owned());
+
+fn json(arguments: &[&str]) -> Value {
+    let run = run(arguments);
+    assert_eq!(run.code, 0, "{}", run.error);
+    serde_json::from_str(&run.out).unwrap()
+}
+
+fn future<'v>(value: &'v Value, name: &str) -> &'v Value {
+    let futures = value["futures"].as_array().unwrap();
+    futures.iter().find(|it| it["name"] == name).unwrap_or_else(|| panic!("no {name} in {value}"))
+}
+
+/// The lines of a future: from its own to the next one's.
+fn part<'t>(text: &'t str, name: &str) -> &'t str {
+    text.split("\n\n")
+        .find(|it| it.lines().next().is_some_and(|it| it.contains(name)))
+        .unwrap_or_else(|| panic!("no {name} in\n{text}"))
+}
+
+#[test]
+fn a_package_is_built_with_debug_information_and_not_changed() {
+    let before = fs::read(shop().join("Cargo.toml")).unwrap();
+    let run = run(&["futures", "--release", "--bin", "app"]);
+    assert_eq!(run.code, 0, "{}", run.error);
+    let names = ["shop::race", "shop::handle", "shop::read_row", "shop::order"];
+    let lines = names.map(|it| run.out.find(&format!("B  {it}  ")).expect(it));
+    assert!(lines.is_sorted(), "the largest first:\n{}", run.out);
+    assert_eq!(fs::read(shop().join("Cargo.toml")).unwrap(), before);
+    assert!(!run.out.contains('\u{1b}'), "no colours where the output is no terminal");
+}
+
+#[test]
+fn why_a_future_is_large_goes_down_to_the_variable_and_its_line() {
+    let alone = run(&["futures", "--filter", "shop::handle", &APP]).out;
+    let handle = part(&alone, "shop::handle");
+    for expected in [
+        "src/lib.rs:36",
+        "waits at src/lib.rs:37  `read_row(id).await + 1`",
+        "what it waits for: shop::read_row, and in it:",
+        "waits at src/lib.rs:27  `turn().await;`",
+        "8,192 B  buffer: [u8; 8192]  src/lib.rs:25",
+        "→ src/lib.rs:37: `shop::read_row` (8,",
+    ] {
+        assert!(handle.contains(expected), "no `{expected}` in\n{handle}");
+    }
+    let text = run(&["futures", &APP]).out;
+    let again = part(&text, "shop::handle");
+    assert!(again.contains("as above") && !again.contains("buffer:"), "explained once: {again}");
+    let row = part(&text, "shop::read_row");
+    let advice = "→ src/lib.rs:25: `buffer: [u8; 8192]` is alive across the await at src/lib.rs:27";
+    assert!(row.contains(advice), "{row}");
+    let order = part(&text, "shop::order");
+    assert!(order.contains("→ src/lib.rs:31: the argument `basket` is held twice"), "{order}");
+    assert!(
+        handle.contains("is held inline where it is awaited; `Box::pin` it there (up to 8,"),
+        "{handle}"
+    );
+    let race = part(&text, "shop::race");
+    // In an optimised build the first `pinned` hides the second, so the body tells.
+    let expected = "perhaps pinned: shop::read_row  src/lib.rs:46, and in it:";
+    assert!(race.contains(expected), "{race}");
+    let advice = "futures that run side by side are held inline: `shop::read_row` (8,";
+    assert!(race.contains(advice), "{race}");
+    assert!(text.contains("upper bound"), "{text}");
+}
+
+#[test]
+fn advice_that_is_followed_does_what_it_says() {
+    let (app, boxed) = (json(&["futures", "--json", &APP]), json(&["futures", "--json", &BOXED]));
+    let size = |value: &Value| value["size"].as_u64().unwrap();
+    let (inline, pinned) = (future(&app, "shop::handle"), future(&boxed, "shop::handle_boxed"));
+    let promised = inline["advice"][0]["saves_up_to"].as_u64().unwrap();
+    assert_eq!(inline["advice"][0]["kind"], "child");
+    assert_eq!(size(inline) - size(pinned), promised, "{inline} {pinned}");
+}
+
+#[test]
+fn a_program_of_two_crates_reads_the_same_after_link_time_optimisation() {
+    let run = run(&["futures", "--profile", "lto", "--bin", "app", "--json"]);
+    assert_eq!(run.code, 0, "{}", run.error);
+    let mut merged: Value = serde_json::from_str(&run.out).unwrap();
+    let mut plain = json(&["futures", "--json", &APP]);
+    assert_eq!(merged["futures"].as_array().unwrap().len(), 5);
+    for value in [&mut merged, &mut plain] {
+        value["build_id"] = Value::Null;
+    }
+    assert_eq!(merged, plain);
+}
+
+#[test]
+fn a_limit_names_those_that_are_larger_and_fails() {
+    let run_with = |size| run(&["futures", "--max-size", size, "--limit", "1", &APP]);
+    let run = run_with("4KiB");
+    assert_eq!(run.code, 1, "{}", run.error);
+    assert!(run.error.starts_with("3 futures are larger than 4,096 B:"), "{}", run.error);
+    for name in ["shop::race", "shop::handle", "shop::read_row"] {
+        assert!(run.error.contains(name), "{}", run.error);
+    }
+    assert!(!run.error.contains("shop::order"), "{}", run.error);
+    assert_eq!(run_with("1MiB").code, 0);
+    let wrong = run_with("4 parsecs");
+    assert_eq!(wrong.code, 2);
+    assert!(wrong.error.contains("write bytes, or a number with KiB"), "{}", wrong.error);
+}
+
+#[test]
+fn two_programs_are_compared_and_so_are_their_json_files() {
+    let text = run(&["futures", "--diff", &APP, &BOXED]).out;
+    assert!(text.contains("gone  shop::race"), "{text}");
+    assert!(text.contains("new  →"), "{text}");
+    assert!(text.contains("0 grew, 0 shrank, 1 new, 3 gone"), "{text}");
+
+    let file = folder().join("app.json");
+    let mut before = json(&["futures", "--json", &APP]);
+    fs::write(&file, before.to_string()).unwrap();
+    let file = file.to_str().unwrap();
+    let same = run(&["futures", "--diff", file, &APP]);
+    assert_eq!(same.out, "no future changed its size\n", "{}", same.error);
+
+    let futures = before["futures"].as_array_mut().unwrap();
+    let row = futures.iter_mut().find(|it| it["name"] == "shop::read_row").unwrap();
+    let size = row["size"].as_u64().unwrap();
+    row["size"] = (size - 1100).into();
+    fs::write(file, before.to_string()).unwrap();
+    let grown = run(&["futures", "--diff", file, &APP, "--max-size", &(size - 1).to_string()]);
+    assert!(grown.out.contains("+1,100 B"), "{}", grown.out);
+    assert!(grown.out.contains("1 grew, 0 shrank, 0 new, 0 gone"), "{}", grown.out);
+    assert_eq!(grown.code, 1, "what is there after is judged: {}", grown.error);
+}
+
+#[test]
+fn a_tree_has_every_state() {
+    let text = run(&["futures", "--tree", "--filter", "race", &APP]).out;
+    for expected in [
+        "not yet polled",
+        "the largest",
+        "pinned: shop::order",
+        "pinned: one more of this name, perhaps shop::read_row, 8,",
+    ] {
+        assert!(text.contains(expected), "no `{expected}` in\n{text}");
+    }
+}
+
+#[test]
+fn the_binary_is_named_when_there_are_several() {
+    let run_with = |arguments: &[&str]| run(&[&["futures", "--release"], arguments].concat());
+    let several = run_with(&[]);
+    assert_eq!(several.code, 2);
+    assert!(several.error.contains("name one: --bin app, --bin boxed"), "{}", several.error);
+    let example = run_with(&["--example", "tiny"]);
+    assert_eq!(example.code, 0, "{}", example.error);
+    assert!(example.out.contains("0 of 0 of your own code, of 0 futures"), "{}", example.out);
+    let missing = run_with(&["--bin", "nothing"]);
+    assert_eq!(missing.code, 2);
+    assert!(
+        missing.error.contains("no bin target named `nothing`"),
+        "cargo says why: {}",
+        missing.error
+    );
+}
+
+#[test]
+fn the_guide_shows_what_is_really_printed() {
+    let guide = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/shrink-your-futures.md");
+    let guide = fs::read_to_string(guide).unwrap();
+    let target = folder().join("shop");
+    let build = ["futures", "--release", "--bin", "upload"];
+    let shown = |arguments: &[&str]| {
+        let run = run(arguments);
+        let text = format!("{}{}", run.out, run.error);
+        let text = text.replace(target.to_str().unwrap(), "target");
+        let arguments = arguments.iter().map(|it| it.rsplit('/').next().unwrap());
+        let command = arguments.collect::<Vec<_>>().join(" ");
+        let block = format!("```console\n$ cargo memscope {command}\n{}\n```", text.trim_end());
+        assert!(guide.contains(&block), "the guide does not show\n{block}");
+    };
+    let save = |name: &str, more: &[&str]| {
+        let run = run(&[&build[..], &["--json"], more].concat());
+        let file = folder().join(name);
+        fs::write(&file, run.out).unwrap();
+        file.to_str().unwrap().to_owned()
+    };
+    shown(&build);
+    shown(&[&build[..], &["--max-size", "4KiB", "--limit", "0"]].concat());
+    let (before, after) = (save("before.json", &[]), save("after.json", &["--features", "after"]));
+    shown(&["futures", "--diff", &before, &after]);
+}
+
+#[test]
+fn a_file_that_tells_nothing_says_what_to_do() {
+    let source = run(&["futures", "src/lib.rs"]);
+    assert_eq!(source.code, 2);
+    assert!(source.error.contains("not an ELF file"), "{}", source.error);
+    let gone = run(&["futures", "not/there"]);
+    assert!(gone.error.starts_with("error: cannot read not/there"), "{}", gone.error);
+    let json = folder().join("other.json");
+    fs::write(&json, "{}").unwrap();
+    let other = run(&["futures", json.to_str().unwrap()]);
+    assert!(other.error.contains("cargo memscope futures --json > FILE"), "{}", other.error);
+}
+
+#[test]
+fn a_saved_report_is_printed_as_the_program_would_have() {
+    let file = folder().join("report.json");
+    let snapshot = get_memory_snapshot();
+    snapshot.write_to(&file).unwrap();
+    let file = file.to_str().unwrap();
+    assert_eq!(run(&["report", file]).out, snapshot.to_string());
+    assert_eq!(run(&["report", "--full", file]).out, format!("{snapshot:#}"));
+    let wrong = run(&["report", "Cargo.toml"]);
+    assert_eq!(wrong.code, 2);
+    assert!(wrong.error.contains("Cargo.toml"), "{}", wrong.error);
+}

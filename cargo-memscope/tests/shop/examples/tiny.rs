@@ -1,0 +1,3 @@
+fn main() {
+    shop::run(shop::turn());
+}

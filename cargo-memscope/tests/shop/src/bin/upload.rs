@@ -1,0 +1,6 @@
+//! The guide's program, in two versions.
+
+#[cfg(not(feature = "after"))]
+include!("../upload/before.rs");
+#[cfg(feature = "after")]
+include!("../upload/after.rs");

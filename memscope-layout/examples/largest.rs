@@ -1,0 +1,50 @@
+//! The largest futures of a program, and how long it took to find them.
+//!
+//! ```text
+//! cargo run --release -p memscope-layout --example largest -- PATH [COUNT]
+//! ```
+#![expect(clippy::print_stdout, reason = "an example prints")]
+
+use std::{env, error::Error, time::Instant};
+
+use memscope_layout::Layouts;
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let mut arguments = env::args().skip(1);
+    let path = arguments.next().ok_or("name a program")?;
+    let count = arguments.next().map_or(Ok(5), |it| it.parse())?;
+
+    let start = Instant::now();
+    let layouts = Layouts::read(&path)?;
+    let took = start.elapsed();
+
+    let coroutines = layouts.coroutines();
+    for coroutine in coroutines.iter().take(count) {
+        println!("{:>8} B  {}", coroutine.size, coroutine.path);
+        for state in &coroutine.states {
+            let place = state.place.as_ref().map_or_else(String::new, ToString::to_string);
+            println!("            {} at {place}, {} B live", state.kind, state.live_bytes);
+            for it in &state.members {
+                let size = it.size.map_or_else(|| "?".to_owned(), |it| it.to_string());
+                println!(
+                    "              {size:>8} B at {:<6} {}: {}",
+                    it.offset, it.name, it.type_name
+                );
+            }
+            for it in &state.hidden {
+                println!("              hidden: {}, perhaps {:?}", it.name, it.candidates);
+            }
+        }
+    }
+    let members = || coroutines.iter().flat_map(|it| &it.states).flat_map(|it| &it.members);
+    println!(
+        "{} coroutines, {} members ({} of unknown size), {} hidden, {} vtables ({} shared) in {took:.1?}",
+        coroutines.len(),
+        members().count(),
+        members().filter(|it| it.size.is_none()).count(),
+        coroutines.iter().flat_map(|it| &it.states).map(|it| it.hidden.len()).sum::<usize>(),
+        layouts.vtables().count(),
+        layouts.vtables().filter(|it| it.1.is_none()).count(),
+    );
+    Ok(())
+}

@@ -1,0 +1,123 @@
+//! One opaque error: why a file tells no layouts, and what to do about it.
+
+use std::{error, fmt, io, path::Path, path::PathBuf};
+
+/// Why no layouts could be read; its `Display` says what to do.
+///
+/// ```
+/// use memscope_layout::Layouts;
+///
+/// let error = Layouts::read("Cargo.toml").unwrap_err();
+/// assert!(error.to_string().contains("not an ELF file"), "{error}");
+/// ```
+#[derive(Debug)]
+pub struct Error {
+    path: PathBuf,
+    kind: Kind,
+}
+
+#[derive(Debug)]
+pub(crate) enum Kind {
+    Unreadable(io::Error),
+    NotElf(&'static str),
+    Stripped,
+    NoDebugInfo,
+    LineTablesOnly,
+    SplitFilesMissing { first: PathBuf, count: usize },
+    Corrupt(String),
+    TooMuch,
+}
+
+/// What a crate's profile needs.
+const CARGO_LINES: &str = "    [profile.release]      # or the profile that you build with
+    debug = 2              # the layouts of types; `debug = 1` has lines only
+    strip = \"none\"
+or, for one build, set CARGO_PROFILE_RELEASE_DEBUG=2 and CARGO_PROFILE_RELEASE_STRIP=none";
+
+impl Error {
+    pub(crate) fn new(path: &Path, kind: Kind) -> Self {
+        Self { path: path.to_owned(), kind }
+    }
+
+    /// Whether the file is a program whose debug information is missing or too little, so that building it again helps.
+    ///
+    /// ```
+    /// use memscope_layout::Layouts;
+    ///
+    /// assert!(!Layouts::read("Cargo.toml").unwrap_err().lacks_debug_info());
+    /// ```
+    pub fn lacks_debug_info(&self) -> bool {
+        match self.kind {
+            Kind::Stripped
+            | Kind::NoDebugInfo
+            | Kind::LineTablesOnly
+            | Kind::SplitFilesMissing { .. } => true,
+            Kind::Unreadable(_) | Kind::NotElf(_) | Kind::Corrupt(_) | Kind::TooMuch => false,
+        }
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let path = self.path.display();
+        match &self.kind {
+            Kind::Unreadable(error) => write!(f, "cannot read {path}: {error}"),
+            Kind::NotElf(what) => write!(
+                f,
+                "{path} is {what}, not an ELF file: name a program or library built for Linux or another ELF system"
+            ),
+            Kind::Stripped => write!(
+                f,
+                "{path} is stripped: it has neither symbols nor debug information; build it with\n{CARGO_LINES}"
+            ),
+            Kind::NoDebugInfo => write!(
+                f,
+                "{path} has no debug information of its own code; build it with\n{CARGO_LINES}"
+            ),
+            Kind::LineTablesOnly => write!(
+                f,
+                "{path} has debug information about lines, but not about types (`debug = 1` or `line-tables-only`); build it with\n{CARGO_LINES}"
+            ),
+            Kind::SplitFilesMissing { first, count } => write!(
+                f,
+                "the debug information of {path} is in {count} files beside it that are not there, such as {}; \
+                 build it again where it is, or with `split-debuginfo = \"off\"`",
+                first.display()
+            ),
+            Kind::Corrupt(what) => {
+                write!(f, "{path} is cut off or damaged: {what}; copy or build it again")
+            }
+            Kind::TooMuch => write!(
+                f,
+                "{path} is damaged: its debug information refers to itself without end; build it again"
+            ),
+        }
+    }
+}
+
+impl error::Error for Error {
+    fn source(&self) -> Option<&(dyn error::Error + 'static)> {
+        match &self.kind {
+            Kind::Unreadable(error) => Some(error),
+            _ => None,
+        }
+    }
+}
+
+impl From<io::Error> for Kind {
+    fn from(error: io::Error) -> Self {
+        Self::Unreadable(error)
+    }
+}
+
+impl From<object::Error> for Kind {
+    fn from(error: object::Error) -> Self {
+        Self::Corrupt(error.to_string())
+    }
+}
+
+impl From<gimli::Error> for Kind {
+    fn from(error: gimli::Error) -> Self {
+        Self::Corrupt(error.to_string())
+    }
+}

@@ -1,0 +1,33 @@
+//! Files in memory.
+
+use std::{fs::File, io, ops::Deref, path::Path};
+
+use memmap2::Mmap;
+
+/// A file's bytes, read as they are needed.
+#[derive(Debug)]
+pub(crate) struct Mapped {
+    map: Mmap,
+}
+
+impl Mapped {
+    pub(crate) fn open(path: &Path) -> io::Result<Self> {
+        let file = File::open(path)?;
+        if !file.metadata()?.is_file() {
+            return Err(io::Error::other("it is not a file"));
+        }
+        // SAFETY: the map is private and only read. Whoever writes to a program's file while it is looked at changes bytes under us or,
+        // by cutting it off, ends us by a signal, as with every debugger; linkers and cargo write new files instead.
+        #[expect(unsafe_code, reason = "the one way to map a file")]
+        let map = unsafe { Mmap::map(&file)? };
+        Ok(Self { map })
+    }
+}
+
+impl Deref for Mapped {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        &self.map
+    }
+}

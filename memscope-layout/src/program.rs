@@ -1,0 +1,269 @@
+//! A program's file becomes its layouts: open, scan, read, put in order.
+
+use std::{cmp::Reverse, collections::HashMap, fmt::Write, path::Path, sync::Arc};
+
+use gimli::constants as dw;
+
+use crate::{
+    bodies::Bodies,
+    budget::Budget,
+    coroutine::Coroutine,
+    error::Kind,
+    future_type::{FutureType, TypeId},
+    future_types::FutureTypes,
+    layouts::Layouts,
+    machine::Machine,
+    scan::{Found, abbreviations, has_types},
+    sections::{Dwarf, Flavour, Identity, Sections},
+    split::Beside,
+    types::Types,
+    units::{At, Head, Units},
+};
+
+/// Abbreviations that the smallest file may have.
+const LEAST_ABBREVIATIONS: u64 = 1 << 18;
+
+/// Reads a program; `path` is where the files of split debug information are looked for.
+pub(crate) fn read(data: &[u8], path: Option<&Path>) -> Result<Layouts, Kind> {
+    let sections = Sections::read(data, Flavour::Whole)?;
+    if sections.entry_bytes() == 0 {
+        let has_symbols = sections.identity.has_symbols;
+        return Err(if has_symbols { Kind::NoDebugInfo } else { Kind::Stripped });
+    }
+    let mut dwarf = sections.dwarf()?;
+    dwarf.populate_abbreviations_cache(gimli::AbbreviationsCacheStrategy::Duplicates);
+    let own = own_units(&dwarf, sections.entry_bytes())?;
+    let beside = path.map(|path| Beside::find(path, &dwarf, &own)).transpose()?.unwrap_or_default();
+    let package =
+        beside.package.as_ref().map(|it| Sections::read(it, Flavour::Split)).transpose()?;
+    let singles = beside
+        .singles
+        .iter()
+        .map(|it| Ok((it.skeleton, Sections::read(&it.file, Flavour::Split)?)));
+    let singles = singles.collect::<Result<Vec<_>, Kind>>()?;
+
+    let split = package.iter().chain(singles.iter().map(|it| &it.1));
+    let bytes = split.map(Sections::entry_bytes).fold(sections.entry_bytes(), u64::saturating_add);
+    let mut units = Units::new(Budget::new(bytes));
+    let mut missing = beside.missing.len();
+    missing += add_units(&mut units, dwarf, own, package.as_ref(), &singles)?;
+
+    let mut found = Found::default();
+    for unit in 0..units.len() {
+        let named = found.scan(&units, unit)?;
+        units.set_named(unit, named);
+    }
+    if found.coroutines.is_empty() && missing > 0 {
+        let first = beside.missing.into_iter().next().unwrap_or_default();
+        return Err(Kind::SplitFilesMissing { first, count: missing });
+    }
+    if found.units_with_types == 0 {
+        return Err(too_little(&sections.dwarf()?)?);
+    }
+    let layouts = layouts(&units, &found, &sections.identity, missing);
+    units.budget.check()?;
+    Ok(layouts)
+}
+
+/// The executable's units, as far as they matter.
+fn own_units<'d>(dwarf: &Dwarf<'d>, entry_bytes: u64) -> Result<Vec<Head<'d>>, Kind> {
+    let mut all = Vec::new();
+    // Healthy files have one abbreviation for hundreds of bytes; units of damaged ones may each have all that there are.
+    let mut left = LEAST_ABBREVIATIONS + entry_bytes / 16;
+    let mut headers = dwarf.units();
+    while let Some(header) = headers.next()? {
+        let abbreviations = dwarf.abbreviations(&header)?;
+        let count = self::abbreviations(&abbreviations).count() as u64;
+        left = left.checked_sub(count).ok_or(Kind::TooMuch)?;
+        all.push((header, abbreviations));
+    }
+    let any = |it: &gimli::Abbreviations, test: fn(&gimli::AttributeSpecification) -> bool| {
+        abbreviations(it).any(|it| it.attributes().iter().any(test))
+    };
+    // Link-time optimisation may leave one unit of several with a type that they all have, even in a unit without types of its own.
+    let shares_types = all.iter().any(|(_, it)| {
+        has_types(it)
+            && any(it, |it| it.name() == dw::DW_AT_type && it.form() == dw::DW_FORM_ref_addr)
+    });
+    let is_skeleton = |it: &gimli::Abbreviations| {
+        any(it, |it| matches!(it.name(), dw::DW_AT_dwo_name | dw::DW_AT_GNU_dwo_name))
+    };
+    let mut units = Vec::new();
+    for (header, abbreviations) in all {
+        if shares_types || has_types(&abbreviations) || is_skeleton(&abbreviations) {
+            let unit = gimli::Unit::new_with_abbreviations(dwarf, header, abbreviations)?;
+            units.push(Head::new(unit));
+        }
+    }
+    Ok(units)
+}
+
+/// Adds the executable's units, and then those that are elsewhere; says how many of those are nowhere.
+fn add_units<'d>(
+    units: &mut Units<'d>,
+    dwarf: Dwarf<'d>,
+    own: Vec<Head<'d>>,
+    package: Option<&'d Sections<'_>>,
+    singles: &'d [(usize, Sections<'_>)],
+) -> Result<usize, Kind> {
+    let main = units.add_dwarf(dwarf);
+    let mut skeletons = Vec::new();
+    for unit in own {
+        let id = unit.inner.dwo_id;
+        let index = units.add(main, unit, None)?;
+        skeletons.extend(id.map(|id| (index, id)));
+    }
+    let mut missing = 0;
+    if let Some(package) = package {
+        let package = package.package()?;
+        for &(skeleton, id) in &skeletons {
+            let parent = units.dwarf(main).map(|main| package.find_cu(id, main));
+            match parent.transpose()?.flatten() {
+                Some(dwarf) => add_split(units, dwarf, skeleton)?,
+                None => missing += 1,
+            }
+        }
+    }
+    for (skeleton, sections) in singles {
+        let mut dwarf = sections.dwarf()?;
+        if let Some(main) = units.dwarf(main) {
+            dwarf.make_dwo(main);
+        }
+        let skeleton = u32::try_from(*skeleton).unwrap_or(u32::MAX);
+        add_split(units, dwarf, skeleton)?;
+    }
+    Ok(missing)
+}
+
+fn add_split<'d>(units: &mut Units<'d>, dwarf: Dwarf<'d>, skeleton: u32) -> Result<(), Kind> {
+    let index = units.add_dwarf(dwarf);
+    let mut all = Vec::new();
+    if let (Some(dwarf), Some(skeleton)) = (units.dwarf(index), units.unit(skeleton)) {
+        let mut headers = dwarf.units();
+        while let Some(header) = headers.next()? {
+            let mut unit = dwarf.unit(header)?;
+            unit.copy_relocated_attributes(&skeleton.inner);
+            // A file that was made anew by another build is not that of this program.
+            if unit.dwo_id.is_none_or(|id| Some(id) == skeleton.inner.dwo_id) {
+                all.push(Head::new(unit));
+            }
+        }
+    }
+    for unit in all {
+        units.add(index, unit, Some(skeleton))?;
+    }
+    Ok(())
+}
+
+/// Why there are no types: the standard library comes with its lines, so there may be units even without `debug`.
+fn too_little(dwarf: &Dwarf<'_>) -> Result<Kind, Kind> {
+    let mut headers = dwarf.units();
+    while let Some(header) = headers.next()? {
+        let unit = dwarf.unit(header)?;
+        let is_rust = unit.entry(unit.header.root_offset())?.attr_value(dw::DW_AT_language)
+            == Some(gimli::AttributeValue::Language(dw::DW_LANG_Rust));
+        let is_std = unit.comp_dir.is_some_and(|it| it.slice().starts_with(b"/rustc/"));
+        if is_rust && !is_std {
+            return Ok(Kind::LineTablesOnly);
+        }
+    }
+    Ok(Kind::NoDebugInfo)
+}
+
+fn layouts(units: &Units<'_>, found: &Found, identity: &Identity, missing: usize) -> Layouts {
+    let types = Types::new(units);
+    let (machines, coroutines) = machines(&types, &found.coroutines);
+    let bodies = Bodies::new(&types, &found.bodies);
+    let mut future_types = FutureTypes::new(&types, coroutines);
+    let coroutines: Vec<Coroutine> =
+        machines.into_iter().map(|it| it.finish(&types, &bodies, &mut future_types)).collect();
+    let vtables = vtables(&types, found, identity, &mut future_types);
+    let build_id = identity.build_id.as_ref().map(|bytes| {
+        bytes.iter().fold(String::new(), |mut text, byte| {
+            // Writing to a string never fails.
+            _ = write!(text, "{byte:02x}");
+            text
+        })
+    });
+    Layouts {
+        build_id,
+        base_address: identity.base,
+        coroutines,
+        vtables: settle(vtables, future_types.all()),
+        future_types: future_types.into_all(),
+        missing_files: missing,
+    }
+}
+
+/// The coroutines, each once, the largest first; and which of them is at each place where one is.
+fn machines<'d>(types: &Types<'_, 'd>, found: &[At]) -> (Vec<Machine<'d>>, HashMap<At, usize>) {
+    let mut machines: Vec<Machine<'d>> = Vec::new();
+    let mut places: HashMap<At, usize> = HashMap::new();
+    let mut by_path: HashMap<Arc<str>, Vec<usize>> = HashMap::new();
+    for &at in found {
+        let Some(machine) = Machine::read(types, at) else { continue };
+        let same = by_path.entry(Arc::clone(&machine.path)).or_default();
+        let known = same.iter().copied().find(|&it| machines[it].is_same(&machine));
+        let index = known.unwrap_or_else(|| {
+            same.push(machines.len());
+            machines.push(machine);
+            machines.len() - 1
+        });
+        places.insert(at, index);
+    }
+    let mut order: Vec<usize> = (0..machines.len()).collect();
+    order.sort_by_key(|&it| (Reverse(machines[it].size()), Arc::clone(&machines[it].path), it));
+    let mut rank = vec![0; machines.len()];
+    for (new, &old) in order.iter().enumerate() {
+        rank[old] = new;
+    }
+    for index in places.values_mut() {
+        *index = rank[*index];
+    }
+    let mut ranked: Vec<(usize, Machine<'d>)> =
+        machines.into_iter().enumerate().map(|(old, it)| (rank[old], it)).collect();
+    ranked.sort_by_key(|it| it.0);
+    (ranked.into_iter().map(|it| it.1).collect(), places)
+}
+
+/// The types of the futures that have vtables, by the vtables' addresses.
+fn vtables<'d>(
+    types: &Types<'_, 'd>,
+    found: &Found,
+    identity: &Identity,
+    future_types: &mut FutureTypes<'_, '_, 'd>,
+) -> Vec<(u64, TypeId)> {
+    let mut vtables = Vec::new();
+    for &(address, at) in &found.vtables {
+        // Linkers leave 0 or a number near the end for a vtable that they threw away.
+        let is_there = |it: &(u64, u64)| (it.0..it.1).contains(&address);
+        if address == 0 || !identity.loaded.iter().any(is_there) {
+            continue;
+        }
+        let future = types
+            .units
+            .entry(at)
+            .and_then(|entry| types.referred(at, &entry, dw::DW_AT_containing_type))
+            .and_then(|it| future_types.find(it, true));
+        vtables.extend(future.map(|it| (address, it)));
+    }
+    vtables.sort_unstable();
+    vtables
+}
+
+/// One type for each address; none where several share it.
+fn settle(vtables: Vec<(u64, TypeId)>, types: &[FutureType]) -> Vec<(u64, Option<TypeId>)> {
+    let key = |id: TypeId| types.get(id.0 as usize).map(|it| (&it.name, it.size));
+    let mut settled: Vec<(u64, Option<TypeId>)> = Vec::with_capacity(vtables.len());
+    for (address, id) in vtables {
+        match settled.last_mut() {
+            Some((last, known)) if *last == address => {
+                if known.is_some_and(|it| key(it) != key(id)) {
+                    *known = None;
+                }
+            }
+            _ => settled.push((address, Some(id))),
+        }
+    }
+    settled
+}

@@ -1,0 +1,132 @@
+//! The parts of an ELF file that are read: its debug sections, unpacked, and what identifies it.
+
+use std::borrow::Cow;
+
+use gimli::{EndianSlice, RunTimeEndian, SectionId};
+use object::{CompressionFormat, Object, ObjectSection, ObjectSegment};
+
+use crate::error::Kind;
+
+pub(crate) type Bytes<'d> = EndianSlice<'d, RunTimeEndian>;
+pub(crate) type Dwarf<'d> = gimli::Dwarf<Bytes<'d>>;
+pub(crate) type Package<'d> = gimli::DwarfPackage<Bytes<'d>>;
+
+/// What the layouts of types need. Ranges and locations of code, the bulk of the rest, are not unpacked.
+const NEEDED: [SectionId; 9] = [
+    SectionId::DebugAbbrev,
+    SectionId::DebugAddr,
+    SectionId::DebugCuIndex,
+    SectionId::DebugInfo,
+    SectionId::DebugLine,
+    SectionId::DebugLineStr,
+    SectionId::DebugStr,
+    SectionId::DebugStrOffsets,
+    SectionId::DebugTuIndex,
+];
+/// What the index of a package speaks of besides, so that it must be there.
+const INDEXED: [SectionId; 6] = [
+    SectionId::DebugLoc,
+    SectionId::DebugLocLists,
+    SectionId::DebugMacinfo,
+    SectionId::DebugMacro,
+    SectionId::DebugRngLists,
+    SectionId::DebugTypes,
+];
+/// Debug information packs to a third or so; a damaged header may promise terabytes.
+const MOST_COMPRESSION: u64 = 256;
+
+/// The debug sections of an ELF file.
+#[derive(Debug)]
+pub(crate) struct Sections<'d> {
+    all: Vec<(SectionId, Cow<'d, [u8]>)>,
+    endian: RunTimeEndian,
+    pub(crate) identity: Identity,
+}
+
+/// What is not debug information.
+#[derive(Debug)]
+pub(crate) struct Identity {
+    pub(crate) build_id: Option<Vec<u8>>,
+    /// The link-time address of the file's first byte.
+    pub(crate) base: u64,
+    /// Link-time addresses of what is loaded: start and end.
+    pub(crate) loaded: Vec<(u64, u64)>,
+    pub(crate) has_symbols: bool,
+}
+
+/// Which names the debug sections have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Flavour {
+    /// `.debug_info`: an executable.
+    Whole,
+    /// `.debug_info.dwo`: a split file of one unit, or a package of them.
+    Split,
+}
+
+impl<'d> Sections<'d> {
+    pub(crate) fn read(data: &'d [u8], flavour: Flavour) -> Result<Self, Kind> {
+        if !data.starts_with(b"\x7fELF") {
+            return Err(Kind::NotElf(what_it_is(data)));
+        }
+        let file = object::File::parse(data)?;
+        let mut all = Vec::new();
+        let (name, besides): (fn(SectionId) -> Option<&'static str>, _) = match flavour {
+            Flavour::Whole => (|id| Some(id.name()), &[][..]),
+            Flavour::Split => (|id| id.dwo_name(), &INDEXED[..]),
+        };
+        for &id in NEEDED.iter().chain(besides) {
+            if let Some(section) = name(id).and_then(|name| file.section_by_name(name)) {
+                all.push((id, unpacked(&section)?));
+            }
+        }
+        let endian =
+            if file.is_little_endian() { RunTimeEndian::Little } else { RunTimeEndian::Big };
+        let identity = Identity {
+            build_id: file.build_id().ok().flatten().map(<[u8]>::to_vec),
+            base: file.segments().find(|it| it.file_range().0 == 0).map_or(0, |it| it.address()),
+            loaded: file
+                .segments()
+                .map(|it| (it.address(), it.address().saturating_add(it.size())))
+                .collect(),
+            has_symbols: file.symbol_table().is_some(),
+        };
+        Ok(Self { all, endian, identity })
+    }
+
+    fn section(&self, id: SectionId) -> Bytes<'_> {
+        let found = self.all.iter().find(|it| it.0 == id);
+        EndianSlice::new(found.map_or(&[], |it| &it.1), self.endian)
+    }
+
+    pub(crate) fn dwarf(&self) -> Result<Dwarf<'_>, Kind> {
+        Dwarf::load(|id| Ok(self.section(id)))
+    }
+
+    pub(crate) fn package(&self) -> Result<Package<'_>, Kind> {
+        Package::load(|id| Ok(self.section(id)), EndianSlice::new(&[], self.endian))
+    }
+
+    /// Bytes of entries.
+    pub(crate) fn entry_bytes(&self) -> u64 {
+        self.section(SectionId::DebugInfo).len() as u64
+    }
+}
+
+fn unpacked<'d>(section: &object::Section<'d, '_>) -> Result<Cow<'d, [u8]>, Kind> {
+    let packed = section.compressed_data()?;
+    let most = (packed.data.len() as u64).saturating_mul(MOST_COMPRESSION);
+    if packed.format != CompressionFormat::None && packed.uncompressed_size > most {
+        return Err(Kind::Corrupt("a compressed section says that it is huge".to_owned()));
+    }
+    Ok(packed.decompress()?)
+}
+
+fn what_it_is(data: &[u8]) -> &'static str {
+    match data {
+        [] => "empty",
+        [0xcf | 0xce, 0xfa, 0xed, 0xfe, ..] => "a Mach-O file (macOS)",
+        [b'M', b'Z', ..] => "a PE file (Windows)",
+        [b'!', b'<', b'a', b'r', b'c', b'h', b'>', ..] => "an archive",
+        _ => "something else",
+    }
+}

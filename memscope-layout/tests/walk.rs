@@ -1,0 +1,187 @@
+//! A program reads where its own futures wait: through wrappers, enums, pinned variables, boxes and trait objects.
+//!
+//! This is what the runtime does. It needs debug information, which test builds have unless they are optimised.
+#![cfg(all(target_os = "linux", debug_assertions))]
+#![expect(unsafe_code, reason = "it reads its own futures, byte by byte")]
+
+use std::{
+    future::{Future, poll_fn},
+    pin::{Pin, pin},
+    sync::LazyLock,
+    task::{Context, Poll, Waker},
+};
+
+use memscope_layout::{Discriminant, Layouts, Shape, TypeId};
+
+static LAYOUTS: LazyLock<Layouts> = LazyLock::new(|| Layouts::read("/proc/self/exe").unwrap());
+
+/// The address of the program's first byte.
+fn first_byte() -> u64 {
+    unsafe extern "C" {
+        #[link_name = "__ehdr_start"]
+        static FIRST: u8;
+    }
+    (&raw const FIRST).addr() as u64
+}
+
+fn read(start: *const u8, offset: u64, size: u64) -> u64 {
+    let bytes = (0..size).map(|at| {
+        // SAFETY: the layouts say that the future has these bytes, and it is not polled meanwhile.
+        unsafe { start.wrapping_add(usize::try_from(offset + at).unwrap()).read_volatile() }
+    });
+    bytes.enumerate().fold(0, |sum, (at, byte)| sum | u64::from(byte) << (8 * at))
+}
+
+fn discriminant(start: *const u8, it: Discriminant) -> u64 {
+    read(start, it.offset, it.size)
+}
+
+/// The type behind a vtable: its second word is the size.
+fn behind(vtable: u64) -> Option<TypeId> {
+    let size = read(std::ptr::with_exposed_provenance(usize::try_from(vtable).unwrap()), 8, 8);
+    LAYOUTS.by_vtable(vtable - first_byte() + LAYOUTS.base_address(), size)
+}
+
+/// Where the value at `start` waits: the lines, and at last the name of what has no layout.
+fn walk(id: TypeId, start: *const u8, found: &mut Vec<String>) {
+    let future = LAYOUTS.future_type(id).unwrap();
+    let at = |offset: u64| start.wrapping_add(usize::try_from(offset).unwrap());
+    let to = |address: u64| std::ptr::with_exposed_provenance(usize::try_from(address).unwrap());
+    let fields = match &future.shape {
+        Shape::Coroutine(index) => {
+            let coroutine = &LAYOUTS.coroutines()[*index];
+            let state = coroutine.state(discriminant(start, coroutine.discriminant.unwrap()));
+            if let Some(awaited) = state.unwrap().awaited() {
+                found.push(state.unwrap().place.as_ref().unwrap().line.to_string());
+                return walk(awaited.future_type.unwrap(), at(awaited.offset), found);
+            }
+            return;
+        }
+        Shape::Pointer { to: id, .. } => return walk(*id, to(read(start, 0, 8)), found),
+        Shape::TraitObject { data_offset, vtable_offset, .. } => {
+            let id = behind(read(start, *vtable_offset, 8)).expect("a vtable of this program");
+            return walk(id, to(read(start, *data_offset, 8)), found);
+        }
+        Shape::Struct(fields) => fields,
+        Shape::Enum { discriminant: it, .. } => {
+            let value = it.map_or(0, |it| discriminant(start, it));
+            &future.variant(value).unwrap().fields
+        }
+        _ => return found.push(future.name.to_string()),
+    };
+    match &fields[..] {
+        [field] if field.is_certain => walk(field.future_type, at(field.offset), found),
+        _ => found.push(format!("{} of {}", fields.len(), future.name)),
+    }
+}
+
+/// Polls once, and says where it waits then.
+fn waits<F: Future>(future: F) -> Vec<String> {
+    let mut future = pin!(future);
+    assert!(future.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+    let object: *const dyn Future<Output = F::Output> = &raw const *future;
+    // SAFETY: a pointer to a trait object is these two addresses.
+    let [start, vtable] = unsafe {
+        std::mem::transmute::<*const dyn Future<Output = F::Output>, [*const u8; 2]>(object)
+    };
+    let mut found = Vec::new();
+    walk(behind(vtable.expose_provenance() as u64).unwrap(), start, &mut found);
+    found
+}
+
+struct Never;
+
+impl Future for Never {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<()> {
+        Poll::Pending
+    }
+}
+
+struct Wrapper<F> {
+    _name: &'static str,
+    inner: F,
+}
+
+impl<F: Future> Future for Wrapper<F> {
+    type Output = F::Output;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
+        // SAFETY: the field is pinned with the whole.
+        unsafe { self.map_unchecked_mut(|it| &mut it.inner) }.poll(cx)
+    }
+}
+
+#[expect(dead_code, reason = "only one variant is ever made")]
+enum Arm<F: Future> {
+    Done(F::Output),
+    Runs(F),
+}
+
+impl<F: Future> Future for Arm<F> {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        // SAFETY: the field is pinned with the whole.
+        match unsafe { self.get_unchecked_mut() } {
+            // SAFETY: as above.
+            Self::Runs(future) => unsafe { Pin::new_unchecked(future) }.poll(cx).map(drop),
+            Self::Done(_) => Poll::Ready(()),
+        }
+    }
+}
+
+const LEAF: u32 = line!() + 2;
+async fn leaf() {
+    Never.await;
+}
+
+fn lines(lines: &[u32]) -> Vec<String> {
+    let last = ["walk::Never".to_owned()];
+    lines.iter().map(u32::to_string).chain(last).collect()
+}
+
+#[test]
+fn a_chain_of_awaits_is_followed_through_wrappers_and_enums() {
+    let line = line!() + 1;
+    let future = async { Wrapper { _name: "w", inner: Arm::Runs(leaf()) }.await };
+    assert_eq!(waits(future), lines(&[line, LEAF]));
+}
+
+#[test]
+fn a_box_and_a_trait_object_lead_to_what_is_in_them() {
+    let line = line!() + 2;
+    let future = async {
+        Box::pin(async {
+            let object: Pin<Box<dyn Future<Output = ()> + Send>> = Box::pin(leaf());
+            object.await;
+        })
+        .await;
+    };
+    assert_eq!(waits(future), lines(&[line + 4, line + 2, LEAF]));
+}
+
+#[test]
+fn a_pinned_variable_is_found_behind_the_reference_to_it() {
+    let line = line!() + 3;
+    let future = async {
+        let mut inner = pin!(leaf());
+        (&mut inner).await;
+    };
+    assert_eq!(waits(future), lines(&[line, LEAF]));
+}
+
+#[test]
+fn futures_side_by_side_are_where_the_walk_ends() {
+    let future = async {
+        let (mut one, mut two) = (pin!(leaf()), pin!(leaf()));
+        poll_fn(|cx| match one.as_mut().poll(cx) {
+            Poll::Pending => two.as_mut().poll(cx),
+            Poll::Ready(()) => Poll::Ready(()),
+        })
+        .await;
+    };
+    let found = waits(future);
+    assert!(found.last().unwrap().starts_with("2 of walk::"), "{found:?}");
+}
