@@ -1,7 +1,7 @@
 //! Counts the instructions that memscope adds to each operation: the same on every run, however busy the machine is.
 //!
 //! `cargo bench -p memscope-benches --bench instructions` prints them; with `-- --check` it fails where one is above its budget in
-//! `budgets.txt` by more than a fiftieth, with `-- --write` it writes that file anew. Needs valgrind.
+//! `budgets.txt` by more than its slack, with `-- --write` it writes that file anew. Needs valgrind.
 #![expect(clippy::print_stdout, reason = "the table is its output")]
 
 use std::{
@@ -13,19 +13,20 @@ use std::{
 
 const BUDGETS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/budgets.txt");
 
-/// The loops, and how many operations are counted.
-const LOOPS: [(&str, u32); 11] = [
-    ("64 B, allocate and free", 20_000),
-    ("16 to 4,096 B, in batches", 20_000),
-    ("growth by push to 512 B", 5_000),
-    ("1 MiB zeroed", 500),
-    ("64 B, in an unannotated task", 20_000),
-    ("free of a block", 20_000),
-    ("current_task_id", 20_000),
-    ("poll, by hand", 20_480),
-    ("poll, by Tokio", 20_480),
-    ("spawn and join", 20_480),
-    ("track_var!", 20_000),
+/// The loops, how many operations are counted, and how many instructions more than the budget are let pass: other paths through the C library, which
+/// depend on where blocks happen to lie.
+const LOOPS: [(&str, u32, f64); 11] = [
+    ("64 B, allocate and free", 20_000, 2.0),
+    ("16 to 4,096 B, in batches", 20_000, 30.0),
+    ("growth by push to 512 B", 5_000, 40.0),
+    ("1 MiB zeroed", 500, 300.0),
+    ("64 B, in an unannotated task", 20_000, 4.0),
+    ("free of a block", 20_000, 2.0),
+    ("current_task_id", 20_000, 1.0),
+    ("poll, by hand", 20_480, 6.0),
+    ("poll, by Tokio", 20_480, 30.0),
+    ("spawn and join", 20_480, 600.0),
+    ("track_var!", 20_000, 120.0),
 ];
 
 /// Instructions of the whole program, for so many operations.
@@ -55,7 +56,7 @@ fn main() -> ExitCode {
     let wants = |word: &str| std::env::args().any(|given| given == word);
     let mut added = BTreeMap::new();
     println!("| instructions per operation | bare | memscope | added |\n|---|---|---|---|");
-    for (name, count) in LOOPS {
+    for (name, count, _) in LOOPS {
         let is_ours = matches!(name, "current_task_id" | "track_var!");
         let bare =
             if is_ours { 0.0 } else { per_operation(env!("CARGO_BIN_EXE_bare"), name, count) };
@@ -82,8 +83,8 @@ fn check(added: &BTreeMap<String, f64>) -> ExitCode {
     for (name, budget) in text.lines().filter_map(|line| line.split_once('\t')) {
         let budget: f64 = budget.parse().expect("a number");
         let now = added[name];
-        // At least one instruction, for those that take a few.
-        if now > budget + (budget / 50.0).max(1.0) {
+        let (.., slack) = LOOPS.into_iter().find(|row| row.0 == name).expect("a loop");
+        if now > budget + slack {
             over += 1;
             println!("{name}: {now:.1} instructions added, the budget is {budget:.1}");
         }
