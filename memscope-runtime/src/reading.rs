@@ -3,10 +3,11 @@
 //! Nothing is stopped for it, so tasks go on while it reads. Each account is read once, so no task is counted twice
 //! among the living; where tasks ended meanwhile, the reading is repeated a few times, and says so if it never stood still.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 
 use crate::{
     account::{Account, Balance},
+    clock,
     ending::{self, Ending},
     hand_over::{self, HandedOver},
     history::{self, Ended},
@@ -74,7 +75,7 @@ pub(crate) struct Untracked {
 /// Everything, at (nearly) one moment.
 #[derive(Debug)]
 pub(crate) struct Reading {
-    /// Tasks whose future exists, in no order.
+    /// Tasks whose future exists, in the order of their ids.
     pub(crate) open: Vec<TaskReading>,
     /// Tasks whose future is gone, the newest first.
     pub(crate) closed: Vec<TaskReading>,
@@ -112,12 +113,13 @@ fn attempt() -> Reading {
     let sums: HashMap<u32, SumsReading> =
         Site::all().map(|site| (site.index(), site.sums.read())).collect();
     let mut seen = Walk::default();
+    let now_ns = clock::now_ns();
     for account in registry::accounts() {
-        if let Some(account) = read_account(account) {
+        if let Some(account) = read_account(account, now_ns) {
             seen.add(&account);
         }
     }
-    let Walk { open, mut untracked, workers, left, retained } = seen;
+    let Walk { mut open, mut untracked, workers, left, retained } = seen;
     let shared: Vec<SharedReading> = shared::read().collect();
     for shared in &shared {
         untracked.add(shared.memory);
@@ -135,9 +137,10 @@ fn attempt() -> Reading {
         }
     });
     let sites = sites.collect();
-    let still_open: HashSet<u64> = open.iter().map(|task| task.id).collect();
-    let closed =
-        ended.iter().filter(|ended| !still_open.contains(&ended.id)).map(after_the_end).collect();
+    // They mostly are in this order.
+    open.sort_unstable_by_key(|task| task.id);
+    let is_open = |id| open.binary_search_by_key(&id, |task| task.id).is_ok();
+    let closed = ended.iter().filter(|ended| !is_open(ended.id)).map(after_the_end).collect();
     let is_still = rows_still && folds.stand();
     Reading {
         open,
@@ -214,7 +217,7 @@ enum Seen {
 }
 
 /// Reads one account and, while its owner is open, the record behind it. `None`: not in use, or coming or going.
-fn read_account(account: &'static Account) -> Option<Seen> {
+fn read_account(account: &'static Account, now_ns: u64) -> Option<Seen> {
     // A task that ends between two looks is read again, then as ended; a place that is used anew at that very moment
     // is left out, as a task that was created later.
     for _ in 0..ATTEMPTS {
@@ -259,7 +262,7 @@ fn read_account(account: &'static Account) -> Option<Seen> {
                 if record.tally().id() != id {
                     continue;
                 }
-                let reading = record.read();
+                let reading = record.read(now_ns);
                 let tally = record.read_tally();
                 fence(Ordering::Acquire);
                 let same = record.tally().id() == id && account.id() == id;

@@ -482,7 +482,7 @@ impl Record {
     fn fold(&self, account: &'static Account, row: &'static Site, written: Option<&Written>) {
         let id = self.tally.id();
         let mut tally = self.read_tally();
-        let Some(reading) = self.read_inline() else { return };
+        let Some(reading) = self.read_inline(clock::now_ns) else { return };
         row.sums.add(&tally, &reading);
         window::note_ended(self.window.load(Ordering::Relaxed), tally.peak_bytes);
         let left = tally.own_live_bytes.wrapping_add(account.net());
@@ -525,14 +525,14 @@ impl Record {
         Ending { ordinal: self.ordinal.load(Ordering::Relaxed), spawned: row.spawned(), ended_ns }
     }
 
-    /// Reads all but the tally.
-    pub(crate) fn read(&self) -> Option<RecordReading> {
-        self.read_inline()
+    /// Reads all but the tally. `now_ns`: read once for many records.
+    pub(crate) fn read(&self, now_ns: u64) -> Option<RecordReading> {
+        self.read_inline(|| now_ns)
     }
 
     #[expect(clippy::inline_always, reason = "at a task's end, most of it is a load and a store")]
     #[inline(always)]
-    fn read_inline(&self) -> Option<RecordReading> {
+    fn read_inline(&self, now_ns: impl Fn() -> u64) -> Option<RecordReading> {
         let window = self.window.load(Ordering::Relaxed);
         let peak = self.tally.peak_bytes();
         Some(RecordReading {
@@ -546,8 +546,8 @@ impl Record {
                 .max(self.past_peak.load(Ordering::Relaxed))
                 .max(self.taken().peak_bytes),
             window_peak_bytes: (window == window::epoch()).then_some(peak),
-            timing: self.timing(),
-            idle_ns: self.idle_ns(),
+            timing: self.timing(&now_ns),
+            idle_ns: self.idle_ns(now_ns),
             cell_bytes: u64::from(self.cell_bytes.load(Ordering::Relaxed)),
             items: items::of(self),
         })
@@ -560,7 +560,7 @@ impl Record {
         reason = "enough to see that there was another poll"
     )]
     #[inline]
-    fn idle_ns(&self) -> Option<u64> {
+    fn idle_ns(&self, now_ns: impl Fn() -> u64) -> Option<u64> {
         if self.state() != TaskState::Idle {
             return None;
         }
@@ -574,10 +574,11 @@ impl Record {
             self.seen_ns.load(Ordering::Relaxed)
         } else {
             self.seen_polls.store(polls as u32, Ordering::Relaxed);
+            // Now, and not when the reading began: it may have been polled since.
             self.seen_ns.store(clock::now_ns(), Ordering::Relaxed);
             return None;
         };
-        Some(clock::now_ns().saturating_sub(since))
+        Some(now_ns().saturating_sub(since))
     }
 
     pub(crate) fn site(&self) -> Option<&'static Site> {
@@ -605,7 +606,7 @@ impl Record {
     }
 
     #[inline]
-    fn timing(&self) -> Timing {
+    fn timing(&self, now_ns: impl Fn() -> u64) -> Timing {
         let polls = self.polls.load(Ordering::Relaxed);
         let timed_polls = self.timed_polls.load(Ordering::Relaxed);
         if !self.sampling().is_any() {
@@ -628,7 +629,7 @@ impl Record {
             timed_ns
         };
         let end = match waiting_ended_ns {
-            0 => clock::now_ns(),
+            0 => now_ns(),
             ended => ended,
         };
         let life = end.saturating_sub(self.first_poll_ns.load(Ordering::Relaxed));

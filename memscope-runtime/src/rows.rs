@@ -59,11 +59,15 @@ pub(crate) fn sites(reading: &Reading, measured: bool, now_ns: u64) -> Vec<SiteP
     let mut rows: Vec<SiteProfile> = reading.sites.iter().map(row).collect();
     let places: HashMap<u32, usize> =
         reading.sites.iter().enumerate().map(|(place, site)| (site.site.index(), place)).collect();
+    // PERF: tasks of one site mostly follow each other.
+    let mut last = None;
     for task in &reading.open {
-        if let Some(row) =
-            places.get(&task.record.row.index()).and_then(|&place| rows.get_mut(place))
-        {
-            row.add_open(task);
+        let site = task.record.row.index();
+        if last.is_none_or(|(last_site, _)| last_site != site) {
+            last = places.get(&site).map(|&place| (site, place));
+        }
+        if let Some((_, place)) = last {
+            rows[place].add_open(task);
         }
     }
     let mut retained: HashMap<usize, Vec<&Retained>> = HashMap::new();

@@ -137,18 +137,14 @@ impl MemorySnapshot {
 
     fn from_reading(reading: &Reading, counts: registry::Counts, measured: Measured) -> Self {
         let has_sizes = measured.is_yes();
-        let mut open: Vec<&TaskReading> = reading.open.iter().collect();
-        open.sort_unstable_by_key(|task| task.id);
         // A completed task whose future is still held is an ended one.
         let (mut ended, living): (Vec<_>, Vec<_>) =
-            open.into_iter().partition(|task| task.record.state.is_ended());
+            reading.open.iter().partition(|task: &&TaskReading| task.record.state.is_ended());
         ended.reverse();
         ended.extend(&reading.closed);
-        let tasks = living
-            .into_iter()
-            .chain(ended)
-            .filter_map(|task| rows::task(task, has_sizes))
-            .collect();
+        let mut tasks = Vec::with_capacity(living.len() + ended.len());
+        tasks
+            .extend(living.into_iter().chain(ended).filter_map(|task| rows::task(task, has_sizes)));
         let (forgotten, dropped) = history::forgotten();
         let observed_ns = clock::now_ns();
         let names = Names::of(reading);

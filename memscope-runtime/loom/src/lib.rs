@@ -40,7 +40,6 @@ mod sync {
 )]
 mod account;
 #[path = "../../src/free_list.rs"]
-#[expect(dead_code, reason = "a thread's spare places are its own: nothing to interleave")]
 mod free_list;
 
 #[path = "../../src/holds.rs"]
