@@ -1,7 +1,10 @@
 //! Events come faster than anybody takes them: nobody waits, no total is wrong, and what is dropped is counted.
 
 use std::{
-    sync::atomic::{AtomicBool, Ordering},
+    sync::{
+        Barrier,
+        atomic::{AtomicBool, Ordering},
+    },
     thread,
     time::{Duration, Instant},
 };
@@ -39,6 +42,8 @@ fn rings_full_for_seconds_cost_events_and_nothing_else() {
     no_other_events();
     let before = conserved(&ALLOCATOR);
     let go_on = AtomicBool::new(true);
+    // A thread that ends drains every ring: none does while the other goes on.
+    let all_stopped = Barrier::new(THREADS);
     let (tasks, longest) = thread::scope(|scope| {
         let threads: Vec<_> = (0..THREADS)
             .map(|_| {
@@ -50,6 +55,7 @@ fn rings_full_for_seconds_cost_events_and_nothing_else() {
                         longest = longest.max(start.elapsed());
                         tasks += 100;
                     }
+                    all_stopped.wait();
                     (tasks, longest)
                 })
             })
@@ -68,7 +74,9 @@ fn rings_full_for_seconds_cost_events_and_nothing_else() {
         after.tool().ring_events_dropped - before.tool().ring_events_dropped,
     );
     assert_eq!(seen + dropped, 2 * tasks, "what was seen and what was dropped is all there was");
-    assert_eq!(seen, THREADS as u64 * 2_048);
+    // The thread of another test may end, and drain, just after `before`.
+    let full = THREADS as u64 * 2_048;
+    assert!((full..=2 * full).contains(&seen), "{seen}");
     assert!(dropped > 0 && after.to_string().contains("events dropped"), "{after}");
     assert_eq!(after.tool().events_dropped, before.tool().events_dropped, "no row is missing");
     assert!(after.events().len() <= 512 + 2 * 64);

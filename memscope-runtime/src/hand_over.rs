@@ -5,9 +5,9 @@ use std::cell::Cell;
 use crate::{
     arena::Zeroed,
     current,
-    pool::{Pool, Pooled},
+    pool::{Linked, Links, Pool},
     site::UNTRACKED,
-    sync::{AtomicU32, AtomicU64, Ordering, add, bump},
+    sync::{AtomicU64, Ordering, add, bump},
 };
 
 /// Pairs that one thread counts by itself.
@@ -28,28 +28,15 @@ struct Pair {
 #[derive(Debug)]
 struct Counts {
     pairs: [Pair; PAIRS],
-    link: AtomicU32,
-    index: AtomicU32,
+    links: Links,
 }
 
 // SAFETY: atomics only.
 unsafe impl Zeroed for Counts {}
 
-impl Pooled for Counts {
-    fn index(&self) -> u32 {
-        self.index.load(Ordering::Relaxed)
-    }
-
-    fn set_index(&self, index: u32) {
-        self.index.store(index, Ordering::Relaxed);
-    }
-
-    fn link(&self) -> u32 {
-        self.link.load(Ordering::Relaxed)
-    }
-
-    fn set_link(&self, next: u32) {
-        self.link.store(next, Ordering::Relaxed);
+impl Linked for Counts {
+    fn links(&self) -> &Links {
+        &self.links
     }
 }
 

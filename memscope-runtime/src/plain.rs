@@ -18,7 +18,7 @@ use std::{
 
 use crate::{
     arena::{Arena, Zeroed},
-    pool::{Pool, Pooled},
+    pool::{Linked, Links, Pool},
     record::{FutureType, NewTask, Record},
     registry,
     site::{self, Key, Site},
@@ -57,28 +57,15 @@ unsafe impl Zeroed for Place {}
 #[derive(Debug)]
 struct Seat {
     id: AtomicU64,
-    link: AtomicU32,
-    index: AtomicU32,
+    links: Links,
 }
 
 // SAFETY: atomics only.
 unsafe impl Zeroed for Seat {}
 
-impl Pooled for Seat {
-    fn index(&self) -> u32 {
-        self.index.load(Ordering::Relaxed)
-    }
-
-    fn set_index(&self, index: u32) {
-        self.index.store(index, Ordering::Relaxed);
-    }
-
-    fn link(&self) -> u32 {
-        self.link.load(Ordering::Relaxed)
-    }
-
-    fn set_link(&self, next: u32) {
-        self.link.store(next, Ordering::Relaxed);
+impl Linked for Seat {
+    fn links(&self) -> &Links {
+        &self.links
     }
 }
 

@@ -6,7 +6,7 @@ use crate::{
     arena::{Arena, Zeroed},
     current,
     free_list::FreeList,
-    sync::AtomicU64,
+    sync::{AtomicU32, AtomicU64, Ordering},
 };
 
 /// What a pool is made of: a place knows its index, and, while it is free, the next free one.
@@ -16,6 +16,36 @@ pub(crate) trait Pooled: Zeroed {
     fn link(&self) -> u32;
     /// Called as soon as the place is free, so that it can be told by this.
     fn set_link(&self, next: u32);
+}
+
+/// Both, for places that have room for them.
+#[derive(Debug)]
+pub(crate) struct Links {
+    index: AtomicU32,
+    link: AtomicU32,
+}
+
+/// A place with [`Links`].
+pub(crate) trait Linked: Zeroed {
+    fn links(&self) -> &Links;
+}
+
+impl<T: Linked> Pooled for T {
+    fn index(&self) -> u32 {
+        self.links().index.load(Ordering::Relaxed)
+    }
+
+    fn set_index(&self, index: u32) {
+        self.links().index.store(index, Ordering::Relaxed);
+    }
+
+    fn link(&self) -> u32 {
+        self.links().link.load(Ordering::Relaxed)
+    }
+
+    fn set_link(&self, next: u32) {
+        self.links().link.store(next, Ordering::Relaxed);
+    }
 }
 
 /// An arena whose places are taken, put back and taken again.

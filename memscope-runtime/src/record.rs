@@ -9,7 +9,7 @@ use crate::{
     event::{Event, EventKind},
     history::{self, Written},
     items::{self, ItemsReading},
-    pool::Pooled,
+    pool::{Linked, Links, Pooled},
     registry,
     site::Site,
     static_ref::StaticRef,
@@ -85,8 +85,7 @@ pub(crate) struct Record {
     /// The Tokio cell that it was spawned into, and the box before it; 0: none.
     cell_bytes: AtomicU32,
     window: AtomicU32,
-    link: AtomicU32,
-    index: AtomicU32,
+    links: Links,
     state: AtomicU8,
     /// Which polls are timed.
     sampling: AtomicU8,
@@ -102,21 +101,9 @@ unsafe impl Zeroed for Record {}
 // SAFETY: atomics only.
 unsafe impl Zeroed for Account {}
 
-impl Pooled for Record {
-    fn index(&self) -> u32 {
-        self.index.load(Ordering::Relaxed)
-    }
-
-    fn set_index(&self, index: u32) {
-        self.index.store(index, Ordering::Relaxed);
-    }
-
-    fn link(&self) -> u32 {
-        self.link.load(Ordering::Relaxed)
-    }
-
-    fn set_link(&self, next: u32) {
-        self.link.store(next, Ordering::Relaxed);
+impl Linked for Record {
+    fn links(&self) -> &Links {
+        &self.links
     }
 }
 

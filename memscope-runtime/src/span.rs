@@ -8,7 +8,7 @@ use std::{cell::Cell, ptr};
 use crate::{
     arena::Zeroed,
     current,
-    pool::{Pool, Pooled},
+    pool::{Linked, Links, Pool},
     record::{self, FutureType, Record},
     site::{Key, Site},
     static_ref::StaticRef,
@@ -34,8 +34,7 @@ pub(crate) struct Seat {
     layer: AtomicU32,
     started_ns: AtomicU64,
     state: AtomicU32,
-    link: AtomicU32,
-    index: AtomicU32,
+    links: Links,
 }
 
 const FREE: u32 = 0;
@@ -46,21 +45,9 @@ const OVER: u32 = 2;
 // SAFETY: atomics and `StaticRef`s, valid when zeroed, without destructors.
 unsafe impl Zeroed for Seat {}
 
-impl Pooled for Seat {
-    fn index(&self) -> u32 {
-        self.index.load(Ordering::Relaxed)
-    }
-
-    fn set_index(&self, index: u32) {
-        self.index.store(index, Ordering::Relaxed);
-    }
-
-    fn link(&self) -> u32 {
-        self.link.load(Ordering::Relaxed)
-    }
-
-    fn set_link(&self, next: u32) {
-        self.link.store(next, Ordering::Relaxed);
+impl Linked for Seat {
+    fn links(&self) -> &Links {
+        &self.links
     }
 }
 

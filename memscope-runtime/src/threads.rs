@@ -6,7 +6,7 @@ use crate::{
     arena::{self, Zeroed},
     clock, collector, current,
     event::Event,
-    pool::{Pool, Pooled},
+    pool::{Linked, Links, Pool, Pooled},
     ring::{Producer, Ring},
     roster::Roster,
     static_ref::StaticRef,
@@ -30,9 +30,7 @@ struct Place {
     ring: StaticRef<ThreadRing>,
     /// In the roster of all rings.
     next: AtomicU32,
-    /// Among those whose thread has ended.
-    link: AtomicU32,
-    index: AtomicU32,
+    links: Links,
     /// Twice the ends of tasks that its threads have folded away; odd while one is on the way.
     folds: AtomicU64,
 }
@@ -40,21 +38,9 @@ struct Place {
 // SAFETY: atomics and a `StaticRef`, valid when zeroed, without a destructor.
 unsafe impl Zeroed for Place {}
 
-impl Pooled for Place {
-    fn index(&self) -> u32 {
-        self.index.load(Ordering::Relaxed)
-    }
-
-    fn set_index(&self, index: u32) {
-        self.index.store(index, Ordering::Relaxed);
-    }
-
-    fn link(&self) -> u32 {
-        self.link.load(Ordering::Relaxed)
-    }
-
-    fn set_link(&self, next: u32) {
-        self.link.store(next, Ordering::Relaxed);
+impl Linked for Place {
+    fn links(&self) -> &Links {
+        &self.links
     }
 }
 

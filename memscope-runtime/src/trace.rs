@@ -6,7 +6,7 @@ use crate::{
     arena::Zeroed,
     current::Entered,
     plain,
-    pool::{Pool, Pooled},
+    pool::{Linked, Links, Pool},
     sync::{AtomicU32, AtomicU64, Ordering},
 };
 
@@ -21,28 +21,15 @@ struct Trace {
     id: AtomicU64,
     tokio_id: AtomicU64,
     frames: [AtomicUsize; FRAMES],
-    link: AtomicU32,
-    index: AtomicU32,
+    links: Links,
 }
 
 // SAFETY: atomics only.
 unsafe impl Zeroed for Trace {}
 
-impl Pooled for Trace {
-    fn index(&self) -> u32 {
-        self.index.load(Ordering::Relaxed)
-    }
-
-    fn set_index(&self, index: u32) {
-        self.index.store(index, Ordering::Relaxed);
-    }
-
-    fn link(&self) -> u32 {
-        self.link.load(Ordering::Relaxed)
-    }
-
-    fn set_link(&self, next: u32) {
-        self.link.store(next, Ordering::Relaxed);
+impl Linked for Trace {
+    fn links(&self) -> &Links {
+        &self.links
     }
 }
 
