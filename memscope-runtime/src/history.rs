@@ -11,6 +11,7 @@ use crate::{
     sync::{AtomicU8, AtomicU32, AtomicU64, Ordering, add},
     tally::TallyReading,
     task::TaskState,
+    version::{Seen, Version, Writing},
 };
 
 /// What stays of an ended task.
@@ -23,13 +24,13 @@ pub(crate) struct Ended {
     pub(crate) reading: RecordReading,
 }
 
-/// One row. `version` is 0 while empty, odd while it is written, else even and different for each write.
+/// One row.
 ///
 /// PERF: on two cache lines; rows come round so seldom that neither is in the cache.
 #[derive(Debug)]
 #[repr(align(64))]
 struct Row {
-    version: AtomicU64,
+    version: Version,
     id: AtomicU64,
     parent: AtomicU64,
     site: StaticRef<Site>,
@@ -66,7 +67,9 @@ static DROPPED: AtomicU64 = AtomicU64::new(0);
 #[inline]
 pub(crate) fn next() -> Option<Written> {
     let place = place(TICKETS.fetch_add(1, Ordering::Relaxed));
-    let written = ROWS.get_or_make(place).and_then(|row| Written::lock(row, place));
+    let written = ROWS.get_or_make(place).and_then(|row| {
+        row.version.write().map(|writing| Written { row, place, _writing: writing })
+    });
     if written.is_none() {
         add(&DROPPED, 1);
     }
@@ -78,15 +81,7 @@ pub(crate) fn next() -> Option<Written> {
 pub(crate) struct Written {
     row: &'static Row,
     place: u32,
-    version: u64,
-}
-
-impl Drop for Written {
-    #[inline]
-    fn drop(&mut self) {
-        // Release pairs with the Acquire in `Row::read`.
-        self.row.version.store(self.version + 1, Ordering::Release);
-    }
+    _writing: Writing<'static>,
 }
 
 /// The row of the task that ended after `ticket` others.
@@ -103,9 +98,9 @@ pub(crate) fn read(into: &mut Vec<Ended>) -> bool {
     let mut is_still = true;
     for back in 1..=written.min(kept) {
         let place = place(written - back);
-        match ROWS.get(place).map(|row| row.read(place)) {
-            Some(Seen::Row(ended)) => into.push(ended),
-            Some(Seen::Moving) => is_still = false,
+        match ROWS.get(place).map(|row| row.version.read(|| row.read(place))) {
+            Some(Seen::Whole(Some(ended))) => into.push(ended),
+            Some(Seen::Whole(None) | Seen::Moving) => is_still = false,
             Some(Seen::Empty) | None => {}
         }
     }
@@ -118,33 +113,12 @@ pub(crate) fn forgotten() -> (u64, u64) {
     (written.saturating_sub(config::ended_tasks()), DROPPED.load(Ordering::Relaxed))
 }
 
-#[expect(clippy::large_enum_variant, reason = "taken apart where it is returned")]
-enum Seen {
-    Row(Ended),
-    Moving,
-    Empty,
-}
-
 impl Written {
-    /// Makes the version odd; `None` when another writer is in there.
-    #[inline]
-    fn lock(row: &'static Row, place: u32) -> Option<Self> {
-        let there = row.version.load(Ordering::Relaxed);
-        let version = there + 1;
-        let free = there.is_multiple_of(2)
-            && row
-                .version
-                .compare_exchange(there, version, Ordering::Acquire, Ordering::Relaxed)
-                .is_ok();
-        free.then_some(Self { row, place, version })
-    }
-
     /// Writes what stays of the task.
     #[inline]
     pub(crate) fn put(&self, id: u64, account: u32, tally: &TallyReading, reading: &RecordReading) {
         let row = self.row;
-        // NOTE: Release on every field, so that a reader that sees any of this also sees the odd version before it
-        // (pairs with the Acquire loads in `read`; free on x86).
+        // NOTE: Release on every field, as `Version` wants.
         let put = |field: &AtomicU64, value| field.store(value, Ordering::Release);
         put(&row.id, id);
         put(&row.parent, reading.parent);
@@ -171,19 +145,14 @@ impl Written {
 }
 
 impl Row {
-    fn read(&self, place: u32) -> Seen {
-        let version = self.version.load(Ordering::Acquire);
-        if version == 0 {
-            return Seen::Empty;
-        }
+    /// What is in there now, written by one or by two.
+    fn read(&self, place: u32) -> Option<Ended> {
         let get = |field: &AtomicU64| field.load(Ordering::Acquire);
-        let (Some(site), Some(future)) = (self.site.get(), self.future.get()) else {
-            return Seen::Moving;
-        };
+        let (site, future) = (self.site.get()?, self.future.get()?);
         let flags = self.flags.load(Ordering::Acquire);
         let timed = flags & TIMED != 0;
         let peak_bytes = get(&self.peak_bytes);
-        let ended = Ended {
+        Some(Ended {
             id: get(&self.id),
             account: self.account.load(Ordering::Acquire),
             tally: TallyReading {
@@ -212,11 +181,6 @@ impl Row {
                 cell_bytes: get(&self.cell_bytes),
                 items: if flags & ITEMS == 0 { None } else { items::kept(place) },
             },
-        };
-        if version.is_multiple_of(2) && self.version.load(Ordering::Relaxed) == version {
-            Seen::Row(ended)
-        } else {
-            Seen::Moving
-        }
+        })
     }
 }

@@ -20,6 +20,7 @@ mod trace;
 mod alloc;
 // … carries its owner, and is counted by it or, when others free it, for it.
 mod block;
+mod pages;
 mod tally;
 mod peak;
 mod own_heap;
@@ -63,16 +64,16 @@ mod report;
 mod table;
 mod monitor;
 mod diff;
-// It is written to a file, at the latest when the process ends.
+// It is judged …
+mod allocation;
+mod future_states;
+mod leaks;
+// … and written to a file, at the latest when the process ends.
 #[cfg(feature = "report-file")]
 mod report_file;
 #[cfg(feature = "report-file")]
 mod at_exit;
 mod hooks;
-// … and judged.
-mod allocation;
-mod future_states;
-mod leaks;
 // What these stand on.
 mod config;
 mod settings;
@@ -83,11 +84,11 @@ mod clock;
 mod timing;
 mod places;
 mod arena;
-mod pages;
 mod free_list;
 mod pool;
 mod holds;
 mod static_ref;
+mod version;
 mod sync;
 #[cfg(test)]
 mod fixture;

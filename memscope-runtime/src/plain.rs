@@ -4,10 +4,9 @@
 //!
 //! A table finds the record of an id. On stable Rust nobody says when such a task ends, so a record stays until its place is
 //! wanted: first those whose tasks hold nothing are given up, and a task that comes back gets a new one. Whoever gives up a record
-//! must know that no thread is about to charge it: each thread publishes the id that it charges in its [`Seat`], and looks at the
-//! table after that; who takes a record away marks its place first and looks at all seats after that. So one of the two sees
-//! the other.
+//! must know that no thread is about to charge it: see `lease`.
 
+mod lease;
 #[cfg(tokio_unstable)]
 mod told;
 
@@ -21,13 +20,14 @@ use crate::{
     pool::{Linked, Links, Pool},
     record::{FutureType, NewTask, Record},
     registry,
-    site::{self, Key, Site},
+    site::{Key, PLAIN_COLUMN, Site},
     static_ref::StaticRef,
-    sync::{AtomicU32, AtomicU64, Ordering, add, fence},
+    sync::{AtomicU64, Ordering, add},
     task::TaskType,
     timing::Sampling,
 };
 
+use lease::{BUSY, Charging, Lease};
 #[cfg(tokio_unstable)]
 pub(crate) use told::{note_tracked, poll_begins, poll_ends, task_ends};
 
@@ -39,16 +39,11 @@ const WAYS: u32 = 16;
 /// A place of the table.
 #[derive(Debug)]
 struct Place {
-    /// The id that Tokio has given the task; 0: empty. With [`BUSY`]: it is being filled or emptied.
-    id: AtomicU64,
+    lease: Lease,
     record: StaticRef<Record>,
-    /// 1 while somebody fills the place, gives the record up, or gives it another name: one at a time.
-    held: AtomicU32,
     #[cfg(tokio_unstable)]
     told: told::Told,
 }
-
-const BUSY: u64 = 1 << 63;
 
 // SAFETY: atomics and a `StaticRef`, valid when zeroed, without a destructor.
 unsafe impl Zeroed for Place {}
@@ -56,7 +51,7 @@ unsafe impl Zeroed for Place {}
 /// Where a thread says which task it charges.
 #[derive(Debug)]
 struct Seat {
-    id: AtomicU64,
+    charging: Charging,
     links: Links,
 }
 
@@ -190,10 +185,7 @@ fn enter(id: u64) -> Option<&'static Record> {
 /// Says that this thread charges the task, and finds its place.
 fn sit(seat: &Seat, id: u64) -> Option<&'static Place> {
     LAST.set(Last { id: 0, record: None });
-    // Release: what the thread charged before is seen by who takes that record away.
-    seat.id.store(id, Ordering::Release);
-    // Before the table is looked at (pairs with the fence in `is_taken`).
-    fence(Ordering::SeqCst);
+    seat.charging.begin(id);
     find(id)
 }
 
@@ -207,8 +199,7 @@ fn take_seat() -> Option<&'static Seat> {
 pub(crate) fn retire() {
     LAST.set(Last { id: 0, record: None });
     if let Some(seat) = SEAT.take() {
-        // Release: what the thread charged is seen by who takes the record away.
-        seat.id.store(0, Ordering::Release);
+        seat.charging.end();
         SEATS.put(seat);
     }
 }
@@ -222,7 +213,7 @@ fn set(id: u64) -> impl Iterator<Item = u32> {
 
 fn find(id: u64) -> Option<&'static Place> {
     let mut places = set(id).map_while(|place| TABLE.get(place));
-    places.find(|place| place.id.load(Ordering::SeqCst) == id)
+    places.find(|place| place.lease.is_of(id))
 }
 
 /// Gives the task a place and a record.
@@ -239,14 +230,11 @@ fn claim(id: u64) -> Option<&'static Place> {
     let mut oldest: Option<(u64, &Place)> = None;
     for place in set(id) {
         let Some(place) = TABLE.get_or_make(place) else { break };
-        let there = place.id.load(Ordering::Relaxed);
+        let Some(there) = place.lease.id() else { continue };
         if there == 0 {
-            if place.take_empty(id) {
+            if place.lease.take(id) {
                 return Some(place);
             }
-            continue;
-        }
-        if there & BUSY != 0 {
             continue;
         }
         if place.is_spare() && vacate(place, there) {
@@ -259,9 +247,9 @@ fn claim(id: u64) -> Option<&'static Place> {
         }
     }
     let (_, oldest) = oldest?;
-    let there = oldest.id.load(Ordering::Relaxed);
+    let there = oldest.lease.id().filter(|there| *there != 0)?;
     let loses = oldest.record.get().is_some();
-    let is_vacated = there != 0 && there & BUSY == 0 && vacate(oldest, there);
+    let is_vacated = vacate(oldest, there);
     if is_vacated && loses {
         add(&SPLIT, 1);
     }
@@ -270,31 +258,12 @@ fn claim(id: u64) -> Option<&'static Place> {
 
 /// Takes the record out of a place and folds it away, unless a thread charges it. The place is busy and held then.
 fn vacate(place: &Place, there: u64) -> bool {
-    if !place.hold() {
-        return false;
-    }
-    let busy = place.id.compare_exchange(there, there | BUSY, Ordering::SeqCst, Ordering::Relaxed);
-    if busy.is_err() {
-        place.let_go();
-        return false;
-    }
-    if is_taken(there) {
-        place.id.store(there, Ordering::Release);
-        place.let_go();
-        return false;
-    }
-    if let Some(record) = place.record.get() {
+    let is_free = place.lease.end(there, SEATS.iter().map(|seat| &seat.charging));
+    if is_free && let Some(record) = place.record.get() {
         record.give_up();
         place.record.clear();
     }
-    true
-}
-
-/// Whether a thread has this id in its seat. The caller has marked the id's place.
-fn is_taken(id: u64) -> bool {
-    fence(Ordering::SeqCst);
-    // Acquire pairs with the Release of the next id, or of none: what was charged before is seen.
-    SEATS.iter().any(|seat| seat.id.load(Ordering::Acquire) == id)
+    is_free
 }
 
 /// Opens a record in a place that this thread has claimed.
@@ -305,27 +274,14 @@ fn fill(place: &Place, id: u64) -> Option<&'static Record> {
     match record {
         Some(record) => {
             place.record.set(record);
-            place.id.store(id, Ordering::SeqCst);
+            place.lease.begin(id);
         }
-        None => place.id.store(0, Ordering::Release),
+        None => place.lease.stay_empty(),
     }
-    place.let_go();
     record
 }
 
 impl Place {
-    /// Makes an empty place busy, for this task.
-    fn take_empty(&self, id: u64) -> bool {
-        if !self.hold() {
-            return false;
-        }
-        let busy = self.id.compare_exchange(0, id | BUSY, Ordering::AcqRel, Ordering::Relaxed);
-        if busy.is_err() {
-            self.let_go();
-        }
-        busy.is_ok()
-    }
-
     /// Whether nobody misses the task's record.
     fn is_spare(&self) -> bool {
         let record = self.record.get();
@@ -341,15 +297,6 @@ impl Place {
     #[expect(clippy::unused_self, reason = "as where a task's polls are told")]
     fn open_late(&self, _: u64) -> Option<&'static Record> {
         None
-    }
-
-    /// Nobody waits: who does not get it looks for another place, or tries again at the next snapshot.
-    fn hold(&self) -> bool {
-        self.held.compare_exchange(0, 1, Ordering::Acquire, Ordering::Relaxed).is_ok()
-    }
-
-    fn let_go(&self) {
-        self.held.store(0, Ordering::Release);
     }
 }
 
@@ -369,21 +316,17 @@ pub(crate) fn note_size(tally: &'static crate::tally::Tally) {
 /// Gives the task with Tokio's id, if it still has the record of this id, the name of its future.
 #[cfg(feature = "task-names")]
 pub(crate) fn rename(tokio_id: u64, id: u64, name: &str) {
-    let mut places = set(tokio_id).map_while(|place| TABLE.get(place));
-    let Some(place) = places.find(|place| place.id.load(Ordering::Acquire) == tokio_id) else {
-        return;
-    };
-    if place.hold() {
-        if place.id.load(Ordering::Acquire) == tokio_id
+    let Some(place) = find(tokio_id) else { return };
+    if place.lease.hold() {
+        if place.lease.is_of(tokio_id)
             && let Some(record) = place.record.get()
             && record.tally().id() == id
         {
             // Where it was spawned, if that is known.
             let (file, line) = record.site().map_or(("", 0), |site| (site.file, site.line));
-            let (task_type, column) = (TaskType::Unspecified, site::PLAIN_COLUMN);
-            record.rename(Site::of(Key { name, task_type, file, line, column }));
+            record.rename(Site::of(key(name, file, line)));
         }
-        place.let_go();
+        place.lease.let_go();
     }
 }
 
@@ -391,16 +334,15 @@ pub(crate) fn rename(tokio_id: u64, id: u64, name: &str) {
 pub(crate) fn site() -> &'static Site {
     static SITE: StaticRef<Site> = StaticRef::none();
     SITE.get().unwrap_or_else(|| {
-        let site = Site::of(Key {
-            name: "(unannotated)",
-            task_type: TaskType::Unspecified,
-            file: "",
-            line: 0,
-            column: site::PLAIN_COLUMN,
-        });
+        let site = Site::of(key("(unannotated)", "", 0));
         SITE.set(site);
         site
     })
+}
+
+/// The key of a site of theirs.
+fn key<'k>(name: &'k str, file: &'static str, line: u32) -> Key<'k> {
+    Key { name, task_type: TaskType::Unspecified, file, line, column: PLAIN_COLUMN }
 }
 
 fn open(site: &'static Site) -> Option<&'static Record> {

@@ -7,7 +7,8 @@ use crate::{
     places::{Hash, Places},
     profile::Extent,
     static_ref::StaticRef,
-    sync::{AtomicU8, AtomicU32, AtomicU64, Ordering, add, fence, raise},
+    sync::{AtomicU8, AtomicU64, Ordering, add, raise},
+    version::{Seen, Version},
 };
 
 /// A place that `track_var!` stands at, made by the macro.
@@ -64,10 +65,10 @@ pub(crate) struct VariableSite {
     last: Last,
 }
 
-/// The last variable that ended or could not be followed. `version` is odd while it is written.
+/// The last variable that ended or could not be followed.
 #[derive(Debug)]
 struct Last {
-    version: AtomicU32,
+    version: Version,
     extent: AtomicU8,
     task: AtomicU64,
     freed_by: AtomicU64,
@@ -121,7 +122,7 @@ impl VariableSite {
             lifetime_sum_ns: AtomicU64::new(0),
             longest_lifetime_ns: AtomicU64::new(0),
             last: Last {
-                version: AtomicU32::new(0),
+                version: Version::of(AtomicU64::new(0)),
                 extent: AtomicU8::new(0),
                 task: AtomicU64::new(0),
                 freed_by: AtomicU64::new(0),
@@ -210,44 +211,36 @@ const EXTENTS: [Extent; 6] = [
 impl Last {
     /// Left out where another thread is writing: then that one is the last.
     fn write(&self, past: &Past) {
-        let version = self.version.load(Ordering::Relaxed);
-        let is_free = version.is_multiple_of(2)
-            && self
-                .version
-                .compare_exchange(version, version + 1, Ordering::Acquire, Ordering::Relaxed)
-                .is_ok();
-        if is_free {
-            // Releases: who sees any of this sees the odd version before it (pairs with `read`).
-            let extent = EXTENTS.iter().position(|extent| *extent == past.extent).unwrap_or(0);
-            self.extent.store(u8::try_from(extent).unwrap_or(0), Ordering::Release);
-            self.task.store(past.task, Ordering::Release);
-            self.freed_by.store(past.freed_by, Ordering::Release);
-            self.heap_bytes.store(past.heap_bytes, Ordering::Release);
-            self.lifetime_ns.store(past.lifetime_ns, Ordering::Release);
-            self.version.store(version.wrapping_add(2), Ordering::Release);
-        }
+        let Some(_writing) = self.version.write() else { return };
+        let extent = EXTENTS.iter().position(|extent| *extent == past.extent).unwrap_or(0);
+        // Release on every field, as `Version` wants.
+        self.extent.store(u8::try_from(extent).unwrap_or(0), Ordering::Release);
+        self.task.store(past.task, Ordering::Release);
+        self.freed_by.store(past.freed_by, Ordering::Release);
+        self.heap_bytes.store(past.heap_bytes, Ordering::Release);
+        self.lifetime_ns.store(past.lifetime_ns, Ordering::Release);
     }
 
     /// `None`: nothing is over yet, or it is being written again and again.
     fn read(&self) -> Option<Past> {
         for _ in 0..64 {
-            let version = self.version.load(Ordering::Acquire);
-            if version == 0 {
-                return None;
+            match self.version.read(|| self.words()) {
+                Seen::Whole(past) => return Some(past),
+                Seen::Empty => return None,
+                Seen::Moving => std::hint::spin_loop(),
             }
-            let past = Past {
-                extent: *EXTENTS.get(usize::from(self.extent.load(Ordering::Acquire)))?,
-                task: self.task.load(Ordering::Acquire),
-                freed_by: self.freed_by.load(Ordering::Acquire),
-                heap_bytes: self.heap_bytes.load(Ordering::Acquire),
-                lifetime_ns: self.lifetime_ns.load(Ordering::Acquire),
-            };
-            fence(Ordering::Acquire);
-            if version.is_multiple_of(2) && self.version.load(Ordering::Relaxed) == version {
-                return Some(past);
-            }
-            std::hint::spin_loop();
         }
         None
+    }
+
+    fn words(&self) -> Past {
+        let extent = EXTENTS.get(usize::from(self.extent.load(Ordering::Acquire)));
+        Past {
+            extent: extent.copied().unwrap_or(Extent::NotMeasured),
+            task: self.task.load(Ordering::Acquire),
+            freed_by: self.freed_by.load(Ordering::Acquire),
+            heap_bytes: self.heap_bytes.load(Ordering::Acquire),
+            lifetime_ns: self.lifetime_ns.load(Ordering::Acquire),
+        }
     }
 }

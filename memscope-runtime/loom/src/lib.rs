@@ -44,6 +44,8 @@ mod free_list;
 
 #[path = "../../src/holds.rs"]
 mod holds;
+#[path = "../../src/plain/lease.rs"]
+mod lease;
 #[path = "../../src/peak.rs"]
 mod peak;
 
@@ -52,6 +54,11 @@ mod ring;
 #[path = "../../src/roster.rs"]
 mod roster;
 
+#[path = "../../src/version.rs"]
+mod version;
+
+#[path = "leases.rs"]
+mod leases;
 #[path = "rings.rs"]
 mod rings;
 
@@ -65,6 +72,7 @@ use loom::{
 };
 use peak::Peak;
 use sync::Ordering;
+use version::{Seen, Version};
 
 fn closed(live_bytes: u64, live_blocks: u32, site: u32) -> Balance {
     Balance::Closed { live_bytes, live_blocks, site, has_cell: false }
@@ -270,6 +278,41 @@ fn the_owners_next_allocation_sees_what_was_transferred_to_it() {
         allocate(9);
         allocate(10);
         assert_eq!(owner.1.bytes(), 50);
+    });
+}
+
+/// Two writers of two words and a reader: it sees those of one of them, or that it does not.
+#[test]
+fn words_that_are_read_are_of_one_writing() {
+    let mut model = loom::model::Builder::new();
+    model.preemption_bound = Some(3);
+    model.check(|| {
+        let zero = || sync::AtomicU64::new(0);
+        let shared = Arc::new((Version::of(zero()), [zero(), zero()]));
+        let write = |number: u64| {
+            let shared = Arc::clone(&shared);
+            move || {
+                let (version, words) = &*shared;
+                let Some(_writing) = version.write() else { return };
+                for (place, word) in words.iter().zip([number, 10 * number]) {
+                    place.store(word, Ordering::Release);
+                }
+            }
+        };
+        let writer = thread::spawn(write(1));
+        let reader = {
+            let shared = Arc::clone(&shared);
+            thread::spawn(move || {
+                let (version, words) = &*shared;
+                let read = || [0, 1].map(|word| words[word].load(Ordering::Acquire));
+                if let Seen::Whole([first, second]) = version.read(read) {
+                    assert!(first != 0 && second == 10 * first, "{first}, {second}");
+                }
+            })
+        };
+        write(2)();
+        writer.join().expect("no panic");
+        reader.join().expect("no panic");
     });
 }
 

@@ -16,15 +16,15 @@ use std::{cell::Cell, panic::Location, ptr};
 use tokio::task::Id;
 
 use super::{
-    LAST, Last, Place, SEAT, TABLE, find, number, open, set, sit, site, take_seat, vacate,
+    LAST, Last, Place, SEAT, TABLE, find, key, number, open, set, sit, site, take_seat, vacate,
 };
 use crate::{
     config, current,
     record::Record,
-    site::{Key, PLAIN_COLUMN, Site},
+    site::Site,
     static_ref::StaticRef,
     sync::{AtomicU64, Ordering},
-    task::{TaskState, TaskType},
+    task::TaskState,
 };
 
 /// Beside a task's id and record. Zeroed: nothing was told.
@@ -157,8 +157,8 @@ pub(crate) fn task_ends(id: Id, spawned_at: &'static Location<'static>) {
     let there = find(id);
     let memory = there.or_else(|| TABLE.get_or_make(set(id).next()?));
     if let Some(place) = memory {
-        // SeqCst: before this thread looks at the seats; who comes later and finds no place finds this.
-        place.told.ended.store(id, Ordering::SeqCst);
+        // Release: who finds the place taken away, by its mark below, finds this.
+        place.told.ended.store(id, Ordering::Release);
     }
     let Some(place) = there else { return };
     let polls = place.told.polls();
@@ -166,18 +166,18 @@ pub(crate) fn task_ends(id: Id, spawned_at: &'static Location<'static>) {
     let own = || poll.is_some_and(Poll::is_its_own).then(|| place.open_late(id)).flatten();
     let Some(record) = place.record.get().or_else(own) else {
         // Nobody charges what has no record.
-        let _ = place.id.compare_exchange(id, 0, Ordering::AcqRel, Ordering::Relaxed);
+        place.lease.give_up(id, || place.record.get().is_some());
         return;
     };
     // Outside of its polls a task is ended by the shutdown of its runtime. In a poll it may have completed, panicked or been aborted.
     let was_dropped = polls != 0 && poll.is_none();
     record.end_told(if was_dropped { TaskState::Cancelled } else { TaskState::Ended }, polls);
-    if polls == 0 && place.hold() {
+    if polls == 0 && place.lease.hold() {
         // A blocking task: it is not polled, so that nobody has said where it was spawned.
         if record.site().is_some_and(|there| ptr::eq(there, site())) {
             record.rename(site_of(spawned_at));
         }
-        place.let_go();
+        place.lease.let_go();
     }
     close(place, id);
 }
@@ -185,8 +185,7 @@ pub(crate) fn task_ends(id: Id, spawned_at: &'static Location<'static>) {
 /// Takes the record of an ended task away, if no other thread may be charging it.
 fn close(place: &Place, id: u64) {
     if vacate(place, id) {
-        place.id.store(0, Ordering::Release);
-        place.let_go();
+        place.lease.stay_empty();
     }
 }
 
@@ -196,17 +195,16 @@ fn stand_up(id: u64) {
         LAST.set(Last { id: 0, record: None });
     }
     if let Some(seat) = SEAT.get()
-        && seat.id.load(Ordering::Relaxed) == id
+        && seat.charging.is(id)
     {
-        // Release: what the thread charged is seen by who takes the record away.
-        seat.id.store(0, Ordering::Release);
+        seat.charging.end();
     }
 }
 
 /// Whether the task is known to have ended: its id is met again when its output is dropped, or a worker finds it in its queue at shutdown.
 pub(super) fn has_ended(id: u64) -> bool {
     let mut places = set(id).map_while(|place| TABLE.get(place));
-    places.any(|place| place.told.ended.load(Ordering::SeqCst) == id)
+    places.any(|place| place.told.ended.load(Ordering::Acquire) == id)
 }
 
 /// A place without a record.
@@ -217,22 +215,21 @@ fn claim(id: u64) -> Option<&'static Place> {
     let place = super::claim(id)?;
     place.record.clear();
     place.told.forget();
-    place.id.store(id, Ordering::SeqCst);
-    place.let_go();
+    place.lease.begin(id);
     Some(place)
 }
 
 impl Place {
     /// A record for a task that has a place.
     pub(super) fn open_late(&self, id: u64) -> Option<&'static Record> {
-        if !self.hold() {
+        if !self.lease.hold() {
             return None;
         }
-        if self.id.load(Ordering::SeqCst) == id && self.record.get().is_none() {
+        if self.lease.is_of(id) && self.record.get().is_none() {
             let spawned_at = self.told.spawned_at.get();
             if let Some(record) = open(spawned_at.map_or_else(site, site_of)) {
                 let polls = self.told.polls();
-                if self.told.ended.load(Ordering::SeqCst) == id {
+                if self.told.ended.load(Ordering::Acquire) == id {
                     // By who drops the output meanwhile, or in the task's only poll.
                     record.end_told(TaskState::Ended, polls);
                 } else {
@@ -241,7 +238,7 @@ impl Place {
                 self.record.set(record);
             }
         }
-        self.let_go();
+        self.lease.let_go();
         self.record.get()
     }
 }
@@ -265,13 +262,7 @@ fn site_of(at: &'static Location<'static>) -> &'static Site {
         {
             return site;
         }
-        let site = Site::of(Key {
-            name: Name::of(at).as_str(),
-            task_type: TaskType::Unspecified,
-            file: at.file(),
-            line: at.line(),
-            column: PLAIN_COLUMN,
-        });
+        let site = Site::of(key(Name::of(at).as_str(), at.file(), at.line()));
         let site = if site.is_other() { self::site() } else { site };
         last.set(Some((at, site)));
         site

@@ -1,0 +1,216 @@
+//! Places of unannotated tasks, which go from one task to the next while threads charge them.
+
+use loom::{sync::Arc, thread};
+
+use crate::{
+    Plain,
+    lease::{Charging, Lease},
+    sync::{AtomicU64, Ordering},
+};
+
+/// A place whose record is not atomic, what two threads say, and the last task that ended in it.
+struct Table {
+    lease: Lease,
+    record: Plain,
+    threads: [Charging; 2],
+    ended: AtomicU64,
+}
+
+impl Table {
+    /// With task 1 in its place, which has been charged 10 bytes.
+    fn new() -> Arc<Self> {
+        let threads = [Charging::nobody(), Charging::nobody()];
+        let (lease, record) = (Lease::empty(), Plain::new());
+        let table = Self { lease, record, threads, ended: AtomicU64::new(0) };
+        table.open(1, 10);
+        Arc::new(table)
+    }
+
+    fn open(&self, id: u64, bytes: u32) {
+        assert!(self.lease.take(id));
+        self.record.replace(bytes);
+        self.lease.begin(id);
+    }
+
+    /// As a thread that is in the task's poll: true if it found the record.
+    fn charge(&self, thread: usize, id: u64, bytes: u32) -> bool {
+        self.threads[thread].begin(id);
+        let is_there = self.lease.is_of(id);
+        if is_there {
+            self.record.replace(self.record.get() + bytes);
+        }
+        is_there
+    }
+
+    /// The record's last bytes, if nobody charges it.
+    fn give_up(&self, id: u64) -> Option<u32> {
+        self.lease.end(id, self.threads.iter()).then(|| self.record.replace(0))
+    }
+}
+
+/// The place is taken for task 2 while a thread charges task 1 and then comes back to it: no byte is charged to the wrong record, or to none.
+fn a_record_is_given_up_only_when_no_thread_charges_it(ends: bool) {
+    loom::model(move || {
+        let table = Table::new();
+        let charger = {
+            let table = Arc::clone(&table);
+            thread::spawn(move || {
+                let bytes = if table.charge(0, 1, 5) { 5 } else { 0 };
+                if ends {
+                    table.threads[0].end();
+                } else {
+                    // It goes on with another task.
+                    table.threads[0].begin(3);
+                }
+                bytes + if table.charge(0, 1, 7) { 7 } else { 0 }
+            })
+        };
+        let given_up = table.give_up(1);
+        if given_up.is_some() {
+            table.record.replace(100);
+            table.lease.begin(2);
+        }
+        let charged = charger.join().expect("no panic");
+        let (owner, bytes) = if table.lease.is_of(1) { (1, 0) } else { (2, 100) };
+        assert_eq!(given_up.is_some(), owner == 2);
+        let left = table.record.get() - bytes;
+        assert_eq!(given_up.unwrap_or(0) + left, 10 + charged, "nothing is lost");
+        if owner == 2 {
+            assert_eq!(left, 0, "nothing is another task's");
+        }
+    });
+}
+
+#[test]
+fn a_record_is_given_up_only_when_its_thread_charges_nobody() {
+    a_record_is_given_up_only_when_no_thread_charges_it(true);
+}
+
+#[test]
+fn a_record_is_given_up_only_when_its_thread_charges_another_task() {
+    a_record_is_given_up_only_when_no_thread_charges_it(false);
+}
+
+/// Two threads poll the same task, one after the other: the second finds what the first made.
+#[test]
+fn a_record_that_is_found_is_whole() {
+    loom::model(|| {
+        let table = Table::new();
+        assert_eq!(table.give_up(1), Some(10));
+        table.lease.stay_empty();
+        let maker = {
+            let table = Arc::clone(&table);
+            thread::spawn(move || table.open(2, 20))
+        };
+        table.threads[0].begin(2);
+        if table.lease.is_of(2) {
+            assert_eq!(table.record.get(), 20);
+        }
+        maker.join().expect("no panic");
+    });
+}
+
+/// Two threads want the place for their tasks.
+#[test]
+fn a_place_is_filled_by_one_at_a_time() {
+    loom::model(|| {
+        let table = Table::new();
+        let fill = |thread: usize, id: u64| {
+            let table = Arc::clone(&table);
+            move || {
+                table.threads[thread].begin(id);
+                let is_mine = table.give_up(1).is_some();
+                if is_mine {
+                    table.record.replace(u32::try_from(id).expect("small"));
+                    table.lease.begin(id);
+                }
+                is_mine
+            }
+        };
+        let other = thread::spawn(fill(1, 3));
+        let is_mine = fill(0, 2)();
+        let is_others = other.join().expect("no panic");
+        assert!(!(is_mine && is_others));
+        if is_mine || is_others {
+            let owner = if is_mine { 2 } else { 3 };
+            assert!(table.lease.is_of(owner));
+            assert_eq!(u64::from(table.record.get()), owner);
+        }
+    });
+}
+
+/// A thread that holds the place to give the record another name, and one that takes it away.
+#[test]
+fn a_record_that_is_held_is_not_taken_away() {
+    loom::model(|| {
+        let table = Table::new();
+        let renamer = {
+            let table = Arc::clone(&table);
+            thread::spawn(move || {
+                if !table.lease.hold() {
+                    return 0;
+                }
+                let is_there = table.lease.is_of(1);
+                if is_there {
+                    table.record.replace(table.record.get() + 1);
+                }
+                table.lease.let_go();
+                u32::from(is_there)
+            })
+        };
+        let given_up = table.give_up(1);
+        let renamed = renamer.join().expect("no panic");
+        assert_eq!(given_up.unwrap_or_else(|| table.record.get()), 10 + renamed);
+    });
+}
+
+/// A task has ended and its place is taken away, while a thread drops its output: it finds the record, or that the task has ended.
+#[test]
+fn who_finds_no_place_of_an_ended_task_finds_its_end() {
+    loom::model(|| {
+        let table = Table::new();
+        let dropper = {
+            let table = Arc::clone(&table);
+            thread::spawn(move || {
+                let is_there = table.charge(1, 1, 5);
+                is_there || table.ended.load(Ordering::Acquire) == 1
+            })
+        };
+        table.ended.store(1, Ordering::Release);
+        if table.give_up(1).is_some() {
+            table.lease.stay_empty();
+        }
+        assert!(dropper.join().expect("no panic"));
+    });
+}
+
+/// The same for a task without a record, unless the other thread has just made one.
+#[test]
+fn who_finds_no_place_of_an_ended_task_without_a_record_finds_its_end() {
+    loom::model(|| {
+        let table = Table::new();
+        let has_record = Arc::new(Plain::new());
+        let dropper = {
+            let (table, has_record) = (Arc::clone(&table), Arc::clone(&has_record));
+            thread::spawn(move || {
+                table.threads[1].begin(1);
+                if table.lease.is_of(1) {
+                    if table.lease.hold() {
+                        if table.lease.is_of(1) {
+                            has_record.replace(1);
+                        }
+                        table.lease.let_go();
+                    }
+                    return true;
+                }
+                table.ended.load(Ordering::Acquire) == 1
+            })
+        };
+        table.lease.give_up(7, || false);
+        assert_eq!(table.lease.id(), Some(1), "another one's");
+        table.ended.store(1, Ordering::Release);
+        table.lease.give_up(1, || has_record.get() == 1);
+        assert!(dropper.join().expect("no panic"));
+        assert_eq!(table.lease.id(), Some(u64::from(has_record.get())), "a record keeps its place");
+    });
+}

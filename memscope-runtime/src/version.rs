@@ -1,0 +1,71 @@
+//! A sequence lock: several words that are read as one without holding up their writer.
+//!
+//! NOTE: the words are written with Release and read with Acquire (free on x86), so that who sees any of a writing sees before it that it had
+//! begun.
+
+use crate::sync::{AtomicU64, Ordering};
+
+/// How often the words were written, twice: 0 while they never were, odd while they are being written.
+#[derive(Debug)]
+pub(crate) struct Version(AtomicU64);
+
+/// The words are this writer's, until this is dropped.
+#[derive(Debug)]
+pub(crate) struct Writing<'a> {
+    version: &'a AtomicU64,
+    odd: u64,
+}
+
+/// What a reader finds.
+#[derive(Debug)]
+pub(crate) enum Seen<T> {
+    /// Of one writing.
+    Whole(T),
+    /// Being written, or written meanwhile.
+    Moving,
+    /// Never written.
+    Empty,
+}
+
+impl Version {
+    #[allow(dead_code, reason = "the loom models have no constants")]
+    pub(crate) const fn of(count: AtomicU64) -> Self {
+        Self(count)
+    }
+
+    /// `None` when another writer is at it.
+    #[inline]
+    pub(crate) fn write(&self) -> Option<Writing<'_>> {
+        let Self(version) = self;
+        let there = version.load(Ordering::Relaxed);
+        let odd = there + 1;
+        let is_free = there.is_multiple_of(2)
+            // Acquire pairs with the Release in `drop`: the last writer's words lie before this one's.
+            && version.compare_exchange(there, odd, Ordering::Acquire, Ordering::Relaxed).is_ok();
+        // NOTE: made only then: whoever drops one unlocks.
+        is_free.then(|| Writing { version, odd })
+    }
+
+    /// Reads the words; what `read` returns is thrown away if they were written meanwhile.
+    pub(crate) fn read<T>(&self, read: impl FnOnce() -> T) -> Seen<T> {
+        let Self(version) = self;
+        // Acquire pairs with the Release in `drop`: the words are at least as new.
+        let before = version.load(Ordering::Acquire);
+        if before == 0 {
+            return Seen::Empty;
+        }
+        let words = read();
+        if before.is_multiple_of(2) && version.load(Ordering::Relaxed) == before {
+            Seen::Whole(words)
+        } else {
+            Seen::Moving
+        }
+    }
+}
+
+impl Drop for Writing<'_> {
+    #[inline]
+    fn drop(&mut self) {
+        self.version.store(self.odd + 1, Ordering::Release);
+    }
+}
