@@ -10,7 +10,7 @@ use std::{
 };
 
 use memscope_rs::async_memory::{TaskState, track};
-use memscope_tests::{Columns, Meter, alone, conserved, poll, row};
+use memscope_tests::{Columns, Meter, alone, conserved, poll, record_bytes, row};
 
 memscope_tests::install!();
 
@@ -83,7 +83,7 @@ fn ten_thousand_threads_with_leftovers_leave_memscopes_memory_bounded_and_the_su
             thread.join().expect("no panic");
         }
         if round % 125 == 124 {
-            own_bytes.push(conserved(&ALLOCATOR).tool().own_bytes);
+            own_bytes.push(record_bytes(&conserved(&ALLOCATOR)));
         }
     }
     let snapshot = conserved(&ALLOCATOR);
@@ -95,7 +95,7 @@ fn ten_thousand_threads_with_leftovers_leave_memscopes_memory_bounded_and_the_su
     let snapshot = conserved(&ALLOCATOR);
     let site = snapshot.sites().iter().find(|site| site.name == "of a thread").expect("a row");
     assert_eq!((site.live_bytes, site.retained_bytes, site.live_blocks), (0, 0, 0));
-    own_bytes.push(snapshot.tool().own_bytes);
+    own_bytes.push(record_bytes(&snapshot));
     // Accounts of tasks with leftovers are needed as long as those live; beyond them nothing grows with the threads.
     let (first, last) = (own_bytes[0], own_bytes[own_bytes.len() - 1]);
     // A ring of events for each thread at one time.
@@ -110,7 +110,7 @@ fn threads_without_tasks_leave_nothing_of_memscopes_behind() {
         for _ in 0..500 {
             thread::spawn(|| std::mem::forget(vec![0u8; 3])).join().expect("no panic");
         }
-        conserved(&ALLOCATOR).tool().own_bytes
+        record_bytes(&conserved(&ALLOCATOR))
     };
     let first = round();
     assert_eq!([round(), round()], [first, first]);

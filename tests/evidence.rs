@@ -6,7 +6,9 @@ use std::{collections::HashMap, sync::mpsc, time::Duration};
 use memscope_rs::async_memory::{
     HandOver, MemorySnapshot, Place, SiteProfile, TaskState, spawn_tracked, track,
 };
-use memscope_tests::{alone, block_on, conserved, conserved_when, poll, row, wait_once, workers};
+use memscope_tests::{
+    alone, block_on, conserved, conserved_when, poll, record_bytes, row, wait_once, workers,
+};
 
 memscope_tests::install!();
 
@@ -269,9 +271,9 @@ fn trends_follow_the_largest_from_snapshot_to_snapshot_in_a_fixed_space() {
         let site = sites().find(|trend| trend.place.name == "grows").expect("its site");
         assert_eq!(site.points.last().map(|point| point.live_bytes), Some(task.live_bytes));
     }
-    let own_bytes = conserved(&ALLOCATOR).tool().own_bytes;
+    let own_bytes = record_bytes(&conserved(&ALLOCATOR));
     (0..100).for_each(|_| drop(conserved(&ALLOCATOR)));
-    assert_eq!(conserved(&ALLOCATOR).tool().own_bytes, own_bytes);
+    assert_eq!(record_bytes(&conserved(&ALLOCATOR)), own_bytes);
     drop(sender);
     drop(grows);
     let snapshot = conserved(&ALLOCATOR);

@@ -7,7 +7,7 @@ use memscope_rs::{
     async_memory::{MemorySnapshot, track},
     init,
 };
-use memscope_tests::{alone, conserved, conserved_when, poll, wait_once};
+use memscope_tests::{alone, conserved, conserved_when, poll, record_bytes, wait_once};
 
 memscope_tests::install!();
 
@@ -46,7 +46,7 @@ fn a_month_takes_the_memory_of_a_minute() {
         advance_clock(SECOND);
         collect();
         if second == 60 {
-            minute = conserved(&ALLOCATOR).tool().own_bytes;
+            minute = record_bytes(&conserved(&ALLOCATOR));
         }
         // Two tasks an hour come and go, and a leak of a kilobyte a day goes on.
         if second % 1_800 == 0 {
@@ -62,7 +62,7 @@ fn a_month_takes_the_memory_of_a_minute() {
     let snapshot = conserved(&ALLOCATOR);
     check(&snapshot, "grows");
     // Rows of ended tasks and sites' rows apart, which are there for good, nothing has come.
-    let more = snapshot.tool().own_bytes - minute;
+    let more = record_bytes(&snapshot) - minute;
     assert!(more <= 256 << 10, "{more} bytes in a month");
     let month = u64::try_from((SECOND * u32::try_from(SECONDS).expect("small")).as_nanos());
     let points = &snapshot.timeline().process;

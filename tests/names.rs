@@ -1,7 +1,7 @@
 //! More names than rows: what is too many shares a row, and nothing is lost.
 
 use memscope_rs::async_memory::{MemorySnapshot, track};
-use memscope_tests::{conserved, poll};
+use memscope_tests::{conserved, poll, record_bytes};
 
 memscope_tests::install!();
 
@@ -57,11 +57,11 @@ fn names_past_the_limit_share_one_row_and_the_sums_stay_whole() {
     for name in 0..20_000 {
         drop(track(async {}).named(format!("yet another {name}")));
     }
-    let full = conserved(&ALLOCATOR).tool().own_bytes;
+    let full = record_bytes(&conserved(&ALLOCATOR));
     for name in 0..20_000 {
         drop(track(async {}).named(format!("and yet another {name}")));
     }
-    assert_eq!(conserved(&ALLOCATOR).tool().own_bytes, full);
+    assert_eq!(record_bytes(&conserved(&ALLOCATOR)), full);
     drop(kept);
     let after = conserved(&ALLOCATOR);
     assert!(after.sites().iter().all(|site| site.retained_bytes == 0));

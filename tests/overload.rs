@@ -13,7 +13,7 @@ use memscope_rs::{
     async_memory::{EventKind, MemorySnapshot, TaskState, track},
     builder,
 };
-use memscope_tests::{alone, conserved, panics, poll, wait_once};
+use memscope_tests::{alone, conserved, panics, poll, record_bytes, wait_once};
 
 memscope_tests::install!();
 
@@ -188,6 +188,6 @@ fn ten_thousand_threads_with_events_leave_a_few_rings_and_lose_only_what_is_coun
     assert_eq!(dropped, 0, "who ends empties its ring");
     let sums = |snapshot| spawned(snapshot, "of a thread");
     assert_eq!(sums(&after).1 - sums(&before).1, THREADS);
-    let grown = after.tool().own_bytes - before.tool().own_bytes;
+    let grown = record_bytes(&after) - record_bytes(&before);
     assert!(grown <= 8 * (66 << 10), "{grown} bytes");
 }

@@ -6,7 +6,7 @@ use std::{
 };
 
 use memscope_rs::async_memory::{MemorySnapshot, TaskMemoryProfile, TaskState, track};
-use memscope_tests::{alone, block_on, conserved, conserved_when, workers};
+use memscope_tests::{alone, block_on, conserved, conserved_when, record_bytes, workers};
 use tokio::sync::{Barrier, mpsc, oneshot};
 
 memscope_tests::install!();
@@ -243,7 +243,7 @@ fn short_tasks_leave_memscopes_memory_where_it_was() {
         });
     };
     run(20_000);
-    let before = conserved(&ALLOCATOR).tool().own_bytes;
+    let before = record_bytes(&conserved(&ALLOCATOR));
     run(100_000);
-    assert_eq!(conserved(&ALLOCATOR).tool().own_bytes, before);
+    assert_eq!(record_bytes(&conserved(&ALLOCATOR)), before);
 }

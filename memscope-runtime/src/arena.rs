@@ -34,7 +34,7 @@ pub(crate) struct Arena<T: 'static> {
 const CHUNKS: usize = 24;
 const FIRST: u32 = 64;
 
-/// Bytes that all arenas have taken from the system.
+/// Bytes that all arenas have taken from the system, and `keep` and its siblings.
 static BYTES: AtomicU64 = AtomicU64::new(0);
 
 /// Bytes that all arenas have taken from the system.
@@ -145,8 +145,11 @@ pub(crate) fn keep_zeroed<T: Zeroed>() -> Option<&'static T> {
     Some(at(place, 0))
 }
 
-/// What stands in `place`, made of zeroes if nothing does; `None` when the system has no memory.
-pub(crate) fn get_or_keep<T: Zeroed>(place: &StaticRef<T>) -> Option<&'static T> {
+/// What stands in `place`, made of zeroes, and counted there, if nothing does; `None` when the system has no memory.
+pub(crate) fn get_or_keep<T: Zeroed>(
+    place: &StaticRef<T>,
+    bytes: &AtomicU64,
+) -> Option<&'static T> {
     if let Some(there) = place.get() {
         return Some(there);
     }
@@ -159,7 +162,7 @@ pub(crate) fn get_or_keep<T: Zeroed>(place: &StaticRef<T>) -> Option<&'static T>
     }
     match place.set_if_none(at(new, 0)) {
         Ok(()) => {
-            BYTES.fetch_add(layout.size() as u64, Ordering::Relaxed);
+            bytes.fetch_add(layout.size() as u64, Ordering::Relaxed);
             Some(at(new, 0))
         }
         Err(theirs) => {

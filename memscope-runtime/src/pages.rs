@@ -8,6 +8,7 @@ use std::sync::atomic::AtomicPtr;
 use crate::{
     arena::{self, Zeroed},
     static_ref::StaticRef,
+    sync::{AtomicU64, Ordering},
 };
 
 /// Blocks from this size on have a slot.
@@ -34,8 +35,13 @@ unsafe impl Zeroed for Branch {}
 
 static ROOT: [StaticRef<Branch>; WIDTH] = [const { StaticRef::none() }; WIDTH];
 
-/// The memory of the root, which is a static.
-pub(crate) const OWN_BYTES: u64 = size_of_val(&ROOT) as u64;
+/// Of branches and leaves: a 512th of the addresses at which such blocks ever were.
+static BYTES: AtomicU64 = AtomicU64::new(0);
+
+/// The memory of the tree.
+pub(crate) fn bytes() -> u64 {
+    size_of_val(&ROOT) as u64 + BYTES.load(Ordering::Relaxed)
+}
 
 /// The slot of the block that begins here; `None`: none was made.
 pub(crate) fn slot(block: *const u8) -> Option<&'static AtomicPtr<()>> {
@@ -46,8 +52,8 @@ pub(crate) fn slot(block: *const u8) -> Option<&'static AtomicPtr<()>> {
 /// The same for a new block; `None` when the system has no memory.
 pub(crate) fn make_slot(block: *const u8) -> Option<&'static AtomicPtr<()>> {
     let [root, branch, leaf] = path(block)?;
-    let branches = arena::get_or_keep(&ROOT[root])?;
-    let leaves = arena::get_or_keep(&branches.0[branch])?;
+    let branches = arena::get_or_keep(&ROOT[root], &BYTES)?;
+    let leaves = arena::get_or_keep(&branches.0[branch], &BYTES)?;
     Some(&leaves.0[leaf])
 }
 

@@ -466,6 +466,10 @@ pub struct ToolUsage {
     /// Memory of memscope's records, sites and history. It is not part of [`ProcessMemory`]; the words behind the
     /// blocks (8 bytes each) are in neither.
     pub own_bytes: u64,
+    /// Of these, the table of the owners of blocks of 4 KiB and more: 32 KiB for each 16 MiB of addresses at which the program ever had such a
+    /// block, whatever its tasks do.
+    #[serde(default)]
+    pub owner_table_bytes: u64,
     /// Rows of ended tasks that could not be written; their sums are in the sites all the same.
     pub events_dropped: u64,
     /// Ended tasks whose row made room for a newer one; their sums are in the sites.

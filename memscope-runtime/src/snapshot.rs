@@ -148,6 +148,7 @@ impl MemorySnapshot {
         let (forgotten, dropped) = history::forgotten();
         let observed_ns = clock::now_ns();
         let names = Names::of(reading);
+        let owner_table_bytes = pages::bytes();
         Self {
             origin: Origin::here(),
             measured,
@@ -159,7 +160,8 @@ impl MemorySnapshot {
             peak_concurrent_tasks: counts.peak_concurrent,
             process: rows::process(reading, has_sizes),
             tool: ToolUsage {
-                own_bytes: arena::bytes() + collector::OWN_BYTES + pages::OWN_BYTES,
+                own_bytes: arena::bytes() + collector::OWN_BYTES + owner_table_bytes,
+                owner_table_bytes,
                 events_dropped: dropped,
                 ended_tasks_forgotten: forgotten,
                 tasks_without_record: counts.lost,

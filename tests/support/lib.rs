@@ -245,6 +245,11 @@ pub fn conserved<A>(allocator: &Independent<A>) -> MemorySnapshot {
     snapshot
 }
 
+/// What memscope itself holds for tasks, sites, variables and events, so without the table that grows with the program's addresses.
+pub fn record_bytes(snapshot: &MemorySnapshot) -> u64 {
+    snapshot.tool().own_bytes - snapshot.tool().owner_table_bytes
+}
+
 /// [`conserved`], repeated until the snapshot is as `settled` asks: for what happens soon, on another thread.
 ///
 /// # Panics
