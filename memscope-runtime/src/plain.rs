@@ -80,8 +80,6 @@ struct Last {
 thread_local! {
     static LAST: Cell<Last> = const { Cell::new(Last { id: 0, record: None }) };
     static SEAT: Cell<Option<&'static Seat>> = const { Cell::new(None) };
-    /// Tokio is being asked: what it allocates for the answer is the thread's.
-    static ASKING: Cell<bool> = const { Cell::new(false) };
 }
 
 /// The record of the task that Tokio polls or drops on this thread, if it is in one.
@@ -130,15 +128,18 @@ pub(crate) fn known() -> Result<Option<&'static Record>, NoRecord> {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct NoRecord;
 
-/// The number in the id of Tokio's current task.
+/// Makes this thread ready to be asked for its task in the allocator. The caller has seen to it that nobody is asked meanwhile.
+///
+/// Tokio registers the destructor of a thread-local when it is asked for the first time, which may allocate. After that it
+/// only reads, and once that destructor has run it says that there is no task.
+pub(crate) fn introduce() {
+    let _ = tokio::task::try_id();
+}
+
+/// The number in the id of Tokio's current task, on a thread that was introduced.
 #[inline]
 fn tokio_id() -> Option<u64> {
-    if ASKING.replace(true) {
-        return None;
-    }
-    let id = tokio::task::try_id();
-    ASKING.set(false);
-    number(id?)
+    number(tokio::task::try_id()?)
 }
 
 /// The number in Tokio's id; none that could be taken for an empty place or a busy one.

@@ -72,11 +72,26 @@ pub(crate) struct Untracked {
     pub(crate) live_blocks: u64,
 }
 
+/// What open tasks hold together.
+///
+/// PERF: summed up while each task's numbers are at hand; a hundred thousand of them fill no cache.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct OpenSums {
+    pub(crate) live_bytes: u64,
+    pub(crate) live_blocks: u64,
+    /// Without what was taken over, which others allocated.
+    pub(crate) allocated_bytes: u64,
+    /// Tokio cells of tasks that have not ended, and what these have beyond the futures.
+    pub(crate) cells: u64,
+    pub(crate) cell_overhead_bytes: u64,
+}
+
 /// Everything, at (nearly) one moment.
 #[derive(Debug)]
 pub(crate) struct Reading {
     /// Tasks whose future exists, in the order of their ids.
     pub(crate) open: Vec<TaskReading>,
+    pub(crate) open_sums: OpenSums,
     /// Tasks whose future is gone, the newest first.
     pub(crate) closed: Vec<TaskReading>,
     pub(crate) sites: Vec<SiteReading>,
@@ -119,7 +134,7 @@ fn attempt() -> Reading {
             seen.add(&account);
         }
     }
-    let Walk { mut open, mut untracked, workers, left, retained } = seen;
+    let Walk { mut open, open_sums, mut untracked, workers, left, retained } = seen;
     let shared: Vec<SharedReading> = shared::read().collect();
     for shared in &shared {
         untracked.add(shared.memory);
@@ -144,6 +159,7 @@ fn attempt() -> Reading {
     let is_still = rows_still && folds.stand();
     Reading {
         open,
+        open_sums,
         closed,
         sites,
         retained,
@@ -169,6 +185,7 @@ struct Left {
 #[derive(Default)]
 struct Walk {
     open: Vec<TaskReading>,
+    open_sums: OpenSums,
     untracked: Untracked,
     workers: Workers,
     left: HashMap<u32, Left>,
@@ -178,7 +195,10 @@ struct Walk {
 impl Walk {
     fn add(&mut self, seen: &Seen) {
         match *seen {
-            Seen::Task(task) => self.open.push(task),
+            Seen::Task(task) => {
+                self.open_sums.add(&task);
+                self.open.push(task);
+            }
             Seen::Thread { thread, works } => {
                 self.untracked.add(thread);
                 if works {
@@ -196,6 +216,19 @@ impl Walk {
                     self.retained.push(Retained { site, ending });
                 }
             }
+        }
+    }
+}
+
+impl OpenSums {
+    fn add(&mut self, task: &TaskReading) {
+        let TaskReading { tally, record, live_bytes, live_blocks, .. } = task;
+        self.live_bytes += live_bytes;
+        self.live_blocks += live_blocks;
+        self.allocated_bytes += tally.allocated_bytes.saturating_sub(tally.taken_bytes);
+        if record.cell_bytes != 0 && !record.state.is_ended() {
+            self.cells += 1;
+            self.cell_overhead_bytes += record.cell_bytes.saturating_sub(record.future.size as u64);
         }
     }
 }

@@ -220,10 +220,10 @@ pub(crate) fn process(reading: &Reading, measured: bool) -> ProcessMemory {
     if !measured {
         return ProcessMemory::default();
     }
-    let open = |field: fn(&TaskReading) -> u64| reading.open.iter().map(field).sum::<u64>();
+    let open = reading.open_sums;
     let sites = |field: fn(&SiteReading) -> u64| reading.sites.iter().map(field).sum::<u64>();
-    let tracked_bytes = open(|task| task.live_bytes) + sites(|site| site.retained_bytes);
-    let tracked_blocks = open(|task| task.live_blocks) + sites(|site| site.retained_blocks);
+    let tracked_bytes = open.live_bytes + sites(|site| site.retained_bytes);
+    let tracked_blocks = open.live_blocks + sites(|site| site.retained_blocks);
     let Reading { untracked, .. } = reading;
     ProcessMemory {
         measured,
@@ -234,11 +234,8 @@ pub(crate) fn process(reading: &Reading, measured: bool) -> ProcessMemory {
         untracked_blocks: untracked.live_blocks,
         whole_blocks: tracked_blocks + untracked.live_blocks,
         // What was taken over was allocated once.
-        tracked_allocated_bytes: open(|task| {
-            task.tally.allocated_bytes.saturating_sub(task.tally.taken_bytes)
-        }) + sites(|site| {
-            site.sums.allocated_bytes.saturating_sub(site.sums.taken_bytes)
-        }),
+        tracked_allocated_bytes: open.allocated_bytes
+            + sites(|site| site.sums.allocated_bytes.saturating_sub(site.sums.taken_bytes)),
         untracked_allocated_bytes: untracked.allocated_bytes,
         shared_bytes: reading.shared.iter().map(|shared| shared.memory.live_bytes).sum(),
     }
@@ -412,17 +409,11 @@ pub(crate) fn runtime(reading: &Reading, measured: bool) -> RuntimeMemory {
     if !measured {
         return RuntimeMemory::default();
     }
-    let in_cells = || {
-        let open = reading.open.iter().map(|task| &task.record);
-        open.filter(|record| record.cell_bytes != 0 && !record.state.is_ended())
-    };
     RuntimeMemory {
         measured,
         worker_threads: reading.workers.threads,
         worker_bytes: reading.workers.live_bytes,
-        cells: in_cells().count() as u64,
-        cell_overhead_bytes: in_cells()
-            .map(|record| record.cell_bytes.saturating_sub(record.future.size as u64))
-            .sum(),
+        cells: reading.open_sums.cells,
+        cell_overhead_bytes: reading.open_sums.cell_overhead_bytes,
     }
 }
