@@ -165,7 +165,8 @@ impl Futures {
 }
 
 impl Future {
-    fn of(layouts: &Layouts, index: usize, coroutine: &Coroutine) -> Self {
+    /// Of one state machine, which is the one at `index`.
+    pub(crate) fn of(layouts: &Layouts, index: usize, coroutine: &Coroutine) -> Self {
         let largest = coroutine.largest_state;
         let states = coroutine.states.iter().enumerate();
         Self {

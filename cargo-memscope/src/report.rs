@@ -1,12 +1,12 @@
 //! Saved reports.
 
-use std::io::Write;
+use std::{fs, io::Write};
 
 use memscope_runtime::async_memory::MemorySnapshot;
 
-use crate::{arguments::Report, error::Error};
+use crate::{arguments::Report, error::Error, sites::Sites};
 
-/// Prints a report that a program saved.
+/// Prints a report that a program saved, and the state machines of its futures.
 pub(crate) fn run(options: &Report) -> Result<(), Error> {
     let snapshot = MemorySnapshot::read(&options.file)?;
     let mut out = anstream::stdout().lock();
@@ -15,6 +15,9 @@ pub(crate) fn run(options: &Report) -> Result<(), Error> {
     } else {
         write!(out, "{snapshot}")?;
     }
+    let text = fs::read_to_string(&options.file)
+        .map_err(|error| Error::new(format!("cannot read {}: {error}", options.file.display())))?;
+    Sites::of(&text).print(&mut out, options.program.as_deref(), options.full)?;
     out.flush()?;
     Ok(())
 }
