@@ -32,16 +32,14 @@ RUSTC_BOOTSTRAP=1 exec "$@" -Zprint-type-sizes > "$folder/$name$file.type-sizes"
 END
 chmod +x "$wrapper"
 
-# Both programs at once, so that they share their dependencies; PROFILE is also the folder that cargo names after it.
-# check FOLDER PROFILE CARGO-OPTIONS…
+# check FOLDER PROFILE PROGRAMS CARGO-OPTIONS…; PROFILE is also the folder that cargo names after it.
 check() {
-  local folder="$target/$1" profile="$2" start=$SECONDS
-  shift 2
-  RUSTC_WRAPPER="$wrapper" CARGO_TARGET_DIR="$folder" cargo build -q "$@" \
-    -p memscope-rs -p memscope-tests -p mini-redis --example web_service --bin mini-redis-server
-  echo "$folder/$profile ${CARGO_PROFILE_RELEASE_LTO:-}: built in $((SECONDS - start)) s"
+  local folder="$target/$1" profile="$2" programs="$3" start=$SECONDS
+  shift 3
+  RUSTC_WRAPPER="$wrapper" CARGO_TARGET_DIR="$folder" cargo build -q "$@"
+  echo "$folder/$profile${CARGO_PROFILE_RELEASE_LTO:+, LTO $CARGO_PROFILE_RELEASE_LTO}: built in $((SECONDS - start)) s"
   find "$folder/$profile" -name '*.type-sizes' -exec cat {} + > "$folder/type-sizes"
-  for program in examples/web_service mini-redis-server; do
+  for program in $programs; do
     MEMSCOPE_PROGRAM="$folder/$profile/$program" MEMSCOPE_TYPE_SIZES="$folder/type-sizes" \
       cargo test -q -p memscope-layout --test against_the_compiler -- --ignored --nocapture a_named_program_agrees
   done
@@ -49,8 +47,25 @@ check() {
 
 # Full debug information in every profile; nothing else is changed.
 export CARGO_PROFILE_DEV_DEBUG=2 CARGO_PROFILE_RELEASE_DEBUG=2
-check plain debug
-check plain release --release
+# At once, so that they share their dependencies; the package of the tests is what has mini-redis among those.
+both=(-p memscope-rs -p memscope-tests -p mini-redis --example web_service --bin mini-redis-server)
+check plain debug "examples/web_service mini-redis-server" "${both[@]}"
+check plain release "examples/web_service mini-redis-server" --release "${both[@]}"
+
+# What the guide shows of them is what is printed today.
+shown() {
+  local printed
+  printed=$(cargo run -q -p cargo-memscope -- memscope futures "$target/plain/release/$1" "${@:2}" | sed 's| in /.*/plain/release/| in target/release/|')
+  [[ "$(< docs/shrink-your-futures.md)" == *"$printed"* ]] || {
+    echo "docs/shrink-your-futures.md does not show what is printed of $1:" >&2
+    echo "$printed" >&2
+    exit 1
+  }
+}
+shown examples/web_service --filter clients -n 2
+shown mini-redis-server --all --filter mini_redis -n 5
+
+# The server alone: dependencies have to be built anew for link-time optimisation, and it has fewer.
 for lto in thin fat; do
-  CARGO_PROFILE_RELEASE_LTO=$lto check lto release --release
+  CARGO_PROFILE_RELEASE_LTO=$lto check lto release mini-redis-server --release -p mini-redis --bin mini-redis-server
 done

@@ -68,7 +68,7 @@ impl fmt::Display for Error {
             Kind::Unreadable(error) => write!(f, "cannot read {path}: {error}"),
             Kind::NotElf(what) => write!(
                 f,
-                "{path} is {what}, not an ELF file: name a program or library built for Linux or another ELF system"
+                "{path} is {what}not an ELF file: name a program or library built for Linux or another ELF system"
             ),
             Kind::Stripped => write!(
                 f,

@@ -156,12 +156,13 @@ fn unpacked<'d>(section: &object::Section<'d, '_>) -> Result<Cow<'d, [u8]>, Kind
     Ok(packed.decompress()?)
 }
 
+/// What a file is instead, as far as its first bytes tell; with a comma behind it.
 fn what_it_is(data: &[u8]) -> &'static str {
     match data {
-        [] => "empty",
-        [0xcf | 0xce, 0xfa, 0xed, 0xfe, ..] => "a Mach-O file (macOS)",
-        [b'M', b'Z', ..] => "a PE file (Windows)",
-        [b'!', b'<', b'a', b'r', b'c', b'h', b'>', ..] => "an archive",
-        _ => "something else",
+        [] => "empty, ",
+        [0xcf | 0xce, 0xfa, 0xed, 0xfe, ..] => "a Mach-O file (macOS), ",
+        [b'M', b'Z', ..] => "a PE file (Windows), ",
+        [b'!', b'<', b'a', b'r', b'c', b'h', b'>', ..] => "an archive, ",
+        _ => "",
     }
 }

@@ -70,7 +70,7 @@ fn a_file_of_another_kind_is_named() {
         (b"\xcf\xfa\xed\xfe....", "Mach-O"),
         (b"MZ\x90", "PE file"),
         (b"!<arch>\n", "an archive"),
-        (b"#!/bin/sh", "not an ELF file"),
+        (b"#!/bin/sh", "the file is not an ELF file: name"),
         (b"\x7fELF", "damaged"),
     ];
     for (bytes, expected) in cases {
