@@ -187,6 +187,17 @@ fn two_programs_are_compared_and_so_are_their_json_files() {
 }
 
 #[test]
+fn json_is_read_from_a_pipe_as_well() {
+    let tool = env!("CARGO_BIN_EXE_cargo-memscope");
+    let command = format!(
+        "'{tool}' futures --json '{}' | '{tool}' futures --diff /dev/stdin '{}'",
+        *APP, *APP
+    );
+    let run: Run = Command::new("sh").args(["-c", &command]).output().unwrap().into();
+    assert_eq!(run.out, "no future changed its size\n", "{}", run.error);
+}
+
+#[test]
 fn a_tree_has_every_state() {
     let text = run(&["futures", "--tree", "--filter", "race", &APP]).out;
     for expected in [
@@ -271,7 +282,13 @@ fn a_saved_report_is_printed_as_the_program_would_have() {
     assert_eq!(run(&["report", "--full", file]).out, format!("{snapshot:#}"));
     let wrong = run(&["report", "Cargo.toml"]);
     assert_eq!(wrong.code, 2);
-    assert!(wrong.error.contains("Cargo.toml"), "{}", wrong.error);
+    assert!(wrong.error.starts_with("error: Cargo.toml: the text is not JSON"), "{}", wrong.error);
+    let gone = run(&["report", "not/there"]);
+    assert!(gone.error.starts_with("error: cannot read not/there: "), "{}", gone.error);
+    let piped =
+        format!("cat '{file}' | '{}' report /dev/stdin", env!("CARGO_BIN_EXE_cargo-memscope"));
+    let piped: Run = Command::new("sh").args(["-c", &piped]).output().unwrap().into();
+    assert_eq!(piped.out, snapshot.to_string(), "{}", piped.error);
 }
 
 /// A saved report, as the program of `erased` would write it: each site, its futures alive, its future's name and its size in the report.
