@@ -233,6 +233,24 @@ mod tests {
         assert_eq!(names, ["many", "few", "ended"]);
     }
 
+    #[test]
+    fn a_vtable_is_looked_up_from_where_the_linker_put_the_program() {
+        let layouts: Layouts = serde_json::from_str(
+            r#"{"build_id":null,"base_address":4194304,"coroutines":[],"missing_files":0,
+            "future_types":[{"name":"core::future::ready::Ready<u8>","size":2,"shape":"leaf"}],
+            "vtables":[[4096,null],[4198400,0]]}"#,
+        )
+        .unwrap();
+        let known = |size| {
+            let text = format!(
+                r#"{{"sites":[{{"name":"f","future_vtable":4096,"future_size_bytes":{size}}}]}}"#
+            );
+            Sites::of(&text).sites[0].known(&layouts)
+        };
+        assert_eq!(known(2), Known::Plain("Ready<u8>".to_owned()));
+        assert_eq!(known(3), Known::Nothing("the type at its place has another size"));
+    }
+
     proptest! {
         #[test]
         fn no_text_makes_it_panic(text in "\\PC{0,200}") {

@@ -61,6 +61,7 @@ fn a_file_beside_the_program_or_in_its_debug_folder_is_read() {
         let now = Layouts::read(&moved.program).unwrap();
         assert_eq!(now, moved.before, "vtables, base address and build id included");
         assert_eq!(now.build_id().is_some(), flag == WITH_ID);
+        assert_eq!(Layouts::read(&moved.debug).unwrap(), moved.before, "by its own name as well");
 
         let folder = moved.program.parent().unwrap().join(".debug");
         fs::create_dir(&folder).unwrap();
