@@ -34,7 +34,13 @@ for it in "$@"; do
 done
 if [ -z "$is_cargo" ] || [ -z "$folder" ] || [ "$name" = build_script_build ]; then exec "$@"; fi
 case "$name" in
-  web_service | mini_redis_server) { export -p; echo "exec$again \"\$@\""; } > "$folder/$name.again" ;;
+  web_service | mini_redis_server)
+    {
+      export -p
+      # Who gave out the right to so many threads will be gone.
+      echo "unset CARGO_MAKEFLAGS; cd $(printf %q "$PWD"); exec$again \"\$@\""
+    } > "$folder/$name.again"
+    ;;
 esac
 RUSTC_BOOTSTRAP=1 exec "${arguments[@]}" -Zprint-type-sizes > "$folder/$name$file.type-sizes"
 END
