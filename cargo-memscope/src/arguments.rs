@@ -97,6 +97,9 @@ pub(crate) struct Build {
 pub(crate) struct Report {
     /// The saved report, as JSON.
     pub(crate) file: PathBuf,
+    /// The program that wrote it, if it is not where it was: its debug information tells the state machines.
+    #[arg(long, value_name = "PATH")]
+    pub(crate) program: Option<PathBuf>,
     /// Print every row.
     #[arg(long)]
     pub(crate) full: bool,

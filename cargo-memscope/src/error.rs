@@ -29,12 +29,6 @@ impl From<memscope_layout::Error> for Error {
     }
 }
 
-impl From<memscope_runtime::async_memory::Error> for Error {
-    fn from(error: memscope_runtime::async_memory::Error) -> Self {
-        Self(error.to_string())
-    }
-}
-
 impl From<io::Error> for Error {
     fn from(error: io::Error) -> Self {
         match error.kind() {

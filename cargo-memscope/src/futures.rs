@@ -1,6 +1,6 @@
 //! Futures as rows: what is printed, written as JSON, and compared.
 
-use std::{fs, path::Path};
+use std::{fs, io::Read, path::Path};
 
 use memscope_layout::{Coroutine, Layouts, Place, StateKind};
 use serde::{Deserialize, Serialize};
@@ -125,10 +125,12 @@ impl Futures {
         let cannot = |error| Error::new(format!("cannot read {}: {error}", path.display()));
         let mut start = [0u8; 1];
         let mut file = fs::File::open(path).map_err(cannot)?;
-        let read = std::io::Read::read(&mut file, &mut start).map_err(cannot)?;
+        let read = file.read(&mut start).map_err(cannot)?;
         // Nothing that is executed begins like that.
         if read == 1 && (start == *b"{" || start[0].is_ascii_whitespace()) {
-            let text = fs::read_to_string(path).map_err(cannot)?;
+            // From the same opened file: a pipe, such as `<(command)`, gives each byte once.
+            let mut text = String::from(char::from(start[0]));
+            file.read_to_string(&mut text).map_err(cannot)?;
             return Self::from_json(&text)
                 .map_err(|error| Error::new(format!("{} {error}", path.display())));
         }
@@ -165,7 +167,8 @@ impl Futures {
 }
 
 impl Future {
-    fn of(layouts: &Layouts, index: usize, coroutine: &Coroutine) -> Self {
+    /// Of one state machine, which is the one at `index`.
+    pub(crate) fn of(layouts: &Layouts, index: usize, coroutine: &Coroutine) -> Self {
         let largest = coroutine.largest_state;
         let states = coroutine.states.iter().enumerate();
         Self {

@@ -31,28 +31,34 @@ pub(crate) struct List {
 impl List {
     pub(crate) fn print(&mut self, out: &mut impl Write, futures: &[&Future]) -> io::Result<()> {
         for future in futures {
-            head(out, self.width, future)?;
-            for (depth, step) in future.why.iter().enumerate() {
-                let is_new = self.shown.insert((step.future.clone(), step.size));
-                if depth > 0 && !is_new {
-                    writeln!(out, "{:1$}{PLACE}as above{PLACE:#}", "", start(depth))?;
-                    break;
-                }
-                self.step(out, step, depth)?;
-            }
-            for advice in &future.advice {
-                let place =
-                    advice.place.as_ref().map_or_else(String::new, |it| format!("{}: ", short(it)));
-                let less = ByteSize(advice.saves_up_to);
-                let text = format!("{place}{} (up to {less} less)", advice.text);
-                let indent = SIZE_COLUMNS + 4;
-                for (at, line) in self.width.minus(indent).lines(&text).iter().enumerate() {
-                    let mark = if at == 0 { "→" } else { " " };
-                    let start = SIZE_COLUMNS + 2;
-                    writeln!(out, "{:start$}{ADVICE}{mark} {line}{ADVICE:#}", "")?;
-                }
-            }
+            self.future(out, future)?;
             writeln!(out)?;
+        }
+        Ok(())
+    }
+
+    /// Prints one.
+    pub(crate) fn future(&mut self, out: &mut impl Write, future: &Future) -> io::Result<()> {
+        head(out, self.width, future)?;
+        for (depth, step) in future.why.iter().enumerate() {
+            let is_new = self.shown.insert((step.future.clone(), step.size));
+            if depth > 0 && !is_new {
+                writeln!(out, "{:1$}{PLACE}as above{PLACE:#}", "", start(depth))?;
+                break;
+            }
+            self.step(out, step, depth)?;
+        }
+        for advice in &future.advice {
+            let place =
+                advice.place.as_ref().map_or_else(String::new, |it| format!("{}: ", short(it)));
+            let less = ByteSize(advice.saves_up_to);
+            let text = format!("{place}{} (up to {less} less)", advice.text);
+            let indent = SIZE_COLUMNS + 4;
+            for (at, line) in self.width.minus(indent).lines(&text).iter().enumerate() {
+                let mark = if at == 0 { "→" } else { " " };
+                let start = SIZE_COLUMNS + 2;
+                writeln!(out, "{:start$}{ADVICE}{mark} {line}{ADVICE:#}", "")?;
+            }
         }
         Ok(())
     }

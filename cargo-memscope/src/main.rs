@@ -18,8 +18,9 @@ mod tree;
 mod diff;
 mod source;
 mod paint;
-// A report is there already.
+// A report is there already; the program tells of the futures in it.
 mod report;
+mod sites;
 mod error;
 
 use std::process::ExitCode;

@@ -22,7 +22,10 @@ pub(crate) enum Origin {
 
 impl Origin {
     pub(crate) fn of(place: Option<&Place>) -> Self {
-        let file = place.map_or("", |it| &it.file);
+        Self::of_file(place.map_or("", |it| &it.file))
+    }
+
+    fn of_file(file: &str) -> Self {
         if file.starts_with("/rustc/") || file.contains("/rustlib/src/") {
             Self::Std
         } else if file.contains("/registry/src/") || file.contains("/git/checkouts/") {
@@ -35,7 +38,11 @@ impl Origin {
 
 /// The place without the part of its path that says nothing: the current folder, or cargo's folder of packages.
 pub(crate) fn short(place: &Place) -> String {
-    let file = &*place.file;
+    format!("{}:{}", short_file(&place.file), place.line)
+}
+
+/// The same of a file alone.
+pub(crate) fn short_file(file: &str) -> String {
     let after = |mark: &str| {
         let rest = file.split_once(mark)?.1;
         // The name of the registry or repository comes first.
@@ -44,9 +51,9 @@ pub(crate) fn short(place: &Place) -> String {
     let std = || file.split_once("/library/").map(|it| it.1);
     let downloaded = after("/registry/src/")
         .or_else(|| after("/git/checkouts/"))
-        .or_else(|| std().filter(|_| Origin::of(Some(place)) == Origin::Std));
+        .or_else(|| std().filter(|_| Origin::of_file(file) == Origin::Std));
     let file = downloaded.map_or_else(|| from_here(Path::new(file)), PathBuf::from);
-    format!("{}:{}", file.display(), place.line)
+    file.display().to_string()
 }
 
 /// The path from the current folder on, where it is below it.

@@ -4,7 +4,7 @@ use std::{collections::HashMap, fs};
 
 use memscope_layout::Place;
 
-/// Longer lines say no more.
+/// Longer lines say no more, and are cut.
 const LONGEST: usize = 100;
 
 /// The files that were read.
@@ -23,7 +23,30 @@ impl Source {
         let index = usize::try_from(place.line).ok()?.checked_sub(1)?;
         let line = file.as_ref()?.lines().nth(index)?.trim();
         // A file in which anything may be must not move the cursor.
-        let clean = line.chars().filter(|it| !it.is_control()).take(LONGEST);
-        (!line.is_empty()).then(|| clean.collect())
+        let mut clean = line.chars().filter(|it| !it.is_control());
+        let mut text: String = clean.by_ref().take(LONGEST).collect();
+        if clean.next().is_some() {
+            text.push('…');
+        }
+        (!text.is_empty()).then_some(text)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_is_shown_without_what_moves_the_cursor_and_not_all_of_it() {
+        let path = std::env::temp_dir().join(format!("memscope-source-{}", std::process::id()));
+        fs::write(&path, format!("\n  a\u{1b}[2Jb  \n{0}\n{0}c\n", "x".repeat(LONGEST))).unwrap();
+        let mut source = Source::default();
+        let mut line = |line| source.line(&Place { file: path.to_str().unwrap().into(), line });
+        assert_eq!(line(1), None, "empty");
+        assert_eq!(line(2).unwrap(), "a[2Jb");
+        assert_eq!(line(3).unwrap(), "x".repeat(LONGEST));
+        assert_eq!(line(4).unwrap(), "x".repeat(LONGEST) + "…");
+        assert_eq!((line(0), line(5)), (None, None), "not there");
+        fs::remove_file(path).unwrap();
     }
 }

@@ -8,8 +8,9 @@ use std::{
     sync::LazyLock,
 };
 
+use memscope_layout::{Layouts, Shape};
 use memscope_runtime::async_memory::get_memory_snapshot;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 /// What a run of the tool printed, and its exit code.
 #[derive(Debug)]
@@ -55,7 +56,7 @@ fn program(name: &str) -> PathBuf {
 static APP: LazyLock<String> = LazyLock::new(|| program("app").to_str().unwrap().to_owned());
 static BOXED: LazyLock<String> = LazyLock::new(|| program("boxed").to_str().unwrap().to_owned());
 
-fn json(arguments: &[&str]) -> Value {
+fn json_of(arguments: &[&str]) -> Value {
     let run = run(arguments);
     assert_eq!(run.code, 0, "{}", run.error);
     serde_json::from_str(&run.out).unwrap()
@@ -122,7 +123,8 @@ fn why_a_future_is_large_goes_down_to_the_variable_and_its_line() {
 
 #[test]
 fn advice_that_is_followed_does_what_it_says() {
-    let (app, boxed) = (json(&["futures", "--json", &APP]), json(&["futures", "--json", &BOXED]));
+    let (app, boxed) =
+        (json_of(&["futures", "--json", &APP]), json_of(&["futures", "--json", &BOXED]));
     let size = |value: &Value| value["size"].as_u64().unwrap();
     let (inline, pinned) = (future(&app, "shop::handle"), future(&boxed, "shop::handle_boxed"));
     let promised = inline["advice"][0]["saves_up_to"].as_u64().unwrap();
@@ -135,7 +137,7 @@ fn a_program_of_two_crates_reads_the_same_after_link_time_optimisation() {
     let run = run(&["futures", "--profile", "lto", "--bin", "app", "--json"]);
     assert_eq!(run.code, 0, "{}", run.error);
     let mut merged: Value = serde_json::from_str(&run.out).unwrap();
-    let mut plain = json(&["futures", "--json", &APP]);
+    let mut plain = json_of(&["futures", "--json", &APP]);
     assert_eq!(merged["futures"].as_array().unwrap().len(), 5);
     for value in [&mut merged, &mut plain] {
         value["build_id"] = Value::Null;
@@ -167,7 +169,7 @@ fn two_programs_are_compared_and_so_are_their_json_files() {
     assert!(text.contains("0 grew, 0 shrank, 1 new, 3 gone"), "{text}");
 
     let file = folder().join("app.json");
-    let mut before = json(&["futures", "--json", &APP]);
+    let mut before = json_of(&["futures", "--json", &APP]);
     fs::write(&file, before.to_string()).unwrap();
     let file = file.to_str().unwrap();
     let same = run(&["futures", "--diff", file, &APP]);
@@ -182,6 +184,17 @@ fn two_programs_are_compared_and_so_are_their_json_files() {
     assert!(grown.out.contains("+1,100 B"), "{}", grown.out);
     assert!(grown.out.contains("1 grew, 0 shrank, 0 new, 0 gone"), "{}", grown.out);
     assert_eq!(grown.code, 1, "what is there after is judged: {}", grown.error);
+}
+
+#[test]
+fn json_is_read_from_a_pipe_as_well() {
+    let tool = env!("CARGO_BIN_EXE_cargo-memscope");
+    let command = format!(
+        "'{tool}' futures --json '{}' | '{tool}' futures --diff /dev/stdin '{}'",
+        *APP, *APP
+    );
+    let run: Run = Command::new("sh").args(["-c", &command]).output().unwrap().into();
+    assert_eq!(run.out, "no future changed its size\n", "{}", run.error);
 }
 
 #[test]
@@ -202,7 +215,11 @@ fn the_binary_is_named_when_there_are_several() {
     let run_with = |arguments: &[&str]| run(&[&["futures", "--release"], arguments].concat());
     let several = run_with(&[]);
     assert_eq!(several.code, 2);
-    assert!(several.error.contains("name one: --bin app, --bin boxed"), "{}", several.error);
+    assert!(
+        several.error.contains("name one: --bin app, --bin boxed, --bin erased"),
+        "{}",
+        several.error
+    );
     let example = run_with(&["--example", "tiny"]);
     assert_eq!(example.code, 0, "{}", example.error);
     assert!(example.out.contains("0 of 0 of your own code, of 0 futures"), "{}", example.out);
@@ -265,5 +282,143 @@ fn a_saved_report_is_printed_as_the_program_would_have() {
     assert_eq!(run(&["report", "--full", file]).out, format!("{snapshot:#}"));
     let wrong = run(&["report", "Cargo.toml"]);
     assert_eq!(wrong.code, 2);
-    assert!(wrong.error.contains("Cargo.toml"), "{}", wrong.error);
+    assert!(wrong.error.starts_with("error: Cargo.toml: the text is not JSON"), "{}", wrong.error);
+    let gone = run(&["report", "not/there"]);
+    assert!(gone.error.starts_with("error: cannot read not/there: "), "{}", gone.error);
+}
+
+/// A saved report, as the program of `erased` would write it: each site, its futures alive, its future's name and its size in the report.
+fn report_of(program: &Path, sites: &[(&str, u64, &str, u64)]) -> Value {
+    let layouts = Layouts::read(program).unwrap();
+    let file = folder().join(format!("{}.json", sites.len()));
+    get_memory_snapshot().write_to(&file).unwrap();
+    let mut report: Value = serde_json::from_slice(&fs::read(file).unwrap()).unwrap();
+    report["program"] = json!({"path": program, "build_id": layouts.build_id()});
+    let sites = sites.iter().map(|&(name, active, future, size)| {
+        let vtables = layouts.vtables().filter_map(|it| Some((it.0, it.1?)));
+        let mut named = vtables.filter(|it| {
+            let future_type = layouts.future_type(it.1).unwrap();
+            match future_type.shape {
+                Shape::Coroutine(index) => layouts.coroutines()[index].path.contains(future),
+                _ => future_type.name.contains(future),
+            }
+        });
+        let vtable = named.next().map_or(layouts.base_address() + 8, |it| it.0);
+        json!({
+            "name": name, "task_type": "mixed", "file": "src/bin/erased.rs", "line": 24, "measured": true,
+            "spawned": 9, "active": active, "completed": 0, "cancelled": 0, "panicked": 0, "given_up": 0,
+            "is_annotated": true, "live_bytes": 0, "live_blocks": 0, "peak_bytes": 0, "peak_sum_bytes": 0,
+            "allocated_bytes": 0, "allocation_count": 0, "ended_allocated_bytes": 0, "retained_bytes": 0,
+            "unjoined_bytes": 0, "retained_tasks": 0, "oldest_retained_ns": null, "retained_waves": 0,
+            "retained_by_eighth": [0, 0, 0, 0, 0, 0, 0, 0], "argument_bytes": null, "boxed_by_tokio": 0,
+            "longest_wait_ns": 0, "wait_sum_ns": 0, "waits_timed": 0, "peak_histogram": [], "poll_histogram": [],
+            "future_size_bytes": size, "future_vtable": vtable - layouts.base_address(),
+        })
+    });
+    report["sites"] = sites.collect();
+    report
+}
+
+fn save(name: &str, report: &Value) -> String {
+    let file = folder().join(name);
+    fs::write(&file, report.to_string()).unwrap();
+    file.to_str().unwrap().to_owned()
+}
+
+#[test]
+fn a_saved_report_is_joined_with_the_program_that_wrote_it() {
+    let program = program("erased");
+    let size = |name: &str| {
+        let futures = json_of(&["futures", "--json", program.to_str().unwrap()]);
+        future(&futures, name)["size"].as_u64().unwrap()
+    };
+    let (order, handle, race) = (size("shop::order"), size("shop::handle"), size("shop::race"));
+    let sites = [
+        ("orders", 1, "shop::order", order),
+        ("handlers", 3, "shop::handle", handle),
+        ("more handlers", 0, "shop::handle", handle),
+        ("races", 1, "erased::Named<", race + 16),
+        ("grown", 0, "shop::order", order + 1),
+        ("elsewhere", 0, "not in the program", 64),
+    ];
+    let mut report = report_of(&program, &sites);
+    let file = save("joined.json", &report);
+    let joined = run(&["report", &file]);
+    assert_eq!(joined.code, 0, "{}", joined.error);
+    let piped =
+        format!("cat '{file}' | '{}' report /dev/stdin", env!("CARGO_BIN_EXE_cargo-memscope"));
+    let piped = Command::new("sh").current_dir(shop()).args(["-c", &piped]).output();
+    let piped: Run = piped.unwrap().into();
+    assert_eq!(piped.out, joined.out, "from a pipe as well: {}", piped.error);
+    let (_, text) = joined.out.split_once("\nstate machines, from ").expect(&joined.out);
+    let at = |text: &str, part: &str| {
+        text.find(part).unwrap_or_else(|| panic!("no `{part}` in\n{text}"))
+    };
+    let order =
+        ["handlers  src/bin/erased.rs:24  3 of 9 alive", "races  ", "orders  ", "elsewhere  "];
+    assert!(order.map(|it| at(text, &format!("\n{it}"))).is_sorted(), "what they take:\n{text}");
+    for expected in [
+        "8,192 B  buffer: [u8; 8192]  src/lib.rs:25",
+        "`Box::pin` it there (up to 8,",
+        "more handlers  src/bin/erased.rs:24  0 of 9 alive\n  the same future as that of `handlers`",
+        "inside erased::Named<shop::race>:",
+        "not known: the type at its place has another size",
+        "not known: its type is not in the debug information",
+    ] {
+        at(text, expected);
+    }
+
+    // The same program elsewhere; and without the file that is named.
+    let moved = folder().join("moved-program");
+    fs::copy(&program, &moved).unwrap();
+    let moved = moved.to_str().unwrap();
+    report["program"]["path"] = "/not/there (deleted)".into();
+    let file = save("moved.json", &report);
+    let gone = run(&["report", &file]);
+    assert_eq!(gone.code, 0, "the report itself is whole");
+    at(&gone.out, "state machines: not shown, as cannot read /not/there: ");
+    at(&gone.out, "`--program PATH`");
+    let found = run(&["report", &file, "--program", moved]);
+    let (_, again) = found.out.split_once("\nstate machines, from ").expect(&found.error);
+    assert_eq!(again.split_once('\n').unwrap().1, text.split_once('\n').unwrap().1);
+
+    // Another build, which may have anything at these places.
+    let other = run(&["report", &file, "--program", &APP]);
+    assert_eq!(other.code, 2);
+    let ids = [report["program"]["build_id"].as_str().unwrap(), &BUILD_ID];
+    at(
+        &other.error,
+        &format!(
+            "is another build than the one that wrote the report: its build id is {}, the report's {}",
+            ids[1], ids[0]
+        ),
+    );
+    report["program"]["path"] = APP.as_str().into();
+    let other = run(&["report", &save("other-build.json", &report)]);
+    assert_eq!(other.code, 0);
+    at(&other.out, "is another build");
+
+    report["program"]["build_id"] = Value::Null;
+    let unsure = run(&["report", &save("unsure.json", &report), "--program", moved]);
+    at(&unsure.out, "has no build id: that sizes agree is all");
+}
+
+static BUILD_ID: LazyLock<String> =
+    LazyLock::new(|| Layouts::read(&*APP).unwrap().build_id().unwrap().to_owned());
+
+#[test]
+fn a_report_of_many_sites_shows_the_first() {
+    let program = program("erased");
+    let sites = [("orders", 1, "shop::order", 1); 12];
+    let file = save("many.json", &report_of(&program, &sites));
+    let shown = |arguments: &[&str]| {
+        let text = run(&[&["report", &file], arguments].concat()).out;
+        let (_, text) = text.split_once("\nstate machines, ").unwrap();
+        (
+            text.matches("  1 of 9 alive").count(),
+            text.contains("10 of 12 sites; `--full` shows the rest"),
+        )
+    };
+    assert_eq!(shown(&[]), (10, true));
+    assert_eq!(shown(&["--full"]), (12, false));
 }

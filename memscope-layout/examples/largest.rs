@@ -1,11 +1,16 @@
-//! The largest futures of a program, and how long it took to find them.
+//! The largest futures of a program, and how long it took to find them, in how much memory.
 //!
 //! ```text
 //! cargo run --release -p memscope-layout --example largest -- PATH [COUNT]
 //! ```
 #![expect(clippy::print_stdout, reason = "an example prints")]
 
-use std::{env, error::Error, time::Instant};
+use std::{
+    env,
+    error::Error,
+    fs,
+    time::{Duration, Instant},
+};
 
 use memscope_layout::Layouts;
 
@@ -16,7 +21,8 @@ fn main() -> Result<(), Box<dyn Error>> {
 
     let start = Instant::now();
     let layouts = Layouts::read(&path)?;
-    let took = start.elapsed();
+    let (took, busy) = (start.elapsed(), busy());
+    let peak = peak_kilobytes();
 
     let coroutines = layouts.coroutines();
     for coroutine in coroutines.iter().take(count) {
@@ -38,7 +44,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     }
     let members = || coroutines.iter().flat_map(|it| &it.states).flat_map(|it| &it.members);
     println!(
-        "{} coroutines, {} members ({} of unknown size), {} hidden, {} vtables ({} shared) in {took:.1?}",
+        "{} coroutines, {} members ({} of unknown size), {} hidden, {} vtables ({} shared)",
         coroutines.len(),
         members().count(),
         members().filter(|it| it.size.is_none()).count(),
@@ -46,5 +52,22 @@ fn main() -> Result<(), Box<dyn Error>> {
         layouts.vtables().count(),
         layouts.vtables().filter(|it| it.1.is_none()).count(),
     );
+    let megabytes = fs::metadata(&path)?.len() / 1_000_000;
+    let peak = peak.map_or_else(String::new, |it| format!(", at most {} MB in memory", it / 1000));
+    let busy = busy.map_or_else(String::new, |it| format!(", {it:.1?} of a processor"));
+    println!("{megabytes} MB of program read in {took:.1?}{busy}{peak}");
     Ok(())
+}
+
+/// The time that a processor spent on this process; other work beside it does not count. `None` where the system does not say.
+fn busy() -> Option<Duration> {
+    let times = fs::read_to_string("/proc/self/schedstat").ok()?;
+    times.split(' ').next()?.parse().ok().map(Duration::from_nanos)
+}
+
+/// The most memory that the process had so far, pages of the file included; `None` where the system does not say.
+fn peak_kilobytes() -> Option<u64> {
+    let status = fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|it| it.strip_prefix("VmHWM:"))?;
+    line.trim().strip_suffix(" kB")?.parse().ok()
 }

@@ -24,6 +24,8 @@ pub(crate) enum Kind {
     NoDebugInfo,
     LineTablesOnly,
     SplitFilesMissing { first: PathBuf, count: usize },
+    DebugFileMissing { name: PathBuf },
+    DebugFileOther { file: PathBuf, what: &'static str },
     Corrupt(String),
     TooMuch,
 }
@@ -51,7 +53,9 @@ impl Error {
             Kind::Stripped
             | Kind::NoDebugInfo
             | Kind::LineTablesOnly
-            | Kind::SplitFilesMissing { .. } => true,
+            | Kind::SplitFilesMissing { .. }
+            | Kind::DebugFileMissing { .. }
+            | Kind::DebugFileOther { .. } => true,
             Kind::Unreadable(_) | Kind::NotElf(_) | Kind::Corrupt(_) | Kind::TooMuch => false,
         }
     }
@@ -64,7 +68,7 @@ impl fmt::Display for Error {
             Kind::Unreadable(error) => write!(f, "cannot read {path}: {error}"),
             Kind::NotElf(what) => write!(
                 f,
-                "{path} is {what}, not an ELF file: name a program or library built for Linux or another ELF system"
+                "{path} is {what}not an ELF file: name a program or library built for Linux or another ELF system"
             ),
             Kind::Stripped => write!(
                 f,
@@ -83,6 +87,18 @@ impl fmt::Display for Error {
                 "the debug information of {path} is in {count} files beside it that are not there, such as {}; \
                  build it again where it is, or with `split-debuginfo = \"off\"`",
                 first.display()
+            ),
+            Kind::DebugFileMissing { name } => write!(
+                f,
+                "the debug information of {path} was moved to {0}, which is neither beside it, nor in `.debug` there, nor in {1}: \
+                 put {0} beside it, or build it with\n{CARGO_LINES}",
+                name.display(),
+                crate::detached::SYSTEM
+            ),
+            Kind::DebugFileOther { file, what } => write!(
+                f,
+                "{} is not the debug information of {path} but of another build: {what} differs; put the right file there, or build it with\n{CARGO_LINES}",
+                file.display()
             ),
             Kind::Corrupt(what) => {
                 write!(f, "{path} is cut off or damaged: {what}; copy or build it again")

@@ -53,11 +53,13 @@ pub enum Held {
 impl Layouts {
     /// Reads an executable or a library.
     ///
-    /// Split debug information is found where the compiler left it, and as `PATH.dwp`.
+    /// Split debug information is found where the compiler left it, and as `PATH.dwp`. What was moved to another file is found beside the program, in `.debug`
+    /// there, and below `/usr/lib/debug`; that it is of the same build is checked.
     ///
     /// # Errors
     ///
-    /// When the file cannot be read, is not ELF, is cut off or damaged, or has no debug information about types. The error says what to do.
+    /// When the file cannot be read, is not ELF, is cut off or damaged, or has no debug information about types, and when the file that has it is of another
+    /// build. The error says what to do.
     pub fn read(path: impl AsRef<Path>) -> Result<Self, Error> {
         let path = path.as_ref();
         let read = || {

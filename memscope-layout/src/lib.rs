@@ -5,6 +5,7 @@
 mod mapped;
 mod sections;
 mod split;
+mod detached;
 // … is made of units, of which each is passed over once …
 mod units;
 mod scan;

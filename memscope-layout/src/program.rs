@@ -1,6 +1,6 @@
 //! A program's file becomes its layouts: open, scan, read, put in order.
 
-use std::{cmp::Reverse, collections::HashMap, fmt::Write, path::Path, sync::Arc};
+use std::{cmp::Reverse, collections::HashMap, path::Path, sync::Arc};
 
 use gimli::constants as dw;
 
@@ -8,13 +8,14 @@ use crate::{
     bodies::Bodies,
     budget::Budget,
     coroutine::Coroutine,
+    detached::Detached,
     error::Kind,
     future_type::{FutureType, TypeId},
     future_types::FutureTypes,
     layouts::Layouts,
     machine::Machine,
     scan::{Found, abbreviations, has_types},
-    sections::{Dwarf, Flavour, Identity, Sections},
+    sections::{Dwarf, Flavour, Identity, Sections, hex},
     split::Beside,
     types::Types,
     units::{At, Head, Units},
@@ -23,12 +24,27 @@ use crate::{
 /// Abbreviations that the smallest file may have.
 const LEAST_ABBREVIATIONS: u64 = 1 << 18;
 
-/// Reads a program; `path` is where the files of split debug information are looked for.
+/// Reads a program; `path` is where the files of split and of moved debug information are looked for.
 pub(crate) fn read(data: &[u8], path: Option<&Path>) -> Result<Layouts, Kind> {
-    let sections = Sections::read(data, Flavour::Whole)?;
+    let program = Sections::read(data, Flavour::Whole)?;
+    let identity = &program.identity;
+    let detached = path.filter(|_| program.entry_bytes() == 0);
+    let detached = detached.map(|path| Detached::find(path, identity)).transpose()?.flatten();
+    match detached {
+        Some(detached) => Sections::read(&detached.file, Flavour::Whole)
+            .and_then(|sections| read_sections(&sections, identity, path))
+            .map_err(|kind| detached.blamed(kind)),
+        None => read_sections(&program, identity, path),
+    }
+}
+
+fn read_sections(
+    sections: &Sections<'_>,
+    identity: &Identity,
+    path: Option<&Path>,
+) -> Result<Layouts, Kind> {
     if sections.entry_bytes() == 0 {
-        let has_symbols = sections.identity.has_symbols;
-        return Err(if has_symbols { Kind::NoDebugInfo } else { Kind::Stripped });
+        return Err(if identity.has_symbols { Kind::NoDebugInfo } else { Kind::Stripped });
     }
     let mut dwarf = sections.dwarf()?;
     dwarf.populate_abbreviations_cache(gimli::AbbreviationsCacheStrategy::Duplicates);
@@ -60,7 +76,7 @@ pub(crate) fn read(data: &[u8], path: Option<&Path>) -> Result<Layouts, Kind> {
     if found.units_with_types == 0 {
         return Err(too_little(&sections.dwarf()?)?);
     }
-    let layouts = layouts(&units, &found, &sections.identity, missing);
+    let layouts = layouts(&units, &found, identity, missing);
     units.budget.check()?;
     Ok(layouts)
 }
@@ -178,15 +194,8 @@ fn layouts(units: &Units<'_>, found: &Found, identity: &Identity, missing: usize
     let coroutines: Vec<Coroutine> =
         machines.into_iter().map(|it| it.finish(&types, &bodies, &mut future_types)).collect();
     let vtables = vtables(&types, found, identity, &mut future_types);
-    let build_id = identity.build_id.as_ref().map(|bytes| {
-        bytes.iter().fold(String::new(), |mut text, byte| {
-            // Writing to a string never fails.
-            _ = write!(text, "{byte:02x}");
-            text
-        })
-    });
     Layouts {
-        build_id,
+        build_id: identity.build_id.as_deref().map(hex),
         base_address: identity.base,
         coroutines,
         vtables: settle(vtables, future_types.all()),

@@ -16,7 +16,7 @@ pub(crate) struct Found {
     pub(crate) bodies: Vec<Body>,
     /// Vtables of `dyn Future`: the link-time address, and the entry of the vtable's type.
     pub(crate) vtables: Vec<(u64, At)>,
-    /// Units that were not passed over: only those tell types.
+    /// Units that tell of types with variants, or of vtables.
     pub(crate) units_with_types: usize,
 }
 
@@ -63,13 +63,23 @@ pub(crate) fn has_types(unit: &gimli::Abbreviations) -> bool {
     })
 }
 
+/// Whether the unit has types that another one may refer to: these need their paths.
+fn has_structures(unit: &gimli::Abbreviations) -> bool {
+    abbreviations(unit).any(|it| is_type(it.tag()))
+}
+
+fn is_type(tag: gimli::DwTag) -> bool {
+    matches!(tag, dw::DW_TAG_structure_type | dw::DW_TAG_union_type | dw::DW_TAG_enumeration_type)
+}
+
 impl Found {
     pub(crate) fn scan(&mut self, units: &Units<'_>, index: u32) -> Result<Vec<Named>, Kind> {
         let Some(unit) = units.unit(index) else { return Ok(Vec::new()) };
-        if !has_types(&unit.inner.abbreviations) {
+        if has_types(&unit.inner.abbreviations) {
+            self.units_with_types += 1;
+        } else if !has_structures(&unit.inner.abbreviations) {
             return Ok(Vec::new());
         }
-        self.units_with_types += 1;
         Pass { units, unit, index, found: self, named: Vec::new(), open: Vec::new() }.run()
     }
 }
@@ -104,13 +114,7 @@ impl<'d> Pass<'_, 'd> {
             let (offset, depth) = (raw.next_offset(), raw.next_depth());
             let Some(abbreviation) = raw.read_abbreviation()? else { continue };
             let tag = abbreviation.tag();
-            let names = matches!(
-                tag,
-                dw::DW_TAG_namespace
-                    | dw::DW_TAG_structure_type
-                    | dw::DW_TAG_union_type
-                    | dw::DW_TAG_enumeration_type
-            );
+            let names = tag == dw::DW_TAG_namespace || is_type(tag);
             if depth > function
                 || !(names || matches!(tag, dw::DW_TAG_subprogram | dw::DW_TAG_variable))
             {

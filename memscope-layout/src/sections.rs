@@ -1,6 +1,10 @@
 //! The parts of an ELF file that are read: its debug sections, unpacked, and what identifies it.
 
-use std::borrow::Cow;
+use std::{
+    borrow::Cow,
+    fmt::Write,
+    path::{Path, PathBuf},
+};
 
 use gimli::{EndianSlice, RunTimeEndian, SectionId};
 use object::{CompressionFormat, Object, ObjectSection, ObjectSegment};
@@ -47,6 +51,8 @@ pub(crate) struct Sections<'d> {
 #[derive(Debug)]
 pub(crate) struct Identity {
     pub(crate) build_id: Option<Vec<u8>>,
+    /// Where the debug information was moved to: the name of a file, and the sum of its bytes.
+    pub(crate) debug_link: Option<(PathBuf, u32)>,
     /// The link-time address of the file's first byte.
     pub(crate) base: u64,
     /// Link-time addresses of what is loaded: start and end.
@@ -65,10 +71,7 @@ pub(crate) enum Flavour {
 
 impl<'d> Sections<'d> {
     pub(crate) fn read(data: &'d [u8], flavour: Flavour) -> Result<Self, Kind> {
-        if !data.starts_with(b"\x7fELF") {
-            return Err(Kind::NotElf(what_it_is(data)));
-        }
-        let file = object::File::parse(data)?;
+        let file = parse(data)?;
         let mut all = Vec::new();
         let (name, besides): (fn(SectionId) -> Option<&'static str>, _) = match flavour {
             Flavour::Whole => (|id| Some(id.name()), &[][..]),
@@ -81,15 +84,7 @@ impl<'d> Sections<'d> {
         }
         let endian =
             if file.is_little_endian() { RunTimeEndian::Little } else { RunTimeEndian::Big };
-        let identity = Identity {
-            build_id: file.build_id().ok().flatten().map(<[u8]>::to_vec),
-            base: file.segments().find(|it| it.file_range().0 == 0).map_or(0, |it| it.address()),
-            loaded: file
-                .segments()
-                .map(|it| (it.address(), it.address().saturating_add(it.size())))
-                .collect(),
-            has_symbols: file.symbol_table().is_some(),
-        };
+        let identity = Identity::of(&file);
         Ok(Self { all, endian, identity })
     }
 
@@ -112,6 +107,46 @@ impl<'d> Sections<'d> {
     }
 }
 
+impl Identity {
+    /// That of a file, whatever else is in it.
+    pub(crate) fn read(data: &[u8]) -> Result<Self, Kind> {
+        Ok(Self::of(&parse(data)?))
+    }
+
+    fn of(file: &object::File<'_>) -> Self {
+        Self {
+            build_id: file.build_id().ok().flatten().map(<[u8]>::to_vec),
+            debug_link: file.gnu_debuglink().ok().flatten().and_then(|(name, sum)| {
+                // A name alone: a path in its place would lead anywhere.
+                let name = Path::new(str::from_utf8(name).ok()?).file_name()?;
+                Some((name.into(), sum))
+            }),
+            base: file.segments().find(|it| it.file_range().0 == 0).map_or(0, |it| it.address()),
+            loaded: file
+                .segments()
+                .map(|it| (it.address(), it.address().saturating_add(it.size())))
+                .collect(),
+            has_symbols: file.symbol_table().is_some(),
+        }
+    }
+}
+
+fn parse(data: &[u8]) -> Result<object::File<'_>, Kind> {
+    if !data.starts_with(b"\x7fELF") {
+        return Err(Kind::NotElf(what_it_is(data)));
+    }
+    Ok(object::File::parse(data)?)
+}
+
+/// A build id as people write it.
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::with_capacity(2 * bytes.len()), |mut text, byte| {
+        // Writing to a string never fails.
+        _ = write!(text, "{byte:02x}");
+        text
+    })
+}
+
 fn unpacked<'d>(section: &object::Section<'d, '_>) -> Result<Cow<'d, [u8]>, Kind> {
     let packed = section.compressed_data()?;
     let most = (packed.data.len() as u64).saturating_mul(MOST_COMPRESSION);
@@ -121,12 +156,13 @@ fn unpacked<'d>(section: &object::Section<'d, '_>) -> Result<Cow<'d, [u8]>, Kind
     Ok(packed.decompress()?)
 }
 
+/// What a file is instead, as far as its first bytes tell; with a comma behind it.
 fn what_it_is(data: &[u8]) -> &'static str {
     match data {
-        [] => "empty",
-        [0xcf | 0xce, 0xfa, 0xed, 0xfe, ..] => "a Mach-O file (macOS)",
-        [b'M', b'Z', ..] => "a PE file (Windows)",
-        [b'!', b'<', b'a', b'r', b'c', b'h', b'>', ..] => "an archive",
-        _ => "something else",
+        [] => "empty, ",
+        [0xcf | 0xce, 0xfa, 0xed, 0xfe, ..] => "a Mach-O file (macOS), ",
+        [b'M', b'Z', ..] => "a PE file (Windows), ",
+        [b'!', b'<', b'a', b'r', b'c', b'h', b'>', ..] => "an archive, ",
+        _ => "",
     }
 }

@@ -7,6 +7,8 @@ use std::{
     cell::{Cell, RefCell},
     fs,
     ops::Range,
+    path::Path,
+    process::Command,
     time::Instant,
 };
 
@@ -65,12 +67,18 @@ fn a_file_of_another_kind_is_named() {
     let not_there = Layouts::read("not/there").unwrap_err();
     assert!(not_there.to_string().starts_with("cannot read not/there"), "{not_there}");
     assert!(std::error::Error::source(&not_there).is_some());
+    let pipe = Path::new(env!("CARGO_TARGET_TMPDIR")).join("pipe");
+    drop(fs::remove_file(&pipe));
+    if Command::new("mkfifo").arg(&pipe).status().is_ok_and(|it| it.success()) {
+        let error = Layouts::read(&pipe).unwrap_err();
+        assert!(error.to_string().ends_with("it is not a file"), "and nobody waits: {error}");
+    }
     let cases: [(&[u8], &str); 6] = [
         (b"", "is empty"),
         (b"\xcf\xfa\xed\xfe....", "Mach-O"),
         (b"MZ\x90", "PE file"),
         (b"!<arch>\n", "an archive"),
-        (b"#!/bin/sh", "not an ELF file"),
+        (b"#!/bin/sh", "the file is not an ELF file: name"),
         (b"\x7fELF", "damaged"),
     ];
     for (bytes, expected) in cases {

@@ -1,0 +1,261 @@
+//! The state machines of a saved report: its sites, joined with the debug information of the program that wrote it.
+
+use std::{
+    cmp::Reverse,
+    collections::{HashMap, HashSet},
+    io::{self, Write},
+    path::{Path, PathBuf},
+};
+
+use memscope_layout::{Layouts, Shape};
+use serde::Deserialize;
+
+use crate::{
+    error::Error,
+    futures::Future,
+    list::List,
+    name,
+    origin::{from_here, short_file},
+    paint::{NAME, PLACE, Width},
+    source::Source,
+};
+
+/// So many sites, unless all are asked for.
+const MOST: usize = 10;
+
+/// What a report says about futures; the rest of it is not looked at.
+#[derive(Debug, Default, Deserialize)]
+pub(crate) struct Sites {
+    #[serde(default)]
+    program: Option<Program>,
+    #[serde(default)]
+    sites: Vec<Site>,
+}
+
+/// The program that wrote it.
+#[derive(Debug, Deserialize)]
+struct Program {
+    path: PathBuf,
+    #[serde(default)]
+    build_id: Option<String>,
+}
+
+/// A place in the code that makes futures of one type.
+#[derive(Debug, Deserialize)]
+struct Site {
+    name: String,
+    #[serde(default)]
+    file: String,
+    #[serde(default)]
+    line: u32,
+    #[serde(default)]
+    active: u64,
+    #[serde(default)]
+    spawned: u64,
+    /// Where the vtable of its future is, from the first byte of the program's image on.
+    #[serde(default)]
+    future_vtable: Option<u64>,
+    #[serde(default)]
+    future_size_bytes: u64,
+}
+
+/// What is known of a site's future.
+#[derive(Debug, PartialEq, Eq)]
+enum Known {
+    /// It is this coroutine, or has it in it as it is of another type.
+    Coroutine { index: usize, within: Option<String> },
+    /// It has no states.
+    Plain(String),
+    /// The reason why nothing is believed.
+    Nothing(&'static str),
+}
+
+impl Sites {
+    /// Reads those of a report; what is no report has none.
+    pub(crate) fn of(report: &str) -> Self {
+        let mut sites: Self = serde_json::from_str(report).unwrap_or_default();
+        sites.sites.retain(|it| it.future_vtable.is_some());
+        let bytes = |it: &Site| it.active.saturating_mul(it.future_size_bytes);
+        sites.sites.sort_by_key(|it| Reverse((bytes(it), it.future_size_bytes)));
+        sites
+    }
+
+    /// Prints them, as far as the program tells; `asked` is where it is instead of where it was.
+    pub(crate) fn print(
+        &self,
+        out: &mut impl Write,
+        asked: Option<&Path>,
+        is_full: bool,
+    ) -> Result<(), Error> {
+        if let Some(path) = asked {
+            let layouts = self.layouts(path)?;
+            return Ok(self.list(out, &layouts, path, is_full)?);
+        }
+        let Some(program) = self.program.as_ref().filter(|_| !self.sites.is_empty()) else {
+            return Ok(());
+        };
+        let path = still_there(&program.path);
+        match self.layouts(&path) {
+            Ok(layouts) => self.list(out, &layouts, &path, is_full)?,
+            // The report is whole without.
+            Err(error) => writeln!(
+                out,
+                "\nstate machines: not shown, as {error}\n`--program PATH` names the program where it is now"
+            )?,
+        }
+        Ok(())
+    }
+
+    fn layouts(&self, path: &Path) -> Result<Layouts, Error> {
+        let layouts = Layouts::read(path)?;
+        let own = self.program.as_ref().and_then(|it| it.build_id.as_deref());
+        match (own, layouts.build_id()) {
+            (Some(own), Some(other)) if own != other => Err(Error::new(format!(
+                "{} is another build than the one that wrote the report: its build id is {other}, the report's {own}",
+                path.display()
+            ))),
+            _ => Ok(layouts),
+        }
+    }
+
+    fn list(
+        &self,
+        out: &mut impl Write,
+        layouts: &Layouts,
+        path: &Path,
+        is_full: bool,
+    ) -> io::Result<()> {
+        let width = Width::of_output();
+        let mut list = List { width, source: Source::default(), shown: HashSet::new() };
+        let mut shown: HashMap<usize, &str> = HashMap::new();
+        let count = if is_full { self.sites.len() } else { self.sites.len().min(MOST) };
+        writeln!(out, "\nstate machines, from {}", from_here(path).display())?;
+        if self.sites.is_empty() {
+            writeln!(out, "  no site of the report says which future it has")?;
+        }
+        for site in &self.sites[..count] {
+            let place = format!("{}:{}", short_file(&site.file), site.line);
+            let Site { name, active, spawned, .. } = site;
+            writeln!(
+                out,
+                "\n{NAME}{name}{NAME:#}  {PLACE}{place}{PLACE:#}  {active} of {spawned} alive"
+            )?;
+            match site.known(layouts) {
+                Known::Coroutine { index, within } => {
+                    if let Some(within) = within {
+                        writeln!(out, "  inside {}:", width.minus(10).middle(&within))?;
+                    }
+                    if let Some(other) = shown.insert(index, name) {
+                        writeln!(out, "  the same future as that of `{other}`")?;
+                    } else if let Some(coroutine) = layouts.coroutines().get(index) {
+                        list.future(out, &Future::of(layouts, index, coroutine))?;
+                    }
+                }
+                Known::Plain(type_name) => {
+                    let type_name = width.minus(30).middle(&type_name);
+                    writeln!(out, "  {type_name}: no state machine is in it")?;
+                }
+                Known::Nothing(why) => writeln!(out, "  not known: {why}")?,
+            }
+        }
+        if count < self.sites.len() {
+            writeln!(out, "\n{count} of {} sites; `--full` shows the rest", self.sites.len())?;
+        }
+        let is_sure = self.program.as_ref().is_some_and(|it| it.build_id.is_some())
+            && layouts.build_id().is_some();
+        if !is_sure {
+            writeln!(
+                out,
+                "\nthe program or the report has no build id: that sizes agree is all that says that they belong together"
+            )?;
+        }
+        Ok(())
+    }
+}
+
+impl Site {
+    fn known(&self, layouts: &Layouts) -> Known {
+        let offset = self.future_vtable.unwrap_or(0);
+        let address = offset.saturating_add(layouts.base_address());
+        let Some(id) = layouts.by_vtable(address, self.future_size_bytes) else {
+            return Known::Nothing(match layouts.vtables().find(|it| it.0 == address) {
+                Some((_, Some(_))) => "the type at its place has another size",
+                Some((_, None)) => "the linker gave several types one place",
+                None => {
+                    "its type is not in the debug information; `debug = 2` is needed in the crate that makes the future"
+                }
+            });
+        };
+        let Some(future) = layouts.future_type(id) else {
+            return Known::Nothing("its type is not in the debug information");
+        };
+        if let Shape::Coroutine(index) = future.shape {
+            return Known::Coroutine { index, within: None };
+        }
+        let within = name::short(&future.name);
+        // The largest first.
+        match layouts.children_of(id, 0).iter().map(|it| it.coroutine).min() {
+            Some(index) => Known::Coroutine { index, within: Some(within) },
+            None => Known::Plain(within),
+        }
+    }
+}
+
+/// The path without what the system adds to it when the file was replaced while the program ran.
+fn still_there(path: &Path) -> PathBuf {
+    let text = path.to_str().and_then(|it| it.strip_suffix(" (deleted)"));
+    text.filter(|_| !path.exists()).map_or_else(|| path.to_owned(), PathBuf::from)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn a_report_from_before_there_were_vtables_has_no_sites() {
+        let old = r#"{"sites":[{"name":"f","active":3,"future_size_bytes":64}]}"#;
+        let mut out = Vec::new();
+        Sites::of(old).print(&mut out, None, false).unwrap();
+        assert_eq!(out, b"", "nothing is added to it");
+    }
+
+    #[test]
+    fn sites_come_in_the_order_of_what_their_futures_take() {
+        let sites = Sites::of(
+            r#"{"sites":[
+            {"name":"few","active":1,"future_size_bytes":500,"future_vtable":1},
+            {"name":"ended","active":0,"future_size_bytes":900,"future_vtable":1},
+            {"name":"many","active":9,"future_size_bytes":100,"future_vtable":1}]}"#,
+        );
+        let names: Vec<&str> = sites.sites.iter().map(|it| it.name.as_str()).collect();
+        assert_eq!(names, ["many", "few", "ended"]);
+    }
+
+    #[test]
+    fn a_vtable_is_looked_up_from_where_the_linker_put_the_program() {
+        let layouts: Layouts = serde_json::from_str(
+            r#"{"build_id":null,"base_address":4194304,"coroutines":[],"missing_files":0,
+            "future_types":[{"name":"core::future::ready::Ready<u8>","size":2,"shape":"leaf"}],
+            "vtables":[[4096,null],[4198400,0]]}"#,
+        )
+        .unwrap();
+        let known = |size| {
+            let text = format!(
+                r#"{{"sites":[{{"name":"f","future_vtable":4096,"future_size_bytes":{size}}}]}}"#
+            );
+            Sites::of(&text).sites[0].known(&layouts)
+        };
+        assert_eq!(known(2), Known::Plain("Ready<u8>".to_owned()));
+        assert_eq!(known(3), Known::Nothing("the type at its place has another size"));
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_makes_it_panic(text in "\\PC{0,200}") {
+            let mut out = Vec::new();
+            prop_assert!(Sites::of(&text).print(&mut out, None, true).is_ok());
+        }
+    }
+}

@@ -1,0 +1,100 @@
+#!/usr/bin/env bash
+# The layouts of two real programs, beside what the compiler says with `-Zprint-type-sizes`: the web service of the examples, and the
+# server of mini-redis, as published. Sizes, alignments, states, members and offsets, in debug, release, thin and fat LTO.
+#
+# Compared is every state machine that a program's debug information tells of, those of its dependencies included: each crate prints the
+# types that it works on itself, so all of them are asked. The exceptions are those that memscope-layout/README.md names.
+set -euo pipefail
+target="${CARGO_TARGET_DIR:-target}/layout"
+mkdir -p "$target"
+target=$(cd "$target" && pwd)
+
+# In the compiler's place: adds the flag, and keeps what is printed under the crate's name, so that a crate that is not compiled again
+# has it still. `RUSTC_BOOTSTRAP` is for that flag alone; build scripts, which would find a nightly compiler by it, do not see it.
+#
+# With `KEEP_BITCODE` each crate is ready for link-time optimisation too, and how the programs are compiled is written down: done again
+# with `-Clto`, they need none of their dependencies anew.
+wrapper="$target/print-type-sizes"
+cat > "$wrapper" << 'END'
+#!/usr/bin/env bash
+name="" file="" folder="" is_cargo="" previous="" arguments=() again=""
+for it in "$@"; do
+  case "$previous" in
+    --crate-name) name="$it" ;;
+    --out-dir) folder="$it" ;;
+  esac
+  case "$it" in
+    extra-filename=*) file="${it#extra-filename=}" ;;
+    embed-bitcode=no) it="embed-bitcode=${KEEP_BITCODE:-no}" ;;
+    --error-format=json) is_cargo=1 ;;
+  esac
+  arguments+=("$it")
+  if [ "$previous" = --out-dir ]; then again+=' "$OUT"'; else again+=$(printf ' %q' "$it"); fi
+  previous="$it"
+done
+if [ -z "$is_cargo" ] || [ -z "$folder" ] || [ "$name" = build_script_build ]; then exec "$@"; fi
+case "$name" in
+  web_service | mini_redis_server)
+    {
+      export -p
+      # Who gave out the right to so many threads will be gone.
+      echo "unset CARGO_MAKEFLAGS; cd $(printf %q "$PWD"); exec$again \"\$@\""
+    } > "$folder/$name.again"
+    ;;
+esac
+RUSTC_BOOTSTRAP=1 exec "${arguments[@]}" -Zprint-type-sizes > "$folder/$name$file.type-sizes"
+END
+chmod +x "$wrapper"
+
+# At once, so that they share their dependencies; the package of the tests is what has mini-redis among those. With full debug
+# information in every profile; nothing else is changed.
+build() {
+  local start=$SECONDS
+  CARGO_PROFILE_DEV_DEBUG=2 CARGO_PROFILE_RELEASE_DEBUG=2 RUSTC_WRAPPER="$wrapper" CARGO_TARGET_DIR="$target" cargo build -q "$@" \
+    -p memscope-rs -p memscope-tests -p mini-redis --example web_service --bin mini-redis-server
+  echo "built ${*:-in debug} in $((SECONDS - start)) s"
+}
+
+# agrees PROGRAM FOLDER…: the folders are those where it is told what types the compiler knows.
+agrees() {
+  find "${@:2}" -name '*.type-sizes' -exec cat {} + > "$target/type-sizes"
+  MEMSCOPE_PROGRAM="$1" MEMSCOPE_TYPE_SIZES="$target/type-sizes" \
+    cargo test -q -p memscope-layout --test against_the_compiler -- --ignored --nocapture a_named_program_agrees
+}
+
+# What the guide shows of a program is what is printed today.
+shown() {
+  local printed
+  printed=$(cargo run -q -p cargo-memscope -- memscope futures "$target/release/$1" "${@:2}" | sed 's| in /.*/release/| in target/release/|')
+  [[ "$(< docs/shrink-your-futures.md)" == *"$printed"* ]] || {
+    echo "docs/shrink-your-futures.md does not show what is printed of $1:" >&2
+    echo "$printed" >&2
+    exit 1
+  }
+}
+
+build
+agrees "$target/debug/examples/web_service" "$target/debug"
+agrees "$target/debug/mini-redis-server" "$target/debug"
+
+KEEP_BITCODE=yes build --release
+agrees "$target/release/examples/web_service" "$target/release"
+agrees "$target/release/mini-redis-server" "$target/release"
+shown examples/web_service --filter clients -n 2
+shown mini-redis-server --all --filter mini_redis -n 5
+
+for lto in thin fat; do
+  for again in "$target/release/examples/web_service.again" "$target/release/deps/mini_redis_server.again"; do
+    start=$SECONDS
+    folder="$target/$lto/$(basename "$again" .again)"
+    rm -rf "$folder"
+    mkdir -p "$folder"
+    OUT="$folder" RUSTC_BOOTSTRAP=1 bash "$again" "-Clto=$lto" -Zprint-type-sizes > "$folder/own.type-sizes" 2> "$folder/messages" || {
+      cat "$folder/messages" >&2
+      exit 1
+    }
+    echo "built $(basename "$again" .again) with LTO $lto in $((SECONDS - start)) s"
+    program=$(find "$folder" -type f -perm -u+x)
+    agrees "$program" "$folder" "$target/release/deps"
+  done
+done
