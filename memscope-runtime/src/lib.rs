@@ -2,6 +2,7 @@
 
 // The way of a byte. A future …
 mod future;
+mod future_type;
 #[cfg(feature = "stream")]
 mod stream;
 #[cfg(feature = "tokio")]
@@ -56,8 +57,10 @@ mod variable_site;
 mod transfer;
 // All of it is read, and shown.
 mod reading;
+mod program;
 mod rows;
 mod profile;
+mod state_machine;
 mod snapshot;
 mod report;
 mod table;
@@ -137,8 +140,10 @@ pub mod async_memory {
             SharedProfile, SiteProfile, TaskEvent, TaskMemoryProfile, TaskPerformanceMetrics,
             Timeline, ToolUsage, Trend, TrendPoint, VariableProfile, VariableSiteProfile,
         },
+        program::Program,
         scope::{Scope, Scoped, shared, untracked},
         snapshot::{MemorySnapshot, get_memory_snapshot},
+        state_machine::{LocalProfile, StateMachine, WidestState},
         table::HumanBytes,
         task::{TaskId, TaskState, TaskType},
         transfer::{Transferred, transfer, transfer_deep},

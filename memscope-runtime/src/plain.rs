@@ -18,8 +18,9 @@ use std::{
 
 use crate::{
     arena::{Arena, Zeroed},
+    future_type::FutureType,
     pool::{Linked, Links, Pool},
-    record::{FutureType, NewTask, Record},
+    record::{NewTask, Record},
     registry,
     site::{self, Key, Site},
     static_ref::StaticRef,
@@ -404,7 +405,7 @@ pub(crate) fn site() -> &'static Site {
 }
 
 fn open(site: &'static Site) -> Option<&'static Record> {
-    let (row, ordinal) = site.admit(0);
+    let (row, ordinal) = site.admit(FutureType::not_known());
     let task = NewTask {
         site,
         row,

@@ -6,6 +6,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::{
     event::EventKind,
+    state_machine::StateMachine,
     task::{TaskId, TaskState, TaskType},
 };
 
@@ -180,6 +181,17 @@ pub struct SiteProfile {
     pub retained_by_eighth: [u64; 8],
     /// The size of the largest state machine spawned here.
     pub future_size_bytes: u64,
+    /// The vtable of that future's type as a `dyn Future`: how far it is from the first byte of the program's image, wherever that is loaded. It finds the
+    /// type in the program's debug information, also later and elsewhere. `None` for what is no future, and where the program's place is not known.
+    #[serde(default)]
+    pub future_vtable: Option<u64>,
+    /// What the compiler made of that future. Read from the debug information of the running program, with the feature `layout`; without it
+    /// `cargo memscope report` reads it from a saved snapshot and the program.
+    #[serde(default)]
+    pub state_machine: Option<StateMachine>,
+    /// Why there is none, and what would bring it; `None` where there is one, and without the feature `layout`.
+    #[serde(default)]
+    pub state_machine_unknown: Option<Cow<'static, str>>,
     /// Bytes of the arguments that `#[tracked]` found passed by value; `None` where the future was not made by it.
     pub argument_bytes: Option<u64>,
     /// Tasks whose future Tokio put into a box of its own, as it was larger than its limit.

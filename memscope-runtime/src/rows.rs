@@ -9,6 +9,7 @@ use crate::{
         Bucket, HandOver, Items, Place, ProcessMemory, RuntimeMemory, SharedProfile, SiteProfile,
         TaskEvent, TaskMemoryProfile, VariableProfile, VariableSiteProfile,
     },
+    program,
     reading::{Reading, Retained, SiteReading, TaskReading},
     recent::Kept,
     shared::SharedReading,
@@ -123,7 +124,10 @@ fn row(reading: &SiteReading) -> SiteProfile {
         oldest_retained_ns: None,
         retained_waves: 0,
         retained_by_eighth: [0; 8],
-        future_size_bytes: site.future_size_bytes(),
+        future_size_bytes: site.future().map_or(0, |future| future.size as u64),
+        future_vtable: vtable(site).and_then(program::offset_of),
+        state_machine: None,
+        state_machine_unknown: None,
         argument_bytes: site.argument_bytes(),
         boxed_by_tokio: site.boxed(),
         longest_wait_ns: sums.longest_wait_ns,
@@ -135,6 +139,12 @@ fn row(reading: &SiteReading) -> SiteProfile {
         lifetime_histogram: Bucket::all(site.lives()),
         items: sums.items.map(|items| items.profile(true)),
     }
+}
+
+/// The address of the vtable of a site's future.
+fn vtable(site: &Site) -> Option<usize> {
+    // In `(other)` are tasks of many places.
+    site.future().filter(|_| !site.is_other())?.vtable.map(|vtable| vtable())
 }
 
 impl SiteProfile {

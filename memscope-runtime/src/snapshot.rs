@@ -19,6 +19,7 @@ use crate::{
         TaskMemoryProfile, TaskPerformanceMetrics, Timeline, ToolUsage, Trend, VariableProfile,
         VariableSiteProfile,
     },
+    program::{self, Program},
     reading::{self, Reading, TaskReading},
     registry,
     rows::{self, Names},
@@ -62,6 +63,8 @@ pub struct MemorySnapshot {
     events: Vec<TaskEvent>,
     #[serde(default)]
     shared: Vec<SharedProfile>,
+    #[serde(default)]
+    program: Option<Program>,
 }
 
 /// Reads all records into a snapshot. No task is stopped for it.
@@ -132,6 +135,7 @@ impl MemorySnapshot {
             timeline: Timeline::default(),
             events: Vec::new(),
             shared: Vec::new(),
+            program: None,
         }
     }
 
@@ -183,12 +187,28 @@ impl MemorySnapshot {
             timeline: Timeline::default(),
             events: Vec::new(),
             shared: rows::shared(reading, has_sizes),
+            program: program::here(),
         }
     }
 
     /// The process that this is a snapshot of.
     pub fn origin(&self) -> Origin {
         self.origin
+    }
+
+    /// The program that ran: the file in which the [vtables of its futures](SiteProfile::future_vtable) can be looked up. `None` where it is not known,
+    /// and in what was written before there was one.
+    ///
+    /// ```
+    /// use memscope_runtime::async_memory::get_memory_snapshot;
+    ///
+    /// let snapshot = get_memory_snapshot();
+    /// if let Some(program) = snapshot.program() {
+    ///     assert!(!program.path.is_empty());
+    /// }
+    /// ```
+    pub fn program(&self) -> Option<&Program> {
+        self.program.as_ref()
     }
 
     /// Nanoseconds from the start of tracking to this snapshot.
