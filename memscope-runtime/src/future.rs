@@ -173,12 +173,16 @@ impl<F: Future> Future for Tracked<F> {
 
     #[inline]
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        let (future, task) = self.parts();
+        let (mut future, task) = self.parts();
         let Some(record) = task else { return future.poll(context) };
         #[cfg(all(feature = "tokio", tokio_unstable))]
         crate::plain::note_tracked();
         let running = record.run();
-        let poll = future.poll(context);
+        let poll = future.as_mut().poll(context);
+        #[cfg(feature = "layout")]
+        if poll.is_pending() {
+            crate::waits::note(record, future);
+        }
         running.finish(poll.is_ready());
         poll
     }

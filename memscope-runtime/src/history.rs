@@ -212,6 +212,8 @@ impl Row {
                 },
                 idle_ns: None,
                 cell_bytes: get(&self.cell_bytes),
+                #[cfg(feature = "layout")]
+                await_point: 0,
                 items: if flags & ITEMS == 0 { None } else { items::kept(place) },
             },
         };

@@ -3,6 +3,10 @@
 // The way of a byte. A future …
 mod future;
 mod future_type;
+#[cfg(feature = "layout")]
+mod waits;
+#[cfg(feature = "layout")]
+mod walk;
 #[cfg(feature = "stream")]
 mod stream;
 #[cfg(feature = "tokio")]
@@ -58,9 +62,12 @@ mod transfer;
 // All of it is read, and shown.
 mod reading;
 mod program;
+#[cfg(feature = "layout")]
+mod layouts;
 mod rows;
 mod profile;
 mod state_machine;
+mod await_point;
 mod snapshot;
 mod report;
 mod table;
@@ -126,6 +133,7 @@ pub mod async_memory {
     #[cfg(feature = "stream")]
     pub use crate::stream::{TrackStream, TrackedStream};
     pub use crate::{
+        await_point::{AwaitFrame, AwaitPoint, AwaitPoints},
         config::initialize,
         current::current_task_id,
         diff::{Presence, ProcessDiff, SiteDiff, SnapshotDiff, VariableSiteDiff},

@@ -110,6 +110,9 @@ pub(crate) struct RecordReading {
     /// How long it has not been polled, at least.
     pub(crate) idle_ns: Option<u64>,
     pub(crate) cell_bytes: u64,
+    /// Where it waits, as a number of `waits`; 0: that is not known, or it does not wait.
+    #[cfg(feature = "layout")]
+    pub(crate) await_point: u32,
     /// What it has yielded, if it is a stream.
     pub(crate) items: Option<ItemsReading>,
 }
@@ -152,6 +155,8 @@ impl Record {
         self.state.store(state as u8, Ordering::Relaxed);
         self.sampling.store(task.sampling.to_byte(), Ordering::Relaxed);
         self.traced.store(0, Ordering::Relaxed);
+        #[cfg(feature = "layout")]
+        self.links.note(0);
         account.open(id, self.index(), task.row.index());
         self.tally.open(id, account);
     }
@@ -193,6 +198,16 @@ impl Record {
             record: self,
             started_ns,
             outcome: if ended { None } else { Some(TaskState::Panicked) },
+        }
+    }
+
+    /// Notes where its poll leaves it: by the thread that polls it, before the poll is over.
+    #[cfg(feature = "layout")]
+    #[inline]
+    pub(crate) fn note_await_point(&self, node: u32) {
+        // PERF: it mostly waits where it waited before, and then its cache line need not be written.
+        if self.links.noted() != node {
+            self.links.note(node);
         }
     }
 
@@ -505,6 +520,8 @@ impl Record {
             timing: self.timing(&now_ns),
             idle_ns: self.idle_ns(now_ns),
             cell_bytes: u64::from(self.cell_bytes.load(Ordering::Relaxed)),
+            #[cfg(feature = "layout")]
+            await_point: if self.state() == TaskState::Idle { self.links.noted() } else { 0 },
             items: items::of(self),
         })
     }

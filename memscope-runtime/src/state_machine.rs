@@ -32,7 +32,7 @@ pub struct WidestState {
 }
 
 /// A value that is kept across an `.await`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct LocalProfile {
     /// The variable; `__awaitee` is the future that is waited for.
     pub name: String,

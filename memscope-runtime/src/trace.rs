@@ -7,7 +7,7 @@ use crate::{
     current::Entered,
     plain,
     pool::{Linked, Links, Pool},
-    sync::{AtomicU32, AtomicU64, Ordering},
+    sync::{AtomicU64, Ordering},
 };
 
 const FRAMES: usize = 192;
