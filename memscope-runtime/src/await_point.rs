@@ -6,6 +6,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::state_machine::LocalProfile;
 
+/// Folders of sources that are not the program's.
+const LIBRARIES: [&str; 4] = ["/registry/src/", "/git/checkouts/", "/rustc/", "/rustlib/src/"];
+
 /// A chain of `.await`s that tasks wait at, and what these tasks hold.
 ///
 /// Each task has its place in [`TaskMemoryProfile::await_point`](crate::async_memory::TaskMemoryProfile::await_point).
@@ -49,6 +52,21 @@ pub struct AwaitFrame {
 }
 
 impl AwaitPoint {
+    /// The innermost `.await` in the program's own code, and the one above it there; those of libraries are left out, unless there are no others.
+    ///
+    /// Code is a library's when its file is where Cargo keeps the sources of dependencies, or of the standard library.
+    pub fn own(&self) -> (Option<&AwaitFrame>, Option<&AwaitFrame>) {
+        let is_own = |frame: &AwaitFrame| {
+            let file = frame.file.replace('\\', "/");
+            !file.is_empty() && !LIBRARIES.iter().any(|folder| file.contains(folder))
+        };
+        let mut own = self.frames.iter().rev().filter(|frame| is_own(frame));
+        match own.next() {
+            Some(at) => (Some(at), own.next()),
+            None => (self.frames.last(), self.frames.iter().nth_back(1)),
+        }
+    }
+
     /// The `.await` that the tasks wait at: the last of `frames`.
     pub fn innermost(&self) -> Option<&AwaitFrame> {
         self.frames.last()
@@ -79,13 +97,13 @@ impl AwaitPoint {
     }
 }
 
-/// The innermost place and the one above it: `src/db.rs:88 under src/handler.rs:31`.
+/// The innermost place in the [program's own code](AwaitPoint::own) and the one above it: `src/db.rs:88 under src/handler.rs:31`.
 impl fmt::Display for AwaitPoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.frames[..] {
-            [] => f.write_str("(not known)"),
-            [one] => write!(f, "{one}"),
-            [.., above, last] => write!(f, "{last} under {above}"),
+        match self.own() {
+            (Some(at), Some(above)) => write!(f, "{at} under {above}"),
+            (Some(at), None) => write!(f, "{at}"),
+            (None, _) => f.write_str("(not known)"),
         }
     }
 }

@@ -149,8 +149,12 @@ pub(crate) fn locals_of(state: &State) -> Vec<LocalProfile> {
 }
 
 fn locals(state: &State, is_wanted: fn(&Member) -> bool) -> Vec<LocalProfile> {
-    let members =
-        state.members.iter().filter(|it| is_wanted(it) && it.size.is_some_and(|it| it != 0));
+    // A byte without a name is one that says whether something else has to be dropped.
+    let is_flag = |it: &Member| it.kind == MemberKind::Temporary && it.size == Some(1);
+    let members = state
+        .members
+        .iter()
+        .filter(|it| is_wanted(it) && !is_flag(it) && it.size.is_some_and(|it| it != 0));
     let mut members: Vec<&Member> = members.collect();
     members.sort_by_key(|it| (std::cmp::Reverse(it.size), it.offset));
     members.truncate(MOST_LOCALS);

@@ -89,6 +89,10 @@ pub(crate) struct Node {
     parent: Option<&'static Self>,
     /// Where a state machine waits that is on the way here: its index, and the index of its state.
     frame: Option<(usize, usize)>,
+    /// The tuple that it is a part of: what else is in there may be waited for as well.
+    beside: Option<String>,
+    /// Of a state: the discriminant's value.
+    pub(crate) value: u64,
     pub(crate) step: Step,
 }
 
@@ -104,6 +108,8 @@ pub(crate) enum Step {
         /// Where the state machine begins, and which it is.
         start: u64,
         coroutine: usize,
+        /// The child that was made first.
+        first: StaticRef<Node>,
         /// By the discriminant's value.
         children: Box<[StaticRef<Node>]>,
     },
@@ -224,9 +230,9 @@ fn find_or_make_root(first: usize, future: &'static FutureType) -> Option<&'stat
             let node = as_memscope(|| {
                 let step = match join(layouts, future) {
                     Ok(id) => resolve(layouts, id, 0),
-                    Err(why) => Step::End(Stop::NotJoined(why)),
+                    Err(why) => Way::end(Stop::NotJoined(why)),
                 };
-                make(None, None, step)
+                make(None, None, 0, step)
             })?;
             let new = arena::keep(Root { future, node })?;
             match place.set_if_none(new) {
@@ -257,10 +263,11 @@ fn join(layouts: &Layouts, future: &FutureType) -> Result<TypeId, &'static str> 
 fn make(
     parent: Option<&'static Node>,
     frame: Option<(usize, usize)>,
-    step: Step,
+    value: u64,
+    way: Way,
 ) -> Option<&'static Node> {
     let depth = parent.map_or(0, |parent| parent.depth + 1);
-    let step = if depth < MOST_DEPTH { step } else { Step::End(Stop::TooDeep) };
+    let Way { step, beside } = if depth < MOST_DEPTH { way } else { Way::end(Stop::TooDeep) };
     let new = || {
         let places = step.places() as u64;
         let earlier = PLACES.fetch_add(places, Ordering::Relaxed);
@@ -268,7 +275,8 @@ fn make(
             PLACES.fetch_sub(places, Ordering::Relaxed);
             return None;
         }
-        let node = arena::keep(Node { id: AtomicU32::new(0), depth, parent, frame, step })?;
+        let node =
+            arena::keep(Node { id: AtomicU32::new(0), depth, parent, frame, beside, value, step })?;
         let (index, place) = NODES.grow()?;
         node.id.store(index + 1, Ordering::Relaxed);
         place.set(node);
@@ -281,8 +289,35 @@ fn make(
     made
 }
 
+/// How it goes on from a node, and what is beside that.
+#[derive(Debug)]
+struct Way {
+    step: Step,
+    beside: Option<String>,
+}
+
+impl Way {
+    const fn end(stop: Stop) -> Self {
+        Self { step: Step::End(stop), beside: None }
+    }
+}
+
+/// Whether this is the name of a tuple of two or more, as `select!` and `join!` make them. No future is a tuple, so it is a place for several.
+fn is_tuple_of_several(name: &str) -> bool {
+    let Some(inside) = name.strip_prefix('(').and_then(|it| it.strip_suffix(')')) else {
+        return false;
+    };
+    inside.trim_end_matches(',').contains(',')
+}
+
 /// How it goes on in a value of this type that begins at `start`.
-fn resolve(layouts: &Layouts, mut id: TypeId, mut start: u64) -> Step {
+fn resolve(layouts: &Layouts, id: TypeId, start: u64) -> Way {
+    let mut beside = None;
+    let step = step(layouts, id, start, &mut beside);
+    Way { step, beside }
+}
+
+fn step(layouts: &Layouts, mut id: TypeId, mut start: u64, beside: &mut Option<String>) -> Step {
     // Each turn goes into a field, and no type is in itself.
     for _ in 0..MOST_DEPTH {
         let Some(future) = layouts.future_type(id) else { return Step::End(Stop::NotUnderstood) };
@@ -315,6 +350,9 @@ fn resolve(layouts: &Layouts, mut id: TypeId, mut start: u64) -> Step {
             Ok(field) => (id, start) = (field.future_type, start.saturating_add(field.offset)),
             Err(stop) => return Step::End(stop),
         }
+        if is_tuple_of_several(&future.name) {
+            *beside = Some(short(&future.name));
+        }
     }
     Step::End(Stop::TooDeep)
 }
@@ -346,7 +384,14 @@ fn state(layouts: &Layouts, index: usize, start: u64) -> Step {
         (Some(it), Some(most)) => match (offset(start, it.offset), size(it)) {
             (Some(offset), Some(size)) => {
                 let children = (0..most).map(|_| StaticRef::none()).collect();
-                Step::State { offset, size, start, coroutine: index, children }
+                Step::State {
+                    offset,
+                    size,
+                    start,
+                    coroutine: index,
+                    first: StaticRef::none(),
+                    children,
+                }
             }
             _ => Step::End(Stop::NotUnderstood),
         },
@@ -375,26 +420,36 @@ fn size(it: Discriminant) -> Option<u8> {
 /// What is behind a node for the first time. Each of these is called when a walk needs what is not there yet; `None` ends the walk.
 impl Node {
     /// The state with this discriminant.
+    #[inline]
+    pub(crate) fn state(&'static self, value: u64) -> Option<&'static Self> {
+        let Step::State { children, .. } = &self.step else { return None };
+        let known = usize::try_from(value).ok().and_then(|value| children.get(value)?.get());
+        known.or_else(|| self.add_state(value))
+    }
+
     #[cold]
     #[inline(never)]
-    pub(crate) fn add_state(&'static self, value: u64) -> Option<&'static Self> {
-        let Step::State { start, coroutine, children, .. } = &self.step else { return None };
+    fn add_state(&'static self, value: u64) -> Option<&'static Self> {
+        let Step::State { start, coroutine, first, children, .. } = &self.step else { return None };
         let place = children.get(usize::try_from(value).ok()?)?;
         let layouts = layouts::kept()?;
         let machine = layouts.coroutines().get(*coroutine)?;
         let index = machine.states.iter().position(|state| state.value == Some(value))?;
         let state = machine.states.get(index)?;
         let is_waiting = matches!(state.kind, StateKind::Suspended(_));
-        self.add(place, is_waiting.then_some((*coroutine, index)), || {
+        let child = self.add(place, is_waiting.then_some((*coroutine, index)), value, || {
             if !is_waiting {
-                return Step::End(Stop::NotWaiting(state.kind));
+                return Way::end(Stop::NotWaiting(state.kind));
             }
-            let Some(awaited) = state.awaited() else { return Step::End(Stop::NotUnderstood) };
+            let Some(awaited) = state.awaited() else { return Way::end(Stop::NotUnderstood) };
             match awaited.future_type {
                 Some(id) => resolve(layouts, id, start.saturating_add(awaited.offset)),
-                None => Step::End(Stop::Leaf(short(&awaited.type_name))),
+                None => Way::end(Stop::Leaf(short(&awaited.type_name))),
             }
-        })
+        })?;
+        // Where another one is first, it stays so.
+        let _ = first.set_if_none(child);
+        Some(child)
     }
 
     /// The variant of which this is the value.
@@ -407,9 +462,9 @@ impl Node {
         let future = layouts.future_type(*enumeration)?;
         let Shape::Enum { variants, .. } = &future.shape else { return None };
         let variant = variants.iter().find(|it| it.value == value)?;
-        self.add(place, None, || match only(layouts, &future.name, &variant.fields) {
+        self.add(place, None, 0, || match only(layouts, &future.name, &variant.fields) {
             Ok(field) => resolve(layouts, field.future_type, start.saturating_add(field.offset)),
-            Err(stop) => Step::End(stop),
+            Err(stop) => Way::end(stop),
         })
     }
 
@@ -419,7 +474,7 @@ impl Node {
     pub(crate) fn add_behind_pointer(&'static self) -> Option<&'static Self> {
         let Step::Pointer { to, child, .. } = &self.step else { return None };
         let layouts = layouts::kept()?;
-        self.add(child, None, || resolve(layouts, *to, 0))
+        self.add(child, None, 0, || resolve(layouts, *to, 0))
     }
 
     /// The value of a trait object with this vtable.
@@ -448,9 +503,9 @@ impl Node {
         let node = as_memscope(|| {
             let step = match behind(layouts, vtable) {
                 Ok(id) => resolve(layouts, id, 0),
-                Err(why) => Step::End(Stop::NotJoined(why)),
+                Err(why) => Way::end(Stop::NotJoined(why)),
             };
-            make(Some(self), None, step)
+            make(Some(self), None, 0, step)
         })?;
         let new = arena::keep(Behind { vtable, node, next: StaticRef::none() })?;
         while let Err(theirs) = place.set_if_none(new) {
@@ -466,9 +521,10 @@ impl Node {
         &'static self,
         place: &'static StaticRef<Self>,
         frame: Option<(usize, usize)>,
-        step: impl FnOnce() -> Step,
+        value: u64,
+        way: impl FnOnce() -> Way,
     ) -> Option<&'static Self> {
-        let new = as_memscope(|| make(Some(self), frame, step()))?;
+        let new = as_memscope(|| make(Some(self), frame, value, way()))?;
         Some(place.set_if_none(new).err().unwrap_or(new))
     }
 }
@@ -491,7 +547,7 @@ fn behind(layouts: &Layouts, vtable: usize) -> Result<TypeId, &'static str> {
 pub(crate) fn backtrace(id: u32) -> Option<(Vec<AwaitFrame>, String)> {
     let layouts = layouts::kept()?;
     let node = NODES.get(id.checked_sub(1)?)?.get()?;
-    let stops = match &node.step {
+    let mut stops = match &node.step {
         Step::End(stop) => stop.say(),
         _ => "could not be followed further: it is in no state that debug information knows, or there were too many".to_owned(),
     };
@@ -511,6 +567,9 @@ pub(crate) fn backtrace(id: u32) -> Option<(Vec<AwaitFrame>, String)> {
                 size_bytes: machine.size,
                 locals: locals_of(state),
             });
+        }
+        if let Some(several) = &node.beside {
+            stops.extend(["; this is one of several in ", several]);
         }
         at = node.parent;
     }
@@ -551,6 +610,13 @@ mod tests {
             "app::main::{closure#0}::{async block}"
         );
         assert_eq!(function("a{b"), "a{b");
+    }
+
+    #[test]
+    fn a_tuple_is_a_place_for_several() {
+        assert!(is_tuple_of_several("(app::Timer, app::run::{async_fn_env#0})"));
+        assert!(!is_tuple_of_several("(app::run::{async_fn_env#0},)"));
+        assert!(!is_tuple_of_several("app::Pair<A, B>"));
     }
 
     #[test]

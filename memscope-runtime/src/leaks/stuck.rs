@@ -7,7 +7,7 @@ use super::{
     finding::{Leak, LeakKind, Severity},
     growing::piles_up,
     options::LeakOptions,
-    words::{age, several},
+    words::{age, places, several},
 };
 use crate::{
     profile::{Place, SiteProfile, TaskMemoryProfile},
@@ -176,14 +176,14 @@ fn leak(
     let never_again = tasks.iter().all(|(_, task)| task.poll_count <= 1);
     let await_point = evidence.await_point_of(&tasks);
     let waits_at = await_point.map(|(point, _)| point.to_string());
-    let at = match (&waits_at, await_point) {
-        (Some(at), Some((_, count))) if count == ids.len() as u64 => {
+    let at = match await_point.map(|(point, count)| (places(point), count)) {
+        Some((at, count)) if count == ids.len() as u64 => {
             format!(" {} at {at}.", if count == 1 { "It waits" } else { "All wait" })
         }
-        (Some(at), Some((_, count))) => {
+        Some((at, count)) => {
             format!(" {} at {at}.", several(count, "of them waits", "of them wait"))
         }
-        _ => String::new(),
+        None => String::new(),
     };
     let variables = evidence.variables_of(&ids);
     let fix = if never_again {

@@ -11,6 +11,8 @@ use crate::{
     task::TaskState,
 };
 
+const FOR_COLUMNS: usize = 44;
+
 impl MemorySnapshot {
     /// One row for each chain of `.await`s; below it, in the long form, the chains.
     pub(super) fn await_point_table(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -24,8 +26,9 @@ impl MemorySnapshot {
         let points = self.await_points();
         let is_long = f.alternate();
         let most = if is_long { usize::MAX } else { MOST_ROWS };
-        let frames = points.iter().flat_map(|point| &point.frames);
-        let folder = if is_long { 0 } else { common_folder(frames.map(|it| &*it.file)) };
+        let own = points.iter().map(AwaitPoint::own).flat_map(|(at, above)| [at, above]);
+        let files = own.flatten().map(|frame| &*frame.file);
+        let folder = if is_long { 0 } else { common_folder(files) };
         let mut table = Table::new(&[
             Column::Right("WAITS"),
             Column::Right("TASKS"),
@@ -36,6 +39,7 @@ impl MemorySnapshot {
             Column::Right("p99"),
             Column::Left("AT"),
             Column::Left("UNDER"),
+            Column::Left("FOR"),
         ]);
         for (number, point) in points.iter().enumerate().take(most) {
             table.push(row(number, point, folder));
@@ -77,7 +81,8 @@ fn row(number: usize, point: &AwaitPoint, folder: usize) -> Vec<String> {
         frame.map_or_else(|| NONE.to_owned(), |frame| place(&frame.file, frame.line, folder))
     };
     let time = |ns: Option<u64>| ns.map_or_else(|| NOT_MEASURED.to_owned(), age);
-    let [innermost, above] = [point.frames.iter().nth_back(0), point.frames.iter().nth_back(1)];
+    let (innermost, above) = point.own();
+    let waits_for = point.stops.strip_prefix("waits for ").unwrap_or(&point.stops);
     vec![
         format!("@{number}"),
         count(point.tasks),
@@ -86,8 +91,9 @@ fn row(number: usize, point: &AwaitPoint, folder: usize) -> Vec<String> {
         time((point.timed != 0).then_some(point.waited_sum_ns)),
         time(point.waited_p50_ns),
         time(point.waited_p99_ns),
-        if point.frames.is_empty() { cell(&point.stops, 100) } else { at(innermost) },
+        at(innermost),
         at(above),
+        cell(waits_for, FOR_COLUMNS),
     ]
 }
 
