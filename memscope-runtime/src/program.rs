@@ -209,8 +209,9 @@ mod tests {
     #[test]
     fn a_build_id_is_found_behind_other_notes_and_not_in_damaged_ones() {
         let note = |name: &[u8], kind: u32, says: &[u8]| {
-            let sizes = [name.len() as u32, says.len() as u32, kind];
-            let mut bytes: Vec<u8> = sizes.iter().flat_map(|it| it.to_ne_bytes()).collect();
+            let sizes = [name, says].map(|part| u32::try_from(part.len()).expect("short"));
+            let mut bytes: Vec<u8> =
+                [sizes[0], sizes[1], kind].iter().flat_map(|it| it.to_ne_bytes()).collect();
             for part in [name, says] {
                 bytes.extend(part);
                 bytes.resize(bytes.len().next_multiple_of(4), 0);

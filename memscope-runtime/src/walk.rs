@@ -52,6 +52,9 @@ pub(crate) unsafe fn walk(start: Start, root: &'static Node) -> &'static Node {
             };
             continue;
         }
+        if let Step::End(_) = &node.step {
+            return node;
+        }
         let next = match &node.step {
             Step::Variant { offset, size, children, .. } => {
                 // SAFETY: at `offset` a living enum has its discriminant: see above.
