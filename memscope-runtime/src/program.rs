@@ -65,20 +65,19 @@ mod file {
     const PT_NOTE: u32 = 4;
     const NT_GNU_BUILD_ID: u32 = 3;
 
-    /// The range of addresses that the file of this code is mapped to, from its first byte on.
+    /// The range of addresses that the program's file is mapped to, from its first byte on; `None` where this code is in a library.
     pub(super) fn image() -> Option<(u64, u64)> {
-        find_image(
-            &fs::read_to_string("/proc/self/maps").ok()?,
-            (image as fn() -> _) as usize as u64,
-        )
+        let maps = fs::read_to_string("/proc/self/maps").ok()?;
+        let program = fs::read_link("/proc/self/exe").ok()?;
+        find_image(&maps, &program.to_string_lossy(), (image as fn() -> _) as usize as u64)
     }
 
-    /// The mappings of the same file as the one with this address in it.
-    pub(super) fn find_image(maps: &str, address: u64) -> Option<(u64, u64)> {
+    /// The mappings of the program's file, if this address is in one of them.
+    pub(super) fn find_image(maps: &str, program: &str, address: u64) -> Option<(u64, u64)> {
         let mappings = || maps.lines().filter_map(Mapping::read);
         let own = mappings().find(|it| (it.start..it.end).contains(&address))?;
         let same = || mappings().filter(|it| it.file == own.file);
-        let first = same().find(|it| it.offset == 0)?;
+        let first = same().find(|it| it.offset == 0 && it.path == program)?;
         Some((first.start, same().map(|it| it.end).max()?))
     }
 
@@ -89,6 +88,7 @@ mod file {
         offset: u64,
         /// Device and inode.
         file: (&'m str, &'m str),
+        path: &'m str,
     }
 
     impl<'m> Mapping<'m> {
@@ -100,7 +100,8 @@ mod file {
             let file = (words.next()?, words.next()?);
             let number = |digits| u64::from_str_radix(digits, 16).ok();
             let (start, end, offset) = (number(start)?, number(end)?, number(offset)?);
-            (file.1 != "0").then_some(Self { start, end, offset, file })
+            let path = line.find('/').and_then(|start| line.get(start..)).unwrap_or_default();
+            (file.1 != "0").then_some(Self { start, end, offset, file, path })
         }
     }
 
@@ -195,15 +196,13 @@ mod tests {
 55da-55f0 rw-p 00000000 00:00 0 [heap]
 7f00-7f10 r-xp 00000000 08:01 43 /lib/c.so
 ";
-        assert_eq!(file::find_image(maps, 0x55d5), Some((0x55d0, 0x55da)));
-        assert_eq!(file::find_image(maps, 0x7f01), Some((0x7f00, 0x7f10)));
-        assert_eq!(file::find_image(maps, 0x55db), None, "no file");
-        assert_eq!(file::find_image(maps, 0x1), None);
-        assert_eq!(
-            file::find_image("55d4-55d8 r-xp 4000 08:01 42 a", 0x55d5),
-            None,
-            "no first byte"
-        );
+        let found = |address| file::find_image(maps, "/app/a b", address);
+        assert_eq!(found(0x55d5), Some((0x55d0, 0x55da)));
+        assert_eq!(found(0x7f01), None, "a library");
+        assert_eq!(found(0x55db), None, "no file");
+        assert_eq!(found(0x1), None);
+        let without_first_byte = "55d4-55d8 r-xp 4000 08:01 42 /app/a b";
+        assert_eq!(file::find_image(without_first_byte, "/app/a b", 0x55d5), None);
     }
 
     #[test]
