@@ -163,6 +163,17 @@ fn futures_side_by_side_are_where_a_backtrace_ends_and_it_says_so() {
     assert_eq!(point.frames.len(), 1, "{point:#?}");
     assert!(point.stops.contains("3 futures side by side"), "{point:#?}");
     assert!(point.stops.contains("`await_points::middle`"), "{point:#?}");
+
+    // Of these only one has a state machine.
+    let point = waits(async {
+        tokio::select! {
+            () = leaf() => {}
+            () = pending() => {}
+        }
+    });
+    assert_eq!(point.innermost().map(|frame| frame.line), Some(LEAF), "{point:#?}");
+    assert!(point.stops.contains("; this is one of several in ("), "{point:#?}");
+    assert_eq!(point.own().0, point.innermost());
 }
 
 #[test]
