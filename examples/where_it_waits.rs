@@ -28,7 +28,7 @@ pub(crate) type Truth = BTreeMap<Vec<u32>, u64>;
 const QUERY: u32 = line!() + 4;
 /// Waits for an answer with a buffer that could be on the heap.
 async fn query(service: &Service) -> usize {
-    let page = [0_u8; 8_192];
+    let page = [0_u8; 4_096];
     service.answers.notified().await;
     black_box(&page).len()
 }
@@ -88,7 +88,7 @@ async fn futures_of_two(one: impl Future<Output = ()>, other: impl Future<Output
 
 /// Makes the tasks and waits until all of them wait where they should.
 pub(crate) async fn run() -> (MemorySnapshot, Truth) {
-    const CONNECTIONS: u64 = 20;
+    const CONNECTIONS: u32 = 20;
     let service = Arc::new(Service {
         pool: Semaphore::new(CONNECTIONS as usize),
         index: Mutex::new(0),
@@ -106,7 +106,7 @@ pub(crate) async fn run() -> (MemorySnapshot, Truth) {
     }
     let truth: Truth = [
         (vec![HANDLER, CONNECTION, 0], 280),
-        (vec![HANDLER, CONNECTION + 1, QUERY], CONNECTIONS),
+        (vec![HANDLER, CONNECTION + 1, QUERY], u64::from(CONNECTIONS)),
         (vec![PLUGIN, COUNT, 0], 120),
         (vec![EITHER, 0, QUERY], 80),
     ]
