@@ -4,7 +4,7 @@
 set -euo pipefail
 cargo clippy --workspace --all-targets --features memscope-tests/allocators -- -D warnings
 for features in "" enabled tokio report-file enabled,tokio enabled,report-file enabled,global-allocator \
-    enabled,stream enabled,bytes enabled,task-names enabled,tracing; do
+    enabled,stream enabled,bytes enabled,task-names enabled,tracing enabled,layout; do
     echo "== features: ${features:-none}"
     cargo clippy -q -p memscope-rs -p memscope-runtime --lib --no-default-features \
         --features "$(sed 's/\([a-z-]*\)/memscope-rs\/\1/g; s/^memscope-rs\/$//' <<<"$features")" -- -D warnings

@@ -16,6 +16,7 @@
 //! | *site* | the place in the code, and the name, that tasks are made under |
 //! | *current* | the task that is being polled or dropped on this thread: the innermost where they nest |
 //! | *variable* | what `track_var!` registered: it lives as long as its heap block |
+//! | *await point* | a chain of `.await`s that a task waits at |
 //! | *name* | of a block: the variable that holds it |
 //! | *hand-over* | a block that one task allocates and another frees |
 //! | *wave* | ended tasks that follow one another: each was created after the end of the one before |

@@ -47,6 +47,7 @@ pub struct Builder {
     site_rows: u64,
     live_variables: u64,
     unannotated: bool,
+    await_points: bool,
     #[cfg(feature = "task-names")]
     named_from: u64,
     timing: Timing,
@@ -67,6 +68,7 @@ impl Default for Builder {
             site_rows: 4_096,
             live_variables: 1 << 18,
             unannotated: true,
+            await_points: false,
             #[cfg(feature = "task-names")]
             named_from: 1 << 20,
             timing: Timing::default(),
@@ -101,6 +103,19 @@ impl Builder {
     /// allocation outside of tracked tasks.
     pub fn unannotated(mut self, yes: bool) -> Self {
         self.unannotated = yes;
+        self
+    }
+
+    /// Whether each poll that leaves a task waiting notes at which `.await` that is (default: no): [`MemorySnapshot::await_points`]. It needs the feature
+    /// `layout`, and a program with debug information about types (`debug = 2`); where that is missing, it is said once on stderr, and in every snapshot.
+    ///
+    /// `init` then reads the debug information, some tenths of a second for a large program, and keeps the layouts
+    /// ([`ToolUsage::heap_bytes`](crate::async_memory::ToolUsage::heap_bytes)). A poll that returns `Pending` costs about 10 ns more, 15 with four functions on
+    /// the way to what it waits for, 30 where these are in boxes; without this setting, a load of a flag. Once on, it stays on.
+    ///
+    /// [`MemorySnapshot::await_points`]: crate::async_memory::MemorySnapshot::await_points
+    pub fn await_points(mut self, yes: bool) -> Self {
+        self.await_points = yes;
         self
     }
 
@@ -142,7 +157,7 @@ impl Builder {
     /// # Errors
     ///
     /// When `ended_tasks` is not in 1..=1,048,576, `site_rows` not in 1..=16,384 or `live_variables` not in
-    /// 1..=67,108,864; then nothing is changed.
+    /// 1..=67,108,864, or `await_points` are asked for without the feature `layout`; then nothing is changed.
     pub fn init(self) -> Result<(), Error> {
         self.check()?;
         init();
@@ -150,7 +165,7 @@ impl Builder {
         Ok(())
     }
 
-    /// Whether all counts are within their limits.
+    /// Whether all counts are within their limits, and what is asked for is compiled in.
     pub(crate) fn check(&self) -> Result<(), Error> {
         let counts = [
             ("ended_tasks", self.ended_tasks, MOST_ENDED_TASKS),
@@ -161,6 +176,9 @@ impl Builder {
             if count == 0 || count > most {
                 return Err(Error::setting(setting, count, most));
             }
+        }
+        if self.await_points && !cfg!(feature = "layout") {
+            return Err(Error::feature("await_points", "layout"));
         }
         Ok(())
     }
@@ -175,6 +193,10 @@ impl Builder {
         TIMING.store(self.timing.to_number(), Ordering::Relaxed);
         LONG_POLL_NS.store(nanoseconds(self.long_poll), Ordering::Relaxed);
         SAMPLE_EVERY_NS.store(nanoseconds(self.sample_every), Ordering::Relaxed);
+        #[cfg(feature = "layout")]
+        if self.await_points && ENABLED {
+            crate::waits::turn_on();
+        }
     }
 }
 

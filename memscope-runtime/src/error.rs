@@ -19,6 +19,10 @@ enum Kind {
         value: u64,
         most: u64,
     },
+    Feature {
+        setting: &'static str,
+        feature: &'static str,
+    },
     MonitorNotStarted,
     MonitorRunning,
     #[cfg(feature = "report-file")]
@@ -65,6 +69,10 @@ impl Error {
         Self { kind: Kind::Setting { name, value, most } }
     }
 
+    pub(crate) fn feature(setting: &'static str, feature: &'static str) -> Self {
+        Self { kind: Kind::Feature { setting, feature } }
+    }
+
     pub(crate) fn monitor_not_started() -> Self {
         Self { kind: Kind::MonitorNotStarted }
     }
@@ -107,6 +115,9 @@ impl fmt::Display for Error {
         match &self.kind {
             Kind::Setting { name, value, most } => {
                 write!(f, "`{name}` is {value}, expected a number from 1 to {most}")
+            }
+            Kind::Feature { setting, feature } => {
+                write!(f, "`{setting}` needs memscope's feature `{feature}`")
             }
             Kind::MonitorNotStarted => f.write_str(
                 "the monitor is not running: call `start_monitoring` before `stop_monitoring`",

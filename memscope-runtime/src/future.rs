@@ -15,7 +15,8 @@ use pin_project_lite::pin_project;
 use crate::{
     current::ENABLED,
     error::TaskError,
-    record::{self, FutureType, Record},
+    future_type::FutureType,
+    record::{self, Record},
     site::{Callsite, Key, Site},
     task::{TaskId, TaskType},
 };
@@ -81,17 +82,21 @@ pub fn track<F: Future>(future: F) -> Tracked<F> {
 /// [`track`] for a task of a declared kind.
 #[track_caller]
 pub(crate) fn track_as<F: Future>(future: F, task_type: TaskType) -> Tracked<F> {
-    track_for::<F, F>(future, task_type)
+    track_for::<F, F>(future, FutureType::of::<F>(), task_type)
 }
 
-/// [`track_as`] for a future that stands for an `N`, and has its name and size.
+/// [`track_as`] for a future that stands for an `N`, and has its name and type.
 #[track_caller]
-pub(crate) fn track_for<N, F>(future: F, task_type: TaskType) -> Tracked<F> {
+pub(crate) fn track_for<N, F>(
+    future: F,
+    future_type: &'static FutureType,
+    task_type: TaskType,
+) -> Tracked<F> {
     if !ENABLED {
         return Tracked { future: Some(future), task: None };
     }
     let site = Site::of_call(Location::caller(), type_name::<N>(), task_type);
-    Tracked { future: Some(future), task: record::open(site, FutureType::of::<N>()) }
+    Tracked { future: Some(future), task: record::open(site, future_type) }
 }
 
 /// What `#[tracked]` expands to.
@@ -168,12 +173,16 @@ impl<F: Future> Future for Tracked<F> {
 
     #[inline]
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        let (future, task) = self.parts();
+        let (mut future, task) = self.parts();
         let Some(record) = task else { return future.poll(context) };
         #[cfg(all(feature = "tokio", tokio_unstable))]
         crate::plain::note_tracked();
         let running = record.run();
-        let poll = future.poll(context);
+        let poll = future.as_mut().poll(context);
+        #[cfg(feature = "layout")]
+        if poll.is_pending() {
+            crate::waits::note(record, future);
+        }
         running.finish(poll.is_ready());
         poll
     }

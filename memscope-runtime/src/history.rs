@@ -4,8 +4,10 @@ use crossbeam_utils::CachePadded;
 
 use crate::{
     arena::{Arena, Zeroed},
-    config, items,
-    record::{FutureType, RecordReading, Timing},
+    config,
+    future_type::FutureType,
+    items,
+    record::{RecordReading, Timing},
     site::Site,
     static_ref::StaticRef,
     sync::{AtomicU8, AtomicU32, AtomicU64, Ordering, add},
@@ -179,6 +181,8 @@ impl Row {
                 },
                 idle_ns: None,
                 cell_bytes: get(&self.cell_bytes),
+                #[cfg(feature = "layout")]
+                await_point: 0,
                 items: if flags & ITEMS == 0 { None } else { items::kept(place) },
             },
         })

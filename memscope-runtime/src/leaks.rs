@@ -28,7 +28,7 @@ mod hostile;
 pub use finding::{Leak, LeakKind, Severity};
 pub use not_judged::NotJudged;
 pub use options::LeakOptions;
-pub(crate) use words::at;
+pub(crate) use words::{age, at};
 
 /// Hand-overs that are kept with the findings, the largest.
 const MOST_HAND_OVERS: usize = 256;

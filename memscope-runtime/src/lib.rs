@@ -2,6 +2,11 @@
 
 // The way of a byte. A future …
 mod future;
+mod future_type;
+#[cfg(feature = "layout")]
+mod waits;
+#[cfg(feature = "layout")]
+mod walk;
 #[cfg(feature = "stream")]
 mod stream;
 #[cfg(feature = "tokio")]
@@ -57,8 +62,13 @@ mod variable_site;
 mod transfer;
 // All of it is read, and shown.
 mod reading;
+mod program;
+#[cfg(feature = "layout")]
+mod layouts;
 mod rows;
 mod profile;
+mod state_machine;
+mod await_point;
 mod snapshot;
 mod report;
 mod table;
@@ -124,6 +134,7 @@ pub mod async_memory {
     #[cfg(feature = "stream")]
     pub use crate::stream::{TrackStream, TrackedStream};
     pub use crate::{
+        await_point::{AwaitFrame, AwaitPoint, AwaitPoints},
         config::initialize,
         current::current_task_id,
         diff::{Presence, ProcessDiff, SiteDiff, SnapshotDiff, VariableSiteDiff},
@@ -138,8 +149,10 @@ pub mod async_memory {
             SharedProfile, SiteProfile, TaskEvent, TaskMemoryProfile, TaskPerformanceMetrics,
             Timeline, ToolUsage, Trend, TrendPoint, VariableProfile, VariableSiteProfile,
         },
+        program::Program,
         scope::{Scope, Scoped, shared, untracked},
         snapshot::{MemorySnapshot, get_memory_snapshot},
+        state_machine::{LocalProfile, StateMachine, WidestState},
         table::HumanBytes,
         task::{TaskId, TaskState, TaskType},
         transfer::{Transferred, transfer, transfer_deep},

@@ -17,8 +17,9 @@ use std::{
 
 use crate::{
     arena::{Arena, Zeroed},
+    future_type::FutureType,
     pool::{Linked, Links, Pool},
-    record::{FutureType, NewTask, Record},
+    record::{NewTask, Record},
     registry,
     site::{Key, PLAIN_COLUMN, Site},
     static_ref::StaticRef,
@@ -347,7 +348,7 @@ fn key<'k>(name: &'k str, file: &'static str, line: u32) -> Key<'k> {
 }
 
 fn open(site: &'static Site) -> Option<&'static Record> {
-    let (row, ordinal) = site.admit(0);
+    let (row, ordinal) = site.admit(FutureType::not_known());
     let task = NewTask {
         site,
         row,

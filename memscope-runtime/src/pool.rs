@@ -25,6 +25,21 @@ pub(crate) struct Links {
     link: AtomicU32,
 }
 
+impl Links {
+    /// A number of the place's own, kept where the link of a free place is: who follows a link while the place is taken, which happens to those that are
+    /// overtaken, is told by the list's count of changes.
+    #[cfg(feature = "layout")]
+    pub(crate) fn note(&self, number: u32) {
+        self.link.store(number, Ordering::Relaxed);
+    }
+
+    /// What was noted since the place was taken.
+    #[cfg(feature = "layout")]
+    pub(crate) fn noted(&self) -> u32 {
+        self.link.load(Ordering::Relaxed)
+    }
+}
+
 /// A place with [`Links`].
 pub(crate) trait Linked: Zeroed {
     fn links(&self) -> &Links;

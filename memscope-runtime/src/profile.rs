@@ -6,6 +6,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::{
     event::EventKind,
+    state_machine::StateMachine,
     task::{TaskId, TaskState, TaskType},
 };
 
@@ -73,6 +74,12 @@ pub struct TaskMemoryProfile {
     /// ours, which costs an allocation or a count of references and makes `Waker::will_wake` say no where it said yes. That time is part of `wait_ns`.
     #[serde(default)]
     pub scheduled_ns: Option<u64>,
+    /// Where it waits: the index of a row of [`MemorySnapshot::await_points`]. `None` where that was not asked for, for a task that does not wait, and until
+    /// its next poll where it was asked for later.
+    ///
+    /// [`MemorySnapshot::await_points`]: crate::async_memory::MemorySnapshot::await_points
+    #[serde(default)]
+    pub await_point: Option<u32>,
     /// Bytes of the Tokio cell it was spawned into by `spawn_tracked` or `.spawn()`, and of the box that Tokio put a large future in; 0 where it was not spawned so.
     pub cell_bytes: u64,
     /// Whether the task was tracked by name. Of others only the memory is measured: polls are not counted (but see `poll_count`), the future's size and
@@ -180,6 +187,17 @@ pub struct SiteProfile {
     pub retained_by_eighth: [u64; 8],
     /// The size of the largest state machine spawned here.
     pub future_size_bytes: u64,
+    /// The vtable of that future's type as a `dyn Future`: how far it is from the first byte of the program's image, wherever that is loaded. It finds the
+    /// type in the program's debug information, also later and elsewhere. `None` for what is no future, and where the program's place is not known.
+    #[serde(default)]
+    pub future_vtable: Option<u64>,
+    /// What the compiler made of that future. Read from the debug information of the running program, with the feature `layout`; without it
+    /// `cargo memscope report` reads it from a saved snapshot and the program.
+    #[serde(default)]
+    pub state_machine: Option<StateMachine>,
+    /// Why there is none, and what would bring it; `None` where there is one, and without the feature `layout`.
+    #[serde(default)]
+    pub state_machine_unknown: Option<String>,
     /// Bytes of the arguments that `#[tracked]` found passed by value; `None` where the future was not made by it.
     pub argument_bytes: Option<u64>,
     /// Tasks whose future Tokio put into a box of its own, as it was larger than its limit.
@@ -498,6 +516,9 @@ pub struct ToolUsage {
     /// Unannotated tasks that were given up while they held bytes or their polls were counted, since there were too many of them: they may have
     /// several rows.
     pub tasks_split: u64,
+    /// Polls at whose end it could not be kept where the task waits: there were too many such places (16,384), or there was no memory.
+    #[serde(default)]
+    pub await_points_refused: u64,
 }
 
 /// How the tasks of one kind fared.

@@ -7,6 +7,7 @@ use crate::{
     current::{self, Entered},
     ending::{self, Ending},
     event::{Event, EventKind},
+    future_type::FutureType,
     history::{self, Written},
     items::{self, ItemsReading},
     pool::{Linked, Links, Pooled},
@@ -21,38 +22,6 @@ use crate::{
     timing::Sampling,
     window,
 };
-
-/// What is known of a future's type.
-#[derive(Debug)]
-pub(crate) struct FutureType {
-    pub(crate) name: fn() -> &'static str,
-    pub(crate) size: usize,
-}
-
-impl FutureType {
-    /// The one of `F`.
-    pub(crate) const fn of<F>() -> &'static Self {
-        struct Of<F>(std::marker::PhantomData<F>);
-        impl<F> Of<F> {
-            const TYPE: FutureType =
-                FutureType { name: std::any::type_name::<F>, size: size_of::<F>() };
-        }
-        const { &Of::<F>::TYPE }
-    }
-
-    /// The one of tasks that nobody annotated.
-    #[cfg(feature = "tokio")]
-    pub(crate) fn not_known() -> &'static Self {
-        &NOT_KNOWN
-    }
-
-    /// Whether this is the type of a future that was seen.
-    pub(crate) fn is_known(&self) -> bool {
-        !std::ptr::eq(self, &raw const NOT_KNOWN)
-    }
-}
-
-static NOT_KNOWN: FutureType = FutureType { name: || "not known", size: 0 };
 
 /// The counters of one living task or thread; used again for another when it has ended.
 ///
@@ -141,6 +110,9 @@ pub(crate) struct RecordReading {
     /// How long it has not been polled, at least.
     pub(crate) idle_ns: Option<u64>,
     pub(crate) cell_bytes: u64,
+    /// Where it waits, as a number of `waits`; 0: that is not known, or it does not wait.
+    #[cfg(feature = "layout")]
+    pub(crate) await_point: u32,
     /// What it has yielded, if it is a stream.
     pub(crate) items: Option<ItemsReading>,
 }
@@ -183,6 +155,8 @@ impl Record {
         self.state.store(state as u8, Ordering::Relaxed);
         self.sampling.store(task.sampling.to_byte(), Ordering::Relaxed);
         self.traced.store(0, Ordering::Relaxed);
+        #[cfg(feature = "layout")]
+        self.links.note(0);
         account.open(id, self.index(), task.row.index());
         self.tally.open(id, account);
     }
@@ -224,6 +198,16 @@ impl Record {
             record: self,
             started_ns,
             outcome: if ended { None } else { Some(TaskState::Panicked) },
+        }
+    }
+
+    /// Notes where its poll leaves it: by the thread that polls it, before the poll is over.
+    #[cfg(feature = "layout")]
+    #[inline]
+    pub(crate) fn note_await_point(&self, node: u32) {
+        // PERF: it mostly waits where it waited before, and then its cache line need not be written.
+        if self.links.noted() != node {
+            self.links.note(node);
         }
     }
 
@@ -402,7 +386,7 @@ impl Record {
     #[cfg(any(feature = "task-names", all(feature = "tokio", tokio_unstable)))]
     pub(crate) fn rename(&self, site: &'static Site) {
         let Some(old) = self.row.get() else { return };
-        let (row, ordinal) = site.admit(0);
+        let (row, ordinal) = site.admit(FutureType::not_known());
         self.ordinal.store(ordinal, Ordering::Relaxed);
         if let Some(account) = self.tally.account() {
             account.set_site(row.index());
@@ -536,6 +520,8 @@ impl Record {
             timing: self.timing(&now_ns),
             idle_ns: self.idle_ns(now_ns),
             cell_bytes: u64::from(self.cell_bytes.load(Ordering::Relaxed)),
+            #[cfg(feature = "layout")]
+            await_point: if self.state() == TaskState::Idle { self.links.noted() } else { 0 },
             items: items::of(self),
         })
     }
@@ -578,7 +564,7 @@ impl Record {
             // First, so that there is room for the new row where this was the only task of the old one.
             row.retract();
             let site = site();
-            let (row, earlier) = site.admit(future.size);
+            let (row, earlier) = site.admit(future);
             self.ordinal.store(earlier, Ordering::Relaxed);
             if let Some(account) = self.tally.account() {
                 account.set_site(row.index());
@@ -698,7 +684,7 @@ pub(crate) struct NewTask {
 
 /// Starts a task; `None` when there is no memory for its record (counted, and in every report).
 pub(crate) fn open(site: &'static Site, future: &'static FutureType) -> Option<&'static Record> {
-    let (row, earlier) = site.admit(future.size);
+    let (row, earlier) = site.admit(future);
     let sampling = config::timing().sampling(earlier);
     let parent = current::owner_id();
     let record = registry::open_task(&NewTask {

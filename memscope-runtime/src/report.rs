@@ -1,6 +1,8 @@
 //! A snapshot as people read it: aligned tables, largest first, and what stands out.
 
+mod await_points;
 mod findings;
+mod futures;
 mod shared;
 mod sites;
 mod tasks;
@@ -35,8 +37,10 @@ impl fmt::Display for MemorySnapshot {
             self.site_table(f)?;
             self.task_table(f)?;
         }
+        self.await_point_table(f)?;
         self.shared_table(f)?;
         self.variable_tables(f)?;
+        self.future_list(f)?;
         self.findings(f)?;
         self.own_line(f)
     }
@@ -99,6 +103,7 @@ impl MemorySnapshot {
             (tool.events_dropped, "rows dropped"),
             (tool.ring_events_dropped, "events dropped"),
             (tool.tasks_without_record, "tasks untracked for want of memory"),
+            (tool.await_points_refused, "polls whose await point had no room"),
         ];
         for (number, what) in lost.iter().filter(|(number, _)| *number != 0) {
             write!(f, "; {} {what}", count(*number))?;

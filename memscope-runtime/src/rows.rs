@@ -1,25 +1,38 @@
 //! From a reading to the rows of a snapshot.
 
+#[cfg(feature = "layout")]
+mod await_points;
+
 use std::collections::HashMap;
 
+#[cfg(feature = "layout")]
+use crate::layouts;
 use crate::{
+    await_point::{AwaitPoint, AwaitPoints},
     event::EventKind,
     hand_over::HandedOver,
     profile::{
         Bucket, HandOver, Items, Place, ProcessMemory, RuntimeMemory, SharedProfile, SiteProfile,
         TaskEvent, TaskMemoryProfile, VariableProfile, VariableSiteProfile,
     },
+    program,
     reading::{Reading, Retained, SiteReading, TaskReading},
     recent::Kept,
+    record::RecordReading,
     shared::SharedReading,
     site::{Site, UNTRACKED},
+    state_machine::StateMachine,
     task::{TaskId, TaskState},
     variable::VariableReading,
     variable_site::VariableSiteReading,
 };
 
-/// A task's row.
-pub(crate) fn task(task: &TaskReading, measured: bool) -> Option<TaskMemoryProfile> {
+/// A task's row. `await_points`: by the number of a node the index of its row.
+pub(crate) fn task(
+    task: &TaskReading,
+    measured: bool,
+    await_points: &HashMap<u32, u32>,
+) -> Option<TaskMemoryProfile> {
     let TaskReading { id, tally, record, live_bytes, live_blocks } = task;
     let sizes = |bytes| if measured { bytes } else { 0 };
     let freed_bytes = tally.allocated_bytes.saturating_sub(*live_bytes);
@@ -48,10 +61,39 @@ pub(crate) fn task(task: &TaskReading, measured: bool) -> Option<TaskMemoryProfi
         timing_is_estimate: record.timing.is_estimate,
         idle_ns: record.idle_ns,
         scheduled_ns: None,
+        await_point: await_point(record, await_points),
         cell_bytes: sizes(record.cell_bytes),
         is_annotated: record.future.is_known(),
         items: record.items.map(|items| items.profile(measured)),
     })
+}
+
+/// Where its task waits.
+#[cfg(feature = "layout")]
+fn await_point(record: &RecordReading, await_points: &HashMap<u32, u32>) -> Option<u32> {
+    await_points.get(&record.await_point).copied()
+}
+
+#[cfg(not(feature = "layout"))]
+fn await_point(_: &RecordReading, _: &HashMap<u32, u32>) -> Option<u32> {
+    None
+}
+
+/// Where tasks wait: the rows, the index of a row by the number of a node, and whether that is known at all.
+pub(crate) fn await_points(
+    reading: &Reading,
+    measured: bool,
+) -> (Vec<AwaitPoint>, HashMap<u32, u32>, AwaitPoints) {
+    #[cfg(feature = "layout")]
+    {
+        let (rows, places) = await_points::await_points(reading, measured);
+        (rows, places, await_points::measured())
+    }
+    #[cfg(not(feature = "layout"))]
+    {
+        let _ = (reading, measured);
+        (Vec::new(), HashMap::new(), AwaitPoints::Off)
+    }
 }
 
 /// One row a site: the sums over its closed tasks, with the open ones added.
@@ -95,6 +137,7 @@ pub(crate) fn sites(reading: &Reading, measured: bool, now_ns: u64) -> Vec<SiteP
 fn row(reading: &SiteReading) -> SiteProfile {
     let SiteReading { site, sums, spawned, retained_bytes, retained_blocks, unjoined_bytes } =
         *reading;
+    let (state_machine, state_machine_unknown) = state_machine(site);
     SiteProfile {
         name: site.name.to_owned(),
         task_type: site.task_type,
@@ -123,7 +166,10 @@ fn row(reading: &SiteReading) -> SiteProfile {
         oldest_retained_ns: None,
         retained_waves: 0,
         retained_by_eighth: [0; 8],
-        future_size_bytes: site.future_size_bytes(),
+        future_size_bytes: site.future().map_or(0, |future| future.size as u64),
+        future_vtable: vtable(site).and_then(program::offset_of),
+        state_machine,
+        state_machine_unknown,
         argument_bytes: site.argument_bytes(),
         boxed_by_tokio: site.boxed(),
         longest_wait_ns: sums.longest_wait_ns,
@@ -135,6 +181,30 @@ fn row(reading: &SiteReading) -> SiteProfile {
         lifetime_histogram: Bucket::all(site.lives()),
         items: sums.items.map(|items| items.profile(true)),
     }
+}
+
+/// What the compiler made of a site's future, or why that is not known.
+#[cfg(feature = "layout")]
+fn state_machine(site: &Site) -> (Option<StateMachine>, Option<String>) {
+    let (Some(vtable), Some(future)) = (vtable(site), site.future()) else { return (None, None) };
+    let machine = program::offset_of(vtable)
+        .ok_or_else(|| "it is not known where the program was loaded".to_owned())
+        .and_then(|vtable| layouts::state_machine(vtable, future.size as u64));
+    match machine {
+        Ok(machine) => (Some(machine), None),
+        Err(why) => (None, Some(why)),
+    }
+}
+
+#[cfg(not(feature = "layout"))]
+fn state_machine(_: &Site) -> (Option<StateMachine>, Option<String>) {
+    (None, None)
+}
+
+/// The address of the vtable of a site's future.
+fn vtable(site: &Site) -> Option<usize> {
+    // In `(other)` are tasks of many places.
+    site.future().filter(|_| !site.is_other())?.vtable.map(|vtable| vtable())
 }
 
 impl SiteProfile {

@@ -36,7 +36,7 @@ struct Setting {
     set: fn(&mut Environment, &OsStr) -> Result<(), String>,
 }
 
-const SETTINGS: [Setting; 7] = [
+const SETTINGS: [Setting; 8] = [
     Setting {
         name: "MEMSCOPE_REPORT",
         takes: "a path ending in `.json` or `.txt`; `%p` becomes the process id",
@@ -78,12 +78,18 @@ const SETTINGS: [Setting; 7] = [
         default: "`on`",
         effect: "whether Tokio tasks that nobody annotated get rows: `Builder::unannotated`",
         set: |environment, value| {
-            let yes = match text(value)? {
-                "on" => true,
-                "off" => false,
-                _ => return Err("expected `on` or `off`".to_owned()),
-            };
+            let yes = on_or_off(text(value)?)?;
             environment.change(|builder| builder.unannotated(yes))
+        },
+    },
+    Setting {
+        name: "MEMSCOPE_AWAIT_POINTS",
+        takes: "`on` or `off`",
+        default: "`off`",
+        effect: "whether it is noted at which `.await` tasks wait (feature `layout`): `Builder::await_points`",
+        set: |environment, value| {
+            let yes = on_or_off(text(value)?)?;
+            environment.change(|builder| builder.await_points(yes))
         },
     },
     Setting {
@@ -198,6 +204,15 @@ pub(crate) fn say(line: fmt::Arguments<'_>) {
 
 fn text(value: &OsStr) -> Result<&str, String> {
     value.to_str().ok_or_else(|| "it is not UTF-8".to_owned())
+}
+
+/// Also as digits, since they are what one writes without looking.
+fn on_or_off(text: &str) -> Result<bool, String> {
+    match text {
+        "on" | "1" => Ok(true),
+        "off" | "0" => Ok(false),
+        _ => Err("expected `on` or `off`".to_owned()),
+    }
 }
 
 fn number(value: &OsStr) -> Result<u64, String> {

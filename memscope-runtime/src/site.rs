@@ -7,6 +7,7 @@ use std::{cell::Cell, panic::Location, ptr};
 
 use crate::{
     arena, config,
+    future_type::FutureType,
     places::{Hash, Places},
     static_ref::StaticRef,
     sums::{Histogram, Sums},
@@ -88,7 +89,8 @@ pub(crate) struct Site {
     /// The place in the list of sites.
     index: u32,
     spawned: AtomicU64,
-    future_size_bytes: AtomicU64,
+    /// The largest that was spawned here.
+    future: StaticRef<FutureType>,
     /// Arguments by value that the macro saw, + 1; 0: it has not made the future.
     argument_bytes: AtomicU64,
     boxed: AtomicU64,
@@ -134,7 +136,7 @@ impl Site {
             hash,
             index,
             spawned: AtomicU64::new(0),
-            future_size_bytes: AtomicU64::new(0),
+            future: StaticRef::none(),
             argument_bytes: AtomicU64::new(0),
             boxed: AtomicU64::new(0),
             sums: Sums::new(),
@@ -209,7 +211,7 @@ impl Site {
 
     /// Counts a new task here, or in `(other)` when this would be a row too many. Returns the row and how many tasks it
     /// had before.
-    pub(crate) fn admit(&'static self, future_size: usize) -> (&'static Self, u64) {
+    pub(crate) fn admit(&'static self, future: &'static FutureType) -> (&'static Self, u64) {
         let mut site = self;
         let mut earlier = site.spawned.fetch_add(1, Ordering::Relaxed);
         if earlier == 0 && !self.is_other() && !claim_row() {
@@ -217,8 +219,24 @@ impl Site {
             site = &OTHER;
             earlier = site.spawned.fetch_add(1, Ordering::Relaxed);
         }
-        raise(&site.future_size_bytes, future_size as u64);
+        // PERF: tasks of one place mostly have one type of future.
+        if !site.future.get().is_some_and(|known| ptr::eq(known, future)) {
+            site.note_future(future);
+        }
         (site, earlier)
+    }
+
+    /// Keeps the largest type of future.
+    #[inline(never)]
+    fn note_future(&self, future: &'static FutureType) {
+        loop {
+            let known = self.future.get();
+            if known.is_some_and(|known| known.size >= future.size)
+                || self.future.replace(known, future)
+            {
+                return;
+            }
+        }
     }
 
     /// Takes back an `admit`: the task moved to another site before it began.
@@ -232,9 +250,9 @@ impl Site {
         self.spawned.load(Ordering::Acquire)
     }
 
-    /// The size of the largest future that was spawned here.
-    pub(crate) fn future_size_bytes(&self) -> u64 {
-        self.future_size_bytes.load(Ordering::Relaxed)
+    /// The type of the largest future that was spawned here.
+    pub(crate) fn future(&self) -> Option<&'static FutureType> {
+        self.future.get()
     }
 
     /// Notes how many bytes of arguments the future has taken in.

@@ -5,7 +5,9 @@ use serde::{Deserialize, Serialize};
 #[cfg(feature = "task-names")]
 use crate::trace;
 use crate::{
-    arena, clock,
+    arena,
+    await_point::{AwaitPoint, AwaitPoints},
+    clock,
     collector::{self, Collected},
     config,
     current::{self, Entered},
@@ -19,6 +21,7 @@ use crate::{
         TaskMemoryProfile, TaskPerformanceMetrics, Timeline, ToolUsage, Trend, VariableProfile,
         VariableSiteProfile,
     },
+    program::{self, Program},
     reading::{self, Reading, TaskReading},
     registry,
     rows::{self, Names},
@@ -62,6 +65,12 @@ pub struct MemorySnapshot {
     events: Vec<TaskEvent>,
     #[serde(default)]
     shared: Vec<SharedProfile>,
+    #[serde(default)]
+    program: Option<Program>,
+    #[serde(default)]
+    await_points: Vec<AwaitPoint>,
+    #[serde(default)]
+    await_points_measured: AwaitPoints,
 }
 
 /// Reads all records into a snapshot. No task is stopped for it.
@@ -132,6 +141,9 @@ impl MemorySnapshot {
             timeline: Timeline::default(),
             events: Vec::new(),
             shared: Vec::new(),
+            program: None,
+            await_points: Vec::new(),
+            await_points_measured: AwaitPoints::Off,
         }
     }
 
@@ -142,9 +154,10 @@ impl MemorySnapshot {
             reading.open.iter().partition(|task: &&TaskReading| task.record.state.is_ended());
         ended.reverse();
         ended.extend(&reading.closed);
+        let (await_points, places, await_points_measured) = rows::await_points(reading, has_sizes);
         let mut tasks = Vec::with_capacity(living.len() + ended.len());
-        tasks
-            .extend(living.into_iter().chain(ended).filter_map(|task| rows::task(task, has_sizes)));
+        let row = |task| rows::task(task, has_sizes, &places);
+        tasks.extend(living.into_iter().chain(ended).filter_map(row));
         let (forgotten, dropped) = history::forgotten();
         let observed_ns = clock::now_ns();
         let names = Names::of(reading);
@@ -173,6 +186,7 @@ impl MemorySnapshot {
                     .sum(),
                 hand_overs_lost: hand_over::lost(),
                 tasks_split: split(),
+                await_points_refused: await_points_refused(),
                 ..ToolUsage::default()
             },
             tasks,
@@ -185,12 +199,56 @@ impl MemorySnapshot {
             timeline: Timeline::default(),
             events: Vec::new(),
             shared: rows::shared(reading, has_sizes),
+            program: program::here(),
+            await_points,
+            await_points_measured,
         }
     }
 
     /// The process that this is a snapshot of.
     pub fn origin(&self) -> Origin {
         self.origin
+    }
+
+    /// Where tasks wait: one row for each chain of `.await`s that some wait at, largest live bytes first. Empty unless
+    /// [`Builder::await_points`](crate::Builder::await_points) asked for it: see [`await_points_measured`](Self::await_points_measured).
+    ///
+    /// Tasks whose last poll ended before it was asked for are in no row.
+    pub fn await_points(&self) -> &[AwaitPoint] {
+        &self.await_points
+    }
+
+    /// Whether it is known where tasks wait, and if not, why.
+    ///
+    /// ```
+    /// use memscope_runtime::async_memory::{AwaitPoints, get_memory_snapshot};
+    ///
+    /// let snapshot = get_memory_snapshot();
+    /// assert_eq!(snapshot.await_points_measured(), &AwaitPoints::Off, "nobody asked for it");
+    /// assert!(snapshot.await_points().is_empty());
+    /// ```
+    pub fn await_points_measured(&self) -> &AwaitPoints {
+        &self.await_points_measured
+    }
+
+    /// Where a task of this snapshot waits; `None` where that is not known.
+    pub fn await_point_of(&self, task: &TaskMemoryProfile) -> Option<&AwaitPoint> {
+        self.await_points.get(usize::try_from(task.await_point?).ok()?)
+    }
+
+    /// The program that ran: the file in which the [vtables of its futures](SiteProfile::future_vtable) can be looked up. `None` where it is not known,
+    /// and in what was written before there was one.
+    ///
+    /// ```
+    /// use memscope_runtime::async_memory::get_memory_snapshot;
+    ///
+    /// let snapshot = get_memory_snapshot();
+    /// if let Some(program) = snapshot.program() {
+    ///     assert!(!program.path.is_empty());
+    /// }
+    /// ```
+    pub fn program(&self) -> Option<&Program> {
+        self.program.as_ref()
     }
 
     /// Nanoseconds from the start of tracking to this snapshot.
@@ -376,6 +434,14 @@ fn split() -> u64 {
     #[cfg(feature = "tokio")]
     return crate::plain::split();
     #[cfg(not(feature = "tokio"))]
+    0
+}
+
+/// How often it could not be kept where a task waits.
+fn await_points_refused() -> u64 {
+    #[cfg(feature = "layout")]
+    return crate::waits::refused();
+    #[cfg(not(feature = "layout"))]
     0
 }
 

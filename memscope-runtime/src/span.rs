@@ -8,8 +8,9 @@ use std::{cell::Cell, ptr};
 use crate::{
     arena::Zeroed,
     current,
+    future_type::FutureType,
     pool::{Linked, Links, Pool},
-    record::{self, FutureType, Record},
+    record::{self, Record},
     site::{Key, Site},
     static_ref::StaticRef,
     sync::{AtomicU32, AtomicU64, Ordering},
@@ -53,7 +54,7 @@ impl Linked for Seat {
 
 static SEATS: Pool<Seat> = Pool::new();
 
-static SPAN: FutureType = FutureType { name: || "tracing::Span", size: 0 };
+static SPAN: FutureType = FutureType { name: || "tracing::Span", size: 0, vtable: None };
 
 thread_local! {
     /// What this thread entered last and has not left.

@@ -11,6 +11,7 @@ use tokio::task::JoinHandle;
 use crate::{
     current::Spawning,
     future::{Tracked, track, track_as, track_for},
+    future_type::FutureType,
     task::TaskType,
 };
 
@@ -116,7 +117,7 @@ where
     W: FnOnce() -> T + Send + 'static,
     T: Send + 'static,
 {
-    let mut task = track_for::<W, _>(Blocking(Some(work)), task_type);
+    let mut task = track_for::<W, _>(Blocking(Some(work)), FutureType::of_other::<W>(), task_type);
     let record = task.record();
     let run = move || {
         let mut context = Context::from_waker(Waker::noop());

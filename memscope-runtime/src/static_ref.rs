@@ -32,6 +32,13 @@ impl<T: Sync> StaticRef<T> {
         }
     }
 
+    /// Puts `new` in the place of what was seen there, unless that has changed.
+    pub(crate) fn replace(&self, seen: Option<&'static T>, new: &'static T) -> bool {
+        let seen = seen.map_or(ptr::null_mut(), |seen| ptr::from_ref(seen).cast_mut());
+        let new = ptr::from_ref(new).cast_mut();
+        self.0.compare_exchange(seen, new, Ordering::AcqRel, Ordering::Acquire).is_ok()
+    }
+
     /// Empties the cell.
     pub(crate) fn clear(&self) {
         self.0.store(ptr::null_mut(), Ordering::Release);

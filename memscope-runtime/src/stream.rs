@@ -12,6 +12,7 @@ use pin_project_lite::pin_project;
 
 use crate::{
     future::{Tracked, track_for},
+    future_type::FutureType,
     items::{self, Counts},
     task::{TaskId, TaskType},
 };
@@ -63,7 +64,8 @@ pub trait TrackStream: Stream + Sized {
     /// [`TaskMemoryProfile::items`]: crate::async_memory::TaskMemoryProfile::items
     #[track_caller]
     fn tracked(self) -> TrackedStream<Self> {
-        let tracked = track_for::<Self, Self>(self, TaskType::Streaming);
+        let tracked =
+            track_for::<Self, Self>(self, FutureType::of_other::<Self>(), TaskType::Streaming);
         let items = tracked.record().and_then(items::open);
         TrackedStream { tracked, items }
     }

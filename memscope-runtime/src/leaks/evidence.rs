@@ -4,6 +4,7 @@ use std::{cmp::Reverse, collections::HashMap};
 
 use super::words::percent;
 use crate::{
+    await_point::AwaitPoint,
     profile::{HandOver, Place, SiteProfile, TaskMemoryProfile, Trend},
     snapshot::MemorySnapshot,
     table::{HumanBytes, cell},
@@ -22,6 +23,7 @@ pub(super) struct Evidence<'a> {
     /// The live variables of each task: name and bytes.
     variables: HashMap<TaskId, Vec<(&'a str, u64)>>,
     ended: HashMap<Place, Vec<TaskId>>,
+    snapshot: &'a MemorySnapshot,
 }
 
 pub(super) fn place_of(site: &SiteProfile) -> Place {
@@ -33,6 +35,20 @@ pub(super) fn place_of_task(task: &TaskMemoryProfile) -> Place {
 }
 
 impl<'a> Evidence<'a> {
+    /// Where most of these tasks wait, of those of which it is known, and how many that are.
+    pub(super) fn await_point_of(
+        &self,
+        tasks: &[(u64, &TaskMemoryProfile)],
+    ) -> Option<(&'a AwaitPoint, u64)> {
+        let mut counts: HashMap<u32, u64> = HashMap::new();
+        for point in tasks.iter().filter_map(|(_, task)| task.await_point) {
+            *counts.entry(point).or_default() += 1;
+        }
+        let (point, count) =
+            counts.into_iter().max_by_key(|&(point, count)| (count, Reverse(point)))?;
+        Some((self.snapshot.await_points().get(usize::try_from(point).ok()?)?, count))
+    }
+
     pub(super) fn of(snapshot: &'a MemorySnapshot) -> Self {
         let of_sites = snapshot.trends().iter().filter(|trend| trend.task.is_none());
         let mut hand_overs: HashMap<&Place, Vec<&HandOver>> = HashMap::new();
@@ -61,6 +77,7 @@ impl<'a> Evidence<'a> {
             trends: of_sites.map(|trend| (trend.place.clone(), trend)).collect(),
             hand_overs,
             variables,
+            snapshot,
             ended,
         }
     }

@@ -110,6 +110,9 @@ pub struct Leak {
     pub oldest_ns: Option<u64>,
     /// What they would grow by in a day at the rate so far; `None` where it was not observed for a minute, and for stuck tasks.
     pub bytes_per_day: Option<u64>,
+    /// Where most of these tasks wait: the innermost `.await`, and the one above it. `None` where that is not known, and for findings of another kind.
+    #[serde(default)]
+    pub waits_at: Option<String>,
     /// Names of live variables in these bytes, the largest first, at most five.
     pub variables: Vec<String>,
     /// What was measured, in one sentence or two.

@@ -193,6 +193,7 @@ fn blank(trend: &Trend, course: &Course) -> Leak {
         count: 0,
         oldest_ns: Some(course.span_ns()),
         bytes_per_day: None,
+        waits_at: None,
         variables: Vec::new(),
         evidence: format!(
             "From {from} to {to} in {}, never {}less than before.",

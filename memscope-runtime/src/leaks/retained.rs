@@ -170,6 +170,7 @@ fn leak(site: &SiteProfile, why: &str, evidence: &Evidence<'_>) -> Leak {
         count: site.retained_tasks,
         oldest_ns: site.oldest_retained_ns,
         bytes_per_day,
+        waits_at: None,
         variables,
         evidence: text,
         fix,

@@ -7,7 +7,7 @@ use super::{
     finding::{Leak, LeakKind, Severity},
     growing::piles_up,
     options::LeakOptions,
-    words::{age, several},
+    words::{age, places, several},
 };
 use crate::{
     profile::{Place, SiteProfile, TaskMemoryProfile},
@@ -174,6 +174,17 @@ fn leak(
         }
     };
     let never_again = tasks.iter().all(|(_, task)| task.poll_count <= 1);
+    let await_point = evidence.await_point_of(&tasks);
+    let waits_at = await_point.map(|(point, _)| point.to_string());
+    let at = match await_point.map(|(point, count)| (places(point), count)) {
+        Some((at, count)) if count == ids.len() as u64 => {
+            format!(" {} at {at}.", if count == 1 { "It waits" } else { "All wait" })
+        }
+        Some((at, count)) => {
+            format!(" {} at {at}.", several(count, "of them waits", "of them wait"))
+        }
+        None => String::new(),
+    };
     let variables = evidence.variables_of(&ids);
     let fix = if never_again {
         "put a timeout around its first await, or close the other end of what it waits for: drop the sender, release the lock, cancel the task"
@@ -189,9 +200,10 @@ fn leak(
         count: ids.len() as u64,
         oldest_ns: Some(oldest_ns),
         bytes_per_day: None,
+        waits_at,
         variables,
         evidence: format!(
-            "{} ({}{more}) {alive} and not polled any more; {compared}.",
+            "{} ({}{more}) {alive} and not polled any more; {compared}.{at}",
             several(ids.len() as u64, "task", "tasks"),
             shown.join(", "),
         ),

@@ -1,6 +1,7 @@
 //! The words that findings are made of.
 
 use crate::{
+    await_point::{AwaitFrame, AwaitPoint},
     profile::Place,
     snapshot::float,
     table::{cell, count, path_end},
@@ -29,6 +30,14 @@ pub(crate) fn at(place: &Place) -> String {
         return name;
     }
     format!("{name} ({})", path_end(&format!("{}:{}", place.file, place.line), 40))
+}
+
+/// `src/db.rs:88 under src/handler.rs:31`: where tasks wait.
+pub(crate) fn places(point: &AwaitPoint) -> String {
+    let (at, above) = point.own();
+    let place = |frame: &AwaitFrame| path_end(&frame.to_string(), 40);
+    let at = at.map_or_else(|| "a place that is not known".to_owned(), place);
+    above.map_or_else(|| at.clone(), |above| format!("{at} under {}", place(above)))
 }
 
 /// `1 task`, `1,200 tasks`.

@@ -1,0 +1,154 @@
+//! Where tasks wait: a few hundred tasks of a small service at known `.await`s. The report's rows are compared with the truth, then printed.
+//!
+//! `cargo run --features layout --example where_it_waits`, and with `--release` and `CARGO_PROFILE_RELEASE_DEBUG=2`
+#![expect(clippy::print_stdout, reason = "the report is its output")]
+
+use std::{
+    collections::BTreeMap, future::Future, hint::black_box, pin::Pin, sync::Arc, time::Duration,
+};
+
+use memscope_rs::{
+    Timing,
+    analysis::LeakOptions,
+    async_memory::{AwaitPoints, MemorySnapshot, get_memory_snapshot},
+    builder, tracked,
+};
+use tokio::sync::{Mutex, Notify, Semaphore};
+
+/// What the service shares.
+struct Service {
+    pool: Semaphore,
+    index: Mutex<u64>,
+    answers: Notify,
+}
+
+/// The lines that a backtrace has in this file, the outermost first, and how many tasks wait there.
+pub(crate) type Truth = BTreeMap<Vec<u32>, u64>;
+
+const QUERY: u32 = line!() + 4;
+/// Waits for an answer with a buffer that could be on the heap.
+async fn query(service: &Service) -> usize {
+    let page = [0_u8; 4_096];
+    service.answers.notified().await;
+    black_box(&page).len()
+}
+
+const CONNECTION: u32 = line!() + 3;
+/// Waits for one of a few connections.
+async fn with_connection(service: &Service) -> usize {
+    let connection = service.pool.acquire().await;
+    let rows = query(service).await;
+    drop(connection);
+    rows
+}
+
+const HANDLER: u32 = line!() + 5;
+#[tracked]
+async fn handler(service: Arc<Service>, size: usize) -> usize {
+    let body = vec![0_u8; size];
+    // All handlers wait below this line; most for a connection, some for an answer.
+    with_connection(&service).await + body.len()
+}
+
+/// What a plugin would do: nobody knows its type.
+fn plugin(service: &Service) -> Pin<Box<dyn Future<Output = u64> + Send + '_>> {
+    Box::pin(count(service))
+}
+
+const COUNT: u32 = line!() + 3;
+/// Waits for a lock that somebody holds.
+async fn count(service: &Service) -> u64 {
+    let mut index = service.index.lock().await;
+    *index += 1;
+    *index
+}
+
+const PLUGIN: u32 = line!() + 4;
+#[tracked]
+async fn with_plugin(service: Arc<Service>) -> u64 {
+    let before = vec![0_u8; 2_048];
+    plugin(&service).await + before.len() as u64
+}
+
+const EITHER: u32 = line!() + 5;
+/// Waits for two at a time, of which one has a backtrace.
+#[tracked]
+async fn either(service: Arc<Service>) {
+    let (one, other) = (service.answers.notified(), query(&service));
+    futures_of_two(one, other).await;
+}
+
+/// Both in one future, as the macros `select!` and `join!` do.
+async fn futures_of_two(one: impl Future<Output = ()>, other: impl Future<Output = usize>) {
+    tokio::select! {
+        () = one => {}
+        _ = other => {}
+    }
+}
+
+/// Makes the tasks and waits until all of them wait where they should.
+pub(crate) async fn run() -> (MemorySnapshot, Truth) {
+    const CONNECTIONS: u32 = 20;
+    let service = Arc::new(Service {
+        pool: Semaphore::new(CONNECTIONS as usize),
+        index: Mutex::new(0),
+        answers: Notify::new(),
+    });
+    let held = service.index.lock().await;
+    for size in 0..300 {
+        tokio::spawn(handler(Arc::clone(&service), 1_000 + size));
+    }
+    for _ in 0..120 {
+        tokio::spawn(with_plugin(Arc::clone(&service)));
+    }
+    for _ in 0..80 {
+        tokio::spawn(either(Arc::clone(&service)));
+    }
+    let truth: Truth = [
+        (vec![HANDLER, CONNECTION, 0], 280),
+        (vec![HANDLER, CONNECTION + 1, QUERY], u64::from(CONNECTIONS)),
+        (vec![PLUGIN, COUNT, 0], 120),
+        (vec![EITHER, 0, QUERY], 80),
+    ]
+    .into();
+    // All of them have been polled once when the timer fires; on a busy machine it takes a few turns.
+    let mut snapshot = get_memory_snapshot();
+    for _ in 0..600 {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        snapshot = get_memory_snapshot();
+        if rows(&snapshot) == truth {
+            break;
+        }
+    }
+    drop(held);
+    (snapshot, truth)
+}
+
+/// The report's rows in the same words; 0 stands for lines of other files.
+pub(crate) fn rows(snapshot: &MemorySnapshot) -> Truth {
+    let mut rows = Truth::new();
+    for point in snapshot.await_points() {
+        let line = |file: &str, line| if file.ends_with("where_it_waits.rs") { line } else { 0 };
+        let mut lines: Vec<u32> =
+            point.frames.iter().map(|frame| line(&frame.file, frame.line)).collect();
+        // How many functions Tokio has on the way to its semaphore is its own matter.
+        lines.dedup_by_key(|line| if *line == 0 { u32::MAX } else { *line });
+        *rows.entry(lines).or_default() += point.tasks;
+    }
+    rows
+}
+
+#[tokio::main]
+async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    builder().await_points(true).timing(Timing::EveryTask).init()?;
+    if let AwaitPoints::Unavailable(why) = get_memory_snapshot().await_points_measured() {
+        println!("nothing to compare: {why}");
+        return Ok(());
+    }
+    let (snapshot, truth) = run().await;
+    println!("{snapshot}");
+    println!("{}", snapshot.leaks_with(&LeakOptions::new().stuck_after(Duration::ZERO)));
+    assert_eq!(rows(&snapshot), truth, "\n{:#?}", snapshot.await_points());
+    println!("every row equals the truth: {} tasks", truth.values().sum::<u64>());
+    Ok(())
+}

@@ -1,0 +1,132 @@
+//! Where tasks wait: plain data for a snapshot's rows.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::state_machine::LocalProfile;
+
+/// Folders of sources that are not the program's.
+const LIBRARIES: [&str; 4] = ["/registry/src/", "/git/checkouts/", "/rustc/", "/rustlib/src/"];
+
+/// A chain of `.await`s that tasks wait at, and what these tasks hold.
+///
+/// Each task has its place in [`TaskMemoryProfile::await_point`](crate::async_memory::TaskMemoryProfile::await_point).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AwaitPoint {
+    /// The async backtrace, the outermost function first. Empty where not even the task's own future could be looked into.
+    pub frames: Vec<AwaitFrame>,
+    /// Why it goes no further: what is waited for at last, or what can't be looked into.
+    pub stops: String,
+    /// Tasks that wait here.
+    pub tasks: u64,
+    /// Whether `live_bytes` is measured; if not it is 0 and means nothing.
+    pub measured: bool,
+    /// Bytes that these tasks hold now.
+    pub live_bytes: u64,
+    /// The size of their futures; of several types, of the largest.
+    pub future_size_bytes: u64,
+    /// Of `tasks`, those of which it is measured how long they have waited.
+    pub timed: u64,
+    /// Nanoseconds since their last polls, summed over the timed ones: see [`TaskMemoryProfile::idle_ns`](crate::async_memory::TaskMemoryProfile::idle_ns).
+    pub waited_sum_ns: u64,
+    /// Half of the timed ones have waited no longer, in nanoseconds; `None` where none is timed.
+    pub waited_p50_ns: Option<u64>,
+    /// 99 of 100 of them have waited no longer, in nanoseconds.
+    pub waited_p99_ns: Option<u64>,
+}
+
+/// One function of an async backtrace, and the `.await` in it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct AwaitFrame {
+    /// The function, block or closure.
+    pub function: String,
+    /// The file of the `.await`; empty where debug information does not tell.
+    pub file: String,
+    /// The line there; one inside a macro is a line of the macro.
+    pub line: u32,
+    /// The size of its state machine in bytes, those that it waits for included.
+    pub size_bytes: u64,
+    /// What it keeps across this `.await` besides what it waits for, the largest first, at most five.
+    pub locals: Vec<LocalProfile>,
+}
+
+impl AwaitPoint {
+    /// The innermost `.await` in the program's own code, and the one above it there; those of libraries are left out, unless there are no others.
+    ///
+    /// Code is a library's when its file is where Cargo keeps the sources of dependencies, or of the standard library.
+    pub fn own(&self) -> (Option<&AwaitFrame>, Option<&AwaitFrame>) {
+        let is_own = |frame: &AwaitFrame| {
+            let file = frame.file.replace('\\', "/");
+            !file.is_empty() && !LIBRARIES.iter().any(|folder| file.contains(folder))
+        };
+        let mut own = self.frames.iter().rev().filter(|frame| is_own(frame));
+        match own.next() {
+            Some(at) => (Some(at), own.next()),
+            None => (self.frames.last(), self.frames.iter().nth_back(1)),
+        }
+    }
+
+    /// The `.await` that the tasks wait at: the last of `frames`.
+    pub fn innermost(&self) -> Option<&AwaitFrame> {
+        self.frames.last()
+    }
+
+    /// The largest values that are kept across it, in all of its functions, with the place of each in `frames`; at most five.
+    pub fn largest_locals(&self) -> Vec<(usize, &LocalProfile)> {
+        let frames = self.frames.iter().enumerate();
+        let mut locals: Vec<_> = frames
+            .flat_map(|(place, frame)| frame.locals.iter().map(move |it| (place, it)))
+            .collect();
+        locals.sort_by_key(|(place, local)| (std::cmp::Reverse(local.bytes), *place));
+        locals.truncate(5);
+        locals
+    }
+
+    /// Fills in how long the timed ones of its tasks have waited.
+    #[cfg(feature = "layout")]
+    pub(crate) fn note_waits(&mut self, mut waited_ns: Vec<u64>) {
+        waited_ns.sort_unstable();
+        let rank = |percent: usize| {
+            let rank = (waited_ns.len() * percent).div_ceil(100);
+            waited_ns.get(rank.max(1) - 1).copied()
+        };
+        (self.waited_p50_ns, self.waited_p99_ns) = (rank(50), rank(99));
+        self.timed = waited_ns.len() as u64;
+        self.waited_sum_ns = waited_ns.iter().fold(0, |sum, ns| sum.saturating_add(*ns));
+    }
+}
+
+/// The innermost place in the [program's own code](AwaitPoint::own) and the one above it: `src/db.rs:88 under src/handler.rs:31`.
+impl fmt::Display for AwaitPoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.own() {
+            (Some(at), Some(above)) => write!(f, "{at} under {above}"),
+            (Some(at), None) => write!(f, "{at}"),
+            (None, _) => f.write_str("(not known)"),
+        }
+    }
+}
+
+/// Its place: `src/db.rs:88`.
+impl fmt::Display for AwaitFrame {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.file.is_empty() {
+            return f.write_str(&self.function);
+        }
+        write!(f, "{}:{}", self.file, self.line)
+    }
+}
+
+/// Whether it is known where tasks wait.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AwaitPoints {
+    /// Nobody asked for it: [`Builder::await_points`](crate::Builder::await_points).
+    #[default]
+    Off,
+    /// Yes, of tasks whose last poll ended while it was asked for.
+    On,
+    /// It was asked for, and cannot be: this is why, and what to do.
+    Unavailable(String),
+}

@@ -1,0 +1,229 @@
+//! The layouts of the program's futures, read from its debug information.
+
+use std::{collections::HashMap, env, fs, path::PathBuf, sync::OnceLock};
+
+use memscope_layout::{Coroutine, Held, Layouts, Member, MemberKind, Shape, State, TypeId};
+
+use crate::{
+    current::as_memscope,
+    state_machine::{LocalProfile, StateMachine, WidestState},
+};
+
+/// State machines that are kept, the largest.
+const MOST_MACHINES: usize = 4_096;
+/// Values of one state that are shown, the largest.
+const MOST_LOCALS: usize = 5;
+/// Characters of a type's name.
+const MOST_NAME: usize = 120;
+
+/// All layouts, for who asked for await points; as long as the process lives.
+static KEPT: OnceLock<Result<Layouts, String>> = OnceLock::new();
+
+/// By the offset of the vtable in the image: the size of the type, and what it is.
+type Machines = HashMap<u64, (u64, Result<StateMachine, &'static str>)>;
+
+/// What is kept for the rows of sites.
+static MACHINES: OnceLock<Result<Machines, String>> = OnceLock::new();
+
+/// Reads the layouts and keeps them.
+pub(crate) fn keep() -> Result<&'static Layouts, &'static str> {
+    let kept = KEPT.get_or_init(|| as_memscope(read));
+    kept.as_ref().map_err(String::as_str)
+}
+
+/// The layouts, where somebody asked for them.
+pub(crate) fn kept() -> Option<&'static Layouts> {
+    KEPT.get()?.as_ref().ok()
+}
+
+/// Whether they are kept, if somebody asked for them.
+pub(crate) fn asked() -> Option<Result<(), &'static str>> {
+    Some(KEPT.get()?.as_ref().map(|_| ()).map_err(String::as_str))
+}
+
+/// The state machine of a future by the offset of its vtable in the image, or why it is not known. The first call reads the file.
+pub(crate) fn state_machine(vtable: u64, size: u64) -> Result<StateMachine, String> {
+    let machines = MACHINES.get_or_init(|| {
+        as_memscope(|| match KEPT.get() {
+            Some(kept) => kept.as_ref().map(machines).map_err(Clone::clone),
+            // What was read is freed at the end of this.
+            None => read().map(|layouts| machines(&layouts)),
+        })
+    });
+    let machines = machines.as_ref().map_err(Clone::clone)?;
+    match machines.get(&vtable) {
+        None => Err(NOT_IN_DEBUG_INFORMATION.to_owned()),
+        Some((known, _)) if *known != size => Err(format!(
+            "the sizes do not agree: {size} bytes in the program, {known} in its debug information"
+        )),
+        Some((_, machine)) => machine.clone().map_err(str::to_owned),
+    }
+}
+
+const NOT_IN_DEBUG_INFORMATION: &str = "debug information does not have this type: the crate that makes the future has to be built with `debug = 2` as well";
+
+fn read() -> Result<Layouts, String> {
+    Layouts::read(path()).map_err(|error| {
+        if error.lacks_debug_info() {
+            return "the program has no debug information about types: build it with `debug = 2` in its profile, or once with \
+                    CARGO_PROFILE_RELEASE_DEBUG=2 CARGO_PROFILE_RELEASE_STRIP=none"
+                .to_owned();
+        }
+        error.to_string().replace('\n', " ")
+    })
+}
+
+/// The path by which split debug information is found beside the program; the program itself where another file is there by now.
+fn path() -> PathBuf {
+    let running = PathBuf::from("/proc/self/exe");
+    match env::current_exe() {
+        Ok(path) if is_same(&path, &running) => path,
+        Ok(_) | Err(_) => running,
+    }
+}
+
+#[cfg(unix)]
+fn is_same(one: &PathBuf, other: &PathBuf) -> bool {
+    use std::os::unix::fs::MetadataExt;
+    let identity = |path| fs::metadata(path).ok().map(|file| (file.dev(), file.ino()));
+    identity(one).is_some_and(|it| Some(it) == identity(other))
+}
+
+#[cfg(not(unix))]
+fn is_same(one: &PathBuf, other: &PathBuf) -> bool {
+    fs::exists(other).is_ok_and(|is| !is) && fs::exists(one).is_ok_and(|is| is)
+}
+
+fn machines(layouts: &Layouts) -> Machines {
+    let types = layouts.vtables().map(|(address, id)| (address - layouts.base_address(), id));
+    let size = |id: Option<TypeId>| id.and_then(|id| layouts.future_type(id)?.size).unwrap_or(0);
+    let mut types: Vec<_> = types.map(|(vtable, id)| (vtable, id, size(id))).collect();
+    types.sort_unstable_by_key(|&(vtable, _, size)| (std::cmp::Reverse(size), vtable));
+    types.truncate(MOST_MACHINES);
+    types
+        .into_iter()
+        .map(|(vtable, id, size)| {
+            let machine = id.ok_or("several types of future share its vtable");
+            let machine = machine.and_then(|id| coroutine_in(layouts, id));
+            (vtable, (size, machine.map(state_machine_of)))
+        })
+        .collect()
+}
+
+/// The state machine that a future is or has.
+fn coroutine_in(layouts: &Layouts, id: TypeId) -> Result<&Coroutine, &'static str> {
+    let index = if let Some(Shape::Coroutine(index)) = layouts.future_type(id).map(|it| &it.shape) {
+        *index
+    } else {
+        let mut children = layouts.children_of(id, 0);
+        children.retain(|child| child.held != Held::Borrowed);
+        match &children[..] {
+            [] => return Err("no state machine is known to be in it: it is written by hand"),
+            [child] => child.coroutine,
+            [..] => return Err("it has several state machines side by side"),
+        }
+    };
+    layouts.coroutines().get(index).ok_or("no state machine is known to be in it")
+}
+
+fn state_machine_of(coroutine: &Coroutine) -> StateMachine {
+    StateMachine {
+        path: short(&coroutine.path),
+        size_bytes: coroutine.size,
+        states: coroutine.states.len() as u64,
+        widest: coroutine.largest().map(|state| {
+            let (file, line) = place_of(state);
+            WidestState { file, line, size_bytes: state.extent, locals: locals(state, |_| true) }
+        }),
+    }
+}
+
+/// Where a state waits; nothing and 0 where that is not known.
+pub(crate) fn place_of(state: &State) -> (String, u32) {
+    state.place.as_ref().map_or_else(Default::default, |place| (place.file.to_string(), place.line))
+}
+
+/// The largest values that a state keeps, the future that is waited for left out.
+pub(crate) fn locals_of(state: &State) -> Vec<LocalProfile> {
+    locals(state, |member| member.kind != MemberKind::Awaited)
+}
+
+fn locals(state: &State, is_wanted: fn(&Member) -> bool) -> Vec<LocalProfile> {
+    // A byte without a name is one that says whether something else has to be dropped.
+    let is_flag = |it: &Member| it.kind == MemberKind::Temporary && it.size == Some(1);
+    let members = state
+        .members
+        .iter()
+        .filter(|it| is_wanted(it) && !is_flag(it) && it.size.is_some_and(|it| it != 0));
+    let mut members: Vec<&Member> = members.collect();
+    members.sort_by_key(|it| (std::cmp::Reverse(it.size), it.offset));
+    members.truncate(MOST_LOCALS);
+    let local = |member: &Member| {
+        let place = member.declared_at.as_ref();
+        LocalProfile {
+            name: short(&member.name),
+            type_name: short(&member.type_name),
+            bytes: member.size.unwrap_or(0),
+            file: place.map_or_else(String::new, |place| place.file.to_string()),
+            line: place.map_or(0, |place| place.line),
+        }
+    };
+    members.into_iter().map(local).collect()
+}
+
+/// A name of which the middle is left out where it is long.
+pub(crate) fn short(name: &str) -> String {
+    let length = name.chars().count();
+    if length <= MOST_NAME {
+        return name.to_owned();
+    }
+    let half = MOST_NAME / 2;
+    let start = name.chars().take(half);
+    start.chain(['…']).chain(name.chars().skip(length + 1 - half)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_name_keeps_its_ends() {
+        assert_eq!(short("app::run"), "app::run");
+        let long = format!("start{}end", "é".repeat(500));
+        let cut = short(&long);
+        assert_eq!(cut.chars().count(), MOST_NAME);
+        assert!(cut.starts_with("starté") && cut.contains("é…é") && cut.ends_with("éend"), "{cut}");
+    }
+
+    /// Reads this test's own file.
+    #[cfg(all(target_os = "linux", debug_assertions))]
+    #[test]
+    fn a_join_is_believed_only_where_the_sizes_agree() {
+        use crate::{future_type::FutureType, program};
+
+        fn type_of<F: Future>(_: &F) -> &'static FutureType {
+            FutureType::of::<F>()
+        }
+        let future = async {
+            let buffer = [1_u8; 3_000];
+            std::future::ready(()).await;
+            std::hint::black_box(&buffer);
+        };
+        let known = type_of(&future);
+        let vtable = known.vtable.and_then(|vtable| program::offset_of(vtable())).expect("ELF");
+        let machine = state_machine(vtable, known.size as u64).expect("debug information");
+        assert_eq!((machine.size_bytes, machine.states), (known.size as u64, 4));
+        let widest = machine.widest.expect("it waits");
+        assert!(widest.file.ends_with("src/layouts.rs"), "{widest:?}");
+        let buffer = &widest.locals[0];
+        assert_eq!(
+            (&*buffer.name, &*buffer.type_name, buffer.bytes),
+            ("buffer", "[u8; 3000]", 3_000)
+        );
+        assert_eq!(buffer.line + 1, widest.line);
+        let refused = state_machine(vtable, known.size as u64 + 1).expect_err("another size");
+        assert!(refused.starts_with("the sizes do not agree: "), "{refused}");
+        let elsewhere = state_machine(vtable + 1, known.size as u64).expect_err("no vtable");
+        assert_eq!(elsewhere, NOT_IN_DEBUG_INFORMATION);
+    }
+}

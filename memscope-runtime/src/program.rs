@@ -1,0 +1,228 @@
+//! The program that runs: which file it is, and where it was loaded.
+
+use std::sync::OnceLock;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{arena, current::as_memscope};
+
+/// The file of a program.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Program {
+    /// Its path, as the system told it.
+    pub path: String,
+    /// The linker's name for exactly this build, in hexadecimal digits; `None` where the linker gave none, and on systems whose programs are not ELF.
+    pub build_id: Option<String>,
+}
+
+/// What is known of the program, read once.
+#[derive(Debug, Default)]
+struct Known {
+    path: Option<&'static str>,
+    build_id: Option<&'static str>,
+    /// Where the file's bytes are in memory, its first byte first.
+    image: Option<(u64, u64)>,
+}
+
+fn known() -> &'static Known {
+    static KNOWN: OnceLock<Known> = OnceLock::new();
+    KNOWN.get_or_init(|| {
+        as_memscope(|| Known {
+            path: std::env::current_exe()
+                .ok()
+                .and_then(|path| arena::keep_str(&path.to_string_lossy())),
+            build_id: file::build_id().and_then(|id| arena::keep_str(&id)),
+            image: file::image(),
+        })
+    })
+}
+
+/// This program; `None` where its file is not known.
+pub(crate) fn here() -> Option<Program> {
+    let known = known();
+    Some(Program { path: known.path?.to_owned(), build_id: known.build_id.map(str::to_owned) })
+}
+
+/// How far an address is from the first byte of the program's image; `None` where it is not in there, or that is not known.
+pub(crate) fn offset_of(address: usize) -> Option<u64> {
+    let (first, end) = known().image?;
+    let address = address as u64;
+    (first..end).contains(&address).then(|| address - first)
+}
+
+#[cfg(target_os = "linux")]
+mod file {
+    use std::{
+        fmt::Write,
+        fs::{self, File},
+        os::unix::fs::FileExt,
+    };
+
+    /// Segments of a program, and bytes of its notes: more are there only in a damaged file.
+    const MOST_SEGMENTS: u16 = 256;
+    const MOST_NOTE_BYTES: u64 = 1 << 16;
+
+    const PT_NOTE: u32 = 4;
+    const NT_GNU_BUILD_ID: u32 = 3;
+
+    /// The range of addresses that the program's file is mapped to, from its first byte on; `None` where this code is in a library.
+    pub(super) fn image() -> Option<(u64, u64)> {
+        let maps = fs::read_to_string("/proc/self/maps").ok()?;
+        let program = fs::read_link("/proc/self/exe").ok()?;
+        find_image(&maps, &program.to_string_lossy(), (image as fn() -> _) as usize as u64)
+    }
+
+    /// The mappings of the program's file, if this address is in one of them.
+    pub(super) fn find_image(maps: &str, program: &str, address: u64) -> Option<(u64, u64)> {
+        let mappings = || maps.lines().filter_map(Mapping::read);
+        let own = mappings().find(|it| (it.start..it.end).contains(&address))?;
+        let same = || mappings().filter(|it| it.file == own.file);
+        let first = same().find(|it| it.offset == 0 && it.path == program)?;
+        Some((first.start, same().map(|it| it.end).max()?))
+    }
+
+    /// One line of `/proc/self/maps`.
+    struct Mapping<'m> {
+        start: u64,
+        end: u64,
+        offset: u64,
+        /// Device and inode.
+        file: (&'m str, &'m str),
+        path: &'m str,
+    }
+
+    impl<'m> Mapping<'m> {
+        /// `None` where no file is mapped.
+        fn read(line: &'m str) -> Option<Self> {
+            let mut words = line.split_ascii_whitespace();
+            let (start, end) = words.next()?.split_once('-')?;
+            let offset = words.nth(1)?;
+            let file = (words.next()?, words.next()?);
+            let number = |digits| u64::from_str_radix(digits, 16).ok();
+            let (start, end, offset) = (number(start)?, number(end)?, number(offset)?);
+            let path = line.find('/').and_then(|start| line.get(start..)).unwrap_or_default();
+            (file.1 != "0").then_some(Self { start, end, offset, file, path })
+        }
+    }
+
+    /// The build id among the notes of the program's file, in hexadecimal digits.
+    pub(super) fn build_id() -> Option<String> {
+        let file = File::open("/proc/self/exe").ok()?;
+        let mut head = [0; 64];
+        file.read_exact_at(&mut head, 0).ok()?;
+        // Of 64 bits: the places below are its.
+        if head[..5] != *b"\x7fELF\x02" {
+            return None;
+        }
+        let (table, size) = (long(&head, 32)?, u64::from(half(&head, 54)?));
+        for segment in 0..u64::from(half(&head, 56)?.min(MOST_SEGMENTS)) {
+            let mut header = [0; 56];
+            file.read_exact_at(&mut header, table.checked_add(segment * size)?).ok()?;
+            let (offset, length) = (long(&header, 8)?, long(&header, 32)?);
+            if word(&header, 0)? == PT_NOTE && length <= MOST_NOTE_BYTES {
+                let mut notes = vec![0; usize::try_from(length).ok()?];
+                file.read_exact_at(&mut notes, offset).ok()?;
+                if let Some(id) = find_build_id(&notes) {
+                    return Some(id.iter().fold(String::new(), |mut digits, byte| {
+                        let _ = write!(digits, "{byte:02x}");
+                        digits
+                    }));
+                }
+            }
+        }
+        None
+    }
+
+    /// A note has the sizes of its name and of what it says, its type, and both, each filled up to a multiple of four.
+    pub(super) fn find_build_id(mut notes: &[u8]) -> Option<&[u8]> {
+        loop {
+            let name_size = usize::try_from(word(notes, 0)?).ok()?;
+            let size = usize::try_from(word(notes, 4)?).ok()?;
+            let says = 12 + name_size.checked_next_multiple_of(4)?;
+            if word(notes, 8)? == NT_GNU_BUILD_ID && notes.get(12..16)? == b"GNU\0" {
+                return notes.get(says..says.checked_add(size)?);
+            }
+            notes = notes.get(says.checked_add(size.checked_next_multiple_of(4)?)?..)?;
+        }
+    }
+
+    fn half(bytes: &[u8], at: usize) -> Option<u16> {
+        Some(u16::from_ne_bytes(bytes.get(at..at + 2)?.try_into().ok()?))
+    }
+
+    fn word(bytes: &[u8], at: usize) -> Option<u32> {
+        Some(u32::from_ne_bytes(bytes.get(at..at + 4)?.try_into().ok()?))
+    }
+
+    fn long(bytes: &[u8], at: usize) -> Option<u64> {
+        Some(u64::from_ne_bytes(bytes.get(at..at + 8)?.try_into().ok()?))
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+mod file {
+    pub(super) fn image() -> Option<(u64, u64)> {
+        None
+    }
+
+    pub(super) fn build_id() -> Option<String> {
+        None
+    }
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn this_program_is_known_and_its_statics_are_in_it() {
+        static HERE: &[u8] = b"here";
+        let program = here().expect("a program");
+        let exe = std::fs::read_link("/proc/self/exe").expect("a link");
+        assert_eq!(program.path, exe.to_string_lossy());
+        let offset = offset_of(HERE.as_ptr().addr()).expect("in the image");
+        let size = exe.metadata().expect("a file").len();
+        assert!(offset < 2 * size, "{offset} of {size}");
+        let heap = Box::new(1);
+        assert_eq!(offset_of(std::ptr::from_ref(&*heap).addr()), None, "the heap is not in it");
+    }
+
+    #[test]
+    fn the_image_is_what_is_mapped_of_the_same_file() {
+        let maps = "\
+55d0-55d4 r--p 00000000 08:01 42 /app/a b
+55d4-55d8 r-xp 00004000 08:01 42 /app/a b
+55d8-55da rw-p 00007000 08:01 42 /app/a b
+55da-55f0 rw-p 00000000 00:00 0 [heap]
+7f00-7f10 r-xp 00000000 08:01 43 /lib/c.so
+";
+        let found = |address| file::find_image(maps, "/app/a b", address);
+        assert_eq!(found(0x55d5), Some((0x55d0, 0x55da)));
+        assert_eq!(found(0x7f01), None, "a library");
+        assert_eq!(found(0x55db), None, "no file");
+        assert_eq!(found(0x1), None);
+        let without_first_byte = "55d4-55d8 r-xp 4000 08:01 42 /app/a b";
+        assert_eq!(file::find_image(without_first_byte, "/app/a b", 0x55d5), None);
+    }
+
+    #[test]
+    fn a_build_id_is_found_behind_other_notes_and_not_in_damaged_ones() {
+        let note = |name: &[u8], kind: u32, says: &[u8]| {
+            let sizes = [name, says].map(|part| u32::try_from(part.len()).expect("short"));
+            let mut bytes: Vec<u8> =
+                [sizes[0], sizes[1], kind].iter().flat_map(|it| it.to_ne_bytes()).collect();
+            for part in [name, says] {
+                bytes.extend(part);
+                bytes.resize(bytes.len().next_multiple_of(4), 0);
+            }
+            bytes
+        };
+        let notes = [note(b"GNU\0", 1, b"abcde"), note(b"GNU\0", 3, b"build")].concat();
+        assert_eq!(file::find_build_id(&notes), Some(&b"build"[..]));
+        for cut in 0..notes.len() - 3 {
+            assert_eq!(file::find_build_id(&notes[..cut]), None, "{cut}");
+        }
+        assert_eq!(file::find_build_id(&[0xff; 64]), None);
+        assert_eq!(file::find_build_id(&[0; 64]), None);
+    }
+}

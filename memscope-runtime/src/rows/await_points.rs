@@ -1,0 +1,73 @@
+//! Where the tasks of a reading wait.
+
+use std::collections::HashMap;
+
+use crate::{
+    await_point::{AwaitPoint, AwaitPoints},
+    layouts,
+    reading::{Reading, TaskReading},
+    waits,
+};
+
+/// The rows, those that hold most first, and by the number of a node the index of its row.
+pub(crate) fn await_points(
+    reading: &Reading,
+    measured: bool,
+) -> (Vec<AwaitPoint>, HashMap<u32, u32>) {
+    let mut by_node: HashMap<u32, Vec<&TaskReading>> = HashMap::new();
+    for task in reading.open.iter().filter(|task| task.record.await_point != 0) {
+        by_node.entry(task.record.await_point).or_default().push(task);
+    }
+    // Nodes of one backtrace: a type may have two roots, as it has a static in each part of the program that was compiled by itself.
+    let mut by_trace: HashMap<_, (Vec<u32>, Vec<&TaskReading>)> = HashMap::new();
+    for (node, tasks) in by_node {
+        if let Some(trace) = waits::backtrace(node) {
+            let (nodes, all) = by_trace.entry(trace).or_default();
+            nodes.push(node);
+            all.extend(tasks);
+        }
+    }
+    let mut rows: Vec<(AwaitPoint, Vec<u32>)> = by_trace
+        .into_iter()
+        .map(|((frames, stops), (nodes, tasks))| {
+            let sum = |bytes: u64| if measured { bytes } else { 0 };
+            let mut row = AwaitPoint {
+                frames,
+                stops,
+                tasks: tasks.len() as u64,
+                measured,
+                live_bytes: sum(tasks.iter().map(|task| task.live_bytes).sum()),
+                future_size_bytes: tasks
+                    .iter()
+                    .map(|it| it.record.future.size as u64)
+                    .max()
+                    .unwrap_or(0),
+                timed: 0,
+                waited_sum_ns: 0,
+                waited_p50_ns: None,
+                waited_p99_ns: None,
+            };
+            row.note_waits(tasks.iter().filter_map(|task| task.record.idle_ns).collect());
+            (row, nodes)
+        })
+        .collect();
+    rows.sort_by(|(a, _), (b, _)| {
+        (b.live_bytes, b.tasks)
+            .cmp(&(a.live_bytes, a.tasks))
+            .then_with(|| a.to_string().cmp(&b.to_string()))
+    });
+    let mut places = HashMap::new();
+    for ((_, nodes), place) in rows.iter().zip(0_u32..) {
+        places.extend(nodes.iter().map(|node| (*node, place)));
+    }
+    (rows.into_iter().map(|(row, _)| row).collect(), places)
+}
+
+/// Whether that is known at all.
+pub(crate) fn measured() -> AwaitPoints {
+    match layouts::asked() {
+        None => AwaitPoints::Off,
+        Some(Ok(())) => AwaitPoints::On,
+        Some(Err(why)) => AwaitPoints::Unavailable(why.to_owned()),
+    }
+}

@@ -1,0 +1,631 @@
+//! Where futures wait: a tree of all that was seen, so that who looks again needs a load or two a step.
+//!
+//! A root for each type of future that waited; from there a node for each state, variant or pointer that a walk came by. Nodes are made
+//! from the layouts where a walk first needs them, live for ever and never change; a task keeps the number of the one that its last walk ended at.
+//! Nobody waits for anybody: who makes a node that another thread has just made throws its own away.
+
+use std::{
+    pin::Pin,
+    ptr,
+    sync::atomic::{AtomicU8, AtomicU32},
+};
+
+use memscope_layout::{Discriminant, Field, Layouts, Shape, StateKind, TypeId};
+
+use crate::{
+    arena::{self, Arena},
+    await_point::AwaitFrame,
+    current::as_memscope,
+    future_type::FutureType,
+    layouts::{self, locals_of, place_of, short},
+    program,
+    record::Record,
+    settings,
+    static_ref::StaticRef,
+    sync::{AtomicU64, Ordering},
+    walk::{self, Start},
+};
+
+/// Nodes that are made, at the most; about 150 bytes each.
+const MOST_NODES: u32 = 1 << 14;
+/// States and variants of one type, steps below a root: more are there only in a damaged file, or in a future that awaits itself so deeply.
+const MOST_CHILDREN: usize = 1 << 12;
+/// The same of all nodes together; 8 bytes each.
+const MOST_PLACES: u64 = 1 << 18;
+const MOST_DEPTH: u32 = 128;
+/// Places for types of futures: a power of two.
+const ROOTS: usize = 1 << 12;
+const PROBES: usize = 64;
+
+/// Whether polls look where they end.
+static ON: AtomicU8 = AtomicU8::new(0);
+/// By number, from 1 on.
+static NODES: Arena<StaticRef<Node>> = Arena::new();
+static TABLE: [StaticRef<Root>; ROOTS] = [const { StaticRef::none() }; ROOTS];
+/// Nodes that were wanted and not made: there were too many, or there was no memory.
+static REFUSED: AtomicU64 = AtomicU64::new(0);
+/// Places for the children of nodes.
+static PLACES: AtomicU64 = AtomicU64::new(0);
+
+/// Turns it on: the layouts are read, and kept. It stays on, since what was noted would become wrong unseen.
+pub(crate) fn turn_on() {
+    static SAID: AtomicU8 = AtomicU8::new(0);
+    match layouts::keep() {
+        Ok(_) => ON.store(1, Ordering::Relaxed),
+        Err(why) if SAID.swap(1, Ordering::Relaxed) == 0 => {
+            settings::say(format_args!("where tasks wait cannot be told: {why}"));
+        }
+        Err(_) => {}
+    }
+}
+
+/// How often a node was wanted and not made.
+pub(crate) fn refused() -> u64 {
+    REFUSED.load(Ordering::Relaxed)
+}
+
+/// Notes where a task waits whose poll has just returned `Pending`.
+// PERF: off, this is a load that is always the same and a branch never taken.
+#[inline]
+pub(crate) fn note<F: Future>(record: &'static Record, future: Pin<&mut F>) {
+    if ON.load(Ordering::Relaxed) != 0 {
+        // SAFETY: the root is that of `F`, whose last poll has returned `Pending`; and the caller has given away its `Pin<&mut F>`.
+        look(record, Start::of(future), FutureType::of::<F>());
+    }
+}
+
+/// A type of future that waited.
+#[derive(Debug)]
+struct Root {
+    future: &'static FutureType,
+    node: &'static Node,
+}
+
+/// One place in the tree.
+#[derive(Debug)]
+pub(crate) struct Node {
+    id: AtomicU32,
+    depth: u32,
+    parent: Option<&'static Self>,
+    /// Where a state machine waits that is on the way here: its index, and the index of its state.
+    frame: Option<(usize, usize)>,
+    /// The tuple that it is a part of: what else is in there may be waited for as well.
+    beside: Option<String>,
+    /// Of a state: the discriminant's value.
+    pub(crate) value: u64,
+    pub(crate) step: Step,
+}
+
+/// How it goes on from a node.
+///
+/// Offsets are from the start of the block or value that the walk is in.
+#[derive(Debug)]
+pub(crate) enum Step {
+    /// By the state of a state machine.
+    State {
+        offset: usize,
+        size: u8,
+        /// Where the state machine begins, and which it is.
+        start: u64,
+        coroutine: usize,
+        /// The child that was made first.
+        first: StaticRef<Node>,
+        /// By the discriminant's value.
+        children: Box<[StaticRef<Node>]>,
+    },
+    /// By the variant of an enum.
+    Variant {
+        offset: usize,
+        size: u8,
+        start: u64,
+        enumeration: TypeId,
+        /// By the discriminant's value; without one, and last, what all other values mean.
+        children: Box<[(Option<u64>, StaticRef<Node>)]>,
+    },
+    /// To the value of a pointer.
+    Pointer { offset: usize, to: TypeId, child: StaticRef<Node> },
+    /// To the value of a trait object.
+    Object { data: usize, vtable: usize, children: StaticRef<Behind> },
+    /// Not at all.
+    End(Stop),
+}
+
+impl Step {
+    /// How many places for children it has.
+    fn places(&self) -> usize {
+        match self {
+            Self::State { children, .. } => children.len(),
+            Self::Variant { children, .. } => 2 * children.len(),
+            Self::Pointer { .. } | Self::Object { .. } | Self::End(_) => 0,
+        }
+    }
+}
+
+/// What is behind trait objects with one vtable: a list of all that were seen.
+#[derive(Debug)]
+pub(crate) struct Behind {
+    vtable: usize,
+    node: &'static Node,
+    next: StaticRef<Self>,
+}
+
+/// Why a walk ends.
+#[derive(Debug)]
+pub(crate) enum Stop {
+    /// The type of the future has no layout that can be believed.
+    NotJoined(&'static str),
+    /// It waits for this type, which has no state machine in it.
+    Leaf(String),
+    /// These are polled side by side in the type.
+    SideBySide(String, Vec<String>),
+    /// It may have been dropped.
+    Uncertain(String),
+    /// It is in a state that does not wait.
+    NotWaiting(StateKind),
+    /// The variant has no future.
+    NoFuture(String),
+    /// What debug information says of it makes no sense.
+    NotUnderstood,
+    TooDeep,
+}
+
+impl Stop {
+    fn say(&self) -> String {
+        match self {
+            Self::NotJoined(why) => format!("it cannot be looked into: {why}"),
+            Self::Leaf(name) => format!("waits for {name}"),
+            Self::SideBySide(name, several) => {
+                format!(
+                    "waits for {} futures side by side in {name}: {}",
+                    several.len(),
+                    several.join(", ")
+                )
+            }
+            Self::Uncertain(name) => {
+                format!("waits for {name}, which may have been dropped or is shared")
+            }
+            Self::NotWaiting(StateKind::Unresumed) => {
+                "waits for a future that was not polled yet".to_owned()
+            }
+            Self::NotWaiting(_) => "waits for a future that is over".to_owned(),
+            Self::NoFuture(name) => format!("waits for {name}, which holds no future now"),
+            Self::NotUnderstood => "debug information does not tell how it goes on".to_owned(),
+            Self::TooDeep => format!("goes on, more than {MOST_DEPTH} steps deep"),
+        }
+    }
+}
+
+#[inline(never)]
+fn look(record: &'static Record, start: Start, future: &'static FutureType) {
+    let Some(root) = root(future) else { return record.note_await_point(0) };
+    // SAFETY: `note` says where `start` comes from: from a waiting future of this type that its caller has for itself.
+    let end = unsafe { walk::walk(start, root) };
+    record.note_await_point(end.id.load(Ordering::Relaxed));
+}
+
+/// The root of a type.
+#[inline]
+fn root(future: &'static FutureType) -> Option<&'static Node> {
+    let first = place_of_root(future);
+    match TABLE[first].get() {
+        Some(root) if ptr::eq(root.future, future) => Some(root.node),
+        _ => find_or_make_root(first, future),
+    }
+}
+
+fn place_of_root(future: &'static FutureType) -> usize {
+    let address = ptr::from_ref(future).addr() / align_of::<FutureType>();
+    (address ^ (address >> 12)) % ROOTS
+}
+
+#[cold]
+#[inline(never)]
+fn find_or_make_root(first: usize, future: &'static FutureType) -> Option<&'static Node> {
+    for step in 0..PROBES {
+        let place = &TABLE[(first + step) % ROOTS];
+        let root = if let Some(root) = place.get() {
+            root
+        } else {
+            let layouts = layouts::kept()?;
+            let node = as_memscope(|| {
+                let step = match join(layouts, future) {
+                    Ok(id) => resolve(layouts, id, 0),
+                    Err(why) => Way::end(Stop::NotJoined(why)),
+                };
+                make(None, None, 0, step)
+            })?;
+            let new = arena::keep(Root { future, node })?;
+            match place.set_if_none(new) {
+                Ok(()) => return Some(node),
+                Err(theirs) => theirs,
+            }
+        };
+        if ptr::eq(root.future, future) {
+            return Some(root.node);
+        }
+    }
+    REFUSED.fetch_add(1, Ordering::Relaxed);
+    None
+}
+
+/// The layout of a type of future.
+fn join(layouts: &Layouts, future: &FutureType) -> Result<TypeId, &'static str> {
+    let vtable = future.vtable.ok_or("it is no future")?;
+    let vtable =
+        program::offset_of(vtable()).ok_or("it is not known where the program was loaded")?;
+    let address = layouts.base_address().wrapping_add(vtable);
+    layouts
+        .by_vtable(address, future.size as u64)
+        .ok_or("debug information does not have its type, or with another size")
+}
+
+/// A new node; `None`, and counted, where there are too many.
+fn make(
+    parent: Option<&'static Node>,
+    frame: Option<(usize, usize)>,
+    value: u64,
+    way: Way,
+) -> Option<&'static Node> {
+    let depth = parent.map_or(0, |parent| parent.depth + 1);
+    let Way { step, beside } = if depth < MOST_DEPTH { way } else { Way::end(Stop::TooDeep) };
+    let new = || {
+        let places = step.places() as u64;
+        let earlier = PLACES.fetch_add(places, Ordering::Relaxed);
+        if NODES.len() >= MOST_NODES || earlier + places > MOST_PLACES {
+            PLACES.fetch_sub(places, Ordering::Relaxed);
+            return None;
+        }
+        let node =
+            arena::keep(Node { id: AtomicU32::new(0), depth, parent, frame, beside, value, step })?;
+        let (index, place) = NODES.grow()?;
+        node.id.store(index + 1, Ordering::Relaxed);
+        place.set(node);
+        Some(node)
+    };
+    let made = new();
+    if made.is_none() {
+        REFUSED.fetch_add(1, Ordering::Relaxed);
+    }
+    made
+}
+
+/// How it goes on from a node, and what is beside that.
+#[derive(Debug)]
+struct Way {
+    step: Step,
+    beside: Option<String>,
+}
+
+impl Way {
+    const fn end(stop: Stop) -> Self {
+        Self { step: Step::End(stop), beside: None }
+    }
+}
+
+/// Whether this is the name of a tuple of two or more, as `select!` and `join!` make them. No future is a tuple, so it is a place for several.
+fn is_tuple_of_several(name: &str) -> bool {
+    let Some(inside) = name.strip_prefix('(').and_then(|it| it.strip_suffix(')')) else {
+        return false;
+    };
+    inside.trim_end_matches(',').contains(',')
+}
+
+/// How it goes on in a value of this type that begins at `start`.
+fn resolve(layouts: &Layouts, id: TypeId, start: u64) -> Way {
+    let mut beside = None;
+    let step = step(layouts, id, start, &mut beside);
+    Way { step, beside }
+}
+
+fn step(layouts: &Layouts, mut id: TypeId, mut start: u64, beside: &mut Option<String>) -> Step {
+    // Each turn goes into a field, and no type is in itself.
+    for _ in 0..MOST_DEPTH {
+        let Some(future) = layouts.future_type(id) else { return Step::End(Stop::NotUnderstood) };
+        let fields = match &future.shape {
+            Shape::Coroutine(coroutine) => return state(layouts, *coroutine, start),
+            Shape::Pointer { to, .. } => {
+                return offset(start, 0).map_or(Step::End(Stop::NotUnderstood), |offset| {
+                    Step::Pointer { offset, to: *to, child: StaticRef::none() }
+                });
+            }
+            Shape::TraitObject { data_offset, vtable_offset, .. } => {
+                let (data, vtable) = (offset(start, *data_offset), offset(start, *vtable_offset));
+                let (Some(data), Some(vtable)) = (data, vtable) else {
+                    return Step::End(Stop::NotUnderstood);
+                };
+                return Step::Object { data, vtable, children: StaticRef::none() };
+            }
+            Shape::Enum { discriminant: Some(it), variants } => {
+                let mut values: Vec<_> = variants.iter().map(|it| it.value).collect();
+                values.sort_unstable_by_key(Option::is_none);
+                return variant(id, start, *it, &values);
+            }
+            Shape::Enum { discriminant: None, variants } => {
+                variants.first().map_or(&[][..], |it| &it.fields)
+            }
+            Shape::Struct(fields) => fields,
+            _ => return Step::End(Stop::Leaf(short(&future.name))),
+        };
+        match only(layouts, &future.name, fields) {
+            Ok(field) => (id, start) = (field.future_type, start.saturating_add(field.offset)),
+            Err(stop) => return Step::End(stop),
+        }
+        if is_tuple_of_several(&future.name) {
+            *beside = Some(short(&future.name));
+        }
+    }
+    Step::End(Stop::TooDeep)
+}
+
+/// The field that leads on, where it is one.
+fn only<'l>(layouts: &Layouts, name: &str, fields: &'l [Field]) -> Result<&'l Field, Stop> {
+    match fields {
+        [field] if field.is_certain => Ok(field),
+        [_] => Err(Stop::Uncertain(short(name))),
+        [] => Err(Stop::NoFuture(short(name))),
+        several => {
+            let names = several.iter().take(8).map(|field| {
+                let future = layouts.future_type(field.future_type);
+                format!("`{}`", function(&future.map_or_else(String::new, |it| short(&it.name))))
+            });
+            Err(Stop::SideBySide(short(name), names.collect()))
+        }
+    }
+}
+
+fn state(layouts: &Layouts, index: usize, start: u64) -> Step {
+    let Some(coroutine) = layouts.coroutines().get(index) else {
+        return Step::End(Stop::NotUnderstood);
+    };
+    let states = coroutine.states.iter().filter_map(|it| it.value?.checked_add(1)).max();
+    let most =
+        states.and_then(|most| usize::try_from(most).ok()).filter(|most| *most <= MOST_CHILDREN);
+    match (coroutine.discriminant, most) {
+        (Some(it), Some(most)) => match (offset(start, it.offset), size(it)) {
+            (Some(offset), Some(size)) => {
+                let children = (0..most).map(|_| StaticRef::none()).collect();
+                Step::State {
+                    offset,
+                    size,
+                    start,
+                    coroutine: index,
+                    first: StaticRef::none(),
+                    children,
+                }
+            }
+            _ => Step::End(Stop::NotUnderstood),
+        },
+        _ => Step::End(Stop::NotUnderstood),
+    }
+}
+
+fn variant(enumeration: TypeId, start: u64, it: Discriminant, values: &[Option<u64>]) -> Step {
+    match (offset(start, it.offset), size(it)) {
+        (Some(offset), Some(size)) if values.len() <= MOST_CHILDREN => {
+            let children = values.iter().map(|value| (*value, StaticRef::none())).collect();
+            Step::Variant { offset, size, start, enumeration, children }
+        }
+        _ => Step::End(Stop::NotUnderstood),
+    }
+}
+
+fn offset(start: u64, offset: u64) -> Option<usize> {
+    usize::try_from(start.checked_add(offset)?).ok()
+}
+
+fn size(it: Discriminant) -> Option<u8> {
+    u8::try_from(it.size).ok().filter(|size| matches!(size, 1 | 2 | 4 | 8))
+}
+
+/// What is behind a node for the first time. Each of these is called when a walk needs what is not there yet; `None` ends the walk.
+impl Node {
+    /// The state with this discriminant.
+    #[inline]
+    pub(crate) fn state(&'static self, value: u64) -> Option<&'static Self> {
+        let Step::State { children, .. } = &self.step else { return None };
+        let known = usize::try_from(value).ok().and_then(|value| children.get(value)?.get());
+        known.or_else(|| self.add_state(value))
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn add_state(&'static self, value: u64) -> Option<&'static Self> {
+        let Step::State { start, coroutine, first, children, .. } = &self.step else { return None };
+        let place = children.get(usize::try_from(value).ok()?)?;
+        let layouts = layouts::kept()?;
+        let machine = layouts.coroutines().get(*coroutine)?;
+        let index = machine.states.iter().position(|state| state.value == Some(value))?;
+        let state = machine.states.get(index)?;
+        let is_waiting = matches!(state.kind, StateKind::Suspended(_));
+        let child = self.add(place, is_waiting.then_some((*coroutine, index)), value, || {
+            if !is_waiting {
+                return Way::end(Stop::NotWaiting(state.kind));
+            }
+            let Some(awaited) = state.awaited() else { return Way::end(Stop::NotUnderstood) };
+            match awaited.future_type {
+                Some(id) => resolve(layouts, id, start.saturating_add(awaited.offset)),
+                None => Way::end(Stop::Leaf(short(&awaited.type_name))),
+            }
+        })?;
+        // Where another one is first, it stays so.
+        let _ = first.set_if_none(child);
+        Some(child)
+    }
+
+    /// The variant of which this is the value.
+    #[cold]
+    #[inline(never)]
+    pub(crate) fn add_variant(&'static self, value: Option<u64>) -> Option<&'static Self> {
+        let Step::Variant { start, enumeration, children, .. } = &self.step else { return None };
+        let (_, place) = children.iter().find(|it| it.0 == value)?;
+        let layouts = layouts::kept()?;
+        let future = layouts.future_type(*enumeration)?;
+        let Shape::Enum { variants, .. } = &future.shape else { return None };
+        let variant = variants.iter().find(|it| it.value == value)?;
+        self.add(place, None, 0, || match only(layouts, &future.name, &variant.fields) {
+            Ok(field) => resolve(layouts, field.future_type, start.saturating_add(field.offset)),
+            Err(stop) => Way::end(stop),
+        })
+    }
+
+    /// The value that a pointer points to.
+    #[cold]
+    #[inline(never)]
+    pub(crate) fn add_behind_pointer(&'static self) -> Option<&'static Self> {
+        let Step::Pointer { to, child, .. } = &self.step else { return None };
+        let layouts = layouts::kept()?;
+        self.add(child, None, 0, || resolve(layouts, *to, 0))
+    }
+
+    /// The value of a trait object with this vtable.
+    #[inline]
+    pub(crate) fn behind_vtable(&'static self, vtable: usize) -> Option<&'static Self> {
+        let Step::Object { children, .. } = &self.step else { return None };
+        let mut place = children;
+        while let Some(behind) = place.get() {
+            if behind.vtable == vtable {
+                return Some(behind.node);
+            }
+            place = &behind.next;
+        }
+        self.add_behind_vtable(vtable, place)
+    }
+
+    /// The same for the first time; `place`: the end of the list.
+    #[cold]
+    #[inline(never)]
+    fn add_behind_vtable(
+        &'static self,
+        vtable: usize,
+        mut place: &'static StaticRef<Behind>,
+    ) -> Option<&'static Self> {
+        let layouts = layouts::kept()?;
+        let node = as_memscope(|| {
+            let step = match behind(layouts, vtable) {
+                Ok(id) => resolve(layouts, id, 0),
+                Err(why) => Way::end(Stop::NotJoined(why)),
+            };
+            make(Some(self), None, 0, step)
+        })?;
+        let new = arena::keep(Behind { vtable, node, next: StaticRef::none() })?;
+        while let Err(theirs) = place.set_if_none(new) {
+            if theirs.vtable == vtable {
+                return Some(theirs.node);
+            }
+            place = &theirs.next;
+        }
+        Some(node)
+    }
+
+    fn add(
+        &'static self,
+        place: &'static StaticRef<Self>,
+        frame: Option<(usize, usize)>,
+        value: u64,
+        way: impl FnOnce() -> Way,
+    ) -> Option<&'static Self> {
+        let new = as_memscope(|| make(Some(self), frame, value, way()))?;
+        Some(place.set_if_none(new).err().unwrap_or(new))
+    }
+}
+
+/// The type of the future that a vtable belongs to.
+fn behind(layouts: &Layouts, vtable: usize) -> Result<TypeId, &'static str> {
+    let offset = program::offset_of(vtable).ok_or("it comes from a library")?;
+    let address = layouts.base_address().wrapping_add(offset);
+    if !layouts.vtables().any(|(known, _)| known == address) {
+        return Err("debug information does not have its type");
+    }
+    // SAFETY: debug information says that there is a vtable.
+    let size = unsafe { walk::size_in(vtable) };
+    layouts
+        .by_vtable(address, size)
+        .ok_or("several types share its vtable, or the sizes do not agree")
+}
+
+/// The async backtrace that a number of a node stands for, the outermost function first, and why it ends.
+pub(crate) fn backtrace(id: u32) -> Option<(Vec<AwaitFrame>, String)> {
+    let layouts = layouts::kept()?;
+    let node = NODES.get(id.checked_sub(1)?)?.get()?;
+    let mut stops = match &node.step {
+        Step::End(stop) => stop.say(),
+        _ => "could not be followed further: it is in no state that debug information knows, or there were too many".to_owned(),
+    };
+    let mut frames = Vec::new();
+    let mut at = Some(node);
+    while let Some(node) = at {
+        let found = node.frame.and_then(|(machine, state)| {
+            let machine = layouts.coroutines().get(machine)?;
+            Some((machine, machine.states.get(state)?))
+        });
+        if let Some((machine, state)) = found {
+            let (file, line) = place_of(state);
+            frames.push(AwaitFrame {
+                function: short(&function(&machine.path)),
+                file,
+                line,
+                size_bytes: machine.size,
+                locals: locals_of(state),
+            });
+        }
+        if let Some(several) = &node.beside {
+            stops.extend(["; this is one of several in ", several]);
+        }
+        at = node.parent;
+    }
+    frames.reverse();
+    Some((frames, stops))
+}
+
+/// The function that a state machine is the body of, as people write it: `{async_fn_env#0}` is the function itself, what is in another one
+/// keeps its kind.
+fn function(path: &str) -> String {
+    let mut name = String::with_capacity(path.len());
+    let mut rest = path;
+    while let Some((before, after)) = rest.split_once('{') {
+        let Some((kind, behind)) = after.split_once('}') else { break };
+        name.push_str(before);
+        if kind.starts_with("async_fn_env#") {
+            name.truncate(name.trim_end_matches("::").len());
+        } else {
+            let kind = kind.split_once("_env#").map_or(kind, |it| it.0);
+            name.extend(["{", &kind.replace('_', " "), "}"]);
+        }
+        rest = behind;
+    }
+    name.push_str(rest);
+    name
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn functions_are_named_as_they_are_written() {
+        assert_eq!(function("app::db::query::{async_fn_env#0}"), "app::db::query");
+        assert_eq!(function("app::get::{async_fn_env#0}<u8>"), "app::get<u8>");
+        assert_eq!(
+            function("app::main::{closure#0}::{async_block_env#3}"),
+            "app::main::{closure#0}::{async block}"
+        );
+        assert_eq!(function("a{b"), "a{b");
+    }
+
+    #[test]
+    fn a_tuple_is_a_place_for_several() {
+        assert!(is_tuple_of_several("(app::Timer, app::run::{async_fn_env#0})"));
+        assert!(!is_tuple_of_several("(app::run::{async_fn_env#0},)"));
+        assert!(!is_tuple_of_several("app::Pair<A, B>"));
+    }
+
+    #[test]
+    fn what_has_no_vtable_and_what_is_no_future_of_the_program_is_not_looked_into() {
+        let layouts = Layouts::default();
+        assert_eq!(join(&layouts, FutureType::not_known()), Err("it is no future"));
+        let not_read = join(&layouts, FutureType::of::<std::future::Ready<()>>());
+        assert_eq!(not_read, Err("debug information does not have its type, or with another size"));
+        let heap = Box::new([0_usize; 4]);
+        assert_eq!(behind(&layouts, ptr::from_ref(&*heap).addr()), Err("it comes from a library"));
+    }
+}

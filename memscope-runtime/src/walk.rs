@@ -1,0 +1,130 @@
+//! Reads in a future's memory which of its states it is in, down to what it waits for.
+//!
+//! The only module that reads memory by what debug information says of it.
+
+use std::{pin::Pin, ptr};
+
+use crate::waits::{Node, Step};
+
+/// A place in a future's memory.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Start(*const u8);
+
+impl Start {
+    /// The first byte of a future that the caller has for itself.
+    pub(crate) fn of<F>(future: Pin<&mut F>) -> Self {
+        // NOTE: no shared reference is made on the way: it would speak of all of the future's bytes, and parts of those belong to mutable ones that
+        // the future has into itself.
+        // SAFETY: nothing is moved out of it, or written.
+        let future = unsafe { future.get_unchecked_mut() };
+        Self(ptr::from_mut(future).cast_const().cast())
+    }
+}
+
+/// Follows a future from its first byte on, and returns where it ends: the node that says what it waits for, or as far as one can see.
+///
+/// # Safety
+///
+/// `start` is the first byte of a living future of the type that `root` was made for, which waits (its last poll has returned `Pending`), and which nobody
+/// else reads or writes until this returns: the caller has its `Pin<&mut _>`.
+///
+/// # What is read
+///
+/// Nodes are made from the layouts that the compiler wrote down for the very types that are in memory; the root's was believed only as vtable and size agree.
+/// They lead through what a future has for itself and nothing else: members of the state that it is in, fields of the variant that it is in, what a `Box` or
+/// a `&mut` among these points to. Behind `&`, `Rc`, `Arc`, raw pointers, `UnsafeCell` and `ManuallyDrop` there is no node. So every address is in memory
+/// that the future, which the caller has for itself, owns or borrows mutably, at a value that lives since it will be polled again; and what is read there
+/// is a discriminant or a pointer, which are initialised in every living value.
+pub(crate) unsafe fn walk(start: Start, root: &'static Node) -> &'static Node {
+    let (mut at, mut node) = (start.0, root);
+    loop {
+        // PERF: a chain is mostly one of states. So this is asked first, which a processor foresees where it does not foresee a jump; and the state that was
+        // seen first is tried first, as then the address of the next node does not wait for the value that says that it is the right one.
+        if let Step::State { offset, size, first, .. } = &node.step {
+            // SAFETY: at `offset` a living coroutine has its discriminant: see above.
+            let value = unsafe { number(at, *offset, *size) };
+            node = match first.get() {
+                Some(first) if first.value == value => first,
+                _ => match node.state(value) {
+                    Some(next) => next,
+                    None => return node,
+                },
+            };
+            continue;
+        }
+        if let Step::End(_) = &node.step {
+            return node;
+        }
+        let next = match &node.step {
+            Step::Variant { offset, size, children, .. } => {
+                // SAFETY: at `offset` a living enum has its discriminant: see above.
+                let value = unsafe { number(at, *offset, *size) };
+                let is_meant = |it: &&(Option<u64>, _)| it.0 == Some(value);
+                let child = children.iter().find(is_meant);
+                // Those with a value come before the one that all others mean.
+                let child = child.or_else(|| children.last().filter(|it| it.0.is_none()));
+                child.and_then(|(meant, child)| child.get().or_else(|| node.add_variant(*meant)))
+            }
+            Step::Pointer { offset, child, .. } => {
+                // SAFETY: at `offset` is a living `Box` or `&mut`: see above.
+                at = unsafe { pointer(at, *offset) };
+                if at.is_null() { None } else { child.get().or_else(|| node.add_behind_pointer()) }
+            }
+            Step::Object { data, vtable, .. } => {
+                // SAFETY: at `vtable` a living `dyn Future` has the address of its vtable: see above.
+                let vtable = unsafe { pointer(at, *vtable) };
+                // SAFETY: and at `data` the one of its value.
+                at = unsafe { pointer(at, *data) };
+                if at.is_null() { None } else { node.behind_vtable(vtable.addr()) }
+            }
+            Step::State { .. } | Step::End(_) => None,
+        };
+        match next {
+            Some(next) => node = next,
+            None => return node,
+        }
+    }
+}
+
+/// The whole number of `size` bytes there.
+///
+/// # Safety
+///
+/// As of [`walk`]: there is a discriminant of this size.
+#[inline]
+unsafe fn number(at: *const u8, offset: usize, size: u8) -> u64 {
+    let at = at.wrapping_add(offset);
+    match size {
+        // SAFETY: the caller says that these bytes are there, initialised and nobody else's; they need not be aligned.
+        1 => u64::from(unsafe { at.read_unaligned() }),
+        // SAFETY: as above.
+        2 => u64::from(unsafe { at.cast::<u16>().read_unaligned() }),
+        // SAFETY: as above.
+        4 => u64::from(unsafe { at.cast::<u32>().read_unaligned() }),
+        // SAFETY: as above; nodes have no other sizes.
+        _ => unsafe { at.cast::<u64>().read_unaligned() },
+    }
+}
+
+/// The address that stands there.
+///
+/// # Safety
+///
+/// As of [`walk`]: there is a pointer.
+#[inline]
+unsafe fn pointer(at: *const u8, offset: usize) -> *const u8 {
+    // SAFETY: the caller says so; it is read as what it is, a pointer, so that what is behind it may be read too.
+    unsafe { at.wrapping_add(offset).cast::<*const u8>().read_unaligned() }
+}
+
+/// What a vtable says of the size of its type.
+///
+/// # Safety
+///
+/// `vtable` is the address of one, of this program.
+pub(crate) unsafe fn size_in(vtable: usize) -> u64 {
+    // The destructor stands before the size.
+    let size = ptr::with_exposed_provenance::<usize>(vtable).wrapping_add(1);
+    // SAFETY: a vtable is at least three words long and never written.
+    (unsafe { size.read() }) as u64
+}
