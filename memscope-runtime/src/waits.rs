@@ -4,13 +4,17 @@
 //! from the layouts where a walk first needs them, live for ever and never change; a task keeps the number of the one that its last walk ended at.
 //! Nobody waits for anybody: who makes a node that another thread has just made throws its own away.
 
+mod way;
+mod stop;
+mod function;
+
 use std::{
     pin::Pin,
     ptr,
     sync::atomic::{AtomicU8, AtomicU32},
 };
 
-use memscope_layout::{Discriminant, Field, Layouts, Shape, StateKind, TypeId};
+use memscope_layout::{Layouts, Shape, StateKind, TypeId};
 
 use crate::{
     arena::{self, Arena},
@@ -25,13 +29,15 @@ use crate::{
     sync::{AtomicU64, Ordering},
     walk::{self, Start},
 };
+use function::function;
+use stop::Stop;
+use way::{Way, only, resolve};
 
 /// Nodes that are made, at the most; about 150 bytes each.
 const MOST_NODES: u32 = 1 << 14;
-/// States and variants of one type, steps below a root: more are there only in a damaged file, or in a future that awaits itself so deeply.
-const MOST_CHILDREN: usize = 1 << 12;
-/// The same of all nodes together; 8 bytes each.
+/// Places for the children of all nodes; 8 bytes each.
 const MOST_PLACES: u64 = 1 << 18;
+/// Steps below a root: more are there only in a damaged file, or in a future that awaits itself so deeply.
 const MOST_DEPTH: u32 = 128;
 /// Places for types of futures: a power of two.
 const ROOTS: usize = 1 << 12;
@@ -149,52 +155,6 @@ pub(crate) struct Behind {
     next: StaticRef<Self>,
 }
 
-/// Why a walk ends.
-#[derive(Debug)]
-pub(crate) enum Stop {
-    /// The type of the future has no layout that can be believed.
-    NotJoined(&'static str),
-    /// It waits for this type, which has no state machine in it.
-    Leaf(String),
-    /// These are polled side by side in the type.
-    SideBySide(String, Vec<String>),
-    /// It may have been dropped.
-    Uncertain(String),
-    /// It is in a state that does not wait.
-    NotWaiting(StateKind),
-    /// The variant has no future.
-    NoFuture(String),
-    /// What debug information says of it makes no sense.
-    NotUnderstood,
-    TooDeep,
-}
-
-impl Stop {
-    fn say(&self) -> String {
-        match self {
-            Self::NotJoined(why) => format!("it cannot be looked into: {why}"),
-            Self::Leaf(name) => format!("waits for {name}"),
-            Self::SideBySide(name, several) => {
-                format!(
-                    "waits for {} futures side by side in {name}: {}",
-                    several.len(),
-                    several.join(", ")
-                )
-            }
-            Self::Uncertain(name) => {
-                format!("waits for {name}, which may have been dropped or is shared")
-            }
-            Self::NotWaiting(StateKind::Unresumed) => {
-                "waits for a future that was not polled yet".to_owned()
-            }
-            Self::NotWaiting(_) => "waits for a future that is over".to_owned(),
-            Self::NoFuture(name) => format!("waits for {name}, which holds no future now"),
-            Self::NotUnderstood => "debug information does not tell how it goes on".to_owned(),
-            Self::TooDeep => format!("goes on, more than {MOST_DEPTH} steps deep"),
-        }
-    }
-}
-
 #[inline(never)]
 fn look(record: &'static Record, start: Start, future: &'static FutureType) {
     let Some(root) = root(future) else { return record.note_await_point(0) };
@@ -287,134 +247,6 @@ fn make(
         REFUSED.fetch_add(1, Ordering::Relaxed);
     }
     made
-}
-
-/// How it goes on from a node, and what is beside that.
-#[derive(Debug)]
-struct Way {
-    step: Step,
-    beside: Option<String>,
-}
-
-impl Way {
-    const fn end(stop: Stop) -> Self {
-        Self { step: Step::End(stop), beside: None }
-    }
-}
-
-/// Whether this is the name of a tuple of two or more, as `select!` and `join!` make them. No future is a tuple, so it is a place for several.
-fn is_tuple_of_several(name: &str) -> bool {
-    let Some(inside) = name.strip_prefix('(').and_then(|it| it.strip_suffix(')')) else {
-        return false;
-    };
-    inside.trim_end_matches(',').contains(',')
-}
-
-/// How it goes on in a value of this type that begins at `start`.
-fn resolve(layouts: &Layouts, id: TypeId, start: u64) -> Way {
-    let mut beside = None;
-    let step = step(layouts, id, start, &mut beside);
-    Way { step, beside }
-}
-
-fn step(layouts: &Layouts, mut id: TypeId, mut start: u64, beside: &mut Option<String>) -> Step {
-    // Each turn goes into a field, and no type is in itself.
-    for _ in 0..MOST_DEPTH {
-        let Some(future) = layouts.future_type(id) else { return Step::End(Stop::NotUnderstood) };
-        let fields = match &future.shape {
-            Shape::Coroutine(coroutine) => return state(layouts, *coroutine, start),
-            Shape::Pointer { to, .. } => {
-                return offset(start, 0).map_or(Step::End(Stop::NotUnderstood), |offset| {
-                    Step::Pointer { offset, to: *to, child: StaticRef::none() }
-                });
-            }
-            Shape::TraitObject { data_offset, vtable_offset, .. } => {
-                let (data, vtable) = (offset(start, *data_offset), offset(start, *vtable_offset));
-                let (Some(data), Some(vtable)) = (data, vtable) else {
-                    return Step::End(Stop::NotUnderstood);
-                };
-                return Step::Object { data, vtable, children: StaticRef::none() };
-            }
-            Shape::Enum { discriminant: Some(it), variants } => {
-                let mut values: Vec<_> = variants.iter().map(|it| it.value).collect();
-                values.sort_unstable_by_key(Option::is_none);
-                return variant(id, start, *it, &values);
-            }
-            Shape::Enum { discriminant: None, variants } => {
-                variants.first().map_or(&[][..], |it| &it.fields)
-            }
-            Shape::Struct(fields) => fields,
-            _ => return Step::End(Stop::Leaf(short(&future.name))),
-        };
-        match only(layouts, &future.name, fields) {
-            Ok(field) => (id, start) = (field.future_type, start.saturating_add(field.offset)),
-            Err(stop) => return Step::End(stop),
-        }
-        if is_tuple_of_several(&future.name) {
-            *beside = Some(short(&future.name));
-        }
-    }
-    Step::End(Stop::TooDeep)
-}
-
-/// The field that leads on, where it is one.
-fn only<'l>(layouts: &Layouts, name: &str, fields: &'l [Field]) -> Result<&'l Field, Stop> {
-    match fields {
-        [field] if field.is_certain => Ok(field),
-        [_] => Err(Stop::Uncertain(short(name))),
-        [] => Err(Stop::NoFuture(short(name))),
-        several => {
-            let names = several.iter().take(8).map(|field| {
-                let future = layouts.future_type(field.future_type);
-                format!("`{}`", function(&future.map_or_else(String::new, |it| short(&it.name))))
-            });
-            Err(Stop::SideBySide(short(name), names.collect()))
-        }
-    }
-}
-
-fn state(layouts: &Layouts, index: usize, start: u64) -> Step {
-    let Some(coroutine) = layouts.coroutines().get(index) else {
-        return Step::End(Stop::NotUnderstood);
-    };
-    let states = coroutine.states.iter().filter_map(|it| it.value?.checked_add(1)).max();
-    let most =
-        states.and_then(|most| usize::try_from(most).ok()).filter(|most| *most <= MOST_CHILDREN);
-    match (coroutine.discriminant, most) {
-        (Some(it), Some(most)) => match (offset(start, it.offset), size(it)) {
-            (Some(offset), Some(size)) => {
-                let children = (0..most).map(|_| StaticRef::none()).collect();
-                Step::State {
-                    offset,
-                    size,
-                    start,
-                    coroutine: index,
-                    first: StaticRef::none(),
-                    children,
-                }
-            }
-            _ => Step::End(Stop::NotUnderstood),
-        },
-        _ => Step::End(Stop::NotUnderstood),
-    }
-}
-
-fn variant(enumeration: TypeId, start: u64, it: Discriminant, values: &[Option<u64>]) -> Step {
-    match (offset(start, it.offset), size(it)) {
-        (Some(offset), Some(size)) if values.len() <= MOST_CHILDREN => {
-            let children = values.iter().map(|value| (*value, StaticRef::none())).collect();
-            Step::Variant { offset, size, start, enumeration, children }
-        }
-        _ => Step::End(Stop::NotUnderstood),
-    }
-}
-
-fn offset(start: u64, offset: u64) -> Option<usize> {
-    usize::try_from(start.checked_add(offset)?).ok()
-}
-
-fn size(it: Discriminant) -> Option<u8> {
-    u8::try_from(it.size).ok().filter(|size| matches!(size, 1 | 2 | 4 | 8))
 }
 
 /// What is behind a node for the first time. Each of these is called when a walk needs what is not there yet; `None` ends the walk.
@@ -577,47 +409,9 @@ pub(crate) fn backtrace(id: u32) -> Option<(Vec<AwaitFrame>, String)> {
     Some((frames, stops))
 }
 
-/// The function that a state machine is the body of, as people write it: `{async_fn_env#0}` is the function itself, what is in another one
-/// keeps its kind.
-fn function(path: &str) -> String {
-    let mut name = String::with_capacity(path.len());
-    let mut rest = path;
-    while let Some((before, after)) = rest.split_once('{') {
-        let Some((kind, behind)) = after.split_once('}') else { break };
-        name.push_str(before);
-        if kind.starts_with("async_fn_env#") {
-            name.truncate(name.trim_end_matches("::").len());
-        } else {
-            let kind = kind.split_once("_env#").map_or(kind, |it| it.0);
-            name.extend(["{", &kind.replace('_', " "), "}"]);
-        }
-        rest = behind;
-    }
-    name.push_str(rest);
-    name
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn functions_are_named_as_they_are_written() {
-        assert_eq!(function("app::db::query::{async_fn_env#0}"), "app::db::query");
-        assert_eq!(function("app::get::{async_fn_env#0}<u8>"), "app::get<u8>");
-        assert_eq!(
-            function("app::main::{closure#0}::{async_block_env#3}"),
-            "app::main::{closure#0}::{async block}"
-        );
-        assert_eq!(function("a{b"), "a{b");
-    }
-
-    #[test]
-    fn a_tuple_is_a_place_for_several() {
-        assert!(is_tuple_of_several("(app::Timer, app::run::{async_fn_env#0})"));
-        assert!(!is_tuple_of_several("(app::run::{async_fn_env#0},)"));
-        assert!(!is_tuple_of_several("app::Pair<A, B>"));
-    }
 
     #[test]
     fn what_has_no_vtable_and_what_is_no_future_of_the_program_is_not_looked_into() {

@@ -1,0 +1,144 @@
+//! The end of a task, and then of its future: what it counted goes into the sums of its site.
+
+use super::Record;
+use crate::{
+    account::Account,
+    clock, config,
+    current::Entered,
+    ending::{self, Ending},
+    event::EventKind,
+    history::{self, Written},
+    registry,
+    site::Site,
+    sync::Ordering,
+    taken,
+    task::TaskState,
+    threads, window,
+};
+
+impl Record {
+    /// The task's end: it will not be polled any more, but its future may still hold memory. `known_ns`: when that is, if somebody has just looked.
+    #[inline(never)]
+    pub(super) fn end(&self, state: TaskState, known_ns: u64) {
+        self.state.store(state as u8, Ordering::Relaxed);
+        let (mut ended_ns, mut lived_ns) = (0, 0);
+        let first_poll_ns = self.first_poll_ns.load(Ordering::Relaxed);
+        if first_poll_ns != 0 {
+            ended_ns = if known_ns == 0 { clock::now_ns() } else { known_ns };
+            lived_ns = ended_ns.saturating_sub(first_poll_ns);
+            self.ended_ns.store(ended_ns, Ordering::Relaxed);
+            if let Some(row) = self.row.get() {
+                row.note_life(lived_ns);
+            }
+        }
+        registry::count_end();
+        if self.polls.load(Ordering::Relaxed) == 0 {
+            self.say(EventKind::Spawned, 0, 0);
+        }
+        let kind = match state {
+            TaskState::Panicked => EventKind::Panicked,
+            TaskState::Cancelled => EventKind::Cancelled,
+            _ => EventKind::Completed,
+        };
+        self.say(kind, ended_ns, lived_ns);
+    }
+
+    /// Enters the task to drop its future; when the guard goes, the task is closed.
+    pub(crate) fn closing(&'static self) -> Closing {
+        let entered = Entered::new(&self.tally);
+        if self.window.load(Ordering::Relaxed) != window::epoch() {
+            self.enter_window();
+        }
+        Closing { record: self, entered: Some(entered) }
+    }
+
+    /// The end of the future: folds all into the site and the history and gives the record back.
+    fn close(&'static self) {
+        if !self.state().is_ended() && self.state() != TaskState::Unknown {
+            self.end(TaskState::Cancelled, 0);
+        }
+        let (Some(account), Some(row)) = (self.tally.account(), self.row.get()) else { return };
+        threads::fold(|| self.fold(account, row, history::next().as_ref()));
+        self.tally.close();
+        registry::give_back_record(self);
+    }
+
+    /// The end of a span.
+    #[cfg(feature = "tracing")]
+    pub(crate) fn complete(&'static self) {
+        self.end(TaskState::Completed, 0);
+        self.close();
+    }
+
+    /// The end of an unannotated task, as far as anybody knows: the caller keeps others out. If that was not told by the runtime, it gets a row only
+    /// if it left something.
+    #[cfg(feature = "tokio")]
+    pub(crate) fn give_up(&'static self) {
+        let (Some(account), Some(row)) = (self.tally.account(), self.row.get()) else { return };
+        let has_ended = self.state().is_ended();
+        if !has_ended {
+            // Nobody will say how it ends.
+            self.state.store(TaskState::Unknown as u8, Ordering::Relaxed);
+        }
+        if !has_ended && self.holds_nothing() {
+            threads::fold(|| self.fold(account, row, None));
+            self.tally.close();
+            registry::give_back_record(self);
+        } else {
+            self.close();
+        }
+    }
+
+    /// Adds the task to the sums of its site, closes its account and writes down what stays of it.
+    #[inline]
+    fn fold(&self, account: &'static Account, row: &'static Site, written: Option<&Written>) {
+        let id = self.tally.id();
+        let mut tally = self.read_tally();
+        let Some(reading) = self.read_inline(clock::now_ns) else { return };
+        row.sums.add(&tally, &reading);
+        window::note_ended(self.window.load(Ordering::Relaxed), tally.peak_bytes);
+        let left = tally.own_live_bytes.wrapping_add(account.net());
+        if left != 0 {
+            // More than the cell, which Tokio frees a moment later.
+            let is_more = left > i64::from(self.cell_bytes.load(Ordering::Relaxed));
+            ending::note(account, &self.ending(row, is_more));
+        }
+        if account.close(tally.own_live_bytes, tally.own_live_blocks()) {
+            registry::give_back(account);
+        } else {
+            // What was transferred up to the close is counted, and since then nothing could be.
+            let late = taken::of(account).bytes.saturating_sub(tally.taken_bytes);
+            if late != 0 && account.id() == id {
+                row.sums.add_taken(late);
+                tally = tally.with_taken(late);
+            }
+        }
+        if let Some(written) = written {
+            written.put(id, account.index(), &tally, &reading);
+        }
+    }
+
+    /// Its place among the tasks of its site, and when it ended if that is wanted and a clock may be read.
+    #[inline]
+    fn ending(&self, row: &Site, is_timed: bool) -> Ending {
+        let ended_ns = match self.ended_ns.load(Ordering::Relaxed) {
+            0 if is_timed && config::timing() != crate::Timing::Off => clock::now_ns(),
+            ended => ended,
+        };
+        Ending { ordinal: self.ordinal.load(Ordering::Relaxed), spawned: row.spawned(), ended_ns }
+    }
+}
+
+/// A future that is being dropped.
+#[derive(Debug)]
+pub(crate) struct Closing {
+    record: &'static Record,
+    entered: Option<Entered>,
+}
+
+impl Drop for Closing {
+    fn drop(&mut self) {
+        self.entered = None;
+        self.record.close();
+    }
+}

@@ -1,0 +1,181 @@
+//! A poll of a task: it is counted, some are timed, and it may be the task's last.
+
+use super::Record;
+use crate::{
+    clock, collector, config,
+    current::{self, Entered},
+    event::EventKind,
+    sync::{Ordering, bump, raise},
+    task::TaskState,
+    window,
+};
+
+impl Record {
+    /// Enters the task for one poll.
+    #[inline]
+    pub(crate) fn run(&'static self) -> Running {
+        let entered = Entered::new(&self.tally);
+        let poll = self.begin_run(|| {
+            current::thread_works();
+            entered.previous_owner_id(self.cell_bytes.load(Ordering::Relaxed) != 0)
+        });
+        Running { poll, entered }
+    }
+
+    /// Notes that a poll begins; the caller sees to it that the task is current. `outer`: the task that it happens in, 0 if none; asked at the
+    /// first poll.
+    #[inline]
+    fn begin_run(&'static self, outer: impl FnOnce() -> u64) -> Poll {
+        let polls = self.polls.load(Ordering::Relaxed);
+        self.polls.store(polls + 1, Ordering::Relaxed);
+        if self.window.load(Ordering::Relaxed) != window::epoch() {
+            self.enter_window();
+        }
+        let ended = self.state().is_ended();
+        if !ended {
+            self.state.store(TaskState::Running as u8, Ordering::Relaxed);
+        }
+        let is_timed = !ended && self.sampling().times(polls);
+        let started_ns = if is_timed { self.begin_timed(polls) } else { 0 };
+        if polls == 0 {
+            self.begin(outer, started_ns);
+        }
+        Poll {
+            record: self,
+            started_ns,
+            outcome: if ended { None } else { Some(TaskState::Panicked) },
+        }
+    }
+
+    /// Notes where its poll leaves it: by the thread that polls it, before the poll is over.
+    #[cfg(feature = "layout")]
+    #[inline]
+    pub(crate) fn note_await_point(&self, node: u32) {
+        // PERF: it mostly waits where it waited before, and then its cache line need not be written.
+        if self.links.noted() != node {
+            self.links.note(node);
+        }
+    }
+
+    /// Begins a poll that [`stop`](Self::stop) ends, for whoever cannot hold a guard: a span that is entered. Returns what `stop` wants.
+    #[cfg(feature = "tracing")]
+    pub(crate) fn start(&'static self, outer: impl FnOnce() -> u64) -> u64 {
+        let poll = self.begin_run(outer);
+        let started_ns = poll.started_ns;
+        // `stop` ends it.
+        std::mem::forget(poll);
+        started_ns
+    }
+
+    /// Ends such a poll.
+    #[cfg(feature = "tracing")]
+    pub(crate) fn stop(&'static self, started_ns: u64) {
+        drop(Poll { record: self, started_ns, outcome: Some(TaskState::Idle) });
+    }
+
+    /// A timed poll. As long as it goes on, waiting has ended here.
+    // PERF: out of line, as all that few polls need, so that the others stay short.
+    #[inline(never)]
+    fn begin_timed(&self, polls: u64) -> u64 {
+        let started_ns = clock::now_ns();
+        self.ended_ns.store(started_ns, Ordering::Relaxed);
+        if polls != 0
+            && self.sampling().times(polls - 1)
+            && let Some(row) = self.row.get()
+        {
+            // The poll before was timed too.
+            row.note_idle(started_ns.saturating_sub(self.rested_ns.load(Ordering::Relaxed)));
+        }
+        started_ns
+    }
+
+    /// The end of a timed poll, and when it was; `waits`: the task waits now.
+    #[inline(never)]
+    fn end_timed(&self, started_ns: u64, waits: bool) -> u64 {
+        let ended_ns = clock::now_ns();
+        let took = ended_ns.saturating_sub(started_ns);
+        bump(&self.busy_ns, took);
+        bump(&self.timed_polls, 1);
+        if let Some(row) = self.row.get() {
+            row.note_poll(took);
+        }
+        if took >= config::long_poll_ns() {
+            self.say(EventKind::LongPoll, ended_ns, took);
+        }
+        if waits {
+            self.ended_ns.store(0, Ordering::Relaxed);
+            self.rested_ns.store(ended_ns, Ordering::Relaxed);
+        }
+        collector::wake();
+        ended_ns
+    }
+
+    /// The first poll: the task it happens in is the parent; else the one that created it. `started_ns`: 0 if it is not timed.
+    #[cold]
+    #[inline(never)]
+    fn begin(&self, outer: impl FnOnce() -> u64, started_ns: u64) {
+        self.first_poll_ns.store(started_ns, Ordering::Relaxed);
+        self.say(EventKind::Spawned, started_ns, 0);
+        collector::wake();
+        let outer = outer();
+        if outer != 0 && outer != self.tally.id() {
+            self.parent.store(outer, Ordering::Relaxed);
+        }
+    }
+
+    /// The first poll in a window of a monitor: the peak starts anew.
+    #[cold]
+    pub(super) fn enter_window(&self) {
+        if let Some(account) = self.tally.account() {
+            // In this order: who sees the new peak sees the old one in `past_peak` (pairs with `read`).
+            raise(&self.past_peak, self.tally.peak_bytes());
+            self.tally.restart_peak(account);
+        }
+        self.window.store(window::epoch(), Ordering::Relaxed);
+    }
+}
+
+/// A poll that is going on in its task. Dropped before [`Running::finish`], the poll has panicked.
+#[derive(Debug)]
+pub(crate) struct Running {
+    // First, so that the poll ends inside the task.
+    poll: Poll,
+    #[expect(dead_code, reason = "held for its drop")]
+    entered: Entered,
+}
+
+/// A poll that is going on, whatever is current.
+#[derive(Debug)]
+struct Poll {
+    record: &'static Record,
+    /// 0: this poll is not timed.
+    started_ns: u64,
+    /// The state that the end of this poll brings; `None` when the task had ended before.
+    outcome: Option<TaskState>,
+}
+
+impl Running {
+    #[inline]
+    pub(crate) fn finish(mut self, is_ready: bool) {
+        if self.poll.outcome.is_some() {
+            self.poll.outcome = Some(if is_ready { TaskState::Completed } else { TaskState::Idle });
+        }
+    }
+}
+
+impl Drop for Poll {
+    #[inline]
+    fn drop(&mut self) {
+        let ended_ns = match self.started_ns {
+            0 => 0,
+            started => self.record.end_timed(started, self.outcome == Some(TaskState::Idle)),
+        };
+        match self.outcome {
+            Some(TaskState::Idle) => {
+                self.record.state.store(TaskState::Idle as u8, Ordering::Relaxed);
+            }
+            Some(state) => self.record.end(state, ended_ns),
+            None => {}
+        }
+    }
+}

@@ -1,0 +1,146 @@
+//! What a record says, read at one moment.
+
+use super::Record;
+use crate::{
+    clock,
+    future_type::FutureType,
+    items::{self, ItemsReading},
+    site::Site,
+    sync::Ordering,
+    taken::{self, Taken},
+    tally::TallyReading,
+    task::TaskState,
+    window,
+};
+
+/// What a record says, whole numbers only.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct RecordReading {
+    pub(crate) parent: u64,
+    pub(crate) site: &'static Site,
+    pub(crate) row: &'static Site,
+    pub(crate) future: &'static FutureType,
+    pub(crate) state: TaskState,
+    pub(crate) polls: u64,
+    pub(crate) peak_bytes: u64,
+    /// The peak since the last monitored window began, where the task was polled since.
+    pub(crate) window_peak_bytes: Option<u64>,
+    pub(crate) timing: Timing,
+    /// How long it has not been polled, at least.
+    pub(crate) idle_ns: Option<u64>,
+    pub(crate) cell_bytes: u64,
+    /// Where it waits, as a number of `waits`; 0: that is not known, or it does not wait.
+    #[cfg(feature = "layout")]
+    pub(crate) await_point: u32,
+    /// What it has yielded, if it is a stream.
+    pub(crate) items: Option<ItemsReading>,
+}
+
+/// How long a task was polled and how long it waited.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Timing {
+    pub(crate) busy_ns: Option<u64>,
+    pub(crate) wait_ns: Option<u64>,
+    /// Only some of the polls were timed.
+    pub(crate) is_estimate: bool,
+}
+
+impl Record {
+    /// What it counts, and what the task took over.
+    pub(crate) fn read_tally(&self) -> TallyReading {
+        self.tally.read().with_taken(self.taken().bytes)
+    }
+
+    fn taken(&self) -> Taken {
+        self.tally.account().map_or_else(Taken::default, taken::of)
+    }
+
+    /// Reads all but the tally. `now_ns`: read once for many records.
+    pub(crate) fn read(&self, now_ns: u64) -> Option<RecordReading> {
+        self.read_inline(|| now_ns)
+    }
+
+    #[expect(clippy::inline_always, reason = "at a task's end, most of it is a load and a store")]
+    #[inline(always)]
+    pub(super) fn read_inline(&self, now_ns: impl Fn() -> u64) -> Option<RecordReading> {
+        let window = self.window.load(Ordering::Relaxed);
+        let peak = self.tally.peak_bytes();
+        Some(RecordReading {
+            parent: self.parent.load(Ordering::Relaxed),
+            site: self.site.get()?,
+            row: self.row.get()?,
+            future: self.future.get()?,
+            state: self.state(),
+            polls: self.polls.load(Ordering::Relaxed),
+            peak_bytes: peak
+                .max(self.past_peak.load(Ordering::Relaxed))
+                .max(self.taken().peak_bytes),
+            window_peak_bytes: (window == window::epoch()).then_some(peak),
+            timing: self.timing(&now_ns),
+            idle_ns: self.idle_ns(now_ns),
+            cell_bytes: u64::from(self.cell_bytes.load(Ordering::Relaxed)),
+            #[cfg(feature = "layout")]
+            await_point: if self.state() == TaskState::Idle { self.links.noted() } else { 0 },
+            items: items::of(self),
+        })
+    }
+
+    /// How long it has not been polled: exactly, where its last poll was timed. Else from the first reading on that saw as many
+    /// polls as there are now.
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "enough to see that there was another poll"
+    )]
+    #[inline]
+    fn idle_ns(&self, now_ns: impl Fn() -> u64) -> Option<u64> {
+        if self.state() != TaskState::Idle {
+            return None;
+        }
+        let polls = self.polls.load(Ordering::Relaxed);
+        let sampling = self.sampling();
+        let since = if polls.checked_sub(1).is_some_and(|last| sampling.times(last)) {
+            self.rested_ns.load(Ordering::Relaxed)
+        } else if self.seen_ns.load(Ordering::Relaxed) != 0
+            && self.seen_polls.load(Ordering::Relaxed) == polls as u32
+        {
+            self.seen_ns.load(Ordering::Relaxed)
+        } else {
+            self.seen_polls.store(polls as u32, Ordering::Relaxed);
+            // Now, and not when the reading began: it may have been polled since.
+            self.seen_ns.store(clock::now_ns(), Ordering::Relaxed);
+            return None;
+        };
+        Some(now_ns().saturating_sub(since))
+    }
+
+    #[inline]
+    fn timing(&self, now_ns: impl Fn() -> u64) -> Timing {
+        let polls = self.polls.load(Ordering::Relaxed);
+        let timed_polls = self.timed_polls.load(Ordering::Relaxed);
+        if !self.sampling().is_any() {
+            return Timing::default();
+        }
+        if polls == 0 {
+            // It was never busy, and has not begun to wait.
+            return Timing { busy_ns: Some(0), wait_ns: None, is_estimate: false };
+        }
+        // A poll that goes on right now is not timed yet.
+        let is_running = self.state() == TaskState::Running;
+        let over = polls - u64::from(is_running);
+        let timed_ns = self.busy_ns.load(Ordering::Relaxed);
+        let waiting_ended_ns = self.ended_ns.load(Ordering::Relaxed);
+        let is_estimate = timed_polls < over || (is_running && waiting_ended_ns == 0);
+        let busy_ns = if timed_polls < over && timed_polls != 0 {
+            let scaled = u128::from(timed_ns) * u128::from(over) / u128::from(timed_polls);
+            u64::try_from(scaled).unwrap_or(u64::MAX)
+        } else {
+            timed_ns
+        };
+        let end = match waiting_ended_ns {
+            0 => now_ns(),
+            ended => ended,
+        };
+        let life = end.saturating_sub(self.first_poll_ns.load(Ordering::Relaxed));
+        Timing { busy_ns: Some(busy_ns), wait_ns: Some(life.saturating_sub(busy_ns)), is_estimate }
+    }
+}

@@ -1,0 +1,153 @@
+//! How a walk goes on from a type: what the layouts say of it, made into a step.
+
+use memscope_layout::{Discriminant, Field, Layouts, Shape, TypeId};
+
+use super::{MOST_DEPTH, Step, function::function, stop::Stop};
+use crate::{layouts::short, static_ref::StaticRef};
+
+/// States and variants of one type: more are there only in a damaged file.
+const MOST_CHILDREN: usize = 1 << 12;
+
+/// How it goes on from a node, and what is beside that.
+#[derive(Debug)]
+pub(super) struct Way {
+    pub(super) step: Step,
+    pub(super) beside: Option<String>,
+}
+
+impl Way {
+    pub(super) const fn end(stop: Stop) -> Self {
+        Self { step: Step::End(stop), beside: None }
+    }
+}
+
+/// Whether this is the name of a tuple of two or more, as `select!` and `join!` make them. No future is a tuple, so it is a place for several.
+fn is_tuple_of_several(name: &str) -> bool {
+    let Some(inside) = name.strip_prefix('(').and_then(|it| it.strip_suffix(')')) else {
+        return false;
+    };
+    inside.trim_end_matches(',').contains(',')
+}
+
+/// How it goes on in a value of this type that begins at `start`.
+pub(super) fn resolve(layouts: &Layouts, id: TypeId, start: u64) -> Way {
+    let mut beside = None;
+    let step = step(layouts, id, start, &mut beside);
+    Way { step, beside }
+}
+
+fn step(layouts: &Layouts, mut id: TypeId, mut start: u64, beside: &mut Option<String>) -> Step {
+    // Each turn goes into a field, and no type is in itself.
+    for _ in 0..MOST_DEPTH {
+        let Some(future) = layouts.future_type(id) else { return Step::End(Stop::NotUnderstood) };
+        let fields = match &future.shape {
+            Shape::Coroutine(coroutine) => return state(layouts, *coroutine, start),
+            Shape::Pointer { to, .. } => {
+                return offset(start, 0).map_or(Step::End(Stop::NotUnderstood), |offset| {
+                    Step::Pointer { offset, to: *to, child: StaticRef::none() }
+                });
+            }
+            Shape::TraitObject { data_offset, vtable_offset, .. } => {
+                let (data, vtable) = (offset(start, *data_offset), offset(start, *vtable_offset));
+                let (Some(data), Some(vtable)) = (data, vtable) else {
+                    return Step::End(Stop::NotUnderstood);
+                };
+                return Step::Object { data, vtable, children: StaticRef::none() };
+            }
+            Shape::Enum { discriminant: Some(it), variants } => {
+                let mut values: Vec<_> = variants.iter().map(|it| it.value).collect();
+                values.sort_unstable_by_key(Option::is_none);
+                return variant(id, start, *it, &values);
+            }
+            Shape::Enum { discriminant: None, variants } => {
+                variants.first().map_or(&[][..], |it| &it.fields)
+            }
+            Shape::Struct(fields) => fields,
+            _ => return Step::End(Stop::Leaf(short(&future.name))),
+        };
+        match only(layouts, &future.name, fields) {
+            Ok(field) => (id, start) = (field.future_type, start.saturating_add(field.offset)),
+            Err(stop) => return Step::End(stop),
+        }
+        if is_tuple_of_several(&future.name) {
+            *beside = Some(short(&future.name));
+        }
+    }
+    Step::End(Stop::TooDeep)
+}
+
+/// The field that leads on, where it is one.
+pub(super) fn only<'l>(
+    layouts: &Layouts,
+    name: &str,
+    fields: &'l [Field],
+) -> Result<&'l Field, Stop> {
+    match fields {
+        [field] if field.is_certain => Ok(field),
+        [_] => Err(Stop::Uncertain(short(name))),
+        [] => Err(Stop::NoFuture(short(name))),
+        several => {
+            let names = several.iter().take(8).map(|field| {
+                let future = layouts.future_type(field.future_type);
+                format!("`{}`", function(&future.map_or_else(String::new, |it| short(&it.name))))
+            });
+            Err(Stop::SideBySide(short(name), names.collect()))
+        }
+    }
+}
+
+fn state(layouts: &Layouts, index: usize, start: u64) -> Step {
+    let Some(coroutine) = layouts.coroutines().get(index) else {
+        return Step::End(Stop::NotUnderstood);
+    };
+    let states = coroutine.states.iter().filter_map(|it| it.value?.checked_add(1)).max();
+    let most =
+        states.and_then(|most| usize::try_from(most).ok()).filter(|most| *most <= MOST_CHILDREN);
+    match (coroutine.discriminant, most) {
+        (Some(it), Some(most)) => match (offset(start, it.offset), size(it)) {
+            (Some(offset), Some(size)) => {
+                let children = (0..most).map(|_| StaticRef::none()).collect();
+                Step::State {
+                    offset,
+                    size,
+                    start,
+                    coroutine: index,
+                    first: StaticRef::none(),
+                    children,
+                }
+            }
+            _ => Step::End(Stop::NotUnderstood),
+        },
+        _ => Step::End(Stop::NotUnderstood),
+    }
+}
+
+fn variant(enumeration: TypeId, start: u64, it: Discriminant, values: &[Option<u64>]) -> Step {
+    match (offset(start, it.offset), size(it)) {
+        (Some(offset), Some(size)) if values.len() <= MOST_CHILDREN => {
+            let children = values.iter().map(|value| (*value, StaticRef::none())).collect();
+            Step::Variant { offset, size, start, enumeration, children }
+        }
+        _ => Step::End(Stop::NotUnderstood),
+    }
+}
+
+fn offset(start: u64, offset: u64) -> Option<usize> {
+    usize::try_from(start.checked_add(offset)?).ok()
+}
+
+fn size(it: Discriminant) -> Option<u8> {
+    u8::try_from(it.size).ok().filter(|size| matches!(size, 1 | 2 | 4 | 8))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_tuple_is_a_place_for_several() {
+        assert!(is_tuple_of_several("(app::Timer, app::run::{async_fn_env#0})"));
+        assert!(!is_tuple_of_several("(app::run::{async_fn_env#0},)"));
+        assert!(!is_tuple_of_several("app::Pair<A, B>"));
+    }
+}
