@@ -70,11 +70,11 @@ fn a_record_is_given_up_only_when_no_thread_charges_it(ends: bool) {
             table.record.replace(100);
             table.lease.begin(2);
         }
-        let charged = charger.join().expect("no panic");
+        let bytes_charged = charger.join().expect("no panic");
         let (owner, bytes) = if table.lease.is_of(1) { (1, 0) } else { (2, 100) };
         assert_eq!(given_up.is_some(), owner == 2);
         let left = table.record.get() - bytes;
-        assert_eq!(given_up.unwrap_or(0) + left, 10 + charged, "nothing is lost");
+        assert_eq!(given_up.unwrap_or(0) + left, 10 + bytes_charged, "nothing is lost");
         if owner == 2 {
             assert_eq!(left, 0, "nothing is another task's");
         }
@@ -159,8 +159,8 @@ fn a_record_that_is_held_is_not_taken_away() {
             })
         };
         let given_up = table.give_up(1);
-        let renamed = renamer.join().expect("no panic");
-        assert_eq!(given_up.unwrap_or_else(|| table.record.get()), 10 + renamed);
+        let names = renamer.join().expect("no panic");
+        assert_eq!(given_up.unwrap_or_else(|| table.record.get()), 10 + names);
     });
 }
 
