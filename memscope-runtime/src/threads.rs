@@ -145,7 +145,9 @@ fn take() -> Option<Mine> {
     }
     let place = PLACES.take_up_to(MOST_RINGS)?;
     let ring = place.ring.get().or_else(|| enter(place))?;
-    Some(Mine { producer: Producer::take_over(ring), place, last_ns: 0 })
+    let mine = Mine { producer: Producer::take_over(ring), place, last_ns: 0 };
+    MINE.set(Some(mine));
+    Some(mine)
 }
 
 /// Gives a new place its ring.
