@@ -89,13 +89,8 @@ impl<T: Zeroed> Arena<T> {
             return Some(place);
         }
         let (chunk, offset) = split(index)?;
-        let layout = Layout::array::<T>((FIRST as usize) << chunk).ok()?;
-        debug_assert!(layout.size() != 0, "the trait forbids it");
-        // SAFETY: the layout's size is not zero, by the contract of `Zeroed`.
-        let new = unsafe { System.alloc_zeroed(layout) }.cast::<T>();
-        if new.is_null() {
-            return None;
-        }
+        let zeroes = Zeroes::take(Layout::array::<T>((FIRST as usize) << chunk).ok()?)?;
+        let new = zeroes.start.cast::<T>();
         // Release publishes the zeroes, and pairs with the Acquire in `get` and below.
         match self.chunks[chunk].compare_exchange(
             ptr::null_mut(),
@@ -104,15 +99,59 @@ impl<T: Zeroed> Arena<T> {
             Ordering::Acquire,
         ) {
             Ok(_) => {
-                BYTES.fetch_add(layout.size() as u64, Ordering::Relaxed);
+                BYTES.fetch_add(zeroes.bytes(), Ordering::Relaxed);
                 Some(at(new, offset))
             }
             Err(theirs) => {
-                // SAFETY: `new` came from this allocator with this layout and nobody else has seen it.
-                unsafe { System.dealloc(new.cast(), layout) };
+                // SAFETY: nobody else has seen it.
+                unsafe { zeroes.give_back() };
                 Some(at(theirs, offset))
             }
         }
+    }
+}
+
+/// Memory of the system's, zeroed and aligned.
+///
+/// PERF: with a small alignment fresh pages come as they are; for a larger one `System` would write zeroes to all of them, so that each chunk, of which half
+/// may never be needed, would take real memory at once. So it is aligned here.
+#[derive(Debug)]
+struct Zeroes {
+    start: *mut u8,
+    block: *mut u8,
+    layout: Layout,
+}
+
+impl Zeroes {
+    /// What every system's allocator aligns to by itself.
+    const SMALL_ALIGN: usize = 8;
+
+    /// `None` when the system has no memory.
+    fn take(wanted: Layout) -> Option<Self> {
+        debug_assert!(wanted.size() != 0, "`Zeroed` forbids it");
+        let room = wanted.align().saturating_sub(Self::SMALL_ALIGN);
+        let size = wanted.size().checked_add(room)?;
+        let layout = Layout::from_size_align(size, wanted.align().min(Self::SMALL_ALIGN)).ok()?;
+        // SAFETY: the size is not zero, by the contract of `Zeroed`.
+        let block = unsafe { System.alloc_zeroed(layout) };
+        if block.is_null() {
+            return None;
+        }
+        // There is room for it.
+        let start = block.wrapping_add(block.addr().wrapping_neg() % wanted.align());
+        Some(Self { start, block, layout })
+    }
+
+    fn bytes(&self) -> u64 {
+        self.layout.size() as u64
+    }
+
+    /// # Safety
+    ///
+    /// Nobody uses the memory.
+    unsafe fn give_back(self) {
+        // SAFETY: it came from this allocator with this layout, and the caller says that nobody uses it.
+        unsafe { System.dealloc(self.block, self.layout) };
     }
 }
 
@@ -134,15 +173,9 @@ pub(crate) fn keep<T: Sync>(value: T) -> Option<&'static T> {
 
 /// Keeps a value made of zeroes for ever: for those too large to be made on the stack. `None` when the system has no memory.
 pub(crate) fn keep_zeroed<T: Zeroed>() -> Option<&'static T> {
-    let layout = Layout::new::<T>();
-    debug_assert!(layout.size() != 0, "the trait forbids it");
-    // SAFETY: the layout's size is not zero, by the contract of `Zeroed`.
-    let place = unsafe { System.alloc_zeroed(layout) }.cast::<T>();
-    if place.is_null() {
-        return None;
-    }
-    BYTES.fetch_add(layout.size() as u64, Ordering::Relaxed);
-    Some(at(place, 0))
+    let zeroes = Zeroes::take(Layout::new::<T>())?;
+    BYTES.fetch_add(zeroes.bytes(), Ordering::Relaxed);
+    Some(at(zeroes.start.cast(), 0))
 }
 
 /// What stands in `place`, made of zeroes, and counted there, if nothing does; `None` when the system has no memory.
@@ -153,21 +186,16 @@ pub(crate) fn get_or_keep<T: Zeroed>(
     if let Some(there) = place.get() {
         return Some(there);
     }
-    let layout = Layout::new::<T>();
-    debug_assert!(layout.size() != 0, "the trait forbids it");
-    // SAFETY: the layout's size is not zero, by the contract of `Zeroed`.
-    let new = unsafe { System.alloc_zeroed(layout) }.cast::<T>();
-    if new.is_null() {
-        return None;
-    }
-    match place.set_if_none(at(new, 0)) {
+    let zeroes = Zeroes::take(Layout::new::<T>())?;
+    let new = at(zeroes.start.cast(), 0);
+    match place.set_if_none(new) {
         Ok(()) => {
-            bytes.fetch_add(layout.size() as u64, Ordering::Relaxed);
-            Some(at(new, 0))
+            bytes.fetch_add(zeroes.bytes(), Ordering::Relaxed);
+            Some(new)
         }
         Err(theirs) => {
-            // SAFETY: `new` came from this allocator with this layout and nobody else has seen it.
-            unsafe { System.dealloc(new.cast(), layout) };
+            // SAFETY: nobody else has seen it.
+            unsafe { zeroes.give_back() };
             Some(theirs)
         }
     }
@@ -226,6 +254,22 @@ mod tests {
         let seen: Vec<u32> = arena.iter().map(|place| place.load(Ordering::Relaxed)).collect();
         assert_eq!(seen, (0..1_000).collect::<Vec<_>>());
         assert!(arena.get(u32::MAX).is_none(), "past the last chunk there is nothing");
+    }
+
+    #[test]
+    fn places_are_aligned_and_zeroed() {
+        #[repr(align(256))]
+        struct Wide([AtomicU64; 32]);
+        // SAFETY: atomic integers.
+        unsafe impl Zeroed for Wide {}
+
+        let check = |place: &Wide| {
+            assert_eq!(ptr::from_ref(place).addr() % 256, 0);
+            assert!(place.0.iter().all(|word| word.swap(u64::MAX, Ordering::Relaxed) == 0));
+        };
+        let arena = Arena::<Wide>::new();
+        (0..1_000).for_each(|_| check(arena.grow().expect("memory").1));
+        (0..10).for_each(|_| check(keep_zeroed().expect("memory")));
     }
 
     #[test]
