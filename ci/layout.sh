@@ -65,7 +65,7 @@ agrees() {
 # What the guide shows of a program is what is printed today.
 shown() {
   local printed
-  printed=$(cargo run -q -p cargo-memscope -- memscope futures "$target/release/$1" "${@:2}" | sed 's| in /.*/release/| in target/release/|')
+  printed=$(cargo run -q -p cargo-memscope -- memscope futures "$target/release/$1" "${@:2}" | sed 's| in [^ ]*release/| in target/release/|')
   [[ "$(< docs/shrink-your-futures.md)" == *"$printed"* ]] || {
     echo "docs/shrink-your-futures.md does not show what is printed of $1:" >&2
     echo "$printed" >&2
