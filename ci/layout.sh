@@ -47,10 +47,10 @@ END
 chmod +x "$wrapper"
 
 # At once, so that they share their dependencies; the package of the tests is what has mini-redis among those. With full debug
-# information in every profile; nothing else is changed.
+# information in every profile, and not incrementally, as the compiler only prints what it works on; nothing else is changed.
 build() {
   local start=$SECONDS
-  CARGO_PROFILE_DEV_DEBUG=2 CARGO_PROFILE_RELEASE_DEBUG=2 RUSTC_WRAPPER="$wrapper" CARGO_TARGET_DIR="$target" cargo build -q "$@" \
+  CARGO_INCREMENTAL=0 CARGO_PROFILE_DEV_DEBUG=2 CARGO_PROFILE_RELEASE_DEBUG=2 RUSTC_WRAPPER="$wrapper" CARGO_TARGET_DIR="$target" cargo build -q "$@" \
     -p memscope-rs -p memscope-tests -p mini-redis --example web_service --bin mini-redis-server
   echo "built ${*:-in debug} in $((SECONDS - start)) s"
 }
