@@ -2,7 +2,7 @@
 
 use std::{cmp::Reverse, fmt};
 
-use super::{MOST_ROWS, NAME_COLUMNS, place};
+use super::{NAME_COLUMNS, place};
 use crate::{
     profile::SiteProfile,
     snapshot::MemorySnapshot,
@@ -38,7 +38,7 @@ impl MemorySnapshot {
         let folder = if is_long { 0 } else { common_folder(files) };
         writeln!(f, "why futures are large")?;
         let mut reasons = Vec::new();
-        for site in sites.iter().take(most.min(if is_long { usize::MAX } else { MOST_ROWS })) {
+        for site in sites.iter().take(most) {
             let (name, size) = (cell(&site.name, NAME_COLUMNS), HumanBytes(site.future_size_bytes));
             match (&site.state_machine, &site.state_machine_unknown) {
                 (Some(machine), _) => {
