@@ -1,11 +1,10 @@
 #!/usr/bin/env bash
-# The feature `layout`: what a running program learns from its debug information, in debug and in release builds, and what it says without it.
+# The feature `layout`: what a running program learns from its debug information, and what it says without it. For release builds with
+# debug information see `ci/layout.sh`, which has them.
 set -euo pipefail
-cargo test -p memscope-tests --features layout --test await_points
-cargo test -p memscope-runtime --features layout --lib -- layouts waits await_point program future_type
-cargo run -q --features layout --example where_it_waits | tail -n 1
+# The whole workspace, so that dependencies stay as the tests have built them.
+cargo test --workspace --features memscope-rs/layout,memscope-tests/layout --lib --test await_points
+cargo build -q --workspace --features memscope-rs/layout,memscope-tests/layout --example where_it_waits
+"${CARGO_TARGET_DIR:-target}/debug/examples/where_it_waits" | tail -n 1
 # Built without it, the example says why there is nothing to compare.
 cargo run -q --release --features layout --example where_it_waits | grep "nothing to compare: the program has no debug information about types"
-# `ci/layout.sh` has built the dependencies with it.
-export CARGO_TARGET_DIR="${CARGO_TARGET_DIR:-target}/layout"
-CARGO_PROFILE_RELEASE_DEBUG=2 cargo run -q --release --features layout --example where_it_waits | tail -n 1

@@ -50,7 +50,7 @@ chmod +x "$wrapper"
 # information in every profile, and not incrementally, as the compiler only prints what it works on; nothing else is changed.
 build() {
   local start=$SECONDS
-  CARGO_INCREMENTAL=0 CARGO_PROFILE_DEV_DEBUG=2 CARGO_PROFILE_RELEASE_DEBUG=2 RUSTC_WRAPPER="$wrapper" CARGO_TARGET_DIR="$target" cargo build -q "$@" \
+  CARGO_INCREMENTAL=0 CARGO_PROFILE_DEV_DEBUG=2 CARGO_PROFILE_RELEASE_DEBUG=2 RUSTC_WRAPPER="$wrapper" CARGO_TARGET_DIR="$target" cargo build -q --config 'profile.dev.package."*".debug=2' "$@" \
     -p memscope-rs -p memscope-tests -p mini-redis --example web_service --bin mini-redis-server
   echo "built ${*:-in debug} in $((SECONDS - start)) s"
 }
@@ -98,3 +98,7 @@ for lto in thin fat; do
     agrees "$program" "$folder" "$target/release/deps"
   done
 done
+
+# What a release build learns of itself while it runs.
+build --release --features memscope-rs/layout --example where_it_waits
+"$target/release/examples/where_it_waits" | tail -n 1

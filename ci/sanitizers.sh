@@ -13,7 +13,7 @@ tests=(--test exact --test lives --test owners --test foreign --test storm --tes
 
 # Some tests ask for more memory than there is, and some leak on purpose.
 echo "address sanitizer"
-CARGO_TARGET_DIR="$target/address" RUSTFLAGS="-Zsanitizer=address" \
+CARGO_TARGET_DIR="$target/sanitizers" RUSTFLAGS="-Zsanitizer=address" \
   ASAN_OPTIONS="allocator_may_return_null=1:detect_leaks=0" \
   cargo +nightly test --target "$host" -p memscope-tests "${tests[@]}"
 
