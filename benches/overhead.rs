@@ -3,7 +3,10 @@
 //! `cargo bench -p memscope-benches --bench overhead` (with `-- 5` for five rounds instead of fifteen)
 #![expect(clippy::print_stdout, reason = "the table is its output")]
 
-use std::{collections::BTreeMap, process::Command};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    process::Command,
+};
 
 type Figures = BTreeMap<String, f64>;
 
@@ -32,7 +35,12 @@ fn main() {
     println!(
         "| ns, medians of {rounds} interleaved runs | bare | memscope | ratio (min – max) |\n|---|---|---|---|"
     );
-    for name in tracked[0].keys() {
+    let names: BTreeSet<_> = bare[0].keys().chain(tracked[0].keys()).collect();
+    for name in names {
+        if !tracked[0].contains_key(name) {
+            println!("| {name} | {:.1} | | |", median(bare.iter().map(|run| run[name]).collect()));
+            continue;
+        }
         let with = || tracked.iter().map(|run| run[name]);
         if !bare[0].contains_key(name) {
             println!("| {name} | | {:.1} | |", median(with().collect()));

@@ -72,6 +72,19 @@ pub fn pair_of_64(count: u32) -> f64 {
     })
 }
 
+/// Allocates 64 bytes and frees them, and asks Tokio each time which task this is: the least that an allocator has to do for a task that nobody
+/// annotated.
+pub fn pair_and_questions(count: u32) -> f64 {
+    per_operation(count, || {
+        for _ in 0..count {
+            let block = Vec::<u8>::with_capacity(black_box(64));
+            black_box(tokio::task::try_id());
+            drop(black_box(block));
+            black_box(tokio::task::try_id());
+        }
+    })
+}
+
 /// Allocates a thousand blocks of 16 to 4,096 bytes, then frees them all.
 pub fn mixed_batch(count: u32) -> f64 {
     let rounds = count.div_ceil(1_000);

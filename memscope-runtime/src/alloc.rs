@@ -1,11 +1,12 @@
 //! The global allocator: forward, test for null, then count.
 
 use std::alloc::{GlobalAlloc, Layout, System};
-use std::ptr;
+use std::{hint, ptr};
 
 use crate::{
     block::{self, Owner, Stretched},
-    current,
+    current::{self, Other},
+    pages::PAGE,
     tally::Tally,
 };
 
@@ -163,13 +164,63 @@ unsafe fn charge_usual(block: *mut u8, stretched: Stretched, layout: Layout) -> 
 /// # Safety
 ///
 /// `block` must be allocated with the stretched layout, and must not be null.
+// PERF: first, and with little to keep for afterwards, what a program that annotates nothing mostly does.
 #[inline(never)]
 unsafe fn charge_at_signpost(signpost: &'static Tally, block: *mut u8, layout: Layout) -> *mut u8 {
-    let owner = current::charge_at_signpost(signpost, block, layout);
-    // SAFETY: the block exists, so its layout could be stretched.
-    let stretched = unsafe { Stretched::of_live(layout) };
+    if !current::is_outside(signpost) {
+        let owner = current::charge_at_signpost(signpost, block, layout);
+        // SAFETY: the caller's contract.
+        return unsafe { own(block, layout.size(), owner) };
+    }
+    let tally = match current::outside_again() {
+        Ok(tally) => tally,
+        // SAFETY: the caller's contract.
+        Err(other) => return unsafe { charge_outside(other, block, layout.size()) },
+    };
+    let Some(account) = tally.account() else {
+        // SAFETY: the caller's contract.
+        return unsafe { own(block, layout.size(), Owner::NOBODY) };
+    };
     // SAFETY: the caller's contract.
-    let _ = unsafe { block::write_owner(block, stretched, owner) };
+    let block = unsafe { own(block, layout.size(), Owner::account(account)) };
+    if tally.count(layout.size()) { settle_outside(tally, block) } else { block }
+}
+
+/// [`charge_at_signpost`] outside of every tracked task, where the thread comes from another task.
+///
+/// # Safety
+///
+/// As there.
+#[inline(never)]
+unsafe fn charge_outside(other: Other, block: *mut u8, bytes: usize) -> *mut u8 {
+    let owner = current::charge_outside(other, bytes);
+    // SAFETY: the caller's contract.
+    unsafe { own(block, bytes, owner) }
+}
+
+/// Writes the owner of a block of a usual layout and of this size, and returns the block.
+///
+/// # Safety
+///
+/// `block` must be allocated with the stretched layout, and must not be null.
+#[inline]
+unsafe fn own(block: *mut u8, bytes: usize, owner: Owner) -> *mut u8 {
+    // SAFETY: the caller's contract.
+    unsafe { hint::assert_unchecked(bytes < PAGE) };
+    // SAFETY: one is a power of two; the size is small.
+    let layout = unsafe { Layout::from_size_align_unchecked(bytes, 1) };
+    if let Some(stretched) = Stretched::of_usual(layout) {
+        // SAFETY: the caller's contract: the same word for every usual alignment.
+        let _ = unsafe { block::write_owner(block, stretched, owner) };
+    }
+    block
+}
+
+/// [`settle`] outside of every tracked task, where a task that has become large gets a name.
+#[inline(never)]
+fn settle_outside(tally: &'static Tally, block: *mut u8) -> *mut u8 {
+    let block = settle(tally, block);
+    current::note_size(tally);
     block
 }
 

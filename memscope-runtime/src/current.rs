@@ -17,6 +17,8 @@ use std::{alloc::Layout, cell::Cell, marker::PhantomData, ptr};
 
 #[cfg(feature = "tokio")]
 use crate::plain;
+#[cfg(feature = "tokio")]
+pub(crate) use crate::plain::Other;
 #[cfg(feature = "tracing")]
 use crate::span;
 use crate::{
@@ -34,6 +36,26 @@ use crate::{
 
 /// Whether tracking is compiled in.
 pub(crate) const ENABLED: bool = cfg!(feature = "enabled");
+
+/// Without Tokio nobody is found where no task is tracked.
+#[cfg(not(feature = "tokio"))]
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Other;
+
+#[cfg(not(feature = "tokio"))]
+impl Other {
+    const NOBODY: Self = Self;
+
+    #[expect(clippy::unused_self, reason = "as with Tokio")]
+    fn is_nobody(self) -> bool {
+        true
+    }
+
+    #[expect(clippy::unused_self, reason = "as with Tokio")]
+    fn find(self) -> Option<&'static Record> {
+        None
+    }
+}
 
 static STRANGER: Tally = Tally::new();
 static SPAWNING: Tally = Tally::new();
@@ -193,15 +215,13 @@ fn resolve(tally: &'static Tally) -> &'static Tally {
 }
 
 /// Who allocates outside of every tracked task.
-#[inline]
 fn outside() -> &'static Tally {
-    #[cfg(feature = "tokio")]
-    if config::unannotated()
-        && let Some(record) = plain::current()
-    {
-        return record.tally();
-    }
-    THREAD.get().map_or(&LATE, Record::tally)
+    outside_again().unwrap_or_else(find_outside)
+}
+
+/// [`outside`], where that is another than before.
+fn find_outside(other: Other) -> &'static Tally {
+    other.find().or_else(|| THREAD.get()).map_or(&LATE, Record::tally)
 }
 
 /// The id of the current task, annotated or not; 0: none, or one that has not allocated.
@@ -254,22 +274,43 @@ pub(crate) fn recharge(owner: Option<Owner>, layout: Layout, grown: *mut u8, new
 }
 
 /// Charges a new block at a signpost.
-// PERF: first, and in one piece, what a program that annotates nothing mostly does.
-#[inline]
 pub(crate) fn charge_at_signpost(
     signpost: &'static Tally,
     block: *mut u8,
     layout: Layout,
 ) -> Owner {
-    if !ptr::eq(signpost, &raw const PLAIN) {
-        return charge_at_other_signpost(signpost, block, layout);
+    if is_outside(signpost) {
+        charge_to(outside(), layout.size())
+    } else {
+        charge_at_other_signpost(signpost, block, layout)
     }
-    let tally = outside();
+}
+
+/// Whether this signpost stands outside of every tracked task.
+#[inline]
+pub(crate) fn is_outside(signpost: &'static Tally) -> bool {
+    ptr::eq(signpost, &raw const PLAIN)
+}
+
+/// Charges a new block outside of every tracked task, where that is not whom [`outside_again`] finds.
+pub(crate) fn charge_outside(other: Other, bytes: usize) -> Owner {
+    charge_to(find_outside(other), bytes)
+}
+
+fn charge_to(tally: &'static Tally, bytes: usize) -> Owner {
     let Some(account) = tally.account() else { return Owner::NOBODY };
-    tally.charge(account, layout.size());
+    tally.charge(account, bytes);
+    note_size(tally);
+    Owner::account(account)
+}
+
+/// Somebody outside of every tracked task may hold more than ever.
+#[inline]
+pub(crate) fn note_size(tally: &'static Tally) {
     #[cfg(feature = "task-names")]
     plain::note_size(tally);
-    Owner::account(account)
+    #[cfg(not(feature = "task-names"))]
+    let _ = tally;
 }
 
 #[inline(never)]
@@ -329,29 +370,34 @@ fn spawned_tally(bytes: usize) -> (&'static Tally, bool) {
 /// Takes a block off its owner who is not the current one, or not the only one to be told.
 #[inline(never)]
 pub(crate) fn discharge_elsewhere(tally: &'static Tally, owner: Owner, bytes: usize) {
+    if !is_outside(tally) {
+        return discharge_other(tally, owner, bytes);
+    }
     // PERF: first what a program that annotates nothing mostly does.
-    if ptr::eq(tally, &raw const PLAIN)
-        && let Some(own) = outside_again()
-        && owner.is(own.account())
-    {
-        own.discharge(bytes);
-    } else {
-        discharge_other(tally, owner, bytes);
+    match outside_again() {
+        Ok(own) if owner.is(own.account()) => own.discharge(bytes),
+        Err(other) if other.is_nobody() => discharge_in_thread(owner, bytes),
+        _ => discharge_other(&PLAIN, owner, bytes),
     }
 }
 
-/// Who allocates outside of every tracked task, if that is who did so last.
+/// [`discharge_elsewhere`] outside of every task.
+#[inline(never)]
+fn discharge_in_thread(owner: Owner, bytes: usize) {
+    match THREAD.get().map(Record::tally) {
+        Some(own) if owner.is(own.account()) => own.discharge(bytes),
+        _ => discharge_other(&PLAIN, owner, bytes),
+    }
+}
+
+/// Who allocates outside of every tracked task, if that is the task that did so last; the thread, where tasks are not asked for.
 #[inline]
-fn outside_again() -> Option<&'static Tally> {
+pub(crate) fn outside_again() -> Result<&'static Tally, Other> {
     #[cfg(feature = "tokio")]
     if config::unannotated() {
-        return match plain::again() {
-            plain::Again::Task(record) => Some(record.tally()),
-            plain::Again::Nobody => THREAD.get().map(Record::tally),
-            plain::Again::Other => None,
-        };
+        return plain::again().map(Record::tally);
     }
-    THREAD.get().map(Record::tally)
+    THREAD.get().map(Record::tally).ok_or(Other::NOBODY)
 }
 
 #[inline(never)]

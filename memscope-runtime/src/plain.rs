@@ -83,36 +83,41 @@ thread_local! {
     static SEAT: Cell<Option<&'static Seat>> = const { Cell::new(None) };
 }
 
-/// The record of the task that Tokio polls or drops on this thread, if it is in one.
-#[inline]
-pub(crate) fn current() -> Option<&'static Record> {
-    let id = tokio_id()?;
-    let last = LAST.get();
-    if last.id == id { last.record } else { enter(id) }
-}
-
-/// Whom [`current`] would find without a search.
+/// The task that is current is not the one that this thread charged last, or there is none: what Tokio said.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum Again {
-    /// The task that this thread charged last.
-    Task(&'static Record),
-    /// The thread is in no task.
-    Nobody,
-    /// Another task.
-    Other,
-}
+pub(crate) struct Other(u64);
 
-/// See [`Again`].
-#[inline]
-pub(crate) fn again() -> Again {
-    let Some(id) = tokio_id() else { return Again::Nobody };
-    match LAST.get() {
-        Last { id: last, record: Some(record) } if last == id => Again::Task(record),
-        _ => Again::Other,
+impl Other {
+    pub(crate) const NOBODY: Self = Self(0);
+
+    pub(crate) fn is_nobody(self) -> bool {
+        usable(self.0).is_none()
+    }
+
+    /// Its record, if it is a task.
+    pub(crate) fn find(self) -> Option<&'static Record> {
+        let id = usable(self.0)?;
+        let last = LAST.get();
+        if last.id == id { last.record } else { enter(id) }
     }
 }
 
-/// [`current`] for somebody who only frees: a task without a record gets none. `Err`: it is in a task that has none.
+/// The record of the task that Tokio polls or drops on this thread, if this thread charged it last.
+// PERF: one comparison; nothing that is read before Tokio is asked has to be kept meanwhile.
+#[inline]
+pub(crate) fn again() -> Result<&'static Record, Other> {
+    let id = digits(tokio::task::try_id());
+    let last = LAST.get();
+    if last.id == id
+        && let Some(record) = last.record
+    {
+        Ok(record)
+    } else {
+        Err(Other(id))
+    }
+}
+
+/// The record of the current task for somebody who only frees: a task without one gets none. `Err`: it is in a task that has none.
 pub(crate) fn known() -> Result<Option<&'static Record>, NoRecord> {
     let Some(id) = tokio_id() else { return Ok(None) };
     let last = LAST.get();
@@ -140,12 +145,23 @@ pub(crate) fn introduce() {
 /// The number in the id of Tokio's current task, on a thread that was introduced.
 #[inline]
 fn tokio_id() -> Option<u64> {
-    number(tokio::task::try_id()?)
+    usable(digits(tokio::task::try_id()))
 }
 
-/// The number in Tokio's id; none that could be taken for an empty place or a busy one.
-#[inline]
+/// The number in Tokio's id.
+#[cfg(tokio_unstable)]
 fn number(id: tokio::task::Id) -> Option<u64> {
+    usable(digits(Some(id)))
+}
+
+/// An id's number, unless it could be taken for an empty place or a busy one.
+fn usable(number: u64) -> Option<u64> {
+    (number != 0 && number & BUSY == 0).then_some(number)
+}
+
+/// The number in Tokio's id; 0: there is none.
+#[inline]
+fn digits(id: Option<tokio::task::Id>) -> u64 {
     /// Takes the one number that an id hashes.
     struct Number(u64);
 
@@ -168,8 +184,10 @@ fn number(id: tokio::task::Id) -> Option<u64> {
     }
 
     let mut number = Number(0);
-    id.hash(&mut number);
-    (number.0 != 0 && number.0 & BUSY == 0).then_some(number.0)
+    if let Some(id) = id {
+        id.hash(&mut number);
+    }
+    number.0
 }
 
 /// The thread comes from another task, or from none.

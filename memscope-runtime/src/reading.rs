@@ -130,9 +130,7 @@ fn attempt() -> Reading {
     let mut seen = Walk::default();
     let now_ns = clock::now_ns();
     for account in registry::accounts() {
-        if let Some(account) = read_account(account, now_ns) {
-            seen.add(&account);
-        }
+        seen.add(account, now_ns);
     }
     let Walk { mut open, open_sums, mut untracked, workers, left, retained } = seen;
     let shared: Vec<SharedReading> = shared::read().collect();
@@ -181,6 +179,18 @@ struct Left {
     unjoined_bytes: u64,
 }
 
+impl Left {
+    fn new(bytes: u64, blocks: u64, has_cell: bool) -> Self {
+        Self { bytes, blocks, unjoined_bytes: if has_cell { bytes } else { 0 } }
+    }
+
+    fn add(&mut self, other: Self) {
+        self.bytes += other.bytes;
+        self.blocks += other.blocks;
+        self.unjoined_bytes += other.unjoined_bytes;
+    }
+}
+
 /// What was seen so far.
 #[derive(Default)]
 struct Walk {
@@ -193,29 +203,89 @@ struct Walk {
 }
 
 impl Walk {
-    fn add(&mut self, seen: &Seen) {
-        match *seen {
-            Seen::Task(task) => {
-                self.open_sums.add(&task);
-                self.open.push(task);
+    /// Reads one account and, while its owner is open, the record behind it. Nothing, where it is not in use, or coming or going.
+    // PERF: each kind is put where it belongs at once. A task's reading is large, and there are many.
+    fn add(&mut self, account: &'static Account, now_ns: u64) {
+        // A task that ends between two looks is read again, then as ended; a place that is used anew at that very moment
+        // is left out, as a task that was created later.
+        for _ in 0..ATTEMPTS {
+            if account.is_free() {
+                return;
             }
-            Seen::Thread { thread, works } => {
-                self.untracked.add(thread);
-                if works {
-                    self.workers.threads += 1;
-                    self.workers.live_bytes += thread.live_bytes;
+            let id = account.id();
+            match account.read() {
+                Balance::Closed { live_bytes: 0, .. } => return,
+                Balance::Closed { live_bytes, live_blocks, site, has_cell } => {
+                    let ending = ending::of(account);
+                    fence(Ordering::Acquire);
+                    if account.id() == id {
+                        let left = Left::new(live_bytes, u64::from(live_blocks), has_cell);
+                        return self.add_left(site, left, ending.filter(|_| !has_cell));
+                    }
+                }
+                // Read by its name.
+                Balance::Open { record: registry::SHARED_RECORD, .. } if id == 0 => return,
+                Balance::Open { net_bytes, net_blocks, record, .. } if id == 0 => {
+                    let read = if record == registry::ORPHANS_RECORD {
+                        registry::orphans(account).map(|tally| (tally, false))
+                    } else {
+                        let record = registry::record(record);
+                        record.map(|record| (record.tally().read(), record.is_worker()))
+                    };
+                    let Some((tally, works)) = read else { return };
+                    fence(Ordering::Acquire);
+                    if account.id() == 0 {
+                        let live_bytes = sum(tally.own_live_bytes, net_bytes);
+                        let live_blocks = blocks(tally.own_live_blocks(), net_blocks);
+                        return self.add_thread(&tally, live_bytes, live_blocks, works);
+                    }
+                }
+                Balance::Open { net_bytes, net_blocks, record, .. } => {
+                    // Once the end has begun, there is none.
+                    let Some(record) = registry::record(record) else { continue };
+                    // Looked at before and after: in between it was this task's all the time.
+                    if record.tally().id() != id {
+                        continue;
+                    }
+                    let Some(reading) = record.read(now_ns) else { continue };
+                    let tally = record.read_tally();
+                    fence(Ordering::Acquire);
+                    if record.tally().id() == id && account.id() == id {
+                        let live_bytes = sum(tally.own_live_bytes, net_bytes);
+                        let live_blocks = blocks(tally.own_live_blocks(), net_blocks);
+                        self.open.push(TaskReading {
+                            id,
+                            tally,
+                            record: reading,
+                            live_bytes,
+                            live_blocks,
+                        });
+                        return self.sum_up_last();
+                    }
                 }
             }
-            Seen::Left { site, bytes, blocks, has_cell, ending } => {
-                let left = self.left.entry(site).or_default();
-                left.bytes += bytes;
-                left.blocks += blocks;
-                if has_cell {
-                    left.unjoined_bytes += bytes;
-                } else if let Some(ending) = ending {
-                    self.retained.push(Retained { site, ending });
-                }
-            }
+        }
+    }
+
+    fn sum_up_last(&mut self) {
+        if let Some(task) = self.open.last() {
+            self.open_sums.add(task);
+        }
+    }
+
+    fn add_thread(&mut self, tally: &TallyReading, live_bytes: u64, live_blocks: u64, works: bool) {
+        let TallyReading { allocated_bytes, allocations, .. } = *tally;
+        self.untracked.add(Untracked { allocated_bytes, allocations, live_bytes, live_blocks });
+        if works {
+            self.workers.threads += 1;
+            self.workers.live_bytes += live_bytes;
+        }
+    }
+
+    fn add_left(&mut self, site: u32, left: Left, ending: Option<Ending>) {
+        self.left.entry(site).or_default().add(left);
+        if let Some(ending) = ending {
+            self.retained.push(Retained { site, ending });
         }
     }
 }
@@ -240,78 +310,6 @@ impl Untracked {
         self.live_bytes += other.live_bytes;
         self.live_blocks += other.live_blocks;
     }
-}
-
-#[derive(Clone, Copy)]
-enum Seen {
-    Task(TaskReading),
-    Thread { thread: Untracked, works: bool },
-    Left { site: u32, bytes: u64, blocks: u64, has_cell: bool, ending: Option<Ending> },
-}
-
-/// Reads one account and, while its owner is open, the record behind it. `None`: not in use, or coming or going.
-fn read_account(account: &'static Account, now_ns: u64) -> Option<Seen> {
-    // A task that ends between two looks is read again, then as ended; a place that is used anew at that very moment
-    // is left out, as a task that was created later.
-    for _ in 0..ATTEMPTS {
-        if account.is_free() {
-            return None;
-        }
-        let id = account.id();
-        match account.read() {
-            Balance::Closed { live_bytes: 0, .. } => return None,
-            Balance::Closed { live_bytes: bytes, live_blocks, site, has_cell } => {
-                let ending = ending::of(account);
-                fence(Ordering::Acquire);
-                if account.id() == id {
-                    let blocks = u64::from(live_blocks);
-                    return Some(Seen::Left { site, bytes, blocks, has_cell, ending });
-                }
-            }
-            // Read by its name.
-            Balance::Open { record: registry::SHARED_RECORD, .. } if id == 0 => return None,
-            Balance::Open { net_bytes, net_blocks, record, .. } if id == 0 => {
-                let (tally, works) = if record == registry::ORPHANS_RECORD {
-                    (registry::orphans(account)?, false)
-                } else {
-                    let record = registry::record(record)?;
-                    (record.tally().read(), record.is_worker())
-                };
-                fence(Ordering::Acquire);
-                if account.id() == 0 {
-                    let thread = Untracked {
-                        allocated_bytes: tally.allocated_bytes,
-                        allocations: tally.allocations,
-                        live_bytes: sum(tally.own_live_bytes, net_bytes),
-                        live_blocks: blocks(tally.own_live_blocks(), net_blocks),
-                    };
-                    return Some(Seen::Thread { thread, works });
-                }
-            }
-            Balance::Open { net_bytes, net_blocks, record, .. } => {
-                // Once the end has begun, there is none.
-                let Some(record) = registry::record(record) else { continue };
-                // Looked at before and after: in between it was this task's all the time.
-                if record.tally().id() != id {
-                    continue;
-                }
-                let reading = record.read(now_ns);
-                let tally = record.read_tally();
-                fence(Ordering::Acquire);
-                let same = record.tally().id() == id && account.id() == id;
-                if let (true, Some(reading)) = (same, reading) {
-                    return Some(Seen::Task(TaskReading {
-                        id,
-                        tally,
-                        record: reading,
-                        live_bytes: sum(tally.own_live_bytes, net_bytes),
-                        live_blocks: blocks(tally.own_live_blocks(), net_blocks),
-                    }));
-                }
-            }
-        }
-    }
-    None
 }
 
 /// What is looked at for a sample of the timeline.

@@ -1,8 +1,8 @@
 //! The loops without memscope: System allocator, Tokio's own spawn.
 
 use memscope_benches::{
-    ALLOCATIONS, FREES, PAIRS, POLLS, POLLS_BY_HAND, SPAWNS, in_task, pair_of_64, pending,
-    per_free, per_poll, per_poll_by_hand, per_spawn, polls, show,
+    ALLOCATIONS, FREES, PAIRS, POLLS, POLLS_BY_HAND, SPAWNS, in_task, pair_and_questions,
+    pair_of_64, pending, per_free, per_poll, per_poll_by_hand, per_spawn, polls, show,
 };
 
 fn main() {
@@ -10,6 +10,9 @@ fn main() {
         show(name, count, work);
     }
     show("64 B, in an unannotated task", PAIRS, |count| in_task(count, pair_of_64));
+    show("64 B, and Tokio asked for the task at both", PAIRS, |count| {
+        in_task(count, pair_and_questions)
+    });
     show("free of a block", FREES, |count| per_free(count, |_| ()));
     show("poll, by hand", POLLS_BY_HAND, |count| per_poll_by_hand(count, pending()));
     show("poll, by Tokio", POLLS, |count| per_poll(count, |polled| tokio::spawn(polls(polled))));

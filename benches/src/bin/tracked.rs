@@ -86,18 +86,24 @@ fn snapshots() {
         until.store(true, Ordering::Relaxed);
         poller.join().expect("it polls") / 1e6
     };
-    let mut times_ms = Vec::new();
+    let (mut times_ms, mut drops_ms) = (Vec::new(), Vec::new());
     let during = slowest_ms(&mut || {
         for _ in 0..11 {
             let start = Instant::now();
-            black_box(get_memory_snapshot());
+            let snapshot = black_box(get_memory_snapshot());
             times_ms.push(start.elapsed().as_secs_f64() * 1e3);
+            let start = Instant::now();
+            drop(snapshot);
+            drops_ms.push(start.elapsed().as_secs_f64() * 1e3);
         }
     });
-    times_ms.sort_by(f64::total_cmp);
-    let took = Duration::from_secs_f64(times_ms.iter().sum::<f64>() / 1e3);
+    for times in [&mut times_ms, &mut drops_ms] {
+        times.sort_by(f64::total_cmp);
+    }
+    let took = Duration::from_secs_f64(times_ms.iter().chain(&drops_ms).sum::<f64>() / 1e3);
     let without = slowest_ms(&mut || std::thread::sleep(took));
     println!("snapshot of 100,000 live tasks, ms\t{}", times_ms[times_ms.len() / 2]);
+    println!("the same snapshot dropped, ms\t{}", drops_ms[drops_ms.len() / 2]);
     println!("slowest poll during snapshots, ms\t{during}");
     println!("slowest poll without snapshots, ms\t{without}");
     drop(tasks);
