@@ -20,7 +20,7 @@ pub(crate) fn run(options: &Report) -> Result<(), Error> {
     } else {
         write!(out, "{snapshot}")?;
     }
-    Sites::of(&text).print(&mut out, options.program.as_deref(), options.full)?;
+    Sites::of(&snapshot).print(&mut out, options.program.as_deref(), options.full)?;
     out.flush()?;
     Ok(())
 }

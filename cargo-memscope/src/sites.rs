@@ -8,7 +8,7 @@ use std::{
 };
 
 use memscope_layout::{Layouts, Shape};
-use serde::Deserialize;
+use memscope_runtime::async_memory::{MemorySnapshot, Program, SiteProfile};
 
 use crate::{
     error::Error,
@@ -23,40 +23,11 @@ use crate::{
 /// So many sites, unless all are asked for.
 const MOST: usize = 10;
 
-/// What a report says about futures; the rest of it is not looked at.
-#[derive(Debug, Default, Deserialize)]
-pub(crate) struct Sites {
-    #[serde(default)]
-    program: Option<Program>,
-    #[serde(default)]
-    sites: Vec<Site>,
-}
-
-/// The program that wrote it.
-#[derive(Debug, Deserialize)]
-struct Program {
-    path: PathBuf,
-    #[serde(default)]
-    build_id: Option<String>,
-}
-
-/// A place in the code that makes futures of one type.
-#[derive(Debug, Deserialize)]
-struct Site {
-    name: String,
-    #[serde(default)]
-    file: String,
-    #[serde(default)]
-    line: u32,
-    #[serde(default)]
-    active: u64,
-    #[serde(default)]
-    spawned: u64,
-    /// Where the vtable of its future is, from the first byte of the program's image on.
-    #[serde(default)]
-    future_vtable: Option<u64>,
-    #[serde(default)]
-    future_size_bytes: u64,
+/// The sites of a report that say which future they have, those first whose living futures take most.
+#[derive(Debug)]
+pub(crate) struct Sites<'s> {
+    program: Option<&'s Program>,
+    sites: Vec<&'s SiteProfile>,
 }
 
 /// What is known of a site's future.
@@ -70,19 +41,19 @@ enum Known {
     Nothing(&'static str),
 }
 
-impl Sites {
-    /// Reads those of a report; what is no report has none.
-    pub(crate) fn of(report: &str) -> Self {
-        let mut sites: Self = serde_json::from_str(report).unwrap_or_default();
-        sites.sites.retain(|it| it.future_vtable.is_some());
-        let bytes = |it: &Site| it.active.saturating_mul(it.future_size_bytes);
-        sites.sites.sort_by_key(|it| Reverse((bytes(it), it.future_size_bytes)));
-        sites
+impl<'s> Sites<'s> {
+    pub(crate) fn of(report: &'s MemorySnapshot) -> Self {
+        let mut sites: Vec<_> =
+            report.sites().iter().filter(|it| it.future_vtable.is_some()).collect();
+        let bytes = |it: &SiteProfile| it.active.saturating_mul(it.future_size_bytes);
+        sites.sort_by_key(|it| Reverse((bytes(it), it.future_size_bytes)));
+        Self { program: report.program(), sites }
     }
 
-    /// Prints them, as far as the program tells; `asked` is where it is instead of where it was.
+    /// Prints them, as far as the program tells; `asked` is where it is instead of where it was. Unasked, those are left out that the program
+    /// itself has explained in its report.
     pub(crate) fn print(
-        &self,
+        mut self,
         out: &mut impl Write,
         asked: Option<&Path>,
         is_full: bool,
@@ -91,10 +62,11 @@ impl Sites {
             let layouts = self.layouts(path)?;
             return Ok(self.list(out, &layouts, path, is_full)?);
         }
-        let Some(program) = self.program.as_ref().filter(|_| !self.sites.is_empty()) else {
+        self.sites.retain(|it| it.state_machine.is_none());
+        let Some(program) = self.program.filter(|_| !self.sites.is_empty()) else {
             return Ok(());
         };
-        let path = still_there(&program.path);
+        let path = still_there(Path::new(&program.path));
         match self.layouts(&path) {
             Ok(layouts) => self.list(out, &layouts, &path, is_full)?,
             // The report is whole without.
@@ -108,7 +80,7 @@ impl Sites {
 
     fn layouts(&self, path: &Path) -> Result<Layouts, Error> {
         let layouts = Layouts::read(path)?;
-        let own = self.program.as_ref().and_then(|it| it.build_id.as_deref());
+        let own = self.program.and_then(|it| it.build_id.as_deref());
         match (own, layouts.build_id()) {
             (Some(own), Some(other)) if own != other => Err(Error::new(format!(
                 "{} is another build than the one that wrote the report: its build id is {other}, the report's {own}",
@@ -135,12 +107,12 @@ impl Sites {
         }
         for site in &self.sites[..count] {
             let place = format!("{}:{}", short_file(&site.file), site.line);
-            let Site { name, active, spawned, .. } = site;
+            let SiteProfile { name, active, spawned, .. } = site;
             writeln!(
                 out,
                 "\n{NAME}{name}{NAME:#}  {PLACE}{place}{PLACE:#}  {active} of {spawned} alive"
             )?;
-            match site.known(layouts) {
+            match known(layouts, site.future_vtable, site.future_size_bytes) {
                 Known::Coroutine { index, within } => {
                     if let Some(within) = within {
                         writeln!(out, "  inside {}:", width.minus(10).middle(&within))?;
@@ -161,8 +133,8 @@ impl Sites {
         if count < self.sites.len() {
             writeln!(out, "\n{count} of {} sites; `--full` shows the rest", self.sites.len())?;
         }
-        let is_sure = self.program.as_ref().is_some_and(|it| it.build_id.is_some())
-            && layouts.build_id().is_some();
+        let is_sure =
+            self.program.is_some_and(|it| it.build_id.is_some()) && layouts.build_id().is_some();
         if !is_sure {
             writeln!(
                 out,
@@ -173,31 +145,29 @@ impl Sites {
     }
 }
 
-impl Site {
-    fn known(&self, layouts: &Layouts) -> Known {
-        let offset = self.future_vtable.unwrap_or(0);
-        let address = offset.saturating_add(layouts.base_address());
-        let Some(id) = layouts.by_vtable(address, self.future_size_bytes) else {
-            return Known::Nothing(match layouts.vtables().find(|it| it.0 == address) {
-                Some((_, Some(_))) => "the type at its place has another size",
-                Some((_, None)) => "the linker gave several types one place",
-                None => {
-                    "its type is not in the debug information; `debug = 2` is needed in the crate that makes the future"
-                }
-            });
-        };
-        let Some(future) = layouts.future_type(id) else {
-            return Known::Nothing("its type is not in the debug information");
-        };
-        if let Shape::Coroutine(index) = future.shape {
-            return Known::Coroutine { index, within: None };
-        }
-        let within = name::short(&future.name);
-        // The largest first.
-        match layouts.children_of(id, 0).iter().map(|it| it.coroutine).min() {
-            Some(index) => Known::Coroutine { index, within: Some(within) },
-            None => Known::Plain(within),
-        }
+/// What is at the vtable with this offset in the program's image, if it is of this size.
+fn known(layouts: &Layouts, vtable: Option<u64>, size: u64) -> Known {
+    let address = vtable.unwrap_or(0).saturating_add(layouts.base_address());
+    let Some(id) = layouts.by_vtable(address, size) else {
+        return Known::Nothing(match layouts.vtables().find(|it| it.0 == address) {
+            Some((_, Some(_))) => "the type at its place has another size",
+            Some((_, None)) => "the linker gave several types one place",
+            None => {
+                "its type is not in the debug information; `debug = 2` is needed in the crate that makes the future"
+            }
+        });
+    };
+    let Some(future) = layouts.future_type(id) else {
+        return Known::Nothing("its type is not in the debug information");
+    };
+    if let Shape::Coroutine(index) = future.shape {
+        return Known::Coroutine { index, within: None };
+    }
+    let within = name::short(&future.name);
+    // The largest first.
+    match layouts.children_of(id, 0).iter().map(|it| it.coroutine).min() {
+        Some(index) => Known::Coroutine { index, within: Some(within) },
+        None => Known::Plain(within),
     }
 }
 
@@ -209,29 +179,7 @@ fn still_there(path: &Path) -> PathBuf {
 
 #[cfg(test)]
 mod tests {
-    use proptest::prelude::*;
-
     use super::*;
-
-    #[test]
-    fn a_report_from_before_there_were_vtables_has_no_sites() {
-        let old = r#"{"sites":[{"name":"f","active":3,"future_size_bytes":64}]}"#;
-        let mut out = Vec::new();
-        Sites::of(old).print(&mut out, None, false).unwrap();
-        assert_eq!(out, b"", "nothing is added to it");
-    }
-
-    #[test]
-    fn sites_come_in_the_order_of_what_their_futures_take() {
-        let sites = Sites::of(
-            r#"{"sites":[
-            {"name":"few","active":1,"future_size_bytes":500,"future_vtable":1},
-            {"name":"ended","active":0,"future_size_bytes":900,"future_vtable":1},
-            {"name":"many","active":9,"future_size_bytes":100,"future_vtable":1}]}"#,
-        );
-        let names: Vec<&str> = sites.sites.iter().map(|it| it.name.as_str()).collect();
-        assert_eq!(names, ["many", "few", "ended"]);
-    }
 
     #[test]
     fn a_vtable_is_looked_up_from_where_the_linker_put_the_program() {
@@ -241,21 +189,8 @@ mod tests {
             "vtables":[[4096,null],[4198400,0]]}"#,
         )
         .unwrap();
-        let known = |size| {
-            let text = format!(
-                r#"{{"sites":[{{"name":"f","future_vtable":4096,"future_size_bytes":{size}}}]}}"#
-            );
-            Sites::of(&text).sites[0].known(&layouts)
-        };
+        let known = |size| known(&layouts, Some(4_096), size);
         assert_eq!(known(2), Known::Plain("Ready<u8>".to_owned()));
         assert_eq!(known(3), Known::Nothing("the type at its place has another size"));
-    }
-
-    proptest! {
-        #[test]
-        fn no_text_makes_it_panic(text in "\\PC{0,200}") {
-            let mut out = Vec::new();
-            prop_assert!(Sites::of(&text).print(&mut out, None, true).is_ok());
-        }
     }
 }

@@ -332,13 +332,14 @@ fn a_saved_report_is_joined_with_the_program_that_wrote_it() {
         let futures = json_of(&["futures", "--json", program.to_str().unwrap()]);
         future(&futures, name)["size"].as_u64().unwrap()
     };
-    let (order, handle, race) = (size("shop::order"), size("shop::handle"), size("shop::race"));
+    let (order_size, handle, race) =
+        (size("shop::order"), size("shop::handle"), size("shop::race"));
     let sites = [
-        ("orders", 1, "shop::order", order),
+        ("orders", 1, "shop::order", order_size),
         ("handlers", 3, "shop::handle", handle),
         ("more handlers", 0, "shop::handle", handle),
         ("races", 1, "erased::Named<", race + 16),
-        ("grown", 0, "shop::order", order + 1),
+        ("grown", 0, "shop::order", order_size + 1),
         ("elsewhere", 0, "not in the program", 64),
     ];
     let mut report = report_of(&program, &sites);
@@ -367,6 +368,20 @@ fn a_saved_report_is_joined_with_the_program_that_wrote_it() {
     ] {
         at(text, expected);
     }
+
+    // What the program has explained itself is not said again unasked, and what has no vtable is no future.
+    let mut explained = report.clone();
+    explained["sites"][0]["state_machine"] =
+        json!({"path": "shop::order", "size_bytes": order_size, "states": 4, "widest": null});
+    explained["sites"][1]["future_vtable"] = Value::Null;
+    let explained = save("explained.json", &explained);
+    let unasked = run(&["report", &explained]).out;
+    let (report_itself, rest) = unasked.split_once("\nstate machines, from ").expect(&unasked);
+    at(report_itself, "orders: 4 states, and it never waits");
+    assert!(!rest.contains("\norders  ") && !rest.contains("\nhandlers  "), "{rest}");
+    at(rest, "\nmore handlers  ");
+    let asked = run(&["report", &explained, "--program", program.to_str().unwrap()]).out;
+    at(&asked, "\norders  src/bin/erased.rs:24  1 of 9 alive");
 
     // The same program elsewhere; and without the file that is named.
     let moved = folder().join("moved-program");
