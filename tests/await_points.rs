@@ -143,6 +143,33 @@ fn one_trait_object_after_another_is_told_by_its_vtable() {
 }
 
 #[test]
+fn a_task_that_awaits_one_trait_object_after_another_is_where_each_waits() {
+    on();
+    async fn first() {
+        memscope_tests::wait_once().await;
+    }
+    async fn second() {
+        memscope_tests::wait_once().await;
+    }
+    let line = line!() - 5;
+    let mut task = Box::pin(track(async {
+        for which in [true, false, true] {
+            let object: Pin<Box<dyn Future<Output = ()>>> =
+                if which { Box::pin(first()) } else { Box::pin(second()) };
+            object.await;
+        }
+    }));
+    let id = task.id().expect("an id");
+    for expected in [line, line + 3, line] {
+        assert!(poll(&mut task).is_pending());
+        let snapshot = conserved(&ALLOCATOR);
+        let point = of(&snapshot, id).expect("a place");
+        assert_eq!(point.frames[1].line, expected, "{point:#?}");
+    }
+    assert!(poll(&mut task).is_ready());
+}
+
+#[test]
 fn futures_side_by_side_are_where_a_backtrace_ends_and_it_says_so() {
     let line = line!() + 2;
     let point = waits(async {
@@ -291,6 +318,12 @@ fn rows_count_tasks_that_moved_between_workers() {
     let shown = format!("{snapshot:#}");
     assert!(shown.contains("where tasks wait\n"), "{shown}");
     assert!(shown.contains("in await_points::nested ("), "{shown}");
+    let header = shown.lines().find(|line| line.starts_with("TASK ")).expect("a table of tasks");
+    assert!(header.ends_with("POLLS  WAITS"), "{header}");
+    assert!(
+        shown.lines().any(|line| line.contains(" traveller ") && line.ends_with(" @0")),
+        "{shown}"
+    );
 
     // Nothing of the kind ever ended, and they hold bytes: a limit of its own makes them findings, with their place.
     let leaks = snapshot.leaks_with(&LeakOptions::new().stuck_after(Duration::ZERO));

@@ -137,7 +137,8 @@ pub(crate) fn sites(reading: &Reading, measured: bool, now_ns: u64) -> Vec<SiteP
 fn row(reading: &SiteReading) -> SiteProfile {
     let SiteReading { site, sums, spawned, retained_bytes, retained_blocks, unjoined_bytes } =
         *reading;
-    let (state_machine, state_machine_unknown) = state_machine(site);
+    let future_vtable = vtable(site).and_then(program::offset_of);
+    let (state_machine, state_machine_unknown) = state_machine(site, future_vtable);
     SiteProfile {
         name: site.name.to_owned(),
         task_type: site.task_type,
@@ -167,7 +168,7 @@ fn row(reading: &SiteReading) -> SiteProfile {
         retained_waves: 0,
         retained_by_eighth: [0; 8],
         future_size_bytes: site.future().map_or(0, |future| future.size as u64),
-        future_vtable: vtable(site).and_then(program::offset_of),
+        future_vtable,
         state_machine,
         state_machine_unknown,
         argument_bytes: site.argument_bytes(),
@@ -183,13 +184,16 @@ fn row(reading: &SiteReading) -> SiteProfile {
     }
 }
 
-/// What the compiler made of a site's future, or why that is not known.
+/// What the compiler made of a site's future, or why that is not known. `offset`: of the future's vtable in the program's image.
 #[cfg(feature = "layout")]
-fn state_machine(site: &Site) -> (Option<StateMachine>, Option<String>) {
-    let (Some(vtable), Some(future)) = (vtable(site), site.future()) else { return (None, None) };
-    let machine = program::offset_of(vtable)
+fn state_machine(site: &Site, offset: Option<u64>) -> (Option<StateMachine>, Option<String>) {
+    if vtable(site).is_none() {
+        return (None, None);
+    }
+    let bytes = site.future().map_or(0, |future| future.size as u64);
+    let machine = offset
         .ok_or_else(|| "it is not known where the program was loaded".to_owned())
-        .and_then(|vtable| layouts::state_machine(vtable, future.size as u64));
+        .and_then(|vtable| layouts::state_machine(vtable, bytes));
     match machine {
         Ok(machine) => (Some(machine), None),
         Err(why) => (None, Some(why)),
@@ -197,7 +201,7 @@ fn state_machine(site: &Site) -> (Option<StateMachine>, Option<String>) {
 }
 
 #[cfg(not(feature = "layout"))]
-fn state_machine(_: &Site) -> (Option<StateMachine>, Option<String>) {
+fn state_machine(_: &Site, _: Option<u64>) -> (Option<StateMachine>, Option<String>) {
     (None, None)
 }
 

@@ -6,6 +6,7 @@
 
 mod way;
 mod stop;
+mod trail;
 mod function;
 
 use std::{
@@ -31,11 +32,12 @@ use crate::{
 };
 use function::function;
 use stop::Stop;
+pub(crate) use trail::{Check, Trail};
 use way::{Way, only, resolve};
 
-/// Nodes that are made, at the most; about 150 bytes each.
+/// Nodes that are made, at the most; about 250 bytes each.
 const MOST_NODES: u32 = 1 << 14;
-/// Places for the children of all nodes; 8 bytes each.
+/// Places for the children of all nodes and for their trails; 8 bytes each.
 const MOST_PLACES: u64 = 1 << 18;
 /// Steps below a root: more are there only in a damaged file, or in a future that awaits itself so deeply.
 const MOST_DEPTH: u32 = 128;
@@ -50,7 +52,7 @@ static NODES: Arena<StaticRef<Node>> = Arena::new();
 static TABLE: [StaticRef<Root>; ROOTS] = [const { StaticRef::none() }; ROOTS];
 /// Nodes that were wanted and not made: there were too many, or there was no memory.
 static REFUSED: AtomicU64 = AtomicU64::new(0);
-/// Places for the children of nodes.
+/// Places for the children and the trails of nodes.
 static PLACES: AtomicU64 = AtomicU64::new(0);
 
 /// Turns it on: the layouts are read, and kept. It stays on, since what was noted would become wrong unseen.
@@ -100,6 +102,12 @@ pub(crate) struct Node {
     /// Of a state: the discriminant's value.
     pub(crate) value: u64,
     pub(crate) step: Step,
+    /// The type of future that the root is of.
+    future: &'static FutureType,
+    /// What shows that the way goes on here from the parent; `None` for a root, and where any other value would.
+    check: Option<Check>,
+    /// Of an end: the way here.
+    trail: Option<Trail>,
 }
 
 /// How it goes on from a node.
@@ -157,6 +165,15 @@ pub(crate) struct Behind {
 
 #[inline(never)]
 fn look(record: &'static Record, start: Start, future: &'static FutureType) {
+    // PERF: it mostly waits where it waited before, and then the way is told by values that do not wait for each other.
+    let before = NODES.get(record.await_point().wrapping_sub(1)).and_then(StaticRef::get);
+    if let Some(Node { trail: Some(trail), .. }) = before
+        && trail.is_of(future)
+        // SAFETY: `note` says where `start` comes from, and the trail is one of this type.
+        && unsafe { walk::leads(start, trail) }
+    {
+        return;
+    }
     let Some(root) = root(future) else { return record.note_await_point(0) };
     // SAFETY: `note` says where `start` comes from: from a waiting future of this type that its caller has for itself.
     let end = unsafe { walk::walk(start, root) };
@@ -192,7 +209,7 @@ fn find_or_make_root(first: usize, future: &'static FutureType) -> Option<&'stat
                     Ok(id) => resolve(layouts, id, 0),
                     Err(why) => Way::end(Stop::NotJoined(why)),
                 };
-                make(None, None, 0, step)
+                make(Child { future, parent: None, frame: None, value: 0, check: None }, step)
             })?;
             let new = arena::keep(Root { future, node })?;
             match place.set_if_none(new) {
@@ -219,24 +236,43 @@ fn join(layouts: &Layouts, future: &FutureType) -> Result<TypeId, &'static str> 
         .ok_or("debug information does not have its type, or with another size")
 }
 
-/// A new node; `None`, and counted, where there are too many.
-fn make(
+/// A node that is not made yet: see there.
+#[derive(Clone, Copy, Debug)]
+struct Child {
+    future: &'static FutureType,
     parent: Option<&'static Node>,
     frame: Option<(usize, usize)>,
     value: u64,
-    way: Way,
-) -> Option<&'static Node> {
+    check: Option<Check>,
+}
+
+/// A new node; `None`, and counted, where there are too many.
+fn make(child: Child, way: Way) -> Option<&'static Node> {
+    let Child { future, parent, frame, value, check } = child;
     let depth = parent.map_or(0, |parent| parent.depth + 1);
     let Way { step, beside } = if depth < MOST_DEPTH { way } else { Way::end(Stop::TooDeep) };
+    let is_end = matches!(step, Step::End(_));
+    let trail = if is_end { Trail::to(future, parent, check) } else { None };
     let new = || {
-        let places = step.places() as u64;
+        let places = (step.places() + trail.as_ref().map_or(0, Trail::places)) as u64;
         let earlier = PLACES.fetch_add(places, Ordering::Relaxed);
         if NODES.len() >= MOST_NODES || earlier + places > MOST_PLACES {
             PLACES.fetch_sub(places, Ordering::Relaxed);
             return None;
         }
-        let node =
-            arena::keep(Node { id: AtomicU32::new(0), depth, parent, frame, beside, value, step })?;
+        let id = AtomicU32::new(0);
+        let node = arena::keep(Node {
+            id,
+            depth,
+            parent,
+            frame,
+            beside,
+            value,
+            step,
+            future,
+            check,
+            trail,
+        })?;
         let (index, place) = NODES.grow()?;
         node.id.store(index + 1, Ordering::Relaxed);
         place.set(node);
@@ -269,7 +305,10 @@ impl Node {
         let index = machine.states.iter().position(|state| state.value == Some(value))?;
         let state = machine.states.get(index)?;
         let is_waiting = matches!(state.kind, StateKind::Suspended(_));
-        let child = self.add(place, is_waiting.then_some((*coroutine, index)), value, || {
+        let frame = is_waiting.then_some((*coroutine, index));
+        let check = Check::value(&self.step, value);
+        let child = Child { frame, value, check, ..self.child() };
+        let child = add(place, child, || {
             if !is_waiting {
                 return Way::end(Stop::NotWaiting(state.kind));
             }
@@ -294,9 +333,14 @@ impl Node {
         let future = layouts.future_type(*enumeration)?;
         let Shape::Enum { variants, .. } = &future.shape else { return None };
         let variant = variants.iter().find(|it| it.value == value)?;
-        self.add(place, None, 0, || match only(layouts, &future.name, &variant.fields) {
-            Ok(field) => resolve(layouts, field.future_type, start.saturating_add(field.offset)),
-            Err(stop) => Way::end(stop),
+        let check = value.and_then(|value| Check::value(&self.step, value));
+        add(place, Child { check, ..self.child() }, || {
+            match only(layouts, &future.name, &variant.fields) {
+                Ok(field) => {
+                    resolve(layouts, field.future_type, start.saturating_add(field.offset))
+                }
+                Err(stop) => Way::end(stop),
+            }
         })
     }
 
@@ -304,9 +348,10 @@ impl Node {
     #[cold]
     #[inline(never)]
     pub(crate) fn add_behind_pointer(&'static self) -> Option<&'static Self> {
-        let Step::Pointer { to, child, .. } = &self.step else { return None };
+        let Step::Pointer { offset, to, child: place } = &self.step else { return None };
         let layouts = layouts::kept()?;
-        self.add(child, None, 0, || resolve(layouts, *to, 0))
+        let check = Some(Check::Pointer { offset: *offset });
+        add(place, Child { check, ..self.child() }, || resolve(layouts, *to, 0))
     }
 
     /// The value of a trait object with this vtable.
@@ -331,13 +376,15 @@ impl Node {
         vtable: usize,
         mut place: &'static StaticRef<Behind>,
     ) -> Option<&'static Self> {
+        let Step::Object { data, vtable: at, .. } = self.step else { return None };
         let layouts = layouts::kept()?;
+        let check = Some(Check::Object { data, vtable: at, is: vtable });
         let node = as_memscope(|| {
             let step = match behind(layouts, vtable) {
                 Ok(id) => resolve(layouts, id, 0),
                 Err(why) => Way::end(Stop::NotJoined(why)),
             };
-            make(Some(self), None, 0, step)
+            make(Child { check, ..self.child() }, step)
         })?;
         let new = arena::keep(Behind { vtable, node, next: StaticRef::none() })?;
         while let Err(theirs) = place.set_if_none(new) {
@@ -349,16 +396,16 @@ impl Node {
         Some(node)
     }
 
-    fn add(
-        &'static self,
-        place: &'static StaticRef<Self>,
-        frame: Option<(usize, usize)>,
-        value: u64,
-        way: impl FnOnce() -> Way,
-    ) -> Option<&'static Self> {
-        let new = as_memscope(|| make(Some(self), frame, value, way()))?;
-        Some(place.set_if_none(new).err().unwrap_or(new))
+    /// A child of this node, of which no more is said.
+    fn child(&'static self) -> Child {
+        Child { future: self.future, parent: Some(self), frame: None, value: 0, check: None }
     }
+}
+
+/// Makes the child, and puts it in its place; another thread may have been first.
+fn add(place: &StaticRef<Node>, child: Child, way: impl FnOnce() -> Way) -> Option<&'static Node> {
+    let new = as_memscope(|| make(child, way()))?;
+    Some(place.set_if_none(new).err().unwrap_or(new))
 }
 
 /// The type of the future that a vtable belongs to.

@@ -4,7 +4,7 @@
 
 use std::{pin::Pin, ptr};
 
-use crate::waits::{Node, Step};
+use crate::waits::{Check, Node, Step, Trail};
 
 /// A place in a future's memory.
 #[derive(Clone, Copy, Debug)]
@@ -86,6 +86,57 @@ pub(crate) unsafe fn walk(start: Start, root: &'static Node) -> &'static Node {
     }
 }
 
+/// Whether a walk would come by all that a trail names, and so end where that did.
+///
+/// # Safety
+///
+/// As of [`walk`]; the trail is one of the future's type.
+///
+/// # What is read
+///
+/// What the walk reads: each step only when all before it have shown that the way leads there.
+pub(crate) unsafe fn leads(start: Start, trail: &Trail) -> bool {
+    let mut at = start.0;
+    for check in trail.checks() {
+        // PERF: asked first, as a chain is mostly one of these.
+        if let Check::Byte { offset, value } = *check {
+            // SAFETY: at `offset` a living coroutine or enum has its discriminant: see `walk`.
+            if unsafe { byte(at, offset as usize) } != value {
+                return false;
+            }
+            continue;
+        }
+        match *check {
+            Check::Byte { .. } => {}
+            Check::Value { offset, size, value } => {
+                // SAFETY: at `offset` a living coroutine or enum has its discriminant: see `walk`.
+                if unsafe { number(at, offset, size) } != value {
+                    return false;
+                }
+            }
+            Check::Pointer { offset } => {
+                // SAFETY: at `offset` is a living `Box` or `&mut`: see `walk`.
+                at = unsafe { pointer(at, offset) };
+                if at.is_null() {
+                    return false;
+                }
+            }
+            Check::Object { data, vtable, is } => {
+                // SAFETY: at `vtable` a living `dyn Future` has the address of its vtable: see `walk`.
+                if unsafe { pointer(at, vtable) }.addr() != is {
+                    return false;
+                }
+                // SAFETY: and at `data` the one of its value.
+                at = unsafe { pointer(at, data) };
+                if at.is_null() {
+                    return false;
+                }
+            }
+        }
+    }
+    true
+}
+
 /// The whole number of `size` bytes there.
 ///
 /// # Safety
@@ -95,15 +146,26 @@ pub(crate) unsafe fn walk(start: Start, root: &'static Node) -> &'static Node {
 unsafe fn number(at: *const u8, offset: usize, size: u8) -> u64 {
     let at = at.wrapping_add(offset);
     match size {
+        // SAFETY: the caller's contract.
+        1 => u64::from(unsafe { byte(at, 0) }),
         // SAFETY: the caller says that these bytes are there, initialised and nobody else's; they need not be aligned.
-        1 => u64::from(unsafe { at.read_unaligned() }),
-        // SAFETY: as above.
         2 => u64::from(unsafe { at.cast::<u16>().read_unaligned() }),
         // SAFETY: as above.
         4 => u64::from(unsafe { at.cast::<u32>().read_unaligned() }),
         // SAFETY: as above; nodes have no other sizes.
         _ => unsafe { at.cast::<u64>().read_unaligned() },
     }
+}
+
+/// The byte there.
+///
+/// # Safety
+///
+/// As of [`walk`]: it is a discriminant, or the only byte of one.
+#[inline]
+unsafe fn byte(at: *const u8, offset: usize) -> u8 {
+    // SAFETY: the caller says that it is there, initialised and nobody else's.
+    unsafe { at.wrapping_add(offset).read() }
 }
 
 /// The address that stands there.

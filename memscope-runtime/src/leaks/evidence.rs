@@ -35,20 +35,6 @@ pub(super) fn place_of_task(task: &TaskMemoryProfile) -> Place {
 }
 
 impl<'a> Evidence<'a> {
-    /// Where most of these tasks wait, of those of which it is known, and how many that are.
-    pub(super) fn await_point_of(
-        &self,
-        tasks: &[(u64, &TaskMemoryProfile)],
-    ) -> Option<(&'a AwaitPoint, u64)> {
-        let mut counts: HashMap<u32, u64> = HashMap::new();
-        for point in tasks.iter().filter_map(|(_, task)| task.await_point) {
-            *counts.entry(point).or_default() += 1;
-        }
-        let (point, count) =
-            counts.into_iter().max_by_key(|&(point, count)| (count, Reverse(point)))?;
-        Some((self.snapshot.await_points().get(usize::try_from(point).ok()?)?, count))
-    }
-
     pub(super) fn of(snapshot: &'a MemorySnapshot) -> Self {
         let of_sites = snapshot.trends().iter().filter(|trend| trend.task.is_none());
         let mut hand_overs: HashMap<&Place, Vec<&HandOver>> = HashMap::new();
@@ -80,6 +66,20 @@ impl<'a> Evidence<'a> {
             snapshot,
             ended,
         }
+    }
+
+    /// Where most of these tasks wait, of those of which it is known, and how many that are.
+    pub(super) fn await_point_of(
+        &self,
+        tasks: &[(u64, &TaskMemoryProfile)],
+    ) -> Option<(&'a AwaitPoint, u64)> {
+        let mut counts: HashMap<u32, u64> = HashMap::new();
+        for point in tasks.iter().filter_map(|(_, task)| task.await_point) {
+            *counts.entry(point).or_default() += 1;
+        }
+        let (point, count) =
+            counts.into_iter().max_by_key(|&(point, count)| (count, Reverse(point)))?;
+        Some((self.snapshot.await_points().get(usize::try_from(point).ok()?)?, count))
     }
 
     pub(super) fn trend_of(&self, site: &SiteProfile) -> Option<&'a Trend> {

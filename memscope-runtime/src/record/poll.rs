@@ -47,6 +47,13 @@ impl Record {
         }
     }
 
+    /// Where its last poll left it, as far as that was noted.
+    #[cfg(feature = "layout")]
+    #[inline]
+    pub(crate) fn await_point(&self) -> u32 {
+        self.links.noted()
+    }
+
     /// Notes where its poll leaves it: by the thread that polls it, before the poll is over.
     #[cfg(feature = "layout")]
     #[inline]

@@ -7,7 +7,7 @@ use std::{
 };
 
 use super::{
-    LEAST_UNANNOTATED, MOST_ROWS, NAME_COLUMNS, NOT_MEASURED, item_cells, more, number, size,
+    LEAST_UNANNOTATED, MOST_ROWS, NAME_COLUMNS, NONE, NOT_MEASURED, item_cells, more, number, size,
 };
 use crate::{
     profile::{Items, TaskMemoryProfile},
@@ -38,6 +38,10 @@ impl MemorySnapshot {
             table.widen(Column::Right("ITEMS"));
             table.widen(Column::Right("PER ITEM"));
         }
+        let has_waits = self.tasks().iter().any(|task| task.await_point.is_some());
+        if has_waits {
+            table.widen(Column::Right("WAITS"));
+        }
         let (most, most_alike) =
             if f.alternate() { (usize::MAX, usize::MAX) } else { (MOST_ROWS, MOST_ALIKE) };
         let is_shown = |task: &&TaskMemoryProfile| {
@@ -47,10 +51,10 @@ impl MemorySnapshot {
         let (single, alike) = group(&shown, most_alike);
         let lines = Tree::of(&single).lines(most);
         for (depth, task) in &lines {
-            table.push(task_row(*depth, task));
+            table.push(task_row(*depth, task, has_items, has_waits));
         }
         for group in alike.iter().take(most - lines.len()) {
-            table.push(group_row(group));
+            table.push(group_row(group, has_items, has_waits));
         }
         let (all, shown) = (single.len() + alike.len(), most.min(lines.len() + alike.len()));
         write!(f, "{table}{}", more(all, shown, "rows"))?;
@@ -62,11 +66,16 @@ impl MemorySnapshot {
     }
 }
 
-fn task_row(depth: usize, task: &TaskMemoryProfile) -> Vec<String> {
+fn task_row(
+    depth: usize,
+    task: &TaskMemoryProfile,
+    has_items: bool,
+    has_waits: bool,
+) -> Vec<String> {
     let in_units = |bytes| size(task.measured, bytes);
     let branch =
         if depth == 0 { String::new() } else { format!("{}└ ", "  ".repeat((depth - 1).min(8))) };
-    vec![
+    let mut row = vec![
         format!("{branch}#{}", task.id),
         cell(&task.name, NAME_COLUMNS),
         task.state.to_string(),
@@ -81,20 +90,25 @@ fn task_row(depth: usize, task: &TaskMemoryProfile) -> Vec<String> {
         } else {
             NOT_MEASURED.to_owned()
         },
-    ]
-    .into_iter()
-    .chain(item_cells(task.items, task.measured))
-    .collect()
+    ];
+    if has_items {
+        row.extend(item_cells(task.items, task.measured));
+    }
+    if has_waits {
+        // As in the table of await points.
+        row.push(task.await_point.map_or_else(|| NONE.to_owned(), |point| format!("@{point}")));
+    }
+    row
 }
 
 /// One row for ended tasks of one site: sums, and the highest peak.
-fn group_row(group: &[&TaskMemoryProfile]) -> Vec<String> {
+fn group_row(group: &[&TaskMemoryProfile], has_items: bool, has_waits: bool) -> Vec<String> {
     let measured = group.iter().all(|task| task.measured);
     let sum =
         |field: fn(&TaskMemoryProfile) -> u64| group.iter().map(|task| field(task)).sum::<u64>();
     let in_units = |bytes| size(measured, bytes);
     let items = group.iter().filter_map(|task| task.items).reduce(Items::and);
-    vec![
+    let mut row = vec![
         format!("{} tasks", count(group.len() as u64)),
         group.first().map_or(String::new(), |task| cell(&task.name, NAME_COLUMNS)),
         "ended".to_owned(),
@@ -105,10 +119,14 @@ fn group_row(group: &[&TaskMemoryProfile]) -> Vec<String> {
         in_units(sum(|task| task.freed_elsewhere_bytes)),
         if measured { number(sum(|task| task.live_blocks)) } else { NOT_MEASURED.to_owned() },
         number(sum(|task| task.poll_count)),
-    ]
-    .into_iter()
-    .chain(item_cells(items, measured))
-    .collect()
+    ];
+    if has_items {
+        row.extend(item_cells(items, measured));
+    }
+    if has_waits {
+        row.push(NONE.to_owned());
+    }
+    row
 }
 
 type Rows<'a> = Vec<&'a TaskMemoryProfile>;
