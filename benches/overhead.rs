@@ -1,58 +1,103 @@
-//! Runs the two programs in turn and prints, for each loop, the medians and the ratio pair by pair.
+//! Runs each loop without and with memscope, one right after the other, and prints the medians and the ratio pair by pair.
 //!
 //! `cargo bench -p memscope-benches --bench overhead` (with `-- 5` for five rounds instead of fifteen)
 #![expect(clippy::print_stdout, reason = "the table is its output")]
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    process::Command,
-};
+use std::{collections::BTreeMap, process::Command};
 
-type Figures = BTreeMap<String, f64>;
+const BARE: &str = env!("CARGO_BIN_EXE_bare");
+const TRACKED: &str = env!("CARGO_BIN_EXE_tracked");
 
-fn run(program: &str) -> Figures {
-    let output = Command::new(program).output().expect("the program starts");
+fn said(program: &str, arguments: &[&str]) -> String {
+    let output = Command::new(program).args(arguments).output().expect("the program starts");
     assert!(output.status.success(), "{program}: {}", String::from_utf8_lossy(&output.stderr));
-    let text = String::from_utf8(output.stdout).expect("figures are text");
-    text.lines()
-        .filter_map(|line| line.split_once('\t'))
-        .map(|(name, figure)| (name.to_owned(), figure.parse().expect("a number")))
-        .collect()
+    String::from_utf8(output.stdout).expect("figures are text")
 }
 
-fn median(mut figures: Vec<f64>) -> f64 {
+fn names(program: &str) -> Vec<String> {
+    said(program, &["names"]).lines().map(str::to_owned).collect()
+}
+
+/// The figures of a loop: mostly one.
+fn run(program: &str, name: &str) -> Vec<(String, f64)> {
+    let figures = said(program, &["only", name]);
+    let figures = figures.lines().filter_map(|line| line.split_once('\t'));
+    figures.map(|(name, figure)| (name.to_owned(), figure.parse().expect("a number"))).collect()
+}
+
+/// The value that this part of all is below.
+fn quantile(figures: &[f64], part: f64) -> f64 {
+    let mut figures = figures.to_vec();
     figures.sort_by(f64::total_cmp);
-    figures[figures.len() / 2]
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        clippy::cast_precision_loss,
+        reason = "a few rounds"
+    )]
+    let place = ((figures.len() - 1) as f64 * part).round() as usize;
+    figures[place]
+}
+
+fn median(figures: &[f64]) -> f64 {
+    quantile(figures, 0.5)
+}
+
+#[derive(Default)]
+struct Row {
+    bare: Vec<f64>,
+    tracked: Vec<f64>,
+}
+
+impl Row {
+    fn show(&self, name: &str) {
+        let one = |figures: &[f64]| match figures {
+            [] => String::new(),
+            figures => format!("{:.1}", median(figures)),
+        };
+        let ratios: Vec<f64> =
+            self.tracked.iter().zip(&self.bare).map(|(with, without)| with / without).collect();
+        let ratio = match &ratios[..] {
+            [] => String::new(),
+            ratios => format!(
+                "**{:.2}** ({:.2} – {:.2})",
+                median(ratios),
+                quantile(ratios, 0.25),
+                quantile(ratios, 0.75)
+            ),
+        };
+        println!("| {name} | {} | {} | {ratio} |", one(&self.bare), one(&self.tracked));
+    }
 }
 
 fn main() {
-    let rounds = std::env::args().find_map(|word| word.parse().ok()).unwrap_or(15);
-    let (mut bare, mut tracked) = (Vec::new(), Vec::new());
-    for _ in 0..rounds {
-        bare.push(run(env!("CARGO_BIN_EXE_bare")));
-        tracked.push(run(env!("CARGO_BIN_EXE_tracked")));
+    let rounds = std::env::args().find_map(|word| word.parse().ok()).unwrap_or(15_usize);
+    let (bare, tracked) = (names(BARE), names(TRACKED));
+    let mut all: Vec<&String> = bare.iter().chain(&tracked).collect();
+    all.sort();
+    all.dedup();
+    let mut rows: BTreeMap<String, Row> = BTreeMap::new();
+    for round in 0..rounds {
+        for name in &all {
+            let mut programs = [(BARE, &bare), (TRACKED, &tracked)];
+            // Who comes second may find the machine warm, or others busy.
+            if round % 2 == 1 {
+                programs.reverse();
+            }
+            for (program, names) in programs {
+                if names.contains(name) {
+                    for (name, figure) in run(program, name) {
+                        let row = rows.entry(name).or_default();
+                        if program == BARE { &mut row.bare } else { &mut row.tracked }.push(figure);
+                    }
+                }
+            }
+        }
     }
     println!(
-        "| ns, medians of {rounds} interleaved runs | bare | memscope | ratio (min – max) |\n|---|---|---|---|"
+        "| ns, medians of {rounds} interleaved runs | bare | memscope | ratio (quartiles) |\n|---|---|---|---|"
     );
-    let names: BTreeSet<_> = bare[0].keys().chain(tracked[0].keys()).collect();
-    for name in names {
-        if !tracked[0].contains_key(name) {
-            println!("| {name} | {:.1} | | |", median(bare.iter().map(|run| run[name]).collect()));
-            continue;
-        }
-        let with = || tracked.iter().map(|run| run[name]);
-        if !bare[0].contains_key(name) {
-            println!("| {name} | | {:.1} | |", median(with().collect()));
-            continue;
-        }
-        let without = || bare.iter().map(|run| run[name]);
-        let ratios: Vec<f64> =
-            with().zip(without()).map(|(with, without)| with / without).collect();
-        let (least, most) =
-            ratios.iter().fold((f64::MAX, 0.0f64), |(a, b), &r| (a.min(r), b.max(r)));
-        let (without, with, ratio) =
-            (median(without().collect()), median(with().collect()), median(ratios));
-        println!("| {name} | {without:.1} | {with:.1} | **{ratio:.2}** ({least:.2} – {most:.2}) |");
+    for (name, row) in &rows {
+        row.show(name);
     }
 }

@@ -17,8 +17,12 @@ fn per_operation(count: u32, work: impl FnOnce()) -> f64 {
 /// What the command line asks for.
 enum Wanted {
     All,
+    /// The names of all loops, and no figures.
+    Names,
     /// The loops whose names have this word.
     Like(String),
+    /// The loop of this name.
+    Only(String),
     /// This loop, so many times: for who counts its instructions.
     Count(String, u32),
 }
@@ -30,33 +34,39 @@ impl Wanted {
             (Some(word), Some(name), Some(count)) if word == "count" => {
                 Self::Count(name, count.parse().expect("a number"))
             }
+            (Some(word), Some(name), None) if word == "only" => Self::Only(name),
+            (Some(word), None, None) if word == "names" => Self::Names,
             (Some(word), ..) => Self::Like(word),
             _ => Self::All,
         }
     }
 }
 
-/// Whether the loop with this name is to run, when all or those with a word in their names are asked for.
+/// Whether the loop with this name is to be timed; says its name where that is asked for.
+#[expect(clippy::print_stdout, reason = "the names are the programs' output")]
 pub fn is_wanted(name: &str) -> bool {
     match Wanted::get() {
         Wanted::All => true,
         Wanted::Like(word) => name.contains(&word),
+        Wanted::Only(wanted) => name == wanted,
         Wanted::Count(..) => false,
+        Wanted::Names => {
+            println!("{name}");
+            false
+        }
     }
 }
 
 /// Prints the median of a few runs of `count` operations, so that one interruption does not count.
 #[expect(clippy::print_stdout, reason = "the figures are the programs' output")]
 pub fn show(name: &str, count: u32, run: impl Fn(u32) -> f64) {
-    match Wanted::get() {
-        Wanted::Count(wanted, count) => {
-            if name == wanted {
-                run(count);
-            }
-            return;
-        }
-        Wanted::Like(word) if !name.contains(&word) => return,
-        Wanted::Like(_) | Wanted::All => {}
+    if let Wanted::Count(wanted, count) = Wanted::get()
+        && name == wanted
+    {
+        run(count);
+    }
+    if !is_wanted(name) {
+        return;
     }
     let mut runs: Vec<f64> = (0..7).map(|_| run(count)).collect();
     runs.sort_by(f64::total_cmp);

@@ -376,8 +376,9 @@ pub(crate) fn discharge_elsewhere(tally: &'static Tally, owner: Owner, bytes: us
     // PERF: first what a program that annotates nothing mostly does.
     match outside_again() {
         Ok(own) if owner.is(own.account()) => own.discharge(bytes),
+        Ok(own) => discharge_other(own, owner, bytes),
         Err(other) if other.is_nobody() => discharge_in_thread(owner, bytes),
-        _ => discharge_other(&PLAIN, owner, bytes),
+        Err(_) => discharge_other(&PLAIN, owner, bytes),
     }
 }
 
@@ -386,7 +387,9 @@ pub(crate) fn discharge_elsewhere(tally: &'static Tally, owner: Owner, bytes: us
 fn discharge_in_thread(owner: Owner, bytes: usize) {
     match THREAD.get().map(Record::tally) {
         Some(own) if owner.is(own.account()) => own.discharge(bytes),
-        _ => discharge_other(&PLAIN, owner, bytes),
+        // PERF: who is known need not be asked for again.
+        Some(own) => discharge_other(own, owner, bytes),
+        None => discharge_other(&PLAIN, owner, bytes),
     }
 }
 

@@ -71,7 +71,8 @@ fn spawned(count: u32) -> f64 {
 /// and while none is.
 fn snapshots() {
     const TASKS: u32 = 100_000;
-    if !is_wanted("snapshot") {
+    const SNAPSHOT: &str = "snapshot of 100,000 live tasks, ms";
+    if !is_wanted(SNAPSHOT) {
         return;
     }
     let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
@@ -102,7 +103,7 @@ fn snapshots() {
     }
     let took = Duration::from_secs_f64(times_ms.iter().chain(&drops_ms).sum::<f64>() / 1e3);
     let without = slowest_ms(&mut || std::thread::sleep(took));
-    println!("snapshot of 100,000 live tasks, ms\t{}", times_ms[times_ms.len() / 2]);
+    println!("{SNAPSHOT}\t{}", times_ms[times_ms.len() / 2]);
     println!("the same snapshot dropped, ms\t{}", drops_ms[drops_ms.len() / 2]);
     println!("slowest poll during snapshots, ms\t{during}");
     println!("slowest poll without snapshots, ms\t{without}");

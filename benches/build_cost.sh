@@ -1,0 +1,45 @@
+#!/usr/bin/env bash
+# What the facade with its default features adds to a clean release build of a program that has Tokio: crates, and seconds of CPU; the median of
+# some builds each, in turn. `benches/build_cost.sh` (with a number for as many rounds instead of three).
+set -euo pipefail
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+rounds="${1:-3}"
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+unset CARGO_TARGET_DIR
+
+for name in without with; do
+    mkdir -p "$work/$name/src"
+    {
+        printf '[package]\nname = "program"\nversion = "0.0.0"\nedition = "2024"\n\n[dependencies]\n'
+        # As small as Tokio gets with a runtime, so that nothing hides what is added.
+        printf 'tokio = { version = "1", features = ["rt-multi-thread", "macros"] }\n'
+        [ "$name" = without ] || printf 'memscope-rs = { path = "%s" }\n' "$root"
+        printf '\n[workspace]\n'
+    } > "$work/$name/Cargo.toml"
+    printf '#[tokio::main]\nasync fn main() {}\n' > "$work/$name/src/main.rs"
+    cp "$root/Cargo.lock" "$work/$name/"
+    cargo fetch -q --manifest-path "$work/$name/Cargo.toml"
+done
+
+crates() {
+    cargo tree --manifest-path "$work/$1/Cargo.toml" --edges normal,build --prefix none --format '{p}' | sed 's/ (\*)$//; s/ (.*)$//' | sort -u
+}
+
+# The user's and the system's time of one clean build, in hundredths of a second.
+cpu() {
+    rm -rf "$work/$1/target"
+    { TIMEFORMAT='%U %S'; time cargo build -q --release --offline --manifest-path "$work/$1/Cargo.toml" 2> "$work/messages"; } 2> "$work/time"
+    awk '{ printf "%d\n", 100 * ($1 + $2) }' "$work/time"
+}
+
+median() { sort -n "$1" | awk '{ all[NR] = $1 } END { print all[int((NR + 1) / 2)] }'; }
+
+for _ in $(seq "$rounds"); do
+    for name in without with; do cpu "$name" >> "$work/$name.cpu"; done
+done
+without=$(median "$work/without.cpu")
+with=$(median "$work/with.cpu")
+added=$(comm -13 <(crates without) <(crates with))
+echo "crates: $(crates without | wc -l) without, $(crates with | wc -l) with; added:" $added
+awk -v a="$without" -v b="$with" -v n="$rounds" 'BEGIN { printf "CPU of a clean release build, medians of %d: %.1f s without, %.1f s with: %.1f s more\n", n, a / 100, b / 100, (b - a) / 100 }'
