@@ -110,8 +110,9 @@ impl Builder {
     /// `layout`, and a program with debug information about types (`debug = 2`); where that is missing, it is said once on stderr, and in every snapshot.
     ///
     /// `init` then reads the debug information, some tenths of a second for a large program, and keeps the layouts
-    /// ([`ToolUsage::heap_bytes`](crate::async_memory::ToolUsage::heap_bytes)). A poll that returns `Pending` takes 10 to 15 ns more, 19 to 22 with four
-    /// functions on the way to what it waits for, 18 to 31 where these are in boxes (`docs/DESIGN.md` names the bench); without this setting, a load of a flag. Once on, it stays on.
+    /// ([`ToolUsage::heap_bytes`](crate::async_memory::ToolUsage::heap_bytes)). A poll that returns `Pending` takes about 6 ns more where it waits as
+    /// after the poll before, 10 with four functions on the way to what it waits for, 18 where these are in boxes (`docs/DESIGN.md` names the bench); without this
+    /// setting, a load of a flag. Once on, it stays on.
     ///
     /// [`MemorySnapshot::await_points`]: crate::async_memory::MemorySnapshot::await_points
     pub fn await_points(mut self, yes: bool) -> Self {

@@ -211,6 +211,7 @@ unsafe fn header<const N: usize>(
     Some((words, seen.layout))
 }
 
+#[inline]
 fn learn_frozen() -> Option<Frozen> {
     const SHARED: usize = 3;
     const THAWED: usize = 5;
@@ -256,6 +257,7 @@ fn learn_frozen() -> Option<Frozen> {
     (differ && frozen_fits(frozen)).then_some(frozen)
 }
 
+#[inline]
 fn frozen_fits(frozen: Frozen) -> bool {
     let (mut sole, seen) = sample(|| Bytes::from(vec![1; 33]));
     let buffer = seen.map_or(Own::Unknown, |seen| Own::Block(seen.block, seen.layout));
@@ -268,6 +270,7 @@ fn frozen_fits(frozen: Frozen) -> bool {
     alone && both && frozen.blocks(&Bytes::new()) == NOTHING
 }
 
+#[inline]
 fn learn_growing() -> Option<Growing> {
     const HEADER: usize = 5;
     let (mut made, seen) = sample(|| BytesMut::with_capacity(77));
@@ -292,6 +295,7 @@ fn learn_growing() -> Option<Growing> {
     (is_sole && shared && growing_fits(growing)).then_some(growing)
 }
 
+#[inline]
 fn growing_fits(growing: Growing) -> bool {
     [1, 64, 2000, 100_000].into_iter().all(|capacity| {
         let (mut made, seen) = sample(|| BytesMut::with_capacity(capacity));

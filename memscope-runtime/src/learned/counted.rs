@@ -50,6 +50,7 @@ fn formula(value: *const u8, layout: Layout) -> Own {
 
 macro_rules! learn {
     ($pointer:ident, $name:ident) => {
+        #[inline]
         fn $name() -> Option<Shared> {
             fn fits<T: ?Sized>(make: impl FnOnce() -> $pointer<T>) -> bool {
                 let (made, seen) = sample(make);
@@ -113,6 +114,7 @@ learn!(Rc, learn_rc_any_thread);
 learn!(Arc, learn_arc);
 
 /// An empty `Rc` that is shared would be so by the thread's handles alone: another address on each.
+#[inline]
 fn learn_rc() -> Option<Shared> {
     learn_rc_any_thread().filter(|shared| *shared == Shared(0))
 }

@@ -46,6 +46,7 @@ impl Places {
     }
 }
 
+#[inline]
 fn learn() -> Option<Places> {
     let (mut made, seen) = sample(|| VecDeque::<u64>::with_capacity(11));
     made.extend(0..5);

@@ -154,6 +154,7 @@ fn only_place(size: usize, hasher: Range<usize>) -> Option<usize> {
 
 type Plain = BuildHasherDefault<DefaultHasher>;
 
+#[inline]
 fn learn() -> Option<Places> {
     const BUCKETS: usize = 32;
     let (mut made, seen) =

@@ -113,6 +113,7 @@ fn layouts<K, V>() -> Option<(Layout, Layout)> {
     Some((leaf, inner.pad_to_align()))
 }
 
+#[inline]
 fn learn() -> Option<Places> {
     let (made, seen) = sample(|| BTreeMap::from([(7_u64, 7_u64), (8, 8)]));
     // SAFETY: a map that has a root is the root's address and height, and the number of entries.

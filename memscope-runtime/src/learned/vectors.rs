@@ -47,6 +47,7 @@ fn as_learned(formula: impl FnOnce() -> Own) -> Own {
     learned(&LEARNED, learn).map_or(Own::Unknown, |()| formula())
 }
 
+#[inline]
 fn learn() -> Option<()> {
     let heaps = heap_fits::<u8>() && heap_fits::<u64>() && heap_fits::<Line>();
     let texts = [0, 1, 7, 37, 300].into_iter().all(texts_fit);
@@ -60,6 +61,7 @@ fn heap_fits<T: Ord + Default>() -> bool {
     empty && heap_formula(&made).is(seen) && heap_formula(&BinaryHeap::<T>::new()).is(None)
 }
 
+#[inline]
 fn texts_fit(capacity: usize) -> bool {
     let (mut text, seen) = sample(|| OsString::with_capacity(capacity));
     let mut fits = os_string_formula(&text).is(seen);
