@@ -44,5 +44,8 @@ fn the_metrics_of_each_type_are_those_of_its_tasks() {
     assert!((completed - 4.0).abs() < 1e-9, "{completed}");
 
     assert_eq!(snapshot.get_task_metrics(TaskType::Streaming).task_count, 0);
-    assert_eq!((snapshot.active_task_count(), snapshot.live_memory_bytes()), (0, 0), "{snapshot}");
+    // Tokio's own threads may hold something for ever: what its locks made when two met.
+    let sites = snapshot.sites().iter().filter(|site| site.is_annotated);
+    let live_bytes: u64 = sites.map(|site| site.live_bytes).sum();
+    assert_eq!((snapshot.active_task_count(), live_bytes), (0, 0), "{snapshot}");
 }
