@@ -40,6 +40,7 @@ for _ in $(seq "$rounds"); do
 done
 without=$(median "$work/without.cpu")
 with=$(median "$work/with.cpu")
-added=$(comm -13 <(crates without) <(crates with))
-echo "crates: $(crates without | wc -l) without, $(crates with | wc -l) with; added:" $added
+for name in without with; do crates "$name" > "$work/$name.crates"; done
+added=$(comm -13 "$work/without.crates" "$work/with.crates" | paste -sd ',' | sed 's/,/, /g')
+echo "crates: $(wc -l < "$work/without.crates") without, $(wc -l < "$work/with.crates") with; added: $added"
 awk -v a="$without" -v b="$with" -v n="$rounds" 'BEGIN { printf "CPU of a clean release build, medians of %d: %.1f s without, %.1f s with: %.1f s more\n", n, a / 100, b / 100, (b - a) / 100 }'
