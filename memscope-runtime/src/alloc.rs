@@ -168,7 +168,7 @@ unsafe fn charge_usual(block: *mut u8, stretched: Stretched, layout: Layout) -> 
 #[inline(never)]
 unsafe fn charge_at_signpost(signpost: &'static Tally, block: *mut u8, layout: Layout) -> *mut u8 {
     if !current::is_outside(signpost) {
-        let owner = current::charge_at_signpost(signpost, block, layout);
+        let owner = current::charge_at_other_signpost(signpost, block, layout);
         // SAFETY: the caller's contract.
         return unsafe { own(block, layout.size(), owner) };
     }

@@ -313,8 +313,13 @@ pub(crate) fn note_size(tally: &'static Tally) {
     let _ = tally;
 }
 
+/// Charges a new block at any signpost but that outside of every tracked task.
 #[inline(never)]
-fn charge_at_other_signpost(signpost: &'static Tally, block: *mut u8, layout: Layout) -> Owner {
+pub(crate) fn charge_at_other_signpost(
+    signpost: &'static Tally,
+    block: *mut u8,
+    layout: Layout,
+) -> Owner {
     let bytes = layout.size();
     if ptr::eq(signpost, &raw const OWN) {
         own_heap::add(bytes);
@@ -375,8 +380,7 @@ pub(crate) fn discharge_elsewhere(tally: &'static Tally, owner: Owner, bytes: us
     }
     // PERF: first what a program that annotates nothing mostly does.
     match outside_again() {
-        Ok(own) if owner.is(own.account()) => own.discharge(bytes),
-        Ok(own) => discharge_other(own, owner, bytes),
+        Ok(own) => discharge_by(own, owner, bytes),
         Err(other) if other.is_nobody() => discharge_in_thread(owner, bytes),
         Err(_) => discharge_other(&PLAIN, owner, bytes),
     }
@@ -385,11 +389,20 @@ pub(crate) fn discharge_elsewhere(tally: &'static Tally, owner: Owner, bytes: us
 /// [`discharge_elsewhere`] outside of every task.
 #[inline(never)]
 fn discharge_in_thread(owner: Owner, bytes: usize) {
-    match THREAD.get().map(Record::tally) {
-        Some(own) if owner.is(own.account()) => own.discharge(bytes),
-        // PERF: who is known need not be asked for again.
-        Some(own) => discharge_other(own, owner, bytes),
+    match THREAD.get() {
+        Some(thread) => discharge_by(thread.tally(), owner, bytes),
         None => discharge_other(&PLAIN, owner, bytes),
+    }
+}
+
+/// Takes a block off its owner, where `own` is known to free it.
+// PERF: who is known need not be asked for again.
+#[inline]
+fn discharge_by(own: &'static Tally, owner: Owner, bytes: usize) {
+    if owner.is(own.account()) {
+        own.discharge(bytes);
+    } else {
+        discharge_other(own, owner, bytes);
     }
 }
 
