@@ -209,7 +209,7 @@ fn find_or_make_root(first: usize, future: &'static FutureType) -> Option<&'stat
                     Ok(id) => resolve(layouts, id, 0),
                     Err(why) => Way::end(Stop::NotJoined(why)),
                 };
-                make(Child { future, parent: None, frame: None, value: 0, check: None }, step)
+                make(Draft { future, parent: None, frame: None, value: 0, check: None }, step)
             })?;
             let new = arena::keep(Root { future, node })?;
             match place.set_if_none(new) {
@@ -236,9 +236,9 @@ fn join(layouts: &Layouts, future: &FutureType) -> Result<TypeId, &'static str> 
         .ok_or("debug information does not have its type, or with another size")
 }
 
-/// A node that is not made yet: see there.
+/// A node before it is made: its place in the tree.
 #[derive(Clone, Copy, Debug)]
-struct Child {
+struct Draft {
     future: &'static FutureType,
     parent: Option<&'static Node>,
     frame: Option<(usize, usize)>,
@@ -247,8 +247,8 @@ struct Child {
 }
 
 /// A new node; `None`, and counted, where there are too many.
-fn make(child: Child, way: Way) -> Option<&'static Node> {
-    let Child { future, parent, frame, value, check } = child;
+fn make(child: Draft, way: Way) -> Option<&'static Node> {
+    let Draft { future, parent, frame, value, check } = child;
     let depth = parent.map_or(0, |parent| parent.depth + 1);
     let Way { step, beside } = if depth < MOST_DEPTH { way } else { Way::end(Stop::TooDeep) };
     let is_end = matches!(step, Step::End(_));
@@ -307,7 +307,7 @@ impl Node {
         let is_waiting = matches!(state.kind, StateKind::Suspended(_));
         let frame = is_waiting.then_some((*coroutine, index));
         let check = Check::value(&self.step, value);
-        let child = Child { frame, value, check, ..self.child() };
+        let child = Draft { frame, value, check, ..self.child() };
         let child = add(place, child, || {
             if !is_waiting {
                 return Way::end(Stop::NotWaiting(state.kind));
@@ -334,7 +334,7 @@ impl Node {
         let Shape::Enum { variants, .. } = &future.shape else { return None };
         let variant = variants.iter().find(|it| it.value == value)?;
         let check = value.and_then(|value| Check::value(&self.step, value));
-        add(place, Child { check, ..self.child() }, || {
+        add(place, Draft { check, ..self.child() }, || {
             match only(layouts, &future.name, &variant.fields) {
                 Ok(field) => {
                     resolve(layouts, field.future_type, start.saturating_add(field.offset))
@@ -351,7 +351,7 @@ impl Node {
         let Step::Pointer { offset, to, child: place } = &self.step else { return None };
         let layouts = layouts::kept()?;
         let check = Some(Check::Pointer { offset: *offset });
-        add(place, Child { check, ..self.child() }, || resolve(layouts, *to, 0))
+        add(place, Draft { check, ..self.child() }, || resolve(layouts, *to, 0))
     }
 
     /// The value of a trait object with this vtable.
@@ -384,7 +384,7 @@ impl Node {
                 Ok(id) => resolve(layouts, id, 0),
                 Err(why) => Way::end(Stop::NotJoined(why)),
             };
-            make(Child { check, ..self.child() }, step)
+            make(Draft { check, ..self.child() }, step)
         })?;
         let new = arena::keep(Behind { vtable, node, next: StaticRef::none() })?;
         while let Err(theirs) = place.set_if_none(new) {
@@ -397,13 +397,13 @@ impl Node {
     }
 
     /// A child of this node, of which no more is said.
-    fn child(&'static self) -> Child {
-        Child { future: self.future, parent: Some(self), frame: None, value: 0, check: None }
+    fn child(&'static self) -> Draft {
+        Draft { future: self.future, parent: Some(self), frame: None, value: 0, check: None }
     }
 }
 
 /// Makes the child, and puts it in its place; another thread may have been first.
-fn add(place: &StaticRef<Node>, child: Child, way: impl FnOnce() -> Way) -> Option<&'static Node> {
+fn add(place: &StaticRef<Node>, child: Draft, way: impl FnOnce() -> Way) -> Option<&'static Node> {
     let new = as_memscope(|| make(child, way()))?;
     Some(place.set_if_none(new).err().unwrap_or(new))
 }
