@@ -5,6 +5,8 @@
 
 use std::{collections::BTreeMap, process::Command};
 
+use memscope_benches::{median, quantile};
+
 const BARE: &str = env!("CARGO_BIN_EXE_bare");
 const TRACKED: &str = env!("CARGO_BIN_EXE_tracked");
 
@@ -23,24 +25,6 @@ fn run(program: &str, name: &str) -> Vec<(String, f64)> {
     let figures = said(program, &["only", name]);
     let figures = figures.lines().filter_map(|line| line.split_once('\t'));
     figures.map(|(name, figure)| (name.to_owned(), figure.parse().expect("a number"))).collect()
-}
-
-/// The value that this part of all is below.
-fn quantile(figures: &[f64], part: f64) -> f64 {
-    let mut figures = figures.to_vec();
-    figures.sort_by(f64::total_cmp);
-    #[expect(
-        clippy::cast_possible_truncation,
-        clippy::cast_sign_loss,
-        clippy::cast_precision_loss,
-        reason = "a few rounds"
-    )]
-    let place = ((figures.len() - 1) as f64 * part).round() as usize;
-    figures[place]
-}
-
-fn median(figures: &[f64]) -> f64 {
-    quantile(figures, 0.5)
 }
 
 #[derive(Default)]

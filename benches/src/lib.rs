@@ -3,7 +3,8 @@
 use std::{
     hint::black_box,
     pin::Pin,
-    task::{Context, Waker},
+    sync::atomic::{AtomicU64, Ordering},
+    task::{Context, Poll, Waker},
     time::Instant,
 };
 
@@ -68,9 +69,31 @@ pub fn show(name: &str, count: u32, run: impl Fn(u32) -> f64) {
     if !is_wanted(name) {
         return;
     }
-    let mut runs: Vec<f64> = (0..7).map(|_| run(count)).collect();
-    runs.sort_by(f64::total_cmp);
-    println!("{name}\t{}", runs[runs.len() / 2]);
+    let runs: Vec<f64> = (0..7).map(|_| run(count)).collect();
+    println!("{name}\t{}", median(&runs));
+}
+
+/// The value that half of all are below.
+pub fn median(figures: &[f64]) -> f64 {
+    quantile(figures, 0.5)
+}
+
+/// The value that this part of all is below.
+///
+/// # Panics
+///
+/// Of nothing.
+pub fn quantile(figures: &[f64], part: f64) -> f64 {
+    let mut figures = figures.to_vec();
+    figures.sort_by(f64::total_cmp);
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        clippy::cast_precision_loss,
+        reason = "a few figures"
+    )]
+    let place = ((figures.len() - 1) as f64 * part).round() as usize;
+    figures[place]
 }
 
 /// Allocates 64 bytes and frees them.
@@ -162,6 +185,21 @@ pub async fn polls(count: u32) {
     }
 }
 
+/// Reads the clock before and after each poll: the least that somebody has to do who times it.
+#[derive(Debug)]
+pub struct Timed<F>(pub Pin<Box<F>>);
+
+impl<F: Future> Future for Timed<F> {
+    type Output = F::Output;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<F::Output> {
+        let start = Instant::now();
+        let poll = self.0.as_mut().poll(context);
+        black_box(start.elapsed());
+        poll
+    }
+}
+
 /// Nanoseconds for each poll of a task spawned by `spawn`.
 ///
 /// # Panics
@@ -182,6 +220,7 @@ pub fn per_poll(count: u32, spawn: impl FnOnce(u32) -> tokio::task::JoinHandle<(
 ///
 /// When Tokio does not start or a task panics.
 pub fn per_spawn(count: u32, spawn: impl Fn() -> tokio::task::JoinHandle<u32>) -> f64 {
+    let _heap = lived_in_heap();
     runtime().block_on(async {
         let start = Instant::now();
         for _ in 0..count {
@@ -189,6 +228,19 @@ pub fn per_spawn(count: u32, spawn: impl Fn() -> tokio::task::JoinHandle<u32>) -
         }
         start.elapsed().as_secs_f64() * 1e9 / f64::from(count)
     })
+}
+
+/// Blocks of all sizes with gaps between them, as a service's heap has them: in an empty one the C library's ways depend on what happens to lie
+/// behind the last block.
+fn lived_in_heap() -> Vec<Vec<u8>> {
+    let mut blocks: Vec<Vec<u8>> =
+        (0..10_000).map(|place| Vec::with_capacity(16 + place * 37 % 2_000)).collect();
+    let mut place = 0;
+    blocks.retain(|_| {
+        place += 1;
+        place % 3 != 0
+    });
+    blocks
 }
 
 fn runtime() -> tokio::runtime::Runtime {
@@ -226,20 +278,60 @@ fn with_blocks(count: u32, measure: impl Fn(Blocks) -> f64) -> f64 {
 ///
 /// When the other thread panics.
 pub fn freed_there(count: u32) -> f64 {
+    handed_over::<64>(count, |_| ())
+}
+
+/// [`freed_there`] with a word behind each block that is read when it is freed, and two counters that the other thread adds to: the least that
+/// somebody has to do who takes bytes and blocks off their owner.
+///
+/// # Panics
+///
+/// When the other thread panics.
+pub fn freed_there_and_counted(count: u32) -> f64 {
+    static BYTES: AtomicU64 = AtomicU64::new(0);
+    static BLOCKS: AtomicU64 = AtomicU64::new(0);
+    handed_over::<72>(count, |block| {
+        BYTES.fetch_add(u64::from(block[71]), Ordering::Relaxed);
+        BLOCKS.fetch_add(1, Ordering::Relaxed);
+    })
+}
+
+fn handed_over<const N: usize>(count: u32, before_free: fn(&[u8; N])) -> f64 {
     const BATCH: u32 = 1_000;
-    let (send, receive) = std::sync::mpsc::sync_channel::<Blocks>(4);
+    let (send, receive) = std::sync::mpsc::sync_channel::<Vec<Box<[u8; N]>>>(4);
     let other = std::thread::spawn(move || {
         for blocks in receive {
-            drop(black_box(blocks));
+            for block in black_box(blocks) {
+                before_free(&block);
+            }
         }
     });
     per_operation(count, || {
         for _ in 0..count.div_ceil(BATCH) {
-            send.send((0..BATCH).map(|_| Box::new([1; 64])).collect()).expect("it receives");
+            send.send((0..BATCH).map(|_| Box::new([1; N])).collect()).expect("it receives");
         }
         drop(send);
         other.join().expect("it frees");
     })
+}
+
+/// Milliseconds to copy as many names as a snapshot of so many tasks has, and to drop them.
+pub fn names_ms(count: u32) -> [f64; 2] {
+    let start = Instant::now();
+    let names: Vec<String> =
+        (0..count).map(|_| black_box("memscope_benches::pending").to_owned()).collect();
+    let copied = start.elapsed();
+    let start = Instant::now();
+    drop(black_box(names));
+    [copied, start.elapsed()].map(|time| time.as_secs_f64() * 1e3)
+}
+
+/// Adds to as many counters as a tracked task does that is spawned, runs and ends: each has many writers, and so takes a locked instruction.
+pub fn add_to_counters() {
+    static COUNTERS: [AtomicU64; 7] = [const { AtomicU64::new(0) }; 7];
+    for counter in &COUNTERS {
+        counter.fetch_add(1, Ordering::Relaxed);
+    }
 }
 
 /// Runs `work` in a Tokio task that nobody has annotated.
@@ -262,9 +354,11 @@ pub const ALLOCATIONS: [(&str, u32, Loop); 5] = [
     ("16 to 4,096 B, in batches", 300_000, mixed_batch),
     ("growth by push to 512 B", 100_000, growth_by_push),
     ("1 MiB zeroed", 2_000, zeroed_mebibyte),
-    ("allocated here, freed there", 500_000, freed_there),
+    ("allocated here, freed there", HANDED_OVER, freed_there),
 ];
 
+/// How many operations the loops take that pass blocks on.
+pub const HANDED_OVER: u32 = 500_000;
 /// How many operations the other loops take.
 pub const PAIRS: u32 = 2_000_000;
 /// See [`PAIRS`].
@@ -275,3 +369,5 @@ pub const POLLS: u32 = 500_000;
 pub const SPAWNS: u32 = 200_000;
 /// See [`PAIRS`].
 pub const FREES: u32 = 200_000;
+/// How many tasks the snapshots are of.
+pub const TASKS: u32 = 100_000;

@@ -149,15 +149,15 @@ impl MemorySnapshot {
 
     fn from_reading(reading: &Reading, counts: registry::Counts, measured: Measured) -> Self {
         let has_sizes = measured.is_yes();
-        // A completed task whose future is still held is an ended one.
-        let (mut ended, living): (Vec<_>, Vec<_>) =
-            reading.open.iter().partition(|task: &&TaskReading| task.record.state.is_ended());
-        ended.reverse();
-        ended.extend(&reading.closed);
         let (await_points, places, await_points_measured) = rows::await_points(reading, has_sizes);
-        let mut tasks = Vec::with_capacity(living.len() + ended.len());
         let row = |task| rows::task(task, has_sizes, &places);
-        tasks.extend(living.into_iter().chain(ended).filter_map(row));
+        let mut tasks = Vec::with_capacity(reading.open.len() + reading.closed.len());
+        // A completed task whose future is still held is an ended one.
+        let mut ended: Vec<&TaskReading> = Vec::new();
+        for task in &reading.open {
+            if task.record.state.is_ended() { ended.push(task) } else { tasks.extend(row(task)) }
+        }
+        tasks.extend(ended.into_iter().rev().chain(&reading.closed).filter_map(row));
         let (forgotten, dropped) = history::forgotten();
         let observed_ns = clock::now_ns();
         let names = Names::of(reading);

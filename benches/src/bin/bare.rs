@@ -1,8 +1,11 @@
-//! The loops without memscope: System allocator, Tokio's own spawn.
+//! The loops without memscope: System allocator, Tokio's own spawn. And what part of memscope's work takes by itself.
+#![expect(clippy::print_stdout, reason = "the figures are its output")]
 
 use memscope_benches::{
-    ALLOCATIONS, FREES, PAIRS, POLLS, POLLS_BY_HAND, SPAWNS, in_task, pair_and_questions,
-    pair_of_64, pending, per_free, per_poll, per_poll_by_hand, per_spawn, polls, show,
+    ALLOCATIONS, FREES, HANDED_OVER, PAIRS, POLLS, POLLS_BY_HAND, SPAWNS, TASKS, Timed,
+    add_to_counters, freed_there_and_counted, in_task, is_wanted, median, names_ms,
+    pair_and_questions, pair_of_64, pending, per_free, per_poll, per_poll_by_hand, per_spawn,
+    polls, show,
 };
 
 fn main() {
@@ -12,6 +15,11 @@ fn main() {
         for (name, count, work) in ALLOCATIONS {
             show(name, count, work);
         }
+        show(
+            "allocated here, freed there, a word read and two counters added to",
+            HANDED_OVER,
+            freed_there_and_counted,
+        );
         show("free of a block", FREES, |count| per_free(count, |_| ()));
     });
     show("64 B, in an unannotated task", PAIRS, |count| in_task(count, pair_of_64));
@@ -20,5 +28,26 @@ fn main() {
     });
     show("poll, by hand", POLLS_BY_HAND, |count| per_poll_by_hand(count, pending()));
     show("poll, by Tokio", POLLS, |count| per_poll(count, |polled| tokio::spawn(polls(polled))));
+    show("poll, by Tokio, and the clock read twice", POLLS, |count| {
+        per_poll(count, |polled| tokio::spawn(Timed(Box::pin(polls(polled)))))
+    });
     show("spawn and join", SPAWNS, |count| per_spawn(count, || tokio::spawn(async { 1 })));
+    show("spawn and join, and seven counters added to", SPAWNS, |count| {
+        per_spawn(count, || {
+            add_to_counters();
+            tokio::spawn(async { 1 })
+        })
+    });
+    names();
+}
+
+/// The names of the tasks in a snapshot.
+fn names() {
+    const NAMES: &str = "100,000 names, to copy, ms";
+    if is_wanted(NAMES) {
+        let times: Vec<[f64; 2]> = (0..11).map(|_| names_ms(TASKS)).collect();
+        let of = |part: usize| median(&times.iter().map(|times| times[part]).collect::<Vec<_>>());
+        println!("{NAMES}\t{}", of(0));
+        println!("the same names dropped, ms\t{}", of(1));
+    }
 }

@@ -13,9 +13,9 @@ use std::{
 };
 
 use memscope_benches::{
-    ALLOCATIONS, Blocks, FREES, PAIRS, POLLS, POLLS_BY_HAND, SPAWNS, in_task, is_wanted,
-    pair_of_64, pending, per_free, per_poll, per_poll_by_hand, per_registration, per_spawn, polls,
-    show,
+    ALLOCATIONS, Blocks, FREES, PAIRS, POLLS, POLLS_BY_HAND, SPAWNS, TASKS, in_task, is_wanted,
+    median, pair_of_64, pending, per_free, per_poll, per_poll_by_hand, per_registration, per_spawn,
+    polls, show,
 };
 use memscope_macros::track_var;
 use memscope_rs::{
@@ -70,7 +70,6 @@ fn spawned(count: u32) -> f64 {
 /// A snapshot while 100,000 tasks live, in milliseconds; and the slowest poll of another task on its own thread while snapshots are taken,
 /// and while none is.
 fn snapshots() {
-    const TASKS: u32 = 100_000;
     const SNAPSHOT: &str = "snapshot of 100,000 live tasks, ms";
     if !is_wanted(SNAPSHOT) {
         return;
@@ -98,13 +97,10 @@ fn snapshots() {
             drops_ms.push(start.elapsed().as_secs_f64() * 1e3);
         }
     });
-    for times in [&mut times_ms, &mut drops_ms] {
-        times.sort_by(f64::total_cmp);
-    }
     let took = Duration::from_secs_f64(times_ms.iter().chain(&drops_ms).sum::<f64>() / 1e3);
     let without = slowest_ms(&mut || std::thread::sleep(took));
-    println!("{SNAPSHOT}\t{}", times_ms[times_ms.len() / 2]);
-    println!("the same snapshot dropped, ms\t{}", drops_ms[drops_ms.len() / 2]);
+    println!("{SNAPSHOT}\t{}", median(&times_ms));
+    println!("the same snapshot dropped, ms\t{}", median(&drops_ms));
     println!("slowest poll during snapshots, ms\t{during}");
     println!("slowest poll without snapshots, ms\t{without}");
     drop(tasks);
