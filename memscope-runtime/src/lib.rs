@@ -91,6 +91,7 @@ mod error;
 mod probe;
 mod origin;
 mod clock;
+mod ticks;
 mod timing;
 mod places;
 mod arena;
