@@ -28,8 +28,8 @@ const CLOSE: u64 = 1 << 12;
 /// From this distance on two anchors say how fast the counter goes.
 const BASE_NS: u64 = 10_000_000;
 
-/// A tick of this many 2^32nds of a nanosecond or more is that of no counter.
-const SLOWEST: u64 = 1 << 40;
+/// A tick of this many 2^32nds of a nanosecond or more is that of no counter: 16 ns.
+const SLOWEST: u64 = 1 << 36;
 
 thread_local! {
     static ANCHOR: Cell<Anchor> = const { Cell::new(Anchor { ticks: 0, ns: 0 }) };
@@ -81,8 +81,14 @@ impl Anchor {
     #[inline]
     fn later(self, ticks: u64, rate: u64) -> Option<u64> {
         let since = ticks.wrapping_sub(self.ticks);
-        // Below 2^61, by `SPAN` and `SLOWEST`.
-        (since < SPAN).then(|| self.ns + (since * rate >> 32))
+        (since < SPAN).then(|| self.after(since, rate))
+    }
+
+    /// The time so many ticks later, fewer than `COMPARABLE`.
+    #[inline]
+    fn after(self, ticks: u64, rate: u64) -> u64 {
+        // Below 2^62, as the rate is below `SLOWEST`.
+        self.ns + ((ticks * rate) >> 32)
     }
 
     /// How fast the counter went from here to there.
@@ -101,22 +107,22 @@ impl Anchor {
         if rate == 0 || since >= COMPARABLE {
             return false;
         }
-        let by_counter = self.ns + (since * rate >> 32);
-        by_counter.abs_diff(there.ns) > there.ns.abs_diff(self.ns) / 64 + 5_000
+        self.after(since, rate).abs_diff(there.ns) > there.ns.abs_diff(self.ns) / 64 + 5_000
     }
 }
 
 /// The counter, where there is one that any code may read.
-#[cfg(target_arch = "x86_64")]
+#[cfg_attr(
+    target_arch = "x86_64",
+    expect(clippy::unnecessary_wraps, reason = "other processors have none")
+)]
 #[inline]
 fn counter() -> Option<u64> {
+    #[cfg(target_arch = "x86_64")]
     // SAFETY: every x86-64 processor has this instruction, and it touches nothing; where a system forbids it, its own clock, which is made of it,
     // could not be read either.
-    Some(unsafe { core::arch::x86_64::_rdtsc() })
-}
-
-#[cfg(not(target_arch = "x86_64"))]
-fn counter() -> Option<u64> {
+    return Some(unsafe { core::arch::x86_64::_rdtsc() });
+    #[cfg(not(target_arch = "x86_64"))]
     None
 }
 
