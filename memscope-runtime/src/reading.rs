@@ -253,23 +253,13 @@ impl Walk {
                     if record.tally().id() == id && account.id() == id {
                         let live_bytes = sum(tally.own_live_bytes, net_bytes);
                         let live_blocks = blocks(tally.own_live_blocks(), net_blocks);
-                        self.open.push(TaskReading {
-                            id,
-                            tally,
-                            record: reading,
-                            live_bytes,
-                            live_blocks,
-                        });
-                        return self.sum_up_last();
+                        let record = reading;
+                        let task = TaskReading { id, tally, record, live_bytes, live_blocks };
+                        self.open_sums.add(&task);
+                        return self.open.push(task);
                     }
                 }
             }
-        }
-    }
-
-    fn sum_up_last(&mut self) {
-        if let Some(task) = self.open.last() {
-            self.open_sums.add(task);
         }
     }
 
