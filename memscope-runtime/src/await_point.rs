@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::state_machine::LocalProfile;
+use crate::{order, state_machine::LocalProfile};
 
 /// Folders of sources that are not the program's.
 const LIBRARIES: [&str; 4] = ["/registry/src/", "/git/checkouts/", "/rustc/", "/rustlib/src/"];
@@ -78,7 +78,7 @@ impl AwaitPoint {
         let mut locals: Vec<_> = frames
             .flat_map(|(place, frame)| frame.locals.iter().map(move |it| (place, it)))
             .collect();
-        locals.sort_by_key(|(place, local)| (std::cmp::Reverse(local.bytes), *place));
+        order::by_key(&mut locals, |(place, local)| (std::cmp::Reverse(local.bytes), *place));
         locals.truncate(5);
         locals
     }

@@ -15,6 +15,7 @@ use crate::{
     clock, config,
     current::{self, ENABLED},
     event::{Event, EventKind},
+    order,
     reading::Reading,
     recent::{Kept, Recent},
     registry,
@@ -92,7 +93,7 @@ pub(crate) fn collect(reading: &Reading) -> Option<Collected> {
         samples.extend_from_slice(std::slice::from_ref(&history.samples));
         history.taken
     };
-    events.sort_unstable_by_key(Kept::age);
+    order::by_key(&mut events, Kept::age);
     let dropped = threads::dropped();
     Some(Collected { samples, events, taken, dropped })
 }

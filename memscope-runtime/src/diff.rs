@@ -5,6 +5,7 @@ use std::{borrow::Cow, collections::HashMap, fmt, hash::Hash};
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    order,
     profile::{SiteProfile, VariableSiteProfile},
     report::{MOST_ROWS, NAME_COLUMNS, NONE, PLACE_COLUMNS, more, place},
     snapshot::MemorySnapshot,
@@ -272,7 +273,9 @@ fn site_diffs(now: &[SiteProfile], then: &[SiteProfile], measured: bool) -> Vec<
         })
         .collect();
     // Stable: rows that did not grow stay in the order of the later snapshot.
-    diffs.sort_by_key(|row| std::cmp::Reverse((row.live_bytes, row.allocated_bytes, row.spawned)));
+    order::by_key(&mut diffs, |row| {
+        std::cmp::Reverse((row.live_bytes, row.allocated_bytes, row.spawned))
+    });
     diffs
 }
 
@@ -316,7 +319,7 @@ fn variable_diffs(
             }
         })
         .collect();
-    diffs.sort_by_key(|row| std::cmp::Reverse((row.live_bytes, row.live, row.registered)));
+    order::by_key(&mut diffs, |row| std::cmp::Reverse((row.live_bytes, row.live, row.registered)));
     diffs
 }
 

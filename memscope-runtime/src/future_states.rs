@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     allocation::{AllocationInfo, AllocationKind},
     leaks::at,
+    order,
     profile::Place,
     table::{Column, HumanBytes, Table, count},
 };
@@ -98,7 +99,7 @@ impl AsyncAnalyzer {
         for row in &mut by_site {
             row.average = row.total / row.count.max(1);
         }
-        by_site.sort_by_key(|row| Reverse((row.total, row.largest)));
+        order::by_key(&mut by_site, |row| Reverse((row.total, row.largest)));
         let sum = |field: fn(&FutureStates) -> usize| {
             by_site.iter().map(field).fold(0, usize::saturating_add)
         };

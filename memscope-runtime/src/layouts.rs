@@ -6,6 +6,7 @@ use memscope_layout::{Coroutine, Held, Layouts, Member, MemberKind, Shape, State
 
 use crate::{
     current::as_memscope,
+    order,
     state_machine::{LocalProfile, StateMachine, WidestState},
 };
 
@@ -98,7 +99,7 @@ fn machines(layouts: &Layouts) -> Machines {
     let types = layouts.vtables().map(|(address, id)| (address - layouts.base_address(), id));
     let size = |id: Option<TypeId>| id.and_then(|id| layouts.future_type(id)?.size).unwrap_or(0);
     let mut types: Vec<_> = types.map(|(vtable, id)| (vtable, id, size(id))).collect();
-    types.sort_unstable_by_key(|&(vtable, _, size)| (std::cmp::Reverse(size), vtable));
+    order::by_key(&mut types, |&(vtable, _, size)| (std::cmp::Reverse(size), vtable));
     types.truncate(MOST_MACHINES);
     types
         .into_iter()
@@ -156,7 +157,7 @@ fn locals(state: &State, is_wanted: fn(&Member) -> bool) -> Vec<LocalProfile> {
         .iter()
         .filter(|it| is_wanted(it) && !is_flag(it) && it.size.is_some_and(|it| it != 0));
     let mut members: Vec<&Member> = members.collect();
-    members.sort_by_key(|it| (std::cmp::Reverse(it.size), it.offset));
+    order::by_key(&mut members, |it| (std::cmp::Reverse(it.size), it.offset));
     members.truncate(MOST_LOCALS);
     let local = |member: &Member| {
         let place = member.declared_at.as_ref();

@@ -4,7 +4,7 @@ use std::{collections::HashSet, fmt};
 
 use serde::{Deserialize, Serialize};
 
-use crate::{profile::HandOver, snapshot::MemorySnapshot, table::count};
+use crate::{order, profile::HandOver, snapshot::MemorySnapshot, table::count};
 
 mod options;
 mod finding;
@@ -88,7 +88,7 @@ impl MemorySnapshot {
         findings.extend(stuck.leaks);
         let known = growing::Known { sites: known_sites, tasks: known_tasks, piles: known_piles };
         findings.extend(growing::find(self, options, &known));
-        findings.sort_by_cached_key(Leak::rank);
+        order::by(&mut findings, |a, b| a.rank().cmp(&b.rank()));
         let hand_overs = hand_overs::largest(self.hand_overs());
         Leaks { measured: true, findings, not_judged, hand_overs }
     }

@@ -94,6 +94,7 @@ mod clock;
 mod ticks;
 mod timing;
 mod places;
+mod order;
 mod arena;
 mod free_list;
 mod pool;

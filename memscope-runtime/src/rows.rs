@@ -11,6 +11,7 @@ use crate::{
     await_point::{AwaitPoint, AwaitPoints},
     event::EventKind,
     hand_over::HandedOver,
+    order,
     profile::{
         Bucket, HandOver, Items, Place, ProcessMemory, RuntimeMemory, SharedProfile, SiteProfile,
         TaskEvent, TaskMemoryProfile, VariableProfile, VariableSiteProfile,
@@ -128,7 +129,7 @@ pub(crate) fn sites(reading: &Reading, measured: bool, now_ns: u64) -> Vec<SiteP
             row.forget_sizes();
         }
     }
-    rows.sort_by(|a, b| {
+    order::by(&mut rows, |a, b| {
         (b.live_bytes, b.allocated_bytes, &a.name).cmp(&(a.live_bytes, a.allocated_bytes, &b.name))
     });
     rows
@@ -252,7 +253,7 @@ impl SiteProfile {
             self.retained_by_eighth[usize::try_from(eighth).unwrap_or(7).min(7)] += 1;
         }
         // The longest row of tasks that follow one another: always the one that ends first of those that begin after the last.
-        tasks.sort_unstable_by_key(|task| task.ending.spawned);
+        order::by_key(&mut tasks, |task| task.ending.spawned);
         let mut last_end = 0;
         for Retained { ending, .. } in tasks {
             if ending.ordinal >= last_end {
@@ -329,7 +330,7 @@ pub(crate) fn shared(reading: &Reading, measured: bool) -> Vec<SharedProfile> {
         live_blocks: sizes(shared.memory.live_blocks),
     };
     let mut rows: Vec<SharedProfile> = reading.shared.iter().map(row).collect();
-    rows.sort_by(|a, b| {
+    order::by(&mut rows, |a, b| {
         (b.live_bytes, b.allocated_bytes, &a.name).cmp(&(a.live_bytes, a.allocated_bytes, &b.name))
     });
     rows
@@ -360,7 +361,7 @@ impl Place {
 pub(crate) fn variables(reading: &Reading, names: &Names) -> Vec<VariableProfile> {
     let mut live: Vec<VariableProfile> =
         reading.variables.iter().map(|variable| live_variable(variable, names)).collect();
-    live.sort_by(|a, b| {
+    order::by(&mut live, |a, b| {
         (b.heap_bytes, b.lifetime_ns, &a.name).cmp(&(a.heap_bytes, a.lifetime_ns, &b.name))
     });
     live.extend(reading.variable_sites.iter().filter_map(past_variable));
@@ -427,7 +428,7 @@ pub(crate) fn variable_sites(reading: &Reading) -> Vec<VariableSiteProfile> {
         longest_lifetime_ns: site.longest_lifetime_ns,
     };
     let mut rows: Vec<VariableSiteProfile> = reading.variable_sites.iter().map(row).collect();
-    rows.sort_by(|a, b| {
+    order::by(&mut rows, |a, b| {
         (b.live_bytes, b.registered, &a.name).cmp(&(a.live_bytes, a.registered, &b.name))
     });
     rows
@@ -452,7 +453,7 @@ pub(crate) fn hand_overs(reading: &Reading, names: &Names) -> Vec<HandOver> {
             bytes,
         })
         .collect();
-    rows.sort_by(|a, b| {
+    order::by(&mut rows, |a, b| {
         (b.bytes, b.blocks, &a.from, &a.to).cmp(&(a.bytes, a.blocks, &b.from, &b.to))
     });
     rows

@@ -5,6 +5,7 @@ use std::{cmp::Reverse, collections::HashMap};
 use super::words::percent;
 use crate::{
     await_point::AwaitPoint,
+    order,
     profile::{HandOver, Place, SiteProfile, TaskMemoryProfile, Trend},
     snapshot::MemorySnapshot,
     table::{HumanBytes, cell},
@@ -101,7 +102,7 @@ impl<'a> Evidence<'a> {
             *sum = sum.saturating_add(heap_bytes);
         }
         let mut names: Vec<(&str, u64)> = bytes.into_iter().collect();
-        names.sort_unstable_by_key(|&(name, bytes)| (Reverse(bytes), name));
+        order::by_key(&mut names, |&(name, bytes)| (Reverse(bytes), name));
         names.into_iter().take(MOST_NAMES).map(|(name, _)| name.to_owned()).collect()
     }
 

@@ -123,8 +123,8 @@ pub struct Leak {
 
 impl Leak {
     /// The worst first.
-    pub(super) fn rank(&self) -> impl Ord + use<> {
-        (std::cmp::Reverse((self.severity, self.bytes)), self.kind, self.place.clone())
+    pub(super) fn rank(&self) -> impl Ord {
+        (std::cmp::Reverse((self.severity, self.bytes)), self.kind, &self.place)
     }
 }
 

@@ -4,6 +4,7 @@ use std::{cmp::Reverse, collections::HashMap, fmt};
 
 use super::{MOST_HAND_OVERS, words::percent};
 use crate::{
+    order,
     profile::{HandOver, Place},
     table::{Column, HumanBytes, Table, count},
 };
@@ -13,7 +14,7 @@ const MOST_ROWS: usize = 8;
 
 pub(super) fn largest(hand_overs: &[HandOver]) -> Vec<HandOver> {
     let mut rows: Vec<&HandOver> = hand_overs.iter().collect();
-    rows.sort_by_key(|row| (Reverse((row.bytes, row.blocks)), &row.from, &row.to));
+    order::by_key(&mut rows, |row| (Reverse((row.bytes, row.blocks)), &row.from, &row.to));
     rows.into_iter().take(MOST_HAND_OVERS).cloned().collect()
 }
 

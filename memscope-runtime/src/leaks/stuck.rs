@@ -10,6 +10,7 @@ use super::{
     words::{age, places, several},
 };
 use crate::{
+    order,
     profile::{Place, SiteProfile, TaskMemoryProfile},
     snapshot::MemorySnapshot,
     task::{TaskId, TaskState},
@@ -152,7 +153,7 @@ fn leak(
     options: &LeakOptions,
     evidence: &Evidence<'_>,
 ) -> Option<Leak> {
-    tasks.sort_unstable_by_key(|(idle_ns, task)| (Reverse(*idle_ns), task.id));
+    order::by_key(&mut tasks, |(idle_ns, task)| (Reverse(*idle_ns), task.id));
     let &(oldest_ns, oldest) = tasks.first()?;
     let bytes = tasks.iter().fold(0_u64, |sum, (_, task)| sum.saturating_add(task.live_bytes));
     let ids: Vec<TaskId> = tasks.iter().map(|(_, task)| task.id).collect();

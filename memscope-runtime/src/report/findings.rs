@@ -4,6 +4,7 @@ use std::{cmp::Reverse, fmt};
 
 use super::NAME_COLUMNS;
 use crate::{
+    order,
     profile::SiteProfile,
     snapshot::MemorySnapshot,
     table::{HumanBytes, cell, count},
@@ -20,7 +21,7 @@ impl MemorySnapshot {
             |kind: &str, number: fn(&SiteProfile) -> u64, text: &dyn Fn(&SiteProfile) -> String| {
                 let mut sites: Vec<&SiteProfile> =
                     self.sites().iter().filter(|site| number(site) != 0).collect();
-                sites.sort_by_key(|site| Reverse(number(site)));
+                order::by_key(&mut sites, |site| Reverse(number(site)));
                 for site in sites.iter().take(MOST_FINDINGS) {
                     findings.push(format!(
                         "{kind:9}  {}: {}",

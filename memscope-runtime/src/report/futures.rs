@@ -4,6 +4,7 @@ use std::{cmp::Reverse, fmt};
 
 use super::{NAME_COLUMNS, place};
 use crate::{
+    order,
     profile::SiteProfile,
     snapshot::MemorySnapshot,
     state_machine::{LocalProfile, StateMachine},
@@ -30,7 +31,7 @@ impl MemorySnapshot {
         if sites.is_empty() {
             return Ok(());
         }
-        sites.sort_by_key(|site| Reverse(site.future_size_bytes));
+        order::by_key(&mut sites, |site| Reverse(site.future_size_bytes));
         let machines = sites.iter().filter_map(|site| site.state_machine.as_ref()?.widest.as_ref());
         let files = machines.flat_map(|widest| {
             widest.locals.iter().map(|local| &*local.file).chain([&*widest.file])

@@ -10,6 +10,7 @@ use super::{
     LEAST_UNANNOTATED, MOST_ROWS, NAME_COLUMNS, NONE, NOT_MEASURED, item_cells, more, number, size,
 };
 use crate::{
+    order,
     profile::{Items, TaskMemoryProfile},
     snapshot::MemorySnapshot,
     table::{Column, Table, cell, count},
@@ -153,7 +154,9 @@ fn group<'a>(tasks: &[&'a TaskMemoryProfile], most_alike: usize) -> (Rows<'a>, V
             single.extend(group);
         }
     }
-    alike.sort_by_key(|group| Reverse(group.iter().map(|task| task.live_bytes).sum::<u64>()));
+    order::by_key(&mut alike, |group| {
+        Reverse(group.iter().map(|task| task.live_bytes).sum::<u64>())
+    });
     (single, alike)
 }
 
@@ -171,25 +174,23 @@ impl<'a> Tree<'a> {
         let parent_of = |task: &TaskMemoryProfile| {
             task.parent.filter(|parent| *parent < task.id && known.contains(parent))
         };
-        let mut by_id = tasks.to_vec();
-        by_id.sort_unstable_by_key(|task| Reverse(task.id));
+        let mut weighed: Vec<(u64, &TaskMemoryProfile)> =
+            tasks.iter().map(|task| (task.live_bytes, *task)).collect();
+        order::by_key(&mut weighed, |(_, task)| Reverse(task.id));
         // The youngest first, so that everything below a task is summed before the task itself.
         let mut below: HashMap<TaskId, u64> = HashMap::new();
-        let mut weights: HashMap<TaskId, u64> = HashMap::new();
-        for task in &by_id {
-            let weight = task.live_bytes + below.get(&task.id).copied().unwrap_or(0);
-            weights.insert(task.id, weight);
+        for (weight, task) in &mut weighed {
+            *weight += below.get(&task.id).copied().unwrap_or(0);
             if let Some(parent) = parent_of(task) {
-                *below.entry(parent).or_default() += weight;
+                *below.entry(parent).or_default() += *weight;
             }
         }
-        by_id.sort_by_key(|task| {
-            let weight = weights.get(&task.id).copied().unwrap_or(0);
-            (Reverse(weight), task.state.is_ended(), Reverse(task.allocated_bytes), task.id)
+        order::by_key(&mut weighed, |(weight, task)| {
+            (Reverse(*weight), task.state.is_ended(), Reverse(task.allocated_bytes), task.id)
         });
         let mut roots = Rows::new();
         let mut children: HashMap<TaskId, Rows<'_>> = HashMap::new();
-        for task in by_id {
+        for (_, task) in weighed {
             match parent_of(task) {
                 Some(parent) => children.entry(parent).or_default().push(task),
                 None => roots.push(task),

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use crate::{
     await_point::{AwaitPoint, AwaitPoints},
-    layouts,
+    layouts, order,
     reading::{Reading, TaskReading},
     waits,
 };
@@ -51,7 +51,7 @@ pub(crate) fn await_points(
             (row, nodes)
         })
         .collect();
-    rows.sort_by(|(a, _), (b, _)| {
+    order::by(&mut rows, |(a, _), (b, _)| {
         (b.live_bytes, b.tasks)
             .cmp(&(a.live_bytes, a.tasks))
             .then_with(|| a.to_string().cmp(&b.to_string()))

@@ -3,7 +3,7 @@
 use memscope_layout::{Discriminant, Field, Layouts, Shape, TypeId};
 
 use super::{MOST_DEPTH, Step, function::function, stop::Stop};
-use crate::{layouts::short, static_ref::StaticRef};
+use crate::{layouts::short, order, static_ref::StaticRef};
 
 /// States and variants of one type: more are there only in a damaged file.
 const MOST_CHILDREN: usize = 1 << 12;
@@ -56,7 +56,7 @@ fn step(layouts: &Layouts, mut id: TypeId, mut start: u64, beside: &mut Option<S
             }
             Shape::Enum { discriminant: Some(it), variants } => {
                 let mut values: Vec<_> = variants.iter().map(|it| it.value).collect();
-                values.sort_unstable_by_key(Option::is_none);
+                order::by_key(&mut values, Option::is_none);
                 return variant(id, start, *it, &values);
             }
             Shape::Enum { discriminant: None, variants } => {

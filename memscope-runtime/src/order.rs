@@ -1,0 +1,97 @@
+//! Lists put in order where speed matters little.
+//!
+//! The standard library's sorts are compiled anew for each type and key, with a thousand lines of LLVM's language and more each time.
+//! Here they are compiled once, for places in a list.
+
+use std::cmp::Ordering;
+
+/// Sorts as `sort_by` does: equal ones stay as they stand.
+pub(crate) fn by<T>(list: &mut [T], compare: impl FnMut(&T, &T) -> Ordering) {
+    sort(list.len(), &mut List { list, compare });
+}
+
+/// Sorts as `sort_by_key` does: equal ones stay as they stand.
+pub(crate) fn by_key<T, K: Ord>(list: &mut [T], mut key: impl FnMut(&T) -> K) {
+    by(list, |a, b| key(a).cmp(&key(b)));
+}
+
+struct List<'a, T, C> {
+    list: &'a mut [T],
+    compare: C,
+}
+
+/// What is compiled for each list.
+///
+/// A trait with two functions: the table of a closure would have each of them twice.
+trait Places {
+    fn compare(&mut self, a: usize, b: usize) -> Ordering;
+    fn swap(&mut self, a: usize, b: usize);
+}
+
+impl<T, C: FnMut(&T, &T) -> Ordering> Places for List<'_, T, C> {
+    fn compare(&mut self, a: usize, b: usize) -> Ordering {
+        (self.compare)(&self.list[a], &self.list[b])
+    }
+
+    fn swap(&mut self, a: usize, b: usize) {
+        self.list.swap(a, b);
+    }
+}
+
+fn sort(len: usize, list: &mut dyn Places) {
+    if len < 2 {
+        return;
+    }
+    // For each place the one where its value stands now.
+    let mut order: Vec<usize> = (0..len).collect();
+    order.sort_by(|a, b| list.compare(*a, *b));
+    // Around one cycle of places after another.
+    for first in 0..len {
+        let mut place = first;
+        loop {
+            let from = std::mem::replace(&mut order[place], place);
+            if from == first {
+                break;
+            }
+            list.swap(place, from);
+            place = from;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cmp::Reverse;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn nothing_is_asked_of_one_value() {
+        by(&mut [] as &mut [u8], |_, _| unreachable!());
+        by_key(&mut [1], |_| -> u8 { unreachable!() });
+    }
+
+    #[test]
+    fn values_that_cannot_be_cloned_are_sorted() {
+        let mut names = ["c", "a", "b"].map(|name| Box::new(name.to_owned()));
+        by(&mut names, |a, b| a.cmp(b));
+        assert_eq!(names.map(|name| *name), ["a", "b", "c"]);
+    }
+
+    proptest! {
+        #[test]
+        fn it_is_the_standard_library_s_order(keys in prop::collection::vec(0..20_u8, 0..200)) {
+            let list: Vec<(u8, usize)> = keys.into_iter().zip(0..).collect();
+            let (mut ours, mut theirs) = (list.clone(), list.clone());
+            by(&mut ours, |a, b| a.0.cmp(&b.0));
+            theirs.sort_by(|a, b| a.0.cmp(&b.0));
+            prop_assert_eq!(ours, theirs);
+            let (mut ours, mut theirs) = (list.clone(), list);
+            by_key(&mut ours, |it| Reverse(it.0 / 3));
+            theirs.sort_by_key(|it| Reverse(it.0 / 3));
+            prop_assert_eq!(ours, theirs);
+        }
+    }
+}
