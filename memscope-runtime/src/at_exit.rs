@@ -124,7 +124,7 @@ impl Drop for ReportGuard {
     fn drop(&mut self) {
         if is_our_process() {
             as_memscope(|| {
-                write(|plan| plan.id == self.id);
+                write(&|plan| plan.id == self.id);
                 lock(&PLANS).retain(|plan| plan.id != self.id);
             });
         }
@@ -241,11 +241,11 @@ fn panicked() {
 }
 
 pub(crate) fn write_all() {
-    as_memscope(|| write(|_| true));
+    as_memscope(|| write(&|_| true));
 }
 
 /// Writes these plans' files, one after the other, from one snapshot.
-fn write(is_wanted: impl Fn(&Plan) -> bool) {
+fn write(is_wanted: &dyn Fn(&Plan) -> bool) {
     let _writing = lock(&WRITING);
     let mut plans = lock(&PLANS).clone();
     plans.retain(is_wanted);
@@ -268,7 +268,7 @@ fn write(is_wanted: impl Fn(&Plan) -> bool) {
 fn start_clock() {
     static STARTED: Once = Once::new();
     STARTED.call_once(|| {
-        if let Err(error) = spawn("memscope-report", tick) {
+        if let Err(error) = spawn("memscope-report", Box::new(tick)) {
             say(format_args!("no periodic reports will be written: {error}"));
         }
     });
@@ -278,7 +278,7 @@ fn start_clock() {
 fn tick() {
     loop {
         let now = Instant::now();
-        write(|plan| plan.due.is_some_and(|due| due <= now));
+        write(&|plan| plan.due.is_some_and(|due| due <= now));
         let mut plans = lock(&PLANS);
         for plan in &mut *plans {
             if plan.due.is_some_and(|due| due <= now) {
@@ -298,7 +298,7 @@ fn tick() {
 }
 
 /// A thread whose memory is memscope's.
-pub(crate) fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> io::Result<()> {
+pub(crate) fn spawn(name: &str, work: Box<dyn FnOnce() + Send>) -> io::Result<()> {
     thread::Builder::new().name(name.to_owned()).spawn(move || as_memscope(work)).map(drop)
 }
 

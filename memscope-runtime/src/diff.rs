@@ -386,7 +386,7 @@ impl SnapshotDiff {
             Column::Right("ENDED"),
         ]);
         let most = if f.alternate() { usize::MAX } else { MOST_ROWS };
-        let folder = folder(f, self.sites.iter().map(|row| &*row.file));
+        let folder = folder(f, &mut self.sites.iter().map(|row| &*row.file));
         for row in self.sites.iter().take(most) {
             table.push(vec![
                 cell(&row.name, NAME_COLUMNS),
@@ -416,7 +416,7 @@ impl SnapshotDiff {
             Column::Right("ENDED"),
         ]);
         let most = if f.alternate() { usize::MAX } else { MOST_ROWS };
-        let folder = folder(f, self.variable_sites.iter().map(|row| &*row.file));
+        let folder = folder(f, &mut self.variable_sites.iter().map(|row| &*row.file));
         for row in self.variable_sites.iter().take(most) {
             table.push(vec![
                 cell(&row.name, NAME_COLUMNS),
@@ -434,7 +434,7 @@ impl SnapshotDiff {
 }
 
 /// How many bytes of the files' paths go without saying.
-fn folder<'a>(f: &fmt::Formatter<'_>, files: impl Iterator<Item = &'a str>) -> usize {
+fn folder<'a>(f: &fmt::Formatter<'_>, files: &mut dyn Iterator<Item = &'a str>) -> usize {
     if f.alternate() { 0 } else { common_folder(files) }
 }
 

@@ -93,7 +93,7 @@ mod signals {
     /// Installs the handlers and starts the thread that they wake. Called once.
     pub(crate) fn install_signals() -> io::Result<()> {
         let (reader, writer) = io::pipe()?;
-        at_exit::spawn("memscope-signal", move || answer(reader))?;
+        at_exit::spawn("memscope-signal", Box::new(move || answer(reader)))?;
         if PIPE.set(writer).is_ok() {
             SIGNALS.into_iter().for_each(install);
         }

@@ -133,7 +133,7 @@ pub(crate) fn path_end(path: &str, most: usize) -> String {
 }
 
 /// How many bytes of folders all paths have in common at their start.
-pub(crate) fn common_folder<'a>(paths: impl Iterator<Item = &'a str>) -> usize {
+pub(crate) fn common_folder<'a>(paths: &mut dyn Iterator<Item = &'a str>) -> usize {
     let common = paths.filter(|path| !path.is_empty()).reduce(|common, path| {
         let same = common.chars().zip(path.chars()).take_while(|(a, b)| a == b);
         &common[..same.map(|(character, _)| character.len_utf8()).sum()]
@@ -218,7 +218,7 @@ mod tests {
 
     #[test]
     fn only_whole_folders_are_common() {
-        let common = |paths: &[&'static str]| common_folder(paths.iter().copied());
+        let common = |paths: &[&'static str]| common_folder(&mut paths.iter().copied());
         assert_eq!(common(&["src/db/pool.rs", "src/db/query.rs", ""]), "src/db/".len());
         assert_eq!(common(&["src/db.rs"]), "src/".len());
         assert_eq!(common(&["a/é.rs", "a/è.rs"]), "a/".len());

@@ -27,8 +27,8 @@ impl MemorySnapshot {
         let is_long = f.alternate();
         let most = if is_long { usize::MAX } else { MOST_ROWS };
         let own = points.iter().map(AwaitPoint::own).flat_map(|(at, above)| [at, above]);
-        let files = own.flatten().map(|frame| &*frame.file);
-        let folder = if is_long { 0 } else { common_folder(files) };
+        let mut files = own.flatten().map(|frame| &*frame.file);
+        let folder = if is_long { 0 } else { common_folder(&mut files) };
         let mut table = Table::new(&[
             Column::Right("WAITS"),
             Column::Right("TASKS"),

@@ -33,10 +33,10 @@ impl MemorySnapshot {
         }
         order::by_key(&mut sites, |site| Reverse(site.future_size_bytes));
         let machines = sites.iter().filter_map(|site| site.state_machine.as_ref()?.widest.as_ref());
-        let files = machines.flat_map(|widest| {
+        let mut files = machines.flat_map(|widest| {
             widest.locals.iter().map(|local| &*local.file).chain([&*widest.file])
         });
-        let folder = if is_long { 0 } else { common_folder(files) };
+        let folder = if is_long { 0 } else { common_folder(&mut files) };
         writeln!(f, "why futures are large")?;
         let mut reasons = Vec::new();
         for site in sites.iter().take(most) {

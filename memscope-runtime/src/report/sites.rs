@@ -36,8 +36,11 @@ impl MemorySnapshot {
             table.widen(Column::Right("ITEMS"));
             table.widen(Column::Right("PER ITEM"));
         }
-        let folder =
-            if is_long { 0 } else { common_folder(self.sites().iter().map(|site| &*site.file)) };
+        let folder = if is_long {
+            0
+        } else {
+            common_folder(&mut self.sites().iter().map(|site| &*site.file))
+        };
         let most = if is_long { usize::MAX } else { MOST_ROWS };
         let is_shown = |site: &&SiteProfile| {
             is_long || site.is_annotated || site.live_bytes >= LEAST_UNANNOTATED

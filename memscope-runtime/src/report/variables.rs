@@ -19,7 +19,7 @@ impl MemorySnapshot {
         let folder = if f.alternate() {
             0
         } else {
-            common_folder(self.variable_sites().iter().map(|site| &*site.file))
+            common_folder(&mut self.variable_sites().iter().map(|site| &*site.file))
         };
         let mut table = Table::new(&[
             Column::Left("VARIABLE"),
