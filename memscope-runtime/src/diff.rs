@@ -7,9 +7,9 @@ use serde::{Deserialize, Serialize};
 use crate::{
     order,
     profile::{SiteProfile, VariableSiteProfile},
-    report::{MOST_ROWS, NAME_COLUMNS, NONE, PLACE_COLUMNS, more, place},
+    report::{MOST_ROWS, NAME_COLUMNS, NONE, PLACE_COLUMNS, folder, more, place},
     snapshot::MemorySnapshot,
-    table::{Column, HumanBytes, Table, cell, common_folder, count, path_end},
+    table::{Column, HumanBytes, Table, cell, count, path_end},
     task::TaskType,
 };
 
@@ -386,7 +386,7 @@ impl SnapshotDiff {
             Column::Right("ENDED"),
         ]);
         let most = if f.alternate() { usize::MAX } else { MOST_ROWS };
-        let folder = folder(f, &mut self.sites.iter().map(|row| &*row.file));
+        let folder = folder(f, self.sites.iter().map(|row| &*row.file));
         for row in self.sites.iter().take(most) {
             table.push(vec![
                 cell(&row.name, NAME_COLUMNS),
@@ -416,7 +416,7 @@ impl SnapshotDiff {
             Column::Right("ENDED"),
         ]);
         let most = if f.alternate() { usize::MAX } else { MOST_ROWS };
-        let folder = folder(f, &mut self.variable_sites.iter().map(|row| &*row.file));
+        let folder = folder(f, self.variable_sites.iter().map(|row| &*row.file));
         for row in self.variable_sites.iter().take(most) {
             table.push(vec![
                 cell(&row.name, NAME_COLUMNS),
@@ -431,11 +431,6 @@ impl SnapshotDiff {
         }
         write!(f, "\n{table}{}", more(self.variable_sites.len(), most, "variables"))
     }
-}
-
-/// How many bytes of the files' paths go without saying.
-fn folder<'a>(f: &fmt::Formatter<'_>, files: &mut dyn Iterator<Item = &'a str>) -> usize {
-    if f.alternate() { 0 } else { common_folder(files) }
 }
 
 impl fmt::Display for Presence {

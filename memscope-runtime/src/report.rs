@@ -13,7 +13,7 @@ use std::fmt;
 use crate::{
     profile::Items,
     snapshot::MemorySnapshot,
-    table::{HumanBytes, count, path_end},
+    table::{HumanBytes, common_folder, count, path_end},
 };
 
 /// Rows printed of each table; all of them with `{:#}`.
@@ -140,6 +140,14 @@ pub(crate) fn place(file: &str, line: u32, folder: usize) -> String {
         return NONE.to_owned();
     }
     path_end(&format!("{file}:{line}"), PLACE_COLUMNS)
+}
+
+/// How many bytes at the start of these files' paths go without saying.
+pub(crate) fn folder<'a>(
+    f: &fmt::Formatter<'_>,
+    mut files: impl Iterator<Item = &'a str>,
+) -> usize {
+    if f.alternate() { 0 } else { common_folder(&mut files) }
 }
 
 /// What a cut table leaves out.

@@ -2,12 +2,12 @@
 
 use std::fmt;
 
-use super::{MOST_ROWS, NAME_COLUMNS, NONE, NOT_MEASURED, futures, more, place, size};
+use super::{MOST_ROWS, NAME_COLUMNS, NONE, NOT_MEASURED, folder, futures, more, place, size};
 use crate::{
     await_point::{AwaitFrame, AwaitPoint, AwaitPoints},
     leaks::age,
     snapshot::MemorySnapshot,
-    table::{Column, HumanBytes, Table, cell, common_folder, count},
+    table::{Column, HumanBytes, Table, cell, count},
     task::TaskState,
 };
 
@@ -27,8 +27,8 @@ impl MemorySnapshot {
         let is_long = f.alternate();
         let most = if is_long { usize::MAX } else { MOST_ROWS };
         let own = points.iter().map(AwaitPoint::own).flat_map(|(at, above)| [at, above]);
-        let mut files = own.flatten().map(|frame| &*frame.file);
-        let folder = if is_long { 0 } else { common_folder(&mut files) };
+        let files = own.flatten().map(|frame| &*frame.file);
+        let folder = folder(f, files);
         let mut table = Table::new(&[
             Column::Right("WAITS"),
             Column::Right("TASKS"),

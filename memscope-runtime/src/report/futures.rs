@@ -2,13 +2,13 @@
 
 use std::{cmp::Reverse, fmt};
 
-use super::{NAME_COLUMNS, place};
+use super::{NAME_COLUMNS, folder, place};
 use crate::{
     order,
     profile::SiteProfile,
     snapshot::MemorySnapshot,
     state_machine::{LocalProfile, StateMachine},
-    table::{HumanBytes, cell, common_folder, count},
+    table::{HumanBytes, cell, count},
 };
 
 /// Futures that the short form shows, and from which size on.
@@ -33,10 +33,10 @@ impl MemorySnapshot {
         }
         order::by_key(&mut sites, |site| Reverse(site.future_size_bytes));
         let machines = sites.iter().filter_map(|site| site.state_machine.as_ref()?.widest.as_ref());
-        let mut files = machines.flat_map(|widest| {
+        let files = machines.flat_map(|widest| {
             widest.locals.iter().map(|local| &*local.file).chain([&*widest.file])
         });
-        let folder = if is_long { 0 } else { common_folder(&mut files) };
+        let folder = folder(f, files);
         writeln!(f, "why futures are large")?;
         let mut reasons = Vec::new();
         for site in sites.iter().take(most) {

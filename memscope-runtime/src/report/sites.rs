@@ -3,12 +3,13 @@
 use std::fmt;
 
 use super::{
-    LEAST_UNANNOTATED, MOST_ROWS, NAME_COLUMNS, NOT_MEASURED, item_cells, more, number, place, size,
+    LEAST_UNANNOTATED, MOST_ROWS, NAME_COLUMNS, NOT_MEASURED, folder, item_cells, more, number,
+    place, size,
 };
 use crate::{
     profile::SiteProfile,
     snapshot::MemorySnapshot,
-    table::{Column, HumanBytes, Table, cell, common_folder},
+    table::{Column, HumanBytes, Table, cell},
 };
 
 impl MemorySnapshot {
@@ -36,11 +37,7 @@ impl MemorySnapshot {
             table.widen(Column::Right("ITEMS"));
             table.widen(Column::Right("PER ITEM"));
         }
-        let folder = if is_long {
-            0
-        } else {
-            common_folder(&mut self.sites().iter().map(|site| &*site.file))
-        };
+        let folder = folder(f, self.sites().iter().map(|site| &*site.file));
         let most = if is_long { usize::MAX } else { MOST_ROWS };
         let is_shown = |site: &&SiteProfile| {
             is_long || site.is_annotated || site.live_bytes >= LEAST_UNANNOTATED

@@ -2,11 +2,11 @@
 
 use std::fmt;
 
-use super::{MOST_ROWS, NAME_COLUMNS, NONE, PLACE_COLUMNS, more, number, place, size};
+use super::{MOST_ROWS, NAME_COLUMNS, NONE, PLACE_COLUMNS, folder, more, number, place, size};
 use crate::{
     profile::{VariableProfile, VariableSiteProfile},
     snapshot::MemorySnapshot,
-    table::{Column, Table, cell, common_folder, count, path_end},
+    table::{Column, Table, cell, count, path_end},
 };
 
 impl MemorySnapshot {
@@ -16,11 +16,7 @@ impl MemorySnapshot {
             return Ok(());
         }
         let most = if f.alternate() { usize::MAX } else { MOST_ROWS };
-        let folder = if f.alternate() {
-            0
-        } else {
-            common_folder(&mut self.variable_sites().iter().map(|site| &*site.file))
-        };
+        let folder = folder(f, self.variable_sites().iter().map(|site| &*site.file));
         let mut table = Table::new(&[
             Column::Left("VARIABLE"),
             Column::Left("TYPE"),
