@@ -20,9 +20,7 @@ struct List<'a, T, C> {
     compare: C,
 }
 
-/// What is compiled for each list.
-///
-/// A trait with two functions: the table of a closure would have each of them twice.
+/// What is compiled for each list. Closures would be compiled twice, as the tables of `dyn FnMut` have what `FnOnce` needs too.
 trait Places {
     fn compare(&mut self, a: usize, b: usize) -> Ordering;
     fn swap(&mut self, a: usize, b: usize);
@@ -61,8 +59,6 @@ fn sort(len: usize, list: &mut dyn Places) {
 
 #[cfg(test)]
 mod tests {
-    use std::cmp::Reverse;
-
     use proptest::prelude::*;
 
     use super::*;
@@ -76,7 +72,7 @@ mod tests {
     #[test]
     fn values_that_cannot_be_cloned_are_sorted() {
         let mut names = ["c", "a", "b"].map(|name| Box::new(name.to_owned()));
-        by(&mut names, |a, b| a.cmp(b));
+        by(&mut names, Ord::cmp);
         assert_eq!(names.map(|name| *name), ["a", "b", "c"]);
     }
 
@@ -85,12 +81,13 @@ mod tests {
         fn it_is_the_standard_library_s_order(keys in prop::collection::vec(0..20_u8, 0..200)) {
             let list: Vec<(u8, usize)> = keys.into_iter().zip(0..).collect();
             let (mut ours, mut theirs) = (list.clone(), list.clone());
-            by(&mut ours, |a, b| a.0.cmp(&b.0));
-            theirs.sort_by(|a, b| a.0.cmp(&b.0));
+            let compare = |a: &(u8, usize), b: &(u8, usize)| b.0.cmp(&a.0);
+            by(&mut ours, compare);
+            theirs.sort_by(compare);
             prop_assert_eq!(ours, theirs);
             let (mut ours, mut theirs) = (list.clone(), list);
-            by_key(&mut ours, |it| Reverse(it.0 / 3));
-            theirs.sort_by_key(|it| Reverse(it.0 / 3));
+            by_key(&mut ours, |it| it.0 / 3);
+            theirs.sort_by_key(|it| it.0 / 3);
             prop_assert_eq!(ours, theirs);
         }
     }

@@ -133,7 +133,7 @@ pub(crate) fn path_end(path: &str, most: usize) -> String {
 }
 
 /// How many bytes of folders all paths have in common at their start.
-pub(crate) fn common_folder<'a>(paths: &mut dyn Iterator<Item = &'a str>) -> usize {
+pub(crate) fn common_folder(paths: &mut dyn Iterator<Item = &str>) -> usize {
     let common = paths.filter(|path| !path.is_empty()).reduce(|common, path| {
         let same = common.chars().zip(path.chars()).take_while(|(a, b)| a == b);
         &common[..same.map(|(character, _)| character.len_utf8()).sum()]
