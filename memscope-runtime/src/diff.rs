@@ -13,6 +13,8 @@ use crate::{
     task::TaskType,
 };
 
+// PERF: of builds: what few programs call is `#[inline]`, so that only these compile it.
+
 /// What changed from one snapshot to a later one; made by [`MemorySnapshot::diff`], printed by `Display` with the largest growth first.
 ///
 /// All changes are later minus earlier, exact below 8 EiB. Where both snapshots [stood still](MemorySnapshot::is_still), the sites' changes add up to the change
@@ -140,6 +142,7 @@ impl MemorySnapshot {
     /// # });
     /// ```
     #[must_use]
+    #[inline]
     pub fn diff(&self, earlier: &Self) -> SnapshotDiff {
         let same_process = self.origin() == earlier.origin();
         let measured = self.measured().is_yes() && earlier.measured().is_yes();
@@ -242,6 +245,7 @@ impl<K, const N: usize> Row<K, N> {
     }
 }
 
+#[inline]
 fn site_diffs(now: &[SiteProfile], then: &[SiteProfile], measured: bool) -> Vec<SiteDiff> {
     let row = |site| site_row(site, measured);
     let changes = Changes::of(now.iter().map(row), then.iter().map(row));
@@ -281,6 +285,7 @@ fn site_diffs(now: &[SiteProfile], then: &[SiteProfile], measured: bool) -> Vec<
 
 type SiteKey<'a> = (&'a str, TaskType, &'a str, u32);
 
+#[inline]
 fn site_row(site: &SiteProfile, measured: bool) -> (SiteKey<'_>, [u64; 8]) {
     let bytes = |bytes| if measured { bytes } else { 0 };
     let columns = [
@@ -297,6 +302,7 @@ fn site_row(site: &SiteProfile, measured: bool) -> (SiteKey<'_>, [u64; 8]) {
     ((&site.name, site.task_type, &site.file, site.line), columns)
 }
 
+#[inline]
 fn variable_diffs(
     now: &[VariableSiteProfile],
     then: &[VariableSiteProfile],
@@ -325,6 +331,7 @@ fn variable_diffs(
 
 type VariableKey<'a> = (&'a str, &'a str, &'a str, u32);
 
+#[inline]
 fn variable_row(site: &VariableSiteProfile, measured: bool) -> (VariableKey<'_>, [u64; 4]) {
     let live_bytes = if measured { site.live_bytes } else { 0 };
     let columns = [live_bytes, site.live, site.registered, site.ended];
@@ -333,6 +340,7 @@ fn variable_row(site: &VariableSiteProfile, measured: bool) -> (VariableKey<'_>,
 
 /// Prints the totals and what changed, the largest growth first: of each table the first twenty rows, or every row with `{:#}`.
 impl fmt::Display for SnapshotDiff {
+    #[inline]
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if !self.same_process {
             writeln!(f, "these are snapshots of two processes: a difference, not a growth")?;
@@ -372,6 +380,7 @@ impl fmt::Display for SnapshotDiff {
 }
 
 impl SnapshotDiff {
+    #[inline]
     fn site_table(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut table = Table::new(&[
             Column::Left("SITE"),
@@ -404,6 +413,7 @@ impl SnapshotDiff {
         write!(f, "\n{table}{}", more(self.sites.len(), most, "sites"))
     }
 
+    #[inline]
     fn variable_table(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut table = Table::new(&[
             Column::Left("VARIABLE"),
@@ -451,10 +461,12 @@ fn signed(change: i64, shown: impl fmt::Display) -> String {
     }
 }
 
+#[inline]
 fn bytes(change: i64) -> String {
     signed(change, HumanBytes(change.unsigned_abs()))
 }
 
+#[inline]
 fn number(change: i64) -> String {
     signed(change, count(change.unsigned_abs()))
 }

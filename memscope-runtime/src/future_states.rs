@@ -12,6 +12,8 @@ use crate::{
     table::{Column, HumanBytes, Table, count},
 };
 
+// PERF: of builds: what few programs call is `#[inline]`, so that only these compile it.
+
 /// The largest future that Tokio spawns as it is; a larger one it puts into a box of its own first.
 ///
 /// Tokio 1 has 16,384 bytes in a release build and 2,048 where debug assertions are on (`BOX_FUTURE_THRESHOLD`). The wrapper that
@@ -87,6 +89,7 @@ impl AsyncAnalyzer {
     /// assert!(report.largest_future_size >= 4096, "the page is alive at the await");
     /// # drop(large);
     /// ```
+    #[inline]
     pub fn analyze_future_states(&self, allocations: &[AllocationInfo]) -> AsyncAnalysisReport {
         let mut by_place: BTreeMap<&Place, FutureStates> = BTreeMap::new();
         for machine in allocations.iter().filter(|it| it.kind == AllocationKind::StateMachine) {
@@ -138,6 +141,7 @@ impl FutureStates {
         self.boxed_by_tokio += usize::from(machine.boxed_by_tokio == Some(true));
     }
 
+    #[inline]
     fn row(&self) -> Vec<String> {
         vec![
             at(&self.place),
@@ -155,6 +159,7 @@ impl FutureStates {
     }
 
     /// What makes these large, and what to do about it.
+    #[inline]
     fn sentences(&self, limit: usize) -> Vec<String> {
         let place = at(&self.place);
         let mut sentences = Vec::new();
@@ -186,6 +191,7 @@ fn human(bytes: usize) -> String {
 }
 
 impl fmt::Display for AsyncAnalysisReport {
+    #[inline]
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(
             f,
