@@ -6,6 +6,7 @@
 mod case;
 mod contender;
 mod inner;
+mod lived_in;
 mod effort;
 mod figure;
 mod allocation;

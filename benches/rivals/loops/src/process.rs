@@ -1,8 +1,10 @@
 //! A contender's process: one case, one line.
 
-use std::{env, thread};
+use std::env;
 
-use crate::{Case, Contender, Figure, Kind, allocation, footprint, resident, task};
+use crate::{
+    Case, Contender, Figure, Kind, allocation, footprint, lived_in::LivedIn, resident, task,
+};
 
 /// More than anybody needs who does not keep everything.
 const MOST_BYTES: u64 = 6 << 30;
@@ -28,13 +30,12 @@ pub fn run<C: Contender>() {
     if matches!(case.kind(), Kind::Blocks | Kind::Tasks) {
         resident::without_huge_pages();
     }
-    // As every service has one: alone in its process, a thread gets shortcuts from glibc, and some contenders start threads of their own.
-    let second = thread::spawn(thread::park);
+    let is_timed = matches!(case.kind(), Kind::Allocation | Kind::Task);
+    let _lived_in = is_timed.then(LivedIn::new);
     let session = C::start();
     let figure = measure::<C>(case);
     println!("{}", serde_json::to_string(&figure).expect("numbers"));
     drop(session);
-    second.thread().unpark();
 }
 
 fn measure<C: Contender>(case: Case) -> Figure {
