@@ -22,8 +22,8 @@ const SPAN: u64 = 1 << 21;
 /// How many ticks later it can be held against another one.
 const COMPARABLE: u64 = SPAN << 5;
 
-/// More ticks than this between two looks at the counter, and something else came between.
-const CLOSE: u64 = 1 << 12;
+/// As many ticks as this between two looks at the counter, and something else came between: an anchor is half as wrong at the most.
+const CLOSE: u64 = 1 << 10;
 
 /// From this distance on two anchors say how fast the counter goes.
 const BASE_NS: u64 = 10_000_000;
