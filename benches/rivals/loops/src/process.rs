@@ -3,7 +3,7 @@
 use std::env;
 
 use crate::{
-    Case, Contender, Figure, Kind, allocation, footprint, lived_in::LivedIn, resident, task,
+    Case, Contender, Figure, Kind, allocation, footprint, lived_in::SecondThread, resident, task,
 };
 
 /// More than anybody needs who does not keep everything.
@@ -31,7 +31,7 @@ pub fn run<C: Contender>() {
         resident::without_huge_pages();
     }
     let is_timed = matches!(case.kind(), Kind::Allocation | Kind::Task);
-    let _lived_in = is_timed.then(LivedIn::new);
+    let _second = is_timed.then(SecondThread::start);
     let session = C::start();
     let figure = measure::<C>(case);
     println!("{}", serde_json::to_string(&figure).expect("numbers"));

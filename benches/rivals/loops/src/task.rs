@@ -9,7 +9,7 @@ use std::{
 
 pub(crate) use tokio::task::yield_now;
 
-use crate::{Contender, Figure, effort::per_operation};
+use crate::{Contender, Figure, effort::per_operation, lived_in};
 
 /// Runs a future on a new runtime of one thread.
 ///
@@ -53,6 +53,7 @@ pub(crate) fn poll_by_hand<C: Contender>() -> Figure {
 
 /// An empty task, spawned and joined, then the next.
 pub(crate) fn spawn<C: Contender>() -> Figure {
+    let _heap = lived_in::heap();
     per_operation(10_000, |count| {
         block_on(async move {
             for _ in 0..count {
