@@ -68,6 +68,6 @@ mod tests {
             assert!(earliest <= now + 5_000, "{now} at {earliest}");
             assert!(now <= latest + 5_000, "{now} at {latest}");
         }
-        assert!(by_counter > 0 || cfg!(not(target_arch = "x86_64")));
+        assert!(by_counter > 0 || !ticks::is_of_use(elapsed_ns), "the counter was never asked");
     }
 }

@@ -126,6 +126,17 @@ fn counter() -> Option<u64> {
     None
 }
 
+/// Whether there is a counter here that can be looked at together with this clock, and is believed.
+#[cfg(test)]
+pub(crate) fn is_of_use(clock_ns: impl Fn() -> u64) -> bool {
+    let is_close = || {
+        let before = counter();
+        clock_ns();
+        before.zip(counter()).is_some_and(|(before, after)| after.wrapping_sub(before) < CLOSE)
+    };
+    CAUGHT.load(Ordering::Relaxed) == 0 && (0..1_000).any(|_| is_close())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
