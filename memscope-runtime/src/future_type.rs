@@ -75,6 +75,11 @@ mod tests {
         let (one, two) = (async { text.len() }, async { text.len() + 1 });
         assert_ne!((of(&one), of(&two)), (0, 0));
         assert_ne!(of(&one), of(&two));
+    }
+
+    #[cfg(feature = "tokio")]
+    #[test]
+    fn a_task_that_nobody_annotated_has_no_vtable() {
         assert!(FutureType::not_known().vtable.is_none());
     }
 }
