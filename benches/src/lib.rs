@@ -82,7 +82,7 @@ pub fn median(figures: &[f64]) -> f64 {
 ///
 /// # Panics
 ///
-/// Of nothing.
+/// When there are none.
 pub fn quantile(figures: &[f64], part: f64) -> f64 {
     let mut figures = figures.to_vec();
     figures.sort_by(f64::total_cmp);

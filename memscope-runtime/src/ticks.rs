@@ -1,4 +1,4 @@
-//! The processor's counter: it says how long ago the system's clock was looked at, for a third of what a look costs.
+//! The processor's counter: it says how long ago the system's clock was looked at, for half of what a look costs.
 //!
 //! Each thread keeps an *anchor*, a look at both at once, for about a millisecond. In between the time is the anchor's and what the counter has gone on
 //! since, at the rate at which the two have gone so far; so no error adds up, and what takes longer than that is measured by the system's clock
@@ -7,7 +7,7 @@
 
 use std::{cell::Cell, sync::OnceLock};
 
-use crate::sync::{AtomicU8, AtomicU64, Ordering};
+use crate::sync::{AtomicU64, Ordering};
 
 /// What both said at one moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,17 +38,21 @@ thread_local! {
 /// The first anchor of all.
 static FIRST: OnceLock<Anchor> = OnceLock::new();
 
-/// A tick in 2^32nds of a nanosecond; 0: not known, or not believed.
+/// A tick in 2^32nds of a nanosecond; 0: not known yet.
+///
+/// It stands for itself, and an anchor is its thread's own: nothing has to be seen before or after it.
 static RATE: AtomicU64 = AtomicU64::new(0);
 
-/// Not 0: the counter has been caught, and is not believed any more.
-static CAUGHT: AtomicU8 = AtomicU8::new(0);
+/// The rate of a counter that is not believed any more: it stays so.
+const CAUGHT: u64 = u64::MAX;
 
 /// Nanoseconds by the counter, where this thread's anchor is near enough.
+///
+/// PERF: the counter (12 to 28 ns), a thread-local read, a load and a multiplication.
 #[inline]
 pub(crate) fn now_ns() -> Option<u64> {
     let rate = RATE.load(Ordering::Relaxed);
-    if rate == 0 {
+    if rate == 0 || rate == CAUGHT {
         return None;
     }
     ANCHOR.get().later(counter()?, rate)
@@ -56,7 +60,8 @@ pub(crate) fn now_ns() -> Option<u64> {
 
 /// Looks at the system's clock, and anchors this thread by it.
 pub(crate) fn look(clock_ns: impl FnOnce() -> u64) -> u64 {
-    if CAUGHT.load(Ordering::Relaxed) != 0 {
+    let known = RATE.load(Ordering::Relaxed);
+    if known == CAUGHT {
         return clock_ns();
     }
     let before = counter();
@@ -66,11 +71,11 @@ pub(crate) fn look(clock_ns: impl FnOnce() -> u64) -> u64 {
     {
         let anchor = Anchor { ticks: before.wrapping_add(after.wrapping_sub(before) / 2), ns };
         let last = ANCHOR.replace(anchor);
-        if last.contradicts(anchor, RATE.load(Ordering::Relaxed)) {
-            CAUGHT.store(1, Ordering::Relaxed);
-            RATE.store(0, Ordering::Relaxed);
+        if last.contradicts(anchor, known) {
+            RATE.store(CAUGHT, Ordering::Relaxed);
         } else if let Some(rate) = FIRST.get_or_init(|| anchor).rate(anchor) {
-            RATE.store(rate, Ordering::Relaxed);
+            // Where another thread has measured it meanwhile, or caught the counter, that stands.
+            let _ = RATE.compare_exchange(known, rate, Ordering::Relaxed, Ordering::Relaxed);
         }
     }
     ns
@@ -134,7 +139,7 @@ pub(crate) fn is_of_use(clock_ns: impl Fn() -> u64) -> bool {
         clock_ns();
         before.zip(counter()).is_some_and(|(before, after)| after.wrapping_sub(before) < CLOSE)
     };
-    CAUGHT.load(Ordering::Relaxed) == 0 && (0..1_000).any(|_| is_close())
+    RATE.load(Ordering::Relaxed) != CAUGHT && (0..1_000).any(|_| is_close())
 }
 
 #[cfg(test)]
