@@ -68,6 +68,7 @@ impl Account {
     }
 
     /// Puts the account into use for the owner with this id, record and site.
+    #[inline]
     pub(crate) fn open(&self, id: u64, record: u32, site: u32) {
         self.blocks.store(0, Ordering::Relaxed);
         // Releases: for a reader that looks at the id, at the rest and at the id again (pairs with `id` and `read`). Who
@@ -154,6 +155,7 @@ impl Account {
 
     /// Ends the owner: its private part is folded in. True: nothing is live, and the caller must give the account back.
     #[must_use]
+    #[inline]
     pub(crate) fn close(&self, own_live_bytes: i64, own_live_blocks: u32) -> bool {
         // Releases: as in `open`, for a reader that has the owner before in mind; and one that sees the blocks folded in
         // sees that the owner's record is not to be read any more (pairs with `read`).

@@ -84,10 +84,14 @@ impl<T: Zeroed> Arena<T> {
     }
 
     /// The value at `index`, in a new chunk if need be; `None` when the system has no memory.
+    #[inline]
     pub(crate) fn get_or_make(&self, index: u32) -> Option<&'static T> {
-        if let Some(place) = self.get(index) {
-            return Some(place);
-        }
+        self.get(index).or_else(|| self.make(index))
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn make(&self, index: u32) -> Option<&'static T> {
         let (chunk, offset) = split(index)?;
         let zeroes = Zeroes::take(Layout::array::<T>((FIRST as usize) << chunk).ok()?)?;
         let new = zeroes.start.cast::<T>();

@@ -99,6 +99,8 @@ impl<T: Pooled> Pool<T> {
     }
 
     /// Whoever takes the place next sees all that was written to it before.
+    // PERF: out of line, as those that come and go stay near.
+    #[inline(never)]
     pub(crate) fn put(&self, place: &'static T) {
         Self::put_into(&self.free, place);
     }

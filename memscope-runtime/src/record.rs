@@ -101,6 +101,7 @@ impl Record {
     }
 
     /// Starts counting for a new task.
+    #[inline]
     pub(crate) fn open(&'static self, id: u64, account: &'static Account, task: &NewTask) {
         for counter in [
             &self.polls,
@@ -130,10 +131,12 @@ impl Record {
         self.tally.open(id, account);
     }
 
+    #[inline]
     pub(crate) fn state(&self) -> TaskState {
         TaskState::from_u8(self.state.load(Ordering::Relaxed))
     }
 
+    #[inline]
     fn sampling(&self) -> Sampling {
         Sampling::from_byte(self.sampling.load(Ordering::Relaxed))
     }
@@ -154,6 +157,7 @@ impl Record {
     }
 
     /// Notes that this thread polls tasks; by itself.
+    #[inline]
     pub(crate) fn become_worker(&self) {
         self.works.store(1, Ordering::Relaxed);
     }

@@ -42,13 +42,13 @@ static PEAK_CONCURRENT: AtomicU64 = AtomicU64::new(0);
 static LOST: AtomicU64 = AtomicU64::new(0);
 
 /// Gives a new task its id, its account and its record.
+#[expect(clippy::inline_always, reason = "what is known of the task need not go through memory")]
+#[inline(always)]
 pub(crate) fn open_task(task: &NewTask) -> Option<&'static Record> {
     let (account, record) = match (take_account(), take_task_record()) {
         (Some(account), Some(record)) => (account, record),
         (account, record) => {
-            account.into_iter().for_each(give_back);
-            record.into_iter().for_each(give_back_record);
-            LOST.fetch_add(1, Ordering::Relaxed);
+            lose(account, record);
             return None;
         }
     };
@@ -62,6 +62,14 @@ pub(crate) fn open_task(task: &NewTask) -> Option<&'static Record> {
     taken::forget(account);
     record.open(id, account, task);
     Some(record)
+}
+
+/// There is no memory for a task: gives back what there was of the two.
+#[cold]
+fn lose(account: Option<&'static Account>, record: Option<&'static Record>) {
+    account.into_iter().for_each(give_back);
+    record.into_iter().for_each(give_back_record);
+    LOST.fetch_add(1, Ordering::Relaxed);
 }
 
 pub(crate) fn count_end() {
@@ -86,11 +94,13 @@ pub(crate) fn give_back_thread(record: &'static Record) {
     Pool::put_into(&FREE_THREADS, record);
 }
 
+#[inline]
 pub(crate) fn give_back_record(record: &'static Record) {
     RECORDS.put_near(&SPARE_RECORDS, record);
 }
 
 /// Takes an account back whose owner has ended and whose last block is gone.
+#[inline(never)]
 pub(crate) fn give_back(account: &'static Account) {
     ACCOUNTS.put_near(&SPARE_ACCOUNTS, account);
 }
@@ -120,10 +130,12 @@ pub(crate) fn charge_orphans(bytes: usize) -> Option<&'static Account> {
     Some(account)
 }
 
+#[inline]
 fn take_account() -> Option<&'static Account> {
     SPARE_ACCOUNTS.with(Spare::pop).or_else(|| ACCOUNTS.take())
 }
 
+#[inline]
 fn take_task_record() -> Option<&'static Record> {
     SPARE_RECORDS.with(Spare::pop).or_else(|| RECORDS.take())
 }

@@ -19,20 +19,13 @@ pub(crate) struct Ring<const N: usize> {
     slots: [Slot; N],
 }
 
-/// The producer's line.
+/// The producer's line: all that it needs to know, so that the next one goes on where it stopped.
 #[derive(Debug)]
 struct Pushed {
     count: AtomicU32,
+    /// How many were drained, when the producer last looked.
+    drained: AtomicU32,
     dropped: AtomicU64,
-}
-
-/// The end that pushes: one thread's, which passes it on with [`Producer::take_over`].
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Producer<'a, const N: usize> {
-    ring: &'a Ring<N>,
-    pushed: u32,
-    /// As it was when it was last looked at.
-    drained: u32,
 }
 
 impl<const N: usize> Ring<N> {
@@ -50,6 +43,7 @@ impl<const N: usize> Ring<N> {
         Self {
             pushed: CachePadded::new(Pushed {
                 count: AtomicU32::new(0),
+                drained: AtomicU32::new(0),
                 dropped: AtomicU64::new(0),
             }),
             drained: CachePadded::new(AtomicU32::new(0)),
@@ -60,6 +54,26 @@ impl<const N: usize> Ring<N> {
     /// What was pushed and found no room.
     pub(crate) fn dropped(&self) -> u64 {
         self.pushed.dropped.load(Ordering::Relaxed)
+    }
+
+    /// Adds to the ring; counts where there is no room. By one producer at a time, each of which has seen the one before.
+    #[inline]
+    pub(crate) fn push(&self, words: Words) {
+        let Pushed { count, drained, dropped } = &*self.pushed;
+        let pushed = count.load(Ordering::Relaxed);
+        let is_full = |drained: u32| pushed.wrapping_sub(drained) >= Self::SLOTS;
+        if is_full(drained.load(Ordering::Relaxed)) {
+            // Acquire pairs with the Release in `drain`: what is written below was read before.
+            let now = self.drained.load(Ordering::Acquire);
+            drained.store(now, Ordering::Relaxed);
+            if is_full(now) {
+                bump(dropped, 1);
+                return;
+            }
+        }
+        self.slots[(pushed % Self::SLOTS) as usize].put(words);
+        // Release pairs with the Acquire in `drain`.
+        count.store(pushed.wrapping_add(1), Ordering::Release);
     }
 
     /// Takes out what was pushed before this call, in that order; by one reader at a time, each of which has seen the one before.
@@ -75,36 +89,5 @@ impl<const N: usize> Ring<N> {
         // Release pairs with the Acquire in `push`: the slots are read before they are written anew.
         self.drained.store(end, Ordering::Release);
         end.wrapping_sub(start)
-    }
-}
-
-impl<'a, const N: usize> Producer<'a, N> {
-    /// Goes on where the last producer stopped; the caller has seen all that one did, and it does nothing any more.
-    pub(crate) fn take_over(ring: &'a Ring<N>) -> Self {
-        Self {
-            ring,
-            pushed: ring.pushed.count.load(Ordering::Relaxed),
-            // Acquire: as in `push`.
-            drained: ring.drained.load(Ordering::Acquire),
-        }
-    }
-
-    /// Adds to the ring; counts where there is no room.
-    #[inline]
-    pub(crate) fn push(&mut self, words: Words) {
-        let has_room =
-            |producer: &Self| producer.pushed.wrapping_sub(producer.drained) < Ring::<N>::SLOTS;
-        if !has_room(self) {
-            // Acquire pairs with the Release in `drain`: what is written below was read before.
-            self.drained = self.ring.drained.load(Ordering::Acquire);
-            if !has_room(self) {
-                bump(&self.ring.pushed.dropped, 1);
-                return;
-            }
-        }
-        self.ring.slots[(self.pushed % Ring::<N>::SLOTS) as usize].put(words);
-        self.pushed = self.pushed.wrapping_add(1);
-        // Release pairs with the Acquire in `drain`.
-        self.ring.pushed.count.store(self.pushed, Ordering::Release);
     }
 }

@@ -61,20 +61,40 @@ impl Callsite {
     }
 }
 
-/// The call of `track` for one type of future, which has one site: what a thread remembers of its last ones.
-#[derive(Clone, Copy, Debug)]
+/// The call of `track` for one type of future, which has one site: what a thread remembers of one of its last ones.
+///
+/// PERF: field by field, so that it is compared where it lies.
+#[derive(Debug)]
 struct Call {
-    location: &'static Location<'static>,
-    type_name: &'static str,
-    task_type: TaskType,
-    site: &'static Site,
+    location: Cell<Option<&'static Location<'static>>>,
+    type_name: Cell<&'static str>,
+    task_type: Cell<TaskType>,
+    site: Cell<Option<&'static Site>>,
+}
+
+impl Call {
+    const fn new() -> Self {
+        Self {
+            location: Cell::new(None),
+            type_name: Cell::new(""),
+            task_type: Cell::new(TaskType::Unspecified),
+            site: Cell::new(None),
+        }
+    }
 }
 
 const CALLS: usize = 16;
 
+/// Where a thread remembers this call.
+#[inline]
+fn place_of(location: &Location<'_>, type_name: &str, task_type: TaskType) -> usize {
+    let place = (ptr::from_ref(location).addr() >> 3) ^ (type_name.as_ptr().addr() >> 2);
+    (place ^ task_type as usize) % CALLS
+}
+
 thread_local! {
     // PERF: three comparisons instead of hashing and comparing the names.
-    static LAST_CALLS: [Cell<Option<Call>>; CALLS] = const { [const { Cell::new(None) }; CALLS] };
+    static LAST_CALLS: [Call; CALLS] = const { [const { Call::new() }; CALLS] };
 }
 
 /// One row: the place, and the sums over its closed tasks.
@@ -158,28 +178,39 @@ impl Site {
         type_name: &'static str,
         task_type: TaskType,
     ) -> &'static Self {
-        let place = (ptr::from_ref(location).addr() >> 3)
-            ^ (type_name.as_ptr().addr() >> 2)
-            ^ task_type as usize;
+        let find = |calls: &[Call; CALLS]| {
+            let call = &calls[place_of(location, type_name, task_type)];
+            let is_it = call.location.get().is_some_and(|last| ptr::eq(last, location))
+                && ptr::eq(call.type_name.get(), type_name)
+                && call.task_type.get() == task_type;
+            if is_it { call.site.get() } else { None }
+        };
+        LAST_CALLS.with(find).unwrap_or_else(|| Self::of_other_call(location, type_name, task_type))
+    }
+
+    /// The same for a call that this thread does not remember.
+    #[cold]
+    #[inline(never)]
+    fn of_other_call(
+        location: &'static Location<'static>,
+        type_name: &'static str,
+        task_type: TaskType,
+    ) -> &'static Self {
+        let site = Self::of(Key {
+            name: name_of(type_name),
+            task_type,
+            file: location.file(),
+            line: location.line(),
+            column: location.column(),
+        });
         LAST_CALLS.with(|calls| {
-            let last = &calls[place % CALLS];
-            if let Some(call) = last.get()
-                && ptr::eq(call.location, location)
-                && ptr::eq(call.type_name, type_name)
-                && call.task_type == task_type
-            {
-                return call.site;
-            }
-            let site = Self::of(Key {
-                name: name_of(type_name),
-                task_type,
-                file: location.file(),
-                line: location.line(),
-                column: location.column(),
-            });
-            last.set(Some(Call { location, type_name, task_type, site }));
-            site
-        })
+            let call = &calls[place_of(location, type_name, task_type)];
+            call.location.set(Some(location));
+            call.type_name.set(type_name);
+            call.task_type.set(task_type);
+            call.site.set(Some(site));
+        });
+        site
     }
 
     /// The site with this key, made if need be; `(other)` where there is no room.
@@ -211,6 +242,7 @@ impl Site {
 
     /// Counts a new task here, or in `(other)` when this would be a row too many. Returns the row and how many tasks it
     /// had before.
+    #[inline]
     pub(crate) fn admit(&'static self, future: &'static FutureType) -> (&'static Self, u64) {
         let mut site = self;
         let mut earlier = site.spawned.fetch_add(1, Ordering::Relaxed);

@@ -54,11 +54,8 @@ pub(crate) struct Sums {
 
 #[derive(Debug)]
 struct Part {
-    completed: AtomicU64,
-    cancelled: AtomicU64,
-    panicked: AtomicU64,
-    given_up: AtomicU64,
-    ended_unknown: AtomicU64,
+    /// By how they ended.
+    ended: [AtomicU64; TaskState::ALL.len()],
     allocated_bytes: AtomicU64,
     allocations: AtomicU64,
     peak_bytes: AtomicU64,
@@ -118,11 +115,11 @@ impl Sums {
             of(&self.alone).load(Ordering::Acquire) + of(&self.crowded).load(Ordering::Acquire)
         };
         SumsReading {
-            completed: get(|part| &part.completed),
-            cancelled: get(|part| &part.cancelled),
-            panicked: get(|part| &part.panicked),
-            given_up: get(|part| &part.given_up),
-            ended_unknown: get(|part| &part.ended_unknown),
+            completed: get(|part| &part.ended[TaskState::Completed as usize]),
+            cancelled: get(|part| &part.ended[TaskState::Cancelled as usize]),
+            panicked: get(|part| &part.ended[TaskState::Panicked as usize]),
+            given_up: get(|part| &part.ended[TaskState::Unknown as usize]),
+            ended_unknown: get(|part| &part.ended[TaskState::Ended as usize]),
             allocated_bytes: get(|part| &part.allocated_bytes),
             allocations: get(|part| &part.allocations),
             longest_wait_ns: self.longest_wait_ns.load(Ordering::Relaxed),
@@ -144,11 +141,7 @@ impl Sums {
 impl Part {
     const fn new() -> Self {
         Self {
-            completed: AtomicU64::new(0),
-            cancelled: AtomicU64::new(0),
-            panicked: AtomicU64::new(0),
-            given_up: AtomicU64::new(0),
-            ended_unknown: AtomicU64::new(0),
+            ended: [const { AtomicU64::new(0) }; TaskState::ALL.len()],
             allocated_bytes: AtomicU64::new(0),
             allocations: AtomicU64::new(0),
             peak_bytes: AtomicU64::new(0),
@@ -160,15 +153,8 @@ impl Part {
 
     #[inline]
     fn adds(&self, tally: &TallyReading, record: &RecordReading) -> Adds<'_> {
-        let ended = match record.state {
-            TaskState::Cancelled => &self.cancelled,
-            TaskState::Panicked => &self.panicked,
-            TaskState::Unknown => &self.given_up,
-            TaskState::Ended => &self.ended_unknown,
-            TaskState::Completed | TaskState::Idle | TaskState::Running => &self.completed,
-        };
         [
-            (ended, 1),
+            (&self.ended[record.state as usize], 1),
             (&self.allocated_bytes, tally.allocated_bytes),
             (&self.allocations, tally.allocations),
             (&self.peak_bytes, record.peak_bytes),

@@ -84,6 +84,7 @@ impl Tally {
     }
 
     /// Starts from nothing for a new owner.
+    #[inline]
     pub(crate) fn open(&self, id: u64, account: &'static Account) {
         for counter in [&self.allocated_bytes, &self.allocations, &self.frees] {
             counter.store(0, Ordering::Relaxed);

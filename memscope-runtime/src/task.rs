@@ -115,7 +115,7 @@ pub enum TaskState {
 }
 
 impl TaskState {
-    const ALL: [Self; 7] = [
+    pub(crate) const ALL: [Self; 7] = [
         Self::Idle,
         Self::Running,
         Self::Completed,

@@ -7,7 +7,7 @@ use crate::{
     clock, collector, current,
     event::Event,
     pool::{Linked, Links, Pool, Pooled},
-    ring::{Producer, Ring},
+    ring::Ring,
     roster::Roster,
     static_ref::StaticRef,
     sync::{AtomicU32, AtomicU64, Ordering, add, fence},
@@ -31,6 +31,8 @@ struct Place {
     /// In the roster of all rings.
     next: AtomicU32,
     links: Links,
+    /// When its last event was, so that they stay in order.
+    last_ns: AtomicU64,
     /// Twice the ends of tasks that its threads have folded away; odd while one is on the way.
     folds: AtomicU64,
 }
@@ -54,58 +56,59 @@ static DROPPED: AtomicU64 = AtomicU64::new(0);
 static BEGUN: AtomicU64 = AtomicU64::new(0);
 static FOLDED: AtomicU64 = AtomicU64::new(0);
 
-#[derive(Clone, Copy, Debug)]
-struct Mine {
-    producer: Producer<'static, SLOTS>,
-    place: &'static Place,
-    /// When the last event was, so that they stay in order.
-    last_ns: u64,
-}
-
 thread_local! {
-    static MINE: Cell<Option<Mine>> = const { Cell::new(None) };
+    static MINE: Cell<Option<&'static Place>> = const { Cell::new(None) };
 }
 
 /// Puts an event into the thread's ring, or counts it where there is no room. Safe in the allocator.
 ///
-/// PERF: five plain stores and a look at the thread's own end.
+/// PERF: seven plain stores.
 #[inline]
 pub(crate) fn push(event: Event) {
-    match MINE.get().or_else(take) {
-        Some(mut mine) => {
+    match mine().and_then(|place| Some((place, place.ring.get()?))) {
+        Some((place, ring)) => {
             let known_ns = if event.at_ns == 0 { clock::recent_ns() } else { event.at_ns };
-            mine.last_ns = mine.last_ns.max(known_ns);
-            mine.producer.push(Event { at_ns: mine.last_ns, ..event }.to_words());
-            MINE.set(Some(mine));
+            let at_ns = known_ns.max(place.last_ns.load(Ordering::Relaxed));
+            place.last_ns.store(at_ns, Ordering::Relaxed);
+            ring.push(Event { at_ns, ..event }.to_words());
         }
         None => add(&DROPPED, 1),
     }
 }
 
-/// Takes a task's end through, of which a reader must not see a part: see [`Folds`].
-///
-/// PERF: plain stores, as each thread counts by itself.
-#[inline]
-pub(crate) fn fold<T>(end: impl FnOnce() -> T) -> T {
-    let Some(Mine { place, .. }) = MINE.get().or_else(take) else { return fold_in_crowd(end) };
-    let before = place.folds.load(Ordering::Relaxed);
-    place.folds.store(before.wrapping_add(1), Ordering::Relaxed);
-    // What follows is not seen before the odd count (pairs with the fence in `Folds::stand`).
-    fence(Ordering::Release);
-    let result = end();
-    // Release pairs with the Acquire in `Folds::read`.
-    place.folds.store(before.wrapping_add(2), Ordering::Release);
-    result
+/// The end of a task is on its way, until this is dropped; a reader must not see a part of it: see [`Folds`].
+#[derive(Debug)]
+pub(crate) struct Folding {
+    /// The thread's own count, and what it was; `None`: it has no place.
+    place: Option<(&'static AtomicU64, u64)>,
 }
 
-#[cold]
-fn fold_in_crowd<T>(end: impl FnOnce() -> T) -> T {
-    BEGUN.fetch_add(1, Ordering::Relaxed);
-    // As in `fold`.
-    fence(Ordering::Release);
-    let result = end();
-    FOLDED.fetch_add(1, Ordering::Release);
-    result
+impl Folding {
+    /// PERF: plain stores, as each thread counts by itself.
+    #[inline]
+    pub(crate) fn begin() -> Self {
+        let place = mine().map(|Place { folds, .. }| (folds, folds.load(Ordering::Relaxed)));
+        match place {
+            Some((folds, before)) => folds.store(before.wrapping_add(1), Ordering::Relaxed),
+            None => add(&BEGUN, 1),
+        }
+        // What follows is not seen before the odd count (pairs with the fence in `Folds::stand`).
+        fence(Ordering::Release);
+        Self { place }
+    }
+}
+
+impl Drop for Folding {
+    #[inline]
+    fn drop(&mut self) {
+        // Release pairs with the Acquire in `Folds::read`.
+        match self.place {
+            Some((folds, before)) => folds.store(before.wrapping_add(2), Ordering::Release),
+            None => {
+                FOLDED.fetch_add(1, Ordering::Release);
+            }
+        }
+    }
 }
 
 /// How many ends of tasks all threads had folded away at some time. A reader takes this before and asks after: if it still stands, no task was
@@ -137,35 +140,41 @@ impl Folds {
     }
 }
 
-/// A ring for this thread. `None` while it ends, and where there is no memory or there are too many.
+/// This thread's place. `None` while it ends, and where there is no memory or there are too many.
+#[inline]
+fn mine() -> Option<&'static Place> {
+    MINE.get().or_else(take)
+}
+
 #[cold]
-fn take() -> Option<Mine> {
+fn take() -> Option<&'static Place> {
     if !current::thread_is_known() {
         return None;
     }
     let place = PLACES.take_up_to(MOST_RINGS)?;
-    let ring = place.ring.get().or_else(|| enter(place))?;
-    let mine = Mine { producer: Producer::take_over(ring), place, last_ns: 0 };
-    MINE.set(Some(mine));
-    Some(mine)
+    if place.ring.get().is_none() {
+        enter(place)?;
+    }
+    MINE.set(Some(place));
+    Some(place)
 }
 
 /// Gives a new place its ring.
-fn enter(place: &'static Place) -> Option<&'static ThreadRing> {
+fn enter(place: &'static Place) -> Option<()> {
     let Some(ring) = arena::keep_zeroed::<ThreadRing>() else {
         PLACES.put(place);
         return None;
     };
     place.ring.set(ring);
     ROSTER.enter(place.index(), |next| place.next.store(next, Ordering::Relaxed));
-    Some(ring)
+    Some(())
 }
 
 /// Empties the thread's ring, unless a reader is at it, and hands it on.
 pub(crate) fn retire() {
-    if let Some(mine) = MINE.take() {
+    if let Some(place) = MINE.take() {
         collector::drain_if_free();
-        PLACES.put(mine.place);
+        PLACES.put(place);
     }
 }
 

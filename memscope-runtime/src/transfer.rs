@@ -9,7 +9,7 @@ use crate::{
     record::Record,
     registry, taken,
     task::TaskId,
-    threads,
+    threads::Folding,
     trackable::{Block, Blocks, Contents, Trackable},
     variable,
 };
@@ -96,7 +96,8 @@ fn transfer_shown(to: TaskId, show: impl FnOnce(&mut Blocks<'_>)) -> Result<Tran
         let mut took = Took::Ended;
         if !is_over {
             // Sums are on the move: a snapshot that is being read sees so and is repeated.
-            threads::fold(|| took = taker.take(block));
+            let _folding = Folding::begin();
+            took = taker.take(block);
         }
         match took {
             Took::Block => {

@@ -11,7 +11,7 @@ use loom::{
 use crate::{
     Plain,
     free_list::FreeList,
-    ring::{Producer, Ring, Words},
+    ring::{Ring, Words},
     roster::Roster,
 };
 
@@ -39,8 +39,7 @@ fn what_is_drained_and_what_is_dropped_is_what_was_pushed() {
         let pushing = {
             let ring = Arc::clone(&ring);
             thread::spawn(move || {
-                let mut producer = Producer::take_over(&ring);
-                (1..=4).for_each(|number| producer.push(event(number)));
+                (1..=4).for_each(|number| ring.push(event(number)));
             })
         };
         let mut seen = Vec::new();
@@ -58,10 +57,9 @@ fn what_is_drained_and_what_is_dropped_is_what_was_pushed() {
 fn a_full_ring_keeps_the_oldest_and_drops_the_newest() {
     loom::model(|| {
         let ring = Ring::<2>::new();
-        let mut producer = Producer::take_over(&ring);
         let mut seen = Vec::new();
         for round in 0..3 {
-            (0..5).for_each(|number| producer.push(event(10 * round + number)));
+            (0..5).for_each(|number| ring.push(event(10 * round + number)));
             drain(&ring, &mut seen);
         }
         assert_eq!((seen.as_slice(), ring.dropped()), (&[0, 1, 10, 11, 20, 21][..], 9));
@@ -113,9 +111,8 @@ impl Threads {
             index
         });
         let place = &self.places[index as usize];
-        let mut producer = Producer::take_over(&place.ring);
         for number in numbers {
-            producer.push(event(*number));
+            place.ring.push(event(*number));
         }
         self.free.push(index, |next| place.link.store(next, Ordering::Relaxed));
     }

@@ -11,9 +11,10 @@ use crate::{
     registry,
     site::Site,
     sync::Ordering,
-    taken,
+    taken::{self, Taken},
     task::TaskState,
-    threads, window,
+    threads::Folding,
+    window,
 };
 
 impl Record {
@@ -57,10 +58,7 @@ impl Record {
         if !self.state().is_ended() && self.state() != TaskState::Unknown {
             self.end(TaskState::Cancelled, 0);
         }
-        let (Some(account), Some(row)) = (self.tally.account(), self.row.get()) else { return };
-        threads::fold(|| self.fold(account, row, history::next().as_ref()));
-        self.tally.close();
-        registry::give_back_record(self);
+        self.put_away(true);
     }
 
     /// The end of a span.
@@ -74,27 +72,41 @@ impl Record {
     /// if it left something.
     #[cfg(feature = "tokio")]
     pub(crate) fn give_up(&'static self) {
-        let (Some(account), Some(row)) = (self.tally.account(), self.row.get()) else { return };
         let has_ended = self.state().is_ended();
         if !has_ended {
             // Nobody will say how it ends.
             self.state.store(TaskState::Unknown as u8, Ordering::Relaxed);
         }
         if !has_ended && self.holds_nothing() {
-            threads::fold(|| self.fold(account, row, None));
-            self.tally.close();
-            registry::give_back_record(self);
+            self.put_away(false);
         } else {
             self.close();
         }
     }
 
-    /// Adds the task to the sums of its site, closes its account and writes down what stays of it.
+    /// Writes down what stays of the task, in a row of its own if it `gets_row`, and gives the record back.
+    fn put_away(&'static self, gets_row: bool) {
+        let (Some(account), Some(row)) = (self.tally.account(), self.row.get()) else { return };
+        {
+            let _folding = Folding::begin();
+            let written = if gets_row { history::next() } else { None };
+            self.fold(account, row, written.as_ref());
+        }
+        self.tally.close();
+        registry::give_back_record(self);
+    }
+
+    /// Puts the task into the history and the sums of its site, and closes its account.
     #[inline]
     fn fold(&self, account: &'static Account, row: &'static Site, written: Option<&Written>) {
         let id = self.tally.id();
-        let mut tally = self.read_tally();
-        let Some(reading) = self.read_inline(clock::now_ns) else { return };
+        let taken = taken::of(account);
+        let tally = self.tally.read().with_taken(taken.bytes);
+        let Some(reading) = self.read_ended(taken, None) else { return };
+        // PERF: first, so that what goes there need not be kept.
+        if let Some(written) = written {
+            written.put(id, account.index(), &tally, &reading);
+        }
         row.sums.add(&tally, &reading);
         window::note_ended(self.window.load(Ordering::Relaxed), tally.peak_bytes);
         let left = tally.own_live_bytes.wrapping_add(account.net());
@@ -105,16 +117,26 @@ impl Record {
         }
         if account.close(tally.own_live_bytes, tally.own_live_blocks()) {
             registry::give_back(account);
-        } else {
-            // What was transferred up to the close is counted, and since then nothing could be.
-            let late = taken::of(account).bytes.saturating_sub(tally.taken_bytes);
-            if late != 0 && account.id() == id {
-                row.sums.add_taken(late);
-                tally = tally.with_taken(late);
+            return;
+        }
+        // What was transferred up to the close is counted, and since then nothing could be.
+        let late = taken::of(account).bytes.saturating_sub(taken.bytes);
+        if late != 0 && account.id() == id {
+            row.sums.add_taken(late);
+            if let Some(written) = written {
+                self.write_anew(account, written, Taken { bytes: taken.bytes + late, ..taken });
             }
         }
-        if let Some(written) = written {
-            written.put(id, account.index(), &tally, &reading);
+    }
+
+    /// Writes its row once more.
+    // PERF: all of it is read again, so that nothing has to be kept for this.
+    #[cold]
+    #[inline(never)]
+    fn write_anew(&self, account: &Account, written: &Written, taken: Taken) {
+        let tally = self.tally.read().with_taken(taken.bytes);
+        if let Some(reading) = self.read_ended(taken, None) {
+            written.put(self.tally.id(), account.index(), &tally, &reading);
         }
     }
 
@@ -122,11 +144,17 @@ impl Record {
     #[inline]
     fn ending(&self, row: &Site, is_timed: bool) -> Ending {
         let ended_ns = match self.ended_ns.load(Ordering::Relaxed) {
-            0 if is_timed && config::timing() != crate::Timing::Off => clock::now_ns(),
+            0 if is_timed => now_if_timing(),
             ended => ended,
         };
         Ending { ordinal: self.ordinal.load(Ordering::Relaxed), spawned: row.spawned(), ended_ns }
     }
+}
+
+/// 0 where no clock may be read.
+#[inline(never)]
+fn now_if_timing() -> u64 {
+    if config::timing() == crate::Timing::Off { 0 } else { clock::now_ns() }
 }
 
 /// A future that is being dropped.

@@ -57,14 +57,24 @@ impl Record {
 
     /// Reads all but the tally. `now_ns`: read once for many records.
     pub(crate) fn read(&self, now_ns: u64) -> Option<RecordReading> {
-        self.read_inline(|| now_ns)
+        let ended = self.read_ended(self.taken(), Some(now_ns))?;
+        let idle_ns = self.idle_ns(now_ns);
+        #[cfg(feature = "layout")]
+        let await_point = if ended.state == TaskState::Idle { self.links.noted() } else { 0 };
+        Some(RecordReading {
+            idle_ns,
+            #[cfg(feature = "layout")]
+            await_point,
+            ..ended
+        })
     }
 
-    #[expect(clippy::inline_always, reason = "at a task's end, most of it is a load and a store")]
-    #[inline(always)]
-    pub(super) fn read_inline(&self, now_ns: impl Fn() -> u64) -> Option<RecordReading> {
+    /// The same without what only a task that waits has; `now_ns` is `None` where somebody has yet to look.
+    #[inline]
+    pub(super) fn read_ended(&self, taken: Taken, now_ns: Option<u64>) -> Option<RecordReading> {
         let window = self.window.load(Ordering::Relaxed);
         let peak = self.tally.peak_bytes();
+        let past_peak = self.past_peak.load(Ordering::Relaxed).max(taken.peak_bytes);
         Some(RecordReading {
             parent: self.parent.load(Ordering::Relaxed),
             site: self.site.get()?,
@@ -72,15 +82,14 @@ impl Record {
             future: self.future.get()?,
             state: self.state(),
             polls: self.polls.load(Ordering::Relaxed),
-            peak_bytes: peak
-                .max(self.past_peak.load(Ordering::Relaxed))
-                .max(self.taken().peak_bytes),
+            peak_bytes: peak.max(past_peak),
             window_peak_bytes: (window == window::epoch()).then_some(peak),
-            timing: self.timing(&now_ns),
-            idle_ns: self.idle_ns(now_ns),
+            // PERF: most tasks are not timed.
+            timing: if self.sampling().is_any() { self.timing(now_ns) } else { Timing::default() },
+            idle_ns: None,
             cell_bytes: u64::from(self.cell_bytes.load(Ordering::Relaxed)),
             #[cfg(feature = "layout")]
-            await_point: if self.state() == TaskState::Idle { self.links.noted() } else { 0 },
+            await_point: 0,
             items: items::of(self),
         })
     }
@@ -91,8 +100,7 @@ impl Record {
         clippy::cast_possible_truncation,
         reason = "enough to see that there was another poll"
     )]
-    #[inline]
-    fn idle_ns(&self, now_ns: impl Fn() -> u64) -> Option<u64> {
+    fn idle_ns(&self, now_ns: u64) -> Option<u64> {
         if self.state() != TaskState::Idle {
             return None;
         }
@@ -110,16 +118,14 @@ impl Record {
             self.seen_ns.store(clock::now_ns(), Ordering::Relaxed);
             return None;
         };
-        Some(now_ns().saturating_sub(since))
+        Some(now_ns.saturating_sub(since))
     }
 
-    #[inline]
-    fn timing(&self, now_ns: impl Fn() -> u64) -> Timing {
+    /// Of a task of which some polls are timed.
+    #[inline(never)]
+    fn timing(&self, now_ns: Option<u64>) -> Timing {
         let polls = self.polls.load(Ordering::Relaxed);
         let timed_polls = self.timed_polls.load(Ordering::Relaxed);
-        if !self.sampling().is_any() {
-            return Timing::default();
-        }
         if polls == 0 {
             // It was never busy, and has not begun to wait.
             return Timing { busy_ns: Some(0), wait_ns: None, is_estimate: false };
@@ -137,7 +143,7 @@ impl Record {
             timed_ns
         };
         let end = match waiting_ended_ns {
-            0 => now_ns(),
+            0 => now_ns.unwrap_or_else(clock::now_ns),
             ended => ended,
         };
         let life = end.saturating_sub(self.first_poll_ns.load(Ordering::Relaxed));
