@@ -48,6 +48,7 @@ impl Stretched {
     }
 
     /// `None` where the user's alignment is so large that no room is left for the word.
+    #[inline]
     pub(crate) fn of(user: Layout) -> Option<Self> {
         // With the padding in front of the word, the word and the padding to the alignment it must stay an `isize`.
         // A valid layout's size and alignment together are at most `isize::MAX + 1`.
@@ -61,6 +62,7 @@ impl Stretched {
     /// # Safety
     ///
     /// `of` must have been `Some` for this layout.
+    #[inline]
     pub(crate) unsafe fn of_live(user: Layout) -> Self {
         let (word, size) = if user.size() < PAGE {
             let word = (user.size() + (WORD - 1)) & !(WORD - 1);
@@ -107,7 +109,7 @@ impl Owner {
         Self(ptr::from_ref(account).cast_mut().cast())
     }
 
-    pub(crate) fn cell(account: &'static Account) -> Self {
+    pub(crate) fn of_cell(account: &'static Account) -> Self {
         Self(Self::account(account).0.map_addr(|address| address | CELL))
     }
 
@@ -123,6 +125,16 @@ impl Owner {
         ptr::eq(self.0.cast_const().cast(), account.map_or(ptr::null(), ptr::from_ref))
     }
 
+    /// The account whose task's cell the block is.
+    #[inline]
+    pub(crate) fn cell(self) -> Option<&'static Account> {
+        match self.read() {
+            Charged::Cell(account) => Some(account),
+            Charged::Nobody | Charged::Account(_) | Charged::Named(_) => None,
+        }
+    }
+
+    #[inline]
     pub(crate) fn read(self) -> Charged {
         let address = self.0.map_addr(|address| address & !TAGS);
         match self.0.addr() & TAGS {

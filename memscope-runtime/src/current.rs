@@ -31,7 +31,8 @@ use crate::{
     site::UNTRACKED,
     tally::Tally,
     task::TaskId,
-    threads, variable,
+    threads,
+    variable::{self, Variable},
 };
 
 /// Whether tracking is compiled in.
@@ -67,12 +68,37 @@ static PLAIN: Tally = Tally::new();
 // PERF: `const` and without destructors, so that an access is one move relative to the thread pointer, at any time in
 // a thread's life.
 thread_local! {
-    static CURRENT: Cell<&'static Tally> = const { Cell::new(&STRANGER) };
+    static HERE: Here = const { Here::new() };
+}
+
+/// What a thread knows of itself.
+///
+/// PERF: in one place, as code of a library looks up each thread-local by a call before it is linked, which keeps registers from being used.
+struct Here {
+    current: Cell<&'static Tally>,
     /// What the signposts `SPAWNING` and `OWN` stand before.
-    static BEHIND: Cell<&'static Tally> = const { Cell::new(&STRANGER) };
-    static SPAWN: Cell<Option<Spawn>> = const { Cell::new(None) };
-    static THREAD: Cell<Option<&'static Record>> = const { Cell::new(None) };
-    static PROBE: Cell<Option<Probe>> = const { Cell::new(None) };
+    behind: Cell<&'static Tally>,
+    spawn: SpawnCell,
+    thread: Cell<Option<&'static Record>>,
+    probe: Cell<Option<Probe>>,
+}
+
+impl Here {
+    const fn new() -> Self {
+        Self {
+            current: Cell::new(&STRANGER),
+            behind: Cell::new(&STRANGER),
+            spawn: SpawnCell::new(),
+            thread: Cell::new(None),
+            probe: Cell::new(None),
+        }
+    }
+}
+
+/// This thread's own record, once it has allocated.
+#[inline]
+fn thread() -> Option<&'static Record> {
+    HERE.with(|here| here.thread.get())
 }
 
 thread_local! {
@@ -93,48 +119,49 @@ pub(crate) struct Entered {
 impl Entered {
     #[inline]
     pub(crate) fn new(tally: &'static Tally) -> Self {
-        Self { previous: CURRENT.replace(tally), not_send: PhantomData }
+        Self { previous: HERE.with(|here| here.current.replace(tally)), not_send: PhantomData }
     }
 
     /// Charges the thread itself, as outside every task.
     pub(crate) fn untracked() -> Self {
         // A thread in teardown stays where it is.
-        let late = ptr::eq(CURRENT.get(), &raw const LATE);
+        let late = ptr::eq(tally(), &raw const LATE);
         // NOTE: a stranger is introduced here: at its first allocation it would be charged as outside of scopes, where the task that
         // nobody annotated may be current.
-        let own = || THREAD.get().map_or_else(introduce, Record::tally);
+        let own = || thread().map_or_else(introduce, Record::tally);
         Self::new(if late { &LATE } else { own() })
     }
 
     /// The task that was current before; 0 if none. `is_spawned`: this one was spawned on Tokio as a task of its own.
+    #[inline]
     pub(crate) fn previous_owner_id(&self, is_spawned: bool) -> u64 {
         // PERF: what Tokio polls there is this task itself; asking for it takes a while.
         if is_spawned && ptr::eq(self.previous, &raw const PLAIN) {
             return 0;
         }
-        known(self.previous).0.map_or(0, Tally::id)
+        known(self.previous).id()
     }
 }
 
 impl Drop for Entered {
     #[inline]
     fn drop(&mut self) {
-        CURRENT.set(self.previous);
+        HERE.with(|here| here.current.set(self.previous));
     }
 }
 
 /// Makes a tally current for whoever cannot hold a guard: a span. Returns the one before, and its task's id (0: none).
 #[cfg(feature = "tracing")]
 pub(crate) fn switch(to: &'static Tally) -> (&'static Tally, u64) {
-    let previous = CURRENT.replace(to);
-    (previous, known(previous).0.map_or(0, Tally::id))
+    let previous = HERE.with(|here| here.current.replace(to));
+    (previous, known(previous).id())
 }
 
 /// Takes a [`switch`] back, if it still stands.
 #[cfg(feature = "tracing")]
 pub(crate) fn switch_back(from: &'static Tally, to: &'static Tally) {
-    if ptr::eq(CURRENT.get(), from) {
-        CURRENT.set(to);
+    if ptr::eq(tally(), from) {
+        HERE.with(|here| here.current.set(to));
     }
 }
 
@@ -147,7 +174,7 @@ pub(crate) fn as_memscope<T>(work: impl FnOnce() -> T) -> T {
 /// Whether this code runs inside [`as_memscope`].
 #[cfg(feature = "report-file")]
 pub(crate) fn is_memscope() -> bool {
-    ptr::eq(CURRENT.get(), &raw const OWN)
+    ptr::eq(tally(), &raw const OWN)
 }
 
 /// A task that is being handed to its executor.
@@ -157,6 +184,46 @@ struct Spawn {
     id: u64,
     future_size: usize,
     is_boxed: bool,
+}
+
+/// A place for one.
+///
+/// PERF: field by field. As a whole it would be copied in words of 16 bytes, which wait for the stores of 8 bytes before to reach the cache.
+#[derive(Debug)]
+struct SpawnCell {
+    record: Cell<Option<&'static Record>>,
+    id: Cell<u64>,
+    future_size: Cell<usize>,
+    is_boxed: Cell<bool>,
+}
+
+impl SpawnCell {
+    const fn new() -> Self {
+        Self {
+            record: Cell::new(None),
+            id: Cell::new(0),
+            future_size: Cell::new(0),
+            is_boxed: Cell::new(false),
+        }
+    }
+
+    #[inline]
+    fn get(&self) -> Option<Spawn> {
+        let Self { record, id, future_size, is_boxed } = self;
+        let record = record.get()?;
+        let (id, future_size, is_boxed) = (id.get(), future_size.get(), is_boxed.get());
+        Some(Spawn { record, id, future_size, is_boxed })
+    }
+
+    #[inline]
+    fn set(&self, spawn: Option<Spawn>) {
+        self.record.set(spawn.map(|spawn| spawn.record));
+        if let Some(Spawn { id, future_size, is_boxed, .. }) = spawn {
+            self.id.set(id);
+            self.future_size.set(future_size);
+            self.is_boxed.set(is_boxed);
+        }
+    }
 }
 
 /// The new task is charged with what is allocated up to its cell: the first block larger than the future.
@@ -172,16 +239,20 @@ pub(crate) struct Spawning {
 
 #[cfg(feature = "tokio")]
 impl Spawning {
+    #[inline]
     pub(crate) fn new(record: &'static Record, future_size: usize) -> Self {
         let spawn = Spawn { record, id: record.tally().id(), future_size, is_boxed: false };
-        Self { outer: SPAWN.replace(Some(spawn)), _behind: Behind::put(&SPAWNING) }
+        let outer = HERE.with(|here| here.spawn.get());
+        HERE.with(|here| here.spawn.set(Some(spawn)));
+        Self { outer, _behind: Behind::put(&SPAWNING) }
     }
 }
 
 #[cfg(feature = "tokio")]
 impl Drop for Spawning {
+    #[inline]
     fn drop(&mut self) {
-        SPAWN.set(self.outer);
+        HERE.with(|here| here.spawn.set(self.outer));
     }
 }
 
@@ -193,25 +264,28 @@ struct Behind {
 }
 
 impl Behind {
+    #[inline]
     fn put(signpost: &'static Tally) -> Self {
-        let current = resolve(CURRENT.get());
-        Self { outer: BEHIND.replace(current), _entered: Entered::new(signpost) }
+        let current = behind(tally());
+        Self {
+            outer: HERE.with(|here| here.behind.replace(current)),
+            _entered: Entered::new(signpost),
+        }
     }
 }
 
 impl Drop for Behind {
+    #[inline]
     fn drop(&mut self) {
-        BEHIND.set(self.outer);
+        HERE.with(|here| here.behind.set(self.outer));
     }
 }
 
-/// The tally that a signpost stands before or for; any other is itself.
-fn resolve(tally: &'static Tally) -> &'static Tally {
-    if ptr::eq(tally, &raw const PLAIN) {
-        return outside();
-    }
-    let before = ptr::eq(tally, &raw const SPAWNING) || ptr::eq(tally, &raw const OWN);
-    if before { BEHIND.get() } else { tally }
+/// What `SPAWNING` and `OWN` stand before; any other is itself.
+#[inline]
+fn behind(tally: &'static Tally) -> &'static Tally {
+    let is_before = ptr::eq(tally, &raw const SPAWNING) || ptr::eq(tally, &raw const OWN);
+    if is_before { HERE.with(|here| here.behind.get()) } else { tally }
 }
 
 /// Who allocates outside of every tracked task.
@@ -221,24 +295,25 @@ fn outside() -> &'static Tally {
 
 /// [`outside`], where that is another than before.
 fn find_outside(other: Other) -> &'static Tally {
-    other.find().or_else(|| THREAD.get()).map_or(&LATE, Record::tally)
+    other.find().or_else(thread).map_or(&LATE, Record::tally)
 }
 
 /// The id of the current task, annotated or not; 0: none, or one that has not allocated.
+#[inline]
 pub(crate) fn owner_id() -> u64 {
-    known(CURRENT.get()).0.map_or(0, Tally::id)
+    known(tally()).id()
 }
 
 /// Who is charged here, or a signpost.
 #[inline]
 pub(crate) fn tally() -> &'static Tally {
-    CURRENT.get()
+    HERE.with(|here| here.current.get())
 }
 
 /// Charges a new block to the current owner, who is returned.
 #[inline(never)]
 pub(crate) fn charge(block: *mut u8, layout: Layout) -> Owner {
-    let tally = CURRENT.get();
+    let tally = tally();
     match tally.account() {
         Some(account) => {
             tally.charge(account, layout.size());
@@ -252,7 +327,7 @@ pub(crate) fn charge(block: *mut u8, layout: Layout) -> Owner {
 /// go with it.
 #[inline(never)]
 pub(crate) fn recharge(owner: Option<Owner>, layout: Layout, grown: *mut u8, new: Layout) -> Owner {
-    let tally = CURRENT.get();
+    let tally = tally();
     let Some(owner) = owner else { return charge(grown, new) };
     if owner.is(tally.account()) {
         tally.discharge(layout.size());
@@ -263,7 +338,7 @@ pub(crate) fn recharge(owner: Option<Owner>, layout: Layout, grown: *mut u8, new
         return charge(grown, new);
     };
     if let Some(account) = name.account() {
-        discharge_account(tally, account, layout.size());
+        discharge_account(known(tally), account, layout.size());
     }
     let account = match charge(grown, new).read() {
         Charged::Account(account) | Charged::Cell(account) => Some(account),
@@ -326,83 +401,106 @@ pub(crate) fn charge_at_other_signpost(
         Probe::note(block, layout);
         return Owner::NOBODY;
     }
-    let (tally, is_cell) = if ptr::eq(signpost, &raw const SPAWNING) {
-        spawned_tally(bytes)
-    } else {
-        (signpost, false)
-    };
+    if ptr::eq(signpost, &raw const SPAWNING) {
+        return charge_spawned(bytes);
+    }
+    charge_for(signpost, bytes)
+}
+
+/// Charges a new block to whom this tally is, or stands for.
+fn charge_for(tally: &'static Tally, bytes: usize) -> Owner {
     let tally = if ptr::eq(tally, &raw const STRANGER) { introduce() } else { tally };
-    let Some(account) = tally.account() else {
-        let account = match tally.stands_for() {
-            Some(index) => Shared::charge(index, bytes),
-            None => registry::charge_orphans(bytes),
-        };
-        return account.map_or(Owner::NOBODY, Owner::account);
+    if let Some(account) = tally.account() {
+        tally.charge(account, bytes);
+        return Owner::account(account);
+    }
+    let account = match tally.stands_for() {
+        Some(index) => Shared::charge(index, bytes),
+        None => registry::charge_orphans(bytes),
     };
-    tally.charge(account, bytes);
-    if is_cell {
+    account.map_or(Owner::NOBODY, Owner::account)
+}
+
+/// Charges a new block inside [`Spawning`] to the new task, and takes the signpost away at its cell.
+///
+/// The cell holds the future and so is larger. A large future Tokio boxes first: that block is as large as the future,
+/// and the one after it, of any size, is the cell.
+#[inline(never)]
+fn charge_spawned(bytes: usize) -> Owner {
+    let spawn = HERE.with(|here| here.spawn.get());
+    // NOTE: a spawn that failed has dropped the future and with it the task; its record may serve another by now.
+    let spawn = spawn.filter(|spawn| spawn.record.tally().id() == spawn.id);
+    let Some((spawn, account)) =
+        spawn.and_then(|spawn| Some((spawn, spawn.record.tally().account()?)))
+    else {
+        return charge_behind(bytes);
+    };
+    spawn.record.tally().charge(account, bytes);
+    if spawn.is_boxed || bytes > spawn.future_size {
+        leave_spawning();
         account.add_cell();
-        Owner::cell(account)
+        spawn.record.note_cell(bytes, spawn.is_boxed.then_some(spawn.future_size));
+        Owner::of_cell(account)
     } else {
+        HERE.with(|here| here.spawn.is_boxed.set(bytes == spawn.future_size));
         Owner::account(account)
     }
 }
 
-/// Whom to charge inside `spawning`, and whether the block is the task's cell; takes the signpost away there.
-///
-/// The cell holds the future and so is larger. A large future Tokio boxes first: that block is as large as the future,
-/// and the one after it, of any size, is the cell.
-fn spawned_tally(bytes: usize) -> (&'static Tally, bool) {
-    let behind = BEHIND.get();
-    // NOTE: a spawn that failed has dropped the future and with it the task; its record may serve another by now.
-    let spawn = SPAWN.get().filter(|spawn| spawn.record.tally().id() == spawn.id);
-    let Some(spawn) = spawn else {
-        SPAWN.set(None);
-        CURRENT.set(behind);
-        return (behind, false);
-    };
-    let is_cell = spawn.is_boxed || bytes > spawn.future_size;
-    if is_cell {
-        SPAWN.set(None);
-        CURRENT.set(behind);
-        spawn.record.note_cell(bytes, spawn.is_boxed.then_some(spawn.future_size));
-    } else {
-        SPAWN.set(Some(Spawn { is_boxed: bytes == spawn.future_size, ..spawn }));
-    }
-    (spawn.record.tally(), is_cell)
+/// Charges a new block to whom the signpost `SPAWNING` stands before, and takes it away.
+#[cold]
+fn charge_behind(bytes: usize) -> Owner {
+    let behind = leave_spawning();
+    if is_outside(behind) { charge_to(outside(), bytes) } else { charge_for(behind, bytes) }
+}
+
+/// Takes the signpost `SPAWNING` away, and returns what it stood before.
+#[inline]
+fn leave_spawning() -> &'static Tally {
+    HERE.with(|here| {
+        here.spawn.set(None);
+        let behind = here.behind.get();
+        here.current.set(behind);
+        behind
+    })
 }
 
 /// Takes a block off its owner who is not the current one, or not the only one to be told.
+// PERF: first what a program that annotates nothing mostly does. Each case goes on in a function that is called last, so that few registers are needed.
 #[inline(never)]
 pub(crate) fn discharge_elsewhere(tally: &'static Tally, owner: Owner, bytes: usize) {
     if !is_outside(tally) {
-        return discharge_other(tally, owner, bytes);
+        return discharge_within(tally, owner, bytes);
     }
-    // PERF: first what a program that annotates nothing mostly does.
     match outside_again() {
-        Ok(own) => discharge_by(own, owner, bytes),
+        Ok(own) => discharge_as(own, owner, bytes),
         Err(other) if other.is_nobody() => discharge_in_thread(owner, bytes),
-        Err(_) => discharge_other(&PLAIN, owner, bytes),
+        Err(_) => discharge_within(&PLAIN, owner, bytes),
     }
 }
 
 /// [`discharge_elsewhere`] outside of every task.
 #[inline(never)]
 fn discharge_in_thread(owner: Owner, bytes: usize) {
-    match THREAD.get() {
-        Some(thread) => discharge_by(thread.tally(), owner, bytes),
-        None => discharge_other(&PLAIN, owner, bytes),
+    match thread() {
+        Some(thread) => discharge_as(thread.tally(), owner, bytes),
+        None => discharge_by(Known::Nobody, owner, bytes),
     }
 }
 
-/// Takes a block off its owner, where `own` is known to free it.
-// PERF: who is known need not be asked for again.
+/// [`discharge_elsewhere`] for whomever this tally leads to.
+#[inline(never)]
+fn discharge_within(tally: &'static Tally, owner: Owner, bytes: usize) {
+    discharge_by(known(tally), owner, bytes);
+}
+
+/// Takes a block off its owner, where `own` frees it.
 #[inline]
-fn discharge_by(own: &'static Tally, owner: Owner, bytes: usize) {
+fn discharge_as(own: &'static Tally, owner: Owner, bytes: usize) {
     if owner.is(own.account()) {
         own.discharge(bytes);
     } else {
-        discharge_other(own, owner, bytes);
+        discharge_by(Known::Owner(own), owner, bytes);
     }
 }
 
@@ -413,70 +511,120 @@ pub(crate) fn outside_again() -> Result<&'static Tally, Other> {
     if config::unannotated() {
         return plain::again().map(Record::tally);
     }
-    THREAD.get().map(Record::tally).ok_or(Other::NOBODY)
+    thread().map(Record::tally).ok_or(Other::NOBODY)
+}
+
+/// Takes a block off its owner, whoever frees it.
+#[inline(never)]
+fn discharge_by(freer: Known, owner: Owner, bytes: usize) {
+    match owner.read() {
+        Charged::Account(account) => discharge_account(freer, account, bytes),
+        Charged::Cell(account) => discharge_cell(account, bytes),
+        Charged::Named(name) => discharge_named(freer, name, bytes),
+        Charged::Nobody => own_heap::remove(bytes),
+    }
 }
 
 #[inline(never)]
-fn discharge_other(tally: &'static Tally, owner: Owner, bytes: usize) {
-    let account = match owner.read() {
-        Charged::Nobody => return own_heap::remove(bytes),
-        Charged::Account(account) => account,
-        Charged::Cell(account) => return discharge_cell(account, bytes),
-        Charged::Named(name) => match name.freed(known(tally).0.map_or(0, Tally::id), bytes) {
-            Some(account) => account,
-            None => return,
-        },
-    };
-    discharge_account(tally, account, bytes);
+fn discharge_named(freer: Known, name: &'static Variable, bytes: usize) {
+    if let Some(account) = name.freed(freer.id(), bytes) {
+        discharge_account(freer, account, bytes);
+    }
 }
 
 /// Takes a task's Tokio cell off it, which Tokio frees after the task's end: not a block that somebody was handed.
-fn discharge_cell(account: &'static Account, bytes: usize) {
+pub(crate) fn discharge_cell(account: &'static Account, bytes: usize) {
     account.remove_cell();
     if account.discharge(bytes) {
         registry::give_back(account);
     }
 }
 
-/// Like [`resolve`] for somebody who does not allocate: nobody gets a record for that. With the index of its site.
-fn known(tally: &'static Tally) -> (Option<&'static Tally>, u32) {
+/// Whom somebody is who does not allocate: nobody gets a record for that.
+#[derive(Clone, Copy, Debug)]
+enum Known {
+    /// A task, or a thread outside of every task.
+    Owner(&'static Tally),
+    /// A task that nobody annotated and that has not allocated.
     #[cfg(feature = "tokio")]
-    if ptr::eq(tally, &raw const PLAIN) && config::unannotated() {
-        match plain::known() {
-            Ok(Some(record)) => {
-                let tally = record.tally();
-                let site = tally.account().map_or_else(|| plain::site().index(), Account::site);
-                return (Some(tally), site);
-            }
-            Err(plain::NoRecord) => return (None, plain::site().index()),
-            Ok(None) => {}
-        }
-        return (THREAD.get().map(Record::tally), UNTRACKED);
-    }
-    let tally = resolve(tally);
-    (Some(tally), tally.account().map_or(UNTRACKED, Account::site))
+    NoRecord,
+    /// A thread that has no record.
+    Nobody,
 }
 
-fn discharge_account(tally: &'static Tally, account: &'static Account, bytes: usize) {
-    let (freer, site) = known(tally);
-    if let Some(freer) = freer
-        && freer.account().is_some_and(|own| ptr::eq(own, account))
-    {
-        freer.discharge(bytes);
-        return;
+impl Known {
+    #[inline]
+    fn tally(self) -> Option<&'static Tally> {
+        if let Self::Owner(tally) = self { Some(tally) } else { None }
     }
-    hand_over::note(account.site(), site, bytes);
+
+    /// The task's id; 0: none.
+    #[inline]
+    fn id(self) -> u64 {
+        self.tally().map_or(0, Tally::id)
+    }
+
+    /// Its tally, if this is its account.
+    #[inline]
+    fn tally_of(self, account: &Account) -> Option<&'static Tally> {
+        self.tally().filter(|tally| tally.account().is_some_and(|own| ptr::eq(own, account)))
+    }
+
+    /// The index of its site.
+    #[inline]
+    fn site(self) -> u32 {
+        match self {
+            #[cfg(feature = "tokio")]
+            Self::NoRecord => plain::site().index(),
+            _ => self.tally().and_then(Tally::account).map_or(UNTRACKED, Account::site),
+        }
+    }
+}
+
+/// Who is charged here, or behind this signpost.
+#[inline]
+fn known(tally: &'static Tally) -> Known {
+    let tally = behind(tally);
+    if !is_outside(tally) {
+        return Known::Owner(tally);
+    }
+    #[cfg(feature = "tokio")]
+    if config::unannotated() {
+        match plain::known() {
+            Ok(Some(record)) => return Known::Owner(record.tally()),
+            Err(plain::NoRecord) => return Known::NoRecord,
+            Ok(None) => {}
+        }
+    }
+    thread().map_or(Known::Nobody, |thread| Known::Owner(thread.tally()))
+}
+
+#[inline]
+fn discharge_account(freer: Known, account: &'static Account, bytes: usize) {
+    if let Some(own) = freer.tally_of(account) {
+        return own.discharge(bytes);
+    }
+    // First, as the account may be another's afterwards.
+    let (from, to) = (account.site(), freer.site());
     if account.discharge(bytes) {
-        registry::give_back(account);
+        return give_back_and_note(account, from, to, bytes);
     }
+    hand_over::note(from, to, bytes);
+}
+
+/// The end of [`discharge_account`] where that was the last block of an ended owner.
+#[cold]
+#[inline(never)]
+fn give_back_and_note(account: &'static Account, from: u32, to: u32, bytes: usize) {
+    registry::give_back(account);
+    hand_over::note(from, to, bytes);
 }
 
 /// Takes a block off its owner which tasks of the site `to` take over.
 pub(crate) fn hand_on(from: &'static Account, to: u32, bytes: usize) {
     hand_over::note(from.site(), to, bytes);
-    let here = known(CURRENT.get()).0;
-    if let Some(here) = here.filter(|here| here.account().is_some_and(|own| ptr::eq(own, from))) {
-        here.discharge(bytes);
+    if let Some(own) = known(tally()).tally_of(from) {
+        own.discharge(bytes);
     } else if from.discharge(bytes) {
         registry::give_back(from);
     }
@@ -485,9 +633,9 @@ pub(crate) fn hand_on(from: &'static Account, to: u32, bytes: usize) {
 /// Gives a thread its own record at its first allocation.
 fn introduce() -> &'static Tally {
     // A scope that was entered by a stranger leaves one behind when it ends, though the thread is known by then.
-    let known = THREAD.get();
+    let known = thread();
     let Some(record) = known.or_else(registry::thread_record) else { return &LATE };
-    THREAD.set(Some(record));
+    HERE.with(|here| here.thread.set(Some(record)));
     let asks_tokio = config::unannotated();
     let retires = {
         // What is allocated to register the destructors is the thread's.
@@ -506,13 +654,13 @@ fn introduce() -> &'static Tally {
         return &LATE;
     }
     // The thread may stand behind a signpost that must stay: only a bare stranger is replaced.
-    for place in [&CURRENT, &BEHIND] {
-        place.with(|place| {
+    HERE.with(|here| {
+        for place in [&here.current, &here.behind] {
             if ptr::eq(place.get(), &raw const STRANGER) {
                 place.set(if asks_tokio { &PLAIN } else { record.tally() });
             }
-        });
-    }
+        }
+    });
     record.tally()
 }
 
@@ -527,9 +675,11 @@ impl Drop for Retire {
 
 /// Hands the thread's record on to the next thread that starts; what comes later is charged to the orphans.
 fn retire() {
-    CURRENT.set(&LATE);
-    BEHIND.set(&LATE);
-    if let Some(record) = THREAD.take() {
+    HERE.with(|here| {
+        here.current.set(&LATE);
+        here.behind.set(&LATE);
+    });
+    if let Some(record) = HERE.with(|here| here.thread.take()) {
         record.leave_worker();
         registry::give_back_thread(record);
     }
@@ -545,8 +695,9 @@ fn retire() {
 }
 
 /// Notes that this thread polls tasks.
+#[inline]
 pub(crate) fn thread_works() {
-    if let Some(record) = THREAD.get() {
+    if let Some(record) = thread() {
         record.become_worker();
     }
 }
@@ -554,7 +705,7 @@ pub(crate) fn thread_works() {
 /// Whether the thread has a record, and so a destructor that will run.
 #[inline]
 pub(crate) fn thread_is_known() -> bool {
-    THREAD.get().is_some()
+    thread().is_some()
 }
 
 /// The id of the tracked task that this code runs in, if any: the innermost one where tasks nest.
@@ -579,10 +730,10 @@ pub fn current_task_id() -> Option<TaskId> {
     if !ENABLED {
         return None;
     }
-    let tally = CURRENT.get();
+    let tally = tally();
     match tally.id() {
         0 if tally.account().is_none() && !ptr::eq(tally, &raw const PLAIN) => {
-            TaskId::new(resolve(tally).id())
+            TaskId::new(behind(tally).id())
         }
         id => TaskId::new(id),
     }
@@ -597,11 +748,11 @@ pub(crate) struct Probe {
 
 impl Probe {
     fn note(block: *mut u8, layout: Layout) {
-        PROBE.set(Some(Self { block, layout }));
+        HERE.with(|here| here.probe.set(Some(Self { block, layout })));
     }
 
     /// The last block that passed the allocator inside `as_memscope` on this thread.
     pub(crate) fn take() -> Option<Self> {
-        PROBE.take()
+        HERE.with(|here| here.probe.take())
     }
 }

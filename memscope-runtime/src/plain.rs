@@ -351,13 +351,19 @@ pub(crate) fn rename(tokio_id: u64, id: u64, name: &str) {
 }
 
 /// The site of all of them.
+#[inline]
 pub(crate) fn site() -> &'static Site {
-    static SITE: StaticRef<Site> = StaticRef::none();
-    SITE.get().unwrap_or_else(|| {
-        let site = Site::of(key("(unannotated)", "", 0));
-        SITE.set(site);
-        site
-    })
+    SITE.get().unwrap_or_else(make_site)
+}
+
+static SITE: StaticRef<Site> = StaticRef::none();
+
+#[cold]
+#[inline(never)]
+fn make_site() -> &'static Site {
+    let site = Site::of(key("(unannotated)", "", 0));
+    SITE.set(site);
+    site
 }
 
 /// The key of a site of theirs.
