@@ -6,7 +6,8 @@ use crate::{
     arena::{Arena, Zeroed},
     config,
     future_type::FutureType,
-    items,
+    items::{self, ItemsReading},
+    nanos::Nanos,
     record::{RecordReading, Timing},
     site::Site,
     static_ref::StaticRef,
@@ -24,6 +25,7 @@ pub(crate) struct Ended {
     pub(crate) account: u32,
     pub(crate) tally: TallyReading,
     pub(crate) reading: RecordReading,
+    pub(crate) items: Option<ItemsReading>,
 }
 
 /// One row.
@@ -118,7 +120,14 @@ pub(crate) fn forgotten() -> (u64, u64) {
 impl Written {
     /// Writes what stays of the task.
     #[inline]
-    pub(crate) fn put(&self, id: u64, account: u32, tally: &TallyReading, reading: &RecordReading) {
+    pub(crate) fn put(
+        &self,
+        id: u64,
+        account: u32,
+        tally: &TallyReading,
+        reading: &RecordReading,
+        items: Option<ItemsReading>,
+    ) {
         let row = self.row;
         // NOTE: Release on every field, as `Version` wants.
         let put = |field: &AtomicU64, value| field.store(value, Ordering::Release);
@@ -133,14 +142,14 @@ impl Written {
         put(&row.taken_bytes, tally.taken_bytes);
         put(&row.peak_bytes, reading.peak_bytes);
         put(&row.polls, reading.polls);
-        put(&row.busy_ns, reading.timing.busy_ns.unwrap_or(0));
-        put(&row.wait_ns, reading.timing.wait_ns.unwrap_or(0));
+        put(&row.busy_ns, reading.timing.busy_ns.map_or(0, Nanos::get));
+        put(&row.wait_ns, reading.timing.wait_ns.map_or(0, Nanos::get));
         put(&row.cell_bytes, reading.cell_bytes);
         row.account.store(account, Ordering::Release);
         row.state.store(reading.state as u8, Ordering::Release);
         let timed = if reading.timing.busy_ns.is_some() { TIMED } else { 0 };
         let estimate = if reading.timing.is_estimate { ESTIMATE } else { 0 };
-        let items = reading.items.is_some_and(|items| items::keep(self.place, items));
+        let items = items.is_some_and(|items| items::keep(self.place, items));
         let items = if items { ITEMS } else { 0 };
         row.flags.store(timed | estimate | items, Ordering::Release);
     }
@@ -173,18 +182,18 @@ impl Row {
                 state: TaskState::from_u8(self.state.load(Ordering::Acquire)),
                 polls: get(&self.polls),
                 peak_bytes,
-                window_peak_bytes: None,
+                window_peak_bytes: 0,
                 timing: Timing {
-                    busy_ns: timed.then(|| get(&self.busy_ns)),
-                    wait_ns: timed.then(|| get(&self.wait_ns)),
+                    busy_ns: timed.then(|| Nanos::new(get(&self.busy_ns))),
+                    wait_ns: timed.then(|| Nanos::new(get(&self.wait_ns))),
                     is_estimate: flags & ESTIMATE != 0,
                 },
                 idle_ns: None,
                 cell_bytes: get(&self.cell_bytes),
                 #[cfg(feature = "layout")]
                 await_point: 0,
-                items: if flags & ITEMS == 0 { None } else { items::kept(place) },
             },
+            items: if flags & ITEMS == 0 { None } else { items::kept(place) },
         })
     }
 }

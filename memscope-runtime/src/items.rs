@@ -150,6 +150,16 @@ impl ItemSums {
 }
 
 impl ItemsReading {
+    /// Those of both.
+    pub(crate) fn and(self, other: Self) -> Self {
+        Self {
+            count: self.count + other.count,
+            allocated_bytes: self.allocated_bytes + other.allocated_bytes,
+            largest_bytes: self.largest_bytes.max(other.largest_bytes),
+            net_bytes: self.net_bytes + other.net_bytes,
+        }
+    }
+
     pub(crate) fn profile(self, measured: bool) -> Items {
         let Self { count, allocated_bytes, largest_bytes, net_bytes } = self;
         if measured {

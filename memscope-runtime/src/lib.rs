@@ -62,6 +62,7 @@ mod variable_site;
 mod transfer;
 // All of it is read, and shown.
 mod reading;
+mod open_tasks;
 mod program;
 #[cfg(feature = "layout")]
 mod layouts;
@@ -93,6 +94,7 @@ mod origin;
 mod clock;
 mod ticks;
 mod timing;
+mod nanos;
 mod places;
 mod order;
 mod arena;

@@ -191,10 +191,10 @@ impl Start {
 /// holds now (or held at the start, which is in the window already).
 fn living_peak() -> u64 {
     current::as_memscope(|| {
-        let tasks = reading::read().open;
-        tasks
-            .iter()
-            .map(|task| task.record.window_peak_bytes.unwrap_or(0).max(task.live_bytes))
+        let reading = reading::read();
+        reading
+            .open()
+            .map(|task| task.record.window_peak_bytes.max(task.live_bytes))
             .max()
             .unwrap_or(0)
     })
@@ -202,7 +202,5 @@ fn living_peak() -> u64 {
 
 /// What the largest task holds now.
 fn living_max() -> u64 {
-    current::as_memscope(|| {
-        reading::read().open.iter().map(|task| task.live_bytes).max().unwrap_or(0)
-    })
+    current::as_memscope(|| reading::read().open().map(|task| task.live_bytes).max().unwrap_or(0))
 }

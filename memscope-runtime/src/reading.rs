@@ -11,6 +11,8 @@ use crate::{
     ending::{self, Ending},
     hand_over::{self, HandedOver},
     history::{self, Ended},
+    items::{self, ItemsReading},
+    open_tasks::OpenTasks,
     record::RecordReading,
     registry,
     shared::{self, SharedReading},
@@ -18,6 +20,7 @@ use crate::{
     sums::SumsReading,
     sync::{Ordering, fence},
     tally::TallyReading,
+    task::TaskId,
     threads::Folds,
     variable::{self, VariableReading},
     variable_site::{VariableSite, VariableSiteReading},
@@ -27,11 +30,14 @@ use crate::{
 const ATTEMPTS: usize = 8;
 
 /// A task's numbers at one moment.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 pub(crate) struct TaskReading {
-    pub(crate) id: u64,
+    pub(crate) id: TaskId,
     pub(crate) tally: TallyReading,
     pub(crate) record: RecordReading,
+    /// What it has yielded, if it is a stream.
+    // PERF: few are.
+    pub(crate) items: Option<Box<ItemsReading>>,
     pub(crate) live_bytes: u64,
     pub(crate) live_blocks: u64,
 }
@@ -72,26 +78,15 @@ pub(crate) struct Untracked {
     pub(crate) live_blocks: u64,
 }
 
-/// What open tasks hold together.
-///
-/// PERF: summed up while each task's numbers are at hand; a hundred thousand of them fill no cache.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct OpenSums {
-    pub(crate) live_bytes: u64,
-    pub(crate) live_blocks: u64,
-    /// Without what was taken over, which others allocated.
-    pub(crate) allocated_bytes: u64,
-    /// Tokio cells of tasks that have not ended, and what these have beyond the futures.
-    pub(crate) cells: u64,
-    pub(crate) cell_overhead_bytes: u64,
-}
-
 /// Everything, at (nearly) one moment.
 #[derive(Debug)]
 pub(crate) struct Reading {
-    /// Tasks whose future exists, in the order of their ids.
-    pub(crate) open: Vec<TaskReading>,
-    pub(crate) open_sums: OpenSums,
+    /// Tasks that have not ended, in the order of their ids.
+    pub(crate) living: Vec<TaskReading>,
+    /// Tasks that have ended and whose future is still held, in the order of their ids.
+    pub(crate) held: Vec<TaskReading>,
+    /// What both hold together, by the index of their site.
+    pub(crate) open_sums: Vec<(u32, OpenTasks)>,
     /// Tasks whose future is gone, the newest first.
     pub(crate) closed: Vec<TaskReading>,
     pub(crate) sites: Vec<SiteReading>,
@@ -105,6 +100,13 @@ pub(crate) struct Reading {
     pub(crate) hand_overs: Vec<HandedOver>,
     /// No task ended while this was read: the sums fit to the byte.
     pub(crate) is_still: bool,
+}
+
+impl Reading {
+    /// Tasks whose future exists.
+    pub(crate) fn open(&self) -> impl Iterator<Item = &TaskReading> {
+        self.living.iter().chain(&self.held)
+    }
 }
 
 /// Reads everything. The caller is in `as_memscope`, so that the reading does not change what it reads.
@@ -127,12 +129,12 @@ fn attempt() -> Reading {
     // Before the walk: an open task is added to these, and must not be in them yet.
     let sums: HashMap<u32, SumsReading> =
         Site::all().map(|site| (site.index(), site.sums.read())).collect();
-    let mut seen = Walk::default();
+    let mut seen = Walk { is_in_order: true, ..Walk::default() };
     let now_ns = clock::now_ns();
     for account in registry::accounts() {
         seen.add(account, now_ns);
     }
-    let Walk { mut open, open_sums, mut untracked, workers, left, retained } = seen;
+    let Walk { mut living, mut held, open_sums, mut untracked, workers, left, retained, .. } = seen;
     let shared: Vec<SharedReading> = shared::read().collect();
     for shared in &shared {
         untracked.add(shared.memory);
@@ -150,13 +152,17 @@ fn attempt() -> Reading {
         }
     });
     let sites = sites.collect();
-    // They mostly are in this order.
-    open.sort_unstable_by_key(|task| task.id);
-    let is_open = |id| open.binary_search_by_key(&id, |task| task.id).is_ok();
-    let closed = ended.iter().filter(|ended| !is_open(ended.id)).map(after_the_end).collect();
+    if !seen.is_in_order {
+        living.sort_unstable_by_key(|task| task.id);
+    }
+    held.sort_unstable_by_key(|task| task.id);
+    let is_in = |tasks: &[TaskReading], id| tasks.binary_search_by_key(&id, |task| task.id).is_ok();
+    let closed = ended.iter().filter_map(after_the_end);
+    let closed = closed.filter(|task| !is_in(&living, task.id) && !is_in(&held, task.id)).collect();
     let is_still = rows_still && folds.stand();
     Reading {
-        open,
+        living,
+        held,
         open_sums,
         closed,
         sites,
@@ -194,8 +200,15 @@ impl Left {
 /// What was seen so far.
 #[derive(Default)]
 struct Walk {
-    open: Vec<TaskReading>,
-    open_sums: OpenSums,
+    living: Vec<TaskReading>,
+    held: Vec<TaskReading>,
+    open_sums: Vec<(u32, OpenTasks)>,
+    /// The places in `open_sums`, by the index of the site.
+    places: HashMap<u32, usize>,
+    /// The last one that was added to.
+    last_place: usize,
+    /// `living` is in the order of ids, as the accounts of tasks mostly are that were created one after another.
+    is_in_order: bool,
     untracked: Untracked,
     workers: Workers,
     left: HashMap<u32, Left>,
@@ -241,6 +254,7 @@ impl Walk {
                     }
                 }
                 Balance::Open { net_bytes, net_blocks, record, .. } => {
+                    let Some(task_id) = TaskId::new(id) else { return };
                     // Once the end has begun, there is none.
                     let Some(record) = registry::record(record) else { continue };
                     // Looked at before and after: in between it was this task's all the time.
@@ -253,13 +267,37 @@ impl Walk {
                     if record.tally().id() == id && account.id() == id {
                         let live_bytes = sum(tally.own_live_bytes, net_bytes);
                         let live_blocks = blocks(tally.own_live_blocks(), net_blocks);
-                        let record = reading;
-                        let task = TaskReading { id, tally, record, live_bytes, live_blocks };
-                        self.open_sums.add(&task);
-                        return self.open.push(task);
+                        let items = items::of(record).map(Box::new);
+                        return self.add_open(TaskReading {
+                            id: task_id,
+                            tally,
+                            record: reading,
+                            items,
+                            live_bytes,
+                            live_blocks,
+                        });
                     }
                 }
             }
+        }
+    }
+
+    #[inline]
+    fn add_open(&mut self, task: TaskReading) {
+        let site = task.record.row.index();
+        // PERF: tasks of one site mostly follow each other.
+        if self.open_sums.get(self.last_place).is_none_or(|(last, _)| *last != site) {
+            self.last_place = *self.places.entry(site).or_insert_with(|| {
+                self.open_sums.push((site, OpenTasks::default()));
+                self.open_sums.len() - 1
+            });
+        }
+        self.open_sums[self.last_place].1.add(&task);
+        if task.record.state.is_ended() {
+            self.held.push(task);
+        } else {
+            self.is_in_order &= self.living.last().is_none_or(|last| last.id < task.id);
+            self.living.push(task);
         }
     }
 
@@ -276,19 +314,6 @@ impl Walk {
         self.left.entry(site).or_default().add(left);
         if let Some(ending) = ending {
             self.retained.push(Retained { site, ending });
-        }
-    }
-}
-
-impl OpenSums {
-    fn add(&mut self, task: &TaskReading) {
-        let TaskReading { tally, record, live_bytes, live_blocks, .. } = task;
-        self.live_bytes += live_bytes;
-        self.live_blocks += live_blocks;
-        self.allocated_bytes += tally.allocated_bytes.saturating_sub(tally.taken_bytes);
-        if record.cell_bytes != 0 && !record.state.is_ended() {
-            self.cells += 1;
-            self.cell_overhead_bytes += record.cell_bytes.saturating_sub(record.future.size as u64);
         }
     }
 }
@@ -377,7 +402,7 @@ fn blocks(own: u32, net: u32) -> u64 {
 }
 
 /// An ended task and what is live of it now.
-fn after_the_end(ended: &Ended) -> TaskReading {
+fn after_the_end(ended: &Ended) -> Option<TaskReading> {
     let live = registry::account(ended.account).and_then(|account| {
         let before = account.id();
         match account.read() {
@@ -394,5 +419,7 @@ fn after_the_end(ended: &Ended) -> TaskReading {
     // A block may have been transferred to it while it ended.
     let record =
         RecordReading { peak_bytes: ended.reading.peak_bytes.max(live_bytes), ..ended.reading };
-    TaskReading { id: ended.id, tally: ended.tally, record, live_bytes, live_blocks }
+    let items = ended.items.map(Box::new);
+    let id = TaskId::new(ended.id)?;
+    Some(TaskReading { id, tally: ended.tally, record, items, live_bytes, live_blocks })
 }

@@ -11,6 +11,8 @@ use crate::{
     await_point::{AwaitPoint, AwaitPoints},
     event::EventKind,
     hand_over::HandedOver,
+    nanos::Nanos,
+    open_tasks::{EndedTasks, OpenTasks},
     order,
     profile::{
         Bucket, HandOver, Items, Place, ProcessMemory, RuntimeMemory, SharedProfile, SiteProfile,
@@ -33,12 +35,12 @@ pub(crate) fn task(
     task: &TaskReading,
     measured: bool,
     await_points: &HashMap<u32, u32>,
-) -> Option<TaskMemoryProfile> {
-    let TaskReading { id, tally, record, live_bytes, live_blocks } = task;
+) -> TaskMemoryProfile {
+    let TaskReading { id, tally, record, items, live_bytes, live_blocks } = task;
     let sizes = |bytes| if measured { bytes } else { 0 };
     let freed_bytes = tally.allocated_bytes.saturating_sub(*live_bytes);
-    Some(TaskMemoryProfile {
-        id: TaskId::new(*id)?,
+    TaskMemoryProfile {
+        id: *id,
         parent: TaskId::new(record.parent),
         name: record.site.name.to_owned(),
         task_type: record.site.task_type,
@@ -57,16 +59,16 @@ pub(crate) fn task(
         future_size_bytes: record.future.size as u64,
         future_type: (record.future.name)().into(),
         poll_count: record.polls,
-        busy_ns: record.timing.busy_ns,
-        wait_ns: record.timing.wait_ns,
+        busy_ns: record.timing.busy_ns.map(Nanos::get),
+        wait_ns: record.timing.wait_ns.map(Nanos::get),
         timing_is_estimate: record.timing.is_estimate,
-        idle_ns: record.idle_ns,
+        idle_ns: record.idle_ns.map(Nanos::get),
         scheduled_ns: None,
         await_point: await_point(record, await_points),
         cell_bytes: sizes(record.cell_bytes),
         is_annotated: record.future.is_known(),
-        items: record.items.map(|items| items.profile(measured)),
-    })
+        items: items.as_ref().map(|items| items.profile(measured)),
+    }
 }
 
 /// Where its task waits.
@@ -102,15 +104,9 @@ pub(crate) fn sites(reading: &Reading, measured: bool, now_ns: u64) -> Vec<SiteP
     let mut rows: Vec<SiteProfile> = reading.sites.iter().map(row).collect();
     let places: HashMap<u32, usize> =
         reading.sites.iter().enumerate().map(|(place, site)| (site.site.index(), place)).collect();
-    // PERF: tasks of one site mostly follow each other.
-    let mut last = None;
-    for task in &reading.open {
-        let site = task.record.row.index();
-        if last.is_none_or(|(last_site, _)| last_site != site) {
-            last = places.get(&site).map(|&place| (site, place));
-        }
-        if let Some((_, place)) = last {
-            rows[place].add_open(task);
+    for (site, open) in &reading.open_sums {
+        if let Some(&place) = places.get(site) {
+            rows[place].add_open(open);
         }
     }
     let mut retained: HashMap<usize, Vec<&Retained>> = HashMap::new();
@@ -213,34 +209,27 @@ fn vtable(site: &Site) -> Option<usize> {
 }
 
 impl SiteProfile {
-    fn add_open(&mut self, task: &TaskReading) {
-        self.live_bytes += task.live_bytes;
-        self.live_blocks += task.live_blocks;
-        self.peak_bytes = self.peak_bytes.max(task.record.peak_bytes);
-        self.peak_sum_bytes += task.record.peak_bytes;
-        self.allocated_bytes += task.tally.allocated_bytes;
-        self.transferred_bytes += task.tally.taken_bytes;
-        self.allocation_count += task.tally.allocations;
-        if let Some(items) = task.record.items {
+    fn add_open(&mut self, open: &OpenTasks) {
+        self.live_bytes += open.live_bytes;
+        self.live_blocks += open.live_blocks;
+        self.peak_bytes = self.peak_bytes.max(open.highest_peak_bytes);
+        self.peak_sum_bytes += open.peak_sum_bytes;
+        self.allocated_bytes += open.allocated_bytes;
+        self.transferred_bytes += open.taken_bytes;
+        self.allocation_count += open.allocations;
+        if let Some(items) = open.items {
             self.items = Some(self.items.unwrap_or_default().and(items.profile(true)));
         }
-        match task.record.state {
-            TaskState::Idle | TaskState::Running | TaskState::Unknown => return,
-            TaskState::Completed => self.completed += 1,
-            TaskState::Cancelled => self.cancelled += 1,
-            TaskState::Panicked => self.panicked += 1,
-            TaskState::Ended => self.ended_unknown += 1,
-        }
-        // It has ended, but its future is still there.
-        self.retained_bytes += task.live_bytes;
-        self.ended_allocated_bytes += task.tally.allocated_bytes;
-        if let Some(wait_ns) = task.record.timing.wait_ns {
-            self.wait_sum_ns += wait_ns;
-            self.waits_timed += 1;
-            if task.record.state == TaskState::Completed {
-                self.longest_wait_ns = self.longest_wait_ns.max(wait_ns);
-            }
-        }
+        let EndedTasks { tasks, live_bytes, allocated_bytes, .. } = open.ended;
+        self.completed += tasks[TaskState::Completed as usize];
+        self.cancelled += tasks[TaskState::Cancelled as usize];
+        self.panicked += tasks[TaskState::Panicked as usize];
+        self.ended_unknown += tasks[TaskState::Ended as usize];
+        self.retained_bytes += live_bytes;
+        self.ended_allocated_bytes += allocated_bytes;
+        self.wait_sum_ns += open.ended.wait_sum_ns;
+        self.waits_timed += open.ended.waits;
+        self.longest_wait_ns = self.longest_wait_ns.max(open.ended.longest_wait_ns);
     }
 
     /// Adds the ended tasks that still hold bytes.
@@ -296,10 +285,12 @@ pub(crate) fn process(reading: &Reading, measured: bool) -> ProcessMemory {
     if !measured {
         return ProcessMemory::default();
     }
-    let open = reading.open_sums;
+    let open = |field: fn(&OpenTasks) -> u64| {
+        reading.open_sums.iter().map(|(_, open)| field(open)).sum::<u64>()
+    };
     let sites = |field: fn(&SiteReading) -> u64| reading.sites.iter().map(field).sum::<u64>();
-    let tracked_bytes = open.live_bytes + sites(|site| site.retained_bytes);
-    let tracked_blocks = open.live_blocks + sites(|site| site.retained_blocks);
+    let tracked_bytes = open(|open| open.live_bytes) + sites(|site| site.retained_bytes);
+    let tracked_blocks = open(|open| open.live_blocks) + sites(|site| site.retained_blocks);
     let Reading { untracked, .. } = reading;
     ProcessMemory {
         measured,
@@ -310,7 +301,7 @@ pub(crate) fn process(reading: &Reading, measured: bool) -> ProcessMemory {
         untracked_blocks: untracked.live_blocks,
         whole_blocks: tracked_blocks + untracked.live_blocks,
         // What was taken over was allocated once.
-        tracked_allocated_bytes: open.allocated_bytes
+        tracked_allocated_bytes: open(|open| open.allocated_bytes.saturating_sub(open.taken_bytes))
             + sites(|site| site.sums.allocated_bytes.saturating_sub(site.sums.taken_bytes)),
         untracked_allocated_bytes: untracked.allocated_bytes,
         shared_bytes: reading.shared.iter().map(|shared| shared.memory.live_bytes).sum(),
@@ -489,7 +480,11 @@ pub(crate) fn runtime(reading: &Reading, measured: bool) -> RuntimeMemory {
         measured,
         worker_threads: reading.workers.threads,
         worker_bytes: reading.workers.live_bytes,
-        cells: reading.open_sums.cells,
-        cell_overhead_bytes: reading.open_sums.cell_overhead_bytes,
+        cells: reading.open_sums.iter().map(|(_, open)| open.cells).sum(),
+        cell_overhead_bytes: reading
+            .open_sums
+            .iter()
+            .map(|(_, open)| open.cell_overhead_bytes)
+            .sum(),
     }
 }

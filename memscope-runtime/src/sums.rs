@@ -2,6 +2,7 @@
 
 use crate::{
     items::{ItemSums, ItemsReading},
+    nanos::Nanos,
     record::RecordReading,
     sync::{AtomicU8, AtomicU64, Ordering, add, bump, raise},
     tally::TallyReading,
@@ -82,13 +83,18 @@ impl Sums {
 
     /// Adds an ended task.
     #[inline]
-    pub(crate) fn add(&self, tally: &TallyReading, record: &RecordReading) {
+    pub(crate) fn add(
+        &self,
+        tally: &TallyReading,
+        record: &RecordReading,
+        items: Option<ItemsReading>,
+    ) {
         raise(&self.highest_peak, record.peak_bytes);
         add(&self.taken_bytes, tally.taken_bytes);
         if let (Some(wait_ns), TaskState::Completed) = (record.timing.wait_ns, record.state) {
-            raise(&self.longest_wait_ns, wait_ns);
+            raise(&self.longest_wait_ns, wait_ns.get());
         }
-        if let Some(items) = record.items {
+        if let Some(items) = items {
             self.items.add(items);
         }
         // Acquire pairs with the Release below: what the last one added is seen before more is added to it.
@@ -158,7 +164,7 @@ impl Part {
             (&self.allocated_bytes, tally.allocated_bytes),
             (&self.allocations, tally.allocations),
             (&self.peak_bytes, record.peak_bytes),
-            (&self.wait_ns, record.timing.wait_ns.unwrap_or(0)),
+            (&self.wait_ns, record.timing.wait_ns.map_or(0, Nanos::get)),
             (&self.waits, u64::from(record.timing.wait_ns.is_some())),
             (self.peaks.bucket(record.peak_bytes), 1),
         ]

@@ -7,7 +7,7 @@ use std::cmp::Reverse;
 
 use crate::{
     profile::{self, ProcessPoint, Trend, TrendPoint},
-    reading::{self, Glance, Reading},
+    reading::{self, Glance, Reading, TaskReading},
     rows::Names,
     site::Site,
     task::TaskId,
@@ -115,19 +115,14 @@ impl Samples {
         for site in &reading.sites {
             site.site.level.set(site.retained_bytes, site.sums.allocated_bytes);
         }
-        for task in &reading.open {
-            task.record.row.level.add(task.live_bytes, task.tally.allocated_bytes);
-            if !task.record.state.is_ended() {
-                self.tasks.note(
-                    place,
-                    task.id,
-                    task.record.row.index(),
-                    Point {
-                        live_bytes: task.live_bytes,
-                        allocated_bytes: task.tally.allocated_bytes,
-                    },
-                );
+        for (site, open) in &reading.open_sums {
+            if let Some(site) = Site::at(*site) {
+                site.level.add(open.live_bytes, open.allocated_bytes);
             }
+        }
+        for TaskReading { id, tally, record, live_bytes, .. } in &reading.living {
+            let point = Point { live_bytes: *live_bytes, allocated_bytes: tally.allocated_bytes };
+            self.tasks.note(place, id.as_u64(), record.row.index(), point);
         }
         self.end(place, reading.sites.iter().map(|site| site.site), reading.untracked.live_bytes);
     }

@@ -8,7 +8,7 @@ use crate::{
     ending::{self, Ending},
     event::EventKind,
     history::{self, Written},
-    registry,
+    items, registry,
     site::Site,
     sync::Ordering,
     taken::{self, Taken},
@@ -103,11 +103,12 @@ impl Record {
         let taken = taken::of(account);
         let tally = self.tally.read().with_taken(taken.bytes);
         let Some(reading) = self.read_ended(taken, None) else { return };
+        let items = items::of(self);
         // PERF: first, so that what goes there need not be kept.
         if let Some(written) = written {
-            written.put(id, account.index(), &tally, &reading);
+            written.put(id, account.index(), &tally, &reading, items);
         }
-        row.sums.add(&tally, &reading);
+        row.sums.add(&tally, &reading, items);
         window::note_ended(self.window.load(Ordering::Relaxed), tally.peak_bytes);
         let left = tally.own_live_bytes.wrapping_add(account.net());
         if left != 0 {
@@ -136,7 +137,7 @@ impl Record {
     fn write_anew(&self, account: &Account, written: &Written, taken: Taken) {
         let tally = self.tally.read().with_taken(taken.bytes);
         if let Some(reading) = self.read_ended(taken, None) {
-            written.put(self.tally.id(), account.index(), &tally, &reading);
+            written.put(self.tally.id(), account.index(), &tally, &reading, items::of(self));
         }
     }
 

@@ -4,7 +4,7 @@ use super::Record;
 use crate::{
     clock,
     future_type::FutureType,
-    items::{self, ItemsReading},
+    nanos::Nanos,
     site::Site,
     sync::Ordering,
     taken::{self, Taken},
@@ -23,24 +23,22 @@ pub(crate) struct RecordReading {
     pub(crate) state: TaskState,
     pub(crate) polls: u64,
     pub(crate) peak_bytes: u64,
-    /// The peak since the last monitored window began, where the task was polled since.
-    pub(crate) window_peak_bytes: Option<u64>,
+    /// The peak since the last monitored window began; 0 where the task was not polled since.
+    pub(crate) window_peak_bytes: u64,
     pub(crate) timing: Timing,
     /// How long it has not been polled, at least.
-    pub(crate) idle_ns: Option<u64>,
+    pub(crate) idle_ns: Option<Nanos>,
     pub(crate) cell_bytes: u64,
     /// Where it waits, as a number of `waits`; 0: that is not known, or it does not wait.
     #[cfg(feature = "layout")]
     pub(crate) await_point: u32,
-    /// What it has yielded, if it is a stream.
-    pub(crate) items: Option<ItemsReading>,
 }
 
 /// How long a task was polled and how long it waited.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Timing {
-    pub(crate) busy_ns: Option<u64>,
-    pub(crate) wait_ns: Option<u64>,
+    pub(crate) busy_ns: Option<Nanos>,
+    pub(crate) wait_ns: Option<Nanos>,
     /// Only some of the polls were timed.
     pub(crate) is_estimate: bool,
 }
@@ -83,14 +81,13 @@ impl Record {
             state: self.state(),
             polls: self.polls.load(Ordering::Relaxed),
             peak_bytes: peak.max(past_peak),
-            window_peak_bytes: (window == window::epoch()).then_some(peak),
+            window_peak_bytes: if window == window::epoch() { peak } else { 0 },
             // PERF: most tasks are not timed.
             timing: if self.sampling().is_any() { self.timing(now_ns) } else { Timing::default() },
             idle_ns: None,
             cell_bytes: u64::from(self.cell_bytes.load(Ordering::Relaxed)),
             #[cfg(feature = "layout")]
             await_point: 0,
-            items: items::of(self),
         })
     }
 
@@ -100,7 +97,7 @@ impl Record {
         clippy::cast_possible_truncation,
         reason = "enough to see that there was another poll"
     )]
-    fn idle_ns(&self, now_ns: u64) -> Option<u64> {
+    fn idle_ns(&self, now_ns: u64) -> Option<Nanos> {
         if self.state() != TaskState::Idle {
             return None;
         }
@@ -118,7 +115,7 @@ impl Record {
             self.seen_ns.store(clock::now_ns(), Ordering::Relaxed);
             return None;
         };
-        Some(now_ns.saturating_sub(since))
+        Some(Nanos::new(now_ns.saturating_sub(since)))
     }
 
     /// Of a task of which some polls are timed.
@@ -128,7 +125,7 @@ impl Record {
         let timed_polls = self.timed_polls.load(Ordering::Relaxed);
         if polls == 0 {
             // It was never busy, and has not begun to wait.
-            return Timing { busy_ns: Some(0), wait_ns: None, is_estimate: false };
+            return Timing { busy_ns: Some(Nanos::ZERO), wait_ns: None, is_estimate: false };
         }
         // A poll that goes on right now is not timed yet.
         let is_running = self.state() == TaskState::Running;
@@ -147,6 +144,7 @@ impl Record {
             ended => ended,
         };
         let life = end.saturating_sub(self.first_poll_ns.load(Ordering::Relaxed));
-        Timing { busy_ns: Some(busy_ns), wait_ns: Some(life.saturating_sub(busy_ns)), is_estimate }
+        let (busy_ns, wait_ns) = (Nanos::new(busy_ns), Nanos::new(life.saturating_sub(busy_ns)));
+        Timing { busy_ns: Some(busy_ns), wait_ns: Some(wait_ns), is_estimate }
     }
 }

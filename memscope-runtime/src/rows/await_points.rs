@@ -4,7 +4,9 @@ use std::collections::HashMap;
 
 use crate::{
     await_point::{AwaitPoint, AwaitPoints},
-    layouts, order,
+    layouts,
+    nanos::Nanos,
+    order,
     reading::{Reading, TaskReading},
     waits,
 };
@@ -14,8 +16,11 @@ pub(crate) fn await_points(
     reading: &Reading,
     measured: bool,
 ) -> (Vec<AwaitPoint>, HashMap<u32, u32>) {
+    if layouts::asked().is_none() {
+        return (Vec::new(), HashMap::new());
+    }
     let mut by_node: HashMap<u32, Vec<&TaskReading>> = HashMap::new();
-    for task in reading.open.iter().filter(|task| task.record.await_point != 0) {
+    for task in reading.living.iter().filter(|task| task.record.await_point != 0) {
         by_node.entry(task.record.await_point).or_default().push(task);
     }
     // Nodes of one backtrace: a type may have two roots, as it has a static in each part of the program that was compiled by itself.
@@ -47,7 +52,9 @@ pub(crate) fn await_points(
                 waited_p50_ns: None,
                 waited_p99_ns: None,
             };
-            row.note_waits(tasks.iter().filter_map(|task| task.record.idle_ns).collect());
+            row.note_waits(
+                tasks.iter().filter_map(|task| task.record.idle_ns.map(Nanos::get)).collect(),
+            );
             (row, nodes)
         })
         .collect();
