@@ -130,6 +130,9 @@ fn attempt() -> Reading {
     let sums: HashMap<u32, SumsReading> =
         Site::all().map(|site| (site.index(), site.sums.read())).collect();
     let mut seen = Walk { is_in_order: true, ..Walk::default() };
+    let registry::Counts { spawned, ended: over, .. } = registry::counts();
+    // PERF: as many as there mostly will be, so that they need not move and no more memory is touched.
+    seen.living.reserve(usize::try_from(spawned.saturating_sub(over)).unwrap_or(0));
     let now_ns = clock::now_ns();
     for account in registry::accounts() {
         seen.add(account, now_ns);
