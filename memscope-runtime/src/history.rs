@@ -126,7 +126,7 @@ impl Written {
         account: u32,
         tally: &TallyReading,
         reading: &RecordReading,
-        items: Option<ItemsReading>,
+        items: Option<&ItemsReading>,
     ) {
         let row = self.row;
         // NOTE: Release on every field, as `Version` wants.
@@ -142,14 +142,17 @@ impl Written {
         put(&row.taken_bytes, tally.taken_bytes);
         put(&row.peak_bytes, reading.peak_bytes);
         put(&row.polls, reading.polls);
-        put(&row.busy_ns, reading.timing.busy_ns.map_or(0, Nanos::get));
-        put(&row.wait_ns, reading.timing.wait_ns.map_or(0, Nanos::get));
         put(&row.cell_bytes, reading.cell_bytes);
         row.account.store(account, Ordering::Release);
         row.state.store(reading.state as u8, Ordering::Release);
-        let timed = if reading.timing.busy_ns.is_some() { TIMED } else { 0 };
+        let mut timed = 0;
+        if let Timing { busy_ns: Some(busy_ns), wait_ns, .. } = reading.timing {
+            put(&row.busy_ns, busy_ns.get());
+            put(&row.wait_ns, wait_ns.map_or(0, Nanos::get));
+            timed = TIMED;
+        }
         let estimate = if reading.timing.is_estimate { ESTIMATE } else { 0 };
-        let items = items.is_some_and(|items| items::keep(self.place, items));
+        let items = items.is_some_and(|items| items::keep(self.place, *items));
         let items = if items { ITEMS } else { 0 };
         row.flags.store(timed | estimate | items, Ordering::Release);
     }

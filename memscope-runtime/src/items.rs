@@ -58,15 +58,18 @@ pub(crate) fn open(record: &Record) -> Option<&'static Counts> {
 /// What the task of this record has yielded, if it is a stream.
 #[inline]
 pub(crate) fn of(record: &Record) -> Option<ItemsReading> {
-    if IN_USE.load(Ordering::Relaxed) == 0 {
-        return None;
-    }
+    if IN_USE.load(Ordering::Relaxed) == 0 { None } else { of_stream(record) }
+}
+
+#[inline(never)]
+fn of_stream(record: &Record) -> Option<ItemsReading> {
     let counts = LIVING.get(record.index())?;
     let is_its = counts.id.load(Ordering::Acquire) == record.tally().id();
     is_its.then(|| counts.read())
 }
 
 /// Keeps the items of a stream that has ended; in its row's lock. False: there is no memory for that.
+#[inline(never)]
 pub(crate) fn keep(place: u32, items: ItemsReading) -> bool {
     let counts = ENDED.get_or_make(place);
     if let Some(counts) = counts {

@@ -2,7 +2,6 @@
 
 use crate::{
     items::{ItemSums, ItemsReading},
-    nanos::Nanos,
     record::RecordReading,
     sync::{AtomicU8, AtomicU64, Ordering, add, bump, raise},
     tally::TallyReading,
@@ -65,9 +64,6 @@ struct Part {
     peaks: Histogram,
 }
 
-/// What a task's end adds to the sums: a counter and by how much.
-type Adds<'a> = [(&'a AtomicU64, u64); 7];
-
 impl Sums {
     pub(crate) const fn new() -> Self {
         Self {
@@ -87,7 +83,7 @@ impl Sums {
         &self,
         tally: &TallyReading,
         record: &RecordReading,
-        items: Option<ItemsReading>,
+        items: Option<&ItemsReading>,
     ) {
         raise(&self.highest_peak, record.peak_bytes);
         add(&self.taken_bytes, tally.taken_bytes);
@@ -95,18 +91,14 @@ impl Sums {
             raise(&self.longest_wait_ns, wait_ns.get());
         }
         if let Some(items) = items {
-            self.items.add(items);
+            self.items.add(*items);
         }
         // Acquire pairs with the Release below: what the last one added is seen before more is added to it.
         if self.busy.swap(1, Ordering::Acquire) == 0 {
-            for (sum, by) in self.alone.adds(tally, record) {
-                bump(sum, by);
-            }
+            self.alone.add(tally, record, bump);
             self.busy.store(0, Ordering::Release);
         } else {
-            for (sum, by) in self.crowded.adds(tally, record) {
-                add(sum, by);
-            }
+            self.crowded.add(tally, record, add);
         }
     }
 
@@ -157,17 +149,18 @@ impl Part {
         }
     }
 
+    /// Adds an ended task, each number with `add`.
     #[inline]
-    fn adds(&self, tally: &TallyReading, record: &RecordReading) -> Adds<'_> {
-        [
-            (&self.ended[record.state as usize], 1),
-            (&self.allocated_bytes, tally.allocated_bytes),
-            (&self.allocations, tally.allocations),
-            (&self.peak_bytes, record.peak_bytes),
-            (&self.wait_ns, record.timing.wait_ns.map_or(0, Nanos::get)),
-            (&self.waits, u64::from(record.timing.wait_ns.is_some())),
-            (self.peaks.bucket(record.peak_bytes), 1),
-        ]
+    fn add(&self, tally: &TallyReading, record: &RecordReading, add: impl Fn(&AtomicU64, u64)) {
+        add(&self.ended[record.state as usize], 1);
+        add(&self.allocated_bytes, tally.allocated_bytes);
+        add(&self.allocations, tally.allocations);
+        add(&self.peak_bytes, record.peak_bytes);
+        add(self.peaks.bucket(record.peak_bytes), 1);
+        if let Some(wait_ns) = record.timing.wait_ns {
+            add(&self.wait_ns, wait_ns.get());
+            add(&self.waits, 1);
+        }
     }
 }
 

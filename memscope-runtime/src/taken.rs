@@ -46,10 +46,13 @@ pub(crate) fn forget(account: &Account) {
     }
 }
 
+#[inline]
 pub(crate) fn of(account: &Account) -> Taken {
-    if !is_in_use() {
-        return Taken::default();
-    }
+    if is_in_use() { of_taker(account) } else { Taken::default() }
+}
+
+#[inline(never)]
+fn of_taker(account: &Account) -> Taken {
     TAKEN.get(account.index()).map_or_else(Taken::default, |row| Taken {
         bytes: row.bytes.load(Ordering::Relaxed),
         peak_bytes: row.peak_bytes.load(Ordering::Relaxed),

@@ -1,6 +1,6 @@
 //! The end of a task, and then of its future: what it counted goes into the sums of its site.
 
-use super::Record;
+use super::{Record, read::Kind};
 use crate::{
     account::Account,
     clock, config,
@@ -86,11 +86,11 @@ impl Record {
 
     /// Writes down what stays of the task, in a row of its own if it `gets_row`, and gives the record back.
     fn put_away(&'static self, gets_row: bool) {
-        let (Some(account), Some(row)) = (self.tally.account(), self.row.get()) else { return };
+        let (Some(account), Some(kind)) = (self.tally.account(), self.kind()) else { return };
         {
             let _folding = Folding::begin();
             let written = if gets_row { history::next() } else { None };
-            self.fold(account, row, written.as_ref());
+            self.fold(account, kind, written.as_ref());
         }
         self.tally.close();
         registry::give_back_record(self);
@@ -98,17 +98,18 @@ impl Record {
 
     /// Puts the task into the history and the sums of its site, and closes its account.
     #[inline]
-    fn fold(&self, account: &'static Account, row: &'static Site, written: Option<&Written>) {
+    fn fold(&self, account: &'static Account, kind: Kind, written: Option<&Written>) {
+        let row = kind.row;
         let id = self.tally.id();
         let taken = taken::of(account);
         let tally = self.tally.read().with_taken(taken.bytes);
-        let Some(reading) = self.read_ended(taken, None) else { return };
+        let reading = self.read_ended(kind, taken, None);
         let items = items::of(self);
         // PERF: first, so that what goes there need not be kept.
         if let Some(written) = written {
-            written.put(id, account.index(), &tally, &reading, items);
+            written.put(id, account.index(), &tally, &reading, items.as_ref());
         }
-        row.sums.add(&tally, &reading, items);
+        row.sums.add(&tally, &reading, items.as_ref());
         window::note_ended(self.window.load(Ordering::Relaxed), tally.peak_bytes);
         let left = tally.own_live_bytes.wrapping_add(account.net());
         if left != 0 {
@@ -125,7 +126,8 @@ impl Record {
         if late != 0 && account.id() == id {
             row.sums.add_taken(late);
             if let Some(written) = written {
-                self.write_anew(account, written, Taken { bytes: taken.bytes + late, ..taken });
+                let taken = Taken { bytes: taken.bytes + late, ..taken };
+                self.write_anew(account, kind, written, taken);
             }
         }
     }
@@ -134,11 +136,11 @@ impl Record {
     // PERF: all of it is read again, so that nothing has to be kept for this.
     #[cold]
     #[inline(never)]
-    fn write_anew(&self, account: &Account, written: &Written, taken: Taken) {
+    fn write_anew(&self, account: &Account, kind: Kind, written: &Written, taken: Taken) {
         let tally = self.tally.read().with_taken(taken.bytes);
-        if let Some(reading) = self.read_ended(taken, None) {
-            written.put(self.tally.id(), account.index(), &tally, &reading, items::of(self));
-        }
+        let reading = self.read_ended(kind, taken, None);
+        let items = items::of(self);
+        written.put(self.tally.id(), account.index(), &tally, &reading, items.as_ref());
     }
 
     /// Its place among the tasks of its site, and when it ended if that is wanted and a clock may be read.

@@ -34,6 +34,14 @@ pub(crate) struct RecordReading {
     pub(crate) await_point: u32,
 }
 
+/// What a task is one of: where it was made, the row that counts it, its future.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Kind {
+    pub(super) site: &'static Site,
+    pub(super) row: &'static Site,
+    pub(super) future: &'static FutureType,
+}
+
 /// How long a task was polled and how long it waited.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Timing {
@@ -55,7 +63,7 @@ impl Record {
 
     /// Reads all but the tally. `now_ns`: read once for many records.
     pub(crate) fn read(&self, now_ns: u64) -> Option<RecordReading> {
-        let ended = self.read_ended(self.taken(), Some(now_ns))?;
+        let ended = self.read_ended(self.kind()?, self.taken(), Some(now_ns));
         let idle_ns = self.idle_ns(now_ns);
         #[cfg(feature = "layout")]
         let await_point = if ended.state == TaskState::Idle { self.links.noted() } else { 0 };
@@ -67,17 +75,30 @@ impl Record {
         })
     }
 
-    /// The same without what only a task that waits has; `now_ns` is `None` where somebody has yet to look.
+    /// What its task is one of.
     #[inline]
-    pub(super) fn read_ended(&self, taken: Taken, now_ns: Option<u64>) -> Option<RecordReading> {
+    pub(super) fn kind(&self) -> Option<Kind> {
+        let (site, row, future) = (self.site.get()?, self.row.get()?, self.future.get()?);
+        Some(Kind { site, row, future })
+    }
+
+    /// [`read`](Self::read) without what only a task that waits has; `now_ns` is `None` where somebody has yet to look.
+    #[inline]
+    pub(super) fn read_ended(
+        &self,
+        kind: Kind,
+        taken: Taken,
+        now_ns: Option<u64>,
+    ) -> RecordReading {
+        let Kind { site, row, future } = kind;
         let window = self.window.load(Ordering::Relaxed);
         let peak = self.tally.peak_bytes();
         let past_peak = self.past_peak.load(Ordering::Relaxed).max(taken.peak_bytes);
-        Some(RecordReading {
+        RecordReading {
             parent: self.parent.load(Ordering::Relaxed),
-            site: self.site.get()?,
-            row: self.row.get()?,
-            future: self.future.get()?,
+            site,
+            row,
+            future,
             state: self.state(),
             polls: self.polls.load(Ordering::Relaxed),
             peak_bytes: peak.max(past_peak),
@@ -88,7 +109,7 @@ impl Record {
             cell_bytes: u64::from(self.cell_bytes.load(Ordering::Relaxed)),
             #[cfg(feature = "layout")]
             await_point: 0,
-        })
+        }
     }
 
     /// How long it has not been polled: exactly, where its last poll was timed. Else from the first reading on that saw as many
