@@ -1,0 +1,121 @@
+//! Whom a new block is charged to.
+
+use std::{alloc::Layout, ptr};
+
+#[cfg(feature = "task-names")]
+use crate::plain;
+use crate::{
+    block::{Charged, Owner},
+    own_heap, registry,
+    shared::Shared,
+    tally::Tally,
+};
+
+use super::{
+    OWN, Other, Probe, SPAWNING, STRANGER,
+    discharge::{discharge_account, discharge_elsewhere, known},
+    find_outside, introduce, is_outside, outside,
+    spawning::charge_spawned,
+    tally,
+};
+
+/// Charges a new block to the current owner, who is returned.
+#[inline(never)]
+pub(crate) fn charge(block: *mut u8, layout: Layout) -> Owner {
+    let tally = tally();
+    match tally.account() {
+        Some(account) => {
+            tally.charge(account, layout.size());
+            Owner::account(account)
+        }
+        None => charge_at_signpost(tally, block, layout),
+    }
+}
+
+/// Takes a block off its owner, if it has one, and charges the current one with what it was reallocated to. The names of the block, if it has any,
+/// go with it.
+#[inline(never)]
+pub(crate) fn recharge(owner: Option<Owner>, layout: Layout, grown: *mut u8, new: Layout) -> Owner {
+    let tally = tally();
+    let Some(owner) = owner else { return charge(grown, new) };
+    if owner.is(tally.account()) {
+        tally.discharge(layout.size());
+        return charge(grown, new);
+    }
+    let Charged::Named(name) = owner.read() else {
+        discharge_elsewhere(tally, owner, layout.size());
+        return charge(grown, new);
+    };
+    if let Some(account) = name.account() {
+        discharge_account(known(tally), account, layout.size());
+    }
+    let account = match charge(grown, new).read() {
+        Charged::Account(account) | Charged::Cell(account) => Some(account),
+        Charged::Nobody | Charged::Named(_) => None,
+    };
+    name.moved(account, layout.size(), new.size());
+    Owner::named(name)
+}
+
+/// Charges a new block at a signpost.
+fn charge_at_signpost(signpost: &'static Tally, block: *mut u8, layout: Layout) -> Owner {
+    if is_outside(signpost) {
+        charge_to(outside(), layout.size())
+    } else {
+        charge_at_other_signpost(signpost, block, layout)
+    }
+}
+
+/// Charges a new block outside of every tracked task, where that is not whom [`outside_again`] finds.
+pub(crate) fn charge_outside(other: Other, bytes: usize) -> Owner {
+    charge_to(find_outside(other), bytes)
+}
+
+pub(super) fn charge_to(tally: &'static Tally, bytes: usize) -> Owner {
+    let Some(account) = tally.account() else { return Owner::NOBODY };
+    tally.charge(account, bytes);
+    note_size(tally);
+    Owner::account(account)
+}
+
+/// Somebody outside of every tracked task may hold more than ever.
+#[inline]
+pub(crate) fn note_size(tally: &'static Tally) {
+    #[cfg(feature = "task-names")]
+    plain::note_size(tally);
+    #[cfg(not(feature = "task-names"))]
+    let _ = tally;
+}
+
+/// Charges a new block at any signpost but that outside of every tracked task.
+#[inline(never)]
+pub(crate) fn charge_at_other_signpost(
+    signpost: &'static Tally,
+    block: *mut u8,
+    layout: Layout,
+) -> Owner {
+    let bytes = layout.size();
+    if ptr::eq(signpost, &raw const OWN) {
+        own_heap::add(bytes);
+        Probe::note(block, layout);
+        return Owner::NOBODY;
+    }
+    if ptr::eq(signpost, &raw const SPAWNING) {
+        return charge_spawned(bytes);
+    }
+    charge_for(signpost, bytes)
+}
+
+/// Charges a new block to whom this tally is, or stands for.
+pub(super) fn charge_for(tally: &'static Tally, bytes: usize) -> Owner {
+    let tally = if ptr::eq(tally, &raw const STRANGER) { introduce() } else { tally };
+    if let Some(account) = tally.account() {
+        tally.charge(account, bytes);
+        return Owner::account(account);
+    }
+    let account = match tally.stands_for() {
+        Some(index) => Shared::charge(index, bytes),
+        None => registry::charge_orphans(bytes),
+    };
+    account.map_or(Owner::NOBODY, Owner::account)
+}

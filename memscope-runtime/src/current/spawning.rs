@@ -1,0 +1,136 @@
+//! A task that is being handed to its executor, and what is allocated for it.
+
+use std::cell::Cell;
+
+use crate::{block::Owner, record::Record, tally::Tally};
+
+#[cfg(feature = "tokio")]
+use super::{Behind, SPAWNING};
+use super::{
+    HERE,
+    charge::{charge_for, charge_to},
+    is_outside, outside,
+};
+
+/// A task that is being handed to its executor.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Spawn {
+    record: &'static Record,
+    id: u64,
+    future_size: usize,
+    is_boxed: bool,
+}
+
+/// A place for one.
+///
+/// PERF: field by field. As a whole it would be copied in words of 16 bytes, which wait for the stores of 8 bytes before to reach the cache.
+#[derive(Debug)]
+pub(super) struct SpawnCell {
+    record: Cell<Option<&'static Record>>,
+    id: Cell<u64>,
+    future_size: Cell<usize>,
+    is_boxed: Cell<bool>,
+}
+
+impl SpawnCell {
+    pub(super) const fn new() -> Self {
+        Self {
+            record: Cell::new(None),
+            id: Cell::new(0),
+            future_size: Cell::new(0),
+            is_boxed: Cell::new(false),
+        }
+    }
+
+    #[inline]
+    pub(super) fn get(&self) -> Option<Spawn> {
+        let Self { record, id, future_size, is_boxed } = self;
+        let record = record.get()?;
+        let (id, future_size, is_boxed) = (id.get(), future_size.get(), is_boxed.get());
+        Some(Spawn { record, id, future_size, is_boxed })
+    }
+
+    #[inline]
+    pub(super) fn set(&self, spawn: Option<Spawn>) {
+        self.record.set(spawn.map(|spawn| spawn.record));
+        if let Some(Spawn { id, future_size, is_boxed, .. }) = spawn {
+            self.id.set(id);
+            self.future_size.set(future_size);
+            self.is_boxed.set(is_boxed);
+        }
+    }
+}
+
+/// The new task is charged with what is allocated up to its cell: the first block larger than the future.
+///
+/// The task cannot run before its cell exists, so its tally still has one writer. What comes after (a run queue that
+/// grows, a worker that is woken) is the spawner's.
+#[cfg(feature = "tokio")]
+#[derive(Debug)]
+pub(crate) struct Spawning {
+    outer: Option<Spawn>,
+    _behind: Behind,
+}
+
+#[cfg(feature = "tokio")]
+impl Spawning {
+    #[inline]
+    pub(crate) fn new(record: &'static Record, future_size: usize) -> Self {
+        let spawn = Spawn { record, id: record.tally().id(), future_size, is_boxed: false };
+        let outer = HERE.with(|here| here.spawn.get());
+        HERE.with(|here| here.spawn.set(Some(spawn)));
+        Self { outer, _behind: Behind::put(&SPAWNING) }
+    }
+}
+
+#[cfg(feature = "tokio")]
+impl Drop for Spawning {
+    #[inline]
+    fn drop(&mut self) {
+        HERE.with(|here| here.spawn.set(self.outer));
+    }
+}
+
+/// Charges a new block inside [`Spawning`] to the new task, and takes the signpost away at its cell.
+///
+/// The cell holds the future and so is larger. A large future Tokio boxes first: that block is as large as the future,
+/// and the one after it, of any size, is the cell.
+#[inline(never)]
+pub(super) fn charge_spawned(bytes: usize) -> Owner {
+    let spawn = HERE.with(|here| here.spawn.get());
+    // NOTE: a spawn that failed has dropped the future and with it the task; its record may serve another by now.
+    let spawn = spawn.filter(|spawn| spawn.record.tally().id() == spawn.id);
+    let Some((spawn, account)) =
+        spawn.and_then(|spawn| Some((spawn, spawn.record.tally().account()?)))
+    else {
+        return charge_behind(bytes);
+    };
+    spawn.record.tally().charge(account, bytes);
+    if spawn.is_boxed || bytes > spawn.future_size {
+        leave_spawning();
+        account.add_cell();
+        spawn.record.note_cell(bytes, spawn.is_boxed.then_some(spawn.future_size));
+        Owner::of_cell(account)
+    } else {
+        HERE.with(|here| here.spawn.is_boxed.set(bytes == spawn.future_size));
+        Owner::account(account)
+    }
+}
+
+/// Charges a new block to whom the signpost `SPAWNING` stands before, and takes it away.
+#[cold]
+fn charge_behind(bytes: usize) -> Owner {
+    let behind = leave_spawning();
+    if is_outside(behind) { charge_to(outside(), bytes) } else { charge_for(behind, bytes) }
+}
+
+/// Takes the signpost `SPAWNING` away, and returns what it stood before.
+#[inline]
+fn leave_spawning() -> &'static Tally {
+    HERE.with(|here| {
+        here.spawn.set(None);
+        let behind = here.behind.get();
+        here.current.set(behind);
+        behind
+    })
+}
