@@ -102,6 +102,33 @@ fn what_a_task_hands_on_stays_its_own_until_it_is_freed() {
 }
 
 #[test]
+fn what_a_spawn_takes_besides_the_cell_is_the_spawners_who_nobody_annotated() {
+    const TASKS: u64 = 10_000;
+    let _alone = alone();
+    // One thread, so that all of them wait in one queue, which grows as they are spawned.
+    let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
+    let earlier = conserved(&ALLOCATOR);
+    let (stop, stopped) = oneshot::channel::<()>();
+    let spawner = runtime.spawn(async move {
+        for _ in 0..TASKS {
+            drop(track(async {}).named("spawned").spawn());
+        }
+        stopped.await.ok();
+    });
+    runtime.block_on(async { tokio::task::yield_now().await });
+    let snapshot = conserved(&ALLOCATOR);
+    let site = snapshot.sites().iter().find(|site| site.name == "spawned").expect("a row");
+    assert_eq!((site.spawned, site.allocation_count), (TASKS, TASKS), "a cell each");
+    let queue_bytes = TASKS * size_of::<usize>() as u64;
+    let is_its = |task: &&TaskMemoryProfile| {
+        earlier.task(task.id).is_none() && task.allocated_bytes >= queue_bytes
+    };
+    assert_eq!(plain(&snapshot).into_iter().filter(is_its).count(), 1, "{snapshot:#}");
+    stop.send(()).expect("received");
+    runtime.block_on(spawner).expect("no panic");
+}
+
+#[test]
 fn a_tracked_future_inside_is_a_child_and_its_bytes_are_its_own() {
     let _alone = alone();
     let runtime = workers(2);
