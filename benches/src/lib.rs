@@ -1,7 +1,9 @@
 //! The loops that both programs run. Each returns nanoseconds per operation.
 
 use std::{
+    cell::Cell,
     hint::black_box,
+    mem::MaybeUninit,
     pin::Pin,
     sync::atomic::{AtomicU64, Ordering},
     task::{Context, Poll, Waker},
@@ -101,6 +103,54 @@ pub fn pair_of_64(count: u32) -> f64 {
     per_operation(count, || {
         for _ in 0..count {
             black_box(Vec::<u8>::with_capacity(black_box(64)));
+        }
+    })
+}
+
+/// Allocates 64 bytes and a word and frees them, writes whose they are into the word and reads it, and counts blocks and bytes, allocated, live, at
+/// the most, freed: the least that an allocator has to do that knows what each task holds.
+pub fn pair_and_counting(count: u32) -> f64 {
+    #[derive(Default)]
+    struct Task {
+        allocated_bytes: AtomicU64,
+        allocations: AtomicU64,
+        live_bytes: AtomicU64,
+        peak_bytes: AtomicU64,
+        frees: AtomicU64,
+    }
+    struct Block {
+        owner: &'static Task,
+        _bytes: [MaybeUninit<u8>; 64],
+    }
+    thread_local! {
+        static CURRENT: Cell<Option<&'static Task>> = const { Cell::new(None) };
+    }
+    fn current() -> &'static Task {
+        CURRENT.get().expect("the loop has begun")
+    }
+    // One thread writes: no locked instruction.
+    fn add(counter: &AtomicU64, value: u64) -> u64 {
+        let sum = counter.load(Ordering::Relaxed).wrapping_add(value);
+        counter.store(sum, Ordering::Relaxed);
+        sum
+    }
+    CURRENT.set(Some(Box::leak(Box::default())));
+    per_operation(count, || {
+        for _ in 0..count {
+            let task = current();
+            let block = Box::new(Block { owner: task, _bytes: [MaybeUninit::uninit(); 64] });
+            add(&task.allocated_bytes, 64);
+            add(&task.allocations, 1);
+            let live = add(&task.live_bytes, 64);
+            if live > task.peak_bytes.load(Ordering::Relaxed) {
+                task.peak_bytes.store(live, Ordering::Relaxed);
+            }
+            let block = black_box(block);
+            let task = current();
+            if std::ptr::eq(block.owner, task) {
+                add(&task.frees, 1);
+                add(&task.live_bytes, 64_u64.wrapping_neg());
+            }
         }
     })
 }

@@ -167,14 +167,13 @@ pub(crate) fn switch_back(from: &'static Tally, to: &'static Tally) {
     }
 }
 
-/// Runs `work` with allocations charged to nobody: for memory that is freed before `work` returns.
+/// Runs `work` with allocations charged to nobody: for memory that is freed soon, or [given](crate::own_heap::give) to who keeps it.
 pub(crate) fn as_memscope<T>(work: impl FnOnce() -> T) -> T {
     let _behind = Behind::put(&OWN);
     work()
 }
 
 /// Whether this code runs inside [`as_memscope`].
-#[cfg(feature = "report-file")]
 pub(crate) fn is_memscope() -> bool {
     ptr::eq(tally(), &raw const OWN)
 }

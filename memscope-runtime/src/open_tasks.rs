@@ -38,10 +38,10 @@ pub(crate) struct EndedTasks {
 }
 
 impl OpenTasks {
-    /// Adds a task.
+    /// Adds a task; `items`: what it has yielded, if it is a stream.
     #[inline]
-    pub(crate) fn add(&mut self, task: &TaskReading) {
-        let TaskReading { tally, record, items, live_bytes, live_blocks, .. } = task;
+    pub(crate) fn add(&mut self, task: &TaskReading, items: Option<ItemsReading>) {
+        let TaskReading { tally, record, live_bytes, live_blocks, .. } = task;
         self.live_bytes += live_bytes;
         self.live_blocks += live_blocks;
         self.allocated_bytes += tally.allocated_bytes;
@@ -50,7 +50,7 @@ impl OpenTasks {
         self.highest_peak_bytes = self.highest_peak_bytes.max(record.peak_bytes);
         self.peak_sum_bytes += record.peak_bytes;
         if let Some(items) = items {
-            self.items = Some(self.items.unwrap_or_default().and(**items));
+            self.items = Some(self.items.unwrap_or_default().and(items));
         }
         if record.state.is_ended() {
             self.ended.add(task);

@@ -30,14 +30,14 @@ use crate::{
 const ATTEMPTS: usize = 8;
 
 /// A task's numbers at one moment.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct TaskReading {
     pub(crate) id: TaskId,
     pub(crate) tally: TallyReading,
     pub(crate) record: RecordReading,
-    /// What it has yielded, if it is a stream.
+    /// If it is a stream: the index of what it has yielded.
     // PERF: few are.
-    pub(crate) items: Option<Box<ItemsReading>>,
+    pub(crate) items: Option<u32>,
     pub(crate) live_bytes: u64,
     pub(crate) live_blocks: u64,
 }
@@ -89,6 +89,8 @@ pub(crate) struct Reading {
     pub(crate) open_sums: Vec<(u32, OpenTasks)>,
     /// Tasks whose future is gone, the newest first.
     pub(crate) closed: Vec<TaskReading>,
+    /// What those of all these that are streams have yielded.
+    pub(crate) items: Vec<ItemsReading>,
     pub(crate) sites: Vec<SiteReading>,
     pub(crate) retained: Vec<Retained>,
     pub(crate) untracked: Untracked,
@@ -131,13 +133,15 @@ fn attempt() -> Reading {
         Site::all().map(|site| (site.index(), site.sums.read())).collect();
     let mut seen = Walk { is_in_order: true, ..Walk::default() };
     let registry::Counts { spawned, ended: over, .. } = registry::counts();
-    // PERF: as many as there mostly will be, so that they need not move and no more memory is touched.
-    seen.living.reserve(usize::try_from(spawned.saturating_sub(over)).unwrap_or(0));
+    // PERF: as many as there mostly will be, with room for the ended ones behind them, so that they need not move and no more memory is touched.
+    let open = usize::try_from(spawned.saturating_sub(over)).unwrap_or(0);
+    seen.living.reserve(open + ended.len());
     let now_ns = clock::now_ns();
     for account in registry::accounts() {
         seen.add(account, now_ns);
     }
-    let Walk { mut living, mut held, open_sums, mut untracked, workers, left, retained, .. } = seen;
+    let Walk { mut living, mut held, mut items, .. } = seen;
+    let Walk { open_sums, mut untracked, workers, left, retained, .. } = seen;
     let shared: Vec<SharedReading> = shared::read().collect();
     for shared in &shared {
         untracked.add(shared.memory);
@@ -160,7 +164,7 @@ fn attempt() -> Reading {
     }
     held.sort_unstable_by_key(|task| task.id);
     let is_in = |tasks: &[TaskReading], id| tasks.binary_search_by_key(&id, |task| task.id).is_ok();
-    let closed = ended.iter().filter_map(after_the_end);
+    let closed = ended.iter().filter_map(|ended| after_the_end(ended, &mut items));
     let closed = closed.filter(|task| !is_in(&living, task.id) && !is_in(&held, task.id)).collect();
     let is_still = rows_still && folds.stand();
     Reading {
@@ -168,6 +172,7 @@ fn attempt() -> Reading {
         held,
         open_sums,
         closed,
+        items,
         sites,
         retained,
         untracked,
@@ -205,6 +210,7 @@ impl Left {
 struct Walk {
     living: Vec<TaskReading>,
     held: Vec<TaskReading>,
+    items: Vec<ItemsReading>,
     open_sums: Vec<(u32, OpenTasks)>,
     /// The places in `open_sums`, by the index of the site.
     places: HashMap<u32, usize>,
@@ -270,15 +276,15 @@ impl Walk {
                     if record.tally().id() == id && account.id() == id {
                         let live_bytes = sum(tally.own_live_bytes, net_bytes);
                         let live_blocks = blocks(tally.own_live_blocks(), net_blocks);
-                        let items = items::of(record).map(Box::new);
-                        return self.add_open(TaskReading {
+                        let task = TaskReading {
                             id: task_id,
                             tally,
                             record: reading,
-                            items,
+                            items: None,
                             live_bytes,
                             live_blocks,
-                        });
+                        };
+                        return self.add_open(task, items::of(record));
                     }
                 }
             }
@@ -286,7 +292,7 @@ impl Walk {
     }
 
     #[inline]
-    fn add_open(&mut self, task: TaskReading) {
+    fn add_open(&mut self, mut task: TaskReading, items: Option<ItemsReading>) {
         let site = task.record.row.index();
         // PERF: tasks of one site mostly follow each other.
         if self.open_sums.get(self.last_place).is_none_or(|(last, _)| *last != site) {
@@ -295,7 +301,8 @@ impl Walk {
                 self.open_sums.len() - 1
             });
         }
-        self.open_sums[self.last_place].1.add(&task);
+        self.open_sums[self.last_place].1.add(&task, items);
+        task.items = keep(&mut self.items, items);
         if task.record.state.is_ended() {
             self.held.push(task);
         } else {
@@ -404,8 +411,16 @@ fn blocks(own: u32, net: u32) -> u64 {
     u64::try_from(own.wrapping_add(net).cast_signed()).unwrap_or(0)
 }
 
+/// Keeps what a stream has yielded: its index.
+#[inline]
+fn keep(all: &mut Vec<ItemsReading>, items: Option<ItemsReading>) -> Option<u32> {
+    let index = u32::try_from(all.len()).ok()?;
+    all.push(items?);
+    Some(index)
+}
+
 /// An ended task and what is live of it now.
-fn after_the_end(ended: &Ended) -> Option<TaskReading> {
+fn after_the_end(ended: &Ended, items: &mut Vec<ItemsReading>) -> Option<TaskReading> {
     let live = registry::account(ended.account).and_then(|account| {
         let before = account.id();
         match account.read() {
@@ -422,7 +437,7 @@ fn after_the_end(ended: &Ended) -> Option<TaskReading> {
     // A block may have been transferred to it while it ended.
     let record =
         RecordReading { peak_bytes: ended.reading.peak_bytes.max(live_bytes), ..ended.reading };
-    let items = ended.items.map(Box::new);
     let id = TaskId::new(ended.id)?;
+    let items = keep(items, ended.items);
     Some(TaskReading { id, tally: ended.tally, record, items, live_bytes, live_blocks })
 }

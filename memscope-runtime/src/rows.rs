@@ -2,6 +2,7 @@
 
 #[cfg(feature = "layout")]
 mod await_points;
+mod tasks;
 
 use std::collections::HashMap;
 
@@ -11,17 +12,15 @@ use crate::{
     await_point::{AwaitPoint, AwaitPoints},
     event::EventKind,
     hand_over::HandedOver,
-    nanos::Nanos,
     open_tasks::{EndedTasks, OpenTasks},
     order,
     profile::{
         Bucket, HandOver, Items, Place, ProcessMemory, RuntimeMemory, SharedProfile, SiteProfile,
-        TaskEvent, TaskMemoryProfile, VariableProfile, VariableSiteProfile,
+        TaskEvent, VariableProfile, VariableSiteProfile,
     },
     program,
-    reading::{Reading, Retained, SiteReading, TaskReading},
+    reading::{Reading, Retained, SiteReading},
     recent::Kept,
-    record::RecordReading,
     shared::SharedReading,
     site::{Site, UNTRACKED},
     state_machine::StateMachine,
@@ -30,57 +29,7 @@ use crate::{
     variable_site::VariableSiteReading,
 };
 
-/// A task's row. `await_points`: by the number of a node the index of its row.
-pub(crate) fn task(
-    task: &TaskReading,
-    measured: bool,
-    await_points: &HashMap<u32, u32>,
-) -> TaskMemoryProfile {
-    let TaskReading { id, tally, record, items, live_bytes, live_blocks } = task;
-    let sizes = |bytes| if measured { bytes } else { 0 };
-    let freed_bytes = tally.allocated_bytes.saturating_sub(*live_bytes);
-    TaskMemoryProfile {
-        id: *id,
-        parent: TaskId::new(record.parent),
-        name: record.site.name.to_owned(),
-        task_type: record.site.task_type,
-        state: record.state,
-        file: record.site.file.into(),
-        line: record.site.line,
-        measured,
-        live_bytes: sizes(*live_bytes),
-        peak_bytes: sizes(record.peak_bytes),
-        allocated_bytes: sizes(tally.allocated_bytes),
-        allocation_count: sizes(tally.allocations),
-        freed_bytes: sizes(freed_bytes),
-        freed_elsewhere_bytes: sizes(freed_bytes.saturating_sub(tally.own_freed_bytes())),
-        transferred_bytes: sizes(tally.taken_bytes),
-        live_blocks: sizes(*live_blocks),
-        future_size_bytes: record.future.size as u64,
-        future_type: (record.future.name)().into(),
-        poll_count: record.polls,
-        busy_ns: record.timing.busy_ns.map(Nanos::get),
-        wait_ns: record.timing.wait_ns.map(Nanos::get),
-        timing_is_estimate: record.timing.is_estimate,
-        idle_ns: record.idle_ns.map(Nanos::get),
-        scheduled_ns: None,
-        await_point: await_point(record, await_points),
-        cell_bytes: sizes(record.cell_bytes),
-        is_annotated: record.future.is_known(),
-        items: items.as_ref().map(|items| items.profile(measured)),
-    }
-}
-
-/// Where its task waits.
-#[cfg(feature = "layout")]
-fn await_point(record: &RecordReading, await_points: &HashMap<u32, u32>) -> Option<u32> {
-    await_points.get(&record.await_point).copied()
-}
-
-#[cfg(not(feature = "layout"))]
-fn await_point(_: &RecordReading, _: &HashMap<u32, u32>) -> Option<u32> {
-    None
-}
+pub(crate) use tasks::Tasks;
 
 /// Where tasks wait: the rows, the index of a row by the number of a node, and whether that is known at all.
 pub(crate) fn await_points(

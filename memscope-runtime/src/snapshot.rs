@@ -24,7 +24,7 @@ use crate::{
     program::{self, Program},
     reading::{self, Reading},
     registry,
-    rows::{self, Names},
+    rows::{self, Names, Tasks},
     task::{TaskId, TaskType},
 };
 
@@ -52,7 +52,7 @@ pub struct MemorySnapshot {
     peak_concurrent_tasks: u64,
     process: ProcessMemory,
     tool: ToolUsage,
-    tasks: Vec<TaskMemoryProfile>,
+    tasks: Tasks,
     sites: Vec<SiteProfile>,
     variables: Vec<VariableProfile>,
     variable_sites: Vec<VariableSiteProfile>,
@@ -80,7 +80,8 @@ pub struct MemorySnapshot {
 ///
 /// # Cost
 ///
-/// It walks all records: a fraction of a microsecond for each living task, each kept ended one and each site.
+/// It walks all records: a fraction of a microsecond for each living task, each kept ended one and each site. As much again when its tasks are
+/// first asked for one by one: by [`tasks`](MemorySnapshot::tasks), `Display`, serde.
 pub fn get_memory_snapshot() -> MemorySnapshot {
     let measured = probe::measured();
     if !current::ENABLED {
@@ -96,12 +97,8 @@ pub fn get_memory_snapshot() -> MemorySnapshot {
         (reading, collected, registry::counts())
     });
     let _untracked = Entered::untracked();
-    let mut snapshot = MemorySnapshot::from_reading(&reading, counts, measured);
+    let mut snapshot = MemorySnapshot::new(reading, collected.as_ref(), counts, measured);
     (snapshot.tool.heap_bytes, snapshot.tool.heap_blocks) = heap;
-    if let Some(collected) = &collected {
-        snapshot.add_history(collected, &Names::of(&reading));
-    }
-    drop((reading, collected));
     snapshot
 }
 
@@ -111,11 +108,7 @@ pub(crate) fn for_memscope() -> MemorySnapshot {
     let measured = probe::measured();
     let reading = reading::read();
     let collected = collector::collect(&reading);
-    let mut snapshot = MemorySnapshot::from_reading(&reading, registry::counts(), measured);
-    if let Some(collected) = &collected {
-        snapshot.add_history(collected, &Names::of(&reading));
-    }
-    snapshot
+    MemorySnapshot::new(reading, collected.as_ref(), registry::counts(), measured)
 }
 
 impl MemorySnapshot {
@@ -131,7 +124,7 @@ impl MemorySnapshot {
             peak_concurrent_tasks: 0,
             process: ProcessMemory::default(),
             tool: ToolUsage::default(),
-            tasks: Vec::new(),
+            tasks: Vec::new().into(),
             sites: Vec::new(),
             variables: Vec::new(),
             variable_sites: Vec::new(),
@@ -147,21 +140,21 @@ impl MemorySnapshot {
         }
     }
 
-    fn from_reading(reading: &Reading, counts: registry::Counts, measured: Measured) -> Self {
+    fn new(
+        mut reading: Reading,
+        collected: Option<&Collected>,
+        counts: registry::Counts,
+        measured: Measured,
+    ) -> Self {
         let has_sizes = measured.is_yes();
-        let (await_points, places, await_points_measured) = rows::await_points(reading, has_sizes);
-        let row = |task| rows::task(task, has_sizes, &places);
-        let Reading { living, held, closed, .. } = reading;
-        // PERF: of each list by itself the length is known, so that rows are made where they stay.
-        let mut tasks = Vec::with_capacity(living.len() + held.len() + closed.len());
-        tasks.extend(living.iter().map(row));
-        tasks.extend(held.iter().rev().map(row));
-        tasks.extend(closed.iter().map(row));
+        let (await_points, places, await_points_measured) = rows::await_points(&reading, has_sizes);
+        let tasks = Tasks::take(&mut reading, places, has_sizes);
+        let reading = &reading;
         let (forgotten, dropped) = history::forgotten();
         let observed_ns = clock::now_ns();
         let names = Names::of(reading);
         let owner_table_bytes = pages::bytes();
-        Self {
+        let mut snapshot = Self {
             origin: Origin::here(),
             measured,
             is_still: reading.is_still,
@@ -201,7 +194,11 @@ impl MemorySnapshot {
             program: program::here(),
             await_points,
             await_points_measured,
+        };
+        if let Some(collected) = collected {
+            snapshot.add_history(collected, &names);
         }
+        snapshot
     }
 
     /// The process that this is a snapshot of.
@@ -342,13 +339,15 @@ impl MemorySnapshot {
     }
 
     /// The living tasks in the order of their ids, then the kept ended ones, the newest first.
+    ///
+    /// Their rows are made when they are first asked for, by this or whatever else shows them, and charged to the thread that does so, outside every task.
     pub fn tasks(&self) -> &[TaskMemoryProfile] {
-        &self.tasks
+        self.tasks.rows()
     }
 
     /// The task with this id, if it lives or its row is still kept.
     pub fn task(&self, id: TaskId) -> Option<&TaskMemoryProfile> {
-        self.tasks.iter().find(|task| task.id == id)
+        self.tasks().iter().find(|task| task.id == id)
     }
 
     /// One row for each place in the code (and name) that made tasks, largest live bytes first.

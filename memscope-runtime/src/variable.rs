@@ -248,7 +248,7 @@ fn rename_named() -> MutexGuard<'static, ()> {
 }
 
 /// Lets `name` change the word behind a block that is being shown.
-fn rename(block: Block, name: impl FnMut(Owner) -> Option<Owner>) {
+pub(crate) fn rename(block: Block, name: impl FnMut(Owner) -> Option<Owner>) {
     // SAFETY: `Blocks::block` was promised that the block is live and was allocated with this layout by the program's
     // allocator, and `probe` has found that this one is ours.
     unsafe { block::rename(block.start, block.layout, name) };

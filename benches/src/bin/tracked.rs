@@ -67,7 +67,7 @@ fn spawned(count: u32) -> f64 {
     per_spawn(count, || spawn_tracked(async { 1 }))
 }
 
-/// A snapshot while 100,000 tasks live, in milliseconds; and the slowest poll of another task on its own thread while snapshots are taken,
+/// A snapshot while 100,000 tasks live, in milliseconds, and its rows; and the slowest poll of another task on its own thread while snapshots are taken,
 /// and while none is.
 fn snapshots() {
     const SNAPSHOT: &str = "snapshot of 100,000 live tasks, ms";
@@ -86,21 +86,34 @@ fn snapshots() {
         until.store(true, Ordering::Relaxed);
         poller.join().expect("it polls") / 1e6
     };
-    let (mut times_ms, mut drops_ms) = (Vec::new(), Vec::new());
+    let [mut taken_ms, mut dropped_ms, mut rows_ms, mut dropped_with_rows_ms] =
+        [const { Vec::new() }; 4];
+    let timed = |times_ms: &mut Vec<f64>, work: &mut dyn FnMut()| {
+        let start = Instant::now();
+        work();
+        times_ms.push(start.elapsed().as_secs_f64() * 1e3);
+    };
     let during = slowest_ms(&mut || {
-        for _ in 0..11 {
-            let start = Instant::now();
-            let snapshot = black_box(get_memory_snapshot());
-            times_ms.push(start.elapsed().as_secs_f64() * 1e3);
-            let start = Instant::now();
-            drop(snapshot);
-            drops_ms.push(start.elapsed().as_secs_f64() * 1e3);
+        for has_rows in [false, true].into_iter().cycle().take(22) {
+            let mut snapshot = None;
+            timed(&mut taken_ms, &mut || snapshot = black_box(Some(get_memory_snapshot())));
+            if has_rows {
+                let snapshot = snapshot.as_ref();
+                timed(&mut rows_ms, &mut || {
+                    black_box(snapshot.map(|snapshot| snapshot.tasks().len()));
+                });
+            }
+            let dropped_ms = if has_rows { &mut dropped_with_rows_ms } else { &mut dropped_ms };
+            timed(dropped_ms, &mut || snapshot = None);
         }
     });
-    let took = Duration::from_secs_f64(times_ms.iter().chain(&drops_ms).sum::<f64>() / 1e3);
-    let without = slowest_ms(&mut || std::thread::sleep(took));
-    println!("{SNAPSHOT}\t{}", median(&times_ms));
-    println!("the same snapshot dropped, ms\t{}", median(&drops_ms));
+    let all_ms = [&taken_ms, &dropped_ms, &rows_ms, &dropped_with_rows_ms];
+    let took_ms = all_ms.into_iter().flatten().sum::<f64>();
+    let without = slowest_ms(&mut || std::thread::sleep(Duration::from_secs_f64(took_ms / 1e3)));
+    println!("{SNAPSHOT}\t{}", median(&taken_ms));
+    println!("the same snapshot dropped, ms\t{}", median(&dropped_ms));
+    println!("rows of the same snapshot, ms\t{}", median(&rows_ms));
+    println!("the same snapshot dropped with its rows, ms\t{}", median(&dropped_with_rows_ms));
     println!("slowest poll during snapshots, ms\t{during}");
     println!("slowest poll without snapshots, ms\t{without}");
     drop(tasks);

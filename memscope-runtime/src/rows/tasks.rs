@@ -1,0 +1,165 @@
+//! The tasks of a snapshot: what was read of them, and rows once somebody asks for them.
+
+use std::{
+    collections::HashMap,
+    fmt, mem,
+    sync::{Mutex, OnceLock, PoisonError},
+};
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use crate::{
+    current::{self, Entered},
+    items::ItemsReading,
+    nanos::Nanos,
+    own_heap,
+    profile::TaskMemoryProfile,
+    reading::{Reading, TaskReading},
+    record::RecordReading,
+    task::TaskId,
+};
+
+/// The tasks of one snapshot.
+///
+/// PERF: a row takes twice the memory of what it is made of, and a name, and most who take a snapshot of very many tasks want to know what they hold
+/// together.
+pub(crate) struct Tasks {
+    rows: OnceLock<Vec<TaskMemoryProfile>>,
+    /// What the rows are made of, until then.
+    read: Mutex<Read>,
+}
+
+/// What was read of all tasks.
+#[derive(Debug, Default)]
+struct Read {
+    tasks: Vec<TaskReading>,
+    items: Vec<ItemsReading>,
+    /// By the number of a node the index of the row that says where a task waits.
+    #[cfg_attr(not(feature = "layout"), expect(dead_code, reason = "it is not known there"))]
+    await_points: HashMap<u32, u32>,
+    measured: bool,
+}
+
+impl Tasks {
+    /// Those of a reading, which loses them. `await_points`: by the number of a node the index of its row.
+    ///
+    /// The lists become the memory of who is charged here.
+    pub(crate) fn take(
+        reading: &mut Reading,
+        await_points: HashMap<u32, u32>,
+        measured: bool,
+    ) -> Self {
+        let (mut tasks, items) = (mem::take(&mut reading.living), mem::take(&mut reading.items));
+        // The reading left room for them.
+        tasks.extend(reading.held.drain(..).rev());
+        tasks.append(&mut reading.closed);
+        if measured {
+            own_heap::give(&tasks);
+            own_heap::give(&items);
+        }
+        let read = Read { tasks, items, await_points, measured };
+        Self { rows: OnceLock::new(), read: Mutex::new(read) }
+    }
+
+    /// The living in the order of their ids, then those whose future is held, then the kept ended ones, both the newest first.
+    pub(crate) fn rows(&self) -> &[TaskMemoryProfile] {
+        self.rows.get_or_init(|| {
+            // Charged as the rest of the snapshot, whoever asks.
+            let _untracked = (!current::is_memscope()).then(Entered::untracked);
+            mem::take(&mut *self.read.lock().unwrap_or_else(PoisonError::into_inner)).rows()
+        })
+    }
+}
+
+impl Read {
+    fn rows(self) -> Vec<TaskMemoryProfile> {
+        // PERF: the length is known, so that rows are made where they stay.
+        self.tasks.iter().map(|task| self.row(task)).collect()
+    }
+
+    #[inline]
+    fn row(&self, task: &TaskReading) -> TaskMemoryProfile {
+        let TaskReading { id, tally, record, items, live_bytes, live_blocks } = *task;
+        let sizes = |bytes| if self.measured { bytes } else { 0 };
+        let freed_bytes = tally.allocated_bytes.saturating_sub(live_bytes);
+        let items = items.and_then(|index| self.items.get(usize::try_from(index).ok()?));
+        TaskMemoryProfile {
+            id,
+            parent: TaskId::new(record.parent),
+            name: record.site.name.to_owned(),
+            task_type: record.site.task_type,
+            state: record.state,
+            file: record.site.file.into(),
+            line: record.site.line,
+            measured: self.measured,
+            live_bytes: sizes(live_bytes),
+            peak_bytes: sizes(record.peak_bytes),
+            allocated_bytes: sizes(tally.allocated_bytes),
+            allocation_count: sizes(tally.allocations),
+            freed_bytes: sizes(freed_bytes),
+            freed_elsewhere_bytes: sizes(freed_bytes.saturating_sub(tally.own_freed_bytes())),
+            transferred_bytes: sizes(tally.taken_bytes),
+            live_blocks: sizes(live_blocks),
+            future_size_bytes: record.future.size as u64,
+            future_type: (record.future.name)().into(),
+            poll_count: record.polls,
+            busy_ns: record.timing.busy_ns.map(Nanos::get),
+            wait_ns: record.timing.wait_ns.map(Nanos::get),
+            timing_is_estimate: record.timing.is_estimate,
+            idle_ns: record.idle_ns.map(Nanos::get),
+            scheduled_ns: None,
+            await_point: self.await_point(&record),
+            cell_bytes: sizes(record.cell_bytes),
+            is_annotated: record.future.is_known(),
+            items: items.map(|items| items.profile(self.measured)),
+        }
+    }
+
+    /// Where its task waits.
+    #[cfg(feature = "layout")]
+    fn await_point(&self, record: &RecordReading) -> Option<u32> {
+        self.await_points.get(&record.await_point).copied()
+    }
+
+    #[cfg(not(feature = "layout"))]
+    #[expect(clippy::unused_self, reason = "as where that is known")]
+    fn await_point(&self, _: &RecordReading) -> Option<u32> {
+        None
+    }
+}
+
+impl From<Vec<TaskMemoryProfile>> for Tasks {
+    fn from(rows: Vec<TaskMemoryProfile>) -> Self {
+        Self { rows: rows.into(), read: Mutex::default() }
+    }
+}
+
+impl Clone for Tasks {
+    fn clone(&self) -> Self {
+        self.rows().to_vec().into()
+    }
+}
+
+impl PartialEq for Tasks {
+    fn eq(&self, other: &Self) -> bool {
+        self.rows() == other.rows()
+    }
+}
+
+impl fmt::Debug for Tasks {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.rows().fmt(f)
+    }
+}
+
+impl Serialize for Tasks {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.rows().serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for Tasks {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Vec::deserialize(deserializer).map(Self::from)
+    }
+}
