@@ -4,8 +4,8 @@
 use memscope_benches::{
     ALLOCATIONS, FREES, HANDED_OVER, PAIRS, POLLS, POLLS_BY_HAND, SPAWNS, TASKS, Timed,
     add_to_counters, freed_there_and_counted, in_task, is_wanted, median, names_ms,
-    pair_and_questions, pair_of_64, pending, per_free, per_poll, per_poll_by_hand, per_spawn,
-    polls, show,
+    pair_and_counting, pair_and_questions, pair_of_64, pending, per_free, per_poll,
+    per_poll_by_hand, per_spawn, polls, show,
 };
 
 fn main() {
@@ -15,6 +15,7 @@ fn main() {
         for (name, count, work) in ALLOCATIONS {
             show(name, count, work);
         }
+        show("64 B, a word written and read, five counters", PAIRS, pair_and_counting);
         show(
             "allocated here, freed there, a word read and two counters added to",
             HANDED_OVER,
