@@ -1,12 +1,11 @@
 //! The global allocator: forward, test for null, then count.
 
 use std::alloc::{GlobalAlloc, Layout, System};
-use std::{hint, ptr};
+use std::ptr;
 
 use crate::{
     block::{self, Owner, Stretched},
     current::{self, Other},
-    pages::PAGE,
     tally::Tally,
 };
 
@@ -99,7 +98,12 @@ unsafe impl<A: GlobalAlloc> GlobalAlloc for TrackingAllocator<A> {
         };
         // SAFETY: the caller says that the block is live and has this layout.
         if let Some(owner) = unsafe { block::owner(block, stretched) } {
-            discharge(owner, layout.size());
+            let tally = current::tally();
+            if !owner.is(tally.account()) {
+                // SAFETY: the caller's contract, and a usual layout.
+                return unsafe { put_elsewhere(&self.inner, block, layout.size(), tally, owner) };
+            }
+            tally.discharge(layout.size());
         }
         // SAFETY: allocated by `inner` with the stretched layout.
         unsafe { self.inner.dealloc(block, stretched.layout) };
@@ -127,12 +131,10 @@ unsafe impl<A: GlobalAlloc> GlobalAlloc for TrackingAllocator<A> {
         }
         let tally = current::tally();
         let Some(owner) = owner.filter(|owner| owner.is(tally.account())) else {
-            let owner = current::recharge(owner, layout, grown, new_layout);
-            // SAFETY: `grown` is not null and now has the layout `new`, with room for the word.
-            let _ = unsafe { block::write_owner(grown, new, owner) };
-            return grown;
+            // SAFETY: `grown` is not null and now has the layout `new`, that of a usual one.
+            return unsafe { recharge_usual(owner, layout.size(), grown, new_size) };
         };
-        // SAFETY: as above.
+        // SAFETY: `grown` is not null and now has the layout `new`, with room for the word.
         let _ = unsafe { block::write_owner(grown, new, owner) };
         if tally.recount(layout.size(), new_size) { settle(tally, grown) } else { grown }
     }
@@ -152,7 +154,7 @@ unsafe fn charge_usual(block: *mut u8, stretched: Stretched, layout: Layout) -> 
     let tally = current::tally();
     let Some(account) = tally.account() else {
         // SAFETY: the caller's contract.
-        return unsafe { charge_at_signpost(tally, block, layout) };
+        return unsafe { charge_at_signpost(tally, block, layout.size()) };
     };
     // SAFETY: the caller's contract, and not null.
     let _ = unsafe { block::write_owner(block, stretched, Owner::account(account)) };
@@ -166,24 +168,26 @@ unsafe fn charge_usual(block: *mut u8, stretched: Stretched, layout: Layout) -> 
 /// `block` must be allocated with the stretched layout, and must not be null.
 // PERF: first, and with little to keep for afterwards, what a program that annotates nothing mostly does.
 #[inline(never)]
-unsafe fn charge_at_signpost(signpost: &'static Tally, block: *mut u8, layout: Layout) -> *mut u8 {
+unsafe fn charge_at_signpost(signpost: &'static Tally, block: *mut u8, bytes: usize) -> *mut u8 {
     if !current::is_outside(signpost) {
+        // SAFETY: the caller's contract: a usual layout is below a page.
+        let layout = unsafe { usual(bytes) };
         let owner = current::charge_at_other_signpost(signpost, block, layout);
         // SAFETY: the caller's contract.
-        return unsafe { own(block, layout.size(), owner) };
+        return unsafe { own(block, bytes, owner) };
     }
     let tally = match current::outside_again() {
         Ok(tally) => tally,
         // SAFETY: the caller's contract.
-        Err(other) => return unsafe { charge_outside(other, block, layout.size()) },
+        Err(other) => return unsafe { charge_outside(other, block, bytes) },
     };
     let Some(account) = tally.account() else {
         // SAFETY: the caller's contract.
-        return unsafe { own(block, layout.size(), Owner::NOBODY) };
+        return unsafe { own(block, bytes, Owner::NOBODY) };
     };
     // SAFETY: the caller's contract.
-    let block = unsafe { own(block, layout.size(), Owner::account(account)) };
-    if tally.count(layout.size()) { settle_outside(tally, block) } else { block }
+    let block = unsafe { own(block, bytes, Owner::account(account)) };
+    if tally.count(bytes) { settle_outside(tally, block) } else { block }
 }
 
 /// [`charge_at_signpost`] outside of every tracked task, where the thread comes from another task.
@@ -198,6 +202,39 @@ unsafe fn charge_outside(other: Other, block: *mut u8, bytes: usize) -> *mut u8 
     unsafe { own(block, bytes, owner) }
 }
 
+/// Charges a block of a usual layout that was reallocated from one, where the current task is not whose it was, and returns it.
+///
+/// # Safety
+///
+/// `grown` must be allocated with the stretched layout of a usual one of `new_bytes`, and must not be null; that of `bytes` was usual too.
+// PERF: called last, and with sizes only, so that `realloc` has little to keep for afterwards.
+#[inline(never)]
+unsafe fn recharge_usual(
+    owner: Option<Owner>,
+    bytes: usize,
+    grown: *mut u8,
+    new_bytes: usize,
+) -> *mut u8 {
+    // SAFETY: the caller's contract: a usual layout is below a page.
+    let layout = unsafe { usual(bytes) };
+    // SAFETY: as above.
+    let new_layout = unsafe { usual(new_bytes) };
+    let owner = current::recharge(owner, layout, grown, new_layout);
+    // SAFETY: the caller's contract.
+    unsafe { own(grown, new_bytes, owner) }
+}
+
+/// A usual layout of this size: nothing that is counted depends on the alignment.
+///
+/// # Safety
+///
+/// `bytes` must be below a page.
+#[inline]
+unsafe fn usual(bytes: usize) -> Layout {
+    // SAFETY: a power of two, and the caller's contract.
+    unsafe { Layout::from_size_align_unchecked(bytes, align_of::<usize>()) }
+}
+
 /// Writes the owner of a block of a usual layout and of this size, and returns the block.
 ///
 /// # Safety
@@ -205,14 +242,10 @@ unsafe fn charge_outside(other: Other, block: *mut u8, bytes: usize) -> *mut u8 
 /// `block` must be allocated with the stretched layout, and must not be null.
 #[inline]
 unsafe fn own(block: *mut u8, bytes: usize, owner: Owner) -> *mut u8 {
+    // SAFETY: the caller's contract: a usual layout is below a page.
+    let stretched = unsafe { Stretched::of_usual_size(bytes) };
     // SAFETY: the caller's contract.
-    unsafe { hint::assert_unchecked(bytes < PAGE) };
-    // SAFETY: one is a power of two; the size is small.
-    let layout = unsafe { Layout::from_size_align_unchecked(bytes, 1) };
-    if let Some(stretched) = Stretched::of_usual(layout) {
-        // SAFETY: the caller's contract: the same word for every usual alignment.
-        let _ = unsafe { block::write_owner(block, stretched, owner) };
-    }
+    let _ = unsafe { block::write_owner(block, stretched, owner) };
     block
 }
 
@@ -239,7 +272,7 @@ fn discharge(owner: Owner, bytes: usize) {
     if owner.is(tally.account()) {
         tally.discharge(bytes);
     } else {
-        current::discharge_elsewhere(tally, owner, bytes);
+        current::discharge_elsewhere(owner, bytes, tally);
     }
 }
 
@@ -267,6 +300,27 @@ fn take<A: GlobalAlloc>(
     // SAFETY: as above.
     let _ = unsafe { block::write_owner(block, stretched, owner) };
     block
+}
+
+/// Takes a block of a usual layout and of this size off its owner, who is not the current one, and gives it back to `inner`.
+///
+/// # Safety
+///
+/// That of `GlobalAlloc::dealloc`, with a block that has this owner.
+// PERF: called last, so that `dealloc` has nothing to keep for afterwards.
+#[inline(never)]
+unsafe fn put_elsewhere<A: GlobalAlloc>(
+    inner: &A,
+    block: *mut u8,
+    bytes: usize,
+    tally: &'static Tally,
+    owner: Owner,
+) {
+    current::discharge_elsewhere(owner, bytes, tally);
+    // SAFETY: the caller's contract: a usual layout is below a page.
+    let stretched = unsafe { Stretched::of_usual_size(bytes) };
+    // SAFETY: allocated by `inner` with the stretched layout.
+    unsafe { inner.dealloc(block, stretched.layout) };
 }
 
 /// Takes a block of any layout off its owner and gives it back to `inner`.

@@ -7,6 +7,7 @@
 
 use std::{
     alloc::Layout,
+    hint,
     mem::size_of,
     ptr,
     sync::atomic::{AtomicPtr, Ordering},
@@ -39,12 +40,25 @@ impl Stretched {
     #[inline]
     pub(crate) fn of_usual(user: Layout) -> Option<Self> {
         let is_usual = user.size() < PAGE && user.align() <= WORD;
-        let word = (user.size() + (WORD - 1)) & !(WORD - 1);
-        is_usual.then(|| {
-            // SAFETY: a power of two, and a size far below the largest.
-            let layout = unsafe { Layout::from_size_align_unchecked(word + WORD, WORD) };
-            Self { layout, word }
-        })
+        // SAFETY: just compared.
+        is_usual.then(|| unsafe { Self::of_usual_size(user.size()) })
+    }
+
+    /// [`of_usual`](Self::of_usual) for a block of this size: the same for every usual alignment.
+    ///
+    /// # Safety
+    ///
+    /// `bytes` must be below a page.
+    #[inline]
+    pub(crate) unsafe fn of_usual_size(bytes: usize) -> Self {
+        // SAFETY: the caller's contract.
+        unsafe { hint::assert_unchecked(bytes < PAGE) };
+        let word = (bytes + (WORD - 1)) & !(WORD - 1);
+        // PERF: not `word + WORD`: so only `bytes` is kept while the allocator below runs.
+        let size = (bytes + (2 * WORD - 1)) & !(WORD - 1);
+        // SAFETY: a power of two, and a size far below the largest.
+        let layout = unsafe { Layout::from_size_align_unchecked(size, WORD) };
+        Self { layout, word }
     }
 
     /// `None` where the user's alignment is so large that no room is left for the word.

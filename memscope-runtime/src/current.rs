@@ -358,6 +358,8 @@ pub fn current_task_id() -> Option<TaskId> {
 }
 
 /// What the allocator saw of a block made to find out whether it is installed.
+///
+/// Invariant: an alignment below a word's stands as a word's, since the allocator does not keep it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Probe {
     pub(crate) block: *const u8,
@@ -365,8 +367,15 @@ pub(crate) struct Probe {
 }
 
 impl Probe {
-    fn note(block: *mut u8, layout: Layout) {
-        HERE.with(|here| here.probe.set(Some(Self { block, layout })));
+    /// What the allocator sees of a block of this layout.
+    #[inline]
+    pub(crate) fn of(block: *const u8, layout: Layout) -> Self {
+        let layout = layout.align_to(align_of::<usize>()).unwrap_or(layout);
+        Self { block, layout }
+    }
+
+    fn note(self) {
+        HERE.with(|here| here.probe.set(Some(self)));
     }
 
     /// The last block that passed the allocator inside `as_memscope` on this thread.

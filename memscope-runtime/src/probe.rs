@@ -97,7 +97,7 @@ fn try_one(layout: Layout) -> Option<Seen> {
     unsafe { dealloc(block, layout) };
     Some(match seen {
         None => Seen::NotAtAll,
-        Some(seen) if seen == (Probe { block, layout }) => Seen::AsItWas,
+        Some(seen) if seen == Probe::of(block, layout) => Seen::AsItWas,
         Some(_) => Seen::Changed,
     })
 }

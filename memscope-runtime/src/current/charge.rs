@@ -43,11 +43,11 @@ pub(crate) fn recharge(owner: Option<Owner>, layout: Layout, grown: *mut u8, new
         return charge(grown, new);
     }
     let Charged::Named(name) = owner.read() else {
-        discharge_elsewhere(tally, owner, layout.size());
+        discharge_elsewhere(owner, layout.size(), tally);
         return charge(grown, new);
     };
     if let Some(account) = name.account() {
-        discharge_account(known(tally), account, layout.size());
+        discharge_account(account, layout.size(), known(tally));
     }
     let account = match charge(grown, new).read() {
         Charged::Account(account) | Charged::Cell(account) => Some(account),
@@ -97,7 +97,7 @@ pub(crate) fn charge_at_other_signpost(
     let bytes = layout.size();
     if ptr::eq(signpost, &raw const OWN) {
         own_heap::add(bytes);
-        Probe::note(block, layout);
+        Probe::of(block, layout).note();
         return Owner::NOBODY;
     }
     if ptr::eq(signpost, &raw const SPAWNING) {

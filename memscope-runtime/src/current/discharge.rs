@@ -15,17 +15,27 @@ use crate::{config, plain};
 
 use super::{PLAIN, behind, is_outside, outside_again, tally, thread};
 
-/// Takes a block off its owner who is not the current one, or not the only one to be told.
-// PERF: first what a program that annotates nothing mostly does. Each case goes on in a function that is called last, so that few registers are needed.
-#[inline(never)]
-pub(crate) fn discharge_elsewhere(tally: &'static Tally, owner: Owner, bytes: usize) {
-    if !is_outside(tally) {
-        return discharge_within(tally, owner, bytes);
+/// Takes a block off its owner who is not the current one, or not the only one to be told. `tally`: who is current.
+// PERF: first what a program that annotates nothing mostly does. Each case goes on in a function that is called last, and that takes the same
+// first, so that few registers are needed.
+#[inline]
+pub(crate) fn discharge_elsewhere(owner: Owner, bytes: usize, tally: &'static Tally) {
+    if is_outside(tally) {
+        discharge_outside(owner, bytes);
+    } else if tally.account().is_some() {
+        discharge_by(owner, bytes, Known::Owner(tally));
+    } else {
+        discharge_within(owner, bytes, tally);
     }
+}
+
+/// [`discharge_elsewhere`] outside of every tracked task.
+#[inline(never)]
+fn discharge_outside(owner: Owner, bytes: usize) {
     match outside_again() {
-        Ok(own) => discharge_as(own, owner, bytes),
+        Ok(own) => discharge_as(owner, bytes, own),
         Err(other) if other.is_nobody() => discharge_in_thread(owner, bytes),
-        Err(_) => discharge_within(&PLAIN, owner, bytes),
+        Err(_) => discharge_within(owner, bytes, &PLAIN),
     }
 }
 
@@ -33,42 +43,42 @@ pub(crate) fn discharge_elsewhere(tally: &'static Tally, owner: Owner, bytes: us
 #[inline(never)]
 fn discharge_in_thread(owner: Owner, bytes: usize) {
     match thread() {
-        Some(thread) => discharge_as(thread.tally(), owner, bytes),
-        None => discharge_by(Known::Nobody, owner, bytes),
+        Some(thread) => discharge_as(owner, bytes, thread.tally()),
+        None => discharge_by(owner, bytes, Known::Nobody),
     }
 }
 
 /// [`discharge_elsewhere`] for whomever this tally leads to.
 #[inline(never)]
-fn discharge_within(tally: &'static Tally, owner: Owner, bytes: usize) {
-    discharge_by(known(tally), owner, bytes);
+fn discharge_within(owner: Owner, bytes: usize, tally: &'static Tally) {
+    discharge_by(owner, bytes, known(tally));
 }
 
 /// Takes a block off its owner, where `own` frees it.
 #[inline]
-fn discharge_as(own: &'static Tally, owner: Owner, bytes: usize) {
+fn discharge_as(owner: Owner, bytes: usize, own: &'static Tally) {
     if owner.is(own.account()) {
         own.discharge(bytes);
     } else {
-        discharge_by(Known::Owner(own), owner, bytes);
+        discharge_by(owner, bytes, Known::Owner(own));
     }
 }
 
 /// Takes a block off its owner, whoever frees it.
 #[inline(never)]
-fn discharge_by(freer: Known, owner: Owner, bytes: usize) {
+fn discharge_by(owner: Owner, bytes: usize, freer: Known) {
     match owner.read() {
-        Charged::Account(account) => discharge_account(freer, account, bytes),
+        Charged::Account(account) => discharge_account(account, bytes, freer),
         Charged::Cell(account) => discharge_cell(account, bytes),
-        Charged::Named(name) => discharge_named(freer, name, bytes),
+        Charged::Named(name) => discharge_named(name, bytes, freer),
         Charged::Nobody => own_heap::remove(bytes),
     }
 }
 
 #[inline(never)]
-fn discharge_named(freer: Known, name: &'static Variable, bytes: usize) {
+fn discharge_named(name: &'static Variable, bytes: usize, freer: Known) {
     if let Some(account) = name.freed(freer.id(), bytes) {
-        discharge_account(freer, account, bytes);
+        discharge_account(account, bytes, freer);
     }
 }
 
@@ -140,7 +150,7 @@ pub(super) fn known(tally: &'static Tally) -> Known {
 }
 
 #[inline]
-pub(super) fn discharge_account(freer: Known, account: &'static Account, bytes: usize) {
+pub(super) fn discharge_account(account: &'static Account, bytes: usize, freer: Known) {
     if let Some(own) = freer.tally_of(account) {
         return own.discharge(bytes);
     }

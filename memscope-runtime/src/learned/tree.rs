@@ -87,7 +87,7 @@ impl Places {
         let Some((leaf, inner)) = layouts::<K, V>() else { return UNKNOWN };
         if height != 0 {
             let fits = height < len && root.addr().is_multiple_of(inner.align());
-            return if fits { (Own::Block(root, inner), true) } else { UNKNOWN };
+            return if fits { (Own::block(root, inner), true) } else { UNKNOWN };
         }
         let is_inside = |part, size| size == 0 || lies_in(root, leaf.size(), part, size);
         let fits = root.addr().is_multiple_of(leaf.align())
@@ -95,7 +95,7 @@ impl Places {
             && first().is_none_or(|(key, value)| {
                 is_inside(key, size_of::<K>()) && is_inside(value, size_of::<V>())
             });
-        if fits { (Own::Block(root, leaf), false) } else { UNKNOWN }
+        if fits { (Own::block(root, leaf), false) } else { UNKNOWN }
     }
 }
 
@@ -173,7 +173,7 @@ fn leaf_is_gone<K, V>(places: Places, map: &BTreeMap<K, V>) -> bool {
 }
 
 fn as_own(seen: Option<crate::current::Probe>) -> Own {
-    seen.map_or(Own::Unknown, |seen| Own::Block(seen.block, seen.layout))
+    seen.map_or(Own::Unknown, Own::Block)
 }
 
 /// Keys of samples.
