@@ -38,7 +38,10 @@ impl Row {
     fn show(&self, name: &str, bare: &[f64]) {
         let one = |figures: &[f64]| match figures {
             [] => String::new(),
-            figures => format!("{:.1}", median(figures)),
+            figures => match median(figures) {
+                figure if figure < 1.0 => format!("{figure:.2}"),
+                figure => format!("{figure:.1}"),
+            },
         };
         let ratios: Vec<f64> =
             self.tracked.iter().zip(bare).map(|(with, without)| with / without).collect();

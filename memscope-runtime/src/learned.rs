@@ -20,11 +20,10 @@ use crate::current::{self, Probe};
 
 /// A value's own block.
 ///
-/// Invariant: as long as the value is borrowed, the block is live, and was allocated by the global allocator with the layout that a [`Probe`] would
-/// see.
+/// Invariant: as long as the value is borrowed, the block is live, and was allocated with this layout by the global allocator.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Own {
-    Block(Probe),
+    Block(*const u8, Layout),
     /// It has none.
     Nothing,
     /// It may have one, which could not be found.
@@ -32,16 +31,11 @@ pub(crate) enum Own {
 }
 
 impl Own {
-    #[inline]
-    fn block(start: *const u8, layout: Layout) -> Self {
-        Self::Block(Probe::of(start, layout))
-    }
-
     /// The block with room for `capacity` values of type `T`.
     fn array<T>(start: *const T, capacity: usize) -> Self {
         match Layout::array::<T>(capacity) {
             Ok(layout) if layout.size() == 0 => Self::Nothing,
-            Ok(layout) => Self::block(start.cast(), layout),
+            Ok(layout) => Self::Block(start.cast(), layout),
             Err(_) => Self::Unknown,
         }
     }
@@ -49,7 +43,7 @@ impl Own {
     /// Whether this is what the allocator saw.
     fn is(self, seen: Option<Probe>) -> bool {
         match (self, seen) {
-            (Self::Block(block), Some(seen)) => block == seen,
+            (Self::Block(start, layout), Some(seen)) => Probe::of(start, layout) == seen,
             (Self::Nothing, None) => true,
             _ => false,
         }

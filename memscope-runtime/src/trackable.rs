@@ -15,7 +15,7 @@ mod tokio;
 
 use std::alloc::Layout;
 
-use crate::{current::Probe, learned::Own};
+use crate::learned::Own;
 
 /// How long a chain of pointers is followed. What lies behind it is not found.
 const LONGEST_CHAIN: usize = 32;
@@ -127,8 +127,8 @@ impl<'a> Blocks<'a> {
     ///
     /// # Safety
     ///
-    /// The block must be live, stay so until this returns, and have been allocated with this layout by the program's global allocator;
-    /// alignments up to a word's are one and the same.
+    /// The block must be live, stay so until this returns, and have been allocated with exactly this layout by the program's global
+    /// allocator.
     pub(crate) unsafe fn block(&mut self, start: *const u8, layout: Layout) {
         if layout.size() != 0 {
             self.is_holding = true;
@@ -144,7 +144,7 @@ impl<'a> Blocks<'a> {
     pub(crate) unsafe fn own(&mut self, own: Own) {
         match own {
             // SAFETY: the caller's contract.
-            Own::Block(Probe { block, layout }) => unsafe { self.block(block, layout) },
+            Own::Block(start, layout) => unsafe { self.block(start, layout) },
             Own::Nothing => {}
             Own::Unknown => self.partial(),
         }

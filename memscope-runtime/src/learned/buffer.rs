@@ -150,7 +150,7 @@ impl Header {
         // SAFETY: as above.
         let capacity = unsafe { word(words, self.capacity) }.addr();
         if lies_in(buffer, capacity, part, length) {
-            (Own::array(buffer, capacity), Own::block(header, self.layout))
+            (Own::array(buffer, capacity), Own::Block(header, self.layout))
         } else {
             UNKNOWN
         }
@@ -259,22 +259,24 @@ fn learn_frozen() -> Option<Frozen> {
 
 #[inline]
 fn frozen_fits(frozen: Frozen) -> bool {
-    let (mut sole, seen) = sample(|| Bytes::from(vec![1; 33]));
-    let buffer = seen.map_or(Own::Unknown, Own::Block);
+    let (mut sole, buffer) = sample(|| Bytes::from(vec![1; 33]));
     sole.advance(5);
-    let alone = frozen.blocks(&sole) == (buffer, Own::Nothing);
-    let (second, seen) = sample(|| sole.slice(2..7));
-    let header = seen.map_or(Own::Unknown, Own::Block);
-    let both =
-        frozen.blocks(&sole) == (buffer, header) && frozen.blocks(&second) == (buffer, header);
-    alone && both && frozen.blocks(&Bytes::new()) == NOTHING
+    let (its_buffer, its_header) = frozen.blocks(&sole);
+    let alone = its_buffer.is(buffer) && its_header == Own::Nothing;
+    let (second, header) = sample(|| sole.slice(2..7));
+    let both = [&sole, &second].into_iter().all(|part| {
+        let (its_buffer, its_header) = frozen.blocks(part);
+        its_buffer.is(buffer) && its_header.is(header)
+    });
+    let are_seen = buffer.is_some() && header.is_some();
+    are_seen && alone && both && frozen.blocks(&Bytes::new()) == NOTHING
 }
 
 #[inline]
 fn learn_growing() -> Option<Growing> {
     const HEADER: usize = 5;
     let (mut made, seen) = sample(|| BytesMut::with_capacity(77));
-    let buffer = seen.filter(|seen| Own::array(seen.block, 77) == Own::Block(*seen))?.block;
+    let buffer = seen.filter(|seen| Own::array(seen.block, 77).is(Some(*seen)))?.block;
     made.resize(50, 1);
     made.advance(3);
     // SAFETY: a `BytesMut` is an address, a length, a capacity and data: four words.
@@ -290,7 +292,7 @@ fn learn_growing() -> Option<Growing> {
     let (header_words, layout) = unsafe { header::<HEADER>(seen) }?;
     let header = Header::learn(&header_words, layout, buffer, 77)?;
     let growing = Growing { start, len, capacity, data, header };
-    let blocks = (Own::array(buffer, 77), Own::block(seen?.block, layout));
+    let blocks = (Own::array(buffer, 77), Own::Block(seen?.block, layout));
     let shared = growing.blocks(&front) == blocks && growing.blocks(&made) == blocks;
     (is_sole && shared && growing_fits(growing)).then_some(growing)
 }

@@ -43,7 +43,7 @@ fn block(learned: Option<Shared>, value: *const u8, layout: Layout) -> Own {
 #[inline]
 fn formula(value: *const u8, layout: Layout) -> Own {
     match Layout::new::<[usize; 2]>().extend(layout) {
-        Ok((whole, offset)) => Own::block(value.wrapping_sub(offset), whole.pad_to_align()),
+        Ok((whole, offset)) => Own::Block(value.wrapping_sub(offset), whole.pad_to_align()),
         Err(_) => Own::Unknown,
     }
 }

@@ -107,7 +107,7 @@ impl Places {
         if is_dense && !first_key().is_none_or(is_inside) {
             return Own::Unknown;
         }
-        Own::block(start, layout)
+        Own::Block(start, layout)
     }
 
     /// Where in the block the control bytes start, and its layout.

@@ -7,6 +7,8 @@ use std::{
     sync::OnceLock,
 };
 
+use crate::current::Probe;
+
 use super::{
     Own, learned, lies_in, only, sample,
     shapes::{Large, Line, Wide},
@@ -87,7 +89,7 @@ impl Places {
         let Some((leaf, inner)) = layouts::<K, V>() else { return UNKNOWN };
         if height != 0 {
             let fits = height < len && root.addr().is_multiple_of(inner.align());
-            return if fits { (Own::block(root, inner), true) } else { UNKNOWN };
+            return if fits { (Own::Block(root, inner), true) } else { UNKNOWN };
         }
         let is_inside = |part, size| size == 0 || lies_in(root, leaf.size(), part, size);
         let fits = root.addr().is_multiple_of(leaf.align())
@@ -95,7 +97,7 @@ impl Places {
             && first().is_none_or(|(key, value)| {
                 is_inside(key, size_of::<K>()) && is_inside(value, size_of::<V>())
             });
-        if fits { (Own::block(root, leaf), false) } else { UNKNOWN }
+        if fits { (Own::Block(root, leaf), false) } else { UNKNOWN }
     }
 }
 
@@ -146,25 +148,25 @@ fn fits<K: Ord + Clone + From8, V: Clone + Default>(places: Places) -> bool {
         map.insert(K::from8(0), V::default());
         map
     });
-    let one = places.of_map(&leaf) == (as_own(seen), false);
+    let one = is(places.of_map(&leaf), seen, false);
     leaf.extend((1..11).map(|number| (K::from8(number), V::default())));
-    let full = places.of_map(&leaf) == (as_own(seen), false);
+    let full = is(places.of_map(&leaf), seen, false);
     leaf.retain(|_, _| false);
-    let emptied = places.of_map(&leaf) == (as_own(seen), false) || leaf_is_gone(places, &leaf);
+    let emptied = is(places.of_map(&leaf), seen, false) || leaf_is_gone(places, &leaf);
     // The last block of a tree that grows by a level is its new root.
     let (mut tree, seen) = sample(|| {
         let mut map = BTreeMap::<K, V>::new();
         (0..12).for_each(|number| drop(map.insert(K::from8(number), V::default())));
         map
     });
-    let two = places.of_map(&tree) == (as_own(seen), true);
+    let two = is(places.of_map(&tree), seen, true);
     tree.clear();
     let (set, seen) = sample(|| {
         let mut set = BTreeSet::<K>::new();
         set.insert(K::from8(0));
         set
     });
-    let set = places.of_set(&set) == (as_own(seen), false);
+    let set = is(places.of_set(&set), seen, false);
     one && full && emptied && two && set && leaf_is_gone(places, &tree)
 }
 
@@ -172,8 +174,9 @@ fn leaf_is_gone<K, V>(places: Places, map: &BTreeMap<K, V>) -> bool {
     places.of_map(map) == (Own::Nothing, false)
 }
 
-fn as_own(seen: Option<crate::current::Probe>) -> Own {
-    seen.map_or(Own::Unknown, Own::Block)
+/// Whether the root that was found is what the allocator saw, and has others below it or not.
+fn is((root, has_more): (Own, bool), seen: Option<Probe>, more: bool) -> bool {
+    seen.is_some() && root.is(seen) && has_more == more
 }
 
 /// Keys of samples.
