@@ -34,7 +34,9 @@ fn each_task_held_the_boxed_sleep_and_the_state_and_nothing_else() {
         assert!((held..held + 1_024).contains(&task.peak_bytes), "{held}: {task:#?}");
         assert!((held..held + 1_024).contains(&task.allocated_bytes), "{held}: {task:#?}");
         assert!(task.freed_elsewhere_bytes < 1_024, "{task:#?}");
-        assert!(task.wait_ns.expect("timed") >= 19_000_000, "it slept: {task:#?}");
+        // On a busy machine a part of the time goes by while it is polled.
+        let lived_ns = task.wait_ns.expect("timed") + task.busy_ns.expect("timed");
+        assert!(lived_ns >= 19_000_000, "it slept: {task:#?}");
     }
     let [site] = snapshot.variable_sites() else { panic!("one site\n{snapshot:#}") };
     assert_eq!((&*site.name, site.registered, site.ended), ("state_data", 2, 2));
