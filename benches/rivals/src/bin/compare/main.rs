@@ -14,7 +14,7 @@ mod table;
 use std::{env, error::Error, fmt::Write, fs, path::PathBuf};
 
 use rivals::{machine, section};
-use rounds::{Choice, Results};
+use rounds::{Choice, Results, Run};
 
 /// What was asked for.
 #[derive(Debug)]
@@ -87,13 +87,15 @@ fn main() -> Result<(), Box<dyn Error>> {
 
 /// A line for each figure.
 fn raw(results: &Results) -> String {
-    let mut text = String::from("contender\tvariant\tallocator\tcase\tround\tvalue\toperations\n");
+    let mut text =
+        String::from("contender\tvariant\tallocator\tcase\tround\tvalue\tratio\toperations\n");
     for (&(who, inner, case), series) in results {
         let contender = &contender::ALL[who];
-        for (round, figure) in &series.figures {
+        for Run { round, figure, ratio } in &series.runs {
+            let ratio = ratio.map_or_else(String::new, |ratio| ratio.to_string());
             let _ = writeln!(
                 text,
-                "{}\t{}\t{}\t{}\t{round}\t{}\t{}",
+                "{}\t{}\t{}\t{}\t{round}\t{}\t{ratio}\t{}",
                 contender.name,
                 contender.variant,
                 inner.word(),

@@ -23,10 +23,18 @@ pub(crate) type Key = (usize, Inner, Case);
 /// What one contender said in one case.
 #[derive(Debug, Default)]
 pub(crate) struct Series {
-    /// By round.
-    pub(crate) figures: BTreeMap<usize, Figure>,
+    pub(crate) runs: Vec<Run>,
     /// Why there are no more.
     pub(crate) failure: Option<String>,
+}
+
+/// One process.
+#[derive(Debug)]
+pub(crate) struct Run {
+    pub(crate) round: usize,
+    pub(crate) figure: Figure,
+    /// How many times as much as the bare program, which ran right before; `None` of the bare program itself.
+    pub(crate) ratio: Option<f64>,
 }
 
 /// All that was said.
@@ -91,8 +99,8 @@ pub(crate) fn build(keys: &[Key]) -> BTreeMap<(usize, Inner), PathBuf> {
     programs
 }
 
-/// In each round each case is run by everybody, one after the other, so that all have the same weather; who begins changes from round to
-/// round.
+/// In each round each case is run by everybody, and by the bare program right before each, so that the two have the same weather; who begins
+/// changes from round to round.
 pub(crate) fn run(
     keys: &[Key],
     programs: &BTreeMap<(usize, Inner), PathBuf>,
@@ -107,20 +115,33 @@ pub(crate) fn run(
             cases.retain(|keys| !matches!(keys[0].2.kind(), Kind::Blocks | Kind::Tasks));
         }
         for keys in &cases {
-            for turn in 0..keys.len() {
-                let key = keys[(turn + round) % keys.len()];
-                let Some(program) = programs.get(&(key.0, key.1)) else { continue };
+            let Some((&bare, others)) = keys.split_first() else { continue };
+            let mut measure = |key: Key, before: Option<f64>| {
+                let program = programs.get(&(key.0, key.1))?;
                 let series = results.entry(key).or_default();
                 if series.failure.is_some() {
-                    continue;
+                    return None;
                 }
                 match ask(program, contender::ALL[key.0].variant, key.2, is_quick) {
-                    Ok(Some(figure)) => {
-                        series.figures.insert(round, figure);
+                    Ok(figure) => {
+                        let figure = figure?;
+                        let value = figure.value;
+                        let ratio = before.map(|before| value / before);
+                        series.runs.push(Run { round, figure, ratio });
+                        Some(value)
                     }
-                    Ok(None) => {}
-                    Err(error) => series.failure = Some(error.to_string()),
+                    Err(error) => {
+                        series.failure = Some(error.to_string());
+                        None
+                    }
                 }
+            };
+            if others.is_empty() {
+                measure(bare, None);
+            }
+            for turn in 0..others.len() {
+                let before = measure(bare, None);
+                measure(others[(turn + round) % others.len()], before);
             }
         }
         let seconds = start.elapsed().as_secs_f64();

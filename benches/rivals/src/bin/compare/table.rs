@@ -3,11 +3,11 @@
 use std::fmt::Write;
 
 use rivals::statistics::Quartiles;
-use rivals_loops::{Case, Figure, Kind};
+use rivals_loops::{Case, Kind};
 
 use crate::{
     contender::{self, Inner},
-    rounds::{Key, Results, Series},
+    rounds::{Key, Results},
 };
 
 /// Everything that was measured, as Markdown.
@@ -56,7 +56,7 @@ fn one(
     notes: &mut Notes,
 ) {
     let has =
-        |key: Key| results.get(&key).is_some_and(|s| !s.figures.is_empty() || s.failure.is_some());
+        |key: Key| results.get(&key).is_some_and(|s| !s.runs.is_empty() || s.failure.is_some());
     let cases: Vec<Case> = Case::ALL
         .into_iter()
         .filter(|case| case.kind() == kind && has((0, inner, *case)))
@@ -86,19 +86,15 @@ fn one(
 }
 
 fn cell(results: &Results, key: Key, notes: &mut Notes) -> String {
-    let (who, inner, case) = key;
+    let (_, _, case) = key;
     let Some(series) = results.get(&key) else { return "–".to_owned() };
     if let Some(failure) = &series.failure {
         return format!("failed[^{}]", notes.number(format!("It {failure}.")));
     }
-    let Some(own) = quartiles(series) else { return "–".to_owned() };
-    let ratio = results.get(&(0, inner, case)).filter(|_| who != 0).and_then(|bare| {
-        let pairs = series
-            .figures
-            .iter()
-            .filter_map(|(round, figure)| Some(figure.value / bare.figures.get(round)?.value));
-        Quartiles::of(pairs.collect())
-    });
+    let figures = || series.runs.iter().map(|run| &run.figure);
+    let own = Quartiles::of(figures().map(|figure| figure.value).collect());
+    let Some(own) = own else { return "–".to_owned() };
+    let ratio = Quartiles::of(series.runs.iter().filter_map(|run| run.ratio).collect());
     let shown = match (case.kind(), ratio) {
         (Kind::Allocation | Kind::Task, None) => nanoseconds(own),
         (Kind::Allocation | Kind::Task, Some(ratio)) => ratios(ratio),
@@ -106,21 +102,14 @@ fn cell(results: &Results, key: Key, notes: &mut Notes) -> String {
         (Kind::Blocks, Some(ratio)) => format!("{:.1} (×{:.3})", own.median, ratio.median),
         (Kind::Tasks, _) => bytes(own.median),
     };
-    let capped: Vec<&Figure> = series.figures.values().filter(|figure| figure.is_capped).collect();
-    if capped.is_empty() {
-        return shown;
-    }
-    let least = capped.iter().map(|figure| figure.operations).min().unwrap_or(0);
+    let capped = figures().filter(|figure| figure.is_capped).map(|figure| figure.operations);
+    let Some(least) = capped.min() else { return shown };
     let note = if case == Case::MillionTasks {
         format!("After {least} tasks: no more were run, for want of time or memory.")
     } else {
         "With fewer repetitions than the others, since it takes so long.".to_owned()
     };
     format!("{shown}[^{}]", notes.number(note))
-}
-
-fn quartiles(series: &Series) -> Option<Quartiles> {
-    Quartiles::of(series.figures.values().map(|figure| figure.value).collect())
 }
 
 fn nanoseconds(figure: Quartiles) -> String {

@@ -4,6 +4,7 @@ use std::{
     cell::{Cell, RefCell},
     io::{self, Read, Write},
     net::{SocketAddr, TcpStream as Blocking},
+    ops::Range,
     rc::Rc,
     time::Instant,
 };
@@ -20,46 +21,55 @@ use tokio::{
 const PAGES: u64 = 1_536;
 const ECHO_BYTES: usize = 4_096;
 
+/// The requests, the same ones in the same order each time, and over how many connections they are made.
+#[derive(Debug)]
+pub(crate) struct Load {
+    texts: Rc<[Vec<u8>]>,
+    connections: usize,
+}
+
 /// What the connections share.
 #[derive(Debug)]
 struct Work {
-    texts: Vec<Vec<u8>>,
-    requests: usize,
+    texts: Rc<[Vec<u8>]>,
+    end: usize,
     next: Cell<usize>,
     latencies: RefCell<Vec<u64>>,
 }
 
-/// Makes so many requests over so many connections, each of which waits for its answers, and returns the nanoseconds of each.
-///
-/// # Errors
-///
-/// When the service cannot be reached, or answers with anything but success.
-pub(crate) fn load(
-    address: SocketAddr,
-    requests: usize,
-    connections: usize,
-) -> io::Result<Vec<u64>> {
-    let work = Rc::new(Work {
-        texts: texts(),
-        requests,
-        next: Cell::new(0),
-        latencies: RefCell::new(Vec::with_capacity(requests)),
-    });
-    runtime::Builder::new_current_thread().enable_all().build()?.block_on(
-        LocalSet::new().run_until(async {
-            let start = || tokio::task::spawn_local(connection(address, Rc::clone(&work)));
-            let clients: Vec<_> = (0..connections).map(|_| start()).collect();
-            for client in clients {
-                client.await??;
-            }
-            Ok::<_, io::Error>(())
-        }),
-    )?;
-    Ok(work.latencies.take())
+impl Load {
+    pub(crate) fn over(connections: usize) -> Self {
+        Self { texts: texts(), connections }
+    }
+
+    /// Makes these of the requests, over connections each of which waits for its answers, and returns the nanoseconds of each.
+    ///
+    /// # Errors
+    ///
+    /// When the service cannot be reached, or answers with anything but success.
+    pub(crate) fn make(&self, address: SocketAddr, which: Range<usize>) -> io::Result<Vec<u64>> {
+        let work = Rc::new(Work {
+            texts: Rc::clone(&self.texts),
+            end: which.end,
+            next: Cell::new(which.start),
+            latencies: RefCell::new(Vec::with_capacity(which.len())),
+        });
+        runtime::Builder::new_current_thread().enable_all().build()?.block_on(
+            LocalSet::new().run_until(async {
+                let start = || tokio::task::spawn_local(connection(address, Rc::clone(&work)));
+                let clients: Vec<_> = (0..self.connections).map(|_| start()).collect();
+                for client in clients {
+                    client.await??;
+                }
+                Ok::<_, io::Error>(())
+            }),
+        )?;
+        Ok(work.latencies.take())
+    }
 }
 
-/// Half of the requests are for orders, a quarter are echoes, a quarter for pages; the same ones in the same order each time.
-fn texts() -> Vec<Vec<u8>> {
+/// Half of them are for orders, a quarter are echoes, a quarter for pages.
+fn texts() -> Rc<[Vec<u8>]> {
     let mut random = 7u64;
     let text = |place: u64| {
         random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
@@ -89,7 +99,7 @@ async fn connection(address: SocketAddr, work: Rc<Work>) -> io::Result<()> {
     let mut buffer = vec![0; 64 << 10];
     loop {
         let number = work.next.get();
-        if number == work.requests {
+        if number == work.end {
             return Ok(());
         }
         work.next.set(number + 1);

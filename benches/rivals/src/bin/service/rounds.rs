@@ -7,7 +7,10 @@ use std::{
 
 use rivals::statistics::quantile;
 
-use crate::{client, server::Server};
+use crate::{
+    client::{self, Load},
+    server::Server,
+};
 
 /// How much is done in a round.
 #[derive(Clone, Copy, Debug)]
@@ -20,7 +23,7 @@ pub(crate) struct Effort {
 
 impl Effort {
     pub(crate) const WHOLE: Self =
-        Self { warm_up: 5_000, slices: 3, requests: 15_000, connections: 32 };
+        Self { warm_up: 5_000, slices: 15, requests: 3_000, connections: 32 };
     pub(crate) const QUICK: Self = Self { warm_up: 500, slices: 1, requests: 1_000, ..Self::WHOLE };
 }
 
@@ -38,18 +41,20 @@ pub(crate) fn run(programs: &[PathBuf], number: usize, effort: Effort) -> io::Re
     let servers: io::Result<Vec<Server>> =
         programs.iter().map(|program| Server::start(program, 0)).collect();
     let servers = servers?;
+    let load = Load::over(effort.connections);
     for server in &servers {
-        client::load(server.address, effort.warm_up, effort.connections)?;
+        load.make(server.address, 0..effort.warm_up)?;
     }
     let mut used = vec![0; servers.len()];
     let mut latencies = vec![Vec::new(); servers.len()];
     for slice in 0..effort.slices {
+        let which = slice * effort.requests..(slice + 1) * effort.requests;
         for turn in 0..servers.len() {
             let turn = if slice % 2 == 0 { turn } else { servers.len() - 1 - turn };
             let who = (turn + number) % servers.len();
             let address = servers[who].address;
             let before = client::usage(address)?.cpu_ns;
-            latencies[who].extend(client::load(address, effort.requests, effort.connections)?);
+            latencies[who].extend(load.make(address, which.clone())?);
             used[who] += client::usage(address)?.cpu_ns - before;
         }
     }
@@ -72,7 +77,7 @@ pub(crate) fn instructions(program: &Path, is_quick: bool) -> io::Result<f64> {
     let (few, many) = if is_quick { (200, 400) } else { (2_000, 6_000) };
     let count = |requests| {
         let server = Server::start_counting(program)?;
-        client::load(server.address, requests, 1)?;
+        Load::over(1).make(server.address, 0..requests)?;
         server.instructions()
     };
     Ok((count(many)? as f64 - count(few)? as f64) / (many - few) as f64)
