@@ -45,7 +45,7 @@ pin_project! {
             #[cfg(all(feature = "tokio", tokio_unstable))]
             crate::plain::note_tracked();
             // Also when the future's destructor panics, the guard closes the task.
-            let _closing = this.task.take().map(Record::closing);
+            let _closing = this.task.take().filter(|_| ENABLED).map(Record::closing);
             this.future.set(None);
         }
     }
@@ -134,11 +134,11 @@ impl<F> Tracked<F> {
 
     /// The task's id; `None` where tracking is compiled out or there was no memory for its record.
     pub fn id(&self) -> Option<TaskId> {
-        self.task.and_then(|record| TaskId::new(record.tally().id()))
+        self.record().and_then(|record| TaskId::new(record.tally().id()))
     }
 
     fn move_to<'k>(self, change: impl FnOnce(Key<'k>) -> Key<'k>) -> Self {
-        if let Some(record) = self.task
+        if let Some(record) = self.record()
             && let Some(site) = record.site()
         {
             record.move_to(|| Site::of(change(site.key())));
@@ -149,11 +149,11 @@ impl<F> Tracked<F> {
     /// What is polled, and for which task.
     #[inline]
     pub(crate) fn parts(self: Pin<&mut Self>) -> (Pin<&mut F>, Option<&'static Record>) {
-        let this = self.project();
-        let Some(future) = this.future.as_pin_mut() else {
+        let record = self.record();
+        let Some(future) = self.project().future.as_pin_mut() else {
             unreachable!("the future is taken out only when it is dropped");
         };
-        (future, *this.task)
+        (future, record)
     }
 
     /// What is polled; `None` while it is dropped.
@@ -162,9 +162,10 @@ impl<F> Tracked<F> {
         self.future.as_ref()
     }
 
-    #[cfg(any(feature = "stream", feature = "tokio"))]
+    // PERF: with tracking compiled out the compiler knows that there is none, and only the call of the future is left.
+    #[inline]
     pub(crate) fn record(&self) -> Option<&'static Record> {
-        self.task
+        if ENABLED { self.task } else { None }
     }
 }
 
