@@ -47,7 +47,7 @@ impl Shape {
         skip_visibility(&mut cursor);
         let keyword = cursor.ident()?;
         let name = cursor.ident()?;
-        let parameters = parameters(cursor.angle_brackets());
+        let parameters = parameters(cursor.angle_brackets())?;
         let tuple = cursor.group(Delimiter::Parenthesis);
         let mut predicates = TokenStream::new();
         if cursor.keyword("where").is_some() {
@@ -81,15 +81,15 @@ fn without_last_comma(tokens: TokenStream) -> TokenStream {
     trees.into_iter().collect()
 }
 
-/// The parameters in `<…>`.
-fn parameters(angles: TokenStream) -> Vec<Parameter> {
+/// The parameters in `<…>`, or none; `None` where these are not closed.
+fn parameters(angles: TokenStream) -> Option<Vec<Parameter>> {
     let mut trees: Vec<TokenTree> = angles.into_iter().collect();
-    if trees.len() < 2 {
-        return Vec::new();
+    if trees.is_empty() {
+        return Some(Vec::new());
     }
-    trees.pop();
+    trees.pop_if(|last| is_punct(last, '>'))?;
     trees.remove(0);
-    split_commas(trees.into_iter().collect()).into_iter().filter_map(parameter).collect()
+    Some(split_commas(trees.into_iter().collect()).into_iter().filter_map(parameter).collect())
 }
 
 fn parameter(tokens: TokenStream) -> Option<Parameter> {

@@ -215,6 +215,15 @@ fn a_mistake_is_one_error_and_the_type_still_implements_both() {
     }
 }
 
+#[test]
+fn angle_brackets_that_are_not_closed_are_no_type() {
+    for item in [quote!(struct S < T 'a), quote!(struct S <), quote!(struct S < T; )] {
+        let found = derive(item.clone(), true).to_string();
+        assert!(found.contains("expected a struct or an enum"), "{item}: {found}");
+        assert!(found.parse::<TokenStream>().is_ok(), "{item}: {found}");
+    }
+}
+
 fn types() -> impl Strategy<Value = TokenStream> {
     let tokens = || tokens("trackable");
     prop_oneof![
