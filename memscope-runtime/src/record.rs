@@ -219,6 +219,13 @@ impl Record {
         self.state.store(state as u8, Ordering::Relaxed);
     }
 
+    /// The task has ended, by a thread that may already have said more of its end.
+    #[cfg(all(feature = "tokio", tokio_unstable))]
+    pub(crate) fn end_unless_ended(&self) {
+        let end = |state| (!TaskState::from_u8(state).is_ended()).then_some(TaskState::Ended as u8);
+        let _ = self.state.fetch_update(Ordering::Relaxed, Ordering::Relaxed, end);
+    }
+
     /// Whether nothing that its task allocated lives.
     #[cfg(feature = "tokio")]
     pub(crate) fn holds_nothing(&self) -> bool {

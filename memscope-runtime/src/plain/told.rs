@@ -23,7 +23,7 @@ use crate::{
     record::Record,
     site::Site,
     static_ref::StaticRef,
-    sync::{AtomicU64, Ordering},
+    sync::{AtomicU64, Ordering, fence},
     task::TaskState,
 };
 
@@ -153,19 +153,22 @@ pub(crate) fn poll_ends(id: Id) {
 /// The task has ended: its future is gone, and its output too unless somebody waits for it.
 pub(crate) fn task_ends(id: Id, spawned_at: &'static Location<'static>) {
     let Some(id) = told_id(id) else { return };
-    stand_up(id);
-    let there = find(id);
+    // Until the record says that its task has ended: whoever else finds the mark below may take it away as soon as nobody charges it.
+    let there = SEAT.get().or_else(take_seat).map_or_else(|| find(id), |seat| sit(seat, id));
     let memory = there.or_else(|| TABLE.get_or_make(set(id).next()?));
     if let Some(place) = memory {
         // Release: who finds the place taken away, by its mark below, finds this.
         place.told.ended.store(id, Ordering::Release);
+        // Before the record is looked for (pairs with the fence in `open_late`).
+        fence(Ordering::SeqCst);
     }
-    let Some(place) = there else { return };
+    let Some(place) = there else { return stand_up(id) };
     let polls = place.told.polls();
     let poll = Poll::of(id).map(|(poll, _)| poll);
     let own = || poll.is_some_and(Poll::is_its_own).then(|| place.open_late(id)).flatten();
     let Some(record) = place.record.get().or_else(own) else {
         // Nobody charges what has no record.
+        stand_up(id);
         place.lease.give_up(id, || place.record.get().is_some());
         return;
     };
@@ -179,6 +182,7 @@ pub(crate) fn task_ends(id: Id, spawned_at: &'static Location<'static>) {
         }
         place.lease.let_go();
     }
+    stand_up(id);
     close(place, id);
 }
 
@@ -228,14 +232,14 @@ impl Place {
         if self.lease.is_of(id) && self.record.get().is_none() {
             let spawned_at = self.told.spawned_at.get();
             if let Some(record) = open(spawned_at.map_or_else(site, site_of)) {
-                let polls = self.told.polls();
+                record.begin_told(self.told.polls());
+                self.record.set(record);
+                // The record is there before the mark is looked for (pairs with the fence in `task_ends`): one of the two sees the other.
+                fence(Ordering::SeqCst);
                 if self.told.ended.load(Ordering::Acquire) == id {
                     // By who drops the output meanwhile, or in the task's only poll.
-                    record.end_told(TaskState::Ended, polls);
-                } else {
-                    record.begin_told(polls);
+                    record.end_unless_ended();
                 }
-                self.record.set(record);
             }
         }
         self.lease.let_go();
