@@ -41,12 +41,11 @@ pin_project! {
 
     impl<F> PinnedDrop for Tracked<F> {
         fn drop(this: Pin<&mut Self>) {
-            let mut this = this.project();
             #[cfg(all(feature = "tokio", tokio_unstable))]
             crate::plain::note_tracked();
             // Also when the future's destructor panics, the guard closes the task.
-            let _closing = this.task.take().filter(|_| ENABLED).map(Record::closing);
-            this.future.set(None);
+            let _closing = this.record().map(Record::closing);
+            this.project().future.set(None);
         }
     }
 }

@@ -197,9 +197,7 @@ impl Record {
     #[cfg(all(feature = "tokio", tokio_unstable))]
     #[inline]
     pub(crate) fn begin_told(&self, polls: u64) {
-        let begin =
-            |state| (!TaskState::from_u8(state).is_ended()).then_some(TaskState::Running as u8);
-        if self.state.fetch_update(Ordering::Relaxed, Ordering::Relaxed, begin).is_ok() {
+        if self.become_unless_ended(TaskState::Running) {
             self.polls.store(polls, Ordering::Relaxed);
         }
     }
@@ -222,8 +220,15 @@ impl Record {
     /// The task has ended, by a thread that may already have said more of its end.
     #[cfg(all(feature = "tokio", tokio_unstable))]
     pub(crate) fn end_unless_ended(&self) {
-        let end = |state| (!TaskState::from_u8(state).is_ended()).then_some(TaskState::Ended as u8);
-        let _ = self.state.fetch_update(Ordering::Relaxed, Ordering::Relaxed, end);
+        self.become_unless_ended(TaskState::Ended);
+    }
+
+    /// The end is final. False: it has come before.
+    #[cfg(all(feature = "tokio", tokio_unstable))]
+    #[inline]
+    fn become_unless_ended(&self, next: TaskState) -> bool {
+        let change = |state| (!TaskState::from_u8(state).is_ended()).then_some(next as u8);
+        self.state.fetch_update(Ordering::Relaxed, Ordering::Relaxed, change).is_ok()
     }
 
     /// Whether nothing that its task allocated lives.

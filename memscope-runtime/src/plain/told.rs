@@ -153,7 +153,8 @@ pub(crate) fn poll_ends(id: Id) {
 /// The task has ended: its future is gone, and its output too unless somebody waits for it.
 pub(crate) fn task_ends(id: Id, spawned_at: &'static Location<'static>) {
     let Some(id) = told_id(id) else { return };
-    // Until the record says that its task has ended: whoever else finds the mark below may take it away as soon as nobody charges it.
+    // Until the record says that its task has ended: whoever else finds the mark below may take it away as soon as nobody charges it. A task in
+    // whose poll this happens is found again when it allocates.
     let there = SEAT.get().or_else(take_seat).map_or_else(|| find(id), |seat| sit(seat, id));
     let memory = there.or_else(|| TABLE.get_or_make(set(id).next()?));
     if let Some(place) = memory {
