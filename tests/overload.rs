@@ -1,16 +1,18 @@
 //! Events come faster than anybody takes them: nobody waits, no total is wrong, and what is dropped is counted.
 
 use std::{
+    pin::pin,
     sync::{
         Barrier,
         atomic::{AtomicBool, Ordering},
     },
+    task::{Context, Waker},
     thread,
     time::{Duration, Instant},
 };
 
 use memscope_rs::{
-    async_memory::{EventKind, MemorySnapshot, TaskState, track},
+    async_memory::{EventKind, MemorySnapshot, TaskState, get_memory_snapshot, track},
     builder,
 };
 use memscope_tests::{alone, conserved, panics, poll, record_bytes, wait_once};
@@ -134,6 +136,23 @@ fn events_say_what_happened_to_whom_in_order() {
     assert!(end.took_ns.is_some(), "it was timed: {end:?}");
     let row = snapshot.task(ids[0].expect("an id")).expect("its row");
     assert_eq!((row.state, row.scheduled_ns), (TaskState::Completed, None));
+}
+
+#[test]
+fn a_thread_that_never_allocates_outside_of_tasks_loses_none_of_their_events() {
+    let _alone = alone();
+    no_other_events();
+    let before = conserved(&ALLOCATOR);
+    let workers = thread::spawn(|| {
+        let mut task = pin!(track(async { drop(std::hint::black_box(vec![0u8; 10])) }));
+        assert!(task.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_ready());
+        get_memory_snapshot().runtime().worker_threads
+    });
+    let workers = workers.join().expect("no panic");
+    let after = conserved(&ALLOCATOR);
+    assert_eq!(after.tool().ring_events - before.tool().ring_events, 2);
+    assert_eq!(after.tool().ring_events_dropped, before.tool().ring_events_dropped);
+    assert_eq!(workers, before.runtime().worker_threads + 1);
 }
 
 #[test]

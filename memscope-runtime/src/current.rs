@@ -315,9 +315,21 @@ fn retire() {
 /// Notes that this thread polls tasks.
 #[inline]
 pub(crate) fn thread_works() {
-    if let Some(record) = thread() {
+    if let Some(record) = thread().or_else(meet) {
         record.become_worker();
     }
+}
+
+/// Gives a thread its record before it allocates. `None`: its destructors have run, or there is no memory.
+///
+/// Without a record a thread has no ring, and counts what it frees for others where all do that have none.
+#[cold]
+#[inline(never)]
+fn meet() -> Option<&'static Record> {
+    // First, so that who is current stays so where the destructors have run.
+    RETIRE.try_with(|_| ()).ok()?;
+    introduce();
+    thread()
 }
 
 /// Whether the thread has a record, and so a destructor that will run.

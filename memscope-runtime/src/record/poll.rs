@@ -121,10 +121,11 @@ impl Record {
     #[cold]
     #[inline(never)]
     fn begin(&self, outer: impl FnOnce() -> u64, started_ns: u64) {
+        // First, as a thread that nobody knew has no ring before.
+        let outer = outer();
         self.first_poll_ns.store(started_ns, Ordering::Relaxed);
         self.say(EventKind::Spawned, started_ns, 0);
         collector::wake();
-        let outer = outer();
         if outer != 0 && outer != self.tally.id() {
             self.parent.store(outer, Ordering::Relaxed);
         }
