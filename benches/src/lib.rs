@@ -297,28 +297,37 @@ fn runtime() -> tokio::runtime::Runtime {
     tokio::runtime::Builder::new_current_thread().build().expect("a runtime")
 }
 
-/// Blocks of the two loops below.
+/// Blocks of the loops below.
 pub type Blocks = Vec<Box<[u8; 64]>>;
 
 /// Nanoseconds that `register` takes for each of many live blocks.
 pub fn per_registration(count: u32, register: impl Fn(&Blocks)) -> f64 {
-    with_blocks(count, |blocks| per_operation(BLOCKS, || register(&blocks)))
+    with_blocks(count, blocks, |blocks| per_operation(BLOCKS, || register(&blocks)))
 }
 
 /// Nanoseconds for each free of many blocks, to which `register` has done something before.
 pub fn per_free(count: u32, register: impl Fn(&Blocks)) -> f64 {
-    with_blocks(count, |blocks| {
+    with_blocks(count, blocks, |blocks| {
         register(&blocks);
         per_operation(BLOCKS, || drop(blocks))
     })
 }
 
+/// Nanoseconds for each free of many blocks that were allocated in a future of their own, which `elsewhere` runs.
+pub fn per_free_for_another(count: u32, elsewhere: impl Fn(fn() -> Blocks) -> Blocks) -> f64 {
+    with_blocks(count, || elsewhere(blocks), |blocks| per_operation(BLOCKS, || drop(blocks)))
+}
+
 const BLOCKS: u32 = 10_000;
 
+fn blocks() -> Blocks {
+    (0..BLOCKS).map(|_| Box::new([1; 64])).collect()
+}
+
 /// The mean of the rounds that it takes.
-fn with_blocks(count: u32, measure: impl Fn(Blocks) -> f64) -> f64 {
+fn with_blocks(count: u32, make: impl Fn() -> Blocks, measure: impl Fn(Blocks) -> f64) -> f64 {
     let rounds = count.div_ceil(BLOCKS);
-    let rounds_ns = (0..rounds).map(|_| measure((0..BLOCKS).map(|_| Box::new([1; 64])).collect()));
+    let rounds_ns = (0..rounds).map(|_| measure(make()));
     rounds_ns.sum::<f64>() / f64::from(rounds)
 }
 

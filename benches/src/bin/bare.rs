@@ -4,8 +4,8 @@
 use memscope_benches::{
     ALLOCATIONS, FREES, HANDED_OVER, PAIRS, POLLS, POLLS_BY_HAND, SPAWNS, TASKS, Timed,
     add_to_counters, freed_there_and_counted, in_task, is_wanted, median, names_ms,
-    pair_and_counting, pair_and_questions, pair_of_64, pending, per_free, per_poll,
-    per_poll_by_hand, per_spawn, polls, show,
+    pair_and_counting, pair_and_questions, pair_of_64, pending, per_free, per_free_for_another,
+    per_poll, per_poll_by_hand, per_spawn, polls, show,
 };
 
 fn main() {
@@ -22,6 +22,9 @@ fn main() {
             freed_there_and_counted,
         );
         show("free of a block", FREES, |count| per_free(count, |_| ()));
+        show("free of another task's block", FREES, |count| {
+            per_free_for_another(count, |make| make())
+        });
     });
     show("64 B, in an unannotated task", PAIRS, |count| in_task(count, pair_of_64));
     show("64 B, and Tokio asked for the task at both", PAIRS, |count| {

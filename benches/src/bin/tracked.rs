@@ -14,8 +14,8 @@ use std::{
 
 use memscope_benches::{
     ALLOCATIONS, Blocks, FREES, PAIRS, POLLS, POLLS_BY_HAND, SPAWNS, TASKS, in_task, is_wanted,
-    median, pair_of_64, pending, per_free, per_poll, per_poll_by_hand, per_registration, per_spawn,
-    polls, show,
+    median, pair_of_64, pending, per_free, per_free_for_another, per_poll, per_poll_by_hand,
+    per_registration, per_spawn, polls, show,
 };
 use memscope_macros::track_var;
 use memscope_rs::{
@@ -35,6 +35,9 @@ fn main() {
         }
         show("current_task_id", 20_000_000, current_task);
         show("free of a block", FREES, |count| per_free(count, |_| ()));
+        show("free of another task's block", FREES, |count| {
+            per_free_for_another(count, in_another)
+        });
         show("track_var!", FREES, |count| per_registration(count, register));
         show("free of a variable's block", FREES, |count| per_free(count, register));
     }));
@@ -57,6 +60,15 @@ fn main() {
     snapshots();
     builder().init().expect("the defaults");
     show("spawn and join, with the collector", SPAWNS, spawned);
+}
+
+/// In one poll of a task of its own.
+fn in_another(make: fn() -> Blocks) -> Blocks {
+    let task = std::pin::pin!(track(async move { make() }));
+    match task.poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(blocks) => blocks,
+        Poll::Pending => unreachable!("it does not wait"),
+    }
 }
 
 fn by_tokio(count: u32) -> f64 {
