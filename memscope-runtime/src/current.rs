@@ -326,8 +326,8 @@ pub(crate) fn thread_works() {
 #[cold]
 #[inline(never)]
 fn meet() -> Option<&'static Record> {
-    // First, so that who is current stays so where the destructors have run.
-    RETIRE.try_with(|_| ()).ok()?;
+    // First, so that who is current stays so where the destructors have run; and what that may allocate is not the task's.
+    as_memscope(|| RETIRE.try_with(|_| ()).ok())?;
     introduce();
     thread()
 }
