@@ -10,7 +10,7 @@ use bytes::Bytes;
 use memscope_rs::async_memory::{
     MemorySnapshot, TaskMemoryProfile, TaskState, get_memory_snapshot,
 };
-use memscope_tests::{alone, block_on, conserved, conserved_when, workers};
+use memscope_tests::{alone, block_on, conserved, conserved_when, find_names_first, workers};
 use mini_redis::client::{self, Client};
 use tokio::{
     net::TcpListener,
@@ -123,6 +123,7 @@ fn each_connection_has_a_row_with_exactly_what_it_allocated() {
     let _alone = alone();
     no_names();
     memscope_rs::builder().name_tasks_from(LEAST_NAMED).init().expect("good settings");
+    find_names_first();
     let (server, hands) = (Server::start(), hands());
     let address = server.address;
     let first = hands.block_on(prepare(address));

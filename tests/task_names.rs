@@ -4,7 +4,7 @@ use memscope_rs::{
     async_memory::{MemorySnapshot, TaskMemoryProfile, get_memory_snapshot},
     builder,
 };
-use memscope_tests::{conserved, conserved_when, workers};
+use memscope_tests::{conserved, conserved_when, find_names_first, workers};
 use tokio::sync::broadcast::{Receiver, channel};
 
 memscope_tests::install!();
@@ -35,6 +35,7 @@ fn holding(snapshot: &MemorySnapshot, least: u64) -> Vec<&TaskMemoryProfile> {
 #[test]
 fn large_tasks_have_the_name_of_their_future() {
     builder().name_tasks_from(1 << 20).init().expect("good settings");
+    find_names_first();
     let runtime = workers(2);
     let (stop, _) = channel::<()>(1);
     let (stop_blocking, stopped) = std::sync::mpsc::channel();

@@ -271,6 +271,15 @@ pub fn conserved_when<A>(
     }
 }
 
+/// Whether each snapshot that is checked is the second one since all others were stopped.
+static FINDS_NAMES: AtomicBool = AtomicBool::new(false);
+
+/// For a program whose large tasks are named: a snapshot that finds a name looks up symbols, and the memory for that is not counted yet when the
+/// independent count is read before it. So from here on [`conserved`] takes one that finds them, and then the one that it checks.
+pub fn find_names_first() {
+    FINDS_NAMES.store(true, Ordering::Relaxed);
+}
+
 #[track_caller]
 fn read_stopped<A>(allocator: &Independent<A>) -> (MemorySnapshot, (i64, i64), u64) {
     // What memscope sets up once (it may wait for another thread that does so) is set up before anybody is stopped.
@@ -280,6 +289,9 @@ fn read_stopped<A>(allocator: &Independent<A>) -> (MemorySnapshot, (i64, i64), u
     loop {
         // NOTE: nothing in here may panic: printing it could wait for a lock that a stopped thread holds.
         let stopped = allocator.stop();
+        if FINDS_NAMES.load(Ordering::Relaxed) {
+            drop(get_memory_snapshot());
+        }
         let (live, allocated_bytes) = (allocator.live(), allocator.allocated_bytes());
         let snapshot = get_memory_snapshot();
         drop(stopped);
