@@ -1,5 +1,7 @@
 //! The loops that both programs run. Each returns nanoseconds per operation.
 
+mod processor;
+
 use std::{
     cell::Cell,
     hint::black_box,
@@ -9,6 +11,8 @@ use std::{
     task::{Context, Poll, Waker},
     time::Instant,
 };
+
+use processor::OnProcessor;
 
 /// Runs `work` on `count` operations and returns nanoseconds for one.
 fn per_operation(count: u32, work: impl FnOnce()) -> f64 {
@@ -60,7 +64,7 @@ pub fn is_wanted(name: &str) -> bool {
     }
 }
 
-/// Prints the median of a few runs of `count` operations, so that one interruption does not count.
+/// Prints the median of a few runs of `count` operations, all on one processor, so that one interruption does not count.
 #[expect(clippy::print_stdout, reason = "the figures are the programs' output")]
 pub fn show(name: &str, count: u32, run: impl Fn(u32) -> f64) {
     if let Wanted::Count(wanted, count) = Wanted::get()
@@ -71,6 +75,7 @@ pub fn show(name: &str, count: u32, run: impl Fn(u32) -> f64) {
     if !is_wanted(name) {
         return;
     }
+    let _here = OnProcessor::stay(1);
     let runs: Vec<f64> = (0..7).map(|_| run(count)).collect();
     println!("{name}\t{}", median(&runs));
 }
@@ -359,6 +364,7 @@ fn handed_over<const N: usize>(count: u32, before_free: fn(&[u8; N])) -> f64 {
     const BATCH: u32 = 1_000;
     let (send, receive) = std::sync::mpsc::sync_channel::<Vec<Box<[u8; N]>>>(4);
     let other = std::thread::spawn(move || {
+        let _there = OnProcessor::stay(0);
         for blocks in receive {
             for block in black_box(blocks) {
                 before_free(&block);

@@ -3,7 +3,8 @@
 use std::env;
 
 use crate::{
-    Case, Contender, Figure, Kind, allocation, footprint, lived_in::SecondThread, resident, task,
+    Case, Contender, Figure, Kind, allocation, footprint, lived_in::SecondThread,
+    processor::stay_on, resident, task,
 };
 
 /// More than anybody needs who does not keep everything.
@@ -33,6 +34,10 @@ pub fn run<C: Contender>() {
     let is_timed = matches!(case.kind(), Kind::Allocation | Kind::Task);
     let _second = is_timed.then(SecondThread::start);
     let session = C::start();
+    if is_timed {
+        // A contender's threads have been started by now, and may run on the other.
+        stay_on(1);
+    }
     let figure = measure::<C>(case);
     println!("{}", serde_json::to_string(&figure).expect("numbers"));
     drop(session);

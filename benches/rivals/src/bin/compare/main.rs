@@ -32,7 +32,10 @@ impl Options {
             Self { rounds: 0, is_quick: false, write: None, raw: None, choice: Choice::default() };
         let mut words = env::args().skip(1).peekable();
         while let Some(word) = words.next() {
-            let mut file = || words.next().map(PathBuf::from).ok_or(format!("{word} what?"));
+            let mut file = || {
+                let file = words.next_if(|word| !word.starts_with("--"));
+                file.map(PathBuf::from).ok_or(format!("{word} needs a file"))
+            };
             match word.as_str() {
                 "--quick" => options.is_quick = true,
                 "--write" => options.write = Some(file()?),
