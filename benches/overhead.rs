@@ -41,10 +41,10 @@ impl Row {
     /// Prints the row: the pair of runs with the median ratio, or medians where it is held against nothing.
     ///
     /// The machine changes its speed: two medians may be of different times, the two figures of a pair are of one.
-    fn show(&self, name: &str, base: Option<&Self>) {
-        let bare = base.unwrap_or(self).bare.iter().copied();
+    fn show(&self, name: &str, against: Option<&Self>) {
+        let bare = against.unwrap_or(self).bare.iter().copied();
         let with =
-            if self.tracked.is_empty() && base.is_some() { &self.bare } else { &self.tracked };
+            if self.tracked.is_empty() && against.is_some() { &self.bare } else { &self.tracked };
         let mut pairs: Vec<(f64, f64)> = bare.zip(with.iter().copied()).collect();
         let ratio_of = |&(bare, with): &(f64, f64)| with / bare;
         pairs.sort_by(|a, b| ratio_of(a).total_cmp(&ratio_of(b)));
@@ -99,13 +99,13 @@ fn main() {
         "| ns, the median of {rounds} pairs of runs | bare | with memscope, or as the row says | ratio (quartiles) |\n|---|---|---|---|"
     );
     for (name, row) in &rows {
-        row.show(name, base(name).and_then(|base| rows.get(base)));
+        row.show(name, held_against(name).and_then(|other| rows.get(other)));
     }
 }
 
 /// What a row is held against that is not the same loop in the bare program: a part of the work without memscope against none of it; and
 /// however polls are timed, without memscope they are not.
-fn base(name: &str) -> Option<&str> {
+fn held_against(name: &str) -> Option<&str> {
     match name {
         "64 B, a word written and read, five counters" => Some("64 B, allocate and free"),
         "64 B, and Tokio asked for the task at both" => Some("64 B, in an unannotated task"),
