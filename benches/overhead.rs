@@ -99,23 +99,12 @@ fn main() {
         "| ns, the median of {rounds} pairs of runs | bare | with memscope, or as the row says | ratio (quartiles) |\n|---|---|---|---|"
     );
     for (name, row) in &rows {
-        row.show(name, held_against(name).and_then(|other| rows.get(other)));
+        row.show(name, held_against(name, &rows));
     }
 }
 
-/// What a row is held against that is not the same loop in the bare program: a part of the work without memscope against none of it; and
-/// however polls are timed, without memscope they are not.
-fn held_against(name: &str) -> Option<&str> {
-    match name {
-        "64 B, a word written and read, five counters" => Some("64 B, allocate and free"),
-        "64 B, and Tokio asked for the task at both" => Some("64 B, in an unannotated task"),
-        "allocated here, freed there, a word read and two counters added to" => {
-            Some("allocated here, freed there")
-        }
-        "poll, by Tokio, and the clock read twice" => Some("poll, by Tokio"),
-        "spawn and join, and seven counters added to" | "spawn and join, with the collector" => {
-            Some("spawn and join")
-        }
-        _ => name.split_once(", timing").map(|(name, _)| name),
-    }
+/// What a row is held against that is not the same loop in the bare program: the row whose name it goes on from after a comma. Such rows are a part
+/// of the work without memscope, or ways to time polls, which without memscope are not timed.
+fn held_against<'a>(name: &str, rows: &'a BTreeMap<String, Row>) -> Option<&'a Row> {
+    name.rmatch_indices(", ").find_map(|(end, _)| rows.get(&name[..end]))
 }

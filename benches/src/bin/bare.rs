@@ -15,7 +15,11 @@ fn main() {
         for (name, count, work) in ALLOCATIONS {
             show(name, count, work);
         }
-        show("64 B, a word written and read, five counters", PAIRS, pair_and_counting);
+        show(
+            "64 B, allocate and free, a word written and read, five counters",
+            PAIRS,
+            pair_and_counting,
+        );
         show(
             "allocated here, freed there, a word read and two counters added to",
             HANDED_OVER,
@@ -27,7 +31,7 @@ fn main() {
         });
     });
     show("64 B, in an unannotated task", PAIRS, |count| in_task(count, pair_of_64));
-    show("64 B, and Tokio asked for the task at both", PAIRS, |count| {
+    show("64 B, in an unannotated task, and Tokio asked at both", PAIRS, |count| {
         in_task(count, pair_and_questions)
     });
     show("poll, by hand", POLLS_BY_HAND, |count| per_poll_by_hand(count, pending()));
