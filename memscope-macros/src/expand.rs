@@ -33,7 +33,7 @@ use crate::check;
 use crate::error::Mistakes;
 use crate::item::{Argument, ArgumentKind, Attribute, Block, Function, Item, Kind, is_variable};
 use crate::location::Location;
-use crate::tokens::{Angles, Cursor, at, is_punct, mentions, regroup};
+use crate::tokens::{Angles, Cursor, at, is_punct, mentions, regroup, split_commas};
 use crate::wrap;
 use proc_macro2::{Delimiter, Group, Ident, Span, TokenStream, TokenTree};
 use quote::{ToTokens, TokenStreamExt, format_ident, quote, quote_spanned};
@@ -119,7 +119,7 @@ impl Expansion {
         let has_macro = around.has_macro || item.attributes.iter().any(Attribute::is_macro);
         match &item.kind {
             Kind::Block(block) => {
-                self.output.append_all(&item.attributes);
+                self.output.append_all(item.attributes.iter().map(Attribute::allowing));
                 self.output.extend(item.head);
                 self.block(block, &options, has_macro);
             }
@@ -218,33 +218,42 @@ impl Tracked<'_> {
             let is_moved = argument.may_need_drop && may_drop_before;
             may_drop_before |= argument.may_need_drop;
             let Argument { attributes, tokens, .. } = argument;
-            let (parameter, capture) = match &argument.kind {
-                ArgumentKind::Receiver(name) => (tokens.clone(), quote!(let _ = &#name;)),
+            let parameter = match &argument.kind {
+                ArgumentKind::Receiver(name) => {
+                    captures.extend(mention(argument, name));
+                    tokens.clone()
+                }
                 ArgumentKind::Named { mutability, name, ty } if self.is_bound(name) => {
                     if is_moved {
                         // Clippy judges `let vec = vec`, but not this, by what becomes of a vector.
-                        (quote!(#name: #ty), quote!(let (#mutability #name,) = (#name,);))
+                        let moved = quote!(let (#mutability #name,) = (#name,););
+                        captures.extend(binding(argument, &moved));
+                        quote!(#name: #ty)
                     } else {
                         if !self.is_mentioned(name) {
-                            unused.extend(with_cfg(argument, &quote!(let #name = #name;)));
+                            unused.extend(binding(argument, &quote!(let #name = #name;)));
                         }
-                        (tokens.clone(), quote!(let _ = &#name;))
+                        captures.extend(mention(argument, name));
+                        tokens.clone()
                     }
                 }
                 ArgumentKind::Named { ty, .. } | ArgumentKind::Pattern { ty, .. } => {
                     let name = argument_name(index);
-                    let mut capture =
-                        if is_moved { quote!(let #name = #name;) } else { quote!(let _ = &#name;) };
+                    captures.extend(if is_moved {
+                        binding(argument, &quote!(let #name = #name;))
+                    } else {
+                        mention(argument, &name)
+                    });
                     if let ArgumentKind::Pattern { pattern, .. } = &argument.kind
                         && pattern.to_string() != "_"
                     {
-                        capture.extend(quote!(let #pattern = #name;));
+                        captures.extend(binding(argument, &quote!(let #pattern = #name;)));
                     }
-                    (quote!(#name: #ty), capture)
+                    quote!(#name: #ty)
                 }
             };
+            let attributes = attributes.iter().map(Attribute::allowing);
             parameters.extend(quote!(#(#attributes)* #parameter,));
-            captures.extend(with_cfg(argument, &capture));
         }
         Arguments { parameters: regroup(&self.function.parentheses, parameters), captures, unused }
     }
@@ -272,11 +281,12 @@ impl Tracked<'_> {
                 ArgumentKind::Pattern { pattern, .. } => bindings(pattern.clone()),
             };
             for name in names.iter().rev() {
-                captures.extend(with_cfg(argument, &quote!(let _ = &#name;)));
+                captures.extend(mention(argument, name));
                 if name != "self" && self.is_bound(name) && !self.is_mentioned(name) {
-                    unused.extend(with_cfg(argument, &quote!(let #name = #name;)));
+                    unused.extend(binding(argument, &quote!(let #name = #name;)));
                 }
             }
+            let attributes = attributes.iter().map(Attribute::allowing);
             parameters.push(quote!(#(#attributes)* #parameter,));
         }
         parameters.reverse();
@@ -372,10 +382,17 @@ impl Tracked<'_> {
         let Item { attributes, head, .. } = self.item;
         let Function { qualifiers, fn_token, name, generics, where_clause, .. } = self.function;
         let (inner_attributes, _) = self.split_body();
+        let attributes = attributes.iter().map(Attribute::allowing);
+        let inner_attributes = inner_attributes.iter().map(Attribute::allowing);
         // Their span is the end of the item's, which is how the compiler finds the item in the user's code.
         let body = regroup(self.body, body);
+        // Clippy takes an `async` block whose value is a future for one that lacks an `.await`; of
+        // an `async fn` it believes the signature.
+        let is_async = self.function.asyncness.is_some();
+        let yields = (is_async && self.function.output.clone().is_some_and(may_be_future))
+            .then(|| quote!(#[allow(clippy::async_yields_async)]));
         quote! {
-            #(#attributes)* #(#inner_attributes)*
+            #(#attributes)* #(#inner_attributes)* #yields
             #head #asyncness #qualifiers #fn_token #name #generics #parameters #output #where_clause #body
         }
     }
@@ -430,25 +447,102 @@ impl Tracked<'_> {
             let rest = cursor.clone();
             match Attribute::parse(&mut cursor) {
                 Some(attribute) if attribute.is_inner => inner.push(attribute.into_outer()),
-                _ => return (inner, regroup(self.body, rest.rest())),
+                _ => {
+                    let body = rest.rest();
+                    let body = without_written_delimiters(&body).unwrap_or(body);
+                    return (inner, regroup(self.body, body));
+                }
             }
         }
     }
+}
+
+/// The tokens with the delimiters of interpolated blocks and expressions (`$body:block`) marked as
+/// not written here; `None` where there are none.
+///
+/// Where no attribute macro is in between, the compiler knows where `{ 7 }` comes from. Behind one it
+/// takes the braces for superfluous ones of the user.
+fn without_written_delimiters(tokens: &TokenStream) -> Option<TokenStream> {
+    let mut is_changed = false;
+    let trees: Vec<TokenTree> = tokens
+        .clone()
+        .into_iter()
+        .map(|tree| {
+            let TokenTree::Group(group) = &tree else { return tree };
+            let inside = without_written_delimiters(&group.stream());
+            let is_interpolated = group.delimiter() == Delimiter::None;
+            let stream = match (inside, is_interpolated) {
+                (None, false) => return tree,
+                (inside, is_interpolated) => {
+                    let stream = inside.unwrap_or_else(|| group.stream());
+                    if is_interpolated { not_written(stream) } else { stream }
+                }
+            };
+            is_changed = true;
+            regroup(group, stream).into()
+        })
+        .collect();
+    is_changed.then(|| trees.into_iter().collect())
+}
+
+/// The group that `tokens` are, if they are one, as ours.
+fn not_written(tokens: TokenStream) -> TokenStream {
+    let mut trees: Vec<TokenTree> = tokens.into_iter().collect();
+    if let [TokenTree::Group(group)] = &mut *trees {
+        group.set_span(at(group.span()));
+    }
+    trees.into_iter().collect()
 }
 
 fn argument_name(index: usize) -> Ident {
     format_ident!("__memscope_arg{index}", span = Span::mixed_site())
 }
 
-/// `statement`, left out where the argument is.
-fn with_cfg(argument: &Argument, statement: &TokenStream) -> TokenStream {
+/// Captures a variable of the argument; left out where the argument is.
+fn mention(argument: &Argument, name: &Ident) -> TokenStream {
     let cfg = argument.attributes.iter().filter(|attribute| attribute.is("cfg"));
-    quote!(#(#cfg)* #statement)
+    quote!(#(#cfg)* let _ = &#name;)
+}
+
+/// A `let` that makes variables of the argument, with its `cfg` and its lint levels.
+fn binding(argument: &Argument, statement: &TokenStream) -> TokenStream {
+    let kept = argument.attributes.iter().filter(|it| it.is("cfg") || it.sets_lints());
+    let kept = kept.map(Attribute::allowing);
+    quote!(#(#kept)* #statement)
 }
 
 fn is_never(ty: TokenStream) -> bool {
     let mut cursor = Cursor::new(ty);
     cursor.punct('!').is_some() && cursor.is_empty()
+}
+
+/// Whether a type may be a future, as far as its spelling tells: in doubt it may.
+fn may_be_future(ty: TokenStream) -> bool {
+    const NO_FUTURES: &[&str] = &[
+        "bool", "char", "f32", "f64", "i8", "i16", "i32", "i64", "i128", "isize", "str", "u8",
+        "u16", "u32", "u64", "u128", "usize", "BTreeMap", "Bytes", "Duration", "HashMap", "Option",
+        "Result", "String", "Vec",
+    ];
+    let mut cursor = Cursor::new(ty);
+    while cursor.punct('&').is_some() || cursor.keyword("mut").is_some() {
+        if cursor.punct('\'').is_some() {
+            cursor.bump();
+        }
+    }
+    while cursor.punct(':').is_some() {}
+    if let Some(inside) = cursor.group(Delimiter::Parenthesis) {
+        // A tuple is none; a type in parentheses may be.
+        let parts = split_commas(inside.stream());
+        let [only] = &*parts else { return false };
+        return only.to_string() == inside.stream().to_string() && may_be_future(only.clone());
+    }
+    let is_path = cursor.peek_ident().is_some() || cursor.peek_punct('<');
+    let mut last = None;
+    while let Some(segment) = cursor.ident() {
+        last = Some(segment);
+        while cursor.punct(':').is_some() {}
+    }
+    is_path && last.is_none_or(|last| !NO_FUTURES.iter().any(|known| last == known))
 }
 
 /// The variables that a pattern binds, in order.

@@ -162,6 +162,18 @@ impl Attribute {
             && self.path.first().is_some_and(|first| first != "salsa")
     }
 
+    /// Whether it says which lints may fire, and nothing else.
+    pub(crate) fn sets_lints(&self) -> bool {
+        sets_lints(&self.path, self.arguments.as_ref())
+    }
+
+    /// The attribute with `allow` for each `expect`: a lint that fires on the function as written
+    /// need not fire on what it becomes.
+    pub(crate) fn allowing(&self) -> Self {
+        let brackets = crate::tokens::regroup(&self.brackets, allowing(self.brackets.stream()));
+        Self { brackets, ..self.clone() }
+    }
+
     /// Whether another macro may be behind it, and must find an `async fn`.
     pub(crate) fn is_macro(&self) -> bool {
         !self.is_tracked() && is_macro(&self.path, self.arguments.as_ref())
@@ -210,6 +222,35 @@ fn is_macro(path: &[Ident], arguments: Option<&Group>) -> bool {
         [tool, _, ..] => !TOOLS.iter().any(|known| tool == known),
         [] => false,
     }
+}
+
+fn sets_lints(path: &[Ident], arguments: Option<&Group>) -> bool {
+    const LEVELS: &[&str] = &["allow", "deny", "expect", "forbid", "warn"];
+    match path {
+        [name] if name == "cfg_attr" => arguments.is_some_and(|arguments| {
+            split_commas(arguments.stream()).into_iter().skip(1).all(|meta| {
+                let (path, arguments) = parse_meta(Cursor::new(meta));
+                sets_lints(&path, arguments.as_ref())
+            })
+        }),
+        [name] => LEVELS.iter().any(|level| name == level),
+        _ => false,
+    }
+}
+
+/// The brackets' content with `allow` for `expect`, also behind the condition of a `cfg_attr`.
+fn allowing(meta: TokenStream) -> TokenStream {
+    let mut trees: Vec<TokenTree> = meta.into_iter().collect();
+    if let [TokenTree::Ident(name), TokenTree::Group(arguments)] = &mut *trees {
+        if name == "expect" {
+            *name = Ident::new("allow", name.span());
+        } else if name == "cfg_attr" {
+            let metas = split_commas(arguments.stream()).into_iter().enumerate();
+            let metas = metas.map(|(at, meta)| if at == 0 { meta } else { allowing(meta) });
+            *arguments = crate::tokens::regroup(arguments, quote::quote!(#(#metas),*));
+        }
+    }
+    trees.into_iter().collect()
 }
 
 impl ToTokens for Attribute {

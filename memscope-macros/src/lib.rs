@@ -66,6 +66,13 @@ use proc_macro::TokenStream;
 ///   not bind is dropped last.
 /// * On a function that ends in an `async` block or in `Box::pin(async move { … })`.
 ///
+/// # Lints
+///
+/// No lint of the compiler or of clippy fires that does not fire on the plain function. Some fire no
+/// more, as `clippy::unused_async` does not on a function that is not `async`. So `#[expect(…)]` on a
+/// tracked function, block or argument works as `#[allow(…)]`. An `#[allow(…)]` on an argument goes
+/// for the variables that it binds.
+///
 /// With the feature `enabled` off, everything is left as it was written.
 #[proc_macro_attribute]
 pub fn tracked(arguments: TokenStream, item: TokenStream) -> TokenStream {

@@ -1,10 +1,12 @@
 //! What comes out for what goes in, and that something comes out for whatever goes in.
 
-use super::{plain, tracked};
+use super::{may_be_future, plain, tracked};
+use crate::item::Attribute;
 use crate::soup::tokens;
+use crate::tokens::Cursor;
 use proc_macro2::{Delimiter, Ident, Span, TokenStream, TokenTree};
 use proptest::prelude::*;
-use quote::quote;
+use quote::{ToTokens, quote};
 
 /// The call around the future, which is the same everywhere.
 /// `arguments`: the sizes of the arguments that are summed up; `None` where they are not known.
@@ -78,7 +80,8 @@ fn function_returns_a_tracked_async_block() {
     assert_same(
         &found,
         &quote! {
-            #[doc = " d"] pub(crate) unsafe fn load<'a, F: Fn(A) -> B, T: Into<A>>(path: &'a str,)
+            #[doc = " d"] #[allow(clippy::async_yields_async)]
+            pub(crate) unsafe fn load<'a, F: Fn(A) -> B, T: Into<A>>(path: &'a str,)
             -> impl ::core::future::Future<Output = B<'a, T> > where T: C, { #call }
         },
     );
@@ -161,7 +164,10 @@ fn async_fn_is_kept_for_other_macros_to_see() {
             TokenStream::new(),
             quote!(#attribute async fn f(&self, Pair { b, x: _ }: Pair, c: C,) -> T { b + c }),
         );
-        let expected = quote!(#attribute async fn f(&self, Pair { b, x: _ }: Pair, c: C,) -> T { #call.await });
+        let expected = quote! {
+            #attribute #[allow(clippy::async_yields_async)]
+            async fn f(&self, Pair { b, x: _ }: Pair, c: C,) -> T { #call.await }
+        };
         assert_same(&found, &expected);
     }
     for attribute in [
@@ -377,4 +383,52 @@ proptest! {
     fn nothing_is_lost_where_nothing_is_tracked(item in items("untracked")) {
         prop_assert_eq!(count(plain(item.clone())), count(item));
     }
+}
+
+#[test]
+fn only_a_type_that_cannot_be_a_future_by_its_spelling_is_none() {
+    let is = |ty: &str| may_be_future(ty.parse().expect("tokens"));
+    for ty in [
+        "JoinHandle<u8>",
+        "impl Future<Output = u8>",
+        "Pin<Box<dyn Future<Output = u8>>>",
+        "F",
+        "&'a mut F",
+        "Self",
+        "<Vec<F> as IntoIterator>::Item",
+        "(Ready<u8>)",
+        "::std::future::Ready<u8>",
+    ] {
+        assert!(is(ty), "{ty}");
+    }
+    for ty in [
+        "u8",
+        "&'static str",
+        "&[u8]",
+        "Vec<JoinHandle<u8>>",
+        "std::io::Result<JoinHandle<u8>>",
+        "()",
+        "(Ready<u8>, u8)",
+        "(Ready<u8>,)",
+        "[u8; 3]",
+        "!",
+        "*const u8",
+        "::std::string::String",
+    ] {
+        assert!(!is(ty), "{ty}");
+    }
+}
+
+#[test]
+fn what_is_expected_is_allowed() {
+    let shown = |attribute: TokenStream| {
+        let attribute = Attribute::parse(&mut Cursor::new(attribute)).expect("an attribute");
+        attribute.allowing().to_token_stream().to_string().replace(' ', "")
+    };
+    let expected = quote!(#[expect(unused, reason = "for now")]);
+    assert_eq!(shown(expected), "#[allow(unused,reason=\"fornow\")]");
+    let expected = quote!(#[cfg_attr(expect, expect(a), cfg_attr(all(), deny(b), expect(c)))]);
+    assert_eq!(shown(expected), "#[cfg_attr(expect,allow(a),cfg_attr(all(),deny(b),allow(c)))]");
+    assert_eq!(shown(quote!(#[doc = "expect"])), "#[doc=\"expect\"]");
+    assert_eq!(shown(quote!(#[expect])), "#[expect]");
 }
