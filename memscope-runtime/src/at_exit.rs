@@ -26,6 +26,7 @@ use crate::{
     report_file::{Format, write_snapshot},
     settings::{self, Environment, say},
     snapshot::for_memscope,
+    text::visible_path,
 };
 
 const DEFAULT_PATH: &str = "memscope-report.json";
@@ -151,14 +152,14 @@ impl Plan {
 
     /// Says what can be known beforehand.
     fn check(&self) {
-        let path = self.path.display();
+        let path = visible_path(&self.path);
         if Format::of(&self.path).is_none() {
             say(format_args!(
                 "the report `{path}` will be text: its name ends neither in .json nor in .txt"
             ));
         }
         if let Some(folder) = self.path.parent().filter(|folder| !folder.is_dir()) {
-            let folder = folder.display();
+            let folder = visible_path(folder);
             say(format_args!(
                 "the report `{path}` cannot be written: there is no folder `{folder}`"
             ));

@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{order, state_machine::LocalProfile};
+use crate::{order, state_machine::LocalProfile, text::visible};
 
 /// Folders of sources that are not the program's.
 const LIBRARIES: [&str; 4] = ["/registry/src/", "/git/checkouts/", "/rustc/", "/rustlib/src/"];
@@ -112,9 +112,9 @@ impl fmt::Display for AwaitPoint {
 impl fmt::Display for AwaitFrame {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.file.is_empty() {
-            return f.write_str(&self.function);
+            return write!(f, "{}", visible(&self.function));
         }
-        write!(f, "{}:{}", self.file, self.line)
+        write!(f, "{}:{}", visible(&self.file), self.line)
     }
 }
 

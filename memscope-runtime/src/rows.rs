@@ -25,6 +25,7 @@ use crate::{
     site::{Site, UNTRACKED},
     state_machine::StateMachine,
     task::{TaskId, TaskState},
+    text::{self, MOST_NAME},
     variable::VariableReading,
     variable_site::VariableSiteReading,
 };
@@ -88,7 +89,7 @@ fn row(reading: &SiteReading) -> SiteProfile {
     SiteProfile {
         name: site.name.to_owned(),
         task_type: site.task_type,
-        file: site.file.into(),
+        file: text::file(site.file),
         line: site.line,
         measured: true,
         spawned,
@@ -294,7 +295,7 @@ impl Names {
 
 impl Place {
     pub(crate) fn of(site: &Site) -> Self {
-        Self { name: site.name.to_owned(), file: site.file.into(), line: site.line }
+        Self { name: site.name.to_owned(), file: text::file(site.file), line: site.line }
     }
 }
 
@@ -312,9 +313,9 @@ pub(crate) fn variables(reading: &Reading, names: &Names) -> Vec<VariableProfile
 fn live_variable(reading: &VariableReading, names: &Names) -> VariableProfile {
     let key = reading.site.key;
     VariableProfile {
-        name: key.name.to_owned(),
-        type_name: key.type_name.into(),
-        file: key.file.into(),
+        name: text::start(key.name, MOST_NAME).into_owned(),
+        type_name: text::type_name(key.type_name),
+        file: text::file(key.file),
         line: key.line,
         task: TaskId::new(reading.task),
         task_site: names.get(reading.task_site),
@@ -330,9 +331,9 @@ fn live_variable(reading: &VariableReading, names: &Names) -> VariableProfile {
 fn past_variable(site: &VariableSiteReading) -> Option<VariableProfile> {
     let past = site.last?;
     Some(VariableProfile {
-        name: site.key.name.to_owned(),
-        type_name: site.key.type_name.into(),
-        file: site.key.file.into(),
+        name: text::start(site.key.name, MOST_NAME).into_owned(),
+        type_name: text::type_name(site.key.type_name),
+        file: text::file(site.key.file),
         line: site.key.line,
         task: TaskId::new(past.task),
         task_site: None,
@@ -353,9 +354,9 @@ pub(crate) fn variable_sites(reading: &Reading) -> Vec<VariableSiteProfile> {
             variable.heap_bytes;
     }
     let row = |site: &VariableSiteReading| VariableSiteProfile {
-        name: site.key.name.to_owned(),
-        type_name: site.key.type_name.into(),
-        file: site.key.file.into(),
+        name: text::start(site.key.name, MOST_NAME).into_owned(),
+        type_name: text::type_name(site.key.type_name),
+        file: text::file(site.key.file),
         line: site.key.line,
         stack_bytes: site.stack_bytes,
         registered: site.registered,

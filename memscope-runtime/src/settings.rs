@@ -17,6 +17,7 @@ use crate::{
     config::Builder,
     current::{ENABLED, as_memscope},
     table::cell,
+    text::visible,
     timing::Timing,
 };
 
@@ -197,9 +198,12 @@ pub(crate) fn start() {
     }
 }
 
-/// One line on stderr; that nobody reads it is no reason to fail.
+/// One line on stderr, whatever is in it; that nobody reads it is no reason to fail.
 pub(crate) fn say(line: fmt::Arguments<'_>) {
-    as_memscope(|| drop(io::stderr().write_all(format!("memscope: {line}\n").as_bytes())));
+    as_memscope(|| {
+        let line = line.to_string();
+        drop(io::stderr().write_all(format!("memscope: {}\n", visible(&line)).as_bytes()));
+    });
 }
 
 fn text(value: &OsStr) -> Result<&str, String> {

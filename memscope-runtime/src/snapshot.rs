@@ -303,7 +303,7 @@ impl MemorySnapshot {
 
     /// How many allocations tracked tasks have made so far.
     pub fn total_allocations(&self) -> u64 {
-        self.sites.iter().map(|site| site.allocation_count).sum()
+        sum(self.sites.iter().map(|site| site.allocation_count))
     }
 
     /// Of the bytes that ended tasks allocated, the share that was freed again, in percent; 100 when nothing outlived its task.
@@ -311,16 +311,16 @@ impl MemorySnapshot {
         if !self.measured.is_yes() {
             return f64::NAN;
         }
-        let allocated: u64 = self.sites.iter().map(|site| site.ended_allocated_bytes).sum();
-        let retained: u64 = self.sites.iter().map(|site| site.retained_bytes).sum();
-        if retained == 0 { 100.0 } else { 100.0 * (1.0 - ratio(retained, allocated)) }
+        let allocated = sum(self.sites.iter().map(|site| site.ended_allocated_bytes));
+        let retained = sum(self.sites.iter().map(|site| site.retained_bytes));
+        if retained == 0 { 100.0 } else { 100.0 * (1.0 - ratio(retained, allocated).min(1.0)) }
     }
 
     /// How the tasks of one kind fared, over all its sites.
     pub fn get_task_metrics(&self, task_type: TaskType) -> TaskPerformanceMetrics {
         let is_of = move |site: &&SiteProfile| site.task_type == task_type && site.is_annotated;
         let sites = || self.sites.iter().filter(is_of);
-        let sum = |field: fn(&SiteProfile) -> u64| sites().map(field).sum::<u64>();
+        let sum = |field: fn(&SiteProfile) -> u64| sum(sites().map(field));
         let (task_count, completed) = (sum(|site| site.spawned), sum(|site| site.completed));
         let peak_bytes = sites().map(|site| site.peak_bytes).max().unwrap_or(0);
         let mib = |bytes: f64| if self.measured.is_yes() { bytes / MIB } else { f64::NAN };
@@ -328,7 +328,7 @@ impl MemorySnapshot {
             task_count,
             avg_memory_mb: mib(ratio(sum(|site| site.peak_sum_bytes), task_count)),
             peak_memory_mb: mib(float(peak_bytes)),
-            completion_rate_percent: 100.0 * ratio(completed, task_count),
+            completion_rate_percent: 100.0 * ratio(completed, task_count).min(1.0),
             avg_wait_time_ms: if self.timing_is_off {
                 f64::NAN
             } else {
@@ -449,6 +449,11 @@ pub(crate) const MIB: f64 = 1024.0 * 1024.0;
 #[expect(clippy::cast_precision_loss, reason = "no program has 8 PiB")]
 pub(crate) fn float(value: u64) -> f64 {
     value as f64
+}
+
+/// The sum of figures that may come from a file: what is more than there can be stays at the most.
+pub(crate) fn sum(figures: impl Iterator<Item = u64>) -> u64 {
+    figures.fold(0, u64::saturating_add)
 }
 
 /// `part / whole`; 0 of nothing.

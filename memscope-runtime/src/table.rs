@@ -2,6 +2,9 @@
 
 use std::fmt;
 
+use crate::text::width;
+pub(crate) use crate::text::{cell, path_end};
+
 /// Rows of cells; numbers to the right, words to the left.
 #[derive(Debug)]
 pub(crate) struct Table {
@@ -101,37 +104,6 @@ pub(crate) fn count(number: u64) -> String {
     out
 }
 
-/// Text from outside on one line of at most `most` columns: control characters escaped, the rest cut off.
-pub(crate) fn cell(text: &str, most: usize) -> String {
-    let mut out = String::new();
-    // No character is narrower than no column, so this is enough to tell whether the text fits, however long it is.
-    for character in text.chars().take(4 * most) {
-        if character.is_control() {
-            out.extend(character.escape_default());
-        } else {
-            out.push(character);
-        }
-        if width(&out) > most {
-            while width(&out) >= most {
-                out.pop();
-            }
-            out.push('…');
-            break;
-        }
-    }
-    out
-}
-
-/// The end of a path, where it is too long for `most` columns.
-pub(crate) fn path_end(path: &str, most: usize) -> String {
-    let length = path.chars().count();
-    if length <= most {
-        return cell(path, most);
-    }
-    let end: String = path.chars().skip(length + 1 - most).collect();
-    format!("…{}", cell(&end, most))
-}
-
 /// How many bytes of folders all paths have in common at their start.
 pub(crate) fn common_folder(paths: &mut dyn Iterator<Item = &str>) -> usize {
     let common = paths.filter(|path| !path.is_empty()).reduce(|common, path| {
@@ -139,32 +111,6 @@ pub(crate) fn common_folder(paths: &mut dyn Iterator<Item = &str>) -> usize {
         &common[..same.map(|(character, _)| character.len_utf8()).sum()]
     });
     common.and_then(|common| common.rfind(['/', '\\'])).map_or(0, |folder| folder + 1)
-}
-
-/// Columns that a text takes on a terminal.
-fn width(text: &str) -> usize {
-    text.chars().map(columns).sum()
-}
-
-/// Columns of one character: the wide blocks of Unicode's East Asian Width (UAX #11) and emoji take two, joiners and
-/// combining marks none.
-fn columns(character: char) -> usize {
-    match u32::from(character) {
-        0x0300..=0x036f | 0x200b..=0x200f | 0xfe00..=0xfe0f => 0,
-        0x1100..=0x115f
-        | 0x2e80..=0x303e
-        | 0x3041..=0xa4cf
-        | 0xac00..=0xd7a3
-        | 0xf900..=0xfaff
-        | 0xfe30..=0xfe6f
-        | 0xff00..=0xff60
-        | 0xffe0..=0xffe6
-        | 0x1f300..=0x1f64f
-        | 0x1f680..=0x1f6ff
-        | 0x1f900..=0x1f9ff
-        | 0x20000..=0x3fffd => 2,
-        _ => 1,
-    }
 }
 
 #[cfg(test)]

@@ -12,7 +12,7 @@ use super::{
 use crate::{
     order,
     profile::{Items, TaskMemoryProfile},
-    snapshot::MemorySnapshot,
+    snapshot::{MemorySnapshot, sum},
     table::{Column, Table, cell, count},
     task::TaskId,
 };
@@ -105,8 +105,7 @@ fn task_row(
 /// One row for ended tasks of one site: sums, and the highest peak.
 fn group_row(group: &[&TaskMemoryProfile], has_items: bool, has_waits: bool) -> Vec<String> {
     let measured = group.iter().all(|task| task.measured);
-    let sum =
-        |field: fn(&TaskMemoryProfile) -> u64| group.iter().map(|task| field(task)).sum::<u64>();
+    let sum = |field: fn(&TaskMemoryProfile) -> u64| sum(group.iter().map(|task| field(task)));
     let in_units = |bytes| size(measured, bytes);
     let items = group.iter().filter_map(|task| task.items).reduce(Items::and);
     let mut row = vec![
@@ -154,9 +153,7 @@ fn group<'a>(tasks: &[&'a TaskMemoryProfile], most_alike: usize) -> (Rows<'a>, V
             single.extend(group);
         }
     }
-    order::by_key(&mut alike, |group| {
-        Reverse(group.iter().map(|task| task.live_bytes).sum::<u64>())
-    });
+    order::by_key(&mut alike, |group| Reverse(sum(group.iter().map(|task| task.live_bytes))));
     (single, alike)
 }
 
@@ -180,9 +177,10 @@ impl<'a> Tree<'a> {
         // The youngest first, so that everything below a task is summed before the task itself.
         let mut below: HashMap<TaskId, u64> = HashMap::new();
         for (weight, task) in &mut weighed {
-            *weight += below.get(&task.id).copied().unwrap_or(0);
+            *weight = weight.saturating_add(below.get(&task.id).copied().unwrap_or(0));
             if let Some(parent) = parent_of(task) {
-                *below.entry(parent).or_default() += *weight;
+                let sum = below.entry(parent).or_default();
+                *sum = sum.saturating_add(*weight);
             }
         }
         order::by_key(&mut weighed, |(weight, task)| {

@@ -17,6 +17,7 @@ use crate::{
     reading::{Reading, TaskReading},
     record::RecordReading,
     task::TaskId,
+    text,
 };
 
 /// The tasks of one snapshot.
@@ -89,7 +90,7 @@ impl Read {
             name: record.site.name.to_owned(),
             task_type: record.site.task_type,
             state: record.state,
-            file: record.site.file.into(),
+            file: text::file(record.site.file),
             line: record.site.line,
             measured: self.measured,
             live_bytes: sizes(live_bytes),
@@ -101,7 +102,7 @@ impl Read {
             transferred_bytes: sizes(tally.taken_bytes),
             live_blocks: sizes(live_blocks),
             future_size_bytes: record.future.size as u64,
-            future_type: (record.future.name)().into(),
+            future_type: text::type_name((record.future.name)()),
             poll_count: record.polls,
             busy_ns: record.timing.busy_ns.map(Nanos::get),
             wait_ns: record.timing.wait_ns.map(Nanos::get),
