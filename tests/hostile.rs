@@ -402,7 +402,7 @@ fn each_field_may_be_anything_that_can_be_read() {
 }
 
 proptest! {
-    #![proptest_config(Config { cases: 48, failure_persistence: None, ..Config::default() })]
+    #![proptest_config(Config { cases: 48, max_shrink_iters: 64, failure_persistence: None, ..Config::default() })]
 
     #[test]
     fn no_report_that_can_be_read_makes_anything_panic(changes in changes(), other in changes()) {

@@ -24,6 +24,7 @@ use crate::{
     hooks,
     origin::Origin,
     report_file::{Format, write_snapshot},
+    reserve,
     settings::{self, Environment, say},
     snapshot::for_memscope,
     text::visible_path,
@@ -186,6 +187,8 @@ fn add(plan: Plan) {
     static SET_UP: Once = Once::new();
     let is_periodic = plan.every.is_some();
     lock(&PLANS).push(plan);
+    // While there is memory: the report may be written when there is none.
+    reserve::hold();
     SET_UP.call_once(set_up);
     if !is_our_process() {
         say(format_args!(
@@ -242,6 +245,7 @@ fn panicked() {
 }
 
 pub(crate) fn write_all() {
+    let _work = reserve::work();
     as_memscope(|| write(&|_| true));
 }
 

@@ -42,6 +42,8 @@ enum Kind {
         path: Option<PathBuf>,
         why: Unreadable,
     },
+    /// So many rows were left out.
+    NoMemory(u64),
     NotMeasured(Measured),
     TaskIsOver(TaskId),
 }
@@ -107,6 +109,10 @@ impl Error {
         self
     }
 
+    pub(crate) fn no_memory(rows: u64) -> Self {
+        Self { kind: Kind::NoMemory(rows) }
+    }
+
     pub(crate) fn not_measured(why: Measured) -> Self {
         Self { kind: Kind::NotMeasured(why) }
     }
@@ -143,6 +149,10 @@ impl fmt::Display for Error {
                 }
                 write!(f, "{why}")
             }
+            Kind::NoMemory(rows) => write!(
+                f,
+                "there was no memory for {rows} rows: free some, or read the sums of `sites()` instead"
+            ),
             Kind::NotMeasured(why) => write!(f, "sizes are not measured: {}", why.reason()),
             Kind::TaskIsOver(task) => write!(
                 f,

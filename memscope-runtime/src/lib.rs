@@ -29,6 +29,7 @@ mod pages;
 mod tally;
 mod peak;
 mod own_heap;
+mod reserve;
 mod account;
 mod taken;
 // A task's record ends in the sums of its site and, for a while, in a row of its own.

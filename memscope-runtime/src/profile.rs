@@ -519,6 +519,12 @@ pub struct ToolUsage {
     /// Polls at whose end it could not be kept where the task waits: there were too many such places (16,384), or there was no memory.
     #[serde(default)]
     pub await_points_refused: u64,
+    /// Rows that this snapshot leaves out as there was no memory for them. All sums of the process count what is in them.
+    ///
+    /// From its first snapshot, report or `init` on memscope keeps 2 MiB of address space, none of it resident, for what it has to say when the program's memory is
+    /// at its end.
+    #[serde(default)]
+    pub rows_left_out: u64,
 }
 
 /// How the tasks of one kind fared.

@@ -15,10 +15,10 @@ use serde_json::{Value, error::Category};
 
 use crate::{
     error::{Error, Unreadable},
-    input,
-    snapshot::MemorySnapshot,
+    input, reserve,
+    snapshot::{Left, MemorySnapshot},
     table::cell,
-    text,
+    text::{self, Buffer},
 };
 
 /// Raised when a field is added that has no default, or one changes its meaning.
@@ -145,23 +145,34 @@ fn from_json(text: &str) -> Result<MemorySnapshot, Unreadable> {
 }
 
 pub(crate) fn write_snapshot(snapshot: &MemorySnapshot, path: &Path) -> Result<(), Error> {
-    let bytes = match Format::of(path) {
+    bytes(snapshot, path)
+        .and_then(|bytes| replace(path, &bytes))
+        .map_err(|error| Error::file(path, "write the report", &error))
+}
+
+/// The snapshot as it is in a file of this name; without rows, and with their number, where there is no memory for them.
+pub(crate) fn bytes(snapshot: &MemorySnapshot, path: &Path) -> io::Result<Vec<u8>> {
+    let _work = reserve::work();
+    bytes_of(snapshot, path)
+        .or_else(|_| bytes_of(&snapshot.without_rows(Left::Sites), path))
+        .or_else(|_| bytes_of(&snapshot.without_rows(Left::Nothing), path))
+}
+
+fn bytes_of(snapshot: &MemorySnapshot, path: &Path) -> io::Result<Vec<u8>> {
+    let mut buffer = Buffer::default();
+    match Format::of(path) {
         Some(Format::Json) => {
             let written = Written {
                 memscope_format: FORMAT,
                 memscope_version: env!("CARGO_PKG_VERSION"),
                 snapshot,
             };
-            serde_json::to_vec(&written).map_err(io::Error::from).map(|mut json| {
-                json.push(b'\n');
-                json
-            })
+            serde_json::to_writer(&mut buffer, &written)?;
+            writeln!(buffer)?;
         }
-        Some(Format::Text) | None => Ok(snapshot.to_string().into_bytes()),
-    };
-    bytes
-        .and_then(|bytes| replace(path, &bytes))
-        .map_err(|error| Error::file(path, "write the report", &error))
+        Some(Format::Text) | None => write!(buffer, "{snapshot}")?,
+    }
+    Ok(buffer.into_bytes())
 }
 
 /// Puts these bytes in the place of the file, all of them or none.

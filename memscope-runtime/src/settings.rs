@@ -16,6 +16,7 @@ use std::{
 use crate::{
     config::Builder,
     current::{ENABLED, as_memscope},
+    reserve,
     table::cell,
     text::visible,
     timing::Timing,
@@ -200,6 +201,7 @@ pub(crate) fn start() {
 
 /// One line on stderr, whatever is in it; that nobody reads it is no reason to fail.
 pub(crate) fn say(line: fmt::Arguments<'_>) {
+    let _work = reserve::work();
     as_memscope(|| {
         let line = line.to_string();
         drop(io::stderr().write_all(format!("memscope: {}\n", visible(&line)).as_bytes()));

@@ -23,7 +23,7 @@ use crate::{
     },
     program::{self, Program},
     reading::{self, Reading},
-    registry,
+    registry, reserve,
     rows::{self, Names, Tasks},
     task::{TaskId, TaskType},
 };
@@ -73,6 +73,14 @@ pub struct MemorySnapshot {
     await_points_measured: AwaitPoints,
 }
 
+/// Which rows a snapshot keeps for which there is little memory.
+#[cfg(feature = "report-file")]
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Left {
+    Sites,
+    Nothing,
+}
+
 /// Reads all records into a snapshot. No task is stopped for it.
 ///
 /// The snapshot's own memory is charged to the thread, outside every task, and is not in its numbers. It may be taken anywhere: inside a
@@ -87,8 +95,11 @@ pub fn get_memory_snapshot() -> MemorySnapshot {
     if !current::ENABLED {
         return MemorySnapshot::empty();
     }
+    let work = reserve::work();
     #[cfg(feature = "task-names")]
-    trace::name_all();
+    if !reserve::is_short() {
+        trace::name_all();
+    }
     collector::look_for_fork();
     let heap = own_heap::live();
     let (reading, collected, counts) = current::as_memscope(|| {
@@ -99,6 +110,7 @@ pub fn get_memory_snapshot() -> MemorySnapshot {
     let _untracked = Entered::untracked();
     let mut snapshot = MemorySnapshot::new(reading, collected.as_ref(), counts, measured);
     (snapshot.tool.heap_bytes, snapshot.tool.heap_blocks) = heap;
+    snapshot.tool.rows_left_out = work.left_out();
     snapshot
 }
 
@@ -106,9 +118,13 @@ pub fn get_memory_snapshot() -> MemorySnapshot {
 #[cfg(feature = "report-file")]
 pub(crate) fn for_memscope() -> MemorySnapshot {
     let measured = probe::measured();
+    let work = reserve::work();
     let reading = reading::read();
     let collected = collector::collect(&reading);
-    MemorySnapshot::new(reading, collected.as_ref(), registry::counts(), measured)
+    let mut snapshot =
+        MemorySnapshot::new(reading, collected.as_ref(), registry::counts(), measured);
+    snapshot.tool.rows_left_out = work.left_out();
+    snapshot
 }
 
 impl MemorySnapshot {
@@ -191,7 +207,7 @@ impl MemorySnapshot {
             timeline: Timeline::default(),
             events: Vec::new(),
             shared: rows::shared(reading, has_sizes),
-            program: program::here(),
+            program: if reserve::is_short() { None } else { program::here() },
             await_points,
             await_points_measured,
         };
@@ -199,6 +215,48 @@ impl MemorySnapshot {
             snapshot.add_history(collected, &names);
         }
         snapshot
+    }
+
+    /// The same without most rows, whose number it says: for a report that has no room for them.
+    #[cfg(feature = "report-file")]
+    pub(crate) fn without_rows(&self, left: Left) -> Self {
+        let left_out = |rows: usize| rows as u64;
+        let mut tool = self.tool();
+        // Those that were read, also where there was no memory to make them.
+        let tasks = self.tasks.len();
+        let sites = match left {
+            Left::Sites => reserve::rows(&self.sites, |site| Some(site.clone())),
+            Left::Nothing => Vec::new(),
+        };
+        let rows = [
+            tasks,
+            self.sites.len() - sites.len(),
+            self.variables.len(),
+            self.variable_sites.len(),
+            self.hand_overs.len(),
+            self.trends.len(),
+            self.timeline.process.len() + self.timeline.sites.len(),
+            self.events.len(),
+            self.shared.len(),
+            self.await_points.len(),
+        ];
+        tool.rows_left_out =
+            self.tool.rows_left_out.saturating_add(sum(rows.map(left_out).into_iter()));
+        Self {
+            measured: self.measured,
+            origin: self.origin,
+            is_still: self.is_still,
+            timing_is_off: self.timing_is_off,
+            observed_ns: self.observed_ns,
+            spawned_tasks: self.spawned_tasks,
+            active_tasks: self.active_tasks,
+            peak_concurrent_tasks: self.peak_concurrent_tasks,
+            process: self.process,
+            runtime: self.runtime,
+            tool,
+            sites,
+            ..Self::empty()
+        }
     }
 
     /// The process that this is a snapshot of.
@@ -418,7 +476,8 @@ impl MemorySnapshot {
 
     /// What memscope itself costs, and what it had to give up.
     pub fn tool(&self) -> ToolUsage {
-        self.tool
+        let rows_left_out = self.tool.rows_left_out.saturating_add(self.tasks.left_out());
+        ToolUsage { rows_left_out, ..self.tool }
     }
 
     /// Seconds from the start of tracking to this snapshot.

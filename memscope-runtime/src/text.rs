@@ -6,6 +6,7 @@
 use std::{
     borrow::Cow,
     fmt::{self, Write},
+    io,
     path::Path,
     str::Chars,
 };
@@ -265,6 +266,43 @@ pub fn said(value: &impl fmt::Display, most: usize) -> String {
         bounded.0.push('…');
     }
     bounded.0
+}
+
+/// Text that grows as long as there is memory for it, and says so when there is not.
+#[derive(Debug, Default)]
+pub(crate) struct Buffer(Vec<u8>);
+
+impl Buffer {
+    pub(crate) fn into_bytes(self) -> Vec<u8> {
+        self.0
+    }
+
+    fn add(&mut self, bytes: &[u8]) -> bool {
+        // By half as much as there is, or by little.
+        let has_room = self.0.capacity() - self.0.len() >= bytes.len()
+            || self.0.try_reserve_exact(bytes.len() + self.0.len() / 2).is_ok()
+            || self.0.try_reserve_exact(bytes.len()).is_ok();
+        if has_room {
+            self.0.extend_from_slice(bytes);
+        }
+        has_room
+    }
+}
+
+impl Write for Buffer {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        if self.add(text.as_bytes()) { Ok(()) } else { Err(fmt::Error) }
+    }
+}
+
+impl io::Write for Buffer {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if self.add(bytes) { Ok(bytes.len()) } else { Err(io::ErrorKind::OutOfMemory.into()) }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 /// A type of at most [`MOST_NAME`] characters: of a longer one the start and the end, which says what kind of type it is.
