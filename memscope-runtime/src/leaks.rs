@@ -82,14 +82,14 @@ impl MemorySnapshot {
         self.judge(options)
     }
 
-    /// About what the indices over the snapshot take, and what is found: at most twice what is here, for every row.
+    /// What the indices over the snapshot take, and what is found, at the most.
     fn judging_bytes(&self) -> u64 {
-        const ROW_BYTES: u64 = 512;
+        const ROW_BYTES: u64 = 256;
         let rows = self.tasks().len() + self.sites().len() + self.variables().len();
         let rows = rows + self.hand_overs().len() + self.trends().len();
         let names = self.tasks().iter().map(|task| task.name.len() + task.file.len());
         let names = names.chain(self.sites().iter().map(|site| site.name.len() + site.file.len()));
-        2 * (rows as u64 * ROW_BYTES + sum(names.map(|bytes| bytes as u64)))
+        rows as u64 * ROW_BYTES + 2 * sum(names.map(|bytes| bytes as u64))
     }
 
     fn judge(&self, options: &LeakOptions) -> Leaks {
