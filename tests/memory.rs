@@ -194,6 +194,7 @@ fn at_the_end_of_memory_rows_are_left_out_and_the_program_goes_on() {
         ("500", "1000000", "8000000", "full", false),
         ("20000", "20", "30000000", "full", false),
         ("10", "20", "3000000", "full", false),
+        ("20000", "20", "30000000", "thread", false),
     ] {
         let out = poor([tasks, name_bytes, free, how], None);
         let lines = |what: &str| -> Vec<Vec<u64>> {

@@ -112,9 +112,11 @@ impl MemorySnapshot {
 impl Leaks {
     /// Nothing was looked for: sizes are not measured, or there is no memory for it.
     fn none(measured: Measured) -> Self {
-        let why = || match measured.is_yes() {
-            true => "there is no memory left to look for leaks".to_owned(),
-            false => format!("sizes are not measured: {}", measured.reason()),
+        let why = || {
+            if measured.is_yes() {
+                return "there is no memory left to look for leaks".to_owned();
+            }
+            format!("sizes are not measured: {}", measured.reason())
         };
         // Where there is none at all, `measured` has to say it.
         let why = (!reserve::is_empty()).then(why);

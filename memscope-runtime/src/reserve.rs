@@ -12,7 +12,7 @@ use std::{
     hash::Hash,
     marker::PhantomData,
     ptr,
-    sync::atomic::{AtomicPtr, AtomicU32, Ordering},
+    sync::atomic::{AtomicPtr, AtomicUsize, Ordering},
 };
 
 /// PERF: above the size from which the C library maps each block by itself, so that a piece is address space alone.
@@ -23,7 +23,7 @@ const MOST_BYTES: usize = PIECE / 4;
 
 static HELD: [AtomicPtr<u8>; PIECES] = [const { AtomicPtr::new(ptr::null_mut()) }; PIECES];
 /// Pieces that are not held.
-static MISSING: AtomicU32 = AtomicU32::new(PIECES as u32);
+static MISSING: AtomicUsize = AtomicUsize::new(PIECES);
 
 thread_local! {
     /// The reserve is for what this thread does.
@@ -88,7 +88,7 @@ pub(crate) fn is_short() -> bool {
 
 /// Whether not even a line can be made.
 pub(crate) fn is_empty() -> bool {
-    MISSING.load(Ordering::Relaxed) as usize >= PIECES
+    MISSING.load(Ordering::Relaxed) >= PIECES
 }
 
 /// Work of memscope's own on this thread, as long as it lives.
