@@ -1,7 +1,8 @@
-//! Reports that no program wrote: whatever figures, names and rows are in a file that can be read, no method of the snapshot panics, and nothing that is shown moves
-//! a terminal's cursor.
+//! Reports that no program wrote: whatever figures, names and rows are in a file that can be read,
+//! no method of the snapshot panics, and nothing that is shown moves a terminal's cursor.
 //!
-//! The report is a real one, with something of everything. It is changed as JSON, leaf by leaf, so a field that is new is changed as well.
+//! The report is a real one, with something of everything. It is changed as JSON, leaf by leaf, so
+//! a field that is new is changed as well.
 
 use std::{collections::BTreeMap, fmt::Write as _, sync::LazyLock, time::Duration};
 
@@ -168,11 +169,14 @@ fn nasty_numbers() -> Vec<Value> {
         .collect()
 }
 
-/// Calls `leaf` for every value that has no others in it, with its place: the names of fields, without the numbers of rows.
+/// Calls `leaf` for every value that has no others in it, with its place: the names of fields,
+/// without the numbers of rows.
 fn leaves(value: &mut Value, place: &str, leaf: &mut impl FnMut(&str, &mut Value)) {
     match value {
         Value::Array(rows) => {
-            rows.iter_mut().for_each(|row| leaves(row, &format!("{place}[]"), leaf))
+            for row in rows {
+                leaves(row, &format!("{place}[]"), leaf);
+            }
         }
         Value::Object(fields) => {
             fields
@@ -282,7 +286,8 @@ impl Changes {
     }
 }
 
-/// Whether nothing in a text moves the cursor of a terminal, turns the order of letters, or is not seen.
+/// Whether nothing in a text moves the cursor of a terminal, turns the order of letters, or is not
+/// seen.
 fn is_harmless(text: &str) -> bool {
     text.chars().all(|shown| {
         let is_hidden = matches!(u32::from(shown),

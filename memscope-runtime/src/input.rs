@@ -10,15 +10,18 @@ use std::{
 
 /// Bytes of a report; one with all rows that `MEMSCOPE_ENDED_TASKS` can ask for is half as large.
 pub const MOST_BYTES: u64 = 2 << 30;
-/// How long a named pipe may have nobody who writes to it: who was started at the same time gets there.
+/// How long a named pipe may have nobody who writes to it: who was started at the same time gets
+/// there.
 const PATIENCE: Duration = Duration::from_secs(2);
 const PAUSE: Duration = Duration::from_millis(5);
-/// A file is read in pieces, so that what claims to be large takes no more memory than what it gives.
+/// A file is read in pieces, so that what claims to be large takes no more memory than what it
+/// gives.
 const PIECE: u64 = 1 << 20;
 
 /// Reads a file, or a pipe such as `/dev/stdin` or `<(command)`, of up to `most` bytes.
 ///
-/// Of one whose first byte that is no space is another than `start` only the beginning is read: the parser says that it is something else.
+/// Of one whose first byte that is no space is another than `start` only the beginning is read: the
+/// parser says that it is something else.
 ///
 /// # Errors
 ///

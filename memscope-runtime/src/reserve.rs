@@ -1,9 +1,12 @@
-//! Memory that is kept for the end of memory: memscope's own work ends where there is no more, and the program does not end with it.
+//! Memory that is kept for the end of memory: memscope's own work ends where there is no more, and
+//! the program does not end with it.
 //!
-//! A list that grows with the program (rows, cells, text) asks before it grows, and what it has no room for is left out and counted. What is small
-//! and cannot ask (a name, a path, a line, what the standard library needs for a file) is served from the *reserve*: pieces of address
-//! space, held from the first work on and not touched, of which the allocator gives one back to the system when it gets nothing for memscope's own
-//! work. From then on [`is_short`] has the lists stop, so that the rest of the reserve is enough to say so.
+//! A list that grows with the program (rows, cells, text) asks before it grows, and what it has no
+//! room for is left out and counted. What is small and cannot ask (a name, a path, a line, what the
+//! standard library needs for a file) is served from the *reserve*: pieces of address space, held
+//! from the first work on and not touched, of which the allocator gives one back to the system when
+//! it gets nothing for memscope's own work. From then on [`is_short`] has the lists stop, so that
+//! the rest of the reserve is enough to say so.
 
 use std::{
     alloc::{GlobalAlloc, Layout, System},
@@ -15,7 +18,8 @@ use std::{
     sync::atomic::{AtomicPtr, AtomicUsize, Ordering},
 };
 
-/// PERF: above the size from which the C library maps each block by itself, so that a piece is address space alone.
+/// PERF: above the size from which the C library maps each block by itself, so that a piece is
+/// address space alone.
 const PIECE: usize = 256 << 10;
 const PIECES: usize = 8;
 /// Larger requests are those of lists, which can do without.
@@ -61,7 +65,8 @@ pub(crate) fn hold() {
     }
 }
 
-/// Gives a piece back to the system, so that this many bytes can be had. False: this is not memscope's own work, or there is no piece.
+/// Gives a piece back to the system, so that this many bytes can be had. False: this is not
+/// memscope's own work, or there is no piece.
 ///
 /// Called in the allocator, when it got nothing.
 #[cold]
@@ -170,7 +175,8 @@ pub(crate) fn rows<S, T>(
 ) -> Vec<T> {
     let sources = sources.into_iter();
     let mut rows = Vec::new();
-    // PERF: where the length is known, rows are made where they stay. Where there is no memory for all of them, there may be for some.
+    // PERF: where the length is known, rows are made where they stay. Where there is no memory for
+    // all of them, there may be for some.
     let _ = rows.try_reserve_exact(sources.size_hint().0);
     for source in sources {
         if is_short() || !grow(&mut rows) {

@@ -1,7 +1,8 @@
 //! Text from outside: names, paths and messages of files, programs and the environment.
 //!
-//! A name is *bounded* where it is made, so that no row carries more than [`MOST_NAME`] characters, and *escaped* where it is shown, so that
-//! no text moves the cursor, hides, or turns the order of what stands beside it. Data (serde, public fields) carries the text as it is.
+//! A name is *bounded* where it is made, so that no row carries more than [`MOST_NAME`] characters,
+//! and *escaped* where it is shown, so that no text moves the cursor, hides, or turns the order of
+//! what stands beside it. Data (serde, public fields) carries the text as it is.
 
 use std::{
     borrow::Cow,
@@ -13,14 +14,17 @@ use std::{
 
 /// Characters of a name; of a longer one the last that are left are followed by `…`.
 pub(crate) const MOST_NAME: usize = 256;
-/// Combining marks that stay behind one character: Vietnamese needs two, pointed Hebrew three. More of them climb into other lines.
+/// Combining marks that stay behind one character: Vietnamese needs two, pointed Hebrew three. More
+/// of them climb into other lines.
 const MOST_MARKS: u8 = 3;
 
-/// A text on one line of a terminal: whatever is not seen, or moves what is seen, is written as an escape.
+/// A text on one line of a terminal: whatever is not seen, or moves what is seen, is written as an
+/// escape.
 ///
-/// These are control characters (C0, DEL, C1), all format characters (bidirectional controls, zero-width ones, tags, the byte order
-/// mark), the separators of lines and paragraphs, spaces other than the plain one, fillers that print as nothing, private and
-/// unassigned characters, and combining marks that have nothing to stand on or stand in a crowd.
+/// These are control characters (C0, DEL, C1), all format characters (bidirectional controls,
+/// zero-width ones, tags, the byte order mark), the separators of lines and paragraphs, spaces
+/// other than the plain one, fillers that print as nothing, private and unassigned characters, and
+/// combining marks that have nothing to stand on or stand in a crowd.
 #[derive(Clone, Copy, Debug)]
 pub struct Visible<'t> {
     text: &'t str,
@@ -145,9 +149,11 @@ impl Iterator for Pieces<'_> {
 
 /// Whether a character beyond ASCII is seen on a terminal and moves nothing else.
 fn is_printed(character: char) -> bool {
-    // Letters and symbols by their category, blanks by their looks: fillers of Hangul, and Braille without a dot.
+    // Letters and symbols by their category, blanks by their looks: fillers of Hangul, and Braille
+    // without a dot.
     const BLANK: [char; 5] = ['\u{115f}', '\u{1160}', '\u{2800}', '\u{3164}', '\u{ffa0}'];
-    // NOTE: the standard library has the tables. It escapes what is not printed, and a mark only at the start of a text.
+    // NOTE: the standard library has the tables. It escapes what is not printed, and a mark only at
+    // the start of a text.
     let mut buffer = [b' '; 5];
     character.encode_utf8(&mut buffer[1..]);
     let text = std::str::from_utf8(&buffer[..=character.len_utf8()]).unwrap_or_default();
@@ -159,7 +165,8 @@ fn is_mark(character: char) -> bool {
     character.escape_debug().next() != Some(character)
 }
 
-/// Columns of one character that is no mark: the wide blocks of Unicode's East Asian Width (UAX #11) and emoji take two.
+/// Columns of one character that is no mark: the wide blocks of Unicode's East Asian Width (UAX
+/// #11) and emoji take two.
 fn columns(character: char) -> usize {
     match u32::from(character) {
         0x1100..=0x115f
@@ -183,13 +190,15 @@ pub(crate) fn width(text: &str) -> usize {
     text.chars().map(|it| if it.is_ascii() || !is_mark(it) { columns(it) } else { 0 }).sum()
 }
 
-/// Text from outside on one line of at most `most` columns: escaped, and what is too long cut off with `…`. No escape is cut in two.
+/// Text from outside on one line of at most `most` columns: escaped, and what is too long cut off
+/// with `…`. No escape is cut in two.
 pub(crate) fn cell(text: &str, most: usize) -> String {
     let mut out = String::new();
     let mut used = 0;
     // Where the text must end for `…` to fit.
     let mut cut = 0;
-    // A character without a column of its own follows one that has it, so that this ends soon, however long the text is.
+    // A character without a column of its own follows one that has it, so that this ends soon,
+    // however long the text is.
     for piece in Pieces::of(text) {
         let columns = piece.columns();
         if used + columns > most {
@@ -231,7 +240,8 @@ pub(crate) fn path_end(path: &str, most: usize) -> String {
 
 /// A name of at most [`MOST_NAME`] characters: of a longer one the start, and `…`.
 ///
-/// PERF: in place and on the stack. It is called while a task is charged, whose bytes must not change by it.
+/// PERF: in place and on the stack. It is called while a task is charged, whose bytes must not
+/// change by it.
 pub(crate) fn with_name<T>(text: &str, call: impl FnOnce(&str) -> T) -> T {
     let Some(cut) = cut_of(text, MOST_NAME) else { return call(text) };
     let mut buffer = [0; 4 * MOST_NAME];
@@ -249,7 +259,8 @@ pub(crate) fn start(text: &str, most: usize) -> Cow<'_, str> {
     }
 }
 
-/// What a value says of itself, of which no more is made than `most` bytes: a parser's error repeats what it has read.
+/// What a value says of itself, of which no more is made than `most` bytes: a parser's error
+/// repeats what it has read.
 pub fn said(value: &impl fmt::Display, most: usize) -> String {
     struct Bounded(String, usize);
     impl Write for Bounded {
@@ -305,7 +316,8 @@ impl io::Write for Buffer {
     }
 }
 
-/// A type of at most [`MOST_NAME`] characters: of a longer one the start and the end, which says what kind of type it is.
+/// A type of at most [`MOST_NAME`] characters: of a longer one the start and the end, which says
+/// what kind of type it is.
 pub(crate) fn type_name(text: &str) -> Cow<'_, str> {
     let Some(cut) = cut_of(text, MOST_NAME / 2 + 1) else { return text.into() };
     match text.char_indices().nth_back(MOST_NAME / 2 - 2) {
@@ -326,7 +338,8 @@ pub(crate) fn file(text: &str) -> Cow<'_, str> {
     }
 }
 
-/// Where a text of more than `most` characters is cut, so that there is room for one more; `None` where it need not be.
+/// Where a text of more than `most` characters is cut, so that there is room for one more; `None`
+/// where it need not be.
 fn cut_of(text: &str, most: usize) -> Option<usize> {
     if text.len() <= most {
         return None;

@@ -1,4 +1,5 @@
-//! Reaches the end of its memory with very many tasks, and then asks memscope for everything. `poor_child TASKS NAME_BYTES FREE_BYTES HOW`
+//! Reaches the end of its memory with very many tasks, and then asks memscope for everything.
+//! `poor_child TASKS NAME_BYTES FREE_BYTES HOW`
 //!
 //! It prints what it got; that it ends by itself is what is tested.
 
@@ -24,7 +25,8 @@ fn limit(more: u64) {
     assert_eq!(unsafe { libc::setrlimit(libc::RLIMIT_AS, &raw const limit) }, 0);
 }
 
-/// Takes all memory that there is, in ever smaller pieces, down to the smallest that the program itself asks for.
+/// Takes all memory that there is, in ever smaller pieces, down to the smallest that the program
+/// itself asks for.
 fn fill(smallest: usize) -> Vec<Vec<u8>> {
     let mut all: Vec<Vec<u8>> = Vec::with_capacity(1 << 16);
     let mut size = 1 << 20;
