@@ -1,8 +1,9 @@
 //! The command line.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Args, Parser, Subcommand};
+use memscope_runtime::__terminal::visible_path;
 
 use crate::byte_size::ByteSize;
 
@@ -107,12 +108,19 @@ pub(crate) struct Report {
 
 impl Arguments {
     /// Reads the command line; cargo puts the name of the subcommand first.
-    pub(crate) fn read() -> Self {
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with it, or the help that it asks for. The error repeats what was written, escaped.
+    pub(crate) fn read() -> Result<Self, clap::Error> {
         let mut words: Vec<_> = std::env::args_os().collect();
         if words.get(1).is_some_and(|it| it == "memscope") {
             words.remove(1);
         }
-        Self::parse_from(words)
+        Self::try_parse_from(&words).map_err(|error| {
+            let escaped = words.iter().map(|it| visible_path(Path::new(it)).to_string());
+            Self::try_parse_from(escaped).err().unwrap_or(error)
+        })
     }
 }
 

@@ -7,6 +7,7 @@ use std::{
     process::ExitCode,
 };
 
+use memscope_runtime::__terminal::visible_path;
 use serde::Serialize;
 
 use crate::{
@@ -19,6 +20,7 @@ use crate::{
     origin::{Origin, from_here},
     paint::{BAD, Width},
     program,
+    shown::shown,
     source::Source,
     tree,
 };
@@ -81,12 +83,12 @@ fn print(
 ) -> io::Result<()> {
     let all = futures.all.len();
     let matching: Vec<&Future> = futures.all.iter().filter(|it| is_shown(it)).collect();
-    let shown = &matching[..matching.len().min(options.limit)];
+    let shown: Vec<Future> = matching.iter().take(options.limit).map(|it| shown(it)).collect();
     if options.tree {
-        tree::print(out, width, shown)?;
+        tree::print(out, width, &shown)?;
     } else {
         let (source, seen) = (Source::default(), HashSet::new());
-        List { width, source, shown: seen }.print(out, shown)?;
+        List { width, source, shown: seen }.print(out, &shown)?;
     }
     let (shown, matching) = (shown.len(), matching.len());
     let what = if options.filter.is_some() { "that match" } else { "of your own code" };
@@ -103,7 +105,7 @@ fn print(
     } else {
         format!("{matching} {what}, of ")
     };
-    writeln!(out, "{shown} of {of}{all} futures in {}{rest}", from_here(path).display())?;
+    writeln!(out, "{shown} of {of}{all} futures in {}{rest}", visible_path(&from_here(path)))?;
     if shown > 0 {
         writeln!(
             out,
@@ -133,7 +135,7 @@ fn judge(futures: &[&Future], limit: ByteSize) -> io::Result<ExitCode> {
     };
     writeln!(out, "{BAD}{count} {are} larger than {limit}:{BAD:#}")?;
     for future in offenders {
-        head(&mut out, Width::of_output(), future)?;
+        head(&mut out, Width::of_output(), &shown(future))?;
     }
     Ok(ExitCode::from(TOO_LARGE))
 }

@@ -6,6 +6,7 @@ use std::{
     io::{self, Write},
 };
 
+use memscope_runtime::__terminal::visible;
 use serde::Serialize;
 
 use crate::{
@@ -85,9 +86,10 @@ pub(crate) fn print(
         let sign = if bytes > 0 { "+" } else { "-" };
         let by = ByteSize(u64::try_from(bytes.unsigned_abs()).unwrap_or(u64::MAX));
         let by = format!("{sign}{by}");
-        let place = change.place.as_ref().map_or_else(String::new, |it| format!("  {it}"));
+        let place =
+            change.place.as_ref().map_or_else(String::new, |it| format!("  {}", visible(it)));
         let used = 3 * (SIZE_COLUMNS + 2) + 2 + place.chars().count();
-        let name = width.minus(used).middle(change.name);
+        let name = width.minus(used).middle(&visible(change.name).to_string());
         writeln!(
             out,
             "{style}{by:>SIZE_COLUMNS$}{style:#}  {before:>SIZE_COLUMNS$}  → {after:>SIZE_COLUMNS$}  {NAME}{name}{NAME:#}{PLACE}{place}{PLACE:#}"

@@ -1,8 +1,13 @@
 //! Futures as rows: what is printed, written as JSON, and compared.
 
-use std::{fs, io::Read, path::Path};
+use std::{
+    fs,
+    io::{self, Read},
+    path::Path,
+};
 
 use memscope_layout::{Coroutine, Layouts, Place, StateKind};
+use memscope_runtime::__terminal::{MOST_BYTES, read, visible_path};
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -122,19 +127,26 @@ pub(crate) struct Part {
 impl Futures {
     /// Reads a program, or a file that `--json` wrote.
     pub(crate) fn read(path: &Path) -> Result<Self, Error> {
-        let cannot = |error| Error::new(format!("cannot read {}: {error}", path.display()));
-        let mut start = [0u8; 1];
-        let mut file = fs::File::open(path).map_err(cannot)?;
-        let read = file.read(&mut start).map_err(cannot)?;
-        // Nothing that is executed begins like that.
-        if read == 1 && (start == *b"{" || start[0].is_ascii_whitespace()) {
-            // From the same opened file: a pipe, such as `<(command)`, gives each byte once.
-            let mut text = String::from(char::from(start[0]));
-            file.read_to_string(&mut text).map_err(cannot)?;
-            return Self::from_json(&text)
-                .map_err(|error| Error::new(format!("{} {error}", path.display())));
+        let shown = visible_path(path);
+        let cannot = |error: io::Error| Error::new(format!("cannot read {shown}: {error}"));
+        let about = fs::metadata(path).map_err(cannot)?;
+        // A pipe, such as `<(command)`, gives each byte once, and no program can be looked into there.
+        let is_json = if about.is_file() {
+            let mut start = [0u8; 1];
+            let read = fs::File::open(path).and_then(|mut file| file.read(&mut start));
+            // Nothing that is executed begins like that.
+            read.map_err(cannot)? == 1 && (start == *b"{" || start[0].is_ascii_whitespace())
+        } else {
+            true
+        };
+        if !is_json {
+            return Ok(Self::of(&Layouts::read(path)?, path));
         }
-        Ok(Self::of(&Layouts::read(path)?, path))
+        let bytes = read(path, MOST_BYTES, Some(b'{')).map_err(cannot)?;
+        let text = str::from_utf8(&bytes).map_err(|error| {
+            Error::new(format!("{shown} is neither a program nor the JSON of futures: {error}"))
+        })?;
+        Self::from_json(text).map_err(|error| Error::new(format!("{shown} {error}")))
     }
 
     /// Reads what `--json` wrote; the error goes on from the file's name.

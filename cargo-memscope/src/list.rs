@@ -29,7 +29,7 @@ pub(crate) struct List {
 }
 
 impl List {
-    pub(crate) fn print(&mut self, out: &mut impl Write, futures: &[&Future]) -> io::Result<()> {
+    pub(crate) fn print(&mut self, out: &mut impl Write, futures: &[Future]) -> io::Result<()> {
         for future in futures {
             self.future(out, future)?;
             writeln!(out)?;

@@ -17,6 +17,7 @@ mod list;
 mod tree;
 mod diff;
 mod source;
+mod shown;
 mod paint;
 // A report is there already; the program tells of the futures in it.
 mod report;
@@ -26,13 +27,20 @@ mod error;
 use std::process::ExitCode;
 
 use arguments::{Arguments, Command};
+use memscope_runtime::__terminal::{said, visible_lines};
 use paint::BAD;
 
 /// The exit code of everything that goes wrong; 1 means that a future is too large.
 const FAILED: u8 = 2;
+/// Bytes of an error: a parser repeats what it has read.
+const MOST_ERROR: usize = 4 << 10;
 
 fn main() -> ExitCode {
-    let result = match &Arguments::read().command {
+    let arguments = match Arguments::read() {
+        Ok(arguments) => arguments,
+        Err(error) => return wrong_arguments(&error),
+    };
+    let result = match &arguments.command {
         Command::Futures(options) => command::run(options),
         Command::Report(options) => report::run(options).map(|()| ExitCode::SUCCESS),
     };
@@ -40,7 +48,15 @@ fn main() -> ExitCode {
         if error.is_broken_pipe() {
             return ExitCode::SUCCESS;
         }
-        anstream::eprintln!("{BAD}error{BAD:#}: {error}");
+        let error = said(&error, MOST_ERROR);
+        anstream::eprintln!("{BAD}error{BAD:#}: {}", visible_lines(&error));
         ExitCode::from(FAILED)
     })
+}
+
+/// Prints what is wrong with the command line, or the help that it asks for.
+fn wrong_arguments(error: &clap::Error) -> ExitCode {
+    // Nothing to be done if nobody reads it.
+    drop(error.print());
+    ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(FAILED))
 }

@@ -9,6 +9,7 @@ use std::{
 };
 
 use indicatif::{ProgressBar, ProgressStyle};
+use memscope_runtime::__terminal::{visible, visible_lines};
 use serde::Deserialize;
 
 use crate::{arguments::Build, error::Error};
@@ -68,11 +69,12 @@ pub(crate) fn build(options: &Build) -> Result<PathBuf, Error> {
         match serde_json::from_str(&line) {
             Ok(Message::Artifact { target, executable }) => {
                 bar.inc(1);
-                bar.set_message(target.name.clone());
+                bar.set_message(visible(&target.name).to_string());
                 executables.extend(executable.and_then(|path| executable_of(&target, path)));
             }
             Ok(Message::Diagnostic { message }) if message.level.starts_with("error") => {
-                bar.suspend(|| anstream::eprint!("{}", message.rendered.unwrap_or_default()));
+                let text = message.rendered.unwrap_or_default();
+                bar.suspend(|| anstream::eprint!("{}", visible_lines(&text)));
             }
             Ok(Message::Diagnostic { .. } | Message::Other) | Err(_) => {}
         }

@@ -1,19 +1,20 @@
 //! Saved reports.
 
-use std::{fs, io::Write};
+use std::{fmt::Display, io::Write};
 
+use memscope_runtime::__terminal::{MOST_BYTES, read, visible_path};
 use memscope_runtime::async_memory::MemorySnapshot;
 
 use crate::{arguments::Report, error::Error, sites::Sites};
 
 /// Prints a report that a program saved, and the state machines of its futures.
 pub(crate) fn run(options: &Report) -> Result<(), Error> {
-    let file = options.file.display();
-    // Once: a pipe, such as `<(command)`, gives each byte once.
-    let text = fs::read_to_string(&options.file)
-        .map_err(|error| Error::new(format!("cannot read {file}: {error}")))?;
+    let file = visible_path(&options.file);
+    let cannot = |why: &dyn Display| Error::new(format!("cannot read {file}: {why}"));
+    let bytes = read(&options.file, MOST_BYTES, Some(b'{')).map_err(|error| cannot(&error))?;
+    let text = str::from_utf8(&bytes).map_err(|error| cannot(&error))?;
     let snapshot =
-        MemorySnapshot::from_json(&text).map_err(|error| Error::new(format!("{file}: {error}")))?;
+        MemorySnapshot::from_json(text).map_err(|error| Error::new(format!("{file}: {error}")))?;
     let mut out = anstream::stdout().lock();
     if options.full {
         write!(out, "{snapshot:#}")?;

@@ -8,6 +8,7 @@ use std::{
 };
 
 use memscope_layout::{Layouts, Shape};
+use memscope_runtime::__terminal::{Visible, visible, visible_path};
 use memscope_runtime::async_memory::{MemorySnapshot, Program, SiteProfile};
 
 use crate::{
@@ -17,6 +18,7 @@ use crate::{
     name,
     origin::{from_here, short_file},
     paint::{NAME, PLACE, Width},
+    shown::shown,
     source::Source,
 };
 
@@ -84,7 +86,7 @@ impl<'s> Sites<'s> {
         match (own, layouts.build_id()) {
             (Some(own), Some(other)) if own != other => Err(Error::new(format!(
                 "{} is another build than the one that wrote the report: its build id is {other}, the report's {own}",
-                path.display()
+                visible_path(path)
             ))),
             _ => Ok(layouts),
         }
@@ -99,15 +101,16 @@ impl<'s> Sites<'s> {
     ) -> io::Result<()> {
         let width = Width::of_output();
         let mut list = List { width, source: Source::default(), shown: HashSet::new() };
-        let mut shown: HashMap<usize, &str> = HashMap::new();
+        let mut seen: HashMap<usize, Visible<'_>> = HashMap::new();
         let count = if is_full { self.sites.len() } else { self.sites.len().min(MOST) };
-        writeln!(out, "\nstate machines, from {}", from_here(path).display())?;
+        writeln!(out, "\nstate machines, from {}", visible_path(&from_here(path)))?;
         if self.sites.is_empty() {
             writeln!(out, "  no site of the report says which future it has")?;
         }
         for site in &self.sites[..count] {
-            let place = format!("{}:{}", short_file(&site.file), site.line);
+            let place = format!("{}:{}", visible(&short_file(&site.file)), site.line);
             let SiteProfile { name, active, spawned, .. } = site;
+            let name = visible(name);
             writeln!(
                 out,
                 "\n{NAME}{name}{NAME:#}  {PLACE}{place}{PLACE:#}  {active} of {spawned} alive"
@@ -115,16 +118,20 @@ impl<'s> Sites<'s> {
             match known(layouts, site.future_vtable, site.future_size_bytes) {
                 Known::Coroutine { index, within } => {
                     if let Some(within) = within {
-                        writeln!(out, "  inside {}:", width.minus(10).middle(&within))?;
+                        writeln!(
+                            out,
+                            "  inside {}:",
+                            width.minus(10).middle(&visible(&within).to_string())
+                        )?;
                     }
-                    if let Some(other) = shown.insert(index, name) {
+                    if let Some(other) = seen.insert(index, name) {
                         writeln!(out, "  the same future as that of `{other}`")?;
                     } else if let Some(coroutine) = layouts.coroutines().get(index) {
-                        list.future(out, &Future::of(layouts, index, coroutine))?;
+                        list.future(out, &shown(&Future::of(layouts, index, coroutine)))?;
                     }
                 }
                 Known::Plain(type_name) => {
-                    let type_name = width.minus(30).middle(&type_name);
+                    let type_name = width.minus(30).middle(&visible(&type_name).to_string());
                     writeln!(out, "  {type_name}: no state machine is in it")?;
                 }
                 Known::Nothing(why) => writeln!(out, "  not known: {why}")?,

@@ -1,11 +1,14 @@
 //! Lines of source files, where they are still there.
 
-use std::{collections::HashMap, fs};
+use std::{collections::HashMap, fs, path::Path};
 
 use memscope_layout::Place;
+use memscope_runtime::__terminal::{read, visible};
 
 /// Longer lines say no more, and are cut.
 const LONGEST: usize = 100;
+/// Larger files are no sources.
+const MOST_BYTES: u64 = 16 << 20;
 
 /// The files that were read.
 #[derive(Debug, Default)]
@@ -19,17 +22,24 @@ impl Source {
         let file = self
             .files
             .entry(place.file.to_string())
-            .or_insert_with(|| fs::read_to_string(&*place.file).ok());
+            .or_insert_with(|| read_file(Path::new(&*place.file)));
         let index = usize::try_from(place.line).ok()?.checked_sub(1)?;
         let line = file.as_ref()?.lines().nth(index)?.trim();
-        // A file in which anything may be must not move the cursor.
-        let mut clean = line.chars().filter(|it| !it.is_control());
-        let mut text: String = clean.by_ref().take(LONGEST).collect();
-        if clean.next().is_some() {
-            text.push('…');
+        if line.is_empty() {
+            return None;
         }
-        (!text.is_empty()).then_some(text)
+        let mut characters = line.chars();
+        let start: String = characters.by_ref().take(LONGEST).collect();
+        let more = if characters.next().is_some() { "…" } else { "" };
+        // A file in which anything may be must not move the cursor. A tab is a space here.
+        Some(format!("{}{more}", visible(&start.replace('\t', " "))))
     }
+}
+
+/// A text that is a file: a path from debug information may lead anywhere.
+fn read_file(path: &Path) -> Option<String> {
+    fs::metadata(path).ok().filter(fs::Metadata::is_file)?;
+    String::from_utf8(read(path, MOST_BYTES, None).ok()?).ok()
 }
 
 #[cfg(test)]
@@ -43,7 +53,7 @@ mod tests {
         let mut source = Source::default();
         let mut line = |line| source.line(&Place { file: path.to_str().unwrap().into(), line });
         assert_eq!(line(1), None, "empty");
-        assert_eq!(line(2).unwrap(), "a[2Jb");
+        assert_eq!(line(2).unwrap(), "a\\u{1b}[2Jb");
         assert_eq!(line(3).unwrap(), "x".repeat(LONGEST));
         assert_eq!(line(4).unwrap(), "x".repeat(LONGEST) + "…");
         assert_eq!((line(0), line(5)), (None, None), "not there");

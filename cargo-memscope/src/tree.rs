@@ -13,7 +13,7 @@ use crate::{
 };
 
 /// Prints futures with their states. Those that have returned or panicked keep nothing alive, and are left out.
-pub(crate) fn print(out: &mut impl Write, width: Width, futures: &[&Future]) -> io::Result<()> {
+pub(crate) fn print(out: &mut impl Write, width: Width, futures: &[Future]) -> io::Result<()> {
     for future in futures {
         head(out, width, future)?;
         let padding = ByteSize(future.padding);

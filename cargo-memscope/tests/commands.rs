@@ -437,3 +437,113 @@ fn a_report_of_many_sites_shows_the_first() {
     assert_eq!(shown(&[]), (10, true));
     assert_eq!(shown(&["--full"]), (12, false));
 }
+
+/// Characters that move the cursor, hide, or turn the order of what stands beside them.
+fn is_harmless(text: &str) -> bool {
+    text.chars().all(|it| {
+        let hidden = matches!(u32::from(it),
+            0x7f..=0x9f | 0xad | 0x61c | 0x200b..=0x200f | 0x2028..=0x202e | 0x2060..=0x206f | 0xfeff | 0xe0000..=0xe007f);
+        !hidden && (it == '\n' || !it.is_control())
+    })
+}
+
+/// A screen that is cleared, a title that is set, an order that is turned, letters that are not seen.
+const NASTY: &str =
+    "x\u{1b}[2J\u{1b}]0;t\u{7}\u{202e}y\u{2066}\u{200b}\u{feff}\u{85}\u{2028}\u{e0041}\rz";
+
+#[test]
+fn no_text_of_a_file_or_the_command_line_moves_the_cursor() {
+    let mut report = report_of(
+        &program("erased"),
+        &[(NASTY, 1, "shop::order", 1), ("other", 1, "shop::handle", 1)],
+    );
+    report["sites"][0]["file"] = format!("{NASTY}.rs").into();
+    let file = save("nasty.json", &report);
+    let here = folder().join(format!("{NASTY}.json"));
+    fs::write(&here, "{").unwrap();
+    let here = here.to_str().unwrap().to_owned();
+    let place = format!(r#"{{"file":{},"line":1}}"#, Value::from(NASTY));
+    let nasty = Value::from(NASTY);
+    let futures = |size: u32| {
+        let text = format!(
+            r#"{{"memscope_futures":1,"program":{nasty},"build_id":null,"futures":[{{"name":{nasty},"path":{nasty},"origin":"own",
+            "size":{size},"declared_at":{place},"why":[{{"future":{nasty},"size":1,"at":{place},"parts":[],"others":0,
+            "other_bytes":0,"next":null}}],"advice":[{{"kind":"child","saves_up_to":1,"place":{place},"text":{nasty}}}],
+            "states":[{{"kind":"unresumed","place":{place},"live_bytes":8,"is_largest":true,"members":[{{"name":{nasty},
+            "type":{nasty},"kind":"local","offset":0,"size":8}}]}}]}}]}}"#
+        );
+        let file = folder().join(format!("nasty-{size}.json"));
+        fs::write(&file, text).unwrap();
+        file.to_str().unwrap().to_owned()
+    };
+    let (before, after) = (futures(8), futures(16));
+    let damaged = save("nasty-damaged.json", &json!({ "memscope_format": 1, "measured": NASTY }));
+    let missing = folder().join(NASTY).to_str().unwrap().to_owned();
+    let runs: [&[&str]; 13] = [
+        &["report", &file],
+        &["report", &file, "--full"],
+        &["report", &file, "--program", &missing],
+        &["report", &damaged],
+        &["report", &here],
+        &["report", &missing],
+        &["futures", &here],
+        &["futures", &missing],
+        &["futures", &before],
+        &["futures", &before, "--tree"],
+        &["futures", "--diff", &before, &after, "--max-size", "4"],
+        &["futures", NASTY, "--max-size", NASTY],
+        &[NASTY],
+    ];
+    for arguments in runs {
+        let run = run(arguments);
+        let shown = format!("{}{}", run.out, run.error);
+        assert!(is_harmless(&shown), "{arguments:?}\n{shown:?}");
+        assert!(shown.contains("x\\u{1b}[2J"), "it is shown all the same: {arguments:?}\n{shown}");
+        assert!(run.code == 0 || !run.error.is_empty(), "{arguments:?}");
+    }
+    let (_, sites) = run(&["report", &file])
+        .out
+        .split_once("state machines, ")
+        .map(|it| (it.0.to_owned(), it.1.to_owned()))
+        .unwrap();
+    assert!(sites.contains("\\u{202e}y"), "{sites}");
+    // Data is as it is.
+    let json = run(&["futures", &before, "--json"]).out;
+    assert_eq!(serde_json::from_str::<Value>(&json).unwrap()["futures"][0]["name"], NASTY);
+}
+
+#[test]
+fn what_never_ends_is_refused_and_what_comes_through_a_pipe_is_read() {
+    let pipe = folder().join("a-pipe");
+    drop(fs::remove_file(&pipe));
+    assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    let pipe = pipe.to_str().unwrap();
+    let folder = folder();
+    for command in ["report", "futures"] {
+        for (file, why) in [
+            ("/dev/zero", "a device"),
+            ("/dev/null", "a device"),
+            (pipe, "nobody writes to"),
+            (folder.to_str().unwrap(), "a folder"),
+        ] {
+            let refused = run(&[command, file]);
+            assert_eq!(refused.code, 2, "{command} {file}");
+            assert!(refused.error.contains(why), "{command} {file}: {}", refused.error);
+        }
+        let tool = env!("CARGO_BIN_EXE_cargo-memscope");
+        let endless = format!("yes x | '{tool}' {command} /dev/stdin");
+        let endless: Run = Command::new("sh").args(["-c", &endless]).output().unwrap().into();
+        assert_eq!(endless.code, 2, "{}", endless.error);
+        let large = folder.join("large.json");
+        fs::File::create(&large).unwrap().set_len(1 << 40).unwrap();
+        fs::write(folder.join("large-start.json"), "{").unwrap();
+        let error = run(&["report", large.to_str().unwrap()]).error;
+        assert!(error.contains("larger than"), "{error}");
+        fs::remove_file(large).unwrap();
+        // A slow writer is waited for.
+        let late =
+            format!("(sleep 0.3; echo '{{'; sleep 0.3; echo '}}') | '{tool}' {command} /dev/stdin");
+        let late: Run = Command::new("sh").args(["-c", &late]).output().unwrap().into();
+        assert!(late.error.contains("JSON"), "{}", late.error);
+    }
+}

@@ -61,9 +61,14 @@ impl Error {
     }
 }
 
+/// A path on one line: what moves the cursor, or is not seen, is escaped.
+fn shown(path: &Path) -> String {
+    path.to_string_lossy().escape_debug().to_string()
+}
+
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let path = self.path.display();
+        let path = shown(&self.path);
         match &self.kind {
             Kind::Unreadable(error) => write!(f, "cannot read {path}: {error}"),
             Kind::NotElf(what) => write!(
@@ -86,21 +91,22 @@ impl fmt::Display for Error {
                 f,
                 "the debug information of {path} is in {count} files beside it that are not there, such as {}; \
                  build it again where it is, or with `split-debuginfo = \"off\"`",
-                first.display()
+                shown(first)
             ),
             Kind::DebugFileMissing { name } => write!(
                 f,
                 "the debug information of {path} was moved to {0}, which is neither beside it, nor in `.debug` there, nor in {1}: \
                  put {0} beside it, or build it with\n{CARGO_LINES}",
-                name.display(),
+                shown(name),
                 crate::detached::SYSTEM
             ),
             Kind::DebugFileOther { file, what } => write!(
                 f,
                 "{} is not the debug information of {path} but of another build: {what} differs; put the right file there, or build it with\n{CARGO_LINES}",
-                file.display()
+                shown(file)
             ),
             Kind::Corrupt(what) => {
+                let what = what.escape_debug();
                 write!(f, "{path} is cut off or damaged: {what}; copy or build it again")
             }
             Kind::TooMuch => write!(

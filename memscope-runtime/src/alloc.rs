@@ -6,6 +6,7 @@ use std::ptr;
 use crate::{
     block::{self, Owner, Stretched},
     current::{self, Other},
+    reserve,
     tally::Tally,
 };
 
@@ -67,6 +68,9 @@ unsafe impl<A: GlobalAlloc> GlobalAlloc for TrackingAllocator<A> {
         };
         // SAFETY: the size is not zero: it has the word in it.
         let block = unsafe { self.inner.alloc(stretched.layout) };
+        if block.is_null() {
+            return take_again(&self.inner, layout, A::alloc);
+        }
         // SAFETY: just allocated with this layout.
         unsafe { charge_usual(block, stretched, layout) }
     }
@@ -82,6 +86,9 @@ unsafe impl<A: GlobalAlloc> GlobalAlloc for TrackingAllocator<A> {
         };
         // SAFETY: the size is not zero: it has the word in it.
         let block = unsafe { self.inner.alloc_zeroed(stretched.layout) };
+        if block.is_null() {
+            return take_again(&self.inner, layout, A::alloc_zeroed);
+        }
         // SAFETY: just allocated with this layout.
         unsafe { charge_usual(block, stretched, layout) }
     }
@@ -127,7 +134,8 @@ unsafe impl<A: GlobalAlloc> GlobalAlloc for TrackingAllocator<A> {
         // SAFETY: allocated by `inner` with `old`; `new` has the same alignment and a size that is not zero.
         let grown = unsafe { self.inner.realloc(block, old.layout, new.layout.size()) };
         if grown.is_null() {
-            return grown;
+            // SAFETY: the caller's contract: nothing was done.
+            return unsafe { retake_again(self, block, layout, new_size) };
         }
         let tally = current::tally();
         let Some(owner) = owner.filter(|owner| owner.is(tally.account())) else {
@@ -144,19 +152,16 @@ unsafe impl<A: GlobalAlloc> GlobalAlloc for TrackingAllocator<A> {
 ///
 /// # Safety
 ///
-/// `block` must be null or just allocated with `stretched`, which must be that of `layout`.
+/// `block` must be just allocated with `stretched`, which must be that of `layout`, and must not be null.
 // PERF: what is rare is called last, so that nothing has to be kept for afterwards: most registers stay untouched.
 #[inline]
 unsafe fn charge_usual(block: *mut u8, stretched: Stretched, layout: Layout) -> *mut u8 {
-    if block.is_null() {
-        return block;
-    }
     let tally = current::tally();
     let Some(account) = tally.account() else {
         // SAFETY: the caller's contract.
         return unsafe { charge_at_signpost(tally, block, layout.size()) };
     };
-    // SAFETY: the caller's contract, and not null.
+    // SAFETY: the caller's contract.
     let _ = unsafe { block::write_owner(block, stretched, Owner::account(account)) };
     if tally.count(layout.size()) { settle(tally, block) } else { block }
 }
@@ -287,7 +292,7 @@ fn take<A: GlobalAlloc>(
     // SAFETY: the size is not zero: it has the word in it, or is that of a page or more.
     let block = unsafe { alloc(inner, stretched.layout) };
     if block.is_null() {
-        return block;
+        return take_again(inner, layout, alloc);
     }
     // First, as without a slot nobody can be charged.
     // SAFETY: just allocated with this layout, and not null.
@@ -300,6 +305,37 @@ fn take<A: GlobalAlloc>(
     // SAFETY: as above.
     let _ = unsafe { block::write_owner(block, stretched, owner) };
     block
+}
+
+/// [`take`] once more, if memscope's own work can have some of what is kept for it; else null.
+#[cold]
+#[inline(never)]
+fn take_again<A: GlobalAlloc>(
+    inner: &A,
+    layout: Layout,
+    alloc: unsafe fn(&A, Layout) -> *mut u8,
+) -> *mut u8 {
+    if reserve::give_way(layout.size()) { take(inner, layout, alloc) } else { ptr::null_mut() }
+}
+
+/// The same for [`GlobalAlloc::realloc`].
+///
+/// # Safety
+///
+/// As there.
+#[cold]
+#[inline(never)]
+unsafe fn retake_again<A: GlobalAlloc>(
+    allocator: &TrackingAllocator<A>,
+    block: *mut u8,
+    layout: Layout,
+    new_size: usize,
+) -> *mut u8 {
+    if !reserve::give_way(new_size) {
+        return ptr::null_mut();
+    }
+    // SAFETY: the caller's contract.
+    unsafe { allocator.realloc(block, layout, new_size) }
 }
 
 /// Takes a block of a usual layout and of this size off its owner, who is not the current one, and gives it back to `inner`.
@@ -365,7 +401,11 @@ unsafe fn retake<A: GlobalAlloc>(
     // SAFETY: allocated by `inner` with `old`; `new` has the same alignment and a size that is not zero.
     let grown = unsafe { inner.realloc(block, old.layout, new.layout.size()) };
     if grown.is_null() {
-        return grown;
+        if !reserve::give_way(new_layout.size()) {
+            return grown;
+        }
+        // SAFETY: the caller's contract: nothing was done.
+        return unsafe { retake(inner, block, layout, new_layout) };
     }
     // First, as in `take`. Nothing can be taken back here: where there is no memory for the slot, nobody is charged.
     // SAFETY: `grown` is not null and now has the layout `new`.

@@ -8,6 +8,7 @@ use crate::{
     error::Error,
     future_states::TOKIO_LIMIT_BYTES,
     profile::{Extent, Place, SiteProfile, TaskMemoryProfile, VariableProfile},
+    reserve,
     snapshot::{MemorySnapshot, get_memory_snapshot},
     task::TaskId,
 };
@@ -91,9 +92,15 @@ impl GlobalTracker {
     ///
     /// # Errors
     ///
-    /// None today: the `Result` is room for a tracker that may fail to answer one day.
+    /// When there is no memory for all of them.
     pub fn get_active_allocations(&self) -> Result<Vec<AllocationInfo>, Error> {
-        Ok(get_memory_snapshot().allocations())
+        let snapshot = get_memory_snapshot();
+        let work = reserve::work();
+        let allocations = snapshot.list();
+        match work.left_out().saturating_add(snapshot.tool().rows_left_out) {
+            0 => Ok(allocations),
+            rows => Err(Error::no_memory(rows)),
+        }
     }
 }
 
@@ -101,19 +108,33 @@ impl MemorySnapshot {
     /// Lists the memory that is known one by one: the state machines of living tasks, in the order of their ids, then the live variables.
     ///
     /// Where sizes are not measured the state machines are there all the same: their size is that of their type.
+    /// The list ends where there is no memory for more: [`get_active_allocations`](GlobalTracker::get_active_allocations) says so.
     pub fn allocations(&self) -> Vec<AllocationInfo> {
-        let sites: HashMap<(&str, &str, u32), &SiteProfile> =
-            self.sites().iter().map(|site| ((&*site.name, &*site.file, site.line), site)).collect();
+        let _work = reserve::work();
+        self.list()
+    }
+
+    /// [`allocations`](Self::allocations), as a part of other work.
+    fn list(&self) -> Vec<AllocationInfo> {
+        let mut sites: HashMap<(&str, &str, u32), &SiteProfile> = HashMap::new();
+        for site in self.sites() {
+            if reserve::room(&mut sites) {
+                sites.insert((&*site.name, &*site.file, site.line), site);
+            }
+        }
         // Of a task that nobody annotated neither the end nor the size of its state machine is known.
         let living = self.tasks().iter().filter(|task| task.is_annotated && !task.state.is_ended());
-        let machines = living.map(|task| {
-            AllocationInfo::of_task(
-                task,
-                sites.get(&(&*task.name, &*task.file, task.line)).copied(),
-            )
-        });
-        let live = self.variables().iter().filter(|variable| variable.live);
-        machines.chain(live.map(AllocationInfo::of_variable)).collect()
+        let site =
+            |task: &TaskMemoryProfile| sites.get(&(&*task.name, &*task.file, task.line)).copied();
+        let mut all = reserve::rows(living, |task| Some(AllocationInfo::of_task(task, site(task))));
+        for variable in self.variables().iter().filter(|variable| variable.live) {
+            if reserve::is_short() || !reserve::grow(&mut all) {
+                reserve::leave_out(1);
+            } else {
+                all.push(AllocationInfo::of_variable(variable));
+            }
+        }
+        all
     }
 }
 

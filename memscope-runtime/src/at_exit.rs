@@ -24,8 +24,10 @@ use crate::{
     hooks,
     origin::Origin,
     report_file::{Format, write_snapshot},
+    reserve,
     settings::{self, Environment, say},
     snapshot::for_memscope,
+    text::visible_path,
 };
 
 const DEFAULT_PATH: &str = "memscope-report.json";
@@ -151,14 +153,14 @@ impl Plan {
 
     /// Says what can be known beforehand.
     fn check(&self) {
-        let path = self.path.display();
+        let path = visible_path(&self.path);
         if Format::of(&self.path).is_none() {
             say(format_args!(
                 "the report `{path}` will be text: its name ends neither in .json nor in .txt"
             ));
         }
         if let Some(folder) = self.path.parent().filter(|folder| !folder.is_dir()) {
-            let folder = folder.display();
+            let folder = visible_path(folder);
             say(format_args!(
                 "the report `{path}` cannot be written: there is no folder `{folder}`"
             ));
@@ -185,6 +187,8 @@ fn add(plan: Plan) {
     static SET_UP: Once = Once::new();
     let is_periodic = plan.every.is_some();
     lock(&PLANS).push(plan);
+    // While there is memory: the report may be written when there is none.
+    reserve::hold();
     SET_UP.call_once(set_up);
     if !is_our_process() {
         say(format_args!(
@@ -241,6 +245,7 @@ fn panicked() {
 }
 
 pub(crate) fn write_all() {
+    let _work = reserve::work();
     as_memscope(|| write(&|_| true));
 }
 

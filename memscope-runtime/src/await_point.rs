@@ -4,7 +4,11 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{order, state_machine::LocalProfile};
+use crate::{
+    order,
+    state_machine::LocalProfile,
+    text::{MOST_NAME, cell, path_end},
+};
 
 /// Folders of sources that are not the program's.
 const LIBRARIES: [&str; 4] = ["/registry/src/", "/git/checkouts/", "/rustc/", "/rustlib/src/"];
@@ -112,9 +116,9 @@ impl fmt::Display for AwaitPoint {
 impl fmt::Display for AwaitFrame {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.file.is_empty() {
-            return f.write_str(&self.function);
+            return f.write_str(&cell(&self.function, MOST_NAME));
         }
-        write!(f, "{}:{}", self.file, self.line)
+        write!(f, "{}:{}", path_end(&self.file, MOST_NAME), self.line)
     }
 }
 

@@ -18,7 +18,7 @@ use crate::{
     order,
     reading::Reading,
     recent::{Kept, Recent},
-    registry,
+    registry, reserve,
     sync::{AtomicU32, Ordering},
     threads::{self, ThreadRing},
     timeline::Samples,
@@ -79,9 +79,9 @@ pub(crate) struct Collected {
 /// Drains all rings, takes a sample of this reading, and returns it all. The caller is in `as_memscope`. `None`: somebody holds on to
 /// the history, as happens in a process that was forked at that moment.
 pub(crate) fn collect(reading: &Reading) -> Option<Collected> {
-    let mut events = Vec::with_capacity(LIVES + 2 * RARE);
+    let mut events = reserve::list(LIVES + 2 * RARE)?;
     // In the heap at once: a thread's stack may be small.
-    let mut samples = Vec::with_capacity(1);
+    let mut samples = reserve::list(1)?;
     let taken = {
         let mut history = lock()?;
         history.drain();

@@ -6,7 +6,7 @@ use crate::{
     clock, collector,
     current::ENABLED,
     error::Error,
-    settings,
+    reserve, settings,
     sync::{AtomicU8, AtomicU64, Ordering},
     timing::Timing,
 };
@@ -210,6 +210,7 @@ pub fn init() {
     if ENABLED {
         settings::start();
         clock::start();
+        reserve::hold();
         if sample_every_ns() == 0 {
             collector::disarm();
         } else {

@@ -8,6 +8,7 @@ use crate::{
     order,
     profile::{SiteProfile, VariableSiteProfile},
     report::{MOST_ROWS, NAME_COLUMNS, NONE, PLACE_COLUMNS, folder, more, place},
+    reserve,
     snapshot::MemorySnapshot,
     table::{Column, HumanBytes, Table, cell, count, path_end},
     task::TaskType,
@@ -36,6 +37,9 @@ pub struct SnapshotDiff {
     pub sites: Vec<SiteDiff>,
     /// The `track_var!`s that changed, largest growth of live bytes first. Those with the same name, type, file and line are one.
     pub variable_sites: Vec<VariableSiteDiff>,
+    /// Rows left out as there was no memory for them; the totals are whole.
+    #[serde(default)]
+    pub rows_left_out: u64,
 }
 
 /// In which of two snapshots a row is.
@@ -144,6 +148,7 @@ impl MemorySnapshot {
     #[must_use]
     #[inline]
     pub fn diff(&self, earlier: &Self) -> SnapshotDiff {
+        let work = reserve::work();
         let same_process = self.origin() == earlier.origin();
         let measured = self.measured().is_yes() && earlier.measured().is_yes();
         let (now, then) = (self.process(), earlier.process());
@@ -178,6 +183,7 @@ impl MemorySnapshot {
                 earlier.variable_sites(),
                 measured,
             ),
+            rows_left_out: work.left_out(),
         }
     }
 }
@@ -210,10 +216,14 @@ impl<K: Copy + Eq + Hash, const N: usize> Changes<K, N> {
     ) -> impl Iterator<Item = (K, Presence, [i64; N])> {
         let mut changes = Self { places: HashMap::new(), rows: Vec::new() };
         for (key, columns) in now {
-            changes.row(key).add(columns, 1).is_now = true;
+            if let Some(row) = changes.row(key) {
+                row.add(columns, 1).is_now = true;
+            }
         }
         for (key, columns) in then {
-            changes.row(key).add(columns, -1).was_then = true;
+            if let Some(row) = changes.row(key) {
+                row.add(columns, -1).was_then = true;
+            }
         }
         changes.rows.into_iter().filter_map(|row| {
             let presence = match (row.is_now, row.was_then) {
@@ -227,12 +237,19 @@ impl<K: Copy + Eq + Hash, const N: usize> Changes<K, N> {
         })
     }
 
-    fn row(&mut self, key: K) -> &mut Row<K, N> {
+    /// `None`: there is no memory for it.
+    fn row(&mut self, key: K) -> Option<&mut Row<K, N>> {
+        if !self.places.contains_key(&key)
+            && (!reserve::room(&mut self.places) || !reserve::grow(&mut self.rows))
+        {
+            reserve::leave_out(1);
+            return None;
+        }
         let place = *self.places.entry(key).or_insert_with(|| {
             self.rows.push(Row { key, is_now: false, was_then: false, columns: [0; N] });
             self.rows.len() - 1
         });
-        &mut self.rows[place]
+        self.rows.get_mut(place)
     }
 }
 
@@ -249,8 +266,8 @@ impl<K, const N: usize> Row<K, N> {
 fn site_diffs(now: &[SiteProfile], then: &[SiteProfile], measured: bool) -> Vec<SiteDiff> {
     let row = |site| site_row(site, measured);
     let changes = Changes::of(now.iter().map(row), then.iter().map(row));
-    let mut diffs: Vec<SiteDiff> = changes
-        .map(|((name, task_type, file, line), presence, columns)| {
+    let mut diffs: Vec<SiteDiff> =
+        reserve::rows(changes, |((name, task_type, file, line), presence, columns)| {
             let [
                 live_bytes,
                 retained_bytes,
@@ -261,7 +278,7 @@ fn site_diffs(now: &[SiteProfile], then: &[SiteProfile], measured: bool) -> Vec<
                 panicked,
                 active,
             ] = columns;
-            SiteDiff {
+            Some(SiteDiff {
                 name: name.to_owned(),
                 task_type,
                 file: file.to_owned().into(),
@@ -273,9 +290,8 @@ fn site_diffs(now: &[SiteProfile], then: &[SiteProfile], measured: bool) -> Vec<
                 spawned,
                 ended: completed.saturating_add(cancelled).saturating_add(panicked),
                 active,
-            }
-        })
-        .collect();
+            })
+        });
     // Stable: rows that did not grow stay in the order of the later snapshot.
     order::by_key(&mut diffs, |row| {
         std::cmp::Reverse((row.live_bytes, row.allocated_bytes, row.spawned))
@@ -310,9 +326,10 @@ fn variable_diffs(
 ) -> Vec<VariableSiteDiff> {
     let row = |site| variable_row(site, measured);
     let changes = Changes::of(now.iter().map(row), then.iter().map(row));
-    let mut diffs: Vec<VariableSiteDiff> = changes
-        .map(|((name, type_name, file, line), presence, [live_bytes, live, registered, ended])| {
-            VariableSiteDiff {
+    let mut diffs: Vec<VariableSiteDiff> = reserve::rows(
+        changes,
+        |((name, type_name, file, line), presence, [live_bytes, live, registered, ended])| {
+            Some(VariableSiteDiff {
                 name: name.to_owned(),
                 type_name: type_name.to_owned().into(),
                 file: file.to_owned().into(),
@@ -322,9 +339,9 @@ fn variable_diffs(
                 live,
                 registered,
                 ended,
-            }
-        })
-        .collect();
+            })
+        },
+    );
     order::by_key(&mut diffs, |row| std::cmp::Reverse((row.live_bytes, row.live, row.registered)));
     diffs
 }
@@ -374,6 +391,9 @@ impl fmt::Display for SnapshotDiff {
         }
         if !self.variable_sites.is_empty() {
             self.variable_table(f)?;
+        }
+        if self.rows_left_out != 0 {
+            writeln!(f, "{} rows left out for want of memory", count(self.rows_left_out))?;
         }
         Ok(())
     }

@@ -4,7 +4,13 @@ use std::{any::Any, fmt};
 #[cfg(feature = "report-file")]
 use std::{io, path::Path, path::PathBuf};
 
-use crate::{probe::Measured, task::TaskId};
+use crate::{probe::Measured, task::TaskId, text::visible_lines};
+#[cfg(feature = "report-file")]
+use crate::{table::cell, text::visible_path};
+
+/// Columns of what the system or the JSON parser says: the parser repeats what it has read.
+#[cfg(feature = "report-file")]
+const MOST_WHY: usize = 300;
 
 /// Why a call of memscope failed; its `Display` says what to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,6 +42,8 @@ enum Kind {
         path: Option<PathBuf>,
         why: Unreadable,
     },
+    /// So many rows were left out.
+    NoMemory(u64),
     NotMeasured(Measured),
     TaskIsOver(TaskId),
 }
@@ -101,6 +109,10 @@ impl Error {
         self
     }
 
+    pub(crate) fn no_memory(rows: u64) -> Self {
+        Self { kind: Kind::NoMemory(rows) }
+    }
+
     pub(crate) fn not_measured(why: Measured) -> Self {
         Self { kind: Kind::NotMeasured(why) }
     }
@@ -127,16 +139,20 @@ impl fmt::Display for Error {
             ),
             #[cfg(feature = "report-file")]
             Kind::File { path, what, why } => {
-                write!(f, "cannot {what} `{}`: {why}", path.display())
+                write!(f, "cannot {what} `{}`: {}", visible_path(path), cell(why, MOST_WHY))
             }
             #[cfg(feature = "report-file")]
             Kind::Report { path, why } => {
                 match path {
                     None => f.write_str("the text ")?,
-                    Some(path) => write!(f, "`{}` ", path.display())?,
+                    Some(path) => write!(f, "`{}` ", visible_path(path))?,
                 }
                 write!(f, "{why}")
             }
+            Kind::NoMemory(rows) => write!(
+                f,
+                "there was no memory for {rows} rows: free some, or read the sums of `sites()` instead"
+            ),
             Kind::NotMeasured(why) => write!(f, "sizes are not measured: {}", why.reason()),
             Kind::TaskIsOver(task) => write!(
                 f,
@@ -153,7 +169,7 @@ impl fmt::Display for Unreadable {
             Self::Empty => f.write_str("is empty"),
             Self::Cut { at } => write!(f, "is cut off: it ends after byte {at}, before it is complete"),
             Self::NotText { at } => write!(f, "is not UTF-8 text: see byte {at}"),
-            Self::NotJson(why) => write!(f, "is not JSON: {why}"),
+            Self::NotJson(why) => write!(f, "is not JSON: {}", cell(why, MOST_WHY)),
             Self::NotReport => f.write_str(
                 "is JSON but not a memscope report: it has no `memscope_format` (a snapshot that was written by serde \
                  alone is read by serde alone)",
@@ -163,7 +179,9 @@ impl fmt::Display for Unreadable {
                 "has format {format}, written by memscope {version}; this is memscope {}, which reads format {ours}",
                 env!("CARGO_PKG_VERSION"),
             ),
-            Self::Damaged(why) => write!(f, "is a damaged memscope report: {why}"),
+            Self::Damaged(why) => {
+                write!(f, "is a damaged memscope report: {}", cell(why, MOST_WHY))
+            },
         }
     }
 }
@@ -191,7 +209,7 @@ impl TaskError {
 impl fmt::Display for TaskError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self::Panicked(message) = self;
-        write!(f, "the task panicked: {message}")
+        write!(f, "the task panicked: {}", visible_lines(message))
     }
 }
 

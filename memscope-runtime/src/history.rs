@@ -9,6 +9,7 @@ use crate::{
     items::{self, ItemsReading},
     nanos::Nanos,
     record::{RecordReading, Timing},
+    reserve,
     site::Site,
     static_ref::StaticRef,
     sync::{AtomicU8, AtomicU32, AtomicU64, Ordering, add},
@@ -100,10 +101,14 @@ pub(crate) fn read(into: &mut Vec<Ended>) -> bool {
     let written = TICKETS.load(Ordering::Relaxed);
     let kept = config::ended_tasks();
     let mut is_still = true;
+    // Where there is not as much, it grows by little.
+    let _ = into.try_reserve_exact(usize::try_from(written.min(kept)).unwrap_or(0));
     for back in 1..=written.min(kept) {
         let place = place(written - back);
         match ROWS.get(place).map(|row| row.version.read(|| row.read(place))) {
-            Some(Seen::Whole(Some(ended))) => into.push(ended),
+            Some(Seen::Whole(Some(ended))) => {
+                reserve::push(into, ended);
+            }
             Some(Seen::Whole(None) | Seen::Moving) => is_still = false,
             Some(Seen::Empty) | None => {}
         }

@@ -8,6 +8,7 @@ use crate::{
     current::as_memscope,
     order,
     state_machine::{LocalProfile, StateMachine, WidestState},
+    text,
 };
 
 /// State machines that are kept, the largest.
@@ -16,6 +17,8 @@ const MOST_MACHINES: usize = 4_096;
 const MOST_LOCALS: usize = 5;
 /// Characters of a type's name.
 const MOST_NAME: usize = 120;
+/// Characters of the reason why there are none: it has paths in it.
+const MOST_WHY: usize = 1_024;
 
 /// All layouts, for who asked for await points; as long as the process lives.
 static KEPT: OnceLock<Result<Layouts, String>> = OnceLock::new();
@@ -70,7 +73,7 @@ fn read() -> Result<Layouts, String> {
                     CARGO_PROFILE_RELEASE_DEBUG=2 CARGO_PROFILE_RELEASE_STRIP=none"
                 .to_owned();
         }
-        error.to_string().replace('\n', " ")
+        text::start(&error.to_string().replace('\n', " "), MOST_WHY).into_owned()
     })
 }
 
@@ -141,7 +144,10 @@ fn state_machine_of(coroutine: &Coroutine) -> StateMachine {
 
 /// Where a state waits; nothing and 0 where that is not known.
 pub(crate) fn place_of(state: &State) -> (String, u32) {
-    state.place.as_ref().map_or_else(Default::default, |place| (place.file.to_string(), place.line))
+    state
+        .place
+        .as_ref()
+        .map_or_else(Default::default, |place| (text::file(&place.file).into_owned(), place.line))
 }
 
 /// The largest values that a state keeps, the future that is waited for left out.
@@ -165,7 +171,7 @@ fn locals(state: &State, is_wanted: fn(&Member) -> bool) -> Vec<LocalProfile> {
             name: short(&member.name),
             type_name: short(&member.type_name),
             bytes: member.size.unwrap_or(0),
-            file: place.map_or_else(String::new, |place| place.file.to_string()),
+            file: place.map_or_else(String::new, |place| text::file(&place.file).into_owned()),
             line: place.map_or(0, |place| place.line),
         }
     };

@@ -4,7 +4,14 @@ use std::{collections::HashSet, fmt};
 
 use serde::{Deserialize, Serialize};
 
-use crate::{order, profile::HandOver, snapshot::MemorySnapshot, table::count};
+use crate::{
+    order,
+    probe::Measured,
+    profile::HandOver,
+    reserve,
+    snapshot::{MemorySnapshot, sum},
+    table::count,
+};
 
 mod options;
 mod finding;
@@ -68,16 +75,24 @@ impl MemorySnapshot {
 
     /// Looks for memory that seems lost; see [`leaks`](Self::leaks).
     pub fn leaks_with(&self, options: &LeakOptions) -> Leaks {
-        if !self.measured().is_yes() {
-            let why = format!("sizes are not measured: {}", self.measured().reason());
-            let not_judged = vec![NotJudged { kind: None, why }];
-            return Leaks {
-                measured: false,
-                findings: Vec::new(),
-                not_judged,
-                hand_overs: Vec::new(),
-            };
+        let _work = reserve::work();
+        if !self.measured().is_yes() || !reserve::has_room_for(self.judging_bytes()) {
+            return Leaks::none(self.measured());
         }
+        self.judge(options)
+    }
+
+    /// What the indices over the snapshot take, and what is found, at the most.
+    fn judging_bytes(&self) -> u64 {
+        const ROW_BYTES: u64 = 256;
+        let rows = self.tasks().len() + self.sites().len() + self.variables().len();
+        let rows = rows + self.hand_overs().len() + self.trends().len();
+        let names = self.tasks().iter().map(|task| task.name.len() + task.file.len());
+        let names = names.chain(self.sites().iter().map(|site| site.name.len() + site.file.len()));
+        rows as u64 * ROW_BYTES + 2 * sum(names.map(|bytes| bytes as u64))
+    }
+
+    fn judge(&self, options: &LeakOptions) -> Leaks {
         let retained = retained::find(self, options);
         let stuck = stuck::find(self, options);
         let not_judged = not_judged::find(self, &retained, &stuck, options);
@@ -95,6 +110,24 @@ impl MemorySnapshot {
 }
 
 impl Leaks {
+    /// Nothing was looked for: sizes are not measured, or there is no memory for it.
+    fn none(measured: Measured) -> Self {
+        let why = || {
+            if measured.is_yes() {
+                return "there is no memory left to look for leaks".to_owned();
+            }
+            format!("sizes are not measured: {}", measured.reason())
+        };
+        // Where there is none at all, `measured` has to say it.
+        let why = (!reserve::is_empty()).then(why);
+        Self {
+            measured: false,
+            findings: Vec::new(),
+            not_judged: why.map(|why| NotJudged { kind: None, why }).into_iter().collect(),
+            hand_overs: Vec::new(),
+        }
+    }
+
     /// The findings, the worst first.
     pub fn findings(&self) -> &[Leak] {
         &self.findings

@@ -29,6 +29,7 @@ mod pages;
 mod tally;
 mod peak;
 mod own_heap;
+mod reserve;
 mod account;
 mod taken;
 // A task's record ends in the sums of its site and, for a while, in a row of its own.
@@ -73,6 +74,7 @@ mod await_point;
 mod snapshot;
 mod report;
 mod table;
+mod text;
 mod monitor;
 mod diff;
 // It is judged …
@@ -80,6 +82,8 @@ mod allocation;
 mod future_states;
 mod leaks;
 // … and written to a file, at the latest when the process ends.
+#[cfg(feature = "report-file")]
+mod input;
 #[cfg(feature = "report-file")]
 mod report_file;
 #[cfg(feature = "report-file")]
@@ -161,6 +165,14 @@ pub mod async_memory {
         task::{TaskId, TaskState, TaskType},
         transfer::{Transferred, transfer, transfer_deep},
     };
+}
+
+/// What `cargo memscope` reads files and shows texts with; not part of the public contract.
+#[doc(hidden)]
+pub mod __terminal {
+    #[cfg(feature = "report-file")]
+    pub use crate::input::{MOST_BYTES, read};
+    pub use crate::text::{Visible, VisiblePath, said, visible, visible_lines, visible_path};
 }
 
 /// What the macros expand to; not part of the public contract.

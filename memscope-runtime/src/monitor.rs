@@ -9,7 +9,7 @@ use crate::{
     error::Error,
     profile::number_or_nan,
     reading,
-    snapshot::{MIB, float},
+    snapshot::{MIB, float, sum},
     task::TaskType,
     window,
 };
@@ -170,13 +170,13 @@ impl Start {
             tasks_at_start: start.active_task_count() as u64,
             tasks_at_end: end.active_task_count() as u64,
             completed_count: grown(|snapshot| {
-                snapshot.sites().iter().map(|site| site.completed).sum()
+                sum(snapshot.sites().iter().map(|site| site.completed))
             }),
             cancelled_count: grown(|snapshot| {
-                snapshot.sites().iter().map(|site| site.cancelled).sum()
+                sum(snapshot.sites().iter().map(|site| site.cancelled))
             }),
             panicked_count: grown(|snapshot| {
-                snapshot.sites().iter().map(|site| site.panicked).sum()
+                sum(snapshot.sites().iter().map(|site| site.panicked))
             }),
             allocated_bytes: grown(MemorySnapshot::total_memory_bytes),
             allocation_count: grown(MemorySnapshot::total_allocations),

@@ -5,6 +5,8 @@
 
 use std::cmp::Ordering;
 
+use crate::reserve;
+
 /// Sorts as `sort_by` does: equal ones stay as they stand.
 pub(crate) fn by<T>(list: &mut [T], compare: impl FnMut(&T, &T) -> Ordering) {
     sort(list.len(), &mut List { list, compare });
@@ -40,9 +42,11 @@ fn sort(len: usize, list: &mut dyn Places) {
     if len < 2 {
         return;
     }
+    let Some(mut order) = reserve::list(len) else { return sort_in_place(len, list) };
     // For each place the one where its value stands now.
-    let mut order: Vec<usize> = (0..len).collect();
-    order.sort_by(|a, b| list.compare(*a, *b));
+    order.extend(0..len);
+    // Needs no memory, and equal ones stay as they stand.
+    order.sort_unstable_by(|a, b| list.compare(*a, *b).then(a.cmp(b)));
     // Around one cycle of places after another.
     for first in 0..len {
         let mut place = first;
@@ -54,6 +58,27 @@ fn sort(len: usize, list: &mut dyn Places) {
             list.swap(place, from);
             place = from;
         }
+    }
+}
+
+/// Without memory, and equal ones in any order: a heap whose first is the last.
+#[cold]
+fn sort_in_place(len: usize, list: &mut dyn Places) {
+    let sink = |list: &mut dyn Places, mut place: usize, end: usize| {
+        loop {
+            let children = (2 * place + 1..2 * place + 3).filter(|child| *child < end);
+            let Some(largest) = children.max_by(|a, b| list.compare(*a, *b)) else { return };
+            if list.compare(place, largest) != Ordering::Less {
+                return;
+            }
+            list.swap(place, largest);
+            place = largest;
+        }
+    };
+    (0..len / 2).rev().for_each(|place| sink(list, place, len));
+    for end in (1..len).rev() {
+        list.swap(0, end);
+        sink(list, 0, end);
     }
 }
 

@@ -118,10 +118,10 @@ impl Items {
     /// Those of both.
     pub(crate) fn and(self, other: Self) -> Self {
         Self {
-            count: self.count + other.count,
-            allocated_bytes: self.allocated_bytes + other.allocated_bytes,
+            count: self.count.saturating_add(other.count),
+            allocated_bytes: self.allocated_bytes.saturating_add(other.allocated_bytes),
             largest_bytes: self.largest_bytes.max(other.largest_bytes),
-            net_bytes: self.net_bytes + other.net_bytes,
+            net_bytes: self.net_bytes.saturating_add(other.net_bytes),
         }
     }
 }
@@ -519,6 +519,12 @@ pub struct ToolUsage {
     /// Polls at whose end it could not be kept where the task waits: there were too many such places (16,384), or there was no memory.
     #[serde(default)]
     pub await_points_refused: u64,
+    /// Rows that this snapshot leaves out as there was no memory for them. All sums of the process count what is in them.
+    ///
+    /// From its first snapshot, report or `init` on memscope keeps 2 MiB of address space, none of it resident, for what it has to say when the program's memory is
+    /// at its end.
+    #[serde(default)]
+    pub rows_left_out: u64,
 }
 
 /// How the tasks of one kind fared.
@@ -533,12 +539,14 @@ pub struct TaskPerformanceMetrics {
     #[serde(deserialize_with = "number_or_nan")]
     pub peak_memory_mb: f64,
     /// Completed ÷ created, in percent; 0 when there were none.
+    #[serde(deserialize_with = "number_or_nan")]
     pub completion_rate_percent: f64,
     /// The average over ended, timed tasks of the time from first poll to end in which they were not being polled, in
     /// milliseconds; 0 when none has ended, NaN where timing is switched off.
     #[serde(deserialize_with = "number_or_nan")]
     pub avg_wait_time_ms: f64,
     /// Completed tasks per second since the start of tracking.
+    #[serde(deserialize_with = "number_or_nan")]
     pub throughput_per_sec: f64,
 }
 

@@ -14,7 +14,7 @@ use crate::{
     items::{self, ItemsReading},
     open_tasks::OpenTasks,
     record::RecordReading,
-    registry,
+    registry, reserve,
     shared::{self, SharedReading},
     site::Site,
     sums::SumsReading,
@@ -100,6 +100,7 @@ pub(crate) struct Reading {
     pub(crate) variables: Vec<VariableReading>,
     pub(crate) variable_sites: Vec<VariableSiteReading>,
     pub(crate) hand_overs: Vec<HandedOver>,
+    pub(crate) unlisted: Unlisted,
     /// No task ended while this was read: the sums fit to the byte.
     pub(crate) is_still: bool,
 }
@@ -125,47 +126,67 @@ pub(crate) fn read() -> Reading {
 }
 
 fn attempt() -> Reading {
+    reserve::count_anew();
     let folds = Folds::read();
     let mut ended = Vec::new();
     let rows_still = history::read(&mut ended);
     // Before the walk: an open task is added to these, and must not be in them yet.
-    let sums: HashMap<u32, SumsReading> =
-        Site::all().map(|site| (site.index(), site.sums.read())).collect();
+    let mut sums: HashMap<u32, SumsReading> = HashMap::new();
     let mut seen = Walk { is_in_order: true, ..Walk::default() };
+    for site in Site::all() {
+        let read = site.sums.read();
+        if reserve::room(&mut sums) {
+            sums.insert(site.index(), read);
+        } else {
+            seen.unlisted.add_closed(&read);
+        }
+    }
     let registry::Counts { spawned, ended: over, .. } = registry::counts();
     // PERF: as many as there mostly will be, with room for the ended ones behind them, so that they need not move and no more memory is touched.
     let open = usize::try_from(spawned.saturating_sub(over)).unwrap_or(0);
-    seen.living.reserve(open + ended.len());
+    // Where there is not as much, they grow by little.
+    let _ = seen.living.try_reserve(open + ended.len());
     let now_ns = clock::now_ns();
     for account in registry::accounts() {
         seen.add(account, now_ns);
     }
     let Walk { mut living, mut held, mut items, .. } = seen;
-    let Walk { open_sums, mut untracked, workers, left, retained, .. } = seen;
-    let shared: Vec<SharedReading> = shared::read().collect();
+    let Walk { open_sums, mut untracked, workers, left, retained, unlisted, .. } = seen;
+    let shared: Vec<SharedReading> = reserve::rows(shared::read(), Some);
     for shared in &shared {
         untracked.add(shared.memory);
     }
     // After the walk: every open task has a site here, and none has more tasks than were spawned.
-    let sites = Site::all().map(|site| {
+    let mut sites = Vec::new();
+    let mut unlisted = unlisted;
+    for site in Site::all() {
         let left = left.get(&site.index()).copied().unwrap_or_default();
-        SiteReading {
+        let sums = sums.get(&site.index()).copied().unwrap_or_default();
+        let reading = SiteReading {
             site,
-            sums: sums.get(&site.index()).copied().unwrap_or_default(),
+            sums,
             spawned: site.spawned(),
             retained_bytes: left.bytes,
             retained_blocks: left.blocks,
             unjoined_bytes: left.unjoined_bytes,
+        };
+        if !reserve::push(&mut sites, reading) {
+            unlisted.add_closed(&sums);
+            unlisted.add_left(left);
         }
-    });
-    let sites = sites.collect();
+    }
     if !seen.is_in_order {
         living.sort_unstable_by_key(|task| task.id);
     }
     held.sort_unstable_by_key(|task| task.id);
     let is_in = |tasks: &[TaskReading], id| tasks.binary_search_by_key(&id, |task| task.id).is_ok();
-    let closed = ended.iter().filter_map(|ended| after_the_end(ended, &mut items));
-    let closed = closed.filter(|task| !is_in(&living, task.id) && !is_in(&held, task.id)).collect();
+    let mut closed = Vec::new();
+    let _ = closed.try_reserve_exact(ended.len());
+    for task in ended.iter().filter_map(|ended| after_the_end(ended, &mut items)) {
+        if !is_in(&living, task.id) && !is_in(&held, task.id) {
+            reserve::push(&mut closed, task);
+        }
+    }
     let is_still = rows_still && folds.stand();
     Reading {
         living,
@@ -178,10 +199,37 @@ fn attempt() -> Reading {
         untracked,
         shared,
         workers,
-        variables: variable::read().collect(),
-        variable_sites: VariableSite::all().map(VariableSite::read).collect(),
-        hand_overs: hand_over::read().collect(),
+        variables: reserve::rows(variable::read(), Some),
+        variable_sites: reserve::rows(VariableSite::all(), |site| Some(site.read())),
+        hand_overs: reserve::rows(hand_over::read(), Some),
+        unlisted,
         is_still,
+    }
+}
+
+/// What belongs to sites for which there was no memory: in no row, and in the sums all the same.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Unlisted {
+    pub(crate) live_bytes: u64,
+    pub(crate) live_blocks: u64,
+    /// Without what was taken over.
+    pub(crate) allocated_bytes: u64,
+}
+
+impl Unlisted {
+    fn add_closed(&mut self, sums: &SumsReading) {
+        self.allocated_bytes += sums.allocated_bytes.saturating_sub(sums.taken_bytes);
+    }
+
+    fn add_left(&mut self, left: Left) {
+        self.live_bytes += left.bytes;
+        self.live_blocks += left.blocks;
+    }
+
+    fn add_open(&mut self, task: &TaskReading) {
+        self.live_bytes += task.live_bytes;
+        self.live_blocks += task.live_blocks;
+        self.allocated_bytes += task.tally.allocated_bytes.saturating_sub(task.tally.taken_bytes);
     }
 }
 
@@ -222,6 +270,7 @@ struct Walk {
     workers: Workers,
     left: HashMap<u32, Left>,
     retained: Vec<Retained>,
+    unlisted: Unlisted,
 }
 
 impl Walk {
@@ -296,19 +345,33 @@ impl Walk {
         let site = task.record.row.index();
         // PERF: tasks of one site mostly follow each other.
         if self.open_sums.get(self.last_place).is_none_or(|(last, _)| *last != site) {
-            self.last_place = *self.places.entry(site).or_insert_with(|| {
-                self.open_sums.push((site, OpenTasks::default()));
-                self.open_sums.len() - 1
-            });
+            self.last_place = self.place_of(site);
         }
-        self.open_sums[self.last_place].1.add(&task, items);
+        match self.open_sums.get_mut(self.last_place) {
+            Some((_, sum)) => sum.add(&task, items),
+            None => self.unlisted.add_open(&task),
+        }
         task.items = keep(&mut self.items, items);
         if task.record.state.is_ended() {
-            self.held.push(task);
+            reserve::push(&mut self.held, task);
         } else {
             self.is_in_order &= self.living.last().is_none_or(|last| last.id < task.id);
-            self.living.push(task);
+            reserve::push(&mut self.living, task);
         }
+    }
+
+    /// The place of a site in `open_sums`, made if need be; past the end where there is no memory for it.
+    fn place_of(&mut self, site: u32) -> usize {
+        if let Some(place) = self.places.get(&site) {
+            return *place;
+        }
+        let new = self.open_sums.len();
+        if !reserve::room(&mut self.places) || !reserve::grow(&mut self.open_sums) {
+            return usize::MAX;
+        }
+        self.open_sums.push((site, OpenTasks::default()));
+        self.places.insert(site, new);
+        new
     }
 
     fn add_thread(&mut self, tally: &TallyReading, live_bytes: u64, live_blocks: u64, works: bool) {
@@ -321,9 +384,13 @@ impl Walk {
     }
 
     fn add_left(&mut self, site: u32, left: Left, ending: Option<Ending>) {
-        self.left.entry(site).or_default().add(left);
+        if self.left.contains_key(&site) || reserve::room(&mut self.left) {
+            self.left.entry(site).or_default().add(left);
+        } else {
+            self.unlisted.add_left(left);
+        }
         if let Some(ending) = ending {
-            self.retained.push(Retained { site, ending });
+            reserve::push(&mut self.retained, Retained { site, ending });
         }
     }
 }
@@ -415,8 +482,11 @@ fn blocks(own: u32, net: u32) -> u64 {
 #[inline]
 fn keep(all: &mut Vec<ItemsReading>, items: Option<ItemsReading>) -> Option<u32> {
     let index = u32::try_from(all.len()).ok()?;
-    all.push(items?);
-    Some(index)
+    let items = items?;
+    reserve::grow(all).then(|| {
+        all.push(items);
+        index
+    })
 }
 
 /// An ended task and what is live of it now.

@@ -12,6 +12,7 @@ use std::fmt;
 
 use crate::{
     profile::Items,
+    reserve,
     snapshot::MemorySnapshot,
     table::{HumanBytes, common_folder, count, path_end},
 };
@@ -31,6 +32,10 @@ pub(crate) const NONE: &str = "·";
 /// Of each table the first twenty rows, ended tasks of one site in one row; `{:#}` prints every row and more columns.
 impl fmt::Display for MemorySnapshot {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let _work = reserve::work();
+        if reserve::is_empty() {
+            return f.write_str("no memory is left for a report\n");
+        }
         self.totals(f)?;
         writeln!(f)?;
         if !self.sites().is_empty() {
@@ -104,6 +109,10 @@ impl MemorySnapshot {
             (tool.ring_events_dropped, "events dropped"),
             (tool.tasks_without_record, "tasks untracked for want of memory"),
             (tool.await_points_refused, "polls whose await point had no room"),
+            (
+                tool.rows_left_out.saturating_add(reserve::left_out()),
+                "rows left out for want of memory",
+            ),
         ];
         for (number, what) in lost.iter().filter(|(number, _)| *number != 0) {
             write!(f, "; {} {what}", count(*number))?;

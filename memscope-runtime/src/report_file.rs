@@ -15,12 +15,16 @@ use serde_json::{Value, error::Category};
 
 use crate::{
     error::{Error, Unreadable},
-    snapshot::MemorySnapshot,
+    input, reserve,
+    snapshot::{Left, MemorySnapshot},
     table::cell,
+    text::{self, Buffer},
 };
 
 /// Raised when a field is added that has no default, or one changes its meaning.
 const FORMAT: u32 = 1;
+/// Bytes that are kept of what the JSON parser says.
+const MOST_SAID: usize = 1_024;
 
 /// What a file's name says about what is in it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,8 +79,9 @@ impl MemorySnapshot {
     /// When the file cannot be read, and as for [`from_json`](Self::from_json).
     pub fn read(path: impl AsRef<Path>) -> Result<Self, Error> {
         let path = path.as_ref();
-        let bytes = fs::read(path).map_err(|error| Error::file(path, "read the report", &error))?;
-        text(&bytes).and_then(Self::from_json).map_err(|error| error.in_file(path))
+        let bytes = input::read(path, input::MOST_BYTES, Some(b'{'))
+            .map_err(|error| Error::file(path, "read the report", &error))?;
+        as_text(&bytes).and_then(Self::from_json).map_err(|error| error.in_file(path))
     }
 
     /// The same, of a file's text.
@@ -99,7 +104,7 @@ impl MemorySnapshot {
 }
 
 #[inline]
-fn text(bytes: &[u8]) -> Result<&str, Error> {
+fn as_text(bytes: &[u8]) -> Result<&str, Error> {
     std::str::from_utf8(bytes).map_err(|error| {
         let at = error.valid_up_to();
         // No length: the text ends inside a character.
@@ -120,7 +125,7 @@ fn from_json(text: &str) -> Result<MemorySnapshot, Unreadable> {
     let head: Head = serde_json::from_str(text).map_err(|error| match error.classify() {
         Category::Eof => Unreadable::Cut { at: text.len() },
         Category::Data => Unreadable::NotReport,
-        Category::Syntax | Category::Io => Unreadable::NotJson(error.to_string()),
+        Category::Syntax | Category::Io => Unreadable::NotJson(text::said(&error, MOST_SAID)),
     })?;
     // Serde takes an array for fields in their order.
     let is_object = text.trim_ascii_start().starts_with('{');
@@ -128,7 +133,7 @@ fn from_json(text: &str) -> Result<MemorySnapshot, Unreadable> {
     if format != FORMAT {
         let shown = |value: &Value| match value {
             Value::String(text) => cell(text, 20),
-            other => cell(&other.to_string(), 20),
+            other => cell(&text::said(other, MOST_SAID), 20),
         };
         return Err(Unreadable::OtherFormat {
             format: shown(&format),
@@ -136,27 +141,38 @@ fn from_json(text: &str) -> Result<MemorySnapshot, Unreadable> {
             ours: FORMAT,
         });
     }
-    serde_json::from_str(text).map_err(|error| Unreadable::Damaged(error.to_string()))
+    serde_json::from_str(text).map_err(|error| Unreadable::Damaged(text::said(&error, MOST_SAID)))
 }
 
 pub(crate) fn write_snapshot(snapshot: &MemorySnapshot, path: &Path) -> Result<(), Error> {
-    let bytes = match Format::of(path) {
+    bytes(snapshot, path)
+        .and_then(|bytes| replace(path, &bytes))
+        .map_err(|error| Error::file(path, "write the report", &error))
+}
+
+/// The snapshot as it is in a file of this name; without rows, and with their number, where there is no memory for them.
+pub(crate) fn bytes(snapshot: &MemorySnapshot, path: &Path) -> io::Result<Vec<u8>> {
+    let _work = reserve::work();
+    bytes_of(snapshot, path)
+        .or_else(|_| bytes_of(&snapshot.without_rows(Left::Sites), path))
+        .or_else(|_| bytes_of(&snapshot.without_rows(Left::Nothing), path))
+}
+
+fn bytes_of(snapshot: &MemorySnapshot, path: &Path) -> io::Result<Vec<u8>> {
+    let mut buffer = Buffer::default();
+    match Format::of(path) {
         Some(Format::Json) => {
             let written = Written {
                 memscope_format: FORMAT,
                 memscope_version: env!("CARGO_PKG_VERSION"),
                 snapshot,
             };
-            serde_json::to_vec(&written).map_err(io::Error::from).map(|mut json| {
-                json.push(b'\n');
-                json
-            })
+            serde_json::to_writer(&mut buffer, &written)?;
+            writeln!(buffer)?;
         }
-        Some(Format::Text) | None => Ok(snapshot.to_string().into_bytes()),
-    };
-    bytes
-        .and_then(|bytes| replace(path, &bytes))
-        .map_err(|error| Error::file(path, "write the report", &error))
+        Some(Format::Text) | None => write!(buffer, "{snapshot}")?,
+    }
+    Ok(buffer.into_bytes())
 }
 
 /// Puts these bytes in the place of the file, all of them or none.

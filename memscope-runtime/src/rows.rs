@@ -21,10 +21,12 @@ use crate::{
     program,
     reading::{Reading, Retained, SiteReading},
     recent::Kept,
+    reserve,
     shared::SharedReading,
     site::{Site, UNTRACKED},
     state_machine::StateMachine,
     task::{TaskId, TaskState},
+    text::{self, MOST_NAME},
     variable::VariableReading,
     variable_site::VariableSiteReading,
 };
@@ -50,9 +52,17 @@ pub(crate) fn await_points(
 
 /// One row a site: the sums over its closed tasks, with the open ones added.
 pub(crate) fn sites(reading: &Reading, measured: bool, now_ns: u64) -> Vec<SiteProfile> {
-    let mut rows: Vec<SiteProfile> = reading.sites.iter().map(row).collect();
-    let places: HashMap<u32, usize> =
-        reading.sites.iter().enumerate().map(|(place, site)| (site.site.index(), place)).collect();
+    let mut rows: Vec<SiteProfile> = Vec::new();
+    let mut places: HashMap<u32, usize> = HashMap::new();
+    let _ = (rows.try_reserve_exact(reading.sites.len()), places.try_reserve(reading.sites.len()));
+    for site in &reading.sites {
+        if reserve::is_short() || !reserve::grow(&mut rows) || !reserve::room(&mut places) {
+            reserve::leave_out(1);
+        } else {
+            places.insert(site.site.index(), rows.len());
+            rows.push(row(site));
+        }
+    }
     for (site, open) in &reading.open_sums {
         if let Some(&place) = places.get(site) {
             rows[place].add_open(open);
@@ -60,8 +70,11 @@ pub(crate) fn sites(reading: &Reading, measured: bool, now_ns: u64) -> Vec<SiteP
     }
     let mut retained: HashMap<usize, Vec<&Retained>> = HashMap::new();
     for task in &reading.retained {
-        if let Some(&place) = places.get(&task.site) {
-            retained.entry(place).or_default().push(task);
+        let Some(&place) = places.get(&task.site) else { continue };
+        if retained.contains_key(&place) || reserve::room(&mut retained) {
+            reserve::push(retained.entry(place).or_default(), task);
+        } else {
+            reserve::leave_out(1);
         }
     }
     for (place, tasks) in retained {
@@ -88,7 +101,7 @@ fn row(reading: &SiteReading) -> SiteProfile {
     SiteProfile {
         name: site.name.to_owned(),
         task_type: site.task_type,
-        file: site.file.into(),
+        file: text::file(site.file),
         line: site.line,
         measured: true,
         spawned,
@@ -238,9 +251,11 @@ pub(crate) fn process(reading: &Reading, measured: bool) -> ProcessMemory {
         reading.open_sums.iter().map(|(_, open)| field(open)).sum::<u64>()
     };
     let sites = |field: fn(&SiteReading) -> u64| reading.sites.iter().map(field).sum::<u64>();
-    let tracked_bytes = open(|open| open.live_bytes) + sites(|site| site.retained_bytes);
-    let tracked_blocks = open(|open| open.live_blocks) + sites(|site| site.retained_blocks);
-    let Reading { untracked, .. } = reading;
+    let Reading { untracked, unlisted, .. } = reading;
+    let tracked_bytes =
+        open(|open| open.live_bytes) + sites(|site| site.retained_bytes) + unlisted.live_bytes;
+    let tracked_blocks =
+        open(|open| open.live_blocks) + sites(|site| site.retained_blocks) + unlisted.live_blocks;
     ProcessMemory {
         measured,
         tracked_bytes,
@@ -251,7 +266,8 @@ pub(crate) fn process(reading: &Reading, measured: bool) -> ProcessMemory {
         whole_blocks: tracked_blocks + untracked.live_blocks,
         // What was taken over was allocated once.
         tracked_allocated_bytes: open(|open| open.allocated_bytes.saturating_sub(open.taken_bytes))
-            + sites(|site| site.sums.allocated_bytes.saturating_sub(site.sums.taken_bytes)),
+            + sites(|site| site.sums.allocated_bytes.saturating_sub(site.sums.taken_bytes))
+            + unlisted.allocated_bytes,
         untracked_allocated_bytes: untracked.allocated_bytes,
         shared_bytes: reading.shared.iter().map(|shared| shared.memory.live_bytes).sum(),
     }
@@ -270,7 +286,7 @@ pub(crate) fn shared(reading: &Reading, measured: bool) -> Vec<SharedProfile> {
         freed_bytes: sizes(shared.memory.allocated_bytes.saturating_sub(shared.memory.live_bytes)),
         live_blocks: sizes(shared.memory.live_blocks),
     };
-    let mut rows: Vec<SharedProfile> = reading.shared.iter().map(row).collect();
+    let mut rows = reserve::rows(&reading.shared, |shared| Some(row(shared)));
     order::by(&mut rows, |a, b| {
         (b.live_bytes, b.allocated_bytes, &a.name).cmp(&(a.live_bytes, a.allocated_bytes, &b.name))
     });
@@ -282,8 +298,15 @@ pub(crate) struct Names(HashMap<u32, Place>);
 
 impl Names {
     pub(crate) fn of(reading: &Reading) -> Self {
-        let named = |site: &SiteReading| (site.site.index(), Place::of(site.site));
-        Self(reading.sites.iter().map(named).collect())
+        let mut names = HashMap::new();
+        let _ = names.try_reserve(reading.sites.len());
+        for site in &reading.sites {
+            if reserve::is_short() || !reserve::room(&mut names) {
+                break;
+            }
+            names.insert(site.site.index(), Place::of(site.site));
+        }
+        Self(names)
     }
 
     /// `None`: outside every task.
@@ -294,27 +317,33 @@ impl Names {
 
 impl Place {
     pub(crate) fn of(site: &Site) -> Self {
-        Self { name: site.name.to_owned(), file: site.file.into(), line: site.line }
+        Self { name: site.name.to_owned(), file: text::file(site.file), line: site.line }
     }
 }
 
 /// The live variables, the largest first; then the last of each site that is over or could not be followed.
 pub(crate) fn variables(reading: &Reading, names: &Names) -> Vec<VariableProfile> {
-    let mut live: Vec<VariableProfile> =
-        reading.variables.iter().map(|variable| live_variable(variable, names)).collect();
+    let mut live =
+        reserve::rows(&reading.variables, |variable| Some(live_variable(variable, names)));
     order::by(&mut live, |a, b| {
         (b.heap_bytes, b.lifetime_ns, &a.name).cmp(&(a.heap_bytes, a.lifetime_ns, &b.name))
     });
-    live.extend(reading.variable_sites.iter().filter_map(past_variable));
+    for site in reading.variable_sites.iter().filter(|site| site.last.is_some()) {
+        if reserve::is_short() || !reserve::grow(&mut live) {
+            reserve::leave_out(1);
+        } else {
+            live.extend(past_variable(site));
+        }
+    }
     live
 }
 
 fn live_variable(reading: &VariableReading, names: &Names) -> VariableProfile {
     let key = reading.site.key;
     VariableProfile {
-        name: key.name.to_owned(),
-        type_name: key.type_name.into(),
-        file: key.file.into(),
+        name: text::start(key.name, MOST_NAME).into_owned(),
+        type_name: text::type_name(key.type_name),
+        file: text::file(key.file),
         line: key.line,
         task: TaskId::new(reading.task),
         task_site: names.get(reading.task_site),
@@ -330,9 +359,9 @@ fn live_variable(reading: &VariableReading, names: &Names) -> VariableProfile {
 fn past_variable(site: &VariableSiteReading) -> Option<VariableProfile> {
     let past = site.last?;
     Some(VariableProfile {
-        name: site.key.name.to_owned(),
-        type_name: site.key.type_name.into(),
-        file: site.key.file.into(),
+        name: text::start(site.key.name, MOST_NAME).into_owned(),
+        type_name: text::type_name(site.key.type_name),
+        file: text::file(site.key.file),
         line: site.key.line,
         task: TaskId::new(past.task),
         task_site: None,
@@ -349,13 +378,16 @@ fn past_variable(site: &VariableSiteReading) -> Option<VariableProfile> {
 pub(crate) fn variable_sites(reading: &Reading) -> Vec<VariableSiteProfile> {
     let mut live_bytes: HashMap<*const (), u64> = HashMap::new();
     for variable in &reading.variables {
+        if !reserve::room(&mut live_bytes) {
+            break;
+        }
         *live_bytes.entry(std::ptr::from_ref(variable.site).cast()).or_default() +=
             variable.heap_bytes;
     }
     let row = |site: &VariableSiteReading| VariableSiteProfile {
-        name: site.key.name.to_owned(),
-        type_name: site.key.type_name.into(),
-        file: site.key.file.into(),
+        name: text::start(site.key.name, MOST_NAME).into_owned(),
+        type_name: text::type_name(site.key.type_name),
+        file: text::file(site.key.file),
         line: site.key.line,
         stack_bytes: site.stack_bytes,
         registered: site.registered,
@@ -368,7 +400,7 @@ pub(crate) fn variable_sites(reading: &Reading) -> Vec<VariableSiteProfile> {
         lifetime_sum_ns: site.lifetime_sum_ns,
         longest_lifetime_ns: site.longest_lifetime_ns,
     };
-    let mut rows: Vec<VariableSiteProfile> = reading.variable_sites.iter().map(row).collect();
+    let mut rows = reserve::rows(&reading.variable_sites, |site| Some(row(site)));
     order::by(&mut rows, |a, b| {
         (b.live_bytes, b.registered, &a.name).cmp(&(a.live_bytes, a.registered, &b.name))
     });
@@ -379,21 +411,23 @@ pub(crate) fn variable_sites(reading: &Reading) -> Vec<VariableSiteProfile> {
 pub(crate) fn hand_overs(reading: &Reading, names: &Names) -> Vec<HandOver> {
     let mut sums: HashMap<(u32, u32), (u64, u64)> = HashMap::new();
     for &HandedOver { from, to, blocks, bytes } in &reading.hand_overs {
+        if !reserve::room(&mut sums) {
+            reserve::leave_out(1);
+            continue;
+        }
         let sum = sums.entry((from, to)).or_default();
         *sum = (sum.0 + blocks, sum.1 + bytes);
     }
     // A site that has given its only task to another has no name any more, and nothing to hand over.
     let is_known = |site: &u32| *site == UNTRACKED || names.get(*site).is_some();
-    let mut rows: Vec<HandOver> = sums
-        .into_iter()
-        .filter(|((from, to), (blocks, _))| is_known(from) && is_known(to) && *blocks != 0)
-        .map(|((from, to), (blocks, bytes))| HandOver {
+    let mut rows: Vec<HandOver> = reserve::rows(sums, |((from, to), (blocks, bytes))| {
+        (is_known(&from) && is_known(&to) && blocks != 0).then(|| HandOver {
             from: names.get(from),
             to: names.get(to),
             blocks,
             bytes,
         })
-        .collect();
+    });
     order::by(&mut rows, |a, b| {
         (b.bytes, b.blocks, &a.from, &a.to).cmp(&(a.bytes, a.blocks, &b.from, &b.to))
     });
@@ -417,7 +451,7 @@ pub(crate) fn events(events: &[Kept], names: &Names, measured: bool) -> Vec<Task
     };
     // A wrapped allocator sees other blocks than the program's.
     let is_known = |kept: &&Kept| measured || kept.event.kind != EventKind::LargeBlock;
-    events.iter().filter(is_known).filter_map(row).collect()
+    reserve::rows(events.iter().filter(is_known), row)
 }
 
 /// What the async runtime holds beside the tasks' own bytes.

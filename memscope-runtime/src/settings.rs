@@ -16,7 +16,9 @@ use std::{
 use crate::{
     config::Builder,
     current::{ENABLED, as_memscope},
+    reserve,
     table::cell,
+    text::visible,
     timing::Timing,
 };
 
@@ -197,9 +199,13 @@ pub(crate) fn start() {
     }
 }
 
-/// One line on stderr; that nobody reads it is no reason to fail.
+/// One line on stderr, whatever is in it; that nobody reads it is no reason to fail.
 pub(crate) fn say(line: fmt::Arguments<'_>) {
-    as_memscope(|| drop(io::stderr().write_all(format!("memscope: {line}\n").as_bytes())));
+    let _work = reserve::work();
+    as_memscope(|| {
+        let line = line.to_string();
+        drop(io::stderr().write_all(format!("memscope: {}\n", visible(&line)).as_bytes()));
+    });
 }
 
 fn text(value: &OsStr) -> Result<&str, String> {

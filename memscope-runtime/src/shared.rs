@@ -14,6 +14,7 @@ use crate::{
     registry,
     sync::{AtomicU64, Ordering, add, raise},
     tally::Tally,
+    text,
 };
 
 /// One name and its sums.
@@ -52,6 +53,10 @@ static NAME_BYTES: AtomicU64 = AtomicU64::new(0);
 impl Shared {
     /// The one of this name, made if need be; `(other)` where there are too many, `None` where there is no memory.
     pub(crate) fn named(name: &str) -> Option<&'static Self> {
+        text::with_name(name, Self::of_bounded)
+    }
+
+    fn of_bounded(name: &str) -> Option<&'static Self> {
         let has_room = || {
             let names = NAME_BYTES.load(Ordering::Relaxed).saturating_add(name.len() as u64);
             SHARED.made() < config::site_rows() && names <= MOST_NAME_BYTES

@@ -13,6 +13,7 @@ use crate::{
     sums::{Histogram, Sums},
     sync::{AtomicU64, Ordering, add, bump, raise},
     task::TaskType,
+    text,
 };
 
 /// What tells one site from another.
@@ -215,6 +216,10 @@ impl Site {
 
     /// The site with this key, made if need be; `(other)` where there is no room.
     pub(crate) fn of(key: Key<'_>) -> &'static Self {
+        text::with_name(key.name, |name| Self::of_bounded(Key { name, ..key }))
+    }
+
+    fn of_bounded(key: Key<'_>) -> &'static Self {
         let hash = key.hash();
         let is_same = |site: &Self| site.hash == hash && site.key() == key;
         let make = |index| make(key, hash, index);

@@ -23,7 +23,7 @@ use crate::{
     },
     program::{self, Program},
     reading::{self, Reading},
-    registry,
+    registry, reserve,
     rows::{self, Names, Tasks},
     task::{TaskId, TaskType},
 };
@@ -73,6 +73,14 @@ pub struct MemorySnapshot {
     await_points_measured: AwaitPoints,
 }
 
+/// Which rows a snapshot keeps for which there is little memory.
+#[cfg(feature = "report-file")]
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Left {
+    Sites,
+    Nothing,
+}
+
 /// Reads all records into a snapshot. No task is stopped for it.
 ///
 /// The snapshot's own memory is charged to the thread, outside every task, and is not in its numbers. It may be taken anywhere: inside a
@@ -81,14 +89,21 @@ pub struct MemorySnapshot {
 /// # Cost
 ///
 /// It walks all records: a fraction of a microsecond for each living task, each kept ended one and each site. As much again when its tasks are
-/// first asked for one by one: by [`tasks`](MemorySnapshot::tasks), `Display`, serde.
+/// first asked for one by one: by [`tasks`](MemorySnapshot::tasks), `Display`.
+///
+/// Names have 256 characters at the most, so memory goes with the number of rows. In units of what it is as JSON (about 550 bytes a task), a snapshot takes
+/// one and 512 KiB, its rows of tasks one more, serde a half in all and one row at a time, `Display` a half, `leaks` and `diff` one, `allocations` two; `{:#}`
+/// takes twelve times what it prints. Where there is less, rows are left out: [`ToolUsage::rows_left_out`] says how many, and no sum misses them.
 pub fn get_memory_snapshot() -> MemorySnapshot {
     let measured = probe::measured();
     if !current::ENABLED {
         return MemorySnapshot::empty();
     }
+    let work = reserve::work();
     #[cfg(feature = "task-names")]
-    trace::name_all();
+    if !reserve::is_short() {
+        trace::name_all();
+    }
     collector::look_for_fork();
     let heap = own_heap::live();
     let (reading, collected, counts) = current::as_memscope(|| {
@@ -99,6 +114,7 @@ pub fn get_memory_snapshot() -> MemorySnapshot {
     let _untracked = Entered::untracked();
     let mut snapshot = MemorySnapshot::new(reading, collected.as_ref(), counts, measured);
     (snapshot.tool.heap_bytes, snapshot.tool.heap_blocks) = heap;
+    snapshot.tool.rows_left_out = work.left_out();
     snapshot
 }
 
@@ -106,9 +122,13 @@ pub fn get_memory_snapshot() -> MemorySnapshot {
 #[cfg(feature = "report-file")]
 pub(crate) fn for_memscope() -> MemorySnapshot {
     let measured = probe::measured();
+    let work = reserve::work();
     let reading = reading::read();
     let collected = collector::collect(&reading);
-    MemorySnapshot::new(reading, collected.as_ref(), registry::counts(), measured)
+    let mut snapshot =
+        MemorySnapshot::new(reading, collected.as_ref(), registry::counts(), measured);
+    snapshot.tool.rows_left_out = work.left_out();
+    snapshot
 }
 
 impl MemorySnapshot {
@@ -191,7 +211,7 @@ impl MemorySnapshot {
             timeline: Timeline::default(),
             events: Vec::new(),
             shared: rows::shared(reading, has_sizes),
-            program: program::here(),
+            program: if reserve::is_short() { None } else { program::here() },
             await_points,
             await_points_measured,
         };
@@ -199,6 +219,48 @@ impl MemorySnapshot {
             snapshot.add_history(collected, &names);
         }
         snapshot
+    }
+
+    /// The same without most rows, whose number it says: for a report that has no room for them.
+    #[cfg(feature = "report-file")]
+    pub(crate) fn without_rows(&self, left: Left) -> Self {
+        let left_out = |rows: usize| rows as u64;
+        let mut tool = self.tool();
+        // Those that were read, also where there was no memory to make them.
+        let tasks = self.tasks.len();
+        let sites = match left {
+            Left::Sites => reserve::rows(&self.sites, |site| Some(site.clone())),
+            Left::Nothing => Vec::new(),
+        };
+        let rows = [
+            tasks,
+            self.sites.len() - sites.len(),
+            self.variables.len(),
+            self.variable_sites.len(),
+            self.hand_overs.len(),
+            self.trends.len(),
+            self.timeline.process.len() + self.timeline.sites.len(),
+            self.events.len(),
+            self.shared.len(),
+            self.await_points.len(),
+        ];
+        tool.rows_left_out =
+            self.tool.rows_left_out.saturating_add(sum(rows.map(left_out).into_iter()));
+        Self {
+            measured: self.measured,
+            origin: self.origin,
+            is_still: self.is_still,
+            timing_is_off: self.timing_is_off,
+            observed_ns: self.observed_ns,
+            spawned_tasks: self.spawned_tasks,
+            active_tasks: self.active_tasks,
+            peak_concurrent_tasks: self.peak_concurrent_tasks,
+            process: self.process,
+            runtime: self.runtime,
+            tool,
+            sites,
+            ..Self::empty()
+        }
     }
 
     /// The process that this is a snapshot of.
@@ -303,7 +365,7 @@ impl MemorySnapshot {
 
     /// How many allocations tracked tasks have made so far.
     pub fn total_allocations(&self) -> u64 {
-        self.sites.iter().map(|site| site.allocation_count).sum()
+        sum(self.sites.iter().map(|site| site.allocation_count))
     }
 
     /// Of the bytes that ended tasks allocated, the share that was freed again, in percent; 100 when nothing outlived its task.
@@ -311,16 +373,16 @@ impl MemorySnapshot {
         if !self.measured.is_yes() {
             return f64::NAN;
         }
-        let allocated: u64 = self.sites.iter().map(|site| site.ended_allocated_bytes).sum();
-        let retained: u64 = self.sites.iter().map(|site| site.retained_bytes).sum();
-        if retained == 0 { 100.0 } else { 100.0 * (1.0 - ratio(retained, allocated)) }
+        let allocated = sum(self.sites.iter().map(|site| site.ended_allocated_bytes));
+        let retained = sum(self.sites.iter().map(|site| site.retained_bytes));
+        if retained == 0 { 100.0 } else { 100.0 * (1.0 - ratio(retained, allocated).min(1.0)) }
     }
 
     /// How the tasks of one kind fared, over all its sites.
     pub fn get_task_metrics(&self, task_type: TaskType) -> TaskPerformanceMetrics {
         let is_of = move |site: &&SiteProfile| site.task_type == task_type && site.is_annotated;
         let sites = || self.sites.iter().filter(is_of);
-        let sum = |field: fn(&SiteProfile) -> u64| sites().map(field).sum::<u64>();
+        let sum = |field: fn(&SiteProfile) -> u64| sum(sites().map(field));
         let (task_count, completed) = (sum(|site| site.spawned), sum(|site| site.completed));
         let peak_bytes = sites().map(|site| site.peak_bytes).max().unwrap_or(0);
         let mib = |bytes: f64| if self.measured.is_yes() { bytes / MIB } else { f64::NAN };
@@ -328,7 +390,7 @@ impl MemorySnapshot {
             task_count,
             avg_memory_mb: mib(ratio(sum(|site| site.peak_sum_bytes), task_count)),
             peak_memory_mb: mib(float(peak_bytes)),
-            completion_rate_percent: 100.0 * ratio(completed, task_count),
+            completion_rate_percent: 100.0 * ratio(completed, task_count).min(1.0),
             avg_wait_time_ms: if self.timing_is_off {
                 f64::NAN
             } else {
@@ -418,7 +480,8 @@ impl MemorySnapshot {
 
     /// What memscope itself costs, and what it had to give up.
     pub fn tool(&self) -> ToolUsage {
-        self.tool
+        let rows_left_out = self.tool.rows_left_out.saturating_add(self.tasks.left_out());
+        ToolUsage { rows_left_out, ..self.tool }
     }
 
     /// Seconds from the start of tracking to this snapshot.
@@ -449,6 +512,11 @@ pub(crate) const MIB: f64 = 1024.0 * 1024.0;
 #[expect(clippy::cast_precision_loss, reason = "no program has 8 PiB")]
 pub(crate) fn float(value: u64) -> f64 {
     value as f64
+}
+
+/// The sum of figures that may come from a file: what is more than there can be stays at the most.
+pub(crate) fn sum(figures: impl Iterator<Item = u64>) -> u64 {
+    figures.fold(0, u64::saturating_add)
 }
 
 /// `part / whole`; 0 of nothing.

@@ -2,11 +2,20 @@
 
 use std::fmt;
 
+pub(crate) use crate::text::{cell, path_end};
+use crate::{reserve, text::width};
+
 /// Rows of cells; numbers to the right, words to the left.
+///
+/// All cells stand in one text, so that a table takes little more than what it shows. Rows for which there is no memory are left out,
+/// and it says how many.
 #[derive(Debug)]
 pub(crate) struct Table {
     head: Vec<Column>,
-    rows: Vec<Vec<String>>,
+    text: String,
+    /// Where each cell ends, one row after another.
+    ends: Vec<usize>,
+    left_out: u64,
 }
 
 /// A column's heading and the side its cells stand on.
@@ -25,41 +34,84 @@ impl Column {
 
 impl Table {
     pub(crate) fn new(head: &[Column]) -> Self {
-        Self { head: head.to_vec(), rows: Vec::new() }
+        Self { head: head.to_vec(), text: String::new(), ends: Vec::new(), left_out: 0 }
     }
 
-    /// One more column, to the right of all others.
+    /// One more column, to the right of all others; before there are rows.
     pub(crate) fn widen(&mut self, column: Column) {
         self.head.push(column);
     }
 
+    /// One more row, with a cell for each column.
     pub(crate) fn push(&mut self, row: Vec<String>) {
-        self.rows.push(row);
+        debug_assert_eq!(row.len(), self.head.len());
+        let bytes = row.iter().map(String::len).sum();
+        let has_room = !reserve::is_short()
+            && self.text.try_reserve(bytes).is_ok()
+            && self.ends.try_reserve(row.len()).is_ok();
+        if !has_room {
+            self.left_out += 1;
+            return reserve::leave_out(1);
+        }
+        for cell in row {
+            self.text.push_str(&cell);
+            self.ends.push(self.text.len());
+        }
+    }
+
+    /// The cells of each row.
+    fn rows(&self) -> impl Iterator<Item = impl Iterator<Item = &str>> {
+        let start = |cell: usize| cell.checked_sub(1).map_or(0, |before| self.ends[before]);
+        let cell = move |cell: usize| &self.text[start(cell)..self.ends[cell]];
+        let columns = self.head.len();
+        let rows = self.ends.len().checked_div(columns).unwrap_or(0);
+        (0..rows).map(move |row| (row * columns..(row + 1) * columns).map(cell))
+    }
+
+    fn line<'c>(
+        &self,
+        cells: impl Iterator<Item = &'c str>,
+        widths: &[usize],
+        f: &mut fmt::Formatter<'_>,
+    ) -> fmt::Result {
+        // Spaces that stand before something: at the end of a line there are none.
+        let mut spaces = 0;
+        for ((cell, column), widest) in cells.zip(&self.head).zip(widths) {
+            let gap = widest.saturating_sub(width(cell));
+            let word = cell.trim_end();
+            if let Column::Right(_) = column {
+                spaces += gap;
+            }
+            if !word.is_empty() {
+                write!(f, "{:spaces$}{word}", "")?;
+                spaces = 0;
+            }
+            spaces += cell.len() - word.len() + 2;
+            if let Column::Left(_) = column {
+                spaces += gap;
+            }
+        }
+        writeln!(f)
     }
 }
 
 impl fmt::Display for Table {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let titles: Vec<String> =
-            self.head.iter().map(|column| column.title().to_owned()).collect();
-        let lines = || std::iter::once(&titles).chain(&self.rows);
-        let widest =
-            |place: usize| lines().filter_map(|row| row.get(place)).map(|cell| width(cell)).max();
-        let widths: Vec<usize> =
-            (0..self.head.len()).map(|place| widest(place).unwrap_or(0)).collect();
-        for row in lines() {
-            let mut line = String::new();
-            for ((cell, column), widest) in row.iter().zip(&self.head).zip(&widths) {
-                let gap = " ".repeat(widest.saturating_sub(width(cell)));
-                match column {
-                    Column::Left(_) => line.extend([cell.as_str(), &gap]),
-                    Column::Right(_) => line.extend([gap.as_str(), cell]),
-                }
-                line.push_str("  ");
+        let titles = || self.head.iter().map(|column| column.title());
+        let mut widths: Vec<usize> = titles().map(width).collect();
+        for row in self.rows() {
+            for (widest, cell) in widths.iter_mut().zip(row) {
+                *widest = (*widest).max(width(cell));
             }
-            writeln!(f, "{}", line.trim_end())?;
         }
-        Ok(())
+        self.line(titles(), &widths, f)?;
+        for row in self.rows() {
+            self.line(row, &widths, f)?;
+        }
+        match self.left_out {
+            0 => Ok(()),
+            left => writeln!(f, "… and {} rows left out for want of memory", count(left)),
+        }
     }
 }
 
@@ -101,37 +153,6 @@ pub(crate) fn count(number: u64) -> String {
     out
 }
 
-/// Text from outside on one line of at most `most` columns: control characters escaped, the rest cut off.
-pub(crate) fn cell(text: &str, most: usize) -> String {
-    let mut out = String::new();
-    // No character is narrower than no column, so this is enough to tell whether the text fits, however long it is.
-    for character in text.chars().take(4 * most) {
-        if character.is_control() {
-            out.extend(character.escape_default());
-        } else {
-            out.push(character);
-        }
-        if width(&out) > most {
-            while width(&out) >= most {
-                out.pop();
-            }
-            out.push('…');
-            break;
-        }
-    }
-    out
-}
-
-/// The end of a path, where it is too long for `most` columns.
-pub(crate) fn path_end(path: &str, most: usize) -> String {
-    let length = path.chars().count();
-    if length <= most {
-        return cell(path, most);
-    }
-    let end: String = path.chars().skip(length + 1 - most).collect();
-    format!("…{}", cell(&end, most))
-}
-
 /// How many bytes of folders all paths have in common at their start.
 pub(crate) fn common_folder(paths: &mut dyn Iterator<Item = &str>) -> usize {
     let common = paths.filter(|path| !path.is_empty()).reduce(|common, path| {
@@ -139,32 +160,6 @@ pub(crate) fn common_folder(paths: &mut dyn Iterator<Item = &str>) -> usize {
         &common[..same.map(|(character, _)| character.len_utf8()).sum()]
     });
     common.and_then(|common| common.rfind(['/', '\\'])).map_or(0, |folder| folder + 1)
-}
-
-/// Columns that a text takes on a terminal.
-fn width(text: &str) -> usize {
-    text.chars().map(columns).sum()
-}
-
-/// Columns of one character: the wide blocks of Unicode's East Asian Width (UAX #11) and emoji take two, joiners and
-/// combining marks none.
-fn columns(character: char) -> usize {
-    match u32::from(character) {
-        0x0300..=0x036f | 0x200b..=0x200f | 0xfe00..=0xfe0f => 0,
-        0x1100..=0x115f
-        | 0x2e80..=0x303e
-        | 0x3041..=0xa4cf
-        | 0xac00..=0xd7a3
-        | 0xf900..=0xfaff
-        | 0xfe30..=0xfe6f
-        | 0xff00..=0xff60
-        | 0xffe0..=0xffe6
-        | 0x1f300..=0x1f64f
-        | 0x1f680..=0x1f6ff
-        | 0x1f900..=0x1f9ff
-        | 0x20000..=0x3fffd => 2,
-        _ => 1,
-    }
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@ use std::cmp::Reverse;
 use crate::{
     profile::{self, ProcessPoint, Trend, TrendPoint},
     reading::{self, Glance, Reading, TaskReading},
+    reserve,
     rows::Names,
     site::Site,
     task::TaskId,
@@ -203,7 +204,7 @@ impl Samples {
                     whole_bytes: tracked + untracked,
                 })
                 .collect(),
-            sites: self.sites.known().filter_map(|site| self.trend(site, None, 1, names)).collect(),
+            sites: reserve::rows(self.sites.known(), |site| self.trend(site, None, 1, names)),
         }
     }
 
@@ -211,11 +212,10 @@ impl Samples {
     pub(crate) fn trends(&self, names: &Names) -> Vec<Trend> {
         let sites = self.sites.known().map(|series| (series, None));
         let tasks = self.tasks.known().map(|series| (series, TaskId::new(series.key)));
-        let shown = sites.chain(tasks).filter_map(|(series, task)| {
+        reserve::rows(sites.chain(tasks), |(series, task)| {
             let step = (series.len - series.first).div_ceil(TREND_POINTS);
             self.trend(series, task, step, names)
-        });
-        shown.collect()
+        })
     }
 
     /// One in `step` points, the last one among them.

@@ -7,7 +7,7 @@ use crate::{
     await_point::{AwaitFrame, AwaitPoint, AwaitPoints},
     leaks::age,
     snapshot::MemorySnapshot,
-    table::{Column, HumanBytes, Table, cell, count},
+    table::{Column, HumanBytes, Table, cell, count, path_end},
     task::TaskState,
 };
 
@@ -102,7 +102,8 @@ fn backtrace(point: &AwaitPoint, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     writeln!(f, "  {}", cell(&point.stops, 400))?;
     for frame in point.frames.iter().rev() {
         let size = HumanBytes(frame.size_bytes);
-        writeln!(f, "  at {frame} in {} ({size})", cell(&frame.function, 120))?;
+        let (place, function) = (path_end(&frame.to_string(), 120), cell(&frame.function, 120));
+        writeln!(f, "  at {place} in {function} ({size})")?;
         for local in &frame.locals {
             writeln!(f, "       {}", futures::shown(local, 0))?;
         }

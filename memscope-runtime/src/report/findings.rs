@@ -6,6 +6,7 @@ use super::NAME_COLUMNS;
 use crate::{
     order,
     profile::SiteProfile,
+    reserve,
     snapshot::MemorySnapshot,
     table::{HumanBytes, cell, count},
 };
@@ -20,7 +21,7 @@ impl MemorySnapshot {
         let mut of_each =
             |kind: &str, number: fn(&SiteProfile) -> u64, text: &dyn Fn(&SiteProfile) -> String| {
                 let mut sites: Vec<&SiteProfile> =
-                    self.sites().iter().filter(|site| number(site) != 0).collect();
+                    reserve::rows(self.sites(), |site| (number(site) != 0).then_some(site));
                 order::by_key(&mut sites, |site| Reverse(number(site)));
                 for site in sites.iter().take(MOST_FINDINGS) {
                     findings.push(format!(

@@ -6,6 +6,7 @@ use super::{NAME_COLUMNS, folder, place};
 use crate::{
     order,
     profile::SiteProfile,
+    reserve,
     snapshot::MemorySnapshot,
     state_machine::{LocalProfile, StateMachine},
     table::{HumanBytes, cell, count},
@@ -27,7 +28,8 @@ impl MemorySnapshot {
             let is_known = site.state_machine.is_some() || site.state_machine_unknown.is_some();
             is_known && site.future_size_bytes >= least
         };
-        let mut sites: Vec<&SiteProfile> = self.sites().iter().filter(is_shown).collect();
+        let mut sites: Vec<&SiteProfile> =
+            reserve::rows(self.sites(), |site| is_shown(&site).then_some(site));
         if sites.is_empty() {
             return Ok(());
         }

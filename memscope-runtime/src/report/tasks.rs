@@ -12,7 +12,8 @@ use super::{
 use crate::{
     order,
     profile::{Items, TaskMemoryProfile},
-    snapshot::MemorySnapshot,
+    reserve,
+    snapshot::{MemorySnapshot, sum},
     table::{Column, Table, cell, count},
     task::TaskId,
 };
@@ -48,19 +49,20 @@ impl MemorySnapshot {
         let is_shown = |task: &&TaskMemoryProfile| {
             f.alternate() || task.is_annotated || task.live_bytes >= LEAST_UNANNOTATED
         };
-        let (shown, small): (Vec<_>, Vec<_>) = self.tasks().iter().partition(is_shown);
+        let small = self.tasks().iter().filter(|task| !is_shown(task)).count();
+        let shown = reserve::rows(self.tasks(), |task| is_shown(&task).then_some(task));
         let (single, alike) = group(&shown, most_alike);
         let lines = Tree::of(&single).lines(most);
         for (depth, task) in &lines {
             table.push(task_row(*depth, task, has_items, has_waits));
         }
-        for group in alike.iter().take(most - lines.len()) {
+        for group in alike.iter().take(most.saturating_sub(lines.len())) {
             table.push(group_row(group, has_items, has_waits));
         }
         let (all, shown) = (single.len() + alike.len(), most.min(lines.len() + alike.len()));
         write!(f, "{table}{}", more(all, shown, "rows"))?;
-        if !small.is_empty() {
-            let small = count(small.len() as u64);
+        if small != 0 {
+            let small = count(small as u64);
             writeln!(f, "… and {small} unannotated tasks of less than 1 KiB")?;
         }
         writeln!(f)
@@ -105,8 +107,7 @@ fn task_row(
 /// One row for ended tasks of one site: sums, and the highest peak.
 fn group_row(group: &[&TaskMemoryProfile], has_items: bool, has_waits: bool) -> Vec<String> {
     let measured = group.iter().all(|task| task.measured);
-    let sum =
-        |field: fn(&TaskMemoryProfile) -> u64| group.iter().map(|task| field(task)).sum::<u64>();
+    let sum = |field: fn(&TaskMemoryProfile) -> u64| sum(group.iter().map(|task| field(task)));
     let in_units = |bytes| size(measured, bytes);
     let items = group.iter().filter_map(|task| task.items).reduce(Items::and);
     let mut row = vec![
@@ -137,26 +138,26 @@ fn group<'a>(tasks: &[&'a TaskMemoryProfile], most_alike: usize) -> (Rows<'a>, V
     let mut ended: BTreeMap<_, Rows<'a>> = BTreeMap::new();
     let mut single = Rows::new();
     for task in tasks {
-        if task.state.is_ended() {
-            ended
-                .entry((&task.name, task.task_type, &task.file, task.line))
-                .or_default()
-                .push(task);
+        if reserve::is_short() {
+            reserve::leave_out(1);
+        } else if task.state.is_ended() {
+            let key = (&task.name, task.task_type, &task.file, task.line);
+            reserve::push(ended.entry(key).or_default(), *task);
         } else {
-            single.push(task);
+            reserve::push(&mut single, *task);
         }
     }
     let mut alike = Vec::new();
     for group in ended.into_values() {
         if group.len() > most_alike {
-            alike.push(group);
+            reserve::push(&mut alike, group);
         } else {
-            single.extend(group);
+            for task in group {
+                reserve::push(&mut single, task);
+            }
         }
     }
-    order::by_key(&mut alike, |group| {
-        Reverse(group.iter().map(|task| task.live_bytes).sum::<u64>())
-    });
+    order::by_key(&mut alike, |group| Reverse(sum(group.iter().map(|task| task.live_bytes))));
     (single, alike)
 }
 
@@ -168,21 +169,25 @@ struct Tree<'a> {
 
 impl<'a> Tree<'a> {
     fn of(tasks: &[&'a TaskMemoryProfile]) -> Self {
-        let known: HashSet<TaskId> = tasks.iter().map(|task| task.id).collect();
+        let mut known: HashSet<TaskId> = HashSet::new();
+        // Without memory for it, none is shown below another.
+        if known.try_reserve(tasks.len()).is_ok() {
+            known.extend(tasks.iter().map(|task| task.id));
+        }
         // A task that was adopted at its first poll may be older than its parent. Only younger ones are shown below
         // theirs, so that there are no cycles.
         let parent_of = |task: &TaskMemoryProfile| {
             task.parent.filter(|parent| *parent < task.id && known.contains(parent))
         };
-        let mut weighed: Vec<(u64, &TaskMemoryProfile)> =
-            tasks.iter().map(|task| (task.live_bytes, *task)).collect();
+        let mut weighed = reserve::rows(tasks, |task| Some((task.live_bytes, *task)));
         order::by_key(&mut weighed, |(_, task)| Reverse(task.id));
         // The youngest first, so that everything below a task is summed before the task itself.
         let mut below: HashMap<TaskId, u64> = HashMap::new();
         for (weight, task) in &mut weighed {
-            *weight += below.get(&task.id).copied().unwrap_or(0);
-            if let Some(parent) = parent_of(task) {
-                *below.entry(parent).or_default() += *weight;
+            *weight = weight.saturating_add(below.get(&task.id).copied().unwrap_or(0));
+            if let Some(parent) = parent_of(task).filter(|_| reserve::room(&mut below)) {
+                let sum = below.entry(parent).or_default();
+                *sum = sum.saturating_add(*weight);
             }
         }
         order::by_key(&mut weighed, |(weight, task)| {
@@ -191,10 +196,10 @@ impl<'a> Tree<'a> {
         let mut roots = Rows::new();
         let mut children: HashMap<TaskId, Rows<'_>> = HashMap::new();
         for (_, task) in weighed {
-            match parent_of(task) {
-                Some(parent) => children.entry(parent).or_default().push(task),
-                None => roots.push(task),
-            }
+            match parent_of(task).filter(|_| reserve::room(&mut children)) {
+                Some(parent) => reserve::push(children.entry(parent).or_default(), task),
+                None => reserve::push(&mut roots, task),
+            };
         }
         Self { roots, children }
     }
@@ -202,15 +207,16 @@ impl<'a> Tree<'a> {
     /// The first `most` lines, each with its depth.
     fn lines(&self, most: usize) -> Vec<(usize, &'a TaskMemoryProfile)> {
         let mut lines = Vec::new();
-        let mut left: Vec<(usize, &TaskMemoryProfile)> =
-            self.roots.iter().rev().map(|task| (0, *task)).collect();
+        let mut left = reserve::rows(self.roots.iter().rev(), |task| Some((0, *task)));
         while let Some((depth, task)) = left.pop() {
             if lines.len() == most {
                 break;
             }
-            lines.push((depth, task));
+            reserve::push(&mut lines, (depth, task));
             let below = self.children.get(&task.id).map_or(&[][..], Vec::as_slice);
-            left.extend(below.iter().rev().map(|child| (depth + 1, *child)));
+            for child in below.iter().rev() {
+                reserve::push(&mut left, (depth + 1, *child));
+            }
         }
         lines
     }

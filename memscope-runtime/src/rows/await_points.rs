@@ -8,7 +8,7 @@ use crate::{
     nanos::Nanos,
     order,
     reading::{Reading, TaskReading},
-    waits,
+    reserve, waits,
 };
 
 /// The rows, those that hold most first, and by the number of a node the index of its row.
@@ -20,8 +20,16 @@ pub(crate) fn await_points(
         return (Vec::new(), HashMap::new());
     }
     let mut by_node: HashMap<u32, Vec<&TaskReading>> = HashMap::new();
+    if reserve::is_short() {
+        return (Vec::new(), HashMap::new());
+    }
     for task in reading.living.iter().filter(|task| task.record.await_point != 0) {
-        by_node.entry(task.record.await_point).or_default().push(task);
+        let node = task.record.await_point;
+        if by_node.contains_key(&node) || reserve::room(&mut by_node) {
+            reserve::push(by_node.entry(node).or_default(), task);
+        } else {
+            reserve::leave_out(1);
+        }
     }
     // Nodes of one backtrace: a type may have two roots, as it has a static in each part of the program that was compiled by itself.
     let mut by_trace: HashMap<_, (Vec<u32>, Vec<&TaskReading>)> = HashMap::new();
@@ -29,7 +37,13 @@ pub(crate) fn await_points(
         if let Some(trace) = waits::backtrace(node) {
             let (nodes, all) = by_trace.entry(trace).or_default();
             nodes.push(node);
-            all.extend(tasks);
+            if all.is_empty() {
+                *all = tasks;
+            } else {
+                for task in tasks {
+                    reserve::push(all, task);
+                }
+            }
         }
     }
     let mut rows: Vec<(AwaitPoint, Vec<u32>)> = by_trace
@@ -52,9 +66,7 @@ pub(crate) fn await_points(
                 waited_p50_ns: None,
                 waited_p99_ns: None,
             };
-            row.note_waits(
-                tasks.iter().filter_map(|task| task.record.idle_ns.map(Nanos::get)).collect(),
-            );
+            row.note_waits(reserve::rows(&tasks, |task| task.record.idle_ns.map(Nanos::get)));
             (row, nodes)
         })
         .collect();

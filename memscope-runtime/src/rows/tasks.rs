@@ -3,10 +3,10 @@
 use std::{
     collections::HashMap,
     fmt, mem,
-    sync::{Mutex, OnceLock, PoisonError},
+    sync::{Mutex, MutexGuard, OnceLock, PoisonError},
 };
 
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, ser::SerializeSeq};
 
 use crate::{
     current::{self, Entered},
@@ -16,7 +16,9 @@ use crate::{
     profile::TaskMemoryProfile,
     reading::{Reading, TaskReading},
     record::RecordReading,
+    reserve,
     task::TaskId,
+    text,
 };
 
 /// The tasks of one snapshot.
@@ -50,9 +52,11 @@ impl Tasks {
         measured: bool,
     ) -> Self {
         let (mut tasks, items) = (mem::take(&mut reading.living), mem::take(&mut reading.items));
-        // The reading left room for them.
-        tasks.extend(reading.held.drain(..).rev());
-        tasks.append(&mut reading.closed);
+        // The reading left room for them, if there was any.
+        let ended = reading.held.drain(..).rev().chain(reading.closed.drain(..));
+        for task in ended {
+            reserve::push(&mut tasks, task);
+        }
         if measured {
             own_heap::give(&tasks);
             own_heap::give(&items);
@@ -64,19 +68,42 @@ impl Tasks {
     /// The living in the order of their ids, then those whose future is held, then the kept ended ones, both the newest first.
     pub(crate) fn rows(&self) -> &[TaskMemoryProfile] {
         self.rows.get_or_init(|| {
-            // Charged as the rest of the snapshot, whoever asks.
-            let _untracked = (!current::is_memscope()).then(Entered::untracked);
-            mem::take(&mut *self.read.lock().unwrap_or_else(PoisonError::into_inner)).rows()
+            let _untracked = untracked();
+            let work = reserve::work();
+            let mut read = self.read();
+            // PERF: the length is known, so that rows are made where they stay.
+            let rows = reserve::rows(&read.tasks, |task| Some(read.row(task)));
+            if work.left_out() == 0 {
+                *read = Read::default();
+            }
+            rows
         })
+    }
+
+    /// How many there are, made or not.
+    #[cfg(feature = "report-file")]
+    pub(crate) fn len(&self) -> usize {
+        let made = self.rows.get().map_or(0, Vec::len);
+        self.read().tasks.len().max(made)
+    }
+
+    /// How many rows could not be made for want of memory, since they were asked for. Serde writes these as well, one by one.
+    pub(crate) fn left_out(&self) -> u64 {
+        let made = self.rows.get().map_or(usize::MAX, Vec::len);
+        self.read().tasks.len().saturating_sub(made) as u64
+    }
+
+    fn read(&self) -> MutexGuard<'_, Read> {
+        self.read.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Read {
-    fn rows(self) -> Vec<TaskMemoryProfile> {
-        // PERF: the length is known, so that rows are made where they stay.
-        self.tasks.iter().map(|task| self.row(task)).collect()
-    }
+/// The memory of rows is charged as the rest of the snapshot, whoever asks for them.
+fn untracked() -> Option<Entered> {
+    (!current::is_memscope()).then(Entered::untracked)
+}
 
+impl Read {
     #[inline]
     fn row(&self, task: &TaskReading) -> TaskMemoryProfile {
         let TaskReading { id, tally, record, items, live_bytes, live_blocks } = *task;
@@ -89,7 +116,7 @@ impl Read {
             name: record.site.name.to_owned(),
             task_type: record.site.task_type,
             state: record.state,
-            file: record.site.file.into(),
+            file: text::file(record.site.file),
             line: record.site.line,
             measured: self.measured,
             live_bytes: sizes(live_bytes),
@@ -101,7 +128,7 @@ impl Read {
             transferred_bytes: sizes(tally.taken_bytes),
             live_blocks: sizes(live_blocks),
             future_size_bytes: record.future.size as u64,
-            future_type: (record.future.name)().into(),
+            future_type: text::type_name((record.future.name)()),
             poll_count: record.polls,
             busy_ns: record.timing.busy_ns.map(Nanos::get),
             wait_ns: record.timing.wait_ns.map(Nanos::get),
@@ -154,7 +181,24 @@ impl fmt::Debug for Tasks {
 
 impl Serialize for Tasks {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        self.rows().serialize(serializer)
+        let read = self.read();
+        if read.tasks.is_empty() {
+            drop(read);
+            return self.rows().serialize(serializer);
+        }
+        // One by one: nothing is kept for it.
+        let mut rows = serializer.serialize_seq(Some(read.tasks.len()))?;
+        for task in &read.tasks {
+            let row = {
+                let _untracked = untracked();
+                read.row(task)
+            };
+            let written = rows.serialize_element(&row);
+            let _untracked = untracked();
+            drop(row);
+            written?;
+        }
+        rows.end()
     }
 }
 

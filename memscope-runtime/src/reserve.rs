@@ -1,0 +1,231 @@
+//! Memory that is kept for the end of memory: memscope's own work ends where there is no more, and
+//! the program does not end with it.
+//!
+//! A list that grows with the program (rows, cells, text) asks before it grows, and what it has no
+//! room for is left out and counted. What is small and cannot ask (a name, a path, a line, what the
+//! standard library needs for a file) is served from the *reserve*: pieces of address space, held
+//! from the first work on and not touched, of which the allocator gives one back to the system when
+//! it gets nothing for memscope's own work. From then on [`is_short`] has the lists stop, so that
+//! the rest of the reserve is enough to say so.
+
+use std::{
+    alloc::{GlobalAlloc, Layout, System},
+    cell::Cell,
+    collections::HashMap,
+    hash::Hash,
+    marker::PhantomData,
+    ptr,
+    sync::atomic::{AtomicPtr, AtomicUsize, Ordering},
+};
+
+/// PERF: above the size from which the C library maps each block by itself, so that a piece is
+/// address space alone.
+const PIECE: usize = 256 << 10;
+const PIECES: usize = 8;
+/// Larger requests are those of lists, which can do without.
+const MOST_BYTES: usize = PIECE / 4;
+
+static HELD: [AtomicPtr<u8>; PIECES] = [const { AtomicPtr::new(ptr::null_mut()) }; PIECES];
+/// Pieces that are not held.
+static MISSING: AtomicUsize = AtomicUsize::new(PIECES);
+
+thread_local! {
+    /// The reserve is for what this thread does.
+    static WORKS: Cell<bool> = const { Cell::new(false) };
+    /// Rows that the work of this thread has left out.
+    static LEFT_OUT: Cell<u64> = const { Cell::new(0) };
+}
+
+const fn piece() -> Layout {
+    Layout::new::<[u8; PIECE]>()
+}
+
+/// Takes what is missing of the reserve, if there is memory for it.
+pub(crate) fn hold() {
+    if MISSING.load(Ordering::Relaxed) == 0 {
+        return;
+    }
+    for place in &HELD {
+        if !place.load(Ordering::Relaxed).is_null() {
+            continue;
+        }
+        // SAFETY: the size is not zero.
+        let new = unsafe { System.alloc(piece()) };
+        if new.is_null() {
+            return;
+        }
+        let kept =
+            place.compare_exchange(ptr::null_mut(), new, Ordering::Relaxed, Ordering::Relaxed);
+        if kept.is_ok() {
+            MISSING.fetch_sub(1, Ordering::Relaxed);
+        } else {
+            // SAFETY: just allocated with this layout, and not kept.
+            unsafe { System.dealloc(new, piece()) };
+        }
+    }
+}
+
+/// Gives a piece back to the system, so that this many bytes can be had. False: this is not
+/// memscope's own work, or there is no piece.
+///
+/// Called in the allocator, when it got nothing.
+#[cold]
+pub(crate) fn give_way(bytes: usize) -> bool {
+    if bytes > MOST_BYTES || !(WORKS.with(Cell::get) || crate::current::is_memscope()) {
+        return false;
+    }
+    for place in &HELD {
+        let held = place.swap(ptr::null_mut(), Ordering::Relaxed);
+        if !held.is_null() {
+            MISSING.fetch_add(1, Ordering::Relaxed);
+            // SAFETY: allocated with this layout, and nobody else has it any more.
+            unsafe { System.dealloc(held, piece()) };
+            return true;
+        }
+    }
+    false
+}
+
+/// Whether there is no memory for more rows: the reserve is in use, or was never there.
+pub(crate) fn is_short() -> bool {
+    MISSING.load(Ordering::Relaxed) != 0
+}
+
+/// Whether not even a line can be made.
+pub(crate) fn is_empty() -> bool {
+    MISSING.load(Ordering::Relaxed) >= PIECES
+}
+
+/// Work of memscope's own on this thread, as long as it lives.
+#[derive(Debug)]
+pub(crate) struct Work {
+    was_working: bool,
+    left_out: u64,
+    /// Thread-local: the guard must not travel.
+    not_send: PhantomData<*const ()>,
+}
+
+pub(crate) fn work() -> Work {
+    hold();
+    Work {
+        was_working: WORKS.with(|works| works.replace(true)),
+        left_out: LEFT_OUT.with(|left_out| left_out.replace(0)),
+        not_send: PhantomData,
+    }
+}
+
+impl Work {
+    /// Rows left out since it began.
+    #[expect(clippy::unused_self, reason = "only while it lives")]
+    pub(crate) fn left_out(&self) -> u64 {
+        left_out()
+    }
+}
+
+impl Drop for Work {
+    fn drop(&mut self) {
+        WORKS.with(|works| works.set(self.was_working));
+        LEFT_OUT.with(|left_out| left_out.set(self.left_out));
+    }
+}
+
+/// Rows that the work of this thread has left out so far.
+pub(crate) fn left_out() -> u64 {
+    LEFT_OUT.with(Cell::get)
+}
+
+/// Begins the work again: what was left out before does not count.
+pub(crate) fn count_anew() {
+    LEFT_OUT.with(|left_out| left_out.set(0));
+}
+
+/// Counts rows that are left out.
+pub(crate) fn leave_out(rows: u64) {
+    LEFT_OUT.with(|left_out| left_out.set(left_out.get().saturating_add(rows)));
+}
+
+/// Makes room for one more. False: there is no memory for it.
+#[inline]
+pub(crate) fn grow<T>(list: &mut Vec<T>) -> bool {
+    list.len() < list.capacity() || grow_more(list)
+}
+
+#[cold]
+fn grow_more<T>(list: &mut Vec<T>) -> bool {
+    // By a little where it cannot be by as much as there is.
+    list.try_reserve(1).is_ok() || (!is_short() && list.try_reserve_exact(64).is_ok())
+}
+
+/// Adds a row if there is memory for it, else counts it.
+#[inline]
+pub(crate) fn push<T>(list: &mut Vec<T>, row: T) -> bool {
+    let has_room = grow(list);
+    if has_room {
+        list.push(row);
+    } else {
+        leave_out(1);
+    }
+    has_room
+}
+
+/// All rows, or as many as there is memory for; the others are counted, and not made.
+pub(crate) fn rows<S, T>(
+    sources: impl IntoIterator<Item = S>,
+    mut row: impl FnMut(S) -> Option<T>,
+) -> Vec<T> {
+    let sources = sources.into_iter();
+    let mut rows = Vec::new();
+    // PERF: where the length is known, rows are made where they stay. Where there is no memory for
+    // all of them, there may be for some.
+    let _ = rows.try_reserve_exact(sources.size_hint().0);
+    for source in sources {
+        if is_short() || !grow(&mut rows) {
+            leave_out(1);
+        } else {
+            rows.extend(row(source));
+        }
+    }
+    rows
+}
+
+/// Makes room for one more. False: there is no memory for it.
+pub(crate) fn room<K: Eq + Hash, V>(map: &mut HashMap<K, V>) -> bool {
+    map.len() < map.capacity() || map.try_reserve(1).is_ok()
+}
+
+/// Whether work of which nothing can be left out has room: this much memory can be had now.
+pub(crate) fn has_room_for(bytes: u64) -> bool {
+    !is_short() && usize::try_from(bytes).is_ok_and(|bytes| list::<u8>(bytes).is_some())
+}
+
+/// A list of this length, if there is memory for it.
+pub(crate) fn list<T>(length: usize) -> Option<Vec<T>> {
+    let mut list = Vec::new();
+    list.try_reserve_exact(length).ok()?;
+    Some(list)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_reserve_is_for_memscopes_own_work_and_is_taken_anew() {
+        // Other tests of this process may take it again at once.
+        assert!(!give_way(100), "not its own work");
+        let work = work();
+        assert!(!give_way(MOST_BYTES + 1), "a list's");
+        assert!(give_way(100));
+        hold();
+        assert!(!is_short());
+        assert_eq!(rows([1, 2, 3], |row| (row != 2).then_some(row)), [1, 3]);
+        assert_eq!(work.left_out(), 0);
+        leave_out(2);
+        {
+            let inner = super::work();
+            leave_out(1);
+            assert_eq!(inner.left_out(), 1);
+        }
+        assert_eq!(work.left_out(), 2);
+    }
+}
