@@ -1,6 +1,9 @@
 //! Follows types to the futures in them.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
 
 use gimli::constants as dw;
 
@@ -29,15 +32,21 @@ pub(crate) struct FutureTypes<'t, 'u, 'd> {
     types: &'t Types<'u, 'd>,
     /// Where coroutines are, and which.
     coroutines: HashMap<At, usize>,
+    /// The paths of the closures that `tokio::select!` polls.
+    selects: HashSet<Arc<str>>,
     known: HashMap<At, Known>,
     leaves: HashMap<(Arc<str>, Option<u64>), TypeId>,
     all: Vec<FutureType>,
 }
 
 impl<'t, 'u, 'd> FutureTypes<'t, 'u, 'd> {
-    pub(crate) fn new(types: &'t Types<'u, 'd>, coroutines: HashMap<At, usize>) -> Self {
+    pub(crate) fn new(
+        types: &'t Types<'u, 'd>,
+        coroutines: HashMap<At, usize>,
+        selects: HashSet<Arc<str>>,
+    ) -> Self {
         let (known, leaves) = (HashMap::new(), HashMap::new());
-        Self { types, coroutines, known, leaves, all: Vec::new() }
+        Self { types, coroutines, selects, known, leaves, all: Vec::new() }
     }
 
     pub(crate) fn all(&self) -> &[FutureType] {
@@ -68,7 +77,13 @@ impl<'t, 'u, 'd> FutureTypes<'t, 'u, 'd> {
             return None;
         }
         let id = TypeId(u32::try_from(self.all.len()).ok()?);
-        self.all.push(FutureType { name: self.types.name(at), size: self.types.size(at), shape });
+        let (name, size) = (self.types.name(at), self.types.size(at));
+        let is_plain_besides = match &shape {
+            Shape::Struct(_) | Shape::Enum { .. } => self.is_plain_besides(at),
+            _ => false,
+        };
+        let is_select = self.selects.contains(&name);
+        self.all.push(FutureType { name, size, shape, is_plain_besides, is_select });
         Some(id)
     }
 
@@ -134,6 +149,45 @@ impl<'t, 'u, 'd> FutureTypes<'t, 'u, 'd> {
         fields
     }
 
+    /// Whether the members of a type that lead to no future are plain. All of the type's own were looked at before.
+    fn is_plain_besides(&self, at: At) -> bool {
+        let leads = |it| matches!(self.known.get(&it), Some(Known::Leads(_)));
+        let is_plain =
+            |it: &MemberEntry<'d>| it.type_.is_some_and(|it| leads(it) || self.is_plain(it, 0));
+        match self.types.variants(at) {
+            Some(part) => part.variants.iter().flat_map(|it| &it.members).all(is_plain),
+            None => self.types.members(at).iter().all(is_plain),
+        }
+    }
+
+    /// Whether a value of a type is numbers or text, of its own, and nothing else.
+    fn is_plain(&self, at: At, depth: u32) -> bool {
+        let Some(entry) = self.types.units.entry(at).filter(|_| depth < MOST_DEPTH) else {
+            return false;
+        };
+        if entry.has_attr(dw::DW_AT_declaration) {
+            return false;
+        }
+        let is_plain = |it: Option<At>| it.is_some_and(|it| self.is_plain(it, depth + 1));
+        match entry.tag() {
+            dw::DW_TAG_base_type | dw::DW_TAG_enumeration_type => true,
+            dw::DW_TAG_array_type => is_plain(self.types.referred(at, &entry, dw::DW_AT_type)),
+            dw::DW_TAG_structure_type => {
+                let name = self.types.name(at);
+                if let Some(plain) = plain_by_name(&name) {
+                    return plain;
+                }
+                match self.types.variants(at) {
+                    Some(part) => {
+                        part.variants.iter().flat_map(|it| &it.members).all(|it| is_plain(it.type_))
+                    }
+                    None => self.types.members(at).iter().all(|it| is_plain(it.type_)),
+                }
+            }
+            _ => false,
+        }
+    }
+
     fn trait_object(&self, at: At, kind: PointerKind) -> Option<Shape> {
         let members = self.types.members(at);
         let offset = |name| members.iter().find(|it| it.name == name).map(|it| it.offset);
@@ -168,6 +222,17 @@ fn names_future(name: &str) -> bool {
     ["{async_", "{gen_", "{coroutine_", "{closure_env#", "dyn core::future::future::Future"]
         .iter()
         .any(|it| name.contains(it))
+}
+
+/// Whether structs of this name are plain, for those of which the members do not tell: text is behind a pointer, and two marks have no members at all.
+fn plain_by_name(name: &str) -> Option<bool> {
+    match name {
+        "&str" | "alloc::string::String" => Some(true),
+        "core::marker::PhantomPinned" => Some(false),
+        _ if name.starts_with("core::marker::PhantomData<") => Some(true),
+        _ if name.starts_with("core::cell::UnsafeCell<") => Some(false),
+        _ => None,
+    }
 }
 
 /// Whether a value of a struct of this name has values in all its fields, and for itself.

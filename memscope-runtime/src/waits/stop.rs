@@ -15,6 +15,8 @@ pub(crate) enum Stop {
     SideBySide(String, Vec<String>),
     /// It may have been dropped.
     Uncertain(String),
+    /// This type was written by hand, and may have lent to another thread what is in it or behind its pointers.
+    ByHand(String),
     /// It is in a state that does not wait.
     NotWaiting(StateKind),
     /// The variant has no future.
@@ -39,6 +41,9 @@ impl Stop {
             Self::Uncertain(name) => {
                 format!("waits for {name}, which may have been dropped or is shared")
             }
+            Self::ByHand(name) => format!(
+                "waits for {name}, which is written by hand: another thread may have what it is made of, so the walk ends here"
+            ),
             Self::NotWaiting(StateKind::Unresumed) => {
                 "waits for a future that was not polled yet".to_owned()
             }
