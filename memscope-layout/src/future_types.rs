@@ -11,7 +11,7 @@ use crate::{
     future_type::{Field, FutureType, PointerKind, Shape, TypeId, Variant},
     types::Types,
     units::At,
-    variants::MemberEntry,
+    variants::{MemberEntry, is_function},
 };
 
 /// How many types may be in one another.
@@ -160,7 +160,7 @@ impl<'t, 'u, 'd> FutureTypes<'t, 'u, 'd> {
         }
     }
 
-    /// Whether a value of a type is numbers or text, of its own, and nothing else.
+    /// Whether a value of a type is numbers, functions or text of its own, and nothing else.
     fn is_plain(&self, at: At, depth: u32) -> bool {
         let Some(entry) = self.types.units.entry(at).filter(|_| depth < MOST_DEPTH) else {
             return false;
@@ -171,6 +171,8 @@ impl<'t, 'u, 'd> FutureTypes<'t, 'u, 'd> {
         let is_plain = |it: Option<At>| it.is_some_and(|it| self.is_plain(it, depth + 1));
         match entry.tag() {
             dw::DW_TAG_base_type | dw::DW_TAG_enumeration_type => true,
+            // A function, which may have the size of nothing here.
+            dw::DW_TAG_pointer_type => self.types.units.name(at, &entry).is_some_and(is_function),
             dw::DW_TAG_array_type => is_plain(self.types.referred(at, &entry, dw::DW_AT_type)),
             dw::DW_TAG_structure_type => {
                 let name = self.types.name(at);

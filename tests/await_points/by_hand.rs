@@ -91,6 +91,14 @@ fn ends_at(point: &AwaitPoint, name: &str) {
     assert!(point.stops.contains("which is written by hand"), "{point:#?}");
 }
 
+/// That the walk ended at a pointer, below a type written by hand of this name.
+#[track_caller]
+fn ends_at_a_pointer_in(point: &AwaitPoint, name: &str) {
+    let part = format!("the walk ends there, as await_points::by_hand::{name}");
+    assert!(point.stops.contains(&part), "{point:#?}");
+    assert!(point.stops.contains("around it is written by hand"), "{point:#?}");
+}
+
 /// How a value lends what it has.
 trait Lend {
     fn lend(&mut self);
@@ -230,6 +238,28 @@ fn a_part_that_a_future_by_hand_may_have_lent_is_not_read() {
     check(fake::Timer { signal: &PAGE });
 }
 
+/// Lends the first part of a pair.
+struct Pair<F, Shared>(Option<(F, Shared)>);
+
+impl<F, Shared> Future for Pair<F, Shared> {
+    type Output = ();
+    fn poll(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<()> {
+        // SAFETY: nothing is moved.
+        if let Some((child, _)) = unsafe { &mut self.get_unchecked_mut().0 } {
+            take(child);
+        }
+        Poll::Pending
+    }
+}
+
+#[test]
+fn a_part_is_not_read_where_what_is_shared_stands_beside_it_further_in() {
+    let line = line!() + 1;
+    let point = waits_lending(async { Pair(Some((paged(), Arc::new(0)))).await });
+    assert_eq!(lines(&point), [line], "{point:#?}");
+    ends_at(&point, "Pair<");
+}
+
 /// Numbers and text besides its future: it has nothing by which it could learn that it has a part of itself back.
 struct Plain<F> {
     child: F,
@@ -286,7 +316,7 @@ fn below_a_future_by_hand_no_pointer_is_followed() {
     let line = line!() + 1;
     let point = waits_lending(async { Idle(child, 1).await });
     assert_eq!(lines(&point), [line], "{point:#?}");
-    ends_at(&point, "Idle<");
+    ends_at_a_pointer_in(&point, "Idle<");
 
     // One of a known wrapper in it.
     let mut child = Box::pin(paged());
@@ -294,7 +324,7 @@ fn below_a_future_by_hand_no_pointer_is_followed() {
     let line = line!() + 1;
     let point = waits_lending(async { Idle(child.fuse(), 1).await });
     assert_eq!(lines(&point), [line], "{point:#?}");
-    ends_at(&point, "Idle<");
+    ends_at_a_pointer_in(&point, "Idle<");
 
     // One of a function in it: what this awaits, and where, is inline and read.
     let line = line!() + 1;
@@ -308,7 +338,7 @@ fn below_a_future_by_hand_no_pointer_is_followed() {
     let boxed = async { Box::pin(super::leaf()).await };
     let point = waits(async { plain(boxed).await });
     assert_eq!(point.frames.len(), 2, "{point:#?}");
-    ends_at(&point, "Plain<");
+    ends_at_a_pointer_in(&point, "Plain<");
 
     // A trait object.
     let mut child = Box::pin(paged());
@@ -316,7 +346,7 @@ fn below_a_future_by_hand_no_pointer_is_followed() {
     let object: Pin<Box<dyn Future<Output = ()>>> = child;
     let point = waits_lending(Idle(object, 1));
     assert!(point.frames.is_empty(), "{point:#?}");
-    ends_at(&point, "Idle<");
+    ends_at_a_pointer_in(&point, "Idle<");
 }
 
 #[test]
@@ -353,22 +383,33 @@ fn a_future_by_hand_in_a_known_wrapper_is_where_the_walk_ends() {
 
 #[test]
 fn what_a_closure_captures_is_not_followed() {
-    // By value: a box.
+    // By value: a box, and what says when it is back.
+    let (mut child, is_back) = (Box::new(paged()), Arc::new(AtomicBool::new(false)));
+    let line = line!() + 6;
+    let point = waits_lending(async {
+        poll_fn(move |_| {
+            child.lend();
+            if is_back.load(Ordering::Relaxed) { Poll::Ready(()) } else { Poll::Pending }
+        })
+        .await;
+    });
+    assert_eq!(lines(&point), [line], "{point:#?}");
+    assert!(point.stops.contains("{closure_env#0}, which is written by hand"), "{point:#?}");
+
+    // By reference.
     let mut child = Box::new(paged());
-    let line = line!() + 1;
-    let point = waits_lending(async move {
+    let line = line!() + 6;
+    let point = waits_lending(async {
         poll_fn(|_| {
             child.lend();
             Poll::<()>::Pending
         })
         .await;
     });
-    assert_eq!(point.frames[0].line.abs_diff(line) < 6, true, "{point:#?}");
-    assert_eq!(point.frames.len(), 1, "{point:#?}");
-    assert!(point.stops.contains("{closure_env#0}"), "{point:#?}");
-    assert!(point.stops.contains("which is written by hand"), "{point:#?}");
+    assert_eq!(lines(&point), [line], "{point:#?}");
+    assert!(point.stops.contains("{closure_env#0} around it is written by hand"), "{point:#?}");
 
-    // By reference, as `select!` does, under the names that it has, beside one.
+    // The same, as `select!` does, under the names that it has, beside one.
     let mut first = Box::new(paged());
     let point = waits_lending(async {
         let mut disabled = 0_u8;
@@ -388,7 +429,7 @@ fn what_a_closure_captures_is_not_followed() {
     });
     assert_eq!(point.frames.len(), 1, "{point:#?}");
     assert!(point.stops.contains("{closure_env#"), "{point:#?}");
-    assert!(point.stops.contains("which is written by hand"), "{point:#?}");
+    assert!(point.stops.contains("is written by hand"), "{point:#?}");
 }
 
 /// Types with names that known ones have, too.
@@ -436,9 +477,9 @@ fn a_type_is_known_by_its_whole_path_only() {
         child
     };
     let point = waits_lending(fake::time::timeout::Timeout { value: lent(), delay: None });
-    ends_at(&point, "fake::time::timeout::Timeout<");
+    ends_at_a_pointer_in(&point, "fake::time::timeout::Timeout<");
     let point = waits_lending(fake::Pin(lent()));
-    ends_at(&point, "fake::Pin<");
+    ends_at_a_pointer_in(&point, "fake::Pin<");
     black_box(fake::Timer { signal: &PAGE }.signal);
 }
 

@@ -126,6 +126,9 @@ fn tokios() {
     let token = CancellationToken::new();
     looks_through(|| token.run_until_cancelled(leaf()));
     looks_through(|| token.clone().run_until_cancelled_owned(leaf()));
+    use tokio_util::future::FutureExt as Cancel;
+    looks_through(|| Cancel::with_cancellation_token(leaf(), &token));
+    looks_through(|| Cancel::with_cancellation_token_owned(leaf(), token.clone()));
     looks_through(|| TaskTracker::new().track_future(leaf()));
 }
 
@@ -389,6 +392,9 @@ fn axums() {
     looks_through(|| router().layer(middleware::map_request(same)).oneshot(request()));
     let same = |it: Response| ready(it);
     looks_through(|| router().layer(middleware::map_response(same)).oneshot(request()));
+    looks_through(|| {
+        router().layer(middleware::ResponseAxumBodyLayer).oneshot(request())
+    });
     looks_through(|| {
         router().route_layer(middleware::from_extractor::<Anything>()).oneshot(request())
     });

@@ -47,6 +47,14 @@ const POLLERS: &[(&str, &[&str])] = &[
     ("async_stream::async_stream::AsyncStream", &["generator"]),
     ("tokio_stream::stream_ext::next::Next", &["stream"]),
     // tokio-util 0.7: they poll, and ask a token besides.
+    (
+        "tokio_util::future::with_cancellation_token::WithCancellationTokenFuture",
+        &["run_until_cancelled"],
+    ),
+    (
+        "tokio_util::future::with_cancellation_token::WithCancellationTokenFutureOwned",
+        &["run_until_cancelled"],
+    ),
     ("tokio_util::sync::cancellation_token::RunUntilCancelledFuture", &["future"]),
     ("tokio_util::sync::cancellation_token::RunUntilCancelledFutureOwned", &["future"]),
     ("tokio_util::task::task_tracker::TrackedFuture", &["future"]),
@@ -88,8 +96,6 @@ const POLLERS: &[(&str, &[&str])] = &[
     ("futures_util::future::try_join::TryJoin", &["Fut1", "Fut2"]),
     ("futures_util::future::try_maybe_done::TryMaybeDone", &["__0"]),
     ("futures_util::stream::once::Once", &["future"]),
-    ("futures_util::stream::stream::Fold", &["future"]),
-    ("futures_util::stream::stream::ForEach", &["future"]),
     ("futures_util::stream::stream::fold::Fold", &["future"]),
     ("futures_util::stream::stream::for_each::ForEach", &["future"]),
     ("futures_util::stream::stream::next::Next", &["stream"]),
@@ -99,7 +105,6 @@ const POLLERS: &[(&str, &[&str])] = &[
     ("futures_util::unfold_state::UnfoldState", &["future"]),
     // async-std 1.13, futures-lite 2.6: the same.
     ("async_std::future::timeout::TimeoutFuture", &["future"]),
-    ("async_std::task::builder::SupportTaskLocals", &["future"]),
     ("futures_lite::future::CatchUnwind", &["inner"]),
     ("futures_lite::future::Or", &["future1", "future2"]),
     ("futures_lite::future::Race", &["future1", "future2"]),

@@ -18,7 +18,9 @@ const MOST_CHILDREN: usize = 1 << 12;
 pub(super) enum Reach {
     /// Everything: compiled code and known wrappers alone are on the way here.
     Everything,
-    /// What is inline, and behind no pointer: this type, which was written by hand, is on the way here.
+    /// It is in a value of this type, which was written by hand: what is plain besides futures, and behind no pointer.
+    ByHand(TypeId),
+    /// It is in a function that such a value has: what is behind no pointer.
     Inline(TypeId),
 }
 
@@ -119,24 +121,29 @@ impl Way {
 
     /// Whether a value of this type may be read, and how far what is in it.
     fn enter(&mut self, layouts: &Layouts, id: TypeId, future: &FutureType) -> Result<(), Stop> {
+        let name_of = |id| layouts.future_type(id).map_or_else(String::new, |it| short(&it.name));
         match (&future.shape, self.reach) {
-            (Shape::Pointer { .. } | Shape::TraitObject { .. }, Reach::Inline(by_hand)) => {
-                let by_hand = layouts.future_type(by_hand).ok_or(Stop::NotUnderstood)?;
-                Err(Stop::ByHand(short(&by_hand.name)))
+            (_, Reach::Everything) | (Shape::Leaf, _) => {}
+            (Shape::Coroutine(_), Reach::ByHand(by) | Reach::Inline(by)) => {
+                self.reach = Reach::Inline(by);
             }
-            (Shape::Struct(_) | Shape::Enum { .. }, reach)
-                if known::rule(layouts, future) == Rule::ByHand =>
-            {
-                if !future.is_plain_besides {
-                    return Err(Stop::ByHand(short(&future.name)));
-                }
-                if let Reach::Everything = reach {
-                    self.reach = Reach::Inline(id);
-                }
-                Ok(())
+            (Shape::Pointer { .. } | Shape::TraitObject { .. }, Reach::ByHand(by) | Reach::Inline(by)) => {
+                return Err(Stop::PointerByHand(short(&future.name), name_of(by)));
             }
-            _ => Ok(()),
+            (_, Reach::ByHand(by)) if !future.is_plain_besides => {
+                return Err(Stop::ByHand(name_of(by)));
+            }
+            _ => {}
         }
+        if matches!(future.shape, Shape::Struct(_) | Shape::Enum { .. })
+            && known::rule(layouts, future) == Rule::ByHand
+        {
+            if !future.is_plain_besides {
+                return Err(Stop::ByHand(name_of(id)));
+            }
+            self.reach = Reach::ByHand(id);
+        }
+        Ok(())
     }
 }
 
