@@ -35,7 +35,8 @@ fn on() {
     static ON: Once = Once::new();
     ON.call_once(|| {
         builder().await_points(true).timing(Timing::EveryTask).init().expect("the feature is on");
-        // Here only, as it needs memory for a moment that is charged to nothing, and other tests look at the law.
+        // Here only, as it needs memory for a moment that is charged to nothing, and other tests
+        // look at the law.
         let measured = get_memory_snapshot().await_points_measured().clone();
         assert_eq!(measured, AwaitPoints::On, "this test needs debug information: debug = 2");
     });

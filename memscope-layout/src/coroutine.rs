@@ -191,8 +191,9 @@ impl Coroutine {
 }
 
 impl State {
-    /// The future that is waited for; `None` in a state that does not wait, and where a variable has the name that the compiler gives to that future: which
-    /// of the two debug information means is then not told.
+    /// The future that is waited for; `None` in a state that does not wait, and where a variable
+    /// has the name that the compiler gives to that future: which of the two debug information
+    /// means is then not told.
     pub fn awaited(&self) -> Option<&Member> {
         let mut named = self.members.iter().filter(|it| &*it.name == AWAITED);
         let awaited = named.next().filter(|it| it.kind == MemberKind::Awaited)?;

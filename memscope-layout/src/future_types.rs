@@ -149,7 +149,8 @@ impl<'t, 'u, 'd> FutureTypes<'t, 'u, 'd> {
         fields
     }
 
-    /// Whether the members of a type that lead to no future are plain. All of the type's own were looked at before.
+    /// Whether the members of a type that lead to no future are plain. All of the type's own were
+    /// looked at before.
     fn is_plain_besides(&self, at: At) -> bool {
         let leads = |it| matches!(self.known.get(&it), Some(Known::Leads(_)));
         let is_plain =
@@ -226,7 +227,8 @@ fn names_future(name: &str) -> bool {
         .any(|it| name.contains(it))
 }
 
-/// Whether structs of this name are plain, for those of which the members do not tell: text is behind a pointer, and two marks have no members at all.
+/// Whether structs of this name are plain, for those of which the members do not tell: text is
+/// behind a pointer, and two marks have no members at all.
 fn plain_by_name(name: &str) -> Option<bool> {
     match name {
         "&str" | "alloc::string::String" => Some(true),

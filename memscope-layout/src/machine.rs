@@ -7,7 +7,8 @@ use gimli::constants as dw;
 use crate::{
     bodies::{Bodies, Variable},
     coroutine::{
-        AWAITED, Candidate, Coroutine, Discriminant, Evidence, Hidden, Member, MemberKind, State, StateKind,
+        AWAITED, Candidate, Coroutine, Discriminant, Evidence, Hidden, Member, MemberKind, State,
+        StateKind,
     },
     future_types::FutureTypes,
     place::Place,

@@ -246,11 +246,14 @@ fn selects(types: &Types<'_, '_>, polls: &[Body]) -> HashSet<Arc<str>> {
     polls.iter().filter_map(|it| Some(select(&path(it)?)?.into())).collect()
 }
 
-/// The closure of the instance of `PollFn`'s `poll` that has this path, where a `tokio::select!` has made it.
+/// The closure of the instance of `PollFn`'s `poll` that has this path, where a `tokio::select!`
+/// has made it.
 ///
-/// The macro defines the type that the closure returns, `__tokio_select_util::Out`, in the function that both stand in.
+/// The macro defines the type that the closure returns, `__tokio_select_util::Out`, in the function
+/// that both stand in.
 fn select(poll: &str) -> Option<&str> {
-    let (block, arguments) = poll.strip_prefix("core::future::poll_fn::{impl#")?.split_once("}::poll<")?;
+    let (block, arguments) =
+        poll.strip_prefix("core::future::poll_fn::{impl#")?.split_once("}::poll<")?;
     let arguments = arguments.strip_suffix('>').filter(|_| block.parse::<u32>().is_ok())?;
     let comma = top_level(arguments).find(|&at| arguments.as_bytes()[at..].starts_with(b", "))?;
     let (output, closure) = (&arguments[..comma], &arguments[comma + ", ".len()..]);

@@ -253,7 +253,8 @@ struct Draft {
 fn make(child: Draft, way: Way) -> Option<&'static Node> {
     let Draft { future, parent, frame, value, check } = child;
     let depth = parent.map_or(0, |parent| parent.depth + 1);
-    let Way { step, beside, reach } = if depth < MOST_DEPTH { way } else { Way::end(Stop::TooDeep) };
+    let Way { step, beside, reach } =
+        if depth < MOST_DEPTH { way } else { Way::end(Stop::TooDeep) };
     let is_end = matches!(step, Step::End(_));
     let trail = if is_end { Trail::to(future, parent, check) } else { None };
     let new = || {
@@ -318,9 +319,7 @@ impl Node {
             }
             let Some(awaited) = state.awaited() else { return Way::end(Stop::NotUnderstood) };
             match awaited.future_type {
-                Some(id) => {
-                    resolve(layouts, id, start.saturating_add(awaited.offset), self.reach)
-                }
+                Some(id) => resolve(layouts, id, start.saturating_add(awaited.offset), self.reach),
                 None => Way::end(Stop::Leaf(short(&awaited.type_name))),
             }
         })?;

@@ -1,7 +1,8 @@
-//! Futures written by hand that have lent what they own: the walk reads none of it, and says where it ended.
+//! Futures written by hand that have lent what they own: the walk reads none of it, and says where
+//! it ended.
 //!
-//! What another thread may have for itself is made unreadable here: whole pages, which are given back when the task is dropped. A walk that
-//! reads a byte of them is killed, on each run.
+//! What another thread may have for itself is made unreadable here: whole pages, which are given
+//! back when the task is dropped. A walk that reads a byte of them is killed, on each run.
 
 use std::{
     cell::RefCell,
@@ -46,7 +47,8 @@ struct Taken {
 
 impl Taken {
     fn protect(&self, access: libc::c_int) {
-        // SAFETY: the pages are those of one value, wholly, as `take` asserts, and of the heap, so they may be read and written when they are given back.
+        // SAFETY: the pages are those of one value, wholly, as `take` asserts, and of the heap, so
+        // they may be read and written when they are given back.
         let done = unsafe { libc::mprotect(self.first, self.bytes, access) };
         assert_eq!(done, 0, "{}", std::io::Error::last_os_error());
     }
@@ -260,7 +262,8 @@ fn a_part_is_not_read_where_what_is_shared_stands_beside_it_further_in() {
     ends_at(&point, "Pair<");
 }
 
-/// Numbers and text besides its future: it has nothing by which it could learn that it has a part of itself back.
+/// Numbers and text besides its future: it has nothing by which it could learn that it has a part
+/// of itself back.
 struct Plain<F> {
     child: F,
     name: &'static str,
@@ -362,7 +365,9 @@ fn a_future_by_hand_in_a_known_wrapper_is_where_the_walk_ends() {
     ends(line + 4, async { Box::pin(lent()).await });
     ends(line + 5, async { pin!(lent()).await });
     ends(line + 6, async { (Box::pin(lent()) as Pin<Box<dyn Future<Output = ()>>>).await });
-    ends(line + 7, async { futures::future::select(Box::pin(lent()), pending::<()>()).await; });
+    ends(line + 7, async {
+        futures::future::select(Box::pin(lent()), pending::<()>()).await;
+    });
 
     #[track_caller]
     fn ends(line: u32, future: impl Future<Output = ()>) {
@@ -510,7 +515,8 @@ fn a_box_that_a_function_has_lent_and_does_not_await_is_not_read() {
 #[test]
 fn a_way_that_was_taken_before_is_not_taken_into_what_is_lent() {
     on();
-    // First it waits in a box that is its own, at the same place in memory, so that the way there is remembered; then in one that it has lent.
+    // First it waits in a box that is its own, at the same place in memory, so that the way there
+    // is remembered; then in one that it has lent.
     async fn both() {
         Box::pin(memscope_tests::wait_once()).await;
         Box::pin(memscope_tests::wait_once()).await;

@@ -20,9 +20,7 @@ use axum::{
 };
 use futures::{FutureExt, StreamExt, TryFutureExt, TryStreamExt, future, stream};
 use hyper_util::{rt::TokioIo, service::TowerToHyperService};
-use memscope_rs::async_memory::{
-    AwaitPoint, Scope, TaskType, TrackStream, create_tracked, track,
-};
+use memscope_rs::async_memory::{AwaitPoint, Scope, TaskType, TrackStream, create_tracked, track};
 use memscope_tests::{conserved, poll};
 use tokio::{io::AsyncWriteExt, runtime::Runtime, task::LocalSet, time::timeout};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -291,7 +289,9 @@ fn towers() {
     let waits_first = |(): ()| fallible();
     looks_through(|| layers().filter_async(waits_first).service(service()).oneshot(()));
     looks_through(|| tower::retry::Retry::new(Never, service()).oneshot(()));
-    looks_through(|| tower::util::option_layer(None::<tower::layer::util::Identity>).layer_on(service()));
+    looks_through(|| {
+        tower::util::option_layer(None::<tower::layer::util::Identity>).layer_on(service())
+    });
     looks_through(|| tower::util::Optional::new(Some(service())).oneshot(()));
     looks_through(|| {
         let completion = tower::load::CompleteOnResponse::default();
@@ -392,9 +392,7 @@ fn axums() {
     looks_through(|| router().layer(middleware::map_request(same)).oneshot(request()));
     let same = |it: Response| ready(it);
     looks_through(|| router().layer(middleware::map_response(same)).oneshot(request()));
-    looks_through(|| {
-        router().layer(middleware::ResponseAxumBodyLayer).oneshot(request())
-    });
+    looks_through(|| router().layer(middleware::ResponseAxumBodyLayer).oneshot(request()));
     looks_through(|| {
         router().route_layer(middleware::from_extractor::<Anything>()).oneshot(request())
     });
@@ -429,7 +427,9 @@ fn tower_https() {
     let _timers = with_timers();
     let layers = ServiceBuilder::new;
     let service = || router().into_service::<Body>();
-    looks_through(|| layers().layer(TraceLayer::new_for_http()).service(service()).oneshot(request()));
+    looks_through(|| {
+        layers().layer(TraceLayer::new_for_http()).service(service()).oneshot(request())
+    });
     looks_through(|| {
         let layer = tower_http::timeout::TimeoutLayer::with_status_code(StatusCode::OK, LONG);
         layers().layer(layer).service(service()).oneshot(request())
@@ -471,11 +471,12 @@ fn a_connection_of_hyper_is_where_its_handler_waits() {
         for upgrades in [false, true] {
             let (mut client, server) = tokio::io::duplex(1000);
             client.write_all(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n").await.expect("room");
-            let service = TowerToHyperService::new(router().map_request(
-                |it: hyper::Request<hyper::body::Incoming>| it.map(Body::new),
-            ));
+            let service = TowerToHyperService::new(
+                router().map_request(|it: hyper::Request<hyper::body::Incoming>| it.map(Body::new)),
+            );
             let connection = http.serve_connection(TokioIo::new(server), service);
-            let point = if upgrades { waits(connection.with_upgrades()) } else { waits(connection) };
+            let point =
+                if upgrades { waits(connection.with_upgrades()) } else { waits(connection) };
             let functions: Vec<_> = point.frames.iter().map(|it| &*it.function).collect();
             assert!(functions.contains(&"await_points::wrappers::handler"), "{point:#?}");
             is_at_the_leaf(&point);

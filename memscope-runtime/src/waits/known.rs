@@ -13,7 +13,8 @@ pub(super) enum Rule {
     ByHand,
 }
 
-/// Types of the standard library that are no more than what they are made of. In the last two it may be dropped, or shared: a walk ends there.
+/// Types of the standard library that are no more than what they are made of. In the last two it
+/// may be dropped, or shared: a walk ends there.
 const PARTS: [&str; 6] = [
     "core::mem::maybe_dangling::MaybeDangling",
     "core::option::Option",
@@ -25,9 +26,11 @@ const PARTS: [&str; 6] = [
 
 /// Wrappers, each by its whole path, with the fields that it polls.
 ///
-/// What is asked of one: nothing but its own `poll` touches the field between two polls, and that polls it, if it is there, without asking another thread
-/// first. So the field is lent to no thread, and whoever has the wrapper for itself has the field. Each entry was read in the source of the version named
-/// above it. A type without a field of this name is another version's, and by hand.
+/// What is asked of one: nothing but its own `poll` touches the field between two polls, and that
+/// polls it, if it is there, without asking another thread first. So the field is lent to no
+/// thread, and whoever has the wrapper for itself has the field. Each entry was read in the source
+/// of the version named above it. A type without a field of this name is another version's, and by
+/// hand.
 const POLLERS: &[(&str, &[&str])] = &[
     // The standard library: it calls the closure, of which `closure` judges.
     ("core::future::poll_fn::PollFn", &["f"]),
@@ -36,7 +39,8 @@ const POLLERS: &[(&str, &[&str])] = &[
     ("memscope_runtime::future::Tracked", &["future"]),
     ("memscope_runtime::scope::Scoped", &["future"]),
     ("memscope_runtime::stream::TrackedStream", &["tracked"]),
-    // tokio 1.54: they set a budget or a task-local value and poll; or ask a timer besides, or run a local set.
+    // tokio 1.54: they set a budget or a task-local value and poll; or ask a timer besides, or run
+    // a local set.
     ("tokio::future::maybe_done::MaybeDone", &["future"]),
     ("tokio::task::coop::Coop", &["fut"]),
     ("tokio::task::coop::unconstrained::Unconstrained", &["inner"]),
@@ -61,7 +65,8 @@ const POLLERS: &[(&str, &[&str])] = &[
     // tracing 0.1: they enter the span or the dispatcher, and poll.
     (INSTRUMENTED, &["inner"]),
     ("tracing::instrument::WithDispatch", &["inner"]),
-    // futures-util 0.3: what has a variant for each stage polls what the stage has; a closure is called with what is ready.
+    // futures-util 0.3: what has a variant for each stage polls what the stage has; a closure is
+    // called with what is ready.
     ("futures_util::abortable::Abortable", &["task"]),
     ("futures_util::future::either::Either", &["__0"]),
     ("futures_util::future::future::Flatten", &["inner"]),
@@ -109,7 +114,8 @@ const POLLERS: &[(&str, &[&str])] = &[
     ("futures_lite::future::Or", &["future1", "future2"]),
     ("futures_lite::future::Race", &["future1", "future2"]),
     ("futures_lite::future::Zip", &["future1", "future2"]),
-    // tower 0.5: each stage polls its future; services and requests are used by the thread that polls, and not followed.
+    // tower 0.5: each stage polls its future; services and requests are used by the thread that
+    // polls, and not followed.
     ("tower::buffer::future::ResponseFuture", &["state"]),
     ("tower::buffer::future::ResponseState", &["fut"]),
     ("tower::filter::future::AsyncResponseFuture", &["state"]),
@@ -143,7 +149,8 @@ const POLLERS: &[(&str, &[&str])] = &[
     ("tower_http::set_header::response::single_header::ResponseFuture", &["future"]),
     ("tower_http::timeout::service::ResponseFuture", &["inner"]),
     ("tower_http::trace::future::ResponseFuture", &["inner"]),
-    // hyper 1, hyper-util 0.1: the thread that polls a connection polls the response that is in flight, in a box of the connection's own.
+    // hyper 1, hyper-util 0.1: the thread that polls a connection polls the response that is in
+    // flight, in a box of the connection's own.
     ("hyper::proto::h1::dispatch::Dispatcher", &["dispatch"]),
     ("hyper::proto::h1::dispatch::Server", &["in_flight"]),
     ("hyper::server::conn::http1::Connection", &["conn"]),
@@ -197,7 +204,8 @@ pub(super) fn rule(layouts: &Layouts, future: &FutureType) -> Rule {
     closure(layouts, future).unwrap_or(Rule::ByHand)
 }
 
-/// The rule of a closure that a macro has made. All other closures are written by hand, and so is what they do with what they capture.
+/// The rule of a closure that a macro has made. All other closures are written by hand, and so is
+/// what they do with what they capture.
 fn closure(layouts: &Layouts, future: &FutureType) -> Option<Rule> {
     const SELECT: Rule = Rule::Polls(&["_ref__futures"]);
     const JOIN: Rule = Rule::Polls(&["futures"]);
@@ -207,7 +215,9 @@ fn closure(layouts: &Layouts, future: &FutureType) -> Option<Rule> {
     // `tokio::join!` keeps futures in a type that nothing else can name.
     let Shape::Struct(fields) = &future.shape else { return None };
     let [field] = &fields[..] else { return None };
-    let Shape::Pointer { to, .. } = layouts.future_type(field.future_type)?.shape else { return None };
+    let Shape::Pointer { to, .. } = layouts.future_type(field.future_type)?.shape else {
+        return None;
+    };
     let Shape::Struct(futures) = &layouts.future_type(to)?.shape else { return None };
     let is_joined = |it: &Field| {
         layouts

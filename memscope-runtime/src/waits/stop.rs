@@ -17,7 +17,8 @@ pub(crate) enum Stop {
     Uncertain(String),
     /// This type was written by hand, and may have lent to another thread what it is made of.
     ByHand(String),
-    /// The pointer is in the second type, or below it, which was written by hand and may have lent what is behind it.
+    /// The pointer is in the second type, or below it, which was written by hand and may have lent
+    /// what is behind it.
     PointerByHand(String, String),
     /// It is in a state that does not wait.
     NotWaiting(StateKind),

@@ -18,7 +18,8 @@ const MOST_CHILDREN: usize = 1 << 12;
 pub(super) enum Reach {
     /// Everything: compiled code and known wrappers alone are on the way here.
     Everything,
-    /// It is in a value of this type, which was written by hand: what is plain besides futures, and behind no pointer.
+    /// It is in a value of this type, which was written by hand: what is plain besides futures, and
+    /// behind no pointer.
     ByHand(TypeId),
     /// It is in a function that such a value has: what is behind no pointer.
     Inline(TypeId),
@@ -63,9 +64,7 @@ pub(super) fn resolve_variant(
     reach: Reach,
 ) -> Way {
     match only(layouts, enumeration, fields, false) {
-        Ok(field) => {
-            resolve(layouts, field.future_type, start.saturating_add(field.offset), reach)
-        }
+        Ok(field) => resolve(layouts, field.future_type, start.saturating_add(field.offset), reach),
         Err(stop) => Way::end(stop),
     }
 }
@@ -127,7 +126,10 @@ impl Way {
             (Shape::Coroutine(_), Reach::ByHand(by) | Reach::Inline(by)) => {
                 self.reach = Reach::Inline(by);
             }
-            (Shape::Pointer { .. } | Shape::TraitObject { .. }, Reach::ByHand(by) | Reach::Inline(by)) => {
+            (
+                Shape::Pointer { .. } | Shape::TraitObject { .. },
+                Reach::ByHand(by) | Reach::Inline(by),
+            ) => {
                 return Err(Stop::PointerByHand(short(&future.name), name_of(by)));
             }
             (_, Reach::ByHand(by)) if !future.is_plain_besides => {
@@ -147,7 +149,8 @@ impl Way {
     }
 }
 
-/// The field that leads on, where it is one; `drops_last`: what is around it does not drop it before itself.
+/// The field that leads on, where it is one; `drops_last`: what is around it does not drop it
+/// before itself.
 fn only<'l>(
     layouts: &Layouts,
     future: &FutureType,
