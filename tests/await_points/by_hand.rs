@@ -19,7 +19,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use futures::FutureExt;
+use futures::{FutureExt, future::select};
 use memscope_rs::async_memory::{AwaitPoint, track};
 use memscope_tests::{conserved, poll};
 use tokio::time::timeout;
@@ -183,7 +183,6 @@ fn an_optional_box_that_a_future_by_hand_has_lent_is_not_followed() {
 /// The same, as an enum.
 enum Stage<F> {
     Lent(Box<F>, Arc<AtomicBool>),
-    #[expect(dead_code, reason = "it ends while it is lent")]
     Over,
 }
 
@@ -191,10 +190,14 @@ impl<F> Future for Stage<F> {
     type Output = ();
     fn poll(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<()> {
         // SAFETY: nothing is moved.
-        if let Self::Lent(child, _) = unsafe { self.get_unchecked_mut() } {
+        let this = unsafe { self.get_unchecked_mut() };
+        if let Self::Lent(child, is_back) = this {
             child.lend();
+            if is_back.load(Ordering::Relaxed) {
+                *this = Self::Over;
+            }
         }
-        Poll::Pending
+        if let Self::Over = this { Poll::Ready(()) } else { Poll::Pending }
     }
 }
 
@@ -356,7 +359,8 @@ fn below_a_future_by_hand_no_pointer_is_followed() {
 fn a_future_by_hand_in_a_known_wrapper_is_where_the_walk_ends() {
     let _timers = with_timers();
     let lent = || offload(Box::new(paged()));
-    let long = Duration::from_secs(3600);
+    let long = Duration::from_hours(1);
+    type Object = Pin<Box<dyn Future<Output = ()>>>;
     let line = line!() + 1;
     ends(line, async { timeout(long, lent()).await.unwrap_or(()) });
     ends(line + 1, async { lent().map(drop).await });
@@ -364,10 +368,8 @@ fn a_future_by_hand_in_a_known_wrapper_is_where_the_walk_ends() {
     ends(line + 3, async { track(lent()).await });
     ends(line + 4, async { Box::pin(lent()).await });
     ends(line + 5, async { pin!(lent()).await });
-    ends(line + 6, async { (Box::pin(lent()) as Pin<Box<dyn Future<Output = ()>>>).await });
-    ends(line + 7, async {
-        futures::future::select(Box::pin(lent()), pending::<()>()).await;
-    });
+    ends(line + 6, async { (Box::pin(lent()) as Object).await });
+    ends(line + 7, async { drop(select(Box::pin(lent()), pending::<()>()).await) });
 
     #[track_caller]
     fn ends(line: u32, future: impl Future<Output = ()>) {
