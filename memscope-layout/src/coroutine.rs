@@ -6,6 +6,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::{future_type::TypeId, place::Place};
 
+/// How the compiler names the future that is waited for.
+pub(crate) const AWAITED: &str = "__awaitee";
+
 /// The layout of one state machine.
 ///
 /// Sizes, alignments and offsets are bytes. What is said to be alive is an upper bound: the compiler keeps a place for an argument, and lists
@@ -188,9 +191,14 @@ impl Coroutine {
 }
 
 impl State {
-    /// The future that is waited for; `None` in a state that does not wait.
+    /// The future that is waited for; `None` in a state that does not wait, and where a variable
+    /// has the name that the compiler gives to that future: which of the two debug information
+    /// means is then not told.
     pub fn awaited(&self) -> Option<&Member> {
-        self.members.iter().find(|it| it.kind == MemberKind::Awaited)
+        let mut named = self.members.iter().filter(|it| &*it.name == AWAITED);
+        let awaited = named.next().filter(|it| it.kind == MemberKind::Awaited)?;
+        let is_clear = named.next().is_none() && self.hidden.iter().all(|it| &*it.name != AWAITED);
+        is_clear.then_some(awaited)
     }
 
     /// Bytes that are taken, and where the last of them ends.

@@ -21,6 +21,18 @@ pub struct FutureType {
     pub size: Option<u64>,
     /// What is in it.
     pub shape: Shape,
+    /// Whether all that it has besides futures is plain data: numbers, functions, text that it
+    /// owns, and types made of these.
+    ///
+    /// A value that has no more than that has nothing by which another thread could tell it that a
+    /// part of it, lent to that thread, is given back. So its parts are its own. `false` where it
+    /// has a pointer, an `UnsafeCell`, a `PhantomPinned`, or more than debug information shows.
+    #[serde(default)]
+    pub is_plain_besides: bool,
+    /// Whether it is the closure that `tokio::select!` polls: known by the type that it returns,
+    /// which that macro defines beside it.
+    #[serde(default)]
+    pub is_select: bool,
 }
 
 /// What is in a type, as far as it leads to futures.

@@ -1,6 +1,9 @@
 //! Follows types to the futures in them.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
 
 use gimli::constants as dw;
 
@@ -8,7 +11,7 @@ use crate::{
     future_type::{Field, FutureType, PointerKind, Shape, TypeId, Variant},
     types::Types,
     units::At,
-    variants::MemberEntry,
+    variants::{MemberEntry, is_function},
 };
 
 /// How many types may be in one another.
@@ -29,15 +32,23 @@ pub(crate) struct FutureTypes<'t, 'u, 'd> {
     types: &'t Types<'u, 'd>,
     /// Where coroutines are, and which.
     coroutines: HashMap<At, usize>,
+    /// The paths of the closures that `tokio::select!` polls.
+    selects: HashSet<Arc<str>>,
     known: HashMap<At, Known>,
+    /// Whether types are plain, of those that were asked for.
+    plain: HashMap<At, bool>,
     leaves: HashMap<(Arc<str>, Option<u64>), TypeId>,
     all: Vec<FutureType>,
 }
 
 impl<'t, 'u, 'd> FutureTypes<'t, 'u, 'd> {
-    pub(crate) fn new(types: &'t Types<'u, 'd>, coroutines: HashMap<At, usize>) -> Self {
-        let (known, leaves) = (HashMap::new(), HashMap::new());
-        Self { types, coroutines, known, leaves, all: Vec::new() }
+    pub(crate) fn new(
+        types: &'t Types<'u, 'd>,
+        coroutines: HashMap<At, usize>,
+        selects: HashSet<Arc<str>>,
+    ) -> Self {
+        let (known, plain, leaves) = (HashMap::new(), HashMap::new(), HashMap::new());
+        Self { types, coroutines, selects, known, plain, leaves, all: Vec::new() }
     }
 
     pub(crate) fn all(&self) -> &[FutureType] {
@@ -58,17 +69,19 @@ impl<'t, 'u, 'd> FutureTypes<'t, 'u, 'd> {
         if let Some(known) = self.leaves.get(&key) {
             return Some(*known);
         }
-        let id = self.add(at, Shape::Leaf)?;
+        let id = self.add(at, Shape::Leaf, false)?;
         self.leaves.insert(key, id);
         Some(id)
     }
 
-    fn add(&mut self, at: At, shape: Shape) -> Option<TypeId> {
+    fn add(&mut self, at: At, shape: Shape, is_plain_besides: bool) -> Option<TypeId> {
         if !self.types.units.budget.keep(size_of::<FutureType>()) {
             return None;
         }
         let id = TypeId(u32::try_from(self.all.len()).ok()?);
-        self.all.push(FutureType { name: self.types.name(at), size: self.types.size(at), shape });
+        let (name, size) = (self.types.name(at), self.types.size(at));
+        let is_select = self.selects.contains(&name);
+        self.all.push(FutureType { name, size, shape, is_plain_besides, is_select });
         Some(id)
     }
 
@@ -80,15 +93,16 @@ impl<'t, 'u, 'd> FutureTypes<'t, 'u, 'd> {
             None => {}
         }
         self.known.insert(at, Known::Ends);
-        let shape = self.shape(at, depth)?;
-        let id = self.add(at, shape)?;
+        let (shape, is_plain_besides) = self.shape(at, depth)?;
+        let id = self.add(at, shape, is_plain_besides)?;
         self.known.insert(at, Known::Leads(id));
         Some(id)
     }
 
-    fn shape(&mut self, at: At, depth: u32) -> Option<Shape> {
+    /// What is in it, and whether the rest is plain.
+    fn shape(&mut self, at: At, depth: u32) -> Option<(Shape, bool)> {
         if let Some(&coroutine) = self.coroutines.get(&at) {
-            return Some(Shape::Coroutine(coroutine));
+            return Some((Shape::Coroutine(coroutine), false));
         }
         let entry = self.types.units.entry(at)?;
         match entry.tag() {
@@ -97,27 +111,30 @@ impl<'t, 'u, 'd> FutureTypes<'t, 'u, 'd> {
                 let to = self.types.referred(at, &entry, dw::DW_AT_type)?;
                 // PERF: elsewhere any type may be; only those are followed whose name has room for a future.
                 let to = names_future(&self.types.name(to)).then(|| self.look(to, depth + 1))??;
-                Some(Shape::Pointer { to, kind })
+                Some((Shape::Pointer { to, kind }, false))
             }
             dw::DW_TAG_structure_type => {
                 let name = self.types.name(at);
                 if let Some(kind) = trait_object(&name) {
-                    return self.trait_object(at, kind);
+                    return Some((self.trait_object(at, kind)?, false));
                 }
                 if let Some(part) = self.types.variants(at) {
-                    let mut leads = false;
+                    let (mut leads, mut is_plain) = (false, true);
                     let mut variants = Vec::with_capacity(part.variants.len());
                     for variant in &part.variants {
                         let fields = self.fields(&variant.members, true, depth);
                         leads |= !fields.is_empty();
+                        is_plain = is_plain && self.is_plain_besides(&variant.members);
                         let (name, value) = (variant.name.into(), variant.value);
                         variants.push(Variant { name, value, fields });
                     }
-                    return leads
-                        .then_some(Shape::Enum { discriminant: part.discriminant, variants });
+                    let discriminant = part.discriminant;
+                    return leads.then_some((Shape::Enum { discriminant, variants }, is_plain));
                 }
-                let fields = self.fields(&self.types.members(at), is_certain(&name), depth);
-                (!fields.is_empty()).then_some(Shape::Struct(fields))
+                let members = self.types.members(at);
+                let fields = self.fields(&members, is_certain(&name), depth);
+                (!fields.is_empty())
+                    .then(|| (Shape::Struct(fields), self.is_plain_besides(&members)))
             }
             _ => None,
         }
@@ -132,6 +149,55 @@ impl<'t, 'u, 'd> FutureTypes<'t, 'u, 'd> {
             }
         }
         fields
+    }
+
+    /// Whether those members are plain that lead to no future; it was looked where they lead.
+    fn is_plain_besides(&mut self, members: &[MemberEntry<'d>]) -> bool {
+        members.iter().filter_map(|it| it.type_).count() == members.len()
+            && members.iter().filter_map(|it| it.type_).all(|it| {
+                matches!(self.known.get(&it), Some(Known::Leads(_))) || self.is_plain(it, 0)
+            })
+    }
+
+    /// Whether a value of a type is numbers, functions or text of its own, and nothing else.
+    fn is_plain(&mut self, at: At, depth: u32) -> bool {
+        if let Some(known) = self.plain.get(&at) {
+            return *known;
+        }
+        // As long as it is looked at, and where that goes too deep.
+        self.plain.insert(at, false);
+        let is_plain = depth < MOST_DEPTH && self.look_whether_plain(at, depth).unwrap_or(false);
+        self.plain.insert(at, is_plain);
+        is_plain
+    }
+
+    fn look_whether_plain(&mut self, at: At, depth: u32) -> Option<bool> {
+        let entry = self.types.units.entry(at)?;
+        if entry.has_attr(dw::DW_AT_declaration) {
+            return None;
+        }
+        match entry.tag() {
+            dw::DW_TAG_base_type | dw::DW_TAG_enumeration_type => Some(true),
+            // A function, which may have the size of nothing here.
+            dw::DW_TAG_pointer_type => Some(is_function(self.types.units.name(at, &entry)?)),
+            dw::DW_TAG_array_type => {
+                let element = self.types.referred(at, &entry, dw::DW_AT_type)?;
+                Some(self.is_plain(element, depth + 1))
+            }
+            dw::DW_TAG_structure_type => {
+                let named = plain_by_name(&self.types.name(at));
+                if named.is_some() {
+                    return named;
+                }
+                let members = match self.types.variants(at) {
+                    Some(part) => part.variants.into_iter().flat_map(|it| it.members).collect(),
+                    None => self.types.members(at),
+                };
+                let mut members = members.into_iter();
+                Some(members.all(|it| it.type_.is_some_and(|it| self.is_plain(it, depth + 1))))
+            }
+            _ => None,
+        }
     }
 
     fn trait_object(&self, at: At, kind: PointerKind) -> Option<Shape> {
@@ -168,6 +234,18 @@ fn names_future(name: &str) -> bool {
     ["{async_", "{gen_", "{coroutine_", "{closure_env#", "dyn core::future::future::Future"]
         .iter()
         .any(|it| name.contains(it))
+}
+
+/// Whether structs of this name are plain, for those of which the members do not tell: text is
+/// behind a pointer, and two marks have no members at all.
+fn plain_by_name(name: &str) -> Option<bool> {
+    match name {
+        "&str" | "alloc::string::String" => Some(true),
+        "core::marker::PhantomPinned" => Some(false),
+        _ if name.starts_with("core::marker::PhantomData<") => Some(true),
+        _ if name.starts_with("core::cell::UnsafeCell<") => Some(false),
+        _ => None,
+    }
 }
 
 /// Whether a value of a struct of this name has values in all its fields, and for itself.

@@ -7,7 +7,8 @@ use gimli::constants as dw;
 use crate::{
     bodies::{Bodies, Variable},
     coroutine::{
-        Candidate, Coroutine, Discriminant, Evidence, Hidden, Member, MemberKind, State, StateKind,
+        AWAITED, Candidate, Coroutine, Discriminant, Evidence, Hidden, Member, MemberKind, State,
+        StateKind,
     },
     future_types::FutureTypes,
     place::Place,
@@ -25,8 +26,6 @@ pub(crate) struct Machine<'d> {
     discriminant: Option<Discriminant>,
     states: Vec<(StateKind, VariantEntry<'d>)>,
 }
-
-const AWAITED: &str = "__awaitee";
 
 impl<'d> Machine<'d> {
     /// `None` where the entry is not that of a coroutine after all.

@@ -1,6 +1,11 @@
 //! A program's file becomes its layouts: open, scan, read, put in order.
 
-use std::{cmp::Reverse, collections::HashMap, path::Path, sync::Arc};
+use std::{
+    cmp::Reverse,
+    collections::{HashMap, HashSet},
+    path::Path,
+    sync::Arc,
+};
 
 use gimli::constants as dw;
 
@@ -14,7 +19,7 @@ use crate::{
     future_types::FutureTypes,
     layouts::Layouts,
     machine::Machine,
-    scan::{Found, abbreviations, has_types},
+    scan::{Body, Found, abbreviations, has_types},
     sections::{Dwarf, Flavour, Identity, Sections, hex},
     split::Beside,
     types::Types,
@@ -190,7 +195,7 @@ fn layouts(units: &Units<'_>, found: &Found, identity: &Identity, missing: usize
     let types = Types::new(units);
     let (machines, coroutines) = machines(&types, &found.coroutines);
     let bodies = Bodies::new(&types, &found.bodies);
-    let mut future_types = FutureTypes::new(&types, coroutines);
+    let mut future_types = FutureTypes::new(&types, coroutines, selects(&types, &found.selects));
     let coroutines: Vec<Coroutine> =
         machines.into_iter().map(|it| it.finish(&types, &bodies, &mut future_types)).collect();
     let vtables = vtables(&types, found, identity, &mut future_types);
@@ -235,6 +240,44 @@ fn machines<'d>(types: &Types<'_, 'd>, found: &[At]) -> (Vec<Machine<'d>>, HashM
     (ranked.into_iter().map(|it| it.1).collect(), places)
 }
 
+/// The paths of the closures that `tokio::select!` polls, by the functions that do.
+fn selects(types: &Types<'_, '_>, polls: &[Body]) -> HashSet<Arc<str>> {
+    let path = |it: &Body| Some(types.path_in(it.at, &types.units.entry(it.at)?, it.parent));
+    polls.iter().filter_map(|it| Some(select(&path(it)?)?.into())).collect()
+}
+
+/// The closure of the instance of `PollFn`'s `poll` that has this path, where a `tokio::select!`
+/// has made it.
+///
+/// The macro defines the type that the closure returns, `__tokio_select_util::Out`, in the function
+/// that both stand in.
+fn select(poll: &str) -> Option<&str> {
+    let (block, arguments) =
+        poll.strip_prefix("core::future::poll_fn::{impl#")?.split_once("}::poll<")?;
+    let arguments = arguments.strip_suffix('>').filter(|_| block.parse::<u32>().is_ok())?;
+    let comma = top_level(arguments).find(|&at| arguments.as_bytes()[at..].starts_with(b", "))?;
+    let (output, closure) = (&arguments[..comma], &arguments[comma + ", ".len()..]);
+    let is_start = |at: &usize| closure.as_bytes()[*at..].starts_with(b"::{closure_env#");
+    let start = top_level(closure).filter(is_start).last()?;
+    let behind = output.strip_prefix(&closure[..start])?;
+    behind.starts_with("::__tokio_select_util::Out<").then_some(closure)
+}
+
+/// The bytes of a type's name that are in no brackets.
+fn top_level(name: &str) -> impl Iterator<Item = usize> {
+    let (mut depth, mut last) = (0, b' ');
+    name.bytes().enumerate().filter_map(move |(at, byte)| {
+        match (std::mem::replace(&mut last, byte), byte) {
+            (_, b'<' | b'(' | b'[') => depth += 1,
+            // The arrow of a function's type is no bracket.
+            (b'-', b'>') => {}
+            (_, b'>' | b')' | b']') => depth -= 1,
+            _ => {}
+        }
+        (depth == 0).then_some(at)
+    })
+}
+
 /// The types of the futures that have vtables, by the vtables' addresses.
 fn vtables<'d>(
     types: &Types<'_, 'd>,
@@ -275,4 +318,24 @@ fn settle(vtables: Vec<(u64, TypeId)>, types: &[FutureType]) -> Vec<(u64, Option
         }
     }
     settled
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_closure_is_that_of_a_select_by_what_it_returns() {
+        let poll = |output: &str, closure: &str| {
+            format!("core::future::poll_fn::{{impl#2}}::poll<{output}, {closure}>")
+        };
+        let out = "app::f::{async_fn#0}::__tokio_select_util::Out<(), fn(u8) -> (u8, u8)>";
+        let closure = "app::f::{async_fn#0}::{closure_env#1}<T, app::g::{closure_env#0}<u8, u8>>";
+        assert_eq!(select(&poll(out, closure)), Some(closure));
+        let elsewhere = "app::h::{async_fn#0}::{closure_env#0}";
+        assert_eq!(select(&poll(out, elsewhere)), None, "another function's");
+        assert_eq!(select(&poll("()", closure)), None);
+        let own = poll(out, closure).replace("core::future", "app");
+        assert_eq!(select(&own), None, "of another type");
+    }
 }

@@ -129,7 +129,7 @@ fn unsigned(value: &AttributeValue<impl gimli::Reader>, size: u64) -> Option<u64
 }
 
 /// `fn(…)`, `unsafe fn(…)`, `extern "C" fn(…)`.
-fn is_function(name: &str) -> bool {
+pub(crate) fn is_function(name: &str) -> bool {
     name.split('(').next().is_some_and(|it| it == "fn" || it.ends_with(" fn"))
 }
 

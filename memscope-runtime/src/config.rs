@@ -114,6 +114,19 @@ impl Builder {
     /// after the poll before, 10 with four functions on the way to what it waits for, 18 where these are in boxes (`docs/DESIGN.md` names the bench); without this
     /// setting, a load of a flag. Once on, it stays on.
     ///
+    /// # What is read
+    ///
+    /// When a poll has returned `Pending`, the thread that polled reads in the future which
+    /// `.await` it is at, and goes on in what is awaited there: other `async` functions and blocks;
+    /// `Box`, `&mut` and `Pin` of futures; and the wrappers of the standard library, tokio,
+    /// futures, tower, axum, hyper, tracing and others that are listed in
+    /// `memscope-runtime/src/waits/known.rs`. A future that is written by hand may have lent what
+    /// it owns to another thread, so there the backtrace ends, and
+    /// [`AwaitPoint::stops`](crate::async_memory::AwaitPoint::stops) says so. If it has only
+    /// numbers and text besides the future in it, that future is read too, and nothing behind a
+    /// pointer. It is assumed that such a type has not lent a part of itself and kept that in a
+    /// `static` alone; if it has, a line may be wrong.
+    ///
     /// [`MemorySnapshot::await_points`]: crate::async_memory::MemorySnapshot::await_points
     pub fn await_points(mut self, yes: bool) -> Self {
         self.await_points = yes;

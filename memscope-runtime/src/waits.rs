@@ -5,6 +5,7 @@
 //! Nobody waits for anybody: who makes a node that another thread has just made throws its own away.
 
 mod way;
+mod known;
 mod stop;
 mod trail;
 mod function;
@@ -33,7 +34,7 @@ use crate::{
 use function::function;
 use stop::Stop;
 pub(crate) use trail::{Check, Trail};
-use way::{Way, only, resolve};
+use way::{Reach, Way, resolve, resolve_variant};
 
 /// Nodes that are made, at the most; about 250 bytes each.
 const MOST_NODES: u32 = 1 << 14;
@@ -99,6 +100,8 @@ pub(crate) struct Node {
     frame: Option<(usize, usize)>,
     /// The tuple that it is a part of: what else is in there may be waited for as well.
     beside: Option<String>,
+    /// How far it goes on from here.
+    reach: Reach,
     /// Of a state: the discriminant's value.
     pub(crate) value: u64,
     pub(crate) step: Step,
@@ -206,7 +209,7 @@ fn find_or_make_root(first: usize, future: &'static FutureType) -> Option<&'stat
             let layouts = layouts::kept()?;
             let node = as_memscope(|| {
                 let step = match join(layouts, future) {
-                    Ok(id) => resolve(layouts, id, 0),
+                    Ok(id) => resolve(layouts, id, 0, Reach::Everything),
                     Err(why) => Way::end(Stop::NotJoined(why)),
                 };
                 make(Draft { future, parent: None, frame: None, value: 0, check: None }, step)
@@ -250,7 +253,8 @@ struct Draft {
 fn make(child: Draft, way: Way) -> Option<&'static Node> {
     let Draft { future, parent, frame, value, check } = child;
     let depth = parent.map_or(0, |parent| parent.depth + 1);
-    let Way { step, beside } = if depth < MOST_DEPTH { way } else { Way::end(Stop::TooDeep) };
+    let Way { step, beside, reach } =
+        if depth < MOST_DEPTH { way } else { Way::end(Stop::TooDeep) };
     let is_end = matches!(step, Step::End(_));
     let trail = if is_end { Trail::to(future, parent, check) } else { None };
     let new = || {
@@ -267,6 +271,7 @@ fn make(child: Draft, way: Way) -> Option<&'static Node> {
             parent,
             frame,
             beside,
+            reach,
             value,
             step,
             future,
@@ -314,7 +319,7 @@ impl Node {
             }
             let Some(awaited) = state.awaited() else { return Way::end(Stop::NotUnderstood) };
             match awaited.future_type {
-                Some(id) => resolve(layouts, id, start.saturating_add(awaited.offset)),
+                Some(id) => resolve(layouts, id, start.saturating_add(awaited.offset), self.reach),
                 None => Way::end(Stop::Leaf(short(&awaited.type_name))),
             }
         })?;
@@ -335,12 +340,7 @@ impl Node {
         let variant = variants.iter().find(|it| it.value == value)?;
         let check = value.and_then(|value| Check::value(&self.step, value));
         add(place, Draft { check, ..self.child() }, || {
-            match only(layouts, &future.name, &variant.fields) {
-                Ok(field) => {
-                    resolve(layouts, field.future_type, start.saturating_add(field.offset))
-                }
-                Err(stop) => Way::end(stop),
-            }
+            resolve_variant(layouts, future, &variant.fields, *start, self.reach)
         })
     }
 
@@ -351,7 +351,7 @@ impl Node {
         let Step::Pointer { offset, to, child: place } = &self.step else { return None };
         let layouts = layouts::kept()?;
         let check = Some(Check::Pointer { offset: *offset });
-        add(place, Draft { check, ..self.child() }, || resolve(layouts, *to, 0))
+        add(place, Draft { check, ..self.child() }, || resolve(layouts, *to, 0, self.reach))
     }
 
     /// The value of a trait object with this vtable.
@@ -381,7 +381,7 @@ impl Node {
         let check = Some(Check::Object { data, vtable: at, is: vtable });
         let node = as_memscope(|| {
             let step = match behind(layouts, vtable) {
-                Ok(id) => resolve(layouts, id, 0),
+                Ok(id) => resolve(layouts, id, 0, self.reach),
                 Err(why) => Way::end(Stop::NotJoined(why)),
             };
             make(Draft { check, ..self.child() }, step)

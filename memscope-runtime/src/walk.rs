@@ -25,16 +25,43 @@ impl Start {
 ///
 /// # Safety
 ///
-/// `start` is the first byte of a living future of the type that `root` was made for, which waits (its last poll has returned `Pending`), and which nobody
-/// else reads or writes until this returns: the caller has its `Pin<&mut _>`.
+/// `start` is the first byte of a living future of the type that `root` was made for, which waits
+/// (its last poll has returned `Pending`), and which the caller could poll again now: it has the
+/// future's `Pin<&mut _>`.
 ///
 /// # What is read
 ///
-/// Nodes are made from the layouts that the compiler wrote down for the very types that are in memory; the root's was believed only as vtable and size agree.
-/// They lead through what a future has for itself and nothing else: members of the state that it is in, fields of the variant that it is in, what a `Box` or
-/// a `&mut` among these points to. Behind `&`, `Rc`, `Arc`, raw pointers, `UnsafeCell` and `ManuallyDrop` there is no node. So every address is in memory
-/// that the future, which the caller has for itself, owns or borrows mutably, at a value that lives since it will be polled again; and what is read there
-/// is a discriminant or a pointer, which are initialised in every living value.
+/// Discriminants and pointers, where debug information has them, and only at places that a poll of
+/// the root, made now, would come by without asking another thread for them. A `Pin<&mut _>` alone
+/// does not say that of all that a future leads to: a type written by hand may have lent what its
+/// boxes and references point to, or a part of itself, until its destructor or its next poll has it
+/// back. So each link of the way is one of these:
+///
+/// - **What a function awaits.** The compiler made the place and no code can name it. In a state
+///   that waits it is initialised, and the function polls it first when it goes on. Arguments,
+///   captures and variables are not read: a function's own code may have moved or lent them.
+/// - **What a `Box`, a `&mut` or a `Pin` points to**, itself or as a `dyn Future`, where a function
+///   awaits that pointer or a known wrapper polls it: these poll nothing else. A vtable's type is
+///   believed as [`root`](crate::waits) types are, and says what is there.
+/// - **The field that a known wrapper polls.** `waits/known.rs` lists them by whole paths, with
+///   what is asked of one. The closures of `tokio::select!` and `tokio::join!` are among them, told
+///   by types that only these macros make; other closures are written by hand.
+/// - **What a type written by hand has inline**, where it is plain besides its futures: it has
+///   numbers, functions and text, and so nothing by which another thread could say that a lent part
+///   is back. From there on no pointer is followed, however deep. Any other type written by hand is
+///   where the walk ends.
+///
+/// Behind `&`, `Rc`, `Arc`, raw pointers, `UnsafeCell`, `ManuallyDrop` (but that of a known
+/// wrapper) and `MaybeUninit` there is no node. How far a walk may go is decided when a node is
+/// made (`waits/way.rs`); the walk only reads.
+///
+/// # What is assumed
+///
+/// That the debug information is the program's, that a known wrapper does what it did in the
+/// version that was read, and that a type which is plain besides its futures keeps what it knows of
+/// a lent part in itself, not in a static. Where the last does not hold, discriminants inside that
+/// value are read while they may change: its memory is there as long as the value, so a stale one
+/// names a wrong line, and leads behind no pointer.
 pub(crate) unsafe fn walk(start: Start, root: &'static Node) -> &'static Node {
     let (mut at, mut node) = (start.0, root);
     loop {
@@ -66,7 +93,8 @@ pub(crate) unsafe fn walk(start: Start, root: &'static Node) -> &'static Node {
                 child.and_then(|(meant, child)| child.get().or_else(|| node.add_variant(*meant)))
             }
             Step::Pointer { offset, child, .. } => {
-                // SAFETY: at `offset` is a living `Box` or `&mut`: see above.
+                // SAFETY: at `offset` is a living `Box` or `&mut` that no other thread has: see
+                // above.
                 at = unsafe { pointer(at, *offset) };
                 if at.is_null() { None } else { child.get().or_else(|| node.add_behind_pointer()) }
             }
@@ -94,7 +122,8 @@ pub(crate) unsafe fn walk(start: Start, root: &'static Node) -> &'static Node {
 ///
 /// # What is read
 ///
-/// What the walk reads: each step only when all before it have shown that the way leads there.
+/// What the walk reads: each step only when all before it have shown that the way leads there. A
+/// trail has no more steps than the nodes that it names.
 pub(crate) unsafe fn leads(start: Start, trail: &Trail) -> bool {
     let mut at = start.0;
     for check in trail.checks() {

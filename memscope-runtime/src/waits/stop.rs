@@ -15,6 +15,11 @@ pub(crate) enum Stop {
     SideBySide(String, Vec<String>),
     /// It may have been dropped.
     Uncertain(String),
+    /// This type was written by hand, and may have lent to another thread what it is made of.
+    ByHand(String),
+    /// The pointer is in the second type, or below it, which was written by hand and may have lent
+    /// what is behind it.
+    PointerByHand(String, String),
     /// It is in a state that does not wait.
     NotWaiting(StateKind),
     /// The variant has no future.
@@ -39,6 +44,12 @@ impl Stop {
             Self::Uncertain(name) => {
                 format!("waits for {name}, which may have been dropped or is shared")
             }
+            Self::ByHand(name) => format!(
+                "waits for {name}, which is written by hand and may have lent its parts to another thread: the walk ends there"
+            ),
+            Self::PointerByHand(pointer, name) => format!(
+                "waits for {pointer}: the walk ends there, as {name} around it is written by hand and may have lent it to another thread"
+            ),
             Self::NotWaiting(StateKind::Unresumed) => {
                 "waits for a future that was not polled yet".to_owned()
             }

@@ -1,23 +1,42 @@
 //! How a walk goes on from a type: what the layouts say of it, made into a step.
 
-use memscope_layout::{Discriminant, Field, Layouts, Shape, TypeId};
+use memscope_layout::{Discriminant, Field, FutureType, Layouts, Shape, TypeId};
 
-use super::{MOST_DEPTH, Step, function::function, stop::Stop};
+use super::{
+    MOST_DEPTH, Step,
+    function::function,
+    known::{self, Rule},
+    stop::Stop,
+};
 use crate::{layouts::short, order, static_ref::StaticRef};
 
 /// States and variants of one type: more are there only in a damaged file.
 const MOST_CHILDREN: usize = 1 << 12;
+
+/// How far a walk may read from a place on: [`walk`](crate::walk::walk) says why.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Reach {
+    /// Everything: compiled code and known wrappers alone are on the way here.
+    Everything,
+    /// It is in a value of this type, which was written by hand: what is plain besides futures, and
+    /// behind no pointer.
+    ByHand(TypeId),
+    /// It is in a function that such a value has: what is behind no pointer.
+    Inline(TypeId),
+}
 
 /// How it goes on from a node, and what is beside that.
 #[derive(Debug)]
 pub(super) struct Way {
     pub(super) step: Step,
     pub(super) beside: Option<String>,
+    pub(super) reach: Reach,
 }
 
 impl Way {
     pub(super) const fn end(stop: Stop) -> Self {
-        Self { step: Step::End(stop), beside: None }
+        // Nothing is read beyond an end.
+        Self { step: Step::End(stop), beside: None, reach: Reach::Everything }
     }
 }
 
@@ -30,68 +49,129 @@ fn is_tuple_of_several(name: &str) -> bool {
 }
 
 /// How it goes on in a value of this type that begins at `start`.
-pub(super) fn resolve(layouts: &Layouts, id: TypeId, start: u64) -> Way {
-    let mut beside = None;
-    let step = step(layouts, id, start, &mut beside);
-    Way { step, beside }
+pub(super) fn resolve(layouts: &Layouts, id: TypeId, start: u64, reach: Reach) -> Way {
+    let mut way = Way { step: Step::End(Stop::TooDeep), beside: None, reach };
+    way.step = way.find(layouts, id, start);
+    way
 }
 
-fn step(layouts: &Layouts, mut id: TypeId, mut start: u64, beside: &mut Option<String>) -> Step {
-    // Each turn goes into a field, and no type is in itself.
-    for _ in 0..MOST_DEPTH {
-        let Some(future) = layouts.future_type(id) else { return Step::End(Stop::NotUnderstood) };
-        let fields = match &future.shape {
-            Shape::Coroutine(coroutine) => return state(layouts, *coroutine, start),
-            Shape::Pointer { to, .. } => {
-                return offset(start, 0).map_or(Step::End(Stop::NotUnderstood), |offset| {
-                    Step::Pointer { offset, to: *to, child: StaticRef::none() }
-                });
-            }
-            Shape::TraitObject { data_offset, vtable_offset, .. } => {
-                let (data, vtable) = (offset(start, *data_offset), offset(start, *vtable_offset));
-                let (Some(data), Some(vtable)) = (data, vtable) else {
-                    return Step::End(Stop::NotUnderstood);
-                };
-                return Step::Object { data, vtable, children: StaticRef::none() };
-            }
-            Shape::Enum { discriminant: Some(it), variants } => {
-                let mut values: Vec<_> = variants.iter().map(|it| it.value).collect();
-                order::by_key(&mut values, Option::is_none);
-                return variant(id, start, *it, &values);
-            }
-            Shape::Enum { discriminant: None, variants } => {
-                variants.first().map_or(&[][..], |it| &it.fields)
-            }
-            Shape::Struct(fields) => fields,
-            _ => return Step::End(Stop::Leaf(short(&future.name))),
-        };
-        match only(layouts, &future.name, fields) {
-            Ok(field) => (id, start) = (field.future_type, start.saturating_add(field.offset)),
-            Err(stop) => return Step::End(stop),
-        }
-        if is_tuple_of_several(&future.name) {
-            *beside = Some(short(&future.name));
-        }
-    }
-    Step::End(Stop::TooDeep)
-}
-
-/// The field that leads on, where it is one.
-pub(super) fn only<'l>(
+/// How it goes on in a variant that has these fields, of the enum at `start`.
+pub(super) fn resolve_variant(
     layouts: &Layouts,
-    name: &str,
+    enumeration: &FutureType,
+    fields: &[Field],
+    start: u64,
+    reach: Reach,
+) -> Way {
+    match only(layouts, enumeration, fields, false) {
+        Ok(field) => resolve(layouts, field.future_type, start.saturating_add(field.offset), reach),
+        Err(stop) => Way::end(stop),
+    }
+}
+
+impl Way {
+    fn find(&mut self, layouts: &Layouts, mut id: TypeId, mut start: u64) -> Step {
+        let mut drops_last = false;
+        // Each turn goes into a field, and no type is in itself.
+        for _ in 0..MOST_DEPTH {
+            let Some(future) = layouts.future_type(id) else {
+                return Step::End(Stop::NotUnderstood);
+            };
+            if let Err(stop) = self.enter(layouts, id, future) {
+                return Step::End(stop);
+            }
+            let fields = match &future.shape {
+                Shape::Coroutine(coroutine) => return state(layouts, *coroutine, start),
+                Shape::Pointer { to, .. } => {
+                    return offset(start, 0).map_or(Step::End(Stop::NotUnderstood), |offset| {
+                        Step::Pointer { offset, to: *to, child: StaticRef::none() }
+                    });
+                }
+                Shape::TraitObject { data_offset, vtable_offset, .. } => {
+                    let (data, vtable) =
+                        (offset(start, *data_offset), offset(start, *vtable_offset));
+                    let (Some(data), Some(vtable)) = (data, vtable) else {
+                        return Step::End(Stop::NotUnderstood);
+                    };
+                    return Step::Object { data, vtable, children: StaticRef::none() };
+                }
+                Shape::Enum { discriminant: Some(it), variants } => {
+                    let mut values: Vec<_> = variants.iter().map(|it| it.value).collect();
+                    order::by_key(&mut values, Option::is_none);
+                    return variant(id, start, *it, &values);
+                }
+                Shape::Enum { discriminant: None, variants } => {
+                    variants.first().map_or(&[][..], |it| &it.fields)
+                }
+                Shape::Struct(fields) => fields,
+                _ => return Step::End(Stop::Leaf(short(&future.name))),
+            };
+            match only(layouts, future, fields, drops_last) {
+                Ok(field) => (id, start) = (field.future_type, start.saturating_add(field.offset)),
+                Err(stop) => return Step::End(stop),
+            }
+            if is_tuple_of_several(&future.name) {
+                self.beside = Some(short(&future.name));
+            }
+            drops_last = known::drops_last(future);
+        }
+        Step::End(Stop::TooDeep)
+    }
+
+    /// Whether a value of this type may be read, and how far what is in it.
+    fn enter(&mut self, layouts: &Layouts, id: TypeId, future: &FutureType) -> Result<(), Stop> {
+        let name_of = |id| layouts.future_type(id).map_or_else(String::new, |it| short(&it.name));
+        match (&future.shape, self.reach) {
+            (_, Reach::Everything) | (Shape::Leaf, _) => {}
+            (Shape::Coroutine(_), Reach::ByHand(by) | Reach::Inline(by)) => {
+                self.reach = Reach::Inline(by);
+            }
+            (
+                Shape::Pointer { .. } | Shape::TraitObject { .. },
+                Reach::ByHand(by) | Reach::Inline(by),
+            ) => {
+                return Err(Stop::PointerByHand(short(&future.name), name_of(by)));
+            }
+            (_, Reach::ByHand(by)) if !future.is_plain_besides => {
+                return Err(Stop::ByHand(name_of(by)));
+            }
+            _ => {}
+        }
+        if matches!(future.shape, Shape::Struct(_) | Shape::Enum { .. })
+            && known::rule(layouts, future) == Rule::ByHand
+        {
+            if !future.is_plain_besides {
+                return Err(Stop::ByHand(name_of(id)));
+            }
+            self.reach = Reach::ByHand(id);
+        }
+        Ok(())
+    }
+}
+
+/// The field that leads on, where it is one; `drops_last`: what is around it does not drop it
+/// before itself.
+fn only<'l>(
+    layouts: &Layouts,
+    future: &FutureType,
     fields: &'l [Field],
+    drops_last: bool,
 ) -> Result<&'l Field, Stop> {
-    match fields {
-        [field] if field.is_certain => Ok(field),
-        [_] => Err(Stop::Uncertain(short(name))),
-        [] => Err(Stop::NoFuture(short(name))),
-        several => {
+    let fields: Vec<&Field> = match known::rule(layouts, future) {
+        Rule::Polls(names) => fields.iter().filter(|it| names.contains(&&*it.name)).collect(),
+        Rule::Part | Rule::ByHand => fields.iter().collect(),
+    };
+    let name = short(&future.name);
+    match fields[..] {
+        [field] if field.is_certain || drops_last => Ok(field),
+        [_] => Err(Stop::Uncertain(name)),
+        [] => Err(Stop::NoFuture(name)),
+        ref several => {
             let names = several.iter().take(8).map(|field| {
                 let future = layouts.future_type(field.future_type);
                 format!("`{}`", function(&future.map_or_else(String::new, |it| short(&it.name))))
             });
-            Err(Stop::SideBySide(short(name), names.collect()))
+            Err(Stop::SideBySide(name, names.collect()))
         }
     }
 }

@@ -1,0 +1,246 @@
+//! The types through which a walk goes on, and to which of their fields: the only list of them.
+
+use memscope_layout::{Field, FutureType, Layouts, Shape};
+
+/// To which fields of a type a walk may go on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Rule {
+    /// To all that lead to futures: it is a part of the value that it stands in, whose rule counts.
+    Part,
+    /// To these, which it polls.
+    Polls(&'static [&'static str]),
+    /// It was written by hand, by the program's authors or in a crate that was not read.
+    ByHand,
+}
+
+/// Types of the standard library that are no more than what they are made of. In the last two it
+/// may be dropped, or shared: a walk ends there.
+const PARTS: [&str; 6] = [
+    "core::mem::maybe_dangling::MaybeDangling",
+    "core::option::Option",
+    "core::panic::unwind_safe::AssertUnwindSafe",
+    "core::pin::Pin",
+    "core::cell::UnsafeCell",
+    "core::mem::manually_drop::ManuallyDrop",
+];
+
+/// Wrappers, each by its whole path, with the fields that it polls.
+///
+/// What is asked of one: nothing but its own `poll` touches the field between two polls, and that
+/// polls it, if it is there, without asking another thread first. So the field is lent to no
+/// thread, and whoever has the wrapper for itself has the field. Each entry was read in the source
+/// of the version named above it. A type without a field of this name is another version's, and by
+/// hand.
+const POLLERS: &[(&str, &[&str])] = &[
+    // The standard library: it calls the closure, of which `closure` judges.
+    ("core::future::poll_fn::PollFn", &["f"]),
+    // This crate: they enter the task or scope, and poll.
+    ("memscope_runtime::future::CatchPanic", &["tracked"]),
+    ("memscope_runtime::future::Tracked", &["future"]),
+    ("memscope_runtime::scope::Scoped", &["future"]),
+    ("memscope_runtime::stream::TrackedStream", &["tracked"]),
+    // tokio 1.54: they set a budget or a task-local value and poll; or ask a timer besides, or run
+    // a local set.
+    ("tokio::future::maybe_done::MaybeDone", &["future"]),
+    ("tokio::task::coop::Coop", &["fut"]),
+    ("tokio::task::coop::unconstrained::Unconstrained", &["inner"]),
+    ("tokio::task::local::RunUntil", &["future"]),
+    ("tokio::task::task_local::TaskLocalFuture", &["future"]),
+    ("tokio::time::timeout::Timeout", &["value"]),
+    // tokio-stream 0.1, async-stream 0.3: they poll the stream, and that its generator.
+    ("async_stream::async_stream::AsyncStream", &["generator"]),
+    ("tokio_stream::stream_ext::next::Next", &["stream"]),
+    // tokio-util 0.7: they poll, and ask a token besides.
+    (
+        "tokio_util::future::with_cancellation_token::WithCancellationTokenFuture",
+        &["run_until_cancelled"],
+    ),
+    (
+        "tokio_util::future::with_cancellation_token::WithCancellationTokenFutureOwned",
+        &["run_until_cancelled"],
+    ),
+    ("tokio_util::sync::cancellation_token::RunUntilCancelledFuture", &["future"]),
+    ("tokio_util::sync::cancellation_token::RunUntilCancelledFutureOwned", &["future"]),
+    ("tokio_util::task::task_tracker::TrackedFuture", &["future"]),
+    // tracing 0.1: they enter the span or the dispatcher, and poll.
+    (INSTRUMENTED, &["inner"]),
+    ("tracing::instrument::WithDispatch", &["inner"]),
+    // futures-util 0.3: what has a variant for each stage polls what the stage has; a closure is
+    // called with what is ready.
+    ("futures_util::abortable::Abortable", &["task"]),
+    ("futures_util::future::either::Either", &["__0"]),
+    ("futures_util::future::future::Flatten", &["inner"]),
+    ("futures_util::future::future::Inspect", &["inner"]),
+    ("futures_util::future::future::Map", &["inner"]),
+    ("futures_util::future::future::MapInto", &["inner"]),
+    ("futures_util::future::future::NeverError", &["inner"]),
+    ("futures_util::future::future::Then", &["inner"]),
+    ("futures_util::future::future::UnitError", &["inner"]),
+    ("futures_util::future::future::catch_unwind::CatchUnwind", &["future"]),
+    ("futures_util::future::future::flatten::Flatten", &["f"]),
+    ("futures_util::future::future::fuse::Fuse", &["inner"]),
+    ("futures_util::future::future::map::Map", &["future"]),
+    ("futures_util::future::join::Join", &["Fut1", "Fut2"]),
+    ("futures_util::future::maybe_done::MaybeDone", &["__0"]),
+    ("futures_util::future::option::OptionFuture", &["inner"]),
+    ("futures_util::future::select::Select", &["inner"]),
+    ("futures_util::future::try_future::AndThen", &["inner"]),
+    ("futures_util::future::try_future::ErrInto", &["inner"]),
+    ("futures_util::future::try_future::InspectErr", &["inner"]),
+    ("futures_util::future::try_future::InspectOk", &["inner"]),
+    ("futures_util::future::try_future::MapErr", &["inner"]),
+    ("futures_util::future::try_future::MapOk", &["inner"]),
+    ("futures_util::future::try_future::MapOkOrElse", &["inner"]),
+    ("futures_util::future::try_future::OkInto", &["inner"]),
+    ("futures_util::future::try_future::OrElse", &["inner"]),
+    ("futures_util::future::try_future::TryFlatten", &["inner"]),
+    ("futures_util::future::try_future::UnwrapOrElse", &["inner"]),
+    ("futures_util::future::try_future::into_future::IntoFuture", &["future"]),
+    ("futures_util::future::try_future::try_flatten::TryFlatten", &["f"]),
+    ("futures_util::future::try_future::try_flatten_err::TryFlattenErr", &["f"]),
+    ("futures_util::future::try_join::TryJoin", &["Fut1", "Fut2"]),
+    ("futures_util::future::try_maybe_done::TryMaybeDone", &["__0"]),
+    ("futures_util::stream::once::Once", &["future"]),
+    ("futures_util::stream::stream::fold::Fold", &["future"]),
+    ("futures_util::stream::stream::for_each::ForEach", &["future"]),
+    ("futures_util::stream::stream::next::Next", &["stream"]),
+    ("futures_util::stream::stream::then::Then", &["future"]),
+    ("futures_util::stream::try_stream::try_next::TryNext", &["stream"]),
+    ("futures_util::stream::unfold::Unfold", &["state"]),
+    ("futures_util::unfold_state::UnfoldState", &["future"]),
+    // async-std 1.13, futures-lite 2.6: the same.
+    ("async_std::future::timeout::TimeoutFuture", &["future"]),
+    ("futures_lite::future::CatchUnwind", &["inner"]),
+    ("futures_lite::future::Or", &["future1", "future2"]),
+    ("futures_lite::future::Race", &["future1", "future2"]),
+    ("futures_lite::future::Zip", &["future1", "future2"]),
+    // tower 0.5: each stage polls its future; services and requests are used by the thread that
+    // polls, and not followed.
+    ("tower::buffer::future::ResponseFuture", &["state"]),
+    ("tower::buffer::future::ResponseState", &["fut"]),
+    ("tower::filter::future::AsyncResponseFuture", &["state"]),
+    ("tower::filter::future::ResponseFuture", &["inner"]),
+    ("tower::filter::future::State", &["check", "response"]),
+    ("tower::limit::concurrency::future::ResponseFuture", &["inner"]),
+    ("tower::load::completion::TrackCompletionFuture", &["future"]),
+    ("tower::load_shed::future::ResponseFuture", &["state"]),
+    ("tower::load_shed::future::ResponseState", &["fut"]),
+    ("tower::retry::future::ResponseFuture", &["state"]),
+    ("tower::retry::future::State", &["future", "waiting"]),
+    ("tower::timeout::future::ResponseFuture", &["response"]),
+    ("tower::util::and_then::AndThenFuture", &["inner"]),
+    ("tower::util::either::EitherResponseFuture", &["kind"]),
+    ("tower::util::either::Kind", &["inner"]),
+    ("tower::util::map_err::MapErrFuture", &["inner"]),
+    ("tower::util::map_response::MapResponseFuture", &["inner"]),
+    ("tower::util::map_result::MapResultFuture", &["inner"]),
+    ("tower::util::oneshot::Oneshot", &["state"]),
+    ("tower::util::oneshot::State", &["fut"]),
+    ("tower::util::optional::future::ResponseFuture", &["inner"]),
+    ("tower::util::then::ThenFuture", &["inner"]),
+    // tower-http 0.6: they poll, and change what is ready.
+    ("tower_http::catch_panic::Kind", &["future"]),
+    ("tower_http::catch_panic::ResponseFuture", &["kind"]),
+    ("tower_http::cors::Kind", &["future"]),
+    ("tower_http::cors::ResponseFuture", &["inner"]),
+    ("tower_http::limit::future::ResponseFuture", &["inner"]),
+    ("tower_http::limit::future::ResponseFutureInner", &["future"]),
+    ("tower_http::request_id::PropagateRequestIdResponseFuture", &["inner"]),
+    ("tower_http::set_header::response::single_header::ResponseFuture", &["future"]),
+    ("tower_http::timeout::service::ResponseFuture", &["inner"]),
+    ("tower_http::trace::future::ResponseFuture", &["inner"]),
+    // hyper 1, hyper-util 0.1: the thread that polls a connection polls the response that is in
+    // flight, in a box of the connection's own.
+    ("hyper::proto::h1::dispatch::Dispatcher", &["dispatch"]),
+    ("hyper::proto::h1::dispatch::Server", &["in_flight"]),
+    ("hyper::server::conn::http1::Connection", &["conn"]),
+    ("hyper::server::conn::http1::UpgradeableConnection", &["inner"]),
+    ("hyper_util::service::glue::TowerToHyperServiceFuture", &["future"]),
+    ("hyper_util::service::oneshot::Oneshot", &["fut"]),
+    // axum 0.8: they poll, and make a response of what is ready.
+    ("axum::error_handling::future::HandleErrorFuture", &["future"]),
+    ("axum::handler::future::IntoServiceFuture", &["future"]),
+    ("axum::handler::future::LayeredFuture", &["inner"]),
+    ("axum::middleware::from_extractor::ResponseFuture", &["state"]),
+    ("axum::middleware::from_extractor::State", &["future"]),
+    ("axum::middleware::from_fn::ResponseFuture", &["inner"]),
+    ("axum::middleware::map_request::ResponseFuture", &["inner"]),
+    ("axum::middleware::map_response::ResponseFuture", &["inner"]),
+    ("axum::middleware::response_axum_body::ResponseAxumBodyFuture", &["inner"]),
+    ("axum::routing::route::InfallibleRouteFuture", &["future"]),
+    ("axum::routing::route::RouteFuture", &["inner"]),
+    ("axum::serve::private::ServeFuture", &["__0"]),
+    ("axum::util::MapIntoResponseFuture", &["inner"]),
+];
+
+/// What it polls is in a `ManuallyDrop`, which its destructor drops and nothing else.
+const INSTRUMENTED: &str = "tracing::instrument::Instrumented";
+
+/// A type's path, without what it is generic over.
+fn path(future: &FutureType) -> &str {
+    future.name.split('<').next().unwrap_or_default()
+}
+
+/// Whether what is polled in a type is alive as long as a value of it, even in a `ManuallyDrop`.
+pub(super) fn drops_last(future: &FutureType) -> bool {
+    path(future) == INSTRUMENTED
+}
+
+/// Whether it is a closure.
+fn is_closure(future: &FutureType) -> bool {
+    path(future).rsplit("::").next().is_some_and(|it| it.starts_with("{closure_env#"))
+}
+
+/// The rule of a struct or an enum.
+pub(super) fn rule(layouts: &Layouts, future: &FutureType) -> Rule {
+    let path = path(future);
+    // Tuples are nothing but what they are made of.
+    if path.starts_with('(') || PARTS.contains(&path) {
+        return Rule::Part;
+    }
+    if let Some((_, fields)) = POLLERS.iter().find(|it| it.0 == path) {
+        return Rule::Polls(fields);
+    }
+    closure(layouts, future).unwrap_or(Rule::ByHand)
+}
+
+/// The rule of a closure that a macro has made. All other closures are written by hand, and so is
+/// what they do with what they capture.
+fn closure(layouts: &Layouts, future: &FutureType) -> Option<Rule> {
+    const SELECT: Rule = Rule::Polls(&["_ref__futures"]);
+    const JOIN: Rule = Rule::Polls(&["futures"]);
+    if future.is_select {
+        return Some(SELECT);
+    }
+    // `tokio::join!` keeps futures in a type that nothing else can name.
+    let Shape::Struct(fields) = &future.shape else { return None };
+    let [field] = &fields[..] else { return None };
+    let Shape::Pointer { to, .. } = layouts.future_type(field.future_type)?.shape else {
+        return None;
+    };
+    let Shape::Struct(futures) = &layouts.future_type(to)?.shape else { return None };
+    let is_joined = |it: &Field| {
+        layouts
+            .future_type(it.future_type)
+            .is_some_and(|it| it.name.starts_with("tokio::future::maybe_done::MaybeDone<"))
+    };
+    (is_closure(future) && &*field.name == "futures" && futures.iter().all(is_joined))
+        .then_some(JOIN)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_wrapper_is_listed_once_by_a_whole_path() {
+        for (at, (path, fields)) in POLLERS.iter().enumerate() {
+            assert!(!fields.is_empty(), "{path}");
+            let (own_crate, name) = path.split_once("::").expect("a crate");
+            assert!(own_crate.starts_with(|it: char| it.is_lowercase()), "{path}");
+            let last = name.rsplit("::").next().expect("a name");
+            assert!(last.starts_with(|it: char| it.is_uppercase()), "{path}");
+            assert!(!POLLERS[..at].iter().any(|it| it.0 == *path), "{path} is there twice");
+        }
+    }
+}
