@@ -104,6 +104,10 @@ fn a_signal_that_the_host_has_blocked_waits_for_the_host() {
             assert_eq!(said, "the host finds signal 15", "{how}");
         }
     }
+    for _ in 0..TIMES {
+        let said = run(&mut program(SIGNALS, "blocked late, no report"));
+        assert_eq!(said, "the host finds signal 15", "the collector takes none");
+    }
 }
 
 #[test]

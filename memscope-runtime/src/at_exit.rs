@@ -3,6 +3,8 @@
 //! Each [`ReportGuard`] and the variable `MEMSCOPE_REPORT` have a *plan*: a file, and how often it is written. Whatever ends the process, the plans are
 //! written once more. A file always holds the newest report.
 //!
+//! No thread is started before `main`: [`background`](crate::background) says when, and what a signal does without one.
+//!
 //! All of this is memscope's: its memory is charged to nobody. A forked child writes nothing, since the files are its
 //! parent's.
 
@@ -76,7 +78,9 @@ pub struct ReportGuard {
 /// It is written to the path in `MEMSCOPE_REPORT`, or else to `memscope-report.json` in the current directory. Where a report cannot be written,
 /// one line on stderr says why.
 ///
-/// A program that handles SIGINT or SIGTERM itself goes on to do so. With tracking compiled out the guard does nothing.
+/// A program that handles SIGINT or SIGTERM itself goes on to do so, and one that blocks them finds them. The guard starts the thread that
+/// writes the report on signals, so a program that enters a user namespace or forks makes it afterwards. With tracking compiled out the guard
+/// does nothing.
 pub fn report_guard() -> ReportGuard {
     static NEXT: AtomicU64 = AtomicU64::new(1);
     let id = NEXT.fetch_add(1, Ordering::Relaxed);
@@ -105,7 +109,7 @@ impl ReportGuard {
         self
     }
 
-    /// Writes the report that often as well, but not more often than every 100 ms.
+    /// Writes the report that often as well, but not more often than every 100 ms. A thread does so, which is started by this call.
     pub fn every(self, pause: Duration) -> Self {
         let pause = pause.max(Duration::from_millis(100));
         if ENABLED {

@@ -317,6 +317,14 @@ mod linux {
             }
             "busy" => busy(true),
             "busy, blocked late" => busy(false),
+            "blocked late, no report" => {
+                init();
+                poll_a_task();
+                wait_for_threads(&["memscope"]);
+                block(&[libc::SIGTERM]);
+                send(libc::SIGTERM);
+                say(&format!("the host finds signal {}", take(&[libc::SIGTERM])));
+            }
             "signalfd" => signal_descriptor(),
             "closefds" => close_descriptors(Path::new(&more), false),
             "closefds late" => close_descriptors(Path::new(&more), true),
