@@ -3,7 +3,7 @@
 //! Each [`ReportGuard`] and the variable `MEMSCOPE_REPORT` have a *plan*: a file, and how often it is written. Whatever ends the process, the plans are
 //! written once more. A file always holds the newest report.
 //!
-//! No thread is started before `main`: [`background`](crate::background) says when, and what a signal does without one.
+//! No thread is started before `main`: [`background`] says when, and what a signal does without one.
 //!
 //! All of this is memscope's: its memory is charged to nobody. A forked child writes nothing, since the files are its
 //! parent's.

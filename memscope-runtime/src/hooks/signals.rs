@@ -9,7 +9,7 @@
 //!
 //! Else the signal ends the process, as it would have without memscope: by that signal. First the
 //! report is written, by the thread `memscope-signal` or, where no task has been polled yet and so
-//! no thread exists, by a [copy](super::copy) of the process. Meanwhile the interrupted thread stays
+//! no thread exists, by a [copy] of the process. Meanwhile the interrupted thread stays
 //! in the handler, so the program does not see its system calls interrupted. The actions are the
 //! default ones from the first signal on: a second one of either kind ends the process at once.
 //!
