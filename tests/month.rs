@@ -88,8 +88,7 @@ fn the_collector_comes_with_the_first_task_after_init_and_goes_when_nothing_happ
     assert!(!conserved(&ALLOCATOR).tool().collector_is_running, "nothing happens");
     for _ in 0..2 {
         assert!(poll(&mut Box::pin(track(async {}))).is_ready());
-        let running = conserved_when(&ALLOCATOR, |snapshot| snapshot.tool().heap_bytes != 0);
-        assert!(running.tool().collector_is_running, "something happens");
+        let running = conserved_when(&ALLOCATOR, |snapshot| snapshot.tool().collector_is_running);
         // It takes what waits in the rings by itself.
         let taken = running.tool().ring_events;
         assert!(poll(&mut Box::pin(track(async {}))).is_ready());
@@ -101,7 +100,6 @@ fn the_collector_comes_with_the_first_task_after_init_and_goes_when_nothing_happ
             advance_clock(Duration::from_mins(1));
             thread::sleep(Duration::from_millis(1_200));
         }
-        let gone = conserved_when(&ALLOCATOR, |snapshot| snapshot.tool().heap_blocks == 0);
-        assert!(!gone.tool().collector_is_running);
+        conserved_when(&ALLOCATOR, |snapshot| !snapshot.tool().collector_is_running);
     }
 }

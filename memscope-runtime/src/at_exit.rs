@@ -3,26 +3,31 @@
 //! Each [`ReportGuard`] and the variable `MEMSCOPE_REPORT` have a *plan*: a file, and how often it is written. Whatever ends the process, the plans are
 //! written once more. A file always holds the newest report.
 //!
+//! No thread is started before `main`: [`background`] says when, and what a signal does without one.
+//!
 //! All of this is memscope's: its memory is charged to nobody. A forked child writes nothing, since the files are its
 //! parent's.
 
 use std::{
+    ffi::CStr,
     io,
     path::{Path, PathBuf},
     process,
     sync::{
         Condvar, Mutex, MutexGuard, Once, PoisonError,
-        atomic::{AtomicU32, AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering},
     },
     thread,
     time::{Duration, Instant},
 };
 
 use crate::{
+    background::{self, Background},
     clock,
     current::{ENABLED, as_memscope, is_memscope},
     hooks,
     origin::Origin,
+    program,
     report_file::{Format, write_snapshot},
     reserve,
     settings::{self, Environment, say},
@@ -75,7 +80,9 @@ pub struct ReportGuard {
 /// It is written to the path in `MEMSCOPE_REPORT`, or else to `memscope-report.json` in the current directory. Where a report cannot be written,
 /// one line on stderr says why.
 ///
-/// A program that handles SIGINT or SIGTERM itself goes on to do so. With tracking compiled out the guard does nothing.
+/// A program that handles SIGINT or SIGTERM itself goes on to do so, and one that blocks them finds them. The guard starts the thread that
+/// writes the report on signals, so a program that enters a user namespace or forks makes it afterwards. With tracking compiled out the guard
+/// does nothing.
 pub fn report_guard() -> ReportGuard {
     static NEXT: AtomicU64 = AtomicU64::new(1);
     let id = NEXT.fetch_add(1, Ordering::Relaxed);
@@ -85,6 +92,7 @@ pub fn report_guard() -> ReportGuard {
         let path = environment.report.as_deref().unwrap_or(Path::new(DEFAULT_PATH));
         // The environment's path has been checked by now, and the default one needs no check.
         as_memscope(|| add(Plan::new(id, path, environment.every)));
+        start_threads();
     }
     ReportGuard { id }
 }
@@ -103,14 +111,13 @@ impl ReportGuard {
         self
     }
 
-    /// Writes the report that often as well, but not more often than every 100 ms.
+    /// Writes the report that often as well, but not more often than every 100 ms. A thread does so, which is started by this call.
     pub fn every(self, pause: Duration) -> Self {
         let pause = pause.max(Duration::from_millis(100));
         if ENABLED {
-            as_memscope(|| {
-                self.change(|plan| plan.set_every(Some(pause)));
-                start_clock();
-            });
+            as_memscope(|| self.change(|plan| plan.set_every(Some(pause))));
+            IS_PERIODIC.store(true, Ordering::Relaxed);
+            start_threads();
         }
         self
     }
@@ -174,7 +181,14 @@ pub(crate) fn follow(environment: &Environment) {
         Some(path) => {
             let plan = Plan::new(0, path, environment.every);
             plan.check();
+            let is_periodic = plan.every.is_some();
             add(plan);
+            // Before `main` there is no thread: it starts with the first task.
+            background::want(if is_periodic {
+                background::REPORTS | background::PERIODIC
+            } else {
+                background::REPORTS
+            });
         }
         None if environment.every.is_some() => {
             say(format_args!("MEMSCOPE_REPORT_EVERY does nothing without MEMSCOPE_REPORT"));
@@ -185,7 +199,9 @@ pub(crate) fn follow(environment: &Environment) {
 
 fn add(plan: Plan) {
     static SET_UP: Once = Once::new();
-    let is_periodic = plan.every.is_some();
+    if plan.every.is_some() {
+        IS_PERIODIC.store(true, Ordering::Relaxed);
+    }
     lock(&PLANS).push(plan);
     // While there is memory: the report may be written when there is none.
     reserve::hold();
@@ -195,14 +211,13 @@ fn add(plan: Plan) {
             "no report will be written: this process was forked off by one that writes its own"
         ));
     }
-    if is_periodic {
-        start_clock();
-    }
 }
 
 fn set_up() {
     PROCESS.store(process::id(), Ordering::Relaxed);
     Origin::here();
+    // As long as `/proc` can be read: a program may change its root, or forbid it.
+    program::here();
     if !hooks::at_exit() {
         say(format_args!("no report will be written at exit: `atexit` takes no more functions"));
     }
@@ -214,8 +229,87 @@ fn set_up() {
         }));
     }
     #[cfg(unix)]
-    if let Err(error) = hooks::install_signals() {
-        say(format_args!("no report will be written on signals: {error}"));
+    hooks::install_signals();
+}
+
+/// A plan asks for periodic reports.
+static IS_PERIODIC: AtomicBool = AtomicBool::new(false);
+
+/// Starts the threads that reports need and that are not there. Must not be called in the allocator.
+pub(crate) fn start_threads() {
+    if !is_our_process() {
+        return;
+    }
+    #[cfg(unix)]
+    if let Err(error) = OnSignals::start_once() {
+        say(format_args!("no report will be written by a thread on signals: {error}"));
+    }
+    if let Err(error) = start_periodic() {
+        say(format_args!("no periodic reports will be written: {error}"));
+    }
+    CHANGED.notify_one();
+}
+
+/// Starts the thread of periodic reports if it is asked for and not there. May be called in the
+/// allocator.
+pub(crate) fn start_periodic() -> io::Result<()> {
+    let is_wanted = IS_PERIODIC.load(Ordering::Relaxed) && is_our_process();
+    if is_wanted { Periodic::start_once() } else { Ok(()) }
+}
+
+/// A thread that reports need: one in each process.
+trait StartOnce: Background + Sized {
+    /// Whether the thread has been started.
+    fn is_started() -> &'static AtomicBool;
+
+    fn start_once() -> io::Result<()> {
+        if Self::is_started().swap(true, Ordering::Relaxed) {
+            return Ok(());
+        }
+        background::spawn::<Self>(0)
+            .inspect_err(|_| Self::is_started().store(false, Ordering::Relaxed))
+    }
+}
+
+/// The stack on which reports are written: that of the standard library's threads.
+const STACK_BYTES: usize = 2 << 20;
+
+#[cfg(unix)]
+struct OnSignals;
+
+#[cfg(unix)]
+impl Background for OnSignals {
+    const NAME: &'static CStr = c"memscope-signal";
+    const STACK_BYTES: usize = STACK_BYTES;
+
+    fn run(_: u32) {
+        hooks::answer_signals();
+    }
+}
+
+#[cfg(unix)]
+impl StartOnce for OnSignals {
+    fn is_started() -> &'static AtomicBool {
+        static IS_STARTED: AtomicBool = AtomicBool::new(false);
+        &IS_STARTED
+    }
+}
+
+struct Periodic;
+
+impl Background for Periodic {
+    const NAME: &'static CStr = c"memscope-report";
+    const STACK_BYTES: usize = STACK_BYTES;
+
+    fn run(_: u32) {
+        tick();
+    }
+}
+
+impl StartOnce for Periodic {
+    fn is_started() -> &'static AtomicBool {
+        static IS_STARTED: AtomicBool = AtomicBool::new(false);
+        &IS_STARTED
     }
 }
 
@@ -249,9 +343,50 @@ pub(crate) fn write_all() {
     as_memscope(|| write(&|_| true));
 }
 
+/// [`write_all`] in a copy of the process, which no other thread is in: unless a report was being
+/// written when it was made.
+#[cfg(target_os = "linux")]
+pub(crate) fn write_in_copy() {
+    let is_free = WRITING.try_lock().is_ok();
+    if is_free {
+        write_all();
+    }
+}
+
+/// Whether this thread is writing reports. May be called in a signal handler.
+#[cfg(unix)]
+pub(crate) fn writes_here() -> bool {
+    WRITER.load(Ordering::Relaxed) == hooks::this_thread()
+}
+
+/// The thread that writes reports; 0: none.
+#[cfg(unix)]
+static WRITER: AtomicUsize = AtomicUsize::new(0);
+
+/// This thread writes reports until this is dropped.
+#[cfg(unix)]
+struct WritesHere;
+
+#[cfg(unix)]
+impl WritesHere {
+    fn new() -> Self {
+        WRITER.store(hooks::this_thread(), Ordering::Relaxed);
+        Self
+    }
+}
+
+#[cfg(unix)]
+impl Drop for WritesHere {
+    fn drop(&mut self) {
+        WRITER.store(0, Ordering::Relaxed);
+    }
+}
+
 /// Writes these plans' files, one after the other, from one snapshot.
 fn write(is_wanted: &dyn Fn(&Plan) -> bool) {
     let _writing = lock(&WRITING);
+    #[cfg(unix)]
+    let _here = WritesHere::new();
     let mut plans = lock(&PLANS).clone();
     plans.retain(is_wanted);
     if plans.is_empty() {
@@ -269,17 +404,7 @@ fn write(is_wanted: &dyn Fn(&Plan) -> bool) {
     }
 }
 
-/// Starts the thread of periodic reports, or has it look at the plans again.
-fn start_clock() {
-    static STARTED: Once = Once::new();
-    STARTED.call_once(|| {
-        if let Err(error) = spawn("memscope-report", Box::new(tick)) {
-            say(format_args!("no periodic reports will be written: {error}"));
-        }
-    });
-    CHANGED.notify_one();
-}
-
+/// The thread of periodic reports.
 fn tick() {
     loop {
         let now = Instant::now();
@@ -300,11 +425,6 @@ fn tick() {
             None => drop(CHANGED.wait(plans)),
         }
     }
-}
-
-/// A thread whose memory is memscope's.
-pub(crate) fn spawn(name: &str, work: Box<dyn FnOnce() + Send>) -> io::Result<()> {
-    thread::Builder::new().name(name.to_owned()).spawn(move || as_memscope(work)).map(drop)
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

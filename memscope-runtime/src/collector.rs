@@ -2,9 +2,10 @@
 //!
 //! Each snapshot does so too, so that everything works without the thread below, only that rings fill up between two snapshots. The thread is
 //! started by the first task that is polled after `init`, ends by itself when nothing has happened for a while, and is started again when
-//! something does. It needs no memory from the program's heap but what the standard library takes for a thread, which is charged to nobody.
+//! something does. It needs no memory from the program's heap.
 
 use std::{
+    ffi::CStr,
     panic::catch_unwind,
     sync::{Mutex, MutexGuard, TryLockError},
     thread,
@@ -12,8 +13,9 @@ use std::{
 };
 
 use crate::{
+    background::{self, Background},
     clock, config,
-    current::{self, ENABLED},
+    current::ENABLED,
     event::{Event, EventKind},
     order,
     reading::Reading,
@@ -191,6 +193,7 @@ pub(crate) fn arm() {
     let _ = STATE.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |state| {
         (state & WHAT == OFF).then_some(state | ARMED)
     });
+    background::want(background::COLLECTOR);
 }
 
 /// The thread is to end, and is not started again.
@@ -198,18 +201,9 @@ pub(crate) fn disarm() {
     STATE.fetch_and(!WHAT, Ordering::Relaxed);
 }
 
-/// Something happens: the thread is started if it may be and is not there. Not to be called in the allocator.
-///
-/// PERF: a load and a comparison.
-#[inline]
-pub(crate) fn wake() {
-    if STATE.load(Ordering::Relaxed) & WHAT == ARMED {
-        start();
-    }
-}
-
+/// Starts the thread if it may be started and is not there.
 #[cold]
-fn start() {
+pub(crate) fn start() {
     let state = STATE.load(Ordering::Relaxed);
     let next = (state & !WHAT).wrapping_add(WHAT + 1) | RUNNING;
     let is_ours = state & WHAT == ARMED
@@ -218,14 +212,20 @@ fn start() {
         return;
     }
     PROCESS.store(std::process::id(), Ordering::Relaxed);
-    let started = current::as_memscope(|| {
-        let thread = thread::Builder::new().name("memscope".to_owned()).stack_size(256 << 10);
-        // Whoever drops the handle lets the thread go.
-        thread.spawn(move || run(next)).is_ok()
-    });
-    if !started {
-        // No thread to be had: the snapshots do it.
+    if background::spawn::<Collector>(next).is_err() {
+        // The system has no thread to give: the snapshots do it.
         let _ = STATE.compare_exchange(next, next & !WHAT, Ordering::Relaxed, Ordering::Relaxed);
+    }
+}
+
+struct Collector;
+
+impl Background for Collector {
+    const NAME: &'static CStr = c"memscope";
+    const STACK_BYTES: usize = 256 << 10;
+
+    fn run(start: u32) {
+        run(start);
     }
 }
 
@@ -237,17 +237,18 @@ fn run(state: u32) {
                 None => Some(LONG),
             };
             match pause {
-                Some(pause) => thread::park_timeout(pause),
+                Some(pause) => thread::sleep(pause),
                 None => break,
             }
         }
     };
     // A panic in here would be a mistake of ours, and ends nothing but this thread.
-    let result = current::as_memscope(|| catch_unwind(rounds));
+    let result = catch_unwind(rounds);
     let next = if result.is_ok() { ARMED } else { OFF };
     // What happens from here on starts the next one.
     let _ =
         STATE.compare_exchange(state, state & !WHAT | next, Ordering::Relaxed, Ordering::Relaxed);
+    background::want(background::COLLECTOR);
 }
 
 /// After a fork the thread is gone: it is started again by what happens next.
@@ -256,6 +257,7 @@ pub(crate) fn look_for_fork() {
     if state & WHAT == RUNNING && PROCESS.load(Ordering::Relaxed) != std::process::id() {
         let armed = state & !WHAT | ARMED;
         let _ = STATE.compare_exchange(state, armed, Ordering::Relaxed, Ordering::Relaxed);
+        background::want(background::COLLECTOR);
     }
 }
 

@@ -1,6 +1,11 @@
 //! Where the operating system calls memscope: before `main`, at exit and on signals. Here is what reports need `unsafe` for.
 //!
-//! Before `main` only the environment is read. The exit and signal handlers are installed when a report is asked for.
+//! Before `main` only the environment is read. The exit and signal handlers are installed when a report is asked for. No thread is started there.
+
+#[cfg(all(feature = "report-file", target_os = "linux"))]
+mod copy;
+#[cfg(all(feature = "report-file", unix))]
+mod signals;
 
 #[cfg(feature = "enabled")]
 mod before_main {
@@ -36,7 +41,7 @@ mod before_main {
 #[cfg(feature = "report-file")]
 pub(crate) use at_the_end::at_exit;
 #[cfg(all(feature = "report-file", unix))]
-pub(crate) use signals::{file_size_limit, install_signals};
+pub(crate) use signals::{answer_signals, install_signals};
 
 #[cfg(feature = "report-file")]
 mod at_the_end {
@@ -64,125 +69,44 @@ mod at_the_end {
     }
 }
 
-/// SIGINT and SIGTERM, where they would end the process.
-///
-/// A signal that the program handles or ignores when we come is left alone. One that it handles later, it gets: Tokio and others call our handler
-/// too, so the report is written, but nothing else is done. Only a signal that still has its default action when the report
-/// is written then ends the process, as it would have without us: by that signal. The second one does not wait for the report.
+/// The most bytes that a file may have (`ulimit -f`): a write past it would end the process by a signal.
 #[cfg(all(feature = "report-file", unix))]
-mod signals {
-    use std::{
-        ffi::c_int,
-        io::{self, PipeReader, PipeWriter, Read, Write},
-        mem::MaybeUninit,
-        ptr,
-        sync::{
-            OnceLock,
-            atomic::{AtomicI32, Ordering},
-        },
-    };
+pub(crate) fn file_size_limit() -> u64 {
+    let mut limit = libc::rlimit { rlim_cur: libc::RLIM_INFINITY, rlim_max: libc::RLIM_INFINITY };
+    // SAFETY: the call writes to the place given, if anywhere.
+    unsafe { libc::getrlimit(libc::RLIMIT_FSIZE, &raw mut limit) };
+    wide(limit.rlim_cur)
+}
 
-    use crate::at_exit;
+/// The types of the system's numbers are not the same everywhere.
+#[cfg(all(feature = "report-file", unix))]
+fn wide(number: impl TryInto<u64>) -> u64 {
+    number.try_into().unwrap_or(u64::MAX)
+}
 
-    const SIGNALS: [c_int; 2] = [libc::SIGINT, libc::SIGTERM];
+/// A number that no other living thread has. May be called in a signal handler.
+#[cfg(all(feature = "report-file", unix))]
+#[allow(clippy::cast_possible_truncation, reason = "an address, or a number as wide as one")]
+pub(crate) fn this_thread() -> usize {
+    // SAFETY: always succeeds.
+    let thread = unsafe { libc::pthread_self() };
+    thread as usize
+}
 
-    static PIPE: OnceLock<PipeWriter> = OnceLock::new();
-    /// The signal that the thread has been told of and has not yet looked at; 0: none.
-    static PENDING: AtomicI32 = AtomicI32::new(0);
+/// Nanoseconds of a clock that is never set back. May be called in a signal handler.
+#[cfg(all(feature = "report-file", unix))]
+fn monotonic_ns() -> u64 {
+    let mut now = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: a place for the time.
+    unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &raw mut now) };
+    wide(now.tv_sec).saturating_mul(1_000_000_000).saturating_add(wide(now.tv_nsec))
+}
 
-    /// Installs the handlers and starts the thread that they wake. Called once.
-    pub(crate) fn install_signals() -> io::Result<()> {
-        let (reader, writer) = io::pipe()?;
-        at_exit::spawn("memscope-signal", Box::new(move || answer(reader)))?;
-        if PIPE.set(writer).is_ok() {
-            SIGNALS.into_iter().for_each(install);
-        }
-        Ok(())
-    }
-
-    /// Only what may be done in a signal handler: atomics, `getpid`, `sigaction`, `raise`, `write`. A pipe that takes one byte at most for each
-    /// time it is read is never full.
-    extern "C" fn on_signal(signal: c_int) {
-        if !at_exit::is_our_process() {
-            // A forked child has no thread to wake, and its pipe is its parent's.
-            if has_default_action(signal) {
-                raise(signal);
-            }
-        } else if PENDING.swap(signal, Ordering::Relaxed) == 0
-            && let Some(mut pipe) = PIPE.get()
-        {
-            let _woken = pipe.write(&[0]);
-        }
-    }
-
-    fn answer(mut pipe: PipeReader) {
-        while pipe.read_exact(&mut [0]).is_ok() {
-            let signal = PENDING.swap(0, Ordering::Relaxed);
-            at_exit::write_all();
-            if has_default_action(signal) {
-                unblock(signal);
-                raise(signal);
-                // Still here: the kernel does not let a default action end process 1 of a container.
-                install(signal);
-            }
-        }
-    }
-
-    /// The action of a signal now.
-    fn action(signal: c_int) -> Option<libc::sigaction> {
-        let mut action = MaybeUninit::<libc::sigaction>::zeroed();
-        // SAFETY: with no new action the call only writes the old one to the place given; it may be called in handlers.
-        let result = unsafe { libc::sigaction(signal, ptr::null(), action.as_mut_ptr()) };
-        // SAFETY: zeroed, which is valid for this struct of numbers, or written.
-        (result == 0).then(|| unsafe { action.assume_init() })
-    }
-
-    fn has_default_action(signal: c_int) -> bool {
-        action(signal).is_some_and(|action| action.sa_sigaction == libc::SIG_DFL)
-    }
-
-    fn install(signal: c_int) {
-        let Some(mut action) = action(signal) else { return };
-        if action.sa_sigaction != libc::SIG_DFL {
-            return;
-        }
-        let handler: extern "C" fn(c_int) = on_signal;
-        action.sa_sigaction = handler as libc::sighandler_t;
-        // Back to the default with the first signal, so that the second one ends a process whose report takes too long.
-        action.sa_flags = libc::SA_RESTART | libc::SA_ONSTACK | libc::SA_RESETHAND;
-        // SAFETY: a place for a set of signals.
-        unsafe { libc::sigemptyset(&raw mut action.sa_mask) };
-        // SAFETY: a whole action, whose handler does only what handlers may do; the old one is not asked for.
-        unsafe { libc::sigaction(signal, &raw const action, ptr::null_mut()) };
-    }
-
-    fn raise(signal: c_int) {
-        // SAFETY: sends a signal to this thread; nothing is passed.
-        unsafe { libc::raise(signal) };
-    }
-
-    /// Threads inherit what their creator blocked.
-    fn unblock(signal: c_int) {
-        let mut set = MaybeUninit::<libc::sigset_t>::zeroed();
-        // SAFETY: a place for a set of signals.
-        unsafe { libc::sigemptyset(set.as_mut_ptr()) };
-        // SAFETY: a set made by `sigemptyset`.
-        unsafe { libc::sigaddset(set.as_mut_ptr(), signal) };
-        // SAFETY: the same; the old mask is not asked for.
-        unsafe { libc::pthread_sigmask(libc::SIG_UNBLOCK, set.as_ptr(), ptr::null_mut()) };
-    }
-
-    /// The most bytes that a file may have (`ulimit -f`): a write past it would end the process by a signal.
-    pub(crate) fn file_size_limit() -> u64 {
-        let mut limit =
-            libc::rlimit { rlim_cur: libc::RLIM_INFINITY, rlim_max: libc::RLIM_INFINITY };
-        // SAFETY: the call writes to the place given, if anywhere.
-        unsafe { libc::getrlimit(libc::RLIMIT_FSIZE, &raw mut limit) };
-        wide(limit.rlim_cur)
-    }
-
-    /// The type of a limit is not the same everywhere.
-    fn wide(limit: impl TryInto<u64>) -> u64 {
-        limit.try_into().unwrap_or(u64::MAX)
-    }
+/// Lets this thread sleep for less than a second. May be called in a signal handler.
+#[cfg(all(feature = "report-file", unix))]
+fn pause(milliseconds: u16) {
+    let tv_nsec = std::ffi::c_long::from(milliseconds) * 1_000_000;
+    let pause = libc::timespec { tv_sec: 0, tv_nsec };
+    // SAFETY: reads the time given. A signal may end the sleep early.
+    unsafe { libc::nanosleep(&raw const pause, std::ptr::null_mut()) };
 }

@@ -89,6 +89,7 @@ mod report_file;
 #[cfg(feature = "report-file")]
 mod at_exit;
 mod hooks;
+mod background;
 // What these stand on.
 mod config;
 mod settings;

@@ -26,6 +26,33 @@ impl Origin {
             let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
             u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
         });
-        Self { pid: process::id(), started_unix_ns }
+        Self { pid: stood_for().unwrap_or_else(process::id), started_unix_ns }
     }
+}
+
+#[cfg(all(feature = "report-file", target_os = "linux"))]
+mod copy {
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    /// The process that this one is a copy of; 0: none.
+    static STOOD_FOR: AtomicU32 = AtomicU32::new(0);
+
+    /// From now on snapshots are of that process, which this one is a copy of.
+    pub(crate) fn stands_for(pid: u32) {
+        STOOD_FOR.store(pid, Ordering::Relaxed);
+    }
+
+    pub(super) fn stood_for() -> Option<u32> {
+        Some(STOOD_FOR.load(Ordering::Relaxed)).filter(|pid| *pid != 0)
+    }
+}
+
+#[cfg(all(feature = "report-file", target_os = "linux"))]
+pub(crate) use copy::stands_for;
+#[cfg(all(feature = "report-file", target_os = "linux"))]
+use copy::stood_for;
+
+#[cfg(not(all(feature = "report-file", target_os = "linux")))]
+fn stood_for() -> Option<u32> {
+    None
 }

@@ -17,6 +17,7 @@ use std::{
 
 use crate::{
     arena::{Arena, Zeroed},
+    background,
     future_type::FutureType,
     pool::{Linked, Links, Pool},
     record::{NewTask, Record},
@@ -291,6 +292,7 @@ fn fill(place: &Place, id: u64) -> Option<&'static Record> {
     let record = open(site());
     #[cfg(tokio_unstable)]
     place.told.forget();
+    background::occasion_in_allocator();
     match record {
         Some(record) => {
             place.record.set(record);

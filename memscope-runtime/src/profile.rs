@@ -504,7 +504,8 @@ pub struct ToolUsage {
     /// Events that came while their thread's ring was full, or had none. They are missing in `events()`, and nowhere else.
     #[serde(default)]
     pub ring_events_dropped: u64,
-    /// Bytes that memscope held in the program's heap when the snapshot began: its collector's thread. They are not part of [`ProcessMemory`].
+    /// Bytes that memscope held in the program's heap when the snapshot began: its settings and plans of reports, and snapshots that
+    /// other threads were reading. They are not part of [`ProcessMemory`].
     #[serde(default)]
     pub heap_bytes: u64,
     /// In so many blocks.

@@ -5,6 +5,8 @@
 //! allocator. A test that looks at sums (all tasks, memscope's own bytes, monitors), or takes snapshots by itself (they need memory
 //! for a moment that is charged to nobody), takes [`alone`], and so do its neighbours.
 
+pub mod programs;
+
 use std::{
     alloc::{GlobalAlloc, Layout, System},
     cell::Cell,

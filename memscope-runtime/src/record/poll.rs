@@ -2,7 +2,7 @@
 
 use super::Record;
 use crate::{
-    clock, collector, config,
+    background, clock, config,
     current::{self, Entered},
     event::EventKind,
     sync::{Ordering, bump, raise},
@@ -113,7 +113,7 @@ impl Record {
             self.ended_ns.store(0, Ordering::Relaxed);
             self.rested_ns.store(ended_ns, Ordering::Relaxed);
         }
-        collector::wake();
+        background::occasion();
         ended_ns
     }
 
@@ -125,7 +125,7 @@ impl Record {
         let outer = outer();
         self.first_poll_ns.store(started_ns, Ordering::Relaxed);
         self.say(EventKind::Spawned, started_ns, 0);
-        collector::wake();
+        background::occasion();
         if outer != 0 && outer != self.tally.id() {
             self.parent.store(outer, Ordering::Relaxed);
         }

@@ -1,0 +1,206 @@
+//! Memscope's own threads.
+//!
+//! | thread | what it does | starts with | stack |
+//! |---|---|---|---|
+//! | `memscope` | the collector: drains rings, takes samples | the first task polled after `init`, and again after a quiet time | 256 KiB |
+//! | `memscope-signal` | writes the report when SIGINT or SIGTERM comes | the first task polled, where a report is asked for; a guard | 2 MiB |
+//! | `memscope-report` | writes the report every so often | the same, where that is asked for; also a Tokio task without annotation | 2 MiB |
+//!
+//! None exists before `main`, so a program can still become another user, enter a namespace or fork first.
+//!
+//! Each starts with all signals blocked: a signal that the program has blocked everywhere waits for
+//! the program, and no handler of the program runs on these threads. A fault (SIGSEGV, SIGBUS) ends
+//! the process all the same: the kernel delivers it with its default action where it is blocked.
+//! The library of threads keeps its own signals, so `setuid` still reaches every thread.
+//!
+//! Starting one takes no memory from the program's heap.
+
+use std::ffi::CStr;
+
+use crate::sync::{AtomicU32, Ordering};
+
+/// A thread that memscope starts.
+pub(crate) trait Background {
+    /// At most 15 bytes: Linux takes no more.
+    const NAME: &'static CStr;
+    const STACK_BYTES: usize;
+
+    /// What it does, charged to memscope. `start`: what [`spawn`] was given.
+    fn run(start: u32);
+}
+
+/// Threads that start at the next occasion, as bits.
+static WANTED: AtomicU32 = AtomicU32::new(0);
+
+pub(crate) const COLLECTOR: u32 = 1;
+#[cfg(feature = "report-file")]
+pub(crate) const REPORTS: u32 = 2;
+/// Periodic reports: these are worth a start inside the allocator.
+#[cfg(feature = "report-file")]
+pub(crate) const PERIODIC: u32 = 4;
+
+/// Has these threads start at the next occasion.
+pub(crate) fn want(threads: u32) {
+    // Release: what made them wanted is seen where they start (pairs with `start_wanted`).
+    WANTED.fetch_or(threads, Ordering::Release);
+}
+
+/// An occasion: a task is polled. Must not be called in the allocator.
+///
+/// PERF: a load and a comparison.
+#[inline]
+pub(crate) fn occasion() {
+    if WANTED.load(Ordering::Relaxed) != 0 {
+        start_wanted();
+    }
+}
+
+#[cold]
+fn start_wanted() {
+    // Acquire pairs with `want`.
+    let wanted = WANTED.swap(0, Ordering::Acquire);
+    #[cfg(feature = "report-file")]
+    if wanted & (REPORTS | PERIODIC) != 0 {
+        crate::at_exit::start_threads();
+    }
+    if wanted & COLLECTOR != 0 {
+        crate::collector::start();
+    }
+}
+
+/// The one occasion inside the allocator: an unannotated Tokio task has allocated, and periodic
+/// reports are asked for. A program without annotations calls memscope nowhere else.
+///
+/// NOTE: nothing here allocates from the program's heap, takes a lock of memscope's or can panic.
+/// The system's `pthread_create` may call `malloc`, which is not entered at this point.
+#[cfg(feature = "tokio")]
+#[inline]
+pub(crate) fn occasion_in_allocator() {
+    #[cfg(feature = "report-file")]
+    if WANTED.load(Ordering::Relaxed) & PERIODIC != 0 {
+        WANTED.fetch_and(!PERIODIC, Ordering::Relaxed);
+        // Where the system has no thread to give, the next occasion outside tries again, and says so.
+        let _later = crate::at_exit::start_periodic();
+    }
+}
+
+#[cfg(all(unix, any(feature = "enabled", feature = "report-file")))]
+pub(crate) use unix::spawn;
+
+#[cfg(all(target_os = "linux", feature = "report-file"))]
+pub(crate) use unix::AllBlocked;
+
+#[cfg(not(all(unix, any(feature = "enabled", feature = "report-file"))))]
+pub(crate) fn spawn<B: Background>(start: u32) -> std::io::Result<()> {
+    let name = B::NAME.to_string_lossy().into_owned();
+    let thread = std::thread::Builder::new().name(name).stack_size(B::STACK_BYTES);
+    crate::current::as_memscope(|| {
+        thread.spawn(move || crate::current::as_memscope(|| B::run(start))).map(drop)
+    })
+}
+
+#[cfg(all(unix, any(feature = "enabled", feature = "report-file")))]
+mod unix {
+    use std::{
+        ffi::{c_int, c_void},
+        io,
+        mem::MaybeUninit,
+        panic::catch_unwind,
+        ptr,
+    };
+
+    use super::Background;
+    use crate::current::as_memscope;
+
+    /// Starts a thread in which all signals are blocked. It is not joined.
+    ///
+    /// # Errors
+    ///
+    /// When the system has no thread to give.
+    pub(crate) fn spawn<B: Background>(start: u32) -> io::Result<()> {
+        let _blocked = AllBlocked::new();
+        match create::<B>(start, Some(B::STACK_BYTES)) {
+            // A program may have thread-locals that are larger than this stack.
+            libc::EINVAL => done(create::<B>(start, None)),
+            result => done(result),
+        }
+    }
+
+    fn done(result: c_int) -> io::Result<()> {
+        if result == 0 { Ok(()) } else { Err(io::Error::from_raw_os_error(result)) }
+    }
+
+    /// Returns zero, or the number of the error. `None`: the system's usual stack.
+    fn create<B: Background>(start: u32, stack_bytes: Option<usize>) -> c_int {
+        let mut attributes = MaybeUninit::<libc::pthread_attr_t>::uninit();
+        // SAFETY: a place for attributes.
+        let mut result = unsafe { libc::pthread_attr_init(attributes.as_mut_ptr()) };
+        if result != 0 {
+            return result;
+        }
+        let attributes = attributes.as_mut_ptr();
+        let detached = libc::PTHREAD_CREATE_DETACHED;
+        // SAFETY: initialised above.
+        unsafe { libc::pthread_attr_setdetachstate(attributes, detached) };
+        if let Some(bytes) = stack_bytes {
+            // SAFETY: initialised above.
+            result = unsafe { libc::pthread_attr_setstacksize(attributes, bytes) };
+        }
+        if result == 0 {
+            let mut thread = MaybeUninit::uninit();
+            let start = ptr::without_provenance_mut(start as usize);
+            // SAFETY: a place for the thread, initialised attributes, and a function for ever whose
+            // argument is a number.
+            result =
+                unsafe { libc::pthread_create(thread.as_mut_ptr(), attributes, run::<B>, start) };
+        }
+        // SAFETY: initialised above, and not used afterwards.
+        unsafe { libc::pthread_attr_destroy(attributes) };
+        result
+    }
+
+    extern "C" fn run<B: Background>(start: *mut c_void) -> *mut c_void {
+        // SAFETY: a name that ends with a zero, shorter than the system takes.
+        #[cfg(any(target_os = "linux", target_os = "android"))]
+        unsafe {
+            libc::prctl(libc::PR_SET_NAME, B::NAME.as_ptr())
+        };
+        // SAFETY: the same.
+        #[cfg(target_vendor = "apple")]
+        unsafe {
+            libc::pthread_setname_np(B::NAME.as_ptr())
+        };
+        let start = u32::try_from(start.addr()).unwrap_or(0);
+        // A panic must not cross into the system's library. It would be a mistake of memscope's, and
+        // ends nothing but this thread.
+        drop(catch_unwind(|| as_memscope(|| B::run(start))));
+        ptr::null_mut()
+    }
+
+    /// Blocks all signals in this thread, and so in those that it starts, until dropped.
+    pub(crate) struct AllBlocked {
+        before: libc::sigset_t,
+    }
+
+    impl AllBlocked {
+        /// May be called in a signal handler.
+        pub(crate) fn new() -> Self {
+            let mut all = MaybeUninit::<libc::sigset_t>::zeroed();
+            let mut before = MaybeUninit::<libc::sigset_t>::zeroed();
+            // SAFETY: a place for a set of signals.
+            unsafe { libc::sigfillset(all.as_mut_ptr()) };
+            // SAFETY: a set made by `sigfillset`, and a place for the old one. It cannot fail.
+            unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, all.as_ptr(), before.as_mut_ptr()) };
+            // SAFETY: zeroed, which is valid for this struct of numbers, and written by the call.
+            Self { before: unsafe { before.assume_init() } }
+        }
+    }
+
+    impl Drop for AllBlocked {
+        fn drop(&mut self) {
+            let before = &raw const self.before;
+            // SAFETY: the set that was in place; the one in between is not asked for.
+            unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, before, ptr::null_mut()) };
+        }
+    }
+}

@@ -1,0 +1,288 @@
+//! SIGINT and SIGTERM, where they would end the process.
+//!
+//! A signal that the program handles, ignores or blocks stays the program's:
+//!
+//! - A handler is installed only where the action is the default one, and it replaces none.
+//! - Where the program installs a handler later that calls the one before (Tokio's does), a report is
+//!   written if `memscope-signal` exists, and nothing else is done.
+//! - No thread of memscope's takes a signal, so a blocked one waits for `sigwait` or `signalfd`.
+//!
+//! Else the signal ends the process, as it would have without memscope: by that signal. First the
+//! report is written, by the thread `memscope-signal` or, where no task has been polled yet and so
+//! no thread exists, by a [copy] of the process. Meanwhile the interrupted thread stays
+//! in the handler, so the program does not see its system calls interrupted. The actions are the
+//! default ones from the first signal on: a second one of either kind ends the process at once.
+//!
+//! The kernel does not end process 1 of a container by a default action. There each signal writes a
+//! report and the program goes on, as it would have.
+//!
+//! Nothing here has a file descriptor: a program may close all that it does not know.
+
+use std::{
+    ffi::c_int,
+    mem::MaybeUninit,
+    ptr,
+    sync::atomic::{AtomicBool, AtomicI32, AtomicU32, Ordering},
+};
+
+#[cfg(target_os = "linux")]
+use super::copy;
+use crate::at_exit;
+
+const SIGNALS: [c_int; 2] = [libc::SIGINT, libc::SIGTERM];
+
+/// How long the interrupted thread waits for its process to end. It may hold what the report needs,
+/// such as a lock of `malloc`: then the report is written after this time.
+const MOST_WAIT_NS: u64 = 2_000_000_000;
+
+/// Whether `memscope-signal` is there, and answers.
+static HAS_THREAD: AtomicBool = AtomicBool::new(false);
+/// A report is asked for: 1, else 0. The thread waits for it.
+static ASKED: AtomicU32 = AtomicU32::new(0);
+/// The signal that ends the process once its report is written; 0: none.
+static ENDING: AtomicI32 = AtomicI32::new(0);
+
+/// Installs the handlers where the actions are the default ones.
+pub(crate) fn install_signals() {
+    SIGNALS.into_iter().for_each(install);
+}
+
+/// Writes a report each time that the handler asks for one, for ever.
+pub(crate) fn answer_signals() {
+    HAS_THREAD.store(true, Ordering::Relaxed);
+    loop {
+        wake::wait(&ASKED);
+        // Acquire: the signal is seen that the report is asked for by (pairs with `wake`).
+        ASKED.swap(0, Ordering::Acquire);
+        at_exit::write_all();
+        let signal = ENDING.load(Ordering::Relaxed);
+        if signal != 0 {
+            end_now(signal);
+            ENDING.store(0, Ordering::Relaxed);
+        }
+    }
+}
+
+/// Sends the signal again, now that its action is the default one. A program that has installed a
+/// handler meanwhile gets it there; one that has blocked it meanwhile finds it.
+fn end_now(signal: c_int) {
+    if is_process_1() {
+        // The kernel ignores the default action.
+        install_signals();
+    } else {
+        // SAFETY: always succeeds.
+        let here = unsafe { libc::getpid() };
+        // SAFETY: sends a signal to this process; nothing is passed.
+        unsafe { libc::kill(here, signal) };
+    }
+}
+
+/// NOTE: a signal handler. What it calls may be called there: atomics, and system calls. It leaves
+/// `errno` as it was.
+extern "C" fn on_signal(signal: c_int) {
+    let _errno = Errno::save();
+    let handler = handler(signal);
+    // The first signal has taken the handler away just after this one was on its way here.
+    // Acquire pairs with the store in `end_after_report`.
+    let is_second = handler == Some(libc::SIG_DFL) && ENDING.load(Ordering::Acquire) != 0;
+    // Else a handler of the program calls this one.
+    let is_called_by_kernel = is_second || handler == Some(ours());
+    match (is_called_by_kernel, at_exit::is_our_process()) {
+        (true, true) if !is_second => end_after_report(signal),
+        (true, _) => {
+            // A forked child writes no report: the file is its parent's.
+            set_default(signal);
+            raise(signal);
+        }
+        (false, true) => {
+            let _asked = ask();
+        }
+        (false, false) => {}
+    }
+}
+
+/// Ends the process by this signal once its report is written.
+fn end_after_report(signal: c_int) {
+    // Release: seen where the handler is seen to be gone.
+    ENDING.store(signal, Ordering::Release);
+    SIGNALS.into_iter().filter(|signal| handler(*signal) == Some(ours())).for_each(set_default);
+    if ask() {
+        if !is_process_1() && !at_exit::writes_here() {
+            wait_for_the_end();
+        }
+        return;
+    }
+    #[cfg(target_os = "linux")]
+    copy::write_report();
+    ENDING.store(0, Ordering::Relaxed);
+    if is_process_1() {
+        install_signals();
+    } else {
+        raise(signal);
+    }
+}
+
+/// Has the thread write a report; false where there is no thread.
+fn ask() -> bool {
+    let has_thread = HAS_THREAD.load(Ordering::Relaxed);
+    if has_thread {
+        wake::wake(&ASKED);
+    }
+    has_thread
+}
+
+/// Waits until the process ends, or the program has taken the signal over meanwhile.
+fn wait_for_the_end() {
+    const STEP_MS: u16 = 5;
+    let start_ns = super::monotonic_ns();
+    while ENDING.load(Ordering::Relaxed) != 0
+        && super::monotonic_ns().saturating_sub(start_ns) < MOST_WAIT_NS
+    {
+        super::pause(STEP_MS);
+    }
+}
+
+fn is_process_1() -> bool {
+    std::process::id() == 1
+}
+
+fn ours() -> libc::sighandler_t {
+    let handler: extern "C" fn(c_int) = on_signal;
+    handler as libc::sighandler_t
+}
+
+/// The action of a signal now.
+fn action(signal: c_int) -> Option<libc::sigaction> {
+    let mut action = MaybeUninit::<libc::sigaction>::zeroed();
+    // SAFETY: with no new action the call only writes the old one to the place given; it may be called in handlers.
+    let result = unsafe { libc::sigaction(signal, ptr::null(), action.as_mut_ptr()) };
+    // SAFETY: zeroed, which is valid for this struct of numbers, or written.
+    (result == 0).then(|| unsafe { action.assume_init() })
+}
+
+fn handler(signal: c_int) -> Option<libc::sighandler_t> {
+    Some(action(signal)?.sa_sigaction)
+}
+
+fn install(signal: c_int) {
+    if handler(signal) == Some(libc::SIG_DFL) {
+        // Not blocked while its handler runs, so that a second one ends the process at once.
+        let flags = libc::SA_RESTART | libc::SA_ONSTACK | libc::SA_NODEFER;
+        set_action(signal, ours(), flags);
+    }
+}
+
+fn set_default(signal: c_int) {
+    set_action(signal, libc::SIG_DFL, 0);
+}
+
+fn set_action(signal: c_int, handler: libc::sighandler_t, flags: c_int) {
+    let Some(mut action) = action(signal) else { return };
+    action.sa_sigaction = handler;
+    action.sa_flags = flags;
+    // SAFETY: a place for a set of signals.
+    unsafe { libc::sigemptyset(&raw mut action.sa_mask) };
+    // SAFETY: a whole action: the default one, or a handler that does only what handlers may do.
+    unsafe { libc::sigaction(signal, &raw const action, ptr::null_mut()) };
+}
+
+fn raise(signal: c_int) {
+    // SAFETY: sends a signal to this thread; nothing is passed.
+    unsafe { libc::raise(signal) };
+}
+
+/// The thread's `errno`, put back when dropped: the interrupted code may be about to read it.
+struct Errno(c_int);
+
+impl Errno {
+    fn save() -> Self {
+        // SAFETY: this thread's `errno`, or null.
+        Self(unsafe { errno().as_ref() }.copied().unwrap_or(0))
+    }
+}
+
+impl Drop for Errno {
+    fn drop(&mut self) {
+        // SAFETY: this thread's `errno`, or null.
+        if let Some(errno) = unsafe { errno().as_mut() } {
+            *errno = self.0;
+        }
+    }
+}
+
+/// Where this thread's `errno` is; null on systems that are not known here.
+fn errno() -> *mut c_int {
+    #[cfg(any(target_os = "linux", target_os = "dragonfly"))]
+    // SAFETY: returns the address of a thread-local.
+    return unsafe { libc::__errno_location() };
+    #[cfg(any(target_os = "android", target_os = "netbsd", target_os = "openbsd"))]
+    // SAFETY: as above.
+    return unsafe { libc::__errno() };
+    #[cfg(any(target_vendor = "apple", target_os = "freebsd"))]
+    // SAFETY: as above.
+    return unsafe { libc::__error() };
+    #[cfg(not(any(
+        target_os = "linux",
+        target_os = "dragonfly",
+        target_os = "android",
+        target_os = "netbsd",
+        target_os = "openbsd",
+        target_vendor = "apple",
+        target_os = "freebsd",
+    )))]
+    ptr::null_mut()
+}
+
+/// A word that a handler wakes a thread by. A futex has no descriptor, and needs no memory.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+mod wake {
+    use std::{
+        ffi::c_int,
+        ptr,
+        sync::atomic::{AtomicU32, Ordering},
+    };
+
+    /// Waits while the word is 0.
+    pub(super) fn wait(word: &AtomicU32) {
+        while word.load(Ordering::Relaxed) == 0 {
+            const NO_TIMEOUT: *const libc::timespec = ptr::null();
+            let wait = libc::FUTEX_WAIT | libc::FUTEX_PRIVATE_FLAG;
+            // SAFETY: waits on a word that lives as long as this call, for ever if need be.
+            unsafe { libc::syscall(libc::SYS_futex, word.as_ptr(), wait, 0, NO_TIMEOUT) };
+        }
+    }
+
+    /// Sets the word to 1, and ends the wait for it.
+    pub(super) fn wake(word: &AtomicU32) {
+        const ONE: c_int = 1;
+        // Release: what was written before is seen by the thread (pairs with `answer_signals`).
+        word.store(1, Ordering::Release);
+        let wake = libc::FUTEX_WAKE | libc::FUTEX_PRIVATE_FLAG;
+        // SAFETY: wakes whatever waits on this word.
+        unsafe { libc::syscall(libc::SYS_futex, word.as_ptr(), wake, ONE) };
+    }
+}
+
+/// Elsewhere the thread looks ten times a second: no other way to wake a thread is allowed in a
+/// handler, free of descriptors and there on all systems.
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+mod wake {
+    use std::{
+        sync::atomic::{AtomicU32, Ordering},
+        thread,
+        time::Duration,
+    };
+
+    /// Waits while the word is 0.
+    pub(super) fn wait(word: &AtomicU32) {
+        while word.load(Ordering::Relaxed) == 0 {
+            thread::sleep(Duration::from_millis(100));
+        }
+    }
+
+    /// Sets the word to 1, and so ends the wait for it.
+    pub(super) fn wake(word: &AtomicU32) {
+        // Release: what was written before is seen by the thread (pairs with `answer_signals`).
+        word.store(1, Ordering::Release);
+    }
+}

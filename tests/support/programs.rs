@@ -1,0 +1,163 @@
+//! Programs that a test starts, signals and waits for, and folders for what they write.
+
+use std::{
+    ffi::OsStr,
+    fs,
+    io::{BufRead, BufReader},
+    path::{Path, PathBuf},
+    process::{Child, ChildStdout, Command, ExitStatus, Stdio},
+    sync::atomic::{AtomicU32, Ordering},
+    thread,
+    time::{Duration, Instant},
+};
+
+/// How long something may take that must come: far longer than it ever does.
+const DEADLINE: Duration = Duration::from_secs(20);
+
+/// A folder of its own, removed with what is in it.
+#[derive(Debug)]
+pub struct Folder(PathBuf);
+
+impl Folder {
+    /// A new one among the temporary files.
+    ///
+    /// # Panics
+    ///
+    /// When it cannot be made.
+    #[expect(clippy::new_without_default, reason = "it makes a folder")]
+    pub fn new() -> Self {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let name = format!("memscope-programs-{}-{number}", std::process::id());
+        let path = std::env::temp_dir().join(name);
+        fs::create_dir_all(&path).expect("a folder");
+        Self(path)
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+
+    /// Where a file in it is, or would be.
+    pub fn file(&self, name: &str) -> PathBuf {
+        self.0.join(name)
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        drop(fs::remove_dir_all(&self.0));
+    }
+}
+
+/// A program that is told what to do by its first argument, without any setting of memscope's.
+pub fn program(path: impl AsRef<OsStr>, how: &str) -> Command {
+    let mut command = Command::new(path);
+    let set = std::env::vars_os().map(|(name, _)| name);
+    for name in set.filter(|name| name.to_string_lossy().starts_with("MEMSCOPE_")) {
+        command.env_remove(name);
+    }
+    command.arg(how).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+}
+
+/// A program that has printed `ready`. Dropped, it is killed.
+#[derive(Debug)]
+pub struct Running {
+    /// The process.
+    pub child: Child,
+    lines: BufReader<ChildStdout>,
+}
+
+impl Running {
+    /// Starts it, and waits for that line.
+    ///
+    /// # Panics
+    ///
+    /// When it prints something else.
+    #[track_caller]
+    pub fn start(command: &mut Command) -> Self {
+        let mut child = command.spawn().expect("it starts");
+        let lines = BufReader::new(child.stdout.take().expect("a pipe"));
+        let mut running = Self { child, lines };
+        assert_eq!(running.line(), "ready");
+        running
+    }
+
+    /// The next line that it prints; empty at the end.
+    ///
+    /// # Panics
+    ///
+    /// When it is not text.
+    pub fn line(&mut self) -> String {
+        let mut line = String::new();
+        self.lines.read_line(&mut line).expect("a line");
+        line.trim_end().to_owned()
+    }
+
+    /// Sends a signal to it.
+    #[cfg(unix)]
+    pub fn signal(&self, signal: i32) {
+        send(self.child.id(), signal);
+    }
+
+    /// How it ended.
+    ///
+    /// # Panics
+    ///
+    /// When it does not end soon.
+    #[track_caller]
+    pub fn end(&mut self) -> ExitStatus {
+        let start = Instant::now();
+        loop {
+            if let Some(status) = self.child.try_wait().expect("its state") {
+                return status;
+            }
+            assert!(start.elapsed() < DEADLINE, "it must end");
+            thread::sleep(Duration::from_millis(2));
+        }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}
+
+/// Sends a signal to a process.
+///
+/// # Panics
+///
+/// When there is no such process.
+#[cfg(unix)]
+pub fn send(process: u32, signal: i32) {
+    let process = i32::try_from(process).expect("a process id");
+    // SAFETY: sends a signal to a child that has not been waited for.
+    assert_eq!(unsafe { libc::kill(process, signal) }, 0);
+}
+
+/// Waits for what must come.
+///
+/// # Panics
+///
+/// When it does not come.
+#[track_caller]
+pub fn until(what: &str, mut is_so: impl FnMut() -> bool) {
+    let start = Instant::now();
+    while !is_so() {
+        assert!(start.elapsed() < DEADLINE, "{what}");
+        thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// Whether the process that runs the tests ignores this signal, as a shell has what it runs in the
+/// background do: its children then ignore it too, and memscope leaves that as it is.
+pub fn is_ignored(signal: i32) -> bool {
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or(0);
+    mask >> (signal - 1) & 1 == 1
+}
