@@ -4,6 +4,8 @@ use std::{any::Any, fmt};
 #[cfg(feature = "report-file")]
 use std::{io, path::Path, path::PathBuf};
 
+#[cfg(feature = "report-file")]
+use crate::table::cell;
 use crate::{probe::Measured, task::TaskId};
 
 /// Why a call of memscope failed; its `Display` says what to do.
@@ -127,13 +129,13 @@ impl fmt::Display for Error {
             ),
             #[cfg(feature = "report-file")]
             Kind::File { path, what, why } => {
-                write!(f, "cannot {what} `{}`: {why}", path.display())
+                write!(f, "cannot {what} `{}`: {why}", shown(path))
             }
             #[cfg(feature = "report-file")]
             Kind::Report { path, why } => {
                 match path {
                     None => f.write_str("the text ")?,
-                    Some(path) => write!(f, "`{}` ", path.display())?,
+                    Some(path) => write!(f, "`{}` ", shown(path))?,
                 }
                 write!(f, "{why}")
             }
@@ -144,6 +146,13 @@ impl fmt::Display for Error {
             ),
         }
     }
+}
+
+/// A path on one line, without what would steer a terminal.
+#[cfg(feature = "report-file")]
+pub(crate) fn shown(path: &Path) -> String {
+    const MOST_COLUMNS: usize = 1_000;
+    cell(&path.to_string_lossy(), MOST_COLUMNS)
 }
 
 #[cfg(feature = "report-file")]

@@ -88,6 +88,7 @@ mod hooks;
 // What these stand on.
 mod config;
 mod settings;
+mod privileged;
 mod error;
 mod probe;
 mod origin;
