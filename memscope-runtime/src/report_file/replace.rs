@@ -132,8 +132,15 @@ pub(crate) fn write(
 /// NOTE: some file systems say only when a file is synced that there is no room for it.
 fn fill(mut file: &File, bytes: &[u8]) -> io::Result<Identity> {
     file.write_all(bytes)?;
+    say_when(file);
     file.sync_all()?;
     Ok(Identity::of(&file.metadata()?))
+}
+
+/// The kernel's own times of files lag by milliseconds, in which another process may start.
+fn say_when(file: &File) {
+    // Of a file of another user it stays the kernel's.
+    drop(file.set_modified(SystemTime::now()));
 }
 
 fn create(path: &Path, bytes: &[u8]) -> io::Result<Identity> {
@@ -248,10 +255,12 @@ fn is_beyond_rename(error: &io::Error) -> bool {
 ///
 /// NOTE: the one way in which a report can be seen half written, or stay so if the machine fails.
 #[cfg(unix)]
-fn write_anew(file: &File, bytes: &[u8]) -> io::Result<Identity> {
-    use std::os::unix::fs::FileExt;
-    let mut old = vec![0; usize::try_from(file.metadata()?.len()).unwrap_or(usize::MAX)];
-    file.read_exact_at(&mut old, 0)?;
+fn write_anew(mut file: &File, bytes: &[u8]) -> io::Result<Identity> {
+    use std::{io::Seek, os::unix::fs::FileExt};
+    let modified = file.metadata()?.modified();
+    let mut old = Vec::new();
+    file.rewind()?;
+    file.read_to_end(&mut old)?;
     let (over, more) = bytes.split_at(bytes.len().min(old.len()));
     let written = file
         .write_all_at(more, old.len() as u64)
@@ -262,8 +271,12 @@ fn write_anew(file: &File, bytes: &[u8]) -> io::Result<Identity> {
     if let Err(error) = written {
         file.set_len(old.len() as u64)?;
         file.write_all_at(&old, 0)?;
+        if let Ok(modified) = modified {
+            drop(file.set_modified(modified));
+        }
         return Err(error);
     }
+    say_when(file);
     Ok(Identity::of(&file.metadata()?))
 }
 
