@@ -268,6 +268,7 @@ fn panicked() {
 }
 
 /// Writes all files, at a signal.
+#[cfg(unix)]
 pub(crate) fn write_all() {
     as_memscope(|| write(Occasion::Signal, &|_| true));
 }

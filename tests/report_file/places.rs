@@ -470,6 +470,34 @@ fn a_disk_that_is_full_or_read_only_keeps_what_was_there() {
     assert_eq!(said.matches("Read-only file system").count(), 3, "{said}");
 }
 
+/// As containers have it, where one file comes from outside.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_report_that_is_mounted_by_itself_is_written_in_place() {
+    if !is_root() {
+        return;
+    }
+    let folder = Folder::new();
+    let [path, outside] = ["report.json", "outside.json"].map(|name| folder.file(name));
+    for path in [&path, &outside] {
+        fs::write(path, OLD).expect("a file");
+    }
+    let script = r#"mount --bind "$2" "$1" || { echo no mount; exit; }; exec "$0" return"#;
+    let output = Command::new("unshare")
+        .args(["-m", "sh", "-c", script, env!("CARGO_BIN_EXE_report_child")])
+        .args([&path, &outside])
+        .env("MEMSCOPE_REPORT", &path)
+        .output();
+    let Ok(output) = output else { return eprintln!("skipped: no `unshare`") };
+    if !output.stdout.is_empty() || error(&output).contains("unshare") {
+        return eprintln!("skipped: nothing can be mounted here");
+    }
+    assert_eq!(error(&output), "");
+    shows_what_was_left(&read(&outside));
+    assert_eq!(fs::read_to_string(&path).expect("what is below the mount"), OLD);
+    assert_eq!(folder.names(), ["outside.json", "report.json"]);
+}
+
 #[test]
 fn a_process_that_is_killed_while_it_writes_leaves_no_file() {
     if is_ignored(libc::SIGTERM) {
@@ -554,6 +582,17 @@ fn a_program_with_more_rights_than_its_caller_reads_no_variable() {
         assert_eq!(said.lines().count(), 1, "{said}");
         assert_eq!(String::from_utf8_lossy(&output.stdout).trim(), "51 rows, 51 timed");
     }
+    // A link of the caller is not followed either, even in a folder of the caller's.
+    chown(&program, Some(0), Some(0)).expect("root");
+    fs::set_permissions(&program, Permissions::from_mode(0o4755)).expect("root");
+    chown(&place, Some(NO_USER), None).expect("root");
+    let (link, goal) = (place.join("link.json"), folder.file("goal.json"));
+    symlink(&goal, &link).expect("a link");
+    lchown(&link, Some(NO_USER), None).expect("root");
+    let output = as_user(&program, "guard of another folder", NO_USER).arg(&link).output();
+    let said = error(&output.expect("it starts"));
+    assert!(said.contains("is a link that user 65534 put") && !goal.exists(), "{said}");
+
     // Without the bit they are read.
     fs::set_permissions(&program, Permissions::from_mode(0o755)).expect("root");
     let mut command = as_user(&program, "return", NO_USER);

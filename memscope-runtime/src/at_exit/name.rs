@@ -17,6 +17,7 @@ pub(crate) enum Occasion {
     Periodic,
     Guard,
     Panic,
+    #[cfg_attr(not(unix), expect(dead_code, reason = "signals are for Unix"))]
     Signal,
 }
 

@@ -3,8 +3,7 @@
 #[cfg(not(unix))]
 use std::path::absolute;
 use std::{
-    fs::{self, Metadata},
-    io,
+    fs, io,
     path::{Path, PathBuf},
 };
 
@@ -20,7 +19,7 @@ pub(super) enum Place {
     /// A device, a pipe, or what only `/proc` leads to: it is written into.
     Stream(PathBuf),
     /// A regular file, without links on the way; or nothing yet.
-    File { path: PathBuf, there: Option<Metadata> },
+    File { path: PathBuf, is_there: bool },
 }
 
 /// Where the path leads. Nothing is opened.
@@ -30,9 +29,9 @@ pub(super) fn find(path: &Path) -> io::Result<Place> {
     match fs::metadata(&path) {
         Ok(there) if there.is_dir() => Err(is_folder()),
         Ok(there) if !there.is_file() => Ok(Place::Stream(path)),
-        Ok(there) => Ok(Place::File { path, there: Some(there) }),
+        Ok(_) => Ok(Place::File { path, is_there: true }),
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            Ok(Place::File { path, there: None })
+            Ok(Place::File { path, is_there: false })
         }
         Err(error) => Err(error),
     }
@@ -47,7 +46,7 @@ mod unix {
     use std::{
         collections::VecDeque,
         ffi::{OsStr, OsString},
-        fs::FileType,
+        fs::{FileType, Metadata},
         os::{
             fd::RawFd,
             unix::fs::{FileTypeExt, MetadataExt},
@@ -56,7 +55,7 @@ mod unix {
         process,
     };
 
-    use super::{Metadata, Path, PathBuf, Place, fs, io, is_folder};
+    use super::{Path, PathBuf, Place, fs, io, is_folder};
     use crate::{error::shown, privileged::is_privileged, report_file::system::effective_user};
 
     /// As many as the kernel follows.
@@ -94,7 +93,7 @@ mod unix {
             };
             if !there.is_symlink() {
                 if is_last {
-                    return at(next, there);
+                    return at(next, &there);
                 }
                 place = next;
             } else if next.starts_with("/proc") {
@@ -129,18 +128,18 @@ mod unix {
             // Not a file that looks like a device from then on.
             return Err(io::Error::other("there is no such device"));
         }
-        Ok(Place::File { path, there: None })
+        Ok(Place::File { path, is_there: false })
     }
 
-    fn at(path: PathBuf, there: Metadata) -> io::Result<Place> {
+    fn at(path: PathBuf, there: &Metadata) -> io::Result<Place> {
         // Shared memory is a folder of files like any other.
         let is_of_system =
             path.starts_with("/proc") || path.starts_with("/dev") && !path.starts_with("/dev/shm");
         if there.is_file() && !is_of_system {
-            return Ok(Place::File { path, there: Some(there) });
+            return Ok(Place::File { path, is_there: true });
         }
         judge_stream(there.file_type())?;
-        if there.file_type().is_fifo() && is_of_another_user(&path, &there)? {
+        if there.file_type().is_fifo() && is_of_another_user(&path, there)? {
             return Err(io::Error::other(
                 "it is a pipe that another user put into a folder for all: name one of your own",
             ));

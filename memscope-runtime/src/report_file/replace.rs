@@ -113,12 +113,12 @@ pub(crate) fn write(
             #[cfg(unix)]
             Place::Descriptor(number) => into(&system::same_file(number)?, bytes).map(|()| None),
             Place::Stream(path) => into(&open_stream(&path)?, bytes).map(|()| None),
-            Place::File { path, there: None } => {
+            Place::File { path, is_there: false } => {
                 check_limit(bytes.len() as u64)?;
                 create(&path, bytes).map(Some)
             }
-            Place::File { path, there: Some(there) } => {
-                return replace(&path, &there, bytes, rule).map(Some);
+            Place::File { path, is_there: true } => {
+                return replace(&path, bytes, rule).map(Some);
             }
         };
         match done {
@@ -150,18 +150,13 @@ fn create(path: &Path, bytes: &[u8]) -> io::Result<Identity> {
     Ok(identity)
 }
 
-fn replace(
-    path: &Path,
-    there: &Metadata,
-    bytes: &[u8],
-    rule: Rule<'_>,
-) -> Result<Identity, Refused> {
-    #[cfg(unix)]
-    if is_of_another_user(path, there)? {
-        return Err(Refused::Taken(Taken::OfAnotherUser));
-    }
+fn replace(path: &Path, bytes: &[u8], rule: Rule<'_>) -> Result<Identity, Refused> {
     let old = open_old(path)?;
     let there = old.metadata()?;
+    #[cfg(unix)]
+    if is_of_another_user(path, &there)? {
+        return Err(Refused::Taken(Taken::OfAnotherUser));
+    }
     if !is_report(&head(&old)?) {
         return Err(Refused::Taken(Taken::NotReport));
     }

@@ -29,6 +29,10 @@ impl Temporary {
         if let Some(file) = unnamed(&folder) {
             return Ok(Self { file, folder, name: None });
         }
+        Self::named(folder)
+    }
+
+    fn named(folder: PathBuf) -> io::Result<Self> {
         let named = Self::take_name(&folder, |name| {
             let mut options = File::options();
             options.read(true).write(true).create_new(true);
@@ -162,7 +166,7 @@ mod left {
         sync::{Mutex, PoisonError},
     };
 
-    use crate::report_file::system::effective_user;
+    use crate::{current::as_memscope, report_file::system::effective_user};
 
     /// Folders that this process has swept. Past so many it sweeps again.
     const MOST_FOLDERS: usize = 64;
@@ -173,6 +177,11 @@ mod left {
 
     /// Removes what is left in a folder, once for each.
     pub(super) fn sweep(folder: &Path) {
+        // The list stays, and a task may be writing.
+        as_memscope(|| sweep_once(folder));
+    }
+
+    fn sweep_once(folder: &Path) {
         let mut swept = SWEPT.lock().unwrap_or_else(PoisonError::into_inner);
         if swept.iter().any(|known| known == folder) {
             return;
@@ -261,6 +270,89 @@ mod left {
             ] {
                 assert!(!is_name(other), "{other}");
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use super::*;
+
+    struct Folder(PathBuf);
+
+    impl Folder {
+        fn new(name: &str) -> Self {
+            let folder = std::env::temp_dir().join(format!("memscope-{name}-{}", process::id()));
+            fs::create_dir_all(&folder).expect("a folder");
+            Self(folder)
+        }
+
+        fn names(&self) -> Vec<String> {
+            let entries = fs::read_dir(&self.0)
+                .expect("a folder")
+                .map(|entry| entry.expect("an entry").file_name().into_string().expect("text"));
+            let mut names: Vec<_> = entries.collect();
+            names.sort();
+            names
+        }
+
+        fn temporary(&self, is_named: bool) -> Temporary {
+            let temporary = if is_named {
+                Temporary::named(self.0.clone())
+            } else {
+                Temporary::beside(&self.0.join("report"))
+            };
+            let temporary = temporary.expect("a file");
+            temporary.file().write_all(b"new").expect("room");
+            temporary
+        }
+    }
+
+    impl Drop for Folder {
+        fn drop(&mut self) {
+            drop(fs::remove_dir_all(&self.0));
+        }
+    }
+
+    #[test]
+    fn with_or_without_a_name_a_file_takes_a_free_name_or_an_old_files() {
+        for is_named in [true, false] {
+            let folder = Folder::new("take");
+            let path = folder.0.join("report");
+            folder.temporary(is_named).become_new(&path).expect("free");
+            assert_eq!(fs::read(&path).expect("there"), b"new");
+            fs::write(&path, "old").expect("there");
+            let error = folder.temporary(is_named).become_new(&path).expect_err("taken");
+            assert_eq!(error.kind(), io::ErrorKind::AlreadyExists);
+            assert_eq!(fs::read(&path).expect("there"), b"old");
+            folder.temporary(is_named).replace(&path).expect("a folder");
+            assert_eq!(fs::read(&path).expect("there"), b"new");
+            drop(folder.temporary(is_named));
+            assert_eq!(folder.names(), ["report"]);
+        }
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_name_is_taken_again_when_its_process_is_dead_and_not_before() {
+        for is_named in [true, false] {
+            let folder = Folder::new("again");
+            let name = |number| format!(".memscope-{}-{number}.tmp", process::id());
+            // As a process in another container has them, which has the same id: one is dead.
+            let [dead, alive] = [0, 1].map(|number| folder.0.join(name(number)));
+            fs::write(&alive, "alive").expect("a folder");
+            let of_another = File::open(&alive).expect("there");
+            of_another.lock().expect("a file system with locks");
+            fs::write(&dead, "dead").expect("a folder");
+            let first = Temporary::named(folder.0.clone()).expect("a file");
+            let second = folder.temporary(true);
+            assert_eq!(folder.names(), [name(0), name(1), name(2)]);
+            assert_eq!(fs::read(&alive).expect("there"), b"alive");
+            drop((first, second));
+            folder.temporary(is_named).replace(&folder.0.join("report")).expect("a folder");
+            assert_eq!(folder.names(), [name(1), "report".to_owned()]);
         }
     }
 }
