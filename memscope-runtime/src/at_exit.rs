@@ -1,11 +1,11 @@
 //! Reports that a process writes by itself: at exit, on a panic, on a signal, every so often.
 //!
-//! Each [`ReportGuard`] and the variable `MEMSCOPE_REPORT` have a *plan*: a file, and how often it is written. Whatever ends the process, the plans are
-//! written once more. A file always holds the newest report; one of a signal, a panic or a guard that another
-//! follows is kept beside it.
+//! Each [`ReportGuard`] and the variable `MEMSCOPE_REPORT` have a *plan*: a file, and how often it
+//! is written. Whatever ends the process, the plans are written once more. A file always holds the
+//! newest report; one of a signal, a panic or a guard that another follows is kept beside it.
 //!
-//! All of this is memscope's: its memory is charged to nobody. A forked child writes nothing, since the files are its
-//! parent's.
+//! All of this is memscope's: its memory is charged to nobody. A forked child writes nothing, since
+//! the files are its parent's.
 
 mod copies;
 mod name;
@@ -80,22 +80,28 @@ pub struct ReportGuard {
     id: u64,
 }
 
-/// Has the report written when the guard is dropped, and before that at exit, on a panic, and on SIGINT and SIGTERM.
+/// Has the report written when the guard is dropped, and before that at exit, on a panic, and on
+/// SIGINT and SIGTERM.
 ///
-/// It is written to the path in `MEMSCOPE_REPORT`, or else to `memscope-report.json` in the current directory. Where a report cannot be written,
-/// one line on stderr says why.
+/// It is written to the path in `MEMSCOPE_REPORT`, or else to `memscope-report.json` in the current
+/// directory. Where a report cannot be written, one line on stderr says why.
 ///
-/// The file always holds the newest report. One that was written at a signal, on a panic or by a guard is kept when a later one takes its
-/// place: in `memscope-report.signal.json`, `.panic.json` or `.guard.json`, the newest of each.
+/// The file always holds the newest report. One that was written at a signal, on a panic or by a
+/// guard is kept when a later one takes its place: in `memscope-report.signal.json`, `.panic.json`
+/// or `.guard.json`, the newest of each.
 ///
-/// What is at the path and is neither a report nor empty stays, as does a report that another process has written since this one started: then the report is in
-/// `memscope-report.2.json` (up to `.9.json`), and one line on stderr says so. See also [`write_to`](crate::async_memory::MemorySnapshot::write_to).
+/// What is at the path and is neither a report nor empty stays, as does a report that another
+/// process has written since this one started: then the report is in `memscope-report.2.json` (up
+/// to `.9.json`), and one line on stderr says so. See also
+/// [`write_to`](crate::async_memory::MemorySnapshot::write_to).
 ///
-/// No report is written when the process ends without exiting: on SIGKILL, `_exit`, `abort` (a failed allocation aborts, and so does a stack overflow) and `exec`;
-/// on a panic, where the program has set a panic hook since that does not call the one before, and the panic aborts; and in a process that was forked off
-/// by one which writes reports.
+/// No report is written when the process ends without exiting: on SIGKILL, `_exit`, `abort` (a
+/// failed allocation aborts, and so does a stack overflow) and `exec`; on a panic, where the
+/// program has set a panic hook since that does not call the one before, and the panic aborts; and
+/// in a process that was forked off by one which writes reports.
 ///
-/// A program that handles SIGINT or SIGTERM itself goes on to do so. With tracking compiled out the guard does nothing.
+/// A program that handles SIGINT or SIGTERM itself goes on to do so. With tracking compiled out the
+/// guard does nothing.
 pub fn report_guard() -> ReportGuard {
     static NEXT: AtomicU64 = AtomicU64::new(1);
     let id = NEXT.fetch_add(1, Ordering::Relaxed);
@@ -110,11 +116,14 @@ pub fn report_guard() -> ReportGuard {
 }
 
 impl ReportGuard {
-    /// Another path: one that ends in `.json` is written as JSON, any other as the table that `Display` prints. A relative path starts in today's
-    /// current directory, also when the program changes it later.
+    /// Another path: one that ends in `.json` is written as JSON, any other as the table that
+    /// `Display` prints. A relative path starts in today's current directory, also when the program
+    /// changes it later.
     ///
-    /// `%p` becomes the process id. `%t` becomes the time, such as `20261126T053512Z`, and `%n` a number from 1 on: with one of them each signal and
-    /// each panic has a file of its own, as has the guard's end, and periodic reports have one; from the 16th file on the newest of each kind is replaced.
+    /// `%p` becomes the process id. `%t` becomes the time, such as `20261126T053512Z`, and `%n` a
+    /// number from 1 on: with one of them each signal and each panic has a file of its own, as has
+    /// the guard's end, and periodic reports have one; from the 16th file on the newest of each
+    /// kind is replaced.
     pub fn to(self, path: impl AsRef<Path>) -> Self {
         if ENABLED {
             as_memscope(|| {

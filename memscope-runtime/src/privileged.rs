@@ -1,4 +1,5 @@
-//! Whether the program has rights that its caller lacks: a set-user-id or set-group-id bit, file capabilities.
+//! Whether the program has rights that its caller lacks: a set-user-id or set-group-id bit, file
+//! capabilities.
 //!
 //! The caller sets the environment. A file that is named there would be written with the program's
 //! rights, so such a program reads no variable.

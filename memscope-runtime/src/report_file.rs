@@ -63,16 +63,19 @@ struct Head {
 }
 
 impl MemorySnapshot {
-    /// Writes the snapshot to a file: as JSON where its name ends in `.json`, else as the table that `Display` prints.
+    /// Writes the snapshot to a file: as JSON where its name ends in `.json`, else as the table
+    /// that `Display` prints.
     ///
-    /// A report that is there is replaced as a whole or not at all: a temporary file beside it is written and takes its name, its mode and its
-    /// owner. A new file is for its owner alone (mode 0600). Links are followed and stay; devices and pipes are written into, and a pipe
-    /// that no process reads is not waited for.
+    /// A report that is there is replaced as a whole or not at all: a temporary file beside it is
+    /// written and takes its name, its mode and its owner. A new file is for its owner alone (mode
+    /// 0600). Links are followed and stay; devices and pipes are written into, and a pipe that no
+    /// process reads is not waited for.
     ///
     /// # Errors
     ///
-    /// When the file cannot be written: no such folder, no permission, a full disk. What was there before then still is. And
-    /// when the file that is there is not a report of memscope and not empty: it stays. Remove it first, or choose another name.
+    /// When the file cannot be written: no such folder, no permission, a full disk. What was there
+    /// before then still is. And when the file that is there is not a report of memscope and not
+    /// empty: it stays. Remove it first, or choose another name.
     pub fn write_to(&self, path: impl AsRef<Path>) -> Result<(), Error> {
         let path = path.as_ref();
         let failed = |error: io::Error| Error::file(path, "write the report", &error);

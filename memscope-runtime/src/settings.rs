@@ -1,8 +1,8 @@
 //! Settings from the environment: one table that is the parser and the documentation.
 //!
-//! A wrong value is said on stderr, once, and the default is used; what code says ([`builder`](crate::builder),
-//! `report_guard`) wins over the environment. No other file reads variables: here they are left unread where the
-//! program has more rights than its caller.
+//! A wrong value is said on stderr, once, and the default is used; what code says
+//! ([`builder`](crate::builder), `report_guard`) wins over the environment. No other file reads
+//! variables: here they are left unread where the program has more rights than its caller.
 
 use std::{
     env,

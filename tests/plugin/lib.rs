@@ -1,4 +1,5 @@
-//! A library that is linked by itself, so it has its own copy of memscope. `programs/report_child.rs` loads it.
+//! A library that is linked by itself, so it has its own copy of memscope.
+//! `programs/report_child.rs` loads it.
 
 use std::{
     pin::pin,

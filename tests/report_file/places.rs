@@ -1,4 +1,5 @@
-//! Where a report is written: files of all modes and owners, links, devices, pipes; and what stays as it was.
+//! Where a report is written: files of all modes and owners, links, devices, pipes; and what stays
+//! as it was.
 
 use std::{
     ffi::CString,
@@ -34,7 +35,11 @@ fn is_root() -> bool {
 /// The program that writes reports, where every user may start it.
 fn program_for_all(folder: &Folder) -> PathBuf {
     let path = folder.file("program");
-    fs::copy(env!("CARGO_BIN_EXE_report_child"), &path).expect("the program");
+    // By another process: a file that is open for writing, here or in a child, cannot be
+    // started.
+    let mut copy = Command::new("cp");
+    copy.arg(env!("CARGO_BIN_EXE_report_child")).arg(&path);
+    assert!(copy.status().expect("it starts").success());
     fs::set_permissions(&path, Permissions::from_mode(0o755)).expect("ours");
     path
 }
@@ -130,7 +135,8 @@ fn an_access_control_list_stays() {
     let folder = Folder::new();
     let path = folder.file("report.json");
     fs::write(&path, OLD).expect("a file");
-    // Version 2; each entry: tag, rights, id. The owner, user 12345, the group, the mask, the others.
+    // Version 2; each entry: tag, rights, id. The owner, user 12345, the group, the mask, the
+    // others.
     let entries: [(u16, u16, u32); 5] = [
         (1, 6, u32::MAX),
         (2, 4, ANOTHER_USER),
@@ -403,7 +409,7 @@ fn what_cannot_take_a_report_stays_and_is_said() {
     #[cfg(target_os = "linux")]
     cases.extend([
         (PathBuf::from("/proc/self/fd/777"), "No such file"),
-        (PathBuf::from("/proc/self/exe"), "busy"),
+        (PathBuf::from("/proc/self/exe"), "cannot write the report"),
     ]);
     let block = folder.file("block.json");
     // A number that no disk has here.

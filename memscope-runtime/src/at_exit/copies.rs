@@ -1,8 +1,10 @@
-//! Copies of memscope in one process, as a plugin that was linked by itself brings one: each file is written by one of them.
+//! Copies of memscope in one process, as a plugin that was linked by itself brings one: each file
+//! is written by one of them.
 //!
-//! Copies share no symbol and no variable. What they share is the list of the process's mappings: for
-//! each path a copy maps an empty file without a name on any disk, named after the path, and counts those that were there before. It is gone with the
-//! process, with `exec`, and with the plan.
+//! Copies share no symbol and no variable. What they share is the list of the process's mappings:
+//! for each path a copy maps an empty file without a name on any disk, named after the path, and
+//! counts those that were there before. It is gone with the process, with `exec`, and with the
+//! plan.
 
 use std::path::Path;
 

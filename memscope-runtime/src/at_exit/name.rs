@@ -1,4 +1,5 @@
-//! The names of a plan's files: `%p`, `%t` and `%n`, and what is put before the ending of a name that is not free.
+//! The names of a plan's files: `%p`, `%t` and `%n`, and what is put before the ending of a name
+//! that is not free.
 
 use std::{
     ffi::OsString,
@@ -24,7 +25,8 @@ pub(crate) enum Occasion {
 impl Occasion {
     const COUNT: usize = 5;
 
-    /// The word in the name that such a report gets when a later one takes its place; `None`: nothing is lost with it.
+    /// The word in the name that such a report gets when a later one takes its place; `None`:
+    /// nothing is lost with it.
     pub(super) fn word(self) -> Option<&'static str> {
         match self {
             Self::Exit | Self::Periodic => None,
@@ -56,8 +58,8 @@ impl Name {
         &self.pattern
     }
 
-    /// The path for a report at this time. Where the pattern gives different ones, each signal and each panic has one of its own,
-    /// and all other occasions one each.
+    /// The path for a report at this time. Where the pattern gives different ones, each signal and
+    /// each panic has one of its own, and all other occasions one each.
     pub(super) fn at(&mut self, occasion: Occasion, now: SystemTime) -> PathBuf {
         let is_one_of_many = matches!(occasion, Occasion::Panic | Occasion::Signal);
         let made = &mut self.made[occasion as usize];

@@ -37,8 +37,8 @@ pub(super) struct Written {
 impl Written {
     pub(super) const NONE: Self = Self { files: Vec::new(), is_over: false };
 
-    /// Writes the bytes to the path, or beside it where another file has the name or so many other copies of memscope write there. What is worth a
-    /// line on stderr is returned.
+    /// Writes the bytes to the path, or beside it where another file has the name or so many other
+    /// copies of memscope write there. What is worth a line on stderr is returned.
     pub(super) fn put(
         &mut self,
         path: &Path,
@@ -78,8 +78,8 @@ impl Written {
         Err(failed(path, &io::Error::other(error)))
     }
 
-    /// A report at a signal, on a panic or of a guard is what the user wants to see: before a later one takes its place it gets a name of its own,
-    /// in the place of the one before of its kind.
+    /// A report at a signal, on a panic or of a guard is what the user wants to see: before a later
+    /// one takes its place it gets a name of its own, in the place of the one before of its kind.
     fn set_aside(&mut self, path: &Path, occasion: Occasion) -> Result<Option<String>, Error> {
         let kept = self.files.iter().find(|kept| kept.path == path);
         let Some((kept, word)) = kept.and_then(|kept| Some((kept, kept.occasion.word()?))) else {
@@ -93,7 +93,8 @@ impl Written {
         self.put(&with_word(path, word), 0, &bytes, occasion)
     }
 
-    /// Reports of earlier runs are replaced, and what this copy wrote. What came since it started is another process's, or another copy's.
+    /// Reports of earlier runs are replaced, and what this copy wrote. What came since it started
+    /// is another process's, or another copy's.
     fn may_be_replaced(&self, path: &Path, there: &Metadata) -> Result<(), Taken> {
         let is_own = || {
             let mut own = self.files.iter().filter(|kept| kept.path == path);

@@ -1,4 +1,5 @@
-//! Bytes into the place of an old report, whole or not at all, and never into the place of anything else.
+//! Bytes into the place of an old report, whole or not at all, and never into the place of anything
+//! else.
 //!
 //! What is at a path stays what it was, apart from its content: its mode, owner and access control
 //! list, a link that leads to it, a second name that it has.
@@ -7,8 +8,8 @@
 //! |---|---|
 //! | nothing | a new file, of mode 0600, that takes the name only if it still is free |
 //! | a report, or an empty file | a temporary file gets its owner and mode, and then its name |
-//! | a report that has several names, or that a rename would change or cannot reach | its content is written anew, last bytes first, and put back if the disk is full |
-//! | a link | the same, with what it leads to; a link that another user put into a folder for all is refused |
+//! | a report with several names, or one that a rename cannot keep | its content is written anew |
+//! | a link | the same, with what it leads to; some links of other users are refused |
 //! | a device, a pipe, a descriptor | it is written into |
 //! | any other file | it stays |
 
@@ -102,7 +103,8 @@ impl From<io::Error> for Refused {
 /// Whether a report that is there may be replaced.
 pub(crate) type Rule<'a> = &'a dyn Fn(&Metadata) -> Result<(), Taken>;
 
-/// Writes the bytes to where the path leads. What is there now can be told from other files; a stream cannot.
+/// Writes the bytes to where the path leads. What is there now can be told from other files; a
+/// stream cannot.
 pub(crate) fn write(
     path: &Path,
     bytes: &[u8],

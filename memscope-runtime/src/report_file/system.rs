@@ -1,4 +1,5 @@
-//! What writing reports asks the operating system for beyond the standard library; `unsafe` for nothing else.
+//! What writing reports asks the operating system for beyond the standard library; `unsafe` for
+//! nothing else.
 
 use std::{
     fs::File,
@@ -89,7 +90,8 @@ mod linux {
             }
         }
         if !is_listed {
-            // SAFETY: a C string. The list may have come from the folder, and most often there is none.
+            // SAFETY: a C string. The list may have come from the folder, and most often there is
+            // none.
             unsafe { libc::fremovexattr(to.as_raw_fd(), ACCESS_LIST.as_ptr()) };
         }
         Ok(())

@@ -1,8 +1,9 @@
 //! The file that takes the place of an old report once it is whole.
 //!
-//! On Linux it has no name until then, so nothing is left of it when the process dies. Elsewhere, and on file systems that cannot do
-//! that, its name is `.memscope-<process id>-<number>.tmp`, and it is locked as long as its writer lives. So a file with such a name
-//! that no process has locked is what a dead one left: it is removed.
+//! On Linux it has no name until then, so nothing is left of it when the process dies. Elsewhere,
+//! and on file systems that cannot do that, its name is `.memscope-<process id>-<number>.tmp`, and
+//! it is locked as long as its writer lives. So a file with such a name that no process has locked
+//! is what a dead one left: it is removed.
 
 use std::{
     fs::{self, File},
