@@ -13,7 +13,7 @@ use std::{fs, io, path::Path};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, error::Category};
 
-pub(crate) use replace::{Identity, Refused, Taken, identity, write};
+pub(crate) use replace::{Identity, Refused, Taken, identity, is_stream, write};
 
 use crate::{
     error::{Error, Unreadable},

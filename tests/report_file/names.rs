@@ -226,6 +226,12 @@ fn each_copy_of_memscope_in_a_process_writes_a_file_of_its_own() {
             );
         }
     }
+    // Into a stream both write.
+    let mut command = program("plugin");
+    let output = command.arg(&plugin).env("MEMSCOPE_REPORT", "/dev/stderr").output();
+    let said = error(&output.expect("it starts"));
+    assert_eq!(said.matches("live memory: ").count(), 2, "{said}");
+    assert!(said.contains("report_child.rs") && said.contains("lib.rs"), "{said}");
 }
 
 #[cfg(unix)]

@@ -11,7 +11,7 @@ use super::name::{Occasion, with_word};
 use crate::{
     error::{Error, shown},
     origin::Origin,
-    report_file::{Identity, Refused, Taken, identity, write},
+    report_file::{Identity, Refused, Taken, identity, is_stream, write},
 };
 
 /// `report.json`, `report.2.json` … `report.9.json`.
@@ -47,6 +47,8 @@ impl Written {
         occasion: Occasion,
     ) -> Result<Option<String>, Error> {
         let failed = |path: &Path, error: &io::Error| Error::file(path, "write the report", error);
+        // Several copies write into a stream one after the other.
+        let others = if others != 0 && is_stream(path) { 0 } else { others };
         let mut why =
             (others != 0).then(|| "another copy of memscope in this process writes it".to_owned());
         for number in others.saturating_add(1)..=MOST_NUMBERS {

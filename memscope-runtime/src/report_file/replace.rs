@@ -349,6 +349,11 @@ fn into(mut file: &File, bytes: &[u8]) -> io::Result<()> {
     file.write_all(bytes)
 }
 
+/// Whether what is written there comes after what was, and replaces nothing.
+pub(crate) fn is_stream(path: &Path) -> bool {
+    place::find(path).is_ok_and(|place| !matches!(place, Place::File { .. }))
+}
+
 /// What is there now, to be compared with what was written.
 pub(crate) fn identity(path: &Path) -> Option<Identity> {
     fs::metadata(path).ok().filter(Metadata::is_file).map(|file| Identity::of(&file))
