@@ -2,6 +2,12 @@
 //!
 //! Each test of an end starts `programs/report_child.rs`, which leaves 12,345 bytes behind and ends in one way.
 
+#[path = "report_file/names.rs"]
+mod names;
+#[cfg(unix)]
+#[path = "report_file/places.rs"]
+mod places;
+
 use std::{
     fs,
     io::{BufRead, BufReader, Write},
@@ -17,6 +23,9 @@ use memscope_tests::{WANTED, alone, block_on};
 use proptest::prelude::*;
 
 memscope_tests::install!();
+
+/// A report of an earlier run, as far as memscope looks.
+const OLD: &str = "{\"memscope_format\":1,\"old\":true}\n";
 
 /// A folder of its own, removed with what is in it.
 struct Folder(PathBuf);
@@ -63,11 +72,16 @@ fn program(how: &str) -> Command {
 
 /// Runs the program to its end with a report asked for, and reads that.
 fn run(how: &str) -> (Output, MemorySnapshot) {
+    run_with(how, &["report.json"])
+}
+
+/// The same, of a program that writes several files.
+fn run_with(how: &str, names: &[&str]) -> (Output, MemorySnapshot) {
     let folder = Folder::new();
     let path = folder.file("report.json");
     let output = program(how).env("MEMSCOPE_REPORT", &path).output().expect("it starts");
     let report = read(&path);
-    assert_eq!(folder.names(), ["report.json"], "nothing else is left behind");
+    assert_eq!(folder.names(), names, "nothing else is left behind");
     (output, report)
 }
 
@@ -161,12 +175,13 @@ fn tasks_and_snapshots_that_go_on_do_not_keep_the_report_from_being_written() {
 
 #[test]
 fn a_panic_writes_the_report_after_its_message() {
-    let (output, report) = run("panic");
+    let names = ["report.json", "report.panic.json"];
+    let (output, report) = run_with("panic", &names);
     assert_eq!(output.status.code(), Some(101));
     assert!(error(&output).contains("wanted: the end"), "{}", error(&output));
     shows_what_was_left(&report);
 
-    let (output, report) = run("panic with a hook");
+    let (output, report) = run_with("panic with a hook", &names);
     assert!(error(&output).starts_with("the program's hook"), "{}", error(&output));
     shows_what_was_left(&report);
 }
@@ -496,7 +511,7 @@ fn where_a_report_cannot_be_written_a_line_says_so_and_the_program_goes_on() {
 fn a_full_disk_leaves_the_old_report_and_nothing_else() {
     let folder = Folder::new();
     let path = folder.file("report.json");
-    fs::write(&path, "the old one").expect("a file");
+    fs::write(&path, OLD).expect("a file");
     // A limit of one block of 512 bytes: first as memscope finds it, then as the kernel tells it.
     for trap in ["", "trap '' XFSZ; "] {
         let output = Command::new("sh")
@@ -509,22 +524,9 @@ fn a_full_disk_leaves_the_old_report_and_nothing_else() {
         assert_eq!(output.status.code(), Some(3), "{}", error(&output));
         assert!(error(&output).contains("cannot write the report"), "{}", error(&output));
         assert_eq!(error(&output).lines().count(), 1, "{}", error(&output));
-        assert_eq!(fs::read_to_string(&path).expect("there"), "the old one");
+        assert_eq!(fs::read_to_string(&path).expect("there"), OLD);
         assert_eq!(folder.names(), ["report.json"]);
     }
-}
-
-#[cfg(unix)]
-#[test]
-fn a_link_stays_a_link() {
-    let folder = Folder::new();
-    let [link, file] = ["link.json", "file.json"].map(|name| folder.file(name));
-    fs::write(&file, "old").expect("a file");
-    std::os::unix::fs::symlink(&file, &link).expect("a link");
-    let output = program("return").env("MEMSCOPE_REPORT", &link).output().expect("it starts");
-    assert_eq!(error(&output), "");
-    assert!(fs::symlink_metadata(&link).expect("there").is_symlink());
-    shows_what_was_left(&read(&file));
 }
 
 /// A report as it is in a file.

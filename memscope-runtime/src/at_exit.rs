@@ -1,34 +1,44 @@
 //! Reports that a process writes by itself: at exit, on a panic, on a signal, every so often.
 //!
-//! Each [`ReportGuard`] and the variable `MEMSCOPE_REPORT` have a *plan*: a file, and how often it is written. Whatever ends the process, the plans are
-//! written once more. A file always holds the newest report.
+//! Each [`ReportGuard`] and the variable `MEMSCOPE_REPORT` have a *plan*: a file, and how often it
+//! is written. Whatever ends the process, the plans are written once more. A file always holds the
+//! newest report; one of a signal, a panic or a guard that another follows is kept beside it.
 //!
 //! No thread is started before `main`: [`background`] says when, and what a signal does without one.
 //!
-//! All of this is memscope's: its memory is charged to nobody. A forked child writes nothing, since the files are its
-//! parent's.
+//! All of this is memscope's: its memory is charged to nobody. A forked child writes nothing, since
+//! the files are its parent's.
+
+mod copies;
+mod name;
+mod written;
 
 use std::{
     ffi::CStr,
     io,
-    path::{Path, PathBuf},
+    path::Path,
     process,
     sync::{
-        Condvar, Mutex, MutexGuard, Once, PoisonError,
+        Arc, Condvar, Mutex, MutexGuard, Once, PoisonError,
         atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering},
     },
     thread,
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime},
 };
+
+use copies::Claim;
+use name::{Name, Occasion};
+use written::Written;
 
 use crate::{
     background::{self, Background},
     clock,
     current::{ENABLED, as_memscope, is_memscope},
+    error::Error,
     hooks,
     origin::Origin,
     program,
-    report_file::{Format, write_snapshot},
+    report_file::{Format, bytes},
     reserve,
     settings::{self, Environment, say},
     snapshot::for_memscope,
@@ -39,21 +49,23 @@ const DEFAULT_PATH: &str = "memscope-report.json";
 /// A service that panics all the time must not write all the time. The file is this old at most when a panic aborts.
 const PANIC_PAUSE_NS: u64 = 1_000_000_000;
 
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 struct Plan {
     id: u64,
-    path: PathBuf,
+    name: Name,
+    /// Shared by the plans of one name.
+    claim: Arc<Claim>,
     every: Option<Duration>,
     due: Option<Instant>,
-    /// What went wrong the last time: said once, not every ten seconds.
-    wrong: Option<String>,
+    /// What there was to say the last time: said once, not every ten seconds.
+    said: Option<String>,
 }
 
 static PLANS: Mutex<Vec<Plan>> = Mutex::new(Vec::new());
 /// Wakes the thread of periodic reports: there is a new plan.
 static CHANGED: Condvar = Condvar::new();
 /// One report is written at a time.
-static WRITING: Mutex<()> = Mutex::new(());
+static WRITING: Mutex<Written> = Mutex::new(Written::NONE);
 /// The process that set this up; 0: none yet.
 static PROCESS: AtomicU32 = AtomicU32::new(0);
 
@@ -75,14 +87,29 @@ pub struct ReportGuard {
     id: u64,
 }
 
-/// Has the report written when the guard is dropped, and before that at exit, on a panic, and on SIGINT and SIGTERM.
+/// Has the report written when the guard is dropped, and before that at exit, on a panic, and on
+/// SIGINT and SIGTERM.
 ///
-/// It is written to the path in `MEMSCOPE_REPORT`, or else to `memscope-report.json` in the current directory. Where a report cannot be written,
-/// one line on stderr says why.
+/// It is written to the path in `MEMSCOPE_REPORT`, or else to `memscope-report.json` in the current
+/// directory. Where a report cannot be written, one line on stderr says why.
 ///
-/// A program that handles SIGINT or SIGTERM itself goes on to do so, and one that blocks them finds them. The guard starts the thread that
-/// writes the report on signals, so a program that enters a user namespace or forks makes it afterwards. With tracking compiled out the guard
-/// does nothing.
+/// The file always holds the newest report. One that was written at a signal, on a panic or by a
+/// guard is kept when a later one takes its place: in `memscope-report.signal.json`, `.panic.json`
+/// or `.guard.json`, the newest of each.
+///
+/// What is at the path and is neither a report nor empty stays, as does a report that another
+/// process has written since this one started: then the report is in `memscope-report.2.json` (up
+/// to `.9.json`), and one line on stderr says so. See also
+/// [`write_to`](crate::async_memory::MemorySnapshot::write_to).
+///
+/// No report is written when the process ends without exiting: on SIGKILL, `_exit`, `abort` (a
+/// failed allocation aborts, and so does a stack overflow) and `exec`; on a panic, where the
+/// program has set a panic hook since that does not call the one before, and the panic aborts; and
+/// in a process that was forked off by one which writes reports.
+///
+/// A program that handles SIGINT or SIGTERM itself goes on to do so, and one that blocks them finds
+/// them. The guard starts the thread that writes the report on signals, so a program that enters a
+/// user namespace or forks makes it afterwards. With tracking compiled out the guard does nothing.
 pub fn report_guard() -> ReportGuard {
     static NEXT: AtomicU64 = AtomicU64::new(1);
     let id = NEXT.fetch_add(1, Ordering::Relaxed);
@@ -98,14 +125,20 @@ pub fn report_guard() -> ReportGuard {
 }
 
 impl ReportGuard {
-    /// Another path: one that ends in `.json` is written as JSON, any other as the table that `Display` prints. `%p` becomes the process id; a
-    /// relative path starts in today's current directory, also when the program changes it later.
+    /// Another path: one that ends in `.json` is written as JSON, any other as the table that
+    /// `Display` prints. A relative path starts in today's current directory, also when the program
+    /// changes it later.
+    ///
+    /// `%p` becomes the process id. `%t` becomes the time, such as `20261126T053512Z`, and `%n` a
+    /// number from 1 on: with one of them each signal and each panic has a file of its own, as has
+    /// the guard's end, and periodic reports have one; from the 16th file on the newest of each
+    /// kind is replaced.
     pub fn to(self, path: impl AsRef<Path>) -> Self {
         if ENABLED {
             as_memscope(|| {
-                let new = Plan::new(self.id, path.as_ref(), None);
-                new.check();
-                self.change(|plan| plan.path.clone_from(&new.path));
+                let Plan { name, claim, .. } = Plan::new(self.id, path.as_ref(), None);
+                check(name.pattern());
+                self.change(|plan| (plan.name, plan.claim) = (name, claim));
             });
         }
         self
@@ -133,7 +166,7 @@ impl Drop for ReportGuard {
     fn drop(&mut self) {
         if is_our_process() {
             as_memscope(|| {
-                write(&|plan| plan.id == self.id);
+                write(Occasion::Guard, &|plan| plan.id == self.id);
                 lock(&PLANS).retain(|plan| plan.id != self.id);
             });
         }
@@ -142,13 +175,13 @@ impl Drop for ReportGuard {
 
 impl Plan {
     fn new(id: u64, path: &Path, every: Option<Duration>) -> Self {
-        let path = path.to_str().map_or_else(
-            || path.to_owned(),
-            |text| PathBuf::from(text.replace("%p", &process::id().to_string())),
-        );
-        // Without a current directory it stays as it is, and fails when it is written.
-        let path = std::path::absolute(&path).unwrap_or(path);
-        let mut plan = Self { id, path, every: None, due: None, wrong: None };
+        let name = Name::new(path);
+        let known = lock(&PLANS)
+            .iter()
+            .find(|plan| plan.name.pattern() == name.pattern())
+            .map(|plan| Arc::clone(&plan.claim));
+        let claim = known.unwrap_or_else(|| Arc::new(Claim::of(name.pattern())));
+        let mut plan = Self { id, name, claim, every: None, due: None, said: None };
         plan.set_every(every);
         plan
     }
@@ -157,21 +190,20 @@ impl Plan {
         self.every = every;
         self.due = every.and_then(|every| Instant::now().checked_add(every));
     }
+}
 
-    /// Says what can be known beforehand.
-    fn check(&self) {
-        let path = visible_path(&self.path);
-        if Format::of(&self.path).is_none() {
-            say(format_args!(
-                "the report `{path}` will be text: its name ends neither in .json nor in .txt"
-            ));
-        }
-        if let Some(folder) = self.path.parent().filter(|folder| !folder.is_dir()) {
-            let folder = visible_path(folder);
-            say(format_args!(
-                "the report `{path}` cannot be written: there is no folder `{folder}`"
-            ));
-        }
+/// Says what can be known beforehand.
+fn check(path: &Path) {
+    let is_device = ["/dev", "/proc"].iter().any(|folder| path.starts_with(folder));
+    let shown = visible_path(path);
+    if Format::of(path).is_none() && !is_device {
+        say(format_args!(
+            "the report `{shown}` will be text: its name ends neither in .json nor in .txt"
+        ));
+    }
+    if let Some(folder) = path.parent().filter(|folder| !folder.is_dir()) {
+        let folder = visible_path(folder);
+        say(format_args!("the report `{shown}` cannot be written: there is no folder `{folder}`"));
     }
 }
 
@@ -180,7 +212,7 @@ pub(crate) fn follow(environment: &Environment) {
     as_memscope(|| match &environment.report {
         Some(path) => {
             let plan = Plan::new(0, path, environment.every);
-            plan.check();
+            check(plan.name.pattern());
             let is_periodic = plan.every.is_some();
             add(plan);
             // Before `main` there is no thread: it starts with the first task.
@@ -320,7 +352,7 @@ pub(crate) fn is_our_process() -> bool {
 
 pub(crate) fn exiting() {
     if is_our_process() {
-        write_all();
+        as_memscope(|| write(Occasion::Exit, &|_| true));
     }
 }
 
@@ -334,13 +366,14 @@ fn panicked() {
     let (last, now) = (LAST_NS.load(Ordering::Relaxed), clock::now_ns());
     let is_due = last == 0 || now.saturating_sub(last) >= PANIC_PAUSE_NS;
     if is_due && LAST_NS.compare_exchange(last, now, Ordering::Relaxed, Ordering::Relaxed).is_ok() {
-        write_all();
+        as_memscope(|| write(Occasion::Panic, &|_| true));
     }
 }
 
+/// Writes all files, at a signal.
+#[cfg(unix)]
 pub(crate) fn write_all() {
-    let _work = reserve::work();
-    as_memscope(|| write(&|_| true));
+    as_memscope(|| write(Occasion::Signal, &|_| true));
 }
 
 /// [`write_all`] in a copy of the process, which no other thread is in: unless a report was being
@@ -383,23 +416,37 @@ impl Drop for WritesHere {
 }
 
 /// Writes these plans' files, one after the other, from one snapshot.
-fn write(is_wanted: &dyn Fn(&Plan) -> bool) {
-    let _writing = lock(&WRITING);
+fn write(occasion: Occasion, is_wanted: &dyn Fn(&Plan) -> bool) {
+    let _work = reserve::work();
+    let mut written = lock(&WRITING);
+    if written.is_over {
+        return;
+    }
     #[cfg(unix)]
     let _here = WritesHere::new();
-    let mut plans = lock(&PLANS).clone();
-    plans.retain(is_wanted);
-    if plans.is_empty() {
+    // From now on a report could be cut off by the end of the process.
+    written.is_over = occasion == Occasion::Exit;
+    let now = SystemTime::now();
+    let wanted: Vec<_> = lock(&PLANS)
+        .iter_mut()
+        .filter(|plan| is_wanted(plan))
+        .map(|plan| (plan.id, plan.name.at(occasion, now), plan.claim.others))
+        .collect();
+    if wanted.is_empty() {
         return;
     }
     let snapshot = for_memscope();
-    for plan in plans {
-        let wrong = write_snapshot(&snapshot, &plan.path).err().map(|error| error.to_string());
-        if let Some(wrong) = wrong.as_ref().filter(|wrong| plan.wrong.as_ref() != Some(*wrong)) {
-            say(format_args!("{wrong}"));
-        }
-        if let Some(kept) = lock(&PLANS).iter_mut().find(|kept| kept.id == plan.id) {
-            kept.wrong = wrong;
+    for (id, path, others) in wanted {
+        let done = bytes(&snapshot, &path)
+            .map_err(|error| Error::file(&path, "write the report", &error))
+            .and_then(|bytes| written.put(&path, others, &bytes, occasion));
+        let line = done.unwrap_or_else(|error| Some(error.to_string()));
+        let said = lock(&PLANS)
+            .iter_mut()
+            .find(|plan| plan.id == id)
+            .and_then(|plan| std::mem::replace(&mut plan.said, line.clone()));
+        if let Some(line) = line.filter(|line| said.as_ref() != Some(line)) {
+            say(format_args!("{line}"));
         }
     }
 }
@@ -408,7 +455,7 @@ fn write(is_wanted: &dyn Fn(&Plan) -> bool) {
 fn tick() {
     loop {
         let now = Instant::now();
-        write(&|plan| plan.due.is_some_and(|due| due <= now));
+        write(Occasion::Periodic, &|plan| plan.due.is_some_and(|due| due <= now));
         let mut plans = lock(&PLANS);
         for plan in &mut *plans {
             if plan.due.is_some_and(|due| due <= now) {

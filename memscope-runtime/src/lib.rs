@@ -93,6 +93,7 @@ mod background;
 // What these stand on.
 mod config;
 mod settings;
+mod privileged;
 mod error;
 mod probe;
 mod origin;

@@ -2,16 +2,21 @@
 //!
 //! A file of a report is the snapshot as serde writes it, with two fields before it: the version of the format and that of the crate.
 
+mod place;
+mod replace;
+#[cfg(unix)]
+mod system;
+mod temporary;
+
 use std::{
-    fs::{self, File, OpenOptions},
     io::{self, Write},
-    path::{Path, PathBuf},
-    process,
-    time::{SystemTime, UNIX_EPOCH},
+    path::Path,
 };
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, error::Category};
+
+pub(crate) use replace::{Identity, Refused, Taken, identity, is_stream, write};
 
 use crate::{
     error::{Error, Unreadable},
@@ -25,6 +30,10 @@ use crate::{
 const FORMAT: u32 = 1;
 /// Bytes that are kept of what the JSON parser says.
 const MOST_SAID: usize = 1_024;
+/// What each report as JSON has as its first field.
+const FIRST_FIELD: &str = "\"memscope_format\"";
+/// What the first two lines of each report as text start with.
+const FIRST_WORDS: [&str; 2] = ["live memory: ", "tasks: "];
 
 /// What a file's name says about what is in it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,15 +70,30 @@ struct Head {
 }
 
 impl MemorySnapshot {
-    /// Writes the snapshot to a file: as JSON where its name ends in `.json`, else as the table that `Display` prints.
+    /// Writes the snapshot to a file: as JSON where its name ends in `.json`, else as the table
+    /// that `Display` prints.
     ///
-    /// The file is replaced as a whole or not at all: a temporary one beside it is written and takes its name.
+    /// A report that is there is replaced as a whole or not at all: a temporary file beside it is
+    /// written and takes its name, its mode and its owner. A new file is for its owner alone (mode
+    /// 0600). Links are followed and stay; devices and pipes are written into, and a pipe that no
+    /// process reads is not waited for.
     ///
     /// # Errors
     ///
-    /// When the file cannot be written: no such folder, no permission, a full disk. What was there before then still is.
+    /// When the file cannot be written: no such folder, no permission, a full disk. What was there
+    /// before then still is. And when the file that is there is not a report of memscope and not
+    /// empty: it stays. Remove it first, or choose another name.
     pub fn write_to(&self, path: impl AsRef<Path>) -> Result<(), Error> {
-        write_snapshot(self, path.as_ref())
+        let path = path.as_ref();
+        let failed = |error: io::Error| Error::file(path, "write the report", &error);
+        let bytes = bytes(self, path).map_err(failed)?;
+        // It is code that names the file: what other processes wrote there is replaced.
+        write(path, &bytes, &|_| Ok(())).map(drop).map_err(|refused| match refused {
+            Refused::Failed(error) => failed(error),
+            Refused::Taken(why) => failed(io::Error::other(format!(
+                "{why}, so it stays: remove it or choose another name"
+            ))),
+        })
     }
 
     /// The snapshot that a file holds which [`write_to`](Self::write_to), `report_guard` or `MEMSCOPE_REPORT` wrote as JSON.
@@ -144,12 +168,6 @@ fn from_json(text: &str) -> Result<MemorySnapshot, Unreadable> {
     serde_json::from_str(text).map_err(|error| Unreadable::Damaged(text::said(&error, MOST_SAID)))
 }
 
-pub(crate) fn write_snapshot(snapshot: &MemorySnapshot, path: &Path) -> Result<(), Error> {
-    bytes(snapshot, path)
-        .and_then(|bytes| replace(path, &bytes))
-        .map_err(|error| Error::file(path, "write the report", &error))
-}
-
 /// The snapshot as it is in a file of this name; without rows, and with their number, where there is no memory for them.
 pub(crate) fn bytes(snapshot: &MemorySnapshot, path: &Path) -> io::Result<Vec<u8>> {
     let _work = reserve::work();
@@ -175,52 +193,43 @@ fn bytes_of(snapshot: &MemorySnapshot, path: &Path) -> io::Result<Vec<u8>> {
     Ok(buffer.into_bytes())
 }
 
-/// Puts these bytes in the place of the file, all of them or none.
-fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    // A link stays, and what it leads to is replaced.
-    let path = &fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
-    match fs::metadata(path) {
-        Ok(there) if is_device(&there) => {
-            return OpenOptions::new().write(true).open(path)?.write_all(bytes);
+/// Whether a file that starts like this is a report, of whatever version, or empty.
+fn is_report(head: &[u8]) -> bool {
+    let mut lines = head.split(|&byte| byte == b'\n');
+    let is_text = FIRST_WORDS
+        .iter()
+        .all(|words| lines.next().is_some_and(|line| line.starts_with(words.as_bytes())));
+    let is_json = || {
+        let object = head.trim_ascii_start().strip_prefix(b"{")?;
+        object.trim_ascii_start().strip_prefix(FIRST_FIELD.as_bytes())
+    };
+    head.is_empty() || is_text || is_json().is_some()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::snapshot::get_memory_snapshot;
+
+    #[test]
+    fn what_memscope_writes_is_known_again_and_nothing_else_is() {
+        let snapshot = get_memory_snapshot();
+        for name in ["report.json", "report.txt", "report"] {
+            let bytes = bytes(&snapshot, Path::new(name)).expect("plain data");
+            assert!(is_report(&bytes[..bytes.len().min(512)]), "{name}");
         }
-        Ok(there) if !there.is_file() => {
-            return Err(io::Error::other("it is there, and not a file"));
+        assert!(is_report(b"") && is_report(b"{\n  \"memscope_format\": 7,"));
+        for other in [
+            "\n",
+            "old",
+            "{}",
+            "{\"name\":\"memscope_format\"}",
+            "[{\"memscope_format\":1}]",
+            "live memory: of our town",
+            "live memory: 3 KiB in tasks\nnotes",
+            "\nlive memory: 3 KiB\ntasks: 1",
+        ] {
+            assert!(!is_report(other.as_bytes()), "{other}");
         }
-        Ok(_) | Err(_) => {}
     }
-    #[cfg(unix)]
-    if bytes.len() as u64 > crate::hooks::file_size_limit() {
-        return Err(io::ErrorKind::FileTooLarge.into());
-    }
-    let temporary = temporary_beside(path);
-    let written = write_new(&temporary, bytes).and_then(|()| fs::rename(&temporary, path));
-    if written.is_err() {
-        // Nothing to be done if that fails as well.
-        drop(fs::remove_file(&temporary));
-    }
-    written
-}
-
-/// NOTE: some file systems say only when a file is synced that there is no room for it.
-fn write_new(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let mut file = File::create_new(path)?;
-    file.write_all(bytes)?;
-    file.sync_all()
-}
-
-/// A name that nobody else uses: containers that share a folder may have the same process ids.
-fn temporary_beside(path: &Path) -> PathBuf {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos();
-    path.with_file_name(format!(".memscope-{}-{now:x}.tmp", process::id()))
-}
-
-/// Whether this is a terminal, `/dev/null` or the like, which must not be replaced.
-#[cfg(unix)]
-fn is_device(file: &fs::Metadata) -> bool {
-    std::os::unix::fs::FileTypeExt::is_char_device(&file.file_type())
-}
-
-#[cfg(not(unix))]
-fn is_device(_: &fs::Metadata) -> bool {
-    false
 }

@@ -1,7 +1,8 @@
 //! Settings from the environment: one table that is the parser and the documentation.
 //!
-//! A wrong value is said on stderr, once, and the default is used; what code says ([`builder`](crate::builder),
-//! `report_guard`) wins over the environment.
+//! A wrong value is said on stderr, once, and the default is used; what code says
+//! ([`builder`](crate::builder), `report_guard`) wins over the environment. No other file reads
+//! variables: here they are left unread where the program has more rights than its caller.
 
 use std::{
     env,
@@ -16,6 +17,7 @@ use std::{
 use crate::{
     config::Builder,
     current::{ENABLED, as_memscope},
+    privileged::is_privileged,
     reserve,
     table::cell,
     text::visible,
@@ -41,7 +43,7 @@ struct Setting {
 const SETTINGS: [Setting; 8] = [
     Setting {
         name: "MEMSCOPE_REPORT",
-        takes: "a path ending in `.json` or `.txt`; `%p` becomes the process id",
+        takes: "a path ending in `.json` or `.txt`; `%p` becomes the process id, `%t` the time, `%n` a number",
         default: "no report",
         effect: "writes the report there at exit, on a panic, on SIGINT and SIGTERM",
         set: |environment, value| {
@@ -144,15 +146,26 @@ impl Environment {
     }
 
     /// What these variables ask for, and what is wrong with them.
-    fn of(variables: impl Iterator<Item = (OsString, OsString)>) -> (Self, Vec<String>) {
+    fn of(
+        variables: impl Iterator<Item = (OsString, OsString)>,
+        is_trusted: bool,
+    ) -> (Self, Vec<String>) {
         let (mut environment, mut wrong) = (Self::default(), Vec::new());
+        let mut variables = variables
+            .filter(|(name, _)| name.as_encoded_bytes().starts_with(PREFIX.as_bytes()))
+            .peekable();
+        if !is_trusted && variables.peek().is_some() {
+            wrong.push(format!(
+                "this program runs with rights that its caller may not have (set-user-id or the like): no variable {PREFIX}* is \
+                 read; use `builder()` and `report_guard()`"
+            ));
+            return (environment, wrong);
+        }
         for (name, value) in variables {
-            let Some(name) = name.to_str().filter(|name| name.starts_with(PREFIX)) else {
-                continue;
-            };
+            let name = name.to_string_lossy();
             let Some(setting) = SETTINGS.iter().find(|setting| setting.name == name) else {
                 let names: Vec<&str> = SETTINGS.iter().map(|setting| setting.name).collect();
-                let (name, names) = (cell(name, 60), names.join(", "));
+                let (name, names) = (cell(&name, 60), names.join(", "));
                 wrong.push(format!("there is no setting {name}, only {names}"));
                 continue;
             };
@@ -173,7 +186,7 @@ pub(crate) fn environment() -> &'static Environment {
             return Environment::default();
         }
         as_memscope(|| {
-            let (environment, wrong) = Environment::of(env::vars_os());
+            let (environment, wrong) = Environment::of(env::vars_os(), !is_privileged());
             for wrong in wrong {
                 say(format_args!("{wrong}"));
             }
@@ -260,7 +273,39 @@ mod tests {
     use super::*;
 
     fn read(name: &str, value: &str) -> (Environment, Vec<String>) {
-        Environment::of([(name.into(), value.into())].into_iter())
+        Environment::of([(name.into(), value.into())].into_iter(), true)
+    }
+
+    #[test]
+    fn no_variable_of_a_caller_with_fewer_rights_is_read() {
+        let defaults = format!("{:?}", Environment::default());
+        let all = SETTINGS.iter().map(|setting| (setting.name.into(), "1".into()));
+        let (environment, wrong) = Environment::of(all, false);
+        assert!(matches!(&*wrong, [one] if one.contains("no variable MEMSCOPE_*")), "{wrong:?}");
+        assert_eq!(format!("{environment:?}"), defaults);
+        let others = [("PATH".into(), "1".into())].into_iter();
+        assert!(Environment::of(others, false).1.is_empty(), "nothing was asked for");
+    }
+
+    #[test]
+    fn the_environment_is_read_in_one_place() {
+        // In pieces, so that this file has each once.
+        let ways = [concat!("env::", "var"), concat!("var", "_os("), concat!("get", "env(")];
+        let mut folders = vec![PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("src")];
+        let mut readers = Vec::new();
+        while let Some(folder) = folders.pop() {
+            for entry in std::fs::read_dir(folder).expect("a folder") {
+                let path = entry.expect("an entry").path();
+                if path.is_dir() {
+                    folders.push(path);
+                } else {
+                    let text = std::fs::read_to_string(&path).expect("a source file");
+                    let count = ways.iter().map(|way| text.matches(way).count()).sum::<usize>();
+                    readers.extend(std::iter::repeat_n(path, count));
+                }
+            }
+        }
+        assert!(matches!(&*readers, [one] if one.ends_with("settings.rs")), "{readers:?}");
     }
 
     #[test]

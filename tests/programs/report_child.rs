@@ -60,6 +60,28 @@ fn fork(child: impl FnOnce()) -> i32 {
     status
 }
 
+/// Loads a library that has its own copy of memscope, and has it leave something behind.
+#[cfg(unix)]
+fn load_plugin(path: &str) {
+    let path = std::ffi::CString::new(path).expect("no zero");
+    // SAFETY: a C string, of a library whose constructors may run now.
+    let library = unsafe { libc::dlopen(path.as_ptr(), libc::RTLD_NOW | libc::RTLD_LOCAL) };
+    assert!(!library.is_null(), "{path:?} is built with the tests");
+    // SAFETY: a library that stays loaded, and a C string.
+    let function = unsafe { libc::dlsym(library, c"leave_something_in_plugin".as_ptr()) };
+    assert!(!function.is_null());
+    // SAFETY: the library has this function under this name.
+    let function = unsafe { std::mem::transmute::<*mut libc::c_void, extern "C" fn()>(function) };
+    function();
+}
+
+fn until_there(path: &str) {
+    let end = std::time::Instant::now() + Duration::from_secs(20);
+    while !std::path::Path::new(path).exists() && std::time::Instant::now() < end {
+        thread::sleep(Duration::from_millis(5));
+    }
+}
+
 #[expect(clippy::too_many_lines, reason = "one short arm for each way to end")]
 fn main() {
     let mut arguments = std::env::args().skip(1);
@@ -137,6 +159,72 @@ fn main() {
             signal.await.expect("a handler");
             println!("got it");
         }),
+        "graceful" => block_on(async {
+            let held = Box::pin(track(async { vec![1u8; 5_000_000] }).named("held"));
+            let held = held.await;
+            let mut signal = Box::pin(tokio::signal::ctrl_c());
+            assert!(poll(&mut signal).is_pending(), "the handler is installed by the first poll");
+            ready();
+            signal.await.expect("a handler");
+            until_there(&path);
+            drop(held);
+        }),
+        "panic, then return" => {
+            let held = block_on(track(async { vec![1u8; 5_000_000] }).named("held"));
+            assert!(thread::spawn(|| panic!("wanted: a thread")).join().is_err());
+            drop(held);
+        }
+        "guard, then return" => {
+            let held = block_on(track(async { vec![1u8; 5_000_000] }).named("held"));
+            drop(report_guard());
+            drop(held);
+        }
+        "write_to" => {
+            if let Err(error) = get_memory_snapshot().write_to(&path) {
+                println!("{error}");
+            }
+        }
+        "talk" => {
+            println!("line one");
+            drop(report_guard());
+            println!("line two");
+        }
+        "a program of its own" => {
+            let program = std::env::current_exe().expect("a program");
+            let status = process::Command::new(program).arg("return").status();
+            assert!(status.expect("it starts").success());
+        }
+        #[cfg(unix)]
+        "plugin" => load_plugin(&path),
+        #[cfg(unix)]
+        "ids" => {
+            // SAFETY: returns a number.
+            let real = unsafe { libc::getuid() };
+            // SAFETY: the same.
+            let effective = unsafe { libc::geteuid() };
+            println!("{real} {effective}");
+        }
+        "abort" => process::abort(),
+        #[cfg(unix)]
+        // SAFETY: ends the process; there is nothing to be kept.
+        "_exit" => unsafe { libc::_exit(5) },
+        #[cfg(unix)]
+        "exec" => {
+            let error =
+                std::os::unix::process::CommandExt::exec(&mut process::Command::new("true"));
+            panic!("{error}");
+        }
+        "failed allocation" => {
+            std::alloc::handle_alloc_error(std::alloc::Layout::new::<[u8; 1 << 20]>())
+        }
+        "a hook that does not chain" => {
+            std::panic::set_hook(Box::new(|_| eprintln!("the program's hook")));
+            cannot_unwind();
+        }
+        "fork and return" => {
+            #[cfg(unix)]
+            println!("{}", fork(|| drop(report_guard().to("of-the-child.json"))));
+        }
         #[cfg(unix)]
         "terminate" => block_on(async {
             use tokio::signal::unix::{SignalKind, signal};

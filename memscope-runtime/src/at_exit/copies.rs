@@ -1,0 +1,113 @@
+//! Copies of memscope in one process, as a plugin that was linked by itself brings one: each file
+//! is written by one of them.
+//!
+//! Copies share no symbol and no variable. What they share is the list of the process's mappings:
+//! for each path a copy maps an empty file without a name on any disk, named after the path, and
+//! counts those that were there before. It is gone with the process, with `exec`, and with the
+//! plan.
+
+use std::path::Path;
+
+/// A path that this copy of memscope writes.
+#[derive(Debug)]
+pub(super) struct Claim {
+    /// How many other copies had claimed it before.
+    pub(super) others: u32,
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    _mapping: Option<linux::Mapping>,
+}
+
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+impl Claim {
+    /// NOTE: copies do not see each other here. The second one to write finds the first one's file.
+    pub(super) fn of(_: &Path) -> Self {
+        Self { others: 0 }
+    }
+}
+
+#[cfg(any(target_os = "linux", target_os = "android"))]
+mod linux {
+    use std::{
+        ffi::{CString, OsStr},
+        fs,
+        os::{
+            fd::{AsRawFd, FromRawFd, OwnedFd},
+            unix::ffi::OsStrExt,
+        },
+        ptr,
+    };
+
+    use super::{Claim, Path};
+
+    impl Claim {
+        pub(in crate::at_exit) fn of(path: &Path) -> Self {
+            let name = format!("memscope-report-{:016x}", hash(path.as_os_str()));
+            let maps = fs::read("/proc/self/maps").unwrap_or_default();
+            let file = format!("/memfd:{name} (deleted)");
+            let lines = maps.split(|&byte| byte == b'\n');
+            let others = lines.filter(|line| line.ends_with(file.as_bytes())).count();
+            Self {
+                others: u32::try_from(others).unwrap_or(u32::MAX),
+                _mapping: Mapping::new(&name),
+            }
+        }
+    }
+
+    /// FNV-1a: the copies may be of different compilers, whose hashes differ.
+    fn hash(path: &OsStr) -> u64 {
+        path.as_bytes().iter().fold(0xcbf2_9ce4_8422_2325, |hash, &byte| {
+            (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3)
+        })
+    }
+
+    /// One page of addresses without memory, unmapped when dropped.
+    #[derive(Debug)]
+    pub(super) struct Mapping {
+        address: usize,
+    }
+
+    const LENGTH: usize = 1;
+
+    impl Mapping {
+        /// `None`: the system gives none, and other copies will not see this one.
+        fn new(name: &str) -> Option<Self> {
+            let name = CString::new(name).ok()?;
+            // SAFETY: a C string.
+            let descriptor = unsafe { libc::memfd_create(name.as_ptr(), libc::MFD_CLOEXEC) };
+            if descriptor == -1 {
+                return None;
+            }
+            // SAFETY: just made, and nothing else has it. The mapping outlives it.
+            let file = unsafe { OwnedFd::from_raw_fd(descriptor) };
+            let (access, kind) = (libc::PROT_NONE, libc::MAP_SHARED);
+            // SAFETY: at an address of the system's choice, so nothing else is mapped over.
+            let address =
+                unsafe { libc::mmap(ptr::null_mut(), LENGTH, access, kind, file.as_raw_fd(), 0) };
+            (address != libc::MAP_FAILED).then(|| Self { address: address.expose_provenance() })
+        }
+    }
+
+    impl Drop for Mapping {
+        fn drop(&mut self) {
+            // SAFETY: mapped by `new`, and no pointer leads there.
+            unsafe { libc::munmap(ptr::with_exposed_provenance_mut(self.address), LENGTH) };
+        }
+    }
+
+    #[cfg(test)]
+    mod tests {
+        use super::*;
+
+        #[test]
+        fn a_claim_is_seen_until_it_is_dropped_and_by_its_path_alone() {
+            let [path, other] = ["/copies/report.json", "/copies/other.json"].map(Path::new);
+            let first = Claim::of(path);
+            let second = Claim::of(path);
+            assert_eq!((first.others, second.others, Claim::of(other).others), (0, 1, 0));
+            drop(first);
+            assert_eq!(Claim::of(path).others, 1);
+            drop(second);
+            assert_eq!(Claim::of(path).others, 0);
+        }
+    }
+}

@@ -1,0 +1,124 @@
+//! The files that this copy of memscope has written, and what may become of them.
+
+use std::{
+    fs::{self, Metadata},
+    io,
+    path::{Path, PathBuf},
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+use super::name::{Occasion, with_word};
+use crate::{
+    error::Error,
+    origin::Origin,
+    report_file::{Identity, Refused, Taken, identity, is_stream, write},
+    text::visible_path,
+};
+
+/// `report.json`, `report.2.json` … `report.9.json`.
+const MOST_NUMBERS: u32 = 9;
+/// The oldest is forgotten: its file then is one that another process wrote.
+const MOST_FILES: usize = 64;
+
+#[derive(Debug)]
+struct Kept {
+    path: PathBuf,
+    content: Identity,
+    occasion: Occasion,
+}
+
+/// What was written, under one lock: one report is written at a time.
+#[derive(Debug)]
+pub(super) struct Written {
+    files: Vec<Kept>,
+    /// The process is exiting, and its last report is written.
+    pub(super) is_over: bool,
+}
+
+impl Written {
+    pub(super) const NONE: Self = Self { files: Vec::new(), is_over: false };
+
+    /// Writes the bytes to the path, or beside it where another file has the name or so many other
+    /// copies of memscope write there. What is worth a line on stderr is returned.
+    pub(super) fn put(
+        &mut self,
+        path: &Path,
+        others: u32,
+        bytes: &[u8],
+        occasion: Occasion,
+    ) -> Result<Option<String>, Error> {
+        let failed = |path: &Path, error: &io::Error| Error::file(path, "write the report", error);
+        // Several copies write into a stream one after the other.
+        let others = if others != 0 && is_stream(path) { 0 } else { others };
+        let mut why =
+            (others != 0).then(|| "another copy of memscope in this process writes it".to_owned());
+        for number in others.saturating_add(1)..=MOST_NUMBERS {
+            let name = match number {
+                1 => path.to_owned(),
+                _ => with_word(path, &number.to_string()),
+            };
+            let aside = self.set_aside(&name, occasion)?;
+            match write(&name, bytes, &|there| self.may_be_replaced(&name, there)) {
+                Ok(content) => {
+                    if let Some(content) = content {
+                        self.keep(Kept { path: name.clone(), content, occasion });
+                    }
+                    let elsewhere = why.map(|why| {
+                        let [path, name] = [path, &name].map(visible_path);
+                        format!("the report is in `{name}`; `{path}` is left alone: {why}")
+                    });
+                    return Ok(elsewhere.or(aside));
+                }
+                Err(Refused::Taken(taken)) => {
+                    why.get_or_insert_with(|| taken.to_string());
+                }
+                Err(Refused::Failed(error)) => return Err(failed(&name, &error)),
+            }
+        }
+        let why = why.unwrap_or_default();
+        let last = with_word(path, &MOST_NUMBERS.to_string());
+        let last = visible_path(&last);
+        let error = format!("{why}, and all names up to `{last}` are taken: choose another name");
+        Err(failed(path, &io::Error::other(error)))
+    }
+
+    /// A report at a signal, on a panic or of a guard is what the user wants to see: before a later
+    /// one takes its place it gets a name of its own, in the place of the one before of its kind.
+    fn set_aside(&mut self, path: &Path, occasion: Occasion) -> Result<Option<String>, Error> {
+        let kept = self.files.iter().find(|kept| kept.path == path);
+        let Some((kept, word)) = kept.and_then(|kept| Some((kept, kept.occasion.word()?))) else {
+            return Ok(None);
+        };
+        if kept.occasion == occasion || identity(path) != Some(kept.content) {
+            return Ok(None);
+        }
+        let occasion = kept.occasion;
+        let bytes = fs::read(path).map_err(|error| Error::file(path, "read the report", &error))?;
+        self.put(&with_word(path, word), 0, &bytes, occasion)
+    }
+
+    /// Reports of earlier runs are replaced, and what this copy wrote. What came since it started
+    /// is another process's, or another copy's.
+    fn may_be_replaced(&self, path: &Path, there: &Metadata) -> Result<(), Taken> {
+        let is_own = || {
+            let mut own = self.files.iter().filter(|kept| kept.path == path);
+            own.any(|kept| kept.content == Identity::of(there))
+        };
+        let started = UNIX_EPOCH + Duration::from_nanos(Origin::here().started_unix_ns);
+        let modified = there.modified().unwrap_or(SystemTime::UNIX_EPOCH);
+        // An empty file is a place for a report, made by `mktemp` or emptied by its reader.
+        if there.len() == 0 || modified <= started || is_own() {
+            Ok(())
+        } else {
+            Err(Taken::WrittenMeanwhile)
+        }
+    }
+
+    fn keep(&mut self, file: Kept) {
+        self.files.retain(|kept| kept.path != file.path);
+        if self.files.len() == MOST_FILES {
+            self.files.remove(0);
+        }
+        self.files.push(file);
+    }
+}
