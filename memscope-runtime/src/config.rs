@@ -188,7 +188,13 @@ impl Builder {
         ENDED_TASKS.store(self.ended_tasks, Ordering::Relaxed);
         SITE_ROWS.store(self.site_rows, Ordering::Relaxed);
         LIVE_VARIABLES.store(self.live_variables, Ordering::Relaxed);
-        UNANNOTATED.store(u8::from(self.unannotated), Ordering::Relaxed);
+        let looked = UNANNOTATED.swap(u8::from(self.unannotated), Ordering::Relaxed);
+        #[cfg(feature = "tokio")]
+        if looked == 0 && self.unannotated && ENABLED {
+            crate::plain::prepare();
+        }
+        #[cfg(not(feature = "tokio"))]
+        let _ = looked;
         #[cfg(feature = "task-names")]
         NAMED_FROM.store(self.named_from, Ordering::Relaxed);
         TIMING.store(self.timing.to_number(), Ordering::Relaxed);

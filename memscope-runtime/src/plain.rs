@@ -6,6 +6,7 @@
 //! wanted: first those whose tasks hold nothing are given up, and a task that comes back gets a new one. Whoever gives up a record
 //! must know that no thread is about to charge it: see `lease`.
 
+mod context;
 mod lease;
 #[cfg(tokio_unstable)]
 mod told;
@@ -29,6 +30,8 @@ use crate::{
 };
 
 use lease::{BUSY, Charging, Lease};
+
+pub(crate) use context::{Sight, note_block, prepare, sight};
 #[cfg(tokio_unstable)]
 pub(crate) use told::{note_tracked, poll_begins, poll_ends, task_ends};
 
@@ -134,10 +137,11 @@ pub(crate) fn known() -> Result<Option<&'static Record>, NoRecord> {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct NoRecord;
 
-/// Makes this thread ready to be asked for its task in the allocator. The caller has seen to it that nobody is asked meanwhile.
+/// Asks Tokio for the first time on this thread, where it cannot be seen whether Tokio has run here. The caller has seen to it that
+/// Tokio is not asked meanwhile.
 ///
-/// Tokio registers the destructor of a thread-local when it is asked for the first time, which may allocate. After that it
-/// only reads, and once that destructor has run it says that there is no task.
+/// Tokio then registers the destructor of a thread-local, which may allocate. After that it only reads, and once that destructor has
+/// run it says that there is no task.
 pub(crate) fn introduce() {
     let _ = tokio::task::try_id();
 }
