@@ -302,6 +302,10 @@ fn introduce() -> &'static Tally {
     let known = thread();
     let Some(record) = known.or_else(registry::thread_record) else { return &LATE };
     HERE.with(|here| here.thread.set(Some(record)));
+    #[cfg(feature = "tokio")]
+    if config::unannotated() {
+        plain::note_thread();
+    }
     let retires = {
         // What is allocated to register the destructor is the thread's.
         let _own = Entered::new(record.tally());

@@ -31,7 +31,7 @@ use crate::{
 
 use lease::{BUSY, Charging, Lease};
 
-pub(crate) use context::{Sight, note_block, prepare, sight};
+pub(crate) use context::{Sight, note_block, note_thread, prepare, sight};
 #[cfg(tokio_unstable)]
 pub(crate) use told::{note_tracked, poll_begins, poll_ends, task_ends};
 

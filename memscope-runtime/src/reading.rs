@@ -20,7 +20,7 @@ use crate::{
     sums::SumsReading,
     sync::{Ordering, fence},
     tally::TallyReading,
-    task::TaskId,
+    task::{TaskId, TaskState},
     threads::Folds,
     variable::{self, VariableReading},
     variable_site::{VariableSite, VariableSiteReading},
@@ -81,8 +81,10 @@ pub(crate) struct Untracked {
 /// Everything, at (nearly) one moment.
 #[derive(Debug)]
 pub(crate) struct Reading {
-    /// Tasks that have not ended, in the order of their ids.
+    /// Tasks that have not ended, in the order of their ids, and those that hold bytes though nothing tells their end.
     pub(crate) living: Vec<TaskReading>,
+    /// Tasks that hold nothing and whose end nothing tells, in the order of their ids.
+    pub(crate) unknown: Vec<TaskReading>,
     /// Tasks that have ended and whose future is still held, in the order of their ids.
     pub(crate) held: Vec<TaskReading>,
     /// What both hold together, by the index of their site.
@@ -107,7 +109,7 @@ pub(crate) struct Reading {
 impl Reading {
     /// Tasks whose future exists.
     pub(crate) fn open(&self) -> impl Iterator<Item = &TaskReading> {
-        self.living.iter().chain(&self.held)
+        self.living.iter().chain(&self.unknown).chain(&self.held)
     }
 }
 
@@ -140,7 +142,7 @@ fn attempt() -> Reading {
     for account in registry::accounts() {
         seen.add(account, now_ns);
     }
-    let Walk { mut living, mut held, mut items, .. } = seen;
+    let Walk { mut living, mut unknown, mut held, mut items, .. } = seen;
     let Walk { open_sums, mut untracked, workers, left, retained, .. } = seen;
     let shared: Vec<SharedReading> = shared::read().collect();
     for shared in &shared {
@@ -162,13 +164,16 @@ fn attempt() -> Reading {
     if !seen.is_in_order {
         living.sort_unstable_by_key(|task| task.id);
     }
+    unknown.sort_unstable_by_key(|task| task.id);
     held.sort_unstable_by_key(|task| task.id);
     let is_in = |tasks: &[TaskReading], id| tasks.binary_search_by_key(&id, |task| task.id).is_ok();
     let closed = ended.iter().filter_map(|ended| after_the_end(ended, &mut items));
-    let closed = closed.filter(|task| !is_in(&living, task.id) && !is_in(&held, task.id)).collect();
+    let is_open = |id| [&living, &unknown, &held].into_iter().any(|tasks| is_in(tasks, id));
+    let closed = closed.filter(|task| !is_open(task.id)).collect();
     let is_still = rows_still && folds.stand();
     Reading {
         living,
+        unknown,
         held,
         open_sums,
         closed,
@@ -209,6 +214,7 @@ impl Left {
 #[derive(Default)]
 struct Walk {
     living: Vec<TaskReading>,
+    unknown: Vec<TaskReading>,
     held: Vec<TaskReading>,
     items: Vec<ItemsReading>,
     open_sums: Vec<(u32, OpenTasks)>,
@@ -305,6 +311,8 @@ impl Walk {
         task.items = keep(&mut self.items, items);
         if task.record.state.is_ended() {
             self.held.push(task);
+        } else if task.record.state == TaskState::Unknown && task.live_bytes == 0 {
+            self.unknown.push(task);
         } else {
             self.is_in_order &= self.living.last().is_none_or(|last| last.id < task.id);
             self.living.push(task);

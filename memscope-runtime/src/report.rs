@@ -11,7 +11,7 @@ mod variables;
 use std::fmt;
 
 use crate::{
-    profile::Items,
+    profile::{Items, SiteProfile},
     snapshot::MemorySnapshot,
     table::{HumanBytes, common_folder, count, path_end},
 };
@@ -23,6 +23,7 @@ pub(crate) const PLACE_COLUMNS: usize = 28;
 /// Unannotated tasks and their site are shown from here on.
 const LEAST_UNANNOTATED: u64 = 1_024;
 const NOT_MEASURED: &str = "not measured";
+const UNKNOWN: &str = "unknown";
 /// Nothing at all, measured: so that what is not nothing can be seen.
 pub(crate) const NONE: &str = "·";
 
@@ -70,6 +71,7 @@ impl MemorySnapshot {
             count(self.spawned_task_count()),
             self.observed_seconds(),
         )?;
+        self.unannotated(f)?;
         let runtime = self.runtime();
         if runtime.measured && runtime.worker_threads != 0 {
             let [workers, cells] =
@@ -89,6 +91,27 @@ impl MemorySnapshot {
             writeln!(f, "tasks ended while this was read: totals may miss the last of them")?;
         }
         Ok(())
+    }
+
+    /// How many tasks nobody annotated, which are in none of the numbers above.
+    fn unannotated(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let sites = || self.sites().iter().filter(|site| !site.is_annotated);
+        let sum = |number: fn(&SiteProfile) -> u64| sites().map(number).sum::<u64>();
+        let (seen, active, ended) =
+            (sum(|site| site.spawned), sum(|site| site.active), sum(|site| site.ended()));
+        if seen == 0 {
+            return Ok(());
+        }
+        write!(f, "unannotated tasks: {} seen, ", count(seen))?;
+        if sites().any(|site| site.ends_unknown) {
+            write!(f, "{} of them alive or with bytes that they left behind", count(active))?;
+        } else {
+            write!(f, "{} of them alive", count(active))?;
+        }
+        if ended != 0 {
+            write!(f, ", {} ended", count(ended))?;
+        }
+        writeln!(f)
     }
 
     fn own_line(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -69,7 +69,7 @@ pub(crate) fn sites(reading: &Reading, measured: bool, now_ns: u64) -> Vec<SiteP
     }
     for row in &mut rows {
         let ended = row.completed + row.cancelled + row.panicked + row.given_up + row.ended_unknown;
-        row.active = row.spawned.saturating_sub(ended);
+        row.active = row.spawned.saturating_sub(ended + row.unknown);
         if !measured {
             row.forget_sizes();
         }
@@ -93,6 +93,8 @@ fn row(reading: &SiteReading) -> SiteProfile {
         measured: true,
         spawned,
         active: 0,
+        unknown: 0,
+        ends_unknown: sums.given_up != 0,
         completed: sums.completed,
         cancelled: sums.cancelled,
         panicked: sums.panicked,
@@ -169,6 +171,8 @@ impl SiteProfile {
         if let Some(items) = open.items {
             self.items = Some(self.items.unwrap_or_default().and(items.profile(true)));
         }
+        self.unknown += open.unknown_without_bytes;
+        self.ends_unknown |= open.unknown != 0;
         let EndedTasks { tasks, live_bytes, allocated_bytes, .. } = open.ended;
         self.completed += tasks[TaskState::Completed as usize];
         self.cancelled += tasks[TaskState::Cancelled as usize];

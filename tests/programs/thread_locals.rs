@@ -1,13 +1,6 @@
 //! Threads whose thread-locals have destructors, and what these find of Tokio. Each thread says what it sees, in order.
 
-use std::{
-    cell::RefCell,
-    future::Future,
-    pin::Pin,
-    sync::mpsc,
-    task::Waker,
-    thread,
-};
+use std::{cell::RefCell, future::Future, pin::Pin, sync::mpsc, task::Waker, thread};
 
 use tokio::runtime::{Builder, Handle, Runtime};
 

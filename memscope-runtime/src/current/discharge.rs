@@ -2,6 +2,8 @@
 
 use std::ptr;
 
+#[cfg(feature = "tokio")]
+use super::asks_tokio;
 use crate::{
     account::Account,
     block::{Charged, Owner},
@@ -10,8 +12,6 @@ use crate::{
     tally::Tally,
     variable::Variable,
 };
-#[cfg(feature = "tokio")]
-use super::asks_tokio;
 #[cfg(feature = "tokio")]
 use crate::{config, plain};
 

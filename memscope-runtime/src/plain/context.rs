@@ -10,7 +10,9 @@
 //! thread-local of memscope's on every thread, so that any thread can look at its own.
 //!
 //! That thread runs when the process allocates its first block that is aligned as Tokio aligns the cells of its tasks, and the
-//! allocation waits for it, some 100 µs: no task is polled before it has a cell. A process without Tokio's tasks has no such thread.
+//! allocation waits for it, some 100 µs: no task is polled before it has a cell. A process without Tokio's tasks has no such thread,
+//! and one that has only one thread has none either: from its first thread on the C library takes its locks. There such a block itself is
+//! the sign that Tokio runs, until a second thread comes.
 
 use crate::sync::{AtomicU8, AtomicUsize, Ordering};
 
@@ -21,7 +23,8 @@ pub(crate) enum Sight {
     Unused,
     /// Tokio has run here: it may be asked.
     Used,
-    /// That cannot be seen: in a library that was loaded later, and on systems other than Linux. To ask is the only way.
+    /// That cannot be seen, and to ask is the only way: on systems other than Linux, where memscope is in another module of the program
+    /// than Tokio, and on the only thread of a process that has spawned a task.
     Hidden,
 }
 
@@ -31,12 +34,14 @@ static STATE: AtomicU8 = AtomicU8::new(if learned::CAN { NOT_TRIED } else { HIDD
 
 /// No block was allocated that a task could be in.
 const NOT_TRIED: u8 = 0;
-/// The thread is at it, and who allocates such a block waits.
-const TRYING: u8 = 1;
+/// Such a block was allocated while the process had one thread.
+const ALONE: u8 = 1;
+/// The thread is at it, and allocations of such blocks wait for it.
+const TRYING: u8 = 2;
 /// The thread takes so long that no allocation waits for it any more.
-const LATE: u8 = 2;
-const KNOWN: u8 = 3;
-const HIDDEN: u8 = 4;
+const LATE: u8 = 3;
+const KNOWN: u8 = 4;
+const HIDDEN: u8 = 5;
 
 /// The least alignment that Tokio gives the cells of its tasks; larger than what most blocks have.
 const CELL_ALIGNMENT: usize = if cfg!(target_pointer_width = "64") { 64 } else { 32 };
@@ -44,7 +49,14 @@ const CELL_ALIGNMENT: usize = if cfg!(target_pointer_width = "64") { 64 } else {
 /// A block of this alignment is allocated: if a task may be in it, the byte is learned before that task is polled.
 #[inline]
 pub(crate) fn note_block(alignment: usize) {
-    if alignment >= CELL_ALIGNMENT && STATE.load(Ordering::Relaxed) < LATE {
+    if alignment >= CELL_ALIGNMENT && matches!(STATE.load(Ordering::Relaxed), NOT_TRIED | TRYING) {
+        learned::learn();
+    }
+}
+
+/// A thread allocates for the first time: a second one can poll what the first has spawned.
+pub(crate) fn note_thread() {
+    if STATE.load(Ordering::Relaxed) == ALONE {
         learned::learn();
     }
 }
@@ -61,7 +73,10 @@ pub(crate) fn sight() -> Sight {
     if distance != 0 {
         return if learned::byte(distance) == 0 { Sight::Unused } else { Sight::Used };
     }
-    if STATE.load(Ordering::Relaxed) == HIDDEN { Sight::Hidden } else { Sight::Unused }
+    match STATE.load(Ordering::Relaxed) {
+        ALONE | HIDDEN => Sight::Hidden,
+        _ => Sight::Unused,
+    }
 }
 
 #[cfg(all(target_os = "linux", any(target_env = "gnu", target_env = "musl")))]
@@ -76,7 +91,7 @@ mod learned {
         time::Duration,
     };
 
-    use super::{DISTANCE, HIDDEN, KNOWN, LATE, NOT_TRIED, STATE, TRYING};
+    use super::{ALONE, DISTANCE, HIDDEN, KNOWN, LATE, STATE, TRYING};
     use crate::sync::Ordering;
 
     pub(super) const CAN: bool = true;
@@ -123,9 +138,13 @@ mod learned {
     #[cold]
     #[inline(never)]
     pub(super) fn learn() {
-        let first = STATE
-            .compare_exchange(NOT_TRIED, TRYING, Ordering::Relaxed, Ordering::Relaxed)
-            .is_ok();
+        let state = STATE.load(Ordering::Relaxed);
+        if state < TRYING && is_alone() {
+            let _ = STATE.compare_exchange(state, ALONE, Ordering::Relaxed, Ordering::Relaxed);
+            return;
+        }
+        let first = state < TRYING
+            && STATE.compare_exchange(state, TRYING, Ordering::Relaxed, Ordering::Relaxed).is_ok();
         let thread = if first { start() } else { None };
         if first && thread.is_none() {
             // No thread to be had.
@@ -151,6 +170,18 @@ mod learned {
         }
     }
 
+    /// Whether the process has this thread only; false where that is not known.
+    fn is_alone() -> bool {
+        const DONE: c_int = 0;
+        let mut folder = MaybeUninit::<libc::stat>::zeroed();
+        // SAFETY: a path that ends in a zero, and a place for what is known of it.
+        let result = unsafe { libc::stat(c"/proc/self/task".as_ptr(), folder.as_mut_ptr()) };
+        // SAFETY: zeroed, which is valid for this struct of numbers, or written.
+        let folder = unsafe { folder.assume_init() };
+        // A folder has a link by its name, one in itself, and one in each folder in it: there is one for each thread.
+        result == DONE && folder.st_nlink == 3
+    }
+
     /// Not by the standard library, which would register thread-locals of its own on this thread. The thread gets no signals of the program's.
     fn start() -> Option<libc::pthread_t> {
         const DONE: c_int = 0;
@@ -163,9 +194,8 @@ mod learned {
         unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, all.as_ptr(), before.as_mut_ptr()) };
         let attributes = ptr::null();
         // SAFETY: a place for the thread, no attributes, and a function that does not unwind and takes any argument.
-        let result = unsafe {
-            libc::pthread_create(thread.as_mut_ptr(), attributes, run, ptr::null_mut())
-        };
+        let result =
+            unsafe { libc::pthread_create(thread.as_mut_ptr(), attributes, run, ptr::null_mut()) };
         // SAFETY: the mask of before, which the call above wrote.
         unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, before.as_ptr(), ptr::null_mut()) };
         // SAFETY: zeroed, which is valid for this number or pointer, or written.

@@ -14,7 +14,7 @@ use crate::{
     profile::{Items, TaskMemoryProfile},
     snapshot::MemorySnapshot,
     table::{Column, Table, cell, count},
-    task::TaskId,
+    task::{TaskId, TaskState},
 };
 
 /// Ended tasks of one site that get a row each; more share one.
@@ -59,9 +59,16 @@ impl MemorySnapshot {
         }
         let (all, shown) = (single.len() + alike.len(), most.min(lines.len() + alike.len()));
         write!(f, "{table}{}", more(all, shown, "rows"))?;
-        if !small.is_empty() {
-            let small = count(small.len() as u64);
-            writeln!(f, "… and {small} unannotated tasks of less than 1 KiB")?;
+        let is_unknown =
+            |task: &&&TaskMemoryProfile| task.state == TaskState::Unknown && task.live_bytes == 0;
+        let unknown = small.iter().filter(is_unknown).count();
+        for (number, what) in [
+            (small.len() - unknown, "of less than 1 KiB"),
+            (unknown, "that hold nothing: whether they live is not known"),
+        ] {
+            if number != 0 {
+                writeln!(f, "… and {} unannotated tasks {what}", count(number as u64))?;
+            }
         }
         writeln!(f)
     }

@@ -51,6 +51,7 @@ impl Tasks {
     ) -> Self {
         let (mut tasks, items) = (mem::take(&mut reading.living), mem::take(&mut reading.items));
         // The reading left room for them.
+        tasks.append(&mut reading.unknown);
         tasks.extend(reading.held.drain(..).rev());
         tasks.append(&mut reading.closed);
         if measured {
@@ -61,7 +62,8 @@ impl Tasks {
         Self { rows: OnceLock::new(), read: Mutex::new(read) }
     }
 
-    /// The living in the order of their ids, then those whose future is held, then the kept ended ones, both the newest first.
+    /// The living in the order of their ids, then those of which it is not known whether they live, then those whose future is held and the kept
+    /// ended ones, both the newest first.
     pub(crate) fn rows(&self) -> &[TaskMemoryProfile] {
         self.rows.get_or_init(|| {
             // Charged as the rest of the snapshot, whoever asks.
