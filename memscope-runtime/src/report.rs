@@ -98,7 +98,7 @@ impl MemorySnapshot {
         let sites = || self.sites().iter().filter(|site| !site.is_annotated);
         let sum = |number: fn(&SiteProfile) -> u64| sites().map(number).sum::<u64>();
         let (seen, active, ended) =
-            (sum(|site| site.spawned), sum(|site| site.active), sum(|site| site.ended()));
+            (sum(|site| site.spawned), sum(|site| site.active), sum(SiteProfile::ended));
         if seen == 0 {
             return Ok(());
         }
@@ -269,6 +269,36 @@ what stands out
 memscope itself: 2.0 KiB of records; rows of the last 6 ended tasks, sums of all; 2 rows dropped
 ";
         assert_eq!(shown, expected, "\n{shown}");
+    }
+
+    #[test]
+    fn of_tasks_whose_end_nothing_tells_nothing_is_said_to_be_alive() {
+        let plain = |id, live| {
+            let mut task = task(id, None, "(unannotated)", "unknown", live);
+            task["is_annotated"] = json!(false);
+            task
+        };
+        let mut place = site("(unannotated)", "", 5000, 0, 0);
+        let seen = json!({
+            "is_annotated": false, "spawned": 2001, "active": 1, "unknown": 1990, "given_up": 10,
+            "completed": 0, "ends_unknown": true,
+        });
+        for (field, value) in seen.as_object().expect("fields") {
+            place[field] = value.clone();
+        }
+        let tasks = [plain(1, 5000), plain(2, 500), plain(3, 0), plain(4, 0)];
+        let shown = snapshot(&tasks, &[place]).to_string();
+        for line in [
+            "unannotated tasks: 2,001 seen, 1 of them alive or with bytes that they left behind\n",
+            "2,001 seen  unknown    unknown   unknown  4.9 KiB",
+            "#1    (unannotated)  unknown  4.9 KiB",
+            "… and 1 unannotated tasks of less than 1 KiB\n",
+            "… and 2 unannotated tasks that hold nothing: whether they live is not known\n",
+            "largest    (unannotated) (task #1): holds 4.9 KiB in 1 block\n",
+        ] {
+            assert!(shown.contains(line), "{line}\n{shown}");
+        }
+        assert!(!shown.contains("alive with") && !shown.contains("left behind by"), "{shown}");
     }
 
     #[test]
