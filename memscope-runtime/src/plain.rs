@@ -6,6 +6,8 @@
 //! wanted: first those whose tasks hold nothing are given up, and a task that comes back gets a new one. Whoever gives up a record
 //! must know that no thread is about to charge it: see `lease`.
 
+#[cfg(tokio_unstable)]
+mod away;
 mod context;
 mod lease;
 #[cfg(tokio_unstable)]
@@ -271,20 +273,32 @@ fn claim(id: u64) -> Option<&'static Place> {
         }
     }
     let (_, oldest) = oldest?;
-    let there = oldest.lease.id().filter(|there| *there != 0)?;
-    let loses = oldest.record.get().is_some();
-    let is_vacated = vacate(oldest, there);
+    take_over(oldest, id).or_else(|| set(id).find_map(|place| take_over(TABLE.get(place)?, id)))
+}
+
+/// Takes a place from its task, whatever that holds, unless a thread charges it; or an empty one.
+fn take_over(place: &'static Place, id: u64) -> Option<&'static Place> {
+    let there = place.lease.id()?;
+    if there == 0 {
+        return place.lease.take(id).then_some(place);
+    }
+    let loses = place.record.get().is_some();
+    let is_vacated = vacate(place, there);
     if is_vacated && loses {
         add(&SPLIT, 1);
     }
-    is_vacated.then_some(oldest)
+    is_vacated.then_some(place)
 }
 
 /// Takes the record out of a place and folds it away, unless a thread charges it. The place is busy and held then.
 fn vacate(place: &Place, there: u64) -> bool {
-    let is_free = place.lease.end(there, SEATS.iter().map(|seat| &seat.charging));
+    let end = || place.lease.end(there, SEATS.iter().map(|seat| &seat.charging));
+    #[cfg(tokio_unstable)]
+    let (is_free, goes_on) = told::leave(place, there, end);
+    #[cfg(not(tokio_unstable))]
+    let (is_free, goes_on) = (end(), false);
     if is_free && let Some(record) = place.record.get() {
-        record.give_up();
+        record.give_up(goes_on);
         place.record.clear();
     }
     is_free
@@ -297,6 +311,8 @@ fn fill(place: &Place, id: u64) -> Option<&'static Record> {
     place.told.forget();
     match record {
         Some(record) => {
+            #[cfg(tokio_unstable)]
+            told::note_return(id);
             place.record.set(record);
             place.lease.begin(id);
         }

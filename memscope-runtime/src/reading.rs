@@ -48,6 +48,9 @@ pub(crate) struct SiteReading {
     pub(crate) site: &'static Site,
     pub(crate) sums: SumsReading,
     pub(crate) spawned: u64,
+    /// Of the records that were given up, those of tasks which went on; and of these tasks the ones that have no record now.
+    pub(crate) split: u64,
+    pub(crate) away: u64,
     pub(crate) retained_bytes: u64,
     pub(crate) retained_blocks: u64,
     /// Of these, the bytes of tasks whose Tokio cell still exists.
@@ -151,10 +154,13 @@ fn attempt() -> Reading {
     // After the walk: every open task has a site here, and none has more tasks than were spawned.
     let sites = Site::all().map(|site| {
         let left = left.get(&site.index()).copied().unwrap_or_default();
+        let (split, away) = site.split_and_away();
         SiteReading {
             site,
             sums: sums.get(&site.index()).copied().unwrap_or_default(),
             spawned: site.spawned(),
+            split,
+            away,
             retained_bytes: left.bytes,
             retained_blocks: left.blocks,
             unjoined_bytes: left.unjoined_bytes,

@@ -81,8 +81,11 @@ pub(crate) fn sites(reading: &Reading, measured: bool, now_ns: u64) -> Vec<SiteP
 }
 
 fn row(reading: &SiteReading) -> SiteProfile {
-    let SiteReading { site, sums, spawned, retained_bytes, retained_blocks, unjoined_bytes } =
-        *reading;
+    let SiteReading { site, sums, retained_bytes, retained_blocks, unjoined_bytes, .. } = *reading;
+    // A task that lost its record and gets another is one task.
+    let SiteReading { split, away, .. } = *reading;
+    let spawned = reading.spawned.wrapping_add(away).wrapping_sub(split);
+    let given_up = sums.given_up.saturating_sub(split);
     let future_vtable = vtable(site).and_then(program::offset_of);
     let (state_machine, state_machine_unknown) = state_machine(site, future_vtable);
     SiteProfile {
@@ -94,11 +97,11 @@ fn row(reading: &SiteReading) -> SiteProfile {
         spawned,
         active: 0,
         unknown: 0,
-        ends_unknown: sums.given_up != 0,
+        ends_unknown: given_up != 0,
         completed: sums.completed,
         cancelled: sums.cancelled,
         panicked: sums.panicked,
-        given_up: sums.given_up,
+        given_up,
         ended_unknown: sums.ended_unknown,
         is_annotated: !site.is_plain(),
         live_bytes: retained_bytes,
