@@ -519,6 +519,9 @@ pub struct ToolUsage {
     #[serde(default)]
     pub ring_events: u64,
     /// Events that came while their thread's ring was full, or had none. They are missing in `events()`, and nowhere else.
+    ///
+    /// Rings are emptied by snapshots and, from [`init`](crate::init) on, by a thread: ten times a second, or as often as
+    /// [`Builder::sample_every`](crate::Builder::sample_every) says where that is more often.
     #[serde(default)]
     pub ring_events_dropped: u64,
     /// Bytes that memscope held in the program's heap when the snapshot began: its collector's thread. They are not part of [`ProcessMemory`].

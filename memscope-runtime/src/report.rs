@@ -124,14 +124,27 @@ impl MemorySnapshot {
         let lost = [
             (tool.tasks_in_other, "tasks of sites past the limit (in `(other)`)"),
             (tool.events_dropped, "rows dropped"),
-            (tool.ring_events_dropped, "events dropped"),
             (tool.tasks_without_record, "tasks untracked for want of memory"),
             (tool.await_points_refused, "polls whose await point had no room"),
         ];
         for (number, what) in lost.iter().filter(|(number, _)| *number != 0) {
             write!(f, "; {} {what}", count(*number))?;
         }
-        writeln!(f)
+        writeln!(f)?;
+        if tool.ring_events_dropped != 0 {
+            // The thread that collects them, or more of its rounds.
+            let fewer = if tool.collector_is_running {
+                "a shorter `MEMSCOPE_SAMPLE_EVERY`, down to 10ms,"
+            } else {
+                "`memscope_rs::init()` or `MEMSCOPE_SAMPLE_EVERY=100ms`"
+            };
+            let dropped = count(tool.ring_events_dropped);
+            writeln!(
+                f,
+                "{dropped} events dropped: `events()` misses them, no sum does; {fewer} has them collected in time"
+            )?;
+        }
+        Ok(())
     }
 }
 
@@ -299,6 +312,27 @@ memscope itself: 2.0 KiB of records; rows of the last 6 ended tasks, sums of all
             assert!(shown.contains(line), "{line}\n{shown}");
         }
         assert!(!shown.contains("alive with") && !shown.contains("left behind by"), "{shown}");
+    }
+
+    #[test]
+    fn dropped_events_are_said_with_what_they_are_for_and_what_helps() {
+        let shown = |running: bool| {
+            let mut json = serde_json::to_value(snapshot(&[], &[])).expect("it can be written");
+            json["tool"]["ring_events_dropped"] = json!(5_326);
+            json["tool"]["collector_is_running"] = json!(running);
+            let read: MemorySnapshot = serde_json::from_value(json).expect("and read");
+            read.to_string()
+        };
+        let (without, with) = (shown(false), shown(true));
+        for shown in [&without, &with] {
+            assert!(
+                shown.contains("\n5,326 events dropped: `events()` misses them, no sum does; "),
+                "{shown}"
+            );
+        }
+        assert!(without.contains("`memscope_rs::init()` or `MEMSCOPE_SAMPLE_EVERY=100ms`"));
+        assert!(with.contains("; a shorter `MEMSCOPE_SAMPLE_EVERY`") && !with.contains("init()"));
+        assert!(!snapshot(&[], &[]).to_string().contains("events dropped"));
     }
 
     #[test]
