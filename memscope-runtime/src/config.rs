@@ -164,8 +164,10 @@ impl Builder {
     /// 1..=67,108,864, or `await_points` are asked for without the feature `layout`; then nothing is changed.
     pub fn init(self) -> Result<(), Error> {
         self.check()?;
-        init();
+        // The environment first, so that it does not win; the effects last, as they look at what is set.
+        settings::start();
         self.apply();
+        init();
         Ok(())
     }
 
