@@ -13,6 +13,6 @@ fn main() {
     thread_locals::main(|work| {
         let mut task = Box::pin(track(work));
         assert!(poll(&mut task).is_ready());
-        assert!(get_memory_snapshot().tasks().len() > 0);
+        assert!(!get_memory_snapshot().tasks().is_empty());
     });
 }

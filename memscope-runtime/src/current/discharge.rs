@@ -53,9 +53,10 @@ fn discharge_in_thread(owner: Owner, bytes: usize) {
 /// [`discharge_elsewhere`] for whomever this tally leads to.
 #[inline(never)]
 fn discharge_within(owner: Owner, bytes: usize, tally: &'static Tally) {
-    match known(tally) {
-        Known::Owner(own) => discharge_as(owner, bytes, own),
-        freer => discharge_by(owner, bytes, freer),
+    let freer = known(tally);
+    match freer.tally() {
+        Some(own) => discharge_as(owner, bytes, own),
+        None => discharge_by(owner, bytes, freer),
     }
 }
 
