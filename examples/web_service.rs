@@ -200,6 +200,8 @@ fn heap_bytes(buffers: &Vec<Vec<u8>>) -> u64 {
 
 #[tokio::main]
 async fn main() -> Result<(), Error> {
+    // From here on a thread collects events as they come.
+    memscope_rs::init();
     // The panics are part of the show: axum closes the connection, the report counts them.
     std::panic::set_hook(Box::new(|_| ()));
     let shop = Arc::default();

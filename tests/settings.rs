@@ -1,10 +1,12 @@
 //! Settings: those out of range are refused, the others apply at once.
 
-use std::collections::HashSet;
+#![expect(clippy::print_stdout, reason = "that is how a process of its own answers")]
+
+use std::{collections::HashSet, process::Command, time::Duration};
 
 use memscope_rs::{
     Timing,
-    async_memory::{TaskType, initialize, track},
+    async_memory::{TaskType, get_memory_snapshot, initialize, track},
     builder, init,
 };
 use memscope_tests::{alone, block_on, conserved, poll, row};
@@ -55,4 +57,67 @@ fn settings_apply_at_once_and_initialising_again_changes_nothing() {
     assert_eq!(snapshot.tasks().iter().filter(|task| task.state.is_ended()).count(), 4_096);
     let ids: HashSet<_> = snapshot.tasks().iter().map(|task| task.id).collect();
     assert_eq!(ids.len(), snapshot.tasks().len(), "no task has two rows");
+}
+
+/// A part of a test that runs in a process of its own: what it says there.
+fn in_a_process(part: &str, sample_every: Option<&str>) -> String {
+    let mut command = Command::new(std::env::current_exe().expect("this program"));
+    command.args(["--ignored", "--exact", "--nocapture", part]);
+    command.env_remove("MEMSCOPE_SAMPLE_EVERY");
+    command.envs(sample_every.map(|period| ("MEMSCOPE_SAMPLE_EVERY", period)));
+    let output = command.output().expect("it starts");
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.success() && said.contains("1 passed"), "{part}: {said}");
+    said
+}
+
+#[test]
+#[ignore = "a part of another test"]
+fn whether_the_first_poll_starts_the_collector() {
+    let is_running = || get_memory_snapshot().tool().collector_is_running;
+    assert!(!is_running(), "nothing has happened");
+    assert!(poll(&mut Box::pin(track(async {}))).is_ready());
+    println!("the collector is there: {}", is_running());
+}
+
+#[test]
+fn the_environment_has_events_collected_without_init() {
+    for (period, is_there) in [(None, false), (Some("10ms"), true), (Some("off"), false)] {
+        let said = in_a_process("whether_the_first_poll_starts_the_collector", period);
+        assert!(
+            said.contains(&format!("the collector is there: {is_there}")),
+            "{period:?}: {said}"
+        );
+    }
+}
+
+#[test]
+#[ignore = "a part of another test"]
+fn events_while_nothing_empties_the_rings() {
+    builder().timing(Timing::Off).sample_every(Duration::ZERO).init().expect("in range");
+    let read = |name: &str| {
+        let snapshot = get_memory_snapshot();
+        let tool = snapshot.tool();
+        let tasks: u64 = snapshot.sites_named(name).map(|site| site.completed).sum();
+        (tool.ring_events, tool.ring_events_dropped, tasks)
+    };
+    // Two events each: less than a ring of 2,048 holds, and more. A thread of the test's that ends empties it once at the most.
+    for (name, tasks, loses) in [("fit", 1_000, false), ("do not fit", 3_000, true)] {
+        let before = read(name);
+        for _ in 0..tasks {
+            assert!(poll(&mut Box::pin(track(async {}).named(name))).is_ready());
+        }
+        let after = read(name);
+        let (kept, lost) = (after.0 - before.0, after.1 - before.1);
+        assert_eq!((kept + lost, after.2), (2 * tasks, tasks), "{name}");
+        assert_eq!(lost != 0, loses, "{name}: {lost}");
+    }
+    println!("{}", get_memory_snapshot());
+}
+
+#[test]
+fn events_past_the_rings_are_dropped_and_counted_and_no_task_is() {
+    let said = in_a_process("events_while_nothing_empties_the_rings", None);
+    let line = " events dropped: `events()` misses them, no sum does; `memscope_rs::init()`";
+    assert!(said.contains(line), "{said}");
 }

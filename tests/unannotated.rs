@@ -2,12 +2,22 @@
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex},
+    future::Future,
+    process::Command,
+    sync::{
+        Arc, Mutex,
+        mpsc::{self as std_mpsc, SyncSender},
+    },
+    thread,
 };
 
 use memscope_rs::async_memory::{MemorySnapshot, TaskMemoryProfile, TaskState, track};
 use memscope_tests::{alone, block_on, conserved, conserved_when, record_bytes, workers};
-use tokio::sync::{Barrier, mpsc, oneshot};
+use tokio::{
+    runtime::{Builder, Runtime},
+    sync::{Barrier, mpsc, oneshot},
+    task::LocalSet,
+};
 
 memscope_tests::install!();
 
@@ -106,7 +116,7 @@ fn what_a_spawn_takes_besides_the_cell_is_the_spawners_who_nobody_annotated() {
     const TASKS: u64 = 10_000;
     let _alone = alone();
     // One thread, so that all of them wait in one queue, which grows as they are spawned.
-    let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
+    let runtime = Builder::new_current_thread().build().expect("a runtime");
     let earlier = conserved(&ALLOCATOR);
     let (stop, stopped) = oneshot::channel::<()>();
     let spawner = runtime.spawn(async move {
@@ -211,7 +221,7 @@ fn tasks_that_migrate_and_trade_blocks_are_charged_to_the_byte() {
         .collect();
     for _ in 0..20 {
         conserved(&ALLOCATOR);
-        std::thread::yield_now();
+        thread::yield_now();
     }
     for task in tasks {
         runtime.block_on(task).expect("no panic");
@@ -273,4 +283,150 @@ fn short_tasks_leave_memscopes_memory_where_it_was() {
     let before = record_bytes(&conserved(&ALLOCATOR));
     run(100_000);
     assert_eq!(record_bytes(&conserved(&ALLOCATOR)), before);
+}
+
+/// What both programs say is what the destructors of thread-locals find of Tokio, on threads with and without it.
+#[test]
+fn thread_local_destructors_run_in_the_same_order_with_and_without_memscope() {
+    let said = |program: &str| {
+        let mut command = Command::new(program);
+        command.env_remove("MEMSCOPE_UNANNOTATED");
+        let output = command.output().expect("it starts");
+        let error = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.success(), "{program}: {error}");
+        (String::from_utf8_lossy(&output.stdout).into_owned(), error)
+    };
+    let with = said(env!("CARGO_BIN_EXE_with_memscope"));
+    let without = said(env!("CARGO_BIN_EXE_without_memscope"));
+    assert_eq!(with, without);
+    assert!(with.0.lines().count() > 20, "{}", with.0);
+}
+
+/// Holds as many bytes, in one block, from its first poll until it is told to go.
+async fn holds(bytes: usize, held: SyncSender<()>, stop: oneshot::Receiver<()>) {
+    let block = vec![1_u8; bytes].into_boxed_slice();
+    held.send(()).expect("received");
+    stop.await.ok();
+    drop(block);
+}
+
+/// The sender that stops it, a channel that says when it holds, and the task.
+fn held(bytes: usize) -> (oneshot::Sender<()>, std_mpsc::Receiver<()>, impl Future<Output = ()>) {
+    let ((stop, stopped), (held, holds_it)) = (oneshot::channel(), std_mpsc::sync_channel(1));
+    (stop, holds_it, holds(bytes, held, stopped))
+}
+
+/// Exactly one task holds exactly this block.
+#[track_caller]
+fn is_held(bytes: usize) {
+    let snapshot = conserved(&ALLOCATOR);
+    let exact = plain(&snapshot).into_iter().filter(|task| task.live_bytes == bytes as u64);
+    assert_eq!(exact.count(), 1, "{snapshot:#}");
+}
+
+fn current_thread() -> Runtime {
+    Builder::new_current_thread().build().expect("a runtime")
+}
+
+#[test]
+fn the_first_block_of_a_worker_is_its_tasks_whatever_the_worker_is_called() {
+    let _alone = alone();
+    for (name, bytes) in [(None, 50_001), (Some("mine"), 50_003), (Some("1"), 50_005)] {
+        let mut builder = Builder::new_multi_thread();
+        builder.worker_threads(1);
+        if let Some(name) = name {
+            builder.thread_name(name);
+        }
+        let runtime = builder.build().expect("a runtime");
+        let (stop, holds, task) = held(bytes);
+        let task = runtime.spawn(task);
+        holds.recv().expect("sent");
+        is_held(bytes);
+        stop.send(()).expect("received");
+        runtime.block_on(task).expect("no panic");
+    }
+}
+
+#[test]
+fn the_first_block_of_a_thread_that_runs_what_others_spawned_is_the_tasks() {
+    let _alone = alone();
+    let runtime = current_thread();
+    let (stop, holds, task) = held(51_001);
+    let task = runtime.spawn(task);
+    let runner = thread::spawn(move || runtime.block_on(task).expect("no panic"));
+    holds.recv().expect("sent");
+    is_held(51_001);
+    stop.send(()).expect("received");
+    runner.join().expect("no panic");
+}
+
+#[test]
+fn tasks_of_a_local_set_have_their_bytes_on_tokio_and_elsewhere() {
+    let _alone = alone();
+    let on_tokio = |set: LocalSet| current_thread().block_on(set);
+    let by_hand = |set: LocalSet| futures::executor::block_on(set);
+    for (run, bytes) in [(on_tokio as fn(LocalSet), 52_001), (by_hand, 52_003)] {
+        let (stop, holds, task) = held(bytes);
+        let runner = thread::spawn(move || {
+            let set = LocalSet::new();
+            set.spawn_local(task);
+            run(set);
+        });
+        holds.recv().expect("sent");
+        is_held(bytes);
+        stop.send(()).expect("received");
+        runner.join().expect("no panic");
+    }
+}
+
+#[test]
+fn runtimes_in_runtimes_charge_the_innermost_task() {
+    let _alone = alone();
+    let outer = workers(1);
+    let (stop, holds, task) = held(53_001);
+    let task = outer.spawn_blocking(move || {
+        let outer_block = vec![1_u8; 53_003].into_boxed_slice();
+        current_thread().block_on(async { tokio::spawn(task).await.expect("no panic") });
+        drop(outer_block);
+    });
+    holds.recv().expect("sent");
+    is_held(53_001);
+    // The blocking task's runtime and its main future are its own too.
+    let snapshot = conserved(&ALLOCATOR);
+    let outer_task = sizes(&snapshot, 53_003);
+    assert!(outer_task.iter().any(|bytes| (53_003..80_000).contains(bytes)), "{snapshot:#}");
+    stop.send(()).expect("received");
+    outer.block_on(task).expect("no panic");
+}
+
+#[test]
+fn what_a_thread_allocates_before_and_after_tokio_runs_on_it_is_the_threads() {
+    let _alone = alone();
+    let (held_by_thread, at_first) = std_mpsc::sync_channel(0);
+    let (go_on, waits) = std_mpsc::sync_channel::<()>(0);
+    let (stop, holds, task) = held(54_001);
+    let runner = thread::spawn(move || {
+        let before = vec![1_u8; 54_003].into_boxed_slice();
+        held_by_thread.send(()).expect("received");
+        waits.recv().expect("sent");
+        current_thread().block_on(async { tokio::spawn(task).await.expect("no panic") });
+        let after = vec![1_u8; 54_005].into_boxed_slice();
+        held_by_thread.send(()).expect("received");
+        waits.recv().expect("sent");
+        drop((before, after));
+    });
+    let none_holds = || {
+        let snapshot = conserved(&ALLOCATOR);
+        assert!(!plain(&snapshot).iter().any(|task| (54_003..54_100).contains(&task.live_bytes)));
+    };
+    at_first.recv().expect("sent");
+    none_holds();
+    go_on.send(()).expect("received");
+    holds.recv().expect("sent");
+    is_held(54_001);
+    stop.send(()).expect("received");
+    at_first.recv().expect("sent");
+    none_holds();
+    go_on.send(()).expect("received");
+    runner.join().expect("no panic");
 }

@@ -11,6 +11,7 @@ use memscope_tests::{annotated, conserved};
 use runtime::{
     __private,
     async_memory::{self, MemorySnapshot, SiteProfile, TaskType},
+    init,
 };
 
 #[expect(dead_code, reason = "the example's main is not called")]

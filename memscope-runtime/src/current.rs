@@ -1,12 +1,13 @@
 //! The thread's current task: whom an allocation is charged to.
 //!
-//! One thread-local reference to a [`Tally`], never empty: a task's while it is polled or dropped, else the thread's own. Five
+//! One thread-local reference to a [`Tally`], never empty: a task's while it is polled or dropped, else the thread's own. Six
 //! tallies without an account are *signposts*; on those the allocator takes its slow path:
 //!
 //! | signpost | where | who is charged |
 //! |---|---|---|
 //! | `STRANGER` | a thread's first allocation | the thread, from now on |
-//! | `PLAIN` | outside of every tracked task | the Tokio task that nobody annotated, else the thread |
+//! | `QUIET` | outside of every tracked task, on a thread where Tokio has not run | the thread |
+//! | `PLAIN` | the same, once Tokio has run there | the unannotated Tokio task, else the thread |
 //! | `SPAWNING` | inside `Tracked::spawn` | the new task, up to its cell; then the spawner |
 //! | `OWN` | memscope reads its records | nobody: the block carries no owner |
 //! | `LATE` | thread-local destructors are running | the orphans' account |
@@ -66,6 +67,8 @@ static OWN: Tally = Tally::new();
 static LATE: Tally = Tally::new();
 /// Outside of tracked tasks: the Tokio task that nobody annotated, or the thread.
 static PLAIN: Tally = Tally::new();
+/// The same until Tokio has run on the thread: the thread.
+static QUIET: Tally = Tally::new();
 
 // PERF: `const` and without destructors, so that an access is one move relative to the thread pointer, at any time in
 // a thread's life.
@@ -138,7 +141,7 @@ impl Entered {
     #[inline]
     pub(crate) fn previous_owner_id(&self, is_spawned: bool) -> u64 {
         // PERF: what Tokio polls there is this task itself; asking for it takes a while.
-        if is_spawned && ptr::eq(self.previous, &raw const PLAIN) {
+        if is_spawned && is_untracked(self.previous) {
             return 0;
         }
         known(self.previous).id()
@@ -232,10 +235,55 @@ pub(crate) fn tally() -> &'static Tally {
     HERE.with(|here| here.current.get())
 }
 
-/// Whether this signpost stands outside of every tracked task.
+/// Whether this signpost stands outside of every tracked task, on a thread where Tokio has run.
 #[inline]
 pub(crate) fn is_outside(signpost: &'static Tally) -> bool {
     ptr::eq(signpost, &raw const PLAIN)
+}
+
+/// Whether this signpost stands outside of every tracked task.
+#[inline]
+fn is_untracked(signpost: &'static Tally) -> bool {
+    is_outside(signpost) || ptr::eq(signpost, &raw const QUIET)
+}
+
+/// Whether Tokio may be asked at this signpost, which stands outside of every tracked task: from its first use on this thread on.
+#[inline]
+fn asks_tokio(signpost: &'static Tally) -> bool {
+    is_outside(signpost) || leaves_quiet()
+}
+
+/// Puts `PLAIN` in the place of `QUIET` if Tokio has run on this thread by now.
+#[cfg(feature = "tokio")]
+fn leaves_quiet() -> bool {
+    match plain::sight() {
+        plain::Sight::Unused => return false,
+        plain::Sight::Used => {}
+        plain::Sight::Hidden => {
+            // What is allocated to register the destructor is the thread's.
+            let _own = thread().map(|own| Entered::new(own.tally()));
+            plain::introduce();
+        }
+    }
+    HERE.with(|here| {
+        for place in [&here.current, &here.behind] {
+            if ptr::eq(place.get(), &raw const QUIET) {
+                place.set(&PLAIN);
+            }
+        }
+    });
+    true
+}
+
+/// Without Tokio there is nothing to ask.
+#[cfg(not(feature = "tokio"))]
+fn leaves_quiet() -> bool {
+    false
+}
+
+/// Who allocates at this signpost, which stands outside of every tracked task.
+fn untracked_at(signpost: &'static Tally) -> &'static Tally {
+    if asks_tokio(signpost) { outside() } else { thread().map_or(&LATE, Record::tally) }
 }
 
 /// Who allocates outside of every tracked task, if that is the task that did so last; the thread, where tasks are not asked for.
@@ -254,17 +302,14 @@ fn introduce() -> &'static Tally {
     let known = thread();
     let Some(record) = known.or_else(registry::thread_record) else { return &LATE };
     HERE.with(|here| here.thread.set(Some(record)));
-    let asks_tokio = config::unannotated();
+    #[cfg(feature = "tokio")]
+    if config::unannotated() {
+        plain::note_thread();
+    }
     let retires = {
-        // What is allocated to register the destructors is the thread's.
+        // What is allocated to register the destructor is the thread's.
         let _own = Entered::new(record.tally());
-        let retires = RETIRE.try_with(|_| ()).is_ok();
-        #[cfg(feature = "tokio")]
-        if asks_tokio {
-            // Before `PLAIN` stands anywhere on this thread.
-            plain::introduce();
-        }
-        retires
+        RETIRE.try_with(|_| ()).is_ok()
     };
     if !retires {
         // The thread's destructors have run: nobody would give the record back.
@@ -275,7 +320,7 @@ fn introduce() -> &'static Tally {
     HERE.with(|here| {
         for place in [&here.current, &here.behind] {
             if ptr::eq(place.get(), &raw const STRANGER) {
-                place.set(if asks_tokio { &PLAIN } else { record.tally() });
+                place.set(if config::unannotated() { &QUIET } else { record.tally() });
             }
         }
     });

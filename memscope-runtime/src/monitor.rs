@@ -7,7 +7,7 @@ use crate::{
     clock,
     current::{self, Entered},
     error::Error,
-    profile::number_or_nan,
+    profile::{SiteProfile, number_or_nan},
     reading,
     snapshot::{MIB, float, sum},
     task::TaskType,
@@ -45,6 +45,8 @@ struct Start {
 }
 
 /// What happened between the start and the stop of a monitor: only that.
+///
+/// Numbers of tasks leave out those that nobody annotated, of which it is mostly not known when they end; bytes do not.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct ResourceAnalysis {
     /// Whether sizes are measured; if not they are 0 (the peak NaN) and mean nothing.
@@ -154,6 +156,13 @@ impl Start {
             count(end).saturating_sub(count(start))
         };
         let grown = |sum: fn(&MemorySnapshot) -> u64| sum(end).saturating_sub(sum(start));
+        let ended = |number: fn(&SiteProfile) -> u64| {
+            let all = |snapshot: &MemorySnapshot| {
+                let sites = snapshot.sites().iter().filter(|site| site.is_annotated);
+                sum(sites.map(number))
+            };
+            all(end).saturating_sub(all(start))
+        };
         let measured = end.measured().is_yes();
         ResourceAnalysis {
             measured,
@@ -169,15 +178,9 @@ impl Start {
             mixed_task_count: spawned(TaskType::Mixed),
             tasks_at_start: start.active_task_count() as u64,
             tasks_at_end: end.active_task_count() as u64,
-            completed_count: grown(|snapshot| {
-                sum(snapshot.sites().iter().map(|site| site.completed))
-            }),
-            cancelled_count: grown(|snapshot| {
-                sum(snapshot.sites().iter().map(|site| site.cancelled))
-            }),
-            panicked_count: grown(|snapshot| {
-                sum(snapshot.sites().iter().map(|site| site.panicked))
-            }),
+            completed_count: ended(|site| site.completed),
+            cancelled_count: ended(|site| site.cancelled),
+            panicked_count: ended(|site| site.panicked),
             allocated_bytes: grown(MemorySnapshot::total_memory_bytes),
             allocation_count: grown(MemorySnapshot::total_allocations),
             live_bytes_at_start: start.live_memory_bytes(),

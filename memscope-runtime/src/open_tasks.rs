@@ -21,6 +21,9 @@ pub(crate) struct OpenTasks {
     /// Tokio cells of tasks that have not ended, and what these have beyond the futures.
     pub(crate) cells: u64,
     pub(crate) cell_overhead_bytes: u64,
+    /// Tasks of which nothing tells the end, and of these the ones that hold nothing.
+    pub(crate) unknown: u64,
+    pub(crate) unknown_without_bytes: u64,
     pub(crate) ended: EndedTasks,
 }
 
@@ -52,7 +55,10 @@ impl OpenTasks {
         if let Some(items) = items {
             self.items = Some(self.items.unwrap_or_default().and(items));
         }
-        if record.state.is_ended() {
+        if record.state == TaskState::Unknown {
+            self.unknown += 1;
+            self.unknown_without_bytes += u64::from(*live_bytes == 0);
+        } else if record.state.is_ended() {
             self.ended.add(task);
         } else if record.cell_bytes != 0 {
             self.cells += 1;

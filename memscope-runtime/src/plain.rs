@@ -6,6 +6,9 @@
 //! wanted: first those whose tasks hold nothing are given up, and a task that comes back gets a new one. Whoever gives up a record
 //! must know that no thread is about to charge it: see `lease`.
 
+#[cfg(tokio_unstable)]
+mod away;
+mod context;
 mod lease;
 #[cfg(tokio_unstable)]
 mod told;
@@ -30,6 +33,8 @@ use crate::{
 };
 
 use lease::{BUSY, Charging, Lease};
+
+pub(crate) use context::{Sight, note_block, note_thread, prepare, sight};
 #[cfg(tokio_unstable)]
 pub(crate) use told::{note_tracked, poll_begins, poll_ends, task_ends};
 
@@ -135,10 +140,11 @@ pub(crate) fn known() -> Result<Option<&'static Record>, NoRecord> {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct NoRecord;
 
-/// Makes this thread ready to be asked for its task in the allocator. The caller has seen to it that nobody is asked meanwhile.
+/// Asks Tokio for the first time on this thread, where it cannot be seen whether Tokio has run here. The caller has seen to it that
+/// Tokio is not asked meanwhile.
 ///
-/// Tokio registers the destructor of a thread-local when it is asked for the first time, which may allocate. After that it
-/// only reads, and once that destructor has run it says that there is no task.
+/// Tokio then registers the destructor of a thread-local, which may allocate. After that it only reads, and once that destructor has
+/// run it says that there is no task.
 pub(crate) fn introduce() {
     let _ = tokio::task::try_id();
 }
@@ -268,20 +274,32 @@ fn claim(id: u64) -> Option<&'static Place> {
         }
     }
     let (_, oldest) = oldest?;
-    let there = oldest.lease.id().filter(|there| *there != 0)?;
-    let loses = oldest.record.get().is_some();
-    let is_vacated = vacate(oldest, there);
+    take_over(oldest, id).or_else(|| set(id).find_map(|place| take_over(TABLE.get(place)?, id)))
+}
+
+/// Takes a place from its task, whatever that holds, unless a thread charges it; or an empty one.
+fn take_over(place: &'static Place, id: u64) -> Option<&'static Place> {
+    let there = place.lease.id()?;
+    if there == 0 {
+        return place.lease.take(id).then_some(place);
+    }
+    let loses = place.record.get().is_some();
+    let is_vacated = vacate(place, there);
     if is_vacated && loses {
         add(&SPLIT, 1);
     }
-    is_vacated.then_some(oldest)
+    is_vacated.then_some(place)
 }
 
 /// Takes the record out of a place and folds it away, unless a thread charges it. The place is busy and held then.
 fn vacate(place: &Place, there: u64) -> bool {
-    let is_free = place.lease.end(there, SEATS.iter().map(|seat| &seat.charging));
+    let end = || place.lease.end(there, SEATS.iter().map(|seat| &seat.charging));
+    #[cfg(tokio_unstable)]
+    let (is_free, goes_on) = told::leave(place, there, end);
+    #[cfg(not(tokio_unstable))]
+    let (is_free, goes_on) = (end(), false);
     if is_free && let Some(record) = place.record.get() {
-        record.give_up();
+        record.give_up(goes_on);
         place.record.clear();
     }
     is_free
@@ -295,6 +313,8 @@ fn fill(place: &Place, id: u64) -> Option<&'static Record> {
     background::occasion_in_allocator();
     match record {
         Some(record) => {
+            #[cfg(tokio_unstable)]
+            told::note_return(id);
             place.record.set(record);
             place.lease.begin(id);
         }

@@ -139,10 +139,19 @@ pub struct SiteProfile {
     pub line: u32,
     /// Whether sizes are measured; if not they are 0 and mean nothing.
     pub measured: bool,
-    /// Tasks created.
+    /// Tasks created. Of unannotated tasks whose end nothing tells ([`ends_unknown`](Self::ends_unknown)): those seen, and one whose row was given
+    /// up is seen anew when it allocates again.
+    ///
+    /// `spawned = active + unknown + completed + cancelled + panicked + ended_unknown + given_up`.
     pub spawned: u64,
-    /// Tasks that have not ended.
+    /// Tasks that have not ended. Of those whose end nothing tells, the ones that hold bytes: they live, or left these behind.
     pub active: u64,
+    /// Tasks whose end nothing tells and that hold nothing: whether they live is not known.
+    #[serde(default)]
+    pub unknown: u64,
+    /// Whether nothing tells the end of some of its tasks, as of tasks that nobody annotated, on a runtime without `tokio_hooks`.
+    #[serde(default)]
+    pub ends_unknown: bool,
     /// Tasks whose future returned `Ready`.
     pub completed: u64,
     /// Tasks whose future was dropped before.
@@ -221,6 +230,14 @@ pub struct SiteProfile {
     /// What its streams have yielded; `None` where none of its tasks is a stream.
     #[serde(default)]
     pub items: Option<Items>,
+}
+
+impl SiteProfile {
+    /// Tasks of which it is known that they have ended.
+    pub(crate) fn ended(&self) -> u64 {
+        let others = self.active.saturating_add(self.unknown).saturating_add(self.given_up);
+        self.spawned.saturating_sub(others)
+    }
 }
 
 /// A bar of a histogram over powers of two.
@@ -502,6 +519,9 @@ pub struct ToolUsage {
     #[serde(default)]
     pub ring_events: u64,
     /// Events that came while their thread's ring was full, or had none. They are missing in `events()`, and nowhere else.
+    ///
+    /// Rings are emptied by snapshots and, from [`init`](crate::init) on, by a thread: ten times a second, or as often as
+    /// [`Builder::sample_every`](crate::Builder::sample_every) says where that is more often.
     #[serde(default)]
     pub ring_events_dropped: u64,
     /// Bytes that memscope held in the program's heap when the snapshot began: its settings and plans of reports, and snapshots that

@@ -20,7 +20,7 @@ use crate::{
     sums::SumsReading,
     sync::{Ordering, fence},
     tally::TallyReading,
-    task::TaskId,
+    task::{TaskId, TaskState},
     threads::Folds,
     variable::{self, VariableReading},
     variable_site::{VariableSite, VariableSiteReading},
@@ -48,6 +48,9 @@ pub(crate) struct SiteReading {
     pub(crate) site: &'static Site,
     pub(crate) sums: SumsReading,
     pub(crate) spawned: u64,
+    /// Of the records that were given up, those of tasks which went on; and of these tasks the ones that have no record now.
+    pub(crate) split: u64,
+    pub(crate) away: u64,
     pub(crate) retained_bytes: u64,
     pub(crate) retained_blocks: u64,
     /// Of these, the bytes of tasks whose Tokio cell still exists.
@@ -81,8 +84,10 @@ pub(crate) struct Untracked {
 /// Everything, at (nearly) one moment.
 #[derive(Debug)]
 pub(crate) struct Reading {
-    /// Tasks that have not ended, in the order of their ids.
+    /// Tasks that have not ended, in the order of their ids, and those that hold bytes though nothing tells their end.
     pub(crate) living: Vec<TaskReading>,
+    /// Tasks that hold nothing and whose end nothing tells, in the order of their ids.
+    pub(crate) unknown: Vec<TaskReading>,
     /// Tasks that have ended and whose future is still held, in the order of their ids.
     pub(crate) held: Vec<TaskReading>,
     /// What both hold together, by the index of their site.
@@ -108,7 +113,7 @@ pub(crate) struct Reading {
 impl Reading {
     /// Tasks whose future exists.
     pub(crate) fn open(&self) -> impl Iterator<Item = &TaskReading> {
-        self.living.iter().chain(&self.held)
+        self.living.iter().chain(&self.unknown).chain(&self.held)
     }
 }
 
@@ -150,7 +155,7 @@ fn attempt() -> Reading {
     for account in registry::accounts() {
         seen.add(account, now_ns);
     }
-    let Walk { mut living, mut held, mut items, .. } = seen;
+    let Walk { mut living, mut unknown, mut held, mut items, .. } = seen;
     let Walk { open_sums, mut untracked, workers, left, retained, unlisted, .. } = seen;
     let shared: Vec<SharedReading> = reserve::rows(shared::read(), Some);
     for shared in &shared {
@@ -162,10 +167,13 @@ fn attempt() -> Reading {
     for site in Site::all() {
         let left = left.get(&site.index()).copied().unwrap_or_default();
         let sums = sums.get(&site.index()).copied().unwrap_or_default();
+        let (split, away) = site.split_and_away();
         let reading = SiteReading {
             site,
             sums,
             spawned: site.spawned(),
+            split,
+            away,
             retained_bytes: left.bytes,
             retained_blocks: left.blocks,
             unjoined_bytes: left.unjoined_bytes,
@@ -178,18 +186,21 @@ fn attempt() -> Reading {
     if !seen.is_in_order {
         living.sort_unstable_by_key(|task| task.id);
     }
+    unknown.sort_unstable_by_key(|task| task.id);
     held.sort_unstable_by_key(|task| task.id);
     let is_in = |tasks: &[TaskReading], id| tasks.binary_search_by_key(&id, |task| task.id).is_ok();
+    let is_open = |id| [&living, &unknown, &held].into_iter().any(|tasks| is_in(tasks, id));
     let mut closed = Vec::new();
     let _ = closed.try_reserve_exact(ended.len());
     for task in ended.iter().filter_map(|ended| after_the_end(ended, &mut items)) {
-        if !is_in(&living, task.id) && !is_in(&held, task.id) {
+        if !is_open(task.id) {
             reserve::push(&mut closed, task);
         }
     }
     let is_still = rows_still && folds.stand();
     Reading {
         living,
+        unknown,
         held,
         open_sums,
         closed,
@@ -257,6 +268,7 @@ impl Left {
 #[derive(Default)]
 struct Walk {
     living: Vec<TaskReading>,
+    unknown: Vec<TaskReading>,
     held: Vec<TaskReading>,
     items: Vec<ItemsReading>,
     open_sums: Vec<(u32, OpenTasks)>,
@@ -354,6 +366,8 @@ impl Walk {
         task.items = keep(&mut self.items, items);
         if task.record.state.is_ended() {
             reserve::push(&mut self.held, task);
+        } else if task.record.state == TaskState::Unknown && task.live_bytes == 0 {
+            reserve::push(&mut self.unknown, task);
         } else {
             self.is_in_order &= self.living.last().is_none_or(|last| last.id < task.id);
             reserve::push(&mut self.living, task);

@@ -242,6 +242,12 @@ impl Record {
         self.site.get()
     }
 
+    /// The site that counts it.
+    #[cfg(all(feature = "tokio", tokio_unstable))]
+    pub(crate) fn row(&self) -> Option<&'static Site> {
+        self.row.get()
+    }
+
     /// Moves the task to another site: only while it is being built, before its first poll.
     pub(crate) fn move_to(&self, site: impl FnOnce() -> &'static Site) {
         if let (Some(row), Some(future)) = (self.row.get(), self.future.get()) {

@@ -11,7 +11,7 @@ mod variables;
 use std::fmt;
 
 use crate::{
-    profile::Items,
+    profile::{Items, SiteProfile},
     reserve,
     snapshot::MemorySnapshot,
     table::{HumanBytes, common_folder, count, path_end},
@@ -24,6 +24,7 @@ pub(crate) const PLACE_COLUMNS: usize = 28;
 /// Unannotated tasks and their site are shown from here on.
 const LEAST_UNANNOTATED: u64 = 1_024;
 const NOT_MEASURED: &str = "not measured";
+const UNKNOWN: &str = "unknown";
 /// Nothing at all, measured: so that what is not nothing can be seen.
 pub(crate) const NONE: &str = "·";
 
@@ -75,6 +76,7 @@ impl MemorySnapshot {
             count(self.spawned_task_count()),
             self.observed_seconds(),
         )?;
+        self.unannotated(f)?;
         let runtime = self.runtime();
         if runtime.measured && runtime.worker_threads != 0 {
             let [workers, cells] =
@@ -96,6 +98,27 @@ impl MemorySnapshot {
         Ok(())
     }
 
+    /// How many tasks nobody annotated, which are in none of the numbers above.
+    fn unannotated(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let sites = || self.sites().iter().filter(|site| !site.is_annotated);
+        let sum = |number: fn(&SiteProfile) -> u64| sites().map(number).sum::<u64>();
+        let (seen, active, ended) =
+            (sum(|site| site.spawned), sum(|site| site.active), sum(SiteProfile::ended));
+        if seen == 0 {
+            return Ok(());
+        }
+        write!(f, "unannotated tasks: {} seen, ", count(seen))?;
+        if sites().any(|site| site.ends_unknown) {
+            write!(f, "{} of them alive or with bytes that they left behind", count(active))?;
+        } else {
+            write!(f, "{} of them alive", count(active))?;
+        }
+        if ended != 0 {
+            write!(f, ", {} ended", count(ended))?;
+        }
+        writeln!(f)
+    }
+
     fn own_line(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let tool = self.tool();
         write!(f, "memscope itself: {} of records", HumanBytes(tool.own_bytes))?;
@@ -106,7 +129,6 @@ impl MemorySnapshot {
         let lost = [
             (tool.tasks_in_other, "tasks of sites past the limit (in `(other)`)"),
             (tool.events_dropped, "rows dropped"),
-            (tool.ring_events_dropped, "events dropped"),
             (tool.tasks_without_record, "tasks untracked for want of memory"),
             (tool.await_points_refused, "polls whose await point had no room"),
             (
@@ -117,7 +139,21 @@ impl MemorySnapshot {
         for (number, what) in lost.iter().filter(|(number, _)| *number != 0) {
             write!(f, "; {} {what}", count(*number))?;
         }
-        writeln!(f)
+        writeln!(f)?;
+        if tool.ring_events_dropped != 0 {
+            // The thread that collects them, or more of its rounds.
+            let fewer = if tool.collector_is_running {
+                "a shorter `MEMSCOPE_SAMPLE_EVERY`, down to 10ms,"
+            } else {
+                "`memscope_rs::init()` or `MEMSCOPE_SAMPLE_EVERY=100ms`"
+            };
+            let dropped = count(tool.ring_events_dropped);
+            writeln!(
+                f,
+                "{dropped} events dropped: `events()` misses them, no sum does; {fewer} has them collected in time"
+            )?;
+        }
+        Ok(())
     }
 }
 
@@ -255,6 +291,57 @@ what stands out
 memscope itself: 2.0 KiB of records; rows of the last 6 ended tasks, sums of all; 2 rows dropped
 ";
         assert_eq!(shown, expected, "\n{shown}");
+    }
+
+    #[test]
+    fn of_tasks_whose_end_nothing_tells_nothing_is_said_to_be_alive() {
+        let plain = |id, live| {
+            let mut task = task(id, None, "(unannotated)", "unknown", live);
+            task["is_annotated"] = json!(false);
+            task
+        };
+        let mut place = site("(unannotated)", "", 5000, 0, 0);
+        let seen = json!({
+            "is_annotated": false, "spawned": 2001, "active": 1, "unknown": 1990, "given_up": 10,
+            "completed": 0, "ends_unknown": true,
+        });
+        for (field, value) in seen.as_object().expect("fields") {
+            place[field] = value.clone();
+        }
+        let tasks = [plain(1, 5000), plain(2, 500), plain(3, 0), plain(4, 0)];
+        let shown = snapshot(&tasks, &[place]).to_string();
+        for line in [
+            "unannotated tasks: 2,001 seen, 1 of them alive or with bytes that they left behind\n",
+            "2,001 seen  unknown    unknown   unknown  4.9 KiB",
+            "#1    (unannotated)  unknown  4.9 KiB",
+            "… and 1 unannotated tasks of less than 1 KiB\n",
+            "… and 2 unannotated tasks that hold nothing: whether they live is not known\n",
+            "largest    (unannotated) (task #1): holds 4.9 KiB in 1 block\n",
+        ] {
+            assert!(shown.contains(line), "{line}\n{shown}");
+        }
+        assert!(!shown.contains("alive with") && !shown.contains("left behind by"), "{shown}");
+    }
+
+    #[test]
+    fn dropped_events_are_said_with_what_they_are_for_and_what_helps() {
+        let shown = |running: bool| {
+            let mut json = serde_json::to_value(snapshot(&[], &[])).expect("it can be written");
+            json["tool"]["ring_events_dropped"] = json!(5_326);
+            json["tool"]["collector_is_running"] = json!(running);
+            let read: MemorySnapshot = serde_json::from_value(json).expect("and read");
+            read.to_string()
+        };
+        let (without, with) = (shown(false), shown(true));
+        for shown in [&without, &with] {
+            assert!(
+                shown.contains("\n5,326 events dropped: `events()` misses them, no sum does; "),
+                "{shown}"
+            );
+        }
+        assert!(without.contains("`memscope_rs::init()` or `MEMSCOPE_SAMPLE_EVERY=100ms`"));
+        assert!(with.contains("; a shorter `MEMSCOPE_SAMPLE_EVERY`") && !with.contains("init()"));
+        assert!(!snapshot(&[], &[]).to_string().contains("events dropped"));
     }
 
     #[test]

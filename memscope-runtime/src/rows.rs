@@ -82,7 +82,7 @@ pub(crate) fn sites(reading: &Reading, measured: bool, now_ns: u64) -> Vec<SiteP
     }
     for row in &mut rows {
         let ended = row.completed + row.cancelled + row.panicked + row.given_up + row.ended_unknown;
-        row.active = row.spawned.saturating_sub(ended);
+        row.active = row.spawned.saturating_sub(ended + row.unknown);
         if !measured {
             row.forget_sizes();
         }
@@ -94,8 +94,11 @@ pub(crate) fn sites(reading: &Reading, measured: bool, now_ns: u64) -> Vec<SiteP
 }
 
 fn row(reading: &SiteReading) -> SiteProfile {
-    let SiteReading { site, sums, spawned, retained_bytes, retained_blocks, unjoined_bytes } =
-        *reading;
+    let SiteReading { site, sums, retained_bytes, retained_blocks, unjoined_bytes, .. } = *reading;
+    // A task that lost its record and gets another is one task.
+    let SiteReading { split, away, .. } = *reading;
+    let spawned = reading.spawned.wrapping_add(away).wrapping_sub(split);
+    let given_up = sums.given_up.saturating_sub(split);
     let future_vtable = vtable(site).and_then(program::offset_of);
     let (state_machine, state_machine_unknown) = state_machine(site, future_vtable);
     SiteProfile {
@@ -106,10 +109,12 @@ fn row(reading: &SiteReading) -> SiteProfile {
         measured: true,
         spawned,
         active: 0,
+        unknown: 0,
+        ends_unknown: given_up != 0,
         completed: sums.completed,
         cancelled: sums.cancelled,
         panicked: sums.panicked,
-        given_up: sums.given_up,
+        given_up,
         ended_unknown: sums.ended_unknown,
         is_annotated: !site.is_plain(),
         live_bytes: retained_bytes,
@@ -182,6 +187,8 @@ impl SiteProfile {
         if let Some(items) = open.items {
             self.items = Some(self.items.unwrap_or_default().and(items.profile(true)));
         }
+        self.unknown += open.unknown_without_bytes;
+        self.ends_unknown |= open.unknown != 0;
         let EndedTasks { tasks, live_bytes, allocated_bytes, .. } = open.ended;
         self.completed += tasks[TaskState::Completed as usize];
         self.cancelled += tasks[TaskState::Cancelled as usize];

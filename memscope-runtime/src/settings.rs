@@ -15,6 +15,7 @@ use std::{
 };
 
 use crate::{
+    collector,
     config::Builder,
     current::{ENABLED, as_memscope},
     privileged::is_privileged,
@@ -27,6 +28,8 @@ use crate::{
 /// All variables with this prefix are memscope's.
 const PREFIX: &str = "MEMSCOPE_";
 const SHORTEST: Duration = Duration::from_millis(100);
+/// The collector's thread rests as long between two rounds at the least.
+const SHORTEST_SAMPLE: Duration = Duration::from_millis(10);
 const LONGEST: Duration = Duration::from_hours(366 * 24);
 
 /// One variable: its row in the README's table, and how it is read.
@@ -40,7 +43,7 @@ struct Setting {
     set: fn(&mut Environment, &OsStr) -> Result<(), String>,
 }
 
-const SETTINGS: [Setting; 8] = [
+const SETTINGS: [Setting; 9] = [
     Setting {
         name: "MEMSCOPE_REPORT",
         takes: "a path ending in `.json` or `.txt`; `%p` becomes the process id, `%t` the time, `%n` a number",
@@ -57,7 +60,7 @@ const SETTINGS: [Setting; 8] = [
         default: "never",
         effect: "writes the report that often as well",
         set: |environment, value| {
-            environment.every = Some(duration(text(value)?)?);
+            environment.every = Some(duration(text(value)?, SHORTEST)?);
             Ok(())
         },
     },
@@ -94,6 +97,20 @@ const SETTINGS: [Setting; 8] = [
         set: |environment, value| {
             let yes = on_or_off(text(value)?)?;
             environment.change(|builder| builder.await_points(yes))
+        },
+    },
+    Setting {
+        name: "MEMSCOPE_SAMPLE_EVERY",
+        takes: "a time from `10ms` on, or `off`",
+        default: "`1s`",
+        effect: "how often the timeline gets a point, and how long events wait at most, from 100 ms down: `Builder::sample_every`; set, it starts that thread without `init`",
+        set: |environment, value| {
+            let period = match text(value)? {
+                "off" => Duration::ZERO,
+                time => duration(time, SHORTEST_SAMPLE)?,
+            };
+            environment.is_sampled = !period.is_zero();
+            environment.change(|builder| builder.sample_every(period))
         },
     },
     Setting {
@@ -135,6 +152,8 @@ pub(crate) struct Environment {
     /// As it was written: not yet absolute.
     pub(crate) report: Option<PathBuf>,
     pub(crate) every: Option<Duration>,
+    /// Events are to be collected, also where nothing calls `init`.
+    is_sampled: bool,
 }
 
 impl Environment {
@@ -202,6 +221,9 @@ pub(crate) fn start() {
         START.call_once(|| {
             let environment = environment();
             environment.builder.apply();
+            if environment.is_sampled {
+                collector::arm();
+            }
             #[cfg(feature = "report-file")]
             crate::at_exit::follow(environment);
             #[cfg(not(feature = "report-file"))]
@@ -238,8 +260,8 @@ fn number(value: &OsStr) -> Result<u64, String> {
     text(value)?.parse().map_err(|_| "expected a whole number".to_owned())
 }
 
-/// A whole number and its unit; without one, seconds.
-fn duration(text: &str) -> Result<Duration, String> {
+/// A whole number and its unit; without one, seconds. Not below `shortest`, in whole milliseconds.
+fn duration(text: &str, shortest: Duration) -> Result<Duration, String> {
     let digits = text.len() - text.trim_start_matches(|digit: char| digit.is_ascii_digit()).len();
     let (count, unit) = text.split_at(digits);
     let count: u64 = count.parse().map_err(|_| EXPECTED_TIME.to_owned())?;
@@ -250,8 +272,9 @@ fn duration(text: &str) -> Result<Duration, String> {
         "h" => count.checked_mul(3_600).map(Duration::from_secs),
         _ => return Err(EXPECTED_TIME.to_owned()),
     };
-    let in_range = |duration: &Duration| (SHORTEST..=LONGEST).contains(duration);
-    duration.filter(in_range).ok_or_else(|| "expected 100ms to 366 days".to_owned())
+    let in_range = |duration: &Duration| (shortest..=LONGEST).contains(duration);
+    let expected = || format!("expected {}ms to 366 days", shortest.as_millis());
+    duration.filter(in_range).ok_or_else(expected)
 }
 
 const EXPECTED_TIME: &str = "expected a whole number with `ms`, `s`, `m` or `h`";
@@ -329,13 +352,15 @@ mod tests {
         for (text, ms) in
             [("10s", 10_000), ("500ms", 500), ("5m", 300_000), ("1h", 3_600_000), ("7", 7_000)]
         {
-            assert_eq!(duration(text), Ok(Duration::from_millis(ms)), "{text}");
+            assert_eq!(duration(text, SHORTEST), Ok(Duration::from_millis(ms)), "{text}");
         }
         for text in
             ["", "s", "10 s", "1.5s", "-1s", "1d", "0", "99ms", "18446744073709551615h", "9999h1"]
         {
-            assert!(duration(text).is_err(), "{text}");
+            assert!(duration(text, SHORTEST).is_err(), "{text}");
         }
+        assert_eq!(duration("10ms", SHORTEST_SAMPLE), Ok(Duration::from_millis(10)));
+        assert!(duration("9ms", SHORTEST_SAMPLE).is_err());
     }
 
     #[test]
@@ -347,6 +372,7 @@ mod tests {
             ("MEMSCOPE_SITE_ROWS", "99999999999999999999", "expected a whole number"),
             ("MEMSCOPE_LIVE_VARIABLES", "67108865", "from 1 to 67108864; the default is 262144"),
             ("MEMSCOPE_REPORT_EVERY", "soon", "`ms`, `s`, `m` or `h`; the default is never"),
+            ("MEMSCOPE_SAMPLE_EVERY", "1ms", "expected 10ms to 366 days; the default is `1s`"),
             ("MEMSCOPE_REPROT", "x", "there is no setting MEMSCOPE_REPROT, only MEMSCOPE_REPORT,"),
         ];
         for (name, value, expected) in cases {

@@ -110,6 +110,12 @@ pub(crate) struct Site {
     /// The place in the list of sites.
     index: u32,
     spawned: AtomicU64,
+    /// Records that were taken from tasks which go on and are known by their ids: they are not counted anew.
+    #[cfg(tokio_unstable)]
+    split: AtomicU64,
+    /// Of these tasks, the ones that have no record now.
+    #[cfg(tokio_unstable)]
+    away: AtomicU64,
     /// The largest that was spawned here.
     future: StaticRef<FutureType>,
     /// Arguments by value that the macro saw, + 1; 0: it has not made the future.
@@ -157,6 +163,10 @@ impl Site {
             hash,
             index,
             spawned: AtomicU64::new(0),
+            #[cfg(tokio_unstable)]
+            split: AtomicU64::new(0),
+            #[cfg(tokio_unstable)]
+            away: AtomicU64::new(0),
             future: StaticRef::none(),
             argument_bytes: AtomicU64::new(0),
             boxed: AtomicU64::new(0),
@@ -285,6 +295,28 @@ impl Site {
 
     pub(crate) fn spawned(&self) -> u64 {
         self.spawned.load(Ordering::Acquire)
+    }
+
+    /// Notes that a task which goes on has lost its record.
+    #[cfg(tokio_unstable)]
+    pub(crate) fn note_split(&self) {
+        self.split.fetch_add(1, Ordering::Relaxed);
+        self.away.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Notes that one of these tasks is to have a record again.
+    #[cfg(tokio_unstable)]
+    pub(crate) fn note_return(&self) {
+        self.away.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// Records that were taken from tasks which went on, and the tasks that have none now.
+    #[cfg_attr(not(tokio_unstable), expect(clippy::unused_self, reason = "as where that is told"))]
+    pub(crate) fn split_and_away(&self) -> (u64, u64) {
+        #[cfg(tokio_unstable)]
+        return (self.split.load(Ordering::Relaxed), self.away.load(Ordering::Relaxed));
+        #[cfg(not(tokio_unstable))]
+        (0, 0)
     }
 
     /// The type of the largest future that was spawned here.

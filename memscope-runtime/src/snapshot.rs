@@ -338,17 +338,17 @@ impl MemorySnapshot {
         self.is_still
     }
 
-    /// Tasks created so far.
+    /// Tasks created so far, unannotated ones left out.
     pub fn spawned_task_count(&self) -> u64 {
         self.spawned_tasks
     }
 
-    /// Tasks that have not ended: not completed, cancelled or panicked.
+    /// Tasks that have not ended: not completed, cancelled or panicked; unannotated ones left out.
     pub fn active_task_count(&self) -> usize {
         usize::try_from(self.active_tasks).unwrap_or(usize::MAX)
     }
 
-    /// The most tasks that ever lived at one time.
+    /// The most tasks that ever lived at one time, unannotated ones left out.
     pub fn peak_concurrent_tasks(&self) -> usize {
         usize::try_from(self.peak_concurrent_tasks).unwrap_or(usize::MAX)
     }
@@ -401,6 +401,9 @@ impl MemorySnapshot {
     }
 
     /// The living tasks in the order of their ids, then the kept ended ones, the newest first.
+    ///
+    /// Of tasks that nobody annotated the end is told by nothing, except on a runtime with `tokio_hooks`: their state is `Unknown`. Those that hold
+    /// bytes stand among the living; those that hold nothing follow the living.
     ///
     /// Their rows are made when they are first asked for, by this or whatever else shows them, and charged to the thread that does so, outside every task.
     pub fn tasks(&self) -> &[TaskMemoryProfile] {

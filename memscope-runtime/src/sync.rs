@@ -3,6 +3,8 @@
 //! Everything that is generic over the atomics takes them from here, so that the loom models (`memscope-runtime/loom`)
 //! can compile the same files over loom's.
 
+#[cfg(feature = "tokio")]
+pub(crate) use std::sync::atomic::AtomicUsize;
 pub(crate) use std::sync::atomic::{AtomicI64, AtomicU8, AtomicU32, AtomicU64, Ordering, fence};
 
 /// Adds without a read-modify-write: for counters that have one writer at a time.

@@ -2,26 +2,28 @@
 
 use std::{alloc::Layout, ptr};
 
-#[cfg(feature = "task-names")]
+#[cfg(feature = "tokio")]
 use crate::plain;
 use crate::{
     block::{Charged, Owner},
-    own_heap, registry,
+    config, own_heap, registry,
     shared::Shared,
     tally::Tally,
 };
 
 use super::{
-    OWN, Other, Probe, SPAWNING, STRANGER,
+    OWN, Other, Probe, QUIET, SPAWNING, STRANGER,
     discharge::{discharge_account, discharge_elsewhere, known},
-    find_outside, introduce, is_outside, outside,
+    find_outside, introduce, is_outside, is_untracked, outside,
     spawning::charge_spawned,
-    tally,
+    tally, untracked_at,
 };
 
 /// Charges a new block to the current owner, who is returned.
 #[inline(never)]
 pub(crate) fn charge(block: *mut u8, layout: Layout) -> Owner {
+    #[cfg(feature = "tokio")]
+    plain::note_block(layout.align());
     let tally = tally();
     match tally.account() {
         Some(account) => {
@@ -95,6 +97,9 @@ pub(crate) fn charge_at_other_signpost(
     layout: Layout,
 ) -> Owner {
     let bytes = layout.size();
+    if is_untracked(signpost) {
+        return charge_to(untracked_at(signpost), bytes);
+    }
     if ptr::eq(signpost, &raw const OWN) {
         own_heap::add(bytes);
         Probe::of(block, layout).note();
@@ -108,7 +113,7 @@ pub(crate) fn charge_at_other_signpost(
 
 /// Charges a new block to whom this tally is, or stands for.
 pub(super) fn charge_for(tally: &'static Tally, bytes: usize) -> Owner {
-    let tally = if ptr::eq(tally, &raw const STRANGER) { introduce() } else { tally };
+    let tally = if ptr::eq(tally, &raw const STRANGER) { meet_at_work() } else { tally };
     if let Some(account) = tally.account() {
         tally.charge(account, bytes);
         return Owner::account(account);
@@ -118,4 +123,10 @@ pub(super) fn charge_for(tally: &'static Tally, bytes: usize) -> Owner {
         None => registry::charge_orphans(bytes),
     };
     account.map_or(Owner::NOBODY, Owner::account)
+}
+
+/// Who allocates where a thread does so for the first time: that may be in a task that nobody annotated.
+fn meet_at_work() -> &'static Tally {
+    let own = introduce();
+    if own.account().is_some() && config::unannotated() { untracked_at(&QUIET) } else { own }
 }

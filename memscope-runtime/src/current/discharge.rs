@@ -2,6 +2,8 @@
 
 use std::ptr;
 
+#[cfg(feature = "tokio")]
+use super::asks_tokio;
 use crate::{
     account::Account,
     block::{Charged, Owner},
@@ -13,7 +15,7 @@ use crate::{
 #[cfg(feature = "tokio")]
 use crate::{config, plain};
 
-use super::{PLAIN, behind, is_outside, outside_again, tally, thread};
+use super::{PLAIN, behind, is_outside, is_untracked, outside_again, tally, thread};
 
 /// Takes a block off its owner who is not the current one, or not the only one to be told. `tally`: who is current.
 // PERF: first what a program that annotates nothing mostly does. Each case goes on in a function that is called last, and that takes the same
@@ -51,7 +53,11 @@ fn discharge_in_thread(owner: Owner, bytes: usize) {
 /// [`discharge_elsewhere`] for whomever this tally leads to.
 #[inline(never)]
 fn discharge_within(owner: Owner, bytes: usize, tally: &'static Tally) {
-    discharge_by(owner, bytes, known(tally));
+    let freer = known(tally);
+    match freer.tally() {
+        Some(own) => discharge_as(owner, bytes, own),
+        None => discharge_by(owner, bytes, freer),
+    }
 }
 
 /// Takes a block off its owner, where `own` frees it.
@@ -135,11 +141,11 @@ impl Known {
 #[inline]
 pub(super) fn known(tally: &'static Tally) -> Known {
     let tally = behind(tally);
-    if !is_outside(tally) {
+    if !is_untracked(tally) {
         return Known::Owner(tally);
     }
     #[cfg(feature = "tokio")]
-    if config::unannotated() {
+    if config::unannotated() && asks_tokio(tally) {
         match plain::known() {
             Ok(Some(record)) => return Known::Owner(record.tally()),
             Err(plain::NoRecord) => return Known::NoRecord,

@@ -9,7 +9,7 @@ use super::{Behind, SPAWNING};
 use super::{
     HERE,
     charge::{charge_for, charge_to},
-    is_outside, outside,
+    is_untracked, untracked_at,
 };
 
 /// A task that is being handed to its executor.
@@ -121,7 +121,11 @@ pub(super) fn charge_spawned(bytes: usize) -> Owner {
 #[cold]
 fn charge_behind(bytes: usize) -> Owner {
     let behind = leave_spawning();
-    if is_outside(behind) { charge_to(outside(), bytes) } else { charge_for(behind, bytes) }
+    if is_untracked(behind) {
+        charge_to(untracked_at(behind), bytes)
+    } else {
+        charge_for(behind, bytes)
+    }
 }
 
 /// Takes the signpost `SPAWNING` away, and returns what it stood before.

@@ -92,7 +92,7 @@ pub(super) fn piles_up(site: &SiteProfile, trend: &Trend, options: &LeakOptions)
 
 /// The growth lies in living tasks, which hardly ever end. Where they do end, more of them is load.
 fn has_piled_up(site: &SiteProfile, course: &Course) -> bool {
-    let ended = site.spawned.saturating_sub(site.active);
+    let ended = site.ended();
     let of_living = site.live_bytes.saturating_sub(site.retained_bytes);
     // Of a task that nobody annotated the end is not seen.
     site.measured
@@ -171,7 +171,7 @@ fn of_living(
         fix: "end each of these tasks when what it serves is over: a cancellation token, a channel that closes, an `AbortHandle` that is kept".to_owned(),
         ..blank(trend, course)
     };
-    let ended = site.spawned.saturating_sub(site.active);
+    let ended = site.ended();
     leak.evidence = format!(
         "{} {} and {} ended: they only become more.",
         leak.evidence,

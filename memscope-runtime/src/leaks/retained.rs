@@ -67,7 +67,8 @@ enum Verdict {
 
 fn judge(site: &SiteProfile, trend: Option<&Trend>, options: &LeakOptions) -> Verdict {
     let bytes = retained_bytes(site);
-    if bytes == 0 || bytes < options.least_retained {
+    // Where no end is known, what was given up may still be a living task's.
+    if bytes == 0 || bytes < options.least_retained || site.ends_unknown && site.ended() == 0 {
         return Verdict::Fine;
     }
     if site.retained_tasks == 0 {
@@ -135,7 +136,7 @@ fn leak(site: &SiteProfile, why: &str, evidence: &Evidence<'_>) -> Leak {
     let place = place_of(site);
     let bytes = retained_bytes(site);
     let bytes_per_day = site.oldest_retained_ns.and_then(|ns| per_day(bytes, ns));
-    let ended = site.spawned.saturating_sub(site.active);
+    let ended = site.ended();
     let mut text = format!(
         "{} still hold bytes, {} of them one after another, {why}.",
         several_ended(site.retained_tasks, ended),

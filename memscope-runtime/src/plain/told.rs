@@ -16,7 +16,8 @@ use std::{cell::Cell, panic::Location, ptr};
 use tokio::task::Id;
 
 use super::{
-    LAST, Last, Place, SEAT, TABLE, find, key, number, open, set, sit, site, take_seat, vacate,
+    LAST, Last, Place, SEAT, TABLE, away, find, key, number, open, set, sit, site, take_seat,
+    vacate,
 };
 use crate::{
     config, current,
@@ -117,12 +118,18 @@ fn told_id(id: Id) -> Option<u64> {
 pub(crate) fn poll_begins(id: Id, spawned_at: &'static Location<'static>) {
     let Some(id) = told_id(id) else { return };
     let Some(seat) = SEAT.get().or_else(take_seat) else { return };
-    let Some(place) = sit(seat, id).or_else(|| claim(id)) else { return };
-    let told = &place.told;
-    let number = told.polls() + 1;
-    told.polls.store(number, Ordering::Relaxed);
-    told.spawned_at.set(spawned_at);
+    let known = sit(seat, id);
+    let place = known.or_else(|| claim(id));
+    // Without a place it is a poll all the same, which has no number.
+    let number = place.map_or(0, |place| place.told.polls() + 1);
     Poll { id, number, tracked: TRACKED.get() }.push();
+    let Some(place) = place else { return };
+    place.told.polls.store(number, Ordering::Relaxed);
+    place.told.spawned_at.set(spawned_at);
+    if known.is_none() && away::is_away(id) {
+        // It had a record before: it is no tracked task.
+        place.open_late(id);
+    }
     if let Some(record) = place.record.get() {
         record.begin_told(number);
         LAST.set(Last { id, record: Some(record) });
@@ -163,9 +170,16 @@ pub(crate) fn task_ends(id: Id, spawned_at: &'static Location<'static>) {
         // Before the record is looked for (pairs with the fence in `open_late`).
         fence(Ordering::SeqCst);
     }
-    let Some(place) = there else { return stand_up(id) };
-    let polls = place.told.polls();
     let poll = Poll::of(id).map(|(poll, _)| poll);
+    let Some(place) = there else {
+        // There was no place for it, or it lost it and was not polled since.
+        if away::is_away(id) || poll.is_some_and(Poll::is_its_own) {
+            let was_dropped = poll.is_none();
+            end_without_place(id, spawned_at, was_dropped);
+        }
+        return stand_up(id);
+    };
+    let polls = place.told.polls();
     let own = || poll.is_some_and(Poll::is_its_own).then(|| place.open_late(id)).flatten();
     let Some(record) = place.record.get().or_else(own) else {
         // Nobody charges what has no record.
@@ -185,6 +199,39 @@ pub(crate) fn task_ends(id: Id, spawned_at: &'static Location<'static>) {
     }
     stand_up(id);
     close(place, id);
+}
+
+/// Counts a task that ends while it has no place.
+fn end_without_place(id: u64, spawned_at: &'static Location<'static>, was_dropped: bool) {
+    if let Some(record) = open(site_of(spawned_at)) {
+        note_return(id);
+        record.end_told(if was_dropped { TaskState::Cancelled } else { TaskState::Ended }, 0);
+        record.give_up(false);
+    }
+}
+
+/// The task has a record: if it lost one before, it is not one more.
+pub(super) fn note_return(id: u64) {
+    if let Some(site) = away::come_back(id) {
+        site.note_return();
+    }
+}
+
+/// Has a place taken from its task by `end`. Returns whether that was done, and whether the task is one that goes on and is counted although
+/// it has no record.
+pub(super) fn leave(place: &Place, id: u64, end: impl FnOnce() -> bool) -> (bool, bool) {
+    let is_told = || {
+        let record = place.record.get().filter(|_| place.told.is_told());
+        record.filter(|record| !record.state().is_ended()).and_then(Record::row)
+    };
+    // Before the place is taken: the task may be polled again at once, and must find that it was counted.
+    let noted = is_told().is_some_and(|row| away::leave(id, row));
+    let is_free = end();
+    let goes_on = is_free && is_told().is_some();
+    if noted && !goes_on {
+        away::come_back(id);
+    }
+    (is_free, noted && goes_on)
 }
 
 /// Takes the record of an ended task away, if no other thread may be charging it.
@@ -233,6 +280,7 @@ impl Place {
         if self.lease.is_of(id) && self.record.get().is_none() {
             let spawned_at = self.told.spawned_at.get();
             if let Some(record) = open(spawned_at.map_or_else(site, site_of)) {
+                note_return(id);
                 record.begin_told(self.told.polls());
                 self.record.set(record);
                 // The record is there before the mark is looked for (pairs with the fence in `task_ends`): one of the two sees the other.

@@ -58,7 +58,7 @@ impl Record {
         if !self.state().is_ended() && self.state() != TaskState::Unknown {
             self.end(TaskState::Cancelled, 0);
         }
-        self.put_away(true);
+        self.put_away(true, false);
     }
 
     /// The end of a span.
@@ -69,26 +69,28 @@ impl Record {
     }
 
     /// The end of an unannotated task, as far as anybody knows: the caller keeps others out. If that was not told by the runtime, it gets a row only
-    /// if it left something.
+    /// if it left something. `goes_on`: it has not ended, and is not counted anew when it gets another record.
     #[cfg(feature = "tokio")]
-    pub(crate) fn give_up(&'static self) {
+    pub(crate) fn give_up(&'static self, goes_on: bool) {
         let has_ended = self.state().is_ended();
         if !has_ended {
             // Nobody will say how it ends.
             self.state.store(TaskState::Unknown as u8, Ordering::Relaxed);
         }
-        if !has_ended && self.holds_nothing() {
-            self.put_away(false);
-        } else {
-            self.close();
-        }
+        self.put_away(has_ended || !self.holds_nothing(), goes_on);
     }
 
-    /// Writes down what stays of the task, in a row of its own if it `gets_row`, and gives the record back.
-    fn put_away(&'static self, gets_row: bool) {
+    /// Writes down what stays of the task, in a row of its own if it `gets_row`, and gives the record back. `goes_on`: the task has not ended.
+    fn put_away(&'static self, gets_row: bool, goes_on: bool) {
         let (Some(account), Some(kind)) = (self.tally.account(), self.kind()) else { return };
         {
             let _folding = Folding::begin();
+            #[cfg(tokio_unstable)]
+            if goes_on {
+                kind.row.note_split();
+            }
+            #[cfg(not(tokio_unstable))]
+            let _ = goes_on;
             let written = if gets_row { history::next() } else { None };
             self.fold(account, kind, written.as_ref());
         }

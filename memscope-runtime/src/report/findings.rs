@@ -9,6 +9,7 @@ use crate::{
     reserve,
     snapshot::MemorySnapshot,
     table::{HumanBytes, cell, count},
+    task::TaskState,
 };
 
 /// Findings of one kind.
@@ -31,8 +32,12 @@ impl MemorySnapshot {
                     ));
                 }
             };
-        of_each("retained", |site| site.retained_bytes, &|site| {
-            let ended = site.spawned.saturating_sub(site.active).max(1);
+        let retained = |site: &SiteProfile| {
+            // Where no end is known, what was given up may still be a living task's.
+            if site.ends_unknown && site.ended() == 0 { 0 } else { site.retained_bytes }
+        };
+        of_each("retained", retained, &|site| {
+            let ended = site.ended().max(1);
             let (left, each) =
                 (HumanBytes(site.retained_bytes), HumanBytes(site.retained_bytes / ended));
             let tasks = if ended == 1 { "task" } else { "tasks" };
@@ -40,13 +45,15 @@ impl MemorySnapshot {
         });
         of_each("cancelled", |site| site.cancelled, &|site| share(site.cancelled, site.spawned));
         of_each("panicked", |site| site.panicked, &|site| share(site.panicked, site.spawned));
-        let alive =
+        let open =
             self.tasks().iter().filter(|task| !task.state.is_ended() && task.live_bytes != 0);
-        if let Some(task) = alive.max_by_key(|task| task.live_bytes) {
+        if let Some(task) = open.max_by_key(|task| task.live_bytes) {
+            let is_known = task.state != TaskState::Unknown;
             findings.push(format!(
-                "largest    {} (task #{}): alive with {} in {} {}",
+                "largest    {} (task #{}): {} {} in {} {}",
                 cell(&task.name, NAME_COLUMNS),
                 task.id,
+                if is_known { "alive with" } else { "holds" },
                 HumanBytes(task.live_bytes),
                 count(task.live_blocks),
                 if task.live_blocks == 1 { "block" } else { "blocks" },

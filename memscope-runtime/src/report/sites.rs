@@ -3,13 +3,13 @@
 use std::fmt;
 
 use super::{
-    LEAST_UNANNOTATED, MOST_ROWS, NAME_COLUMNS, NOT_MEASURED, folder, item_cells, more, number,
-    place, size,
+    LEAST_UNANNOTATED, MOST_ROWS, NAME_COLUMNS, NOT_MEASURED, UNKNOWN, folder, item_cells, more,
+    number, place, size,
 };
 use crate::{
     profile::SiteProfile,
     snapshot::MemorySnapshot,
-    table::{Column, HumanBytes, Table, cell},
+    table::{Column, HumanBytes, Table, cell, count},
 };
 
 impl MemorySnapshot {
@@ -56,15 +56,14 @@ fn site_row(site: &SiteProfile, folder: usize, is_long: bool, has_items: bool) -
         cell(&site.name, NAME_COLUMNS),
         site.task_type.to_string(),
         place(&site.file, site.line, folder),
-        number(site.active),
-        number(site.completed),
-        number(site.cancelled),
-        number(site.panicked),
+    ];
+    row.extend(lives(site));
+    row.extend([
         in_units(site.live_bytes),
         in_units(site.retained_bytes),
         in_units(site.peak_bytes),
         in_units(site.allocated_bytes),
-    ];
+    ]);
     if is_long {
         row.push(if site.is_annotated {
             HumanBytes(site.future_size_bytes).to_string()
@@ -76,4 +75,21 @@ fn site_row(site: &SiteProfile, folder: usize, is_long: bool, has_items: bool) -
         row.extend(item_cells(site.items, site.measured));
     }
     row
+}
+
+/// How many of its tasks live, and how the others ended.
+fn lives(site: &SiteProfile) -> [String; 4] {
+    if site.ends_unknown {
+        // Nothing tells the end of some: that none is known is not that there was none.
+        let known = |ended: u64| if ended == 0 { UNKNOWN.to_owned() } else { count(ended) };
+        let done = site.completed.saturating_add(site.ended_unknown);
+        let seen = format!("{} seen", count(site.spawned));
+        return [seen, known(done), known(site.cancelled), known(site.panicked)];
+    }
+    if site.ended_unknown != 0 {
+        // They ended, but it is not told how.
+        let done = format!("{} ended", count(site.ended_unknown));
+        return [number(site.active), done, number(site.cancelled), UNKNOWN.to_owned()];
+    }
+    [site.active, site.completed, site.cancelled, site.panicked].map(number)
 }

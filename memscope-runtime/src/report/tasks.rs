@@ -15,7 +15,7 @@ use crate::{
     reserve,
     snapshot::{MemorySnapshot, sum},
     table::{Column, Table, cell, count},
-    task::TaskId,
+    task::{TaskId, TaskState},
 };
 
 /// Ended tasks of one site that get a row each; more share one.
@@ -46,10 +46,11 @@ impl MemorySnapshot {
         }
         let (most, most_alike) =
             if f.alternate() { (usize::MAX, usize::MAX) } else { (MOST_ROWS, MOST_ALIKE) };
+        let is_whole = f.alternate();
         let is_shown = |task: &&TaskMemoryProfile| {
-            f.alternate() || task.is_annotated || task.live_bytes >= LEAST_UNANNOTATED
+            is_whole || task.is_annotated || task.live_bytes >= LEAST_UNANNOTATED
         };
-        let small = self.tasks().iter().filter(|task| !is_shown(task)).count();
+        let small = || self.tasks().iter().filter(|task| !is_shown(task));
         let shown = reserve::rows(self.tasks(), |task| is_shown(&task).then_some(task));
         let (single, alike) = group(&shown, most_alike);
         let lines = Tree::of(&single).lines(most);
@@ -61,9 +62,16 @@ impl MemorySnapshot {
         }
         let (all, shown) = (single.len() + alike.len(), most.min(lines.len() + alike.len()));
         write!(f, "{table}{}", more(all, shown, "rows"))?;
-        if small != 0 {
-            let small = count(small as u64);
-            writeln!(f, "… and {small} unannotated tasks of less than 1 KiB")?;
+        let is_unknown =
+            |task: &&TaskMemoryProfile| task.state == TaskState::Unknown && task.live_bytes == 0;
+        let unknown = small().filter(is_unknown).count();
+        for (number, what) in [
+            (small().count() - unknown, "of less than 1 KiB"),
+            (unknown, "that hold nothing: whether they live is not known"),
+        ] {
+            if number != 0 {
+                writeln!(f, "… and {} unannotated tasks {what}", count(number as u64))?;
+            }
         }
         writeln!(f)
     }

@@ -53,8 +53,9 @@ impl Tasks {
     ) -> Self {
         let (mut tasks, items) = (mem::take(&mut reading.living), mem::take(&mut reading.items));
         // The reading left room for them, if there was any.
+        let unknown = reading.unknown.drain(..);
         let ended = reading.held.drain(..).rev().chain(reading.closed.drain(..));
-        for task in ended {
+        for task in unknown.chain(ended) {
             reserve::push(&mut tasks, task);
         }
         if measured {
@@ -65,7 +66,8 @@ impl Tasks {
         Self { rows: OnceLock::new(), read: Mutex::new(read) }
     }
 
-    /// The living in the order of their ids, then those whose future is held, then the kept ended ones, both the newest first.
+    /// The living in the order of their ids, then those of which it is not known whether they live, then those whose future is held and the kept
+    /// ended ones, both the newest first.
     pub(crate) fn rows(&self) -> &[TaskMemoryProfile] {
         self.rows.get_or_init(|| {
             let _untracked = untracked();

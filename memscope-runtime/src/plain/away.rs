@@ -1,0 +1,69 @@
+//! Living tasks that had a record and lost it, as there are more tasks than places: they are still counted, and not counted anew when they are
+//! polled again.
+
+use crate::{
+    arena::{Arena, Zeroed},
+    site::Site,
+    sync::{AtomicU32, AtomicU64, Ordering},
+};
+
+/// Sets of seats; ids are dealt out in turn, so that they fill evenly.
+const SETS: u32 = 1 << 14;
+/// Seats of one set: 262,144 tasks in all, of 16 bytes each.
+const WAYS: u32 = 16;
+
+/// One task.
+#[derive(Debug)]
+struct Seat {
+    /// The id that Tokio has given it; 0: free.
+    id: AtomicU64,
+    /// The index of the site that counts it.
+    site: AtomicU32,
+}
+
+// SAFETY: atomics only.
+unsafe impl Zeroed for Seat {}
+
+static TASKS: Arena<Seat> = Arena::new();
+
+/// No id of a task: the seat is being taken or left.
+const BUSY: u64 = u64::MAX;
+
+fn seats(id: u64) -> impl Iterator<Item = u32> {
+    let first = u32::try_from(id % u64::from(SETS)).unwrap_or(0);
+    (0..WAYS).map(move |way| first + way * SETS)
+}
+
+/// Notes the task, which is counted at this site; false where there is no room.
+pub(super) fn leave(id: u64, site: &Site) -> bool {
+    for seat in seats(id) {
+        let Some(seat) = TASKS.get_or_make(seat) else { return false };
+        let is_free = seat.id.load(Ordering::Relaxed) == 0;
+        if is_free
+            && seat.id.compare_exchange(0, BUSY, Ordering::Relaxed, Ordering::Relaxed).is_ok()
+        {
+            seat.site.store(site.index(), Ordering::Relaxed);
+            // Release pairs with the Acquire in `come_back`.
+            seat.id.store(id, Ordering::Release);
+            return true;
+        }
+    }
+    false
+}
+
+/// Whether the task is noted.
+pub(super) fn is_away(id: u64) -> bool {
+    let mut seats = seats(id).map_while(|seat| TASKS.get(seat));
+    seats.any(|seat| seat.id.load(Ordering::Relaxed) == id)
+}
+
+/// Forgets the task, and returns the site that counts it, if it was noted.
+pub(super) fn come_back(id: u64) -> Option<&'static Site> {
+    let mut seats = seats(id).map_while(|seat| TASKS.get(seat));
+    let seat = seats.find(|seat| seat.id.load(Ordering::Relaxed) == id)?;
+    // Acquire pairs with the Release in `leave`.
+    seat.id.compare_exchange(id, BUSY, Ordering::Acquire, Ordering::Relaxed).ok()?;
+    let site = seat.site.load(Ordering::Relaxed);
+    seat.id.store(0, Ordering::Relaxed);
+    Site::at(site)
+}

@@ -1,0 +1,13 @@
+//! `thread_locals.rs` as it is without memscope.
+
+#![expect(clippy::print_stdout, reason = "that is how it talks to the test")]
+
+use std::task::{Context, Waker};
+
+mod thread_locals;
+
+fn main() {
+    thread_locals::main(|mut work| {
+        assert!(work.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_ready());
+    });
+}
