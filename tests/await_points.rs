@@ -152,7 +152,6 @@ fn one_trait_object_after_another_is_told_by_its_vtable() {
 
 #[test]
 fn a_task_that_awaits_one_trait_object_after_another_is_where_each_waits() {
-    on();
     async fn first() {
         memscope_tests::wait_once().await;
     }
@@ -160,6 +159,7 @@ fn a_task_that_awaits_one_trait_object_after_another_is_where_each_waits() {
         memscope_tests::wait_once().await;
     }
     let line = line!() - 5;
+    on();
     let mut task = Box::pin(track(async {
         for which in [true, false, true] {
             let object: Pin<Box<dyn Future<Output = ()>>> =

@@ -5,10 +5,19 @@
 #![expect(unsafe_code, reason = "it reads its own futures, byte by byte")]
 
 use std::{
+    cmp::Ordering,
     future::{Future, poll_fn},
+    hint::black_box,
+    marker::{PhantomData, PhantomPinned},
+    mem::MaybeUninit,
     pin::{Pin, pin},
-    sync::LazyLock,
+    rc::Rc,
+    sync::{
+        LazyLock,
+        atomic::{self, AtomicU8},
+    },
     task::{Context, Poll, Waker},
+    time::{Duration, Instant},
 };
 
 use memscope_layout::{Discriminant, Layouts, Shape, TypeId};
@@ -75,17 +84,23 @@ fn walk(id: TypeId, start: *const u8, found: &mut Vec<String>) {
     }
 }
 
-/// Polls once, and says where it waits then.
-fn waits<F: Future>(future: F) -> Vec<String> {
-    let mut future = pin!(future);
-    assert!(future.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+/// The first byte of a future, and its type.
+fn look<F: Future>(future: &F) -> (*const u8, TypeId) {
     let object: *const dyn Future<Output = F::Output> = &raw const *future;
     // SAFETY: a pointer to a trait object is these two addresses.
     let [start, vtable] = unsafe {
         std::mem::transmute::<*const dyn Future<Output = F::Output>, [*const u8; 2]>(object)
     };
+    (start, behind(vtable.expose_provenance() as u64).unwrap())
+}
+
+/// Polls once, and says where it waits then.
+fn waits<F: Future>(future: F) -> Vec<String> {
+    let mut future = pin!(future);
+    assert!(future.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+    let (start, id) = look(&*future);
     let mut found = Vec::new();
-    walk(behind(vtable.expose_provenance() as u64).unwrap(), start, &mut found);
+    walk(id, start, &mut found);
     found
 }
 
@@ -184,4 +199,57 @@ fn futures_side_by_side_are_where_the_walk_ends() {
     };
     let found = waits(future);
     assert!(found.last().unwrap().starts_with("2 of walk::"), "{found:?}");
+}
+
+/// What stands beside a future.
+struct Beside<B, F>(B, F);
+
+impl<B, F> Future for Beside<B, F> {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<()> {
+        black_box((&self.0, &self.1));
+        Poll::Pending
+    }
+}
+
+/// Whether the layouts say that a future with this beside it is plain.
+fn is_plain<B>(beside: B) -> bool {
+    let (_, id) = look(&Beside(beside, leaf()));
+    LAYOUTS.future_type(id).unwrap().is_plain_besides
+}
+
+#[test]
+fn what_has_numbers_and_text_is_plain_besides_its_futures() {
+    let number = AtomicU8::new(0);
+    assert!(is_plain(()));
+    assert!(is_plain((1_u8, 'c', true, 1.5_f32)));
+    assert!(is_plain([Some(Duration::from_secs(1)); 2]));
+    assert!(is_plain(("text", String::new(), Instant::now())));
+    assert!(is_plain(Ordering::Less));
+    assert!(is_plain(PhantomData::<Rc<u8>>));
+    assert!(is_plain(leaf as fn() -> _));
+    assert!(is_plain(Box::pin(leaf())), "a future itself");
+
+    assert!(!is_plain(AtomicU8::new(0)));
+    assert!(!is_plain(&number));
+    assert!(!is_plain(&raw const number));
+    assert!(!is_plain([(1, Some(Rc::new(1)))]));
+    assert!(!is_plain(PhantomPinned));
+    assert!(!is_plain(Vec::<u8>::new()), "it has a pointer");
+    assert!(!is_plain(MaybeUninit::<u8>::uninit()));
+    assert!(!is_plain(|| number.load(atomic::Ordering::Relaxed)), "it captures");
+}
+
+#[test]
+fn a_variable_with_the_name_of_what_is_awaited_makes_that_unknown() {
+    let (_, id) = look(&async {
+        let __awaitee = 1_u64;
+        leaf().await;
+        black_box(&__awaitee);
+    });
+    let Shape::Coroutine(index) = LAYOUTS.future_type(id).unwrap().shape else { panic!("{id:?}") };
+    let state = LAYOUTS.coroutines()[index].suspended().next().unwrap();
+    assert!(state.members.iter().any(|it| &*it.name == "__awaitee"), "{state:#?}");
+    assert_eq!(state.awaited(), None);
 }

@@ -230,7 +230,7 @@ fn a_part_that_a_future_by_hand_may_have_lent_is_not_read() {
     fn check<Shared>(shared: Shared) {
         let child = Inline { child: paged(), _shared: shared };
         let line = line!() + 1;
-        let point = waits_lending(async { child.await });
+        let point = waits_lending(async { (child.await,) });
         assert_eq!(lines(&point), [line], "{point:#?}");
         ends_at(&point, "Inline<");
     }
@@ -320,7 +320,7 @@ fn below_a_future_by_hand_no_pointer_is_followed() {
     let mut child = Box::new(paged());
     child.lend();
     let line = line!() + 1;
-    let point = waits_lending(async { Idle(child, 1).await });
+    let point = waits_lending(async { (Idle(child, 1).await,) });
     assert_eq!(lines(&point), [line], "{point:#?}");
     ends_at_a_pointer_in(&point, "Idle<");
 
@@ -334,14 +334,14 @@ fn below_a_future_by_hand_no_pointer_is_followed() {
 
     // One of a function in it: what this awaits, and where, is inline and read.
     let line = line!() + 1;
-    let boxed = async { offload(Box::new(paged())).await };
+    let boxed = async { (offload(Box::new(paged())).await,) };
     let outer = line!() + 1;
     let point = waits_lending(async { plain(boxed).await });
     assert_eq!(lines(&point), [outer, line], "{point:#?}");
     ends_at(&point, "Offload<");
 
     // The same where it is that function that awaits a box.
-    let boxed = async { Box::pin(super::leaf()).await };
+    let boxed = async { (Box::pin(super::leaf()).await,) };
     let point = waits(async { plain(boxed).await });
     assert_eq!(point.frames.len(), 2, "{point:#?}");
     ends_at_a_pointer_in(&point, "Plain<");
@@ -357,10 +357,16 @@ fn below_a_future_by_hand_no_pointer_is_followed() {
 
 #[test]
 fn a_future_by_hand_in_a_known_wrapper_is_where_the_walk_ends() {
+    type Object = Pin<Box<dyn Future<Output = ()>>>;
+    #[track_caller]
+    fn ends(line: u32, future: impl Future<Output = ()>) {
+        let point = waits_lending(future);
+        assert_eq!(lines(&point), [line], "{point:#?}");
+        ends_at(&point, "Offload<");
+    }
     let _timers = with_timers();
     let lent = || offload(Box::new(paged()));
     let long = Duration::from_hours(1);
-    type Object = Pin<Box<dyn Future<Output = ()>>>;
     let line = line!() + 1;
     ends(line, async { timeout(long, lent()).await.unwrap_or(()) });
     ends(line + 1, async { lent().map(drop).await });
@@ -370,13 +376,6 @@ fn a_future_by_hand_in_a_known_wrapper_is_where_the_walk_ends() {
     ends(line + 5, async { pin!(lent()).await });
     ends(line + 6, async { (Box::pin(lent()) as Object).await });
     ends(line + 7, async { drop(select(Box::pin(lent()), pending::<()>()).await) });
-
-    #[track_caller]
-    fn ends(line: u32, future: impl Future<Output = ()>) {
-        let point = waits_lending(future);
-        assert_eq!(lines(&point), [line], "{point:#?}");
-        ends_at(&point, "Offload<");
-    }
 
     let point = waits_lending(async {
         tokio::select! {
@@ -516,7 +515,6 @@ fn a_box_that_a_function_has_lent_and_does_not_await_is_not_read() {
 
 #[test]
 fn a_way_that_was_taken_before_is_not_taken_into_what_is_lent() {
-    on();
     // First it waits in a box that is its own, at the same place in memory, so that the way there
     // is remembered; then in one that it has lent.
     async fn both() {
@@ -524,6 +522,7 @@ fn a_way_that_was_taken_before_is_not_taken_into_what_is_lent() {
         Box::pin(memscope_tests::wait_once()).await;
         offload(Box::new(paged())).await;
     }
+    on();
     let mut task = Box::pin(track(both()));
     let id = task.id().expect("an id");
     for _ in 0..2 {
@@ -566,8 +565,10 @@ impl<F: Future<Output = ()> + Send + 'static> Future for Elsewhere<F> {
                 let child = child;
                 let start = Instant::now();
                 while start.elapsed() < Duration::from_millis(5) {
-                    // SAFETY: the box is the thread's, and its content does not move.
-                    let child = unsafe { Pin::new_unchecked(&mut *child.0) };
+                    // SAFETY: the box is the thread's.
+                    let child = unsafe { &mut *child.0 };
+                    // SAFETY: the box's content does not move.
+                    let child = unsafe { Pin::new_unchecked(child) };
                     let _ = child.poll(&mut Context::from_waker(Waker::noop()));
                     ROUNDS.fetch_add(1, Ordering::Relaxed);
                 }
@@ -589,12 +590,12 @@ impl<F> Drop for Elsewhere<F> {
 
 #[test]
 fn a_box_that_threads_poll_meanwhile_is_theirs() {
-    on();
     async fn large() {
-        let page = [1_u8; 200_000];
+        let page = [1_u8; 16_000];
         memscope_tests::wait_once().await;
         black_box(&page);
     }
+    on();
     let child = Box::new(async {
         loop {
             Box::pin(large()).await;
@@ -604,7 +605,7 @@ fn a_box_that_threads_poll_meanwhile_is_theirs() {
     let mut task = Box::pin(track(elsewhere));
     let id = task.id().expect("an id");
     let start = Instant::now();
-    while ROUNDS.load(Ordering::Relaxed) < 20_000 && start.elapsed() < Duration::from_secs(60) {
+    while ROUNDS.load(Ordering::Relaxed) < 20_000 && start.elapsed() < Duration::from_mins(1) {
         assert!(poll(&mut task).is_pending());
     }
     let snapshot = conserved(&ALLOCATOR);

@@ -23,14 +23,14 @@ use hyper_util::{rt::TokioIo, service::TowerToHyperService};
 use memscope_rs::async_memory::{AwaitPoint, Scope, TaskType, TrackStream, create_tracked, track};
 use memscope_tests::{conserved, poll};
 use tokio::{io::AsyncWriteExt, runtime::Runtime, task::LocalSet, time::timeout};
-use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tokio_util::{future::FutureExt as Cancel, sync::CancellationToken, task::TaskTracker};
 use tower::{BoxError, Service, ServiceBuilder, ServiceExt, service_fn};
 use tower_http::{request_id::MakeRequestUuid, trace::TraceLayer};
 use tracing::{Instrument, instrument::WithSubscriber};
 
 use super::{ALLOCATOR, LEAF, leaf, of, on, waits};
 
-const LONG: Duration = Duration::from_secs(3600);
+const LONG: Duration = Duration::from_hours(1);
 
 /// A runtime whose timers futures of this thread may use.
 pub(super) fn with_timers() -> tokio::runtime::EnterGuard<'static> {
@@ -124,10 +124,16 @@ fn tokios() {
     let token = CancellationToken::new();
     looks_through(|| token.run_until_cancelled(leaf()));
     looks_through(|| token.clone().run_until_cancelled_owned(leaf()));
-    use tokio_util::future::FutureExt as Cancel;
     looks_through(|| Cancel::with_cancellation_token(leaf(), &token));
     looks_through(|| Cancel::with_cancellation_token_owned(leaf(), token.clone()));
     looks_through(|| TaskTracker::new().track_future(leaf()));
+}
+
+async fn generic<T: Default>() -> T {
+    tokio::select! {
+        () = leaf() => T::default(),
+        it = pending::<T>() => it,
+    }
 }
 
 #[test]
@@ -161,15 +167,15 @@ fn tokios_macros() {
     });
     assert_eq!(point.innermost().map(|it| it.line), Some(LEAF), "{point:#?}");
 
-    async fn generic<T: Default>() -> T {
-        tokio::select! {
-            () = leaf() => T::default(),
-            it = pending::<T>() => it,
-        }
-    }
     for point in [waits(generic::<u8>()), waits(generic::<Vec<(u8, String)>>())] {
         assert_eq!(point.innermost().map(|it| it.line), Some(LEAF), "{point:#?}");
     }
+}
+
+#[tracing::instrument]
+async fn instrumented(number: u8) -> u8 {
+    leaf().await;
+    number
 }
 
 #[test]
@@ -178,11 +184,6 @@ fn tracings() {
     looks_through(|| Box::pin(leaf()).instrument(tracing::info_span!("request")));
     looks_through(|| leaf().with_subscriber(tracing::subscriber::NoSubscriber::default()));
 
-    #[tracing::instrument]
-    async fn instrumented(number: u8) -> u8 {
-        leaf().await;
-        number
-    }
     looks_through(|| instrumented(1));
 }
 
