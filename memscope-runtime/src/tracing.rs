@@ -9,8 +9,8 @@ use tracing_core::{
 use tracing_subscriber::{Layer, layer::Context, registry::LookupSpan};
 
 use crate::{
-    current::{ENABLED, Entered},
-    span::{self, Seat},
+    current::{self, ENABLED, Entered},
+    span::{self, Span},
     sync::{AtomicU32, Ordering},
 };
 
@@ -87,10 +87,10 @@ impl<F> fmt::Debug for MemoryLayer<F> {
     }
 }
 
-/// What is kept in a span's extensions: the seats, and the number of the layer that made them.
+/// What is kept in a span's extensions: its record, and the number of the layer that opened it.
 #[derive(Clone, Copy)]
 struct Row {
-    seat: &'static Seat,
+    span: &'static Span,
     layer: u32,
 }
 
@@ -104,16 +104,16 @@ where
         if !ENABLED || !(self.is_wanted)(metadata) {
             return;
         }
-        let Some(span) = context.span(id) else { return };
+        let Some(data) = context.span(id) else { return };
         let file = metadata.file().unwrap_or("");
-        let mut extensions = span.extensions_mut();
+        let mut extensions = data.extensions_mut();
         // Another layer like this one has been here.
         if extensions.get_mut::<Row>().is_some() {
             return;
         }
-        if let Some(seat) = span::open(metadata.name(), file, metadata.line().unwrap_or(0)) {
+        if let Some(span) = span::open(metadata.name(), file, metadata.line().unwrap_or(0)) {
             let _untracked = Entered::untracked();
-            extensions.insert(Row { seat, layer: self.number });
+            extensions.insert(Row { span, layer: self.number });
         }
     }
 
@@ -121,14 +121,14 @@ where
         if let Some(row) = row_of(id, &context)
             && row.layer == self.number
         {
-            row.seat.enter(self.number, id.into_u64());
+            current::enter_span(row.span, self.number, id.into_u64());
         }
     }
 
     fn on_exit(&self, id: &Id, _: Context<'_, S>) {
         // NOTE: the span may be closed by now.
         if ENABLED {
-            span::exit(self.number, id.into_u64());
+            current::exit_span(self.number, id.into_u64());
         }
     }
 
@@ -136,7 +136,7 @@ where
         let Some(row) = row_of(&id, &context).filter(|row| row.layer == self.number) else {
             return;
         };
-        row.seat.end();
+        row.span.close();
         if let Some(span) = context.span(&id) {
             let _untracked = Entered::untracked();
             span.extensions_mut().remove::<Row>();

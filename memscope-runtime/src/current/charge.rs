@@ -4,11 +4,13 @@ use std::{alloc::Layout, ptr};
 
 #[cfg(feature = "task-names")]
 use crate::plain;
+#[cfg(feature = "tracing")]
+use crate::account::Account;
 use crate::{
     block::{Charged, Owner},
     own_heap, registry,
     shared::Shared,
-    tally::Tally,
+    tally::{Leads, Tally},
 };
 
 use super::{
@@ -113,9 +115,20 @@ pub(super) fn charge_for(tally: &'static Tally, bytes: usize) -> Owner {
         tally.charge(account, bytes);
         return Owner::account(account);
     }
-    let account = match tally.stands_for() {
-        Some(index) => Shared::charge(index, bytes),
+    let account = match tally.leads() {
+        Some(Leads::Shared(index)) => Shared::charge(index, bytes),
+        #[cfg(feature = "tracing")]
+        Some(Leads::Guest(record)) => charge_as_guest(record, bytes),
         None => registry::charge_orphans(bytes),
     };
     account.map_or(Owner::NOBODY, Owner::account)
+}
+
+/// Charges a new block to the span with this record, where another thread may write that.
+#[cfg(feature = "tracing")]
+fn charge_as_guest(record: u32, bytes: usize) -> Option<&'static Account> {
+    let tally = registry::record(record)?.tally();
+    let account = tally.account()?;
+    tally.charge_as_guest(account, bytes);
+    Some(account)
 }

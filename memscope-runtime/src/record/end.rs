@@ -47,9 +47,7 @@ impl Record {
     /// Enters the task to drop its future; when the guard goes, the task is closed.
     pub(crate) fn closing(&'static self) -> Closing {
         let entered = Entered::new(&self.tally);
-        if self.window.load(Ordering::Relaxed) != window::epoch() {
-            self.enter_window();
-        }
+        self.look_at_window();
         Closing { record: self, entered: Some(entered) }
     }
 
@@ -61,11 +59,18 @@ impl Record {
         self.put_away(true);
     }
 
-    /// The end of a span.
+    /// The end of a span: all is folded away, but the record stays this span's until
+    /// [`give_back`](Self::give_back).
     #[cfg(feature = "tracing")]
     pub(crate) fn complete(&'static self) {
         self.end(TaskState::Completed, 0);
-        self.close();
+        self.write_down(true);
+    }
+
+    /// Gives the record of a span back that has [completed](Self::complete).
+    #[cfg(feature = "tracing")]
+    pub(crate) fn give_back(&'static self) {
+        registry::give_back_record(self);
     }
 
     /// The end of an unannotated task, as far as anybody knows: the caller keeps others out. If that was not told by the runtime, it gets a row only
@@ -84,16 +89,24 @@ impl Record {
         }
     }
 
-    /// Writes down what stays of the task, in a row of its own if it `gets_row`, and gives the record back.
+    /// Writes down what stays of the task, and gives the record back.
     fn put_away(&'static self, gets_row: bool) {
-        let (Some(account), Some(kind)) = (self.tally.account(), self.kind()) else { return };
+        if self.write_down(gets_row) {
+            registry::give_back_record(self);
+        }
+    }
+
+    /// Writes down what stays of the task, in a row of its own if it `gets_row`. Returns false where there
+    /// was no task.
+    fn write_down(&self, gets_row: bool) -> bool {
+        let (Some(account), Some(kind)) = (self.tally.account(), self.kind()) else { return false };
         {
             let _folding = Folding::begin();
             let written = if gets_row { history::next() } else { None };
             self.fold(account, kind, written.as_ref());
         }
         self.tally.close();
-        registry::give_back_record(self);
+        true
     }
 
     /// Puts the task into the history and the sums of its site, and closes its account.
@@ -102,7 +115,7 @@ impl Record {
         let row = kind.row;
         let id = self.tally.id();
         let taken = taken::of(account);
-        let tally = self.tally.read().with_taken(taken.bytes);
+        let tally = self.tally.read().with(&taken);
         let reading = self.read_ended(kind, taken, None);
         let items = items::of(self);
         // PERF: first, so that what goes there need not be kept.
@@ -111,13 +124,14 @@ impl Record {
         }
         row.sums.add(&tally, &reading, items.as_ref());
         window::note_ended(self.window.load(Ordering::Relaxed), tally.peak_bytes);
+        taken::note_ended(taken);
         let left = tally.own_live_bytes.wrapping_add(account.net());
         if left != 0 {
             // More than the cell, which Tokio frees a moment later.
             let is_more = left > i64::from(self.cell_bytes.load(Ordering::Relaxed));
             ending::note(account, &self.ending(row, is_more));
         }
-        if account.close(tally.own_live_bytes, tally.own_live_blocks()) {
+        if account.close(tally.own_live_bytes, tally.own_live_blocks) {
             registry::give_back(account);
             return;
         }
@@ -137,7 +151,7 @@ impl Record {
     #[cold]
     #[inline(never)]
     fn write_anew(&self, account: &Account, kind: Kind, written: &Written, taken: Taken) {
-        let tally = self.tally.read().with_taken(taken.bytes);
+        let tally = self.tally.read().with(&taken);
         let reading = self.read_ended(kind, taken, None);
         let items = items::of(self);
         written.put(self.tally.id(), account.index(), &tally, &reading, items.as_ref());

@@ -54,7 +54,7 @@ pub(crate) struct Timing {
 impl Record {
     /// What it counts, and what the task took over.
     pub(crate) fn read_tally(&self) -> TallyReading {
-        self.tally.read().with_taken(self.taken().bytes)
+        self.tally.read().with(&self.taken())
     }
 
     fn taken(&self) -> Taken {
@@ -100,9 +100,10 @@ impl Record {
             row,
             future,
             state: self.state(),
-            polls: self.polls.load(Ordering::Relaxed),
+            polls: self.polls.load(Ordering::Relaxed) + taken.entries,
             peak_bytes: peak.max(past_peak),
-            window_peak_bytes: if window == window::epoch() { peak } else { 0 },
+            window_peak_bytes: if window == window::epoch() { peak } else { 0 }
+                .max(taken.window_peak_bytes),
             // PERF: most tasks are not timed.
             timing: if self.sampling().is_any() { self.timing(now_ns) } else { Timing::default() },
             idle_ns: None,
