@@ -22,6 +22,9 @@ use tracing_subscriber::{
     reload,
 };
 
+#[path = "spans/interleavings.rs"]
+mod interleavings;
+
 memscope_tests::install!();
 
 /// Runs `work` under a subscriber with the layer, with what `tracing` sets up by itself done before.
