@@ -252,7 +252,9 @@ impl Drop for Armed<'_> {
         let task = current_task_id().map(|id| id.as_u64());
         // A second panic would abort.
         let ended = catch_unwind(AssertUnwindSafe(|| self.0.inside(task)));
-        self.0.has_failed.set(ended.is_err_and(|payload| !payload.is::<()>()) || self.0.has_failed.get());
+        self.0
+            .has_failed
+            .set(ended.is_err_and(|payload| !payload.is::<()>()) || self.0.has_failed.get());
     }
 }
 

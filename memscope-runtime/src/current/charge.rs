@@ -2,10 +2,10 @@
 
 use std::{alloc::Layout, ptr};
 
-#[cfg(feature = "task-names")]
-use crate::plain;
 #[cfg(feature = "tracing")]
 use crate::account::Account;
+#[cfg(feature = "task-names")]
+use crate::plain;
 use crate::{
     block::{Charged, Owner},
     own_heap, registry,

@@ -102,7 +102,11 @@ impl Inside {
                 continue;
             }
             if is_last != is_stopped {
-                if is_last { interval.stop() } else { interval.resume() }
+                if is_last {
+                    interval.stop()
+                } else {
+                    interval.resume()
+                }
                 is_stopped = is_last;
             }
             let turn = if holds_turn { TURN } else { 0 };
