@@ -170,6 +170,7 @@ fn an_instrumented_function_is_charged_at_each_poll_on_four_workers() {
 #[test]
 fn a_span_entered_by_many_threads_at_once_is_one_row_to_the_byte() {
     const THREADS: usize = 8;
+    const ROUNDS: u64 = 500;
     let _alone = alone();
     let dispatch: Dispatch = Registry::default().with(MemoryLayer::new()).into();
     let span = with(dispatch.clone(), || info_span!("crowded"));
@@ -180,7 +181,7 @@ fn a_span_entered_by_many_threads_at_once_is_one_row_to_the_byte() {
             std::thread::spawn(move || {
                 with(dispatch, || {
                     all_in.wait();
-                    for _ in 0..100 {
+                    for _ in 0..ROUNDS {
                         let _entered = span.enter();
                         for size in 1..50 {
                             drop(black_box(vec![0u8; size]));
@@ -196,16 +197,16 @@ fn a_span_entered_by_many_threads_at_once_is_one_row_to_the_byte() {
     let held: Vec<Vec<u8>> =
         threads.into_iter().map(|thread| thread.join().expect("no panic")).collect();
     let live = held.iter().map(|held| held.len() as u64).sum::<u64>();
-    let allocated = live + THREADS as u64 * 100 * (1..50).sum::<u64>();
+    let allocated = live + THREADS as u64 * ROUNDS * (1..50).sum::<u64>();
     let truth = Columns {
         state: TaskState::Idle,
-        poll_count: 808,
+        poll_count: 8 * (ROUNDS + 1),
         live_bytes: live,
         live_blocks: 8,
         // They were held at one time, with nothing else.
         peak_bytes: live,
         allocated_bytes: allocated,
-        allocation_count: 8 * (100 * 49 + 1),
+        allocation_count: 8 * (ROUNDS * 49 + 1),
         freed_bytes: allocated - live,
         freed_elsewhere_bytes: 0,
     };
@@ -792,10 +793,10 @@ fn spans_and_scopes_in_a_threads_destructors_end_as_elsewhere() {
     let span = with(dispatch.clone(), || info_span!("at the end"));
     let id = span.id().expect("enabled");
     let (sender, receiver) = mpsc::channel();
-    for is_first in [true, false] {
+    // The thread is known before its destructor is registered, after that, or not at all.
+    for known in [-1, 1, 0] {
         let (dispatch, id, sender) = (dispatch.clone(), id.clone(), sender.clone());
-        // Everything that the destructor uses is made here: the thread itself allocates only if it is to be known
-        // before its destructor is registered.
+        // Everything that the destructor uses is made here.
         let work = AtTheEnd(Box::new(move || {
             dispatch.enter(&id);
             let mut task = pin!(
@@ -815,16 +816,19 @@ fn spans_and_scopes_in_a_threads_destructors_end_as_elsewhere() {
             sender.send(row.live_bytes).expect("received");
         }));
         std::thread::spawn(move || {
-            if !is_first {
+            if known == -1 {
                 drop(black_box(vec![0u8; 10]));
             }
             AT_THE_END.with(|end| *end.borrow_mut() = Some(work));
+            if known == 1 {
+                drop(black_box(vec![0u8; 10]));
+            }
         })
         .join()
         .expect("no panic");
         assert_eq!(receiver.recv(), Ok(1_300));
     }
-    assert_eq!((one("at the end").state, one("at the end").poll_count), (TaskState::Idle, 2));
+    assert_eq!((one("at the end").state, one("at the end").poll_count), (TaskState::Idle, 3));
     drop(span);
     assert_eq!(one("at the end").state, TaskState::Completed);
 }
