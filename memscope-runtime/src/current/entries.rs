@@ -244,3 +244,127 @@ impl Entry {
         ENTRIES.put_near(&SPARE, self);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{
+        super::{Behind, Entered, OWN, SPAWNING, behind, owner_id, spawning, tally},
+        *,
+    };
+    use crate::span;
+
+    static FIRST: Tally = Tally::new();
+    static SECOND: Tally = Tally::new();
+
+    fn span() -> (&'static Span, u64) {
+        static NEXT: AtomicU64 = AtomicU64::new(1);
+        let span = span::open("a span of a test", "entries.rs", 1).expect("memory");
+        (span, NEXT.fetch_add(1, Ordering::Relaxed))
+    }
+
+    fn is(tally: &'static Tally, other: &'static Tally) -> bool {
+        ptr::eq(tally, other)
+    }
+
+    #[test]
+    fn spans_are_left_in_any_order() {
+        let [a, b] = [span(), span()];
+        let base = tally();
+        enter(a.0, 7, a.1);
+        let of_a = tally();
+        enter(b.0, 7, b.1);
+        let of_b = tally();
+        enter(a.0, 7, a.1);
+        assert!(is(tally(), of_a) && !is(of_a, of_b), "entered twice, it is one record");
+        exit(7, b.1);
+        exit(7, u64::MAX);
+        exit(8, a.1);
+        assert!(is(tally(), of_a));
+        exit(7, a.1);
+        assert!(is(tally(), of_a), "it was entered twice");
+        exit(7, a.1);
+        assert!(is(tally(), base));
+        a.0.close();
+        b.0.close();
+        assert_eq!(HERE.with(|here| here.entries().count()), 0);
+    }
+
+    #[test]
+    fn a_span_that_is_closed_while_it_is_entered_is_charged_until_it_is_left() {
+        let (span, id) = span();
+        enter(span, 7, id);
+        let task = owner_id();
+        span.close();
+        enter(span, 7, id);
+        assert_eq!(HERE.with(|here| here.entries().count()), 1, "it is not entered again");
+        assert!(task != 0 && owner_id() == task);
+        exit(7, id);
+        assert_eq!(owner_id(), 0);
+    }
+
+    #[test]
+    fn a_record_stays_the_spans_as_long_as_a_guard_saves_it() {
+        let (span, id) = span();
+        let base = tally();
+        enter(span, 7, id);
+        let of_span = tally();
+        let task = owner_id();
+        let outer = Entered::new(&FIRST);
+        let inner = Entered::new(&SECOND);
+        exit(7, id);
+        span.close();
+        assert!(of_span.id() != task, "it is written down at once");
+        for _ in 0..100 {
+            let other = span::open("another", "entries.rs", 2).expect("memory");
+            assert!(!other.tally(Role::Writer).is_some_and(|other| is(other, of_span)));
+            other.close();
+        }
+        assert!(is(tally(), &SECOND));
+        drop(inner);
+        assert!(is(tally(), &FIRST), "it saved no span");
+        drop(outer);
+        assert!(is(tally(), base));
+        assert_eq!(HERE.with(|here| (here.buried.get(), here.depth.get())), (0, 0));
+    }
+
+    #[test]
+    fn what_stands_behind_signposts_is_replaced_when_it_is_left() {
+        let (span, id) = span();
+        let base = tally();
+        enter(span, 7, id);
+        let spawning = Behind::put(&SPAWNING);
+        let own = Behind::put(&OWN);
+        exit(7, id);
+        span.close();
+        assert!(is(behind(tally()), base), "behind the inner one");
+        drop(own);
+        assert!(is(tally(), &SPAWNING) && is(behind(tally()), base), "behind the outer one");
+        drop(spawning);
+        assert!(is(tally(), base));
+        assert_eq!(HERE.with(|here| here.entries().count()), 0);
+    }
+
+    #[test]
+    fn a_span_that_is_left_after_the_signpost_before_it_was_taken_away_is_current_no_more() {
+        let (span, id) = self::span();
+        let base = tally();
+        enter(span, 7, id);
+        let of_span = tally();
+        let signpost = Behind::put(&SPAWNING);
+        assert!(is(spawning::leave_spawning(), of_span));
+        assert!(is(tally(), of_span), "as after the cell of a task");
+        let (other, other_id) = self::span();
+        enter(other, 7, other_id);
+        exit(7, id);
+        span.close();
+        exit(7, other_id);
+        other.close();
+        assert!(is(tally(), base), "what the other one had saved is replaced too");
+        let guard = Entered::new(&FIRST);
+        drop(guard);
+        assert!(is(tally(), base));
+        drop(signpost);
+        assert!(is(tally(), base));
+        assert_eq!(HERE.with(|here| (here.entries().count(), here.buried.get())), (0, 0));
+    }
+}
