@@ -16,6 +16,9 @@ struct Span {
     over: Plain,
     /// What was counted by those that hold the turn.
     counted: Plain,
+    /// What each thread counts as long as it is inside, and what it does as long as it saves a pointer.
+    inside_by: [Plain; 2],
+    saved_by: [Plain; 2],
     written: Plain,
     is_free: Plain,
 }
@@ -41,7 +44,9 @@ impl Span {
         let inside = Inside::new();
         inside.open();
         let (begun, over, counted) = (new(), new(), new());
-        Arc::new(Self { inside, begun, over, counted, written: new(), is_free: new() })
+        let (inside_by, saved_by) = ([new(), new()], [new(), new()]);
+        let (written, is_free) = (new(), new());
+        Arc::new(Self { inside, begun, over, counted, inside_by, saved_by, written, is_free })
     }
 
     fn enter(&self) -> Option<Role> {
@@ -56,11 +61,20 @@ impl Span {
         Some(role)
     }
 
-    fn leave(&self, role: Role, is_buried: bool) {
-        if self.inside.leave(role, is_buried, self) {
+    fn leave(&self, role: Role) {
+        if self.inside.leave(role, false, self) {
             self.write_down();
         }
-        if is_buried && self.inside.unbury() {
+    }
+
+    /// Leaves under a guard.
+    fn leave_buried(&self, role: Role, thread: usize) {
+        add(&self.inside_by[thread], 1);
+        if self.inside.leave(role, true, self) {
+            self.write_down();
+        }
+        add(&self.saved_by[thread], 1);
+        if self.inside.unbury() {
             self.give_back();
         }
     }
@@ -74,12 +88,14 @@ impl Span {
     fn write_down(&self) {
         assert_eq!(self.over.get(), self.begun.get(), "nothing goes on");
         assert_eq!(self.written.replace(1), 0, "once");
+        assert!(self.inside_by.iter().all(|counted| counted.get() <= 1), "all of it is seen");
         if self.inside.written() {
             self.give_back();
         }
     }
 
     fn give_back(&self) {
+        assert!(self.saved_by.iter().all(|saved| saved.get() <= 1), "all of it is seen");
         assert_eq!((self.written.get(), self.is_free.replace(1)), (1, 0), "once, and last");
     }
 }
@@ -95,12 +111,12 @@ fn a_span_has_one_writer_at_a_time_and_its_intervals_do_not_overlap() {
                 let span = Arc::clone(&span);
                 thread::spawn(move || {
                     let role = span.enter().expect("open");
-                    span.leave(role, false);
+                    span.leave(role);
                 })
             })
             .collect();
         let role = span.enter().expect("open");
-        span.leave(role, false);
+        span.leave(role);
         for other in others {
             other.join().expect("no panic");
         }
@@ -121,7 +137,7 @@ fn a_span_is_written_down_once_and_given_back_once_and_last() {
             let span = Arc::clone(&span);
             thread::spawn(move || {
                 if let Some(role) = span.enter() {
-                    span.leave(role, true);
+                    span.leave_buried(role, 1);
                 }
             })
         };
@@ -129,7 +145,7 @@ fn a_span_is_written_down_once_and_given_back_once_and_last() {
             let span = Arc::clone(&span);
             thread::spawn(move || span.close())
         };
-        span.leave(role, true);
+        span.leave_buried(role, 0);
         other.join().expect("no panic");
         closer.join().expect("no panic");
         assert_eq!((span.written.get(), span.is_free.get()), (1, 1));
