@@ -32,8 +32,9 @@ static TAKEN: Arena<Row> = Arena::new();
 /// Nothing has come to any owner as long as this is 0, and no task pays for it.
 static IN_USE: AtomicU8 = AtomicU8::new(0);
 
+/// What has come to one account's owner.
 #[derive(Debug)]
-struct Row {
+pub(crate) struct Row {
     bytes: AtomicU64,
     peak_bytes: AtomicU64,
     /// A [`WindowPeak`].
@@ -98,23 +99,27 @@ pub(crate) fn forget(account: &Account) {
     }
 }
 
+/// What has come to the account's owner; `None` where nothing has come to any.
+// PERF: a pointer, as tasks mostly end without. What is there is read out of line.
 #[inline]
-pub(crate) fn of(account: &Account) -> Taken {
-    if is_in_use() { of_taker(account) } else { Taken::default() }
+pub(crate) fn of(account: &Account) -> Option<&'static Row> {
+    if is_in_use() { TAKEN.get(account.index()) } else { None }
 }
 
-#[inline(never)]
-fn of_taker(account: &Account) -> Taken {
-    let get = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-    TAKEN.get(account.index()).map_or_else(Taken::default, |row| Taken {
-        bytes: get(&row.bytes),
-        peak_bytes: get(&row.peak_bytes),
-        window_peak_bytes: WindowPeak(get(&row.window_peak)).of(window::epoch()),
-        guest_bytes: get(&row.guest_bytes),
-        guest_blocks: get(&row.guest_blocks),
-        guest_freed_bytes: get(&row.guest_freed_bytes),
-        entries: get(&row.entries),
-    })
+impl Row {
+    #[inline(never)]
+    pub(crate) fn read(&self) -> Taken {
+        let get = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        Taken {
+            bytes: get(&self.bytes),
+            peak_bytes: get(&self.peak_bytes),
+            window_peak_bytes: WindowPeak(get(&self.window_peak)).of(window::epoch()),
+            guest_bytes: get(&self.guest_bytes),
+            guest_blocks: get(&self.guest_blocks),
+            guest_freed_bytes: get(&self.guest_freed_bytes),
+            entries: get(&self.entries),
+        }
+    }
 }
 
 /// Counts bytes that the owner is about to take over: first, so that no more seems live than was allocated or taken over. False: there is no
@@ -149,14 +154,6 @@ pub(crate) fn note_peak(account: &Account, live_bytes: i64) {
                 .then(|| WindowPeak::new(window, live_bytes).0)
         };
         let _ = row.window_peak.fetch_update(Ordering::Relaxed, Ordering::Relaxed, higher);
-    }
-}
-
-/// Notes the peak of a task that has ended, if it was of this window.
-#[inline]
-pub(crate) fn note_ended(taken: Taken) {
-    if taken.window_peak_bytes != 0 {
-        window::note_ended(window::epoch(), taken.window_peak_bytes);
     }
 }
 

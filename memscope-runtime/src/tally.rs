@@ -56,7 +56,15 @@ impl TallyReading {
     /// With what came to the owner by others' hands: what it took over counts as allocated by it, and what
     /// guests did as its own.
     #[inline]
-    pub(crate) fn with(self, taken: &Taken) -> Self {
+    pub(crate) fn with(self, taken: Option<&taken::Row>) -> Self {
+        match taken {
+            None => self,
+            Some(row) => self.with_all(&row.read()),
+        }
+    }
+
+    /// The same of what was read before.
+    pub(crate) fn with_all(self, taken: &Taken) -> Self {
         Self {
             allocated_bytes: self.allocated_bytes + taken.bytes + taken.guest_bytes,
             allocations: self.allocations + taken.guest_blocks,

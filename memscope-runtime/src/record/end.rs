@@ -115,7 +115,7 @@ impl Record {
         let row = kind.row;
         let id = self.tally.id();
         let taken = taken::of(account);
-        let tally = self.tally.read().with(&taken);
+        let tally = self.tally.read().with(taken);
         let reading = self.read_ended(kind, taken, None);
         let items = items::of(self);
         // PERF: first, so that what goes there need not be kept.
@@ -123,8 +123,7 @@ impl Record {
             written.put(id, account.index(), &tally, &reading, items.as_ref());
         }
         row.sums.add(&tally, &reading, items.as_ref());
-        window::note_ended(self.window.load(Ordering::Relaxed), tally.peak_bytes);
-        taken::note_ended(taken);
+        window::note_ended(reading.window_peak_bytes);
         let left = tally.own_live_bytes.wrapping_add(account.net());
         if left != 0 {
             // More than the cell, which Tokio frees a moment later.
@@ -136,12 +135,12 @@ impl Record {
             return;
         }
         // What was transferred up to the close is counted, and since then nothing could be.
-        let late = taken::of(account).bytes.saturating_sub(taken.bytes);
+        let Some(taken) = taken::of(account).map(taken::Row::read) else { return };
+        let late = taken.bytes.saturating_sub(tally.taken_bytes);
         if late != 0 && account.id() == id {
             row.sums.add_taken(late);
             if let Some(written) = written {
-                let taken = Taken { bytes: taken.bytes + late, ..taken };
-                self.write_anew(account, kind, written, taken);
+                self.write_anew(account, kind, written, &taken);
             }
         }
     }
@@ -150,9 +149,9 @@ impl Record {
     // PERF: all of it is read again, so that nothing has to be kept for this.
     #[cold]
     #[inline(never)]
-    fn write_anew(&self, account: &Account, kind: Kind, written: &Written, taken: Taken) {
-        let tally = self.tally.read().with(&taken);
-        let reading = self.read_ended(kind, taken, None);
+    fn write_anew(&self, account: &Account, kind: Kind, written: &Written, taken: &Taken) {
+        let tally = self.tally.read().with_all(taken);
+        let reading = self.read_ended(kind, None, None).with(taken);
         let items = items::of(self);
         written.put(self.tally.id(), account.index(), &tally, &reading, items.as_ref());
     }
