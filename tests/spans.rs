@@ -303,7 +303,8 @@ fn the_peak_of_a_span_is_what_all_threads_in_it_held_at_one_time() {
         let row = one("peak of threads");
         (row.live_bytes, row.peak_bytes, row.allocated_bytes)
     };
-    // The boxed steps are freed where they run: what they take is freed elsewhere, and never the span's.
+    // The boxed steps are freed where they run: what they take is freed elsewhere, and never the
+    // span's.
     enter(&a);
     a.holds(1_000);
     enter(&b);
@@ -377,7 +378,7 @@ fn a_call_whose_span_a_blocking_thread_enters_is_one_call() {
         let span = Span::current();
         let work = tokio::task::spawn_blocking(move || {
             dispatcher::with_default(&dispatch, || {
-                span.in_scope(|| drop(black_box(vec![0u8; 500])))
+                span.in_scope(|| drop(black_box(vec![0u8; 500])));
             });
         });
         // The caller is in its span while the other thread enters it.

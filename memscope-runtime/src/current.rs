@@ -1,7 +1,8 @@
 //! The thread's current task: whom an allocation is charged to.
 //!
-//! One thread-local reference to a [`Tally`], never empty: a task's while it is polled or dropped, else the thread's own. Five
-//! tallies without an account are *signposts*; on those the allocator takes its slow path:
+//! One thread-local reference to a [`Tally`], never empty: a task's while it is polled or dropped,
+//! a span's while it is entered, else the thread's own. Five tallies without an account are
+//! *signposts*; on those the allocator takes its slow path:
 //!
 //! | signpost | where | who is charged |
 //! |---|---|---|
@@ -11,7 +12,17 @@
 //! | `OWN` | memscope reads its records | nobody: the block carries no owner |
 //! | `LATE` | thread-local destructors are running | the orphans' account |
 //!
-//! Each shared owner has one more, which leads to it.
+//! Each shared owner has one more, which leads to it; and so has each span, for threads that enter
+//! it while another thread is in it.
+//!
+//! What makes one current, and what ends it:
+//!
+//! | begins with | ends when | current afterwards |
+//! |---|---|---|
+//! | [`Entered`]: a poll, a scope, a drop | the guard is dropped | what was before |
+//! | [`Behind`]: a signpost | it is dropped, or the cell is there | what was before |
+//! | a span that is entered (`entries`) | it is left, or a guard below ends | what was before |
+//! | a thread's first allocation | its destructors run | `LATE` |
 
 mod charge;
 mod discharge;
@@ -130,8 +141,8 @@ thread_local! {
 
 /// Who allocates now, until the guard is dropped.
 ///
-/// Dropping restores the one before, also when unwinding, so scopes nest to any depth. Where that was a
-/// span which has been left meanwhile, what is below it becomes current: see `entries`.
+/// Dropping restores the one before, also when unwinding, so scopes nest to any depth. Where that
+/// was a span which has been left meanwhile, what is below it becomes current: see `entries`.
 #[derive(Debug)]
 pub(crate) struct Entered {
     previous: &'static Tally,
@@ -151,8 +162,8 @@ impl Entered {
 
     /// Charges the thread itself, as outside every task.
     pub(crate) fn untracked() -> Self {
-        // NOTE: a stranger is introduced here: at its first allocation it would be charged as outside of
-        // scopes, where a task that is not annotated may be current.
+        // NOTE: a stranger is introduced here: at its first allocation it would be charged as
+        // outside of scopes, where a task that is not annotated may be current.
         Self::new(thread().map_or_else(introduce, Record::tally))
     }
 
@@ -298,7 +309,8 @@ fn introduce() -> &'static Tally {
         give_all_back();
         (&LATE, &LATE)
     };
-    // The thread may stand behind a signpost, or in a task, that must stay: only a bare stranger is replaced.
+    // The thread may stand behind a signpost, or in a task, that must stay: only a bare stranger is
+    // replaced.
     HERE.with(|here| {
         for place in [&here.current, &here.behind] {
             if ptr::eq(place.get(), &raw const STRANGER) {

@@ -1,9 +1,10 @@
 //! A span's record: what is allocated while it is entered.
 //!
-//! A span is one row, however many threads are in it at once. Its record has one writer: the thread that
-//! holds the span's *turn* (see `inside`) counts with plain stores, as a task's poll does. Other threads
-//! that are inside are *guests*: they charge the same account by locked additions, as the threads in a
-//! shared owner do. What is live is the sum of both, so the peak is that of all threads together.
+//! A span is one row, however many threads are in it at once. Its record has one writer: the thread
+//! that holds the span's *turn* (see `inside`) counts with plain stores, as a task's poll does.
+//! Other threads that are inside are *guests*: they charge the same account by locked additions, as
+//! the threads in a shared owner do. What is live is the sum of both, so the peak is that of all
+//! threads together.
 
 mod inside;
 
@@ -63,8 +64,8 @@ pub(crate) fn open(name: &str, file: &'static str, line: u32) -> Option<&'static
 }
 
 impl Span {
-    /// Goes inside. Returns how the thread is inside, and whether it is the first; `None` where the span
-    /// is closed or there is no memory. `is_mine` tells whether this thread holds the turn.
+    /// Goes inside. Returns how the thread is inside, and whether it is the first; `None` where the
+    /// span is closed or there is no memory. `is_mine` tells whether this thread holds the turn.
     pub(crate) fn join(&self, is_mine: impl Fn() -> bool) -> Option<(Role, bool)> {
         let account = self.record.get()?.tally().account()?;
         let (role, is_first) = self.inside.enter(is_mine)?;
@@ -83,8 +84,8 @@ impl Span {
         }
     }
 
-    /// Begins the interval, if this thread is the first inside; then it is current. `outer`: the task
-    /// that it comes from, 0 if none.
+    /// Begins the interval, if this thread is the first inside; then it is current. `outer`: the
+    /// task that it comes from, 0 if none.
     pub(crate) fn begin(&self, (role, is_first): (Role, bool), outer: u64) {
         let Some(record) = self.record.get() else { return };
         if is_first {
@@ -94,8 +95,8 @@ impl Span {
         }
     }
 
-    /// Goes outside; afterwards this thread does not write the record any more. `is_buried`: a guard
-    /// still saves a pointer to the span, until [`unbury`](Self::unbury).
+    /// Goes outside; afterwards this thread does not write the record any more. `is_buried`: a
+    /// guard still saves a pointer to the span, until [`unbury`](Self::unbury).
     pub(crate) fn leave(&self, role: Role, is_buried: bool) {
         if self.inside.leave(role, is_buried, self) {
             self.write_down();

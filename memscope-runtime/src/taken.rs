@@ -131,7 +131,8 @@ pub(crate) fn note(account: &Account, bytes: u64) -> bool {
     true
 }
 
-/// The account's row, from the first time on that something comes to it; `None`: there is no memory.
+/// The account's row, from the first time on that something comes to it; `None`: there is no
+/// memory.
 fn row(account: &Account) -> Option<&'static Row> {
     IN_USE.store(1, Ordering::Relaxed);
     TAKEN.get_or_make(account.index())
@@ -174,8 +175,8 @@ pub(crate) fn note_guest_free(account: &Account, bytes: u64) {
     }
 }
 
-/// Counts a thread that comes into a span which is entered. False: there is no memory to count what it
-/// does.
+/// Counts a thread that comes into a span which is entered. False: there is no memory to count what
+/// it does.
 #[cfg(feature = "tracing")]
 pub(crate) fn note_entry(account: &Account) -> bool {
     row(account).map(|row| add(&row.entries, 1)).is_some()

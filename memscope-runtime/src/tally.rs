@@ -53,8 +53,8 @@ pub(crate) struct TallyReading {
 }
 
 impl TallyReading {
-    /// With what came to the owner by others' hands: what it took over counts as allocated by it, and what
-    /// guests did as its own.
+    /// With what came to the owner by others' hands: what it took over counts as allocated by it,
+    /// and what guests did as its own.
     #[inline]
     pub(crate) fn with(self, taken: Option<&taken::Row>) -> Self {
         match taken {
@@ -223,7 +223,8 @@ impl Tally {
     /// Charges a block that a guest allocates, while another thread may write all of this.
     #[cfg(feature = "tracing")]
     pub(crate) fn charge_as_guest(&self, account: &Account, bytes: usize) {
-        // First, so that no more seems live than was allocated (released by the change of the balance).
+        // First, so that no more seems live than was allocated (released by the change of the
+        // balance).
         taken::note_guest(account, bytes as u64);
         account.charge(bytes);
         self.peak.look_again();
@@ -235,7 +236,8 @@ impl Tally {
 
     /// What is live, while others allocate and free.
     ///
-    /// It is the sum of two numbers, which were there at one time if the first one is the same afterwards.
+    /// It is the sum of two numbers, which were there at one time if the first one is the same
+    /// afterwards.
     #[cfg(feature = "tracing")]
     fn live(&self, account: &Account) -> i64 {
         const ATTEMPTS: usize = 8;
@@ -257,8 +259,8 @@ impl Tally {
         self.frees.store(u64::from(index) + 1, Ordering::Relaxed);
     }
 
-    /// Makes this the signpost for guests of the span with this id and record; before another thread sees
-    /// it.
+    /// Makes this the signpost for guests of the span with this id and record; before another
+    /// thread sees it.
     #[cfg(feature = "tracing")]
     pub(crate) fn stand_for_guests(&self, id: u64, record: u32) {
         self.frees.store(GUEST + u64::from(record), Ordering::Relaxed);

@@ -16,9 +16,17 @@ use crate::{
 
 /// Makes spans rows: each is charged with what is allocated while it is entered.
 ///
-/// So programs with `#[instrument]` get memory per span from one line. A span is a task with the span's name, file and line; inside a tracked task
-/// or another span it is a child and its bytes are exclusive, as those of nested tasks are. It completes when it is closed. One that is entered
-/// several times at once, on several threads or one, has a row for each; their site has the sums.
+/// So programs with `#[instrument]` get memory per span from one line. A span is a task with the
+/// span's name, file and line; inside a tracked task or another span it is a child and its bytes
+/// are exclusive, as those of nested tasks are. It completes when it is closed.
+///
+/// A span is one row and counts once, however often and on however many threads it is entered, also
+/// at one time: then its live bytes and its peak are those of all threads together. `poll_count` is
+/// how often it was entered, `busy_ns` the time in which any thread was in it.
+///
+/// Spans may be left in any order. A span that is left inside a poll or a scope which began after
+/// it is over at once; what is below it is charged as soon as that poll or scope ends. A span that
+/// is entered inside a poll or a scope and not left there is left when that ends.
 ///
 /// ```
 /// use memscope_runtime::{MemoryLayer, async_memory::get_memory_snapshot};
@@ -46,7 +54,10 @@ use crate::{
 ///
 /// # Cost
 ///
-/// That of a tracked task for each span, and of a poll for each time it is entered, besides what the registry takes to find the span.
+/// That of a tracked task for each span, and of a poll for each time it is entered, besides what
+/// the registry takes to find the span. While a thread is in a span, an allocation by another
+/// thread that has entered it too takes four locked additions and a memory fence, a free by it
+/// three. A poll inside of an entered span takes a few instructions more.
 pub struct MemoryLayer<F = fn(&Metadata<'_>) -> bool> {
     is_wanted: F,
     /// Tells its spans from those of other layers like this one.

@@ -1,8 +1,9 @@
-//! Random programs that enter and leave spans, poll, scope, drop and panic in any order, on threads that share
-//! the spans, against a plain stack.
+//! Random programs that enter and leave spans, poll, scope, drop and panic in any order, on threads
+//! that share the spans, against a plain stack.
 //!
-//! The rule: a thread charges the newest of what it has entered and not left. Leaving a span takes it out of
-//! the stack, wherever it lies; the end of a poll or a scope takes out that and all that is above it.
+//! The rule: a thread charges the newest of what it has entered and not left. Leaving a span takes
+//! it out of the stack, wherever it lies; the end of a poll or a scope takes out that and all that
+//! is above it.
 
 use std::{
     alloc::Layout,
@@ -19,7 +20,7 @@ use std::{
 };
 
 use memscope_rs::async_memory::{
-    MemorySnapshot, Scope, TaskState, current_task_id, shared, track, untracked,
+    MemorySnapshot, Scope, TaskId, TaskState, current_task_id, shared, track, untracked,
 };
 use memscope_tests::{Block, alone, conserved, cost_of_a_panic, poll};
 use proptest::{prelude::*, test_runner::Config};
@@ -99,7 +100,8 @@ struct Spans {
     entered: [AtomicU64; SPANS],
 }
 
-/// One thread's program and its model. Nothing in here allocates while the steps run, but they themselves.
+/// One thread's program and its model. Nothing in here allocates while the steps run, but they
+/// themselves.
 struct World<'s> {
     spans: &'s Spans,
     steps: &'s [Step],
@@ -164,7 +166,7 @@ impl World<'_> {
 
     /// Whether the current task is what the model says.
     fn check(&self) {
-        let current = current_task_id().map_or(0, |id| id.as_u64());
+        let current = current_task_id().map_or(0, TaskId::as_u64);
         match self.stack.borrow().last() {
             None => assert_eq!(current, 0, "outside of all"),
             Some(Held::Guard(id)) => assert_eq!(current, id.unwrap_or(0), "a guard is the newest"),
@@ -239,7 +241,7 @@ impl World<'_> {
 
     fn future(&self) -> impl Future<Output = ()> {
         poll_fn(|_| {
-            self.inside(current_task_id().map(|id| id.as_u64()));
+            self.inside(current_task_id().map(TaskId::as_u64));
             Poll::Ready(())
         })
     }
@@ -249,7 +251,7 @@ struct Armed<'w>(&'w World<'w>);
 
 impl Drop for Armed<'_> {
     fn drop(&mut self) {
-        let task = current_task_id().map(|id| id.as_u64());
+        let task = current_task_id().map(TaskId::as_u64);
         // A second panic would abort.
         let ended = catch_unwind(AssertUnwindSafe(|| self.0.inside(task)));
         self.0

@@ -7,8 +7,8 @@ use super::{
     inside::{Inside, Interval, Role},
 };
 
-/// A span whose record is not atomic: a race if two threads write it, or one without seeing what the last
-/// one wrote.
+/// A span whose record is not atomic: a race if two threads write it, or one without seeing what
+/// the last one wrote.
 struct Span {
     inside: Inside,
     /// Intervals that have begun, and those that are over.
@@ -16,7 +16,8 @@ struct Span {
     over: Plain,
     /// What was counted by those that hold the turn.
     counted: Plain,
-    /// What each thread counts as long as it is inside, and what it does as long as it saves a pointer.
+    /// What each thread counts as long as it is inside, and what it does as long as it saves a
+    /// pointer.
     inside_by: [Plain; 2],
     saved_by: [Plain; 2],
     written: Plain,

@@ -1,16 +1,17 @@
 //! What a thread has entered by two calls, and so may leave in any order: spans.
 //!
-//! A guard ([`Entered`](super::Entered)) saves what was current before it and restores it when it is
-//! dropped; guards nest, as they are variables of functions. A span may be left anywhere: inside a scope
-//! or a poll that began after it, or not at all. So each thread keeps a list of its entries, newest
-//! first, each with the *depth* (how many guards there were) that it was entered at. Three rules keep
-//! every saved pointer valid:
+//! A guard ([`Entered`](super::Entered)) saves what was current before it and restores it when it
+//! is dropped; guards nest, as they are variables of functions. A span may be left anywhere: inside
+//! a scope or a poll that began after it, or not at all. So each thread keeps a list of its
+//! entries, newest first, each with the *depth* (how many guards there were) that it was entered
+//! at. Three rules keep every saved pointer valid:
 //!
-//! 1. Leaving an entry removes it. What was saved in its place (in later entries, behind a signpost) is
+//! 1. Leaving an entry removes it. Where it was saved (in later entries, behind a signpost), it is
 //!    replaced by what it had saved itself.
-//! 2. A guard that began after the entry may have saved it, and cannot be reached. Then the entry is
-//!    *buried*: it stays in the list, marked as left, and its span keeps its place in memory. The guard,
-//!    when it is dropped, finds the mark, restores what the entry had saved, and removes it.
+//! 2. A guard that began after the entry may have saved it, and cannot be reached. Then the entry
+//!    is *buried*: it stays in the list, marked as left, and its span keeps its place in memory.
+//!    The guard, when it is dropped, finds the mark, restores what the entry had saved, and removes
+//!    it.
 //! 3. A guard that is dropped leaves all that was entered under it and not left: nothing that was
 //!    entered in a poll or a scope stays current when that is over.
 //!
@@ -65,8 +66,8 @@ thread_local! {
     static SPARE: Spare<Entry> = const { Spare::new() };
 }
 
-/// Charges the span from now on with what this thread allocates; nothing where it is closed, or there is
-/// no memory.
+/// Charges the span from now on with what this thread allocates; nothing where it is closed, or
+/// there is no memory.
 pub(crate) fn enter(span: &'static Span, layer: u32, id: u64) {
     let Some(entry) = SPARE.with(Spare::pop).or_else(|| ENTRIES.take()) else { return };
     let joined = span.join(|| HERE.with(|here| here.entries().any(|there| there.writes(span))));
@@ -91,7 +92,8 @@ pub(crate) fn enter(span: &'static Span, layer: u32, id: u64) {
     }
 }
 
-/// Leaves the span of a layer, the last time that this thread has entered it; nothing where it has not.
+/// Leaves the span of a layer, the last time that this thread has entered it; nothing where it has
+/// not.
 pub(crate) fn exit(layer: u32, id: u64) {
     HERE.with(|here| {
         let mut above = None;
@@ -131,7 +133,8 @@ pub(super) fn restore(here: &Here, saved: &'static Tally) {
     }
 }
 
-/// What to restore where this was saved at a depth: the same, or what is below it where it is buried.
+/// What to restore where this was saved at a depth: the same, or what is below it where it is
+/// buried.
 pub(super) fn resolve(here: &Here, saved: &'static Tally, depth: u32) -> &'static Tally {
     let mut to = saved;
     if here.buried.get() == 0 {
@@ -256,7 +259,7 @@ mod tests {
     static FIRST: Tally = Tally::new();
     static SECOND: Tally = Tally::new();
 
-    fn span() -> (&'static Span, u64) {
+    fn open() -> (&'static Span, u64) {
         static NEXT: AtomicU64 = AtomicU64::new(1);
         let span = span::open("a span of a test", "entries.rs", 1).expect("memory");
         (span, NEXT.fetch_add(1, Ordering::Relaxed))
@@ -268,7 +271,7 @@ mod tests {
 
     #[test]
     fn spans_are_left_in_any_order() {
-        let [a, b] = [span(), span()];
+        let [a, b] = [open(), open()];
         let base = tally();
         enter(a.0, 7, a.1);
         let of_a = tally();
@@ -291,7 +294,7 @@ mod tests {
 
     #[test]
     fn a_span_that_is_closed_while_it_is_entered_is_charged_until_it_is_left() {
-        let (span, id) = span();
+        let (span, id) = open();
         enter(span, 7, id);
         let task = owner_id();
         span.close();
@@ -304,7 +307,7 @@ mod tests {
 
     #[test]
     fn a_record_stays_the_spans_as_long_as_a_guard_saves_it() {
-        let (span, id) = span();
+        let (span, id) = open();
         let base = tally();
         enter(span, 7, id);
         let of_span = tally();
@@ -329,7 +332,7 @@ mod tests {
 
     #[test]
     fn what_stands_behind_signposts_is_replaced_when_it_is_left() {
-        let (span, id) = span();
+        let (span, id) = open();
         let base = tally();
         enter(span, 7, id);
         let spawning = Behind::put(&SPAWNING);
@@ -346,14 +349,14 @@ mod tests {
 
     #[test]
     fn a_span_that_is_left_after_the_signpost_before_it_was_taken_away_is_current_no_more() {
-        let (span, id) = self::span();
+        let (span, id) = open();
         let base = tally();
         enter(span, 7, id);
         let of_span = tally();
         let signpost = Behind::put(&SPAWNING);
         assert!(is(spawning::leave_spawning(), of_span));
         assert!(is(tally(), of_span), "as after the cell of a task");
-        let (other, other_id) = self::span();
+        let (other, other_id) = open();
         enter(other, 7, other_id);
         exit(7, id);
         span.close();

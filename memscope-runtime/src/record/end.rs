@@ -96,8 +96,8 @@ impl Record {
         }
     }
 
-    /// Writes down what stays of the task, in a row of its own if it `gets_row`. Returns false where there
-    /// was no task.
+    /// Writes down what stays of the task, in a row of its own if it `gets_row`. Returns false
+    /// where there was no task.
     fn write_down(&self, gets_row: bool) -> bool {
         let (Some(account), Some(kind)) = (self.tally.account(), self.kind()) else { return false };
         {

@@ -129,7 +129,8 @@ impl Record {
         }
     }
 
-    /// Starts the peak anew where a window of a monitor was opened since; by the record's only writer.
+    /// Starts the peak anew where a window of a monitor was opened since; by the record's only
+    /// writer.
     #[inline]
     pub(crate) fn look_at_window(&self) {
         if self.window.load(Ordering::Relaxed) != window::epoch() {

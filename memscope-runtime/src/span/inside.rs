@@ -4,9 +4,10 @@ use crate::sync::{AtomicU64, Ordering};
 
 /// The state of a span, in one word.
 ///
-/// A record has one writer at a time. The thread that holds the *turn* is that writer; the others that
-/// are inside are *guests*. The turn is also what begins an interval of being entered (the first thread
-/// in) and what ends it (the last one out), so that both happen once, in order, and with plain stores.
+/// A record has one writer at a time. The thread that holds the *turn* is that writer; the others
+/// that are inside are *guests*. The turn is also what begins an interval of being entered (the
+/// first thread in) and what ends it (the last one out), so that both happen once, in order, and
+/// with plain stores.
 #[derive(Debug)]
 pub(crate) struct Inside(AtomicU64);
 
@@ -54,8 +55,9 @@ impl Inside {
         self.0.store(0, Ordering::Release);
     }
 
-    /// Counts an entry. Returns how the thread is inside, and whether the interval begins with it; `None`
-    /// where the span is closed. `is_mine` tells whether this thread holds the turn; asked if one does.
+    /// Counts an entry. Returns how the thread is inside, and whether the interval begins with it;
+    /// `None` where the span is closed. `is_mine` tells whether this thread holds the turn; asked
+    /// if one does.
     pub(crate) fn enter(&self, is_mine: impl Fn() -> bool) -> Option<(Role, bool)> {
         let mut word = self.0.load(Ordering::Relaxed);
         loop {
@@ -68,7 +70,8 @@ impl Inside {
                 _ => Role::Guest,
             };
             let turn = if role == Role::Writer { TURN } else { 0 };
-            // Acquire pairs with the Release in `leave`: the writer sees all that the last one counted.
+            // Acquire pairs with the Release in `leave`: the writer sees all that the last one
+            // counted.
             match self.0.compare_exchange_weak(
                 word,
                 (word + 1) | turn,
@@ -81,8 +84,9 @@ impl Inside {
         }
     }
 
-    /// Takes an entry back. `is_buried`: a pointer to the span stays until [`unbury`](Self::unbury).
-    /// Returns whether the span is closed and this was its last entry: the caller writes it down.
+    /// Takes an entry back. `is_buried`: a pointer to the span stays until
+    /// [`unbury`](Self::unbury). Returns whether the span is closed and this was its last entry:
+    /// the caller writes it down.
     pub(crate) fn leave(&self, role: Role, is_buried: bool, interval: &impl Interval) -> bool {
         let (mut holds_turn, mut is_stopped) = (role == Role::Writer, false);
         let mut word = self.0.load(Ordering::Relaxed);
@@ -103,9 +107,9 @@ impl Inside {
             }
             if is_last != is_stopped {
                 if is_last {
-                    interval.stop()
+                    interval.stop();
                 } else {
-                    interval.resume()
+                    interval.resume();
                 }
                 is_stopped = is_last;
             }
@@ -129,11 +133,13 @@ impl Inside {
 
     /// Notes that the span is written down. Returns whether no pointer to it is left.
     pub(crate) fn written(&self) -> bool {
-        // AcqRel pairs with the other one in `unbury`: the one that comes second sees what was done before.
+        // AcqRel pairs with the other one in `unbury`: the one that comes second sees what was done
+        // before.
         self.0.fetch_or(WRITTEN, Ordering::AcqRel) & ALL_BURIED == 0
     }
 
-    /// Takes a buried entry back. Returns whether the span is written down and this was the last one.
+    /// Takes a buried entry back. Returns whether the span is written down and this was the last
+    /// one.
     pub(crate) fn unbury(&self) -> bool {
         // AcqRel: as in `written`.
         let word = self.0.fetch_sub(BURIED, Ordering::AcqRel) - BURIED;
