@@ -4,23 +4,32 @@ use std::{
     future::pending,
     hint::black_box,
     pin::pin,
-    sync::{Arc, Barrier, mpsc},
+    sync::{Arc, Barrier, Condvar, Mutex, mpsc},
 };
 
 use memscope_rs::{
     MemoryLayer,
-    async_memory::{MemorySnapshot, SiteProfile, TaskMemoryProfile, TaskState, shared, track},
+    async_memory::{
+        AsyncResourceMonitor, MemorySnapshot, Scope, SiteProfile, TaskMemoryProfile, TaskState,
+        current_task_id, shared, track, untracked,
+    },
 };
 use memscope_tests::{
-    Columns, alone, conserved, keep_wanted_panics_quiet, panics, poll, row, wait_once, workers,
+    Columns, alone, block_on, conserved, keep_wanted_panics_quiet, panics, poll, row, wait_once,
+    workers,
 };
-use tracing::{Dispatch, Instrument as _, Span, dispatcher, info_span, instrument};
+use tracing::{
+    Dispatch, Instrument as _, Span, dispatcher, info_span, instrument, span::EnteredSpan,
+};
 use tracing_subscriber::{
     Layer, Registry,
     filter::{LevelFilter, filter_fn},
     layer::SubscriberExt as _,
     reload,
 };
+
+#[path = "spans/interleavings.rs"]
+mod interleavings;
 
 memscope_tests::install!();
 
@@ -159,8 +168,9 @@ fn an_instrumented_function_is_charged_at_each_poll_on_four_workers() {
 }
 
 #[test]
-fn a_span_entered_by_many_threads_at_once_has_a_row_for_each() {
+fn a_span_entered_by_many_threads_at_once_is_one_row_to_the_byte() {
     const THREADS: usize = 8;
+    const ROUNDS: u64 = 500;
     let _alone = alone();
     let dispatch: Dispatch = Registry::default().with(MemoryLayer::new()).into();
     let span = with(dispatch.clone(), || info_span!("crowded"));
@@ -170,7 +180,8 @@ fn a_span_entered_by_many_threads_at_once_has_a_row_for_each() {
             let (dispatch, span, all_in) = (dispatch.clone(), span.clone(), Arc::clone(&all_in));
             std::thread::spawn(move || {
                 with(dispatch, || {
-                    for _ in 0..100 {
+                    all_in.wait();
+                    for _ in 0..ROUNDS {
                         let _entered = span.enter();
                         for size in 1..50 {
                             drop(black_box(vec![0u8; size]));
@@ -185,22 +196,211 @@ fn a_span_entered_by_many_threads_at_once_has_a_row_for_each() {
         .collect();
     let held: Vec<Vec<u8>> =
         threads.into_iter().map(|thread| thread.join().expect("no panic")).collect();
-    let snapshot = conserved(&ALLOCATOR);
-    let mut rows = of(&snapshot, "crowded");
-    // Two threads may add a seat at the same time: one of these is never used, but has ended.
-    let with_unused = rows.len() as u64;
-    rows.retain(|row| row.poll_count != 0);
-    assert_eq!(rows.len(), THREADS, "{snapshot:#}");
-    let polls: u64 = rows.iter().map(|row| row.poll_count).sum();
-    assert_eq!(polls, 808);
-    let live: u64 = rows.iter().map(|row| row.live_bytes).sum();
-    assert_eq!(live, held.iter().map(|held| held.len() as u64).sum::<u64>());
-    let allocations: u64 = rows.iter().map(|row| row.allocation_count).sum();
-    assert_eq!(allocations, 8 * (100 * 49 + 1));
+    let live = held.iter().map(|held| held.len() as u64).sum::<u64>();
+    let allocated = live + THREADS as u64 * ROUNDS * (1..50).sum::<u64>();
+    let truth = Columns {
+        state: TaskState::Idle,
+        poll_count: 8 * (ROUNDS + 1),
+        live_bytes: live,
+        live_blocks: 8,
+        // They were held at one time, with nothing else.
+        peak_bytes: live,
+        allocated_bytes: allocated,
+        allocation_count: 8 * (ROUNDS * 49 + 1),
+        freed_bytes: allocated - live,
+        freed_elsewhere_bytes: 0,
+    };
+    assert_eq!(Columns::of(&one("crowded")), truth);
     drop(span);
-    assert_eq!(site("crowded").completed, with_unused);
+    assert_eq!(Columns::of(&one("crowded")), Columns { state: TaskState::Completed, ..truth });
+    let crowded = site("crowded");
+    assert_eq!((crowded.spawned, crowded.completed, crowded.active), (1, 1, 0));
+    assert_eq!((crowded.peak_bytes, crowded.peak_sum_bytes), (live, live));
     drop(held);
     assert_eq!(site("crowded").live_bytes, 0);
+}
+
+type Deed = Box<dyn FnOnce(&mut Vec<Vec<u8>>) + Send>;
+
+/// What a [`Hand`] is told: a deed, or `None` to go; done when nothing is there.
+type Told = Arc<(Mutex<Option<Option<Deed>>>, Condvar)>;
+
+/// A thread that does what it is told, step by step, and allocates nothing else.
+struct Hand {
+    told: Told,
+    thread: Option<std::thread::JoinHandle<()>>,
+}
+
+impl Hand {
+    fn new(dispatch: &Dispatch) -> Self {
+        let told: Told = Arc::default();
+        let (dispatch, hears) = (dispatch.clone(), Arc::clone(&told));
+        let thread = std::thread::spawn(move || {
+            with(dispatch, || {
+                let (step, changed) = &*hears;
+                let mut held = Vec::with_capacity(64);
+                loop {
+                    let there = step.lock().expect("no panic");
+                    let mut there =
+                        changed.wait_while(there, |step| step.is_none()).expect("no panic");
+                    if let Some(Some(deed)) = there.take() {
+                        deed(&mut held);
+                        changed.notify_all();
+                    } else {
+                        return changed.notify_all();
+                    }
+                }
+            });
+        });
+        Self { told, thread: Some(thread) }
+    }
+
+    fn is_told(&self, deed: Option<Deed>) {
+        let (step, changed) = &*self.told;
+        *step.lock().expect("no panic") = Some(deed);
+        changed.notify_all();
+        drop(changed.wait_while(step.lock().expect("no panic"), |step| step.is_some()));
+    }
+
+    fn does(&self, deed: impl FnOnce(&mut Vec<Vec<u8>>) + Send + 'static) {
+        self.is_told(Some(Box::new(deed)));
+    }
+
+    fn holds(&self, bytes: usize) {
+        self.does(move |held| held.push(vec![0u8; bytes]));
+    }
+
+    fn frees(&self) {
+        self.does(|held| drop(held.pop()));
+    }
+}
+
+impl Drop for Hand {
+    fn drop(&mut self) {
+        self.is_told(None);
+        if let Some(thread) = self.thread.take() {
+            thread.join().expect("no panic");
+        }
+    }
+}
+
+#[test]
+fn the_peak_of_a_span_is_what_all_threads_in_it_held_at_one_time() {
+    let _alone = alone();
+    let dispatch: Dispatch = Registry::default().with(MemoryLayer::new()).into();
+    let span = with(dispatch.clone(), || info_span!("peak of threads"));
+    let id = span.id().expect("enabled");
+    let [a, b, c] = [(); 3].map(|()| Hand::new(&dispatch));
+    let enter = |hand: &Hand| {
+        let (dispatch, id) = (dispatch.clone(), id.clone());
+        hand.does(move |_| dispatch.enter(&id));
+    };
+    let exit = |hand: &Hand| {
+        let (dispatch, id) = (dispatch.clone(), id.clone());
+        hand.does(move |_| dispatch.exit(&id));
+    };
+    let sizes = || {
+        let row = one("peak of threads");
+        (row.live_bytes, row.peak_bytes, row.allocated_bytes)
+    };
+    // The boxed steps are freed where they run: what they take is freed elsewhere, and never the
+    // span's.
+    enter(&a);
+    a.holds(1_000);
+    enter(&b);
+    b.holds(20_000);
+    assert_eq!(sizes(), (21_000, 21_000, 21_000));
+    a.frees();
+    assert_eq!(sizes(), (20_000, 21_000, 21_000));
+    enter(&c);
+    c.holds(900);
+    assert_eq!(sizes(), (20_900, 21_000, 21_900), "a guest below the peak");
+    a.holds(300);
+    assert_eq!(sizes(), (21_200, 21_200, 22_200), "the writer raises it by what guests hold");
+    exit(&a);
+    assert_eq!(one("peak of threads").state, TaskState::Running, "two are inside");
+    a.holds(5_000_000);
+    assert_eq!(sizes(), (21_200, 21_200, 22_200), "the writer has left");
+    enter(&a);
+    a.holds(40_000);
+    assert_eq!(sizes(), (61_200, 61_200, 62_200), "and is inside again");
+    b.frees();
+    c.holds(1_000);
+    assert_eq!(sizes(), (42_200, 61_200, 63_200));
+    exit(&a);
+    exit(&c);
+    let seen = one("peak of threads");
+    assert_eq!((seen.state, seen.poll_count), (TaskState::Running, 4));
+    exit(&b);
+    let seen = one("peak of threads");
+    assert_eq!((seen.state, seen.freed_elsewhere_bytes), (TaskState::Idle, 0));
+    c.frees();
+    assert_eq!(one("peak of threads").freed_elsewhere_bytes, 1_000, "by a thread outside");
+    drop(span);
+    assert_eq!(one("peak of threads").state, TaskState::Completed);
+    drop((a, b, c));
+    assert_eq!(sizes(), (0, 61_200, 63_200));
+}
+
+#[test]
+fn a_monitor_sees_what_a_guest_held_in_its_window() {
+    let _alone = alone();
+    let dispatch: Dispatch = Registry::default().with(MemoryLayer::new()).into();
+    let span = with(dispatch.clone(), || info_span!("window"));
+    let id = span.id().expect("enabled");
+    let [writer, guest] = [(); 2].map(|()| Hand::new(&dispatch));
+    for hand in [&writer, &guest] {
+        let (dispatch, id) = (dispatch.clone(), id.clone());
+        hand.does(move |_| dispatch.enter(&id));
+    }
+    guest.holds(90_000_000);
+    guest.frees();
+    let mut monitor = AsyncResourceMonitor::new();
+    block_on(monitor.start_monitoring()).expect("starts");
+    guest.holds(70_000_000);
+    guest.frees();
+    let metrics = block_on(monitor.stop_monitoring()).expect("stops");
+    let peak_mb = 70_000_000.0 / f64::from(1 << 20);
+    assert!((metrics.peak_memory_per_task_mb - peak_mb).abs() < 1e-6, "{metrics:?}");
+    drop(span);
+    drop((writer, guest));
+}
+
+#[test]
+fn a_call_whose_span_a_blocking_thread_enters_is_one_call() {
+    const CALLS: u64 = 1_000;
+    let _alone = alone();
+    let dispatch: Dispatch = Registry::default().with(MemoryLayer::new()).into();
+    with(dispatch.clone(), || ());
+    let runtime = workers(2);
+    let call = |dispatch: Dispatch| async move {
+        let held = vec![0u8; 3_000];
+        let span = Span::current();
+        let work = tokio::task::spawn_blocking(move || {
+            dispatcher::with_default(&dispatch, || {
+                span.in_scope(|| drop(black_box(vec![0u8; 500])));
+            });
+        });
+        // The caller is in its span while the other thread enters it.
+        while !work.is_finished() {
+            std::thread::yield_now();
+        }
+        work.await.expect("no panic");
+        held
+    };
+    let _subscriber = dispatcher::set_default(&dispatch);
+    runtime.block_on(async {
+        for _ in 0..CALLS {
+            drop(call(dispatch.clone()).instrument(info_span!("call")).await);
+        }
+    });
+    drop(runtime);
+    let site = site("call");
+    assert_eq!((site.spawned, site.completed, site.live_bytes), (CALLS, CALLS, 0), "{site:?}");
+    // Tokio's cell of the work is in it too, and in the first call the thread for it.
+    let per_call = site.peak_sum_bytes / CALLS;
+    assert!((3_500..5_000).contains(&per_call), "{per_call}: {site:?}");
+    assert!((per_call..20_000).contains(&site.peak_bytes), "{site:?}");
 }
 
 #[test]
@@ -226,12 +426,15 @@ fn a_span_may_be_entered_again_inside_itself_and_left_in_any_order() {
         let id = task.id().expect("an id");
         let held = poll(&mut task);
         let snapshot = conserved(&ALLOCATOR);
-        let live = |name| -> u64 { of(&snapshot, name).iter().map(|row| row.live_bytes).sum() };
+        let get = |name| {
+            let [row] = of(&snapshot, name)[..] else { panic!("not one `{name}`\n{snapshot:#}") };
+            (row.live_bytes, row.peak_bytes, row.poll_count)
+        };
         let own = 600_000 + 8 * size_of::<Vec<u8>>() as u64;
-        assert_eq!(row(&snapshot, id).live_bytes, own + live("order a") + live("order b") - 54_321);
-        assert_eq!((live("order b"), of(&snapshot, "order a").len()), (20, 2));
-        // `a` was left once while it was entered twice: which one is the same to everybody.
-        assert_eq!(live("order a"), 54_301);
+        assert_eq!(row(&snapshot, id).live_bytes, own);
+        // `a` was left once while it was entered twice: it is one row all the same.
+        assert_eq!(get("order a"), (54_301, 54_301, 2));
+        assert_eq!(get("order b"), (20, 20, 1));
         drop(held);
     });
 }
@@ -383,4 +586,250 @@ fn ten_thousand_spans_leave_nothing_open() {
     assert_eq!((site.spawned, site.completed, site.active), (10_000, 10_000, 0));
     assert_eq!((site.live_bytes, site.allocation_count), (0, 10_000));
     drop(Span::none());
+}
+
+/// What is allocated where no task and no span is, after `leave` has left a span inside something.
+#[track_caller]
+fn nothing_is_current_after(name: &str, leave: impl FnOnce(EnteredSpan)) {
+    traced(|| {
+        let entered = info_span!("left inside", form = name).entered();
+        leave(entered);
+        assert_eq!(current_task_id(), None, "{name}");
+        let kept: Vec<Vec<u8>> = (0..10).map(|_| vec![1u8; 1_000]).collect();
+        let snapshot = conserved(&ALLOCATOR);
+        assert_eq!(of(&snapshot, "left inside").last().expect("a row").state, TaskState::Completed);
+        drop(kept);
+        // Records that are used again: by one task after another, and by many at once.
+        for size in 1..20 {
+            drop(poll(&mut Box::pin(track(async move { vec![1u8; size] }))));
+        }
+        let others: Vec<_> = (0..100_usize)
+            .map(|size| {
+                let mut task = Box::pin(track(async move {
+                    let held = vec![1u8; size];
+                    pending::<()>().await;
+                    drop(held);
+                }));
+                assert!(poll(&mut task).is_pending());
+                task
+            })
+            .collect();
+        let own: Vec<Vec<u8>> = (0..100).map(|number| vec![1u8; number * 10]).collect();
+        drop(others);
+        drop(own);
+        let snapshot = conserved(&ALLOCATOR);
+        let sites: u64 = snapshot.sites().iter().map(|site| site.live_bytes).sum();
+        assert_eq!(snapshot.process().tracked_bytes, sites, "{name}");
+        assert!(sites < 1 << 30, "{name}");
+    });
+}
+
+#[test]
+fn a_span_that_is_left_inside_what_began_after_it_is_over_for_good() {
+    let _alone = alone();
+    nothing_is_current_after("untracked", |entered| untracked(|| drop(entered)));
+    nothing_is_current_after("shared", |entered| shared("left inside", || drop(entered)));
+    nothing_is_current_after("a poll", |entered| {
+        let _ = poll(&mut Box::pin(track(async move { drop(entered) })));
+    });
+    nothing_is_current_after("a scoped future", |entered| {
+        let _ = poll(&mut Box::pin(async move { drop(entered) }.untracked()));
+    });
+    nothing_is_current_after("a future that is dropped", |entered| {
+        let mut task = Box::pin(track(async move {
+            let _entered = entered;
+            pending::<()>().await;
+        }));
+        assert!(poll(&mut task).is_pending());
+    });
+    nothing_is_current_after("a scope of a scope", |entered| {
+        shared("left inside", || untracked(|| untracked(|| drop(entered))));
+    });
+    nothing_is_current_after("a nested runtime", |entered| {
+        let mut task = Box::pin(track(async move {
+            std::thread::yield_now();
+            block_on(track(async move {
+                wait_once().await;
+                drop(entered);
+            }));
+        }));
+        assert!(poll(&mut task).is_ready());
+    });
+    keep_wanted_panics_quiet();
+    nothing_is_current_after("a panic", |entered| {
+        panics(|| {
+            untracked(|| {
+                let _entered = entered;
+                panic!("wanted: leaves the span");
+            });
+        });
+    });
+    nothing_is_current_after("two spans, the outer one first", |entered| {
+        let inner = info_span!("left inside").entered();
+        untracked(|| {
+            drop(entered);
+            shared("left inside", || drop(inner));
+        });
+    });
+    nothing_is_current_after("a scope that it is carried out of", |entered| {
+        let carried = shared("left inside", || (entered, info_span!("left inside").entered()));
+        drop(carried);
+    });
+}
+
+#[test]
+fn what_is_under_a_span_that_was_left_is_charged_before_and_after_the_scope_ends() {
+    traced(|| {
+        let mut task = pin!(track(async {
+            let span = info_span!("left early").entered();
+            let first = vec![0u8; 1_000];
+            let (second, third) = untracked(|| {
+                let second = vec![0u8; 20_000];
+                drop(span);
+                assert_eq!(one("left early").state, TaskState::Completed, "at once");
+                (second, vec![0u8; 300_000])
+            });
+            let own = vec![0u8; 7];
+            wait_once().await;
+            drop((first, second, third, own));
+        }));
+        let id = task.id().expect("an id");
+        assert!(poll(&mut task).is_pending());
+        assert_eq!(row(&conserved(&ALLOCATOR), id).live_bytes, 7);
+        assert_eq!(one("left early").live_bytes, 1_000);
+        assert!(poll(&mut task).is_ready());
+    });
+}
+
+#[test]
+fn a_span_that_a_poll_enters_and_keeps_is_not_entered_outside_of_it() {
+    traced(|| {
+        let mut task = pin!(track(async {
+            let _entered = info_span!("kept").entered();
+            let first = vec![0u8; 1_000];
+            wait_once().await;
+            let second = vec![0u8; 20_000];
+            wait_once().await;
+            drop((first, second));
+        }));
+        let id = task.id().expect("an id");
+        assert!(poll(&mut task).is_pending());
+        assert_eq!(current_task_id(), None);
+        assert_eq!((one("kept").state, one("kept").live_bytes), (TaskState::Idle, 1_000));
+        assert!(poll(&mut task).is_pending());
+        assert_eq!(
+            row(&conserved(&ALLOCATOR), id).live_bytes,
+            20_000,
+            "the next poll is the task's"
+        );
+        assert!(poll(&mut task).is_ready());
+        assert_eq!((one("kept").state, one("kept").live_bytes), (TaskState::Completed, 0));
+        // Guards that are never dropped do not pile up either.
+        let forgotten = info_span!("forgotten");
+        for _ in 0..1_000 {
+            let _ = poll(&mut pin!(track(async { std::mem::forget(forgotten.enter()) })));
+        }
+        assert_eq!((one("forgotten").state, one("forgotten").poll_count), (TaskState::Idle, 1_000));
+        std::mem::forget(forgotten);
+    });
+}
+
+/// Leaves a span in its destructor.
+struct Leaves(Dispatch, tracing::span::Id);
+
+impl Drop for Leaves {
+    fn drop(&mut self) {
+        self.0.exit(&self.1);
+    }
+}
+
+#[test]
+fn a_span_that_is_left_while_a_task_is_being_spawned_is_over_for_good() {
+    let _alone = alone();
+    let dispatch: Dispatch = Registry::default().with(MemoryLayer::new()).into();
+    with(dispatch.clone(), || {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
+        let handle = runtime.handle().clone();
+        drop(runtime);
+        // Tokio drops the future of a runtime that is over, inside of `spawn`.
+        let _inside = handle.enter();
+        let span = info_span!("spawner");
+        dispatch.enter(&span.id().expect("enabled"));
+        let leaves = Leaves(dispatch.clone(), span.id().expect("enabled"));
+        let work = async move {
+            let _leaves = leaves;
+            pending::<()>().await;
+        };
+        let task = track(work).named("spawned too late").spawn();
+        assert_eq!(current_task_id(), None);
+        drop((task, span));
+        assert_eq!(one("spawner").state, TaskState::Completed);
+        assert_eq!(one("spawned too late").state, TaskState::Cancelled);
+        let own = vec![0u8; 10_000];
+        for size in 1..20 {
+            drop(poll(&mut Box::pin(track(async move { vec![1u8; size] }))));
+        }
+        drop(own);
+        assert_eq!(site("spawner").live_bytes, 0);
+    });
+}
+
+/// Does something while its thread's destructors run.
+struct AtTheEnd(Box<dyn FnMut() + Send>);
+
+impl Drop for AtTheEnd {
+    fn drop(&mut self) {
+        (self.0)();
+    }
+}
+
+thread_local! {
+    static AT_THE_END: std::cell::RefCell<Option<AtTheEnd>> = const { std::cell::RefCell::new(None) };
+}
+
+#[test]
+fn spans_and_scopes_in_a_threads_destructors_end_as_elsewhere() {
+    let _alone = alone();
+    let dispatch: Dispatch = Registry::default().with(MemoryLayer::new()).into();
+    let span = with(dispatch.clone(), || info_span!("at the end"));
+    let id = span.id().expect("enabled");
+    let (sender, receiver) = mpsc::channel();
+    // The thread is known before its destructor is registered, after that, or not at all.
+    for known in [-1, 1, 0] {
+        let (dispatch, id, sender) = (dispatch.clone(), id.clone(), sender.clone());
+        // Everything that the destructor uses is made here.
+        let work = AtTheEnd(Box::new(move || {
+            dispatch.enter(&id);
+            let mut task = pin!(
+                track(async {
+                    let own = vec![0u8; 1_000];
+                    dispatch.exit(&id);
+                    let not_own = untracked(|| vec![0u8; 20_000]);
+                    let more = vec![0u8; 300];
+                    wait_once().await;
+                    drop((own, not_own, more));
+                })
+                .named("at the end of a thread")
+            );
+            assert!(poll(&mut task).is_pending());
+            let row = row(&conserved(&ALLOCATOR), task.id().expect("an id")).clone();
+            assert_eq!(current_task_id(), None);
+            sender.send(row.live_bytes).expect("received");
+        }));
+        std::thread::spawn(move || {
+            if known == -1 {
+                drop(black_box(vec![0u8; 10]));
+            }
+            AT_THE_END.with(|end| *end.borrow_mut() = Some(work));
+            if known == 1 {
+                drop(black_box(vec![0u8; 10]));
+            }
+        })
+        .join()
+        .expect("no panic");
+        assert_eq!(receiver.recv(), Ok(1_300));
+    }
+    assert_eq!((one("at the end").state, one("at the end").poll_count), (TaskState::Idle, 3));
+    drop(span);
+    assert_eq!(one("at the end").state, TaskState::Completed);
 }

@@ -1,7 +1,8 @@
 //! The thread's current task: whom an allocation is charged to.
 //!
-//! One thread-local reference to a [`Tally`], never empty: a task's while it is polled or dropped, else the thread's own. Six
-//! tallies without an account are *signposts*; on those the allocator takes its slow path:
+//! One thread-local reference to a [`Tally`], never empty: a task's while it is polled or dropped,
+//! a span's while it is entered, else the thread's own. Six tallies without an account are
+//! *signposts*; on those the allocator takes its slow path:
 //!
 //! | signpost | where | who is charged |
 //! |---|---|---|
@@ -12,10 +13,22 @@
 //! | `OWN` | memscope reads its records | nobody: the block carries no owner |
 //! | `LATE` | thread-local destructors are running | the orphans' account |
 //!
-//! Each shared owner has one more, which leads to it.
+//! Each shared owner has one more, which leads to it; and so has each span, for threads that enter
+//! it while another thread is in it.
+//!
+//! What makes one current, and what ends it:
+//!
+//! | begins with | ends when | current afterwards |
+//! |---|---|---|
+//! | [`Entered`]: a poll, a scope, a drop | the guard is dropped | what was before |
+//! | [`Behind`]: a signpost | it is dropped, or the cell is there | what was before |
+//! | a span that is entered (`entries`) | it is left, or a guard below ends | what was before |
+//! | a thread's first allocation | its destructors run | `LATE` |
 
 mod charge;
 mod discharge;
+#[cfg(feature = "tracing")]
+mod entries;
 mod spawning;
 
 use std::{alloc::Layout, cell::Cell, marker::PhantomData, ptr};
@@ -24,14 +37,14 @@ use std::{alloc::Layout, cell::Cell, marker::PhantomData, ptr};
 use crate::plain;
 #[cfg(feature = "tokio")]
 pub(crate) use crate::plain::Other;
-#[cfg(feature = "tracing")]
-use crate::span;
 use crate::{
     config, hand_over, record::Record, registry, tally::Tally, task::TaskId, threads, variable,
 };
 
 pub(crate) use charge::{charge, charge_at_other_signpost, charge_outside, note_size, recharge};
 pub(crate) use discharge::{discharge_cell, discharge_elsewhere, hand_on};
+#[cfg(feature = "tracing")]
+pub(crate) use entries::{enter as enter_span, exit as exit_span};
 #[cfg(feature = "tokio")]
 pub(crate) use spawning::Spawning;
 
@@ -86,6 +99,17 @@ struct Here {
     spawn: SpawnCell,
     thread: Cell<Option<&'static Record>>,
     probe: Cell<Option<Probe>>,
+    /// The thread has given its record back, for good.
+    is_retired: Cell<bool>,
+    /// The guards that there are now.
+    #[cfg(feature = "tracing")]
+    depth: Cell<u32>,
+    /// The last span that was entered and is still listed: see `entries`.
+    #[cfg(feature = "tracing")]
+    top: Cell<Option<&'static entries::Entry>>,
+    /// Entries of that list that have been left.
+    #[cfg(feature = "tracing")]
+    buried: Cell<u32>,
 }
 
 impl Here {
@@ -96,6 +120,13 @@ impl Here {
             spawn: SpawnCell::new(),
             thread: Cell::new(None),
             probe: Cell::new(None),
+            is_retired: Cell::new(false),
+            #[cfg(feature = "tracing")]
+            depth: Cell::new(0),
+            #[cfg(feature = "tracing")]
+            top: Cell::new(None),
+            #[cfg(feature = "tracing")]
+            buried: Cell::new(0),
         }
     }
 }
@@ -113,7 +144,8 @@ thread_local! {
 
 /// Who allocates now, until the guard is dropped.
 ///
-/// Dropping restores the one before, also when unwinding, so scopes nest to any depth.
+/// Dropping restores the one before, also when unwinding, so scopes nest to any depth. Where that
+/// was a span which has been left meanwhile, what is below it becomes current: see `entries`.
 #[derive(Debug)]
 pub(crate) struct Entered {
     previous: &'static Tally,
@@ -124,17 +156,18 @@ pub(crate) struct Entered {
 impl Entered {
     #[inline]
     pub(crate) fn new(tally: &'static Tally) -> Self {
-        Self { previous: HERE.with(|here| here.current.replace(tally)), not_send: PhantomData }
+        HERE.with(|here| {
+            #[cfg(feature = "tracing")]
+            here.depth.set(here.depth.get().wrapping_add(1));
+            Self { previous: here.current.replace(tally), not_send: PhantomData }
+        })
     }
 
     /// Charges the thread itself, as outside every task.
     pub(crate) fn untracked() -> Self {
-        // A thread in teardown stays where it is.
-        let late = ptr::eq(tally(), &raw const LATE);
-        // NOTE: a stranger is introduced here: at its first allocation it would be charged as outside of scopes, where the task that
-        // nobody annotated may be current.
-        let own = || thread().map_or_else(introduce, Record::tally);
-        Self::new(if late { &LATE } else { own() })
+        // NOTE: a stranger is introduced here: at its first allocation it would be charged as
+        // outside of scopes, where a task that is not annotated may be current.
+        Self::new(thread().map_or_else(introduce, Record::tally))
     }
 
     /// The task that was current before; 0 if none. `is_spawned`: this one was spawned on Tokio as a task of its own.
@@ -151,22 +184,17 @@ impl Entered {
 impl Drop for Entered {
     #[inline]
     fn drop(&mut self) {
-        HERE.with(|here| here.current.set(self.previous));
-    }
-}
-
-/// Makes a tally current for whoever cannot hold a guard: a span. Returns the one before, and its task's id (0: none).
-#[cfg(feature = "tracing")]
-pub(crate) fn switch(to: &'static Tally) -> (&'static Tally, u64) {
-    let previous = HERE.with(|here| here.current.replace(to));
-    (previous, known(previous).id())
-}
-
-/// Takes a [`switch`] back, if it still stands.
-#[cfg(feature = "tracing")]
-pub(crate) fn switch_back(from: &'static Tally, to: &'static Tally) {
-    if ptr::eq(tally(), from) {
-        HERE.with(|here| here.current.set(to));
+        HERE.with(|here| {
+            #[cfg(feature = "tracing")]
+            {
+                here.depth.set(here.depth.get().wrapping_sub(1));
+                // PERF: the only test while no span is entered.
+                if here.top.get().is_some() {
+                    return entries::restore(here, self.previous);
+                }
+            }
+            here.current.set(self.previous);
+        });
     }
 }
 
@@ -202,7 +230,12 @@ impl Behind {
 impl Drop for Behind {
     #[inline]
     fn drop(&mut self) {
-        HERE.with(|here| here.behind.set(self.outer));
+        HERE.with(|here| {
+            let outer = self.outer;
+            #[cfg(feature = "tracing")]
+            let outer = entries::resolve(here, outer, here.depth.get().wrapping_sub(1));
+            here.behind.set(outer);
+        });
     }
 }
 
@@ -298,6 +331,9 @@ pub(crate) fn outside_again() -> Result<&'static Tally, Other> {
 
 /// Gives a thread its own record at its first allocation.
 fn introduce() -> &'static Tally {
+    if HERE.with(|here| here.is_retired.get()) {
+        return &LATE;
+    }
     // A scope that was entered by a stranger leaves one behind when it ends, though the thread is known by then.
     let known = thread();
     let Some(record) = known.or_else(registry::thread_record) else { return &LATE };
@@ -311,20 +347,23 @@ fn introduce() -> &'static Tally {
         let _own = Entered::new(record.tally());
         RETIRE.try_with(|_| ()).is_ok()
     };
-    if !retires {
-        // The thread's destructors have run: nobody would give the record back.
-        retire();
-        return &LATE;
-    }
-    // The thread may stand behind a signpost that must stay: only a bare stranger is replaced.
+    let (own, outside): (&'static Tally, &'static Tally) = if retires {
+        (record.tally(), if config::unannotated() { &QUIET } else { record.tally() })
+    } else {
+        // The thread's destructors have run: nothing would give the record back.
+        give_all_back();
+        (&LATE, &LATE)
+    };
+    // The thread may stand behind a signpost, or in a task, that must stay: only a bare stranger is
+    // replaced.
     HERE.with(|here| {
         for place in [&here.current, &here.behind] {
             if ptr::eq(place.get(), &raw const STRANGER) {
-                place.set(if config::unannotated() { &QUIET } else { record.tally() });
+                place.set(outside);
             }
         }
     });
-    record.tally()
+    own
 }
 
 #[derive(Debug)]
@@ -336,12 +375,20 @@ impl Drop for Retire {
     }
 }
 
-/// Hands the thread's record on to the next thread that starts; what comes later is charged to the orphans.
+/// The thread ends: what comes later is charged to the orphans.
 fn retire() {
     HERE.with(|here| {
         here.current.set(&LATE);
         here.behind.set(&LATE);
     });
+    #[cfg(feature = "tracing")]
+    entries::retire();
+    give_all_back();
+}
+
+/// Hands the thread's record, and all else that it has, on to the next thread that starts.
+fn give_all_back() {
+    HERE.with(|here| here.is_retired.set(true));
     if let Some(record) = HERE.with(|here| here.thread.take()) {
         record.leave_worker();
         registry::give_back_thread(record);
@@ -351,8 +398,6 @@ fn retire() {
     plain::retire();
     variable::empty_spares();
     hand_over::retire();
-    #[cfg(feature = "tracing")]
-    span::retire();
     // Last: what comes before may have something to say.
     threads::retire();
 }

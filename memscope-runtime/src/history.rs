@@ -42,8 +42,7 @@ struct Row {
     future: StaticRef<FutureType>,
     allocated_bytes: AtomicU64,
     allocations: AtomicU64,
-    frees: AtomicU64,
-    own_live_bytes: AtomicU64,
+    own_freed_bytes: AtomicU64,
     taken_bytes: AtomicU64,
     peak_bytes: AtomicU64,
     polls: AtomicU64,
@@ -142,8 +141,7 @@ impl Written {
         row.future.set(reading.future);
         put(&row.allocated_bytes, tally.allocated_bytes);
         put(&row.allocations, tally.allocations);
-        put(&row.frees, tally.frees);
-        put(&row.own_live_bytes, tally.own_live_bytes.cast_unsigned());
+        put(&row.own_freed_bytes, tally.own_freed_bytes);
         put(&row.taken_bytes, tally.taken_bytes);
         put(&row.peak_bytes, reading.peak_bytes);
         put(&row.polls, reading.polls);
@@ -177,10 +175,12 @@ impl Row {
             tally: TallyReading {
                 allocated_bytes: get(&self.allocated_bytes),
                 allocations: get(&self.allocations),
-                frees: get(&self.frees),
-                own_live_bytes: get(&self.own_live_bytes).cast_signed(),
+                own_freed_bytes: get(&self.own_freed_bytes),
                 taken_bytes: get(&self.taken_bytes),
                 peak_bytes,
+                // What is live yet is the account's.
+                own_live_bytes: 0,
+                own_live_blocks: 0,
             },
             reading: RecordReading {
                 parent: get(&self.parent),

@@ -319,7 +319,7 @@ impl Walk {
                     fence(Ordering::Acquire);
                     if account.id() == 0 {
                         let live_bytes = sum(tally.own_live_bytes, net_bytes);
-                        let live_blocks = blocks(tally.own_live_blocks(), net_blocks);
+                        let live_blocks = blocks(tally.own_live_blocks, net_blocks);
                         return self.add_thread(&tally, live_bytes, live_blocks, works);
                     }
                 }
@@ -336,7 +336,7 @@ impl Walk {
                     fence(Ordering::Acquire);
                     if record.tally().id() == id && account.id() == id {
                         let live_bytes = sum(tally.own_live_bytes, net_bytes);
-                        let live_blocks = blocks(tally.own_live_blocks(), net_blocks);
+                        let live_blocks = blocks(tally.own_live_blocks, net_blocks);
                         let task = TaskReading {
                             id: task_id,
                             tally,

@@ -1,239 +1,155 @@
-//! A span's records: what is allocated while it is entered.
+//! A span's record: what is allocated while it is entered.
 //!
-//! A record has one writer at a time, but a span may be entered on several threads at once, and several times on one. So a span has a
-//! chain of *seats*, each with a record of its own: who enters takes a free one, or makes another.
+//! A span is one row, however many threads are in it at once. Its record has one writer: the thread
+//! that holds the span's *turn* (see `inside`) counts with plain stores, as a task's poll does.
+//! Other threads that are inside are *guests*: they charge the same account by locked additions, as
+//! the threads in a shared owner do. What is live is the sum of both, so the peak is that of all
+//! threads together.
 
-use std::{cell::Cell, ptr};
+mod inside;
 
 use crate::{
     arena::Zeroed,
-    current,
     future_type::FutureType,
-    pool::{Linked, Links, Pool},
+    pool::{Linked, Links, Pool, Pooled},
     record::{self, Record},
     site::{Key, Site},
     static_ref::StaticRef,
-    sync::{AtomicU32, AtomicU64, Ordering},
+    sync::{AtomicU64, Ordering},
+    taken,
     tally::Tally,
     task::TaskType,
 };
 
-/// One record of a span, and who is in it.
-///
-/// All but `state` and `next` is written by whoever holds the seat, or made it and has not shown it yet.
+pub(crate) use inside::Role;
+use inside::{Inside, Interval};
+
+/// A span that has a row.
 #[derive(Debug)]
-pub(crate) struct Seat {
+pub(crate) struct Span {
+    /// The signpost that is current on guests: it leads to the record.
+    guests: Tally,
     record: StaticRef<Record>,
-    /// Another one of the same span.
-    next: StaticRef<Self>,
-    /// Who was current before.
-    previous: StaticRef<Tally>,
-    /// What the same thread entered before.
-    below: StaticRef<Self>,
-    /// The span's id, which is the same for another span of another layer.
-    span: AtomicU64,
-    layer: AtomicU32,
+    inside: Inside,
+    /// When the interval began; written by the thread that holds the turn. 0: it is not timed.
     started_ns: AtomicU64,
-    state: AtomicU32,
     links: Links,
 }
 
-const FREE: u32 = 0;
-const HELD: u32 = 1;
-/// The span is over, but its holder has not left it yet.
-const OVER: u32 = 2;
-
 // SAFETY: atomics and `StaticRef`s, valid when zeroed, without destructors.
-unsafe impl Zeroed for Seat {}
+unsafe impl Zeroed for Span {}
 
-impl Linked for Seat {
+impl Linked for Span {
     fn links(&self) -> &Links {
         &self.links
     }
 }
 
-static SEATS: Pool<Seat> = Pool::new();
+static SPANS: Pool<Span> = Pool::new();
 
 static SPAN: FutureType = FutureType { name: || "tracing::Span", size: 0, vtable: None };
 
-thread_local! {
-    /// What this thread entered last and has not left.
-    static TOP: Cell<Option<&'static Seat>> = const { Cell::new(None) };
-}
-
 /// Opens a row for a new span; `None` where there is no memory.
-pub(crate) fn open(name: &str, file: &'static str, line: u32) -> Option<&'static Seat> {
+pub(crate) fn open(name: &str, file: &'static str, line: u32) -> Option<&'static Span> {
     let key = Key { name, task_type: TaskType::Unspecified, file, line, column: 0 };
-    make(Site::of(key), FREE)
-}
-
-fn make(site: &'static Site, state: u32) -> Option<&'static Seat> {
-    let seat = SEATS.take()?;
-    let Some(record) = record::open(site, &SPAN) else {
-        seat.put_away();
+    let span = SPANS.take()?;
+    let Some(record) = record::open(Site::of(key), &SPAN) else {
+        SPANS.put(span);
         return None;
     };
-    seat.record.set(record);
-    seat.next.clear();
-    // Release pairs with the Acquire of who takes the seat.
-    seat.state.store(state, Ordering::Release);
-    Some(seat)
+    span.record.set(record);
+    span.guests.stand_for_guests(record.tally().id(), record.index());
+    span.inside.open();
+    Some(span)
 }
 
-/// Leaves all that the thread has entered: it ends.
-pub(crate) fn retire() {
-    while let Some(seat) = TOP.get() {
-        seat.leave(None);
-    }
-}
-
-/// Leaves the span of a layer that this thread has entered, the last time that it did; nothing where it did not.
-pub(crate) fn exit(layer: u32, span: u64) {
-    let mut above: Option<&'static Seat> = None;
-    let mut at = TOP.get();
-    while let Some(seat) = at {
-        if seat.span.load(Ordering::Relaxed) == span && seat.layer.load(Ordering::Relaxed) == layer
-        {
-            return seat.leave(above);
+impl Span {
+    /// Goes inside. Returns how the thread is inside, and whether it is the first; `None` where the
+    /// span is closed or there is no memory. `is_mine` tells whether this thread holds the turn.
+    pub(crate) fn join(&self, is_mine: impl Fn() -> bool) -> Option<(Role, bool)> {
+        let account = self.record.get()?.tally().account()?;
+        let (role, is_first) = self.inside.enter(is_mine)?;
+        if !is_first && !taken::note_entry(account) {
+            self.leave(role, false);
+            return None;
         }
-        above = Some(seat);
-        at = seat.below.get();
+        Some((role, is_first))
     }
-}
 
-impl Seat {
-    /// Charges the span from now on with what this thread allocates.
-    pub(crate) fn enter(&'static self, layer: u32, span: u64) {
-        let Some(seat) = self.take() else { return };
-        let Some(record) = seat.record.get() else { return };
-        let (previous, outer) = current::switch(record.tally());
-        let started_ns = record.start(|| outer);
-        seat.previous.set(previous);
-        seat.span.store(span, Ordering::Relaxed);
-        seat.layer.store(layer, Ordering::Relaxed);
-        seat.started_ns.store(started_ns, Ordering::Relaxed);
-        match TOP.replace(Some(seat)) {
-            Some(below) => seat.below.set(below),
-            None => seat.below.clear(),
+    /// What is current on a thread that is inside so.
+    pub(crate) fn tally(&'static self, role: Role) -> Option<&'static Tally> {
+        match role {
+            Role::Writer | Role::Again => self.record.get().map(Record::tally),
+            Role::Guest => Some(&self.guests),
         }
     }
 
-    /// A seat of the span that nobody else is in.
-    fn take(&'static self) -> Option<&'static Self> {
-        let mut seat = self;
-        loop {
-            let taken =
-                seat.state.compare_exchange(FREE, HELD, Ordering::Acquire, Ordering::Relaxed);
-            if taken.is_ok() {
-                return Some(seat);
-            }
-            seat = match seat.next.get() {
-                Some(next) => next,
-                None => match seat.add()? {
-                    Ok(new) => return Some(new),
-                    Err(theirs) => theirs,
-                },
-            };
+    /// Begins the interval, if this thread is the first inside; then it is current. `outer`: the
+    /// task that it comes from, 0 if none.
+    pub(crate) fn begin(&self, (role, is_first): (Role, bool), outer: u64) {
+        let Some(record) = self.record.get() else { return };
+        if is_first {
+            self.started_ns.store(record.start(|| outer), Ordering::Relaxed);
+        } else if role == Role::Writer {
+            record.look_at_window();
         }
     }
 
-    /// Adds a seat to the end of the chain, held; or finds that somebody else just did.
-    fn add(&'static self) -> Option<Result<&'static Self, &'static Self>> {
-        let site = self.record.get()?.site()?;
-        let new = make(site, HELD)?;
-        Some(match self.next.set_if_none(new) {
-            Ok(()) => Ok(new),
-            Err(theirs) => {
-                // It is in the sums of its site, with no bytes.
-                new.close();
-                Err(theirs)
-            }
-        })
-    }
-
-    /// Leaves the span; `above`: what this thread has entered after it and not left.
-    fn leave(&'static self, above: Option<&'static Self>) {
-        let (Some(record), Some(previous)) = (self.record.get(), self.previous.get()) else {
-            // A seat that is held has both.
-            return TOP.set(None);
-        };
-        record.stop(self.started_ns.load(Ordering::Relaxed));
-        match above {
-            None => {
-                TOP.set(self.below.get());
-                // Where something else is current, whoever made it so restores what was before.
-                current::switch_back(record.tally(), previous);
-            }
-            Some(above) => {
-                match self.below.get() {
-                    Some(below) => above.below.set(below),
-                    None => above.below.clear(),
-                }
-                if above.previous.get().is_some_and(|before| ptr::eq(before, record.tally())) {
-                    above.previous.set(previous);
-                }
-            }
-        }
-        // Release: the next holder, or who closes the seat, sees all that was counted.
-        let left = self.state.compare_exchange(HELD, FREE, Ordering::Release, Ordering::Acquire);
-        if left.is_err() {
-            self.close();
+    /// Goes outside; afterwards this thread does not write the record any more. `is_buried`: a
+    /// guard still saves a pointer to the span, until [`unbury`](Self::unbury).
+    pub(crate) fn leave(&self, role: Role, is_buried: bool) {
+        if self.inside.leave(role, is_buried, self) {
+            self.write_down();
         }
     }
 
-    /// The span is over: seats that nobody is in are closed, the others when they are left.
-    pub(crate) fn end(&'static self) {
-        let mut at = Some(self);
-        while let Some(seat) = at {
-            at = seat.next.get();
-            // Acquire pairs with the Release in `leave`.
-            if seat.state.swap(OVER, Ordering::AcqRel) == FREE {
-                seat.close();
-            }
+    /// No guard saves a pointer to the span any more for an entry that was left.
+    pub(crate) fn unbury(&self) {
+        if self.inside.unbury() {
+            self.put_away();
         }
     }
 
-    fn close(&'static self) {
+    /// The span is closed: its task completes, now or when it is left on all threads.
+    pub(crate) fn close(&self) {
+        if self.inside.close() {
+            self.write_down();
+        }
+    }
+
+    fn write_down(&self) {
         if let Some(record) = self.record.get() {
             record.complete();
         }
-        self.put_away();
+        if self.inside.written() {
+            self.put_away();
+        }
     }
 
-    fn put_away(&'static self) {
+    fn put_away(&self) {
+        if let Some(record) = self.record.get() {
+            record.give_back();
+        }
         self.record.clear();
-        SEATS.put(self);
+        if let Some(span) = SPANS.get(self.index()) {
+            SPANS.put(span);
+        }
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn seat() -> &'static Seat {
-        open("a span of a test", "span.rs", 1).expect("memory")
+impl Interval for Span {
+    fn stop(&self) {
+        if let Some(record) = self.record.get() {
+            record.stop(self.started_ns.load(Ordering::Relaxed));
+        }
     }
 
-    fn top() -> Option<u64> {
-        TOP.get().map(|seat| seat.span.load(Ordering::Relaxed))
-    }
-
-    #[test]
-    fn spans_are_left_in_any_order() {
-        let (a, b) = (seat(), seat());
-        a.enter(7, 1);
-        b.enter(7, 2);
-        a.enter(7, 1);
-        assert_eq!(top(), Some(1));
-        exit(7, 2);
-        exit(7, 3);
-        exit(8, 1);
-        assert_eq!(top(), Some(1));
-        exit(7, 1);
-        assert_eq!(top(), Some(1), "it was entered twice");
-        exit(7, 1);
-        assert_eq!(top(), None);
-        a.end();
-        b.end();
+    fn resume(&self) {
+        let Some(record) = self.record.get() else { return };
+        // The entry that came meanwhile begins an interval after all.
+        if let Some(account) = record.tally().account() {
+            taken::retract_entry(account);
+        }
+        self.started_ns.store(record.start(|| 0), Ordering::Relaxed);
     }
 }

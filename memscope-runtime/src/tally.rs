@@ -6,7 +6,8 @@ use crate::{
     peak::Peak,
     static_ref::StaticRef,
     sync::{AtomicI64, AtomicU64, Ordering, add, bump, shift},
-    taken, threads,
+    taken::{self, Taken},
+    threads,
 };
 
 /// Blocks from this size on are events.
@@ -19,7 +20,7 @@ const LARGE_BLOCK: usize = 1 << 20;
 /// other threads only read. What others do to the owner's blocks goes to its [`Account`].
 ///
 /// A tally without an account is a *signpost*: [`current`](crate::current) keeps five of them to mark the situations that
-/// need the slow path, and every shared owner has one that leads to it.
+/// need the slow path; every shared owner and every span has one that leads to it.
 #[derive(Debug)]
 #[repr(C, align(64))]
 pub(crate) struct Tally {
@@ -28,7 +29,7 @@ pub(crate) struct Tally {
     id: AtomicU64,
     allocated_bytes: AtomicU64,
     allocations: AtomicU64,
-    /// Blocks this owner freed itself. Of a shared owner's signpost: its index + 1.
+    /// Blocks this owner freed itself. Of a signpost: what it [leads to](Leads).
     frees: AtomicU64,
     /// Allocated less freed by the owner itself.
     own_live: AtomicI64,
@@ -40,35 +41,53 @@ pub(crate) struct Tally {
 pub(crate) struct TallyReading {
     pub(crate) allocated_bytes: u64,
     pub(crate) allocations: u64,
-    pub(crate) frees: u64,
-    /// Allocated less freed by the owner itself.
+    /// Bytes that the owner freed itself.
+    pub(crate) own_freed_bytes: u64,
+    /// Allocated less freed by the owner itself, in its own counters.
     pub(crate) own_live_bytes: i64,
+    /// The same of blocks, modulo 2^32 as an account counts them.
+    pub(crate) own_live_blocks: u32,
     pub(crate) peak_bytes: u64,
     /// Of `allocated_bytes`, those that the owner took over from others.
     pub(crate) taken_bytes: u64,
 }
 
 impl TallyReading {
-    /// Modulo 2^32, as an account counts them.
-    #[expect(clippy::cast_possible_truncation, reason = "that is what modulo means")]
-    pub(crate) fn own_live_blocks(&self) -> u32 {
-        self.allocations.wrapping_sub(self.frees) as u32
+    /// With what came to the owner by others' hands: what it took over counts as allocated by it,
+    /// and what guests did as its own.
+    #[inline]
+    pub(crate) fn with(self, taken: Option<&taken::Row>) -> Self {
+        match taken {
+            None => self,
+            Some(row) => self.with_all(&row.read()),
+        }
     }
 
-    pub(crate) fn own_freed_bytes(&self) -> u64 {
-        let own_bytes = self.allocated_bytes.wrapping_sub(self.taken_bytes);
-        own_bytes.wrapping_sub(self.own_live_bytes.cast_unsigned())
-    }
-
-    /// With what the owner took over, which counts as allocated by it.
-    pub(crate) fn with_taken(self, bytes: u64) -> Self {
+    /// The same of what was read before.
+    pub(crate) fn with_all(self, taken: &Taken) -> Self {
         Self {
-            allocated_bytes: self.allocated_bytes + bytes,
-            taken_bytes: self.taken_bytes + bytes,
+            allocated_bytes: self.allocated_bytes + taken.bytes + taken.guest_bytes,
+            allocations: self.allocations + taken.guest_blocks,
+            own_freed_bytes: self.own_freed_bytes + taken.guest_freed_bytes,
+            taken_bytes: self.taken_bytes + taken.bytes,
             ..self
         }
     }
 }
+
+/// Where a signpost leads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Leads {
+    /// To the shared owner with this index.
+    Shared(u32),
+    /// To the span whose record has this index: the thread is a guest there.
+    #[cfg(feature = "tracing")]
+    Guest(u32),
+}
+
+/// Added to the index of a record.
+#[cfg(feature = "tracing")]
+const GUEST: u64 = 1 << 32;
 
 impl Tally {
     pub(crate) const fn new() -> Self {
@@ -201,24 +220,76 @@ impl Tally {
         self.own_live.fetch_add(bytes.cast_signed() as i64, Ordering::Relaxed);
     }
 
-    /// Makes this the signpost of the shared owner with this index; before anybody sees it.
+    /// Charges a block that a guest allocates, while another thread may write all of this.
+    #[cfg(feature = "tracing")]
+    pub(crate) fn charge_as_guest(&self, account: &Account, bytes: usize) {
+        // First, so that no more seems live than was allocated (released by the change of the
+        // balance).
+        taken::note_guest(account, bytes as u64);
+        account.charge(bytes);
+        self.peak.look_again();
+        taken::note_peak(account, self.live(account));
+        if bytes >= LARGE_BLOCK {
+            self.note_large_block(account, bytes);
+        }
+    }
+
+    /// What is live, while others allocate and free.
+    ///
+    /// It is the sum of two numbers, which were there at one time if the first one is the same
+    /// afterwards.
+    #[cfg(feature = "tracing")]
+    fn live(&self, account: &Account) -> i64 {
+        const ATTEMPTS: usize = 8;
+        let mut net = account.net();
+        let mut own_live = 0;
+        for _ in 0..ATTEMPTS {
+            own_live = self.own_live.load(Ordering::Acquire);
+            let again = account.net();
+            if again == net {
+                break;
+            }
+            net = again;
+        }
+        own_live.wrapping_add(net)
+    }
+
+    /// Makes this the signpost of the shared owner with this index; before another thread sees it.
     pub(crate) fn stand_for(&self, index: u32) {
         self.frees.store(u64::from(index) + 1, Ordering::Relaxed);
     }
 
-    /// The index of the shared owner that this signpost leads to.
-    pub(crate) fn stands_for(&self) -> Option<u32> {
-        u32::try_from(self.frees.load(Ordering::Relaxed).checked_sub(1)?).ok()
+    /// Makes this the signpost for guests of the span with this id and record; before another
+    /// thread sees it.
+    #[cfg(feature = "tracing")]
+    pub(crate) fn stand_for_guests(&self, id: u64, record: u32) {
+        self.frees.store(GUEST + u64::from(record), Ordering::Relaxed);
+        self.id.store(id, Ordering::Release);
     }
 
+    /// Where this signpost leads, if anywhere.
+    pub(crate) fn leads(&self) -> Option<Leads> {
+        let word = self.frees.load(Ordering::Relaxed);
+        #[cfg(feature = "tracing")]
+        if let Some(record) = word.checked_sub(GUEST) {
+            return u32::try_from(record).ok().map(Leads::Guest);
+        }
+        u32::try_from(word.checked_sub(1)?).ok().map(Leads::Shared)
+    }
+
+    #[expect(clippy::cast_possible_truncation, reason = "blocks are counted modulo 2^32")]
     pub(crate) fn read(&self) -> TallyReading {
         // Before `allocated_bytes`, so that no more seems live than was allocated.
         let own_live_bytes = self.own_live.load(Ordering::Acquire);
+        let allocated_bytes = self.allocated_bytes.load(Ordering::Relaxed);
+        let allocations = self.allocations.load(Ordering::Relaxed);
+        let frees = self.frees.load(Ordering::Relaxed);
         TallyReading {
-            allocated_bytes: self.allocated_bytes.load(Ordering::Relaxed),
-            allocations: self.allocations.load(Ordering::Relaxed),
-            frees: self.frees.load(Ordering::Relaxed),
+            allocated_bytes,
+            allocations,
+            own_freed_bytes: allocated_bytes.wrapping_sub(own_live_bytes.cast_unsigned()),
             own_live_bytes,
+            own_live_blocks: allocations.wrapping_sub(frees) as u32,
             peak_bytes: self.peak_bytes(),
             taken_bytes: 0,
         }

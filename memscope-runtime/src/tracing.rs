@@ -9,16 +9,24 @@ use tracing_core::{
 use tracing_subscriber::{Layer, layer::Context, registry::LookupSpan};
 
 use crate::{
-    current::{ENABLED, Entered},
-    span::{self, Seat},
+    current::{self, ENABLED, Entered},
+    span::{self, Span},
     sync::{AtomicU32, Ordering},
 };
 
 /// Makes spans rows: each is charged with what is allocated while it is entered.
 ///
-/// So programs with `#[instrument]` get memory per span from one line. A span is a task with the span's name, file and line; inside a tracked task
-/// or another span it is a child and its bytes are exclusive, as those of nested tasks are. It completes when it is closed. One that is entered
-/// several times at once, on several threads or one, has a row for each; their site has the sums.
+/// So programs with `#[instrument]` get memory per span from one line. A span is a task with the
+/// span's name, file and line; inside a tracked task or another span it is a child and its bytes
+/// are exclusive, as those of nested tasks are. It completes when it is closed.
+///
+/// A span is one row and counts once, however often and on however many threads it is entered, also
+/// at one time: then its live bytes and its peak are those of all threads together. `poll_count` is
+/// how often it was entered, `busy_ns` the time in which any thread was in it.
+///
+/// Spans may be left in any order. A span that is left inside a poll or a scope which began after
+/// it is over at once; what is below it is charged as soon as that poll or scope ends. A span that
+/// is entered inside a poll or a scope and not left there is left when that ends.
 ///
 /// ```
 /// use memscope_runtime::{MemoryLayer, async_memory::get_memory_snapshot};
@@ -46,7 +54,10 @@ use crate::{
 ///
 /// # Cost
 ///
-/// That of a tracked task for each span, and of a poll for each time it is entered, besides what the registry takes to find the span.
+/// That of a tracked task for each span, and of a poll for each time it is entered, besides what
+/// the registry takes to find the span. While a thread is in a span, an allocation by another
+/// thread that has entered it too takes four locked additions and a memory fence, a free by it
+/// three. A poll inside of an entered span takes a few instructions more.
 pub struct MemoryLayer<F = fn(&Metadata<'_>) -> bool> {
     is_wanted: F,
     /// Tells its spans from those of other layers like this one.
@@ -87,10 +98,10 @@ impl<F> fmt::Debug for MemoryLayer<F> {
     }
 }
 
-/// What is kept in a span's extensions: the seats, and the number of the layer that made them.
+/// What is kept in a span's extensions: its record, and the number of the layer that opened it.
 #[derive(Clone, Copy)]
 struct Row {
-    seat: &'static Seat,
+    span: &'static Span,
     layer: u32,
 }
 
@@ -104,16 +115,16 @@ where
         if !ENABLED || !(self.is_wanted)(metadata) {
             return;
         }
-        let Some(span) = context.span(id) else { return };
+        let Some(data) = context.span(id) else { return };
         let file = metadata.file().unwrap_or("");
-        let mut extensions = span.extensions_mut();
+        let mut extensions = data.extensions_mut();
         // Another layer like this one has been here.
         if extensions.get_mut::<Row>().is_some() {
             return;
         }
-        if let Some(seat) = span::open(metadata.name(), file, metadata.line().unwrap_or(0)) {
+        if let Some(span) = span::open(metadata.name(), file, metadata.line().unwrap_or(0)) {
             let _untracked = Entered::untracked();
-            extensions.insert(Row { seat, layer: self.number });
+            extensions.insert(Row { span, layer: self.number });
         }
     }
 
@@ -121,14 +132,14 @@ where
         if let Some(row) = row_of(id, &context)
             && row.layer == self.number
         {
-            row.seat.enter(self.number, id.into_u64());
+            current::enter_span(row.span, self.number, id.into_u64());
         }
     }
 
     fn on_exit(&self, id: &Id, _: Context<'_, S>) {
         // NOTE: the span may be closed by now.
         if ENABLED {
-            span::exit(self.number, id.into_u64());
+            current::exit_span(self.number, id.into_u64());
         }
     }
 
@@ -136,7 +147,7 @@ where
         let Some(row) = row_of(&id, &context).filter(|row| row.layer == self.number) else {
             return;
         };
-        row.seat.end();
+        row.span.close();
         if let Some(span) = context.span(&id) {
             let _untracked = Entered::untracked();
             span.extensions_mut().remove::<Row>();

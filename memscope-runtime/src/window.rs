@@ -25,11 +25,9 @@ pub(crate) fn epoch() -> u32 {
     EPOCH.load(Ordering::Relaxed)
 }
 
-/// Notes the peak of a task that has ended, if it was of this epoch.
-pub(crate) fn note_ended(window: u32, peak_bytes: u64) {
-    if window == epoch() {
-        raise(&ENDED_PEAK, peak_bytes);
-    }
+/// Notes what a task that has ended held at the most in this epoch.
+pub(crate) fn note_ended(peak_bytes: u64) {
+    raise(&ENDED_PEAK, peak_bytes);
 }
 
 /// Opens a window. `living_peak` gives the highest peak in this epoch among the living tasks, `living_max` what the

@@ -44,6 +44,8 @@ mod free_list;
 
 #[path = "../../src/holds.rs"]
 mod holds;
+#[path = "../../src/span/inside.rs"]
+mod inside;
 #[path = "../../src/plain/lease.rs"]
 mod lease;
 #[path = "../../src/peak.rs"]
@@ -57,6 +59,8 @@ mod roster;
 #[path = "../../src/version.rs"]
 mod version;
 
+#[path = "insides.rs"]
+mod insides;
 #[path = "leases.rs"]
 mod leases;
 #[path = "rings.rs"]

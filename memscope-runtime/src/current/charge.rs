@@ -2,13 +2,15 @@
 
 use std::{alloc::Layout, ptr};
 
+#[cfg(feature = "tracing")]
+use crate::account::Account;
 #[cfg(feature = "tokio")]
 use crate::plain;
 use crate::{
     block::{Charged, Owner},
     config, own_heap, registry,
     shared::Shared,
-    tally::Tally,
+    tally::{Leads, Tally},
 };
 
 use super::{
@@ -118,8 +120,10 @@ pub(super) fn charge_for(tally: &'static Tally, bytes: usize) -> Owner {
         tally.charge(account, bytes);
         return Owner::account(account);
     }
-    let account = match tally.stands_for() {
-        Some(index) => Shared::charge(index, bytes),
+    let account = match tally.leads() {
+        Some(Leads::Shared(index)) => Shared::charge(index, bytes),
+        #[cfg(feature = "tracing")]
+        Some(Leads::Guest(record)) => charge_as_guest(record, bytes),
         None => registry::charge_orphans(bytes),
     };
     account.map_or(Owner::NOBODY, Owner::account)
@@ -129,4 +133,13 @@ pub(super) fn charge_for(tally: &'static Tally, bytes: usize) -> Owner {
 fn meet_at_work() -> &'static Tally {
     let own = introduce();
     if own.account().is_some() && config::unannotated() { untracked_at(&QUIET) } else { own }
+}
+
+/// Charges a new block to the span with this record, where another thread may write that.
+#[cfg(feature = "tracing")]
+fn charge_as_guest(record: u32, bytes: usize) -> Option<&'static Account> {
+    let tally = registry::record(record)?.tally();
+    let account = tally.account()?;
+    tally.charge_as_guest(account, bytes);
+    Some(account)
 }

@@ -14,6 +14,8 @@ use crate::{
 };
 #[cfg(feature = "tokio")]
 use crate::{config, plain};
+#[cfg(feature = "tracing")]
+use crate::{taken, tally::Leads};
 
 use super::{PLAIN, behind, is_outside, is_untracked, outside_again, tally, thread};
 
@@ -132,8 +134,36 @@ impl Known {
         match self {
             #[cfg(feature = "tokio")]
             Self::NoRecord => plain::site().index(),
-            _ => self.tally().and_then(Tally::account).map_or(UNTRACKED, Account::site),
+            _ => self.account().map_or(UNTRACKED, Account::site),
         }
+    }
+
+    /// The account that is charged with what it allocates.
+    #[inline]
+    fn account(self) -> Option<&'static Account> {
+        let tally = self.tally()?;
+        #[cfg(feature = "tracing")]
+        if let Some(account) = guests_account(tally) {
+            return Some(account);
+        }
+        tally.account()
+    }
+
+    /// Takes a block off this account, if it is the freer's own. Returns whether it is.
+    #[inline]
+    fn discharge_own(self, account: &'static Account, bytes: usize) -> bool {
+        if let Some(own) = self.tally_of(account) {
+            own.discharge(bytes);
+            return true;
+        }
+        #[cfg(feature = "tracing")]
+        if self.tally().and_then(guests_account).is_some_and(|own| ptr::eq(own, account)) {
+            taken::note_guest_free(account, bytes as u64);
+            // The span is open, as a thread is inside: this is never the last block.
+            let _ = account.discharge(bytes);
+            return true;
+        }
+        false
     }
 }
 
@@ -157,8 +187,8 @@ pub(super) fn known(tally: &'static Tally) -> Known {
 
 #[inline]
 pub(super) fn discharge_account(account: &'static Account, bytes: usize, freer: Known) {
-    if let Some(own) = freer.tally_of(account) {
-        return own.discharge(bytes);
+    if freer.discharge_own(account, bytes) {
+        return;
     }
     // First, as the account may be another's afterwards.
     let (from, to) = (account.site(), freer.site());
@@ -179,9 +209,20 @@ fn give_back_and_note(account: &'static Account, from: u32, to: u32, bytes: usiz
 /// Takes a block off its owner which tasks of the site `to` take over.
 pub(crate) fn hand_on(from: &'static Account, to: u32, bytes: usize) {
     hand_over::note(from.site(), to, bytes);
-    if let Some(own) = known(tally()).tally_of(from) {
-        own.discharge(bytes);
-    } else if from.discharge(bytes) {
+    if !known(tally()).discharge_own(from, bytes) && from.discharge(bytes) {
         registry::give_back(from);
+    }
+}
+
+/// The account of the span that this signpost leads to, where it is one for guests.
+#[cfg(feature = "tracing")]
+#[inline]
+fn guests_account(signpost: &'static Tally) -> Option<&'static Account> {
+    if signpost.account().is_some() {
+        return None;
+    }
+    match signpost.leads()? {
+        Leads::Guest(record) => registry::record(record)?.tally().account(),
+        Leads::Shared(_) => None,
     }
 }

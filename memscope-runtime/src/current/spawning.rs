@@ -130,7 +130,7 @@ fn charge_behind(bytes: usize) -> Owner {
 
 /// Takes the signpost `SPAWNING` away, and returns what it stood before.
 #[inline]
-fn leave_spawning() -> &'static Tally {
+pub(super) fn leave_spawning() -> &'static Tally {
     HERE.with(|here| {
         here.spawn.set(None);
         let behind = here.behind.get();

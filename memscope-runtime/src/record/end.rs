@@ -47,9 +47,7 @@ impl Record {
     /// Enters the task to drop its future; when the guard goes, the task is closed.
     pub(crate) fn closing(&'static self) -> Closing {
         let entered = Entered::new(&self.tally);
-        if self.window.load(Ordering::Relaxed) != window::epoch() {
-            self.enter_window();
-        }
+        self.look_at_window();
         Closing { record: self, entered: Some(entered) }
     }
 
@@ -61,11 +59,18 @@ impl Record {
         self.put_away(true, false);
     }
 
-    /// The end of a span.
+    /// The end of a span: all is folded away, but the record stays this span's until
+    /// [`give_back`](Self::give_back).
     #[cfg(feature = "tracing")]
     pub(crate) fn complete(&'static self) {
         self.end(TaskState::Completed, 0);
-        self.close();
+        self.write_down(true, false);
+    }
+
+    /// Gives the record of a span back that has [completed](Self::complete).
+    #[cfg(feature = "tracing")]
+    pub(crate) fn give_back(&'static self) {
+        registry::give_back_record(self);
     }
 
     /// The end of an unannotated task, as far as anybody knows: the caller keeps others out. If that was not told by the runtime, it gets a row only
@@ -80,9 +85,17 @@ impl Record {
         self.put_away(has_ended || !self.holds_nothing(), goes_on);
     }
 
-    /// Writes down what stays of the task, in a row of its own if it `gets_row`, and gives the record back. `goes_on`: the task has not ended.
+    /// Writes down what stays of the task, and gives the record back. `goes_on`: the task has not ended.
     fn put_away(&'static self, gets_row: bool, goes_on: bool) {
-        let (Some(account), Some(kind)) = (self.tally.account(), self.kind()) else { return };
+        if self.write_down(gets_row, goes_on) {
+            registry::give_back_record(self);
+        }
+    }
+
+    /// Writes down what stays of the task, in a row of its own if it `gets_row`. Returns false
+    /// where there was no task.
+    fn write_down(&self, gets_row: bool, goes_on: bool) -> bool {
+        let (Some(account), Some(kind)) = (self.tally.account(), self.kind()) else { return false };
         {
             let _folding = Folding::begin();
             #[cfg(tokio_unstable)]
@@ -95,7 +108,7 @@ impl Record {
             self.fold(account, kind, written.as_ref());
         }
         self.tally.close();
-        registry::give_back_record(self);
+        true
     }
 
     /// Puts the task into the history and the sums of its site, and closes its account.
@@ -104,7 +117,7 @@ impl Record {
         let row = kind.row;
         let id = self.tally.id();
         let taken = taken::of(account);
-        let tally = self.tally.read().with_taken(taken.bytes);
+        let tally = self.tally.read().with(taken);
         let reading = self.read_ended(kind, taken, None);
         let items = items::of(self);
         // PERF: first, so that what goes there need not be kept.
@@ -112,24 +125,24 @@ impl Record {
             written.put(id, account.index(), &tally, &reading, items.as_ref());
         }
         row.sums.add(&tally, &reading, items.as_ref());
-        window::note_ended(self.window.load(Ordering::Relaxed), tally.peak_bytes);
+        window::note_ended(reading.window_peak_bytes);
         let left = tally.own_live_bytes.wrapping_add(account.net());
         if left != 0 {
             // More than the cell, which Tokio frees a moment later.
             let is_more = left > i64::from(self.cell_bytes.load(Ordering::Relaxed));
             ending::note(account, &self.ending(row, is_more));
         }
-        if account.close(tally.own_live_bytes, tally.own_live_blocks()) {
+        if account.close(tally.own_live_bytes, tally.own_live_blocks) {
             registry::give_back(account);
             return;
         }
         // What was transferred up to the close is counted, and since then nothing could be.
-        let late = taken::of(account).bytes.saturating_sub(taken.bytes);
+        let Some(taken) = taken::of(account).map(taken::Row::read) else { return };
+        let late = taken.bytes.saturating_sub(tally.taken_bytes);
         if late != 0 && account.id() == id {
             row.sums.add_taken(late);
             if let Some(written) = written {
-                let taken = Taken { bytes: taken.bytes + late, ..taken };
-                self.write_anew(account, kind, written, taken);
+                self.write_anew(account, kind, written, &taken);
             }
         }
     }
@@ -138,9 +151,9 @@ impl Record {
     // PERF: all of it is read again, so that nothing has to be kept for this.
     #[cold]
     #[inline(never)]
-    fn write_anew(&self, account: &Account, kind: Kind, written: &Written, taken: Taken) {
-        let tally = self.tally.read().with_taken(taken.bytes);
-        let reading = self.read_ended(kind, taken, None);
+    fn write_anew(&self, account: &Account, kind: Kind, written: &Written, taken: &Taken) {
+        let tally = self.tally.read().with_all(taken);
+        let reading = self.read_ended(kind, None, None).with(taken);
         let items = items::of(self);
         written.put(self.tally.id(), account.index(), &tally, &reading, items.as_ref());
     }

@@ -28,9 +28,7 @@ impl Record {
     fn begin_run(&'static self, outer: impl FnOnce() -> u64) -> Poll {
         let polls = self.polls.load(Ordering::Relaxed);
         self.polls.store(polls + 1, Ordering::Relaxed);
-        if self.window.load(Ordering::Relaxed) != window::epoch() {
-            self.enter_window();
-        }
+        self.look_at_window();
         let ended = self.state().is_ended();
         if !ended {
             self.state.store(TaskState::Running as u8, Ordering::Relaxed);
@@ -131,9 +129,18 @@ impl Record {
         }
     }
 
+    /// Starts the peak anew where a window of a monitor was opened since; by the record's only
+    /// writer.
+    #[inline]
+    pub(crate) fn look_at_window(&self) {
+        if self.window.load(Ordering::Relaxed) != window::epoch() {
+            self.enter_window();
+        }
+    }
+
     /// The first poll in a window of a monitor: the peak starts anew.
     #[cold]
-    pub(super) fn enter_window(&self) {
+    fn enter_window(&self) {
         if let Some(account) = self.tally.account() {
             // In this order: who sees the new peak sees the old one in `past_peak` (pairs with `read`).
             raise(&self.past_peak, self.tally.peak_bytes());

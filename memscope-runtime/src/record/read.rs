@@ -34,6 +34,18 @@ pub(crate) struct RecordReading {
     pub(crate) await_point: u32,
 }
 
+impl RecordReading {
+    /// With what came to the task by others' hands.
+    pub(super) fn with(self, taken: &Taken) -> Self {
+        Self {
+            polls: self.polls + taken.entries,
+            peak_bytes: self.peak_bytes.max(taken.peak_bytes),
+            window_peak_bytes: self.window_peak_bytes.max(taken.window_peak_bytes),
+            ..self
+        }
+    }
+}
+
 /// What a task is one of: where it was made, the row that counts it, its future.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Kind {
@@ -54,11 +66,11 @@ pub(crate) struct Timing {
 impl Record {
     /// What it counts, and what the task took over.
     pub(crate) fn read_tally(&self) -> TallyReading {
-        self.tally.read().with_taken(self.taken().bytes)
+        self.tally.read().with(self.taken())
     }
 
-    fn taken(&self) -> Taken {
-        self.tally.account().map_or_else(Taken::default, taken::of)
+    fn taken(&self) -> Option<&'static taken::Row> {
+        self.tally.account().and_then(taken::of)
     }
 
     /// Reads all but the tally. `now_ns`: read once for many records.
@@ -87,14 +99,14 @@ impl Record {
     pub(super) fn read_ended(
         &self,
         kind: Kind,
-        taken: Taken,
+        taken: Option<&taken::Row>,
         now_ns: Option<u64>,
     ) -> RecordReading {
         let Kind { site, row, future } = kind;
         let window = self.window.load(Ordering::Relaxed);
         let peak = self.tally.peak_bytes();
-        let past_peak = self.past_peak.load(Ordering::Relaxed).max(taken.peak_bytes);
-        RecordReading {
+        let past_peak = self.past_peak.load(Ordering::Relaxed);
+        let reading = RecordReading {
             parent: self.parent.load(Ordering::Relaxed),
             site,
             row,
@@ -109,6 +121,10 @@ impl Record {
             cell_bytes: u64::from(self.cell_bytes.load(Ordering::Relaxed)),
             #[cfg(feature = "layout")]
             await_point: 0,
+        };
+        match taken {
+            None => reading,
+            Some(row) => reading.with(&row.read()),
         }
     }
 

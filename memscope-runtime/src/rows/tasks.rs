@@ -126,7 +126,7 @@ impl Read {
             allocated_bytes: sizes(tally.allocated_bytes),
             allocation_count: sizes(tally.allocations),
             freed_bytes: sizes(freed_bytes),
-            freed_elsewhere_bytes: sizes(freed_bytes.saturating_sub(tally.own_freed_bytes())),
+            freed_elsewhere_bytes: sizes(freed_bytes.saturating_sub(tally.own_freed_bytes)),
             transferred_bytes: sizes(tally.taken_bytes),
             live_blocks: sizes(live_blocks),
             future_size_bytes: record.future.size as u64,
