@@ -131,7 +131,7 @@ fn what_a_spawn_takes_besides_the_cell_is_the_spawners_who_nobody_annotated() {
     assert_eq!((site.spawned, site.allocation_count), (TASKS, TASKS), "a cell each");
     let queue_bytes = TASKS * size_of::<usize>() as u64;
     let is_its = |task: &&TaskMemoryProfile| {
-        earlier.task(task.id).is_none() && task.allocated_bytes >= queue_bytes
+        task.allocated_bytes >= queue_bytes && earlier.task(task.id).is_none()
     };
     assert_eq!(plain(&snapshot).into_iter().filter(is_its).count(), 1, "{snapshot:#}");
     stop.send(()).expect("received");
