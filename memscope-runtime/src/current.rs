@@ -26,10 +26,13 @@ pub(crate) use crate::plain::Other;
 #[cfg(feature = "tracing")]
 use crate::span;
 use crate::{
-    config, hand_over, record::Record, registry, tally::Tally, task::TaskId, threads, variable,
+    block, config, hand_over, record::Record, registry, shared, tally::Tally, task::TaskId,
+    threads, variable,
 };
 
-pub(crate) use charge::{charge, charge_at_other_signpost, charge_outside, note_size, recharge};
+pub(crate) use charge::{
+    charge, charge_at_other_signpost, charge_outside, charge_without_slot, note_size, recharge,
+};
 pub(crate) use discharge::{discharge_cell, discharge_elsewhere, hand_on};
 #[cfg(feature = "tokio")]
 pub(crate) use spawning::Spawning;
@@ -230,6 +233,13 @@ pub(crate) fn owner_id() -> u64 {
 #[inline]
 pub(crate) fn tally() -> &'static Tally {
     HERE.with(|here| here.current.get())
+}
+
+/// How many words were not believed of blocks that were freed or reallocated.
+pub(crate) fn words_refused() -> u64 {
+    let signposts = [&STRANGER, &SPAWNING, &OWN, &LATE, &PLAIN];
+    let zeroes: u64 = signposts.map(Tally::zeroes).iter().sum();
+    block::words_refused() + zeroes + shared::zeroes()
 }
 
 /// Whether this signpost stands outside of every tracked task.

@@ -104,6 +104,8 @@ impl MemorySnapshot {
             (tool.ring_events_dropped, "events dropped"),
             (tool.tasks_without_record, "tasks untracked for want of memory"),
             (tool.await_points_refused, "polls whose await point had no room"),
+            (tool.owner_words_refused, "frees of blocks whose owner's word was written over"),
+            (tool.owner_slots_refused, "large blocks untracked for want of memory"),
         ];
         for (number, what) in lost.iter().filter(|(number, _)| *number != 0) {
             write!(f, "; {} {what}", count(*number))?;

@@ -6,7 +6,7 @@ use std::{alloc::Layout, ptr};
 use crate::plain;
 use crate::{
     block::{Charged, Owner},
-    own_heap, registry,
+    own_heap, pages, registry,
     shared::Shared,
     tally::Tally,
 };
@@ -14,10 +14,20 @@ use crate::{
 use super::{
     OWN, Other, Probe, SPAWNING, STRANGER,
     discharge::{discharge_account, discharge_elsewhere, known},
-    find_outside, introduce, is_outside, outside,
+    find_outside, introduce, is_memscope, is_outside, outside,
     spawning::charge_spawned,
     tally,
 };
+
+/// Charges a new block that has no slot to the orphans: nothing would say later that it is another's.
+#[cold]
+pub(crate) fn charge_without_slot(block: *mut u8, layout: Layout) -> Owner {
+    pages::refuse_slot();
+    if is_memscope() {
+        Probe::of(block, layout).note();
+    }
+    Owner::account(registry::charge_orphans(layout.size()))
+}
 
 /// Charges a new block to the current owner, who is returned.
 #[inline(never)]
@@ -32,28 +42,27 @@ pub(crate) fn charge(block: *mut u8, layout: Layout) -> Owner {
     }
 }
 
-/// Takes a block off its owner, if it has one, and charges the current one with what it was reallocated to. The names of the block, if it has any,
+/// Takes a block off its owner, and charges the current one with what it was reallocated to. The names of the block, if it has any,
 /// go with it.
 #[inline(never)]
-pub(crate) fn recharge(owner: Option<Owner>, layout: Layout, grown: *mut u8, new: Layout) -> Owner {
+pub(crate) fn recharge(owner: Owner, bytes: usize, grown: *mut u8, new: Layout) -> Owner {
     let tally = tally();
-    let Some(owner) = owner else { return charge(grown, new) };
-    if owner.is(tally.account()) {
-        tally.discharge(layout.size());
+    if owner == tally.owner() {
+        tally.discharge(bytes);
         return charge(grown, new);
     }
     let Charged::Named(name) = owner.read() else {
-        discharge_elsewhere(owner, layout.size(), tally);
+        discharge_elsewhere(owner, bytes, tally);
         return charge(grown, new);
     };
     if let Some(account) = name.account() {
-        discharge_account(account, layout.size(), known(tally));
+        discharge_account(account, bytes, known(tally));
     }
     let account = match charge(grown, new).read() {
         Charged::Account(account) | Charged::Cell(account) => Some(account),
-        Charged::Nobody | Charged::Named(_) => None,
+        Charged::Memscope | Charged::Named(_) | Charged::Unknown => None,
     };
-    name.moved(account, layout.size(), new.size());
+    name.moved(account, bytes, new.size());
     Owner::named(name)
 }
 
@@ -72,7 +81,7 @@ pub(crate) fn charge_outside(other: Other, bytes: usize) -> Owner {
 }
 
 pub(super) fn charge_to(tally: &'static Tally, bytes: usize) -> Owner {
-    let Some(account) = tally.account() else { return Owner::NOBODY };
+    let Some(account) = tally.account() else { return charge_for(tally, bytes) };
     tally.charge(account, bytes);
     note_size(tally);
     Owner::account(account)
@@ -98,7 +107,7 @@ pub(crate) fn charge_at_other_signpost(
     if ptr::eq(signpost, &raw const OWN) {
         own_heap::add(bytes);
         Probe::of(block, layout).note();
-        return Owner::NOBODY;
+        return Owner::memscope();
     }
     if ptr::eq(signpost, &raw const SPAWNING) {
         return charge_spawned(bytes);
@@ -113,9 +122,6 @@ pub(super) fn charge_for(tally: &'static Tally, bytes: usize) -> Owner {
         tally.charge(account, bytes);
         return Owner::account(account);
     }
-    let account = match tally.stands_for() {
-        Some(index) => Shared::charge(index, bytes),
-        None => registry::charge_orphans(bytes),
-    };
-    account.map_or(Owner::NOBODY, Owner::account)
+    let shared = tally.stands_for().and_then(|index| Shared::charge(index, bytes));
+    Owner::account(shared.unwrap_or_else(|| registry::charge_orphans(bytes)))
 }

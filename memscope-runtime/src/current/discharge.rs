@@ -4,7 +4,7 @@ use std::ptr;
 
 use crate::{
     account::Account,
-    block::{Charged, Owner},
+    block::{self, Charged, Owner},
     hand_over, own_heap, registry,
     site::UNTRACKED,
     tally::Tally,
@@ -23,7 +23,7 @@ pub(crate) fn discharge_elsewhere(owner: Owner, bytes: usize, tally: &'static Ta
     if is_outside(tally) {
         discharge_outside(owner, bytes);
     } else if tally.account().is_some() {
-        discharge_by(owner, bytes, Known::Owner(tally));
+        discharge_foreign(owner, bytes, tally);
     } else {
         discharge_within(owner, bytes, tally);
     }
@@ -51,27 +51,44 @@ fn discharge_in_thread(owner: Owner, bytes: usize) {
 /// [`discharge_elsewhere`] for whomever this tally leads to.
 #[inline(never)]
 fn discharge_within(owner: Owner, bytes: usize, tally: &'static Tally) {
-    discharge_by(owner, bytes, known(tally));
+    match known(tally) {
+        Known::Owner(own) => discharge_as(owner, bytes, own),
+        freer => discharge_by(owner, bytes, freer),
+    }
 }
 
 /// Takes a block off its owner, where `own` frees it.
 #[inline]
 fn discharge_as(owner: Owner, bytes: usize, own: &'static Tally) {
-    if owner.is(own.account()) {
+    if owner == own.owner() {
         own.discharge(bytes);
     } else {
-        discharge_by(owner, bytes, Known::Owner(own));
+        discharge_foreign(owner, bytes, own);
     }
 }
 
-/// Takes a block off its owner, whoever frees it.
+/// Takes a block off its owner, which is not the task or thread `own` that frees it.
+// PERF: for the first accounts nothing has to be looked up.
+#[inline(never)]
+fn discharge_foreign(owner: Owner, bytes: usize, own: &'static Tally) {
+    match owner.first() {
+        Some(account) => {
+            let to = own.account().map_or(UNTRACKED, Account::site);
+            discharge_for(account, bytes, to);
+        }
+        None => discharge_by(owner, bytes, Known::Owner(own)),
+    }
+}
+
+/// Takes a block off its owner, whatever that is, and whichever task or thread frees it.
 #[inline(never)]
 fn discharge_by(owner: Owner, bytes: usize, freer: Known) {
     match owner.read() {
         Charged::Account(account) => discharge_account(account, bytes, freer),
         Charged::Cell(account) => discharge_cell(account, bytes),
         Charged::Named(name) => discharge_named(name, bytes, freer),
-        Charged::Nobody => own_heap::remove(bytes),
+        Charged::Memscope => own_heap::remove(bytes),
+        Charged::Unknown => block::refuse_word(),
     }
 }
 
@@ -151,11 +168,17 @@ pub(super) fn known(tally: &'static Tally) -> Known {
 
 #[inline]
 pub(super) fn discharge_account(account: &'static Account, bytes: usize, freer: Known) {
-    if let Some(own) = freer.tally_of(account) {
-        return own.discharge(bytes);
+    match freer.tally_of(account) {
+        Some(own) => own.discharge(bytes),
+        None => discharge_for(account, bytes, freer.site()),
     }
+}
+
+/// Takes a block off an account; a task or thread of the site `to` frees it, which is not the owner.
+#[inline]
+fn discharge_for(account: &'static Account, bytes: usize, to: u32) {
     // First, as the account may be another's afterwards.
-    let (from, to) = (account.site(), freer.site());
+    let from = account.site();
     if account.discharge(bytes) {
         return give_back_and_note(account, from, to, bytes);
     }
