@@ -38,7 +38,7 @@ unsafe impl GlobalAlloc for Padding {
 }
 
 #[test]
-fn variables_are_not_looked_into_where_the_words_behind_blocks_lie_elsewhere() {
+fn variables_are_not_looked_into_where_the_words_of_blocks_lie_elsewhere() {
     let boxed: Box<[u8]> = vec![1u8; 64].into_boxed_slice();
     let map: std::collections::HashMap<u64, u64> = (0..100).map(|key| (key, key)).collect();
     let shared = std::sync::Arc::new(std::sync::Mutex::new(vec![1u8; 10]));

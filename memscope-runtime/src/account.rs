@@ -40,7 +40,7 @@ const INDEX: u32 = CELL - 1;
 pub(crate) const NO_RECORD: u32 = INDEX;
 
 /// Added to the balance while the owner is open: far above any number of bytes that can be live.
-const OPEN: i64 = 1 << 62;
+pub(crate) const OPEN: i64 = 1 << 62;
 
 /// What an account says of its owner's blocks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,6 +65,18 @@ impl Account {
             site: AtomicU32::new(0),
             index: AtomicU32::new(0),
         }
+    }
+
+    /// An account that is there before any memory is. The atomics come from outside because a constant function cannot make loom's.
+    pub(crate) const fn of(
+        balance: AtomicI64,
+        id: AtomicU64,
+        blocks: AtomicU32,
+        record: AtomicU32,
+        site: AtomicU32,
+        index: AtomicU32,
+    ) -> Self {
+        Self { balance, id, blocks, record, site, index }
     }
 
     /// Puts the account into use for the owner with this id, record and site.

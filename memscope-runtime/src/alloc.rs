@@ -4,7 +4,7 @@ use std::alloc::{GlobalAlloc, Layout, System};
 use std::ptr;
 
 use crate::{
-    block::{self, Owner, Stretched},
+    block::{self, FRONT, FRONT_ALIGN, Inner, MOST_FRONT, Owner, Place, Request, Word},
     current::{self, Other},
     reserve,
     tally::Tally,
@@ -34,8 +34,15 @@ use crate::{
 /// # Cost
 ///
 /// On each allocation a thread-local read, five plain stores and the word of the block: see the README's table. A block
-/// below 4 KiB takes 8 bytes more, after its size is rounded up to a multiple of 8; a larger one keeps its size, and has its 8 bytes elsewhere. `alloc_zeroed` and `realloc` are forwarded, so that large
-/// zeroed blocks stay untouched and growth in place stays in place.
+/// below 4 KiB takes 8 bytes more, after its size is rounded up to a multiple of 8; with an alignment above 8 it takes as many bytes more
+/// as its alignment. A larger one keeps its size, and has 16 bytes elsewhere. `alloc_zeroed` and `realloc` are forwarded, so that large
+/// zeroed blocks stay untouched and growth in place stays in place. A block that grows beyond 4 KiB, or shrinks below, is copied once,
+/// as is one of an alignment of 16 to 2,048 each time.
+///
+/// # What it asks of the inner allocator
+///
+/// Blocks with an alignment of 16 or more, and other sizes than the program's. The size that `dealloc` and `realloc` are passed is the one
+/// that the block was made with, also where the compiler has left out a `realloc` before a `dealloc`.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct TrackingAllocator<A = System> {
     inner: A,
@@ -53,9 +60,9 @@ impl<A> TrackingAllocator<A> {
     }
 }
 
-// SAFETY: every request is forwarded to `A`, which keeps the contract. The layout passed on is the user's, below a page with room
-// for one word behind it, and with an alignment at least as large; it is the same for the same user layout each time, so blocks
-// are returned to `A` with the layout they were taken with. The pointer is `A`'s own. Nothing on the way can unwind.
+// SAFETY: every request is forwarded to `A`, which keeps the contract. The layout passed on has room for the user's block at its
+// alignment, and for what is in front of it. A block goes back to `A` with the pointer and the layout that it was taken with: its
+// place says where the inner block begins, and its word or its slot how large it is. Nothing on the way can unwind.
 unsafe impl<A: GlobalAlloc> GlobalAlloc for TrackingAllocator<A> {
     #[inline]
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
@@ -63,16 +70,21 @@ unsafe impl<A: GlobalAlloc> GlobalAlloc for TrackingAllocator<A> {
             // SAFETY: the caller's contract, passed on.
             return unsafe { self.inner.alloc(layout) };
         }
-        let Some(stretched) = Stretched::of_usual(layout) else {
-            return take(&self.inner, layout, A::alloc);
-        };
+        if layout.align() > FRONT_ALIGN {
+            return take(&self.inner, layout, false);
+        }
+        if !is_small(layout.size()) {
+            return take_large(&self.inner, layout, false);
+        }
+        // SAFETY: just compared, and the caller says that it is not 0.
+        let front = unsafe { block::front_layout(layout.size()) };
         // SAFETY: the size is not zero: it has the word in it.
-        let block = unsafe { self.inner.alloc(stretched.layout) };
-        if block.is_null() {
-            return take_again(&self.inner, layout, A::alloc);
+        let inner = unsafe { self.inner.alloc(front) };
+        if inner.is_null() {
+            return take_again(&self.inner, layout, false);
         }
         // SAFETY: just allocated with this layout.
-        unsafe { charge_usual(block, stretched, layout) }
+        unsafe { charge_usual(inner, layout.size()) }
     }
 
     #[inline]
@@ -81,16 +93,21 @@ unsafe impl<A: GlobalAlloc> GlobalAlloc for TrackingAllocator<A> {
             // SAFETY: the caller's contract, passed on.
             return unsafe { self.inner.alloc_zeroed(layout) };
         }
-        let Some(stretched) = Stretched::of_usual(layout) else {
-            return take(&self.inner, layout, A::alloc_zeroed);
-        };
+        if layout.align() > FRONT_ALIGN {
+            return take(&self.inner, layout, true);
+        }
+        if !is_small(layout.size()) {
+            return take_large(&self.inner, layout, true);
+        }
+        // SAFETY: just compared, and the caller says that it is not 0.
+        let front = unsafe { block::front_layout(layout.size()) };
         // SAFETY: the size is not zero: it has the word in it.
-        let block = unsafe { self.inner.alloc_zeroed(stretched.layout) };
-        if block.is_null() {
-            return take_again(&self.inner, layout, A::alloc_zeroed);
+        let inner = unsafe { self.inner.alloc_zeroed(front) };
+        if inner.is_null() {
+            return take_again(&self.inner, layout, true);
         }
         // SAFETY: just allocated with this layout.
-        unsafe { charge_usual(block, stretched, layout) }
+        unsafe { charge_usual(inner, layout.size()) }
     }
 
     #[inline]
@@ -99,21 +116,21 @@ unsafe impl<A: GlobalAlloc> GlobalAlloc for TrackingAllocator<A> {
             // SAFETY: the caller's contract, passed on.
             return unsafe { self.inner.dealloc(block, layout) };
         }
-        let Some(stretched) = Stretched::of_usual(layout) else {
+        if !block::is_fronted(block) {
             // SAFETY: the caller's contract, passed on.
-            return unsafe { put(&self.inner, block, layout) };
-        };
-        // SAFETY: the caller says that the block is live and has this layout.
-        if let Some(owner) = unsafe { block::owner(block, stretched) } {
-            let tally = current::tally();
-            if !owner.is(tally.account()) {
-                // SAFETY: the caller's contract, and a usual layout.
-                return unsafe { put_elsewhere(&self.inner, block, layout.size(), tally, owner) };
-            }
-            tally.discharge(layout.size());
+            return unsafe { put(&self.inner, block, layout.size(), layout.align()) };
         }
-        // SAFETY: allocated by `inner` with the stretched layout.
-        unsafe { self.inner.dealloc(block, stretched.layout) };
+        // SAFETY: the caller says that the block is live; its address says that the word is in front.
+        let word = unsafe { block::front_word(block) };
+        let tally = current::tally();
+        // NOTE: at a signpost this lets zeroes pass, which then are counted there.
+        if !word.is(tally.owner(), layout.size()) {
+            // SAFETY: the caller's contract, and the block's word.
+            return unsafe { put_elsewhere(&self.inner, block, layout.size(), tally) };
+        }
+        tally.discharge(layout.size());
+        // SAFETY: the word has said that the block was made with this size.
+        unsafe { give_back_front(&self.inner, block, layout.size()) };
     }
 
     #[inline]
@@ -122,76 +139,89 @@ unsafe impl<A: GlobalAlloc> GlobalAlloc for TrackingAllocator<A> {
             // SAFETY: the caller's contract, passed on.
             return unsafe { self.inner.realloc(block, layout, new_size) };
         }
-        // SAFETY: the caller says that the new size, rounded up to the alignment, does not overflow.
-        let new_layout = unsafe { Layout::from_size_align_unchecked(new_size, layout.align()) };
-        let usual = (Stretched::of_usual(layout), Stretched::of_usual(new_layout));
-        let (Some(old), Some(new)) = usual else {
+        if !block::is_fronted(block) {
             // SAFETY: the caller's contract, passed on.
-            return unsafe { retake(&self.inner, block, layout, new_layout) };
-        };
-        // SAFETY: the caller says that the block is live and has this layout.
-        let owner = unsafe { block::owner(block, old) };
+            return unsafe { retake(&self.inner, block, layout, new_size) };
+        }
+        if !is_small(new_size) {
+            // SAFETY: the caller's contract, passed on. The address says that the alignment is usual.
+            return unsafe { outgrow(&self.inner, block, layout.size(), new_size) };
+        }
+        // SAFETY: the caller says that the block is live; its address says that the word is in front.
+        let word = unsafe { block::front_word(block) };
+        let tally = current::tally();
+        // NOTE: as in `dealloc`.
+        if !word.is(tally.owner(), layout.size()) {
+            // SAFETY: the caller's contract, passed on.
+            return unsafe { retake(&self.inner, block, layout, new_size) };
+        }
+        // SAFETY: the word has said that the block was made with this size.
+        let old = unsafe { block::front_layout(layout.size()) };
+        // SAFETY: just compared, and the caller says that it is not 0.
+        let new = unsafe { block::front_layout(new_size) };
+        // SAFETY: the inner block begins there.
+        let inner = unsafe { block.sub(FRONT) };
         // SAFETY: allocated by `inner` with `old`; `new` has the same alignment and a size that is not zero.
-        let grown = unsafe { self.inner.realloc(block, old.layout, new.layout.size()) };
+        let grown = unsafe { self.inner.realloc(inner, old, new.size()) };
         if grown.is_null() {
             // SAFETY: the caller's contract: nothing was done.
-            return unsafe { retake_again(self, block, layout, new_size) };
+            return unsafe { retake_again(&self.inner, block, layout, new_size) };
         }
-        let tally = current::tally();
-        let Some(owner) = owner.filter(|owner| owner.is(tally.account())) else {
-            // SAFETY: `grown` is not null and now has the layout `new`, that of a usual one.
-            return unsafe { recharge_usual(owner, layout.size(), grown, new_size) };
-        };
-        // SAFETY: `grown` is not null and now has the layout `new`, with room for the word.
-        let _ = unsafe { block::write_owner(grown, new, owner) };
-        if tally.recount(layout.size(), new_size) { settle(tally, grown) } else { grown }
+        // SAFETY: `grown` has the layout `new`, with room for the word.
+        let block = unsafe { block::write_front(grown, word.resized(new_size)) };
+        // PERF: the old size from the word, which is kept anyway.
+        if tally.recount(word.bytes(), new_size) { settle(tally, block) } else { block }
     }
+}
+
+/// Whether a block of this size has its word in front, if its alignment is usual.
+#[inline]
+fn is_small(bytes: usize) -> bool {
+    bytes <= MOST_FRONT
 }
 
 /// Charges a new block of a usual layout, and returns it.
 ///
 /// # Safety
 ///
-/// `block` must be just allocated with `stretched`, which must be that of `layout`, and must not be null.
+/// `inner` must be just allocated with the layout of a block of this size, and must not be null.
 // PERF: what is rare is called last, so that nothing has to be kept for afterwards: most registers stay untouched.
 #[inline]
-unsafe fn charge_usual(block: *mut u8, stretched: Stretched, layout: Layout) -> *mut u8 {
+unsafe fn charge_usual(inner: *mut u8, bytes: usize) -> *mut u8 {
     let tally = current::tally();
-    let Some(account) = tally.account() else {
+    let owner = tally.owner();
+    if owner.is_none() {
         // SAFETY: the caller's contract.
-        return unsafe { charge_at_signpost(tally, block, layout.size()) };
-    };
+        return unsafe { charge_at_signpost(tally, inner, bytes) };
+    }
     // SAFETY: the caller's contract.
-    let _ = unsafe { block::write_owner(block, stretched, Owner::account(account)) };
-    if tally.count(layout.size()) { settle(tally, block) } else { block }
+    let block = unsafe { block::write_front(inner, Word::new(owner, bytes)) };
+    if tally.count(bytes) { settle(tally, block) } else { block }
 }
 
 /// Charges a new block of a usual layout where not just the current task is to be charged.
 ///
 /// # Safety
 ///
-/// `block` must be allocated with the stretched layout, and must not be null.
+/// `inner` must be allocated with the layout of a block of this size, and must not be null.
 // PERF: first, and with little to keep for afterwards, what a program that annotates nothing mostly does.
 #[inline(never)]
-unsafe fn charge_at_signpost(signpost: &'static Tally, block: *mut u8, bytes: usize) -> *mut u8 {
+unsafe fn charge_at_signpost(signpost: &'static Tally, inner: *mut u8, bytes: usize) -> *mut u8 {
     if !current::is_outside(signpost) {
-        // SAFETY: the caller's contract: a usual layout is below a page.
+        // SAFETY: a usual layout is below a page.
         let layout = unsafe { usual(bytes) };
+        let block = inner.wrapping_add(FRONT);
         let owner = current::charge_at_other_signpost(signpost, block, layout);
         // SAFETY: the caller's contract.
-        return unsafe { own(block, bytes, owner) };
+        return unsafe { block::write_front(inner, Word::new(owner, bytes)) };
     }
     let tally = match current::outside_again() {
         Ok(tally) => tally,
         // SAFETY: the caller's contract.
-        Err(other) => return unsafe { charge_outside(other, block, bytes) },
-    };
-    let Some(account) = tally.account() else {
-        // SAFETY: the caller's contract.
-        return unsafe { own(block, bytes, Owner::NOBODY) };
+        Err(other) => return unsafe { charge_outside(other, inner, bytes) },
     };
     // SAFETY: the caller's contract.
-    let block = unsafe { own(block, bytes, Owner::account(account)) };
+    let block = unsafe { block::write_front(inner, Word::new(tally.owner(), bytes)) };
     if tally.count(bytes) { settle_outside(tally, block) } else { block }
 }
 
@@ -201,32 +231,10 @@ unsafe fn charge_at_signpost(signpost: &'static Tally, block: *mut u8, bytes: us
 ///
 /// As there.
 #[inline(never)]
-unsafe fn charge_outside(other: Other, block: *mut u8, bytes: usize) -> *mut u8 {
+unsafe fn charge_outside(other: Other, inner: *mut u8, bytes: usize) -> *mut u8 {
     let owner = current::charge_outside(other, bytes);
     // SAFETY: the caller's contract.
-    unsafe { own(block, bytes, owner) }
-}
-
-/// Charges a block of a usual layout that was reallocated from one, where the current task is not whose it was, and returns it.
-///
-/// # Safety
-///
-/// `grown` must be allocated with the stretched layout of a usual one of `new_bytes`, and must not be null; that of `bytes` was usual too.
-// PERF: called last, and with sizes only, so that `realloc` has little to keep for afterwards.
-#[inline(never)]
-unsafe fn recharge_usual(
-    owner: Option<Owner>,
-    bytes: usize,
-    grown: *mut u8,
-    new_bytes: usize,
-) -> *mut u8 {
-    // SAFETY: the caller's contract: a usual layout is below a page.
-    let layout = unsafe { usual(bytes) };
-    // SAFETY: as above.
-    let new_layout = unsafe { usual(new_bytes) };
-    let owner = current::recharge(owner, layout, grown, new_layout);
-    // SAFETY: the caller's contract.
-    unsafe { own(grown, new_bytes, owner) }
+    unsafe { block::write_front(inner, Word::new(owner, bytes)) }
 }
 
 /// A usual layout of this size: nothing that is counted depends on the alignment.
@@ -238,20 +246,6 @@ unsafe fn recharge_usual(
 unsafe fn usual(bytes: usize) -> Layout {
     // SAFETY: a power of two, and the caller's contract.
     unsafe { Layout::from_size_align_unchecked(bytes, align_of::<usize>()) }
-}
-
-/// Writes the owner of a block of a usual layout and of this size, and returns the block.
-///
-/// # Safety
-///
-/// `block` must be allocated with the stretched layout, and must not be null.
-#[inline]
-unsafe fn own(block: *mut u8, bytes: usize, owner: Owner) -> *mut u8 {
-    // SAFETY: the caller's contract: a usual layout is below a page.
-    let stretched = unsafe { Stretched::of_usual_size(bytes) };
-    // SAFETY: the caller's contract.
-    let _ = unsafe { block::write_owner(block, stretched, owner) };
-    block
 }
 
 /// [`settle`] outside of every tracked task, where a task that has become large gets a name.
@@ -274,48 +268,43 @@ fn settle(tally: &'static Tally, block: *mut u8) -> *mut u8 {
 #[inline]
 fn discharge(owner: Owner, bytes: usize) {
     let tally = current::tally();
-    if owner.is(tally.account()) {
+    if owner == tally.owner() {
         tally.discharge(bytes);
     } else {
         current::discharge_elsewhere(owner, bytes, tally);
     }
 }
 
-/// Takes a block of any layout from `inner` and charges it; null where there is no memory for it, or for its slot.
+/// Takes a block of any layout from `inner` and charges it; null where there is no memory for it.
 #[inline(never)]
-fn take<A: GlobalAlloc>(
-    inner: &A,
-    layout: Layout,
-    alloc: unsafe fn(&A, Layout) -> *mut u8,
-) -> *mut u8 {
-    let Some(stretched) = Stretched::of(layout) else { return ptr::null_mut() };
-    // SAFETY: the size is not zero: it has the word in it, or is that of a page or more.
-    let block = unsafe { alloc(inner, stretched.layout) };
-    if block.is_null() {
-        return take_again(inner, layout, alloc);
-    }
-    // First, as without a slot nobody can be charged.
-    // SAFETY: just allocated with this layout, and not null.
-    if !unsafe { block::write_owner(block, stretched, Owner::NOBODY) } {
-        // SAFETY: just allocated with this layout.
-        unsafe { inner.dealloc(block, stretched.layout) };
-        return ptr::null_mut();
-    }
-    let owner = current::charge(block, layout);
-    // SAFETY: as above.
-    let _ = unsafe { block::write_owner(block, stretched, owner) };
+fn take<A: GlobalAlloc>(inner: &A, layout: Layout, is_zeroed: bool) -> *mut u8 {
+    let Some(request) = Request::of(layout) else { return ptr::null_mut() };
+    let fresh = if is_zeroed {
+        // SAFETY: the size is not zero: it has the word in it, or is that of the user's block.
+        unsafe { inner.alloc_zeroed(request.layout) }
+    } else {
+        // SAFETY: as above.
+        unsafe { inner.alloc(request.layout) }
+    };
+    // SAFETY: just allocated with this layout.
+    let Some((block, place)) = (unsafe { settle_down(inner, request, fresh) }) else {
+        return take_again(inner, layout, is_zeroed);
+    };
+    let owner = if matches!(place, Place::NoSlot) {
+        current::charge_without_slot(block, layout)
+    } else {
+        current::charge(block, layout)
+    };
+    // SAFETY: the place is that of this block.
+    unsafe { place.write(block, owner, layout.size()) };
     block
 }
 
 /// [`take`] once more, if memscope's own work can have some of what is kept for it; else null.
 #[cold]
 #[inline(never)]
-fn take_again<A: GlobalAlloc>(
-    inner: &A,
-    layout: Layout,
-    alloc: unsafe fn(&A, Layout) -> *mut u8,
-) -> *mut u8 {
-    if reserve::give_way(layout.size()) { take(inner, layout, alloc) } else { ptr::null_mut() }
+fn take_again<A: GlobalAlloc>(inner: &A, layout: Layout, is_zeroed: bool) -> *mut u8 {
+    if reserve::give_way(layout.size()) { take(inner, layout, is_zeroed) } else { ptr::null_mut() }
 }
 
 /// The same for [`GlobalAlloc::realloc`].
@@ -326,7 +315,7 @@ fn take_again<A: GlobalAlloc>(
 #[cold]
 #[inline(never)]
 unsafe fn retake_again<A: GlobalAlloc>(
-    allocator: &TrackingAllocator<A>,
+    inner: &A,
     block: *mut u8,
     layout: Layout,
     new_size: usize,
@@ -335,14 +324,58 @@ unsafe fn retake_again<A: GlobalAlloc>(
         return ptr::null_mut();
     }
     // SAFETY: the caller's contract.
-    unsafe { allocator.realloc(block, layout, new_size) }
+    unsafe { retake(inner, block, layout, new_size) }
 }
 
-/// Takes a block of a usual layout and of this size off its owner, who is not the current one, and gives it back to `inner`.
+/// [`take`] of a block that is not small.
+// PERF: by another name, so that `alloc` has two short comparisons.
+#[inline(never)]
+fn take_large<A: GlobalAlloc>(inner: &A, layout: Layout, is_zeroed: bool) -> *mut u8 {
+    take(inner, layout, is_zeroed)
+}
+
+/// Where a new block and its word are; `None` where there is no memory for either, and the inner block has been given back.
 ///
 /// # Safety
 ///
-/// That of `GlobalAlloc::dealloc`, with a block that has this owner.
+/// `fresh` must be null or just allocated by `inner` for this request.
+unsafe fn settle_down<A: GlobalAlloc>(
+    inner: &A,
+    request: Request,
+    fresh: *mut u8,
+) -> Option<(*mut u8, Place)> {
+    if fresh.is_null() {
+        return None;
+    }
+    // SAFETY: the caller's contract, and not null.
+    let placed = unsafe { request.place(fresh) };
+    if placed.is_none() {
+        // SAFETY: allocated with this layout.
+        unsafe { inner.dealloc(fresh, request.layout) };
+    }
+    placed
+}
+
+/// Gives a block of a usual layout that was made with this size back to `inner`.
+///
+/// # Safety
+///
+/// That of `GlobalAlloc::dealloc`, and the block must have been made with this size.
+#[inline]
+unsafe fn give_back_front<A: GlobalAlloc>(inner: &A, block: *mut u8, bytes: usize) {
+    // SAFETY: a usual layout is below a page.
+    let layout = unsafe { block::front_layout(bytes) };
+    // SAFETY: the inner block begins there.
+    let block = unsafe { block.sub(FRONT) };
+    // SAFETY: allocated by `inner` with this layout.
+    unsafe { inner.dealloc(block, layout) };
+}
+
+/// Takes a block of a usual layout off its owner, who is not the current one, and gives it back to `inner`.
+///
+/// # Safety
+///
+/// That of `GlobalAlloc::dealloc`, with a block that has its word in front.
 // PERF: called last, so that `dealloc` has nothing to keep for afterwards.
 #[inline(never)]
 unsafe fn put_elsewhere<A: GlobalAlloc>(
@@ -350,72 +383,278 @@ unsafe fn put_elsewhere<A: GlobalAlloc>(
     block: *mut u8,
     bytes: usize,
     tally: &'static Tally,
-    owner: Owner,
 ) {
-    current::discharge_elsewhere(owner, bytes, tally);
-    // SAFETY: the caller's contract: a usual layout is below a page.
-    let stretched = unsafe { Stretched::of_usual_size(bytes) };
-    // SAFETY: allocated by `inner` with the stretched layout.
-    unsafe { inner.dealloc(block, stretched.layout) };
+    // SAFETY: the caller's contract.
+    let word = unsafe { block::front_word(block) };
+    if word.bytes() != bytes {
+        // SAFETY: the caller's contract. Blocks with just a word in front have small alignments.
+        return unsafe { put(inner, block, bytes, FRONT_ALIGN) };
+    }
+    current::discharge_elsewhere(word.owner(), bytes, tally);
+    // SAFETY: the word has said that the block was made with this size.
+    unsafe { give_back_front(inner, block, bytes) };
 }
 
-/// Takes a block of any layout off its owner and gives it back to `inner`.
+/// Takes a block of any layout off its owner and gives it back to `inner`. `bytes`: its size, as the program says.
 ///
 /// # Safety
 ///
 /// That of `GlobalAlloc::dealloc`.
 #[inline(never)]
-unsafe fn put<A: GlobalAlloc>(inner: &A, block: *mut u8, layout: Layout) {
-    // SAFETY: the block exists, so its layout could be stretched.
-    let stretched = unsafe { Stretched::of_live(layout) };
-    // SAFETY: the caller says that the block is live and has this layout.
-    if let Some(owner) = unsafe { block::owner(block, stretched) } {
-        match owner.cell() {
-            // PERF: nobody needs to know who frees it. Tokio aligns its cells so that they all come here.
-            Some(account) => current::discharge_cell(account, layout.size()),
-            None => discharge(owner, layout.size()),
-        }
+unsafe fn put<A: GlobalAlloc>(inner: &A, block: *mut u8, bytes: usize, align: usize) {
+    // SAFETY: the caller says that the block is live and has this alignment.
+    let place = unsafe { Place::of(block, align) };
+    // SAFETY: as above.
+    let (owner, bytes) = unsafe { place.read(block, bytes) };
+    // SAFETY: as above.
+    let Some(below) = (unsafe { place.inner(block, bytes, align) }) else {
+        // The inner block cannot be found: it lives on, and stays with its owner.
+        return block::refuse_word();
+    };
+    place.clear();
+    match owner.cell() {
+        // PERF: it does not matter which task frees it. Tokio aligns its cells so that they all come here.
+        Some(account) => current::discharge_cell(account, bytes),
+        None => discharge(owner, bytes),
     }
-    // SAFETY: allocated by `inner` with the stretched layout.
-    unsafe { inner.dealloc(block, stretched.layout) };
+    // SAFETY: allocated by `inner` with this layout.
+    unsafe { inner.dealloc(below.block, below.layout) };
 }
 
 /// Reallocates a block of any layout.
 ///
 /// # Safety
 ///
-/// That of `GlobalAlloc::realloc`, with a valid new layout of the same alignment.
+/// That of `GlobalAlloc::realloc`.
 #[inline(never)]
 unsafe fn retake<A: GlobalAlloc>(
     inner: &A,
     block: *mut u8,
     layout: Layout,
-    new_layout: Layout,
+    new_size: usize,
 ) -> *mut u8 {
-    let Some(new) = Stretched::of(new_layout) else { return ptr::null_mut() };
-    // SAFETY: the block exists, so its layout could be stretched.
-    let old = unsafe { Stretched::of_live(layout) };
-    // NOTE: before, as the place where the block was may be another's afterwards.
-    // SAFETY: the caller says that the block is live and has this layout.
-    let owner = unsafe { block::owner(block, old) };
-    // SAFETY: allocated by `inner` with `old`; `new` has the same alignment and a size that is not zero.
-    let grown = unsafe { inner.realloc(block, old.layout, new.layout.size()) };
-    if grown.is_null() {
-        if !reserve::give_way(new_layout.size()) {
-            return grown;
+    let align = layout.align();
+    // SAFETY: the caller says that the new size, rounded up to the alignment, does not overflow.
+    let new_layout = unsafe { Layout::from_size_align_unchecked(new_size, align) };
+    let Some(request) = Request::of(new_layout) else { return ptr::null_mut() };
+    // SAFETY: the caller says that the block is live and has this alignment.
+    let place = unsafe { Place::of(block, align) };
+    // SAFETY: as above.
+    let (owner, bytes) = unsafe { place.read(block, layout.size()) };
+    // SAFETY: as above.
+    let below = unsafe { place.inner(block, bytes, align) };
+    let grown = match below {
+        Some(below) if request.keeps(place) => {
+            // SAFETY: all of this was said of this block.
+            unsafe { resize(inner, below, place, request) }
         }
+        _ => {
+            // SAFETY: as above.
+            unsafe { relocate(inner, block, bytes.min(new_size), below, place, request) }
+        }
+    };
+    let Some((grown, new_place)) = grown else {
+        // SAFETY: the block stays where and as it was.
+        unsafe { place.write(block, owner, bytes) };
         // SAFETY: the caller's contract: nothing was done.
-        return unsafe { retake(inner, block, layout, new_layout) };
-    }
-    // First, as in `take`. Nothing can be taken back here: where there is no memory for the slot, nobody is charged.
-    // SAFETY: `grown` is not null and now has the layout `new`.
-    let has_slot = unsafe { block::write_owner(grown, new, Owner::NOBODY) };
-    if has_slot {
-        let owner = current::recharge(owner, layout, grown, new_layout);
-        // SAFETY: as above.
-        let _ = unsafe { block::write_owner(grown, new, owner) };
-    } else if let Some(owner) = owner {
-        discharge(owner, layout.size());
-    }
+        return unsafe { retake_again(inner, block, layout, new_size) };
+    };
+    let owner = if matches!(new_place, Place::NoSlot) {
+        discharge(owner, bytes);
+        current::charge_without_slot(grown, new_layout)
+    } else {
+        current::recharge(owner, bytes, grown, new_layout)
+    };
+    // SAFETY: the place is that of this block.
+    unsafe { new_place.write(grown, owner, new_size) };
     grown
+}
+
+/// [`retake`] of a block of a usual layout that becomes larger than such a block.
+///
+/// # Safety
+///
+/// As there.
+// PERF: by another name, so that `realloc` has two short comparisons.
+#[inline(never)]
+unsafe fn outgrow<A: GlobalAlloc>(
+    inner: &A,
+    block: *mut u8,
+    bytes: usize,
+    new_size: usize,
+) -> *mut u8 {
+    // SAFETY: the caller's contract: the size is one that a block may have.
+    let layout = unsafe { Layout::from_size_align_unchecked(bytes, FRONT_ALIGN) };
+    // SAFETY: as above.
+    unsafe { retake(inner, block, layout, new_size) }
+}
+
+/// Has `inner` reallocate a block whose word stays at the same kind of place; `None` where there is no memory.
+///
+/// # Safety
+///
+/// That of `GlobalAlloc::realloc`, for what `below` and `place` say of the block; and the request must keep the place.
+unsafe fn resize<A: GlobalAlloc>(
+    inner: &A,
+    below: Inner,
+    place: Place,
+    request: Request,
+) -> Option<(*mut u8, Place)> {
+    place.clear();
+    // SAFETY: allocated by `inner` with this layout; the request has the same alignment and a size that is not zero.
+    let grown = unsafe { inner.realloc(below.block, below.layout, request.layout.size()) };
+    if grown.is_null() {
+        return None;
+    }
+    // SAFETY: `grown` has the layout of the request.
+    unsafe { request.place(grown) }
+}
+
+/// Copies so many bytes of a block to a new one and gives the old one back; `None` where there is no memory.
+///
+/// # Safety
+///
+/// As for [`resize`], and that many bytes must be in both blocks.
+unsafe fn relocate<A: GlobalAlloc>(
+    inner: &A,
+    block: *mut u8,
+    kept: usize,
+    below: Option<Inner>,
+    place: Place,
+    request: Request,
+) -> Option<(*mut u8, Place)> {
+    // SAFETY: the size is not zero: it has the word in it, or is that of the user's block.
+    let fresh = unsafe { inner.alloc(request.layout) };
+    // SAFETY: just allocated with this layout.
+    let (new, new_place) = unsafe { settle_down(inner, request, fresh) }?;
+    // SAFETY: the caller says so, and a new block does not overlap an old one.
+    unsafe { ptr::copy_nonoverlapping(block, new, kept) };
+    place.clear();
+    if let Some(below) = below {
+        // SAFETY: allocated by `inner` with this layout.
+        unsafe { inner.dealloc(below.block, below.layout) };
+    }
+    Some((new, new_place))
+}
+
+#[cfg(all(test, feature = "enabled"))]
+mod tests {
+    use std::{
+        sync::{Mutex, PoisonError},
+        thread,
+    };
+
+    use super::*;
+    use crate::{
+        account::Balance,
+        arena::shortage,
+        block::{Charged, Owner},
+        pages, registry,
+    };
+
+    const ALLOCATOR: TrackingAllocator = TrackingAllocator::new(System);
+
+    /// Runs `work` on a new thread that nothing is known of, and with the orphans to itself.
+    fn on_a_new_thread(work: impl FnOnce() + Send) {
+        static ALONE: Mutex<()> = Mutex::new(());
+        let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+        thread::scope(|scope| scope.spawn(work).join().expect("no panic"));
+    }
+
+    fn layout(size: usize, align: usize) -> Layout {
+        Layout::from_size_align(size, align).expect("small")
+    }
+
+    /// Live bytes and blocks of the orphans.
+    fn orphans() -> (i64, u32) {
+        let account = registry::orphans_account();
+        let Balance::Open { net_bytes, net_blocks, .. } = account.read() else {
+            panic!("it is never closed")
+        };
+        let tally = registry::orphans(account).expect("theirs");
+        (tally.own_live_bytes + net_bytes, tally.own_live_blocks.wrapping_add(net_blocks))
+    }
+
+    fn plus((bytes, blocks): (i64, u32), more: i64) -> (i64, u32) {
+        (bytes + more, blocks + 1)
+    }
+
+    fn take(layout: Layout) -> *mut u8 {
+        // SAFETY: the tests ask for no empty block.
+        unsafe { ALLOCATOR.alloc(layout) }
+    }
+
+    fn free(block: *mut u8, layout: Layout) {
+        // SAFETY: the tests pass live blocks, each once.
+        unsafe { ALLOCATOR.dealloc(block, layout) };
+    }
+
+    #[test]
+    fn a_thread_that_finds_no_account_charges_the_orphans_and_its_free_takes_off_just_that() {
+        for (size, align) in [(40, 8), (40, 64), (100_000, 8)] {
+            on_a_new_thread(|| {
+                let (layout, before) = (layout(size, align), orphans());
+                let bytes = i64::try_from(size).expect("small");
+                let block = shortage::during(|| take(layout));
+                assert!(!block.is_null());
+                assert_eq!(orphans(), plus(before, bytes), "{layout:?}");
+                free(block, layout);
+                assert_eq!(orphans(), before, "{layout:?}");
+            });
+        }
+    }
+
+    #[test]
+    fn outside_of_tasks_a_thread_that_finds_no_account_charges_the_orphans() {
+        on_a_new_thread(|| {
+            let before = orphans();
+            let owner = shortage::during(|| current::charge_outside(Other::NOBODY, 40));
+            assert!(matches!(owner.read(), Charged::Account(_)));
+            assert_eq!(owner, Owner::account(registry::orphans_account()));
+            assert_eq!(orphans(), plus(before, 40));
+            current::discharge_elsewhere(owner, 40, current::tally());
+            assert_eq!(orphans(), before);
+        });
+    }
+
+    /// Large enough to begin where no block with a slot has begun.
+    const HUGE: usize = 64 << 20;
+
+    #[test]
+    fn a_large_block_without_a_slot_is_the_orphans_through_growth_and_until_it_is_freed() {
+        on_a_new_thread(|| {
+            free(take(layout(40, 8)), layout(40, 8));
+            let (before, refused) = (orphans(), pages::slots_refused());
+            let block = shortage::during(|| take(layout(HUGE, 8)));
+            assert_eq!(pages::slots_refused(), refused + 1, "there was a slot");
+            assert_eq!(orphans(), plus(before, HUGE.cast_signed() as i64));
+            let grow = |block, from: usize, to| {
+                // SAFETY: a live block with its layout.
+                unsafe { ALLOCATOR.realloc(block, layout(from, 8), to) }
+            };
+            let block = shortage::during(|| grow(block, HUGE, 2 * HUGE));
+            assert!(!block.is_null());
+            assert_eq!(orphans(), plus(before, 2 * HUGE.cast_signed() as i64));
+            // With memory it is the thread's.
+            let block = grow(block, 2 * HUGE, 100);
+            assert_eq!(orphans(), before);
+            free(block, layout(100, 8));
+            assert_eq!(orphans(), before);
+        });
+    }
+
+    #[test]
+    fn a_large_block_that_would_be_taken_for_a_padded_one_is_refused_without_a_slot() {
+        on_a_new_thread(|| {
+            let (before, wide) = (orphans(), layout(HUGE, 64));
+            assert!(shortage::during(|| take(wide)).is_null());
+            let small = layout(100, 64);
+            let block = take(small);
+            // SAFETY: a live block with its layout.
+            let grown = shortage::during(|| unsafe { ALLOCATOR.realloc(block, small, HUGE) });
+            assert!(grown.is_null(), "the block stays");
+            free(block, small);
+            assert_eq!(orphans(), before);
+        });
+    }
 }

@@ -23,7 +23,8 @@ pub(crate) unsafe trait Zeroed: Sync + 'static {}
 /// The memory comes from `System`, not from the program's allocator: nothing in here recurses into it, so an arena may
 /// grow inside the allocator (a thread's first allocation does that).
 ///
-/// Invariant: `chunks[k]` is null or points to `FIRST << k` values that live for ever.
+/// Invariant: `chunks[k]` is null or points to `FIRST << k` values that live for ever, at addresses below 2^48: a block's word has its
+/// size above its owner's address.
 #[derive(Debug)]
 pub(crate) struct Arena<T: 'static> {
     chunks: [AtomicPtr<T>; CHUNKS],
@@ -33,6 +34,8 @@ pub(crate) struct Arena<T: 'static> {
 
 const CHUNKS: usize = 24;
 const FIRST: u32 = 64;
+/// No system hands out higher addresses to a program that does not ask for them.
+const MOST_ADDRESS: u64 = 1 << 48;
 
 /// Bytes that all arenas have taken from the system, and `keep` and its siblings.
 static BYTES: AtomicU64 = AtomicU64::new(0);
@@ -42,9 +45,28 @@ pub(crate) fn bytes() -> u64 {
     BYTES.load(Ordering::Relaxed)
 }
 
+/// How many places so many first chunks have.
+pub(crate) const fn places_of(chunks: u32) -> usize {
+    FIRST as usize * ((1 << chunks) - 1)
+}
+
 impl<T: Zeroed> Arena<T> {
     pub(crate) const fn new() -> Self {
         Self { chunks: [const { AtomicPtr::new(ptr::null_mut()) }; CHUNKS], len: AtomicU32::new(0) }
+    }
+
+    /// An arena whose first chunks are there without memory from the system; `grow` has handed out the first of these places.
+    pub(crate) const fn beginning_with<const N: usize>(first: &'static [T; N]) -> Self {
+        let mut chunks = [const { AtomicPtr::new(ptr::null_mut()) }; CHUNKS];
+        let mut places = first.as_slice();
+        let mut chunk = 0;
+        while !places.is_empty() {
+            let (own, rest) = places.split_at((FIRST as usize) << chunk);
+            chunks[chunk] = AtomicPtr::new(own.as_ptr().cast_mut());
+            places = rest;
+            chunk += 1;
+        }
+        Self { chunks, len: AtomicU32::new(1) }
     }
 
     /// A place never used before; `None` when the system has no memory or all places are taken.
@@ -83,6 +105,23 @@ impl<T: Zeroed> Arena<T> {
         (!start.is_null()).then(|| at(start, offset))
     }
 
+    /// The value that begins at this address; `None` where none does.
+    // PERF: the largest chunk first, as it has half of all places.
+    #[inline(never)]
+    pub(crate) fn at_address(&self, address: usize) -> Option<&'static T> {
+        let (mut chunk, _) = split(self.len().checked_sub(1)?)?;
+        loop {
+            let start = self.chunks[chunk].load(Ordering::Acquire);
+            let distance = address.wrapping_sub(start.addr());
+            let bytes = size_of::<T>() * ((FIRST as usize) << chunk);
+            if distance < bytes && !start.is_null() {
+                let is_a_place = distance.is_multiple_of(size_of::<T>());
+                return is_a_place.then(|| at(start, distance / size_of::<T>()));
+            }
+            chunk = chunk.checked_sub(1)?;
+        }
+    }
+
     /// The value at `index`, in a new chunk if need be; `None` when the system has no memory.
     #[inline]
     pub(crate) fn get_or_make(&self, index: u32) -> Option<&'static T> {
@@ -95,6 +134,11 @@ impl<T: Zeroed> Arena<T> {
         let (chunk, offset) = split(index)?;
         let zeroes = Zeroes::take(Layout::array::<T>((FIRST as usize) << chunk).ok()?)?;
         let new = zeroes.start.cast::<T>();
+        if (zeroes.start.addr() as u64).saturating_add(zeroes.bytes()) > MOST_ADDRESS {
+            // SAFETY: nothing else has seen it.
+            unsafe { zeroes.give_back() };
+            return None;
+        }
         // Release publishes the zeroes, and pairs with the Acquire in `get` and below.
         match self.chunks[chunk].compare_exchange(
             ptr::null_mut(),
@@ -133,6 +177,10 @@ impl Zeroes {
     /// `None` when the system has no memory.
     fn take(wanted: Layout) -> Option<Self> {
         debug_assert!(wanted.size() != 0, "`Zeroed` forbids it");
+        #[cfg(test)]
+        if shortage::is_here() {
+            return None;
+        }
         let room = wanted.align().saturating_sub(Self::SMALL_ALIGN);
         let size = wanted.size().checked_add(room)?;
         let layout = Layout::from_size_align(size, wanted.align().min(Self::SMALL_ALIGN)).ok()?;
@@ -240,6 +288,28 @@ fn split(index: u32) -> Option<(usize, usize)> {
     (chunk < CHUNKS).then(|| (chunk, (shifted - (FIRST << chunk)) as usize))
 }
 
+/// For tests: a thread on which memscope finds no memory for what it would keep.
+#[cfg(test)]
+pub(crate) mod shortage {
+    use std::cell::Cell;
+
+    thread_local! {
+        static IS_HERE: Cell<bool> = const { Cell::new(false) };
+    }
+
+    pub(crate) fn is_here() -> bool {
+        IS_HERE.get()
+    }
+
+    /// Runs `work` without memory for memscope.
+    pub(crate) fn during<T>(work: impl FnOnce() -> T) -> T {
+        IS_HERE.set(true);
+        let value = work();
+        IS_HERE.set(false);
+        value
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -258,6 +328,31 @@ mod tests {
         let seen: Vec<u32> = arena.iter().map(|place| place.load(Ordering::Relaxed)).collect();
         assert_eq!(seen, (0..1_000).collect::<Vec<_>>());
         assert!(arena.get(u32::MAX).is_none(), "past the last chunk there is nothing");
+    }
+
+    #[test]
+    fn a_value_is_found_by_its_address_and_by_no_other() {
+        static FIRST_CHUNKS: [AtomicU32; places_of(2)] =
+            [const { AtomicU32::new(0) }; places_of(2)];
+        let arena = Arena::<AtomicU32>::new();
+        assert!(arena.at_address(0).is_none() && arena.at_address(4).is_none());
+        let static_one = Arena::beginning_with(&FIRST_CHUNKS);
+        assert_eq!(static_one.len(), 1);
+        for arena in [&arena, &static_one] {
+            for _ in 0..1_000 {
+                arena.grow().expect("memory");
+            }
+            for place in arena.iter() {
+                let address = ptr::from_ref(place).addr();
+                assert!(arena.at_address(address).is_some_and(|found| ptr::eq(found, place)));
+                assert!((1..4).all(|byte| arena.at_address(address + byte).is_none()));
+            }
+            let elsewhere = [0, 4, usize::MAX, ptr::from_ref(arena).addr()];
+            assert!(elsewhere.iter().all(|address| arena.at_address(*address).is_none()));
+        }
+        assert!(FIRST_CHUNKS.iter().zip(static_one.iter()).all(|(own, place)| ptr::eq(own, place)));
+        let begin = ptr::from_ref(&FIRST_CHUNKS[0]).addr();
+        assert!(static_one.at_address(begin - 4).is_none());
     }
 
     #[test]

@@ -1,209 +1,492 @@
-//! How a block remembers which account it is charged to.
+//! How a block remembers which account it is charged to, and how large it is.
 //!
-//! One pointer. Behind the user's bytes, in blocks smaller than a page: the pointer and the alignment the user sees stay as they would be,
-//! and a free by anybody finds the right account without a map or a lock. In a slot of [`pages`], for larger ones: another word would push
-//! buffers of round sizes into the next size of the allocator below, and touch a page that nobody else has touched. The low bits of the word mark the
-//! blocks that somebody waits for: a task's Tokio cell, and those that `track_var!` has named.
+//! The *word* of a block is the address of its owner's account, and in the 16 bits that an address does not use the block's size. Where
+//! the word lies depends on the block's address and alignment, and never on the size that is passed to `dealloc`: that one is not
+//! always the size that `alloc` was asked for. LLVM turns `dealloc(realloc(block, old, new), new)` into `dealloc(block, new)`.
+//!
+//! | block | told by | its word |
+//! |---|---|---|
+//! | up to 4,088 bytes, alignment up to 8 | its address is 8 modulo 16 | in the 8 bytes in front |
+//! | larger, or aligned to a page | its slot | in the slot of [`pages`]: another word would push buffers of round sizes into the next size of the allocator below, and touch a page that nothing else has touched |
+//! | up to 4,088 bytes, alignment 16 to 2,048 | it has no slot | in the 16 bytes in front, with the distance to the inner block |
+//!
+//! The allocator below is always asked for an alignment of at least 16, so the first kind is told by one bit of the address.
+//!
+//! The low bits of the word mark the blocks of which memscope is to be told: a task's Tokio cell, and those that `track_var!` has named.
+//! A word that is not the one of the current task is followed only if it is the address of a place in one of memscope's arenas: the
+//! program may have written over it.
 
-use std::{
-    alloc::Layout,
-    hint,
-    mem::size_of,
-    ptr,
-    sync::atomic::{AtomicPtr, Ordering},
-};
+use std::{alloc::Layout, hint, ptr};
 
 use crate::{
     account::Account,
-    pages::{self, PAGE},
-    variable::Variable,
+    pages::{self, PAGE, Slot},
+    registry,
+    static_ref::FREE_BITS,
+    sync::{AtomicU64, Ordering},
+    variable::{self, Variable},
 };
 
-const WORD: usize = size_of::<*mut ()>();
+/// What the allocator below aligns each block to, at least.
+const INNER_ALIGN: usize = 16;
 
-/// The layout of a block with its word, and where in it the word lies.
+/// How far a block with its word in front is from the inner block.
+pub(crate) const FRONT: usize = 8;
+
+/// The largest alignment of blocks that have just their word in front.
+pub(crate) const FRONT_ALIGN: usize = 8;
+
+/// The largest size of blocks that have their word in front. Of larger ones with an alignment of 16 no two begin in the same page.
+pub(crate) const MOST_FRONT: usize = PAGE - FRONT;
+
+/// How far, at least, a padded block is from the inner block: the distance and the word.
+const HEADER: usize = 16;
+
+/// What the allocator below is asked for, for a block of this size below a page that has its word in front.
 ///
-/// Invariant: `layout` is valid; `word` is [`BESIDE`], or a multiple of [`WORD`] with room for one word behind it.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Stretched {
-    pub(crate) layout: Layout,
-    word: usize,
+/// # Safety
+///
+/// `bytes` must be between 1 and [`MOST_FRONT`].
+#[inline]
+pub(crate) unsafe fn front_layout(bytes: usize) -> Layout {
+    // PERF: `System` asks the C library in another way where the size is below the alignment. In these words the compiler sees that it is not.
+    // SAFETY: the caller's contract.
+    unsafe { hint::assert_unchecked(bytes != 0) };
+    // SAFETY: the caller's contract.
+    unsafe { hint::assert_unchecked(bytes <= MOST_FRONT) };
+    let size = (bytes + (2 * FRONT - 1)) & !(FRONT - 1);
+    // SAFETY: not below 16, as the size that was rounded up is not 0.
+    unsafe { hint::assert_unchecked(size / INNER_ALIGN != 0) };
+    // SAFETY: a power of two, and a size far below the largest.
+    unsafe { Layout::from_size_align_unchecked(size, INNER_ALIGN) }
 }
 
-/// The word is not in the block.
-const BESIDE: usize = usize::MAX;
-
-impl Stretched {
-    /// Where the layout of a block below a page, and its word behind it, is as most are.
-    ///
-    /// PERF: nothing can go wrong, and whoever inlines this knows the alignment.
-    #[inline]
-    pub(crate) fn of_usual(user: Layout) -> Option<Self> {
-        let is_usual = user.size() < PAGE && user.align() <= WORD;
-        // SAFETY: just compared.
-        is_usual.then(|| unsafe { Self::of_usual_size(user.size()) })
-    }
-
-    /// [`of_usual`](Self::of_usual) for a block of this size: the same for every usual alignment.
-    ///
-    /// # Safety
-    ///
-    /// `bytes` must be below a page.
-    #[inline]
-    pub(crate) unsafe fn of_usual_size(bytes: usize) -> Self {
-        // SAFETY: the caller's contract.
-        unsafe { hint::assert_unchecked(bytes < PAGE) };
-        let word = (bytes + (WORD - 1)) & !(WORD - 1);
-        // PERF: not `word + WORD`: so only `bytes` is kept while the allocator below runs.
-        let size = (bytes + (2 * WORD - 1)) & !(WORD - 1);
-        // SAFETY: a power of two, and a size far below the largest.
-        let layout = unsafe { Layout::from_size_align_unchecked(size, WORD) };
-        Self { layout, word }
-    }
-
-    /// `None` where the user's alignment is so large that no room is left for the word.
-    #[inline]
-    pub(crate) fn of(user: Layout) -> Option<Self> {
-        // With the padding in front of the word, the word and the padding to the alignment it must stay an `isize`.
-        // A valid layout's size and alignment together are at most `isize::MAX + 1`.
-        let fits = user.size() + user.align() <= isize::MAX.cast_unsigned() - 2 * WORD;
-        // SAFETY: just compared.
-        fits.then(|| unsafe { Self::of_live(user) })
-    }
-
-    /// [`of`](Self::of) for the layout of a block that exists.
-    ///
-    /// # Safety
-    ///
-    /// `of` must have been `Some` for this layout.
-    #[inline]
-    pub(crate) unsafe fn of_live(user: Layout) -> Self {
-        let (word, size) = if user.size() < PAGE {
-            let word = (user.size() + (WORD - 1)) & !(WORD - 1);
-            (word, word + WORD)
-        } else {
-            (BESIDE, user.size())
-        };
-        // The same alignment for all sizes, as blocks grow from one kind to the other.
-        // SAFETY: the alignment is the larger of two powers of two; by the check in `of`, the size rounded up to it
-        // is at most `isize::MAX`.
-        let layout = unsafe { Layout::from_size_align_unchecked(size, user.align().max(WORD)) };
-        Self { layout, word }
-    }
+/// Whether a block has its word in front, with nothing between.
+#[inline]
+pub(crate) fn is_fronted(block: *const u8) -> bool {
+    // All blocks are aligned to 8.
+    block.addr() & FRONT != 0
 }
 
-/// The word of a block: whom it is charged to.
+#[inline]
+fn to_word(place: *mut u8) -> *mut u64 {
+    place.cast()
+}
+
+/// The word that begins so many bytes in front of a block.
 ///
-/// Invariant: [`NOBODY`](Self::NOBODY) (the block is memscope's own and nobody is charged), or made from a `&'static Account`, with [`CELL`]
-/// added where the block is a task's Tokio cell; or from a `&'static Variable`, with [`NAME`] added.
+/// # Safety
+///
+/// They must be of the same inner block.
+#[inline]
+unsafe fn in_front(block: *mut u8, bytes: usize) -> *mut u64 {
+    // SAFETY: the caller's contract.
+    to_word(unsafe { block.sub(bytes) })
+}
+
+/// The word in front of a block.
+///
+/// # Safety
+///
+/// `block` must be live and [fronted](is_fronted), or padded.
+#[inline]
+pub(crate) unsafe fn front_word(block: *mut u8) -> Word {
+    // SAFETY: the caller's contract: the inner block begins at least 8 bytes before.
+    let place = unsafe { in_front(block, FRONT) };
+    // SAFETY: aligned, as the block is to 8; written when the block was made.
+    Word(unsafe { place.read() })
+}
+
+/// Writes the word of a block, which has it in front, and returns the block. `inner`: where the word is to be.
+///
+/// # Safety
+///
+/// `inner` must have 8 bytes for the word, and the block behind, and must be aligned to 8.
+#[inline]
+pub(crate) unsafe fn write_front(inner: *mut u8, word: Word) -> *mut u8 {
+    // SAFETY: the caller's contract.
+    unsafe { to_word(inner).write(word.0) };
+    // SAFETY: as above.
+    unsafe { inner.add(FRONT) }
+}
+
+/// An owner, and in the lowest 16 bits the size of a block below a page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Owner(*mut ());
+pub(crate) struct Word(u64);
+
+/// The bits that are not the owner's.
+const FREE: u64 = (1 << FREE_BITS) - 1;
+
+impl Word {
+    #[inline]
+    pub(crate) fn new(owner: Owner, bytes: usize) -> Self {
+        Self(owner.0 | bytes as u64)
+    }
+
+    /// Whether this is the word of a block of this owner and size.
+    ///
+    /// PERF: one comparison, which also says that the size is the one that the block was made with. Any number may be asked for.
+    #[inline]
+    pub(crate) fn is(self, owner: Owner, bytes: usize) -> bool {
+        self.0 ^ owner.0 == bytes as u64
+    }
+
+    #[inline]
+    pub(crate) fn owner(self) -> Owner {
+        Owner(self.0 & !FREE)
+    }
+
+    /// What stands where the size is: any number, where the word was written over.
+    #[inline]
+    pub(crate) fn bytes(self) -> usize {
+        (self.0 & FREE) as usize
+    }
+
+    /// The word of the same block, reallocated.
+    #[inline]
+    pub(crate) fn resized(self, bytes: usize) -> Self {
+        Self::new(self.owner(), bytes)
+    }
+
+    /// The block's size, if the word can be believed.
+    pub(crate) fn believed(self) -> Option<usize> {
+        let bytes = self.bytes();
+        let is_known = !matches!(self.owner().read(), Charged::Unknown);
+        (is_known && (1..=MOST_FRONT).contains(&bytes)).then_some(bytes)
+    }
+}
+
+/// What a block is charged to: an address, above 16 bits that are zero.
+///
+/// It is the address of an [`Account`], with [`CELL`] added where the block is a task's Tokio cell; or that of a [`Variable`], with
+/// [`NAME`] added; or [`memscope`](Self::memscope). Any other number where the program has written over it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Owner(u64);
 
 const NAME: usize = 1;
 const CELL: usize = 2;
 const TAGS: usize = NAME | CELL;
 
-/// What the word behind a block says.
+/// What an owner is.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Charged {
-    Nobody,
+    /// The block is memscope's own: no account is charged.
+    Memscope,
     Account(&'static Account),
     /// The block is the Tokio cell of the account's task.
     Cell(&'static Account),
     /// `track_var!` has named the block; the last name knows the account.
     Named(&'static Variable),
+    /// The program has written over the word.
+    Unknown,
 }
 
+/// Its address stands for memscope itself.
+static MEMSCOPE: u64 = 0;
+
 impl Owner {
-    /// Not null, so that it differs from the account that a signpost does not have.
-    pub(crate) const NOBODY: Self = Self(ptr::without_provenance_mut(CELL));
+    #[inline]
+    fn at(address: usize) -> Self {
+        Self((address as u64) << FREE_BITS)
+    }
+
+    #[inline]
+    fn address(self) -> usize {
+        (self.0 >> FREE_BITS) as usize
+    }
+
+    /// The owner whose account has this address, shifted.
+    #[inline]
+    pub(crate) fn shifted(address: u64) -> Self {
+        Self(address)
+    }
+
+    /// Whether this is what a signpost has for an owner.
+    #[inline]
+    pub(crate) fn is_none(self) -> bool {
+        self.0 == 0
+    }
+
+    /// The owner of memscope's own blocks.
+    pub(crate) fn memscope() -> Self {
+        Self::at(ptr::from_ref(&MEMSCOPE).addr())
+    }
 
     #[inline]
     pub(crate) fn account(account: &'static Account) -> Self {
-        Self(ptr::from_ref(account).cast_mut().cast())
+        Self::at(ptr::from_ref(account).addr())
     }
 
     pub(crate) fn of_cell(account: &'static Account) -> Self {
-        Self(Self::account(account).0.map_addr(|address| address | CELL))
+        Self::at(ptr::from_ref(account).addr() | CELL)
     }
 
     pub(crate) fn named(variable: &'static Variable) -> Self {
-        Self(ptr::from_ref(variable).cast_mut().cast::<()>().map_addr(|address| address | NAME))
+        Self::at(ptr::from_ref(variable).addr() | NAME)
     }
 
-    /// Whether the block is an unnamed one of this account; of none, there is none.
-    ///
-    /// PERF: one comparison. The tags make the word differ from every account, so that marked blocks cost the others nothing.
+    /// The account, where this is just an account, and one of the first.
     #[inline]
-    pub(crate) fn is(self, account: Option<&'static Account>) -> bool {
-        ptr::eq(self.0.cast_const().cast(), account.map_or(ptr::null(), ptr::from_ref))
+    pub(crate) fn first(self) -> Option<&'static Account> {
+        // Tags make an address that no account has.
+        registry::first_account_at(self.address())
     }
 
     /// The account whose task's cell the block is.
     #[inline]
     pub(crate) fn cell(self) -> Option<&'static Account> {
-        match self.read() {
-            Charged::Cell(account) => Some(account),
-            Charged::Nobody | Charged::Account(_) | Charged::Named(_) => None,
-        }
+        let address = self.address();
+        if address & TAGS == CELL { registry::account_at(address & !TAGS) } else { None }
     }
 
+    /// Looks for the owner where it must be if the word can be believed: at a place of an arena.
     #[inline]
     pub(crate) fn read(self) -> Charged {
-        let address = self.0.map_addr(|address| address & !TAGS);
-        match self.0.addr() & TAGS {
-            _ if address.is_null() => Charged::Nobody,
-            NAME => {
-                // SAFETY: the type's invariant for words with this tag.
-                Charged::Named(unsafe { &*address.cast::<Variable>() })
-            }
-            tag => {
-                // SAFETY: the type's invariant for all other words.
-                let account = unsafe { &*address.cast::<Account>() };
-                if tag == CELL { Charged::Cell(account) } else { Charged::Account(account) }
-            }
+        let address = self.address() & !TAGS;
+        match self.address() & TAGS {
+            0 => match registry::account_at(address) {
+                Some(account) => Charged::Account(account),
+                None if self == Self::memscope() => Charged::Memscope,
+                None => Charged::Unknown,
+            },
+            CELL => registry::account_at(address).map_or(Charged::Unknown, Charged::Cell),
+            NAME => variable::at(address).map_or(Charged::Unknown, Charged::Named),
+            _ => Charged::Unknown,
         }
     }
 }
 
-/// Writes the owner of a new block. False: there is no memory for its slot, and nobody can be charged.
-///
-/// # Safety
-///
-/// `block` must have been allocated with `stretched.layout` and must not be null.
-#[inline]
-#[must_use]
-pub(crate) unsafe fn write_owner(block: *mut u8, stretched: Stretched, owner: Owner) -> bool {
-    if stretched.word == BESIDE {
-        let slot = pages::make_slot(block);
-        if let Some(slot) = slot {
-            slot.store(owner.0, Ordering::Relaxed);
-        }
-        return slot.is_some();
-    }
-    // SAFETY: the caller's contract.
-    let place = unsafe { behind(block, stretched) };
-    // SAFETY: `behind` gives an aligned place inside the block.
-    unsafe { place.write(owner.0) };
-    true
+/// Words that were not believed.
+static REFUSED: AtomicU64 = AtomicU64::new(0);
+
+/// Counts a block that is freed or reallocated and whose word the program has written over.
+#[cold]
+#[inline(never)]
+pub(crate) fn refuse_word() {
+    REFUSED.fetch_add(1, Ordering::Relaxed);
 }
 
-/// Reads the owner that `write_owner` wrote; `None` where it could not.
-///
-/// # Safety
-///
-/// `block` must be live and must have passed `write_owner` with the same `stretched`.
-#[inline]
-pub(crate) unsafe fn owner(block: *mut u8, stretched: Stretched) -> Option<Owner> {
-    if stretched.word == BESIDE {
-        let owner = pages::slot(block)?.load(Ordering::Relaxed);
-        // The slot was made later, for another block.
-        return (!owner.is_null()).then_some(Owner(owner));
+/// How many words were not believed.
+pub(crate) fn words_refused() -> u64 {
+    REFUSED.load(Ordering::Relaxed)
+}
+
+/// Where the word of a block lies.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Place {
+    Front,
+    Padded,
+    Slot(&'static Slot),
+    /// There was no memory for its slot: it is the orphans'.
+    NoSlot,
+}
+
+/// What the allocator below has made of a block.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Inner {
+    pub(crate) block: *mut u8,
+    pub(crate) layout: Layout,
+}
+
+/// How a block of any layout is asked for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Request {
+    /// What the allocator below is asked for.
+    pub(crate) layout: Layout,
+    align: usize,
+    kind: Kind,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Kind {
+    Front,
+    Padded,
+    Slot,
+}
+
+impl Request {
+    /// `None` where the size is so large that it cannot be aligned to 16.
+    pub(crate) fn of(user: Layout) -> Option<Self> {
+        let align = user.align();
+        let kind = Kind::of(user);
+        let layout = match kind {
+            // SAFETY: such a block is below a page.
+            Kind::Front => unsafe { front_layout(possible(user.size())) },
+            Kind::Padded => {
+                Layout::from_size_align(user.size() + user.align(), INNER_ALIGN).ok()?
+            }
+            Kind::Slot => slot_layout(user.size(), align)?,
+        };
+        Some(Self { layout, align, kind })
     }
-    // SAFETY: the caller's contract.
-    let place = unsafe { behind(block, stretched) };
-    // SAFETY: `write_owner` initialised the word; only the allocator and `rename` know of it.
-    Some(Owner(unsafe { place.read() }))
+
+    /// Whether a block that has its word at this place can be reallocated by the allocator below, so that it is as requested.
+    ///
+    /// Not where its alignment is that of padded ones: if there was no memory for its slot afterwards, it would be taken for one, and a
+    /// `realloc` that was done cannot be undone.
+    pub(crate) fn keeps(self, place: Place) -> bool {
+        match place {
+            Place::Front => matches!(self.kind, Kind::Front),
+            Place::Slot(_) | Place::NoSlot => {
+                matches!(self.kind, Kind::Slot) && !is_padded(self.align)
+            }
+            Place::Padded => false,
+        }
+    }
+
+    /// Where in the inner block the user's block begins, and where its word is to be. `None` where there is no memory for its slot, and
+    /// it would be taken for a padded one without.
+    ///
+    /// # Safety
+    ///
+    /// `inner` must have been allocated with this layout, and must not be null.
+    pub(crate) unsafe fn place(self, inner: *mut u8) -> Option<(*mut u8, Place)> {
+        match self.kind {
+            Kind::Front => {
+                // SAFETY: the layout has room for the word in front.
+                Some((unsafe { inner.add(FRONT) }, Place::Front))
+            }
+            Kind::Padded => {
+                // At most the alignment, by which the layout is larger: both are multiples of 16.
+                let front = HEADER + (inner.addr() + HEADER).wrapping_neg() % self.align;
+                // SAFETY: the layout has room for that.
+                let block = unsafe { inner.add(front) };
+                // SAFETY: the header is in front of the block.
+                let distance = unsafe { in_front(block, HEADER) };
+                // SAFETY: aligned to 16, and inside the inner block.
+                unsafe { distance.write(front as u64) };
+                Some((block, Place::Padded))
+            }
+            Kind::Slot => match pages::make_slot(inner) {
+                Some(slot) => Some((inner, Place::Slot(slot))),
+                None if is_padded(self.align) => None,
+                None => Some((inner, Place::NoSlot)),
+            },
+        }
+    }
+}
+
+impl Kind {
+    fn of(user: Layout) -> Self {
+        if user.size() > MOST_FRONT || user.align() >= PAGE {
+            Self::Slot
+        } else if user.align() <= FRONT_ALIGN {
+            Self::Front
+        } else {
+            Self::Padded
+        }
+    }
+}
+
+/// The size of a block that has its word in front. Another one is only what the program says, where the word is not believed.
+fn possible(bytes: usize) -> usize {
+    bytes.clamp(1, MOST_FRONT)
+}
+
+/// Whether small blocks of this alignment are padded.
+fn is_padded(align: usize) -> bool {
+    (FRONT_ALIGN + 1..PAGE).contains(&align)
+}
+
+/// What the allocator below is asked for, for a block with a slot.
+///
+/// A small block that is aligned to a page gets all of it, so that no other one with a slot begins there.
+fn slot_layout(bytes: usize, align: usize) -> Option<Layout> {
+    Layout::from_size_align(bytes.max(MOST_FRONT + 1), align.max(INNER_ALIGN)).ok()
+}
+
+impl Place {
+    /// Where the word of a live block lies. `align`: that of its layout.
+    ///
+    /// # Safety
+    ///
+    /// The block must have been allocated by `TrackingAllocator` with this alignment.
+    pub(crate) unsafe fn of(block: *mut u8, align: usize) -> Self {
+        if is_fronted(block) {
+            Self::Front
+        } else if let Some(slot) = pages::slot(block) {
+            Self::Slot(slot)
+        } else if is_padded(align) {
+            Self::Padded
+        } else {
+            Self::NoSlot
+        }
+    }
+
+    /// The owner, and the size that the block was made with. `bytes`: the size that the program says, where nothing better is known.
+    ///
+    /// # Safety
+    ///
+    /// The block must be live, and have its word at this place.
+    pub(crate) unsafe fn read(self, block: *mut u8, bytes: usize) -> (Owner, usize) {
+        match self {
+            Self::Front | Self::Padded => {
+                // SAFETY: the caller's contract.
+                let word = unsafe { front_word(block) };
+                let is_as_said = word.bytes() == bytes;
+                let known = if is_as_said { None } else { word.believed() };
+                (word.owner(), known.unwrap_or(bytes))
+            }
+            Self::Slot(slot) => (Owner(slot.owner()), slot.bytes()),
+            Self::NoSlot => (Owner::account(registry::orphans_account()), bytes),
+        }
+    }
+
+    /// Writes the owner and the size of a block.
+    ///
+    /// # Safety
+    ///
+    /// The block must be live, and have the room for its word at this place.
+    pub(crate) unsafe fn write(self, block: *mut u8, owner: Owner, bytes: usize) {
+        match self {
+            Self::Front | Self::Padded => {
+                // SAFETY: the caller's contract.
+                let place = unsafe { block.sub(FRONT) };
+                // SAFETY: as above.
+                unsafe { write_front(place, Word::new(owner, bytes)) };
+            }
+            Self::Slot(slot) => slot.fill(block, owner.0, bytes),
+            Self::NoSlot => {}
+        }
+    }
+
+    /// Forgets the block; before it goes back to the allocator below, as its page may be another's afterwards.
+    pub(crate) fn clear(self) {
+        if let Self::Slot(slot) = self {
+            slot.clear();
+        }
+    }
+
+    /// The inner block, given the size that the block was made with. `None` where the program has written over the distance to it.
+    ///
+    /// # Safety
+    ///
+    /// The block must be live, have this alignment, and have its word at this place.
+    pub(crate) unsafe fn inner(self, block: *mut u8, bytes: usize, align: usize) -> Option<Inner> {
+        match self {
+            Self::Front => {
+                // SAFETY: the caller's contract.
+                let block = unsafe { block.sub(FRONT) };
+                // SAFETY: made so.
+                let layout = unsafe { front_layout(possible(bytes)) };
+                Some(Inner { block, layout })
+            }
+            Self::Padded => {
+                // SAFETY: the caller's contract.
+                let distance = unsafe { in_front(block, HEADER) };
+                // SAFETY: written when the block was made.
+                let distance = usize::try_from(unsafe { distance.read() }).ok()?;
+                let is_possible =
+                    (HEADER..=align).contains(&distance) && distance.is_multiple_of(INNER_ALIGN);
+                let layout = Layout::from_size_align(bytes + align, INNER_ALIGN).ok()?;
+                // SAFETY: the caller's contract.
+                is_possible.then(|| Inner { block: unsafe { block.sub(distance) }, layout })
+            }
+            Self::Slot(_) | Self::NoSlot => {
+                Some(Inner { block, layout: slot_layout(bytes, align)? })
+            }
+        }
+    }
 }
 
 /// Lets `name` replace the owner of a block that others may be naming too, until it holds or `name` gives up.
@@ -216,73 +499,24 @@ pub(crate) unsafe fn rename(
     layout: Layout,
     mut name: impl FnMut(Owner) -> Option<Owner>,
 ) {
-    let Some(stretched) = Stretched::of(layout) else { return };
-    let word = if stretched.word == BESIDE {
-        let Some(slot) = pages::slot(block) else { return };
-        slot
-    } else {
-        // SAFETY: the caller's contract.
-        let place = unsafe { behind(block, stretched) };
-        // SAFETY: aligned, initialised, and while the block lives it is written by this function only.
-        unsafe { AtomicPtr::from_ptr(place) }
+    // SAFETY: the caller's contract.
+    let word = match unsafe { Place::of(block, layout.align()) } {
+        Place::Front | Place::Padded => {
+            // SAFETY: the word is in front.
+            let place = unsafe { in_front(block, FRONT) };
+            // SAFETY: aligned, initialised, and while the block lives it is written by this function only.
+            unsafe { AtomicU64::from_ptr(place) }
+        }
+        Place::Slot(slot) => slot.word(),
+        Place::NoSlot => return,
     };
     let mut there = word.load(Ordering::Acquire);
-    while let Some(Owner(new)) = name(Owner(there)) {
+    while let Some(Owner(new)) = name(Owner(there & !FREE)) {
+        let new = new | there & FREE;
         // Release publishes the new name, Acquire sees the one that another thread gave meanwhile.
         match word.compare_exchange(there, new, Ordering::AcqRel, Ordering::Acquire) {
             Ok(_) => return,
             Err(now) => there = now,
-        }
-    }
-}
-
-/// Where the word lies that is in the block.
-///
-/// # Safety
-///
-/// `block` must be live with `stretched.layout`, and have its word in it.
-#[inline]
-unsafe fn behind(block: *mut u8, stretched: Stretched) -> *mut *mut () {
-    // SAFETY: the word lies inside the block, by `Stretched::of`.
-    unsafe { block.add(stretched.word) }.cast()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_stretched_layout_is_valid_and_has_room_for_the_word_behind_the_users_bytes() {
-        let most = isize::MAX.cast_unsigned();
-        for align in (0..20).map(|power| 1usize << power) {
-            for size in (0..70).chain([4096, 1 << 20, most / 2]) {
-                let user = Layout::from_size_align(size, align).expect("a small layout");
-                let Stretched { layout, word } = Stretched::of(user).expect("room for the word");
-                if size >= PAGE {
-                    assert_eq!((layout.size(), word), (size, BESIDE));
-                    assert_eq!(layout.align(), align.max(WORD));
-                    continue;
-                }
-                assert!(
-                    Layout::from_size_align(layout.size(), layout.align()).is_ok(),
-                    "{layout:?}"
-                );
-                assert!(
-                    word >= size && word.is_multiple_of(WORD) && layout.size() == word + WORD,
-                    "{layout:?}"
-                );
-                assert!(layout.align() >= align && layout.align().is_multiple_of(WORD));
-                assert!(layout.size() - size < 2 * WORD, "one word and its padding");
-            }
-            for size in (most - 100..=most).filter(|size| *size <= most - (align - 1)) {
-                let user = Layout::from_size_align(size, align).expect("the largest layouts");
-                if let Some(Stretched { layout, .. }) = Stretched::of(user) {
-                    assert!(
-                        Layout::from_size_align(layout.size(), layout.align()).is_ok(),
-                        "{layout:?}"
-                    );
-                }
-            }
         }
     }
 }

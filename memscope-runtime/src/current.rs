@@ -38,10 +38,13 @@ use crate::plain;
 #[cfg(feature = "tokio")]
 pub(crate) use crate::plain::Other;
 use crate::{
-    config, hand_over, record::Record, registry, tally::Tally, task::TaskId, threads, variable,
+    block, config, hand_over, record::Record, registry, shared, tally::Tally, task::TaskId,
+    threads, variable,
 };
 
-pub(crate) use charge::{charge, charge_at_other_signpost, charge_outside, note_size, recharge};
+pub(crate) use charge::{
+    charge, charge_at_other_signpost, charge_outside, charge_without_slot, note_size, recharge,
+};
 pub(crate) use discharge::{discharge_cell, discharge_elsewhere, hand_on};
 #[cfg(feature = "tracing")]
 pub(crate) use entries::{enter as enter_span, exit as exit_span};
@@ -266,6 +269,13 @@ pub(crate) fn owner_id() -> u64 {
 #[inline]
 pub(crate) fn tally() -> &'static Tally {
     HERE.with(|here| here.current.get())
+}
+
+/// How many words were not believed of blocks that were freed or reallocated.
+pub(crate) fn words_refused() -> u64 {
+    let signposts = [&STRANGER, &SPAWNING, &OWN, &LATE, &QUIET, &PLAIN];
+    let zeroes: u64 = signposts.map(Tally::zeroes).iter().sum();
+    block::words_refused() + zeroes + shared::zeroes()
 }
 
 /// Whether this signpost stands outside of every tracked task, on a thread where Tokio has run.

@@ -28,7 +28,7 @@ pub(crate) fn give(value: &impl Trackable) {
         let mut owner = None;
         variable::rename(block, |there| {
             // NOTE: nobody else has the block, so that this is asked once.
-            (there == Owner::NOBODY).then(|| {
+            (there == Owner::memscope()).then(|| {
                 *owner.get_or_insert_with(|| {
                     remove(block.layout.size());
                     current::charge(block.start, block.layout)

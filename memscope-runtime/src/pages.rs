@@ -1,13 +1,12 @@
 //! Where the owners of blocks of a page or more are kept: beside them, so that their sizes stay round and their pages untouched.
 //!
 //! Two such blocks never begin in the same page. So the number of the page in which a block begins finds its slot, in a tree of three levels
-//! like the processor's own page tables: three loads. A slot is written when its block is made and read while the block lives; nobody empties it.
-
-use std::sync::atomic::AtomicPtr;
+//! like the processor's own page tables: three loads. Small blocks may begin in the same page, so the slot also says where in the page its
+//! block begins. It is filled when the block is made, read while the block lives, and emptied before the block's memory is given back.
 
 use crate::{
     arena::{self, Zeroed},
-    static_ref::StaticRef,
+    static_ref::{FREE_BITS, StaticRef},
     sync::{AtomicU64, Ordering},
 };
 
@@ -19,23 +18,67 @@ const PAGE_BITS: u32 = 12;
 const BITS: u32 = 12;
 const WIDTH: usize = 1 << BITS;
 
+/// What is known of the block of a page or more that begins in a page.
+#[derive(Debug)]
+pub(crate) struct Slot {
+    /// The owner, and in the lowest 16 bits where in the page the block begins. 0: empty.
+    word: AtomicU64,
+    bytes: AtomicU64,
+}
+
+impl Slot {
+    /// The whole word, for whatever changes the owner.
+    pub(crate) fn word(&self) -> &AtomicU64 {
+        &self.word
+    }
+
+    pub(crate) fn owner(&self) -> u64 {
+        self.word.load(Ordering::Relaxed) >> FREE_BITS << FREE_BITS
+    }
+
+    /// The size that the block was made with.
+    pub(crate) fn bytes(&self) -> usize {
+        usize::try_from(self.bytes.load(Ordering::Relaxed)).unwrap_or(0)
+    }
+
+    /// Relaxed, all of it: a block passes from thread to thread by means of the program's, which order this too.
+    pub(crate) fn fill(&self, block: *const u8, owner: u64, bytes: usize) {
+        self.bytes.store(bytes as u64, Ordering::Relaxed);
+        self.word.store(owner | start(block), Ordering::Relaxed);
+    }
+
+    pub(crate) fn clear(&self) {
+        self.word.store(0, Ordering::Relaxed);
+    }
+
+    fn is_of(&self, block: *const u8) -> bool {
+        let word = self.word.load(Ordering::Relaxed);
+        word != 0 && word % (1 << FREE_BITS) == start(block)
+    }
+}
+
+/// Where in its page a block begins.
+fn start(block: *const u8) -> u64 {
+    (block.addr() % PAGE) as u64
+}
+
 /// The slots of 16 MiB.
 #[derive(Debug)]
-struct Leaf([AtomicPtr<()>; WIDTH]);
+struct Leaf([Slot; WIDTH]);
 
 /// Of 64 GiB.
 #[derive(Debug)]
 struct Branch([StaticRef<Leaf>; WIDTH]);
 
-// SAFETY: null pointers, without destructors.
+// SAFETY: atomic integers.
 unsafe impl Zeroed for Leaf {}
 
-// SAFETY: the same.
+// SAFETY: null pointers, without destructors.
 unsafe impl Zeroed for Branch {}
 
 static ROOT: [StaticRef<Branch>; WIDTH] = [const { StaticRef::none() }; WIDTH];
 
-/// Of branches and leaves: a 512th of the addresses at which such blocks ever were.
+/// Of branches and leaves: a 256th of the addresses at which such blocks ever were.
 static BYTES: AtomicU64 = AtomicU64::new(0);
 
 /// The memory of the tree.
@@ -43,18 +86,32 @@ pub(crate) fn bytes() -> u64 {
     size_of_val(&ROOT) as u64 + BYTES.load(Ordering::Relaxed)
 }
 
-/// The slot of the block that begins here; `None`: none was made.
-pub(crate) fn slot(block: *const u8) -> Option<&'static AtomicPtr<()>> {
+/// The slot of the block that begins here; `None` if it has none.
+pub(crate) fn slot(block: *const u8) -> Option<&'static Slot> {
     let [root, branch, leaf] = path(block)?;
-    Some(&ROOT[root].get()?.0[branch].get()?.0[leaf])
+    let slot = &ROOT[root].get()?.0[branch].get()?.0[leaf];
+    slot.is_of(block).then_some(slot)
 }
 
-/// The same for a new block; `None` when the system has no memory.
-pub(crate) fn make_slot(block: *const u8) -> Option<&'static AtomicPtr<()>> {
+/// The slot for a new block; `None` if the system has no memory.
+pub(crate) fn make_slot(block: *const u8) -> Option<&'static Slot> {
     let [root, branch, leaf] = path(block)?;
     let branches = arena::get_or_keep(&ROOT[root], &BYTES)?;
     let leaves = arena::get_or_keep(&branches.0[branch], &BYTES)?;
     Some(&leaves.0[leaf])
+}
+
+/// Blocks that have no slot, for want of memory.
+static REFUSED: AtomicU64 = AtomicU64::new(0);
+
+/// Counts a block that has no slot.
+pub(crate) fn refuse_slot() {
+    REFUSED.fetch_add(1, Ordering::Relaxed);
+}
+
+/// How many blocks got no slot.
+pub(crate) fn slots_refused() -> u64 {
+    REFUSED.load(Ordering::Relaxed)
 }
 
 /// The places on the way to an address.
@@ -95,11 +152,19 @@ mod tests {
     }
 
     #[test]
-    fn a_slot_is_made_once_and_stays() {
-        let block = ptr::without_provenance(0x1234_5678_9000);
+    fn a_slot_is_of_the_block_that_filled_it_until_it_is_emptied() {
+        let block = ptr::without_provenance(0x1234_5678_9010);
+        let neighbour = ptr::without_provenance(0x1234_5678_9000);
         assert!(slot(block).is_none());
         let made = make_slot(block).expect("memory");
         assert!(ptr::eq(made, make_slot(block).expect("memory")));
-        assert!(ptr::eq(made, slot(block).expect("made")));
+        assert!(slot(block).is_none() && slot(neighbour).is_none(), "it is empty");
+        made.fill(block, 0xfff_fff8 << FREE_BITS, 1 << 40);
+        let found = slot(block).expect("filled");
+        assert!(ptr::eq(made, found));
+        assert_eq!((found.owner(), found.bytes()), (0xfff_fff8 << FREE_BITS, 1 << 40));
+        assert!(slot(neighbour).is_none(), "a block beside it in the page");
+        made.clear();
+        assert!(slot(block).is_none());
     }
 }

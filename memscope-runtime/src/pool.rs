@@ -75,6 +75,11 @@ impl<T: Pooled> Pool<T> {
         Self { places: Arena::new(), free: FreeList::new(AtomicU64::new(0)) }
     }
 
+    /// A pool whose first places are there without memory from the system; the first of all is taken.
+    pub(crate) const fn beginning_with<const N: usize>(first: &'static [T; N]) -> Self {
+        Self { places: Arena::beginning_with(first), free: FreeList::new(AtomicU64::new(0)) }
+    }
+
     /// A free place, a new one if need be; `None` when the system has no memory.
     pub(crate) fn take(&'static self) -> Option<&'static T> {
         self.take_up_to(u32::MAX)
@@ -87,6 +92,10 @@ impl<T: Pooled> Pool<T> {
 
     /// The same for those of a kind that are put into a list of their own.
     pub(crate) fn take_from(&'static self, free: &FreeList, most: u32) -> Option<&'static T> {
+        #[cfg(test)]
+        if crate::arena::shortage::is_here() {
+            return None;
+        }
         if let Some(index) = free.pop(|index| self.get(index).map_or(0, T::link)) {
             return self.get(index);
         }
@@ -127,6 +136,12 @@ impl<T: Pooled> Pool<T> {
 
     pub(crate) fn get(&self, index: u32) -> Option<&'static T> {
         self.places.get(index)
+    }
+
+    /// The place that begins at this address; `None` where none does.
+    #[inline]
+    pub(crate) fn at_address(&self, address: usize) -> Option<&'static T> {
+        self.places.at_address(address)
     }
 
     /// All places, free or not.

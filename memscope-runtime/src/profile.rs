@@ -498,10 +498,10 @@ pub struct ProcessMemory {
 /// What memscope itself costs, and what it had to give up.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ToolUsage {
-    /// Memory of memscope's records, sites and history. It is not part of [`ProcessMemory`]; the words behind the
+    /// Memory of memscope's records, sites and history. It is not part of [`ProcessMemory`]; the words in front of the
     /// blocks (8 bytes each) are in neither.
     pub own_bytes: u64,
-    /// Of these, the table of the owners of blocks of 4 KiB and more: 32 KiB for each 16 MiB of addresses at which the program ever had such a
+    /// Of these, the table of the owners of blocks of 4 KiB and more: 64 KiB for each 16 MiB of addresses at which the program ever had such a
     /// block, whatever its tasks do.
     #[serde(default)]
     pub owner_table_bytes: u64,
@@ -546,6 +546,13 @@ pub struct ToolUsage {
     /// at its end.
     #[serde(default)]
     pub rows_left_out: u64,
+    /// Blocks that were freed or reallocated after the program had written over their owner's word, as a write in front of a block does. The
+    /// block is freed all the same, and its bytes stay with the owner that it had.
+    #[serde(default)]
+    pub owner_words_refused: u64,
+    /// Blocks of 4 KiB and more that count as untracked, as there was no memory for their place in the table of owners.
+    #[serde(default)]
+    pub owner_slots_refused: u64,
 }
 
 /// How the tasks of one kind fared.

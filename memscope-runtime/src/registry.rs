@@ -5,12 +5,13 @@ use std::ptr;
 use crossbeam_utils::CachePadded;
 
 use crate::{
-    account::{Account, NO_RECORD},
+    account::{Account, NO_RECORD, OPEN},
+    arena,
     free_list::FreeList,
     pool::{Pool, Pooled, Spare},
     record::{NewTask, Record},
     site::UNTRACKED,
-    sync::{AtomicU64, Ordering, raise},
+    sync::{AtomicI64, AtomicU32, AtomicU64, Ordering, raise},
     taken,
     tally::{Tally, TallyReading},
 };
@@ -21,14 +22,35 @@ static RECORDS: Pool<Record> = Pool::new();
 /// the largest number of threads at one time.
 static FREE_THREADS: FreeList = FreeList::new(AtomicU64::new(0));
 
-static ACCOUNTS: Pool<Account> = Pool::new();
+/// The first accounts need no memory from the system. The first of all is the orphans': the account of last resort.
+static FIRST_ACCOUNTS: [Account; arena::places_of(4)] = {
+    let mut accounts = [const { first_account(0, 0) }; arena::places_of(4)];
+    accounts[0] = first_account(OPEN, ORPHANS_RECORD);
+    accounts
+};
+
+const fn first_account(balance: i64, record: u32) -> Account {
+    Account::of(
+        AtomicI64::new(balance),
+        AtomicU64::new(0),
+        AtomicU32::new(0),
+        AtomicU32::new(record),
+        AtomicU32::new(UNTRACKED),
+        AtomicU32::new(0),
+    )
+}
+
+static ACCOUNTS: Pool<Account> = Pool::beginning_with(&FIRST_ACCOUNTS);
+
+/// The memory of the first accounts.
+pub(crate) const STATIC_BYTES: u64 = size_of_val(&FIRST_ACCOUNTS) as u64;
 
 thread_local! {
     static SPARE_RECORDS: Spare<Record> = const { Spare::new() };
     static SPARE_ACCOUNTS: Spare<Account> = const { Spare::new() };
 }
 
-/// What is allocated while a thread's destructors run, and where a thread found no memory for a record.
+/// What is allocated while a thread's destructors run, where a thread found no memory for a record, and where a block got no slot.
 static ORPHANS: Tally = Tally::new();
 
 /// Tasks created so far: also the last id given out.
@@ -112,22 +134,29 @@ pub(crate) fn empty_spares() {
 }
 
 /// Charges a block to the orphans.
-pub(crate) fn charge_orphans(bytes: usize) -> Option<&'static Account> {
-    let account = if let Some(account) = ORPHANS.account() {
-        account
-    } else {
-        let new = take_account()?;
-        new.open(0, ORPHANS_RECORD, UNTRACKED);
-        match ORPHANS.set_account(new) {
-            Ok(()) => new,
-            Err(theirs) => {
-                give_back(new);
-                theirs
-            }
-        }
-    };
+pub(crate) fn charge_orphans(bytes: usize) -> &'static Account {
     ORPHANS.charge_shared(bytes);
-    Some(account)
+    orphans_account()
+}
+
+/// The account of last resort: it is there before anything is allocated, and is never closed.
+pub(crate) fn orphans_account() -> &'static Account {
+    &FIRST_ACCOUNTS[0]
+}
+
+/// The account that begins at this address; `None` where none does.
+pub(crate) fn account_at(address: usize) -> Option<&'static Account> {
+    ACCOUNTS.at_address(address)
+}
+
+/// [`account_at`] for one of the first accounts.
+// PERF: where they are is known without a load.
+#[inline]
+pub(crate) fn first_account_at(address: usize) -> Option<&'static Account> {
+    const { assert!(size_of::<Account>().is_power_of_two()) };
+    let distance = address.wrapping_sub(FIRST_ACCOUNTS.as_ptr().addr());
+    // Rotated, so that an address inside of an account is an index far too large.
+    FIRST_ACCOUNTS.get(distance.rotate_right(size_of::<Account>().ilog2()))
 }
 
 #[inline]
@@ -167,9 +196,9 @@ pub(crate) fn shared_account() -> Option<&'static Account> {
     Some(account)
 }
 
-/// What the orphans allocated; `None` where this is not their account (yet, or any more).
+/// What the orphans allocated; `None` where this is not their account.
 pub(crate) fn orphans(account: &Account) -> Option<TallyReading> {
-    ORPHANS.account().is_some_and(|theirs| ptr::eq(theirs, account)).then(|| ORPHANS.read())
+    ptr::eq(orphans_account(), account).then(|| ORPHANS.read())
 }
 
 /// How many tasks there were, unannotated ones left out.

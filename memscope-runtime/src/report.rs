@@ -135,6 +135,8 @@ impl MemorySnapshot {
                 tool.rows_left_out.saturating_add(reserve::left_out()),
                 "rows left out for want of memory",
             ),
+            (tool.owner_words_refused, "frees of blocks whose owner's word was written over"),
+            (tool.owner_slots_refused, "large blocks untracked for want of memory"),
         ];
         for (number, what) in lost.iter().filter(|(number, _)| *number != 0) {
             write!(f, "; {} {what}", count(*number))?;

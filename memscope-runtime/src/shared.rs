@@ -72,7 +72,7 @@ impl Shared {
 
     fn make(name: &str, hash: u64, index: u32) -> Option<&'static Self> {
         let shared = arena::keep(Self {
-            signpost: CachePadded::new(Tally::new()),
+            signpost: CachePadded::new(Tally::standing_for(index)),
             name: arena::keep_str(name)?,
             hash,
             account: registry::shared_account()?,
@@ -80,7 +80,6 @@ impl Shared {
             allocations: AtomicU64::new(0),
             peak_bytes: AtomicU64::new(0),
         })?;
-        shared.signpost.stand_for(index);
         NAME_BYTES.fetch_add(name.len() as u64, Ordering::Relaxed);
         Some(shared)
     }
@@ -116,6 +115,11 @@ impl Shared {
             memory,
         })
     }
+}
+
+/// Blocks that were freed inside, and whose owner the program had overwritten with zeroes.
+pub(crate) fn zeroes() -> u64 {
+    SHARED.iter().map(|shared| shared.signpost.zeroes()).sum()
 }
 
 /// All names that something was charged to.

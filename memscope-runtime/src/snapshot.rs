@@ -185,7 +185,10 @@ impl MemorySnapshot {
             peak_concurrent_tasks: counts.peak_concurrent,
             process: rows::process(reading, has_sizes),
             tool: ToolUsage {
-                own_bytes: arena::bytes() + collector::OWN_BYTES + owner_table_bytes,
+                own_bytes: arena::bytes()
+                    + registry::STATIC_BYTES
+                    + collector::OWN_BYTES
+                    + owner_table_bytes,
                 owner_table_bytes,
                 events_dropped: dropped,
                 ended_tasks_forgotten: forgotten,
@@ -199,6 +202,8 @@ impl MemorySnapshot {
                 hand_overs_lost: hand_over::lost(),
                 tasks_split: split(),
                 await_points_refused: await_points_refused(),
+                owner_words_refused: current::words_refused(),
+                owner_slots_refused: pages::slots_refused(),
                 ..ToolUsage::default()
             },
             tasks,

@@ -1,8 +1,10 @@
 //! An atomic `Option<&'static T>`.
 
 use std::{
-    fmt, ptr,
-    sync::atomic::{AtomicPtr, Ordering},
+    fmt,
+    marker::PhantomData,
+    ptr,
+    sync::atomic::{AtomicPtr, AtomicU64, Ordering},
 };
 
 use crate::arena::Zeroed;
@@ -54,6 +56,50 @@ impl<T: Sync> StaticRef<T> {
 
 // SAFETY: a null pointer is an empty cell, and there is nothing to drop.
 unsafe impl<T: Sync> Zeroed for StaticRef<T> {}
+
+/// A [`StaticRef`] whose address can be read as a number with [`FREE_BITS`] zeroes below it.
+///
+/// Invariant: the number is 0, or the address of a `&'static T`, shifted; only `set` writes it.
+pub(crate) struct ShiftedRef<T: 'static>(AtomicU64, PhantomData<StaticRef<T>>);
+
+/// How many bits an address leaves free in a word: those of memscope's arenas are below 2^48.
+pub(crate) const FREE_BITS: u32 = 16;
+
+impl<T: Sync> ShiftedRef<T> {
+    pub(crate) const fn none() -> Self {
+        Self(AtomicU64::new(0), PhantomData)
+    }
+
+    /// As [`StaticRef::set`].
+    #[inline]
+    pub(crate) fn set(&self, value: &'static T) {
+        let address = ptr::from_ref(value).expose_provenance() as u64;
+        self.0.store(address << FREE_BITS, Ordering::Release);
+    }
+
+    /// The address, shifted; 0 where the cell is empty.
+    #[inline]
+    pub(crate) fn shifted(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    /// As [`StaticRef::get`].
+    #[inline]
+    pub(crate) fn get(&self) -> Option<&'static T> {
+        let address = (self.0.load(Ordering::Acquire) >> FREE_BITS) as usize;
+        // SAFETY: by the type's invariant the address is 0 or that of a `&'static T`, which `set` has exposed.
+        unsafe { ptr::with_exposed_provenance::<T>(address).as_ref() }
+    }
+}
+
+// SAFETY: 0 is an empty cell, and there is nothing to drop.
+unsafe impl<T: Sync> Zeroed for ShiftedRef<T> {}
+
+impl<T> fmt::Debug for ShiftedRef<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("ShiftedRef").finish_non_exhaustive()
+    }
+}
 
 impl<T> fmt::Debug for StaticRef<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

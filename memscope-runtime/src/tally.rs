@@ -2,9 +2,10 @@
 
 use crate::{
     account::Account,
+    block::Owner,
     event::{Event, EventKind},
     peak::Peak,
-    static_ref::StaticRef,
+    static_ref::ShiftedRef,
     sync::{AtomicI64, AtomicU64, Ordering, add, bump, shift},
     taken::{self, Taken},
     threads,
@@ -24,15 +25,18 @@ const LARGE_BLOCK: usize = 1 << 20;
 #[derive(Debug)]
 #[repr(C, align(64))]
 pub(crate) struct Tally {
-    account: StaticRef<Account>,
+    /// Shifted as in the words of the owner's blocks.
+    account: ShiftedRef<Account>,
     /// The task's id; 0 for a thread, and while the record is not in use.
     id: AtomicU64,
     allocated_bytes: AtomicU64,
     allocations: AtomicU64,
-    /// Blocks this owner freed itself. Of a signpost: what it [leads to](Leads).
+    /// Blocks this owner freed itself. Of a signpost: blocks whose owner the program has overwritten
+    /// with zeroes, as far as threads do not count at the same moment.
     frees: AtomicU64,
     /// Allocated less freed by the owner itself.
     own_live: AtomicI64,
+    /// Of a shared owner's signpost: its index + 1, as the peak's bytes.
     peak: Peak,
 }
 
@@ -87,18 +91,27 @@ pub(crate) enum Leads {
 
 /// Added to the index of a record.
 #[cfg(feature = "tracing")]
-const GUEST: u64 = 1 << 32;
+const GUEST: i64 = 1 << 32;
 
 impl Tally {
     pub(crate) const fn new() -> Self {
+        Self::with(0)
+    }
+
+    /// The signpost of the shared owner with this index.
+    pub(crate) fn standing_for(index: u32) -> Self {
+        Self::with(i64::from(index) + 1)
+    }
+
+    const fn with(peak_bytes: i64) -> Self {
         Self {
-            account: StaticRef::none(),
+            account: ShiftedRef::none(),
             id: AtomicU64::new(0),
             allocated_bytes: AtomicU64::new(0),
             allocations: AtomicU64::new(0),
             frees: AtomicU64::new(0),
             own_live: AtomicI64::new(0),
-            peak: Peak::new(AtomicI64::new(0), AtomicI64::new(0)),
+            peak: Peak::new(AtomicI64::new(0), AtomicI64::new(peak_bytes)),
         }
     }
 
@@ -114,11 +127,6 @@ impl Tally {
         self.id.store(id, Ordering::Release);
     }
 
-    /// Gives the orphans' tally its account; the one it has where another thread was first.
-    pub(crate) fn set_account(&self, account: &'static Account) -> Result<(), &'static Account> {
-        self.account.set_if_none(account)
-    }
-
     /// Takes the id away, so that nothing is charged here by mistake and readers see that the owner is gone.
     pub(crate) fn close(&self) {
         self.id.store(0, Ordering::Release);
@@ -127,6 +135,12 @@ impl Tally {
     #[inline]
     pub(crate) fn account(&self) -> Option<&'static Account> {
         self.account.get()
+    }
+
+    /// The owner of this tally's blocks; zeroes, where it is a signpost.
+    #[inline]
+    pub(crate) fn owner(&self) -> Owner {
+        Owner::shifted(self.account.shifted())
     }
 
     #[inline]
@@ -254,27 +268,27 @@ impl Tally {
         own_live.wrapping_add(net)
     }
 
-    /// Makes this the signpost of the shared owner with this index; before another thread sees it.
-    pub(crate) fn stand_for(&self, index: u32) {
-        self.frees.store(u64::from(index) + 1, Ordering::Relaxed);
-    }
-
     /// Makes this the signpost for guests of the span with this id and record; before another
     /// thread sees it.
     #[cfg(feature = "tracing")]
     pub(crate) fn stand_for_guests(&self, id: u64, record: u32) {
-        self.frees.store(GUEST + u64::from(record), Ordering::Relaxed);
+        self.peak.stand_for(GUEST + i64::from(record));
         self.id.store(id, Ordering::Release);
+    }
+
+    /// Of a signpost: blocks whose owner the program has overwritten with zeroes.
+    pub(crate) fn zeroes(&self) -> u64 {
+        self.frees.load(Ordering::Relaxed)
     }
 
     /// Where this signpost leads, if anywhere.
     pub(crate) fn leads(&self) -> Option<Leads> {
-        let word = self.frees.load(Ordering::Relaxed);
+        let stands_for = self.peak.bytes();
         #[cfg(feature = "tracing")]
-        if let Some(record) = word.checked_sub(GUEST) {
-            return u32::try_from(record).ok().map(Leads::Guest);
+        if stands_for >= GUEST {
+            return u32::try_from(stands_for - GUEST).ok().map(Leads::Guest);
         }
-        u32::try_from(word.checked_sub(1)?).ok().map(Leads::Shared)
+        u32::try_from(stands_for - 1).ok().map(Leads::Shared)
     }
 
     #[expect(clippy::cast_possible_truncation, reason = "blocks are counted modulo 2^32")]

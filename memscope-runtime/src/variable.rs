@@ -1,6 +1,6 @@
 //! A variable that `track_var!` registered, followed through the heap blocks that it holds.
 //!
-//! Its blocks are *named*: the word behind them points here instead of to their account, so that whoever frees or reallocates
+//! Its blocks are *named*: their words point here instead of to their account, so that whoever frees or reallocates
 //! one, in whatever task, comes by. Nothing is borrowed and nothing is asked of the variable again.
 
 use std::{
@@ -239,7 +239,7 @@ fn add_part(head: &'static Variable, block: Block, is_outer: bool) -> bool {
     matches!(naming, Naming::Known(_))
 }
 
-/// Held by whoever changes the word behind a block that has names, or the account of these names. Not needed where the block is freed or
+/// Held while the word of a block changes that has names, or the account of these names. Not needed where the block is freed or
 /// reallocated: nobody else has it then.
 static NAMED: Mutex<()> = Mutex::new(());
 
@@ -247,7 +247,7 @@ fn rename_named() -> MutexGuard<'static, ()> {
     NAMED.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Lets `name` change the word behind a block that is being shown.
+/// Lets `name` change the word of a block that is being shown.
 pub(crate) fn rename(block: Block, name: impl FnMut(Owner) -> Option<Owner>) {
     // SAFETY: `Blocks::block` was promised that the block is live and was allocated with this layout by the program's
     // allocator, and `probe` has found that this one is ours.
@@ -261,14 +261,14 @@ pub(crate) fn charged_to(block: Block) -> Option<&'static Account> {
         charged = match there.read() {
             Charged::Account(account) => Some(account),
             Charged::Named(top) => top.account(),
-            Charged::Nobody | Charged::Cell(_) => None,
+            Charged::Memscope | Charged::Cell(_) | Charged::Unknown => None,
         };
         None
     });
     charged
 }
 
-/// Writes `to` behind a block that is being shown, or into its names. Returns who was charged with it; `None` where that was `to`, nobody or a
+/// Writes `to` into the word of a block that is being shown, or into its names. Returns who was charged with it; `None` where that was `to`, nobody or a
 /// Tokio cell.
 pub(crate) fn recharge(block: Block, to: &'static Account) -> Option<&'static Account> {
     let mut renaming = None;
@@ -283,7 +283,7 @@ pub(crate) fn recharge(block: Block, to: &'static Account) -> Option<&'static Ac
                 // The same word: if it still stands there, these are all names of the block.
                 (top.account(), there)
             }
-            Charged::Nobody | Charged::Cell(_) => (None, there),
+            Charged::Memscope | Charged::Cell(_) | Charged::Unknown => (None, there),
         };
         from = account.filter(|account| !std::ptr::eq(*account, to));
         from.map(|_| word)
@@ -359,7 +359,7 @@ impl Variable {
                     self.next.store(top.index() + 1, Ordering::Relaxed);
                     top.account().filter(|_| top.names().count() < MOST_NAMES)?
                 }
-                Charged::Nobody | Charged::Cell(_) => return None,
+                Charged::Memscope | Charged::Cell(_) | Charged::Unknown => return None,
             };
             self.account.set(account);
             naming = Naming::Done;
@@ -474,6 +474,12 @@ pub(crate) struct VariableReading {
     pub(crate) task_site: u32,
     pub(crate) heap_bytes: u64,
     pub(crate) lifetime_ns: u64,
+}
+
+/// The record that begins at this address; `None` where none does.
+#[inline]
+pub(crate) fn at(address: usize) -> Option<&'static Variable> {
+    VARIABLES.at_address(address)
 }
 
 /// All live variables, in no order.

@@ -8,7 +8,7 @@ use crate::account::Account;
 use crate::plain;
 use crate::{
     block::{Charged, Owner},
-    config, own_heap, registry,
+    config, own_heap, pages, registry,
     shared::Shared,
     tally::{Leads, Tally},
 };
@@ -16,10 +16,20 @@ use crate::{
 use super::{
     OWN, Other, Probe, QUIET, SPAWNING, STRANGER,
     discharge::{discharge_account, discharge_elsewhere, known},
-    find_outside, introduce, is_outside, is_untracked, outside,
+    find_outside, introduce, is_memscope, is_outside, is_untracked, outside,
     spawning::charge_spawned,
     tally, untracked_at,
 };
+
+/// Charges a new block that has no slot to the orphans: nothing would say later that it is another's.
+#[cold]
+pub(crate) fn charge_without_slot(block: *mut u8, layout: Layout) -> Owner {
+    pages::refuse_slot();
+    if is_memscope() {
+        Probe::of(block, layout).note();
+    }
+    Owner::account(registry::charge_orphans(layout.size()))
+}
 
 /// Charges a new block to the current owner, who is returned.
 #[inline(never)]
@@ -36,28 +46,27 @@ pub(crate) fn charge(block: *mut u8, layout: Layout) -> Owner {
     }
 }
 
-/// Takes a block off its owner, if it has one, and charges the current one with what it was reallocated to. The names of the block, if it has any,
+/// Takes a block off its owner, and charges the current one with what it was reallocated to. The names of the block, if it has any,
 /// go with it.
 #[inline(never)]
-pub(crate) fn recharge(owner: Option<Owner>, layout: Layout, grown: *mut u8, new: Layout) -> Owner {
+pub(crate) fn recharge(owner: Owner, bytes: usize, grown: *mut u8, new: Layout) -> Owner {
     let tally = tally();
-    let Some(owner) = owner else { return charge(grown, new) };
-    if owner.is(tally.account()) {
-        tally.discharge(layout.size());
+    if owner == tally.owner() {
+        tally.discharge(bytes);
         return charge(grown, new);
     }
     let Charged::Named(name) = owner.read() else {
-        discharge_elsewhere(owner, layout.size(), tally);
+        discharge_elsewhere(owner, bytes, tally);
         return charge(grown, new);
     };
     if let Some(account) = name.account() {
-        discharge_account(account, layout.size(), known(tally));
+        discharge_account(account, bytes, known(tally));
     }
     let account = match charge(grown, new).read() {
         Charged::Account(account) | Charged::Cell(account) => Some(account),
-        Charged::Nobody | Charged::Named(_) => None,
+        Charged::Memscope | Charged::Named(_) | Charged::Unknown => None,
     };
-    name.moved(account, layout.size(), new.size());
+    name.moved(account, bytes, new.size());
     Owner::named(name)
 }
 
@@ -76,7 +85,7 @@ pub(crate) fn charge_outside(other: Other, bytes: usize) -> Owner {
 }
 
 pub(super) fn charge_to(tally: &'static Tally, bytes: usize) -> Owner {
-    let Some(account) = tally.account() else { return Owner::NOBODY };
+    let Some(account) = tally.account() else { return charge_for(tally, bytes) };
     tally.charge(account, bytes);
     note_size(tally);
     Owner::account(account)
@@ -105,7 +114,7 @@ pub(crate) fn charge_at_other_signpost(
     if ptr::eq(signpost, &raw const OWN) {
         own_heap::add(bytes);
         Probe::of(block, layout).note();
-        return Owner::NOBODY;
+        return Owner::memscope();
     }
     if ptr::eq(signpost, &raw const SPAWNING) {
         return charge_spawned(bytes);
@@ -124,9 +133,9 @@ pub(super) fn charge_for(tally: &'static Tally, bytes: usize) -> Owner {
         Some(Leads::Shared(index)) => Shared::charge(index, bytes),
         #[cfg(feature = "tracing")]
         Some(Leads::Guest(record)) => charge_as_guest(record, bytes),
-        None => registry::charge_orphans(bytes),
+        None => None,
     };
-    account.map_or(Owner::NOBODY, Owner::account)
+    Owner::account(account.unwrap_or_else(|| registry::charge_orphans(bytes)))
 }
 
 /// Who allocates where a thread does so for the first time: that may be in a task that nobody annotated.

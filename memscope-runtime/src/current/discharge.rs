@@ -6,7 +6,7 @@ use std::ptr;
 use super::asks_tokio;
 use crate::{
     account::Account,
-    block::{Charged, Owner},
+    block::{self, Charged, Owner},
     hand_over, own_heap, registry,
     site::UNTRACKED,
     tally::Tally,
@@ -27,7 +27,7 @@ pub(crate) fn discharge_elsewhere(owner: Owner, bytes: usize, tally: &'static Ta
     if is_outside(tally) {
         discharge_outside(owner, bytes);
     } else if tally.account().is_some() {
-        discharge_by(owner, bytes, Known::Owner(tally));
+        discharge_foreign(owner, bytes, tally);
     } else {
         discharge_within(owner, bytes, tally);
     }
@@ -65,21 +65,35 @@ fn discharge_within(owner: Owner, bytes: usize, tally: &'static Tally) {
 /// Takes a block off its owner, where `own` frees it.
 #[inline]
 fn discharge_as(owner: Owner, bytes: usize, own: &'static Tally) {
-    if owner.is(own.account()) {
+    if owner == own.owner() {
         own.discharge(bytes);
     } else {
-        discharge_by(owner, bytes, Known::Owner(own));
+        discharge_foreign(owner, bytes, own);
     }
 }
 
-/// Takes a block off its owner, whoever frees it.
+/// Takes a block off its owner, which is not the task or thread `own` that frees it.
+// PERF: for the first accounts nothing has to be looked up.
+#[inline(never)]
+fn discharge_foreign(owner: Owner, bytes: usize, own: &'static Tally) {
+    match owner.first() {
+        Some(account) => {
+            let to = own.account().map_or(UNTRACKED, Account::site);
+            discharge_for(account, bytes, to);
+        }
+        None => discharge_by(owner, bytes, Known::Owner(own)),
+    }
+}
+
+/// Takes a block off its owner, whatever that is, and whichever task or thread frees it.
 #[inline(never)]
 fn discharge_by(owner: Owner, bytes: usize, freer: Known) {
     match owner.read() {
         Charged::Account(account) => discharge_account(account, bytes, freer),
         Charged::Cell(account) => discharge_cell(account, bytes),
         Charged::Named(name) => discharge_named(name, bytes, freer),
-        Charged::Nobody => own_heap::remove(bytes),
+        Charged::Memscope => own_heap::remove(bytes),
+        Charged::Unknown => block::refuse_word(),
     }
 }
 
@@ -187,11 +201,16 @@ pub(super) fn known(tally: &'static Tally) -> Known {
 
 #[inline]
 pub(super) fn discharge_account(account: &'static Account, bytes: usize, freer: Known) {
-    if freer.discharge_own(account, bytes) {
-        return;
+    if !freer.discharge_own(account, bytes) {
+        discharge_for(account, bytes, freer.site());
     }
+}
+
+/// Takes a block off an account; a task or thread of the site `to` frees it, which is not the owner.
+#[inline]
+fn discharge_for(account: &'static Account, bytes: usize, to: u32) {
     // First, as the account may be another's afterwards.
-    let (from, to) = (account.site(), freer.site());
+    let from = account.site();
     if account.discharge(bytes) {
         return give_back_and_note(account, from, to, bytes);
     }
