@@ -7,20 +7,19 @@
 //! parent's.
 
 use std::{
-    io,
+    io, mem,
     path::{Path, PathBuf},
     process,
-    sync::{
-        Condvar, Mutex, MutexGuard, Once, PoisonError,
-        atomic::{AtomicU32, AtomicU64, Ordering},
-    },
-    thread,
+    sync::atomic::{AtomicU32, AtomicU64, Ordering},
+    thread::{self, Thread},
     time::{Duration, Instant},
 };
 
 use crate::{
     clock,
-    current::{ENABLED, as_memscope, is_memscope},
+    current::{self, ENABLED, as_memscope, is_memscope},
+    fork,
+    fork_lock::{self, Lock, Once},
     hooks,
     origin::Origin,
     report_file::{Format, write_snapshot},
@@ -42,11 +41,12 @@ struct Plan {
     wrong: Option<String>,
 }
 
-static PLANS: Mutex<Vec<Plan>> = Mutex::new(Vec::new());
-/// Wakes the thread of periodic reports: there is a new plan.
-static CHANGED: Condvar = Condvar::new();
+static PLANS: Lock<Vec<Plan>> =
+    Lock::new(Vec::new(), |half_written| mem::forget(mem::take(half_written)));
+/// The thread of periodic reports, to be woken when there is a new plan. `None`: it was not started, or could not be.
+static CLOCK: Once<Option<Thread>> = Once::new();
 /// One report is written at a time.
-static WRITING: Mutex<()> = Mutex::new(());
+static WRITING: Lock<()> = Lock::new((), fork_lock::as_it_is);
 /// The process that set this up; 0: none yet.
 static PROCESS: AtomicU32 = AtomicU32::new(0);
 
@@ -114,7 +114,7 @@ impl ReportGuard {
     }
 
     fn change(&self, change: impl FnOnce(&mut Plan)) {
-        if let Some(plan) = lock(&PLANS).iter_mut().find(|plan| plan.id == self.id) {
+        if let Some(plan) = PLANS.lock().iter_mut().find(|plan| plan.id == self.id) {
             change(plan);
         }
     }
@@ -125,7 +125,7 @@ impl Drop for ReportGuard {
         if is_our_process() {
             as_memscope(|| {
                 write(&|plan| plan.id == self.id);
-                lock(&PLANS).retain(|plan| plan.id != self.id);
+                PLANS.lock().retain(|plan| plan.id != self.id);
             });
         }
     }
@@ -182,10 +182,10 @@ pub(crate) fn follow(environment: &Environment) {
 }
 
 fn add(plan: Plan) {
-    static SET_UP: Once = Once::new();
+    static SET_UP: Once<()> = Once::new();
     let is_periodic = plan.every.is_some();
-    lock(&PLANS).push(plan);
-    SET_UP.call_once(set_up);
+    PLANS.lock().push(plan);
+    SET_UP.get_or_init(set_up);
     if !is_our_process() {
         say(format_args!(
             "no report will be written: this process was forked off by one that writes its own"
@@ -202,7 +202,12 @@ fn set_up() {
     if !hooks::at_exit() {
         say(format_args!("no report will be written at exit: `atexit` takes no more functions"));
     }
-    if !thread::panicking() {
+    if fork::may_have_foreign_locks() {
+        // One of them, in the middle of a panic, may hold the lock of the hook.
+        say(format_args!(
+            "no report will be written on a panic that is caught: this process was forked off while other threads ran"
+        ));
+    } else if !thread::panicking() {
         let previous = std::panic::take_hook();
         std::panic::set_hook(Box::new(move |panic| {
             previous(panic);
@@ -246,8 +251,8 @@ pub(crate) fn write_all() {
 
 /// Writes these plans' files, one after the other, from one snapshot.
 fn write(is_wanted: &dyn Fn(&Plan) -> bool) {
-    let _writing = lock(&WRITING);
-    let mut plans = lock(&PLANS).clone();
+    let _writing = WRITING.lock();
+    let mut plans = PLANS.lock().clone();
     plans.retain(is_wanted);
     if plans.is_empty() {
         return;
@@ -258,7 +263,7 @@ fn write(is_wanted: &dyn Fn(&Plan) -> bool) {
         if let Some(wrong) = wrong.as_ref().filter(|wrong| plan.wrong.as_ref() != Some(*wrong)) {
             say(format_args!("{wrong}"));
         }
-        if let Some(kept) = lock(&PLANS).iter_mut().find(|kept| kept.id == plan.id) {
+        if let Some(kept) = PLANS.lock().iter_mut().find(|kept| kept.id == plan.id) {
             kept.wrong = wrong;
         }
     }
@@ -266,20 +271,23 @@ fn write(is_wanted: &dyn Fn(&Plan) -> bool) {
 
 /// Starts the thread of periodic reports, or has it look at the plans again.
 fn start_clock() {
-    static STARTED: Once = Once::new();
-    STARTED.call_once(|| {
-        if let Err(error) = spawn("memscope-report", Box::new(tick)) {
+    let clock = CLOCK.get_or_init(|| match spawn("memscope-report", Box::new(tick)) {
+        Ok(thread) => Some(thread),
+        Err(error) => {
             say(format_args!("no periodic reports will be written: {error}"));
+            None
         }
     });
-    CHANGED.notify_one();
+    if let Some(clock) = clock {
+        clock.unpark();
+    }
 }
 
 fn tick() {
     loop {
         let now = Instant::now();
         write(&|plan| plan.due.is_some_and(|due| due <= now));
-        let mut plans = lock(&PLANS);
+        let mut plans = PLANS.lock();
         for plan in &mut *plans {
             if plan.due.is_some_and(|due| due <= now) {
                 // From now on: a disk that is slower than the clock is not made to catch up.
@@ -290,18 +298,23 @@ fn tick() {
             plans.iter().filter_map(|plan| plan.due).min().map(|due| {
                 due.saturating_duration_since(Instant::now()).max(Duration::from_millis(1))
             });
+        drop(plans);
         match pause {
-            Some(pause) => drop(CHANGED.wait_timeout(plans, pause)),
-            None => drop(CHANGED.wait(plans)),
+            Some(pause) => thread::park_timeout(pause),
+            None => thread::park(),
         }
     }
 }
 
 /// A thread whose memory is memscope's.
-pub(crate) fn spawn(name: &str, work: Box<dyn FnOnce() + Send>) -> io::Result<()> {
-    thread::Builder::new().name(name.to_owned()).spawn(move || as_memscope(work)).map(drop)
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+pub(crate) fn spawn(name: &str, work: Box<dyn FnOnce() + Send>) -> io::Result<Thread> {
+    // As large as the standard library's own, which would look into the environment, and wait for its lock.
+    let thread = thread::Builder::new().name(name.to_owned()).stack_size(2 << 20);
+    let work = move || {
+        as_memscope(|| {
+            current::serve();
+            work();
+        });
+    };
+    thread.spawn(work).map(|spawned| spawned.thread().clone())
 }

@@ -33,6 +33,57 @@ mod before_main {
     static BEFORE_MAIN: extern "C" fn() = before_main;
 }
 
+#[cfg(unix)]
+pub(crate) use forks::watch as watch_forks;
+
+/// What `fork` leaves behind is put in order on the child's only thread, before `fork` returns there.
+///
+/// Children that get their memory from their parent only until they execute another program (`vfork`, `posix_spawn`, and so most of
+/// `std::process::Command`) are not called, and need not be.
+#[cfg(unix)]
+mod forks {
+    use std::ffi::c_int;
+
+    use crate::{
+        collector, current, fork,
+        sync::{AtomicU8, Ordering},
+    };
+
+    mod c {
+        use std::ffi::c_int;
+
+        type Handler = Option<extern "C" fn()>;
+
+        // SAFETY: as POSIX declares it; the handlers are functions for ever.
+        unsafe extern "C" {
+            pub(super) safe fn pthread_atfork(
+                prepare: Handler,
+                parent: Handler,
+                child: Handler,
+            ) -> c_int;
+        }
+    }
+
+    /// Only atomics and thread-locals without destructors: so it is safe whatever the other threads of the parent were doing, and nothing in it can
+    /// panic.
+    extern "C" fn forked() {
+        fork::begin();
+        collector::forked();
+        fork::note_left_behind(current::forked());
+    }
+
+    /// Has [`forked`] called in every child from now on. Where there is no memory for that, a child's locks may wait.
+    pub(crate) fn watch() {
+        static WATCHES: AtomicU8 = AtomicU8::new(0);
+        const DONE: c_int = 0;
+        if WATCHES.swap(1, Ordering::Relaxed) == 0
+            && c::pthread_atfork(None, None, Some(forked)) != DONE
+        {
+            WATCHES.store(0, Ordering::Relaxed);
+        }
+    }
+}
+
 #[cfg(feature = "report-file")]
 pub(crate) use at_the_end::at_exit;
 #[cfg(all(feature = "report-file", unix))]
@@ -76,17 +127,14 @@ mod signals {
         io::{self, PipeReader, PipeWriter, Read, Write},
         mem::MaybeUninit,
         ptr,
-        sync::{
-            OnceLock,
-            atomic::{AtomicI32, Ordering},
-        },
+        sync::atomic::{AtomicI32, Ordering},
     };
 
-    use crate::at_exit;
+    use crate::{at_exit, fork_lock::Once};
 
     const SIGNALS: [c_int; 2] = [libc::SIGINT, libc::SIGTERM];
 
-    static PIPE: OnceLock<PipeWriter> = OnceLock::new();
+    static PIPE: Once<PipeWriter> = Once::new();
     /// The signal that the thread has been told of and has not yet looked at; 0: none.
     static PENDING: AtomicI32 = AtomicI32::new(0);
 
@@ -94,9 +142,8 @@ mod signals {
     pub(crate) fn install_signals() -> io::Result<()> {
         let (reader, writer) = io::pipe()?;
         at_exit::spawn("memscope-signal", Box::new(move || answer(reader)))?;
-        if PIPE.set(writer).is_ok() {
-            SIGNALS.into_iter().for_each(install);
-        }
+        PIPE.get_or_init(|| writer);
+        SIGNALS.into_iter().for_each(install);
         Ok(())
     }
 

@@ -9,13 +9,13 @@ use std::{
     fmt,
     io::{self, Write},
     path::PathBuf,
-    sync::{Once, OnceLock},
     time::Duration,
 };
 
 use crate::{
     config::Builder,
     current::{ENABLED, as_memscope},
+    fork_lock::Once,
     table::cell,
     timing::Timing,
 };
@@ -165,7 +165,7 @@ impl Environment {
 
 /// The environment as it was when this was first called. What is wrong with it is said then.
 pub(crate) fn environment() -> &'static Environment {
-    static ENVIRONMENT: OnceLock<Environment> = OnceLock::new();
+    static ENVIRONMENT: Once<Environment> = Once::new();
     ENVIRONMENT.get_or_init(|| {
         if !ENABLED {
             return Environment::default();
@@ -182,9 +182,11 @@ pub(crate) fn environment() -> &'static Environment {
 
 /// Applies the environment. Called before `main` where the platform can, and by every call that sets something up.
 pub(crate) fn start() {
-    static START: Once = Once::new();
+    static START: Once<()> = Once::new();
     if ENABLED {
-        START.call_once(|| {
+        #[cfg(unix)]
+        crate::hooks::watch_forks();
+        START.get_or_init(|| {
             let environment = environment();
             environment.builder.apply();
             #[cfg(feature = "report-file")]
@@ -199,7 +201,17 @@ pub(crate) fn start() {
 
 /// One line on stderr; that nobody reads it is no reason to fail.
 pub(crate) fn say(line: fmt::Arguments<'_>) {
-    as_memscope(|| drop(io::stderr().write_all(format!("memscope: {line}\n").as_bytes())));
+    as_memscope(|| drop(write_to_stderr(format!("memscope: {line}\n").as_bytes())));
+}
+
+fn write_to_stderr(line: &[u8]) -> io::Result<()> {
+    #[cfg(unix)]
+    if crate::fork::generation() != 0 {
+        // Past the standard library's lock, which a thread that is not in this process may hold.
+        let stderr = std::os::fd::AsFd::as_fd(&io::stderr()).try_clone_to_owned()?;
+        return std::fs::File::from(stderr).write_all(line);
+    }
+    io::stderr().write_all(line)
 }
 
 fn text(value: &OsStr) -> Result<&str, String> {

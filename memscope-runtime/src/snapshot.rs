@@ -89,7 +89,6 @@ pub fn get_memory_snapshot() -> MemorySnapshot {
     }
     #[cfg(feature = "task-names")]
     trace::name_all();
-    collector::look_for_fork();
     let heap = own_heap::live();
     let (reading, collected, counts) = current::as_memscope(|| {
         let reading = reading::read();

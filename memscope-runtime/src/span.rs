@@ -7,7 +7,7 @@ use std::{cell::Cell, ptr};
 
 use crate::{
     arena::Zeroed,
-    current,
+    current, fork,
     future_type::FutureType,
     pool::{Linked, Links, Pool},
     record::{self, Record},
@@ -35,6 +35,8 @@ pub(crate) struct Seat {
     layer: AtomicU32,
     started_ns: AtomicU64,
     state: AtomicU32,
+    /// The process that it was taken in: see [`fork::generation`](crate::fork::generation).
+    generation: AtomicU32,
     links: Links,
 }
 
@@ -75,9 +77,20 @@ fn make(site: &'static Site, state: u32) -> Option<&'static Seat> {
     };
     seat.record.set(record);
     seat.next.clear();
+    seat.generation.store(fork::generation(), Ordering::Relaxed);
     // Release pairs with the Acquire of who takes the seat.
     seat.state.store(state, Ordering::Release);
     Some(seat)
+}
+
+/// In a forked child, on its only thread: that is still in what it has entered.
+#[cfg(unix)]
+pub(crate) fn forked() {
+    let mut at = TOP.get();
+    while let Some(seat) = at {
+        seat.generation.store(fork::generation(), Ordering::Relaxed);
+        at = seat.below.get();
+    }
 }
 
 /// Leaves all that the thread has entered: it ends.
@@ -124,7 +137,8 @@ impl Seat {
         loop {
             let taken =
                 seat.state.compare_exchange(FREE, HELD, Ordering::Acquire, Ordering::Relaxed);
-            if taken.is_ok() {
+            if taken.is_ok() || (taken == Err(HELD) && seat.take_over()) {
+                seat.generation.store(fork::generation(), Ordering::Relaxed);
                 return Some(seat);
             }
             seat = match seat.next.get() {
@@ -135,6 +149,20 @@ impl Seat {
                 },
             };
         }
+    }
+
+    /// Takes a seat that a fork has left behind: its thread is not in this process, and so not in the span. By one thread.
+    fn take_over(&self) -> bool {
+        let (then, now) = (self.generation.load(Ordering::Relaxed), fork::generation());
+        let is_mine = then != now
+            && self
+                .generation
+                .compare_exchange(then, now, Ordering::Acquire, Ordering::Relaxed)
+                .is_ok();
+        if is_mine && let Some(record) = self.record.get() {
+            record.stop(self.started_ns.load(Ordering::Relaxed));
+        }
+        is_mine
     }
 
     /// Adds a seat to the end of the chain, held; or finds that somebody else just did.
@@ -187,7 +215,8 @@ impl Seat {
         while let Some(seat) = at {
             at = seat.next.get();
             // Acquire pairs with the Release in `leave`.
-            if seat.state.swap(OVER, Ordering::AcqRel) == FREE {
+            let before = seat.state.swap(OVER, Ordering::AcqRel);
+            if before == FREE || (before == HELD && seat.take_over()) {
                 seat.close();
             }
         }

@@ -102,6 +102,11 @@ impl Sums {
         }
     }
 
+    /// In a forked child, on its only thread: no thread is there that adds to `alone`.
+    pub(crate) fn forked(&self) {
+        self.busy.store(0, Ordering::Relaxed);
+    }
+
     /// Adds what a task took over while it was added.
     pub(crate) fn add_taken(&self, bytes: u64) {
         add(&self.taken_bytes, bytes);
@@ -186,6 +191,14 @@ pub(crate) struct SumsReading {
     pub(crate) waits: u64,
     /// `None`: none of them was a stream.
     pub(crate) items: Option<ItemsReading>,
+}
+
+impl SumsReading {
+    /// How many tasks have ended, in whatever way.
+    pub(crate) fn ended(&self) -> u64 {
+        let Self { completed, cancelled, panicked, given_up, ended_unknown, .. } = *self;
+        completed + cancelled + panicked + given_up + ended_unknown
+    }
 }
 
 #[cfg(test)]

@@ -85,7 +85,7 @@ impl Record {
     }
 
     /// Writes down what stays of the task, in a row of its own if it `gets_row`, and gives the record back.
-    fn put_away(&'static self, gets_row: bool) {
+    pub(super) fn put_away(&'static self, gets_row: bool) {
         let (Some(account), Some(kind)) = (self.tally.account(), self.kind()) else { return };
         {
             let _folding = Folding::begin();
@@ -110,7 +110,7 @@ impl Record {
             written.put(id, account.index(), &tally, &reading, items.as_ref());
         }
         row.sums.add(&tally, &reading, items.as_ref());
-        window::note_ended(self.window.load(Ordering::Relaxed), tally.peak_bytes);
+        window::note(self.window.load(Ordering::Relaxed), tally.peak_bytes);
         let left = tally.own_live_bytes.wrapping_add(account.net());
         if left != 0 {
             // More than the cell, which Tokio frees a moment later.
@@ -145,7 +145,7 @@ impl Record {
 
     /// Its place among the tasks of its site, and when it ended if that is wanted and a clock may be read.
     #[inline]
-    fn ending(&self, row: &Site, is_timed: bool) -> Ending {
+    pub(super) fn ending(&self, row: &Site, is_timed: bool) -> Ending {
         let ended_ns = match self.ended_ns.load(Ordering::Relaxed) {
             0 if is_timed => now_if_timing(),
             ended => ended,

@@ -1,15 +1,12 @@
 //! The tasks of a snapshot: what was read of them, and rows once somebody asks for them.
 
-use std::{
-    collections::HashMap,
-    fmt, mem,
-    sync::{Mutex, OnceLock, PoisonError},
-};
+use std::{collections::HashMap, fmt, mem};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::{
     current::{self, Entered},
+    fork_lock::{self, Lock, Once},
     items::ItemsReading,
     nanos::Nanos,
     own_heap,
@@ -24,9 +21,9 @@ use crate::{
 /// PERF: a row takes twice the memory of what it is made of, and a name, and most who take a snapshot of very many tasks want to know what they hold
 /// together.
 pub(crate) struct Tasks {
-    rows: OnceLock<Vec<TaskMemoryProfile>>,
-    /// What the rows are made of, until then.
-    read: Mutex<Read>,
+    rows: Once<Vec<TaskMemoryProfile>>,
+    /// What the rows are made of, until then. Read while they are made, and written when they are there: so it is whole as long as it is needed.
+    read: Lock<Read>,
 }
 
 /// What was read of all tasks.
@@ -58,21 +55,27 @@ impl Tasks {
             own_heap::give(&items);
         }
         let read = Read { tasks, items, await_points, measured };
-        Self { rows: OnceLock::new(), read: Mutex::new(read) }
+        Self { rows: Once::new(), read: Lock::new(read, fork_lock::as_it_is) }
     }
 
     /// The living in the order of their ids, then those whose future is held, then the kept ended ones, both the newest first.
     pub(crate) fn rows(&self) -> &[TaskMemoryProfile] {
-        self.rows.get_or_init(|| {
-            // Charged as the rest of the snapshot, whoever asks.
+        let mut makes = false;
+        let rows = self.rows.get_or_init(|| {
+            makes = true;
+            // Charged as the rest of the snapshot, whichever thread asks.
             let _untracked = (!current::is_memscope()).then(Entered::untracked);
-            mem::take(&mut *self.read.lock().unwrap_or_else(PoisonError::into_inner)).rows()
-        })
+            self.read.lock().rows()
+        });
+        if makes {
+            *self.read.lock() = Read::default();
+        }
+        rows
     }
 }
 
 impl Read {
-    fn rows(self) -> Vec<TaskMemoryProfile> {
+    fn rows(&self) -> Vec<TaskMemoryProfile> {
         // PERF: the length is known, so that rows are made where they stay.
         self.tasks.iter().map(|task| self.row(task)).collect()
     }
@@ -130,7 +133,7 @@ impl Read {
 
 impl From<Vec<TaskMemoryProfile>> for Tasks {
     fn from(rows: Vec<TaskMemoryProfile>) -> Self {
-        Self { rows: rows.into(), read: Mutex::default() }
+        Self { rows: rows.into(), read: Lock::new(Read::default(), fork_lock::as_it_is) }
     }
 }
 
