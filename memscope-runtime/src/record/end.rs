@@ -85,7 +85,7 @@ impl Record {
     }
 
     /// Writes down what stays of the task, in a row of its own if it `gets_row`, and gives the record back.
-    pub(super) fn put_away(&'static self, gets_row: bool) {
+    fn put_away(&'static self, gets_row: bool) {
         let (Some(account), Some(kind)) = (self.tally.account(), self.kind()) else { return };
         {
             let _folding = Folding::begin();
@@ -109,7 +109,6 @@ impl Record {
         if let Some(written) = written {
             written.put(id, account.index(), &tally, &reading, items.as_ref());
         }
-        row.sums.add(&tally, &reading, items.as_ref());
         window::note(self.window.load(Ordering::Relaxed), tally.peak_bytes);
         let left = tally.own_live_bytes.wrapping_add(account.net());
         if left != 0 {
@@ -117,7 +116,10 @@ impl Record {
             let is_more = left > i64::from(self.cell_bytes.load(Ordering::Relaxed));
             ending::note(account, &self.ending(row, is_more));
         }
-        if account.close(tally.own_live_bytes, tally.own_live_blocks()) {
+        // NOTE: counted and closed in one breath, so that a child which is forked meanwhile can tell: see `finish_ends`.
+        let close = || account.begin_close(tally.own_live_blocks());
+        row.sums.add(&tally, &reading, items.as_ref(), close);
+        if account.finish_close(tally.own_live_bytes) {
             registry::give_back(account);
             return;
         }
@@ -145,7 +147,7 @@ impl Record {
 
     /// Its place among the tasks of its site, and when it ended if that is wanted and a clock may be read.
     #[inline]
-    pub(super) fn ending(&self, row: &Site, is_timed: bool) -> Ending {
+    fn ending(&self, row: &Site, is_timed: bool) -> Ending {
         let ended_ns = match self.ended_ns.load(Ordering::Relaxed) {
             0 if is_timed => now_if_timing(),
             ended => ended,
