@@ -368,30 +368,50 @@ fn what_was_allocated_before_the_fork_is_in_the_child_to_the_byte() {
     }
 }
 
+/// Threads that have polled a task, and are there until `work` is done.
+fn with_workers<T>(count: usize, work: impl FnOnce() -> T) -> T {
+    let (there, over) = (Arc::new(Barrier::new(count + 1)), Arc::new(Barrier::new(count + 1)));
+    let workers: Vec<_> = (0..count)
+        .map(|_| {
+            let (there, over) = (Arc::clone(&there), Arc::clone(&over));
+            thread::spawn(move || {
+                now(track(async {}));
+                there.wait();
+                over.wait();
+            })
+        })
+        .collect();
+    there.wait();
+    let result = catch_unwind(AssertUnwindSafe(work));
+    over.wait();
+    for worker in workers {
+        worker.join().expect("no panic");
+    }
+    result.unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+}
+
 #[test]
 fn threads_of_the_parent_are_no_workers_of_the_child_and_their_rings_go_on() {
+    const WORKERS: usize = 32;
     let _alone = alone();
-    let _busy = Busy::with([tasks as fn(); 8]);
-    // So this thread has a ring too.
-    now(track(async {}));
-    fork(|| {
-        now(track(async {}));
-        let snapshot = get_memory_snapshot();
-        assert_eq!(snapshot.runtime().worker_threads, 1, "the one that goes on");
-        let before = snapshot.tool().own_bytes;
-        // As many as there were: they take what those had.
-        let all_there = Barrier::new(8);
-        thread::scope(|scope| {
-            for _ in 0..8 {
-                scope.spawn(|| {
-                    tasks();
-                    all_there.wait();
-                });
+    with_workers(WORKERS, || {
+        fork(|| {
+            now(track(async {}));
+            let own = || {
+                let snapshot = get_memory_snapshot();
+                (snapshot.runtime().worker_threads, snapshot.tool().own_bytes)
+            };
+            let (workers, before) = own();
+            assert_eq!(workers, 1, "the one that goes on");
+            for _ in 0..3 {
+                let (workers, _) = with_workers(WORKERS, own);
+                assert_eq!(workers, 1 + WORKERS as u64);
+                assert_eq!(own().0, 1);
             }
+            // They take what those had: one ring alone takes 64 KiB.
+            let grown = own().1 - before;
+            assert!(grown < (WORKERS as u64 / 4) * (64 << 10), "{grown} bytes");
         });
-        let grown = get_memory_snapshot().tool().own_bytes - before;
-        // A ring alone takes 64 KiB.
-        assert!(grown < 64 << 10, "{grown} bytes");
     });
 }
 

@@ -53,17 +53,16 @@ pub(crate) fn epoch() -> u32 {
     EPOCH.load(Ordering::Acquire)
 }
 
-/// Gives the peak of a task that ends, or goes on to another epoch, to the windows that were open in its epoch.
+/// Whether there is a window that a peak could be in.
 #[inline]
-pub(crate) fn note(epoch: u32, peak_bytes: u64) {
-    if OPEN.load(Ordering::Relaxed) != 0 {
-        give(epoch, peak_bytes);
-    }
+pub(crate) fn any_is_open() -> bool {
+    OPEN.load(Ordering::Relaxed) != 0
 }
 
+/// Gives the peak of a task that ends, or goes on to another epoch, to the windows that were open in its epoch.
 #[cold]
 #[inline(never)]
-fn give(epoch: u32, peak_bytes: u64) {
+pub(crate) fn note(epoch: u32, peak_bytes: u64) {
     for place in WINDOWS.iter() {
         let since = place.since.load(Ordering::Acquire);
         if since != 0 && since <= epoch {

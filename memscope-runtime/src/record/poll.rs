@@ -139,7 +139,9 @@ impl Record {
             // `Window::peak_bytes`).
             let peak_bytes = self.tally.peak_bytes();
             raise(&self.past_peak, peak_bytes);
-            window::note(self.window.load(Ordering::Relaxed), peak_bytes);
+            if window::any_is_open() {
+                window::note(self.window.load(Ordering::Relaxed), peak_bytes);
+            }
             self.tally.restart_peak(account);
         }
         // Release: a reader of the new epoch sees the new peak (pairs with `window_peak`).
