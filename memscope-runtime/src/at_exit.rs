@@ -73,6 +73,8 @@ pub struct ReportGuard {
 /// It is written to the path in `MEMSCOPE_REPORT`, or else to `memscope-report.json` in the current directory. Where a report cannot be written,
 /// one line on stderr says why.
 ///
+/// In a process that was forked off while other threads ran, panics that are caught write none.
+///
 /// A program that handles SIGINT or SIGTERM itself goes on to do so. With tracking compiled out the guard does nothing.
 pub fn report_guard() -> ReportGuard {
     static NEXT: AtomicU64 = AtomicU64::new(1);

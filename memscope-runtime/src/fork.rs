@@ -48,6 +48,10 @@ pub(crate) fn survivor_is_out() {
 }
 
 /// Whether other threads of the program ran when this process was forked off: they may have left locks held that are not memscope's.
+#[cfg_attr(
+    not(any(feature = "report-file", feature = "task-names")),
+    allow(dead_code, reason = "nothing there takes a lock that is not memscope's")
+)]
 pub(crate) fn may_have_foreign_locks() -> bool {
     LEFT_BEHIND.load(Ordering::Relaxed) != 0
 }

@@ -262,3 +262,34 @@ impl<T> From<T> for Once<T> {
         made
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::panic::catch_unwind;
+
+    use super::*;
+
+    #[test]
+    fn a_panic_releases_the_lock_and_leaves_it_of_use() {
+        static LOCK: Lock<u32> = Lock::new(1, |value| *value = 0);
+        let panicked = catch_unwind(|| {
+            let mut guard = LOCK.lock();
+            *guard = 2;
+            assert!(LOCK.try_lock().is_none(), "held");
+            std::panic::resume_unwind(Box::new(()));
+        });
+        assert!(panicked.is_err());
+        assert_eq!(LOCK.try_lock().map(|guard| *guard), Some(2), "released, and not made anew");
+        assert_eq!(HELD.get(), 0);
+    }
+
+    #[test]
+    fn what_panics_while_it_is_made_is_made_by_the_next_call() {
+        static ONCE: Once<u32> = Once::new();
+        let panicked = catch_unwind(|| {
+            ONCE.get_or_init(|| std::panic::resume_unwind(Box::new(())));
+        });
+        assert!(panicked.is_err() && ONCE.get().is_none());
+        assert_eq!((*ONCE.get_or_init(|| 7), *ONCE.get_or_init(|| 8)), (7, 7));
+    }
+}
