@@ -166,9 +166,16 @@ impl Account {
     }
 
     /// Ends the owner: its private part is folded in. True: nothing is live, and the caller must give the account back.
+    #[allow(dead_code, reason = "for the loom models: the runtime takes the two steps apart")]
     #[must_use]
-    #[inline]
     pub(crate) fn close(&self, own_live_bytes: i64, own_live_blocks: u32) -> bool {
+        self.begin_close(own_live_blocks);
+        self.finish_close(own_live_bytes)
+    }
+
+    /// The first half of [`close`](Self::close): the blocks are folded in, and the record is not read any more.
+    #[inline]
+    pub(crate) fn begin_close(&self, own_live_blocks: u32) {
         // Releases: as in `open`, for a reader that has the owner before in mind; and one that sees the blocks folded in
         // sees that the owner's record is not to be read any more (pairs with `read`).
         let cell = self.record.load(Ordering::Relaxed) & CELL;
@@ -179,8 +186,21 @@ impl Account {
         if !fits {
             self.blocks.fetch_add(own_live_blocks, Ordering::Release);
         }
+    }
+
+    /// The second half: the bytes.
+    #[must_use]
+    #[inline]
+    pub(crate) fn finish_close(&self, own_live_bytes: i64) -> bool {
         // AcqRel: as in `discharge`.
         self.balance.fetch_add(own_live_bytes - OPEN, Ordering::AcqRel) == OPEN - own_live_bytes
+    }
+
+    /// In a forked child, on its only thread: whether the owner's end has begun and not come to its balance.
+    #[allow(dead_code, reason = "the loom models do not fork")]
+    pub(crate) fn is_closing(&self) -> bool {
+        self.balance.load(Ordering::Relaxed) > OPEN / 2
+            && self.record.load(Ordering::Relaxed) & CLOSING != 0
     }
 
     /// Bytes that others added (above zero) or freed (below zero) while the owner is open.

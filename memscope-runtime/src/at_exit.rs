@@ -15,14 +15,14 @@ mod written;
 
 use std::{
     ffi::CStr,
-    io,
+    io, mem,
     path::Path,
     process,
     sync::{
-        Arc, Condvar, Mutex, MutexGuard, Once, PoisonError,
+        Arc,
         atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering},
     },
-    thread,
+    thread::{self, Thread},
     time::{Duration, Instant, SystemTime},
 };
 
@@ -35,6 +35,8 @@ use crate::{
     clock,
     current::{ENABLED, as_memscope, is_memscope},
     error::Error,
+    fork,
+    fork_lock::{Lock, Once},
     hooks,
     origin::Origin,
     program,
@@ -61,11 +63,13 @@ struct Plan {
     said: Option<String>,
 }
 
-static PLANS: Mutex<Vec<Plan>> = Mutex::new(Vec::new());
-/// Wakes the thread of periodic reports: there is a new plan.
-static CHANGED: Condvar = Condvar::new();
+static PLANS: Lock<Vec<Plan>> =
+    Lock::new(Vec::new(), |half_written| mem::forget(mem::take(half_written)));
+/// The thread of periodic reports, once it runs: it is woken when there is a new plan.
+static CLOCK: Once<Thread> = Once::new();
 /// One report is written at a time.
-static WRITING: Mutex<Written> = Mutex::new(Written::NONE);
+static WRITING: Lock<Written> =
+    Lock::new(Written::NONE, |half_written| mem::forget(mem::replace(half_written, Written::NONE)));
 /// The process that set this up; 0: none yet.
 static PROCESS: AtomicU32 = AtomicU32::new(0);
 
@@ -104,8 +108,9 @@ pub struct ReportGuard {
 ///
 /// No report is written when the process ends without exiting: on SIGKILL, `_exit`, `abort` (a
 /// failed allocation aborts, and so does a stack overflow) and `exec`; on a panic, where the
-/// program has set a panic hook since that does not call the one before, and the panic aborts; and
-/// in a process that was forked off by one which writes reports.
+/// program has set a panic hook since that does not call the one before, and the panic aborts; in a
+/// process that was forked off by one which writes reports; and on a panic that is caught in a
+/// process that was forked off while other threads ran.
 ///
 /// A program that handles SIGINT or SIGTERM itself goes on to do so, and one that blocks them finds
 /// them. The guard starts the thread that writes the report on signals, so a program that enters a
@@ -156,7 +161,7 @@ impl ReportGuard {
     }
 
     fn change(&self, change: impl FnOnce(&mut Plan)) {
-        if let Some(plan) = lock(&PLANS).iter_mut().find(|plan| plan.id == self.id) {
+        if let Some(plan) = PLANS.lock().iter_mut().find(|plan| plan.id == self.id) {
             change(plan);
         }
     }
@@ -167,7 +172,7 @@ impl Drop for ReportGuard {
         if is_our_process() {
             as_memscope(|| {
                 write(Occasion::Guard, &|plan| plan.id == self.id);
-                lock(&PLANS).retain(|plan| plan.id != self.id);
+                PLANS.lock().retain(|plan| plan.id != self.id);
             });
         }
     }
@@ -176,7 +181,8 @@ impl Drop for ReportGuard {
 impl Plan {
     fn new(id: u64, path: &Path, every: Option<Duration>) -> Self {
         let name = Name::new(path);
-        let known = lock(&PLANS)
+        let known = PLANS
+            .lock()
             .iter()
             .find(|plan| plan.name.pattern() == name.pattern())
             .map(|plan| Arc::clone(&plan.claim));
@@ -230,14 +236,14 @@ pub(crate) fn follow(environment: &Environment) {
 }
 
 fn add(plan: Plan) {
-    static SET_UP: Once = Once::new();
+    static SET_UP: Once<()> = Once::new();
     if plan.every.is_some() {
         IS_PERIODIC.store(true, Ordering::Relaxed);
     }
-    lock(&PLANS).push(plan);
+    PLANS.lock().push(plan);
     // While there is memory: the report may be written when there is none.
     reserve::hold();
-    SET_UP.call_once(set_up);
+    SET_UP.get_or_init(set_up);
     if !is_our_process() {
         say(format_args!(
             "no report will be written: this process was forked off by one that writes its own"
@@ -253,7 +259,12 @@ fn set_up() {
     if !hooks::at_exit() {
         say(format_args!("no report will be written at exit: `atexit` takes no more functions"));
     }
-    if !thread::panicking() {
+    if fork::may_have_foreign_locks() {
+        // One of them, in the middle of a panic, may hold the lock of the hook.
+        say(format_args!(
+            "no report will be written on a panic that is caught: this process was forked off while other threads ran"
+        ));
+    } else if !thread::panicking() {
         let previous = std::panic::take_hook();
         std::panic::set_hook(Box::new(move |panic| {
             previous(panic);
@@ -279,7 +290,9 @@ pub(crate) fn start_threads() {
     if let Err(error) = start_periodic() {
         say(format_args!("no periodic reports will be written: {error}"));
     }
-    CHANGED.notify_one();
+    if let Some(clock) = CLOCK.get() {
+        clock.unpark();
+    }
 }
 
 /// Starts the thread of periodic reports if it is asked for and not there. May be called in the
@@ -380,7 +393,7 @@ pub(crate) fn write_all() {
 /// written when it was made.
 #[cfg(target_os = "linux")]
 pub(crate) fn write_in_copy() {
-    let is_free = WRITING.try_lock().is_ok();
+    let is_free = WRITING.try_lock().is_some();
     if is_free {
         write_all();
     }
@@ -418,7 +431,7 @@ impl Drop for WritesHere {
 /// Writes these plans' files, one after the other, from one snapshot.
 fn write(occasion: Occasion, is_wanted: &dyn Fn(&Plan) -> bool) {
     let _work = reserve::work();
-    let mut written = lock(&WRITING);
+    let mut written = WRITING.lock();
     if written.is_over {
         return;
     }
@@ -427,7 +440,8 @@ fn write(occasion: Occasion, is_wanted: &dyn Fn(&Plan) -> bool) {
     // From now on a report could be cut off by the end of the process.
     written.is_over = occasion == Occasion::Exit;
     let now = SystemTime::now();
-    let wanted: Vec<_> = lock(&PLANS)
+    let wanted: Vec<_> = PLANS
+        .lock()
         .iter_mut()
         .filter(|plan| is_wanted(plan))
         .map(|plan| (plan.id, plan.name.at(occasion, now), plan.claim.others))
@@ -441,10 +455,11 @@ fn write(occasion: Occasion, is_wanted: &dyn Fn(&Plan) -> bool) {
             .map_err(|error| Error::file(&path, "write the report", &error))
             .and_then(|bytes| written.put(&path, others, &bytes, occasion));
         let line = done.unwrap_or_else(|error| Some(error.to_string()));
-        let said = lock(&PLANS)
+        let said = PLANS
+            .lock()
             .iter_mut()
             .find(|plan| plan.id == id)
-            .and_then(|plan| std::mem::replace(&mut plan.said, line.clone()));
+            .and_then(|plan| mem::replace(&mut plan.said, line.clone()));
         if let Some(line) = line.filter(|line| said.as_ref() != Some(line)) {
             say(format_args!("{line}"));
         }
@@ -453,10 +468,11 @@ fn write(occasion: Occasion, is_wanted: &dyn Fn(&Plan) -> bool) {
 
 /// The thread of periodic reports.
 fn tick() {
+    CLOCK.get_or_init(thread::current);
     loop {
         let now = Instant::now();
         write(Occasion::Periodic, &|plan| plan.due.is_some_and(|due| due <= now));
-        let mut plans = lock(&PLANS);
+        let mut plans = PLANS.lock();
         for plan in &mut *plans {
             if plan.due.is_some_and(|due| due <= now) {
                 // From now on: a disk that is slower than the clock is not made to catch up.
@@ -467,13 +483,10 @@ fn tick() {
             plans.iter().filter_map(|plan| plan.due).min().map(|due| {
                 due.saturating_duration_since(Instant::now()).max(Duration::from_millis(1))
             });
+        drop(plans);
         match pause {
-            Some(pause) => drop(CHANGED.wait_timeout(plans, pause)),
-            None => drop(CHANGED.wait(plans)),
+            Some(pause) => thread::park_timeout(pause),
+            None => thread::park(),
         }
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

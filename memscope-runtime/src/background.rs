@@ -110,7 +110,7 @@ mod unix {
     };
 
     use super::Background;
-    use crate::current::as_memscope;
+    use crate::current::{self, as_memscope};
 
     /// Starts a thread in which all signals are blocked. It is not joined.
     ///
@@ -173,7 +173,12 @@ mod unix {
         let start = u32::try_from(start.addr()).unwrap_or(0);
         // A panic must not cross into the system's library. It would be a mistake of memscope's, and
         // ends nothing but this thread.
-        drop(catch_unwind(|| as_memscope(|| B::run(start))));
+        drop(catch_unwind(|| {
+            as_memscope(|| {
+                current::serve();
+                B::run(start);
+            });
+        }));
         ptr::null_mut()
     }
 

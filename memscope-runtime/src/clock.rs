@@ -3,14 +3,15 @@
 //! It is the standard library's: the same on every platform, never set back, right across cores, sleeps and migrations. Between two looks at it, which take
 //! 22 to 50 ns each, the processor's counter goes on for 12 to 28: see [`ticks`]. What needs no exact time uses [`recent_ns`], a load.
 
-use std::{sync::OnceLock, time::Instant};
+use std::time::Instant;
 
 use crate::{
+    fork_lock::Once,
     sync::{AtomicU64, Ordering},
     ticks,
 };
 
-static START: OnceLock<Instant> = OnceLock::new();
+static START: Once<Instant> = Once::new();
 
 /// When somebody last looked, to the millisecond.
 static RECENT: AtomicU64 = AtomicU64::new(1);

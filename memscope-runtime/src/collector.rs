@@ -4,26 +4,21 @@
 //! started by the first task that is polled after `init`, ends by itself when nothing has happened for a while, and is started again when
 //! something does. It needs no memory from the program's heap.
 
-use std::{
-    ffi::CStr,
-    panic::catch_unwind,
-    sync::{Mutex, MutexGuard, TryLockError},
-    thread,
-    time::Duration,
-};
+use std::{ffi::CStr, panic::catch_unwind, thread, time::Duration};
 
 use crate::{
     background::{self, Background},
     clock, config,
     current::ENABLED,
     event::{Event, EventKind},
+    fork_lock::{self, Lock},
     order,
     reading::Reading,
     recent::{Kept, Recent},
     registry, reserve,
     sync::{AtomicU32, Ordering},
     threads::{self, ThreadRing},
-    timeline::Samples,
+    timeline::{Gathering, Samples},
 };
 
 /// Life-cycle events that are kept.
@@ -33,8 +28,7 @@ const RARE: usize = 64;
 
 /// What the collector has made of events and samples: a fixed size, for ever.
 ///
-/// NOTE: whoever holds its lock needs no memory, neither from the program's heap nor from elsewhere, so nobody waits for more than a walk over the
-/// records.
+/// NOTE: the thread that holds its lock needs no memory, neither from the program's heap nor from elsewhere, and walks over no records.
 #[derive(Debug)]
 pub(crate) struct History {
     pub(crate) samples: Samples,
@@ -52,17 +46,23 @@ pub(crate) struct History {
     active_ns: u64,
 }
 
-static HISTORY: Mutex<History> = Mutex::new(History {
-    samples: Samples::new(),
-    lives: Recent::new(),
-    large_blocks: Recent::new(),
-    long_polls: Recent::new(),
-    taken: 0,
-    sampled_ns: 0,
-    sampling_ns: 0,
-    seen: [0; 3],
-    active_ns: 0,
-});
+static HISTORY: Lock<History> = Lock::new(
+    History {
+        samples: Samples::new(),
+        lives: Recent::new(),
+        large_blocks: Recent::new(),
+        long_polls: Recent::new(),
+        taken: 0,
+        sampled_ns: 0,
+        sampling_ns: 0,
+        seen: [0; 3],
+        active_ns: 0,
+    },
+    History::forget,
+);
+
+/// Held by the thread that gathers a sample. No thread waits for it.
+static GATHERING: Lock<()> = Lock::new((), fork_lock::as_it_is);
 
 /// The memory of the history, which is a static.
 pub(crate) const OWN_BYTES: u64 = size_of::<History>() as u64;
@@ -78,18 +78,17 @@ pub(crate) struct Collected {
     pub(crate) dropped: u64,
 }
 
-/// Drains all rings, takes a sample of this reading, and returns it all. The caller is in `as_memscope`. `None`: somebody holds on to
-/// the history, as happens in a process that was forked at that moment.
+/// Drains all rings, takes a sample of this reading, and returns it all. The caller is in `as_memscope`. `None`: another thread did not let go of the history
+/// for a second.
 pub(crate) fn collect(reading: &Reading) -> Option<Collected> {
     let mut events = reserve::list(LIVES + 2 * RARE)?;
     // In the heap at once: a thread's stack may be small.
     let mut samples = reserve::list(1)?;
     let taken = {
-        let mut history = lock()?;
+        let mut history = HISTORY.lock_for_a_while()?;
         history.drain();
         history.samples.take(reading, clock::now_ns());
-        let History { lives, large_blocks, long_polls, .. } = &*history;
-        for kept in [lives.get(), large_blocks.get(), long_polls.get()] {
+        for kept in [history.lives.get(), history.large_blocks.get(), history.long_polls.get()] {
             events.extend_from_slice(kept);
         }
         samples.extend_from_slice(std::slice::from_ref(&history.samples));
@@ -102,22 +101,9 @@ pub(crate) fn collect(reading: &Reading) -> Option<Collected> {
 
 /// Drains all rings if nobody else is at them; by a thread that ends. It neither waits nor needs memory.
 pub(crate) fn drain_if_free() {
-    if let Ok(mut history) = HISTORY.try_lock() {
+    if let Some(mut history) = HISTORY.try_lock() {
         history.drain();
     }
-}
-
-/// Waits for others a while, but not for ever.
-fn lock() -> Option<MutexGuard<'static, History>> {
-    for attempt in 0..1_000 {
-        match HISTORY.try_lock() {
-            Ok(history) => return Some(history),
-            Err(TryLockError::Poisoned(history)) => return Some(history.into_inner()),
-            Err(TryLockError::WouldBlock) if attempt < 100 => thread::yield_now(),
-            Err(TryLockError::WouldBlock) => thread::sleep(Duration::from_millis(1)),
-        }
-    }
-    None
 }
 
 impl History {
@@ -138,25 +124,36 @@ impl History {
         }
     }
 
-    /// One round: drains, and takes a sample where one is due. `None`: nothing has happened for a while.
-    fn round(&mut self) -> Option<Duration> {
-        let (any, most) = self.drain();
-        let now_ns = clock::now_ns();
-        // A walk over very many tasks is made less often: a hundredth of the time.
-        let period_ns = config::sample_every_ns().max(self.sampling_ns.saturating_mul(100));
-        let is_time = now_ns.saturating_sub(self.sampled_ns) >= period_ns || self.sampled_ns == 0;
-        let mut allocated = self.seen[0];
-        if is_time && self.samples.is_due(now_ns) {
-            allocated = self.samples.take_by_itself(now_ns);
-            self.sampled_ns = now_ns;
-            self.sampling_ns = clock::now_ns().saturating_sub(now_ns);
-        }
+    /// Starts anew, in a forked child: a thread that is not there was writing in it.
+    fn forget(&mut self) {
+        self.samples.forget();
+        self.lives.forget();
+        self.large_blocks.forget();
+        self.long_polls.forget();
+        (self.taken, self.sampled_ns, self.sampling_ns) = (0, 0, 0);
+        (self.seen, self.active_ns) = ([0; 3], 0);
+    }
+
+    /// The distance of two samples. A walk over very many tasks is made less often: a hundredth of the time.
+    fn period_ns(&self) -> u64 {
+        config::sample_every_ns().max(self.sampling_ns.saturating_mul(100))
+    }
+
+    fn is_sample_due(&self, now_ns: u64) -> bool {
+        let is_time =
+            now_ns.saturating_sub(self.sampled_ns) >= self.period_ns() || self.sampled_ns == 0;
+        is_time && self.samples.is_due(now_ns)
+    }
+
+    /// When the next round is due, after one that saw `any` event and at the most so many in one ring. `None`: nothing has happened for a while.
+    fn pause(&mut self, now_ns: u64, any: bool, most: u32, allocated: u64) -> Option<Duration> {
         let counts = registry::counts();
         let seen = [allocated, counts.spawned, counts.ended];
         if any || seen != self.seen || self.active_ns == 0 {
             self.active_ns = now_ns;
             self.seen = seen;
         }
+        let period_ns = self.period_ns();
         if now_ns.saturating_sub(self.active_ns) >= QUIET_NS.max(2 * period_ns) {
             self.active_ns = 0;
             return None;
@@ -169,6 +166,31 @@ impl History {
             _ => period.clamp(SHORTEST, SHORT),
         })
     }
+}
+
+/// One round: drains, and takes a sample where one is due. `None`: nothing has happened for a while.
+fn one_round() -> Option<Duration> {
+    let Some(mut history) = HISTORY.lock_for_a_while() else { return Some(LONG) };
+    let (any, most) = history.drain();
+    let now_ns = clock::now_ns();
+    let gathering = if history.is_sample_due(now_ns) { GATHERING.try_lock() } else { None };
+    let gathered = gathering.as_ref().map(|_| history.samples.gather());
+    drop(history);
+    // Without the lock, as it is a walk over all accounts.
+    let gathered = gathered.map(|mut gathered: Gathering| {
+        gathered.fill(now_ns);
+        gathered
+    });
+    let Some(mut history) = HISTORY.lock_for_a_while() else { return Some(LONG) };
+    let mut allocated = history.seen[0];
+    if let Some(gathered) = gathered {
+        history.samples.take_gathered(&gathered);
+        allocated = gathered.allocated_bytes;
+        history.sampled_ns = now_ns;
+        history.sampling_ns = clock::now_ns().saturating_sub(now_ns);
+    }
+    drop(gathering);
+    history.pause(now_ns, any, most, allocated)
 }
 
 /// Between two rounds at the least, while there are events, and while there are none.
@@ -185,8 +207,6 @@ const OFF: u32 = 0;
 const ARMED: u32 = 1;
 const RUNNING: u32 = 2;
 const WHAT: u32 = 3;
-/// The process that it was started in: a forked one has no such thread.
-static PROCESS: AtomicU32 = AtomicU32::new(0);
 
 /// The thread may be started from now on.
 pub(crate) fn arm() {
@@ -211,7 +231,6 @@ pub(crate) fn start() {
     if !is_ours {
         return;
     }
-    PROCESS.store(std::process::id(), Ordering::Relaxed);
     if background::spawn::<Collector>(next).is_err() {
         // The system has no thread to give: the snapshots do it.
         let _ = STATE.compare_exchange(next, next & !WHAT, Ordering::Relaxed, Ordering::Relaxed);
@@ -232,11 +251,7 @@ impl Background for Collector {
 fn run(state: u32) {
     let rounds = || {
         while STATE.load(Ordering::Relaxed) == state {
-            let pause = match lock() {
-                Some(mut history) => history.round(),
-                None => Some(LONG),
-            };
-            match pause {
+            match one_round() {
                 Some(pause) => thread::sleep(pause),
                 None => break,
             }
@@ -251,12 +266,11 @@ fn run(state: u32) {
     background::want(background::COLLECTOR);
 }
 
-/// After a fork the thread is gone: it is started again by what happens next.
-pub(crate) fn look_for_fork() {
+/// This is a forked child, which has no such thread: it is started again by what happens next.
+pub(crate) fn forked() {
     let state = STATE.load(Ordering::Relaxed);
-    if state & WHAT == RUNNING && PROCESS.load(Ordering::Relaxed) != std::process::id() {
-        let armed = state & !WHAT | ARMED;
-        let _ = STATE.compare_exchange(state, armed, Ordering::Relaxed, Ordering::Relaxed);
+    if state & WHAT == RUNNING {
+        STATE.store(state & !WHAT | ARMED, Ordering::Relaxed);
         background::want(background::COLLECTOR);
     }
 }
@@ -268,7 +282,7 @@ pub(crate) fn is_running() -> bool {
 
 /// One round of the collector, now, on this thread; for tests of a clock set forward.
 pub fn round() {
-    if ENABLED && let Some(mut history) = lock() {
-        history.round();
+    if ENABLED {
+        one_round();
     }
 }

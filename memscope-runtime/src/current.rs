@@ -39,7 +39,7 @@ use crate::plain;
 pub(crate) use crate::plain::Other;
 use crate::{
     block, config, hand_over, record::Record, registry, shared, tally::Tally, task::TaskId,
-    threads, variable,
+    threads, variable, variable_site,
 };
 
 pub(crate) use charge::{
@@ -418,6 +418,26 @@ pub(crate) fn thread_works() {
     if let Some(record) = thread().or_else(meet) {
         record.become_worker();
     }
+}
+
+/// Notes that this thread is memscope's, if it has a record.
+pub(crate) fn serve() {
+    if let Some(record) = thread() {
+        record.serve();
+    }
+}
+
+/// In a forked child, on its only thread: puts in order what the others left behind. Returns how many threads of the program those were.
+#[cfg(unix)]
+pub(crate) fn forked() -> u32 {
+    hand_over::forked();
+    #[cfg(feature = "tokio")]
+    plain::forked();
+    variable_site::forked();
+    if threads::forked() {
+        Record::finish_ends();
+    }
+    registry::forked(thread())
 }
 
 /// Gives a thread its record before it allocates. `None`: its destructors have run, or there is no memory.

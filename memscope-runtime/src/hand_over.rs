@@ -139,7 +139,7 @@ fn take() -> Option<&'static Counts> {
     if !current::thread_is_known() {
         return None;
     }
-    let counts = COUNTS.take()?;
+    let counts = COUNTS.take_for_thread(u32::MAX)?;
     MINE.set(Some(counts));
     Some(counts)
 }
@@ -150,6 +150,11 @@ pub(crate) fn retire() {
     if let Some(counts) = MINE.take() {
         COUNTS.put(counts);
     }
+}
+
+/// In a forked child: other threads go on with the counts of those that are not there.
+pub(crate) fn forked() {
+    COUNTS.take_back(MINE.get(), |_| ());
 }
 
 /// All counts, of all threads: a pair may come several times.

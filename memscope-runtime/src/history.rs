@@ -115,6 +115,35 @@ pub(crate) fn read(into: &mut Vec<Ended>) -> bool {
     is_still
 }
 
+/// In a forked child, on its only thread: a row that a thread was writing which is not there.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct HalfWritten(&'static Row);
+
+/// All of them.
+pub(crate) fn half_written() -> impl Iterator<Item = HalfWritten> {
+    let places = u32::try_from(config::ended_tasks().next_power_of_two()).unwrap_or(0);
+    let rows = (0..places).map_while(|place| ROWS.get(place));
+    rows.filter(|row| row.version.is_odd()).map(HalfWritten)
+}
+
+impl HalfWritten {
+    /// The task that the row is of, once its writer has begun.
+    pub(crate) fn id(self) -> u64 {
+        self.0.id.load(Ordering::Relaxed)
+    }
+
+    /// All of it was written.
+    pub(crate) fn keep(self) {
+        self.0.version.abandon(true);
+    }
+
+    /// The row is empty from here on.
+    pub(crate) fn forget(self) {
+        self.0.version.abandon(false);
+        add(&DROPPED, 1);
+    }
+}
+
 /// Ended tasks that have no row any more, and those that never got one.
 pub(crate) fn forgotten() -> (u64, u64) {
     let written = TICKETS.load(Ordering::Relaxed);
@@ -190,7 +219,6 @@ impl Row {
                 state: TaskState::from_u8(self.state.load(Ordering::Acquire)),
                 polls: get(&self.polls),
                 peak_bytes,
-                window_peak_bytes: 0,
                 timing: Timing {
                     busy_ns: timed.then(|| Nanos::new(get(&self.busy_ns))),
                     wait_ns: timed.then(|| Nanos::new(get(&self.wait_ns))),

@@ -38,6 +38,57 @@ mod before_main {
     static BEFORE_MAIN: extern "C" fn() = before_main;
 }
 
+#[cfg(unix)]
+pub(crate) use forks::watch as watch_forks;
+
+/// What `fork` leaves behind is put in order on the child's only thread, before `fork` returns there.
+///
+/// Children that get their memory from their parent only until they execute another program (`vfork`, `posix_spawn`, and so most of
+/// `std::process::Command`) are not called, and need not be.
+#[cfg(unix)]
+mod forks {
+    use std::ffi::c_int;
+
+    use crate::{
+        collector, current, fork,
+        sync::{AtomicU8, Ordering},
+    };
+
+    mod c {
+        use std::ffi::c_int;
+
+        type Handler = Option<extern "C" fn()>;
+
+        // SAFETY: as POSIX declares it; the handlers are functions for ever.
+        unsafe extern "C" {
+            pub(super) safe fn pthread_atfork(
+                prepare: Handler,
+                parent: Handler,
+                child: Handler,
+            ) -> c_int;
+        }
+    }
+
+    /// Only atomics and thread-locals without destructors: so it is safe whatever the other threads of the parent were doing, and nothing in it can
+    /// panic.
+    extern "C" fn forked() {
+        fork::begin();
+        collector::forked();
+        fork::note_left_behind(current::forked());
+    }
+
+    /// Has [`forked`] called in every child from now on. Where there is no memory for that, a child's locks may wait.
+    pub(crate) fn watch() {
+        static WATCHES: AtomicU8 = AtomicU8::new(0);
+        const DONE: c_int = 0;
+        if WATCHES.swap(1, Ordering::Relaxed) == 0
+            && c::pthread_atfork(None, None, Some(forked)) != DONE
+        {
+            WATCHES.store(0, Ordering::Relaxed);
+        }
+    }
+}
+
 #[cfg(feature = "report-file")]
 pub(crate) use at_the_end::at_exit;
 #[cfg(all(feature = "report-file", unix))]

@@ -1,11 +1,12 @@
 //! The layouts of the program's futures, read from its debug information.
 
-use std::{collections::HashMap, env, fs, path::PathBuf, sync::OnceLock};
+use std::{collections::HashMap, env, fs, path::PathBuf};
 
 use memscope_layout::{Coroutine, Held, Layouts, Member, MemberKind, Shape, State, TypeId};
 
 use crate::{
     current::as_memscope,
+    fork_lock::Once,
     order,
     state_machine::{LocalProfile, StateMachine, WidestState},
     text,
@@ -21,13 +22,13 @@ const MOST_NAME: usize = 120;
 const MOST_WHY: usize = 1_024;
 
 /// All layouts, for who asked for await points; as long as the process lives.
-static KEPT: OnceLock<Result<Layouts, String>> = OnceLock::new();
+static KEPT: Once<Result<Layouts, String>> = Once::new();
 
 /// By the offset of the vtable in the image: the size of the type, and what it is.
 type Machines = HashMap<u64, (u64, Result<StateMachine, &'static str>)>;
 
 /// What is kept for the rows of sites.
-static MACHINES: OnceLock<Result<Machines, String>> = OnceLock::new();
+static MACHINES: Once<Result<Machines, String>> = Once::new();
 
 /// Reads the layouts and keeps them.
 pub(crate) fn keep() -> Result<&'static Layouts, &'static str> {

@@ -14,9 +14,12 @@ pub(crate) mod table;
 pub(crate) mod tree;
 pub(crate) mod vectors;
 
-use std::{alloc::Layout, hint::black_box, mem::size_of, ptr, sync::OnceLock};
+use std::{alloc::Layout, hint::black_box, mem::size_of, ptr};
 
-use crate::current::{self, Probe};
+use crate::{
+    current::{self, Probe},
+    fork_lock::Once,
+};
 
 /// A value's own block.
 ///
@@ -53,7 +56,7 @@ impl Own {
 /// What was learned, at the first call by trying.
 #[inline]
 fn learned<T: Copy>(
-    place: &'static OnceLock<Option<T>>,
+    place: &'static Once<Option<T>>,
     learn: impl FnOnce() -> Option<T>,
 ) -> Option<T> {
     *place.get_or_init(|| current::as_memscope(learn))

@@ -108,6 +108,8 @@ mod free_list;
 mod pool;
 mod holds;
 mod static_ref;
+mod fork;
+mod fork_lock;
 mod version;
 mod sync;
 #[cfg(test)]

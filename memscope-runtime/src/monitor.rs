@@ -5,13 +5,12 @@ use serde::{Deserialize, Serialize};
 use crate::{
     async_memory::{MemorySnapshot, get_memory_snapshot},
     clock,
-    current::{self, Entered},
     error::Error,
     profile::{SiteProfile, number_or_nan},
-    reading,
+    reading::{self, Glance},
     snapshot::{MIB, float, sum},
     task::TaskType,
-    window,
+    window::Window,
 };
 
 /// Watches all tracked tasks between `start_monitoring` and `stop_monitoring`.
@@ -39,7 +38,7 @@ pub struct AsyncResourceMonitor {
 
 #[derive(Debug)]
 struct Start {
-    window: u32,
+    window: Window,
     at_ns: u64,
     snapshot: MemorySnapshot,
 }
@@ -114,10 +113,9 @@ impl AsyncResourceMonitor {
         if self.running.is_some() {
             return Err(Error::monitor_running());
         }
-        let window = {
-            let _untracked = Entered::untracked();
-            window::open(living_peak, living_max)
-        };
+        let window = Window::open();
+        // PERF: after that, so that other monitors and every child that is forked meanwhile need not wait for a walk over all tasks.
+        window.add(living_peak(|_| false));
         self.running =
             Some(Start { window, at_ns: clock::now_ns(), snapshot: get_memory_snapshot() });
         Ok(())
@@ -135,16 +133,9 @@ impl AsyncResourceMonitor {
     pub async fn stop_monitoring(&mut self) -> Result<ResourceAnalysis, Error> {
         let Some(start) = self.running.take() else { return Err(Error::monitor_not_started()) };
         let end = get_memory_snapshot();
-        let peak = window::close(start.window, living_peak());
+        let living = living_peak(|epoch| start.window.has(epoch));
+        let peak = living.max(start.window.peak_bytes());
         Ok(start.analyse(&end, peak))
-    }
-}
-
-impl Drop for AsyncResourceMonitor {
-    fn drop(&mut self) {
-        if let Some(start) = self.running.take() {
-            window::close(start.window, 0);
-        }
     }
 }
 
@@ -190,20 +181,14 @@ impl Start {
     }
 }
 
-/// The highest peak in the current epoch among the open tasks. One that was not polled in it holds at the most what it
-/// holds now (or held at the start, which is in the window already).
-fn living_peak() -> u64 {
-    current::as_memscope(|| {
-        let reading = reading::read();
-        reading
-            .open()
-            .map(|task| task.record.window_peak_bytes.max(task.live_bytes))
-            .max()
-            .unwrap_or(0)
-    })
-}
-
-/// What the largest task holds now.
-fn living_max() -> u64 {
-    current::as_memscope(|| reading::read().open().map(|task| task.live_bytes).max().unwrap_or(0))
+/// What the largest open task holds now, or held in an epoch of the window, if that is more. One that was not polled in the window holds at the
+/// most what it holds now, or held at the start, which is in the window already.
+fn living_peak(is_in_window: impl Fn(u32) -> bool) -> u64 {
+    let mut most = 0;
+    reading::glance(|glance| {
+        if let Glance::Task { live_bytes, peak: Some((epoch, peak_bytes)), .. } = glance {
+            most = most.max(live_bytes).max(if is_in_window(epoch) { peak_bytes } else { 0 });
+        }
+    });
+    most
 }

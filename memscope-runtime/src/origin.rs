@@ -2,11 +2,12 @@
 
 use std::{
     process,
-    sync::OnceLock,
     time::{SystemTime, UNIX_EPOCH},
 };
 
 use serde::{Deserialize, Serialize};
+
+use crate::fork_lock::Once;
 
 /// A process: its id, which others may have had before, and when memscope started in it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -21,7 +22,7 @@ pub struct Origin {
 impl Origin {
     /// This process.
     pub(crate) fn here() -> Self {
-        static STARTED: OnceLock<u64> = OnceLock::new();
+        static STARTED: Once<u64> = Once::new();
         let started_unix_ns = *STARTED.get_or_init(|| {
             let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
             u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)

@@ -217,7 +217,7 @@ fn sit(seat: &Seat, id: u64) -> Option<&'static Place> {
 }
 
 fn take_seat() -> Option<&'static Seat> {
-    let seat = SEATS.take()?;
+    let seat = SEATS.take_for_thread(u32::MAX)?;
     SEAT.set(Some(seat));
     Some(seat)
 }
@@ -229,6 +229,24 @@ pub(crate) fn retire() {
         seat.charging.end();
         SEATS.put(seat);
     }
+}
+
+/// In a forked child, on its only thread: the others charge no task any more, and hold no place.
+pub(crate) fn forked() {
+    let own = SEAT.get();
+    SEATS.take_back(own, |seat| {
+        // A thread that looks for the place of a task holds no other places than where that may be.
+        let id = seat.charging.get();
+        if id != 0 && !own.is_some_and(|own| own.charging.is(id)) {
+            for place in set(id).map_while(|place| TABLE.get(place)) {
+                // A task that has a record without a place keeps its bytes, and gets another one if it comes back.
+                if place.lease.abandon() {
+                    place.record.clear();
+                }
+            }
+        }
+        seat.charging.end();
+    });
 }
 
 /// The places where this id may be.

@@ -1,6 +1,6 @@
 //! Places of one kind that are used again and never move.
 
-use std::{cell::Cell, thread::LocalKey};
+use std::{cell::Cell, ptr, thread::LocalKey};
 
 use crate::{
     arena::{Arena, Zeroed},
@@ -39,6 +39,9 @@ impl Links {
         self.link.load(Ordering::Relaxed)
     }
 }
+
+/// Stands for the link of a place that a thread has for itself.
+pub(crate) const TAKEN: u32 = u32::MAX;
 
 /// A place with [`Links`].
 pub(crate) trait Linked: Zeroed {
@@ -105,6 +108,23 @@ impl<T: Pooled> Pool<T> {
         let (index, place) = self.places.grow()?;
         place.set_index(index);
         Some(place)
+    }
+
+    /// The same for one thread, which has the place for itself until it ends.
+    pub(crate) fn take_for_thread(&'static self, most: u32) -> Option<&'static T> {
+        let place = self.take_up_to(most)?;
+        place.set_link(TAKEN);
+        Some(place)
+    }
+
+    /// In a forked child, on its only thread: gives the places of the threads that are not there to others, each first to `each`. `own`: that of the thread.
+    pub(crate) fn take_back(&'static self, own: Option<&'static T>, each: impl Fn(&'static T)) {
+        let left_behind =
+            |place: &&T| place.link() == TAKEN && !own.is_some_and(|own| ptr::eq(own, *place));
+        for place in self.iter().filter(left_behind) {
+            each(place);
+            self.put(place);
+        }
     }
 
     /// Whoever takes the place next sees all that was written to it before.

@@ -3,12 +3,14 @@
 use std::{
     alloc::{Layout, alloc, dealloc},
     hint::black_box,
-    sync::OnceLock,
 };
 
 use serde::{Deserialize, Serialize};
 
-use crate::current::{self, ENABLED, Probe};
+use crate::{
+    current::{self, ENABLED, Probe},
+    fork_lock::Once,
+};
 
 /// Whether sizes are measured, and if not, why.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -49,7 +51,7 @@ impl Measured {
 
 /// Finds out once: blocks taken the way every Rust program does must reach our allocator unchanged.
 pub(crate) fn measured() -> Measured {
-    static MEASURED: OnceLock<Measured> = OnceLock::new();
+    static MEASURED: Once<Measured> = Once::new();
     if !ENABLED {
         return Measured::Disabled;
     }

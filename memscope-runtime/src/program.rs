@@ -1,10 +1,8 @@
 //! The program that runs: which file it is, and where it was loaded.
 
-use std::sync::OnceLock;
-
 use serde::{Deserialize, Serialize};
 
-use crate::{arena, current::as_memscope};
+use crate::{arena, current::as_memscope, fork_lock::Once};
 
 /// The file of a program.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -25,7 +23,7 @@ struct Known {
 }
 
 fn known() -> &'static Known {
-    static KNOWN: OnceLock<Known> = OnceLock::new();
+    static KNOWN: Once<Known> = Once::new();
     KNOWN.get_or_init(|| {
         as_memscope(|| Known {
             path: std::env::current_exe()

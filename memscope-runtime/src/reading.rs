@@ -110,13 +110,6 @@ pub(crate) struct Reading {
     pub(crate) is_still: bool,
 }
 
-impl Reading {
-    /// Tasks whose future exists.
-    pub(crate) fn open(&self) -> impl Iterator<Item = &TaskReading> {
-        self.living.iter().chain(&self.unknown).chain(&self.held)
-    }
-}
-
 /// Reads everything. The caller is in `as_memscope`, so that the reading does not change what it reads.
 pub(crate) fn read() -> Reading {
     let mut reading = attempt();
@@ -418,13 +411,20 @@ impl Untracked {
     }
 }
 
-/// What is looked at for a sample of the timeline.
+/// What is looked at for a sample of the timeline, and by monitors.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Glance {
     /// A thread, or a shared owner.
     Thread { live_bytes: u64, allocated_bytes: u64 },
-    /// A task that is open, with all it allocated, or what is left of one that has been closed.
-    Task { id: u64, site: u32, live_bytes: u64, allocated_bytes: u64, is_living: bool },
+    /// A task that is open, with all it allocated, or what is left of one that has been closed. `peak`: of one that is open, in which epoch of `window`.
+    Task {
+        id: u64,
+        site: u32,
+        live_bytes: u64,
+        allocated_bytes: u64,
+        is_living: bool,
+        peak: Option<(u32, u64)>,
+    },
 }
 
 /// Looks at each account once, without memory of its own.
@@ -447,7 +447,8 @@ fn glance_at(account: &'static Account) -> Option<Glance> {
         let id = account.id();
         let (glance, record) = match account.read() {
             Balance::Closed { live_bytes, site, .. } => {
-                (Glance::Task { id, site, live_bytes, allocated_bytes: 0, is_living: false }, None)
+                let (allocated_bytes, is_living, peak) = (0, false, None);
+                (Glance::Task { id, site, live_bytes, allocated_bytes, is_living, peak }, None)
             }
             Balance::Open { record: registry::ORPHANS_RECORD, net_bytes, .. } => {
                 let tally = registry::orphans(account)?;
@@ -469,7 +470,8 @@ fn glance_at(account: &'static Account) -> Option<Glance> {
                     Glance::Thread { live_bytes, allocated_bytes }
                 } else {
                     let is_living = !record.state().is_ended();
-                    Glance::Task { id, site, live_bytes, allocated_bytes, is_living }
+                    let peak = Some(record.window_peak());
+                    Glance::Task { id, site, live_bytes, allocated_bytes, is_living, peak }
                 };
                 (glance, Some(record))
             }

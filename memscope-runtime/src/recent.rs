@@ -40,6 +40,10 @@ impl<const N: usize> Recent<N> {
         }
     }
 
+    pub(crate) fn forget(&mut self) {
+        self.len = 0;
+    }
+
     /// All of them, in no order.
     pub(crate) fn get(&self) -> &[Kept] {
         &self.heap[..self.len]

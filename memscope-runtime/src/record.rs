@@ -3,6 +3,7 @@
 mod poll;
 mod end;
 mod read;
+mod left_behind;
 
 use crate::{
     account::Account,
@@ -59,11 +60,16 @@ pub(crate) struct Record {
     state: AtomicU8,
     /// Which polls are timed.
     sampling: AtomicU8,
-    /// Of a thread: it has polled tasks.
+    /// Of a thread: [`WORKS`] or [`SERVES`].
     works: AtomicU8,
     /// Of an unannotated task: a trace of it was taken.
     traced: AtomicU8,
 }
+
+/// The thread has polled tasks.
+const WORKS: u8 = 1;
+/// The thread is memscope's.
+const SERVES: u8 = 2;
 
 // SAFETY: atomics and `StaticRef`s, all valid when zeroed, none with a destructor.
 unsafe impl Zeroed for Record {}
@@ -159,7 +165,16 @@ impl Record {
     /// Notes that this thread polls tasks; by itself.
     #[inline]
     pub(crate) fn become_worker(&self) {
-        self.works.store(1, Ordering::Relaxed);
+        self.works.store(WORKS, Ordering::Relaxed);
+    }
+
+    /// Notes that this thread is memscope's; by itself.
+    pub(crate) fn serve(&self) {
+        self.works.store(SERVES, Ordering::Relaxed);
+    }
+
+    pub(crate) fn serves(&self) -> bool {
+        self.works.load(Ordering::Relaxed) == SERVES
     }
 
     /// Notes that the thread is over.
@@ -168,7 +183,7 @@ impl Record {
     }
 
     pub(crate) fn is_worker(&self) -> bool {
-        self.works.load(Ordering::Relaxed) != 0
+        self.works.load(Ordering::Relaxed) == WORKS
     }
 
     /// Whether this is the first time that somebody wants to trace its task.

@@ -6,11 +6,12 @@ use crossbeam_utils::CachePadded;
 
 use crate::{
     account::{Account, NO_RECORD, OPEN},
-    arena,
+    arena::{self, Arena},
     free_list::FreeList,
-    pool::{Pool, Pooled, Spare},
+    pool::{Pool, Pooled, Spare, TAKEN},
     record::{NewTask, Record},
     site::UNTRACKED,
+    static_ref::StaticRef,
     sync::{AtomicI64, AtomicU32, AtomicU64, Ordering, raise},
     taken,
     tally::{Tally, TallyReading},
@@ -44,6 +45,8 @@ static ACCOUNTS: Pool<Account> = Pool::beginning_with(&FIRST_ACCOUNTS);
 
 /// The memory of the first accounts.
 pub(crate) const STATIC_BYTES: u64 = size_of_val(&FIRST_ACCOUNTS) as u64;
+/// All records of threads, in use or not.
+static THREADS: Arena<StaticRef<Record>> = Arena::new();
 
 thread_local! {
     static SPARE_RECORDS: Spare<Record> = const { Spare::new() };
@@ -108,8 +111,31 @@ pub(crate) fn thread_record() -> Option<&'static Record> {
         };
         account.open(0, record.index(), UNTRACKED);
         record.tally().open(0, account);
+        if let Some((_, listed)) = THREADS.grow() {
+            listed.set(record);
+        }
     }
+    record.set_link(TAKEN);
     Some(record)
+}
+
+/// In a forked child, on its only thread, which has the record `own`: other threads go on with the records of those that are not there. Returns how many of
+/// these were the program's.
+pub(crate) fn forked(own: Option<&Record>) -> u32 {
+    let mut left_behind = 0;
+    for record in THREADS.iter().filter_map(StaticRef::get) {
+        if record.link() == TAKEN && !own.is_some_and(|own| ptr::eq(own, record)) {
+            left_behind += u32::from(!record.serves());
+            record.leave_worker();
+            give_back_thread(record);
+        }
+    }
+    left_behind
+}
+
+/// All records, in use or not.
+pub(crate) fn records() -> impl Iterator<Item = &'static Record> {
+    RECORDS.iter()
 }
 
 pub(crate) fn give_back_thread(record: &'static Record) {

@@ -10,7 +10,6 @@ use std::{
     fmt,
     io::{self, Write},
     path::PathBuf,
-    sync::{Once, OnceLock},
     time::Duration,
 };
 
@@ -18,6 +17,7 @@ use crate::{
     collector,
     config::Builder,
     current::{ENABLED, as_memscope},
+    fork_lock::Once,
     privileged::is_privileged,
     reserve,
     table::cell,
@@ -199,7 +199,7 @@ impl Environment {
 
 /// The environment as it was when this was first called. What is wrong with it is said then.
 pub(crate) fn environment() -> &'static Environment {
-    static ENVIRONMENT: OnceLock<Environment> = OnceLock::new();
+    static ENVIRONMENT: Once<Environment> = Once::new();
     ENVIRONMENT.get_or_init(|| {
         if !ENABLED {
             return Environment::default();
@@ -216,9 +216,11 @@ pub(crate) fn environment() -> &'static Environment {
 
 /// Applies the environment. Called before `main` where the platform can, and by every call that sets something up.
 pub(crate) fn start() {
-    static START: Once = Once::new();
+    static START: Once<()> = Once::new();
     if ENABLED {
-        START.call_once(|| {
+        #[cfg(unix)]
+        crate::hooks::watch_forks();
+        START.get_or_init(|| {
             let environment = environment();
             environment.builder.apply();
             if environment.is_sampled {
@@ -239,8 +241,18 @@ pub(crate) fn say(line: fmt::Arguments<'_>) {
     let _work = reserve::work();
     as_memscope(|| {
         let line = line.to_string();
-        drop(io::stderr().write_all(format!("memscope: {}\n", visible(&line)).as_bytes()));
+        drop(write_to_stderr(format!("memscope: {}\n", visible(&line)).as_bytes()));
     });
+}
+
+fn write_to_stderr(line: &[u8]) -> io::Result<()> {
+    #[cfg(unix)]
+    if crate::fork::generation() != 0 {
+        // Past the standard library's lock, which a thread that is not in this process may hold.
+        let stderr = std::os::fd::AsFd::as_fd(&io::stderr()).try_clone_to_owned()?;
+        return std::fs::File::from(stderr).write_all(line);
+    }
+    io::stderr().write_all(line)
 }
 
 fn text(value: &OsStr) -> Result<&str, String> {

@@ -126,10 +126,13 @@ pub(crate) struct Site {
     polls: Histogram,
     idles: Histogram,
     lives: Histogram,
+    /// Used only by the thread that holds the lock of the history.
     pub(crate) level: Level,
+    /// Used only by the thread that gathers a sample without it.
+    pub(crate) glance: Level,
 }
 
-/// Live and allocated bytes of all tasks of a site, while a sample is taken: used only by who holds the lock of the history.
+/// Live and allocated bytes of all tasks of a site, while a sample is taken.
 #[derive(Debug)]
 pub(crate) struct Level {
     live_bytes: AtomicU64,
@@ -137,6 +140,10 @@ pub(crate) struct Level {
 }
 
 impl Level {
+    const fn new() -> Self {
+        Self { live_bytes: AtomicU64::new(0), allocated_bytes: AtomicU64::new(0) }
+    }
+
     pub(crate) fn set(&self, live_bytes: u64, allocated_bytes: u64) {
         self.live_bytes.store(live_bytes, Ordering::Relaxed);
         self.allocated_bytes.store(allocated_bytes, Ordering::Relaxed);
@@ -174,7 +181,8 @@ impl Site {
             polls: Histogram::new(),
             idles: Histogram::new(),
             lives: Histogram::new(),
-            level: Level { live_bytes: AtomicU64::new(0), allocated_bytes: AtomicU64::new(0) },
+            level: Level::new(),
+            glance: Level::new(),
         }
     }
 

@@ -104,7 +104,6 @@ pub fn get_memory_snapshot() -> MemorySnapshot {
     if !reserve::is_short() {
         trace::name_all();
     }
-    collector::look_for_fork();
     let heap = own_heap::live();
     let (reading, collected, counts) = current::as_memscope(|| {
         let reading = reading::read();

@@ -77,13 +77,14 @@ impl Sums {
         }
     }
 
-    /// Adds an ended task.
+    /// Adds an ended task; `counted` is called as soon as it is counted.
     #[inline]
     pub(crate) fn add(
         &self,
         tally: &TallyReading,
         record: &RecordReading,
         items: Option<&ItemsReading>,
+        counted: impl FnOnce(),
     ) {
         raise(&self.highest_peak, record.peak_bytes);
         add(&self.taken_bytes, tally.taken_bytes);
@@ -96,10 +97,17 @@ impl Sums {
         // Acquire pairs with the Release below: what the last one added is seen before more is added to it.
         if self.busy.swap(1, Ordering::Acquire) == 0 {
             self.alone.add(tally, record, bump);
+            counted();
             self.busy.store(0, Ordering::Release);
         } else {
             self.crowded.add(tally, record, add);
+            counted();
         }
+    }
+
+    /// In a forked child, on its only thread: no thread is there that adds to `alone`.
+    pub(crate) fn forked(&self) {
+        self.busy.store(0, Ordering::Relaxed);
     }
 
     /// Adds what a task took over while it was added.
@@ -152,7 +160,6 @@ impl Part {
     /// Adds an ended task, each number with `add`.
     #[inline]
     fn add(&self, tally: &TallyReading, record: &RecordReading, add: impl Fn(&AtomicU64, u64)) {
-        add(&self.ended[record.state as usize], 1);
         add(&self.allocated_bytes, tally.allocated_bytes);
         add(&self.allocations, tally.allocations);
         add(&self.peak_bytes, record.peak_bytes);
@@ -161,6 +168,8 @@ impl Part {
             add(&self.wait_ns, wait_ns.get());
             add(&self.waits, 1);
         }
+        // Last, so that a task whose thread does not come to the end of this, as in a forked child, is not counted twice.
+        add(&self.ended[record.state as usize], 1);
     }
 }
 
@@ -186,6 +195,14 @@ pub(crate) struct SumsReading {
     pub(crate) waits: u64,
     /// `None`: none of them was a stream.
     pub(crate) items: Option<ItemsReading>,
+}
+
+impl SumsReading {
+    /// How many tasks have ended, in whatever way.
+    pub(crate) fn ended(&self) -> u64 {
+        let Self { completed, cancelled, panicked, given_up, ended_unknown, .. } = *self;
+        completed + cancelled + panicked + given_up + ended_unknown
+    }
 }
 
 #[cfg(test)]

@@ -15,8 +15,6 @@ pub(crate) struct Taken {
     pub(crate) bytes: u64,
     /// What was live, at the most, right after it took something over or a guest allocated.
     pub(crate) peak_bytes: u64,
-    /// The same since the last monitored window began; 0: nothing came since.
-    pub(crate) window_peak_bytes: u64,
     /// What guests allocated.
     pub(crate) guest_bytes: u64,
     pub(crate) guest_blocks: u64,
@@ -37,8 +35,6 @@ static IN_USE: AtomicU8 = AtomicU8::new(0);
 pub(crate) struct Row {
     bytes: AtomicU64,
     peak_bytes: AtomicU64,
-    /// A [`WindowPeak`].
-    window_peak: AtomicU64,
     guest_bytes: AtomicU64,
     guest_blocks: AtomicU64,
     guest_freed_bytes: AtomicU64,
@@ -48,38 +44,11 @@ pub(crate) struct Row {
 // SAFETY: atomics only.
 unsafe impl Zeroed for Row {}
 
-/// A peak with the window that it belongs to, in one word: many threads write it.
-///
-/// The upper 16 bits are the window's number, modulo 2^16; the others the bytes, up to 2^48.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct WindowPeak(u64);
-
-impl WindowPeak {
-    const BYTES: u64 = (1 << 48) - 1;
-
-    fn new(window: u32, bytes: u64) -> Self {
-        Self(u64::from(window) << 48 | bytes.min(Self::BYTES))
-    }
-
-    /// The peak in this window.
-    fn of(self, window: u32) -> u64 {
-        let bytes = self.0 & Self::BYTES;
-        if Self::new(window, bytes) == self { bytes } else { 0 }
-    }
-}
-
 impl Row {
-    fn counters(&self) -> [&AtomicU64; 7] {
-        let Self {
-            bytes,
-            peak_bytes,
-            window_peak,
-            guest_bytes,
-            guest_blocks,
-            guest_freed_bytes,
-            entries,
-        } = self;
-        [bytes, peak_bytes, window_peak, guest_bytes, guest_blocks, guest_freed_bytes, entries]
+    fn counters(&self) -> [&AtomicU64; 6] {
+        let Self { bytes, peak_bytes, guest_bytes, guest_blocks, guest_freed_bytes, entries } =
+            self;
+        [bytes, peak_bytes, guest_bytes, guest_blocks, guest_freed_bytes, entries]
     }
 }
 
@@ -113,7 +82,6 @@ impl Row {
         Taken {
             bytes: get(&self.bytes),
             peak_bytes: get(&self.peak_bytes),
-            window_peak_bytes: WindowPeak(get(&self.window_peak)).of(window::epoch()),
             guest_bytes: get(&self.guest_bytes),
             guest_blocks: get(&self.guest_blocks),
             guest_freed_bytes: get(&self.guest_freed_bytes),
@@ -149,12 +117,9 @@ pub(crate) fn retract(account: &Account, bytes: u64) {
 pub(crate) fn note_peak(account: &Account, live_bytes: i64) {
     if let (Some(row), Ok(live_bytes)) = (TAKEN.get(account.index()), u64::try_from(live_bytes)) {
         raise(&row.peak_bytes, live_bytes);
-        let higher = |peak| {
-            let window = window::epoch();
-            (WindowPeak(peak).of(window) < live_bytes)
-                .then(|| WindowPeak::new(window, live_bytes).0)
-        };
-        let _ = row.window_peak.fetch_update(Ordering::Relaxed, Ordering::Relaxed, higher);
+        if window::any_is_open() {
+            window::note(window::epoch(), live_bytes);
+        }
     }
 }
 
@@ -187,18 +152,5 @@ pub(crate) fn note_entry(account: &Account) -> bool {
 pub(crate) fn retract_entry(account: &Account) {
     if let Some(row) = row(account) {
         row.entries.fetch_sub(1, Ordering::Relaxed);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_windows_peak_is_of_that_window() {
-        let peak = WindowPeak::new(65_537, 700);
-        assert_eq!((peak.of(65_537), peak.of(2), peak.of(65_536)), (700, 0, 0));
-        assert_eq!(WindowPeak::new(0, u64::MAX).of(0), WindowPeak::BYTES);
-        assert_eq!(WindowPeak(0).of(0), 0);
     }
 }

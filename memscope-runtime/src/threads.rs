@@ -151,7 +151,7 @@ fn take() -> Option<&'static Place> {
     if !current::thread_is_known() {
         return None;
     }
-    let place = PLACES.take_up_to(MOST_RINGS)?;
+    let place = PLACES.take_for_thread(MOST_RINGS)?;
     if place.ring.get().is_none() {
         enter(place)?;
     }
@@ -176,6 +176,27 @@ pub(crate) fn retire() {
         collector::drain_if_free();
         PLACES.put(place);
     }
+}
+
+/// In a forked child, on its only thread: other threads go on with the rings of those that are not there. Returns whether one of these was in the middle
+/// of the end of a task, which will not go on.
+pub(crate) fn forked() -> bool {
+    let own = MINE.get();
+    let is_odd = |place: &Place| !place.folds.load(Ordering::Relaxed).is_multiple_of(2);
+    if own.is_some_and(is_odd) {
+        // It goes on with that itself: a signal handler forks.
+        return false;
+    }
+    let begun = BEGUN.load(Ordering::Relaxed);
+    let mut any = FOLDED.swap(begun, Ordering::Relaxed) != begun;
+    for_each(|place| {
+        if is_odd(place) {
+            add(&place.folds, 1);
+            any = true;
+        }
+    });
+    PLACES.take_back(own, |_| ());
+    any
 }
 
 /// Drains every ring into `each`; by one reader at a time. Returns the most that one of them held.

@@ -5,9 +5,13 @@
 //! alone. The counter is believed as long as it agrees: each new anchor is held against the one before it, and where they do not fit (a processor
 //! that changes its pace, another one that counts from elsewhere, a machine that slept) it is never asked again.
 
-use std::{cell::Cell, sync::OnceLock};
+use std::cell::Cell;
 
-use crate::sync::{AtomicU64, Ordering};
+use crate::{
+    arena,
+    static_ref::StaticRef,
+    sync::{AtomicU64, Ordering},
+};
 
 /// What both said at one moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,7 +40,7 @@ thread_local! {
 }
 
 /// The first anchor of all.
-static FIRST: OnceLock<Anchor> = OnceLock::new();
+static FIRST: StaticRef<Anchor> = StaticRef::none();
 
 /// A tick in 2^32nds of a nanosecond; 0: not known yet.
 ///
@@ -73,12 +77,21 @@ pub(crate) fn look(clock_ns: impl FnOnce() -> u64) -> u64 {
         let last = ANCHOR.replace(anchor);
         if last.contradicts(anchor, known) {
             RATE.store(CAUGHT, Ordering::Relaxed);
-        } else if let Some(rate) = FIRST.get_or_init(|| anchor).rate(anchor) {
+        } else if let Some(rate) = first(anchor).and_then(|first| first.rate(anchor)) {
             // Where another thread has measured it meanwhile, or caught the counter, that stands.
             let _ = RATE.compare_exchange(known, rate, Ordering::Relaxed, Ordering::Relaxed);
         }
     }
     ns
+}
+
+/// The first anchor: this one, if there is none yet. `None` where there is no memory for it.
+#[inline]
+fn first(anchor: Anchor) -> Option<&'static Anchor> {
+    FIRST.get().or_else(|| {
+        let new = arena::keep(anchor)?;
+        Some(FIRST.set_if_none(new).err().unwrap_or(new))
+    })
 }
 
 impl Anchor {

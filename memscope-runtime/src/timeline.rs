@@ -10,7 +10,7 @@ use crate::{
     reading::{self, Glance, Reading, TaskReading},
     reserve,
     rows::Names,
-    site::Site,
+    site::{self, Site},
     task::TaskId,
 };
 
@@ -74,7 +74,7 @@ struct Level {
 struct Group {
     series: [Series; SERIES],
     /// By key: the index of the series, + 1.
-    table: [u8; 4 * SERIES],
+    table: [u8; SLOTS],
     /// The largest levels without a series.
     new: [Level; SERIES],
     new_len: usize,
@@ -125,33 +125,37 @@ impl Samples {
             let point = Point { live_bytes: *live_bytes, allocated_bytes: tally.allocated_bytes };
             self.tasks.note(place, id.as_u64(), record.row.index(), point);
         }
-        self.end(place, reading.sites.iter().map(|site| site.site), reading.untracked.live_bytes);
+        let sites = reading.sites.iter().map(|site| (site.site, &site.site.level));
+        self.end(place, sites, reading.untracked.live_bytes);
     }
 
-    /// Takes a sample of its own, without a reading: as exact as tasks that end meanwhile allow. Returns the bytes of all allocations so far,
-    /// which tell whether anything goes on.
-    pub(crate) fn take_by_itself(&mut self, now_ns: u64) -> u64 {
-        let place = self.begin(now_ns);
-        for site in Site::all() {
-            site.level.set(0, site.sums.read().allocated_bytes);
+    /// What a sample without a reading is to look for.
+    pub(crate) fn gather(&self) -> Gathering {
+        let mut gathering = Gathering::new();
+        for series in self.tasks.known() {
+            gathering.expect(series.key);
         }
-        let (mut untracked, mut allocated) = (0, 0);
-        reading::glance(|glance| match glance {
-            Glance::Thread { live_bytes, allocated_bytes } => {
-                untracked += live_bytes;
-                allocated += allocated_bytes;
-            }
-            Glance::Task { id, site, live_bytes, allocated_bytes, is_living } => {
-                if let Some(site) = Site::at(site) {
-                    site.level.add(live_bytes, allocated_bytes);
-                }
-                if is_living {
-                    self.tasks.note(place, id, site, Point { live_bytes, allocated_bytes });
-                }
-            }
-        });
-        self.end(place, Site::all(), untracked);
-        allocated + Site::all().map(|site| site.level.get().1).sum::<u64>()
+        gathering
+    }
+
+    /// Takes a sample that was gathered, unless a later one is there by now.
+    pub(crate) fn take_gathered(&mut self, gathered: &Gathering) {
+        let at_ns = gathered.at_ns;
+        if !self.is_due(at_ns) || self.times[..self.len].last().is_some_and(|last| *last > at_ns) {
+            return;
+        }
+        let place = self.begin(at_ns);
+        for Level { key, site, point } in gathered.tasks() {
+            self.tasks.note(place, *key, *site, *point);
+        }
+        self.end(place, Site::all().map(|site| (site, &site.glance)), gathered.untracked_bytes);
+    }
+
+    /// Starts anew: a thread that is gone has left it half written.
+    pub(crate) fn forget(&mut self) {
+        (self.len, self.is_early, self.spacing_ns) = (0, false, 0);
+        self.sites.forget();
+        self.tasks.forget();
     }
 
     /// Makes a place for a sample at this time: the last one of `times`.
@@ -179,10 +183,15 @@ impl Samples {
     }
 
     /// The sites' levels are complete.
-    fn end(&mut self, place: usize, sites: impl Iterator<Item = &'static Site>, untracked: u64) {
+    fn end(
+        &mut self,
+        place: usize,
+        sites: impl Iterator<Item = (&'static Site, &'static site::Level)>,
+        untracked: u64,
+    ) {
         let mut tracked = 0;
-        for site in sites {
-            let (live_bytes, allocated_bytes) = site.level.get();
+        for (site, level) in sites {
+            let (live_bytes, allocated_bytes) = level.get();
             tracked += live_bytes;
             let key = u64::from(site.index()) + 1;
             self.sites.note(place, key, site.index(), Point { live_bytes, allocated_bytes });
@@ -237,15 +246,129 @@ impl Samples {
     }
 }
 
+/// A sample that is made without a reading, and without the lock of the history: it is kept in a few thousand bytes which its maker has to itself.
+#[derive(Debug)]
+pub(crate) struct Gathering {
+    at_ns: u64,
+    /// Those that have a series: their keys, and what was found. A slot that is not in use has the key 0.
+    known: [Level; SLOTS],
+    new: [Level; SERIES],
+    new_len: usize,
+    least: usize,
+    untracked_bytes: u64,
+    /// The bytes of all allocations so far, which tell whether anything goes on.
+    pub(crate) allocated_bytes: u64,
+}
+
+/// Stands for the site of a task that has a series and was not met.
+const NOT_FOUND: u32 = u32::MAX;
+
+/// Far more than series, so that probes stay short.
+const SLOTS: usize = 4 * SERIES;
+
+impl Gathering {
+    fn new() -> Self {
+        Self {
+            at_ns: 0,
+            known: [NO_LEVEL; SLOTS],
+            new: [NO_LEVEL; SERIES],
+            new_len: 0,
+            least: 0,
+            untracked_bytes: 0,
+            allocated_bytes: 0,
+        }
+    }
+
+    fn expect(&mut self, key: u64) {
+        let slot = self.slot(key);
+        self.known[slot] = Level { key, site: NOT_FOUND, ..NO_LEVEL };
+    }
+
+    fn slot(&self, key: u64) -> usize {
+        let start = hash(key);
+        let mut slots = (0..SLOTS).map(|step| start.wrapping_add(step) % SLOTS);
+        // It is never more than a quarter full.
+        slots.find(|slot| [0, key].contains(&self.known[*slot].key)).unwrap_or(0)
+    }
+
+    /// Looks at each account once. By one thread at a time: the levels of the sites are the maker's until the sample is taken.
+    pub(crate) fn fill(&mut self, now_ns: u64) {
+        self.at_ns = now_ns;
+        for site in Site::all() {
+            site.glance.set(0, site.sums.read().allocated_bytes);
+        }
+        let (mut untracked, mut allocated) = (0, 0);
+        reading::glance(|glance| match glance {
+            Glance::Thread { live_bytes, allocated_bytes } => {
+                untracked += live_bytes;
+                allocated += allocated_bytes;
+            }
+            Glance::Task { id, site, live_bytes, allocated_bytes, is_living, .. } => {
+                if let Some(site) = Site::at(site) {
+                    site.glance.add(live_bytes, allocated_bytes);
+                }
+                if is_living {
+                    let point = Point { live_bytes, allocated_bytes };
+                    self.note(Level { key: id, site, point });
+                }
+            }
+        });
+        self.untracked_bytes = untracked;
+        let of_tasks: u64 = Site::all().map(|site| site.glance.get().1).sum();
+        self.allocated_bytes = allocated + of_tasks;
+    }
+
+    fn note(&mut self, level: Level) {
+        let slot = self.slot(level.key);
+        if self.known[slot].key == level.key {
+            self.known[slot] = level;
+        } else {
+            offer(&mut self.new, &mut self.new_len, &mut self.least, level);
+        }
+    }
+
+    /// What was found. One with a series that was not found is over.
+    fn tasks(&self) -> impl Iterator<Item = &Level> {
+        let known = self.known.iter().filter(|level| level.key != 0 && level.site != NOT_FOUND);
+        known.chain(&self.new[..self.new_len])
+    }
+}
+
+/// Keeps the level if it is among the largest.
+fn offer(kept: &mut [Level; SERIES], len: &mut usize, least: &mut usize, level: Level) {
+    if *len < SERIES {
+        kept[*len] = level;
+        *len += 1;
+    } else if level.size() > kept[*least].size() {
+        kept[*least] = level;
+    } else {
+        return;
+    }
+    if *len == SERIES {
+        let smallest = kept.iter().enumerate().min_by_key(|(_, level)| level.size());
+        *least = smallest.map_or(0, |(index, _)| index);
+    }
+}
+
+fn hash(key: u64) -> usize {
+    (key.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32) as usize
+}
+
 impl Group {
     #[expect(clippy::large_stack_arrays, reason = "it is part of a static, and nowhere else")]
     const fn new() -> Self {
         Self {
             series: [NO_SERIES; SERIES],
-            table: [0; 4 * SERIES],
+            table: [0; SLOTS],
             new: [NO_LEVEL; SERIES],
             new_len: 0,
             least: 0,
+        }
+    }
+
+    fn forget(&mut self) {
+        for series in &mut self.series {
+            series.key = 0;
         }
     }
 
@@ -279,7 +402,7 @@ impl Group {
 
     /// Where the key is in the table, or would be.
     fn slot(&self, key: u64) -> usize {
-        let start = (key.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32) as usize;
+        let start = hash(key);
         let slots = (0..self.table.len()).map(|step| start.wrapping_add(step) % self.table.len());
         // It is never more than a quarter full.
         slots
@@ -293,28 +416,15 @@ impl Group {
 
     fn note(&mut self, place: usize, key: u64, site: u32, point: Point) {
         match self.table[self.slot(key)] {
-            0 => self.offer(Level { key, site, point }),
+            0 => {
+                let level = Level { key, site, point };
+                offer(&mut self.new, &mut self.new_len, &mut self.least, level);
+            }
             index => {
                 let series = &mut self.series[usize::from(index) - 1];
                 series.points[place] = point;
                 series.len = place + 1;
             }
-        }
-    }
-
-    /// Keeps the level if it is among the largest new ones.
-    fn offer(&mut self, level: Level) {
-        if self.new_len < SERIES {
-            self.new[self.new_len] = level;
-            self.new_len += 1;
-        } else if level.size() > self.new[self.least].size() {
-            self.new[self.least] = level;
-        } else {
-            return;
-        }
-        if self.new_len == SERIES {
-            let smallest = self.new.iter().enumerate().min_by_key(|(_, level)| level.size());
-            self.least = smallest.map_or(0, |(index, _)| index);
         }
     }
 

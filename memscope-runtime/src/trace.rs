@@ -5,7 +5,7 @@ use std::sync::atomic::AtomicUsize;
 use crate::{
     arena::Zeroed,
     current::Entered,
-    plain,
+    fork, plain,
     pool::{Linked, Links, Pool},
     sync::{AtomicU64, Ordering},
 };
@@ -61,7 +61,12 @@ pub(crate) fn take(tokio_id: u64, id: u64) {
 }
 
 /// Names all tasks that were traced since the last time. Symbols are looked up: not for the allocator.
+///
+/// Not in a child of a process with other threads: one of them may have been looking up symbols, and then the lock for that is held for ever.
 pub(crate) fn name_all() {
+    if fork::may_have_foreign_locks() {
+        return;
+    }
     // The symbols' memory is the thread's, outside every task, and given back below.
     let _untracked = Entered::untracked();
     let mut has_looked = false;

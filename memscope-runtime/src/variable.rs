@@ -3,11 +3,7 @@
 //! Its blocks are *named*: their words point here instead of to their account, so that whoever frees or reallocates
 //! one, in whatever task, comes by. Nothing is borrowed and nothing is asked of the variable again.
 
-use std::{
-    any::type_name,
-    iter,
-    sync::{Mutex, MutexGuard, PoisonError},
-};
+use std::{any::type_name, iter};
 
 use crate::{
     account::Account,
@@ -15,6 +11,7 @@ use crate::{
     block::{self, Charged, Owner},
     clock, config,
     current::{self, ENABLED},
+    fork_lock::{self, Guard, Lock},
     holds::Holds,
     pool::{Pool, Pooled, Spare},
     probe,
@@ -241,10 +238,10 @@ fn add_part(head: &'static Variable, block: Block, is_outer: bool) -> bool {
 
 /// Held while the word of a block changes that has names, or the account of these names. Not needed where the block is freed or
 /// reallocated: nobody else has it then.
-static NAMED: Mutex<()> = Mutex::new(());
+static NAMED: Lock<()> = Lock::new((), fork_lock::as_it_is);
 
-fn rename_named() -> MutexGuard<'static, ()> {
-    NAMED.lock().unwrap_or_else(PoisonError::into_inner)
+fn rename_named() -> Guard<'static, ()> {
+    NAMED.lock()
 }
 
 /// Lets `name` change the word of a block that is being shown.

@@ -199,6 +199,15 @@ impl VariableSite {
     }
 }
 
+/// In a forked child, on its only thread: what a thread that is not there was writing is forgotten.
+pub(crate) fn forked() {
+    for site in SITES.iter().chain([&OTHER]) {
+        if site.last.version.is_odd() {
+            site.last.version.abandon(false);
+        }
+    }
+}
+
 const EXTENTS: [Extent; 6] = [
     Extent::Whole,
     Extent::Partial,

@@ -46,6 +46,20 @@ impl Version {
         is_free.then(|| Writing { version, odd })
     }
 
+    /// Whether the words are being written.
+    #[allow(dead_code, reason = "the loom models do not fork")]
+    pub(crate) fn is_odd(&self) -> bool {
+        !self.0.load(Ordering::Relaxed).is_multiple_of(2)
+    }
+
+    /// In a forked child, on its only thread: the writer is not there. The words are as if they had never been written, or, if they `are_whole`, as if they were
+    /// just written.
+    #[allow(dead_code, reason = "the loom models do not fork")]
+    pub(crate) fn abandon(&self, are_whole: bool) {
+        let odd = self.0.load(Ordering::Relaxed);
+        self.0.store(if are_whole { odd + 1 } else { 0 }, Ordering::Relaxed);
+    }
+
     /// Reads the words; what `read` returns is thrown away if they were written meanwhile.
     pub(crate) fn read<T>(&self, read: impl FnOnce() -> T) -> Seen<T> {
         let Self(version) = self;

@@ -9,10 +9,11 @@ use std::{
     alloc::Layout,
     cell::{Cell, RefCell},
     future::{Future, pending, poll_fn},
+    mem,
     panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
     pin::pin,
     sync::{
-        Barrier,
+        Barrier, Mutex,
         atomic::{AtomicU64, Ordering},
     },
     task::Poll,
@@ -97,7 +98,16 @@ struct Spans {
     /// The ids of their rows, as soon as one is known.
     rows: [AtomicU64; SPANS],
     allocated: [AtomicU64; SPANS],
+    /// Any thread frees them.
+    blocks: [Mutex<Option<Block>>; BLOCKS],
     entered: [AtomicU64; SPANS],
+}
+
+impl Spans {
+    /// Puts a block into a place; returns what was there.
+    fn put(&self, place: usize, block: Option<Block>) -> Option<Block> {
+        mem::replace(&mut *self.blocks[place].lock().expect("no panic"), block)
+    }
 }
 
 /// One thread's program and its model. Nothing in here allocates while the steps run, but they
@@ -107,7 +117,6 @@ struct World<'s> {
     steps: &'s [Step],
     at: Cell<usize>,
     stack: RefCell<Vec<Held>>,
-    blocks: [Cell<Option<Block>>; BLOCKS],
     /// Spans as the subscriber sees them: it keeps those whose poll is over.
     not_left: [Cell<usize>; SPANS],
     /// A check in a destructor.
@@ -155,13 +164,12 @@ impl World<'_> {
         let layout = Layout::from_size_align(size, 8).expect("a small size");
         let block = Block::new(layout, false);
         self.count(size as u64);
-        self.blocks[place].set(Some(block));
+        let last = self.spans.put(place, Some(block));
+        last.into_iter().for_each(Block::free);
     }
 
     fn free(&self, place: usize) {
-        if let Some(block) = self.blocks[place].take() {
-            block.free();
-        }
+        self.spans.put(place, None).into_iter().for_each(Block::free);
     }
 
     /// Whether the current task is what the model says.
@@ -273,7 +281,6 @@ fn play(spans: &Spans, steps: &[Step], everyone: &Barrier) {
         steps,
         at: Cell::new(0),
         stack: RefCell::new(Vec::with_capacity(128)),
-        blocks: [const { Cell::new(None) }; BLOCKS],
         not_left: [const { Cell::new(0) }; SPANS],
         has_failed: Cell::new(false),
     };
@@ -281,7 +288,6 @@ fn play(spans: &Spans, steps: &[Step], everyone: &Barrier) {
     while world.at.get() < steps.len() {
         world.run();
     }
-    (0..BLOCKS).for_each(|place| world.free(place));
     for (id, not_left) in spans.ids.iter().zip(&world.not_left) {
         (0..not_left.get()).for_each(|_| spans.dispatch.exit(id));
     }
@@ -312,6 +318,7 @@ fn run(programs: &[Vec<Step>]) {
         panic_bytes: cost_of_a_panic(|| resume_unwind(Box::new(()))).allocated_bytes,
         rows: [const { AtomicU64::new(0) }; SPANS],
         allocated: [const { AtomicU64::new(0) }; SPANS],
+        blocks: [const { Mutex::new(None) }; BLOCKS],
         entered: [const { AtomicU64::new(0) }; SPANS],
     };
     let everyone = Barrier::new(programs.len());
@@ -320,6 +327,7 @@ fn run(programs: &[Vec<Step>]) {
             scope.spawn(|| play(&spans, steps, &everyone));
         }
     });
+    (0..BLOCKS).filter_map(|place| spans.put(place, None)).for_each(Block::free);
     let open = conserved(&ALLOCATOR);
     drop(handles);
     let closed = conserved(&ALLOCATOR);

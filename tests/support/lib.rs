@@ -83,6 +83,11 @@ impl<A> Independent<A> {
         Stopped { allocator: self, _stopper: stopper }
     }
 
+    /// In a forked child: requests of threads that are not there are over. Only while the others were stopped is none of them half served.
+    pub fn forked(&self) {
+        self.inside.store(0, Ordering::SeqCst);
+    }
+
     /// Serves one request, when no other thread has stopped this one.
     fn serve<T>(&self, request: impl FnOnce() -> T) -> T {
         let depth = DEPTH.get();

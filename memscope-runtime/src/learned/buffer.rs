@@ -3,15 +3,13 @@
 use std::{
     alloc::Layout,
     ptr,
-    sync::{
-        OnceLock,
-        atomic::{AtomicPtr, Ordering},
-    },
+    sync::atomic::{AtomicPtr, Ordering},
 };
 
 use bytes::{Buf, Bytes, BytesMut};
 
 use super::{Own, learned, lies_in, only, sample, word, words};
+use crate::fork_lock::Once;
 
 /// A buffer, and the header through which its handles share it.
 pub(crate) type Blocks = (Own, Own);
@@ -60,12 +58,12 @@ struct Growing {
 }
 
 pub(crate) fn bytes(bytes: &Bytes) -> Blocks {
-    static LEARNED: OnceLock<Option<Frozen>> = OnceLock::new();
+    static LEARNED: Once<Option<Frozen>> = Once::new();
     learned(&LEARNED, learn_frozen).map_or(UNKNOWN, |frozen| frozen.blocks(bytes))
 }
 
 pub(crate) fn bytes_mut(bytes: &BytesMut) -> Blocks {
-    static LEARNED: OnceLock<Option<Growing>> = OnceLock::new();
+    static LEARNED: Once<Option<Growing>> = Once::new();
     learned(&LEARNED, learn_growing).map_or(UNKNOWN, |growing| growing.blocks(bytes))
 }
 

@@ -1,17 +1,12 @@
 //! `Rc` and `Arc`: two counters in front of the value.
 
-use std::{
-    alloc::Layout,
-    any::Any,
-    ffi::CStr,
-    rc::Rc,
-    sync::{Arc, OnceLock},
-};
+use std::{alloc::Layout, any::Any, ffi::CStr, rc::Rc, sync::Arc};
 
 use super::{
     Own, learned, sample,
     shapes::{Large, Line, Wide},
 };
+use crate::fork_lock::Once;
 
 /// The address of the value in the empty `Arc<[T]>` and `Arc<str>` that all share, which is no block; 0: there is none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,14 +15,14 @@ struct Shared(usize);
 /// The block of the `Rc` that this value lies in.
 #[inline]
 pub(crate) fn rc(value: *const u8, layout: Layout) -> Own {
-    static LEARNED: OnceLock<Option<Shared>> = OnceLock::new();
+    static LEARNED: Once<Option<Shared>> = Once::new();
     block(learned(&LEARNED, learn_rc), value, layout)
 }
 
 /// The block of the `Arc` that this value lies in.
 #[inline]
 pub(crate) fn arc(value: *const u8, layout: Layout) -> Own {
-    static LEARNED: OnceLock<Option<Shared>> = OnceLock::new();
+    static LEARNED: Once<Option<Shared>> = Once::new();
     block(learned(&LEARNED, learn_arc), value, layout)
 }
 

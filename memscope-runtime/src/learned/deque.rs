@@ -1,12 +1,13 @@
 //! `VecDeque`: a `Vec`'s buffer, and the place in it where the first element lies.
 
-use std::{alloc::Layout, collections::VecDeque, sync::OnceLock};
+use std::{alloc::Layout, collections::VecDeque};
 
 use super::{
     Own, learned, sample,
     shapes::{Large, Line, Wide},
     words,
 };
+use crate::fork_lock::Once;
 
 /// At which of a deque's four words each fact stands.
 #[derive(Clone, Copy, Debug)]
@@ -18,7 +19,7 @@ struct Places {
 }
 
 pub(crate) fn block<T>(deque: &VecDeque<T>) -> Own {
-    static LEARNED: OnceLock<Option<Places>> = OnceLock::new();
+    static LEARNED: Once<Option<Places>> = Once::new();
     learned(&LEARNED, learn).map_or(Own::Unknown, |places| places.block(deque))
 }
 

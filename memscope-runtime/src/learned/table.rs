@@ -6,7 +6,6 @@ use std::{
     hash::{BuildHasher, BuildHasherDefault, DefaultHasher, Hash, RandomState},
     ops::Range,
     ptr,
-    sync::OnceLock,
 };
 
 use super::{
@@ -14,6 +13,7 @@ use super::{
     shapes::{Large, Line, Wide},
     words,
 };
+use crate::fork_lock::Once;
 
 const WORDS: usize = 4;
 const BYTES: usize = WORDS * size_of::<usize>();
@@ -46,7 +46,7 @@ pub(crate) fn set<T, S>(set: &HashSet<T, S>) -> Own {
 
 #[inline]
 fn as_learned(find: impl FnOnce(Places) -> Own) -> Own {
-    static LEARNED: OnceLock<Option<Places>> = OnceLock::new();
+    static LEARNED: Once<Option<Places>> = Once::new();
     learned(&LEARNED, learn).map_or(Own::Unknown, find)
 }
 

@@ -4,10 +4,9 @@ use std::{
     alloc::Layout,
     collections::{BTreeMap, BTreeSet},
     ptr,
-    sync::OnceLock,
 };
 
-use crate::current::Probe;
+use crate::{current::Probe, fork_lock::Once};
 
 use super::{
     Own, learned, lies_in, only, sample,
@@ -38,7 +37,7 @@ pub(crate) fn set<T>(set: &BTreeSet<T>) -> (Own, bool) {
 }
 
 fn as_learned(find: impl FnOnce(Places) -> (Own, bool)) -> (Own, bool) {
-    static LEARNED: OnceLock<Option<Places>> = OnceLock::new();
+    static LEARNED: Once<Option<Places>> = Once::new();
     learned(&LEARNED, learn).map_or((Own::Unknown, false), find)
 }
 

@@ -4,10 +4,10 @@ use std::{
     collections::BinaryHeap,
     ffi::{CString, OsString},
     path::PathBuf,
-    sync::OnceLock,
 };
 
 use super::{Own, learned, sample, shapes::Line};
+use crate::fork_lock::Once;
 
 pub(crate) fn heap<T>(heap: &BinaryHeap<T>) -> Own {
     as_learned(|| heap_formula(heap))
@@ -43,7 +43,7 @@ fn c_string_formula(text: &CString) -> Own {
 }
 
 fn as_learned(formula: impl FnOnce() -> Own) -> Own {
-    static LEARNED: OnceLock<Option<()>> = OnceLock::new();
+    static LEARNED: Once<Option<()>> = Once::new();
     learned(&LEARNED, learn).map_or(Own::Unknown, |()| formula())
 }
 

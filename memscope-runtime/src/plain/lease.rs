@@ -24,6 +24,11 @@ impl Charging {
         fence(Ordering::SeqCst);
     }
 
+    #[allow(dead_code, reason = "the loom models do not fork")]
+    pub(crate) fn get(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+
     /// The thread charges nobody any more.
     pub(crate) fn end(&self) {
         // Release: as in `begin`.
@@ -109,6 +114,17 @@ impl Lease {
         } else {
             self.let_go();
         }
+    }
+
+    /// In a forked child, on its only thread: lets go of a place whose holder is not there. Returns whether it was just changing hands: then it is empty now.
+    #[allow(dead_code, reason = "the loom models do not fork")]
+    pub(crate) fn abandon(&self) -> bool {
+        let is_changing = self.id.load(Ordering::Relaxed) & BUSY != 0;
+        if is_changing {
+            self.id.store(0, Ordering::Relaxed);
+        }
+        self.held.store(0, Ordering::Relaxed);
+        is_changing
     }
 
     fn mark(&self, there: u64, id: u64) -> bool {

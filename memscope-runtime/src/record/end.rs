@@ -118,21 +118,25 @@ impl Record {
         let id = self.tally.id();
         let taken = taken::of(account);
         let tally = self.tally.read().with(taken);
-        let reading = self.read_ended(kind, taken, None);
-        let items = items::of(self);
-        // PERF: first, so that what goes there need not be kept.
-        if let Some(written) = written {
-            written.put(id, account.index(), &tally, &reading, items.as_ref());
+        // PERF: first, so that what comes now need not be kept meanwhile.
+        if window::any_is_open() {
+            window::note(self.window.load(Ordering::Relaxed), tally.peak_bytes);
         }
-        row.sums.add(&tally, &reading, items.as_ref());
-        window::note_ended(reading.window_peak_bytes);
         let left = tally.own_live_bytes.wrapping_add(account.net());
         if left != 0 {
             // More than the cell, which Tokio frees a moment later.
             let is_more = left > i64::from(self.cell_bytes.load(Ordering::Relaxed));
             ending::note(account, &self.ending(row, is_more));
         }
-        if account.close(tally.own_live_bytes, tally.own_live_blocks) {
+        let reading = self.read_ended(kind, taken, None);
+        let items = items::of(self);
+        if let Some(written) = written {
+            written.put(id, account.index(), &tally, &reading, items.as_ref());
+        }
+        // NOTE: counted and closed in one breath, so that a child which is forked meanwhile can tell: see `finish_ends`.
+        let close = || account.begin_close(tally.own_live_blocks);
+        row.sums.add(&tally, &reading, items.as_ref(), close);
+        if account.finish_close(tally.own_live_bytes) {
             registry::give_back(account);
             return;
         }

@@ -142,11 +142,17 @@ impl Record {
     #[cold]
     fn enter_window(&self) {
         if let Some(account) = self.tally.account() {
-            // In this order: who sees the new peak sees the old one in `past_peak` (pairs with `read`).
-            raise(&self.past_peak, self.tally.peak_bytes());
+            // In this order: a reader of the new peak sees the old one in `past_peak` and in the windows (pairs with `read` and
+            // `Window::peak_bytes`).
+            let peak_bytes = self.tally.peak_bytes();
+            raise(&self.past_peak, peak_bytes);
+            if window::any_is_open() {
+                window::note(self.window.load(Ordering::Relaxed), peak_bytes);
+            }
             self.tally.restart_peak(account);
         }
-        self.window.store(window::epoch(), Ordering::Relaxed);
+        // Release: a reader of the new epoch sees the new peak (pairs with `window_peak`).
+        self.window.store(window::epoch(), Ordering::Release);
     }
 }
 

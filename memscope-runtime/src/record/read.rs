@@ -10,7 +10,6 @@ use crate::{
     taken::{self, Taken},
     tally::TallyReading,
     task::TaskState,
-    window,
 };
 
 /// What a record says, whole numbers only.
@@ -23,8 +22,6 @@ pub(crate) struct RecordReading {
     pub(crate) state: TaskState,
     pub(crate) polls: u64,
     pub(crate) peak_bytes: u64,
-    /// The peak since the last monitored window began; 0 where the task was not polled since.
-    pub(crate) window_peak_bytes: u64,
     pub(crate) timing: Timing,
     /// How long it has not been polled, at least.
     pub(crate) idle_ns: Option<Nanos>,
@@ -40,7 +37,6 @@ impl RecordReading {
         Self {
             polls: self.polls + taken.entries,
             peak_bytes: self.peak_bytes.max(taken.peak_bytes),
-            window_peak_bytes: self.window_peak_bytes.max(taken.window_peak_bytes),
             ..self
         }
     }
@@ -87,6 +83,13 @@ impl Record {
         })
     }
 
+    /// The peak since the task was first polled in an epoch of `window`, and that epoch.
+    pub(crate) fn window_peak(&self) -> (u32, u64) {
+        // Acquire pairs with the Release in `enter_window`.
+        let epoch = self.window.load(Ordering::Acquire);
+        (epoch, self.tally.peak_bytes())
+    }
+
     /// What its task is one of.
     #[inline]
     pub(super) fn kind(&self) -> Option<Kind> {
@@ -103,7 +106,6 @@ impl Record {
         now_ns: Option<u64>,
     ) -> RecordReading {
         let Kind { site, row, future } = kind;
-        let window = self.window.load(Ordering::Relaxed);
         let peak = self.tally.peak_bytes();
         let past_peak = self.past_peak.load(Ordering::Relaxed);
         let reading = RecordReading {
@@ -114,7 +116,6 @@ impl Record {
             state: self.state(),
             polls: self.polls.load(Ordering::Relaxed),
             peak_bytes: peak.max(past_peak),
-            window_peak_bytes: if window == window::epoch() { peak } else { 0 },
             // PERF: most tasks are not timed.
             timing: if self.sampling().is_any() { self.timing(now_ns) } else { Timing::default() },
             idle_ns: None,

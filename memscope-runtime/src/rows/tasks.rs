@@ -1,15 +1,12 @@
 //! The tasks of a snapshot: what was read of them, and rows once somebody asks for them.
 
-use std::{
-    collections::HashMap,
-    fmt, mem,
-    sync::{Mutex, MutexGuard, OnceLock, PoisonError},
-};
+use std::{collections::HashMap, fmt, mem};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, ser::SerializeSeq};
 
 use crate::{
     current::{self, Entered},
+    fork_lock::{self, Lock, Once},
     items::ItemsReading,
     nanos::Nanos,
     own_heap,
@@ -26,9 +23,9 @@ use crate::{
 /// PERF: a row takes twice the memory of what it is made of, and a name, and most who take a snapshot of very many tasks want to know what they hold
 /// together.
 pub(crate) struct Tasks {
-    rows: OnceLock<Vec<TaskMemoryProfile>>,
-    /// What the rows are made of, until then.
-    read: Mutex<Read>,
+    rows: Once<Vec<TaskMemoryProfile>>,
+    /// What the rows are made of, until then. Read while they are made, and written when they are there: so it is whole as long as it is needed.
+    read: Lock<Read>,
 }
 
 /// What was read of all tasks.
@@ -63,44 +60,43 @@ impl Tasks {
             own_heap::give(&items);
         }
         let read = Read { tasks, items, await_points, measured };
-        Self { rows: OnceLock::new(), read: Mutex::new(read) }
+        Self { rows: Once::new(), read: Lock::new(read, fork_lock::as_it_is) }
     }
 
     /// The living in the order of their ids, then those of which it is not known whether they live, then those whose future is held and the kept
     /// ended ones, both the newest first.
     pub(crate) fn rows(&self) -> &[TaskMemoryProfile] {
-        self.rows.get_or_init(|| {
+        let mut is_whole = false;
+        let rows = self.rows.get_or_init(|| {
             let _untracked = untracked();
             let work = reserve::work();
-            let mut read = self.read();
+            let read = self.read.lock();
             // PERF: the length is known, so that rows are made where they stay.
             let rows = reserve::rows(&read.tasks, |task| Some(read.row(task)));
-            if work.left_out() == 0 {
-                *read = Read::default();
-            }
+            is_whole = work.left_out() == 0;
             rows
-        })
+        });
+        if is_whole {
+            *self.read.lock() = Read::default();
+        }
+        rows
     }
 
     /// How many there are, made or not.
     #[cfg(feature = "report-file")]
     pub(crate) fn len(&self) -> usize {
         let made = self.rows.get().map_or(0, Vec::len);
-        self.read().tasks.len().max(made)
+        self.read.lock().tasks.len().max(made)
     }
 
     /// How many rows could not be made for want of memory, since they were asked for. Serde writes these as well, one by one.
     pub(crate) fn left_out(&self) -> u64 {
         let made = self.rows.get().map_or(usize::MAX, Vec::len);
-        self.read().tasks.len().saturating_sub(made) as u64
-    }
-
-    fn read(&self) -> MutexGuard<'_, Read> {
-        self.read.lock().unwrap_or_else(PoisonError::into_inner)
+        self.read.lock().tasks.len().saturating_sub(made) as u64
     }
 }
 
-/// The memory of rows is charged as the rest of the snapshot, whoever asks for them.
+/// The memory of rows is charged as the rest of the snapshot, whichever thread asks for them.
 fn untracked() -> Option<Entered> {
     (!current::is_memscope()).then(Entered::untracked)
 }
@@ -159,7 +155,7 @@ impl Read {
 
 impl From<Vec<TaskMemoryProfile>> for Tasks {
     fn from(rows: Vec<TaskMemoryProfile>) -> Self {
-        Self { rows: rows.into(), read: Mutex::default() }
+        Self { rows: rows.into(), read: Lock::new(Read::default(), fork_lock::as_it_is) }
     }
 }
 
@@ -183,7 +179,7 @@ impl fmt::Debug for Tasks {
 
 impl Serialize for Tasks {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let read = self.read();
+        let read = self.read.lock();
         if read.tasks.is_empty() {
             drop(read);
             return self.rows().serialize(serializer);
