@@ -68,11 +68,8 @@ unsafe impl<A: GlobalAlloc> GlobalAlloc for TrackingAllocator<A> {
         };
         // SAFETY: the size is not zero: it has the word in it.
         let block = unsafe { self.inner.alloc(stretched.layout) };
-        if block.is_null() {
-            return take_again(&self.inner, layout, A::alloc);
-        }
         // SAFETY: just allocated with this layout.
-        unsafe { charge_usual(block, stretched, layout) }
+        unsafe { charge_usual(block, stretched, layout, A::alloc) }
     }
 
     #[inline]
@@ -86,11 +83,8 @@ unsafe impl<A: GlobalAlloc> GlobalAlloc for TrackingAllocator<A> {
         };
         // SAFETY: the size is not zero: it has the word in it.
         let block = unsafe { self.inner.alloc_zeroed(stretched.layout) };
-        if block.is_null() {
-            return take_again(&self.inner, layout, A::alloc_zeroed);
-        }
         // SAFETY: just allocated with this layout.
-        unsafe { charge_usual(block, stretched, layout) }
+        unsafe { charge_usual(block, stretched, layout, A::alloc_zeroed) }
     }
 
     #[inline]
@@ -148,20 +142,28 @@ unsafe impl<A: GlobalAlloc> GlobalAlloc for TrackingAllocator<A> {
     }
 }
 
-/// Charges a new block of a usual layout, and returns it.
+/// Charges a new block of a usual layout, and returns it. `alloc`: how it was asked for.
 ///
 /// # Safety
 ///
-/// `block` must be just allocated with `stretched`, which must be that of `layout`, and must not be null.
+/// `block` must be null or just allocated with `stretched`, which must be that of `layout`.
 // PERF: what is rare is called last, so that nothing has to be kept for afterwards: most registers stay untouched.
 #[inline]
-unsafe fn charge_usual(block: *mut u8, stretched: Stretched, layout: Layout) -> *mut u8 {
+unsafe fn charge_usual<A: GlobalAlloc>(
+    block: *mut u8,
+    stretched: Stretched,
+    layout: Layout,
+    alloc: unsafe fn(&A, Layout) -> *mut u8,
+) -> *mut u8 {
+    if block.is_null() {
+        return take_again(layout.size(), alloc);
+    }
     let tally = current::tally();
     let Some(account) = tally.account() else {
         // SAFETY: the caller's contract.
         return unsafe { charge_at_signpost(tally, block, layout.size()) };
     };
-    // SAFETY: the caller's contract.
+    // SAFETY: the caller's contract, and not null.
     let _ = unsafe { block::write_owner(block, stretched, Owner::account(account)) };
     if tally.count(layout.size()) { settle(tally, block) } else { block }
 }
@@ -292,7 +294,8 @@ fn take<A: GlobalAlloc>(
     // SAFETY: the size is not zero: it has the word in it, or is that of a page or more.
     let block = unsafe { alloc(inner, stretched.layout) };
     if block.is_null() {
-        return take_again(inner, layout, alloc);
+        let is_given = reserve::give_way(layout.size());
+        return if is_given { take(inner, layout, alloc) } else { block };
     }
     // First, as without a slot nobody can be charged.
     // SAFETY: just allocated with this layout, and not null.
@@ -307,22 +310,26 @@ fn take<A: GlobalAlloc>(
     block
 }
 
-/// [`take`] once more, if memscope's own work can have some of what is kept for it; else null.
+/// Takes a block of a usual layout and of this size, of which `alloc` had none, if memscope's own work
+/// can have some of what is kept for it; else null.
+// PERF: without the allocator, which would have to be kept while it is asked for the first time.
 #[cold]
 #[inline(never)]
-fn take_again<A: GlobalAlloc>(
-    inner: &A,
-    layout: Layout,
-    alloc: unsafe fn(&A, Layout) -> *mut u8,
-) -> *mut u8 {
-    if reserve::give_way(layout.size()) { take(inner, layout, alloc) } else { ptr::null_mut() }
+fn take_again<A: GlobalAlloc>(bytes: usize, alloc: unsafe fn(&A, Layout) -> *mut u8) -> *mut u8 {
+    if size_of::<A>() != 0 || !reserve::give_way(bytes) {
+        return ptr::null_mut();
+    }
+    // SAFETY: a value without bytes is at any address that is aligned, and there is one of this type.
+    let inner = unsafe { ptr::NonNull::<A>::dangling().as_ref() };
+    // SAFETY: a usual layout is below a page.
+    take(inner, unsafe { usual(bytes) }, alloc)
 }
 
-/// The same for [`GlobalAlloc::realloc`].
+/// Reallocates a block of any layout, of which there was no memory, in the same way.
 ///
 /// # Safety
 ///
-/// As there.
+/// That of [`GlobalAlloc::realloc`].
 #[cold]
 #[inline(never)]
 unsafe fn retake_again<A: GlobalAlloc>(
@@ -401,11 +408,7 @@ unsafe fn retake<A: GlobalAlloc>(
     // SAFETY: allocated by `inner` with `old`; `new` has the same alignment and a size that is not zero.
     let grown = unsafe { inner.realloc(block, old.layout, new.layout.size()) };
     if grown.is_null() {
-        if !reserve::give_way(new_layout.size()) {
-            return grown;
-        }
-        // SAFETY: the caller's contract: nothing was done.
-        return unsafe { retake(inner, block, layout, new_layout) };
+        return grown;
     }
     // First, as in `take`. Nothing can be taken back here: where there is no memory for the slot, nobody is charged.
     // SAFETY: `grown` is not null and now has the layout `new`.

@@ -227,6 +227,7 @@ impl Samples {
         names: &Names,
     ) -> Option<Trend> {
         let place = names.get(series.site)?;
+        reserve::spend(POINTS * size_of::<TrendPoint>());
         let first = series.first + (series.len - series.first - 1) % step;
         let point = |place: usize| TrendPoint {
             at_ns: self.times[place],
