@@ -17,6 +17,7 @@ use std::{
     collections::HashMap,
     hash::Hash,
     marker::PhantomData,
+    mem::needs_drop,
     ptr,
     sync::atomic::{AtomicPtr, AtomicUsize, Ordering},
 };
@@ -30,7 +31,7 @@ const PIECES: usize = 8;
 /// Room that is made at one time, and of which that much is left when it is made anew.
 const ROOM: usize = 64 << 10;
 const LEAST_ROOM: usize = 16 << 10;
-/// What a row takes that says nothing else.
+/// What a row takes that has memory of its own and says nothing else.
 const ROW: usize = 256;
 
 static HELD: [AtomicPtr<u8>; PIECES] = [const { AtomicPtr::new(ptr::null_mut()) }; PIECES];
@@ -234,7 +235,9 @@ pub(crate) fn rows<S, T>(
     for source in sources {
         if has_room(&mut rows) {
             rows.extend(row(source));
-            spend(ROW);
+            if needs_drop::<T>() {
+                spend(ROW);
+            }
         } else {
             leave_out(1);
         }

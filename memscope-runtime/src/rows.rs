@@ -33,8 +33,8 @@ use crate::{
 
 pub(crate) use tasks::Tasks;
 
-/// What a row of a site takes beside itself: four histograms, and what is known of its future.
-const SITE_BYTES: usize = 4 << 10;
+/// What is known of a site's future takes beside its row: names, types and places of five values.
+const MACHINE_BYTES: usize = 4 << 10;
 /// The same of a variable: names and places.
 const VARIABLE_BYTES: usize = 1 << 10;
 
@@ -63,8 +63,14 @@ pub(crate) fn sites(reading: &Reading, measured: bool, now_ns: u64) -> Vec<SiteP
     for site in &reading.sites {
         if reserve::room(&mut places) && reserve::has_room(&mut rows) {
             places.insert(site.site.index(), rows.len());
-            rows.push(row(site));
-            reserve::spend(SITE_BYTES);
+            let row = row(site);
+            let lists = [&row.peak_histogram, &row.poll_histogram, &row.idle_histogram];
+            let buckets = lists.map(Vec::len).iter().sum::<usize>() + row.lifetime_histogram.len();
+            reserve::spend(row.name.len() + buckets * size_of::<Bucket>());
+            if row.state_machine.is_some() {
+                reserve::spend(MACHINE_BYTES);
+            }
+            rows.push(row);
         } else {
             reserve::leave_out(1);
         }

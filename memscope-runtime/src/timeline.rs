@@ -227,14 +227,15 @@ impl Samples {
         names: &Names,
     ) -> Option<Trend> {
         let place = names.get(series.site)?;
-        reserve::spend(POINTS * size_of::<TrendPoint>());
         let first = series.first + (series.len - series.first - 1) % step;
         let point = |place: usize| TrendPoint {
             at_ns: self.times[place],
             live_bytes: series.points[place].live_bytes,
             allocated_bytes: series.points[place].allocated_bytes,
         };
-        Some(Trend { task, place, points: (first..series.len).step_by(step).map(point).collect() })
+        let points: Vec<TrendPoint> = (first..series.len).step_by(step).map(point).collect();
+        reserve::spend(points.len() * size_of::<TrendPoint>());
+        Some(Trend { task, place, points })
     }
 }
 
