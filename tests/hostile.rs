@@ -454,3 +454,23 @@ fn a_text_of_any_depth_or_kind_is_an_error_that_can_be_shown() {
         assert!(is_harmless(&error) && error.chars().count() < 600, "{error}");
     }
 }
+
+#[test]
+fn a_path_or_a_setting_of_the_environment_moves_no_cursor() {
+    let nasty = "/not-there/a\u{1b}[2J\u{202e}\u{200b}b\n/x";
+    for (name, value) in [
+        ("MEMSCOPE_REPORT", format!("{nasty}.json")),
+        ("MEMSCOPE_REPORT", nasty.to_owned()),
+        ("MEMSCOPE_TIMING", nasty.to_owned()),
+        ("MEMSCOPE_REPORT_EVERY", nasty.to_owned()),
+        ("MEMSCOPE_\u{1b}[2J", nasty.to_owned()),
+    ] {
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_report_child"));
+        command.arg("return").env_remove("MEMSCOPE_REPORT").env(name, value);
+        let output = command.output().expect("it starts");
+        let error = String::from_utf8(output.stderr).expect("text");
+        assert!(is_harmless(&error), "{error:?}");
+        assert!(error.contains("\\u{1b}[2J"), "it is said all the same: {error}");
+        assert!(error.lines().all(|line| line.starts_with("memscope: ")), "{error}");
+    }
+}

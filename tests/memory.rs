@@ -85,14 +85,14 @@ fn what_is_shown_takes_a_multiple_of_its_size() {
         let (of_diff, _) = took(&mut || snapshot.diff(&earlier).sites.len() as u64);
         let (of_list, _) = took(&mut || snapshot.allocations().len() as u64);
         for (what, took, times, of, beside) in [
-            ("a snapshot", of_snapshot, 1, shown, 512 << 10),
-            ("its rows", of_rows, 1, shown, 64 << 10),
-            ("two of its JSON", 2 * of_json, 1, shown, 64 << 10),
-            ("two short reports", 2 * of_short, 1, shown, 64 << 10),
-            ("a long report", of_long, 12, long, 64 << 10),
-            ("looking for leaks", of_leaks, 1, shown, 64 << 10),
-            ("a diff", of_diff, 1, shown, 64 << 10),
-            ("the list", of_list, 2, shown, 64 << 10),
+            ("a snapshot", of_snapshot, 1, shown, 1 << 20),
+            ("its rows", of_rows, 2, shown, 1 << 20),
+            ("its JSON", of_json, 1, shown, 1 << 20),
+            ("two short reports", 2 * of_short, 1, shown, 1 << 20),
+            ("a long report", of_long, 12, long, 1 << 20),
+            ("looking for leaks", of_leaks, 1, shown, 1 << 20),
+            ("a diff", of_diff, 1, shown, 1 << 20),
+            ("the list", of_list, 3, shown, 1 << 20),
         ] {
             let most = times * of + beside;
             assert!(took <= most, "{what} of {count} tasks took {took}, at most {most}; {short}");

@@ -81,7 +81,7 @@ unsafe impl<A: GlobalAlloc> GlobalAlloc for TrackingAllocator<A> {
         // SAFETY: the size is not zero: it has the word in it.
         let inner = unsafe { self.inner.alloc(front) };
         if inner.is_null() {
-            return take_again(&self.inner, layout, false);
+            return take_again::<A>(layout.size(), false);
         }
         // SAFETY: just allocated with this layout.
         unsafe { charge_usual(inner, layout.size()) }
@@ -104,7 +104,7 @@ unsafe impl<A: GlobalAlloc> GlobalAlloc for TrackingAllocator<A> {
         // SAFETY: the size is not zero: it has the word in it.
         let inner = unsafe { self.inner.alloc_zeroed(front) };
         if inner.is_null() {
-            return take_again(&self.inner, layout, true);
+            return take_again::<A>(layout.size(), true);
         }
         // SAFETY: just allocated with this layout.
         unsafe { charge_usual(inner, layout.size()) }
@@ -288,7 +288,8 @@ fn take<A: GlobalAlloc>(inner: &A, layout: Layout, is_zeroed: bool) -> *mut u8 {
     };
     // SAFETY: just allocated with this layout.
     let Some((block, place)) = (unsafe { settle_down(inner, request, fresh) }) else {
-        return take_again(inner, layout, is_zeroed);
+        let is_given = reserve::give_way(layout.size());
+        return if is_given { take(inner, layout, is_zeroed) } else { ptr::null_mut() };
     };
     let owner = if matches!(place, Place::NoSlot) {
         current::charge_without_slot(block, layout)
@@ -300,14 +301,22 @@ fn take<A: GlobalAlloc>(inner: &A, layout: Layout, is_zeroed: bool) -> *mut u8 {
     block
 }
 
-/// [`take`] once more, if memscope's own work can have some of what is kept for it; else null.
+/// Takes a block of a usual layout and of this size, of which there was none, if memscope's own work
+/// can have some of what is kept for it; else null.
+// PERF: without the allocator, which would have to be kept while it is asked for the first time.
 #[cold]
 #[inline(never)]
-fn take_again<A: GlobalAlloc>(inner: &A, layout: Layout, is_zeroed: bool) -> *mut u8 {
-    if reserve::give_way(layout.size()) { take(inner, layout, is_zeroed) } else { ptr::null_mut() }
+fn take_again<A: GlobalAlloc>(bytes: usize, is_zeroed: bool) -> *mut u8 {
+    if size_of::<A>() != 0 || !reserve::give_way(bytes) {
+        return ptr::null_mut();
+    }
+    // SAFETY: a value without bytes is at any address that is aligned, and there is one of this type.
+    let inner = unsafe { ptr::NonNull::<A>::dangling().as_ref() };
+    // SAFETY: a usual layout is below a page.
+    take(inner, unsafe { usual(bytes) }, is_zeroed)
 }
 
-/// The same for [`GlobalAlloc::realloc`].
+/// Reallocates a block of any layout, of which there was no memory, in the same way.
 ///
 /// # Safety
 ///

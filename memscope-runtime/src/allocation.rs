@@ -126,12 +126,16 @@ impl MemorySnapshot {
         let living = self.tasks().iter().filter(|task| task.is_annotated && !task.state.is_ended());
         let site =
             |task: &TaskMemoryProfile| sites.get(&(&*task.name, &*task.file, task.line)).copied();
-        let mut all = reserve::rows(living, |task| Some(AllocationInfo::of_task(task, site(task))));
+        let mut all = reserve::rows(living, |task| {
+            reserve::spend(3 * task.name.len());
+            Some(AllocationInfo::of_task(task, site(task)))
+        });
         for variable in self.variables().iter().filter(|variable| variable.live) {
-            if reserve::is_short() || !reserve::grow(&mut all) {
-                reserve::leave_out(1);
-            } else {
+            if reserve::has_room(&mut all) {
                 all.push(AllocationInfo::of_variable(variable));
+                reserve::spend(3 * variable.name.len());
+            } else {
+                reserve::leave_out(1);
             }
         }
         all

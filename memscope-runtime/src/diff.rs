@@ -278,6 +278,7 @@ fn site_diffs(now: &[SiteProfile], then: &[SiteProfile], measured: bool) -> Vec<
                 panicked,
                 active,
             ] = columns;
+            reserve::spend(name.len() + file.len());
             Some(SiteDiff {
                 name: name.to_owned(),
                 task_type,
@@ -329,6 +330,7 @@ fn variable_diffs(
     let mut diffs: Vec<VariableSiteDiff> = reserve::rows(
         changes,
         |((name, type_name, file, line), presence, [live_bytes, live, registered, ended])| {
+            reserve::spend(name.len() + type_name.len() + file.len());
             Some(VariableSiteDiff {
                 name: name.to_owned(),
                 type_name: type_name.to_owned().into(),

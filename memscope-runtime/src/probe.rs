@@ -55,27 +55,36 @@ pub(crate) fn measured() -> Measured {
     if !ENABLED {
         return Measured::Disabled;
     }
-    *MEASURED.get_or_init(|| current::as_memscope(probe))
+    if let Some(measured) = MEASURED.get() {
+        return *measured;
+    }
+    match current::as_memscope(probe) {
+        Some(measured) => *MEASURED.get_or_init(|| measured),
+        // There was no memory for any block: looked at again the next time.
+        None => Measured::NotInstalled,
+    }
 }
 
 /// Sizes and alignments that are tried: one that wraps ours may serve small blocks, large ones or aligned ones by itself.
 const LAYOUTS: [(usize, usize); 8] =
     [(40, 8), (1, 1), (16, 16), (256, 64), (1_000, 8), (4_096, 4_096), (100_000, 8), (1 << 21, 8)];
 
-fn probe() -> Measured {
+/// `None`: there was no memory for any block.
+fn probe() -> Option<Measured> {
     let (mut seen, mut unseen) = (false, false);
     for (size, align) in LAYOUTS {
         match Layout::from_size_align(size, align).ok().and_then(try_one) {
             Some(Seen::AsItWas) => seen = true,
-            Some(Seen::Changed) => return Measured::Wrapped,
+            Some(Seen::Changed) => return Some(Measured::Wrapped),
             Some(Seen::NotAtAll) => unseen = true,
             None => {}
         }
     }
     match (seen, unseen) {
-        (true, false) => Measured::Yes,
-        (true, true) => Measured::Wrapped,
-        (false, _) => Measured::NotInstalled,
+        (true, false) => Some(Measured::Yes),
+        (true, true) => Some(Measured::Wrapped),
+        (false, true) => Some(Measured::NotInstalled),
+        (false, false) => None,
     }
 }
 

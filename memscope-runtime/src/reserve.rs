@@ -1,29 +1,38 @@
 //! Memory that is kept for the end of memory: memscope's own work ends where there is no more, and
 //! the program does not end with it.
 //!
-//! A list that grows with the program (rows, cells, text) asks before it grows, and what it has no
-//! room for is left out and counted. What is small and cannot ask (a name, a path, a line, what the
-//! standard library needs for a file) is served from the *reserve*: pieces of address space, held
-//! from the first work on and not touched, of which the allocator gives one back to the system when
-//! it gets nothing for memscope's own work. From then on [`is_short`] has the lists stop, so that
-//! the rest of the reserve is enough to say so.
+//! A list that grows with the program (rows, cells, text) asks before it grows, and what it has no room
+//! for is left out and counted. What is small and cannot ask (a name, a path, a line, what the standard
+//! library needs for a file) has *room* made for it beforehand: a block is taken and given back at once, so
+//! that the allocator has what comes next; where that was too little, the allocator asks here before it
+//! says no. Where there is none, a piece of the *reserve* is given back to the
+//! system: address space that is held from the first work on and not touched. From then on [`is_short`]
+//! has the lists stop, so that the rest of the reserve is enough to say so.
+//!
+//! NOTE: another thread of the program may take what was given back. Then the next piece is.
 
 use std::{
-    alloc::{GlobalAlloc, Layout, System},
+    alloc::{GlobalAlloc, Layout, System, alloc, dealloc},
     cell::Cell,
     collections::HashMap,
     hash::Hash,
     marker::PhantomData,
+    mem::needs_drop,
     ptr,
     sync::atomic::{AtomicPtr, AtomicUsize, Ordering},
 };
 
-/// PERF: above the size from which the C library maps each block by itself, so that a piece is
-/// address space alone.
+use crate::current;
+
+/// PERF: above the size from which the C library maps each block by itself, so that a piece is address
+/// space alone.
 const PIECE: usize = 256 << 10;
 const PIECES: usize = 8;
-/// Larger requests are those of lists, which can do without.
-const MOST_BYTES: usize = PIECE / 4;
+/// Room that is made at one time, and of which that much is left when it is made anew.
+const ROOM: usize = 64 << 10;
+const LEAST_ROOM: usize = 16 << 10;
+/// What a row takes that has memory of its own and says nothing else.
+const ROW: usize = 256;
 
 static HELD: [AtomicPtr<u8>; PIECES] = [const { AtomicPtr::new(ptr::null_mut()) }; PIECES];
 /// Pieces that are not held.
@@ -32,6 +41,8 @@ static MISSING: AtomicUsize = AtomicUsize::new(PIECES);
 thread_local! {
     /// The reserve is for what this thread does.
     static WORKS: Cell<bool> = const { Cell::new(false) };
+    /// What is left of the room that was made.
+    static LEFT: Cell<usize> = const { Cell::new(0) };
     /// Rows that the work of this thread has left out.
     static LEFT_OUT: Cell<u64> = const { Cell::new(0) };
 }
@@ -65,15 +76,17 @@ pub(crate) fn hold() {
     }
 }
 
-/// Gives a piece back to the system, so that this many bytes can be had. False: this is not
-/// memscope's own work, or there is no piece.
-///
-/// Called in the allocator, when it got nothing.
+/// Gives a piece back to the system, so that this many bytes can be had. False: this is not memscope's own
+/// work, or there is no piece. Called in the allocator, when it got nothing.
 #[cold]
 pub(crate) fn give_way(bytes: usize) -> bool {
-    if bytes > MOST_BYTES || !(WORKS.with(Cell::get) || crate::current::is_memscope()) {
-        return false;
-    }
+    // Larger requests are those of lists, which can do without.
+    bytes < LEAST_ROOM && WORKS.with(Cell::get) && give_back()
+}
+
+/// Gives a piece back to the system. False: there is none.
+#[cold]
+fn give_back() -> bool {
     for place in &HELD {
         let held = place.swap(ptr::null_mut(), Ordering::Relaxed);
         if !held.is_null() {
@@ -86,9 +99,40 @@ pub(crate) fn give_way(bytes: usize) -> bool {
     false
 }
 
-/// Whether there is no memory for more rows: the reserve is in use, or was never there.
+/// Makes room for what is small, if need be from the reserve.
+#[cold]
+fn make_room() {
+    let layout = Layout::new::<[u8; ROOM]>();
+    loop {
+        // Charged to nobody: it is no part of what the program holds.
+        let has_room = current::as_memscope(|| {
+            // SAFETY: the size is not zero.
+            let block = unsafe { alloc(layout) };
+            if !block.is_null() {
+                // SAFETY: just allocated with this layout.
+                unsafe { dealloc(block, layout) };
+            }
+            !block.is_null()
+        });
+        if has_room || !give_back() {
+            LEFT.with(|left| left.set(if has_room { ROOM } else { 0 }));
+            return;
+        }
+    }
+}
+
+/// Whether there is no memory for more rows: the reserve is in use, or was never there. Room is made for
+/// what has to be said all the same.
 pub(crate) fn is_short() -> bool {
+    if LEFT.with(Cell::get) < LEAST_ROOM {
+        make_room();
+    }
     MISSING.load(Ordering::Relaxed) != 0
+}
+
+/// So much of the room is used.
+pub(crate) fn spend(bytes: usize) {
+    LEFT.with(|left| left.set(left.get().saturating_sub(bytes)));
 }
 
 /// Whether not even a line can be made.
@@ -107,6 +151,7 @@ pub(crate) struct Work {
 
 pub(crate) fn work() -> Work {
     hold();
+    make_room();
     Work {
         was_working: WORKS.with(|works| works.replace(true)),
         left_out: LEFT_OUT.with(|left_out| left_out.replace(0)),
@@ -152,8 +197,16 @@ pub(crate) fn grow<T>(list: &mut Vec<T>) -> bool {
 
 #[cold]
 fn grow_more<T>(list: &mut Vec<T>) -> bool {
+    // It may take the room that was made.
+    spend(list.len().saturating_mul(size_of::<T>()));
     // By a little where it cannot be by as much as there is.
     list.try_reserve(1).is_ok() || (!is_short() && list.try_reserve_exact(64).is_ok())
+}
+
+/// Makes room for one more row, and for what is in it.
+#[inline]
+pub(crate) fn has_room<T>(rows: &mut Vec<T>) -> bool {
+    grow(rows) && !is_short()
 }
 
 /// Adds a row if there is memory for it, else counts it.
@@ -175,14 +228,18 @@ pub(crate) fn rows<S, T>(
 ) -> Vec<T> {
     let sources = sources.into_iter();
     let mut rows = Vec::new();
+    spend(sources.size_hint().0.saturating_mul(size_of::<T>()));
     // PERF: where the length is known, rows are made where they stay. Where there is no memory for
     // all of them, there may be for some.
     let _ = rows.try_reserve_exact(sources.size_hint().0);
     for source in sources {
-        if is_short() || !grow(&mut rows) {
-            leave_out(1);
-        } else {
+        if has_room(&mut rows) {
             rows.extend(row(source));
+            if needs_drop::<T>() {
+                spend(ROW);
+            }
+        } else {
+            leave_out(1);
         }
     }
     rows
@@ -190,7 +247,11 @@ pub(crate) fn rows<S, T>(
 
 /// Makes room for one more. False: there is no memory for it.
 pub(crate) fn room<K: Eq + Hash, V>(map: &mut HashMap<K, V>) -> bool {
-    map.len() < map.capacity() || map.try_reserve(1).is_ok()
+    if map.len() < map.capacity() {
+        return true;
+    }
+    spend(map.len().saturating_mul(2 * size_of::<(K, V)>()));
+    map.try_reserve(1).is_ok()
 }
 
 /// Whether work of which nothing can be left out has room: this much memory can be had now.
@@ -201,6 +262,7 @@ pub(crate) fn has_room_for(bytes: u64) -> bool {
 /// A list of this length, if there is memory for it.
 pub(crate) fn list<T>(length: usize) -> Option<Vec<T>> {
     let mut list = Vec::new();
+    spend(length.saturating_mul(size_of::<T>()));
     list.try_reserve_exact(length).ok()?;
     Some(list)
 }
@@ -210,22 +272,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_reserve_is_for_memscopes_own_work_and_is_taken_anew() {
-        // Other tests of this process may take it again at once.
-        assert!(!give_way(100), "not its own work");
+    fn what_is_given_back_is_taken_again_and_what_is_left_out_is_counted() {
         let work = work();
-        assert!(!give_way(MOST_BYTES + 1), "a list's");
-        assert!(give_way(100));
+        assert!(!is_short());
+        assert!(give_back() && is_short());
+        assert_eq!((rows([1, 2, 3], Some), work.left_out()), (Vec::new(), 3));
         hold();
         assert!(!is_short());
         assert_eq!(rows([1, 2, 3], |row| (row != 2).then_some(row)), [1, 3]);
-        assert_eq!(work.left_out(), 0);
-        leave_out(2);
         {
             let inner = super::work();
             leave_out(1);
             assert_eq!(inner.left_out(), 1);
         }
-        assert_eq!(work.left_out(), 2);
+        assert_eq!(work.left_out(), 3);
     }
 }

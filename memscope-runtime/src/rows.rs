@@ -33,6 +33,11 @@ use crate::{
 
 pub(crate) use tasks::Tasks;
 
+/// What is known of a site's future takes beside its row: names, types and places of five values.
+const MACHINE_BYTES: usize = 4 << 10;
+/// The same of a variable: names and places.
+const VARIABLE_BYTES: usize = 1 << 10;
+
 /// Where tasks wait: the rows, the index of a row by the number of a node, and whether that is known at all.
 pub(crate) fn await_points(
     reading: &Reading,
@@ -56,11 +61,18 @@ pub(crate) fn sites(reading: &Reading, measured: bool, now_ns: u64) -> Vec<SiteP
     let mut places: HashMap<u32, usize> = HashMap::new();
     let _ = (rows.try_reserve_exact(reading.sites.len()), places.try_reserve(reading.sites.len()));
     for site in &reading.sites {
-        if reserve::is_short() || !reserve::grow(&mut rows) || !reserve::room(&mut places) {
-            reserve::leave_out(1);
-        } else {
+        if reserve::room(&mut places) && reserve::has_room(&mut rows) {
             places.insert(site.site.index(), rows.len());
-            rows.push(row(site));
+            let row = row(site);
+            let lists = [&row.peak_histogram, &row.poll_histogram, &row.idle_histogram];
+            let buckets = lists.map(Vec::len).iter().sum::<usize>() + row.lifetime_histogram.len();
+            reserve::spend(row.name.len() + buckets * size_of::<Bucket>());
+            if row.state_machine.is_some() {
+                reserve::spend(MACHINE_BYTES);
+            }
+            rows.push(row);
+        } else {
+            reserve::leave_out(1);
         }
     }
     for (site, open) in &reading.open_sums {
@@ -308,9 +320,10 @@ impl Names {
         let mut names = HashMap::new();
         let _ = names.try_reserve(reading.sites.len());
         for site in &reading.sites {
-            if reserve::is_short() || !reserve::room(&mut names) {
+            if !reserve::room(&mut names) || reserve::is_short() {
                 break;
             }
+            reserve::spend(site.site.name.len());
             names.insert(site.site.index(), Place::of(site.site));
         }
         Self(names)
@@ -318,7 +331,9 @@ impl Names {
 
     /// `None`: outside every task.
     pub(crate) fn get(&self, site: u32) -> Option<Place> {
-        self.0.get(&site).cloned()
+        let place = self.0.get(&site)?;
+        reserve::spend(place.name.len());
+        Some(place.clone())
     }
 }
 
@@ -330,16 +345,19 @@ impl Place {
 
 /// The live variables, the largest first; then the last of each site that is over or could not be followed.
 pub(crate) fn variables(reading: &Reading, names: &Names) -> Vec<VariableProfile> {
-    let mut live =
-        reserve::rows(&reading.variables, |variable| Some(live_variable(variable, names)));
+    let mut live = reserve::rows(&reading.variables, |variable| {
+        reserve::spend(VARIABLE_BYTES);
+        Some(live_variable(variable, names))
+    });
     order::by(&mut live, |a, b| {
         (b.heap_bytes, b.lifetime_ns, &a.name).cmp(&(a.heap_bytes, a.lifetime_ns, &b.name))
     });
     for site in reading.variable_sites.iter().filter(|site| site.last.is_some()) {
-        if reserve::is_short() || !reserve::grow(&mut live) {
-            reserve::leave_out(1);
-        } else {
+        if reserve::has_room(&mut live) {
             live.extend(past_variable(site));
+            reserve::spend(VARIABLE_BYTES);
+        } else {
+            reserve::leave_out(1);
         }
     }
     live

@@ -91,15 +91,18 @@ pub(crate) enum Left {
 /// It walks all records: a fraction of a microsecond for each living task, each kept ended one and each site. As much again when its tasks are
 /// first asked for one by one: by [`tasks`](MemorySnapshot::tasks), `Display`.
 ///
-/// Names have 256 characters at the most, so memory goes with the number of rows. In units of what it is as JSON (about 550 bytes a task), a snapshot takes
-/// one and 512 KiB, its rows of tasks one more, serde a half in all and one row at a time, `Display` a half, `leaks` and `diff` one, `allocations` two; `{:#}`
-/// takes twelve times what it prints. Where there is less, rows are left out: [`ToolUsage::rows_left_out`] says how many, and no sum misses them.
+/// Names have 256 characters at the most, so memory goes with the number of rows. In units of what it is
+/// as JSON (about 550 bytes a task), a snapshot takes one, its rows of tasks two, `Display` a half, `leaks`
+/// and `diff` one, `allocations` three; serde takes one row at a time, and `{:#}` twelve times what it prints;
+/// each of them 1 MiB at the most beside that. Where there is less, rows are left out: [`ToolUsage::rows_left_out`] says how many, and
+/// no sum misses them.
 pub fn get_memory_snapshot() -> MemorySnapshot {
-    let measured = probe::measured();
     if !current::ENABLED {
         return MemorySnapshot::empty();
     }
+    // First: whether sizes are measured is seen by a block.
     let work = reserve::work();
+    let measured = probe::measured();
     #[cfg(feature = "task-names")]
     if !reserve::is_short() {
         trace::name_all();
@@ -120,8 +123,8 @@ pub fn get_memory_snapshot() -> MemorySnapshot {
 /// A snapshot whose own memory is memscope's: the caller is in `as_memscope` and drops it there.
 #[cfg(feature = "report-file")]
 pub(crate) fn for_memscope() -> MemorySnapshot {
-    let measured = probe::measured();
     let work = reserve::work();
+    let measured = probe::measured();
     let reading = reading::read();
     let collected = collector::collect(&reading);
     let mut snapshot =

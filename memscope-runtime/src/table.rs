@@ -46,9 +46,10 @@ impl Table {
     pub(crate) fn push(&mut self, row: Vec<String>) {
         debug_assert_eq!(row.len(), self.head.len());
         let bytes = row.iter().map(String::len).sum();
-        let has_room = !reserve::is_short()
-            && self.text.try_reserve(bytes).is_ok()
-            && self.ends.try_reserve(row.len()).is_ok();
+        reserve::spend(bytes);
+        let has_room = self.text.try_reserve(bytes).is_ok()
+            && self.ends.try_reserve(row.len()).is_ok()
+            && !reserve::is_short();
         if !has_room {
             self.left_out += 1;
             return reserve::leave_out(1);

@@ -12,6 +12,8 @@ use std::{
     str::Chars,
 };
 
+use crate::reserve;
+
 /// Characters of a name; of a longer one the last that are left are followed by `…`.
 pub(crate) const MOST_NAME: usize = 256;
 /// Combining marks that stay behind one character: Vietnamese needs two, pointed Hebrew three. More
@@ -279,6 +281,9 @@ pub fn said(value: &impl fmt::Display, most: usize) -> String {
     bounded.0
 }
 
+/// Bytes of text for which the reserve may be used.
+const LEAST_BUFFER: usize = 32 << 10;
+
 /// Text that grows as long as there is memory for it, and says so when there is not.
 #[derive(Debug, Default)]
 pub(crate) struct Buffer(Vec<u8>);
@@ -290,13 +295,18 @@ impl Buffer {
 
     fn add(&mut self, bytes: &[u8]) -> bool {
         // By half as much as there is, or by little.
-        let has_room = self.0.capacity() - self.0.len() >= bytes.len()
+        let is_within = self.0.capacity() - self.0.len() >= bytes.len();
+        if !is_within {
+            reserve::spend(usize::MAX);
+        }
+        let has_room = is_within
             || self.0.try_reserve_exact(bytes.len() + self.0.len() / 2).is_ok()
             || self.0.try_reserve_exact(bytes.len()).is_ok();
         if has_room {
             self.0.extend_from_slice(bytes);
         }
-        has_room
+        // What is written next may need a little, and a report without rows has to fit.
+        has_room && (!reserve::is_short() || self.0.len() <= LEAST_BUFFER)
     }
 }
 

@@ -242,7 +242,9 @@ impl Samples {
             live_bytes: series.points[place].live_bytes,
             allocated_bytes: series.points[place].allocated_bytes,
         };
-        Some(Trend { task, place, points: (first..series.len).step_by(step).map(point).collect() })
+        let points: Vec<TrendPoint> = (first..series.len).step_by(step).map(point).collect();
+        reserve::spend(points.len() * size_of::<TrendPoint>());
+        Some(Trend { task, place, points })
     }
 }
 

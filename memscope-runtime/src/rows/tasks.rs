@@ -72,7 +72,12 @@ impl Tasks {
             let work = reserve::work();
             let read = self.read.lock();
             // PERF: the length is known, so that rows are made where they stay.
-            let rows = reserve::rows(&read.tasks, |task| Some(read.row(task)));
+            let rows = reserve::rows(&read.tasks, |task| {
+                let row = read.row(task);
+                // Others are the program's own texts.
+                reserve::spend(row.name.len());
+                Some(row)
+            });
             is_whole = work.left_out() == 0;
             rows
         });
@@ -189,8 +194,11 @@ impl Serialize for Tasks {
         for task in &read.tasks {
             let row = {
                 let _untracked = untracked();
+                // Where the writer has taken all there was, one row has room all the same.
+                reserve::is_short();
                 read.row(task)
             };
+            reserve::spend(row.name.len());
             let written = rows.serialize_element(&row);
             let _untracked = untracked();
             drop(row);
