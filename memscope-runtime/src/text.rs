@@ -7,11 +7,11 @@
 use std::{
     borrow::Cow,
     fmt::{self, Write},
-    io,
     path::Path,
     str::Chars,
 };
 
+#[cfg(feature = "report-file")]
 use crate::reserve;
 
 /// Characters of a name; of a longer one the last that are left are followed by `…`.
@@ -282,12 +282,15 @@ pub fn said(value: &impl fmt::Display, most: usize) -> String {
 }
 
 /// Bytes of text for which the reserve may be used.
+#[cfg(feature = "report-file")]
 const LEAST_BUFFER: usize = 32 << 10;
 
 /// Text that grows as long as there is memory for it, and says so when there is not.
+#[cfg(feature = "report-file")]
 #[derive(Debug, Default)]
 pub(crate) struct Buffer(Vec<u8>);
 
+#[cfg(feature = "report-file")]
 impl Buffer {
     pub(crate) fn into_bytes(self) -> Vec<u8> {
         self.0
@@ -310,18 +313,20 @@ impl Buffer {
     }
 }
 
+#[cfg(feature = "report-file")]
 impl Write for Buffer {
     fn write_str(&mut self, text: &str) -> fmt::Result {
         if self.add(text.as_bytes()) { Ok(()) } else { Err(fmt::Error) }
     }
 }
 
-impl io::Write for Buffer {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        if self.add(bytes) { Ok(bytes.len()) } else { Err(io::ErrorKind::OutOfMemory.into()) }
+#[cfg(feature = "report-file")]
+impl std::io::Write for Buffer {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        if self.add(bytes) { Ok(bytes.len()) } else { Err(std::io::ErrorKind::OutOfMemory.into()) }
     }
 
-    fn flush(&mut self) -> io::Result<()> {
+    fn flush(&mut self) -> std::io::Result<()> {
         Ok(())
     }
 }
