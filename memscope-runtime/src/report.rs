@@ -13,7 +13,7 @@ use std::fmt;
 use crate::{
     profile::{Items, SiteProfile},
     reserve,
-    snapshot::MemorySnapshot,
+    snapshot::{MemorySnapshot, sum},
     table::{HumanBytes, common_folder, count, path_end},
 };
 
@@ -101,7 +101,7 @@ impl MemorySnapshot {
     /// How many tasks nobody annotated, which are in none of the numbers above.
     fn unannotated(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let sites = || self.sites().iter().filter(|site| !site.is_annotated);
-        let sum = |number: fn(&SiteProfile) -> u64| sites().map(number).sum::<u64>();
+        let sum = |number: fn(&SiteProfile) -> u64| sum(sites().map(number));
         let (seen, active, ended) =
             (sum(|site| site.spawned), sum(|site| site.active), sum(SiteProfile::ended));
         if seen == 0 {
