@@ -76,12 +76,10 @@ fn discharge_as(owner: Owner, bytes: usize, own: &'static Tally) {
 // PERF: for the first accounts nothing has to be looked up.
 #[inline(never)]
 fn discharge_foreign(owner: Owner, bytes: usize, own: &'static Tally) {
-    match owner.first() {
-        Some(account) => {
-            let to = own.account().map_or(UNTRACKED, Account::site);
-            discharge_for(account, bytes, to);
-        }
-        None => discharge_by(owner, bytes, Known::Owner(own)),
+    match (owner.first(), own.account()) {
+        (Some(account), Some(freer)) => discharge_for(account, bytes, freer.site()),
+        // A guest of the span that owns the block frees it as the owner.
+        _ => discharge_by(owner, bytes, Known::Owner(own)),
     }
 }
 
