@@ -523,14 +523,14 @@ fn a_span_that_another_thread_was_in_ends_in_the_child() {
         });
         begun.wait();
         fork(|| {
-            // Twice: on a seat of its own, and on the one that was left behind.
+            // The turn of the thread that is gone is free.
             span.in_scope(|| drop(black_box(vec![1u8; 5000])));
             let rows = || {
                 let snapshot = get_memory_snapshot();
                 let rows = snapshot.tasks().iter().filter(|task| task.name == "entered elsewhere");
                 rows.map(|task| (task.state, task.allocated_bytes)).collect::<Vec<_>>()
             };
-            assert_eq!(rows(), [(TaskState::Idle, 5000)], "the seat of the thread that is gone");
+            assert_eq!(rows(), [(TaskState::Idle, 5000)], "no thread is inside");
         });
         over.wait();
         holder.join().expect("no panic");

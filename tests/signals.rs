@@ -181,7 +181,9 @@ fn unannotated_tasks_are_in_the_report_that_a_signal_writes() {
         assert_eq!(running.end().signal(), Some(libc::SIGTERM));
         let report = read(&path);
         let live: u64 = report.tasks().iter().map(|task| task.live_bytes).sum();
-        assert!(live >= 100_000, "{report}");
+        // The first tasks may begin before it is known whether Tokio has run on their thread, which
+        // is charged until then.
+        assert!(live >= 50_000, "{report}");
     }
 }
 

@@ -433,6 +433,8 @@ pub(crate) fn forked() -> u32 {
     hand_over::forked();
     #[cfg(feature = "tokio")]
     plain::forked();
+    #[cfg(feature = "tracing")]
+    entries::forked();
     variable_site::forked();
     if threads::forked() {
         Record::finish_ends();

@@ -103,6 +103,16 @@ impl Span {
         }
     }
 
+    /// Goes outside for a thread that a fork has left behind, in the child.
+    #[cfg(unix)]
+    pub(crate) fn abandon(&self, role: Role, is_buried: bool) {
+        if is_buried {
+            self.unbury();
+        } else if self.inside.leave(role, false, &Abandoned(self)) {
+            self.write_down();
+        }
+    }
+
     /// No guard saves a pointer to the span any more for an entry that was left.
     pub(crate) fn unbury(&self) {
         if self.inside.unbury() {
@@ -135,6 +145,22 @@ impl Span {
             SPANS.put(span);
         }
     }
+}
+
+/// An interval that a fork has cut off: how long it took is not known.
+#[cfg(unix)]
+struct Abandoned<'s>(&'s Span);
+
+#[cfg(unix)]
+impl Interval for Abandoned<'_> {
+    fn stop(&self) {
+        if let Some(record) = self.0.record.get() {
+            record.stop(0);
+        }
+    }
+
+    /// There is no other thread.
+    fn resume(&self) {}
 }
 
 impl Interval for Span {

@@ -116,6 +116,21 @@ pub(super) fn retire() {
     ENTRIES.empty(&SPARE);
 }
 
+/// In a forked child, on its only thread: the threads that are not there have left their spans.
+#[cfg(unix)]
+pub(super) fn forked() {
+    HERE.with(|here| {
+        let is_own = |entry: &Entry| here.entries().any(|own| ptr::eq(own, entry));
+        for entry in ENTRIES.iter().filter(|entry| !is_own(entry)) {
+            if let Some(span) = entry.span.get() {
+                span.abandon(entry.role(), entry.is_buried());
+                entry.span.clear();
+                ENTRIES.put(entry);
+            }
+        }
+    });
+}
+
 /// Restores what a guard has saved, whose depth has just been taken back.
 #[cold]
 #[inline(never)]
@@ -244,6 +259,8 @@ impl Entry {
     }
 
     fn put_away(&'static self) {
+        // What a fork finds without a span is not in use.
+        self.span.clear();
         ENTRIES.put_near(&SPARE, self);
     }
 }
