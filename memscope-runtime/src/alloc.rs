@@ -164,8 +164,8 @@ unsafe impl<A: GlobalAlloc> GlobalAlloc for TrackingAllocator<A> {
         // SAFETY: allocated by `inner` with `old`; `new` has the same alignment and a size that is not zero.
         let grown = unsafe { self.inner.realloc(inner, old, new.size()) };
         if grown.is_null() {
-            // SAFETY: the caller's contract: nothing was done.
-            return unsafe { retake_again(&self.inner, block, layout, new_size) };
+            // SAFETY: the caller's contract: nothing was done, and the word has said the size.
+            return unsafe { retake_usual::<A>(block, word.bytes(), new_size) };
         }
         // SAFETY: `grown` has the layout `new`, with room for the word.
         let block = unsafe { block::write_front(grown, word.resized(new_size)) };
@@ -314,6 +314,26 @@ fn take_again<A: GlobalAlloc>(bytes: usize, is_zeroed: bool) -> *mut u8 {
     let inner = unsafe { ptr::NonNull::<A>::dangling().as_ref() };
     // SAFETY: a usual layout is below a page.
     take(inner, unsafe { usual(bytes) }, is_zeroed)
+}
+
+/// Reallocates a block of a usual layout, for which there was no memory, in the same way.
+///
+/// # Safety
+///
+/// That of `GlobalAlloc::realloc`, for a block of this size with its word in front.
+// PERF: with what is kept anyway, but for the block.
+#[cold]
+#[inline(never)]
+unsafe fn retake_usual<A: GlobalAlloc>(block: *mut u8, bytes: usize, new_size: usize) -> *mut u8 {
+    if size_of::<A>() != 0 {
+        return ptr::null_mut();
+    }
+    // SAFETY: a value without bytes is at any address that is aligned, and there is one of this type.
+    let inner = unsafe { ptr::NonNull::<A>::dangling().as_ref() };
+    // SAFETY: a usual layout is below a page.
+    let layout = unsafe { usual(bytes) };
+    // SAFETY: the caller's contract.
+    unsafe { retake_again(inner, block, layout, new_size) }
 }
 
 /// Reallocates a block of any layout, of which there was no memory, in the same way.
