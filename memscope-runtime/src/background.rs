@@ -95,7 +95,11 @@ pub(crate) fn spawn<B: Background>(start: u32) -> std::io::Result<()> {
     let name = B::NAME.to_string_lossy().into_owned();
     let thread = std::thread::Builder::new().name(name).stack_size(B::STACK_BYTES);
     crate::current::as_memscope(|| {
-        thread.spawn(move || crate::current::as_memscope(|| B::run(start))).map(drop)
+        let run = move || {
+            crate::current::serve();
+            B::run(start);
+        };
+        thread.spawn(move || crate::current::as_memscope(run)).map(drop)
     })
 }
 
