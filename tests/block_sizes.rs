@@ -2,6 +2,7 @@
 
 use std::{
     alloc::{GlobalAlloc, Layout, System, alloc, alloc_zeroed, dealloc, realloc},
+    cell::Cell,
     hint::black_box,
     sync::atomic::{AtomicI64, Ordering},
 };
@@ -16,10 +17,13 @@ use proptest::{prelude::*, test_runner::Config};
 /// `System`, which holds each block that it gets back against the layout that it was taken with.
 struct Checking;
 
-/// Blocks that live in `Checking`.
-static INNER_BLOCKS: AtomicI64 = AtomicI64::new(0);
 /// Blocks that came back with another layout than they were taken with.
 static CHANGED: AtomicI64 = AtomicI64::new(0);
+
+thread_local! {
+    /// Blocks that this thread has taken and not given back: others may start or end meanwhile.
+    static INNER_BLOCKS: Cell<i64> = const { Cell::new(0) };
+}
 
 #[global_allocator]
 static ALLOCATOR: TrackingAllocator<Checking> = TrackingAllocator::new(Checking);
@@ -38,7 +42,7 @@ impl Checking {
         if outer.is_null() {
             return outer;
         }
-        INNER_BLOCKS.fetch_add(1, Ordering::Relaxed);
+        INNER_BLOCKS.set(INNER_BLOCKS.get() + 1);
         // SAFETY: there is room for it.
         let block = unsafe { outer.add(around(layout).1) };
         for (place, value) in [(16, layout.size()), (8, layout.align())] {
@@ -54,7 +58,7 @@ impl Checking {
     ///
     /// `block` must come from `note`.
     unsafe fn check(block: *mut u8, layout: Layout) -> (*mut u8, Layout) {
-        INNER_BLOCKS.fetch_sub(1, Ordering::Relaxed);
+        INNER_BLOCKS.set(INNER_BLOCKS.get() - 1);
         let [size, align] = [16, 8].map(|place| {
             // SAFETY: the 16 bytes in front of the block.
             let place = unsafe { block.sub(place) }.cast::<[u8; size_of::<usize>()]>();
@@ -300,9 +304,9 @@ fn a_word_that_was_written_over_is_counted_and_the_block_is_freed() {
     for align in [8, 64] {
         for is_reallocated in [false, true] {
             let mut task = Box::pin(track(async move { forge(align, is_reallocated) }));
-            let before = (INNER_BLOCKS.load(Ordering::Relaxed), changed());
+            let before = (INNER_BLOCKS.get(), changed());
             let std::task::Poll::Ready(count) = poll(&mut task) else { panic!("it is ready") };
-            let after = (INNER_BLOCKS.load(Ordering::Relaxed), changed());
+            let after = (INNER_BLOCKS.get(), changed());
             assert_eq!(after, before, "each went back, with its layout");
             REFUSED.fetch_add(count.cast_signed(), Ordering::Relaxed);
             let snapshot = get_memory_snapshot();
