@@ -99,7 +99,7 @@ static REPORT: LazyLock<Value> = LazyLock::new(|| {
         living.push(task);
         drop(get_memory_snapshot());
     }
-    // Freed by another than who allocated.
+    // Freed by another task than the one that allocated.
     drop(track(async {}).named("freer"));
     let mut freer = Box::pin(track(async move { drop(kept) }).named("freer"));
     assert!(poll(&mut freer).is_ready());

@@ -56,7 +56,7 @@ fn main() -> ExitCode {
 
 /// Prints what is wrong with the command line, or the help that it asks for.
 fn wrong_arguments(error: &clap::Error) -> ExitCode {
-    // Nothing to be done if nobody reads it.
+    // Nothing to be done if no reader is there.
     drop(error.print());
     ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(FAILED))
 }

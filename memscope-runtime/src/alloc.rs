@@ -400,7 +400,7 @@ unsafe fn give_back_front<A: GlobalAlloc>(inner: &A, block: *mut u8, bytes: usiz
     unsafe { inner.dealloc(block, layout) };
 }
 
-/// Takes a block of a usual layout off its owner, who is not the current one, and gives it back to `inner`.
+/// Takes a block of a usual layout off its owner, not the current one, and gives it back to `inner`.
 ///
 /// # Safety
 ///

@@ -6,8 +6,8 @@
 //!
 //! No thread is started before `main`: [`background`] says when, and what a signal does without one.
 //!
-//! All of this is memscope's: its memory is charged to nobody. A forked child writes nothing, since
-//! the files are its parent's.
+//! All of this is memscope's: its memory is charged to no task or thread. A forked child writes
+//! nothing, since the files are its parent's.
 
 mod copies;
 mod name;

@@ -324,7 +324,7 @@ fn leaves_quiet() -> bool {
     false
 }
 
-/// Who allocates at this signpost, which stands outside of every tracked task.
+/// The tally to charge at this signpost, which stands outside of every tracked task.
 fn untracked_at(signpost: &'static Tally) -> &'static Tally {
     if asks_tokio(signpost) { outside() } else { thread().map_or(&LATE, Record::tally) }
 }

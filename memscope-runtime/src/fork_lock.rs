@@ -239,7 +239,7 @@ impl<T> Once<T> {
 impl<T> Drop for Once<T> {
     fn drop(&mut self) {
         if *self.is_made.get_mut() != 0 {
-            // SAFETY: it was made, and nobody shares it any more.
+            // SAFETY: it was made, and no other thread shares it any more.
             unsafe { self.value.get_mut().assume_init_drop() };
         }
     }

@@ -25,7 +25,7 @@ const PIECE: u64 = 1 << 20;
 ///
 /// # Errors
 ///
-/// When it is a device, a folder or a socket, larger than `most`, or a pipe that nobody writes to.
+/// When it is a device, a folder or a socket, larger than `most`, or a pipe without a writer.
 pub fn read(path: &Path, most: u64, start: Option<u8>) -> io::Result<Vec<u8>> {
     let about = fs::metadata(path)?;
     let is_pipe = is_pipe(about.file_type());
@@ -55,7 +55,7 @@ pub fn read(path: &Path, most: u64, start: Option<u8>) -> io::Result<Vec<u8>> {
         let room = usize::try_from(room).unwrap_or(usize::MAX);
         bytes.try_reserve(room).map_err(|_| io::ErrorKind::OutOfMemory)?;
         match file.by_ref().take(room as u64).read_to_end(&mut bytes) {
-            // Nobody writes to it, now or any more.
+            // No process writes to it, now or any more.
             Ok(0) if is_pipe && bytes.is_empty() && opened.elapsed() < PATIENCE => {
                 thread::sleep(PAUSE);
             }
@@ -64,7 +64,7 @@ pub fn read(path: &Path, most: u64, start: Option<u8>) -> io::Result<Vec<u8>> {
             }
             Ok(0) => return Ok(bytes),
             Ok(_) => {}
-            // Who writes to the pipe has not yet.
+            // The writer of the pipe has not written yet.
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => thread::sleep(PAUSE),
             Err(error) => return Err(error),
         }
@@ -79,7 +79,7 @@ pub fn read(path: &Path, most: u64, start: Option<u8>) -> io::Result<Vec<u8>> {
     }
 }
 
-/// Opens it; a pipe without waiting for who writes to it.
+/// Opens it; a pipe without waiting for its writer.
 #[cfg(unix)]
 fn open(path: &Path, is_pipe: bool) -> io::Result<File> {
     use std::os::unix::fs::OpenOptionsExt;

@@ -45,7 +45,7 @@ struct Start {
 
 /// What happened between the start and the stop of a monitor: only that.
 ///
-/// Numbers of tasks leave out those that nobody annotated, of which it is mostly not known when they end; bytes do not.
+/// Numbers of tasks leave out unannotated ones, whose end is mostly not known; bytes do not.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct ResourceAnalysis {
     /// Whether sizes are measured; if not they are 0 (the peak NaN) and mean nothing.

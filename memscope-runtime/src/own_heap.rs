@@ -1,4 +1,4 @@
-//! What memscope itself holds in the program's heap, charged to nobody: for a moment, while it reads and writes reports.
+//! What memscope itself holds in the program's heap, charged to no task or thread: for a moment, while it reads and writes reports.
 
 use crate::{
     block::Owner,

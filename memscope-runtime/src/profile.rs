@@ -149,7 +149,7 @@ pub struct SiteProfile {
     /// Tasks whose end nothing tells and that hold nothing: whether they live is not known.
     #[serde(default)]
     pub unknown: u64,
-    /// Whether nothing tells the end of some of its tasks, as of tasks that nobody annotated, on a runtime without `tokio_hooks`.
+    /// Whether nothing tells the end of some of its tasks, as of unannotated ones, on a runtime without `tokio_hooks`.
     #[serde(default)]
     pub ends_unknown: bool,
     /// Tasks whose future returned `Ready`.

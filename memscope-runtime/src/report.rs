@@ -98,7 +98,7 @@ impl MemorySnapshot {
         Ok(())
     }
 
-    /// How many tasks nobody annotated, which are in none of the numbers above.
+    /// How many tasks are unannotated, which are in none of the numbers above.
     fn unannotated(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let sites = || self.sites().iter().filter(|site| !site.is_annotated);
         let sum = |number: fn(&SiteProfile) -> u64| sum(sites().map(number));

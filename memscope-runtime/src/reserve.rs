@@ -91,7 +91,7 @@ fn give_back() -> bool {
         let held = place.swap(ptr::null_mut(), Ordering::Relaxed);
         if !held.is_null() {
             MISSING.fetch_add(1, Ordering::Relaxed);
-            // SAFETY: allocated with this layout, and nobody else has it any more.
+            // SAFETY: allocated with this layout, and no other thread has it any more.
             unsafe { System.dealloc(held, piece()) };
             return true;
         }
@@ -104,7 +104,7 @@ fn give_back() -> bool {
 fn make_room() {
     let layout = Layout::new::<[u8; ROOM]>();
     loop {
-        // Charged to nobody: it is no part of what the program holds.
+        // Charged to no task or thread: it is no part of what the program holds.
         let has_room = current::as_memscope(|| {
             // SAFETY: the size is not zero.
             let block = unsafe { alloc(layout) };

@@ -236,7 +236,7 @@ pub(crate) fn start() {
     }
 }
 
-/// One line on stderr, whatever is in it; that nobody reads it is no reason to fail.
+/// One line on stderr, whatever is in it; a closed stderr is no reason to fail.
 pub(crate) fn say(line: fmt::Arguments<'_>) {
     let _work = reserve::work();
     as_memscope(|| {

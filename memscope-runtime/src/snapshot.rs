@@ -409,7 +409,7 @@ impl MemorySnapshot {
 
     /// The living tasks in the order of their ids, then the kept ended ones, the newest first.
     ///
-    /// Of tasks that nobody annotated the end is told by nothing, except on a runtime with `tokio_hooks`: their state is `Unknown`. Those that hold
+    /// Of unannotated tasks the end is told by nothing, except on a runtime with `tokio_hooks`: their state is `Unknown`. Those that hold
     /// bytes stand among the living; those that hold nothing follow the living.
     ///
     /// Their rows are made when they are first asked for, by this or whatever else shows them, and charged to the thread that does so, outside every task.

@@ -138,7 +138,7 @@ pub(super) fn charge_for(tally: &'static Tally, bytes: usize) -> Owner {
     Owner::account(account.unwrap_or_else(|| registry::charge_orphans(bytes)))
 }
 
-/// Who allocates where a thread does so for the first time: that may be in a task that nobody annotated.
+/// The tally to charge at a thread's first allocation: it may be in an unannotated task.
 fn meet_at_work() -> &'static Tally {
     let own = introduce();
     if own.account().is_some() && config::unannotated() { untracked_at(&QUIET) } else { own }
