@@ -284,8 +284,11 @@ pub(crate) fn start_threads() {
         return;
     }
     #[cfg(unix)]
-    if let Err(error) = OnSignals::start_once() {
-        say(format_args!("no report will be written by a thread on signals: {error}"));
+    match OnSignals::start_once() {
+        Ok(()) => hooks::note_thread(),
+        Err(error) => {
+            say(format_args!("no report will be written by a thread on signals: {error}"));
+        }
     }
     if let Err(error) = start_periodic() {
         say(format_args!("no periodic reports will be written: {error}"));

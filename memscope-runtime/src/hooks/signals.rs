@@ -35,7 +35,7 @@ const SIGNALS: [c_int; 2] = [libc::SIGINT, libc::SIGTERM];
 /// such as a lock of `malloc`: then the report is written after this time.
 const MOST_WAIT_NS: u64 = 2_000_000_000;
 
-/// Whether `memscope-signal` is there, and answers.
+/// Whether `memscope-signal` has been started: it answers what it is asked meanwhile once it runs.
 static HAS_THREAD: AtomicBool = AtomicBool::new(false);
 /// A report is asked for: 1, else 0. The thread waits for it.
 static ASKED: AtomicU32 = AtomicU32::new(0);
@@ -47,9 +47,13 @@ pub(crate) fn install_signals() {
     SIGNALS.into_iter().for_each(install);
 }
 
+/// Notes that the thread has been started.
+pub(crate) fn note_thread() {
+    HAS_THREAD.store(true, Ordering::Relaxed);
+}
+
 /// Writes a report each time that the handler asks for one, for ever.
 pub(crate) fn answer_signals() {
-    HAS_THREAD.store(true, Ordering::Relaxed);
     loop {
         wake::wait(&ASKED);
         // Acquire: the signal is seen that the report is asked for by (pairs with `wake`).
