@@ -161,20 +161,20 @@ mod left {
 mod left {
     use std::{
         fs::{self, File, TryLockError},
-        io,
+        io, mem,
         os::unix::fs::{MetadataExt, OpenOptionsExt},
         path::{Path, PathBuf},
-        sync::{Mutex, PoisonError},
     };
 
-    use crate::{current::as_memscope, report_file::system::effective_user};
+    use crate::{current::as_memscope, fork_lock::Lock, report_file::system::effective_user};
 
     /// Folders that this process has swept. Past so many it sweeps again.
     const MOST_FOLDERS: usize = 64;
     /// A folder may be huge.
     const MOST_ENTRIES: usize = 10_000;
 
-    static SWEPT: Mutex<Vec<PathBuf>> = Mutex::new(Vec::new());
+    static SWEPT: Lock<Vec<PathBuf>> =
+        Lock::new(Vec::new(), |half_written| mem::forget(mem::take(half_written)));
 
     /// Removes what is left in a folder, once for each.
     pub(super) fn sweep(folder: &Path) {
@@ -183,7 +183,7 @@ mod left {
     }
 
     fn sweep_once(folder: &Path) {
-        let mut swept = SWEPT.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut swept = SWEPT.lock();
         if swept.iter().any(|known| known == folder) {
             return;
         }
