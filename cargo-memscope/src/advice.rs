@@ -77,7 +77,8 @@ pub(crate) fn of(layouts: &Layouts, coroutine: &Coroutine) -> Vec<Advice> {
     advice
 }
 
-/// Another member of the same type, which is not one of the captured ones: what was moved is still there.
+/// Another member of the same type, which is not one of the captured ones: what was moved is still
+/// there.
 fn twin<'s>(state: &'s State, member: &Member) -> Option<&'s Member> {
     state.members.iter().find(|it| {
         it.offset != member.offset
@@ -87,7 +88,8 @@ fn twin<'s>(state: &'s State, member: &Member) -> Option<&'s Member> {
     })
 }
 
-/// The coroutines whose bytes are among those of a member. Of several at one place there is one at a time, so only the largest.
+/// The coroutines whose bytes are among those of a member. Of several at one place there is one at
+/// a time, so only the largest.
 fn inline(layouts: &Layouts, member: &Member) -> Vec<usize> {
     inline_of(&layouts.children(member))
 }
@@ -184,7 +186,8 @@ struct Arm<'s> {
     size: u64,
 }
 
-/// The arms of the state: several futures inline in what is waited for, or in variables that it borrows.
+/// The arms of the state: several futures inline in what is waited for, or in variables that it
+/// borrows.
 fn arms<'s>(layouts: &Layouts, state: &'s State, least: u64) -> Vec<Arm<'s>> {
     let awaited = state.awaited().map_or_else(Vec::new, |it| inline(layouts, it));
     let kinds: &[MemberKind] = match awaited.len() {

@@ -18,11 +18,14 @@ pub(crate) struct Arguments {
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// The largest futures of a program, and what makes them large: reads debug information, runs nothing.
+    /// The largest futures of a program, and what makes them large: reads debug information, runs
+    /// nothing.
     ///
-    /// Builds the package here, with full debug information, unless PATH names a program. No file of the package is changed.
+    /// Builds the package here, with full debug information, unless PATH names a program. No file
+    /// of the package is changed.
     Futures(Box<Futures>),
-    /// Prints a report that a program saved, such as one that `MEMSCOPE_REPORT=FILE.json` asked for.
+    /// Prints a report that a program saved, such as one that `MEMSCOPE_REPORT=FILE.json` asked
+    /// for.
     Report(Report),
 }
 
@@ -98,7 +101,8 @@ pub(crate) struct Build {
 pub(crate) struct Report {
     /// The saved report, as JSON.
     pub(crate) file: PathBuf,
-    /// The program that wrote it, if it is not where it was: its debug information tells the state machines.
+    /// The program that wrote it, if it is not where it was: its debug information tells the state
+    /// machines.
     #[arg(long, value_name = "PATH")]
     pub(crate) program: Option<PathBuf>,
     /// Print every row.
@@ -111,7 +115,8 @@ impl Arguments {
     ///
     /// # Errors
     ///
-    /// What is wrong with it, or the help that it asks for. The error repeats what was written, escaped.
+    /// What is wrong with it, or the help that it asks for. The error repeats what was written,
+    /// escaped.
     pub(crate) fn read() -> Result<Self, clap::Error> {
         let mut words: Vec<_> = std::env::args_os().collect();
         if words.get(1).is_some_and(|it| it == "memscope") {

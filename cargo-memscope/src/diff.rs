@@ -36,7 +36,8 @@ impl Change<'_> {
     }
 }
 
-/// What changed, the largest change first. Futures that several have the path of are paired by size.
+/// What changed, the largest change first. Futures that several have the path of are paired by
+/// size.
 pub(crate) fn changes<'a>(
     before: &'a Futures,
     after: &'a Futures,

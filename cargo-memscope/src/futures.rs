@@ -112,7 +112,8 @@ pub(crate) struct Part {
     pub(crate) kind: memscope_layout::MemberKind,
     /// `null` where debug information hides it.
     pub(crate) offset: Option<u64>,
-    /// Whether only the body says so: the state has one more variable of this name, and the body one that it can be.
+    /// Whether only the body says so: the state has one more variable of this name, and the body
+    /// one that it can be.
     #[serde(default)]
     pub(crate) perhaps: bool,
     /// `null` where debug information does not tell.
@@ -130,7 +131,8 @@ impl Futures {
         let shown = visible_path(path);
         let cannot = |error: io::Error| Error::new(format!("cannot read {shown}: {error}"));
         let about = fs::metadata(path).map_err(cannot)?;
-        // A pipe, such as `<(command)`, gives each byte once, and no program can be looked into there.
+        // A pipe, such as `<(command)`, gives each byte once, and no program can be looked into
+        // there.
         let is_json = if about.is_file() {
             let mut start = [0u8; 1];
             let read = fs::File::open(path).and_then(|mut file| file.read(&mut start));

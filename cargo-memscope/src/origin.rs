@@ -36,7 +36,8 @@ impl Origin {
     }
 }
 
-/// The place without the part of its path that says nothing: the current folder, or cargo's folder of packages.
+/// The place without the part of its path that says nothing: the current folder, or cargo's folder
+/// of packages.
 pub(crate) fn short(place: &Place) -> String {
     format!("{}:{}", short_file(&place.file), place.line)
 }

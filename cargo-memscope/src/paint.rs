@@ -17,7 +17,8 @@ pub(crate) struct Width(usize);
 const LEAST: usize = 40;
 
 impl Width {
-    /// That of the terminal; as wide as it gets where the output is no terminal, so that nothing is lost in files and pipes.
+    /// That of the terminal; as wide as it gets where the output is no terminal, so that nothing is
+    /// lost in files and pipes.
     pub(crate) fn of_output() -> Self {
         let terminal = terminal_size::terminal_size_of(std::io::stdout());
         Self(terminal.map_or(usize::MAX, |it| usize::from(it.0.0).max(LEAST)))
@@ -28,7 +29,8 @@ impl Width {
         Self(self.0.saturating_sub(columns).max(LEAST / 2))
     }
 
-    /// The text, without its middle if it is too long: names begin with their crate and end with what tells them apart.
+    /// The text, without its middle if it is too long: names begin with their crate and end with
+    /// what tells them apart.
     pub(crate) fn middle(self, text: &str) -> String {
         let count = text.chars().count();
         if count <= self.0 {

@@ -1,4 +1,5 @@
-//! The state machines of a saved report: its sites, joined with the debug information of the program that wrote it.
+//! The state machines of a saved report: its sites, joined with the debug information of the
+//! program that wrote it.
 
 use std::{
     cmp::Reverse,
@@ -25,7 +26,8 @@ use crate::{
 /// So many sites, unless all are asked for.
 const MOST: usize = 10;
 
-/// The sites of a report that say which future they have, those first whose living futures take most.
+/// The sites of a report that say which future they have, those first whose living futures take
+/// most.
 #[derive(Debug)]
 pub(crate) struct Sites<'s> {
     program: Option<&'s Program>,
@@ -52,8 +54,8 @@ impl<'s> Sites<'s> {
         Self { program: report.program(), sites }
     }
 
-    /// Prints them, as far as the program tells; `asked` is where it is instead of where it was. Unasked, those are left out that the program
-    /// itself has explained in its report.
+    /// Prints them, as far as the program tells; `asked` is where it is instead of where it was.
+    /// Unasked, those are left out that the program itself has explained in its report.
     pub(crate) fn print(
         mut self,
         out: &mut impl Write,

@@ -12,7 +12,8 @@ use crate::{
     paint::{NAME, PLACE, SIZE, Width},
 };
 
-/// Prints futures with their states. Those that have returned or panicked keep nothing alive, and are left out.
+/// Prints futures with their states. Those that have returned or panicked keep nothing alive, and
+/// are left out.
 pub(crate) fn print(out: &mut impl Write, width: Width, futures: &[Future]) -> io::Result<()> {
     for future in futures {
         head(out, width, future)?;

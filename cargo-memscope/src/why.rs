@@ -1,4 +1,5 @@
-//! Why a future is as large as it is: from its largest state into the largest child that it holds inline, and so on down to variables.
+//! Why a future is as large as it is: from its largest state into the largest child that it holds
+//! inline, and so on down to variables.
 
 use std::cmp::Reverse;
 

@@ -1,4 +1,5 @@
-//! The bodies of coroutines: the functions that poll them, whose variables tell lines and, in debug builds, offsets.
+//! The bodies of coroutines: the functions that poll them, whose variables tell lines and, in debug
+//! builds, offsets.
 
 use std::{collections::HashMap, sync::Arc};
 
@@ -18,7 +19,8 @@ pub(crate) struct Variable<'d> {
     pub(crate) type_: At,
     pub(crate) type_name: Arc<str>,
     pub(crate) size: Option<u64>,
-    /// Where it is in the coroutine; `None` where the code keeps it elsewhere, or in several places.
+    /// Where it is in the coroutine; `None` where the code keeps it elsewhere, or in several
+    /// places.
     pub(crate) offset: Option<u64>,
     pub(crate) place: Option<Place>,
 }
@@ -52,8 +54,8 @@ impl<'t, 'u, 'd> Bodies<'t, 'u, 'd> {
 
     /// The variables of a coroutine's body, each once.
     ///
-    /// Several units may have a body of this path, and two versions of a crate have different ones; only those that begin at the same line
-    /// are of this coroutine.
+    /// Several units may have a body of this path, and two versions of a crate have different ones;
+    /// only those that begin at the same line are of this coroutine.
     pub(crate) fn variables(&self, coroutine: &str, begins: Option<&Place>) -> Vec<Variable<'d>> {
         let mut variables = Vec::new();
         let Some(path) = body_path(coroutine) else { return variables };
@@ -89,7 +91,8 @@ impl<'t, 'u, 'd> Bodies<'t, 'u, 'd> {
         })
     }
 
-    /// The offset in the coroutine, where the location is "so many bytes from the address that is on the stack there".
+    /// The offset in the coroutine, where the location is "so many bytes from the address that is
+    /// on the stack there".
     fn offset(&self, at: At, entry: &Entry<'d>) -> Option<u64> {
         let AttributeValue::Exprloc(location) = entry.attr_value(dw::DW_AT_location)? else {
             return None;
@@ -110,7 +113,8 @@ impl<'t, 'u, 'd> Bodies<'t, 'u, 'd> {
 
 /// `…::{async_fn_env#0}<T>` is polled by `…::{async_fn#0}<T>`.
 fn body_path(coroutine: &str) -> Option<String> {
-    // What it is in may be a coroutine as well, and so may its arguments: the last one at the level of the path itself.
+    // What it is in may be a coroutine as well, and so may its arguments: the last one at the level
+    // of the path itself.
     let mut depth = 0u32;
     let mut found = None;
     for (at, byte) in coroutine.bytes().enumerate() {

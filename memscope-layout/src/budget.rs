@@ -12,7 +12,8 @@ const STEPS_LEAST: u64 = 1 << 20;
 
 /// How many entries may still be read, and bytes be kept.
 ///
-/// Readers that find it spent stop early and return what they have; [`check`](Self::check) then turns it all down.
+/// Readers that find it spent stop early and return what they have; [`check`](Self::check) then
+/// turns it all down.
 #[derive(Debug)]
 pub(crate) struct Budget {
     steps: Cell<u64>,

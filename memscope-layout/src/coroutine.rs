@@ -11,8 +11,9 @@ pub(crate) const AWAITED: &str = "__awaitee";
 
 /// The layout of one state machine.
 ///
-/// Sizes, alignments and offsets are bytes. What is said to be alive is an upper bound: the compiler keeps a place for an argument, and lists
-/// it, in every state, even when its value has moved on.
+/// Sizes, alignments and offsets are bytes. What is said to be alive is an upper bound: the
+/// compiler keeps a place for an argument, and lists it, in every state, even when its value has
+/// moved on.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Coroutine {
@@ -28,9 +29,11 @@ pub struct Coroutine {
     pub discriminant: Option<Discriminant>,
     /// All states, in the order of their values.
     pub states: Vec<State>,
-    /// Which of them makes it as large as it is: an index into `states`. `None` where it never waits.
+    /// Which of them makes it as large as it is: an index into `states`. `None` where it never
+    /// waits.
     pub largest_state: Option<usize>,
-    /// Of its size, the bytes that are neither a known member of the largest state nor the discriminant.
+    /// Of its size, the bytes that are neither a known member of the largest state nor the
+    /// discriminant.
     ///
     /// What is [hidden](State::hidden) in that state is in here.
     pub padding: u64,
@@ -59,7 +62,8 @@ pub struct State {
     pub place: Option<Place>,
     /// What it keeps, by offset.
     pub members: Vec<Member>,
-    /// What it keeps besides, without an offset: the compiler gives several members of one name to the debug information, and only the first arrives.
+    /// What it keeps besides, without an offset: the compiler gives several members of one name to
+    /// the debug information, and only the first arrives.
     pub hidden: Vec<Hidden>,
     /// Bytes that known members take; those that overlap count once.
     pub live_bytes: u64,
@@ -77,7 +81,8 @@ pub enum StateKind {
     Returned,
     /// A poll panicked.
     Panicked,
-    /// It waits at an `.await`. They are numbered from 0 on, in the order in which the compiler met them.
+    /// It waits at an `.await`. They are numbered from 0 on, in the order in which the compiler met
+    /// them.
     Suspended(u32),
 }
 
@@ -91,7 +96,8 @@ pub struct Member {
     pub kind: MemberKind,
     /// Its type.
     pub type_name: Arc<str>,
-    /// Where its type is among [`Layouts::future_type`](crate::Layouts::future_type); `None` where no future can be in it.
+    /// Where its type is among [`Layouts::future_type`](crate::Layouts::future_type); `None` where
+    /// no future can be in it.
     pub future_type: Option<TypeId>,
     /// Where it is in the future.
     pub offset: u64,
@@ -99,7 +105,8 @@ pub struct Member {
     pub size: Option<u64>,
     /// Its alignment; `None` where debug information does not tell.
     pub align: Option<u64>,
-    /// The line that declares the variable; `None` for one without a line, and where several variables may be meant.
+    /// The line that declares the variable; `None` for one without a line, and where several
+    /// variables may be meant.
     pub declared_at: Option<Place>,
     /// Those lines, where several may be meant; else empty.
     pub maybe_declared_at: Vec<Place>,
@@ -111,7 +118,8 @@ pub struct Member {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum MemberKind {
-    /// An argument of the function, or what the block or closure captures: it has a place in every state.
+    /// An argument of the function, or what the block or closure captures: it has a place in every
+    /// state.
     Captured,
     /// A variable, alive across the `.await`.
     Local,
@@ -129,7 +137,8 @@ pub enum Evidence {
     State,
     /// The unresumed state: a captured value never moves.
     Unresumed,
-    /// The variables of the function's body: the only one of this name that the state does not show.
+    /// The variables of the function's body: the only one of this name that the state does not
+    /// show.
     Body,
 }
 
@@ -149,7 +158,8 @@ pub struct Hidden {
 pub struct Candidate {
     /// Its type.
     pub type_name: Arc<str>,
-    /// Where its type is among [`Layouts::future_type`](crate::Layouts::future_type); `None` where no future can be in it.
+    /// Where its type is among [`Layouts::future_type`](crate::Layouts::future_type); `None` where
+    /// no future can be in it.
     pub future_type: Option<TypeId>,
     /// Its size.
     pub size: Option<u64>,
@@ -170,7 +180,8 @@ impl Coroutine {
         self.states.iter().filter(|it| matches!(it.kind, StateKind::Suspended(_)))
     }
 
-    /// The state that a value of the discriminant means; `None` for one that the compiler did not give out.
+    /// The state that a value of the discriminant means; `None` for one that the compiler did not
+    /// give out.
     pub fn state(&self, value: u64) -> Option<&State> {
         self.states.iter().find(|it| it.value == Some(value))
     }

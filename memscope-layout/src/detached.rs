@@ -1,4 +1,5 @@
-//! Debug information that was moved out of a program: the file that has it, as `objcopy --only-keep-debug` and distributions make it.
+//! Debug information that was moved out of a program: the file that has it, as
+//! `objcopy --only-keep-debug` and distributions make it.
 
 use std::{
     fs,
@@ -75,7 +76,8 @@ fn by_id(system: &Path, id: &[u8]) -> PathBuf {
 
 /// What tells that a file is of another build; `None` where it is of this one.
 ///
-/// PERF: build ids, which nearly all files have, are enough. The sum is that of all bytes of the file.
+/// PERF: build ids, which nearly all files have, are enough. The sum is that of all bytes of the
+/// file.
 fn mismatch(identity: &Identity, file: &[u8]) -> Option<&'static str> {
     let id = Identity::read(file).ok().and_then(|it| it.build_id);
     match (&identity.build_id, id, &identity.debug_link) {

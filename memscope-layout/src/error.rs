@@ -41,7 +41,8 @@ impl Error {
         Self { path: path.to_owned(), kind }
     }
 
-    /// Whether the file is a program whose debug information is missing or too little, so that building it again helps.
+    /// Whether the file is a program whose debug information is missing or too little, so that
+    /// building it again helps.
     ///
     /// ```
     /// use memscope_layout::Layouts;

@@ -42,7 +42,8 @@ pub struct FutureType {
 pub enum Shape {
     /// It is a state machine: an index into [`Layouts::coroutines`](crate::Layouts::coroutines).
     Coroutine(usize),
-    /// It has fields that lead to futures; one for a wrapper, several where futures run side by side.
+    /// It has fields that lead to futures; one for a wrapper, several where futures run side by
+    /// side.
     Struct(Vec<Field>),
     /// It has such fields in some of its variants.
     Enum {
@@ -58,7 +59,8 @@ pub enum Shape {
         /// Which pointer.
         kind: PointerKind,
     },
-    /// It is two addresses, of a future and of its vtable: [`Layouts::by_vtable`](crate::Layouts::by_vtable) tells the type.
+    /// It is two addresses, of a future and of its vtable:
+    /// [`Layouts::by_vtable`](crate::Layouts::by_vtable) tells the type.
     TraitObject {
         /// Where the future's address is.
         data_offset: u64,
@@ -67,7 +69,8 @@ pub enum Shape {
         /// Which pointer.
         kind: PointerKind,
     },
-    /// No future is known to be in it: it waits by itself, for a timer or a socket; or it is more than debug information shows.
+    /// No future is known to be in it: it waits by itself, for a timer or a socket; or it is more
+    /// than debug information shows.
     Leaf,
 }
 
@@ -81,7 +84,8 @@ pub struct Field {
     pub offset: u64,
     /// Its type.
     pub future_type: TypeId,
-    /// Whether a living value has a living value there, that nobody else writes. Not so in a `ManuallyDrop` or an `UnsafeCell`.
+    /// Whether a living value has a living value there, that nobody else writes. Not so in a
+    /// `ManuallyDrop` or an `UnsafeCell`.
     pub is_certain: bool,
 }
 
@@ -108,7 +112,8 @@ pub enum PointerKind {
 }
 
 impl FutureType {
-    /// The variant that a value of the discriminant means; `None` where this is no enum, or the value has no variant.
+    /// The variant that a value of the discriminant means; `None` where this is no enum, or the
+    /// value has no variant.
     pub fn variant(&self, value: u64) -> Option<&Variant> {
         let Shape::Enum { variants, .. } = &self.shape else { return None };
         let exact = variants.iter().find(|it| it.value == Some(value));

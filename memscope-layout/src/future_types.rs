@@ -109,7 +109,8 @@ impl<'t, 'u, 'd> FutureTypes<'t, 'u, 'd> {
             dw::DW_TAG_pointer_type => {
                 let kind = pointer(self.types.units.name(at, &entry)?)?;
                 let to = self.types.referred(at, &entry, dw::DW_AT_type)?;
-                // PERF: elsewhere any type may be; only those are followed whose name has room for a future.
+                // PERF: elsewhere any type may be; only those are followed whose name has room for
+                // a future.
                 let to = names_future(&self.types.name(to)).then(|| self.look(to, depth + 1))??;
                 Some((Shape::Pointer { to, kind }, false))
             }

@@ -12,7 +12,8 @@ use crate::{
     program,
 };
 
-/// Types looked at for the futures in one member: more are there only in a damaged file, or in a value of thousands of futures.
+/// Types looked at for the futures in one member: more are there only in a damaged file, or in a
+/// value of thousands of futures.
 const MOST_STEPS: usize = 4096;
 
 /// The layouts of all state machines in a program.
@@ -53,13 +54,14 @@ pub enum Held {
 impl Layouts {
     /// Reads an executable or a library.
     ///
-    /// Split debug information is found where the compiler left it, and as `PATH.dwp`. What was moved to another file is found beside the program, in `.debug`
-    /// there, and below `/usr/lib/debug`; that it is of the same build is checked.
+    /// Split debug information is found where the compiler left it, and as `PATH.dwp`. What was
+    /// moved to another file is found beside the program, in `.debug` there, and below
+    /// `/usr/lib/debug`; that it is of the same build is checked.
     ///
     /// # Errors
     ///
-    /// When the file cannot be read, is not ELF, is cut off or damaged, or has no debug information about types, and when the file that has it is of another
-    /// build. The error says what to do.
+    /// When the file cannot be read, is not ELF, is cut off or damaged, or has no debug information
+    /// about types, and when the file that has it is of another build. The error says what to do.
     pub fn read(path: impl AsRef<Path>) -> Result<Self, Error> {
         let path = path.as_ref();
         let read = || {
@@ -97,37 +99,44 @@ impl Layouts {
 
     /// The type of the future that a vtable of `dyn Future` belongs to.
     ///
-    /// `address` is the vtable's address in the running program minus where that program was loaded:
-    /// `running address − address of the file's first byte + base_address()`. `size` is the size of the future in bytes.
+    /// `address` is the vtable's address in the running program minus where that program was
+    /// loaded: `running address − address of the file's first byte + base_address()`. `size` is the
+    /// size of the future in bytes.
     ///
-    /// `None` where the vtable is not known, where several types share it, and where the sizes do not agree: what cannot be believed is not told.
+    /// `None` where the vtable is not known, where several types share it, and where the sizes do
+    /// not agree: what cannot be believed is not told.
     pub fn by_vtable(&self, address: u64, size: u64) -> Option<TypeId> {
         let index = self.vtables.binary_search_by_key(&address, |it| it.0).ok()?;
         let id = self.vtables.get(index)?.1?;
         (self.future_type(id)?.size == Some(size)).then_some(id)
     }
 
-    /// The addresses of all vtables of `dyn Future`, and the types; `None` where several types share one.
+    /// The addresses of all vtables of `dyn Future`, and the types; `None` where several types
+    /// share one.
     pub fn vtables(&self) -> impl Iterator<Item = (u64, Option<TypeId>)> {
         self.vtables.iter().copied()
     }
 
-    /// The address that the linker gave to the file's first byte: 0 for a position-independent program.
+    /// The address that the linker gave to the file's first byte: 0 for a position-independent
+    /// program.
     pub fn base_address(&self) -> u64 {
         self.base_address
     }
 
-    /// The linker's name for exactly this build, in hexadecimal digits; `None` where it was not asked for one.
+    /// The linker's name for exactly this build, in hexadecimal digits; `None` where it was not
+    /// asked for one.
     pub fn build_id(&self) -> Option<&str> {
         self.build_id.as_deref()
     }
 
-    /// How many files of split debug information were not found: coroutines in those are missing here.
+    /// How many files of split debug information were not found: coroutines in those are missing
+    /// here.
     pub fn missing_files(&self) -> usize {
         self.missing_files
     }
 
-    /// The coroutines that a member is or has, through wrappers, enums and pointers; none of those that they have in turn.
+    /// The coroutines that a member is or has, through wrappers, enums and pointers; none of those
+    /// that they have in turn.
     pub fn children(&self, member: &Member) -> Vec<Child> {
         member.future_type.map_or_else(Vec::new, |id| self.children_of(id, member.offset))
     }

@@ -1,4 +1,5 @@
-//! A coroutine's entry becomes its states: what is collapsed is put right where something else tells, and else is said to be hidden.
+//! A coroutine's entry becomes its states: what is collapsed is put right where something else
+//! tells, and else is said to be hidden.
 
 use std::sync::Arc;
 
@@ -149,7 +150,8 @@ fn state_kind(name: &str) -> Option<StateKind> {
 
 /// A state's members, told apart.
 ///
-/// Of several members of one name in one struct the debug information keeps the first, and repeats it in the place of the others.
+/// Of several members of one name in one struct the debug information keeps the first, and repeats
+/// it in the place of the others.
 #[derive(Debug, Default)]
 struct Sorted<'d> {
     clear: Vec<(MemberKind, MemberEntry<'d>, Evidence)>,
@@ -160,7 +162,8 @@ struct Sorted<'d> {
 impl<'d> Sorted<'d> {
     fn of(members: &[MemberEntry<'d>], captured: &[MemberEntry<'d>]) -> Self {
         let mut sorted = Self::default();
-        // The compiler puts what is captured behind the rest, in the order of the unresumed state. It is read so only where it is so.
+        // The compiler puts what is captured behind the rest, in the order of the unresumed state.
+        // It is read so only where it is so.
         let own = members.len().saturating_sub(captured.len());
         let names = |it: &[MemberEntry<'d>]| it.iter().map(|it| it.name).collect::<Vec<_>>();
         let has_tail = names(&members[own..]) == names(captured);
@@ -170,7 +173,8 @@ impl<'d> Sorted<'d> {
             let is_repeated = first.is_some_and(|it| it.offset == member.offset);
             let original = if index >= own { captured.get(index - own) } else { None };
             if let Some(original) = original {
-                // Where captured values themselves share a name, the unresumed state does not tell either.
+                // Where captured values themselves share a name, the unresumed state does not tell
+                // either.
                 let twin = captured[..index - own].iter().any(|it| it.name == original.name);
                 if twin {
                     sorted.collapsed.push(member.name);
@@ -247,7 +251,8 @@ fn candidates<'v, 'd>(
     variables.iter().filter(|it| it.name == name && !shown(it) && fits(it)).collect()
 }
 
-/// Moves what is hidden among the members, where the body has just as many variables that it can be, and their offsets.
+/// Moves what is hidden among the members, where the body has just as many variables that it can
+/// be, and their offsets.
 fn show(members: &mut Vec<Member>, hidden: &mut Vec<Hidden>) {
     let all = std::mem::take(hidden);
     for it in &all {

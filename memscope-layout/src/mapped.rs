@@ -22,8 +22,9 @@ impl Mapped {
             return Err(io::Error::other("it is not a file"));
         }
         let file = File::open(path)?;
-        // SAFETY: the map is private and only read. Whoever writes to a program's file while it is looked at changes bytes under us or,
-        // by cutting it off, ends us by a signal, as with every debugger; linkers and cargo write new files instead.
+        // SAFETY: the map is private and only read. Whoever writes to a program's file while it is
+        // looked at changes bytes under us or, by cutting it off, ends us by a signal, as with
+        // every debugger; linkers and cargo write new files instead.
         #[expect(unsafe_code, reason = "the one way to map a file")]
         let map = unsafe { Mmap::map(&file)? };
         Ok(Self { map })

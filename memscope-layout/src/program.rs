@@ -29,7 +29,8 @@ use crate::{
 /// Abbreviations that the smallest file may have.
 const LEAST_ABBREVIATIONS: u64 = 1 << 18;
 
-/// Reads a program; `path` is where the files of split and of moved debug information are looked for.
+/// Reads a program; `path` is where the files of split and of moved debug information are looked
+/// for.
 pub(crate) fn read(data: &[u8], path: Option<&Path>) -> Result<Layouts, Kind> {
     let program = Sections::read(data, Flavour::Whole)?;
     let identity = &program.identity;
@@ -89,7 +90,8 @@ fn read_sections(
 /// The executable's units, as far as they matter.
 fn own_units<'d>(dwarf: &Dwarf<'d>, entry_bytes: u64) -> Result<Vec<Head<'d>>, Kind> {
     let mut all = Vec::new();
-    // Healthy files have one abbreviation for hundreds of bytes; units of damaged ones may each have all that there are.
+    // Healthy files have one abbreviation for hundreds of bytes; units of damaged ones may each
+    // have all that there are.
     let mut left = LEAST_ABBREVIATIONS + entry_bytes / 16;
     let mut headers = dwarf.units();
     while let Some(header) = headers.next()? {
@@ -101,7 +103,8 @@ fn own_units<'d>(dwarf: &Dwarf<'d>, entry_bytes: u64) -> Result<Vec<Head<'d>>, K
     let any = |it: &gimli::Abbreviations, test: fn(&gimli::AttributeSpecification) -> bool| {
         abbreviations(it).any(|it| it.attributes().iter().any(test))
     };
-    // Link-time optimisation may leave one unit of several with a type that they all have, even in a unit without types of its own.
+    // Link-time optimisation may leave one unit of several with a type that they all have, even in
+    // a unit without types of its own.
     let shares_types = all.iter().any(|(_, it)| {
         has_types(it)
             && any(it, |it| it.name() == dw::DW_AT_type && it.form() == dw::DW_FORM_ref_addr)
@@ -119,7 +122,8 @@ fn own_units<'d>(dwarf: &Dwarf<'d>, entry_bytes: u64) -> Result<Vec<Head<'d>>, K
     Ok(units)
 }
 
-/// Adds the executable's units, and then those that are elsewhere; says how many of those are nowhere.
+/// Adds the executable's units, and then those that are elsewhere; says how many of those are
+/// nowhere.
 fn add_units<'d>(
     units: &mut Units<'d>,
     dwarf: Dwarf<'d>,
@@ -176,7 +180,8 @@ fn add_split<'d>(units: &mut Units<'d>, dwarf: Dwarf<'d>, skeleton: u32) -> Resu
     Ok(())
 }
 
-/// Why there are no types: the standard library comes with its lines, so there may be units even without `debug`.
+/// Why there are no types: the standard library comes with its lines, so there may be units even
+/// without `debug`.
 fn too_little(dwarf: &Dwarf<'_>) -> Result<Kind, Kind> {
     let mut headers = dwarf.units();
     while let Some(header) = headers.next()? {

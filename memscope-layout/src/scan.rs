@@ -59,7 +59,8 @@ pub(crate) fn abbreviations(
 
 /// Whether the unit says anything about types with variants, or about vtables.
 ///
-/// PERF: a handful of abbreviations tell, before any entry is read. The standard library's units and those of C are passed over so.
+/// PERF: a handful of abbreviations tell, before any entry is read. The standard library's units
+/// and those of C are passed over so.
 pub(crate) fn has_types(unit: &gimli::Abbreviations) -> bool {
     abbreviations(unit).any(|it| {
         it.tag() == dw::DW_TAG_variant_part
@@ -214,7 +215,8 @@ impl<'d> Pass<'_, 'd> {
     }
 }
 
-/// `<F as core::future::future::Future>::{vtable}`, with or without `<Output=…>` behind the trait's name.
+/// `<F as core::future::future::Future>::{vtable}`, with or without `<Output=…>` behind the trait's
+/// name.
 fn is_vtable_of_future(name: &[u8]) -> bool {
     let Some(head) = name.strip_suffix(VTABLE).and_then(|it| it.strip_suffix(b">")) else {
         return false;

@@ -15,7 +15,8 @@ pub(crate) type Bytes<'d> = EndianSlice<'d, RunTimeEndian>;
 pub(crate) type Dwarf<'d> = gimli::Dwarf<Bytes<'d>>;
 pub(crate) type Package<'d> = gimli::DwarfPackage<Bytes<'d>>;
 
-/// What the layouts of types need. Ranges and locations of code, the bulk of the rest, are not unpacked.
+/// What the layouts of types need. Ranges and locations of code, the bulk of the rest, are not
+/// unpacked.
 const NEEDED: [SectionId; 9] = [
     SectionId::DebugAbbrev,
     SectionId::DebugAddr,

@@ -42,7 +42,8 @@ impl<'u, 'd> Types<'u, 'd> {
 
     /// The type that an attribute of an entry refers to, as it is defined.
     ///
-    /// Where it is declared only, and nothing or more than one thing defines it, the declaration: its size is then not known.
+    /// Where it is declared only, and nothing or more than one thing defines it, the declaration:
+    /// its size is then not known.
     pub(crate) fn referred(&self, at: At, entry: &Entry<'d>, name: gimli::DwAt) -> Option<At> {
         let to = self.units.referred(at, entry, name)?;
         if let Some(known) = self.definitions.borrow().get(&to) {

@@ -1,4 +1,5 @@
-//! The units of debug information, one for each part that the compiler worked on by itself, and how their entries are read.
+//! The units of debug information, one for each part that the compiler worked on by itself, and how
+//! their entries are read.
 
 use std::{cell::RefCell, collections::HashMap, sync::Arc};
 
@@ -41,7 +42,8 @@ pub(crate) struct Unit<'d> {
     pub(crate) inner: gimli::Unit<Bytes<'d>>,
     /// Where its table of files is.
     lines: Option<DebugLineOffset>,
-    /// The unit in the executable that stands for this one of a split file, and may have its table of files.
+    /// The unit in the executable that stands for this one of a split file, and may have its table
+    /// of files.
     skeleton: Option<u32>,
     /// In the order of their offsets.
     pub(crate) named: Vec<Named>,
@@ -57,7 +59,8 @@ pub(crate) struct Head<'d> {
 impl<'d> Head<'d> {
     /// Leaves the table of files where it is.
     ///
-    /// PERF: it is read again when a coroutine asks for it. All of them would take more memory than all the rest.
+    /// PERF: it is read again when a coroutine asks for it. All of them would take more memory than
+    /// all the rest.
     pub(crate) fn new(mut inner: gimli::Unit<Bytes<'d>>) -> Self {
         let lines = inner.line_program.take().map(|it| it.header().offset());
         Self { inner, lines }
@@ -215,7 +218,8 @@ impl<'d> Units<'d> {
         });
     }
 
-    /// Looks at what is below an entry, depth first; children of those for which `see` says no are passed over.
+    /// Looks at what is below an entry, depth first; children of those for which `see` says no are
+    /// passed over.
     pub(crate) fn each_below(&self, at: At, mut see: impl FnMut(isize, At, &Entry<'d>) -> bool) {
         let Some(unit) = self.unit(at.unit) else { return };
         let Ok(mut raw) = unit.inner.entries_raw(Some(UnitOffset(at.offset as usize))) else {

@@ -57,7 +57,8 @@ impl<'d> Types<'_, 'd> {
             .and_then(|it| self.units.entry(it))
             .filter(|it| it.tag() == dw::DW_TAG_pointer_type);
         let size = match is_pointer {
-            // The type of a function has no bytes, and an entry like that of a pointer to it, which has no size either. The alignment tells.
+            // The type of a function has no bytes, and an entry like that of a pointer to it, which
+            // has no size either. The alignment tells.
             Some(pointer) if !pointer.has_attr(dw::DW_AT_byte_size) => {
                 let full = self.units.pointer_size(at.unit);
                 match align {

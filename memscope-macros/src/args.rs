@@ -17,7 +17,8 @@ const TASK_TYPES: [(&str, &str); 7] = [
     ("mixed", "Mixed"),
 ];
 
-/// What one attribute says; where several apply to a function, the innermost wins, option by option.
+/// What one attribute says; where several apply to a function, the innermost wins, option by
+/// option.
 #[derive(Clone, Default)]
 pub(crate) struct Options {
     /// A variant of `TaskType`.
@@ -88,7 +89,8 @@ impl Options {
         }
     }
 
-    /// These options, with those of the block around filled in; a name and `skip` are not handed down.
+    /// These options, with those of the block around filled in; a name and `skip` are not handed
+    /// down.
     pub(crate) fn within(mut self, outer: &Self) -> Self {
         self.task_type = self.task_type.or(outer.task_type);
         if self.krate.is_none() {

@@ -5,8 +5,8 @@ use crate::error::Mistakes;
 use crate::item::{Block, Function, Item, Kind};
 use crate::wrap;
 
-/// Notes what is wrong with an attribute that has these options on this item. `in_block` is whether a tracked block is
-/// around it.
+/// Notes what is wrong with an attribute that has these options on this item. `in_block` is whether
+/// a tracked block is around it.
 pub(crate) fn item(item: &Item, options: &Options, in_block: bool, mistakes: &mut Mistakes) {
     if let Some(skip) = &options.skip {
         if options.name.is_some() || options.task_type.is_some() || options.krate.is_some() {

@@ -1,4 +1,5 @@
-//! Mistakes: each is pinned to the smallest token at fault, and the user's item is emitted beside them.
+//! Mistakes: each is pinned to the smallest token at fault, and the user's item is emitted beside
+//! them.
 
 use proc_macro2::TokenStream;
 use quote::ToTokens;
@@ -24,7 +25,8 @@ impl Mistakes {
     }
 }
 
-/// The one of `known` that `found` is most likely meant to be: a shortened, lengthened or mistyped spelling of it.
+/// The one of `known` that `found` is most likely meant to be: a shortened, lengthened or mistyped
+/// spelling of it.
 pub(crate) fn nearest<'a>(found: &str, known: &[&'a str]) -> Option<&'a str> {
     let found = found.to_lowercase();
     if found.is_empty() {
@@ -39,7 +41,8 @@ pub(crate) fn nearest<'a>(found: &str, known: &[&'a str]) -> Option<&'a str> {
     known.iter().filter(near).min_by_key(|word| distance(&found, word)).copied()
 }
 
-/// How many letters must be inserted, removed, replaced or swapped with their neighbour to get from `a` to `b`.
+/// How many letters must be inserted, removed, replaced or swapped with their neighbour to get from
+/// `a` to `b`.
 fn distance(a: &str, b: &str) -> usize {
     let (a, b): (Vec<char>, Vec<char>) = (a.chars().collect(), b.chars().collect());
     let mut before_last = Vec::new();

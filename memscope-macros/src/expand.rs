@@ -15,12 +15,13 @@
 //! }
 //! ```
 //!
-//! An `async fn` captures its arguments in order and then moves each into a local variable: never polled, it drops them
-//! in order; polled, in reverse. The second home of each argument is what makes its future so large. Here only those
-//! are moved whose place in that order depends on it: all but the first that may need dropping at all.
+//! An `async fn` captures its arguments in order and then moves each into a local variable: never
+//! polled, it drops them in order; polled, in reverse. The second home of each argument is what
+//! makes its future so large. Here only those are moved whose place in that order depends on it:
+//! all but the first that may need dropping at all.
 //!
-//! Where another macro must see the `async fn`, its own future keeps the order before the first poll, and the inner one
-//! captures the variables in reverse:
+//! Where another macro must see the `async fn`, its own future keeps the order before the first
+//! poll, and the inner one captures the variables in reverse:
 //!
 //! ```text
 //! async fn name(mut a: A, (b, _): B, c: C, _: &D) -> T {
@@ -53,7 +54,8 @@ pub(crate) fn tracked(arguments: TokenStream, input: TokenStream) -> TokenStream
     expansion.output
 }
 
-/// The item as it would be without the attribute: those inside are taken off too, since they need not be in scope there.
+/// The item as it would be without the attribute: those inside are taken off too, since they need
+/// not be in scope there.
 pub(crate) fn plain(input: TokenStream) -> TokenStream {
     let mut output = TokenStream::new();
     let mut cursor = Cursor::new(input);
@@ -87,7 +89,8 @@ struct Surroundings {
 }
 
 impl Expansion {
-    /// One item. `given` are the options it has from its own attribute, `outer` those of the tracked block around.
+    /// One item. `given` are the options it has from its own attribute, `outer` those of the
+    /// tracked block around.
     fn item(
         &mut self,
         mut item: Item,
@@ -178,7 +181,8 @@ impl Tracked<'_> {
                 .unwrap_or_else(|| body.stream());
             return self.print(None, &self.function.parentheses, &self.output(), body);
         }
-        // `impl Future<Output = !>` is not stable, and `#[must_use]` is about the output only on an `async fn`.
+        // `impl Future<Output = !>` is not stable, and `#[must_use]` is about the output only on an
+        // `async fn`.
         let never = self.function.output.clone().is_some_and(is_never);
         let must_use = self.item.attributes.iter().any(|attribute| attribute.is("must_use"));
         if has_macro || never || must_use {
@@ -198,8 +202,8 @@ impl Tracked<'_> {
                 self.function.output.clone().map_or_else(|| quote!(()), capture_all_lifetimes);
             let place = at(self.output_span());
             let output = quote_spanned!(place=> -> impl ::core::future::Future<Output = #output>);
-            // The compiler takes a signature for the user's when it starts and ends in the user's code: an empty `where`
-            // is such an end behind a type that is not.
+            // The compiler takes a signature for the user's when it starts and ends in the user's
+            // code: an empty `where` is such an end behind a type that is not.
             let is_open = self.function.where_clause.is_empty();
             let end = is_open.then(|| Ident::new("where", self.signature_end()));
             let output = quote!(#output #end);
@@ -298,11 +302,13 @@ impl Tracked<'_> {
     fn future(&self, arguments: &Arguments, hint: Option<TokenStream>) -> TokenStream {
         let Arguments { captures, unused, .. } = arguments;
         let (_, body) = self.split_body();
-        // The body is not the tail itself: the compiler would take its braces for superfluous ones of the user.
-        // `if false` is never run: it tells the compiler what the body returns before it reads the body, as a signature does, and lets
-        // it find the variables that nobody uses.
+        // The body is not the tail itself: the compiler would take its braces for superfluous ones
+        // of the user. `if false` is never run: it tells the compiler what the body returns before
+        // it reads the body, as a signature does, and lets it find the variables that are never
+        // used.
         let hint = hint.map(|output| {
-            // "Return type inferred here" points at this variable: let it be where the type is written.
+            // "Return type inferred here" points at this variable: let it be where the type is
+            // written.
             let value = Ident::new("__memscope_output", self.output_span());
             quote_spanned! {Span::mixed_site()=>
                 if let ::core::option::Option::Some(#value) = ::core::option::Option::None::<#output> {
@@ -321,7 +327,8 @@ impl Tracked<'_> {
         }
     }
 
-    /// `Some` of the bytes that the arguments take; `None` where one of them has no type that can be written again, or may not be there.
+    /// `Some` of the bytes that the arguments take; `None` where one of them has no type that can
+    /// be written again, or may not be there.
     fn argument_bytes(&self) -> TokenStream {
         let facade = self.options.facade();
         let mut bytes = quote_spanned!(Span::mixed_site()=> 0_usize);
@@ -384,7 +391,8 @@ impl Tracked<'_> {
         let (inner_attributes, _) = self.split_body();
         let attributes = attributes.iter().map(Attribute::allowing);
         let inner_attributes = inner_attributes.iter().map(Attribute::allowing);
-        // Their span is the end of the item's, which is how the compiler finds the item in the user's code.
+        // Their span is the end of the item's, which is how the compiler finds the item in the
+        // user's code.
         let body = regroup(self.body, body);
         // Clippy takes an `async` block whose value is a future for one that lacks an `.await`; of
         // an `async fn` it believes the signature.
@@ -460,8 +468,8 @@ impl Tracked<'_> {
 /// The tokens with the delimiters of interpolated blocks and expressions (`$body:block`) marked as
 /// not written here; `None` where there are none.
 ///
-/// Where no attribute macro is in between, the compiler knows where `{ 7 }` comes from. Behind one it
-/// takes the braces for superfluous ones of the user.
+/// Where no attribute macro is in between, the compiler knows where `{ 7 }` comes from. Behind one
+/// it takes the braces for superfluous ones of the user.
 fn without_written_delimiters(tokens: &TokenStream) -> Option<TokenStream> {
     let mut is_changed = false;
     let trees: Vec<TokenTree> = tokens
@@ -570,7 +578,8 @@ fn bindings(pattern: TokenStream) -> Vec<Ident> {
     names
 }
 
-/// `impl` that captures every lifetime in scope, which is how it is in an `async fn` of any edition.
+/// `impl` that captures every lifetime in scope, which is how it is in an `async fn` of any
+/// edition.
 fn capture_all_lifetimes(ty: TokenStream) -> TokenStream {
     ty.into_iter()
         .map(|tree| match tree {

@@ -62,7 +62,8 @@ pub(crate) struct Argument {
     pub(crate) kind: ArgumentKind,
     /// Everything behind the attributes.
     pub(crate) tokens: TokenStream,
-    /// As far as can be told from the spelling of its type, whether dropping the argument may run code.
+    /// As far as can be told from the spelling of its type, whether dropping the argument may run
+    /// code.
     pub(crate) may_need_drop: bool,
 }
 
@@ -402,7 +403,8 @@ fn named(pattern: TokenStream) -> Option<(Option<Ident>, Ident)> {
     (cursor.is_empty() && is_variable(&name)).then_some((mutability, name))
 }
 
-/// Whether `name` in a pattern is a new variable. One with a capital letter may be a unit struct or a constant.
+/// Whether `name` in a pattern is a new variable. One with a capital letter may be a unit struct or
+/// a constant.
 pub(crate) fn is_variable(name: &Ident) -> bool {
     const KEYWORDS: &[&str] = &["_", "box", "const", "false", "mut", "ref", "self", "true"];
     let text = name.to_string();
@@ -411,7 +413,8 @@ pub(crate) fn is_variable(name: &Ident) -> bool {
     !is_capital && !KEYWORDS.contains(&&*text)
 }
 
-/// Whether a value of type `ty` may run code when dropped; only the spelling is known, so in doubt it may.
+/// Whether a value of type `ty` may run code when dropped; only the spelling is known, so in doubt
+/// it may.
 fn may_need_drop(ty: TokenStream) -> bool {
     const PLAIN: &[&str] = &[
         "bool", "char", "f32", "f64", "i8", "i16", "i32", "i64", "i128", "isize", "u8", "u16",

@@ -41,9 +41,9 @@ use proc_macro::TokenStream;
 /// }
 /// ```
 ///
-/// Calls, arguments, borrows, `Send`, type errors and the order in which things are dropped stay those of the
-/// `async fn`. The future gets smaller where it takes large arguments by value, since an `async fn` holds those twice,
-/// and never larger than by the few words of the wrapper.
+/// Calls, arguments, borrows, `Send`, type errors and the order in which things are dropped stay
+/// those of the `async fn`. The future gets smaller where it takes large arguments by value, since
+/// an `async fn` holds those twice, and never larger than by the few words of the wrapper.
 ///
 /// # Options
 ///
@@ -55,23 +55,24 @@ use proc_macro::TokenStream;
 ///
 /// # Where it can stand
 ///
-/// * On an `async fn`: free, in an `impl`, in a `trait` or in its implementation. A declaration without a body has
-///   nothing to track and stays as it is: put the attribute on the implementations.
-/// * On an `impl`, a `trait` or an inline `mod`: it goes for every `async fn` inside, those in nested blocks included.
-///   Functions are then named `Type::function`. `#[tracked(…)]` on an inner item changes the options it names,
-///   `#[tracked(skip)]` leaves that item out.
-/// * With `#[async_trait]`, `#[tokio::main]` and `#[tokio::test]`, above them or below. Above them, and above any other
-///   attribute that it does not know, it leaves the signature an `async fn` for the other macro to see and wraps the
-///   body only: the future then is as large as the plain one and the wrapper, and what the pattern of an argument does
-///   not bind is dropped last.
+/// * On an `async fn`: free, in an `impl`, in a `trait` or in its implementation. A declaration
+///   without a body has nothing to track and stays as it is: put the attribute on the
+///   implementations.
+/// * On an `impl`, a `trait` or an inline `mod`: it goes for every `async fn` inside, those in
+///   nested blocks included. Functions are then named `Type::function`. `#[tracked(…)]` on an inner
+///   item changes the options it names, `#[tracked(skip)]` leaves that item out.
+/// * With `#[async_trait]`, `#[tokio::main]` and `#[tokio::test]`, above them or below. Above them,
+///   and above any other attribute that it does not know, it leaves the signature an `async fn` for
+///   the other macro to see and wraps the body only: the future then is as large as the plain one
+///   and the wrapper, and what the pattern of an argument does not bind is dropped last.
 /// * On a function that ends in an `async` block or in `Box::pin(async move { … })`.
 ///
 /// # Lints
 ///
-/// No lint of the compiler or of clippy fires that does not fire on the plain function. Some fire no
-/// more, as `clippy::unused_async` does not on a function that is not `async`. So `#[expect(…)]` on a
-/// tracked function, block or argument works as `#[allow(…)]`. An `#[allow(…)]` on an argument goes
-/// for the variables that it binds.
+/// No lint of the compiler or of clippy fires that does not fire on the plain function. Some fire
+/// no more, as `clippy::unused_async` does not on a function that is not `async`. So `#[expect(…)]`
+/// on a tracked function, block or argument works as `#[allow(…)]`. An `#[allow(…)]` on an argument
+/// goes for the variables that it binds.
 ///
 /// With the feature `enabled` off, everything is left as it was written.
 #[proc_macro_attribute]
@@ -83,7 +84,8 @@ pub fn tracked(arguments: TokenStream, item: TokenStream) -> TokenStream {
     }
 }
 
-/// Registers variables: what they hold on the heap is shown under their names for as long as they live.
+/// Registers variables: what they hold on the heap is shown under their names for as long as they
+/// live.
 ///
 /// You write
 ///
@@ -108,8 +110,9 @@ pub fn tracked(arguments: TokenStream, item: TokenStream) -> TokenStream {
 /// }
 /// ```
 ///
-/// The variable is looked at and let go of: nothing is moved, copied or wrapped, no borrow is held when the statement ends, and
-/// its value is `()`. It goes in `async` code and out of it, in closures, loops, generic functions and other macros.
+/// The variable is looked at and let go of: nothing is moved, copied or wrapped, no borrow is held
+/// when the statement ends, and its value is `()`. It goes in `async` code and out of it, in
+/// closures, loops, generic functions and other macros.
 ///
 /// # Forms
 ///
@@ -125,19 +128,23 @@ pub fn tracked(arguments: TokenStream, item: TokenStream) -> TokenStream {
 ///
 /// # What is found
 ///
-/// Every type may be tracked. The blocks are found of a type that implements `Trackable`: those of the standard library and, with
-/// `#[derive(Trackable)]`, your own. Of a `Box` of anything the box is found. Of another type, or of a type parameter without
-/// that bound, only name, type and size are known.
+/// Every type may be tracked. The blocks are found of a type that implements `Trackable`: those of
+/// the standard library and, with `#[derive(Trackable)]`, your own. Of a `Box` of anything the box
+/// is found. Of another type, or of a type parameter without that bound, only name, type and size
+/// are known.
 ///
-/// The type must be known by the line where the macro stands. `let mut x = None; track_var!(x); x = Some(y)` asks for a
-/// `Trackable` of the type that comes later; `let mut x: Option<Y> = None` does not.
+/// The type must be known by the line where the macro stands.
+/// `let mut x = None; track_var!(x); x = Some(y)` asks for a `Trackable` of the type that comes
+/// later; `let mut x: Option<Y> = None` does not.
 ///
 /// # Cost
 ///
-/// A `static` for each place, and for each run one look at the value: as many steps as the value has fields, or with `deep:`
-/// elements. With the feature `enabled` off, the places are type-checked and nothing is run.
-// Not `macro_rules!`: to those, `self.a.0.1` is an expression like any other. They can neither name it (`stringify!` keeps the
-// spaces of whoever wrote it) nor tell it from a call, and show a mistake in the expansion instead of at the token at fault.
+/// A `static` for each place, and for each run one look at the value: as many steps as the value
+/// has fields, or with `deep:` elements. With the feature `enabled` off, the places are
+/// type-checked and nothing is run.
+// Not `macro_rules!`: to those, `self.a.0.1` is an expression like any other. They can neither name
+// it (`stringify!` keeps the spaces as they were written) nor tell it from a call, and show a
+// mistake in the expansion instead of at the token at fault.
 #[proc_macro]
 pub fn track_var(input: TokenStream) -> TokenStream {
     track_var::track_var(input.into(), cfg!(feature = "enabled")).into()
@@ -177,8 +184,9 @@ pub fn track_var(input: TokenStream) -> TokenStream {
 /// }
 /// ```
 ///
-/// Fields may be of any type: of one that is not `Trackable` itself, as much is found as `track_var!` would find. Type parameters
-/// get a bound, as with the derives of the standard library.
+/// Fields may be of any type: of one that is not `Trackable` itself, as much is found as
+/// `track_var!` would find. Type parameters get a bound, as with the derives of the standard
+/// library.
 ///
 /// # Options
 ///
@@ -191,7 +199,8 @@ pub fn track_var(input: TokenStream) -> TokenStream {
 ///
 /// # Cost
 ///
-/// None until a value is tracked; then one call for each field. With the feature `enabled` off, the methods do nothing.
+/// None until a value is tracked; then one call for each field. With the feature `enabled` off, the
+/// methods do nothing.
 #[proc_macro_derive(Trackable, attributes(trackable))]
 pub fn derive_trackable(input: TokenStream) -> TokenStream {
     trackable::derive(input.into(), cfg!(feature = "enabled")).into()

@@ -29,7 +29,8 @@ struct Value {
 }
 
 impl Place {
-    /// Takes a place and stops behind it. What is no place is noted once, and the cursor left anywhere before the next comma.
+    /// Takes a place and stops behind it. What is no place is noted once, and the cursor left
+    /// anywhere before the next comma.
     pub(crate) fn parse(cursor: &mut Cursor, mistakes: &mut Mistakes) -> Option<Self> {
         let place = Self::operand(cursor, mistakes)?;
         if let Some(Value { tokens, what }) = place.value {
@@ -45,8 +46,8 @@ impl Place {
     fn operand(cursor: &mut Cursor, mistakes: &mut Mistakes) -> Option<Self> {
         if let Some(group) = cursor.invisible_group() {
             let mut base = Self::inside(&group, mistakes)?;
-            // With `*a` for `$x`, the compiler would take `$x.b` for `*a.b`: invisible groups that come out of a macro like this one
-            // mean nothing to it.
+            // With `*a` for `$x`, the compiler would take `$x.b` for `*a.b`: invisible groups that
+            // come out of a macro like this one mean nothing to it.
             if base.is_dereferenced && is_step(&mut cursor.clone()) {
                 let parentheses = Group::new(Delimiter::Parenthesis, base.tokens);
                 base.tokens = TokenTree::from(parentheses).into();

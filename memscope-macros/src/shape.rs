@@ -1,4 +1,5 @@
-//! What `#[derive(Trackable)]` is put on: a struct or an enum, of which only names matter. Types are never looked at.
+//! What `#[derive(Trackable)]` is put on: a struct or an enum, of which only names matter. Types
+//! are never looked at.
 
 use crate::item::Attribute;
 use crate::tokens::{Cursor, is_punct, split_commas};

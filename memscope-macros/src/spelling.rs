@@ -1,6 +1,7 @@
 //! Tokens as a person would write them: the name of `self.parts[i + 1].name` in reports.
 //!
-//! The compiler's own text of a token stream has its spaces where the user, or a macro, happened to have them.
+//! The compiler's own text of a token stream has its spaces where the user, or a macro, happened to
+//! have them.
 
 use proc_macro2::{Delimiter, Spacing, TokenStream, TokenTree};
 use syn::ext::IdentExt;

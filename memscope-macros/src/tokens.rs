@@ -1,5 +1,6 @@
-//! A cursor over tokens. Signatures are split with it and bodies are never looked into, so that whatever the compiler
-//! accepts in them, syntax yet to come included, passes through as it was written.
+//! A cursor over tokens. Signatures are split with it and bodies are never looked into, so that
+//! whatever the compiler accepts in them, syntax yet to come included, passes through as it was
+//! written.
 
 use proc_macro2::{Delimiter, Group, Ident, Punct, Spacing, Span, TokenStream, TokenTree};
 use std::rc::Rc;
@@ -102,8 +103,8 @@ impl Cursor {
         }
     }
 
-    /// Takes the invisible group around an interpolated `$x:expr` if it is next, unopened: inside of it, other rules of
-    /// precedence go.
+    /// Takes the invisible group around an interpolated `$x:expr` if it is next, unopened: inside
+    /// of it, other rules of precedence go.
     pub(crate) fn invisible_group(&mut self) -> Option<Group> {
         match self.peek_closed() {
             Some(TokenTree::Group(group)) if group.delimiter() == Delimiter::None => {
@@ -124,7 +125,8 @@ impl Cursor {
         Some([first, second].map(TokenTree::from).into_iter().collect())
     }
 
-    /// Takes tokens up to the first one outside of `<…>` for which `end` holds, without opening invisible groups.
+    /// Takes tokens up to the first one outside of `<…>` for which `end` holds, without opening
+    /// invisible groups.
     pub(crate) fn until(&mut self, end: impl Fn(&TokenTree) -> bool) -> TokenStream {
         let mut taken = Vec::new();
         let mut angles = Angles::default();
@@ -224,7 +226,8 @@ pub(crate) fn regroup(group: &Group, stream: TokenStream) -> Group {
     new
 }
 
-/// Ours by name (no variable of the user can clash with it), shown at `place` when an error points at it.
+/// Ours by name (no variable of the user can clash with it), shown at `place` when an error points
+/// at it.
 pub(crate) fn at(place: Span) -> Span {
     Span::mixed_site().located_at(place)
 }

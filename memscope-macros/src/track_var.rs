@@ -14,8 +14,8 @@
 //! }
 //! ```
 //!
-//! The semicolon ends the life of temporaries, guards of locks for instance, before the block does: in the 2021 edition the last
-//! expression of a block would keep them longer.
+//! The semicolon ends the life of temporaries, guards of locks for instance, before the block does:
+//! in the 2021 edition the last expression of a block would keep them longer.
 
 use crate::args;
 use crate::error::{Mistakes, nearest};
@@ -42,8 +42,8 @@ struct Variable {
     is_deep: bool,
 }
 
-/// `track_var!(input)`: one expression of type `()`. Where tracking is off, what is wrong is still noted and the places are
-/// still checked, and nothing is run.
+/// `track_var!(input)`: one expression of type `()`. Where tracking is off, what is wrong is still
+/// noted and the places are still checked, and nothing is run.
 pub(crate) fn track_var(input: TokenStream, is_enabled: bool) -> TokenStream {
     let mut mistakes = Mistakes::default();
     let arguments = Arguments::parse(input, &mut mistakes);
@@ -66,7 +66,8 @@ impl Arguments {
         let mut arguments = Self::default();
         let mut cursor = Cursor::new(input);
         let before = mistakes.count();
-        // A look at the next token opens the invisible group around it, which `Place` wants to see closed.
+        // A look at the next token opens the invisible group around it, which `Place` wants to see
+        // closed.
         while !cursor.clone().is_empty() {
             if let Some(comma) = cursor.clone().punct(',') {
                 mistakes.add(&comma, "found `,`, expected a variable");

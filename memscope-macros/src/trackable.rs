@@ -21,7 +21,8 @@ use crate::tokens::{Cursor, is_ident, split_commas};
 use proc_macro2::{Group, Ident, Span, TokenStream, TokenTree};
 use quote::{format_ident, quote_spanned};
 
-/// The implementations for `input`, or what is wrong with it beside empty ones. Where tracking is off, they are empty too.
+/// The implementations for `input`, or what is wrong with it beside empty ones. Where tracking is
+/// off, they are empty too.
 pub(crate) fn derive(input: TokenStream, is_enabled: bool) -> TokenStream {
     let Some(shape) = Shape::parse(input) else {
         let mut mistakes = Mistakes::default();
@@ -72,7 +73,8 @@ impl<'a> Derived<'a> {
         Self { shape, facade, fields, is_wrong, is_enabled }
     }
 
-    /// `impl #interface for …`, with one method that shows every field through `step`, which starts behind that many references.
+    /// `impl #interface for …`, with one method that shows every field through `step`, which starts
+    /// behind that many references.
     fn implementation(
         &self,
         interface: &str,
@@ -128,7 +130,8 @@ impl<'a> Derived<'a> {
                     #((#references #facade::__private::Value(#names)).#step(__memscope_blocks);)*
                 }
             } else {
-                // The fields are used as they are when tracking is on: no warning comes and goes with it.
+                // The fields are used as they are when tracking is on: no warning comes and goes
+                // with it.
                 quote_spanned!(Span::mixed_site()=> #(let _ = #names;)*)
             };
             quote_spanned!(Span::mixed_site()=> #path { #(#members: #names,)* .. } => { #shown })

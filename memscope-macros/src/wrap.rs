@@ -1,5 +1,5 @@
-//! Functions that are not `async` any more: `#[async_trait]` and `#[tokio::main]`, when they stand above `#[tracked]`,
-//! have already made an `async` block of the body. It is found and wrapped.
+//! Functions that are not `async` any more: `#[async_trait]` and `#[tokio::main]`, when they stand
+//! above `#[tracked]`, have already made an `async` block of the body. It is found and wrapped.
 
 use crate::item::Function;
 use crate::tokens::{is_ident, is_punct, mentions};

@@ -4,22 +4,23 @@ use crate::sync::{AtomicI64, AtomicU32, AtomicU64, Ordering};
 
 /// The 32 bytes that every block of one owner points to.
 ///
-/// It outlives the task: as long as one block points here, the account is in use. Who takes it back is decided as in
-/// biased reference counting. While the owner is open, `balance` is [`OPEN`] plus what others did (frees count below
-/// zero) and the owner's own part stays private in its [`Tally`](crate::tally::Tally). At its end the owner folds that part
-/// in and takes `OPEN` off; from then on `balance` is the live bytes, and whoever brings it to zero takes the account
-/// back. A block has at least one byte, so no bytes means no blocks.
+/// It outlives the task: as long as one block points here, the account is in use. Which thread
+/// takes it back is decided as in biased reference counting. While the owner is open, `balance` is
+/// [`OPEN`] plus what others did (frees count below zero) and the owner's own part stays private in
+/// its [`Tally`](crate::tally::Tally). At its end the owner folds that part in and takes `OPEN`
+/// off; from then on `balance` is the live bytes, and the thread that brings it to zero takes the
+/// account back. A block has at least one byte, so no bytes means no blocks.
 #[derive(Debug)]
 #[repr(C)]
 pub(crate) struct Account {
     balance: AtomicI64,
     /// The owner's id (0: a thread); in the free list the link to the next account.
     id: AtomicU64,
-    /// Blocks, counted like `balance` (without the bias, and modulo 2^32: no owner has half as many at one time); written
-    /// before it, so that it is right when zero is seen.
+    /// Blocks, counted like `balance` (without the bias, and modulo 2^32: no owner has half as many
+    /// at one time); written before it, so that it is right when zero is seen.
     blocks: AtomicU32,
-    /// While open: the index of the owner's record; from its end on: its private part of the blocks, as long as that fits. The highest bits
-    /// are [`CLOSING`] and [`CELL`].
+    /// While open: the index of the owner's record; from its end on: its private part of the
+    /// blocks, as long as that fits. The highest bits are [`CLOSING`] and [`CELL`].
     record: AtomicU32,
     /// The index of the owner's site.
     site: AtomicU32,
@@ -47,7 +48,8 @@ pub(crate) const OPEN: i64 = 1 << 62;
 pub(crate) enum Balance {
     /// The owner is open; bytes and blocks that others added or (below zero) took off.
     Open { net_bytes: i64, net_blocks: u32, record: u32, site: u32 },
-    /// The owner has ended; bytes and blocks that are still live, and whether its Tokio cell is among them.
+    /// The owner has ended; bytes and blocks that are still live, and whether its Tokio cell is
+    /// among them.
     Closed { live_bytes: u64, live_blocks: u32, site: u32, has_cell: bool },
 }
 
@@ -67,7 +69,8 @@ impl Account {
         }
     }
 
-    /// An account that is there before any memory is. The atomics come from outside because a constant function cannot make loom's.
+    /// An account that is there before any memory is. The atomics come from outside because a
+    /// constant function cannot make loom's.
     pub(crate) const fn of(
         balance: AtomicI64,
         id: AtomicU64,
@@ -83,8 +86,9 @@ impl Account {
     #[inline]
     pub(crate) fn open(&self, id: u64, record: u32, site: u32) {
         self.blocks.store(0, Ordering::Relaxed);
-        // Releases: for a reader that looks at the id, at the rest and at the id again (pairs with `id` and `read`). Who
-        // sees any of this sees that the id is not the old one any more; who sees the new id sees no old balance.
+        // Releases: for a reader that looks at the id, at the rest and at the id again (pairs with
+        // `id` and `read`). A thread that sees any of this sees that the id is not the old one any
+        // more; one that sees the new id sees no old balance.
         self.record.store(record, Ordering::Release);
         self.site.store(site, Ordering::Release);
         self.id.store(id, Ordering::Release);
@@ -106,16 +110,18 @@ impl Account {
         self.record.store(self.record.load(Ordering::Relaxed) | CELL, Ordering::Relaxed);
     }
 
-    /// Notes that the cell is freed. The future in it was dropped before, so that nobody else writes here.
+    /// Notes that the cell is freed. The future in it was dropped before, so that no other thread
+    /// writes here.
     pub(crate) fn remove_cell(&self) {
         self.record.store(self.record.load(Ordering::Relaxed) & !CELL, Ordering::Relaxed);
     }
 
-    /// Adds a block to an owner that many threads charge and that is never closed. Returns its live bytes.
+    /// Adds a block to an owner that many threads charge and that is never closed. Returns its live
+    /// bytes.
     pub(crate) fn charge(&self, bytes: usize) -> i64 {
         let bytes = bytes.cast_signed() as i64;
         self.blocks.fetch_add(1, Ordering::Relaxed);
-        // Release pairs with `read`: who sees the block as live sees it as allocated.
+        // Release pairs with `read`: a thread that sees the block as live sees it as allocated.
         self.balance.fetch_add(bytes, Ordering::Release) + bytes - OPEN
     }
 
@@ -126,7 +132,8 @@ impl Account {
         let bytes = bytes.cast_signed() as i64;
         let mut balance = self.balance.load(Ordering::Relaxed);
         while balance > OPEN / 2 {
-            // Release pairs with `read`, as in `charge`. Acquire: the id that is looked at next is not an older one.
+            // Release pairs with `read`, as in `charge`. Acquire: the id that is looked at next is
+            // not an older one.
             match self.balance.compare_exchange_weak(
                 balance,
                 balance + bytes,
@@ -143,8 +150,8 @@ impl Account {
         false
     }
 
-    /// Takes off a block freed by somebody who is not the owner. True: it was the last one of an ended owner, and the
-    /// caller must give the account back.
+    /// Takes off a block that a thread or task other than the owner freed. True: it was the last
+    /// one of an ended owner, and the caller must give the account back.
     ///
     /// PERF: the last one, as a task's Tokio cell mostly is, takes no locked instruction.
     #[inline]
@@ -153,19 +160,22 @@ impl Account {
         let bytes = bytes.cast_signed() as i64;
         // Acquire: as below.
         if self.balance.load(Ordering::Acquire) == bytes {
-            // The owner has ended, and this block is all that it left: nobody else comes here any more.
+            // The owner has ended, and this block is all that it left: no other thread comes here
+            // any more.
             self.record.store(CLOSING, Ordering::Relaxed);
             self.blocks.store(0, Ordering::Relaxed);
             self.balance.store(0, Ordering::Release);
             return true;
         }
         self.blocks.fetch_sub(1, Ordering::Relaxed);
-        // Release: the freeing thread's use of the account is over before another one gives it back. Acquire: the one
-        // that does sees all of them. Both pair with the other calls of `discharge` and with `close`.
+        // Release: the freeing thread's use of the account is over before another one gives it
+        // back. Acquire: the one that does sees all of them. Both pair with the other calls of
+        // `discharge` and with `close`.
         self.balance.fetch_sub(bytes, Ordering::AcqRel) == bytes
     }
 
-    /// Ends the owner: its private part is folded in. True: nothing is live, and the caller must give the account back.
+    /// Ends the owner: its private part is folded in. True: nothing is live, and the caller must
+    /// give the account back.
     #[allow(dead_code, reason = "for the loom models: the runtime takes the two steps apart")]
     #[must_use]
     pub(crate) fn close(&self, own_live_bytes: i64, own_live_blocks: u32) -> bool {
@@ -173,11 +183,13 @@ impl Account {
         self.finish_close(own_live_bytes)
     }
 
-    /// The first half of [`close`](Self::close): the blocks are folded in, and the record is not read any more.
+    /// The first half of [`close`](Self::close): the blocks are folded in, and the record is not
+    /// read any more.
     #[inline]
     pub(crate) fn begin_close(&self, own_live_blocks: u32) {
-        // Releases: as in `open`, for a reader that has the owner before in mind; and one that sees the blocks folded in
-        // sees that the owner's record is not to be read any more (pairs with `read`).
+        // Releases: as in `open`, for a reader that has the owner before in mind; and one that sees
+        // the blocks folded in sees that the owner's record is not to be read any more (pairs with
+        // `read`).
         let cell = self.record.load(Ordering::Relaxed) & CELL;
         // PERF: one locked instruction less than adding them.
         let fits = own_live_blocks <= INDEX;
@@ -196,7 +208,8 @@ impl Account {
         self.balance.fetch_add(own_live_bytes - OPEN, Ordering::AcqRel) == OPEN - own_live_bytes
     }
 
-    /// In a forked child, on its only thread: whether the owner's end has begun and not come to its balance.
+    /// In a forked child, on its only thread: whether the owner's end has begun and not come to its
+    /// balance.
     #[allow(dead_code, reason = "the loom models do not fork")]
     pub(crate) fn is_closing(&self) -> bool {
         self.balance.load(Ordering::Relaxed) > OPEN / 2
@@ -209,8 +222,9 @@ impl Account {
         self.balance.load(Ordering::Relaxed) - OPEN
     }
 
-    /// NOTE: read this before the owner's tally. A block is freed after it was allocated, so a tally read later
-    /// has every allocation whose free is in here, and no difference of the two falls below zero.
+    /// NOTE: read this before the owner's tally. A block is freed after it was allocated, so a
+    /// tally read later has every allocation whose free is in here, and no difference of the two
+    /// falls below zero.
     pub(crate) fn read(&self) -> Balance {
         // Acquire pairs with `discharge` and `close`, and with `open` as said there.
         let balance = self.balance.load(Ordering::Acquire);

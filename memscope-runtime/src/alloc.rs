@@ -12,11 +12,11 @@ use crate::{
 
 /// A global allocator that charges every block to the async task that allocates it.
 ///
-/// It forwards to `A` (`std::alloc::System` unless told otherwise) and keeps one pointer for each block, so a block is
-/// taken off the right task whoever frees it, and whenever.
+/// It forwards to `A` (`std::alloc::System` unless told otherwise) and keeps one pointer for each
+/// block, so a block is taken off the right task, whichever thread frees it, and whenever.
 ///
-/// The facade's default feature `global-allocator` installs it over `System`. To install it over another allocator, turn that
-/// feature off and write
+/// The facade's default feature `global-allocator` installs it over `System`. To install it over
+/// another allocator, turn that feature off and write
 ///
 /// ```
 /// # use std::alloc::System as Jemalloc;
@@ -29,20 +29,24 @@ use crate::{
 ///
 /// # What it does not see
 ///
-/// Zero-sized values and statics never reach an allocator; memory that a C library takes from `malloc` by itself passes it by.
+/// Zero-sized values and statics never reach an allocator; memory that a C library takes from
+/// `malloc` by itself passes it by.
 ///
 /// # Cost
 ///
-/// On each allocation a thread-local read, five plain stores and the word of the block: see the README's table. A block
-/// below 4 KiB takes 8 bytes more, after its size is rounded up to a multiple of 8; with an alignment above 8 it takes as many bytes more
-/// as its alignment. A larger one keeps its size, and has 16 bytes elsewhere. `alloc_zeroed` and `realloc` are forwarded, so that large
-/// zeroed blocks stay untouched and growth in place stays in place. A block that grows beyond 4 KiB, or shrinks below, is copied once,
-/// as is one of an alignment of 16 to 2,048 each time.
+/// On each allocation a thread-local read, five plain stores and the word of the block: see the
+/// README's table. A block below 4 KiB takes 8 bytes more, after its size is rounded up to a
+/// multiple of 8; with an alignment above 8 it takes as many bytes more as its alignment. A larger
+/// one keeps its size, and has 16 bytes elsewhere. `alloc_zeroed` and `realloc` are forwarded, so
+/// that large zeroed blocks stay untouched and growth in place stays in place. A block that grows
+/// beyond 4 KiB, or shrinks below, is copied once, as is one of an alignment of 16 to 2,048 each
+/// time.
 ///
 /// # What it asks of the inner allocator
 ///
-/// Blocks with an alignment of 16 or more, and other sizes than the program's. The size that `dealloc` and `realloc` are passed is the one
-/// that the block was made with, also where the compiler has left out a `realloc` before a `dealloc`.
+/// Blocks with an alignment of 16 or more, and other sizes than the program's. The size that
+/// `dealloc` and `realloc` are passed is the one that the block was made with, also where the
+/// compiler has left out a `realloc` before a `dealloc`.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct TrackingAllocator<A = System> {
     inner: A,
@@ -60,9 +64,10 @@ impl<A> TrackingAllocator<A> {
     }
 }
 
-// SAFETY: every request is forwarded to `A`, which keeps the contract. The layout passed on has room for the user's block at its
-// alignment, and for what is in front of it. A block goes back to `A` with the pointer and the layout that it was taken with: its
-// place says where the inner block begins, and its word or its slot how large it is. Nothing on the way can unwind.
+// SAFETY: every request is forwarded to `A`, which keeps the contract. The layout passed on has
+// room for the user's block at its alignment, and for what is in front of it. A block goes back to
+// `A` with the pointer and the layout that it was taken with: its place says where the inner block
+// begins, and its word or its slot how large it is. Nothing on the way can unwind.
 unsafe impl<A: GlobalAlloc> GlobalAlloc for TrackingAllocator<A> {
     #[inline]
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
@@ -120,7 +125,8 @@ unsafe impl<A: GlobalAlloc> GlobalAlloc for TrackingAllocator<A> {
             // SAFETY: the caller's contract, passed on.
             return unsafe { put(&self.inner, block, layout.size(), layout.align()) };
         }
-        // SAFETY: the caller says that the block is live; its address says that the word is in front.
+        // SAFETY: the caller says that the block is live; its address says that the word is in
+        // front.
         let word = unsafe { block::front_word(block) };
         let tally = current::tally();
         // NOTE: at a signpost this lets zeroes pass, which then are counted there.
@@ -144,10 +150,12 @@ unsafe impl<A: GlobalAlloc> GlobalAlloc for TrackingAllocator<A> {
             return unsafe { retake(&self.inner, block, layout, new_size) };
         }
         if !is_small(new_size) {
-            // SAFETY: the caller's contract, passed on. The address says that the alignment is usual.
+            // SAFETY: the caller's contract, passed on. The address says that the alignment is
+            // usual.
             return unsafe { outgrow(&self.inner, block, layout.size(), new_size) };
         }
-        // SAFETY: the caller says that the block is live; its address says that the word is in front.
+        // SAFETY: the caller says that the block is live; its address says that the word is in
+        // front.
         let word = unsafe { block::front_word(block) };
         let tally = current::tally();
         // NOTE: as in `dealloc`.
@@ -161,7 +169,8 @@ unsafe impl<A: GlobalAlloc> GlobalAlloc for TrackingAllocator<A> {
         let new = unsafe { block::front_layout(new_size) };
         // SAFETY: the inner block begins there.
         let inner = unsafe { block.sub(FRONT) };
-        // SAFETY: allocated by `inner` with `old`; `new` has the same alignment and a size that is not zero.
+        // SAFETY: allocated by `inner` with `old`; `new` has the same alignment and a size that is
+        // not zero.
         let grown = unsafe { self.inner.realloc(inner, old, new.size()) };
         if grown.is_null() {
             // SAFETY: the caller's contract: nothing was done, and the word has said the size.
@@ -185,7 +194,8 @@ fn is_small(bytes: usize) -> bool {
 /// # Safety
 ///
 /// `inner` must be just allocated with the layout of a block of this size, and must not be null.
-// PERF: what is rare is called last, so that nothing has to be kept for afterwards: most registers stay untouched.
+// PERF: what is rare is called last, so that nothing has to be kept for afterwards: most registers
+// stay untouched.
 #[inline]
 unsafe fn charge_usual(inner: *mut u8, bytes: usize) -> *mut u8 {
     let tally = current::tally();
@@ -204,7 +214,8 @@ unsafe fn charge_usual(inner: *mut u8, bytes: usize) -> *mut u8 {
 /// # Safety
 ///
 /// `inner` must be allocated with the layout of a block of this size, and must not be null.
-// PERF: first, and with little to keep for afterwards, what a program that annotates nothing mostly does.
+// PERF: first, and with little to keep for afterwards, what a program that annotates nothing mostly
+// does.
 #[inline(never)]
 unsafe fn charge_at_signpost(signpost: &'static Tally, inner: *mut u8, bytes: usize) -> *mut u8 {
     if !current::is_outside(signpost) {
@@ -301,8 +312,8 @@ fn take<A: GlobalAlloc>(inner: &A, layout: Layout, is_zeroed: bool) -> *mut u8 {
     block
 }
 
-/// Takes a block of a usual layout and of this size, of which there was none, if memscope's own work
-/// can have some of what is kept for it; else null.
+/// Takes a block of a usual layout and of this size, of which there was none, if memscope's own
+/// work can have some of what is kept for it; else null.
 // PERF: without the allocator, which would have to be kept while it is asked for the first time.
 #[cold]
 #[inline(never)]
@@ -310,7 +321,8 @@ fn take_again<A: GlobalAlloc>(bytes: usize, is_zeroed: bool) -> *mut u8 {
     if size_of::<A>() != 0 || !reserve::give_way(bytes) {
         return ptr::null_mut();
     }
-    // SAFETY: a value without bytes is at any address that is aligned, and there is one of this type.
+    // SAFETY: a value without bytes is at any address that is aligned, and there is one of this
+    // type.
     let inner = unsafe { ptr::NonNull::<A>::dangling().as_ref() };
     // SAFETY: a usual layout is below a page.
     take(inner, unsafe { usual(bytes) }, is_zeroed)
@@ -328,7 +340,8 @@ unsafe fn retake_usual<A: GlobalAlloc>(block: *mut u8, bytes: usize, new_size: u
     if size_of::<A>() != 0 {
         return ptr::null_mut();
     }
-    // SAFETY: a value without bytes is at any address that is aligned, and there is one of this type.
+    // SAFETY: a value without bytes is at any address that is aligned, and there is one of this
+    // type.
     let inner = unsafe { ptr::NonNull::<A>::dangling().as_ref() };
     // SAFETY: a usual layout is below a page.
     let layout = unsafe { usual(bytes) };
@@ -363,7 +376,8 @@ fn take_large<A: GlobalAlloc>(inner: &A, layout: Layout, is_zeroed: bool) -> *mu
     take(inner, layout, is_zeroed)
 }
 
-/// Where a new block and its word are; `None` where there is no memory for either, and the inner block has been given back.
+/// Where a new block and its word are; `None` where there is no memory for either, and the inner
+/// block has been given back.
 ///
 /// # Safety
 ///
@@ -400,7 +414,8 @@ unsafe fn give_back_front<A: GlobalAlloc>(inner: &A, block: *mut u8, bytes: usiz
     unsafe { inner.dealloc(block, layout) };
 }
 
-/// Takes a block of a usual layout off its owner, not the current one, and gives it back to `inner`.
+/// Takes a block of a usual layout off its owner, not the current one, and gives it back to
+/// `inner`.
 ///
 /// # Safety
 ///
@@ -424,7 +439,8 @@ unsafe fn put_elsewhere<A: GlobalAlloc>(
     unsafe { give_back_front(inner, block, bytes) };
 }
 
-/// Takes a block of any layout off its owner and gives it back to `inner`. `bytes`: its size, as the program says.
+/// Takes a block of any layout off its owner and gives it back to `inner`. `bytes`: its size, as
+/// the program says.
 ///
 /// # Safety
 ///
@@ -442,7 +458,8 @@ unsafe fn put<A: GlobalAlloc>(inner: &A, block: *mut u8, bytes: usize, align: us
     };
     place.clear();
     match owner.cell() {
-        // PERF: it does not matter which task frees it. Tokio aligns its cells so that they all come here.
+        // PERF: it does not matter which task frees it. Tokio aligns its cells so that they all
+        // come here.
         Some(account) => current::discharge_cell(account, bytes),
         None => discharge(owner, bytes),
     }
@@ -518,11 +535,13 @@ unsafe fn outgrow<A: GlobalAlloc>(
     unsafe { retake(inner, block, layout, new_size) }
 }
 
-/// Has `inner` reallocate a block whose word stays at the same kind of place; `None` where there is no memory.
+/// Has `inner` reallocate a block whose word stays at the same kind of place; `None` where there is
+/// no memory.
 ///
 /// # Safety
 ///
-/// That of `GlobalAlloc::realloc`, for what `below` and `place` say of the block; and the request must keep the place.
+/// That of `GlobalAlloc::realloc`, for what `below` and `place` say of the block; and the request
+/// must keep the place.
 unsafe fn resize<A: GlobalAlloc>(
     inner: &A,
     below: Inner,
@@ -530,7 +549,8 @@ unsafe fn resize<A: GlobalAlloc>(
     request: Request,
 ) -> Option<(*mut u8, Place)> {
     place.clear();
-    // SAFETY: allocated by `inner` with this layout; the request has the same alignment and a size that is not zero.
+    // SAFETY: allocated by `inner` with this layout; the request has the same alignment and a size
+    // that is not zero.
     let grown = unsafe { inner.realloc(below.block, below.layout, request.layout.size()) };
     if grown.is_null() {
         return None;
@@ -539,7 +559,8 @@ unsafe fn resize<A: GlobalAlloc>(
     unsafe { request.place(grown) }
 }
 
-/// Copies so many bytes of a block to a new one and gives the old one back; `None` where there is no memory.
+/// Copies so many bytes of a block to a new one and gives the old one back; `None` where there is
+/// no memory.
 ///
 /// # Safety
 ///

@@ -45,21 +45,25 @@ pub struct AllocationInfo {
     pub kind: AllocationKind,
     /// Bytes: of a state machine the size of its type, of a variable the heap bytes that it holds.
     pub size: usize,
-    /// `async app::handler` for what an `async fn` or block became, `Future <type>` for any other future; of a variable its own type.
+    /// `async app::handler` for what an `async fn` or block became, `Future <type>` for any other
+    /// future; of a variable its own type.
     pub type_name: Cow<'static, str>,
     /// The task's name, or the variable as it is written in `track_var!`.
     pub name: String,
     /// The task it belongs to; `None`: outside every task.
     pub task: Option<TaskId>,
-    /// The place of the annotation or call that made the task; of a variable that of its `track_var!`.
+    /// The place of the annotation or call that made the task; of a variable that of its
+    /// `track_var!`.
     pub place: Place,
-    /// Of a variable, the size of the value itself. It is not in `size`, since it mostly lies in the state machine of its task, whose
-    /// size would be counted twice. 0 for a state machine.
+    /// Of a variable, the size of the value itself. It is not in `size`, since it mostly lies in
+    /// the state machine of its task, whose size would be counted twice. 0 for a state machine.
     pub stack_bytes: usize,
-    /// Of a state machine, the bytes of the arguments that `#[tracked]` found passed by value; `None` where it was made otherwise.
+    /// Of a state machine, the bytes of the arguments that `#[tracked]` found passed by value;
+    /// `None` where it was made otherwise.
     pub argument_bytes: Option<usize>,
-    /// Whether Tokio put the state machine into a box of its own when it was spawned, as it was too large; `None` where that is not known:
-    /// it was spawned otherwise than by `spawn_tracked` or `.spawn()`, or it is a variable.
+    /// Whether Tokio put the state machine into a box of its own when it was spawned, as it was too
+    /// large; `None` where that is not known: it was spawned otherwise than by `spawn_tracked` or
+    /// `.spawn()`, or it is a variable.
     pub boxed_by_tokio: Option<bool>,
     /// Of a variable, how its heap bytes are to be read.
     pub extent: Option<Extent>,
@@ -105,10 +109,12 @@ impl GlobalTracker {
 }
 
 impl MemorySnapshot {
-    /// Lists the memory that is known one by one: the state machines of living tasks, in the order of their ids, then the live variables.
+    /// Lists the memory that is known one by one: the state machines of living tasks, in the order
+    /// of their ids, then the live variables.
     ///
-    /// Where sizes are not measured the state machines are there all the same: their size is that of their type.
-    /// The list ends where there is no memory for more: [`get_active_allocations`](GlobalTracker::get_active_allocations) says so.
+    /// Where sizes are not measured the state machines are there all the same: their size is that
+    /// of their type. The list ends where there is no memory for more:
+    /// [`get_active_allocations`](GlobalTracker::get_active_allocations) says so.
     pub fn allocations(&self) -> Vec<AllocationInfo> {
         let _work = reserve::work();
         self.list()
@@ -122,7 +128,8 @@ impl MemorySnapshot {
                 sites.insert((&*site.name, &*site.file, site.line), site);
             }
         }
-        // Of a task that nobody annotated neither the end nor the size of its state machine is known.
+        // Of a task that nobody annotated neither the end nor the size of its state machine is
+        // known.
         let living = self.tasks().iter().filter(|task| task.is_annotated && !task.state.is_ended());
         let site =
             |task: &TaskMemoryProfile| sites.get(&(&*task.name, &*task.file, task.line)).copied();
@@ -176,7 +183,8 @@ impl AllocationInfo {
     }
 }
 
-/// What the site counted, where it is the same for all its tasks; else what the size says beyond doubt.
+/// What the site counted, where it is the same for all its tasks; else what the size says beyond
+/// doubt.
 fn is_boxed(task: &TaskMemoryProfile, site: &SiteProfile) -> Option<bool> {
     let machine = bytes(task.future_size_bytes);
     match site.boxed_by_tokio {

@@ -15,16 +15,17 @@ use crate::{
 ///
 /// # Safety
 ///
-/// Zeroed memory must be a valid `Self`, `Self` must not need dropping, and its size must not be zero.
+/// Zeroed memory must be a valid `Self`, `Self` must not need dropping, and its size must not be
+/// zero.
 pub(crate) unsafe trait Zeroed: Sync + 'static {}
 
 /// A growing array of `T` in chunks that double, so that nothing in it ever moves or is unmapped.
 ///
-/// The memory comes from `System`, not from the program's allocator: nothing in here recurses into it, so an arena may
-/// grow inside the allocator (a thread's first allocation does that).
+/// The memory comes from `System`, not from the program's allocator: nothing in here recurses into
+/// it, so an arena may grow inside the allocator (a thread's first allocation does that).
 ///
-/// Invariant: `chunks[k]` is null or points to `FIRST << k` values that live for ever, at addresses below 2^48: a block's word has its
-/// size above its owner's address.
+/// Invariant: `chunks[k]` is null or points to `FIRST << k` values that live for ever, at addresses
+/// below 2^48: a block's word has its size above its owner's address.
 #[derive(Debug)]
 pub(crate) struct Arena<T: 'static> {
     chunks: [AtomicPtr<T>; CHUNKS],
@@ -55,7 +56,8 @@ impl<T: Zeroed> Arena<T> {
         Self { chunks: [const { AtomicPtr::new(ptr::null_mut()) }; CHUNKS], len: AtomicU32::new(0) }
     }
 
-    /// An arena whose first chunks are there without memory from the system; `grow` has handed out the first of these places.
+    /// An arena whose first chunks are there without memory from the system; `grow` has handed out
+    /// the first of these places.
     pub(crate) const fn beginning_with<const N: usize>(first: &'static [T; N]) -> Self {
         let mut chunks = [const { AtomicPtr::new(ptr::null_mut()) }; CHUNKS];
         let mut places = first.as_slice();
@@ -73,7 +75,8 @@ impl<T: Zeroed> Arena<T> {
     pub(crate) fn grow(&self) -> Option<(u32, &'static T)> {
         let mut index = self.len.load(Ordering::Relaxed);
         loop {
-            // NOTE: the chunk comes first, so that `len` never counts a place that could not be made.
+            // NOTE: the chunk comes first, so that `len` never counts a place that could not be
+            // made.
             let place = self.get_or_make(index)?;
             match self.len.compare_exchange_weak(
                 index,
@@ -161,8 +164,9 @@ impl<T: Zeroed> Arena<T> {
 
 /// Memory of the system's, zeroed and aligned.
 ///
-/// PERF: with a small alignment fresh pages come as they are; for a larger one `System` would write zeroes to all of them, so that each chunk, of which half
-/// may never be needed, would take real memory at once. So it is aligned here.
+/// PERF: with a small alignment fresh pages come as they are; for a larger one `System` would write
+/// zeroes to all of them, so that each chunk, of which half may never be needed, would take real
+/// memory at once. So it is aligned here.
 #[derive(Debug)]
 struct Zeroes {
     start: *mut u8,
@@ -202,7 +206,8 @@ impl Zeroes {
     ///
     /// Nobody uses the memory.
     unsafe fn give_back(self) {
-        // SAFETY: it came from this allocator with this layout, and the caller says that nobody uses it.
+        // SAFETY: it came from this allocator with this layout, and the caller says that nobody
+        // uses it.
         unsafe { System.dealloc(self.block, self.layout) };
     }
 }
@@ -223,14 +228,16 @@ pub(crate) fn keep<T: Sync>(value: T) -> Option<&'static T> {
     Some(unsafe { &*place })
 }
 
-/// Keeps a value made of zeroes for ever: for those too large to be made on the stack. `None` when the system has no memory.
+/// Keeps a value made of zeroes for ever: for those too large to be made on the stack. `None` when
+/// the system has no memory.
 pub(crate) fn keep_zeroed<T: Zeroed>() -> Option<&'static T> {
     let zeroes = Zeroes::take(Layout::new::<T>())?;
     BYTES.fetch_add(zeroes.bytes(), Ordering::Relaxed);
     Some(at(zeroes.start.cast(), 0))
 }
 
-/// What stands in `place`, made of zeroes, and counted there, if nothing does; `None` when the system has no memory.
+/// What stands in `place`, made of zeroes, and counted there, if nothing does; `None` when the
+/// system has no memory.
 pub(crate) fn get_or_keep<T: Zeroed>(
     place: &StaticRef<T>,
     bytes: &AtomicU64,
@@ -274,9 +281,11 @@ pub(crate) fn keep_str(text: &str) -> Option<&'static str> {
 
 /// The value `offset` places behind the start of a chunk.
 fn at<T: Zeroed>(start: *mut T, offset: usize) -> &'static T {
-    // SAFETY: `split` gives offsets inside the chunk, and by the arena's invariant it has that many values.
+    // SAFETY: `split` gives offsets inside the chunk, and by the arena's invariant it has that many
+    // values.
     let place = unsafe { start.add(offset) };
-    // SAFETY: the arena's invariant: valid for ever, and `Zeroed` values are only shared, never borrowed mutably.
+    // SAFETY: the arena's invariant: valid for ever, and `Zeroed` values are only shared, never
+    // borrowed mutably.
     unsafe { &*place }
 }
 

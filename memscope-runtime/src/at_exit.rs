@@ -4,7 +4,8 @@
 //! is written. Whatever ends the process, the plans are written once more. A file always holds the
 //! newest report; one of a signal, a panic or a guard that another follows is kept beside it.
 //!
-//! No thread is started before `main`: [`background`] says when, and what a signal does without one.
+//! No thread is started before `main`: [`background`] says when, and what a signal does without
+//! one.
 //!
 //! All of this is memscope's: its memory is charged to no task or thread. A forked child writes
 //! nothing, since the files are its parent's.
@@ -48,7 +49,8 @@ use crate::{
 };
 
 const DEFAULT_PATH: &str = "memscope-report.json";
-/// A service that panics all the time must not write all the time. The file is this old at most when a panic aborts.
+/// A service that panics all the time must not write all the time. The file is this old at most
+/// when a panic aborts.
 const PANIC_PAUSE_NS: u64 = 1_000_000_000;
 
 #[derive(Debug)]
@@ -73,7 +75,8 @@ static WRITING: Lock<Written> =
 /// The process that set this up; 0: none yet.
 static PROCESS: AtomicU32 = AtomicU32::new(0);
 
-/// Writes the report when dropped, and also when the process ends before that: see [`report_guard`].
+/// Writes the report when dropped, and also when the process ends before that: see
+/// [`report_guard`].
 ///
 /// ```no_run
 /// use std::time::Duration;
@@ -149,7 +152,8 @@ impl ReportGuard {
         self
     }
 
-    /// Writes the report that often as well, but not more often than every 100 ms. A thread does so, which is started by this call.
+    /// Writes the report that often as well, but not more often than every 100 ms. A thread does
+    /// so, which is started by this call.
     pub fn every(self, pause: Duration) -> Self {
         let pause = pause.max(Duration::from_millis(100));
         if ENABLED {
@@ -278,7 +282,8 @@ fn set_up() {
 /// A plan asks for periodic reports.
 static IS_PERIODIC: AtomicBool = AtomicBool::new(false);
 
-/// Starts the threads that reports need and that are not there. Must not be called in the allocator.
+/// Starts the threads that reports need and that are not there. Must not be called in the
+/// allocator.
 pub(crate) fn start_threads() {
     if !is_our_process() {
         return;

@@ -15,10 +15,12 @@ const LIBRARIES: [&str; 4] = ["/registry/src/", "/git/checkouts/", "/rustc/", "/
 
 /// A chain of `.await`s that tasks wait at, and what these tasks hold.
 ///
-/// Each task has its place in [`TaskMemoryProfile::await_point`](crate::async_memory::TaskMemoryProfile::await_point).
+/// Each task has its place in
+/// [`TaskMemoryProfile::await_point`](crate::async_memory::TaskMemoryProfile::await_point).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AwaitPoint {
-    /// The async backtrace, the outermost function first. Empty where not even the task's own future could be looked into.
+    /// The async backtrace, the outermost function first. Empty where not even the task's own
+    /// future could be looked into.
     pub frames: Vec<AwaitFrame>,
     /// Why it goes no further: what is waited for at last, or what can't be looked into.
     pub stops: String,
@@ -32,7 +34,8 @@ pub struct AwaitPoint {
     pub future_size_bytes: u64,
     /// Of `tasks`, those of which it is measured how long they have waited.
     pub timed: u64,
-    /// Nanoseconds since their last polls, summed over the timed ones: see [`TaskMemoryProfile::idle_ns`](crate::async_memory::TaskMemoryProfile::idle_ns).
+    /// Nanoseconds since their last polls, summed over the timed ones: see
+    /// [`TaskMemoryProfile::idle_ns`](crate::async_memory::TaskMemoryProfile::idle_ns).
     pub waited_sum_ns: u64,
     /// Half of the timed ones have waited no longer, in nanoseconds; `None` where none is timed.
     pub waited_p50_ns: Option<u64>,
@@ -51,14 +54,17 @@ pub struct AwaitFrame {
     pub line: u32,
     /// The size of its state machine in bytes, those that it waits for included.
     pub size_bytes: u64,
-    /// What it keeps across this `.await` besides what it waits for, the largest first, at most five.
+    /// What it keeps across this `.await` besides what it waits for, the largest first, at most
+    /// five.
     pub locals: Vec<LocalProfile>,
 }
 
 impl AwaitPoint {
-    /// The innermost `.await` in the program's own code, and the one above it there; those of libraries are left out, unless there are no others.
+    /// The innermost `.await` in the program's own code, and the one above it there; those of
+    /// libraries are left out, unless there are no others.
     ///
-    /// Code is a library's when its file is where Cargo keeps the sources of dependencies, or of the standard library.
+    /// Code is a library's when its file is where Cargo keeps the sources of dependencies, or of
+    /// the standard library.
     pub fn own(&self) -> (Option<&AwaitFrame>, Option<&AwaitFrame>) {
         let is_own = |frame: &AwaitFrame| {
             let file = frame.file.replace('\\', "/");
@@ -76,7 +82,8 @@ impl AwaitPoint {
         self.frames.last()
     }
 
-    /// The largest values that are kept across it, in all of its functions, with the place of each in `frames`; at most five.
+    /// The largest values that are kept across it, in all of its functions, with the place of each
+    /// in `frames`; at most five.
     pub fn largest_locals(&self) -> Vec<(usize, &LocalProfile)> {
         let frames = self.frames.iter().enumerate();
         let mut locals: Vec<_> = frames
@@ -101,7 +108,8 @@ impl AwaitPoint {
     }
 }
 
-/// The innermost place in the [program's own code](AwaitPoint::own) and the one above it: `src/db.rs:88 under src/handler.rs:31`.
+/// The innermost place in the [program's own code](AwaitPoint::own) and the one above it:
+/// `src/db.rs:88 under src/handler.rs:31`.
 impl fmt::Display for AwaitPoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.own() {

@@ -6,7 +6,8 @@
 //! | `memscope-signal` | writes the report when SIGINT or SIGTERM comes | the first task polled, where a report is asked for; a guard | 2 MiB |
 //! | `memscope-report` | writes the report every so often | the same, where that is asked for; also a Tokio task without annotation | 2 MiB |
 //!
-//! None exists before `main`, so a program can still become another user, enter a namespace or fork first.
+//! None exists before `main`, so a program can still become another user, enter a namespace or fork
+//! first.
 //!
 //! Each starts with all signals blocked: a signal that the program has blocked everywhere waits for
 //! the program, and no handler of the program runs on these threads. A fault (SIGSEGV, SIGBUS) ends
@@ -79,7 +80,8 @@ pub(crate) fn occasion_in_allocator() {
     #[cfg(feature = "report-file")]
     if WANTED.load(Ordering::Relaxed) & PERIODIC != 0 {
         WANTED.fetch_and(!PERIODIC, Ordering::Relaxed);
-        // Where the system has no thread to give, the next occasion outside tries again, and says so.
+        // Where the system has no thread to give, the next occasion outside tries again, and says
+        // so.
         let _later = crate::at_exit::start_periodic();
     }
 }
@@ -175,8 +177,8 @@ mod unix {
             libc::pthread_setname_np(B::NAME.as_ptr())
         };
         let start = u32::try_from(start.addr()).unwrap_or(0);
-        // A panic must not cross into the system's library. It would be a mistake of memscope's, and
-        // ends nothing but this thread.
+        // A panic must not cross into the system's library. It would be a mistake of memscope's,
+        // and ends nothing but this thread.
         drop(catch_unwind(|| {
             as_memscope(|| {
                 current::serve();

@@ -1,8 +1,9 @@
 //! How a block remembers which account it is charged to, and how large it is.
 //!
-//! The *word* of a block is the address of its owner's account, and in the 16 bits that an address does not use the block's size. Where
-//! the word lies depends on the block's address and alignment, and never on the size that is passed to `dealloc`: that one is not
-//! always the size that `alloc` was asked for. LLVM turns `dealloc(realloc(block, old, new), new)` into `dealloc(block, new)`.
+//! The *word* of a block is the address of its owner's account, and in the 16 bits that an address
+//! does not use the block's size. Where the word lies depends on the block's address and alignment,
+//! and never on the size that is passed to `dealloc`: that one is not always the size that `alloc`
+//! was asked for. LLVM turns `dealloc(realloc(block, old, new), new)` into `dealloc(block, new)`.
 //!
 //! | block | told by | its word |
 //! |---|---|---|
@@ -10,11 +11,13 @@
 //! | larger, or aligned to a page | its slot | in the slot of [`pages`]: another word would push buffers of round sizes into the next size of the allocator below, and touch a page that nothing else has touched |
 //! | up to 4,088 bytes, alignment 16 to 2,048 | it has no slot | in the 16 bytes in front, with the distance to the inner block |
 //!
-//! The allocator below is always asked for an alignment of at least 16, so the first kind is told by one bit of the address.
+//! The allocator below is always asked for an alignment of at least 16, so the first kind is told
+//! by one bit of the address.
 //!
-//! The low bits of the word mark the blocks of which memscope is to be told: a task's Tokio cell, and those that `track_var!` has named.
-//! A word that is not the one of the current task is followed only if it is the address of a place in one of memscope's arenas: the
-//! program may have written over it.
+//! The low bits of the word mark the blocks of which memscope is to be told: a task's Tokio cell,
+//! and those that `track_var!` has named. A word that is not the one of the current task is
+//! followed only if it is the address of a place in one of memscope's arenas: the program may have
+//! written over it.
 
 use std::{alloc::Layout, hint, ptr};
 
@@ -36,21 +39,23 @@ pub(crate) const FRONT: usize = 8;
 /// The largest alignment of blocks that have just their word in front.
 pub(crate) const FRONT_ALIGN: usize = 8;
 
-/// The largest size of blocks that have their word in front. Of larger ones with an alignment of 16 no two begin in the same page.
+/// The largest size of blocks that have their word in front. Of larger ones with an alignment of 16
+/// no two begin in the same page.
 pub(crate) const MOST_FRONT: usize = PAGE - FRONT;
 
 /// How far, at least, a padded block is from the inner block: the distance and the word.
 const HEADER: usize = 16;
 
-/// What the allocator below is asked for, for a block of this size below a page that has its word in front.
+/// What the allocator below is asked for, for a block of this size below a page that has its word
+/// in front.
 ///
 /// # Safety
 ///
 /// `bytes` must be between 1 and [`MOST_FRONT`].
 #[inline]
 pub(crate) unsafe fn front_layout(bytes: usize) -> Layout {
-    // PERF: `System` asks the C library in another way where the size is below the alignment. In these words the compiler sees that it is not.
-    // SAFETY: the caller's contract.
+    // PERF: `System` asks the C library in another way where the size is below the alignment. In
+    // these words the compiler sees that it is not. SAFETY: the caller's contract.
     unsafe { hint::assert_unchecked(bytes != 0) };
     // SAFETY: the caller's contract.
     unsafe { hint::assert_unchecked(bytes <= MOST_FRONT) };
@@ -97,7 +102,8 @@ pub(crate) unsafe fn front_word(block: *mut u8) -> Word {
     Word(unsafe { place.read() })
 }
 
-/// Writes the word of a block, which has it in front, and returns the block. `inner`: where the word is to be.
+/// Writes the word of a block, which has it in front, and returns the block. `inner`: where the
+/// word is to be.
 ///
 /// # Safety
 ///
@@ -125,7 +131,8 @@ impl Word {
 
     /// Whether this is the word of a block of this owner and size.
     ///
-    /// PERF: one comparison, which also says that the size is the one that the block was made with. Any number may be asked for.
+    /// PERF: one comparison, which also says that the size is the one that the block was made with.
+    /// Any number may be asked for.
     #[inline]
     pub(crate) fn is(self, owner: Owner, bytes: usize) -> bool {
         self.0 ^ owner.0 == bytes as u64
@@ -158,8 +165,9 @@ impl Word {
 
 /// What a block is charged to: an address, above 16 bits that are zero.
 ///
-/// It is the address of an [`Account`], with [`CELL`] added where the block is a task's Tokio cell; or that of a [`Variable`], with
-/// [`NAME`] added; or [`memscope`](Self::memscope). Any other number where the program has written over it.
+/// It is the address of an [`Account`], with [`CELL`] added where the block is a task's Tokio cell;
+/// or that of a [`Variable`], with [`NAME`] added; or [`memscope`](Self::memscope). Any other
+/// number where the program has written over it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Owner(u64);
 
@@ -320,10 +328,11 @@ impl Request {
         Some(Self { layout, align, kind })
     }
 
-    /// Whether a block that has its word at this place can be reallocated by the allocator below, so that it is as requested.
+    /// Whether a block that has its word at this place can be reallocated by the allocator below,
+    /// so that it is as requested.
     ///
-    /// Not where its alignment is that of padded ones: if there was no memory for its slot afterwards, it would be taken for one, and a
-    /// `realloc` that was done cannot be undone.
+    /// Not where its alignment is that of padded ones: if there was no memory for its slot
+    /// afterwards, it would be taken for one, and a `realloc` that was done cannot be undone.
     pub(crate) fn keeps(self, place: Place) -> bool {
         match place {
             Place::Front => matches!(self.kind, Kind::Front),
@@ -334,8 +343,8 @@ impl Request {
         }
     }
 
-    /// Where in the inner block the user's block begins, and where its word is to be. `None` where there is no memory for its slot, and
-    /// it would be taken for a padded one without.
+    /// Where in the inner block the user's block begins, and where its word is to be. `None` where
+    /// there is no memory for its slot, and it would be taken for a padded one without.
     ///
     /// # Safety
     ///
@@ -378,7 +387,8 @@ impl Kind {
     }
 }
 
-/// The size of a block that has its word in front. Another one is only what the program says, where the word is not believed.
+/// The size of a block that has its word in front. Another one is only what the program says, where
+/// the word is not believed.
 fn possible(bytes: usize) -> usize {
     bytes.clamp(1, MOST_FRONT)
 }
@@ -390,7 +400,8 @@ fn is_padded(align: usize) -> bool {
 
 /// What the allocator below is asked for, for a block with a slot.
 ///
-/// A small block that is aligned to a page gets all of it, so that no other one with a slot begins there.
+/// A small block that is aligned to a page gets all of it, so that no other one with a slot begins
+/// there.
 fn slot_layout(bytes: usize, align: usize) -> Option<Layout> {
     Layout::from_size_align(bytes.max(MOST_FRONT + 1), align.max(INNER_ALIGN)).ok()
 }
@@ -413,7 +424,8 @@ impl Place {
         }
     }
 
-    /// The owner, and the size that the block was made with. `bytes`: the size that the program says, where nothing better is known.
+    /// The owner, and the size that the block was made with. `bytes`: the size that the program
+    /// says, where nothing better is known.
     ///
     /// # Safety
     ///
@@ -450,14 +462,16 @@ impl Place {
         }
     }
 
-    /// Forgets the block; before it goes back to the allocator below, as its page may be another's afterwards.
+    /// Forgets the block; before it goes back to the allocator below, as its page may be another's
+    /// afterwards.
     pub(crate) fn clear(self) {
         if let Self::Slot(slot) = self {
             slot.clear();
         }
     }
 
-    /// The inner block, given the size that the block was made with. `None` where the program has written over the distance to it.
+    /// The inner block, given the size that the block was made with. `None` where the program has
+    /// written over the distance to it.
     ///
     /// # Safety
     ///
@@ -489,11 +503,13 @@ impl Place {
     }
 }
 
-/// Lets `name` replace the owner of a block that others may be naming too, until it holds or `name` gives up.
+/// Lets `name` replace the owner of a block that others may be naming too, until it holds or `name`
+/// gives up.
 ///
 /// # Safety
 ///
-/// `block` must be live, stay so until this returns, and have been allocated with this layout by `TrackingAllocator`.
+/// `block` must be live, stay so until this returns, and have been allocated with this layout by
+/// `TrackingAllocator`.
 pub(crate) unsafe fn rename(
     block: *mut u8,
     layout: Layout,
@@ -504,7 +520,8 @@ pub(crate) unsafe fn rename(
         Place::Front | Place::Padded => {
             // SAFETY: the word is in front.
             let place = unsafe { in_front(block, FRONT) };
-            // SAFETY: aligned, initialised, and while the block lives it is written by this function only.
+            // SAFETY: aligned, initialised, and while the block lives it is written by this
+            // function only.
             unsafe { AtomicU64::from_ptr(place) }
         }
         Place::Slot(slot) => slot.word(),

@@ -1,7 +1,9 @@
 //! The monotonic clock, in nanoseconds since memscope first looked at it.
 //!
-//! It is the standard library's: the same on every platform, never set back, right across cores, sleeps and migrations. Between two looks at it, which take
-//! 22 to 50 ns each, the processor's counter goes on for 12 to 28: see [`ticks`]. What needs no exact time uses [`recent_ns`], a load.
+//! It is the standard library's: the same on every platform, never set back, right across cores,
+//! sleeps and migrations. Between two looks at it, which take 22 to 50 ns each, the processor's
+//! counter goes on for 12 to 28: see [`ticks`]. What needs no exact time uses [`recent_ns`], a
+//! load.
 
 use std::time::Instant;
 
@@ -42,7 +44,8 @@ fn elapsed_ns() -> u64 {
     u64::try_from(start().elapsed().as_nanos()).unwrap_or(u64::MAX)
 }
 
-/// When somebody last looked at the clock: never 0, and never later than now. It costs a load, and is safe in the allocator.
+/// When somebody last looked at the clock: never 0, and never later than now. It costs a load, and
+/// is safe in the allocator.
 pub(crate) fn recent_ns() -> u64 {
     RECENT.load(Ordering::Relaxed)
 }

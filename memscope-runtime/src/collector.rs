@@ -1,7 +1,8 @@
 //! The collector: it drains the rings and takes the samples of the timeline.
 //!
-//! Each snapshot does so too, so that everything works without the thread below, only that rings fill up between two snapshots. The thread is
-//! started by the first task that is polled after `init`, ends by itself when nothing has happened for a while, and is started again when
+//! Each snapshot does so too, so that everything works without the thread below, only that rings
+//! fill up between two snapshots. The thread is started by the first task that is polled after
+//! `init`, ends by itself when nothing has happened for a while, and is started again when
 //! something does. It needs no memory from the program's heap.
 
 use std::{ffi::CStr, panic::catch_unwind, thread, time::Duration};
@@ -23,12 +24,14 @@ use crate::{
 
 /// Life-cycle events that are kept.
 const LIVES: usize = 512;
-/// Large blocks that are kept, and long polls; they are rare, and life-cycle events must not push them out.
+/// Large blocks that are kept, and long polls; they are rare, and life-cycle events must not push
+/// them out.
 const RARE: usize = 64;
 
 /// What the collector has made of events and samples: a fixed size, for ever.
 ///
-/// NOTE: the thread that holds its lock needs no memory, neither from the program's heap nor from elsewhere, and walks over no records.
+/// NOTE: the thread that holds its lock needs no memory, neither from the program's heap nor from
+/// elsewhere, and walks over no records.
 #[derive(Debug)]
 pub(crate) struct History {
     pub(crate) samples: Samples,
@@ -78,8 +81,8 @@ pub(crate) struct Collected {
     pub(crate) dropped: u64,
 }
 
-/// Drains all rings, takes a sample of this reading, and returns it all. The caller is in `as_memscope`. `None`: another thread did not let go of the history
-/// for a second.
+/// Drains all rings, takes a sample of this reading, and returns it all. The caller is in
+/// `as_memscope`. `None`: another thread did not let go of the history for a second.
 pub(crate) fn collect(reading: &Reading) -> Option<Collected> {
     let mut events = reserve::list(LIVES + 2 * RARE)?;
     // In the heap at once: a thread's stack may be small.
@@ -99,7 +102,8 @@ pub(crate) fn collect(reading: &Reading) -> Option<Collected> {
     Some(Collected { samples, events, taken, dropped })
 }
 
-/// Drains all rings if nobody else is at them; by a thread that ends. It neither waits nor needs memory.
+/// Drains all rings if nobody else is at them; by a thread that ends. It neither waits nor needs
+/// memory.
 pub(crate) fn drain_if_free() {
     if let Some(mut history) = HISTORY.try_lock() {
         history.drain();
@@ -134,7 +138,8 @@ impl History {
         (self.seen, self.active_ns) = ([0; 3], 0);
     }
 
-    /// The distance of two samples. A walk over very many tasks is made less often: a hundredth of the time.
+    /// The distance of two samples. A walk over very many tasks is made less often: a hundredth of
+    /// the time.
     fn period_ns(&self) -> u64 {
         config::sample_every_ns().max(self.sampling_ns.saturating_mul(100))
     }
@@ -145,7 +150,8 @@ impl History {
         is_time && self.samples.is_due(now_ns)
     }
 
-    /// When the next round is due, after one that saw `any` event and at the most so many in one ring. `None`: nothing has happened for a while.
+    /// When the next round is due, after one that saw `any` event and at the most so many in one
+    /// ring. `None`: nothing has happened for a while.
     fn pause(&mut self, now_ns: u64, any: bool, most: u32, allocated: u64) -> Option<Duration> {
         let counts = registry::counts();
         let seen = [allocated, counts.spawned, counts.ended];
@@ -168,7 +174,8 @@ impl History {
     }
 }
 
-/// One round: drains, and takes a sample where one is due. `None`: nothing has happened for a while.
+/// One round: drains, and takes a sample where one is due. `None`: nothing has happened for a
+/// while.
 fn one_round() -> Option<Duration> {
     let Some(mut history) = HISTORY.lock_for_a_while() else { return Some(LONG) };
     let (any, most) = history.drain();
@@ -200,7 +207,8 @@ const LONG: Duration = Duration::from_secs(1);
 /// The thread ends when nothing was allocated, begun or ended for so long.
 const QUIET_NS: u64 = 10_000_000_000;
 
-/// What the thread is to do; the upper bits count how often it was started, so that one that is to end is not mistaken for the next.
+/// What the thread is to do; the upper bits count how often it was started, so that one that is to
+/// end is not mistaken for the next.
 static STATE: AtomicU32 = AtomicU32::new(OFF);
 const OFF: u32 = 0;
 /// It is started as soon as something happens.

@@ -24,8 +24,8 @@ static SAMPLE_EVERY_NS: AtomicU64 = AtomicU64::new(nanoseconds(SAMPLE_EVERY));
 const LONG_POLL: Duration = Duration::from_millis(1);
 const SAMPLE_EVERY: Duration = Duration::from_secs(1);
 
-/// The most rows that can be asked for. The sites' table has 65,472 slots, and probes want it to stay
-/// far from full.
+/// The most rows that can be asked for. The sites' table has 65,472 slots, and probes want it to
+/// stay far from full.
 const MOST_ENDED_TASKS: u64 = 1 << 20;
 const MOST_SITE_ROWS: u64 = 1 << 14;
 const MOST_LIVE_VARIABLES: u64 = 1 << 26;
@@ -55,7 +55,8 @@ pub struct Builder {
     sample_every: Duration,
 }
 
-/// The settings of the environment (`MEMSCOPE_*`), or else the defaults; to be changed before [`Builder::init`].
+/// The settings of the environment (`MEMSCOPE_*`), or else the defaults; to be changed before
+/// [`Builder::init`].
 pub fn builder() -> Builder {
     settings::environment().builder.clone()
 }
@@ -79,40 +80,45 @@ impl Default for Builder {
 }
 
 impl Builder {
-    /// How many ended tasks keep a row of their own (default 4,096, about 200 bytes each); sites stay whole for ever.
+    /// How many ended tasks keep a row of their own (default 4,096, about 200 bytes each); sites
+    /// stay whole for ever.
     pub fn ended_tasks(mut self, count: u64) -> Self {
         self.ended_tasks = count;
         self
     }
 
-    /// How many sites, of tasks and of variables each, get a row of their own (default 4,096, about 2 kB each); those that come later share
-    /// `(other)`.
+    /// How many sites, of tasks and of variables each, get a row of their own (default 4,096, about
+    /// 2 kB each); those that come later share `(other)`.
     pub fn site_rows(mut self, count: u64) -> Self {
         self.site_rows = count;
         self
     }
 
-    /// How many blocks of live variables are followed at one time (default 262,144, 64 bytes each, taken as they are needed); those that come later are
-    /// only counted.
+    /// How many blocks of live variables are followed at one time (default 262,144, 64 bytes each,
+    /// taken as they are needed); those that come later are only counted.
     pub fn live_variables(mut self, count: u64) -> Self {
         self.live_variables = count;
         self
     }
 
-    /// Whether Tokio tasks that nobody annotated get rows too (default: yes). It costs what Tokio needs to say which task is current, at each
-    /// allocation outside of tracked tasks.
+    /// Whether Tokio tasks that nobody annotated get rows too (default: yes). It costs what Tokio
+    /// needs to say which task is current, at each allocation outside of tracked tasks.
     pub fn unannotated(mut self, yes: bool) -> Self {
         self.unannotated = yes;
         self
     }
 
-    /// Whether each poll that leaves a task waiting notes at which `.await` that is (default: no): [`MemorySnapshot::await_points`]. It needs the feature
-    /// `layout`, and a program with debug information about types (`debug = 2`); where that is missing, it is said once on stderr, and in every snapshot.
+    /// Whether each poll that leaves a task waiting notes at which `.await` that is (default: no):
+    /// [`MemorySnapshot::await_points`]. It needs the feature `layout`, and a program with debug
+    /// information about types (`debug = 2`); where that is missing, it is said once on stderr, and
+    /// in every snapshot.
     ///
-    /// `init` then reads the debug information, some tenths of a second for a large program, and keeps the layouts
-    /// ([`ToolUsage::heap_bytes`](crate::async_memory::ToolUsage::heap_bytes)). A poll that returns `Pending` takes about 6 ns more where it waits as
-    /// after the poll before, 10 with four functions on the way to what it waits for, 18 where these are in boxes (`docs/DESIGN.md` names the bench); without this
-    /// setting, a load of a flag. Once on, it stays on.
+    /// `init` then reads the debug information, some tenths of a second for a large program, and
+    /// keeps the layouts ([`ToolUsage::heap_bytes`](crate::async_memory::ToolUsage::heap_bytes)). A
+    /// poll that returns `Pending` takes about 6 ns more where it waits as after the poll before,
+    /// 10 with four functions on the way to what it waits for, 18 where these are in boxes
+    /// (`docs/DESIGN.md` names the bench); without this setting, a load of a flag. Once on, it
+    /// stays on.
     ///
     /// # What is read
     ///
@@ -135,8 +141,9 @@ impl Builder {
 
     /// From how many live bytes on an unannotated task is named (default 1 MiB).
     ///
-    /// Then the task's stack is walked once, in the allocation that makes it so large: some microseconds. The next snapshot finds the name in the
-    /// program's symbols, which takes longer, and needs that they were not stripped.
+    /// Then the task's stack is walked once, in the allocation that makes it so large: some
+    /// microseconds. The next snapshot finds the name in the program's symbols, which takes longer,
+    /// and needs that they were not stripped.
     #[cfg(feature = "task-names")]
     pub fn name_tasks_from(mut self, live_bytes: u64) -> Self {
         self.named_from = live_bytes;
@@ -149,18 +156,22 @@ impl Builder {
         self
     }
 
-    /// From which duration on a timed poll is listed as a long one (default 1 ms): meanwhile its worker runs no other task.
+    /// From which duration on a timed poll is listed as a long one (default 1 ms): meanwhile its
+    /// worker runs no other task.
     pub fn long_poll(mut self, from: Duration) -> Self {
         self.long_poll = from;
         self
     }
 
-    /// How often a point is added to the timeline, at the most (default 1 s), by a thread that also drains the rings of events. It is started by
-    /// the first task that is polled after `init`, and is there only while something happens. Zero: no such thread; then there is one point a
-    /// snapshot, and of what happens between two snapshots the first 2,048 events of each thread are seen.
+    /// How often a point is added to the timeline, at the most (default 1 s), by a thread that also
+    /// drains the rings of events. It is started by the first task that is polled after `init`, and
+    /// is there only while something happens. Zero: no such thread; then there is one point a
+    /// snapshot, and of what happens between two snapshots the first 2,048 events of each thread
+    /// are seen.
     ///
-    /// While there are events, the thread drains the rings every 100 ms, and more often where the period is shorter, down to 10 ms: that helps where
-    /// a report says that events were dropped. `MEMSCOPE_SAMPLE_EVERY` says the same without code.
+    /// While there are events, the thread drains the rings every 100 ms, and more often where the
+    /// period is shorter, down to 10 ms: that helps where a report says that events were dropped.
+    /// `MEMSCOPE_SAMPLE_EVERY` says the same without code.
     pub fn sample_every(mut self, period: Duration) -> Self {
         self.sample_every = period;
         self
@@ -168,16 +179,18 @@ impl Builder {
 
     /// Applies the settings and fixes the start time.
     ///
-    /// Tasks that ran before keep what they have; with fewer `ended_tasks` than before, rows past the new number are not
-    /// shown any more.
+    /// Tasks that ran before keep what they have; with fewer `ended_tasks` than before, rows past
+    /// the new number are not shown any more.
     ///
     /// # Errors
     ///
-    /// When `ended_tasks` is not in 1..=1,048,576, `site_rows` not in 1..=16,384 or `live_variables` not in
+    /// When `ended_tasks` is not in 1..=1,048,576, `site_rows` not in 1..=16,384 or
+    /// `live_variables` not in
     /// 1..=67,108,864, or `await_points` are asked for without the feature `layout`; then nothing is changed.
     pub fn init(self) -> Result<(), Error> {
         self.check()?;
-        // The environment first, so that it does not win; the effects last, as they look at what is set.
+        // The environment first, so that it does not win; the effects last, as they look at what is
+        // set.
         settings::start();
         self.apply();
         init();
@@ -225,7 +238,8 @@ impl Builder {
     }
 }
 
-/// Fixes the start time that throughput is counted from. Tracking works without; a second call does nothing.
+/// Fixes the start time that throughput is counted from. Tracking works without; a second call does
+/// nothing.
 ///
 /// ```
 /// memscope_runtime::init();

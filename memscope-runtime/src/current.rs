@@ -86,15 +86,16 @@ static PLAIN: Tally = Tally::new();
 /// The same until Tokio has run on the thread: the thread.
 static QUIET: Tally = Tally::new();
 
-// PERF: `const` and without destructors, so that an access is one move relative to the thread pointer, at any time in
-// a thread's life.
+// PERF: `const` and without destructors, so that an access is one move relative to the thread
+// pointer, at any time in a thread's life.
 thread_local! {
     static HERE: Here = const { Here::new() };
 }
 
 /// What a thread knows of itself.
 ///
-/// PERF: in one place, as code of a library looks up each thread-local by a call before it is linked, which keeps registers from being used.
+/// PERF: in one place, as code of a library looks up each thread-local by a call before it is
+/// linked, which keeps registers from being used.
 struct Here {
     current: Cell<&'static Tally>,
     /// What the signposts `SPAWNING` and `OWN` stand before.
@@ -173,7 +174,8 @@ impl Entered {
         Self::new(thread().map_or_else(introduce, Record::tally))
     }
 
-    /// The task that was current before; 0 if none. `is_spawned`: this one was spawned on Tokio as a task of its own.
+    /// The task that was current before; 0 if none. `is_spawned`: this one was spawned on Tokio as
+    /// a task of its own.
     #[inline]
     pub(crate) fn previous_owner_id(&self, is_spawned: bool) -> u64 {
         // PERF: what Tokio polls there is this task itself; asking for it takes a while.
@@ -201,7 +203,8 @@ impl Drop for Entered {
     }
 }
 
-/// Runs `work` with allocations charged to nobody: for memory that is freed soon, or [given](crate::own_heap::give) to who keeps it.
+/// Runs `work` with allocations charged to nobody: for memory that is freed soon, or
+/// [given](crate::own_heap::give) to who keeps it.
 pub(crate) fn as_memscope<T>(work: impl FnOnce() -> T) -> T {
     let _behind = Behind::put(&OWN);
     work()
@@ -290,7 +293,8 @@ fn is_untracked(signpost: &'static Tally) -> bool {
     is_outside(signpost) || ptr::eq(signpost, &raw const QUIET)
 }
 
-/// Whether Tokio may be asked at this signpost, which stands outside of every tracked task: from its first use on this thread on.
+/// Whether Tokio may be asked at this signpost, which stands outside of every tracked task: from
+/// its first use on this thread on.
 #[inline]
 fn asks_tokio(signpost: &'static Tally) -> bool {
     is_outside(signpost) || leaves_quiet()
@@ -329,7 +333,8 @@ fn untracked_at(signpost: &'static Tally) -> &'static Tally {
     if asks_tokio(signpost) { outside() } else { thread().map_or(&LATE, Record::tally) }
 }
 
-/// Who allocates outside of every tracked task, if that is the task that did so last; the thread, where tasks are not asked for.
+/// Who allocates outside of every tracked task, if that is the task that did so last; the thread,
+/// where tasks are not asked for.
 #[inline]
 pub(crate) fn outside_again() -> Result<&'static Tally, Other> {
     #[cfg(feature = "tokio")]
@@ -344,7 +349,8 @@ fn introduce() -> &'static Tally {
     if HERE.with(|here| here.is_retired.get()) {
         return &LATE;
     }
-    // A scope that was entered by a stranger leaves one behind when it ends, though the thread is known by then.
+    // A scope that was entered by a stranger leaves one behind when it ends, though the thread is
+    // known by then.
     let known = thread();
     let Some(record) = known.or_else(registry::thread_record) else { return &LATE };
     HERE.with(|here| here.thread.set(Some(record)));
@@ -427,7 +433,8 @@ pub(crate) fn serve() {
     }
 }
 
-/// In a forked child, on its only thread: puts in order what the others left behind. Returns how many threads of the program those were.
+/// In a forked child, on its only thread: puts in order what the others left behind. Returns how
+/// many threads of the program those were.
 #[cfg(unix)]
 pub(crate) fn forked() -> u32 {
     hand_over::forked();
@@ -442,13 +449,16 @@ pub(crate) fn forked() -> u32 {
     registry::forked(thread())
 }
 
-/// Gives a thread its record before it allocates. `None`: its destructors have run, or there is no memory.
+/// Gives a thread its record before it allocates. `None`: its destructors have run, or there is no
+/// memory.
 ///
-/// Without a record a thread has no ring, and counts what it frees for others where all do that have none.
+/// Without a record a thread has no ring, and counts what it frees for others where all do that
+/// have none.
 #[cold]
 #[inline(never)]
 fn meet() -> Option<&'static Record> {
-    // First, so that who is current stays so where the destructors have run; and what that may allocate is not the task's.
+    // First, so that who is current stays so where the destructors have run; and what that may
+    // allocate is not the task's.
     as_memscope(|| RETIRE.try_with(|_| ()).ok())?;
     introduce();
     thread()

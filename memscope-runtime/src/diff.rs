@@ -16,26 +16,31 @@ use crate::{
 
 // PERF: of builds: what few programs call is `#[inline]`, so that only these compile it.
 
-/// What changed from one snapshot to a later one; made by [`MemorySnapshot::diff`], printed by `Display` with the largest growth first.
+/// What changed from one snapshot to a later one; made by [`MemorySnapshot::diff`], printed by
+/// `Display` with the largest growth first.
 ///
-/// All changes are later minus earlier, exact below 8 EiB. Where both snapshots [stood still](MemorySnapshot::is_still), the sites' changes add up to the change
-/// of the tracked bytes, as the rows that did not change and are left out add nothing.
+/// All changes are later minus earlier, exact below 8 EiB. Where both snapshots [stood
+/// still](MemorySnapshot::is_still), the sites' changes add up to the change of the tracked bytes,
+/// as the rows that did not change and are left out add nothing.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SnapshotDiff {
-    /// Whether both are of the same run of the same process. If not, rows are matched all the same, and a difference is not a growth.
+    /// Whether both are of the same run of the same process. If not, rows are matched all the same,
+    /// and a difference is not a growth.
     pub same_process: bool,
     /// Whether sizes are measured in both; if not they are 0 and mean nothing.
     pub measured: bool,
     /// Whether no task ended while either was read, so that sums fit to the byte.
     pub is_still: bool,
-    /// Nanoseconds from the earlier to the later one, negative where they were passed the other way round; `None` where the
-    /// processes differ.
+    /// Nanoseconds from the earlier to the later one, negative where they were passed the other way
+    /// round; `None` where the processes differ.
     pub elapsed_ns: Option<i64>,
     /// The change of the totals.
     pub process: ProcessDiff,
-    /// The sites of tasks that changed, largest growth of live bytes first. Sites with the same name, kind, file and line are one.
+    /// The sites of tasks that changed, largest growth of live bytes first. Sites with the same
+    /// name, kind, file and line are one.
     pub sites: Vec<SiteDiff>,
-    /// The `track_var!`s that changed, largest growth of live bytes first. Those with the same name, type, file and line are one.
+    /// The `track_var!`s that changed, largest growth of live bytes first. Those with the same
+    /// name, type, file and line are one.
     pub variable_sites: Vec<VariableSiteDiff>,
     /// Rows left out as there was no memory for them; the totals are whole.
     #[serde(default)]
@@ -196,7 +201,8 @@ fn narrow(change: i128) -> i64 {
     i64::try_from(change).unwrap_or(if change < 0 { i64::MIN } else { i64::MAX })
 }
 
-/// The later rows minus the earlier ones, by key, in the order of their first appearance. Rows of one key are added up.
+/// The later rows minus the earlier ones, by key, in the order of their first appearance. Rows of
+/// one key are added up.
 struct Changes<K, const N: usize> {
     places: HashMap<K, usize>,
     rows: Vec<Row<K, N>>,
@@ -357,7 +363,8 @@ fn variable_row(site: &VariableSiteProfile, measured: bool) -> (VariableKey<'_>,
     ((&site.name, &site.type_name, &site.file, site.line), columns)
 }
 
-/// Prints the totals and what changed, the largest growth first: of each table the first twenty rows, or every row with `{:#}`.
+/// Prints the totals and what changed, the largest growth first: of each table the first twenty
+/// rows, or every row with `{:#}`.
 impl fmt::Display for SnapshotDiff {
     #[inline]
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -17,7 +17,8 @@ pub(crate) struct Ending {
     pub(crate) ended_ns: u64,
 }
 
-/// Beside the accounts, and under their indices: colder, and only there for tasks that leave something.
+/// Beside the accounts, and under their indices: colder, and only there for tasks that leave
+/// something.
 static ENDINGS: Arena<Row> = Arena::new();
 
 /// Written before the account is closed, read after, and true as long as the account keeps its id.
@@ -41,7 +42,8 @@ pub(crate) fn note(account: &Account, ending: &Ending) {
     }
 }
 
-/// What was noted of the owner that this account had last; the caller has seen it closed, and looks at its id once more.
+/// What was noted of the owner that this account had last; the caller has seen it closed, and looks
+/// at its id once more.
 pub(crate) fn of(account: &Account) -> Option<Ending> {
     let row = ENDINGS.get(account.index())?;
     Some(Ending {

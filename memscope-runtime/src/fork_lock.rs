@@ -1,8 +1,10 @@
-//! Locks that a forked child gets through: what another thread of the parent held is given up and made anew.
+//! Locks that a forked child gets through: what another thread of the parent held is given up and
+//! made anew.
 //!
-//! `fork` copies the memory and only the thread that calls it. A lock that another thread held stays held in the child, and no thread is there to
-//! release it. So the word of a [`Lock`] says in which process it was taken (see [`fork::generation`]): a thread that finds it held since before the
-//! fork takes it over, and what it guards, which may be half written, starts anew.
+//! `fork` copies the memory and only the thread that calls it. A lock that another thread held
+//! stays held in the child, and no thread is there to release it. So the word of a [`Lock`] says in
+//! which process it was taken (see [`fork::generation`]): a thread that finds it held since before
+//! the fork takes it over, and what it guards, which may be half written, starts anew.
 
 use std::{
     cell::{Cell, UnsafeCell},
@@ -22,18 +24,19 @@ use crate::{
 
 /// A mutual exclusion lock. It is not poisoned: a panic releases it.
 ///
-/// Waiting is yielding and short sleeps, and not a wait in the system: what it guards is needed seldom and held briefly, and a child inherits no list
-/// of waiting threads.
+/// Waiting is yielding and short sleeps, and not a wait in the system: what it guards is needed
+/// seldom and held briefly, and a child inherits no list of waiting threads.
 pub(crate) struct Lock<T: 'static> {
-    /// Of the process that it was taken in, the [`generation`](fork::generation) + 1; 0: it is free.
+    /// Of the process that it was taken in, the [`generation`](fork::generation) + 1; 0: it is
+    /// free.
     holder: AtomicU32,
     /// Makes anew what was half written. It must neither read nor drop what is there.
     renew: fn(&mut T),
     value: UnsafeCell<ManuallyDrop<T>>,
 }
 
-// SAFETY: a guard gives out the value, and there is one guard at a time: `holder` goes from 0 to a process, or from a process whose threads are
-// gone to this one, by compare-and-swap.
+// SAFETY: a guard gives out the value, and there is one guard at a time: `holder` goes from 0 to a
+// process, or from a process whose threads are gone to this one, by compare-and-swap.
 unsafe impl<T: Send> Sync for Lock<T> {}
 
 /// The value is this thread's, until this is dropped.
@@ -52,7 +55,8 @@ thread_local! {
 /// The thread has held a lock across the last fork.
 const SURVIVES: u32 = 1 << 31;
 
-/// Called in a child, on its only thread: whether that holds a lock. So it is only where a signal handler forks, or an allocator below memscope's.
+/// Called in a child, on its only thread: whether that holds a lock. So it is only where a signal
+/// handler forks, or an allocator below memscope's.
 pub(crate) fn survives_holding() -> bool {
     let held = HELD.get() & !SURVIVES;
     HELD.set(if held == 0 { 0 } else { held | SURVIVES });
@@ -131,7 +135,8 @@ impl<T> Deref for Guard<'_, T> {
     type Target = T;
 
     fn deref(&self) -> &T {
-        // SAFETY: the guard is the only one (see `Lock`), and lends it out for as long as it is borrowed itself.
+        // SAFETY: the guard is the only one (see `Lock`), and lends it out for as long as it is
+        // borrowed itself.
         unsafe { &*self.lock.value.get() }
     }
 }
@@ -159,7 +164,8 @@ impl<T> Drop for Guard<'_, T> {
 
 impl<T> Drop for Lock<T> {
     fn drop(&mut self) {
-        // Else it is half written: no thread holds what is dropped but one that a fork has left behind.
+        // Else it is half written: no thread holds what is dropped but one that a fork has left
+        // behind.
         if *self.holder.get_mut() == 0 {
             // SAFETY: dropped here alone, and not used any more.
             unsafe { ManuallyDrop::drop(self.value.get_mut()) };
@@ -180,14 +186,16 @@ impl<T> RefUnwindSafe for Lock<T> {}
 /// For what is never half written, or not read again if it was.
 pub(crate) fn as_it_is<T>(_: &mut T) {}
 
-/// A value that is made once, by whichever thread needs it first. In a child that was forked meanwhile it is made again.
+/// A value that is made once, by whichever thread needs it first. In a child that was forked
+/// meanwhile it is made again.
 pub(crate) struct Once<T: 'static> {
     is_made: AtomicU8,
     making: Lock<()>,
     value: UnsafeCell<MaybeUninit<T>>,
 }
 
-// SAFETY: the value is written before `is_made`, by the holder of `making`, and only read from then on.
+// SAFETY: the value is written before `is_made`, by the holder of `making`, and only read from then
+// on.
 unsafe impl<T: Send + Sync> Sync for Once<T> {}
 
 impl<T> Once<T> {
@@ -211,7 +219,8 @@ impl<T> Once<T> {
         Some(unsafe { value.assume_init_ref() })
     }
 
-    /// The value, made by this call if it is the first. Where making it panics, the next call makes it.
+    /// The value, made by this call if it is the first. Where making it panics, the next call makes
+    /// it.
     #[inline]
     pub(crate) fn get_or_init(&self, make: impl FnOnce() -> T) -> &T {
         match self.get() {
@@ -227,7 +236,8 @@ impl<T> Once<T> {
             return value;
         }
         let value = make();
-        // SAFETY: this thread holds `making`, and no thread reads the value before `is_made` is set.
+        // SAFETY: this thread holds `making`, and no thread reads the value before `is_made` is
+        // set.
         let place = unsafe { &mut *self.value.get() };
         let place = place.write(value);
         // Release pairs with the Acquire in `get`.

@@ -4,8 +4,9 @@ use crate::sync::{AtomicU64, Ordering};
 
 /// A last-in first-out stack of indices, whose links live in the free places themselves.
 ///
-/// The head carries a count of all its changes beside the index, so that a pop that was overtaken fails instead of
-/// installing a stale link (the ABA problem). Places are never unmapped, so a stale read of a link is harmless.
+/// The head carries a count of all its changes beside the index, so that a pop that was overtaken
+/// fails instead of installing a stale link (the ABA problem). Places are never unmapped, so a
+/// stale read of a link is harmless.
 #[derive(Debug)]
 pub(crate) struct FreeList {
     /// Changes in the upper half; index + 1 in the lower, 0 when empty.
@@ -16,7 +17,8 @@ const INDEX: u64 = u32::MAX as u64;
 const CHANGE: u64 = 1 << 32;
 
 impl FreeList {
-    /// An empty one. `zero` comes from outside because a constant function cannot make loom's atomics.
+    /// An empty one. `zero` comes from outside because a constant function cannot make loom's
+    /// atomics.
     pub(crate) const fn new(zero: AtomicU64) -> Self {
         Self { head: zero }
     }
@@ -27,7 +29,8 @@ impl FreeList {
         loop {
             set_link((head & INDEX) as u32);
             let next = (head & !INDEX).wrapping_add(CHANGE) | (u64::from(index) + 1);
-            // Release pairs with the Acquire in `pop`: who takes the place sees its link and all its last user wrote.
+            // Release pairs with the Acquire in `pop`: who takes the place sees its link and all
+            // its last user wrote.
             match self.head.compare_exchange_weak(head, next, Ordering::Release, Ordering::Relaxed)
             {
                 Ok(_) => return,

@@ -24,18 +24,20 @@ use crate::{
 pin_project! {
     /// A future whose allocations are charged to a task of its own.
     ///
-    /// Made by [`track`], by `#[tracked]` and by `spawn_tracked`. It is `Send`, `Sync` and `Unpin` as the future in it is, gives the same
-    /// output, panics as it does, and is at most 16 bytes larger (with an alignment above 8 at most two of these).
+    /// Made by [`track`], by `#[tracked]` and by `spawn_tracked`. It is `Send`, `Sync` and `Unpin`
+    /// as the future in it is, gives the same output, panics as it does, and is at most 16 bytes
+    /// larger (with an alignment above 8 at most two of these).
     ///
     /// # Cost
     ///
-    /// A poll sets and restores one thread-local and counts itself: a few nanoseconds. Creating and dropping one takes and
-    /// gives back a record: see the README's table.
+    /// A poll sets and restores one thread-local and counts itself: a few nanoseconds. Creating and
+    /// dropping one takes and gives back a record: see the README's table.
     #[must_use = "futures do nothing unless you `.await` or poll them"]
     pub struct Tracked<F> {
         #[pin]
         future: Option<F>,
-        // `None` with tracking compiled out, and where there was no memory for a record: then it only forwards.
+        // `None` with tracking compiled out, and where there was no memory for a record: then it
+        // only forwards.
         task: Option<&'static Record>,
     }
 
@@ -52,7 +54,8 @@ pin_project! {
 
 /// Gives a future a task of its own, for any executor.
 ///
-/// The task is named after the function it is written in, and its row carries the place of this call; both can be changed:
+/// The task is named after the function it is written in, and its row carries the place of this
+/// call; both can be changed:
 ///
 /// ```
 /// use memscope_runtime::async_memory::{TaskType, get_memory_snapshot, track};
@@ -125,7 +128,8 @@ impl<F> Tracked<F> {
         self.move_to(|key| Key { task_type, ..key })
     }
 
-    /// Names the task. Tasks made at one place under one name share a row of `sites()`, so a name should not carry an id.
+    /// Names the task. Tasks made at one place under one name share a row of `sites()`, so a name
+    /// should not carry an id.
     pub fn named<'n>(self, name: impl Into<Cow<'n, str>>) -> Self {
         let name = name.into();
         self.move_to(|key| Key { name: &name, ..key })
@@ -161,7 +165,8 @@ impl<F> Tracked<F> {
         self.future.as_ref()
     }
 
-    // PERF: with tracking compiled out the compiler knows that there is none, and only the call of the future is left.
+    // PERF: with tracking compiled out the compiler knows that there is none, and only the call of
+    // the future is left.
     #[inline]
     pub(crate) fn record(&self) -> Option<&'static Record> {
         if ENABLED { self.task } else { None }

@@ -1,4 +1,5 @@
-//! The sizes of state machines: the largest and the average of each site, and what makes them large.
+//! The sizes of state machines: the largest and the average of each site, and what makes them
+//! large.
 
 use std::{cmp::Reverse, collections::BTreeMap, fmt};
 
@@ -16,8 +17,8 @@ use crate::{
 
 /// The largest future that Tokio spawns as it is; a larger one it puts into a box of its own first.
 ///
-/// Tokio 1 has 16,384 bytes in a release build and 2,048 where debug assertions are on (`BOX_FUTURE_THRESHOLD`). The wrapper that
-/// tracks a future is part of what it looks at.
+/// Tokio 1 has 16,384 bytes in a release build and 2,048 where debug assertions are on
+/// (`BOX_FUTURE_THRESHOLD`). The wrapper that tracks a future is part of what it looks at.
 pub(crate) const TOKIO_LIMIT_BYTES: usize = if cfg!(debug_assertions) { 2_048 } else { 16_384 };
 /// Rows and sentences printed; all of them with `{:#}`.
 const MOST_ROWS: usize = 12;
@@ -37,15 +38,18 @@ pub struct FutureStates {
     pub average: usize,
     /// Bytes of the largest.
     pub largest: usize,
-    /// Bytes of the arguments passed by value to one of them; `None` where `#[tracked]` did not make them.
+    /// Bytes of the arguments passed by value to one of them; `None` where `#[tracked]` did not
+    /// make them.
     pub argument_bytes: Option<usize>,
-    /// Those that are larger than Tokio spawns without a box of its own: [`tokio_limit_bytes`](AsyncAnalysisReport::tokio_limit_bytes).
+    /// Those that are larger than Tokio spawns without a box of its own:
+    /// [`tokio_limit_bytes`](AsyncAnalysisReport::tokio_limit_bytes).
     pub over_tokio_limit: usize,
     /// Those that Tokio is known to have put into such a box.
     pub boxed_by_tokio: usize,
 }
 
-/// The sizes of all state machines that were looked at; `Display` prints them as a table, largest first.
+/// The sizes of all state machines that were looked at; `Display` prints them as a table, largest
+/// first.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AsyncAnalysisReport {
     /// How many state machines.
@@ -58,7 +62,8 @@ pub struct AsyncAnalysisReport {
     pub largest_future_size: usize,
     /// One row a site, the largest total first.
     pub by_site: Vec<FutureStates>,
-    /// The largest future, in bytes, that Tokio 1 spawns without a box of its own: 16,384, or 2,048 with debug assertions.
+    /// The largest future, in bytes, that Tokio 1 spawns without a box of its own: 16,384, or 2,048
+    /// with debug assertions.
     pub tokio_limit_bytes: usize,
 }
 

@@ -50,14 +50,17 @@ impl FutureType {
 
 static NOT_KNOWN: FutureType = FutureType { name: || "not known", size: 0, vtable: None };
 
-/// The address of the vtable that makes an `F` a `dyn Future`: in the debug information it has the name of the type.
+/// The address of the vtable that makes an `F` a `dyn Future`: in the debug information it has the
+/// name of the type.
 ///
-/// Which of the two words it is, the language does not say; a wrong one would be no vtable that debug information knows.
+/// Which of the two words it is, the language does not say; a wrong one would be no vtable that
+/// debug information knows.
 fn vtable<'f, F: Future + 'f>() -> usize {
     type Object<'f, T> = *const (dyn Future<Output = T> + 'f);
     const { assert!(size_of::<Object<'_, ()>>() == size_of::<[*const (); 2]>()) };
     let object: Object<'f, F::Output> = ptr::null::<F>();
-    // SAFETY: a pointer to a trait object has the size of two addresses, as is asserted above, and any address is a pointer.
+    // SAFETY: a pointer to a trait object has the size of two addresses, as is asserted above, and
+    // any address is a pointer.
     let [_, vtable] = unsafe { transmute::<Object<'f, F::Output>, [*const (); 2]>(object) };
     vtable.addr()
 }

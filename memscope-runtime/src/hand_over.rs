@@ -33,7 +33,8 @@ impl Pair {
     }
 }
 
-/// One thread's counts, with one writer. Handed on to another thread when it ends, so that nothing counted ever moves.
+/// One thread's counts, with one writer. Handed on to another thread when it ends, so that nothing
+/// counted ever moves.
 #[derive(Debug)]
 struct Counts {
     pairs: [Pair; PAIRS],
@@ -75,7 +76,8 @@ pub(crate) struct HandedOver {
 
 /// Counts a block that `to` frees for `from`.
 ///
-/// PERF: two plain additions, as blocks that are handed over mostly come one after another; else a search among a few pairs.
+/// PERF: two plain additions, as blocks that are handed over mostly come one after another; else a
+/// search among a few pairs.
 #[inline]
 pub(crate) fn note(from: u32, to: u32, bytes: usize) {
     if from == UNTRACKED && to == UNTRACKED {
@@ -95,7 +97,8 @@ fn note_another(key: u64, bytes: usize) {
         return note_in_crowd(key, bytes as u64);
     };
     if pair.key.load(Ordering::Relaxed) == 0 {
-        // Keys stay for ever, and counts start at zero: there is nothing that a reader could mistake.
+        // Keys stay for ever, and counts start at zero: there is nothing that a reader could
+        // mistake.
         pair.key.store(key, Ordering::Relaxed);
     }
     pair.add(bytes);

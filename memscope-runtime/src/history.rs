@@ -64,10 +64,12 @@ const ITEMS: u8 = 4;
 static ROWS: Arena<Row> = Arena::new();
 /// Tasks that have ended and got a place.
 static TICKETS: CachePadded<AtomicU64> = CachePadded::new(AtomicU64::new(0));
-/// Ended tasks without a row, because the oldest one was still being written or there was no memory.
+/// Ended tasks without a row, because the oldest one was still being written or there was no
+/// memory.
 static DROPPED: AtomicU64 = AtomicU64::new(0);
 
-/// Takes the next row for the task that ends; `None`, and counted, where the last writer is still in it or there is no memory.
+/// Takes the next row for the task that ends; `None`, and counted, where the last writer is still
+/// in it or there is no memory.
 #[inline]
 pub(crate) fn next() -> Option<Written> {
     let place = place(TICKETS.fetch_add(1, Ordering::Relaxed));

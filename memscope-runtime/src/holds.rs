@@ -50,11 +50,12 @@ impl Holds {
         self.0.fetch_add(one(is_outer), Ordering::Relaxed);
     }
 
-    /// Takes an [`add`](Self::add), a [`hold`](Self::hold) (an outer one) or one of the two of `open` (outer) back.
+    /// Takes an [`add`](Self::add), a [`hold`](Self::hold) (an outer one) or one of the two of
+    /// `open` (outer) back.
     #[must_use]
     pub(crate) fn release(&self, is_outer: bool) -> Released {
-        // Release: what this one did to the variable is done before another gives the place back; Acquire: the one that
-        // does sees all of it. Both pair with the other calls.
+        // Release: what this one did to the variable is done before another gives the place back;
+        // Acquire: the one that does sees all of it. Both pair with the other calls.
         let before = self.0.fetch_sub(one(is_outer), Ordering::AcqRel);
         Released { is_over: is_outer && before < 2 * OUTER, is_unused: before == one(is_outer) }
     }

@@ -1,6 +1,8 @@
-//! Where the operating system calls memscope: before `main`, at exit and on signals. Here is what reports need `unsafe` for.
+//! Where the operating system calls memscope: before `main`, at exit and on signals. Here is what
+//! reports need `unsafe` for.
 //!
-//! Before `main` only the environment is read. The exit and signal handlers are installed when a report is asked for. No thread is started there.
+//! Before `main` only the environment is read. The exit and signal handlers are installed when a
+//! report is asked for. No thread is started there.
 
 #[cfg(all(feature = "report-file", target_os = "linux"))]
 mod copy;
@@ -18,8 +20,9 @@ mod before_main {
         drop(catch_unwind(settings::start));
     }
 
-    // SAFETY: the loader calls each pointer in this section, once, on the main thread, before `main`; C compilers fill it too. What
-    // `before_main` uses of the standard library (environment, files, threads, the panic hook) needs nothing that is set up in between.
+    // SAFETY: the loader calls each pointer in this section, once, on the main thread, before
+    // `main`; C compilers fill it too. What `before_main` uses of the standard library
+    // (environment, files, threads, the panic hook) needs nothing that is set up in between.
     #[used]
     #[cfg_attr(
         any(
@@ -41,10 +44,12 @@ mod before_main {
 #[cfg(unix)]
 pub(crate) use forks::watch as watch_forks;
 
-/// What `fork` leaves behind is put in order on the child's only thread, before `fork` returns there.
+/// What `fork` leaves behind is put in order on the child's only thread, before `fork` returns
+/// there.
 ///
-/// Children that get their memory from their parent only until they execute another program (`vfork`, `posix_spawn`, and so most of
-/// `std::process::Command`) are not called, and need not be.
+/// Children that get their memory from their parent only until they execute another program
+/// (`vfork`, `posix_spawn`, and so most of `std::process::Command`) are not called, and need not
+/// be.
 #[cfg(unix)]
 mod forks {
     use std::ffi::c_int;
@@ -69,15 +74,16 @@ mod forks {
         }
     }
 
-    /// Only atomics and thread-locals without destructors: so it is safe whatever the other threads of the parent were doing, and nothing in it can
-    /// panic.
+    /// Only atomics and thread-locals without destructors: so it is safe whatever the other threads
+    /// of the parent were doing, and nothing in it can panic.
     extern "C" fn forked() {
         fork::begin();
         collector::forked();
         fork::note_left_behind(current::forked());
     }
 
-    /// Has [`forked`] called in every child from now on. Where there is no memory for that, a child's locks may wait.
+    /// Has [`forked`] called in every child from now on. Where there is no memory for that, a
+    /// child's locks may wait.
     pub(crate) fn watch() {
         static WATCHES: AtomicU8 = AtomicU8::new(0);
         const DONE: c_int = 0;
@@ -120,7 +126,8 @@ mod at_the_end {
     }
 }
 
-/// The most bytes that a file may have (`ulimit -f`): a write past it would end the process by a signal.
+/// The most bytes that a file may have (`ulimit -f`): a write past it would end the process by a
+/// signal.
 #[cfg(all(feature = "report-file", unix))]
 pub(crate) fn file_size_limit() -> u64 {
     let mut limit = libc::rlimit { rlim_cur: libc::RLIM_INFINITY, rlim_max: libc::RLIM_INFINITY };

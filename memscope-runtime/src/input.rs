@@ -10,7 +10,7 @@ use std::{
 
 /// Bytes of a report; one with all rows that `MEMSCOPE_ENDED_TASKS` can ask for is half as large.
 pub const MOST_BYTES: u64 = 2 << 30;
-/// How long a named pipe may have nobody who writes to it: who was started at the same time gets
+/// How long a named pipe may have no writer: a program that was started at the same time gets
 /// there.
 const PATIENCE: Duration = Duration::from_secs(2);
 const PAUSE: Duration = Duration::from_millis(5);

@@ -1,4 +1,5 @@
-//! What streams yield: beside the records and the history, under their indices, and only there for streams.
+//! What streams yield: beside the records and the history, under their indices, and only there for
+//! streams.
 
 use crate::{
     arena::{Arena, Zeroed},
@@ -68,7 +69,8 @@ fn of_stream(record: &Record) -> Option<ItemsReading> {
     is_its.then(|| counts.read())
 }
 
-/// Keeps the items of a stream that has ended; in its row's lock. False: there is no memory for that.
+/// Keeps the items of a stream that has ended; in its row's lock. False: there is no memory for
+/// that.
 #[inline(never)]
 pub(crate) fn keep(place: u32, items: ItemsReading) -> bool {
     let counts = ENDED.get_or_make(place);

@@ -46,7 +46,8 @@ pub(crate) fn asked() -> Option<Result<(), &'static str>> {
     Some(KEPT.get()?.as_ref().map(|_| ()).map_err(String::as_str))
 }
 
-/// The state machine of a future by the offset of its vtable in the image, or why it is not known. The first call reads the file.
+/// The state machine of a future by the offset of its vtable in the image, or why it is not known.
+/// The first call reads the file.
 pub(crate) fn state_machine(vtable: u64, size: u64) -> Result<StateMachine, String> {
     let machines = MACHINES.get_or_init(|| {
         as_memscope(|| match KEPT.get() {
@@ -78,7 +79,8 @@ fn read() -> Result<Layouts, String> {
     })
 }
 
-/// The path by which split debug information is found beside the program; the program itself where another file is there by now.
+/// The path by which split debug information is found beside the program; the program itself where
+/// another file is there by now.
 fn path() -> PathBuf {
     let running = PathBuf::from("/proc/self/exe");
     match env::current_exe() {

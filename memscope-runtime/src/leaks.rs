@@ -44,8 +44,9 @@ const MOST_SHOWN: usize = 10;
 
 /// All findings of one snapshot, the worst first, and what could not be judged.
 ///
-/// No finding means that nothing looked lost *of what could be judged*: [`not_judged`](Self::not_judged) says what could not. `Display`
-/// prints both, and below them who allocates what others free; `{:#}` cuts nothing off.
+/// No finding means that nothing looked lost *of what could be judged*:
+/// [`not_judged`](Self::not_judged) says what could not. `Display` prints both, and below them who
+/// allocates what others free; `{:#}` cuts nothing off.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Leaks {
     measured: bool,
@@ -57,10 +58,12 @@ pub struct Leaks {
 impl MemorySnapshot {
     /// Looks for memory that seems lost, with the default [`LeakOptions`].
     ///
-    /// It finds blocks that outlive their tasks again and again, tasks that hold bytes and are not polled any more, bytes that rise from
-    /// snapshot to snapshot, and tasks that never end and become more and more. Caches that are full or evict, pools, results kept by one
-    /// batch, outputs that wait for their `JoinHandle` and tasks that sleep are none of these. A cache that still fills cannot be told from
-    /// a leak, nor can results that are collected one after another for later, nor clients that come and stay.
+    /// It finds blocks that outlive their tasks again and again, tasks that hold bytes and are not
+    /// polled any more, bytes that rise from snapshot to snapshot, and tasks that never end and
+    /// become more and more. Caches that are full or evict, pools, results kept by one batch,
+    /// outputs that wait for their `JoinHandle` and tasks that sleep are none of these. A cache
+    /// that still fills cannot be told from a leak, nor can results that are collected one after
+    /// another for later, nor clients that come and stay.
     ///
     /// ```
     /// use memscope_runtime::async_memory::get_memory_snapshot;
@@ -138,7 +141,8 @@ impl Leaks {
         self.findings.iter()
     }
 
-    /// Whether nothing was found: also where sizes are not measured, see [`not_judged`](Self::not_judged).
+    /// Whether nothing was found: also where sizes are not measured, see
+    /// [`not_judged`](Self::not_judged).
     pub fn is_empty(&self) -> bool {
         self.findings.is_empty()
     }
@@ -153,7 +157,8 @@ impl Leaks {
         &self.not_judged
     }
 
-    /// Who allocates what others free: the cells of the matrix that are not empty, most bytes first, at most 256.
+    /// Who allocates what others free: the cells of the matrix that are not empty, most bytes
+    /// first, at most 256.
     pub fn hand_overs(&self) -> &[HandOver] {
         &self.hand_overs
     }

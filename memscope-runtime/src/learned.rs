@@ -1,11 +1,14 @@
-//! Where blocks lie of which the standard library does not say it: learned from samples, never guessed.
+//! Where blocks lie of which the standard library does not say it: learned from samples, never
+//! guessed.
 //!
-//! The first look at a type of a family makes a few samples, whose blocks the allocator reports, and compares them with what
-//! the family's formula says. If one of them differs, as another release of the library might make it, or the allocator is not installed,
-//! the family's blocks are not found. Where a formula needs a private word of a value, the word's place is learned too, and what it says is
-//! compared with what the value says of itself at each look.
+//! The first look at a type of a family makes a few samples, whose blocks the allocator reports,
+//! and compares them with what the family's formula says. If one of them differs, as another
+//! release of the library might make it, or the allocator is not installed, the family's blocks are
+//! not found. Where a formula needs a private word of a value, the word's place is learned too, and
+//! what it says is compared with what the value says of itself at each look.
 
-// PERF: of builds: whatever learns is `#[inline]`, so that only programs that look at such values compile it. It was a quarter of all code.
+// PERF: of builds: whatever learns is `#[inline]`, so that only programs that look at such values
+// compile it. It was a quarter of all code.
 #[cfg(feature = "bytes")]
 pub(crate) mod buffer;
 pub(crate) mod counted;
@@ -23,7 +26,8 @@ use crate::{
 
 /// A value's own block.
 ///
-/// Invariant: as long as the value is borrowed, the block is live, and was allocated with this layout by the global allocator.
+/// Invariant: as long as the value is borrowed, the block is live, and was allocated with this
+/// layout by the global allocator.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Own {
     Block(*const u8, Layout),
@@ -73,12 +77,14 @@ fn sample<T>(make: impl FnOnce() -> T) -> (T, Option<Probe>) {
 ///
 /// # Safety
 ///
-/// All bytes of a `T` of this size must be initialised, and none of them may change during the call.
+/// All bytes of a `T` of this size must be initialised, and none of them may change during the
+/// call.
 #[inline]
 unsafe fn words<T, const N: usize>(value: &T) -> Option<[*const u8; N]> {
     let fits =
         size_of::<T>() == size_of::<[*const u8; N]>() && align_of::<T>() == align_of::<*const u8>();
-    // SAFETY: the place is as large as the words and as aligned; the caller says that they are initialised.
+    // SAFETY: the place is as large as the words and as aligned; the caller says that they are
+    // initialised.
     fits.then(|| unsafe { ptr::from_ref(value).cast::<[*const u8; N]>().read() })
 }
 
@@ -86,7 +92,8 @@ unsafe fn words<T, const N: usize>(value: &T) -> Option<[*const u8; N]> {
 ///
 /// # Safety
 ///
-/// The value must be live and have a word there, which is initialised and does not change during the call.
+/// The value must be live and have a word there, which is initialised and does not change during
+/// the call.
 #[inline]
 unsafe fn word(start: *const *const u8, place: usize) -> *const u8 {
     // SAFETY: the caller's contract.

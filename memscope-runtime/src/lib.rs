@@ -46,7 +46,8 @@ mod ending;
 mod hand_over;
 mod history;
 mod window;
-// What happens on the way goes through each thread's ring to the collector, and into a history of fixed size.
+// What happens on the way goes through each thread's ring to the collector, and into a history of
+// fixed size.
 mod event;
 mod ring;
 mod roster;
@@ -187,7 +188,8 @@ pub mod __private {
         core::mem::size_of::<T>()
     }
 
-    /// For tests of what takes long: a clock that is set forward, and a round of the collector at that time.
+    /// For tests of what takes long: a clock that is set forward, and a round of the collector at
+    /// that time.
     pub use crate::{clock::advance as advance_clock, collector::round as collect};
 
     pub use crate::{

@@ -88,8 +88,8 @@ pub struct ResourceAnalysis {
     pub live_bytes_at_start: u64,
     /// Live bytes of tasks when it closed.
     pub live_bytes_at_end: u64,
-    /// The most that one task held at any time in the window, in MiB. For a poll that goes on while this or another
-    /// monitor starts, it counts from the task's next poll.
+    /// The most that one task held at any time in the window, in MiB. For a poll that goes on while
+    /// this or another monitor starts, it counts from the task's next poll.
     #[serde(deserialize_with = "number_or_nan")]
     pub peak_memory_per_task_mb: f64,
 }
@@ -114,7 +114,8 @@ impl AsyncResourceMonitor {
             return Err(Error::monitor_running());
         }
         let window = Window::open();
-        // PERF: after that, so that other monitors and every child that is forked meanwhile need not wait for a walk over all tasks.
+        // PERF: after that, so that other monitors and every child that is forked meanwhile need
+        // not wait for a walk over all tasks.
         window.add(living_peak(|_| false));
         self.running =
             Some(Start { window, at_ns: clock::now_ns(), snapshot: get_memory_snapshot() });
@@ -181,8 +182,9 @@ impl Start {
     }
 }
 
-/// What the largest open task holds now, or held in an epoch of the window, if that is more. One that was not polled in the window holds at the
-/// most what it holds now, or held at the start, which is in the window already.
+/// What the largest open task holds now, or held in an epoch of the window, if that is more. One
+/// that was not polled in the window holds at the most what it holds now, or held at the start,
+/// which is in the window already.
 fn living_peak(is_in_window: impl Fn(u32) -> bool) -> u64 {
     let mut most = 0;
     reading::glance(|glance| {

@@ -4,7 +4,8 @@ use std::num::NonZeroU64;
 
 /// Nanoseconds, so that an `Option` of them takes no more room.
 ///
-/// Invariant: the complement of their number. The largest one, of which nobody sees the end, is not among them.
+/// Invariant: the complement of their number. The largest one, of which nobody sees the end, is not
+/// among them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Nanos(NonZeroU64);
 

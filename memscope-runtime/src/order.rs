@@ -1,7 +1,7 @@
 //! Lists put in order where speed matters little.
 //!
-//! The standard library's sorts are compiled anew for each type and key, with a thousand lines of LLVM's language and more each time.
-//! Here they are compiled once, for places in a list.
+//! The standard library's sorts are compiled anew for each type and key, with a thousand lines of
+//! LLVM's language and more each time. Here they are compiled once, for places in a list.
 
 use std::cmp::Ordering;
 
@@ -22,7 +22,8 @@ struct List<'a, T, C> {
     compare: C,
 }
 
-/// What is compiled for each list. Closures would be compiled twice, as the tables of `dyn FnMut` have what `FnOnce` needs too.
+/// What is compiled for each list. Closures would be compiled twice, as the tables of `dyn FnMut`
+/// have what `FnOnce` needs too.
 trait Places {
     fn compare(&mut self, a: usize, b: usize) -> Ordering;
     fn swap(&mut self, a: usize, b: usize);

@@ -14,8 +14,8 @@ use crate::fork_lock::Once;
 pub struct Origin {
     /// The process id; 0 where it is not known.
     pub pid: u32,
-    /// When memscope was first used there, in nanoseconds since 1970; in most programs just before their first snapshot or, with a report asked for,
-    /// before `main`.
+    /// When memscope was first used there, in nanoseconds since 1970; in most programs just before
+    /// their first snapshot or, with a report asked for, before `main`.
     pub started_unix_ns: u64,
 }
 

@@ -1,4 +1,5 @@
-//! What memscope itself holds in the program's heap, charged to no task or thread: for a moment, while it reads and writes reports.
+//! What memscope itself holds in the program's heap, charged to no task or thread: for a moment,
+//! while it reads and writes reports.
 
 use crate::{
     block::Owner,
@@ -21,8 +22,9 @@ pub(crate) fn remove(bytes: usize) {
     BLOCKS.fetch_sub(1, Ordering::Relaxed);
 }
 
-/// Charges the current owner with the blocks of a value that was made in memory of memscope's own, and that the program keeps. Sizes are
-/// measured, or it is not known how the blocks were allocated.
+/// Charges the current owner with the blocks of a value that was made in memory of memscope's own,
+/// and that the program keeps. Sizes are measured, or it is not known how the blocks were
+/// allocated.
 pub(crate) fn give(value: &impl Trackable) {
     let mut give = |block: Block| {
         let mut owner = None;

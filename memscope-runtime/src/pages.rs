@@ -1,8 +1,11 @@
-//! Where the owners of blocks of a page or more are kept: beside them, so that their sizes stay round and their pages untouched.
+//! Where the owners of blocks of a page or more are kept: beside them, so that their sizes stay
+//! round and their pages untouched.
 //!
-//! Two such blocks never begin in the same page. So the number of the page in which a block begins finds its slot, in a tree of three levels
-//! like the processor's own page tables: three loads. Small blocks may begin in the same page, so the slot also says where in the page its
-//! block begins. It is filled when the block is made, read while the block lives, and emptied before the block's memory is given back.
+//! Two such blocks never begin in the same page. So the number of the page in which a block begins
+//! finds its slot, in a tree of three levels like the processor's own page tables: three loads.
+//! Small blocks may begin in the same page, so the slot also says where in the page its block
+//! begins. It is filled when the block is made, read while the block lives, and emptied before the
+//! block's memory is given back.
 
 use crate::{
     arena::{self, Zeroed},
@@ -41,7 +44,8 @@ impl Slot {
         usize::try_from(self.bytes.load(Ordering::Relaxed)).unwrap_or(0)
     }
 
-    /// Relaxed, all of it: a block passes from thread to thread by means of the program's, which order this too.
+    /// Relaxed, all of it: a block passes from thread to thread by means of the program's, which
+    /// order this too.
     pub(crate) fn fill(&self, block: *const u8, owner: u64, bytes: usize) {
         self.bytes.store(bytes as u64, Ordering::Relaxed);
         self.word.store(owner | start(block), Ordering::Relaxed);
@@ -116,7 +120,8 @@ pub(crate) fn slots_refused() -> u64 {
 
 /// The places on the way to an address.
 ///
-/// `None` above 2^48: no system hands such addresses out to who does not ask for them. The highest byte may be a tag.
+/// `None` above 2^48: no system hands such addresses out to who does not ask for them. The highest
+/// byte may be a tag.
 fn path(block: *const u8) -> Option<[usize; 3]> {
     let page = (block.addr() as u64 & (u64::MAX >> 8)) >> PAGE_BITS;
     let place = |level: u32| (page >> (level * BITS)) as usize;

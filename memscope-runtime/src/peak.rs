@@ -5,14 +5,16 @@ use crate::{
     sync::{AtomicI64, Ordering, fence},
 };
 
-/// A peak, checked at each allocation without a look at the account, whose line other threads write.
+/// A peak, checked at each allocation without a look at the account, whose line other threads
+/// write.
 ///
 /// Written by the owner's one writer, but for [`look_again`](Self::look_again).
 #[derive(Debug)]
 #[repr(C)]
 pub(crate) struct Peak {
-    /// The peak less the account's net when that was last looked at. The net falls as others free: as long as what the owner holds by
-    /// itself is not above this, live is not above the peak. Only a transfer raises the net; then this is made so low that the next allocation looks
+    /// The peak less the account's net when that was last looked at. The net falls as others free:
+    /// as long as what the owner holds by itself is not above this, live is not above the peak.
+    /// Only a transfer raises the net; then this is made so low that the next allocation looks
     /// again.
     limit: AtomicI64,
     bytes: AtomicI64,
@@ -28,13 +30,15 @@ impl Peak {
         self.bytes.store(0, Ordering::Relaxed);
     }
 
-    /// Whether live may be above the peak, when the owner holds so much by itself; then [`settle`](Self::settle) tells.
+    /// Whether live may be above the peak, when the owner holds so much by itself; then
+    /// [`settle`](Self::settle) tells.
     #[inline]
     pub(crate) fn is_passed_by(&self, own_live: i64) -> bool {
         own_live > self.limit.load(Ordering::Relaxed)
     }
 
-    /// Looks at what others did meanwhile and raises the peak to what is live; from `peak` on. `may_rise`: there have been transfers.
+    /// Looks at what others did meanwhile and raises the peak to what is live; from `peak` on.
+    /// `may_rise`: there have been transfers.
     pub(crate) fn settle(
         &self,
         account: &Account,
@@ -48,8 +52,8 @@ impl Peak {
         self.bytes.store(peak, Ordering::Release);
         self.limit.store(peak.wrapping_sub(net), Ordering::Relaxed);
         if may_rise() {
-            // A transfer raises the net, passes its fence and then lowers the limit. Either its fence comes after this one, and so its limit
-            // after ours; or its net is seen here.
+            // A transfer raises the net, passes its fence and then lowers the limit. Either its
+            // fence comes after this one, and so its limit after ours; or its net is seen here.
             fence(Ordering::SeqCst);
             if account.net() > net {
                 self.limit.store(i64::MIN, Ordering::Relaxed);

@@ -6,7 +6,8 @@ use crate::{
     sync::{AtomicU64, Ordering},
 };
 
-/// Slots of the table: far more than places, so that probes stay short; and as many as fill ten chunks of an arena.
+/// Slots of the table: far more than places, so that probes stay short; and as many as fill ten
+/// chunks of an arena.
 const SLOTS: u32 = 64 * 1_023;
 const PROBES: u32 = 64;
 
@@ -24,8 +25,8 @@ impl<T: Sync> Places<T> {
         Self { list: Arena::new(), table: Arena::new(), made: AtomicU64::new(0) }
     }
 
-    /// The place with this hash that `is_same` accepts. Else a new one, if `has_room`, which `make` keeps under the index it is given; `None` where
-    /// there is no room or no memory.
+    /// The place with this hash that `is_same` accepts. Else a new one, if `has_room`, which `make`
+    /// keeps under the index it is given; `None` where there is no room or no memory.
     pub(crate) fn find_or_make(
         &self,
         hash: u64,

@@ -1,10 +1,12 @@
-//! Tokio tasks that nobody annotated: known by the id that Tokio keeps for the task it polls or drops.
+//! Tokio tasks that nobody annotated: known by the id that Tokio keeps for the task it polls or
+//! drops.
 //!
 //! A runtime with `tokio_hooks` tells more of its tasks: see `told`.
 //!
-//! A table finds the record of an id. On stable Rust nobody says when such a task ends, so a record stays until its place is
-//! wanted: first those whose tasks hold nothing are given up, and a task that comes back gets a new one. Whoever gives up a record
-//! must know that no thread is about to charge it: see `lease`.
+//! A table finds the record of an id. On stable Rust nobody says when such a task ends, so a record
+//! stays until its place is wanted: first those whose tasks hold nothing are given up, and a task
+//! that comes back gets a new one. Whoever gives up a record must know that no thread is about to
+//! charge it: see `lease`.
 
 #[cfg(tokio_unstable)]
 mod away;
@@ -89,7 +91,8 @@ thread_local! {
     static SEAT: Cell<Option<&'static Seat>> = const { Cell::new(None) };
 }
 
-/// The task that is current is not the one that this thread charged last, or there is none: what Tokio said.
+/// The task that is current is not the one that this thread charged last, or there is none: what
+/// Tokio said.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Other(u64);
 
@@ -123,7 +126,8 @@ pub(crate) fn again() -> Result<&'static Record, Other> {
     }
 }
 
-/// The record of the current task for somebody who only frees: a task without one gets none. `Err`: it is in a task that has none.
+/// The record of the current task for somebody who only frees: a task without one gets none. `Err`:
+/// it is in a task that has none.
 pub(crate) fn known() -> Result<Option<&'static Record>, NoRecord> {
     let Some(id) = tokio_id() else { return Ok(None) };
     let last = LAST.get();
@@ -140,11 +144,11 @@ pub(crate) fn known() -> Result<Option<&'static Record>, NoRecord> {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct NoRecord;
 
-/// Asks Tokio for the first time on this thread, where it cannot be seen whether Tokio has run here. The caller has seen to it that
-/// Tokio is not asked meanwhile.
+/// Asks Tokio for the first time on this thread, where it cannot be seen whether Tokio has run
+/// here. The caller has seen to it that Tokio is not asked meanwhile.
 ///
-/// Tokio then registers the destructor of a thread-local, which may allocate. After that it only reads, and once that destructor has
-/// run it says that there is no task.
+/// Tokio then registers the destructor of a thread-local, which may allocate. After that it only
+/// reads, and once that destructor has run it says that there is no task.
 pub(crate) fn introduce() {
     let _ = tokio::task::try_id();
 }
@@ -239,7 +243,8 @@ pub(crate) fn forked() {
         let id = seat.charging.get();
         if id != 0 && !own.is_some_and(|own| own.charging.is(id)) {
             for place in set(id).map_while(|place| TABLE.get(place)) {
-                // A task that has a record without a place keeps its bytes, and gets another one if it comes back.
+                // A task that has a record without a place keeps its bytes, and gets another one if
+                // it comes back.
                 if place.lease.abandon() {
                     place.record.clear();
                 }
@@ -270,7 +275,8 @@ fn make(id: u64) -> Option<&'static Record> {
     claim(id).and_then(|place| fill(place, id))
 }
 
-/// A place for the task, busy and held by this thread: one whose task holds nothing, an empty one, or that of the oldest task of its set.
+/// A place for the task, busy and held by this thread: one whose task holds nothing, an empty one,
+/// or that of the oldest task of its set.
 fn claim(id: u64) -> Option<&'static Place> {
     let mut oldest: Option<(u64, &Place)> = None;
     for place in set(id) {
@@ -309,7 +315,8 @@ fn take_over(place: &'static Place, id: u64) -> Option<&'static Place> {
     is_vacated.then_some(place)
 }
 
-/// Takes the record out of a place and folds it away, unless a thread charges it. The place is busy and held then.
+/// Takes the record out of a place and folds it away, unless a thread charges it. The place is busy
+/// and held then.
 fn vacate(place: &Place, there: u64) -> bool {
     let end = || place.lease.end(there, SEATS.iter().map(|seat| &seat.charging));
     #[cfg(tokio_unstable)]

@@ -26,8 +26,9 @@ pub(crate) struct Links {
 }
 
 impl Links {
-    /// A number of the place's own, kept where the link of a free place is: who follows a link while the place is taken, which happens to those that are
-    /// overtaken, is told by the list's count of changes.
+    /// A number of the place's own, kept where the link of a free place is: who follows a link
+    /// while the place is taken, which happens to those that are overtaken, is told by the list's
+    /// count of changes.
     #[cfg(feature = "layout")]
     pub(crate) fn note(&self, number: u32) {
         self.link.store(number, Ordering::Relaxed);
@@ -78,7 +79,8 @@ impl<T: Pooled> Pool<T> {
         Self { places: Arena::new(), free: FreeList::new(AtomicU64::new(0)) }
     }
 
-    /// A pool whose first places are there without memory from the system; the first of all is taken.
+    /// A pool whose first places are there without memory from the system; the first of all is
+    /// taken.
     pub(crate) const fn beginning_with<const N: usize>(first: &'static [T; N]) -> Self {
         Self { places: Arena::beginning_with(first), free: FreeList::new(AtomicU64::new(0)) }
     }
@@ -117,7 +119,8 @@ impl<T: Pooled> Pool<T> {
         Some(place)
     }
 
-    /// In a forked child, on its only thread: gives the places of the threads that are not there to others, each first to `each`. `own`: that of the thread.
+    /// In a forked child, on its only thread: gives the places of the threads that are not there to
+    /// others, each first to `each`. `own`: that of the thread.
     pub(crate) fn take_back(&'static self, own: Option<&'static T>, each: impl Fn(&'static T)) {
         let left_behind =
             |place: &&T| place.link() == TAKEN && !own.is_some_and(|own| ptr::eq(own, *place));
@@ -172,8 +175,8 @@ impl<T: Pooled> Pool<T> {
 
 /// A few free places that one thread keeps for itself.
 ///
-/// PERF: a task is mostly born and buried on threads that do both, so that its places go round here, without a locked
-/// instruction (about 7 ns each) and still warm in the cache.
+/// PERF: a task is mostly born and buried on threads that do both, so that its places go round
+/// here, without a locked instruction (about 7 ns each) and still warm in the cache.
 #[derive(Debug)]
 pub(crate) struct Spare<T: 'static> {
     places: [Cell<Option<&'static T>>; MOST_SPARE],

@@ -65,7 +65,8 @@ pub(crate) fn measured() -> Measured {
     }
 }
 
-/// Sizes and alignments that are tried: one that wraps ours may serve small blocks, large ones or aligned ones by itself.
+/// Sizes and alignments that are tried: one that wraps ours may serve small blocks, large ones or
+/// aligned ones by itself.
 const LAYOUTS: [(usize, usize); 8] =
     [(40, 8), (1, 1), (16, 16), (256, 64), (1_000, 8), (4_096, 4_096), (100_000, 8), (1 << 21, 8)];
 

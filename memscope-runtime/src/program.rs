@@ -9,7 +9,8 @@ use crate::{arena, current::as_memscope, fork_lock::Once};
 pub struct Program {
     /// Its path, as the system told it.
     pub path: String,
-    /// The linker's name for exactly this build, in hexadecimal digits; `None` where the linker gave none, and on systems whose programs are not ELF.
+    /// The linker's name for exactly this build, in hexadecimal digits; `None` where the linker
+    /// gave none, and on systems whose programs are not ELF.
     pub build_id: Option<String>,
 }
 
@@ -41,7 +42,8 @@ pub(crate) fn here() -> Option<Program> {
     Some(Program { path: known.path?.to_owned(), build_id: known.build_id.map(str::to_owned) })
 }
 
-/// How far an address is from the first byte of the program's image; `None` where it is not in there, or that is not known.
+/// How far an address is from the first byte of the program's image; `None` where it is not in
+/// there, or that is not known.
 pub(crate) fn offset_of(address: usize) -> Option<u64> {
     let (first, end) = known().image?;
     let address = address as u64;
@@ -63,7 +65,8 @@ mod file {
     const PT_NOTE: u32 = 4;
     const NT_GNU_BUILD_ID: u32 = 3;
 
-    /// The range of addresses that the program's file is mapped to, from its first byte on; `None` where this code is in a library.
+    /// The range of addresses that the program's file is mapped to, from its first byte on; `None`
+    /// where this code is in a library.
     pub(super) fn image() -> Option<(u64, u64)> {
         let maps = fs::read_to_string("/proc/self/maps").ok()?;
         let program = fs::read_link("/proc/self/exe").ok()?;
@@ -131,7 +134,8 @@ mod file {
         None
     }
 
-    /// A note has the sizes of its name and of what it says, its type, and both, each filled up to a multiple of four.
+    /// A note has the sizes of its name and of what it says, its type, and both, each filled up to
+    /// a multiple of four.
     pub(super) fn find_build_id(mut notes: &[u8]) -> Option<&[u8]> {
         loop {
             let name_size = usize::try_from(word(notes, 0)?).ok()?;

@@ -1,7 +1,8 @@
 //! One reading of all records, accounts, sites and the history.
 //!
-//! Nothing is stopped for it, so tasks go on while it reads. Each account is read once, so no task is counted twice
-//! among the living; where tasks ended meanwhile, the reading is repeated a few times, and says so if it never stood still.
+//! Nothing is stopped for it, so tasks go on while it reads. Each account is read once, so no task
+//! is counted twice among the living; where tasks ended meanwhile, the reading is repeated a few
+//! times, and says so if it never stood still.
 
 use std::collections::HashMap;
 
@@ -48,7 +49,8 @@ pub(crate) struct SiteReading {
     pub(crate) site: &'static Site,
     pub(crate) sums: SumsReading,
     pub(crate) spawned: u64,
-    /// Of the records that were given up, those of tasks which went on; and of these tasks the ones that have no record now.
+    /// Of the records that were given up, those of tasks which went on; and of these tasks the ones
+    /// that have no record now.
     pub(crate) split: u64,
     pub(crate) away: u64,
     pub(crate) retained_bytes: u64,
@@ -84,7 +86,8 @@ pub(crate) struct Untracked {
 /// Everything, at (nearly) one moment.
 #[derive(Debug)]
 pub(crate) struct Reading {
-    /// Tasks that have not ended, in the order of their ids, and those that hold bytes though nothing tells their end.
+    /// Tasks that have not ended, in the order of their ids, and those that hold bytes though
+    /// nothing tells their end.
     pub(crate) living: Vec<TaskReading>,
     /// Tasks that hold nothing and whose end nothing tells, in the order of their ids.
     pub(crate) unknown: Vec<TaskReading>,
@@ -110,7 +113,8 @@ pub(crate) struct Reading {
     pub(crate) is_still: bool,
 }
 
-/// Reads everything. The caller is in `as_memscope`, so that the reading does not change what it reads.
+/// Reads everything. The caller is in `as_memscope`, so that the reading does not change what it
+/// reads.
 pub(crate) fn read() -> Reading {
     let mut reading = attempt();
     for _ in 1..ATTEMPTS {
@@ -140,7 +144,8 @@ fn attempt() -> Reading {
         }
     }
     let registry::Counts { spawned, ended: over, .. } = registry::counts();
-    // PERF: as many as there mostly will be, with room for the ended ones behind them, so that they need not move and no more memory is touched.
+    // PERF: as many as there mostly will be, with room for the ended ones behind them, so that they
+    // need not move and no more memory is touched.
     let open = usize::try_from(spawned.saturating_sub(over)).unwrap_or(0);
     // Where there is not as much, they grow by little.
     let _ = seen.living.try_reserve(open + ended.len());
@@ -269,7 +274,8 @@ struct Walk {
     places: HashMap<u32, usize>,
     /// The last one that was added to.
     last_place: usize,
-    /// `living` is in the order of ids, as the accounts of tasks mostly are that were created one after another.
+    /// `living` is in the order of ids, as the accounts of tasks mostly are that were created one
+    /// after another.
     is_in_order: bool,
     untracked: Untracked,
     workers: Workers,
@@ -279,11 +285,13 @@ struct Walk {
 }
 
 impl Walk {
-    /// Reads one account and, while its owner is open, the record behind it. Nothing, where it is not in use, or coming or going.
-    // PERF: each kind is put where it belongs at once. A task's reading is large, and there are many.
+    /// Reads one account and, while its owner is open, the record behind it. Nothing, where it is
+    /// not in use, or coming or going.
+    // PERF: each kind is put where it belongs at once. A task's reading is large, and there are
+    // many.
     fn add(&mut self, account: &'static Account, now_ns: u64) {
-        // A task that ends between two looks is read again, then as ended; a place that is used anew at that very moment
-        // is left out, as a task that was created later.
+        // A task that ends between two looks is read again, then as ended; a place that is used
+        // anew at that very moment is left out, as a task that was created later.
         for _ in 0..ATTEMPTS {
             if account.is_free() {
                 return;
@@ -367,7 +375,8 @@ impl Walk {
         }
     }
 
-    /// The place of a site in `open_sums`, made if need be; past the end where there is no memory for it.
+    /// The place of a site in `open_sums`, made if need be; past the end where there is no memory
+    /// for it.
     fn place_of(&mut self, site: u32) -> usize {
         if let Some(place) = self.places.get(&site) {
             return *place;
@@ -416,7 +425,8 @@ impl Untracked {
 pub(crate) enum Glance {
     /// A thread, or a shared owner.
     Thread { live_bytes: u64, allocated_bytes: u64 },
-    /// A task that is open, with all it allocated, or what is left of one that has been closed. `peak`: of one that is open, in which epoch of `window`.
+    /// A task that is open, with all it allocated, or what is left of one that has been closed.
+    /// `peak`: of one that is open, in which epoch of `window`.
     Task {
         id: u64,
         site: u32,

@@ -2,7 +2,8 @@
 
 use crate::event::{Event, EventKind};
 
-/// An event, and when it was taken out of its ring: those of one thread are in that order where their times are equal.
+/// An event, and when it was taken out of its ring: those of one thread are in that order where
+/// their times are equal.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Kept {
     pub(crate) event: Event,
@@ -15,7 +16,8 @@ impl Kept {
     }
 }
 
-/// The `N` newest, in a heap with the oldest of them at its top: rings are drained one after the other, so that what comes later may be older.
+/// The `N` newest, in a heap with the oldest of them at its top: rings are drained one after the
+/// other, so that what comes later may be older.
 #[derive(Debug)]
 pub(crate) struct Recent<const N: usize> {
     heap: [Kept; N],

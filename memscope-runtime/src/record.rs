@@ -27,7 +27,8 @@ pub(crate) use read::{RecordReading, Timing};
 
 /// The counters of one living task or thread; used again for another when it has ended.
 ///
-/// Everything but the tally is written by the same single writer (see [`Tally`]) unless it says otherwise.
+/// Everything but the tally is written by the same single writer (see [`Tally`]) unless it says
+/// otherwise.
 #[derive(Debug)]
 #[repr(C)]
 pub(crate) struct Record {
@@ -40,7 +41,8 @@ pub(crate) struct Record {
     row: StaticRef<Site>,
     future: StaticRef<FutureType>,
     first_poll_ns: AtomicU64,
-    /// When waiting ended: at the task's end, or at the start of a timed poll that goes on. 0: it waits.
+    /// When waiting ended: at the task's end, or at the start of a timed poll that goes on. 0: it
+    /// waits.
     ended_ns: AtomicU64,
     busy_ns: AtomicU64,
     timed_polls: AtomicU64,
@@ -153,7 +155,8 @@ impl Record {
         threads::push(Event { at_ns, task: self.tally.id(), amount, site, kind });
     }
 
-    /// Notes the Tokio cell of the task, and the box that its future was put in before; by the spawner.
+    /// Notes the Tokio cell of the task, and the box that its future was put in before; by the
+    /// spawner.
     pub(crate) fn note_cell(&self, cell: usize, boxed: Option<usize>) {
         let bytes = cell.saturating_add(boxed.unwrap_or(0));
         self.cell_bytes.store(u32::try_from(bytes).unwrap_or(u32::MAX), Ordering::Relaxed);
@@ -194,7 +197,8 @@ impl Record {
         is_first
     }
 
-    /// Moves an unannotated task to another site, which says its name; the caller keeps its end out.
+    /// Moves an unannotated task to another site, which says its name; the caller keeps its end
+    /// out.
     #[cfg(any(feature = "task-names", all(feature = "tokio", tokio_unstable)))]
     pub(crate) fn rename(&self, site: &'static Site) {
         let Some(old) = self.row.get() else { return };
@@ -208,7 +212,8 @@ impl Record {
         old.retract();
     }
 
-    /// A poll of an unannotated task begins, as its runtime tells; not where the task has ended, as at a shutdown.
+    /// A poll of an unannotated task begins, as its runtime tells; not where the task has ended, as
+    /// at a shutdown.
     #[cfg(all(feature = "tokio", tokio_unstable))]
     #[inline]
     pub(crate) fn begin_told(&self, polls: u64) {
@@ -266,7 +271,8 @@ impl Record {
     /// Moves the task to another site: only while it is being built, before its first poll.
     pub(crate) fn move_to(&self, site: impl FnOnce() -> &'static Site) {
         if let (Some(row), Some(future)) = (self.row.get(), self.future.get()) {
-            // First, so that there is room for the new row where this was the only task of the old one.
+            // First, so that there is room for the new row where this was the only task of the old
+            // one.
             row.retract();
             let site = site();
             let (row, earlier) = site.admit(future);

@@ -19,11 +19,12 @@ use crate::{
 
 static RECORDS: Pool<Record> = Pool::new();
 
-/// Records of threads that have ended: the next thread goes on counting where they stopped, so that their number is
-/// the largest number of threads at one time.
+/// Records of threads that have ended: the next thread goes on counting where they stopped, so that
+/// their number is the largest number of threads at one time.
 static FREE_THREADS: FreeList = FreeList::new(AtomicU64::new(0));
 
-/// The first accounts need no memory from the system. The first of all is the orphans': the account of last resort.
+/// The first accounts need no memory from the system. The first of all is the orphans': the account
+/// of last resort.
 static FIRST_ACCOUNTS: [Account; arena::places_of(4)] = {
     let mut accounts = [const { first_account(0, 0) }; arena::places_of(4)];
     accounts[0] = first_account(OPEN, ORPHANS_RECORD);
@@ -53,7 +54,8 @@ thread_local! {
     static SPARE_ACCOUNTS: Spare<Account> = const { Spare::new() };
 }
 
-/// What is allocated while a thread's destructors run, where a thread found no memory for a record, and where a block got no slot.
+/// What is allocated while a thread's destructors run, where a thread found no memory for a record,
+/// and where a block got no slot.
 static ORPHANS: Tally = Tally::new();
 
 /// Tasks created so far: also the last id given out.
@@ -119,8 +121,8 @@ pub(crate) fn thread_record() -> Option<&'static Record> {
     Some(record)
 }
 
-/// In a forked child, on its only thread, which has the record `own`: other threads go on with the records of those that are not there. Returns how many of
-/// these were the program's.
+/// In a forked child, on its only thread, which has the record `own`: other threads go on with the
+/// records of those that are not there. Returns how many of these were the program's.
 pub(crate) fn forked(own: Option<&Record>) -> u32 {
     let mut left_behind = 0;
     for record in THREADS.iter().filter_map(StaticRef::get) {

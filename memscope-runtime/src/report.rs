@@ -30,7 +30,8 @@ pub(crate) const NONE: &str = "·";
 
 /// Prints totals, sites, tasks, variables and what stands out, the largest live bytes first.
 ///
-/// Of each table the first twenty rows, ended tasks of one site in one row; `{:#}` prints every row and more columns.
+/// Of each table the first twenty rows, ended tasks of one site in one row; `{:#}` prints every row
+/// and more columns.
 impl fmt::Display for MemorySnapshot {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let _work = reserve::work();

@@ -1,6 +1,7 @@
 //! Snapshots as files: written whole or not at all, and read back.
 //!
-//! A file of a report is the snapshot as serde writes it, with two fields before it: the version of the format and that of the crate.
+//! A file of a report is the snapshot as serde writes it, with two fields before it: the version of
+//! the format and that of the crate.
 
 mod place;
 mod replace;
@@ -96,7 +97,8 @@ impl MemorySnapshot {
         })
     }
 
-    /// The snapshot that a file holds which [`write_to`](Self::write_to), `report_guard` or `MEMSCOPE_REPORT` wrote as JSON.
+    /// The snapshot that a file holds which [`write_to`](Self::write_to), `report_guard` or
+    /// `MEMSCOPE_REPORT` wrote as JSON.
     ///
     /// # Errors
     ///
@@ -112,7 +114,8 @@ impl MemorySnapshot {
     ///
     /// # Errors
     ///
-    /// When it is empty, cut off, not JSON, not a report, damaged, or of another version of the format. The error says which.
+    /// When it is empty, cut off, not JSON, not a report, damaged, or of another version of the
+    /// format. The error says which.
     ///
     /// ```
     /// use memscope_runtime::async_memory::MemorySnapshot;
@@ -168,7 +171,8 @@ fn from_json(text: &str) -> Result<MemorySnapshot, Unreadable> {
     serde_json::from_str(text).map_err(|error| Unreadable::Damaged(text::said(&error, MOST_SAID)))
 }
 
-/// The snapshot as it is in a file of this name; without rows, and with their number, where there is no memory for them.
+/// The snapshot as it is in a file of this name; without rows, and with their number, where there
+/// is no memory for them.
 pub(crate) fn bytes(snapshot: &MemorySnapshot, path: &Path) -> io::Result<Vec<u8>> {
     let _work = reserve::work();
     bytes_of(snapshot, path)

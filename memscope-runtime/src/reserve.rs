@@ -1,13 +1,13 @@
 //! Memory that is kept for the end of memory: memscope's own work ends where there is no more, and
 //! the program does not end with it.
 //!
-//! A list that grows with the program (rows, cells, text) asks before it grows, and what it has no room
-//! for is left out and counted. What is small and cannot ask (a name, a path, a line, what the standard
-//! library needs for a file) has *room* made for it beforehand: a block is taken and given back at once, so
-//! that the allocator has what comes next; where that was too little, the allocator asks here before it
-//! says no. Where there is none, a piece of the *reserve* is given back to the
-//! system: address space that is held from the first work on and not touched. From then on [`is_short`]
-//! has the lists stop, so that the rest of the reserve is enough to say so.
+//! A list that grows with the program (rows, cells, text) asks before it grows, and what it has no
+//! room for is left out and counted. What is small and cannot ask (a name, a path, a line, what the
+//! standard library needs for a file) has *room* made for it beforehand: a block is taken and given
+//! back at once, so that the allocator has what comes next; where that was too little, the
+//! allocator asks here before it says no. Where there is none, a piece of the *reserve* is given
+//! back to the system: address space that is held from the first work on and not touched. From then
+//! on [`is_short`] has the lists stop, so that the rest of the reserve is enough to say so.
 //!
 //! NOTE: another thread of the program may take what was given back. Then the next piece is.
 
@@ -24,8 +24,8 @@ use std::{
 
 use crate::current;
 
-/// PERF: above the size from which the C library maps each block by itself, so that a piece is address
-/// space alone.
+/// PERF: above the size from which the C library maps each block by itself, so that a piece is
+/// address space alone.
 const PIECE: usize = 256 << 10;
 const PIECES: usize = 8;
 /// Room that is made at one time, and of which that much is left when it is made anew.
@@ -76,8 +76,8 @@ pub(crate) fn hold() {
     }
 }
 
-/// Gives a piece back to the system, so that this many bytes can be had. False: this is not memscope's own
-/// work, or there is no piece. Called in the allocator, when it got nothing.
+/// Gives a piece back to the system, so that this many bytes can be had. False: this is not
+/// memscope's own work, or there is no piece. Called in the allocator, when it got nothing.
 #[cold]
 pub(crate) fn give_way(bytes: usize) -> bool {
     // Larger requests are those of lists, which can do without.
@@ -121,8 +121,8 @@ fn make_room() {
     }
 }
 
-/// Whether there is no memory for more rows: the reserve is in use, or was never there. Room is made for
-/// what has to be said all the same.
+/// Whether there is no memory for more rows: the reserve is in use, or was never there. Room is
+/// made for what has to be said all the same.
 pub(crate) fn is_short() -> bool {
     if LEFT.with(Cell::get) < LEAST_ROOM {
         make_room();

@@ -1,7 +1,8 @@
 //! A ring: what one thread says, read by another, without either waiting.
 //!
-//! One thread pushes at a time and one reader drains at a time; each knows its own end by itself and looks at the other's only when it
-//! has to. A full ring drops what comes, the newest, and counts it.
+//! One thread pushes at a time and one reader drains at a time; each knows its own end by itself
+//! and looks at the other's only when it has to. A full ring drops what comes, the newest, and
+//! counts it.
 
 use crossbeam_utils::CachePadded;
 
@@ -10,7 +11,8 @@ use crate::sync::{AtomicU32, AtomicU64, Ordering, Slot, bump};
 /// What one slot holds.
 pub(crate) type Words = [u64; 4];
 
-/// `N` slots, a power of two. Both counts go on for ever, modulo 2^32; the slot is the count modulo `N`.
+/// `N` slots, a power of two. Both counts go on for ever, modulo 2^32; the slot is the count modulo
+/// `N`.
 #[derive(Debug)]
 pub(crate) struct Ring<const N: usize> {
     pushed: CachePadded<Pushed>,
@@ -56,7 +58,8 @@ impl<const N: usize> Ring<N> {
         self.pushed.dropped.load(Ordering::Relaxed)
     }
 
-    /// Adds to the ring; counts where there is no room. By one producer at a time, each of which has seen the one before.
+    /// Adds to the ring; counts where there is no room. By one producer at a time, each of which
+    /// has seen the one before.
     #[inline]
     pub(crate) fn push(&self, words: Words) {
         let Pushed { count, drained, dropped } = &*self.pushed;
@@ -76,7 +79,8 @@ impl<const N: usize> Ring<N> {
         count.store(pushed.wrapping_add(1), Ordering::Release);
     }
 
-    /// Takes out what was pushed before this call, in that order; by one reader at a time, each of which has seen the one before.
+    /// Takes out what was pushed before this call, in that order; by one reader at a time, each of
+    /// which has seen the one before.
     pub(crate) fn drain(&self, mut each: impl FnMut(Words)) -> u32 {
         let start = self.drained.load(Ordering::Relaxed);
         // Acquire pairs with the Release in `push`: the slots below this count are written.
@@ -86,7 +90,8 @@ impl<const N: usize> Ring<N> {
             each(self.slots[(place % Self::SLOTS) as usize].get());
             place = place.wrapping_add(1);
         }
-        // Release pairs with the Acquire in `push`: the slots are read before they are written anew.
+        // Release pairs with the Acquire in `push`: the slots are read before they are written
+        // anew.
         self.drained.store(end, Ordering::Release);
         end.wrapping_sub(start)
     }

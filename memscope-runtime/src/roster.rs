@@ -10,7 +10,8 @@ pub(crate) struct Roster {
 }
 
 impl Roster {
-    /// An empty one. `zero` comes from outside because a constant function cannot make loom's atomics.
+    /// An empty one. `zero` comes from outside because a constant function cannot make loom's
+    /// atomics.
     pub(crate) const fn new(zero: AtomicU32) -> Self {
         Self { last: zero }
     }
@@ -20,8 +21,8 @@ impl Roster {
         let mut last = self.last.load(Ordering::Relaxed);
         loop {
             set_link(last);
-            // Release pairs with the Acquire in `each`: who finds the place sees what was put there. Relaxed on failure: the
-            // others' places are not looked at.
+            // Release pairs with the Acquire in `each`: who finds the place sees what was put
+            // there. Relaxed on failure: the others' places are not looked at.
             let entered = self.last.compare_exchange_weak(
                 last,
                 index + 1,

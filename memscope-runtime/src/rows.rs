@@ -38,7 +38,8 @@ const MACHINE_BYTES: usize = 4 << 10;
 /// The same of a variable: names and places.
 const VARIABLE_BYTES: usize = 1 << 10;
 
-/// Where tasks wait: the rows, the index of a row by the number of a node, and whether that is known at all.
+/// Where tasks wait: the rows, the index of a row by the number of a node, and whether that is
+/// known at all.
 pub(crate) fn await_points(
     reading: &Reading,
     measured: bool,
@@ -160,7 +161,8 @@ fn row(reading: &SiteReading) -> SiteProfile {
     }
 }
 
-/// What the compiler made of a site's future, or why that is not known. `offset`: of the future's vtable in the program's image.
+/// What the compiler made of a site's future, or why that is not known. `offset`: of the future's
+/// vtable in the program's image.
 #[cfg(feature = "layout")]
 fn state_machine(site: &Site, offset: Option<u64>) -> (Option<StateMachine>, Option<String>) {
     if vtable(site).is_none() {
@@ -222,8 +224,8 @@ impl SiteProfile {
             let eighth = 8 * u128::from(task.ending.ordinal) / u128::from(self.spawned.max(1));
             self.retained_by_eighth[usize::try_from(eighth).unwrap_or(7).min(7)] += 1;
         }
-        // The longest row of tasks that follow one another: always the one that ends first of those that begin after the last.
-        // PERF: where much leaks, these are very many.
+        // The longest row of tasks that follow one another: always the one that ends first of those
+        // that begin after the last. PERF: where much leaks, these are very many.
         tasks.sort_unstable_by_key(|task| task.ending.spawned);
         let mut last_end = 0;
         for Retained { ending, .. } in tasks {
@@ -343,7 +345,8 @@ impl Place {
     }
 }
 
-/// The live variables, the largest first; then the last of each site that is over or could not be followed.
+/// The live variables, the largest first; then the last of each site that is over or could not be
+/// followed.
 pub(crate) fn variables(reading: &Reading, names: &Names) -> Vec<VariableProfile> {
     let mut live = reserve::rows(&reading.variables, |variable| {
         reserve::spend(VARIABLE_BYTES);
@@ -443,7 +446,8 @@ pub(crate) fn hand_overs(reading: &Reading, names: &Names) -> Vec<HandOver> {
         let sum = sums.entry((from, to)).or_default();
         *sum = (sum.0 + blocks, sum.1 + bytes);
     }
-    // A site that has given its only task to another has no name any more, and nothing to hand over.
+    // A site that has given its only task to another has no name any more, and nothing to hand
+    // over.
     let is_known = |site: &u32| *site == UNTRACKED || names.get(*site).is_some();
     let mut rows: Vec<HandOver> = reserve::rows(sums, |((from, to), (blocks, bytes))| {
         (is_known(&from) && is_known(&to) && blocks != 0).then(|| HandOver {

@@ -16,8 +16,9 @@ use crate::{
 
 /// Charges what `work` allocates to the thread, outside every task.
 ///
-/// For what outlives the task that happens to need it first: a table that is made once, a pool that grows. A tracked task that is polled
-/// inside is itself again; so is a scope inside a scope: the innermost one counts. Inside, [`current_task_id`] is `None`.
+/// For what outlives the task that happens to need it first: a table that is made once, a pool that
+/// grows. A tracked task that is polled inside is itself again; so is a scope inside a scope: the
+/// innermost one counts. Inside, [`current_task_id`] is `None`.
 ///
 /// ```
 /// use memscope_runtime::async_memory::{get_memory_snapshot, track, untracked};
@@ -36,7 +37,8 @@ use crate::{
 ///
 /// # Cost
 ///
-/// Two thread-local reads and two writes; allocations inside cost what they cost outside every task.
+/// Two thread-local reads and two writes; allocations inside cost what they cost outside every
+/// task.
 ///
 /// [`current_task_id`]: crate::async_memory::current_task_id
 pub fn untracked<T>(work: impl FnOnce() -> T) -> T {
@@ -44,13 +46,15 @@ pub fn untracked<T>(work: impl FnOnce() -> T) -> T {
     work()
 }
 
-/// Charges what `work` allocates to the shared owner of this name: a row of [`MemorySnapshot::shared`].
+/// Charges what `work` allocates to the shared owner of this name: a row of
+/// [`MemorySnapshot::shared`].
 ///
-/// For pools and caches, which the request that fills them would have to answer for. The bytes are a part of the untracked ones. Whoever frees such a
-/// block, anywhere, takes it off the shared owner. Scopes nest as those of [`untracked`] do.
+/// For pools and caches, which the request that fills them would have to answer for. The bytes are
+/// a part of the untracked ones. Whoever frees such a block, anywhere, takes it off the shared
+/// owner. Scopes nest as those of [`untracked`] do.
 ///
-/// There is room for as many names as for sites ([`Builder::site_rows`]); those that come later share `(other)`. So a name should not carry an
-/// id.
+/// There is room for as many names as for sites ([`Builder::site_rows`]); those that come later
+/// share `(other)`. So a name should not carry an id.
 ///
 /// ```
 /// use memscope_runtime::async_memory::{get_memory_snapshot, shared, track};
@@ -75,8 +79,9 @@ pub fn untracked<T>(work: impl FnOnce() -> T) -> T {
 ///
 /// # Cost
 ///
-/// The name is looked up: tens of nanoseconds. An allocation inside takes four locked additions, a free of such a block two, so that the sums are
-/// exact however many threads are inside; where many are at once they wait for the same cache line.
+/// The name is looked up: tens of nanoseconds. An allocation inside takes four locked additions, a
+/// free of such a block two, so that the sums are exact however many threads are inside; where many
+/// are at once they wait for the same cache line.
 ///
 /// [`MemorySnapshot::shared`]: crate::async_memory::MemorySnapshot::shared
 /// [`Builder::site_rows`]: crate::Builder::site_rows
@@ -123,12 +128,14 @@ impl Owner {
 /// # });
 /// ```
 pub trait Scope: Future + Sized {
-    /// Charges the thread, outside every task, with what this future allocates in its polls and while it is dropped.
+    /// Charges the thread, outside every task, with what this future allocates in its polls and
+    /// while it is dropped.
     fn untracked(self) -> Scoped<Self> {
         Scoped { future: Some(self), owner: Owner::Untracked }
     }
 
-    /// Charges the shared owner of this name with what this future allocates in its polls and while it is dropped.
+    /// Charges the shared owner of this name with what this future allocates in its polls and while
+    /// it is dropped.
     fn shared(self, name: &str) -> Scoped<Self> {
         Scoped { future: Some(self), owner: Owner::shared(name) }
     }

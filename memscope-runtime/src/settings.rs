@@ -145,7 +145,8 @@ const SETTINGS: [Setting; 9] = [
     },
 ];
 
-/// What the environment asks for; defaults where it asks for nothing, or for something that cannot be.
+/// What the environment asks for; defaults where it asks for nothing, or for something that cannot
+/// be.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Environment {
     pub(crate) builder: Builder,
@@ -214,7 +215,8 @@ pub(crate) fn environment() -> &'static Environment {
     })
 }
 
-/// Applies the environment. Called before `main` where the platform can, and by every call that sets something up.
+/// Applies the environment. Called before `main` where the platform can, and by every call that
+/// sets something up.
 pub(crate) fn start() {
     static START: Once<()> = Once::new();
     if ENABLED {

@@ -1,8 +1,9 @@
 //! A shared owner: memory that belongs to no task and has a name, as that of a cache.
 //!
-//! Many threads are inside at one time, so nothing in here has one writer: all goes through locked additions. The balance of its
-//! account is what is live, of all threads together, so that the peak is exact too. (A record for each thread and name would spare the
-//! locked additions, but the peaks of such records do not add up to a peak.)
+//! Many threads are inside at one time, so nothing in here has one writer: all goes through locked
+//! additions. The balance of its account is what is live, of all threads together, so that the peak
+//! is exact too. (A record for each thread and name would spare the locked additions, but the peaks
+//! of such records do not add up to a peak.)
 
 use crossbeam_utils::CachePadded;
 
@@ -20,7 +21,8 @@ use crate::{
 /// One name and its sums.
 #[derive(Debug)]
 pub(crate) struct Shared {
-    /// Current on the threads that are inside: without an account, so that the allocator comes here. Read by all, written by nobody.
+    /// Current on the threads that are inside: without an account, so that the allocator comes
+    /// here. Read by all, written by nobody.
     signpost: CachePadded<Tally>,
     name: &'static str,
     hash: u64,
@@ -51,7 +53,8 @@ const MOST_NAME_BYTES: u64 = 1 << 20;
 static NAME_BYTES: AtomicU64 = AtomicU64::new(0);
 
 impl Shared {
-    /// The one of this name, made if need be; `(other)` where there are too many, `None` where there is no memory.
+    /// The one of this name, made if need be; `(other)` where there are too many, `None` where
+    /// there is no memory.
     pub(crate) fn named(name: &str) -> Option<&'static Self> {
         text::with_name(name, Self::of_bounded)
     }
@@ -93,7 +96,8 @@ impl Shared {
         let shared = SHARED.get(index)?;
         add(&shared.allocated_bytes, bytes as u64);
         add(&shared.allocations, 1);
-        // After `allocated_bytes`, so that no more seems live than was allocated (pairs with `read`).
+        // After `allocated_bytes`, so that no more seems live than was allocated (pairs with
+        // `read`).
         let live = shared.account.charge(bytes);
         raise(&shared.peak_bytes, u64::try_from(live).unwrap_or(0));
         Some(shared.account)

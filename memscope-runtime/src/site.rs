@@ -1,7 +1,7 @@
 //! A site: the place in the code that makes tasks, and what all its tasks came to.
 //!
-//! Tasks come and go, sites stay. An ended task is folded into its site's row at once, so that row is whole
-//! however many tasks there were.
+//! Tasks come and go, sites stay. An ended task is folded into its site's row at once, so that row
+//! is whole however many tasks there were.
 
 use std::{cell::Cell, panic::Location, ptr};
 
@@ -62,7 +62,8 @@ impl Callsite {
     }
 }
 
-/// The call of `track` for one type of future, which has one site: what a thread remembers of one of its last ones.
+/// The call of `track` for one type of future, which has one site: what a thread remembers of one
+/// of its last ones.
 ///
 /// PERF: field by field, so that it is compared where it lies.
 #[derive(Debug)]
@@ -110,7 +111,8 @@ pub(crate) struct Site {
     /// The place in the list of sites.
     index: u32,
     spawned: AtomicU64,
-    /// Records that were taken from tasks which go on and are known by their ids: they are not counted anew.
+    /// Records that were taken from tasks which go on and are known by their ids: they are not
+    /// counted anew.
     #[cfg(tokio_unstable)]
     split: AtomicU64,
     /// Of these tasks, the ones that have no record now.
@@ -263,8 +265,8 @@ impl Site {
         SITES.iter().chain([&OTHER]).filter(|site| site.spawned() != 0)
     }
 
-    /// Counts a new task here, or in `(other)` when this would be a row too many. Returns the row and how many tasks it
-    /// had before.
+    /// Counts a new task here, or in `(other)` when this would be a row too many. Returns the row
+    /// and how many tasks it had before.
     #[inline]
     pub(crate) fn admit(&'static self, future: &'static FutureType) -> (&'static Self, u64) {
         let mut site = self;
@@ -417,7 +419,8 @@ fn claim_row() -> bool {
 
 /// Whether there is room for another site, its row and its name.
 ///
-/// A site that lost its task to a better name stays too, without a row: room is for three sites a row.
+/// A site that lost its task to a better name stays too, without a row: room is for three sites a
+/// row.
 fn has_room(key: &Key<'_>) -> bool {
     let rows = config::site_rows();
     let names = NAME_BYTES.load(Ordering::Relaxed).saturating_add(key.name.len() as u64);

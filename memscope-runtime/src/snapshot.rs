@@ -83,19 +83,21 @@ pub(crate) enum Left {
 
 /// Reads all records into a snapshot. No task is stopped for it.
 ///
-/// The snapshot's own memory is charged to the thread, outside every task, and is not in its numbers. It may be taken anywhere: inside a
-/// tracked task, in a destructor, while a thread ends, before anything ran.
+/// The snapshot's own memory is charged to the thread, outside every task, and is not in its
+/// numbers. It may be taken anywhere: inside a tracked task, in a destructor, while a thread ends,
+/// before anything ran.
 ///
 /// # Cost
 ///
-/// It walks all records: a fraction of a microsecond for each living task, each kept ended one and each site. As much again when its tasks are
-/// first asked for one by one: by [`tasks`](MemorySnapshot::tasks), `Display`.
+/// It walks all records: a fraction of a microsecond for each living task, each kept ended one and
+/// each site. As much again when its tasks are first asked for one by one: by
+/// [`tasks`](MemorySnapshot::tasks), `Display`.
 ///
-/// Names have 256 characters at the most, so memory goes with the number of rows. In units of what it is
-/// as JSON (about 550 bytes a task), a snapshot takes one, its rows of tasks two, `Display` a half, `leaks`
-/// and `diff` one, `allocations` three; serde takes one row at a time, and `{:#}` twelve times what it prints;
-/// each of them 1 MiB at the most beside that. Where there is less, rows are left out: [`ToolUsage::rows_left_out`] says how many, and
-/// no sum misses them.
+/// Names have 256 characters at the most, so memory goes with the number of rows. In units of what
+/// it is as JSON (about 550 bytes a task), a snapshot takes one, its rows of tasks two, `Display` a
+/// half, `leaks` and `diff` one, `allocations` three; serde takes one row at a time, and `{:#}`
+/// twelve times what it prints; each of them 1 MiB at the most beside that. Where there is less,
+/// rows are left out: [`ToolUsage::rows_left_out`] says how many, and no sum misses them.
 pub fn get_memory_snapshot() -> MemorySnapshot {
     if !current::ENABLED {
         return MemorySnapshot::empty();
@@ -275,8 +277,9 @@ impl MemorySnapshot {
         self.origin
     }
 
-    /// Where tasks wait: one row for each chain of `.await`s that some wait at, largest live bytes first. Empty unless
-    /// [`Builder::await_points`](crate::Builder::await_points) asked for it: see [`await_points_measured`](Self::await_points_measured).
+    /// Where tasks wait: one row for each chain of `.await`s that some wait at, largest live bytes
+    /// first. Empty unless [`Builder::await_points`](crate::Builder::await_points) asked for it:
+    /// see [`await_points_measured`](Self::await_points_measured).
     ///
     /// Tasks whose last poll ended before it was asked for are in no row.
     pub fn await_points(&self) -> &[AwaitPoint] {
@@ -301,8 +304,9 @@ impl MemorySnapshot {
         self.await_points.get(usize::try_from(task.await_point?).ok()?)
     }
 
-    /// The program that ran: the file in which the [vtables of its futures](SiteProfile::future_vtable) can be looked up. `None` where it is not known,
-    /// and in what was written before there was one.
+    /// The program that ran: the file in which the [vtables of its
+    /// futures](SiteProfile::future_vtable) can be looked up. `None` where it is not known, and in
+    /// what was written before there was one.
     ///
     /// ```
     /// use memscope_runtime::async_memory::get_memory_snapshot;
@@ -334,13 +338,15 @@ impl MemorySnapshot {
         self.tool.collector_is_running = collector::is_running();
     }
 
-    /// Whether sizes are measured, and if not, why. Numbers of tasks and polls are counted in any case.
+    /// Whether sizes are measured, and if not, why. Numbers of tasks and polls are counted in any
+    /// case.
     pub fn measured(&self) -> Measured {
         self.measured
     }
 
-    /// Whether no task ended while the snapshot was read, so that all sums fit to the byte. Else each task still is
-    /// counted once, but the totals of those that ended in that moment may be missing.
+    /// Whether no task ended while the snapshot was read, so that all sums fit to the byte. Else
+    /// each task still is counted once, but the totals of those that ended in that moment may be
+    /// missing.
     pub fn is_still(&self) -> bool {
         self.is_still
     }
@@ -375,7 +381,8 @@ impl MemorySnapshot {
         sum(self.sites.iter().map(|site| site.allocation_count))
     }
 
-    /// Of the bytes that ended tasks allocated, the share that was freed again, in percent; 100 when nothing outlived its task.
+    /// Of the bytes that ended tasks allocated, the share that was freed again, in percent; 100
+    /// when nothing outlived its task.
     pub fn memory_efficiency_percent(&self) -> f64 {
         if !self.measured.is_yes() {
             return f64::NAN;
@@ -409,10 +416,12 @@ impl MemorySnapshot {
 
     /// The living tasks in the order of their ids, then the kept ended ones, the newest first.
     ///
-    /// Of unannotated tasks the end is told by nothing, except on a runtime with `tokio_hooks`: their state is `Unknown`. Those that hold
-    /// bytes stand among the living; those that hold nothing follow the living.
+    /// Of unannotated tasks the end is told by nothing, except on a runtime with `tokio_hooks`:
+    /// their state is `Unknown`. Those that hold bytes stand among the living; those that hold
+    /// nothing follow the living.
     ///
-    /// Their rows are made when they are first asked for, by this or whatever else shows them, and charged to the thread that does so, outside every task.
+    /// Their rows are made when they are first asked for, by this or whatever else shows them, and
+    /// charged to the thread that does so, outside every task.
     pub fn tasks(&self) -> &[TaskMemoryProfile] {
         self.tasks.rows()
     }
@@ -427,7 +436,8 @@ impl MemorySnapshot {
         &self.sites
     }
 
-    /// The sites whose tasks have this name: several where the same name was given at several places.
+    /// The sites whose tasks have this name: several where the same name was given at several
+    /// places.
     pub fn sites_named(&self, name: &str) -> impl Iterator<Item = &SiteProfile> {
         self.sites.iter().filter(move |site| site.name == name)
     }
@@ -437,8 +447,8 @@ impl MemorySnapshot {
         self.process
     }
 
-    /// The live variables that `track_var!` registered, the largest first; then, of each place and type, the last one that has ended
-    /// or could not be followed.
+    /// The live variables that `track_var!` registered, the largest first; then, of each place and
+    /// type, the last one that has ended or could not be followed.
     pub fn variables(&self) -> &[VariableProfile] {
         &self.variables
     }
@@ -453,32 +463,38 @@ impl MemorySnapshot {
         &self.hand_overs
     }
 
-    /// How live bytes went from snapshot to snapshot: of the largest sites and of the largest living tasks.
+    /// How live bytes went from snapshot to snapshot: of the largest sites and of the largest
+    /// living tasks.
     pub fn trends(&self) -> &[Trend] {
         &self.trends
     }
 
-    /// How live bytes of the process and of the largest sites went since the start: at snapshots and, from `init` on, about once a second while
-    /// something happens, with ever larger distances so that the number of points stays the same.
+    /// How live bytes of the process and of the largest sites went since the start: at snapshots
+    /// and, from `init` on, about once a second while something happens, with ever larger distances
+    /// so that the number of points stays the same.
     pub fn timeline(&self) -> &Timeline {
         &self.timeline
     }
 
-    /// What happened last, in that order: the last 512 beginnings and ends of tasks, 64 large blocks and 64 long polls that were seen.
+    /// What happened last, in that order: the last 512 beginnings and ends of tasks, 64 large
+    /// blocks and 64 long polls that were seen.
     ///
-    /// Events are for looking at, not for counting: where they come faster than they are taken away, they are dropped, and
-    /// [`ToolUsage::ring_events_dropped`] says how many. All sums and counts are kept without them.
+    /// Events are for looking at, not for counting: where they come faster than they are taken
+    /// away, they are dropped, and [`ToolUsage::ring_events_dropped`] says how many. All sums and
+    /// counts are kept without them.
     pub fn events(&self) -> &[TaskEvent] {
         &self.events
     }
 
-    /// Of the events the long polls: a timed poll that took as long as [`Builder::long_poll`](crate::Builder::long_poll) says, and kept its worker
-    /// from other tasks meanwhile.
+    /// Of the events the long polls: a timed poll that took as long as
+    /// [`Builder::long_poll`](crate::Builder::long_poll) says, and kept its worker from other tasks
+    /// meanwhile.
     pub fn long_polls(&self) -> impl Iterator<Item = &TaskEvent> {
         self.events.iter().filter(|event| event.kind == EventKind::LongPoll)
     }
 
-    /// What was allocated in [`shared`](crate::async_memory::shared) scopes: one row a name, largest live bytes first.
+    /// What was allocated in [`shared`](crate::async_memory::shared) scopes: one row a name,
+    /// largest live bytes first.
     pub fn shared(&self) -> &[SharedProfile] {
         &self.shared
     }

@@ -70,10 +70,12 @@ where
     }
 }
 
-/// `tokio::task::spawn_blocking` for a tracked task: the closure has a row of its own, and its Tokio cell is charged to it.
+/// `tokio::task::spawn_blocking` for a tracked task: the closure has a row of its own, and its
+/// Tokio cell is charged to it.
 ///
-/// What it allocates on its thread is charged to it. It is one poll long: `Completed` when it returns, `Panicked` when it panics, and
-/// `Cancelled` when it never runs because its handle was aborted or the runtime shut down before.
+/// What it allocates on its thread is charged to it. It is one poll long: `Completed` when it
+/// returns, `Panicked` when it panics, and `Cancelled` when it never runs because its handle was
+/// aborted or the runtime shut down before.
 ///
 /// ```
 /// use memscope_runtime::async_memory::{current_task_id, get_memory_snapshot, spawn_blocking_tracked};
@@ -92,7 +94,8 @@ where
 ///
 /// # Cost
 ///
-/// That of `spawn_tracked`: a record taken and given back, next to what handing work to another thread costs.
+/// That of `spawn_tracked`: a record taken and given back, next to what handing work to another
+/// thread costs.
 ///
 /// # Panics
 ///

@@ -4,15 +4,16 @@ use serde::{Deserialize, Serialize};
 
 /// A state machine: what an `async` function, block or closure is compiled to.
 ///
-/// All sizes are bytes. What is said to be alive across an `.await` is an upper bound: a captured value has its place in every state, also when it has
-/// moved on.
+/// All sizes are bytes. What is said to be alive across an `.await` is an upper bound: a captured
+/// value has its place in every state, also when it has moved on.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StateMachine {
     /// Its type, as debug information names it: `app::db::query::{async_fn_env#0}`.
     pub path: String,
     /// Its size: at most that of the future that it is in.
     pub size_bytes: u64,
-    /// How many states it has; three of them are those of a future that was not polled, has ended and has panicked.
+    /// How many states it has; three of them are those of a future that was not polled, has ended
+    /// and has panicked.
     pub states: u64,
     /// Of the states in which it waits the one that needs most; `None` where it never waits.
     pub widest: Option<WidestState>,

@@ -19,7 +19,8 @@ impl<T: Sync> StaticRef<T> {
         Self(AtomicPtr::new(ptr::null_mut()))
     }
 
-    /// Publishes `value`: a reader that gets it also sees what was written to it before (pairs with `get`).
+    /// Publishes `value`: a reader that gets it also sees what was written to it before (pairs with
+    /// `get`).
     pub(crate) fn set(&self, value: &'static T) {
         self.0.store(ptr::from_ref(value).cast_mut(), Ordering::Release);
     }
@@ -87,7 +88,8 @@ impl<T: Sync> ShiftedRef<T> {
     #[inline]
     pub(crate) fn get(&self) -> Option<&'static T> {
         let address = (self.0.load(Ordering::Acquire) >> FREE_BITS) as usize;
-        // SAFETY: by the type's invariant the address is 0 or that of a `&'static T`, which `set` has exposed.
+        // SAFETY: by the type's invariant the address is 0 or that of a `&'static T`, which `set`
+        // has exposed.
         unsafe { ptr::with_exposed_provenance::<T>(address).as_ref() }
     }
 }

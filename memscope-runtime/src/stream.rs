@@ -18,10 +18,12 @@ use crate::{
 };
 
 pin_project! {
-    /// A stream whose allocations are charged to a task of its own; made by [`TrackStream::tracked`].
+    /// A stream whose allocations are charged to a task of its own; made by
+    /// [`TrackStream::tracked`].
     ///
-    /// Its task is `Completed` when it ends, `Cancelled` when it is dropped before, and `Panicked` when a poll panics. The stream is `Send`,
-    /// `Sync` and `Unpin` as the one in it is, gives the same items and panics as it does.
+    /// Its task is `Completed` when it ends, `Cancelled` when it is dropped before, and `Panicked`
+    /// when a poll panics. The stream is `Send`, `Sync` and `Unpin` as the one in it is, gives the
+    /// same items and panics as it does.
     ///
     /// # Cost
     ///
@@ -36,10 +38,11 @@ pin_project! {
 
 /// Tracks streams; implemented for all of them.
 pub trait TrackStream: Stream + Sized {
-    /// Gives the stream a task of its own, whose row also counts items: [`TaskMemoryProfile::items`].
+    /// Gives the stream a task of its own, whose row also counts items:
+    /// [`TaskMemoryProfile::items`].
     ///
-    /// The task is of the type [`TaskType::Streaming`] and named after the stream's type; both can be changed. Its row carries the place of this
-    /// call.
+    /// The task is of the type [`TaskType::Streaming`] and named after the stream's type; both can
+    /// be changed. Its row carries the place of this call.
     ///
     /// ```
     /// use futures::{StreamExt, stream};

@@ -24,7 +24,8 @@ impl Histogram {
         &self.0[(u64::BITS - value.leading_zeros()) as usize]
     }
 
-    /// The buckets that are not empty in all of `parts` together: the largest value a bucket takes, and its count.
+    /// The buckets that are not empty in all of `parts` together: the largest value a bucket takes,
+    /// and its count.
     pub(crate) fn buckets<const N: usize>(parts: [&Self; N]) -> impl Iterator<Item = (u64, u64)> {
         (0..BUCKETS).filter_map(move |bits| {
             let count: u64 = parts.iter().map(|part| part.0[bits].load(Ordering::Relaxed)).sum();
@@ -36,8 +37,9 @@ impl Histogram {
 
 /// Sums over ended tasks, added to by many threads.
 ///
-/// PERF: they are kept twice. Who gets `busy` adds to `alone` with plain stores; who finds it taken adds to `crowded` with
-/// locked instructions. So an end costs one of these instead of five, and nobody ever waits.
+/// PERF: they are kept twice. Who gets `busy` adds to `alone` with plain stores; who finds it taken
+/// adds to `crowded` with locked instructions. So an end costs one of these instead of five, and
+/// nobody ever waits.
 #[derive(Debug)]
 pub(crate) struct Sums {
     busy: AtomicU8,
@@ -94,7 +96,8 @@ impl Sums {
         if let Some(items) = items {
             self.items.add(*items);
         }
-        // Acquire pairs with the Release below: what the last one added is seen before more is added to it.
+        // Acquire pairs with the Release below: what the last one added is seen before more is
+        // added to it.
         if self.busy.swap(1, Ordering::Acquire) == 0 {
             self.alone.add(tally, record, bump);
             counted();
@@ -168,7 +171,8 @@ impl Part {
             add(&self.wait_ns, wait_ns.get());
             add(&self.waits, 1);
         }
-        // Last, so that a task whose thread does not come to the end of this, as in a forked child, is not counted twice.
+        // Last, so that a task whose thread does not come to the end of this, as in a forked child,
+        // is not counted twice.
         add(&self.ended[record.state as usize], 1);
     }
 }

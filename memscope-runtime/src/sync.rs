@@ -1,7 +1,7 @@
 //! Atomics, and the three ways this crate counts with them.
 //!
-//! Everything that is generic over the atomics takes them from here, so that the loom models (`memscope-runtime/loom`)
-//! can compile the same files over loom's.
+//! Everything that is generic over the atomics takes them from here, so that the loom models
+//! (`memscope-runtime/loom`) can compile the same files over loom's.
 
 #[cfg(feature = "tokio")]
 pub(crate) use std::sync::atomic::AtomicUsize;
@@ -39,8 +39,9 @@ pub(crate) fn raise(maximum: &AtomicU64, to: u64) {
     }
 }
 
-/// Words that one thread writes and another reads after it: plain stores and loads of atomics, so that it is safe code. In the loom
-/// models it is no atomic, and a read that overlaps a write fails.
+/// Words that one thread writes and another reads after it: plain stores and loads of atomics, so
+/// that it is safe code. In the loom models it is no atomic, and a read that overlaps a write
+/// fails.
 #[derive(Debug)]
 pub(crate) struct Slot([AtomicU64; 4]);
 

@@ -7,8 +7,8 @@ use crate::{reserve, text::width};
 
 /// Rows of cells; numbers to the right, words to the left.
 ///
-/// All cells stand in one text, so that a table takes little more than what it shows. Rows for which there is no memory are left out,
-/// and it says how many.
+/// All cells stand in one text, so that a table takes little more than what it shows. Rows for
+/// which there is no memory are left out, and it says how many.
 #[derive(Debug)]
 pub(crate) struct Table {
     head: Vec<Column>,

@@ -90,8 +90,8 @@ impl Row {
     }
 }
 
-/// Counts bytes that the owner is about to take over: first, so that no more seems live than was allocated or taken over. False: there is no
-/// memory.
+/// Counts bytes that the owner is about to take over: first, so that no more seems live than was
+/// allocated or taken over. False: there is no memory.
 pub(crate) fn note(account: &Account, bytes: u64) -> bool {
     let Some(row) = row(account) else { return false };
     // Released by the change of the account's balance that follows.

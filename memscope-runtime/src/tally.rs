@@ -16,12 +16,14 @@ const LARGE_BLOCK: usize = 1 << 20;
 
 /// The counters of one owner of blocks, on one cache line.
 ///
-/// Invariant: one writer at a time. A task's tally is written by the thread that polls or drops the task, and by the
-/// spawner until the task is handed to the executor; a thread's by that thread. So all of it is plain loads and stores;
-/// other threads only read. What others do to the owner's blocks goes to its [`Account`].
+/// Invariant: one writer at a time. A task's tally is written by the thread that polls or drops the
+/// task, and by the spawner until the task is handed to the executor; a thread's by that thread. So
+/// all of it is plain loads and stores; other threads only read. What others do to the owner's
+/// blocks goes to its [`Account`].
 ///
-/// A tally without an account is a *signpost*: [`current`](crate::current) keeps five of them to mark the situations that
-/// need the slow path; every shared owner and every span has one that leads to it.
+/// A tally without an account is a *signpost*: [`current`](crate::current) keeps five of them to
+/// mark the situations that need the slow path; every shared owner and every span has one that
+/// leads to it.
 #[derive(Debug)]
 #[repr(C, align(64))]
 pub(crate) struct Tally {
@@ -31,8 +33,8 @@ pub(crate) struct Tally {
     id: AtomicU64,
     allocated_bytes: AtomicU64,
     allocations: AtomicU64,
-    /// Blocks this owner freed itself. Of a signpost: blocks whose owner the program has overwritten
-    /// with zeroes, as far as threads do not count at the same moment.
+    /// Blocks this owner freed itself. Of a signpost: blocks whose owner the program has
+    /// overwritten with zeroes, as far as threads do not count at the same moment.
     frees: AtomicU64,
     /// Allocated less freed by the owner itself.
     own_live: AtomicI64,
@@ -127,7 +129,8 @@ impl Tally {
         self.id.store(id, Ordering::Release);
     }
 
-    /// Takes the id away, so that nothing is charged here by mistake and readers see that the owner is gone.
+    /// Takes the id away, so that nothing is charged here by mistake and readers see that the owner
+    /// is gone.
     pub(crate) fn close(&self) {
         self.id.store(0, Ordering::Release);
     }
@@ -159,7 +162,8 @@ impl Tally {
         }
     }
 
-    /// Counts a block that is not large. True: this may be a new peak, and [`settle`](Self::settle) is to be called.
+    /// Counts a block that is not large. True: this may be a new peak, and [`settle`](Self::settle)
+    /// is to be called.
     ///
     /// PERF: the account's line, which other threads write, is read only then.
     #[inline]
@@ -170,7 +174,8 @@ impl Tally {
         self.peak.is_passed_by(shift(&self.own_live, bytes.cast_signed() as i64))
     }
 
-    /// Counts a block of the owner's that it has reallocated; as [`discharge`](Self::discharge) and [`count`](Self::count).
+    /// Counts a block of the owner's that it has reallocated; as [`discharge`](Self::discharge) and
+    /// [`count`](Self::count).
     #[inline]
     #[must_use]
     pub(crate) fn recount(&self, old_bytes: usize, bytes: usize) -> bool {
@@ -211,7 +216,8 @@ impl Tally {
         self.peak.settle(account, self.own_live.load(Ordering::Relaxed), 0, taken::is_in_use);
     }
 
-    /// Lets the owner look at its account at its next allocation: somebody has transferred a block to it.
+    /// Lets the owner look at its account at its next allocation: somebody has transferred a block
+    /// to it.
     pub(crate) fn look_again(&self) {
         self.peak.look_again();
     }

@@ -32,7 +32,8 @@ impl fmt::Display for TaskId {
     }
 }
 
-/// What a task mostly does, as its author declares it; it changes nothing but the grouping of reports.
+/// What a task mostly does, as its author declares it; it changes nothing but the grouping of
+/// reports.
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize,
 )]
@@ -109,8 +110,8 @@ pub enum TaskState {
     Panicked,
     /// Of a Tokio task that nobody annotated: whether it waits, runs or has ended is not known.
     Unknown,
-    /// Of a Tokio task that nobody annotated, on a runtime with `tokio_hooks`: it has ended; whether it completed, was aborted or panicked, the
-    /// hooks do not say.
+    /// Of a Tokio task that nobody annotated, on a runtime with `tokio_hooks`: it has ended;
+    /// whether it completed, was aborted or panicked, the hooks do not say.
     Ended,
 }
 

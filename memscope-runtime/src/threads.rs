@@ -16,7 +16,8 @@ use crate::{
 /// Events that wait for the collector, of 32 bytes each: 64 KiB a thread.
 const SLOTS: usize = 2_048;
 
-/// Threads that have a ring at one time; the events of others are dropped. So all rings together take 64 MiB at the most.
+/// Threads that have a ring at one time; the events of others are dropped. So all rings together
+/// take 64 MiB at the most.
 const MOST_RINGS: u32 = 1_024;
 
 pub(crate) type ThreadRing = Ring<SLOTS>;
@@ -46,7 +47,8 @@ impl Linked for Place {
     }
 }
 
-/// A ring goes from a thread that has ended to the next one, which goes on where the other stopped, whether it was drained or not.
+/// A ring goes from a thread that has ended to the next one, which goes on where the other stopped,
+/// whether it was drained or not.
 static PLACES: Pool<Place> = Pool::new();
 static ROSTER: Roster = Roster::new(AtomicU32::new(0));
 /// Events of threads without a ring.
@@ -60,7 +62,8 @@ thread_local! {
     static MINE: Cell<Option<&'static Place>> = const { Cell::new(None) };
 }
 
-/// Puts an event into the thread's ring, or counts it where there is no room. Safe in the allocator.
+/// Puts an event into the thread's ring, or counts it where there is no room. Safe in the
+/// allocator.
 ///
 /// PERF: seven plain stores.
 #[inline]
@@ -76,7 +79,8 @@ pub(crate) fn push(event: Event) {
     }
 }
 
-/// The end of a task is on its way, until this is dropped; a reader must not see a part of it: see [`Folds`].
+/// The end of a task is on its way, until this is dropped; a reader must not see a part of it: see
+/// [`Folds`].
 #[derive(Debug)]
 pub(crate) struct Folding {
     /// The thread's own count, and what it was; `None`: it has no place.
@@ -111,8 +115,8 @@ impl Drop for Folding {
     }
 }
 
-/// How many ends of tasks all threads had folded away at some time. A reader takes this before and asks after: if it still stands, no task was
-/// in the middle of its end meanwhile.
+/// How many ends of tasks all threads had folded away at some time. A reader takes this before and
+/// asks after: if it still stands, no task was in the middle of its end meanwhile.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Folds {
     /// Nobody was at one.
@@ -134,7 +138,8 @@ impl Folds {
 
     /// Whether nobody was in the middle of an end since this was read, and nobody is.
     pub(crate) fn stand(self) -> bool {
-        // The fence keeps the reading before these loads (as in a sequence lock): who saw a part of an end sees that it has begun.
+        // The fence keeps the reading before these loads (as in a sequence lock): who saw a part of
+        // an end sees that it has begun.
         fence(Ordering::Acquire);
         self.are_whole && Self::read() == self
     }
@@ -178,8 +183,9 @@ pub(crate) fn retire() {
     }
 }
 
-/// In a forked child, on its only thread: other threads go on with the rings of those that are not there. Returns whether one of these was in the middle
-/// of the end of a task, which will not go on.
+/// In a forked child, on its only thread: other threads go on with the rings of those that are not
+/// there. Returns whether one of these was in the middle of the end of a task, which will not go
+/// on.
 pub(crate) fn forked() -> bool {
     let own = MINE.get();
     let is_odd = |place: &Place| !place.folds.load(Ordering::Relaxed).is_multiple_of(2);

@@ -1,9 +1,12 @@
-//! The processor's counter: it says how long ago the system's clock was looked at, for half of what a look costs.
+//! The processor's counter: it says how long ago the system's clock was looked at, for half of what
+//! a look costs.
 //!
-//! Each thread keeps an *anchor*, a look at both at once, for about a millisecond. In between the time is the anchor's and what the counter has gone on
-//! since, at the rate at which the two have gone so far; so no error adds up, and what takes longer than that is measured by the system's clock
-//! alone. The counter is believed as long as it agrees: each new anchor is held against the one before it, and where they do not fit (a processor
-//! that changes its pace, another one that counts from elsewhere, a machine that slept) it is never asked again.
+//! Each thread keeps an *anchor*, a look at both at once, for about a millisecond. In between the
+//! time is the anchor's and what the counter has gone on since, at the rate at which the two have
+//! gone so far; so no error adds up, and what takes longer than that is measured by the system's
+//! clock alone. The counter is believed as long as it agrees: each new anchor is held against the
+//! one before it, and where they do not fit (a processor that changes its pace, another one that
+//! counts from elsewhere, a machine that slept) it is never asked again.
 
 use std::cell::Cell;
 
@@ -26,7 +29,8 @@ const SPAN: u64 = 1 << 21;
 /// How many ticks later it can be held against another one.
 const COMPARABLE: u64 = SPAN << 5;
 
-/// As many ticks as this between two looks at the counter, and something else came between: an anchor is half as wrong at the most.
+/// As many ticks as this between two looks at the counter, and something else came between: an
+/// anchor is half as wrong at the most.
 const CLOSE: u64 = 1 << 10;
 
 /// From this distance on two anchors say how fast the counter goes.
@@ -44,7 +48,8 @@ static FIRST: StaticRef<Anchor> = StaticRef::none();
 
 /// A tick in 2^32nds of a nanosecond; 0: not known yet.
 ///
-/// It stands for itself, and an anchor is its thread's own: nothing has to be seen before or after it.
+/// It stands for itself, and an anchor is its thread's own: nothing has to be seen before or after
+/// it.
 static RATE: AtomicU64 = AtomicU64::new(0);
 
 /// The rate of a counter that is not believed any more: it stays so.
@@ -119,7 +124,8 @@ impl Anchor {
         u64::try_from(rate).ok().filter(|rate| *rate < SLOWEST)
     }
 
-    /// Whether the clock says another time there than the counter, by more than a sixty-fourth and what two looks may differ.
+    /// Whether the clock says another time there than the counter, by more than a sixty-fourth and
+    /// what two looks may differ.
     fn contradicts(self, there: Self, rate: u64) -> bool {
         let since = there.ticks.wrapping_sub(self.ticks);
         if rate == 0 || since >= COMPARABLE {
@@ -137,8 +143,8 @@ impl Anchor {
 #[inline]
 fn counter() -> Option<u64> {
     #[cfg(target_arch = "x86_64")]
-    // SAFETY: every x86-64 processor has this instruction, and it touches nothing; where a system forbids it, its own clock, which is made of it,
-    // could not be read either.
+    // SAFETY: every x86-64 processor has this instruction, and it touches nothing; where a system
+    // forbids it, its own clock, which is made of it, could not be read either.
     return Some(unsafe { core::arch::x86_64::_rdtsc() });
     #[cfg(not(target_arch = "x86_64"))]
     None

@@ -1,7 +1,8 @@
 //! How live bytes went: of the process, of the largest sites and of the largest living tasks.
 //!
-//! A fixed number of samples is kept, taken at each snapshot and by the collector. When they are full, every other one is given up and from then
-//! on they are taken at twice the distance, so that a second and a month take the same memory. Nothing in here needs memory from the program's heap.
+//! A fixed number of samples is kept, taken at each snapshot and by the collector. When they are
+//! full, every other one is given up and from then on they are taken at twice the distance, so that
+//! a second and a month take the same memory. Nothing in here needs memory from the program's heap.
 
 use std::cmp::Reverse;
 
@@ -20,7 +21,8 @@ const SERIES: usize = 128;
 /// Samples of a [`Trend`].
 const TREND_POINTS: usize = 16;
 
-/// Everything in it is zero at the start, so that as a static it takes no room in the program's file and no page until it is used.
+/// Everything in it is zero at the start, so that as a static it takes no room in the program's
+/// file and no page until it is used.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Samples {
     times: [u64; POINTS],
@@ -248,11 +250,13 @@ impl Samples {
     }
 }
 
-/// A sample that is made without a reading, and without the lock of the history: it is kept in a few thousand bytes which its maker has to itself.
+/// A sample that is made without a reading, and without the lock of the history: it is kept in a
+/// few thousand bytes which its maker has to itself.
 #[derive(Debug)]
 pub(crate) struct Gathering {
     at_ns: u64,
-    /// Those that have a series: their keys, and what was found. A slot that is not in use has the key 0.
+    /// Those that have a series: their keys, and what was found. A slot that is not in use has the
+    /// key 0.
     known: [Level; SLOTS],
     new: [Level; SERIES],
     new_len: usize,
@@ -293,7 +297,8 @@ impl Gathering {
         slots.find(|slot| [0, key].contains(&self.known[*slot].key)).unwrap_or(0)
     }
 
-    /// Looks at each account once. By one thread at a time: the levels of the sites are the maker's until the sample is taken.
+    /// Looks at each account once. By one thread at a time: the levels of the sites are the maker's
+    /// until the sample is taken.
     pub(crate) fn fill(&mut self, now_ns: u64) {
         self.at_ns = now_ns;
         for site in Site::all() {

@@ -1,9 +1,12 @@
 //! Which tasks and polls are timed.
 
-/// Which tasks and polls are timed. Counting is always exact; a clock read costs more than a bare poll.
+/// Which tasks and polls are timed. Counting is always exact; a clock read costs more than a bare
+/// poll.
 ///
-/// A poll that is timed takes two reads of the clock, right to a few hundred nanoseconds. Timed are how long the task is polled and how long it waits
-/// between polls; how much of that wait it was ready and not yet polled is never measured, since that needs a waker of our own around every task's.
+/// A poll that is timed takes two reads of the clock, right to a few hundred nanoseconds. Timed are
+/// how long the task is polled and how long it waits between polls; how much of that wait it was
+/// ready and not yet polled is never measured, since that needs a waker of our own around every
+/// task's.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Timing {
     /// No clock is read: `busy_ns` and `wait_ns` are `None`, average waits NaN.

@@ -42,7 +42,8 @@ pub(crate) fn take(tokio_id: u64, id: u64) {
     let Some(trace) = TRACES.take_up_to(MOST_WAITING) else { return };
     let mut frames = trace.frames.iter();
     let mut last = frames.next();
-    // SAFETY: what is unsynchronised is the debug help library of Windows; on Unix the unwinder's tables are only read.
+    // SAFETY: what is unsynchronised is the debug help library of Windows; on Unix the unwinder's
+    // tables are only read.
     #[cfg(unix)]
     unsafe {
         backtrace::trace_unsynchronized(|frame| {
@@ -60,9 +61,11 @@ pub(crate) fn take(tokio_id: u64, id: u64) {
     trace.id.store(id, Ordering::Release);
 }
 
-/// Names all tasks that were traced since the last time. Symbols are looked up: not for the allocator.
+/// Names all tasks that were traced since the last time. Symbols are looked up: not for the
+/// allocator.
 ///
-/// Not in a child of a process with other threads: one of them may have been looking up symbols, and then the lock for that is held for ever.
+/// Not in a child of a process with other threads: one of them may have been looking up symbols,
+/// and then the lock for that is held for ever.
 pub(crate) fn name_all() {
     if fork::may_have_foreign_locks() {
         return;
@@ -127,8 +130,8 @@ fn is_glue(name: &str) -> bool {
     GLUE.iter().any(|glue| name.starts_with(glue))
 }
 
-/// `<hyper::Connection<I, S> as core::future::future::Future>::poll` is `hyper::Connection<I, S>`, and the body of an async function is the
-/// function.
+/// `<hyper::Connection<I, S> as core::future::future::Future>::poll` is `hyper::Connection<I, S>`,
+/// and the body of an async function is the function.
 fn future_name(symbol: &str) -> String {
     let inside = symbol.strip_prefix('<').and_then(|name| name.split_once(" as "));
     let mut name = inside.map_or(symbol, |(of, _)| of);

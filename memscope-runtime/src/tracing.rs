@@ -46,11 +46,11 @@ use crate::{
 ///
 /// # What is counted elsewhere
 ///
-/// What `tracing` and other layers allocate for a span belongs to whoever is current then. What this layer keeps for a span (a pointer in its
-/// extensions) is untracked.
+/// What `tracing` and other layers allocate for a span belongs to whoever is current then. What
+/// this layer keeps for a span (a pointer in its extensions) is untracked.
 ///
-/// A span must be left through the layer that saw it entered: leave all spans before you take the layer out by `reload`; to choose spans, use a
-/// filter, which may change at any time.
+/// A span must be left through the layer that saw it entered: leave all spans before you take the
+/// layer out by `reload`; to choose spans, use a filter, which may change at any time.
 ///
 /// # Cost
 ///
@@ -73,7 +73,8 @@ impl MemoryLayer {
         Self { is_wanted: |_| true, number: LAYERS.fetch_add(1, Ordering::Relaxed) }
     }
 
-    /// Only spans that `is_wanted` gets a row; the bytes of others belong to whoever they are entered in.
+    /// Only spans that `is_wanted` gets a row; the bytes of others belong to whoever they are
+    /// entered in.
     ///
     /// ```
     /// use memscope_runtime::MemoryLayer;

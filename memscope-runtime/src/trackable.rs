@@ -20,13 +20,15 @@ use crate::learned::Own;
 /// How long a chain of pointers is followed. What lies behind it is not found.
 const LONGEST_CHAIN: usize = 32;
 
-/// How many pointers are followed in one value: a bound on the time that a web of shared values takes.
+/// How many pointers are followed in one value: a bound on the time that a web of shared values
+/// takes.
 const MOST_POINTERS: u32 = 1 << 20;
 
 /// A type whose heap blocks `track_var!` finds.
 ///
-/// It is there for the types of the standard library that own memory, and `#[derive(Trackable)]` makes it for structs and enums
-/// of your own: the blocks of each field. What the elements of a collection hold belongs to [`Contents`].
+/// It is there for the types of the standard library that own memory, and `#[derive(Trackable)]`
+/// makes it for structs and enums of your own: the blocks of each field. What the elements of a
+/// collection hold belongs to [`Contents`].
 ///
 /// # What is found
 ///
@@ -41,14 +43,16 @@ const MOST_POINTERS: u32 = 1 << 20;
 /// | `Option`, `Result`, tuples, arrays, references, `Cow`, `Pin`, … | those of what is in them |
 /// | numbers, ids, atomics, `&str`, `&[T]`, raw pointers, functions | none |
 ///
-/// A layout that is not documented is tried out on samples before it is used, and compared with what can be asked of the value each
-/// time. Where it does not fit, the block is not found and the variable's extent is `Partial`.
+/// A layout that is not documented is tried out on samples before it is used, and compared with
+/// what can be asked of the value each time. Where it does not fit, the block is not found and the
+/// variable's extent is `Partial`.
 ///
 /// # Cost
 ///
-/// A few nanoseconds for a block, and some microseconds once for each family of layouts that is learned. Nothing is allocated by the
-/// program's tasks, and nobody waits; but a lock is held while it is looked into, so that a `try_lock` at that moment fails. A chain of
-/// pointers is followed 32 deep.
+/// A few nanoseconds for a block, and some microseconds once for each family of layouts that is
+/// learned. Nothing is allocated by the program's tasks, and nobody waits; but a lock is held while
+/// it is looked into, so that a `try_lock` at that moment fails. A chain of pointers is followed 32
+/// deep.
 #[diagnostic::on_unimplemented(
     note = "`#[derive(Trackable)]` makes it for structs and enums; `track_var!` itself takes any type"
 )]
@@ -65,7 +69,8 @@ pub trait Trackable {
 ///
 /// # Cost
 ///
-/// That of [`Trackable`] for each element: with a million strings, milliseconds. Elements that cannot hold a block cost nothing.
+/// That of [`Trackable`] for each element: with a million strings, milliseconds. Elements that
+/// cannot hold a block cost nothing.
 pub trait Contents: Trackable {
     /// Shows `blocks` the parts of this value, and of every element.
     fn visit_contents(&self, blocks: &mut Blocks<'_>);
@@ -73,7 +78,8 @@ pub trait Contents: Trackable {
 
 /// A pointer whose own block can be found whatever it points to.
 ///
-/// Where the value in it has a destructor, it may hold blocks that nobody knows of: the extent is then partial.
+/// Where the value in it has a destructor, it may hold blocks that nobody knows of: the extent is
+/// then partial.
 #[doc(hidden)]
 pub trait Handle {
     fn visit_own(&self, blocks: &mut Blocks<'_>);
@@ -127,8 +133,8 @@ impl<'a> Blocks<'a> {
     ///
     /// # Safety
     ///
-    /// The block must be live, stay so until this returns, and have been allocated with exactly this layout by the program's global
-    /// allocator.
+    /// The block must be live, stay so until this returns, and have been allocated with exactly
+    /// this layout by the program's global allocator.
     pub(crate) unsafe fn block(&mut self, start: *const u8, layout: Layout) {
         if layout.size() != 0 {
             self.is_holding = true;

@@ -24,19 +24,21 @@ pub struct Transferred {
     pub blocks: u64,
     /// Their bytes.
     pub bytes: u64,
-    /// Whether all that the value holds belongs to the task now. Not so where some of it could not be found (see [`Trackable`]), is charged to nobody, or
-    /// where the task ended meanwhile.
+    /// Whether all that the value holds belongs to the task now. Not so where some of it could not
+    /// be found (see [`Trackable`]), is charged to nobody, or where the task ended meanwhile.
     pub is_whole: bool,
 }
 
 /// Charges another task with the heap blocks that a value holds: those that [`Trackable`] finds.
 ///
-/// For what one task makes for another: from here on the other one answers for it, whoever frees it. The blocks stay where they are, and names that `track_var!` gave
-/// them stay too.
+/// For what one task makes for another: from here on the other one answers for it, whoever frees
+/// it. The blocks stay where they are, and names that `track_var!` gave them stay too.
 ///
-/// It counts as a `realloc` by the other task does: for the giver these bytes are freed (elsewhere, unless it is the one that calls), for the taker
-/// allocated, of which [`TaskMemoryProfile::transferred_bytes`] says how many were. So `live = allocated − freed` in each row. Allocations are
-/// not counted anew, neither in `allocation_count` nor in the sums of [`ProcessMemory`], and the hand-over is in [`MemorySnapshot::hand_overs`].
+/// It counts as a `realloc` by the other task does: for the giver these bytes are freed (elsewhere,
+/// unless it is the one that calls), for the taker allocated, of which
+/// [`TaskMemoryProfile::transferred_bytes`] says how many were. So `live = allocated − freed` in
+/// each row. Allocations are not counted anew, neither in `allocation_count` nor in the sums of
+/// [`ProcessMemory`], and the hand-over is in [`MemorySnapshot::hand_overs`].
 ///
 /// ```
 /// use memscope_runtime::async_memory::{get_memory_snapshot, track, transfer};
@@ -61,12 +63,14 @@ pub struct Transferred {
 ///
 /// # Errors
 ///
-/// When the task has ended or there was none with this id; when sizes are not measured. Then nothing has changed.
+/// When the task has ended or there was none with this id; when sizes are not measured. Then
+/// nothing has changed.
 ///
 /// # Cost
 ///
-/// The task is looked for among all accounts, about a nanosecond each; a block takes about ten locked additions. From a program's first transfer on, an allocation that
-/// raises its task's peak costs a memory fence more.
+/// The task is looked for among all accounts, about a nanosecond each; a block takes about ten
+/// locked additions. From a program's first transfer on, an allocation that raises its task's peak
+/// costs a memory fence more.
 ///
 /// [`TaskMemoryProfile::transferred_bytes`]: crate::async_memory::TaskMemoryProfile::transferred_bytes
 /// [`ProcessMemory`]: crate::async_memory::ProcessMemory
@@ -172,7 +176,8 @@ impl Taker {
 
     /// Adds the bytes to the task's account. False: it is over.
     fn hold(&self, bytes: usize) -> bool {
-        // NOTE: where the task ends at this very moment, this stays in what it took over, and counts as freed.
+        // NOTE: where the task ends at this very moment, this stays in what it took over, and
+        // counts as freed.
         if self.account.id() != self.id || !taken::note(self.account, bytes as u64) {
             return false;
         }
@@ -216,8 +221,8 @@ impl Taker {
         }
     }
 
-    /// What is live, if the task neither allocates nor frees nor ends while it is looked at. One that does looks by itself at its next
-    /// allocation.
+    /// What is live, if the task neither allocates nor frees nor ends while it is looked at. One
+    /// that does looks by itself at its next allocation.
     fn live(&self, task: &'static Record) -> Option<i64> {
         task.tally().look_again();
         let own_live = task.tally().read().own_live_bytes;

@@ -1,9 +1,12 @@
-//! How `track_var!` finds the best description of a type without asking for a trait: by the steps of method lookup.
+//! How `track_var!` finds the best description of a type without asking for a trait: by the steps
+//! of method lookup.
 //!
-//! `(&&&Value(&x)).__memscope_show(…)` takes the first of these that the type of `x` allows: its blocks by [`Trackable`], its own block
-//! by [`Handle`], nothing. With one more `&`, `__memscope_show_deep` tries [`Contents`] before them.
+//! `(&&&Value(&x)).__memscope_show(…)` takes the first of these that the type of `x` allows: its
+//! blocks by [`Trackable`], its own block by [`Handle`], nothing. With one more `&`,
+//! `__memscope_show_deep` tries [`Contents`] before them.
 //!
-//! The methods' names are such that no trait of the user's has them: one that is implemented for every type would be a rival.
+//! The methods' names are such that no trait of the user's has them: one that is implemented for
+//! every type would be a rival.
 
 use crate::trackable::{Blocks, Contents, Handle, Trackable};
 
@@ -75,7 +78,8 @@ impl<T: ?Sized> ByValue for Value<'_, T> {
 mod tests {
     use super::*;
 
-    /// What is found, plainly and deep: whether there were blocks, and whether there was a part of which nothing is known.
+    /// What is found, plainly and deep: whether there were blocks, and whether there was a part of
+    /// which nothing is known.
     macro_rules! found {
         ($value:expr) => {{
             let mut ignore = |_| ();

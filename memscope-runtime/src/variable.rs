@@ -1,7 +1,8 @@
 //! A variable that `track_var!` registered, followed through the heap blocks that it holds.
 //!
-//! Its blocks are *named*: their words point here instead of to their account, so that whoever frees or reallocates
-//! one, in whatever task, comes by. Nothing is borrowed and nothing is asked of the variable again.
+//! Its blocks are *named*: their words point here instead of to their account, so that the thread
+//! that frees or reallocates one, in whatever task, comes by. Nothing is borrowed and nothing is
+//! asked of the variable again.
 
 use std::{any::type_name, iter};
 
@@ -26,9 +27,9 @@ use crate::{
 
 /// A name of one heap block; used again for another when the block is freed.
 ///
-/// The first block of a variable has the variable itself, its *head*; its other blocks are *parts*, which point to the head. A
-/// variable ends when the last of its *outer* blocks is freed, those that it holds directly; blocks behind a
-/// pointer only count as long as they live.
+/// The first block of a variable has the variable itself, its *head*; its other blocks are *parts*,
+/// which point to the head. A variable ends when the last of its *outer* blocks is freed, those
+/// that it holds directly; blocks behind a pointer only count as long as they live.
 #[derive(Debug)]
 #[repr(C, align(64))]
 pub(crate) struct Variable {
@@ -94,7 +95,8 @@ thread_local! {
 ///
 /// # Cost
 ///
-/// One clock reading and about six locked instructions; a few nanoseconds more where the variable holds no block.
+/// One clock reading and about six locked instructions; a few nanoseconds more where the variable
+/// holds no block.
 pub fn track_value<T: ?Sized>(
     callsite: &'static VariableCallsite,
     value: &T,
@@ -124,7 +126,8 @@ pub fn track_value<T: ?Sized>(
     registration.extent = Some(extent);
 }
 
-/// A variable being registered. Dropped early, since `show` panicked, what was found until then stays.
+/// A variable being registered. Dropped early, since `show` panicked, what was found until then
+/// stays.
 struct Registration {
     site: &'static VariableSite,
     head: Option<&'static Variable>,
@@ -181,7 +184,8 @@ impl Registration {
             Naming::Known(known) => {
                 new.give_back();
                 self.is_repeated = true;
-                // Its block lives, and so it does: it may be held until the others are looked at, for there may be new ones.
+                // Its block lives, and so it does: it may be held until the others are looked at,
+                // for there may be new ones.
                 self.head = known.head().filter(|head| head.holds.hold());
             }
             Naming::Refused => {
@@ -236,8 +240,8 @@ fn add_part(head: &'static Variable, block: Block, is_outer: bool) -> bool {
     matches!(naming, Naming::Known(_))
 }
 
-/// Held while the word of a block changes that has names, or the account of these names. Not needed where the block is freed or
-/// reallocated: nobody else has it then.
+/// Held while the word of a block changes that has names, or the account of these names. Not needed
+/// where the block is freed or reallocated: nobody else has it then.
 static NAMED: Lock<()> = Lock::new((), fork_lock::as_it_is);
 
 fn rename_named() -> Guard<'static, ()> {
@@ -246,8 +250,8 @@ fn rename_named() -> Guard<'static, ()> {
 
 /// Lets `name` change the word of a block that is being shown.
 pub(crate) fn rename(block: Block, name: impl FnMut(Owner) -> Option<Owner>) {
-    // SAFETY: `Blocks::block` was promised that the block is live and was allocated with this layout by the program's
-    // allocator, and `probe` has found that this one is ours.
+    // SAFETY: `Blocks::block` was promised that the block is live and was allocated with this
+    // layout by the program's allocator, and `probe` has found that this one is ours.
     unsafe { block::rename(block.start, block.layout, name) };
 }
 
@@ -265,8 +269,8 @@ pub(crate) fn charged_to(block: Block) -> Option<&'static Account> {
     charged
 }
 
-/// Writes `to` into the word of a block that is being shown, or into its names. Returns who was charged with it; `None` where that was `to`, nobody or a
-/// Tokio cell.
+/// Writes `to` into the word of a block that is being shown, or into its names. Returns the owner
+/// that was charged with it; `None` where that was `to`, none or a Tokio cell.
 pub(crate) fn recharge(block: Block, to: &'static Account) -> Option<&'static Account> {
     let mut renaming = None;
     let mut from = None;
@@ -330,7 +334,8 @@ impl Variable {
         self.open(head.index(), if is_outer { IS_OUTER } else { 0 });
     }
 
-    /// NOTE: it is not seen as in use before its block has the name: it may already have one like this.
+    /// NOTE: it is not seen as in use before its block has the name: it may already have one like
+    /// this.
     fn open(&self, head: u32, flags: u32) {
         self.head.store(head, Ordering::Relaxed);
         let version = self.version.load(Ordering::Relaxed);
@@ -397,7 +402,8 @@ impl Variable {
         u64::try_from(bytes).unwrap_or(0)
     }
 
-    /// Takes a block, or the hold of who registers it, off a head. The last outer one ends the variable, the last of all gives its place back.
+    /// Takes a block, or the hold of who registers it, off a head. The last outer one ends the
+    /// variable, the last of all gives its place back.
     fn release(&'static self, is_outer: bool, freer: u64, owner: u64) {
         let released = self.holds.release(is_outer);
         if released.is_over {
@@ -419,7 +425,7 @@ impl Variable {
         }
     }
 
-    /// The block of all these names is freed. Returns who is to be discharged of it.
+    /// The block of all these names is freed. Returns the owner that is to be discharged of it.
     pub(crate) fn freed(&'static self, freer: u64, bytes: usize) -> Option<&'static Account> {
         let account = self.account();
         let owner = account.map_or(0, Account::id);

@@ -1,4 +1,5 @@
-//! The place of a `track_var!` and the type of its variable: one row for all that were registered there.
+//! The place of a `track_var!` and the type of its variable: one row for all that were registered
+//! there.
 
 use std::ptr;
 

@@ -1,11 +1,12 @@
 //! A sequence lock: several words that are read as one without holding up their writer.
 //!
-//! NOTE: the words are written with Release and read with Acquire (free on x86), so that who sees any of a writing sees before it that it had
-//! begun.
+//! NOTE: the words are written with Release and read with Acquire (free on x86), so that who sees
+//! any of a writing sees before it that it had begun.
 
 use crate::sync::{AtomicU64, Ordering};
 
-/// How often the words were written, twice: 0 while they never were, odd while they are being written.
+/// How often the words were written, twice: 0 while they never were, odd while they are being
+/// written.
 #[derive(Debug)]
 pub(crate) struct Version(AtomicU64);
 
@@ -40,7 +41,8 @@ impl Version {
         let there = version.load(Ordering::Relaxed);
         let odd = there + 1;
         let is_free = there.is_multiple_of(2)
-            // Acquire pairs with the Release in `drop`: the last writer's words lie before this one's.
+            // Acquire pairs with the Release in `drop`: the last writer's words lie before this
+            // one's.
             && version.compare_exchange(there, odd, Ordering::Acquire, Ordering::Relaxed).is_ok();
         // NOTE: made only then: whoever drops one unlocks.
         is_free.then(|| Writing { version, odd })
@@ -52,8 +54,8 @@ impl Version {
         !self.0.load(Ordering::Relaxed).is_multiple_of(2)
     }
 
-    /// In a forked child, on its only thread: the writer is not there. The words are as if they had never been written, or, if they `are_whole`, as if they were
-    /// just written.
+    /// In a forked child, on its only thread: the writer is not there. The words are as if they had
+    /// never been written, or, if they `are_whole`, as if they were just written.
     #[allow(dead_code, reason = "the loom models do not fork")]
     pub(crate) fn abandon(&self, are_whole: bool) {
         let odd = self.0.load(Ordering::Relaxed);

@@ -1,8 +1,10 @@
-//! Where futures wait: a tree of all that was seen, so that who looks again needs a load or two a step.
+//! Where futures wait: a tree of all that was seen, so that who looks again needs a load or two a
+//! step.
 //!
-//! A root for each type of future that waited; from there a node for each state, variant or pointer that a walk came by. Nodes are made
-//! from the layouts where a walk first needs them, live for ever and never change; a task keeps the number of the one that its last walk ended at.
-//! Nobody waits for anybody: who makes a node that another thread has just made throws its own away.
+//! A root for each type of future that waited; from there a node for each state, variant or pointer
+//! that a walk came by. Nodes are made from the layouts where a walk first needs them, live for
+//! ever and never change; a task keeps the number of the one that its last walk ended at. Nobody
+//! waits for anybody: who makes a node that another thread has just made throws its own away.
 
 mod way;
 mod known;
@@ -40,7 +42,8 @@ use way::{Reach, Way, resolve, resolve_variant};
 const MOST_NODES: u32 = 1 << 14;
 /// Places for the children of all nodes and for their trails; 8 bytes each.
 const MOST_PLACES: u64 = 1 << 18;
-/// Steps below a root: more are there only in a damaged file, or in a future that awaits itself so deeply.
+/// Steps below a root: more are there only in a damaged file, or in a future that awaits itself so
+/// deeply.
 const MOST_DEPTH: u32 = 128;
 /// Places for types of futures: a power of two.
 const ROOTS: usize = 1 << 12;
@@ -56,7 +59,8 @@ static REFUSED: AtomicU64 = AtomicU64::new(0);
 /// Places for the children and the trails of nodes.
 static PLACES: AtomicU64 = AtomicU64::new(0);
 
-/// Turns it on: the layouts are read, and kept. It stays on, since what was noted would become wrong unseen.
+/// Turns it on: the layouts are read, and kept. It stays on, since what was noted would become
+/// wrong unseen.
 pub(crate) fn turn_on() {
     static SAID: AtomicU8 = AtomicU8::new(0);
     match layouts::keep() {
@@ -78,7 +82,8 @@ pub(crate) fn refused() -> u64 {
 #[inline]
 pub(crate) fn note<F: Future>(record: &'static Record, future: Pin<&mut F>) {
     if ON.load(Ordering::Relaxed) != 0 {
-        // SAFETY: the root is that of `F`, whose last poll has returned `Pending`; and the caller has given away its `Pin<&mut F>`.
+        // SAFETY: the root is that of `F`, whose last poll has returned `Pending`; and the caller
+        // has given away its `Pin<&mut F>`.
         look(record, Start::of(future), FutureType::of::<F>());
     }
 }
@@ -107,7 +112,8 @@ pub(crate) struct Node {
     pub(crate) step: Step,
     /// The type of future that the root is of.
     future: &'static FutureType,
-    /// What shows that the way goes on here from the parent; `None` for a root, and where any other value would.
+    /// What shows that the way goes on here from the parent; `None` for a root, and where any other
+    /// value would.
     check: Option<Check>,
     /// Of an end: the way here.
     trail: Option<Trail>,
@@ -168,7 +174,8 @@ pub(crate) struct Behind {
 
 #[inline(never)]
 fn look(record: &'static Record, start: Start, future: &'static FutureType) {
-    // PERF: it mostly waits where it waited before, and then the way is told by values that do not wait for each other.
+    // PERF: it mostly waits where it waited before, and then the way is told by values that do not
+    // wait for each other.
     let before = NODES.get(record.await_point().wrapping_sub(1)).and_then(StaticRef::get);
     if let Some(Node { trail: Some(trail), .. }) = before
         && trail.is_of(future)
@@ -178,7 +185,8 @@ fn look(record: &'static Record, start: Start, future: &'static FutureType) {
         return;
     }
     let Some(root) = root(future) else { return record.note_await_point(0) };
-    // SAFETY: `note` says where `start` comes from: from a waiting future of this type that its caller has for itself.
+    // SAFETY: `note` says where `start` comes from: from a waiting future of this type that its
+    // caller has for itself.
     let end = unsafe { walk::walk(start, root) };
     record.note_await_point(end.id.load(Ordering::Relaxed));
 }
@@ -290,7 +298,8 @@ fn make(child: Draft, way: Way) -> Option<&'static Node> {
     made
 }
 
-/// What is behind a node for the first time. Each of these is called when a walk needs what is not there yet; `None` ends the walk.
+/// What is behind a node for the first time. Each of these is called when a walk needs what is not
+/// there yet; `None` ends the walk.
 impl Node {
     /// The state with this discriminant.
     #[inline]
@@ -422,7 +431,8 @@ fn behind(layouts: &Layouts, vtable: usize) -> Result<TypeId, &'static str> {
         .ok_or("several types share its vtable, or the sizes do not agree")
 }
 
-/// The async backtrace that a number of a node stands for, the outermost function first, and why it ends.
+/// The async backtrace that a number of a node stands for, the outermost function first, and why it
+/// ends.
 pub(crate) fn backtrace(id: u32) -> Option<(Vec<AwaitFrame>, String)> {
     let layouts = layouts::kept()?;
     let node = NODES.get(id.checked_sub(1)?)?.get()?;

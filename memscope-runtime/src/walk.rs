@@ -13,15 +13,16 @@ pub(crate) struct Start(*const u8);
 impl Start {
     /// The first byte of a future that the caller has for itself.
     pub(crate) fn of<F>(future: Pin<&mut F>) -> Self {
-        // NOTE: no shared reference is made on the way: it would speak of all of the future's bytes, and parts of those belong to mutable ones that
-        // the future has into itself.
-        // SAFETY: nothing is moved out of it, or written.
+        // NOTE: no shared reference is made on the way: it would speak of all of the future's
+        // bytes, and parts of those belong to mutable ones that the future has into itself. SAFETY:
+        // nothing is moved out of it, or written.
         let future = unsafe { future.get_unchecked_mut() };
         Self(ptr::from_mut(future).cast_const().cast())
     }
 }
 
-/// Follows a future from its first byte on, and returns where it ends: the node that says what it waits for, or as far as one can see.
+/// Follows a future from its first byte on, and returns where it ends: the node that says what it
+/// waits for, or as far as one can see.
 ///
 /// # Safety
 ///
@@ -65,8 +66,10 @@ impl Start {
 pub(crate) unsafe fn walk(start: Start, root: &'static Node) -> &'static Node {
     let (mut at, mut node) = (start.0, root);
     loop {
-        // PERF: a chain is mostly one of states. So this is asked first, which a processor foresees where it does not foresee a jump; and the state that was
-        // seen first is tried first, as then the address of the next node does not wait for the value that says that it is the right one.
+        // PERF: a chain is mostly one of states. So this is asked first, which a processor foresees
+        // where it does not foresee a jump; and the state that was seen first is tried first, as
+        // then the address of the next node does not wait for the value that says that it is the
+        // right one.
         if let Step::State { offset, size, first, .. } = &node.step {
             // SAFETY: at `offset` a living coroutine has its discriminant: see above.
             let value = unsafe { number(at, *offset, *size) };
@@ -99,7 +102,8 @@ pub(crate) unsafe fn walk(start: Start, root: &'static Node) -> &'static Node {
                 if at.is_null() { None } else { child.get().or_else(|| node.add_behind_pointer()) }
             }
             Step::Object { data, vtable, .. } => {
-                // SAFETY: at `vtable` a living `dyn Future` has the address of its vtable: see above.
+                // SAFETY: at `vtable` a living `dyn Future` has the address of its vtable: see
+                // above.
                 let vtable = unsafe { pointer(at, *vtable) };
                 // SAFETY: and at `data` the one of its value.
                 at = unsafe { pointer(at, *data) };
@@ -151,7 +155,8 @@ pub(crate) unsafe fn leads(start: Start, trail: &Trail) -> bool {
                 }
             }
             Check::Object { data, vtable, is } => {
-                // SAFETY: at `vtable` a living `dyn Future` has the address of its vtable: see `walk`.
+                // SAFETY: at `vtable` a living `dyn Future` has the address of its vtable: see
+                // `walk`.
                 if unsafe { pointer(at, vtable) }.addr() != is {
                     return false;
                 }
@@ -177,7 +182,8 @@ unsafe fn number(at: *const u8, offset: usize, size: u8) -> u64 {
     match size {
         // SAFETY: the caller's contract.
         1 => u64::from(unsafe { byte(at, 0) }),
-        // SAFETY: the caller says that these bytes are there, initialised and nobody else's; they need not be aligned.
+        // SAFETY: the caller says that these bytes are there, initialised and nobody else's; they
+        // need not be aligned.
         2 => u64::from(unsafe { at.cast::<u16>().read_unaligned() }),
         // SAFETY: as above.
         4 => u64::from(unsafe { at.cast::<u32>().read_unaligned() }),
@@ -204,7 +210,8 @@ unsafe fn byte(at: *const u8, offset: usize) -> u8 {
 /// As of [`walk`]: there is a pointer.
 #[inline]
 unsafe fn pointer(at: *const u8, offset: usize) -> *const u8 {
-    // SAFETY: the caller says so; it is read as what it is, a pointer, so that what is behind it may be read too.
+    // SAFETY: the caller says so; it is read as what it is, a pointer, so that what is behind it
+    // may be read too.
     unsafe { at.wrapping_add(offset).cast::<*const u8>().read_unaligned() }
 }
 

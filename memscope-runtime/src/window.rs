@@ -1,7 +1,8 @@
 //! Windows of time: the highest peak of one task since a moment.
 //!
-//! A new window raises the epoch. At its next poll each task starts its peak anew from what it holds, so within one epoch a peak is of
-//! that epoch only. A task that ends, or goes on to a later epoch, gives its peak to every window that was open in the epoch of that peak.
+//! A new window raises the epoch. At its next poll each task starts its peak anew from what it
+//! holds, so within one epoch a peak is of that epoch only. A task that ends, or goes on to a later
+//! epoch, gives its peak to every window that was open in the epoch of that peak.
 //!
 //! No lock is taken: a window has a place of its own, which tasks raise.
 
@@ -21,8 +22,9 @@ static OPEN: AtomicU32 = AtomicU32::new(0);
 struct Place {
     /// The first epoch in the window; 0: it is not open.
     since: AtomicU32,
-    /// In the lower 48 bits the highest peak of tasks that have ended or gone on, and what the largest one held when the window was opened. Above them the
-    /// low bits of `since`, so that what is meant for the window before finds that the place is not its any more.
+    /// In the lower 48 bits the highest peak of tasks that have ended or gone on, and what the
+    /// largest one held when the window was opened. Above them the low bits of `since`, so that
+    /// what is meant for the window before finds that the place is not its any more.
     peak: AtomicU64,
     links: Links,
 }
@@ -59,7 +61,8 @@ pub(crate) fn any_is_open() -> bool {
     OPEN.load(Ordering::Relaxed) != 0
 }
 
-/// Gives the peak of a task that ends, or goes on to another epoch, to the windows that were open in its epoch.
+/// Gives the peak of a task that ends, or goes on to another epoch, to the windows that were open
+/// in its epoch.
 #[cold]
 #[inline(never)]
 pub(crate) fn note(epoch: u32, peak_bytes: u64) {
@@ -93,11 +96,13 @@ impl Window {
         let since = before.wrapping_add(1);
         if let Some(place) = place {
             place.peak.store(tag(since), Ordering::Relaxed);
-            // NOTE: before the epoch begins, so that no task goes through it unseen. Release pairs with the Acquire in `give`.
+            // NOTE: before the epoch begins, so that no task goes through it unseen. Release pairs
+            // with the Acquire in `give`.
             place.since.store(since, Ordering::Release);
             OPEN.fetch_add(1, Ordering::Relaxed);
         }
-        // Where another window has just begun this epoch, both have it. Release pairs with the Acquire in `epoch`.
+        // Where another window has just begun this epoch, both have it. Release pairs with the
+        // Acquire in `epoch`.
         let _ = EPOCH.compare_exchange(before, since, Ordering::AcqRel, Ordering::Relaxed);
         Self { place, since }
     }
@@ -114,8 +119,8 @@ impl Window {
         epoch >= self.since
     }
 
-    /// The highest peak of tasks that have ended or gone on, and of what was there at the start. To be asked for after the living tasks were looked at: one
-    /// that goes on meanwhile is in here.
+    /// The highest peak of tasks that have ended or gone on, and of what was there at the start. To
+    /// be asked for after the living tasks were looked at: one that goes on meanwhile is in here.
     pub(crate) fn peak_bytes(&self) -> u64 {
         self.place.map_or(0, |place| place.peak.load(Ordering::Acquire) & BYTES)
     }

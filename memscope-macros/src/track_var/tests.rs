@@ -1,4 +1,5 @@
-//! What comes out for each place, under which name; and that something comes out for whatever goes in.
+//! What comes out for each place, under which name; and that something comes out for whatever goes
+//! in.
 
 use super::track_var;
 use crate::soup::tokens;

@@ -48,7 +48,8 @@ impl Table {
     }
 }
 
-/// The place is taken for task 2 while a thread charges task 1 and then comes back to it: no byte is charged to the wrong record, or to none.
+/// The place is taken for task 2 while a thread charges task 1 and then comes back to it: no byte
+/// is charged to the wrong record, or to none.
 fn a_record_is_given_up_only_when_no_thread_charges_it(ends: bool) {
     loom::model(move || {
         let table = Table::new();
@@ -164,7 +165,8 @@ fn a_record_that_is_held_is_not_taken_away() {
     });
 }
 
-/// A task has ended and its place is taken away, while a thread drops its output: it finds the record, or that the task has ended.
+/// A task has ended and its place is taken away, while a thread drops its output: it finds the
+/// record, or that the task has ended.
 #[test]
 fn who_finds_no_place_of_an_ended_task_finds_its_end() {
     loom::model(|| {

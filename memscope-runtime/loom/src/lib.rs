@@ -1,7 +1,8 @@
 //! The runtime's lock-free files, compiled over loom's atomics, and the models that explore them.
 //!
-//! `cargo test --release -p memscope-loom`. The files are the runtime's own, taken in by path; only `sync` differs. So the
-//! runtime needs no cfg for loom, and Tokio, which has one of the same name, is not in this build.
+//! `cargo test --release -p memscope-loom`. The files are the runtime's own, taken in by path; only
+//! `sync` differs. So the runtime needs no cfg for loom, and Tokio, which has one of the same name,
+//! is not in this build.
 #![cfg(test)]
 
 mod sync {
@@ -12,7 +13,8 @@ mod sync {
         counter.store(counter.load(Ordering::Relaxed) + by, Ordering::Relaxed);
     }
 
-    /// Not atomic: loom reports a race if a slot is ever read while it is written, or read before its writer was seen.
+    /// Not atomic: loom reports a race if a slot is ever read while it is written, or read before
+    /// its writer was seen.
     #[derive(Debug)]
     pub(crate) struct Slot(UnsafeCell<[u64; 4]>);
 
@@ -22,7 +24,8 @@ mod sync {
         }
 
         pub(crate) fn put(&self, words: [u64; 4]) {
-            // SAFETY: nobody else is here, which is what the models prove: else loom fails the test.
+            // SAFETY: nobody else is here, which is what the models prove: else loom fails the
+            // test.
             self.0.with_mut(|place| unsafe { place.write(words) });
         }
 
@@ -82,7 +85,8 @@ fn closed(live_bytes: u64, live_blocks: u32, site: u32) -> Balance {
     Balance::Closed { live_bytes, live_blocks, site, has_cell: false }
 }
 
-/// A number that is not atomic: loom reports a race if two threads get to it without one having seen the other.
+/// A number that is not atomic: loom reports a race if two threads get to it without one having
+/// seen the other.
 struct Plain(UnsafeCell<u32>);
 
 impl Plain {
@@ -91,7 +95,8 @@ impl Plain {
     }
 
     fn replace(&self, value: u32) -> u32 {
-        // SAFETY: one thread at a time is here, which is what the models prove: else loom fails the test.
+        // SAFETY: one thread at a time is here, which is what the models prove: else loom fails the
+        // test.
         self.0.with_mut(|place| unsafe { place.replace(value) })
     }
 
@@ -127,7 +132,8 @@ struct Shared {
 }
 
 impl Shared {
-    /// Whoever is last may do anything with the account: a race here is a use after it was given back.
+    /// Whoever is last may do anything with the account: a race here is a use after it was given
+    /// back.
     fn give_back(&self) {
         for used in &self.uses {
             assert_eq!(used.replace(0), 1, "what the others did is seen");
@@ -136,8 +142,8 @@ impl Shared {
     }
 }
 
-/// Two others free the owner's blocks while it ends: exactly one of the three gives the account back, and it sees
-/// all that the others did before.
+/// Two others free the owner's blocks while it ends: exactly one of the three gives the account
+/// back, and it sees all that the others did before.
 #[test]
 fn an_account_is_given_back_exactly_once_and_last() {
     loom::model(|| {
@@ -233,7 +239,8 @@ fn a_closed_account_names_its_site() {
     });
 }
 
-/// A block is transferred to a task while it ends: it is refused, or it keeps the account until it is freed.
+/// A block is transferred to a task while it ends: it is refused, or it keeps the account until it
+/// is freed.
 #[test]
 fn a_block_given_to_an_ending_owner_keeps_its_account_or_is_refused() {
     loom::model(|| {
@@ -255,7 +262,8 @@ fn a_block_given_to_an_ending_owner_keeps_its_account_or_is_refused() {
     });
 }
 
-/// The owner raises its peak while somebody transfers a block to it: whatever the order, its next allocation finds the right peak.
+/// The owner raises its peak while somebody transfers a block to it: whatever the order, its next
+/// allocation finds the right peak.
 #[test]
 fn the_owners_next_allocation_sees_what_was_transferred_to_it() {
     loom::model(|| {
@@ -320,7 +328,8 @@ fn words_that_are_read_are_of_one_writing() {
     });
 }
 
-/// A variable of an outer and an inner block, which two others free while it is still being registered.
+/// A variable of an outer and an inner block, which two others free while it is still being
+/// registered.
 #[test]
 fn a_variable_ends_once_and_its_place_is_given_back_once_and_last() {
     loom::model(|| {
@@ -353,8 +362,8 @@ fn a_variable_ends_once_and_its_place_is_given_back_once_and_last() {
     });
 }
 
-/// Places whose contents are not atomic: a race if two threads ever hold the same one, or one without seeing what its last
-/// holder wrote.
+/// Places whose contents are not atomic: a race if two threads ever hold the same one, or one
+/// without seeing what its last holder wrote.
 struct Places {
     free: FreeList,
     links: [AtomicU32; 2],

@@ -31,7 +31,8 @@ fn drain<const N: usize>(ring: &Ring<N>, seen: &mut Vec<u64>) {
     assert_eq!(seen.len() - before, drained as usize);
 }
 
-/// Four events through two slots, drained twice meanwhile: what was taken and what was dropped is all there was, in order.
+/// Four events through two slots, drained twice meanwhile: what was taken and what was dropped is
+/// all there was, in order.
 #[test]
 fn what_is_drained_and_what_is_dropped_is_what_was_pushed() {
     loom::model(|| {
@@ -135,7 +136,8 @@ impl Threads {
     }
 }
 
-/// Two threads enter a ring each, or the one that comes after the other has ended takes that one's; a third goes through them meanwhile.
+/// Two threads enter a ring each, or the one that comes after the other has ended takes that one's;
+/// a third goes through them meanwhile.
 #[test]
 fn every_event_of_threads_that_come_and_go_is_seen_once() {
     let mut model = loom::model::Builder::new();
@@ -157,7 +159,8 @@ fn every_event_of_threads_that_come_and_go_is_seen_once() {
     });
 }
 
-/// A ring goes from one thread to the next while it is drained: the new one goes on where the last one stopped.
+/// A ring goes from one thread to the next while it is drained: the new one goes on where the last
+/// one stopped.
 #[test]
 fn a_ring_that_is_handed_on_loses_and_doubles_nothing_but_what_it_counts() {
     let mut model = loom::model::Builder::new();

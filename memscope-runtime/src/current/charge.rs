@@ -21,7 +21,8 @@ use super::{
     tally, untracked_at,
 };
 
-/// Charges a new block that has no slot to the orphans: nothing would say later that it is another's.
+/// Charges a new block that has no slot to the orphans: nothing would say later that it is
+/// another's.
 #[cold]
 pub(crate) fn charge_without_slot(block: *mut u8, layout: Layout) -> Owner {
     pages::refuse_slot();
@@ -31,7 +32,7 @@ pub(crate) fn charge_without_slot(block: *mut u8, layout: Layout) -> Owner {
     Owner::account(registry::charge_orphans(layout.size()))
 }
 
-/// Charges a new block to the current owner, who is returned.
+/// Charges a new block to the current owner, which is returned.
 #[inline(never)]
 pub(crate) fn charge(block: *mut u8, layout: Layout) -> Owner {
     #[cfg(feature = "tokio")]
@@ -46,8 +47,8 @@ pub(crate) fn charge(block: *mut u8, layout: Layout) -> Owner {
     }
 }
 
-/// Takes a block off its owner, and charges the current one with what it was reallocated to. The names of the block, if it has any,
-/// go with it.
+/// Takes a block off its owner, and charges the current one with what it was reallocated to. The
+/// names of the block, if it has any, go with it.
 #[inline(never)]
 pub(crate) fn recharge(owner: Owner, bytes: usize, grown: *mut u8, new: Layout) -> Owner {
     let tally = tally();
@@ -79,7 +80,8 @@ fn charge_at_signpost(signpost: &'static Tally, block: *mut u8, layout: Layout) 
     }
 }
 
-/// Charges a new block outside of every tracked task, where that is not whom [`outside_again`] finds.
+/// Charges a new block outside of every tracked task, where that is not whom [`outside_again`]
+/// finds.
 pub(crate) fn charge_outside(other: Other, bytes: usize) -> Owner {
     charge_to(find_outside(other), bytes)
 }

@@ -1,4 +1,4 @@
-//! Whom a block is taken off, and who frees it.
+//! Which owner a block is taken off, and which one frees it.
 
 use std::ptr;
 
@@ -19,9 +19,10 @@ use crate::{taken, tally::Leads};
 
 use super::{PLAIN, behind, is_outside, is_untracked, outside_again, tally, thread};
 
-/// Takes a block off its owner who is not the current one, or not the only one to be told. `tally`: who is current.
-// PERF: first what a program that annotates nothing mostly does. Each case goes on in a function that is called last, and that takes the same
-// first, so that few registers are needed.
+/// Takes a block off an owner that is not the current one, or not the only one to be told. `tally`:
+/// the current one.
+// PERF: first what a program that annotates nothing mostly does. Each case goes on in a function
+// that is called last, and that takes the same first, so that few registers are needed.
 #[inline]
 pub(crate) fn discharge_elsewhere(owner: Owner, bytes: usize, tally: &'static Tally) {
     if is_outside(tally) {
@@ -102,7 +103,8 @@ fn discharge_named(name: &'static Variable, bytes: usize, freer: Known) {
     }
 }
 
-/// Takes a task's Tokio cell off it, which Tokio frees after the task's end: not a block that somebody was handed.
+/// Takes a task's Tokio cell off it, which Tokio frees after the task's end: not a block that
+/// somebody was handed.
 pub(crate) fn discharge_cell(account: &'static Account, bytes: usize) {
     account.remove_cell();
     if account.discharge(bytes) {
@@ -110,12 +112,12 @@ pub(crate) fn discharge_cell(account: &'static Account, bytes: usize) {
     }
 }
 
-/// Whom somebody is who does not allocate: nobody gets a record for that.
+/// The owner that is current where nothing is allocated: none gets a record for that.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Known {
     /// A task, or a thread outside of every task.
     Owner(&'static Tally),
-    /// A task that nobody annotated and that has not allocated.
+    /// A task without annotation that has not allocated.
     #[cfg(feature = "tokio")]
     NoRecord,
     /// A thread that has no record.
@@ -179,7 +181,7 @@ impl Known {
     }
 }
 
-/// Who is charged here, or behind this signpost.
+/// The owner that is charged here, or behind this signpost.
 #[inline]
 pub(super) fn known(tally: &'static Tally) -> Known {
     let tally = behind(tally);
@@ -204,7 +206,8 @@ pub(super) fn discharge_account(account: &'static Account, bytes: usize, freer: 
     }
 }
 
-/// Takes a block off an account; a task or thread of the site `to` frees it, which is not the owner.
+/// Takes a block off an account; a task or thread of the site `to` frees it, which is not the
+/// owner.
 #[inline]
 fn discharge_for(account: &'static Account, bytes: usize, to: u32) {
     // First, as the account may be another's afterwards.

@@ -23,7 +23,8 @@ pub(super) struct Spawn {
 
 /// A place for one.
 ///
-/// PERF: field by field. As a whole it would be copied in words of 16 bytes, which wait for the stores of 8 bytes before to reach the cache.
+/// PERF: field by field. As a whole it would be copied in words of 16 bytes, which wait for the
+/// stores of 8 bytes before to reach the cache.
 #[derive(Debug)]
 pub(super) struct SpawnCell {
     record: Cell<Option<&'static Record>>,
@@ -61,10 +62,11 @@ impl SpawnCell {
     }
 }
 
-/// The new task is charged with what is allocated up to its cell: the first block larger than the future.
+/// The new task is charged with what is allocated up to its cell: the first block larger than the
+/// future.
 ///
-/// The task cannot run before its cell exists, so its tally still has one writer. What comes after (a run queue that
-/// grows, a worker that is woken) is the spawner's.
+/// The task cannot run before its cell exists, so its tally still has one writer. What comes after
+/// (a run queue that grows, a worker that is woken) is the spawner's.
 #[cfg(feature = "tokio")]
 #[derive(Debug)]
 pub(crate) struct Spawning {
@@ -91,14 +93,16 @@ impl Drop for Spawning {
     }
 }
 
-/// Charges a new block inside [`Spawning`] to the new task, and takes the signpost away at its cell.
+/// Charges a new block inside [`Spawning`] to the new task, and takes the signpost away at its
+/// cell.
 ///
-/// The cell holds the future and so is larger. A large future Tokio boxes first: that block is as large as the future,
-/// and the one after it, of any size, is the cell.
+/// The cell holds the future and so is larger. A large future Tokio boxes first: that block is as
+/// large as the future, and the one after it, of any size, is the cell.
 #[inline(never)]
 pub(super) fn charge_spawned(bytes: usize) -> Owner {
     let spawn = HERE.with(|here| here.spawn.get());
-    // NOTE: a spawn that failed has dropped the future and with it the task; its record may serve another by now.
+    // NOTE: a spawn that failed has dropped the future and with it the task; its record may serve
+    // another by now.
     let spawn = spawn.filter(|spawn| spawn.record.tally().id() == spawn.id);
     let Some((spawn, account)) =
         spawn.and_then(|spawn| Some((spawn, spawn.record.tally().account()?)))

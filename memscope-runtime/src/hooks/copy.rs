@@ -1,9 +1,10 @@
 //! A report from within a signal handler: a copy of the process writes it.
 //!
-//! The handler may have interrupted anything, so it cannot write a report itself, and it cannot start
-//! a thread. It can make a child process with a copy of all memory. The child has its own descriptors
-//! and a stack of its own, and nothing that happens in there reaches the program: where the handler
-//! has interrupted `malloc`, the child hangs or dies, and the program ends without a report.
+//! The handler may have interrupted anything, so it cannot write a report itself, and it cannot
+//! start a thread. It can make a child process with a copy of all memory. The child has its own
+//! descriptors and a stack of its own, and nothing that happens in there reaches the program: where
+//! the handler has interrupted `malloc`, the child hangs or dies, and the program ends without a
+//! report.
 //!
 //! The child sends no SIGCHLD and is not found by the program's `wait`. It ends with its parent.
 
@@ -27,7 +28,8 @@ const NOTHING_SHARED: c_int = 0;
 /// The process that is copied.
 static PARENT: AtomicU32 = AtomicU32::new(0);
 
-/// Has a copy of this process write the report, and waits for it. May be called in a signal handler.
+/// Has a copy of this process write the report, and waits for it. May be called in a signal
+/// handler.
 pub(crate) fn write_report() {
     let protection = libc::PROT_READ | libc::PROT_WRITE;
     let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE | libc::MAP_STACK;

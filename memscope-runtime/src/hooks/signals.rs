@@ -3,8 +3,8 @@
 //! A signal that the program handles, ignores or blocks stays the program's:
 //!
 //! - A handler is installed only where the action is the default one, and it replaces none.
-//! - Where the program installs a handler later that calls the one before (Tokio's does), a report is
-//!   written if `memscope-signal` exists, and nothing else is done.
+//! - Where the program installs a handler later that calls the one before (Tokio's does), a report
+//!   is written if `memscope-signal` exists, and nothing else is done.
 //! - No thread of memscope's takes a signal, so a blocked one waits for `sigwait` or `signalfd`.
 //!
 //! Else the signal ends the process, as it would have without memscope: by that signal. First the
@@ -158,7 +158,8 @@ fn ours() -> libc::sighandler_t {
 /// The action of a signal now.
 fn action(signal: c_int) -> Option<libc::sigaction> {
     let mut action = MaybeUninit::<libc::sigaction>::zeroed();
-    // SAFETY: with no new action the call only writes the old one to the place given; it may be called in handlers.
+    // SAFETY: with no new action the call only writes the old one to the place given; it may be
+    // called in handlers.
     let result = unsafe { libc::sigaction(signal, ptr::null(), action.as_mut_ptr()) };
     // SAFETY: zeroed, which is valid for this struct of numbers, or written.
     (result == 0).then(|| unsafe { action.assume_init() })

@@ -106,7 +106,8 @@ impl<'a> Evidence<'a> {
         names.into_iter().take(MOST_NAMES).map(|(name, _)| name.to_owned()).collect()
     }
 
-    /// Who frees most of what tasks of this site hand over; `None` where nothing of it was freed by others.
+    /// Who frees most of what tasks of this site hand over; `None` where nothing of it was freed by
+    /// others.
     pub(super) fn freed_by(&self, place: &Place) -> Option<Freed<'a>> {
         let rows = self.hand_overs.get(place)?;
         let bytes = rows.iter().fold(0_u64, |sum, row| sum.saturating_add(row.bytes));

@@ -34,7 +34,8 @@ impl fmt::Display for LeakKind {
     }
 }
 
-/// How much a finding matters, by three numbers: its bytes, their share of all live bytes of the process, and what they would grow to in a day.
+/// How much a finding matters, by three numbers: its bytes, their share of all live bytes of the
+/// process, and what they would grow to in a day.
 ///
 /// | | bytes | share | in a day |
 /// |---|---|---|---|
@@ -42,8 +43,8 @@ impl fmt::Display for LeakKind {
 /// | `Medium`, any of | 16 MiB | a tenth, if 1 MiB or more | 64 MiB |
 /// | `Low` | less | less | less |
 ///
-/// The rate is taken into account only when it was observed for a minute or longer: before that it says more about the start of the
-/// program than about its day.
+/// The rate is taken into account only when it was observed for a minute or longer: before that it
+/// says more about the start of the program than about its day.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Severity {
@@ -99,18 +100,21 @@ pub struct Leak {
     pub severity: Severity,
     /// The site of the tasks.
     pub place: Place,
-    /// The task, or of several the one that was polled the longest ago or, of a growing number, the oldest; `None` where the finding speaks of ended tasks.
+    /// The task, or of several the one that was polled the longest ago or, of a growing number, the
+    /// oldest; `None` where the finding speaks of ended tasks.
     pub task: Option<TaskId>,
     /// The bytes that look lost.
     pub bytes: u64,
     /// How many tasks hold them.
     pub count: u64,
-    /// How long, in nanoseconds: since the first of the tasks ended, since the task was last polled, since the growth was first seen;
-    /// `None` where that was not measured.
+    /// How long, in nanoseconds: since the first of the tasks ended, since the task was last
+    /// polled, since the growth was first seen; `None` where that was not measured.
     pub oldest_ns: Option<u64>,
-    /// What they would grow by in a day at the rate so far; `None` where it was not observed for a minute, and for stuck tasks.
+    /// What they would grow by in a day at the rate so far; `None` where it was not observed for a
+    /// minute, and for stuck tasks.
     pub bytes_per_day: Option<u64>,
-    /// Where most of these tasks wait: the innermost `.await`, and the one above it. `None` where that is not known, and for findings of another kind.
+    /// Where most of these tasks wait: the innermost `.await`, and the one above it. `None` where
+    /// that is not known, and for findings of another kind.
     #[serde(default)]
     pub waits_at: Option<String>,
     /// Names of live variables in these bytes, the largest first, at most five.

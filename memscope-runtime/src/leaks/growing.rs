@@ -18,9 +18,11 @@ use crate::{
     task::TaskId,
 };
 
-/// A task that has held a tenth more than it holds now has given something away before: it fills and empties.
+/// A task that has held a tenth more than it holds now has given something away before: it fills
+/// and empties.
 const LEAST_OF_PEAK: f64 = 0.9;
-/// A site's bytes must have risen with this many tasks one after another: below that it is a start, or one batch.
+/// A site's bytes must have risen with this many tasks one after another: below that it is a start,
+/// or one batch.
 const LEAST_WAVES: u64 = 4;
 
 /// Tasks that must be alive at a site before it can be said that they only become more.
@@ -84,7 +86,8 @@ fn has_grown(trend: &Trend, course: &Course, options: &LeakOptions) -> bool {
         && course.rises(trend)
 }
 
-/// Whether a site has more and more living tasks, and with them bytes: [`has_grown`] and [`has_piled_up`].
+/// Whether a site has more and more living tasks, and with them bytes: [`has_grown`] and
+/// [`has_piled_up`].
 pub(super) fn piles_up(site: &SiteProfile, trend: &Trend, options: &LeakOptions) -> bool {
     Course::of(trend)
         .is_some_and(|course| has_grown(trend, &course, options) && has_piled_up(site, &course))

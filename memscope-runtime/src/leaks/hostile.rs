@@ -1,4 +1,5 @@
-//! Snapshots that no program made: whatever their numbers, nothing panics, and what is printed is bounded.
+//! Snapshots that no program made: whatever their numbers, nothing panics, and what is printed is
+//! bounded.
 
 use proptest::{prelude::*, test_runner::Config};
 use serde_json::{Value, json};
@@ -31,7 +32,8 @@ fn rich() -> Value {
     }))
 }
 
-/// Gives numbers other values, one of `values` for one of `which`, in the order in which they stand.
+/// Gives numbers other values, one of `values` for one of `which`, in the order in which they
+/// stand.
 fn change(value: &mut Value, at: &mut usize, values: &[Option<u64>]) {
     match value {
         Value::Number(number) => {

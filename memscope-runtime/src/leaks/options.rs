@@ -44,23 +44,26 @@ impl LeakOptions {
 
     /// How long a task must not have been polled before it can be called stuck (default 60 s).
     ///
-    /// It must also have waited ten times longer than any of at least four timed tasks of its site that have ended. A site whose tasks
-    /// never end cannot be told from one that sleeps: see [`stuck_after`](Self::stuck_after).
+    /// It must also have waited ten times longer than any of at least four timed tasks of its site
+    /// that have ended. A site whose tasks never end cannot be told from one that sleeps: see
+    /// [`stuck_after`](Self::stuck_after).
     pub fn patience(mut self, patience: Duration) -> Self {
         self.patience = patience;
         self
     }
 
-    /// Calls every task stuck that holds bytes and has not been polled for longer than this, whatever others of its site did
-    /// (default: no such limit).
+    /// Calls every task stuck that holds bytes and has not been polled for longer than this,
+    /// whatever others of its site did (default: no such limit).
     pub fn stuck_after(mut self, limit: Duration) -> Self {
         self.stuck_after = Some(limit);
         self
     }
 
-    /// How often, one after another, tasks of a site must have left bytes behind (default 16; never less than 8).
+    /// How often, one after another, tasks of a site must have left bytes behind (default 16; never
+    /// less than 8).
     ///
-    /// A batch whose results are all held is one time, a pool of ten connections opened one by one is ten.
+    /// A batch whose results are all held is one time, a pool of ten connections opened one by one
+    /// is ten.
     pub fn least_waves(mut self, waves: u64) -> Self {
         self.least_waves = waves.max(8);
         self
@@ -80,7 +83,8 @@ impl LeakOptions {
         self
     }
 
-    /// How many bytes live bytes must have risen by, beside half of the first sample (default 65,536).
+    /// How many bytes live bytes must have risen by, beside half of the first sample (default
+    /// 65,536).
     pub fn least_growth(mut self, bytes: u64) -> Self {
         self.least_growth = bytes;
         self

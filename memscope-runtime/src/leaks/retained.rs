@@ -14,10 +14,11 @@ use crate::{
     table::{cell, count},
 };
 
-/// Of what the site kept per allocated byte on the whole, its live bytes must still have kept this share lately: where samples say less,
-/// they are right and the spread over tasks is not.
+/// Of what the site kept per allocated byte on the whole, its live bytes must still have kept this
+/// share lately: where samples say less, they are right and the spread over tasks is not.
 const LEAST_KEPT_LATELY: f64 = 0.25;
-/// Where the spread is unclear, samples must say this much. A cache filled by random requests for K keys keeps 0.62 after 2 K requests.
+/// Where the spread is unclear, samples must say this much. A cache filled by random requests for K
+/// keys keeps 0.62 after 2 K requests.
 const KEPT_WHEN_UNCLEAR: f64 = 0.85;
 
 /// What was found, and what could not be told.
@@ -26,7 +27,8 @@ pub(super) struct Retained {
     pub(super) leaks: Vec<Leak>,
     /// Sites of which only more snapshots can tell.
     pub(super) unclear: Vec<Place>,
-    /// Sites at rest: what they left behind is there, but for long none of their tasks did anything.
+    /// Sites at rest: what they left behind is there, but for long none of their tasks did
+    /// anything.
     pub(super) at_rest: Vec<Place>,
     /// Sites of which it is not known which tasks hold the bytes.
     pub(super) unknown: u64,
@@ -34,8 +36,9 @@ pub(super) struct Retained {
 
 /// Sites whose ended tasks hold bytes that nobody seems to take away.
 ///
-/// A site is left out when fewer than [`LeakOptions::least_waves`] of these tasks came one after another: a batch whose results are
-/// kept, a pool. Then the [`Shape`] decides, and the samples of earlier snapshots where there are any.
+/// A site is left out when fewer than [`LeakOptions::least_waves`] of these tasks came one after
+/// another: a batch whose results are kept, a pool. Then the [`Shape`] decides, and the samples of
+/// earlier snapshots where there are any.
 pub(super) fn find(snapshot: &MemorySnapshot, options: &LeakOptions) -> Retained {
     let evidence = Evidence::of(snapshot);
     let mut found = Retained::default();
@@ -101,7 +104,8 @@ fn kept(site: &SiteProfile) -> f64 {
 
 /// While tasks went on allocating, live bytes did not rise.
 ///
-/// Where little was allocated lately nothing can be said: what is expected must be more than what the living tasks hold.
+/// Where little was allocated lately nothing can be said: what is expected must be more than what
+/// the living tasks hold.
 fn has_stopped(site: &SiteProfile, trend: &Trend) -> bool {
     Course::of(trend).is_some_and(|course| {
         let expected = kept(site) * float(course.allocated_late());
@@ -110,10 +114,11 @@ fn has_stopped(site: &SiteProfile, trend: &Trend) -> bool {
     })
 }
 
-/// In the second half of enough samples no task of the site allocated anything, and it holds no more than before.
+/// In the second half of enough samples no task of the site allocated anything, and it holds no
+/// more than before.
 ///
-/// A batch of short tasks, each over before the next one is made, leaves its results evenly behind as a leak does. But it is over, and a leak
-/// goes on as long as there is anything to do.
+/// A batch of short tasks, each over before the next one is made, leaves its results evenly behind
+/// as a leak does. But it is over, and a leak goes on as long as there is anything to do.
 fn is_at_rest(trend: &Trend, options: &LeakOptions) -> bool {
     trend.points.len() >= options.least_samples
         && Course::of(trend)

@@ -9,25 +9,29 @@ pub(super) enum Shape {
     Even,
     /// The last ones left behind (nearly) nothing: a cache that is full, or a start that is over.
     Ceased,
-    /// Neither. The first ones hold nothing any more, as where old entries make room for new ones or where a leak started late; or it
-    /// comes in bursts. One snapshot cannot tell.
+    /// Neither. The first ones hold nothing any more, as where old entries make room for new ones
+    /// or where a leak started late; or it comes in bursts. One snapshot cannot tell.
     Unclear,
 }
 
-// Each limit was chosen on simulated services (see `simulated`): leaks of every rate between 2 and 100 % of tasks against caches
-// (unbounded, LRU, random eviction, TTL; uniform and Zipf keys), sessions, pools, warm-ups.
+// Each limit was chosen on simulated services (see `simulated`): leaks of every rate between 2 and
+// 100 % of tasks against caches (unbounded, LRU, random eviction, TTL; uniform and Zipf keys),
+// sessions, pools, warm-ups.
 
-/// How far from the middle the average place of a retaining task may be, in parts of all tasks, with very many of them. A cache filled
-/// by random requests for K keys has it 0.16 before the middle after 2 K requests, and 0.12 after 1.5 K.
+/// How far from the middle the average place of a retaining task may be, in parts of all tasks,
+/// with very many of them. A cache filled by random requests for K keys has it 0.16 before the
+/// middle after 2 K requests, and 0.12 after 1.5 K.
 const LEAST_SLACK: f64 = 0.06;
-/// The same with few: of n tasks at random places it is off by 0.29 / √n on average, so this is 2.4 times as much …
+/// The same with few: of n tasks at random places it is off by 0.29 / √n on average, so this is 2.4
+/// times as much …
 const SLACK_OF_ONE: f64 = 0.7;
 /// … but never so much that a cache looks like a leak.
 const MOST_SLACK: f64 = 0.09;
-/// Each quarter must hold this share of what it would hold of an even spread: where first and last are many and the middle is
-/// empty, there are old entries in constant use and new ones.
+/// Each quarter must hold this share of what it would hold of an even spread: where first and last
+/// are many and the middle is empty, there are old entries in constant use and new ones.
 const LEAST_OF_QUARTER: f64 = 0.45;
-/// The first and the last eighth must hold this share, where chance alone would not make them smaller: with 8 or more expected in each.
+/// The first and the last eighth must hold this share, where chance alone would not make them
+/// smaller: with 8 or more expected in each.
 const LEAST_OF_END: f64 = 0.4;
 const EXPECTED_IN_EIGHTH: f64 = 8.0;
 

@@ -16,11 +16,13 @@ use crate::{
     task::{TaskId, TaskState},
 };
 
-/// How much longer than the longest wait of a task that did end. Of waits of which one in ten is ten times longer than another, four
-/// that were seen make one in 40 longer than that; of most others none.
+/// How much longer than the longest wait of a task that did end. Of waits of which one in ten is
+/// ten times longer than another, four that were seen make one in 40 longer than that; of most
+/// others none.
 const TIMES_LONGER: u64 = 10;
-/// Where nothing can be compared since tasks only become more, those that are late must hold this part of the bytes of the living ones at least: the others
-/// are younger than the patience, and so there are always some that cannot be late.
+/// Where nothing can be compared since tasks only become more, those that are late must hold this
+/// part of the bytes of the living ones at least: the others are younger than the patience, and so
+/// there are always some that cannot be late.
 const LEAST_OF_PILE: u64 = 4;
 /// How many tasks of a site must have been seen to end before one can be late.
 const LEAST_ENDED: u64 = 4;
@@ -34,7 +36,8 @@ pub(super) struct Stuck {
     pub(super) tasks: Vec<TaskId>,
     /// Idle tasks with bytes of which it is not known how long.
     pub(super) untimed: u64,
-    /// Tasks that are idle for longer than the patience, of sites too few of whose tasks ever ended.
+    /// Tasks that are idle for longer than the patience, of sites too few of whose tasks ever
+    /// ended.
     pub(super) without_compare: u64,
 }
 
@@ -86,8 +89,9 @@ pub(super) fn find(snapshot: &MemorySnapshot, options: &LeakOptions) -> Stuck {
 
 /// Whether these are tasks of a site that only become more, and many of those.
 ///
-/// Where no task ever ends there is nothing to compare with, and who waits may be a daemon. But of daemons there is a number; who makes one
-/// after another, from snapshot to snapshot, and never sees one end, has lost them.
+/// Where no task ever ends there is nothing to compare with, and who waits may be a daemon. But of
+/// daemons there is a number; who makes one after another, from snapshot to snapshot, and never
+/// sees one end, has lost them.
 fn is_of_a_pile(
     place: &Place,
     late: &[(u64, &TaskMemoryProfile)],

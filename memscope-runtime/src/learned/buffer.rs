@@ -31,7 +31,8 @@ struct Header {
     capacity: usize,
 }
 
-/// At which of four words a `Bytes` keeps what, and the addresses of the tables that tell its kinds apart.
+/// At which of four words a `Bytes` keeps what, and the addresses of the tables that tell its kinds
+/// apart.
 #[derive(Clone, Copy, Debug)]
 struct Frozen {
     start: usize,
@@ -106,7 +107,8 @@ impl Frozen {
 
 impl Growing {
     fn blocks(self, bytes: &BytesMut) -> Blocks {
-        // SAFETY: when this was learned, a `BytesMut` was these four words; none of them changes while it is borrowed.
+        // SAFETY: when this was learned, a `BytesMut` was these four words; none of them changes
+        // while it is borrowed.
         let Some([start, len, capacity, data]) =
             (unsafe { settled(bytes, [self.start, self.len, self.capacity, self.data]) })
         else {
@@ -142,8 +144,8 @@ impl Header {
             return UNKNOWN;
         }
         let words = header.cast::<*const u8>();
-        // SAFETY: the place lies in the header. Nobody writes there as long as there is a second handle, and no handle that
-        // is borrowed does.
+        // SAFETY: the place lies in the header. Nobody writes there as long as there is a second
+        // handle, and no handle that is borrowed does.
         let buffer = unsafe { word(words, self.buffer) };
         // SAFETY: as above.
         let capacity = unsafe { word(words, self.capacity) }.addr();
@@ -173,7 +175,8 @@ impl Header {
 ///
 /// # Safety
 ///
-/// All bytes of a `T` of this size must be initialised, and at these places none may change during the call.
+/// All bytes of a `T` of this size must be initialised, and at these places none may change during
+/// the call.
 unsafe fn settled<T, const N: usize>(value: &T, places: [usize; N]) -> Option<[*const u8; N]> {
     let start = ptr::from_ref(value).cast::<*const u8>();
     let fits = size_of::<T>() == size_of::<[usize; 4]>() && align_of::<T>() == align_of::<usize>();
@@ -230,7 +233,8 @@ fn learn_frozen() -> Option<Frozen> {
         return None;
     }
     let (_second, seen) = sample(|| sole.clone());
-    // SAFETY: the first clone makes a header of an address, a capacity and a counter, which lives as long as they.
+    // SAFETY: the first clone makes a header of an address, a capacity and a counter, which lives
+    // as long as they.
     let (shared_words, layout) = unsafe { header::<SHARED>(seen) }?;
     let shared_header = Header::learn(&shared_words, layout, buffer, 301)?;
 
@@ -243,7 +247,8 @@ fn learn_frozen() -> Option<Frozen> {
     let buffer = seen?.block;
     growing.resize(50, 1);
     let (part, seen) = sample(|| growing.split_to(20).freeze());
-    // SAFETY: splitting makes a header of a `Vec`, a size and a counter, which lives as long as the parts.
+    // SAFETY: splitting makes a header of a `Vec`, a size and a counter, which lives as long as the
+    // parts.
     let (thawed_words, layout) = unsafe { header::<THAWED>(seen) }?;
     let thawed_header = Header::learn(&thawed_words, layout, buffer, 77)?;
     let thawed = words_of(&part)?[kind].addr();
@@ -286,7 +291,8 @@ fn learn_growing() -> Option<Growing> {
     let is_sole = words[data].addr() & IS_SOLE != 0 && words[data].addr() >> ADVANCED == 3;
 
     let (front, seen) = sample(|| made.split_to(20));
-    // SAFETY: splitting makes a header of a `Vec`, a size and a counter, which lives as long as the parts.
+    // SAFETY: splitting makes a header of a `Vec`, a size and a counter, which lives as long as the
+    // parts.
     let (header_words, layout) = unsafe { header::<HEADER>(seen) }?;
     let header = Header::learn(&header_words, layout, buffer, 77)?;
     let growing = Growing { start, len, capacity, data, header };

@@ -8,7 +8,8 @@ use super::{
 };
 use crate::fork_lock::Once;
 
-/// The address of the value in the empty `Arc<[T]>` and `Arc<str>` that all share, which is no block; 0: there is none.
+/// The address of the value in the empty `Arc<[T]>` and `Arc<str>` that all share, which is no
+/// block; 0: there is none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Shared(usize);
 

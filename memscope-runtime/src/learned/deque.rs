@@ -30,7 +30,8 @@ impl Places {
         if size_of::<T>() == 0 || deque.capacity() == 0 {
             return Own::Nothing;
         }
-        // SAFETY: a deque of this size is the four words that were learned. It is borrowed, and has no cells in it.
+        // SAFETY: a deque of this size is the four words that were learned. It is borrowed, and has
+        // no cells in it.
         let Some(words) = (unsafe { words::<_, 4>(deque) }) else { return Own::Unknown };
         let [buffer, capacity, head, len] =
             [self.buffer, self.capacity, self.head, self.len].map(|place| words[place & 3]);
@@ -52,7 +53,8 @@ fn learn() -> Option<Places> {
     let (mut made, seen) = sample(|| VecDeque::<u64>::with_capacity(11));
     made.extend(0..5);
     made.drain(..3);
-    // SAFETY: a deque keeps a buffer, its capacity, where in it the first element is, and how many there are: four words.
+    // SAFETY: a deque keeps a buffer, its capacity, where in it the first element is, and how many
+    // there are: four words.
     let words = unsafe { words::<_, 4>(&made) }?;
     let place = |value| super::only(&words, |word| word == value);
     let seen = seen.filter(|seen| Layout::array::<u64>(made.capacity()) == Ok(seen.layout))?;

@@ -1,4 +1,5 @@
-//! `HashMap` and `HashSet`: one block, first the entries from the last to the first, then a control byte for each.
+//! `HashMap` and `HashSet`: one block, first the entries from the last to the first, then a control
+//! byte for each.
 
 use std::{
     alloc::Layout,
@@ -18,7 +19,8 @@ use crate::fork_lock::Once;
 const WORDS: usize = 4;
 const BYTES: usize = WORDS * size_of::<usize>();
 
-/// At which of a table's four words each fact stands, and how many control bytes there are more than entries.
+/// At which of a table's four words each fact stands, and how many control bytes there are more
+/// than entries.
 #[derive(Clone, Copy, Debug)]
 struct Places {
     control: usize,
@@ -101,7 +103,8 @@ impl Places {
             return Own::Unknown;
         }
         let start = control.wrapping_sub(offset);
-        // PERF: the first entry is found by a search, which is short only where not too many are free.
+        // PERF: the first entry is found by a search, which is short only where not too many are
+        // free.
         let is_dense = key_size != 0 && said.len >= buckets / 8;
         let is_inside = |key| lies_in(start, offset, key, key_size);
         if is_dense && !first_key().is_none_or(is_inside) {
@@ -129,12 +132,14 @@ unsafe fn table_words<M, S>(map: &M, hasher: &S) -> Option<[*const u8; WORDS]> {
     let hasher = ptr::from_ref(hasher).addr().checked_sub(start.addr())?;
     let offset = only_place(size_of::<M>(), hasher..hasher.checked_add(size_of::<S>())?)?;
     let place = start.wrapping_byte_add(offset);
-    // SAFETY: the place lies in the map, which is aligned as a word, at a multiple of a word. By the caller's contract the table is
-    // somewhere in it, by `only_place` it can only be here; it is its four words, all of them initialised.
+    // SAFETY: the place lies in the map, which is aligned as a word, at a multiple of a word. By
+    // the caller's contract the table is somewhere in it, by `only_place` it can only be here; it
+    // is its four words, all of them initialised.
     Some(unsafe { place.read() })
 }
 
-/// The only offset in `size` bytes, aligned as a word, where the table finds room beside the hasher.
+/// The only offset in `size` bytes, aligned as a word, where the table finds room beside the
+/// hasher.
 fn only_place(size: usize, hasher: Range<usize>) -> Option<usize> {
     let last = size.checked_sub(BYTES)?;
     if hasher.is_empty() {

@@ -102,8 +102,9 @@ impl Places {
 
 /// The layouts of a node without and with others below it.
 ///
-/// A leaf has a pointer, two 16-bit numbers and room for its entries. However the compiler arranges them, from the most aligned to
-/// the least they need no gaps: each one's size is a multiple of its alignment.
+/// A leaf has a pointer, two 16-bit numbers and room for its entries. However the compiler arranges
+/// them, from the most aligned to the least they need no gaps: each one's size is a multiple of its
+/// alignment.
 fn layouts<K, V>() -> Option<(Layout, Layout)> {
     let head = size_of::<usize>() + 2 * size_of::<u16>();
     let entries = size_of::<K>().checked_add(size_of::<V>())?.checked_mul(ENTRIES)?;

@@ -1,5 +1,5 @@
-//! Living tasks that had a record and lost it, as there are more tasks than places: they are still counted, and not counted anew when they are
-//! polled again.
+//! Living tasks that had a record and lost it, as there are more tasks than places: they are still
+//! counted, and not counted anew when they are polled again.
 
 use crate::{
     arena::{Arena, Zeroed},

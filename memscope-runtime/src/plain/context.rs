@@ -1,18 +1,21 @@
 //! Whether Tokio has run on this thread, found without asking Tokio.
 //!
-//! Tokio says which task is current by a thread-local of its own. Whatever uses a thread-local first on a thread registers its
-//! destructor there, and destructors run in the reverse order: if memscope were first, Tokio's thread-local would be gone when a
-//! destructor of the program wants it, which aborts the process. So a thread asks Tokio only once Tokio has run on it.
+//! Tokio says which task is current by a thread-local of its own. Whatever uses a thread-local
+//! first on a thread registers its destructor there, and destructors run in the reverse order: if
+//! memscope were first, Tokio's thread-local would be gone when a destructor of the program wants
+//! it, which aborts the process. So a thread asks Tokio only once Tokio has run on it.
 //!
-//! The standard library keeps a byte beside each thread-local that has a destructor: 0 until its first use, 1 while it is alive, 2
-//! afterwards. Where that byte lies for Tokio's is learned, not assumed: a thread of memscope's own, which runs no code of the program,
-//! asks Tokio once. The one byte of the program's thread-local memory that goes from 0 to 1 meanwhile is Tokio's. It is as far from a
-//! thread-local of memscope's on every thread, so that any thread can look at its own.
+//! The standard library keeps a byte beside each thread-local that has a destructor: 0 until its
+//! first use, 1 while it is alive, 2 afterwards. Where that byte lies for Tokio's is learned, not
+//! assumed: a thread of memscope's own, which runs no code of the program, asks Tokio once. The one
+//! byte of the program's thread-local memory that goes from 0 to 1 meanwhile is Tokio's. It is as
+//! far from a thread-local of memscope's on every thread, so that any thread can look at its own.
 //!
-//! That thread runs when the process allocates its first block that is aligned as Tokio aligns the cells of its tasks, and the
-//! allocation waits for it, some 100 µs: no task is polled before it has a cell. A process without Tokio's tasks has no such thread,
-//! and one that has only one thread has none either: from its first thread on the C library takes its locks. There such a block itself is
-//! the sign that Tokio runs, until a second thread comes.
+//! That thread runs when the process allocates its first block that is aligned as Tokio aligns the
+//! cells of its tasks, and the allocation waits for it, some 100 µs: no task is polled before it
+//! has a cell. A process without Tokio's tasks has no such thread, and one that has only one thread
+//! has none either: from its first thread on the C library takes its locks. There such a block
+//! itself is the sign that Tokio runs, until a second thread comes.
 
 use crate::sync::{AtomicU8, AtomicUsize, Ordering};
 
@@ -23,8 +26,9 @@ pub(crate) enum Sight {
     Unused,
     /// Tokio has run here: it may be asked.
     Used,
-    /// That cannot be seen, and to ask is the only way: on systems other than Linux, where memscope is in another module of the program
-    /// than Tokio, and on the only thread of a process that has spawned a task.
+    /// That cannot be seen, and to ask is the only way: on systems other than Linux, where memscope
+    /// is in another module of the program than Tokio, and on the only thread of a process that has
+    /// spawned a task.
     Hidden,
 }
 
@@ -46,7 +50,8 @@ const HIDDEN: u8 = 5;
 /// The least alignment that Tokio gives the cells of its tasks; larger than what most blocks have.
 const CELL_ALIGNMENT: usize = if cfg!(target_pointer_width = "64") { 64 } else { 32 };
 
-/// A block of this alignment is allocated: if a task may be in it, the byte is learned before that task is polled.
+/// A block of this alignment is allocated: if a task may be in it, the byte is learned before that
+/// task is polled.
 #[inline]
 pub(crate) fn note_block(alignment: usize) {
     if alignment >= CELL_ALIGNMENT && matches!(STATE.load(Ordering::Relaxed), NOT_TRIED | TRYING) {
@@ -61,7 +66,8 @@ pub(crate) fn note_thread() {
     }
 }
 
-/// Learns the byte though tasks may have been polled already, as where they were not asked for until now.
+/// Learns the byte though tasks may have been polled already, as where they were not asked for
+/// until now.
 pub(crate) fn prepare() {
     note_block(CELL_ALIGNMENT);
 }
@@ -96,7 +102,8 @@ mod learned {
 
     pub(super) const CAN: bool = true;
 
-    /// How often an allocation looks whether the thread is done: first it makes room for it, later it sleeps.
+    /// How often an allocation looks whether the thread is done: first it makes room for it, later
+    /// it sleeps.
     const LOOKS: u32 = 1_200;
     const LOOKS_AWAKE: u32 = 200;
     const SLEEP: Duration = Duration::from_micros(100);
@@ -128,13 +135,15 @@ mod learned {
     #[inline]
     fn read(address: usize) -> u8 {
         let byte = ptr::with_exposed_provenance::<u8>(address);
-        // SAFETY: the caller has found the address in the thread-local memory of this module on this thread, by the program's headers or
-        // by its distance from `ANCHOR`, which is the same on every thread. That memory is there as long as the thread, its bytes are
-        // set from the start, and no other thread writes here without synchronization of its own.
+        // SAFETY: the caller has found the address in the thread-local memory of this module on
+        // this thread, by the program's headers or by its distance from `ANCHOR`, which is the same
+        // on every thread. That memory is there as long as the thread, its bytes are set from the
+        // start, and no other thread writes here without synchronization of its own.
         unsafe { byte.read_volatile() }
     }
 
-    /// Starts the thread that learns, and waits for it a while: safe in the allocator, as it needs no memory of the program's.
+    /// Starts the thread that learns, and waits for it a while: safe in the allocator, as it needs
+    /// no memory of the program's.
     #[cold]
     #[inline(never)]
     pub(super) fn learn() {
@@ -161,8 +170,9 @@ mod learned {
             STATE.compare_exchange(TRYING, LATE, Ordering::Relaxed, Ordering::Relaxed).is_ok();
         let Some(thread) = thread else { return };
         if is_late || STATE.load(Ordering::Relaxed) == LATE {
-            // As where this is a constructor of a library: the loader's lock is held, which the thread wants.
-            // SAFETY: the thread that was created above, neither joined nor detached so far.
+            // As where this is a constructor of a library: the loader's lock is held, which the
+            // thread wants. SAFETY: the thread that was created above, neither joined nor detached
+            // so far.
             unsafe { libc::pthread_detach(thread) };
         } else {
             // SAFETY: as above. It has nothing left to do.
@@ -178,11 +188,13 @@ mod learned {
         let result = unsafe { libc::stat(c"/proc/self/task".as_ptr(), folder.as_mut_ptr()) };
         // SAFETY: zeroed, which is valid for this struct of numbers, or written.
         let folder = unsafe { folder.assume_init() };
-        // A folder has a link by its name, one in itself, and one in each folder in it: there is one for each thread.
+        // A folder has a link by its name, one in itself, and one in each folder in it: there is
+        // one for each thread.
         result == DONE && folder.st_nlink == 3
     }
 
-    /// Not by the standard library, which would register thread-locals of its own on this thread. The thread gets no signals of the program's.
+    /// Not by the standard library, which would register thread-locals of its own on this thread.
+    /// The thread gets no signals of the program's.
     fn start() -> Option<libc::pthread_t> {
         const DONE: c_int = 0;
         let mut all = MaybeUninit::<libc::sigset_t>::zeroed();
@@ -193,7 +205,8 @@ mod learned {
         // SAFETY: a set made by `sigfillset`, and a place for another.
         unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, all.as_ptr(), before.as_mut_ptr()) };
         let attributes = ptr::null();
-        // SAFETY: a place for the thread, no attributes, and a function that does not unwind and takes any argument.
+        // SAFETY: a place for the thread, no attributes, and a function that does not unwind and
+        // takes any argument.
         let result =
             unsafe { libc::pthread_create(thread.as_mut_ptr(), attributes, run, ptr::null_mut()) };
         // SAFETY: the mask of before, which the call above wrote.
@@ -215,10 +228,12 @@ mod learned {
         ptr::null_mut()
     }
 
-    /// Bytes of thread-local memory that are looked at, one bit of the stack for each; few programs have a hundredth.
+    /// Bytes of thread-local memory that are looked at, one bit of the stack for each; few programs
+    /// have a hundredth.
     const MOST_BYTES: usize = 1 << 17;
 
-    /// How far the byte is from [`ANCHOR`]; `None`: not just one byte can be it. Without memory from the program's heap.
+    /// How far the byte is from [`ANCHOR`]; `None`: not just one byte can be it. Without memory
+    /// from the program's heap.
     fn find() -> Option<usize> {
         // What the standard library needs for the first destructor of a thread is there then.
         FIRST.with(|first| {
@@ -242,7 +257,8 @@ mod learned {
     /// Where this thread has the thread-locals of the module that memscope is in.
     fn memory() -> Option<Range<usize>> {
         let mut memory = Memory { of: anchor(), found: None };
-        // SAFETY: the callback has the type that is asked for, and gets this struct, which lives for the call.
+        // SAFETY: the callback has the type that is asked for, and gets this struct, which lives
+        // for the call.
         unsafe { libc::dl_iterate_phdr(Some(look_at), (&raw mut memory).cast()) };
         memory.found
     }

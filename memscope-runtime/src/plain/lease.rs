@@ -1,7 +1,9 @@
-//! Whose a place of the table is, and when it may be taken away: hazard pointers (Michael, IEEE TPDS 15(6), 2004) with ids for pointers.
+//! Whose a place of the table is, and when it may be taken away: hazard pointers (Michael, IEEE
+//! TPDS 15(6), 2004) with ids for pointers.
 //!
-//! A thread says first which task it charges, and looks at the place after that; who takes the place away marks it first, and looks at what all
-//! threads have said after that. So one of the two sees the other.
+//! A thread says first which task it charges, and looks at the place after that; who takes the
+//! place away marks it first, and looks at what all threads have said after that. So one of the two
+//! sees the other.
 
 use crate::sync::{AtomicU32, AtomicU64, Ordering, fence};
 
@@ -18,7 +20,8 @@ impl Charging {
     /// From here on the thread may look for the task's place, and charge its record if it finds it.
     #[inline]
     pub(crate) fn begin(&self, id: u64) {
-        // Release: what the thread charged before is seen by who takes that record away (pairs with `is`).
+        // Release: what the thread charged before is seen by who takes that record away (pairs with
+        // `is`).
         self.0.store(id, Ordering::Release);
         // Before the place is looked at (pairs with the fence in `Lease::end`).
         fence(Ordering::SeqCst);
@@ -36,7 +39,8 @@ impl Charging {
     }
 
     pub(crate) fn is(&self, id: u64) -> bool {
-        // Acquire pairs with the Release of the next id, or of none: what was charged before is seen.
+        // Acquire pairs with the Release of the next id, or of none: what was charged before is
+        // seen.
         self.0.load(Ordering::Acquire) == id
     }
 }
@@ -44,9 +48,11 @@ impl Charging {
 /// The task that a place of the table is for.
 #[derive(Debug)]
 pub(crate) struct Lease {
-    /// The id that Tokio has given the task; 0: empty. With [`BUSY`]: the place is being filled or emptied.
+    /// The id that Tokio has given the task; 0: empty. With [`BUSY`]: the place is being filled or
+    /// emptied.
     id: AtomicU64,
-    /// 1 while somebody fills the place, gives the record up, or gives it another name: one at a time.
+    /// 1 while somebody fills the place, gives the record up, or gives it another name: one at a
+    /// time.
     held: AtomicU32,
 }
 
@@ -65,7 +71,8 @@ impl Lease {
         (id & BUSY == 0).then_some(id)
     }
 
-    /// Whether it is this task's. Who has said before that it charges the task may charge it, until it says otherwise.
+    /// Whether it is this task's. Who has said before that it charges the task may charge it, until
+    /// it says otherwise.
     pub(crate) fn is_of(&self, id: u64) -> bool {
         // Acquire pairs with the Release in `begin`: the record is there.
         self.id.load(Ordering::Acquire) == id
@@ -93,7 +100,8 @@ impl Lease {
         if !self.mark(id, id) {
             return false;
         }
-        // The mark is there before the threads are looked at (pairs with the fence in `Charging::begin`).
+        // The mark is there before the threads are looked at (pairs with the fence in
+        // `Charging::begin`).
         fence(Ordering::SeqCst);
         let mut threads = threads;
         let is_charged = threads.any(|thread| thread.is(id));
@@ -103,7 +111,8 @@ impl Lease {
         !is_charged
     }
 
-    /// Leaves the place empty if it is this task's and has no record, which nobody can be charging then.
+    /// Leaves the place empty if it is this task's and has no record, which nobody can be charging
+    /// then.
     #[cfg_attr(not(tokio_unstable), allow(dead_code, reason = "only told tasks have such places"))]
     pub(crate) fn give_up(&self, id: u64, has_record: impl FnOnce() -> bool) {
         if !self.hold() {
@@ -116,7 +125,8 @@ impl Lease {
         }
     }
 
-    /// In a forked child, on its only thread: lets go of a place whose holder is not there. Returns whether it was just changing hands: then it is empty now.
+    /// In a forked child, on its only thread: lets go of a place whose holder is not there. Returns
+    /// whether it was just changing hands: then it is empty now.
     #[allow(dead_code, reason = "the loom models do not fork")]
     pub(crate) fn abandon(&self) -> bool {
         let is_changing = self.id.load(Ordering::Relaxed) & BUSY != 0;
@@ -131,7 +141,8 @@ impl Lease {
         if !self.hold() {
             return false;
         }
-        // Release: who finds the place taken away finds what was written before (pairs with the Acquire in `is_of`).
+        // Release: who finds the place taken away finds what was written before (pairs with the
+        // Acquire in `is_of`).
         let next = id | BUSY;
         let busy =
             self.id.compare_exchange(there, next, Ordering::Release, Ordering::Relaxed).is_ok();
@@ -141,7 +152,8 @@ impl Lease {
         busy
     }
 
-    /// Nobody waits: who does not get it looks for another place, or tries again at the next snapshot.
+    /// Nobody waits: who does not get it looks for another place, or tries again at the next
+    /// snapshot.
     pub(crate) fn hold(&self) -> bool {
         // Acquire pairs with the Release in `let_go`.
         self.held.compare_exchange(0, 1, Ordering::Acquire, Ordering::Relaxed).is_ok()

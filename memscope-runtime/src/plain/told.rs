@@ -1,15 +1,19 @@
-//! What a runtime with hooks tells of its tasks: when a poll begins and ends, when a task has ended, and where it was spawned.
+//! What a runtime with hooks tells of its tasks: when a poll begins and ends, when a task has
+//! ended, and where it was spawned.
 //!
-//! A task gets its place in the table at its first poll, and a record in it at its first allocation. One that has not allocated gets its record when
-//! its first poll is over: but not if a tracked future was polled or dropped in it, as then the task may be nothing but that future, which
-//! has a record of its own. So tracked tasks have no second row, whoever spawned them.
+//! A task gets its place in the table at its first poll, and a record in it at its first
+//! allocation. One that has not allocated gets its record when its first poll is over: but not if a
+//! tracked future was polled or dropped in it, as then the task may be nothing but that future,
+//! which has a record of its own. So tracked tasks have no second row, whoever spawned them.
 //!
-//! The hooks of one task run on several threads, and one that says that a poll is over may come after the next poll has begun elsewhere, or after
-//! the end. So each poll has a number, and the end is final.
+//! The hooks of one task run on several threads, and one that says that a poll is over may come
+//! after the next poll has begun elsewhere, or after the end. So each poll has a number, and the
+//! end is final.
 //!
-//! After a task's end its id lives on: who drops a `JoinHandle` drops the output under it, maybe on another thread and at this very
-//! moment. So the record is taken away as in `vacate`, and stays, as that of an ended task, where another thread may be charging it. And a place
-//! remembers the last id that ended in it, so that nobody makes a new record for it.
+//! After a task's end its id lives on: who drops a `JoinHandle` drops the output under it, maybe on
+//! another thread and at this very moment. So the record is taken away as in `vacate`, and stays,
+//! as that of an ended task, where another thread may be charging it. And a place remembers the
+//! last id that ended in it, so that nobody makes a new record for it.
 
 use std::{cell::Cell, panic::Location, ptr};
 
@@ -54,8 +58,8 @@ impl Told {
     }
 }
 
-/// A poll that goes on, on this thread. When it is over for Tokio, the next one may begin on another thread, or the task may end there, before
-/// this thread tells.
+/// A poll that goes on, on this thread. When it is over for Tokio, the next one may begin on
+/// another thread, or the task may end there, before this thread tells.
 #[derive(Clone, Copy, Debug)]
 struct Poll {
     id: u64,
@@ -160,8 +164,9 @@ pub(crate) fn poll_ends(id: Id) {
 /// The task has ended: its future is gone, and its output too unless somebody waits for it.
 pub(crate) fn task_ends(id: Id, spawned_at: &'static Location<'static>) {
     let Some(id) = told_id(id) else { return };
-    // Until the record says that its task has ended: whoever else finds the mark below may take it away as soon as nobody charges it. A task in
-    // whose poll this happens is found again when it allocates.
+    // Until the record says that its task has ended: whoever else finds the mark below may take it
+    // away as soon as nobody charges it. A task in whose poll this happens is found again when it
+    // allocates.
     let there = SEAT.get().or_else(take_seat).map_or_else(|| find(id), |seat| sit(seat, id));
     let memory = there.or_else(|| TABLE.get_or_make(set(id).next()?));
     if let Some(place) = memory {
@@ -187,7 +192,8 @@ pub(crate) fn task_ends(id: Id, spawned_at: &'static Location<'static>) {
         place.lease.give_up(id, || place.record.get().is_some());
         return;
     };
-    // Outside of its polls a task is ended by the shutdown of its runtime. In a poll it may have completed, panicked or been aborted.
+    // Outside of its polls a task is ended by the shutdown of its runtime. In a poll it may have
+    // completed, panicked or been aborted.
     let was_dropped = polls != 0 && poll.is_none();
     record.end_told(if was_dropped { TaskState::Cancelled } else { TaskState::Ended }, polls);
     if polls == 0 && place.lease.hold() {
@@ -217,14 +223,15 @@ pub(super) fn note_return(id: u64) {
     }
 }
 
-/// Has a place taken from its task by `end`. Returns whether that was done, and whether the task is one that goes on and is counted although
-/// it has no record.
+/// Has a place taken from its task by `end`. Returns whether that was done, and whether the task is
+/// one that goes on and is counted although it has no record.
 pub(super) fn leave(place: &Place, id: u64, end: impl FnOnce() -> bool) -> (bool, bool) {
     let is_told = || {
         let record = place.record.get().filter(|_| place.told.is_told());
         record.filter(|record| !record.state().is_ended()).and_then(Record::row)
     };
-    // Before the place is taken: the task may be polled again at once, and must find that it was counted.
+    // Before the place is taken: the task may be polled again at once, and must find that it was
+    // counted.
     let noted = is_told().is_some_and(|row| away::leave(id, row));
     let is_free = end();
     let goes_on = is_free && is_told().is_some();
@@ -253,7 +260,8 @@ fn stand_up(id: u64) {
     }
 }
 
-/// Whether the task is known to have ended: its id is met again when its output is dropped, or a worker finds it in its queue at shutdown.
+/// Whether the task is known to have ended: its id is met again when its output is dropped, or a
+/// worker finds it in its queue at shutdown.
 pub(super) fn has_ended(id: u64) -> bool {
     let mut places = set(id).map_while(|place| TABLE.get(place));
     places.any(|place| place.told.ended.load(Ordering::Acquire) == id)
@@ -283,7 +291,8 @@ impl Place {
                 note_return(id);
                 record.begin_told(self.told.polls());
                 self.record.set(record);
-                // The record is there before the mark is looked for (pairs with the fence in `task_ends`): one of the two sees the other.
+                // The record is there before the mark is looked for (pairs with the fence in
+                // `task_ends`): one of the two sees the other.
                 fence(Ordering::SeqCst);
                 if self.told.ended.load(Ordering::Acquire) == id {
                     // By who drops the output meanwhile, or in the task's only poll.
@@ -306,7 +315,8 @@ thread_local! {
     static SPAWNERS_SEEN: [Cell<Spawner>; SPAWNERS] = const { [const { Cell::new(None) }; SPAWNERS] };
 }
 
-/// The site of all tasks that are spawned at this place; the common one where there is no room for it.
+/// The site of all tasks that are spawned at this place; the common one where there is no room for
+/// it.
 fn site_of(at: &'static Location<'static>) -> &'static Site {
     SPAWNERS_SEEN.with(|seen| {
         let last = &seen[(ptr::from_ref(at).addr() >> 3) % SPAWNERS];

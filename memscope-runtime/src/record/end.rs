@@ -18,7 +18,8 @@ use crate::{
 };
 
 impl Record {
-    /// The task's end: it will not be polled any more, but its future may still hold memory. `known_ns`: when that is, if somebody has just looked.
+    /// The task's end: it will not be polled any more, but its future may still hold memory.
+    /// `known_ns`: when that is, if somebody has just looked.
     #[inline(never)]
     pub(super) fn end(&self, state: TaskState, known_ns: u64) {
         self.state.store(state as u8, Ordering::Relaxed);
@@ -73,8 +74,9 @@ impl Record {
         registry::give_back_record(self);
     }
 
-    /// The end of an unannotated task, as far as anybody knows: the caller keeps others out. If that was not told by the runtime, it gets a row only
-    /// if it left something. `goes_on`: it has not ended, and is not counted anew when it gets another record.
+    /// The end of an unannotated task, as far as anybody knows: the caller keeps others out. If
+    /// that was not told by the runtime, it gets a row only if it left something. `goes_on`: it has
+    /// not ended, and is not counted anew when it gets another record.
     #[cfg(feature = "tokio")]
     pub(crate) fn give_up(&'static self, goes_on: bool) {
         let has_ended = self.state().is_ended();
@@ -85,7 +87,8 @@ impl Record {
         self.put_away(has_ended || !self.holds_nothing(), goes_on);
     }
 
-    /// Writes down what stays of the task, and gives the record back. `goes_on`: the task has not ended.
+    /// Writes down what stays of the task, and gives the record back. `goes_on`: the task has not
+    /// ended.
     fn put_away(&'static self, gets_row: bool, goes_on: bool) {
         if self.write_down(gets_row, goes_on) {
             registry::give_back_record(self);
@@ -133,7 +136,8 @@ impl Record {
         if let Some(written) = written {
             written.put(id, account.index(), &tally, &reading, items.as_ref());
         }
-        // NOTE: counted and closed in one breath, so that a child which is forked meanwhile can tell: see `finish_ends`.
+        // NOTE: counted and closed in one breath, so that a child which is forked meanwhile can
+        // tell: see `finish_ends`.
         let close = || account.begin_close(tally.own_live_blocks);
         row.sums.add(&tally, &reading, items.as_ref(), close);
         if account.finish_close(tally.own_live_bytes) {
@@ -162,7 +166,8 @@ impl Record {
         written.put(self.tally.id(), account.index(), &tally, &reading, items.as_ref());
     }
 
-    /// Its place among the tasks of its site, and when it ended if that is wanted and a clock may be read.
+    /// Its place among the tasks of its site, and when it ended if that is wanted and a clock may
+    /// be read.
     #[inline]
     fn ending(&self, row: &Site, is_timed: bool) -> Ending {
         let ended_ns = match self.ended_ns.load(Ordering::Relaxed) {

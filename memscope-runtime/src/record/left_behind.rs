@@ -1,4 +1,5 @@
-//! Ends of tasks that a fork interrupted: the child finishes them, as it does not have their threads.
+//! Ends of tasks that a fork interrupted: the child finishes them, as it does not have their
+//! threads.
 
 use super::Record;
 use crate::{
@@ -19,9 +20,11 @@ enum Step {
 }
 
 impl Record {
-    /// In a forked child, on its only thread: finishes the ends of tasks that other threads were in the middle of, so that each task is counted once.
+    /// In a forked child, on its only thread: finishes the ends of tasks that other threads were in
+    /// the middle of, so that each task is counted once.
     ///
-    /// A task that its thread had not yet counted among the ended ones of its site stays one that is held; of other sums it may be a part already.
+    /// A task that its thread had not yet counted among the ended ones of its site stays one that
+    /// is held; of other sums it may be a part already.
     // PERF: walks over all records, but only where a fork comes into such a moment.
     pub(crate) fn finish_ends() {
         Site::all().for_each(|site| site.sums.forked());
@@ -54,7 +57,8 @@ impl Record {
         }
     }
 
-    /// Whether its thread has counted it and come no further: then the tasks of its site that have ended and those that are open are more than there ever were.
+    /// Whether its thread has counted it and come no further: then the tasks of its site that have
+    /// ended and those that are open are more than there ever were.
     fn was_just_counted(&self) -> bool {
         let Some(row) = self.row.get() else { return false };
         let is_open = |account: &Account| {

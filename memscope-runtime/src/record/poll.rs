@@ -22,8 +22,8 @@ impl Record {
         Running { poll, entered }
     }
 
-    /// Notes that a poll begins; the caller sees to it that the task is current. `outer`: the task that it happens in, 0 if none; asked at the
-    /// first poll.
+    /// Notes that a poll begins; the caller sees to it that the task is current. `outer`: the task
+    /// that it happens in, 0 if none; asked at the first poll.
     #[inline]
     fn begin_run(&'static self, outer: impl FnOnce() -> u64) -> Poll {
         let polls = self.polls.load(Ordering::Relaxed);
@@ -56,13 +56,15 @@ impl Record {
     #[cfg(feature = "layout")]
     #[inline]
     pub(crate) fn note_await_point(&self, node: u32) {
-        // PERF: it mostly waits where it waited before, and then its cache line need not be written.
+        // PERF: it mostly waits where it waited before, and then its cache line need not be
+        // written.
         if self.links.noted() != node {
             self.links.note(node);
         }
     }
 
-    /// Begins a poll that [`stop`](Self::stop) ends, for whoever cannot hold a guard: a span that is entered. Returns what `stop` wants.
+    /// Begins a poll that [`stop`](Self::stop) ends, for whoever cannot hold a guard: a span that
+    /// is entered. Returns what `stop` wants.
     #[cfg(feature = "tracing")]
     pub(crate) fn start(&'static self, outer: impl FnOnce() -> u64) -> u64 {
         let poll = self.begin_run(outer);
@@ -115,7 +117,8 @@ impl Record {
         ended_ns
     }
 
-    /// The first poll: the task it happens in is the parent; else the one that created it. `started_ns`: 0 if it is not timed.
+    /// The first poll: the task it happens in is the parent; else the one that created it.
+    /// `started_ns`: 0 if it is not timed.
     #[cold]
     #[inline(never)]
     fn begin(&self, outer: impl FnOnce() -> u64, started_ns: u64) {
@@ -142,8 +145,8 @@ impl Record {
     #[cold]
     fn enter_window(&self) {
         if let Some(account) = self.tally.account() {
-            // In this order: a reader of the new peak sees the old one in `past_peak` and in the windows (pairs with `read` and
-            // `Window::peak_bytes`).
+            // In this order: a reader of the new peak sees the old one in `past_peak` and in the
+            // windows (pairs with `read` and `Window::peak_bytes`).
             let peak_bytes = self.tally.peak_bytes();
             raise(&self.past_peak, peak_bytes);
             if window::any_is_open() {

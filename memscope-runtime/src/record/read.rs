@@ -97,7 +97,8 @@ impl Record {
         Some(Kind { site, row, future })
     }
 
-    /// [`read`](Self::read) without what only a task that waits has; `now_ns` is `None` where somebody has yet to look.
+    /// [`read`](Self::read) without what only a task that waits has; `now_ns` is `None` where
+    /// somebody has yet to look.
     #[inline]
     pub(super) fn read_ended(
         &self,
@@ -129,8 +130,8 @@ impl Record {
         }
     }
 
-    /// How long it has not been polled: exactly, where its last poll was timed. Else from the first reading on that saw as many
-    /// polls as there are now.
+    /// How long it has not been polled: exactly, where its last poll was timed. Else from the first
+    /// reading on that saw as many polls as there are now.
     #[expect(
         clippy::cast_possible_truncation,
         reason = "enough to see that there was another poll"

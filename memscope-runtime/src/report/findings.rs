@@ -16,7 +16,8 @@ use crate::{
 const MOST_FINDINGS: usize = 3;
 
 impl MemorySnapshot {
-    /// What a reader would look for in the tables: who left memory behind, who was cut off, who holds most.
+    /// What a reader would look for in the tables: who left memory behind, who was cut off, who
+    /// holds most.
     pub(super) fn findings(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut findings = Vec::new();
         let mut of_each =

@@ -141,7 +141,8 @@ fn group_row(group: &[&TaskMemoryProfile], has_items: bool, has_waits: bool) -> 
 
 type Rows<'a> = Vec<&'a TaskMemoryProfile>;
 
-/// The tasks that get a row each, and the ended ones that share one with their like, the largest group first.
+/// The tasks that get a row each, and the ended ones that share one with their like, the largest
+/// group first.
 fn group<'a>(tasks: &[&'a TaskMemoryProfile], most_alike: usize) -> (Rows<'a>, Vec<Rows<'a>>) {
     let mut ended: BTreeMap<_, Rows<'a>> = BTreeMap::new();
     let mut single = Rows::new();
@@ -182,8 +183,8 @@ impl<'a> Tree<'a> {
         if known.try_reserve(tasks.len()).is_ok() {
             known.extend(tasks.iter().map(|task| task.id));
         }
-        // A task that was adopted at its first poll may be older than its parent. Only younger ones are shown below
-        // theirs, so that there are no cycles.
+        // A task that was adopted at its first poll may be older than its parent. Only younger ones
+        // are shown below theirs, so that there are no cycles.
         let parent_of = |task: &TaskMemoryProfile| {
             task.parent.filter(|parent| *parent < task.id && known.contains(parent))
         };

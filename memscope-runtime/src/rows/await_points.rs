@@ -31,7 +31,8 @@ pub(crate) fn await_points(
             reserve::leave_out(1);
         }
     }
-    // Nodes of one backtrace: a type may have two roots, as it has a static in each part of the program that was compiled by itself.
+    // Nodes of one backtrace: a type may have two roots, as it has a static in each part of the
+    // program that was compiled by itself.
     let mut by_trace: HashMap<_, (Vec<u32>, Vec<&TaskReading>)> = HashMap::new();
     for (node, tasks) in by_node {
         if let Some(trace) = waits::backtrace(node) {

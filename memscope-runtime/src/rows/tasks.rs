@@ -20,11 +20,12 @@ use crate::{
 
 /// The tasks of one snapshot.
 ///
-/// PERF: a row takes twice the memory of what it is made of, and a name, and most who take a snapshot of very many tasks want to know what they hold
-/// together.
+/// PERF: a row takes twice the memory of what it is made of, and a name, and most who take a
+/// snapshot of very many tasks want to know what they hold together.
 pub(crate) struct Tasks {
     rows: Once<Vec<TaskMemoryProfile>>,
-    /// What the rows are made of, until then. Read while they are made, and written when they are there: so it is whole as long as it is needed.
+    /// What the rows are made of, until then. Read while they are made, and written when they are
+    /// there: so it is whole as long as it is needed.
     read: Lock<Read>,
 }
 
@@ -40,7 +41,8 @@ struct Read {
 }
 
 impl Tasks {
-    /// Those of a reading, which loses them. `await_points`: by the number of a node the index of its row.
+    /// Those of a reading, which loses them. `await_points`: by the number of a node the index of
+    /// its row.
     ///
     /// The lists become the memory of who is charged here.
     pub(crate) fn take(
@@ -63,8 +65,8 @@ impl Tasks {
         Self { rows: Once::new(), read: Lock::new(read, fork_lock::as_it_is) }
     }
 
-    /// The living in the order of their ids, then those of which it is not known whether they live, then those whose future is held and the kept
-    /// ended ones, both the newest first.
+    /// The living in the order of their ids, then those of which it is not known whether they live,
+    /// then those whose future is held and the kept ended ones, both the newest first.
     pub(crate) fn rows(&self) -> &[TaskMemoryProfile] {
         let mut is_whole = false;
         let rows = self.rows.get_or_init(|| {
@@ -94,7 +96,8 @@ impl Tasks {
         self.read.lock().tasks.len().max(made)
     }
 
-    /// How many rows could not be made for want of memory, since they were asked for. Serde writes these as well, one by one.
+    /// How many rows could not be made for want of memory, since they were asked for. Serde writes
+    /// these as well, one by one.
     pub(crate) fn left_out(&self) -> u64 {
         let made = self.rows.get().map_or(usize::MAX, Vec::len);
         self.read.lock().tasks.len().saturating_sub(made) as u64

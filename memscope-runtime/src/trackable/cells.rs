@@ -11,7 +11,8 @@ use std::{
 use super::{Blocks, Contents, Handle, Trackable};
 use crate::current;
 
-/// Whether a `Mutex` of the standard library lies in a block of its own, made at its first use, which cannot be found.
+/// Whether a `Mutex` of the standard library lies in a block of its own, made at its first use,
+/// which cannot be found.
 const IS_BOXED: bool = cfg!(all(
     unix,
     not(any(

@@ -12,8 +12,8 @@ impl<T> Trackable for Vec<T> {
     #[inline]
     fn visit(&self, blocks: &mut Blocks<'_>) {
         if let Ok(layout) = Layout::array::<T>(self.capacity()) {
-            // SAFETY: a `Vec` documents that it allocates `Layout::array::<T>(capacity)` of the global allocator, and it is
-            // borrowed.
+            // SAFETY: a `Vec` documents that it allocates `Layout::array::<T>(capacity)` of the
+            // global allocator, and it is borrowed.
             unsafe { blocks.block(self.as_ptr().cast(), layout) };
         }
     }
@@ -68,7 +68,8 @@ fn root((root, has_more): (Own, bool), blocks: &mut Blocks<'_>) {
     }
 }
 
-/// Every element lies in a block of its own, in front of which the list keeps its links; how, is not known.
+/// Every element lies in a block of its own, in front of which the list keeps its links; how, is
+/// not known.
 impl<T> Trackable for LinkedList<T> {
     fn visit(&self, blocks: &mut Blocks<'_>) {
         if !self.is_empty() {

@@ -48,7 +48,8 @@ counted! {
     Pin<Arc<T>>, counted::arc;
 }
 
-/// The block that a weak handle keeps, though the value in it may be gone. The value itself is not looked at.
+/// The block that a weak handle keeps, though the value in it may be gone. The value itself is not
+/// looked at.
 ///
 /// Only where the layout can be told without the value; a `Weak<dyn …>` is opaque.
 macro_rules! weak {
@@ -56,7 +57,8 @@ macro_rules! weak {
         impl<T> Trackable for $type::Weak<T> {
             fn visit(&self, blocks: &mut Blocks<'_>) {
                 if !self.ptr_eq(&Self::new()) {
-                    // SAFETY: the handle did not come from `new`, so there is a block, which it keeps.
+                    // SAFETY: the handle did not come from `new`, so there is a block, which it
+                    // keeps.
                     unsafe { blocks.own($find(self.as_ptr().cast(), Layout::new::<T>())) };
                 }
             }

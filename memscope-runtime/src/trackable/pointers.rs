@@ -11,8 +11,8 @@ use super::{Blocks, Contents, Handle, Trackable};
 /// `value` must be the value of a `Box`.
 #[inline]
 unsafe fn boxed<T: ?Sized>(value: &T, blocks: &mut Blocks<'_>) {
-    // SAFETY: a `Box` documents that it allocates `Layout::for_value` with the global allocator, and nothing where that has no
-    // size; the value is borrowed.
+    // SAFETY: a `Box` documents that it allocates `Layout::for_value` with the global allocator,
+    // and nothing where that has no size; the value is borrowed.
     unsafe { blocks.block(std::ptr::from_ref(value).cast(), Layout::for_value(value)) };
 }
 

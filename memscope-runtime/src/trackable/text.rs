@@ -13,7 +13,8 @@ impl Trackable for String {
     #[inline]
     fn visit(&self, blocks: &mut Blocks<'_>) {
         if let Ok(layout) = Layout::array::<u8>(self.capacity()) {
-            // SAFETY: a `String` documents that it stores its bytes in a `Vec<u8>`, and it is borrowed.
+            // SAFETY: a `String` documents that it stores its bytes in a `Vec<u8>`, and it is
+            // borrowed.
             unsafe { blocks.block(self.as_ptr(), layout) };
         }
     }

@@ -28,9 +28,9 @@ const PARTS: [&str; 6] = [
 ///
 /// What is asked of one: nothing but its own `poll` touches the field between two polls, and that
 /// polls it, if it is there, without asking another thread first. So the field is lent to no
-/// thread, and a thread that has the wrapper for itself has the field. Each entry was read in the source
-/// of the version named above it. A type without a field of this name is another version's, and by
-/// hand.
+/// thread, and a thread that has the wrapper for itself has the field. Each entry was read in the
+/// source of the version named above it. A type without a field of this name is another version's,
+/// and by hand.
 const POLLERS: &[(&str, &[&str])] = &[
     // The standard library: it calls the closure, of which `closure` judges.
     ("core::future::poll_fn::PollFn", &["f"]),

@@ -1,4 +1,5 @@
-//! What a walk came by on its way: who finds all of it again in a future's memory knows where a walk would end.
+//! What a walk came by on its way: who finds all of it again in a future's memory knows where a
+//! walk would end.
 
 use super::{Node, Step};
 use crate::future_type::FutureType;

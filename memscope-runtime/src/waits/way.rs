@@ -40,7 +40,8 @@ impl Way {
     }
 }
 
-/// Whether this is the name of a tuple of two or more, as `select!` and `join!` make them. No future is a tuple, so it is a place for several.
+/// Whether this is the name of a tuple of two or more, as `select!` and `join!` make them. No
+/// future is a tuple, so it is a place for several.
 fn is_tuple_of_several(name: &str) -> bool {
     let Some(inside) = name.strip_prefix('(').and_then(|it| it.strip_suffix(')')) else {
         return false;

@@ -12,7 +12,8 @@ fn leak(dice: &mut Dice, share: f64) -> Vec<Option<f64>> {
     (0..tasks).map(|_| (dice.share() < share).then_some(NEVER)).collect()
 }
 
-/// Requests for keys; the first for each leaves its value. `evict` says which entry goes when there are more than `capacity`.
+/// Requests for keys; the first for each leaves its value. `evict` says which entry goes when there
+/// are more than `capacity`.
 fn cache(
     requests: usize,
     capacity: usize,
