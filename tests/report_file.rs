@@ -10,16 +10,18 @@ mod places;
 
 use std::{
     fs,
-    io::{BufRead, BufReader, Write},
+    io::Write,
     path::{Path, PathBuf},
-    process::{Child, Command, ExitStatus, Output, Stdio},
-    sync::atomic::{AtomicU32, Ordering},
+    process::{Command, Output, Stdio},
     thread,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use memscope_rs::async_memory::{MemorySnapshot, get_memory_snapshot, track};
-use memscope_tests::{WANTED, alone, block_on};
+use memscope_tests::{
+    WANTED, alone, block_on,
+    programs::{self, Folder, Running, is_ignored, until},
+};
 use proptest::prelude::*;
 
 memscope_tests::install!();
@@ -27,47 +29,8 @@ memscope_tests::install!();
 /// A report of an earlier run, as far as memscope looks.
 const OLD: &str = "{\"memscope_format\":1,\"old\":true}\n";
 
-/// A folder of its own, removed with what is in it.
-struct Folder(PathBuf);
-
-impl Folder {
-    fn new() -> Self {
-        static NEXT: AtomicU32 = AtomicU32::new(0);
-        let number = NEXT.fetch_add(1, Ordering::Relaxed);
-        let path = std::env::temp_dir().join(format!("memscope-{}-{number}", std::process::id()));
-        fs::create_dir_all(&path).expect("a folder");
-        Self(path)
-    }
-
-    fn file(&self, name: &str) -> PathBuf {
-        self.0.join(name)
-    }
-
-    /// What is in it, in the order of names.
-    fn names(&self) -> Vec<String> {
-        let entries = fs::read_dir(&self.0).expect("a folder");
-        let mut names: Vec<String> = entries
-            .map(|entry| entry.expect("an entry").file_name().to_string_lossy().into_owned())
-            .collect();
-        names.sort();
-        names
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        drop(fs::remove_dir_all(&self.0));
-    }
-}
-
 fn program(how: &str) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_report_child"));
-    let set = std::env::vars_os().map(|(name, _)| name);
-    for name in set.filter(|name| name.to_string_lossy().starts_with("MEMSCOPE_")) {
-        command.env_remove(name);
-    }
-    command.arg(how).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    command
+    programs::program(env!("CARGO_BIN_EXE_report_child"), how)
 }
 
 /// Runs the program to its end with a report asked for, and reads that.
@@ -100,49 +63,6 @@ fn shows_what_was_left(report: &MemorySnapshot) {
     assert_eq!((site.retained_bytes, site.completed), (12_345, 1), "{report}");
     let process = report.process();
     assert_eq!(process.tracked_bytes + process.untracked_bytes, process.whole_bytes);
-}
-
-/// A program that has printed `ready`.
-struct Running {
-    child: Child,
-    lines: BufReader<std::process::ChildStdout>,
-}
-
-impl Running {
-    fn start(command: &mut Command) -> Self {
-        let mut child = command.spawn().expect("it starts");
-        let lines = BufReader::new(child.stdout.take().expect("a pipe"));
-        let mut running = Self { child, lines };
-        assert_eq!(running.line(), "ready");
-        running
-    }
-
-    fn line(&mut self) -> String {
-        let mut line = String::new();
-        self.lines.read_line(&mut line).expect("a line");
-        line.trim_end().to_owned()
-    }
-
-    #[cfg(unix)]
-    fn signal(&self, signal: i32) {
-        let pid = i32::try_from(self.child.id()).expect("a process id");
-        // SAFETY: sends a signal to a child that has not been waited for.
-        assert_eq!(unsafe { libc::kill(pid, signal) }, 0);
-    }
-
-    fn end(mut self) -> ExitStatus {
-        self.child.wait().expect("its end")
-    }
-}
-
-/// Waits for what must come.
-#[track_caller]
-fn until(what: &str, mut is_so: impl FnMut() -> bool) {
-    let start = Instant::now();
-    while !is_so() {
-        assert!(start.elapsed() < Duration::from_secs(20), "{what}");
-        thread::sleep(Duration::from_millis(5));
-    }
 }
 
 #[test]
@@ -203,20 +123,10 @@ fn a_panic_that_aborts_writes_the_report() {
 fn a_panic_that_ends_a_thread_writes_the_report_at_once() {
     let folder = Folder::new();
     let path = folder.file("report.json");
-    let running = Running::start(program("panic elsewhere").env("MEMSCOPE_REPORT", &path));
+    let mut running = Running::start(program("panic elsewhere").env("MEMSCOPE_REPORT", &path));
     shows_what_was_left(&read(&path));
     running.signal(libc::SIGKILL);
     running.end();
-}
-
-/// Whether whoever runs the tests has this signal ignored, as a shell does for what it runs in the background: our children then ignore it
-/// too, and memscope leaves that as it is.
-#[cfg(unix)]
-fn is_ignored(signal: i32) -> bool {
-    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
-    let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or(0);
-    mask >> (signal - 1) & 1 == 1
 }
 
 #[cfg(unix)]
@@ -229,7 +139,7 @@ fn a_signal_writes_the_report_and_then_ends_the_program_as_it_would_have() {
         }
         let folder = Folder::new();
         let path = folder.file("report.json");
-        let running = Running::start(program("wait").env("MEMSCOPE_REPORT", &path));
+        let mut running = Running::start(program("wait").env("MEMSCOPE_REPORT", &path));
         assert!(!path.exists());
         running.signal(signal);
         assert_eq!(running.end().signal(), Some(signal));
@@ -348,7 +258,7 @@ fn the_name_says_what_is_written_and_for_which_process() {
     assert!(fs::read_to_string(&path).expect("text").starts_with("live memory"));
 
     let mut child = program("return")
-        .current_dir(&folder.0)
+        .current_dir(folder.path())
         .env("MEMSCOPE_REPORT", "of-%p.json")
         .spawn()
         .expect("it starts");
@@ -363,7 +273,7 @@ fn nothing_is_written_and_no_thread_is_started_unless_it_is_asked_for() {
     let folder = Folder::new();
     for value in [None, Some("")] {
         let mut command = program("return");
-        command.current_dir(&folder.0);
+        command.current_dir(folder.path());
         value.map(|value| command.env("MEMSCOPE_REPORT", value));
         let output = command.output().expect("it starts");
         assert!(output.status.success() && error(&output).is_empty());
@@ -371,7 +281,7 @@ fn nothing_is_written_and_no_thread_is_started_unless_it_is_asked_for() {
     }
     #[cfg(target_os = "linux")]
     {
-        let running = Running::start(&mut program("wait"));
+        let mut running = Running::start(&mut program("wait"));
         let threads = fs::read_dir(format!("/proc/{}/task", running.child.id())).expect("it lives");
         assert_eq!(threads.count(), 1);
         running.signal(libc::SIGTERM);
@@ -382,13 +292,13 @@ fn nothing_is_written_and_no_thread_is_started_unless_it_is_asked_for() {
 #[test]
 fn a_guard_writes_when_it_is_dropped_and_as_often_as_it_was_told() {
     let folder = Folder::new();
-    let output = program("default guard").current_dir(&folder.0).output().expect("it starts");
+    let output = program("default guard").current_dir(folder.path()).output().expect("it starts");
     assert_eq!(error(&output), "");
     shows_what_was_left(&read(&folder.file("memscope-report.json")));
 
     let output = program("guard of another folder")
         .arg("relative.json")
-        .current_dir(&folder.0)
+        .current_dir(folder.path())
         .output()
         .expect("it starts");
     assert_eq!(error(&output), "");
@@ -438,7 +348,7 @@ fn the_environment_gives_settings_and_code_wins() {
 fn wrong_values_are_said_once_and_the_program_goes_on() {
     let folder = Folder::new();
     let mut command = program("settings");
-    command.current_dir(&folder.0);
+    command.current_dir(folder.path());
     for (name, value) in [
         ("MEMSCOPE_ENDED_TASKS", "many"),
         ("MEMSCOPE_SITE_ROWS", "0"),
@@ -471,7 +381,7 @@ fn a_value_that_is_not_text_is_said_and_left_out() {
     assert!(output.status.success() && error(&output).contains("not UTF-8"), "{}", error(&output));
 
     let folder = Folder::new();
-    let path = folder.0.join(std::ffi::OsStr::from_bytes(b"\xff.json"));
+    let path = folder.path().join(std::ffi::OsStr::from_bytes(b"\xff.json"));
     let output = program("return").env("MEMSCOPE_REPORT", &path).output().expect("it starts");
     assert_eq!(error(&output), "", "a path need not be text");
     shows_what_was_left(&read(&path));

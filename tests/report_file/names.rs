@@ -3,10 +3,11 @@
 use std::fs;
 
 use memscope_rs::async_memory::MemorySnapshot;
-
-use super::{Folder, OLD, error, program, read, shows_what_was_left};
+use memscope_tests::programs::Folder;
 #[cfg(unix)]
-use super::{Running, is_ignored, until};
+use memscope_tests::programs::{Running, is_ignored, until};
+
+use super::{OLD, error, program, read, shows_what_was_left};
 
 #[track_caller]
 fn held(report: &MemorySnapshot) -> u64 {
@@ -22,7 +23,7 @@ fn the_report_of_a_handled_signal_is_kept_when_the_exit_follows() {
     let folder = Folder::new();
     let path = folder.file("report.json");
     let mut command = program("graceful");
-    let running = Running::start(command.arg(&path).env("MEMSCOPE_REPORT", &path));
+    let mut running = Running::start(command.arg(&path).env("MEMSCOPE_REPORT", &path));
     running.signal(libc::SIGINT);
     assert_eq!(running.end().code(), Some(0));
     assert_eq!(folder.names(), ["report.json", "report.signal.json"]);
@@ -78,7 +79,7 @@ fn signals_and_periodic_reports_in_turn_leave_two_files() {
 fn a_name_with_a_number_or_the_time_gives_each_its_own_file() {
     let folder = Folder::new();
     let mut command = program("terminate");
-    command.current_dir(&folder.0).env("MEMSCOPE_REPORT", "at-%n-of-%p.json");
+    command.current_dir(folder.path()).env("MEMSCOPE_REPORT", "at-%n-of-%p.json");
     let mut running = Running::start(&mut command);
     let pid = running.child.id();
     for number in 1..=3 {
@@ -100,7 +101,7 @@ fn a_name_with_a_number_or_the_time_gives_each_its_own_file() {
 
     let folder = Folder::new();
     let mut command = program("return");
-    command.current_dir(&folder.0).env("MEMSCOPE_REPORT", "at-%t.json");
+    command.current_dir(folder.path()).env("MEMSCOPE_REPORT", "at-%t.json");
     assert!(command.output().expect("it starts").status.success());
     let [name] = &*folder.names() else { panic!("one file: {:?}", folder.names()) };
     let digits = name.replace(|digit: char| digit.is_ascii_digit(), "0");
@@ -245,7 +246,7 @@ fn no_report_is_written_where_the_documentation_says_so() {
     }
     let folder = Folder::new();
     let mut command = program("fork and return");
-    command.current_dir(&folder.0).env("MEMSCOPE_REPORT", "report.json");
+    command.current_dir(folder.path()).env("MEMSCOPE_REPORT", "report.json");
     let output = command.output().expect("it starts");
     assert!(error(&output).contains("this process was forked off"), "{}", error(&output));
     assert_eq!(folder.names(), ["report.json"]);

@@ -17,7 +17,9 @@ use std::{
     time::Duration,
 };
 
-use super::{Folder, OLD, Running, error, is_ignored, program, read, shows_what_was_left};
+use memscope_tests::programs::{Folder, Running, is_ignored};
+
+use super::{OLD, error, program, read, shows_what_was_left};
 
 const ANOTHER_USER: u32 = 12_345;
 const NO_USER: u32 = 65_534;
@@ -457,7 +459,7 @@ fn a_disk_that_is_full_or_read_only_keeps_what_was_there() {
     "#;
     let output = Command::new("unshare")
         .args(["-m", "sh", "-c", script, env!("CARGO_BIN_EXE_report_child")])
-        .arg(&folder.0)
+        .arg(folder.path())
         .env("OLD", OLD)
         .output();
     let Ok(output) = output else { return eprintln!("skipped: no `unshare`") };
@@ -512,7 +514,7 @@ fn a_process_that_is_killed_while_it_writes_leaves_no_file() {
     let folder = Folder::new();
     let path = folder.file("report.json");
     for number in 0..40 {
-        let running = Running::start(program("wait").env("MEMSCOPE_REPORT", &path));
+        let mut running = Running::start(program("wait").env("MEMSCOPE_REPORT", &path));
         running.signal(libc::SIGTERM);
         thread::sleep(Duration::from_micros(number % 20 * 400));
         running.signal(libc::SIGTERM);
