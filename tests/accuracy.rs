@@ -1,4 +1,5 @@
-//! The accuracy table: what tasks on four workers hold, hand over, leak and leave behind, known beforehand, against the report.
+//! The accuracy table: what tasks on four workers hold, hand over, leak and leave behind, known
+//! beforehand, against the report.
 //!
 //! `cargo test -p memscope-tests --test accuracy -- --nocapture` prints the table of the README.
 
@@ -33,7 +34,8 @@ type Bytes = Vec<u8>;
 
 static LEAKED: Mutex<Option<Bytes>> = Mutex::new(None);
 
-/// Spawned as it is: its Tokio cell is the spawner's, so that a line shows nothing but what the task did.
+/// Spawned as it is: its Tokio cell is the spawner's, so that a line shows nothing but what the
+/// task did.
 fn spawn<F>(runtime: &Runtime, task: Tracked<F>) -> (TaskId, tokio::task::JoinHandle<F::Output>)
 where
     F: Future<Output: Send> + Send + 'static,

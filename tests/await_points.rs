@@ -1,4 +1,5 @@
-//! Where tasks wait, and why their futures are large, read from this program's own debug information.
+//! Where tasks wait, and why their futures are large, read from this program's own debug
+//! information.
 //!
 //! `cargo test -p memscope-tests --features layout --test await_points`
 //! and with `--release` and `CARGO_PROFILE_RELEASE_DEBUG=2`
@@ -333,7 +334,8 @@ fn rows_count_tasks_that_moved_between_workers() {
         "{shown}"
     );
 
-    // Nothing of the kind ever ended, and they hold bytes: a limit of its own makes them findings, with their place.
+    // Nothing of the kind ever ended, and they hold bytes: a limit of its own makes them findings,
+    // with their place.
     let leaks = snapshot.leaks_with(&LeakOptions::new().stuck_after(Duration::ZERO));
     let stuck = leaks.iter().find(|leak| leak.place.name == "traveller").expect("a finding");
     let waits_at = stuck.waits_at.as_deref().expect("a place");

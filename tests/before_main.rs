@@ -7,7 +7,8 @@ use memscope_tests::{Columns, conserved, poll};
 
 memscope_tests::install!();
 
-/// What the program allocated before `main`: memory of its own, and what a tracked task left behind.
+/// What the program allocated before `main`: memory of its own, and what a tracked task left
+/// behind.
 static BEFORE_MAIN: Mutex<Option<LeftOver>> = Mutex::new(None);
 
 type LeftOver = (Vec<u8>, Vec<u8>, Option<TaskId>);
@@ -20,8 +21,8 @@ extern "C" fn before_main() {
     *BEFORE_MAIN.lock().expect("no panic") = Some((untracked, tracked, id));
 }
 
-// SAFETY: the section holds pointers to functions that the loader calls before `main`; `before_main` needs nothing that is
-// set up later.
+// SAFETY: the section holds pointers to functions that the loader calls before `main`;
+// `before_main` needs nothing that is set up later.
 #[cfg(target_os = "linux")]
 #[used]
 #[unsafe(link_section = ".init_array")]

@@ -1,4 +1,5 @@
-//! The size that a block is freed with is not always the size that it was made with, and its word may have been written over.
+//! The size that a block is freed with is not always the size that it was made with, and its word
+//! may have been written over.
 
 use std::{
     alloc::{GlobalAlloc, Layout, System, alloc, alloc_zeroed, dealloc, realloc},
@@ -28,7 +29,8 @@ thread_local! {
 #[global_allocator]
 static ALLOCATOR: TrackingAllocator<Checking> = TrackingAllocator::new(Checking);
 
-/// What `Checking` has in front of a block: as much as its alignment, and the layout in the last 16 bytes of that.
+/// What `Checking` has in front of a block: as much as its alignment, and the layout in the last 16
+/// bytes of that.
 fn around(layout: Layout) -> (Layout, usize) {
     let front = layout.align().max(16);
     (Layout::from_size_align(layout.size() + front, front).expect("small"), front)
@@ -271,7 +273,8 @@ fn forged(real: u64, size: u64) -> [u64; 9] {
     ]
 }
 
-/// Makes a block, writes over its word, and frees it, or reallocates it first. In a task; how many words that were.
+/// Makes a block, writes over its word, and frees it, or reallocates it first. In a task; how many
+/// words that were.
 fn forge(align: usize, is_reallocated: bool) -> u64 {
     let size = 64;
     let mut count = 0;
@@ -314,7 +317,8 @@ fn a_word_that_was_written_over_is_counted_and_the_block_is_freed() {
             assert!(snapshot.to_string().contains("owner's word was written over"), "{snapshot}");
             // Outside of every task: at a signpost.
             let count = forge(align, is_reallocated);
-            // Zeroes and the right size: the block is passed on as it is, and counted at its free too.
+            // Zeroes and the right size: the block is passed on as it is, and counted at its free
+            // too.
             let again = u64::from(is_reallocated && align == 8);
             REFUSED.fetch_add((count + again).cast_signed(), Ordering::Relaxed);
             let tool = get_memory_snapshot().tool();

@@ -1,4 +1,5 @@
-//! Closures on Tokio's blocking threads, tracked: what they hold, how they end, and whose their cells are.
+//! Closures on Tokio's blocking threads, tracked: what they hold, how they end, and whose their
+//! cells are.
 
 #![expect(clippy::large_stack_arrays, reason = "Tokio boxes large closures, which is tested")]
 
@@ -44,7 +45,8 @@ fn only_the_cell(state: TaskState, polls: u64, cell: Meter) -> Columns {
     }
 }
 
-/// Starts a blocking thread and waits until it has nothing to do, so that what Tokio starts it with is over.
+/// Starts a blocking thread and waits until it has nothing to do, so that what Tokio starts it with
+/// is over.
 fn warm_up(runtime: &tokio::runtime::Runtime) {
     runtime.block_on(async { tokio::task::spawn_blocking(|| ()).await.expect("no panic") });
     std::thread::sleep(std::time::Duration::from_millis(20));

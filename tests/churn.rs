@@ -1,4 +1,5 @@
-//! Ten thousand threads come and go, each with leftovers; allocations while threads start and while they end.
+//! Ten thousand threads come and go, each with leftovers; allocations while threads start and while
+//! they end.
 
 use std::{
     cell::RefCell,
@@ -14,7 +15,8 @@ use memscope_tests::{Columns, Meter, alone, conserved, poll, record_bytes, row};
 
 memscope_tests::install!();
 
-/// Holds memory until its thread's destructors run, and then allocates, frees and leaves some behind.
+/// Holds memory until its thread's destructors run, and then allocates, frees and leaves some
+/// behind.
 struct Last {
     held: Vec<u8>,
     leftovers: mpsc::Sender<Vec<u8>>,
@@ -28,7 +30,8 @@ impl Drop for Last {
     }
 }
 
-/// Without a destructor call at its first use, so that it is registered before anything else of its thread.
+/// Without a destructor call at its first use, so that it is registered before anything else of its
+/// thread.
 struct Early(RefCell<Vec<Last>>);
 
 thread_local! {
@@ -96,7 +99,8 @@ fn ten_thousand_threads_with_leftovers_leave_memscopes_memory_bounded_and_the_su
     let site = snapshot.sites().iter().find(|site| site.name == "of a thread").expect("a row");
     assert_eq!((site.live_bytes, site.retained_bytes, site.live_blocks), (0, 0, 0));
     own_bytes.push(record_bytes(&snapshot));
-    // Accounts of tasks with leftovers are needed as long as those live; beyond them nothing grows with the threads.
+    // Accounts of tasks with leftovers are needed as long as those live; beyond them nothing grows
+    // with the threads.
     let (first, last) = (own_bytes[0], own_bytes[own_bytes.len() - 1]);
     // A ring of events for each thread at one time.
     let rings = AT_ONCE as u64 * (66 << 10);

@@ -1,4 +1,5 @@
-//! `#[derive(Trackable)]` on every kind of type, under strict lints: which fields are looked at, and how deep.
+//! `#[derive(Trackable)]` on every kind of type, under strict lints: which fields are looked at,
+//! and how deep.
 
 #![forbid(unsafe_code, unused_imports, unused_variables)]
 #![deny(warnings, clippy::pedantic, missing_docs, single_use_lifetimes, unused_lifetimes)]

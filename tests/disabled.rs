@@ -1,4 +1,5 @@
-//! With the feature `enabled` off everything is there and does nothing. Run by `ci/features.sh`; empty otherwise.
+//! With the feature `enabled` off everything is there and does nothing. Run by `ci/features.sh`;
+//! empty otherwise.
 #![cfg(not(feature = "enabled"))]
 #![forbid(unsafe_code)]
 #![deny(warnings)]

@@ -1,5 +1,5 @@
-//! What findings stand on, to the task and the byte: who was left behind when, who frees for whom, what a task's cell and
-//! the threads hold, and how it went from snapshot to snapshot.
+//! What findings stand on, to the task and the byte: who was left behind when, who frees for whom,
+//! what a task's cell and the threads hold, and how it went from snapshot to snapshot.
 
 use std::{collections::HashMap, sync::mpsc, time::Duration};
 

@@ -53,7 +53,8 @@ unsafe impl GlobalAlloc for Failing {
     }
 }
 
-/// Runs `work` in a task that completes at its first poll and is dropped: its columns then, and its id.
+/// Runs `work` in a task that completes at its first poll and is dropped: its columns then, and its
+/// id.
 #[track_caller]
 fn in_a_task<T>(work: impl FnOnce() -> T) -> (Columns, T, TaskId) {
     let mut task = Box::pin(track(async { work() }));
@@ -203,7 +204,8 @@ fn every_size_and_alignment_keeps_its_bytes_through_growth() {
                 // SAFETY: `realloc` kept the first `size` bytes.
                 let kept = unsafe { std::slice::from_raw_parts(grown, size) };
                 assert!(kept.iter().all(|byte| *byte == 0xab), "{layout:?}");
-                // SAFETY: the block has 13 bytes more now; filling them must not reach what memscope keeps of another.
+                // SAFETY: the block has 13 bytes more now; filling them must not reach what
+                // memscope keeps of another.
                 unsafe { grown.write_bytes(0xcd, size + 13) };
                 give_back(grown, bytes(size + 13, align));
                 truth.allocated_bytes += 2 * size as u64 + 13;

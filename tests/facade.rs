@@ -1,4 +1,5 @@
-//! The facade as a program sees it: the allocator is there, the attribute finds its paths, every name of the contract exists.
+//! The facade as a program sees it: the allocator is there, the attribute finds its paths, every
+//! name of the contract exists.
 #![forbid(unsafe_code)]
 
 use memscope_rs::{

@@ -1,4 +1,5 @@
-//! Frees of one task's blocks by eight threads at once lose nothing: while it allocates, after its end, and exactly at its end.
+//! Frees of one task's blocks by eight threads at once lose nothing: while it allocates, after its
+//! end, and exactly at its end.
 
 use std::{
     pin::Pin,
@@ -37,7 +38,8 @@ fn room() -> Shares {
     (0..THREADS).map(|_| Vec::with_capacity(BLOCKS)).collect()
 }
 
-/// Frees each share on a thread of its own, all at once, with `meanwhile` at the same time on this one.
+/// Frees each share on a thread of its own, all at once, with `meanwhile` at the same time on this
+/// one.
 fn free_all(shares: Shares, meanwhile: impl FnOnce()) {
     let start = Barrier::new(THREADS + 1);
     thread::scope(|scope| {
@@ -65,7 +67,8 @@ fn truth(state: TaskState, polls: u64) -> Columns {
     }
 }
 
-/// A task that fills `shares` at its first poll and puts them out; what it does at its second is `work`.
+/// A task that fills `shares` at its first poll and puts them out; what it does at its second is
+/// `work`.
 fn owner(
     work: impl FnOnce() + Send + 'static,
 ) -> (Pin<Box<Tracked<impl Future<Output = ()> + Send>>>, Shares) {
@@ -151,8 +154,8 @@ fn exactly_at_its_end() {
 
 #[test]
 fn while_other_tasks_take_over_the_accounts_given_back() {
-    // Each task's last block is freed elsewhere, just when the next tasks open: an account given back twice or too early would
-    // be two tasks' at once.
+    // Each task's last block is freed elsewhere, just when the next tasks open: an account given
+    // back twice or too early would be two tasks' at once.
     const ROUNDS: usize = 2_000;
     let (send, receive) = std::sync::mpsc::sync_channel::<Vec<u8>>(4);
     let freer = thread::spawn(move || receive.into_iter().for_each(drop));

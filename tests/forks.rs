@@ -1,6 +1,8 @@
-//! A process of busy threads forks. In the child, which has one of them, all of memscope works at once, and its sums fit.
+//! A process of busy threads forks. In the child, which has one of them, all of memscope works at
+//! once, and its sums fit.
 //!
-//! A child that waits for a thread that is not there is killed after [`PATIENCE`], and its test fails. Nothing else here depends on time.
+//! A child that waits for a thread that is not there is killed after [`PATIENCE`], and its test
+//! fails. Nothing else here depends on time.
 #![cfg(unix)]
 
 use std::{
@@ -193,7 +195,8 @@ fn now<F: Future>(future: F) -> F::Output {
     }
 }
 
-/// Each task is counted once: those of a site that are not among its ended ones have a row. Only one that another thread was just creating has none.
+/// Each task is counted once: those of a site that are not among its ended ones have a row. Only
+/// one that another thread was just creating has none.
 #[track_caller]
 fn every_task_is_counted_once(snapshot: &MemorySnapshot) {
     for site in snapshot.sites().iter().filter(|site| site.is_annotated) {
@@ -296,7 +299,8 @@ fn a_child_follows_variables() {
             let site =
                 snapshot.variable_sites().iter().find(|site| site.name == "handle").expect("a row");
             assert_eq!(site.ended, 1);
-            // What was being written when the process was forked does not keep the row from being written.
+            // What was being written when the process was forked does not keep the row from being
+            // written.
             let last = snapshot
                 .variables()
                 .iter()

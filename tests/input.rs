@@ -1,4 +1,5 @@
-//! Bad and odd input: reports before anything ran, names of any kind, snapshots from the strangest places.
+//! Bad and odd input: reports before anything ran, names of any kind, snapshots from the strangest
+//! places.
 
 use std::{cell::RefCell, sync::mpsc, thread};
 
@@ -28,7 +29,8 @@ mod before_main {
         *SNAPSHOT.lock().expect("no panic") = Some(get_memory_snapshot());
     }
 
-    // SAFETY: the section holds functions that the loader calls before `main`; a snapshot needs nothing set up later.
+    // SAFETY: the section holds functions that the loader calls before `main`; a snapshot needs
+    // nothing set up later.
     #[used]
     #[unsafe(link_section = ".init_array")]
     static CALL: extern "C" fn() = take;
@@ -100,7 +102,8 @@ fn kept(name: &str) -> String {
     name.chars().take(255).chain(['…']).collect()
 }
 
-/// Whether nothing in a text moves the cursor of a terminal, turns the order of letters, or is not seen.
+/// Whether nothing in a text moves the cursor of a terminal, turns the order of letters, or is not
+/// seen.
 fn is_harmless(text: &str) -> bool {
     text.chars().all(|shown| {
         let is_hidden = matches!(u32::from(shown),

@@ -363,7 +363,8 @@ fn a_task_polled_and_dropped_while_its_thread_ends_is_counted_to_its_end() {
 
 #[test]
 fn the_meter_and_the_row_agree_on_any_future() {
-    // Work of the standard library whose sizes the test does not know: the thread's independent count does.
+    // Work of the standard library whose sizes the test does not know: the thread's independent
+    // count does.
     let mut task = Box::pin(track(async {
         let mut map = std::collections::BTreeMap::new();
         for key in 0..500 {

@@ -1,7 +1,9 @@
-//! A tracked function drops its arguments, locals and temporaries in the very order of the plain `async fn`.
+//! A tracked function drops its arguments, locals and temporaries in the very order of the plain
+//! `async fn`.
 //!
-//! Every function below is compiled twice from the same tokens, plain and tracked, and both are run to every possible
-//! end: never polled, dropped at each pause, completed, returned early, left by `?`, panicked.
+//! Every function below is compiled twice from the same tokens, plain and tracked, and both are run
+//! to every possible end: never polled, dropped at each pause, completed, returned early, left by
+//! `?`, panicked.
 
 #![allow(
     clippy::pedantic,
@@ -273,7 +275,8 @@ macro_rules! methods {
 methods!(Plain,);
 methods!(Tracked, #[memscope_macros::tracked]);
 
-/// What is dropped, and when: everything that happens to a future that is polled `polls` times at most.
+/// What is dropped, and when: everything that happens to a future that is polled `polls` times at
+/// most.
 fn run<F: Future>(make: impl FnOnce() -> F, polls: usize) -> Vec<&'static str> {
     DROPPED.with_borrow_mut(Vec::clear);
     let note = |text| DROPPED.with_borrow_mut(|dropped| dropped.push(text));

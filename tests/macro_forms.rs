@@ -1,5 +1,5 @@
-//! Every form of function and block that `#[tracked]` takes, under strict lints: each is run, and its row in the report
-//! has the right name, kind, place and bytes.
+//! Every form of function and block that `#[tracked]` takes, under strict lints: each is run, and
+//! its row in the report has the right name, kind, place and bytes.
 
 #![forbid(unsafe_code)]
 #![deny(warnings, clippy::pedantic, clippy::nursery)]
@@ -63,7 +63,8 @@ fn site(name: &str) -> SiteProfile {
     here.into_iter().next().expect("one row")
 }
 
-/// One call has run to its end, in the function whose name is in the line before the call of `hold`.
+/// One call has run to its end, in the function whose name is in the line before the call of
+/// `hold`.
 #[track_caller]
 fn assert_row(name: &str, task_type: TaskType, bytes: u64) {
     let site = site(name);

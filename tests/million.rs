@@ -1,4 +1,5 @@
-//! A million short tasks (half of them spawned, half of them nested in these) leave memscope's own memory where ten thousand left it, and their site whole.
+//! A million short tasks (half of them spawned, half of them nested in these) leave memscope's own
+//! memory where ten thousand left it, and their site whole.
 
 use memscope_rs::async_memory::{MemorySnapshot, SiteProfile, spawn_tracked, track};
 use memscope_tests::{alone, block_on, conserved, record_bytes};

@@ -1,8 +1,10 @@
-//! mini-redis as published, under a load of real clients: each connection's task has a row with its bytes, and nothing is lost.
+//! mini-redis as published, under a load of real clients: each connection's task has a row with its
+//! bytes, and nothing is lost.
 //!
-//! Who allocates what (mini-redis 0.4): the task that accepts makes each connection's buffers, 8 KiB to write and 4 KiB to read, and
-//! spawns its task, so these are the acceptor's. The connection's own task grows the buffer for reading, and copies keys and
-//! values out of it: they stay its own in the store when it has ended. The clients run on threads without a Tokio task.
+//! Who allocates what (mini-redis 0.4): the task that accepts makes each connection's buffers, 8
+//! KiB to write and 4 KiB to read, and spawns its task, so these are the acceptor's. The
+//! connection's own task grows the buffer for reading, and copies keys and values out of it: they
+//! stay its own in the store when it has ended. The clients run on threads without a Tokio task.
 
 use std::{collections::HashMap, net::SocketAddr, thread, time::Duration};
 
@@ -59,7 +61,8 @@ fn no_names() {
     memscope_rs::builder().name_tasks_from(u64::MAX).init().expect("good settings");
 }
 
-/// What the tasks of a server that is over leave behind at the most: tables that a process has once, as that of threads that wait for a lock.
+/// What the tasks of a server that is over leave behind at the most: tables that a process has
+/// once, as that of threads that wait for a lock.
 const LEFT: u64 = 16 * 1024;
 
 fn plain(snapshot: &MemorySnapshot) -> impl Iterator<Item = &TaskMemoryProfile> {
@@ -81,7 +84,8 @@ fn request_len(key: &str, value_len: usize) -> usize {
     "*3\r\n".len() + bulk("set".len()) + bulk(key.len()) + bulk(value_len)
 }
 
-/// The buffer that was doubled until the request fitted in; nothing where the acceptor's was large enough.
+/// The buffer that was doubled until the request fitted in; nothing where the acceptor's was large
+/// enough.
 fn grown_buffer(request_len: usize) -> usize {
     let mut buffer = READ_BUFFER;
     while buffer < request_len {
@@ -109,7 +113,8 @@ fn holds(connection: usize) -> usize {
     key.len() + value + grown_buffer(request_len(&key, value))
 }
 
-/// Sets more keys than the connections will, so that the store's table does not grow any more; returns with its connection open.
+/// Sets more keys than the connections will, so that the store's table does not grow any more;
+/// returns with its connection open.
 async fn prepare(address: SocketAddr) -> Client {
     let mut first = client::connect(address).await.expect("connects");
     for number in 0..150 {
@@ -152,7 +157,8 @@ fn each_connection_has_a_row_with_exactly_what_it_allocated() {
         assert!(row.peak_bytes > row.live_bytes && row.freed_bytes > 0, "{row:#?}");
         assert_eq!((row.state, row.freed_elsewhere_bytes), (TaskState::Unknown, 0), "{row:#?}");
     }
-    // The buffers of all connections, and of the last ones also the cells of their tasks, are the acceptor's.
+    // The buffers of all connections, and of the last ones also the cells of their tasks, are the
+    // acceptor's.
     let acceptor = plain(&snapshot).max_by_key(|task| task.live_bytes).expect("a row");
     let connections = CONNECTIONS as u64 + 1;
     let per_connection = acceptor.live_bytes / connections;
@@ -162,7 +168,8 @@ fn each_connection_has_a_row_with_exactly_what_it_allocated() {
     let taken = (grown * READ_BUFFER) as u64;
     assert!(acceptor.freed_elsewhere_bytes >= taken, "the small buffers, grown by others");
 
-    // Each reads what its neighbour has set: the first copy of a value needs a count of references, which is the reader's.
+    // Each reads what its neighbour has set: the first copy of a value needs a count of references,
+    // which is the reader's.
     hands.block_on(async {
         for (connection, client) in clients.iter_mut().enumerate() {
             let neighbour = (connection + 1) % CONNECTIONS;
@@ -181,7 +188,8 @@ fn each_connection_has_a_row_with_exactly_what_it_allocated() {
     conserved_when(&ALLOCATOR, |snapshot| held(snapshot) < LEFT);
 }
 
-/// Four threads of clients set, get and publish at random; the law holds at every moment, and in the end the rows hold what the store does.
+/// Four threads of clients set, get and publish at random; the law holds at every moment, and in
+/// the end the rows hold what the store does.
 #[test]
 fn under_load_the_sum_is_the_whole_at_every_moment() {
     const THREADS: u64 = 4;
@@ -241,7 +249,8 @@ fn under_load_the_sum_is_the_whole_at_every_moment() {
     });
     assert!(readings >= 1, "{readings}");
     let values: usize = stored.values().sum();
-    // The table, the keys and the counts of references beside the values; and the acceptor, which waits.
+    // The table, the keys and the counts of references beside the values; and the acceptor, which
+    // waits.
     let around = 64 * 1024 + 64 * stored.len();
     let range = values as u64..(values + around) as u64;
     conserved_when(&ALLOCATOR, |snapshot| range.contains(&held(snapshot)));

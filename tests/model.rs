@@ -1,8 +1,10 @@
-//! Random programs over many tasks and threads against a plain model: every column of every task, and every site.
+//! Random programs over many tasks and threads against a plain model: every column of every task,
+//! and every site.
 //!
-//! A program is a list of steps. In each, tasks are polled one inside the other, and the innermost (or, where there is none, the thread) makes,
-//! grows, frees or keeps a block, makes a task or drops one; then it may complete or panic. The model knows only the rules
-//! of the promise, and plays the same program on its own.
+//! A program is a list of steps. In each, tasks are polled one inside the other, and the innermost
+//! (or, where there is none, the thread) makes, grows, frees or keeps a block, makes a task or
+//! drops one; then it may complete or panic. The model knows only the rules of the promise, and
+//! plays the same program on its own.
 
 use std::{
     alloc::Layout,
@@ -29,7 +31,8 @@ const THREADS: usize = 4;
 const KEPT: usize = 4;
 const NAMES: [&str; 3] = ["red", "green", "blue"];
 
-/// What the innermost task does. Places of blocks and tasks that are not what the act needs make it do nothing.
+/// What the innermost task does. Places of blocks and tasks that are not what the act needs make it
+/// do nothing.
 #[derive(Clone, Copy, Debug)]
 enum Act {
     Nothing,
@@ -79,7 +82,8 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 // ---- The real thing. Nothing in here may allocate but the acts themselves.
 
-/// A future that does what the world's current step says, and frees what it kept when it is dropped.
+/// A future that does what the world's current step says, and frees what it kept when it is
+/// dropped.
 struct Puppet {
     world: &'static World,
     kept: [Option<Block>; KEPT],
@@ -112,7 +116,8 @@ impl World {
         assert_eq!(current_task_id(), None, "the slot is restored");
     }
 
-    /// Polls the next task of the path, or acts where there is none. True: the act is this caller's own.
+    /// Polls the next task of the path, or acts where there is none. True: the act is this caller's
+    /// own.
     fn descend(&'static self, mut puppet: Option<&mut [Option<Block>; KEPT]>) -> bool {
         loop {
             let (step, depth) = *lock(&self.now);
@@ -478,14 +483,16 @@ fn panic_bytes() -> u64 {
     meter.allocated_bytes
 }
 
-/// Plays a program for real, step after step by `play`, and in the model, and compares all there is.
+/// Plays a program for real, step after step by `play`, and in the model, and compares all there
+/// is.
 fn check(
     program: &[Step],
     play: impl FnOnce(&'static World, &[Step]),
 ) -> Result<(), TestCaseError> {
     let _alone = alone();
     let before = conserved(&ALLOCATOR);
-    // The tasks refer to the world that keeps them, so it stays; what they hold is given back below.
+    // The tasks refer to the world that keeps them, so it stays; what they hold is given back
+    // below.
     let world: &'static World = Box::leak(Box::new(World::new()));
     let mut model = Model { panic_bytes: panic_bytes(), ..Model::default() };
     for step in program {
@@ -543,7 +550,8 @@ proptest! {
 proptest! {
     #![proptest_config(config(100))]
 
-    /// Each step on the thread that it names, one after the other: polls, drops and frees wander over four threads.
+    /// Each step on the thread that it names, one after the other: polls, drops and frees wander
+    /// over four threads.
     #[test]
     fn four_threads_in_turn_against_the_model(program in programs(80)) {
         check(&program, |world, program| {

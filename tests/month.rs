@@ -1,4 +1,5 @@
-//! A month goes by, on a clock set forward: the timeline reaches over all of it, and memscope's memory stays what it was after a minute.
+//! A month goes by, on a clock set forward: the timeline reaches over all of it, and memscope's
+//! memory stays what it was after a minute.
 
 use std::{thread, time::Duration};
 

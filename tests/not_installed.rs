@@ -1,4 +1,5 @@
-//! Without memscope's allocator sizes are not measured, and every report says so; tasks and polls are counted all the same.
+//! Without memscope's allocator sizes are not measured, and every report says so; tasks and polls
+//! are counted all the same.
 
 use memscope_rs::async_memory::{
     AsyncResourceMonitor, Extent, Measured, MemorySnapshot, TaskState, TaskType, create_tracked,

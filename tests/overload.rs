@@ -1,4 +1,5 @@
-//! Events come faster than anybody takes them: nobody waits, no total is wrong, and what is dropped is counted.
+//! Events come faster than anybody takes them: nobody waits, no total is wrong, and what is dropped
+//! is counted.
 
 use std::{
     pin::pin,
@@ -26,7 +27,8 @@ fn spawned(snapshot: &MemorySnapshot, name: &str) -> (u64, u64, u64) {
     })
 }
 
-/// The machine may stop a thread in the middle of a poll: no such poll is long here. And nobody drains but the snapshots.
+/// The machine may stop a thread in the middle of a poll: no such poll is long here. And nobody
+/// drains but the snapshots.
 fn no_other_events() {
     builder().long_poll(Duration::MAX).sample_every(Duration::ZERO).init().expect("valid settings");
 }

@@ -1,4 +1,5 @@
-//! Blocks that change hands: nested tasks, frees and reallocs by other tasks and threads, during and after the owner's life.
+//! Blocks that change hands: nested tasks, frees and reallocs by other tasks and threads, during
+//! and after the owner's life.
 
 use std::{
     future::{Future, poll_fn},
@@ -272,7 +273,8 @@ fn nested_tasks_are_charged_each_with_its_own() {
 
 #[test]
 fn two_hundred_levels_deep_every_task_has_its_own_byte_count() {
-    // Each level allocates as many bytes as it has levels below; the slot is restored through all of them.
+    // Each level allocates as many bytes as it has levels below; the slot is restored through all
+    // of them.
     fn level(below: usize) -> std::pin::Pin<Box<dyn Future<Output = ()>>> {
         if below == 0 {
             return Box::pin(wait_once());

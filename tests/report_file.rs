@@ -1,6 +1,8 @@
-//! Reports that a program writes by itself, however it ends; and files that are read back, whatever is in them.
+//! Reports that a program writes by itself, however it ends; and files that are read back, whatever
+//! is in them.
 //!
-//! Each test of an end starts `programs/report_child.rs`, which leaves 12,345 bytes behind and ends in one way.
+//! Each test of an end starts `programs/report_child.rs`, which leaves 12,345 bytes behind and ends
+//! in one way.
 
 #[path = "report_file/names.rs"]
 mod names;

@@ -1,6 +1,7 @@
 //! Variables of an async function: two names of one block.
 
-// The example names the facade. Here this crate stands for it: the runtime and the macro, and an allocator of the tests'.
+// The example names the facade. Here this crate stands for it: the runtime and the macro, and an
+// allocator of the tests'.
 extern crate memscope_rs as runtime;
 extern crate self as memscope_rs;
 

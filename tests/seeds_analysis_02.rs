@@ -1,6 +1,7 @@
 //! A wrapper future: its box and its state belong to the task that made it.
 
-// The example names the facade. Here this crate stands for it: the runtime and the macro, and an allocator of the tests'.
+// The example names the facade. Here this crate stands for it: the runtime and the macro, and an
+// allocator of the tests'.
 extern crate memscope_rs as runtime;
 extern crate self as memscope_rs;
 
@@ -29,7 +30,8 @@ fn each_task_held_the_boxed_sleep_and_the_state_and_nothing_else() {
         let task = tasks.next().expect("its row");
         assert_eq!((task.state, task.poll_count), (TaskState::Completed, 2), "{task:#?}");
         assert_eq!(task.live_bytes, 0, "{task:#?}");
-        // What the task prints in its polls goes into libtest's list of lines, which is charged to it: less than a KiB.
+        // What the task prints in its polls goes into libtest's list of lines, which is charged to
+        // it: less than a KiB.
         let held = state + boxed_sleep;
         assert!((held..held + 1_024).contains(&task.peak_bytes), "{held}: {task:#?}");
         assert!((held..held + 1_024).contains(&task.allocated_bytes), "{held}: {task:#?}");

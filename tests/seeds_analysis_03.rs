@@ -1,6 +1,7 @@
 //! State machines: none of plain tasks that are over, ten of tracked ones that live.
 
-// The example names the facade. Here this crate stands for it: the runtime and the macro, and an allocator of the tests'.
+// The example names the facade. Here this crate stands for it: the runtime and the macro, and an
+// allocator of the tests'.
 extern crate memscope_rs as runtime;
 extern crate self as memscope_rs;
 

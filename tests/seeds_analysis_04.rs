@@ -1,6 +1,7 @@
 //! Each item of a stream is a variable; a thousand of them are one row.
 
-// The example names the facade. Here this crate stands for it: the runtime and the macro, and an allocator of the tests'.
+// The example names the facade. Here this crate stands for it: the runtime and the macro, and an
+// allocator of the tests'.
 extern crate memscope_rs as runtime;
 extern crate self as memscope_rs;
 

@@ -1,6 +1,8 @@
-//! Lives of tasks: what short ones, an aborted one and their shared state held, and that all of it is freed.
+//! Lives of tasks: what short ones, an aborted one and their shared state held, and that all of it
+//! is freed.
 
-// The example names the facade. Here this crate stands for it: the runtime and the macro, and an allocator of the tests'.
+// The example names the facade. Here this crate stands for it: the runtime and the macro, and an
+// allocator of the tests'.
 extern crate memscope_rs as runtime;
 extern crate self as memscope_rs;
 
@@ -28,7 +30,8 @@ fn an_abort_frees_what_the_task_held() {
     assert_eq!((local.registered, local.ended, local.largest_bytes), (5, 5, 400));
     let shared = site("shared_state").expect("its row");
     assert_eq!((shared.registered, shared.ended), (1, 1), "the last holder is gone");
-    // The two counts of the `Arc` stand before the lock. The vector in it was empty, and had no block yet.
+    // The two counts of the `Arc` stand before the lock. The vector in it was empty, and had no
+    // block yet.
     let lock = size_of::<tokio::sync::Mutex<Vec<i32>>>() as u64;
     assert_eq!(shared.largest_bytes, 16 + lock);
     // It may have been aborted before it began; else it held 10,000 numbers of four bytes.

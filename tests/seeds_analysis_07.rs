@@ -1,6 +1,7 @@
 //! An analyser of one's own finds what memscope's own finds.
 
-// The example names the facade. Here this crate stands for it: the runtime and the macro, and an allocator of the tests'.
+// The example names the facade. Here this crate stands for it: the runtime and the macro, and an
+// allocator of the tests'.
 extern crate memscope_rs as runtime;
 extern crate self as memscope_rs;
 
@@ -21,6 +22,7 @@ fn seven_state_machines_and_one_variable_that_is_none() {
     let mut machines: Vec<(u64, u64)> =
         sites.map(|site| (site.future_size_bytes, site.spawned)).collect();
     machines.sort_unstable();
-    // `Pending` has no size. The page is in the future that waits with it, and there is the state itself.
+    // `Pending` has no size. The page is in the future that waits with it, and there is the state
+    // itself.
     assert_eq!(machines, [(0, 1), (1, 3), (4_097, 3)], "{snapshot}");
 }

@@ -1,6 +1,7 @@
 //! A buffer for each task against a pool: what the pool saves, to the byte.
 
-// The example names the facade. Here this crate stands for it: the runtime and the macro, and an allocator of the tests'.
+// The example names the facade. Here this crate stands for it: the runtime and the macro, and an
+// allocator of the tests'.
 extern crate memscope_rs as runtime;
 extern crate self as memscope_rs;
 
@@ -34,7 +35,8 @@ fn the_pool_makes_one_buffer_where_each_task_made_its_own() {
     assert_eq!((each.buffers, pool.buffers), (TASKS, 1));
     assert_eq!(each.window.allocated_bytes, TASKS * (BUFFER + cell_of_each));
     assert_eq!(each.window.allocation_count, 2 * TASKS, "a cell and a buffer for each");
-    // On one thread no task meets another at the lock. There is the one buffer, and the list that it waits in.
+    // On one thread no task meets another at the lock. There is the one buffer, and the list that
+    // it waits in.
     let list = pool.window.allocated_bytes - TASKS * cell_of_pool - BUFFER;
     assert_eq!((list, pool.window.allocation_count), (4 * 24, TASKS + 2), "room for four vectors");
     let saved = each.window.allocated_bytes - pool.window.allocated_bytes;
@@ -42,7 +44,8 @@ fn the_pool_makes_one_buffer_where_each_task_made_its_own() {
     assert_eq!(peak_bytes(each), BUFFER + cell_of_each);
     assert_eq!(peak_bytes(pool), BUFFER + list + cell_of_pool);
 
-    // On four workers some tasks may find the pool empty, but never more are made than there are tasks.
+    // On four workers some tasks may find the pool empty, but never more are made than there are
+    // tasks.
     let [each, pool] = workers(4).block_on(seed::tracked_side_by_side());
     assert_eq!(each.buffers, TASKS);
     assert!((1..=TASKS).contains(&pool.buffers), "{pool:?}");

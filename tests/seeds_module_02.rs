@@ -49,7 +49,8 @@ fn the_window_has_one_task_of_each_type_and_the_largest_peak() {
     assert!((890 + 128 * 24..20_000).contains(&io.peak_bytes), "{io:#?}");
     assert!(io.allocation_count >= 100 && io.poll_count >= 100, "{io:#?}");
 
-    // 50 responses of 1,024 letters and a heading, held together; each `repeat` is a kibibyte more in passing.
+    // 50 responses of 1,024 letters and a heading, held together; each `repeat` is a kibibyte more
+    // in passing.
     let network = task(TaskType::NetworkIntensive);
     assert!((50 * 1024..50 * 2 * 1024 + 10_000).contains(&network.peak_bytes), "{network:#?}");
     assert!(network.allocated_bytes >= 50 * 2 * 1024, "{network:#?}");

@@ -32,7 +32,8 @@ fn ten_handlers_and_one_collector_ran_side_by_side() {
 
     // Each request allocates itself, a vector, ten copies, a vector, ten results, and the response.
     assert!(handlers.allocation_count >= REQUESTS * 24, "{handlers:#?}");
-    // The responses are the handlers' bytes, wherever they are freed; the collector has but the list of them.
+    // The responses are the handlers' bytes, wherever they are freed; the collector has but the
+    // list of them.
     let given_away: u64 = snapshot
         .tasks()
         .iter()

@@ -101,7 +101,8 @@ fn events_while_nothing_empties_the_rings() {
         let tasks: u64 = snapshot.sites_named(name).map(|site| site.completed).sum();
         (tool.ring_events, tool.ring_events_dropped, tasks)
     };
-    // Two events each: less than a ring of 2,048 holds, and more. A thread of the test's that ends empties it once at the most.
+    // Two events each: less than a ring of 2,048 holds, and more. A thread of the test's that ends
+    // empties it once at the most.
     for (name, tasks, loses) in [("fit", 1_000, false), ("do not fit", 3_000, true)] {
         let before = read(name);
         for _ in 0..tasks {

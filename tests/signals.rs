@@ -1,4 +1,5 @@
-//! Memscope's threads, signals and descriptors never disturb the host: `programs/signals.rs` is one host after the other.
+//! Memscope's threads, signals and descriptors never disturb the host: `programs/signals.rs` is one
+//! host after the other.
 #![cfg(target_os = "linux")]
 
 use std::{

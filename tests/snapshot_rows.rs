@@ -1,4 +1,5 @@
-//! A snapshot's rows of tasks are made when somebody asks for them, and say what was when it was taken.
+//! A snapshot's rows of tasks are made when somebody asks for them, and say what was when it was
+//! taken.
 
 use std::{hint::black_box, pin::Pin, task::Poll, thread};
 

@@ -33,7 +33,8 @@ mod interleavings;
 
 memscope_tests::install!();
 
-/// Runs `work` under a subscriber with the layer, with what `tracing` sets up by itself done before.
+/// Runs `work` under a subscriber with the layer, with what `tracing` sets up by itself done
+/// before.
 fn traced<T>(work: impl FnOnce() -> T) -> T {
     with(Registry::default().with(MemoryLayer::new()).into(), work)
 }

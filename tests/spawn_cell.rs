@@ -1,4 +1,5 @@
-//! The cell that Tokio makes for a spawned task belongs to that task; what Tokio keeps for itself does not.
+//! The cell that Tokio makes for a spawned task belongs to that task; what Tokio keeps for itself
+//! does not.
 
 #![expect(clippy::large_futures, reason = "Tokio treats them in its own way, which is tested")]
 
@@ -110,7 +111,8 @@ fn a_boxed_future_and_its_cell_are_both_the_tasks() {
     check::<100_000>(&runtime);
 }
 
-/// The run queue of a current-thread runtime grows while the tasks are spawned: that is the spawner's.
+/// The run queue of a current-thread runtime grows while the tasks are spawned: that is the
+/// spawner's.
 fn burst<F: Future + Send + 'static>(name: &str, future: impl Fn() -> F) {
     const TASKS: u64 = 10_000;
     let name_of = |what| format!("{name}: {what}");

@@ -1,6 +1,8 @@
-//! Many tasks on four threads that allocate, grow and free each other's blocks at the same time, while snapshots are taken.
+//! Many tasks on four threads that allocate, grow and free each other's blocks at the same time,
+//! while snapshots are taken.
 //!
-//! What happens first is left to the machine, so each operation notes in plain atomics whose block it was and who did what to it.
+//! What happens first is left to the machine, so each operation notes in plain atomics whose block
+//! it was and who did what to it.
 
 use std::{
     alloc::Layout,
@@ -196,7 +198,8 @@ fn compare(ended: &[(TaskId, Arc<Truth>, TaskState, u64)]) {
             live_blocks: get(&truth.allocations) - get(&truth.frees),
             freed_bytes,
             freed_elsewhere_bytes: get(&truth.freed_elsewhere_bytes),
-            // It hangs on who came first; `conserved` checks that it is neither below live nor above allocated.
+            // It hangs on who came first; `conserved` checks that it is neither below live nor
+            // above allocated.
             peak_bytes: reported.peak_bytes,
             ..Columns::nothing(*state, *polls)
         };

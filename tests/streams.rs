@@ -89,7 +89,8 @@ fn items_are_counted_with_what_their_polls_allocated() {
 
 #[test]
 fn what_is_freed_again_and_what_pending_polls_do_is_not_the_items() {
-    // Pending first, which allocates 10,000; then an item of 100 in a poll that also frees those; then one from the buffer of 500.
+    // Pending first, which allocates 10,000; then an item of 100 in a poll that also frees those;
+    // then one from the buffer of 500.
     let mut step = 0;
     let mut buffer: Vec<Vec<u8>> = Vec::with_capacity(4);
     let mut stream = stream::poll_fn(move |_| {

@@ -1,4 +1,5 @@
-//! Ten million tasks, on two threads: memscope's memory stays where a hundred thousand left it, and no count is wrong.
+//! Ten million tasks, on two threads: memscope's memory stays where a hundred thousand left it, and
+//! no count is wrong.
 
 use std::{thread, time::Duration};
 
@@ -41,6 +42,7 @@ fn ten_million_tasks_leave_memscopes_memory_where_a_hundred_thousand_left_it() {
     let tool = after.tool();
     assert_eq!(tool.ring_events + tool.ring_events_dropped, 2 * all);
     assert_eq!(tool.tasks_without_record, 0);
-    // A thread that is stopped while it writes a row keeps that one from the thousands of tasks that end meanwhile on the other.
+    // A thread that is stopped while it writes a row keeps that one from the thousands of tasks
+    // that end meanwhile on the other.
     assert!(tool.events_dropped < all / 1_000, "{} rows", tool.events_dropped);
 }

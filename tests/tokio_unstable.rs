@@ -1,4 +1,5 @@
-//! A runtime with `tokio_hooks`: of tasks that nobody annotated the exact end, the polls and the place are known. `ci/tokio_unstable.sh` runs it.
+//! A runtime with `tokio_hooks`: of tasks that nobody annotated the exact end, the polls and the
+//! place are known. `ci/tokio_unstable.sh` runs it.
 #![cfg(tokio_unstable)]
 
 use std::{
@@ -438,7 +439,8 @@ fn a_thread_that_drops_an_output_amid_the_end_charges_the_right_task() {
     assert_eq!(one_row(&conserved(&ALLOCATOR), line).live_bytes, 0);
 }
 
-/// Handles are dropped while their tasks end on other threads: whoever is first, no byte is lost and every task ends.
+/// Handles are dropped while their tasks end on other threads: whoever is first, no byte is lost
+/// and every task ends.
 #[test]
 fn handles_may_be_dropped_while_tasks_end() {
     const TASKS: u64 = 4_000;
@@ -465,8 +467,8 @@ fn handles_may_be_dropped_while_tasks_end() {
     assert_eq!(site(&snapshot, line).live_bytes, 0);
 }
 
-/// Four workers, and tasks that allocate, wait, hand over, panic and are aborted at random: the law holds at every moment, and in the end each has
-/// ended exactly once.
+/// Four workers, and tasks that allocate, wait, hand over, panic and are aborted at random: the law
+/// holds at every moment, and in the end each has ended exactly once.
 #[test]
 fn among_aborts_panics_and_migration_every_task_ends_once() {
     const TASKS: u64 = 3_000;
@@ -536,7 +538,8 @@ fn among_aborts_panics_and_migration_every_task_ends_once() {
     let site = site(&snapshot, line);
     let [spawned, active, ended, cancelled] = lives(site);
     assert_eq!((active, ended + cancelled), (0, spawned));
-    // Those that were aborted before their first poll were run to be dropped; others the shutdown may have dropped before.
+    // Those that were aborted before their first poll were run to be dropped; others the shutdown
+    // may have dropped before.
     let begun = begun.load(Ordering::Relaxed) as u64;
     assert!(begun > TASKS / 10, "{begun}");
     assert!((begun..=TASKS).contains(&spawned), "{begun} {site:#?}");
@@ -671,7 +674,8 @@ fn more_tasks_than_places_lose_rows_but_no_byte() {
     assert_eq!(site(&snapshot, line).active, 0);
 }
 
-/// Far more tasks at one time than places, on several threads: each is one task of its site, whose end is told, however often it lost its row.
+/// Far more tasks at one time than places, on several threads: each is one task of its site, whose
+/// end is told, however often it lost its row.
 #[test]
 fn a_hundred_thousand_living_tasks_all_begin_and_end_once() {
     const TASKS: u64 = 100_000;

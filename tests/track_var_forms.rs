@@ -1,4 +1,5 @@
-//! Every form of place that `track_var!` takes, under strict lints; and which description of a type it finds.
+//! Every form of place that `track_var!` takes, under strict lints; and which description of a type
+//! it finds.
 
 #![forbid(unsafe_code, unused_imports, unused_variables)]
 #![deny(warnings, clippy::pedantic, single_use_lifetimes)]
@@ -21,7 +22,8 @@ thread_local! {
     static VISITED: Cell<[u32; 3]> = const { Cell::new([0; 3]) };
 }
 
-/// How many values were looked at since the last call: by their parts, with what their elements hold, by their own block.
+/// How many values were looked at since the last call: by their parts, with what their elements
+/// hold, by their own block.
 fn visited() -> [u32; 3] {
     VISITED.take()
 }
@@ -208,7 +210,8 @@ fn behind_guards() {
     assert_eq!(visited(), [3, 0, 0]);
 }
 
-/// The last expression of a block: in the 2021 edition its temporaries live longer than its variables.
+/// The last expression of a block: in the 2021 edition its temporaries live longer than its
+/// variables.
 #[expect(clippy::semicolon_if_nothing_returned, reason = "that is what is tested")]
 fn at_the_end() {
     let cell = RefCell::new(Parts::default());

@@ -1,5 +1,5 @@
-//! What is found of a value, against what was allocated for it: every block that is found is live and has that very layout, and where
-//! the extent is whole, none is missing.
+//! What is found of a value, against what was allocated for it: every block that is found is live
+//! and has that very layout, and where the extent is whole, none is missing.
 
 #[path = "trackable/buffers.rs"]
 mod buffers;
@@ -28,7 +28,8 @@ use ledger::Ledger;
 #[global_allocator]
 static ALLOCATOR: Ledger = Ledger(TrackingAllocator::new(System));
 
-/// Makes a value and looks at it as `track_var!` does: all of its blocks are found, and no others. Gives their depths.
+/// Makes a value and looks at it as `track_var!` does: all of its blocks are found, and no others.
+/// Gives their depths.
 #[macro_export]
 macro_rules! whole {
     ($make:expr) => {
@@ -50,7 +51,8 @@ macro_rules! whole {
     }};
 }
 
-/// Some of the value's blocks are found and no others, and it says that there are more. Gives their depths.
+/// Some of the value's blocks are found and no others, and it says that there are more. Gives their
+/// depths.
 #[macro_export]
 macro_rules! partial {
     ($make:expr) => {{

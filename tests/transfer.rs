@@ -1,4 +1,5 @@
-//! Blocks that are handed to another task: both rows, the totals, peaks and names; against a model, and by many threads at once.
+//! Blocks that are handed to another task: both rows, the totals, peaks and names; against a model,
+//! and by many threads at once.
 
 use std::{
     cell::Cell,
@@ -206,7 +207,8 @@ fn to_a_task_that_is_over_or_never_was_is_an_error_and_changes_nothing() {
     drop((held, kept));
 }
 
-/// Two threads hand the same shared blocks back and forth, named and not, while tasks that take them allocate.
+/// Two threads hand the same shared blocks back and forth, named and not, while tasks that take
+/// them allocate.
 #[test]
 fn shared_blocks_handed_about_by_many_threads_are_counted_once() {
     let _alone = alone();

@@ -1,4 +1,5 @@
-//! Tokio tasks that nobody annotated: each is a row with exactly its bytes, wherever it runs and however many there are.
+//! Tokio tasks that nobody annotated: each is a row with exactly its bytes, wherever it runs and
+//! however many there are.
 
 use std::{
     collections::HashMap,
@@ -184,7 +185,8 @@ fn blocking_tasks_have_rows_too() {
     assert_eq!(runtime.block_on(task).expect("no panic"), 91_234);
 }
 
-/// Tasks allocate, free, hand over and migrate at random: the sums are right at every moment, and each holder's row in the end.
+/// Tasks allocate, free, hand over and migrate at random: the sums are right at every moment, and
+/// each holder's row in the end.
 #[test]
 fn tasks_that_migrate_and_trade_blocks_are_charged_to_the_byte() {
     let _alone = alone();
@@ -235,7 +237,8 @@ fn tasks_that_migrate_and_trade_blocks_are_charged_to_the_byte() {
     conserved(&ALLOCATOR);
 }
 
-/// Far more tasks than places, alive at one time and each with a block: some are split, and that is said; no byte is lost.
+/// Far more tasks than places, alive at one time and each with a block: some are split, and that is
+/// said; no byte is lost.
 #[test]
 fn more_tasks_than_places_lose_rows_but_no_byte() {
     const TASKS: usize = 70_000;
@@ -285,7 +288,8 @@ fn short_tasks_leave_memscopes_memory_where_it_was() {
     assert_eq!(record_bytes(&conserved(&ALLOCATOR)), before);
 }
 
-/// What both programs say is what the destructors of thread-locals find of Tokio, on threads with and without it.
+/// What both programs say is what the destructors of thread-locals find of Tokio, on threads with
+/// and without it.
 #[test]
 fn thread_local_destructors_run_in_the_same_order_with_and_without_memscope() {
     let said = |program: &str| {

@@ -1,5 +1,6 @@
-//! What memscope itself takes for tasks that nobody annotated, in a process that has no others: so no event is ever told, and what a thread needs
-//! for these it needs once, at the first task that ends.
+//! What memscope itself takes for tasks that nobody annotated, in a process that has no others: so
+//! no event is ever told, and what a thread needs for these it needs once, at the first task that
+//! ends.
 
 use memscope_tests::{alone, conserved, record_bytes};
 

@@ -1,4 +1,5 @@
-//! The example of a server without annotations: each connection's row against the body that its handler holds.
+//! The example of a server without annotations: each connection's row against the body that its
+//! handler holds.
 
 use memscope_tests::{conserved, find_names_first, workers};
 
@@ -8,7 +9,8 @@ mod server;
 
 memscope_tests::install!();
 
-/// What hyper and axum need for a connection beside the body: buffers, the request, the future of the handler.
+/// What hyper and axum need for a connection beside the body: buffers, the request, the future of
+/// the handler.
 const AROUND: u64 = 40 * 1024;
 
 #[test]

@@ -333,7 +333,8 @@ fn a_variable_registered_while_a_thread_ends_is_followed_too() {
     assert_eq!((over("early").heap_bytes, over("late").heap_bytes), (60, 70));
 }
 
-/// Many workers make, grow, hand over and free variables at random; a plain map says what must be left.
+/// Many workers make, grow, hand over and free variables at random; a plain map says what must be
+/// left.
 #[test]
 fn four_workers_end_with_exactly_the_variables_that_a_map_holds() {
     let _alone = alone();
@@ -387,7 +388,8 @@ fn four_workers_end_with_exactly_the_variables_that_a_map_holds() {
     expected.sort_unstable();
     assert_eq!(sizes, expected);
     assert!(expected.len() > 50, "{expected:?}");
-    // Each is charged to the task that last reallocated it: by task they are as many bytes as the tasks hold.
+    // Each is charged to the task that last reallocated it: by task they are as many bytes as the
+    // tasks hold.
     let mut by_task: HashMap<Option<TaskId>, u64> = HashMap::new();
     for variable in seen {
         *by_task.entry(variable.task).or_default() += variable.heap_bytes;

@@ -1,6 +1,8 @@
-//! The web service of the examples, smaller: each row of its report against what its clients did and what it kept.
+//! The web service of the examples, smaller: each row of its report against what its clients did
+//! and what it kept.
 
-// The example names the facade. Here this crate stands for it: the runtime and the macro, and an allocator of the tests'.
+// The example names the facade. Here this crate stands for it: the runtime and the macro, and an
+// allocator of the tests'.
 extern crate memscope_rs as runtime;
 extern crate self as memscope_rs;
 

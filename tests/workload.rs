@@ -1,4 +1,5 @@
-//! A mixed workload on four workers whose sizes are known: small and large, over-aligned, zeroed, grown and handed over.
+//! A mixed workload on four workers whose sizes are known: small and large, over-aligned, zeroed,
+//! grown and handed over.
 
 use std::{alloc::Layout, sync::mpsc};
 

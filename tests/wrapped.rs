@@ -1,4 +1,5 @@
-//! Where another allocator wraps memscope's and asks for something else, sizes would be wrong: every report says "not measured".
+//! Where another allocator wraps memscope's and asks for something else, sizes would be wrong:
+//! every report says "not measured".
 
 use std::alloc::{GlobalAlloc, Layout, System};
 

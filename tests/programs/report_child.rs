@@ -50,7 +50,8 @@ extern "C" fn cannot_unwind() {
 #[cfg(unix)]
 fn fork(child: impl FnOnce()) -> i32 {
     let mut status = -1;
-    // SAFETY: this program has only the threads of memscope's reports, which hold no lock that the child needs.
+    // SAFETY: this program has only the threads of memscope's reports, which hold no lock that the
+    // child needs.
     let pid = unsafe { libc::fork() };
     if pid == 0 {
         child();

@@ -1,4 +1,5 @@
-//! A host that uses signals, descriptors, namespaces and processes as its first argument says. `tests/signals.rs` starts it.
+//! A host that uses signals, descriptors, namespaces and processes as its first argument says.
+//! `tests/signals.rs` starts it.
 //!
 //! It knows nothing of reports: those are asked for by the environment.
 
@@ -164,7 +165,8 @@ mod linux {
         keep_busy();
     }
 
-    /// Closes all descriptors that it does not know, and writes to files of its own, in this folder.
+    /// Closes all descriptors that it does not know, and writes to files of its own, in this
+    /// folder.
     fn close_descriptors(folder: &Path, is_late: bool) {
         const FROM: u32 = 3;
         if is_late {
@@ -253,7 +255,8 @@ mod linux {
         process::exit(77);
     }
 
-    /// Makes the next child process 1 of a namespace, starts this program there, and ends as it ends.
+    /// Makes the next child process 1 of a namespace, starts this program there, and ends as it
+    /// ends.
     fn in_namespace(how: &str) -> ! {
         // SAFETY: concerns processes that are started from here on.
         if unsafe { libc::unshare(libc::CLONE_NEWUSER | libc::CLONE_NEWPID) } != 0 {

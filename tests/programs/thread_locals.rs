@@ -1,4 +1,5 @@
-//! Threads whose thread-locals have destructors, and what these find of Tokio. Each thread says what it sees, in order.
+//! Threads whose thread-locals have destructors, and what these find of Tokio. Each thread says
+//! what it sees, in order.
 
 use std::{cell::RefCell, future::Future, pin::Pin, sync::mpsc, task::Waker, thread};
 

@@ -1,9 +1,11 @@
-//! What the tests share: an allocator that counts by itself, the law that its count and memscope's agree, and hands to poll with.
+//! What the tests share: an allocator that counts by itself, the law that its count and memscope's
+//! agree, and hands to poll with.
 //!
 //! **The convention.** Tests of one file run at the same time on several threads, and libtest's own threads allocate too. So a test asserts on
-//! its own tasks only; the law holds at any moment, because [`conserved`] stops every other thread at its next request to the
-//! allocator. A test that looks at sums (all tasks, memscope's own bytes, monitors), or takes snapshots by itself (they need memory
-//! for a moment that is charged to nobody), takes [`alone`], and so do its neighbours.
+//! its own tasks only; the law holds at any moment, because [`conserved`] stops every other thread
+//! at its next request to the allocator. A test that looks at sums (all tasks, memscope's own
+//! bytes, monitors), or takes snapshots by itself (they need memory for a moment that is charged to
+//! nobody), takes [`alone`], and so do its neighbours.
 
 pub mod programs;
 
@@ -26,24 +28,27 @@ use memscope_rs::{
     async_memory::{MemorySnapshot, TaskId, TaskMemoryProfile, TaskState, get_memory_snapshot},
 };
 
-/// Memscope's allocator inside one that counts bytes and blocks by itself, knowing nothing of tasks: for the whole process and, for
-/// [`Meter`], for each thread.
+/// Memscope's allocator inside one that counts bytes and blocks by itself, knowing nothing of
+/// tasks: for the whole process and, for [`Meter`], for each thread.
 ///
-/// It passes every request on unchanged, so memscope is still the one that sees what the program asks for.
+/// It passes every request on unchanged, so memscope is still the one that sees what the program
+/// asks for.
 #[derive(Debug)]
 pub struct Independent<A = System> {
     inner: TrackingAllocator<A>,
     live_bytes: AtomicI64,
     live_blocks: AtomicI64,
     allocated_bytes: AtomicU64,
-    /// Requests that are being served now; while `closed`, new ones wait (see [`Independent::stop`]).
+    /// Requests that are being served now; while `closed`, new ones wait (see
+    /// [`Independent::stop`]).
     inside: AtomicI64,
     closed: AtomicBool,
     stopper: Mutex<()>,
 }
 
 thread_local! {
-    /// Requests of this thread that are being served (they may nest), and one more while it has stopped the others.
+    /// Requests of this thread that are being served (they may nest), and one more while it has
+    /// stopped the others.
     static DEPTH: Cell<u32> = const { Cell::new(0) };
     static METER: Cell<Meter> = const { Cell::new(Meter::NOTHING) };
 }
@@ -72,7 +77,8 @@ impl<A> Independent<A> {
         self.allocated_bytes.load(Ordering::SeqCst)
     }
 
-    /// Stops every other thread at its next request, until the guard is dropped; no request is half served then.
+    /// Stops every other thread at its next request, until the guard is dropped; no request is half
+    /// served then.
     pub fn stop(&self) -> Stopped<'_, A> {
         let stopper = self.stopper.lock().unwrap_or_else(PoisonError::into_inner);
         DEPTH.set(DEPTH.get() + 1);
@@ -83,7 +89,8 @@ impl<A> Independent<A> {
         Stopped { allocator: self, _stopper: stopper }
     }
 
-    /// In a forked child: requests of threads that are not there are over. Only while the others were stopped is none of them half served.
+    /// In a forked child: requests of threads that are not there are over. Only while the others
+    /// were stopped is none of them half served.
     pub fn forked(&self) {
         self.inside.store(0, Ordering::SeqCst);
     }
@@ -136,7 +143,8 @@ impl<A> Independent<A> {
     }
 }
 
-// SAFETY: every request goes to `TrackingAllocator` as it came; counting touches atomics and a `Cell`.
+// SAFETY: every request goes to `TrackingAllocator` as it came; counting touches atomics and a
+// `Cell`.
 unsafe impl<A: GlobalAlloc> GlobalAlloc for Independent<A> {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         self.serve(|| {
@@ -191,7 +199,8 @@ impl<A> Drop for Stopped<'_, A> {
     }
 }
 
-/// What a thread has allocated and freed, counted without memscope: the truth for a task polled between two readings.
+/// What a thread has allocated and freed, counted without memscope: the truth for a task polled
+/// between two readings.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Meter {
     /// Bytes of all allocations.
@@ -240,7 +249,8 @@ pub fn alone() -> MutexGuard<'static, ()> {
     ALONE.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Takes a snapshot while every other thread is stopped, and checks the law: tasks + untracked = whole = the independent count.
+/// Takes a snapshot while every other thread is stopped, and checks the law: tasks + untracked =
+/// whole = the independent count.
 ///
 /// # Panics
 ///
@@ -252,12 +262,14 @@ pub fn conserved<A>(allocator: &Independent<A>) -> MemorySnapshot {
     snapshot
 }
 
-/// What memscope itself holds for tasks, sites, variables and events, so without the table that grows with the program's addresses.
+/// What memscope itself holds for tasks, sites, variables and events, so without the table that
+/// grows with the program's addresses.
 pub fn record_bytes(snapshot: &MemorySnapshot) -> u64 {
     snapshot.tool().own_bytes - snapshot.tool().owner_table_bytes
 }
 
-/// [`conserved`], repeated until the snapshot is as `settled` asks: for what happens soon, on another thread.
+/// [`conserved`], repeated until the snapshot is as `settled` asks: for what happens soon, on
+/// another thread.
 ///
 /// # Panics
 ///
@@ -281,20 +293,23 @@ pub fn conserved_when<A>(
 /// Whether each snapshot that is checked is the second one since all others were stopped.
 static FINDS_NAMES: AtomicBool = AtomicBool::new(false);
 
-/// For a program whose large tasks are named: a snapshot that finds a name looks up symbols, and the memory for that is not counted yet when the
-/// independent count is read before it. So from here on [`conserved`] takes one that finds them, and then the one that it checks.
+/// For a program whose large tasks are named: a snapshot that finds a name looks up symbols, and
+/// the memory for that is not counted yet when the independent count is read before it. So from
+/// here on [`conserved`] takes one that finds them, and then the one that it checks.
 pub fn find_names_first() {
     FINDS_NAMES.store(true, Ordering::Relaxed);
 }
 
 #[track_caller]
 fn read_stopped<A>(allocator: &Independent<A>) -> (MemorySnapshot, (i64, i64), u64) {
-    // What memscope sets up once (it may wait for another thread that does so) is set up before anybody is stopped.
+    // What memscope sets up once (it may wait for another thread that does so) is set up before
+    // anybody is stopped.
     static SET_UP: Once = Once::new();
     SET_UP.call_once(|| drop(get_memory_snapshot()));
     let start = Instant::now();
     loop {
-        // NOTE: nothing in here may panic: printing it could wait for a lock that a stopped thread holds.
+        // NOTE: nothing in here may panic: printing it could wait for a lock that a stopped thread
+        // holds.
         let stopped = allocator.stop();
         if FINDS_NAMES.load(Ordering::Relaxed) {
             drop(get_memory_snapshot());
@@ -351,7 +366,8 @@ fn check(snapshot: &MemorySnapshot, (live_bytes, live_blocks): (i64, i64), alloc
     }
     assert_eq!(process.tracked_bytes + process.untracked_bytes, process.whole_bytes);
     assert_eq!(process.tracked_blocks + process.untracked_blocks, process.whole_blocks);
-    // What memscope itself holds in the program's heap, its collector's thread, is charged to nobody.
+    // What memscope itself holds in the program's heap, its collector's thread, is charged to
+    // nobody.
     let tool = snapshot.tool();
     let seen = (process.whole_bytes + tool.heap_bytes, process.whole_blocks + tool.heap_blocks);
     assert_eq!(
@@ -382,7 +398,8 @@ pub fn row(snapshot: &MemorySnapshot, id: TaskId) -> &TaskMemoryProfile {
     snapshot.task(id).unwrap_or_else(|| panic!("task {id} has no row\n{snapshot}"))
 }
 
-/// The tasks that somebody tracked: Tokio's workers, which are tasks too, and others that nobody annotated left out.
+/// The tasks that somebody tracked: Tokio's workers, which are tasks too, and others that nobody
+/// annotated left out.
 pub fn annotated(snapshot: &MemorySnapshot) -> Vec<&TaskMemoryProfile> {
     snapshot.tasks().iter().filter(|task| task.is_annotated).collect()
 }
@@ -452,7 +469,8 @@ impl Columns {
     }
 }
 
-/// A block taken from the global allocator as a program takes it, free to move between threads; freed by [`Block::free`] only.
+/// A block taken from the global allocator as a program takes it, free to move between threads;
+/// freed by [`Block::free`] only.
 #[derive(Clone, Copy, Debug)]
 pub struct Block {
     address: usize,
@@ -568,7 +586,8 @@ pub fn workers(count: usize) -> tokio::runtime::Runtime {
 /// The start of the message of every panic that a test wants.
 pub const WANTED: &str = "wanted:";
 
-/// Runs `work`, which must panic with a message that starts with [`WANTED`]; nothing is printed. Returns the message.
+/// Runs `work`, which must panic with a message that starts with [`WANTED`]; nothing is printed.
+/// Returns the message.
 ///
 /// # Panics
 ///
@@ -602,7 +621,8 @@ pub fn keep_wanted_panics_quiet() {
     });
 }
 
-/// What a panic with a literal message allocates by itself (its payload and the unwinder's exception): measured without tasks.
+/// What a panic with a literal message allocates by itself (its payload and the unwinder's
+/// exception): measured without tasks.
 ///
 /// # Panics
 ///

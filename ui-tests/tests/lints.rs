@@ -8,7 +8,8 @@ use std::{
 
 use serde_json::Value;
 
-/// What clippy's groups `all`, `pedantic` and `nursery`, and the compiler, say of the forms: lint and line.
+/// What clippy's groups `all`, `pedantic` and `nursery`, and the compiler, say of the forms: lint
+/// and line.
 fn judged(features: &str) -> BTreeSet<(String, u64)> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     let output = Command::new(env!("CARGO"))
