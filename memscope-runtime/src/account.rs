@@ -1,6 +1,6 @@
 //! What other threads do to an owner's blocks, and when its last block is gone.
 
-use crate::sync::{AtomicI64, AtomicU32, AtomicU64, Ordering};
+use crate::primitives::sync::{AtomicI64, AtomicU32, AtomicU64, Ordering};
 
 /// The 32 bytes that every block of one owner points to.
 ///

@@ -597,9 +597,9 @@ mod tests {
     use super::*;
     use crate::{
         account::Balance,
-        arena::shortage,
         block::{Charged, Owner},
-        pages, registry,
+        primitives::{arena::shortage, page_map},
+        registry,
     };
 
     const ALLOCATOR: TrackingAllocator = TrackingAllocator::new(System);
@@ -674,9 +674,9 @@ mod tests {
     fn a_large_block_without_a_slot_is_the_orphans_through_growth_and_until_it_is_freed() {
         on_a_new_thread(|| {
             free(take(layout(40, 8)), layout(40, 8));
-            let (before, refused) = (orphans(), pages::slots_refused());
+            let (before, refused) = (orphans(), page_map::slots_refused());
             let block = shortage::during(|| take(layout(HUGE, 8)));
-            assert_eq!(pages::slots_refused(), refused + 1, "there was a slot");
+            assert_eq!(page_map::slots_refused(), refused + 1, "there was a slot");
             assert_eq!(orphans(), plus(before, HUGE.cast_signed() as i64));
             let grow = |block, from: usize, to| {
                 // SAFETY: a live block with its layout.

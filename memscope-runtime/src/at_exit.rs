@@ -33,13 +33,11 @@ use written::Written;
 
 use crate::{
     background::{self, Background},
-    clock,
     current::{ENABLED, as_memscope, is_memscope},
     error::Error,
-    fork,
-    fork_lock::{Lock, Once},
     hooks,
     origin::Origin,
+    primitives::{Lock, Once, clock, fork},
     program,
     report_file::{Format, bytes},
     reserve,

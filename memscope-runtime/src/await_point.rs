@@ -5,7 +5,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    order,
+    primitives::order,
     state_machine::LocalProfile,
     text::{MOST_NAME, cell, path_end},
 };

@@ -18,7 +18,7 @@
 
 use std::ffi::CStr;
 
-use crate::sync::{AtomicU32, Ordering};
+use crate::primitives::sync::{AtomicU32, Ordering};
 
 /// A thread that memscope starts.
 pub(crate) trait Background {

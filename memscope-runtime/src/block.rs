@@ -23,10 +23,11 @@ use std::{alloc::Layout, hint, ptr};
 
 use crate::{
     account::Account,
-    pages::{self, PAGE, Slot},
+    primitives::{
+        FREE_BITS, PAGE, Slot, page_map,
+        sync::{AtomicU64, Ordering},
+    },
     registry,
-    static_ref::FREE_BITS,
-    sync::{AtomicU64, Ordering},
     variable::{self, Variable},
 };
 
@@ -366,7 +367,7 @@ impl Request {
                 unsafe { distance.write(front as u64) };
                 Some((block, Place::Padded))
             }
-            Kind::Slot => match pages::make_slot(inner) {
+            Kind::Slot => match page_map::make_slot(inner) {
                 Some(slot) => Some((inner, Place::Slot(slot))),
                 None if is_padded(self.align) => None,
                 None => Some((inner, Place::NoSlot)),
@@ -415,7 +416,7 @@ impl Place {
     pub(crate) unsafe fn of(block: *mut u8, align: usize) -> Self {
         if is_fronted(block) {
             Self::Front
-        } else if let Some(slot) = pages::slot(block) {
+        } else if let Some(slot) = page_map::slot(block) {
             Self::Slot(slot)
         } else if is_padded(align) {
             Self::Padded

@@ -9,15 +9,16 @@ use std::{ffi::CStr, panic::catch_unwind, thread, time::Duration};
 
 use crate::{
     background::{self, Background},
-    clock, config,
+    config,
     current::ENABLED,
     event::{Event, EventKind},
-    fork_lock::{self, Lock},
-    order,
+    primitives::{
+        Lock, clock, fork_lock, order,
+        sync::{AtomicU32, Ordering},
+    },
     reading::Reading,
     recent::{Kept, Recent},
     registry, reserve,
-    sync::{AtomicU32, Ordering},
     threads::{self, ThreadRing},
     timeline::{Gathering, Samples},
 };

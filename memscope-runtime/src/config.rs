@@ -3,11 +3,14 @@
 use std::time::Duration;
 
 use crate::{
-    clock, collector,
+    collector,
     current::ENABLED,
     error::Error,
+    primitives::{
+        clock,
+        sync::{AtomicU8, AtomicU64, Ordering},
+    },
     reserve, settings,
-    sync::{AtomicU8, AtomicU64, Ordering},
     timing::Timing,
 };
 

@@ -5,7 +5,7 @@ use std::{borrow::Cow, collections::HashMap, fmt, hash::Hash};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    order,
+    primitives::order,
     profile::{SiteProfile, VariableSiteProfile},
     report::{MOST_ROWS, NAME_COLUMNS, NONE, PLACE_COLUMNS, folder, more, place},
     reserve,

@@ -2,8 +2,10 @@
 
 use crate::{
     account::Account,
-    arena::{Arena, Zeroed},
-    sync::{AtomicU64, Ordering},
+    primitives::{
+        Arena, Zeroed,
+        sync::{AtomicU64, Ordering},
+    },
 };
 
 /// What is kept of an ended task as long as its account has bytes.

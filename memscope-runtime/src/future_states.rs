@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     allocation::{AllocationInfo, AllocationKind},
     leaks::at,
-    order,
+    primitives::order,
     profile::Place,
     table::{Column, HumanBytes, Table, count},
 };

@@ -3,11 +3,12 @@
 use std::cell::Cell;
 
 use crate::{
-    arena::Zeroed,
     current,
-    pool::{Linked, Links, Pool},
+    primitives::{
+        Linked, Links, Pool, Zeroed,
+        sync::{AtomicU64, Ordering, add, bump},
+    },
     site::UNTRACKED,
-    sync::{AtomicU64, Ordering, add, bump},
 };
 
 /// Pairs that one thread counts by itself.

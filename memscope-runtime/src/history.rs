@@ -3,19 +3,18 @@
 use crossbeam_utils::CachePadded;
 
 use crate::{
-    arena::{Arena, Zeroed},
     config,
     future_type::FutureType,
     items::{self, ItemsReading},
-    nanos::Nanos,
+    primitives::{
+        Arena, Nanos, Seen, StaticRef, Version, Writing, Zeroed,
+        sync::{AtomicU8, AtomicU32, AtomicU64, Ordering, add},
+    },
     record::{RecordReading, Timing},
     reserve,
     site::Site,
-    static_ref::StaticRef,
-    sync::{AtomicU8, AtomicU32, AtomicU64, Ordering, add},
     tally::TallyReading,
     task::TaskState,
-    version::{Seen, Version, Writing},
 };
 
 /// What stays of an ended task.

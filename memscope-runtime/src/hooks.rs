@@ -55,8 +55,11 @@ mod forks {
     use std::ffi::c_int;
 
     use crate::{
-        collector, current, fork,
-        sync::{AtomicU8, Ordering},
+        collector, current,
+        primitives::{
+            fork,
+            sync::{AtomicU8, Ordering},
+        },
     };
 
     mod c {

@@ -1,17 +1,18 @@
 //! What streams yield: beside the records and the history, under their indices, and only there for
 //! streams.
 
-use crate::{
-    arena::{Arena, Zeroed},
-    pool::Pooled,
-    profile::Items,
-    record::Record,
-    sync::{AtomicI64, AtomicU8, AtomicU64, Ordering, add, raise},
-};
 #[cfg(feature = "stream")]
 use crate::{
-    sync::{bump, shift},
+    primitives::sync::{bump, shift},
     tally::TallyReading,
+};
+use crate::{
+    primitives::{
+        Arena, Pooled, Zeroed,
+        sync::{AtomicI64, AtomicU8, AtomicU64, Ordering, add, raise},
+    },
+    profile::Items,
+    record::Record,
 };
 
 /// The counts of one stream; the same single writer as its record's.

@@ -6,8 +6,7 @@ use memscope_layout::{Coroutine, Held, Layouts, Member, MemberKind, Shape, State
 
 use crate::{
     current::as_memscope,
-    fork_lock::Once,
-    order,
+    primitives::{Once, order},
     state_machine::{LocalProfile, StateMachine, WidestState},
     text,
 };

@@ -5,7 +5,7 @@ use std::{collections::HashSet, fmt};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    order,
+    primitives::order,
     probe::Measured,
     profile::HandOver,
     reserve,

@@ -21,7 +21,7 @@ use std::{alloc::Layout, hint::black_box, mem::size_of, ptr};
 
 use crate::{
     current::{self, Probe},
-    fork_lock::Once,
+    primitives::Once,
 };
 
 /// A value's own block.

@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 // The way of a byte. A future …
+mod primitives;
 mod future;
 mod future_type;
 #[cfg(feature = "layout")]
@@ -25,7 +26,6 @@ mod trace;
 mod alloc;
 // … carries its owner, and is counted by it or, when others free it, for it.
 mod block;
-mod pages;
 mod tally;
 mod peak;
 mod own_heap;
@@ -49,8 +49,6 @@ mod window;
 // What happens on the way goes through each thread's ring to the collector, and into a history of
 // fixed size.
 mod event;
-mod ring;
-mod roster;
 mod threads;
 mod recent;
 mod timeline;
@@ -94,40 +92,25 @@ mod background;
 // What these stand on.
 mod config;
 mod settings;
-mod privileged;
 mod error;
 mod probe;
 mod origin;
-mod clock;
-mod ticks;
 mod timing;
-mod nanos;
-mod places;
-mod order;
-mod arena;
-mod free_list;
-mod pool;
-mod holds;
-mod static_ref;
-mod fork;
-mod fork_lock;
-mod version;
-mod sync;
 #[cfg(test)]
 mod fixture;
 
-pub use alloc::TrackingAllocator;
-pub use allocation::{GlobalTracker, get_global_tracker};
+pub use crate::alloc::TrackingAllocator;
+pub use crate::allocation::{GlobalTracker, get_global_tracker};
 #[cfg(feature = "report-file")]
-pub use at_exit::{ReportGuard, report_guard};
-pub use config::{Builder, builder, init};
-pub use error::Error;
-pub use timing::Timing;
+pub use crate::at_exit::{ReportGuard, report_guard};
+pub use crate::config::{Builder, builder, init};
+pub use crate::error::Error;
+pub use crate::timing::Timing;
 #[cfg(all(feature = "tokio", tokio_unstable))]
-pub use tokio_hooks::tokio_hooks;
+pub use crate::tokio_hooks::tokio_hooks;
 #[cfg(feature = "tracing")]
-pub use tracing::MemoryLayer;
-pub use trackable::{Blocks, Contents, Trackable};
+pub use crate::tracing::MemoryLayer;
+pub use crate::trackable::{Blocks, Contents, Trackable};
 
 /// What the numbers mean: leaks, and the sizes of state machines.
 pub mod analysis {
@@ -190,7 +173,7 @@ pub mod __private {
 
     /// For tests of what takes long: a clock that is set forward, and a round of the collector at
     /// that time.
-    pub use crate::{clock::advance as advance_clock, collector::round as collect};
+    pub use crate::{collector::round as collect, primitives::clock::advance as advance_clock};
 
     pub use crate::{
         future::track_callsite as track,

@@ -4,8 +4,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     async_memory::{MemorySnapshot, get_memory_snapshot},
-    clock,
     error::Error,
+    primitives::clock,
     profile::{SiteProfile, number_or_nan},
     reading::{self, Glance},
     snapshot::{MIB, float, sum},

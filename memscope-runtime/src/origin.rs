@@ -7,7 +7,7 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use crate::fork_lock::Once;
+use crate::primitives::Once;
 
 /// A process: its id, which others may have had before, and when memscope started in it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]

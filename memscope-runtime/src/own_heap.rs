@@ -4,7 +4,7 @@
 use crate::{
     block::Owner,
     current,
-    sync::{AtomicI64, Ordering},
+    primitives::sync::{AtomicI64, Ordering},
     trackable::{Block, Blocks, Trackable},
     variable,
 };

@@ -2,7 +2,7 @@
 
 use crate::{
     account::Account,
-    sync::{AtomicI64, Ordering, fence},
+    primitives::sync::{AtomicI64, Ordering, fence},
 };
 
 /// A peak, checked at each allocation without a look at the account, whose line other threads

@@ -11,7 +11,6 @@
 #[cfg(tokio_unstable)]
 mod away;
 mod context;
-mod lease;
 #[cfg(tokio_unstable)]
 mod told;
 
@@ -21,20 +20,20 @@ use std::{
 };
 
 use crate::{
-    arena::{Arena, Zeroed},
     background,
     future_type::FutureType,
-    pool::{Linked, Links, Pool},
+    primitives::{
+        Arena, Linked, Links, Pool, StaticRef, Zeroed,
+        sync::{AtomicU64, Ordering, add},
+    },
     record::{NewTask, Record},
     registry,
     site::{Key, PLAIN_COLUMN, Site},
-    static_ref::StaticRef,
-    sync::{AtomicU64, Ordering, add},
     task::TaskType,
     timing::Sampling,
 };
 
-use lease::{BUSY, Charging, Lease};
+use crate::primitives::{BUSY, Charging, Lease};
 
 pub(crate) use context::{Sight, note_block, note_thread, prepare, sight};
 #[cfg(tokio_unstable)]

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     current::{self, ENABLED, Probe},
-    fork_lock::Once,
+    primitives::Once,
 };
 
 /// Whether sizes are measured, and if not, why.

@@ -2,7 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{arena, current::as_memscope, fork_lock::Once};
+use crate::{
+    current::as_memscope,
+    primitives::{Once, arena},
+};
 
 /// The file of a program.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]

@@ -8,18 +8,20 @@ use std::collections::HashMap;
 
 use crate::{
     account::{Account, Balance},
-    clock,
     ending::{self, Ending},
     hand_over::{self, HandedOver},
     history::{self, Ended},
     items::{self, ItemsReading},
     open_tasks::OpenTasks,
+    primitives::{
+        clock,
+        sync::{Ordering, fence},
+    },
     record::RecordReading,
     registry, reserve,
     shared::{self, SharedReading},
     site::Site,
     sums::SumsReading,
-    sync::{Ordering, fence},
     tally::TallyReading,
     task::{TaskId, TaskState},
     threads::Folds,

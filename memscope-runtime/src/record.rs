@@ -7,15 +7,15 @@ mod left_behind;
 
 use crate::{
     account::Account,
-    arena::Zeroed,
     config, current,
     event::{Event, EventKind},
     future_type::FutureType,
-    pool::{Linked, Links, Pooled},
+    primitives::{
+        Linked, Links, Pooled, StaticRef, Zeroed,
+        sync::{AtomicU8, AtomicU32, AtomicU64, Ordering},
+    },
     registry,
     site::Site,
-    static_ref::StaticRef,
-    sync::{AtomicU8, AtomicU32, AtomicU64, Ordering},
     tally::Tally,
     task::TaskState,
     threads,

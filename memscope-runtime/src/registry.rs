@@ -6,13 +6,12 @@ use crossbeam_utils::CachePadded;
 
 use crate::{
     account::{Account, NO_RECORD, OPEN},
-    arena::{self, Arena},
-    free_list::FreeList,
-    pool::{Pool, Pooled, Spare, TAKEN},
+    primitives::{
+        Arena, FreeList, Pool, Pooled, Spare, StaticRef, TAKEN, arena,
+        sync::{AtomicI64, AtomicU32, AtomicU64, Ordering, raise},
+    },
     record::{NewTask, Record},
     site::UNTRACKED,
-    static_ref::StaticRef,
-    sync::{AtomicI64, AtomicU32, AtomicU64, Ordering, raise},
     taken,
     tally::{Tally, TallyReading},
 };

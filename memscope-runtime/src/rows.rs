@@ -13,7 +13,7 @@ use crate::{
     event::EventKind,
     hand_over::HandedOver,
     open_tasks::{EndedTasks, OpenTasks},
-    order,
+    primitives::order,
     profile::{
         Bucket, HandOver, Items, Place, ProcessMemory, RuntimeMemory, SharedProfile, SiteProfile,
         TaskEvent, VariableProfile, VariableSiteProfile,

@@ -17,8 +17,7 @@ use crate::{
     collector,
     config::Builder,
     current::{ENABLED, as_memscope},
-    fork_lock::Once,
-    privileged::is_privileged,
+    primitives::{Once, privileged::is_privileged},
     reserve,
     table::cell,
     text::visible,
@@ -249,7 +248,7 @@ pub(crate) fn say(line: fmt::Arguments<'_>) {
 
 fn write_to_stderr(line: &[u8]) -> io::Result<()> {
     #[cfg(unix)]
-    if crate::fork::generation() != 0 {
+    if crate::primitives::fork::generation() != 0 {
         // Past the standard library's lock, which a thread that is not in this process may hold.
         let stderr = std::os::fd::AsFd::as_fd(&io::stderr()).try_clone_to_owned()?;
         return std::fs::File::from(stderr).write_all(line);

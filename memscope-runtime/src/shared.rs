@@ -9,11 +9,13 @@ use crossbeam_utils::CachePadded;
 
 use crate::{
     account::{Account, Balance},
-    arena, config,
-    places::{Hash, Places},
+    config,
+    primitives::{
+        Hash, Places, arena,
+        sync::{AtomicU64, Ordering, add, raise},
+    },
     reading::Untracked,
     registry,
-    sync::{AtomicU64, Ordering, add, raise},
     tally::Tally,
     text,
 };

@@ -6,12 +6,13 @@
 use std::{cell::Cell, panic::Location, ptr};
 
 use crate::{
-    arena, config,
+    config,
     future_type::FutureType,
-    places::{Hash, Places},
-    static_ref::StaticRef,
+    primitives::{
+        Hash, Places, StaticRef, arena,
+        sync::{AtomicU64, Ordering, add, bump, raise},
+    },
     sums::{Histogram, Sums},
-    sync::{AtomicU64, Ordering, add, bump, raise},
     task::TaskType,
     text,
 };

@@ -5,16 +5,15 @@ use serde::{Deserialize, Serialize};
 #[cfg(feature = "task-names")]
 use crate::trace;
 use crate::{
-    arena,
     await_point::{AwaitPoint, AwaitPoints},
-    clock,
     collector::{self, Collected},
     config,
     current::{self, Entered},
     event::EventKind,
     hand_over, history,
     origin::Origin,
-    own_heap, pages,
+    own_heap,
+    primitives::{arena, clock, page_map},
     probe::{self, Measured},
     profile::{
         HandOver, ProcessMemory, RuntimeMemory, SharedProfile, SiteProfile, TaskEvent,
@@ -177,7 +176,7 @@ impl MemorySnapshot {
         let (forgotten, dropped) = history::forgotten();
         let observed_ns = clock::now_ns();
         let names = Names::of(reading);
-        let owner_table_bytes = pages::bytes();
+        let owner_table_bytes = page_map::bytes();
         let mut snapshot = Self {
             origin: Origin::here(),
             measured,
@@ -207,7 +206,7 @@ impl MemorySnapshot {
                 tasks_split: split(),
                 await_points_refused: await_points_refused(),
                 owner_words_refused: current::words_refused(),
-                owner_slots_refused: pages::slots_refused(),
+                owner_slots_refused: page_map::slots_refused(),
                 ..ToolUsage::default()
             },
             tasks,

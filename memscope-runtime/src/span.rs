@@ -9,13 +9,13 @@
 mod inside;
 
 use crate::{
-    arena::Zeroed,
     future_type::FutureType,
-    pool::{Linked, Links, Pool, Pooled},
+    primitives::{
+        Linked, Links, Pool, Pooled, StaticRef, Zeroed,
+        sync::{AtomicU64, Ordering},
+    },
     record::{self, Record},
     site::{Key, Site},
-    static_ref::StaticRef,
-    sync::{AtomicU64, Ordering},
     taken,
     tally::Tally,
     task::TaskType,

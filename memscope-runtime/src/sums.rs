@@ -2,8 +2,8 @@
 
 use crate::{
     items::{ItemSums, ItemsReading},
+    primitives::sync::{AtomicU8, AtomicU64, Ordering, add, bump, raise},
     record::RecordReading,
-    sync::{AtomicU8, AtomicU64, Ordering, add, bump, raise},
     tally::TallyReading,
     task::TaskState,
 };

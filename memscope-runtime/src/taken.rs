@@ -3,8 +3,10 @@
 
 use crate::{
     account::Account,
-    arena::{Arena, Zeroed},
-    sync::{AtomicU8, AtomicU64, Ordering, add, raise},
+    primitives::{
+        Arena, Zeroed,
+        sync::{AtomicU8, AtomicU64, Ordering, add, raise},
+    },
     window,
 };
 

@@ -5,8 +5,10 @@ use crate::{
     block::Owner,
     event::{Event, EventKind},
     peak::Peak,
-    static_ref::ShiftedRef,
-    sync::{AtomicI64, AtomicU64, Ordering, add, bump, shift},
+    primitives::{
+        ShiftedRef,
+        sync::{AtomicI64, AtomicU64, Ordering, add, bump, shift},
+    },
     taken::{self, Taken},
     threads,
 };

@@ -3,14 +3,12 @@
 use std::cell::Cell;
 
 use crate::{
-    arena::{self, Zeroed},
-    clock, collector, current,
+    collector, current,
     event::Event,
-    pool::{Linked, Links, Pool, Pooled},
-    ring::Ring,
-    roster::Roster,
-    static_ref::StaticRef,
-    sync::{AtomicU32, AtomicU64, Ordering, add, fence},
+    primitives::{
+        Linked, Links, Pool, Pooled, Ring, Roster, StaticRef, Zeroed, arena, clock,
+        sync::{AtomicU32, AtomicU64, Ordering, add, fence},
+    },
 };
 
 /// Events that wait for the collector, of 32 bytes each: 64 KiB a thread.

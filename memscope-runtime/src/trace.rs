@@ -3,11 +3,12 @@
 use std::sync::atomic::AtomicUsize;
 
 use crate::{
-    arena::Zeroed,
     current::Entered,
-    fork, plain,
-    pool::{Linked, Links, Pool},
-    sync::{AtomicU64, Ordering},
+    plain,
+    primitives::{
+        Linked, Links, Pool, Zeroed, fork,
+        sync::{AtomicU64, Ordering},
+    },
 };
 
 const FRAMES: usize = 192;

@@ -10,8 +10,8 @@ use tracing_subscriber::{Layer, layer::Context, registry::LookupSpan};
 
 use crate::{
     current::{self, ENABLED, Entered},
+    primitives::sync::{AtomicU32, Ordering},
     span::{self, Span},
-    sync::{AtomicU32, Ordering},
 };
 
 /// Makes spans rows: each is charged with what is allocated while it is entered.

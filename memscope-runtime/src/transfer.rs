@@ -4,7 +4,7 @@ use crate::{
     account::{Account, Balance},
     current::{self, ENABLED},
     error::Error,
-    pool::Pooled,
+    primitives::Pooled,
     probe::{self, Measured},
     record::Record,
     registry, taken,

@@ -8,18 +8,16 @@ use std::{any::type_name, iter};
 
 use crate::{
     account::Account,
-    arena::Zeroed,
     block::{self, Charged, Owner},
-    clock, config,
+    config,
     current::{self, ENABLED},
-    fork_lock::{self, Guard, Lock},
-    holds::Holds,
-    pool::{Pool, Pooled, Spare},
+    primitives::{
+        Guard, Holds, Lock, Pool, Pooled, Spare, StaticRef, Zeroed, clock, fork_lock,
+        sync::{AtomicI64, AtomicU32, AtomicU64, Ordering},
+    },
     probe,
     profile::Extent,
     site::UNTRACKED,
-    static_ref::StaticRef,
-    sync::{AtomicI64, AtomicU32, AtomicU64, Ordering},
     task::TaskId,
     trackable::{Block, Blocks},
     variable_site::{Past, VariableCallsite, VariableSite},

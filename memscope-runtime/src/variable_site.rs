@@ -4,12 +4,12 @@
 use std::ptr;
 
 use crate::{
-    arena, config,
-    places::{Hash, Places},
+    config,
+    primitives::{
+        Hash, Places, Seen, StaticRef, Version, arena,
+        sync::{AtomicU8, AtomicU64, Ordering, add, raise},
+    },
     profile::Extent,
-    static_ref::StaticRef,
-    sync::{AtomicU8, AtomicU64, Ordering, add, raise},
-    version::{Seen, Version},
 };
 
 /// A place that `track_var!` stands at, made by the macro.

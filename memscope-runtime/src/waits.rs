@@ -21,16 +21,17 @@ use std::{
 use memscope_layout::{Layouts, Shape, StateKind, TypeId};
 
 use crate::{
-    arena::{self, Arena},
     await_point::AwaitFrame,
     current::as_memscope,
     future_type::FutureType,
     layouts::{self, locals_of, place_of, short},
+    primitives::{
+        Arena, StaticRef, arena,
+        sync::{AtomicU64, Ordering},
+    },
     program,
     record::Record,
     settings,
-    static_ref::StaticRef,
-    sync::{AtomicU64, Ordering},
     walk::{self, Start},
 };
 use function::function;

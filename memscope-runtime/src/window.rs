@@ -6,9 +6,8 @@
 //!
 //! No lock is taken: a window has a place of its own, which tasks raise.
 
-use crate::{
-    arena::Zeroed,
-    pool::{Linked, Links, Pool},
+use crate::primitives::{
+    Linked, Links, Pool, Zeroed,
     sync::{AtomicU32, AtomicU64, Ordering},
 };
 

@@ -42,24 +42,24 @@ mod sync {
     reason = "sites and cells have one writer, shared owners are never closed: nothing to interleave"
 )]
 mod account;
-#[path = "../../src/free_list.rs"]
+#[path = "../../src/primitives/free_list.rs"]
 mod free_list;
 
-#[path = "../../src/holds.rs"]
+#[path = "../../src/primitives/dual_refcount.rs"]
 mod holds;
 #[path = "../../src/span/inside.rs"]
 mod inside;
-#[path = "../../src/plain/lease.rs"]
+#[path = "../../src/primitives/hazard.rs"]
 mod lease;
 #[path = "../../src/peak.rs"]
 mod peak;
 
-#[path = "../../src/ring.rs"]
+#[path = "../../src/primitives/spsc_ring.rs"]
 mod ring;
-#[path = "../../src/roster.rs"]
+#[path = "../../src/primitives/append_list.rs"]
 mod roster;
 
-#[path = "../../src/version.rs"]
+#[path = "../../src/primitives/seqlock.rs"]
 mod version;
 
 #[path = "insides.rs"]

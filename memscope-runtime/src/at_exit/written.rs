@@ -7,7 +7,7 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-use super::name::{Occasion, with_word};
+use crate::at_exit::name::{Occasion, with_word};
 use crate::{
     error::Error,
     origin::Origin,

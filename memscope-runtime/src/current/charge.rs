@@ -8,12 +8,14 @@ use crate::account::Account;
 use crate::plain;
 use crate::{
     block::{Charged, Owner},
-    config, own_heap, pages, registry,
+    config, own_heap,
+    primitives::page_map,
+    registry,
     shared::Shared,
     tally::{Leads, Tally},
 };
 
-use super::{
+use crate::current::{
     OWN, Other, Probe, QUIET, SPAWNING, STRANGER,
     discharge::{discharge_account, discharge_elsewhere, known},
     find_outside, introduce, is_memscope, is_outside, is_untracked, outside,
@@ -25,7 +27,7 @@ use super::{
 /// another's.
 #[cold]
 pub(crate) fn charge_without_slot(block: *mut u8, layout: Layout) -> Owner {
-    pages::refuse_slot();
+    page_map::refuse_slot();
     if is_memscope() {
         Probe::of(block, layout).note();
     }

@@ -3,7 +3,7 @@
 use std::ptr;
 
 #[cfg(feature = "tokio")]
-use super::asks_tokio;
+use crate::current::asks_tokio;
 use crate::{
     account::Account,
     block::{self, Charged, Owner},
@@ -17,7 +17,7 @@ use crate::{config, plain};
 #[cfg(feature = "tracing")]
 use crate::{taken, tally::Leads};
 
-use super::{PLAIN, behind, is_outside, is_untracked, outside_again, tally, thread};
+use crate::current::{PLAIN, behind, is_outside, is_untracked, outside_again, tally, thread};
 
 /// Takes a block off an owner that is not the current one, or not the only one to be told. `tally`:
 /// the current one.

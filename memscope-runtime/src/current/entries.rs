@@ -1,6 +1,6 @@
 //! What a thread has entered by two calls, and so may leave in any order: spans.
 //!
-//! A guard ([`Entered`](super::Entered)) saves what was current before it and restores it when it
+//! A guard ([`Entered`](crate::current::Entered)) saves what was current before it and restores it when it
 //! is dropped; guards nest, as they are variables of functions. A span may be left anywhere: inside
 //! a scope or a poll that began after it, or not at all. So each thread keeps a list of its
 //! entries, newest first, each with the *depth* (how many guards there were) that it was entered
@@ -20,15 +20,15 @@
 use std::ptr;
 
 use crate::{
-    arena::Zeroed,
-    pool::{Linked, Links, Pool, Spare},
+    primitives::{
+        Linked, Links, Pool, Spare, StaticRef, Zeroed,
+        sync::{AtomicU8, AtomicU32, AtomicU64, Ordering},
+    },
     span::{Role, Span},
-    static_ref::StaticRef,
-    sync::{AtomicU8, AtomicU32, AtomicU64, Ordering},
     tally::Tally,
 };
 
-use super::{HERE, Here, discharge::known};
+use crate::current::{HERE, Here, discharge::known};
 
 /// One time that a thread entered a span. Only that thread looks at it.
 #[derive(Debug)]
@@ -267,10 +267,8 @@ impl Entry {
 
 #[cfg(test)]
 mod tests {
-    use super::{
-        super::{Behind, Entered, OWN, SPAWNING, behind, owner_id, spawning, tally},
-        *,
-    };
+    use super::*;
+    use crate::current::{Behind, Entered, OWN, SPAWNING, behind, owner_id, spawning, tally};
     use crate::span;
 
     static FIRST: Tally = Tally::new();

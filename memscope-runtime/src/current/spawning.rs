@@ -5,8 +5,8 @@ use std::cell::Cell;
 use crate::{block::Owner, record::Record, tally::Tally};
 
 #[cfg(feature = "tokio")]
-use super::{Behind, SPAWNING};
-use super::{
+use crate::current::{Behind, SPAWNING};
+use crate::current::{
     HERE,
     charge::{charge_for, charge_to},
     is_untracked, untracked_at,

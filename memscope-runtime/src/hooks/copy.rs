@@ -15,7 +15,7 @@ use std::{
     sync::atomic::{AtomicU32, Ordering},
 };
 
-use super::{monotonic_ns, pause};
+use crate::hooks::{monotonic_ns, pause};
 use crate::{at_exit, background::AllBlocked, origin};
 
 /// A child that takes longer is given up.

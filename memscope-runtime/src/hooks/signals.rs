@@ -25,9 +25,9 @@ use std::{
     sync::atomic::{AtomicBool, AtomicI32, AtomicU32, Ordering},
 };
 
-#[cfg(target_os = "linux")]
-use super::copy;
 use crate::at_exit;
+#[cfg(target_os = "linux")]
+use crate::hooks::copy;
 
 const SIGNALS: [c_int; 2] = [libc::SIGINT, libc::SIGTERM];
 
@@ -138,11 +138,11 @@ fn ask() -> bool {
 /// Waits until the process ends, or the program has taken the signal over meanwhile.
 fn wait_for_the_end() {
     const STEP_MS: u16 = 5;
-    let start_ns = super::monotonic_ns();
+    let start_ns = crate::hooks::monotonic_ns();
     while ENDING.load(Ordering::Relaxed) != 0
-        && super::monotonic_ns().saturating_sub(start_ns) < MOST_WAIT_NS
+        && crate::hooks::monotonic_ns().saturating_sub(start_ns) < MOST_WAIT_NS
     {
-        super::pause(STEP_MS);
+        crate::hooks::pause(STEP_MS);
     }
 }
 

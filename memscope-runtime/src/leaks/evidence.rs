@@ -2,10 +2,10 @@
 
 use std::{cmp::Reverse, collections::HashMap};
 
-use super::words::percent;
+use crate::leaks::words::percent;
 use crate::{
     await_point::AwaitPoint,
-    order,
+    primitives::order,
     profile::{HandOver, Place, SiteProfile, TaskMemoryProfile, Trend},
     snapshot::MemorySnapshot,
     table::{HumanBytes, cell},

@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::words::{age, at, several};
+use crate::leaks::words::{age, at, several};
 use crate::{
     profile::Place,
     table::{HumanBytes, cell, count},

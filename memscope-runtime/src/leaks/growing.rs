@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::{
+use crate::leaks::{
     evidence::{Evidence, place_of, place_of_task},
     finding::{Leak, LeakKind, Severity, per_day},
     options::LeakOptions,

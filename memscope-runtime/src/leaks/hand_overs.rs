@@ -2,9 +2,9 @@
 
 use std::{cmp::Reverse, collections::HashMap, fmt};
 
-use super::{MOST_HAND_OVERS, words::percent};
+use crate::leaks::{MOST_HAND_OVERS, words::percent};
 use crate::{
-    order,
+    primitives::order,
     profile::{HandOver, Place},
     table::{Column, HumanBytes, Table, count},
 };
@@ -58,5 +58,5 @@ pub(super) fn show(hand_overs: &[HandOver], f: &mut fmt::Formatter<'_>) -> fmt::
 }
 
 fn who(place: Option<&Place>) -> String {
-    place.map_or("(outside every task)".to_owned(), super::at)
+    place.map_or("(outside every task)".to_owned(), crate::leaks::at)
 }

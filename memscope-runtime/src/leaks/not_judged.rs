@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::{
+use crate::leaks::{
     finding::LeakKind,
     options::LeakOptions,
     retained::Retained,

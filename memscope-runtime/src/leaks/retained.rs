@@ -1,6 +1,6 @@
 //! Blocks that outlived their tasks, again and again.
 
-use super::{
+use crate::leaks::{
     evidence::{Evidence, place_of},
     finding::{Leak, LeakKind, Severity, per_day},
     options::LeakOptions,

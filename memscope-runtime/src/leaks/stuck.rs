@@ -2,7 +2,7 @@
 
 use std::{cmp::Reverse, collections::BTreeMap};
 
-use super::{
+use crate::leaks::{
     evidence::{Evidence, place_of, place_of_task},
     finding::{Leak, LeakKind, Severity},
     growing::piles_up,
@@ -10,7 +10,7 @@ use super::{
     words::{age, places, several},
 };
 use crate::{
-    order,
+    primitives::order,
     profile::{Place, SiteProfile, TaskMemoryProfile},
     snapshot::MemorySnapshot,
     task::{TaskId, TaskState},

@@ -8,8 +8,8 @@ use std::{
 
 use bytes::{Buf, Bytes, BytesMut};
 
-use super::{Own, learned, lies_in, only, sample, word, words};
-use crate::fork_lock::Once;
+use crate::learned::{Own, learned, lies_in, only, sample, word, words};
+use crate::primitives::Once;
 
 /// A buffer, and the header through which its handles share it.
 pub(crate) type Blocks = (Own, Own);

@@ -2,11 +2,11 @@
 
 use std::{alloc::Layout, any::Any, ffi::CStr, rc::Rc, sync::Arc};
 
-use super::{
+use crate::learned::{
     Own, learned, sample,
     shapes::{Large, Line, Wide},
 };
-use crate::fork_lock::Once;
+use crate::primitives::Once;
 
 /// The address of the value in the empty `Arc<[T]>` and `Arc<str>` that all share, which is no
 /// block; 0: there is none.

@@ -9,12 +9,12 @@ use std::{
     ptr,
 };
 
-use super::{
+use crate::learned::{
     Own, learned, lies_in, only, sample,
     shapes::{Large, Line, Wide},
     words,
 };
-use crate::fork_lock::Once;
+use crate::primitives::Once;
 
 const WORDS: usize = 4;
 const BYTES: usize = WORDS * size_of::<usize>();

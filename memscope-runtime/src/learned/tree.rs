@@ -6,9 +6,9 @@ use std::{
     ptr,
 };
 
-use crate::{current::Probe, fork_lock::Once};
+use crate::{current::Probe, primitives::Once};
 
-use super::{
+use crate::learned::{
     Own, learned, lies_in, only, sample,
     shapes::{Large, Line, Wide},
     word, words,

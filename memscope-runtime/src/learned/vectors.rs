@@ -6,8 +6,8 @@ use std::{
     path::PathBuf,
 };
 
-use super::{Own, learned, sample, shapes::Line};
-use crate::fork_lock::Once;
+use crate::learned::{Own, learned, sample, shapes::Line};
+use crate::primitives::Once;
 
 pub(crate) fn heap<T>(heap: &BinaryHeap<T>) -> Own {
     as_learned(|| heap_formula(heap))

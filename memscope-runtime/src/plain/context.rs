@@ -17,7 +17,7 @@
 //! has none either: from its first thread on the C library takes its locks. There such a block
 //! itself is the sign that Tokio runs, until a second thread comes.
 
-use crate::sync::{AtomicU8, AtomicUsize, Ordering};
+use crate::primitives::sync::{AtomicU8, AtomicUsize, Ordering};
 
 /// What is known of Tokio on this thread.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -98,7 +98,7 @@ mod learned {
     };
 
     use super::{ALONE, DISTANCE, HIDDEN, KNOWN, LATE, STATE, TRYING};
-    use crate::sync::Ordering;
+    use crate::primitives::sync::Ordering;
 
     pub(super) const CAN: bool = true;
 

@@ -19,16 +19,18 @@ use std::{cell::Cell, panic::Location, ptr};
 
 use tokio::task::Id;
 
-use super::{
+use crate::plain::{
     LAST, Last, Place, SEAT, TABLE, away, find, key, number, open, set, sit, site, take_seat,
     vacate,
 };
 use crate::{
     config, current,
+    primitives::{
+        StaticRef,
+        sync::{AtomicU64, Ordering, fence},
+    },
     record::Record,
     site::Site,
-    static_ref::StaticRef,
-    sync::{AtomicU64, Ordering, fence},
     task::TaskState,
 };
 
@@ -272,7 +274,7 @@ fn claim(id: u64) -> Option<&'static Place> {
     if has_ended(id) {
         return None;
     }
-    let place = super::claim(id)?;
+    let place = crate::plain::claim(id)?;
     place.record.clear();
     place.told.forget();
     place.lease.begin(id);

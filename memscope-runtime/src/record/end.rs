@@ -1,16 +1,17 @@
 //! The end of a task, and then of its future: what it counted goes into the sums of its site.
 
-use super::{Record, read::Kind};
+use crate::record::{Record, read::Kind};
 use crate::{
     account::Account,
-    clock, config,
+    config,
     current::Entered,
     ending::{self, Ending},
     event::EventKind,
     history::{self, Written},
-    items, registry,
+    items,
+    primitives::{clock, sync::Ordering},
+    registry,
     site::Site,
-    sync::Ordering,
     taken::{self, Taken},
     task::TaskState,
     threads::Folding,

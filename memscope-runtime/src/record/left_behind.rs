@@ -1,7 +1,7 @@
 //! Ends of tasks that a fork interrupted: the child finishes them, as it does not have their
 //! threads.
 
-use super::Record;
+use crate::record::Record;
 use crate::{
     account::{Account, Balance},
     history, registry,

@@ -1,11 +1,14 @@
 //! A poll of a task: it is counted, some are timed, and it may be the task's last.
 
-use super::Record;
+use crate::record::Record;
 use crate::{
-    background, clock, config,
+    background, config,
     current::{self, Entered},
     event::EventKind,
-    sync::{Ordering, bump, raise},
+    primitives::{
+        clock,
+        sync::{Ordering, bump, raise},
+    },
     task::TaskState,
     window,
 };

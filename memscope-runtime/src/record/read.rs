@@ -1,12 +1,10 @@
 //! What a record says, read at one moment.
 
-use super::Record;
+use crate::record::Record;
 use crate::{
-    clock,
     future_type::FutureType,
-    nanos::Nanos,
+    primitives::{Nanos, clock, sync::Ordering},
     site::Site,
-    sync::Ordering,
     taken::{self, Taken},
     tally::TallyReading,
     task::TaskState,

@@ -2,7 +2,9 @@
 
 use std::fmt;
 
-use super::{MOST_ROWS, NAME_COLUMNS, NONE, NOT_MEASURED, folder, futures, more, place, size};
+use crate::report::{
+    MOST_ROWS, NAME_COLUMNS, NONE, NOT_MEASURED, folder, futures, more, place, size,
+};
 use crate::{
     await_point::{AwaitFrame, AwaitPoint, AwaitPoints},
     leaks::age,

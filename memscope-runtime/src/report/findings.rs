@@ -2,9 +2,9 @@
 
 use std::{cmp::Reverse, fmt};
 
-use super::NAME_COLUMNS;
+use crate::report::NAME_COLUMNS;
 use crate::{
-    order,
+    primitives::order,
     profile::SiteProfile,
     reserve,
     snapshot::MemorySnapshot,

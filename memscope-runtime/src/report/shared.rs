@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::{MOST_ROWS, NAME_COLUMNS, more, number, size};
+use crate::report::{MOST_ROWS, NAME_COLUMNS, more, number, size};
 use crate::{
     snapshot::MemorySnapshot,
     table::{Column, Table, cell},

@@ -6,11 +6,11 @@ use std::{
     fmt,
 };
 
-use super::{
+use crate::report::{
     LEAST_UNANNOTATED, MOST_ROWS, NAME_COLUMNS, NONE, NOT_MEASURED, item_cells, more, number, size,
 };
 use crate::{
-    order,
+    primitives::order,
     profile::{Items, TaskMemoryProfile},
     reserve,
     snapshot::{MemorySnapshot, sum},

@@ -2,7 +2,9 @@
 
 use std::fmt;
 
-use super::{MOST_ROWS, NAME_COLUMNS, NONE, PLACE_COLUMNS, folder, more, number, place, size};
+use crate::report::{
+    MOST_ROWS, NAME_COLUMNS, NONE, PLACE_COLUMNS, folder, more, number, place, size,
+};
 use crate::{
     profile::{VariableProfile, VariableSiteProfile},
     snapshot::MemorySnapshot,

@@ -23,13 +23,13 @@ use std::{
     time::SystemTime,
 };
 
-use super::{
+use crate::report_file::{
     is_report,
     place::{self, Place},
     temporary::Temporary,
 };
 #[cfg(unix)]
-use super::{place::is_of_another_user, system};
+use crate::report_file::{place::is_of_another_user, system};
 
 /// A file is new as often as that when others make and remove it all the time.
 const MOST_TRIES: usize = 8;

@@ -114,7 +114,7 @@ fn is_taken<T>(made: &io::Result<T>) -> bool {
 }
 
 #[cfg(any(target_os = "linux", target_os = "android"))]
-use super::system::name_it;
+use crate::report_file::system::name_it;
 
 /// A file that vanishes with its last descriptor; `None`: not on this file system.
 #[cfg(any(target_os = "linux", target_os = "android"))]
@@ -166,7 +166,7 @@ mod left {
         path::{Path, PathBuf},
     };
 
-    use crate::{current::as_memscope, fork_lock::Lock, report_file::system::effective_user};
+    use crate::{current::as_memscope, primitives::Lock, report_file::system::effective_user};
 
     /// Folders that this process has swept. Past so many it sweeps again.
     const MOST_FOLDERS: usize = 64;

@@ -5,8 +5,7 @@ use std::collections::HashMap;
 use crate::{
     await_point::{AwaitPoint, AwaitPoints},
     layouts,
-    nanos::Nanos,
-    order,
+    primitives::{Nanos, order},
     reading::{Reading, TaskReading},
     reserve, waits,
 };

@@ -6,10 +6,9 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, ser::SerializeSeq}
 
 use crate::{
     current::{self, Entered},
-    fork_lock::{self, Lock, Once},
     items::ItemsReading,
-    nanos::Nanos,
     own_heap,
+    primitives::{Lock, Nanos, Once, fork_lock},
     profile::TaskMemoryProfile,
     reading::{Reading, TaskReading},
     record::RecordReading,

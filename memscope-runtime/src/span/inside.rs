@@ -1,6 +1,6 @@
 //! How many threads are inside a span, and which one of them may write its record.
 
-use crate::sync::{AtomicU64, Ordering};
+use crate::primitives::sync::{AtomicU64, Ordering};
 
 /// The state of a span, in one word.
 ///

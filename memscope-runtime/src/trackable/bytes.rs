@@ -2,8 +2,8 @@
 
 use bytes::{Bytes, BytesMut};
 
-use super::{Blocks, Contents, Trackable};
 use crate::learned::buffer;
+use crate::trackable::{Blocks, Contents, Trackable};
 
 macro_rules! buffers {
     ($($type:ident, $find:path;)*) => {$(

@@ -8,8 +8,8 @@ use std::{
     },
 };
 
-use super::{Blocks, Contents, Handle, Trackable};
 use crate::current;
+use crate::trackable::{Blocks, Contents, Handle, Trackable};
 
 /// Whether a `Mutex` of the standard library lies in a block of its own, made at its first use,
 /// which cannot be found.

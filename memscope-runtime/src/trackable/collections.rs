@@ -5,8 +5,8 @@ use std::{
     collections::{BTreeMap, BTreeSet, BinaryHeap, HashMap, HashSet, LinkedList, VecDeque},
 };
 
-use super::{Blocks, Contents, Trackable};
 use crate::learned::{Own, deque, table, tree, vectors};
+use crate::trackable::{Blocks, Contents, Trackable};
 
 impl<T> Trackable for Vec<T> {
     #[inline]

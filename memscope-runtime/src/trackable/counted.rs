@@ -8,8 +8,8 @@ use std::{
     sync::{self, Arc},
 };
 
-use super::{Blocks, Contents, Handle, Trackable};
 use crate::learned::counted;
+use crate::trackable::{Blocks, Contents, Handle, Trackable};
 
 macro_rules! counted {
     ($($type:ty, $find:path;)*) => {$(

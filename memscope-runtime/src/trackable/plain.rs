@@ -17,8 +17,8 @@ use std::{
     time::{Duration, Instant, SystemTime},
 };
 
-use super::{Blocks, Contents, Trackable};
 use crate::task::{TaskId, TaskState, TaskType};
+use crate::trackable::{Blocks, Contents, Trackable};
 
 macro_rules! plain {
     ($([$($generics:tt)*] $type:ty;)*) => {$(

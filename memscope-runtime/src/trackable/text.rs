@@ -6,8 +6,8 @@ use std::{
     path::PathBuf,
 };
 
-use super::{Blocks, Contents, Trackable};
 use crate::learned::vectors;
+use crate::trackable::{Blocks, Contents, Trackable};
 
 impl Trackable for String {
     #[inline]

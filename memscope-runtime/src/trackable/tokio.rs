@@ -2,7 +2,7 @@
 
 use tokio::sync::{Mutex, MutexGuard, OnceCell, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
-use super::{
+use crate::trackable::{
     Blocks, Contents, Handle, Trackable,
     cells::{guards, locks, once},
 };

@@ -2,7 +2,7 @@
 
 use memscope_layout::StateKind;
 
-use super::MOST_DEPTH;
+use crate::waits::MOST_DEPTH;
 
 /// Why a walk ends.
 #[derive(Debug)]

@@ -2,13 +2,16 @@
 
 use memscope_layout::{Discriminant, Field, FutureType, Layouts, Shape, TypeId};
 
-use super::{
+use crate::waits::{
     MOST_DEPTH, Step,
     function::function,
     known::{self, Rule},
     stop::Stop,
 };
-use crate::{layouts::short, order, static_ref::StaticRef};
+use crate::{
+    layouts::short,
+    primitives::{StaticRef, order},
+};
 
 /// States and variants of one type: more are there only in a damaged file.
 const MOST_CHILDREN: usize = 1 << 12;

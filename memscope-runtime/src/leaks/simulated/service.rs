@@ -2,8 +2,8 @@
 
 use serde_json::{Value, json};
 
-use super::{super::LeakOptions, dice::Dice};
 use crate::fixture::{site, snapshot, trend};
+use crate::leaks::{LeakOptions, simulated::dice::Dice};
 
 /// One task a tick. What it keeps is freed at a tick, or never.
 struct Task {

@@ -1,6 +1,6 @@
 //! A roster: indices that are entered once and stay, for one to go through while others enter.
 
-use crate::sync::{AtomicU32, Ordering};
+use super::sync::{AtomicU32, Ordering};
 
 /// A list whose links live in the places that the indices stand for. Nothing is ever taken out.
 #[derive(Debug)]

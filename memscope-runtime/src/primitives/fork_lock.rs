@@ -17,7 +17,7 @@ use std::{
     time::Duration,
 };
 
-use crate::{
+use super::{
     fork,
     sync::{AtomicU8, AtomicU32, Ordering},
 };

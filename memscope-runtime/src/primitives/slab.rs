@@ -2,12 +2,12 @@
 
 use std::{cell::Cell, ptr, thread::LocalKey};
 
-use crate::{
+use super::{
     arena::{Arena, Zeroed},
-    current,
     free_list::FreeList,
     sync::{AtomicU32, AtomicU64, Ordering},
 };
+use crate::current;
 
 /// What a pool is made of: a place knows its index, and, while it is free, the next free one.
 pub(crate) trait Pooled: Zeroed {
@@ -98,7 +98,7 @@ impl<T: Pooled> Pool<T> {
     /// The same for those of a kind that are put into a list of their own.
     pub(crate) fn take_from(&'static self, free: &FreeList, most: u32) -> Option<&'static T> {
         #[cfg(test)]
-        if crate::arena::shortage::is_here() {
+        if super::arena::shortage::is_here() {
             return None;
         }
         if let Some(index) = free.pop(|index| self.get(index).map_or(0, T::link)) {

@@ -7,9 +7,9 @@
 //! begins. It is filled when the block is made, read while the block lives, and emptied before the
 //! block's memory is given back.
 
-use crate::{
+use super::{
     arena::{self, Zeroed},
-    static_ref::{FREE_BITS, StaticRef},
+    atomic_ref::{FREE_BITS, StaticRef},
     sync::{AtomicU64, Ordering},
 };
 

@@ -3,7 +3,7 @@
 //! NOTE: the words are written with Release and read with Acquire (free on x86), so that who sees
 //! any of a writing sees before it that it had begun.
 
-use crate::sync::{AtomicU64, Ordering};
+use super::sync::{AtomicU64, Ordering};
 
 /// How often the words were written, twice: 0 while they never were, odd while they are being
 /// written.

@@ -6,7 +6,7 @@
 
 use crossbeam_utils::CachePadded;
 
-use crate::sync::{AtomicU32, AtomicU64, Ordering, Slot, bump};
+use super::sync::{AtomicU32, AtomicU64, Ordering, Slot, bump};
 
 /// What one slot holds.
 pub(crate) type Words = [u64; 4];

@@ -7,10 +7,10 @@
 
 use std::time::Instant;
 
-use crate::{
+use super::{
     fork_lock::Once,
     sync::{AtomicU64, Ordering},
-    ticks,
+    tsc,
 };
 
 static START: Once<Instant> = Once::new();
@@ -30,7 +30,7 @@ pub(crate) fn start() -> Instant {
 
 /// Never 0, which stands for "not read".
 pub(crate) fn now_ns() -> u64 {
-    let elapsed = ticks::now_ns().unwrap_or_else(|| ticks::look(elapsed_ns));
+    let elapsed = tsc::now_ns().unwrap_or_else(|| tsc::look(elapsed_ns));
     let now = elapsed.saturating_add(AHEAD.load(Ordering::Relaxed)).max(1);
     // PERF: so seldom that the line stays shared.
     if now.saturating_sub(RECENT.load(Ordering::Relaxed)) >= MILLISECOND {
@@ -65,13 +65,13 @@ mod tests {
         let mut by_counter = 0;
         let until = elapsed_ns() + 100 * MILLISECOND;
         while elapsed_ns() < until {
-            by_counter += u64::from(ticks::now_ns().is_some());
+            by_counter += u64::from(tsc::now_ns().is_some());
             let earliest = elapsed_ns();
             let now = now_ns() - AHEAD.load(Ordering::Relaxed);
             let latest = elapsed_ns();
             assert!(earliest <= now + 5_000, "{now} at {earliest}");
             assert!(now <= latest + 5_000, "{now} at {latest}");
         }
-        assert!(by_counter > 0 || !ticks::is_of_use(elapsed_ns), "the counter was never asked");
+        assert!(by_counter > 0 || !tsc::is_of_use(elapsed_ns), "the counter was never asked");
     }
 }

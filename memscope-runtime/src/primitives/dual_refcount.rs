@@ -1,6 +1,6 @@
 //! Until when a variable lives, and until when its place is needed.
 
-use crate::sync::{AtomicU64, Ordering};
+use super::sync::{AtomicU64, Ordering};
 
 /// Two counts in one word: the outer blocks of a variable that live, and all its blocks that live.
 ///

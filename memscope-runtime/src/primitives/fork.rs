@@ -1,4 +1,4 @@
-//! How often this process was forked off, which is all that a [`Lock`](crate::fork_lock::Lock)
+//! How often this process was forked off, which is all that a [`Lock`](super::fork_lock::Lock)
 //! needs to know of forks.
 //!
 //! `pthread_atfork` says it (see `hooks`), and not the process id: ids are used again, each
@@ -8,7 +8,7 @@
 //! process that is copied past `fork` (by a bare `clone` or `_Fork`) is not noticed; there the
 //! locks of `malloc` and of the standard library stay held as well.
 
-use crate::{
+use super::{
     fork_lock,
     sync::{AtomicU8, AtomicU32, Ordering},
 };

@@ -6,8 +6,8 @@ use std::{
     sync::atomic::AtomicPtr,
 };
 
-use crate::{
-    static_ref::StaticRef,
+use super::{
+    atomic_ref::StaticRef,
     sync::{AtomicU32, AtomicU64, Ordering},
 };
 

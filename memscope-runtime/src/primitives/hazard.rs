@@ -5,7 +5,7 @@
 //! place away marks it first, and looks at what all threads have said after that. So one of the two
 //! sees the other.
 
-use crate::sync::{AtomicU32, AtomicU64, Ordering, fence};
+use super::sync::{AtomicU32, AtomicU64, Ordering, fence};
 
 /// Which task a thread charges; 0: none.
 #[derive(Debug)]

@@ -10,9 +10,9 @@
 
 use std::cell::Cell;
 
-use crate::{
+use super::{
     arena,
-    static_ref::StaticRef,
+    atomic_ref::StaticRef,
     sync::{AtomicU64, Ordering},
 };
 

@@ -7,7 +7,7 @@ use std::{
     sync::atomic::{AtomicPtr, AtomicU64, Ordering},
 };
 
-use crate::arena::Zeroed;
+use super::arena::Zeroed;
 
 /// A cell that holds a `&'static T` or nothing, readable and writable from every thread.
 ///

@@ -1,8 +1,8 @@
 //! A table of places in the code: each is made once, found by its hash, and kept for ever.
 
-use crate::{
+use super::{
     arena::Arena,
-    static_ref::StaticRef,
+    atomic_ref::StaticRef,
     sync::{AtomicU64, Ordering},
 };
 

@@ -1,6 +1,6 @@
 //! Free places of an arena: a lock-free stack of their indices.
 
-use crate::sync::{AtomicU64, Ordering};
+use super::sync::{AtomicU64, Ordering};
 
 /// A last-in first-out stack of indices, whose links live in the free places themselves.
 ///

@@ -1,0 +1,35 @@
+//! Lock-free parts that never use the program's heap and know nothing of tasks.
+
+pub(crate) mod append_list;
+pub(crate) mod arena;
+pub(crate) mod atomic_ref;
+pub(crate) mod clock;
+pub(crate) mod dual_refcount;
+pub(crate) mod fork;
+pub(crate) mod fork_lock;
+pub(crate) mod free_list;
+pub(crate) mod hazard;
+pub(crate) mod intern_table;
+pub(crate) mod nonmax_nanos;
+pub(crate) mod order;
+pub(crate) mod page_map;
+pub(crate) mod privileged;
+pub(crate) mod seqlock;
+pub(crate) mod slab;
+pub(crate) mod spsc_ring;
+pub(crate) mod sync;
+pub(crate) mod tsc;
+
+pub(crate) use append_list::Roster;
+pub(crate) use arena::{Arena, Zeroed};
+pub(crate) use atomic_ref::{FREE_BITS, ShiftedRef, StaticRef};
+pub(crate) use dual_refcount::Holds;
+pub(crate) use fork_lock::{Guard, Lock, Once};
+pub(crate) use free_list::FreeList;
+pub(crate) use hazard::{BUSY, Charging, Lease};
+pub(crate) use intern_table::{Hash, Places};
+pub(crate) use nonmax_nanos::Nanos;
+pub(crate) use page_map::{PAGE, Slot};
+pub(crate) use seqlock::{Seen, Version, Writing};
+pub(crate) use slab::{Linked, Links, Pool, Pooled, Spare, TAKEN};
+pub(crate) use spsc_ring::{Ring, Words};
