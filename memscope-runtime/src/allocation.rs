@@ -5,12 +5,10 @@ use std::{borrow::Cow, collections::HashMap};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    error::Error,
     future_states::TOKIO_LIMIT_BYTES,
-    profile::{Extent, Place, SiteProfile, TaskMemoryProfile, VariableProfile},
+    model::{Error, Extent, Place, SiteProfile, TaskId, TaskMemoryProfile, VariableProfile},
     reserve,
     snapshot::{MemorySnapshot, get_memory_snapshot},
-    task::TaskId,
 };
 
 /// What an [`AllocationInfo`] describes.
@@ -218,7 +216,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::fixture::{site, snapshot, task, variable};
+    use crate::model::fixture::{site, snapshot, task, variable};
 
     #[test]
     fn who_looks_for_futures_by_name_finds_the_state_machines_and_nothing_else() {

@@ -34,16 +34,14 @@ use written::Written;
 use crate::{
     background::{self, Background},
     current::{ENABLED, as_memscope, is_memscope},
-    error::Error,
     hooks,
-    origin::Origin,
+    model::{Error, Origin, text::visible_path},
     primitives::{Lock, Once, clock, fork},
     program,
     report_file::{Format, bytes},
     reserve,
     settings::{self, Environment, say},
     snapshot::for_memscope,
-    text::visible_path,
 };
 
 const DEFAULT_PATH: &str = "memscope-report.json";

@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::{
     collector,
     current::ENABLED,
-    error::Error,
+    model::Error,
     primitives::{
         clock,
         sync::{AtomicU8, AtomicU64, Ordering},

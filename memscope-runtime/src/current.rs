@@ -38,7 +38,7 @@ use crate::plain;
 #[cfg(feature = "tokio")]
 pub(crate) use crate::plain::Other;
 use crate::{
-    block, config, hand_over, record::Record, registry, shared, tally::Tally, task::TaskId,
+    block, config, hand_over, model::TaskId, record::Record, registry, shared, tally::Tally,
     threads, variable, variable_site,
 };
 

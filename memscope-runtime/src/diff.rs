@@ -5,13 +5,14 @@ use std::{borrow::Cow, collections::HashMap, fmt, hash::Hash};
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    model::{
+        Column, HumanBytes, SiteProfile, Table, TaskType, VariableSiteProfile,
+        human::{cell, count, path_end},
+    },
     primitives::order,
-    profile::{SiteProfile, VariableSiteProfile},
     report::{MOST_ROWS, NAME_COLUMNS, NONE, PLACE_COLUMNS, folder, more, place},
     reserve,
     snapshot::MemorySnapshot,
-    table::{Column, HumanBytes, Table, cell, count, path_end},
-    task::TaskType,
 };
 
 // PERF: of builds: what few programs call is `#[inline]`, so that only these compile it.

@@ -14,11 +14,10 @@ use pin_project_lite::pin_project;
 
 use crate::{
     current::ENABLED,
-    error::TaskError,
     future_type::FutureType,
+    model::{TaskError, TaskId, TaskType},
     record::{self, Record},
     site::{Callsite, Key, Site},
-    task::{TaskId, TaskType},
 };
 
 pin_project! {

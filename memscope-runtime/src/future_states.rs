@@ -8,9 +8,8 @@ use serde::{Deserialize, Serialize};
 use crate::{
     allocation::{AllocationInfo, AllocationKind},
     leaks::at,
+    model::{Column, HumanBytes, Place, Table, human::count},
     primitives::order,
-    profile::Place,
-    table::{Column, HumanBytes, Table, count},
 };
 
 // PERF: of builds: what few programs call is `#[inline]`, so that only these compile it.
@@ -235,7 +234,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::fixture::{site, snapshot, task};
+    use crate::model::fixture::{site, snapshot, task};
 
     fn report(sites: &[Value], tasks: &[Value]) -> AsyncAnalysisReport {
         let snapshot = snapshot(&json!({ "sites": sites, "tasks": tasks }));

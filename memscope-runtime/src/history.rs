@@ -6,6 +6,7 @@ use crate::{
     config,
     future_type::FutureType,
     items::{self, ItemsReading},
+    model::TaskState,
     primitives::{
         Arena, Nanos, Seen, StaticRef, Version, Writing, Zeroed,
         sync::{AtomicU8, AtomicU32, AtomicU64, Ordering, add},
@@ -14,7 +15,6 @@ use crate::{
     reserve,
     site::Site,
     tally::TallyReading,
-    task::TaskState,
 };
 
 /// What stays of an ended task.

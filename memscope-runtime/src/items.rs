@@ -1,18 +1,18 @@
 //! What streams yield: beside the records and the history, under their indices, and only there for
 //! streams.
 
-#[cfg(feature = "stream")]
 use crate::{
-    primitives::sync::{bump, shift},
-    tally::TallyReading,
-};
-use crate::{
+    model::Items,
     primitives::{
         Arena, Pooled, Zeroed,
         sync::{AtomicI64, AtomicU8, AtomicU64, Ordering, add, raise},
     },
-    profile::Items,
     record::Record,
+};
+#[cfg(feature = "stream")]
+use crate::{
+    primitives::sync::{bump, shift},
+    tally::TallyReading,
 };
 
 /// The counts of one stream; the same single writer as its record's.

@@ -6,9 +6,8 @@ use memscope_layout::{Coroutine, Held, Layouts, Member, MemberKind, Shape, State
 
 use crate::{
     current::as_memscope,
+    model::{LocalProfile, StateMachine, WidestState, text},
     primitives::{Once, order},
-    state_machine::{LocalProfile, StateMachine, WidestState},
-    text,
 };
 
 /// State machines that are kept, the largest.

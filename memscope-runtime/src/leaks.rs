@@ -5,12 +5,11 @@ use std::{collections::HashSet, fmt};
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    model::{HandOver, human::count},
     primitives::order,
     probe::Measured,
-    profile::HandOver,
     reserve,
     snapshot::{MemorySnapshot, sum},
-    table::count,
 };
 
 mod options;
@@ -220,7 +219,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::fixture::{hand_over, place, site, snapshot, task, trend, variable};
+    use crate::model::fixture::{hand_over, place, site, snapshot, task, trend, variable};
 
     fn leaky() -> MemorySnapshot {
         let retained = json!({

@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 // The way of a byte. A future …
+mod model;
 mod primitives;
 mod future;
 mod future_type;
@@ -34,7 +35,6 @@ mod account;
 mod taken;
 // A task's record ends in the sums of its site and, for a while, in a row of its own.
 mod shared;
-mod task;
 #[cfg(feature = "tracing")]
 mod span;
 mod record;
@@ -67,13 +67,8 @@ mod program;
 #[cfg(feature = "layout")]
 mod layouts;
 mod rows;
-mod profile;
-mod state_machine;
-mod await_point;
 mod snapshot;
 mod report;
-mod table;
-mod text;
 mod monitor;
 mod diff;
 // It is judged …
@@ -92,19 +87,15 @@ mod background;
 // What these stand on.
 mod config;
 mod settings;
-mod error;
 mod probe;
-mod origin;
 mod timing;
-#[cfg(test)]
-mod fixture;
 
 pub use crate::alloc::TrackingAllocator;
 pub use crate::allocation::{GlobalTracker, get_global_tracker};
 #[cfg(feature = "report-file")]
 pub use crate::at_exit::{ReportGuard, report_guard};
 pub use crate::config::{Builder, builder, init};
-pub use crate::error::Error;
+pub use crate::model::Error;
 pub use crate::timing::Timing;
 #[cfg(all(feature = "tokio", tokio_unstable))]
 pub use crate::tokio_hooks::tokio_hooks;
@@ -130,27 +121,23 @@ pub mod async_memory {
     #[cfg(feature = "stream")]
     pub use crate::stream::{TrackStream, TrackedStream};
     pub use crate::{
-        await_point::{AwaitFrame, AwaitPoint, AwaitPoints},
         config::initialize,
         current::current_task_id,
         diff::{Presence, ProcessDiff, SiteDiff, SnapshotDiff, VariableSiteDiff},
-        error::{Error, TaskError},
         event::EventKind,
         future::{CatchPanic, Tracked, create_tracked, track},
-        monitor::{AsyncResourceMonitor, ResourceAnalysis},
-        origin::Origin,
-        probe::Measured,
-        profile::{
-            Bucket, Extent, HandOver, Items, Place, ProcessMemory, ProcessPoint, RuntimeMemory,
-            SharedProfile, SiteProfile, TaskEvent, TaskMemoryProfile, TaskPerformanceMetrics,
-            Timeline, ToolUsage, Trend, TrendPoint, VariableProfile, VariableSiteProfile,
+        model::{
+            AwaitFrame, AwaitPoint, AwaitPoints, Bucket, Error, Extent, HandOver, HumanBytes,
+            Items, LocalProfile, Origin, Place, ProcessMemory, ProcessPoint, RuntimeMemory,
+            SharedProfile, SiteProfile, StateMachine, TaskError, TaskEvent, TaskId,
+            TaskMemoryProfile, TaskPerformanceMetrics, TaskState, TaskType, Timeline, ToolUsage,
+            Trend, TrendPoint, VariableProfile, VariableSiteProfile, WidestState,
         },
+        monitor::{AsyncResourceMonitor, ResourceAnalysis},
+        probe::Measured,
         program::Program,
         scope::{Scope, Scoped, shared, untracked},
         snapshot::{MemorySnapshot, get_memory_snapshot},
-        state_machine::{LocalProfile, StateMachine, WidestState},
-        table::HumanBytes,
-        task::{TaskId, TaskState, TaskType},
         transfer::{Transferred, transfer, transfer_deep},
     };
 }
@@ -160,7 +147,10 @@ pub mod async_memory {
 pub mod __terminal {
     #[cfg(feature = "report-file")]
     pub use crate::input::{MOST_BYTES, read};
-    pub use crate::text::{Visible, VisiblePath, said, visible, visible_lines, visible_path};
+    pub use crate::model::{
+        Visible, VisiblePath,
+        text::{said, visible, visible_lines, visible_path},
+    };
 }
 
 /// What the macros expand to; not part of the public contract.
@@ -177,8 +167,8 @@ pub mod __private {
 
     pub use crate::{
         future::track_callsite as track,
+        model::TaskType,
         site::Callsite,
-        task::TaskType,
         trackable::{Found, Handle, blocks_of},
         value::{ByContents, ByHandle, ByParts, ByValue, Value},
         variable::track_value,

@@ -4,12 +4,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     async_memory::{MemorySnapshot, get_memory_snapshot},
-    error::Error,
+    model::{Error, SiteProfile, TaskType, profile::number_or_nan},
     primitives::clock,
-    profile::{SiteProfile, number_or_nan},
     reading::{self, Glance},
     snapshot::{MIB, float, sum},
-    task::TaskType,
     window::Window,
 };
 

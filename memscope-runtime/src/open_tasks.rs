@@ -1,6 +1,6 @@
 //! What open tasks hold together.
 
-use crate::{items::ItemsReading, primitives::Nanos, reading::TaskReading, task::TaskState};
+use crate::{items::ItemsReading, model::TaskState, primitives::Nanos, reading::TaskReading};
 
 /// The sums over the open tasks of one site: those whose future exists.
 ///

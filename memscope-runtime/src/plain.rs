@@ -22,6 +22,7 @@ use std::{
 use crate::{
     background,
     future_type::FutureType,
+    model::TaskType,
     primitives::{
         Arena, Linked, Links, Pool, StaticRef, Zeroed,
         sync::{AtomicU64, Ordering, add},
@@ -29,7 +30,6 @@ use crate::{
     record::{NewTask, Record},
     registry,
     site::{Key, PLAIN_COLUMN, Site},
-    task::TaskType,
     timing::Sampling,
 };
 

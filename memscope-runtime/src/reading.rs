@@ -12,6 +12,7 @@ use crate::{
     hand_over::{self, HandedOver},
     history::{self, Ended},
     items::{self, ItemsReading},
+    model::{TaskId, TaskState},
     open_tasks::OpenTasks,
     primitives::{
         clock,
@@ -23,7 +24,6 @@ use crate::{
     site::Site,
     sums::SumsReading,
     tally::TallyReading,
-    task::{TaskId, TaskState},
     threads::Folds,
     variable::{self, VariableReading},
     variable_site::{VariableSite, VariableSiteReading},

@@ -10,6 +10,7 @@ use crate::{
     config, current,
     event::{Event, EventKind},
     future_type::FutureType,
+    model::TaskState,
     primitives::{
         Linked, Links, Pooled, StaticRef, Zeroed,
         sync::{AtomicU8, AtomicU32, AtomicU64, Ordering},
@@ -17,7 +18,6 @@ use crate::{
     registry,
     site::Site,
     tally::Tally,
-    task::TaskState,
     threads,
     timing::Sampling,
     window,

@@ -11,10 +11,12 @@ mod variables;
 use std::fmt;
 
 use crate::{
-    profile::{Items, SiteProfile},
+    model::{
+        HumanBytes, Items, SiteProfile,
+        human::{common_folder, count, path_end},
+    },
     reserve,
     snapshot::{MemorySnapshot, sum},
-    table::{HumanBytes, common_folder, count, path_end},
 };
 
 /// Rows printed of each table; all of them with `{:#}`.

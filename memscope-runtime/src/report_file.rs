@@ -20,11 +20,10 @@ use serde_json::{Value, error::Category};
 pub(crate) use replace::{Identity, Refused, Taken, identity, is_stream, write};
 
 use crate::{
-    error::{Error, Unreadable},
-    input, reserve,
+    input,
+    model::{Buffer, Error, Unreadable, human::cell, text},
+    reserve,
     snapshot::{Left, MemorySnapshot},
-    table::cell,
-    text::{self, Buffer},
 };
 
 /// Raised when a field is added that has no default, or one changes its meaning.

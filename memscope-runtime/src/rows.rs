@@ -9,24 +9,21 @@ use std::collections::HashMap;
 #[cfg(feature = "layout")]
 use crate::layouts;
 use crate::{
-    await_point::{AwaitPoint, AwaitPoints},
     event::EventKind,
     hand_over::HandedOver,
+    model::{
+        AwaitPoint, AwaitPoints, Bucket, HandOver, Items, MOST_NAME, Place, ProcessMemory,
+        RuntimeMemory, SharedProfile, SiteProfile, StateMachine, TaskEvent, TaskId, TaskState,
+        VariableProfile, VariableSiteProfile, text,
+    },
     open_tasks::{EndedTasks, OpenTasks},
     primitives::order,
-    profile::{
-        Bucket, HandOver, Items, Place, ProcessMemory, RuntimeMemory, SharedProfile, SiteProfile,
-        TaskEvent, VariableProfile, VariableSiteProfile,
-    },
     program,
     reading::{Reading, Retained, SiteReading},
     recent::Kept,
     reserve,
     shared::SharedReading,
     site::{Site, UNTRACKED},
-    state_machine::StateMachine,
-    task::{TaskId, TaskState},
-    text::{self, MOST_NAME},
     variable::VariableReading,
     variable_site::VariableSiteReading,
 };

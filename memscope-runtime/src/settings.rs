@@ -17,10 +17,9 @@ use crate::{
     collector,
     config::Builder,
     current::{ENABLED, as_memscope},
+    model::{human::cell, text::visible},
     primitives::{Once, privileged::is_privileged},
     reserve,
-    table::cell,
-    text::visible,
     timing::Timing,
 };
 

@@ -10,6 +10,7 @@ use crossbeam_utils::CachePadded;
 use crate::{
     account::{Account, Balance},
     config,
+    model::text,
     primitives::{
         Hash, Places, arena,
         sync::{AtomicU64, Ordering, add, raise},
@@ -17,7 +18,6 @@ use crate::{
     reading::Untracked,
     registry,
     tally::Tally,
-    text,
 };
 
 /// One name and its sums.

@@ -8,13 +8,12 @@ use std::{cell::Cell, panic::Location, ptr};
 use crate::{
     config,
     future_type::FutureType,
+    model::{TaskType, text},
     primitives::{
         Hash, Places, StaticRef, arena,
         sync::{AtomicU64, Ordering, add, bump, raise},
     },
     sums::{Histogram, Sums},
-    task::TaskType,
-    text,
 };
 
 /// What tells one site from another.

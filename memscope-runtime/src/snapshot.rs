@@ -5,26 +5,23 @@ use serde::{Deserialize, Serialize};
 #[cfg(feature = "task-names")]
 use crate::trace;
 use crate::{
-    await_point::{AwaitPoint, AwaitPoints},
     collector::{self, Collected},
     config,
     current::{self, Entered},
     event::EventKind,
     hand_over, history,
-    origin::Origin,
+    model::{
+        AwaitPoint, AwaitPoints, HandOver, Origin, ProcessMemory, RuntimeMemory, SharedProfile,
+        SiteProfile, TaskEvent, TaskId, TaskMemoryProfile, TaskPerformanceMetrics, TaskType,
+        Timeline, ToolUsage, Trend, VariableProfile, VariableSiteProfile,
+    },
     own_heap,
     primitives::{arena, clock, page_map},
     probe::{self, Measured},
-    profile::{
-        HandOver, ProcessMemory, RuntimeMemory, SharedProfile, SiteProfile, TaskEvent,
-        TaskMemoryProfile, TaskPerformanceMetrics, Timeline, ToolUsage, Trend, VariableProfile,
-        VariableSiteProfile,
-    },
     program::{self, Program},
     reading::{self, Reading},
     registry, reserve,
     rows::{self, Names, Tasks},
-    task::{TaskId, TaskType},
 };
 
 /// All tasks, all sites and the process at one moment; `Display` prints it as a table.

@@ -10,6 +10,7 @@ mod inside;
 
 use crate::{
     future_type::FutureType,
+    model::TaskType,
     primitives::{
         Linked, Links, Pool, Pooled, StaticRef, Zeroed,
         sync::{AtomicU64, Ordering},
@@ -18,7 +19,6 @@ use crate::{
     site::{Key, Site},
     taken,
     tally::Tally,
-    task::TaskType,
 };
 
 pub(crate) use inside::Role;

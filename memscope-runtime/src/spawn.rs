@@ -12,7 +12,7 @@ use crate::{
     current::Spawning,
     future::{Tracked, track, track_as, track_for},
     future_type::FutureType,
-    task::TaskType,
+    model::TaskType,
 };
 
 /// `tokio::spawn` for a tracked task: it has a row of its own, and its Tokio cell is charged to it.

@@ -14,7 +14,7 @@ use crate::{
     future::{Tracked, track_for},
     future_type::FutureType,
     items::{self, Counts},
-    task::{TaskId, TaskType},
+    model::{TaskId, TaskType},
 };
 
 pin_project! {

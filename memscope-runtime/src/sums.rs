@@ -2,10 +2,10 @@
 
 use crate::{
     items::{ItemSums, ItemsReading},
+    model::TaskState,
     primitives::sync::{AtomicU8, AtomicU64, Ordering, add, bump, raise},
     record::RecordReading,
     tally::TallyReading,
-    task::TaskState,
 };
 
 /// Powers of two: bucket `n` counts the values of `n` significant bits, so below `2^n`.

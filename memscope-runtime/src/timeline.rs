@@ -7,12 +7,11 @@
 use std::cmp::Reverse;
 
 use crate::{
-    profile::{self, ProcessPoint, Trend, TrendPoint},
+    model::{ProcessPoint, TaskId, Trend, TrendPoint, profile},
     reading::{self, Glance, Reading, TaskReading},
     reserve,
     rows::Names,
     site::{self, Site},
-    task::TaskId,
 };
 
 /// Samples that are kept, and series of each kind.

@@ -3,12 +3,11 @@
 use crate::{
     account::{Account, Balance},
     current::{self, ENABLED},
-    error::Error,
+    model::{Error, TaskId},
     primitives::Pooled,
     probe::{self, Measured},
     record::Record,
     registry, taken,
-    task::TaskId,
     threads::Folding,
     trackable::{Block, Blocks, Contents, Trackable},
     variable,

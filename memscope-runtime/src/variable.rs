@@ -11,14 +11,13 @@ use crate::{
     block::{self, Charged, Owner},
     config,
     current::{self, ENABLED},
+    model::{Extent, TaskId},
     primitives::{
         Guard, Holds, Lock, Pool, Pooled, Spare, StaticRef, Zeroed, clock, fork_lock,
         sync::{AtomicI64, AtomicU32, AtomicU64, Ordering},
     },
     probe,
-    profile::Extent,
     site::UNTRACKED,
-    task::TaskId,
     trackable::{Block, Blocks},
     variable_site::{Past, VariableCallsite, VariableSite},
 };

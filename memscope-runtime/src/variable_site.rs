@@ -5,11 +5,11 @@ use std::ptr;
 
 use crate::{
     config,
+    model::Extent,
     primitives::{
         Hash, Places, Seen, StaticRef, Version, arena,
         sync::{AtomicU8, AtomicU64, Ordering, add, raise},
     },
-    profile::Extent,
 };
 
 /// A place that `track_var!` stands at, made by the macro.

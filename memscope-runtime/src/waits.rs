@@ -21,10 +21,10 @@ use std::{
 use memscope_layout::{Layouts, Shape, StateKind, TypeId};
 
 use crate::{
-    await_point::AwaitFrame,
     current::as_memscope,
     future_type::FutureType,
     layouts::{self, locals_of, place_of, short},
+    model::AwaitFrame,
     primitives::{
         Arena, StaticRef, arena,
         sync::{AtomicU64, Ordering},

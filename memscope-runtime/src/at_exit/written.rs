@@ -9,10 +9,8 @@ use std::{
 
 use crate::at_exit::name::{Occasion, with_word};
 use crate::{
-    error::Error,
-    origin::Origin,
+    model::{Error, Origin, text::visible_path},
     report_file::{Identity, Refused, Taken, identity, is_stream, write},
-    text::visible_path,
 };
 
 /// `report.json`, `report.2.json` … `report.9.json`.

@@ -4,12 +4,12 @@ use std::{cmp::Reverse, collections::HashMap};
 
 use crate::leaks::words::percent;
 use crate::{
-    await_point::AwaitPoint,
+    model::{
+        AwaitPoint, HandOver, HumanBytes, Place, SiteProfile, TaskId, TaskMemoryProfile, Trend,
+        human::cell,
+    },
     primitives::order,
-    profile::{HandOver, Place, SiteProfile, TaskMemoryProfile, Trend},
     snapshot::MemorySnapshot,
-    table::{HumanBytes, cell},
-    task::TaskId,
 };
 
 /// How many names a finding carries.

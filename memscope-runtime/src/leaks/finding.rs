@@ -5,10 +5,9 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::leaks::words::{age, at, several};
-use crate::{
-    profile::Place,
-    table::{HumanBytes, cell, count},
-    task::TaskId,
+use crate::model::{
+    HumanBytes, Place, TaskId,
+    human::{cell, count},
 };
 
 /// What kind of leak a finding speaks of.

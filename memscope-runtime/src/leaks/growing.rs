@@ -12,10 +12,8 @@ use crate::leaks::{
     words::several,
 };
 use crate::{
-    profile::{Place, SiteProfile, TaskMemoryProfile, Trend},
+    model::{HumanBytes, Place, SiteProfile, TaskId, TaskMemoryProfile, Trend, human::count},
     snapshot::{MemorySnapshot, float},
-    table::{HumanBytes, count},
-    task::TaskId,
 };
 
 /// A task that has held a tenth more than it holds now has given something away before: it fills
@@ -218,7 +216,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::fixture::{site, snapshot, task, trend};
+    use crate::model::fixture::{site, snapshot, task, trend};
 
     /// A task, and a sample of its live KiB in each snapshot.
     fn task_of(kib: &[u64], changes: &Value) -> Vec<Leak> {

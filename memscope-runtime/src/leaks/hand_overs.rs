@@ -4,9 +4,8 @@ use std::{cmp::Reverse, collections::HashMap, fmt};
 
 use crate::leaks::{MOST_HAND_OVERS, words::percent};
 use crate::{
+    model::{Column, HandOver, HumanBytes, Place, Table, human::count},
     primitives::order,
-    profile::{HandOver, Place},
-    table::{Column, HumanBytes, Table, count},
 };
 
 /// Rows printed; all of them with `{:#}`.

@@ -8,7 +8,7 @@ use crate::leaks::{LeakOptions, Leaks};
 use crate::{
     analysis::AsyncAnalyzer,
     async_memory::MemorySnapshot,
-    fixture::{hand_over, site, snapshot_json, task, trend, variable},
+    model::fixture::{hand_over, site, snapshot_json, task, trend, variable},
 };
 
 /// Something of everything, so that each number can go wrong.

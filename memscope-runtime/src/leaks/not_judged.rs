@@ -13,8 +13,8 @@ use crate::leaks::{
     words::{at, several},
 };
 use crate::{
+    model::human::{cell, count},
     snapshot::MemorySnapshot,
-    table::{cell, count},
 };
 
 /// Something that could not be looked for, or not everywhere.

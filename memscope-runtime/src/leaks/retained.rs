@@ -9,9 +9,11 @@ use crate::leaks::{
     words::{out_of, several},
 };
 use crate::{
-    profile::{Place, SiteProfile, Trend},
+    model::{
+        Place, SiteProfile, Trend,
+        human::{cell, count},
+    },
     snapshot::{MemorySnapshot, float},
-    table::{cell, count},
 };
 
 /// Of what the site kept per allocated byte on the whole, its live bytes must still have kept this

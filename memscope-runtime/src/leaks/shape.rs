@@ -1,6 +1,6 @@
 //! How the tasks that left something behind are spread over all tasks of their site.
 
-use crate::{profile::SiteProfile, snapshot::float};
+use crate::{model::SiteProfile, snapshot::float};
 
 /// What the spread says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -95,7 +95,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::fixture;
+    use crate::model::fixture;
 
     fn shape(spawned: u64, active: u64, by_eighth: [u64; 8]) -> Shape {
         let site = json!({ "spawned": spawned, "active": active, "retained_by_eighth": by_eighth });

@@ -10,10 +10,9 @@ use crate::leaks::{
     words::{age, places, several},
 };
 use crate::{
+    model::{Place, SiteProfile, TaskId, TaskMemoryProfile, TaskState},
     primitives::order,
-    profile::{Place, SiteProfile, TaskMemoryProfile},
     snapshot::MemorySnapshot,
-    task::{TaskId, TaskState},
 };
 
 /// How much longer than the longest wait of a task that did end. Of waits of which one in ten is
@@ -221,7 +220,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::fixture::{site, snapshot, task, trend};
+    use crate::model::fixture::{site, snapshot, task, trend};
 
     const SECOND: u64 = 1_000_000_000;
 

@@ -1,7 +1,7 @@
 //! What a few samples say about where live bytes go.
 
 use crate::{
-    profile::{Trend, TrendPoint},
+    model::{Trend, TrendPoint},
     snapshot::float,
 };
 

@@ -1,10 +1,11 @@
 //! The words that findings are made of.
 
 use crate::{
-    await_point::{AwaitFrame, AwaitPoint},
-    profile::Place,
+    model::{
+        AwaitFrame, AwaitPoint, Place,
+        human::{cell, count, path_end},
+    },
     snapshot::float,
-    table::{cell, count, path_end},
 };
 
 /// A span of time in its largest unit: `350 ms`, `12 s`, `5 min`, `3 h`, `2 d`.

@@ -25,13 +25,13 @@ use crate::plain::{
 };
 use crate::{
     config, current,
+    model::TaskState,
     primitives::{
         StaticRef,
         sync::{AtomicU64, Ordering, fence},
     },
     record::Record,
     site::Site,
-    task::TaskState,
 };
 
 /// Beside a task's id and record. Zeroed: nothing was told.

@@ -9,11 +9,11 @@ use crate::{
     event::EventKind,
     history::{self, Written},
     items,
+    model::TaskState,
     primitives::{clock, sync::Ordering},
     registry,
     site::Site,
     taken::{self, Taken},
-    task::TaskState,
     threads::Folding,
     window,
 };

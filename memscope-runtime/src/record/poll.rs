@@ -5,11 +5,11 @@ use crate::{
     background, config,
     current::{self, Entered},
     event::EventKind,
+    model::TaskState,
     primitives::{
         clock,
         sync::{Ordering, bump, raise},
     },
-    task::TaskState,
     window,
 };
 

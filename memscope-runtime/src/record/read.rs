@@ -3,11 +3,11 @@
 use crate::record::Record;
 use crate::{
     future_type::FutureType,
+    model::TaskState,
     primitives::{Nanos, clock, sync::Ordering},
     site::Site,
     taken::{self, Taken},
     tally::TallyReading,
-    task::TaskState,
 };
 
 /// What a record says, whole numbers only.

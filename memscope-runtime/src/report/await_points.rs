@@ -6,11 +6,12 @@ use crate::report::{
     MOST_ROWS, NAME_COLUMNS, NONE, NOT_MEASURED, folder, futures, more, place, size,
 };
 use crate::{
-    await_point::{AwaitFrame, AwaitPoint, AwaitPoints},
     leaks::age,
+    model::{
+        AwaitFrame, AwaitPoint, AwaitPoints, Column, HumanBytes, Table, TaskState,
+        human::{cell, count, path_end},
+    },
     snapshot::MemorySnapshot,
-    table::{Column, HumanBytes, Table, cell, count, path_end},
-    task::TaskState,
 };
 
 const FOR_COLUMNS: usize = 44;

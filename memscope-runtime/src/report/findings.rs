@@ -4,12 +4,13 @@ use std::{cmp::Reverse, fmt};
 
 use crate::report::NAME_COLUMNS;
 use crate::{
+    model::{
+        HumanBytes, SiteProfile, TaskState,
+        human::{cell, count},
+    },
     primitives::order,
-    profile::SiteProfile,
     reserve,
     snapshot::MemorySnapshot,
-    table::{HumanBytes, cell, count},
-    task::TaskState,
 };
 
 /// Findings of one kind.

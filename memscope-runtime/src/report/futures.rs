@@ -4,12 +4,13 @@ use std::{cmp::Reverse, fmt};
 
 use crate::report::{NAME_COLUMNS, folder, place};
 use crate::{
+    model::{
+        HumanBytes, LocalProfile, SiteProfile, StateMachine,
+        human::{cell, count},
+    },
     primitives::order,
-    profile::SiteProfile,
     reserve,
     snapshot::MemorySnapshot,
-    state_machine::{LocalProfile, StateMachine},
-    table::{HumanBytes, cell, count},
 };
 
 /// Futures that the short form shows, and from which size on.

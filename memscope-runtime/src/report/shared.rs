@@ -4,8 +4,8 @@ use std::fmt;
 
 use crate::report::{MOST_ROWS, NAME_COLUMNS, more, number, size};
 use crate::{
+    model::{Column, Table, human::cell},
     snapshot::MemorySnapshot,
-    table::{Column, Table, cell},
 };
 
 impl MemorySnapshot {

@@ -7,9 +7,11 @@ use crate::report::{
     number, place, size,
 };
 use crate::{
-    profile::SiteProfile,
+    model::{
+        Column, HumanBytes, SiteProfile, Table,
+        human::{cell, count},
+    },
     snapshot::MemorySnapshot,
-    table::{Column, HumanBytes, Table, cell, count},
 };
 
 impl MemorySnapshot {

@@ -10,12 +10,13 @@ use crate::report::{
     LEAST_UNANNOTATED, MOST_ROWS, NAME_COLUMNS, NONE, NOT_MEASURED, item_cells, more, number, size,
 };
 use crate::{
+    model::{
+        Column, Items, Table, TaskId, TaskMemoryProfile, TaskState,
+        human::{cell, count},
+    },
     primitives::order,
-    profile::{Items, TaskMemoryProfile},
     reserve,
     snapshot::{MemorySnapshot, sum},
-    table::{Column, Table, cell, count},
-    task::{TaskId, TaskState},
 };
 
 /// Ended tasks of one site that get a row each; more share one.

@@ -6,9 +6,11 @@ use crate::report::{
     MOST_ROWS, NAME_COLUMNS, NONE, PLACE_COLUMNS, folder, more, number, place, size,
 };
 use crate::{
-    profile::{VariableProfile, VariableSiteProfile},
+    model::{
+        Column, Table, VariableProfile, VariableSiteProfile,
+        human::{cell, count, path_end},
+    },
     snapshot::MemorySnapshot,
-    table::{Column, Table, cell, count, path_end},
 };
 
 impl MemorySnapshot {

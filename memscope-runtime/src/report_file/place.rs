@@ -57,8 +57,8 @@ mod unix {
 
     use super::{Path, PathBuf, Place, fs, io, is_folder};
     use crate::{
-        primitives::privileged::is_privileged, report_file::system::effective_user,
-        text::visible_path,
+        model::text::visible_path, primitives::privileged::is_privileged,
+        report_file::system::effective_user,
     };
 
     /// As many as the kernel follows.

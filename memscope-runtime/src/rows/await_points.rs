@@ -3,8 +3,8 @@
 use std::collections::HashMap;
 
 use crate::{
-    await_point::{AwaitPoint, AwaitPoints},
     layouts,
+    model::{AwaitPoint, AwaitPoints},
     primitives::{Nanos, order},
     reading::{Reading, TaskReading},
     reserve, waits,

@@ -7,14 +7,12 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, ser::SerializeSeq}
 use crate::{
     current::{self, Entered},
     items::ItemsReading,
+    model::{TaskId, TaskMemoryProfile, text},
     own_heap,
     primitives::{Lock, Nanos, Once, fork_lock},
-    profile::TaskMemoryProfile,
     reading::{Reading, TaskReading},
     record::RecordReading,
     reserve,
-    task::TaskId,
-    text,
 };
 
 /// The tasks of one snapshot.

@@ -17,7 +17,7 @@ use std::{
     time::{Duration, Instant, SystemTime},
 };
 
-use crate::task::{TaskId, TaskState, TaskType};
+use crate::model::{TaskId, TaskState, TaskType};
 use crate::trackable::{Blocks, Contents, Trackable};
 
 macro_rules! plain {

@@ -2,8 +2,8 @@
 
 use serde_json::json;
 
-use crate::fixture::{snapshot, task, trend};
 use crate::leaks::simulated::dice::Dice;
+use crate::model::fixture::{snapshot, task, trend};
 
 /// Live bytes at a time from 0 to 1.
 type Course = Box<dyn Fn(f64) -> f64>;

@@ -2,8 +2,8 @@
 
 use serde_json::{Value, json};
 
-use crate::fixture::{site, snapshot, trend};
 use crate::leaks::{LeakOptions, simulated::dice::Dice};
+use crate::model::fixture::{site, snapshot, trend};
 
 /// One task a tick. What it keeps is freed at a tick, or never.
 struct Task {

@@ -4,9 +4,10 @@ use std::{any::Any, fmt};
 #[cfg(feature = "report-file")]
 use std::{io, path::Path, path::PathBuf};
 
-use crate::{probe::Measured, task::TaskId, text::visible_lines};
 #[cfg(feature = "report-file")]
-use crate::{table::cell, text::visible_path};
+use super::{human::cell, text::visible_path};
+use super::{task::TaskId, text::visible_lines};
+use crate::probe::Measured;
 
 /// Columns of what the system or the JSON parser says: the parser repeats what it has read.
 #[cfg(feature = "report-file")]

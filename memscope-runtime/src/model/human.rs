@@ -2,8 +2,9 @@
 
 use std::fmt;
 
-pub(crate) use crate::text::{cell, path_end};
-use crate::{reserve, text::width};
+use super::text::width;
+pub(crate) use super::text::{cell, path_end};
+use crate::reserve;
 
 /// Rows of cells; numbers to the right, words to the left.
 ///

@@ -4,11 +4,11 @@ use std::borrow::Cow;
 
 use serde::{Deserialize, Deserializer, Serialize};
 
-use crate::{
-    event::EventKind,
+use super::{
     state_machine::StateMachine,
     task::{TaskId, TaskState, TaskType},
 };
+use crate::event::EventKind;
 
 /// What one task holds, held and allocated.
 ///

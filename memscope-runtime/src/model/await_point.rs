@@ -4,11 +4,11 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{
-    primitives::order,
+use super::{
     state_machine::LocalProfile,
     text::{MOST_NAME, cell, path_end},
 };
+use crate::primitives::order;
 
 /// Folders of sources that are not the program's.
 const LIBRARIES: [&str; 4] = ["/registry/src/", "/git/checkouts/", "/rustc/", "/rustlib/src/"];

@@ -1,0 +1,28 @@
+//! Plain data that users and every room may name.
+
+pub(crate) mod await_point;
+pub(crate) mod error;
+#[cfg(test)]
+pub(crate) mod fixture;
+pub(crate) mod human;
+pub(crate) mod origin;
+pub(crate) mod profile;
+pub(crate) mod state_machine;
+pub(crate) mod task;
+pub(crate) mod text;
+
+pub use await_point::{AwaitFrame, AwaitPoint, AwaitPoints};
+pub(crate) use error::Unreadable;
+pub use error::{Error, TaskError};
+pub use human::HumanBytes;
+pub(crate) use human::{Column, Table};
+pub use origin::Origin;
+pub use profile::{
+    Bucket, Extent, HandOver, Items, Place, ProcessMemory, ProcessPoint, RuntimeMemory,
+    SharedProfile, SiteProfile, TaskEvent, TaskMemoryProfile, TaskPerformanceMetrics, Timeline,
+    ToolUsage, Trend, TrendPoint, VariableProfile, VariableSiteProfile,
+};
+pub use state_machine::{LocalProfile, StateMachine, WidestState};
+pub use task::{TaskId, TaskState, TaskType};
+pub(crate) use text::{Buffer, MOST_NAME};
+pub use text::{Visible, VisiblePath};
