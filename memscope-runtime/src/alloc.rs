@@ -4,10 +4,11 @@ use std::alloc::{GlobalAlloc, Layout, System};
 use std::ptr;
 
 use crate::{
-    block::{self, FRONT, FRONT_ALIGN, Inner, MOST_FRONT, Owner, Place, Request, Word},
+    accounting::{
+        FRONT, FRONT_ALIGN, Inner, MOST_FRONT, Owner, Place, Request, Tally, Word, owner_word,
+    },
     current::{self, Other},
     reserve,
-    tally::Tally,
 };
 
 /// A global allocator that charges every block to the async task that allocates it.
@@ -82,7 +83,7 @@ unsafe impl<A: GlobalAlloc> GlobalAlloc for TrackingAllocator<A> {
             return take_large(&self.inner, layout, false);
         }
         // SAFETY: just compared, and the caller says that it is not 0.
-        let front = unsafe { block::front_layout(layout.size()) };
+        let front = unsafe { owner_word::front_layout(layout.size()) };
         // SAFETY: the size is not zero: it has the word in it.
         let inner = unsafe { self.inner.alloc(front) };
         if inner.is_null() {
@@ -105,7 +106,7 @@ unsafe impl<A: GlobalAlloc> GlobalAlloc for TrackingAllocator<A> {
             return take_large(&self.inner, layout, true);
         }
         // SAFETY: just compared, and the caller says that it is not 0.
-        let front = unsafe { block::front_layout(layout.size()) };
+        let front = unsafe { owner_word::front_layout(layout.size()) };
         // SAFETY: the size is not zero: it has the word in it.
         let inner = unsafe { self.inner.alloc_zeroed(front) };
         if inner.is_null() {
@@ -121,13 +122,13 @@ unsafe impl<A: GlobalAlloc> GlobalAlloc for TrackingAllocator<A> {
             // SAFETY: the caller's contract, passed on.
             return unsafe { self.inner.dealloc(block, layout) };
         }
-        if !block::is_fronted(block) {
+        if !owner_word::is_fronted(block) {
             // SAFETY: the caller's contract, passed on.
             return unsafe { put(&self.inner, block, layout.size(), layout.align()) };
         }
         // SAFETY: the caller says that the block is live; its address says that the word is in
         // front.
-        let word = unsafe { block::front_word(block) };
+        let word = unsafe { owner_word::front_word(block) };
         let tally = current::tally();
         // NOTE: at a signpost this lets zeroes pass, which then are counted there.
         if !word.is(tally.owner(), layout.size()) {
@@ -145,7 +146,7 @@ unsafe impl<A: GlobalAlloc> GlobalAlloc for TrackingAllocator<A> {
             // SAFETY: the caller's contract, passed on.
             return unsafe { self.inner.realloc(block, layout, new_size) };
         }
-        if !block::is_fronted(block) {
+        if !owner_word::is_fronted(block) {
             // SAFETY: the caller's contract, passed on.
             return unsafe { retake(&self.inner, block, layout, new_size) };
         }
@@ -156,7 +157,7 @@ unsafe impl<A: GlobalAlloc> GlobalAlloc for TrackingAllocator<A> {
         }
         // SAFETY: the caller says that the block is live; its address says that the word is in
         // front.
-        let word = unsafe { block::front_word(block) };
+        let word = unsafe { owner_word::front_word(block) };
         let tally = current::tally();
         // NOTE: as in `dealloc`.
         if !word.is(tally.owner(), layout.size()) {
@@ -164,9 +165,9 @@ unsafe impl<A: GlobalAlloc> GlobalAlloc for TrackingAllocator<A> {
             return unsafe { retake(&self.inner, block, layout, new_size) };
         }
         // SAFETY: the word has said that the block was made with this size.
-        let old = unsafe { block::front_layout(layout.size()) };
+        let old = unsafe { owner_word::front_layout(layout.size()) };
         // SAFETY: just compared, and the caller says that it is not 0.
-        let new = unsafe { block::front_layout(new_size) };
+        let new = unsafe { owner_word::front_layout(new_size) };
         // SAFETY: the inner block begins there.
         let inner = unsafe { block.sub(FRONT) };
         // SAFETY: allocated by `inner` with `old`; `new` has the same alignment and a size that is
@@ -177,7 +178,7 @@ unsafe impl<A: GlobalAlloc> GlobalAlloc for TrackingAllocator<A> {
             return unsafe { retake_usual::<A>(block, word.bytes(), new_size) };
         }
         // SAFETY: `grown` has the layout `new`, with room for the word.
-        let block = unsafe { block::write_front(grown, word.resized(new_size)) };
+        let block = unsafe { owner_word::write_front(grown, word.resized(new_size)) };
         // PERF: the old size from the word, which is kept anyway.
         if tally.recount(word.bytes(), new_size) { settle(tally, block) } else { block }
     }
@@ -205,7 +206,7 @@ unsafe fn charge_usual(inner: *mut u8, bytes: usize) -> *mut u8 {
         return unsafe { charge_at_signpost(tally, inner, bytes) };
     }
     // SAFETY: the caller's contract.
-    let block = unsafe { block::write_front(inner, Word::new(owner, bytes)) };
+    let block = unsafe { owner_word::write_front(inner, Word::new(owner, bytes)) };
     if tally.count(bytes) { settle(tally, block) } else { block }
 }
 
@@ -224,7 +225,7 @@ unsafe fn charge_at_signpost(signpost: &'static Tally, inner: *mut u8, bytes: us
         let block = inner.wrapping_add(FRONT);
         let owner = current::charge_at_other_signpost(signpost, block, layout);
         // SAFETY: the caller's contract.
-        return unsafe { block::write_front(inner, Word::new(owner, bytes)) };
+        return unsafe { owner_word::write_front(inner, Word::new(owner, bytes)) };
     }
     let tally = match current::outside_again() {
         Ok(tally) => tally,
@@ -232,7 +233,7 @@ unsafe fn charge_at_signpost(signpost: &'static Tally, inner: *mut u8, bytes: us
         Err(other) => return unsafe { charge_outside(other, inner, bytes) },
     };
     // SAFETY: the caller's contract.
-    let block = unsafe { block::write_front(inner, Word::new(tally.owner(), bytes)) };
+    let block = unsafe { owner_word::write_front(inner, Word::new(tally.owner(), bytes)) };
     if tally.count(bytes) { settle_outside(tally, block) } else { block }
 }
 
@@ -245,7 +246,7 @@ unsafe fn charge_at_signpost(signpost: &'static Tally, inner: *mut u8, bytes: us
 unsafe fn charge_outside(other: Other, inner: *mut u8, bytes: usize) -> *mut u8 {
     let owner = current::charge_outside(other, bytes);
     // SAFETY: the caller's contract.
-    unsafe { block::write_front(inner, Word::new(owner, bytes)) }
+    unsafe { owner_word::write_front(inner, Word::new(owner, bytes)) }
 }
 
 /// A usual layout of this size: nothing that is counted depends on the alignment.
@@ -407,7 +408,7 @@ unsafe fn settle_down<A: GlobalAlloc>(
 #[inline]
 unsafe fn give_back_front<A: GlobalAlloc>(inner: &A, block: *mut u8, bytes: usize) {
     // SAFETY: a usual layout is below a page.
-    let layout = unsafe { block::front_layout(bytes) };
+    let layout = unsafe { owner_word::front_layout(bytes) };
     // SAFETY: the inner block begins there.
     let block = unsafe { block.sub(FRONT) };
     // SAFETY: allocated by `inner` with this layout.
@@ -429,7 +430,7 @@ unsafe fn put_elsewhere<A: GlobalAlloc>(
     tally: &'static Tally,
 ) {
     // SAFETY: the caller's contract.
-    let word = unsafe { block::front_word(block) };
+    let word = unsafe { owner_word::front_word(block) };
     if word.bytes() != bytes {
         // SAFETY: the caller's contract. Blocks with just a word in front have small alignments.
         return unsafe { put(inner, block, bytes, FRONT_ALIGN) };
@@ -454,7 +455,7 @@ unsafe fn put<A: GlobalAlloc>(inner: &A, block: *mut u8, bytes: usize, align: us
     // SAFETY: as above.
     let Some(below) = (unsafe { place.inner(block, bytes, align) }) else {
         // The inner block cannot be found: it lives on, and stays with its owner.
-        return block::refuse_word();
+        return owner_word::refuse_word();
     };
     place.clear();
     match owner.cell() {
@@ -596,10 +597,8 @@ mod tests {
 
     use super::*;
     use crate::{
-        account::Balance,
-        block::{Charged, Owner},
+        accounting::{Balance, Charged, Owner, registry},
         primitives::{arena::shortage, page_map},
-        registry,
     };
 
     const ALLOCATOR: TrackingAllocator = TrackingAllocator::new(System);

@@ -8,18 +8,17 @@
 use std::{ffi::CStr, panic::catch_unwind, thread, time::Duration};
 
 use crate::{
+    accounting::{Event, EventKind, ThreadRing, registry, thread_ring},
     background::{self, Background},
     config,
     current::ENABLED,
-    event::{Event, EventKind},
     primitives::{
         Lock, clock, fork_lock, order,
         sync::{AtomicU32, Ordering},
     },
     reading::Reading,
     recent::{Kept, Recent},
-    registry, reserve,
-    threads::{self, ThreadRing},
+    reserve,
     timeline::{Gathering, Samples},
 };
 
@@ -99,7 +98,7 @@ pub(crate) fn collect(reading: &Reading) -> Option<Collected> {
         history.taken
     };
     order::by_key(&mut events, Kept::age);
-    let dropped = threads::dropped();
+    let dropped = thread_ring::dropped();
     Some(Collected { samples, events, taken, dropped })
 }
 
@@ -115,7 +114,7 @@ impl History {
     /// Returns whether there was any event, and the most that one ring held.
     fn drain(&mut self) -> (bool, u32) {
         let before = self.taken;
-        let most = threads::drain(|event| self.fold(event));
+        let most = thread_ring::drain(|event| self.fold(event));
         (self.taken != before, most)
     }
 

@@ -38,8 +38,12 @@ use crate::plain;
 #[cfg(feature = "tokio")]
 pub(crate) use crate::plain::Other;
 use crate::{
-    block, config, hand_over, model::TaskId, record::Record, registry, shared, tally::Tally,
-    threads, variable, variable_site,
+    accounting::{
+        Record, Tally, cross_frees, owner_word, registry, shared_owner, thread_ring, variable,
+        variable_site,
+    },
+    config,
+    model::TaskId,
 };
 
 pub(crate) use charge::{
@@ -278,7 +282,7 @@ pub(crate) fn tally() -> &'static Tally {
 pub(crate) fn words_refused() -> u64 {
     let signposts = [&STRANGER, &SPAWNING, &OWN, &LATE, &QUIET, &PLAIN];
     let zeroes: u64 = signposts.map(Tally::zeroes).iter().sum();
-    block::words_refused() + zeroes + shared::zeroes()
+    owner_word::words_refused() + zeroes + shared_owner::zeroes()
 }
 
 /// Whether this signpost stands outside of every tracked task, on a thread where Tokio has run.
@@ -413,9 +417,9 @@ fn give_all_back() {
     #[cfg(feature = "tokio")]
     plain::retire();
     variable::empty_spares();
-    hand_over::retire();
+    cross_frees::retire();
     // Last: what comes before may have something to say.
-    threads::retire();
+    thread_ring::retire();
 }
 
 /// Notes that this thread polls tasks.
@@ -437,13 +441,13 @@ pub(crate) fn serve() {
 /// many threads of the program those were.
 #[cfg(unix)]
 pub(crate) fn forked() -> u32 {
-    hand_over::forked();
+    cross_frees::forked();
     #[cfg(feature = "tokio")]
     plain::forked();
     #[cfg(feature = "tracing")]
     entries::forked();
     variable_site::forked();
-    if threads::forked() {
+    if thread_ring::forked() {
         Record::finish_ends();
     }
     registry::forked(thread())

@@ -13,11 +13,9 @@ use std::{
 use pin_project_lite::pin_project;
 
 use crate::{
+    accounting::{Callsite, FutureType, Key, Record, Site, record},
     current::ENABLED,
-    future_type::FutureType,
     model::{TaskError, TaskId, TaskType},
-    record::{self, Record},
-    site::{Callsite, Key, Site},
 };
 
 pin_project! {

@@ -207,7 +207,7 @@ mod tests {
     #[cfg(all(target_os = "linux", debug_assertions))]
     #[test]
     fn a_join_is_believed_only_where_the_sizes_agree() {
-        use crate::{future_type::FutureType, program};
+        use crate::{accounting::FutureType, program};
 
         fn type_of<F: Future>(_: &F) -> &'static FutureType {
             FutureType::of::<F>()

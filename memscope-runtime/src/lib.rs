@@ -1,10 +1,10 @@
 #![doc = include_str!("../README.md")]
 
 // The way of a byte. A future …
+mod accounting;
 mod model;
 mod primitives;
 mod future;
-mod future_type;
 #[cfg(feature = "layout")]
 mod waits;
 #[cfg(feature = "layout")]
@@ -26,30 +26,13 @@ mod tokio_hooks;
 mod trace;
 mod alloc;
 // … carries its owner, and is counted by it or, when others free it, for it.
-mod block;
-mod tally;
-mod peak;
 mod own_heap;
 mod reserve;
-mod account;
-mod taken;
 // A task's record ends in the sums of its site and, for a while, in a row of its own.
-mod shared;
 #[cfg(feature = "tracing")]
 mod span;
-mod record;
-mod items;
-mod site;
-mod sums;
-mod registry;
-mod ending;
-mod hand_over;
-mod history;
-mod window;
 // What happens on the way goes through each thread's ring to the collector, and into a history of
 // fixed size.
-mod event;
-mod threads;
 mod recent;
 mod timeline;
 mod collector;
@@ -57,8 +40,6 @@ mod collector;
 mod value;
 mod trackable;
 mod learned;
-mod variable;
-mod variable_site;
 mod transfer;
 // All of it is read, and shown.
 mod reading;
@@ -121,10 +102,10 @@ pub mod async_memory {
     #[cfg(feature = "stream")]
     pub use crate::stream::{TrackStream, TrackedStream};
     pub use crate::{
+        accounting::EventKind,
         config::initialize,
         current::current_task_id,
         diff::{Presence, ProcessDiff, SiteDiff, SnapshotDiff, VariableSiteDiff},
-        event::EventKind,
         future::{CatchPanic, Tracked, create_tracked, track},
         model::{
             AwaitFrame, AwaitPoint, AwaitPoints, Bucket, Error, Extent, HandOver, HumanBytes,
@@ -166,12 +147,10 @@ pub mod __private {
     pub use crate::{collector::round as collect, primitives::clock::advance as advance_clock};
 
     pub use crate::{
+        accounting::{Callsite, VariableCallsite, variable::track_value},
         future::track_callsite as track,
         model::TaskType,
-        site::Callsite,
         trackable::{Found, Handle, blocks_of},
         value::{ByContents, ByHandle, ByParts, ByValue, Value},
-        variable::track_value,
-        variable_site::VariableCallsite,
     };
 }

@@ -3,12 +3,12 @@
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    accounting::Window,
     async_memory::{MemorySnapshot, get_memory_snapshot},
     model::{Error, SiteProfile, TaskType, profile::number_or_nan},
     primitives::clock,
     reading::{self, Glance},
     snapshot::{MIB, float, sum},
-    window::Window,
 };
 
 /// Watches all tracked tasks between `start_monitoring` and `stop_monitoring`.

@@ -1,6 +1,6 @@
 //! What open tasks hold together.
 
-use crate::{items::ItemsReading, model::TaskState, primitives::Nanos, reading::TaskReading};
+use crate::{accounting::ItemsReading, model::TaskState, primitives::Nanos, reading::TaskReading};
 
 /// The sums over the open tasks of one site: those whose future exists.
 ///

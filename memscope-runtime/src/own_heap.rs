@@ -2,11 +2,10 @@
 //! while it reads and writes reports.
 
 use crate::{
-    block::Owner,
+    accounting::{Owner, variable},
     current,
     primitives::sync::{AtomicI64, Ordering},
     trackable::{Block, Blocks, Trackable},
-    variable,
 };
 
 static BYTES: AtomicI64 = AtomicI64::new(0);

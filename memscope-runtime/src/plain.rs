@@ -20,16 +20,13 @@ use std::{
 };
 
 use crate::{
+    accounting::{FutureType, Key, NewTask, PLAIN_COLUMN, Record, Site, registry},
     background,
-    future_type::FutureType,
     model::TaskType,
     primitives::{
         Arena, Linked, Links, Pool, StaticRef, Zeroed,
         sync::{AtomicU64, Ordering, add},
     },
-    record::{NewTask, Record},
-    registry,
-    site::{Key, PLAIN_COLUMN, Site},
     timing::Sampling,
 };
 
@@ -369,7 +366,7 @@ impl Place {
 /// Has a task traced that has become large; its record is this thread's last.
 #[cfg(feature = "task-names")]
 #[inline]
-pub(crate) fn note_size(tally: &'static crate::tally::Tally) {
+pub(crate) fn note_size(tally: &'static crate::accounting::Tally) {
     if tally.own_live_bytes() >= crate::config::named_from()
         && let Last { id, record: Some(record) } = LAST.get()
         && record.tally().id() == tally.id()

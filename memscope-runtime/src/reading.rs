@@ -7,26 +7,19 @@
 use std::collections::HashMap;
 
 use crate::{
-    account::{Account, Balance},
-    ending::{self, Ending},
-    hand_over::{self, HandedOver},
-    history::{self, Ended},
-    items::{self, ItemsReading},
+    accounting::{
+        Account, Balance, Ended, Ending, Folds, HandedOver, ItemsReading, RecordReading,
+        SharedReading, Site, SumsReading, TallyReading, VariableReading, VariableSite,
+        VariableSiteReading, cross_frees, end_stamps, ended_tasks, registry, shared_owner,
+        stream_items, variable,
+    },
     model::{TaskId, TaskState},
     open_tasks::OpenTasks,
     primitives::{
         clock,
         sync::{Ordering, fence},
     },
-    record::RecordReading,
-    registry, reserve,
-    shared::{self, SharedReading},
-    site::Site,
-    sums::SumsReading,
-    tally::TallyReading,
-    threads::Folds,
-    variable::{self, VariableReading},
-    variable_site::{VariableSite, VariableSiteReading},
+    reserve,
 };
 
 /// How often a reading is repeated when tasks end while it is made.
@@ -133,7 +126,7 @@ fn attempt() -> Reading {
     reserve::count_anew();
     let folds = Folds::read();
     let mut ended = Vec::new();
-    let rows_still = history::read(&mut ended);
+    let rows_still = ended_tasks::read(&mut ended);
     // Before the walk: an open task is added to these, and must not be in them yet.
     let mut sums: HashMap<u32, SumsReading> = HashMap::new();
     let mut seen = Walk { is_in_order: true, ..Walk::default() };
@@ -157,7 +150,7 @@ fn attempt() -> Reading {
     }
     let Walk { mut living, mut unknown, mut held, mut items, .. } = seen;
     let Walk { open_sums, mut untracked, workers, left, retained, unlisted, .. } = seen;
-    let shared: Vec<SharedReading> = reserve::rows(shared::read(), Some);
+    let shared: Vec<SharedReading> = reserve::rows(shared_owner::read(), Some);
     for shared in &shared {
         untracked.add(shared.memory);
     }
@@ -212,7 +205,7 @@ fn attempt() -> Reading {
         workers,
         variables: reserve::rows(variable::read(), Some),
         variable_sites: reserve::rows(VariableSite::all(), |site| Some(site.read())),
-        hand_overs: reserve::rows(hand_over::read(), Some),
+        hand_overs: reserve::rows(cross_frees::read(), Some),
         unlisted,
         is_still,
     }
@@ -302,7 +295,7 @@ impl Walk {
             match account.read() {
                 Balance::Closed { live_bytes: 0, .. } => return,
                 Balance::Closed { live_bytes, live_blocks, site, has_cell } => {
-                    let ending = ending::of(account);
+                    let ending = end_stamps::of(account);
                     fence(Ordering::Acquire);
                     if account.id() == id {
                         let left = Left::new(live_bytes, u64::from(live_blocks), has_cell);
@@ -348,7 +341,7 @@ impl Walk {
                             live_bytes,
                             live_blocks,
                         };
-                        return self.add_open(task, items::of(record));
+                        return self.add_open(task, stream_items::of(record));
                     }
                 }
             }
@@ -448,7 +441,7 @@ pub(crate) fn glance(mut each: impl FnMut(Glance)) {
             each(glance);
         }
     }
-    for shared in shared::read() {
+    for shared in shared_owner::read() {
         let Untracked { live_bytes, allocated_bytes, .. } = shared.memory;
         each(Glance::Thread { live_bytes, allocated_bytes });
     }

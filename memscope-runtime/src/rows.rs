@@ -9,8 +9,9 @@ use std::collections::HashMap;
 #[cfg(feature = "layout")]
 use crate::layouts;
 use crate::{
-    event::EventKind,
-    hand_over::HandedOver,
+    accounting::{
+        EventKind, HandedOver, SharedReading, Site, UNTRACKED, VariableReading, VariableSiteReading,
+    },
     model::{
         AwaitPoint, AwaitPoints, Bucket, HandOver, Items, MOST_NAME, Place, ProcessMemory,
         RuntimeMemory, SharedProfile, SiteProfile, StateMachine, TaskEvent, TaskId, TaskState,
@@ -22,10 +23,6 @@ use crate::{
     reading::{Reading, Retained, SiteReading},
     recent::Kept,
     reserve,
-    shared::SharedReading,
-    site::{Site, UNTRACKED},
-    variable::VariableReading,
-    variable_site::VariableSiteReading,
 };
 
 pub(crate) use tasks::Tasks;

@@ -10,8 +10,8 @@ use std::{
 use pin_project_lite::pin_project;
 
 use crate::{
+    accounting::Shared,
     current::{ENABLED, Entered},
-    shared::Shared,
 };
 
 /// Charges what `work` allocates to the thread, outside every task.

@@ -5,11 +5,10 @@ use serde::{Deserialize, Serialize};
 #[cfg(feature = "task-names")]
 use crate::trace;
 use crate::{
+    accounting::{EventKind, cross_frees, ended_tasks, registry},
     collector::{self, Collected},
     config,
     current::{self, Entered},
-    event::EventKind,
-    hand_over, history,
     model::{
         AwaitPoint, AwaitPoints, HandOver, Origin, ProcessMemory, RuntimeMemory, SharedProfile,
         SiteProfile, TaskEvent, TaskId, TaskMemoryProfile, TaskPerformanceMetrics, TaskType,
@@ -20,7 +19,7 @@ use crate::{
     probe::{self, Measured},
     program::{self, Program},
     reading::{self, Reading},
-    registry, reserve,
+    reserve,
     rows::{self, Names, Tasks},
 };
 
@@ -170,7 +169,7 @@ impl MemorySnapshot {
         let (await_points, places, await_points_measured) = rows::await_points(&reading, has_sizes);
         let tasks = Tasks::take(&mut reading, places, has_sizes);
         let reading = &reading;
-        let (forgotten, dropped) = history::forgotten();
+        let (forgotten, dropped) = ended_tasks::forgotten();
         let observed_ns = clock::now_ns();
         let names = Names::of(reading);
         let owner_table_bytes = page_map::bytes();
@@ -199,7 +198,7 @@ impl MemorySnapshot {
                     .filter(|site| site.site.is_other())
                     .map(|site| site.spawned)
                     .sum(),
-                hand_overs_lost: hand_over::lost(),
+                hand_overs_lost: cross_frees::lost(),
                 tasks_split: split(),
                 await_points_refused: await_points_refused(),
                 owner_words_refused: current::words_refused(),

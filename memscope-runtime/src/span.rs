@@ -9,16 +9,12 @@
 mod inside;
 
 use crate::{
-    future_type::FutureType,
+    accounting::{FutureType, Key, Record, Site, Tally, record, transferred},
     model::TaskType,
     primitives::{
         Linked, Links, Pool, Pooled, StaticRef, Zeroed,
         sync::{AtomicU64, Ordering},
     },
-    record::{self, Record},
-    site::{Key, Site},
-    taken,
-    tally::Tally,
 };
 
 pub(crate) use inside::Role;
@@ -69,7 +65,7 @@ impl Span {
     pub(crate) fn join(&self, is_mine: impl Fn() -> bool) -> Option<(Role, bool)> {
         let account = self.record.get()?.tally().account()?;
         let (role, is_first) = self.inside.enter(is_mine)?;
-        if !is_first && !taken::note_entry(account) {
+        if !is_first && !transferred::note_entry(account) {
             self.leave(role, false);
             return None;
         }
@@ -174,7 +170,7 @@ impl Interval for Span {
         let Some(record) = self.record.get() else { return };
         // The entry that came meanwhile begins an interval after all.
         if let Some(account) = record.tally().account() {
-            taken::retract_entry(account);
+            transferred::retract_entry(account);
         }
         self.started_ns.store(record.start(|| 0), Ordering::Relaxed);
     }

@@ -9,9 +9,9 @@ use std::{
 use tokio::task::JoinHandle;
 
 use crate::{
+    accounting::FutureType,
     current::Spawning,
     future::{Tracked, track, track_as, track_for},
-    future_type::FutureType,
     model::TaskType,
 };
 

@@ -11,9 +11,8 @@ use futures_core::stream::{FusedStream, Stream};
 use pin_project_lite::pin_project;
 
 use crate::{
+    accounting::{Counts, FutureType, stream_items},
     future::{Tracked, track_for},
-    future_type::FutureType,
-    items::{self, Counts},
     model::{TaskId, TaskType},
 };
 
@@ -69,7 +68,7 @@ pub trait TrackStream: Stream + Sized {
     fn tracked(self) -> TrackedStream<Self> {
         let tracked =
             track_for::<Self, Self>(self, FutureType::of_other::<Self>(), TaskType::Streaming);
-        let items = tracked.record().and_then(items::open);
+        let items = tracked.record().and_then(stream_items::open);
         TrackedStream { tracked, items }
     }
 }

@@ -7,11 +7,11 @@
 use std::cmp::Reverse;
 
 use crate::{
+    accounting::{Site, site},
     model::{ProcessPoint, TaskId, Trend, TrendPoint, profile},
     reading::{self, Glance, Reading, TaskReading},
     reserve,
     rows::Names,
-    site::{self, Site},
 };
 
 /// Samples that are kept, and series of each kind.

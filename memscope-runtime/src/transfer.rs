@@ -1,16 +1,12 @@
 //! Blocks that change their owner and stay where they are.
 
 use crate::{
-    account::{Account, Balance},
+    accounting::{Account, Balance, Folding, Record, registry, transferred, variable},
     current::{self, ENABLED},
     model::{Error, TaskId},
     primitives::Pooled,
     probe::{self, Measured},
-    record::Record,
-    registry, taken,
-    threads::Folding,
     trackable::{Block, Blocks, Contents, Trackable},
-    variable,
 };
 
 /// How often it is tried to see a task stand still.
@@ -167,7 +163,7 @@ impl Taker {
             Took::Block
         } else {
             // Somebody else transferred it at the same moment.
-            taken::retract(self.account, bytes as u64);
+            transferred::retract(self.account, bytes as u64);
             self.let_go(bytes);
             Took::Nothing
         }
@@ -177,17 +173,17 @@ impl Taker {
     fn hold(&self, bytes: usize) -> bool {
         // NOTE: where the task ends at this very moment, this stays in what it took over, and
         // counts as freed.
-        if self.account.id() != self.id || !taken::note(self.account, bytes as u64) {
+        if self.account.id() != self.id || !transferred::note(self.account, bytes as u64) {
             return false;
         }
         if !self.account.charge_if_open(bytes) {
-            taken::retract(self.account, bytes as u64);
+            transferred::retract(self.account, bytes as u64);
             return false;
         }
         let is_same = self.account.id() == self.id;
         if !is_same {
             // Another task's by now.
-            taken::retract(self.account, bytes as u64);
+            transferred::retract(self.account, bytes as u64);
             self.let_go(bytes);
         }
         is_same
@@ -205,14 +201,14 @@ impl Taker {
             match self.account.read() {
                 Balance::Closed { live_bytes, .. } => {
                     let live_bytes = i64::try_from(live_bytes).unwrap_or(0);
-                    return taken::note_peak(self.account, live_bytes);
+                    return transferred::note_peak(self.account, live_bytes);
                 }
                 Balance::Open { record, .. } => {
                     // While its end is being written, there is none.
                     if let Some(live_bytes) =
                         registry::record(record).and_then(|task| self.live(task))
                     {
-                        return taken::note_peak(self.account, live_bytes);
+                        return transferred::note_peak(self.account, live_bytes);
                     }
                 }
             }

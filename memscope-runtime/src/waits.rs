@@ -21,17 +21,15 @@ use std::{
 use memscope_layout::{Layouts, Shape, StateKind, TypeId};
 
 use crate::{
+    accounting::{FutureType, Record},
     current::as_memscope,
-    future_type::FutureType,
     layouts::{self, locals_of, place_of, short},
     model::AwaitFrame,
     primitives::{
         Arena, StaticRef, arena,
         sync::{AtomicU64, Ordering},
     },
-    program,
-    record::Record,
-    settings,
+    program, settings,
     walk::{self, Start},
 };
 use function::function;

@@ -36,7 +36,7 @@ mod sync {
     }
 }
 
-#[path = "../../src/account.rs"]
+#[path = "../../src/accounting/account.rs"]
 #[expect(
     dead_code,
     reason = "sites and cells have one writer, shared owners are never closed: nothing to interleave"
@@ -51,7 +51,7 @@ mod holds;
 mod inside;
 #[path = "../../src/primitives/hazard.rs"]
 mod lease;
-#[path = "../../src/peak.rs"]
+#[path = "../../src/accounting/peak.rs"]
 mod peak;
 
 #[path = "../../src/primitives/spsc_ring.rs"]

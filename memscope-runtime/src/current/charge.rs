@@ -3,16 +3,13 @@
 use std::{alloc::Layout, ptr};
 
 #[cfg(feature = "tracing")]
-use crate::account::Account;
+use crate::accounting::Account;
 #[cfg(feature = "tokio")]
 use crate::plain;
 use crate::{
-    block::{Charged, Owner},
+    accounting::{Charged, Leads, Owner, Shared, Tally, registry},
     config, own_heap,
     primitives::page_map,
-    registry,
-    shared::Shared,
-    tally::{Leads, Tally},
 };
 
 use crate::current::{

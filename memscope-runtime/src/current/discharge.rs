@@ -2,20 +2,18 @@
 
 use std::ptr;
 
+#[cfg(feature = "tracing")]
+use crate::accounting::{Leads, transferred};
 #[cfg(feature = "tokio")]
 use crate::current::asks_tokio;
 use crate::{
-    account::Account,
-    block::{self, Charged, Owner},
-    hand_over, own_heap, registry,
-    site::UNTRACKED,
-    tally::Tally,
-    variable::Variable,
+    accounting::{
+        Account, Charged, Owner, Tally, UNTRACKED, Variable, cross_frees, owner_word, registry,
+    },
+    own_heap,
 };
 #[cfg(feature = "tokio")]
 use crate::{config, plain};
-#[cfg(feature = "tracing")]
-use crate::{taken, tally::Leads};
 
 use crate::current::{PLAIN, behind, is_outside, is_untracked, outside_again, tally, thread};
 
@@ -92,7 +90,7 @@ fn discharge_by(owner: Owner, bytes: usize, freer: Known) {
         Charged::Cell(account) => discharge_cell(account, bytes),
         Charged::Named(name) => discharge_named(name, bytes, freer),
         Charged::Memscope => own_heap::remove(bytes),
-        Charged::Unknown => block::refuse_word(),
+        Charged::Unknown => owner_word::refuse_word(),
     }
 }
 
@@ -172,7 +170,7 @@ impl Known {
         }
         #[cfg(feature = "tracing")]
         if self.tally().and_then(guests_account).is_some_and(|own| ptr::eq(own, account)) {
-            taken::note_guest_free(account, bytes as u64);
+            transferred::note_guest_free(account, bytes as u64);
             // The span is open, as a thread is inside: this is never the last block.
             let _ = account.discharge(bytes);
             return true;
@@ -215,7 +213,7 @@ fn discharge_for(account: &'static Account, bytes: usize, to: u32) {
     if account.discharge(bytes) {
         return give_back_and_note(account, from, to, bytes);
     }
-    hand_over::note(from, to, bytes);
+    cross_frees::note(from, to, bytes);
 }
 
 /// The end of [`discharge_account`] where that was the last block of an ended owner.
@@ -223,12 +221,12 @@ fn discharge_for(account: &'static Account, bytes: usize, to: u32) {
 #[inline(never)]
 fn give_back_and_note(account: &'static Account, from: u32, to: u32, bytes: usize) {
     registry::give_back(account);
-    hand_over::note(from, to, bytes);
+    cross_frees::note(from, to, bytes);
 }
 
 /// Takes a block off its owner which tasks of the site `to` take over.
 pub(crate) fn hand_on(from: &'static Account, to: u32, bytes: usize) {
-    hand_over::note(from.site(), to, bytes);
+    cross_frees::note(from.site(), to, bytes);
     if !known(tally()).discharge_own(from, bytes) && from.discharge(bytes) {
         registry::give_back(from);
     }

@@ -20,12 +20,12 @@
 use std::ptr;
 
 use crate::{
+    accounting::Tally,
     primitives::{
         Linked, Links, Pool, Spare, StaticRef, Zeroed,
         sync::{AtomicU8, AtomicU32, AtomicU64, Ordering},
     },
     span::{Role, Span},
-    tally::Tally,
 };
 
 use crate::current::{HERE, Here, discharge::known};

@@ -2,7 +2,7 @@
 
 use std::cell::Cell;
 
-use crate::{block::Owner, record::Record, tally::Tally};
+use crate::accounting::{Owner, Record, Tally};
 
 #[cfg(feature = "tokio")]
 use crate::current::{Behind, SPAWNING};

@@ -2,11 +2,11 @@
 //! counted, and not counted anew when they are polled again.
 
 use crate::{
+    accounting::Site,
     primitives::{
         Arena, Zeroed,
         sync::{AtomicU32, AtomicU64, Ordering},
     },
-    site::Site,
 };
 
 /// Sets of seats; ids are dealt out in turn, so that they fill evenly.

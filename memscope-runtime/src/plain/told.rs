@@ -24,14 +24,13 @@ use crate::plain::{
     vacate,
 };
 use crate::{
+    accounting::{Record, Site},
     config, current,
     model::TaskState,
     primitives::{
         StaticRef,
         sync::{AtomicU64, Ordering, fence},
     },
-    record::Record,
-    site::Site,
 };
 
 /// Beside a task's id and record. Zeroed: nothing was told.

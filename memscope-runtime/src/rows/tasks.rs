@@ -5,13 +5,12 @@ use std::{collections::HashMap, fmt, mem};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, ser::SerializeSeq};
 
 use crate::{
+    accounting::{ItemsReading, RecordReading},
     current::{self, Entered},
-    items::ItemsReading,
     model::{TaskId, TaskMemoryProfile, text},
     own_heap,
     primitives::{Lock, Nanos, Once, fork_lock},
     reading::{Reading, TaskReading},
-    record::RecordReading,
     reserve,
 };
 

@@ -1,7 +1,7 @@
 //! What a walk came by on its way: who finds all of it again in a future's memory knows where a
 //! walk would end.
 
-use crate::future_type::FutureType;
+use crate::accounting::FutureType;
 use crate::waits::{Node, Step};
 
 /// Longer ways are walked each time.

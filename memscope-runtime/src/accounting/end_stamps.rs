@@ -1,11 +1,9 @@
 //! When a task ended that left bytes behind, and where it stood among the tasks of its site.
 
-use crate::{
-    account::Account,
-    primitives::{
-        Arena, Zeroed,
-        sync::{AtomicU64, Ordering},
-    },
+use super::account::Account;
+use crate::primitives::{
+    Arena, Zeroed,
+    sync::{AtomicU64, Ordering},
 };
 
 /// What is kept of an ended task as long as its account has bytes.

@@ -7,8 +7,12 @@
 
 use crossbeam_utils::CachePadded;
 
-use crate::{
+use super::{
     account::{Account, Balance},
+    registry,
+    tally::Tally,
+};
+use crate::{
     config,
     model::text,
     primitives::{
@@ -16,8 +20,6 @@ use crate::{
         sync::{AtomicU64, Ordering, add, raise},
     },
     reading::Untracked,
-    registry,
-    tally::Tally,
 };
 
 /// One name and its sums.

@@ -5,15 +5,17 @@
 
 use std::{cell::Cell, panic::Location, ptr};
 
+use super::{
+    future_type::FutureType,
+    site_totals::{Histogram, Sums},
+};
 use crate::{
     config,
-    future_type::FutureType,
     model::{TaskType, text},
     primitives::{
         Hash, Places, StaticRef, arena,
         sync::{AtomicU64, Ordering, add, bump, raise},
     },
-    sums::{Histogram, Sums},
 };
 
 /// What tells one site from another.

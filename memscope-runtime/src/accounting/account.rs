@@ -7,7 +7,7 @@ use crate::primitives::sync::{AtomicI64, AtomicU32, AtomicU64, Ordering};
 /// It outlives the task: as long as one block points here, the account is in use. Which thread
 /// takes it back is decided as in biased reference counting. While the owner is open, `balance` is
 /// [`OPEN`] plus what others did (frees count below zero) and the owner's own part stays private in
-/// its [`Tally`](crate::tally::Tally). At its end the owner folds that part in and takes `OPEN`
+/// its [`Tally`](super::tally::Tally). At its end the owner folds that part in and takes `OPEN`
 /// off; from then on `balance` is the live bytes, and the thread that brings it to zero takes the
 /// account back. A block has at least one byte, so no bytes means no blocks.
 #[derive(Debug)]

@@ -1,16 +1,16 @@
 //! What one task, or one thread outside every task, has allocated and freed by itself.
 
-use crate::{
+use super::{
     account::Account,
-    block::Owner,
     event::{Event, EventKind},
+    owner_word::Owner,
     peak::Peak,
-    primitives::{
-        ShiftedRef,
-        sync::{AtomicI64, AtomicU64, Ordering, add, bump, shift},
-    },
-    taken::{self, Taken},
-    threads,
+    thread_ring,
+    transferred::{self, Taken},
+};
+use crate::primitives::{
+    ShiftedRef,
+    sync::{AtomicI64, AtomicU64, Ordering, add, bump, shift},
 };
 
 /// Blocks from this size on are events.
@@ -64,7 +64,7 @@ impl TallyReading {
     /// With what came to the owner by others' hands: what it took over counts as allocated by it,
     /// and what guests did as its own.
     #[inline]
-    pub(crate) fn with(self, taken: Option<&taken::Row>) -> Self {
+    pub(crate) fn with(self, taken: Option<&transferred::Row>) -> Self {
         match taken {
             None => self,
             Some(row) => self.with_all(&row.read()),
@@ -192,7 +192,7 @@ impl Tally {
     #[inline(never)]
     pub(crate) fn settle(&self, account: &Account) {
         let own_live = self.own_live.load(Ordering::Relaxed);
-        self.peak.settle(account, own_live, self.peak.bytes(), taken::is_in_use);
+        self.peak.settle(account, own_live, self.peak.bytes(), transferred::is_in_use);
     }
 
     /// Tells the collector, where the owner is a task.
@@ -202,7 +202,7 @@ impl Tally {
         let task = self.id();
         if task != 0 {
             let (kind, amount) = (EventKind::LargeBlock, bytes as u64);
-            threads::push(Event { at_ns: 0, task, amount, site: account.site(), kind });
+            thread_ring::push(Event { at_ns: 0, task, amount, site: account.site(), kind });
         }
     }
 
@@ -215,7 +215,7 @@ impl Tally {
 
     /// Starts the peak anew from what is live now.
     pub(crate) fn restart_peak(&self, account: &Account) {
-        self.peak.settle(account, self.own_live.load(Ordering::Relaxed), 0, taken::is_in_use);
+        self.peak.settle(account, self.own_live.load(Ordering::Relaxed), 0, transferred::is_in_use);
     }
 
     /// Lets the owner look at its account at its next allocation: somebody has transferred a block
@@ -247,10 +247,10 @@ impl Tally {
     pub(crate) fn charge_as_guest(&self, account: &Account, bytes: usize) {
         // First, so that no more seems live than was allocated (released by the change of the
         // balance).
-        taken::note_guest(account, bytes as u64);
+        transferred::note_guest(account, bytes as u64);
         account.charge(bytes);
         self.peak.look_again();
-        taken::note_peak(account, self.live(account));
+        transferred::note_peak(account, self.live(account));
         if bytes >= LARGE_BLOCK {
             self.note_large_block(account, bytes);
         }

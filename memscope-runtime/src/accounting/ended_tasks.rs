@@ -2,19 +2,21 @@
 
 use crossbeam_utils::CachePadded;
 
+use super::{
+    future_type::FutureType,
+    record::{RecordReading, Timing},
+    site::Site,
+    stream_items::{self, ItemsReading},
+    tally::TallyReading,
+};
 use crate::{
     config,
-    future_type::FutureType,
-    items::{self, ItemsReading},
     model::TaskState,
     primitives::{
         Arena, Nanos, Seen, StaticRef, Version, Writing, Zeroed,
         sync::{AtomicU8, AtomicU32, AtomicU64, Ordering, add},
     },
-    record::{RecordReading, Timing},
     reserve,
-    site::Site,
-    tally::TallyReading,
 };
 
 /// What stays of an ended task.
@@ -185,7 +187,7 @@ impl Written {
             timed = TIMED;
         }
         let estimate = if reading.timing.is_estimate { ESTIMATE } else { 0 };
-        let items = items.is_some_and(|items| items::keep(self.place, *items));
+        let items = items.is_some_and(|items| stream_items::keep(self.place, *items));
         let items = if items { ITEMS } else { 0 };
         row.flags.store(timed | estimate | items, Ordering::Release);
     }
@@ -230,7 +232,7 @@ impl Row {
                 #[cfg(feature = "layout")]
                 await_point: 0,
             },
-            items: if flags & ITEMS == 0 { None } else { items::kept(place) },
+            items: if flags & ITEMS == 0 { None } else { stream_items::kept(place) },
         })
     }
 }

@@ -1,9 +1,7 @@
 //! The most that an owner held at one time.
 
-use crate::{
-    account::Account,
-    primitives::sync::{AtomicI64, Ordering, fence},
-};
+use super::account::Account;
+use crate::primitives::sync::{AtomicI64, Ordering, fence};
 
 /// A peak, checked at each allocation without a look at the account, whose line other threads
 /// write.

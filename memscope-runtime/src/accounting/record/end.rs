@@ -1,21 +1,22 @@
 //! The end of a task, and then of its future: what it counted goes into the sums of its site.
 
-use crate::record::{Record, read::Kind};
+use super::{Record, read::Kind};
 use crate::{
-    account::Account,
+    accounting::{
+        account::Account,
+        end_stamps::{self, Ending},
+        ended_tasks::{self, Written},
+        event::EventKind,
+        peak_window, registry,
+        site::Site,
+        stream_items,
+        thread_ring::Folding,
+        transferred::{self, Taken},
+    },
     config,
     current::Entered,
-    ending::{self, Ending},
-    event::EventKind,
-    history::{self, Written},
-    items,
     model::TaskState,
     primitives::{clock, sync::Ordering},
-    registry,
-    site::Site,
-    taken::{self, Taken},
-    threads::Folding,
-    window,
 };
 
 impl Record {
@@ -108,7 +109,7 @@ impl Record {
             }
             #[cfg(not(tokio_unstable))]
             let _ = goes_on;
-            let written = if gets_row { history::next() } else { None };
+            let written = if gets_row { ended_tasks::next() } else { None };
             self.fold(account, kind, written.as_ref());
         }
         self.tally.close();
@@ -120,20 +121,20 @@ impl Record {
     fn fold(&self, account: &'static Account, kind: Kind, written: Option<&Written>) {
         let row = kind.row;
         let id = self.tally.id();
-        let taken = taken::of(account);
+        let taken = transferred::of(account);
         let tally = self.tally.read().with(taken);
         // PERF: first, so that what comes now need not be kept meanwhile.
-        if window::any_is_open() {
-            window::note(self.window.load(Ordering::Relaxed), tally.peak_bytes);
+        if peak_window::any_is_open() {
+            peak_window::note(self.window.load(Ordering::Relaxed), tally.peak_bytes);
         }
         let left = tally.own_live_bytes.wrapping_add(account.net());
         if left != 0 {
             // More than the cell, which Tokio frees a moment later.
             let is_more = left > i64::from(self.cell_bytes.load(Ordering::Relaxed));
-            ending::note(account, &self.ending(row, is_more));
+            end_stamps::note(account, &self.ending(row, is_more));
         }
         let reading = self.read_ended(kind, taken, None);
-        let items = items::of(self);
+        let items = stream_items::of(self);
         if let Some(written) = written {
             written.put(id, account.index(), &tally, &reading, items.as_ref());
         }
@@ -146,7 +147,7 @@ impl Record {
             return;
         }
         // What was transferred up to the close is counted, and since then nothing could be.
-        let Some(taken) = taken::of(account).map(taken::Row::read) else { return };
+        let Some(taken) = transferred::of(account).map(transferred::Row::read) else { return };
         let late = taken.bytes.saturating_sub(tally.taken_bytes);
         if late != 0 && account.id() == id {
             row.sums.add_taken(late);
@@ -163,7 +164,7 @@ impl Record {
     fn write_anew(&self, account: &Account, kind: Kind, written: &Written, taken: &Taken) {
         let tally = self.tally.read().with_all(taken);
         let reading = self.read_ended(kind, None, None).with(taken);
-        let items = items::of(self);
+        let items = stream_items::of(self);
         written.put(self.tally.id(), account.index(), &tally, &reading, items.as_ref());
     }
 

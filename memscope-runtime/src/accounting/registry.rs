@@ -4,16 +4,16 @@ use std::ptr;
 
 use crossbeam_utils::CachePadded;
 
-use crate::{
+use super::{
     account::{Account, NO_RECORD, OPEN},
-    primitives::{
-        Arena, FreeList, Pool, Pooled, Spare, StaticRef, TAKEN, arena,
-        sync::{AtomicI64, AtomicU32, AtomicU64, Ordering, raise},
-    },
     record::{NewTask, Record},
     site::UNTRACKED,
-    taken,
     tally::{Tally, TallyReading},
+    transferred,
+};
+use crate::primitives::{
+    Arena, FreeList, Pool, Pooled, Spare, StaticRef, TAKEN, arena,
+    sync::{AtomicI64, AtomicU32, AtomicU64, Ordering, raise},
 };
 
 static RECORDS: Pool<Record> = Pool::new();
@@ -85,7 +85,7 @@ pub(crate) fn open_task(task: &NewTask) -> Option<&'static Record> {
     } else {
         UNANNOTATED.fetch_add(1, Ordering::Relaxed);
     }
-    taken::forget(account);
+    transferred::forget(account);
     record.open(id, account, task);
     Some(record)
 }

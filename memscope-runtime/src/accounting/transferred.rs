@@ -1,13 +1,10 @@
 //! What comes to a task by other hands than those of its one writer: blocks that it takes over by
 //! `transfer`, and what guests of a span do.
 
-use crate::{
-    account::Account,
-    primitives::{
-        Arena, Zeroed,
-        sync::{AtomicU8, AtomicU64, Ordering, add, raise},
-    },
-    window,
+use super::{account::Account, peak_window};
+use crate::primitives::{
+    Arena, Zeroed,
+    sync::{AtomicU8, AtomicU64, Ordering, add, raise},
 };
 
 /// What came to an account's owner so.
@@ -119,8 +116,8 @@ pub(crate) fn retract(account: &Account, bytes: u64) {
 pub(crate) fn note_peak(account: &Account, live_bytes: i64) {
     if let (Some(row), Ok(live_bytes)) = (TAKEN.get(account.index()), u64::try_from(live_bytes)) {
         raise(&row.peak_bytes, live_bytes);
-        if window::any_is_open() {
-            window::note(window::epoch(), live_bytes);
+        if peak_window::any_is_open() {
+            peak_window::note(peak_window::epoch(), live_bytes);
         }
     }
 }

@@ -1,18 +1,17 @@
 //! What streams yield: beside the records and the history, under their indices, and only there for
 //! streams.
 
+use super::record::Record;
+#[cfg(feature = "stream")]
+use super::tally::TallyReading;
+#[cfg(feature = "stream")]
+use crate::primitives::sync::{bump, shift};
 use crate::{
     model::Items,
     primitives::{
         Arena, Pooled, Zeroed,
         sync::{AtomicI64, AtomicU8, AtomicU64, Ordering, add, raise},
     },
-    record::Record,
-};
-#[cfg(feature = "stream")]
-use crate::{
-    primitives::sync::{bump, shift},
-    tally::TallyReading,
 };
 
 /// The counts of one stream; the same single writer as its record's.

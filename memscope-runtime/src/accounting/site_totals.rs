@@ -1,11 +1,13 @@
 //! Sums over tasks that have ended.
 
+use super::{
+    record::RecordReading,
+    stream_items::{ItemSums, ItemsReading},
+    tally::TallyReading,
+};
 use crate::{
-    items::{ItemSums, ItemsReading},
     model::TaskState,
     primitives::sync::{AtomicU8, AtomicU64, Ordering, add, bump, raise},
-    record::RecordReading,
-    tally::TallyReading,
 };
 
 /// Powers of two: bucket `n` counts the values of `n` significant bits, so below `2^n`.

@@ -21,14 +21,14 @@
 
 use std::{alloc::Layout, hint, ptr};
 
-use crate::{
+use super::{
     account::Account,
-    primitives::{
-        FREE_BITS, PAGE, Slot, page_map,
-        sync::{AtomicU64, Ordering},
-    },
     registry,
     variable::{self, Variable},
+};
+use crate::primitives::{
+    FREE_BITS, PAGE, Slot, page_map,
+    sync::{AtomicU64, Ordering},
 };
 
 /// What the allocator below aligns each block to, at least.

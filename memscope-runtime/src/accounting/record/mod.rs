@@ -5,25 +5,26 @@ mod end;
 mod read;
 mod left_behind;
 
-use crate::{
+use super::{
     account::Account,
-    config, current,
     event::{Event, EventKind},
     future_type::FutureType,
+    peak_window, registry,
+    site::Site,
+    tally::Tally,
+    thread_ring,
+};
+use crate::{
+    config, current,
     model::TaskState,
     primitives::{
         Linked, Links, Pooled, StaticRef, Zeroed,
         sync::{AtomicU8, AtomicU32, AtomicU64, Ordering},
     },
-    registry,
-    site::Site,
-    tally::Tally,
-    threads,
     timing::Sampling,
-    window,
 };
 
-pub(crate) use read::{RecordReading, Timing};
+pub(crate) use super::record::read::{RecordReading, Timing};
 
 /// The counters of one living task or thread; used again for another when it has ended.
 ///
@@ -128,7 +129,7 @@ impl Record {
         self.site.set(task.site);
         self.row.set(task.row);
         self.future.set(task.future);
-        self.window.store(window::epoch(), Ordering::Relaxed);
+        self.window.store(peak_window::epoch(), Ordering::Relaxed);
         let state = if task.is_annotated { TaskState::Idle } else { TaskState::Unknown };
         self.state.store(state as u8, Ordering::Relaxed);
         self.sampling.store(task.sampling.to_byte(), Ordering::Relaxed);
@@ -152,7 +153,7 @@ impl Record {
     /// Tells the collector.
     fn say(&self, kind: EventKind, at_ns: u64, amount: u64) {
         let site = self.row.get().map_or(0, Site::index);
-        threads::push(Event { at_ns, task: self.tally.id(), amount, site, kind });
+        thread_ring::push(Event { at_ns, task: self.tally.id(), amount, site, kind });
     }
 
     /// Notes the Tokio cell of the task, and the box that its future was put in before; by the

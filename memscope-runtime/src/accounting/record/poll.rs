@@ -1,16 +1,15 @@
 //! A poll of a task: it is counted, some are timed, and it may be the task's last.
 
-use crate::record::Record;
+use super::Record;
 use crate::{
+    accounting::{event::EventKind, peak_window},
     background, config,
     current::{self, Entered},
-    event::EventKind,
     model::TaskState,
     primitives::{
         clock,
         sync::{Ordering, bump, raise},
     },
-    window,
 };
 
 impl Record {
@@ -139,7 +138,7 @@ impl Record {
     /// writer.
     #[inline]
     pub(crate) fn look_at_window(&self) {
-        if self.window.load(Ordering::Relaxed) != window::epoch() {
+        if self.window.load(Ordering::Relaxed) != peak_window::epoch() {
             self.enter_window();
         }
     }
@@ -152,13 +151,13 @@ impl Record {
             // windows (pairs with `read` and `Window::peak_bytes`).
             let peak_bytes = self.tally.peak_bytes();
             raise(&self.past_peak, peak_bytes);
-            if window::any_is_open() {
-                window::note(self.window.load(Ordering::Relaxed), peak_bytes);
+            if peak_window::any_is_open() {
+                peak_window::note(self.window.load(Ordering::Relaxed), peak_bytes);
             }
             self.tally.restart_peak(account);
         }
         // Release: a reader of the new epoch sees the new peak (pairs with `window_peak`).
-        self.window.store(window::epoch(), Ordering::Release);
+        self.window.store(peak_window::epoch(), Ordering::Release);
     }
 }
 

@@ -6,9 +6,13 @@
 
 use std::{any::type_name, iter};
 
-use crate::{
+use super::{
     account::Account,
-    block::{self, Charged, Owner},
+    owner_word::{self, Charged, Owner},
+    site::UNTRACKED,
+    variable_site::{Past, VariableCallsite, VariableSite},
+};
+use crate::{
     config,
     current::{self, ENABLED},
     model::{Extent, TaskId},
@@ -17,9 +21,7 @@ use crate::{
         sync::{AtomicI64, AtomicU32, AtomicU64, Ordering},
     },
     probe,
-    site::UNTRACKED,
     trackable::{Block, Blocks},
-    variable_site::{Past, VariableCallsite, VariableSite},
 };
 
 /// A name of one heap block; used again for another when the block is freed.
@@ -249,7 +251,7 @@ fn rename_named() -> Guard<'static, ()> {
 pub(crate) fn rename(block: Block, name: impl FnMut(Owner) -> Option<Owner>) {
     // SAFETY: `Blocks::block` was promised that the block is live and was allocated with this
     // layout by the program's allocator, and `probe` has found that this one is ours.
-    unsafe { block::rename(block.start, block.layout, name) };
+    unsafe { owner_word::rename(block.start, block.layout, name) };
 }
 
 /// Who is charged with a block that is being shown; `None`: nobody, or it is a Tokio cell.

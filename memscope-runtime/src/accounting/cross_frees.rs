@@ -2,13 +2,13 @@
 
 use std::cell::Cell;
 
+use super::site::UNTRACKED;
 use crate::{
     current,
     primitives::{
         Linked, Links, Pool, Zeroed,
         sync::{AtomicU64, Ordering, add, bump},
     },
-    site::UNTRACKED,
 };
 
 /// Pairs that one thread counts by itself.

@@ -1,13 +1,15 @@
 //! What a record says, read at one moment.
 
-use crate::record::Record;
+use super::Record;
 use crate::{
-    future_type::FutureType,
+    accounting::{
+        future_type::FutureType,
+        site::Site,
+        tally::TallyReading,
+        transferred::{self, Taken},
+    },
     model::TaskState,
     primitives::{Nanos, clock, sync::Ordering},
-    site::Site,
-    taken::{self, Taken},
-    tally::TallyReading,
 };
 
 /// What a record says, whole numbers only.
@@ -63,8 +65,8 @@ impl Record {
         self.tally.read().with(self.taken())
     }
 
-    fn taken(&self) -> Option<&'static taken::Row> {
-        self.tally.account().and_then(taken::of)
+    fn taken(&self) -> Option<&'static transferred::Row> {
+        self.tally.account().and_then(transferred::of)
     }
 
     /// Reads all but the tally. `now_ns`: read once for many records.
@@ -101,7 +103,7 @@ impl Record {
     pub(super) fn read_ended(
         &self,
         kind: Kind,
-        taken: Option<&taken::Row>,
+        taken: Option<&transferred::Row>,
         now_ns: Option<u64>,
     ) -> RecordReading {
         let Kind { site, row, future } = kind;

@@ -2,9 +2,9 @@
 
 use std::cell::Cell;
 
+use super::event::Event;
 use crate::{
     collector, current,
-    event::Event,
     primitives::{
         Linked, Links, Pool, Pooled, Ring, Roster, StaticRef, Zeroed, arena, clock,
         sync::{AtomicU32, AtomicU64, Ordering, add, fence},

@@ -1,10 +1,10 @@
 //! Ends of tasks that a fork interrupted: the child finishes them, as it does not have their
 //! threads.
 
-use crate::record::Record;
-use crate::{
+use super::Record;
+use crate::accounting::{
     account::{Account, Balance},
-    history, registry,
+    ended_tasks, registry,
     site::Site,
 };
 
@@ -28,7 +28,7 @@ impl Record {
     // PERF: walks over all records, but only where a fork comes into such a moment.
     pub(crate) fn finish_ends() {
         Site::all().for_each(|site| site.sums.forked());
-        for row in history::half_written() {
+        for row in ended_tasks::half_written() {
             let is_its = |record: &&Self| row.id() != 0 && record.tally.id() == row.id();
             match registry::records().find(is_its) {
                 // The row is written before.

@@ -1,0 +1,45 @@
+//! Exact counters: which owner has a block, and what each task, thread, site and variable holds.
+
+pub(crate) mod account;
+pub(crate) mod cross_frees;
+pub(crate) mod end_stamps;
+pub(crate) mod ended_tasks;
+pub(crate) mod event;
+pub(crate) mod future_type;
+pub(crate) mod owner_word;
+pub(crate) mod peak;
+pub(crate) mod peak_window;
+pub(crate) mod record;
+pub(crate) mod registry;
+pub(crate) mod shared_owner;
+pub(crate) mod site;
+pub(crate) mod site_totals;
+pub(crate) mod stream_items;
+pub(crate) mod tally;
+pub(crate) mod thread_ring;
+pub(crate) mod transferred;
+pub(crate) mod variable;
+pub(crate) mod variable_site;
+
+pub(crate) use account::{Account, Balance};
+pub(crate) use cross_frees::HandedOver;
+pub(crate) use end_stamps::Ending;
+pub(crate) use ended_tasks::Ended;
+pub(crate) use event::Event;
+pub use event::EventKind;
+pub(crate) use future_type::FutureType;
+pub(crate) use owner_word::{
+    Charged, FRONT, FRONT_ALIGN, Inner, MOST_FRONT, Owner, Place, Request, Word,
+};
+pub(crate) use peak_window::Window;
+pub(crate) use record::{NewTask, Record, RecordReading};
+pub(crate) use shared_owner::{Shared, SharedReading};
+pub use site::Callsite;
+pub(crate) use site::{Key, PLAIN_COLUMN, Site, UNTRACKED};
+pub(crate) use site_totals::SumsReading;
+pub(crate) use stream_items::{Counts, ItemsReading};
+pub(crate) use tally::{Leads, Tally, TallyReading};
+pub(crate) use thread_ring::{Folding, Folds, ThreadRing};
+pub(crate) use variable::{Variable, VariableReading};
+pub use variable_site::VariableCallsite;
+pub(crate) use variable_site::{VariableSite, VariableSiteReading};
