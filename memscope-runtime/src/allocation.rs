@@ -5,9 +5,9 @@ use std::{borrow::Cow, collections::HashMap};
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    alloc::reserve,
     future_states::TOKIO_LIMIT_BYTES,
     model::{Error, Extent, Place, SiteProfile, TaskId, TaskMemoryProfile, VariableProfile},
-    reserve,
     snapshot::{MemorySnapshot, get_memory_snapshot},
 };
 

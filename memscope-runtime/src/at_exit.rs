@@ -32,14 +32,16 @@ use name::{Name, Occasion};
 use written::Written;
 
 use crate::{
-    background::{self, Background},
-    current::{ENABLED, as_memscope, is_memscope},
+    alloc::{
+        Background, ENABLED,
+        current::{as_memscope, is_memscope},
+        own_threads, reserve,
+    },
     hooks,
     model::{Error, Origin, text::visible_path},
     primitives::{Lock, Once, clock, fork},
     program,
     report_file::{Format, bytes},
-    reserve,
     settings::{self, Environment, say},
     snapshot::for_memscope,
 };
@@ -222,10 +224,10 @@ pub(crate) fn follow(environment: &Environment) {
             let is_periodic = plan.every.is_some();
             add(plan);
             // Before `main` there is no thread: it starts with the first task.
-            background::want(if is_periodic {
-                background::REPORTS | background::PERIODIC
+            own_threads::want(if is_periodic {
+                own_threads::REPORTS | own_threads::PERIODIC
             } else {
-                background::REPORTS
+                own_threads::REPORTS
             });
         }
         None if environment.every.is_some() => {
@@ -315,7 +317,7 @@ trait StartOnce: Background + Sized {
         if Self::is_started().swap(true, Ordering::Relaxed) {
             return Ok(());
         }
-        background::spawn::<Self>(0)
+        own_threads::spawn::<Self>(0)
             .inspect_err(|_| Self::is_started().store(false, Ordering::Relaxed))
     }
 }

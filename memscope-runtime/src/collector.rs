@@ -9,16 +9,14 @@ use std::{ffi::CStr, panic::catch_unwind, thread, time::Duration};
 
 use crate::{
     accounting::{Event, EventKind, ThreadRing, registry, thread_ring},
-    background::{self, Background},
+    alloc::{Background, ENABLED, own_threads, reserve},
     config,
-    current::ENABLED,
     primitives::{
         Lock, clock, fork_lock, order,
         sync::{AtomicU32, Ordering},
     },
     reading::Reading,
     recent::{Kept, Recent},
-    reserve,
     timeline::{Gathering, Samples},
 };
 
@@ -221,7 +219,7 @@ pub(crate) fn arm() {
     let _ = STATE.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |state| {
         (state & WHAT == OFF).then_some(state | ARMED)
     });
-    background::want(background::COLLECTOR);
+    own_threads::want(own_threads::COLLECTOR);
 }
 
 /// The thread is to end, and is not started again.
@@ -239,7 +237,7 @@ pub(crate) fn start() {
     if !is_ours {
         return;
     }
-    if background::spawn::<Collector>(next).is_err() {
+    if own_threads::spawn::<Collector>(next).is_err() {
         // The system has no thread to give: the snapshots do it.
         let _ = STATE.compare_exchange(next, next & !WHAT, Ordering::Relaxed, Ordering::Relaxed);
     }
@@ -271,7 +269,7 @@ fn run(state: u32) {
     // What happens from here on starts the next one.
     let _ =
         STATE.compare_exchange(state, state & !WHAT | next, Ordering::Relaxed, Ordering::Relaxed);
-    background::want(background::COLLECTOR);
+    own_threads::want(own_threads::COLLECTOR);
 }
 
 /// This is a forked child, which has no such thread: it is started again by what happens next.
@@ -279,7 +277,7 @@ pub(crate) fn forked() {
     let state = STATE.load(Ordering::Relaxed);
     if state & WHAT == RUNNING {
         STATE.store(state & !WHAT | ARMED, Ordering::Relaxed);
-        background::want(background::COLLECTOR);
+        own_threads::want(own_threads::COLLECTOR);
     }
 }
 

@@ -3,14 +3,14 @@
 use std::time::Duration;
 
 use crate::{
+    alloc::{ENABLED, reserve},
     collector,
-    current::ENABLED,
     model::Error,
     primitives::{
         clock,
         sync::{AtomicU8, AtomicU64, Ordering},
     },
-    reserve, settings,
+    settings,
     timing::Timing,
 };
 
@@ -225,7 +225,7 @@ impl Builder {
         let looked = UNANNOTATED.swap(u8::from(self.unannotated), Ordering::Relaxed);
         #[cfg(feature = "tokio")]
         if looked == 0 && self.unannotated && ENABLED {
-            crate::plain::prepare();
+            crate::alloc::unannotated::prepare();
         }
         #[cfg(not(feature = "tokio"))]
         let _ = looked;

@@ -5,13 +5,13 @@ use std::{borrow::Cow, collections::HashMap, fmt, hash::Hash};
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    alloc::reserve,
     model::{
         Column, HumanBytes, SiteProfile, Table, TaskType, VariableSiteProfile,
         human::{cell, count, path_end},
     },
     primitives::order,
     report::{MOST_ROWS, NAME_COLUMNS, NONE, PLACE_COLUMNS, folder, more, place},
-    reserve,
     snapshot::MemorySnapshot,
 };
 

@@ -14,7 +14,7 @@ use pin_project_lite::pin_project;
 
 use crate::{
     accounting::{Callsite, FutureType, Key, Record, Site, record},
-    current::ENABLED,
+    alloc::ENABLED,
     model::{TaskError, TaskId, TaskType},
 };
 
@@ -41,7 +41,7 @@ pin_project! {
     impl<F> PinnedDrop for Tracked<F> {
         fn drop(this: Pin<&mut Self>) {
             #[cfg(all(feature = "tokio", tokio_unstable))]
-            crate::plain::note_tracked();
+            crate::alloc::unannotated::note_tracked();
             // Also when the future's destructor panics, the guard closes the task.
             let _closing = this.record().map(Record::closing);
             this.project().future.set(None);
@@ -178,7 +178,7 @@ impl<F: Future> Future for Tracked<F> {
         let (mut future, task) = self.parts();
         let Some(record) = task else { return future.poll(context) };
         #[cfg(all(feature = "tokio", tokio_unstable))]
-        crate::plain::note_tracked();
+        crate::alloc::unannotated::note_tracked();
         let running = record.run();
         let poll = future.as_mut().poll(context);
         #[cfg(feature = "layout")]

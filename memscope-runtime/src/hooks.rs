@@ -55,7 +55,8 @@ mod forks {
     use std::ffi::c_int;
 
     use crate::{
-        collector, current,
+        alloc::current,
+        collector,
         primitives::{
             fork,
             sync::{AtomicU8, Ordering},

@@ -5,7 +5,7 @@ use std::{collections::HashMap, env, fs, path::PathBuf};
 use memscope_layout::{Coroutine, Held, Layouts, Member, MemberKind, Shape, State, TypeId};
 
 use crate::{
-    current::as_memscope,
+    alloc::current::as_memscope,
     model::{LocalProfile, StateMachine, WidestState, text},
     primitives::{Once, order},
 };

@@ -5,10 +5,9 @@ use std::{collections::HashSet, fmt};
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    alloc::{Measured, reserve},
     model::{HandOver, human::count},
     primitives::order,
-    probe::Measured,
-    reserve,
     snapshot::{MemorySnapshot, sum},
 };
 

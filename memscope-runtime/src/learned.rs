@@ -20,7 +20,7 @@ pub(crate) mod vectors;
 use std::{alloc::Layout, hint::black_box, mem::size_of, ptr};
 
 use crate::{
-    current::{self, Probe},
+    alloc::{Probe, current},
     primitives::Once,
 };
 

@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 // The way of a byte. A future …
+mod alloc;
 mod accounting;
 mod model;
 mod primitives;
@@ -17,17 +18,9 @@ mod scope;
 #[cfg(feature = "tracing")]
 mod tracing;
 // … is polled, and is its thread's current task; so what the allocator gives out …
-mod current;
-#[cfg(feature = "tokio")]
-mod plain;
 #[cfg(all(feature = "tokio", tokio_unstable))]
 mod tokio_hooks;
-#[cfg(feature = "task-names")]
-mod trace;
-mod alloc;
 // … carries its owner, and is counted by it or, when others free it, for it.
-mod own_heap;
-mod reserve;
 // A task's record ends in the sums of its site and, for a while, in a row of its own.
 #[cfg(feature = "tracing")]
 mod span;
@@ -64,11 +57,9 @@ mod report_file;
 #[cfg(feature = "report-file")]
 mod at_exit;
 mod hooks;
-mod background;
 // What these stand on.
 mod config;
 mod settings;
-mod probe;
 mod timing;
 
 pub use crate::alloc::TrackingAllocator;
@@ -103,8 +94,8 @@ pub mod async_memory {
     pub use crate::stream::{TrackStream, TrackedStream};
     pub use crate::{
         accounting::EventKind,
+        alloc::{Measured, current::current_task_id},
         config::initialize,
-        current::current_task_id,
         diff::{Presence, ProcessDiff, SiteDiff, SnapshotDiff, VariableSiteDiff},
         future::{CatchPanic, Tracked, create_tracked, track},
         model::{
@@ -115,7 +106,6 @@ pub mod async_memory {
             Trend, TrendPoint, VariableProfile, VariableSiteProfile, WidestState,
         },
         monitor::{AsyncResourceMonitor, ResourceAnalysis},
-        probe::Measured,
         program::Program,
         scope::{Scope, Scoped, shared, untracked},
         snapshot::{MemorySnapshot, get_memory_snapshot},

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    current::as_memscope,
+    alloc::current::as_memscope,
     primitives::{Once, arena},
 };
 

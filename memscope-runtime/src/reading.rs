@@ -13,13 +13,13 @@ use crate::{
         VariableSiteReading, cross_frees, end_stamps, ended_tasks, registry, shared_owner,
         stream_items, variable,
     },
+    alloc::reserve,
     model::{TaskId, TaskState},
     open_tasks::OpenTasks,
     primitives::{
         clock,
         sync::{Ordering, fence},
     },
-    reserve,
 };
 
 /// How often a reading is repeated when tasks end while it is made.

@@ -11,11 +11,11 @@ mod variables;
 use std::fmt;
 
 use crate::{
+    alloc::reserve,
     model::{
         HumanBytes, Items, SiteProfile,
         human::{common_folder, count, path_end},
     },
-    reserve,
     snapshot::{MemorySnapshot, sum},
 };
 

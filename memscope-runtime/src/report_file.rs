@@ -20,9 +20,9 @@ use serde_json::{Value, error::Category};
 pub(crate) use replace::{Identity, Refused, Taken, identity, is_stream, write};
 
 use crate::{
+    alloc::reserve,
     input,
     model::{Buffer, Error, Unreadable, human::cell, text},
-    reserve,
     snapshot::{Left, MemorySnapshot},
 };
 

@@ -12,6 +12,7 @@ use crate::{
     accounting::{
         EventKind, HandedOver, SharedReading, Site, UNTRACKED, VariableReading, VariableSiteReading,
     },
+    alloc::reserve,
     model::{
         AwaitPoint, AwaitPoints, Bucket, HandOver, Items, MOST_NAME, Place, ProcessMemory,
         RuntimeMemory, SharedProfile, SiteProfile, StateMachine, TaskEvent, TaskId, TaskState,
@@ -22,7 +23,6 @@ use crate::{
     program,
     reading::{Reading, Retained, SiteReading},
     recent::Kept,
-    reserve,
 };
 
 pub(crate) use tasks::Tasks;

@@ -11,7 +11,7 @@ use pin_project_lite::pin_project;
 
 use crate::{
     accounting::Shared,
-    current::{ENABLED, Entered},
+    alloc::{ENABLED, Entered},
 };
 
 /// Charges what `work` allocates to the thread, outside every task.

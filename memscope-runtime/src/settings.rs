@@ -14,12 +14,11 @@ use std::{
 };
 
 use crate::{
+    alloc::{ENABLED, current::as_memscope, reserve},
     collector,
     config::Builder,
-    current::{ENABLED, as_memscope},
     model::{human::cell, text::visible},
     primitives::{Once, privileged::is_privileged},
-    reserve,
     timing::Timing,
 };
 

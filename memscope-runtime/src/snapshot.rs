@@ -3,23 +3,20 @@
 use serde::{Deserialize, Serialize};
 
 #[cfg(feature = "task-names")]
-use crate::trace;
+use crate::alloc::unannotated::stack_trace;
 use crate::{
     accounting::{EventKind, cross_frees, ended_tasks, registry},
+    alloc::{Entered, Measured, current, install_check, reserve, self_usage},
     collector::{self, Collected},
     config,
-    current::{self, Entered},
     model::{
         AwaitPoint, AwaitPoints, HandOver, Origin, ProcessMemory, RuntimeMemory, SharedProfile,
         SiteProfile, TaskEvent, TaskId, TaskMemoryProfile, TaskPerformanceMetrics, TaskType,
         Timeline, ToolUsage, Trend, VariableProfile, VariableSiteProfile,
     },
-    own_heap,
     primitives::{arena, clock, page_map},
-    probe::{self, Measured},
     program::{self, Program},
     reading::{self, Reading},
-    reserve,
     rows::{self, Names, Tasks},
 };
 
@@ -99,12 +96,12 @@ pub fn get_memory_snapshot() -> MemorySnapshot {
     }
     // First: whether sizes are measured is seen by a block.
     let work = reserve::work();
-    let measured = probe::measured();
+    let measured = install_check::measured();
     #[cfg(feature = "task-names")]
     if !reserve::is_short() {
-        trace::name_all();
+        stack_trace::name_all();
     }
-    let heap = own_heap::live();
+    let heap = self_usage::live();
     let (reading, collected, counts) = current::as_memscope(|| {
         let reading = reading::read();
         let collected = collector::collect(&reading);
@@ -121,7 +118,7 @@ pub fn get_memory_snapshot() -> MemorySnapshot {
 #[cfg(feature = "report-file")]
 pub(crate) fn for_memscope() -> MemorySnapshot {
     let work = reserve::work();
-    let measured = probe::measured();
+    let measured = install_check::measured();
     let reading = reading::read();
     let collected = collector::collect(&reading);
     let mut snapshot =
@@ -514,7 +511,7 @@ impl MemorySnapshot {
 /// Unannotated tasks that lost their record while they held bytes.
 fn split() -> u64 {
     #[cfg(feature = "tokio")]
-    return crate::plain::split();
+    return crate::alloc::unannotated::split();
     #[cfg(not(feature = "tokio"))]
     0
 }

@@ -10,7 +10,7 @@ use tokio::task::JoinHandle;
 
 use crate::{
     accounting::FutureType,
-    current::Spawning,
+    alloc::Spawning,
     future::{Tracked, track, track_as, track_for},
     model::TaskType,
 };

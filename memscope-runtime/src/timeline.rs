@@ -8,9 +8,9 @@ use std::cmp::Reverse;
 
 use crate::{
     accounting::{Site, site},
+    alloc::reserve,
     model::{ProcessPoint, TaskId, Trend, TrendPoint, profile},
     reading::{self, Glance, Reading, TaskReading},
-    reserve,
     rows::Names,
 };
 

@@ -2,7 +2,7 @@
 
 use tokio::runtime::Builder;
 
-use crate::{current::ENABLED, plain};
+use crate::alloc::{ENABLED, unannotated};
 
 /// Has a Tokio runtime tell of its tasks: their polls, their exact end, and where they were
 /// spawned.
@@ -55,7 +55,7 @@ pub fn tokio_hooks(builder: &mut Builder) -> &mut Builder {
         return builder;
     }
     builder
-        .on_before_task_poll(|task| plain::poll_begins(task.id(), task.spawned_at()))
-        .on_after_task_poll(|task| plain::poll_ends(task.id()))
-        .on_task_terminate(|task| plain::task_ends(task.id(), task.spawned_at()))
+        .on_before_task_poll(|task| unannotated::poll_begins(task.id(), task.spawned_at()))
+        .on_after_task_poll(|task| unannotated::poll_ends(task.id()))
+        .on_task_terminate(|task| unannotated::task_ends(task.id(), task.spawned_at()))
 }

@@ -9,7 +9,7 @@ use tracing_core::{
 use tracing_subscriber::{Layer, layer::Context, registry::LookupSpan};
 
 use crate::{
-    current::{self, ENABLED, Entered},
+    alloc::{ENABLED, Entered, current},
     primitives::sync::{AtomicU32, Ordering},
     span::{self, Span},
 };

@@ -2,10 +2,9 @@
 
 use crate::{
     accounting::{Account, Balance, Folding, Record, registry, transferred, variable},
-    current::{self, ENABLED},
+    alloc::{ENABLED, Measured, current, install_check},
     model::{Error, TaskId},
     primitives::Pooled,
-    probe::{self, Measured},
     trackable::{Block, Blocks, Contents, Trackable},
 };
 
@@ -84,7 +83,7 @@ pub fn transfer_deep<T: Contents + ?Sized>(value: &T, to: TaskId) -> Result<Tran
 }
 
 fn transfer_shown(to: TaskId, show: impl FnOnce(&mut Blocks<'_>)) -> Result<Transferred, Error> {
-    let measured = if ENABLED { probe::measured() } else { Measured::Disabled };
+    let measured = if ENABLED { install_check::measured() } else { Measured::Disabled };
     if !measured.is_yes() {
         return Err(Error::not_measured(measured));
     }

@@ -22,7 +22,7 @@ use memscope_layout::{Layouts, Shape, StateKind, TypeId};
 
 use crate::{
     accounting::{FutureType, Record},
-    current::as_memscope,
+    alloc::current::as_memscope,
     layouts::{self, locals_of, place_of, short},
     model::AwaitFrame,
     primitives::{

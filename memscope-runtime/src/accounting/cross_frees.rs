@@ -4,7 +4,7 @@ use std::cell::Cell;
 
 use super::site::UNTRACKED;
 use crate::{
-    current,
+    alloc::current,
     primitives::{
         Linked, Links, Pool, Zeroed,
         sync::{AtomicU64, Ordering, add, bump},

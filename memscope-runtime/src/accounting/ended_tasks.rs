@@ -10,13 +10,13 @@ use super::{
     tally::TallyReading,
 };
 use crate::{
+    alloc::reserve,
     config,
     model::TaskState,
     primitives::{
         Arena, Nanos, Seen, StaticRef, Version, Writing, Zeroed,
         sync::{AtomicU8, AtomicU32, AtomicU64, Ordering, add},
     },
-    reserve,
 };
 
 /// What stays of an ended task.

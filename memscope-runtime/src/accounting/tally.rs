@@ -23,7 +23,7 @@ const LARGE_BLOCK: usize = 1 << 20;
 /// all of it is plain loads and stores; other threads only read. What others do to the owner's
 /// blocks goes to its [`Account`].
 ///
-/// A tally without an account is a *signpost*: [`current`](crate::current) keeps five of them to
+/// A tally without an account is a *signpost*: [`current`](crate::alloc::current) keeps five of them to
 /// mark the situations that need the slow path; every shared owner and every span has one that
 /// leads to it.
 #[derive(Debug)]

@@ -4,7 +4,8 @@ use std::cell::Cell;
 
 use super::event::Event;
 use crate::{
-    collector, current,
+    alloc::current,
+    collector,
     primitives::{
         Linked, Links, Pool, Pooled, Ring, Roster, StaticRef, Zeroed, arena, clock,
         sync::{AtomicU32, AtomicU64, Ordering, add, fence},

@@ -13,14 +13,13 @@ use super::{
     variable_site::{Past, VariableCallsite, VariableSite},
 };
 use crate::{
+    alloc::{ENABLED, current, install_check},
     config,
-    current::{self, ENABLED},
     model::{Extent, TaskId},
     primitives::{
         Guard, Holds, Lock, Pool, Pooled, Spare, StaticRef, Zeroed, clock, fork_lock,
         sync::{AtomicI64, AtomicU32, AtomicU64, Ordering},
     },
-    probe,
     trackable::{Block, Blocks},
 };
 
@@ -106,7 +105,7 @@ pub fn track_value<T: ?Sized>(
     }
     let site = callsite.site(type_name::<T>());
     site.note_registered(size_of_val(value));
-    let is_measured = probe::measured().is_yes();
+    let is_measured = install_check::measured().is_yes();
     let mut registration = Registration::new(site);
     let mut add = |block| {
         if is_measured {

@@ -16,7 +16,7 @@ use std::{
 };
 
 use crate::hooks::{monotonic_ns, pause};
-use crate::{at_exit, background::AllBlocked, model::origin};
+use crate::{alloc::AllBlocked, at_exit, model::origin};
 
 /// A child that takes longer is given up.
 const MOST_NS: u64 = 5_000_000_000;

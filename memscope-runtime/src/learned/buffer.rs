@@ -203,7 +203,7 @@ unsafe fn changing(bytes: &Bytes, place: usize) -> *const u8 {
 ///
 /// A header of this size must consist of `N` words, all of them initialised, and be live.
 unsafe fn header<const N: usize>(
-    seen: Option<crate::current::Probe>,
+    seen: Option<crate::alloc::Probe>,
 ) -> Option<([*const u8; N], Layout)> {
     let seen = seen?;
     // SAFETY: a block of this layout is the header.

@@ -6,7 +6,7 @@ use std::{
     ptr,
 };
 
-use crate::{current::Probe, primitives::Once};
+use crate::{alloc::Probe, primitives::Once};
 
 use crate::learned::{
     Own, learned, lies_in, only, sample,

@@ -12,7 +12,7 @@ use std::{
 };
 
 #[cfg(feature = "report-file")]
-use crate::reserve;
+use crate::alloc::reserve;
 
 /// Characters of a name; of a longer one the last that are left are followed by `…`.
 pub(crate) const MOST_NAME: usize = 256;

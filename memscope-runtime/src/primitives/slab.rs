@@ -7,7 +7,7 @@ use super::{
     free_list::FreeList,
     sync::{AtomicU32, AtomicU64, Ordering},
 };
-use crate::current;
+use crate::alloc::current;
 
 /// What a pool is made of: a place knows its index, and, while it is free, the next free one.
 pub(crate) trait Pooled: Zeroed {

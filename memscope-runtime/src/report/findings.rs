@@ -4,12 +4,12 @@ use std::{cmp::Reverse, fmt};
 
 use crate::report::NAME_COLUMNS;
 use crate::{
+    alloc::reserve,
     model::{
         HumanBytes, SiteProfile, TaskState,
         human::{cell, count},
     },
     primitives::order,
-    reserve,
     snapshot::MemorySnapshot,
 };
 

@@ -4,12 +4,12 @@ use std::{cmp::Reverse, fmt};
 
 use crate::report::{NAME_COLUMNS, folder, place};
 use crate::{
+    alloc::reserve,
     model::{
         HumanBytes, LocalProfile, SiteProfile, StateMachine,
         human::{cell, count},
     },
     primitives::order,
-    reserve,
     snapshot::MemorySnapshot,
 };
 

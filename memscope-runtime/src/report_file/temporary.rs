@@ -166,7 +166,9 @@ mod left {
         path::{Path, PathBuf},
     };
 
-    use crate::{current::as_memscope, primitives::Lock, report_file::system::effective_user};
+    use crate::{
+        alloc::current::as_memscope, primitives::Lock, report_file::system::effective_user,
+    };
 
     /// Folders that this process has swept. Past so many it sweeps again.
     const MOST_FOLDERS: usize = 64;

@@ -3,11 +3,12 @@
 use std::collections::HashMap;
 
 use crate::{
+    alloc::reserve,
     layouts,
     model::{AwaitPoint, AwaitPoints},
     primitives::{Nanos, order},
     reading::{Reading, TaskReading},
-    reserve, waits,
+    waits,
 };
 
 /// The rows, those that hold most first, and by the number of a node the index of its row.

@@ -6,12 +6,10 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, ser::SerializeSeq}
 
 use crate::{
     accounting::{ItemsReading, RecordReading},
-    current::{self, Entered},
+    alloc::{Entered, current, reserve, self_usage},
     model::{TaskId, TaskMemoryProfile, text},
-    own_heap,
     primitives::{Lock, Nanos, Once, fork_lock},
     reading::{Reading, TaskReading},
-    reserve,
 };
 
 /// The tasks of one snapshot.
@@ -54,8 +52,8 @@ impl Tasks {
             reserve::push(&mut tasks, task);
         }
         if measured {
-            own_heap::give(&tasks);
-            own_heap::give(&items);
+            self_usage::give(&tasks);
+            self_usage::give(&items);
         }
         let read = Read { tasks, items, await_points, measured };
         Self { rows: Once::new(), read: Lock::new(read, fork_lock::as_it_is) }

@@ -8,7 +8,7 @@ use std::{
     },
 };
 
-use crate::current;
+use crate::alloc::current;
 use crate::trackable::{Blocks, Contents, Handle, Trackable};
 
 /// Whether a `Mutex` of the standard library lies in a block of its own, made at its first use,

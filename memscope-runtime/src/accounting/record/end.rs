@@ -13,8 +13,8 @@ use crate::{
         thread_ring::Folding,
         transferred::{self, Taken},
     },
+    alloc::Entered,
     config,
-    current::Entered,
     model::TaskState,
     primitives::{clock, sync::Ordering},
 };

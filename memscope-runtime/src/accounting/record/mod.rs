@@ -15,7 +15,8 @@ use super::{
     thread_ring,
 };
 use crate::{
-    config, current,
+    alloc::current,
+    config,
     model::TaskState,
     primitives::{
         Linked, Links, Pooled, StaticRef, Zeroed,

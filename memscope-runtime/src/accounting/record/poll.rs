@@ -3,8 +3,8 @@
 use super::Record;
 use crate::{
     accounting::{event::EventKind, peak_window},
-    background, config,
-    current::{self, Entered},
+    alloc::{Entered, current, own_threads},
+    config,
     model::TaskState,
     primitives::{
         clock,
@@ -115,7 +115,7 @@ impl Record {
             self.ended_ns.store(0, Ordering::Relaxed);
             self.rested_ns.store(ended_ns, Ordering::Relaxed);
         }
-        background::occasion();
+        own_threads::occasion();
         ended_ns
     }
 
@@ -128,7 +128,7 @@ impl Record {
         let outer = outer();
         self.first_poll_ns.store(started_ns, Ordering::Relaxed);
         self.say(EventKind::Spawned, started_ns, 0);
-        background::occasion();
+        own_threads::occasion();
         if outer != 0 && outer != self.tally.id() {
             self.parent.store(outer, Ordering::Relaxed);
         }

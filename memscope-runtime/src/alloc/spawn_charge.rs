@@ -5,11 +5,10 @@ use std::cell::Cell;
 use crate::accounting::{Owner, Record, Tally};
 
 #[cfg(feature = "tokio")]
-use crate::current::{Behind, SPAWNING};
-use crate::current::{
-    HERE,
+use super::current::{Behind, SPAWNING};
+use super::{
     charge::{charge_for, charge_to},
-    is_untracked, untracked_at,
+    current::{HERE, is_untracked, untracked_at},
 };
 
 /// A task that is being handed to its executor.

@@ -1,6 +1,6 @@
 //! What a thread has entered by two calls, and so may leave in any order: spans.
 //!
-//! A guard ([`Entered`](crate::current::Entered)) saves what was current before it and restores it when it
+//! A guard ([`Entered`](super::current::Entered)) saves what was current before it and restores it when it
 //! is dropped; guards nest, as they are variables of functions. A span may be left anywhere: inside
 //! a scope or a poll that began after it, or not at all. So each thread keeps a list of its
 //! entries, newest first, each with the *depth* (how many guards there were) that it was entered
@@ -28,7 +28,10 @@ use crate::{
     span::{Role, Span},
 };
 
-use crate::current::{HERE, Here, discharge::known};
+use super::{
+    current::{HERE, Here},
+    discharge::known,
+};
 
 /// One time that a thread entered a span. Only that thread looks at it.
 #[derive(Debug)]
@@ -268,7 +271,10 @@ impl Entry {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::current::{Behind, Entered, OWN, SPAWNING, behind, owner_id, spawning, tally};
+    use crate::alloc::{
+        current::{Behind, Entered, OWN, SPAWNING, behind, owner_id, tally},
+        spawn_charge,
+    };
     use crate::span;
 
     static FIRST: Tally = Tally::new();
@@ -369,7 +375,7 @@ mod tests {
         enter(span, 7, id);
         let of_span = tally();
         let signpost = Behind::put(&SPAWNING);
-        assert!(is(spawning::leave_spawning(), of_span));
+        assert!(is(spawn_charge::leave_spawning(), of_span));
         assert!(is(tally(), of_span), "as after the cell of a task");
         let (other, other_id) = open();
         enter(other, 7, other_id);

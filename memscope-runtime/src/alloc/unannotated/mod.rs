@@ -8,20 +8,23 @@
 //! that comes back gets a new one. Whoever gives up a record must know that no thread is about to
 //! charge it: see `lease`.
 
+#[cfg(feature = "task-names")]
+pub(crate) mod stack_trace;
+
 #[cfg(tokio_unstable)]
 mod away;
 mod context;
 #[cfg(tokio_unstable)]
-mod told;
+mod runtime_hooks;
 
 use std::{
     cell::Cell,
     hash::{Hash, Hasher},
 };
 
+use super::own_threads;
 use crate::{
     accounting::{FutureType, Key, NewTask, PLAIN_COLUMN, Record, Site, registry},
-    background,
     model::TaskType,
     primitives::{
         Arena, Linked, Links, Pool, StaticRef, Zeroed,
@@ -32,9 +35,11 @@ use crate::{
 
 use crate::primitives::{BUSY, Charging, Lease};
 
-pub(crate) use context::{Sight, note_block, note_thread, prepare, sight};
+pub(crate) use super::unannotated::context::{Sight, note_block, note_thread, prepare, sight};
 #[cfg(tokio_unstable)]
-pub(crate) use told::{note_tracked, poll_begins, poll_ends, task_ends};
+pub(crate) use super::unannotated::runtime_hooks::{
+    note_tracked, poll_begins, poll_ends, task_ends,
+};
 
 /// Sets of places; ids are dealt out in turn, so that they fill evenly.
 const SETS: u32 = 4_096;
@@ -47,7 +52,7 @@ struct Place {
     lease: Lease,
     record: StaticRef<Record>,
     #[cfg(tokio_unstable)]
-    told: told::Told,
+    told: runtime_hooks::Told,
 }
 
 // SAFETY: atomics and a `StaticRef`, valid when zeroed, without a destructor.
@@ -265,7 +270,7 @@ fn find(id: u64) -> Option<&'static Place> {
 /// Gives the task a place and a record.
 fn make(id: u64) -> Option<&'static Record> {
     #[cfg(tokio_unstable)]
-    if told::has_ended(id) {
+    if runtime_hooks::has_ended(id) {
         return None;
     }
     claim(id).and_then(|place| fill(place, id))
@@ -316,7 +321,7 @@ fn take_over(place: &'static Place, id: u64) -> Option<&'static Place> {
 fn vacate(place: &Place, there: u64) -> bool {
     let end = || place.lease.end(there, SEATS.iter().map(|seat| &seat.charging));
     #[cfg(tokio_unstable)]
-    let (is_free, goes_on) = told::leave(place, there, end);
+    let (is_free, goes_on) = runtime_hooks::leave(place, there, end);
     #[cfg(not(tokio_unstable))]
     let (is_free, goes_on) = (end(), false);
     if is_free && let Some(record) = place.record.get() {
@@ -331,11 +336,11 @@ fn fill(place: &Place, id: u64) -> Option<&'static Record> {
     let record = open(site());
     #[cfg(tokio_unstable)]
     place.told.forget();
-    background::occasion_in_allocator();
+    own_threads::occasion_in_allocator();
     match record {
         Some(record) => {
             #[cfg(tokio_unstable)]
-            told::note_return(id);
+            runtime_hooks::note_return(id);
             place.record.set(record);
             place.lease.begin(id);
         }
@@ -372,7 +377,7 @@ pub(crate) fn note_size(tally: &'static crate::accounting::Tally) {
         && record.tally().id() == tally.id()
         && record.is_first_trace()
     {
-        crate::trace::take(id, tally.id());
+        stack_trace::take(id, tally.id());
     }
 }
 

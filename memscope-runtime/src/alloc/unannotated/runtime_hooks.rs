@@ -19,13 +19,14 @@ use std::{cell::Cell, panic::Location, ptr};
 
 use tokio::task::Id;
 
-use crate::plain::{
+use super::{
     LAST, Last, Place, SEAT, TABLE, away, find, key, number, open, set, sit, site, take_seat,
     vacate,
 };
 use crate::{
     accounting::{Record, Site},
-    config, current,
+    alloc::current,
+    config,
     model::TaskState,
     primitives::{
         StaticRef,
@@ -273,7 +274,7 @@ fn claim(id: u64) -> Option<&'static Place> {
     if has_ended(id) {
         return None;
     }
-    let place = crate::plain::claim(id)?;
+    let place = super::claim(id)?;
     place.record.clear();
     place.told.forget();
     place.lease.begin(id);

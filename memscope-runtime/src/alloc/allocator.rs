@@ -3,12 +3,12 @@
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::ptr;
 
-use crate::{
-    accounting::{
-        FRONT, FRONT_ALIGN, Inner, MOST_FRONT, Owner, Place, Request, Tally, Word, owner_word,
-    },
+use super::{
     current::{self, Other},
     reserve,
+};
+use crate::accounting::{
+    FRONT, FRONT_ALIGN, Inner, MOST_FRONT, Owner, Place, Request, Tally, Word, owner_word,
 };
 
 /// A global allocator that charges every block to the async task that allocates it.

@@ -96,12 +96,12 @@ pub(crate) use unix::AllBlocked;
 pub(crate) fn spawn<B: Background>(start: u32) -> std::io::Result<()> {
     let name = B::NAME.to_string_lossy().into_owned();
     let thread = std::thread::Builder::new().name(name).stack_size(B::STACK_BYTES);
-    crate::current::as_memscope(|| {
+    super::current::as_memscope(|| {
         let run = move || {
-            crate::current::serve();
+            super::current::serve();
             B::run(start);
         };
-        thread.spawn(move || crate::current::as_memscope(run)).map(drop)
+        thread.spawn(move || super::current::as_memscope(run)).map(drop)
     })
 }
 
@@ -116,7 +116,7 @@ mod unix {
     };
 
     use super::Background;
-    use crate::current::{self, as_memscope};
+    use crate::alloc::current::{self, as_memscope};
 
     /// Starts a thread in which all signals are blocked. It is not joined.
     ///

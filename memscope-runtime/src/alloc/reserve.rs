@@ -22,7 +22,7 @@ use std::{
     sync::atomic::{AtomicPtr, AtomicUsize, Ordering},
 };
 
-use crate::current;
+use super::current;
 
 /// PERF: above the size from which the C library maps each block by itself, so that a piece is
 /// address space alone.

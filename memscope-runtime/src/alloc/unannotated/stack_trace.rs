@@ -3,8 +3,7 @@
 use std::sync::atomic::AtomicUsize;
 
 use crate::{
-    current::Entered,
-    plain,
+    alloc::{current::Entered, unannotated},
     primitives::{
         Linked, Links, Pool, Zeroed, fork,
         sync::{AtomicU64, Ordering},
@@ -83,7 +82,7 @@ pub(crate) fn name_all() {
         let name = name_of(addresses.take_while(|address| *address != 0));
         has_looked = true;
         if let Some(name) = name {
-            plain::rename(trace.tokio_id.load(Ordering::Relaxed), id, &name);
+            unannotated::rename(trace.tokio_id.load(Ordering::Relaxed), id, &name);
         }
         TRACES.put(trace);
     }

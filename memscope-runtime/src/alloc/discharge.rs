@@ -2,20 +2,20 @@
 
 use std::ptr;
 
+#[cfg(feature = "tokio")]
+use super::current::asks_tokio;
+use super::self_usage;
+#[cfg(feature = "tokio")]
+use super::unannotated;
+use crate::accounting::{
+    Account, Charged, Owner, Tally, UNTRACKED, Variable, cross_frees, owner_word, registry,
+};
 #[cfg(feature = "tracing")]
 use crate::accounting::{Leads, transferred};
 #[cfg(feature = "tokio")]
-use crate::current::asks_tokio;
-use crate::{
-    accounting::{
-        Account, Charged, Owner, Tally, UNTRACKED, Variable, cross_frees, owner_word, registry,
-    },
-    own_heap,
-};
-#[cfg(feature = "tokio")]
-use crate::{config, plain};
+use crate::config;
 
-use crate::current::{PLAIN, behind, is_outside, is_untracked, outside_again, tally, thread};
+use super::current::{PLAIN, behind, is_outside, is_untracked, outside_again, tally, thread};
 
 /// Takes a block off an owner that is not the current one, or not the only one to be told. `tally`:
 /// the current one.
@@ -89,7 +89,7 @@ fn discharge_by(owner: Owner, bytes: usize, freer: Known) {
         Charged::Account(account) => discharge_account(account, bytes, freer),
         Charged::Cell(account) => discharge_cell(account, bytes),
         Charged::Named(name) => discharge_named(name, bytes, freer),
-        Charged::Memscope => own_heap::remove(bytes),
+        Charged::Memscope => self_usage::remove(bytes),
         Charged::Unknown => owner_word::refuse_word(),
     }
 }
@@ -145,7 +145,7 @@ impl Known {
     fn site(self) -> u32 {
         match self {
             #[cfg(feature = "tokio")]
-            Self::NoRecord => plain::site().index(),
+            Self::NoRecord => unannotated::site().index(),
             _ => self.account().map_or(UNTRACKED, Account::site),
         }
     }
@@ -188,9 +188,9 @@ pub(super) fn known(tally: &'static Tally) -> Known {
     }
     #[cfg(feature = "tokio")]
     if config::unannotated() && asks_tokio(tally) {
-        match plain::known() {
+        match unannotated::known() {
             Ok(Some(record)) => return Known::Owner(record.tally()),
-            Err(plain::NoRecord) => return Known::NoRecord,
+            Err(unannotated::NoRecord) => return Known::NoRecord,
             Ok(None) => {}
         }
     }

@@ -7,10 +7,8 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use crate::{
-    current::{self, ENABLED, Probe},
-    primitives::Once,
-};
+use super::current::{self, ENABLED, Probe};
+use crate::primitives::Once;
 
 /// Whether sizes are measured, and if not, why.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -2,22 +2,24 @@
 
 use std::{alloc::Layout, ptr};
 
+use super::self_usage;
+#[cfg(feature = "tokio")]
+use super::unannotated;
 #[cfg(feature = "tracing")]
 use crate::accounting::Account;
-#[cfg(feature = "tokio")]
-use crate::plain;
 use crate::{
     accounting::{Charged, Leads, Owner, Shared, Tally, registry},
-    config, own_heap,
+    config,
     primitives::page_map,
 };
 
-use crate::current::{
-    OWN, Other, Probe, QUIET, SPAWNING, STRANGER,
+use super::{
+    current::{
+        OWN, Other, Probe, QUIET, SPAWNING, STRANGER, find_outside, introduce, is_memscope,
+        is_outside, is_untracked, outside, tally, untracked_at,
+    },
     discharge::{discharge_account, discharge_elsewhere, known},
-    find_outside, introduce, is_memscope, is_outside, is_untracked, outside,
-    spawning::charge_spawned,
-    tally, untracked_at,
+    spawn_charge::charge_spawned,
 };
 
 /// Charges a new block that has no slot to the orphans: nothing would say later that it is
@@ -35,7 +37,7 @@ pub(crate) fn charge_without_slot(block: *mut u8, layout: Layout) -> Owner {
 #[inline(never)]
 pub(crate) fn charge(block: *mut u8, layout: Layout) -> Owner {
     #[cfg(feature = "tokio")]
-    plain::note_block(layout.align());
+    unannotated::note_block(layout.align());
     let tally = tally();
     match tally.account() {
         Some(account) => {
@@ -96,7 +98,7 @@ pub(super) fn charge_to(tally: &'static Tally, bytes: usize) -> Owner {
 #[inline]
 pub(crate) fn note_size(tally: &'static Tally) {
     #[cfg(feature = "task-names")]
-    plain::note_size(tally);
+    unannotated::note_size(tally);
     #[cfg(not(feature = "task-names"))]
     let _ = tally;
 }
@@ -113,7 +115,7 @@ pub(crate) fn charge_at_other_signpost(
         return charge_to(untracked_at(signpost), bytes);
     }
     if ptr::eq(signpost, &raw const OWN) {
-        own_heap::add(bytes);
+        self_usage::add(bytes);
         Probe::of(block, layout).note();
         return Owner::memscope();
     }

@@ -25,18 +25,13 @@
 //! | a span that is entered (`entries`) | it is left, or a guard below ends | what was before |
 //! | a thread's first allocation | its destructors run | `LATE` |
 
-mod charge;
-mod discharge;
-#[cfg(feature = "tracing")]
-mod entries;
-mod spawning;
-
+use super::span_entries;
 use std::{alloc::Layout, cell::Cell, marker::PhantomData, ptr};
 
 #[cfg(feature = "tokio")]
-use crate::plain;
+use super::unannotated;
 #[cfg(feature = "tokio")]
-pub(crate) use crate::plain::Other;
+pub(crate) use super::unannotated::Other;
 use crate::{
     accounting::{
         Record, Tally, cross_frees, owner_word, registry, shared_owner, thread_ring, variable,
@@ -46,17 +41,17 @@ use crate::{
     model::TaskId,
 };
 
-pub(crate) use charge::{
+pub(crate) use super::charge::{
     charge, charge_at_other_signpost, charge_outside, charge_without_slot, note_size, recharge,
 };
-pub(crate) use discharge::{discharge_cell, discharge_elsewhere, hand_on};
+pub(crate) use super::discharge::{discharge_cell, discharge_elsewhere, hand_on};
 #[cfg(feature = "tracing")]
-pub(crate) use entries::{enter as enter_span, exit as exit_span};
+pub(crate) use super::span_entries::{enter as enter_span, exit as exit_span};
 #[cfg(feature = "tokio")]
-pub(crate) use spawning::Spawning;
+pub(crate) use super::spawn_charge::Spawning;
 
-use discharge::known;
-use spawning::SpawnCell;
+use super::discharge::known;
+use super::spawn_charge::SpawnCell;
 
 /// Whether tracking is compiled in.
 pub(crate) const ENABLED: bool = cfg!(feature = "enabled");
@@ -81,43 +76,43 @@ impl Other {
     }
 }
 
-static STRANGER: Tally = Tally::new();
-static SPAWNING: Tally = Tally::new();
-static OWN: Tally = Tally::new();
+pub(super) static STRANGER: Tally = Tally::new();
+pub(super) static SPAWNING: Tally = Tally::new();
+pub(super) static OWN: Tally = Tally::new();
 static LATE: Tally = Tally::new();
 /// Outside of tracked tasks: the Tokio task that nobody annotated, or the thread.
-static PLAIN: Tally = Tally::new();
+pub(super) static PLAIN: Tally = Tally::new();
 /// The same until Tokio has run on the thread: the thread.
-static QUIET: Tally = Tally::new();
+pub(super) static QUIET: Tally = Tally::new();
 
 // PERF: `const` and without destructors, so that an access is one move relative to the thread
 // pointer, at any time in a thread's life.
 thread_local! {
-    static HERE: Here = const { Here::new() };
+    pub(super) static HERE: Here = const { Here::new() };
 }
 
 /// What a thread knows of itself.
 ///
 /// PERF: in one place, as code of a library looks up each thread-local by a call before it is
 /// linked, which keeps registers from being used.
-struct Here {
-    current: Cell<&'static Tally>,
+pub(super) struct Here {
+    pub(super) current: Cell<&'static Tally>,
     /// What the signposts `SPAWNING` and `OWN` stand before.
-    behind: Cell<&'static Tally>,
-    spawn: SpawnCell,
+    pub(super) behind: Cell<&'static Tally>,
+    pub(super) spawn: SpawnCell,
     thread: Cell<Option<&'static Record>>,
     probe: Cell<Option<Probe>>,
     /// The thread has given its record back, for good.
     is_retired: Cell<bool>,
     /// The guards that there are now.
     #[cfg(feature = "tracing")]
-    depth: Cell<u32>,
+    pub(super) depth: Cell<u32>,
     /// The last span that was entered and is still listed: see `entries`.
     #[cfg(feature = "tracing")]
-    top: Cell<Option<&'static entries::Entry>>,
+    pub(super) top: Cell<Option<&'static span_entries::Entry>>,
     /// Entries of that list that have been left.
     #[cfg(feature = "tracing")]
-    buried: Cell<u32>,
+    pub(super) buried: Cell<u32>,
 }
 
 impl Here {
@@ -141,7 +136,7 @@ impl Here {
 
 /// This thread's own record, once it has allocated.
 #[inline]
-fn thread() -> Option<&'static Record> {
+pub(super) fn thread() -> Option<&'static Record> {
     HERE.with(|here| here.thread.get())
 }
 
@@ -199,7 +194,7 @@ impl Drop for Entered {
                 here.depth.set(here.depth.get().wrapping_sub(1));
                 // PERF: the only test while no span is entered.
                 if here.top.get().is_some() {
-                    return entries::restore(here, self.previous);
+                    return span_entries::restore(here, self.previous);
                 }
             }
             here.current.set(self.previous);
@@ -208,7 +203,7 @@ impl Drop for Entered {
 }
 
 /// Runs `work` with allocations charged to nobody: for memory that is freed soon, or
-/// [given](crate::own_heap::give) to who keeps it.
+/// [given](super::self_usage::give) to who keeps it.
 pub(crate) fn as_memscope<T>(work: impl FnOnce() -> T) -> T {
     let _behind = Behind::put(&OWN);
     work()
@@ -221,14 +216,14 @@ pub(crate) fn is_memscope() -> bool {
 
 /// Puts a signpost up before the current tally, until dropped.
 #[derive(Debug)]
-struct Behind {
+pub(super) struct Behind {
     outer: &'static Tally,
     _entered: Entered,
 }
 
 impl Behind {
     #[inline]
-    fn put(signpost: &'static Tally) -> Self {
+    pub(super) fn put(signpost: &'static Tally) -> Self {
         let current = behind(tally());
         Self {
             outer: HERE.with(|here| here.behind.replace(current)),
@@ -243,7 +238,7 @@ impl Drop for Behind {
         HERE.with(|here| {
             let outer = self.outer;
             #[cfg(feature = "tracing")]
-            let outer = entries::resolve(here, outer, here.depth.get().wrapping_sub(1));
+            let outer = span_entries::resolve(here, outer, here.depth.get().wrapping_sub(1));
             here.behind.set(outer);
         });
     }
@@ -251,18 +246,18 @@ impl Drop for Behind {
 
 /// What `SPAWNING` and `OWN` stand before; any other is itself.
 #[inline]
-fn behind(tally: &'static Tally) -> &'static Tally {
+pub(super) fn behind(tally: &'static Tally) -> &'static Tally {
     let is_before = ptr::eq(tally, &raw const SPAWNING) || ptr::eq(tally, &raw const OWN);
     if is_before { HERE.with(|here| here.behind.get()) } else { tally }
 }
 
 /// Who allocates outside of every tracked task.
-fn outside() -> &'static Tally {
+pub(super) fn outside() -> &'static Tally {
     outside_again().unwrap_or_else(find_outside)
 }
 
 /// [`outside`], where that is another than before.
-fn find_outside(other: Other) -> &'static Tally {
+pub(super) fn find_outside(other: Other) -> &'static Tally {
     other.find().or_else(thread).map_or(&LATE, Record::tally)
 }
 
@@ -293,27 +288,27 @@ pub(crate) fn is_outside(signpost: &'static Tally) -> bool {
 
 /// Whether this signpost stands outside of every tracked task.
 #[inline]
-fn is_untracked(signpost: &'static Tally) -> bool {
+pub(super) fn is_untracked(signpost: &'static Tally) -> bool {
     is_outside(signpost) || ptr::eq(signpost, &raw const QUIET)
 }
 
 /// Whether Tokio may be asked at this signpost, which stands outside of every tracked task: from
 /// its first use on this thread on.
 #[inline]
-fn asks_tokio(signpost: &'static Tally) -> bool {
+pub(super) fn asks_tokio(signpost: &'static Tally) -> bool {
     is_outside(signpost) || leaves_quiet()
 }
 
 /// Puts `PLAIN` in the place of `QUIET` if Tokio has run on this thread by now.
 #[cfg(feature = "tokio")]
 fn leaves_quiet() -> bool {
-    match plain::sight() {
-        plain::Sight::Unused => return false,
-        plain::Sight::Used => {}
-        plain::Sight::Hidden => {
+    match unannotated::sight() {
+        unannotated::Sight::Unused => return false,
+        unannotated::Sight::Used => {}
+        unannotated::Sight::Hidden => {
             // What is allocated to register the destructor is the thread's.
             let _own = thread().map(|own| Entered::new(own.tally()));
-            plain::introduce();
+            unannotated::introduce();
         }
     }
     HERE.with(|here| {
@@ -333,7 +328,7 @@ fn leaves_quiet() -> bool {
 }
 
 /// The tally to charge at this signpost, which stands outside of every tracked task.
-fn untracked_at(signpost: &'static Tally) -> &'static Tally {
+pub(super) fn untracked_at(signpost: &'static Tally) -> &'static Tally {
     if asks_tokio(signpost) { outside() } else { thread().map_or(&LATE, Record::tally) }
 }
 
@@ -343,13 +338,13 @@ fn untracked_at(signpost: &'static Tally) -> &'static Tally {
 pub(crate) fn outside_again() -> Result<&'static Tally, Other> {
     #[cfg(feature = "tokio")]
     if config::unannotated() {
-        return plain::again().map(Record::tally);
+        return unannotated::again().map(Record::tally);
     }
     thread().map(Record::tally).ok_or(Other::NOBODY)
 }
 
 /// Gives a thread its own record at its first allocation.
-fn introduce() -> &'static Tally {
+pub(super) fn introduce() -> &'static Tally {
     if HERE.with(|here| here.is_retired.get()) {
         return &LATE;
     }
@@ -360,7 +355,7 @@ fn introduce() -> &'static Tally {
     HERE.with(|here| here.thread.set(Some(record)));
     #[cfg(feature = "tokio")]
     if config::unannotated() {
-        plain::note_thread();
+        unannotated::note_thread();
     }
     let retires = {
         // What is allocated to register the destructor is the thread's.
@@ -402,7 +397,7 @@ fn retire() {
         here.behind.set(&LATE);
     });
     #[cfg(feature = "tracing")]
-    entries::retire();
+    span_entries::retire();
     give_all_back();
 }
 
@@ -415,7 +410,7 @@ fn give_all_back() {
     }
     registry::empty_spares();
     #[cfg(feature = "tokio")]
-    plain::retire();
+    unannotated::retire();
     variable::empty_spares();
     cross_frees::retire();
     // Last: what comes before may have something to say.
@@ -443,9 +438,9 @@ pub(crate) fn serve() {
 pub(crate) fn forked() -> u32 {
     cross_frees::forked();
     #[cfg(feature = "tokio")]
-    plain::forked();
+    unannotated::forked();
     #[cfg(feature = "tracing")]
-    entries::forked();
+    span_entries::forked();
     variable_site::forked();
     if thread_ring::forked() {
         Record::finish_ends();
@@ -522,7 +517,7 @@ impl Probe {
         Self { block, layout }
     }
 
-    fn note(self) {
+    pub(super) fn note(self) {
         HERE.with(|here| here.probe.set(Some(self)));
     }
 

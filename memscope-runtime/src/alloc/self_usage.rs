@@ -1,9 +1,9 @@
 //! What memscope itself holds in the program's heap, charged to no task or thread: for a moment,
 //! while it reads and writes reports.
 
+use super::current;
 use crate::{
     accounting::{Owner, variable},
-    current,
     primitives::sync::{AtomicI64, Ordering},
     trackable::{Block, Blocks, Trackable},
 };

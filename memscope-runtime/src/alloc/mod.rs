@@ -1,0 +1,20 @@
+//! What runs inside `malloc` and `free`: the allocator, the current owner, charging and freeing.
+
+pub(crate) mod allocator;
+pub(crate) mod charge;
+pub(crate) mod current;
+pub(crate) mod discharge;
+pub(crate) mod install_check;
+pub(crate) mod own_threads;
+pub(crate) mod reserve;
+pub(crate) mod self_usage;
+#[cfg(feature = "tracing")]
+pub(crate) mod span_entries;
+pub(crate) mod spawn_charge;
+#[cfg(feature = "tokio")]
+pub(crate) mod unannotated;
+
+pub use allocator::TrackingAllocator;
+pub(crate) use current::{ENABLED, Entered, Probe, Spawning};
+pub use install_check::Measured;
+pub(crate) use own_threads::{AllBlocked, Background};
