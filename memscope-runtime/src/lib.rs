@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 // The way of a byte. A future …
+mod variables;
 mod alloc;
 mod accounting;
 mod model;
@@ -30,10 +31,6 @@ mod recent;
 mod timeline;
 mod collector;
 // A variable names the blocks that it holds.
-mod value;
-mod trackable;
-mod learned;
-mod transfer;
 // All of it is read, and shown.
 mod reading;
 mod open_tasks;
@@ -73,7 +70,7 @@ pub use crate::timing::Timing;
 pub use crate::tokio_hooks::tokio_hooks;
 #[cfg(feature = "tracing")]
 pub use crate::tracing::MemoryLayer;
-pub use crate::trackable::{Blocks, Contents, Trackable};
+pub use crate::variables::{Blocks, Contents, Trackable};
 
 /// What the numbers mean: leaks, and the sizes of state machines.
 pub mod analysis {
@@ -109,7 +106,10 @@ pub mod async_memory {
         program::Program,
         scope::{Scope, Scoped, shared, untracked},
         snapshot::{MemorySnapshot, get_memory_snapshot},
-        transfer::{Transferred, transfer, transfer_deep},
+        variables::{
+            Transferred,
+            transfer::{transfer, transfer_deep},
+        },
     };
 }
 
@@ -140,7 +140,8 @@ pub mod __private {
         accounting::{Callsite, VariableCallsite, variable::track_value},
         future::track_callsite as track,
         model::TaskType,
-        trackable::{Found, Handle, blocks_of},
-        value::{ByContents, ByHandle, ByParts, ByValue, Value},
+        variables::{
+            ByContents, ByHandle, ByParts, ByValue, Found, Handle, Value, trackable::blocks_of,
+        },
     };
 }

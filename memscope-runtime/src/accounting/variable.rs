@@ -20,7 +20,7 @@ use crate::{
         Guard, Holds, Lock, Pool, Pooled, Spare, StaticRef, Zeroed, clock, fork_lock,
         sync::{AtomicI64, AtomicU32, AtomicU64, Ordering},
     },
-    trackable::{Block, Blocks},
+    variables::{Block, Blocks},
 };
 
 /// A name of one heap block; used again for another when the block is freed.

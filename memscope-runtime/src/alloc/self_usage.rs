@@ -5,7 +5,7 @@ use super::current;
 use crate::{
     accounting::{Owner, variable},
     primitives::sync::{AtomicI64, Ordering},
-    trackable::{Block, Blocks, Trackable},
+    variables::{Block, Blocks, Trackable},
 };
 
 static BYTES: AtomicI64 = AtomicI64::new(0);

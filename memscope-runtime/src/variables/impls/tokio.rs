@@ -2,10 +2,8 @@
 
 use tokio::sync::{Mutex, MutexGuard, OnceCell, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
-use crate::trackable::{
-    Blocks, Contents, Handle, Trackable,
-    cells::{guards, locks, once},
-};
+use super::cells::{guards, locks, once};
+use crate::variables::trackable::{Blocks, Contents, Handle, Trackable};
 
 locks! {
     [+ ?Sized] Mutex<T>, |this| this.try_lock().ok();

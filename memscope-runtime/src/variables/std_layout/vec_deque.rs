@@ -2,7 +2,7 @@
 
 use std::{alloc::Layout, collections::VecDeque};
 
-use crate::learned::{
+use super::{
     Own, learned, sample,
     shapes::{Large, Line, Wide},
     words,
@@ -56,7 +56,7 @@ fn learn() -> Option<Places> {
     // SAFETY: a deque keeps a buffer, its capacity, where in it the first element is, and how many
     // there are: four words.
     let words = unsafe { words::<_, 4>(&made) }?;
-    let place = |value| crate::learned::only(&words, |word| word == value);
+    let place = |value| super::only(&words, |word| word == value);
     let seen = seen.filter(|seen| Layout::array::<u64>(made.capacity()) == Ok(seen.layout))?;
     let places = Places {
         buffer: place(seen.block.addr())?,

@@ -10,7 +10,7 @@ use std::{
     task::Poll,
 };
 
-use crate::trackable::{Blocks, Contents, Handle, Trackable};
+use crate::variables::trackable::{Blocks, Contents, Handle, Trackable};
 
 /// Types with one value in them.
 macro_rules! transparent {

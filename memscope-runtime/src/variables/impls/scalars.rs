@@ -18,7 +18,7 @@ use std::{
 };
 
 use crate::model::{TaskId, TaskState, TaskType};
-use crate::trackable::{Blocks, Contents, Trackable};
+use crate::variables::trackable::{Blocks, Contents, Trackable};
 
 macro_rules! plain {
     ($([$($generics:tt)*] $type:ty;)*) => {$(

@@ -10,12 +10,12 @@
 // PERF: of builds: whatever learns is `#[inline]`, so that only programs that look at such values
 // compile it. It was a quarter of all code.
 #[cfg(feature = "bytes")]
-pub(crate) mod buffer;
-pub(crate) mod counted;
-pub(crate) mod deque;
-pub(crate) mod table;
-pub(crate) mod tree;
-pub(crate) mod vectors;
+pub(crate) mod bytes;
+pub(crate) mod rc;
+pub(crate) mod vec_deque;
+pub(crate) mod hash_table;
+pub(crate) mod btree;
+pub(crate) mod vec_backed;
 
 use std::{alloc::Layout, hint::black_box, mem::size_of, ptr};
 
@@ -138,7 +138,7 @@ mod tests {
     };
 
     use super::Own;
-    use crate::{Trackable, trackable::blocks_of};
+    use crate::{Trackable, variables::trackable::blocks_of};
 
     fn is_unknown(value: &impl Trackable) -> bool {
         let found = blocks_of(|blocks| blocks.visit(value));

@@ -5,8 +5,8 @@ use std::{
     collections::{BTreeMap, BTreeSet, BinaryHeap, HashMap, HashSet, LinkedList, VecDeque},
 };
 
-use crate::learned::{Own, deque, table, tree, vectors};
-use crate::trackable::{Blocks, Contents, Trackable};
+use crate::variables::std_layout::{self, Own};
+use crate::variables::trackable::{Blocks, Contents, Trackable};
 
 impl<T> Trackable for Vec<T> {
     #[inline]
@@ -22,40 +22,40 @@ impl<T> Trackable for Vec<T> {
 impl<T> Trackable for BinaryHeap<T> {
     fn visit(&self, blocks: &mut Blocks<'_>) {
         // SAFETY: a block that `vectors` finds is the heap's, which is borrowed.
-        unsafe { blocks.own(vectors::heap(self)) };
+        unsafe { blocks.own(std_layout::vec_backed::heap(self)) };
     }
 }
 
 impl<T> Trackable for VecDeque<T> {
     fn visit(&self, blocks: &mut Blocks<'_>) {
         // SAFETY: a block that `deque` finds is the deque's, which is borrowed.
-        unsafe { blocks.own(deque::block(self)) };
+        unsafe { blocks.own(std_layout::vec_deque::block(self)) };
     }
 }
 
 impl<K, V, S> Trackable for HashMap<K, V, S> {
     fn visit(&self, blocks: &mut Blocks<'_>) {
         // SAFETY: a block that `table` finds is the map's, which is borrowed.
-        unsafe { blocks.own(table::map(self)) };
+        unsafe { blocks.own(std_layout::hash_table::map(self)) };
     }
 }
 
 impl<T, S> Trackable for HashSet<T, S> {
     fn visit(&self, blocks: &mut Blocks<'_>) {
         // SAFETY: a block that `table` finds is the set's, which is borrowed.
-        unsafe { blocks.own(table::set(self)) };
+        unsafe { blocks.own(std_layout::hash_table::set(self)) };
     }
 }
 
 impl<K, V> Trackable for BTreeMap<K, V> {
     fn visit(&self, blocks: &mut Blocks<'_>) {
-        root(tree::map(self), blocks);
+        root(std_layout::btree::map(self), blocks);
     }
 }
 
 impl<T> Trackable for BTreeSet<T> {
     fn visit(&self, blocks: &mut Blocks<'_>) {
-        root(tree::set(self), blocks);
+        root(std_layout::btree::set(self), blocks);
     }
 }
 

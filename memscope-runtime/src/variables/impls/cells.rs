@@ -9,7 +9,7 @@ use std::{
 };
 
 use crate::alloc::current;
-use crate::trackable::{Blocks, Contents, Handle, Trackable};
+use crate::variables::trackable::{Blocks, Contents, Handle, Trackable};
 
 /// Whether a `Mutex` of the standard library lies in a block of its own, made at its first use,
 /// which cannot be found.

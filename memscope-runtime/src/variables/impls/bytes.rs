@@ -2,8 +2,8 @@
 
 use bytes::{Bytes, BytesMut};
 
-use crate::learned::buffer;
-use crate::trackable::{Blocks, Contents, Trackable};
+use crate::variables::std_layout;
+use crate::variables::trackable::{Blocks, Contents, Trackable};
 
 macro_rules! buffers {
     ($($type:ident, $find:path;)*) => {$(
@@ -27,6 +27,6 @@ macro_rules! buffers {
 }
 
 buffers! {
-    Bytes, buffer::bytes;
-    BytesMut, buffer::bytes_mut;
+    Bytes, std_layout::bytes::bytes;
+    BytesMut, std_layout::bytes::bytes_mut;
 }

@@ -8,8 +8,8 @@ use std::{
     sync::{self, Arc},
 };
 
-use crate::learned::counted;
-use crate::trackable::{Blocks, Contents, Handle, Trackable};
+use crate::variables::std_layout;
+use crate::variables::trackable::{Blocks, Contents, Handle, Trackable};
 
 macro_rules! counted {
     ($($type:ty, $find:path;)*) => {$(
@@ -42,10 +42,10 @@ macro_rules! counted {
 }
 
 counted! {
-    Rc<T>, counted::rc;
-    Arc<T>, counted::arc;
-    Pin<Rc<T>>, counted::rc;
-    Pin<Arc<T>>, counted::arc;
+    Rc<T>, std_layout::rc::rc;
+    Arc<T>, std_layout::rc::arc;
+    Pin<Rc<T>>, std_layout::rc::rc;
+    Pin<Arc<T>>, std_layout::rc::arc;
 }
 
 /// The block that a weak handle keeps, though the value in it may be gone. The value itself is not
@@ -73,6 +73,6 @@ macro_rules! weak {
 }
 
 weak! {
-    rc, counted::rc;
-    sync, counted::arc;
+    rc, std_layout::rc::rc;
+    sync, std_layout::rc::arc;
 }

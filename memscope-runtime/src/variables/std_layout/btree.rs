@@ -8,7 +8,7 @@ use std::{
 
 use crate::{alloc::Probe, primitives::Once};
 
-use crate::learned::{
+use super::{
     Own, learned, lies_in, only, sample,
     shapes::{Large, Line, Wide},
     word, words,

@@ -8,7 +8,7 @@
 //! The methods' names are such that no trait of the user's has them: one that is implemented for
 //! every type would be a rival.
 
-use crate::trackable::{Blocks, Contents, Handle, Trackable};
+use super::trackable::{Blocks, Contents, Handle, Trackable};
 
 /// A variable, looked at for the length of one call.
 #[derive(Debug)]

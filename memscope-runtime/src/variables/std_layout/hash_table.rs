@@ -9,7 +9,7 @@ use std::{
     ptr,
 };
 
-use crate::learned::{
+use super::{
     Own, learned, lies_in, only, sample,
     shapes::{Large, Line, Wide},
     words,

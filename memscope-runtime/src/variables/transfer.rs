@@ -1,11 +1,11 @@
 //! Blocks that change their owner and stay where they are.
 
+use super::trackable::{Block, Blocks, Contents, Trackable};
 use crate::{
     accounting::{Account, Balance, Folding, Record, registry, transferred, variable},
     alloc::{ENABLED, Measured, current, install_check},
     model::{Error, TaskId},
     primitives::Pooled,
-    trackable::{Block, Blocks, Contents, Trackable},
 };
 
 /// How often it is tried to see a task stand still.

@@ -2,7 +2,7 @@
 
 use std::{alloc::Layout, borrow::Cow, mem::needs_drop, pin::Pin};
 
-use crate::trackable::{Blocks, Contents, Handle, Trackable};
+use crate::variables::trackable::{Blocks, Contents, Handle, Trackable};
 
 /// Takes in the block of a box, whose value this is.
 ///

@@ -6,8 +6,8 @@ use std::{
     path::PathBuf,
 };
 
-use crate::learned::vectors;
-use crate::trackable::{Blocks, Contents, Trackable};
+use crate::variables::std_layout;
+use crate::variables::trackable::{Blocks, Contents, Trackable};
 
 impl Trackable for String {
     #[inline]
@@ -23,21 +23,21 @@ impl Trackable for String {
 impl Trackable for OsString {
     fn visit(&self, blocks: &mut Blocks<'_>) {
         // SAFETY: a block that `vectors` finds is the string's, which is borrowed.
-        unsafe { blocks.own(vectors::os_string(self)) };
+        unsafe { blocks.own(std_layout::vec_backed::os_string(self)) };
     }
 }
 
 impl Trackable for PathBuf {
     fn visit(&self, blocks: &mut Blocks<'_>) {
         // SAFETY: a block that `vectors` finds is the path's, which is borrowed.
-        unsafe { blocks.own(vectors::path(self)) };
+        unsafe { blocks.own(std_layout::vec_backed::path(self)) };
     }
 }
 
 impl Trackable for CString {
     fn visit(&self, blocks: &mut Blocks<'_>) {
         // SAFETY: a block that `vectors` finds is the string's, which is borrowed.
-        unsafe { blocks.own(vectors::c_string(self)) };
+        unsafe { blocks.own(std_layout::vec_backed::c_string(self)) };
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::{alloc::Layout, any::Any, ffi::CStr, rc::Rc, sync::Arc};
 
-use crate::learned::{
+use super::{
     Own, learned, sample,
     shapes::{Large, Line, Wide},
 };

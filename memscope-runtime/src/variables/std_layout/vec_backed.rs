@@ -6,7 +6,7 @@ use std::{
     path::PathBuf,
 };
 
-use crate::learned::{Own, learned, sample, shapes::Line};
+use super::{Own, learned, sample, shapes::Line};
 use crate::primitives::Once;
 
 pub(crate) fn heap<T>(heap: &BinaryHeap<T>) -> Own {

@@ -1,21 +1,8 @@
 //! What `track_var!` can find out about a value: the heap blocks that it holds.
 
-#[cfg(feature = "bytes")]
-mod bytes;
-mod cells;
-mod collections;
-mod counted;
-mod plain;
-mod pointers;
-mod text;
-mod wrappers;
-
-#[cfg(feature = "tokio")]
-mod tokio;
-
 use std::alloc::Layout;
 
-use crate::learned::Own;
+use super::std_layout::Own;
 
 /// How long a chain of pointers is followed. What lies behind it is not found.
 const LONGEST_CHAIN: usize = 32;

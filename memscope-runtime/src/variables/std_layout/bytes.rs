@@ -8,7 +8,7 @@ use std::{
 
 use bytes::{Buf, Bytes, BytesMut};
 
-use crate::learned::{Own, learned, lies_in, only, sample, word, words};
+use super::{Own, learned, lies_in, only, sample, word, words};
 use crate::primitives::Once;
 
 /// A buffer, and the header through which its handles share it.

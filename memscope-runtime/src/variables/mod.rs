@@ -1,0 +1,12 @@
+//! Finds the heap blocks of a value: `track_var!`, `Trackable`, `transfer`.
+
+pub(crate) mod dispatch;
+pub(crate) mod impls;
+pub(crate) mod std_layout;
+pub(crate) mod trackable;
+pub(crate) mod transfer;
+
+pub use dispatch::{ByContents, ByHandle, ByParts, ByValue, Value};
+pub(crate) use trackable::Block;
+pub use trackable::{Blocks, Contents, Found, Handle, Trackable};
+pub use transfer::Transferred;
