@@ -37,10 +37,10 @@ use crate::{
         current::{as_memscope, is_memscope},
         own_threads, reserve,
     },
+    await_points::image,
     hooks,
     model::{Error, Origin, text::visible_path},
     primitives::{Lock, Once, clock, fork},
-    program,
     report_file::{Format, bytes},
     settings::{self, Environment, say},
     snapshot::for_memscope,
@@ -257,7 +257,7 @@ fn set_up() {
     PROCESS.store(process::id(), Ordering::Relaxed);
     Origin::here();
     // As long as `/proc` can be read: a program may change its root, or forbid it.
-    program::here();
+    image::here();
     if !hooks::at_exit() {
         say(format_args!("no report will be written at exit: `atexit` takes no more functions"));
     }

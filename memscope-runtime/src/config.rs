@@ -236,7 +236,7 @@ impl Builder {
         SAMPLE_EVERY_NS.store(nanoseconds(self.sample_every), Ordering::Relaxed);
         #[cfg(feature = "layout")]
         if self.await_points && ENABLED {
-            crate::waits::turn_on();
+            crate::await_points::tree::turn_on();
         }
     }
 }

@@ -183,7 +183,7 @@ impl<F: Future> Future for Tracked<F> {
         let poll = future.as_mut().poll(context);
         #[cfg(feature = "layout")]
         if poll.is_pending() {
-            crate::waits::note(record, future);
+            crate::await_points::tree::note(record, future);
         }
         running.finish(poll.is_ready());
         poll

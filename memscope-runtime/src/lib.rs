@@ -1,16 +1,13 @@
 #![doc = include_str!("../README.md")]
 
 // The way of a byte. A future …
+mod await_points;
 mod variables;
 mod alloc;
 mod accounting;
 mod model;
 mod primitives;
 mod future;
-#[cfg(feature = "layout")]
-mod waits;
-#[cfg(feature = "layout")]
-mod walk;
 #[cfg(feature = "stream")]
 mod stream;
 #[cfg(feature = "tokio")]
@@ -34,9 +31,6 @@ mod collector;
 // All of it is read, and shown.
 mod reading;
 mod open_tasks;
-mod program;
-#[cfg(feature = "layout")]
-mod layouts;
 mod rows;
 mod snapshot;
 mod report;
@@ -92,6 +86,7 @@ pub mod async_memory {
     pub use crate::{
         accounting::EventKind,
         alloc::{Measured, current::current_task_id},
+        await_points::Program,
         config::initialize,
         diff::{Presence, ProcessDiff, SiteDiff, SnapshotDiff, VariableSiteDiff},
         future::{CatchPanic, Tracked, create_tracked, track},
@@ -103,7 +98,6 @@ pub mod async_memory {
             Trend, TrendPoint, VariableProfile, VariableSiteProfile, WidestState,
         },
         monitor::{AsyncResourceMonitor, ResourceAnalysis},
-        program::Program,
         scope::{Scope, Scoped, shared, untracked},
         snapshot::{MemorySnapshot, get_memory_snapshot},
         variables::{

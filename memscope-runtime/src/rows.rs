@@ -7,12 +7,13 @@ mod tasks;
 use std::collections::HashMap;
 
 #[cfg(feature = "layout")]
-use crate::layouts;
+use crate::await_points::layouts;
 use crate::{
     accounting::{
         EventKind, HandedOver, SharedReading, Site, UNTRACKED, VariableReading, VariableSiteReading,
     },
     alloc::reserve,
+    await_points::image,
     model::{
         AwaitPoint, AwaitPoints, Bucket, HandOver, Items, MOST_NAME, Place, ProcessMemory,
         RuntimeMemory, SharedProfile, SiteProfile, StateMachine, TaskEvent, TaskId, TaskState,
@@ -20,7 +21,6 @@ use crate::{
     },
     open_tasks::{EndedTasks, OpenTasks},
     primitives::order,
-    program,
     reading::{Reading, Retained, SiteReading},
     recent::Kept,
 };
@@ -106,7 +106,7 @@ fn row(reading: &SiteReading) -> SiteProfile {
     let SiteReading { split, away, .. } = *reading;
     let spawned = reading.spawned.wrapping_add(away).wrapping_sub(split);
     let given_up = sums.given_up.saturating_sub(split);
-    let future_vtable = vtable(site).and_then(program::offset_of);
+    let future_vtable = vtable(site).and_then(image::offset_of);
     let (state_machine, state_machine_unknown) = state_machine(site, future_vtable);
     SiteProfile {
         name: site.name.to_owned(),

@@ -7,6 +7,7 @@ use crate::alloc::unannotated::stack_trace;
 use crate::{
     accounting::{EventKind, cross_frees, ended_tasks, registry},
     alloc::{Entered, Measured, current, install_check, reserve, self_usage},
+    await_points::{Program, image},
     collector::{self, Collected},
     config,
     model::{
@@ -15,7 +16,6 @@ use crate::{
         Timeline, ToolUsage, Trend, VariableProfile, VariableSiteProfile,
     },
     primitives::{arena, clock, page_map},
-    program::{self, Program},
     reading::{self, Reading},
     rows::{self, Names, Tasks},
 };
@@ -212,7 +212,7 @@ impl MemorySnapshot {
             timeline: Timeline::default(),
             events: Vec::new(),
             shared: rows::shared(reading, has_sizes),
-            program: if reserve::is_short() { None } else { program::here() },
+            program: if reserve::is_short() { None } else { image::here() },
             await_points,
             await_points_measured,
         };
@@ -519,7 +519,7 @@ fn split() -> u64 {
 /// How often it could not be kept where a task waits.
 fn await_points_refused() -> u64 {
     #[cfg(feature = "layout")]
-    return crate::waits::refused();
+    return crate::await_points::tree::refused();
     #[cfg(not(feature = "layout"))]
     0
 }

@@ -4,11 +4,10 @@ use std::collections::HashMap;
 
 use crate::{
     alloc::reserve,
-    layouts,
+    await_points::{layouts, tree},
     model::{AwaitPoint, AwaitPoints},
     primitives::{Nanos, order},
     reading::{Reading, TaskReading},
-    waits,
 };
 
 /// The rows, those that hold most first, and by the number of a node the index of its row.
@@ -35,7 +34,7 @@ pub(crate) fn await_points(
     // program that was compiled by itself.
     let mut by_trace: HashMap<_, (Vec<u32>, Vec<&TaskReading>)> = HashMap::new();
     for (node, tasks) in by_node {
-        if let Some(trace) = waits::backtrace(node) {
+        if let Some(trace) = tree::backtrace(node) {
             let (nodes, all) = by_trace.entry(trace).or_default();
             nodes.push(node);
             if all.is_empty() {

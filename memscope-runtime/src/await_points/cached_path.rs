@@ -1,8 +1,8 @@
 //! What a walk came by on its way: who finds all of it again in a future's memory knows where a
 //! walk would end.
 
+use super::tree::{Node, Step};
 use crate::accounting::FutureType;
-use crate::waits::{Node, Step};
 
 /// Longer ways are walked each time.
 const MOST_CHECKS: usize = 16;

@@ -4,7 +4,7 @@
 
 use std::{pin::Pin, ptr};
 
-use crate::waits::{Check, Node, Step, Trail};
+use super::tree::{Check, Node, Step, Trail};
 
 /// A place in a future's memory.
 #[derive(Clone, Copy, Debug)]
@@ -43,7 +43,7 @@ impl Start {
 ///   captures and variables are not read: a function's own code may have moved or lent them.
 /// - **What a `Box`, a `&mut` or a `Pin` points to**, itself or as a `dyn Future`, where a function
 ///   awaits that pointer or a known wrapper polls it: these poll nothing else. A vtable's type is
-///   believed as [`root`](crate::waits) types are, and says what is there.
+///   believed as [`root`](super::tree) types are, and says what is there.
 /// - **The field that a known wrapper polls.** `waits/known.rs` lists them by whole paths, with
 ///   what is asked of one. The closures of `tokio::select!` and `tokio::join!` are among them, told
 ///   by types that only these macros make; other closures are written by hand.

@@ -207,7 +207,7 @@ mod tests {
     #[cfg(all(target_os = "linux", debug_assertions))]
     #[test]
     fn a_join_is_believed_only_where_the_sizes_agree() {
-        use crate::{accounting::FutureType, program};
+        use crate::{accounting::FutureType, await_points::image};
 
         fn type_of<F: Future>(_: &F) -> &'static FutureType {
             FutureType::of::<F>()
@@ -218,7 +218,7 @@ mod tests {
             std::hint::black_box(&buffer);
         };
         let known = type_of(&future);
-        let vtable = known.vtable.and_then(|vtable| program::offset_of(vtable())).expect("ELF");
+        let vtable = known.vtable.and_then(|vtable| image::offset_of(vtable())).expect("ELF");
         let machine = state_machine(vtable, known.size as u64).expect("debug information");
         assert_eq!((machine.size_bytes, machine.states), (known.size as u64, 4));
         let widest = machine.widest.expect("it waits");

@@ -6,12 +6,6 @@
 //! ever and never change; a task keeps the number of the one that its last walk ended at. Nobody
 //! waits for anybody: who makes a node that another thread has just made throws its own away.
 
-mod way;
-mod known;
-mod stop;
-mod trail;
-mod function;
-
 use std::{
     pin::Pin,
     ptr,
@@ -20,22 +14,25 @@ use std::{
 
 use memscope_layout::{Layouts, Shape, StateKind, TypeId};
 
+pub(crate) use super::cached_path::{Check, Trail};
+use super::function_name::function;
+use super::resolve::{Reach, Way, resolve, resolve_variant};
+use super::walk_end::Stop;
+use super::{
+    image,
+    layouts::{self, locals_of, place_of, short},
+    walk::{self, Start},
+};
 use crate::{
     accounting::{FutureType, Record},
     alloc::current::as_memscope,
-    layouts::{self, locals_of, place_of, short},
     model::AwaitFrame,
     primitives::{
         Arena, StaticRef, arena,
         sync::{AtomicU64, Ordering},
     },
-    program, settings,
-    walk::{self, Start},
+    settings,
 };
-use function::function;
-use stop::Stop;
-pub(crate) use trail::{Check, Trail};
-use way::{Reach, Way, resolve, resolve_variant};
 
 /// Nodes that are made, at the most; about 250 bytes each.
 const MOST_NODES: u32 = 1 << 14;
@@ -43,7 +40,7 @@ const MOST_NODES: u32 = 1 << 14;
 const MOST_PLACES: u64 = 1 << 18;
 /// Steps below a root: more are there only in a damaged file, or in a future that awaits itself so
 /// deeply.
-const MOST_DEPTH: u32 = 128;
+pub(super) const MOST_DEPTH: u32 = 128;
 /// Places for types of futures: a power of two.
 const ROOTS: usize = 1 << 12;
 const PROBES: usize = 64;
@@ -99,7 +96,7 @@ struct Root {
 pub(crate) struct Node {
     id: AtomicU32,
     depth: u32,
-    parent: Option<&'static Self>,
+    pub(super) parent: Option<&'static Self>,
     /// Where a state machine waits that is on the way here: its index, and the index of its state.
     frame: Option<(usize, usize)>,
     /// The tuple that it is a part of: what else is in there may be waited for as well.
@@ -113,7 +110,7 @@ pub(crate) struct Node {
     future: &'static FutureType,
     /// What shows that the way goes on here from the parent; `None` for a root, and where any other
     /// value would.
-    check: Option<Check>,
+    pub(super) check: Option<Check>,
     /// Of an end: the way here.
     trail: Option<Trail>,
 }
@@ -239,7 +236,7 @@ fn find_or_make_root(first: usize, future: &'static FutureType) -> Option<&'stat
 fn join(layouts: &Layouts, future: &FutureType) -> Result<TypeId, &'static str> {
     let vtable = future.vtable.ok_or("it is no future")?;
     let vtable =
-        program::offset_of(vtable()).ok_or("it is not known where the program was loaded")?;
+        image::offset_of(vtable()).ok_or("it is not known where the program was loaded")?;
     let address = layouts.base_address().wrapping_add(vtable);
     layouts
         .by_vtable(address, future.size as u64)
@@ -418,7 +415,7 @@ fn add(place: &StaticRef<Node>, child: Draft, way: impl FnOnce() -> Way) -> Opti
 
 /// The type of the future that a vtable belongs to.
 fn behind(layouts: &Layouts, vtable: usize) -> Result<TypeId, &'static str> {
-    let offset = program::offset_of(vtable).ok_or("it comes from a library")?;
+    let offset = image::offset_of(vtable).ok_or("it comes from a library")?;
     let address = layouts.base_address().wrapping_add(offset);
     if !layouts.vtables().any(|(known, _)| known == address) {
         return Err("debug information does not have its type");

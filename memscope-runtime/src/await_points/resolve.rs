@@ -2,21 +2,19 @@
 
 use memscope_layout::{Discriminant, Field, FutureType, Layouts, Shape, TypeId};
 
-use crate::waits::{
-    MOST_DEPTH, Step,
-    function::function,
+use super::layouts::short;
+use super::{
+    function_name::function,
     known::{self, Rule},
-    stop::Stop,
+    tree::{MOST_DEPTH, Step},
+    walk_end::Stop,
 };
-use crate::{
-    layouts::short,
-    primitives::{StaticRef, order},
-};
+use crate::primitives::{StaticRef, order};
 
 /// States and variants of one type: more are there only in a damaged file.
 const MOST_CHILDREN: usize = 1 << 12;
 
-/// How far a walk may read from a place on: [`walk`](crate::walk::walk) says why.
+/// How far a walk may read from a place on: [`walk`](super::walk::walk) says why.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Reach {
     /// Everything: compiled code and known wrappers alone are on the way here.

@@ -2,7 +2,7 @@
 
 use memscope_layout::StateKind;
 
-use crate::waits::MOST_DEPTH;
+use super::tree::MOST_DEPTH;
 
 /// Why a walk ends.
 #[derive(Debug)]
