@@ -1,27 +1,16 @@
 #![doc = include_str!("../README.md")]
 
 // The way of a byte. A future …
+mod tasks;
 mod await_points;
 mod variables;
 mod alloc;
 mod accounting;
 mod model;
 mod primitives;
-mod future;
-#[cfg(feature = "stream")]
-mod stream;
-#[cfg(feature = "tokio")]
-mod spawn;
-mod scope;
-#[cfg(feature = "tracing")]
-mod tracing;
 // … is polled, and is its thread's current task; so what the allocator gives out …
-#[cfg(all(feature = "tokio", tokio_unstable))]
-mod tokio_hooks;
 // … carries its owner, and is counted by it or, when others free it, for it.
 // A task's record ends in the sums of its site and, for a while, in a row of its own.
-#[cfg(feature = "tracing")]
-mod span;
 // What happens on the way goes through each thread's ring to the collector, and into a history of
 // fixed size.
 mod recent;
@@ -59,11 +48,11 @@ pub use crate::allocation::{GlobalTracker, get_global_tracker};
 pub use crate::at_exit::{ReportGuard, report_guard};
 pub use crate::config::{Builder, builder, init};
 pub use crate::model::Error;
-pub use crate::timing::Timing;
-#[cfg(all(feature = "tokio", tokio_unstable))]
-pub use crate::tokio_hooks::tokio_hooks;
 #[cfg(feature = "tracing")]
-pub use crate::tracing::MemoryLayer;
+pub use crate::tasks::MemoryLayer;
+#[cfg(all(feature = "tokio", tokio_unstable))]
+pub use crate::tasks::tokio_hooks::tokio_hooks;
+pub use crate::timing::Timing;
 pub use crate::variables::{Blocks, Contents, Trackable};
 
 /// What the numbers mean: leaks, and the sizes of state machines.
@@ -78,18 +67,17 @@ pub mod analysis {
 /// Tasks: how they are tracked, and how their memory is read.
 pub mod async_memory {
     #[cfg(feature = "tokio")]
-    pub use crate::spawn::{
+    pub use crate::tasks::spawn::{
         spawn_blocking_tracked, spawn_blocking_tracked_as, spawn_tracked, spawn_tracked_as,
     };
     #[cfg(feature = "stream")]
-    pub use crate::stream::{TrackStream, TrackedStream};
+    pub use crate::tasks::{TrackStream, TrackedStream};
     pub use crate::{
         accounting::EventKind,
         alloc::{Measured, current::current_task_id},
         await_points::Program,
         config::initialize,
         diff::{Presence, ProcessDiff, SiteDiff, SnapshotDiff, VariableSiteDiff},
-        future::{CatchPanic, Tracked, create_tracked, track},
         model::{
             AwaitFrame, AwaitPoint, AwaitPoints, Bucket, Error, Extent, HandOver, HumanBytes,
             Items, LocalProfile, Origin, Place, ProcessMemory, ProcessPoint, RuntimeMemory,
@@ -98,8 +86,12 @@ pub mod async_memory {
             Trend, TrendPoint, VariableProfile, VariableSiteProfile, WidestState,
         },
         monitor::{AsyncResourceMonitor, ResourceAnalysis},
-        scope::{Scope, Scoped, shared, untracked},
         snapshot::{MemorySnapshot, get_memory_snapshot},
+        tasks::{
+            CatchPanic, Scope, Scoped, Tracked,
+            future::{create_tracked, track},
+            scope::{shared, untracked},
+        },
         variables::{
             Transferred,
             transfer::{transfer, transfer_deep},
@@ -132,8 +124,8 @@ pub mod __private {
 
     pub use crate::{
         accounting::{Callsite, VariableCallsite, variable::track_value},
-        future::track_callsite as track,
         model::TaskType,
+        tasks::future::track_callsite as track,
         variables::{
             ByContents, ByHandle, ByParts, ByValue, Found, Handle, Value, trackable::blocks_of,
         },

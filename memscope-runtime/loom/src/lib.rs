@@ -47,7 +47,7 @@ mod free_list;
 
 #[path = "../../src/primitives/dual_refcount.rs"]
 mod holds;
-#[path = "../../src/span/inside.rs"]
+#[path = "../../src/tasks/span/inside.rs"]
 mod inside;
 #[path = "../../src/primitives/hazard.rs"]
 mod lease;

@@ -25,7 +25,7 @@ use crate::{
         Linked, Links, Pool, Spare, StaticRef, Zeroed,
         sync::{AtomicU8, AtomicU32, AtomicU64, Ordering},
     },
-    span::{Role, Span},
+    tasks::{Role, Span},
 };
 
 use super::{
@@ -275,7 +275,7 @@ mod tests {
         current::{Behind, Entered, OWN, SPAWNING, behind, owner_id, tally},
         spawn_charge,
     };
-    use crate::span;
+    use crate::tasks::span;
 
     static FIRST: Tally = Tally::new();
     static SECOND: Tally = Tally::new();

@@ -17,8 +17,8 @@ use crate::{
     },
 };
 
-pub(crate) use inside::Role;
-use inside::{Inside, Interval};
+pub(crate) use super::span::inside::Role;
+use super::span::inside::{Inside, Interval};
 
 /// A span that has a row.
 #[derive(Debug)]

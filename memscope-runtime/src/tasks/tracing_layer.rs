@@ -8,10 +8,10 @@ use tracing_core::{
 };
 use tracing_subscriber::{Layer, layer::Context, registry::LookupSpan};
 
+use super::span::{self, Span};
 use crate::{
     alloc::{ENABLED, Entered, current},
     primitives::sync::{AtomicU32, Ordering},
-    span::{self, Span},
 };
 
 /// Makes spans rows: each is charged with what is allocated while it is entered.

@@ -8,12 +8,8 @@ use std::{
 
 use tokio::task::JoinHandle;
 
-use crate::{
-    accounting::FutureType,
-    alloc::Spawning,
-    future::{Tracked, track, track_as, track_for},
-    model::TaskType,
-};
+use super::future::{Tracked, track, track_as, track_for};
+use crate::{accounting::FutureType, alloc::Spawning, model::TaskType};
 
 /// `tokio::spawn` for a tracked task: it has a row of its own, and its Tokio cell is charged to it.
 ///

@@ -10,9 +10,9 @@ use std::{
 use futures_core::stream::{FusedStream, Stream};
 use pin_project_lite::pin_project;
 
+use super::future::{Tracked, track_for};
 use crate::{
     accounting::{Counts, FutureType, stream_items},
-    future::{Tracked, track_for},
     model::{TaskId, TaskType},
 };
 
