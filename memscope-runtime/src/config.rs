@@ -4,13 +4,13 @@ use std::time::Duration;
 
 use crate::{
     alloc::{ENABLED, reserve},
-    collector,
     model::Error,
     primitives::{
         clock,
         sync::{AtomicU8, AtomicU64, Ordering},
     },
     settings,
+    snapshot::collector,
     timing::Timing,
 };
 

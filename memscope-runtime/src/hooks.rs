@@ -56,11 +56,11 @@ mod forks {
 
     use crate::{
         alloc::current,
-        collector,
         primitives::{
             fork,
             sync::{AtomicU8, Ordering},
         },
+        snapshot::collector,
     };
 
     mod c {

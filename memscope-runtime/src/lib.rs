@@ -13,17 +13,10 @@ mod primitives;
 // A task's record ends in the sums of its site and, for a while, in a row of its own.
 // What happens on the way goes through each thread's ring to the collector, and into a history of
 // fixed size.
-mod recent;
-mod timeline;
-mod collector;
 // A variable names the blocks that it holds.
 // All of it is read, and shown.
-mod reading;
-mod open_tasks;
-mod rows;
 mod snapshot;
 mod report;
-mod monitor;
 mod diff;
 // It is judged …
 mod allocation;
@@ -85,8 +78,7 @@ pub mod async_memory {
             TaskMemoryProfile, TaskPerformanceMetrics, TaskState, TaskType, Timeline, ToolUsage,
             Trend, TrendPoint, VariableProfile, VariableSiteProfile, WidestState,
         },
-        monitor::{AsyncResourceMonitor, ResourceAnalysis},
-        snapshot::{MemorySnapshot, get_memory_snapshot},
+        snapshot::{AsyncResourceMonitor, MemorySnapshot, ResourceAnalysis, get_memory_snapshot},
         tasks::{
             CatchPanic, Scope, Scoped, Tracked,
             future::{create_tracked, track},
@@ -120,7 +112,9 @@ pub mod __private {
 
     /// For tests of what takes long: a clock that is set forward, and a round of the collector at
     /// that time.
-    pub use crate::{collector::round as collect, primitives::clock::advance as advance_clock};
+    pub use crate::{
+        primitives::clock::advance as advance_clock, snapshot::collector::round as collect,
+    };
 
     pub use crate::{
         accounting::{Callsite, VariableCallsite, variable::track_value},

@@ -15,10 +15,10 @@ use std::{
 
 use crate::{
     alloc::{ENABLED, current::as_memscope, reserve},
-    collector,
     config::Builder,
     model::{human::cell, text::visible},
     primitives::{Once, privileged::is_privileged},
+    snapshot::collector,
     timing::Timing,
 };
 

@@ -19,7 +19,7 @@ use crate::{
         Hash, Places, arena,
         sync::{AtomicU64, Ordering, add, raise},
     },
-    reading::Untracked,
+    snapshot::Untracked,
 };
 
 /// One name and its sums.

@@ -5,11 +5,11 @@ use std::cell::Cell;
 use super::event::Event;
 use crate::{
     alloc::current,
-    collector,
     primitives::{
         Linked, Links, Pool, Pooled, Ring, Roster, StaticRef, Zeroed, arena, clock,
         sync::{AtomicU32, AtomicU64, Ordering, add, fence},
     },
+    snapshot::collector,
 };
 
 /// Events that wait for the collector, of 32 bytes each: 64 KiB a thread.

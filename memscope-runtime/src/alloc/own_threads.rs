@@ -65,7 +65,7 @@ fn start_wanted() {
         crate::at_exit::start_threads();
     }
     if wanted & COLLECTOR != 0 {
-        crate::collector::start();
+        crate::snapshot::collector::start();
     }
 }
 

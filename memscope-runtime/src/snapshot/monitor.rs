@@ -2,13 +2,16 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::{
+    MIB,
+    capture::{self, Glance},
+    float, sum,
+};
 use crate::{
     accounting::Window,
     async_memory::{MemorySnapshot, get_memory_snapshot},
     model::{Error, SiteProfile, TaskType, profile::number_or_nan},
     primitives::clock,
-    reading::{self, Glance},
-    snapshot::{MIB, float, sum},
 };
 
 /// Watches all tracked tasks between `start_monitoring` and `stop_monitoring`.
@@ -185,7 +188,7 @@ impl Start {
 /// which is in the window already.
 fn living_peak(is_in_window: impl Fn(u32) -> bool) -> u64 {
     let mut most = 0;
-    reading::glance(|glance| {
+    capture::glance(|glance| {
         if let Glance::Task { live_bytes, peak: Some((epoch, peak_bytes)), .. } = glance {
             most = most.max(live_bytes).max(if is_in_window(epoch) { peak_bytes } else { 0 });
         }

@@ -7,7 +7,7 @@ use crate::{
     await_points::{layouts, tree},
     model::{AwaitPoint, AwaitPoints},
     primitives::{Nanos, order},
-    reading::{Reading, TaskReading},
+    snapshot::capture::{Reading, TaskReading},
 };
 
 /// The rows, those that hold most first, and by the number of a node the index of its row.

@@ -9,7 +9,7 @@ use crate::{
     alloc::{Entered, current, reserve, self_usage},
     model::{TaskId, TaskMemoryProfile, text},
     primitives::{Lock, Nanos, Once, fork_lock},
-    reading::{Reading, TaskReading},
+    snapshot::capture::{Reading, TaskReading},
 };
 
 /// The tasks of one snapshot.

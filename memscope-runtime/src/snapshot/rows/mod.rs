@@ -6,6 +6,11 @@ mod tasks;
 
 use std::collections::HashMap;
 
+use super::{
+    capture::{Reading, Retained, SiteReading},
+    collector::recent::Kept,
+    open_tasks::{EndedTasks, OpenTasks},
+};
 #[cfg(feature = "layout")]
 use crate::await_points::layouts;
 use crate::{
@@ -19,13 +24,10 @@ use crate::{
         RuntimeMemory, SharedProfile, SiteProfile, StateMachine, TaskEvent, TaskId, TaskState,
         VariableProfile, VariableSiteProfile, text,
     },
-    open_tasks::{EndedTasks, OpenTasks},
     primitives::order,
-    reading::{Reading, Retained, SiteReading},
-    recent::Kept,
 };
 
-pub(crate) use tasks::Tasks;
+pub(crate) use super::rows::tasks::Tasks;
 
 /// What is known of a site's future takes beside its row: names, types and places of five values.
 const MACHINE_BYTES: usize = 4 << 10;

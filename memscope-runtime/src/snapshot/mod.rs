@@ -1,5 +1,11 @@
 //! A snapshot: one reading, as plain data that can be kept, sent and read back.
 
+pub(crate) mod capture;
+pub(crate) mod collector;
+pub(crate) mod monitor;
+pub(crate) mod open_tasks;
+pub(crate) mod rows;
+
 use serde::{Deserialize, Serialize};
 
 #[cfg(feature = "task-names")]
@@ -8,7 +14,6 @@ use crate::{
     accounting::{EventKind, cross_frees, ended_tasks, registry},
     alloc::{Entered, Measured, current, install_check, reserve, self_usage},
     await_points::{Program, image},
-    collector::{self, Collected},
     config,
     model::{
         AwaitPoint, AwaitPoints, HandOver, Origin, ProcessMemory, RuntimeMemory, SharedProfile,
@@ -16,9 +21,10 @@ use crate::{
         Timeline, ToolUsage, Trend, VariableProfile, VariableSiteProfile,
     },
     primitives::{arena, clock, page_map},
-    reading::{self, Reading},
-    rows::{self, Names, Tasks},
 };
+use capture::Reading;
+use collector::Collected;
+use rows::{Names, Tasks};
 
 /// All tasks, all sites and the process at one moment; `Display` prints it as a table.
 ///
@@ -103,7 +109,7 @@ pub fn get_memory_snapshot() -> MemorySnapshot {
     }
     let heap = self_usage::live();
     let (reading, collected, counts) = current::as_memscope(|| {
-        let reading = reading::read();
+        let reading = capture::read();
         let collected = collector::collect(&reading);
         (reading, collected, registry::counts())
     });
@@ -119,7 +125,7 @@ pub fn get_memory_snapshot() -> MemorySnapshot {
 pub(crate) fn for_memscope() -> MemorySnapshot {
     let work = reserve::work();
     let measured = install_check::measured();
-    let reading = reading::read();
+    let reading = capture::read();
     let collected = collector::collect(&reading);
     let mut snapshot =
         MemorySnapshot::new(reading, collected.as_ref(), registry::counts(), measured);
@@ -541,3 +547,6 @@ pub(crate) fn sum(figures: impl Iterator<Item = u64>) -> u64 {
 fn ratio(part: u64, whole: u64) -> f64 {
     if whole == 0 { 0.0 } else { float(part) / float(whole) }
 }
+
+pub(crate) use capture::Untracked;
+pub use monitor::{AsyncResourceMonitor, ResourceAnalysis};

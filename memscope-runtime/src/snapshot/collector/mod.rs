@@ -5,8 +5,18 @@
 //! `init`, ends by itself when nothing has happened for a while, and is started again when
 //! something does. It needs no memory from the program's heap.
 
+pub(crate) mod recent;
+pub(crate) mod timeline;
+
 use std::{ffi::CStr, panic::catch_unwind, thread, time::Duration};
 
+use super::{
+    capture::Reading,
+    collector::{
+        recent::{Kept, Recent},
+        timeline::{Gathering, Samples},
+    },
+};
 use crate::{
     accounting::{Event, EventKind, ThreadRing, registry, thread_ring},
     alloc::{Background, ENABLED, own_threads, reserve},
@@ -15,9 +25,6 @@ use crate::{
         Lock, clock, fork_lock, order,
         sync::{AtomicU32, Ordering},
     },
-    reading::Reading,
-    recent::{Kept, Recent},
-    timeline::{Gathering, Samples},
 };
 
 /// Life-cycle events that are kept.

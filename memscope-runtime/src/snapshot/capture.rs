@@ -6,6 +6,7 @@
 
 use std::collections::HashMap;
 
+use super::open_tasks::OpenTasks;
 use crate::{
     accounting::{
         Account, Balance, Ended, Ending, Folds, HandedOver, ItemsReading, RecordReading,
@@ -15,7 +16,6 @@ use crate::{
     },
     alloc::reserve,
     model::{TaskId, TaskState},
-    open_tasks::OpenTasks,
     primitives::{
         clock,
         sync::{Ordering, fence},

@@ -10,8 +10,10 @@ use crate::{
     accounting::{Site, site},
     alloc::reserve,
     model::{ProcessPoint, TaskId, Trend, TrendPoint, profile},
-    reading::{self, Glance, Reading, TaskReading},
-    rows::Names,
+    snapshot::{
+        capture::{self, Glance, Reading, TaskReading},
+        rows::Names,
+    },
 };
 
 /// Samples that are kept, and series of each kind.
@@ -304,7 +306,7 @@ impl Gathering {
             site.glance.set(0, site.sums.read().allocated_bytes);
         }
         let (mut untracked, mut allocated) = (0, 0);
-        reading::glance(|glance| match glance {
+        capture::glance(|glance| match glance {
             Glance::Thread { live_bytes, allocated_bytes } => {
                 untracked += live_bytes;
                 allocated += allocated_bytes;

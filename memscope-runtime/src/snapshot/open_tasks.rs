@@ -1,6 +1,7 @@
 //! What open tasks hold together.
 
-use crate::{accounting::ItemsReading, model::TaskState, primitives::Nanos, reading::TaskReading};
+use super::capture::TaskReading;
+use crate::{accounting::ItemsReading, model::TaskState, primitives::Nanos};
 
 /// The sums over the open tasks of one site: those whose future exists.
 ///
