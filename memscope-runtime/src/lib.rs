@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 // The way of a byte. A future …
+pub mod analysis;
 mod tasks;
 mod await_points;
 mod variables;
@@ -17,11 +18,7 @@ mod primitives;
 // All of it is read, and shown.
 mod snapshot;
 mod report;
-mod diff;
 // It is judged …
-mod allocation;
-mod future_states;
-mod leaks;
 // … and written to a file, at the latest when the process ends.
 #[cfg(feature = "report-file")]
 mod input;
@@ -36,7 +33,7 @@ mod settings;
 mod timing;
 
 pub use crate::alloc::TrackingAllocator;
-pub use crate::allocation::{GlobalTracker, get_global_tracker};
+pub use crate::analysis::allocations::{GlobalTracker, get_global_tracker};
 #[cfg(feature = "report-file")]
 pub use crate::at_exit::{ReportGuard, report_guard};
 pub use crate::config::{Builder, builder, init};
@@ -47,15 +44,6 @@ pub use crate::tasks::MemoryLayer;
 pub use crate::tasks::tokio_hooks::tokio_hooks;
 pub use crate::timing::Timing;
 pub use crate::variables::{Blocks, Contents, Trackable};
-
-/// What the numbers mean: leaks, and the sizes of state machines.
-pub mod analysis {
-    pub use crate::{
-        allocation::{AllocationInfo, AllocationKind},
-        future_states::{AsyncAnalysisReport, AsyncAnalyzer, FutureStates},
-        leaks::{Leak, LeakKind, LeakOptions, Leaks, NotJudged, Severity},
-    };
-}
 
 /// Tasks: how they are tracked, and how their memory is read.
 pub mod async_memory {
@@ -68,9 +56,9 @@ pub mod async_memory {
     pub use crate::{
         accounting::EventKind,
         alloc::{Measured, current::current_task_id},
+        analysis::diff::{Presence, ProcessDiff, SiteDiff, SnapshotDiff, VariableSiteDiff},
         await_points::Program,
         config::initialize,
-        diff::{Presence, ProcessDiff, SiteDiff, SnapshotDiff, VariableSiteDiff},
         model::{
             AwaitFrame, AwaitPoint, AwaitPoints, Bucket, Error, Extent, HandOver, HumanBytes,
             Items, LocalProfile, Origin, Place, ProcessMemory, ProcessPoint, RuntimeMemory,

@@ -6,7 +6,7 @@ use crate::report::{
     MOST_ROWS, NAME_COLUMNS, NONE, NOT_MEASURED, folder, futures, more, place, size,
 };
 use crate::{
-    leaks::age,
+    analysis::leaks::age,
     model::{
         AwaitFrame, AwaitPoint, AwaitPoints, Column, HumanBytes, Table, TaskState,
         human::{cell, count, path_end},

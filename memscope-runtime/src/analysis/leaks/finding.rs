@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::leaks::words::{age, at, several};
+use super::wording::{age, at, several};
 use crate::model::{
     HumanBytes, Place, TaskId,
     human::{cell, count},

@@ -2,12 +2,12 @@
 
 use std::{cmp::Reverse, collections::BTreeMap};
 
-use crate::leaks::{
+use super::{
     evidence::{Evidence, place_of, place_of_task},
     finding::{Leak, LeakKind, Severity},
     growing::piles_up,
     options::LeakOptions,
-    words::{age, places, several},
+    wording::{age, places, several},
 };
 use crate::{
     model::{Place, SiteProfile, TaskId, TaskMemoryProfile, TaskState},

@@ -2,7 +2,8 @@
 
 use serde_json::{Value, json};
 
-use crate::leaks::{LeakOptions, simulated::dice::Dice};
+use super::rng::Dice;
+use crate::analysis::leaks::LeakOptions;
 use crate::model::fixture::{site, snapshot, trend};
 
 /// One task a tick. What it keeps is freed at a tick, or never.

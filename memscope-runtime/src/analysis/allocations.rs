@@ -4,9 +4,9 @@ use std::{borrow::Cow, collections::HashMap};
 
 use serde::{Deserialize, Serialize};
 
+use super::future_sizes::TOKIO_LIMIT_BYTES;
 use crate::{
     alloc::reserve,
-    future_states::TOKIO_LIMIT_BYTES,
     model::{Error, Extent, Place, SiteProfile, TaskId, TaskMemoryProfile, VariableProfile},
     snapshot::{MemorySnapshot, get_memory_snapshot},
 };

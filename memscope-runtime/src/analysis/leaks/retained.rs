@@ -1,12 +1,12 @@
 //! Blocks that outlived their tasks, again and again.
 
-use crate::leaks::{
+use super::{
     evidence::{Evidence, place_of},
     finding::{Leak, LeakKind, Severity, per_day},
     options::LeakOptions,
-    shape::Shape,
+    spread::Shape,
     trend::Course,
-    words::{out_of, several},
+    wording::{out_of, several},
 };
 use crate::{
     model::{

@@ -2,14 +2,14 @@
 
 use std::collections::{HashMap, HashSet};
 
-use crate::leaks::{
+use super::{
     evidence::{Evidence, place_of, place_of_task},
     finding::{Leak, LeakKind, Severity, per_day},
     options::LeakOptions,
     retained::retained_bytes,
-    shape::Shape,
+    spread::Shape,
     trend::Course,
-    words::several,
+    wording::several,
 };
 use crate::{
     model::{HumanBytes, Place, SiteProfile, TaskId, TaskMemoryProfile, Trend, human::count},

@@ -2,7 +2,7 @@
 
 use std::{cmp::Reverse, collections::HashMap};
 
-use crate::leaks::words::percent;
+use super::wording::percent;
 use crate::{
     model::{
         AwaitPoint, HandOver, HumanBytes, Place, SiteProfile, TaskId, TaskMemoryProfile, Trend,

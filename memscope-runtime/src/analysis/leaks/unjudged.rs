@@ -4,13 +4,13 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::leaks::{
+use super::{
     finding::LeakKind,
     options::LeakOptions,
     retained::Retained,
     stuck::Stuck,
     trend,
-    words::{at, several},
+    wording::{at, several},
 };
 use crate::{
     model::human::{cell, count},

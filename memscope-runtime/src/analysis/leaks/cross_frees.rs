@@ -2,7 +2,7 @@
 
 use std::{cmp::Reverse, collections::HashMap, fmt};
 
-use crate::leaks::{MOST_HAND_OVERS, words::percent};
+use super::{MOST_HAND_OVERS, wording::percent};
 use crate::{
     model::{Column, HandOver, HumanBytes, Place, Table, human::count},
     primitives::order,
@@ -57,5 +57,5 @@ pub(super) fn show(hand_overs: &[HandOver], f: &mut fmt::Formatter<'_>) -> fmt::
 }
 
 fn who(place: Option<&Place>) -> String {
-    place.map_or("(outside every task)".to_owned(), crate::leaks::at)
+    place.map_or("(outside every task)".to_owned(), super::at)
 }

@@ -14,26 +14,26 @@ use crate::{
 mod options;
 mod finding;
 // What decides …
-mod shape;
+mod spread;
 mod trend;
 mod evidence;
 // … what is found …
 mod retained;
 mod stuck;
 mod growing;
-mod not_judged;
+mod unjudged;
 // … and how it is said.
-mod hand_overs;
-mod words;
+mod cross_frees;
+mod wording;
 #[cfg(test)]
 mod simulated;
 #[cfg(test)]
 mod hostile;
 
-pub use finding::{Leak, LeakKind, Severity};
-pub use not_judged::NotJudged;
-pub use options::LeakOptions;
-pub(crate) use words::{age, at};
+pub use super::leaks::finding::{Leak, LeakKind, Severity};
+pub use super::leaks::options::LeakOptions;
+pub use super::leaks::unjudged::NotJudged;
+pub(crate) use super::leaks::wording::{age, at};
 
 /// Hand-overs that are kept with the findings, the largest.
 const MOST_HAND_OVERS: usize = 256;
@@ -96,7 +96,7 @@ impl MemorySnapshot {
     fn judge(&self, options: &LeakOptions) -> Leaks {
         let retained = retained::find(self, options);
         let stuck = stuck::find(self, options);
-        let not_judged = not_judged::find(self, &retained, &stuck, options);
+        let not_judged = unjudged::find(self, &retained, &stuck, options);
         let mut findings = retained.leaks;
         let known_sites = findings.iter().map(|leak| leak.place.clone()).collect();
         let known_tasks: HashSet<_> = stuck.tasks.iter().copied().collect();
@@ -105,7 +105,7 @@ impl MemorySnapshot {
         let known = growing::Known { sites: known_sites, tasks: known_tasks, piles: known_piles };
         findings.extend(growing::find(self, options, &known));
         order::by(&mut findings, |a, b| a.rank().cmp(&b.rank()));
-        let hand_overs = hand_overs::largest(self.hand_overs());
+        let hand_overs = cross_frees::largest(self.hand_overs());
         Leaks { measured: true, findings, not_judged, hand_overs }
     }
 }
@@ -191,7 +191,7 @@ impl fmt::Display for Leaks {
         match self.len() as u64 {
             0 if !self.measured => writeln!(f, "leaks: not measured")?,
             0 => writeln!(f, "leaks: none found")?,
-            found => writeln!(f, "leaks: {}", words::several(found, "finding", "findings"))?,
+            found => writeln!(f, "leaks: {}", wording::several(found, "finding", "findings"))?,
         }
         for leak in self.findings.iter().take(most) {
             writeln!(f, "  {}", leak.to_string().replace('\n', "\n  "))?;
@@ -209,7 +209,7 @@ impl fmt::Display for Leaks {
         for note in self.not_judged.iter().take(most) {
             writeln!(f, "  {note}")?;
         }
-        hand_overs::show(&self.hand_overs, f)
+        cross_frees::show(&self.hand_overs, f)
     }
 }
 

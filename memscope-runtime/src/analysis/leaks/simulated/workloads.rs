@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, VecDeque};
 
-use crate::leaks::simulated::{dice::Dice, service::NEVER};
+use super::{rng::Dice, service::NEVER};
 
 /// When what each task kept is freed; `None`: it kept nothing.
 pub(super) type Make = fn(&mut Dice) -> Vec<Option<f64>>;

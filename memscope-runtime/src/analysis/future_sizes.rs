@@ -5,9 +5,11 @@ use std::{cmp::Reverse, collections::BTreeMap, fmt};
 
 use serde::{Deserialize, Serialize};
 
-use crate::{
-    allocation::{AllocationInfo, AllocationKind},
+use super::{
+    allocations::{AllocationInfo, AllocationKind},
     leaks::at,
+};
+use crate::{
     model::{Column, HumanBytes, Place, Table, human::count},
     primitives::order,
 };

@@ -8,14 +8,14 @@
 
 use std::fmt::Write;
 
-mod dice;
+mod rng;
 mod service;
-mod kinds;
-mod courses;
+mod workloads;
+mod trends;
 
-use dice::Dice;
-use kinds::{HEALTHY, LATE, LEAKS, Make};
-use service::Service;
+use super::simulated::rng::Dice;
+use super::simulated::service::Service;
+use super::simulated::workloads::{HEALTHY, LATE, LEAKS, Make};
 
 /// Of so many services of each kind, in how many something is found.
 const SERVICES: u32 = 200;

@@ -4,7 +4,7 @@
 use proptest::{prelude::*, test_runner::Config};
 use serde_json::{Value, json};
 
-use crate::leaks::{LeakOptions, Leaks};
+use super::{LeakOptions, Leaks};
 use crate::{
     analysis::AsyncAnalyzer,
     async_memory::MemorySnapshot,

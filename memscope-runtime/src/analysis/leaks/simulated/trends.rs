@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::leaks::simulated::dice::Dice;
+use super::rng::Dice;
 use crate::model::fixture::{snapshot, task, trend};
 
 /// Live bytes at a time from 0 to 1.
