@@ -2,6 +2,7 @@
 
 // The way of a byte. A future …
 pub mod analysis;
+mod output;
 mod tasks;
 mod await_points;
 mod variables;
@@ -17,16 +18,8 @@ mod primitives;
 // A variable names the blocks that it holds.
 // All of it is read, and shown.
 mod snapshot;
-mod report;
 // It is judged …
 // … and written to a file, at the latest when the process ends.
-#[cfg(feature = "report-file")]
-mod input;
-#[cfg(feature = "report-file")]
-mod report_file;
-#[cfg(feature = "report-file")]
-mod at_exit;
-mod hooks;
 // What these stand on.
 mod config;
 mod settings;
@@ -34,10 +27,10 @@ mod timing;
 
 pub use crate::alloc::TrackingAllocator;
 pub use crate::analysis::allocations::{GlobalTracker, get_global_tracker};
-#[cfg(feature = "report-file")]
-pub use crate::at_exit::{ReportGuard, report_guard};
 pub use crate::config::{Builder, builder, init};
 pub use crate::model::Error;
+#[cfg(feature = "report-file")]
+pub use crate::output::{ReportGuard, auto_report::report_guard};
 #[cfg(feature = "tracing")]
 pub use crate::tasks::MemoryLayer;
 #[cfg(all(feature = "tokio", tokio_unstable))]
@@ -82,12 +75,12 @@ pub mod async_memory {
 /// What `cargo memscope` reads files and shows texts with; not part of the public contract.
 #[doc(hidden)]
 pub mod __terminal {
-    #[cfg(feature = "report-file")]
-    pub use crate::input::{MOST_BYTES, read};
     pub use crate::model::{
         Visible, VisiblePath,
         text::{said, visible, visible_lines, visible_path},
     };
+    #[cfg(feature = "report-file")]
+    pub use crate::output::{MOST_BYTES, input::read};
 }
 
 /// What the macros expand to; not part of the public contract.

@@ -218,7 +218,7 @@ pub(crate) fn start() {
     static START: Once<()> = Once::new();
     if ENABLED {
         #[cfg(unix)]
-        crate::hooks::watch_forks();
+        crate::output::os_hooks::watch_forks();
         START.get_or_init(|| {
             let environment = environment();
             environment.builder.apply();
@@ -226,7 +226,7 @@ pub(crate) fn start() {
                 collector::arm();
             }
             #[cfg(feature = "report-file")]
-            crate::at_exit::follow(environment);
+            crate::output::auto_report::follow(environment);
             #[cfg(not(feature = "report-file"))]
             if environment.report.is_some() || environment.every.is_some() {
                 say(format_args!("MEMSCOPE_REPORT needs the feature `report-file`"));

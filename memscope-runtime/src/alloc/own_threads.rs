@@ -62,7 +62,7 @@ fn start_wanted() {
     let wanted = WANTED.swap(0, Ordering::Acquire);
     #[cfg(feature = "report-file")]
     if wanted & (REPORTS | PERIODIC) != 0 {
-        crate::at_exit::start_threads();
+        crate::output::auto_report::start_threads();
     }
     if wanted & COLLECTOR != 0 {
         crate::snapshot::collector::start();
@@ -82,7 +82,7 @@ pub(crate) fn occasion_in_allocator() {
         WANTED.fetch_and(!PERIODIC, Ordering::Relaxed);
         // Where the system has no thread to give, the next occasion outside tries again, and says
         // so.
-        let _later = crate::at_exit::start_periodic();
+        let _later = crate::output::auto_report::start_periodic();
     }
 }
 

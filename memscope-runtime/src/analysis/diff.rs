@@ -10,8 +10,11 @@ use crate::{
         Column, HumanBytes, SiteProfile, Table, TaskType, VariableSiteProfile,
         human::{cell, count, path_end},
     },
+    output::{
+        MOST_ROWS, NAME_COLUMNS, NONE, PLACE_COLUMNS,
+        text::{folder, more, place},
+    },
     primitives::order,
-    report::{MOST_ROWS, NAME_COLUMNS, NONE, PLACE_COLUMNS, folder, more, place},
     snapshot::MemorySnapshot,
 };
 

@@ -6,7 +6,7 @@ use std::{
     fmt,
 };
 
-use crate::report::{
+use super::{
     LEAST_UNANNOTATED, MOST_ROWS, NAME_COLUMNS, NONE, NOT_MEASURED, item_cells, more, number, size,
 };
 use crate::{

@@ -1,9 +1,9 @@
 //! A snapshot as people read it: aligned tables, largest first, and what stands out.
 
 mod await_points;
-mod findings;
+mod highlights;
 mod futures;
-mod shared;
+mod shared_owners;
 mod sites;
 mod tasks;
 mod variables;

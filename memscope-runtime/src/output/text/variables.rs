@@ -2,9 +2,7 @@
 
 use std::fmt;
 
-use crate::report::{
-    MOST_ROWS, NAME_COLUMNS, NONE, PLACE_COLUMNS, folder, more, number, place, size,
-};
+use super::{MOST_ROWS, NAME_COLUMNS, NONE, PLACE_COLUMNS, folder, more, number, place, size};
 use crate::{
     model::{
         Column, Table, VariableProfile, VariableSiteProfile,

@@ -23,13 +23,13 @@ use std::{
     time::SystemTime,
 };
 
-use crate::report_file::{
+use super::{
     is_report,
     place::{self, Place},
     temporary::Temporary,
 };
 #[cfg(unix)]
-use crate::report_file::{place::is_of_another_user, system};
+use super::{place::is_of_another_user, system};
 
 /// A file is new as often as that when others make and remove it all the time.
 const MOST_TRIES: usize = 8;
@@ -280,7 +280,7 @@ fn write_anew(mut file: &File, bytes: &[u8]) -> io::Result<Identity> {
 /// Past this limit a write ends the process by a signal.
 #[cfg(unix)]
 fn check_limit(end: u64) -> io::Result<()> {
-    if end > crate::hooks::file_size_limit() {
+    if end > crate::output::os_hooks::file_size_limit() {
         return Err(io::ErrorKind::FileTooLarge.into());
     }
     Ok(())

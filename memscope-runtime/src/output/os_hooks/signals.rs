@@ -25,9 +25,9 @@ use std::{
     sync::atomic::{AtomicBool, AtomicI32, AtomicU32, Ordering},
 };
 
-use crate::at_exit;
 #[cfg(target_os = "linux")]
-use crate::hooks::copy;
+use super::copy;
+use crate::output::auto_report;
 
 const SIGNALS: [c_int; 2] = [libc::SIGINT, libc::SIGTERM];
 
@@ -58,7 +58,7 @@ pub(crate) fn answer_signals() {
         wake::wait(&ASKED);
         // Acquire: the signal is seen that the report is asked for by (pairs with `wake`).
         ASKED.swap(0, Ordering::Acquire);
-        at_exit::write_all();
+        auto_report::write_all();
         let signal = ENDING.load(Ordering::Relaxed);
         if signal != 0 {
             end_now(signal);
@@ -91,7 +91,7 @@ extern "C" fn on_signal(signal: c_int) {
     let is_second = handler == Some(libc::SIG_DFL) && ENDING.load(Ordering::Acquire) != 0;
     // Else a handler of the program calls this one.
     let is_called_by_kernel = is_second || handler == Some(ours());
-    match (is_called_by_kernel, at_exit::is_our_process()) {
+    match (is_called_by_kernel, auto_report::is_our_process()) {
         (true, true) if !is_second => end_after_report(signal),
         (true, _) => {
             // A forked child writes no report: the file is its parent's.
@@ -111,7 +111,7 @@ fn end_after_report(signal: c_int) {
     ENDING.store(signal, Ordering::Release);
     SIGNALS.into_iter().filter(|signal| handler(*signal) == Some(ours())).for_each(set_default);
     if ask() {
-        if !is_process_1() && !at_exit::writes_here() {
+        if !is_process_1() && !auto_report::writes_here() {
             wait_for_the_end();
         }
         return;
@@ -138,11 +138,11 @@ fn ask() -> bool {
 /// Waits until the process ends, or the program has taken the signal over meanwhile.
 fn wait_for_the_end() {
     const STEP_MS: u16 = 5;
-    let start_ns = crate::hooks::monotonic_ns();
+    let start_ns = super::monotonic_ns();
     while ENDING.load(Ordering::Relaxed) != 0
-        && crate::hooks::monotonic_ns().saturating_sub(start_ns) < MOST_WAIT_NS
+        && super::monotonic_ns().saturating_sub(start_ns) < MOST_WAIT_NS
     {
-        crate::hooks::pause(STEP_MS);
+        super::pause(STEP_MS);
     }
 }
 

@@ -7,10 +7,10 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-use crate::at_exit::name::{Occasion, with_word};
+use super::name::{Occasion, with_word};
 use crate::{
     model::{Error, Origin, text::visible_path},
-    report_file::{Identity, Refused, Taken, identity, is_stream, write},
+    output::file::{Identity, Refused, Taken, identity, is_stream, write},
 };
 
 /// `report.json`, `report.2.json` … `report.9.json`.

@@ -114,7 +114,7 @@ fn is_taken<T>(made: &io::Result<T>) -> bool {
 }
 
 #[cfg(any(target_os = "linux", target_os = "android"))]
-use crate::report_file::system::name_it;
+use super::system::name_it;
 
 /// A file that vanishes with its last descriptor; `None`: not on this file system.
 #[cfg(any(target_os = "linux", target_os = "android"))]
@@ -167,7 +167,7 @@ mod left {
     };
 
     use crate::{
-        alloc::current::as_memscope, primitives::Lock, report_file::system::effective_user,
+        alloc::current::as_memscope, output::file::system::effective_user, primitives::Lock,
     };
 
     /// Folders that this process has swept. Past so many it sweeps again.

@@ -15,8 +15,8 @@ use std::{
     sync::atomic::{AtomicU32, Ordering},
 };
 
-use crate::hooks::{monotonic_ns, pause};
-use crate::{alloc::AllBlocked, at_exit, model::origin};
+use super::{monotonic_ns, pause};
+use crate::{alloc::AllBlocked, model::origin, output::auto_report};
 
 /// A child that takes longer is given up.
 const MOST_NS: u64 = 5_000_000_000;
@@ -83,7 +83,7 @@ extern "C" fn write(_: *mut c_void) -> c_int {
     if std::os::unix::process::parent_id() == parent {
         leave_no_core();
         origin::stands_for(parent);
-        drop(catch_unwind(at_exit::write_in_copy));
+        drop(catch_unwind(auto_report::write_in_copy));
     }
     // SAFETY: ends this process; what the program registered for its own end does not run.
     unsafe { libc::_exit(0) }

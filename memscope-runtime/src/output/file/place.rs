@@ -57,8 +57,8 @@ mod unix {
 
     use super::{Path, PathBuf, Place, fs, io, is_folder};
     use crate::{
-        model::text::visible_path, primitives::privileged::is_privileged,
-        report_file::system::effective_user,
+        model::text::visible_path, output::file::system::effective_user,
+        primitives::privileged::is_privileged,
     };
 
     /// As many as the kernel follows.
@@ -70,7 +70,7 @@ mod unix {
     ///
     /// Links are followed one by one, so that each can be judged. Those in `/proc` are not what
     /// their text says, so they stay in the path, and the kernel follows them.
-    pub(in crate::report_file) fn find(path: &Path) -> io::Result<Place> {
+    pub(in crate::output::file) fn find(path: &Path) -> io::Result<Place> {
         let mut rest = VecDeque::new();
         let mut place = PathBuf::new();
         push_front(&mut rest, &absolute(path)?);
@@ -209,7 +209,7 @@ mod unix {
 
     /// Whether another user put the file into a folder for all, as `/tmp` is. The kernel protects
     /// such files with `fs.protected_regular` and `fs.protected_fifos`.
-    pub(in crate::report_file) fn is_of_another_user(
+    pub(in crate::output::file) fn is_of_another_user(
         path: &Path,
         there: &Metadata,
     ) -> io::Result<bool> {

@@ -17,11 +17,11 @@ use std::{
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, error::Category};
 
-pub(crate) use replace::{Identity, Refused, Taken, identity, is_stream, write};
+pub(crate) use super::file::replace::{Identity, Refused, Taken, identity, is_stream, write};
 
+use super::input;
 use crate::{
     alloc::reserve,
-    input,
     model::{Buffer, Error, Unreadable, human::cell, text},
     snapshot::{Left, MemorySnapshot},
 };

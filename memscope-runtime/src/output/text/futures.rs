@@ -2,7 +2,7 @@
 
 use std::{cmp::Reverse, fmt};
 
-use crate::report::{NAME_COLUMNS, folder, place};
+use super::{NAME_COLUMNS, folder, place};
 use crate::{
     alloc::reserve,
     model::{

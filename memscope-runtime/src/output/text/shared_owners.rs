@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::report::{MOST_ROWS, NAME_COLUMNS, more, number, size};
+use super::{MOST_ROWS, NAME_COLUMNS, more, number, size};
 use crate::{
     model::{Column, Table, human::cell},
     snapshot::MemorySnapshot,

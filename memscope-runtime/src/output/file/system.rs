@@ -60,7 +60,7 @@ mod linux {
     const ACCESS_LIST: &CStr = c"system.posix_acl_access";
 
     /// Gives an unnamed file a name, unless that is taken.
-    pub(in crate::report_file) fn name_it(file: &File, path: &Path) -> io::Result<()> {
+    pub(in crate::output::file) fn name_it(file: &File, path: &Path) -> io::Result<()> {
         let from = c_string(format!("/proc/self/fd/{}", file.as_raw_fd()).as_bytes())?;
         let to = c_string(path.as_os_str().as_bytes())?;
         let (here, follow) = (libc::AT_FDCWD, libc::AT_SYMLINK_FOLLOW);
@@ -70,7 +70,7 @@ mod linux {
     }
 
     /// Gives a file what else another one has: its access control list, and attributes of users.
-    pub(in crate::report_file) fn copy_attributes(from: &File, to: &File) -> io::Result<()> {
+    pub(in crate::output::file) fn copy_attributes(from: &File, to: &File) -> io::Result<()> {
         let mut names = vec![0u8; MOST_BYTES];
         // SAFETY: a buffer and its length.
         let length =

@@ -27,10 +27,14 @@ use std::{
     time::{Duration, Instant, SystemTime},
 };
 
-use copies::Claim;
-use name::{Name, Occasion};
-use written::Written;
+use super::auto_report::copies::Claim;
+use super::auto_report::name::{Name, Occasion};
+use super::auto_report::written::Written;
 
+use super::{
+    file::{Format, bytes},
+    os_hooks,
+};
 use crate::{
     alloc::{
         Background, ENABLED,
@@ -38,10 +42,8 @@ use crate::{
         own_threads, reserve,
     },
     await_points::image,
-    hooks,
     model::{Error, Origin, text::visible_path},
     primitives::{Lock, Once, clock, fork},
-    report_file::{Format, bytes},
     settings::{self, Environment, say},
     snapshot::for_memscope,
 };
@@ -258,7 +260,7 @@ fn set_up() {
     Origin::here();
     // As long as `/proc` can be read: a program may change its root, or forbid it.
     image::here();
-    if !hooks::at_exit() {
+    if !os_hooks::at_exit() {
         say(format_args!("no report will be written at exit: `atexit` takes no more functions"));
     }
     if fork::may_have_foreign_locks() {
@@ -274,7 +276,7 @@ fn set_up() {
         }));
     }
     #[cfg(unix)]
-    hooks::install_signals();
+    os_hooks::install_signals();
 }
 
 /// A plan asks for periodic reports.
@@ -288,7 +290,7 @@ pub(crate) fn start_threads() {
     }
     #[cfg(unix)]
     match OnSignals::start_once() {
-        Ok(()) => hooks::note_thread(),
+        Ok(()) => os_hooks::note_thread(),
         Err(error) => {
             say(format_args!("no report will be written by a thread on signals: {error}"));
         }
@@ -334,7 +336,7 @@ impl Background for OnSignals {
     const STACK_BYTES: usize = STACK_BYTES;
 
     fn run(_: u32) {
-        hooks::answer_signals();
+        os_hooks::answer_signals();
     }
 }
 
@@ -408,7 +410,7 @@ pub(crate) fn write_in_copy() {
 /// Whether this thread is writing reports. May be called in a signal handler.
 #[cfg(unix)]
 pub(crate) fn writes_here() -> bool {
-    WRITER.load(Ordering::Relaxed) == hooks::this_thread()
+    WRITER.load(Ordering::Relaxed) == os_hooks::this_thread()
 }
 
 /// The thread that writes reports; 0: none.
@@ -422,7 +424,7 @@ struct WritesHere;
 #[cfg(unix)]
 impl WritesHere {
     fn new() -> Self {
-        WRITER.store(hooks::this_thread(), Ordering::Relaxed);
+        WRITER.store(os_hooks::this_thread(), Ordering::Relaxed);
         Self
     }
 }

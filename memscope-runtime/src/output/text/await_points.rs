@@ -2,9 +2,7 @@
 
 use std::fmt;
 
-use crate::report::{
-    MOST_ROWS, NAME_COLUMNS, NONE, NOT_MEASURED, folder, futures, more, place, size,
-};
+use super::{MOST_ROWS, NAME_COLUMNS, NONE, NOT_MEASURED, folder, futures, more, place, size};
 use crate::{
     analysis::leaks::age,
     model::{

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::report::{
+use super::{
     LEAST_UNANNOTATED, MOST_ROWS, NAME_COLUMNS, NOT_MEASURED, UNKNOWN, folder, item_cells, more,
     number, place, size,
 };

@@ -40,7 +40,7 @@ mod linux {
     use super::{Claim, Path};
 
     impl Claim {
-        pub(in crate::at_exit) fn of(path: &Path) -> Self {
+        pub(in crate::output::auto_report) fn of(path: &Path) -> Self {
             let name = format!("memscope-report-{:016x}", hash(path.as_os_str()));
             let maps = fs::read("/proc/self/maps").unwrap_or_default();
             let file = format!("/memfd:{name} (deleted)");

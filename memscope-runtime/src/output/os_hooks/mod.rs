@@ -99,16 +99,16 @@ mod forks {
     }
 }
 
+#[cfg(all(feature = "report-file", unix))]
+pub(crate) use super::os_hooks::signals::{answer_signals, install_signals, note_thread};
 #[cfg(feature = "report-file")]
 pub(crate) use at_the_end::at_exit;
-#[cfg(all(feature = "report-file", unix))]
-pub(crate) use signals::{answer_signals, install_signals, note_thread};
 
 #[cfg(feature = "report-file")]
 mod at_the_end {
     use std::{ffi::c_int, panic::catch_unwind};
 
-    use crate::at_exit;
+    use crate::output::auto_report;
 
     mod c {
         use std::ffi::c_int;
@@ -120,7 +120,7 @@ mod at_the_end {
     }
 
     extern "C" fn exiting() {
-        drop(catch_unwind(at_exit::exiting));
+        drop(catch_unwind(auto_report::exiting));
     }
 
     /// Has the reports written when the process exits; false where that cannot be.

@@ -2,7 +2,7 @@
 
 use std::{cmp::Reverse, fmt};
 
-use crate::report::NAME_COLUMNS;
+use super::NAME_COLUMNS;
 use crate::{
     alloc::reserve,
     model::{

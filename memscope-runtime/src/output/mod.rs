@@ -1,0 +1,16 @@
+//! Text, JSON files, and reports that a process writes by itself.
+
+#[cfg(feature = "report-file")]
+pub(crate) mod auto_report;
+#[cfg(feature = "report-file")]
+pub(crate) mod file;
+#[cfg(feature = "report-file")]
+pub(crate) mod input;
+pub(crate) mod os_hooks;
+pub(crate) mod text;
+
+#[cfg(feature = "report-file")]
+pub use auto_report::ReportGuard;
+#[cfg(feature = "report-file")]
+pub use input::MOST_BYTES;
+pub(crate) use text::{MOST_ROWS, NAME_COLUMNS, NONE, PLACE_COLUMNS};
