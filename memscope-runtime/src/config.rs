@@ -4,14 +4,14 @@ use std::time::Duration;
 
 use crate::{
     alloc::{ENABLED, reserve},
+    environment,
     model::Error,
     primitives::{
         clock,
         sync::{AtomicU8, AtomicU64, Ordering},
     },
-    settings,
+    sampling::Timing,
     snapshot::collector,
-    timing::Timing,
 };
 
 static ENDED_TASKS: AtomicU64 = AtomicU64::new(4_096);
@@ -61,7 +61,7 @@ pub struct Builder {
 /// The settings of the environment (`MEMSCOPE_*`), or else the defaults; to be changed before
 /// [`Builder::init`].
 pub fn builder() -> Builder {
-    settings::environment().builder.clone()
+    environment::environment().builder.clone()
 }
 
 impl Default for Builder {
@@ -194,7 +194,7 @@ impl Builder {
         self.check()?;
         // The environment first, so that it does not win; the effects last, as they look at what is
         // set.
-        settings::start();
+        environment::start();
         self.apply();
         init();
         Ok(())
@@ -249,7 +249,7 @@ impl Builder {
 /// ```
 pub fn init() {
     if ENABLED {
-        settings::start();
+        environment::start();
         clock::start();
         reserve::hold();
         if sample_every_ns() == 0 {

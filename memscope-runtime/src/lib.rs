@@ -22,8 +22,8 @@ mod snapshot;
 // … and written to a file, at the latest when the process ends.
 // What these stand on.
 mod config;
-mod settings;
-mod timing;
+mod environment;
+mod sampling;
 
 pub use crate::alloc::TrackingAllocator;
 pub use crate::analysis::allocations::{GlobalTracker, get_global_tracker};
@@ -31,11 +31,11 @@ pub use crate::config::{Builder, builder, init};
 pub use crate::model::Error;
 #[cfg(feature = "report-file")]
 pub use crate::output::{ReportGuard, auto_report::report_guard};
+pub use crate::sampling::Timing;
 #[cfg(feature = "tracing")]
 pub use crate::tasks::MemoryLayer;
 #[cfg(all(feature = "tokio", tokio_unstable))]
 pub use crate::tasks::tokio_hooks::tokio_hooks;
-pub use crate::timing::Timing;
 pub use crate::variables::{Blocks, Contents, Trackable};
 
 /// Tasks: how they are tracked, and how their memory is read.

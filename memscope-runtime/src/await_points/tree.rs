@@ -26,12 +26,12 @@ use super::{
 use crate::{
     accounting::{FutureType, Record},
     alloc::current::as_memscope,
+    environment,
     model::AwaitFrame,
     primitives::{
         Arena, StaticRef, arena,
         sync::{AtomicU64, Ordering},
     },
-    settings,
 };
 
 /// Nodes that are made, at the most; about 250 bytes each.
@@ -62,7 +62,7 @@ pub(crate) fn turn_on() {
     match layouts::keep() {
         Ok(_) => ON.store(1, Ordering::Relaxed),
         Err(why) if SAID.swap(1, Ordering::Relaxed) == 0 => {
-            settings::say(format_args!("where tasks wait cannot be told: {why}"));
+            environment::say(format_args!("where tasks wait cannot be told: {why}"));
         }
         Err(_) => {}
     }

@@ -22,7 +22,7 @@ use crate::{
         Linked, Links, Pooled, StaticRef, Zeroed,
         sync::{AtomicU8, AtomicU32, AtomicU64, Ordering},
     },
-    timing::Sampling,
+    sampling::Sampling,
 };
 
 pub(crate) use super::record::read::{RecordReading, Timing};

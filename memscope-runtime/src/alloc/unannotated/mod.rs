@@ -30,7 +30,7 @@ use crate::{
         Arena, Linked, Links, Pool, StaticRef, Zeroed,
         sync::{AtomicU64, Ordering, add},
     },
-    timing::Sampling,
+    sampling::Sampling,
 };
 
 use crate::primitives::{BUSY, Charging, Lease};

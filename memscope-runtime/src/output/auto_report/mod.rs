@@ -42,9 +42,9 @@ use crate::{
         own_threads, reserve,
     },
     await_points::image,
+    environment::{self, Environment, say},
     model::{Error, Origin, text::visible_path},
     primitives::{Lock, Once, clock, fork},
-    settings::{self, Environment, say},
     snapshot::for_memscope,
 };
 
@@ -122,8 +122,8 @@ pub fn report_guard() -> ReportGuard {
     static NEXT: AtomicU64 = AtomicU64::new(1);
     let id = NEXT.fetch_add(1, Ordering::Relaxed);
     if ENABLED {
-        settings::start();
-        let environment = settings::environment();
+        environment::start();
+        let environment = environment::environment();
         let path = environment.report.as_deref().unwrap_or(Path::new(DEFAULT_PATH));
         // The environment's path has been checked by now, and the default one needs no check.
         as_memscope(|| add(Plan::new(id, path, environment.every)));

@@ -13,11 +13,11 @@ mod signals;
 mod before_main {
     use std::panic::catch_unwind;
 
-    use crate::settings;
+    use crate::environment;
 
     /// A panic must not cross into the loader.
     extern "C" fn before_main() {
-        drop(catch_unwind(settings::start));
+        drop(catch_unwind(environment::start));
     }
 
     // SAFETY: the loader calls each pointer in this section, once, on the main thread, before

@@ -18,8 +18,8 @@ use crate::{
     config::Builder,
     model::{human::cell, text::visible},
     primitives::{Once, privileged::is_privileged},
+    sampling::Timing,
     snapshot::collector,
-    timing::Timing,
 };
 
 /// All variables with this prefix are memscope's.
