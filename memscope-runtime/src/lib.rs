@@ -1,29 +1,32 @@
 #![doc = include_str!("../README.md")]
 
-// The way of a byte. A future …
-pub mod analysis;
-mod output;
-mod tasks;
-mod await_points;
-mod variables;
-mod alloc;
-mod accounting;
-mod model;
+// The rooms, in the order of a byte's way. `tests/architecture.rs` holds which may import which.
+// Lock-free parts that never use the program's heap and know nothing of tasks.
 mod primitives;
-// … is polled, and is its thread's current task; so what the allocator gives out …
-// … carries its owner, and is counted by it or, when others free it, for it.
-// A task's record ends in the sums of its site and, for a while, in a row of its own.
-// What happens on the way goes through each thread's ring to the collector, and into a history of
-// fixed size.
-// A variable names the blocks that it holds.
-// All of it is read, and shown.
-mod snapshot;
-// It is judged …
-// … and written to a file, at the latest when the process ends.
-// What these stand on.
-mod config;
-mod environment;
+// Plain data that users and every room may name.
+mod model;
+// Which tasks and polls are timed.
 mod sampling;
+// Settings as data.
+mod config;
+// What the environment asks for.
+mod environment;
+// Exact counters: which owner has a block, and what each task, thread, site and variable holds.
+mod accounting;
+// What runs inside `malloc` and `free`: the allocator, the current owner, charging and freeing.
+mod alloc;
+// Finds the heap blocks of a value: `track_var!`, `Trackable`, `transfer`.
+mod variables;
+// At which `.await` a pending future waits.
+mod await_points;
+// Wrappers that make a task current: futures, streams, spawns, scopes, spans.
+mod tasks;
+// One consistent reading of all counters, as plain rows.
+mod snapshot;
+// What the numbers mean: leaks, and the sizes of state machines.
+pub mod analysis;
+// Text, JSON files, and reports that a process writes by itself.
+mod output;
 
 pub use crate::alloc::TrackingAllocator;
 pub use crate::analysis::allocations::{GlobalTracker, get_global_tracker};

@@ -2,9 +2,9 @@
 
 use loom::{sync::Arc, thread};
 
-use super::{
+use crate::{
     Plain,
-    inside::{Inside, Interval, Role},
+    tasks::span::inside::{Inside, Interval, Role},
 };
 
 /// A span whose record is not atomic: a race if two threads write it, or one without seeing what

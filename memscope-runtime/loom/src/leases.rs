@@ -4,8 +4,8 @@ use loom::{sync::Arc, thread};
 
 use crate::{
     Plain,
-    lease::{Charging, Lease},
-    sync::{AtomicU64, Ordering},
+    primitives::hazard::{Charging, Lease},
+    primitives::sync::{AtomicU64, Ordering},
 };
 
 /// A place whose record is not atomic, what two threads say, and the last task that ended in it.

@@ -5,62 +5,63 @@
 //! is not in this build.
 #![cfg(test)]
 
-mod sync {
-    use loom::cell::UnsafeCell;
-    pub(crate) use loom::sync::atomic::{AtomicI64, AtomicU32, AtomicU64, Ordering, fence};
+#[path = "../../src/primitives"]
+mod primitives {
+    pub(crate) mod sync {
+        use loom::cell::UnsafeCell;
+        pub(crate) use loom::sync::atomic::{AtomicI64, AtomicU32, AtomicU64, Ordering, fence};
 
-    pub(crate) fn bump(counter: &AtomicU64, by: u64) {
-        counter.store(counter.load(Ordering::Relaxed) + by, Ordering::Relaxed);
+        pub(crate) fn bump(counter: &AtomicU64, by: u64) {
+            counter.store(counter.load(Ordering::Relaxed) + by, Ordering::Relaxed);
+        }
+
+        /// Not atomic: loom reports a race if a slot is ever read while it is written, or read
+        /// before its writer was seen.
+        #[derive(Debug)]
+        pub(crate) struct Slot(UnsafeCell<[u64; 4]>);
+
+        impl Slot {
+            pub(crate) fn new() -> Self {
+                Self(UnsafeCell::new([0; 4]))
+            }
+
+            pub(crate) fn put(&self, words: [u64; 4]) {
+                // SAFETY: nobody else is here, which is what the models prove: else loom fails the
+                // test.
+                self.0.with_mut(|place| unsafe { place.write(words) });
+            }
+
+            pub(crate) fn get(&self) -> [u64; 4] {
+                // SAFETY: as above.
+                self.0.with(|place| unsafe { place.read() })
+            }
+        }
     }
 
-    /// Not atomic: loom reports a race if a slot is ever read while it is written, or read before
-    /// its writer was seen.
-    #[derive(Debug)]
-    pub(crate) struct Slot(UnsafeCell<[u64; 4]>);
-
-    impl Slot {
-        pub(crate) fn new() -> Self {
-            Self(UnsafeCell::new([0; 4]))
-        }
-
-        pub(crate) fn put(&self, words: [u64; 4]) {
-            // SAFETY: nobody else is here, which is what the models prove: else loom fails the
-            // test.
-            self.0.with_mut(|place| unsafe { place.write(words) });
-        }
-
-        pub(crate) fn get(&self) -> [u64; 4] {
-            // SAFETY: as above.
-            self.0.with(|place| unsafe { place.read() })
-        }
-    }
+    pub(crate) mod append_list;
+    pub(crate) mod dual_refcount;
+    pub(crate) mod free_list;
+    pub(crate) mod hazard;
+    pub(crate) mod seqlock;
+    pub(crate) mod spsc_ring;
 }
 
-#[path = "../../src/accounting/account.rs"]
-#[expect(
-    dead_code,
-    reason = "sites and cells have one writer, shared owners are never closed: nothing to interleave"
-)]
-mod account;
-#[path = "../../src/primitives/free_list.rs"]
-mod free_list;
+#[path = "../../src/accounting"]
+mod accounting {
+    #[expect(
+        dead_code,
+        reason = "sites and cells have one writer, shared owners are never closed: nothing to interleave"
+    )]
+    pub(crate) mod account;
+    pub(crate) mod peak;
+}
 
-#[path = "../../src/primitives/dual_refcount.rs"]
-mod holds;
-#[path = "../../src/tasks/span/inside.rs"]
-mod inside;
-#[path = "../../src/primitives/hazard.rs"]
-mod lease;
-#[path = "../../src/accounting/peak.rs"]
-mod peak;
-
-#[path = "../../src/primitives/spsc_ring.rs"]
-mod ring;
-#[path = "../../src/primitives/append_list.rs"]
-mod roster;
-
-#[path = "../../src/primitives/seqlock.rs"]
-mod version;
+#[path = "../../src/tasks"]
+mod tasks {
+    pub(crate) mod span {
+        pub(crate) mod inside;
+    }
+}
 
 #[path = "insides.rs"]
 mod insides;
@@ -69,17 +70,21 @@ mod leases;
 #[path = "rings.rs"]
 mod rings;
 
-use account::{Account, Balance, NO_RECORD};
-use free_list::FreeList;
-use holds::Holds;
+use accounting::{
+    account::{Account, Balance, NO_RECORD},
+    peak::Peak,
+};
 use loom::{
     cell::UnsafeCell,
     sync::{Arc, atomic::AtomicU32},
     thread,
 };
-use peak::Peak;
-use sync::Ordering;
-use version::{Seen, Version};
+use primitives::{
+    dual_refcount::Holds,
+    free_list::FreeList,
+    seqlock::{Seen, Version},
+    sync::{self, Ordering},
+};
 
 fn closed(live_bytes: u64, live_blocks: u32, site: u32) -> Balance {
     Balance::Closed { live_bytes, live_blocks, site, has_cell: false }

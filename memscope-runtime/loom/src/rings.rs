@@ -10,9 +10,9 @@ use loom::{
 
 use crate::{
     Plain,
-    free_list::FreeList,
-    ring::{Ring, Words},
-    roster::Roster,
+    primitives::append_list::Roster,
+    primitives::free_list::FreeList,
+    primitives::spsc_ring::{Ring, Words},
 };
 
 /// All four words of an event carry its number, so that none can be from another one.

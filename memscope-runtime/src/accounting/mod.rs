@@ -32,12 +32,18 @@ pub(crate) use owner_word::{
     Charged, FRONT, FRONT_ALIGN, Inner, MOST_FRONT, Owner, Place, Request, Word,
 };
 pub(crate) use peak_window::Window;
-pub(crate) use record::{NewTask, Record, RecordReading};
+#[cfg(feature = "tokio")]
+pub(crate) use record::NewTask;
+pub(crate) use record::{Record, RecordReading};
 pub(crate) use shared_owner::{Shared, SharedReading};
 pub use site::Callsite;
-pub(crate) use site::{Key, PLAIN_COLUMN, Site, UNTRACKED};
+#[cfg(feature = "tokio")]
+pub(crate) use site::PLAIN_COLUMN;
+pub(crate) use site::{Key, Site, UNTRACKED};
 pub(crate) use site_totals::SumsReading;
-pub(crate) use stream_items::{Counts, ItemsReading};
+#[cfg(feature = "stream")]
+pub(crate) use stream_items::Counts;
+pub(crate) use stream_items::ItemsReading;
 pub(crate) use tally::{Leads, Tally, TallyReading};
 pub(crate) use thread_ring::{Folding, Folds, ThreadRing};
 pub(crate) use variable::{Variable, VariableReading};

@@ -25,9 +25,10 @@
 //! | a span that is entered (`entries`) | it is left, or a guard below ends | what was before |
 //! | a thread's first allocation | its destructors run | `LATE` |
 
-use super::span_entries;
 use std::{alloc::Layout, cell::Cell, marker::PhantomData, ptr};
 
+#[cfg(feature = "tracing")]
+use super::span_entries;
 #[cfg(feature = "tokio")]
 use super::unannotated;
 #[cfg(feature = "tokio")]
@@ -66,7 +67,7 @@ impl Other {
     const NOBODY: Self = Self;
 
     #[expect(clippy::unused_self, reason = "as with Tokio")]
-    fn is_nobody(self) -> bool {
+    pub(super) fn is_nobody(self) -> bool {
         true
     }
 

@@ -15,6 +15,10 @@ pub(crate) mod spawn_charge;
 pub(crate) mod unannotated;
 
 pub use allocator::TrackingAllocator;
-pub(crate) use current::{ENABLED, Entered, Probe, Spawning};
+#[cfg(feature = "tokio")]
+pub(crate) use current::Spawning;
+pub(crate) use current::{ENABLED, Entered, Probe};
 pub use install_check::Measured;
-pub(crate) use own_threads::{AllBlocked, Background};
+#[cfg(feature = "report-file")]
+pub(crate) use own_threads::AllBlocked;
+pub(crate) use own_threads::Background;

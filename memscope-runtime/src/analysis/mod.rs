@@ -1,6 +1,10 @@
-//! What the rows mean: leaks, differences, sizes of futures.
+//! What the numbers mean: leaks, and the sizes of state machines.
 
 pub(crate) mod allocations;
 pub(crate) mod diff;
 pub(crate) mod future_sizes;
 pub(crate) mod leaks;
+
+pub use allocations::{AllocationInfo, AllocationKind};
+pub use future_sizes::{AsyncAnalysisReport, AsyncAnalyzer, FutureStates};
+pub use leaks::{Leak, LeakKind, LeakOptions, Leaks, NotJudged, Severity};

@@ -1,16 +1,21 @@
 //! At which `.await` a pending future waits.
 
+#[cfg(feature = "layout")]
 pub(crate) mod cached_path;
+#[cfg(feature = "layout")]
 pub(crate) mod function_name;
 pub(crate) mod image;
+#[cfg(feature = "layout")]
 pub(crate) mod known;
 #[cfg(feature = "layout")]
 pub(crate) mod layouts;
+#[cfg(feature = "layout")]
 pub(crate) mod resolve;
 #[cfg(feature = "layout")]
 pub(crate) mod tree;
 #[cfg(feature = "layout")]
 pub(crate) mod walk;
+#[cfg(feature = "layout")]
 pub(crate) mod walk_end;
 
 pub use image::Program;

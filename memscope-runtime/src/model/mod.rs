@@ -12,6 +12,7 @@ pub(crate) mod task;
 pub(crate) mod text;
 
 pub use await_point::{AwaitFrame, AwaitPoint, AwaitPoints};
+#[cfg(feature = "report-file")]
 pub(crate) use error::Unreadable;
 pub use error::{Error, TaskError};
 pub use human::HumanBytes;
@@ -24,5 +25,7 @@ pub use profile::{
 };
 pub use state_machine::{LocalProfile, StateMachine, WidestState};
 pub use task::{TaskId, TaskState, TaskType};
-pub(crate) use text::{Buffer, MOST_NAME};
+#[cfg(feature = "report-file")]
+pub(crate) use text::Buffer;
+pub(crate) use text::MOST_NAME;
 pub use text::{Visible, VisiblePath};

@@ -8,6 +8,7 @@ pub(crate) mod dual_refcount;
 pub(crate) mod fork;
 pub(crate) mod fork_lock;
 pub(crate) mod free_list;
+#[cfg(feature = "tokio")]
 pub(crate) mod hazard;
 pub(crate) mod intern_table;
 pub(crate) mod nonmax_nanos;
@@ -26,6 +27,7 @@ pub(crate) use atomic_ref::{FREE_BITS, ShiftedRef, StaticRef};
 pub(crate) use dual_refcount::Holds;
 pub(crate) use fork_lock::{Guard, Lock, Once};
 pub(crate) use free_list::FreeList;
+#[cfg(feature = "tokio")]
 pub(crate) use hazard::{BUSY, Charging, Lease};
 pub(crate) use intern_table::{Hash, Places};
 pub(crate) use nonmax_nanos::Nanos;

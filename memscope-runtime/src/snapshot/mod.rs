@@ -1,4 +1,4 @@
-//! A snapshot: one reading, as plain data that can be kept, sent and read back.
+//! One consistent reading of all counters, as plain rows that can be kept, sent and read back.
 
 pub(crate) mod capture;
 pub(crate) mod collector;

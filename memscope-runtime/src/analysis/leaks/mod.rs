@@ -30,10 +30,10 @@ mod simulated;
 #[cfg(test)]
 mod hostile;
 
-pub use super::leaks::finding::{Leak, LeakKind, Severity};
 pub use super::leaks::options::LeakOptions;
 pub use super::leaks::unjudged::NotJudged;
 pub(crate) use super::leaks::wording::{age, at};
+pub use finding::{Leak, LeakKind, Severity};
 
 /// Hand-overs that are kept with the findings, the largest.
 const MOST_HAND_OVERS: usize = 256;
