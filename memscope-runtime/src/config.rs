@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::{
-    alloc::{ENABLED, reserve},
+    alloc::reserve,
     environment,
     model::Error,
     primitives::{
@@ -13,6 +13,9 @@ use crate::{
     sampling::Timing,
     snapshot::collector,
 };
+
+/// Whether tracking is compiled in.
+pub(crate) const ENABLED: bool = cfg!(feature = "enabled");
 
 static ENDED_TASKS: AtomicU64 = AtomicU64::new(4_096);
 static SITE_ROWS: AtomicU64 = AtomicU64::new(4_096);

@@ -14,8 +14,8 @@ use std::{
 };
 
 use crate::{
-    alloc::{ENABLED, current::as_memscope, reserve},
-    config::Builder,
+    alloc::{current::as_memscope, reserve},
+    config::{Builder, ENABLED},
     model::{human::cell, text::visible},
     primitives::{Once, privileged::is_privileged},
     sampling::Timing,

@@ -50,15 +50,14 @@ pub mod async_memory {
     #[cfg(feature = "stream")]
     pub use crate::tasks::{TrackStream, TrackedStream};
     pub use crate::{
-        accounting::EventKind,
-        alloc::{Measured, current::current_task_id},
+        alloc::current::current_task_id,
         analysis::diff::{Presence, ProcessDiff, SiteDiff, SnapshotDiff, VariableSiteDiff},
         await_points::Program,
         config::initialize,
         model::{
-            AwaitFrame, AwaitPoint, AwaitPoints, Bucket, Error, Extent, HandOver, HumanBytes,
-            Items, LocalProfile, Origin, Place, ProcessMemory, ProcessPoint, RuntimeMemory,
-            SharedProfile, SiteProfile, StateMachine, TaskError, TaskEvent, TaskId,
+            AwaitFrame, AwaitPoint, AwaitPoints, Bucket, Error, EventKind, Extent, HandOver,
+            HumanBytes, Items, LocalProfile, Measured, Origin, Place, ProcessMemory, ProcessPoint,
+            RuntimeMemory, SharedProfile, SiteProfile, StateMachine, TaskError, TaskEvent, TaskId,
             TaskMemoryProfile, TaskPerformanceMetrics, TaskState, TaskType, Timeline, ToolUsage,
             Trend, TrendPoint, VariableProfile, VariableSiteProfile, WidestState,
         },

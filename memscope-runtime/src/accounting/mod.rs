@@ -1,6 +1,7 @@
 //! Exact counters: which owner has a block, and what each task, thread, site and variable holds.
 
 pub(crate) mod account;
+pub(crate) mod block;
 pub(crate) mod cross_frees;
 pub(crate) mod end_stamps;
 pub(crate) mod ended_tasks;
@@ -18,15 +19,16 @@ pub(crate) mod stream_items;
 pub(crate) mod tally;
 pub(crate) mod thread_ring;
 pub(crate) mod transferred;
+pub(crate) mod untracked;
 pub(crate) mod variable;
 pub(crate) mod variable_site;
 
 pub(crate) use account::{Account, Balance};
+pub(crate) use block::Block;
 pub(crate) use cross_frees::HandedOver;
 pub(crate) use end_stamps::Ending;
 pub(crate) use ended_tasks::Ended;
 pub(crate) use event::Event;
-pub use event::EventKind;
 pub(crate) use future_type::FutureType;
 pub(crate) use owner_word::{
     Charged, FRONT, FRONT_ALIGN, Inner, MOST_FRONT, Owner, Place, Request, Word,
@@ -46,6 +48,7 @@ pub(crate) use stream_items::Counts;
 pub(crate) use stream_items::ItemsReading;
 pub(crate) use tally::{Leads, Tally, TallyReading};
 pub(crate) use thread_ring::{Folding, Folds, ThreadRing};
+pub(crate) use untracked::Untracked;
 pub(crate) use variable::{Variable, VariableReading};
 pub use variable_site::VariableCallsite;
 pub(crate) use variable_site::{VariableSite, VariableSiteReading};

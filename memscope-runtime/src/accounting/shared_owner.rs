@@ -11,6 +11,7 @@ use super::{
     account::{Account, Balance},
     registry,
     tally::Tally,
+    untracked::Untracked,
 };
 use crate::{
     config,
@@ -19,7 +20,6 @@ use crate::{
         Hash, Places, arena,
         sync::{AtomicU64, Ordering, add, raise},
     },
-    snapshot::Untracked,
 };
 
 /// One name and its sums.

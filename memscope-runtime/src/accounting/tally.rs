@@ -2,12 +2,13 @@
 
 use super::{
     account::Account,
-    event::{Event, EventKind},
+    event::Event,
     owner_word::Owner,
     peak::Peak,
     thread_ring,
     transferred::{self, Taken},
 };
+use crate::model::EventKind;
 use crate::primitives::{
     ShiftedRef,
     sync::{AtomicI64, AtomicU64, Ordering, add, bump, shift},

@@ -261,7 +261,7 @@ mod tests {
         std::thread::spawn(move || {
             ends();
             let _known = current::Entered::untracked();
-            assert!(!current::ENABLED || mine().is_some());
+            assert!(!crate::config::ENABLED || mine().is_some());
             ends();
         })
         .join()

@@ -13,14 +13,15 @@ use super::{
     variable_site::{Past, VariableCallsite, VariableSite},
 };
 use crate::{
-    alloc::{ENABLED, current, install_check},
-    config,
+    accounting::Block,
+    alloc::{current, install_check},
+    config::{self, ENABLED},
     model::{Extent, TaskId},
     primitives::{
         Guard, Holds, Lock, Pool, Pooled, Spare, StaticRef, Zeroed, clock, fork_lock,
         sync::{AtomicI64, AtomicU32, AtomicU64, Ordering},
     },
-    variables::{Block, Blocks},
+    variables::Blocks,
 };
 
 /// A name of one heap block; used again for another when the block is freed.

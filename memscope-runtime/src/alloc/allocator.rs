@@ -1,14 +1,17 @@
 //! The global allocator: forward, test for null, then count.
 
+use crate::{
+    accounting::{
+        FRONT, FRONT_ALIGN, Inner, MOST_FRONT, Owner, Place, Request, Tally, Word, owner_word,
+    },
+    config::ENABLED,
+};
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::ptr;
 
 use super::{
     current::{self, Other},
     reserve,
-};
-use crate::accounting::{
-    FRONT, FRONT_ALIGN, Inner, MOST_FRONT, Owner, Place, Request, Tally, Word, owner_word,
 };
 
 /// A global allocator that charges every block to the async task that allocates it.
@@ -72,7 +75,7 @@ impl<A> TrackingAllocator<A> {
 unsafe impl<A: GlobalAlloc> GlobalAlloc for TrackingAllocator<A> {
     #[inline]
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        if !current::ENABLED {
+        if !ENABLED {
             // SAFETY: the caller's contract, passed on.
             return unsafe { self.inner.alloc(layout) };
         }
@@ -95,7 +98,7 @@ unsafe impl<A: GlobalAlloc> GlobalAlloc for TrackingAllocator<A> {
 
     #[inline]
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
-        if !current::ENABLED {
+        if !ENABLED {
             // SAFETY: the caller's contract, passed on.
             return unsafe { self.inner.alloc_zeroed(layout) };
         }
@@ -118,7 +121,7 @@ unsafe impl<A: GlobalAlloc> GlobalAlloc for TrackingAllocator<A> {
 
     #[inline]
     unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
-        if !current::ENABLED {
+        if !ENABLED {
             // SAFETY: the caller's contract, passed on.
             return unsafe { self.inner.dealloc(block, layout) };
         }
@@ -142,7 +145,7 @@ unsafe impl<A: GlobalAlloc> GlobalAlloc for TrackingAllocator<A> {
 
     #[inline]
     unsafe fn realloc(&self, block: *mut u8, layout: Layout, new_size: usize) -> *mut u8 {
-        if !current::ENABLED {
+        if !ENABLED {
             // SAFETY: the caller's contract, passed on.
             return unsafe { self.inner.realloc(block, layout, new_size) };
         }

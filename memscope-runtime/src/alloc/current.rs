@@ -38,7 +38,7 @@ use crate::{
         Record, Tally, cross_frees, owner_word, registry, shared_owner, thread_ring, variable,
         variable_site,
     },
-    config,
+    config::{self, ENABLED},
     model::TaskId,
 };
 
@@ -53,9 +53,6 @@ pub(crate) use super::spawn_charge::Spawning;
 
 use super::discharge::known;
 use super::spawn_charge::SpawnCell;
-
-/// Whether tracking is compiled in.
-pub(crate) const ENABLED: bool = cfg!(feature = "enabled");
 
 /// Without Tokio nobody is found where no task is tracked.
 #[cfg(not(feature = "tokio"))]

@@ -5,47 +5,8 @@ use std::{
     hint::black_box,
 };
 
-use serde::{Deserialize, Serialize};
-
-use super::current::{self, ENABLED, Probe};
-use crate::primitives::Once;
-
-/// Whether sizes are measured, and if not, why.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Measured {
-    /// Memscope's allocator is the program's global allocator.
-    Yes,
-    /// It is not installed.
-    NotInstalled,
-    /// Another allocator is installed over it and changes what it is asked for.
-    Wrapped,
-    /// The crate is built without its feature `enabled`.
-    #[default]
-    Disabled,
-}
-
-impl Measured {
-    /// Whether sizes are measured.
-    pub const fn is_yes(self) -> bool {
-        matches!(self, Self::Yes)
-    }
-
-    /// Why sizes are not measured and what to do about it; empty where they are.
-    pub const fn reason(self) -> &'static str {
-        match self {
-            Self::Yes => "",
-            Self::NotInstalled => {
-                "memscope's allocator is not installed: use the feature `global-allocator` or a \
-                 `#[global_allocator]` of type `TrackingAllocator`"
-            }
-            Self::Wrapped => {
-                "another global allocator wraps memscope's: make `TrackingAllocator` the outermost one"
-            }
-            Self::Disabled => "the feature `enabled` is off",
-        }
-    }
-}
+use super::current::{self, Probe};
+use crate::{config::ENABLED, model::Measured, primitives::Once};
 
 /// Finds out once: blocks taken the way every Rust program does must reach our allocator unchanged.
 pub(crate) fn measured() -> Measured {

@@ -17,8 +17,7 @@ pub(crate) mod unannotated;
 pub use allocator::TrackingAllocator;
 #[cfg(feature = "tokio")]
 pub(crate) use current::Spawning;
-pub(crate) use current::{ENABLED, Entered, Probe};
-pub use install_check::Measured;
+pub(crate) use current::{Entered, Probe};
 #[cfg(feature = "report-file")]
 pub(crate) use own_threads::AllBlocked;
 pub(crate) use own_threads::Background;

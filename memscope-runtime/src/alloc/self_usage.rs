@@ -3,9 +3,9 @@
 
 use super::current;
 use crate::{
-    accounting::{Owner, variable},
+    accounting::{Block, Owner, variable},
     primitives::sync::{AtomicI64, Ordering},
-    variables::{Block, Blocks, Trackable},
+    variables::{Blocks, Trackable},
 };
 
 static BYTES: AtomicI64 = AtomicI64::new(0);

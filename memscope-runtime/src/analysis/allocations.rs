@@ -216,7 +216,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::model::fixture::{site, snapshot, task, variable};
+    use crate::analysis::fixture::{site, snapshot, task, variable};
 
     #[test]
     fn who_looks_for_futures_by_name_finds_the_state_machines_and_nothing_else() {

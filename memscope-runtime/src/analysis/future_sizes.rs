@@ -236,7 +236,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::model::fixture::{site, snapshot, task};
+    use crate::analysis::fixture::{site, snapshot, task};
 
     fn report(sites: &[Value], tasks: &[Value]) -> AsyncAnalysisReport {
         let snapshot = snapshot(&json!({ "sites": sites, "tasks": tasks }));

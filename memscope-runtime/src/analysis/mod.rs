@@ -2,6 +2,8 @@
 
 pub(crate) mod allocations;
 pub(crate) mod diff;
+#[cfg(test)]
+pub(crate) mod fixture;
 pub(crate) mod future_sizes;
 pub(crate) mod leaks;
 

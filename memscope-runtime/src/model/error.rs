@@ -7,7 +7,7 @@ use std::{io, path::Path, path::PathBuf};
 #[cfg(feature = "report-file")]
 use super::{human::cell, text::visible_path};
 use super::{task::TaskId, text::visible_lines};
-use crate::alloc::Measured;
+use crate::model::Measured;
 
 /// Columns of what the system or the JSON parser says: the parser repeats what it has read.
 #[cfg(feature = "report-file")]

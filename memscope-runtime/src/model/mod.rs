@@ -2,9 +2,9 @@
 
 pub(crate) mod await_point;
 pub(crate) mod error;
-#[cfg(test)]
-pub(crate) mod fixture;
+pub(crate) mod event_kind;
 pub(crate) mod human;
+pub(crate) mod measured;
 pub(crate) mod origin;
 pub(crate) mod profile;
 pub(crate) mod state_machine;
@@ -15,8 +15,10 @@ pub use await_point::{AwaitFrame, AwaitPoint, AwaitPoints};
 #[cfg(feature = "report-file")]
 pub(crate) use error::Unreadable;
 pub use error::{Error, TaskError};
+pub use event_kind::EventKind;
 pub use human::HumanBytes;
 pub(crate) use human::{Column, Table};
+pub use measured::Measured;
 pub use origin::Origin;
 pub use profile::{
     Bucket, Extent, HandOver, Items, Place, ProcessMemory, ProcessPoint, RuntimeMemory,

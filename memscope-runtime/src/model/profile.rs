@@ -8,7 +8,7 @@ use super::{
     state_machine::StateMachine,
     task::{TaskId, TaskState, TaskType},
 };
-use crate::accounting::EventKind;
+use crate::model::EventKind;
 
 /// What one task holds, held and allocated.
 ///

@@ -4,13 +4,10 @@
 //! is counted twice among the living; where tasks ended meanwhile, the reading is repeated a few
 //! times, and says so if it never stood still.
 
-use std::collections::HashMap;
-
-use super::open_tasks::OpenTasks;
 use crate::{
     accounting::{
         Account, Balance, Ended, Ending, Folds, HandedOver, ItemsReading, RecordReading,
-        SharedReading, Site, SumsReading, TallyReading, VariableReading, VariableSite,
+        SharedReading, Site, SumsReading, TallyReading, Untracked, VariableReading, VariableSite,
         VariableSiteReading, cross_frees, end_stamps, ended_tasks, registry, shared_owner,
         stream_items, variable,
     },
@@ -21,6 +18,9 @@ use crate::{
         sync::{Ordering, fence},
     },
 };
+use std::collections::HashMap;
+
+use super::open_tasks::OpenTasks;
 
 /// How often a reading is repeated when tasks end while it is made.
 const ATTEMPTS: usize = 8;
@@ -67,15 +67,6 @@ pub(crate) struct Retained {
 pub(crate) struct Workers {
     pub(crate) threads: u64,
     pub(crate) live_bytes: u64,
-}
-
-/// What was allocated outside every task.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Untracked {
-    pub(crate) allocated_bytes: u64,
-    pub(crate) allocations: u64,
-    pub(crate) live_bytes: u64,
-    pub(crate) live_blocks: u64,
 }
 
 /// Everything, at (nearly) one moment.

@@ -11,14 +11,15 @@ use serde::{Deserialize, Serialize};
 #[cfg(feature = "task-names")]
 use crate::alloc::unannotated::stack_trace;
 use crate::{
-    accounting::{EventKind, cross_frees, ended_tasks, registry},
-    alloc::{Entered, Measured, current, install_check, reserve, self_usage},
+    accounting::{cross_frees, ended_tasks, registry},
+    alloc::{Entered, current, install_check, reserve, self_usage},
     await_points::{Program, image},
     config,
     model::{
-        AwaitPoint, AwaitPoints, HandOver, Origin, ProcessMemory, RuntimeMemory, SharedProfile,
-        SiteProfile, TaskEvent, TaskId, TaskMemoryProfile, TaskPerformanceMetrics, TaskType,
-        Timeline, ToolUsage, Trend, VariableProfile, VariableSiteProfile,
+        AwaitPoint, AwaitPoints, EventKind, HandOver, Measured, Origin, ProcessMemory,
+        RuntimeMemory, SharedProfile, SiteProfile, TaskEvent, TaskId, TaskMemoryProfile,
+        TaskPerformanceMetrics, TaskType, Timeline, ToolUsage, Trend, VariableProfile,
+        VariableSiteProfile,
     },
     primitives::{arena, clock, page_map},
 };
@@ -97,7 +98,7 @@ pub(crate) enum Left {
 /// twelve times what it prints; each of them 1 MiB at the most beside that. Where there is less,
 /// rows are left out: [`ToolUsage::rows_left_out`] says how many, and no sum misses them.
 pub fn get_memory_snapshot() -> MemorySnapshot {
-    if !current::ENABLED {
+    if !config::ENABLED {
         return MemorySnapshot::empty();
     }
     // First: whether sizes are measured is seen by a block.
@@ -180,7 +181,7 @@ impl MemorySnapshot {
             origin: Origin::here(),
             measured,
             is_still: reading.is_still,
-            timing_is_off: config::timing() == crate::Timing::Off,
+            timing_is_off: config::timing() == crate::sampling::Timing::Off,
             observed_ns,
             spawned_tasks: counts.spawned,
             active_tasks: counts.spawned.saturating_sub(counts.ended),
@@ -548,5 +549,4 @@ fn ratio(part: u64, whole: u64) -> f64 {
     if whole == 0 { 0.0 } else { float(part) / float(whole) }
 }
 
-pub(crate) use capture::Untracked;
 pub use monitor::{AsyncResourceMonitor, ResourceAnalysis};

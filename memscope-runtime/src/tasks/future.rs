@@ -14,7 +14,7 @@ use pin_project_lite::pin_project;
 
 use crate::{
     accounting::{Callsite, FutureType, Key, Record, Site, record},
-    alloc::ENABLED,
+    config::ENABLED,
     model::{TaskError, TaskId, TaskType},
 };
 

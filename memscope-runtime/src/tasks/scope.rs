@@ -9,10 +9,7 @@ use std::{
 
 use pin_project_lite::pin_project;
 
-use crate::{
-    accounting::Shared,
-    alloc::{ENABLED, Entered},
-};
+use crate::{accounting::Shared, alloc::Entered, config::ENABLED};
 
 /// Charges what `work` allocates to the thread, outside every task.
 ///

@@ -2,7 +2,7 @@
 
 use tokio::runtime::Builder;
 
-use crate::alloc::{ENABLED, unannotated};
+use crate::{alloc::unannotated, config::ENABLED};
 
 /// Has a Tokio runtime tell of its tasks: their polls, their exact end, and where they were
 /// spawned.

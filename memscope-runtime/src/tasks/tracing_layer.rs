@@ -10,7 +10,8 @@ use tracing_subscriber::{Layer, layer::Context, registry::LookupSpan};
 
 use super::span::{self, Span};
 use crate::{
-    alloc::{ENABLED, Entered, current},
+    alloc::{Entered, current},
+    config::ENABLED,
     primitives::sync::{AtomicU32, Ordering},
 };
 

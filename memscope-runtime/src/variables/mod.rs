@@ -7,6 +7,5 @@ pub(crate) mod trackable;
 pub(crate) mod transfer;
 
 pub use dispatch::{ByContents, ByHandle, ByParts, ByValue, Value};
-pub(crate) use trackable::Block;
 pub use trackable::{Blocks, Contents, Found, Handle, Trackable};
 pub use transfer::Transferred;

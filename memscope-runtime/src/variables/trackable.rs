@@ -1,5 +1,6 @@
 //! What `track_var!` can find out about a value: the heap blocks that it holds.
 
+use crate::accounting::Block;
 use std::alloc::Layout;
 
 use super::std_layout::Own;
@@ -86,15 +87,6 @@ pub struct Blocks<'a> {
     is_partial: bool,
     is_opaque: bool,
     is_holding: bool,
-}
-
-/// One heap block of a value.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Block {
-    pub(crate) start: *mut u8,
-    pub(crate) layout: Layout,
-    /// 0: the variable holds it directly.
-    pub(crate) depth: u32,
 }
 
 impl<'a> Blocks<'a> {

@@ -1,10 +1,11 @@
 //! Blocks that change their owner and stay where they are.
 
-use super::trackable::{Block, Blocks, Contents, Trackable};
+use super::trackable::{Blocks, Contents, Trackable};
 use crate::{
-    accounting::{Account, Balance, Folding, Record, registry, transferred, variable},
-    alloc::{ENABLED, Measured, current, install_check},
-    model::{Error, TaskId},
+    accounting::{Account, Balance, Block, Folding, Record, registry, transferred, variable},
+    alloc::{current, install_check},
+    config::ENABLED,
+    model::{Error, Measured, TaskId},
     primitives::Pooled,
 };
 

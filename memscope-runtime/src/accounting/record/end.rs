@@ -6,7 +6,6 @@ use crate::{
         account::Account,
         end_stamps::{self, Ending},
         ended_tasks::{self, Written},
-        event::EventKind,
         peak_window, registry,
         site::Site,
         stream_items,
@@ -15,7 +14,7 @@ use crate::{
     },
     alloc::Entered,
     config,
-    model::TaskState,
+    model::{EventKind, TaskState},
     primitives::{clock, sync::Ordering},
 };
 
@@ -183,7 +182,7 @@ impl Record {
 /// 0 where no clock may be read.
 #[inline(never)]
 fn now_if_timing() -> u64 {
-    if config::timing() == crate::Timing::Off { 0 } else { clock::now_ns() }
+    if config::timing() == crate::sampling::Timing::Off { 0 } else { clock::now_ns() }
 }
 
 /// A future that is being dropped.

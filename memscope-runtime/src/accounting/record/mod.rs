@@ -6,14 +6,10 @@ mod read;
 mod left_behind;
 
 use super::{
-    account::Account,
-    event::{Event, EventKind},
-    future_type::FutureType,
-    peak_window, registry,
-    site::Site,
-    tally::Tally,
-    thread_ring,
+    account::Account, event::Event, future_type::FutureType, peak_window, registry, site::Site,
+    tally::Tally, thread_ring,
 };
+use crate::model::EventKind;
 use crate::{
     alloc::current,
     config,

@@ -2,10 +2,10 @@
 
 use super::Record;
 use crate::{
-    accounting::{event::EventKind, peak_window},
+    accounting::peak_window,
     alloc::{Entered, current, own_threads},
     config,
-    model::TaskState,
+    model::{EventKind, TaskState},
     primitives::{
         clock,
         sync::{Ordering, bump, raise},

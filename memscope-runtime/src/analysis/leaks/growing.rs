@@ -216,7 +216,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::model::fixture::{site, snapshot, task, trend};
+    use crate::analysis::fixture::{site, snapshot, task, trend};
 
     /// A task, and a sample of its live KiB in each snapshot.
     fn task_of(kib: &[u64], changes: &Value) -> Vec<Leak> {

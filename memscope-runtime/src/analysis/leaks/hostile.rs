@@ -7,8 +7,8 @@ use serde_json::{Value, json};
 use super::{LeakOptions, Leaks};
 use crate::{
     analysis::AsyncAnalyzer,
+    analysis::fixture::{hand_over, site, snapshot_json, task, trend, variable},
     async_memory::MemorySnapshot,
-    model::fixture::{hand_over, site, snapshot_json, task, trend, variable},
 };
 
 /// Something of everything, so that each number can go wrong.

@@ -5,8 +5,8 @@ use std::{collections::HashSet, fmt};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    alloc::{Measured, reserve},
-    model::{HandOver, human::count},
+    alloc::reserve,
+    model::{HandOver, Measured, human::count},
     primitives::order,
     snapshot::{MemorySnapshot, sum},
 };
@@ -218,7 +218,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::model::fixture::{hand_over, place, site, snapshot, task, trend, variable};
+    use crate::analysis::fixture::{hand_over, place, site, snapshot, task, trend, variable};
 
     fn leaky() -> MemorySnapshot {
         let retained = json!({

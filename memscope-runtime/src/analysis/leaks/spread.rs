@@ -95,7 +95,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::model::fixture;
+    use crate::analysis::fixture;
 
     fn shape(spawned: u64, active: u64, by_eighth: [u64; 8]) -> Shape {
         let site = json!({ "spawned": spawned, "active": active, "retained_by_eighth": by_eighth });

@@ -220,7 +220,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::model::fixture::{site, snapshot, task, trend};
+    use crate::analysis::fixture::{site, snapshot, task, trend};
 
     const SECOND: u64 = 1_000_000_000;
 

@@ -37,11 +37,12 @@ use super::{
 };
 use crate::{
     alloc::{
-        Background, ENABLED,
+        Background,
         current::{as_memscope, is_memscope},
         own_threads, reserve,
     },
     await_points::image,
+    config::ENABLED,
     environment::{self, Environment, say},
     model::{Error, Origin, text::visible_path},
     primitives::{Lock, Once, clock, fork},

@@ -18,9 +18,10 @@ use super::{
     },
 };
 use crate::{
-    accounting::{Event, EventKind, ThreadRing, registry, thread_ring},
-    alloc::{Background, ENABLED, own_threads, reserve},
-    config,
+    accounting::{Event, ThreadRing, registry, thread_ring},
+    alloc::{Background, own_threads, reserve},
+    config::{self, ENABLED},
+    model::EventKind,
     primitives::{
         Lock, clock, fork_lock, order,
         sync::{AtomicU32, Ordering},

@@ -1,6 +1,6 @@
 //! The newest of many events, wherever they come from.
 
-use crate::accounting::{Event, EventKind};
+use crate::{accounting::Event, model::EventKind};
 
 /// An event, and when it was taken out of its ring: those of one thread are in that order where
 /// their times are equal.

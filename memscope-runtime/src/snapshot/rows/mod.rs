@@ -15,14 +15,14 @@ use super::{
 use crate::await_points::layouts;
 use crate::{
     accounting::{
-        EventKind, HandedOver, SharedReading, Site, UNTRACKED, VariableReading, VariableSiteReading,
+        HandedOver, SharedReading, Site, UNTRACKED, VariableReading, VariableSiteReading,
     },
     alloc::reserve,
     await_points::image,
     model::{
-        AwaitPoint, AwaitPoints, Bucket, HandOver, Items, MOST_NAME, Place, ProcessMemory,
-        RuntimeMemory, SharedProfile, SiteProfile, StateMachine, TaskEvent, TaskId, TaskState,
-        VariableProfile, VariableSiteProfile, text,
+        AwaitPoint, AwaitPoints, Bucket, EventKind, HandOver, Items, MOST_NAME, Place,
+        ProcessMemory, RuntimeMemory, SharedProfile, SiteProfile, StateMachine, TaskEvent, TaskId,
+        TaskState, VariableProfile, VariableSiteProfile, text,
     },
     primitives::order,
 };

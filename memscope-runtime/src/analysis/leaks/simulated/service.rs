@@ -3,8 +3,8 @@
 use serde_json::{Value, json};
 
 use super::rng::Dice;
+use crate::analysis::fixture::{site, snapshot, trend};
 use crate::analysis::leaks::LeakOptions;
-use crate::model::fixture::{site, snapshot, trend};
 
 /// One task a tick. What it keeps is freed at a tick, or never.
 struct Task {

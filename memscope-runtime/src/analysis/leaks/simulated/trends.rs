@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::rng::Dice;
-use crate::model::fixture::{snapshot, task, trend};
+use crate::analysis::fixture::{snapshot, task, trend};
 
 /// Live bytes at a time from 0 to 1.
 type Course = Box<dyn Fn(f64) -> f64>;
