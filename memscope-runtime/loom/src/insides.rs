@@ -4,7 +4,7 @@ use loom::{sync::Arc, thread};
 
 use crate::{
     Plain,
-    tasks::span::inside::{Inside, Interval, Role},
+    accounting::span::inside::{Inside, Interval, Role},
 };
 
 /// A span whose record is not atomic: a race if two threads write it, or one without seeing what

@@ -54,10 +54,6 @@ mod accounting {
     )]
     pub(crate) mod account;
     pub(crate) mod peak;
-}
-
-#[path = "../../src/tasks"]
-mod tasks {
     pub(crate) mod span {
         pub(crate) mod inside;
     }

@@ -1,15 +1,13 @@
 //! Who frees what others allocated: counts for each pair of sites.
 
+use crate::primitives::{
+    Linked, Links, Pool, Zeroed,
+    sync::{AtomicU64, Ordering, add, bump},
+    this_thread,
+};
 use std::cell::Cell;
 
 use super::site::UNTRACKED;
-use crate::{
-    alloc::current,
-    primitives::{
-        Linked, Links, Pool, Zeroed,
-        sync::{AtomicU64, Ordering, add, bump},
-    },
-};
 
 /// Pairs that one thread counts by itself.
 const PAIRS: usize = 16;
@@ -140,7 +138,7 @@ fn mine() -> Option<&'static Counts> {
 
 #[cold]
 fn take() -> Option<&'static Counts> {
-    if !current::thread_is_known() {
+    if !this_thread::is_registered() {
         return None;
     }
     let counts = COUNTS.take_for_thread(u32::MAX)?;

@@ -15,6 +15,8 @@ pub(crate) mod registry;
 pub(crate) mod shared_owner;
 pub(crate) mod site;
 pub(crate) mod site_totals;
+#[cfg(feature = "tracing")]
+pub(crate) mod span;
 pub(crate) mod stream_items;
 pub(crate) mod tally;
 pub(crate) mod thread_ring;
@@ -36,13 +38,15 @@ pub(crate) use owner_word::{
 pub(crate) use peak_window::Window;
 #[cfg(feature = "tokio")]
 pub(crate) use record::NewTask;
-pub(crate) use record::{Record, RecordReading};
+pub(crate) use record::{Poll, Record, RecordReading};
 pub(crate) use shared_owner::{Shared, SharedReading};
 pub use site::Callsite;
 #[cfg(feature = "tokio")]
 pub(crate) use site::PLAIN_COLUMN;
 pub(crate) use site::{Key, Site, UNTRACKED};
 pub(crate) use site_totals::SumsReading;
+#[cfg(feature = "tracing")]
+pub(crate) use span::{Role, Span};
 #[cfg(feature = "stream")]
 pub(crate) use stream_items::Counts;
 pub(crate) use stream_items::ItemsReading;

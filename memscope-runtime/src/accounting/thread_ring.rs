@@ -1,16 +1,13 @@
 //! Each thread's ring: taken at its first event, handed on when the thread ends.
 
+use crate::primitives::{
+    Linked, Links, Pool, Pooled, Ring, Roster, StaticRef, Zeroed, arena, clock,
+    sync::{AtomicU32, AtomicU64, Ordering, add, fence},
+    this_thread,
+};
 use std::cell::Cell;
 
 use super::event::Event;
-use crate::{
-    alloc::current,
-    primitives::{
-        Linked, Links, Pool, Pooled, Ring, Roster, StaticRef, Zeroed, arena, clock,
-        sync::{AtomicU32, AtomicU64, Ordering, add, fence},
-    },
-    snapshot::collector,
-};
 
 /// Events that wait for the collector, of 32 bytes each: 64 KiB a thread.
 const SLOTS: usize = 2_048;
@@ -152,7 +149,7 @@ fn mine() -> Option<&'static Place> {
 
 #[cold]
 fn take() -> Option<&'static Place> {
-    if !current::thread_is_known() {
+    if !this_thread::is_registered() {
         return None;
     }
     let place = PLACES.take_for_thread(MOST_RINGS)?;
@@ -174,10 +171,9 @@ fn enter(place: &'static Place) -> Option<()> {
     Some(())
 }
 
-/// Empties the thread's ring, unless a reader is at it, and hands it on.
+/// Hands the thread's ring on, with the events that are in it.
 pub(crate) fn retire() {
     if let Some(place) = MINE.take() {
-        collector::drain_if_free();
         PLACES.put(place);
     }
 }
@@ -260,7 +256,7 @@ mod tests {
         // Without a place of its own, and with one.
         std::thread::spawn(move || {
             ends();
-            let _known = current::Entered::untracked();
+            let _known = crate::alloc::Entered::untracked();
             assert!(!crate::config::ENABLED || mine().is_some());
             ends();
         })

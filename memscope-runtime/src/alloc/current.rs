@@ -25,6 +25,15 @@
 //! | a span that is entered (`entries`) | it is left, or a guard below ends | what was before |
 //! | a thread's first allocation | its destructors run | `LATE` |
 
+use crate::{
+    accounting::{
+        Record, Tally, cross_frees, owner_word, registry, shared_owner, thread_ring, variable,
+        variable_site,
+    },
+    config::{self, ENABLED},
+    model::TaskId,
+    primitives::this_thread,
+};
 use std::{alloc::Layout, cell::Cell, marker::PhantomData, ptr};
 
 #[cfg(feature = "tracing")]
@@ -33,26 +42,19 @@ use super::span_entries;
 use super::unannotated;
 #[cfg(feature = "tokio")]
 pub(crate) use super::unannotated::Other;
-use crate::{
-    accounting::{
-        Record, Tally, cross_frees, owner_word, registry, shared_owner, thread_ring, variable,
-        variable_site,
-    },
-    config::{self, ENABLED},
-    model::TaskId,
-};
 
-pub(crate) use super::charge::{
-    charge, charge_at_other_signpost, charge_outside, charge_without_slot, note_size, recharge,
-};
-pub(crate) use super::discharge::{discharge_cell, discharge_elsewhere, hand_on};
 #[cfg(feature = "tracing")]
 pub(crate) use super::span_entries::{enter as enter_span, exit as exit_span};
 #[cfg(feature = "tokio")]
 pub(crate) use super::spawn_charge::Spawning;
+pub(crate) use super::{
+    charge::{
+        charge, charge_at_other_signpost, charge_outside, charge_without_slot, note_size, recharge,
+    },
+    discharge::{discharge_cell, discharge_elsewhere, hand_on},
+};
 
-use super::discharge::known;
-use super::spawn_charge::SpawnCell;
+use super::{discharge::known, spawn_charge::SpawnCell};
 
 /// Without Tokio nobody is found where no task is tracked.
 #[cfg(not(feature = "tokio"))]
@@ -351,6 +353,7 @@ pub(super) fn introduce() -> &'static Tally {
     let known = thread();
     let Some(record) = known.or_else(registry::thread_record) else { return &LATE };
     HERE.with(|here| here.thread.set(Some(record)));
+    this_thread::set_registered(true);
     #[cfg(feature = "tokio")]
     if config::unannotated() {
         unannotated::note_thread();
@@ -402,6 +405,7 @@ fn retire() {
 /// Hands the thread's record, and all else that it has, on to the next thread that starts.
 fn give_all_back() {
     HERE.with(|here| here.is_retired.set(true));
+    this_thread::set_registered(false);
     if let Some(record) = HERE.with(|here| here.thread.take()) {
         record.leave_worker();
         registry::give_back_thread(record);
@@ -459,12 +463,6 @@ fn meet() -> Option<&'static Record> {
     as_memscope(|| RETIRE.try_with(|_| ()).ok())?;
     introduce();
     thread()
-}
-
-/// Whether the thread has a record, and so a destructor that will run.
-#[inline]
-pub(crate) fn thread_is_known() -> bool {
-    thread().is_some()
 }
 
 /// The id of the tracked task that this code runs in, if any: the innermost one where tasks nest.

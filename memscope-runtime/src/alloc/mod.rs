@@ -6,6 +6,7 @@ pub(crate) mod current;
 pub(crate) mod discharge;
 pub(crate) mod install_check;
 pub(crate) mod own_threads;
+pub(crate) mod poll_guard;
 pub(crate) mod reserve;
 pub(crate) mod self_usage;
 #[cfg(feature = "tracing")]

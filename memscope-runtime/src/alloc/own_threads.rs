@@ -18,8 +18,6 @@
 
 use std::ffi::CStr;
 
-use crate::primitives::sync::{AtomicU32, Ordering};
-
 /// A thread that memscope starts.
 pub(crate) trait Background {
     /// At most 15 bytes: Linux takes no more.
@@ -28,62 +26,6 @@ pub(crate) trait Background {
 
     /// What it does, charged to memscope. `start`: what [`spawn`] was given.
     fn run(start: u32);
-}
-
-/// Threads that start at the next occasion, as bits.
-static WANTED: AtomicU32 = AtomicU32::new(0);
-
-pub(crate) const COLLECTOR: u32 = 1;
-#[cfg(feature = "report-file")]
-pub(crate) const REPORTS: u32 = 2;
-/// Periodic reports: these are worth a start inside the allocator.
-#[cfg(feature = "report-file")]
-pub(crate) const PERIODIC: u32 = 4;
-
-/// Has these threads start at the next occasion.
-pub(crate) fn want(threads: u32) {
-    // Release: what made them wanted is seen where they start (pairs with `start_wanted`).
-    WANTED.fetch_or(threads, Ordering::Release);
-}
-
-/// An occasion: a task is polled. Must not be called in the allocator.
-///
-/// PERF: a load and a comparison.
-#[inline]
-pub(crate) fn occasion() {
-    if WANTED.load(Ordering::Relaxed) != 0 {
-        start_wanted();
-    }
-}
-
-#[cold]
-fn start_wanted() {
-    // Acquire pairs with `want`.
-    let wanted = WANTED.swap(0, Ordering::Acquire);
-    #[cfg(feature = "report-file")]
-    if wanted & (REPORTS | PERIODIC) != 0 {
-        crate::output::auto_report::start_threads();
-    }
-    if wanted & COLLECTOR != 0 {
-        crate::snapshot::collector::start();
-    }
-}
-
-/// The one occasion inside the allocator: an unannotated Tokio task has allocated, and periodic
-/// reports are asked for. A program without annotations calls memscope nowhere else.
-///
-/// NOTE: nothing here allocates from the program's heap, takes a lock of memscope's or can panic.
-/// The system's `pthread_create` may call `malloc`, which is not entered at this point.
-#[cfg(feature = "tokio")]
-#[inline]
-pub(crate) fn occasion_in_allocator() {
-    #[cfg(feature = "report-file")]
-    if WANTED.load(Ordering::Relaxed) & PERIODIC != 0 {
-        WANTED.fetch_and(!PERIODIC, Ordering::Relaxed);
-        // Where the system has no thread to give, the next occasion outside tries again, and says
-        // so.
-        let _later = crate::output::auto_report::start_periodic();
-    }
 }
 
 #[cfg(all(unix, any(feature = "enabled", feature = "report-file")))]

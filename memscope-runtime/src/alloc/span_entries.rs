@@ -17,16 +17,14 @@
 //!
 //! PERF: while no span is entered on the thread, a guard pays one test for all this.
 
-use std::ptr;
-
 use crate::{
-    accounting::Tally,
+    accounting::{Role, Span, Tally},
     primitives::{
         Linked, Links, Pool, Spare, StaticRef, Zeroed,
         sync::{AtomicU8, AtomicU32, AtomicU64, Ordering},
     },
-    tasks::{Role, Span},
 };
+use std::ptr;
 
 use super::{
     current::{HERE, Here},
@@ -271,18 +269,18 @@ impl Entry {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::accounting::span;
     use crate::alloc::{
         current::{Behind, Entered, OWN, SPAWNING, behind, owner_id, tally},
         spawn_charge,
     };
-    use crate::tasks::span;
 
     static FIRST: Tally = Tally::new();
     static SECOND: Tally = Tally::new();
 
     fn open() -> (&'static Span, u64) {
         static NEXT: AtomicU64 = AtomicU64::new(1);
-        let span = span::open("a span of a test", "entries.rs", 1).expect("memory");
+        let span = span::open("a span of a test", "entries.rs", 1, owner_id()).expect("memory");
         (span, NEXT.fetch_add(1, Ordering::Relaxed))
     }
 
@@ -339,7 +337,7 @@ mod tests {
         span.close();
         assert!(of_span.id() != task, "it is written down at once");
         for _ in 0..100 {
-            let other = span::open("another", "entries.rs", 2).expect("memory");
+            let other = span::open("another", "entries.rs", 2, owner_id()).expect("memory");
             assert!(!other.tally(Role::Writer).is_some_and(|other| is(other, of_span)));
             other.close();
         }

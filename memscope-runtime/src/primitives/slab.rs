@@ -6,8 +6,8 @@ use super::{
     arena::{Arena, Zeroed},
     free_list::FreeList,
     sync::{AtomicU32, AtomicU64, Ordering},
+    this_thread,
 };
-use crate::alloc::current;
 
 /// What a pool is made of: a place knows its index, and, while it is free, the next free one.
 pub(crate) trait Pooled: Zeroed {
@@ -145,7 +145,7 @@ impl<T: Pooled> Pool<T> {
     #[inline]
     pub(crate) fn put_near(&self, spare: &'static LocalKey<Spare<T>>, place: &'static T) {
         // A thread that nobody knows has no end at which it would give its places back.
-        if !(current::thread_is_known() && spare.with(|spare| spare.push(place))) {
+        if !(this_thread::is_registered() && spare.with(|spare| spare.push(place))) {
             self.put(place);
         }
     }

@@ -1,5 +1,11 @@
 //! The wrapper future: it enters its task on every poll and while it is dropped.
 
+use crate::{
+    accounting::{Callsite, FutureType, Key, Record, Site, record},
+    alloc::current,
+    config::ENABLED,
+    model::{TaskError, TaskId, TaskType},
+};
 use std::{
     any::type_name,
     borrow::Cow,
@@ -11,12 +17,6 @@ use std::{
 };
 
 use pin_project_lite::pin_project;
-
-use crate::{
-    accounting::{Callsite, FutureType, Key, Record, Site, record},
-    config::ENABLED,
-    model::{TaskError, TaskId, TaskType},
-};
 
 pin_project! {
     /// A future whose allocations are charged to a task of its own.
@@ -95,7 +95,7 @@ pub(crate) fn track_for<N, F>(
         return Tracked { future: Some(future), task: None };
     }
     let site = Site::of_call(Location::caller(), type_name::<N>(), task_type);
-    Tracked { future: Some(future), task: record::open(site, future_type) }
+    Tracked { future: Some(future), task: record::open(site, future_type, current::owner_id()) }
 }
 
 /// What `#[tracked]` expands to.
@@ -116,7 +116,10 @@ pub fn track_callsite<F: Future>(
 }
 
 fn track_at<F: Future>(site: &'static Site, future: F) -> Tracked<F> {
-    Tracked { future: Some(future), task: record::open(site, FutureType::of::<F>()) }
+    Tracked {
+        future: Some(future),
+        task: record::open(site, FutureType::of::<F>(), current::owner_id()),
+    }
 }
 
 impl<F> Tracked<F> {

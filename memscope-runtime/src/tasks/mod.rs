@@ -2,8 +2,6 @@
 
 pub(crate) mod future;
 pub(crate) mod scope;
-#[cfg(feature = "tracing")]
-pub(crate) mod span;
 #[cfg(feature = "tokio")]
 pub(crate) mod spawn;
 #[cfg(feature = "stream")]
@@ -15,8 +13,6 @@ pub(crate) mod tracing_layer;
 
 pub use future::{CatchPanic, Tracked};
 pub use scope::{Scope, Scoped};
-#[cfg(feature = "tracing")]
-pub(crate) use span::{Role, Span};
 #[cfg(feature = "stream")]
 pub use stream::{TrackStream, TrackedStream};
 #[cfg(feature = "tracing")]

@@ -8,8 +8,8 @@ use tracing_core::{
 };
 use tracing_subscriber::{Layer, layer::Context, registry::LookupSpan};
 
-use super::span::{self, Span};
 use crate::{
+    accounting::{Span, span},
     alloc::{Entered, current},
     config::ENABLED,
     primitives::sync::{AtomicU32, Ordering},
@@ -124,7 +124,8 @@ where
         if extensions.get_mut::<Row>().is_some() {
             return;
         }
-        if let Some(span) = span::open(metadata.name(), file, metadata.line().unwrap_or(0)) {
+        let line = metadata.line().unwrap_or(0);
+        if let Some(span) = span::open(metadata.name(), file, line, current::owner_id()) {
             let _untracked = Entered::untracked();
             extensions.insert(Row { span, layer: self.number });
         }

@@ -12,7 +12,6 @@ use crate::{
         thread_ring::Folding,
         transferred::{self, Taken},
     },
-    alloc::Entered,
     config,
     model::{EventKind, TaskState},
     primitives::{clock, sync::Ordering},
@@ -46,15 +45,8 @@ impl Record {
         self.say(kind, ended_ns, lived_ns);
     }
 
-    /// Enters the task to drop its future; when the guard goes, the task is closed.
-    pub(crate) fn closing(&'static self) -> Closing {
-        let entered = Entered::new(&self.tally);
-        self.look_at_window();
-        Closing { record: self, entered: Some(entered) }
-    }
-
     /// The end of the future: folds all into the site and the history and gives the record back.
-    fn close(&'static self) {
+    pub(crate) fn close(&'static self) {
         if !self.state().is_ended() && self.state() != TaskState::Unknown {
             self.end(TaskState::Cancelled, 0);
         }
@@ -183,18 +175,4 @@ impl Record {
 #[inline(never)]
 fn now_if_timing() -> u64 {
     if config::timing() == crate::sampling::Timing::Off { 0 } else { clock::now_ns() }
-}
-
-/// A future that is being dropped.
-#[derive(Debug)]
-pub(crate) struct Closing {
-    record: &'static Record,
-    entered: Option<Entered>,
-}
-
-impl Drop for Closing {
-    fn drop(&mut self) {
-        self.entered = None;
-        self.record.close();
-    }
 }

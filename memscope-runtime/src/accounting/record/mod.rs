@@ -9,11 +9,9 @@ use super::{
     account::Account, event::Event, future_type::FutureType, peak_window, registry, site::Site,
     tally::Tally, thread_ring,
 };
-use crate::model::EventKind;
 use crate::{
-    alloc::current,
     config,
-    model::TaskState,
+    model::{EventKind, TaskState},
     primitives::{
         Linked, Links, Pooled, StaticRef, Zeroed,
         sync::{AtomicU8, AtomicU32, AtomicU64, Ordering},
@@ -21,7 +19,10 @@ use crate::{
     sampling::Sampling,
 };
 
-pub(crate) use super::record::read::{RecordReading, Timing};
+pub(crate) use super::record::{
+    poll::Poll,
+    read::{RecordReading, Timing},
+};
 
 /// The counters of one living task or thread; used again for another when it has ended.
 ///
@@ -163,6 +164,12 @@ impl Record {
         }
     }
 
+    /// Whether it was spawned on Tokio, as a task of its own.
+    #[inline]
+    pub(crate) fn is_spawned(&self) -> bool {
+        self.cell_bytes.load(Ordering::Relaxed) != 0
+    }
+
     /// Notes that this thread polls tasks; by itself.
     #[inline]
     pub(crate) fn become_worker(&self) {
@@ -302,10 +309,14 @@ pub(crate) struct NewTask {
 }
 
 /// Starts a task; `None` when there is no memory for its record (counted, and in every report).
-pub(crate) fn open(site: &'static Site, future: &'static FutureType) -> Option<&'static Record> {
+/// `parent`: the task that makes it, 0 if none.
+pub(crate) fn open(
+    site: &'static Site,
+    future: &'static FutureType,
+    parent: u64,
+) -> Option<&'static Record> {
     let (row, earlier) = site.admit(future);
     let sampling = config::timing().sampling(earlier);
-    let parent = current::owner_id();
     let record = registry::open_task(&NewTask {
         site,
         row,

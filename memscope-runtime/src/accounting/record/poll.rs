@@ -3,31 +3,19 @@
 use super::Record;
 use crate::{
     accounting::peak_window,
-    alloc::{Entered, current, own_threads},
     config,
     model::{EventKind, TaskState},
     primitives::{
-        clock,
+        clock, pending_starts,
         sync::{Ordering, bump, raise},
     },
 };
 
 impl Record {
-    /// Enters the task for one poll.
-    #[inline]
-    pub(crate) fn run(&'static self) -> Running {
-        let entered = Entered::new(&self.tally);
-        let poll = self.begin_run(|| {
-            current::thread_works();
-            entered.previous_owner_id(self.cell_bytes.load(Ordering::Relaxed) != 0)
-        });
-        Running { poll, entered }
-    }
-
     /// Notes that a poll begins; the caller sees to it that the task is current. `outer`: the task
     /// that it happens in, 0 if none; asked at the first poll.
     #[inline]
-    fn begin_run(&'static self, outer: impl FnOnce() -> u64) -> Poll {
+    pub(crate) fn begin_poll(&'static self, outer: impl FnOnce() -> u64) -> Poll {
         let polls = self.polls.load(Ordering::Relaxed);
         self.polls.store(polls + 1, Ordering::Relaxed);
         self.look_at_window();
@@ -69,7 +57,7 @@ impl Record {
     /// is entered. Returns what `stop` wants.
     #[cfg(feature = "tracing")]
     pub(crate) fn start(&'static self, outer: impl FnOnce() -> u64) -> u64 {
-        let poll = self.begin_run(outer);
+        let poll = self.begin_poll(outer);
         let started_ns = poll.started_ns;
         // `stop` ends it.
         std::mem::forget(poll);
@@ -115,7 +103,7 @@ impl Record {
             self.ended_ns.store(0, Ordering::Relaxed);
             self.rested_ns.store(ended_ns, Ordering::Relaxed);
         }
-        own_threads::occasion();
+        pending_starts::occasion();
         ended_ns
     }
 
@@ -128,7 +116,7 @@ impl Record {
         let outer = outer();
         self.first_poll_ns.store(started_ns, Ordering::Relaxed);
         self.say(EventKind::Spawned, started_ns, 0);
-        own_threads::occasion();
+        pending_starts::occasion();
         if outer != 0 && outer != self.tally.id() {
             self.parent.store(outer, Ordering::Relaxed);
         }
@@ -161,18 +149,9 @@ impl Record {
     }
 }
 
-/// A poll that is going on in its task. Dropped before [`Running::finish`], the poll has panicked.
-#[derive(Debug)]
-pub(crate) struct Running {
-    // First, so that the poll ends inside the task.
-    poll: Poll,
-    #[expect(dead_code, reason = "held for its drop")]
-    entered: Entered,
-}
-
 /// A poll that is going on, whatever is current.
 #[derive(Debug)]
-struct Poll {
+pub(crate) struct Poll {
     record: &'static Record,
     /// 0: this poll is not timed.
     started_ns: u64,
@@ -180,11 +159,12 @@ struct Poll {
     outcome: Option<TaskState>,
 }
 
-impl Running {
+impl Poll {
+    /// The future has returned. Dropped before that, the poll has panicked.
     #[inline]
-    pub(crate) fn finish(mut self, is_ready: bool) {
-        if self.poll.outcome.is_some() {
-            self.poll.outcome = Some(if is_ready { TaskState::Completed } else { TaskState::Idle });
+    pub(crate) fn finish(&mut self, is_ready: bool) {
+        if self.outcome.is_some() {
+            self.outcome = Some(if is_ready { TaskState::Completed } else { TaskState::Idle });
         }
     }
 }

@@ -17,23 +17,19 @@ mod context;
 #[cfg(tokio_unstable)]
 mod runtime_hooks;
 
-use std::{
-    cell::Cell,
-    hash::{Hash, Hasher},
-};
-
-use super::own_threads;
 use crate::{
     accounting::{FutureType, Key, NewTask, PLAIN_COLUMN, Record, Site, registry},
     model::TaskType,
     primitives::{
-        Arena, Linked, Links, Pool, StaticRef, Zeroed,
+        Arena, BUSY, Charging, Lease, Linked, Links, Pool, StaticRef, Zeroed, pending_starts,
         sync::{AtomicU64, Ordering, add},
     },
     sampling::Sampling,
 };
-
-use crate::primitives::{BUSY, Charging, Lease};
+use std::{
+    cell::Cell,
+    hash::{Hash, Hasher},
+};
 
 pub(crate) use super::unannotated::context::{Sight, note_block, note_thread, prepare, sight};
 #[cfg(tokio_unstable)]
@@ -336,7 +332,7 @@ fn fill(place: &Place, id: u64) -> Option<&'static Record> {
     let record = open(site());
     #[cfg(tokio_unstable)]
     place.told.forget();
-    own_threads::occasion_in_allocator();
+    pending_starts::occasion_in_allocator();
     match record {
         Some(record) => {
             #[cfg(tokio_unstable)]

@@ -15,14 +15,6 @@
 //! as that of an ended task, where another thread may be charging it. And a place remembers the
 //! last id that ended in it, so that nobody makes a new record for it.
 
-use std::{cell::Cell, panic::Location, ptr};
-
-use tokio::task::Id;
-
-use super::{
-    LAST, Last, Place, SEAT, TABLE, away, find, key, number, open, set, sit, site, take_seat,
-    vacate,
-};
 use crate::{
     accounting::{Record, Site},
     alloc::current,
@@ -31,7 +23,16 @@ use crate::{
     primitives::{
         StaticRef,
         sync::{AtomicU64, Ordering, fence},
+        this_thread,
     },
+};
+use std::{cell::Cell, panic::Location, ptr};
+
+use tokio::task::Id;
+
+use super::{
+    LAST, Last, Place, SEAT, TABLE, away, find, key, number, open, set, sit, site, take_seat,
+    vacate,
 };
 
 /// Beside a task's id and record. Zeroed: nothing was told.
@@ -116,7 +117,7 @@ pub(crate) fn note_tracked() {
 /// The task's number, if anything is to be noted on this thread.
 fn told_id(id: Id) -> Option<u64> {
     // The destructor of a known thread gives its seat back.
-    let is_on = config::unannotated() && current::thread_is_known();
+    let is_on = config::unannotated() && this_thread::is_registered();
     if is_on { number(id) } else { None }
 }
 

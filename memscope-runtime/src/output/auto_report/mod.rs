@@ -14,6 +14,19 @@ mod copies;
 mod name;
 mod written;
 
+use crate::{
+    alloc::{
+        Background,
+        current::{as_memscope, is_memscope},
+        own_threads, reserve,
+    },
+    await_points::image,
+    config::ENABLED,
+    environment::{self, Environment, say},
+    model::{Error, Origin, text::visible_path},
+    primitives::{Lock, Once, Pending, clock, fork, pending_starts},
+    snapshot::for_memscope,
+};
 use std::{
     ffi::CStr,
     io, mem,
@@ -27,26 +40,14 @@ use std::{
     time::{Duration, Instant, SystemTime},
 };
 
-use super::auto_report::copies::Claim;
-use super::auto_report::name::{Name, Occasion};
-use super::auto_report::written::Written;
-
 use super::{
+    auto_report::{
+        copies::Claim,
+        name::{Name, Occasion},
+        written::Written,
+    },
     file::{Format, bytes},
     os_hooks,
-};
-use crate::{
-    alloc::{
-        Background,
-        current::{as_memscope, is_memscope},
-        own_threads, reserve,
-    },
-    await_points::image,
-    config::ENABLED,
-    environment::{self, Environment, say},
-    model::{Error, Origin, text::visible_path},
-    primitives::{Lock, Once, clock, fork},
-    snapshot::for_memscope,
 };
 
 const DEFAULT_PATH: &str = "memscope-report.json";
@@ -227,11 +228,10 @@ pub(crate) fn follow(environment: &Environment) {
             let is_periodic = plan.every.is_some();
             add(plan);
             // Before `main` there is no thread: it starts with the first task.
-            own_threads::want(if is_periodic {
-                own_threads::REPORTS | own_threads::PERIODIC
-            } else {
-                own_threads::REPORTS
-            });
+            pending_starts::want(Pending::Reports, &START_THREADS);
+            if is_periodic {
+                pending_starts::want(Pending::Periodic, &START_PERIODIC);
+            }
         }
         None if environment.every.is_some() => {
             say(format_args!("MEMSCOPE_REPORT_EVERY does nothing without MEMSCOPE_REPORT"));
@@ -239,6 +239,10 @@ pub(crate) fn follow(environment: &Environment) {
         None => {}
     });
 }
+
+static START_THREADS: fn() = start_threads;
+/// Where the system has no thread to give, `start_threads` tries again, and says so.
+static START_PERIODIC: fn() = || drop(start_periodic());
 
 fn add(plan: Plan) {
     static SET_UP: Once<()> = Once::new();
@@ -285,7 +289,7 @@ static IS_PERIODIC: AtomicBool = AtomicBool::new(false);
 
 /// Starts the threads that reports need and that are not there. Must not be called in the
 /// allocator.
-pub(crate) fn start_threads() {
+fn start_threads() {
     if !is_our_process() {
         return;
     }
@@ -306,7 +310,7 @@ pub(crate) fn start_threads() {
 
 /// Starts the thread of periodic reports if it is asked for and not there. May be called in the
 /// allocator.
-pub(crate) fn start_periodic() -> io::Result<()> {
+fn start_periodic() -> io::Result<()> {
     let is_wanted = IS_PERIODIC.load(Ordering::Relaxed) && is_our_process();
     if is_wanted { Periodic::start_once() } else { Ok(()) }
 }

@@ -8,6 +8,16 @@
 pub(crate) mod recent;
 pub(crate) mod timeline;
 
+use crate::{
+    accounting::{Event, ThreadRing, registry, thread_ring},
+    alloc::{Background, own_threads, reserve},
+    config::{self, ENABLED},
+    model::EventKind,
+    primitives::{
+        Lock, Pending, clock, fork_lock, order, pending_starts,
+        sync::{AtomicU32, Ordering},
+    },
+};
 use std::{ffi::CStr, panic::catch_unwind, thread, time::Duration};
 
 use super::{
@@ -15,16 +25,6 @@ use super::{
     collector::{
         recent::{Kept, Recent},
         timeline::{Gathering, Samples},
-    },
-};
-use crate::{
-    accounting::{Event, ThreadRing, registry, thread_ring},
-    alloc::{Background, own_threads, reserve},
-    config::{self, ENABLED},
-    model::EventKind,
-    primitives::{
-        Lock, clock, fork_lock, order,
-        sync::{AtomicU32, Ordering},
     },
 };
 
@@ -106,14 +106,6 @@ pub(crate) fn collect(reading: &Reading) -> Option<Collected> {
     order::by_key(&mut events, Kept::age);
     let dropped = thread_ring::dropped();
     Some(Collected { samples, events, taken, dropped })
-}
-
-/// Drains all rings if nobody else is at them; by a thread that ends. It neither waits nor needs
-/// memory.
-pub(crate) fn drain_if_free() {
-    if let Some(mut history) = HISTORY.try_lock() {
-        history.drain();
-    }
 }
 
 impl History {
@@ -222,12 +214,17 @@ const ARMED: u32 = 1;
 const RUNNING: u32 = 2;
 const WHAT: u32 = 3;
 
+fn want() {
+    static START: fn() = start;
+    pending_starts::want(Pending::Collector, &START);
+}
+
 /// The thread may be started from now on.
 pub(crate) fn arm() {
     let _ = STATE.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |state| {
         (state & WHAT == OFF).then_some(state | ARMED)
     });
-    own_threads::want(own_threads::COLLECTOR);
+    want();
 }
 
 /// The thread is to end, and is not started again.
@@ -237,7 +234,7 @@ pub(crate) fn disarm() {
 
 /// Starts the thread if it may be started and is not there.
 #[cold]
-pub(crate) fn start() {
+fn start() {
     let state = STATE.load(Ordering::Relaxed);
     let next = (state & !WHAT).wrapping_add(WHAT + 1) | RUNNING;
     let is_ours = state & WHAT == ARMED
@@ -277,7 +274,7 @@ fn run(state: u32) {
     // What happens from here on starts the next one.
     let _ =
         STATE.compare_exchange(state, state & !WHAT | next, Ordering::Relaxed, Ordering::Relaxed);
-    own_threads::want(own_threads::COLLECTOR);
+    want();
 }
 
 /// This is a forked child, which has no such thread: it is started again by what happens next.
@@ -285,7 +282,7 @@ pub(crate) fn forked() {
     let state = STATE.load(Ordering::Relaxed);
     if state & WHAT == RUNNING {
         STATE.store(state & !WHAT | ARMED, Ordering::Relaxed);
-        own_threads::want(own_threads::COLLECTOR);
+        want();
     }
 }
 

@@ -8,8 +8,8 @@
 
 mod inside;
 
+use super::{FutureType, Key, Record, Site, Tally, record, transferred};
 use crate::{
-    accounting::{FutureType, Key, Record, Site, Tally, record, transferred},
     model::TaskType,
     primitives::{
         Linked, Links, Pool, Pooled, StaticRef, Zeroed,
@@ -17,8 +17,8 @@ use crate::{
     },
 };
 
-pub(crate) use super::span::inside::Role;
-use super::span::inside::{Inside, Interval};
+pub(crate) use inside::Role;
+use inside::{Inside, Interval};
 
 /// A span that has a row.
 #[derive(Debug)]
@@ -45,11 +45,17 @@ static SPANS: Pool<Span> = Pool::new();
 
 static SPAN: FutureType = FutureType { name: || "tracing::Span", size: 0, vtable: None };
 
-/// Opens a row for a new span; `None` where there is no memory.
-pub(crate) fn open(name: &str, file: &'static str, line: u32) -> Option<&'static Span> {
+/// Opens a row for a new span; `None` where there is no memory. `parent`: the task that it is made
+/// in, 0 if none.
+pub(crate) fn open(
+    name: &str,
+    file: &'static str,
+    line: u32,
+    parent: u64,
+) -> Option<&'static Span> {
     let key = Key { name, task_type: TaskType::Unspecified, file, line, column: 0 };
     let span = SPANS.take()?;
-    let Some(record) = record::open(Site::of(key), &SPAN) else {
+    let Some(record) = record::open(Site::of(key), &SPAN, parent) else {
         SPANS.put(span);
         return None;
     };
