@@ -3,15 +3,9 @@
 use std::time::Duration;
 
 use crate::{
-    alloc::reserve,
-    environment,
     model::Error,
-    primitives::{
-        clock,
-        sync::{AtomicU8, AtomicU64, Ordering},
-    },
+    primitives::sync::{AtomicU8, AtomicU64, Ordering},
     sampling::Timing,
-    snapshot::collector,
 };
 
 /// Whether tracking is compiled in.
@@ -59,12 +53,6 @@ pub struct Builder {
     timing: Timing,
     long_poll: Duration,
     sample_every: Duration,
-}
-
-/// The settings of the environment (`MEMSCOPE_*`), or else the defaults; to be changed before
-/// [`Builder::init`].
-pub fn builder() -> Builder {
-    environment::environment().builder.clone()
 }
 
 impl Default for Builder {
@@ -183,26 +171,6 @@ impl Builder {
         self
     }
 
-    /// Applies the settings and fixes the start time.
-    ///
-    /// Tasks that ran before keep what they have; with fewer `ended_tasks` than before, rows past
-    /// the new number are not shown any more.
-    ///
-    /// # Errors
-    ///
-    /// When `ended_tasks` is not in 1..=1,048,576, `site_rows` not in 1..=16,384 or
-    /// `live_variables` not in
-    /// 1..=67,108,864, or `await_points` are asked for without the feature `layout`; then nothing is changed.
-    pub fn init(self) -> Result<(), Error> {
-        self.check()?;
-        // The environment first, so that it does not win; the effects last, as they look at what is
-        // set.
-        environment::start();
-        self.apply();
-        init();
-        Ok(())
-    }
-
     /// Whether all counts are within their limits, and what is asked for is compiled in.
     pub(crate) fn check(&self) -> Result<(), Error> {
         let counts = [
@@ -221,63 +189,30 @@ impl Builder {
         Ok(())
     }
 
-    pub(crate) fn apply(&self) {
+    /// Makes these the settings that the functions below return. Returns those of before.
+    pub(crate) fn store(&self) -> Before {
         ENDED_TASKS.store(self.ended_tasks, Ordering::Relaxed);
         SITE_ROWS.store(self.site_rows, Ordering::Relaxed);
         LIVE_VARIABLES.store(self.live_variables, Ordering::Relaxed);
         let looked = UNANNOTATED.swap(u8::from(self.unannotated), Ordering::Relaxed);
-        #[cfg(feature = "tokio")]
-        if looked == 0 && self.unannotated && ENABLED {
-            crate::alloc::unannotated::prepare();
-        }
-        #[cfg(not(feature = "tokio"))]
-        let _ = looked;
         #[cfg(feature = "task-names")]
         NAMED_FROM.store(self.named_from, Ordering::Relaxed);
         TIMING.store(self.timing.to_number(), Ordering::Relaxed);
         LONG_POLL_NS.store(nanoseconds(self.long_poll), Ordering::Relaxed);
         SAMPLE_EVERY_NS.store(nanoseconds(self.sample_every), Ordering::Relaxed);
-        #[cfg(feature = "layout")]
-        if self.await_points && ENABLED {
-            crate::await_points::tree::turn_on();
-        }
+        Before { unannotated: looked != 0 }
+    }
+
+    #[cfg(feature = "layout")]
+    pub(crate) fn asks_for_await_points(&self) -> bool {
+        self.await_points
     }
 }
 
-/// Fixes the start time that throughput is counted from. Tracking works without; a second call does
-/// nothing.
-///
-/// ```
-/// memscope_runtime::init();
-/// ```
-pub fn init() {
-    if ENABLED {
-        environment::start();
-        clock::start();
-        reserve::hold();
-        if sample_every_ns() == 0 {
-            collector::disarm();
-        } else {
-            collector::arm();
-        }
-    }
-}
-
-/// [`init`] for an async `main`.
-///
-/// # Errors
-///
-/// None today: the `Result` is room for checks that may fail one day.
-///
-/// ```
-/// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
-/// memscope_runtime::async_memory::initialize().await?;
-/// # Ok::<(), memscope_runtime::Error>(())
-/// # }).unwrap();
-/// ```
-pub async fn initialize() -> Result<(), Error> {
-    init();
-    Ok(())
+/// What was set before.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Before {
+    pub(crate) unannotated: bool,
 }
 
 pub(crate) fn ended_tasks() -> u64 {

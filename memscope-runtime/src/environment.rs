@@ -4,22 +4,14 @@
 //! ([`builder`](crate::builder), `report_guard`) wins over the environment. No other file reads
 //! variables: here they are left unread where the program has more rights than its caller.
 
+use crate::{
+    config::Builder, model::human::cell, primitives::privileged::is_privileged, sampling::Timing,
+};
 use std::{
     env,
     ffi::{OsStr, OsString},
-    fmt,
-    io::{self, Write},
     path::PathBuf,
     time::Duration,
-};
-
-use crate::{
-    alloc::{current::as_memscope, reserve},
-    config::{Builder, ENABLED},
-    model::{human::cell, text::visible},
-    primitives::{Once, privileged::is_privileged},
-    sampling::Timing,
-    snapshot::collector,
 };
 
 /// All variables with this prefix are memscope's.
@@ -151,7 +143,7 @@ pub(crate) struct Environment {
     pub(crate) report: Option<PathBuf>,
     pub(crate) every: Option<Duration>,
     /// Events are to be collected, also where nothing calls `init`.
-    is_sampled: bool,
+    pub(crate) is_sampled: bool,
 }
 
 impl Environment {
@@ -195,63 +187,10 @@ impl Environment {
     }
 }
 
-/// The environment as it was when this was first called. What is wrong with it is said then.
-pub(crate) fn environment() -> &'static Environment {
-    static ENVIRONMENT: Once<Environment> = Once::new();
-    ENVIRONMENT.get_or_init(|| {
-        if !ENABLED {
-            return Environment::default();
-        }
-        as_memscope(|| {
-            let (environment, wrong) = Environment::of(env::vars_os(), !is_privileged());
-            for wrong in wrong {
-                say(format_args!("{wrong}"));
-            }
-            environment
-        })
-    })
-}
-
-/// Applies the environment. Called before `main` where the platform can, and by every call that
-/// sets something up.
-pub(crate) fn start() {
-    static START: Once<()> = Once::new();
-    if ENABLED {
-        #[cfg(unix)]
-        crate::output::os_hooks::watch_forks();
-        START.get_or_init(|| {
-            let environment = environment();
-            environment.builder.apply();
-            if environment.is_sampled {
-                collector::arm();
-            }
-            #[cfg(feature = "report-file")]
-            crate::output::auto_report::follow(environment);
-            #[cfg(not(feature = "report-file"))]
-            if environment.report.is_some() || environment.every.is_some() {
-                say(format_args!("MEMSCOPE_REPORT needs the feature `report-file`"));
-            }
-        });
-    }
-}
-
-/// One line on stderr, whatever is in it; a closed stderr is no reason to fail.
-pub(crate) fn say(line: fmt::Arguments<'_>) {
-    let _work = reserve::work();
-    as_memscope(|| {
-        let line = line.to_string();
-        drop(write_to_stderr(format!("memscope: {}\n", visible(&line)).as_bytes()));
-    });
-}
-
-fn write_to_stderr(line: &[u8]) -> io::Result<()> {
-    #[cfg(unix)]
-    if crate::primitives::fork::generation() != 0 {
-        // Past the standard library's lock, which a thread that is not in this process may hold.
-        let stderr = std::os::fd::AsFd::as_fd(&io::stderr()).try_clone_to_owned()?;
-        return std::fs::File::from(stderr).write_all(line);
-    }
-    io::stderr().write_all(line)
+/// What the variables of this process ask for, and what is wrong with them. Wrong ones are left
+/// out.
+pub(crate) fn read() -> (Environment, Vec<String>) {
+    Environment::of(env::vars_os(), !is_privileged())
 }
 
 fn text(value: &OsStr) -> Result<&str, String> {

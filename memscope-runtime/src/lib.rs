@@ -27,10 +27,13 @@ mod snapshot;
 pub mod analysis;
 // Text, JSON files, and reports that a process writes by itself.
 mod output;
+// What a program calls first.
+mod init;
 
 pub use crate::alloc::TrackingAllocator;
 pub use crate::analysis::allocations::{GlobalTracker, get_global_tracker};
-pub use crate::config::{Builder, builder, init};
+pub use crate::config::Builder;
+pub use crate::init::{builder, init};
 pub use crate::model::Error;
 #[cfg(feature = "report-file")]
 pub use crate::output::{ReportGuard, auto_report::report_guard};
@@ -53,7 +56,7 @@ pub mod async_memory {
         alloc::current::current_task_id,
         analysis::diff::{Presence, ProcessDiff, SiteDiff, SnapshotDiff, VariableSiteDiff},
         await_points::Program,
-        config::initialize,
+        init::initialize,
         model::{
             AwaitFrame, AwaitPoint, AwaitPoints, Bucket, Error, EventKind, Extent, HandOver,
             HumanBytes, Items, LocalProfile, Measured, Origin, Place, ProcessMemory, ProcessPoint,

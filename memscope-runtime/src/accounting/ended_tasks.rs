@@ -10,11 +10,10 @@ use super::{
     tally::TallyReading,
 };
 use crate::{
-    alloc::reserve,
     config,
     model::TaskState,
     primitives::{
-        Arena, Nanos, Seen, StaticRef, Version, Writing, Zeroed,
+        Arena, Nanos, Seen, StaticRef, Version, Writing, Zeroed, reserve,
         sync::{AtomicU8, AtomicU32, AtomicU64, Ordering, add},
     },
 };

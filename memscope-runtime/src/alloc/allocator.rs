@@ -9,10 +9,8 @@ use crate::{
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::ptr;
 
-use super::{
-    current::{self, Other},
-    reserve,
-};
+use super::current::{self, Other};
+use crate::primitives::reserve;
 
 /// A global allocator that charges every block to the async task that allocates it.
 ///

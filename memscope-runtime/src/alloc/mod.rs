@@ -3,11 +3,12 @@
 pub(crate) mod allocator;
 pub(crate) mod charge;
 pub(crate) mod current;
+pub(crate) mod diagnostics;
 pub(crate) mod discharge;
 pub(crate) mod install_check;
 pub(crate) mod own_threads;
 pub(crate) mod poll_guard;
-pub(crate) mod reserve;
+pub(crate) mod own_work;
 pub(crate) mod self_usage;
 #[cfg(feature = "tracing")]
 pub(crate) mod span_entries;
@@ -19,6 +20,7 @@ pub use allocator::TrackingAllocator;
 #[cfg(feature = "tokio")]
 pub(crate) use current::Spawning;
 pub(crate) use current::{Entered, Probe};
+pub(crate) use diagnostics::warn;
 #[cfg(feature = "report-file")]
 pub(crate) use own_threads::AllBlocked;
 pub(crate) use own_threads::Background;

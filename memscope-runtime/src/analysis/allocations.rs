@@ -1,15 +1,16 @@
 //! Memory that is known one by one: state machines of living tasks, and live variables.
 
+use crate::{
+    alloc::own_work,
+    model::{Error, Extent, Place, SiteProfile, TaskId, TaskMemoryProfile, VariableProfile},
+    primitives::reserve,
+    snapshot::{MemorySnapshot, get_memory_snapshot},
+};
 use std::{borrow::Cow, collections::HashMap};
 
 use serde::{Deserialize, Serialize};
 
 use super::future_sizes::TOKIO_LIMIT_BYTES;
-use crate::{
-    alloc::reserve,
-    model::{Error, Extent, Place, SiteProfile, TaskId, TaskMemoryProfile, VariableProfile},
-    snapshot::{MemorySnapshot, get_memory_snapshot},
-};
 
 /// What an [`AllocationInfo`] describes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -97,7 +98,7 @@ impl GlobalTracker {
     /// When there is no memory for all of them.
     pub fn get_active_allocations(&self) -> Result<Vec<AllocationInfo>, Error> {
         let snapshot = get_memory_snapshot();
-        let work = reserve::work();
+        let work = own_work::work();
         let allocations = snapshot.list();
         match work.left_out().saturating_add(snapshot.tool().rows_left_out) {
             0 => Ok(allocations),
@@ -114,7 +115,7 @@ impl MemorySnapshot {
     /// of their type. The list ends where there is no memory for more:
     /// [`get_active_allocations`](GlobalTracker::get_active_allocations) says so.
     pub fn allocations(&self) -> Vec<AllocationInfo> {
-        let _work = reserve::work();
+        let _work = own_work::work();
         self.list()
     }
 

@@ -1,11 +1,7 @@
 //! Two snapshots compared: what grew, what went, site by site.
 
-use std::{borrow::Cow, collections::HashMap, fmt, hash::Hash};
-
-use serde::{Deserialize, Serialize};
-
 use crate::{
-    alloc::reserve,
+    alloc::own_work,
     model::{
         Column, HumanBytes, SiteProfile, Table, TaskType, VariableSiteProfile,
         human::{cell, count, path_end},
@@ -14,9 +10,12 @@ use crate::{
         MOST_ROWS, NAME_COLUMNS, NONE, PLACE_COLUMNS,
         text::{folder, more, place},
     },
-    primitives::order,
+    primitives::{order, reserve},
     snapshot::MemorySnapshot,
 };
+use std::{borrow::Cow, collections::HashMap, fmt, hash::Hash};
+
+use serde::{Deserialize, Serialize};
 
 // PERF: of builds: what few programs call is `#[inline]`, so that only these compile it.
 
@@ -157,7 +156,7 @@ impl MemorySnapshot {
     #[must_use]
     #[inline]
     pub fn diff(&self, earlier: &Self) -> SnapshotDiff {
-        let work = reserve::work();
+        let work = own_work::work();
         let same_process = self.origin() == earlier.origin();
         let measured = self.measured().is_yes() && earlier.measured().is_yes();
         let (now, then) = (self.process(), earlier.process());

@@ -6,6 +6,15 @@
 //! ever and never change; a task keeps the number of the one that its last walk ended at. Nobody
 //! waits for anybody: who makes a node that another thread has just made throws its own away.
 
+use crate::{
+    accounting::{FutureType, Record},
+    alloc::{current::as_memscope, warn},
+    model::AwaitFrame,
+    primitives::{
+        Arena, StaticRef, arena,
+        sync::{AtomicU64, Ordering},
+    },
+};
 use std::{
     pin::Pin,
     ptr,
@@ -15,23 +24,13 @@ use std::{
 use memscope_layout::{Layouts, Shape, StateKind, TypeId};
 
 pub(crate) use super::cached_path::{Check, Trail};
-use super::function_name::function;
-use super::resolve::{Reach, Way, resolve, resolve_variant};
-use super::walk_end::Stop;
 use super::{
+    function_name::function,
     image,
     layouts::{self, locals_of, place_of, short},
+    resolve::{Reach, Way, resolve, resolve_variant},
     walk::{self, Start},
-};
-use crate::{
-    accounting::{FutureType, Record},
-    alloc::current::as_memscope,
-    environment,
-    model::AwaitFrame,
-    primitives::{
-        Arena, StaticRef, arena,
-        sync::{AtomicU64, Ordering},
-    },
+    walk_end::Stop,
 };
 
 /// Nodes that are made, at the most; about 250 bytes each.
@@ -62,7 +61,7 @@ pub(crate) fn turn_on() {
     match layouts::keep() {
         Ok(_) => ON.store(1, Ordering::Relaxed),
         Err(why) if SAID.swap(1, Ordering::Relaxed) == 0 => {
-            environment::say(format_args!("where tasks wait cannot be told: {why}"));
+            warn(format_args!("where tasks wait cannot be told: {why}"));
         }
         Err(_) => {}
     }

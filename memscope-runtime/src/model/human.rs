@@ -4,7 +4,7 @@ use std::fmt;
 
 use super::text::width;
 pub(crate) use super::text::{cell, path_end};
-use crate::alloc::reserve;
+use crate::primitives::reserve;
 
 /// Rows of cells; numbers to the right, words to the left.
 ///

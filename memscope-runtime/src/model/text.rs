@@ -12,7 +12,7 @@ use std::{
 };
 
 #[cfg(feature = "report-file")]
-use crate::alloc::reserve;
+use crate::primitives::reserve;
 
 /// Characters of a name; of a longer one the last that are left are followed by `…`.
 pub(crate) const MOST_NAME: usize = 256;

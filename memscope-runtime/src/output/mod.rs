@@ -7,6 +7,7 @@ pub(crate) mod file;
 #[cfg(feature = "report-file")]
 pub(crate) mod input;
 pub(crate) mod os_hooks;
+pub(crate) mod start;
 pub(crate) mod text;
 
 #[cfg(feature = "report-file")]

@@ -16,6 +16,7 @@ pub(crate) mod order;
 pub(crate) mod page_map;
 pub(crate) mod pending_starts;
 pub(crate) mod privileged;
+pub(crate) mod reserve;
 pub(crate) mod seqlock;
 pub(crate) mod slab;
 pub(crate) mod spsc_ring;

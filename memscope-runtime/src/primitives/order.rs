@@ -5,7 +5,7 @@
 
 use std::cmp::Ordering;
 
-use crate::alloc::reserve;
+use crate::primitives::reserve;
 
 /// Sorts as `sort_by` does: equal ones stay as they stand.
 pub(crate) fn by<T>(list: &mut [T], compare: impl FnMut(&T, &T) -> Ordering) {

@@ -11,10 +11,9 @@ use crate::{
         VariableSiteReading, cross_frees, end_stamps, ended_tasks, registry, shared_owner,
         stream_items, variable,
     },
-    alloc::reserve,
     model::{TaskId, TaskState},
     primitives::{
-        clock,
+        clock, reserve,
         sync::{Ordering, fence},
     },
 };

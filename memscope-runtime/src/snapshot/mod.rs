@@ -6,13 +6,9 @@ pub(crate) mod monitor;
 pub(crate) mod open_tasks;
 pub(crate) mod rows;
 
-use serde::{Deserialize, Serialize};
-
-#[cfg(feature = "task-names")]
-use crate::alloc::unannotated::stack_trace;
 use crate::{
     accounting::{cross_frees, ended_tasks, registry},
-    alloc::{Entered, current, install_check, reserve, self_usage},
+    alloc::{Entered, current, install_check, own_work, self_usage},
     await_points::{Program, image},
     config,
     model::{
@@ -21,8 +17,12 @@ use crate::{
         TaskPerformanceMetrics, TaskType, Timeline, ToolUsage, Trend, VariableProfile,
         VariableSiteProfile,
     },
-    primitives::{arena, clock, page_map},
+    primitives::{arena, clock, page_map, reserve},
 };
+use serde::{Deserialize, Serialize};
+
+#[cfg(feature = "task-names")]
+use crate::alloc::unannotated::stack_trace;
 use capture::Reading;
 use collector::Collected;
 use rows::{Names, Tasks};
@@ -102,7 +102,7 @@ pub fn get_memory_snapshot() -> MemorySnapshot {
         return MemorySnapshot::empty();
     }
     // First: whether sizes are measured is seen by a block.
-    let work = reserve::work();
+    let work = own_work::work();
     let measured = install_check::measured();
     #[cfg(feature = "task-names")]
     if !reserve::is_short() {
@@ -124,7 +124,7 @@ pub fn get_memory_snapshot() -> MemorySnapshot {
 /// A snapshot whose own memory is memscope's: the caller is in `as_memscope` and drops it there.
 #[cfg(feature = "report-file")]
 pub(crate) fn for_memscope() -> MemorySnapshot {
-    let work = reserve::work();
+    let work = own_work::work();
     let measured = install_check::measured();
     let reading = capture::read();
     let collected = collector::collect(&reading);

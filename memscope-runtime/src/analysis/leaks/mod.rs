@@ -1,15 +1,14 @@
 //! Which memory looks lost: findings, each with its evidence.
 
+use crate::{
+    alloc::own_work,
+    model::{HandOver, Measured, human::count},
+    primitives::{order, reserve},
+    snapshot::{MemorySnapshot, sum},
+};
 use std::{collections::HashSet, fmt};
 
 use serde::{Deserialize, Serialize};
-
-use crate::{
-    alloc::reserve,
-    model::{HandOver, Measured, human::count},
-    primitives::order,
-    snapshot::{MemorySnapshot, sum},
-};
 
 mod options;
 mod finding;
@@ -30,9 +29,8 @@ mod simulated;
 #[cfg(test)]
 mod hostile;
 
-pub use super::leaks::options::LeakOptions;
-pub use super::leaks::unjudged::NotJudged;
 pub(crate) use super::leaks::wording::{age, at};
+pub use super::leaks::{options::LeakOptions, unjudged::NotJudged};
 pub use finding::{Leak, LeakKind, Severity};
 
 /// Hand-overs that are kept with the findings, the largest.
@@ -76,7 +74,7 @@ impl MemorySnapshot {
 
     /// Looks for memory that seems lost; see [`leaks`](Self::leaks).
     pub fn leaks_with(&self, options: &LeakOptions) -> Leaks {
-        let _work = reserve::work();
+        let _work = own_work::work();
         if !self.measured().is_yes() || !reserve::has_room_for(self.judging_bytes()) {
             return Leaks::none(self.measured());
         }

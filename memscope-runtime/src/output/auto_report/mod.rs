@@ -18,13 +18,14 @@ use crate::{
     alloc::{
         Background,
         current::{as_memscope, is_memscope},
-        own_threads, reserve,
+        own_threads, own_work, warn,
     },
     await_points::image,
     config::ENABLED,
-    environment::{self, Environment, say},
+    environment::Environment,
     model::{Error, Origin, text::visible_path},
-    primitives::{Lock, Once, Pending, clock, fork, pending_starts},
+    output::start,
+    primitives::{Lock, Once, Pending, clock, fork, pending_starts, reserve},
     snapshot::for_memscope,
 };
 use std::{
@@ -124,8 +125,8 @@ pub fn report_guard() -> ReportGuard {
     static NEXT: AtomicU64 = AtomicU64::new(1);
     let id = NEXT.fetch_add(1, Ordering::Relaxed);
     if ENABLED {
-        environment::start();
-        let environment = environment::environment();
+        start::start();
+        let environment = start::environment();
         let path = environment.report.as_deref().unwrap_or(Path::new(DEFAULT_PATH));
         // The environment's path has been checked by now, and the default one needs no check.
         as_memscope(|| add(Plan::new(id, path, environment.every)));
@@ -209,13 +210,13 @@ fn check(path: &Path) {
     let is_device = ["/dev", "/proc"].iter().any(|folder| path.starts_with(folder));
     let shown = visible_path(path);
     if Format::of(path).is_none() && !is_device {
-        say(format_args!(
+        warn(format_args!(
             "the report `{shown}` will be text: its name ends neither in .json nor in .txt"
         ));
     }
     if let Some(folder) = path.parent().filter(|folder| !folder.is_dir()) {
         let folder = visible_path(folder);
-        say(format_args!("the report `{shown}` cannot be written: there is no folder `{folder}`"));
+        warn(format_args!("the report `{shown}` cannot be written: there is no folder `{folder}`"));
     }
 }
 
@@ -234,7 +235,7 @@ pub(crate) fn follow(environment: &Environment) {
             }
         }
         None if environment.every.is_some() => {
-            say(format_args!("MEMSCOPE_REPORT_EVERY does nothing without MEMSCOPE_REPORT"));
+            warn(format_args!("MEMSCOPE_REPORT_EVERY does nothing without MEMSCOPE_REPORT"));
         }
         None => {}
     });
@@ -254,7 +255,7 @@ fn add(plan: Plan) {
     reserve::hold();
     SET_UP.get_or_init(set_up);
     if !is_our_process() {
-        say(format_args!(
+        warn(format_args!(
             "no report will be written: this process was forked off by one that writes its own"
         ));
     }
@@ -266,11 +267,11 @@ fn set_up() {
     // As long as `/proc` can be read: a program may change its root, or forbid it.
     image::here();
     if !os_hooks::at_exit() {
-        say(format_args!("no report will be written at exit: `atexit` takes no more functions"));
+        warn(format_args!("no report will be written at exit: `atexit` takes no more functions"));
     }
     if fork::may_have_foreign_locks() {
         // One of them, in the middle of a panic, may hold the lock of the hook.
-        say(format_args!(
+        warn(format_args!(
             "no report will be written on a panic that is caught: this process was forked off while other threads ran"
         ));
     } else if !thread::panicking() {
@@ -297,11 +298,11 @@ fn start_threads() {
     match OnSignals::start_once() {
         Ok(()) => os_hooks::note_thread(),
         Err(error) => {
-            say(format_args!("no report will be written by a thread on signals: {error}"));
+            warn(format_args!("no report will be written by a thread on signals: {error}"));
         }
     }
     if let Err(error) = start_periodic() {
-        say(format_args!("no periodic reports will be written: {error}"));
+        warn(format_args!("no periodic reports will be written: {error}"));
     }
     if let Some(clock) = CLOCK.get() {
         clock.unpark();
@@ -443,7 +444,7 @@ impl Drop for WritesHere {
 
 /// Writes these plans' files, one after the other, from one snapshot.
 fn write(occasion: Occasion, is_wanted: &dyn Fn(&Plan) -> bool) {
-    let _work = reserve::work();
+    let _work = own_work::work();
     let mut written = WRITING.lock();
     if written.is_over {
         return;
@@ -474,7 +475,7 @@ fn write(occasion: Occasion, is_wanted: &dyn Fn(&Plan) -> bool) {
             .find(|plan| plan.id == id)
             .and_then(|plan| mem::replace(&mut plan.said, line.clone()));
         if let Some(line) = line.filter(|line| said.as_ref() != Some(line)) {
-            say(format_args!("{line}"));
+            warn(format_args!("{line}"));
         }
     }
 }

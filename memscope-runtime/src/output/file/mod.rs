@@ -9,6 +9,11 @@ mod replace;
 mod system;
 mod temporary;
 
+use crate::{
+    alloc::own_work,
+    model::{Buffer, Error, Unreadable, human::cell, text},
+    snapshot::{Left, MemorySnapshot},
+};
 use std::{
     io::{self, Write},
     path::Path,
@@ -20,11 +25,6 @@ use serde_json::{Value, error::Category};
 pub(crate) use super::file::replace::{Identity, Refused, Taken, identity, is_stream, write};
 
 use super::input;
-use crate::{
-    alloc::reserve,
-    model::{Buffer, Error, Unreadable, human::cell, text},
-    snapshot::{Left, MemorySnapshot},
-};
 
 /// Raised when a field is added that has no default, or one changes its meaning.
 const FORMAT: u32 = 1;
@@ -173,7 +173,7 @@ fn from_json(text: &str) -> Result<MemorySnapshot, Unreadable> {
 /// The snapshot as it is in a file of this name; without rows, and with their number, where there
 /// is no memory for them.
 pub(crate) fn bytes(snapshot: &MemorySnapshot, path: &Path) -> io::Result<Vec<u8>> {
-    let _work = reserve::work();
+    let _work = own_work::work();
     bytes_of(snapshot, path)
         .or_else(|_| bytes_of(&snapshot.without_rows(Left::Sites), path))
         .or_else(|_| bytes_of(&snapshot.without_rows(Left::Nothing), path))

@@ -13,11 +13,11 @@ mod signals;
 mod before_main {
     use std::panic::catch_unwind;
 
-    use crate::environment;
+    use crate::output::start;
 
     /// A panic must not cross into the loader.
     extern "C" fn before_main() {
-        drop(catch_unwind(environment::start));
+        drop(catch_unwind(start::start));
     }
 
     // SAFETY: the loader calls each pointer in this section, once, on the main thread, before

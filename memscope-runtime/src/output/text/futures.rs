@@ -4,12 +4,11 @@ use std::{cmp::Reverse, fmt};
 
 use super::{NAME_COLUMNS, folder, place};
 use crate::{
-    alloc::reserve,
     model::{
         HumanBytes, LocalProfile, SiteProfile, StateMachine,
         human::{cell, count},
     },
-    primitives::order,
+    primitives::{order, reserve},
     snapshot::MemorySnapshot,
 };
 

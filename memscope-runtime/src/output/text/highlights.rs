@@ -4,12 +4,11 @@ use std::{cmp::Reverse, fmt};
 
 use super::NAME_COLUMNS;
 use crate::{
-    alloc::reserve,
     model::{
         HumanBytes, SiteProfile, TaskState,
         human::{cell, count},
     },
-    primitives::order,
+    primitives::{order, reserve},
     snapshot::MemorySnapshot,
 };
 

@@ -8,16 +8,16 @@ mod sites;
 mod tasks;
 mod variables;
 
-use std::fmt;
-
 use crate::{
-    alloc::reserve,
+    alloc::own_work,
     model::{
         HumanBytes, Items, SiteProfile,
         human::{common_folder, count, path_end},
     },
+    primitives::reserve,
     snapshot::{MemorySnapshot, sum},
 };
+use std::fmt;
 
 /// Rows printed of each table; all of them with `{:#}`.
 pub(crate) const MOST_ROWS: usize = 20;
@@ -36,7 +36,7 @@ pub(crate) const NONE: &str = "·";
 /// and more columns.
 impl fmt::Display for MemorySnapshot {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let _work = reserve::work();
+        let _work = own_work::work();
         if reserve::is_empty() {
             return f.write_str("no memory is left for a report\n");
         }

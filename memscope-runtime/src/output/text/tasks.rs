@@ -10,12 +10,11 @@ use super::{
     LEAST_UNANNOTATED, MOST_ROWS, NAME_COLUMNS, NONE, NOT_MEASURED, item_cells, more, number, size,
 };
 use crate::{
-    alloc::reserve,
     model::{
         Column, Items, Table, TaskId, TaskMemoryProfile, TaskState,
         human::{cell, count},
     },
-    primitives::order,
+    primitives::{order, reserve},
     snapshot::{MemorySnapshot, sum},
 };
 

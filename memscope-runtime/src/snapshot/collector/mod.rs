@@ -10,11 +10,11 @@ pub(crate) mod timeline;
 
 use crate::{
     accounting::{Event, ThreadRing, registry, thread_ring},
-    alloc::{Background, own_threads, reserve},
+    alloc::{Background, own_threads},
     config::{self, ENABLED},
     model::EventKind,
     primitives::{
-        Lock, Pending, clock, fork_lock, order, pending_starts,
+        Lock, Pending, clock, fork_lock, order, pending_starts, reserve,
         sync::{AtomicU32, Ordering},
     },
 };

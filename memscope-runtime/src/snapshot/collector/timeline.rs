@@ -8,8 +8,8 @@ use std::cmp::Reverse;
 
 use crate::{
     accounting::{Site, site},
-    alloc::reserve,
     model::{ProcessPoint, TaskId, Trend, TrendPoint, profile},
+    primitives::reserve,
     snapshot::{
         capture::{self, Glance, Reading, TaskReading},
         rows::Names,

@@ -3,10 +3,9 @@
 use std::collections::HashMap;
 
 use crate::{
-    alloc::reserve,
     await_points::{layouts, tree},
     model::{AwaitPoint, AwaitPoints},
-    primitives::{Nanos, order},
+    primitives::{Nanos, order, reserve},
     snapshot::capture::{Reading, TaskReading},
 };
 

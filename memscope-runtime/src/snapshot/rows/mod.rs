@@ -17,14 +17,13 @@ use crate::{
     accounting::{
         HandedOver, SharedReading, Site, UNTRACKED, VariableReading, VariableSiteReading,
     },
-    alloc::reserve,
     await_points::image,
     model::{
         AwaitPoint, AwaitPoints, Bucket, EventKind, HandOver, Items, MOST_NAME, Place,
         ProcessMemory, RuntimeMemory, SharedProfile, SiteProfile, StateMachine, TaskEvent, TaskId,
         TaskState, VariableProfile, VariableSiteProfile, text,
     },
-    primitives::order,
+    primitives::{order, reserve},
 };
 
 pub(crate) use super::rows::tasks::Tasks;

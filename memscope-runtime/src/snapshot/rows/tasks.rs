@@ -1,16 +1,15 @@
 //! The tasks of a snapshot: what was read of them, and rows once somebody asks for them.
 
+use crate::{
+    accounting::{ItemsReading, RecordReading},
+    alloc::{Entered, current, own_work, self_usage},
+    model::{TaskId, TaskMemoryProfile, text},
+    primitives::{Lock, Nanos, Once, fork_lock, reserve},
+    snapshot::capture::{Reading, TaskReading},
+};
 use std::{collections::HashMap, fmt, mem};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, ser::SerializeSeq};
-
-use crate::{
-    accounting::{ItemsReading, RecordReading},
-    alloc::{Entered, current, reserve, self_usage},
-    model::{TaskId, TaskMemoryProfile, text},
-    primitives::{Lock, Nanos, Once, fork_lock},
-    snapshot::capture::{Reading, TaskReading},
-};
 
 /// The tasks of one snapshot.
 ///
@@ -65,7 +64,7 @@ impl Tasks {
         let mut is_whole = false;
         let rows = self.rows.get_or_init(|| {
             let _untracked = untracked();
-            let work = reserve::work();
+            let work = own_work::work();
             let read = self.read.lock();
             // PERF: the length is known, so that rows are made where they stay.
             let rows = reserve::rows(&read.tasks, |task| {

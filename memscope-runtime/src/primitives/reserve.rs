@@ -12,7 +12,7 @@
 //! NOTE: another thread of the program may take what was given back. Then the next piece is.
 
 use std::{
-    alloc::{GlobalAlloc, Layout, System, alloc, dealloc},
+    alloc::{GlobalAlloc, Layout, System},
     cell::Cell,
     collections::HashMap,
     hash::Hash,
@@ -21,8 +21,6 @@ use std::{
     ptr,
     sync::atomic::{AtomicPtr, AtomicUsize, Ordering},
 };
-
-use super::current;
 
 /// PERF: above the size from which the C library maps each block by itself, so that a piece is
 /// address space alone.
@@ -38,9 +36,12 @@ static HELD: [AtomicPtr<u8>; PIECES] = [const { AtomicPtr::new(ptr::null_mut()) 
 /// Pieces that are not held.
 static MISSING: AtomicUsize = AtomicUsize::new(PIECES);
 
+/// Takes this many bytes the way the program does and gives them back. False: there is no memory.
+type MakeRoom = fn(Layout) -> bool;
+
 thread_local! {
-    /// The reserve is for what this thread does.
-    static WORKS: Cell<bool> = const { Cell::new(false) };
+    /// The reserve is for what this thread does: how room is made for it.
+    static WORKS: Cell<Option<MakeRoom>> = const { Cell::new(None) };
     /// What is left of the room that was made.
     static LEFT: Cell<usize> = const { Cell::new(0) };
     /// Rows that the work of this thread has left out.
@@ -81,12 +82,12 @@ pub(crate) fn hold() {
 #[cold]
 pub(crate) fn give_way(bytes: usize) -> bool {
     // Larger requests are those of lists, which can do without.
-    bytes < LEAST_ROOM && WORKS.with(Cell::get) && give_back()
+    bytes < LEAST_ROOM && WORKS.with(Cell::get).is_some() && give_back()
 }
 
 /// Gives a piece back to the system. False: there is none.
 #[cold]
-fn give_back() -> bool {
+pub(crate) fn give_back() -> bool {
     for place in &HELD {
         let held = place.swap(ptr::null_mut(), Ordering::Relaxed);
         if !held.is_null() {
@@ -102,18 +103,9 @@ fn give_back() -> bool {
 /// Makes room for what is small, if need be from the reserve.
 #[cold]
 fn make_room() {
-    let layout = Layout::new::<[u8; ROOM]>();
+    let Some(make_room) = WORKS.with(Cell::get) else { return };
     loop {
-        // Charged to no task or thread: it is no part of what the program holds.
-        let has_room = current::as_memscope(|| {
-            // SAFETY: the size is not zero.
-            let block = unsafe { alloc(layout) };
-            if !block.is_null() {
-                // SAFETY: just allocated with this layout.
-                unsafe { dealloc(block, layout) };
-            }
-            !block.is_null()
-        });
+        let has_room = make_room(Layout::new::<[u8; ROOM]>());
         if has_room || !give_back() {
             LEFT.with(|left| left.set(if has_room { ROOM } else { 0 }));
             return;
@@ -143,20 +135,22 @@ pub(crate) fn is_empty() -> bool {
 /// Work of memscope's own on this thread, as long as it lives.
 #[derive(Debug)]
 pub(crate) struct Work {
-    was_working: bool,
+    outer: Option<MakeRoom>,
     left_out: u64,
     /// Thread-local: the guard must not travel.
     not_send: PhantomData<*const ()>,
 }
 
-pub(crate) fn work() -> Work {
+/// Begins such work; the thread makes room by `how`.
+pub(crate) fn begin(how: MakeRoom) -> Work {
     hold();
-    make_room();
-    Work {
-        was_working: WORKS.with(|works| works.replace(true)),
+    let work = Work {
+        outer: WORKS.with(|works| works.replace(Some(how))),
         left_out: LEFT_OUT.with(|left_out| left_out.replace(0)),
         not_send: PhantomData,
-    }
+    };
+    make_room();
+    work
 }
 
 impl Work {
@@ -169,7 +163,7 @@ impl Work {
 
 impl Drop for Work {
     fn drop(&mut self) {
-        WORKS.with(|works| works.set(self.was_working));
+        WORKS.with(|works| works.set(self.outer));
         LEFT_OUT.with(|left_out| left_out.set(self.left_out));
     }
 }
@@ -265,26 +259,4 @@ pub(crate) fn list<T>(length: usize) -> Option<Vec<T>> {
     spend(length.saturating_mul(size_of::<T>()));
     list.try_reserve_exact(length).ok()?;
     Some(list)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_is_given_back_is_taken_again_and_what_is_left_out_is_counted() {
-        let work = work();
-        assert!(!is_short());
-        assert!(give_back() && is_short());
-        assert_eq!((rows([1, 2, 3], Some), work.left_out()), (Vec::new(), 3));
-        hold();
-        assert!(!is_short());
-        assert_eq!(rows([1, 2, 3], |row| (row != 2).then_some(row)), [1, 3]);
-        {
-            let inner = super::work();
-            leave_out(1);
-            assert_eq!(inner.left_out(), 1);
-        }
-        assert_eq!(work.left_out(), 3);
-    }
 }

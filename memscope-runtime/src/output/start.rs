@@ -1,0 +1,64 @@
+//! Sets going what the environment and the program ask for.
+
+use crate::{
+    alloc::{current::as_memscope, warn},
+    config::{Builder, ENABLED},
+    environment::{self, Environment},
+    primitives::Once,
+    snapshot::collector,
+};
+
+/// The environment as it was when this was first called. What is wrong with it is printed then.
+pub(crate) fn environment() -> &'static Environment {
+    static ENVIRONMENT: Once<Environment> = Once::new();
+    ENVIRONMENT.get_or_init(|| {
+        if !ENABLED {
+            return Environment::default();
+        }
+        as_memscope(|| {
+            let (environment, wrong) = environment::read();
+            for wrong in wrong {
+                warn(format_args!("{wrong}"));
+            }
+            environment
+        })
+    })
+}
+
+/// Applies the environment. Called before `main` where the platform can, and by every call that
+/// sets something up.
+pub(crate) fn start() {
+    static START: Once<()> = Once::new();
+    if ENABLED {
+        #[cfg(unix)]
+        super::os_hooks::watch_forks();
+        START.get_or_init(|| {
+            let environment = environment();
+            apply(&environment.builder);
+            if environment.is_sampled {
+                collector::arm();
+            }
+            #[cfg(feature = "report-file")]
+            super::auto_report::follow(environment);
+            #[cfg(not(feature = "report-file"))]
+            if environment.report.is_some() || environment.every.is_some() {
+                warn(format_args!("MEMSCOPE_REPORT needs the feature `report-file`"));
+            }
+        });
+    }
+}
+
+/// Makes these the settings, and starts what they turn on.
+pub(crate) fn apply(settings: &Builder) {
+    let before = settings.store();
+    #[cfg(feature = "tokio")]
+    if !before.unannotated && crate::config::unannotated() && ENABLED {
+        crate::alloc::unannotated::prepare();
+    }
+    #[cfg(not(feature = "tokio"))]
+    let _ = before;
+    #[cfg(feature = "layout")]
+    if settings.asks_for_await_points() && ENABLED {
+        crate::await_points::tree::turn_on();
+    }
+}
