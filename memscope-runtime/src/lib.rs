@@ -103,11 +103,12 @@ pub mod __private {
     };
 
     pub use crate::{
-        accounting::{Callsite, VariableCallsite, variable::track_value},
+        accounting::{Callsite, VariableCallsite},
         model::TaskType,
         tasks::future::track_callsite as track,
         variables::{
-            ByContents, ByHandle, ByParts, ByValue, Found, Handle, Value, trackable::blocks_of,
+            ByContents, ByHandle, ByParts, ByValue, Found, Handle, Value, register::track_value,
+            trackable::blocks_of,
         },
     };
 }

@@ -53,6 +53,6 @@ pub(crate) use stream_items::ItemsReading;
 pub(crate) use tally::{Leads, Tally, TallyReading};
 pub(crate) use thread_ring::{Folding, Folds, ThreadRing};
 pub(crate) use untracked::Untracked;
-pub(crate) use variable::{Variable, VariableReading};
+pub(crate) use variable::{Naming, Variable, VariableReading};
 pub use variable_site::VariableCallsite;
 pub(crate) use variable_site::{VariableSite, VariableSiteReading};

@@ -4,24 +4,22 @@
 //! that frees or reallocates one, in whatever task, comes by. Nothing is borrowed and nothing is
 //! asked of the variable again.
 
-use std::{any::type_name, iter};
+use std::iter;
 
 use super::{
     account::Account,
     owner_word::{self, Charged, Owner},
     site::UNTRACKED,
-    variable_site::{Past, VariableCallsite, VariableSite},
+    variable_site::{Past, VariableSite},
 };
 use crate::{
     accounting::Block,
-    alloc::{current, install_check},
-    config::{self, ENABLED},
-    model::{Extent, TaskId},
+    config,
+    model::Extent,
     primitives::{
         Guard, Holds, Lock, Pool, Pooled, Spare, StaticRef, Zeroed, clock, fork_lock,
         sync::{AtomicI64, AtomicU32, AtomicU64, Ordering},
     },
-    variables::Blocks,
 };
 
 /// A name of one heap block; used again for another when the block is freed.
@@ -80,163 +78,13 @@ const PARTIAL: u32 = 2;
 const IS_OUTER: u32 = 4;
 const USE: u32 = 8;
 
-/// Names of one block, and blocks of one variable, at the most.
+/// Names of one block, at the most.
 const MOST_NAMES: usize = 16;
-const MOST_BLOCKS: u32 = 4_096;
 
 static VARIABLES: Pool<Variable> = Pool::new();
 
 thread_local! {
     static SPARE_VARIABLES: Spare<Variable> = const { Spare::new() };
-}
-
-/// Registers `value`; `show` finds its heap blocks.
-///
-/// # Cost
-///
-/// One clock reading and about six locked instructions; a few nanoseconds more where the variable
-/// holds no block.
-pub fn track_value<T: ?Sized>(
-    callsite: &'static VariableCallsite,
-    value: &T,
-    show: impl FnOnce(&mut Blocks<'_>),
-) {
-    if !ENABLED {
-        return;
-    }
-    let site = callsite.site(type_name::<T>());
-    site.note_registered(size_of_val(value));
-    let is_measured = install_check::measured().is_yes();
-    let mut registration = Registration::new(site);
-    let mut add = |block| {
-        if is_measured {
-            registration.add(block);
-        }
-    };
-    let mut blocks = Blocks::new(&mut add);
-    show(&mut blocks);
-    let extent = match (blocks.has_blocks(), blocks.is_opaque() || blocks.is_partial()) {
-        (true, _) if !is_measured => Extent::NotMeasured,
-        (true, false) => Extent::Whole,
-        (true, true) => Extent::Partial,
-        (false, true) => Extent::Opaque,
-        (false, false) => Extent::Nothing,
-    };
-    registration.extent = Some(extent);
-}
-
-/// A variable being registered. Dropped early, since `show` panicked, what was found until then
-/// stays.
-struct Registration {
-    site: &'static VariableSite,
-    head: Option<&'static Variable>,
-    head_depth: u32,
-    blocks: u32,
-    is_repeated: bool,
-    is_cut: bool,
-    extent: Option<Extent>,
-}
-
-impl Registration {
-    fn new(site: &'static VariableSite) -> Self {
-        Self {
-            site,
-            head: None,
-            head_depth: 0,
-            blocks: 0,
-            is_repeated: false,
-            is_cut: false,
-            extent: None,
-        }
-    }
-
-    fn add(&mut self, block: Block) {
-        self.blocks += 1;
-        if self.blocks > MOST_BLOCKS {
-            self.is_cut = true;
-            return;
-        }
-        match self.head {
-            // The variable that was known has just ended.
-            None if self.is_repeated => {}
-            None => self.add_head(block),
-            Some(head) => {
-                let is_outer = block.depth <= self.head_depth;
-                self.is_cut |= !add_part(head, block, is_outer);
-            }
-        }
-    }
-
-    fn add_head(&mut self, block: Block) {
-        let Some(new) = Variable::take() else {
-            self.is_cut = true;
-            return;
-        };
-        new.open_head(self.site, block.layout.size());
-        match new.name(block, |there| there.head().is_some_and(|head| head.is_at(self.site))) {
-            Naming::Done => {
-                // From here on it is seen; the hold keeps it.
-                new.version.fetch_or(IN_USE, Ordering::Release);
-                self.head = Some(new);
-                self.site.note_bytes(block.layout.size() as u64);
-            }
-            Naming::Known(known) => {
-                new.give_back();
-                self.is_repeated = true;
-                // Its block lives, and so it does: it may be held until the others are looked at,
-                // for there may be new ones.
-                self.head = known.head().filter(|head| head.holds.hold());
-            }
-            Naming::Refused => {
-                new.give_back();
-                self.is_cut = true;
-            }
-        }
-        self.head_depth = block.depth;
-    }
-}
-
-impl Drop for Registration {
-    fn drop(&mut self) {
-        if let Some(head) = self.head {
-            if self.is_cut || self.extent != Some(Extent::Whole) {
-                head.version.fetch_or(PARTIAL, Ordering::Relaxed);
-            }
-            head.release(true, 0, 0);
-        }
-        if self.is_repeated {
-            self.site.note_repeated();
-        } else if self.head.is_none() {
-            let extent = match self.extent {
-                Some(Extent::Whole | Extent::Partial) => Extent::NotFollowed,
-                Some(extent) => extent,
-                None => Extent::Opaque,
-            };
-            let task = current::current_task_id().map_or(0, TaskId::as_u64);
-            self.site.note_unfollowed(extent, task);
-        }
-    }
-}
-
-/// Names another block of the variable. False: there was no room.
-fn add_part(head: &'static Variable, block: Block, is_outer: bool) -> bool {
-    let Some(new) = Variable::take() else { return false };
-    let bytes = block.layout.size();
-    new.open_part(head, is_outer);
-    // First, as the block may be freed as soon as it has its name.
-    head.holds.add(is_outer);
-    let live_bytes = head.grow(bytes, 0);
-    let naming = new.name(block, |there| there.head_index() == head.index());
-    if matches!(naming, Naming::Done) {
-        if let Some(site) = head.site.get() {
-            site.note_bytes(live_bytes);
-        }
-        return true;
-    }
-    head.grow(0, bytes);
-    head.release(is_outer, 0, 0);
-    new.give_back();
-    matches!(naming, Naming::Known(_))
 }
 
 /// Held while the word of a block changes that has names, or the account of these names. Not needed
@@ -297,7 +145,7 @@ pub(crate) fn recharge(block: Block, to: &'static Account) -> Option<&'static Ac
 }
 
 /// How it went to name a block.
-enum Naming {
+pub(crate) enum Naming {
     Done,
     /// It has such a name already.
     Known(&'static Variable),
@@ -307,12 +155,12 @@ enum Naming {
 
 impl Variable {
     /// One that is not in use; `None` where there are as many as are allowed.
-    fn take() -> Option<&'static Self> {
+    pub(crate) fn take() -> Option<&'static Self> {
         let most = u32::try_from(config::live_variables()).unwrap_or(u32::MAX);
         SPARE_VARIABLES.with(Spare::pop).or_else(|| VARIABLES.take_up_to(most))
     }
 
-    fn give_back(&'static self) {
+    pub(crate) fn give_back(&'static self) {
         let version = self.version.load(Ordering::Relaxed);
         let unused = (version | (USE - 1)).wrapping_add(1);
         self.version.store(unused, Ordering::Release);
@@ -320,7 +168,7 @@ impl Variable {
         VARIABLES.put_near(&SPARE_VARIABLES, self);
     }
 
-    fn open_head(&self, site: &'static VariableSite, bytes: usize) {
+    pub(crate) fn open_head(&self, site: &'static VariableSite, bytes: usize) {
         self.site.set(site);
         self.holds.open();
         self.live_bytes.store(bytes.cast_signed() as i64, Ordering::Relaxed);
@@ -333,6 +181,42 @@ impl Variable {
         self.open(head.index(), if is_outer { IS_OUTER } else { 0 });
     }
 
+    /// From here on a head is seen by readers; the hold of its registration keeps it.
+    pub(crate) fn show(&self) {
+        self.version.fetch_or(IN_USE, Ordering::Release);
+    }
+
+    /// Not all blocks of the variable are known.
+    pub(crate) fn note_partial(&self) {
+        self.version.fetch_or(PARTIAL, Ordering::Relaxed);
+    }
+
+    /// Keeps a head from ending. False: it has ended.
+    pub(crate) fn hold(&self) -> bool {
+        self.holds.hold()
+    }
+
+    /// Names another block of the variable. False: there was no room.
+    pub(crate) fn add_part(&'static self, block: Block, is_outer: bool) -> bool {
+        let Some(new) = Self::take() else { return false };
+        let bytes = block.layout.size();
+        new.open_part(self, is_outer);
+        // First, as the block may be freed as soon as it has its name.
+        self.holds.add(is_outer);
+        let live_bytes = self.grow(bytes, 0);
+        let naming = new.name(block, |there| there.head_index() == self.index());
+        if matches!(naming, Naming::Done) {
+            if let Some(site) = self.site.get() {
+                site.note_bytes(live_bytes);
+            }
+            return true;
+        }
+        self.grow(0, bytes);
+        self.release(is_outer, 0, 0);
+        new.give_back();
+        matches!(naming, Naming::Known(_))
+    }
+
     /// NOTE: it is not seen as in use before its block has the name: it may already have one like
     /// this.
     fn open(&self, head: u32, flags: u32) {
@@ -342,7 +226,11 @@ impl Variable {
     }
 
     /// Gives the block this name beside those that it has, unless one of them `is_known`.
-    fn name(&'static self, block: Block, is_known: impl Fn(&'static Self) -> bool) -> Naming {
+    pub(crate) fn name(
+        &'static self,
+        block: Block,
+        is_known: impl Fn(&'static Self) -> bool,
+    ) -> Naming {
         let mut naming = Naming::Refused;
         let mut renaming = None;
         let name = |there: Owner| {
@@ -386,11 +274,11 @@ impl Variable {
         self.head.load(Ordering::Acquire)
     }
 
-    fn head(&self) -> Option<&'static Self> {
+    pub(crate) fn head(&self) -> Option<&'static Self> {
         VARIABLES.get(self.head_index())
     }
 
-    fn is_at(&self, site: &'static VariableSite) -> bool {
+    pub(crate) fn is_at(&self, site: &'static VariableSite) -> bool {
         self.site.get().is_some_and(|own| std::ptr::eq(own, site))
     }
 
@@ -403,7 +291,7 @@ impl Variable {
 
     /// Takes a block, or the hold of who registers it, off a head. The last outer one ends the
     /// variable, the last of all gives its place back.
-    fn release(&'static self, is_outer: bool, freer: u64, owner: u64) {
+    pub(crate) fn release(&'static self, is_outer: bool, freer: u64, owner: u64) {
         let released = self.holds.release(is_outer);
         if released.is_over {
             let lifetime_ns =

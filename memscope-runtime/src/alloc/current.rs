@@ -202,8 +202,7 @@ impl Drop for Entered {
     }
 }
 
-/// Runs `work` with allocations charged to nobody: for memory that is freed soon, or
-/// [given](super::self_usage::give) to who keeps it.
+/// Runs `work` with allocations charged to no task or thread: they are memscope's own.
 pub(crate) fn as_memscope<T>(work: impl FnOnce() -> T) -> T {
     let _behind = Behind::put(&OWN);
     work()
@@ -520,5 +519,33 @@ impl Probe {
     /// The last block that passed the allocator inside `as_memscope` on this thread.
     pub(crate) fn take() -> Option<Self> {
         HERE.with(|here| here.probe.take())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::accounting::{Folding, Folds};
+
+    #[test]
+    fn an_end_that_goes_on_or_is_over_by_now_does_not_leave_a_reading_standing() {
+        let ends = || {
+            let before = Folds::read();
+            let folding = Folding::begin();
+            assert!(!before.stand(), "it has begun");
+            let within = Folds::read();
+            assert!(!within.stand(), "it goes on");
+            drop(folding);
+            assert!(!within.stand() && !before.stand(), "it has begun and is over");
+        };
+        // Without a place of its own, and with one.
+        std::thread::spawn(move || {
+            ends();
+            let _known = Entered::untracked();
+            assert!(!ENABLED || thread_ring::has_place());
+            ends();
+        })
+        .join()
+        .expect("no panic");
     }
 }

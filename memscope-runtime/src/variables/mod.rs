@@ -2,6 +2,7 @@
 
 pub(crate) mod dispatch;
 pub(crate) mod impls;
+pub(crate) mod register;
 pub(crate) mod std_layout;
 pub(crate) mod trackable;
 pub(crate) mod transfer;

@@ -2,7 +2,7 @@
 
 use crate::{
     accounting::{ItemsReading, RecordReading},
-    alloc::{Entered, current, own_work, self_usage},
+    alloc::{Entered, current, own_work},
     model::{TaskId, TaskMemoryProfile, text},
     primitives::{Lock, Nanos, Once, fork_lock, reserve},
     snapshot::capture::{Reading, TaskReading},
@@ -37,7 +37,7 @@ impl Tasks {
     /// Those of a reading, which loses them. `await_points`: by the number of a node the index of
     /// its row.
     ///
-    /// The lists become the memory of who is charged here.
+    /// The lists stay memscope's own memory, as long as the snapshot lives.
     pub(crate) fn take(
         reading: &mut Reading,
         await_points: HashMap<u32, u32>,
@@ -49,10 +49,6 @@ impl Tasks {
         let ended = reading.held.drain(..).rev().chain(reading.closed.drain(..));
         for task in unknown.chain(ended) {
             reserve::push(&mut tasks, task);
-        }
-        if measured {
-            self_usage::give(&tasks);
-            self_usage::give(&items);
         }
         let read = Read { tasks, items, await_points, measured };
         Self { rows: Once::new(), read: Lock::new(read, fork_lock::as_it_is) }
