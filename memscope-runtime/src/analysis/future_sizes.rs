@@ -1,7 +1,7 @@
 //! The sizes of state machines: the largest and the average of each site, and what makes them
 //! large.
 
-use std::{cmp::Reverse, collections::BTreeMap, fmt};
+use std::{cmp::Reverse, collections::BTreeMap};
 
 use serde::{Deserialize, Serialize};
 
@@ -10,7 +10,7 @@ use super::{
     leaks::at,
 };
 use crate::{
-    model::{Column, HumanBytes, Place, Table, human::count},
+    model::{HumanBytes, Place, human::count},
     primitives::order,
 };
 
@@ -21,8 +21,6 @@ use crate::{
 /// Tokio 1 has 16,384 bytes in a release build and 2,048 where debug assertions are on
 /// (`BOX_FUTURE_THRESHOLD`). The wrapper that tracks a future is part of what it looks at.
 pub(crate) const TOKIO_LIMIT_BYTES: usize = if cfg!(debug_assertions) { 2_048 } else { 16_384 };
-/// Rows and sentences printed; all of them with `{:#}`.
-const MOST_ROWS: usize = 12;
 /// Arguments are spoken of from this many bytes on: below it a pointer to them saves little.
 const LARGE_ARGUMENTS: usize = 512;
 
@@ -147,26 +145,9 @@ impl FutureStates {
         self.boxed_by_tokio += usize::from(machine.boxed_by_tokio == Some(true));
     }
 
-    #[inline]
-    fn row(&self) -> Vec<String> {
-        vec![
-            at(&self.place),
-            count(self.count as u64),
-            human(self.largest),
-            human(self.average),
-            human(self.total),
-            self.argument_bytes.map_or("not measured".to_owned(), human),
-            if self.boxed_by_tokio == 0 {
-                "·".to_owned()
-            } else {
-                count(self.boxed_by_tokio as u64)
-            },
-        ]
-    }
-
     /// What makes these large, and what to do about it.
     #[inline]
-    fn sentences(&self, limit: usize) -> Vec<String> {
+    pub(crate) fn sentences(&self, limit: usize) -> Vec<String> {
         let place = at(&self.place);
         let mut sentences = Vec::new();
         if let Some(arguments) = self.argument_bytes.filter(|&bytes| bytes >= LARGE_ARGUMENTS) {
@@ -192,43 +173,8 @@ impl FutureStates {
     }
 }
 
-fn human(bytes: usize) -> String {
+pub(crate) fn human(bytes: usize) -> String {
     HumanBytes(bytes as u64).to_string()
-}
-
-impl fmt::Display for AsyncAnalysisReport {
-    #[inline]
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(
-            f,
-            "state machines of living tasks: {}, {} together, {} on average, {} the largest",
-            count(self.async_allocation_count as u64),
-            human(self.future_state_overhead),
-            human(self.average_future_size),
-            human(self.largest_future_size),
-        )?;
-        if self.by_site.is_empty() {
-            return Ok(());
-        }
-        let most = if f.alternate() { usize::MAX } else { MOST_ROWS };
-        let mut table = Table::new(&[
-            Column::Left("SITE"),
-            Column::Right("ALIVE"),
-            Column::Right("LARGEST"),
-            Column::Right("AVERAGE"),
-            Column::Right("TOGETHER"),
-            Column::Right("ARGUMENTS"),
-            Column::Right("BOXED BY TOKIO"),
-        ]);
-        self.by_site.iter().take(most).for_each(|row| table.push(row.row()));
-        write!(f, "{table}")?;
-        if self.by_site.len() > most {
-            let left = (self.by_site.len() - most) as u64;
-            writeln!(f, "… and {} more sites (all of them with `{{:#}}`)", count(left))?;
-        }
-        let sentences = self.by_site.iter().flat_map(|row| row.sentences(self.tokio_limit_bytes));
-        sentences.take(most).try_for_each(|sentence| writeln!(f, "  {sentence}"))
-    }
 }
 
 #[cfg(test)]

@@ -17,7 +17,6 @@ pub(crate) use error::Unreadable;
 pub use error::{Error, TaskError};
 pub use event_kind::EventKind;
 pub use human::HumanBytes;
-pub(crate) use human::{Column, Table};
 pub use measured::Measured;
 pub use origin::Origin;
 pub use profile::{
@@ -27,7 +26,5 @@ pub use profile::{
 };
 pub use state_machine::{LocalProfile, StateMachine, WidestState};
 pub use task::{TaskId, TaskState, TaskType};
-#[cfg(feature = "report-file")]
-pub(crate) use text::Buffer;
 pub(crate) use text::MOST_NAME;
 pub use text::{Visible, VisiblePath};

@@ -11,9 +11,6 @@ use std::{
     str::Chars,
 };
 
-#[cfg(feature = "report-file")]
-use crate::primitives::reserve;
-
 /// Characters of a name; of a longer one the last that are left are followed by `…`.
 pub(crate) const MOST_NAME: usize = 256;
 /// Combining marks that stay behind one character: Vietnamese needs two, pointed Hebrew three. More
@@ -279,56 +276,6 @@ pub fn said(value: &impl fmt::Display, most: usize) -> String {
         bounded.0.push('…');
     }
     bounded.0
-}
-
-/// Bytes of text for which the reserve may be used.
-#[cfg(feature = "report-file")]
-const LEAST_BUFFER: usize = 32 << 10;
-
-/// Text that grows as long as there is memory for it, and says so when there is not.
-#[cfg(feature = "report-file")]
-#[derive(Debug, Default)]
-pub(crate) struct Buffer(Vec<u8>);
-
-#[cfg(feature = "report-file")]
-impl Buffer {
-    pub(crate) fn into_bytes(self) -> Vec<u8> {
-        self.0
-    }
-
-    fn add(&mut self, bytes: &[u8]) -> bool {
-        // By half as much as there is, or by little.
-        let is_within = self.0.capacity() - self.0.len() >= bytes.len();
-        if !is_within {
-            reserve::spend(usize::MAX);
-        }
-        let has_room = is_within
-            || self.0.try_reserve_exact(bytes.len() + self.0.len() / 2).is_ok()
-            || self.0.try_reserve_exact(bytes.len()).is_ok();
-        if has_room {
-            self.0.extend_from_slice(bytes);
-        }
-        // What is written next may need a little, and a report without rows has to fit.
-        has_room && (!reserve::is_short() || self.0.len() <= LEAST_BUFFER)
-    }
-}
-
-#[cfg(feature = "report-file")]
-impl Write for Buffer {
-    fn write_str(&mut self, text: &str) -> fmt::Result {
-        if self.add(text.as_bytes()) { Ok(()) } else { Err(fmt::Error) }
-    }
-}
-
-#[cfg(feature = "report-file")]
-impl std::io::Write for Buffer {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        if self.add(bytes) { Ok(bytes.len()) } else { Err(std::io::ErrorKind::OutOfMemory.into()) }
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
 }
 
 /// A type of at most [`MOST_NAME`] characters: of a longer one the start and the end, which says

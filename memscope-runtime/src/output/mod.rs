@@ -14,4 +14,3 @@ pub(crate) mod text;
 pub use auto_report::ReportGuard;
 #[cfg(feature = "report-file")]
 pub use input::MOST_BYTES;
-pub(crate) use text::{MOST_ROWS, NAME_COLUMNS, NONE, PLACE_COLUMNS};

@@ -4,11 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::wording::{age, at, several};
-use crate::model::{
-    HumanBytes, Place, TaskId,
-    human::{cell, count},
-};
+use crate::model::{Place, TaskId};
 
 /// What kind of leak a finding speaks of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -128,49 +124,5 @@ impl Leak {
     /// The worst first.
     pub(super) fn rank(&self) -> impl Ord {
         (std::cmp::Reverse((self.severity, self.bytes)), self.kind, &self.place)
-    }
-}
-
-impl fmt::Display for Leak {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { kind, severity, bytes, .. } = self;
-        write!(f, "{severity:6}  {kind:8}  {}: {}", at(&self.place), HumanBytes(*bytes))?;
-        match (kind, self.task) {
-            (LeakKind::Retained, _) => {
-                write!(f, " in {}", several(self.count, "ended task", "ended tasks"))?;
-                self.write_age(f, ", the first ended ", " ago")?;
-            }
-            (LeakKind::Stuck, _) => {
-                write!(f, " in {}", several(self.count, "task", "tasks"))?;
-                self.write_age(f, ", not polled for ", "")?;
-            }
-            (LeakKind::Growing, Some(task)) => {
-                match self.count {
-                    0 | 1 => write!(f, " in task #{task}")?,
-                    tasks => write!(f, " in {} living tasks", count(tasks))?,
-                }
-                self.write_age(f, ", rising for ", "")?;
-            }
-            (LeakKind::Growing, None) => {
-                write!(f, " in {}", several(self.count, "ended task", "ended tasks"))?;
-                self.write_age(f, ", rising for ", "")?;
-            }
-        }
-        if let Some(per_day) = self.bytes_per_day.filter(|&per_day| per_day != 0) {
-            write!(f, ", {} a day", HumanBytes(per_day))?;
-        }
-        write!(f, "\n        {}", cell(&self.evidence, 400))?;
-        if !self.variables.is_empty() {
-            let names: Vec<String> =
-                self.variables.iter().take(5).map(|name| format!("`{}`", cell(name, 40))).collect();
-            write!(f, " In it: {}.", names.join(", "))?;
-        }
-        write!(f, "\n        fix: {}", cell(&self.fix, 300))
-    }
-}
-
-impl Leak {
-    fn write_age(&self, f: &mut fmt::Formatter<'_>, before: &str, after: &str) -> fmt::Result {
-        self.oldest_ns.map_or(Ok(()), |ns| write!(f, "{before}{}{after}", age(ns)))
     }
 }

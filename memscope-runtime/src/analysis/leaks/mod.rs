@@ -2,11 +2,11 @@
 
 use crate::{
     alloc::own_work,
-    model::{HandOver, Measured, human::count},
+    model::{HandOver, Measured},
     primitives::{order, reserve},
     snapshot::{MemorySnapshot, sum},
 };
-use std::{collections::HashSet, fmt};
+use std::collections::HashSet;
 
 use serde::{Deserialize, Serialize};
 
@@ -23,7 +23,7 @@ mod growing;
 mod unjudged;
 // … and how it is said.
 mod cross_frees;
-mod wording;
+pub(crate) mod wording;
 #[cfg(test)]
 mod simulated;
 #[cfg(test)]
@@ -35,8 +35,6 @@ pub use finding::{Leak, LeakKind, Severity};
 
 /// Hand-overs that are kept with the findings, the largest.
 const MOST_HAND_OVERS: usize = 256;
-/// Findings that `Display` prints; all of them with `{:#}`.
-const MOST_SHOWN: usize = 10;
 
 /// All findings of one snapshot, the worst first, and what could not be judged.
 ///
@@ -45,7 +43,7 @@ const MOST_SHOWN: usize = 10;
 /// allocates what others free; `{:#}` cuts nothing off.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Leaks {
-    measured: bool,
+    pub(crate) measured: bool,
     findings: Vec<Leak>,
     not_judged: Vec<NotJudged>,
     hand_overs: Vec<HandOver>,
@@ -180,34 +178,6 @@ impl<'a> IntoIterator for &'a Leaks {
 
     fn into_iter(self) -> Self::IntoIter {
         self.findings.iter()
-    }
-}
-
-impl fmt::Display for Leaks {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let most = if f.alternate() { usize::MAX } else { MOST_SHOWN };
-        match self.len() as u64 {
-            0 if !self.measured => writeln!(f, "leaks: not measured")?,
-            0 => writeln!(f, "leaks: none found")?,
-            found => writeln!(f, "leaks: {}", wording::several(found, "finding", "findings"))?,
-        }
-        for leak in self.findings.iter().take(most) {
-            writeln!(f, "  {}", leak.to_string().replace('\n', "\n  "))?;
-        }
-        if self.len() > most {
-            writeln!(
-                f,
-                "  … and {} more (all of them with `{{:#}}`)",
-                count((self.len() - most) as u64)
-            )?;
-        }
-        if !self.not_judged.is_empty() {
-            writeln!(f, "not judged")?;
-        }
-        for note in self.not_judged.iter().take(most) {
-            writeln!(f, "  {note}")?;
-        }
-        cross_frees::show(&self.hand_overs, f)
     }
 }
 

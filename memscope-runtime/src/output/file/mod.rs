@@ -11,7 +11,8 @@ mod temporary;
 
 use crate::{
     alloc::own_work,
-    model::{Buffer, Error, Unreadable, human::cell, text},
+    model::{Error, Unreadable, human::cell, text},
+    output::text::Buffer,
     snapshot::{Left, MemorySnapshot},
 };
 use std::{

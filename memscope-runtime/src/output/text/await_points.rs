@@ -1,12 +1,15 @@
 //! Where tasks wait.
 
+use super::{
+    MOST_ROWS, NAME_COLUMNS, NONE, NOT_MEASURED, folder, futures, more, place, size,
+    table::{Column, Table},
+};
 use std::fmt;
 
-use super::{MOST_ROWS, NAME_COLUMNS, NONE, NOT_MEASURED, folder, futures, more, place, size};
 use crate::{
     analysis::leaks::age,
     model::{
-        AwaitFrame, AwaitPoint, AwaitPoints, Column, HumanBytes, Table, TaskState,
+        AwaitFrame, AwaitPoint, AwaitPoints, HumanBytes, TaskState,
         human::{cell, count, path_end},
     },
     snapshot::MemorySnapshot,

@@ -1,6 +1,12 @@
 //! A snapshot as people read it: aligned tables, largest first, and what stands out.
 
 mod await_points;
+#[cfg(feature = "report-file")]
+mod buffer;
+mod diff;
+mod future_sizes;
+mod leaks;
+mod table;
 mod highlights;
 mod futures;
 mod shared_owners;
@@ -12,12 +18,16 @@ use crate::{
     alloc::own_work,
     model::{
         HumanBytes, Items, SiteProfile,
-        human::{common_folder, count, path_end},
+        human::{count, path_end},
     },
     primitives::reserve,
     snapshot::{MemorySnapshot, sum},
 };
 use std::fmt;
+
+#[cfg(feature = "report-file")]
+pub(crate) use buffer::Buffer;
+use table::common_folder;
 
 /// Rows printed of each table; all of them with `{:#}`.
 pub(crate) const MOST_ROWS: usize = 20;

@@ -1,12 +1,12 @@
 //! The shared owners.
 
+use super::{
+    MOST_ROWS, NAME_COLUMNS, more, number, size,
+    table::{Column, Table},
+};
 use std::fmt;
 
-use super::{MOST_ROWS, NAME_COLUMNS, more, number, size};
-use crate::{
-    model::{Column, Table, human::cell},
-    snapshot::MemorySnapshot,
-};
+use crate::{model::human::cell, snapshot::MemorySnapshot};
 
 impl MemorySnapshot {
     /// One row for each name.

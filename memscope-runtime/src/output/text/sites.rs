@@ -1,14 +1,15 @@
 //! One row for each place in the code that made tasks.
 
-use std::fmt;
-
 use super::{
     LEAST_UNANNOTATED, MOST_ROWS, NAME_COLUMNS, NOT_MEASURED, UNKNOWN, folder, item_cells, more,
     number, place, size,
+    table::{Column, Table},
 };
+use std::fmt;
+
 use crate::{
     model::{
-        Column, HumanBytes, SiteProfile, Table,
+        HumanBytes, SiteProfile,
         human::{cell, count},
     },
     snapshot::MemorySnapshot,

@@ -1,11 +1,14 @@
 //! The variables that `track_var!` registered.
 
+use super::{
+    MOST_ROWS, NAME_COLUMNS, NONE, PLACE_COLUMNS, folder, more, number, place, size,
+    table::{Column, Table},
+};
 use std::fmt;
 
-use super::{MOST_ROWS, NAME_COLUMNS, NONE, PLACE_COLUMNS, folder, more, number, place, size};
 use crate::{
     model::{
-        Column, Table, VariableProfile, VariableSiteProfile,
+        VariableProfile, VariableSiteProfile,
         human::{cell, count, path_end},
     },
     snapshot::MemorySnapshot,

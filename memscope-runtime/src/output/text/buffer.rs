@@ -1,0 +1,50 @@
+//! Text of a report that goes into a file.
+
+use std::fmt::{self, Write};
+
+use crate::primitives::reserve;
+
+/// Bytes of text for which the reserve may be used.
+const LEAST_BUFFER: usize = 32 << 10;
+
+/// Text that grows as long as there is memory for it, and says so when there is not.
+#[derive(Debug, Default)]
+pub(crate) struct Buffer(Vec<u8>);
+
+impl Buffer {
+    pub(crate) fn into_bytes(self) -> Vec<u8> {
+        self.0
+    }
+
+    fn add(&mut self, bytes: &[u8]) -> bool {
+        // By half as much as there is, or by little.
+        let is_within = self.0.capacity() - self.0.len() >= bytes.len();
+        if !is_within {
+            reserve::spend(usize::MAX);
+        }
+        let has_room = is_within
+            || self.0.try_reserve_exact(bytes.len() + self.0.len() / 2).is_ok()
+            || self.0.try_reserve_exact(bytes.len()).is_ok();
+        if has_room {
+            self.0.extend_from_slice(bytes);
+        }
+        // What is written next may need a little, and a report without rows has to fit.
+        has_room && (!reserve::is_short() || self.0.len() <= LEAST_BUFFER)
+    }
+}
+
+impl Write for Buffer {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        if self.add(text.as_bytes()) { Ok(()) } else { Err(fmt::Error) }
+    }
+}
+
+impl std::io::Write for Buffer {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        if self.add(bytes) { Ok(bytes.len()) } else { Err(std::io::ErrorKind::OutOfMemory.into()) }
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}

@@ -1,0 +1,138 @@
+//! Findings, as text.
+
+use super::table::{Column, Table};
+use std::{collections::HashMap, fmt};
+
+use crate::{
+    analysis::{
+        Leak, LeakKind, Leaks,
+        leaks::{
+            age, at,
+            wording::{percent, several},
+        },
+    },
+    model::{
+        HandOver, HumanBytes, Place,
+        human::{cell, count},
+    },
+};
+
+/// Findings printed; all of them with `{:#}`.
+const MOST_SHOWN: usize = 10;
+/// Rows of frees by others printed; all of them with `{:#}`.
+const MOST_CROSS_FREES: usize = 8;
+
+impl fmt::Display for Leaks {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let most = if f.alternate() { usize::MAX } else { MOST_SHOWN };
+        match self.len() as u64 {
+            0 if !self.measured => writeln!(f, "leaks: not measured")?,
+            0 => writeln!(f, "leaks: none found")?,
+            found => writeln!(f, "leaks: {}", several(found, "finding", "findings"))?,
+        }
+        for leak in self.iter().take(most) {
+            writeln!(f, "  {}", leak.to_string().replace('\n', "\n  "))?;
+        }
+        if self.len() > most {
+            writeln!(
+                f,
+                "  … and {} more (all of them with `{{:#}}`)",
+                count((self.len() - most) as u64)
+            )?;
+        }
+        if !self.not_judged().is_empty() {
+            writeln!(f, "not judged")?;
+        }
+        for note in self.not_judged().iter().take(most) {
+            writeln!(f, "  {note}")?;
+        }
+        cross_frees(self.hand_overs(), f)
+    }
+}
+
+impl fmt::Display for Leak {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { kind, severity, bytes, .. } = self;
+        write!(f, "{severity:6}  {kind:8}  {}: {}", at(&self.place), HumanBytes(*bytes))?;
+        match (kind, self.task) {
+            (LeakKind::Retained, _) => {
+                write!(f, " in {}", several(self.count, "ended task", "ended tasks"))?;
+                self.write_age(f, ", the first ended ", " ago")?;
+            }
+            (LeakKind::Stuck, _) => {
+                write!(f, " in {}", several(self.count, "task", "tasks"))?;
+                self.write_age(f, ", not polled for ", "")?;
+            }
+            (LeakKind::Growing, Some(task)) => {
+                match self.count {
+                    0 | 1 => write!(f, " in task #{task}")?,
+                    tasks => write!(f, " in {} living tasks", count(tasks))?,
+                }
+                self.write_age(f, ", rising for ", "")?;
+            }
+            (LeakKind::Growing, None) => {
+                write!(f, " in {}", several(self.count, "ended task", "ended tasks"))?;
+                self.write_age(f, ", rising for ", "")?;
+            }
+        }
+        if let Some(per_day) = self.bytes_per_day.filter(|&per_day| per_day != 0) {
+            write!(f, ", {} a day", HumanBytes(per_day))?;
+        }
+        write!(f, "\n        {}", cell(&self.evidence, 400))?;
+        if !self.variables.is_empty() {
+            let names: Vec<String> =
+                self.variables.iter().take(5).map(|name| format!("`{}`", cell(name, 40))).collect();
+            write!(f, " In it: {}.", names.join(", "))?;
+        }
+        write!(f, "\n        fix: {}", cell(&self.fix, 300))
+    }
+}
+
+impl Leak {
+    fn write_age(&self, f: &mut fmt::Formatter<'_>, before: &str, after: &str) -> fmt::Result {
+        self.oldest_ns.map_or(Ok(()), |ns| write!(f, "{before}{}{after}", age(ns)))
+    }
+}
+
+/// Prints nothing where each site frees what it allocates.
+fn cross_frees(hand_overs: &[HandOver], f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    if hand_overs.is_empty() {
+        return Ok(());
+    }
+    let mut given: HashMap<Option<&Place>, u64> = HashMap::new();
+    for row in hand_overs {
+        let sum = given.entry(row.from.as_ref()).or_default();
+        *sum = sum.saturating_add(row.bytes);
+    }
+    let mut table = Table::new(&[
+        Column::Left("ALLOCATED BY"),
+        Column::Left("FREED BY"),
+        Column::Right("BLOCKS"),
+        Column::Right("BYTES"),
+        Column::Right("OF WHAT IT GIVES"),
+    ]);
+    let most = if f.alternate() { usize::MAX } else { MOST_CROSS_FREES };
+    for row in hand_overs.iter().take(most) {
+        let given = given.get(&row.from.as_ref()).copied().unwrap_or(0);
+        table.push(vec![
+            name(row.from.as_ref()),
+            if row.from.is_some() && row.from == row.to {
+                "another of these".to_owned()
+            } else {
+                name(row.to.as_ref())
+            },
+            count(row.blocks),
+            HumanBytes(row.bytes).to_string(),
+            percent(row.bytes, given),
+        ]);
+    }
+    write!(f, "\n{table}")?;
+    match hand_overs.len().saturating_sub(most) {
+        0 => Ok(()),
+        left => writeln!(f, "… and {} more (all of them with `{{:#}}`)", count(left as u64)),
+    }
+}
+
+fn name(place: Option<&Place>) -> String {
+    place.map_or("(outside every task)".to_owned(), at)
+}
