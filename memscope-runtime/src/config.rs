@@ -189,8 +189,9 @@ impl Builder {
         Ok(())
     }
 
-    /// Makes these the settings that the functions below return. Returns those of before.
-    pub(crate) fn store(&self) -> Before {
+    /// Makes these the settings that the functions below return. Returns whether unannotated tasks
+    /// got rows before.
+    pub(crate) fn store(&self) -> bool {
         ENDED_TASKS.store(self.ended_tasks, Ordering::Relaxed);
         SITE_ROWS.store(self.site_rows, Ordering::Relaxed);
         LIVE_VARIABLES.store(self.live_variables, Ordering::Relaxed);
@@ -200,19 +201,13 @@ impl Builder {
         TIMING.store(self.timing.to_number(), Ordering::Relaxed);
         LONG_POLL_NS.store(nanoseconds(self.long_poll), Ordering::Relaxed);
         SAMPLE_EVERY_NS.store(nanoseconds(self.sample_every), Ordering::Relaxed);
-        Before { unannotated: looked != 0 }
+        looked != 0
     }
 
     #[cfg(feature = "layout")]
     pub(crate) fn asks_for_await_points(&self) -> bool {
         self.await_points
     }
-}
-
-/// What was set before.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Before {
-    pub(crate) unannotated: bool,
 }
 
 pub(crate) fn ended_tasks() -> u64 {

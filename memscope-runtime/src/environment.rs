@@ -278,7 +278,7 @@ mod tests {
                 }
             }
         }
-        assert!(matches!(&*readers, [one] if one.ends_with("settings.rs")), "{readers:?}");
+        assert!(matches!(&*readers, [one] if one.ends_with("environment.rs")), "{readers:?}");
     }
 
     #[test]

@@ -222,7 +222,7 @@ mod tests {
         let machine = state_machine(vtable, known.size as u64).expect("debug information");
         assert_eq!((machine.size_bytes, machine.states), (known.size as u64, 4));
         let widest = machine.widest.expect("it waits");
-        assert!(widest.file.ends_with("src/layouts.rs"), "{widest:?}");
+        assert!(widest.file.ends_with("src/await_points/layouts.rs"), "{widest:?}");
         let buffer = &widest.locals[0];
         assert_eq!(
             (&*buffer.name, &*buffer.type_name, buffer.bytes),

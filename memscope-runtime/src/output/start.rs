@@ -50,13 +50,11 @@ pub(crate) fn start() {
 
 /// Makes these the settings, and starts what they turn on.
 pub(crate) fn apply(settings: &Builder) {
-    let before = settings.store();
-    #[cfg(feature = "tokio")]
-    if !before.unannotated && crate::config::unannotated() && ENABLED {
+    let looked_before = settings.store();
+    if cfg!(feature = "tokio") && !looked_before && crate::config::unannotated() && ENABLED {
+        #[cfg(feature = "tokio")]
         crate::alloc::unannotated::prepare();
     }
-    #[cfg(not(feature = "tokio"))]
-    let _ = before;
     #[cfg(feature = "layout")]
     if settings.asks_for_await_points() && ENABLED {
         crate::await_points::tree::turn_on();
