@@ -1,12 +1,16 @@
 //! Plain data that users and every room may name.
 
+pub(crate) mod timeline;
+pub(crate) mod variable_profile;
+pub(crate) mod site_profile;
+pub(crate) mod task_profile;
 pub(crate) mod await_point;
 pub(crate) mod error;
 pub(crate) mod event_kind;
 pub(crate) mod human;
 pub(crate) mod measured;
 pub(crate) mod origin;
-pub(crate) mod profile;
+pub(crate) mod process;
 pub(crate) mod state_machine;
 pub(crate) mod task;
 pub(crate) mod text;
@@ -19,12 +23,14 @@ pub use event_kind::EventKind;
 pub use human::HumanBytes;
 pub use measured::Measured;
 pub use origin::Origin;
-pub use profile::{
-    Bucket, Extent, HandOver, Items, Place, ProcessMemory, ProcessPoint, RuntimeMemory,
-    SharedProfile, SiteProfile, TaskEvent, TaskMemoryProfile, TaskPerformanceMetrics, Timeline,
-    ToolUsage, Trend, TrendPoint, VariableProfile, VariableSiteProfile,
+pub use process::{ProcessMemory, RuntimeMemory, ToolUsage};
+pub use site_profile::{
+    Bucket, HandOver, Place, SharedProfile, SiteProfile, TaskPerformanceMetrics,
 };
 pub use state_machine::{LocalProfile, StateMachine, WidestState};
 pub use task::{TaskId, TaskState, TaskType};
+pub use task_profile::{Items, TaskMemoryProfile};
 pub(crate) use text::MOST_NAME;
 pub use text::{Visible, VisiblePath};
+pub use timeline::{ProcessPoint, TaskEvent, Timeline, Trend, TrendPoint};
+pub use variable_profile::{Extent, VariableProfile, VariableSiteProfile};

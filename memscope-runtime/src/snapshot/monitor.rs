@@ -10,7 +10,7 @@ use super::{
 use crate::{
     accounting::Window,
     async_memory::{MemorySnapshot, get_memory_snapshot},
-    model::{Error, SiteProfile, TaskType, profile::number_or_nan},
+    model::{Error, SiteProfile, TaskType, site_profile::number_or_nan},
     primitives::clock,
 };
 

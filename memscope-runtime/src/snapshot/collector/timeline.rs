@@ -4,17 +4,16 @@
 //! full, every other one is given up and from then on they are taken at twice the distance, so that
 //! a second and a month take the same memory. Nothing in here needs memory from the program's heap.
 
-use std::cmp::Reverse;
-
 use crate::{
     accounting::{Site, site},
-    model::{ProcessPoint, TaskId, Trend, TrendPoint, profile},
+    model::{ProcessPoint, TaskId, Trend, TrendPoint, timeline::Timeline},
     primitives::reserve,
     snapshot::{
         capture::{self, Glance, Reading, TaskReading},
         rows::Names,
     },
 };
+use std::cmp::Reverse;
 
 /// Samples that are kept, and series of each kind.
 const POINTS: usize = 64;
@@ -205,9 +204,9 @@ impl Samples {
     }
 
     /// As a snapshot shows them.
-    pub(crate) fn timeline(&self, names: &Names) -> profile::Timeline {
+    pub(crate) fn timeline(&self, names: &Names) -> Timeline {
         let process = self.times.iter().zip(&self.process).take(self.len);
-        profile::Timeline {
+        Timeline {
             process: process
                 .map(|(at_ns, Process { tracked, untracked })| ProcessPoint {
                     at_ns: *at_ns,
