@@ -1,5 +1,6 @@
 //! One consistent reading of all counters, as plain rows that can be kept, sent and read back.
 
+pub(crate) mod live_sample;
 pub(crate) mod capture;
 pub(crate) mod collector;
 pub(crate) mod monitor;

@@ -1,12 +1,9 @@
 //! A monitor: what happened between two moments.
 
+use super::{MIB, float, live_sample, sum};
+use crate::snapshot::live_sample::Glance;
 use serde::{Deserialize, Serialize};
 
-use super::{
-    MIB,
-    capture::{self, Glance},
-    float, sum,
-};
 use crate::{
     accounting::Window,
     async_memory::{MemorySnapshot, get_memory_snapshot},
@@ -188,7 +185,7 @@ impl Start {
 /// which is in the window already.
 fn living_peak(is_in_window: impl Fn(u32) -> bool) -> u64 {
     let mut most = 0;
-    capture::glance(|glance| {
+    live_sample::glance(|glance| {
         if let Glance::Task { live_bytes, peak: Some((epoch, peak_bytes)), .. } = glance {
             most = most.max(live_bytes).max(if is_in_window(epoch) { peak_bytes } else { 0 });
         }

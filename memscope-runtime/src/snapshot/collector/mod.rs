@@ -5,6 +5,7 @@
 //! `init`, ends by itself when nothing has happened for a while, and is started again when
 //! something does. It needs no memory from the program's heap.
 
+pub(crate) mod series;
 pub(crate) mod recent;
 pub(crate) mod timeline;
 

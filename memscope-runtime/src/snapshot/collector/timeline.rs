@@ -4,20 +4,18 @@
 //! full, every other one is given up and from then on they are taken at twice the distance, so that
 //! a second and a month take the same memory. Nothing in here needs memory from the program's heap.
 
+use super::series::{Group, Level, NO_LEVEL, POINTS, Point, SERIES, Series, hash};
 use crate::{
     accounting::{Site, site},
     model::{ProcessPoint, TaskId, Trend, TrendPoint, timeline::Timeline},
     primitives::reserve,
     snapshot::{
-        capture::{self, Glance, Reading, TaskReading},
+        capture::{Reading, TaskReading},
+        live_sample::{self, Glance},
         rows::Names,
     },
 };
-use std::cmp::Reverse;
 
-/// Samples that are kept, and series of each kind.
-const POINTS: usize = 64;
-const SERIES: usize = 128;
 /// Samples of a [`Trend`].
 const TREND_POINTS: usize = 16;
 
@@ -42,51 +40,6 @@ struct Process {
     tracked: u64,
     untracked: u64,
 }
-
-#[derive(Clone, Copy, Debug)]
-struct Point {
-    live_bytes: u64,
-    allocated_bytes: u64,
-}
-
-/// The samples of one task or site.
-#[derive(Clone, Copy, Debug)]
-struct Series {
-    /// The task's id, or the site's index + 1; 0: empty.
-    key: u64,
-    /// The index of the site that it, or its task, is at.
-    site: u32,
-    /// It was first seen in this sample; before it, there is none.
-    first: usize,
-    /// How many samples there are.
-    len: usize,
-    points: [Point; POINTS],
-}
-
-/// What one sample says of a task or site.
-#[derive(Clone, Copy, Debug)]
-struct Level {
-    key: u64,
-    site: u32,
-    point: Point,
-}
-
-/// The series of one kind, and room to find out which levels go on with one and which are new.
-#[derive(Clone, Copy, Debug)]
-struct Group {
-    series: [Series; SERIES],
-    /// By key: the index of the series, + 1.
-    table: [u8; SLOTS],
-    /// The largest levels without a series.
-    new: [Level; SERIES],
-    new_len: usize,
-    /// Of these the smallest, once they are full.
-    least: usize,
-}
-
-const NO_POINT: Point = Point { live_bytes: 0, allocated_bytes: 0 };
-const NO_LEVEL: Level = Level { key: 0, site: 0, point: NO_POINT };
-const NO_SERIES: Series = Series { key: 0, site: 0, first: 0, len: 0, points: [NO_POINT; POINTS] };
 
 impl Samples {
     pub(crate) const fn new() -> Self {
@@ -270,7 +223,7 @@ pub(crate) struct Gathering {
 const NOT_FOUND: u32 = u32::MAX;
 
 /// Far more than series, so that probes stay short.
-const SLOTS: usize = 4 * SERIES;
+pub(super) const SLOTS: usize = 4 * SERIES;
 
 impl Gathering {
     fn new() -> Self {
@@ -305,7 +258,7 @@ impl Gathering {
             site.glance.set(0, site.sums.read().allocated_bytes);
         }
         let (mut untracked, mut allocated) = (0, 0);
-        capture::glance(|glance| match glance {
+        live_sample::glance(|glance| match glance {
             Glance::Thread { live_bytes, allocated_bytes } => {
                 untracked += live_bytes;
                 allocated += allocated_bytes;
@@ -342,7 +295,7 @@ impl Gathering {
 }
 
 /// Keeps the level if it is among the largest.
-fn offer(kept: &mut [Level; SERIES], len: &mut usize, least: &mut usize, level: Level) {
+pub(super) fn offer(kept: &mut [Level; SERIES], len: &mut usize, least: &mut usize, level: Level) {
     if *len < SERIES {
         kept[*len] = level;
         *len += 1;
@@ -354,118 +307,5 @@ fn offer(kept: &mut [Level; SERIES], len: &mut usize, least: &mut usize, level: 
     if *len == SERIES {
         let smallest = kept.iter().enumerate().min_by_key(|(_, level)| level.size());
         *least = smallest.map_or(0, |(index, _)| index);
-    }
-}
-
-fn hash(key: u64) -> usize {
-    (key.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32) as usize
-}
-
-impl Group {
-    #[expect(clippy::large_stack_arrays, reason = "it is part of a static, and nowhere else")]
-    const fn new() -> Self {
-        Self {
-            series: [NO_SERIES; SERIES],
-            table: [0; SLOTS],
-            new: [NO_LEVEL; SERIES],
-            new_len: 0,
-            least: 0,
-        }
-    }
-
-    fn forget(&mut self) {
-        for series in &mut self.series {
-            series.key = 0;
-        }
-    }
-
-    fn known(&self) -> impl Iterator<Item = &Series> {
-        self.series.iter().filter(|series| series.key != 0)
-    }
-
-    fn halve(&mut self) {
-        for series in self.series.iter_mut().filter(|series| series.key != 0) {
-            for place in 0..POINTS / 2 {
-                series.points[place] = series.points[2 * place + 1];
-            }
-            series.first /= 2;
-            series.len = POINTS / 2;
-        }
-    }
-
-    fn begin(&mut self, place: usize) {
-        self.new_len = 0;
-        self.table.fill(0);
-        for index in 0..SERIES {
-            let series = &mut self.series[index];
-            // A sample that came too early is taken anew.
-            series.len = series.len.min(place);
-            if series.key != 0 {
-                let slot = self.slot(self.series[index].key);
-                self.table[slot] = (index + 1).to_le_bytes()[0];
-            }
-        }
-    }
-
-    /// Where the key is in the table, or would be.
-    fn slot(&self, key: u64) -> usize {
-        let start = hash(key);
-        let slots = (0..self.table.len()).map(|step| start.wrapping_add(step) % self.table.len());
-        // It is never more than a quarter full.
-        slots
-            .into_iter()
-            .find(|slot| match self.table[*slot] {
-                0 => true,
-                index => self.series[usize::from(index) - 1].key == key,
-            })
-            .unwrap_or(0)
-    }
-
-    fn note(&mut self, place: usize, key: u64, site: u32, point: Point) {
-        match self.table[self.slot(key)] {
-            0 => {
-                let level = Level { key, site, point };
-                offer(&mut self.new, &mut self.new_len, &mut self.least, level);
-            }
-            index => {
-                let series = &mut self.series[usize::from(index) - 1];
-                series.points[place] = point;
-                series.len = place + 1;
-            }
-        }
-    }
-
-    /// Those that are over, and smaller ones, make room for the largest new ones.
-    fn end(&mut self, place: usize) {
-        for series in self.series.iter_mut().filter(|series| series.len != place + 1) {
-            series.key = 0;
-        }
-        let new = &mut self.new[..self.new_len];
-        new.sort_unstable_by_key(|level| Reverse(level.size()));
-        for level in new {
-            let rank = |series: &Series| (series.key != 0, series.live_bytes());
-            let Some(smallest) = self.series.iter_mut().min_by_key(|series| rank(series)) else {
-                return;
-            };
-            if smallest.key != 0 && smallest.live_bytes() >= level.point.live_bytes {
-                return;
-            }
-            *smallest = NO_SERIES;
-            (smallest.key, smallest.site) = (level.key, level.site);
-            (smallest.first, smallest.len) = (place, place + 1);
-            smallest.points[place] = level.point;
-        }
-    }
-}
-
-impl Series {
-    fn live_bytes(&self) -> u64 {
-        self.len.checked_sub(1).map_or(0, |last| self.points[last].live_bytes)
-    }
-}
-
-impl Level {
-    fn size(&self) -> (u64, u64) {
-        (self.point.live_bytes, self.point.allocated_bytes)
     }
 }

@@ -1,0 +1,38 @@
+//! Rows of blocks that one site allocated and another freed.
+
+use super::site_names::Names;
+use crate::snapshot::capture::Reading;
+use crate::{
+    accounting::{HandedOver, UNTRACKED},
+    model::HandOver,
+    primitives::{order, reserve},
+};
+use std::collections::HashMap;
+
+/// The pairs of sites, those that moved most bytes first.
+pub(crate) fn hand_overs(reading: &Reading, names: &Names) -> Vec<HandOver> {
+    let mut sums: HashMap<(u32, u32), (u64, u64)> = HashMap::new();
+    for &HandedOver { from, to, blocks, bytes } in &reading.hand_overs {
+        if !reserve::room(&mut sums) {
+            reserve::leave_out(1);
+            continue;
+        }
+        let sum = sums.entry((from, to)).or_default();
+        *sum = (sum.0 + blocks, sum.1 + bytes);
+    }
+    // A site that has given its only task to another has no name any more, and nothing to hand
+    // over.
+    let is_known = |site: &u32| *site == UNTRACKED || names.get(*site).is_some();
+    let mut rows: Vec<HandOver> = reserve::rows(sums, |((from, to), (blocks, bytes))| {
+        (is_known(&from) && is_known(&to) && blocks != 0).then(|| HandOver {
+            from: names.get(from),
+            to: names.get(to),
+            blocks,
+            bytes,
+        })
+    });
+    order::by(&mut rows, |a, b| {
+        (b.bytes, b.blocks, &a.from, &a.to).cmp(&(a.bytes, a.blocks, &b.from, &b.to))
+    });
+    rows
+}

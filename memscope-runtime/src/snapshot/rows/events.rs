@@ -1,0 +1,28 @@
+//! Rows of events.
+
+use super::site_names::Names;
+use crate::snapshot::collector::recent::Kept;
+use crate::{
+    model::{EventKind, TaskEvent, TaskId},
+    primitives::reserve,
+};
+
+/// What happened, in the order in which it came.
+pub(crate) fn events(events: &[Kept], names: &Names, measured: bool) -> Vec<TaskEvent> {
+    let row = |kept: &Kept| {
+        let event = kept.event;
+        let (bytes, took_ns) = match event.kind {
+            EventKind::Spawned => (None, None),
+            EventKind::LargeBlock => (Some(event.amount), None),
+            EventKind::LongPoll => (None, Some(event.amount)),
+            EventKind::Completed | EventKind::Cancelled | EventKind::Panicked => {
+                (None, (event.amount != 0).then_some(event.amount))
+            }
+        };
+        let (task, place) = (TaskId::new(event.task)?, names.get(event.site));
+        Some(TaskEvent { at_ns: event.at_ns, kind: event.kind, task, place, bytes, took_ns })
+    };
+    // A wrapped allocator sees other blocks than the program's.
+    let is_known = |kept: &&Kept| measured || kept.event.kind != EventKind::LargeBlock;
+    reserve::rows(events.iter().filter(is_known), row)
+}

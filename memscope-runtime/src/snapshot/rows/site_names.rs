@@ -1,0 +1,40 @@
+//! Names of sites, for rows that point to one.
+
+use crate::snapshot::capture::Reading;
+use crate::{
+    accounting::Site,
+    model::{Place, text},
+    primitives::reserve,
+};
+use std::collections::HashMap;
+
+/// The sites' names by their index.
+pub(crate) struct Names(HashMap<u32, Place>);
+
+impl Names {
+    pub(crate) fn of(reading: &Reading) -> Self {
+        let mut names = HashMap::new();
+        let _ = names.try_reserve(reading.sites.len());
+        for site in &reading.sites {
+            if !reserve::room(&mut names) || reserve::is_short() {
+                break;
+            }
+            reserve::spend(site.site.name.len());
+            names.insert(site.site.index(), Place::of(site.site));
+        }
+        Self(names)
+    }
+
+    /// `None`: outside every task.
+    pub(crate) fn get(&self, site: u32) -> Option<Place> {
+        let place = self.0.get(&site)?;
+        reserve::spend(place.name.len());
+        Some(place.clone())
+    }
+}
+
+impl Place {
+    pub(crate) fn of(site: &Site) -> Self {
+        Self { name: site.name.to_owned(), file: text::file(site.file), line: site.line }
+    }
+}

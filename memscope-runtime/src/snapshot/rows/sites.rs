@@ -1,0 +1,225 @@
+//! Rows of sites.
+
+#[cfg(feature = "layout")]
+use crate::await_points::layouts;
+use crate::snapshot::{
+    capture::{Reading, Retained, SiteReading},
+    open_tasks::{EndedTasks, OpenTasks},
+};
+use crate::{
+    accounting::Site,
+    await_points::image,
+    model::{Bucket, Items, SiteProfile, StateMachine, TaskState, text},
+    primitives::{order, reserve},
+};
+use std::collections::HashMap;
+
+/// What is known of a site's future takes beside its row: names, types and places of five values.
+const MACHINE_BYTES: usize = 4 << 10;
+
+/// One row a site: the sums over its closed tasks, with the open ones added.
+pub(crate) fn sites(reading: &Reading, measured: bool, now_ns: u64) -> Vec<SiteProfile> {
+    let mut rows: Vec<SiteProfile> = Vec::new();
+    let mut places: HashMap<u32, usize> = HashMap::new();
+    let _ = (rows.try_reserve_exact(reading.sites.len()), places.try_reserve(reading.sites.len()));
+    for site in &reading.sites {
+        if reserve::room(&mut places) && reserve::has_room(&mut rows) {
+            places.insert(site.site.index(), rows.len());
+            let row = row(site);
+            let lists = [&row.peak_histogram, &row.poll_histogram, &row.idle_histogram];
+            let buckets = lists.map(Vec::len).iter().sum::<usize>() + row.lifetime_histogram.len();
+            reserve::spend(row.name.len() + buckets * size_of::<Bucket>());
+            if row.state_machine.is_some() {
+                reserve::spend(MACHINE_BYTES);
+            }
+            rows.push(row);
+        } else {
+            reserve::leave_out(1);
+        }
+    }
+    for (site, open) in &reading.open_sums {
+        if let Some(&place) = places.get(site) {
+            rows[place].add_open(open);
+        }
+    }
+    let mut retained: HashMap<usize, Vec<&Retained>> = HashMap::new();
+    for task in &reading.retained {
+        let Some(&place) = places.get(&task.site) else { continue };
+        if retained.contains_key(&place) || reserve::room(&mut retained) {
+            reserve::push(retained.entry(place).or_default(), task);
+        } else {
+            reserve::leave_out(1);
+        }
+    }
+    for (place, tasks) in retained {
+        rows[place].add_retained(tasks, now_ns);
+    }
+    for row in &mut rows {
+        let ended = row.completed + row.cancelled + row.panicked + row.given_up + row.ended_unknown;
+        row.active = row.spawned.saturating_sub(ended + row.unknown);
+        if !measured {
+            row.forget_sizes();
+        }
+    }
+    order::by(&mut rows, |a, b| {
+        (b.live_bytes, b.allocated_bytes, &a.name).cmp(&(a.live_bytes, a.allocated_bytes, &b.name))
+    });
+    rows
+}
+
+fn row(reading: &SiteReading) -> SiteProfile {
+    let SiteReading { site, sums, retained_bytes, retained_blocks, unjoined_bytes, .. } = *reading;
+    // A task that lost its record and gets another is one task.
+    let SiteReading { split, away, .. } = *reading;
+    let spawned = reading.spawned.wrapping_add(away).wrapping_sub(split);
+    let given_up = sums.given_up.saturating_sub(split);
+    let future_vtable = vtable(site).and_then(image::offset_of);
+    let (state_machine, state_machine_unknown) = state_machine(site, future_vtable);
+    SiteProfile {
+        name: site.name.to_owned(),
+        task_type: site.task_type,
+        file: text::file(site.file),
+        line: site.line,
+        measured: true,
+        spawned,
+        active: 0,
+        unknown: 0,
+        ends_unknown: given_up != 0,
+        completed: sums.completed,
+        cancelled: sums.cancelled,
+        panicked: sums.panicked,
+        given_up,
+        ended_unknown: sums.ended_unknown,
+        is_annotated: !site.is_plain(),
+        live_bytes: retained_bytes,
+        live_blocks: retained_blocks,
+        peak_bytes: sums.highest_peak_bytes,
+        peak_sum_bytes: sums.peak_sum_bytes,
+        allocated_bytes: sums.allocated_bytes,
+        transferred_bytes: sums.taken_bytes,
+        allocation_count: sums.allocations,
+        ended_allocated_bytes: sums.allocated_bytes,
+        retained_bytes,
+        unjoined_bytes,
+        retained_tasks: 0,
+        oldest_retained_ns: None,
+        retained_waves: 0,
+        retained_by_eighth: [0; 8],
+        future_size_bytes: site.future().map_or(0, |future| future.size as u64),
+        future_vtable,
+        state_machine,
+        state_machine_unknown,
+        argument_bytes: site.argument_bytes(),
+        boxed_by_tokio: site.boxed(),
+        longest_wait_ns: sums.longest_wait_ns,
+        wait_sum_ns: sums.wait_sum_ns,
+        waits_timed: sums.waits,
+        peak_histogram: Bucket::all(site.sums.peaks()),
+        poll_histogram: Bucket::all(site.polls()),
+        idle_histogram: Bucket::all(site.idles()),
+        lifetime_histogram: Bucket::all(site.lives()),
+        items: sums.items.map(|items| items.profile(true)),
+    }
+}
+
+/// What the compiler made of a site's future, or why that is not known. `offset`: of the future's
+/// vtable in the program's image.
+#[cfg(feature = "layout")]
+fn state_machine(site: &Site, offset: Option<u64>) -> (Option<StateMachine>, Option<String>) {
+    if vtable(site).is_none() {
+        return (None, None);
+    }
+    let bytes = site.future().map_or(0, |future| future.size as u64);
+    let machine = offset
+        .ok_or_else(|| "it is not known where the program was loaded".to_owned())
+        .and_then(|vtable| layouts::state_machine(vtable, bytes));
+    match machine {
+        Ok(machine) => (Some(machine), None),
+        Err(why) => (None, Some(why)),
+    }
+}
+
+#[cfg(not(feature = "layout"))]
+fn state_machine(_: &Site, _: Option<u64>) -> (Option<StateMachine>, Option<String>) {
+    (None, None)
+}
+
+/// The address of the vtable of a site's future.
+fn vtable(site: &Site) -> Option<usize> {
+    // In `(other)` are tasks of many places.
+    site.future().filter(|_| !site.is_other())?.vtable.map(|vtable| vtable())
+}
+
+impl SiteProfile {
+    fn add_open(&mut self, open: &OpenTasks) {
+        self.live_bytes += open.live_bytes;
+        self.live_blocks += open.live_blocks;
+        self.peak_bytes = self.peak_bytes.max(open.highest_peak_bytes);
+        self.peak_sum_bytes += open.peak_sum_bytes;
+        self.allocated_bytes += open.allocated_bytes;
+        self.transferred_bytes += open.taken_bytes;
+        self.allocation_count += open.allocations;
+        if let Some(items) = open.items {
+            self.items = Some(self.items.unwrap_or_default().and(items.profile(true)));
+        }
+        self.unknown += open.unknown_without_bytes;
+        self.ends_unknown |= open.unknown != 0;
+        let EndedTasks { tasks, live_bytes, allocated_bytes, .. } = open.ended;
+        self.completed += tasks[TaskState::Completed as usize];
+        self.cancelled += tasks[TaskState::Cancelled as usize];
+        self.panicked += tasks[TaskState::Panicked as usize];
+        self.ended_unknown += tasks[TaskState::Ended as usize];
+        self.retained_bytes += live_bytes;
+        self.ended_allocated_bytes += allocated_bytes;
+        self.wait_sum_ns += open.ended.wait_sum_ns;
+        self.waits_timed += open.ended.waits;
+        self.longest_wait_ns = self.longest_wait_ns.max(open.ended.longest_wait_ns);
+    }
+
+    /// Adds the ended tasks that still hold bytes.
+    fn add_retained(&mut self, mut tasks: Vec<&Retained>, now_ns: u64) {
+        self.retained_tasks = tasks.len() as u64;
+        let ends = tasks.iter().map(|task| task.ending.ended_ns).filter(|ended| *ended != 0);
+        self.oldest_retained_ns = ends.min().map(|ended| now_ns.saturating_sub(ended));
+        for task in &tasks {
+            let eighth = 8 * u128::from(task.ending.ordinal) / u128::from(self.spawned.max(1));
+            self.retained_by_eighth[usize::try_from(eighth).unwrap_or(7).min(7)] += 1;
+        }
+        // The longest row of tasks that follow one another: always the one that ends first of those
+        // that begin after the last. PERF: where much leaks, these are very many.
+        tasks.sort_unstable_by_key(|task| task.ending.spawned);
+        let mut last_end = 0;
+        for Retained { ending, .. } in tasks {
+            if ending.ordinal >= last_end {
+                self.retained_waves += 1;
+                last_end = ending.spawned;
+            }
+        }
+    }
+
+    fn forget_sizes(&mut self) {
+        self.measured = false;
+        for size in [
+            &mut self.live_bytes,
+            &mut self.live_blocks,
+            &mut self.peak_bytes,
+            &mut self.peak_sum_bytes,
+            &mut self.allocated_bytes,
+            &mut self.transferred_bytes,
+            &mut self.allocation_count,
+            &mut self.ended_allocated_bytes,
+            &mut self.retained_bytes,
+            &mut self.unjoined_bytes,
+            &mut self.retained_tasks,
+            &mut self.retained_waves,
+        ] {
+            *size = 0;
+        }
+        self.retained_by_eighth = [0; 8];
+        self.oldest_retained_ns = None;
+        self.peak_histogram.clear();
+        if let Some(items) = &mut self.items {
+            *items = Items { count: items.count, ..Items::default() };
+        }
+    }
+}
