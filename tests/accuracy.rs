@@ -239,7 +239,7 @@ fn panics(runtime: &Runtime) -> Vec<Case> {
     // The payload is dropped with the error.
     drop(runtime.block_on(task).expect_err("a panic"));
     vec![Case {
-        task: "panics while it holds 8 KiB (the panic's own memory is freed by the task that catches it)",
+        task: "panics while it holds 8 KiB (the panic's own memory is freed by the code that catches it)",
         checks: "state, freed, elsewhere",
         truth: Columns {
             peak_bytes: 8_192 + panic.allocated_bytes,
