@@ -1,7 +1,9 @@
 #!/usr/bin/env bash
-# The README's programs run, and the first one prints what the README shows (but for the seconds, the runtime's and memscope's own
-# bytes, which depend on the machine).
+# The README is one page of 200 lines. Its programs run, and the first one prints what the README shows, but for the seconds, and the
+# runtime's and memscope's own bytes, which depend on the machine.
 set -euo pipefail
+lines=$(wc -l < README.md)
+[ "$lines" -le 200 ] || { echo "README.md has $lines lines, and 200 at most: the rest belongs into docs/" >&2; exit 1; }
 same() { sed -E '/^runtime: |unannotated tasks/d; s/ in [0-9.]+ s$//; s/itself: [0-9.]+ [KM]iB/itself:/; s/[0-9.]+ [KMG]?i?B in unannotated ones \+ //; s/[0-9.]+ KiB untracked = [0-9.]+ KiB/untracked/'; }
 shown=$(sed -n '/^live memory/,/^memscope itself/p' README.md | same)
 printed=$(cargo run -q --example first_report | sed -n '/^live memory/,/^memscope itself/p' | same)

@@ -1,6 +1,7 @@
 //! Memory per span: a program that uses `#[instrument]` gets it from one line.
 //!
 //! `cargo run --example tracing_spans --features tracing`
+#![expect(clippy::print_stdout, reason = "an example prints")]
 
 use memscope_rs::{MemoryLayer, async_memory::get_memory_snapshot};
 use tracing::{Instrument as _, info_span, instrument};

@@ -1,3 +1,4 @@
+#![doc = include_str!("links.md")]
 #![doc = include_str!("../README.md")]
 //!
 //! # Glossary
@@ -7,7 +8,7 @@
 //! | *task* | a future wrapped in [`Tracked`](async_memory::Tracked); it has an id and a row |
 //! | *owner* | the task or thread that allocated a block; it stays the owner until the block is freed |
 //! | *block* | one allocation: a pointer and a layout |
-//! | *live* | allocated and not yet freed by anybody |
+//! | *live* | allocated and not yet freed |
 //! | *peak* | the most that was live at one time |
 //! | *freed elsewhere*, *by others* | freed while the owner was not the current task |
 //! | *retained*, *of ended* | live though the owner has ended |
@@ -20,11 +21,14 @@
 //! | *name* | of a block: the variable that holds it |
 //! | *hand-over* | a block that one task allocates and another frees |
 //! | *wave* | ended tasks that follow one another: each was created after the end of the one before |
-//! | *unannotated* | a Tokio task that nobody tracked, known by the id that Tokio gave it |
+//! | *unannotated* | a Tokio task without annotation, known by the id that Tokio gave it |
 //! | *cell* | the block that Tokio keeps a spawned task in |
 //! | *ended* | completed, cancelled or panicked |
 //! | *dropped* (of a row) | given up because there was no room for it; always counted |
 #![forbid(unsafe_code)]
+
+#[cfg(any(doc, doctest))]
+pub mod documentation;
 
 pub use memscope_macros::{Trackable, track_var, tracked};
 #[doc(hidden)]

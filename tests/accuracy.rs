@@ -1,7 +1,7 @@
 //! The accuracy table: what tasks on four workers hold, hand over, leak and leave behind, known
 //! beforehand, against the report.
 //!
-//! `cargo test -p memscope-tests --test accuracy -- --nocapture` prints the table of the README.
+//! `cargo test -p memscope-tests --test accuracy -- --nocapture` prints the table of `docs/ACCURACY.md`.
 
 use std::{
     future::Future,
@@ -239,7 +239,7 @@ fn panics(runtime: &Runtime) -> Vec<Case> {
     // The payload is dropped with the error.
     drop(runtime.block_on(task).expect_err("a panic"));
     vec![Case {
-        task: "panics while it holds 8 KiB (the panic's own memory is freed by who catches it)",
+        task: "panics while it holds 8 KiB (the panic's own memory is freed by the code that catches it)",
         checks: "state, freed, elsewhere",
         truth: Columns {
             peak_bytes: 8_192 + panic.allocated_bytes,
@@ -488,7 +488,7 @@ fn cells(columns: &Columns) -> String {
     format!("{} / {}", sizes.map(thousands).join(" / "), columns.state)
 }
 
-#[expect(clippy::print_stdout, reason = "the table is for the README")]
+#[expect(clippy::print_stdout, reason = "the table is for docs/ACCURACY.md")]
 fn print(table: &[Case]) {
     println!("Bytes, as live / peak / allocated / freed / of these freed elsewhere / state:\n");
     println!("| a task that … | checks | true | memscope reports |");

@@ -21,13 +21,13 @@ const SHORTEST: Duration = Duration::from_millis(100);
 const SHORTEST_SAMPLE: Duration = Duration::from_millis(10);
 const LONGEST: Duration = Duration::from_hours(366 * 24);
 
-/// One variable: its row in the README's table, and how it is read.
+/// One variable: its row in the table of `docs/CONFIGURATION.md`, and how it is read.
 struct Setting {
     name: &'static str,
-    #[cfg_attr(not(test), expect(dead_code, reason = "a test compares it with the README"))]
+    #[cfg_attr(not(test), expect(dead_code, reason = "a test compares it with the documentation"))]
     takes: &'static str,
     default: &'static str,
-    #[cfg_attr(not(test), expect(dead_code, reason = "a test compares it with the README"))]
+    #[cfg_attr(not(test), expect(dead_code, reason = "a test compares it with the documentation"))]
     effect: &'static str,
     set: fn(&mut Environment, &OsStr) -> Result<(), String>,
 }
@@ -72,7 +72,7 @@ const SETTINGS: [Setting; 9] = [
         name: "MEMSCOPE_UNANNOTATED",
         takes: "`on` or `off`",
         default: "`on`",
-        effect: "whether Tokio tasks that nobody annotated get rows: `Builder::unannotated`",
+        effect: "whether unannotated Tokio tasks get rows: `Builder::unannotated`",
         set: |environment, value| {
             let yes = on_or_off(text(value)?)?;
             environment.change(|builder| builder.unannotated(yes))
@@ -229,7 +229,7 @@ fn duration(text: &str, shortest: Duration) -> Result<Duration, String> {
 
 const EXPECTED_TIME: &str = "expected a whole number with `ms`, `s`, `m` or `h`";
 
-/// As the README shows them.
+/// As `docs/CONFIGURATION.md` shows them.
 #[cfg(test)]
 fn markdown() -> String {
     let mut table = "| variable | takes | default | what it does |\n|---|---|---|---|\n".to_owned();
@@ -282,9 +282,9 @@ mod tests {
     }
 
     #[test]
-    fn the_readme_shows_this_table() {
-        let readme = include_str!("../../README.md");
-        assert!(readme.contains(&markdown()), "the README must show\n\n{}", markdown());
+    fn the_documentation_shows_this_table() {
+        let page = include_str!("../../docs/CONFIGURATION.md");
+        assert!(page.contains(&markdown()), "docs/CONFIGURATION.md must show\n\n{}", markdown());
     }
 
     #[test]
