@@ -4,7 +4,7 @@ use std::{fmt, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 
-use crate::{future_type::TypeId, place::Place};
+use crate::{shape::TypeId, source_location::Place};
 
 /// How the compiler names the future that is waited for.
 pub(crate) const AWAITED: &str = "__awaitee";

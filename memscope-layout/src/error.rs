@@ -1,6 +1,9 @@
 //! One opaque error: why a file tells no layouts, and what to do about it.
 
-use std::{error, fmt, io, path::Path, path::PathBuf};
+use std::{
+    error, fmt, io,
+    path::{Path, PathBuf},
+};
 
 /// Why no layouts could be read; its `Display` says what to do.
 ///
@@ -99,7 +102,7 @@ impl fmt::Display for Error {
                 "the debug information of {path} was moved to {0}, which is neither beside it, nor in `.debug` there, nor in {1}: \
                  put {0} beside it, or build it with\n{CARGO_LINES}",
                 shown(name),
-                crate::detached::SYSTEM
+                crate::elf::SYSTEM
             ),
             Kind::DebugFileOther { file, what } => write!(
                 f,

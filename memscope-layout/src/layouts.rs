@@ -6,10 +6,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     coroutine::{Coroutine, Member},
+    elf::Mapped,
     error::Error,
-    future_type::{FutureType, PointerKind, Shape, TypeId},
-    mapped::Mapped,
-    program,
+    read as program,
+    shape::{FutureType, PointerKind, Shape, TypeId},
 };
 
 /// Types looked at for the futures in one member: more are there only in a damaged file, or in a

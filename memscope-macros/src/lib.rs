@@ -2,22 +2,11 @@
 
 #![forbid(unsafe_code)]
 
-mod args;
-mod check;
-mod error;
-mod expand;
-mod item;
-mod location;
-mod not_a_place;
-mod place;
-mod shape;
-#[cfg(test)]
-mod soup;
-mod spelling;
-mod tokens;
+// Bottom first: a module imports from those above it, never from those below.
+mod syntax;
+mod tracked;
 mod track_var;
 mod trackable;
-mod wrap;
 
 use proc_macro::TokenStream;
 
@@ -78,9 +67,9 @@ use proc_macro::TokenStream;
 #[proc_macro_attribute]
 pub fn tracked(arguments: TokenStream, item: TokenStream) -> TokenStream {
     if cfg!(feature = "enabled") {
-        expand::tracked(arguments.into(), item.into()).into()
+        tracked::tracked(arguments.into(), item.into()).into()
     } else {
-        expand::plain(item.into()).into()
+        tracked::plain(item.into()).into()
     }
 }
 

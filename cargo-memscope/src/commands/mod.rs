@@ -1,0 +1,6 @@
+//! The subcommands of `cargo memscope`, and the build that precedes one of them.
+
+pub(crate) mod futures;
+pub(crate) mod report;
+mod report_sites;
+mod cargo_build;

@@ -1,0 +1,202 @@
+//! The state machines of a saved report: its sites, joined with the debug information of the
+//! program that wrote it.
+
+use std::{
+    cmp::Reverse,
+    collections::{HashMap, HashSet},
+    io::{self, Write},
+    path::{Path, PathBuf},
+};
+
+use memscope_layout::{Layouts, Shape};
+use memscope_runtime::{
+    __terminal::{Visible, visible, visible_path},
+    async_memory::{MemorySnapshot, Program, SiteProfile},
+};
+
+use crate::{
+    error::Error,
+    model::{Future, from_here, short_file, type_name as name},
+    output::{List, NAME, PLACE, Source, Width, shown},
+};
+
+/// So many sites, unless all are asked for.
+const MOST: usize = 10;
+
+/// The sites of a report that say which future they have, those first whose living futures take
+/// most.
+#[derive(Debug)]
+pub(crate) struct Sites<'s> {
+    program: Option<&'s Program>,
+    sites: Vec<&'s SiteProfile>,
+}
+
+/// What is known of a site's future.
+#[derive(Debug, PartialEq, Eq)]
+enum Known {
+    /// It is this coroutine, or has it in it as it is of another type.
+    Coroutine { index: usize, within: Option<String> },
+    /// It has no states.
+    Plain(String),
+    /// The reason why nothing is believed.
+    Nothing(&'static str),
+}
+
+impl<'s> Sites<'s> {
+    pub(crate) fn of(report: &'s MemorySnapshot) -> Self {
+        let mut sites: Vec<_> =
+            report.sites().iter().filter(|it| it.future_vtable.is_some()).collect();
+        let bytes = |it: &SiteProfile| it.active.saturating_mul(it.future_size_bytes);
+        sites.sort_by_key(|it| Reverse((bytes(it), it.future_size_bytes)));
+        Self { program: report.program(), sites }
+    }
+
+    /// Prints them, as far as the program tells; `asked` is where it is instead of where it was.
+    /// Unasked, those are left out that the program itself has explained in its report.
+    pub(crate) fn print(
+        mut self,
+        out: &mut impl Write,
+        asked: Option<&Path>,
+        is_full: bool,
+    ) -> Result<(), Error> {
+        if let Some(path) = asked {
+            let layouts = self.layouts(path)?;
+            return Ok(self.list(out, &layouts, path, is_full)?);
+        }
+        self.sites.retain(|it| it.state_machine.is_none());
+        let Some(program) = self.program.filter(|_| !self.sites.is_empty()) else {
+            return Ok(());
+        };
+        let path = still_there(Path::new(&program.path));
+        match self.layouts(&path) {
+            Ok(layouts) => self.list(out, &layouts, &path, is_full)?,
+            // The report is whole without.
+            Err(error) => writeln!(
+                out,
+                "\nstate machines: not shown, as {error}\n`--program PATH` names the program where it is now"
+            )?,
+        }
+        Ok(())
+    }
+
+    fn layouts(&self, path: &Path) -> Result<Layouts, Error> {
+        let layouts = Layouts::read(path)?;
+        let own = self.program.and_then(|it| it.build_id.as_deref());
+        match (own, layouts.build_id()) {
+            (Some(own), Some(other)) if own != other => Err(Error::new(format!(
+                "{} is another build than the one that wrote the report: its build id is {other}, the report's {own}",
+                visible_path(path)
+            ))),
+            _ => Ok(layouts),
+        }
+    }
+
+    fn list(
+        &self,
+        out: &mut impl Write,
+        layouts: &Layouts,
+        path: &Path,
+        is_full: bool,
+    ) -> io::Result<()> {
+        let width = Width::of_output();
+        let mut list = List { width, source: Source::default(), shown: HashSet::new() };
+        let mut seen: HashMap<usize, Visible<'_>> = HashMap::new();
+        let count = if is_full { self.sites.len() } else { self.sites.len().min(MOST) };
+        writeln!(out, "\nstate machines, from {}", visible_path(&from_here(path)))?;
+        if self.sites.is_empty() {
+            writeln!(out, "  no site of the report says which future it has")?;
+        }
+        for site in &self.sites[..count] {
+            let place = format!("{}:{}", visible(&short_file(&site.file)), site.line);
+            let SiteProfile { name, active, spawned, .. } = site;
+            let name = visible(name);
+            writeln!(
+                out,
+                "\n{NAME}{name}{NAME:#}  {PLACE}{place}{PLACE:#}  {active} of {spawned} alive"
+            )?;
+            match known(layouts, site.future_vtable, site.future_size_bytes) {
+                Known::Coroutine { index, within } => {
+                    if let Some(within) = within {
+                        writeln!(
+                            out,
+                            "  inside {}:",
+                            width.minus(10).middle(&visible(&within).to_string())
+                        )?;
+                    }
+                    if let Some(other) = seen.insert(index, name) {
+                        writeln!(out, "  the same future as that of `{other}`")?;
+                    } else if let Some(coroutine) = layouts.coroutines().get(index) {
+                        list.future(out, &shown(&Future::of(layouts, index, coroutine)))?;
+                    }
+                }
+                Known::Plain(type_name) => {
+                    let type_name = width.minus(30).middle(&visible(&type_name).to_string());
+                    writeln!(out, "  {type_name}: no state machine is in it")?;
+                }
+                Known::Nothing(why) => writeln!(out, "  not known: {why}")?,
+            }
+        }
+        if count < self.sites.len() {
+            writeln!(out, "\n{count} of {} sites; `--full` shows the rest", self.sites.len())?;
+        }
+        let is_sure =
+            self.program.is_some_and(|it| it.build_id.is_some()) && layouts.build_id().is_some();
+        if !is_sure {
+            writeln!(
+                out,
+                "\nthe program or the report has no build id: that sizes agree is all that says that they belong together"
+            )?;
+        }
+        Ok(())
+    }
+}
+
+/// What is at the vtable with this offset in the program's image, if it is of this size.
+fn known(layouts: &Layouts, vtable: Option<u64>, size: u64) -> Known {
+    let address = vtable.unwrap_or(0).saturating_add(layouts.base_address());
+    let Some(id) = layouts.by_vtable(address, size) else {
+        return Known::Nothing(match layouts.vtables().find(|it| it.0 == address) {
+            Some((_, Some(_))) => "the type at its place has another size",
+            Some((_, None)) => "the linker gave several types one place",
+            None => {
+                "its type is not in the debug information; `debug = 2` is needed in the crate that makes the future"
+            }
+        });
+    };
+    let Some(future) = layouts.future_type(id) else {
+        return Known::Nothing("its type is not in the debug information");
+    };
+    if let Shape::Coroutine(index) = future.shape {
+        return Known::Coroutine { index, within: None };
+    }
+    let within = name::short(&future.name);
+    // The largest first.
+    match layouts.children_of(id, 0).iter().map(|it| it.coroutine).min() {
+        Some(index) => Known::Coroutine { index, within: Some(within) },
+        None => Known::Plain(within),
+    }
+}
+
+/// The path without what the system adds to it when the file was replaced while the program ran.
+fn still_there(path: &Path) -> PathBuf {
+    let text = path.to_str().and_then(|it| it.strip_suffix(" (deleted)"));
+    text.filter(|_| !path.exists()).map_or_else(|| path.to_owned(), PathBuf::from)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_vtable_is_looked_up_from_where_the_linker_put_the_program() {
+        let layouts: Layouts = serde_json::from_str(
+            r#"{"build_id":null,"base_address":4194304,"coroutines":[],"missing_files":0,
+            "future_types":[{"name":"core::future::ready::Ready<u8>","size":2,"shape":"leaf"}],
+            "vtables":[[4096,null],[4198400,0]]}"#,
+        )
+        .unwrap();
+        let known = |size| known(&layouts, Some(4_096), size);
+        assert_eq!(known(2), Known::Plain("Ready<u8>".to_owned()));
+        assert_eq!(known(3), Known::Nothing("the type at its place has another size"));
+    }
+}

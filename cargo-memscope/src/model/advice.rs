@@ -1,0 +1,241 @@
+//! What would make a future smaller.
+
+use memscope_layout::{
+    Candidate, Child, Coroutine, Held, Layouts, Member, MemberKind, Place, State,
+};
+use serde::{Deserialize, Serialize};
+
+use super::{crate_of_line::short, type_name as name};
+use crate::byte_size::ByteSize;
+
+/// Smaller things are not worth a line; nor are those that are less than a tenth of the future.
+const LEAST_BYTES: u64 = 128;
+/// Smaller futures are not worth an allocation of their own.
+const LEAST_BOXED: u64 = 1024;
+/// So many pieces of advice at most.
+const MOST: usize = 4;
+/// What a box takes in the place of its content.
+const POINTER: u64 = 8;
+
+/// One thing to do.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Advice {
+    pub(crate) kind: Kind,
+    /// The most bytes that it saves: others may need the place as well.
+    pub(crate) saves_up_to: u64,
+    /// The line to change.
+    pub(crate) place: Option<Place>,
+    /// One sentence.
+    pub(crate) text: String,
+}
+
+/// What is large, and how.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Kind {
+    /// An argument, and the variable that it was moved to.
+    HeldTwice,
+    /// An argument.
+    Argument,
+    /// A variable that is alive across the `.await`.
+    Local,
+    /// A future that is waited for.
+    Child,
+    /// Futures that run side by side.
+    Arms,
+}
+
+/// Advice on the largest state, the most effective first.
+pub(crate) fn of(layouts: &Layouts, coroutine: &Coroutine) -> Vec<Advice> {
+    let Some(state) = coroutine.largest() else { return Vec::new() };
+    let least = LEAST_BYTES.max(coroutine.size / 10);
+    let size = |it: &Member| it.size.unwrap_or(0);
+    let large: Vec<&Member> = state.members.iter().filter(|it| size(it) >= least).collect();
+    let arms = arms(layouts, state, least);
+    let mut advice: Vec<Advice> = Vec::new();
+    for member in &large {
+        let is_arm = arms.iter().filter_map(|it| it.member).any(|it| std::ptr::eq(it, *member));
+        if is_arm || (member.kind != MemberKind::Captured && twin(state, member).is_some()) {
+            continue;
+        }
+        advice.push(match member.kind {
+            MemberKind::Captured => match twin(state, member) {
+                Some(twin) => held_twice(state, member, twin, coroutine),
+                None => argument(member, coroutine),
+            },
+            MemberKind::Local if inline(layouts, member).is_empty() => local(member, state),
+            MemberKind::Awaited | MemberKind::Local => match inline(layouts, member).first() {
+                Some(_) if size(member) < LEAST_BOXED => continue,
+                Some(index) => child(layouts, *index, member, state),
+                None => continue,
+            },
+            MemberKind::Temporary => continue,
+        });
+    }
+    advice.extend(side_by_side(&arms, state));
+    advice.sort_by_key(|it| std::cmp::Reverse(it.saves_up_to));
+    advice.truncate(MOST);
+    advice
+}
+
+/// Another member of the same type, which is not one of the captured ones: what was moved is still
+/// there.
+fn twin<'s>(state: &'s State, member: &Member) -> Option<&'s Member> {
+    state.members.iter().find(|it| {
+        it.offset != member.offset
+            && it.size == member.size
+            && it.type_name == member.type_name
+            && (it.kind == MemberKind::Captured) != (member.kind == MemberKind::Captured)
+    })
+}
+
+/// The coroutines whose bytes are among those of a member. Of several at one place there is one at
+/// a time, so only the largest.
+fn inline(layouts: &Layouts, member: &Member) -> Vec<usize> {
+    inline_of(&layouts.children(member))
+}
+
+fn inline_of(children: &[Child]) -> Vec<usize> {
+    let mut inline: Vec<(u64, usize)> = children
+        .iter()
+        .filter_map(|it| match it.held {
+            Held::Inline(offset) => Some((offset, it.coroutine)),
+            Held::Boxed | Held::Borrowed => None,
+        })
+        .collect();
+    inline.sort_unstable();
+    inline.dedup_by_key(|it| it.0);
+    inline.into_iter().map(|it| it.1).collect()
+}
+
+fn at(place: Option<&Place>) -> String {
+    place.map_or_else(String::new, |it| format!(" at {}", short(it)))
+}
+
+fn held_twice(state: &State, member: &Member, twin: &Member, coroutine: &Coroutine) -> Advice {
+    let size = member.size.unwrap_or(0);
+    let text = if twin.kind == MemberKind::Awaited {
+        format!(
+            "`{}` is held twice: as an argument, and where it is awaited{}; pass it as `Pin<Box<..>>`",
+            member.name,
+            at(state.place.as_ref())
+        )
+    } else if twin.name == member.name {
+        format!(
+            "the argument `{}` is held twice: as it was passed, and as the body's variable; take a reference or a `Box`, or write `fn .. -> impl Future` with an `async move` block",
+            member.name
+        )
+    } else {
+        format!(
+            "`{}` is held twice: as an argument, and moved, as `{}`; take a reference or a `Box`",
+            member.name, twin.name
+        )
+    };
+    let place = member.declared_at.clone().or_else(|| coroutine.declared_at.clone());
+    Advice { kind: Kind::HeldTwice, saves_up_to: size, place, text }
+}
+
+fn argument(member: &Member, coroutine: &Coroutine) -> Advice {
+    let text = format!(
+        "`{}: {}` is passed by value and stays until the future is dropped; take a reference or a `Box`",
+        member.name,
+        name::short(&member.type_name)
+    );
+    Advice {
+        kind: Kind::Argument,
+        saves_up_to: member.size.unwrap_or(0).saturating_sub(POINTER),
+        place: member.declared_at.clone().or_else(|| coroutine.declared_at.clone()),
+        text,
+    }
+}
+
+fn local(member: &Member, state: &State) -> Advice {
+    let text = format!(
+        "`{}: {}` is alive across the await{}; end its scope before it, or put it into a `Box` or `Vec`",
+        member.name,
+        name::short(&member.type_name),
+        at(state.place.as_ref())
+    );
+    Advice {
+        kind: Kind::Local,
+        saves_up_to: member.size.unwrap_or(0),
+        place: member.declared_at.clone().or_else(|| member.maybe_declared_at.first().cloned()),
+        text,
+    }
+}
+
+fn child(layouts: &Layouts, index: usize, member: &Member, state: &State) -> Advice {
+    let inner = layouts.coroutines().get(index);
+    let inner = inner.map_or_else(|| name::short(&member.type_name), |it| name::short(&it.path));
+    let size = ByteSize(member.size.unwrap_or(0));
+    let text = if member.kind == MemberKind::Awaited {
+        format!("`{inner}` ({size}) is held inline where it is awaited; `Box::pin` it there")
+    } else {
+        format!("`{}` ({size}) holds `{inner}` inline; `Box::pin` it", member.name)
+    };
+    let declared = member.declared_at.clone().or_else(|| member.maybe_declared_at.first().cloned());
+    let place = declared.or_else(|| state.place.clone());
+    Advice { kind: Kind::Child, saves_up_to: size.0.saturating_sub(POINTER), place, text }
+}
+
+/// A future that runs beside others, as the arms of `select!` and `join!` do.
+#[derive(Debug)]
+struct Arm<'s> {
+    /// `None` for one that is hidden.
+    member: Option<&'s Member>,
+    name: String,
+    size: u64,
+}
+
+/// The arms of the state: several futures inline in what is waited for, or in variables that it
+/// borrows.
+fn arms<'s>(layouts: &Layouts, state: &'s State, least: u64) -> Vec<Arm<'s>> {
+    let awaited = state.awaited().map_or_else(Vec::new, |it| inline(layouts, it));
+    let kinds: &[MemberKind] = match awaited.len() {
+        0 => &[MemberKind::Local, MemberKind::Temporary],
+        1 => return Vec::new(),
+        _ => &[MemberKind::Awaited],
+    };
+    let members = state.members.iter().filter(|it| kinds.contains(&it.kind));
+    let mut found: Vec<(Option<&Member>, usize)> = Vec::new();
+    for member in members {
+        found.extend(inline(layouts, member).into_iter().map(|it| (Some(member), it)));
+    }
+    if awaited.is_empty() {
+        // What is hidden counts where the body has one variable only that it can be.
+        for hidden in &state.hidden {
+            if let [Candidate { future_type: Some(id), .. }] = hidden.candidates[..] {
+                let children = inline_of(&layouts.children_of(id, 0));
+                found.extend(children.into_iter().map(|it| (None, it)));
+            }
+        }
+    }
+    let mut arms: Vec<Arm<'s>> = Vec::new();
+    for (member, index) in found {
+        if let Some(coroutine) = layouts.coroutines().get(index) {
+            arms.push(Arm { member, name: name::short(&coroutine.path), size: coroutine.size });
+        }
+    }
+    arms.sort_by_key(|it| std::cmp::Reverse(it.size));
+    let is_several =
+        arms.len() > 1 && arms.first().is_some_and(|it| it.size >= least.max(LEAST_BOXED));
+    if is_several { arms } else { Vec::new() }
+}
+
+fn side_by_side(arms: &[Arm<'_>], state: &State) -> Option<Advice> {
+    let largest = arms.first()?;
+    let names: Vec<String> =
+        arms.iter().take(3).map(|it| format!("`{}` ({})", it.name, ByteSize(it.size))).collect();
+    let more = arms.len().saturating_sub(names.len());
+    let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+    let text = format!(
+        "futures that run side by side are held inline: {}{more}; `Box::pin` the largest",
+        names.join(", ")
+    );
+    Some(Advice {
+        kind: Kind::Arms,
+        saves_up_to: largest.size.saturating_sub(POINTER),
+        place: state.place.clone(),
+        text,
+    })
+}

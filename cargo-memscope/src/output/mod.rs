@@ -1,0 +1,13 @@
+//! Rows as text for a terminal: views, colours, widths and escapes.
+
+mod list_view;
+pub(crate) mod tree_view;
+pub(crate) mod diff_view;
+mod source_line;
+mod escaped;
+mod terminal;
+
+pub(crate) use escaped::shown;
+pub(crate) use list_view::{List, head};
+pub(crate) use source_line::Source;
+pub(crate) use terminal::{BAD, NAME, PLACE, Width};

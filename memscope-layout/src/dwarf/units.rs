@@ -1,0 +1,314 @@
+//! The units of debug information, one for each part that the compiler worked on by itself, and how
+//! their entries are read.
+
+use std::{cell::RefCell, collections::HashMap, sync::Arc};
+
+use gimli::{
+    AttributeValue, DebugLineOffset, DebuggingInformationEntry, IncompleteLineProgram, Section,
+    UnitOffset, constants as dw,
+};
+
+use crate::{
+    elf::{Bytes, Dwarf},
+    error::Kind,
+    source_location::Place,
+    work_limit::Budget,
+};
+
+pub(crate) type Entry<'d> = DebuggingInformationEntry<Bytes<'d>>;
+pub(crate) type Value<'d> = AttributeValue<Bytes<'d>>;
+
+/// Where an entry is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) struct At {
+    pub(crate) unit: u32,
+    pub(crate) offset: u32,
+}
+
+/// A namespace or a type, as far as its path needs it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Named {
+    pub(crate) offset: u32,
+    /// The index of what it is in; `u32::MAX` for nothing.
+    pub(crate) parent: u32,
+    /// Whether it is a type, and defined here.
+    pub(crate) is_definition: bool,
+}
+
+/// One unit.
+#[derive(Debug)]
+pub(crate) struct Unit<'d> {
+    dwarf: usize,
+    pub(crate) inner: gimli::Unit<Bytes<'d>>,
+    /// Where its table of files is.
+    lines: Option<DebugLineOffset>,
+    /// The unit in the executable that stands for this one of a split file, and may have its table
+    /// of files.
+    skeleton: Option<u32>,
+    /// In the order of their offsets.
+    pub(crate) named: Vec<Named>,
+}
+
+/// A unit's first entry.
+#[derive(Debug)]
+pub(crate) struct Head<'d> {
+    pub(crate) inner: gimli::Unit<Bytes<'d>>,
+    lines: Option<DebugLineOffset>,
+}
+
+impl<'d> Head<'d> {
+    /// Leaves the table of files where it is.
+    ///
+    /// PERF: it is read again when a coroutine asks for it. All of them would take more memory than
+    /// all the rest.
+    pub(crate) fn new(mut inner: gimli::Unit<Bytes<'d>>) -> Self {
+        let lines = inner.line_program.take().map(|it| it.header().offset());
+        Self { inner, lines }
+    }
+}
+
+/// Paths of source files, by unit and number.
+type Files = HashMap<(u32, u64), Option<Arc<str>>>;
+
+/// A table of files, and where it is.
+type Lines<'d> = ((usize, DebugLineOffset), IncompleteLineProgram<Bytes<'d>>);
+
+/// All units of a program.
+#[derive(Debug)]
+pub(crate) struct Units<'d> {
+    dwarfs: Vec<Dwarf<'d>>,
+    all: Vec<Unit<'d>>,
+    pub(crate) budget: Budget,
+    files: RefCell<Files>,
+    last_lines: RefCell<Option<Lines<'d>>>,
+}
+
+/// The text of an attribute.
+pub(crate) fn text<'d>(
+    dwarf: &Dwarf<'d>,
+    unit: &gimli::Unit<Bytes<'d>>,
+    value: Value<'d>,
+) -> Option<&'d str> {
+    dwarf.attr_string(unit, value).ok().and_then(|it| str::from_utf8(it.slice()).ok())
+}
+
+impl<'d> Units<'d> {
+    pub(crate) fn new(budget: Budget) -> Self {
+        let (files, last_lines) = (RefCell::default(), RefCell::default());
+        Self { dwarfs: Vec::new(), all: Vec::new(), budget, files, last_lines }
+    }
+
+    pub(crate) fn add_dwarf(&mut self, dwarf: Dwarf<'d>) -> usize {
+        self.dwarfs.push(dwarf);
+        self.dwarfs.len() - 1
+    }
+
+    pub(crate) fn add(
+        &mut self,
+        dwarf: usize,
+        head: Head<'d>,
+        skeleton: Option<u32>,
+    ) -> Result<u32, Kind> {
+        let index = u32::try_from(self.all.len())
+            .map_err(|_| Kind::Corrupt("it has too many units".to_owned()))?;
+        let Head { inner, lines } = head;
+        self.all.push(Unit { dwarf, inner, lines, skeleton, named: Vec::new() });
+        Ok(index)
+    }
+
+    pub(crate) fn len(&self) -> u32 {
+        // `add` refuses more.
+        u32::try_from(self.all.len()).unwrap_or(u32::MAX)
+    }
+
+    pub(crate) fn dwarf(&self, index: usize) -> Option<&Dwarf<'d>> {
+        self.dwarfs.get(index)
+    }
+
+    pub(crate) fn unit(&self, index: u32) -> Option<&Unit<'d>> {
+        self.all.get(index as usize)
+    }
+
+    pub(crate) fn set_named(&mut self, index: u32, named: Vec<Named>) {
+        if let Some(unit) = self.all.get_mut(index as usize) {
+            unit.named = named;
+        }
+    }
+
+    pub(crate) fn text(&self, unit: u32, value: Value<'d>) -> Option<&'d str> {
+        let unit = self.unit(unit)?;
+        text(self.dwarfs.get(unit.dwarf)?, &unit.inner, value)
+    }
+
+    /// The same, not looked at.
+    pub(crate) fn bytes(&self, unit: u32, value: Value<'d>) -> Option<&'d [u8]> {
+        let unit = self.unit(unit)?;
+        let text = self.dwarfs.get(unit.dwarf)?.attr_string(&unit.inner, value);
+        text.ok().map(|it| it.slice())
+    }
+
+    /// The first byte of a text.
+    ///
+    /// PERF: where a text ends, which is most of the work of reading it, need not be known.
+    pub(crate) fn first_byte(&self, unit: u32, value: Value<'d>) -> Option<u8> {
+        if let AttributeValue::DebugStrRef(offset) = value {
+            let dwarf = self.dwarfs.get(self.unit(unit)?.dwarf)?;
+            return dwarf.debug_str.reader().slice().get(offset.0).copied();
+        }
+        self.bytes(unit, value)?.first().copied()
+    }
+
+    pub(crate) fn address(&self, unit: u32, index: gimli::DebugAddrIndex) -> Option<u64> {
+        let unit = self.unit(unit)?;
+        self.dwarfs.get(unit.dwarf)?.address(&unit.inner, index).ok()
+    }
+
+    pub(crate) fn pointer_size(&self, unit: u32) -> u64 {
+        self.unit(unit).map_or(8, |it| it.inner.header.address_size().into())
+    }
+
+    pub(crate) fn entry(&self, at: At) -> Option<Entry<'d>> {
+        if !self.budget.step() {
+            return None;
+        }
+        self.unit(at.unit)?.inner.entry(UnitOffset(at.offset as usize)).ok()
+    }
+
+    pub(crate) fn name(&self, at: At, entry: &Entry<'d>) -> Option<&'d str> {
+        self.text(at.unit, entry.attr_value(dw::DW_AT_name)?)
+    }
+
+    /// The entry that an attribute refers to.
+    pub(crate) fn reference(&self, from: u32, value: Value<'d>) -> Option<At> {
+        match value {
+            AttributeValue::UnitRef(offset) => {
+                Some(At { unit: from, offset: u32::try_from(offset.0).ok()? })
+            }
+            // Into another unit of the same file: link-time optimisation merges them.
+            AttributeValue::DebugInfoRef(offset) => {
+                let dwarf = self.unit(from)?.dwarf;
+                let start = |it: &Unit<'_>| {
+                    it.inner.header.debug_info_offset().map_or(usize::MAX, |it| it.0)
+                };
+                // Units are in the order of the files, and in a file in the order of their offsets.
+                let after =
+                    self.all.partition_point(|it| (it.dwarf, start(it)) <= (dwarf, offset.0));
+                let index = after.checked_sub(1)?;
+                let unit = self.all.get(index).filter(|it| it.dwarf == dwarf)?;
+                let offset = offset.to_unit_offset(&unit.inner.header)?;
+                Some(At { unit: u32::try_from(index).ok()?, offset: u32::try_from(offset.0).ok()? })
+            }
+            _ => None,
+        }
+    }
+
+    /// The entry's own reference, such as its type.
+    pub(crate) fn referred(&self, at: At, entry: &Entry<'d>, name: gimli::DwAt) -> Option<At> {
+        self.reference(at.unit, entry.attr_value(name)?)
+    }
+
+    /// Looks at what is directly below an entry.
+    pub(crate) fn each_child(&self, at: At, mut see: impl FnMut(At, &Entry<'d>)) {
+        self.each_below(at, |depth, at, entry| {
+            if depth == 1 {
+                see(at, entry);
+            }
+            // What is inside a child is passed over.
+            false
+        });
+    }
+
+    /// Looks at what is below an entry, depth first; children of those for which `see` says no are
+    /// passed over.
+    pub(crate) fn each_below(&self, at: At, mut see: impl FnMut(isize, At, &Entry<'d>) -> bool) {
+        let Some(unit) = self.unit(at.unit) else { return };
+        let Ok(mut raw) = unit.inner.entries_raw(Some(UnitOffset(at.offset as usize))) else {
+            return;
+        };
+        let mut entry = Entry::null();
+        // Deeper entries than this are inside one that is passed over.
+        let mut limit = isize::MAX;
+        let mut is_first = true;
+        while !raw.is_empty() && self.budget.step() {
+            let (depth, offset) = (raw.next_depth(), raw.next_offset());
+            if depth > limit {
+                let Ok(abbreviation) = raw.read_abbreviation() else { return };
+                if let Some(it) = abbreviation
+                    && raw.skip_attributes(it.attributes()).is_err()
+                {
+                    return;
+                }
+                continue;
+            }
+            let Ok(is_entry) = raw.read_entry(&mut entry) else { return };
+            if is_first {
+                is_first = false;
+                if !is_entry || !entry.has_children() {
+                    return;
+                }
+            } else if is_entry {
+                let Ok(offset) = u32::try_from(offset.0) else { return };
+                let goes_in = see(depth, At { unit: at.unit, offset }, &entry);
+                limit = if goes_in { isize::MAX } else { depth };
+            } else if raw.next_depth() <= 0 {
+                return;
+            }
+        }
+    }
+
+    /// Where an entry says that it was declared.
+    pub(crate) fn place(&self, at: At, entry: &Entry<'d>) -> Option<Place> {
+        let line = entry.attr_value(dw::DW_AT_decl_line)?.udata_value()?;
+        let line = u32::try_from(line).ok().filter(|line| *line > 0)?;
+        let file = match entry.attr_value(dw::DW_AT_decl_file)? {
+            AttributeValue::FileIndex(index) => index,
+            other => other.udata_value()?,
+        };
+        let known = self.files.borrow().get(&(at.unit, file)).cloned();
+        let file = known.unwrap_or_else(|| {
+            let path = self.file(at.unit, file).filter(|it| self.budget.keep(it.len()));
+            let path: Option<Arc<str>> = path.map(Into::into);
+            self.files.borrow_mut().insert((at.unit, file), path.clone());
+            path
+        })?;
+        Some(Place { file, line })
+    }
+
+    fn file(&self, unit: u32, index: u64) -> Option<String> {
+        let mut unit = self.unit(unit)?;
+        let skeleton = unit.skeleton.and_then(|it| self.unit(it));
+        let folder = unit.inner.comp_dir.or(skeleton.and_then(|it| it.inner.comp_dir));
+        if unit.lines.is_none() {
+            unit = skeleton?;
+        }
+        let dwarf = self.dwarfs.get(unit.dwarf)?;
+        let key = (unit.dwarf, unit.lines?);
+        let mut last = self.last_lines.borrow_mut();
+        if last.as_ref().is_none_or(|it| it.0 != key) {
+            let (size, inner) = (unit.inner.header.address_size(), &unit.inner);
+            let lines = dwarf.debug_line.program(key.1, size, inner.comp_dir, inner.name);
+            *last = Some((key, lines.ok()?));
+        }
+        let header = last.as_ref()?.1.header();
+        let file = header.file(index)?;
+        let mut path = String::new();
+        let mut push = |part: &str| {
+            if part.starts_with('/') {
+                path.clear();
+            } else if !path.is_empty() && !path.ends_with('/') {
+                path.push('/');
+            }
+            path.push_str(part);
+        };
+        if let Some(folder) = folder {
+            push(str::from_utf8(folder.slice()).ok()?);
+        }
+        if file.directory_index() != 0
+            && let Some(folder) = file.directory(header)
+        {
+            push(text(dwarf, &unit.inner, folder)?);
+        }
+        push(text(dwarf, &unit.inner, file.path_name())?);
+        Some(path)
+    }
+}

@@ -1,0 +1,11 @@
+//! ELF files: their bytes, the sections that are read, and the files that debug information was moved to.
+
+mod mmap;
+mod sections;
+mod split_dwarf;
+mod debug_link;
+
+pub(crate) use debug_link::{Detached, SYSTEM};
+pub(crate) use mmap::Mapped;
+pub(crate) use sections::{Bytes, Dwarf, Flavour, Identity, Sections, hex};
+pub(crate) use split_dwarf::Beside;

@@ -1,0 +1,341 @@
+//! A program's file becomes its layouts: open, scan, read, put in order.
+
+use std::{
+    cmp::Reverse,
+    collections::{HashMap, HashSet},
+    path::Path,
+    sync::Arc,
+};
+
+use gimli::constants as dw;
+
+use crate::{
+    coroutine::Coroutine,
+    dwarf::{
+        At, Bodies, Body, Found, FutureTypes, Head, Machine, Types, Units, abbreviations, has_types,
+    },
+    elf::{Beside, Detached, Dwarf, Flavour, Identity, Sections, hex},
+    error::Kind,
+    layouts::Layouts,
+    shape::{FutureType, TypeId},
+    work_limit::Budget,
+};
+
+/// Abbreviations that the smallest file may have.
+const LEAST_ABBREVIATIONS: u64 = 1 << 18;
+
+/// Reads a program; `path` is where the files of split and of moved debug information are looked
+/// for.
+pub(crate) fn read(data: &[u8], path: Option<&Path>) -> Result<Layouts, Kind> {
+    let program = Sections::read(data, Flavour::Whole)?;
+    let identity = &program.identity;
+    let detached = path.filter(|_| program.entry_bytes() == 0);
+    let detached = detached.map(|path| Detached::find(path, identity)).transpose()?.flatten();
+    match detached {
+        Some(detached) => Sections::read(&detached.file, Flavour::Whole)
+            .and_then(|sections| read_sections(&sections, identity, path))
+            .map_err(|kind| detached.blamed(kind)),
+        None => read_sections(&program, identity, path),
+    }
+}
+
+fn read_sections(
+    sections: &Sections<'_>,
+    identity: &Identity,
+    path: Option<&Path>,
+) -> Result<Layouts, Kind> {
+    if sections.entry_bytes() == 0 {
+        return Err(if identity.has_symbols { Kind::NoDebugInfo } else { Kind::Stripped });
+    }
+    let mut dwarf = sections.dwarf()?;
+    dwarf.populate_abbreviations_cache(gimli::AbbreviationsCacheStrategy::Duplicates);
+    let own = own_units(&dwarf, sections.entry_bytes())?;
+    let beside = path.map(|path| Beside::find(path, &dwarf, &own)).transpose()?.unwrap_or_default();
+    let package =
+        beside.package.as_ref().map(|it| Sections::read(it, Flavour::Split)).transpose()?;
+    let singles = beside
+        .singles
+        .iter()
+        .map(|it| Ok((it.skeleton, Sections::read(&it.file, Flavour::Split)?)));
+    let singles = singles.collect::<Result<Vec<_>, Kind>>()?;
+
+    let split = package.iter().chain(singles.iter().map(|it| &it.1));
+    let bytes = split.map(Sections::entry_bytes).fold(sections.entry_bytes(), u64::saturating_add);
+    let mut units = Units::new(Budget::new(bytes));
+    let mut missing = beside.missing.len();
+    missing += add_units(&mut units, dwarf, own, package.as_ref(), &singles)?;
+
+    let mut found = Found::default();
+    for unit in 0..units.len() {
+        let named = found.scan(&units, unit)?;
+        units.set_named(unit, named);
+    }
+    if found.coroutines.is_empty() && missing > 0 {
+        let first = beside.missing.into_iter().next().unwrap_or_default();
+        return Err(Kind::SplitFilesMissing { first, count: missing });
+    }
+    if found.units_with_types == 0 {
+        return Err(too_little(&sections.dwarf()?)?);
+    }
+    let layouts = layouts(&units, &found, identity, missing);
+    units.budget.check()?;
+    Ok(layouts)
+}
+
+/// The executable's units, as far as they matter.
+fn own_units<'d>(dwarf: &Dwarf<'d>, entry_bytes: u64) -> Result<Vec<Head<'d>>, Kind> {
+    let mut all = Vec::new();
+    // Healthy files have one abbreviation for hundreds of bytes; units of damaged ones may each
+    // have all that there are.
+    let mut left = LEAST_ABBREVIATIONS + entry_bytes / 16;
+    let mut headers = dwarf.units();
+    while let Some(header) = headers.next()? {
+        let abbreviations = dwarf.abbreviations(&header)?;
+        let count = self::abbreviations(&abbreviations).count() as u64;
+        left = left.checked_sub(count).ok_or(Kind::TooMuch)?;
+        all.push((header, abbreviations));
+    }
+    let any = |it: &gimli::Abbreviations, test: fn(&gimli::AttributeSpecification) -> bool| {
+        abbreviations(it).any(|it| it.attributes().iter().any(test))
+    };
+    // Link-time optimisation may leave one unit of several with a type that they all have, even in
+    // a unit without types of its own.
+    let shares_types = all.iter().any(|(_, it)| {
+        has_types(it)
+            && any(it, |it| it.name() == dw::DW_AT_type && it.form() == dw::DW_FORM_ref_addr)
+    });
+    let is_skeleton = |it: &gimli::Abbreviations| {
+        any(it, |it| matches!(it.name(), dw::DW_AT_dwo_name | dw::DW_AT_GNU_dwo_name))
+    };
+    let mut units = Vec::new();
+    for (header, abbreviations) in all {
+        if shares_types || has_types(&abbreviations) || is_skeleton(&abbreviations) {
+            let unit = gimli::Unit::new_with_abbreviations(dwarf, header, abbreviations)?;
+            units.push(Head::new(unit));
+        }
+    }
+    Ok(units)
+}
+
+/// Adds the executable's units, and then those that are elsewhere; says how many of those are
+/// nowhere.
+fn add_units<'d>(
+    units: &mut Units<'d>,
+    dwarf: Dwarf<'d>,
+    own: Vec<Head<'d>>,
+    package: Option<&'d Sections<'_>>,
+    singles: &'d [(usize, Sections<'_>)],
+) -> Result<usize, Kind> {
+    let main = units.add_dwarf(dwarf);
+    let mut skeletons = Vec::new();
+    for unit in own {
+        let id = unit.inner.dwo_id;
+        let index = units.add(main, unit, None)?;
+        skeletons.extend(id.map(|id| (index, id)));
+    }
+    let mut missing = 0;
+    if let Some(package) = package {
+        let package = package.package()?;
+        for &(skeleton, id) in &skeletons {
+            let parent = units.dwarf(main).map(|main| package.find_cu(id, main));
+            match parent.transpose()?.flatten() {
+                Some(dwarf) => add_split(units, dwarf, skeleton)?,
+                None => missing += 1,
+            }
+        }
+    }
+    for (skeleton, sections) in singles {
+        let mut dwarf = sections.dwarf()?;
+        if let Some(main) = units.dwarf(main) {
+            dwarf.make_dwo(main);
+        }
+        let skeleton = u32::try_from(*skeleton).unwrap_or(u32::MAX);
+        add_split(units, dwarf, skeleton)?;
+    }
+    Ok(missing)
+}
+
+fn add_split<'d>(units: &mut Units<'d>, dwarf: Dwarf<'d>, skeleton: u32) -> Result<(), Kind> {
+    let index = units.add_dwarf(dwarf);
+    let mut all = Vec::new();
+    if let (Some(dwarf), Some(skeleton)) = (units.dwarf(index), units.unit(skeleton)) {
+        let mut headers = dwarf.units();
+        while let Some(header) = headers.next()? {
+            let mut unit = dwarf.unit(header)?;
+            unit.copy_relocated_attributes(&skeleton.inner);
+            // A file that was made anew by another build is not that of this program.
+            if unit.dwo_id.is_none_or(|id| Some(id) == skeleton.inner.dwo_id) {
+                all.push(Head::new(unit));
+            }
+        }
+    }
+    for unit in all {
+        units.add(index, unit, Some(skeleton))?;
+    }
+    Ok(())
+}
+
+/// Why there are no types: the standard library comes with its lines, so there may be units even
+/// without `debug`.
+fn too_little(dwarf: &Dwarf<'_>) -> Result<Kind, Kind> {
+    let mut headers = dwarf.units();
+    while let Some(header) = headers.next()? {
+        let unit = dwarf.unit(header)?;
+        let is_rust = unit.entry(unit.header.root_offset())?.attr_value(dw::DW_AT_language)
+            == Some(gimli::AttributeValue::Language(dw::DW_LANG_Rust));
+        let is_std = unit.comp_dir.is_some_and(|it| it.slice().starts_with(b"/rustc/"));
+        if is_rust && !is_std {
+            return Ok(Kind::LineTablesOnly);
+        }
+    }
+    Ok(Kind::NoDebugInfo)
+}
+
+fn layouts(units: &Units<'_>, found: &Found, identity: &Identity, missing: usize) -> Layouts {
+    let types = Types::new(units);
+    let (machines, coroutines) = machines(&types, &found.coroutines);
+    let bodies = Bodies::new(&types, &found.bodies);
+    let mut future_types = FutureTypes::new(&types, coroutines, selects(&types, &found.selects));
+    let coroutines: Vec<Coroutine> =
+        machines.into_iter().map(|it| it.finish(&types, &bodies, &mut future_types)).collect();
+    let vtables = vtables(&types, found, identity, &mut future_types);
+    Layouts {
+        build_id: identity.build_id.as_deref().map(hex),
+        base_address: identity.base,
+        coroutines,
+        vtables: settle(vtables, future_types.all()),
+        future_types: future_types.into_all(),
+        missing_files: missing,
+    }
+}
+
+/// The coroutines, each once, the largest first; and which of them is at each place where one is.
+fn machines<'d>(types: &Types<'_, 'd>, found: &[At]) -> (Vec<Machine<'d>>, HashMap<At, usize>) {
+    let mut machines: Vec<Machine<'d>> = Vec::new();
+    let mut places: HashMap<At, usize> = HashMap::new();
+    let mut by_path: HashMap<Arc<str>, Vec<usize>> = HashMap::new();
+    for &at in found {
+        let Some(machine) = Machine::read(types, at) else { continue };
+        let same = by_path.entry(Arc::clone(&machine.path)).or_default();
+        let known = same.iter().copied().find(|&it| machines[it].is_same(&machine));
+        let index = known.unwrap_or_else(|| {
+            same.push(machines.len());
+            machines.push(machine);
+            machines.len() - 1
+        });
+        places.insert(at, index);
+    }
+    let mut order: Vec<usize> = (0..machines.len()).collect();
+    order.sort_by_key(|&it| (Reverse(machines[it].size()), Arc::clone(&machines[it].path), it));
+    let mut rank = vec![0; machines.len()];
+    for (new, &old) in order.iter().enumerate() {
+        rank[old] = new;
+    }
+    for index in places.values_mut() {
+        *index = rank[*index];
+    }
+    let mut ranked: Vec<(usize, Machine<'d>)> =
+        machines.into_iter().enumerate().map(|(old, it)| (rank[old], it)).collect();
+    ranked.sort_by_key(|it| it.0);
+    (ranked.into_iter().map(|it| it.1).collect(), places)
+}
+
+/// The paths of the closures that `tokio::select!` polls, by the functions that do.
+fn selects(types: &Types<'_, '_>, polls: &[Body]) -> HashSet<Arc<str>> {
+    let path = |it: &Body| Some(types.path_in(it.at, &types.units.entry(it.at)?, it.parent));
+    polls.iter().filter_map(|it| Some(select(&path(it)?)?.into())).collect()
+}
+
+/// The closure of the instance of `PollFn`'s `poll` that has this path, where a `tokio::select!`
+/// has made it.
+///
+/// The macro defines the type that the closure returns, `__tokio_select_util::Out`, in the function
+/// that both stand in.
+fn select(poll: &str) -> Option<&str> {
+    let (block, arguments) =
+        poll.strip_prefix("core::future::poll_fn::{impl#")?.split_once("}::poll<")?;
+    let arguments = arguments.strip_suffix('>').filter(|_| block.parse::<u32>().is_ok())?;
+    let comma = top_level(arguments).find(|&at| arguments.as_bytes()[at..].starts_with(b", "))?;
+    let (output, closure) = (&arguments[..comma], &arguments[comma + ", ".len()..]);
+    let is_start = |at: &usize| closure.as_bytes()[*at..].starts_with(b"::{closure_env#");
+    let start = top_level(closure).filter(is_start).last()?;
+    let behind = output.strip_prefix(&closure[..start])?;
+    behind.starts_with("::__tokio_select_util::Out<").then_some(closure)
+}
+
+/// The bytes of a type's name that are in no brackets.
+fn top_level(name: &str) -> impl Iterator<Item = usize> {
+    let (mut depth, mut last) = (0, b' ');
+    name.bytes().enumerate().filter_map(move |(at, byte)| {
+        match (std::mem::replace(&mut last, byte), byte) {
+            (_, b'<' | b'(' | b'[') => depth += 1,
+            // The arrow of a function's type is no bracket.
+            (b'-', b'>') => {}
+            (_, b'>' | b')' | b']') => depth -= 1,
+            _ => {}
+        }
+        (depth == 0).then_some(at)
+    })
+}
+
+/// The types of the futures that have vtables, by the vtables' addresses.
+fn vtables<'d>(
+    types: &Types<'_, 'd>,
+    found: &Found,
+    identity: &Identity,
+    future_types: &mut FutureTypes<'_, '_, 'd>,
+) -> Vec<(u64, TypeId)> {
+    let mut vtables = Vec::new();
+    for &(address, at) in &found.vtables {
+        // Linkers leave 0 or a number near the end for a vtable that they threw away.
+        let is_there = |it: &(u64, u64)| (it.0..it.1).contains(&address);
+        if address == 0 || !identity.loaded.iter().any(is_there) {
+            continue;
+        }
+        let future = types
+            .units
+            .entry(at)
+            .and_then(|entry| types.referred(at, &entry, dw::DW_AT_containing_type))
+            .and_then(|it| future_types.find(it, true));
+        vtables.extend(future.map(|it| (address, it)));
+    }
+    vtables.sort_unstable();
+    vtables
+}
+
+/// One type for each address; none where several share it.
+fn settle(vtables: Vec<(u64, TypeId)>, types: &[FutureType]) -> Vec<(u64, Option<TypeId>)> {
+    let key = |id: TypeId| types.get(id.0 as usize).map(|it| (&it.name, it.size));
+    let mut settled: Vec<(u64, Option<TypeId>)> = Vec::with_capacity(vtables.len());
+    for (address, id) in vtables {
+        match settled.last_mut() {
+            Some((last, known)) if *last == address => {
+                if known.is_some_and(|it| key(it) != key(id)) {
+                    *known = None;
+                }
+            }
+            _ => settled.push((address, Some(id))),
+        }
+    }
+    settled
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_closure_is_that_of_a_select_by_what_it_returns() {
+        let poll = |output: &str, closure: &str| {
+            format!("core::future::poll_fn::{{impl#2}}::poll<{output}, {closure}>")
+        };
+        let out = "app::f::{async_fn#0}::__tokio_select_util::Out<(), fn(u8) -> (u8, u8)>";
+        let closure = "app::f::{async_fn#0}::{closure_env#1}<T, app::g::{closure_env#0}<u8, u8>>";
+        assert_eq!(select(&poll(out, closure)), Some(closure));
+        let elsewhere = "app::h::{async_fn#0}::{closure_env#0}";
+        assert_eq!(select(&poll(out, elsewhere)), None, "another function's");
+        assert_eq!(select(&poll("()", closure)), None);
+        let own = poll(out, closure).replace("core::future", "app");
+        assert_eq!(select(&own), None, "of another type");
+    }
+}

@@ -1,0 +1,243 @@
+//! A place: a variable, or the way from one to a part of it, as `track_var!` takes them.
+//!
+//! ```text
+//! place   = "*" operand | operand        a place ends in a name, a field or an index, or starts with "*"
+//! operand = base { "." field | "[" index "]" | "." method "(" … ")" | "(" … ")" | "." "await" | "?" }
+//! base    = path | "(" place ")"
+//! ```
+
+use super::not_a_place::{BIND, EXPECTED, not_a_place, unexpected};
+use crate::syntax::{Cursor, Mistakes, is_punct, regroup};
+use proc_macro2::{Delimiter, Group, Ident, Literal, Spacing, Span, TokenStream, TokenTree};
+use quote::{ToTokens, TokenStreamExt};
+
+/// One place, as it was written.
+pub(crate) struct Place {
+    pub(crate) tokens: TokenStream,
+    /// Of its first token.
+    pub(crate) span: Span,
+    /// The last step, when it makes a new value instead of leading to one that is there.
+    value: Option<Value>,
+    is_dereferenced: bool,
+}
+
+/// A step that makes a value.
+struct Value {
+    tokens: TokenStream,
+    what: &'static str,
+}
+
+impl Place {
+    /// Takes a place and stops behind it. What is no place is noted once, and the cursor left
+    /// anywhere before the next comma.
+    pub(crate) fn parse(cursor: &mut Cursor, mistakes: &mut Mistakes) -> Option<Self> {
+        let place = Self::operand(cursor, mistakes)?;
+        if let Some(Value { tokens, what }) = place.value {
+            mistakes.add(
+                tokens,
+                format_args!("found {what}, expected a variable or a part of one: {BIND}"),
+            );
+            return None;
+        }
+        Some(place)
+    }
+
+    fn operand(cursor: &mut Cursor, mistakes: &mut Mistakes) -> Option<Self> {
+        if let Some(group) = cursor.invisible_group() {
+            let mut base = Self::inside(&group, mistakes)?;
+            // With `*a` for `$x`, the compiler would take `$x.b` for `*a.b`: invisible groups that
+            // come out of a macro like this one mean nothing to it.
+            if base.is_dereferenced && is_step(&mut cursor.clone()) {
+                let parentheses = Group::new(Delimiter::Parenthesis, base.tokens);
+                base.tokens = TokenTree::from(parentheses).into();
+                base.is_dereferenced = false;
+            }
+            return base.steps(cursor, mistakes);
+        }
+        let Some(star) = cursor.punct('*') else {
+            return Self::base(cursor, mistakes)?.steps(cursor, mistakes);
+        };
+        if is_end(&mut cursor.clone()) {
+            mistakes.add(star, "found nothing behind `*`, expected a variable");
+            return None;
+        }
+        let operand = Self::operand(cursor, mistakes)?;
+        let span = star.span();
+        let mut tokens = TokenStream::from(TokenTree::from(star));
+        tokens.extend(operand.tokens);
+        Some(Self { tokens, span, value: None, is_dereferenced: true })
+    }
+
+    /// The place that a group is around.
+    fn inside(group: &Group, mistakes: &mut Mistakes) -> Option<Self> {
+        let mut cursor = Cursor::new(group.stream());
+        if cursor.clone().is_empty() {
+            mistakes.add(group, format_args!("found `{group}`, {EXPECTED}"));
+            return None;
+        }
+        let place = Self::operand(&mut cursor, mistakes)?;
+        if cursor.is_empty() {
+            return Some(place);
+        }
+        if cursor.peek_punct(',') {
+            mistakes.add(group, "found a tuple, expected a variable: list several without parentheses, as in `track_var!(a, b)`");
+        } else {
+            unexpected(&mut cursor, mistakes);
+        }
+        None
+    }
+
+    fn base(cursor: &mut Cursor, mistakes: &mut Mistakes) -> Option<Self> {
+        if let Some(group) = cursor.group(Delimiter::Parenthesis) {
+            let place = Self::inside(&group, mistakes)?;
+            let tokens = TokenTree::from(regroup(&group, place.tokens)).into();
+            return Some(Self { tokens, span: group.span(), is_dereferenced: false, ..place });
+        }
+        let mut ahead = cursor.clone();
+        let mut tokens = ahead.path_separator().unwrap_or_default();
+        match ahead.peek_ident().filter(is_name) {
+            Some(_) => {}
+            None if tokens.is_empty() => {
+                not_a_place(cursor, mistakes);
+                return None;
+            }
+            None => {
+                mistakes.add(tokens, "expected a name behind `::`");
+                return None;
+            }
+        }
+        tokens.extend(ahead.bump());
+        while let Some(separator) = ahead.path_separator() {
+            let segment = match ahead.ident() {
+                Some(name) => name.into_token_stream(),
+                None => ahead.angle_brackets(),
+            };
+            if segment.is_empty() {
+                mistakes.add(separator, "expected a name behind `::`");
+                return None;
+            }
+            tokens.extend(separator);
+            tokens.extend(segment);
+        }
+        *cursor = ahead;
+        if let Some(bang) = cursor.clone().punct('!')
+            && bang.spacing() == Spacing::Alone
+        {
+            tokens.append(bang);
+            mistakes.add(
+                tokens,
+                format_args!("found a macro call, expected a variable or a part of one: {BIND}"),
+            );
+            return None;
+        }
+        let span =
+            tokens.clone().into_iter().next().map_or_else(Span::call_site, |tree| tree.span());
+        Some(Self { tokens, span, value: None, is_dereferenced: false })
+    }
+
+    /// Takes what follows a base.
+    fn steps(mut self, cursor: &mut Cursor, mistakes: &mut Mistakes) -> Option<Self> {
+        loop {
+            let mut ahead = cursor.clone();
+            if let Some(dot) = ahead.punct('.') {
+                if ahead.peek_punct('.') {
+                    return Some(self);
+                }
+                self.tokens.append(dot.clone());
+                let Some((step, value)) = member(&mut ahead) else {
+                    match ahead.bump() {
+                        Some(found) if !is_punct(&found, ',') => mistakes.add(
+                            &found,
+                            format_args!("found `{found}`, expected the name or number of a field"),
+                        ),
+                        _ => mistakes.add(dot, "expected the name or number of a field behind `.`"),
+                    }
+                    return None;
+                };
+                self.value = value.map(|what| Value { tokens: step.clone(), what });
+                self.tokens.extend(step);
+            } else if let Some(index) = ahead.group(Delimiter::Bracket) {
+                if index.stream().is_empty() {
+                    mistakes.add(index, "found `[]`, expected an index inside");
+                    return None;
+                }
+                self.tokens.append(index);
+                self.value = None;
+            } else if let Some(arguments) = ahead.group(Delimiter::Parenthesis) {
+                let mut call = self.tokens.clone();
+                call.append(arguments.clone());
+                self.tokens.append(arguments);
+                self.value = Some(Value { tokens: call, what: "a call" });
+            } else if let Some(question_mark) = ahead.punct('?') {
+                self.tokens.append(question_mark.clone());
+                self.value = Some(Value { tokens: question_mark.into_token_stream(), what: "`?`" });
+            } else {
+                return Some(self);
+            }
+            *cursor = ahead;
+        }
+    }
+}
+
+/// Whether a list of places, or a group, goes on with the next one or not at all.
+pub(crate) fn is_end(cursor: &mut Cursor) -> bool {
+    cursor.is_empty() || cursor.peek_punct(',')
+}
+
+fn is_step(cursor: &mut Cursor) -> bool {
+    cursor.peek_punct('.')
+        || cursor.peek_punct('?')
+        || cursor.peek_group(Delimiter::Bracket)
+        || cursor.peek_group(Delimiter::Parenthesis)
+}
+
+/// What follows a `.`; for a value, also what it is.
+fn member(cursor: &mut Cursor) -> Option<(TokenStream, Option<&'static str>)> {
+    if let Some(TokenTree::Literal(literal)) = cursor.peek() {
+        let literal = literal.clone();
+        let is_index = is_index(&literal);
+        return is_index.then(|| cursor.bump()).flatten().map(|tree| (tree.into(), None));
+    }
+    let name = cursor.ident()?;
+    let is_await = name == "await";
+    let mut tokens = name.into_token_stream();
+    if is_await {
+        return Some((tokens, Some("`await`")));
+    }
+    if let Some(separator) = cursor.path_separator() {
+        tokens.extend(separator);
+        let types = cursor.angle_brackets();
+        if types.is_empty() {
+            return None;
+        }
+        tokens.extend(types);
+        if !cursor.peek_group(Delimiter::Parenthesis) {
+            return None;
+        }
+    }
+    match cursor.group(Delimiter::Parenthesis) {
+        Some(arguments) => {
+            tokens.append(arguments);
+            Some((tokens, Some("a method call")))
+        }
+        None => Some((tokens, None)),
+    }
+}
+
+/// Whether it is `0`, or the two of `0.1`, which come as one.
+fn is_index(literal: &Literal) -> bool {
+    let text = literal.to_string();
+    let is_number = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
+    text.split('.').count() <= 2 && text.split('.').all(is_number)
+}
+
+/// Whether a path can start with it.
+fn is_name(word: &Ident) -> bool {
+    const KEYWORDS: [&str; 39] = [
+        "_", "abstract", "as", "async", "await", "become", "box", "break", "const", "continue",
+        "do", "dyn", "else", "enum", "extern", "false", "fn", "for", "if", "impl", "in", "let",
+        "loop", "macro", "match", "mod", "move", "mut", "pub", "ref", "return", "static", "struct",
+        "true", "type", "unsafe", "use", "where", "while",
+    ];
+    !KEYWORDS.iter().any(|keyword| word == keyword)
+}

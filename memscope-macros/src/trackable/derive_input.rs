@@ -1,0 +1,159 @@
+//! What `#[derive(Trackable)]` is put on: a struct or an enum, of which only names matter. Types
+//! are never looked at.
+
+use crate::syntax::{Attribute, Cursor, is_punct, split_commas};
+use proc_macro2::{Delimiter, Group, Ident, Literal, Span, TokenStream, TokenTree};
+use quote::{ToTokens, TokenStreamExt, quote_spanned};
+
+/// `struct Name<…> where … { … }`, or an enum, or a union.
+pub(crate) struct Shape {
+    pub(crate) attributes: Vec<Attribute>,
+    pub(crate) keyword: Ident,
+    pub(crate) name: Ident,
+    pub(crate) parameters: Vec<Parameter>,
+    /// What is behind the `where`, without a comma at its end.
+    pub(crate) predicates: TokenStream,
+    /// For a struct or union, the one that it is.
+    pub(crate) variants: Vec<Variant>,
+}
+
+/// `'a`, `T: Bound`, `const N: usize`.
+pub(crate) struct Parameter {
+    /// As it is declared, without a default.
+    pub(crate) declaration: TokenStream,
+    /// As it is used.
+    pub(crate) name: TokenStream,
+    pub(crate) is_type: bool,
+}
+
+pub(crate) struct Variant {
+    /// `Self` or `Self::Name`.
+    pub(crate) path: TokenStream,
+    pub(crate) attributes: Vec<Attribute>,
+    pub(crate) fields: Vec<Field>,
+}
+
+pub(crate) struct Field {
+    pub(crate) attributes: Vec<Attribute>,
+    /// A name or a number.
+    pub(crate) member: TokenTree,
+}
+
+impl Shape {
+    /// The compiler has read the item before: `None` is for tokens that it would not have let pass.
+    pub(crate) fn parse(input: TokenStream) -> Option<Self> {
+        let mut cursor = Cursor::new(input);
+        let attributes = Attribute::parse_all(&mut cursor);
+        skip_visibility(&mut cursor);
+        let keyword = cursor.ident()?;
+        let name = cursor.ident()?;
+        let parameters = parameters(cursor.angle_brackets())?;
+        let tuple = cursor.group(Delimiter::Parenthesis);
+        let mut predicates = TokenStream::new();
+        if cursor.keyword("where").is_some() {
+            predicates = cursor.until(|tree| is_braces(tree) || is_punct(tree, ';'));
+        }
+        let predicates = without_last_comma(predicates);
+        let body = tuple.or_else(|| cursor.group(Delimiter::Brace));
+        let itself = quote_spanned!(Span::mixed_site()=> Self);
+        let variants = if keyword == "enum" {
+            variants(body?.stream())
+        } else {
+            vec![Variant { path: itself, attributes: Vec::new(), fields: fields(body.as_ref())? }]
+        };
+        Some(Self { attributes, keyword, name, parameters, predicates, variants })
+    }
+}
+
+fn skip_visibility(cursor: &mut Cursor) {
+    if cursor.keyword("pub").is_some() {
+        cursor.group(Delimiter::Parenthesis);
+    }
+}
+
+fn is_braces(tree: &TokenTree) -> bool {
+    matches!(tree, TokenTree::Group(group) if group.delimiter() == Delimiter::Brace)
+}
+
+fn without_last_comma(tokens: TokenStream) -> TokenStream {
+    let mut trees: Vec<TokenTree> = tokens.into_iter().collect();
+    trees.pop_if(|last| is_punct(last, ','));
+    trees.into_iter().collect()
+}
+
+/// The parameters in `<…>`, or none; `None` where these are not closed.
+fn parameters(angles: TokenStream) -> Option<Vec<Parameter>> {
+    let mut trees: Vec<TokenTree> = angles.into_iter().collect();
+    if trees.is_empty() {
+        return Some(Vec::new());
+    }
+    trees.pop_if(|last| is_punct(last, '>'))?;
+    trees.remove(0);
+    Some(split_commas(trees.into_iter().collect()).into_iter().filter_map(parameter).collect())
+}
+
+fn parameter(tokens: TokenStream) -> Option<Parameter> {
+    let mut cursor = Cursor::new(tokens);
+    Attribute::parse_all(&mut cursor);
+    let declaration = cursor.clone().until(|tree| is_punct(tree, '='));
+    let quote = cursor.punct('\'');
+    let constness = cursor.keyword("const");
+    let is_type = quote.is_none() && constness.is_none();
+    let mut name = quote.to_token_stream();
+    name.append(cursor.ident()?);
+    Some(Parameter { declaration, name, is_type })
+}
+
+/// The fields in braces or parentheses.
+fn fields(body: Option<&Group>) -> Option<Vec<Field>> {
+    let Some(body) = body else { return Some(Vec::new()) };
+    let is_tuple = body.delimiter() == Delimiter::Parenthesis;
+    let parse = |(index, tokens)| {
+        let mut cursor = Cursor::new(tokens);
+        let attributes = Attribute::parse_all(&mut cursor);
+        let member = if is_tuple {
+            Literal::usize_unsuffixed(index).into()
+        } else {
+            skip_visibility(&mut cursor);
+            cursor.ident()?.into()
+        };
+        Some(Field { attributes, member })
+    };
+    split_commas(body.stream()).into_iter().enumerate().map(parse).collect()
+}
+
+fn variants(body: TokenStream) -> Vec<Variant> {
+    let mut cursor = Cursor::new(body);
+    let mut variants = Vec::new();
+    while !cursor.is_empty() {
+        let attributes = Attribute::parse_all(&mut cursor);
+        skip_visibility(&mut cursor);
+        if let Some(name) = cursor.ident() {
+            let group =
+                cursor.group(Delimiter::Brace).or_else(|| cursor.group(Delimiter::Parenthesis));
+            let path = quote_spanned!(Span::mixed_site()=> Self::#name);
+            variants.extend(fields(group.as_ref()).map(|fields| Variant {
+                path,
+                attributes,
+                fields,
+            }));
+        }
+        skip_discriminant(&mut cursor);
+        cursor.punct(',');
+    }
+    variants
+}
+
+/// Takes `= 1 << 4`, in which a `<` compares or shifts unless a `::` is before it.
+fn skip_discriminant(cursor: &mut Cursor) {
+    let mut may_have_types = cursor.punct('=').is_some();
+    while !cursor.is_empty() && !cursor.peek_punct(',') {
+        if may_have_types && cursor.peek_punct('<') {
+            cursor.angle_brackets();
+        }
+        may_have_types = cursor.path_separator().is_some();
+        if !may_have_types && !cursor.peek_punct(',') {
+            cursor.bump();
+        }
+    }
+}
