@@ -4,7 +4,7 @@ use std::{fmt, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 
-use crate::{shape::TypeId, source_location::Place};
+use crate::{source_location::Place, type_id::TypeId};
 
 /// How the compiler names the future that is waited for.
 pub(crate) const AWAITED: &str = "__awaitee";

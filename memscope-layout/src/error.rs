@@ -27,7 +27,7 @@ pub(crate) enum Kind {
     NoDebugInfo,
     LineTablesOnly,
     SplitFilesMissing { first: PathBuf, count: usize },
-    DebugFileMissing { name: PathBuf },
+    DebugFileMissing { name: PathBuf, system: PathBuf },
     DebugFileOther { file: PathBuf, what: &'static str },
     Corrupt(String),
     TooMuch,
@@ -97,12 +97,12 @@ impl fmt::Display for Error {
                  build it again where it is, or with `split-debuginfo = \"off\"`",
                 shown(first)
             ),
-            Kind::DebugFileMissing { name } => write!(
+            Kind::DebugFileMissing { name, system } => write!(
                 f,
                 "the debug information of {path} was moved to {0}, which is neither beside it, nor in `.debug` there, nor in {1}: \
                  put {0} beside it, or build it with\n{CARGO_LINES}",
                 shown(name),
-                crate::elf::SYSTEM
+                shown(system)
             ),
             Kind::DebugFileOther { file, what } => write!(
                 f,

@@ -1,15 +1,11 @@
 //! All layouts of a program, and the questions to them.
 
-use std::path::Path;
-
 use serde::{Deserialize, Serialize};
 
 use crate::{
     coroutine::{Coroutine, Member},
-    elf::Mapped,
-    error::Error,
-    read as program,
-    shape::{FutureType, PointerKind, Shape, TypeId},
+    shape::{FutureType, PointerKind, Shape},
+    type_id::TypeId,
 };
 
 /// Types looked at for the futures in one member: more are there only in a damaged file, or in a
@@ -52,41 +48,6 @@ pub enum Held {
 }
 
 impl Layouts {
-    /// Reads an executable or a library.
-    ///
-    /// Split debug information is found where the compiler left it, and as `PATH.dwp`. What was
-    /// moved to another file is found beside the program, in `.debug` there, and below
-    /// `/usr/lib/debug`; that it is of the same build is checked.
-    ///
-    /// # Errors
-    ///
-    /// When the file cannot be read, is not ELF, is cut off or damaged, or has no debug information
-    /// about types, and when the file that has it is of another build. The error says what to do.
-    pub fn read(path: impl AsRef<Path>) -> Result<Self, Error> {
-        let path = path.as_ref();
-        let read = || {
-            let file = Mapped::open(path)?;
-            program::read(&file, Some(path))
-        };
-        read().map_err(|kind| Error::new(path, kind))
-    }
-
-    /// The same of a file's bytes; files beside it are not looked for.
-    ///
-    /// # Errors
-    ///
-    /// As for [`read`](Self::read).
-    ///
-    /// ```
-    /// use memscope_layout::Layouts;
-    ///
-    /// let error = Layouts::from_bytes(b"MZ").unwrap_err();
-    /// assert!(error.to_string().contains("a PE file (Windows)"), "{error}");
-    /// ```
-    pub fn from_bytes(bytes: &[u8]) -> Result<Self, Error> {
-        program::read(bytes, None).map_err(|kind| Error::new(Path::new("the file"), kind))
-    }
-
     /// All state machines, the largest first.
     pub fn coroutines(&self) -> &[Coroutine] {
         &self.coroutines

@@ -5,6 +5,7 @@
 mod error;
 mod work_limit;
 mod source_location;
+mod type_id;
 mod coroutine;
 mod shape;
 mod layouts;
@@ -17,5 +18,6 @@ pub use coroutine::{
 };
 pub use error::Error;
 pub use layouts::{Child, Held, Layouts};
-pub use shape::{Field, FutureType, PointerKind, Shape, TypeId, Variant};
+pub use shape::{Field, FutureType, PointerKind, Shape, Variant};
 pub use source_location::Place;
+pub use type_id::TypeId;

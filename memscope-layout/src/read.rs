@@ -1,32 +1,66 @@
 //! A program's file becomes its layouts: open, scan, read, put in order.
 
-use std::{
-    cmp::Reverse,
-    collections::{HashMap, HashSet},
-    path::Path,
-    sync::Arc,
-};
+use std::{cmp::Reverse, collections::HashMap, path::Path, sync::Arc};
 
 use gimli::constants as dw;
 
 use crate::{
     coroutine::Coroutine,
     dwarf::{
-        At, Bodies, Body, Found, FutureTypes, Head, Machine, Types, Units, abbreviations, has_types,
+        At, Bodies, Found, FutureTypes, Head, Machine, Types, Units, abbreviations, has_types,
+        select_closures,
     },
-    elf::{Beside, Detached, Dwarf, Flavour, Identity, Sections, hex},
-    error::Kind,
+    elf::{Beside, Detached, Dwarf, Flavour, Identity, Mapped, Sections, hex},
+    error::{Error, Kind},
     layouts::Layouts,
-    shape::{FutureType, TypeId},
+    shape::FutureType,
+    type_id::TypeId,
     work_limit::Budget,
 };
 
 /// Abbreviations that the smallest file may have.
 const LEAST_ABBREVIATIONS: u64 = 1 << 18;
 
+impl Layouts {
+    /// Reads an executable or a library.
+    ///
+    /// Split debug information is found where the compiler left it, and as `PATH.dwp`. What was
+    /// moved to another file is found beside the program, in `.debug` there, and below
+    /// `/usr/lib/debug`; that it is of the same build is checked.
+    ///
+    /// # Errors
+    ///
+    /// When the file cannot be read, is not ELF, is cut off or damaged, or has no debug information
+    /// about types, and when the file that has it is of another build. The error says what to do.
+    pub fn read(path: impl AsRef<Path>) -> Result<Self, Error> {
+        let path = path.as_ref();
+        let read = || {
+            let file = Mapped::open(path)?;
+            read_program(&file, Some(path))
+        };
+        read().map_err(|kind| Error::new(path, kind))
+    }
+
+    /// The same of a file's bytes; files beside it are not looked for.
+    ///
+    /// # Errors
+    ///
+    /// As for [`read`](Self::read).
+    ///
+    /// ```
+    /// use memscope_layout::Layouts;
+    ///
+    /// let error = Layouts::from_bytes(b"MZ").unwrap_err();
+    /// assert!(error.to_string().contains("a PE file (Windows)"), "{error}");
+    /// ```
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self, Error> {
+        read_program(bytes, None).map_err(|kind| Error::new(Path::new("the file"), kind))
+    }
+}
+
 /// Reads a program; `path` is where the files of split and of moved debug information are looked
 /// for.
-pub(crate) fn read(data: &[u8], path: Option<&Path>) -> Result<Layouts, Kind> {
+fn read_program(data: &[u8], path: Option<&Path>) -> Result<Layouts, Kind> {
     let program = Sections::read(data, Flavour::Whole)?;
     let identity = &program.identity;
     let detached = path.filter(|_| program.entry_bytes() == 0);
@@ -50,7 +84,10 @@ fn read_sections(
     let mut dwarf = sections.dwarf()?;
     dwarf.populate_abbreviations_cache(gimli::AbbreviationsCacheStrategy::Duplicates);
     let own = own_units(&dwarf, sections.entry_bytes())?;
-    let beside = path.map(|path| Beside::find(path, &dwarf, &own)).transpose()?.unwrap_or_default();
+    let beside = path
+        .map(|path| Beside::find(path, &dwarf, own.iter().map(|it| &it.inner)))
+        .transpose()?
+        .unwrap_or_default();
     let package =
         beside.package.as_ref().map(|it| Sections::read(it, Flavour::Split)).transpose()?;
     let singles = beside
@@ -195,7 +232,8 @@ fn layouts(units: &Units<'_>, found: &Found, identity: &Identity, missing: usize
     let types = Types::new(units);
     let (machines, coroutines) = machines(&types, &found.coroutines);
     let bodies = Bodies::new(&types, &found.bodies);
-    let mut future_types = FutureTypes::new(&types, coroutines, selects(&types, &found.selects));
+    let mut future_types =
+        FutureTypes::new(&types, coroutines, select_closures(&types, &found.selects));
     let coroutines: Vec<Coroutine> =
         machines.into_iter().map(|it| it.finish(&types, &bodies, &mut future_types)).collect();
     let vtables = vtables(&types, found, identity, &mut future_types);
@@ -240,44 +278,6 @@ fn machines<'d>(types: &Types<'_, 'd>, found: &[At]) -> (Vec<Machine<'d>>, HashM
     (ranked.into_iter().map(|it| it.1).collect(), places)
 }
 
-/// The paths of the closures that `tokio::select!` polls, by the functions that do.
-fn selects(types: &Types<'_, '_>, polls: &[Body]) -> HashSet<Arc<str>> {
-    let path = |it: &Body| Some(types.path_in(it.at, &types.units.entry(it.at)?, it.parent));
-    polls.iter().filter_map(|it| Some(select(&path(it)?)?.into())).collect()
-}
-
-/// The closure of the instance of `PollFn`'s `poll` that has this path, where a `tokio::select!`
-/// has made it.
-///
-/// The macro defines the type that the closure returns, `__tokio_select_util::Out`, in the function
-/// that both stand in.
-fn select(poll: &str) -> Option<&str> {
-    let (block, arguments) =
-        poll.strip_prefix("core::future::poll_fn::{impl#")?.split_once("}::poll<")?;
-    let arguments = arguments.strip_suffix('>').filter(|_| block.parse::<u32>().is_ok())?;
-    let comma = top_level(arguments).find(|&at| arguments.as_bytes()[at..].starts_with(b", "))?;
-    let (output, closure) = (&arguments[..comma], &arguments[comma + ", ".len()..]);
-    let is_start = |at: &usize| closure.as_bytes()[*at..].starts_with(b"::{closure_env#");
-    let start = top_level(closure).filter(is_start).last()?;
-    let behind = output.strip_prefix(&closure[..start])?;
-    behind.starts_with("::__tokio_select_util::Out<").then_some(closure)
-}
-
-/// The bytes of a type's name that are in no brackets.
-fn top_level(name: &str) -> impl Iterator<Item = usize> {
-    let (mut depth, mut last) = (0, b' ');
-    name.bytes().enumerate().filter_map(move |(at, byte)| {
-        match (std::mem::replace(&mut last, byte), byte) {
-            (_, b'<' | b'(' | b'[') => depth += 1,
-            // The arrow of a function's type is no bracket.
-            (b'-', b'>') => {}
-            (_, b'>' | b')' | b']') => depth -= 1,
-            _ => {}
-        }
-        (depth == 0).then_some(at)
-    })
-}
-
 /// The types of the futures that have vtables, by the vtables' addresses.
 fn vtables<'d>(
     types: &Types<'_, 'd>,
@@ -318,24 +318,4 @@ fn settle(vtables: Vec<(u64, TypeId)>, types: &[FutureType]) -> Vec<(u64, Option
         }
     }
     settled
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_closure_is_that_of_a_select_by_what_it_returns() {
-        let poll = |output: &str, closure: &str| {
-            format!("core::future::poll_fn::{{impl#2}}::poll<{output}, {closure}>")
-        };
-        let out = "app::f::{async_fn#0}::__tokio_select_util::Out<(), fn(u8) -> (u8, u8)>";
-        let closure = "app::f::{async_fn#0}::{closure_env#1}<T, app::g::{closure_env#0}<u8, u8>>";
-        assert_eq!(select(&poll(out, closure)), Some(closure));
-        let elsewhere = "app::h::{async_fn#0}::{closure_env#0}";
-        assert_eq!(select(&poll(out, elsewhere)), None, "another function's");
-        assert_eq!(select(&poll("()", closure)), None);
-        let own = poll(out, closure).replace("core::future", "app");
-        assert_eq!(select(&own), None, "of another type");
-    }
 }

@@ -4,12 +4,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::coroutine::Discriminant;
-
-/// Names a type of one [`Layouts`](crate::Layouts).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct TypeId(pub(crate) u32);
+use crate::{coroutine::Discriminant, type_id::TypeId};
 
 /// A type that a future is in, or that is waited for.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -4,6 +4,7 @@
 
 // Bottom first: a module imports from those above it, never from those below.
 mod syntax;
+mod facade;
 mod tracked;
 mod track_var;
 mod trackable;

@@ -10,13 +10,13 @@ use std::{
 use memscope_runtime::__terminal::visible_path;
 use serde::Serialize;
 
-use super::cargo_build as program;
+use super::cargo_build;
 use crate::{
     arguments,
     byte_size::ByteSize,
     error::Error,
-    model::{Future, Futures, Origin, from_here},
-    output::{BAD, List, Source, Width, diff_view as diff, head, shown, tree_view as tree},
+    model::{Future, Futures, Origin, from_here, size_changes},
+    output::{BAD, List, Source, Width, diff_view, head, shown, tree_view},
 };
 
 /// The exit code where a future is larger than it may be.
@@ -35,17 +35,17 @@ pub(crate) fn run(options: &arguments::Futures) -> Result<ExitCode, Error> {
     };
     let futures = if let Some([before, after]) = options.diff.as_deref() {
         let (before, after) = (Futures::read(before)?, Futures::read(after)?);
-        let changes = diff::changes(&before, &after, is_shown);
+        let changes = size_changes(&before, &after, is_shown);
         if options.json {
             json(&mut out, &changes)?;
         } else {
-            diff::print(&mut out, width, &changes, options.limit)?;
+            diff_view::print(&mut out, width, &changes, options.limit)?;
         }
         after
     } else {
         let path = match &options.path {
             Some(path) => path.clone(),
-            None => program::build(&options.build)?,
+            None => cargo_build::build(&options.build)?,
         };
         let mut futures = Futures::read(&path)?;
         if options.json {
@@ -79,7 +79,7 @@ fn print(
     let matching: Vec<&Future> = futures.all.iter().filter(|it| is_shown(it)).collect();
     let shown: Vec<Future> = matching.iter().take(options.limit).map(|it| shown(it)).collect();
     if options.tree {
-        tree::print(out, width, &shown)?;
+        tree_view::print(out, width, &shown)?;
     } else {
         let (source, seen) = (Source::default(), HashSet::new());
         List { width, source, shown: seen }.print(out, &shown)?;

@@ -16,7 +16,7 @@ use memscope_runtime::{
 
 use crate::{
     error::Error,
-    model::{Future, from_here, short_file, type_name as name},
+    model::{Future, from_here, short_file, type_name},
     output::{List, NAME, PLACE, Source, Width, shown},
 };
 
@@ -169,7 +169,7 @@ fn known(layouts: &Layouts, vtable: Option<u64>, size: u64) -> Known {
     if let Shape::Coroutine(index) = future.shape {
         return Known::Coroutine { index, within: None };
     }
-    let within = name::short(&future.name);
+    let within = type_name::short(&future.name);
     // The largest first.
     match layouts.children_of(id, 0).iter().map(|it| it.coroutine).min() {
         Some(index) => Known::Coroutine { index, within: Some(within) },

@@ -5,7 +5,7 @@ use memscope_layout::{
 };
 use serde::{Deserialize, Serialize};
 
-use super::{crate_of_line::short, type_name as name};
+use super::{crate_of_line::short, type_name};
 use crate::byte_size::ByteSize;
 
 /// Smaller things are not worth a line; nor are those that are less than a tenth of the future.
@@ -139,7 +139,7 @@ fn argument(member: &Member, coroutine: &Coroutine) -> Advice {
     let text = format!(
         "`{}: {}` is passed by value and stays until the future is dropped; take a reference or a `Box`",
         member.name,
-        name::short(&member.type_name)
+        type_name::short(&member.type_name)
     );
     Advice {
         kind: Kind::Argument,
@@ -153,7 +153,7 @@ fn local(member: &Member, state: &State) -> Advice {
     let text = format!(
         "`{}: {}` is alive across the await{}; end its scope before it, or put it into a `Box` or `Vec`",
         member.name,
-        name::short(&member.type_name),
+        type_name::short(&member.type_name),
         at(state.place.as_ref())
     );
     Advice {
@@ -166,7 +166,8 @@ fn local(member: &Member, state: &State) -> Advice {
 
 fn child(layouts: &Layouts, index: usize, member: &Member, state: &State) -> Advice {
     let inner = layouts.coroutines().get(index);
-    let inner = inner.map_or_else(|| name::short(&member.type_name), |it| name::short(&it.path));
+    let inner =
+        inner.map_or_else(|| type_name::short(&member.type_name), |it| type_name::short(&it.path));
     let size = ByteSize(member.size.unwrap_or(0));
     let text = if member.kind == MemberKind::Awaited {
         format!("`{inner}` ({size}) is held inline where it is awaited; `Box::pin` it there")
@@ -213,7 +214,11 @@ fn arms<'s>(layouts: &Layouts, state: &'s State, least: u64) -> Vec<Arm<'s>> {
     let mut arms: Vec<Arm<'s>> = Vec::new();
     for (member, index) in found {
         if let Some(coroutine) = layouts.coroutines().get(index) {
-            arms.push(Arm { member, name: name::short(&coroutine.path), size: coroutine.size });
+            arms.push(Arm {
+                member,
+                name: type_name::short(&coroutine.path),
+                size: coroutine.size,
+            });
         }
     }
     arms.sort_by_key(|it| std::cmp::Reverse(it.size));

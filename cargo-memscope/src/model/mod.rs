@@ -1,11 +1,13 @@
 //! Futures as rows: what is known of each, and what follows from it.
 
 mod rows;
+mod read;
+mod size_changes;
 mod why;
 mod advice;
 pub(crate) mod type_name;
 mod crate_of_line;
 
 pub(crate) use crate_of_line::{Origin, from_here, short, short_file};
-pub(crate) use rows::{Future, Futures, Hidden, Part};
-pub(crate) use why::Step;
+pub(crate) use rows::{Future, Futures, Hidden, Part, Step};
+pub(crate) use size_changes::{Change, size_changes};

@@ -3,12 +3,11 @@
 
 use std::cmp::Reverse;
 
-use memscope_layout::{Child, Coroutine, Held, Layouts, MemberKind, Place, State};
-use serde::{Deserialize, Serialize};
+use memscope_layout::{Child, Coroutine, Held, Layouts, MemberKind, State};
 
 use super::{
-    rows::{Hidden, Part},
-    type_name as name,
+    rows::{Hidden, Part, Step},
+    type_name,
 };
 
 /// How many futures may be in one another, and how many parts are named of each.
@@ -16,26 +15,6 @@ const MOST_STEPS: usize = 16;
 const MOST_PARTS: usize = 5;
 /// A part of less than this share of the whole, one in so many, is not looked into.
 const LEAST_SHARE: u64 = 4;
-
-/// One future on the way down, in its largest state.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Step {
-    /// Its short name.
-    pub(crate) future: String,
-    pub(crate) size: u64,
-    /// The `.await` that it waits at.
-    pub(crate) at: Option<Place>,
-    /// Its largest parts, the largest first.
-    pub(crate) parts: Vec<Part>,
-    /// How many more parts it has, and their bytes.
-    pub(crate) others: usize,
-    pub(crate) other_bytes: u64,
-    /// What is there as well, but hidden.
-    #[serde(default)]
-    pub(crate) hidden: Vec<Hidden>,
-    /// Which of `parts` the next step is in.
-    pub(crate) next: Option<usize>,
-}
 
 /// The steps from a future down.
 pub(crate) fn chain(layouts: &Layouts, index: usize) -> Vec<Step> {
@@ -81,7 +60,7 @@ fn step(layouts: &Layouts, coroutine: &Coroutine, state: &State) -> (Step, Optio
     let inner = inner.max_by_key(|(_, part, _)| (part.size, part.kind == MemberKind::Awaited));
     let (next, inner) = inner.map(|(at, _, inner)| (at, inner)).unzip();
     let step = Step {
-        future: name::short(&coroutine.path),
+        future: type_name::short(&coroutine.path),
         size: coroutine.size,
         at: state.place.clone(),
         others: others.len(),

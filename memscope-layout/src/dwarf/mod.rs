@@ -7,10 +7,12 @@ mod variants;
 mod poll_functions;
 mod state_machine;
 mod shapes;
+mod select_closures;
 
 pub(crate) use poll_functions::Bodies;
-pub(crate) use scan::{Body, Found, abbreviations, has_types};
+pub(crate) use scan::{Found, abbreviations, has_types};
+pub(crate) use select_closures::select_closures;
 pub(crate) use shapes::FutureTypes;
 pub(crate) use state_machine::Machine;
 pub(crate) use types::Types;
-pub(crate) use units::{At, Head, Units, text};
+pub(crate) use units::{At, Head, Units};

@@ -2,8 +2,8 @@
 
 use gimli::{AttributeValue, Operation, constants as dw};
 
-use super::units::{At, Named, Unit, Units, Value};
-use crate::error::Kind;
+use super::units::{At, Named, Unit, Units};
+use crate::{elf::Value, error::Kind};
 
 /// What the passes found.
 #[derive(Debug, Default)]

@@ -12,7 +12,10 @@ use super::{
     units::At,
     variants::{MemberEntry, is_function},
 };
-use crate::shape::{Field, FutureType, PointerKind, Shape, TypeId, Variant};
+use crate::{
+    shape::{Field, FutureType, PointerKind, Shape, Variant},
+    type_id::TypeId,
+};
 
 /// How many types may be in one another.
 const MOST_DEPTH: u32 = 32;

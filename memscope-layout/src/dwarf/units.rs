@@ -9,14 +9,13 @@ use gimli::{
 };
 
 use crate::{
-    elf::{Bytes, Dwarf},
+    elf::{Bytes, Dwarf, Value, text},
     error::Kind,
     source_location::Place,
     work_limit::Budget,
 };
 
 pub(crate) type Entry<'d> = DebuggingInformationEntry<Bytes<'d>>;
-pub(crate) type Value<'d> = AttributeValue<Bytes<'d>>;
 
 /// Where an entry is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -81,15 +80,6 @@ pub(crate) struct Units<'d> {
     pub(crate) budget: Budget,
     files: RefCell<Files>,
     last_lines: RefCell<Option<Lines<'d>>>,
-}
-
-/// The text of an attribute.
-pub(crate) fn text<'d>(
-    dwarf: &Dwarf<'d>,
-    unit: &gimli::Unit<Bytes<'d>>,
-    value: Value<'d>,
-) -> Option<&'d str> {
-    dwarf.attr_string(unit, value).ok().and_then(|it| str::from_utf8(it.slice()).ok())
 }
 
 impl<'d> Units<'d> {

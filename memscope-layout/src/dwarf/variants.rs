@@ -6,7 +6,10 @@ use super::{
     types::Types,
     units::{At, Entry},
 };
-use crate::{coroutine::Discriminant, source_location::Place};
+use crate::{
+    coroutine::{Discriminant, Member},
+    source_location::Place,
+};
 
 /// A member of a struct, as its entry has it.
 #[derive(Clone, Copy, Debug)]
@@ -39,9 +42,7 @@ impl<'d> Types<'_, 'd> {
     pub(crate) fn members(&self, at: At) -> Vec<MemberEntry<'d>> {
         let mut members = Vec::new();
         self.units.each_child(at, |at, child| {
-            if child.tag() == dw::DW_TAG_member
-                && self.units.budget.keep(size_of::<crate::Member>())
-            {
+            if child.tag() == dw::DW_TAG_member && self.units.budget.keep(size_of::<Member>()) {
                 members.push(self.member(at, child));
             }
         });

@@ -13,7 +13,7 @@ use super::{
 use crate::error::Kind;
 
 /// Where a system keeps them.
-pub(crate) const SYSTEM: &str = "/usr/lib/debug";
+const SYSTEM: &str = "/usr/lib/debug";
 
 /// The file that has the debug information of a program without.
 #[derive(Debug)]
@@ -54,7 +54,9 @@ impl Detached {
         }
         match (other, &identity.debug_link) {
             (Some(other), _) => Err(other),
-            (None, Some((name, _))) => Err(Kind::DebugFileMissing { name: name.clone() }),
+            (None, Some((name, _))) => {
+                Err(Kind::DebugFileMissing { name: name.clone(), system: system.to_owned() })
+            }
             (None, None) => Ok(None),
         }
     }

@@ -6,7 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use gimli::{EndianSlice, RunTimeEndian, SectionId};
+use gimli::{AttributeValue, EndianSlice, RunTimeEndian, SectionId};
 use object::{CompressionFormat, Object, ObjectSection, ObjectSegment};
 
 use crate::error::Kind;
@@ -14,6 +14,7 @@ use crate::error::Kind;
 pub(crate) type Bytes<'d> = EndianSlice<'d, RunTimeEndian>;
 pub(crate) type Dwarf<'d> = gimli::Dwarf<Bytes<'d>>;
 pub(crate) type Package<'d> = gimli::DwarfPackage<Bytes<'d>>;
+pub(crate) type Value<'d> = AttributeValue<Bytes<'d>>;
 
 /// What the layouts of types need. Ranges and locations of code, the bulk of the rest, are not
 /// unpacked.
@@ -137,6 +138,15 @@ fn parse(data: &[u8]) -> Result<object::File<'_>, Kind> {
         return Err(Kind::NotElf(what_it_is(data)));
     }
     Ok(object::File::parse(data)?)
+}
+
+/// The text of an attribute.
+pub(crate) fn text<'d>(
+    dwarf: &Dwarf<'d>,
+    unit: &gimli::Unit<Bytes<'d>>,
+    value: Value<'d>,
+) -> Option<&'d str> {
+    dwarf.attr_string(unit, value).ok().and_then(|it| str::from_utf8(it.slice()).ok())
 }
 
 /// A build id as people write it.

@@ -5,11 +5,11 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::{mmap::Mapped, sections::Dwarf};
-use crate::{
-    dwarf::{Head, text},
-    error::Kind,
+use super::{
+    mmap::Mapped,
+    sections::{Bytes, Dwarf, text},
 };
+use crate::error::Kind;
 
 /// What `split-debuginfo` left beside an executable.
 #[derive(Debug, Default)]
@@ -32,13 +32,13 @@ pub(crate) struct Single {
 
 impl Beside {
     /// Looks for the files that units of the executable stand for.
-    pub(crate) fn find(
+    pub(crate) fn find<'u, 'd: 'u>(
         executable: &Path,
-        dwarf: &Dwarf<'_>,
-        units: &[Head<'_>],
+        dwarf: &Dwarf<'d>,
+        units: impl Iterator<Item = &'u gimli::Unit<Bytes<'d>>> + Clone,
     ) -> Result<Self, Kind> {
         let mut beside = Self::default();
-        if units.iter().all(|it| it.inner.dwo_id.is_none()) {
+        if units.clone().all(|it| it.dwo_id.is_none()) {
             return Ok(beside);
         }
         // A link, such as `/proc/self/exe`, is not where the files are.
@@ -48,8 +48,7 @@ impl Beside {
         if beside.package.is_some() {
             return Ok(beside);
         }
-        let units = units.iter().map(|it| &it.inner).enumerate();
-        for (skeleton, unit) in units.filter(|it| it.1.dwo_id.is_some()) {
+        for (skeleton, unit) in units.enumerate().filter(|it| it.1.dwo_id.is_some()) {
             let name = unit.dwo_name()?.and_then(|name| text(dwarf, unit, name));
             let folder = unit.comp_dir.and_then(|it| str::from_utf8(it.slice()).ok());
             let path = Path::new(folder.unwrap_or("")).join(name.unwrap_or(""));

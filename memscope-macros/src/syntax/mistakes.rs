@@ -1,6 +1,7 @@
 //! Mistakes: each is pinned to the smallest token at fault, and the user's item is emitted beside
 //! them.
 
+use super::tokens::Cursor;
 use proc_macro2::TokenStream;
 use quote::ToTokens;
 use syn::Error;
@@ -13,6 +14,12 @@ impl Mistakes {
     /// Notes `message`, to be shown under `tokens`: lower case, found then expected, no full stop.
     pub(crate) fn add(&mut self, tokens: impl ToTokens, message: impl std::fmt::Display) {
         self.0.push(Error::new_spanned(tokens, message));
+    }
+
+    /// Notes the first token of `rest`, where a comma should be.
+    pub(crate) fn expected_comma(&mut self, rest: TokenStream) {
+        let found = Cursor::new(rest).bump().map(ToTokens::into_token_stream).unwrap_or_default();
+        self.add(&found, format_args!("expected `,`, found `{found}`"));
     }
 
     pub(crate) fn count(&self) -> usize {

@@ -17,11 +17,10 @@
 //! The semicolon ends the life of temporaries, guards of locks for instance, before the block does:
 //! in the 2021 edition the last expression of a block would keep them longer.
 
-use super::not_a_place::unexpected;
-use super::place_expr::{Place, is_end};
+use super::place_expr::{Place, is_end, unexpected};
 use super::unparse::spell;
+use crate::facade;
 use crate::syntax::{Cursor, Location, Mistakes, at, is_punct, nearest};
-use crate::tracked::options as args;
 use proc_macro2::{Ident, Span, TokenStream};
 use quote::{TokenStreamExt, quote_spanned};
 
@@ -45,7 +44,7 @@ struct Variable {
 pub(crate) fn track_var(input: TokenStream, is_enabled: bool) -> TokenStream {
     let mut mistakes = Mistakes::default();
     let arguments = Arguments::parse(input, &mut mistakes);
-    let facade = arguments.krate.clone().unwrap_or_else(args::default_facade);
+    let facade = arguments.krate.clone().unwrap_or_else(facade::default_path);
     let looks = arguments
         .variables
         .iter()
@@ -132,7 +131,7 @@ impl Arguments {
         } else if value.is_empty() {
             mistakes.add(word, "`crate` needs a value, as in `crate = ::memscope_rs`");
         } else {
-            self.krate = args::path(value, mistakes);
+            self.krate = facade::parse_path(value, mistakes);
         }
     }
 }

@@ -2,7 +2,6 @@
 
 mod expand;
 mod place_expr;
-mod not_a_place;
 mod unparse;
 
 pub(crate) use expand::track_var;

@@ -1,7 +1,7 @@
 //! What `#[derive(Trackable)]` is put on: a struct or an enum, of which only names matter. Types
 //! are never looked at.
 
-use crate::syntax::{Attribute, Cursor, is_punct, split_commas};
+use crate::syntax::{Attribute, Cursor, is_braces, is_punct, split_commas};
 use proc_macro2::{Delimiter, Group, Ident, Literal, Span, TokenStream, TokenTree};
 use quote::{ToTokens, TokenStreamExt, quote_spanned};
 
@@ -69,10 +69,6 @@ fn skip_visibility(cursor: &mut Cursor) {
     if cursor.keyword("pub").is_some() {
         cursor.group(Delimiter::Parenthesis);
     }
-}
-
-fn is_braces(tree: &TokenTree) -> bool {
-    matches!(tree, TokenTree::Group(group) if group.delimiter() == Delimiter::Brace)
 }
 
 fn without_last_comma(tokens: TokenStream) -> TokenStream {

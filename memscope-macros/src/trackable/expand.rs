@@ -14,8 +14,8 @@
 //! ```
 
 use super::derive_input::{Field, Shape};
+use crate::facade;
 use crate::syntax::{Attribute, Cursor, Mistakes, is_ident, nearest, split_commas};
-use crate::tracked::options as args;
 use proc_macro2::{Group, Ident, Span, TokenStream, TokenTree};
 use quote::{format_ident, quote_spanned};
 
@@ -67,7 +67,7 @@ impl<'a> Derived<'a> {
                 |field: &&Field| !Options::parse(&field.attributes, &["skip"], mistakes).is_skipped;
             fields.push(variant.fields.iter().filter(is_shown).collect());
         }
-        let facade = options.krate.unwrap_or_else(args::default_facade);
+        let facade = options.krate.unwrap_or_else(facade::default_path);
         Self { shape, facade, fields, is_wrong, is_enabled }
     }
 
@@ -204,7 +204,7 @@ impl Options {
         if equals.is_none() || value.is_empty() {
             mistakes.add(key, "`crate` needs a value, as in `crate = ::memscope_rs`");
         } else {
-            self.krate = args::path(value, mistakes);
+            self.krate = facade::parse_path(value, mistakes);
         }
     }
 }

@@ -1,6 +1,6 @@
 //! What parses but may not be.
 
-use super::desugared_async as wrap;
+use super::desugared_async;
 use super::options::Options;
 use crate::syntax::{Block, Function, Item, Kind, Mistakes};
 
@@ -34,7 +34,9 @@ pub(crate) fn item(item: &Item, options: &Options, in_block: bool, mistakes: &mu
 fn check_function(function: &Function, mistakes: &mut Mistakes) {
     if let Some(constness) = &function.constness {
         mistakes.add(constness, "a `const fn` cannot be tracked: it cannot be `async`");
-    } else if function.body.is_some() && function.asyncness.is_none() && !wrap::has_future(function)
+    } else if function.body.is_some()
+        && function.asyncness.is_none()
+        && !desugared_async::has_future(function)
     {
         let name = &function.name;
         mistakes.add(

@@ -1,7 +1,8 @@
 //! The options of `#[tracked(…)]`.
 
+use crate::facade;
 use crate::syntax::{Cursor, Mistakes, is_punct, nearest};
-use proc_macro2::{Delimiter, Ident, Span, TokenStream, TokenTree};
+use proc_macro2::{Ident, TokenStream};
 use quote::ToTokens;
 use syn::LitStr;
 
@@ -77,7 +78,7 @@ impl Options {
                 .add(key, format_args!("`{text}` needs a value, as in `{}`", example(&text)));
         }
         match &*text {
-            "crate" => self.krate = path(value, mistakes),
+            "crate" => self.krate = facade::parse_path(value, mistakes),
             "name" => {
                 self.name = string(&value, "name", mistakes).filter(|name| is_name(name, mistakes));
             }
@@ -100,13 +101,8 @@ impl Options {
 
     /// The path in front of `__private`.
     pub(crate) fn facade(&self) -> TokenStream {
-        self.krate.clone().unwrap_or_else(default_facade)
+        self.krate.clone().unwrap_or_else(facade::default_path)
     }
-}
-
-/// The path of the facade where none is given.
-pub(crate) fn default_facade() -> TokenStream {
-    quote::quote_spanned!(Span::mixed_site()=> ::memscope_rs)
 }
 
 fn not_an_option(option: &TokenStream) -> String {
@@ -141,7 +137,7 @@ fn string(value: &TokenStream, option: &str, mistakes: &mut Mistakes) -> Option<
     let literal = cursor.bump().and_then(|tree| syn::parse2(tree.into_token_stream()).ok());
     match literal {
         Some(literal) if cursor.is_empty() => return Some(literal),
-        Some(_) => unexpected(cursor.rest(), mistakes),
+        Some(_) => mistakes.expected_comma(cursor.rest()),
         None => mistakes.add(
             value,
             format_args!(
@@ -173,43 +169,4 @@ fn task_type(value: &LitStr, mistakes: &mut Mistakes) -> Option<&'static str> {
     };
     mistakes.add(value, format_args!("unknown task type `{found}`, {hint}"));
     None
-}
-
-/// `a::b`, `::a`, `$crate`, `crate::a`: names joined by `::`.
-pub(crate) fn path(value: TokenStream, mistakes: &mut Mistakes) -> Option<TokenStream> {
-    let mut cursor = Cursor::new(value.clone());
-    let colons = |cursor: &mut Cursor| cursor.punct(':').is_some() && cursor.punct(':').is_some();
-    let leading = cursor.peek_punct(':');
-    if leading && !colons(&mut cursor) || cursor.ident().is_none() {
-        mistakes.add(
-            &value,
-            format_args!("`crate` expects a path, as in `{}`, found `{value}`", example("crate")),
-        );
-        return None;
-    }
-    while !cursor.is_empty() {
-        let left = cursor.clone();
-        if !colons(&mut cursor) || cursor.ident().is_none() {
-            unexpected(left.rest(), mistakes);
-            return None;
-        }
-    }
-    Some(strip_invisible(value))
-}
-
-fn unexpected(mut rest: TokenStream, mistakes: &mut Mistakes) {
-    let mut cursor = Cursor::new(rest.clone());
-    rest = cursor.bump().map(ToTokens::into_token_stream).unwrap_or_default();
-    mistakes.add(&rest, format_args!("expected `,`, found `{rest}`"));
-}
-
-/// Opens the invisible group around an interpolated path.
-fn strip_invisible(tokens: TokenStream) -> TokenStream {
-    let mut trees = tokens.clone().into_iter();
-    match (trees.next(), trees.next()) {
-        (Some(TokenTree::Group(group)), None) if group.delimiter() == Delimiter::None => {
-            strip_invisible(group.stream())
-        }
-        _ => tokens,
-    }
 }

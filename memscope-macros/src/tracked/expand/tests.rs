@@ -1,7 +1,8 @@
 //! What comes out for what goes in, and that something comes out for whatever goes in.
 
-use super::{may_be_future, plain, tracked};
+use super::{plain, tracked};
 use crate::syntax::{Attribute, Cursor, tokens};
+use crate::tracked::output_type::may_be_future;
 use proc_macro2::{Delimiter, Ident, Span, TokenStream, TokenTree};
 use proptest::prelude::*;
 use quote::{ToTokens, quote};
