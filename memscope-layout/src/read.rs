@@ -7,15 +7,15 @@ use gimli::constants as dw;
 use crate::{
     coroutine::Coroutine,
     dwarf::{
-        At, Bodies, Found, FutureTypes, Head, Machine, Types, Units, abbreviations, has_types,
-        select_closures,
+        EntryRef, FutureTypes, PollFunctions, ScanResult, StateMachine, Types, UnitHead, Units,
+        abbreviations, has_types, select_closures,
     },
-    elf::{Beside, Detached, Dwarf, Flavour, Identity, Mapped, Sections, hex},
+    elf::{DebugFile, Dwarf, Flavour, Identity, MappedFile, Sections, SplitFiles, hex},
     error::{Error, Kind},
     layouts::Layouts,
     shape::FutureType,
     type_id::TypeId,
-    work_limit::Budget,
+    work_limit::WorkLimit,
 };
 
 /// Abbreviations that the smallest file may have.
@@ -35,7 +35,7 @@ impl Layouts {
     pub fn read(path: impl AsRef<Path>) -> Result<Self, Error> {
         let path = path.as_ref();
         let read = || {
-            let file = Mapped::open(path)?;
+            let file = MappedFile::open(path)?;
             read_program(&file, Some(path))
         };
         read().map_err(|kind| Error::new(path, kind))
@@ -63,12 +63,12 @@ impl Layouts {
 fn read_program(data: &[u8], path: Option<&Path>) -> Result<Layouts, Kind> {
     let program = Sections::read(data, Flavour::Whole)?;
     let identity = &program.identity;
-    let detached = path.filter(|_| program.entry_bytes() == 0);
-    let detached = detached.map(|path| Detached::find(path, identity)).transpose()?.flatten();
-    match detached {
-        Some(detached) => Sections::read(&detached.file, Flavour::Whole)
+    let debug_file = path.filter(|_| program.entry_bytes() == 0);
+    let debug_file = debug_file.map(|path| DebugFile::find(path, identity)).transpose()?.flatten();
+    match debug_file {
+        Some(debug_file) => Sections::read(&debug_file.file, Flavour::Whole)
             .and_then(|sections| read_sections(&sections, identity, path))
-            .map_err(|kind| detached.blamed(kind)),
+            .map_err(|kind| debug_file.blamed(kind)),
         None => read_sections(&program, identity, path),
     }
 }
@@ -84,13 +84,13 @@ fn read_sections(
     let mut dwarf = sections.dwarf()?;
     dwarf.populate_abbreviations_cache(gimli::AbbreviationsCacheStrategy::Duplicates);
     let own = own_units(&dwarf, sections.entry_bytes())?;
-    let beside = path
-        .map(|path| Beside::find(path, &dwarf, own.iter().map(|it| &it.inner)))
+    let split_files = path
+        .map(|path| SplitFiles::find(path, &dwarf, own.iter().map(|it| &it.inner)))
         .transpose()?
         .unwrap_or_default();
     let package =
-        beside.package.as_ref().map(|it| Sections::read(it, Flavour::Split)).transpose()?;
-    let singles = beside
+        split_files.package.as_ref().map(|it| Sections::read(it, Flavour::Split)).transpose()?;
+    let singles = split_files
         .singles
         .iter()
         .map(|it| Ok((it.skeleton, Sections::read(&it.file, Flavour::Split)?)));
@@ -98,29 +98,29 @@ fn read_sections(
 
     let split = package.iter().chain(singles.iter().map(|it| &it.1));
     let bytes = split.map(Sections::entry_bytes).fold(sections.entry_bytes(), u64::saturating_add);
-    let mut units = Units::new(Budget::new(bytes));
-    let mut missing = beside.missing.len();
+    let mut units = Units::new(WorkLimit::new(bytes));
+    let mut missing = split_files.missing.len();
     missing += add_units(&mut units, dwarf, own, package.as_ref(), &singles)?;
 
-    let mut found = Found::default();
+    let mut found = ScanResult::default();
     for unit in 0..units.len() {
         let named = found.scan(&units, unit)?;
         units.set_named(unit, named);
     }
     if found.coroutines.is_empty() && missing > 0 {
-        let first = beside.missing.into_iter().next().unwrap_or_default();
+        let first = split_files.missing.into_iter().next().unwrap_or_default();
         return Err(Kind::SplitFilesMissing { first, count: missing });
     }
     if found.units_with_types == 0 {
-        return Err(too_little(&sections.dwarf()?)?);
+        return Err(why_no_types(&sections.dwarf()?)?);
     }
     let layouts = layouts(&units, &found, identity, missing);
-    units.budget.check()?;
+    units.limit.check()?;
     Ok(layouts)
 }
 
 /// The executable's units, as far as they matter.
-fn own_units<'d>(dwarf: &Dwarf<'d>, entry_bytes: u64) -> Result<Vec<Head<'d>>, Kind> {
+fn own_units<'d>(dwarf: &Dwarf<'d>, entry_bytes: u64) -> Result<Vec<UnitHead<'d>>, Kind> {
     let mut all = Vec::new();
     // Healthy files have one abbreviation for hundreds of bytes; units of damaged ones may each
     // have all that there are.
@@ -148,7 +148,7 @@ fn own_units<'d>(dwarf: &Dwarf<'d>, entry_bytes: u64) -> Result<Vec<Head<'d>>, K
     for (header, abbreviations) in all {
         if shares_types || has_types(&abbreviations) || is_skeleton(&abbreviations) {
             let unit = gimli::Unit::new_with_abbreviations(dwarf, header, abbreviations)?;
-            units.push(Head::new(unit));
+            units.push(UnitHead::new(unit));
         }
     }
     Ok(units)
@@ -159,7 +159,7 @@ fn own_units<'d>(dwarf: &Dwarf<'d>, entry_bytes: u64) -> Result<Vec<Head<'d>>, K
 fn add_units<'d>(
     units: &mut Units<'d>,
     dwarf: Dwarf<'d>,
-    own: Vec<Head<'d>>,
+    own: Vec<UnitHead<'d>>,
     package: Option<&'d Sections<'_>>,
     singles: &'d [(usize, Sections<'_>)],
 ) -> Result<usize, Kind> {
@@ -202,7 +202,7 @@ fn add_split<'d>(units: &mut Units<'d>, dwarf: Dwarf<'d>, skeleton: u32) -> Resu
             unit.copy_relocated_attributes(&skeleton.inner);
             // A file that was made anew by another build is not that of this program.
             if unit.dwo_id.is_none_or(|id| Some(id) == skeleton.inner.dwo_id) {
-                all.push(Head::new(unit));
+                all.push(UnitHead::new(unit));
             }
         }
     }
@@ -214,7 +214,7 @@ fn add_split<'d>(units: &mut Units<'d>, dwarf: Dwarf<'d>, skeleton: u32) -> Resu
 
 /// Why there are no types: the standard library comes with its lines, so there may be units even
 /// without `debug`.
-fn too_little(dwarf: &Dwarf<'_>) -> Result<Kind, Kind> {
+fn why_no_types(dwarf: &Dwarf<'_>) -> Result<Kind, Kind> {
     let mut headers = dwarf.units();
     while let Some(header) = headers.next()? {
         let unit = dwarf.unit(header)?;
@@ -228,32 +228,37 @@ fn too_little(dwarf: &Dwarf<'_>) -> Result<Kind, Kind> {
     Ok(Kind::NoDebugInfo)
 }
 
-fn layouts(units: &Units<'_>, found: &Found, identity: &Identity, missing: usize) -> Layouts {
+fn layouts(units: &Units<'_>, found: &ScanResult, identity: &Identity, missing: usize) -> Layouts {
     let types = Types::new(units);
     let (machines, coroutines) = machines(&types, &found.coroutines);
-    let bodies = Bodies::new(&types, &found.bodies);
+    let poll_functions = PollFunctions::new(&types, &found.poll_functions);
     let mut future_types =
         FutureTypes::new(&types, coroutines, select_closures(&types, &found.selects));
-    let coroutines: Vec<Coroutine> =
-        machines.into_iter().map(|it| it.finish(&types, &bodies, &mut future_types)).collect();
+    let coroutines: Vec<Coroutine> = machines
+        .into_iter()
+        .map(|it| it.finish(&types, &poll_functions, &mut future_types))
+        .collect();
     let vtables = vtables(&types, found, identity, &mut future_types);
     Layouts {
         build_id: identity.build_id.as_deref().map(hex),
         base_address: identity.base,
         coroutines,
-        vtables: settle(vtables, future_types.all()),
+        vtables: one_type_per_address(vtables, future_types.all()),
         future_types: future_types.into_all(),
         missing_files: missing,
     }
 }
 
 /// The coroutines, each once, the largest first; and which of them is at each place where one is.
-fn machines<'d>(types: &Types<'_, 'd>, found: &[At]) -> (Vec<Machine<'d>>, HashMap<At, usize>) {
-    let mut machines: Vec<Machine<'d>> = Vec::new();
-    let mut places: HashMap<At, usize> = HashMap::new();
+fn machines<'d>(
+    types: &Types<'_, 'd>,
+    found: &[EntryRef],
+) -> (Vec<StateMachine<'d>>, HashMap<EntryRef, usize>) {
+    let mut machines: Vec<StateMachine<'d>> = Vec::new();
+    let mut places: HashMap<EntryRef, usize> = HashMap::new();
     let mut by_path: HashMap<Arc<str>, Vec<usize>> = HashMap::new();
     for &at in found {
-        let Some(machine) = Machine::read(types, at) else { continue };
+        let Some(machine) = StateMachine::read(types, at) else { continue };
         let same = by_path.entry(Arc::clone(&machine.path)).or_default();
         let known = same.iter().copied().find(|&it| machines[it].is_same(&machine));
         let index = known.unwrap_or_else(|| {
@@ -272,7 +277,7 @@ fn machines<'d>(types: &Types<'_, 'd>, found: &[At]) -> (Vec<Machine<'d>>, HashM
     for index in places.values_mut() {
         *index = rank[*index];
     }
-    let mut ranked: Vec<(usize, Machine<'d>)> =
+    let mut ranked: Vec<(usize, StateMachine<'d>)> =
         machines.into_iter().enumerate().map(|(old, it)| (rank[old], it)).collect();
     ranked.sort_by_key(|it| it.0);
     (ranked.into_iter().map(|it| it.1).collect(), places)
@@ -281,7 +286,7 @@ fn machines<'d>(types: &Types<'_, 'd>, found: &[At]) -> (Vec<Machine<'d>>, HashM
 /// The types of the futures that have vtables, by the vtables' addresses.
 fn vtables<'d>(
     types: &Types<'_, 'd>,
-    found: &Found,
+    found: &ScanResult,
     identity: &Identity,
     future_types: &mut FutureTypes<'_, '_, 'd>,
 ) -> Vec<(u64, TypeId)> {
@@ -304,7 +309,10 @@ fn vtables<'d>(
 }
 
 /// One type for each address; none where several share it.
-fn settle(vtables: Vec<(u64, TypeId)>, types: &[FutureType]) -> Vec<(u64, Option<TypeId>)> {
+fn one_type_per_address(
+    vtables: Vec<(u64, TypeId)>,
+    types: &[FutureType],
+) -> Vec<(u64, Option<TypeId>)> {
     let key = |id: TypeId| types.get(id.0 as usize).map(|it| (&it.name, it.size));
     let mut settled: Vec<(u64, Option<TypeId>)> = Vec::with_capacity(vtables.len());
     for (address, id) in vtables {

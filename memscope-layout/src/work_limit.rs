@@ -15,13 +15,13 @@ const STEPS_LEAST: u64 = 1 << 20;
 /// Readers that find it spent stop early and return what they have; [`check`](Self::check) then
 /// turns it all down.
 #[derive(Debug)]
-pub(crate) struct Budget {
+pub(crate) struct WorkLimit {
     steps: Cell<u64>,
     bytes: Cell<u64>,
     is_spent: Cell<bool>,
 }
 
-impl Budget {
+impl WorkLimit {
     /// For a file with so many bytes of debug information.
     pub(crate) fn new(debug_bytes: u64) -> Self {
         Self {
@@ -61,10 +61,10 @@ mod tests {
 
     #[test]
     fn a_spent_budget_stays_spent() {
-        let budget = Budget::new(0);
-        assert!(budget.keep(1 << 20));
-        assert!(!budget.keep(usize::MAX), "more than there is");
-        assert!(!budget.step(), "and from then on nothing");
-        assert!(matches!(budget.check(), Err(Kind::TooMuch)));
+        let limit = WorkLimit::new(0);
+        assert!(limit.keep(1 << 20));
+        assert!(!limit.keep(usize::MAX), "more than there is");
+        assert!(!limit.step(), "and from then on nothing");
+        assert!(matches!(limit.check(), Err(Kind::TooMuch)));
     }
 }

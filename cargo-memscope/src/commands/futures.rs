@@ -15,8 +15,8 @@ use crate::{
     arguments,
     byte_size::ByteSize,
     error::Error,
-    model::{Future, Futures, Origin, from_here, size_changes},
-    output::{BAD, List, Source, Width, diff_view, head, shown, tree_view},
+    model::{Future, Futures, Origin, relative_path, size_changes},
+    output::{BAD, List, SourceFiles, Width, diff_view, escape_future, head, tree_view},
 };
 
 /// The exit code where a future is larger than it may be.
@@ -77,11 +77,12 @@ fn print(
 ) -> io::Result<()> {
     let all = futures.all.len();
     let matching: Vec<&Future> = futures.all.iter().filter(|it| is_shown(it)).collect();
-    let shown: Vec<Future> = matching.iter().take(options.limit).map(|it| shown(it)).collect();
+    let shown: Vec<Future> =
+        matching.iter().take(options.limit).map(|it| escape_future(it)).collect();
     if options.tree {
         tree_view::print(out, width, &shown)?;
     } else {
-        let (source, seen) = (Source::default(), HashSet::new());
+        let (source, seen) = (SourceFiles::default(), HashSet::new());
         List { width, source, shown: seen }.print(out, &shown)?;
     }
     let (shown, matching) = (shown.len(), matching.len());
@@ -99,7 +100,7 @@ fn print(
     } else {
         format!("{matching} {what}, of ")
     };
-    writeln!(out, "{shown} of {of}{all} futures in {}{rest}", visible_path(&from_here(path)))?;
+    writeln!(out, "{shown} of {of}{all} futures in {}{rest}", visible_path(&relative_path(path)))?;
     if shown > 0 {
         writeln!(
             out,
@@ -129,7 +130,7 @@ fn judge(futures: &[&Future], limit: ByteSize) -> io::Result<ExitCode> {
     };
     writeln!(out, "{BAD}{count} {are} larger than {limit}:{BAD:#}")?;
     for future in offenders {
-        head(&mut out, Width::of_output(), &shown(future))?;
+        head(&mut out, Width::of_output(), &escape_future(future))?;
     }
     Ok(ExitCode::from(TOO_LARGE))
 }

@@ -16,8 +16,8 @@ use memscope_runtime::{
 
 use crate::{
     error::Error,
-    model::{Future, from_here, short_file, type_name},
-    output::{List, NAME, PLACE, Source, Width, shown},
+    model::{Future, relative_path, short_path, type_name},
+    output::{List, NAME, PLACE, SourceFiles, Width, escape_future},
 };
 
 /// So many sites, unless all are asked for.
@@ -33,7 +33,7 @@ pub(crate) struct Sites<'s> {
 
 /// What is known of a site's future.
 #[derive(Debug, PartialEq, Eq)]
-enum Known {
+enum SiteFuture {
     /// It is this coroutine, or has it in it as it is of another type.
     Coroutine { index: usize, within: Option<String> },
     /// It has no states.
@@ -99,15 +99,15 @@ impl<'s> Sites<'s> {
         is_full: bool,
     ) -> io::Result<()> {
         let width = Width::of_output();
-        let mut list = List { width, source: Source::default(), shown: HashSet::new() };
+        let mut list = List { width, source: SourceFiles::default(), shown: HashSet::new() };
         let mut seen: HashMap<usize, Visible<'_>> = HashMap::new();
         let count = if is_full { self.sites.len() } else { self.sites.len().min(MOST) };
-        writeln!(out, "\nstate machines, from {}", visible_path(&from_here(path)))?;
+        writeln!(out, "\nstate machines, from {}", visible_path(&relative_path(path)))?;
         if self.sites.is_empty() {
             writeln!(out, "  no site of the report says which future it has")?;
         }
         for site in &self.sites[..count] {
-            let place = format!("{}:{}", visible(&short_file(&site.file)), site.line);
+            let place = format!("{}:{}", visible(&short_path(&site.file)), site.line);
             let SiteProfile { name, active, spawned, .. } = site;
             let name = visible(name);
             writeln!(
@@ -115,7 +115,7 @@ impl<'s> Sites<'s> {
                 "\n{NAME}{name}{NAME:#}  {PLACE}{place}{PLACE:#}  {active} of {spawned} alive"
             )?;
             match known(layouts, site.future_vtable, site.future_size_bytes) {
-                Known::Coroutine { index, within } => {
+                SiteFuture::Coroutine { index, within } => {
                     if let Some(within) = within {
                         writeln!(
                             out,
@@ -126,14 +126,14 @@ impl<'s> Sites<'s> {
                     if let Some(other) = seen.insert(index, name) {
                         writeln!(out, "  the same future as that of `{other}`")?;
                     } else if let Some(coroutine) = layouts.coroutines().get(index) {
-                        list.future(out, &shown(&Future::of(layouts, index, coroutine)))?;
+                        list.future(out, &escape_future(&Future::of(layouts, index, coroutine)))?;
                     }
                 }
-                Known::Plain(type_name) => {
+                SiteFuture::Plain(type_name) => {
                     let type_name = width.minus(30).middle(&visible(&type_name).to_string());
                     writeln!(out, "  {type_name}: no state machine is in it")?;
                 }
-                Known::Nothing(why) => writeln!(out, "  not known: {why}")?,
+                SiteFuture::Nothing(why) => writeln!(out, "  not known: {why}")?,
             }
         }
         if count < self.sites.len() {
@@ -152,10 +152,10 @@ impl<'s> Sites<'s> {
 }
 
 /// What is at the vtable with this offset in the program's image, if it is of this size.
-fn known(layouts: &Layouts, vtable: Option<u64>, size: u64) -> Known {
+fn known(layouts: &Layouts, vtable: Option<u64>, size: u64) -> SiteFuture {
     let address = vtable.unwrap_or(0).saturating_add(layouts.base_address());
     let Some(id) = layouts.by_vtable(address, size) else {
-        return Known::Nothing(match layouts.vtables().find(|it| it.0 == address) {
+        return SiteFuture::Nothing(match layouts.vtables().find(|it| it.0 == address) {
             Some((_, Some(_))) => "the type at its place has another size",
             Some((_, None)) => "the linker gave several types one place",
             None => {
@@ -164,16 +164,16 @@ fn known(layouts: &Layouts, vtable: Option<u64>, size: u64) -> Known {
         });
     };
     let Some(future) = layouts.future_type(id) else {
-        return Known::Nothing("its type is not in the debug information");
+        return SiteFuture::Nothing("its type is not in the debug information");
     };
     if let Shape::Coroutine(index) = future.shape {
-        return Known::Coroutine { index, within: None };
+        return SiteFuture::Coroutine { index, within: None };
     }
     let within = type_name::short(&future.name);
     // The largest first.
     match layouts.children_of(id, 0).iter().map(|it| it.coroutine).min() {
-        Some(index) => Known::Coroutine { index, within: Some(within) },
-        None => Known::Plain(within),
+        Some(index) => SiteFuture::Coroutine { index, within: Some(within) },
+        None => SiteFuture::Plain(within),
     }
 }
 
@@ -196,7 +196,7 @@ mod tests {
         )
         .unwrap();
         let known = |size| known(&layouts, Some(4_096), size);
-        assert_eq!(known(2), Known::Plain("Ready<u8>".to_owned()));
-        assert_eq!(known(3), Known::Nothing("the type at its place has another size"));
+        assert_eq!(known(2), SiteFuture::Plain("Ready<u8>".to_owned()));
+        assert_eq!(known(3), SiteFuture::Nothing("the type at its place has another size"));
     }
 }

@@ -5,7 +5,7 @@ use memscope_layout::{
 };
 use serde::{Deserialize, Serialize};
 
-use super::{crate_of_line::short, type_name};
+use super::{crate_of_line::short_place, type_name};
 use crate::byte_size::ByteSize;
 
 /// Smaller things are not worth a line; nor are those that are less than a tenth of the future.
@@ -109,7 +109,7 @@ fn inline_of(children: &[Child]) -> Vec<usize> {
 }
 
 fn at(place: Option<&Place>) -> String {
-    place.map_or_else(String::new, |it| format!(" at {}", short(it)))
+    place.map_or_else(String::new, |it| format!(" at {}", short_place(it)))
 }
 
 fn held_twice(state: &State, member: &Member, twin: &Member, coroutine: &Coroutine) -> Advice {

@@ -38,12 +38,12 @@ impl Origin {
 
 /// The place without the part of its path that says nothing: the current folder, or cargo's folder
 /// of packages.
-pub(crate) fn short(place: &Place) -> String {
-    format!("{}:{}", short_file(&place.file), place.line)
+pub(crate) fn short_place(place: &Place) -> String {
+    format!("{}:{}", short_path(&place.file), place.line)
 }
 
 /// The same of a file alone.
-pub(crate) fn short_file(file: &str) -> String {
+pub(crate) fn short_path(file: &str) -> String {
     let after = |mark: &str| {
         let rest = file.split_once(mark)?.1;
         // The name of the registry or repository comes first.
@@ -53,12 +53,12 @@ pub(crate) fn short_file(file: &str) -> String {
     let downloaded = after("/registry/src/")
         .or_else(|| after("/git/checkouts/"))
         .or_else(|| std().filter(|_| Origin::of_file(file) == Origin::Std));
-    let file = downloaded.map_or_else(|| from_here(Path::new(file)), PathBuf::from);
+    let file = downloaded.map_or_else(|| relative_path(Path::new(file)), PathBuf::from);
     file.display().to_string()
 }
 
 /// The path from the current folder on, where it is below it.
-pub(crate) fn from_here(path: &Path) -> PathBuf {
+pub(crate) fn relative_path(path: &Path) -> PathBuf {
     let here = env::current_dir().ok();
     let own = here.and_then(|it| path.strip_prefix(it).ok()).unwrap_or(path);
     // `a/../b`, as `include!` and `#[path]` make it, is `b`.
@@ -98,7 +98,7 @@ mod tests {
         ];
         for (file, origin, text) in cases {
             assert_eq!(Origin::of(Some(&place(file))), origin, "{file}");
-            assert_eq!(short(&place(file)), text);
+            assert_eq!(short_place(&place(file)), text);
         }
     }
 }

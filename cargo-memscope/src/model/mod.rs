@@ -8,6 +8,6 @@ mod advice;
 pub(crate) mod type_name;
 mod crate_of_line;
 
-pub(crate) use crate_of_line::{Origin, from_here, short, short_file};
+pub(crate) use crate_of_line::{Origin, relative_path, short_path, short_place};
 pub(crate) use rows::{Future, Futures, Hidden, Part, Step};
 pub(crate) use size_changes::{Change, size_changes};

@@ -5,7 +5,7 @@ use std::{cmp::Reverse, collections::BTreeMap};
 use serde::Serialize;
 
 use super::{
-    crate_of_line::short,
+    crate_of_line::short_place,
     rows::{Future, Futures},
 };
 
@@ -51,7 +51,7 @@ pub(crate) fn size_changes<'a>(
             let (old, new) = (old.get(at), new.get(at));
             let (before, after) = (old.map(|it| it.size), new.map(|it| it.size));
             let Some(any) = new.or(old).filter(|_| before != after) else { continue };
-            let place = any.declared_at.as_ref().map(short);
+            let place = any.declared_at.as_ref().map(short_place);
             changes.push(Change { name: &any.name, path, before, after, place });
         }
     }

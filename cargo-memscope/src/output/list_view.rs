@@ -8,12 +8,12 @@ use std::{
 use memscope_layout::{MemberKind, Place};
 
 use super::{
-    source_line::Source,
+    source_line::SourceFiles,
     terminal::{ADVICE, NAME, PLACE, SIZE, Width},
 };
 use crate::{
     byte_size::ByteSize,
-    model::{Future, Hidden, Part, Step, short},
+    model::{Future, Hidden, Part, Step, short_place},
 };
 
 /// Columns of a size.
@@ -23,7 +23,7 @@ pub(crate) const SIZE_COLUMNS: usize = 12;
 #[derive(Debug)]
 pub(crate) struct List {
     pub(crate) width: Width,
-    pub(crate) source: Source,
+    pub(crate) source: SourceFiles,
     /// Futures, by name and size, that were shown as a part of another one.
     pub(crate) shown: HashSet<(String, u64)>,
 }
@@ -49,8 +49,10 @@ impl List {
             self.step(out, step, depth)?;
         }
         for advice in &future.advice {
-            let place =
-                advice.place.as_ref().map_or_else(String::new, |it| format!("{}: ", short(it)));
+            let place = advice
+                .place
+                .as_ref()
+                .map_or_else(String::new, |it| format!("{}: ", short_place(it)));
             let less = ByteSize(advice.saves_up_to);
             let text = format!("{place}{} (up to {less} less)", advice.text);
             let indent = SIZE_COLUMNS + 4;
@@ -66,7 +68,7 @@ impl List {
     fn step(&mut self, out: &mut impl Write, step: &Step, depth: usize) -> io::Result<()> {
         let indent = start(depth);
         if let Some(place) = &step.at {
-            let text = format!("waits at {}", short(place));
+            let text = format!("waits at {}", short_place(place));
             let left = self.width.minus(indent + text.chars().count() + 4);
             let line = self
                 .source
@@ -97,7 +99,7 @@ fn start(depth: usize) -> usize {
 /// The line of a future itself.
 pub(crate) fn head(out: &mut impl Write, width: Width, future: &Future) -> io::Result<()> {
     let place =
-        future.declared_at.as_ref().map_or_else(String::new, |it| format!("  {}", short(it)));
+        future.declared_at.as_ref().map_or_else(String::new, |it| format!("  {}", short_place(it)));
     let name = width.minus(SIZE_COLUMNS + 2 + place.chars().count()).middle(&future.name);
     let size = ByteSize(future.size);
     writeln!(
@@ -145,8 +147,10 @@ pub(crate) fn hidden_line(
         .iter()
         .map(|it| {
             let size = it.size.map_or_else(String::new, |it| format!(", {}", ByteSize(it)));
-            let place =
-                it.declared_at.as_ref().map_or_else(String::new, |it| format!(", {}", short(it)));
+            let place = it
+                .declared_at
+                .as_ref()
+                .map_or_else(String::new, |it| format!(", {}", short_place(it)));
             format!("{}{size}{place}", it.type_name)
         })
         .collect();
@@ -163,10 +167,10 @@ pub(crate) fn hidden_line(
 
 fn declared(part: &Part) -> String {
     match (&part.declared_at, &part.maybe_declared_at[..]) {
-        (Some(place), _) => format!("  {}", short(place)),
+        (Some(place), _) => format!("  {}", short_place(place)),
         (None, []) => String::new(),
         (None, places) => {
-            let places: Vec<String> = places.iter().map(|it: &Place| short(it)).collect();
+            let places: Vec<String> = places.iter().map(|it: &Place| short_place(it)).collect();
             format!("  {}", places.join(" or "))
         }
     }

@@ -4,10 +4,10 @@ mod list_view;
 pub(crate) mod tree_view;
 pub(crate) mod diff_view;
 mod source_line;
-mod escaped;
+mod escape;
 mod terminal;
 
-pub(crate) use escaped::shown;
+pub(crate) use escape::escape_future;
 pub(crate) use list_view::{List, head};
-pub(crate) use source_line::Source;
+pub(crate) use source_line::SourceFiles;
 pub(crate) use terminal::{BAD, NAME, PLACE, Width};

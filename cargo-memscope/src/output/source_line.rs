@@ -12,11 +12,11 @@ const MOST_BYTES: u64 = 16 << 20;
 
 /// The files that were read.
 #[derive(Debug, Default)]
-pub(crate) struct Source {
+pub(crate) struct SourceFiles {
     files: HashMap<String, Option<String>>,
 }
 
-impl Source {
+impl SourceFiles {
     /// The line, without the space around it; `None` where it is empty or not there.
     pub(crate) fn line(&mut self, place: &Place) -> Option<String> {
         let file = self
@@ -50,7 +50,7 @@ mod tests {
     fn a_line_is_shown_without_what_moves_the_cursor_and_not_all_of_it() {
         let path = std::env::temp_dir().join(format!("memscope-source-{}", std::process::id()));
         fs::write(&path, format!("\n  a\u{1b}[2Jb  \n{0}\n{0}c\n", "x".repeat(LONGEST))).unwrap();
-        let mut source = Source::default();
+        let mut source = SourceFiles::default();
         let mut line = |line| source.line(&Place { file: path.to_str().unwrap().into(), line });
         assert_eq!(line(1), None, "empty");
         assert_eq!(line(2).unwrap(), "a\\u{1b}[2Jb");

@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     byte_size::ByteSize,
-    model::{Future, short},
+    model::{Future, short_place},
 };
 
 /// Prints futures with their states. Those that have returned or panicked keep nothing alive, and
@@ -29,7 +29,7 @@ pub(crate) fn print(out: &mut impl Write, width: Width, futures: &[Future]) -> i
                 StateKind::Returned | StateKind::Panicked => continue,
                 StateKind::Unresumed => "not yet polled".to_owned(),
                 StateKind::Suspended(_) => {
-                    let place = state.place.as_ref().map_or_else(|| "?".to_owned(), short);
+                    let place = state.place.as_ref().map_or_else(|| "?".to_owned(), short_place);
                     format!("waits at {place}")
                 }
             };

@@ -9,10 +9,10 @@ mod state_machine;
 mod shapes;
 mod select_closures;
 
-pub(crate) use poll_functions::Bodies;
-pub(crate) use scan::{Found, abbreviations, has_types};
+pub(crate) use poll_functions::PollFunctions;
+pub(crate) use scan::{ScanResult, abbreviations, has_types};
 pub(crate) use select_closures::select_closures;
 pub(crate) use shapes::FutureTypes;
-pub(crate) use state_machine::Machine;
+pub(crate) use state_machine::StateMachine;
 pub(crate) use types::Types;
-pub(crate) use units::{At, Head, Units};
+pub(crate) use units::{EntryRef, UnitHead, Units};

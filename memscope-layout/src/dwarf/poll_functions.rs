@@ -6,9 +6,9 @@ use std::{collections::HashMap, sync::Arc};
 use gimli::{AttributeValue, Operation, constants as dw};
 
 use super::{
-    scan::Body,
+    scan::PollFunction,
     types::Types,
-    units::{At, Entry},
+    units::{Entry, EntryRef},
 };
 use crate::source_location::Place;
 
@@ -16,7 +16,7 @@ use crate::source_location::Place;
 #[derive(Clone, Debug)]
 pub(crate) struct Variable<'d> {
     pub(crate) name: &'d str,
-    pub(crate) type_: At,
+    pub(crate) type_: EntryRef,
     pub(crate) type_name: Arc<str>,
     pub(crate) size: Option<u64>,
     /// Where it is in the coroutine; `None` where the code keeps it elsewhere, or in several
@@ -35,14 +35,14 @@ impl Variable<'_> {
 
 /// All bodies, by the path of the coroutine that each one polls.
 #[derive(Debug)]
-pub(crate) struct Bodies<'t, 'u, 'd> {
+pub(crate) struct PollFunctions<'t, 'u, 'd> {
     types: &'t Types<'u, 'd>,
-    by_path: HashMap<Arc<str>, Vec<At>>,
+    by_path: HashMap<Arc<str>, Vec<EntryRef>>,
 }
 
-impl<'t, 'u, 'd> Bodies<'t, 'u, 'd> {
-    pub(crate) fn new(types: &'t Types<'u, 'd>, found: &[Body]) -> Self {
-        let mut by_path: HashMap<_, Vec<At>> = HashMap::new();
+impl<'t, 'u, 'd> PollFunctions<'t, 'u, 'd> {
+    pub(crate) fn new(types: &'t Types<'u, 'd>, found: &[PollFunction]) -> Self {
+        let mut by_path: HashMap<_, Vec<EntryRef>> = HashMap::new();
         for body in found {
             if let Some(entry) = types.units.entry(body.at) {
                 let path = types.path_in(body.at, &entry, body.parent);
@@ -78,7 +78,7 @@ impl<'t, 'u, 'd> Bodies<'t, 'u, 'd> {
         variables
     }
 
-    fn variable(&self, at: At, entry: &Entry<'d>) -> Option<Variable<'d>> {
+    fn variable(&self, at: EntryRef, entry: &Entry<'d>) -> Option<Variable<'d>> {
         let units = self.types.units;
         let type_ = self.types.referred(at, entry, dw::DW_AT_type)?;
         Some(Variable {
@@ -93,7 +93,7 @@ impl<'t, 'u, 'd> Bodies<'t, 'u, 'd> {
 
     /// The offset in the coroutine, where the location is "so many bytes from the address that is
     /// on the stack there".
-    fn offset(&self, at: At, entry: &Entry<'d>) -> Option<u64> {
+    fn offset(&self, at: EntryRef, entry: &Entry<'d>) -> Option<u64> {
         let AttributeValue::Exprloc(location) = entry.attr_value(dw::DW_AT_location)? else {
             return None;
         };

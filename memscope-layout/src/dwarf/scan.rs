@@ -2,28 +2,28 @@
 
 use gimli::{AttributeValue, Operation, constants as dw};
 
-use super::units::{At, Named, Unit, Units};
+use super::units::{EntryRef, NamedEntry, Unit, Units};
 use crate::{elf::Value, error::Kind};
 
 /// What the passes found.
 #[derive(Debug, Default)]
-pub(crate) struct Found {
+pub(crate) struct ScanResult {
     /// State machines, as often as units define them.
-    pub(crate) coroutines: Vec<At>,
+    pub(crate) coroutines: Vec<EntryRef>,
     /// The functions that poll them.
-    pub(crate) bodies: Vec<Body>,
+    pub(crate) poll_functions: Vec<PollFunction>,
     /// The functions that poll what `tokio::select!` polls.
-    pub(crate) selects: Vec<Body>,
+    pub(crate) selects: Vec<PollFunction>,
     /// Vtables of `dyn Future`: the link-time address, and the entry of the vtable's type.
-    pub(crate) vtables: Vec<(u64, At)>,
+    pub(crate) vtables: Vec<(u64, EntryRef)>,
     /// Units that tell of types with variants, or of vtables.
     pub(crate) units_with_types: usize,
 }
 
 /// The function that polls a coroutine.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Body {
-    pub(crate) at: At,
+pub(crate) struct PollFunction {
+    pub(crate) at: EntryRef,
     /// What it is in: an index into its unit's `named`.
     pub(crate) parent: u32,
 }
@@ -75,8 +75,8 @@ fn is_type(tag: gimli::DwTag) -> bool {
     matches!(tag, dw::DW_TAG_structure_type | dw::DW_TAG_union_type | dw::DW_TAG_enumeration_type)
 }
 
-impl Found {
-    pub(crate) fn scan(&mut self, units: &Units<'_>, index: u32) -> Result<Vec<Named>, Kind> {
+impl ScanResult {
+    pub(crate) fn scan(&mut self, units: &Units<'_>, index: u32) -> Result<Vec<NamedEntry>, Kind> {
         let Some(unit) = units.unit(index) else { return Ok(Vec::new()) };
         if has_types(&unit.inner.abbreviations) {
             self.units_with_types += 1;
@@ -92,8 +92,8 @@ struct Pass<'a, 'd> {
     units: &'a Units<'d>,
     unit: &'a Unit<'d>,
     index: u32,
-    found: &'a mut Found,
-    named: Vec<Named>,
+    found: &'a mut ScanResult,
+    named: Vec<NamedEntry>,
     /// The entries that the next one is in, as far as they name it: depth, and index into `named`.
     open: Vec<(isize, u32)>,
 }
@@ -108,7 +108,7 @@ struct Seen<'d> {
 }
 
 impl<'d> Pass<'_, 'd> {
-    fn run(mut self) -> Result<Vec<Named>, Kind> {
+    fn run(mut self) -> Result<Vec<NamedEntry>, Kind> {
         let unit = self.unit;
         let mut raw = unit.inner.entries_raw(None)?;
         // Entries inside a function are deeper than its own depth.
@@ -137,7 +137,7 @@ impl<'d> Pass<'_, 'd> {
             }
             let offset = u32::try_from(offset.0)
                 .map_err(|_| Kind::Corrupt("a unit is larger than 4 GiB".to_owned()))?;
-            let at = At { unit: self.index, offset };
+            let at = EntryRef { unit: self.index, offset };
             self.open.truncate(self.open.partition_point(|it| it.0 < depth));
             let parent = self.open.last().map_or(NO_PARENT, |it| it.1);
             function = isize::MAX;
@@ -160,7 +160,7 @@ impl<'d> Pass<'_, 'd> {
         self.units.bytes(self.index, value?)
     }
 
-    fn name(&mut self, at: At, tag: gimli::DwTag, parent: u32, seen: &Seen<'d>) -> u32 {
+    fn name(&mut self, at: EntryRef, tag: gimli::DwTag, parent: u32, seen: &Seen<'d>) -> u32 {
         let is_definition = tag != dw::DW_TAG_namespace && !seen.is_declaration;
         if is_definition
             && tag == dw::DW_TAG_structure_type
@@ -170,7 +170,7 @@ impl<'d> Pass<'_, 'd> {
         {
             self.found.coroutines.push(at);
         }
-        self.named.push(Named { offset: at.offset, parent, is_definition });
+        self.named.push(NamedEntry { offset: at.offset, parent, is_definition });
         u32::try_from(self.named.len() - 1).unwrap_or(NO_PARENT)
     }
 
@@ -179,7 +179,7 @@ impl<'d> Pass<'_, 'd> {
         seen.name.and_then(|it| self.units.first_byte(self.index, it)) == Some(b'{')
     }
 
-    fn body(&mut self, at: At, parent: u32, seen: &Seen<'d>) {
+    fn body(&mut self, at: EntryRef, parent: u32, seen: &Seen<'d>) {
         // Nearly no name begins with one of these, so nearly none needs to be read.
         let first = seen.name.and_then(|it| self.units.first_byte(self.index, it));
         if !matches!(first, Some(b'{' | b'p')) {
@@ -187,9 +187,9 @@ impl<'d> Pass<'_, 'd> {
         }
         let name = self.text(seen.name).unwrap_or_default();
         if BODIES.iter().any(|it| name.starts_with(it)) {
-            self.found.bodies.push(Body { at, parent });
+            self.found.poll_functions.push(PollFunction { at, parent });
         } else if name.starts_with(b"poll<") && name.windows(SELECT.len()).any(|it| it == SELECT) {
-            self.found.selects.push(Body { at, parent });
+            self.found.selects.push(PollFunction { at, parent });
         }
     }
 

@@ -2,12 +2,13 @@
 
 use std::{collections::HashSet, sync::Arc};
 
-use super::{scan::Body, types::Types};
+use super::{scan::PollFunction, types::Types};
 
 /// The paths of the closures that `tokio::select!` polls, by the functions that do.
-pub(crate) fn select_closures(types: &Types<'_, '_>, polls: &[Body]) -> HashSet<Arc<str>> {
-    let path = |it: &Body| Some(types.path_in(it.at, &types.units.entry(it.at)?, it.parent));
-    polls.iter().filter_map(|it| Some(select(&path(it)?)?.into())).collect()
+pub(crate) fn select_closures(types: &Types<'_, '_>, polls: &[PollFunction]) -> HashSet<Arc<str>> {
+    let path =
+        |it: &PollFunction| Some(types.path_in(it.at, &types.units.entry(it.at)?, it.parent));
+    polls.iter().filter_map(|it| Some(select_closure(&path(it)?)?.into())).collect()
 }
 
 /// The closure of the instance of `PollFn`'s `poll` that has this path, where a `tokio::select!`
@@ -15,7 +16,7 @@ pub(crate) fn select_closures(types: &Types<'_, '_>, polls: &[Body]) -> HashSet<
 ///
 /// The macro defines the type that the closure returns, `__tokio_select_util::Out`, in the function
 /// that both stand in.
-fn select(poll: &str) -> Option<&str> {
+fn select_closure(poll: &str) -> Option<&str> {
     let (block, arguments) =
         poll.strip_prefix("core::future::poll_fn::{impl#")?.split_once("}::poll<")?;
     let arguments = arguments.strip_suffix('>').filter(|_| block.parse::<u32>().is_ok())?;
@@ -53,11 +54,11 @@ mod tests {
         };
         let out = "app::f::{async_fn#0}::__tokio_select_util::Out<(), fn(u8) -> (u8, u8)>";
         let closure = "app::f::{async_fn#0}::{closure_env#1}<T, app::g::{closure_env#0}<u8, u8>>";
-        assert_eq!(select(&poll(out, closure)), Some(closure));
+        assert_eq!(select_closure(&poll(out, closure)), Some(closure));
         let elsewhere = "app::h::{async_fn#0}::{closure_env#0}";
-        assert_eq!(select(&poll(out, elsewhere)), None, "another function's");
-        assert_eq!(select(&poll("()", closure)), None);
+        assert_eq!(select_closure(&poll(out, elsewhere)), None, "another function's");
+        assert_eq!(select_closure(&poll("()", closure)), None);
         let own = poll(out, closure).replace("core::future", "app");
-        assert_eq!(select(&own), None, "of another type");
+        assert_eq!(select_closure(&own), None, "of another type");
     }
 }

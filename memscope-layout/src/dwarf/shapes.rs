@@ -9,7 +9,7 @@ use gimli::constants as dw;
 
 use super::{
     types::Types,
-    units::At,
+    units::EntryRef,
     variants::{MemberEntry, is_function},
 };
 use crate::{
@@ -22,7 +22,7 @@ const MOST_DEPTH: u32 = 32;
 
 /// What is known of a type.
 #[derive(Clone, Copy, Debug)]
-enum Known {
+enum Visit {
     /// It leads to a future.
     Leads(TypeId),
     /// It does not, or is being looked at.
@@ -34,12 +34,12 @@ enum Known {
 pub(crate) struct FutureTypes<'t, 'u, 'd> {
     types: &'t Types<'u, 'd>,
     /// Where coroutines are, and which.
-    coroutines: HashMap<At, usize>,
+    coroutines: HashMap<EntryRef, usize>,
     /// The paths of the closures that `tokio::select!` polls.
     selects: HashSet<Arc<str>>,
-    known: HashMap<At, Known>,
+    known: HashMap<EntryRef, Visit>,
     /// Whether types are plain, of those that were asked for.
-    plain: HashMap<At, bool>,
+    plain: HashMap<EntryRef, bool>,
     leaves: HashMap<(Arc<str>, Option<u64>), TypeId>,
     all: Vec<FutureType>,
 }
@@ -47,7 +47,7 @@ pub(crate) struct FutureTypes<'t, 'u, 'd> {
 impl<'t, 'u, 'd> FutureTypes<'t, 'u, 'd> {
     pub(crate) fn new(
         types: &'t Types<'u, 'd>,
-        coroutines: HashMap<At, usize>,
+        coroutines: HashMap<EntryRef, usize>,
         selects: HashSet<Arc<str>>,
     ) -> Self {
         let (known, plain, leaves) = (HashMap::new(), HashMap::new(), HashMap::new());
@@ -63,7 +63,7 @@ impl<'t, 'u, 'd> FutureTypes<'t, 'u, 'd> {
     }
 
     /// The type, if it leads to a future, or else if it is to have a name all the same.
-    pub(crate) fn find(&mut self, at: At, is_wanted: bool) -> Option<TypeId> {
+    pub(crate) fn find(&mut self, at: EntryRef, is_wanted: bool) -> Option<TypeId> {
         let found = self.look(at, 0);
         if found.is_some() || !is_wanted {
             return found;
@@ -77,8 +77,8 @@ impl<'t, 'u, 'd> FutureTypes<'t, 'u, 'd> {
         Some(id)
     }
 
-    fn add(&mut self, at: At, shape: Shape, is_plain_besides: bool) -> Option<TypeId> {
-        if !self.types.units.budget.keep(size_of::<FutureType>()) {
+    fn add(&mut self, at: EntryRef, shape: Shape, is_plain_besides: bool) -> Option<TypeId> {
+        if !self.types.units.limit.keep(size_of::<FutureType>()) {
             return None;
         }
         let id = TypeId(u32::try_from(self.all.len()).ok()?);
@@ -88,22 +88,22 @@ impl<'t, 'u, 'd> FutureTypes<'t, 'u, 'd> {
         Some(id)
     }
 
-    fn look(&mut self, at: At, depth: u32) -> Option<TypeId> {
+    fn look(&mut self, at: EntryRef, depth: u32) -> Option<TypeId> {
         match self.known.get(&at) {
-            Some(Known::Leads(id)) => return Some(*id),
-            Some(Known::Ends) => return None,
+            Some(Visit::Leads(id)) => return Some(*id),
+            Some(Visit::Ends) => return None,
             None if depth > MOST_DEPTH => return None,
             None => {}
         }
-        self.known.insert(at, Known::Ends);
+        self.known.insert(at, Visit::Ends);
         let (shape, is_plain_besides) = self.shape(at, depth)?;
         let id = self.add(at, shape, is_plain_besides)?;
-        self.known.insert(at, Known::Leads(id));
+        self.known.insert(at, Visit::Leads(id));
         Some(id)
     }
 
     /// What is in it, and whether the rest is plain.
-    fn shape(&mut self, at: At, depth: u32) -> Option<(Shape, bool)> {
+    fn shape(&mut self, at: EntryRef, depth: u32) -> Option<(Shape, bool)> {
         if let Some(&coroutine) = self.coroutines.get(&at) {
             return Some((Shape::Coroutine(coroutine), false));
         }
@@ -159,12 +159,12 @@ impl<'t, 'u, 'd> FutureTypes<'t, 'u, 'd> {
     fn is_plain_besides(&mut self, members: &[MemberEntry<'d>]) -> bool {
         members.iter().filter_map(|it| it.type_).count() == members.len()
             && members.iter().filter_map(|it| it.type_).all(|it| {
-                matches!(self.known.get(&it), Some(Known::Leads(_))) || self.is_plain(it, 0)
+                matches!(self.known.get(&it), Some(Visit::Leads(_))) || self.is_plain(it, 0)
             })
     }
 
     /// Whether a value of a type is numbers, functions or text of its own, and nothing else.
-    fn is_plain(&mut self, at: At, depth: u32) -> bool {
+    fn is_plain(&mut self, at: EntryRef, depth: u32) -> bool {
         if let Some(known) = self.plain.get(&at) {
             return *known;
         }
@@ -175,7 +175,7 @@ impl<'t, 'u, 'd> FutureTypes<'t, 'u, 'd> {
         is_plain
     }
 
-    fn look_whether_plain(&mut self, at: At, depth: u32) -> Option<bool> {
+    fn look_whether_plain(&mut self, at: EntryRef, depth: u32) -> Option<bool> {
         let entry = self.types.units.entry(at)?;
         if entry.has_attr(dw::DW_AT_declaration) {
             return None;
@@ -204,7 +204,7 @@ impl<'t, 'u, 'd> FutureTypes<'t, 'u, 'd> {
         }
     }
 
-    fn trait_object(&self, at: At, kind: PointerKind) -> Option<Shape> {
+    fn trait_object(&self, at: EntryRef, kind: PointerKind) -> Option<Shape> {
         let members = self.types.members(at);
         let offset = |name| members.iter().find(|it| it.name == name).map(|it| it.offset);
         let (data_offset, vtable_offset) = (offset("pointer")?, offset("vtable")?);

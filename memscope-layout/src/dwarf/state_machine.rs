@@ -6,10 +6,10 @@ use std::sync::Arc;
 use gimli::constants as dw;
 
 use super::{
-    poll_functions::{Bodies, Variable},
+    poll_functions::{PollFunctions, Variable},
     shapes::FutureTypes,
     types::Types,
-    units::At,
+    units::EntryRef,
     variants::{MemberEntry, VariantEntry},
 };
 use crate::{
@@ -22,7 +22,7 @@ use crate::{
 
 /// A coroutine as its entry has it.
 #[derive(Debug)]
-pub(crate) struct Machine<'d> {
+pub(crate) struct StateMachine<'d> {
     pub(crate) path: Arc<str>,
     size: u64,
     align: Option<u64>,
@@ -30,9 +30,9 @@ pub(crate) struct Machine<'d> {
     states: Vec<(StateKind, VariantEntry<'d>)>,
 }
 
-impl<'d> Machine<'d> {
+impl<'d> StateMachine<'d> {
     /// `None` where the entry is not that of a coroutine after all.
-    pub(crate) fn read(types: &Types<'_, 'd>, at: At) -> Option<Self> {
+    pub(crate) fn read(types: &Types<'_, 'd>, at: EntryRef) -> Option<Self> {
         let entry = types.units.entry(at)?;
         let part = types.variants(at)?;
         let states = part.variants.into_iter().map(|it| Some((state_kind(it.name)?, it)));
@@ -68,21 +68,21 @@ impl<'d> Machine<'d> {
     pub(crate) fn finish(
         self,
         types: &Types<'_, 'd>,
-        bodies: &Bodies<'_, '_, 'd>,
+        poll_functions: &PollFunctions<'_, '_, 'd>,
         future_types: &mut FutureTypes<'_, '_, 'd>,
     ) -> Coroutine {
         let unresumed = self.states.iter().find(|it| it.0 == StateKind::Unresumed);
         let captured = unresumed.map_or(&[][..], |it| &it.1.members);
         let declared_at = unresumed.and_then(|it| it.1.place.clone());
-        let variables = bodies.variables(&self.path, declared_at.as_ref());
+        let variables = poll_functions.variables(&self.path, declared_at.as_ref());
         let mut states = Vec::with_capacity(self.states.len());
         for (kind, entry) in &self.states {
-            let sorted = Sorted::of(&entry.members, captured);
+            let sorted = SortedMembers::of(&entry.members, captured);
             let mut member = |(kind, entry, evidence): (MemberKind, MemberEntry<'d>, Evidence)| {
                 let type_name = entry.type_.map_or_else(|| "?".into(), |it| types.name(it));
                 let (declared_at, maybe_declared_at) = match kind {
                     MemberKind::Awaited | MemberKind::Temporary => (None, Vec::new()),
-                    _ => lines(&variables, entry.name, &type_name, entry.offset),
+                    _ => declaration_lines(&variables, entry.name, &type_name, entry.offset),
                 };
                 Member {
                     name: entry.name.into(),
@@ -115,7 +115,7 @@ impl<'d> Machine<'d> {
                 candidates.dedup();
                 hidden.push(Hidden { name: name.into(), candidates });
             }
-            show(&mut members, &mut hidden);
+            reveal(&mut members, &mut hidden);
             states.push(State {
                 kind: *kind,
                 value: entry.value,
@@ -155,13 +155,13 @@ fn state_kind(name: &str) -> Option<StateKind> {
 /// Of several members of one name in one struct the debug information keeps the first, and repeats
 /// it in the place of the others.
 #[derive(Debug, Default)]
-struct Sorted<'d> {
+struct SortedMembers<'d> {
     clear: Vec<(MemberKind, MemberEntry<'d>, Evidence)>,
     /// Names of which one more is somewhere.
     collapsed: Vec<&'d str>,
 }
 
-impl<'d> Sorted<'d> {
+impl<'d> SortedMembers<'d> {
     fn of(members: &[MemberEntry<'d>], captured: &[MemberEntry<'d>]) -> Self {
         let mut sorted = Self::default();
         // The compiler puts what is captured behind the rest, in the order of the unresumed state.
@@ -213,7 +213,7 @@ fn is_number(name: &str) -> bool {
 }
 
 /// The line that declares a variable, or all that may.
-fn lines(
+fn declaration_lines(
     variables: &[Variable<'_>],
     name: &str,
     type_name: &str,
@@ -255,7 +255,7 @@ fn candidates<'v, 'd>(
 
 /// Moves what is hidden among the members, where the body has just as many variables that it can
 /// be, and their offsets.
-fn show(members: &mut Vec<Member>, hidden: &mut Vec<Hidden>) {
+fn reveal(members: &mut Vec<Member>, hidden: &mut Vec<Hidden>) {
     let all = std::mem::take(hidden);
     for it in &all {
         let as_many = all.iter().filter(|other| other.name == it.name).count();

@@ -10,7 +10,7 @@ use gimli::constants as dw;
 
 use super::{
     scan::NO_PARENT,
-    units::{At, Entry, Units},
+    units::{Entry, EntryRef, Units},
 };
 
 /// How deep arrays of arrays of … are followed, and namespaces.
@@ -22,11 +22,11 @@ const LONGEST_NAME: usize = 16 << 10;
 #[derive(Debug)]
 pub(crate) struct Types<'u, 'd> {
     pub(crate) units: &'u Units<'d>,
-    names: RefCell<HashMap<At, Arc<str>>>,
-    paths: RefCell<HashMap<At, Arc<str>>>,
-    definitions: RefCell<HashMap<At, Option<At>>>,
+    names: RefCell<HashMap<EntryRef, Arc<str>>>,
+    paths: RefCell<HashMap<EntryRef, Arc<str>>>,
+    definitions: RefCell<HashMap<EntryRef, Option<EntryRef>>>,
     /// All types that are defined anywhere, by name; made when the first declaration is met.
-    defined: OnceCell<HashMap<&'d str, Vec<At>>>,
+    defined: OnceCell<HashMap<&'d str, Vec<EntryRef>>>,
 }
 
 impl<'u, 'd> Types<'u, 'd> {
@@ -44,7 +44,12 @@ impl<'u, 'd> Types<'u, 'd> {
     ///
     /// Where it is declared only, and nothing or more than one thing defines it, the declaration:
     /// its size is then not known.
-    pub(crate) fn referred(&self, at: At, entry: &Entry<'d>, name: gimli::DwAt) -> Option<At> {
+    pub(crate) fn referred(
+        &self,
+        at: EntryRef,
+        entry: &Entry<'d>,
+        name: gimli::DwAt,
+    ) -> Option<EntryRef> {
         let to = self.units.referred(at, entry, name)?;
         if let Some(known) = self.definitions.borrow().get(&to) {
             return Some(known.unwrap_or(to));
@@ -56,10 +61,10 @@ impl<'u, 'd> Types<'u, 'd> {
         Some(definition.unwrap_or(to))
     }
 
-    fn definition(&self, at: At, entry: &Entry<'d>) -> Option<At> {
+    fn definition(&self, at: EntryRef, entry: &Entry<'d>) -> Option<EntryRef> {
         let name = self.units.name(at, entry)?;
         let path = self.path(at, entry);
-        let mut found: Option<(At, Option<u64>)> = None;
+        let mut found: Option<(EntryRef, Option<u64>)> = None;
         for &at in self.defined.get_or_init(|| self.all_defined()).get(name).into_iter().flatten() {
             let Some(entry) = self.units.entry(at) else { break };
             if self.path(at, &entry) != path {
@@ -76,12 +81,12 @@ impl<'u, 'd> Types<'u, 'd> {
         found.map(|it| it.0)
     }
 
-    fn all_defined(&self) -> HashMap<&'d str, Vec<At>> {
-        let mut all: HashMap<&'d str, Vec<At>> = HashMap::new();
+    fn all_defined(&self) -> HashMap<&'d str, Vec<EntryRef>> {
+        let mut all: HashMap<&'d str, Vec<EntryRef>> = HashMap::new();
         for unit in 0..self.units.len() {
             let named = self.units.unit(unit).map_or(&[][..], |it| &it.named);
             for named in named.iter().filter(|it| it.is_definition) {
-                let at = At { unit, offset: named.offset };
+                let at = EntryRef { unit, offset: named.offset };
                 let entry = self.units.entry(at);
                 if let Some(name) = entry.and_then(|it| self.units.name(at, &it)) {
                     all.entry(name).or_default().push(at);
@@ -92,7 +97,7 @@ impl<'u, 'd> Types<'u, 'd> {
     }
 
     /// The path of a type or function: the names of what it is in, and its own.
-    pub(crate) fn path(&self, at: At, entry: &Entry<'d>) -> Arc<str> {
+    pub(crate) fn path(&self, at: EntryRef, entry: &Entry<'d>) -> Arc<str> {
         let named = self.units.unit(at.unit).map_or(&[][..], |it| &it.named);
         let index = named.binary_search_by_key(&at.offset, |it| it.offset);
         let parent = index.map_or(NO_PARENT, |index| named[index].parent);
@@ -100,7 +105,7 @@ impl<'u, 'd> Types<'u, 'd> {
     }
 
     /// The same of an entry that is not in `named` itself, but in the one with this index.
-    pub(crate) fn path_in(&self, at: At, entry: &Entry<'d>, parent: u32) -> Arc<str> {
+    pub(crate) fn path_in(&self, at: EntryRef, entry: &Entry<'d>, parent: u32) -> Arc<str> {
         let name = self.units.name(at, entry).unwrap_or("?");
         match self.namespace(at.unit, parent, 0) {
             Some(namespace) => self.keep(format!("{namespace}::{name}")),
@@ -110,7 +115,7 @@ impl<'u, 'd> Types<'u, 'd> {
 
     fn namespace(&self, unit: u32, index: u32, depth: u32) -> Option<Arc<str>> {
         let named = self.units.unit(unit)?.named.get(index as usize)?;
-        let at = At { unit, offset: named.offset };
+        let at = EntryRef { unit, offset: named.offset };
         if let Some(known) = self.paths.borrow().get(&at) {
             return Some(Arc::clone(known));
         }
@@ -128,15 +133,15 @@ impl<'u, 'd> Types<'u, 'd> {
             text.truncate(text.floor_char_boundary(LONGEST_NAME));
             text.push('…');
         }
-        if self.units.budget.keep(text.len()) { text.into() } else { "?".into() }
+        if self.units.limit.keep(text.len()) { text.into() } else { "?".into() }
     }
 
     /// The type's name as one would write it.
-    pub(crate) fn name(&self, at: At) -> Arc<str> {
+    pub(crate) fn name(&self, at: EntryRef) -> Arc<str> {
         self.name_at_depth(at, 0)
     }
 
-    fn name_at_depth(&self, at: At, depth: u32) -> Arc<str> {
+    fn name_at_depth(&self, at: EntryRef, depth: u32) -> Arc<str> {
         if let Some(known) = self.names.borrow().get(&at) {
             return Arc::clone(known);
         }
@@ -162,7 +167,7 @@ impl<'u, 'd> Types<'u, 'd> {
     }
 
     /// How many elements an array has.
-    fn count(&self, at: At) -> Option<u64> {
+    fn count(&self, at: EntryRef) -> Option<u64> {
         let mut count = None;
         self.units.each_child(at, |_, child| {
             if child.tag() == dw::DW_TAG_subrange_type {
@@ -175,11 +180,11 @@ impl<'u, 'd> Types<'u, 'd> {
     }
 
     /// The type's size in bytes; `None` where it is declared only.
-    pub(crate) fn size(&self, at: At) -> Option<u64> {
+    pub(crate) fn size(&self, at: EntryRef) -> Option<u64> {
         self.size_at_depth(at, 0)
     }
 
-    fn size_at_depth(&self, at: At, depth: u32) -> Option<u64> {
+    fn size_at_depth(&self, at: EntryRef, depth: u32) -> Option<u64> {
         let entry = self.units.entry(at).filter(|_| depth < MOST_DEPTH)?;
         if let Some(size) = entry.attr_value(dw::DW_AT_byte_size) {
             return size.udata_value();

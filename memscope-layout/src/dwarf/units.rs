@@ -12,21 +12,21 @@ use crate::{
     elf::{Bytes, Dwarf, Value, text},
     error::Kind,
     source_location::Place,
-    work_limit::Budget,
+    work_limit::WorkLimit,
 };
 
 pub(crate) type Entry<'d> = DebuggingInformationEntry<Bytes<'d>>;
 
 /// Where an entry is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(crate) struct At {
+pub(crate) struct EntryRef {
     pub(crate) unit: u32,
     pub(crate) offset: u32,
 }
 
 /// A namespace or a type, as far as its path needs it.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Named {
+pub(crate) struct NamedEntry {
     pub(crate) offset: u32,
     /// The index of what it is in; `u32::MAX` for nothing.
     pub(crate) parent: u32,
@@ -45,17 +45,17 @@ pub(crate) struct Unit<'d> {
     /// of files.
     skeleton: Option<u32>,
     /// In the order of their offsets.
-    pub(crate) named: Vec<Named>,
+    pub(crate) named: Vec<NamedEntry>,
 }
 
 /// A unit's first entry.
 #[derive(Debug)]
-pub(crate) struct Head<'d> {
+pub(crate) struct UnitHead<'d> {
     pub(crate) inner: gimli::Unit<Bytes<'d>>,
     lines: Option<DebugLineOffset>,
 }
 
-impl<'d> Head<'d> {
+impl<'d> UnitHead<'d> {
     /// Leaves the table of files where it is.
     ///
     /// PERF: it is read again when a coroutine asks for it. All of them would take more memory than
@@ -77,15 +77,15 @@ type Lines<'d> = ((usize, DebugLineOffset), IncompleteLineProgram<Bytes<'d>>);
 pub(crate) struct Units<'d> {
     dwarfs: Vec<Dwarf<'d>>,
     all: Vec<Unit<'d>>,
-    pub(crate) budget: Budget,
+    pub(crate) limit: WorkLimit,
     files: RefCell<Files>,
     last_lines: RefCell<Option<Lines<'d>>>,
 }
 
 impl<'d> Units<'d> {
-    pub(crate) fn new(budget: Budget) -> Self {
+    pub(crate) fn new(limit: WorkLimit) -> Self {
         let (files, last_lines) = (RefCell::default(), RefCell::default());
-        Self { dwarfs: Vec::new(), all: Vec::new(), budget, files, last_lines }
+        Self { dwarfs: Vec::new(), all: Vec::new(), limit, files, last_lines }
     }
 
     pub(crate) fn add_dwarf(&mut self, dwarf: Dwarf<'d>) -> usize {
@@ -96,12 +96,12 @@ impl<'d> Units<'d> {
     pub(crate) fn add(
         &mut self,
         dwarf: usize,
-        head: Head<'d>,
+        head: UnitHead<'d>,
         skeleton: Option<u32>,
     ) -> Result<u32, Kind> {
         let index = u32::try_from(self.all.len())
             .map_err(|_| Kind::Corrupt("it has too many units".to_owned()))?;
-        let Head { inner, lines } = head;
+        let UnitHead { inner, lines } = head;
         self.all.push(Unit { dwarf, inner, lines, skeleton, named: Vec::new() });
         Ok(index)
     }
@@ -119,7 +119,7 @@ impl<'d> Units<'d> {
         self.all.get(index as usize)
     }
 
-    pub(crate) fn set_named(&mut self, index: u32, named: Vec<Named>) {
+    pub(crate) fn set_named(&mut self, index: u32, named: Vec<NamedEntry>) {
         if let Some(unit) = self.all.get_mut(index as usize) {
             unit.named = named;
         }
@@ -157,22 +157,22 @@ impl<'d> Units<'d> {
         self.unit(unit).map_or(8, |it| it.inner.header.address_size().into())
     }
 
-    pub(crate) fn entry(&self, at: At) -> Option<Entry<'d>> {
-        if !self.budget.step() {
+    pub(crate) fn entry(&self, at: EntryRef) -> Option<Entry<'d>> {
+        if !self.limit.step() {
             return None;
         }
         self.unit(at.unit)?.inner.entry(UnitOffset(at.offset as usize)).ok()
     }
 
-    pub(crate) fn name(&self, at: At, entry: &Entry<'d>) -> Option<&'d str> {
+    pub(crate) fn name(&self, at: EntryRef, entry: &Entry<'d>) -> Option<&'d str> {
         self.text(at.unit, entry.attr_value(dw::DW_AT_name)?)
     }
 
     /// The entry that an attribute refers to.
-    pub(crate) fn reference(&self, from: u32, value: Value<'d>) -> Option<At> {
+    pub(crate) fn reference(&self, from: u32, value: Value<'d>) -> Option<EntryRef> {
         match value {
             AttributeValue::UnitRef(offset) => {
-                Some(At { unit: from, offset: u32::try_from(offset.0).ok()? })
+                Some(EntryRef { unit: from, offset: u32::try_from(offset.0).ok()? })
             }
             // Into another unit of the same file: link-time optimisation merges them.
             AttributeValue::DebugInfoRef(offset) => {
@@ -186,19 +186,27 @@ impl<'d> Units<'d> {
                 let index = after.checked_sub(1)?;
                 let unit = self.all.get(index).filter(|it| it.dwarf == dwarf)?;
                 let offset = offset.to_unit_offset(&unit.inner.header)?;
-                Some(At { unit: u32::try_from(index).ok()?, offset: u32::try_from(offset.0).ok()? })
+                Some(EntryRef {
+                    unit: u32::try_from(index).ok()?,
+                    offset: u32::try_from(offset.0).ok()?,
+                })
             }
             _ => None,
         }
     }
 
     /// The entry's own reference, such as its type.
-    pub(crate) fn referred(&self, at: At, entry: &Entry<'d>, name: gimli::DwAt) -> Option<At> {
+    pub(crate) fn referred(
+        &self,
+        at: EntryRef,
+        entry: &Entry<'d>,
+        name: gimli::DwAt,
+    ) -> Option<EntryRef> {
         self.reference(at.unit, entry.attr_value(name)?)
     }
 
     /// Looks at what is directly below an entry.
-    pub(crate) fn each_child(&self, at: At, mut see: impl FnMut(At, &Entry<'d>)) {
+    pub(crate) fn each_child(&self, at: EntryRef, mut see: impl FnMut(EntryRef, &Entry<'d>)) {
         self.each_below(at, |depth, at, entry| {
             if depth == 1 {
                 see(at, entry);
@@ -210,7 +218,11 @@ impl<'d> Units<'d> {
 
     /// Looks at what is below an entry, depth first; children of those for which `see` says no are
     /// passed over.
-    pub(crate) fn each_below(&self, at: At, mut see: impl FnMut(isize, At, &Entry<'d>) -> bool) {
+    pub(crate) fn each_below(
+        &self,
+        at: EntryRef,
+        mut see: impl FnMut(isize, EntryRef, &Entry<'d>) -> bool,
+    ) {
         let Some(unit) = self.unit(at.unit) else { return };
         let Ok(mut raw) = unit.inner.entries_raw(Some(UnitOffset(at.offset as usize))) else {
             return;
@@ -219,7 +231,7 @@ impl<'d> Units<'d> {
         // Deeper entries than this are inside one that is passed over.
         let mut limit = isize::MAX;
         let mut is_first = true;
-        while !raw.is_empty() && self.budget.step() {
+        while !raw.is_empty() && self.limit.step() {
             let (depth, offset) = (raw.next_depth(), raw.next_offset());
             if depth > limit {
                 let Ok(abbreviation) = raw.read_abbreviation() else { return };
@@ -238,7 +250,7 @@ impl<'d> Units<'d> {
                 }
             } else if is_entry {
                 let Ok(offset) = u32::try_from(offset.0) else { return };
-                let goes_in = see(depth, At { unit: at.unit, offset }, &entry);
+                let goes_in = see(depth, EntryRef { unit: at.unit, offset }, &entry);
                 limit = if goes_in { isize::MAX } else { depth };
             } else if raw.next_depth() <= 0 {
                 return;
@@ -247,7 +259,7 @@ impl<'d> Units<'d> {
     }
 
     /// Where an entry says that it was declared.
-    pub(crate) fn place(&self, at: At, entry: &Entry<'d>) -> Option<Place> {
+    pub(crate) fn place(&self, at: EntryRef, entry: &Entry<'d>) -> Option<Place> {
         let line = entry.attr_value(dw::DW_AT_decl_line)?.udata_value()?;
         let line = u32::try_from(line).ok().filter(|line| *line > 0)?;
         let file = match entry.attr_value(dw::DW_AT_decl_file)? {
@@ -256,7 +268,7 @@ impl<'d> Units<'d> {
         };
         let known = self.files.borrow().get(&(at.unit, file)).cloned();
         let file = known.unwrap_or_else(|| {
-            let path = self.file(at.unit, file).filter(|it| self.budget.keep(it.len()));
+            let path = self.file(at.unit, file).filter(|it| self.limit.keep(it.len()));
             let path: Option<Arc<str>> = path.map(Into::into);
             self.files.borrow_mut().insert((at.unit, file), path.clone());
             path

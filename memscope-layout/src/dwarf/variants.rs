@@ -4,7 +4,7 @@ use gimli::{AttributeValue, constants as dw};
 
 use super::{
     types::Types,
-    units::{At, Entry},
+    units::{Entry, EntryRef},
 };
 use crate::{
     coroutine::{Discriminant, Member},
@@ -18,7 +18,7 @@ pub(crate) struct MemberEntry<'d> {
     pub(crate) offset: u64,
     pub(crate) size: Option<u64>,
     pub(crate) align: Option<u64>,
-    pub(crate) type_: Option<At>,
+    pub(crate) type_: Option<EntryRef>,
 }
 
 /// A variant: a struct of its own, and a value.
@@ -39,17 +39,17 @@ pub(crate) struct VariantPart<'d> {
 
 impl<'d> Types<'_, 'd> {
     /// The members that are directly in a struct.
-    pub(crate) fn members(&self, at: At) -> Vec<MemberEntry<'d>> {
+    pub(crate) fn members(&self, at: EntryRef) -> Vec<MemberEntry<'d>> {
         let mut members = Vec::new();
         self.units.each_child(at, |at, child| {
-            if child.tag() == dw::DW_TAG_member && self.units.budget.keep(size_of::<Member>()) {
+            if child.tag() == dw::DW_TAG_member && self.units.limit.keep(size_of::<Member>()) {
                 members.push(self.member(at, child));
             }
         });
         members
     }
 
-    fn member(&self, at: At, entry: &Entry<'d>) -> MemberEntry<'d> {
+    fn member(&self, at: EntryRef, entry: &Entry<'d>) -> MemberEntry<'d> {
         let number = |name| entry.attr_value(name).and_then(|it| it.udata_value());
         let type_ = self.referred(at, entry, dw::DW_AT_type);
         let align = number(dw::DW_AT_alignment);
@@ -80,7 +80,7 @@ impl<'d> Types<'_, 'd> {
     }
 
     /// The variants of a type; `None` where it has none, or has some whose values cannot be read.
-    pub(crate) fn variants(&self, at: At) -> Option<VariantPart<'d>> {
+    pub(crate) fn variants(&self, at: EntryRef) -> Option<VariantPart<'d>> {
         let mut found = None;
         self.units.each_child(at, |at, child| {
             if child.tag() == dw::DW_TAG_variant_part {

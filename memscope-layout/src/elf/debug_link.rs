@@ -7,7 +7,7 @@ use std::{
 };
 
 use super::{
-    mmap::Mapped,
+    mmap::MappedFile,
     sections::{Identity, hex},
 };
 use crate::error::Kind;
@@ -17,12 +17,12 @@ const SYSTEM: &str = "/usr/lib/debug";
 
 /// The file that has the debug information of a program without.
 #[derive(Debug)]
-pub(crate) struct Detached {
+pub(crate) struct DebugFile {
     path: PathBuf,
-    pub(crate) file: Mapped,
+    pub(crate) file: MappedFile,
 }
 
-impl Detached {
+impl DebugFile {
     /// Looks for the file: by the name that the program has for it, and by its build id.
     pub(crate) fn find(program: &Path, identity: &Identity) -> Result<Option<Self>, Kind> {
         Self::find_in(program, identity, Path::new(SYSTEM))
@@ -46,7 +46,7 @@ impl Detached {
             if fs::canonicalize(&path).is_ok_and(|it| it == program) {
                 continue;
             }
-            let Ok(file) = Mapped::open(&path) else { continue };
+            let Ok(file) = MappedFile::open(&path) else { continue };
             match mismatch(identity, &file) {
                 None => return Ok(Some(Self { path, file })),
                 Some(what) => other = other.or(Some(Kind::DebugFileOther { file: path, what })),
@@ -113,7 +113,7 @@ mod tests {
         let folder = system.join(".build-id/ab");
         fs::create_dir_all(&folder).unwrap();
         let program = Identity::read(&file([0xab, 0xcd, 0xef, 1])).unwrap();
-        let find = || Detached::find_in(Path::new("/nowhere/app"), &program, &system);
+        let find = || DebugFile::find_in(Path::new("/nowhere/app"), &program, &system);
 
         assert!(find().unwrap().is_none(), "nothing was said to be anywhere");
         fs::write(folder.join("cdef01.debug"), file([0xab, 0xcd, 0xef, 1])).unwrap();

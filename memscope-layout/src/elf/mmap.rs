@@ -11,11 +11,11 @@ use memmap2::Mmap;
 
 /// A file's bytes, read as they are needed.
 #[derive(Debug)]
-pub(crate) struct Mapped {
+pub(crate) struct MappedFile {
     map: Mmap,
 }
 
-impl Mapped {
+impl MappedFile {
     pub(crate) fn open(path: &Path) -> io::Result<Self> {
         // Before it is opened: that of a pipe waits until somebody writes to it.
         if !fs::metadata(path)?.is_file() {
@@ -31,7 +31,7 @@ impl Mapped {
     }
 }
 
-impl Deref for Mapped {
+impl Deref for MappedFile {
     type Target = [u8];
 
     fn deref(&self) -> &[u8] {

@@ -5,7 +5,7 @@ mod sections;
 mod split_dwarf;
 mod debug_link;
 
-pub(crate) use debug_link::Detached;
-pub(crate) use mmap::Mapped;
+pub(crate) use debug_link::DebugFile;
+pub(crate) use mmap::MappedFile;
 pub(crate) use sections::{Bytes, Dwarf, Flavour, Identity, Sections, Value, hex, text};
-pub(crate) use split_dwarf::Beside;
+pub(crate) use split_dwarf::SplitFiles;

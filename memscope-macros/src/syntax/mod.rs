@@ -21,5 +21,5 @@ pub(crate) use mistakes::{Mistakes, nearest};
 #[cfg(test)]
 pub(crate) use random_tokens::tokens;
 pub(crate) use tokens::{
-    Angles, Cursor, at, is_braces, is_ident, is_punct, mentions, regroup, split_commas,
+    Angles, Cursor, is_braces, is_ident, is_punct, mentions, mixed_site_at, regroup, split_commas,
 };

@@ -232,6 +232,6 @@ pub(crate) fn regroup(group: &Group, stream: TokenStream) -> Group {
 
 /// Ours by name (no variable of the user can clash with it), shown at `place` when an error points
 /// at it.
-pub(crate) fn at(place: Span) -> Span {
+pub(crate) fn mixed_site_at(place: Span) -> Span {
     Span::mixed_site().located_at(place)
 }

@@ -17,10 +17,10 @@
 //! The semicolon ends the life of temporaries, guards of locks for instance, before the block does:
 //! in the 2021 edition the last expression of a block would keep them longer.
 
-use super::place_expr::{Place, is_end, unexpected};
-use super::unparse::spell;
+use super::place_expr::{PlaceExpr, is_end, unexpected};
+use super::unparse::unparse;
 use crate::facade;
-use crate::syntax::{Cursor, Location, Mistakes, at, is_punct, nearest};
+use crate::syntax::{Cursor, Location, Mistakes, is_punct, mixed_site_at, nearest};
 use proc_macro2::{Ident, Span, TokenStream};
 use quote::{TokenStreamExt, quote_spanned};
 
@@ -34,7 +34,7 @@ struct Arguments {
 }
 
 struct Variable {
-    place: Place,
+    place: PlaceExpr,
     /// Whether its elements are looked into.
     is_deep: bool,
 }
@@ -116,7 +116,7 @@ impl Arguments {
             }
             return;
         }
-        let Some(place) = Place::parse(cursor, mistakes) else { return };
+        let Some(place) = PlaceExpr::parse(cursor, mistakes) else { return };
         if is_end(&mut cursor.clone()) {
             self.variables.push(Variable { place, is_deep });
         } else {
@@ -159,8 +159,8 @@ fn unknown_option(found: &str) -> String {
 
 impl Variable {
     fn expand(&self, facade: &TokenStream) -> TokenStream {
-        let Place { tokens: place, span, .. } = &self.place;
-        let name = spell(place.clone());
+        let PlaceExpr { tokens: place, span, .. } = &self.place;
+        let name = unparse(place.clone());
         let Location { file, line, column } = Location::of(*span);
         let value =
             quote_spanned!(Span::mixed_site()=> #facade::__private::Value(__memscope_value));
@@ -187,7 +187,7 @@ impl Variable {
     fn matched(&self, arm: &TokenStream) -> TokenStream {
         let place = &self.place.tokens;
         // Errors about the borrow are shown at the place.
-        let borrow = quote_spanned!(at(self.place.span)=> &);
+        let borrow = quote_spanned!(mixed_site_at(self.place.span)=> &);
         let mut tokens = quote_spanned!(Span::mixed_site()=> match #borrow #place);
         tokens.append_all(quote_spanned!(Span::mixed_site()=> { #arm };));
         tokens

@@ -6,7 +6,7 @@
 //! base    = path | "(" place ")"
 //! ```
 
-use super::unparse::spell;
+use super::unparse::unparse;
 use crate::syntax::{Cursor, Mistakes, is_ident, is_punct, regroup};
 use proc_macro2::{Delimiter, Group, Ident, Literal, Spacing, Span, TokenStream, TokenTree};
 use quote::{ToTokens, TokenStreamExt};
@@ -19,7 +19,7 @@ pub(crate) const EXPECTED: &str =
 pub(crate) const BIND: &str = "bind the value with `let` first";
 
 /// One place, as it was written.
-pub(crate) struct Place {
+pub(crate) struct PlaceExpr {
     pub(crate) tokens: TokenStream,
     /// Of its first token.
     pub(crate) span: Span,
@@ -34,7 +34,7 @@ struct Value {
     what: &'static str,
 }
 
-impl Place {
+impl PlaceExpr {
     /// Takes a place and stops behind it. What is no place is noted once, and the cursor left
     /// anywhere before the next comma.
     pub(crate) fn parse(cursor: &mut Cursor, mistakes: &mut Mistakes) -> Option<Self> {
@@ -330,8 +330,8 @@ fn skip_parameters(cursor: &mut Cursor) {
 fn borrow(ampersand: TokenTree, cursor: &mut Cursor, mistakes: &mut Mistakes) {
     let mut ahead = cursor.clone();
     while ahead.punct('&').is_some() || ahead.keyword("mut").is_some() {}
-    let meant = Place::parse(&mut ahead, &mut Mistakes::default());
-    let write = meant.map(|place| format!(": write `{}`", spell(place.tokens)));
+    let meant = PlaceExpr::parse(&mut ahead, &mut Mistakes::default());
+    let write = meant.map(|place| format!(": write `{}`", unparse(place.tokens)));
     let write = write.unwrap_or_default();
     mistakes.add(
         ampersand,

@@ -13,8 +13,8 @@ const OPERATORS: [&str; 20] = [
 ];
 
 /// `tokens` as text, with spaces where they are usual; raw identifiers without their `r#`.
-pub(crate) fn spell(tokens: TokenStream) -> String {
-    let mut spelling = Spelling::default();
+pub(crate) fn unparse(tokens: TokenStream) -> String {
+    let mut unparser = Unparser::default();
     let mut trees = Vec::new();
     open_invisible(tokens, &mut trees);
     let mut next = 0;
@@ -23,15 +23,15 @@ pub(crate) fn spell(tokens: TokenStream) -> String {
         match tree {
             TokenTree::Ident(ident) => {
                 let word = ident.unraw().to_string();
-                spelling.word(word.trim_start_matches('$'));
+                unparser.word(word.trim_start_matches('$'));
             }
-            TokenTree::Literal(literal) => spelling.word(&literal.to_string()),
-            TokenTree::Group(group) => spelling.group(group.delimiter(), &spell(group.stream())),
+            TokenTree::Literal(literal) => unparser.word(&literal.to_string()),
+            TokenTree::Group(group) => unparser.group(group.delimiter(), &unparse(group.stream())),
             TokenTree::Punct(first) => {
                 let mut operator = String::from(first.as_char());
                 let mut is_joint = first.spacing() == Spacing::Joint;
                 // `>>` closes two lists of types.
-                let may_grow = spelling.angles == 0 || first.as_char() != '>';
+                let may_grow = unparser.angles == 0 || first.as_char() != '>';
                 while let Some(TokenTree::Punct(punct)) = trees.get(next)
                     && is_joint
                     && may_grow
@@ -47,12 +47,12 @@ pub(crate) fn spell(tokens: TokenStream) -> String {
                 }
                 let is_macro =
                     operator == "!" && matches!(trees.get(next), Some(TokenTree::Group(_)));
-                spelling.operator(&operator, is_macro);
+                unparser.operator(&operator, is_macro);
             }
         }
     }
-    spelling.text.truncate(spelling.text.trim_end().len());
-    spelling.text
+    unparser.text.truncate(unparser.text.trim_end().len());
+    unparser.text
 }
 
 fn open_invisible(tokens: TokenStream, trees: &mut Vec<TokenTree>) {
@@ -79,7 +79,7 @@ enum Before {
 }
 
 #[derive(Default)]
-struct Spelling {
+struct Unparser {
     text: String,
     before: Before,
     /// How many `<` of types are open.
@@ -88,7 +88,7 @@ struct Spelling {
     in_closure: bool,
 }
 
-impl Spelling {
+impl Unparser {
     fn word(&mut self, word: &str) {
         const KEYWORDS: [&str; 17] = [
             "as", "async", "break", "const", "dyn", "else", "for", "if", "in", "let", "loop",
@@ -207,12 +207,12 @@ mod tests {
             "items[f::<'a, T>()]",
         ] {
             let tokens: TokenStream = text.parse().expect("tokens");
-            assert_eq!(spell(tokens), text);
+            assert_eq!(unparse(tokens), text);
         }
     }
 
     #[test]
     fn raw_names_are_bare() {
-        assert_eq!(spell("r#type . r#fn".parse().expect("tokens")), "type.fn");
+        assert_eq!(unparse("r#type . r#fn".parse().expect("tokens")), "type.fn");
     }
 }

@@ -6,7 +6,7 @@ use proc_macro2::{Delimiter, Group, Ident, Literal, Span, TokenStream, TokenTree
 use quote::{ToTokens, TokenStreamExt, quote_spanned};
 
 /// `struct Name<…> where … { … }`, or an enum, or a union.
-pub(crate) struct Shape {
+pub(crate) struct DeriveInput {
     pub(crate) attributes: Vec<Attribute>,
     pub(crate) keyword: Ident,
     pub(crate) name: Ident,
@@ -39,7 +39,7 @@ pub(crate) struct Field {
     pub(crate) member: TokenTree,
 }
 
-impl Shape {
+impl DeriveInput {
     /// The compiler has read the item before: `None` is for tokens that it would not have let pass.
     pub(crate) fn parse(input: TokenStream) -> Option<Self> {
         let mut cursor = Cursor::new(input);

@@ -13,7 +13,7 @@
 //! impl<T> Contents for Cache<T> where T: Contents { … show_deep … }
 //! ```
 
-use super::derive_input::{Field, Shape};
+use super::derive_input::{DeriveInput, Field};
 use crate::facade;
 use crate::syntax::{Attribute, Cursor, Mistakes, is_ident, nearest, split_commas};
 use proc_macro2::{Group, Ident, Span, TokenStream, TokenTree};
@@ -22,13 +22,13 @@ use quote::{format_ident, quote_spanned};
 /// The implementations for `input`, or what is wrong with it beside empty ones. Where tracking is
 /// off, they are empty too.
 pub(crate) fn derive(input: TokenStream, is_enabled: bool) -> TokenStream {
-    let Some(shape) = Shape::parse(input) else {
+    let Some(input) = DeriveInput::parse(input) else {
         let mut mistakes = Mistakes::default();
         mistakes.add(TokenStream::new(), "expected a struct or an enum");
         return mistakes.into_tokens();
     };
     let mut mistakes = Mistakes::default();
-    let derived = Derived::new(&shape, is_enabled, &mut mistakes);
+    let derived = Derived::new(&input, is_enabled, &mut mistakes);
     let visit = derived.implementation("Trackable", "visit", "__memscope_show", 3);
     let contents = derived.implementation("Contents", "visit_contents", "__memscope_show_deep", 4);
     let mistakes = mistakes.into_tokens();
@@ -36,7 +36,7 @@ pub(crate) fn derive(input: TokenStream, is_enabled: bool) -> TokenStream {
 }
 
 struct Derived<'a> {
-    shape: &'a Shape,
+    input: &'a DeriveInput,
     facade: TokenStream,
     /// The fields to look at: those of each variant.
     fields: Vec<Vec<&'a Field>>,
@@ -45,15 +45,15 @@ struct Derived<'a> {
 }
 
 impl<'a> Derived<'a> {
-    fn new(shape: &'a Shape, is_enabled: bool, mistakes: &mut Mistakes) -> Self {
-        let options = Options::parse(&shape.attributes, &["crate"], mistakes);
-        if shape.keyword == "union" {
+    fn new(input: &'a DeriveInput, is_enabled: bool, mistakes: &mut Mistakes) -> Self {
+        let options = Options::parse(&input.attributes, &["crate"], mistakes);
+        if input.keyword == "union" {
             mistakes.add(
-                &shape.keyword,
+                &input.keyword,
                 "found a `union`, expected a struct or an enum: which field of it is valid cannot be known",
             );
         }
-        if let Some(packed) = packed(&shape.attributes) {
+        if let Some(packed) = packed(&input.attributes) {
             mistakes.add(
                 packed,
                 "found a packed struct, expected one whose fields can be borrowed: implement `Trackable` by hand",
@@ -61,14 +61,14 @@ impl<'a> Derived<'a> {
         }
         let is_wrong = mistakes.count() > 0;
         let mut fields = Vec::new();
-        for variant in &shape.variants {
+        for variant in &input.variants {
             Options::parse(&variant.attributes, &[], mistakes);
             let is_shown =
                 |field: &&Field| !Options::parse(&field.attributes, &["skip"], mistakes).is_skipped;
             fields.push(variant.fields.iter().filter(is_shown).collect());
         }
         let facade = options.krate.unwrap_or_else(facade::default_path);
-        Self { shape, facade, fields, is_wrong, is_enabled }
+        Self { input, facade, fields, is_wrong, is_enabled }
     }
 
     /// `impl #interface for …`, with one method that shows every field through `step`, which starts
@@ -80,7 +80,7 @@ impl<'a> Derived<'a> {
         step: &str,
         references: usize,
     ) -> TokenStream {
-        let Self { shape: Shape { name, parameters, predicates, .. }, facade, .. } = self;
+        let Self { input: DeriveInput { name, parameters, predicates, .. }, facade, .. } = self;
         let interface = Ident::new(interface, Span::mixed_site());
         let method = Ident::new(method, Span::mixed_site());
         let declarations = parameters.iter().map(|parameter| &parameter.declaration);
@@ -107,17 +107,17 @@ impl<'a> Derived<'a> {
     }
 
     fn body(&self, step: &str, references: usize) -> TokenStream {
-        let Self { shape, facade, .. } = self;
+        let Self { input, facade, .. } = self;
         if self.is_wrong {
             return TokenStream::new();
         }
-        if shape.variants.is_empty() {
+        if input.variants.is_empty() {
             return quote_spanned!(Span::mixed_site()=> match *self {});
         }
         let step = Ident::new(step, Span::mixed_site());
         let references = (0..references).map(|_| quote_spanned!(Span::mixed_site()=> &));
         let references: TokenStream = references.collect();
-        let arms = shape.variants.iter().zip(&self.fields).map(|(variant, fields)| {
+        let arms = input.variants.iter().zip(&self.fields).map(|(variant, fields)| {
             let path = &variant.path;
             let members = fields.iter().map(|field| &field.member);
             let names: Vec<Ident> = (0..fields.len())

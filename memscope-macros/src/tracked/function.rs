@@ -35,7 +35,7 @@ use super::interpolated::without_written_delimiters;
 use super::options::Options;
 use super::output_type::{capture_all_lifetimes, infer_impls, is_never, may_be_future};
 use crate::syntax::{
-    ArgumentKind, Attribute, Cursor, Function, Item, Location, at, mentions, regroup,
+    ArgumentKind, Attribute, Cursor, Function, Item, Location, mentions, mixed_site_at, regroup,
 };
 use proc_macro2::{Group, Ident, Span, TokenStream};
 use quote::{quote, quote_spanned};
@@ -79,7 +79,7 @@ impl Tracked<'_> {
             let arguments = Arguments::in_order(self.function, self.body);
             let output =
                 self.function.output.clone().map_or_else(|| quote!(()), capture_all_lifetimes);
-            let place = at(self.output_span());
+            let place = mixed_site_at(self.output_span());
             let output = quote_spanned!(place=> -> impl ::core::future::Future<Output = #output>);
             // The compiler takes a signature for the user's when it starts and ends in the user's
             // code: an empty `where` is such an end behind a type that is not.
@@ -111,7 +111,7 @@ impl Tracked<'_> {
         });
         let never_run = (hint.is_some() || !unused.is_empty())
             .then(|| quote!(if false { #unused #hint loop {} }));
-        quote_spanned! {at(self.body.span())=>
+        quote_spanned! {mixed_site_at(self.body.span())=>
             async move {
                 #captures
                 #never_run

@@ -1,6 +1,6 @@
 //! Interpolated blocks and expressions of other macros (`$body:block`): whose braces they are.
 
-use crate::syntax::{at, regroup};
+use crate::syntax::{mixed_site_at, regroup};
 use proc_macro2::{Delimiter, TokenStream, TokenTree};
 
 /// The tokens with the delimiters of interpolated blocks and expressions (`$body:block`) marked as
@@ -35,7 +35,7 @@ pub(super) fn without_written_delimiters(tokens: &TokenStream) -> Option<TokenSt
 fn not_written(tokens: TokenStream) -> TokenStream {
     let mut trees: Vec<TokenTree> = tokens.into_iter().collect();
     if let [TokenTree::Group(group)] = &mut *trees {
-        group.set_span(at(group.span()));
+        group.set_span(mixed_site_at(group.span()));
     }
     trees.into_iter().collect()
 }

@@ -1,6 +1,6 @@
 //! Output types of functions: only their spelling is known.
 
-use crate::syntax::{Angles, Cursor, at, regroup, split_commas};
+use crate::syntax::{Angles, Cursor, mixed_site_at, regroup, split_commas};
 use proc_macro2::{Delimiter, Ident, TokenStream, TokenTree};
 use quote::TokenStreamExt;
 
@@ -43,7 +43,9 @@ pub(super) fn may_be_future(ty: TokenStream) -> bool {
 pub(super) fn capture_all_lifetimes(ty: TokenStream) -> TokenStream {
     ty.into_iter()
         .map(|tree| match tree {
-            TokenTree::Ident(word) if word == "impl" => Ident::new("impl", at(word.span())).into(),
+            TokenTree::Ident(word) if word == "impl" => {
+                Ident::new("impl", mixed_site_at(word.span())).into()
+            }
             TokenTree::Group(group) => {
                 regroup(&group, capture_all_lifetimes(group.stream())).into()
             }
@@ -59,7 +61,7 @@ pub(super) fn infer_impls(ty: TokenStream) -> TokenStream {
     while let Some(tree) = trees.next() {
         match tree {
             TokenTree::Ident(word) if word == "impl" => {
-                inferred.append(Ident::new("_", at(word.span())));
+                inferred.append(Ident::new("_", mixed_site_at(word.span())));
                 let mut angles = Angles::default();
                 while let Some(bound) = trees.next_if(|tree| !angles.is_end(tree)) {
                     angles.see(&bound);

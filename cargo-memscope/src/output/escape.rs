@@ -7,7 +7,7 @@ use serde_json::Value;
 use crate::model::Future;
 
 /// The future with every text in it escaped: names, types, paths of files, advice.
-pub(crate) fn shown(future: &Future) -> Future {
+pub(crate) fn escape_future(future: &Future) -> Future {
     escaped(future).unwrap_or_else(|| future.clone())
 }
 
@@ -47,9 +47,9 @@ mod tests {
             "states":[{{"kind":{{"suspended":0}},"place":{place},"live_bytes":8,"is_largest":true,"members":[{part}]}}]}}]}}"#
         );
         let futures = Futures::from_json(&json).unwrap();
-        let written = serde_json::to_string(&shown(&futures.all[0])).unwrap();
+        let written = serde_json::to_string(&escape_future(&futures.all[0])).unwrap();
         assert!(written.is_ascii(), "{written}");
         assert!(!written.contains("\\u0") && written.contains(r"n\\u{1b}]0;x\\u{7}"), "{written}");
-        assert_eq!(shown(&shown(&futures.all[0])), shown(&futures.all[0]));
+        assert_eq!(escape_future(&escape_future(&futures.all[0])), escape_future(&futures.all[0]));
     }
 }
