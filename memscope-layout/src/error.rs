@@ -1,11 +1,11 @@
-//! One opaque error: why a file tells no layouts, and what to do about it.
+//! The one opaque error: why a file yields no layouts, and what the user can do about it.
 
 use std::{
     error, fmt, io,
     path::{Path, PathBuf},
 };
 
-/// Why no layouts could be read; its `Display` says what to do.
+/// Why no layouts could be read. Its `Display` text says what to do.
 ///
 /// ```
 /// use memscope_layout::Layouts;
@@ -33,7 +33,7 @@ pub(crate) enum Kind {
     TooMuch,
 }
 
-/// What a crate's profile needs.
+/// The lines that a crate's profile needs.
 const CARGO_LINES: &str = "    [profile.release]      # or the profile that you build with
     debug = 2              # the layouts of types; `debug = 1` has lines only
     strip = \"none\"
@@ -44,8 +44,8 @@ impl Error {
         Self { path: path.to_owned(), kind }
     }
 
-    /// Whether the file is a program whose debug information is missing or too little, so that
-    /// building it again helps.
+    /// Returns `true` if the file is a program without debug information, or with too little of it,
+    /// so that building it again helps.
     ///
     /// ```
     /// use memscope_layout::Layouts;
@@ -65,7 +65,7 @@ impl Error {
     }
 }
 
-/// A path on one line: what moves the cursor, or is not seen, is escaped.
+/// Formats a path on one line. Characters that move the cursor, or are invisible, are escaped.
 fn shown(path: &Path) -> String {
     path.to_string_lossy().escape_debug().to_string()
 }

@@ -1,7 +1,7 @@
 #![doc = include_str!("../README.md")]
 #![deny(unsafe_code)]
 
-// Bottom first: a module imports from those above it, never from those below.
+// Bottom first: a module imports only from modules above it. `tests/architecture.rs` holds this.
 mod error;
 mod work_limit;
 mod source_location;

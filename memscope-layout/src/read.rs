@@ -1,4 +1,4 @@
-//! A program's file becomes its layouts: open, scan, read, put in order.
+//! Reads a program's file: opens it, scans its units, reads the coroutines, and sorts them.
 
 use std::{cmp::Reverse, collections::HashMap, path::Path, sync::Arc};
 
@@ -18,20 +18,21 @@ use crate::{
     work_limit::WorkLimit,
 };
 
-/// Abbreviations that the smallest file may have.
+/// The number of abbreviations that any file may have, however small it is.
 const LEAST_ABBREVIATIONS: u64 = 1 << 18;
 
 impl Layouts {
     /// Reads an executable or a library.
     ///
-    /// Split debug information is found where the compiler left it, and as `PATH.dwp`. What was
-    /// moved to another file is found beside the program, in `.debug` there, and below
-    /// `/usr/lib/debug`; that it is of the same build is checked.
+    /// Split debug information is found where the compiler left it, and as `PATH.dwp`. Debug
+    /// information that was moved to another file is found beside the program, in `.debug` there,
+    /// and below `/usr/lib/debug`. A file of another build is rejected.
     ///
     /// # Errors
     ///
-    /// When the file cannot be read, is not ELF, is cut off or damaged, or has no debug information
-    /// about types, and when the file that has it is of another build. The error says what to do.
+    /// Fails if the file cannot be read, is not ELF, is truncated or damaged, or has no debug
+    /// information about types. Also fails if the file with the debug information belongs to
+    /// another build. The error says what to do.
     pub fn read(path: impl AsRef<Path>) -> Result<Self, Error> {
         let path = path.as_ref();
         let read = || {
@@ -41,7 +42,7 @@ impl Layouts {
         read().map_err(|kind| Error::new(path, kind))
     }
 
-    /// The same of a file's bytes; files beside it are not looked for.
+    /// Like [`read`](Self::read), for bytes in memory. Files beside the program are not searched.
     ///
     /// # Errors
     ///
@@ -58,8 +59,7 @@ impl Layouts {
     }
 }
 
-/// Reads a program; `path` is where the files of split and of moved debug information are looked
-/// for.
+/// Reads a program. Files of split and of moved debug information are searched relative to `path`.
 fn read_program(data: &[u8], path: Option<&Path>) -> Result<Layouts, Kind> {
     let program = Sections::read(data, Flavour::Whole)?;
     let identity = &program.identity;
@@ -119,11 +119,11 @@ fn read_sections(
     Ok(layouts)
 }
 
-/// The executable's units, as far as they matter.
+/// Reads the executable's units that contain types or stand for units in other files.
 fn own_units<'d>(dwarf: &Dwarf<'d>, entry_bytes: u64) -> Result<Vec<UnitHead<'d>>, Kind> {
     let mut all = Vec::new();
-    // Healthy files have one abbreviation for hundreds of bytes; units of damaged ones may each
-    // have all that there are.
+    // Healthy files have one abbreviation for hundreds of bytes. In a damaged file, each of many
+    // units may claim all abbreviations.
     let mut left = LEAST_ABBREVIATIONS + entry_bytes / 16;
     let mut headers = dwarf.units();
     while let Some(header) = headers.next()? {
@@ -135,8 +135,8 @@ fn own_units<'d>(dwarf: &Dwarf<'d>, entry_bytes: u64) -> Result<Vec<UnitHead<'d>
     let any = |it: &gimli::Abbreviations, test: fn(&gimli::AttributeSpecification) -> bool| {
         abbreviations(it).any(|it| it.attributes().iter().any(test))
     };
-    // Link-time optimisation may leave one unit of several with a type that they all have, even in
-    // a unit without types of its own.
+    // Link-time optimisation may keep a shared type in only one of several units, even in a unit
+    // without types of its own.
     let shares_types = all.iter().any(|(_, it)| {
         has_types(it)
             && any(it, |it| it.name() == dw::DW_AT_type && it.form() == dw::DW_FORM_ref_addr)
@@ -154,8 +154,8 @@ fn own_units<'d>(dwarf: &Dwarf<'d>, entry_bytes: u64) -> Result<Vec<UnitHead<'d>
     Ok(units)
 }
 
-/// Adds the executable's units, and then those that are elsewhere; says how many of those are
-/// nowhere.
+/// Adds the executable's units, and then those in other files. Returns how many of the latter are
+/// missing.
 fn add_units<'d>(
     units: &mut Units<'d>,
     dwarf: Dwarf<'d>,
@@ -200,7 +200,7 @@ fn add_split<'d>(units: &mut Units<'d>, dwarf: Dwarf<'d>, skeleton: u32) -> Resu
         while let Some(header) = headers.next()? {
             let mut unit = dwarf.unit(header)?;
             unit.copy_relocated_attributes(&skeleton.inner);
-            // A file that was made anew by another build is not that of this program.
+            // Skips a file that a later build has replaced.
             if unit.dwo_id.is_none_or(|id| Some(id) == skeleton.inner.dwo_id) {
                 all.push(UnitHead::new(unit));
             }
@@ -212,8 +212,8 @@ fn add_split<'d>(units: &mut Units<'d>, dwarf: Dwarf<'d>, skeleton: u32) -> Resu
     Ok(())
 }
 
-/// Why there are no types: the standard library comes with its lines, so there may be units even
-/// without `debug`.
+/// Returns why there are no types. The standard library comes with line tables, so units may exist
+/// even without `debug`.
 fn why_no_types(dwarf: &Dwarf<'_>) -> Result<Kind, Kind> {
     let mut headers = dwarf.units();
     while let Some(header) = headers.next()? {
@@ -249,7 +249,8 @@ fn layouts(units: &Units<'_>, found: &ScanResult, identity: &Identity, missing: 
     }
 }
 
-/// The coroutines, each once, the largest first; and which of them is at each place where one is.
+/// Returns the coroutines, each once, the largest first; and the index of the coroutine at each
+/// entry.
 fn machines<'d>(
     types: &Types<'_, 'd>,
     found: &[EntryRef],
@@ -283,7 +284,7 @@ fn machines<'d>(
     (ranked.into_iter().map(|it| it.1).collect(), places)
 }
 
-/// The types of the futures that have vtables, by the vtables' addresses.
+/// Returns the types of the futures with vtables, ordered by the vtables' addresses.
 fn vtables<'d>(
     types: &Types<'_, 'd>,
     found: &ScanResult,
@@ -292,7 +293,7 @@ fn vtables<'d>(
 ) -> Vec<(u64, TypeId)> {
     let mut vtables = Vec::new();
     for &(address, at) in &found.vtables {
-        // Linkers leave 0 or a number near the end for a vtable that they threw away.
+        // For a vtable that was discarded, linkers leave 0 or an address near the end.
         let is_there = |it: &(u64, u64)| (it.0..it.1).contains(&address);
         if address == 0 || !identity.loaded.iter().any(is_there) {
             continue;
@@ -308,7 +309,7 @@ fn vtables<'d>(
     vtables
 }
 
-/// One type for each address; none where several share it.
+/// Keeps one type for each address; `None` if several types share the address.
 fn one_type_per_address(
     vtables: Vec<(u64, TypeId)>,
     types: &[FutureType],

@@ -1,4 +1,4 @@
-//! Types that futures are in: how to get from what a coroutine waits for to the next coroutine.
+//! Types that contain futures: how to get from an awaited value to the next coroutine.
 
 use std::sync::Arc;
 
@@ -6,66 +6,69 @@ use serde::{Deserialize, Serialize};
 
 use crate::{coroutine::Discriminant, type_id::TypeId};
 
-/// A type that a future is in, or that is waited for.
+/// A type that contains a future, or whose values are awaited.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct FutureType {
-    /// Its path.
+    /// The path of the type.
     pub name: Arc<str>,
-    /// Its size in bytes; `None` where debug information declares it only.
+    /// The size in bytes; `None` if debug information only declares the type.
     pub size: Option<u64>,
-    /// What is in it.
+    /// What the type contains.
     pub shape: Shape,
-    /// Whether all that it has besides futures is plain data: numbers, functions, text that it
-    /// owns, and types made of these.
+    /// Whether all of its data, apart from futures, is plain: numbers, functions, owned text, and
+    /// types made of these.
     ///
-    /// A value that has no more than that has nothing by which another thread could tell it that a
-    /// part of it, lent to that thread, is given back. So its parts are its own. `false` where it
-    /// has a pointer, an `UnsafeCell`, a `PhantomPinned`, or more than debug information shows.
+    /// Plain data contains nothing by which another thread could signal that it is done with a
+    /// borrowed part of the value. So no other thread uses the futures in such a value.
+    ///
+    /// `false` if the type contains a pointer, an `UnsafeCell`, a `PhantomPinned`, or data that
+    /// debug information does not describe.
     #[serde(default)]
     pub is_plain_besides: bool,
-    /// Whether it is the closure that `tokio::select!` polls: known by the type that it returns,
-    /// which that macro defines beside it.
+    /// Whether it is the closure that `tokio::select!` polls. Such a closure is recognised by its
+    /// return type, which the macro defines beside it.
     #[serde(default)]
     pub is_select: bool,
 }
 
-/// What is in a type, as far as it leads to futures.
+/// What a type contains, as far as it leads to futures.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Shape {
-    /// It is a state machine: an index into [`Layouts::coroutines`](crate::Layouts::coroutines).
+    /// A state machine: an index into [`Layouts::coroutines`](crate::Layouts::coroutines).
     Coroutine(usize),
-    /// It has fields that lead to futures; one for a wrapper, several where futures run side by
-    /// side.
+    /// A struct with fields that lead to futures. A wrapper has one such field; a type that runs
+    /// futures side by side has several.
     Struct(Vec<Field>),
-    /// It has such fields in some of its variants.
+    /// An enum with such fields in some of its variants.
     Enum {
-        /// Tells the variant; `None` for an enum of a single one.
+        /// The discriminant; `None` for an enum with a single variant.
         discriminant: Option<Discriminant>,
-        /// Those that have such fields, and all whose value is needed to tell them apart.
+        /// The variants with such fields, and every variant whose value is needed to tell them
+        /// apart.
         variants: Vec<Variant>,
     },
-    /// It is one address, of a value of this type.
+    /// One address, of a value of this type.
     Pointer {
         /// The type of the value.
         to: TypeId,
-        /// Which pointer.
+        /// The kind of pointer.
         kind: PointerKind,
     },
-    /// It is two addresses, of a future and of its vtable:
-    /// [`Layouts::by_vtable`](crate::Layouts::by_vtable) tells the type.
+    /// Two addresses, of a future and of its vtable.
+    /// [`Layouts::by_vtable`](crate::Layouts::by_vtable) returns the type.
     TraitObject {
-        /// Where the future's address is.
+        /// The offset of the future's address.
         data_offset: u64,
-        /// Where the vtable's address is.
+        /// The offset of the vtable's address.
         vtable_offset: u64,
-        /// Which pointer.
+        /// The kind of pointer.
         kind: PointerKind,
     },
-    /// No future is known to be in it: it waits by itself, for a timer or a socket; or it is more
-    /// than debug information shows.
+    /// No known future. The type waits by itself, for a timer or a socket, or contains data that
+    /// debug information does not describe.
     Leaf,
 }
 
@@ -73,14 +76,14 @@ pub enum Shape {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Field {
-    /// Its name; `__0` and so on in tuples.
+    /// The name; `__0` and so on in tuples.
     pub name: Arc<str>,
-    /// Where it is, in bytes.
+    /// The offset in bytes.
     pub offset: u64,
-    /// Its type.
+    /// The type.
     pub future_type: TypeId,
-    /// Whether a living value has a living value there, that nobody else writes. Not so in a
-    /// `ManuallyDrop` or an `UnsafeCell`.
+    /// Whether the field of a live value is always a live value that only its owner writes. `false`
+    /// inside a `ManuallyDrop` or an `UnsafeCell`.
     pub is_certain: bool,
 }
 
@@ -88,27 +91,28 @@ pub struct Field {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Variant {
-    /// Its name.
+    /// The name.
     pub name: Arc<str>,
-    /// The discriminant's value; `None` for the variant that all values mean which no other has.
+    /// The value of the discriminant; `None` for the variant selected by all values that no other
+    /// variant has.
     pub value: Option<u64>,
-    /// Fields that lead to futures.
+    /// The fields that lead to futures.
     pub fields: Vec<Field>,
 }
 
-/// A pointer that has its value for itself.
+/// A pointer with exclusive access to its target.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum PointerKind {
-    /// A `Box`: the value is on the heap.
+    /// A `Box`: the target is on the heap.
     Box,
-    /// A `&mut`: the value is somewhere else, perhaps in the same future.
+    /// A `&mut`: the target is elsewhere, possibly in the same future.
     Mut,
 }
 
 impl FutureType {
-    /// The variant that a value of the discriminant means; `None` where this is no enum, or the
-    /// value has no variant.
+    /// Returns the variant for a value of the discriminant; `None` if this is not an enum, or no
+    /// variant has the value.
     pub fn variant(&self, value: u64) -> Option<&Variant> {
         let Shape::Enum { variants, .. } = &self.shape else { return None };
         let exact = variants.iter().find(|it| it.value == Some(value));

@@ -4,7 +4,8 @@ use std::{fmt, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 
-/// A line of a source file, as the compiler saw it. Debug information has no columns for these.
+/// A line of a source file, as the compiler saw it. Debug information has no columns for these
+/// items.
 ///
 /// ```
 /// use memscope_layout::Place;
@@ -14,9 +15,9 @@ use serde::{Deserialize, Serialize};
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Place {
-    /// The path, absolute unless the compiler was told to shorten it.
+    /// The path. It is absolute unless the compiler was told to shorten it.
     pub file: Arc<str>,
-    /// The line, from 1 on.
+    /// The line number, from 1 on.
     pub line: u32,
 }
 

@@ -1,8 +1,8 @@
-//! Numbers that stand for types.
+//! The number that stands for a type.
 
 use serde::{Deserialize, Serialize};
 
-/// Names a type of one [`Layouts`](crate::Layouts).
+/// Identifies a type within one [`Layouts`](crate::Layouts).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct TypeId(pub(crate) u32);

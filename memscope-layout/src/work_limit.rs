@@ -1,19 +1,21 @@
-//! What a file may cost: a damaged one can refer to itself, or to the same text a million times.
+//! Limits how much work and memory one file may cost. A damaged file can refer to itself, or to the
+//! same text a million times.
 
 use std::cell::Cell;
 
 use crate::error::Kind;
 
-/// Bytes of result per byte of debug information, and those that the smallest file may have.
+/// Bytes that the result may take for each byte of debug information, and the least for any file.
 const TEXT_FACTOR: u64 = 4;
 const TEXT_LEAST: u64 = 16 << 20;
-/// Entries read beyond one per byte of debug information: healthy files need about one per ten.
+/// Entries that may be read beyond one for each byte of debug information. Healthy files need about
+/// one entry for ten bytes.
 const STEPS_LEAST: u64 = 1 << 20;
 
-/// How many entries may still be read, and bytes be kept.
+/// The entries that may still be read, and the bytes that may still be kept.
 ///
-/// Readers that find it spent stop early and return what they have; [`check`](Self::check) then
-/// turns it all down.
+/// A reader that finds the limit reached stops early and returns what it has.
+/// [`check`](Self::check) then rejects the whole result.
 #[derive(Debug)]
 pub(crate) struct WorkLimit {
     steps: Cell<u64>,
@@ -22,7 +24,7 @@ pub(crate) struct WorkLimit {
 }
 
 impl WorkLimit {
-    /// For a file with so many bytes of debug information.
+    /// Makes the limit for a file with this many bytes of debug information.
     pub(crate) fn new(debug_bytes: u64) -> Self {
         Self {
             steps: Cell::new(debug_bytes.saturating_add(STEPS_LEAST)),
@@ -31,12 +33,12 @@ impl WorkLimit {
         }
     }
 
-    /// Whether one more entry may be read.
+    /// Takes one entry from the limit. Returns `false` if none is left.
     pub(crate) fn step(&self) -> bool {
         self.take(&self.steps, 1)
     }
 
-    /// Whether so many more bytes may be kept.
+    /// Takes this many bytes from the limit. Returns `false` if fewer are left.
     pub(crate) fn keep(&self, bytes: usize) -> bool {
         self.take(&self.bytes, bytes as u64)
     }

@@ -19,28 +19,22 @@ const ORDER: [&str; 10] = [
 const UNSAFE: &str = "elf/mmap.rs";
 const MOST_LINES: usize = 450;
 
-/// Every file below a folder: its path inside `src`, and its text.
-fn files(folder: &Path) -> Vec<(String, String)> {
-    let entries = fs::read_dir(folder).unwrap().map(|it| it.unwrap().path());
+/// All files in a folder of `src` and below: their paths inside `src`, and their texts.
+fn files(folder: &str) -> Vec<(String, String)> {
     let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
-    let found: Vec<_> = entries
-        .flat_map(|path| {
-            if path.is_dir() {
-                return files(&path);
-            }
-            let name = path.strip_prefix(&src).unwrap().to_str().unwrap().to_owned();
-            vec![(name, fs::read_to_string(&path).unwrap())]
-        })
-        .collect();
-    found
+    let entries = fs::read_dir(src.join(folder)).unwrap().map(|it| it.unwrap().path());
+    let found = entries.flat_map(|path| {
+        let name = path.strip_prefix(&src).unwrap().to_str().unwrap().to_owned();
+        if path.is_dir() { files(&name) } else { vec![(name, fs::read_to_string(path).unwrap())] }
+    });
+    found.collect()
 }
 
 #[test]
 fn modules_import_from_those_above_them() {
     let rank = |module: &str| ORDER.iter().position(|it| *it == module);
-    let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
     let mut imports = 0;
-    for (name, text) in files(&src) {
+    for (name, text) in files("") {
         let code: String = text.lines().map(|it| it.split("//").next().unwrap()).collect();
         let own = name.split(['/', '.']).next().unwrap();
         let rank_of_own = if own == "lib" { continue } else { rank(own).expect(own) };
@@ -79,7 +73,7 @@ fn first_segments(path: &str) -> Vec<String> {
 
 #[test]
 fn unsafe_is_where_it_is_reviewed_and_no_file_is_long() {
-    for (name, text) in files(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src")) {
+    for (name, text) in files("") {
         let code = text.lines().map(|it| it.split("//").next().unwrap());
         let has_unsafe = code.flat_map(str::split_whitespace).any(|it| it == "unsafe");
         assert_eq!(has_unsafe, name == UNSAFE, "`unsafe` in {name}");

@@ -1,4 +1,4 @@
-//! DWARF debug information: from units and entries to state machines and the types around futures.
+//! DWARF debug information: units, their entries, and the state machines and types described there.
 
 mod units;
 mod scan;

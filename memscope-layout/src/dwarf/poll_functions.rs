@@ -1,5 +1,4 @@
-//! The bodies of coroutines: the functions that poll them, whose variables tell lines and, in debug
-//! builds, offsets.
+//! The functions that poll coroutines. Their variables provide lines and, in debug builds, offsets.
 
 use std::{collections::HashMap, sync::Arc};
 
@@ -12,28 +11,28 @@ use super::{
 };
 use crate::source_location::Place;
 
-/// A variable of a body.
+/// A variable in the body of a poll function.
 #[derive(Clone, Debug)]
 pub(crate) struct Variable<'d> {
     pub(crate) name: &'d str,
     pub(crate) type_: EntryRef,
     pub(crate) type_name: Arc<str>,
     pub(crate) size: Option<u64>,
-    /// Where it is in the coroutine; `None` where the code keeps it elsewhere, or in several
+    /// The offset in the coroutine; `None` if the code keeps the variable elsewhere, or in several
     /// places.
     pub(crate) offset: Option<u64>,
     pub(crate) place: Option<Place>,
 }
 
 impl Variable<'_> {
-    /// Whether another unit told of it before.
+    /// Returns `true` if another unit described the same variable.
     fn is_same(&self, other: &Self) -> bool {
         (self.name, &self.type_name, self.size, self.offset, &self.place)
             == (other.name, &other.type_name, other.size, other.offset, &other.place)
     }
 }
 
-/// All bodies, by the path of the coroutine that each one polls.
+/// All poll functions, by their paths.
 #[derive(Debug)]
 pub(crate) struct PollFunctions<'t, 'u, 'd> {
     types: &'t Types<'u, 'd>,
@@ -52,10 +51,10 @@ impl<'t, 'u, 'd> PollFunctions<'t, 'u, 'd> {
         Self { types, by_path }
     }
 
-    /// The variables of a coroutine's body, each once.
+    /// Returns the variables of a coroutine's body, each once.
     ///
-    /// Several units may have a body of this path, and two versions of a crate have different ones;
-    /// only those that begin at the same line are of this coroutine.
+    /// Several units may contain a function with this path, and two versions of a crate contain
+    /// different ones. Only functions that begin at the coroutine's line are used.
     pub(crate) fn variables(&self, coroutine: &str, begins: Option<&Place>) -> Vec<Variable<'d>> {
         let mut variables = Vec::new();
         let Some(path) = body_path(coroutine) else { return variables };
@@ -91,8 +90,8 @@ impl<'t, 'u, 'd> PollFunctions<'t, 'u, 'd> {
         })
     }
 
-    /// The offset in the coroutine, where the location is "so many bytes from the address that is
-    /// on the stack there".
+    /// Returns the offset in the coroutine. The location must have the form "this many bytes from
+    /// the address on the stack".
     fn offset(&self, at: EntryRef, entry: &Entry<'d>) -> Option<u64> {
         let AttributeValue::Exprloc(location) = entry.attr_value(dw::DW_AT_location)? else {
             return None;
@@ -111,10 +110,11 @@ impl<'t, 'u, 'd> PollFunctions<'t, 'u, 'd> {
     }
 }
 
-/// `…::{async_fn_env#0}<T>` is polled by `…::{async_fn#0}<T>`.
+/// Returns the path of the poll function: `…::{async_fn_env#0}<T>` is polled by
+/// `…::{async_fn#0}<T>`.
 fn body_path(coroutine: &str) -> Option<String> {
-    // What it is in may be a coroutine as well, and so may its arguments: the last one at the level
-    // of the path itself.
+    // The enclosing item and the arguments may be coroutines as well. Only the last one at the
+    // level of the path itself counts.
     let mut depth = 0u32;
     let mut found = None;
     for (at, byte) in coroutine.bytes().enumerate() {

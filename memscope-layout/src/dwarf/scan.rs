@@ -1,22 +1,23 @@
-//! One pass over a unit: where its coroutines, their bodies and the vtables of its futures are.
+//! Passes over a unit once and notes its coroutines, their poll functions, and the vtables of
+//! futures.
 
 use gimli::{AttributeValue, Operation, constants as dw};
 
 use super::units::{EntryRef, NamedEntry, Unit, Units};
 use crate::{elf::Value, error::Kind};
 
-/// What the passes found.
+/// The entries that the passes found.
 #[derive(Debug, Default)]
 pub(crate) struct ScanResult {
-    /// State machines, as often as units define them.
+    /// The state machines. A machine that several units define occurs several times.
     pub(crate) coroutines: Vec<EntryRef>,
     /// The functions that poll them.
     pub(crate) poll_functions: Vec<PollFunction>,
-    /// The functions that poll what `tokio::select!` polls.
+    /// The functions that poll the closures of `tokio::select!`.
     pub(crate) selects: Vec<PollFunction>,
-    /// Vtables of `dyn Future`: the link-time address, and the entry of the vtable's type.
+    /// The vtables of `dyn Future`: link-time address, and entry of the vtable's type.
     pub(crate) vtables: Vec<(u64, EntryRef)>,
-    /// Units that tell of types with variants, or of vtables.
+    /// The number of units that describe types with variants, or vtables.
     pub(crate) units_with_types: usize,
 }
 
@@ -24,7 +25,7 @@ pub(crate) struct ScanResult {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct PollFunction {
     pub(crate) at: EntryRef,
-    /// What it is in: an index into its unit's `named`.
+    /// The enclosing entry: an index into its unit's `named`.
     pub(crate) parent: u32,
 }
 
@@ -38,27 +39,29 @@ const COROUTINES: [&[u8]; 7] = [
     b"{coroutine_env#",
     b"{coroutine_closure_env#",
 ];
-/// … and the functions that poll them.
+/// How the compiler names the functions that poll them.
 const BODIES: [&[u8]; 6] =
     [b"{async_fn#", b"{async_block#", b"{async_closure#", b"{gen_", b"{async_gen_", b"{coroutine#"];
 const VTABLE: &[u8] = b"::{vtable}";
 const FUTURE: &[u8] = b" as core::future::future::Future";
-/// What `tokio::select!` defines where it stands: the type that its closure returns.
+/// Part of the name of a type that `tokio::select!` defines at its call site: the return type of
+/// its closure.
 const SELECT: &[u8] = b"::__tokio_select_util::Out<";
-/// In place of `Named`'s index.
+/// Stands for "no enclosing entry" in place of an index.
 pub(crate) const NO_PARENT: u32 = u32::MAX;
 
-/// A unit's abbreviations, each a kind of entry. Compilers number them from 1 on.
+/// Iterates over a unit's abbreviations, each of which describes one kind of entry. Compilers
+/// number them from 1 on.
 pub(crate) fn abbreviations(
     unit: &gimli::Abbreviations,
 ) -> impl Iterator<Item = &gimli::Abbreviation> {
     (1..).map_while(|code| unit.get(code))
 }
 
-/// Whether the unit says anything about types with variants, or about vtables.
+/// Returns `true` if the unit contains types with variants, or vtables.
 ///
-/// PERF: a handful of abbreviations tell, before any entry is read. The standard library's units
-/// and those of C are passed over so.
+/// PERF: a few abbreviations tell this before any entry is read. So the units of the standard
+/// library and of C code are skipped.
 pub(crate) fn has_types(unit: &gimli::Abbreviations) -> bool {
     abbreviations(unit).any(|it| {
         it.tag() == dw::DW_TAG_variant_part
@@ -66,7 +69,8 @@ pub(crate) fn has_types(unit: &gimli::Abbreviations) -> bool {
     })
 }
 
-/// Whether the unit has types that another one may refer to: these need their paths.
+/// Returns `true` if the unit contains types that another unit may refer to. Their paths are then
+/// needed.
 fn has_structures(unit: &gimli::Abbreviations) -> bool {
     abbreviations(unit).any(|it| is_type(it.tag()))
 }
@@ -87,18 +91,19 @@ impl ScanResult {
     }
 }
 
-/// A pass under way.
+/// The state of one pass.
 struct Pass<'a, 'd> {
     units: &'a Units<'d>,
     unit: &'a Unit<'d>,
     index: u32,
     found: &'a mut ScanResult,
     named: Vec<NamedEntry>,
-    /// The entries that the next one is in, as far as they name it: depth, and index into `named`.
+    /// The enclosing entries of the next one, as far as they contribute to its path: depth, and
+    /// index into `named`.
     open: Vec<(isize, u32)>,
 }
 
-/// The attributes that matter here.
+/// The attributes that are used here.
 #[derive(Default)]
 struct Seen<'d> {
     name: Option<Value<'d>>,
@@ -111,7 +116,7 @@ impl<'d> Pass<'_, 'd> {
     fn run(mut self) -> Result<Vec<NamedEntry>, Kind> {
         let unit = self.unit;
         let mut raw = unit.inner.entries_raw(None)?;
-        // Entries inside a function are deeper than its own depth.
+        // Entries inside a function are deeper than the function itself.
         let mut function = isize::MAX;
         while !raw.is_empty() {
             let (offset, depth) = (raw.next_offset(), raw.next_depth());
@@ -174,13 +179,13 @@ impl<'d> Pass<'_, 'd> {
         u32::try_from(self.named.len() - 1).unwrap_or(NO_PARENT)
     }
 
-    /// Nearly no name does, so nearly none needs to be read.
+    /// Returns `true` if the name begins with a brace. PERF: few names do, so few names are read.
     fn begins_with_brace(&self, seen: &Seen<'d>) -> bool {
         seen.name.and_then(|it| self.units.first_byte(self.index, it)) == Some(b'{')
     }
 
     fn body(&mut self, at: EntryRef, parent: u32, seen: &Seen<'d>) {
-        // Nearly no name begins with one of these, so nearly none needs to be read.
+        // PERF: few names begin with one of these bytes, so few names are read.
         let first = seen.name.and_then(|it| self.units.first_byte(self.index, it));
         if !matches!(first, Some(b'{' | b'p')) {
             return;
@@ -213,13 +218,13 @@ impl<'d> Pass<'_, 'd> {
     }
 }
 
-/// `<F as core::future::future::Future>::{vtable}`, with or without `<Output=…>` behind the trait's
-/// name.
+/// Returns `true` for `<F as core::future::future::Future>::{vtable}`, with or without `<Output=…>`
+/// after the trait's name.
 fn is_vtable_of_future(name: &[u8]) -> bool {
     let Some(head) = name.strip_suffix(VTABLE).and_then(|it| it.strip_suffix(b">")) else {
         return false;
     };
-    // Anywhere: `Output` may be of any type.
+    // The trait may occur anywhere in the name, since `Output` may be any type.
     let mut ends = head.windows(FUTURE.len()).enumerate().filter(|it| it.1 == FUTURE);
     ends.any(|(at, _)| matches!(head.get(at + FUTURE.len()), None | Some(b'<')))
 }

@@ -1,21 +1,21 @@
-//! The closures that `tokio::select!` polls: a type's name tells them.
+//! Recognises the closures that `tokio::select!` polls by the names of their types.
 
 use std::{collections::HashSet, sync::Arc};
 
 use super::{scan::PollFunction, types::Types};
 
-/// The paths of the closures that `tokio::select!` polls, by the functions that do.
+/// Returns the paths of the closures that `tokio::select!` polls, given the functions that poll
+/// them.
 pub(crate) fn select_closures(types: &Types<'_, '_>, polls: &[PollFunction]) -> HashSet<Arc<str>> {
     let path =
         |it: &PollFunction| Some(types.path_in(it.at, &types.units.entry(it.at)?, it.parent));
     polls.iter().filter_map(|it| Some(select_closure(&path(it)?)?.into())).collect()
 }
 
-/// The closure of the instance of `PollFn`'s `poll` that has this path, where a `tokio::select!`
-/// has made it.
+/// Returns the closure that this instance of `PollFn::poll` calls, if `tokio::select!` created it.
 ///
-/// The macro defines the type that the closure returns, `__tokio_select_util::Out`, in the function
-/// that both stand in.
+/// The macro defines `__tokio_select_util::Out`, the return type of the closure, in the function
+/// that contains both.
 fn select_closure(poll: &str) -> Option<&str> {
     let (block, arguments) =
         poll.strip_prefix("core::future::poll_fn::{impl#")?.split_once("}::poll<")?;
@@ -28,13 +28,13 @@ fn select_closure(poll: &str) -> Option<&str> {
     behind.starts_with("::__tokio_select_util::Out<").then_some(closure)
 }
 
-/// The bytes of a type's name that are in no brackets.
+/// Iterates over the positions in a type's name that are outside of all brackets.
 fn top_level(name: &str) -> impl Iterator<Item = usize> {
     let (mut depth, mut last) = (0, b' ');
     name.bytes().enumerate().filter_map(move |(at, byte)| {
         match (std::mem::replace(&mut last, byte), byte) {
             (_, b'<' | b'(' | b'[') => depth += 1,
-            // The arrow of a function's type is no bracket.
+            // The arrow of a function's type is not a bracket.
             (b'-', b'>') => {}
             (_, b'>' | b')' | b']') => depth -= 1,
             _ => {}

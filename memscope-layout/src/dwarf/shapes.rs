@@ -1,4 +1,4 @@
-//! Follows types to the futures in them.
+//! Follows types to the futures inside them.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -17,28 +17,28 @@ use crate::{
     type_id::TypeId,
 };
 
-/// How many types may be in one another.
+/// The deepest nesting of types that is followed.
 const MOST_DEPTH: u32 = 32;
 
-/// What is known of a type.
+/// The result of a visit to a type.
 #[derive(Clone, Copy, Debug)]
 enum Visit {
-    /// It leads to a future.
+    /// The type leads to a future.
     Leads(TypeId),
-    /// It does not, or is being looked at.
+    /// The type leads to no future, or is being visited.
     Ends,
 }
 
-/// The types found so far.
+/// Finds and collects the types that lead to futures.
 #[derive(Debug)]
 pub(crate) struct FutureTypes<'t, 'u, 'd> {
     types: &'t Types<'u, 'd>,
-    /// Where coroutines are, and which.
+    /// The index of the coroutine at each entry.
     coroutines: HashMap<EntryRef, usize>,
     /// The paths of the closures that `tokio::select!` polls.
     selects: HashSet<Arc<str>>,
     known: HashMap<EntryRef, Visit>,
-    /// Whether types are plain, of those that were asked for.
+    /// Whether each type that was asked for is plain.
     plain: HashMap<EntryRef, bool>,
     leaves: HashMap<(Arc<str>, Option<u64>), TypeId>,
     all: Vec<FutureType>,
@@ -62,7 +62,7 @@ impl<'t, 'u, 'd> FutureTypes<'t, 'u, 'd> {
         self.all
     }
 
-    /// The type, if it leads to a future, or else if it is to have a name all the same.
+    /// Returns the type if it leads to a future, or if `is_wanted`.
     pub(crate) fn find(&mut self, at: EntryRef, is_wanted: bool) -> Option<TypeId> {
         let found = self.look(at, 0);
         if found.is_some() || !is_wanted {
@@ -102,7 +102,7 @@ impl<'t, 'u, 'd> FutureTypes<'t, 'u, 'd> {
         Some(id)
     }
 
-    /// What is in it, and whether the rest is plain.
+    /// Returns what the type contains, and whether its other data is plain.
     fn shape(&mut self, at: EntryRef, depth: u32) -> Option<(Shape, bool)> {
         if let Some(&coroutine) = self.coroutines.get(&at) {
             return Some((Shape::Coroutine(coroutine), false));
@@ -112,8 +112,8 @@ impl<'t, 'u, 'd> FutureTypes<'t, 'u, 'd> {
             dw::DW_TAG_pointer_type => {
                 let kind = pointer(self.types.units.name(at, &entry)?)?;
                 let to = self.types.referred(at, &entry, dw::DW_AT_type)?;
-                // PERF: elsewhere any type may be; only those are followed whose name has room for
-                // a future.
+                // PERF: a pointer may lead to any type. Only types whose names may contain a future
+                // are followed.
                 let to = names_future(&self.types.name(to)).then(|| self.look(to, depth + 1))??;
                 Some((Shape::Pointer { to, kind }, false))
             }
@@ -155,7 +155,8 @@ impl<'t, 'u, 'd> FutureTypes<'t, 'u, 'd> {
         fields
     }
 
-    /// Whether those members are plain that lead to no future; it was looked where they lead.
+    /// Returns `true` if all members that lead to no future are plain. The members must have been
+    /// visited.
     fn is_plain_besides(&mut self, members: &[MemberEntry<'d>]) -> bool {
         members.iter().filter_map(|it| it.type_).count() == members.len()
             && members.iter().filter_map(|it| it.type_).all(|it| {
@@ -163,12 +164,12 @@ impl<'t, 'u, 'd> FutureTypes<'t, 'u, 'd> {
             })
     }
 
-    /// Whether a value of a type is numbers, functions or text of its own, and nothing else.
+    /// Returns `true` if values of the type consist only of numbers, functions and owned text.
     fn is_plain(&mut self, at: EntryRef, depth: u32) -> bool {
         if let Some(known) = self.plain.get(&at) {
             return *known;
         }
-        // As long as it is looked at, and where that goes too deep.
+        // The answer during the visit, and beyond the deepest nesting.
         self.plain.insert(at, false);
         let is_plain = depth < MOST_DEPTH && self.look_whether_plain(at, depth).unwrap_or(false);
         self.plain.insert(at, is_plain);
@@ -182,7 +183,7 @@ impl<'t, 'u, 'd> FutureTypes<'t, 'u, 'd> {
         }
         match entry.tag() {
             dw::DW_TAG_base_type | dw::DW_TAG_enumeration_type => Some(true),
-            // A function, which may have the size of nothing here.
+            // A pointer to a function, which may have no size here.
             dw::DW_TAG_pointer_type => Some(is_function(self.types.units.name(at, &entry)?)),
             dw::DW_TAG_array_type => {
                 let element = self.types.referred(at, &entry, dw::DW_AT_type)?;
@@ -212,7 +213,7 @@ impl<'t, 'u, 'd> FutureTypes<'t, 'u, 'd> {
     }
 }
 
-/// The pointers that have what they point to for themselves.
+/// Returns the kind of a pointer with exclusive access to its target.
 fn pointer(name: &str) -> Option<PointerKind> {
     if name.starts_with("alloc::boxed::Box<") {
         Some(PointerKind::Box)
@@ -221,7 +222,7 @@ fn pointer(name: &str) -> Option<PointerKind> {
     }
 }
 
-/// The same, to a `dyn Future`.
+/// Returns the kind of a pointer to a `dyn Future`.
 fn trait_object(name: &str) -> Option<PointerKind> {
     let kind = pointer(name)?;
     let inner = match kind {
@@ -233,15 +234,15 @@ fn trait_object(name: &str) -> Option<PointerKind> {
     (!rest.starts_with(|it: char| it.is_alphanumeric() || it == '_' || it == ':')).then_some(kind)
 }
 
-/// Whether a type of this name may have a future in it.
+/// Returns `true` if a type of this name may contain a future.
 fn names_future(name: &str) -> bool {
     ["{async_", "{gen_", "{coroutine_", "{closure_env#", "dyn core::future::future::Future"]
         .iter()
         .any(|it| name.contains(it))
 }
 
-/// Whether structs of this name are plain, for those of which the members do not tell: text is
-/// behind a pointer, and two marks have no members at all.
+/// Returns whether structs of this name are plain, if their members do not show it: text is behind
+/// a pointer, and two marker types have no members.
 fn plain_by_name(name: &str) -> Option<bool> {
     match name {
         "&str" | "alloc::string::String" => Some(true),
@@ -252,7 +253,8 @@ fn plain_by_name(name: &str) -> Option<bool> {
     }
 }
 
-/// Whether a value of a struct of this name has values in all its fields, and for itself.
+/// Returns `true` if a live struct of this name has live values in all fields, with exclusive
+/// access.
 fn is_certain(name: &str) -> bool {
     !name.starts_with("core::mem::manually_drop::ManuallyDrop<")
         && !name.starts_with("core::cell::UnsafeCell<")

@@ -1,5 +1,5 @@
-//! A coroutine's entry becomes its states: what is collapsed is put right where something else
-//! tells, and else is said to be hidden.
+//! Turns a coroutine's entry into states. Collapsed members are restored from other entries where
+//! possible, and otherwise reported as hidden.
 
 use std::sync::Arc;
 
@@ -20,7 +20,7 @@ use crate::{
     source_location::Place,
 };
 
-/// A coroutine as its entry has it.
+/// A coroutine as its entry describes it.
 #[derive(Debug)]
 pub(crate) struct StateMachine<'d> {
     pub(crate) path: Arc<str>,
@@ -31,7 +31,7 @@ pub(crate) struct StateMachine<'d> {
 }
 
 impl<'d> StateMachine<'d> {
-    /// `None` where the entry is not that of a coroutine after all.
+    /// Reads the entry; `None` if it does not describe a coroutine.
     pub(crate) fn read(types: &Types<'_, 'd>, at: EntryRef) -> Option<Self> {
         let entry = types.units.entry(at)?;
         let part = types.variants(at)?;
@@ -49,7 +49,7 @@ impl<'d> StateMachine<'d> {
         self.size
     }
 
-    /// Whether the other is the same, seen by another unit.
+    /// Returns `true` if another unit described the same coroutine.
     pub(crate) fn is_same(&self, other: &Self) -> bool {
         let members = |it: &VariantEntry<'d>| {
             it.members.iter().map(|it| (it.name, it.offset, it.size)).collect::<Vec<_>>()
@@ -64,7 +64,7 @@ impl<'d> StateMachine<'d> {
             })
     }
 
-    /// The finished layout.
+    /// Builds the layout from the entry, the body's variables and the types.
     pub(crate) fn finish(
         self,
         types: &Types<'_, 'd>,
@@ -150,22 +150,22 @@ fn state_kind(name: &str) -> Option<StateKind> {
     }
 }
 
-/// A state's members, told apart.
+/// The members of a state, sorted by whether their entries are reliable.
 ///
-/// Of several members of one name in one struct the debug information keeps the first, and repeats
-/// it in the place of the others.
+/// If several members of a struct have the same name, debug information keeps the first one and
+/// repeats it in place of the others.
 #[derive(Debug, Default)]
 struct SortedMembers<'d> {
     clear: Vec<(MemberKind, MemberEntry<'d>, Evidence)>,
-    /// Names of which one more is somewhere.
+    /// The names of members whose entries were replaced by a repetition.
     collapsed: Vec<&'d str>,
 }
 
 impl<'d> SortedMembers<'d> {
     fn of(members: &[MemberEntry<'d>], captured: &[MemberEntry<'d>]) -> Self {
         let mut sorted = Self::default();
-        // The compiler puts what is captured behind the rest, in the order of the unresumed state.
-        // It is read so only where it is so.
+        // The compiler lists captured values last, in the order of the unresumed state. The list is
+        // only read that way if the names agree.
         let own = members.len().saturating_sub(captured.len());
         let names = |it: &[MemberEntry<'d>]| it.iter().map(|it| it.name).collect::<Vec<_>>();
         let has_tail = names(&members[own..]) == names(captured);
@@ -175,8 +175,7 @@ impl<'d> SortedMembers<'d> {
             let is_repeated = first.is_some_and(|it| it.offset == member.offset);
             let original = if index >= own { captured.get(index - own) } else { None };
             if let Some(original) = original {
-                // Where captured values themselves share a name, the unresumed state does not tell
-                // either.
+                // If captured values share a name, the unresumed state is ambiguous as well.
                 let twin = captured[..index - own].iter().any(|it| it.name == original.name);
                 if twin {
                     sorted.collapsed.push(member.name);
@@ -206,13 +205,13 @@ impl<'d> SortedMembers<'d> {
     }
 }
 
-/// `__0` and so on: how the compiler calls what has no name.
+/// Returns `true` for `__0` and so on: the compiler's names for values without a name.
 fn is_number(name: &str) -> bool {
     name.strip_prefix("__")
         .is_some_and(|it| !it.is_empty() && it.bytes().all(|it| it.is_ascii_digit()))
 }
 
-/// The line that declares a variable, or all that may.
+/// Returns the line that declares a variable, or all possible lines.
 fn declaration_lines(
     variables: &[Variable<'_>],
     name: &str,
@@ -220,7 +219,7 @@ fn declaration_lines(
     offset: u64,
 ) -> (Option<Place>, Vec<Place>) {
     let mut found: Vec<&Variable<'_>> = variables.iter().filter(|it| it.name == name).collect();
-    // What more is known is asked only where it leaves something.
+    // A criterion only applies if at least one variable meets it.
     let mut narrow = |test: &dyn Fn(&Variable<'_>) -> bool| {
         if found.iter().any(|it| test(it)) {
             found.retain(|it| test(it));
@@ -234,7 +233,8 @@ fn declaration_lines(
     if places.len() > 1 { (None, places) } else { (places.pop(), Vec::new()) }
 }
 
-/// The variables that a collapsed member may be: those of its name that the state does not show.
+/// Returns the variables that a collapsed member may be: variables of its name that the state does
+/// not show.
 fn candidates<'v, 'd>(
     variables: &'v [Variable<'d>],
     name: &str,
@@ -253,8 +253,8 @@ fn candidates<'v, 'd>(
     variables.iter().filter(|it| it.name == name && !shown(it) && fits(it)).collect()
 }
 
-/// Moves what is hidden among the members, where the body has just as many variables that it can
-/// be, and their offsets.
+/// Turns hidden values into members if the body has exactly as many matching variables, with known
+/// offsets.
 fn reveal(members: &mut Vec<Member>, hidden: &mut Vec<Hidden>) {
     let all = std::mem::take(hidden);
     for it in &all {

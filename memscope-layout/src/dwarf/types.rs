@@ -1,4 +1,4 @@
-//! Types as entries: their names, sizes and definitions.
+//! Reads the names, sizes and definitions of types.
 
 use std::{
     cell::{OnceCell, RefCell},
@@ -13,19 +13,19 @@ use super::{
     units::{Entry, EntryRef, Units},
 };
 
-/// How deep arrays of arrays of … are followed, and namespaces.
+/// The deepest nesting of arrays and namespaces that is followed.
 const MOST_DEPTH: u32 = 64;
-/// Longer names end in an ellipsis.
+/// The longest name in bytes. Longer names end in an ellipsis.
 const LONGEST_NAME: usize = 16 << 10;
 
-/// Reads types, and remembers what it read.
+/// Reads types and caches the results.
 #[derive(Debug)]
 pub(crate) struct Types<'u, 'd> {
     pub(crate) units: &'u Units<'d>,
     names: RefCell<HashMap<EntryRef, Arc<str>>>,
     paths: RefCell<HashMap<EntryRef, Arc<str>>>,
     definitions: RefCell<HashMap<EntryRef, Option<EntryRef>>>,
-    /// All types that are defined anywhere, by name; made when the first declaration is met.
+    /// All type definitions in the program, by name; built when the first declaration is met.
     defined: OnceCell<HashMap<&'d str, Vec<EntryRef>>>,
 }
 
@@ -40,10 +40,10 @@ impl<'u, 'd> Types<'u, 'd> {
         }
     }
 
-    /// The type that an attribute of an entry refers to, as it is defined.
+    /// Returns the definition of the type that an attribute refers to.
     ///
-    /// Where it is declared only, and nothing or more than one thing defines it, the declaration:
-    /// its size is then not known.
+    /// If the type is only declared, and its definition is missing or ambiguous, returns the
+    /// declaration. Its size is then unknown.
     pub(crate) fn referred(
         &self,
         at: EntryRef,
@@ -72,7 +72,7 @@ impl<'u, 'd> Types<'u, 'd> {
             }
             let size = self.size(at);
             match found {
-                // Two crates, or two versions of one, have types of this path.
+                // Two crates, or two versions of one crate, have types with this path.
                 Some((_, other)) if other != size => return None,
                 Some(_) => {}
                 None => found = Some((at, size)),
@@ -96,7 +96,7 @@ impl<'u, 'd> Types<'u, 'd> {
         all
     }
 
-    /// The path of a type or function: the names of what it is in, and its own.
+    /// Returns the path of a type or function: the names of the enclosing items, and its own.
     pub(crate) fn path(&self, at: EntryRef, entry: &Entry<'d>) -> Arc<str> {
         let named = self.units.unit(at.unit).map_or(&[][..], |it| &it.named);
         let index = named.binary_search_by_key(&at.offset, |it| it.offset);
@@ -104,7 +104,7 @@ impl<'u, 'd> Types<'u, 'd> {
         self.path_in(at, entry, parent)
     }
 
-    /// The same of an entry that is not in `named` itself, but in the one with this index.
+    /// Like [`path`](Self::path), for an entry whose enclosing entry has this index in `named`.
     pub(crate) fn path_in(&self, at: EntryRef, entry: &Entry<'d>, parent: u32) -> Arc<str> {
         let name = self.units.name(at, entry).unwrap_or("?");
         match self.namespace(at.unit, parent, 0) {
@@ -136,7 +136,7 @@ impl<'u, 'd> Types<'u, 'd> {
         if self.units.limit.keep(text.len()) { text.into() } else { "?".into() }
     }
 
-    /// The type's name as one would write it.
+    /// Returns the type's name in Rust syntax.
     pub(crate) fn name(&self, at: EntryRef) -> Arc<str> {
         self.name_at_depth(at, 0)
     }
@@ -166,7 +166,7 @@ impl<'u, 'd> Types<'u, 'd> {
         name
     }
 
-    /// How many elements an array has.
+    /// Returns the number of elements of an array.
     fn count(&self, at: EntryRef) -> Option<u64> {
         let mut count = None;
         self.units.each_child(at, |_, child| {
@@ -179,7 +179,7 @@ impl<'u, 'd> Types<'u, 'd> {
         count
     }
 
-    /// The type's size in bytes; `None` where it is declared only.
+    /// Returns the type's size in bytes; `None` if it is only declared.
     pub(crate) fn size(&self, at: EntryRef) -> Option<u64> {
         self.size_at_depth(at, 0)
     }

@@ -1,5 +1,5 @@
-//! The units of debug information, one for each part that the compiler worked on by itself, and how
-//! their entries are read.
+//! Compilation units, one for each part that the compiler translated separately, and access to
+//! their entries.
 
 use std::{cell::RefCell, collections::HashMap, sync::Arc};
 
@@ -17,20 +17,20 @@ use crate::{
 
 pub(crate) type Entry<'d> = DebuggingInformationEntry<Bytes<'d>>;
 
-/// Where an entry is.
+/// The position of an entry (DIE, debugging information entry).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) struct EntryRef {
     pub(crate) unit: u32,
     pub(crate) offset: u32,
 }
 
-/// A namespace or a type, as far as its path needs it.
+/// A namespace or a type: the fields that paths are made of.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct NamedEntry {
     pub(crate) offset: u32,
-    /// The index of what it is in; `u32::MAX` for nothing.
+    /// The index of the enclosing entry; `u32::MAX` if there is none.
     pub(crate) parent: u32,
-    /// Whether it is a type, and defined here.
+    /// Whether it is a type that is defined here.
     pub(crate) is_definition: bool,
 }
 
@@ -39,16 +39,16 @@ pub(crate) struct NamedEntry {
 pub(crate) struct Unit<'d> {
     dwarf: usize,
     pub(crate) inner: gimli::Unit<Bytes<'d>>,
-    /// Where its table of files is.
+    /// The offset of its line table, which contains the file names.
     lines: Option<DebugLineOffset>,
-    /// The unit in the executable that stands for this one of a split file, and may have its table
-    /// of files.
+    /// For a unit in a split file, its skeleton: the unit in the executable that refers to it, and
+    /// that may have its line table.
     skeleton: Option<u32>,
-    /// In the order of their offsets.
+    /// Ordered by offset.
     pub(crate) named: Vec<NamedEntry>,
 }
 
-/// A unit's first entry.
+/// The root entry of a unit.
 #[derive(Debug)]
 pub(crate) struct UnitHead<'d> {
     pub(crate) inner: gimli::Unit<Bytes<'d>>,
@@ -56,20 +56,20 @@ pub(crate) struct UnitHead<'d> {
 }
 
 impl<'d> UnitHead<'d> {
-    /// Leaves the table of files where it is.
+    /// Takes the unit without its line table.
     ///
-    /// PERF: it is read again when a coroutine asks for it. All of them would take more memory than
-    /// all the rest.
+    /// PERF: the table is read again when a coroutine needs it. All tables together would take more
+    /// memory than everything else.
     pub(crate) fn new(mut inner: gimli::Unit<Bytes<'d>>) -> Self {
         let lines = inner.line_program.take().map(|it| it.header().offset());
         Self { inner, lines }
     }
 }
 
-/// Paths of source files, by unit and number.
+/// The paths of source files, by unit and file number.
 type Files = HashMap<(u32, u64), Option<Arc<str>>>;
 
-/// A table of files, and where it is.
+/// A line table and its position.
 type Lines<'d> = ((usize, DebugLineOffset), IncompleteLineProgram<Bytes<'d>>);
 
 /// All units of a program.
@@ -107,7 +107,7 @@ impl<'d> Units<'d> {
     }
 
     pub(crate) fn len(&self) -> u32 {
-        // `add` refuses more.
+        // `add` rejects more units than fit.
         u32::try_from(self.all.len()).unwrap_or(u32::MAX)
     }
 
@@ -130,16 +130,16 @@ impl<'d> Units<'d> {
         text(self.dwarfs.get(unit.dwarf)?, &unit.inner, value)
     }
 
-    /// The same, not looked at.
+    /// Like [`text`](Self::text), without a check that it is UTF-8.
     pub(crate) fn bytes(&self, unit: u32, value: Value<'d>) -> Option<&'d [u8]> {
         let unit = self.unit(unit)?;
         let text = self.dwarfs.get(unit.dwarf)?.attr_string(&unit.inner, value);
         text.ok().map(|it| it.slice())
     }
 
-    /// The first byte of a text.
+    /// Returns the first byte of a text.
     ///
-    /// PERF: where a text ends, which is most of the work of reading it, need not be known.
+    /// PERF: the end of the text, which is most of the work, is not searched.
     pub(crate) fn first_byte(&self, unit: u32, value: Value<'d>) -> Option<u8> {
         if let AttributeValue::DebugStrRef(offset) = value {
             let dwarf = self.dwarfs.get(self.unit(unit)?.dwarf)?;
@@ -168,19 +168,19 @@ impl<'d> Units<'d> {
         self.text(at.unit, entry.attr_value(dw::DW_AT_name)?)
     }
 
-    /// The entry that an attribute refers to.
+    /// Returns the entry that an attribute refers to.
     pub(crate) fn reference(&self, from: u32, value: Value<'d>) -> Option<EntryRef> {
         match value {
             AttributeValue::UnitRef(offset) => {
                 Some(EntryRef { unit: from, offset: u32::try_from(offset.0).ok()? })
             }
-            // Into another unit of the same file: link-time optimisation merges them.
+            // A reference into another unit of the same file, as link-time optimisation creates it.
             AttributeValue::DebugInfoRef(offset) => {
                 let dwarf = self.unit(from)?.dwarf;
                 let start = |it: &Unit<'_>| {
                     it.inner.header.debug_info_offset().map_or(usize::MAX, |it| it.0)
                 };
-                // Units are in the order of the files, and in a file in the order of their offsets.
+                // Units are ordered by file, and within a file by offset.
                 let after =
                     self.all.partition_point(|it| (it.dwarf, start(it)) <= (dwarf, offset.0));
                 let index = after.checked_sub(1)?;
@@ -195,7 +195,7 @@ impl<'d> Units<'d> {
         }
     }
 
-    /// The entry's own reference, such as its type.
+    /// Returns the entry that this entry's attribute refers to, such as its type.
     pub(crate) fn referred(
         &self,
         at: EntryRef,
@@ -205,19 +205,19 @@ impl<'d> Units<'d> {
         self.reference(at.unit, entry.attr_value(name)?)
     }
 
-    /// Looks at what is directly below an entry.
+    /// Calls `see` for each direct child of an entry.
     pub(crate) fn each_child(&self, at: EntryRef, mut see: impl FnMut(EntryRef, &Entry<'d>)) {
         self.each_below(at, |depth, at, entry| {
             if depth == 1 {
                 see(at, entry);
             }
-            // What is inside a child is passed over.
+            // Descendants of the child are skipped.
             false
         });
     }
 
-    /// Looks at what is below an entry, depth first; children of those for which `see` says no are
-    /// passed over.
+    /// Calls `see` for the descendants of an entry, depth first. If `see` returns `false`, the
+    /// children of that descendant are skipped.
     pub(crate) fn each_below(
         &self,
         at: EntryRef,
@@ -228,7 +228,7 @@ impl<'d> Units<'d> {
             return;
         };
         let mut entry = Entry::null();
-        // Deeper entries than this are inside one that is passed over.
+        // Deeper entries than this are inside a skipped one.
         let mut limit = isize::MAX;
         let mut is_first = true;
         while !raw.is_empty() && self.limit.step() {
@@ -258,7 +258,7 @@ impl<'d> Units<'d> {
         }
     }
 
-    /// Where an entry says that it was declared.
+    /// Returns the source line that an entry names as its declaration.
     pub(crate) fn place(&self, at: EntryRef, entry: &Entry<'d>) -> Option<Place> {
         let line = entry.attr_value(dw::DW_AT_decl_line)?.udata_value()?;
         let line = u32::try_from(line).ok().filter(|line| *line > 0)?;

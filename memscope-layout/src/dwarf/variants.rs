@@ -1,4 +1,4 @@
-//! Entries of types with variants: enums, and the states of coroutines.
+//! Reads types with variants: enums, and the states of coroutines.
 
 use gimli::{AttributeValue, constants as dw};
 
@@ -11,7 +11,7 @@ use crate::{
     source_location::Place,
 };
 
-/// A member of a struct, as its entry has it.
+/// A member of a struct, as its entry describes it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct MemberEntry<'d> {
     pub(crate) name: &'d str,
@@ -21,7 +21,7 @@ pub(crate) struct MemberEntry<'d> {
     pub(crate) type_: Option<EntryRef>,
 }
 
-/// A variant: a struct of its own, and a value.
+/// A variant: a struct of its own, and a discriminant value.
 #[derive(Debug)]
 pub(crate) struct VariantEntry<'d> {
     pub(crate) name: &'d str,
@@ -38,7 +38,7 @@ pub(crate) struct VariantPart<'d> {
 }
 
 impl<'d> Types<'_, 'd> {
-    /// The members that are directly in a struct.
+    /// Returns the direct members of a struct.
     pub(crate) fn members(&self, at: EntryRef) -> Vec<MemberEntry<'d>> {
         let mut members = Vec::new();
         self.units.each_child(at, |at, child| {
@@ -57,8 +57,8 @@ impl<'d> Types<'_, 'd> {
             .and_then(|it| self.units.entry(it))
             .filter(|it| it.tag() == dw::DW_TAG_pointer_type);
         let size = match is_pointer {
-            // The type of a function has no bytes, and an entry like that of a pointer to it, which
-            // has no size either. The alignment tells.
+            // A function's type has no bytes, and its entry looks like that of a function pointer:
+            // neither contains a size. The alignment tells them apart.
             Some(pointer) if !pointer.has_attr(dw::DW_AT_byte_size) => {
                 let full = self.units.pointer_size(at.unit);
                 match align {
@@ -70,7 +70,7 @@ impl<'d> Types<'_, 'd> {
             _ => type_.and_then(|it| self.size(it)),
         };
         MemberEntry {
-            // The discriminant of an enum has none.
+            // The discriminant of an enum has no name.
             name: self.units.name(at, entry).unwrap_or(""),
             offset: number(dw::DW_AT_data_member_location).unwrap_or(0),
             size,
@@ -79,7 +79,8 @@ impl<'d> Types<'_, 'd> {
         }
     }
 
-    /// The variants of a type; `None` where it has none, or has some whose values cannot be read.
+    /// Returns the variants of a type; `None` if it has none, or if a discriminant value cannot be
+    /// read.
     pub(crate) fn variants(&self, at: EntryRef) -> Option<VariantPart<'d>> {
         let mut found = None;
         self.units.each_child(at, |at, child| {
@@ -123,13 +124,13 @@ impl<'d> Types<'_, 'd> {
     }
 }
 
-/// A discriminant's value, whether or not its type has a sign.
+/// Returns the value of a discriminant as unsigned, whether or not its type is signed.
 fn unsigned(value: &AttributeValue<impl gimli::Reader>, size: u64) -> Option<u64> {
     let mask = u64::MAX >> (64 - 8 * size.clamp(1, 8));
     value.udata_value().or_else(|| Some(value.sdata_value()?.cast_unsigned())).map(|it| it & mask)
 }
 
-/// `fn(…)`, `unsafe fn(…)`, `extern "C" fn(…)`.
+/// Returns `true` for `fn(…)`, `unsafe fn(…)` and `extern "C" fn(…)`.
 pub(crate) fn is_function(name: &str) -> bool {
     name.split('(').next().is_some_and(|it| it == "fn" || it.ends_with(" fn"))
 }

@@ -1,5 +1,5 @@
-//! Debug information that was moved out of a program: the file that has it, as
-//! `objcopy --only-keep-debug` and distributions make it.
+//! Finds debug information in a separate file, as made by `objcopy --only-keep-debug` and by Linux
+//! distributions.
 
 use std::{
     fs,
@@ -12,10 +12,10 @@ use super::{
 };
 use crate::error::Kind;
 
-/// Where a system keeps them.
+/// The system's folder of such files.
 const SYSTEM: &str = "/usr/lib/debug";
 
-/// The file that has the debug information of a program without.
+/// The separate file with the debug information of a program.
 #[derive(Debug)]
 pub(crate) struct DebugFile {
     path: PathBuf,
@@ -23,26 +23,26 @@ pub(crate) struct DebugFile {
 }
 
 impl DebugFile {
-    /// Looks for the file: by the name that the program has for it, and by its build id.
+    /// Searches the file by the name in the program's debug link, and by its build id.
     pub(crate) fn find(program: &Path, identity: &Identity) -> Result<Option<Self>, Kind> {
         Self::find_in(program, identity, Path::new(SYSTEM))
     }
 
     fn find_in(program: &Path, identity: &Identity, system: &Path) -> Result<Option<Self>, Kind> {
-        // A link, such as `/proc/self/exe`, is not where the file is.
+        // The file is beside the program itself, not beside a link such as `/proc/self/exe`.
         let program = program.canonicalize().unwrap_or_else(|_| program.to_owned());
         let folder = program.parent().unwrap_or(Path::new(""));
         let mut places: Vec<PathBuf> =
             identity.build_id.iter().map(|it| by_id(system, it)).collect();
         if let Some((name, _)) = &identity.debug_link {
             places.extend([folder.join(name), folder.join(".debug").join(name)]);
-            // `/usr/lib/debug/usr/bin/app.debug`
+            // For example `/usr/lib/debug/usr/bin/app.debug`.
             let inner = folder.strip_prefix("/").unwrap_or(folder);
             places.push(system.join(inner).join(name));
         }
         let mut other = None;
         for path in places {
-            // A link may bear the program's own name.
+            // The debug link may contain the program's own name.
             if fs::canonicalize(&path).is_ok_and(|it| it == program) {
                 continue;
             }
@@ -61,7 +61,7 @@ impl DebugFile {
         }
     }
 
-    /// What is wrong with this file, as an error about the program.
+    /// Adds this file's path to an error about its content.
     pub(crate) fn blamed(&self, kind: Kind) -> Kind {
         match kind {
             Kind::Corrupt(what) => Kind::Corrupt(format!("in {}: {what}", self.path.display())),
@@ -70,15 +70,15 @@ impl DebugFile {
     }
 }
 
-/// `.build-id/ab/cdef….debug`.
+/// Returns the path `.build-id/ab/cdef….debug`.
 fn by_id(system: &Path, id: &[u8]) -> PathBuf {
     let (first, rest) = id.split_at(id.len().min(1));
     system.join(".build-id").join(hex(first)).join(hex(rest) + ".debug")
 }
 
-/// What tells that a file is of another build; `None` where it is of this one.
+/// Returns what shows that the file belongs to another build; `None` if it belongs to this build.
 ///
-/// PERF: build ids, which nearly all files have, are enough. The sum is that of all bytes of the
+/// PERF: nearly all files have a build id, which is enough. The checksum covers every byte of the
 /// file.
 fn mismatch(identity: &Identity, file: &[u8]) -> Option<&'static str> {
     let id = Identity::read(file).ok().and_then(|it| it.build_id);
@@ -99,7 +99,7 @@ mod tests {
 
     use super::{elf::elf, *};
 
-    /// A file with nothing but a build id.
+    /// A file that contains only a build id.
     fn file(id: [u8; 4]) -> Vec<u8> {
         let mut note: Vec<u8> = [4u32, 4, 3].into_iter().flat_map(u32::to_le_bytes).collect();
         note.extend(*b"GNU\0");

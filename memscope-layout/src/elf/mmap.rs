@@ -1,4 +1,4 @@
-//! Files in memory.
+//! Files that are mapped into memory.
 
 use std::{
     fs::{self, File},
@@ -9,7 +9,7 @@ use std::{
 
 use memmap2::Mmap;
 
-/// A file's bytes, read as they are needed.
+/// The bytes of a file. The operating system loads each page when it is read.
 #[derive(Debug)]
 pub(crate) struct MappedFile {
     map: Mmap,
@@ -17,14 +17,14 @@ pub(crate) struct MappedFile {
 
 impl MappedFile {
     pub(crate) fn open(path: &Path) -> io::Result<Self> {
-        // Before it is opened: that of a pipe waits until somebody writes to it.
+        // Checked before the file is opened: opening a pipe blocks until a process writes to it.
         if !fs::metadata(path)?.is_file() {
             return Err(io::Error::other("it is not a file"));
         }
         let file = File::open(path)?;
-        // SAFETY: the map is private and only read. Whoever writes to a program's file while it is
-        // looked at changes bytes under us or, by cutting it off, ends us by a signal, as with
-        // every debugger; linkers and cargo write new files instead.
+        // SAFETY: the map is private and read-only. A process that writes to the file meanwhile
+        // changes the bytes under this reader, and truncating the file ends this process with a
+        // signal. That holds for every debugger; linkers and cargo write new files instead.
         #[expect(unsafe_code, reason = "the one way to map a file")]
         let map = unsafe { Mmap::map(&file)? };
         Ok(Self { map })

@@ -1,4 +1,5 @@
-//! ELF files: their bytes, the sections that are read, and the files that debug information was moved to.
+//! ELF files: their bytes, the sections that are read, and files with split or moved debug
+//! information.
 
 mod mmap;
 mod sections;

@@ -1,4 +1,4 @@
-//! The parts of an ELF file that are read: its debug sections, unpacked, and what identifies it.
+//! Reads the debug sections of an ELF file, decompressed, and the fields that identify the file.
 
 use std::{
     borrow::Cow,
@@ -16,8 +16,8 @@ pub(crate) type Dwarf<'d> = gimli::Dwarf<Bytes<'d>>;
 pub(crate) type Package<'d> = gimli::DwarfPackage<Bytes<'d>>;
 pub(crate) type Value<'d> = AttributeValue<Bytes<'d>>;
 
-/// What the layouts of types need. Ranges and locations of code, the bulk of the rest, are not
-/// unpacked.
+/// The sections with the layouts of types. Address ranges and locations, most of the rest, are not
+/// decompressed.
 const NEEDED: [SectionId; 9] = [
     SectionId::DebugAbbrev,
     SectionId::DebugAddr,
@@ -29,7 +29,7 @@ const NEEDED: [SectionId; 9] = [
     SectionId::DebugStrOffsets,
     SectionId::DebugTuIndex,
 ];
-/// What the index of a package speaks of besides, so that it must be there.
+/// Further sections that the index of a package refers to, and that must therefore be loaded.
 const INDEXED: [SectionId; 6] = [
     SectionId::DebugLoc,
     SectionId::DebugLocLists,
@@ -38,7 +38,8 @@ const INDEXED: [SectionId; 6] = [
     SectionId::DebugRngLists,
     SectionId::DebugTypes,
 ];
-/// Debug information packs to a third or so; a damaged header may promise terabytes.
+/// The highest accepted compression ratio. Debug information shrinks to about a third; a damaged
+/// header may claim terabytes.
 const MOST_COMPRESSION: u64 = 256;
 
 /// The debug sections of an ELF file.
@@ -49,25 +50,26 @@ pub(crate) struct Sections<'d> {
     pub(crate) identity: Identity,
 }
 
-/// What is not debug information.
+/// Facts about the file other than its debug information.
 #[derive(Debug)]
 pub(crate) struct Identity {
     pub(crate) build_id: Option<Vec<u8>>,
-    /// Where the debug information was moved to: the name of a file, and the sum of its bytes.
+    /// The debug link: the name of the file with the debug information, and the CRC-32 of its
+    /// bytes.
     pub(crate) debug_link: Option<(PathBuf, u32)>,
     /// The link-time address of the file's first byte.
     pub(crate) base: u64,
-    /// Link-time addresses of what is loaded: start and end.
+    /// The link-time addresses of loaded segments: start and end.
     pub(crate) loaded: Vec<(u64, u64)>,
     pub(crate) has_symbols: bool,
 }
 
-/// Which names the debug sections have.
+/// Which set of names the debug sections have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Flavour {
-    /// `.debug_info`: an executable.
+    /// `.debug_info`: an executable, or its separate debug file.
     Whole,
-    /// `.debug_info.dwo`: a split file of one unit, or a package of them.
+    /// `.debug_info.dwo`: a split file with one unit, or a package of such files.
     Split,
 }
 
@@ -103,14 +105,14 @@ impl<'d> Sections<'d> {
         Package::load(|id| Ok(self.section(id)), EndianSlice::new(&[], self.endian))
     }
 
-    /// Bytes of entries.
+    /// Returns the number of bytes in `.debug_info`.
     pub(crate) fn entry_bytes(&self) -> u64 {
         self.section(SectionId::DebugInfo).len() as u64
     }
 }
 
 impl Identity {
-    /// That of a file, whatever else is in it.
+    /// Reads the identity of a file, whatever else the file contains.
     pub(crate) fn read(data: &[u8]) -> Result<Self, Kind> {
         Ok(Self::of(&parse(data)?))
     }
@@ -119,7 +121,7 @@ impl Identity {
         Self {
             build_id: file.build_id().ok().flatten().map(<[u8]>::to_vec),
             debug_link: file.gnu_debuglink().ok().flatten().and_then(|(name, sum)| {
-                // A name alone: a path in its place would lead anywhere.
+                // Only the file name is used: a path could lead anywhere.
                 let name = Path::new(str::from_utf8(name).ok()?).file_name()?;
                 Some((name.into(), sum))
             }),
@@ -140,7 +142,7 @@ fn parse(data: &[u8]) -> Result<object::File<'_>, Kind> {
     Ok(object::File::parse(data)?)
 }
 
-/// The text of an attribute.
+/// Returns the text of an attribute.
 pub(crate) fn text<'d>(
     dwarf: &Dwarf<'d>,
     unit: &gimli::Unit<Bytes<'d>>,
@@ -149,10 +151,10 @@ pub(crate) fn text<'d>(
     dwarf.attr_string(unit, value).ok().and_then(|it| str::from_utf8(it.slice()).ok())
 }
 
-/// A build id as people write it.
+/// Formats a build id as hexadecimal digits.
 pub(crate) fn hex(bytes: &[u8]) -> String {
     bytes.iter().fold(String::with_capacity(2 * bytes.len()), |mut text, byte| {
-        // Writing to a string never fails.
+        // Writing to a `String` never fails.
         _ = write!(text, "{byte:02x}");
         text
     })
@@ -167,7 +169,7 @@ fn unpacked<'d>(section: &object::Section<'d, '_>) -> Result<Cow<'d, [u8]>, Kind
     Ok(packed.decompress()?)
 }
 
-/// What a file is instead, as far as its first bytes tell; with a comma behind it.
+/// Returns what kind of file this is instead, judged by its first bytes, followed by a comma.
 fn what_it_is(data: &[u8]) -> &'static str {
     match data {
         [] => "empty, ",

@@ -1,4 +1,4 @@
-//! Split debug information: the files beside an executable that hold its entries.
+//! Finds split debug information: the files beside an executable that contain its entries.
 
 use std::{
     ffi::OsString,
@@ -11,27 +11,27 @@ use super::{
 };
 use crate::error::Kind;
 
-/// What `split-debuginfo` left beside an executable.
+/// The files that `split-debuginfo` left beside an executable.
 #[derive(Debug, Default)]
 pub(crate) struct SplitFiles {
     /// The package, `NAME.dwp`.
     pub(crate) package: Option<MappedFile>,
-    /// The files of single units. Not looked for where there is a package.
+    /// The files with single units. They are not searched if there is a package.
     pub(crate) singles: Vec<SplitUnit>,
-    /// Where files should be that are not.
+    /// The paths of files that were expected and not found.
     pub(crate) missing: Vec<PathBuf>,
 }
 
-/// A file that has one unit.
+/// A file with one unit.
 #[derive(Debug)]
 pub(crate) struct SplitUnit {
-    /// The unit in the executable that stands for it.
+    /// The skeleton unit: the unit in the executable that refers to this file.
     pub(crate) skeleton: usize,
     pub(crate) file: MappedFile,
 }
 
 impl SplitFiles {
-    /// Looks for the files that units of the executable stand for.
+    /// Searches the files that skeleton units of the executable refer to.
     pub(crate) fn find<'u, 'd: 'u>(
         executable: &Path,
         dwarf: &Dwarf<'d>,
@@ -41,7 +41,7 @@ impl SplitFiles {
         if units.clone().all(|it| it.dwo_id.is_none()) {
             return Ok(split_files);
         }
-        // A link, such as `/proc/self/exe`, is not where the files are.
+        // The files are beside the program itself, not beside a link such as `/proc/self/exe`.
         let mut package: OsString = executable.canonicalize()?.into();
         package.push(".dwp");
         split_files.package = MappedFile::open(Path::new(&package)).ok();
