@@ -1,6 +1,7 @@
-//! `cargo memscope`: why async functions' futures are large, and the reports of memscope-rs.
+//! `cargo memscope`: shows why async functions' futures are large, and prints reports of
+//! memscope-rs.
 
-// Bottom first: a module imports from those above it, never from those below.
+// Bottom first: a module imports only from modules above it.
 mod error;
 mod byte_size;
 mod arguments;
@@ -14,9 +15,9 @@ use arguments::{Arguments, Command};
 use memscope_runtime::__terminal::{said, visible_lines};
 use output::BAD;
 
-/// The exit code of everything that goes wrong; 1 means that a future is too large.
+/// The exit code of all failures. 1 means that a future is too large.
 const FAILED: u8 = 2;
-/// Bytes of an error: a parser repeats what it has read.
+/// The most bytes of an error that are printed. A parser's error may repeat its whole input.
 const MOST_ERROR: usize = 4 << 10;
 
 fn main() -> ExitCode {
@@ -38,9 +39,9 @@ fn main() -> ExitCode {
     })
 }
 
-/// Prints what is wrong with the command line, or the help that it asks for.
+/// Prints the error about the command line, or the help that it asks for.
 fn wrong_arguments(error: &clap::Error) -> ExitCode {
-    // Nothing to be done if no reader is there.
+    // If standard error is closed, nothing can be reported.
     drop(error.print());
     ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(FAILED))
 }

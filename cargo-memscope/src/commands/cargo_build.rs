@@ -1,4 +1,4 @@
-//! Cargo builds the program, with full debug information and a line that says how far it is.
+//! Builds the program with cargo and full debug information, and shows the progress on one line.
 
 use std::{
     env,
@@ -14,7 +14,7 @@ use serde::Deserialize;
 
 use crate::{arguments::Build, error::Error};
 
-/// The lines of cargo's `--message-format=json` that matter.
+/// The lines of cargo's `--message-format=json` that are used.
 #[derive(Debug, Deserialize)]
 #[serde(tag = "reason")]
 enum Message {
@@ -38,14 +38,14 @@ struct Diagnostic {
     rendered: Option<String>,
 }
 
-/// An executable that was built, and what cargo calls it: `--bin NAME` or `--example NAME`.
+/// An executable, and the option of cargo that names it: `--bin NAME` or `--example NAME`.
 #[derive(Debug)]
 struct Executable {
     option: String,
     path: PathBuf,
 }
 
-/// Builds what the options name, and says where it is.
+/// Builds the program that the options name, and returns its path.
 pub(crate) fn build(options: &Build) -> Result<PathBuf, Error> {
     let profile = profile(options);
     let mut command = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
@@ -65,7 +65,7 @@ pub(crate) fn build(options: &Build) -> Result<PathBuf, Error> {
     let mut executables = Vec::new();
     let output = child.stdout.take().into_iter().flat_map(|it| BufReader::new(it).lines());
     for line in output.map_while(Result::ok) {
-        // A program that a build script runs may print what it likes.
+        // A program started by a build script may print other lines.
         match serde_json::from_str(&line) {
             Ok(Message::Artifact { target, executable }) => {
                 bar.inc(1);
@@ -96,7 +96,7 @@ fn profile(options: &Build) -> &str {
     }
 }
 
-/// The options as cargo takes them.
+/// Returns the options for cargo's command line.
 fn flags(options: &Build) -> Vec<String> {
     let mut flags = Vec::new();
     let mut pair = |name: &str, value: &str| flags.extend([name.to_owned(), value.to_owned()]);
@@ -136,7 +136,7 @@ fn executable_of(target: &Target, path: PathBuf) -> Option<Executable> {
 }
 
 fn choose(mut executables: Vec<Executable>, options: &Build) -> Result<PathBuf, Error> {
-    // Others are built on the way, where a package has its own program as a dependency.
+    // Cargo also builds other executables if the package depends on its own program.
     let asked = match (&options.bin, &options.example) {
         (Some(name), _) => Some(format!("--bin {name}")),
         (None, Some(name)) => Some(format!("--example {name}")),

@@ -1,4 +1,5 @@
-//! `cargo memscope futures`: find the program, choose what is shown, print it, judge it.
+//! `cargo memscope futures`: finds the program, selects futures, prints them, and checks their
+//! sizes.
 
 use std::{
     collections::HashSet,
@@ -19,7 +20,7 @@ use crate::{
     output::{BAD, List, SourceFiles, Width, diff_view, escape_future, head, tree_view},
 };
 
-/// The exit code where a future is larger than it may be.
+/// The exit code if a future exceeds the size limit.
 const TOO_LARGE: u8 = 1;
 
 /// Runs the command.
@@ -117,7 +118,8 @@ fn print(
     Ok(())
 }
 
-/// Names those that are too large; on the error output, so that JSON stays whole.
+/// Prints the futures that exceed the limit to standard error, so that JSON on standard output
+/// stays complete.
 fn judge(futures: &[&Future], limit: ByteSize) -> io::Result<ExitCode> {
     let offenders: Vec<&Future> = futures.iter().copied().filter(|it| it.size > limit.0).collect();
     if offenders.is_empty() {

@@ -1,4 +1,4 @@
-//! The subcommands of `cargo memscope`, and the build that precedes one of them.
+//! The subcommands of `cargo memscope`, and the build that `futures` starts.
 
 pub(crate) mod futures;
 pub(crate) mod report;

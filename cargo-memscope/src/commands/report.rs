@@ -1,4 +1,4 @@
-//! Saved reports.
+//! `cargo memscope report`: prints a saved report.
 
 use std::{fmt::Display, io::Write};
 

@@ -1,5 +1,5 @@
-//! The state machines of a saved report: its sites, joined with the debug information of the
-//! program that wrote it.
+//! Prints the state machines of a saved report: joins its sites with the program's debug
+//! information.
 
 use std::{
     cmp::Reverse,
@@ -20,25 +20,25 @@ use crate::{
     output::{List, NAME, PLACE, SourceFiles, Width, escape_future},
 };
 
-/// So many sites, unless all are asked for.
+/// The number of sites that are printed by default.
 const MOST: usize = 10;
 
-/// The sites of a report that say which future they have, those first whose living futures take
-/// most.
+/// The sites of a report with a known future. Sites whose live futures take the most bytes come
+/// first.
 #[derive(Debug)]
 pub(crate) struct Sites<'s> {
     program: Option<&'s Program>,
     sites: Vec<&'s SiteProfile>,
 }
 
-/// What is known of a site's future.
+/// The result of looking up a site's future.
 #[derive(Debug, PartialEq, Eq)]
 enum SiteFuture {
-    /// It is this coroutine, or has it in it as it is of another type.
+    /// The future is this coroutine, or a value of the type `within` that contains it.
     Coroutine { index: usize, within: Option<String> },
-    /// It has no states.
+    /// The future contains no state machine.
     Plain(String),
-    /// The reason why nothing is believed.
+    /// The future is unknown, for this reason.
     Nothing(&'static str),
 }
 
@@ -51,8 +51,8 @@ impl<'s> Sites<'s> {
         Self { program: report.program(), sites }
     }
 
-    /// Prints them, as far as the program tells; `asked` is where it is instead of where it was.
-    /// Unasked, those are left out that the program itself has explained in its report.
+    /// Prints the sites. If `asked` is given, the program is read from there. Otherwise it is read
+    /// from the path in the report, and sites that the program explained itself are omitted.
     pub(crate) fn print(
         mut self,
         out: &mut impl Write,
@@ -70,7 +70,7 @@ impl<'s> Sites<'s> {
         let path = still_there(Path::new(&program.path));
         match self.layouts(&path) {
             Ok(layouts) => self.list(out, &layouts, &path, is_full)?,
-            // The report is whole without.
+            // The report is complete without state machines.
             Err(error) => writeln!(
                 out,
                 "\nstate machines: not shown, as {error}\n`--program PATH` names the program where it is now"
@@ -151,7 +151,7 @@ impl<'s> Sites<'s> {
     }
 }
 
-/// What is at the vtable with this offset in the program's image, if it is of this size.
+/// Looks up the vtable at this offset in the program's image, if its future has this size.
 fn known(layouts: &Layouts, vtable: Option<u64>, size: u64) -> SiteFuture {
     let address = vtable.unwrap_or(0).saturating_add(layouts.base_address());
     let Some(id) = layouts.by_vtable(address, size) else {
@@ -170,14 +170,15 @@ fn known(layouts: &Layouts, vtable: Option<u64>, size: u64) -> SiteFuture {
         return SiteFuture::Coroutine { index, within: None };
     }
     let within = type_name::short(&future.name);
-    // The largest first.
+    // The lowest index belongs to the largest coroutine.
     match layouts.children_of(id, 0).iter().map(|it| it.coroutine).min() {
         Some(index) => SiteFuture::Coroutine { index, within: Some(within) },
         None => SiteFuture::Plain(within),
     }
 }
 
-/// The path without what the system adds to it when the file was replaced while the program ran.
+/// Returns the path without the suffix that Linux adds if the file was replaced while the program
+/// ran.
 fn still_there(path: &Path) -> PathBuf {
     let text = path.to_str().and_then(|it| it.strip_suffix(" (deleted)"));
     text.filter(|_| !path.exists()).map_or_else(|| path.to_owned(), PathBuf::from)

@@ -1,4 +1,4 @@
-//! What would make a future smaller.
+//! Advice on how to make a future smaller.
 
 use memscope_layout::{
     Candidate, Child, Coroutine, Held, Layouts, Member, MemberKind, Place, State,
@@ -8,44 +8,44 @@ use serde::{Deserialize, Serialize};
 use super::{crate_of_line::short_place, type_name};
 use crate::byte_size::ByteSize;
 
-/// Smaller things are not worth a line; nor are those that are less than a tenth of the future.
+/// The smallest size that advice is given for, unless a tenth of the future is larger.
 const LEAST_BYTES: u64 = 128;
-/// Smaller futures are not worth an allocation of their own.
+/// The smallest future that is worth a heap allocation.
 const LEAST_BOXED: u64 = 1024;
-/// So many pieces of advice at most.
+/// The most pieces of advice for one future.
 const MOST: usize = 4;
-/// What a box takes in the place of its content.
+/// The size of the pointer that replaces a boxed value.
 const POINTER: u64 = 8;
 
-/// One thing to do.
+/// One change that makes a future smaller.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Advice {
     pub(crate) kind: Kind,
-    /// The most bytes that it saves: others may need the place as well.
+    /// The most bytes that it saves. Other values may still need the space.
     pub(crate) saves_up_to: u64,
     /// The line to change.
     pub(crate) place: Option<Place>,
-    /// One sentence.
+    /// The advice in one sentence.
     pub(crate) text: String,
 }
 
-/// What is large, and how.
+/// What takes the space, and in which role.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Kind {
-    /// An argument, and the variable that it was moved to.
+    /// An argument that also has space as a moved variable.
     HeldTwice,
     /// An argument.
     Argument,
-    /// A variable that is alive across the `.await`.
+    /// A variable that is live across the `.await`.
     Local,
-    /// A future that is waited for.
+    /// An awaited future.
     Child,
     /// Futures that run side by side.
     Arms,
 }
 
-/// Advice on the largest state, the most effective first.
+/// Returns advice on the largest state, the most effective first.
 pub(crate) fn of(layouts: &Layouts, coroutine: &Coroutine) -> Vec<Advice> {
     let Some(state) = coroutine.largest() else { return Vec::new() };
     let least = LEAST_BYTES.max(coroutine.size / 10);
@@ -78,8 +78,8 @@ pub(crate) fn of(layouts: &Layouts, coroutine: &Coroutine) -> Vec<Advice> {
     advice
 }
 
-/// Another member of the same type, which is not one of the captured ones: what was moved is still
-/// there.
+/// Returns a captured member's moved copy, or a copy's captured member: a member of the same type
+/// and size. A moved value keeps its space.
 fn twin<'s>(state: &'s State, member: &Member) -> Option<&'s Member> {
     state.members.iter().find(|it| {
         it.offset != member.offset
@@ -89,8 +89,8 @@ fn twin<'s>(state: &'s State, member: &Member) -> Option<&'s Member> {
     })
 }
 
-/// The coroutines whose bytes are among those of a member. Of several at one place there is one at
-/// a time, so only the largest.
+/// Returns the coroutines inside a member. Coroutines at the same offset exclude each other, so
+/// only the largest of them is returned.
 fn inline(layouts: &Layouts, member: &Member) -> Vec<usize> {
     inline_of(&layouts.children(member))
 }
@@ -179,16 +179,16 @@ fn child(layouts: &Layouts, index: usize, member: &Member, state: &State) -> Adv
     Advice { kind: Kind::Child, saves_up_to: size.0.saturating_sub(POINTER), place, text }
 }
 
-/// A future that runs beside others, as the arms of `select!` and `join!` do.
+/// A future that runs beside others, such as an arm of `select!` or `join!`.
 #[derive(Debug)]
 struct Arm<'s> {
-    /// `None` for one that is hidden.
+    /// `None` for a hidden member.
     member: Option<&'s Member>,
     name: String,
     size: u64,
 }
 
-/// The arms of the state: several futures inline in what is waited for, or in variables that it
+/// Returns the arms of a state: several futures inside the awaited future, or in variables that it
 /// borrows.
 fn arms<'s>(layouts: &Layouts, state: &'s State, least: u64) -> Vec<Arm<'s>> {
     let awaited = state.awaited().map_or_else(Vec::new, |it| inline(layouts, it));
@@ -203,7 +203,7 @@ fn arms<'s>(layouts: &Layouts, state: &'s State, least: u64) -> Vec<Arm<'s>> {
         found.extend(inline(layouts, member).into_iter().map(|it| (Some(member), it)));
     }
     if awaited.is_empty() {
-        // What is hidden counts where the body has one variable only that it can be.
+        // A hidden value counts only if the body has exactly one matching variable.
         for hidden in &state.hidden {
             if let [Candidate { future_type: Some(id), .. }] = hidden.candidates[..] {
                 let children = inline_of(&layouts.children_of(id, 0));

@@ -1,4 +1,4 @@
-//! Whose code a line is.
+//! Tells which crate a source line belongs to, and shortens its path.
 
 use std::{
     env,
@@ -8,15 +8,15 @@ use std::{
 use memscope_layout::Place;
 use serde::{Deserialize, Serialize};
 
-/// Whose code it is, by where its file is.
+/// The owner of a file, judged by its path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Origin {
-    /// The user's own: in the workspace, or anywhere that nobody downloads to.
+    /// The user's own code: the workspace, or any folder that packages are not downloaded to.
     Own,
-    /// Of a registry or a git repository.
+    /// A package from a registry or a git repository.
     Dependency,
-    /// Of the standard library.
+    /// The standard library.
     Std,
 }
 
@@ -36,17 +36,17 @@ impl Origin {
     }
 }
 
-/// The place without the part of its path that says nothing: the current folder, or cargo's folder
-/// of packages.
+/// Formats a place without the uninformative start of its path: the current folder, or cargo's
+/// folder of packages.
 pub(crate) fn short_place(place: &Place) -> String {
     format!("{}:{}", short_path(&place.file), place.line)
 }
 
-/// The same of a file alone.
+/// Like [`short_place`], for a file.
 pub(crate) fn short_path(file: &str) -> String {
     let after = |mark: &str| {
         let rest = file.split_once(mark)?.1;
-        // The name of the registry or repository comes first.
+        // The name of the registry or repository is skipped as well.
         Some(rest.split_once('/').map_or(rest, |it| it.1))
     };
     let std = || file.split_once("/library/").map(|it| it.1);
@@ -57,11 +57,11 @@ pub(crate) fn short_path(file: &str) -> String {
     file.display().to_string()
 }
 
-/// The path from the current folder on, where it is below it.
+/// Returns the path relative to the current folder, if it is below that folder.
 pub(crate) fn relative_path(path: &Path) -> PathBuf {
     let here = env::current_dir().ok();
     let own = here.and_then(|it| path.strip_prefix(it).ok()).unwrap_or(path);
-    // `a/../b`, as `include!` and `#[path]` make it, is `b`.
+    // Simplifies `a/../b`, which `include!` and `#[path]` produce, to `b`.
     let mut clean = PathBuf::new();
     for part in own.components() {
         let is_folder = matches!(clean.components().next_back(), Some(Component::Normal(_)));

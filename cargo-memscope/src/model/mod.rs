@@ -1,4 +1,4 @@
-//! Futures as rows: what is known of each, and what follows from it.
+//! Futures as rows: data about each, the reasons for its size, advice, and comparisons.
 
 mod rows;
 mod read;

@@ -1,4 +1,4 @@
-//! Reads futures: from a program's debug information, or from JSON that `--json` wrote.
+//! Reads futures from a program's debug information, or from a file that `--json` wrote.
 
 use std::{
     fs,
@@ -17,7 +17,7 @@ use super::{
 };
 use crate::error::Error;
 
-/// Raised when a field changes its meaning.
+/// The version of the format. It changes if a field changes its meaning.
 const FORMAT: u32 = 1;
 
 impl Futures {
@@ -26,12 +26,11 @@ impl Futures {
         let shown = visible_path(path);
         let cannot = |error: io::Error| Error::new(format!("cannot read {shown}: {error}"));
         let about = fs::metadata(path).map_err(cannot)?;
-        // A pipe, such as `<(command)`, gives each byte once, and no program can be looked into
-        // there.
+        // A pipe, such as `<(command)`, can be read only once, so it cannot be a program.
         let is_json = if about.is_file() {
             let mut start = [0u8; 1];
             let read = fs::File::open(path).and_then(|mut file| file.read(&mut start));
-            // Nothing that is executed begins like that.
+            // No executable begins with these bytes.
             read.map_err(cannot)? == 1 && (start == *b"{" || start[0].is_ascii_whitespace())
         } else {
             true
@@ -46,7 +45,7 @@ impl Futures {
         Self::from_json(text).map_err(|error| Error::new(format!("{shown} {error}")))
     }
 
-    /// Reads what `--json` wrote; the error goes on from the file's name.
+    /// Reads what `--json` wrote. The text of the error continues the file's name.
     pub(crate) fn from_json(text: &str) -> Result<Self, String> {
         const WRITE: &str = "write it with `cargo memscope futures --json > FILE`";
         let value: serde_json::Value = serde_json::from_str(text)
@@ -76,7 +75,7 @@ impl Futures {
 }
 
 impl Future {
-    /// Of one state machine, which is the one at `index`.
+    /// Makes the row of the state machine at `index`.
     pub(crate) fn of(layouts: &Layouts, index: usize, coroutine: &Coroutine) -> Self {
         let largest = coroutine.largest_state;
         let states = coroutine.states.iter().enumerate();

@@ -1,4 +1,4 @@
-//! Futures as rows: what is printed, written as JSON, and compared.
+//! The rows: futures as they are printed, written as JSON, and compared.
 
 use memscope_layout::{MemberKind, Place, StateKind};
 use serde::{Deserialize, Serialize};
@@ -8,45 +8,45 @@ use super::{advice::Advice, crate_of_line::Origin, type_name};
 /// All futures of a program, the largest first.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Futures {
-    /// The version of this format; also what tells such a file from others.
+    /// The version of the format. The name of this field identifies such files.
     #[serde(rename = "memscope_futures")]
     pub(crate) format: u32,
-    /// The program.
+    /// The file name of the program.
     pub(crate) program: String,
-    /// The linker's name for this build.
+    /// The build id: the linker's identifier of this build.
     pub(crate) build_id: Option<String>,
-    /// Files of split debug information that were not found: their futures are missing.
+    /// How many files of split debug information were not found. Their futures are missing.
     #[serde(default)]
     pub(crate) missing_files: usize,
-    /// One row a future.
+    /// One row for each future.
     #[serde(rename = "futures")]
     pub(crate) all: Vec<Future>,
 }
 
-/// One state machine. Sizes and offsets are bytes.
+/// One state machine. Sizes and offsets are in bytes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Future {
     /// A short name.
     pub(crate) name: String,
     /// The full path of its type.
     pub(crate) path: String,
-    /// Whose code it is.
+    /// The owner of the code.
     pub(crate) origin: Origin,
     pub(crate) size: u64,
     #[serde(default)]
     pub(crate) align: Option<u64>,
     #[serde(default)]
     pub(crate) declared_at: Option<Place>,
-    /// How many places it may wait at.
+    /// The number of its `.await`s.
     #[serde(default)]
     pub(crate) await_points: usize,
-    /// Of its size, what no known member of its largest state takes.
+    /// The bytes of `size` that no known member of the largest state takes.
     #[serde(default)]
     pub(crate) padding: u64,
-    /// From its largest state down to the variables.
+    /// The steps from its largest state down to variables.
     #[serde(default)]
     pub(crate) why: Vec<Step>,
-    /// What would make it smaller, the most effective first.
+    /// Advice on how to make it smaller, the most effective first.
     #[serde(default)]
     pub(crate) advice: Vec<Advice>,
     /// All its states.
@@ -54,43 +54,43 @@ pub(crate) struct Future {
     pub(crate) states: Vec<State>,
 }
 
-/// One future on the way down, in its largest state.
+/// One future on the way from a large future down to its variables, in its largest state.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Step {
     /// Its short name.
     pub(crate) future: String,
     pub(crate) size: u64,
-    /// The `.await` that it waits at.
+    /// The `.await` of that state.
     pub(crate) at: Option<Place>,
     /// Its largest parts, the largest first.
     pub(crate) parts: Vec<Part>,
-    /// How many more parts it has, and their bytes.
+    /// The number of further parts, and their bytes.
     pub(crate) others: usize,
     pub(crate) other_bytes: u64,
-    /// What is there as well, but hidden.
+    /// Values that the state also keeps, at unknown offsets.
     #[serde(default)]
     pub(crate) hidden: Vec<Hidden>,
-    /// Which of `parts` the next step is in.
+    /// The part that the next step describes: an index into `parts`.
     pub(crate) next: Option<usize>,
 }
 
-/// A state.
+/// One state of a future.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct State {
     pub(crate) kind: StateKind,
-    /// Where it waits.
+    /// The `.await`, or a line of the function.
     #[serde(default)]
     pub(crate) place: Option<Place>,
-    /// Bytes of its members; those that overlap count once.
+    /// The bytes of its members. Overlapping bytes count once.
     pub(crate) live_bytes: u64,
     pub(crate) is_largest: bool,
     pub(crate) members: Vec<Part>,
-    /// What is there as well, but hidden.
+    /// Values that the state also keeps, at unknown offsets.
     #[serde(default)]
     pub(crate) hidden: Vec<Hidden>,
 }
 
-/// A variable that debug information hides, as others of its name are there.
+/// A variable that debug information hides because another one has the same name.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Hidden {
     pub(crate) name: String,
@@ -98,7 +98,7 @@ pub(crate) struct Hidden {
     pub(crate) candidates: Vec<Candidate>,
 }
 
-/// A variable that a hidden one may be.
+/// A variable that a hidden variable may be.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Candidate {
     #[serde(rename = "type")]
@@ -107,24 +107,24 @@ pub(crate) struct Candidate {
     pub(crate) declared_at: Option<Place>,
 }
 
-/// What a state keeps.
+/// A value that a state keeps.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Part {
     pub(crate) name: String,
     #[serde(rename = "type")]
     pub(crate) type_name: String,
     pub(crate) kind: MemberKind,
-    /// `null` where debug information hides it.
+    /// `null` if debug information hides it.
     pub(crate) offset: Option<u64>,
-    /// Whether only the body says so: the state has one more variable of this name, and the body
-    /// one that it can be.
+    /// Whether this is inferred from the body: the state has one more variable of this name, and
+    /// the body has exactly one that matches.
     #[serde(default)]
     pub(crate) perhaps: bool,
-    /// `null` where debug information does not tell.
+    /// `null` if debug information does not contain it.
     pub(crate) size: Option<u64>,
     #[serde(default)]
     pub(crate) declared_at: Option<Place>,
-    /// Lines of the variables that it may be, where they are several.
+    /// The lines of all possible variables, if there are several.
     #[serde(default)]
     pub(crate) maybe_declared_at: Vec<Place>,
 }

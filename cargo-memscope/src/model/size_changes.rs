@@ -1,4 +1,4 @@
-//! Two programs compared: which futures grew, shrank, came and went.
+//! Compares two programs: which futures grew, shrank, appeared and disappeared.
 
 use std::{cmp::Reverse, collections::BTreeMap};
 
@@ -9,14 +9,14 @@ use super::{
     rows::{Future, Futures},
 };
 
-/// A future that is not the same in both.
+/// A future whose size differs between two programs.
 #[derive(Debug, PartialEq, Eq, Serialize)]
 pub(crate) struct Change<'a> {
     pub(crate) name: &'a str,
     pub(crate) path: &'a str,
-    /// Bytes; `null` where it was not there.
+    /// Its size in bytes; `null` if the first program does not contain it.
     pub(crate) before: Option<u64>,
-    /// Bytes; `null` where it is gone.
+    /// Its size in bytes; `null` if the second program does not contain it.
     pub(crate) after: Option<u64>,
     #[serde(skip)]
     pub(crate) place: Option<String>,
@@ -28,8 +28,7 @@ impl Change<'_> {
     }
 }
 
-/// What changed, the largest change first. Futures that several have the path of are paired by
-/// size.
+/// Returns the changes, the largest first. Futures with the same path are paired in order of size.
 pub(crate) fn size_changes<'a>(
     before: &'a Futures,
     after: &'a Futures,

@@ -1,9 +1,9 @@
-//! Types as people read them.
+//! Short names of types for users.
 
-/// Names of the standard library's crates, whose types everybody knows by their last name.
+/// The crates of the standard library. Their types are well known by their last names.
 const STD: [&str; 3] = ["core::", "alloc::", "std::"];
 
-/// A short form of a type's path: `app::db::query::{async_fn_env#0}` is `app::db::query`.
+/// Shortens a type's path: `app::db::query::{async_fn_env#0}` becomes `app::db::query`.
 ///
 /// ```text
 /// app::run::{async_fn#0}::{async_block_env#1}        app::run::{async block #1}
@@ -31,7 +31,7 @@ pub(crate) fn short(path: &str) -> String {
     text
 }
 
-/// `option::Option<u8>` of `core::option::Option<u8>`, and so on until the name itself.
+/// Drops the leading modules, until only the name and what follows it are left.
 fn last_name(path: &str) -> &str {
     let mut rest = path;
     while let Some((head, tail)) = rest.split_once("::") {
@@ -44,7 +44,8 @@ fn last_name(path: &str) -> &str {
     rest
 }
 
-/// `f::{async_fn_env#0}` is just `f`; `async_block_env#1` is the second block.
+/// Appends the readable form of a compiler's name in braces. An `async fn` is known by its path
+/// alone; `async_block_env#1` is the second block.
 fn push_brace(text: &mut String, inner: &str) {
     let (kind, number) = inner.split_once('#').unwrap_or((inner, "0"));
     let kind = kind.trim_end_matches("_env");

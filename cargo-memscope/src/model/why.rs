@@ -1,5 +1,5 @@
-//! Why a future is as large as it is: from its largest state into the largest child that it holds
-//! inline, and so on down to variables.
+//! Explains the size of a future: from its largest state into its largest inline child, and so on
+//! down to variables.
 
 use std::cmp::Reverse;
 
@@ -10,13 +10,13 @@ use super::{
     type_name,
 };
 
-/// How many futures may be in one another, and how many parts are named of each.
+/// The most steps that are followed, and the most parts that are named for each.
 const MOST_STEPS: usize = 16;
 const MOST_PARTS: usize = 5;
-/// A part of less than this share of the whole, one in so many, is not looked into.
+/// A part smaller than one in so many of the whole is not followed.
 const LEAST_SHARE: u64 = 4;
 
-/// The steps from a future down.
+/// Returns the steps from a future down to its variables.
 pub(crate) fn chain(layouts: &Layouts, index: usize) -> Vec<Step> {
     let mut steps: Vec<Step> = Vec::new();
     let mut seen = vec![index];
@@ -26,7 +26,7 @@ pub(crate) fn chain(layouts: &Layouts, index: usize) -> Vec<Step> {
     while let Some(coroutine) = next.and_then(|it| layouts.coroutines().get(it)) {
         let Some(state) = coroutine.largest() else { break };
         let (mut step, inner) = step(layouts, coroutine, state);
-        // A damaged file may say that a future is in itself.
+        // A damaged file may contain a future that contains itself.
         next = inner.filter(|it| !seen.contains(it) && is_large(it));
         next = next.filter(|_| steps.len() + 1 < MOST_STEPS);
         seen.extend(next);
@@ -36,7 +36,7 @@ pub(crate) fn chain(layouts: &Layouts, index: usize) -> Vec<Step> {
     steps
 }
 
-/// A future in its largest state, and which future the next step is about.
+/// Describes a future in its largest state. Also returns the future of the next step.
 fn step(layouts: &Layouts, coroutine: &Coroutine, state: &State) -> (Step, Option<usize>) {
     let members = state.members.iter().filter(|it| it.size != Some(0));
     let mut parts: Vec<(Part, Option<usize>)> =
@@ -51,11 +51,12 @@ fn step(layouts: &Layouts, coroutine: &Coroutine, state: &State) -> (Step, Optio
         }
     }
     parts.sort_by_key(|(it, _)| (Reverse(it.size), it.offset));
-    // What is less than a twentieth of it explains nothing.
+    // A part of less than a twentieth explains nothing.
     let is_large = |it: &Part| it.size.is_none_or(|it| it.saturating_mul(20) >= coroutine.size);
     let count = parts.iter().filter(|it| is_large(&it.0)).count().max(1);
     let others = parts.split_off(count.min(MOST_PARTS).min(parts.len()));
-    // Of equal ones the one that is waited for: an argument of the same type is its former place.
+    // Among equal parts, the awaited future is preferred: an argument of the same type is its
+    // former place.
     let inner = parts.iter().enumerate().filter_map(|(at, it)| Some((at, &it.0, it.1?)));
     let inner = inner.max_by_key(|(_, part, _)| (part.size, part.kind == MemberKind::Awaited));
     let (next, inner) = inner.map(|(at, _, inner)| (at, inner)).unzip();
@@ -72,7 +73,7 @@ fn step(layouts: &Layouts, coroutine: &Coroutine, state: &State) -> (Step, Optio
     (step, inner)
 }
 
-/// The largest future among those whose bytes are there: the largest coroutines come first.
+/// Returns the largest inline future. The largest coroutines have the lowest indices.
 fn inline(children: &[Child]) -> Option<usize> {
     let inline = children.iter().filter(|it| matches!(it.held, Held::Inline(_)));
     inline.map(|it| it.coroutine).min()

@@ -1,4 +1,4 @@
-//! Prints the futures whose size changed.
+//! Prints the futures whose sizes changed.
 
 use std::io::{self, Write};
 
@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{byte_size::ByteSize, model::Change};
 
-/// Prints so many changes, and the sum of all.
+/// Prints up to `limit` changes, and the totals of all.
 pub(crate) fn print(
     out: &mut impl Write,
     width: Width,

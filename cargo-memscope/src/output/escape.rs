@@ -1,4 +1,4 @@
-//! Rows as a terminal may be shown them: names, types and places come from files.
+//! Escapes rows for the terminal, since their names, types and places come from files.
 
 use memscope_runtime::__terminal::visible;
 use serde::{Serialize, de::DeserializeOwned};
@@ -6,12 +6,12 @@ use serde_json::Value;
 
 use crate::model::Future;
 
-/// The future with every text in it escaped: names, types, paths of files, advice.
+/// Returns the future with every text in it escaped: names, types, file paths, advice.
 pub(crate) fn escape_future(future: &Future) -> Future {
     escaped(future).unwrap_or_else(|| future.clone())
 }
 
-/// A row with every text in it escaped, whichever field it is in.
+/// Returns the row with every text in it escaped, in all fields.
 fn escaped<T: Serialize + DeserializeOwned>(row: &T) -> Option<T> {
     let mut value = serde_json::to_value(row).ok()?;
     escape(&mut value);

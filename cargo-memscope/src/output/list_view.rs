@@ -1,4 +1,4 @@
-//! The list: each future, and why it is so large.
+//! The list view: each future and the reasons for its size.
 
 use std::{
     collections::HashSet,
@@ -16,15 +16,15 @@ use crate::{
     model::{Future, Hidden, Part, Step, short_place},
 };
 
-/// Columns of a size.
+/// The width of the column of sizes.
 pub(crate) const SIZE_COLUMNS: usize = 12;
 
-/// Prints futures, one after the other.
+/// Prints futures one after the other.
 #[derive(Debug)]
 pub(crate) struct List {
     pub(crate) width: Width,
     pub(crate) source: SourceFiles,
-    /// Futures, by name and size, that were shown as a part of another one.
+    /// Name and size of each future that was printed as a part of another one.
     pub(crate) shown: HashSet<(String, u64)>,
 }
 
@@ -37,7 +37,7 @@ impl List {
         Ok(())
     }
 
-    /// Prints one.
+    /// Prints one future.
     pub(crate) fn future(&mut self, out: &mut impl Write, future: &Future) -> io::Result<()> {
         head(out, self.width, future)?;
         for (depth, step) in future.why.iter().enumerate() {
@@ -91,12 +91,12 @@ impl List {
     }
 }
 
-/// The column at which a step begins.
+/// Returns the column at which a step begins.
 fn start(depth: usize) -> usize {
     SIZE_COLUMNS + 2 + 2 * depth
 }
 
-/// The line of a future itself.
+/// Prints the line of a future itself.
 pub(crate) fn head(out: &mut impl Write, width: Width, future: &Future) -> io::Result<()> {
     let place =
         future.declared_at.as_ref().map_or_else(String::new, |it| format!("  {}", short_place(it)));
@@ -108,7 +108,7 @@ pub(crate) fn head(out: &mut impl Write, width: Width, future: &Future) -> io::R
     )
 }
 
-/// The line of what a state keeps.
+/// Prints the line of a value that a state keeps.
 pub(crate) fn part_line(
     out: &mut impl Write,
     width: Width,
@@ -135,7 +135,7 @@ pub(crate) fn part_line(
     )
 }
 
-/// The line of what is hidden: what it may be, and why that is not known.
+/// Prints the line of a hidden value, with the variables that it may be.
 pub(crate) fn hidden_line(
     out: &mut impl Write,
     width: Width,

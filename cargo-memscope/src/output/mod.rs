@@ -1,4 +1,4 @@
-//! Rows as text for a terminal: views, colours, widths and escapes.
+//! Prints rows on a terminal: views, colours, widths and escapes.
 
 mod list_view;
 pub(crate) mod tree_view;

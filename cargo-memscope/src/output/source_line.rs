@@ -1,23 +1,23 @@
-//! Lines of source files, where they are still there.
+//! Lines of source files, if the files still exist.
 
 use std::{collections::HashMap, fs, path::Path};
 
 use memscope_layout::Place;
 use memscope_runtime::__terminal::{read, visible};
 
-/// Longer lines say no more, and are cut.
+/// The most characters of a line that are shown.
 const LONGEST: usize = 100;
-/// Larger files are no sources.
+/// The largest file that is read. Larger files are not sources.
 const MOST_BYTES: u64 = 16 << 20;
 
-/// The files that were read.
+/// Reads source files and caches them.
 #[derive(Debug, Default)]
 pub(crate) struct SourceFiles {
     files: HashMap<String, Option<String>>,
 }
 
 impl SourceFiles {
-    /// The line, without the space around it; `None` where it is empty or not there.
+    /// Returns the line without surrounding whitespace; `None` if it is empty or does not exist.
     pub(crate) fn line(&mut self, place: &Place) -> Option<String> {
         let file = self
             .files
@@ -31,12 +31,12 @@ impl SourceFiles {
         let mut characters = line.chars();
         let start: String = characters.by_ref().take(LONGEST).collect();
         let more = if characters.next().is_some() { "…" } else { "" };
-        // A file in which anything may be must not move the cursor. A tab is a space here.
+        // The file may contain anything, so control characters are escaped. A tab becomes a space.
         Some(format!("{}{more}", visible(&start.replace('\t', " "))))
     }
 }
 
-/// A text that is a file: a path from debug information may lead anywhere.
+/// Reads a regular file as text. A path from debug information may lead anywhere.
 fn read_file(path: &Path) -> Option<String> {
     fs::metadata(path).ok().filter(fs::Metadata::is_file)?;
     String::from_utf8(read(path, MOST_BYTES, None).ok()?).ok()

@@ -1,36 +1,37 @@
-//! Text on a terminal: colours, and lines no wider than it.
+//! Text on a terminal: colours, and lines that fit its width.
 
 use anstyle::{AnsiColor, Style};
 
-/// What things look like; nothing of it where the output is no terminal or `NO_COLOR` is set.
+/// The styles of text. They have no effect if the output is not a terminal, or if `NO_COLOR` is
+/// set.
 pub(crate) const SIZE: Style = Style::new().bold();
 pub(crate) const NAME: Style = AnsiColor::Cyan.on_default();
 pub(crate) const PLACE: Style = Style::new().dimmed();
 pub(crate) const ADVICE: Style = AnsiColor::Green.on_default();
 pub(crate) const BAD: Style = AnsiColor::Red.on_default().bold();
 
-/// How wide a line may be.
+/// The most columns of a line.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Width(usize);
 
-/// Narrower than this nothing fits, so lines are broken by the terminal.
+/// The least width. On a narrower terminal, the terminal itself breaks the lines.
 const LEAST: usize = 40;
 
 impl Width {
-    /// That of the terminal; as wide as it gets where the output is no terminal, so that nothing is
-    /// lost in files and pipes.
+    /// Returns the width of the terminal. In files and pipes the width is unlimited, so that no
+    /// text is lost.
     pub(crate) fn of_output() -> Self {
         let terminal = terminal_size::terminal_size_of(std::io::stdout());
         Self(terminal.map_or(usize::MAX, |it| usize::from(it.0.0).max(LEAST)))
     }
 
-    /// What is left behind an indent.
+    /// Returns the width that is left after an indent.
     pub(crate) fn minus(self, columns: usize) -> Self {
         Self(self.0.saturating_sub(columns).max(LEAST / 2))
     }
 
-    /// The text, without its middle if it is too long: names begin with their crate and end with
-    /// what tells them apart.
+    /// Shortens a text that is too long in the middle. Names begin with their crate, and their ends
+    /// tell them apart.
     pub(crate) fn middle(self, text: &str) -> String {
         let count = text.chars().count();
         if count <= self.0 {
@@ -43,7 +44,7 @@ impl Width {
         format!("{start}…{end}")
     }
 
-    /// The text in lines.
+    /// Breaks the text into lines.
     pub(crate) fn lines(self, text: &str) -> Vec<String> {
         let mut lines = vec![String::new()];
         let mut column = 0;

@@ -1,4 +1,4 @@
-//! The tree: each future with all its states, and everything in them.
+//! The tree view: each future with all its states, and everything in them.
 
 use std::io::{self, Write};
 
@@ -13,8 +13,8 @@ use crate::{
     model::{Future, short_place},
 };
 
-/// Prints futures with their states. Those that have returned or panicked keep nothing alive, and
-/// are left out.
+/// Prints futures with their states. States after a return or a panic keep nothing alive, and are
+/// omitted.
 pub(crate) fn print(out: &mut impl Write, width: Width, futures: &[Future]) -> io::Result<()> {
     for future in futures {
         head(out, width, future)?;
