@@ -526,7 +526,7 @@ fn what_never_ends_is_refused_and_what_comes_through_a_pipe_is_read() {
         for (file, why) in [
             ("/dev/zero", "a device"),
             ("/dev/null", "a device"),
-            (pipe, "nobody writes to"),
+            (pipe, "no process writes to this pipe"),
             (folder.to_str().unwrap(), "a folder"),
         ] {
             let refused = run(&[command, file]);
