@@ -1,14 +1,14 @@
-//! The path of `memscope_rs` in what the macros write.
+//! The path of `memscope_rs` in generated code.
 
 use crate::syntax::{Cursor, Mistakes};
 use proc_macro2::{Delimiter, Span, TokenStream, TokenTree};
 
-/// The path of the facade where none is given.
+/// Returns the path of the facade if the user gives none.
 pub(crate) fn default_path() -> TokenStream {
     quote::quote_spanned!(Span::mixed_site()=> ::memscope_rs)
 }
 
-/// `a::b`, `::a`, `$crate`, `crate::a`: names joined by `::`.
+/// Parses a path of names joined by `::`: `a::b`, `::a`, `$crate`, `crate::a`.
 pub(crate) fn parse_path(value: TokenStream, mistakes: &mut Mistakes) -> Option<TokenStream> {
     let mut cursor = Cursor::new(value.clone());
     let colons = |cursor: &mut Cursor| cursor.punct(':').is_some() && cursor.punct(':').is_some();
@@ -30,7 +30,7 @@ pub(crate) fn parse_path(value: TokenStream, mistakes: &mut Mistakes) -> Option<
     Some(strip_invisible(value))
 }
 
-/// Opens the invisible group around an interpolated path.
+/// Removes the invisible group around an interpolated path.
 fn strip_invisible(tokens: TokenStream) -> TokenStream {
     let mut trees = tokens.clone().into_iter();
     match (trees.next(), trees.next()) {

@@ -1,4 +1,4 @@
-//! Arguments of functions: their patterns and their types.
+//! Parses the arguments of functions: their patterns and their types.
 
 use super::attribute::Attribute;
 use super::tokens::{Cursor, is_punct, split_commas};
@@ -9,10 +9,9 @@ use quote::TokenStreamExt;
 pub(crate) struct Argument {
     pub(crate) attributes: Vec<Attribute>,
     pub(crate) kind: ArgumentKind,
-    /// Everything behind the attributes.
+    /// Everything after the attributes.
     pub(crate) tokens: TokenStream,
-    /// As far as can be told from the spelling of its type, whether dropping the argument may run
-    /// code.
+    /// Whether dropping the argument may run code, judged by the spelling of its type.
     pub(crate) may_need_drop: bool,
 }
 
@@ -22,7 +21,7 @@ pub(crate) enum ArgumentKind {
     Receiver(Ident),
     /// `name: ty`, `mut name: ty`.
     Named { mutability: Option<Ident>, name: Ident, ty: TokenStream },
-    /// Every other pattern.
+    /// Any other pattern.
     Pattern { pattern: TokenStream, ty: TokenStream },
 }
 
@@ -59,7 +58,7 @@ fn is_colon(tree: &TokenTree) -> bool {
     is_punct(tree, ':')
 }
 
-/// Takes the tokens before the first `:` that is not half of a `::`.
+/// Takes the tokens before the first `:` that is not part of a `::`.
 fn pattern_before_colon(cursor: &mut Cursor) -> TokenStream {
     let mut pattern = TokenStream::new();
     loop {
@@ -76,7 +75,7 @@ fn pattern_before_colon(cursor: &mut Cursor) -> TokenStream {
     }
 }
 
-/// The `self` of `self`, `mut self`, `&self`, `&'a mut self` or `self: ty`.
+/// Returns the `self` of `self`, `mut self`, `&self`, `&'a mut self` or `self: ty`.
 fn receiver(mut cursor: Cursor) -> Option<Ident> {
     if cursor.punct('&').is_some() && cursor.punct('\'').is_some() {
         cursor.bump();
@@ -85,7 +84,7 @@ fn receiver(mut cursor: Cursor) -> Option<Ident> {
     cursor.keyword("self")
 }
 
-/// A pattern that is one variable.
+/// Parses a pattern that is a single variable.
 fn named(pattern: TokenStream) -> Option<(Option<Ident>, Ident)> {
     let mut cursor = Cursor::new(pattern);
     let mutability = cursor.keyword("mut");
@@ -93,8 +92,8 @@ fn named(pattern: TokenStream) -> Option<(Option<Ident>, Ident)> {
     (cursor.is_empty() && is_variable(&name)).then_some((mutability, name))
 }
 
-/// Whether `name` in a pattern is a new variable. One with a capital letter may be a unit struct or
-/// a constant.
+/// Returns `true` if `name` in a pattern is a new variable. A name with a capital letter may be a
+/// unit struct or a constant.
 pub(crate) fn is_variable(name: &Ident) -> bool {
     const KEYWORDS: &[&str] = &["_", "box", "const", "false", "mut", "ref", "self", "true"];
     let text = name.to_string();
@@ -103,8 +102,8 @@ pub(crate) fn is_variable(name: &Ident) -> bool {
     !is_capital && !KEYWORDS.contains(&&*text)
 }
 
-/// Whether a value of type `ty` may run code when dropped; only the spelling is known, so in doubt
-/// it may.
+/// Returns `true` if dropping a value of type `ty` may run code. Only the spelling is known, so any
+/// unknown type may.
 fn may_need_drop(ty: TokenStream) -> bool {
     const PLAIN: &[&str] = &[
         "bool", "char", "f32", "f64", "i8", "i16", "i32", "i64", "i128", "isize", "u8", "u16",

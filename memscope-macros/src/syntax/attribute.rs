@@ -1,4 +1,4 @@
-//! Attributes: their paths, and what is known of them by those.
+//! Parses attributes, and classifies them by their paths.
 
 use super::tokens::{Cursor, regroup, split_commas};
 use proc_macro2::{Delimiter, Group, Ident, Punct, TokenStream, TokenTree};
@@ -10,7 +10,7 @@ pub(crate) struct Attribute {
     pub(crate) is_inner: bool,
     /// The segments of the path.
     pub(crate) path: Vec<Ident>,
-    /// What is in the parentheses, if there are any.
+    /// The content of the parentheses, if there are any.
     pub(crate) arguments: Option<Group>,
     pound: Punct,
     brackets: Group,
@@ -41,30 +41,30 @@ impl Attribute {
         matches!(&*self.path, [only] if only == name)
     }
 
-    /// Whether it is `#[tracked]`, by whatever path, and not that of another well-known crate.
+    /// Returns `true` for `#[tracked]`, by any path except that of another well-known crate.
     pub(crate) fn is_tracked(&self) -> bool {
         self.path.last().is_some_and(|last| last == "tracked")
             && self.path.first().is_some_and(|first| first != "salsa")
     }
 
-    /// Whether it says which lints may fire, and nothing else.
+    /// Returns `true` if the attribute only sets lint levels.
     pub(crate) fn sets_lints(&self) -> bool {
         sets_lints(&self.path, self.arguments.as_ref())
     }
 
-    /// The attribute with `allow` for each `expect`: a lint that fires on the function as written
-    /// need not fire on what it becomes.
+    /// Returns the attribute with `allow` for each `expect`: a lint that fires on the original
+    /// function need not fire on the generated one.
     pub(crate) fn allowing(&self) -> Self {
         let brackets = regroup(&self.brackets, allowing(self.brackets.stream()));
         Self { brackets, ..self.clone() }
     }
 
-    /// Whether another macro may be behind it, and must find an `async fn`.
+    /// Returns `true` if the attribute may be another macro, which must then see an `async fn`.
     pub(crate) fn is_macro(&self) -> bool {
         !self.is_tracked() && is_macro(&self.path, self.arguments.as_ref())
     }
 
-    /// The same attribute as an outer one: inner ones are lifted out of a body.
+    /// Returns the attribute as an outer one. Inner attributes are moved out of a body.
     pub(crate) fn into_outer(self) -> Self {
         Self { is_inner: false, ..self }
     }
@@ -123,7 +123,8 @@ fn sets_lints(path: &[Ident], arguments: Option<&Group>) -> bool {
     }
 }
 
-/// The brackets' content with `allow` for `expect`, also behind the condition of a `cfg_attr`.
+/// Returns the content of the brackets with `allow` for `expect`, also after the condition of a
+/// `cfg_attr`.
 fn allowing(meta: TokenStream) -> TokenStream {
     let mut trees: Vec<TokenTree> = meta.into_iter().collect();
     if let [TokenTree::Ident(name), TokenTree::Group(arguments)] = &mut *trees {

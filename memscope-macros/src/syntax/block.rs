@@ -1,4 +1,4 @@
-//! Blocks of items: `impl`, `trait` and `mod`.
+//! Parses blocks of items: `impl`, `trait` and `mod`.
 
 use super::tokens::{Cursor, is_braces, is_ident, is_punct, regroup};
 use proc_macro2::{Delimiter, Group, Ident, Punct, TokenStream, TokenTree};
@@ -7,9 +7,9 @@ use quote::{ToTokens, TokenStreamExt};
 /// `impl … { }`, `trait … { }` or `mod … { }`.
 pub(crate) struct Block {
     pub(crate) keyword: Ident,
-    /// From the keyword up to the braces.
+    /// The tokens from the keyword up to the braces.
     pub(crate) header: TokenStream,
-    /// The type or trait its functions belong to, if it has a plain name.
+    /// The type or trait that its functions belong to, if it has a plain name.
     pub(crate) owner: Option<String>,
     /// `None` for `mod name;`.
     pub(crate) braces: Option<Group>,
@@ -17,7 +17,7 @@ pub(crate) struct Block {
 }
 
 impl Block {
-    /// Takes a block if that is what comes; its qualifiers go to `head`.
+    /// Takes a block if the next item is one. Its qualifiers are appended to `head`.
     pub(super) fn parse(cursor: &mut Cursor, head: &mut TokenStream) -> Option<Self> {
         let mut ahead = cursor.clone();
         let mut qualifiers = TokenStream::new();
@@ -42,7 +42,7 @@ impl Block {
         Some(Self { keyword, header: tokens, owner, braces, semicolon })
     }
 
-    /// What is in the braces.
+    /// Returns the content of the braces.
     pub(crate) fn inside(&self) -> TokenStream {
         self.braces.as_ref().map(Group::stream).unwrap_or_default()
     }
@@ -57,11 +57,12 @@ impl Block {
     }
 }
 
-/// `Type` of `a::Type<T>`, `Trait for &mut a::Type where …`; the trait's name in `Trait<T>: Super`.
+/// Returns the name of the type or trait: `Type` for `a::Type<T>` and for `Trait for &mut a::Type
+/// where …`, the trait's name for `Trait<T>: Super`.
 fn owner(header: &TokenStream) -> Option<String> {
     let mut cursor = Cursor::new(header.clone());
     let mut ty = cursor.until(|tree| is_ident(tree, "for") || is_ident(tree, "where"));
-    // The `for` of `impl Trait for Type`, not that of `for<'a> fn(&'a T)`.
+    // The `for` of `impl Trait for Type`, not of `for<'a> fn(&'a T)`.
     if cursor.keyword("for").is_some() && !cursor.peek_punct('<') {
         ty = cursor.until(|tree| is_ident(tree, "where"));
     }
@@ -74,7 +75,7 @@ fn owner(header: &TokenStream) -> Option<String> {
     let mut owner = None;
     loop {
         while cursor.punct(':').is_some() {
-            // A trait's own bounds follow a single colon.
+            // A single colon starts a trait's supertraits.
             if owner.is_some() && !cursor.peek_punct(':') {
                 return owner;
             }

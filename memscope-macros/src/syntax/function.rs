@@ -1,4 +1,4 @@
-//! Functions: their signatures are taken apart, their bodies kept as raw tokens.
+//! Parses functions: signatures are split into parts, bodies are kept as raw tokens.
 
 use super::argument::Argument;
 use super::tokens::{Cursor, is_braces, is_ident, is_punct, split_commas};
@@ -9,14 +9,14 @@ use quote::{ToTokens, TokenStreamExt};
 pub(crate) struct Function {
     pub(crate) constness: Option<Ident>,
     pub(crate) asyncness: Option<Ident>,
-    /// Those behind the `async`.
+    /// The qualifiers after the `async`.
     pub(crate) qualifiers: TokenStream,
     pub(crate) fn_token: Ident,
     pub(crate) name: Ident,
     pub(crate) generics: TokenStream,
     pub(crate) parentheses: Group,
     pub(crate) inputs: Vec<Argument>,
-    /// The type behind the `->`.
+    /// The type after the `->`.
     pub(crate) output: Option<TokenStream>,
     pub(crate) arrow: TokenStream,
     pub(crate) where_clause: TokenStream,
@@ -26,7 +26,7 @@ pub(crate) struct Function {
 }
 
 impl Function {
-    /// Takes a function if that is what comes; its qualifiers go to `head`.
+    /// Takes a function if the next item is one. Its qualifiers are appended to `head`.
     pub(super) fn parse(cursor: &mut Cursor, head: &mut TokenStream) -> Option<Self> {
         let mut ahead = cursor.clone();
         let (mut before_async, mut qualifiers) = (TokenStream::new(), TokenStream::new());
@@ -91,7 +91,7 @@ impl Function {
     }
 }
 
-/// Whether it is the invisible group that an interpolated `$body:block` comes in.
+/// Returns `true` for the invisible group around an interpolated `$body:block`.
 fn is_interpolated_body(tree: &TokenTree) -> bool {
     matches!(tree, TokenTree::Group(group) if group.delimiter() == Delimiter::None
         && Cursor::new(group.stream()).peek_group(Delimiter::Brace))

@@ -1,4 +1,4 @@
-//! What `#[tracked]` is put on: heads are taken apart, bodies kept as raw tokens.
+//! Parses items of any kind: heads are split into parts, bodies are kept as raw tokens.
 
 use super::attribute::Attribute;
 use super::block::Block;
@@ -7,10 +7,11 @@ use super::tokens::{Cursor, is_braces, is_ident, is_punct};
 use proc_macro2::{Delimiter, TokenStream, TokenTree};
 use quote::{ToTokens, TokenStreamExt};
 
-/// One item of any kind. What is not a function or a block is only measured, to be passed on.
+/// One item of any kind. Of an item that is neither a function nor a block, only the end is found,
+/// so that it can be passed on.
 pub(crate) struct Item {
     pub(crate) attributes: Vec<Attribute>,
-    /// Visibility and the qualifiers before an `async`.
+    /// The visibility, and the qualifiers before an `async`.
     pub(crate) head: TokenStream,
     pub(crate) kind: Kind,
 }
@@ -18,7 +19,7 @@ pub(crate) struct Item {
 pub(crate) enum Kind {
     Function(Box<Function>),
     Block(Block),
-    /// Anything else, with the keyword or name that says what it is.
+    /// Any other item, with the keyword or name that tells its kind.
     Other {
         keyword: TokenTree,
         tokens: TokenStream,
@@ -28,7 +29,7 @@ pub(crate) enum Kind {
 }
 
 impl Item {
-    /// Takes the next item. Never fails: what is not understood is [`Kind::Other`].
+    /// Takes the next item. Never fails: an unknown item is [`Kind::Other`].
     pub(crate) fn parse(cursor: &mut Cursor) -> Self {
         let attributes = Attribute::parse_all(cursor);
         let mut head = TokenStream::new();
@@ -44,10 +45,10 @@ impl Item {
     }
 }
 
-/// Takes an item of which only the end matters.
+/// Takes an item of which only the end is needed.
 fn other(cursor: &mut Cursor) -> Kind {
     let Some(keyword) = cursor.peek().cloned() else { return Kind::Nothing };
-    // In a value, `<` compares and braces belong to an expression: only `;` ends it.
+    // In an expression, `<` compares and braces may occur, so only `;` ends the item.
     let is_value =
         ["const", "static", "type", "use", "let"].iter().any(|word| is_ident(&keyword, word));
     let mut tokens = TokenStream::new();

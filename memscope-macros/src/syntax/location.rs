@@ -1,9 +1,9 @@
-//! Where in the code something stands, for its row in the report.
+//! Source locations of macro calls and functions, for the rows of reports.
 
 use proc_macro2::{Literal, Span, TokenStream};
 use quote::{ToTokens, quote};
 
-/// File, line and column, the very ones even when a macro has written the code.
+/// File, line and column. They are exact even if another macro generated the code.
 pub(crate) struct Location {
     pub(crate) file: TokenStream,
     pub(crate) line: Literal,

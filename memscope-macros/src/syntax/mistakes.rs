@@ -1,22 +1,23 @@
-//! Mistakes: each is pinned to the smallest token at fault, and the user's item is emitted beside
-//! them.
+//! Collects errors in the user's code. Each is shown at the smallest wrong token, and the user's
+//! item is emitted as well.
 
 use super::tokens::Cursor;
 use proc_macro2::TokenStream;
 use quote::ToTokens;
 use syn::Error;
 
-/// Mistakes found so far, in source order.
+/// The mistakes found so far, in source order.
 #[derive(Default)]
 pub(crate) struct Mistakes(Vec<Error>);
 
 impl Mistakes {
-    /// Notes `message`, to be shown under `tokens`: lower case, found then expected, no full stop.
+    /// Adds an error that is shown at `tokens`. The style of `message`: lower case, found then
+    /// expected, no full stop.
     pub(crate) fn add(&mut self, tokens: impl ToTokens, message: impl std::fmt::Display) {
         self.0.push(Error::new_spanned(tokens, message));
     }
 
-    /// Notes the first token of `rest`, where a comma should be.
+    /// Adds an error at the first token of `rest`, where a comma is missing.
     pub(crate) fn expected_comma(&mut self, rest: TokenStream) {
         let found = Cursor::new(rest).bump().map(ToTokens::into_token_stream).unwrap_or_default();
         self.add(&found, format_args!("expected `,`, found `{found}`"));
@@ -26,14 +27,14 @@ impl Mistakes {
         self.0.len()
     }
 
-    /// A `compile_error!` for each.
+    /// Returns a `compile_error!` for each mistake.
     pub(crate) fn into_tokens(self) -> TokenStream {
         self.0.into_iter().map(Error::into_compile_error).collect()
     }
 }
 
-/// The one of `known` that `found` is most likely meant to be: a shortened, lengthened or mistyped
-/// spelling of it.
+/// Returns the word of `known` that `found` probably means: a shortened, lengthened or mistyped
+/// form of it.
 pub(crate) fn nearest<'a>(found: &str, known: &[&'a str]) -> Option<&'a str> {
     let found = found.to_lowercase();
     if found.is_empty() {
@@ -48,8 +49,8 @@ pub(crate) fn nearest<'a>(found: &str, known: &[&'a str]) -> Option<&'a str> {
     known.iter().filter(near).min_by_key(|word| distance(&found, word)).copied()
 }
 
-/// How many letters must be inserted, removed, replaced or swapped with their neighbour to get from
-/// `a` to `b`.
+/// Returns the Damerau–Levenshtein distance: how many letters must be inserted, removed, replaced
+/// or swapped with a neighbour.
 fn distance(a: &str, b: &str) -> usize {
     let (a, b): (Vec<char>, Vec<char>) = (a.chars().collect(), b.chars().collect());
     let mut before_last = Vec::new();

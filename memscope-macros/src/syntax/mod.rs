@@ -1,4 +1,4 @@
-//! Tokens and the items made of them: what every macro of this crate reads.
+//! The syntax of Rust items: a cursor over tokens, and parsers for the parts that the macros read.
 
 mod tokens;
 mod mistakes;

@@ -1,10 +1,10 @@
-//! Tokens at random, for tests: whatever goes into a macro, something comes out.
+//! Random tokens for property tests: every macro must produce output for any input.
 
 use proc_macro2::{Delimiter, Group, Ident, Literal, Punct, Spacing, Span, TokenStream, TokenTree};
 use proptest::prelude::*;
 use quote::quote;
 
-/// Any tokens, leaning towards those that mean something here; `word` is one of them.
+/// Generates random tokens, preferably those with a meaning for the macros, and sometimes `word`.
 pub(crate) fn tokens(word: &'static str) -> BoxedStrategy<TokenStream> {
     const WORDS: &[&str] = &[
         "async",

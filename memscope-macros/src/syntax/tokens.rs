@@ -1,16 +1,15 @@
-//! A cursor over tokens. Signatures are split with it and bodies are never looked into, so that
-//! whatever the compiler accepts in them, syntax yet to come included, passes through as it was
-//! written.
+//! A cursor over tokens. It splits signatures and never looks into bodies. So bodies pass through
+//! unchanged, including syntax that does not exist yet.
 
 use proc_macro2::{Delimiter, Group, Ident, Punct, Spacing, Span, TokenStream, TokenTree};
 use std::rc::Rc;
 
-/// Tokens not yet consumed. A clone is cheap: it looks ahead.
+/// The tokens that are not yet consumed. A clone is cheap and serves as lookahead.
 #[derive(Clone)]
 pub(crate) struct Cursor {
     trees: Rc<[TokenTree]>,
     next: usize,
-    /// What follows the invisible group that `trees` are the inside of.
+    /// The tokens after the invisible group that contains `trees`.
     outer: Option<Rc<Cursor>>,
 }
 
@@ -19,7 +18,7 @@ impl Cursor {
         Self { trees: tokens.into_iter().collect(), next: 0, outer: None }
     }
 
-    /// The next token, be it an invisible group.
+    /// Returns the next token without opening an invisible group.
     fn peek_closed(&mut self) -> Option<&TokenTree> {
         while self.next == self.trees.len() {
             let outer = self.outer.take()?;
@@ -28,7 +27,8 @@ impl Cursor {
         self.trees.get(self.next)
     }
 
-    /// The next token. The invisible group around an interpolated `$vis`, `$body`… is opened first.
+    /// Returns the next token. First opens the invisible group around an interpolated `$vis`,
+    /// `$body` and so on.
     pub(crate) fn peek(&mut self) -> Option<&TokenTree> {
         while let Some(TokenTree::Group(group)) = self.peek_closed()
             && group.delimiter() == Delimiter::None
@@ -103,8 +103,8 @@ impl Cursor {
         }
     }
 
-    /// Takes the invisible group around an interpolated `$x:expr` if it is next, unopened: inside
-    /// of it, other rules of precedence go.
+    /// Takes the invisible group around an interpolated `$x:expr` as a whole, if it is next. Inside
+    /// it, operator precedence starts anew.
     pub(crate) fn invisible_group(&mut self) -> Option<Group> {
         match self.peek_closed() {
             Some(TokenTree::Group(group)) if group.delimiter() == Delimiter::None => {
@@ -125,8 +125,8 @@ impl Cursor {
         Some([first, second].map(TokenTree::from).into_iter().collect())
     }
 
-    /// Takes tokens up to the first one outside of `<…>` for which `end` holds, without opening
-    /// invisible groups.
+    /// Takes tokens up to the first one outside of `<…>` for which `end` returns `true`. Invisible
+    /// groups are not opened.
     pub(crate) fn until(&mut self, end: impl Fn(&TokenTree) -> bool) -> TokenStream {
         let mut taken = Vec::new();
         let mut angles = Angles::default();
@@ -156,13 +156,13 @@ impl Cursor {
         taken.into_iter().collect()
     }
 
-    /// All that is left.
+    /// Returns all remaining tokens.
     pub(crate) fn rest(mut self) -> TokenStream {
         std::iter::from_fn(|| self.bump_closed()).collect()
     }
 }
 
-/// How many `<` are open; the `>` of `->` and `=>` closes none.
+/// Counts open `<`. The `>` of `->` and `=>` closes none.
 #[derive(Default)]
 pub(crate) struct Angles {
     depth: usize,
@@ -170,7 +170,7 @@ pub(crate) struct Angles {
 }
 
 impl Angles {
-    /// Whether an element of a list or group ends before `tree`.
+    /// Returns `true` if an element of a list or group ends before `tree`.
     pub(crate) fn is_end(&self, tree: &TokenTree) -> bool {
         self.depth == 0
             && (is_punct(tree, ',') || is_punct(tree, ';') || is_punct(tree, '>') && !self.arrow)
@@ -202,7 +202,7 @@ pub(crate) fn is_ident(tree: &TokenTree, word: &str) -> bool {
     matches!(tree, TokenTree::Ident(ident) if ident == word)
 }
 
-/// Splits at the commas outside of `<…>`; a trailing comma adds no element.
+/// Splits at the commas outside of `<…>`. A trailing comma adds no element.
 pub(crate) fn split_commas(tokens: TokenStream) -> Vec<TokenStream> {
     let mut cursor = Cursor::new(tokens);
     let mut parts = Vec::new();
@@ -213,7 +213,7 @@ pub(crate) fn split_commas(tokens: TokenStream) -> Vec<TokenStream> {
     parts
 }
 
-/// Whether `name` occurs in `tokens` or, as `{name}` would, in one of their string literals.
+/// Returns `true` if `name` occurs in `tokens`, or in a string literal among them, as in `{name}`.
 pub(crate) fn mentions(tokens: &TokenStream, name: &str) -> bool {
     tokens.clone().into_iter().any(|tree| match tree {
         TokenTree::Ident(ident) => ident == name,
@@ -223,15 +223,15 @@ pub(crate) fn mentions(tokens: &TokenStream, name: &str) -> bool {
     })
 }
 
-/// The same group with other tokens in it, under the same delimiters and spans.
+/// Returns the group with other content, and the same delimiters and span.
 pub(crate) fn regroup(group: &Group, stream: TokenStream) -> Group {
     let mut new = Group::new(group.delimiter(), stream);
     new.set_span(group.span());
     new
 }
 
-/// Ours by name (no variable of the user can clash with it), shown at `place` when an error points
-/// at it.
+/// Returns a span with mixed-site hygiene, so that the name cannot clash with a user's variable.
+/// Errors about it are shown at `place`.
 pub(crate) fn mixed_site_at(place: Span) -> Span {
     Span::mixed_site().located_at(place)
 }

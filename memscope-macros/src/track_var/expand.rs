@@ -1,4 +1,4 @@
-//! `track_var!`: from a list of places to a look at each.
+//! Expands `track_var!` to a visit of each place.
 //!
 //! ```text
 //! track_var!(a.b)
@@ -14,8 +14,8 @@
 //! }
 //! ```
 //!
-//! The semicolon ends the life of temporaries, guards of locks for instance, before the block does:
-//! in the 2021 edition the last expression of a block would keep them longer.
+//! The semicolon drops temporaries, such as lock guards, before the block ends. In the 2021 edition,
+//! the last expression of a block would keep them longer.
 
 use super::place_expr::{PlaceExpr, is_end, unexpected};
 use super::unparse::unparse;
@@ -24,7 +24,7 @@ use crate::syntax::{Cursor, Location, Mistakes, is_punct, mixed_site_at, nearest
 use proc_macro2::{Ident, Span, TokenStream};
 use quote::{TokenStreamExt, quote_spanned};
 
-/// What the parentheses say.
+/// The arguments of the macro.
 #[derive(Default)]
 struct Arguments {
     variables: Vec<Variable>,
@@ -35,12 +35,12 @@ struct Arguments {
 
 struct Variable {
     place: PlaceExpr,
-    /// Whether its elements are looked into.
+    /// Whether the elements are visited as well.
     is_deep: bool,
 }
 
-/// `track_var!(input)`: one expression of type `()`. Where tracking is off, what is wrong is still
-/// noted and the places are still checked, and nothing is run.
+/// Expands `track_var!(input)` to an expression of type `()`. If tracking is off, mistakes are
+/// reported and places are type-checked, but nothing runs.
 pub(crate) fn track_var(input: TokenStream, is_enabled: bool) -> TokenStream {
     let mut mistakes = Mistakes::default();
     let arguments = Arguments::parse(input, &mut mistakes);
@@ -63,8 +63,8 @@ impl Arguments {
         let mut arguments = Self::default();
         let mut cursor = Cursor::new(input);
         let before = mistakes.count();
-        // A look at the next token opens the invisible group around it, which `Place` wants to see
-        // closed.
+        // Peeking at a token opens the invisible group around it, but `PlaceExpr` must see the
+        // group closed.
         while !cursor.clone().is_empty() {
             if let Some(comma) = cursor.clone().punct(',') {
                 mistakes.add(&comma, "found `,`, expected a variable");
@@ -73,7 +73,7 @@ impl Arguments {
             }
             arguments.parse_one(&mut cursor, mistakes);
             if !cursor.clone().is_empty() && !cursor.clone().peek_punct(',') {
-                // The mistake in it has been noted.
+                // The mistake in it was already added.
                 cursor.until(|tree| is_punct(tree, ','));
             }
             cursor.punct(',');
@@ -85,7 +85,7 @@ impl Arguments {
         arguments
     }
 
-    /// What stands between two commas.
+    /// Parses the tokens between two commas.
     fn parse_one(&mut self, cursor: &mut Cursor, mistakes: &mut Mistakes) {
         let mut deep = None;
         while let Some((word, sign)) = option(&mut cursor.clone()) {
@@ -103,14 +103,14 @@ impl Arguments {
                     mistakes.add(&word, unknown_option(found));
                     return;
                 }
-                // An assignment, perhaps.
+                // Possibly an assignment.
                 _ => break,
             }
             take_option(cursor);
         }
         let is_deep = deep.is_some();
         if is_end(&mut cursor.clone()) {
-            // Behind another option there was a mistake before.
+            // After another option, a mistake was already added.
             if let Some(deep) = deep {
                 mistakes.add(deep, "found nothing behind `deep:`, expected a variable");
             }
@@ -136,7 +136,7 @@ impl Arguments {
     }
 }
 
-/// `word:` or `word =`, and not `word::` or `word ==`.
+/// Takes `word:` or `word =`, but not `word::` or `word ==`.
 fn option(cursor: &mut Cursor) -> Option<(Ident, char)> {
     let word = cursor.ident()?;
     let sign = [':', '='].into_iter().find(|sign| cursor.peek_punct(*sign))?;
@@ -179,7 +179,7 @@ impl Variable {
         })
     }
 
-    /// The same uses of the place, and nothing done.
+    /// Generates the same uses of the place, without tracking.
     fn check(&self) -> TokenStream {
         self.matched(&quote_spanned!(Span::mixed_site()=> _ => {}))
     }

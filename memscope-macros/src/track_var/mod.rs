@@ -1,4 +1,4 @@
-//! `track_var!`: reads a list of place expressions and looks at each place.
+//! `track_var!`: parses a list of place expressions and generates a visit to each place.
 
 mod expand;
 mod place_expr;

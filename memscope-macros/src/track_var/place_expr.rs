@@ -1,4 +1,4 @@
-//! A place: a variable, or the way from one to a part of it, as `track_var!` takes them.
+//! Parses place expressions: variables and paths from a variable to a part of it.
 //!
 //! ```text
 //! place   = "*" operand | operand        a place ends in a name, a field or an index, or starts with "*"
@@ -11,32 +11,32 @@ use crate::syntax::{Cursor, Mistakes, is_ident, is_punct, regroup};
 use proc_macro2::{Delimiter, Group, Ident, Literal, Spacing, Span, TokenStream, TokenTree};
 use quote::{ToTokens, TokenStreamExt};
 
-/// What is wanted.
+/// The part of a message that says what was expected.
 pub(crate) const EXPECTED: &str =
     "expected a variable or a part of one, as in `x`, `self.field` or `items[0]`";
 
-/// What helps where a value was found.
+/// The part of a message that helps if a value was found.
 pub(crate) const BIND: &str = "bind the value with `let` first";
 
-/// One place, as it was written.
+/// A place expression as the user wrote it.
 pub(crate) struct PlaceExpr {
     pub(crate) tokens: TokenStream,
-    /// Of its first token.
+    /// The span of its first token.
     pub(crate) span: Span,
-    /// The last step, when it makes a new value instead of leading to one that is there.
+    /// The last step, if it creates a new value instead of leading to an existing one.
     value: Option<Value>,
     is_dereferenced: bool,
 }
 
-/// A step that makes a value.
+/// A step that creates a value.
 struct Value {
     tokens: TokenStream,
     what: &'static str,
 }
 
 impl PlaceExpr {
-    /// Takes a place and stops behind it. What is no place is noted once, and the cursor left
-    /// anywhere before the next comma.
+    /// Takes a place and stops after it. If there is no place, one mistake is added, and the cursor
+    /// stops somewhere before the next comma.
     pub(crate) fn parse(cursor: &mut Cursor, mistakes: &mut Mistakes) -> Option<Self> {
         let place = Self::operand(cursor, mistakes)?;
         if let Some(Value { tokens, what }) = place.value {
@@ -52,8 +52,8 @@ impl PlaceExpr {
     fn operand(cursor: &mut Cursor, mistakes: &mut Mistakes) -> Option<Self> {
         if let Some(group) = cursor.invisible_group() {
             let mut base = Self::inside(&group, mistakes)?;
-            // With `*a` for `$x`, the compiler would take `$x.b` for `*a.b`: invisible groups that
-            // come out of a macro like this one mean nothing to it.
+            // The compiler ignores invisible groups in the output of a procedural macro. So if `$x`
+            // is `*a`, it would read `$x.b` as `*a.b`.
             if base.is_dereferenced && is_step(&mut cursor.clone()) {
                 let parentheses = Group::new(Delimiter::Parenthesis, base.tokens);
                 base.tokens = TokenTree::from(parentheses).into();
@@ -75,7 +75,7 @@ impl PlaceExpr {
         Some(Self { tokens, span, value: None, is_dereferenced: true })
     }
 
-    /// The place that a group is around.
+    /// Parses the place inside a group.
     fn inside(group: &Group, mistakes: &mut Mistakes) -> Option<Self> {
         let mut cursor = Cursor::new(group.stream());
         if cursor.clone().is_empty() {
@@ -142,7 +142,7 @@ impl PlaceExpr {
         Some(Self { tokens, span, value: None, is_dereferenced: false })
     }
 
-    /// Takes what follows a base.
+    /// Takes the steps that follow a base.
     fn steps(mut self, cursor: &mut Cursor, mistakes: &mut Mistakes) -> Option<Self> {
         loop {
             let mut ahead = cursor.clone();
@@ -186,7 +186,8 @@ impl PlaceExpr {
     }
 }
 
-/// Whether a list of places, or a group, goes on with the next one or not at all.
+/// Returns `true` at the end of a place in a list or group: before a comma, or after the last
+/// token.
 pub(crate) fn is_end(cursor: &mut Cursor) -> bool {
     cursor.is_empty() || cursor.peek_punct(',')
 }
@@ -198,7 +199,7 @@ fn is_step(cursor: &mut Cursor) -> bool {
         || cursor.peek_group(Delimiter::Parenthesis)
 }
 
-/// What follows a `.`; for a value, also what it is.
+/// Takes the step after a `.`. If the step creates a value, also returns what it is.
 fn member(cursor: &mut Cursor) -> Option<(TokenStream, Option<&'static str>)> {
     if let Some(TokenTree::Literal(literal)) = cursor.peek() {
         let literal = literal.clone();
@@ -231,14 +232,14 @@ fn member(cursor: &mut Cursor) -> Option<(TokenStream, Option<&'static str>)> {
     }
 }
 
-/// Whether it is `0`, or the two of `0.1`, which come as one.
+/// Returns `true` for `0`, and for `0.1`, which is one literal although it names two fields.
 fn is_index(literal: &Literal) -> bool {
     let text = literal.to_string();
     let is_number = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
     text.split('.').count() <= 2 && text.split('.').all(is_number)
 }
 
-/// Whether a path can start with it.
+/// Returns `true` if a path can start with this word.
 fn is_name(word: &Ident) -> bool {
     const KEYWORDS: [&str; 39] = [
         "_", "abstract", "as", "async", "await", "become", "box", "break", "const", "continue",
@@ -249,7 +250,7 @@ fn is_name(word: &Ident) -> bool {
     !KEYWORDS.iter().any(|keyword| word == keyword)
 }
 
-/// Notes the token behind a place, where that should have ended.
+/// Adds a mistake at the token after a place, where the place should have ended.
 pub(crate) fn unexpected(cursor: &mut Cursor, mistakes: &mut Mistakes) {
     let Some(found) = cursor.bump() else { return };
     match &found {
@@ -282,7 +283,8 @@ pub(crate) fn unexpected(cursor: &mut Cursor, mistakes: &mut Mistakes) {
     }
 }
 
-/// Notes what stands where a place should start, and takes it if it has commas of its own.
+/// Adds a mistake at the token where a place should start. Takes the token with what belongs to it,
+/// if that contains commas.
 pub(crate) fn not_a_place(cursor: &mut Cursor, mistakes: &mut Mistakes) {
     let Some(found) = cursor.bump() else { return };
     let what = match &found {
@@ -320,13 +322,13 @@ pub(crate) fn not_a_place(cursor: &mut Cursor, mistakes: &mut Mistakes) {
     mistakes.add(&found, format_args!("found {what}, {EXPECTED}"));
 }
 
-/// The rest of `|a, b|`: its commas separate no places.
+/// Takes the rest of `|a, b|`, whose commas do not separate places.
 fn skip_parameters(cursor: &mut Cursor) {
     cursor.until(|tree| is_punct(tree, '|'));
     cursor.punct('|');
 }
 
-/// `&x`, `&mut x`: `x` is all that is needed.
+/// Adds a mistake for `&x` and `&mut x`, where `x` alone is needed.
 fn borrow(ampersand: TokenTree, cursor: &mut Cursor, mistakes: &mut Mistakes) {
     let mut ahead = cursor.clone();
     while ahead.punct('&').is_some() || ahead.keyword("mut").is_some() {}

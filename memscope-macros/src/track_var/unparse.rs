@@ -1,18 +1,18 @@
-//! Tokens as a person would write them: the name of `self.parts[i + 1].name` in reports.
+//! Formats tokens as a programmer would write them, as in the name `self.parts[i + 1].name` in
+//! reports.
 //!
-//! The compiler's own text of a token stream has its spaces where the user, or a macro, happened to
-//! have them.
+//! `TokenStream::to_string` keeps the spaces that the user, or a macro, happened to write.
 
 use proc_macro2::{Delimiter, Spacing, TokenStream, TokenTree};
 use syn::ext::IdentExt;
 
-/// Operators of several characters; a longer one goes before its beginning.
+/// Operators of several characters. A longer operator precedes its prefixes.
 const OPERATORS: [&str; 20] = [
     "..=", "...", "<<=", ">>=", "::", "..", "->", "=>", "==", "!=", "<=", ">=", "&&", "||", "<<",
     ">>", "+=", "-=", "*=", "/=",
 ];
 
-/// `tokens` as text, with spaces where they are usual; raw identifiers without their `r#`.
+/// Formats `tokens` with conventional spaces. Raw identifiers lose their `r#`.
 pub(crate) fn unparse(tokens: TokenStream) -> String {
     let mut unparser = Unparser::default();
     let mut trees = Vec::new();
@@ -66,15 +66,15 @@ fn open_invisible(tokens: TokenStream, trees: &mut Vec<TokenTree>) {
     }
 }
 
-/// What stands before the next token.
+/// The kind of token before the next one.
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
 enum Before {
-    /// Nothing, or an operator: a value comes next, and its spaces are written.
+    /// Nothing, or an operator with its spaces: a value comes next.
     #[default]
     Operator,
-    /// A name, a literal, a closed group: the end of a value.
+    /// A name, a literal, or a closed group: the end of a value.
     Operand,
-    /// `as`, `mut`, `return`: a word that is no value.
+    /// `as`, `mut`, `return`: a word that is not a value.
     Keyword,
 }
 
@@ -82,7 +82,7 @@ enum Before {
 struct Unparser {
     text: String,
     before: Before,
-    /// How many `<` of types are open.
+    /// The number of open `<` around types.
     angles: usize,
     /// Whether the parameters of a closure are open.
     in_closure: bool,

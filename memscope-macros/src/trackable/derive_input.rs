@@ -1,27 +1,26 @@
-//! What `#[derive(Trackable)]` is put on: a struct or an enum, of which only names matter. Types
-//! are never looked at.
+//! Parses the struct or enum under `#[derive(Trackable)]`. Only names are used; types are not read.
 
 use crate::syntax::{Attribute, Cursor, is_braces, is_punct, split_commas};
 use proc_macro2::{Delimiter, Group, Ident, Literal, Span, TokenStream, TokenTree};
 use quote::{ToTokens, TokenStreamExt, quote_spanned};
 
-/// `struct Name<…> where … { … }`, or an enum, or a union.
+/// `struct Name<…> where … { … }`, an enum, or a union.
 pub(crate) struct DeriveInput {
     pub(crate) attributes: Vec<Attribute>,
     pub(crate) keyword: Ident,
     pub(crate) name: Ident,
     pub(crate) parameters: Vec<Parameter>,
-    /// What is behind the `where`, without a comma at its end.
+    /// The predicates after the `where`, without a trailing comma.
     pub(crate) predicates: TokenStream,
-    /// For a struct or union, the one that it is.
+    /// The variants. A struct or union has one, which stands for itself.
     pub(crate) variants: Vec<Variant>,
 }
 
 /// `'a`, `T: Bound`, `const N: usize`.
 pub(crate) struct Parameter {
-    /// As it is declared, without a default.
+    /// The parameter's declaration, without a default.
     pub(crate) declaration: TokenStream,
-    /// As it is used.
+    /// The parameter as the item's uses name it.
     pub(crate) name: TokenStream,
     pub(crate) is_type: bool,
 }
@@ -35,12 +34,13 @@ pub(crate) struct Variant {
 
 pub(crate) struct Field {
     pub(crate) attributes: Vec<Attribute>,
-    /// A name or a number.
+    /// The field's name or number.
     pub(crate) member: TokenTree,
 }
 
 impl DeriveInput {
-    /// The compiler has read the item before: `None` is for tokens that it would not have let pass.
+    /// Parses the item. The compiler has accepted its syntax before, so `None` is only for tokens
+    /// that it would reject.
     pub(crate) fn parse(input: TokenStream) -> Option<Self> {
         let mut cursor = Cursor::new(input);
         let attributes = Attribute::parse_all(&mut cursor);
@@ -77,7 +77,7 @@ fn without_last_comma(tokens: TokenStream) -> TokenStream {
     trees.into_iter().collect()
 }
 
-/// The parameters in `<…>`, or none; `None` where these are not closed.
+/// Returns the parameters in `<…>`, if there are any; `None` if the brackets are not closed.
 fn parameters(angles: TokenStream) -> Option<Vec<Parameter>> {
     let mut trees: Vec<TokenTree> = angles.into_iter().collect();
     if trees.is_empty() {
@@ -100,7 +100,7 @@ fn parameter(tokens: TokenStream) -> Option<Parameter> {
     Some(Parameter { declaration, name, is_type })
 }
 
-/// The fields in braces or parentheses.
+/// Returns the fields in braces or parentheses.
 fn fields(body: Option<&Group>) -> Option<Vec<Field>> {
     let Some(body) = body else { return Some(Vec::new()) };
     let is_tuple = body.delimiter() == Delimiter::Parenthesis;
@@ -140,7 +140,7 @@ fn variants(body: TokenStream) -> Vec<Variant> {
     variants
 }
 
-/// Takes `= 1 << 4`, in which a `<` compares or shifts unless a `::` is before it.
+/// Takes `= 1 << 4`. A `<` compares or shifts there, unless a `::` precedes it.
 fn skip_discriminant(cursor: &mut Cursor) {
     let mut may_have_types = cursor.punct('=').is_some();
     while !cursor.is_empty() && !cursor.peek_punct(',') {

@@ -1,4 +1,4 @@
-//! `#[derive(Trackable)]`: each field by the steps of `track_var!`.
+//! Expands `#[derive(Trackable)]`. Each field is visited by the same steps as in `track_var!`.
 //!
 //! ```text
 //! struct Cache<T> { entries: Vec<T>, #[trackable(skip)] hits: u64 }
@@ -19,8 +19,8 @@ use crate::syntax::{Attribute, Cursor, Mistakes, is_ident, nearest, split_commas
 use proc_macro2::{Group, Ident, Span, TokenStream, TokenTree};
 use quote::{format_ident, quote_spanned};
 
-/// The implementations for `input`, or what is wrong with it beside empty ones. Where tracking is
-/// off, they are empty too.
+/// Returns the implementations for `input`. After a mistake, returns empty implementations and the
+/// errors. If tracking is off, the implementations are empty too.
 pub(crate) fn derive(input: TokenStream, is_enabled: bool) -> TokenStream {
     let Some(input) = DeriveInput::parse(input) else {
         let mut mistakes = Mistakes::default();
@@ -38,7 +38,7 @@ pub(crate) fn derive(input: TokenStream, is_enabled: bool) -> TokenStream {
 struct Derived<'a> {
     input: &'a DeriveInput,
     facade: TokenStream,
-    /// The fields to look at: those of each variant.
+    /// The fields to visit, for each variant.
     fields: Vec<Vec<&'a Field>>,
     is_wrong: bool,
     is_enabled: bool,
@@ -71,8 +71,8 @@ impl<'a> Derived<'a> {
         Self { input, facade, fields, is_wrong, is_enabled }
     }
 
-    /// `impl #interface for …`, with one method that shows every field through `step`, which starts
-    /// behind that many references.
+    /// Generates `impl #interface for …` with one method, which calls `step` on every field. The
+    /// method resolution starts with that many references.
     fn implementation(
         &self,
         interface: &str,
@@ -128,8 +128,7 @@ impl<'a> Derived<'a> {
                     #((#references #facade::__private::Value(#names)).#step(__memscope_blocks);)*
                 }
             } else {
-                // The fields are used as they are when tracking is on: no warning comes and goes
-                // with it.
+                // Uses the fields as when tracking is on, so that no warning depends on it.
                 quote_spanned!(Span::mixed_site()=> #(let _ = #names;)*)
             };
             quote_spanned!(Span::mixed_site()=> #path { #(#members: #names,)* .. } => { #shown })
@@ -145,7 +144,7 @@ impl<'a> Derived<'a> {
     }
 }
 
-/// What the `#[trackable(…)]`s in one place say.
+/// The options of the `#[trackable(…)]` attributes of one item or field.
 #[derive(Default)]
 struct Options {
     krate: Option<TokenStream>,
@@ -153,7 +152,7 @@ struct Options {
 }
 
 impl Options {
-    /// `known` are the options that mean something there.
+    /// `known` are the options that are valid there.
     fn parse(attributes: &[Attribute], known: &[&str], mistakes: &mut Mistakes) -> Self {
         let mut options = Self::default();
         let mut seen = Vec::new();
@@ -222,7 +221,7 @@ fn unknown_option(found: &str, known: &[&str]) -> String {
     }
 }
 
-/// The `packed` of `#[repr(packed)]`.
+/// Returns the `packed` of `#[repr(packed)]`.
 fn packed(attributes: &[Attribute]) -> Option<TokenTree> {
     attributes
         .iter()

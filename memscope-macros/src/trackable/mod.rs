@@ -1,4 +1,4 @@
-//! `#[derive(Trackable)]`: reads a struct or enum and visits each of its fields.
+//! `#[derive(Trackable)]`: parses a struct or enum and generates a visit to each of its fields.
 
 mod expand;
 mod derive_input;

@@ -1,4 +1,5 @@
-//! How the arguments of an `async fn` get into its future, and in which order they are dropped.
+//! Moves the arguments of an `async fn` into its future, and keeps the order in which they are
+//! dropped.
 
 use crate::syntax::{
     Argument, ArgumentKind, Attribute, Cursor, Function, is_punct, is_variable, mentions, regroup,
@@ -6,17 +7,19 @@ use crate::syntax::{
 use proc_macro2::{Delimiter, Group, Ident, Span, TokenStream, TokenTree};
 use quote::{format_ident, quote};
 
-/// How the arguments get into the future.
+/// The generated code for the arguments.
 pub(super) struct Arguments {
     pub(super) parameters: Group,
-    /// Statements at the start of the future that capture them, whole and in the right order.
+    /// Statements at the start of the future that capture the arguments, whole and in the right
+    /// order.
     pub(super) captures: TokenStream,
-    /// Bindings of those that the body does not mention, for the compiler to say so.
+    /// Bindings of arguments that the body does not mention, so that the compiler can warn about
+    /// them.
     pub(super) unused: TokenStream,
 }
 
 impl Arguments {
-    /// For the future itself: in order, and moved where needed.
+    /// For a function that returns the future itself: in order, and moved where needed.
     pub(super) fn in_order(function: &Function, body: &Group) -> Self {
         let mut parameters = TokenStream::new();
         let mut captures = TokenStream::new();
@@ -33,7 +36,8 @@ impl Arguments {
                 }
                 ArgumentKind::Named { mutability, name, ty } if is_bound(name, body) => {
                     if is_moved {
-                        // Clippy judges `let vec = vec`, but not this, by what becomes of a vector.
+                        // Clippy's lints about vectors apply to `let vec = vec`, but not to this
+                        // form.
                         let moved = quote!(let (#mutability #name,) = (#name,););
                         captures.extend(binding(argument, &moved));
                         quote!(#name: #ty)
@@ -66,7 +70,7 @@ impl Arguments {
         Self { parameters: regroup(&function.parentheses, parameters), captures, unused }
     }
 
-    /// For a future inside of an `async fn`, which is polled as soon as it is made.
+    /// For a future inside of an `async fn`, which is polled as soon as it is created.
     pub(super) fn in_reverse(function: &Function, body: &Group, has_macro: bool) -> Self {
         let mut parameters = Vec::new();
         let mut captures = TokenStream::new();
@@ -103,7 +107,8 @@ impl Arguments {
     }
 }
 
-/// Whether the body can see the variable: `_guard` is only there to be dropped, as a rule.
+/// Returns `true` if the body can use the variable. A name such as `_guard` usually only keeps a
+/// value alive.
 fn is_bound(name: &Ident, body: &Group) -> bool {
     !name.to_string().starts_with('_') || is_mentioned(name, body)
 }
@@ -116,20 +121,20 @@ fn argument_name(index: usize) -> Ident {
     format_ident!("__memscope_arg{index}", span = Span::mixed_site())
 }
 
-/// Captures a variable of the argument; left out where the argument is.
+/// Captures a variable of the argument. The `cfg` of the argument applies.
 fn mention(argument: &Argument, name: &Ident) -> TokenStream {
     let cfg = argument.attributes.iter().filter(|attribute| attribute.is("cfg"));
     quote!(#(#cfg)* let _ = &#name;)
 }
 
-/// A `let` that makes variables of the argument, with its `cfg` and its lint levels.
+/// Generates a `let` for variables of the argument, with its `cfg` and its lint levels.
 fn binding(argument: &Argument, statement: &TokenStream) -> TokenStream {
     let kept = argument.attributes.iter().filter(|it| it.is("cfg") || it.sets_lints());
     let kept = kept.map(Attribute::allowing);
     quote!(#(#kept)* #statement)
 }
 
-/// The variables that a pattern binds, in order.
+/// Returns the variables that a pattern binds, in order.
 fn bindings(pattern: TokenStream) -> Vec<Ident> {
     let mut names: Vec<Ident> = Vec::new();
     let mut cursor = Cursor::new(pattern);
@@ -138,7 +143,7 @@ fn bindings(pattern: TokenStream) -> Vec<Ident> {
         let follows_path = std::mem::replace(&mut in_path, is_punct(&tree, ':'));
         match tree {
             TokenTree::Group(group) => names.extend(bindings(group.stream())),
-            // `name!`, `path::`, `field: pattern`, `Variant(…)`, `Struct {…}`
+            // Not a variable: `name!`, `path::`, `field: pattern`, `Variant(…)`, `Struct {…}`.
             TokenTree::Ident(ident) if is_variable(&ident) && !follows_path => {
                 let mut ahead = cursor.clone();
                 let is_name = ![':', '!', '<'].iter().any(|char| ahead.peek_punct(*char))

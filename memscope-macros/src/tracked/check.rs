@@ -1,11 +1,11 @@
-//! What parses but may not be.
+//! Rejects uses of `#[tracked]` that are well-formed but not allowed.
 
 use super::desugared_async;
 use super::options::Options;
 use crate::syntax::{Block, Function, Item, Kind, Mistakes};
 
-/// Notes what is wrong with an attribute that has these options on this item. `in_block` is whether
-/// a tracked block is around it.
+/// Adds the mistakes of an attribute with these options on this item. `in_block` tells whether a
+/// tracked block encloses the item.
 pub(crate) fn item(item: &Item, options: &Options, in_block: bool, mistakes: &mut Mistakes) {
     if let Some(skip) = &options.skip {
         if options.name.is_some() || options.task_type.is_some() || options.krate.is_some() {

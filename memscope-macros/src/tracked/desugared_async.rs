@@ -1,21 +1,21 @@
-//! Functions that are not `async` any more: `#[async_trait]` and `#[tokio::main]`, when they stand
-//! above `#[tracked]`, have already made an `async` block of the body. It is found and wrapped.
+//! Finds and wraps the `async` block of a function that is no longer `async`. `#[async_trait]` and
+//! `#[tokio::main]`, if they precede `#[tracked]`, have already replaced the body by such a block.
 
 use crate::syntax::{Function, is_ident, is_punct, mentions};
 use proc_macro2::{Delimiter, Group, TokenStream, TokenTree};
 use quote::TokenStreamExt;
 
-/// Whether the body has an `async` block where it is looked for.
+/// Returns `true` if the body has an `async` block in one of the expected places.
 pub(crate) fn has_future(function: &Function) -> bool {
     function.body.as_ref().is_some_and(|body| wrap_future(body, |future| future).is_some())
 }
 
-/// Whether `#[async_trait]` wrote it.
+/// Returns `true` if `#[async_trait]` generated the function.
 pub(crate) fn is_async_trait(function: &Function) -> bool {
     mentions(&function.generics, "async_trait") && has_future(function)
 }
 
-/// The body with `wrap` around its `async` block, which is looked for in these places:
+/// Returns the body with `wrap` around its `async` block, which is expected in one of these places:
 ///
 /// * `… async move { }` at the end,
 /// * `… Box::pin(async move { })` at the end: `#[async_trait]`, and `futures`' boxes,
@@ -60,7 +60,7 @@ pub(crate) fn wrap_future(
     Some(wrapped)
 }
 
-/// Where the `async { }` or `async move { }` starts that `trees` end in.
+/// Returns the start of the `async { }` or `async move { }` at the end of `trees`.
 fn async_block_start(trees: &[TokenTree]) -> Option<usize> {
     let TokenTree::Group(block) = trees.last()? else { return None };
     let before = trees.len().checked_sub(2)?;

@@ -1,4 +1,4 @@
-//! Walks the item under `#[tracked]`, and hands every function in it that is tracked to [`Tracked`].
+//! Walks the item under `#[tracked]`, and expands every function in it that is tracked.
 
 use super::function::Tracked;
 use super::options::Options;
@@ -7,7 +7,7 @@ use crate::syntax::{Attribute, Block, Cursor, Item, Kind, Mistakes};
 use proc_macro2::TokenStream;
 use quote::{ToTokens, TokenStreamExt};
 
-/// `#[tracked(arguments)] input`: the tracked item, followed by what is wrong.
+/// Expands `#[tracked(arguments)] input` to the tracked item, followed by the errors.
 pub(crate) fn tracked(arguments: TokenStream, input: TokenStream) -> TokenStream {
     let mut expansion = Expansion::default();
     let options = Options::parse(arguments, &mut expansion.mistakes);
@@ -20,7 +20,7 @@ pub(crate) fn tracked(arguments: TokenStream, input: TokenStream) -> TokenStream
     expansion.output
 }
 
-/// The item as it would be without the attribute: those inside are taken off too, since they need
+/// Returns the item without the attribute. Inner attributes are removed as well, since they need
 /// not be in scope there.
 pub(crate) fn plain(input: TokenStream) -> TokenStream {
     let mut output = TokenStream::new();
@@ -46,17 +46,17 @@ struct Expansion {
     mistakes: Mistakes,
 }
 
-/// What is around an item.
+/// What encloses an item.
 struct Surroundings {
-    /// The type or trait that functions belong to, if it is in sight.
+    /// The type or trait that functions belong to, if it is visible to the macro.
     owner: Option<String>,
-    /// Whether another macro stands on a block around and will see what comes out here.
+    /// Whether another macro on an enclosing block will see the output.
     has_macro: bool,
 }
 
 impl Expansion {
-    /// One item. `given` are the options it has from its own attribute, `outer` those of the
-    /// tracked block around.
+    /// Expands one item. `given` are the options of its own attribute, `outer` those of the
+    /// enclosing tracked block.
     fn item(
         &mut self,
         mut item: Item,
@@ -65,7 +65,7 @@ impl Expansion {
         around: &Surroundings,
     ) {
         let in_block = given.is_none();
-        // Mistakes in the arguments of the attribute itself have been noted already.
+        // Mistakes in the attribute's own arguments were already added.
         let before = if in_block { self.mistakes.count() } else { 0 };
         let mut given = given;
         for attribute in item.attributes.extract_if(.., |attribute| attribute.is_tracked()) {

@@ -1,11 +1,11 @@
-//! From a function and its options to the tracked function.
+//! Generates the tracked function from a function and its options.
 //!
 //! ```text
 //! async fn name(mut a: A, (b, _): B, c: C, _: &D) -> T { body }
 //!
 //! fn name(mut a: A, arg1: B, c: C, arg3: &D) -> impl Future<Output = T> {
 //!     track({ static CALLSITE: Callsite = …; &CALLSITE }, async move {
-//!         let _ = &a;                                  // captured whole, and kept where it is
+//!         let _ = &a;                                  // captured whole, and not moved
 //!         let arg1 = arg1; let (b, _) = arg1;
 //!         let c = c;
 //!         let _ = &arg3;
@@ -15,13 +15,13 @@
 //! }
 //! ```
 //!
-//! An `async fn` captures its arguments in order and then moves each into a local variable: never
-//! polled, it drops them in order; polled, in reverse. The second home of each argument is what
-//! makes its future so large. Here only those are moved whose place in that order depends on it:
-//! all but the first that may need dropping at all.
+//! An `async fn` captures its arguments in order and then moves each into a local variable. If it is
+//! never polled, it drops them in order; after a poll, in reverse. The second copy of each argument
+//! is what makes its future so large. The generated function moves only arguments whose drop order
+//! depends on it: all except the first one that may need dropping.
 //!
-//! Where another macro must see the `async fn`, its own future keeps the order before the first
-//! poll, and the inner one captures the variables in reverse:
+//! If another macro must see the `async fn`, its own future keeps the order before the first poll,
+//! and the inner future captures the variables in reverse:
 //!
 //! ```text
 //! async fn name(mut a: A, (b, _): B, c: C, _: &D) -> T {
@@ -60,7 +60,7 @@ impl Tracked<'_> {
                 .unwrap_or_else(|| body.stream());
             return self.print(None, &self.function.parentheses, &self.output(), body);
         }
-        // `impl Future<Output = !>` is not stable, and `#[must_use]` is about the output only on an
+        // `impl Future<Output = !>` is unstable. `#[must_use]` refers to the output only on an
         // `async fn`.
         let never = self.function.output.clone().is_some_and(is_never);
         let must_use = self.item.attributes.iter().any(|attribute| attribute.is("must_use"));
@@ -81,8 +81,8 @@ impl Tracked<'_> {
                 self.function.output.clone().map_or_else(|| quote!(()), capture_all_lifetimes);
             let place = mixed_site_at(self.output_span());
             let output = quote_spanned!(place=> -> impl ::core::future::Future<Output = #output>);
-            // The compiler takes a signature for the user's when it starts and ends in the user's
-            // code: an empty `where` is such an end behind a type that is not.
+            // The compiler attributes a signature to the user if it starts and ends in the user's
+            // code. After a generated type, an empty `where` with a user's span is such an end.
             let is_open = self.function.where_clause.is_empty();
             let end = is_open.then(|| Ident::new("where", self.signature_end()));
             let output = quote!(#output #end);
@@ -91,17 +91,16 @@ impl Tracked<'_> {
         }
     }
 
-    /// `async move { … }`, around the user's body.
+    /// Generates `async move { … }` around the user's body.
     fn future(&self, arguments: &Arguments, hint: Option<TokenStream>) -> TokenStream {
         let Arguments { captures, unused, .. } = arguments;
         let (_, body) = self.split_body();
-        // The body is not the tail itself: the compiler would take its braces for superfluous ones
-        // of the user. `if false` is never run: it tells the compiler what the body returns before
-        // it reads the body, as a signature does, and lets it find the variables that are never
-        // used.
+        // The body is not the tail itself, because the compiler would warn about its braces as
+        // unnecessary. `if false` never runs. It tells the compiler the output type before the
+        // body, as a signature does, and lets it find unused variables.
         let hint = hint.map(|output| {
-            // "Return type inferred here" points at this variable: let it be where the type is
-            // written.
+            // The compiler's note "return type inferred here" points at this variable, so it gets
+            // the span of the type.
             let value = Ident::new("__memscope_output", self.output_span());
             quote_spanned! {Span::mixed_site()=>
                 if let ::core::option::Option::Some(#value) = ::core::option::Option::None::<#output> {
@@ -120,8 +119,8 @@ impl Tracked<'_> {
         }
     }
 
-    /// `Some` of the bytes that the arguments take; `None` where one of them has no type that can
-    /// be written again, or may not be there.
+    /// Generates `Some` of the arguments' size in bytes. Generates `None` if an argument's type
+    /// cannot be written again, or if an argument may be absent.
     fn argument_bytes(&self) -> TokenStream {
         let facade = self.options.facade();
         let mut bytes = quote_spanned!(Span::mixed_site()=> 0_usize);
@@ -142,7 +141,7 @@ impl Tracked<'_> {
         quote_spanned!(Span::mixed_site()=> ::core::option::Option::Some(#bytes))
     }
 
-    /// The call that makes a tracked future of `future`.
+    /// Generates the call that makes a tracked future of `future`.
     fn track(&self, future: &TokenStream) -> TokenStream {
         let facade = self.options.facade();
         let argument_bytes = if self.function.asyncness.is_some() {
@@ -171,7 +170,7 @@ impl Tracked<'_> {
         }
     }
 
-    /// The function with another signature and body.
+    /// Prints the function with another signature and body.
     fn print(
         &self,
         asyncness: Option<&Ident>,
@@ -184,11 +183,11 @@ impl Tracked<'_> {
         let (inner_attributes, _) = self.split_body();
         let attributes = attributes.iter().map(Attribute::allowing);
         let inner_attributes = inner_attributes.iter().map(Attribute::allowing);
-        // Their span is the end of the item's, which is how the compiler finds the item in the
+        // The body's span ends where the item ends, which is how the compiler finds the item in the
         // user's code.
         let body = regroup(self.body, body);
-        // Clippy takes an `async` block whose value is a future for one that lacks an `.await`; of
-        // an `async fn` it believes the signature.
+        // Clippy suspects a missing `.await` if the value of an `async` block is a future. For an
+        // `async fn` it trusts the signature.
         let is_async = self.function.asyncness.is_some();
         let yields = (is_async && self.function.output.clone().is_some_and(may_be_future))
             .then(|| quote!(#[allow(clippy::async_yields_async)]));
@@ -198,13 +197,13 @@ impl Tracked<'_> {
         }
     }
 
-    /// `-> T` as it was written.
+    /// Returns `-> T` as the user wrote it.
     fn output(&self) -> TokenStream {
         let Function { arrow, output, .. } = self.function;
         quote!(#arrow #output)
     }
 
-    /// Where the output's type is written, or the name if it is not.
+    /// Returns the span of the output's type, or of the name if there is no type.
     fn output_span(&self) -> Span {
         let first = self.function.output.clone().and_then(|ty| ty.into_iter().next());
         first.map_or_else(|| self.function.name.span(), |tree| tree.span())
@@ -215,13 +214,13 @@ impl Tracked<'_> {
         last.map_or_else(|| self.function.parentheses.span_close(), |tree| tree.span())
     }
 
-    /// The type that the body returns, with `_` for what cannot be named.
+    /// Returns the type that the body returns, with `_` for types that cannot be named.
     fn hint(&self) -> Option<TokenStream> {
         let output = self.function.output.clone().map_or_else(|| quote!(()), infer_impls);
         (output.to_string() != "_").then_some(output)
     }
 
-    /// The name in reports.
+    /// Returns the name in reports.
     fn name(&self) -> LitStr {
         let own = self.function.name.unraw();
         let name = match self.owner {
@@ -231,7 +230,7 @@ impl Tracked<'_> {
         self.options.name.clone().unwrap_or_else(|| LitStr::new(&name, Span::mixed_site()))
     }
 
-    /// Attributes at the start of the body, made outer ones, and the body without them.
+    /// Splits the body into its inner attributes, turned into outer ones, and the rest.
     fn split_body(&self) -> (Vec<Attribute>, Group) {
         let mut cursor = Cursor::new(self.body.stream());
         let mut inner = Vec::new();

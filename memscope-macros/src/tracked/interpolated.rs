@@ -1,13 +1,13 @@
-//! Interpolated blocks and expressions of other macros (`$body:block`): whose braces they are.
+//! Marks the delimiters of interpolated blocks and expressions (`$body:block`) as generated.
 
 use crate::syntax::{mixed_site_at, regroup};
 use proc_macro2::{Delimiter, TokenStream, TokenTree};
 
-/// The tokens with the delimiters of interpolated blocks and expressions (`$body:block`) marked as
-/// not written here; `None` where there are none.
+/// Returns the tokens with the delimiters of interpolated blocks and expressions marked as
+/// generated; `None` if there are none.
 ///
-/// Where no attribute macro is in between, the compiler knows where `{ 7 }` comes from. Behind one
-/// it takes the braces for superfluous ones of the user.
+/// The compiler normally knows where the braces of `{ 7 }` come from. After an attribute macro it
+/// takes them for unnecessary braces of the user.
 pub(super) fn without_written_delimiters(tokens: &TokenStream) -> Option<TokenStream> {
     let mut is_changed = false;
     let trees: Vec<TokenTree> = tokens
@@ -31,7 +31,7 @@ pub(super) fn without_written_delimiters(tokens: &TokenStream) -> Option<TokenSt
     is_changed.then(|| trees.into_iter().collect())
 }
 
-/// The group that `tokens` are, if they are one, as ours.
+/// If `tokens` are a single group, returns that group with a generated span.
 fn not_written(tokens: TokenStream) -> TokenStream {
     let mut trees: Vec<TokenTree> = tokens.into_iter().collect();
     if let [TokenTree::Group(group)] = &mut *trees {

@@ -1,4 +1,4 @@
-//! `#[tracked]`: wraps the body of every `async fn` that the attribute reaches.
+//! `#[tracked]`: wraps the body of every `async fn` that the attribute applies to.
 
 mod options;
 mod check;

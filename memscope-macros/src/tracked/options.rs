@@ -1,4 +1,4 @@
-//! The options of `#[tracked(…)]`.
+//! Parses the options of `#[tracked(…)]`.
 
 use crate::facade;
 use crate::syntax::{Cursor, Mistakes, is_punct, nearest};
@@ -6,7 +6,7 @@ use proc_macro2::{Ident, TokenStream};
 use quote::ToTokens;
 use syn::LitStr;
 
-/// What may be written for `task_type`, and the variant of `TaskType` it stands for.
+/// The values of `task_type`, and the variants of `TaskType`.
 const TASK_TYPES: [(&str, &str); 7] = [
     ("cpu", "CpuIntensive"),
     ("io", "IoIntensive"),
@@ -17,8 +17,8 @@ const TASK_TYPES: [(&str, &str); 7] = [
     ("mixed", "Mixed"),
 ];
 
-/// What one attribute says; where several apply to a function, the innermost wins, option by
-/// option.
+/// The options of one attribute. If several attributes apply to a function, the innermost wins,
+/// option by option.
 #[derive(Clone, Default)]
 pub(crate) struct Options {
     /// A variant of `TaskType`.
@@ -26,12 +26,12 @@ pub(crate) struct Options {
     pub(crate) name: Option<LitStr>,
     /// The path of the facade.
     pub(crate) krate: Option<TokenStream>,
-    /// The word itself: to be left alone.
+    /// The word `skip` itself: the item is not tracked.
     pub(crate) skip: Option<Ident>,
 }
 
 impl Options {
-    /// Reads `key = value, …`. What is wrong is noted, the rest is kept.
+    /// Parses `key = value, …`. Mistakes are added, and valid options are kept.
     pub(crate) fn parse(arguments: TokenStream, mistakes: &mut Mistakes) -> Self {
         let mut options = Self::default();
         let mut cursor = Cursor::new(arguments);
@@ -73,7 +73,7 @@ impl Options {
         let equals = cursor.punct('=');
         let value = cursor.rest();
         if equals.is_none() || value.is_empty() {
-            // `task_type("io")`: all that is missing is the sign.
+            // In `task_type("io")`, for example, only the sign is missing.
             return mistakes
                 .add(key, format_args!("`{text}` needs a value, as in `{}`", example(&text)));
         }
@@ -89,8 +89,7 @@ impl Options {
         }
     }
 
-    /// These options, with those of the block around filled in; a name and `skip` are not handed
-    /// down.
+    /// Fills in the options of the enclosing block. A name and `skip` are not inherited.
     pub(crate) fn within(mut self, outer: &Self) -> Self {
         self.task_type = self.task_type.or(outer.task_type);
         if self.krate.is_none() {
@@ -99,7 +98,7 @@ impl Options {
         self
     }
 
-    /// The path in front of `__private`.
+    /// Returns the path in front of `__private`.
     pub(crate) fn facade(&self) -> TokenStream {
         self.krate.clone().unwrap_or_else(facade::default_path)
     }

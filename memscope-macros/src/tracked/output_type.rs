@@ -1,4 +1,4 @@
-//! Output types of functions: only their spelling is known.
+//! Rewrites the output types of functions. Only their spelling is known.
 
 use crate::syntax::{Angles, Cursor, mixed_site_at, regroup, split_commas};
 use proc_macro2::{Delimiter, Ident, TokenStream, TokenTree};
@@ -9,7 +9,8 @@ pub(super) fn is_never(ty: TokenStream) -> bool {
     cursor.punct('!').is_some() && cursor.is_empty()
 }
 
-/// Whether a type may be a future, as far as its spelling tells: in doubt it may.
+/// Returns `true` if a type may be a future. Only the spelling is known, so an unknown type may be
+/// one.
 pub(super) fn may_be_future(ty: TokenStream) -> bool {
     const NO_FUTURES: &[&str] = &[
         "bool", "char", "f32", "f64", "i8", "i16", "i32", "i64", "i128", "isize", "str", "u8",
@@ -24,7 +25,7 @@ pub(super) fn may_be_future(ty: TokenStream) -> bool {
     }
     while cursor.punct(':').is_some() {}
     if let Some(inside) = cursor.group(Delimiter::Parenthesis) {
-        // A tuple is none; a type in parentheses may be.
+        // A tuple is not a future. A type in parentheses may be one.
         let parts = split_commas(inside.stream());
         let [only] = &*parts else { return false };
         return only.to_string() == inside.stream().to_string() && may_be_future(only.clone());
@@ -38,7 +39,7 @@ pub(super) fn may_be_future(ty: TokenStream) -> bool {
     is_path && last.is_none_or(|last| !NO_FUTURES.iter().any(|known| last == known))
 }
 
-/// `impl` that captures every lifetime in scope, which is how it is in an `async fn` of any
+/// Returns the type with every `impl` capturing all lifetimes in scope, as in an `async fn` of any
 /// edition.
 pub(super) fn capture_all_lifetimes(ty: TokenStream) -> TokenStream {
     ty.into_iter()
@@ -54,7 +55,7 @@ pub(super) fn capture_all_lifetimes(ty: TokenStream) -> TokenStream {
         .collect()
 }
 
-/// The type with `_` for every `impl Trait` in it.
+/// Returns the type with `_` for every `impl Trait` in it.
 pub(super) fn infer_impls(ty: TokenStream) -> TokenStream {
     let mut trees = ty.into_iter().peekable();
     let mut inferred = TokenStream::new();

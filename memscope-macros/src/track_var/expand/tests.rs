@@ -1,5 +1,4 @@
-//! What comes out for each place, under which name; and that something comes out for whatever goes
-//! in.
+//! Tests the expansion and the name of each kind of place, and that any input produces output.
 
 use super::track_var;
 use crate::syntax::tokens;
@@ -7,7 +6,7 @@ use proc_macro2::{Delimiter, Group, TokenStream, TokenTree};
 use proptest::prelude::*;
 use quote::quote;
 
-/// The look at one place.
+/// The expected expansion for one place.
 fn look(place: &TokenStream, name: &str, show: &TokenStream) -> TokenStream {
     quote! {
         match &#place {
@@ -38,12 +37,12 @@ fn parse(text: &str) -> TokenStream {
     text.parse().expect("tokens")
 }
 
-/// The invisible group that an interpolated `$x` comes in.
+/// The invisible group around an interpolated `$x`.
 fn interpolated(tokens: TokenStream) -> TokenTree {
     Group::new(Delimiter::None, tokens).into()
 }
 
-/// The names of what is tracked, and the first mistake.
+/// Returns the names of the tracked places, and the first mistake.
 fn read(input: TokenStream) -> (Vec<String>, Option<String>) {
     let output = track_var(input, true).to_string();
     let string = |text: &str| {
@@ -262,7 +261,7 @@ fn one_mistake_is_one_error_and_the_rest_is_tracked() {
     }
 }
 
-/// A place and its name.
+/// Generates places together with their names.
 fn places() -> impl Strategy<Value = String> {
     let name = || proptest::sample::select(&["x", "self", "items", "deep", "r", "POOL"][..]);
     let index = prop_oneof![

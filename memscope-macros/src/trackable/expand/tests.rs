@@ -1,4 +1,4 @@
-//! What is implemented for each kind of type; and that something comes out for whatever goes in.
+//! Tests the implementations for each kind of type, and that any input produces output.
 
 use super::derive;
 use crate::syntax::tokens;

@@ -1,4 +1,4 @@
-//! What comes out for what goes in, and that something comes out for whatever goes in.
+//! Tests the expansion of each kind of item, and that any input produces output.
 
 use super::{plain, tracked};
 use crate::syntax::{Attribute, Cursor, tokens};
@@ -7,8 +7,8 @@ use proc_macro2::{Delimiter, Ident, Span, TokenStream, TokenTree};
 use proptest::prelude::*;
 use quote::{ToTokens, quote};
 
-/// The call around the future, which is the same everywhere.
-/// `arguments`: the sizes of the arguments that are summed up; `None` where they are not known.
+/// The call around the future, which is the same everywhere. `arguments` are the sizes that are
+/// summed up; `None` if they are unknown.
 fn track(
     name: &str,
     task_type: &str,
@@ -48,7 +48,7 @@ fn assert_same(found: &TokenStream, expected: &TokenStream) {
     assert_eq!(text(found), text(expected));
 }
 
-/// Without the spaces: `>>` may come as one token or two.
+/// Returns the text without spaces: `>>` may be one token or two.
 fn text(tokens: &TokenStream) -> String {
     tokens.to_string().replace(' ', "")
 }
@@ -338,7 +338,7 @@ fn a_mistake_leaves_the_item_as_it_was_and_adds_one_error() {
     }
 }
 
-/// Items that are well-formed around tokens that need not be.
+/// Generates well-formed items around tokens that need not be well-formed.
 fn items(word: &'static str) -> impl Strategy<Value = TokenStream> {
     let function = (tokens(word), tokens(word), tokens(word), any::<bool>())
         .prop_map(|(inputs, output, body, is_async)| {
@@ -356,7 +356,7 @@ fn items(word: &'static str) -> impl Strategy<Value = TokenStream> {
     ]
 }
 
-/// How many tokens there are, those in groups included and invisible groups left out.
+/// Counts the tokens, including those in groups, and without invisible groups.
 fn count(tokens: TokenStream) -> usize {
     tokens
         .into_iter()
