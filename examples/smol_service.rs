@@ -96,7 +96,7 @@ fn main() -> io::Result<()> {
             clients.push(executor.spawn(task));
         }
         for client in clients {
-            assert_ne!(client.await?, 0, "somebody was heard");
+            assert_ne!(client.await?, 0, "the service answered");
         }
         assert_eq!(accepting.await?, CLIENTS * LINES);
         heartbeat.cancel().await;

@@ -72,7 +72,10 @@ fn a_file_of_another_kind_is_named() {
     drop(fs::remove_file(&pipe));
     if Command::new("mkfifo").arg(&pipe).status().is_ok_and(|it| it.success()) {
         let error = Layouts::read(&pipe).unwrap_err();
-        assert!(error.to_string().ends_with("it is not a file"), "and nobody waits: {error}");
+        assert!(
+            error.to_string().ends_with("it is not a file"),
+            "and the reader does not wait: {error}"
+        );
     }
     let cases: [(&[u8], &str); 6] = [
         (b"", "is empty"),
