@@ -95,7 +95,8 @@ fn split_files_agree() {
 /// compiler printed during this build:
 ///
 /// ```text
-/// CARGO_PROFILE_RELEASE_DEBUG=2 RUSTC_BOOTSTRAP=1 RUSTFLAGS=-Zprint-type-sizes cargo build --release > FILE
+/// CARGO_PROFILE_RELEASE_DEBUG=2 RUSTC_BOOTSTRAP=1 RUSTFLAGS=-Zprint-type-sizes \
+///     cargo build --release > FILE
 /// ```
 #[test]
 #[ignore = "needs a program and what the compiler printed"]

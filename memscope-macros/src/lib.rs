@@ -26,7 +26,8 @@ use proc_macro::TokenStream;
 ///
 /// ```text
 /// fn fetch(url: String) -> impl Future<Output = Result<Vec<u8>, Error>> {
-///     static CALLSITE: Callsite = Callsite::new("fetch", TaskType::NetworkIntensive, "src/main.rs", 2);
+///     static CALLSITE: Callsite =
+///         Callsite::new("fetch", TaskType::NetworkIntensive, "src/main.rs", 2);
 ///     track(&CALLSITE, async move { … })
 /// }
 /// ```
@@ -91,7 +92,8 @@ pub fn tracked(arguments: TokenStream, item: TokenStream) -> TokenStream {
 /// {
 ///     match &rows {
 ///         value => {
-///             static VARIABLE: VariableCallsite = VariableCallsite::new("rows", "src/main.rs", 2, 12);
+///             static VARIABLE: VariableCallsite =
+///                 VariableCallsite::new("rows", "src/main.rs", 2, 12);
 ///             track_value(&VARIABLE, value, |blocks| …);
 ///         }
 ///     };
@@ -100,8 +102,8 @@ pub fn tracked(arguments: TokenStream, item: TokenStream) -> TokenStream {
 /// ```
 ///
 /// The macro borrows the variable until the end of the statement. It does not move, copy or wrap
-/// anything, and its value is `()`. It works inside and outside of `async` code, in closures, loops,
-/// generic functions and other macros.
+/// anything, and its value is `()`. It works inside and outside of `async` code, in closures,
+/// loops, generic functions and other macros.
 ///
 /// # Forms
 ///
@@ -118,9 +120,9 @@ pub fn tracked(arguments: TokenStream, item: TokenStream) -> TokenStream {
 /// # What is found
 ///
 /// Every type can be tracked. If it implements `Trackable`, its heap blocks are found. Types of the
-/// standard library implement it, and `#[derive(Trackable)]` implements it for yours. A `Box` of any
-/// type is found as well. For other types, and for type parameters without that bound, only name,
-/// type and size are known.
+/// standard library implement it, and `#[derive(Trackable)]` implements it for yours. A `Box` of
+/// any type is found as well. For other types, and for type parameters without that bound, only
+/// name, type and size are known.
 ///
 /// The type must be known at the line of the macro. `let mut x = None; track_var!(x); x = Some(y)`
 /// requires `Trackable` of the later type; `let mut x: Option<Y> = None` does not.

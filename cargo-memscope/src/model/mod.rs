@@ -1,12 +1,12 @@
 //! Futures as rows: data about each, the reasons for its size, advice, and comparisons.
 
-mod rows;
-mod read;
-mod size_changes;
-mod why;
-mod advice;
 pub(crate) mod type_name;
 mod crate_of_line;
+mod advice;
+mod rows;
+mod why;
+mod read;
+mod size_changes;
 
 pub(crate) use crate_of_line::{Origin, relative_path, short_path, short_place};
 pub(crate) use rows::{Future, Futures, Hidden, Part, Step};

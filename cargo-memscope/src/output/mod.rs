@@ -1,11 +1,11 @@
 //! Prints rows on a terminal: views, colours, widths and escapes.
 
+mod terminal;
+mod escape;
+mod source_line;
 mod list_view;
 pub(crate) mod tree_view;
 pub(crate) mod diff_view;
-mod source_line;
-mod escape;
-mod terminal;
 
 pub(crate) use escape::escape_future;
 pub(crate) use list_view::{List, head};

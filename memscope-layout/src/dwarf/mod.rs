@@ -5,8 +5,8 @@ mod scan;
 mod types;
 mod variants;
 mod poll_functions;
-mod state_machine;
 mod shapes;
+mod state_machine;
 mod select_closures;
 
 pub(crate) use poll_functions::PollFunctions;

@@ -6,7 +6,8 @@
 //! {
 //!     match &a.b {
 //!         value => {
-//!             static VARIABLE: VariableCallsite = VariableCallsite::new("a.b", "src/main.rs", 7, 16);
+//!             static VARIABLE: VariableCallsite =
+//!                 VariableCallsite::new("a.b", "src/main.rs", 7, 16);
 //!             use {ByContents as _, ByParts as _, ByHandle as _, ByValue as _};
 //!             track_value(&VARIABLE, value, |blocks| (&&&Value(value)).show(blocks));
 //!         }
@@ -14,8 +15,8 @@
 //! }
 //! ```
 //!
-//! The semicolon drops temporaries, such as lock guards, before the block ends. In the 2021 edition,
-//! the last expression of a block would keep them longer.
+//! The semicolon drops temporaries, such as lock guards, before the block ends. In the 2021
+//! edition, the last expression of a block would keep them longer.
 
 use super::place_expr::{PlaceExpr, is_end, unexpected};
 use super::unparse::unparse;

@@ -1,10 +1,13 @@
 //! Parses place expressions: variables and paths from a variable to a part of it.
 //!
 //! ```text
-//! place   = "*" operand | operand        a place ends in a name, a field or an index, or starts with "*"
-//! operand = base { "." field | "[" index "]" | "." method "(" … ")" | "(" … ")" | "." "await" | "?" }
+//! place   = "*" operand | operand
+//! operand = base { step }
+//! step    = "." field | "[" index "]" | "." method "(" … ")" | "(" … ")" | "." "await" | "?"
 //! base    = path | "(" place ")"
 //! ```
+//!
+//! A place ends in a name, a field or an index, or starts with `*`.
 
 use super::unparse::unparse;
 use crate::syntax::{Cursor, Mistakes, is_ident, is_punct, regroup};

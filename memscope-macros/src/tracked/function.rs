@@ -15,10 +15,10 @@
 //! }
 //! ```
 //!
-//! An `async fn` captures its arguments in order and then moves each into a local variable. If it is
-//! never polled, it drops them in order; after a poll, in reverse. The second copy of each argument
-//! is what makes its future so large. The generated function moves only arguments whose drop order
-//! depends on it: all except the first one that may need dropping.
+//! An `async fn` captures its arguments in order and then moves each into a local variable. If it
+//! is never polled, it drops them in order; after a poll, in reverse. The second copy of each
+//! argument is what makes its future so large. The generated function moves only arguments whose
+//! drop order depends on it: all except the first one that may need dropping.
 //!
 //! If another macro must see the `async fn`, its own future keeps the order before the first poll,
 //! and the inner future captures the variables in reverse:
