@@ -188,7 +188,7 @@ impl Coroutine {
     }
 
     /// Computes the fields that follow from the members.
-    pub(crate) fn sum_up(&mut self) {
+    pub(crate) fn compute_sizes(&mut self) {
         for state in &mut self.states {
             state.members.sort_by_key(|it| (it.offset, it.size));
             (state.live_bytes, state.extent) = state.cover(None);

@@ -68,7 +68,7 @@ fn read_program(data: &[u8], path: Option<&Path>) -> Result<Layouts, Kind> {
     match debug_file {
         Some(debug_file) => Sections::read(&debug_file.file, Flavour::Whole)
             .and_then(|sections| read_sections(&sections, identity, path))
-            .map_err(|kind| debug_file.blamed(kind)),
+            .map_err(|kind| debug_file.with_path(kind)),
         None => read_sections(&program, identity, path),
     }
 }
@@ -83,7 +83,7 @@ fn read_sections(
     }
     let mut dwarf = sections.dwarf()?;
     dwarf.populate_abbreviations_cache(gimli::AbbreviationsCacheStrategy::Duplicates);
-    let own = own_units(&dwarf, sections.entry_bytes())?;
+    let own = units_of_executable(&dwarf, sections.entry_bytes())?;
     let split_files = path
         .map(|path| SplitFiles::find(path, &dwarf, own.iter().map(|it| &it.inner)))
         .transpose()?
@@ -120,7 +120,7 @@ fn read_sections(
 }
 
 /// Reads the executable's units that contain types or stand for units in other files.
-fn own_units<'d>(dwarf: &Dwarf<'d>, entry_bytes: u64) -> Result<Vec<UnitHead<'d>>, Kind> {
+fn units_of_executable<'d>(dwarf: &Dwarf<'d>, entry_bytes: u64) -> Result<Vec<UnitHead<'d>>, Kind> {
     let mut all = Vec::new();
     // Healthy files have one abbreviation for hundreds of bytes. In a damaged file, each of many
     // units may claim all abbreviations.

@@ -60,7 +60,7 @@ pub(crate) fn run(options: &arguments::Futures) -> Result<ExitCode, Error> {
     out.flush()?;
     let Some(limit) = options.max_size else { return Ok(ExitCode::SUCCESS) };
     let shown: Vec<&Future> = futures.all.iter().filter(|it| is_shown(it)).collect();
-    Ok(judge(&shown, limit)?)
+    Ok(check_sizes(&shown, limit)?)
 }
 
 fn json(out: &mut impl Write, value: &impl Serialize) -> io::Result<()> {
@@ -120,7 +120,7 @@ fn print(
 
 /// Prints the futures that exceed the limit to standard error, so that JSON on standard output
 /// stays complete.
-fn judge(futures: &[&Future], limit: ByteSize) -> io::Result<ExitCode> {
+fn check_sizes(futures: &[&Future], limit: ByteSize) -> io::Result<ExitCode> {
     let offenders: Vec<&Future> = futures.iter().copied().filter(|it| it.size > limit.0).collect();
     if offenders.is_empty() {
         return Ok(ExitCode::SUCCESS);

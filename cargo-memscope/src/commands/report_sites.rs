@@ -67,7 +67,7 @@ impl<'s> Sites<'s> {
         let Some(program) = self.program.filter(|_| !self.sites.is_empty()) else {
             return Ok(());
         };
-        let path = still_there(Path::new(&program.path));
+        let path = without_deleted_suffix(Path::new(&program.path));
         match self.layouts(&path) {
             Ok(layouts) => self.list(out, &layouts, &path, is_full)?,
             // The report is complete without state machines.
@@ -114,7 +114,7 @@ impl<'s> Sites<'s> {
                 out,
                 "\n{NAME}{name}{NAME:#}  {PLACE}{place}{PLACE:#}  {active} of {spawned} alive"
             )?;
-            match known(layouts, site.future_vtable, site.future_size_bytes) {
+            match site_future(layouts, site.future_vtable, site.future_size_bytes) {
                 SiteFuture::Coroutine { index, within } => {
                     if let Some(within) = within {
                         writeln!(
@@ -152,7 +152,7 @@ impl<'s> Sites<'s> {
 }
 
 /// Looks up the vtable at this offset in the program's image, if its future has this size.
-fn known(layouts: &Layouts, vtable: Option<u64>, size: u64) -> SiteFuture {
+fn site_future(layouts: &Layouts, vtable: Option<u64>, size: u64) -> SiteFuture {
     let address = vtable.unwrap_or(0).saturating_add(layouts.base_address());
     let Some(id) = layouts.by_vtable(address, size) else {
         return SiteFuture::Nothing(match layouts.vtables().find(|it| it.0 == address) {
@@ -179,7 +179,7 @@ fn known(layouts: &Layouts, vtable: Option<u64>, size: u64) -> SiteFuture {
 
 /// Returns the path without the suffix that Linux adds if the file was replaced while the program
 /// ran.
-fn still_there(path: &Path) -> PathBuf {
+fn without_deleted_suffix(path: &Path) -> PathBuf {
     let text = path.to_str().and_then(|it| it.strip_suffix(" (deleted)"));
     text.filter(|_| !path.exists()).map_or_else(|| path.to_owned(), PathBuf::from)
 }
@@ -196,8 +196,8 @@ mod tests {
             "vtables":[[4096,null],[4198400,0]]}"#,
         )
         .unwrap();
-        let known = |size| known(&layouts, Some(4_096), size);
-        assert_eq!(known(2), SiteFuture::Plain("Ready<u8>".to_owned()));
-        assert_eq!(known(3), SiteFuture::Nothing("the type at its place has another size"));
+        let site_future = |size| site_future(&layouts, Some(4_096), size);
+        assert_eq!(site_future(2), SiteFuture::Plain("Ready<u8>".to_owned()));
+        assert_eq!(site_future(3), SiteFuture::Nothing("the type at its place has another size"));
     }
 }

@@ -55,12 +55,12 @@ pub(crate) fn of(layouts: &Layouts, coroutine: &Coroutine) -> Vec<Advice> {
     let mut advice: Vec<Advice> = Vec::new();
     for member in &large {
         let is_arm = arms.iter().filter_map(|it| it.member).any(|it| std::ptr::eq(it, *member));
-        if is_arm || (member.kind != MemberKind::Captured && twin(state, member).is_some()) {
+        if is_arm || (member.kind != MemberKind::Captured && other_copy(state, member).is_some()) {
             continue;
         }
         advice.push(match member.kind {
-            MemberKind::Captured => match twin(state, member) {
-                Some(twin) => held_twice(state, member, twin, coroutine),
+            MemberKind::Captured => match other_copy(state, member) {
+                Some(other_copy) => held_twice(state, member, other_copy, coroutine),
                 None => argument(member, coroutine),
             },
             MemberKind::Local if inline(layouts, member).is_empty() => local(member, state),
@@ -80,7 +80,7 @@ pub(crate) fn of(layouts: &Layouts, coroutine: &Coroutine) -> Vec<Advice> {
 
 /// Returns a captured member's moved copy, or a copy's captured member: a member of the same type
 /// and size. A moved value keeps its space.
-fn twin<'s>(state: &'s State, member: &Member) -> Option<&'s Member> {
+fn other_copy<'s>(state: &'s State, member: &Member) -> Option<&'s Member> {
     state.members.iter().find(|it| {
         it.offset != member.offset
             && it.size == member.size
@@ -112,15 +112,20 @@ fn at(place: Option<&Place>) -> String {
     place.map_or_else(String::new, |it| format!(" at {}", short_place(it)))
 }
 
-fn held_twice(state: &State, member: &Member, twin: &Member, coroutine: &Coroutine) -> Advice {
+fn held_twice(
+    state: &State,
+    member: &Member,
+    other_copy: &Member,
+    coroutine: &Coroutine,
+) -> Advice {
     let size = member.size.unwrap_or(0);
-    let text = if twin.kind == MemberKind::Awaited {
+    let text = if other_copy.kind == MemberKind::Awaited {
         format!(
             "`{}` is held twice: as an argument, and where it is awaited{}; pass it as `Pin<Box<..>>`",
             member.name,
             at(state.place.as_ref())
         )
-    } else if twin.name == member.name {
+    } else if other_copy.name == member.name {
         format!(
             "the argument `{}` is held twice: as it was passed, and as the body's variable; take a reference or a `Box`, or write `fn .. -> impl Future` with an `async move` block",
             member.name
@@ -128,7 +133,7 @@ fn held_twice(state: &State, member: &Member, twin: &Member, coroutine: &Corouti
     } else {
         format!(
             "`{}` is held twice: as an argument, and moved, as `{}`; take a reference or a `Box`",
-            member.name, twin.name
+            member.name, other_copy.name
         )
     };
     let place = member.declared_at.clone().or_else(|| coroutine.declared_at.clone());

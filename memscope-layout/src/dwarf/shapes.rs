@@ -37,7 +37,7 @@ pub(crate) struct FutureTypes<'t, 'u, 'd> {
     coroutines: HashMap<EntryRef, usize>,
     /// The paths of the closures that `tokio::select!` polls.
     selects: HashSet<Arc<str>>,
-    known: HashMap<EntryRef, Visit>,
+    visited: HashMap<EntryRef, Visit>,
     /// Whether each type that was asked for is plain.
     plain: HashMap<EntryRef, bool>,
     leaves: HashMap<(Arc<str>, Option<u64>), TypeId>,
@@ -50,8 +50,8 @@ impl<'t, 'u, 'd> FutureTypes<'t, 'u, 'd> {
         coroutines: HashMap<EntryRef, usize>,
         selects: HashSet<Arc<str>>,
     ) -> Self {
-        let (known, plain, leaves) = (HashMap::new(), HashMap::new(), HashMap::new());
-        Self { types, coroutines, selects, known, plain, leaves, all: Vec::new() }
+        let (visited, plain, leaves) = (HashMap::new(), HashMap::new(), HashMap::new());
+        Self { types, coroutines, selects, visited, plain, leaves, all: Vec::new() }
     }
 
     pub(crate) fn all(&self) -> &[FutureType] {
@@ -64,7 +64,7 @@ impl<'t, 'u, 'd> FutureTypes<'t, 'u, 'd> {
 
     /// Returns the type if it leads to a future, or if `is_wanted`.
     pub(crate) fn find(&mut self, at: EntryRef, is_wanted: bool) -> Option<TypeId> {
-        let found = self.look(at, 0);
+        let found = self.visit(at, 0);
         if found.is_some() || !is_wanted {
             return found;
         }
@@ -88,17 +88,17 @@ impl<'t, 'u, 'd> FutureTypes<'t, 'u, 'd> {
         Some(id)
     }
 
-    fn look(&mut self, at: EntryRef, depth: u32) -> Option<TypeId> {
-        match self.known.get(&at) {
+    fn visit(&mut self, at: EntryRef, depth: u32) -> Option<TypeId> {
+        match self.visited.get(&at) {
             Some(Visit::Leads(id)) => return Some(*id),
             Some(Visit::Ends) => return None,
             None if depth > MOST_DEPTH => return None,
             None => {}
         }
-        self.known.insert(at, Visit::Ends);
+        self.visited.insert(at, Visit::Ends);
         let (shape, is_plain_besides) = self.shape(at, depth)?;
         let id = self.add(at, shape, is_plain_besides)?;
-        self.known.insert(at, Visit::Leads(id));
+        self.visited.insert(at, Visit::Leads(id));
         Some(id)
     }
 
@@ -114,7 +114,8 @@ impl<'t, 'u, 'd> FutureTypes<'t, 'u, 'd> {
                 let to = self.types.referred(at, &entry, dw::DW_AT_type)?;
                 // PERF: a pointer may lead to any type. Only types whose names may contain a future
                 // are followed.
-                let to = names_future(&self.types.name(to)).then(|| self.look(to, depth + 1))??;
+                let to =
+                    names_future(&self.types.name(to)).then(|| self.visit(to, depth + 1))??;
                 Some((Shape::Pointer { to, kind }, false))
             }
             dw::DW_TAG_structure_type => {
@@ -147,7 +148,7 @@ impl<'t, 'u, 'd> FutureTypes<'t, 'u, 'd> {
     fn fields(&mut self, members: &[MemberEntry<'d>], is_certain: bool, depth: u32) -> Vec<Field> {
         let mut fields = Vec::new();
         for member in members {
-            if let Some(future_type) = member.type_.and_then(|it| self.look(it, depth + 1)) {
+            if let Some(future_type) = member.type_.and_then(|it| self.visit(it, depth + 1)) {
                 let (name, offset) = (member.name.into(), member.offset);
                 fields.push(Field { name, offset, future_type, is_certain });
             }
@@ -160,7 +161,7 @@ impl<'t, 'u, 'd> FutureTypes<'t, 'u, 'd> {
     fn is_plain_besides(&mut self, members: &[MemberEntry<'d>]) -> bool {
         members.iter().filter_map(|it| it.type_).count() == members.len()
             && members.iter().filter_map(|it| it.type_).all(|it| {
-                matches!(self.known.get(&it), Some(Visit::Leads(_))) || self.is_plain(it, 0)
+                matches!(self.visited.get(&it), Some(Visit::Leads(_))) || self.is_plain(it, 0)
             })
     }
 
@@ -171,12 +172,12 @@ impl<'t, 'u, 'd> FutureTypes<'t, 'u, 'd> {
         }
         // The answer during the visit, and beyond the deepest nesting.
         self.plain.insert(at, false);
-        let is_plain = depth < MOST_DEPTH && self.look_whether_plain(at, depth).unwrap_or(false);
+        let is_plain = depth < MOST_DEPTH && self.compute_is_plain(at, depth).unwrap_or(false);
         self.plain.insert(at, is_plain);
         is_plain
     }
 
-    fn look_whether_plain(&mut self, at: EntryRef, depth: u32) -> Option<bool> {
+    fn compute_is_plain(&mut self, at: EntryRef, depth: u32) -> Option<bool> {
         let entry = self.types.units.entry(at)?;
         if entry.has_attr(dw::DW_AT_declaration) {
             return None;

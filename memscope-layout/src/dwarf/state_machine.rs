@@ -136,7 +136,7 @@ impl<'d> StateMachine<'d> {
             largest_state: None,
             padding: 0,
         };
-        coroutine.sum_up();
+        coroutine.compute_sizes();
         coroutine
     }
 }

@@ -33,7 +33,7 @@ impl DebugFile {
         let program = program.canonicalize().unwrap_or_else(|_| program.to_owned());
         let folder = program.parent().unwrap_or(Path::new(""));
         let mut places: Vec<PathBuf> =
-            identity.build_id.iter().map(|it| by_id(system, it)).collect();
+            identity.build_id.iter().map(|it| path_by_id(system, it)).collect();
         if let Some((name, _)) = &identity.debug_link {
             places.extend([folder.join(name), folder.join(".debug").join(name)]);
             // For example `/usr/lib/debug/usr/bin/app.debug`.
@@ -62,7 +62,7 @@ impl DebugFile {
     }
 
     /// Adds this file's path to an error about its content.
-    pub(crate) fn blamed(&self, kind: Kind) -> Kind {
+    pub(crate) fn with_path(&self, kind: Kind) -> Kind {
         match kind {
             Kind::Corrupt(what) => Kind::Corrupt(format!("in {}: {what}", self.path.display())),
             other => other,
@@ -71,7 +71,7 @@ impl DebugFile {
 }
 
 /// Returns the path `.build-id/ab/cdef….debug`.
-fn by_id(system: &Path, id: &[u8]) -> PathBuf {
+fn path_by_id(system: &Path, id: &[u8]) -> PathBuf {
     let (first, rest) = id.split_at(id.len().min(1));
     system.join(".build-id").join(hex(first)).join(hex(rest) + ".debug")
 }

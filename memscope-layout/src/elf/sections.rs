@@ -83,7 +83,7 @@ impl<'d> Sections<'d> {
         };
         for &id in NEEDED.iter().chain(besides) {
             if let Some(section) = name(id).and_then(|name| file.section_by_name(name)) {
-                all.push((id, unpacked(&section)?));
+                all.push((id, decompressed(&section)?));
             }
         }
         let endian =
@@ -137,7 +137,7 @@ impl Identity {
 
 fn parse(data: &[u8]) -> Result<object::File<'_>, Kind> {
     if !data.starts_with(b"\x7fELF") {
-        return Err(Kind::NotElf(what_it_is(data)));
+        return Err(Kind::NotElf(kind_of_file(data)));
     }
     Ok(object::File::parse(data)?)
 }
@@ -160,7 +160,7 @@ pub(crate) fn hex(bytes: &[u8]) -> String {
     })
 }
 
-fn unpacked<'d>(section: &object::Section<'d, '_>) -> Result<Cow<'d, [u8]>, Kind> {
+fn decompressed<'d>(section: &object::Section<'d, '_>) -> Result<Cow<'d, [u8]>, Kind> {
     let packed = section.compressed_data()?;
     let most = (packed.data.len() as u64).saturating_mul(MOST_COMPRESSION);
     if packed.format != CompressionFormat::None && packed.uncompressed_size > most {
@@ -170,7 +170,7 @@ fn unpacked<'d>(section: &object::Section<'d, '_>) -> Result<Cow<'d, [u8]>, Kind
 }
 
 /// Returns what kind of file this is instead, judged by its first bytes, followed by a comma.
-fn what_it_is(data: &[u8]) -> &'static str {
+fn kind_of_file(data: &[u8]) -> &'static str {
     match data {
         [] => "empty, ",
         [0xcf | 0xce, 0xfa, 0xed, 0xfe, ..] => "a Mach-O file (macOS), ",

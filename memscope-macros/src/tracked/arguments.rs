@@ -31,7 +31,7 @@ impl Arguments {
             let Argument { attributes, tokens, .. } = argument;
             let parameter = match &argument.kind {
                 ArgumentKind::Receiver(name) => {
-                    captures.extend(mention(argument, name));
+                    captures.extend(capture(argument, name));
                     tokens.clone()
                 }
                 ArgumentKind::Named { mutability, name, ty } if is_bound(name, body) => {
@@ -45,7 +45,7 @@ impl Arguments {
                         if !is_mentioned(name, body) {
                             unused.extend(binding(argument, &quote!(let #name = #name;)));
                         }
-                        captures.extend(mention(argument, name));
+                        captures.extend(capture(argument, name));
                         tokens.clone()
                     }
                 }
@@ -54,7 +54,7 @@ impl Arguments {
                     captures.extend(if is_moved {
                         binding(argument, &quote!(let #name = #name;))
                     } else {
-                        mention(argument, &name)
+                        capture(argument, &name)
                     });
                     if let ArgumentKind::Pattern { pattern, .. } = &argument.kind
                         && pattern.to_string() != "_"
@@ -93,7 +93,7 @@ impl Arguments {
                 ArgumentKind::Pattern { pattern, .. } => bindings(pattern.clone()),
             };
             for name in names.iter().rev() {
-                captures.extend(mention(argument, name));
+                captures.extend(capture(argument, name));
                 if name != "self" && is_bound(name, body) && !is_mentioned(name, body) {
                     unused.extend(binding(argument, &quote!(let #name = #name;)));
                 }
@@ -122,7 +122,7 @@ fn argument_name(index: usize) -> Ident {
 }
 
 /// Captures a variable of the argument. The `cfg` of the argument applies.
-fn mention(argument: &Argument, name: &Ident) -> TokenStream {
+fn capture(argument: &Argument, name: &Ident) -> TokenStream {
     let cfg = argument.attributes.iter().filter(|attribute| attribute.is("cfg"));
     quote!(#(#cfg)* let _ = &#name;)
 }

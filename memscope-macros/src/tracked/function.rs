@@ -31,7 +31,7 @@
 
 use super::arguments::Arguments;
 use super::desugared_async;
-use super::interpolated::without_written_delimiters;
+use super::interpolated::mark_interpolated;
 use super::options::Options;
 use super::output_type::{capture_all_lifetimes, infer_impls, is_never, may_be_future};
 use crate::syntax::{
@@ -240,7 +240,7 @@ impl Tracked<'_> {
                 Some(attribute) if attribute.is_inner => inner.push(attribute.into_outer()),
                 _ => {
                     let body = rest.rest();
-                    let body = without_written_delimiters(&body).unwrap_or(body);
+                    let body = mark_interpolated(&body).unwrap_or(body);
                     return (inner, regroup(self.body, body));
                 }
             }

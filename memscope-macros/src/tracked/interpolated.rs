@@ -8,20 +8,20 @@ use proc_macro2::{Delimiter, TokenStream, TokenTree};
 ///
 /// The compiler normally knows where the braces of `{ 7 }` come from. After an attribute macro it
 /// takes them for unnecessary braces of the user.
-pub(super) fn without_written_delimiters(tokens: &TokenStream) -> Option<TokenStream> {
+pub(super) fn mark_interpolated(tokens: &TokenStream) -> Option<TokenStream> {
     let mut is_changed = false;
     let trees: Vec<TokenTree> = tokens
         .clone()
         .into_iter()
         .map(|tree| {
             let TokenTree::Group(group) = &tree else { return tree };
-            let inside = without_written_delimiters(&group.stream());
+            let inside = mark_interpolated(&group.stream());
             let is_interpolated = group.delimiter() == Delimiter::None;
             let stream = match (inside, is_interpolated) {
                 (None, false) => return tree,
                 (inside, is_interpolated) => {
                     let stream = inside.unwrap_or_else(|| group.stream());
-                    if is_interpolated { not_written(stream) } else { stream }
+                    if is_interpolated { as_generated(stream) } else { stream }
                 }
             };
             is_changed = true;
@@ -32,7 +32,7 @@ pub(super) fn without_written_delimiters(tokens: &TokenStream) -> Option<TokenSt
 }
 
 /// If `tokens` are a single group, returns that group with a generated span.
-fn not_written(tokens: TokenStream) -> TokenStream {
+fn as_generated(tokens: TokenStream) -> TokenStream {
     let mut trees: Vec<TokenTree> = tokens.into_iter().collect();
     if let [TokenTree::Group(group)] = &mut *trees {
         group.set_span(mixed_site_at(group.span()));
