@@ -1,4 +1,4 @@
-//! Variables of an async function: registered, used, moved away.
+//! Variables of an async function: registered, used, and moved.
 #![allow(
     unused_imports,
     clippy::all,
@@ -31,8 +31,8 @@ async fn async_computation() -> Vec<i32> {
     data.into_iter().map(|x| x * 2).collect()
 }
 
-/// `collect` reuses the block of the vector that it consumes. So there are two names for one block of 20 bytes, and `data` lives on in
-/// `result`: a variable is over when its block is freed.
+/// `collect` reuses the block of the vector that it consumes. So one block of 20 bytes has two
+/// names, and `data` lives on in `result`: a variable lives until its block is freed.
 fn what_memscope_saw() {
     for variable in memscope_rs::async_memory::get_memory_snapshot().variables() {
         println!(

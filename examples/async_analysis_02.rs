@@ -1,4 +1,4 @@
-//! A hand-made wrapper future whose state is a variable.
+//! A hand-written wrapper future with its state as a tracked variable.
 #![allow(
     clippy::all,
     clippy::pedantic,
@@ -37,7 +37,7 @@ impl<T> Future for TrackedFuture<T> {
     }
 }
 
-/// Two of them, one inside the other's task, so that each has an owner in the report.
+/// Runs two of them, one inside the task of the other, so that each has an owner in the report.
 #[tokio::main]
 pub(crate) async fn main() {
     use memscope_rs::async_memory::{get_memory_snapshot, track};

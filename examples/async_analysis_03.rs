@@ -1,4 +1,4 @@
-//! State machines: of plain tasks that are over, and of tracked ones that live.
+//! State machines: of unannotated tasks that have ended, and of tracked tasks that are live.
 #![allow(
     clippy::all,
     clippy::pedantic,
@@ -47,7 +47,7 @@ pub(crate) fn analyze_tokio_runtime() {
     });
 }
 
-/// The same tasks with a row each, looked at while they sleep.
+/// The same tasks with a row each, analysed while they sleep.
 #[tokio::main]
 pub(crate) async fn analyze_living_tasks() -> AsyncAnalysisReport {
     use memscope_rs::async_memory::spawn_tracked;

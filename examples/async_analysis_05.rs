@@ -1,4 +1,4 @@
-//! Lives of tasks: short ones, a long one that is aborted, and state that they share.
+//! The life of tasks: short ones, a long one that is aborted, and state that they share.
 #![allow(
     clippy::all,
     clippy::pedantic,
@@ -57,7 +57,7 @@ pub(crate) async fn analyze_task_lifecycles() {
     println!("lives of tasks: done");
 }
 
-/// What the long task had when it was aborted, and what is left of it, with a row for the task.
+/// Returns what the long task held when it was aborted, and what is left of it. The task has a row.
 #[tokio::main]
 pub(crate) async fn abort_a_tracked_task() -> [TaskMemoryProfile; 2] {
     let (sender, is_started) = tokio::sync::oneshot::channel();
@@ -90,7 +90,7 @@ pub(crate) async fn abort_a_tracked_task() -> [TaskMemoryProfile; 2] {
 }
 
 pub(crate) fn main() {
-    // The runtime is gone after it, and with it what the aborted task held.
+    // The runtime is dropped afterwards, and with it what the aborted task held.
     analyze_task_lifecycles();
     for row in get_memory_snapshot().variable_sites() {
         println!(

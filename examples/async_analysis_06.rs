@@ -71,7 +71,7 @@ fn what_memscope_saw(leaks: &Leaks) {
     print!("{leaks}");
 }
 
-/// The same with a row for each task.
+/// The same tasks with a row each.
 pub(crate) async fn detect_with_memscope() -> Leaks {
     let (tx, mut rx) = mpsc::channel(100);
     let mut task_registry = HashMap::new();

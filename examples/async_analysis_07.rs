@@ -1,4 +1,4 @@
-//! An analyser of one's own, fed with what memscope knows of living tasks.
+//! A custom analyser that receives what memscope knows about live tasks.
 #![allow(
     clippy::all,
     clippy::pedantic,
@@ -47,7 +47,7 @@ struct AsyncAnalysisReport {
     largest_future_size: usize,
 }
 
-/// Three kinds of futures, looked at while they wait: by the analyser above, and by memscope's own.
+/// Three kinds of futures, analysed while they wait: by the analyser above, and by memscope.
 #[tokio::main]
 pub(crate) async fn main() {
     use memscope_rs::{async_memory::spawn_tracked, track_var};

@@ -1,4 +1,4 @@
-//! A buffer for each of 1,000 tasks, against a pool that they share.
+//! Compares a buffer for each of 1,000 tasks with a pool that they share.
 #![allow(
     unused_variables,
     clippy::all,
@@ -62,7 +62,8 @@ async fn efficient_async_processing() {
     }
 }
 
-/// The same two with a row for each task: the inner code as above, the buffers under names of their own.
+/// The same two variants with a row for each task. The inner code is as above, and the buffers have
+/// names of their own.
 async fn tracked_inefficient() {
     let tasks: Vec<_> = (0..1000)
         .map(|_| {
@@ -113,12 +114,12 @@ async fn tracked_efficient() {
     }
 }
 
-/// What one of the two cost.
+/// The cost of one variant.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Cost {
-    /// From its start to its end.
+    /// The measurement from its start to its end.
     pub(crate) window: ResourceAnalysis,
-    /// How many buffers were made.
+    /// The number of buffers that were allocated.
     pub(crate) buffers: u64,
 }
 
@@ -136,7 +137,7 @@ async fn cost_of(work: impl Future<Output = ()>, variable: &str) -> Cost {
     Cost { window, buffers: registered() - before }
 }
 
-/// A buffer for each task, then the pool.
+/// Returns the costs of a buffer for each task, and of the pool.
 pub(crate) async fn tracked_side_by_side() -> [Cost; 2] {
     let each = cost_of(tracked_inefficient(), "task_buffer").await;
     let pool = cost_of(tracked_efficient(), "pool_buffer").await;
@@ -158,7 +159,8 @@ pub(crate) async fn tracked_side_by_side() -> [Cost; 2] {
     [each, pool]
 }
 
-/// Bytes that the seed's own tasks allocated. They are plain ones, which are told apart from the rest, but have no site.
+/// Returns the bytes that the original tasks allocated. These tasks are unannotated: they are
+/// counted separately, but have no site.
 pub(crate) async fn plain_side_by_side() -> [u64; 2] {
     let allocated = || {
         let snapshot = get_memory_snapshot();
@@ -180,12 +182,13 @@ pub(crate) fn main() {
     use tokio::runtime::Builder;
 
     init();
-    // On one thread the figures are the same every time.
+    // On one thread, the figures are the same in every run.
     let one_thread = Builder::new_current_thread().build().unwrap();
     one_thread.block_on(plain_side_by_side());
     println!("with `spawn_tracked`, on one thread");
     one_thread.block_on(tracked_side_by_side());
-    // On several, a task may wait for the pool's lock with a buffer in its hands while others find the pool empty.
+    // On several threads, a task may wait for the pool's lock with a buffer in use, while others
+    // find the pool empty.
     println!("with `spawn_tracked`, on four workers, this time");
     let four_workers = Builder::new_multi_thread().worker_threads(4).build().unwrap();
     four_workers.block_on(tracked_side_by_side());

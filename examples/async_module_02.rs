@@ -1,4 +1,4 @@
-//! A monitor over a window in which three tasks of different types run.
+//! A monitor measures a window in which three tasks of different types run.
 #![allow(
     unused_imports,
     clippy::all,

@@ -1,4 +1,4 @@
-//! A web server simulated: ten request handlers and one collector of responses.
+//! A simulated web server: ten request handlers, and one collector of responses.
 #![allow(
     clippy::all,
     clippy::pedantic,

@@ -1,4 +1,4 @@
-//! Four services that work side by side.
+//! Four services that run side by side.
 #![allow(
     unused_imports,
     clippy::all,

@@ -1,4 +1,4 @@
-//! Metrics by task type.
+//! Metrics for each task type.
 #![allow(
     unused_imports,
     clippy::all,
@@ -34,7 +34,7 @@ async fn analyze_task_performance() -> Result<(), Box<dyn std::error::Error>> {
     Ok(())
 }
 
-/// Something to report on: four tasks of each type, one of them given up before it is done.
+/// Runs tasks to report on: four of each type, one of which is cancelled before it completes.
 #[tokio::main]
 pub(crate) async fn main() -> Result<(), Box<dyn std::error::Error>> {
     use memscope_rs::async_memory::{initialize, spawn_tracked_as};

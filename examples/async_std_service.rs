@@ -1,4 +1,5 @@
-//! async-std: documents come in over TCP, are compressed by a pipeline of tasks on its threads, and one cache grows.
+//! A service on async-std: documents arrive over TCP, a pipeline of tasks compresses them on
+//! several threads, and one cache grows.
 #![expect(clippy::print_stdout, reason = "an example prints")]
 
 use std::{io, net::SocketAddr, time::Duration};
@@ -27,7 +28,7 @@ async fn receive(mut stream: TcpStream, documents: Sender<Vec<u8>>) -> io::Resul
     documents.send(document).await.map_err(io::Error::other)
 }
 
-/// Makes each document small; frees what `receive` has allocated.
+/// Compresses each document, and frees what `receive` has allocated.
 #[tracked(task_type = "cpu")]
 async fn compress(documents: Receiver<Vec<u8>>, small: Sender<Vec<(u8, u32)>>) {
     while let Ok(document) = documents.recv().await {
@@ -44,7 +45,7 @@ async fn compress(documents: Receiver<Vec<u8>>, small: Sender<Vec<(u8, u32)>>) {
     }
 }
 
-/// Keeps everything it gets.
+/// Keeps everything that it receives.
 #[tracked(task_type = "memory")]
 async fn cache(small: Receiver<Vec<(u8, u32)>>) -> Vec<Vec<(u8, u32)>> {
     let mut kept = Vec::new();
@@ -54,7 +55,7 @@ async fn cache(small: Receiver<Vec<(u8, u32)>>) -> Vec<Vec<(u8, u32)>> {
     kept
 }
 
-/// Sends a document whose bytes repeat.
+/// Sends a document with repeated bytes.
 async fn send(address: SocketAddr, number: usize) -> io::Result<()> {
     let mut stream = TcpStream::connect(address).await?;
     let letters = b'a'..=b'z';
@@ -70,7 +71,7 @@ fn main() -> io::Result<()> {
         let address = listener.local_addr()?;
         let (documents, received) = bounded(2);
         let (small, compressed) = bounded(2);
-        // Two take turns with the documents; either may move between async-std's threads.
+        // Two tasks share the documents. Each may move between async-std's threads.
         for _ in 0..2 {
             task::spawn(compress(received.clone(), small.clone()));
         }
@@ -87,7 +88,7 @@ fn main() -> io::Result<()> {
         while let Some(stream) = incoming.next().await {
             receiving.push(task::spawn(receive(stream?, documents.clone())));
         }
-        // One client that never says anything: its time runs out, and its task is cancelled.
+        // One client never sends anything: its time runs out, and its task is cancelled.
         let silent = TcpStream::connect(address).await?;
         let (late, _) = listener.accept().await?;
         let late = timeout(Duration::from_millis(50), receive(late, documents)).await;

@@ -1,4 +1,4 @@
-//! The README's first program.
+//! The first program in README.md.
 #![expect(clippy::print_stdout, reason = "an example prints")]
 
 use memscope_rs::{async_memory::get_memory_snapshot, tracked};

@@ -1,4 +1,5 @@
-//! smol, no Tokio: a TCP service that shouts back what its clients say, and which of its tasks holds which bytes.
+//! A TCP service on smol, without Tokio, that answers in capitals. The report shows which of its
+//! tasks holds which bytes.
 #![expect(clippy::print_stdout, reason = "an example prints")]
 
 use std::{io, net::SocketAddr, rc::Rc, time::Duration};
@@ -18,10 +19,10 @@ use smol::{
 const CLIENTS: usize = 6;
 const LINES: usize = 50;
 
-/// What was shouted last: kept when the connection is long gone.
+/// The last answer to each client. It is kept after the connection has ended.
 static LAST_SHOUTS: Mutex<Vec<String>> = Mutex::new(Vec::new());
 
-/// One connection, until its client hangs up.
+/// Serves one connection until its client hangs up.
 #[tracked(task_type = "network", name = "connection")]
 async fn serve(stream: TcpStream) -> io::Result<usize> {
     let mut lines = BufReader::with_capacity(4_096, stream.clone()).lines();
@@ -37,7 +38,7 @@ async fn serve(stream: TcpStream) -> io::Result<usize> {
     Ok(served)
 }
 
-/// A task inside a task: its bytes are not those of the connection.
+/// A task inside a task: its bytes are not counted for the connection.
 #[tracked(task_type = "cpu")]
 async fn shout(line: &str) -> String {
     let mut text = line.to_uppercase();
@@ -45,7 +46,7 @@ async fn shout(line: &str) -> String {
     text
 }
 
-/// Gives each connection a task, and says how many lines there were.
+/// Gives each connection a task, and returns the number of lines.
 async fn accept(executor: Rc<LocalExecutor<'static>>, listener: TcpListener) -> io::Result<usize> {
     let mut connections = Vec::new();
     for _ in 0..CLIENTS {
@@ -59,7 +60,7 @@ async fn accept(executor: Rc<LocalExecutor<'static>>, listener: TcpListener) -> 
     Ok(served)
 }
 
-/// Says so many lines and hears so many.
+/// Sends lines, and returns the number of bytes in the answers.
 async fn client(address: SocketAddr, number: usize) -> io::Result<usize> {
     let mut stream = TcpStream::connect(address).await?;
     let mut answers = BufReader::new(stream.clone()).lines();
@@ -73,13 +74,13 @@ async fn client(address: SocketAddr, number: usize) -> io::Result<usize> {
 }
 
 fn main() -> io::Result<()> {
-    // Everything runs on this thread: futures need not be `Send`.
+    // Everything runs on this thread, so futures need not be `Send`.
     let executor = Rc::new(LocalExecutor::new());
     smol::block_on(executor.run(async {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let address = listener.local_addr()?;
         let accepting = executor.spawn(accept(Rc::clone(&executor), listener));
-        // One that will not end by itself: smol cancels it when its handle is dropped.
+        // This task does not end by itself: smol cancels it when its handle is dropped.
         let heartbeat = async {
             let mut beats = Vec::with_capacity(1_000);
             loop {
@@ -95,7 +96,7 @@ fn main() -> io::Result<()> {
             clients.push(executor.spawn(task));
         }
         for client in clients {
-            assert_ne!(client.await?, 0, "somebody was heard");
+            assert_ne!(client.await?, 0, "the service answered");
         }
         assert_eq!(accepting.await?, CLIENTS * LINES);
         heartbeat.cancel().await;

@@ -1,4 +1,4 @@
-//! Memory per span: a program that uses `#[instrument]` gets it from one line.
+//! Memory per span: one line adds it to a program that uses `#[instrument]`.
 //!
 //! `cargo run --example tracing_spans --features tracing`
 #![expect(clippy::print_stdout, reason = "an example prints")]
@@ -37,7 +37,7 @@ async fn main() {
     for (name, live_kib, allocated_kib) in [("load", 0, 4_000), ("parse", 1_000, 1_000)] {
         let site = snapshot.sites_named(name).next().expect("a row for each instrumented function");
         assert_eq!(site.completed, 4);
-        // What Tokio and `tracing` keep for themselves comes on top: a few KiB.
+        // Tokio and `tracing` keep a few KiB for themselves, which are added.
         assert!((live_kib..live_kib + 64).contains(&(site.live_bytes / 1024)));
         assert!((allocated_kib..allocated_kib + 64).contains(&(site.allocated_bytes / 1024)));
     }

@@ -1,5 +1,6 @@
-//! A server without one annotation: axum and hyper as they come. Each connection is a Tokio task of hyper's, and has a row with
-//! what it holds: here a body that the handler keeps while its client waits.
+//! A server without annotations: axum and hyper, unchanged. Each connection is a Tokio task of
+//! hyper with its own row. The row shows what the task holds: here, a body that the handler keeps
+//! while its client waits.
 //!
 //! `cargo run --release --features task-names --example unannotated`
 #![expect(clippy::print_stdout, reason = "the report is its output")]
@@ -21,12 +22,12 @@ use tokio::{
 const CONNECTIONS: usize = 12;
 const KIB: usize = 1024;
 
-/// How much the handler of this connection holds.
+/// The number of bytes that the handler of this connection holds.
 pub(crate) fn body_of(connection: usize) -> usize {
     (100 + 10 * connection) * KIB
 }
 
-/// All handlers meet here twice: when all of them hold their bodies, and when these were looked at.
+/// All handlers meet here twice: when all hold their bodies, and after the snapshot.
 type Meeting = Arc<Barrier>;
 
 async fn answer(Path(connection): Path<usize>, State(meeting): State<Meeting>) -> Vec<u8> {
@@ -36,7 +37,7 @@ async fn answer(Path(connection): Path<usize>, State(meeting): State<Meeting>) -
     body
 }
 
-/// A client that knows nothing of hyper either.
+/// A client, which does not use hyper either.
 async fn ask(address: std::net::SocketAddr, connection: usize) -> std::io::Result<usize> {
     let mut stream = TcpStream::connect(address).await?;
     let request =
@@ -46,7 +47,7 @@ async fn ask(address: std::net::SocketAddr, connection: usize) -> std::io::Resul
     stream.read_to_end(&mut answer).await
 }
 
-/// Serves all connections; the snapshot is taken while each handler holds its body.
+/// Serves all connections. The snapshot is taken while each handler holds its body.
 pub(crate) async fn run() -> Result<MemorySnapshot, Box<dyn std::error::Error>> {
     let meeting = Arc::new(Barrier::new(CONNECTIONS + 1));
     let routes = Router::new().route("/{connection}", get(answer)).with_state(Arc::clone(&meeting));
@@ -68,7 +69,7 @@ pub(crate) async fn run() -> Result<MemorySnapshot, Box<dyn std::error::Error>> 
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
-    // Smaller than in a service, where only what matters needs a name.
+    // A lower limit than in a service, where only large tasks need names.
     memscope_rs::builder().name_tasks_from(64 * 1024).init()?;
     let serving = tokio::time::timeout(Duration::from_secs(30), run());
     println!("{}", serving.await??);

@@ -1,7 +1,8 @@
-//! A web service that leaks, caches, streams, panics and is hung up on; and the report that shows who does what.
+//! A web service that leaks, caches, streams and panics, and the report that shows which task does
+//! what.
 //!
-//! An axum server on a port of its own, driven over TCP by clients in the same process. Each function with `#[tracked]`
-//! has its row in the report.
+//! Clients in the same process drive an axum server over TCP. Some of them disconnect mid-request.
+//! Each function with `#[tracked]` has a row in the report.
 //!
 //! ```text
 //! cargo run --release --example web_service
@@ -41,17 +42,17 @@ const REQUESTS: usize = 8_000;
 const CONNECTIONS: usize = 64;
 const KIB: usize = 1024;
 
-/// Tells a client that its search has begun, so that it hangs up on a handler at work.
+/// Tells a client that its search has begun, so that it disconnects while the handler works.
 pub(crate) static SEARCHES: [Notify; CONNECTIONS] = [const { Notify::const_new() }; CONNECTIONS];
 
 type Error = Box<dyn std::error::Error + Send + Sync>;
 
-/// What the handlers share.
+/// The state that the handlers share.
 #[derive(Debug, Default)]
 pub(crate) struct Shop {
-    /// One for each login. Nobody ever logs out.
+    /// One session for each login. No client ever logs out.
     pub(crate) sessions: Mutex<Vec<Vec<u8>>>,
-    /// The answers of the exchange. None is ever thrown away.
+    /// The answers of the exchange, which are never dropped.
     pub(crate) rates: Mutex<Vec<Vec<u8>>>,
 }
 
@@ -96,7 +97,7 @@ async fn stock(Path(item): Path<String>) -> String {
     format!("{} left", shelf.len() - item)
 }
 
-/// Slower than the patience of those who ask.
+/// Takes longer than any client waits.
 #[tracked(task_type = "cpu", name = "GET /search")]
 async fn search(Path(client): Path<usize>) -> String {
     let index = vec![0u8; 256 * KIB];
@@ -112,7 +113,7 @@ async fn export() -> Body {
     Body::new(body)
 }
 
-/// Half a mebibyte, never more than a few pieces of it at once.
+/// Sends half a mebibyte, with only a few pieces in memory at a time.
 #[tracked(task_type = "streaming", name = "GET /export, body")]
 async fn write_export(mut pieces: Sender<Bytes>) {
     for _ in 0..32 {
@@ -131,10 +132,10 @@ async fn watch_rates(shop: Arc<Shop>) {
     }
 }
 
-/// Answers so many requests over so many connections, then closes the service.
+/// Answers `requests` requests over `connections` connections, then closes the service.
 ///
-/// The snapshot is taken when all clients have left and the background task is still at work; with it come the bytes
-/// that the sessions and the rates held at that moment by their own count.
+/// The snapshot is taken after all clients have left, while the background task still runs. Also
+/// returns the bytes that the sessions and the rates hold at that moment by their own count.
 pub(crate) async fn run(
     shop: &Arc<Shop>,
     requests: usize,
@@ -155,7 +156,7 @@ pub(crate) async fn run(
     }
     let start = Instant::now();
     let mut second = interval(Duration::from_secs(1));
-    second.tick().await; // The first comes at once.
+    second.tick().await; // The first tick comes at once.
     loop {
         tokio::select! {
             client = clients.join_next() => match client {
@@ -192,7 +193,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// The buffers and the list of them.
+/// Returns the bytes of the buffers and of the list of them.
 fn heap_bytes(buffers: &Vec<Vec<u8>>) -> u64 {
     let list = buffers.capacity() * size_of::<Vec<u8>>();
     (list + buffers.iter().map(Vec::capacity).sum::<usize>()) as u64
@@ -200,9 +201,9 @@ fn heap_bytes(buffers: &Vec<Vec<u8>>) -> u64 {
 
 #[tokio::main]
 async fn main() -> Result<(), Error> {
-    // From here on a thread collects events as they come.
+    // From here on, a thread collects events as they come.
     memscope_rs::init();
-    // The panics are part of the show: axum closes the connection, the report counts them.
+    // The panics are intended: axum closes the connection, and the report counts them.
     std::panic::set_hook(Box::new(|_| ()));
     let shop = Arc::default();
     let start = Instant::now();

@@ -1,6 +1,6 @@
-//! Where tasks wait: a few hundred tasks of a small service at known `.await`s. The report's rows are compared with the truth, then printed.
+//! Where tasks wait: compares a report about hundreds of tasks at known `.await`s with the truth.
 //!
-//! `cargo run --features layout --example where_it_waits`, and with `--release` and `CARGO_PROFILE_RELEASE_DEBUG=2`
+//! `cargo run --features layout --example where_it_waits`, or with `--release` and `debug = 2`
 #![expect(clippy::print_stdout, reason = "the report is its output")]
 
 use std::{
@@ -15,18 +15,18 @@ use memscope_rs::{
 };
 use tokio::sync::{Mutex, Notify, Semaphore};
 
-/// What the service shares.
+/// The shared state of the service.
 struct Service {
     pool: Semaphore,
     index: Mutex<u64>,
     answers: Notify,
 }
 
-/// The lines that a backtrace has in this file, the outermost first, and how many tasks wait there.
+/// Lines of this file in a backtrace, outermost first, and the number of tasks that wait there.
 pub(crate) type Truth = BTreeMap<Vec<u32>, u64>;
 
 const QUERY: u32 = line!() + 4;
-/// Waits for an answer with a buffer that could be on the heap.
+/// Waits for an answer, and keeps a buffer that could be on the heap.
 async fn query(service: &Service) -> usize {
     let page = [0_u8; 4_096];
     service.answers.notified().await;
@@ -46,17 +46,17 @@ const HANDLER: u32 = line!() + 5;
 #[tracked]
 async fn handler(service: Arc<Service>, size: usize) -> usize {
     let body = vec![0_u8; size];
-    // All handlers wait below this line; most for a connection, some for an answer.
+    // All handlers wait below this line: most for a connection, some for an answer.
     with_connection(&service).await + body.len()
 }
 
-/// What a plugin would do: nobody knows its type.
+/// A future of unknown type, as from a plugin.
 fn plugin(service: &Service) -> Pin<Box<dyn Future<Output = u64> + Send + '_>> {
     Box::pin(count(service))
 }
 
 const COUNT: u32 = line!() + 3;
-/// Waits for a lock that somebody holds.
+/// Waits for a lock that another task holds.
 async fn count(service: &Service) -> u64 {
     let mut index = service.index.lock().await;
     *index += 1;
@@ -71,14 +71,14 @@ async fn with_plugin(service: Arc<Service>) -> u64 {
 }
 
 const EITHER: u32 = line!() + 5;
-/// Waits for two at a time, of which one has a backtrace.
+/// Waits for two futures at a time, of which one has a backtrace.
 #[tracked]
 async fn either(service: Arc<Service>) {
     let (one, other) = (service.answers.notified(), query(&service));
     futures_of_two(one, other).await;
 }
 
-/// Both in one future, as the macros `select!` and `join!` do.
+/// Polls both in one future, as the macros `select!` and `join!` do.
 async fn futures_of_two(one: impl Future<Output = ()>, other: impl Future<Output = usize>) {
     tokio::select! {
         () = one => {}
@@ -86,7 +86,7 @@ async fn futures_of_two(one: impl Future<Output = ()>, other: impl Future<Output
     }
 }
 
-/// Makes the tasks and waits until all of them wait where they should.
+/// Starts the tasks, and returns once each waits at its `.await`.
 pub(crate) async fn run() -> (MemorySnapshot, Truth) {
     const CONNECTIONS: u32 = 20;
     let service = Arc::new(Service {
@@ -111,7 +111,7 @@ pub(crate) async fn run() -> (MemorySnapshot, Truth) {
         (vec![EITHER, 0, QUERY], 80),
     ]
     .into();
-    // All of them have been polled once when the timer fires; on a busy machine it takes a few turns.
+    // Usually, all have been polled when the timer fires. A busy machine takes a few more turns.
     let mut snapshot = get_memory_snapshot();
     for _ in 0..600 {
         tokio::time::sleep(Duration::from_millis(50)).await;
@@ -124,14 +124,14 @@ pub(crate) async fn run() -> (MemorySnapshot, Truth) {
     (snapshot, truth)
 }
 
-/// The report's rows in the same words; 0 stands for lines of other files.
+/// Returns the report's rows in the same form. 0 stands for lines of other files.
 pub(crate) fn rows(snapshot: &MemorySnapshot) -> Truth {
     let mut rows = Truth::new();
     for point in snapshot.await_points() {
         let line = |file: &str, line| if file.ends_with("where_it_waits.rs") { line } else { 0 };
         let mut lines: Vec<u32> =
             point.frames.iter().map(|frame| line(&frame.file, frame.line)).collect();
-        // How many functions Tokio has on the way to its semaphore is its own matter.
+        // The number of Tokio's functions above its semaphore may change, so they count as one.
         lines.dedup_by_key(|line| if *line == 0 { u32::MAX } else { *line });
         *rows.entry(lines).or_default() += point.tasks;
     }

@@ -5,26 +5,26 @@
 //!
 //! | word | meaning |
 //! |---|---|
-//! | *task* | a future wrapped in [`Tracked`](async_memory::Tracked); it has an id and a row |
-//! | *owner* | the task or thread that allocated a block; it stays the owner until the block is freed |
+//! | *task* | a future wrapped in [`Tracked`](async_memory::Tracked), with an id and a row |
+//! | *owner* | the task or thread that allocated a block, until the block is freed |
 //! | *block* | one allocation: a pointer and a layout |
 //! | *live* | allocated and not yet freed |
-//! | *peak* | the most that was live at one time |
+//! | *peak* | the highest number of live bytes at one time |
 //! | *freed elsewhere*, *by others* | freed while the owner was not the current task |
-//! | *retained*, *of ended* | live though the owner has ended |
-//! | *untracked* | allocated outside every task |
-//! | *whole* | tasks + untracked: all that the allocator sees |
-//! | *site* | the place in the code, and the name, that tasks are made under |
-//! | *current* | the task that is being polled or dropped on this thread: the innermost where they nest |
-//! | *variable* | what `track_var!` registered: it lives as long as its heap block |
-//! | *await point* | a chain of `.await`s that a task waits at |
+//! | *retained*, *of ended* | live after the owner has ended |
+//! | *untracked* | allocated outside of all tasks |
+//! | *whole* | tasks + untracked: everything that the allocator counts |
+//! | *site* | a place in the code where tasks are created, with their name |
+//! | *current* | the task that this thread polls or drops; of nested tasks, the innermost |
+//! | *variable* | a value registered by `track_var!`; it lives as long as its heap block |
+//! | *await point* | the chain of `.await`s at which a task waits |
 //! | *name* | of a block: the variable that holds it |
 //! | *hand-over* | a block that one task allocates and another frees |
-//! | *wave* | ended tasks that follow one another: each was created after the end of the one before |
-//! | *unannotated* | a Tokio task without annotation, known by the id that Tokio gave it |
-//! | *cell* | the block that Tokio keeps a spawned task in |
+//! | *wave* | ended tasks that follow one another: each was created after the previous one ended |
+//! | *unannotated* | a Tokio task that is not wrapped, identified by its Tokio id |
+//! | *cell* | the heap block in which Tokio keeps a spawned task |
 //! | *ended* | completed, cancelled or panicked |
-//! | *dropped* (of a row) | given up because there was no room for it; always counted |
+//! | *dropped* (of a row) | discarded for lack of space; always counted |
 #![forbid(unsafe_code)]
 
 #[cfg(any(doc, doctest))]

@@ -1,4 +1,4 @@
-//! The command line.
+//! The command line. The comments on options are the text of `--help`.
 
 use std::path::{Path, PathBuf};
 
@@ -111,12 +111,12 @@ pub(crate) struct Report {
 }
 
 impl Arguments {
-    /// Reads the command line; cargo puts the name of the subcommand first.
+    /// Reads the command line. Cargo passes the name of the subcommand first.
     ///
     /// # Errors
     ///
-    /// What is wrong with it, or the help that it asks for. The error repeats what was written,
-    /// escaped.
+    /// Returns what is wrong with the command line, or the help that it asks for. The error repeats
+    /// the words, escaped.
     pub(crate) fn read() -> Result<Self, clap::Error> {
         let mut words: Vec<_> = std::env::args_os().collect();
         if words.get(1).is_some_and(|it| it == "memscope") {

@@ -1,4 +1,4 @@
-//! Sizes as people write them.
+//! Byte sizes as users write and read them.
 
 use std::{fmt, str::FromStr};
 
@@ -6,7 +6,7 @@ use std::{fmt, str::FromStr};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct ByteSize(pub(crate) u64);
 
-/// Units, and their bytes: those of two and, with their own names, those of ten.
+/// Units and their factors: binary ones, and decimal ones with names of their own.
 const UNITS: [(&str, u64); 13] = [
     ("", 1),
     ("b", 1),
@@ -47,7 +47,8 @@ impl FromStr for ByteSize {
 }
 
 impl fmt::Display for ByteSize {
-    /// With a comma at each thousand: sizes of futures are compared to the byte.
+    /// Prints all digits, with a comma at each thousand, since sizes of futures are compared
+    /// exactly.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let digits = self.0.to_string();
         let mut text = String::with_capacity(digits.len() * 4 / 3);

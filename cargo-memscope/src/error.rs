@@ -1,4 +1,4 @@
-//! What went wrong, and what to do.
+//! The error of a command: what went wrong, and what the user can do.
 
 use std::{fmt, io};
 
@@ -11,7 +11,7 @@ impl Error {
         Self(text.into())
     }
 
-    /// Whether nobody reads the output any more, as with `| head`.
+    /// Returns `true` if the reader of the output is gone, as with `| head`.
     pub(crate) fn is_broken_pipe(&self) -> bool {
         self.0.is_empty()
     }

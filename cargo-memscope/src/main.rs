@@ -1,38 +1,23 @@
-//! `cargo memscope`: why async functions' futures are large, and the reports of memscope-rs.
+//! `cargo memscope`: shows why async functions' futures are large, and prints reports of
+//! memscope-rs.
 
-// The command line …
-mod arguments;
-mod byte_size;
-// … names a program, which is built if need be …
-mod command;
-mod program;
-// … and read into rows …
-mod futures;
-mod name;
-mod origin;
-mod why;
-mod advice;
-// … that are printed.
-mod list;
-mod tree;
-mod diff;
-mod source;
-mod shown;
-mod paint;
-// A report is there already; the program tells of the futures in it.
-mod report;
-mod sites;
+// Bottom first: a module imports only from modules above it.
 mod error;
+mod byte_size;
+mod arguments;
+mod model;
+mod output;
+mod commands;
 
 use std::process::ExitCode;
 
 use arguments::{Arguments, Command};
 use memscope_runtime::__terminal::{said, visible_lines};
-use paint::BAD;
+use output::BAD;
 
-/// The exit code of everything that goes wrong; 1 means that a future is too large.
+/// The exit code of all failures. 1 means that a future is too large.
 const FAILED: u8 = 2;
-/// Bytes of an error: a parser repeats what it has read.
+/// The most bytes of an error that are printed. A parser's error may repeat its whole input.
 const MOST_ERROR: usize = 4 << 10;
 
 fn main() -> ExitCode {
@@ -41,8 +26,8 @@ fn main() -> ExitCode {
         Err(error) => return wrong_arguments(&error),
     };
     let result = match &arguments.command {
-        Command::Futures(options) => command::run(options),
-        Command::Report(options) => report::run(options).map(|()| ExitCode::SUCCESS),
+        Command::Futures(options) => commands::futures::run(options),
+        Command::Report(options) => commands::report::run(options).map(|()| ExitCode::SUCCESS),
     };
     result.unwrap_or_else(|error| {
         if error.is_broken_pipe() {
@@ -54,9 +39,9 @@ fn main() -> ExitCode {
     })
 }
 
-/// Prints what is wrong with the command line, or the help that it asks for.
+/// Prints the error about the command line, or the help that it asks for.
 fn wrong_arguments(error: &clap::Error) -> ExitCode {
-    // Nothing to be done if no reader is there.
+    // If standard error is closed, nothing can be reported.
     drop(error.print());
     ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(FAILED))
 }

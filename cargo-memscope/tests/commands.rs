@@ -1,4 +1,4 @@
-//! The commands as a user runs them, on a package that is built on the way.
+//! Runs the commands as a user would, on a package that is built on the way.
 #![cfg(target_os = "linux")]
 
 use std::{
@@ -12,7 +12,7 @@ use memscope_layout::{Layouts, Shape};
 use memscope_runtime::async_memory::get_memory_snapshot;
 use serde_json::{Value, json};
 
-/// What a run of the tool printed, and its exit code.
+/// The output of a run of the tool, and its exit code.
 #[derive(Debug)]
 struct Run {
     out: String,
@@ -38,15 +38,15 @@ fn folder() -> PathBuf {
 
 fn run(arguments: &[&str]) -> Run {
     let mut command = Command::new(env!("CARGO_BIN_EXE_cargo-memscope"));
-    // As cargo calls it: the name of the subcommand first.
+    // Cargo passes the name of the subcommand first.
     command.arg("memscope").args(arguments).current_dir(shop());
     command.env("CARGO_TARGET_DIR", folder().join("shop")).env_remove("CARGO_BUILD_TARGET");
-    // Of the package that is tested, not of the one that is built.
+    // This variable belongs to the package under test, not to the one that is built.
     command.env_remove("CARGO_MANIFEST_DIR");
     command.output().unwrap().into()
 }
 
-/// Builds a binary of the package, and says where it is.
+/// Builds a binary of the package, and returns its path.
 fn program(name: &str) -> PathBuf {
     let built = run(&["futures", "--release", "--bin", name, "--limit", "0"]);
     assert_eq!(built.code, 0, "{}", built.error);
@@ -67,7 +67,7 @@ fn future<'v>(value: &'v Value, name: &str) -> &'v Value {
     futures.iter().find(|it| it["name"] == name).unwrap_or_else(|| panic!("no {name} in {value}"))
 }
 
-/// The lines of a future: from its own to the next one's.
+/// Returns the lines of a future, up to the next one.
 fn part<'t>(text: &'t str, name: &str) -> &'t str {
     text.split("\n\n")
         .find(|it| it.lines().next().is_some_and(|it| it.contains(name)))
@@ -113,7 +113,7 @@ fn why_a_future_is_large_goes_down_to_the_variable_and_its_line() {
         "{handle}"
     );
     let race = part(&text, "shop::race");
-    // In an optimised build the first `pinned` hides the second, so the body tells.
+    // In an optimised build, the first `pinned` hides the second, so the body supplies it.
     let expected = "perhaps pinned: shop::read_row  src/lib.rs:46, and in it:";
     assert!(race.contains(expected), "{race}");
     let advice = "futures that run side by side are held inline: `shop::read_row` (8,";
@@ -287,7 +287,8 @@ fn a_saved_report_is_printed_as_the_program_would_have() {
     assert!(gone.error.starts_with("error: cannot read not/there: "), "{}", gone.error);
 }
 
-/// A saved report, as the program of `erased` would write it: each site, its futures alive, its future's name and its size in the report.
+/// A saved report, as the program `erased` would write it. Each site has a name, a number of live
+/// futures, the name of its future, and its size in the report.
 fn report_of(program: &Path, sites: &[(&str, u64, &str, u64)]) -> Value {
     let layouts = Layouts::read(program).unwrap();
     let file = folder().join(format!("{}.json", sites.len()));
@@ -369,7 +370,8 @@ fn a_saved_report_is_joined_with_the_program_that_wrote_it() {
         at(text, expected);
     }
 
-    // What the program has explained itself is not said again unasked, and what has no vtable is no future.
+    // Sites that the program explained itself are omitted by default. A site without a vtable has
+    // no known future.
     let mut explained = report.clone();
     explained["sites"][0]["state_machine"] =
         json!({"path": "shop::order", "size_bytes": order_size, "states": 4, "widest": null});
@@ -383,7 +385,7 @@ fn a_saved_report_is_joined_with_the_program_that_wrote_it() {
     let asked = run(&["report", &explained, "--program", program.to_str().unwrap()]).out;
     at(&asked, "\norders  src/bin/erased.rs:24  1 of 9 alive");
 
-    // The same program elsewhere; and without the file that is named.
+    // The same program in another place, and without the file that is named.
     let moved = folder().join("moved-program");
     fs::copy(&program, &moved).unwrap();
     let moved = moved.to_str().unwrap();
@@ -397,7 +399,7 @@ fn a_saved_report_is_joined_with_the_program_that_wrote_it() {
     let (_, again) = found.out.split_once("\nstate machines, from ").expect(&found.error);
     assert_eq!(again.split_once('\n').unwrap().1, text.split_once('\n').unwrap().1);
 
-    // Another build, which may have anything at these places.
+    // Another build, which may have anything at these addresses.
     let other = run(&["report", &file, "--program", &APP]);
     assert_eq!(other.code, 2);
     let ids = [report["program"]["build_id"].as_str().unwrap(), &BUILD_ID];
@@ -438,7 +440,8 @@ fn a_report_of_many_sites_shows_the_first() {
     assert_eq!(shown(&["--full"]), (12, false));
 }
 
-/// Characters that move the cursor, hide, or turn the order of what stands beside them.
+/// Returns `true` unless a character moves the cursor, is invisible, or changes the order of its
+/// neighbours.
 fn is_harmless(text: &str) -> bool {
     text.chars().all(|it| {
         let hidden = matches!(u32::from(it),
@@ -447,7 +450,7 @@ fn is_harmless(text: &str) -> bool {
     })
 }
 
-/// A screen that is cleared, a title that is set, an order that is turned, letters that are not seen.
+/// Clears the screen, sets a title, reverses text, and contains invisible letters.
 const NASTY: &str =
     "x\u{1b}[2J\u{1b}]0;t\u{7}\u{202e}y\u{2066}\u{200b}\u{feff}\u{85}\u{2028}\u{e0041}\rz";
 
@@ -507,7 +510,7 @@ fn no_text_of_a_file_or_the_command_line_moves_the_cursor() {
         .map(|it| (it.0.to_owned(), it.1.to_owned()))
         .unwrap();
     assert!(sites.contains("\\u{202e}y"), "{sites}");
-    // Data is as it is.
+    // JSON contains the data unchanged.
     let json = run(&["futures", &before, "--json"]).out;
     assert_eq!(serde_json::from_str::<Value>(&json).unwrap()["futures"][0]["name"], NASTY);
 }
@@ -523,7 +526,7 @@ fn what_never_ends_is_refused_and_what_comes_through_a_pipe_is_read() {
         for (file, why) in [
             ("/dev/zero", "a device"),
             ("/dev/null", "a device"),
-            (pipe, "nobody writes to"),
+            (pipe, "no process writes to this pipe"),
             (folder.to_str().unwrap(), "a folder"),
         ] {
             let refused = run(&[command, file]);
@@ -540,7 +543,7 @@ fn what_never_ends_is_refused_and_what_comes_through_a_pipe_is_read() {
         let error = run(&["report", large.to_str().unwrap()]).error;
         assert!(error.contains("larger than"), "{error}");
         fs::remove_file(large).unwrap();
-        // A slow writer is waited for.
+        // The tool waits for a slow writer.
         let late =
             format!("(sleep 0.3; echo '{{'; sleep 0.3; echo '}}') | '{tool}' {command} /dev/stdin");
         let late: Run = Command::new("sh").args(["-c", &late]).output().unwrap().into();

@@ -1,4 +1,4 @@
-//! The clients of the web service: hyper over TCP, and a bare socket for those who hang up.
+//! The clients of the web service: hyper over TCP, and a bare socket for clients that hang up.
 
 use std::{
     net::SocketAddr,
@@ -27,13 +27,13 @@ pub(crate) enum Visit {
     Get(&'static str, &'static str),
     /// Gets the long body.
     Export,
-    /// Asks what the handler panics at.
+    /// Sends a request on which the handler panics.
     Nonsense,
-    /// Asks and does not wait for the answer.
+    /// Sends a request and does not wait for the answer.
     HangUp,
 }
 
-/// What the `n`-th request is.
+/// Returns the kind of the `n`-th request.
 pub(crate) fn visit(n: usize) -> Visit {
     match n % 20 {
         0 => Visit::HangUp,
@@ -46,7 +46,7 @@ pub(crate) fn visit(n: usize) -> Visit {
     }
 }
 
-/// Makes requests on one connection, kept alive, until all are made.
+/// Makes requests on one connection, which is kept alive, until all are made.
 pub(crate) async fn client(
     id: usize,
     server: SocketAddr,

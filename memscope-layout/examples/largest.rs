@@ -1,4 +1,4 @@
-//! The largest futures of a program, and how long it took to find them, in how much memory.
+//! Prints the largest futures of a program, and the time and memory that it took to find them.
 //!
 //! ```text
 //! cargo run --release -p memscope-layout --example largest -- PATH [COUNT]
@@ -59,13 +59,15 @@ fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// The time that a processor spent on this process; other work beside it does not count. `None` where the system does not say.
+/// Returns the CPU time of this process, which other work on the machine does not affect. `None` if
+/// the system does not provide it.
 fn busy() -> Option<Duration> {
     let times = fs::read_to_string("/proc/self/schedstat").ok()?;
     times.split(' ').next()?.parse().ok().map(Duration::from_nanos)
 }
 
-/// The most memory that the process had so far, pages of the file included; `None` where the system does not say.
+/// Returns the peak memory of the process, including mapped pages of the file. `None` if the system
+/// does not provide it.
 fn peak_kilobytes() -> Option<u64> {
     let status = fs::read_to_string("/proc/self/status").ok()?;
     let line = status.lines().find_map(|it| it.strip_prefix("VmHWM:"))?;

@@ -4,190 +4,191 @@ use std::{fmt, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 
-use crate::{future_type::TypeId, place::Place};
+use crate::{source_location::Place, type_id::TypeId};
 
-/// How the compiler names the future that is waited for.
+/// The name that the compiler gives to the future that is awaited.
 pub(crate) const AWAITED: &str = "__awaitee";
 
 /// The layout of one state machine.
 ///
-/// Sizes, alignments and offsets are bytes. What is said to be alive is an upper bound: the
-/// compiler keeps a place for an argument, and lists it, in every state, even when its value has
-/// moved on.
+/// Sizes, alignments and offsets are in bytes. The set of live members is an upper bound. The
+/// compiler reserves space for an argument in every state, and lists it there, even after its value
+/// was moved.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Coroutine {
-    /// Its type, as debug information names it: `app::db::query::{async_fn_env#0}`.
+    /// The path of its type, as in debug information: `app::db::query::{async_fn_env#0}`.
     pub path: Arc<str>,
     /// The size of the future.
     pub size: u64,
-    /// Its alignment; `None` where debug information does not tell.
+    /// The alignment of the future; `None` if debug information does not contain it.
     pub align: Option<u64>,
     /// Where the function, block or closure begins.
     pub declared_at: Option<Place>,
-    /// What tells the state that it is in; `None` for one that has a single state.
+    /// The discriminant, which selects the current state; `None` for a machine with a single state.
     pub discriminant: Option<Discriminant>,
-    /// All states, in the order of their values.
+    /// All states, ordered by discriminant value.
     pub states: Vec<State>,
-    /// Which of them makes it as large as it is: an index into `states`. `None` where it never
+    /// The state that determines the size: an index into `states`. `None` if the machine never
     /// waits.
     pub largest_state: Option<usize>,
-    /// Of its size, the bytes that are neither a known member of the largest state nor the
+    /// The bytes of `size` that belong neither to a known member of the largest state nor to the
     /// discriminant.
     ///
-    /// What is [hidden](State::hidden) in that state is in here.
+    /// [Hidden](State::hidden) members of that state are counted here.
     pub padding: u64,
 }
 
-/// The number in a value that tells its state or variant.
+/// The discriminant: the number in a value that selects its state or variant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Discriminant {
-    /// Where it is in the value.
+    /// Its offset in the value.
     pub offset: u64,
     /// Its size: 1, 2, 4 or 8.
     pub size: u64,
 }
 
-/// One state.
+/// One state of a [`Coroutine`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct State {
-    /// Which one.
+    /// Which state it is.
     pub kind: StateKind,
-    /// The discriminant's value in it; `None` where no other state has a value either.
+    /// The value of the discriminant in this state; `None` for a machine with a single state.
     pub value: Option<u64>,
-    /// The `.await` that it waits at, or for the other states a place of the function.
+    /// For a suspended state, its `.await`; for the other states, a line of the function.
     ///
-    /// An `.await` in a macro is a line of the macro.
+    /// The place of an `.await` inside a macro is a line of the macro.
     pub place: Option<Place>,
-    /// What it keeps, by offset.
+    /// The values that the state keeps, ordered by offset.
     pub members: Vec<Member>,
-    /// What it keeps besides, without an offset: the compiler gives several members of one name to
-    /// the debug information, and only the first arrives.
+    /// Values that the state also keeps, whose offsets are unknown. The compiler passes several
+    /// members of one name to debug information, and only the first one is written.
     pub hidden: Vec<Hidden>,
-    /// Bytes that known members take; those that overlap count once.
+    /// The bytes that known members take. Overlapping bytes count once.
     pub live_bytes: u64,
-    /// Where the last known member ends.
+    /// The offset at which the last known member ends.
     pub extent: u64,
 }
 
-/// Where a coroutine is in its life.
+/// The phase of a coroutine's life that a state stands for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum StateKind {
-    /// Made, never polled.
+    /// Created and never polled.
     Unresumed,
-    /// Its value has been given out.
+    /// Completed: the output was returned.
     Returned,
     /// A poll panicked.
     Panicked,
-    /// It waits at an `.await`. They are numbered from 0 on, in the order in which the compiler met
+    /// Suspended at an `.await`. The number counts from 0 in the order in which the compiler met
     /// them.
     Suspended(u32),
 }
 
-/// What a state keeps at one place.
+/// A value that a state keeps at a known offset.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Member {
-    /// The variable; `__awaitee` for what is waited for, `__0` and so on for values without a name.
+    /// The name of the variable; `__awaitee` for the awaited future, `__0` and so on for values
+    /// without a name.
     pub name: Arc<str>,
-    /// What it is to the coroutine.
+    /// The role of the value in the coroutine.
     pub kind: MemberKind,
-    /// Its type.
+    /// The name of its type.
     pub type_name: Arc<str>,
-    /// Where its type is among [`Layouts::future_type`](crate::Layouts::future_type); `None` where
-    /// no future can be in it.
+    /// Its type, to be passed to [`Layouts::future_type`](crate::Layouts::future_type); `None` if
+    /// the type cannot contain a future.
     pub future_type: Option<TypeId>,
-    /// Where it is in the future.
+    /// Its offset in the future.
     pub offset: u64,
-    /// Its size; `None` where debug information declares the type only.
+    /// Its size; `None` if debug information only declares the type.
     pub size: Option<u64>,
-    /// Its alignment; `None` where debug information does not tell.
+    /// Its alignment; `None` if debug information does not contain it.
     pub align: Option<u64>,
-    /// The line that declares the variable; `None` for one without a line, and where several
-    /// variables may be meant.
+    /// The line that declares the variable; `None` if there is no such line, or if several
+    /// variables are possible.
     pub declared_at: Option<Place>,
-    /// Those lines, where several may be meant; else empty.
+    /// The lines of all possible variables, if there are several; otherwise empty.
     pub maybe_declared_at: Vec<Place>,
-    /// What tells all this.
+    /// The part of the debug information that describes this member.
     pub evidence: Evidence,
 }
 
-/// What a member is to its coroutine.
+/// The role of a member in its coroutine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum MemberKind {
-    /// An argument of the function, or what the block or closure captures: it has a place in every
-    /// state.
+    /// An argument of the function, or a value captured by the block or closure. It has space in
+    /// every state.
     Captured,
-    /// A variable, alive across the `.await`.
+    /// A variable that is live across the `.await`.
     Local,
-    /// The future that is waited for.
+    /// The awaited future.
     Awaited,
     /// A value without a name.
     Temporary,
 }
 
-/// Which part of the debug information tells about a member.
+/// The part of the debug information that describes a member.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Evidence {
-    /// The state's own entry.
+    /// The entry of the state itself.
     State,
-    /// The unresumed state: a captured value never moves.
+    /// The entry of the unresumed state: a captured value keeps its offset in every state.
     Unresumed,
-    /// The variables of the function's body: the only one of this name that the state does not
-    /// show.
+    /// The variables of the function's body. Exactly one variable of this name is missing from the
+    /// state.
     Body,
 }
 
-/// What a state keeps besides its members: only its name is certain.
+/// A value that a state keeps at an unknown offset. Only its name is certain.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Hidden {
-    /// The variable.
+    /// The name of the variable.
     pub name: Arc<str>,
-    /// The variables of the body that it may be; empty where they are not known.
+    /// The variables of the body that it may be; empty if they are unknown.
     pub candidates: Vec<Candidate>,
 }
 
-/// A variable that may be meant.
+/// A variable that a hidden value may be.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Candidate {
-    /// Its type.
+    /// The name of its type.
     pub type_name: Arc<str>,
-    /// Where its type is among [`Layouts::future_type`](crate::Layouts::future_type); `None` where
-    /// no future can be in it.
+    /// Its type, to be passed to [`Layouts::future_type`](crate::Layouts::future_type); `None` if
+    /// the type cannot contain a future.
     pub future_type: Option<TypeId>,
     /// Its size.
     pub size: Option<u64>,
-    /// Where it is in the future, as far as the body tells.
+    /// Its offset in the future, if the body contains it.
     pub offset: Option<u64>,
     /// The line that declares it.
     pub declared_at: Option<Place>,
 }
 
 impl Coroutine {
-    /// The largest of the states in which it waits.
+    /// Returns the largest suspended state.
     pub fn largest(&self) -> Option<&State> {
         self.states.get(self.largest_state?)
     }
 
-    /// The states in which it waits.
+    /// Iterates over the suspended states.
     pub fn suspended(&self) -> impl Iterator<Item = &State> {
         self.states.iter().filter(|it| matches!(it.kind, StateKind::Suspended(_)))
     }
 
-    /// The state that a value of the discriminant means; `None` for one that the compiler did not
-    /// give out.
+    /// Returns the state for a value of the discriminant; `None` for a value that the compiler
+    /// never assigns.
     pub fn state(&self, value: u64) -> Option<&State> {
         self.states.iter().find(|it| it.value == Some(value))
     }
 
-    /// Fills in what follows from the members.
-    pub(crate) fn sum_up(&mut self) {
+    /// Computes the fields that follow from the members.
+    pub(crate) fn compute_sizes(&mut self) {
         for state in &mut self.states {
             state.members.sort_by_key(|it| (it.offset, it.size));
             (state.live_bytes, state.extent) = state.cover(None);
@@ -202,9 +203,10 @@ impl Coroutine {
 }
 
 impl State {
-    /// The future that is waited for; `None` in a state that does not wait, and where a variable
-    /// has the name that the compiler gives to that future: which of the two debug information
-    /// means is then not told.
+    /// Returns the awaited future.
+    ///
+    /// Returns `None` for a state that does not wait. Also returns `None` if a variable has the
+    /// compiler's name for the awaited future: debug information then cannot distinguish the two.
     pub fn awaited(&self) -> Option<&Member> {
         let mut named = self.members.iter().filter(|it| &*it.name == AWAITED);
         let awaited = named.next().filter(|it| it.kind == MemberKind::Awaited)?;
@@ -212,7 +214,7 @@ impl State {
         is_clear.then_some(awaited)
     }
 
-    /// Bytes that are taken, and where the last of them ends.
+    /// Returns the number of bytes taken, and the offset at which the last member ends.
     fn cover(&self, discriminant: Option<Discriminant>) -> (u64, u64) {
         let members = self.members.iter().map(|it| (it.offset, it.size.unwrap_or(0)));
         let mut parts: Vec<_> =

@@ -1,8 +1,11 @@
-//! One opaque error: why a file tells no layouts, and what to do about it.
+//! The one opaque error: why a file yields no layouts, and what the user can do about it.
 
-use std::{error, fmt, io, path::Path, path::PathBuf};
+use std::{
+    error, fmt, io,
+    path::{Path, PathBuf},
+};
 
-/// Why no layouts could be read; its `Display` says what to do.
+/// Why no layouts could be read. Its `Display` text says what to do.
 ///
 /// ```
 /// use memscope_layout::Layouts;
@@ -24,13 +27,13 @@ pub(crate) enum Kind {
     NoDebugInfo,
     LineTablesOnly,
     SplitFilesMissing { first: PathBuf, count: usize },
-    DebugFileMissing { name: PathBuf },
+    DebugFileMissing { name: PathBuf, system: PathBuf },
     DebugFileOther { file: PathBuf, what: &'static str },
     Corrupt(String),
     TooMuch,
 }
 
-/// What a crate's profile needs.
+/// The lines that a crate's profile needs.
 const CARGO_LINES: &str = "    [profile.release]      # or the profile that you build with
     debug = 2              # the layouts of types; `debug = 1` has lines only
     strip = \"none\"
@@ -41,8 +44,8 @@ impl Error {
         Self { path: path.to_owned(), kind }
     }
 
-    /// Whether the file is a program whose debug information is missing or too little, so that
-    /// building it again helps.
+    /// Returns `true` if the file is a program without debug information, or with too little of it,
+    /// so that building it again helps.
     ///
     /// ```
     /// use memscope_layout::Layouts;
@@ -62,7 +65,7 @@ impl Error {
     }
 }
 
-/// A path on one line: what moves the cursor, or is not seen, is escaped.
+/// Formats a path on one line. Characters that move the cursor, or are invisible, are escaped.
 fn shown(path: &Path) -> String {
     path.to_string_lossy().escape_debug().to_string()
 }
@@ -94,12 +97,12 @@ impl fmt::Display for Error {
                  build it again where it is, or with `split-debuginfo = \"off\"`",
                 shown(first)
             ),
-            Kind::DebugFileMissing { name } => write!(
+            Kind::DebugFileMissing { name, system } => write!(
                 f,
                 "the debug information of {path} was moved to {0}, which is neither beside it, nor in `.debug` there, nor in {1}: \
                  put {0} beside it, or build it with\n{CARGO_LINES}",
                 shown(name),
-                crate::detached::SYSTEM
+                shown(system)
             ),
             Kind::DebugFileOther { file, what } => write!(
                 f,

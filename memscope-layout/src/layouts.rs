@@ -1,147 +1,108 @@
-//! All layouts of a program, and the questions to them.
-
-use std::path::Path;
+//! The layouts of a program, and lookups in them.
 
 use serde::{Deserialize, Serialize};
 
 use crate::{
     coroutine::{Coroutine, Member},
-    error::Error,
-    future_type::{FutureType, PointerKind, Shape, TypeId},
-    mapped::Mapped,
-    program,
+    shape::{FutureType, PointerKind, Shape},
+    type_id::TypeId,
 };
 
-/// Types looked at for the futures in one member: more are there only in a damaged file, or in a
-/// value of thousands of futures.
+/// The most types that are visited to find the futures in one member. Only a damaged file, or a
+/// value of thousands of futures, contains more.
 const MOST_STEPS: usize = 4096;
 
 /// The layouts of all state machines in a program.
 ///
-/// Plain data; the file is closed again.
+/// This is plain data: the file is closed after it was read.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Layouts {
     pub(crate) build_id: Option<String>,
     pub(crate) base_address: u64,
     pub(crate) coroutines: Vec<Coroutine>,
     pub(crate) future_types: Vec<FutureType>,
-    /// By address.
+    /// Ordered by address.
     pub(crate) vtables: Vec<(u64, Option<TypeId>)>,
     pub(crate) missing_files: usize,
 }
 
-/// A coroutine that a member of another one has.
+/// A coroutine that a member of another coroutine contains or points to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Child {
-    /// Which: an index into [`Layouts::coroutines`].
+    /// The coroutine: an index into [`Layouts::coroutines`].
     pub coroutine: usize,
-    /// How it is had.
+    /// How the member holds it.
     pub held: Held,
 }
 
-/// How a coroutine has another one.
+/// How a coroutine holds another one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Held {
-    /// Its bytes are among the parent's, from this offset on.
+    /// Inline: its bytes are part of the parent, from this offset on.
     Inline(u64),
-    /// It has an allocation of its own.
+    /// In a heap allocation of its own.
     Boxed,
-    /// It is elsewhere, and borrowed: often in another variable of the same parent.
+    /// Borrowed: it is elsewhere, often in another variable of the same parent.
     Borrowed,
 }
 
 impl Layouts {
-    /// Reads an executable or a library.
-    ///
-    /// Split debug information is found where the compiler left it, and as `PATH.dwp`. What was
-    /// moved to another file is found beside the program, in `.debug` there, and below
-    /// `/usr/lib/debug`; that it is of the same build is checked.
-    ///
-    /// # Errors
-    ///
-    /// When the file cannot be read, is not ELF, is cut off or damaged, or has no debug information
-    /// about types, and when the file that has it is of another build. The error says what to do.
-    pub fn read(path: impl AsRef<Path>) -> Result<Self, Error> {
-        let path = path.as_ref();
-        let read = || {
-            let file = Mapped::open(path)?;
-            program::read(&file, Some(path))
-        };
-        read().map_err(|kind| Error::new(path, kind))
-    }
-
-    /// The same of a file's bytes; files beside it are not looked for.
-    ///
-    /// # Errors
-    ///
-    /// As for [`read`](Self::read).
-    ///
-    /// ```
-    /// use memscope_layout::Layouts;
-    ///
-    /// let error = Layouts::from_bytes(b"MZ").unwrap_err();
-    /// assert!(error.to_string().contains("a PE file (Windows)"), "{error}");
-    /// ```
-    pub fn from_bytes(bytes: &[u8]) -> Result<Self, Error> {
-        program::read(bytes, None).map_err(|kind| Error::new(Path::new("the file"), kind))
-    }
-
-    /// All state machines, the largest first.
+    /// Returns all state machines, the largest first.
     pub fn coroutines(&self) -> &[Coroutine] {
         &self.coroutines
     }
 
-    /// A type that a [`Member`] or a [`Shape`] names.
+    /// Returns the type that a [`Member`] or a [`Shape`] refers to.
     pub fn future_type(&self, id: TypeId) -> Option<&FutureType> {
         self.future_types.get(id.0 as usize)
     }
 
-    /// The type of the future that a vtable of `dyn Future` belongs to.
+    /// Returns the type of the future that a vtable of `dyn Future` belongs to.
     ///
-    /// `address` is the vtable's address in the running program minus where that program was
-    /// loaded: `running address − address of the file's first byte + base_address()`. `size` is the
-    /// size of the future in bytes.
+    /// `address` is the vtable's address relative to the place where the program was loaded:
+    /// `running address − address of the file's first byte + base_address()`. `size` is the size of
+    /// the future in bytes.
     ///
-    /// `None` where the vtable is not known, where several types share it, and where the sizes do
-    /// not agree: what cannot be believed is not told.
+    /// Returns `None` if the vtable is unknown, if several types share it, or if the sizes differ:
+    /// an uncertain answer is not given.
     pub fn by_vtable(&self, address: u64, size: u64) -> Option<TypeId> {
         let index = self.vtables.binary_search_by_key(&address, |it| it.0).ok()?;
         let id = self.vtables.get(index)?.1?;
         (self.future_type(id)?.size == Some(size)).then_some(id)
     }
 
-    /// The addresses of all vtables of `dyn Future`, and the types; `None` where several types
-    /// share one.
+    /// Iterates over the addresses of all vtables of `dyn Future` and their types; `None` if
+    /// several types share one vtable.
     pub fn vtables(&self) -> impl Iterator<Item = (u64, Option<TypeId>)> {
         self.vtables.iter().copied()
     }
 
-    /// The address that the linker gave to the file's first byte: 0 for a position-independent
-    /// program.
+    /// Returns the address that the linker assigned to the file's first byte: 0 for a
+    /// position-independent program.
     pub fn base_address(&self) -> u64 {
         self.base_address
     }
 
-    /// The linker's name for exactly this build, in hexadecimal digits; `None` where it was not
-    /// asked for one.
+    /// Returns the build id in hexadecimal digits: the linker's identifier of exactly this build.
+    /// `None` if the linker did not write one.
     pub fn build_id(&self) -> Option<&str> {
         self.build_id.as_deref()
     }
 
-    /// How many files of split debug information were not found: coroutines in those are missing
-    /// here.
+    /// Returns how many files of split debug information were not found. The coroutines in them are
+    /// missing.
     pub fn missing_files(&self) -> usize {
         self.missing_files
     }
 
-    /// The coroutines that a member is or has, through wrappers, enums and pointers; none of those
-    /// that they have in turn.
+    /// Returns the coroutines that a member contains or points to, through wrappers, enums and
+    /// pointers. Coroutines inside these are not included.
     pub fn children(&self, member: &Member) -> Vec<Child> {
         member.future_type.map_or_else(Vec::new, |id| self.children_of(id, member.offset))
     }
 
-    /// The same of a type, for a value of it that begins at this offset.
+    /// Like [`children`](Self::children), for a value of this type at this offset.
     pub fn children_of(&self, id: TypeId, offset: u64) -> Vec<Child> {
         let mut children = Vec::new();
         let mut left = MOST_STEPS;

@@ -1,34 +1,23 @@
 #![doc = include_str!("../README.md")]
 #![deny(unsafe_code)]
 
-// A file …
-mod mapped;
-mod sections;
-mod split;
-mod detached;
-// … is made of units, of which each is passed over once …
-mod units;
-mod scan;
-// … and then read where there is something to read …
-mod types;
-mod variants;
-mod bodies;
-mod machine;
-mod future_types;
-mod program;
-// … into plain data.
-mod place;
-mod coroutine;
-mod future_type;
-mod layouts;
-// What these stand on.
-mod budget;
+// Bottom first: a module imports only from modules above it. `tests/architecture.rs` holds this.
 mod error;
+mod work_limit;
+mod source_location;
+mod type_id;
+mod coroutine;
+mod shape;
+mod layouts;
+mod elf;
+mod dwarf;
+mod read;
 
 pub use coroutine::{
     Candidate, Coroutine, Discriminant, Evidence, Hidden, Member, MemberKind, State, StateKind,
 };
 pub use error::Error;
-pub use future_type::{Field, FutureType, PointerKind, Shape, TypeId, Variant};
 pub use layouts::{Child, Held, Layouts};
-pub use place::Place;
+pub use shape::{Field, FutureType, PointerKind, Shape, Variant};
+pub use source_location::Place;
+pub use type_id::TypeId;

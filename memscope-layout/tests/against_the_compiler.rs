@@ -1,4 +1,4 @@
-//! What debug information tells, beside what the compiler itself says with `-Zprint-type-sizes`.
+//! Compares layouts from debug information with what the compiler prints for `-Zprint-type-sizes`.
 #![cfg(target_os = "linux")]
 
 use std::{env, fs, sync::LazyLock};
@@ -14,7 +14,8 @@ use type_sizes::{TypeSizes, shown};
 
 const SAMPLE: &str = "corner_cases";
 
-/// Every coroutine of the sample is found, and each agrees with the compiler: size, alignment, states, members, offsets.
+/// Checks that every coroutine of the sample is found and agrees with the compiler: size,
+/// alignment, states, members, offsets.
 fn agrees(label: &str, flags: &[&str]) {
     let built = compile(SAMPLE, label, flags);
     let layouts = Layouts::read(&built.program).unwrap();
@@ -31,7 +32,8 @@ fn agrees(label: &str, flags: &[&str]) {
         "not as the compiler has them, which has besides\n{:#?}\n{wrong}",
         truth.coroutines
     );
-    // Exceptions: an async closure that is only ever called is known to the compiler by two types, and to debug information by one.
+    // An exception: the compiler knows an async closure that is only called by two types, and debug
+    // information by one.
     let missing: Vec<_> = truth.coroutines.iter().map(|it| it.name.as_str()).collect();
     assert!(missing.iter().all(|it| it.contains("async closure")), "not found: {missing:#?}");
     joins(&built.program, &layouts);
@@ -89,10 +91,12 @@ fn split_files_agree() {
     agrees("unpacked", &["-Cdebuginfo=2", "-Csplit-debuginfo=unpacked", "-Cdwarf-version=5"]);
 }
 
-/// For real programs: `MEMSCOPE_PROGRAM` names one, and `MEMSCOPE_TYPE_SIZES` what the compiler printed when it was built so:
+/// Checks a real program: `MEMSCOPE_PROGRAM` names it, and `MEMSCOPE_TYPE_SIZES` contains what the
+/// compiler printed during this build:
 ///
 /// ```text
-/// CARGO_PROFILE_RELEASE_DEBUG=2 RUSTC_BOOTSTRAP=1 RUSTFLAGS=-Zprint-type-sizes cargo build --release > FILE
+/// CARGO_PROFILE_RELEASE_DEBUG=2 RUSTC_BOOTSTRAP=1 RUSTFLAGS=-Zprint-type-sizes \
+///     cargo build --release > FILE
 /// ```
 #[test]
 #[ignore = "needs a program and what the compiler printed"]
@@ -108,7 +112,7 @@ fn a_named_program_agrees() {
     assert!(wrong.is_empty(), "{}", wrong.concat());
 }
 
-/// A debug build, for what is looked at by name.
+/// A debug build, for tests that look futures up by name.
 static DEBUG: LazyLock<Layouts> = LazyLock::new(|| {
     Layouts::read(compile(SAMPLE, "by-name", &["-Cdebuginfo=2"]).program).unwrap()
 });
@@ -133,7 +137,8 @@ fn what_a_name_hides_is_put_right_or_said() {
     let types: Vec<_> = hidden.candidates.iter().map(|it| (&*it.type_name, it.size)).collect();
     assert_eq!(types, [("[u32; 7]", Some(28)), ("[u8; 100]", Some(100))], "either of the two");
 
-    // `page` is an argument and, moved, a variable: the second one is where the unresumed state has it.
+    // `page` is an argument and, after a move, a variable. The second one is at the offset in the
+    // unresumed state.
     let argument = find(debug, "corner_cases::argument_by_value::{async_fn_env#0}");
     let pages = argument.suspended().flat_map(|it| &it.members).filter(|it| &*it.name == "page");
     let pages: Vec<_> = pages.map(|it| (it.offset, it.evidence)).collect();
@@ -143,7 +148,7 @@ fn what_a_name_hides_is_put_right_or_said() {
     assert_eq!(pages[0].0.abs_diff(pages[1].0), 1000, "{pages:?}");
 }
 
-/// The futures in a state's members, by the name of each member.
+/// Returns the futures in a state's members, by the name of each member.
 fn children<'l>(layouts: &'l Layouts, path: &str) -> Vec<(&'l str, &'l str, Held)> {
     let state = find(layouts, path).largest().unwrap();
     let all = state.members.iter().flat_map(|member| {

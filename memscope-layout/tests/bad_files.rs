@@ -1,4 +1,5 @@
-//! Files that tell nothing, or lie: an error that says what to do, soon, and never anything worse.
+//! Files without layouts, or with wrong ones, soon cause an error that says what to do, and nothing
+//! worse.
 #![cfg(target_os = "linux")]
 
 mod common;
@@ -19,7 +20,7 @@ use proptest::{prelude::*, test_runner::FileFailurePersistence};
 
 const SAMPLE: &str = "smallest";
 
-/// The error that a build of the sample gives.
+/// Returns the error for a build of the sample.
 fn error_of(label: &str, flags: &[&str]) -> String {
     let built =
         compile(SAMPLE, label, &[&["-Cpanic=abort", "--crate-type=cdylib"], flags].concat());
@@ -71,7 +72,10 @@ fn a_file_of_another_kind_is_named() {
     drop(fs::remove_file(&pipe));
     if Command::new("mkfifo").arg(&pipe).status().is_ok_and(|it| it.success()) {
         let error = Layouts::read(&pipe).unwrap_err();
-        assert!(error.to_string().ends_with("it is not a file"), "and nobody waits: {error}");
+        assert!(
+            error.to_string().ends_with("it is not a file"),
+            "and the reader does not wait: {error}"
+        );
     }
     let cases: [(&[u8], &str); 6] = [
         (b"", "is empty"),
@@ -88,7 +92,7 @@ fn a_file_of_another_kind_is_named() {
     }
 }
 
-/// The sample's bytes, and where its debug information is.
+/// Returns the sample's bytes, and the ranges of its debug information.
 fn healthy() -> (Vec<u8>, Vec<Range<usize>>) {
     let flags = ["-Cdebuginfo=2", "-Cpanic=abort", "--crate-type=cdylib"];
     let bytes = fs::read(compile(SAMPLE, "healthy", &flags).program).unwrap();
@@ -103,17 +107,18 @@ fn healthy() -> (Vec<u8>, Vec<Range<usize>>) {
     (bytes, ranges)
 }
 
-/// The first units are those of the sample itself: half of all changes fall among so many bytes of a section.
+/// The units of the sample itself come first. Half of all changes affect so many bytes at the start
+/// of a section.
 const OWN: usize = 4096;
 
-/// What is done to the file.
+/// A change to the file.
 #[derive(Clone, Debug)]
 enum Damage {
-    /// These bytes are other ones: a section, a place in it, and the value.
+    /// Replaces bytes: a section, a position in it, and the value.
     Bytes(Vec<(prop::sample::Index, bool, prop::sample::Index, u8)>),
-    /// It ends here.
+    /// Ends the file here.
     Cut(prop::sample::Index),
-    /// The header and what follows are other ones.
+    /// Replaces bytes of the header and of what follows it.
     Header(Vec<(usize, u8)>),
 }
 
@@ -131,7 +136,7 @@ fn damage() -> impl Strategy<Value = Damage> {
 fn a_damaged_file_never_does_more_than_fail() {
     let (healthy, sections) = healthy();
     let start = Instant::now();
-    // More by `PROPTEST_CASES`.
+    // `PROPTEST_CASES` runs more cases.
     let config = ProptestConfig::default();
     let config = ProptestConfig {
         cases: config.cases.max(4000),

@@ -1,4 +1,4 @@
-//! Debug information that was moved to another file, as `objcopy` and distributions do.
+//! Debug information in another file, as made by `objcopy` and by Linux distributions.
 #![cfg(target_os = "linux")]
 
 mod common;
@@ -14,7 +14,8 @@ use memscope_layout::{Error, Layouts};
 
 const FLAGS: [&str; 3] = ["-Cdebuginfo=2", "-Cpanic=abort", "--crate-type=cdylib"];
 
-/// A program whose debug information was moved to `NAME.debug` beside it, and what it told before.
+/// A program whose debug information was moved to `NAME.debug` beside it, and its layouts before
+/// that.
 struct Moved {
     program: PathBuf,
     debug: PathBuf,
@@ -35,7 +36,7 @@ fn objcopy(arguments: &[&str], paths: &[&Path]) -> bool {
     }
 }
 
-/// `None` where nothing can move it.
+/// Builds and moves; `None` if no tool can move it.
 fn moved(build: &str, more: &[&str]) -> Option<Moved> {
     let program = compile("smallest", build, &[&FLAGS[..], more].concat()).program;
     let before = Layouts::read(&program).unwrap();
@@ -67,7 +68,7 @@ fn a_file_beside_the_program_or_in_its_debug_folder_is_read() {
         fs::create_dir(&folder).unwrap();
         fs::rename(&moved.debug, folder.join(moved.debug.file_name().unwrap())).unwrap();
         assert_eq!(Layouts::read(&moved.program).unwrap(), moved.before);
-        // Through a link, as `/proc/self/exe` is one.
+        // Through a link, such as `/proc/self/exe`.
         let link = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("link-to-{build}"));
         drop(fs::remove_file(&link));
         std::os::unix::fs::symlink(&moved.program, &link).unwrap();
@@ -109,7 +110,7 @@ fn a_file_of_another_build_is_refused() {
 #[test]
 fn a_damaged_file_is_named() {
     let Some(moved) = moved("moved-damaged", &[WITH_ID]) else { return };
-    // Its build id is as before, and what it tells of types is cut off.
+    // The file has the same build id, and its debug information is truncated.
     let file = fs::read(&moved.debug).unwrap();
     let info = {
         use object::{Object, ObjectSection};

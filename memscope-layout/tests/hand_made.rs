@@ -1,4 +1,5 @@
-//! What compilers seldom write, made by hand: types that are only declared, types of other units, vtables that the linker threw away.
+//! Debug information that compilers seldom write: types that are only declared, types of other
+//! units, vtables that the linker discarded.
 
 mod elf;
 
@@ -12,7 +13,7 @@ use gimli::{
 };
 use memscope_layout::{Layouts, Shape, State};
 
-/// Where the made programs are loaded to.
+/// The addresses at which the programs are loaded.
 const LOADED: std::ops::Range<u64> = 0..0x1000;
 
 /// A program under construction.
@@ -20,7 +21,7 @@ struct Made {
     dwarf: Dwarf,
 }
 
-/// An entry: its unit, and which.
+/// An entry: its unit and its id.
 #[derive(Clone, Copy)]
 struct It(UnitId, UnitEntryId);
 
@@ -29,7 +30,7 @@ impl Made {
         Self { dwarf: Dwarf::new() }
     }
 
-    /// A unit's root.
+    /// Adds a unit and returns its root.
     fn unit(&mut self) -> It {
         let encoding = Encoding { address_size: 8, format: Format::Dwarf32, version: 4 };
         let id = self.dwarf.units.add(Unit::new(encoding, LineProgram::none()));
@@ -50,7 +51,7 @@ impl Made {
         self.dwarf.units.get_mut(it.0).get_mut(it.1).set(name, value);
     }
 
-    /// From one entry to another, in the form that it takes.
+    /// Adds a reference from one entry to another, in the form that their units need.
     fn refer(&mut self, from: It, name: gimli::DwAt, to: It) {
         let value = if from.0 == to.0 {
             AttributeValue::UnitRef(to.1)
@@ -78,7 +79,7 @@ impl Made {
         self.refer(it, dw::DW_AT_type, type_);
     }
 
-    /// A coroutine that waits once, with one variable.
+    /// Adds a coroutine that waits once, with one variable.
     fn coroutine(&mut self, parent: It, function: &str, size: u64, local: It) -> It {
         let function = self.add(parent, dw::DW_TAG_namespace, function);
         let it = self.structure(function, "{async_fn_env#0}", size);
@@ -129,7 +130,7 @@ impl Made {
     }
 }
 
-/// The type and size of the one variable that the one coroutine of this name has.
+/// Returns the type and size of the only variable of the coroutine with this name.
 fn local(layouts: &Layouts, function: &str) -> (String, Option<u64>) {
     let path = format!("app::{function}::{{async_fn_env#0}}");
     let coroutine = layouts.coroutines().iter().find(|it| *it.path == *path).unwrap();
@@ -154,13 +155,13 @@ fn a_type_that_is_only_declared_has_the_size_of_the_one_definition() {
     let other = made.add(there, dw::DW_TAG_namespace, "other");
     let defined = made.structure(app, "Defined", 700);
     made.coroutine(app, "there", 900, defined);
-    // Of the same name, but elsewhere.
+    // The same name in another namespace.
     made.structure(other, "Defined", 600);
     made.structure(other, "Nowhere", 600);
     // Two versions of one crate.
     made.structure(app, "Twice", 16);
     made.structure(app, "Twice", 24);
-    // Two units tell of one type.
+    // Two units describe the same type.
     made.structure(app, "Agreed", 32);
     made.structure(app, "Agreed", 32);
 
@@ -194,7 +195,8 @@ fn a_future_that_is_only_declared_leads_to_its_definition() {
 #[test]
 fn a_type_of_another_unit_is_found_there() {
     let mut made = Made::new();
-    // One before, one after, and one that has nothing else: without the reference nobody would read it.
+    // One unit before, one after, and one without other content, which is read only because of the
+    // reference.
     let units = [made.unit(), made.unit(), made.unit(), made.unit()];
     let app = units.map(|it| made.add(it, dw::DW_TAG_namespace, "app"));
     let (before, after) =
@@ -224,7 +226,7 @@ fn a_vtable_that_the_linker_threw_away_is_none() {
     let kept = made.coroutine(app, "kept", 600, page);
     let gone = made.coroutine(app, "gone", 700, page);
     made.vtable(app, kept, "kept", 0x800);
-    // What linkers leave in the place of an address that is gone; and one behind the end.
+    // Values that linkers leave for a discarded address, and one address behind the end.
     for tombstone in [0, u64::MAX, u64::MAX - 1, LOADED.end] {
         made.vtable(app, gone, "gone", tombstone);
     }

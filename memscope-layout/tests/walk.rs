@@ -1,6 +1,8 @@
-//! A program reads where its own futures wait: through wrappers, enums, pinned variables, boxes and trait objects.
+//! A program reads where its own futures wait: through wrappers, enums, pinned variables, boxes and
+//! trait objects.
 //!
-//! This is what the runtime does. It needs debug information, which test builds have unless they are optimised.
+//! The runtime does the same. It needs debug information, which test builds contain unless they are
+//! optimised.
 #![cfg(all(target_os = "linux", debug_assertions))]
 #![expect(unsafe_code, reason = "it reads its own futures, byte by byte")]
 
@@ -24,7 +26,7 @@ use memscope_layout::{Discriminant, Layouts, Shape, TypeId};
 
 static LAYOUTS: LazyLock<Layouts> = LazyLock::new(|| Layouts::read("/proc/self/exe").unwrap());
 
-/// The address of the program's first byte.
+/// Returns the address of the program's first byte.
 fn first_byte() -> u64 {
     unsafe extern "C" {
         #[link_name = "__ehdr_start"]
@@ -35,7 +37,8 @@ fn first_byte() -> u64 {
 
 fn read(start: *const u8, offset: u64, size: u64) -> u64 {
     let bytes = (0..size).map(|at| {
-        // SAFETY: the layouts say that the future has these bytes, and it is not polled meanwhile.
+        // SAFETY: the future has these bytes according to its layout, and it is not polled
+        // meanwhile.
         unsafe { start.wrapping_add(usize::try_from(offset + at).unwrap()).read_volatile() }
     });
     bytes.enumerate().fold(0, |sum, (at, byte)| sum | u64::from(byte) << (8 * at))
@@ -45,13 +48,14 @@ fn discriminant(start: *const u8, it: Discriminant) -> u64 {
     read(start, it.offset, it.size)
 }
 
-/// The type behind a vtable: its second word is the size.
+/// Returns the type behind a vtable. The second word of a vtable is the size.
 fn behind(vtable: u64) -> Option<TypeId> {
     let size = read(std::ptr::with_exposed_provenance(usize::try_from(vtable).unwrap()), 8, 8);
     LAYOUTS.by_vtable(vtable - first_byte() + LAYOUTS.base_address(), size)
 }
 
-/// Where the value at `start` waits: the lines, and at last the name of what has no layout.
+/// Collects where the value at `start` waits: the lines, and finally the name of the type without a
+/// layout.
 fn walk(id: TypeId, start: *const u8, found: &mut Vec<String>) {
     let future = LAYOUTS.future_type(id).unwrap();
     let at = |offset: u64| start.wrapping_add(usize::try_from(offset).unwrap());
@@ -84,17 +88,17 @@ fn walk(id: TypeId, start: *const u8, found: &mut Vec<String>) {
     }
 }
 
-/// The first byte of a future, and its type.
+/// Returns the first byte of a future, and its type.
 fn look<F: Future>(future: &F) -> (*const u8, TypeId) {
     let object: *const dyn Future<Output = F::Output> = &raw const *future;
-    // SAFETY: a pointer to a trait object is these two addresses.
+    // SAFETY: a pointer to a trait object consists of these two addresses.
     let [start, vtable] = unsafe {
         std::mem::transmute::<*const dyn Future<Output = F::Output>, [*const u8; 2]>(object)
     };
     (start, behind(vtable.expose_provenance() as u64).unwrap())
 }
 
-/// Polls once, and says where it waits then.
+/// Polls the future once, and returns where it then waits.
 fn waits<F: Future>(future: F) -> Vec<String> {
     let mut future = pin!(future);
     assert!(future.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
@@ -123,7 +127,7 @@ impl<F: Future> Future for Wrapper<F> {
     type Output = F::Output;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
-        // SAFETY: the field is pinned with the whole.
+        // SAFETY: the field is pinned together with the whole value.
         unsafe { self.map_unchecked_mut(|it| &mut it.inner) }.poll(cx)
     }
 }
@@ -138,7 +142,7 @@ impl<F: Future> Future for Arm<F> {
     type Output = ();
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        // SAFETY: the field is pinned with the whole.
+        // SAFETY: the field is pinned together with the whole value.
         match unsafe { self.get_unchecked_mut() } {
             // SAFETY: as above.
             Self::Runs(future) => unsafe { Pin::new_unchecked(future) }.poll(cx).map(drop),
@@ -201,7 +205,7 @@ fn futures_side_by_side_are_where_the_walk_ends() {
     assert!(found.last().unwrap().starts_with("2 of walk::"), "{found:?}");
 }
 
-/// What stands beside a future.
+/// A value beside a future.
 struct Beside<B, F>(B, F);
 
 impl<B, F> Future for Beside<B, F> {
@@ -213,7 +217,7 @@ impl<B, F> Future for Beside<B, F> {
     }
 }
 
-/// Whether the layouts say that a future with this beside it is plain.
+/// Returns `true` if a future with this value beside it is plain.
 fn is_plain<B>(beside: B) -> bool {
     let (_, id) = look(&Beside(beside, leaf()));
     LAYOUTS.future_type(id).unwrap().is_plain_besides

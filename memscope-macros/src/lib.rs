@@ -1,23 +1,13 @@
-//! The macros of `memscope-rs`, which re-exports them.
+//! The procedural macros of `memscope-rs`, which re-exports them.
 
 #![forbid(unsafe_code)]
 
-mod args;
-mod check;
-mod error;
-mod expand;
-mod item;
-mod location;
-mod not_a_place;
-mod place;
-mod shape;
-#[cfg(test)]
-mod soup;
-mod spelling;
-mod tokens;
+// Bottom first: a module imports only from modules above it.
+mod syntax;
+mod facade;
+mod tracked;
 mod track_var;
 mod trackable;
-mod wrap;
 
 use proc_macro::TokenStream;
 
@@ -36,14 +26,15 @@ use proc_macro::TokenStream;
 ///
 /// ```text
 /// fn fetch(url: String) -> impl Future<Output = Result<Vec<u8>, Error>> {
-///     static CALLSITE: Callsite = Callsite::new("fetch", TaskType::NetworkIntensive, "src/main.rs", 2);
+///     static CALLSITE: Callsite =
+///         Callsite::new("fetch", TaskType::NetworkIntensive, "src/main.rs", 2);
 ///     track(&CALLSITE, async move { … })
 /// }
 /// ```
 ///
-/// Calls, arguments, borrows, `Send`, type errors and the order in which things are dropped stay
-/// those of the `async fn`. The future gets smaller where it takes large arguments by value, since
-/// an `async fn` holds those twice, and never larger than by the few words of the wrapper.
+/// Calls, arguments, borrows, `Send`, type errors and drop order stay those of the `async fn`. The
+/// future becomes smaller if it takes large arguments by value, since an `async fn` holds those
+/// twice. Otherwise it grows by the few words of the wrapper.
 ///
 /// # Options
 ///
@@ -51,40 +42,39 @@ use proc_macro::TokenStream;
 /// |---|---|
 /// | `task_type = "…"` | `"cpu"`, `"io"`, `"network"`, `"memory"`, `"streaming"`, `"background"` or `"mixed"`; none: unspecified |
 /// | `name = "…"` | the name in reports instead of the function's own |
-/// | `crate = path` | where `memscope_rs` is found, when it is renamed or re-exported |
+/// | `crate = path` | the path of `memscope_rs`, if it is renamed or re-exported |
 ///
-/// # Where it can stand
+/// # Where it can be used
 ///
-/// * On an `async fn`: free, in an `impl`, in a `trait` or in its implementation. A declaration
-///   without a body has nothing to track and stays as it is: put the attribute on the
-///   implementations.
-/// * On an `impl`, a `trait` or an inline `mod`: it goes for every `async fn` inside, those in
-///   nested blocks included. Functions are then named `Type::function`. `#[tracked(…)]` on an inner
-///   item changes the options it names, `#[tracked(skip)]` leaves that item out.
+/// * On an `async fn`: a free function, or one in an `impl` or a `trait`. A declaration without a
+///   body has nothing to track and stays unchanged: put the attribute on the implementations.
+/// * On an `impl`, a `trait` or an inline `mod`: it applies to every `async fn` inside, also in
+///   nested blocks. Functions are then named `Type::function`. `#[tracked(…)]` on an inner item
+///   changes the options that it names, and `#[tracked(skip)]` excludes that item.
 /// * With `#[async_trait]`, `#[tokio::main]` and `#[tokio::test]`, above them or below. Above them,
-///   and above any other attribute that it does not know, it leaves the signature an `async fn` for
-///   the other macro to see and wraps the body only: the future then is as large as the plain one
-///   and the wrapper, and what the pattern of an argument does not bind is dropped last.
+///   and above any unknown attribute, the function stays an `async fn` for the other macro to see,
+///   and only the body is wrapped. The future is then as large as the plain one plus the wrapper.
+///   Parts of an argument that its pattern does not bind are dropped last.
 /// * On a function that ends in an `async` block or in `Box::pin(async move { … })`.
 ///
 /// # Lints
 ///
-/// No lint of the compiler or of clippy fires that does not fire on the plain function. Some fire
-/// no more, as `clippy::unused_async` does not on a function that is not `async`. So `#[expect(…)]`
-/// on a tracked function, block or argument works as `#[allow(…)]`. An `#[allow(…)]` on an argument
-/// goes for the variables that it binds.
+/// The attribute causes no new lints of the compiler or of clippy. Some lints no longer fire: for
+/// example, `clippy::unused_async` ignores a function that is not `async`. So `#[expect(…)]` on a
+/// tracked function, block or argument acts as `#[allow(…)]`. An `#[allow(…)]` on an argument
+/// applies to the variables that it binds.
 ///
-/// With the feature `enabled` off, everything is left as it was written.
+/// Without the feature `enabled`, the item stays unchanged.
 #[proc_macro_attribute]
 pub fn tracked(arguments: TokenStream, item: TokenStream) -> TokenStream {
     if cfg!(feature = "enabled") {
-        expand::tracked(arguments.into(), item.into()).into()
+        tracked::tracked(arguments.into(), item.into()).into()
     } else {
-        expand::plain(item.into()).into()
+        tracked::plain(item.into()).into()
     }
 }
 
-/// Registers variables: what they hold on the heap is shown under their names for as long as they
+/// Registers variables: reports show their heap blocks under their names for as long as the blocks
 /// live.
 ///
 /// You write
@@ -102,7 +92,8 @@ pub fn tracked(arguments: TokenStream, item: TokenStream) -> TokenStream {
 /// {
 ///     match &rows {
 ///         value => {
-///             static VARIABLE: VariableCallsite = VariableCallsite::new("rows", "src/main.rs", 2, 12);
+///             static VARIABLE: VariableCallsite =
+///                 VariableCallsite::new("rows", "src/main.rs", 2, 12);
 ///             track_value(&VARIABLE, value, |blocks| …);
 ///         }
 ///     };
@@ -110,47 +101,46 @@ pub fn tracked(arguments: TokenStream, item: TokenStream) -> TokenStream {
 /// }
 /// ```
 ///
-/// The variable is looked at and let go of: nothing is moved, copied or wrapped, no borrow is held
-/// when the statement ends, and its value is `()`. It goes in `async` code and out of it, in
-/// closures, loops, generic functions and other macros.
+/// The macro borrows the variable until the end of the statement. It does not move, copy or wrap
+/// anything, and its value is `()`. It works inside and outside of `async` code, in closures,
+/// loops, generic functions and other macros.
 ///
 /// # Forms
 ///
 /// | form | meaning |
 /// |---|---|
 /// | `track_var!(x)` | a variable |
-/// | `track_var!(a, self.field, point.0, CACHE, *boxed, items[0],)` | several, in order; parts of one; a `static`; what is behind a pointer |
-/// | `track_var!(*cache.lock().unwrap(), shared.borrow().rows)` | what is behind a guard, which is dropped before the statement ends |
-/// | `track_var!(deep: x, y)` | `x` with what its elements hold; `y` as ever |
-/// | `track_var!(crate = path, x)` | where `memscope_rs` is found, when it is renamed or re-exported |
+/// | `track_var!(a, self.field, point.0, CACHE, *boxed, items[0],)` | several, in order; parts of variables; a `static`; the target of a pointer |
+/// | `track_var!(*cache.lock().unwrap(), shared.borrow().rows)` | the target of a guard, which is dropped before the statement ends |
+/// | `track_var!(deep: x, y)` | `x` including what its elements hold; `y` as usual |
+/// | `track_var!(crate = path, x)` | the path of `memscope_rs`, if it is renamed or re-exported |
 ///
-/// The name in reports is the place as it is written: `self.parts[i + 1].name`.
+/// The name in reports is the place expression: `self.parts[i + 1].name`.
 ///
 /// # What is found
 ///
-/// Every type may be tracked. The blocks are found of a type that implements `Trackable`: those of
-/// the standard library and, with `#[derive(Trackable)]`, your own. Of a `Box` of anything the box
-/// is found. Of another type, or of a type parameter without that bound, only name, type and size
-/// are known.
+/// Every type can be tracked. If it implements `Trackable`, its heap blocks are found. Types of the
+/// standard library implement it, and `#[derive(Trackable)]` implements it for yours. A `Box` of
+/// any type is found as well. For other types, and for type parameters without that bound, only
+/// name, type and size are known.
 ///
-/// The type must be known by the line where the macro stands.
-/// `let mut x = None; track_var!(x); x = Some(y)` asks for a `Trackable` of the type that comes
-/// later; `let mut x: Option<Y> = None` does not.
+/// The type must be known at the line of the macro. `let mut x = None; track_var!(x); x = Some(y)`
+/// requires `Trackable` of the later type; `let mut x: Option<Y> = None` does not.
 ///
 /// # Cost
 ///
-/// A `static` for each place, and for each run one look at the value: as many steps as the value
-/// has fields, or with `deep:` elements. With the feature `enabled` off, the places are
-/// type-checked and nothing is run.
-// Not `macro_rules!`: to those, `self.a.0.1` is an expression like any other. They can neither name
-// it (`stringify!` keeps the spaces as they were written) nor tell it from a call, and show a
-// mistake in the expansion instead of at the token at fault.
+/// Each place has a `static`. Each run visits the value once: one step for each field, or with
+/// `deep:` for each element. Without the feature `enabled`, the places are type-checked and nothing
+/// runs.
+// A `macro_rules!` macro would not do. It takes `self.a.0.1` for any expression: it cannot name it,
+// since `stringify!` keeps the user's spaces, nor tell it from a call. It also shows a mistake in
+// the expansion instead of at the wrong token.
 #[proc_macro]
 pub fn track_var(input: TokenStream) -> TokenStream {
     track_var::track_var(input.into(), cfg!(feature = "enabled")).into()
 }
 
-/// Lets `track_var!` find what the fields of a struct or enum hold on the heap.
+/// Lets `track_var!` find the heap blocks of a struct or enum in its fields.
 ///
 /// You write
 ///
@@ -184,7 +174,7 @@ pub fn track_var(input: TokenStream) -> TokenStream {
 /// }
 /// ```
 ///
-/// Fields may be of any type: of one that is not `Trackable` itself, as much is found as
+/// Fields may be of any type. In a field that is not `Trackable` itself, as much is found as
 /// `track_var!` would find. Type parameters get a bound, as with the derives of the standard
 /// library.
 ///
@@ -192,15 +182,15 @@ pub fn track_var(input: TokenStream) -> TokenStream {
 ///
 /// | option | meaning |
 /// |---|---|
-/// | `#[trackable(skip)]` on a field | it is left out: owned by somebody else, or of no interest |
-/// | `#[trackable(crate = path)]` on the type | where `memscope_rs` is found, when it is renamed or re-exported |
+/// | `#[trackable(skip)]` on a field | the field is skipped: it has another owner, or is of no interest |
+/// | `#[trackable(crate = path)]` on the type | the path of `memscope_rs`, if it is renamed or re-exported |
 ///
-/// Unions and packed structs cannot be derived for: their fields cannot be looked at safely.
+/// The derive rejects unions and packed structs, since their fields cannot be borrowed safely.
 ///
 /// # Cost
 ///
-/// None until a value is tracked; then one call for each field. With the feature `enabled` off, the
-/// methods do nothing.
+/// There is no cost until a value is tracked; then it is one call for each field. Without the
+/// feature `enabled`, the methods do nothing.
 #[proc_macro_derive(Trackable, attributes(trackable))]
 pub fn derive_trackable(input: TokenStream) -> TokenStream {
     trackable::derive(input.into(), cfg!(feature = "enabled")).into()

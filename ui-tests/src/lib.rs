@@ -1,1 +1,1 @@
-//! Only tests: see `tests/ui.rs`.
+//! This crate contains only tests: see `tests/ui.rs`.

@@ -1,4 +1,4 @@
-//! `#[tracked]` makes no lint fire that does not fire on the function as it was written.
+//! `#[tracked]` causes no lint that does not fire on the original function.
 
 use std::{
     collections::BTreeSet,
@@ -8,17 +8,17 @@ use std::{
 
 use serde_json::Value;
 
-/// What clippy's groups `all`, `pedantic` and `nursery`, and the compiler, say of the forms: lint
-/// and line.
+/// Returns the lints that the compiler and clippy's groups `all`, `pedantic` and `nursery` report,
+/// with their lines.
 fn judged(features: &str) -> BTreeSet<(String, u64)> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     let output = Command::new(env!("CARGO"))
         .args(["clippy", "--quiet", "--message-format=json", "-p", "memscope-lint-forms"])
         .args(["--features", features])
         .current_dir(&root)
-        // A folder of its own: another cargo may hold the usual one.
+        // A separate target folder, because another cargo may have locked the usual one.
         .env("CARGO_TARGET_DIR", Path::new(env!("CARGO_TARGET_TMPDIR")).join("lints"))
-        // What the gate asks of the workspace is not asked of the forms.
+        // The flags of the workspace's checks do not apply to these functions.
         .env_remove("RUSTFLAGS")
         .stderr(Stdio::inherit())
         .output()
@@ -33,7 +33,7 @@ fn judged(features: &str) -> BTreeSet<(String, u64)> {
             let lint = it["message"]["code"]["code"].as_str()?.to_owned();
             let spans = it["message"]["spans"].as_array()?;
             let mut span = spans.iter().find(|span| span["is_primary"] == true)?;
-            // Where the code was written that a macro has made it of.
+            // Goes to the code that a macro generated this from.
             while !span["file_name"].as_str()?.ends_with("lints/src/lib.rs") {
                 span = &span["expansion"]["span"];
             }
@@ -53,7 +53,7 @@ fn a_tracked_function_fires_no_lint_that_the_plain_one_does_not() {
     let tracked = judged("judged,tracked");
     let more: Vec<_> = tracked.difference(&plain).collect();
     assert!(more.is_empty(), "only with `#[tracked]`: {more:#?}");
-    // The lints do judge, also inside of tracked bodies.
+    // The lints do fire, also inside of tracked bodies.
     for lint in ["unused_variables", "unused_parens", "clippy::len_zero"] {
         assert!(tracked.iter().any(|(fired, _)| fired == lint), "{lint} in {tracked:#?}");
     }

@@ -1,14 +1,14 @@
-//! What the compiler says to mistakes: one mistake, one error, at the token at fault.
+//! The compiler's messages about mistakes: one mistake, one error, at the wrong token.
 //!
-//! The messages are those of one compiler, which pins them: `TRYBUILD=overwrite cargo test -p memscope-ui-tests` writes
-//! them anew. With any other compiler they are left out, and only what compiles is checked.
+//! The messages are pinned to one compiler. `TRYBUILD=overwrite cargo test -p memscope-ui-tests`
+//! writes them again. With any other compiler, only the files that compile are checked.
 
 use std::process::Command;
 
 /// The compiler whose messages are in `tests/fail/*.stderr`.
 const PINNED: &str = "1.95";
 
-/// The release of the compiler that trybuild is going to run.
+/// Returns the release of the compiler that trybuild will run.
 fn rustc_release() -> String {
     let rustc = std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
     let output = Command::new(rustc).arg("--version").output().expect("rustc runs");

@@ -1,4 +1,4 @@
-//! Compiles the samples, each time into a folder of its own.
+//! Compiles the samples, each build into a folder of its own.
 
 use std::{
     env, fs,
@@ -6,7 +6,7 @@ use std::{
     process::Command,
 };
 
-/// A compiled sample, and what the compiler itself said about its types.
+/// A compiled sample, and what the compiler printed about its types.
 #[derive(Debug)]
 pub(crate) struct Built {
     pub(crate) program: PathBuf,
@@ -17,7 +17,7 @@ pub(crate) struct Built {
 /// Compiles `tests/samples/NAME.rs` with these flags.
 pub(crate) fn compile(name: &str, build: &str, flags: &[&str]) -> Built {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}-{build}"));
-    // What an earlier run left may be of other flags.
+    // Files of an earlier run may come from other flags.
     drop(fs::remove_dir_all(&folder));
     fs::create_dir_all(&folder).unwrap();
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/samples/{name}.rs"));
@@ -27,7 +27,7 @@ pub(crate) fn compile(name: &str, build: &str, flags: &[&str]) -> Built {
         .arg(source)
         .args(["--edition=2024", "--out-dir=.", "-Awarnings", "-Zprint-type-sizes"])
         .args(flags)
-        // Only for `-Z`: what is compiled is what a stable compiler makes of it.
+        // Only enables `-Z`. The compiler generates the same code as a stable one.
         .env("RUSTC_BOOTSTRAP", "1")
         .output()
         .unwrap();

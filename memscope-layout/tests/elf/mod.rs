@@ -1,14 +1,14 @@
-//! The smallest ELF files that hold what a test puts into them.
+//! Minimal ELF files with the sections of a test.
 
 use std::ops::Range;
 
 const HEADER: usize = 64;
 const PROGRAM_HEADER: usize = 56;
 
-/// A section: its name, its type, its bytes.
+/// A section: its name, type and bytes.
 pub(crate) type Section<'a> = (&'a str, u32, &'a [u8]);
 
-/// A 64-bit library with these sections, that is loaded to these addresses.
+/// Makes a 64-bit library with these sections, loaded at these addresses.
 pub(crate) fn elf(sections: &[Section<'_>], loaded: Range<u64>) -> Vec<u8> {
     let mut names = vec![0];
     let mut bytes = vec![0; HEADER + PROGRAM_HEADER];
@@ -39,7 +39,7 @@ pub(crate) fn elf(sections: &[Section<'_>], loaded: Range<u64>) -> Vec<u8> {
     for number in [64, 56, 1, 64, count, count - 1] {
         header.extend(u16::to_le_bytes(number));
     }
-    // `PT_LOAD`, readable; the file itself comes first in it.
+    // `PT_LOAD`, readable. The file itself comes first in the segment.
     header.extend(1u32.to_le_bytes());
     header.extend(4u32.to_le_bytes());
     let size = loaded.end - loaded.start;

@@ -1,10 +1,11 @@
-//! The sample runs, and says where its futures are and what is in them: the layouts must know them again.
+//! Runs the sample, which prints where its futures are and what their bytes are. The layouts must
+//! recognise them.
 
 use std::{path::Path, process::Command};
 
 use memscope_layout::{Discriminant, Layouts, Shape, TypeId};
 
-/// Every future that the sample shows is known by its vtable, and waits where it says.
+/// Checks that every future is found by its vtable and waits at the lines that the sample prints.
 pub(crate) fn joins(program: &Path, layouts: &Layouts) {
     let output = Command::new(program).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
@@ -44,7 +45,8 @@ pub(crate) fn joins(program: &Path, layouts: &Layouts) {
     assert_eq!(seen, 3, "`chain` waits once by itself and twice in its child");
 }
 
-/// The lines at which a future waits, outermost first, as far as its own bytes tell.
+/// Returns the lines at which a future waits, outermost first, as far as its own bytes contain
+/// them.
 fn waits(layouts: &Layouts, id: TypeId, bytes: &[u8]) -> Vec<u32> {
     match &layouts.future_type(id).unwrap().shape {
         Shape::Coroutine(index) => {

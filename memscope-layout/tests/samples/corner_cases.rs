@@ -1,7 +1,9 @@
-//! Futures with everything that makes layouts hard to read. Prints of some of them what the tests compare.
+//! Futures with everything that makes layouts hard to read. The program prints some of them for the
+//! tests to compare.
 //!
-//! One line for a future: its label, the address of its vtable from the file's first byte on, its size, and for each poll the bytes of its state
-//! machine and the lines that wait, outermost first.
+//! It prints one line for each future: its label, the address of its vtable relative to the file's
+//! first byte, and its size. For each poll it adds the bytes of the state machine and the lines
+//! that wait, outermost first.
 #![allow(dead_code)]
 
 use std::{
@@ -39,7 +41,7 @@ fn turn() -> Turn {
     Turn::default()
 }
 
-// An argument that the body moves is held twice.
+// An argument that the body moves takes space twice.
 async fn held_twice<F: Future>(future: F) -> F::Output {
     future.await
 }
@@ -49,7 +51,7 @@ async fn argument_by_value(page: [u8; 1000]) -> usize {
     black_box(&page).len()
 }
 
-// Several variables of one name, alive together.
+// Several live variables with one name.
 async fn shadowed(seed: u8) -> usize {
     let x = [seed; 100];
     turn().await;
@@ -84,7 +86,7 @@ async fn branches(which: u8) -> usize {
     }
 }
 
-// A function as a value has no bytes, a pointer to one has eight.
+// A function item has no bytes, a function pointer has eight.
 async fn functions(pointer: fn(u8) -> u8) -> u8 {
     let item = plus_one;
     let closure = |it: u8| it + 1;
@@ -177,7 +179,7 @@ async fn closures() -> usize {
     ask(1).await + ask(2).await
 }
 
-/// A wrapper by hand, as libraries have them.
+/// A hand-written wrapper, as libraries define them.
 struct Wrapper<F> {
     name: &'static str,
     inner: F,
@@ -195,14 +197,14 @@ async fn wrapped() -> usize {
     Wrapper { name: "w", inner: branches(0) }.await
 }
 
-/// Either runs or is done.
+/// A future that is running, or done.
 enum Arm<F: Future> {
     Runs(F),
     Done(F::Output),
     Taken,
 }
 
-/// Like `join!`: both arms are held inline, and polled through a closure.
+/// Like `join!`: both arms are inline, and polled through a closure.
 async fn joined() -> usize {
     let arms = (Arm::Runs(branches(0)), Arm::Runs(shadowed(1)));
     let mut arms = pin!(arms);
@@ -301,7 +303,7 @@ fn show<F: Future>(label: &str, future: F) {
     println!();
 }
 
-/// The address of the program's first byte: a constant of the linker.
+/// Returns the address of the program's first byte, a symbol of the linker.
 fn first_byte() -> usize {
     unsafe extern "C" {
         #[link_name = "__ehdr_start"]

@@ -1,4 +1,5 @@
-//! A library without the standard library: a few kilobytes of debug information for a test that reads it thousands of times.
+//! A library without the standard library. Its few kilobytes of debug information suit a test that
+//! reads it thousands of times.
 #![no_std]
 
 use core::{

@@ -1,4 +1,4 @@
-//! What `-Zprint-type-sizes` prints, as far as it is about coroutines.
+//! Parses the output of `-Zprint-type-sizes`, as far as it describes coroutines.
 
 use std::{collections::BTreeMap, fmt::Write};
 
@@ -7,13 +7,13 @@ use memscope_layout::{Coroutine, StateKind};
 /// A member: name, offset, size.
 type Member = (String, u64, u64);
 
-/// The coroutines that the compiler knows.
+/// The coroutines that the compiler printed.
 #[derive(Debug, Default)]
 pub(crate) struct TypeSizes {
     pub(crate) coroutines: Vec<Known>,
 }
 
-/// One of them.
+/// One coroutine.
 #[derive(Debug, Default)]
 pub(crate) struct Known {
     pub(crate) name: String,
@@ -68,7 +68,7 @@ impl TypeSizes {
         all
     }
 
-    /// Takes out the one with just this layout.
+    /// Removes the coroutine with exactly this layout. Returns `false` if there is none.
     pub(crate) fn take(&mut self, coroutine: &Coroutine) -> bool {
         let at = self.coroutines.iter().position(|it| it.is(coroutine));
         at.is_some_and(|at| {
@@ -89,7 +89,7 @@ impl Known {
                     let at = left.iter().position(|it| *it == member);
                     at.map(|at| left.swap_remove(at)).is_some()
                 });
-                // What is left is said to be hidden, and the truth is among the candidates.
+                // A member that is left must be hidden, and among the candidates.
                 is_there
                     && left.len() == state.hidden.len()
                     && state.hidden.iter().all(|hidden| {
@@ -116,7 +116,8 @@ fn name(kind: StateKind) -> String {
     }
 }
 
-/// A value without a name has a number, which is another one here and there.
+/// Maps the numbers of values without a name to one name, since they differ between the two
+/// sources.
 fn normal(name: &str) -> String {
     let is_number = name.strip_prefix("__").is_some_and(|it| it.parse::<u32>().is_ok());
     if is_number || name.contains("coroutine_field") { "_" } else { name }.to_owned()

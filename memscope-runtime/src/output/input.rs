@@ -60,7 +60,7 @@ pub fn read(path: &Path, most: u64, start: Option<u8>) -> io::Result<Vec<u8>> {
                 thread::sleep(PAUSE);
             }
             Ok(0) if is_pipe && bytes.is_empty() => {
-                return Err(io::Error::other("it is a pipe that nobody writes to: name a file"));
+                return Err(io::Error::other("no process writes to this pipe: name a file"));
             }
             Ok(0) => return Ok(bytes),
             Ok(_) => {}

@@ -1,1 +1,1 @@
-//! The tests of the macros, in a crate of the 2021 edition.
+//! Tests of the macros in a crate of the 2021 edition.

@@ -1,4 +1,5 @@
-//! Functions that lints have something to say of, or must have nothing to say of. With the feature `tracked` each has `#[tracked]`.
+//! Functions on which lints fire, or must not fire. With the feature `tracked`, each has
+//! `#[tracked]`.
 
 #![cfg_attr(feature = "judged", warn(clippy::all, clippy::pedantic, clippy::nursery))]
 #![cfg_attr(not(feature = "judged"), allow(warnings, clippy::all, clippy::pedantic))]
@@ -11,18 +12,18 @@ use std::{
 #[cfg(feature = "tracked")]
 use memscope_rs::tracked;
 
-/// The type of an argument that is not there.
+/// The type of an argument that does not exist under the `cfg` of this build.
 #[cfg(any())]
 pub struct Absent;
 
-/// What other code may hand out.
+/// An alias, such as another crate may define.
 pub type Later = Ready<u8>;
 
 macro_rules! forms {
     ($($form:item)*) => { $(#[cfg_attr(feature = "tracked", tracked)] $form)* };
 }
 
-// Outputs that are futures themselves.
+// Outputs that are themselves futures.
 
 #[cfg_attr(feature = "tracked", tracked)]
 pub async fn hands_out_a_future(n: u8) -> Ready<u8> {
@@ -68,7 +69,7 @@ pub async fn must_be_used(n: u8) -> Ready<u8> {
     ready(n)
 }
 
-// Bodies that never end, or not here.
+// Bodies that never end, or that end elsewhere.
 
 #[cfg_attr(feature = "tracked", tracked)]
 pub async fn not_written_yet(_n: u8) -> Ready<u8> {
@@ -180,7 +181,7 @@ impl Boxed for Owner {
     }
 }
 
-// What comes out of other macros.
+// The output of other macros.
 
 macro_rules! interpolated {
     ($name:ident, $ty:ty, $value:expr, $body:block, $statement:stmt) => {
@@ -221,7 +222,7 @@ forms! {
     }
 }
 
-// What lints judge in a body is judged all the same.
+// Lints on the content of a body still fire.
 
 #[cfg_attr(feature = "tracked", tracked)]
 pub async fn judged_inside(list: &[u8]) -> usize {

@@ -1,4 +1,4 @@
-//! Every option, under strict lints.
+//! Every option of `#[tracked]`, under strict lints.
 
 #![forbid(unsafe_code)]
 #![deny(warnings)]
@@ -21,7 +21,7 @@ async fn all() {}
 #[tracked(name = r#"a "raw" name"#, crate = ::memscope_rs,)]
 async fn trailing_comma() {}
 
-/// A declaration has nothing to track.
+/// A declaration without a body has nothing to track.
 trait Load {
     #[tracked(task_type = "io")]
     fn load(&self) -> impl Future<Output = ()>;
@@ -38,7 +38,7 @@ impl Load for Service {
 
 #[tracked(task_type = "background")]
 mod left_out {
-    // `tracked` is not in scope here, and need not be.
+    // `tracked` is not in scope here, and does not have to be.
     #[tracked(skip)]
     pub async fn skipped() {}
 

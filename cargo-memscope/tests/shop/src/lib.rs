@@ -1,4 +1,4 @@
-//! Futures with something to say about each.
+//! Futures that the tool reports on, each for another reason.
 
 use std::{
     future::{Future, poll_fn},

@@ -1,1 +1,1 @@
-//! The file of `mod_file.rs`.
+//! The file that `mod_file.rs` names.

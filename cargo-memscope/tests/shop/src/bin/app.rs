@@ -1,4 +1,4 @@
-/// What it waits for is of another crate: after link-time optimisation, of another unit.
+/// Awaits a future of another crate: after link-time optimisation, its type is in another unit.
 async fn checkout() -> usize {
     shop::order([2; 1000]).await
 }

@@ -1,8 +1,8 @@
-// Futures behind `dyn Future`, as a runtime has them: each has a vtable.
+// Futures behind `dyn Future`, as a runtime holds them: each has a vtable.
 
 use std::{future::Future, pin::Pin};
 
-/// A wrapper, as libraries have them: no state machine itself.
+/// A wrapper, as libraries define them: not a state machine itself.
 struct Named<F> {
     _name: &'static str,
     inner: F,

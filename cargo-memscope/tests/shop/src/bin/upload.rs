@@ -1,4 +1,4 @@
-//! The guide's program, in two versions.
+//! The program of the guide, in two versions.
 
 #[cfg(not(feature = "after"))]
 include!("../upload/before.rs");

@@ -1,4 +1,4 @@
-// The guide's program, after: `docs/shrink-your-futures.md`.
+// The guide's program after the changes: `docs/shrink-your-futures.md`.
 
 use shop::{run, turn};
 

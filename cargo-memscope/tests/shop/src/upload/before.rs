@@ -1,4 +1,4 @@
-// The guide's program, before: `docs/shrink-your-futures.md`.
+// The guide's program before the changes: `docs/shrink-your-futures.md`.
 
 use shop::{run, turn};
 

@@ -1,0 +1,138 @@
+//! `cargo memscope futures`: finds the program, selects futures, prints them, and checks their
+//! sizes.
+
+use std::{
+    collections::HashSet,
+    io::{self, Write},
+    path::Path,
+    process::ExitCode,
+};
+
+use memscope_runtime::__terminal::visible_path;
+use serde::Serialize;
+
+use super::cargo_build;
+use crate::{
+    arguments,
+    byte_size::ByteSize,
+    error::Error,
+    model::{Future, Futures, Origin, relative_path, size_changes},
+    output::{BAD, List, SourceFiles, Width, diff_view, escape_future, head, tree_view},
+};
+
+/// The exit code if a future exceeds the size limit.
+const TOO_LARGE: u8 = 1;
+
+/// Runs the command.
+pub(crate) fn run(options: &arguments::Futures) -> Result<ExitCode, Error> {
+    let mut out = io::BufWriter::new(anstream::stdout().lock());
+    let width = Width::of_output();
+    let is_shown = |it: &Future| {
+        (options.all || it.origin == Origin::Own)
+            && options
+                .filter
+                .as_ref()
+                .is_none_or(|text| it.name.contains(text) || it.path.contains(text))
+    };
+    let futures = if let Some([before, after]) = options.diff.as_deref() {
+        let (before, after) = (Futures::read(before)?, Futures::read(after)?);
+        let changes = size_changes(&before, &after, is_shown);
+        if options.json {
+            json(&mut out, &changes)?;
+        } else {
+            diff_view::print(&mut out, width, &changes, options.limit)?;
+        }
+        after
+    } else {
+        let path = match &options.path {
+            Some(path) => path.clone(),
+            None => cargo_build::build(&options.build)?,
+        };
+        let mut futures = Futures::read(&path)?;
+        if options.json {
+            futures.all.retain(is_shown);
+            json(&mut out, &futures)?;
+        } else {
+            print(&mut out, width, options, &futures, &path, is_shown)?;
+        }
+        futures
+    };
+    out.flush()?;
+    let Some(limit) = options.max_size else { return Ok(ExitCode::SUCCESS) };
+    let shown: Vec<&Future> = futures.all.iter().filter(|it| is_shown(it)).collect();
+    Ok(check_sizes(&shown, limit)?)
+}
+
+fn json(out: &mut impl Write, value: &impl Serialize) -> io::Result<()> {
+    serde_json::to_writer_pretty(&mut *out, value)?;
+    writeln!(out)
+}
+
+fn print(
+    out: &mut impl Write,
+    width: Width,
+    options: &arguments::Futures,
+    futures: &Futures,
+    path: &Path,
+    is_shown: impl Fn(&Future) -> bool,
+) -> io::Result<()> {
+    let all = futures.all.len();
+    let matching: Vec<&Future> = futures.all.iter().filter(|it| is_shown(it)).collect();
+    let shown: Vec<Future> =
+        matching.iter().take(options.limit).map(|it| escape_future(it)).collect();
+    if options.tree {
+        tree_view::print(out, width, &shown)?;
+    } else {
+        let (source, seen) = (SourceFiles::default(), HashSet::new());
+        List { width, source, shown: seen }.print(out, &shown)?;
+    }
+    let (shown, matching) = (shown.len(), matching.len());
+    let what = if options.filter.is_some() { "that match" } else { "of your own code" };
+    let has_others = futures.all.iter().any(|it| it.origin != Origin::Own);
+    let rest = if shown < matching {
+        format!("; `--limit {matching}` shows the rest")
+    } else if has_others && !options.all {
+        "; `--all` shows those of dependencies as well".to_owned()
+    } else {
+        String::new()
+    };
+    let of = if options.all && options.filter.is_none() {
+        String::new()
+    } else {
+        format!("{matching} {what}, of ")
+    };
+    writeln!(out, "{shown} of {of}{all} futures in {}{rest}", visible_path(&relative_path(path)))?;
+    if shown > 0 {
+        writeln!(
+            out,
+            "What is alive across an await is an upper bound: an argument keeps its place when its value has moved on."
+        )?;
+    }
+    if futures.missing_files > 0 {
+        let missing = futures.missing_files;
+        writeln!(
+            out,
+            "{missing} files of split debug information were not found: build again where they are, or futures are missing here."
+        )?;
+    }
+    Ok(())
+}
+
+/// Prints the futures that exceed the limit to standard error, so that JSON on standard output
+/// stays complete.
+fn check_sizes(futures: &[&Future], limit: ByteSize) -> io::Result<ExitCode> {
+    let offenders: Vec<&Future> = futures.iter().copied().filter(|it| it.size > limit.0).collect();
+    if offenders.is_empty() {
+        return Ok(ExitCode::SUCCESS);
+    }
+    let mut out = anstream::stderr().lock();
+    let (count, are) = match offenders.len() {
+        1 => ("1 future".to_owned(), "is"),
+        several => (format!("{several} futures"), "are"),
+    };
+    writeln!(out, "{BAD}{count} {are} larger than {limit}:{BAD:#}")?;
+    for future in offenders {
+        head(&mut out, Width::of_output(), &escape_future(future))?;
+    }
+    Ok(ExitCode::from(TOO_LARGE))
+}

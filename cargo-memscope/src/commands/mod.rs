@@ -1,0 +1,6 @@
+//! The subcommands of `cargo memscope`, and the build that `futures` starts.
+
+mod cargo_build;
+pub(crate) mod futures;
+mod report_sites;
+pub(crate) mod report;

@@ -1,0 +1,13 @@
+//! Futures as rows: data about each, the reasons for its size, advice, and comparisons.
+
+pub(crate) mod type_name;
+mod crate_of_line;
+mod advice;
+mod rows;
+mod why;
+mod read;
+mod size_changes;
+
+pub(crate) use crate_of_line::{Origin, relative_path, short_path, short_place};
+pub(crate) use rows::{Future, Futures, Hidden, Part, Step};
+pub(crate) use size_changes::{Change, size_changes};

@@ -1,0 +1,64 @@
+//! Recognises the closures that `tokio::select!` polls by the names of their types.
+
+use std::{collections::HashSet, sync::Arc};
+
+use super::{scan::PollFunction, types::Types};
+
+/// Returns the paths of the closures that `tokio::select!` polls, given the functions that poll
+/// them.
+pub(crate) fn select_closures(types: &Types<'_, '_>, polls: &[PollFunction]) -> HashSet<Arc<str>> {
+    let path =
+        |it: &PollFunction| Some(types.path_in(it.at, &types.units.entry(it.at)?, it.parent));
+    polls.iter().filter_map(|it| Some(select_closure(&path(it)?)?.into())).collect()
+}
+
+/// Returns the closure that this instance of `PollFn::poll` calls, if `tokio::select!` created it.
+///
+/// The macro defines `__tokio_select_util::Out`, the return type of the closure, in the function
+/// that contains both.
+fn select_closure(poll: &str) -> Option<&str> {
+    let (block, arguments) =
+        poll.strip_prefix("core::future::poll_fn::{impl#")?.split_once("}::poll<")?;
+    let arguments = arguments.strip_suffix('>').filter(|_| block.parse::<u32>().is_ok())?;
+    let comma = top_level(arguments).find(|&at| arguments.as_bytes()[at..].starts_with(b", "))?;
+    let (output, closure) = (&arguments[..comma], &arguments[comma + ", ".len()..]);
+    let is_start = |at: &usize| closure.as_bytes()[*at..].starts_with(b"::{closure_env#");
+    let start = top_level(closure).filter(is_start).last()?;
+    let behind = output.strip_prefix(&closure[..start])?;
+    behind.starts_with("::__tokio_select_util::Out<").then_some(closure)
+}
+
+/// Iterates over the positions in a type's name that are outside of all brackets.
+fn top_level(name: &str) -> impl Iterator<Item = usize> {
+    let (mut depth, mut last) = (0, b' ');
+    name.bytes().enumerate().filter_map(move |(at, byte)| {
+        match (std::mem::replace(&mut last, byte), byte) {
+            (_, b'<' | b'(' | b'[') => depth += 1,
+            // The arrow of a function's type is not a bracket.
+            (b'-', b'>') => {}
+            (_, b'>' | b')' | b']') => depth -= 1,
+            _ => {}
+        }
+        (depth == 0).then_some(at)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_closure_is_that_of_a_select_by_what_it_returns() {
+        let poll = |output: &str, closure: &str| {
+            format!("core::future::poll_fn::{{impl#2}}::poll<{output}, {closure}>")
+        };
+        let out = "app::f::{async_fn#0}::__tokio_select_util::Out<(), fn(u8) -> (u8, u8)>";
+        let closure = "app::f::{async_fn#0}::{closure_env#1}<T, app::g::{closure_env#0}<u8, u8>>";
+        assert_eq!(select_closure(&poll(out, closure)), Some(closure));
+        let elsewhere = "app::h::{async_fn#0}::{closure_env#0}";
+        assert_eq!(select_closure(&poll(out, elsewhere)), None, "another function's");
+        assert_eq!(select_closure(&poll("()", closure)), None);
+        let own = poll(out, closure).replace("core::future", "app");
+        assert_eq!(select_closure(&own), None, "of another type");
+    }
+}

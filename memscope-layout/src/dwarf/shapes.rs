@@ -1,0 +1,287 @@
+//! Follows types to the futures inside them.
+
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
+
+use gimli::constants as dw;
+
+use super::{
+    types::Types,
+    units::EntryRef,
+    variants::{MemberEntry, is_function},
+};
+use crate::{
+    shape::{Field, FutureType, PointerKind, Shape, Variant},
+    type_id::TypeId,
+};
+
+/// The deepest nesting of types that is followed.
+const MOST_DEPTH: u32 = 32;
+
+/// The result of a visit to a type.
+#[derive(Clone, Copy, Debug)]
+enum Visit {
+    /// The type leads to a future.
+    Leads(TypeId),
+    /// The type leads to no future, or is being visited.
+    Ends,
+}
+
+/// Finds and collects the types that lead to futures.
+#[derive(Debug)]
+pub(crate) struct FutureTypes<'t, 'u, 'd> {
+    types: &'t Types<'u, 'd>,
+    /// The index of the coroutine at each entry.
+    coroutines: HashMap<EntryRef, usize>,
+    /// The paths of the closures that `tokio::select!` polls.
+    selects: HashSet<Arc<str>>,
+    visited: HashMap<EntryRef, Visit>,
+    /// Whether each type that was asked for is plain.
+    plain: HashMap<EntryRef, bool>,
+    leaves: HashMap<(Arc<str>, Option<u64>), TypeId>,
+    all: Vec<FutureType>,
+}
+
+impl<'t, 'u, 'd> FutureTypes<'t, 'u, 'd> {
+    pub(crate) fn new(
+        types: &'t Types<'u, 'd>,
+        coroutines: HashMap<EntryRef, usize>,
+        selects: HashSet<Arc<str>>,
+    ) -> Self {
+        let (visited, plain, leaves) = (HashMap::new(), HashMap::new(), HashMap::new());
+        Self { types, coroutines, selects, visited, plain, leaves, all: Vec::new() }
+    }
+
+    pub(crate) fn all(&self) -> &[FutureType] {
+        &self.all
+    }
+
+    pub(crate) fn into_all(self) -> Vec<FutureType> {
+        self.all
+    }
+
+    /// Returns the type if it leads to a future, or if `is_wanted`.
+    pub(crate) fn find(&mut self, at: EntryRef, is_wanted: bool) -> Option<TypeId> {
+        let found = self.visit(at, 0);
+        if found.is_some() || !is_wanted {
+            return found;
+        }
+        let key = (self.types.name(at), self.types.size(at));
+        if let Some(known) = self.leaves.get(&key) {
+            return Some(*known);
+        }
+        let id = self.add(at, Shape::Leaf, false)?;
+        self.leaves.insert(key, id);
+        Some(id)
+    }
+
+    fn add(&mut self, at: EntryRef, shape: Shape, is_plain_besides: bool) -> Option<TypeId> {
+        if !self.types.units.limit.keep(size_of::<FutureType>()) {
+            return None;
+        }
+        let id = TypeId(u32::try_from(self.all.len()).ok()?);
+        let (name, size) = (self.types.name(at), self.types.size(at));
+        let is_select = self.selects.contains(&name);
+        self.all.push(FutureType { name, size, shape, is_plain_besides, is_select });
+        Some(id)
+    }
+
+    fn visit(&mut self, at: EntryRef, depth: u32) -> Option<TypeId> {
+        match self.visited.get(&at) {
+            Some(Visit::Leads(id)) => return Some(*id),
+            Some(Visit::Ends) => return None,
+            None if depth > MOST_DEPTH => return None,
+            None => {}
+        }
+        self.visited.insert(at, Visit::Ends);
+        let (shape, is_plain_besides) = self.shape(at, depth)?;
+        let id = self.add(at, shape, is_plain_besides)?;
+        self.visited.insert(at, Visit::Leads(id));
+        Some(id)
+    }
+
+    /// Returns what the type contains, and whether its other data is plain.
+    fn shape(&mut self, at: EntryRef, depth: u32) -> Option<(Shape, bool)> {
+        if let Some(&coroutine) = self.coroutines.get(&at) {
+            return Some((Shape::Coroutine(coroutine), false));
+        }
+        let entry = self.types.units.entry(at)?;
+        match entry.tag() {
+            dw::DW_TAG_pointer_type => {
+                let kind = pointer(self.types.units.name(at, &entry)?)?;
+                let to = self.types.referred(at, &entry, dw::DW_AT_type)?;
+                // PERF: a pointer may lead to any type. Only types whose names may contain a future
+                // are followed.
+                let to =
+                    names_future(&self.types.name(to)).then(|| self.visit(to, depth + 1))??;
+                Some((Shape::Pointer { to, kind }, false))
+            }
+            dw::DW_TAG_structure_type => {
+                let name = self.types.name(at);
+                if let Some(kind) = trait_object(&name) {
+                    return Some((self.trait_object(at, kind)?, false));
+                }
+                if let Some(part) = self.types.variants(at) {
+                    let (mut leads, mut is_plain) = (false, true);
+                    let mut variants = Vec::with_capacity(part.variants.len());
+                    for variant in &part.variants {
+                        let fields = self.fields(&variant.members, true, depth);
+                        leads |= !fields.is_empty();
+                        is_plain = is_plain && self.is_plain_besides(&variant.members);
+                        let (name, value) = (variant.name.into(), variant.value);
+                        variants.push(Variant { name, value, fields });
+                    }
+                    let discriminant = part.discriminant;
+                    return leads.then_some((Shape::Enum { discriminant, variants }, is_plain));
+                }
+                let members = self.types.members(at);
+                let fields = self.fields(&members, is_certain(&name), depth);
+                (!fields.is_empty())
+                    .then(|| (Shape::Struct(fields), self.is_plain_besides(&members)))
+            }
+            _ => None,
+        }
+    }
+
+    fn fields(&mut self, members: &[MemberEntry<'d>], is_certain: bool, depth: u32) -> Vec<Field> {
+        let mut fields = Vec::new();
+        for member in members {
+            if let Some(future_type) = member.type_.and_then(|it| self.visit(it, depth + 1)) {
+                let (name, offset) = (member.name.into(), member.offset);
+                fields.push(Field { name, offset, future_type, is_certain });
+            }
+        }
+        fields
+    }
+
+    /// Returns `true` if all members that lead to no future are plain. The members must have been
+    /// visited.
+    fn is_plain_besides(&mut self, members: &[MemberEntry<'d>]) -> bool {
+        members.iter().filter_map(|it| it.type_).count() == members.len()
+            && members.iter().filter_map(|it| it.type_).all(|it| {
+                matches!(self.visited.get(&it), Some(Visit::Leads(_))) || self.is_plain(it, 0)
+            })
+    }
+
+    /// Returns `true` if values of the type consist only of numbers, functions and owned text.
+    fn is_plain(&mut self, at: EntryRef, depth: u32) -> bool {
+        if let Some(known) = self.plain.get(&at) {
+            return *known;
+        }
+        // The answer during the visit, and beyond the deepest nesting.
+        self.plain.insert(at, false);
+        let is_plain = depth < MOST_DEPTH && self.compute_is_plain(at, depth).unwrap_or(false);
+        self.plain.insert(at, is_plain);
+        is_plain
+    }
+
+    fn compute_is_plain(&mut self, at: EntryRef, depth: u32) -> Option<bool> {
+        let entry = self.types.units.entry(at)?;
+        if entry.has_attr(dw::DW_AT_declaration) {
+            return None;
+        }
+        match entry.tag() {
+            dw::DW_TAG_base_type | dw::DW_TAG_enumeration_type => Some(true),
+            // A pointer to a function, which may have no size here.
+            dw::DW_TAG_pointer_type => Some(is_function(self.types.units.name(at, &entry)?)),
+            dw::DW_TAG_array_type => {
+                let element = self.types.referred(at, &entry, dw::DW_AT_type)?;
+                Some(self.is_plain(element, depth + 1))
+            }
+            dw::DW_TAG_structure_type => {
+                let named = plain_by_name(&self.types.name(at));
+                if named.is_some() {
+                    return named;
+                }
+                let members = match self.types.variants(at) {
+                    Some(part) => part.variants.into_iter().flat_map(|it| it.members).collect(),
+                    None => self.types.members(at),
+                };
+                let mut members = members.into_iter();
+                Some(members.all(|it| it.type_.is_some_and(|it| self.is_plain(it, depth + 1))))
+            }
+            _ => None,
+        }
+    }
+
+    fn trait_object(&self, at: EntryRef, kind: PointerKind) -> Option<Shape> {
+        let members = self.types.members(at);
+        let offset = |name| members.iter().find(|it| it.name == name).map(|it| it.offset);
+        let (data_offset, vtable_offset) = (offset("pointer")?, offset("vtable")?);
+        Some(Shape::TraitObject { data_offset, vtable_offset, kind })
+    }
+}
+
+/// Returns the kind of a pointer with exclusive access to its target.
+fn pointer(name: &str) -> Option<PointerKind> {
+    if name.starts_with("alloc::boxed::Box<") {
+        Some(PointerKind::Box)
+    } else {
+        name.starts_with("&mut ").then_some(PointerKind::Mut)
+    }
+}
+
+/// Returns the kind of a pointer to a `dyn Future`.
+fn trait_object(name: &str) -> Option<PointerKind> {
+    let kind = pointer(name)?;
+    let inner = match kind {
+        PointerKind::Box => name.strip_prefix("alloc::boxed::Box<")?,
+        PointerKind::Mut => name.strip_prefix("&mut ")?,
+    };
+    let rest = inner.trim_start_matches('(').strip_prefix("dyn core::future::future::Future")?;
+    // `FutureExt` is another trait.
+    (!rest.starts_with(|it: char| it.is_alphanumeric() || it == '_' || it == ':')).then_some(kind)
+}
+
+/// Returns `true` if a type of this name may contain a future.
+fn names_future(name: &str) -> bool {
+    ["{async_", "{gen_", "{coroutine_", "{closure_env#", "dyn core::future::future::Future"]
+        .iter()
+        .any(|it| name.contains(it))
+}
+
+/// Returns whether structs of this name are plain, if their members do not show it: text is behind
+/// a pointer, and two marker types have no members.
+fn plain_by_name(name: &str) -> Option<bool> {
+    match name {
+        "&str" | "alloc::string::String" => Some(true),
+        "core::marker::PhantomPinned" => Some(false),
+        _ if name.starts_with("core::marker::PhantomData<") => Some(true),
+        _ if name.starts_with("core::cell::UnsafeCell<") => Some(false),
+        _ => None,
+    }
+}
+
+/// Returns `true` if a live struct of this name has live values in all fields, with exclusive
+/// access.
+fn is_certain(name: &str) -> bool {
+    !name.starts_with("core::mem::manually_drop::ManuallyDrop<")
+        && !name.starts_with("core::cell::UnsafeCell<")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_pointers_to_futures_are_trait_objects_of_futures() {
+        let of = trait_object;
+        assert_eq!(
+            of(
+                "alloc::boxed::Box<dyn core::future::future::Future<Output=usize>, alloc::alloc::Global>"
+            ),
+            Some(PointerKind::Box)
+        );
+        assert_eq!(
+            of(
+                "alloc::boxed::Box<(dyn core::future::future::Future<Output=()> + core::marker::Send), alloc::alloc::Global>"
+            ),
+            Some(PointerKind::Box)
+        );
+        assert_eq!(of("&mut dyn core::future::future::Future<Output=()>"), Some(PointerKind::Mut));
+        assert_eq!(of("&dyn core::future::future::Future<Output=()>"), None, "shared");
+        assert_eq!(of("alloc::boxed::Box<dyn core::fmt::Debug, alloc::alloc::Global>"), None);
+    }
+}

@@ -1,0 +1,121 @@
+//! Types that contain futures: how to get from an awaited value to the next coroutine.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{coroutine::Discriminant, type_id::TypeId};
+
+/// A type that contains a future, or whose values are awaited.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct FutureType {
+    /// The path of the type.
+    pub name: Arc<str>,
+    /// The size in bytes; `None` if debug information only declares the type.
+    pub size: Option<u64>,
+    /// What the type contains.
+    pub shape: Shape,
+    /// Whether all of its data, apart from futures, is plain: numbers, functions, owned text, and
+    /// types made of these.
+    ///
+    /// Plain data contains nothing by which another thread could signal that it is done with a
+    /// borrowed part of the value. So no other thread uses the futures in such a value.
+    ///
+    /// `false` if the type contains a pointer, an `UnsafeCell`, a `PhantomPinned`, or data that
+    /// debug information does not describe.
+    #[serde(default)]
+    pub is_plain_besides: bool,
+    /// Whether it is the closure that `tokio::select!` polls. Such a closure is recognised by its
+    /// return type, which the macro defines beside it.
+    #[serde(default)]
+    pub is_select: bool,
+}
+
+/// What a type contains, as far as it leads to futures.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Shape {
+    /// A state machine: an index into [`Layouts::coroutines`](crate::Layouts::coroutines).
+    Coroutine(usize),
+    /// A struct with fields that lead to futures. A wrapper has one such field; a type that runs
+    /// futures side by side has several.
+    Struct(Vec<Field>),
+    /// An enum with such fields in some of its variants.
+    Enum {
+        /// The discriminant; `None` for an enum with a single variant.
+        discriminant: Option<Discriminant>,
+        /// The variants with such fields, and every variant whose value is needed to tell them
+        /// apart.
+        variants: Vec<Variant>,
+    },
+    /// One address, of a value of this type.
+    Pointer {
+        /// The type of the value.
+        to: TypeId,
+        /// The kind of pointer.
+        kind: PointerKind,
+    },
+    /// Two addresses, of a future and of its vtable.
+    /// [`Layouts::by_vtable`](crate::Layouts::by_vtable) returns the type.
+    TraitObject {
+        /// The offset of the future's address.
+        data_offset: u64,
+        /// The offset of the vtable's address.
+        vtable_offset: u64,
+        /// The kind of pointer.
+        kind: PointerKind,
+    },
+    /// No known future. The type waits by itself, for a timer or a socket, or contains data that
+    /// debug information does not describe.
+    Leaf,
+}
+
+/// A field that leads to a future.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Field {
+    /// The name; `__0` and so on in tuples.
+    pub name: Arc<str>,
+    /// The offset in bytes.
+    pub offset: u64,
+    /// The type.
+    pub future_type: TypeId,
+    /// Whether the field of a live value is always a live value that only its owner writes. `false`
+    /// inside a `ManuallyDrop` or an `UnsafeCell`.
+    pub is_certain: bool,
+}
+
+/// A variant of an enum.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Variant {
+    /// The name.
+    pub name: Arc<str>,
+    /// The value of the discriminant; `None` for the variant selected by all values that no other
+    /// variant has.
+    pub value: Option<u64>,
+    /// The fields that lead to futures.
+    pub fields: Vec<Field>,
+}
+
+/// A pointer with exclusive access to its target.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PointerKind {
+    /// A `Box`: the target is on the heap.
+    Box,
+    /// A `&mut`: the target is elsewhere, possibly in the same future.
+    Mut,
+}
+
+impl FutureType {
+    /// Returns the variant for a value of the discriminant; `None` if this is not an enum, or no
+    /// variant has the value.
+    pub fn variant(&self, value: u64) -> Option<&Variant> {
+        let Shape::Enum { variants, .. } = &self.shape else { return None };
+        let exact = variants.iter().find(|it| it.value == Some(value));
+        exact.or_else(|| variants.iter().find(|it| it.value.is_none()))
+    }
+}
