@@ -1,5 +1,7 @@
 //! Exact counters: which owner has a block, and what each task, thread, site and variable holds.
 
+pub(crate) mod block_layout;
+pub(crate) mod callsite;
 pub(crate) mod account;
 pub(crate) mod block;
 pub(crate) mod cross_frees;
@@ -27,20 +29,19 @@ pub(crate) mod variable_site;
 
 pub(crate) use account::{Account, Balance};
 pub(crate) use block::Block;
+pub(crate) use block_layout::{FRONT, FRONT_ALIGN, Inner, MOST_FRONT, Place, Request};
+pub use callsite::Callsite;
 pub(crate) use cross_frees::HandedOver;
 pub(crate) use end_stamps::Ending;
 pub(crate) use ended_tasks::Ended;
 pub(crate) use event::Event;
 pub(crate) use future_type::FutureType;
-pub(crate) use owner_word::{
-    Charged, FRONT, FRONT_ALIGN, Inner, MOST_FRONT, Owner, Place, Request, Word,
-};
+pub(crate) use owner_word::{Charged, Owner, Word};
 pub(crate) use peak_window::Window;
 #[cfg(feature = "tokio")]
 pub(crate) use record::NewTask;
 pub(crate) use record::{Poll, Record, RecordReading};
 pub(crate) use shared_owner::{Shared, SharedReading};
-pub use site::Callsite;
 #[cfg(feature = "tokio")]
 pub(crate) use site::PLAIN_COLUMN;
 pub(crate) use site::{Key, Site, UNTRACKED};

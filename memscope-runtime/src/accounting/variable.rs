@@ -4,22 +4,22 @@
 //! that frees or reallocates one, in whatever task, comes by. Nothing is borrowed and nothing is
 //! asked of the variable again.
 
-use std::iter;
-
-use super::{
-    account::Account,
-    owner_word::{self, Charged, Owner},
-    site::UNTRACKED,
-    variable_site::{Past, VariableSite},
-};
 use crate::{
-    accounting::Block,
+    accounting::{Block, block_layout},
     config,
     model::Extent,
     primitives::{
         Guard, Holds, Lock, Pool, Pooled, Spare, StaticRef, Zeroed, clock, fork_lock,
         sync::{AtomicI64, AtomicU32, AtomicU64, Ordering},
     },
+};
+use std::iter;
+
+use super::{
+    account::Account,
+    owner_word::{Charged, Owner},
+    site::UNTRACKED,
+    variable_site::{Past, VariableSite},
 };
 
 /// A name of one heap block; used again for another when the block is freed.
@@ -99,7 +99,7 @@ fn rename_named() -> Guard<'static, ()> {
 pub(crate) fn rename(block: Block, name: impl FnMut(Owner) -> Option<Owner>) {
     // SAFETY: `Blocks::block` was promised that the block is live and was allocated with this
     // layout by the program's allocator, and `probe` has found that this one is ours.
-    unsafe { owner_word::rename(block.start, block.layout, name) };
+    unsafe { block_layout::rename(block.start, block.layout, name) };
 }
 
 /// Who is charged with a block that is being shown; `None`: nobody, or it is a Tokio cell.

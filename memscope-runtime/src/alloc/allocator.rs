@@ -2,15 +2,16 @@
 
 use crate::{
     accounting::{
-        FRONT, FRONT_ALIGN, Inner, MOST_FRONT, Owner, Place, Request, Tally, Word, owner_word,
+        FRONT, FRONT_ALIGN, Inner, MOST_FRONT, Owner, Place, Request, Tally, Word, block_layout,
+        owner_word,
     },
     config::ENABLED,
+    primitives::reserve,
 };
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::ptr;
 
 use super::current::{self, Other};
-use crate::primitives::reserve;
 
 /// A global allocator that charges every block to the async task that allocates it.
 ///
@@ -84,7 +85,7 @@ unsafe impl<A: GlobalAlloc> GlobalAlloc for TrackingAllocator<A> {
             return take_large(&self.inner, layout, false);
         }
         // SAFETY: just compared, and the caller says that it is not 0.
-        let front = unsafe { owner_word::front_layout(layout.size()) };
+        let front = unsafe { block_layout::front_layout(layout.size()) };
         // SAFETY: the size is not zero: it has the word in it.
         let inner = unsafe { self.inner.alloc(front) };
         if inner.is_null() {
@@ -107,7 +108,7 @@ unsafe impl<A: GlobalAlloc> GlobalAlloc for TrackingAllocator<A> {
             return take_large(&self.inner, layout, true);
         }
         // SAFETY: just compared, and the caller says that it is not 0.
-        let front = unsafe { owner_word::front_layout(layout.size()) };
+        let front = unsafe { block_layout::front_layout(layout.size()) };
         // SAFETY: the size is not zero: it has the word in it.
         let inner = unsafe { self.inner.alloc_zeroed(front) };
         if inner.is_null() {
@@ -123,13 +124,13 @@ unsafe impl<A: GlobalAlloc> GlobalAlloc for TrackingAllocator<A> {
             // SAFETY: the caller's contract, passed on.
             return unsafe { self.inner.dealloc(block, layout) };
         }
-        if !owner_word::is_fronted(block) {
+        if !block_layout::is_fronted(block) {
             // SAFETY: the caller's contract, passed on.
             return unsafe { put(&self.inner, block, layout.size(), layout.align()) };
         }
         // SAFETY: the caller says that the block is live; its address says that the word is in
         // front.
-        let word = unsafe { owner_word::front_word(block) };
+        let word = unsafe { block_layout::front_word(block) };
         let tally = current::tally();
         // NOTE: at a signpost this lets zeroes pass, which then are counted there.
         if !word.is(tally.owner(), layout.size()) {
@@ -147,7 +148,7 @@ unsafe impl<A: GlobalAlloc> GlobalAlloc for TrackingAllocator<A> {
             // SAFETY: the caller's contract, passed on.
             return unsafe { self.inner.realloc(block, layout, new_size) };
         }
-        if !owner_word::is_fronted(block) {
+        if !block_layout::is_fronted(block) {
             // SAFETY: the caller's contract, passed on.
             return unsafe { retake(&self.inner, block, layout, new_size) };
         }
@@ -158,7 +159,7 @@ unsafe impl<A: GlobalAlloc> GlobalAlloc for TrackingAllocator<A> {
         }
         // SAFETY: the caller says that the block is live; its address says that the word is in
         // front.
-        let word = unsafe { owner_word::front_word(block) };
+        let word = unsafe { block_layout::front_word(block) };
         let tally = current::tally();
         // NOTE: as in `dealloc`.
         if !word.is(tally.owner(), layout.size()) {
@@ -166,9 +167,9 @@ unsafe impl<A: GlobalAlloc> GlobalAlloc for TrackingAllocator<A> {
             return unsafe { retake(&self.inner, block, layout, new_size) };
         }
         // SAFETY: the word has said that the block was made with this size.
-        let old = unsafe { owner_word::front_layout(layout.size()) };
+        let old = unsafe { block_layout::front_layout(layout.size()) };
         // SAFETY: just compared, and the caller says that it is not 0.
-        let new = unsafe { owner_word::front_layout(new_size) };
+        let new = unsafe { block_layout::front_layout(new_size) };
         // SAFETY: the inner block begins there.
         let inner = unsafe { block.sub(FRONT) };
         // SAFETY: allocated by `inner` with `old`; `new` has the same alignment and a size that is
@@ -179,7 +180,7 @@ unsafe impl<A: GlobalAlloc> GlobalAlloc for TrackingAllocator<A> {
             return unsafe { retake_usual::<A>(block, word.bytes(), new_size) };
         }
         // SAFETY: `grown` has the layout `new`, with room for the word.
-        let block = unsafe { owner_word::write_front(grown, word.resized(new_size)) };
+        let block = unsafe { block_layout::write_front(grown, word.resized(new_size)) };
         // PERF: the old size from the word, which is kept anyway.
         if tally.recount(word.bytes(), new_size) { settle(tally, block) } else { block }
     }
@@ -207,7 +208,7 @@ unsafe fn charge_usual(inner: *mut u8, bytes: usize) -> *mut u8 {
         return unsafe { charge_at_signpost(tally, inner, bytes) };
     }
     // SAFETY: the caller's contract.
-    let block = unsafe { owner_word::write_front(inner, Word::new(owner, bytes)) };
+    let block = unsafe { block_layout::write_front(inner, Word::new(owner, bytes)) };
     if tally.count(bytes) { settle(tally, block) } else { block }
 }
 
@@ -226,7 +227,7 @@ unsafe fn charge_at_signpost(signpost: &'static Tally, inner: *mut u8, bytes: us
         let block = inner.wrapping_add(FRONT);
         let owner = current::charge_at_other_signpost(signpost, block, layout);
         // SAFETY: the caller's contract.
-        return unsafe { owner_word::write_front(inner, Word::new(owner, bytes)) };
+        return unsafe { block_layout::write_front(inner, Word::new(owner, bytes)) };
     }
     let tally = match current::outside_again() {
         Ok(tally) => tally,
@@ -234,7 +235,7 @@ unsafe fn charge_at_signpost(signpost: &'static Tally, inner: *mut u8, bytes: us
         Err(other) => return unsafe { charge_outside(other, inner, bytes) },
     };
     // SAFETY: the caller's contract.
-    let block = unsafe { owner_word::write_front(inner, Word::new(tally.owner(), bytes)) };
+    let block = unsafe { block_layout::write_front(inner, Word::new(tally.owner(), bytes)) };
     if tally.count(bytes) { settle_outside(tally, block) } else { block }
 }
 
@@ -247,7 +248,7 @@ unsafe fn charge_at_signpost(signpost: &'static Tally, inner: *mut u8, bytes: us
 unsafe fn charge_outside(other: Other, inner: *mut u8, bytes: usize) -> *mut u8 {
     let owner = current::charge_outside(other, bytes);
     // SAFETY: the caller's contract.
-    unsafe { owner_word::write_front(inner, Word::new(owner, bytes)) }
+    unsafe { block_layout::write_front(inner, Word::new(owner, bytes)) }
 }
 
 /// A usual layout of this size: nothing that is counted depends on the alignment.
@@ -409,7 +410,7 @@ unsafe fn settle_down<A: GlobalAlloc>(
 #[inline]
 unsafe fn give_back_front<A: GlobalAlloc>(inner: &A, block: *mut u8, bytes: usize) {
     // SAFETY: a usual layout is below a page.
-    let layout = unsafe { owner_word::front_layout(bytes) };
+    let layout = unsafe { block_layout::front_layout(bytes) };
     // SAFETY: the inner block begins there.
     let block = unsafe { block.sub(FRONT) };
     // SAFETY: allocated by `inner` with this layout.
@@ -431,7 +432,7 @@ unsafe fn put_elsewhere<A: GlobalAlloc>(
     tally: &'static Tally,
 ) {
     // SAFETY: the caller's contract.
-    let word = unsafe { owner_word::front_word(block) };
+    let word = unsafe { block_layout::front_word(block) };
     if word.bytes() != bytes {
         // SAFETY: the caller's contract. Blocks with just a word in front have small alignments.
         return unsafe { put(inner, block, bytes, FRONT_ALIGN) };

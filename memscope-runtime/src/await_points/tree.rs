@@ -6,6 +6,14 @@
 //! ever and never change; a task keeps the number of the one that its last walk ended at. Nobody
 //! waits for anybody: who makes a node that another thread has just made throws its own away.
 
+use super::{
+    function_name::function,
+    grow::{Draft, add, behind, find_or_make_root, make},
+    layouts::{self, locals_of, place_of, short},
+    resolve::{Reach, Way, resolve, resolve_variant},
+    walk::{self, Start},
+    walk_end::Stop,
+};
 use crate::{
     accounting::{FutureType, Record},
     alloc::{current::as_memscope, warn},
@@ -21,38 +29,30 @@ use std::{
     sync::atomic::{AtomicU8, AtomicU32},
 };
 
-use memscope_layout::{Layouts, Shape, StateKind, TypeId};
+use memscope_layout::{Shape, StateKind, TypeId};
 
 pub(crate) use super::cached_path::{Check, Trail};
-use super::{
-    function_name::function,
-    image,
-    layouts::{self, locals_of, place_of, short},
-    resolve::{Reach, Way, resolve, resolve_variant},
-    walk::{self, Start},
-    walk_end::Stop,
-};
 
 /// Nodes that are made, at the most; about 250 bytes each.
-const MOST_NODES: u32 = 1 << 14;
+pub(super) const MOST_NODES: u32 = 1 << 14;
 /// Places for the children of all nodes and for their trails; 8 bytes each.
-const MOST_PLACES: u64 = 1 << 18;
+pub(super) const MOST_PLACES: u64 = 1 << 18;
 /// Steps below a root: more are there only in a damaged file, or in a future that awaits itself so
 /// deeply.
 pub(super) const MOST_DEPTH: u32 = 128;
 /// Places for types of futures: a power of two.
-const ROOTS: usize = 1 << 12;
-const PROBES: usize = 64;
+pub(super) const ROOTS: usize = 1 << 12;
+pub(super) const PROBES: usize = 64;
 
 /// Whether polls look where they end.
 static ON: AtomicU8 = AtomicU8::new(0);
 /// By number, from 1 on.
-static NODES: Arena<StaticRef<Node>> = Arena::new();
-static TABLE: [StaticRef<Root>; ROOTS] = [const { StaticRef::none() }; ROOTS];
+pub(super) static NODES: Arena<StaticRef<Node>> = Arena::new();
+pub(super) static TABLE: [StaticRef<Root>; ROOTS] = [const { StaticRef::none() }; ROOTS];
 /// Nodes that were wanted and not made: there were too many, or there was no memory.
-static REFUSED: AtomicU64 = AtomicU64::new(0);
+pub(super) static REFUSED: AtomicU64 = AtomicU64::new(0);
 /// Places for the children and the trails of nodes.
-static PLACES: AtomicU64 = AtomicU64::new(0);
+pub(super) static PLACES: AtomicU64 = AtomicU64::new(0);
 
 /// Turns it on: the layouts are read, and kept. It stays on, since what was noted would become
 /// wrong unseen.
@@ -85,33 +85,33 @@ pub(crate) fn note<F: Future>(record: &'static Record, future: Pin<&mut F>) {
 
 /// A type of future that waited.
 #[derive(Debug)]
-struct Root {
-    future: &'static FutureType,
-    node: &'static Node,
+pub(super) struct Root {
+    pub(super) future: &'static FutureType,
+    pub(super) node: &'static Node,
 }
 
 /// One place in the tree.
 #[derive(Debug)]
 pub(crate) struct Node {
-    id: AtomicU32,
-    depth: u32,
+    pub(super) id: AtomicU32,
+    pub(super) depth: u32,
     pub(super) parent: Option<&'static Self>,
     /// Where a state machine waits that is on the way here: its index, and the index of its state.
-    frame: Option<(usize, usize)>,
+    pub(super) frame: Option<(usize, usize)>,
     /// The tuple that it is a part of: what else is in there may be waited for as well.
-    beside: Option<String>,
+    pub(super) beside: Option<String>,
     /// How far it goes on from here.
-    reach: Reach,
+    pub(super) reach: Reach,
     /// Of a state: the discriminant's value.
     pub(crate) value: u64,
     pub(crate) step: Step,
     /// The type of future that the root is of.
-    future: &'static FutureType,
+    pub(super) future: &'static FutureType,
     /// What shows that the way goes on here from the parent; `None` for a root, and where any other
     /// value would.
     pub(super) check: Option<Check>,
     /// Of an end: the way here.
-    trail: Option<Trail>,
+    pub(super) trail: Option<Trail>,
 }
 
 /// How it goes on from a node.
@@ -150,7 +150,7 @@ pub(crate) enum Step {
 
 impl Step {
     /// How many places for children it has.
-    fn places(&self) -> usize {
+    pub(super) fn places(&self) -> usize {
         match self {
             Self::State { children, .. } => children.len(),
             Self::Variant { children, .. } => 2 * children.len(),
@@ -199,98 +199,6 @@ fn root(future: &'static FutureType) -> Option<&'static Node> {
 fn place_of_root(future: &'static FutureType) -> usize {
     let address = ptr::from_ref(future).addr() / align_of::<FutureType>();
     (address ^ (address >> 12)) % ROOTS
-}
-
-#[cold]
-#[inline(never)]
-fn find_or_make_root(first: usize, future: &'static FutureType) -> Option<&'static Node> {
-    for step in 0..PROBES {
-        let place = &TABLE[(first + step) % ROOTS];
-        let root = if let Some(root) = place.get() {
-            root
-        } else {
-            let layouts = layouts::kept()?;
-            let node = as_memscope(|| {
-                let step = match join(layouts, future) {
-                    Ok(id) => resolve(layouts, id, 0, Reach::Everything),
-                    Err(why) => Way::end(Stop::NotJoined(why)),
-                };
-                make(Draft { future, parent: None, frame: None, value: 0, check: None }, step)
-            })?;
-            let new = arena::keep(Root { future, node })?;
-            match place.set_if_none(new) {
-                Ok(()) => return Some(node),
-                Err(theirs) => theirs,
-            }
-        };
-        if ptr::eq(root.future, future) {
-            return Some(root.node);
-        }
-    }
-    REFUSED.fetch_add(1, Ordering::Relaxed);
-    None
-}
-
-/// The layout of a type of future.
-fn join(layouts: &Layouts, future: &FutureType) -> Result<TypeId, &'static str> {
-    let vtable = future.vtable.ok_or("it is no future")?;
-    let vtable =
-        image::offset_of(vtable()).ok_or("it is not known where the program was loaded")?;
-    let address = layouts.base_address().wrapping_add(vtable);
-    layouts
-        .by_vtable(address, future.size as u64)
-        .ok_or("debug information does not have its type, or with another size")
-}
-
-/// A node before it is made: its place in the tree.
-#[derive(Clone, Copy, Debug)]
-struct Draft {
-    future: &'static FutureType,
-    parent: Option<&'static Node>,
-    frame: Option<(usize, usize)>,
-    value: u64,
-    check: Option<Check>,
-}
-
-/// A new node; `None`, and counted, where there are too many.
-fn make(child: Draft, way: Way) -> Option<&'static Node> {
-    let Draft { future, parent, frame, value, check } = child;
-    let depth = parent.map_or(0, |parent| parent.depth + 1);
-    let Way { step, beside, reach } =
-        if depth < MOST_DEPTH { way } else { Way::end(Stop::TooDeep) };
-    let is_end = matches!(step, Step::End(_));
-    let trail = if is_end { Trail::to(future, parent, check) } else { None };
-    let new = || {
-        let places = (step.places() + trail.as_ref().map_or(0, Trail::places)) as u64;
-        let earlier = PLACES.fetch_add(places, Ordering::Relaxed);
-        if NODES.len() >= MOST_NODES || earlier + places > MOST_PLACES {
-            PLACES.fetch_sub(places, Ordering::Relaxed);
-            return None;
-        }
-        let id = AtomicU32::new(0);
-        let node = arena::keep(Node {
-            id,
-            depth,
-            parent,
-            frame,
-            beside,
-            reach,
-            value,
-            step,
-            future,
-            check,
-            trail,
-        })?;
-        let (index, place) = NODES.grow()?;
-        node.id.store(index + 1, Ordering::Relaxed);
-        place.set(node);
-        Some(node)
-    };
-    let made = new();
-    if made.is_none() {
-        REFUSED.fetch_add(1, Ordering::Relaxed);
-    }
-    made
 }
 
 /// What is behind a node for the first time. Each of these is called when a walk needs what is not
@@ -406,26 +314,6 @@ impl Node {
     }
 }
 
-/// Makes the child, and puts it in its place; another thread may have been first.
-fn add(place: &StaticRef<Node>, child: Draft, way: impl FnOnce() -> Way) -> Option<&'static Node> {
-    let new = as_memscope(|| make(child, way()))?;
-    Some(place.set_if_none(new).err().unwrap_or(new))
-}
-
-/// The type of the future that a vtable belongs to.
-fn behind(layouts: &Layouts, vtable: usize) -> Result<TypeId, &'static str> {
-    let offset = image::offset_of(vtable).ok_or("it comes from a library")?;
-    let address = layouts.base_address().wrapping_add(offset);
-    if !layouts.vtables().any(|(known, _)| known == address) {
-        return Err("debug information does not have its type");
-    }
-    // SAFETY: debug information says that there is a vtable.
-    let size = unsafe { walk::size_in(vtable) };
-    layouts
-        .by_vtable(address, size)
-        .ok_or("several types share its vtable, or the sizes do not agree")
-}
-
 /// The async backtrace that a number of a node stands for, the outermost function first, and why it
 /// ends.
 pub(crate) fn backtrace(id: u32) -> Option<(Vec<AwaitFrame>, String)> {
@@ -459,19 +347,4 @@ pub(crate) fn backtrace(id: u32) -> Option<(Vec<AwaitFrame>, String)> {
     }
     frames.reverse();
     Some((frames, stops))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_has_no_vtable_and_what_is_no_future_of_the_program_is_not_looked_into() {
-        let layouts = Layouts::default();
-        assert_eq!(join(&layouts, FutureType::not_known()), Err("it is no future"));
-        let not_read = join(&layouts, FutureType::of::<std::future::Ready<()>>());
-        assert_eq!(not_read, Err("debug information does not have its type, or with another size"));
-        let heap = Box::new([0_usize; 4]);
-        assert_eq!(behind(&layouts, ptr::from_ref(&*heap).addr()), Err("it comes from a library"));
-    }
 }

@@ -1,0 +1,356 @@
+//! The layout of a block with its owner word: in front, in a header, or in a slot of its page.
+
+use super::{
+    owner_word::{FREE, Owner, Word},
+    registry,
+};
+use crate::primitives::{
+    PAGE, Slot, page_map,
+    sync::{AtomicU64, Ordering},
+};
+use std::{alloc::Layout, hint};
+
+/// What the allocator below aligns each block to, at least.
+const INNER_ALIGN: usize = 16;
+
+/// How far a block with its word in front is from the inner block.
+pub(crate) const FRONT: usize = 8;
+
+/// The largest alignment of blocks that have just their word in front.
+pub(crate) const FRONT_ALIGN: usize = 8;
+
+/// The largest size of blocks that have their word in front. Of larger ones with an alignment of 16
+/// no two begin in the same page.
+pub(crate) const MOST_FRONT: usize = PAGE - FRONT;
+
+/// How far, at least, a padded block is from the inner block: the distance and the word.
+const HEADER: usize = 16;
+
+/// What the allocator below is asked for, for a block of this size below a page that has its word
+/// in front.
+///
+/// # Safety
+///
+/// `bytes` must be between 1 and [`MOST_FRONT`].
+#[inline]
+pub(crate) unsafe fn front_layout(bytes: usize) -> Layout {
+    // PERF: `System` asks the C library in another way where the size is below the alignment. In
+    // these words the compiler sees that it is not. SAFETY: the caller's contract.
+    unsafe { hint::assert_unchecked(bytes != 0) };
+    // SAFETY: the caller's contract.
+    unsafe { hint::assert_unchecked(bytes <= MOST_FRONT) };
+    let size = (bytes + (2 * FRONT - 1)) & !(FRONT - 1);
+    // SAFETY: not below 16, as the size that was rounded up is not 0.
+    unsafe { hint::assert_unchecked(size / INNER_ALIGN != 0) };
+    // SAFETY: a power of two, and a size far below the largest.
+    unsafe { Layout::from_size_align_unchecked(size, INNER_ALIGN) }
+}
+
+/// Whether a block has its word in front, with nothing between.
+#[inline]
+pub(crate) fn is_fronted(block: *const u8) -> bool {
+    // All blocks are aligned to 8.
+    block.addr() & FRONT != 0
+}
+
+#[inline]
+fn to_word(place: *mut u8) -> *mut u64 {
+    place.cast()
+}
+
+/// The word that begins so many bytes in front of a block.
+///
+/// # Safety
+///
+/// They must be of the same inner block.
+#[inline]
+unsafe fn in_front(block: *mut u8, bytes: usize) -> *mut u64 {
+    // SAFETY: the caller's contract.
+    to_word(unsafe { block.sub(bytes) })
+}
+
+/// The word in front of a block.
+///
+/// # Safety
+///
+/// `block` must be live and [fronted](is_fronted), or padded.
+#[inline]
+pub(crate) unsafe fn front_word(block: *mut u8) -> Word {
+    // SAFETY: the caller's contract: the inner block begins at least 8 bytes before.
+    let place = unsafe { in_front(block, FRONT) };
+    // SAFETY: aligned, as the block is to 8; written when the block was made.
+    Word(unsafe { place.read() })
+}
+
+/// Writes the word of a block, which has it in front, and returns the block. `inner`: where the
+/// word is to be.
+///
+/// # Safety
+///
+/// `inner` must have 8 bytes for the word, and the block behind, and must be aligned to 8.
+#[inline]
+pub(crate) unsafe fn write_front(inner: *mut u8, word: Word) -> *mut u8 {
+    // SAFETY: the caller's contract.
+    unsafe { to_word(inner).write(word.0) };
+    // SAFETY: as above.
+    unsafe { inner.add(FRONT) }
+}
+
+/// Where the word of a block lies.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Place {
+    Front,
+    Padded,
+    Slot(&'static Slot),
+    /// There was no memory for its slot: it is the orphans'.
+    NoSlot,
+}
+
+/// What the allocator below has made of a block.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Inner {
+    pub(crate) block: *mut u8,
+    pub(crate) layout: Layout,
+}
+
+/// How a block of any layout is asked for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Request {
+    /// What the allocator below is asked for.
+    pub(crate) layout: Layout,
+    align: usize,
+    kind: Kind,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Kind {
+    Front,
+    Padded,
+    Slot,
+}
+
+impl Request {
+    /// `None` where the size is so large that it cannot be aligned to 16.
+    pub(crate) fn of(user: Layout) -> Option<Self> {
+        let align = user.align();
+        let kind = Kind::of(user);
+        let layout = match kind {
+            // SAFETY: such a block is below a page.
+            Kind::Front => unsafe { front_layout(possible(user.size())) },
+            Kind::Padded => {
+                Layout::from_size_align(user.size() + user.align(), INNER_ALIGN).ok()?
+            }
+            Kind::Slot => slot_layout(user.size(), align)?,
+        };
+        Some(Self { layout, align, kind })
+    }
+
+    /// Whether a block that has its word at this place can be reallocated by the allocator below,
+    /// so that it is as requested.
+    ///
+    /// Not where its alignment is that of padded ones: if there was no memory for its slot
+    /// afterwards, it would be taken for one, and a `realloc` that was done cannot be undone.
+    pub(crate) fn keeps(self, place: Place) -> bool {
+        match place {
+            Place::Front => matches!(self.kind, Kind::Front),
+            Place::Slot(_) | Place::NoSlot => {
+                matches!(self.kind, Kind::Slot) && !is_padded(self.align)
+            }
+            Place::Padded => false,
+        }
+    }
+
+    /// Where in the inner block the user's block begins, and where its word is to be. `None` where
+    /// there is no memory for its slot, and it would be taken for a padded one without.
+    ///
+    /// # Safety
+    ///
+    /// `inner` must have been allocated with this layout, and must not be null.
+    pub(crate) unsafe fn place(self, inner: *mut u8) -> Option<(*mut u8, Place)> {
+        match self.kind {
+            Kind::Front => {
+                // SAFETY: the layout has room for the word in front.
+                Some((unsafe { inner.add(FRONT) }, Place::Front))
+            }
+            Kind::Padded => {
+                // At most the alignment, by which the layout is larger: both are multiples of 16.
+                let front = HEADER + (inner.addr() + HEADER).wrapping_neg() % self.align;
+                // SAFETY: the layout has room for that.
+                let block = unsafe { inner.add(front) };
+                // SAFETY: the header is in front of the block.
+                let distance = unsafe { in_front(block, HEADER) };
+                // SAFETY: aligned to 16, and inside the inner block.
+                unsafe { distance.write(front as u64) };
+                Some((block, Place::Padded))
+            }
+            Kind::Slot => match page_map::make_slot(inner) {
+                Some(slot) => Some((inner, Place::Slot(slot))),
+                None if is_padded(self.align) => None,
+                None => Some((inner, Place::NoSlot)),
+            },
+        }
+    }
+}
+
+impl Kind {
+    fn of(user: Layout) -> Self {
+        if user.size() > MOST_FRONT || user.align() >= PAGE {
+            Self::Slot
+        } else if user.align() <= FRONT_ALIGN {
+            Self::Front
+        } else {
+            Self::Padded
+        }
+    }
+}
+
+/// The size of a block that has its word in front. Another one is only what the program says, where
+/// the word is not believed.
+fn possible(bytes: usize) -> usize {
+    bytes.clamp(1, MOST_FRONT)
+}
+
+/// Whether small blocks of this alignment are padded.
+fn is_padded(align: usize) -> bool {
+    (FRONT_ALIGN + 1..PAGE).contains(&align)
+}
+
+/// What the allocator below is asked for, for a block with a slot.
+///
+/// A small block that is aligned to a page gets all of it, so that no other one with a slot begins
+/// there.
+fn slot_layout(bytes: usize, align: usize) -> Option<Layout> {
+    Layout::from_size_align(bytes.max(MOST_FRONT + 1), align.max(INNER_ALIGN)).ok()
+}
+
+impl Place {
+    /// Where the word of a live block lies. `align`: that of its layout.
+    ///
+    /// # Safety
+    ///
+    /// The block must have been allocated by `TrackingAllocator` with this alignment.
+    pub(crate) unsafe fn of(block: *mut u8, align: usize) -> Self {
+        if is_fronted(block) {
+            Self::Front
+        } else if let Some(slot) = page_map::slot(block) {
+            Self::Slot(slot)
+        } else if is_padded(align) {
+            Self::Padded
+        } else {
+            Self::NoSlot
+        }
+    }
+
+    /// The owner, and the size that the block was made with. `bytes`: the size that the program
+    /// says, where nothing better is known.
+    ///
+    /// # Safety
+    ///
+    /// The block must be live, and have its word at this place.
+    pub(crate) unsafe fn read(self, block: *mut u8, bytes: usize) -> (Owner, usize) {
+        match self {
+            Self::Front | Self::Padded => {
+                // SAFETY: the caller's contract.
+                let word = unsafe { front_word(block) };
+                let is_as_said = word.bytes() == bytes;
+                let known = if is_as_said { None } else { word.believed() };
+                (word.owner(), known.unwrap_or(bytes))
+            }
+            Self::Slot(slot) => (Owner(slot.owner()), slot.bytes()),
+            Self::NoSlot => (Owner::account(registry::orphans_account()), bytes),
+        }
+    }
+
+    /// Writes the owner and the size of a block.
+    ///
+    /// # Safety
+    ///
+    /// The block must be live, and have the room for its word at this place.
+    pub(crate) unsafe fn write(self, block: *mut u8, owner: Owner, bytes: usize) {
+        match self {
+            Self::Front | Self::Padded => {
+                // SAFETY: the caller's contract.
+                let place = unsafe { block.sub(FRONT) };
+                // SAFETY: as above.
+                unsafe { write_front(place, Word::new(owner, bytes)) };
+            }
+            Self::Slot(slot) => slot.fill(block, owner.0, bytes),
+            Self::NoSlot => {}
+        }
+    }
+
+    /// Forgets the block; before it goes back to the allocator below, as its page may be another's
+    /// afterwards.
+    pub(crate) fn clear(self) {
+        if let Self::Slot(slot) = self {
+            slot.clear();
+        }
+    }
+
+    /// The inner block, given the size that the block was made with. `None` where the program has
+    /// written over the distance to it.
+    ///
+    /// # Safety
+    ///
+    /// The block must be live, have this alignment, and have its word at this place.
+    pub(crate) unsafe fn inner(self, block: *mut u8, bytes: usize, align: usize) -> Option<Inner> {
+        match self {
+            Self::Front => {
+                // SAFETY: the caller's contract.
+                let block = unsafe { block.sub(FRONT) };
+                // SAFETY: made so.
+                let layout = unsafe { front_layout(possible(bytes)) };
+                Some(Inner { block, layout })
+            }
+            Self::Padded => {
+                // SAFETY: the caller's contract.
+                let distance = unsafe { in_front(block, HEADER) };
+                // SAFETY: written when the block was made.
+                let distance = usize::try_from(unsafe { distance.read() }).ok()?;
+                let is_possible =
+                    (HEADER..=align).contains(&distance) && distance.is_multiple_of(INNER_ALIGN);
+                let layout = Layout::from_size_align(bytes + align, INNER_ALIGN).ok()?;
+                // SAFETY: the caller's contract.
+                is_possible.then(|| Inner { block: unsafe { block.sub(distance) }, layout })
+            }
+            Self::Slot(_) | Self::NoSlot => {
+                Some(Inner { block, layout: slot_layout(bytes, align)? })
+            }
+        }
+    }
+}
+
+/// Lets `name` replace the owner of a block that others may be naming too, until it holds or `name`
+/// gives up.
+///
+/// # Safety
+///
+/// `block` must be live, stay so until this returns, and have been allocated with this layout by
+/// `TrackingAllocator`.
+pub(crate) unsafe fn rename(
+    block: *mut u8,
+    layout: Layout,
+    mut name: impl FnMut(Owner) -> Option<Owner>,
+) {
+    // SAFETY: the caller's contract.
+    let word = match unsafe { Place::of(block, layout.align()) } {
+        Place::Front | Place::Padded => {
+            // SAFETY: the word is in front.
+            let place = unsafe { in_front(block, FRONT) };
+            // SAFETY: aligned, initialised, and while the block lives it is written by this
+            // function only.
+            unsafe { AtomicU64::from_ptr(place) }
+        }
+        Place::Slot(slot) => slot.word(),
+        Place::NoSlot => return,
+    };
+    let mut there = word.load(Ordering::Acquire);
+    while let Some(Owner(new)) = name(Owner(there & !FREE)) {
+        let new = new | there & FREE;
+        // Release publishes the new name, Acquire sees the one that another thread gave meanwhile.
+        match word.compare_exchange(there, new, Ordering::AcqRel, Ordering::Acquire) {
+            Ok(_) => return,
+            Err(now) => there = now,
+        }
+    }
+}

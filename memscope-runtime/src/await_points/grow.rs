@@ -1,0 +1,155 @@
+//! How the tree grows: a node is made the first time that a poll passes it.
+
+use super::{
+    cached_path::{Check, Trail},
+    image,
+    layouts::{self},
+    resolve::{Reach, Way, resolve},
+    tree::{
+        MOST_DEPTH, MOST_NODES, MOST_PLACES, NODES, Node, PLACES, PROBES, REFUSED, ROOTS, Root,
+        Step, TABLE,
+    },
+    walk::{self},
+    walk_end::Stop,
+};
+use crate::{
+    accounting::FutureType,
+    alloc::current::as_memscope,
+    primitives::{StaticRef, arena, sync::Ordering},
+};
+use memscope_layout::{Layouts, TypeId};
+use std::{ptr, sync::atomic::AtomicU32};
+
+#[cold]
+#[inline(never)]
+pub(super) fn find_or_make_root(
+    first: usize,
+    future: &'static FutureType,
+) -> Option<&'static Node> {
+    for step in 0..PROBES {
+        let place = &TABLE[(first + step) % ROOTS];
+        let root = if let Some(root) = place.get() {
+            root
+        } else {
+            let layouts = layouts::kept()?;
+            let node = as_memscope(|| {
+                let step = match join(layouts, future) {
+                    Ok(id) => resolve(layouts, id, 0, Reach::Everything),
+                    Err(why) => Way::end(Stop::NotJoined(why)),
+                };
+                make(Draft { future, parent: None, frame: None, value: 0, check: None }, step)
+            })?;
+            let new = arena::keep(Root { future, node })?;
+            match place.set_if_none(new) {
+                Ok(()) => return Some(node),
+                Err(theirs) => theirs,
+            }
+        };
+        if ptr::eq(root.future, future) {
+            return Some(root.node);
+        }
+    }
+    REFUSED.fetch_add(1, Ordering::Relaxed);
+    None
+}
+
+/// The layout of a type of future.
+pub(super) fn join(layouts: &Layouts, future: &FutureType) -> Result<TypeId, &'static str> {
+    let vtable = future.vtable.ok_or("it is no future")?;
+    let vtable =
+        image::offset_of(vtable()).ok_or("it is not known where the program was loaded")?;
+    let address = layouts.base_address().wrapping_add(vtable);
+    layouts
+        .by_vtable(address, future.size as u64)
+        .ok_or("debug information does not have its type, or with another size")
+}
+
+/// A node before it is made: its place in the tree.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Draft {
+    pub(super) future: &'static FutureType,
+    pub(super) parent: Option<&'static Node>,
+    pub(super) frame: Option<(usize, usize)>,
+    pub(super) value: u64,
+    pub(super) check: Option<Check>,
+}
+
+/// A new node; `None`, and counted, where there are too many.
+pub(super) fn make(child: Draft, way: Way) -> Option<&'static Node> {
+    let Draft { future, parent, frame, value, check } = child;
+    let depth = parent.map_or(0, |parent| parent.depth + 1);
+    let Way { step, beside, reach } =
+        if depth < MOST_DEPTH { way } else { Way::end(Stop::TooDeep) };
+    let is_end = matches!(step, Step::End(_));
+    let trail = if is_end { Trail::to(future, parent, check) } else { None };
+    let new = || {
+        let places = (step.places() + trail.as_ref().map_or(0, Trail::places)) as u64;
+        let earlier = PLACES.fetch_add(places, Ordering::Relaxed);
+        if NODES.len() >= MOST_NODES || earlier + places > MOST_PLACES {
+            PLACES.fetch_sub(places, Ordering::Relaxed);
+            return None;
+        }
+        let id = AtomicU32::new(0);
+        let node = arena::keep(Node {
+            id,
+            depth,
+            parent,
+            frame,
+            beside,
+            reach,
+            value,
+            step,
+            future,
+            check,
+            trail,
+        })?;
+        let (index, place) = NODES.grow()?;
+        node.id.store(index + 1, Ordering::Relaxed);
+        place.set(node);
+        Some(node)
+    };
+    let made = new();
+    if made.is_none() {
+        REFUSED.fetch_add(1, Ordering::Relaxed);
+    }
+    made
+}
+
+/// Makes the child, and puts it in its place; another thread may have been first.
+pub(super) fn add(
+    place: &StaticRef<Node>,
+    child: Draft,
+    way: impl FnOnce() -> Way,
+) -> Option<&'static Node> {
+    let new = as_memscope(|| make(child, way()))?;
+    Some(place.set_if_none(new).err().unwrap_or(new))
+}
+
+/// The type of the future that a vtable belongs to.
+pub(super) fn behind(layouts: &Layouts, vtable: usize) -> Result<TypeId, &'static str> {
+    let offset = image::offset_of(vtable).ok_or("it comes from a library")?;
+    let address = layouts.base_address().wrapping_add(offset);
+    if !layouts.vtables().any(|(known, _)| known == address) {
+        return Err("debug information does not have its type");
+    }
+    // SAFETY: debug information says that there is a vtable.
+    let size = unsafe { walk::size_in(vtable) };
+    layouts
+        .by_vtable(address, size)
+        .ok_or("several types share its vtable, or the sizes do not agree")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_has_no_vtable_and_what_is_no_future_of_the_program_is_not_looked_into() {
+        let layouts = Layouts::default();
+        assert_eq!(join(&layouts, FutureType::not_known()), Err("it is no future"));
+        let not_read = join(&layouts, FutureType::of::<std::future::Ready<()>>());
+        assert_eq!(not_read, Err("debug information does not have its type, or with another size"));
+        let heap = Box::new([0_usize; 4]);
+        assert_eq!(behind(&layouts, ptr::from_ref(&*heap).addr()), Err("it comes from a library"));
+    }
+}
