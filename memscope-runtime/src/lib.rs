@@ -36,7 +36,7 @@ pub use crate::config::Builder;
 pub use crate::init::{builder, init};
 pub use crate::model::Error;
 #[cfg(feature = "report-file")]
-pub use crate::output::{ReportGuard, auto_report::report_guard};
+pub use crate::output::{ReportGuard, report_guard};
 pub use crate::sampling::Timing;
 #[cfg(feature = "tracing")]
 pub use crate::tasks::MemoryLayer;

@@ -1,5 +1,6 @@
 //! What runs inside `malloc` and `free`: the allocator, the current owner, charging and freeing.
 
+pub(crate) mod any_layout;
 pub(crate) mod allocator;
 pub(crate) mod charge;
 pub(crate) mod current;

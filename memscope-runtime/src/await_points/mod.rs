@@ -1,5 +1,6 @@
 //! At which `.await` a pending future waits.
 
+#[cfg(feature = "layout")]
 pub(crate) mod grow;
 #[cfg(feature = "layout")]
 pub(crate) mod cached_path;

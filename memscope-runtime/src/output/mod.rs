@@ -11,6 +11,6 @@ pub(crate) mod start;
 pub(crate) mod text;
 
 #[cfg(feature = "report-file")]
-pub use auto_report::ReportGuard;
+pub use auto_report::{ReportGuard, report_guard};
 #[cfg(feature = "report-file")]
 pub use input::MOST_BYTES;

@@ -1,32 +1,27 @@
 //! One consistent reading of all counters, as plain rows that can be kept, sent and read back.
 
 pub(crate) mod live_sample;
+pub(crate) mod build;
 pub(crate) mod capture;
 pub(crate) mod collector;
 pub(crate) mod monitor;
 pub(crate) mod open_tasks;
 pub(crate) mod rows;
 
+#[cfg(feature = "report-file")]
+use crate::primitives::reserve;
 use crate::{
-    accounting::{cross_frees, ended_tasks, registry},
-    alloc::{Entered, current, install_check, own_work, self_usage},
-    await_points::{Program, image},
-    config,
+    await_points::Program,
     model::{
         AwaitPoint, AwaitPoints, EventKind, HandOver, Measured, Origin, ProcessMemory,
         RuntimeMemory, SharedProfile, SiteProfile, TaskEvent, TaskId, TaskMemoryProfile,
         TaskPerformanceMetrics, TaskType, Timeline, ToolUsage, Trend, VariableProfile,
         VariableSiteProfile,
     },
-    primitives::{arena, clock, page_map, reserve},
 };
 use serde::{Deserialize, Serialize};
 
-#[cfg(feature = "task-names")]
-use crate::alloc::unannotated::stack_trace;
-use capture::Reading;
-use collector::Collected;
-use rows::{Names, Tasks};
+use rows::Tasks;
 
 /// All tasks, all sites and the process at one moment; `Display` prints it as a table.
 ///
@@ -81,155 +76,7 @@ pub(crate) enum Left {
     Nothing,
 }
 
-/// Reads all records into a snapshot. No task is stopped for it.
-///
-/// The snapshot's own memory is charged to the thread, outside every task, and is not in its
-/// numbers. It may be taken anywhere: inside a tracked task, in a destructor, while a thread ends,
-/// before anything ran.
-///
-/// # Cost
-///
-/// It walks all records: a fraction of a microsecond for each living task, each kept ended one and
-/// each site. As much again when its tasks are first asked for one by one: by
-/// [`tasks`](MemorySnapshot::tasks), `Display`.
-///
-/// Names have 256 characters at the most, so memory goes with the number of rows. In units of what
-/// it is as JSON (about 550 bytes a task), a snapshot takes one, its rows of tasks two, `Display` a
-/// half, `leaks` and `diff` one, `allocations` three; serde takes one row at a time, and `{:#}`
-/// twelve times what it prints; each of them 1 MiB at the most beside that. Where there is less,
-/// rows are left out: [`ToolUsage::rows_left_out`] says how many, and no sum misses them.
-pub fn get_memory_snapshot() -> MemorySnapshot {
-    if !config::ENABLED {
-        return MemorySnapshot::empty();
-    }
-    // First: whether sizes are measured is seen by a block.
-    let work = own_work::work();
-    let measured = install_check::measured();
-    #[cfg(feature = "task-names")]
-    if !reserve::is_short() {
-        stack_trace::name_all();
-    }
-    let heap = self_usage::live();
-    let (reading, collected, counts) = current::as_memscope(|| {
-        let reading = capture::read();
-        let collected = collector::collect(&reading);
-        (reading, collected, registry::counts())
-    });
-    let _untracked = Entered::untracked();
-    let mut snapshot = MemorySnapshot::new(reading, collected.as_ref(), counts, measured);
-    (snapshot.tool.heap_bytes, snapshot.tool.heap_blocks) = heap;
-    snapshot.tool.rows_left_out = work.left_out();
-    snapshot
-}
-
-/// A snapshot whose own memory is memscope's: the caller is in `as_memscope` and drops it there.
-#[cfg(feature = "report-file")]
-pub(crate) fn for_memscope() -> MemorySnapshot {
-    let work = own_work::work();
-    let measured = install_check::measured();
-    let reading = capture::read();
-    let collected = collector::collect(&reading);
-    let mut snapshot =
-        MemorySnapshot::new(reading, collected.as_ref(), registry::counts(), measured);
-    snapshot.tool.rows_left_out = work.left_out();
-    snapshot
-}
-
 impl MemorySnapshot {
-    fn empty() -> Self {
-        Self {
-            origin: Origin::default(),
-            measured: Measured::Disabled,
-            is_still: true,
-            timing_is_off: true,
-            observed_ns: 0,
-            spawned_tasks: 0,
-            active_tasks: 0,
-            peak_concurrent_tasks: 0,
-            process: ProcessMemory::default(),
-            tool: ToolUsage::default(),
-            tasks: Vec::new().into(),
-            sites: Vec::new(),
-            variables: Vec::new(),
-            variable_sites: Vec::new(),
-            hand_overs: Vec::new(),
-            trends: Vec::new(),
-            runtime: RuntimeMemory::default(),
-            timeline: Timeline::default(),
-            events: Vec::new(),
-            shared: Vec::new(),
-            program: None,
-            await_points: Vec::new(),
-            await_points_measured: AwaitPoints::Off,
-        }
-    }
-
-    fn new(
-        mut reading: Reading,
-        collected: Option<&Collected>,
-        counts: registry::Counts,
-        measured: Measured,
-    ) -> Self {
-        let has_sizes = measured.is_yes();
-        let (await_points, places, await_points_measured) = rows::await_points(&reading, has_sizes);
-        let tasks = Tasks::take(&mut reading, places, has_sizes);
-        let reading = &reading;
-        let (forgotten, dropped) = ended_tasks::forgotten();
-        let observed_ns = clock::now_ns();
-        let names = Names::of(reading);
-        let owner_table_bytes = page_map::bytes();
-        let mut snapshot = Self {
-            origin: Origin::here(),
-            measured,
-            is_still: reading.is_still,
-            timing_is_off: config::timing() == crate::sampling::Timing::Off,
-            observed_ns,
-            spawned_tasks: counts.spawned,
-            active_tasks: counts.spawned.saturating_sub(counts.ended),
-            peak_concurrent_tasks: counts.peak_concurrent,
-            process: rows::process(reading, has_sizes),
-            tool: ToolUsage {
-                own_bytes: arena::bytes()
-                    + registry::STATIC_BYTES
-                    + collector::OWN_BYTES
-                    + owner_table_bytes,
-                owner_table_bytes,
-                events_dropped: dropped,
-                ended_tasks_forgotten: forgotten,
-                tasks_without_record: counts.lost,
-                tasks_in_other: reading
-                    .sites
-                    .iter()
-                    .filter(|site| site.site.is_other())
-                    .map(|site| site.spawned)
-                    .sum(),
-                hand_overs_lost: cross_frees::lost(),
-                tasks_split: split(),
-                await_points_refused: await_points_refused(),
-                owner_words_refused: current::words_refused(),
-                owner_slots_refused: page_map::slots_refused(),
-                ..ToolUsage::default()
-            },
-            tasks,
-            sites: rows::sites(reading, has_sizes, observed_ns),
-            variables: rows::variables(reading, &names),
-            variable_sites: rows::variable_sites(reading),
-            hand_overs: rows::hand_overs(reading, &names),
-            trends: Vec::new(),
-            runtime: rows::runtime(reading, has_sizes),
-            timeline: Timeline::default(),
-            events: Vec::new(),
-            shared: rows::shared(reading, has_sizes),
-            program: if reserve::is_short() { None } else { image::here() },
-            await_points,
-            await_points_measured,
-        };
-        if let Some(collected) = collected {
-            snapshot.add_history(collected, &names);
-        }
-        snapshot
-    }
-
     /// The same without most rows, whose number it says: for a report that has no room for them.
     #[cfg(feature = "report-file")]
     pub(crate) fn without_rows(&self, left: Left) -> Self {
@@ -323,19 +170,6 @@ impl MemorySnapshot {
     /// Nanoseconds from the start of tracking to this snapshot.
     pub(crate) fn observed_ns(&self) -> u64 {
         self.observed_ns
-    }
-
-    /// Adds what the collector knows.
-    fn add_history(&mut self, collected: &Collected, names: &Names) {
-        let measured = self.measured.is_yes();
-        if let (true, Some(samples)) = (measured, collected.samples.first()) {
-            self.trends = samples.trends(names);
-            self.timeline = samples.timeline(names);
-        }
-        self.events = rows::events(&collected.events, names, measured);
-        self.tool.ring_events = collected.taken;
-        self.tool.ring_events_dropped = collected.dropped;
-        self.tool.collector_is_running = collector::is_running();
     }
 
     /// Whether sizes are measured, and if not, why. Numbers of tasks and polls are counted in any
@@ -516,22 +350,6 @@ impl MemorySnapshot {
     }
 }
 
-/// Unannotated tasks that lost their record while they held bytes.
-fn split() -> u64 {
-    #[cfg(feature = "tokio")]
-    return crate::alloc::unannotated::split();
-    #[cfg(not(feature = "tokio"))]
-    0
-}
-
-/// How often it could not be kept where a task waits.
-fn await_points_refused() -> u64 {
-    #[cfg(feature = "layout")]
-    return crate::await_points::tree::refused();
-    #[cfg(not(feature = "layout"))]
-    0
-}
-
 pub(crate) const MIB: f64 = 1024.0 * 1024.0;
 
 /// Bytes as `f64`: exact up to 8 PiB.
@@ -550,4 +368,7 @@ fn ratio(part: u64, whole: u64) -> f64 {
     if whole == 0 { 0.0 } else { float(part) / float(whole) }
 }
 
+#[cfg(feature = "report-file")]
+pub(crate) use build::for_memscope;
+pub use build::get_memory_snapshot;
 pub use monitor::{AsyncResourceMonitor, ResourceAnalysis};

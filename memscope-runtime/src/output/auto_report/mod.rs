@@ -10,48 +10,46 @@
 //! All of this is memscope's: its memory is charged to no task or thread. A forked child writes
 //! nothing, since the files are its parent's.
 
-mod copies;
+pub(crate) mod threads;
+mod guard;
+pub(crate) mod copies;
 mod name;
 mod written;
-
-use crate::{
-    alloc::{
-        Background,
-        current::{as_memscope, is_memscope},
-        own_threads, own_work, warn,
-    },
-    await_points::image,
-    config::ENABLED,
-    environment::Environment,
-    model::{Error, Origin, text::visible_path},
-    output::start,
-    primitives::{Lock, Once, Pending, clock, fork, pending_starts, reserve},
-    snapshot::for_memscope,
-};
-use std::{
-    ffi::CStr,
-    io, mem,
-    path::Path,
-    process,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering},
-    },
-    thread::{self, Thread},
-    time::{Duration, Instant, SystemTime},
-};
 
 use super::{
     auto_report::{
         copies::Claim,
         name::{Name, Occasion},
+        threads::{IS_PERIODIC, START_PERIODIC, START_THREADS},
         written::Written,
     },
     file::{Format, bytes},
     os_hooks,
 };
+use crate::{
+    alloc::{
+        current::{as_memscope, is_memscope},
+        own_work, warn,
+    },
+    await_points::image,
+    environment::Environment,
+    model::{Error, Origin, text::visible_path},
+    primitives::{Lock, Once, Pending, clock, fork, pending_starts, reserve},
+    snapshot::for_memscope,
+};
+pub use guard::{ReportGuard, report_guard};
+use std::{
+    mem,
+    path::Path,
+    process,
+    sync::{
+        Arc,
+        atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering},
+    },
+    thread::{self},
+    time::{Duration, Instant, SystemTime},
+};
 
-const DEFAULT_PATH: &str = "memscope-report.json";
 /// A service that panics all the time must not write all the time. The file is this old at most
 /// when a panic aborts.
 const PANIC_PAUSE_NS: u64 = 1_000_000_000;
@@ -70,120 +68,12 @@ struct Plan {
 
 static PLANS: Lock<Vec<Plan>> =
     Lock::new(Vec::new(), |half_written| mem::forget(mem::take(half_written)));
-/// The thread of periodic reports, once it runs: it is woken when there is a new plan.
-static CLOCK: Once<Thread> = Once::new();
+
 /// One report is written at a time.
 static WRITING: Lock<Written> =
     Lock::new(Written::NONE, |half_written| mem::forget(mem::replace(half_written, Written::NONE)));
 /// The process that set this up; 0: none yet.
 static PROCESS: AtomicU32 = AtomicU32::new(0);
-
-/// Writes the report when dropped, and also when the process ends before that: see
-/// [`report_guard`].
-///
-/// ```no_run
-/// use std::time::Duration;
-///
-/// # async fn serve() {}
-/// # #[tokio::main]
-/// async fn main() {
-///     let _report = memscope_runtime::report_guard().to("memory-%p.txt").every(Duration::from_secs(60));
-///     serve().await;
-/// }
-/// ```
-#[derive(Debug)]
-#[must_use = "the report is written when the guard is dropped: keep it to the end of `main`"]
-pub struct ReportGuard {
-    id: u64,
-}
-
-/// Has the report written when the guard is dropped, and before that at exit, on a panic, and on
-/// SIGINT and SIGTERM.
-///
-/// It is written to the path in `MEMSCOPE_REPORT`, or else to `memscope-report.json` in the current
-/// directory. Where a report cannot be written, one line on stderr says why.
-///
-/// The file always holds the newest report. One that was written at a signal, on a panic or by a
-/// guard is kept when a later one takes its place: in `memscope-report.signal.json`, `.panic.json`
-/// or `.guard.json`, the newest of each.
-///
-/// What is at the path and is neither a report nor empty stays, as does a report that another
-/// process has written since this one started: then the report is in `memscope-report.2.json` (up
-/// to `.9.json`), and one line on stderr says so. See also
-/// [`write_to`](crate::async_memory::MemorySnapshot::write_to).
-///
-/// No report is written when the process ends without exiting: on SIGKILL, `_exit`, `abort` (a
-/// failed allocation aborts, and so does a stack overflow) and `exec`; on a panic, where the
-/// program has set a panic hook since that does not call the one before, and the panic aborts; in a
-/// process that was forked off by one which writes reports; and on a panic that is caught in a
-/// process that was forked off while other threads ran.
-///
-/// A program that handles SIGINT or SIGTERM itself goes on to do so, and one that blocks them finds
-/// them. The guard starts the thread that writes the report on signals, so a program that enters a
-/// user namespace or forks makes it afterwards. With tracking compiled out the guard does nothing.
-pub fn report_guard() -> ReportGuard {
-    static NEXT: AtomicU64 = AtomicU64::new(1);
-    let id = NEXT.fetch_add(1, Ordering::Relaxed);
-    if ENABLED {
-        start::start();
-        let environment = start::environment();
-        let path = environment.report.as_deref().unwrap_or(Path::new(DEFAULT_PATH));
-        // The environment's path has been checked by now, and the default one needs no check.
-        as_memscope(|| add(Plan::new(id, path, environment.every)));
-        start_threads();
-    }
-    ReportGuard { id }
-}
-
-impl ReportGuard {
-    /// Another path: one that ends in `.json` is written as JSON, any other as the table that
-    /// `Display` prints. A relative path starts in today's current directory, also when the program
-    /// changes it later.
-    ///
-    /// `%p` becomes the process id. `%t` becomes the time, such as `20261126T053512Z`, and `%n` a
-    /// number from 1 on: with one of them each signal and each panic has a file of its own, as has
-    /// the guard's end, and periodic reports have one; from the 16th file on the newest of each
-    /// kind is replaced.
-    pub fn to(self, path: impl AsRef<Path>) -> Self {
-        if ENABLED {
-            as_memscope(|| {
-                let Plan { name, claim, .. } = Plan::new(self.id, path.as_ref(), None);
-                check(name.pattern());
-                self.change(|plan| (plan.name, plan.claim) = (name, claim));
-            });
-        }
-        self
-    }
-
-    /// Writes the report that often as well, but not more often than every 100 ms. A thread does
-    /// so, which is started by this call.
-    pub fn every(self, pause: Duration) -> Self {
-        let pause = pause.max(Duration::from_millis(100));
-        if ENABLED {
-            as_memscope(|| self.change(|plan| plan.set_every(Some(pause))));
-            IS_PERIODIC.store(true, Ordering::Relaxed);
-            start_threads();
-        }
-        self
-    }
-
-    fn change(&self, change: impl FnOnce(&mut Plan)) {
-        if let Some(plan) = PLANS.lock().iter_mut().find(|plan| plan.id == self.id) {
-            change(plan);
-        }
-    }
-}
-
-impl Drop for ReportGuard {
-    fn drop(&mut self) {
-        if is_our_process() {
-            as_memscope(|| {
-                write(Occasion::Guard, &|plan| plan.id == self.id);
-                PLANS.lock().retain(|plan| plan.id != self.id);
-            });
-        }
-    }
-}
 
 impl Plan {
     fn new(id: u64, path: &Path, every: Option<Duration>) -> Self {
@@ -241,10 +131,6 @@ pub(crate) fn follow(environment: &Environment) {
     });
 }
 
-static START_THREADS: fn() = start_threads;
-/// Where the system has no thread to give, `start_threads` tries again, and says so.
-static START_PERIODIC: fn() = || drop(start_periodic());
-
 fn add(plan: Plan) {
     static SET_UP: Once<()> = Once::new();
     if plan.every.is_some() {
@@ -283,93 +169,6 @@ fn set_up() {
     }
     #[cfg(unix)]
     os_hooks::install_signals();
-}
-
-/// A plan asks for periodic reports.
-static IS_PERIODIC: AtomicBool = AtomicBool::new(false);
-
-/// Starts the threads that reports need and that are not there. Must not be called in the
-/// allocator.
-fn start_threads() {
-    if !is_our_process() {
-        return;
-    }
-    #[cfg(unix)]
-    match OnSignals::start_once() {
-        Ok(()) => os_hooks::note_thread(),
-        Err(error) => {
-            warn(format_args!("no report will be written by a thread on signals: {error}"));
-        }
-    }
-    if let Err(error) = start_periodic() {
-        warn(format_args!("no periodic reports will be written: {error}"));
-    }
-    if let Some(clock) = CLOCK.get() {
-        clock.unpark();
-    }
-}
-
-/// Starts the thread of periodic reports if it is asked for and not there. May be called in the
-/// allocator.
-fn start_periodic() -> io::Result<()> {
-    let is_wanted = IS_PERIODIC.load(Ordering::Relaxed) && is_our_process();
-    if is_wanted { Periodic::start_once() } else { Ok(()) }
-}
-
-/// A thread that reports need: one in each process.
-trait StartOnce: Background + Sized {
-    /// Whether the thread has been started.
-    fn is_started() -> &'static AtomicBool;
-
-    fn start_once() -> io::Result<()> {
-        if Self::is_started().swap(true, Ordering::Relaxed) {
-            return Ok(());
-        }
-        own_threads::spawn::<Self>(0)
-            .inspect_err(|_| Self::is_started().store(false, Ordering::Relaxed))
-    }
-}
-
-/// The stack on which reports are written: that of the standard library's threads.
-const STACK_BYTES: usize = 2 << 20;
-
-#[cfg(unix)]
-struct OnSignals;
-
-#[cfg(unix)]
-impl Background for OnSignals {
-    const NAME: &'static CStr = c"memscope-signal";
-    const STACK_BYTES: usize = STACK_BYTES;
-
-    fn run(_: u32) {
-        os_hooks::answer_signals();
-    }
-}
-
-#[cfg(unix)]
-impl StartOnce for OnSignals {
-    fn is_started() -> &'static AtomicBool {
-        static IS_STARTED: AtomicBool = AtomicBool::new(false);
-        &IS_STARTED
-    }
-}
-
-struct Periodic;
-
-impl Background for Periodic {
-    const NAME: &'static CStr = c"memscope-report";
-    const STACK_BYTES: usize = STACK_BYTES;
-
-    fn run(_: u32) {
-        tick();
-    }
-}
-
-impl StartOnce for Periodic {
-    fn is_started() -> &'static AtomicBool {
-        static IS_STARTED: AtomicBool = AtomicBool::new(false);
-        &IS_STARTED
-    }
 }
 
 /// A child that was forked off is another process.
@@ -476,31 +275,6 @@ fn write(occasion: Occasion, is_wanted: &dyn Fn(&Plan) -> bool) {
             .and_then(|plan| mem::replace(&mut plan.said, line.clone()));
         if let Some(line) = line.filter(|line| said.as_ref() != Some(line)) {
             warn(format_args!("{line}"));
-        }
-    }
-}
-
-/// The thread of periodic reports.
-fn tick() {
-    CLOCK.get_or_init(thread::current);
-    loop {
-        let now = Instant::now();
-        write(Occasion::Periodic, &|plan| plan.due.is_some_and(|due| due <= now));
-        let mut plans = PLANS.lock();
-        for plan in &mut *plans {
-            if plan.due.is_some_and(|due| due <= now) {
-                // From now on: a disk that is slower than the clock is not made to catch up.
-                plan.set_every(plan.every);
-            }
-        }
-        let pause =
-            plans.iter().filter_map(|plan| plan.due).min().map(|due| {
-                due.saturating_duration_since(Instant::now()).max(Duration::from_millis(1))
-            });
-        drop(plans);
-        match pause {
-            Some(pause) => thread::park_timeout(pause),
-            None => thread::park(),
         }
     }
 }

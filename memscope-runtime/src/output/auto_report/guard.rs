@@ -1,0 +1,123 @@
+//! The guard that a program holds: a report when it is dropped.
+
+use super::{
+    PLANS, Plan, add, check, is_our_process,
+    threads::{IS_PERIODIC, start_threads},
+    write,
+};
+use crate::output::auto_report::name::Occasion;
+use crate::{alloc::current::as_memscope, config::ENABLED, output::start};
+use std::{
+    path::Path,
+    sync::atomic::{AtomicU64, Ordering},
+    time::Duration,
+};
+
+const DEFAULT_PATH: &str = "memscope-report.json";
+
+/// Writes the report when dropped, and also when the process ends before that: see
+/// [`report_guard`].
+///
+/// ```no_run
+/// use std::time::Duration;
+///
+/// # async fn serve() {}
+/// # #[tokio::main]
+/// async fn main() {
+///     let _report = memscope_runtime::report_guard().to("memory-%p.txt").every(Duration::from_secs(60));
+///     serve().await;
+/// }
+/// ```
+#[derive(Debug)]
+#[must_use = "the report is written when the guard is dropped: keep it to the end of `main`"]
+pub struct ReportGuard {
+    id: u64,
+}
+
+/// Has the report written when the guard is dropped, and before that at exit, on a panic, and on
+/// SIGINT and SIGTERM.
+///
+/// It is written to the path in `MEMSCOPE_REPORT`, or else to `memscope-report.json` in the current
+/// directory. Where a report cannot be written, one line on stderr says why.
+///
+/// The file always holds the newest report. One that was written at a signal, on a panic or by a
+/// guard is kept when a later one takes its place: in `memscope-report.signal.json`, `.panic.json`
+/// or `.guard.json`, the newest of each.
+///
+/// What is at the path and is neither a report nor empty stays, as does a report that another
+/// process has written since this one started: then the report is in `memscope-report.2.json` (up
+/// to `.9.json`), and one line on stderr says so. See also
+/// [`write_to`](crate::async_memory::MemorySnapshot::write_to).
+///
+/// No report is written when the process ends without exiting: on SIGKILL, `_exit`, `abort` (a
+/// failed allocation aborts, and so does a stack overflow) and `exec`; on a panic, where the
+/// program has set a panic hook since that does not call the one before, and the panic aborts; in a
+/// process that was forked off by one which writes reports; and on a panic that is caught in a
+/// process that was forked off while other threads ran.
+///
+/// A program that handles SIGINT or SIGTERM itself goes on to do so, and one that blocks them finds
+/// them. The guard starts the thread that writes the report on signals, so a program that enters a
+/// user namespace or forks makes it afterwards. With tracking compiled out the guard does nothing.
+pub fn report_guard() -> ReportGuard {
+    static NEXT: AtomicU64 = AtomicU64::new(1);
+    let id = NEXT.fetch_add(1, Ordering::Relaxed);
+    if ENABLED {
+        start::start();
+        let environment = start::environment();
+        let path = environment.report.as_deref().unwrap_or(Path::new(DEFAULT_PATH));
+        // The environment's path has been checked by now, and the default one needs no check.
+        as_memscope(|| add(Plan::new(id, path, environment.every)));
+        start_threads();
+    }
+    ReportGuard { id }
+}
+
+impl ReportGuard {
+    /// Another path: one that ends in `.json` is written as JSON, any other as the table that
+    /// `Display` prints. A relative path starts in today's current directory, also when the program
+    /// changes it later.
+    ///
+    /// `%p` becomes the process id. `%t` becomes the time, such as `20261126T053512Z`, and `%n` a
+    /// number from 1 on: with one of them each signal and each panic has a file of its own, as has
+    /// the guard's end, and periodic reports have one; from the 16th file on the newest of each
+    /// kind is replaced.
+    pub fn to(self, path: impl AsRef<Path>) -> Self {
+        if ENABLED {
+            as_memscope(|| {
+                let Plan { name, claim, .. } = Plan::new(self.id, path.as_ref(), None);
+                check(name.pattern());
+                self.change(|plan| (plan.name, plan.claim) = (name, claim));
+            });
+        }
+        self
+    }
+
+    /// Writes the report that often as well, but not more often than every 100 ms. A thread does
+    /// so, which is started by this call.
+    pub fn every(self, pause: Duration) -> Self {
+        let pause = pause.max(Duration::from_millis(100));
+        if ENABLED {
+            as_memscope(|| self.change(|plan| plan.set_every(Some(pause))));
+            IS_PERIODIC.store(true, Ordering::Relaxed);
+            start_threads();
+        }
+        self
+    }
+
+    fn change(&self, change: impl FnOnce(&mut Plan)) {
+        if let Some(plan) = PLANS.lock().iter_mut().find(|plan| plan.id == self.id) {
+            change(plan);
+        }
+    }
+}
+
+impl Drop for ReportGuard {
+    fn drop(&mut self) {
+        if is_our_process() {
+            as_memscope(|| {
+                write(Occasion::Guard, &|plan| plan.id == self.id);
+                PLANS.lock().retain(|plan| plan.id != self.id);
+            });
+        }
+    }
+}

@@ -1,0 +1,135 @@
+//! The threads that reports need, and when they start.
+
+use super::{PLANS, is_our_process, write};
+use crate::output::{auto_report::name::Occasion, os_hooks};
+use crate::{
+    alloc::{Background, own_threads, warn},
+    primitives::Once,
+};
+use std::{
+    ffi::CStr,
+    io,
+    sync::atomic::{AtomicBool, Ordering},
+    thread::{self, Thread},
+    time::{Duration, Instant},
+};
+
+/// The thread of periodic reports, once it runs: it is woken when there is a new plan.
+static CLOCK: Once<Thread> = Once::new();
+
+pub(super) static START_THREADS: fn() = start_threads;
+
+/// Where the system has no thread to give, `start_threads` tries again, and says so.
+pub(super) static START_PERIODIC: fn() = || drop(start_periodic());
+
+/// A plan asks for periodic reports.
+pub(super) static IS_PERIODIC: AtomicBool = AtomicBool::new(false);
+
+/// Starts the threads that reports need and that are not there. Must not be called in the
+/// allocator.
+pub(super) fn start_threads() {
+    if !is_our_process() {
+        return;
+    }
+    #[cfg(unix)]
+    match OnSignals::start_once() {
+        Ok(()) => os_hooks::note_thread(),
+        Err(error) => {
+            warn(format_args!("no report will be written by a thread on signals: {error}"));
+        }
+    }
+    if let Err(error) = start_periodic() {
+        warn(format_args!("no periodic reports will be written: {error}"));
+    }
+    if let Some(clock) = CLOCK.get() {
+        clock.unpark();
+    }
+}
+
+/// Starts the thread of periodic reports if it is asked for and not there. May be called in the
+/// allocator.
+fn start_periodic() -> io::Result<()> {
+    let is_wanted = IS_PERIODIC.load(Ordering::Relaxed) && is_our_process();
+    if is_wanted { Periodic::start_once() } else { Ok(()) }
+}
+
+/// A thread that reports need: one in each process.
+trait StartOnce: Background + Sized {
+    /// Whether the thread has been started.
+    fn is_started() -> &'static AtomicBool;
+
+    fn start_once() -> io::Result<()> {
+        if Self::is_started().swap(true, Ordering::Relaxed) {
+            return Ok(());
+        }
+        own_threads::spawn::<Self>(0)
+            .inspect_err(|_| Self::is_started().store(false, Ordering::Relaxed))
+    }
+}
+
+/// The stack on which reports are written: that of the standard library's threads.
+const STACK_BYTES: usize = 2 << 20;
+
+#[cfg(unix)]
+struct OnSignals;
+
+#[cfg(unix)]
+impl Background for OnSignals {
+    const NAME: &'static CStr = c"memscope-signal";
+    const STACK_BYTES: usize = STACK_BYTES;
+
+    fn run(_: u32) {
+        os_hooks::answer_signals();
+    }
+}
+
+#[cfg(unix)]
+impl StartOnce for OnSignals {
+    fn is_started() -> &'static AtomicBool {
+        static IS_STARTED: AtomicBool = AtomicBool::new(false);
+        &IS_STARTED
+    }
+}
+
+struct Periodic;
+
+impl Background for Periodic {
+    const NAME: &'static CStr = c"memscope-report";
+    const STACK_BYTES: usize = STACK_BYTES;
+
+    fn run(_: u32) {
+        tick();
+    }
+}
+
+impl StartOnce for Periodic {
+    fn is_started() -> &'static AtomicBool {
+        static IS_STARTED: AtomicBool = AtomicBool::new(false);
+        &IS_STARTED
+    }
+}
+
+/// The thread of periodic reports.
+fn tick() {
+    CLOCK.get_or_init(thread::current);
+    loop {
+        let now = Instant::now();
+        write(Occasion::Periodic, &|plan| plan.due.is_some_and(|due| due <= now));
+        let mut plans = PLANS.lock();
+        for plan in &mut *plans {
+            if plan.due.is_some_and(|due| due <= now) {
+                // From now on: a disk that is slower than the clock is not made to catch up.
+                plan.set_every(plan.every);
+            }
+        }
+        let pause =
+            plans.iter().filter_map(|plan| plan.due).min().map(|due| {
+                due.saturating_duration_since(Instant::now()).max(Duration::from_millis(1))
+            });
+        drop(plans);
+        match pause {
+            Some(pause) => thread::park_timeout(pause),
+            None => thread::park(),
+        }
+    }
+}
