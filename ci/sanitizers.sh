@@ -4,8 +4,9 @@
 set -euo pipefail
 target="${CARGO_TARGET_DIR:-target}"
 host=$(rustc -vV | sed -n 's/^host: //p')
-tests=(--test exact --test lives --test owners --test foreign --test storm --test spawn_cell
-  --test variables --test trackable --test wrapped --test block_sizes)
+tests=(--test exact --test task_states --test ownership --test cross_thread_frees
+  --test concurrent_stress --test spawn_cell --test variables --test trackable
+  --test wrapping_allocator --test block_sizes)
 
 # Some tests ask for more memory than there is, and some leak on purpose.
 echo "address sanitizer"
@@ -15,8 +16,8 @@ CARGO_TARGET_DIR="$target/sanitizers" RUSTC_BOOTSTRAP=1 RUSTFLAGS="-Zsanitizer=a
 
 if command -v valgrind > /dev/null; then
   echo "valgrind"
-  cargo test -p memscope-tests --test exact --test owners --no-run
-  for name in exact owners; do
+  cargo test -p memscope-tests --test exact --test ownership --no-run
+  for name in exact ownership; do
     # The newest build of each.
     program=$(find "$target/debug/deps" -maxdepth 1 -type f -perm -u+x -name "$name-*" -printf '%T@ %p\n' |
       sort -n | tail -n 1 | cut -d ' ' -f 2)

@@ -3,5 +3,5 @@
 set -euo pipefail
 export CARGO_TARGET_DIR="${CARGO_TARGET_DIR:-target}/tokio_unstable"
 export RUSTFLAGS="--cfg tokio_unstable" RUSTDOCFLAGS="--cfg tokio_unstable"
-cargo test -p memscope-tests --test tokio_unstable --test unannotated
+cargo test -p memscope-tests --test runtime_hooks --test unannotated_tasks
 cargo test -p memscope-runtime --doc tokio_hooks

@@ -1,5 +1,5 @@
 //! A host that uses signals, descriptors, namespaces and processes as its first argument says.
-//! `tests/signals.rs` starts it.
+//! `tests/host/signals.rs` starts it.
 //!
 //! It knows nothing of reports: those are asked for by the environment.
 
