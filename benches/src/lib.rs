@@ -275,7 +275,7 @@ pub fn per_poll(count: u32, spawn: impl FnOnce(u32) -> tokio::task::JoinHandle<(
 ///
 /// When Tokio does not start or a task panics.
 pub fn per_spawn(count: u32, spawn: impl Fn() -> tokio::task::JoinHandle<u32>) -> f64 {
-    let _heap = lived_in_heap();
+    let _heap = fragmented_heap();
     runtime().block_on(async {
         let start = Instant::now();
         for _ in 0..count {
@@ -287,7 +287,7 @@ pub fn per_spawn(count: u32, spawn: impl Fn() -> tokio::task::JoinHandle<u32>) -
 
 /// Blocks of all sizes with gaps between them, as a service's heap has them: in an empty one the C library's ways depend on what happens to lie
 /// behind the last block.
-fn lived_in_heap() -> Vec<Vec<u8>> {
+fn fragmented_heap() -> Vec<Vec<u8>> {
     let mut blocks: Vec<Vec<u8>> =
         (0..10_000).map(|place| Vec::with_capacity(16 + place * 37 % 2_000)).collect();
     let mut place = 0;
