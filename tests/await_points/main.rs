@@ -1,8 +1,14 @@
 //! Where tasks wait, and why their futures are large, read from this program's own debug
 //! information.
 //!
-//! `cargo test -p memscope-tests --features layout --test await_points`
-//! and with `--release` and `CARGO_PROFILE_RELEASE_DEBUG=2`
+//! `ci/await_points.sh` runs it. By hand, in debug and in release:
+//!
+//! ```text
+//! cargo test -p memscope-tests --features layout --test await_points \
+//!     --config profile.dev.package.memscope-tests.debug=2
+//! CARGO_PROFILE_RELEASE_DEBUG=2 \
+//!     cargo test --release -p memscope-tests --features layout --test await_points
+//! ```
 #![cfg(target_os = "linux")]
 
 mod by_hand;

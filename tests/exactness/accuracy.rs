@@ -1,7 +1,7 @@
-//! The accuracy table: what tasks on four workers hold, hand over, leak and leave behind, known
-//! beforehand, against the report.
+//! The accuracy table: tasks on four workers hold, hand over, leak and leave behind known bytes,
+//! and the report has to say the same.
 //!
-//! `cargo test -p memscope-tests --test accuracy -- --nocapture` prints the table of the README.
+//! `cargo test -p memscope-tests --test accuracy -- --nocapture` prints the table.
 
 use std::{
     future::Future,
@@ -239,7 +239,7 @@ fn panics(runtime: &Runtime) -> Vec<Case> {
     // The payload is dropped with the error.
     drop(runtime.block_on(task).expect_err("a panic"));
     vec![Case {
-        task: "panics while it holds 8 KiB (the panic's own memory is freed by who catches it)",
+        task: "panics while it holds 8 KiB (the panic's own memory is freed by its catcher)",
         checks: "state, freed, elsewhere",
         truth: Columns {
             peak_bytes: 8_192 + panic.allocated_bytes,

@@ -1,5 +1,5 @@
-//! The size that a block is freed with is not always the size that it was made with, and its word
-//! may have been written over.
+//! A block may be freed with another size than it was allocated with, and the program may have
+//! overwritten the word in front of it.
 
 use std::{
     alloc::{GlobalAlloc, Layout, System, alloc, alloc_zeroed, dealloc, realloc},

@@ -1,8 +1,8 @@
 //! Many tasks on four threads that allocate, grow and free each other's blocks at the same time,
 //! while snapshots are taken.
 //!
-//! What happens first is left to the machine, so each operation notes in plain atomics whose block
-//! it was and who did what to it.
+//! What happens first is left to the machine, so each operation notes in plain atomics which task
+//! owned the block, and which task did what to it.
 
 use std::{
     alloc::Layout,
@@ -35,7 +35,7 @@ struct Truth {
     freed_elsewhere_bytes: AtomicU64,
 }
 
-/// A block with its owner; whoever takes it out of its place has it to itself.
+/// A block with its owner. The task that takes it out of its place has it to itself.
 struct Owned {
     block: Block,
     owner: Arc<Truth>,
@@ -176,10 +176,10 @@ fn storm(round: u64) {
         ended
     });
     compare(&ended);
-    let nobody = Arc::new(Truth::default());
+    let no_task = Arc::new(Truth::default());
     for place in places {
         if let Some(block) = place.lock().expect("no panic").take() {
-            block.free(&nobody);
+            block.free(&no_task);
         }
     }
     compare(&ended);
@@ -198,8 +198,8 @@ fn compare(ended: &[(TaskId, Arc<Truth>, TaskState, u64)]) {
             live_blocks: get(&truth.allocations) - get(&truth.frees),
             freed_bytes,
             freed_elsewhere_bytes: get(&truth.freed_elsewhere_bytes),
-            // It hangs on who came first; `conserved` checks that it is neither below live nor
-            // above allocated.
+            // It depends on which thread came first. `conserved` checks that it is neither below
+            // live nor above allocated.
             peak_bytes: reported.peak_bytes,
             ..Columns::nothing(*state, *polls)
         };

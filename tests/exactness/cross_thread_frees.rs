@@ -1,5 +1,5 @@
-//! Frees of one task's blocks by eight threads at once lose nothing: while it allocates, after its
-//! end, and exactly at its end.
+//! Eight threads free one task's blocks at once: while the task allocates, after its end, and
+//! exactly at its end. No byte is lost.
 
 use std::{
     pin::Pin,
@@ -15,7 +15,7 @@ memscope_tests::install!();
 const THREADS: usize = 8;
 const BLOCKS: usize = 64;
 
-/// What a task hands out: for each thread its own blocks, so that who frees needs no lock.
+/// What a task hands out: for each thread its own blocks, so that a free needs no lock.
 type Shares = Vec<Vec<Vec<u8>>>;
 
 fn sizes(share: usize) -> impl Iterator<Item = usize> {

@@ -1,4 +1,4 @@
-//! Every kind of request to the allocator inside one task, to the byte.
+//! Every kind of request to the allocator inside one task is counted to the byte.
 
 use std::{
     alloc::{GlobalAlloc, Layout, System, alloc, alloc_zeroed, dealloc, realloc},

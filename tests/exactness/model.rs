@@ -1,10 +1,10 @@
-//! Random programs over many tasks and threads against a plain model: every column of every task,
-//! and every site.
+//! Random programs over many tasks and threads are run beside a plain model. Every column of every
+//! task and every site has to agree.
 //!
-//! A program is a list of steps. In each, tasks are polled one inside the other, and the innermost
-//! (or, where there is none, the thread) makes, grows, frees or keeps a block, makes a task or
-//! drops one; then it may complete or panic. The model knows only the rules of the promise, and
-//! plays the same program on its own.
+//! A program is a list of steps. In each, tasks are polled one inside the other. The innermost task
+//! (or the thread, where there is none) makes, grows, frees or keeps a block, makes a task or drops
+//! one; then it may complete or panic. The model knows only the promised rules, and plays the same
+//! program on its own.
 
 use std::{
     alloc::Layout,
@@ -70,7 +70,7 @@ enum End {
 #[derive(Clone, Copy, Debug)]
 struct Step {
     thread: usize,
-    /// Who is polled, from the outermost in; those that do not exist are left out.
+    /// The tasks that are polled, from the outermost in; those that do not exist are left out.
     path: [Option<usize>; 3],
     act: Act,
     end: End,

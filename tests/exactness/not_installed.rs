@@ -1,4 +1,4 @@
-//! Without memscope's allocator sizes are not measured, and every report says so; tasks and polls
+//! Without memscope's allocator sizes are not measured, and every report says so. Tasks and polls
 //! are counted all the same.
 
 use memscope_rs::async_memory::{

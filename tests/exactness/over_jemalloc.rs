@@ -1,4 +1,4 @@
-//! Over jemalloc: the same exactness.
+//! The workload is counted exactly over jemalloc too.
 
 mod workload;
 

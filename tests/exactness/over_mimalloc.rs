@@ -1,4 +1,4 @@
-//! Over mimalloc: the same exactness.
+//! The workload is counted exactly over mimalloc too.
 
 mod workload;
 

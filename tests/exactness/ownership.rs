@@ -322,7 +322,7 @@ fn a_child_made_in_one_task_and_polled_in_another_belongs_where_it_is_polled() {
     assert_eq!(
         row(&conserved(&ALLOCATOR), child_id).parent,
         Some(maker_id),
-        "not polled: who made it"
+        "not polled: its maker"
     );
     let mut adopter = pin!(track(async move {
         assert!(poll(&mut child).is_ready());

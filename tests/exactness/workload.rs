@@ -1,5 +1,5 @@
-//! A mixed workload on four workers whose sizes are known: small and large, over-aligned, zeroed,
-//! grown and handed over.
+//! A workload of known sizes on four workers: small and large blocks, over-aligned, zeroed, grown
+//! and handed over.
 
 use std::{alloc::Layout, sync::mpsc};
 

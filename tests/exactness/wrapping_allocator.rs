@@ -1,5 +1,5 @@
-//! Where another allocator wraps memscope's and asks for something else, sizes would be wrong:
-//! every report says "not measured".
+//! An allocator around memscope's may ask for other sizes than the program did. Every report says
+//! "not measured" then.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 

@@ -1,5 +1,5 @@
-//! With the feature `enabled` off everything is there and does nothing. Run by `ci/features.sh`;
-//! empty otherwise.
+//! With the feature `enabled` off every name exists and does nothing. `ci/features.sh` runs it; in
+//! other builds it is empty.
 #![cfg(not(feature = "enabled"))]
 #![forbid(unsafe_code)]
 #![deny(warnings)]

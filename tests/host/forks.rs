@@ -1,8 +1,8 @@
-//! A process of busy threads forks. In the child, which has one of them, all of memscope works at
-//! once, and its sums fit.
+//! A process of busy threads forks. In the child, which has one of the threads, all of memscope
+//! works at once, and its sums are right.
 //!
-//! A child that waits for a thread that is not there is killed after [`PATIENCE`], and its test
-//! fails. Nothing else here depends on time.
+//! A child that waits for a missing thread is killed after [`PATIENCE`], and its test fails.
+//! Nothing else here depends on time.
 #![cfg(unix)]
 
 use std::{

@@ -1,5 +1,5 @@
-//! Memscope's threads, signals and descriptors never disturb the host: `programs/signals.rs` is one
-//! host after the other.
+//! Memscope's threads, signals and descriptors never disturb the host. Each test is one host of
+//! `programs/signals.rs`.
 #![cfg(target_os = "linux")]
 
 use std::{

@@ -1,5 +1,6 @@
-//! What findings stand on, to the task and the byte: who was left behind when, who frees for whom,
-//! what a task's cell and the threads hold, and how it went from snapshot to snapshot.
+//! The evidence of a finding, to the task and the byte: the tasks that left bytes behind and when,
+//! the task that frees another's blocks, what a task's cell and the threads hold, and how the bytes
+//! changed from snapshot to snapshot.
 
 use std::{collections::HashMap, sync::mpsc, time::Duration};
 

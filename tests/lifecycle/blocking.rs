@@ -1,5 +1,5 @@
-//! Closures on Tokio's blocking threads, tracked: what they hold, how they end, and whose their
-//! cells are.
+//! Tracked closures on Tokio's blocking threads: what they hold, how they end, and which task owns
+//! their cells.
 
 #![expect(clippy::large_stack_arrays, reason = "Tokio boxes large closures, which is tested")]
 

@@ -1,4 +1,4 @@
-//! Scopes: what is allocated in them belongs to no task, or to a shared owner; to the byte.
+//! What is allocated in a scope belongs to no task, or to a shared owner, to the byte.
 
 use std::{
     collections::HashMap,

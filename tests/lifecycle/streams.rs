@@ -1,4 +1,4 @@
-//! Tracked streams: tasks like futures, whose items are counted, and their bytes to the byte.
+//! Tracked streams are tasks like futures. Their items are counted, and their bytes to the byte.
 
 #![expect(clippy::useless_vec, reason = "blocks on the heap are what is tested")]
 

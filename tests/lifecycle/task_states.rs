@@ -1,4 +1,4 @@
-//! The life of a task: each way it can end, and what its row says then.
+//! A task can end in several ways. Its row says which, and what it held.
 
 use std::{
     cell::RefCell,
@@ -213,7 +213,7 @@ fn a_panic_in_a_poll_ends_the_task_and_the_thread_goes_on_untracked() {
     assert_eq!(panics(|| poll(&mut task)), "wanted: in a poll");
     assert_eq!(current_task_id(), None, "the slot is restored");
     let held = vec![0u8; 10_000];
-    // The panic's memory is freed by who catches it.
+    // The code that catches the panic frees its memory.
     let truth = Columns {
         allocated_bytes: 2000 + panic.allocated_bytes,
         allocation_count: 1 + panic.allocations,

@@ -50,7 +50,7 @@ fn thread_life(number: usize, leftovers: &mpsc::Sender<Vec<u8>>) {
     let last = |size| Last { held: vec![0u8; size], leftovers: leftovers.clone() };
     EARLY.with(|early| early.0.borrow_mut().push(last(100)));
     LATE.with(|late| late.replace(Some(last(200 + number % 50))));
-    // A leftover for somebody else to free, and one for nobody.
+    // A leftover that another thread frees, and one that stays.
     leftovers.send(vec![0u8; 1 + number % 300]).expect("the test receives");
     std::mem::forget(vec![0u8; 3]);
     let mut task = Box::pin(track(async move { vec![0u8; 1 + number % 100] }).named("of a thread"));

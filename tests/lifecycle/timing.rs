@@ -1,5 +1,5 @@
-//! Which tasks and polls are timed, and what is said of those that are not. How long anything took
-//! is no matter here.
+//! Which tasks and polls are timed, and what a report says of the others. How long anything took
+//! does not matter here.
 
 use memscope_rs::{
     Timing,

@@ -1,5 +1,5 @@
-//! Blocks that are handed to another task: both rows, the totals, peaks and names; against a model,
-//! and by many threads at once.
+//! Blocks are transferred to another task: both rows, the totals, the peaks and the names follow.
+//! Compared with a model, and done by many threads at once.
 
 use std::{
     cell::Cell,
@@ -308,37 +308,37 @@ fn keeper_that_sends() -> (Tracked<impl Future<Output = ()> + Send>, TaskId) {
     (task, id)
 }
 
-/// Who does something: a task, in a scope or not.
+/// The one that does a step: a task or no task, in a scope or not.
 #[derive(Clone, Copy, Debug)]
-struct Who {
+struct Actor {
     task: usize,
     scope: usize,
 }
 
 #[derive(Clone, Copy, Debug)]
 enum Step {
-    Make { who: Who, place: usize, size: usize },
-    Grow { who: Who, place: usize, by: usize },
-    Free { who: Who, place: usize },
-    Transfer { who: Who, place: usize, to: usize },
+    Make { actor: Actor, place: usize, size: usize },
+    Grow { actor: Actor, place: usize, by: usize },
+    Free { actor: Actor, place: usize },
+    Transfer { actor: Actor, place: usize, to: usize },
 }
 
 const TASKS: usize = 3;
 const PLACES: usize = 8;
 const SHARED: [&str; 2] = ["model a", "model b"];
 
-fn who() -> impl Strategy<Value = Who> {
+fn actor() -> impl Strategy<Value = Actor> {
     // The last task is none; scopes: none, untracked, two shared ones.
-    (0..=TASKS, 0..4_usize).prop_map(|(task, scope)| Who { task, scope })
+    (0..=TASKS, 0..4_usize).prop_map(|(task, scope)| Actor { task, scope })
 }
 
 fn steps() -> impl Strategy<Value = Vec<Step>> {
-    let step = (who(), 0..PLACES, 1..3_000_usize, 0..TASKS, 0..10_u8).prop_map(
-        |(who, place, size, to, kind)| match kind {
-            0..4 => Step::Make { who, place, size },
-            4..6 => Step::Grow { who, place, by: size },
-            6..8 => Step::Free { who, place },
-            _ => Step::Transfer { who, place, to },
+    let step = (actor(), 0..PLACES, 1..3_000_usize, 0..TASKS, 0..10_u8).prop_map(
+        |(actor, place, size, to, kind)| match kind {
+            0..4 => Step::Make { actor, place, size },
+            4..6 => Step::Grow { actor, place, by: size },
+            6..8 => Step::Free { actor, place },
+            _ => Step::Transfer { actor, place, to },
         },
     );
     proptest::collection::vec(step, 1..60)
@@ -366,7 +366,7 @@ impl Truth {
 /// Tasks, then no task, then the shared owners.
 type Owners = [Truth; TASKS + 1 + SHARED.len()];
 
-impl Who {
+impl Actor {
     fn owner(self) -> usize {
         match self.scope {
             0 => self.task,
@@ -388,16 +388,18 @@ type Held = [Cell<Vec<u8>>; PLACES];
 
 fn perform(step: Step, held: &Held, ids: &[TaskId]) {
     match step {
-        Step::Make { who, place, size } => who.run(|| drop(held[place].replace(vec![0u8; size]))),
-        Step::Grow { who, place, by } => who.run(|| {
+        Step::Make { actor, place, size } => {
+            actor.run(|| drop(held[place].replace(vec![0u8; size])))
+        }
+        Step::Grow { actor, place, by } => actor.run(|| {
             let mut block = held[place].take();
             block.reserve_exact(block.capacity() + by);
             // Its length is its capacity, as the model has it.
             block.resize(block.capacity(), 0);
             held[place].set(block);
         }),
-        Step::Free { who, place } => who.run(|| drop(held[place].take())),
-        Step::Transfer { who, place, to } => who.run(|| {
+        Step::Free { actor, place } => actor.run(|| drop(held[place].take())),
+        Step::Transfer { actor, place, to } => actor.run(|| {
             let block = held[place].take();
             transfer(&block, ids[to]).expect("it lives");
             held[place].set(block);
@@ -420,24 +422,24 @@ fn follow(step: Step, owners: &mut Owners, blocks: &mut [Option<(usize, u64)>; P
         Some((by, bytes))
     };
     match step {
-        Step::Make { who, place, size } => {
+        Step::Make { actor, place, size } => {
             // The new one is made before the old one goes.
-            let new = make(owners, who.owner(), size as u64);
-            free(owners, who.owner(), std::mem::replace(&mut blocks[place], new));
+            let new = make(owners, actor.owner(), size as u64);
+            free(owners, actor.owner(), std::mem::replace(&mut blocks[place], new));
         }
-        Step::Grow { who, place, by } => {
+        Step::Grow { actor, place, by } => {
             let old = blocks[place].take();
             let bytes = old.map_or(0, |(_, bytes)| bytes);
-            free(owners, who.owner(), old);
+            free(owners, actor.owner(), old);
             // `reserve_exact` of twice the capacity is beyond the length.
-            blocks[place] = make(owners, who.owner(), bytes * 2 + by as u64);
+            blocks[place] = make(owners, actor.owner(), bytes * 2 + by as u64);
         }
-        Step::Free { who, place } => free(owners, who.owner(), blocks[place].take()),
-        Step::Transfer { who, place, to } => {
+        Step::Free { actor, place } => free(owners, actor.owner(), blocks[place].take()),
+        Step::Transfer { actor, place, to } => {
             if let Some((owner, bytes)) = blocks[place].filter(|(owner, _)| *owner != to) {
                 owners[to].add(bytes);
                 owners[to].transferred += bytes;
-                free(owners, who.owner(), Some((owner, bytes)));
+                free(owners, actor.owner(), Some((owner, bytes)));
                 blocks[place] = Some((to, bytes));
             }
         }
@@ -472,8 +474,8 @@ proptest! {
         };
         let (mut owners, mut blocks) = (Owners::default(), [None; PLACES]);
         for (number, step) in steps.iter().enumerate() {
-            let (Step::Make { who, .. } | Step::Grow { who, .. } | Step::Free { who, .. } | Step::Transfer { who, .. }) = *step;
-            match tasks.get_mut(who.task) {
+            let (Step::Make { actor, .. } | Step::Grow { actor, .. } | Step::Free { actor, .. } | Step::Transfer { actor, .. }) = *step;
+            match tasks.get_mut(actor.task) {
                 Some(task) => {
                     next.set(Some(*step));
                     prop_assert!(poll(task).is_pending());

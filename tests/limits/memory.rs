@@ -1,5 +1,5 @@
-//! What memscope takes to show something: a stated multiple of what it shows. And at the end of a
-//! program's memory, memscope's work ends, not the program.
+//! To show something, memscope takes a stated multiple of what it shows. When a program runs out of
+//! memory, memscope's work ends, not the program.
 
 use std::{io::Write, pin::Pin, process::Command};
 

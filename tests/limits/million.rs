@@ -1,5 +1,5 @@
 //! A million short tasks (half of them spawned, half of them nested in these) leave memscope's own
-//! memory where ten thousand left it, and their site whole.
+//! memory where ten thousand left it, and their site complete.
 
 use memscope_rs::async_memory::{MemorySnapshot, SiteProfile, spawn_tracked, track};
 use memscope_tests::{alone, block_on, conserved, record_bytes};

@@ -1,5 +1,5 @@
-//! Events come faster than anybody takes them: nobody waits, no total is wrong, and what is dropped
-//! is counted.
+//! Events come faster than they are taken: no thread waits, no total is wrong, and dropped events
+//! are counted.
 
 use std::{
     pin::pin,
@@ -27,8 +27,8 @@ fn spawned(snapshot: &MemorySnapshot, name: &str) -> (u64, u64, u64) {
     })
 }
 
-/// The machine may stop a thread in the middle of a poll: no such poll is long here. And nobody
-/// drains but the snapshots.
+/// The machine may stop a thread in the middle of a poll: no such poll is long here. And only
+/// snapshots drain the rings.
 fn no_other_events() {
     builder().long_poll(Duration::MAX).sample_every(Duration::ZERO).init().expect("valid settings");
 }
@@ -72,7 +72,7 @@ fn rings_full_for_seconds_cost_events_and_nothing_else() {
     let after = conserved(&ALLOCATOR);
     assert_eq!(spawned(&after, "overload"), (tasks, tasks, 10 * tasks));
     assert!(longest < Duration::from_secs(1), "a hundred tasks took {longest:?}");
-    // Nobody took any away meanwhile: each ring was full from its first milliseconds on.
+    // No thread took any away meanwhile: each ring was full from its first milliseconds on.
     let (seen, dropped) = (
         after.tool().ring_events - before.tool().ring_events,
         after.tool().ring_events_dropped - before.tool().ring_events_dropped,
@@ -213,7 +213,7 @@ fn ten_thousand_threads_with_events_leave_a_few_rings_and_lose_only_what_is_coun
     let seen = after.tool().ring_events - before.tool().ring_events;
     let dropped = after.tool().ring_events_dropped - before.tool().ring_events_dropped;
     assert_eq!(seen + dropped, 2 * THREADS);
-    assert_eq!(dropped, 0, "who ends empties its ring");
+    assert_eq!(dropped, 0, "a thread that ends empties its ring");
     let sums = |snapshot| spawned(snapshot, "of a thread");
     assert_eq!(sums(&after).1 - sums(&before).1, THREADS);
     let grown = record_bytes(&after) - record_bytes(&before);

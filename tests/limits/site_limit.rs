@@ -1,4 +1,4 @@
-//! More names than rows: what is too many shares a row, and nothing is lost.
+//! When there are more names than rows, the surplus shares a row, and nothing is lost.
 
 use memscope_rs::async_memory::{MemorySnapshot, track};
 use memscope_tests::{conserved, poll, record_bytes};

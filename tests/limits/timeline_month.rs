@@ -1,4 +1,4 @@
-//! A month goes by, on a clock set forward: the timeline reaches over all of it, and memscope's
+//! A month goes by on a clock that is set forward. The timeline covers all of it, and memscope's
 //! memory stays what it was after a minute.
 
 use std::{thread, time::Duration};
@@ -84,7 +84,7 @@ fn a_month_takes_the_memory_of_a_minute() {
 fn the_collector_comes_with_the_first_task_after_init_and_goes_when_nothing_happens() {
     let _alone = alone();
     assert!(poll(&mut Box::pin(track(async {}))).is_ready());
-    assert!(!conserved(&ALLOCATOR).tool().collector_is_running, "nobody asked for it");
+    assert!(!conserved(&ALLOCATOR).tool().collector_is_running, "it was not asked for");
     init();
     assert!(!conserved(&ALLOCATOR).tool().collector_is_running, "nothing happens");
     for _ in 0..2 {

@@ -1,4 +1,4 @@
-//! `#[derive(Trackable)]` on every kind of type, under strict lints: which fields are looked at,
+//! `#[derive(Trackable)]` on every kind of type, under strict lints: the fields that it looks at,
 //! and how deep.
 
 #![forbid(unsafe_code, unused_imports, unused_variables)]

@@ -1,9 +1,9 @@
 //! A tracked function drops its arguments, locals and temporaries in the very order of the plain
 //! `async fn`.
 //!
-//! Every function below is compiled twice from the same tokens, plain and tracked, and both are run
-//! to every possible end: never polled, dropped at each pause, completed, returned early, left by
-//! `?`, panicked.
+//! Every function below is compiled twice from the same tokens, plain and tracked. Both are run to
+//! every possible end: never polled, dropped at each pause, completed, returned early, left by `?`,
+//! panicked.
 
 #![allow(
     clippy::pedantic,

@@ -1,4 +1,4 @@
-//! Every form of function and block that `#[tracked]` takes, under strict lints: each is run, and
+//! Every form of function and block that `#[tracked]` takes, under strict lints. Each is run, and
 //! its row in the report has the right name, kind, place and bytes.
 
 #![forbid(unsafe_code)]

@@ -1,5 +1,5 @@
-//! A tracked function's future is never larger than the plain one's and 32 bytes, and smaller where
-//! it takes large arguments by value. Run with `--nocapture` to see the sizes.
+//! A tracked function's future is at most 32 bytes larger than the plain one's, and smaller where
+//! it takes large arguments by value. `--nocapture` shows the sizes.
 
 #![allow(
     clippy::print_stdout,

@@ -1,5 +1,5 @@
-//! Every form of place that `track_var!` takes, under strict lints; and which description of a type
-//! it finds.
+//! Every form of place that `track_var!` takes, under strict lints, and the description of a type
+//! that it finds.
 
 #![forbid(unsafe_code, unused_imports, unused_variables)]
 #![deny(warnings, clippy::pedantic, single_use_lifetimes)]

@@ -1,8 +1,8 @@
-//! Reports that no program wrote: whatever figures, names and rows are in a file that can be read,
-//! no method of the snapshot panics, and nothing that is shown moves a terminal's cursor.
+//! Reports that no program wrote. Whatever figures, names and rows a readable file has, no method
+//! of the snapshot panics, and nothing that is shown moves a terminal's cursor.
 //!
 //! The report is a real one, with something of everything. It is changed as JSON, leaf by leaf, so
-//! a field that is new is changed as well.
+//! a new field is changed as well.
 
 use std::{collections::BTreeMap, fmt::Write as _, sync::LazyLock, time::Duration};
 

@@ -1,4 +1,4 @@
-//! A monitor says what happened between its start and its stop: only that, all of that.
+//! A monitor reports what happened between its start and its stop: only that, and all of that.
 
 use memscope_rs::async_memory::{AsyncResourceMonitor, ResourceAnalysis, TaskType, Tracked, track};
 use memscope_tests::{alone, block_on, conserved, poll, wait_once};

@@ -1,4 +1,4 @@
-//! What changed between two snapshots, to the byte.
+//! The difference of two snapshots, to the byte.
 
 use memscope_macros::track_var;
 use memscope_rs::async_memory::{

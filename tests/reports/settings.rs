@@ -1,4 +1,4 @@
-//! Settings: those out of range are refused, the others apply at once.
+//! Settings that are out of range are refused. The others apply at once.
 
 #![expect(clippy::print_stdout, reason = "that is how a process of its own answers")]
 

@@ -1,5 +1,5 @@
-//! A snapshot's rows of tasks are made when somebody asks for them, and say what was when it was
-//! taken.
+//! A snapshot makes its rows of tasks when they are asked for. They describe the moment at which
+//! the snapshot was taken.
 
 use std::{hint::black_box, pin::Pin, task::Poll, thread};
 

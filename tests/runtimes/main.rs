@@ -1,5 +1,5 @@
 //! Tracked futures on every executor: what a task holds, how it ends and whose child it is do not
-//! depend on who polls it.
+//! depend on the executor that polls it.
 
 #![expect(clippy::useless_vec, reason = "blocks on the heap are what is tested")]
 

@@ -46,7 +46,7 @@ fn an_abort_frees_what_the_task_held() {
     assert_eq!((before.state, after.state), (TaskState::Idle, TaskState::Cancelled));
     assert_eq!(before.live_bytes, 40_000 + before.cell_bytes, "{before:#?}");
     assert_eq!((after.live_bytes, after.freed_bytes), (0, before.live_bytes), "{after:#?}");
-    // Its own drop frees the data; only its Tokio cell goes with somebody else.
+    // Its own drop frees the data; only its Tokio cell is freed elsewhere.
     assert_eq!(after.freed_elsewhere_bytes, before.cell_bytes, "{after:#?}");
     let snapshot = conserved(&ALLOCATOR);
     let kept = snapshot.variables().iter().find(|variable| variable.name == "kept_data");

@@ -1,4 +1,4 @@
-//! An analyser of one's own finds what memscope's own finds.
+//! An analyser in the program finds what memscope's own finds.
 
 // The example names the facade. Here this crate stands for it: the runtime and the macro, and an
 // allocator of the tests'.

@@ -24,7 +24,7 @@ fn the_task_held_a_mebibyte_and_left_nothing() {
     assert!((MEBIBYTE..MEBIBYTE + TASK_CELL).contains(&task.allocated_bytes), "{task:#?}");
     assert!((MEBIBYTE..=task.allocated_bytes).contains(&task.peak_bytes), "{task:#?}");
     assert_eq!((task.live_bytes, task.live_blocks, task.freed_bytes), (0, 0, task.allocated_bytes));
-    // The task itself drops the buffer; at most its Tokio cell goes with somebody else.
+    // The task itself drops the buffer; at most its Tokio cell is freed by another thread.
     assert!(task.freed_elsewhere_bytes < TASK_CELL, "{task:#?}");
     assert!(task.poll_count >= 2, "before the sleep and after it: {task:#?}");
 

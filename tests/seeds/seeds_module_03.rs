@@ -1,4 +1,4 @@
-//! Ten handlers and a collector: who allocated, and who freed.
+//! Ten handlers and a collector: which task allocated, and which one freed.
 
 use memscope_rs::async_memory::TaskType;
 use memscope_tests::{annotated, conserved};

@@ -1,10 +1,10 @@
-//! mini-redis as published, under a load of real clients: each connection's task has a row with its
+//! mini-redis as published, under a load of real clients. Each connection's task has a row with its
 //! bytes, and nothing is lost.
 //!
-//! Who allocates what (mini-redis 0.4): the task that accepts makes each connection's buffers, 8
-//! KiB to write and 4 KiB to read, and spawns its task, so these are the acceptor's. The
-//! connection's own task grows the buffer for reading, and copies keys and values out of it: they
-//! stay its own in the store when it has ended. The clients run on threads without a Tokio task.
+//! Which task allocates what (mini-redis 0.4): the acceptor makes each connection's buffers, 8 KiB
+//! to write and 4 KiB to read, and spawns its task, so these are the acceptor's. The connection's
+//! own task grows the buffer for reading, and copies keys and values out of it: they stay its own
+//! in the store when it has ended. The clients run on threads without a Tokio task.
 
 use std::{collections::HashMap, net::SocketAddr, thread, time::Duration};
 
@@ -27,7 +27,7 @@ const READ_BUFFER: usize = 4 * 1024;
 /// The standard size of Tokio's `BufWriter`.
 const WRITE_BUFFER: usize = 8 * 1024;
 
-/// A server in a task that nobody annotated, and what stops it.
+/// A server in an unannotated task, and what stops it.
 struct Server {
     runtime: Runtime,
     address: SocketAddr,

@@ -1,5 +1,5 @@
-//! The web service of the examples, smaller: each row of its report against what its clients did
-//! and what it kept.
+//! The web service of the examples, smaller. Each row of its report is compared with what its
+//! clients did and what it kept.
 
 // The example names the facade. Here this crate stands for it: the runtime and the macro, and an
 // allocator of the tests'.
@@ -147,7 +147,7 @@ fn every_row_is_what_the_clients_did_and_what_the_service_kept() {
     assert_eq!(held_by_handlers(&conserved(&ALLOCATOR)), 0);
 }
 
-/// Hyper's connections, which nobody annotated, have rows of their own.
+/// Hyper's connections, which are unannotated tasks, have rows of their own.
 fn held_by_handlers(snapshot: &MemorySnapshot) -> u64 {
     annotated(snapshot).iter().map(|task| task.live_bytes).sum()
 }

@@ -1,5 +1,5 @@
-//! A runtime with `tokio_hooks`: of tasks that nobody annotated the exact end, the polls and the
-//! place are known. `ci/tokio_unstable.sh` runs it.
+//! A runtime with `tokio_hooks`: the exact end, the polls and the place of unannotated tasks are
+//! known. `ci/tokio_unstable.sh` runs it.
 #![cfg(tokio_unstable)]
 
 use std::{
@@ -80,7 +80,7 @@ fn site(snapshot: &MemorySnapshot, line: u32) -> &SiteProfile {
     find_site(snapshot, line).unwrap_or_else(|| panic!("no site for line {line}\n{snapshot:#}"))
 }
 
-/// Spawned, alive, ended nobody knows how, dropped by a shutdown.
+/// Spawned, alive, ended in an unknown way, dropped by a shutdown.
 fn lives(site: &SiteProfile) -> [u64; 4] {
     [site.spawned, site.active, site.ended_unknown, site.cancelled]
 }
@@ -439,8 +439,8 @@ fn a_thread_that_drops_an_output_amid_the_end_charges_the_right_task() {
     assert_eq!(one_row(&conserved(&ALLOCATOR), line).live_bytes, 0);
 }
 
-/// Handles are dropped while their tasks end on other threads: whoever is first, no byte is lost
-/// and every task ends.
+/// Handles are dropped while their tasks end on other threads: whichever thread is first, no byte
+/// is lost and every task ends.
 #[test]
 fn handles_may_be_dropped_while_tasks_end() {
     const TASKS: u64 = 4_000;

@@ -1,4 +1,4 @@
-//! Unannotated tasks that become large are named by their future, from one look at their stack.
+//! An unannotated task that becomes large is named by its future, from one look at its stack.
 
 use memscope_rs::{
     async_memory::{MemorySnapshot, TaskMemoryProfile, get_memory_snapshot},

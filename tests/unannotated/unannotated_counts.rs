@@ -1,5 +1,5 @@
-//! How many unannotated tasks there are, in a process that has no others: nothing tells when one
-//! ends, so nothing is said to be alive but what holds bytes.
+//! How many unannotated tasks there are, in a process that has no others. Nothing tells when one
+//! ends, so only those that hold bytes count as alive.
 
 use memscope_rs::async_memory::{
     AsyncResourceMonitor, MemorySnapshot, SiteProfile, TaskMemoryProfile, TaskState,

@@ -1,6 +1,5 @@
-//! What memscope itself takes for tasks that nobody annotated, in a process that has no others: so
-//! no event is ever told, and what a thread needs for these it needs once, at the first task that
-//! ends.
+//! What memscope itself takes for unannotated tasks, in a process that has no others. No event is
+//! ever sent there, and a thread gets the memory for its events once, when its first task ends.
 
 use memscope_tests::{alone, conserved, record_bytes};
 

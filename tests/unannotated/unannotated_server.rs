@@ -1,5 +1,5 @@
-//! The example of a server without annotations: each connection's row against the body that its
-//! handler holds.
+//! The example of a server without annotations. Each connection's row is compared with the body
+//! that its handler holds.
 
 use memscope_tests::{conserved, find_names_first, workers};
 

@@ -1,5 +1,5 @@
-//! Tokio tasks that nobody annotated: each is a row with exactly its bytes, wherever it runs and
-//! however many there are.
+//! Unannotated Tokio tasks: each is a row with exactly its bytes, wherever it runs and however many
+//! there are.
 
 use std::{
     collections::HashMap,
@@ -232,7 +232,7 @@ fn tasks_that_migrate_and_trade_blocks_are_charged_to_the_byte() {
     let snapshot = conserved(&ALLOCATOR);
     let left: u64 = shared.lock().expect("no panic").values().map(|held| held.len() as u64).sum();
     let rows: u64 = plain(&snapshot).iter().map(|task| task.live_bytes).sum();
-    assert!(rows >= left, "the map itself is somebody's too: {rows} {left}");
+    assert!(rows >= left, "the map itself has an owner too: {rows} {left}");
     drop(shared);
     conserved(&ALLOCATOR);
 }

@@ -1,5 +1,5 @@
-//! Under an allocator that asks for something else than the program did, no layout is learned:
-//! nothing is read where it does not lie.
+//! Under an allocator that asks for other sizes than the program did, memscope learns no layout,
+//! and reads nothing where it does not lie.
 
 use std::{
     alloc::{GlobalAlloc, Layout, System},

@@ -1,4 +1,5 @@
-//! The life of a variable, to the byte: its end, its growth, who holds it and who frees it.
+//! The life of a variable, to the byte: its end, its growth, the task that holds it and the task
+//! that frees it.
 
 use std::{
     cell::RefCell,
@@ -245,7 +246,7 @@ fn what_holds_no_block_is_registered_as_holding_nothing() {
         track_var!(number);
         current_task_id()
     }));
-    assert_eq!(over("number").task, in_task, "without a block, who registered it");
+    assert_eq!(over("number").task, in_task, "without a block, the registering task");
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! What the compiler says to mistakes: one mistake, one error, at the token at fault.
 //!
-//! The messages are those of one compiler, which pins them: `TRYBUILD=overwrite cargo test -p memscope-ui-tests` writes
-//! them anew. With any other compiler they are left out, and only what compiles is checked.
+//! The messages are those of one pinned compiler. With any other they are left out, and only what
+//! compiles is checked. `TRYBUILD=overwrite cargo test -p memscope-ui-tests` writes them anew.
 
 use std::process::Command;
 

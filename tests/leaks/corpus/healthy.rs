@@ -27,7 +27,7 @@ macro_rules! services {
 
 services! {
     bounded_cache: "a cache of 64 keys, asked for at random",
-    lru_cache: "a cache that evicts who was not asked for",
+    lru_cache: "a cache that evicts what was not asked for",
     ttl_cache: "a cache whose entries are dropped at an age",
     connection_pool: "a pool of 12 connections, opened as needed",
     buffer_pool: "a pool of buffers",

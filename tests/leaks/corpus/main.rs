@@ -1,8 +1,8 @@
-//! Small services, healthy and sick, each in a process of its own: what is found in them, against
-//! what is wrong with them.
+//! Small services, healthy and sick, each in a process of its own. What memscope finds in them is
+//! compared with what is wrong with them.
 //!
-//! `cargo test -p memscope-tests --test corpus` prints the table; with `MEMSCOPE_SERVICE` set to a
-//! part of a name it runs that service here and prints its findings.
+//! `cargo test -p memscope-tests --test corpus` prints the table. With `MEMSCOPE_SERVICE` set to a
+//! part of a name it runs that service in this process and prints its findings.
 #![expect(
     clippy::print_stdout,
     reason = "it prints a table, and services hand their findings over"

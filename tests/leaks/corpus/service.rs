@@ -1,4 +1,4 @@
-//! What a service of the corpus is, and the frame that all of them run in.
+//! What a service of the corpus is, and the frame that runs each of them.
 
 use std::{
     future::Future,
@@ -89,7 +89,8 @@ pub(crate) async fn requests<F: Future<Output = ()> + Send + 'static>(
     }
 }
 
-/// What a request does beside all that is looked for: makes a page of about this size, waits for a moment, and is done with it.
+/// The harmless part of a request: it makes a page of about this size, waits for a moment, and
+/// drops it.
 pub(crate) async fn passing_work(kib: usize) {
     let page = vec![1u8; kib * KIB];
     tokio::task::yield_now().await;

@@ -213,7 +213,7 @@ async fn unbounded_cache() -> Leaks {
     rounds(async |round| {
         requests("handler", 40, |number| {
             let cache = Arc::clone(&cache);
-            // Whoever asks has a name of his own in the address; one in four asks twice.
+            // Each session has a name of its own in the address; one in four asks twice.
             let key = format!("/search?session={}", 100 * round + number - number % 4 / 3);
             async move {
                 if !lock(&cache).contains_key(&key) {

@@ -1,4 +1,4 @@
-//! Spans of `tracing` as rows: exact, however they are entered, left and closed.
+//! Spans of `tracing` are exact rows, however they are entered, left and closed.
 
 use std::{
     future::pending,

@@ -1,5 +1,5 @@
-//! Reports that a program writes by itself, however it ends; and files that are read back, whatever
-//! is in them.
+//! A program writes its report by itself, however it ends. A file can be read back, whatever is in
+//! it.
 //!
 //! Each test of an end starts `programs/report_child.rs`, which leaves 12,345 bytes behind and ends
 //! in one way.
@@ -153,7 +153,7 @@ fn a_signal_writes_the_report_and_then_ends_the_program_as_it_would_have() {
 fn a_second_signal_does_not_wait_for_a_report_that_hangs() {
     use std::os::unix::process::ExitStatusExt;
     let folder = Folder::new();
-    // Nobody reads its stderr, which is full; so what is wrong with the path cannot be said.
+    // Its stderr is full and not read; so what is wrong with the path cannot be said.
     let (reader, mut writer) = std::io::pipe().expect("a pipe");
     let full = writer.try_clone().expect("a pipe");
     let filler = thread::spawn(move || {

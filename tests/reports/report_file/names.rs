@@ -1,4 +1,4 @@
-//! Which name a report gets: of several that one process writes, and of several processes.
+//! The names of reports: of several that one process writes, and of several processes.
 
 use std::fs;
 

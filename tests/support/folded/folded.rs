@@ -1,5 +1,5 @@
-//! LLVM turns `dealloc(realloc(block, old, new), new)` into `dealloc(block, new)`, if it optimises:
-//! so this crate always is.
+//! LLVM turns `dealloc(realloc(block, old, new), new)` into `dealloc(block, new)` when it
+//! optimises. So this crate is always optimised.
 
 use std::alloc::{Layout, alloc, dealloc, realloc};
 

@@ -1,4 +1,4 @@
-//! The truth about blocks: an allocator around memscope's that writes down every live one.
+//! The truth about blocks: an allocator around memscope's that records every live one.
 
 use std::{
     alloc::{GlobalAlloc, Layout, System},
@@ -64,7 +64,8 @@ impl Entries {
     }
 }
 
-// SAFETY: every request goes to memscope's allocator as it came, and the ledger's own to the system's.
+// SAFETY: every request goes to memscope's allocator as it came, and the ledger's own to the
+// system's.
 unsafe impl GlobalAlloc for Ledger {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         if IS_WRITING.get() {
@@ -79,7 +80,8 @@ unsafe impl GlobalAlloc for Ledger {
 
     unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
         if IS_WRITING.get() {
-            // SAFETY: the caller's contract, passed on; the ledger's memory is taken and given back while it is written.
+            // SAFETY: the caller's contract, passed on; the ledger's memory is taken and given
+            // back while it is written.
             return unsafe { System.dealloc(block, layout) };
         }
         write(|entries| entries.remove(block));

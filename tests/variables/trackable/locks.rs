@@ -1,4 +1,4 @@
-//! Locks: looked into, never waited for.
+//! `track_var!` looks into locks, and never waits for them.
 
 use std::{
     cell::{Cell, LazyCell, OnceCell, RefCell},

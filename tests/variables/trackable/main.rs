@@ -1,5 +1,5 @@
-//! What is found of a value, against what was allocated for it: every block that is found is live
-//! and has that very layout, and where the extent is whole, none is missing.
+//! The blocks found of a value are compared with those allocated for it. Every block that is found
+//! is live and has that very layout; where the extent is whole, none is missing.
 
 mod buffers;
 mod ledger;
@@ -62,7 +62,7 @@ macro_rules! partial {
     }};
 }
 
-/// A type that nobody knows.
+/// A type without a description.
 #[derive(Debug, Default, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 struct Stranger(String);
 

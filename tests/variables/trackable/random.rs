@@ -1,4 +1,5 @@
-//! Random histories of collections, of elements of all sizes and alignments: the block is found after each step.
+//! Random histories of collections, of elements of all sizes and alignments. The block is found
+//! after each step.
 
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap, HashMap, HashSet, VecDeque};
 use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher, RandomState};

@@ -1,4 +1,4 @@
-//! Counted pointers: one block, whoever points to it.
+//! Counted pointers: one block, however many point to it.
 
 use std::{
     any::Any,

@@ -1,4 +1,5 @@
-//! Functions that lints have something to say of, or must have nothing to say of. With the feature `tracked` each has `#[tracked]`.
+//! Functions that lints have something to say of, or must have nothing to say of. With the feature
+//! `tracked` each has `#[tracked]`.
 
 #![cfg_attr(feature = "judged", warn(clippy::all, clippy::pedantic, clippy::nursery))]
 #![cfg_attr(not(feature = "judged"), allow(warnings, clippy::all, clippy::pedantic))]
