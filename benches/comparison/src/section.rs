@@ -2,7 +2,8 @@
 
 use std::{fs, io, path::Path};
 
-/// Puts text between `<!-- name: begin -->` and `<!-- name: end -->`, and leaves everything else as it is.
+/// Puts text between `<!-- name: begin -->` and `<!-- name: end -->`, and leaves everything else as
+/// it is.
 ///
 /// # Errors
 ///

@@ -20,7 +20,8 @@ impl Quartiles {
     }
 }
 
-/// A quantile of a sorted list, between two of its figures where it falls there; `None` of an empty list.
+/// A quantile of a sorted list, between two of its figures where it falls there; `None` of an empty
+/// list.
 pub fn quantile(sorted: &[f64], share: f64) -> Option<f64> {
     let place = share * (sorted.len().checked_sub(1)? as f64);
     #[expect(
@@ -33,12 +34,14 @@ pub fn quantile(sorted: &[f64], share: f64) -> Option<f64> {
     Some(sorted[below] + (sorted[above] - sorted[below]) * place.fract())
 }
 
-/// Between which two figures the median of what they are drawn from is, with a confidence of at least 95 %, whatever their distribution:
-/// by order statistics. With fewer than six figures there is no such pair, and it is `None`.
+/// Between which two figures the median of what they are drawn from is, with a confidence of at
+/// least 95 %, whatever their distribution: by order statistics. With fewer than six figures there
+/// is no such pair, and it is `None`.
 pub fn median_interval(mut figures: Vec<f64>) -> Option<(f64, f64)> {
     figures.sort_by(f64::total_cmp);
     let count = figures.len();
-    // How many of `count` coins show heads: P(fewer than `rank`) is the chance that the median is left of the interval.
+    // How many of `count` coins show heads: P(fewer than `rank`) is the chance that the median is
+    // left of the interval.
     let mut chance = 0.5f64.powi(i32::try_from(count).ok()?);
     let mut outside = 0.0;
     let mut rank = None;

@@ -69,7 +69,7 @@ fn growths(count: u32) {
     }
 }
 
-/// Zeroed memory that nobody touches.
+/// Zeroed memory that is not touched.
 pub(crate) fn zeroed<C: Contender>(size: usize) -> Measurement {
     C::scope(move || {
         per_operation(400, |count| {
@@ -101,8 +101,9 @@ pub(crate) fn two_threads<C: Contender>() -> Measurement {
 
 type Batch = Vec<Box<[u8; 64]>>;
 
-/// Blocks go from one thread to another in batches, and empty batches come back. Each has a processor of its own: on one, which the kernel would
-/// choose every now and then, no cache line goes from one to the other, and a block takes a quarter of the time.
+/// Blocks go from one thread to another in batches, and empty batches come back. Each has a
+/// processor of its own: on one, which the kernel would choose every now and then, no cache line
+/// goes from one to the other, and a block takes a quarter of the time.
 pub(crate) fn hand_over<C: Contender>() -> Measurement {
     const BATCH: usize = 256;
     const BATCHES: usize = 8;
@@ -117,7 +118,7 @@ pub(crate) fn hand_over<C: Contender>() -> Measurement {
             for mut batch in to_free {
                 batch.clear();
                 if emptied.send(batch).is_err() {
-                    break; // The last batches have nobody to go back to.
+                    break; // The other thread has ended: the last batches go nowhere.
                 }
             }
         });

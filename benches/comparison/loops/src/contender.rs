@@ -11,7 +11,8 @@ pub trait Contender {
     /// Whether the case says anything about this contender.
     fn can(case: Case) -> bool;
 
-    /// Starts what must be there before anything is measured; what is returned is kept until the end.
+    /// Starts what must be there before anything is measured; what is returned is kept until the
+    /// end.
     fn start() -> impl Sized {}
 
     /// Runs work on this thread, such that the contender measures what it allocates.

@@ -16,8 +16,9 @@ use crate::{
     task::block_on,
 };
 
-/// Resident bytes of each block, of a mix of sizes that takes some 64 MiB in all. Every byte is written. A quarter more comes first and stays, so
-/// that what is needed once, or was there before, does not count.
+/// Resident bytes of each block, of a mix of sizes that takes some 64 MiB in all. Every byte is
+/// written. A quarter more comes first and stays, so that what is needed once, or was there before,
+/// does not count.
 pub(crate) fn blocks<C: Contender, const SIZES: usize>(
     smallest: usize,
     step: usize,
@@ -87,8 +88,8 @@ pub(crate) fn thread<C: Contender>() -> Measurement {
     figure
 }
 
-/// Resident bytes that are left, in all, when so many tasks have come and gone, a thousand at a time. Who needs too long or too much
-/// gets fewer tasks, and the figure says so.
+/// Resident bytes that are left, in all, when so many tasks have come and gone, a thousand at a
+/// time. A contender that takes too long or too much gets fewer tasks, and the figure says so.
 pub(crate) fn million_tasks<C: Contender>() -> Measurement {
     const AT_A_TIME: usize = 1_000;
     const LONGEST: Duration = Duration::from_secs(10);

@@ -1,7 +1,8 @@
 //! The loops that every contender runs, so that they are the same code in each.
 //!
-//! A contender is a program: it names its global allocator, says in [`Contender`] how it is used, and calls [`run`]. Each process runs
-//! one [`Case`] and prints one [`Measurement`] as a line of JSON.
+//! A contender is a program: it names its global allocator, says in [`Contender`] how it is used,
+//! and calls [`run`]. Each process runs one [`Case`] and prints one [`Measurement`] as a line of
+//! JSON.
 
 mod case;
 mod contender;

@@ -1,4 +1,4 @@
-//! What a process says in the end.
+//! What a process prints at its end.
 
 use serde::{Deserialize, Serialize};
 

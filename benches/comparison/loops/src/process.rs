@@ -7,7 +7,7 @@ use crate::{
     processor::stay_on, resident, task,
 };
 
-/// More than anybody needs who does not keep everything.
+/// More than any contender needs that does not keep everything.
 const MOST_BYTES: u64 = 6 << 30;
 
 /// The first word on the command line: how a contender that can be used in several ways is used.
@@ -15,8 +15,8 @@ pub fn variant() -> String {
     env::args().nth(1).unwrap_or_default()
 }
 
-/// Runs the case that is named on the command line (`variant case [--quick]`) and prints its figure; nothing where the contender has no
-/// answer.
+/// Runs the case that is named on the command line (`variant case [--quick]`) and prints its
+/// figure; nothing where the contender has no answer.
 ///
 /// # Panics
 ///

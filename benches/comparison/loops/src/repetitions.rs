@@ -19,8 +19,8 @@ pub(crate) fn is_quick() -> bool {
     env::args().any(|word| word == "--quick")
 }
 
-/// Nanoseconds for each operation, as the median of a few chunks of so many operations; the first chunk, a small one, warms up and says
-/// whether so many are too many.
+/// Nanoseconds for each operation, as the median of a few chunks of so many operations; the first
+/// chunk, a small one, warms up and says whether so many are too many.
 pub(crate) fn per_operation(operations: u32, mut chunk: impl FnMut(u32)) -> Measurement {
     let (chunks, budget) = if is_quick() { (CHUNKS_QUICK, BUDGET_QUICK) } else { (CHUNKS, BUDGET) };
     let mut timed = |operations: u32| {

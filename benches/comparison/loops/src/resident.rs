@@ -2,7 +2,8 @@
 
 use std::fs;
 
-/// Bytes of anonymous memory that are resident: the heap with everything that allocators keep, without the program's code.
+/// Bytes of anonymous memory that are resident: the heap with everything that allocators keep,
+/// without the program's code.
 ///
 /// # Panics
 ///

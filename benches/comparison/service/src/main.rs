@@ -1,7 +1,8 @@
-//! A web service: orders as JSON, an echo of bodies, pages from a cache. Without memscope, with memscope linked, or with each handler
-//! `#[tracked]`, as the features say.
+//! A web service: orders as JSON, an echo of bodies, pages from a cache. Without memscope, with
+//! memscope linked, or with each handler `#[tracked]`, as the features say.
 //!
-//! It prints its port, and answers `/usage` with what it has used so far. Arguments: `cpu`, the processor it stays on.
+//! It prints its port, and answers `/usage` with what it has used so far. Arguments: `cpu`, the
+//! processor it stays on.
 
 use std::{
     collections::{HashMap, VecDeque},

@@ -1,4 +1,5 @@
-//! async-backtrace: a `frame!` around each spawned future, so that it is in the dumps of tasks. It counts and times nothing.
+//! async-backtrace: a `frame!` around each spawned future, so that it is in the dumps of tasks. It
+//! counts and times nothing.
 
 use std::future::Future;
 

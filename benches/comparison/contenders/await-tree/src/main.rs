@@ -1,4 +1,5 @@
-//! await-tree: each spawned future is the root of a tree in one registry, and has one span around what it awaits.
+//! await-tree: each spawned future is the root of a tree in one registry, and has one span around
+//! what it awaits.
 
 use std::{future::Future, sync::LazyLock};
 

@@ -1,4 +1,5 @@
-//! console-subscriber: tasks as they are, in a Tokio built with `--cfg tokio_unstable` and its feature `tracing`; nobody is connected.
+//! console-subscriber: tasks as they are, in a Tokio built with `--cfg tokio_unstable` and its
+//! feature `tracing`; no console is connected.
 
 use comparison_loops::{Case, Contender, INNER, Inner, Kind, run};
 

@@ -1,5 +1,5 @@
-//! dhat: a heap profiler that notes the stack of every allocation. In testing mode it measures the same and writes no file. It wraps only
-//! the system's allocator.
+//! dhat: a heap profiler that notes the stack of every allocation. In testing mode it measures the
+//! same and writes no file. It wraps only the system's allocator.
 
 use comparison_loops::{Case, Contender, Kind, run};
 

@@ -1,4 +1,5 @@
-//! fastrace: a root span for each spawned future, entered on every poll, and a reporter that throws the records away.
+//! fastrace: a root span for each spawned future, entered on every poll, and a reporter that throws
+//! the records away.
 
 use std::future::Future;
 

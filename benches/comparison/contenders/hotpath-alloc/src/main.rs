@@ -1,5 +1,6 @@
-//! hotpath with its feature `hotpath-alloc`: what is allocated in a `measure_block!` is counted for that block, in the polls of a
-//! `future!` for that future, and for each thread. Frees are counted for threads only.
+//! hotpath with its feature `hotpath-alloc`: what is allocated in a `measure_block!` is counted for
+//! that block, in the polls of a `future!` for that future, and for each thread. Frees are counted
+//! for threads only.
 
 use std::future::Future;
 

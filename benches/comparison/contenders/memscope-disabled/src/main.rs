@@ -1,4 +1,5 @@
-//! memscope with the feature `enabled` off: no allocator is installed, and what wraps a future only forwards.
+//! memscope with the feature `enabled` off: no allocator is installed, and what wraps a future only
+//! forwards.
 
 use std::{future::Future, hint::black_box};
 

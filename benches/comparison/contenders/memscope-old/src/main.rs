@@ -1,5 +1,5 @@
-//! memscope-rs 0.2, the published crate: its allocator, which only wraps the system's, with its global tracker started and its
-//! `spawn_tracked`.
+//! memscope-rs 0.2, the published crate: its allocator, which only wraps the system's, with its
+//! global tracker started and its `spawn_tracked`.
 
 use std::future::Future;
 

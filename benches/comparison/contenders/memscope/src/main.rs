@@ -1,7 +1,8 @@
-//! memscope: its allocator over the inner one, as the default feature `global-allocator` installs it.
+//! memscope: its allocator over the inner one, as the default feature `global-allocator` installs
+//! it.
 //!
-//! `tracked` is what `#[tracked]` and `spawn_tracked` do. `unannotated` leaves the program as it is: tasks are Tokio's, and known by
-//! Tokio's id. The other variants choose what is timed.
+//! `tracked` is what `#[tracked]` and `spawn_tracked` do. `unannotated` leaves the program as it
+//! is: tasks are Tokio's, and known by Tokio's id. The other variants choose what is timed.
 
 use std::{
     future::Future,

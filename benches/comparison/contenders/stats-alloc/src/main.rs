@@ -1,5 +1,5 @@
-//! `stats_alloc`: counts for the whole process. A `Region` only reads the counters at its ends. On stable Rust it wraps only the system's
-//! allocator.
+//! `stats_alloc`: counts for the whole process. A `Region` only reads the counters at its ends. On
+//! stable Rust it wraps only the system's allocator.
 
 use std::alloc::System;
 

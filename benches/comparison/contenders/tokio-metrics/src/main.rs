@@ -1,4 +1,5 @@
-//! tokio-metrics: one `TaskMonitor` for all tasks of a loop; it counts and times polls, and how long tasks wait to be polled.
+//! tokio-metrics: one `TaskMonitor` for all tasks of a loop; it counts and times polls, and how
+//! long tasks wait to be polled.
 
 use std::{future::Future, sync::LazyLock};
 

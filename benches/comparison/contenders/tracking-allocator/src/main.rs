@@ -1,7 +1,8 @@
-//! tracking-allocator: a group for the loop, entered by hand, and one for each task, attached to a `tracing` span as in its example.
+//! tracking-allocator: a group for the loop, entered by hand, and one for each task, attached to a
+//! `tracing` span as in its example.
 //!
-//! What happens with an allocation is left to its user. Here the live bytes of each group are counted, which is the least that says who holds
-//! what.
+//! What happens with an allocation is left to its user. Here the live bytes of each group are
+//! counted, which is the least that tells which task holds what.
 
 use std::{
     array,
@@ -20,7 +21,8 @@ use tracking_allocator::{
 #[global_allocator]
 static ALLOCATOR: Allocator<Inner> = Allocator::from_allocator(INNER);
 
-/// Groups are numbered in turn; where there are more they share, so that nothing has to be looked up.
+/// Groups are numbered in turn; where there are more they share, so that nothing has to be looked
+/// up.
 struct LiveBytes([AtomicI64; 4_096]);
 
 impl LiveBytes {

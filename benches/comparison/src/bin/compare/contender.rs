@@ -1,4 +1,4 @@
-//! Who is compared.
+//! The tools that are compared.
 
 use comparison::build::{Build, locked_version};
 use comparison_loops::{Case, Kind};
@@ -45,7 +45,8 @@ impl Inner {
 pub(crate) struct Contender {
     /// As it is chosen by `--only`, and the first part of the row's head.
     pub(crate) name: &'static str,
-    /// How it is used, where that can be chosen: the second part of the row's head, and the program's first word.
+    /// How it is used, where that can be chosen: the second part of the row's head, and the
+    /// program's first word.
     pub(crate) variant: &'static str,
     package: &'static str,
     /// The crate, and how its version starts where there are two in the lock.

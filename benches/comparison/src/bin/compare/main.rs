@@ -1,11 +1,13 @@
 //! Runs every rival on the same loops, in turn, and prints the tables.
 //!
 //! ```text
-//! cargo run --release --manifest-path benches/comparison/Cargo.toml -- [rounds] [--quick] [--write FILE] [--raw FILE] [--only WORD …]
+//! cargo run --release --manifest-path benches/comparison/Cargo.toml -- \
+//!     [rounds] [--quick] [--write FILE] [--raw FILE] [--only WORD …]
 //! ```
 //!
-//! `--only` takes names of contenders, cases and allocators: `--only memscope pair glibc`. `--write` puts the tables between the marks
-//! `<!-- rivals: begin -->` and `<!-- rivals: end -->` of a file, `--raw` every single figure into another.
+//! `--only` takes names of contenders, cases and allocators: `--only memscope pair glibc`.
+//! `--write` puts the tables between the marks `<!-- rivals: begin -->` and `<!-- rivals: end -->`
+//! of a file, `--raw` every single figure into another.
 
 mod contender;
 mod rounds;
@@ -92,8 +94,8 @@ fn main() -> Result<(), Box<dyn Error>> {
 fn raw(results: &Results) -> String {
     let mut text =
         String::from("contender\tvariant\tallocator\tcase\tround\tvalue\tratio\toperations\n");
-    for (&(who, inner, case), series) in results {
-        let contender = &contender::ALL[who];
+    for (&(index, inner, case), series) in results {
+        let contender = &contender::ALL[index];
         for Run { round, figure, ratio } in &series.runs {
             let ratio = ratio.map_or_else(String::new, |ratio| ratio.to_string());
             let _ = writeln!(

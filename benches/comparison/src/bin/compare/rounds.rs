@@ -17,7 +17,7 @@ use crate::contender::{self, Inner};
 const ROUNDS_OF_MEMORY: usize = 3;
 const LONGEST: Duration = Duration::from_secs(90);
 
-/// Who is measured at what: the place in the list of contenders, the allocator, the case.
+/// What is measured: the index in the list of contenders, the allocator, the case.
 pub(crate) type Key = (usize, Inner, Case);
 
 /// What one contender said in one case.
@@ -33,7 +33,8 @@ pub(crate) struct Series {
 pub(crate) struct Run {
     pub(crate) round: usize,
     pub(crate) figure: Measurement,
-    /// How many times as much as the bare program, which ran right before; `None` of the bare program itself.
+    /// How many times as much as the bare program, which ran right before; `None` of the bare
+    /// program itself.
     pub(crate) ratio: Option<f64>,
 }
 
@@ -68,13 +69,13 @@ impl Choice {
         let mut keys = Vec::new();
         for case in Case::ALL {
             for inner in Inner::ALL {
-                keys.extend((0..contender::ALL.len()).map(|who| (who, inner, case)));
+                keys.extend((0..contender::ALL.len()).map(|index| (index, inner, case)));
             }
         }
-        keys.retain(|&(who, inner, case)| {
-            let contender = &contender::ALL[who];
+        keys.retain(|&(index, inner, case)| {
+            let contender = &contender::ALL[index];
             contender.is_in(case, inner)
-                && (who == 0 || has(&self.contenders, &contender.name))
+                && (index == 0 || has(&self.contenders, &contender.name))
                 && has(&self.cases, &case)
                 && has(&self.inners, &inner)
         });
@@ -85,13 +86,13 @@ impl Choice {
 /// Builds whatever the keys need.
 pub(crate) fn build(keys: &[Key]) -> BTreeMap<(usize, Inner), PathBuf> {
     let needed: BTreeSet<(usize, Inner)> =
-        keys.iter().map(|&(who, inner, _)| (who, inner)).collect();
+        keys.iter().map(|&(index, inner, _)| (index, inner)).collect();
     let mut programs = BTreeMap::new();
-    for (who, inner) in needed {
-        let contender = &contender::ALL[who];
+    for (index, inner) in needed {
+        let contender = &contender::ALL[index];
         match contender.build(inner).make() {
             Ok(program) => {
-                programs.insert((who, inner), program);
+                programs.insert((index, inner), program);
             }
             Err(error) => eprintln!("{} is left out: {error}", contender.name),
         }
@@ -99,8 +100,8 @@ pub(crate) fn build(keys: &[Key]) -> BTreeMap<(usize, Inner), PathBuf> {
     programs
 }
 
-/// In each round each case is run by everybody, and by the bare program right before each, so that the two have the same weather; who begins
-/// changes from round to round.
+/// In each round every contender runs each case, and the bare program runs it right before, so that
+/// both find the machine in the same state. Another contender begins in each round.
 pub(crate) fn run(
     keys: &[Key],
     programs: &BTreeMap<(usize, Inner), PathBuf>,

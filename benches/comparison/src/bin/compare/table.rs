@@ -62,7 +62,7 @@ fn one(
         .filter(|case| case.kind() == kind && has((0, inner, *case)))
         .collect();
     let rows: Vec<usize> = (0..contender::ALL.len())
-        .filter(|&who| cases.iter().any(|&case| has((who, inner, case))))
+        .filter(|&index| cases.iter().any(|&case| has((index, inner, case))))
         .collect();
     if rows.is_empty() {
         return;
@@ -73,12 +73,12 @@ fn one(
         let _ = write!(text, " {} |", case.title());
     }
     let _ = writeln!(text, "\n|---|---|{}", "---|".repeat(cases.len()));
-    for who in rows {
-        let contender = &contender::ALL[who];
+    for index in rows {
+        let contender = &contender::ALL[index];
         let says = if matches!(kind, Kind::Task) { contender.sees } else { contender.knows };
         let _ = write!(text, "| {} | {says} |", contender.title());
         for &case in &cases {
-            let _ = write!(text, " {} |", cell(results, (who, inner, case), notes));
+            let _ = write!(text, " {} |", cell(results, (index, inner, case), notes));
         }
         text.push('\n');
     }

@@ -1,4 +1,5 @@
-//! A client as thrifty as can be: the requests are ready-made, and of the answers only the length is read.
+//! A client as thrifty as can be: the requests are ready-made, and of the answers only the length
+//! is read.
 
 use std::{
     cell::{Cell, RefCell},
@@ -21,7 +22,8 @@ use tokio::{
 const PAGES: u64 = 1_536;
 const ECHO_BYTES: usize = 4_096;
 
-/// The requests, the same ones in the same order each time, and over how many connections they are made.
+/// The requests, the same ones in the same order each time, and over how many connections they are
+/// made.
 #[derive(Debug)]
 pub(crate) struct Load {
     texts: Rc<[Vec<u8>]>,
@@ -42,7 +44,8 @@ impl Load {
         Self { texts: texts(), connections }
     }
 
-    /// Makes these of the requests, over connections each of which waits for its answers, and returns the nanoseconds of each.
+    /// Makes these of the requests, over connections each of which waits for its answers, and
+    /// returns the nanoseconds of each.
     ///
     /// # Errors
     ///

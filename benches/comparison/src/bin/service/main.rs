@@ -1,12 +1,14 @@
 //! The same web service with and without memscope, under load: what a request costs.
 //!
 //! ```text
-//! cargo run --release --manifest-path benches/comparison/Cargo.toml --bin service -- [rounds] [--quick] [--instructions] [--write FILE]
+//! cargo run --release --manifest-path benches/comparison/Cargo.toml --bin service -- \
+//!     [rounds] [--quick] [--instructions] [--write FILE]
 //! ```
 //!
-//! The services have one processor, this client another. The service without memscope runs twice: what these two differ by is the noise.
-//! `--instructions` also counts instructions, with valgrind. `--write` puts the table between the marks `<!-- service: begin -->` and
-//! `<!-- service: end -->` of a file.
+//! The services have one processor, this client another. The service without memscope runs twice:
+//! what these two differ by is the noise. `--instructions` also counts instructions, with valgrind.
+//! `--write` puts the table between the marks `<!-- service: begin -->` and `<!-- service: end -->`
+//! of a file.
 
 mod client;
 mod rounds;
@@ -86,9 +88,10 @@ fn table(rounds: &[Vec<Round>], instructions: Option<&[f64]>) -> String {
     });
     text.push_str("|---|---|---|---|---|---|---|");
     text.push_str(if instructions.is_some() { "---|\n" } else { "\n" });
-    for (who, (name, _)) in SERVICES.iter().enumerate() {
+    for (index, (name, _)) in SERVICES.iter().enumerate() {
         let figures = |figure: fn(&Round) -> f64| {
-            let quartiles = Quartiles::of(rounds.iter().map(|round| figure(&round[who])).collect());
+            let quartiles =
+                Quartiles::of(rounds.iter().map(|round| figure(&round[index])).collect());
             quartiles.map_or("–".to_owned(), |figure| {
                 let digits = if figure.median < 1_000.0 { 2 } else { 0 };
                 format!(
@@ -98,7 +101,7 @@ fn table(rounds: &[Vec<Round>], instructions: Option<&[f64]>) -> String {
             })
         };
         let ratios = |figure: fn(&Round) -> f64| {
-            ratio(rounds.iter().map(|round| figure(&round[who]) / figure(&round[0])).collect())
+            ratio(rounds.iter().map(|round| figure(&round[index]) / figure(&round[0])).collect())
         };
         let _ = write!(
             text,
@@ -111,7 +114,7 @@ fn table(rounds: &[Vec<Round>], instructions: Option<&[f64]>) -> String {
             ratios(|round| round.resident_bytes),
         );
         if let Some(counts) = instructions {
-            let _ = write!(text, " {:.0}, {:.4} |", counts[who], counts[who] / counts[0]);
+            let _ = write!(text, " {:.0}, {:.4} |", counts[index], counts[index] / counts[0]);
         }
         text.push('\n');
     }

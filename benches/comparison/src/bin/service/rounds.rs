@@ -35,7 +35,8 @@ pub(crate) struct Round {
     pub(crate) resident_bytes: f64,
 }
 
-/// Starts all services, and gives each a slice of the load in turn, the order reversed from slice to slice. Only one is under load at a time.
+/// Starts all services, and gives each a slice of the load in turn, the order reversed from slice
+/// to slice. Only one is under load at a time.
 pub(crate) fn run(programs: &[PathBuf], number: usize, effort: Effort) -> io::Result<Vec<Round>> {
     // Of two processors the services have the first.
     let servers: io::Result<Vec<Server>> =
@@ -51,11 +52,11 @@ pub(crate) fn run(programs: &[PathBuf], number: usize, effort: Effort) -> io::Re
         let which = slice * effort.requests..(slice + 1) * effort.requests;
         for turn in 0..servers.len() {
             let turn = if slice % 2 == 0 { turn } else { servers.len() - 1 - turn };
-            let who = (turn + number) % servers.len();
-            let address = servers[who].address;
+            let index = (turn + number) % servers.len();
+            let address = servers[index].address;
             let before = client::usage(address)?.cpu_ns;
-            latencies[who].extend(load.make(address, which.clone())?);
-            used[who] += client::usage(address)?.cpu_ns - before;
+            latencies[index].extend(load.make(address, which.clone())?);
+            used[index] += client::usage(address)?.cpu_ns - before;
         }
     }
     let requests = (effort.slices * effort.requests) as f64;
@@ -72,7 +73,8 @@ pub(crate) fn run(programs: &[PathBuf], number: usize, effort: Effort) -> io::Re
     Ok(rounds)
 }
 
-/// Instructions for each request over one connection: the difference between a long and a short run, so that start and end do not count.
+/// Instructions for each request over one connection: the difference between a long and a short
+/// run, so that start and end do not count.
 pub(crate) fn instructions(program: &Path, is_quick: bool) -> io::Result<f64> {
     let (few, many) = if is_quick { (200, 400) } else { (2_000, 6_000) };
     let count = |requests| {
