@@ -4,7 +4,6 @@
 set -euo pipefail
 # The whole workspace, so that dependencies stay as the tests have built them.
 features=memscope-rs/layout,memscope-tests/layout
-cargo test --workspace --features "$features" --lib --test await_points \
-  --config profile.dev.package.memscope-tests.debug=2
+cargo test --workspace --features "$features" --lib --test await_points
 cargo build -q --workspace --features "$features" --example where_it_waits
 "${CARGO_TARGET_DIR:-target}/debug/examples/where_it_waits" | tail -n 1

@@ -4,8 +4,7 @@
 //! `ci/await_points.sh` runs it. By hand, in debug and in release:
 //!
 //! ```text
-//! cargo test -p memscope-tests --features layout --test await_points \
-//!     --config profile.dev.package.memscope-tests.debug=2
+//! cargo test -p memscope-tests --features layout --test await_points
 //! CARGO_PROFILE_RELEASE_DEBUG=2 \
 //!     cargo test --release -p memscope-tests --features layout --test await_points
 //! ```

@@ -162,7 +162,12 @@ impl Life {
 }
 
 fn sizes() -> impl Strategy<Value = usize> {
-    prop_oneof![4 => 1..200usize, 4 => 4_000..4_200usize, 1 => 200..4_000usize, 2 => 4_200..300_000usize]
+    prop_oneof![
+        4 => 1..200usize,
+        4 => 4_000..4_200usize,
+        1 => 200..4_000usize,
+        2 => 4_200..300_000usize,
+    ]
 }
 
 fn lives() -> impl Strategy<Value = Life> {
@@ -193,7 +198,9 @@ proptest! {
     #![proptest_config(Config { cases: 300, failure_persistence: None, ..Config::default() })]
 
     #[test]
-    fn a_block_freed_with_another_size_comes_off_with_its_own(lives in proptest::collection::vec(lives(), 1..12)) {
+    fn a_block_freed_with_another_size_comes_off_with_its_own(
+        lives in proptest::collection::vec(lives(), 1..12)
+    ) {
         let _alone = alone();
         let mut blocks = Vec::with_capacity(lives.len());
         let mut live_then = (0, 0);
@@ -202,7 +209,8 @@ proptest! {
                 blocks.extend(lives.iter().map(Life::begin));
                 return std::task::Poll::Pending;
             }
-            for (life, block) in lives.iter().zip(&blocks).filter(|(life, _)| !life.is_freed_elsewhere) {
+            let all = lives.iter().zip(&blocks);
+            for (life, block) in all.filter(|(life, _)| !life.is_freed_elsewhere) {
                 life.end(*block);
             }
             std::task::Poll::Ready(())
@@ -210,7 +218,8 @@ proptest! {
         let id = task.id().expect("an id");
         prop_assert!(poll(&mut task).is_pending());
         let last = |life: &Life| life.sizes.last().map_or(0, |size| *size as u64);
-        let allocated: u64 = lives.iter().flat_map(|life| &life.sizes).map(|size| *size as u64).sum();
+        let sizes = lives.iter().flat_map(|life| &life.sizes);
+        let allocated: u64 = sizes.map(|size| *size as u64).sum();
         let live: u64 = lives.iter().map(last).sum();
         prop_assert_eq!(row(id), (live, lives.len() as u64, allocated, allocated - live));
         prop_assert!(poll(&mut task).is_ready());

@@ -437,7 +437,8 @@ fn acts() -> impl Strategy<Value = Act> {
     let (place, task) = (|| 0..BLOCKS, || 0..TASKS);
     prop_oneof![
         1 => Just(Act::Nothing),
-        8 => (place(), layouts(), any::<bool>()).prop_map(|(place, layout, is_zeroed)| Act::Alloc { place, layout, is_zeroed }),
+        8 => (place(), layouts(), any::<bool>())
+            .prop_map(|(place, layout, is_zeroed)| Act::Alloc { place, layout, is_zeroed }),
         4 => (place(), 1..5_000usize).prop_map(|(place, size)| Act::Realloc { place, size }),
         6 => place().prop_map(|place| Act::Free { place }),
         3 => place().prop_map(|place| Act::Keep { place }),

@@ -447,7 +447,11 @@ fn follow(step: Step, owners: &mut Owners, blocks: &mut [Option<(usize, u64)>; P
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig {
+        cases: 300,
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    })]
 
     #[test]
     fn random_scopes_and_transfers_fit_a_plain_model(steps in steps()) {
@@ -474,7 +478,10 @@ proptest! {
         };
         let (mut owners, mut blocks) = (Owners::default(), [None; PLACES]);
         for (number, step) in steps.iter().enumerate() {
-            let (Step::Make { actor, .. } | Step::Grow { actor, .. } | Step::Free { actor, .. } | Step::Transfer { actor, .. }) = *step;
+            let (Step::Make { actor, .. }
+            | Step::Grow { actor, .. }
+            | Step::Free { actor, .. }
+            | Step::Transfer { actor, .. }) = *step;
             match tasks.get_mut(actor.task) {
                 Some(task) => {
                     next.set(Some(*step));
@@ -506,7 +513,11 @@ proptest! {
                     now.as_ref().map_or(0, of) - earlier.as_ref().map_or(0, of)
                 };
                 prop_assert_eq!(
-                    (get(|row| row.live_bytes), get(|row| row.allocated_bytes), get(|row| row.allocation_count)),
+                    (
+                        get(|row| row.live_bytes),
+                        get(|row| row.allocated_bytes),
+                        get(|row| row.allocation_count),
+                    ),
                     (truth.live, truth.allocated, truth.count)
                 );
             }

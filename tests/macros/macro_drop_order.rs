@@ -131,7 +131,9 @@ twice! {
         rest!(end)
     }
 
-    pub async fn unused(_: Loud, end: End, _a: Loud, number: u8, _: Loud, _b: &u8, _c: Loud) -> Result<usize, ()> {
+    pub async fn unused(
+        _: Loud, end: End, _a: Loud, number: u8, _: Loud, _b: &u8, _c: Loud,
+    ) -> Result<usize, ()> {
         let _ = number;
         rest!(end)
     }
@@ -154,7 +156,9 @@ twice! {
         rest!(end)
     }
 
-    pub async fn pattern_first((b, _): (Loud, Loud), a: Loud, (_, c): (Loud, Loud), end: End) -> Result<usize, ()> {
+    pub async fn pattern_first(
+        (b, _): (Loud, Loud), a: Loud, (_, c): (Loud, Loud), end: End,
+    ) -> Result<usize, ()> {
         let _ = (&a, &b, &c);
         rest!(end)
     }
@@ -186,13 +190,17 @@ twice! {
         rest!(end)
     }
 
-    pub async fn generic<T, const N: usize>(a: T, b: impl Debug, c: [T; N], d: Option<&'static T>, end: End) -> Result<usize, ()> {
+    pub async fn generic<T, const N: usize>(
+        a: T, b: impl Debug, c: [T; N], d: Option<&'static T>, end: End,
+    ) -> Result<usize, ()> {
         let _ = (&a, &b, &c, d);
         rest!(end)
     }
 
     #[must_use = "a reason"]
-    pub async fn kept_async(a: Loud, (b, mut c): (Loud, Loud), _d: Loud, number: u8, mut e: Loud, _: Loud, end: End) -> Result<usize, ()> {
+    pub async fn kept_async(
+        a: Loud, (b, mut c): (Loud, Loud), _d: Loud, number: u8, mut e: Loud, _: Loud, end: End,
+    ) -> Result<usize, ()> {
         let _ = (&a, &b, &c, &e, number);
         c = Loud("c again");
         e = Loud("e again");
@@ -264,7 +272,9 @@ macro_rules! methods {
                 rest!(end)
             }
 
-            async fn by_pin(self: Pin<&mut Self>, other: Loud, last: Loud, end: End) -> Result<usize, ()> {
+            async fn by_pin(
+                self: Pin<&mut Self>, other: Loud, last: Loud, end: End,
+            ) -> Result<usize, ()> {
                 let _ = (&self.0, &other, &last);
                 rest!(end)
             }
@@ -306,15 +316,16 @@ const ENDS: [End; 4] = [End::Tail, End::Return, End::Question, End::Panic];
 
 macro_rules! assert_same {
     ($($function:ident)::+ ($($argument:expr),* $(,)?), $end:ident) => {
+        let name = stringify!($($function)::+);
         for polls in 0..4 {
             for $end in ENDS {
                 let expected = run(|| plain::$($function)::+($($argument),*), polls);
                 let dropped = expected.iter().filter(|name| !name.starts_with('|')).count();
                 assert!(dropped > 1, "the plain one shows an order: {expected:?}");
                 let found = run(|| tracked::$($function)::+($($argument),*), polls);
-                assert_eq!(found, expected, "{} after {polls} polls, {:?}", stringify!($($function)::+), $end);
+                assert_eq!(found, expected, "{name} after {polls} polls, {:?}", $end);
                 let found = run(|| tracked_whole::$($function)::+($($argument),*), polls);
-                assert_eq!(found, expected, "{} in a block after {polls} polls, {:?}", stringify!($($function)::+), $end);
+                assert_eq!(found, expected, "{name} in a block after {polls} polls, {:?}", $end);
             }
         }
     };

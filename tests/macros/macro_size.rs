@@ -78,7 +78,9 @@ twice! {
         pause().await;
     }
 
-    pub(crate) async fn patterns((a, _): (Large, Large), Large(b): Large, [c, ..]: [u8; 1000]) -> usize {
+    pub(crate) async fn patterns(
+        (a, _): (Large, Large), Large(b): Large, [c, ..]: [u8; 1000],
+    ) -> usize {
         pause().await;
         a.0.len() + b.len() + usize::from(c)
     }
@@ -119,13 +121,15 @@ fn futures_shrink_or_grow_by_the_wrapper_at_most() {
             $(
                 let plain = size_of_val(&plain::$name($($argument),*));
                 let tracked = size_of_val(&tracked::$name($($argument),*));
-                println!("{:<22} {plain:>6} {tracked:>8}", stringify!($name));
-                assert!(tracked <= plain + WRAPPER_BYTES, "{} grew from {plain} to {tracked}", stringify!($name));
+                let name = stringify!($name);
+                println!("{name:<22} {plain:>6} {tracked:>8}");
+                assert!(tracked <= plain + WRAPPER_BYTES, "{name} grew from {plain} to {tracked}");
                 sizes!($comparison $name plain tracked);
             )*
         };
         (shrinks $name:ident $plain:ident $tracked:ident) => {
-            assert!($tracked < $plain, "{} did not shrink from {}: {}", stringify!($name), $plain, $tracked);
+            let name = stringify!($name);
+            assert!($tracked < $plain, "{name} did not shrink from {}: {}", $plain, $tracked);
         };
         (may_grow $name:ident $plain:ident $tracked:ident) => {};
     }

@@ -291,8 +291,8 @@ impl Changes {
 fn is_harmless(text: &str) -> bool {
     text.chars().all(|shown| {
         let is_hidden = matches!(u32::from(shown),
-            0x7f..=0x9f | 0xad | 0x61c | 0x180e | 0x200b..=0x200f | 0x2028..=0x202e | 0x2060..=0x206f
-            | 0x3164 | 0xfeff | 0xfff9..=0xfffb | 0xe0000..=0xe007f);
+            0x7f..=0x9f | 0xad | 0x61c | 0x180e | 0x200b..=0x200f | 0x2028..=0x202e
+            | 0x2060..=0x206f | 0x3164 | 0xfeff | 0xfff9..=0xfffb | 0xe0000..=0xe007f);
         !is_hidden && (shown == '\n' || !shown.is_control())
     })
 }
@@ -407,7 +407,12 @@ fn each_field_may_be_anything_that_can_be_read() {
 }
 
 proptest! {
-    #![proptest_config(Config { cases: 48, max_shrink_iters: 64, failure_persistence: None, ..Config::default() })]
+    #![proptest_config(Config {
+        cases: 48,
+        max_shrink_iters: 64,
+        failure_persistence: None,
+        ..Config::default()
+    })]
 
     #[test]
     fn no_report_that_can_be_read_makes_anything_panic(changes in changes(), other in changes()) {

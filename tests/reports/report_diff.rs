@@ -11,13 +11,18 @@ memscope_tests::install!();
 
 fn site(name: &str, line: u32, bytes: u64, spawned: u64) -> Value {
     json!({
-        "name": name, "task_type": "io_intensive", "file": "src/a.rs", "line": line, "measured": true,
-        "spawned": spawned, "active": spawned / 2, "completed": spawned - spawned / 2, "cancelled": 0,
-        "panicked": 0, "given_up": 0, "is_annotated": true, "live_bytes": bytes, "live_blocks": 8, "peak_bytes": 4096, "peak_sum_bytes": 4096,
+        "name": name, "task_type": "io_intensive", "file": "src/a.rs", "line": line,
+        "measured": true,
+        "spawned": spawned, "active": spawned / 2, "completed": spawned - spawned / 2,
+        "cancelled": 0,
+        "panicked": 0, "given_up": 0, "is_annotated": true, "live_bytes": bytes, "live_blocks": 8,
+        "peak_bytes": 4096, "peak_sum_bytes": 4096,
         "allocated_bytes": 2 * bytes, "allocation_count": 24, "ended_allocated_bytes": 1000,
-        "retained_bytes": bytes / 2, "unjoined_bytes": 0, "retained_tasks": 1, "oldest_retained_ns": null,
+        "retained_bytes": bytes / 2, "unjoined_bytes": 0, "retained_tasks": 1,
+        "oldest_retained_ns": null,
         "retained_waves": 1, "retained_by_eighth": [1, 0, 0, 0, 0, 0, 0, 0], "argument_bytes": null,
-        "boxed_by_tokio": 0, "longest_wait_ns": 0, "future_size_bytes": 64, "wait_sum_ns": 0, "waits_timed": 0,
+        "boxed_by_tokio": 0, "longest_wait_ns": 0, "future_size_bytes": 64, "wait_sum_ns": 0,
+        "waits_timed": 0,
         "peak_histogram": [], "poll_histogram": [], "lifetime_histogram": [], "idle_histogram": [],
     })
 }
@@ -25,7 +30,8 @@ fn site(name: &str, line: u32, bytes: u64, spawned: u64) -> Value {
 fn variable(name: &str, live: u64) -> Value {
     json!({
         "name": name, "type_name": "Vec<u8>", "file": "src/a.rs", "line": 3, "stack_bytes": 24,
-        "registered": 2 * live, "live": live, "ended": live, "repeated": 0, "unfollowed": 0, "live_bytes": 1024 * live,
+        "registered": 2 * live, "live": live, "ended": live, "repeated": 0, "unfollowed": 0,
+        "live_bytes": 1024 * live,
         "largest_bytes": 1, "lifetime_sum_ns": 1, "longest_lifetime_ns": 1,
     })
 }
@@ -34,22 +40,28 @@ fn snapshot(pid: u32, seconds: u64, sites: &[Value], variables: &[Value]) -> Mem
     let sum = |field: &str| sites.iter().filter_map(|site| site[field].as_u64()).sum::<u64>();
     let json = json!({
         "origin": { "pid": pid, "started_unix_ns": 5 },
-        "measured": "yes", "is_still": true, "timing_is_off": false, "observed_ns": seconds * 1_000_000_000,
+        "measured": "yes", "is_still": true, "timing_is_off": false,
+        "observed_ns": seconds * 1_000_000_000,
         "spawned_tasks": sum("spawned"), "active_tasks": sum("active"), "peak_concurrent_tasks": 4,
         "process": {
             "measured": true, "tracked_bytes": sum("live_bytes"), "untracked_bytes": 1024,
-            "whole_bytes": sum("live_bytes") + 1024, "tracked_blocks": 8, "untracked_blocks": 1, "whole_blocks": 9,
+            "whole_bytes": sum("live_bytes") + 1024, "tracked_blocks": 8, "untracked_blocks": 1,
+            "whole_blocks": 9,
             "tracked_allocated_bytes": sum("allocated_bytes"), "untracked_allocated_bytes": 2048,
         },
         "tool": {
-            "own_bytes": 2048, "events_dropped": 0, "ended_tasks_forgotten": 0, "tasks_without_record": 0,
-            "tasks_in_other": 0, "hand_overs_lost": 0, "tasks_split": 0, "ring_events": 0, "ring_events_dropped": 0,
+            "own_bytes": 2048, "events_dropped": 0, "ended_tasks_forgotten": 0,
+            "tasks_without_record": 0,
+            "tasks_in_other": 0, "hand_overs_lost": 0, "tasks_split": 0, "ring_events": 0,
+            "ring_events_dropped": 0,
             "heap_bytes": 0, "heap_blocks": 0, "collector_is_running": false,
         },
-        "tasks": [], "sites": sites, "variables": [], "variable_sites": variables, "hand_overs": [], "trends": [],
+        "tasks": [], "sites": sites, "variables": [], "variable_sites": variables,
+        "hand_overs": [], "trends": [],
         "timeline": { "process": [], "sites": [] }, "events": [],
         "runtime": {
-            "measured": true, "worker_threads": 0, "worker_bytes": 0, "cells": 0, "cell_overhead_bytes": 0,
+            "measured": true, "worker_threads": 0, "worker_bytes": 0, "cells": 0,
+            "cell_overhead_bytes": 0,
         },
     });
     serde_json::from_value(json).expect("a snapshot")
@@ -217,7 +229,10 @@ fn what_tasks_and_variables_did_in_between_is_in_the_diff_and_nothing_else() {
         ]
     );
     assert!(
-        matches!(&*diff.variable_sites, [row] if (row.live_bytes, row.live, row.registered) == (8_000, 3, 3)),
+        matches!(
+            &*diff.variable_sites,
+            [row] if (row.live_bytes, row.live, row.registered) == (8_000, 3, 3)
+        ),
         "{diff}"
     );
     drop(kept);

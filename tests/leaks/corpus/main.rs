@@ -50,7 +50,8 @@ fn main() -> ExitCode {
     let sick = sum(|result| usize::from(result.service.sickness.is_some()));
     let found = sum(|result| usize::from(result.right != 0));
     println!(
-        "{} services, {sick} of them sick: precision {:.3} ({right} of {} findings), recall {:.3} ({found} of {sick})",
+        "{} services, {sick} of them sick: precision {:.3} ({right} of {} findings), recall {:.3} \
+         ({found} of {sick})",
         results.len(),
         share(right, right + wrong),
         right + wrong,

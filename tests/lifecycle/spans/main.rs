@@ -784,7 +784,8 @@ impl Drop for AtTheEnd {
 }
 
 thread_local! {
-    static AT_THE_END: std::cell::RefCell<Option<AtTheEnd>> = const { std::cell::RefCell::new(None) };
+    static AT_THE_END: std::cell::RefCell<Option<AtTheEnd>> =
+        const { std::cell::RefCell::new(None) };
 }
 
 #[test]

@@ -523,18 +523,26 @@ proptest! {
     #[test]
     fn a_report_that_is_cut_anywhere_says_where(part in 0.0..1.0) {
         let bytes = sample().as_bytes();
-        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, clippy::cast_precision_loss, reason = "a place in a short text")]
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            clippy::cast_precision_loss,
+            reason = "a place in a short text"
+        )]
         let at = (part * (bytes.len() - 2) as f64) as usize;
         let folder = Folder::new();
         let path = folder.file("cut.json");
         fs::write(&path, &bytes[..at]).expect("a folder");
         let error = MemorySnapshot::read(&path).expect_err("cut").to_string();
-        let expected = if at == 0 { "is empty".to_owned() } else { format!("ends after byte {at},") };
+        let expected =
+            if at == 0 { "is empty".to_owned() } else { format!("ends after byte {at},") };
         prop_assert!(error.contains(&expected), "{error}");
     }
 
     #[test]
-    fn a_report_with_wrong_bytes_is_read_or_refused(changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..20)) {
+    fn a_report_with_wrong_bytes_is_read_or_refused(
+        changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..20)
+    ) {
         let mut bytes = sample().as_bytes().to_vec();
         for (place, byte) in changes {
             let place = place.index(bytes.len());
@@ -544,7 +552,20 @@ proptest! {
     }
 
     #[test]
-    fn a_report_with_wrong_numbers_is_read_or_refused_and_compared(numbers in prop::collection::vec(prop_oneof![Just("0"), Just("18446744073709551615"), Just("-1"), Just("1e400"), Just("null"), Just("9223372036854775808")], 1..8), step in 1usize..30) {
+    fn a_report_with_wrong_numbers_is_read_or_refused_and_compared(
+        numbers in prop::collection::vec(
+            prop_oneof![
+                Just("0"),
+                Just("18446744073709551615"),
+                Just("-1"),
+                Just("1e400"),
+                Just("null"),
+                Just("9223372036854775808"),
+            ],
+            1..8
+        ),
+        step in 1usize..30
+    ) {
         // Numbers are what stands between `:` and `,`.
         let mut text = String::new();
         for (place, part) in sample().split_inclusive(':').enumerate() {

@@ -67,7 +67,11 @@ fn buffers(steps: &[(u8, u8)], capacity: usize) -> Checked {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 256, failure_persistence: None, ..Default::default() })]
+    #![proptest_config(ProptestConfig {
+        cases: 256,
+        failure_persistence: None,
+        ..Default::default()
+    })]
 
     #[test]
     fn views_of_buffers(steps in steps(), capacity in 0_usize..3_000) {

@@ -303,7 +303,11 @@ fn a_table_full_of_graves_is_found() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 64, failure_persistence: None, ..Default::default() })]
+    #![proptest_config(ProptestConfig {
+        cases: 64,
+        failure_persistence: None,
+        ..Default::default()
+    })]
 
     #[test]
     fn deques(steps in steps(), capacity in 0_usize..40) {

@@ -33,7 +33,10 @@ macro_rules! counted {
                 assert_eq!(whole!($pointer::new([value; 0]) as $pointer<[T]>), [0]);
                 assert_eq!(whole!($pointer::<[T; 5]>::new([value; 5]) as $pointer<[T]>), [0]);
                 assert_eq!(partial!($pointer::new(value) as $pointer<dyn Any>), [0]);
-                assert_eq!(partial!($pointer::<dyn Any>::from(Box::new(value) as Box<dyn Any>)), [0]);
+                assert_eq!(
+                    partial!($pointer::<dyn Any>::from(Box::new(value) as Box<dyn Any>)),
+                    [0]
+                );
             }
 
             impl memscope_rs::Trackable for Line {
@@ -69,7 +72,9 @@ macro_rules! counted {
                     whole!($pointer::<[u8]>::default()),
                     whole!($pointer::<[u128]>::default()),
                     whole!($pointer::<[Line]>::default()),
-                    whole!($pointer::<[u64; 0]>::try_from($pointer::<[u64]>::default()).expect("empty")),
+                    whole!(
+                        $pointer::<[u64; 0]>::try_from($pointer::<[u64]>::default()).expect("empty")
+                    ),
                     whole!(Pin::new($pointer::<[u8]>::default())),
                 ] {
                     assert!(depths == NONE || depths == [0], "{depths:?}");
