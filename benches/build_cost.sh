@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# What the facade with its default features adds to a clean release build of a program that has Tokio: crates, and seconds of CPU; and what of that
-# the crates take that it stands on, without memscope. The median of some builds each, in turn. `benches/build_cost.sh` (with a number for as many
-# rounds instead of three).
+# What the facade with its default features adds to a clean release build of a program that has
+# Tokio: crates and seconds of CPU. And how much of that its dependencies take by themselves.
+# Medians of three rounds, the builds in turn; `benches/build_cost.sh ROUNDS` for another number.
 set -euo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 rounds="${1:-3}"

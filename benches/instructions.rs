@@ -1,7 +1,9 @@
-//! Counts the instructions that memscope adds to each operation: the same on every run, however busy the machine is.
+//! Counts the instructions that memscope adds to each operation: the same on every run, however
+//! busy the machine is.
 //!
-//! `cargo bench -p memscope-benches --bench instructions` prints them; with `-- --check` it fails where one is above its budget in
-//! `budgets.txt` by more than its slack, with `-- --write` it writes that file anew. Needs valgrind.
+//! `cargo bench -p memscope-benches --bench instructions` prints them; with `-- --check` it fails
+//! where one is above its budget in `budgets.txt` by more than its slack, with `-- --write` it
+//! writes that file anew. Needs valgrind.
 #![expect(clippy::print_stdout, reason = "the table is its output")]
 
 use std::{
@@ -13,8 +15,8 @@ use std::{
 
 const BUDGETS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/budgets.txt");
 
-/// The loops, how many operations are counted, and how many instructions more than the budget are let pass: other paths through the C library, which
-/// depend on where blocks happen to lie.
+/// The loops, how many operations are counted, and how many instructions more than the budget are
+/// let pass: other paths through the C library, which depend on where blocks happen to lie.
 const LOOPS: [(&str, u32, f64); 12] = [
     ("64 B, allocate and free", 20_000, 2.0),
     ("16 to 4,096 B, in batches", 20_000, 30.0),

@@ -1,6 +1,8 @@
-//! Runs each loop without and with memscope, one right after the other, and prints the pair with the median ratio.
+//! Runs each loop without and with memscope, one right after the other, and prints the pair with
+//! the median ratio.
 //!
-//! `cargo bench -p memscope-benches --bench overhead` (with `-- 5` for five rounds instead of fifteen)
+//! `cargo bench -p memscope-benches --bench overhead`; with `-- 5` it makes five rounds instead of
+//! fifteen.
 #![expect(clippy::print_stdout, reason = "the table is its output")]
 
 use std::{collections::BTreeMap, process::Command};
@@ -38,9 +40,11 @@ struct Row {
 }
 
 impl Row {
-    /// Prints the row: the pair of runs with the median ratio, or medians where it is held against nothing.
+    /// Prints the row: the pair of runs with the median ratio, or medians where it is held against
+    /// nothing.
     ///
-    /// The machine changes its speed: two medians may be of different times, the two figures of a pair are of one.
+    /// The machine changes its speed: two medians may be of different times, the two figures of a
+    /// pair are of one.
     fn show(&self, name: &str, against: Option<&Self>) {
         let bare = against.unwrap_or(self).bare.iter().copied();
         let with =
@@ -81,7 +85,7 @@ fn main() {
     for round in 0..rounds {
         for name in &all {
             let mut programs = [(BARE, &bare), (TRACKED, &tracked)];
-            // Who comes second may find the machine warm, or others busy.
+            // The second run may find the machine warm, or others busy.
             if round % 2 == 1 {
                 programs.reverse();
             }
@@ -103,8 +107,9 @@ fn main() {
     }
 }
 
-/// What a row is held against that is not the same loop in the bare program: the row whose name it goes on from after a comma. Such rows are a part
-/// of the work without memscope, or ways to time polls, which without memscope are not timed.
+/// What a row is held against that is not the same loop in the bare program: the row whose name it
+/// goes on from after a comma. Such rows are a part of the work without memscope, or ways to time
+/// polls, which without memscope are not timed.
 fn held_against<'a>(name: &str, rows: &'a BTreeMap<String, Row>) -> Option<&'a Row> {
     name.rmatch_indices(", ").find_map(|(end, _)| rows.get(&name[..end]))
 }

@@ -1,11 +1,14 @@
 #!/usr/bin/env bash
-# Lints are errors: everything with all features, then the facade with each set of features that differs.
-# `clippy::incompatible_msrv` (in the default set) holds the code to the manifest's `rust-version`.
+# Lints are errors: everything with all features, then the facade with each set of features that
+# differs. `clippy::incompatible_msrv` (in the default set) holds the code to the manifest's
+# `rust-version`.
 set -euo pipefail
 cargo clippy --workspace --all-targets --features memscope-tests/allocators -- -D warnings
-for features in "" enabled tokio report-file enabled,tokio enabled,report-file enabled,global-allocator \
-    enabled,stream enabled,bytes enabled,task-names enabled,tracing enabled,layout; do
+for features in "" enabled tokio report-file enabled,tokio enabled,report-file \
+    enabled,global-allocator enabled,stream enabled,bytes enabled,task-names enabled,tracing \
+    enabled,layout; do
     echo "== features: ${features:-none}"
+    of_facade=$(sed 's/\([a-z-]*\)/memscope-rs\/\1/g; s/^memscope-rs\/$//' <<< "$features")
     cargo clippy -q -p memscope-rs -p memscope-runtime --lib --no-default-features \
-        --features "$(sed 's/\([a-z-]*\)/memscope-rs\/\1/g; s/^memscope-rs\/$//' <<<"$features")" -- -D warnings
+        --features "$of_facade" -- -D warnings
 done

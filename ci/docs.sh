@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
 # The documentation as published.
 set -euo pipefail
-RUSTDOCFLAGS="-D warnings" cargo doc -q --no-deps -p memscope-rs -p memscope-runtime -p memscope-macros -p memscope-layout -p cargo-memscope
+RUSTDOCFLAGS="-D warnings" cargo doc -q --no-deps \
+  -p memscope-rs -p memscope-runtime -p memscope-macros -p memscope-layout -p cargo-memscope

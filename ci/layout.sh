@@ -1,19 +1,24 @@
 #!/usr/bin/env bash
-# The layouts of two real programs, beside what the compiler says with `-Zprint-type-sizes`: the web service of the examples, and the
-# server of mini-redis, as published. Sizes, alignments, states, members and offsets, in debug, release, thin and fat LTO.
+# The layouts of two real programs, beside what the compiler says with `-Zprint-type-sizes`: the web
+# service of the examples, and the server of mini-redis, as published. Sizes, alignments, states,
+# members and offsets, in debug, release, thin and fat LTO.
 #
-# Compared is every state machine that a program's debug information tells of, those of its dependencies included: each crate prints the
-# types that it works on itself, so all of them are asked. The exceptions are those that memscope-layout/README.md names.
+# Every state machine that a program's debug information describes is compared, those of its
+# dependencies included. Each crate prints the types that it works on itself, so all of them are
+# asked. The exceptions are those that memscope-layout/README.md names.
 set -euo pipefail
+# The tools come from where `ci/test.sh` has built them.
+tools="${CARGO_TARGET_DIR:-target}/debug"
 target="${CARGO_TARGET_DIR:-target}/layout"
 mkdir -p "$target"
 target=$(cd "$target" && pwd)
 
-# In the compiler's place: adds the flag, and keeps what is printed under the crate's name, so that a crate that is not compiled again
-# has it still. `RUSTC_BOOTSTRAP` is for that flag alone; build scripts, which would find a nightly compiler by it, do not see it.
+# In the compiler's place: adds the flag, and keeps what is printed under the crate's name, so that
+# a crate that is not compiled again has it still. `RUSTC_BOOTSTRAP` is for that flag alone; build
+# scripts, which would find a nightly compiler by it, do not see it.
 #
-# With `KEEP_BITCODE` each crate is ready for link-time optimisation too, and how the programs are compiled is written down: done again
-# with `-Clto`, they need none of their dependencies anew.
+# With `KEEP_BITCODE` each crate is ready for link-time optimisation too, and how the programs are
+# compiled is written down: done again with `-Clto`, they need none of their dependencies anew.
 wrapper="$target/print-type-sizes"
 cat > "$wrapper" << 'END'
 #!/usr/bin/env bash
@@ -37,7 +42,7 @@ case "$name" in
   web_service | mini_redis_server)
     {
       export -p
-      # Who gave out the right to so many threads will be gone.
+      # Cargo's job server will be gone.
       echo "unset CARGO_MAKEFLAGS; cd $(printf %q "$PWD"); exec$again \"\$@\""
     } > "$folder/$name.again"
     ;;
@@ -46,26 +51,47 @@ RUSTC_BOOTSTRAP=1 exec "${arguments[@]}" -Zprint-type-sizes > "$folder/$name$fil
 END
 chmod +x "$wrapper"
 
-# At once, so that they share their dependencies; the package of the tests is what has mini-redis among those. With full debug
-# information in every profile, and not incrementally, as the compiler only prints what it works on; nothing else is changed.
+# Builds some programs of three packages. The packages are always the same three, so that all builds
+# share their dependencies; that of the tests is the one with mini-redis among them. Every profile
+# has full debug information, and none is incremental, as the compiler only prints what it works on.
+# Nothing else is changed.
 build() {
   local start=$SECONDS
-  CARGO_INCREMENTAL=0 CARGO_PROFILE_DEV_DEBUG=2 CARGO_PROFILE_RELEASE_DEBUG=2 RUSTC_WRAPPER="$wrapper" CARGO_TARGET_DIR="$target" cargo build -q --config 'profile.dev.package."*".debug=2' "$@" \
-    -p memscope-rs -p memscope-tests -p mini-redis --example web_service --bin mini-redis-server
-  echo "built ${*:-in debug} in $((SECONDS - start)) s"
+  CARGO_INCREMENTAL=0 CARGO_PROFILE_DEV_DEBUG=2 CARGO_PROFILE_RELEASE_DEBUG=2 \
+    RUSTC_WRAPPER="$wrapper" CARGO_TARGET_DIR="$target" \
+    cargo build -q --config 'profile.dev.package."*".debug=2' \
+    -p memscope-rs -p memscope-tests -p mini-redis "$@"
+  echo "built $* in $((SECONDS - start)) s"
 }
 
-# agrees PROGRAM FOLDER…: the folders are those where it is told what types the compiler knows.
+# Links a program again: `with_lto thin|fat PROGRAM.again`.
+with_lto() {
+  local start=$SECONDS name folder
+  name=$(basename "$2" .again)
+  folder="$target/$1/$name"
+  rm -rf "$folder"
+  mkdir -p "$folder"
+  OUT="$folder" RUSTC_BOOTSTRAP=1 bash "$2" "-Clto=$1" -Zprint-type-sizes \
+    > "$folder/own.type-sizes" 2> "$folder/messages" || {
+    cat "$folder/messages" >&2
+    return 1
+  }
+  echo "built $name with LTO $1 in $((SECONDS - start)) s"
+}
+
+# agrees PROGRAM FOLDER…: the folders are those with the types that the compiler knows.
 agrees() {
   find "${@:2}" -name '*.type-sizes' -exec cat {} + > "$target/type-sizes"
   MEMSCOPE_PROGRAM="$1" MEMSCOPE_TYPE_SIZES="$target/type-sizes" \
-    cargo test -q -p memscope-layout --test against_the_compiler -- --ignored --nocapture a_named_program_agrees
+    cargo test -q --workspace --test against_the_compiler -- \
+    --ignored --nocapture a_named_program_agrees
 }
 
 # What the guide shows of a program is what is printed today.
 shown() {
   local printed
-  printed=$(cargo run -q -p cargo-memscope -- memscope futures "$target/release/$1" "${@:2}" | sed 's| in [^ ]*release/| in target/release/|')
+  printed=$("$tools/cargo-memscope" memscope futures "$target/release/$1" "${@:2}" |
+    sed 's| in [^ ]*release/| in target/release/|')
   [[ "$(< docs/shrink-your-futures.md)" == *"$printed"* ]] || {
     echo "docs/shrink-your-futures.md does not show what is printed of $1:" >&2
     echo "$printed" >&2
@@ -73,32 +99,36 @@ shown() {
   }
 }
 
-build
+build --example web_service --bin mini-redis-server
 agrees "$target/debug/examples/web_service" "$target/debug"
 agrees "$target/debug/mini-redis-server" "$target/debug"
 
-KEEP_BITCODE=yes build --release
+KEEP_BITCODE=yes build --release --example web_service --bin mini-redis-server
 agrees "$target/release/examples/web_service" "$target/release"
 agrees "$target/release/mini-redis-server" "$target/release"
+cargo build -q --workspace --bin cargo-memscope
 shown examples/web_service --filter clients -n 2
 shown mini-redis-server --all --filter mini_redis -n 5
+# The example runs as the README says, in release; here its build is at hand.
+"$target/release/examples/web_service"
 
+# Two at once: fat LTO keeps one processor busy.
+again=("$target/release/examples/web_service.again" "$target/release/deps/mini_redis_server.again")
 for lto in thin fat; do
-  for again in "$target/release/examples/web_service.again" "$target/release/deps/mini_redis_server.again"; do
-    start=$SECONDS
-    folder="$target/$lto/$(basename "$again" .again)"
-    rm -rf "$folder"
-    mkdir -p "$folder"
-    OUT="$folder" RUSTC_BOOTSTRAP=1 bash "$again" "-Clto=$lto" -Zprint-type-sizes > "$folder/own.type-sizes" 2> "$folder/messages" || {
-      cat "$folder/messages" >&2
-      exit 1
-    }
-    echo "built $(basename "$again" .again) with LTO $lto in $((SECONDS - start)) s"
-    program=$(find "$folder" -type f -perm -u+x)
-    agrees "$program" "$folder" "$target/release/deps"
+  with_lto "$lto" "${again[0]}" &
+  first=$!
+  with_lto "$lto" "${again[1]}" &
+  wait "$!"
+  wait "$first"
+  for name in web_service mini_redis_server; do
+    folder="$target/$lto/$name"
+    agrees "$(find "$folder" -type f -perm -u+x)" "$folder" "$target/release/deps"
   done
 done
 
-# What a release build learns of itself while it runs.
+# What a release build learns of itself while it runs, and what it says where there is nothing to
+# learn.
 build --release --features memscope-rs/layout --example where_it_waits
 "$target/release/examples/where_it_waits" | tail -n 1
+strip --strip-debug -o "$target/stripped" "$target/release/examples/where_it_waits"
+"$target/stripped" | grep "nothing to compare: the program has no debug information about types"

@@ -1,11 +1,13 @@
 #!/usr/bin/env bash
-# The tests of the allocator under the address sanitizer and, where it is installed, valgrind. A folder of its own: other flags,
-# other builds. The sanitizer's runtime comes with every toolchain; `RUSTC_BOOTSTRAP` is for its flag alone.
+# The tests of the allocator under the address sanitizer and, where it is installed, valgrind. A
+# folder of its own: other flags, other builds. The sanitizer's runtime comes with every toolchain;
+# `RUSTC_BOOTSTRAP` is for its flag alone.
 set -euo pipefail
 target="${CARGO_TARGET_DIR:-target}"
 host=$(rustc -vV | sed -n 's/^host: //p')
-tests=(--test exact --test lives --test owners --test foreign --test storm --test spawn_cell
-  --test variables --test trackable --test wrapped --test block_sizes)
+tests=(--test exact --test task_states --test ownership --test cross_thread_frees
+  --test concurrent_stress --test spawn_cell --test variables --test trackable
+  --test wrapping_allocator --test block_sizes)
 
 # Some tests ask for more memory than there is, and some leak on purpose.
 echo "address sanitizer"
@@ -15,11 +17,7 @@ CARGO_TARGET_DIR="$target/sanitizers" RUSTC_BOOTSTRAP=1 RUSTFLAGS="-Zsanitizer=a
 
 if command -v valgrind > /dev/null; then
   echo "valgrind"
-  cargo test -p memscope-tests --test exact --test owners --no-run
-  for name in exact owners; do
-    # The newest build of each.
-    program=$(find "$target/debug/deps" -maxdepth 1 -type f -perm -u+x -name "$name-*" -printf '%T@ %p\n' |
-      sort -n | tail -n 1 | cut -d ' ' -f 2)
-    valgrind --quiet --error-exitcode=9 --fair-sched=yes "$program"
-  done
+  # The whole workspace, so that they are the programs that the tests have built.
+  env "CARGO_TARGET_$(tr a-z- A-Z_ <<< "$host")_RUNNER=valgrind --quiet --error-exitcode=9 \
+--fair-sched=yes" cargo test --workspace --test exact --test ownership
 fi

@@ -30,7 +30,7 @@ enum Wanted {
     Like(String),
     /// The loop of this name.
     Only(String),
-    /// This loop, so many times: for who counts its instructions.
+    /// This loop, so many times: for the bench that counts its instructions.
     Count(String, u32),
 }
 
@@ -64,7 +64,8 @@ pub fn is_wanted(name: &str) -> bool {
     }
 }
 
-/// Prints the median of a few runs of `count` operations, all on one processor, so that one interruption does not count.
+/// Prints the median of a few runs of `count` operations, all on one processor, so that one
+/// interruption does not count.
 #[expect(clippy::print_stdout, reason = "the figures are the programs' output")]
 pub fn show(name: &str, count: u32, run: impl Fn(u32) -> f64) {
     if let Wanted::Count(wanted, count) = Wanted::get()
@@ -112,8 +113,9 @@ pub fn pair_of_64(count: u32) -> f64 {
     })
 }
 
-/// Allocates 64 bytes and a word and frees them, writes whose they are into the word and reads it, and counts blocks and bytes, allocated, live, at
-/// the most, freed: the least that an allocator has to do that knows what each task holds.
+/// Allocates 64 bytes and a word and frees them, writes their owner into the word and reads it.
+/// Counts blocks and bytes: allocated, live, at the most, freed. It is the least that an allocator
+/// has to do to know what each task holds.
 pub fn pair_and_counting(count: u32) -> f64 {
     #[derive(Default)]
     struct Task {
@@ -160,8 +162,8 @@ pub fn pair_and_counting(count: u32) -> f64 {
     })
 }
 
-/// Allocates 64 bytes and frees them, and asks Tokio each time which task this is: the least that an allocator has to do for a task that nobody
-/// annotated.
+/// Allocates 64 bytes and frees them, and asks Tokio each time which task this is: the least that
+/// an allocator has to do for an unannotated task.
 pub fn pair_and_questions(count: u32) -> f64 {
     per_operation(count, || {
         for _ in 0..count {
@@ -233,14 +235,15 @@ pub fn per_poll_by_hand(count: u32, future: impl Future<Output = ()> + 'static) 
     })
 }
 
-/// Polls of a task that always is ready to go on: Tokio's `yield_now`, so each poll comes from the scheduler.
+/// Polls of a task that always is ready to go on: Tokio's `yield_now`, so each poll comes from the
+/// scheduler.
 pub async fn polls(count: u32) {
     for _ in 0..count {
         tokio::task::yield_now().await;
     }
 }
 
-/// Reads the clock before and after each poll: the least that somebody has to do who times it.
+/// Reads the clock before and after each poll: the least that timing takes.
 #[derive(Debug)]
 pub struct Timed<F>(pub Pin<Box<F>>);
 
@@ -275,7 +278,7 @@ pub fn per_poll(count: u32, spawn: impl FnOnce(u32) -> tokio::task::JoinHandle<(
 ///
 /// When Tokio does not start or a task panics.
 pub fn per_spawn(count: u32, spawn: impl Fn() -> tokio::task::JoinHandle<u32>) -> f64 {
-    let _heap = lived_in_heap();
+    let _heap = fragmented_heap();
     runtime().block_on(async {
         let start = Instant::now();
         for _ in 0..count {
@@ -285,9 +288,9 @@ pub fn per_spawn(count: u32, spawn: impl Fn() -> tokio::task::JoinHandle<u32>) -
     })
 }
 
-/// Blocks of all sizes with gaps between them, as a service's heap has them: in an empty one the C library's ways depend on what happens to lie
-/// behind the last block.
-fn lived_in_heap() -> Vec<Vec<u8>> {
+/// Blocks of all sizes with gaps between them, as a service's heap has them: in an empty one the C
+/// library's ways depend on what happens to lie behind the last block.
+fn fragmented_heap() -> Vec<Vec<u8>> {
     let mut blocks: Vec<Vec<u8>> =
         (0..10_000).map(|place| Vec::with_capacity(16 + place * 37 % 2_000)).collect();
     let mut place = 0;
@@ -318,7 +321,8 @@ pub fn per_free(count: u32, register: impl Fn(&Blocks)) -> f64 {
     })
 }
 
-/// Nanoseconds for each free of many blocks that were allocated in a future of their own, which `elsewhere` runs.
+/// Nanoseconds for each free of many blocks that were allocated in a future of their own, which
+/// `elsewhere` runs.
 pub fn per_free_for_another(count: u32, elsewhere: impl Fn(fn() -> Blocks) -> Blocks) -> f64 {
     with_blocks(count, || elsewhere(blocks), |blocks| per_operation(BLOCKS, || drop(blocks)))
 }
@@ -336,7 +340,8 @@ fn with_blocks(count: u32, make: impl Fn() -> Blocks, measure: impl Fn(Blocks) -
     rounds_ns.sum::<f64>() / f64::from(rounds)
 }
 
-/// Nanoseconds for each block that another thread frees: it is passed on in batches, with nothing else to do.
+/// Nanoseconds for each block that another thread frees: it is passed on in batches, with nothing
+/// else to do.
 ///
 /// # Panics
 ///
@@ -345,8 +350,8 @@ pub fn freed_there(count: u32) -> f64 {
     handed_over::<64>(count, |_| ())
 }
 
-/// [`freed_there`] with a word behind each block that is read when it is freed, and two counters that the other thread adds to: the least that
-/// somebody has to do who takes bytes and blocks off their owner.
+/// [`freed_there`] with a word behind each block that is read when it is freed, and two counters
+/// that the other thread adds to: the least that it takes to take bytes and blocks off their owner.
 ///
 /// # Panics
 ///
@@ -391,7 +396,8 @@ pub fn names_ms(count: u32) -> [f64; 2] {
     [copied, start.elapsed()].map(|time| time.as_secs_f64() * 1e3)
 }
 
-/// Adds to as many counters as a tracked task does that is spawned, runs and ends: each has many writers, and so takes a locked instruction.
+/// Adds to as many counters as a tracked task does that is spawned, runs and ends: each has many
+/// writers, and so takes a locked instruction.
 pub fn add_to_counters() {
     static COUNTERS: [AtomicU64; 7] = [const { AtomicU64::new(0) }; 7];
     for counter in &COUNTERS {
@@ -399,7 +405,7 @@ pub fn add_to_counters() {
     }
 }
 
-/// Runs `work` in a Tokio task that nobody has annotated.
+/// Runs `work` in an unannotated Tokio task.
 ///
 /// # Panics
 ///

@@ -1,8 +1,10 @@
 //! Where a thread runs.
 
-/// Keeps this thread, and those that it starts, on one processor until it is dropped; where that cannot be had, where they are.
+/// Keeps this thread, and those that it starts, on one processor until it is dropped; where that
+/// cannot be had, where they are.
 ///
-/// On a shared machine two processors differ in speed for seconds at a time: what is compared has to run on the same one.
+/// On a shared machine two processors differ in speed for seconds at a time: what is compared has
+/// to run on the same one.
 #[derive(Debug)]
 pub(crate) struct OnProcessor {
     #[cfg(target_os = "linux")]
@@ -44,6 +46,7 @@ impl Drop for OnProcessor {
 
 #[cfg(target_os = "linux")]
 fn run_on(processors: &libc::cpu_set_t) {
-    // SAFETY: the set is valid and has the size that is given. Where it fails the thread stays where it is.
+    // SAFETY: the set is valid and has the size that is given. Where it fails the thread stays
+    // where it is.
     unsafe { libc::sched_setaffinity(0, size_of_val(processors), processors) };
 }

@@ -1,8 +1,8 @@
-//! Futures written by hand that have lent what they own: the walk reads none of it, and says where
-//! it ended.
+//! Hand-written futures that lend out what they own. The walk reads none of it, and says where it
+//! ended.
 //!
-//! What another thread may have for itself is made unreadable here: whole pages, which are given
-//! back when the task is dropped. A walk that reads a byte of them is killed, on each run.
+//! Memory that another thread may write is made unreadable here: whole pages, which the task gives
+//! back when it is dropped. A walk that reads a byte of them is killed, on each run.
 
 use std::{
     cell::RefCell,

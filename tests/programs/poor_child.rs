@@ -1,7 +1,7 @@
 //! Reaches the end of its memory with very many tasks, and then asks memscope for everything.
 //! `poor_child TASKS NAME_BYTES FREE_BYTES HOW`
 //!
-//! It prints what it got; that it ends by itself is what is tested.
+//! It prints what it got. The test is that it ends by itself.
 
 use std::{fmt, hint::black_box, io::Write, pin::Pin, process::ExitCode, task::Poll};
 

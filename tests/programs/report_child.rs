@@ -1,4 +1,4 @@
-//! Ends in the way that its first argument names. `tests/report_file.rs` starts it.
+//! Ends in the way that its first argument names. `tests/reports/report_file/main.rs` starts it.
 
 #![expect(clippy::print_stdout, reason = "that is how it talks to the test")]
 

@@ -1,7 +1,7 @@
 //! A host that uses signals, descriptors, namespaces and processes as its first argument says.
-//! `tests/signals.rs` starts it.
+//! `tests/host/signals.rs` starts it.
 //!
-//! It knows nothing of reports: those are asked for by the environment.
+//! It asks for no report itself: the environment does.
 
 #![expect(clippy::print_stdout, reason = "that is how it talks to the test")]
 

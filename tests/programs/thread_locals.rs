@@ -1,4 +1,4 @@
-//! Threads whose thread-locals have destructors, and what these find of Tokio. Each thread says
+//! Threads whose thread-locals have destructors, and what these see of Tokio. Each thread prints
 //! what it sees, in order.
 
 use std::{cell::RefCell, future::Future, pin::Pin, sync::mpsc, task::Waker, thread};

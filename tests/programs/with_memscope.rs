@@ -1,4 +1,4 @@
-//! `thread_locals.rs` with memscope. `tests/unannotated.rs` starts it.
+//! `thread_locals.rs` with memscope. `tests/unannotated/unannotated_tasks.rs` starts it.
 
 #![expect(clippy::print_stdout, reason = "that is how it talks to the test")]
 

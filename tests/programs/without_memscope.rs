@@ -1,4 +1,4 @@
-//! `thread_locals.rs` as it is without memscope.
+//! `thread_locals.rs` without memscope. `tests/unannotated/unannotated_tasks.rs` starts it.
 
 #![expect(clippy::print_stdout, reason = "that is how it talks to the test")]
 

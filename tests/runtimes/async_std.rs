@@ -94,7 +94,8 @@ fn a_future_that_is_not_send_runs_on_its_thread() {
     becomes(id, completed());
 }
 
-/// A worker that has polled the task is kept busy until another one has: what the first allocated the second frees, as the same task.
+/// A worker that has polled the task is kept busy until another one has. The second worker frees
+/// what the first allocated, as the same task.
 #[test]
 fn a_task_that_moves_from_thread_to_thread_is_one_task() {
     if thread::available_parallelism().map_or(1, usize::from) < 2 {

@@ -51,7 +51,7 @@ pub(crate) fn cancelled() -> Columns {
     ended(TaskState::Cancelled, 1)
 }
 
-/// The row of [`panic_after`]: the panic's own memory is freed by who catches it.
+/// The row of [`panic_after`]: the code that catches the panic frees the panic's own memory.
 pub(crate) fn panicked() -> Columns {
     let panic = cost_of_a_panic(|| panic!("wanted: on an executor"));
     Columns {
@@ -67,7 +67,7 @@ pub(crate) type Gate = oneshot::Sender<()>;
 
 /// Opens the gate of a task that waits.
 pub(crate) fn open(gate: Gate) {
-    gate.send(()).expect("somebody waits");
+    gate.send(()).expect("a task waits");
 }
 
 /// Has held 80,000 bytes and holds 10,000 while it waits.
@@ -121,7 +121,8 @@ pub(crate) fn becomes(id: TaskId, truth: Columns) -> MemorySnapshot {
 }
 
 pin_project! {
-    /// Counts what its thread allocates and frees in its polls: the truth for a task that works with things of unknown size.
+    /// Counts what its thread allocates and frees in its polls: the truth for a task that works
+    /// with things of unknown size.
     pub(crate) struct Metered<F> {
         #[pin]
         future: F,

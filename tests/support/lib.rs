@@ -1,11 +1,12 @@
 //! What the tests share: an allocator that counts by itself, the law that its count and memscope's
 //! agree, and hands to poll with.
 //!
-//! **The convention.** Tests of one file run at the same time on several threads, and libtest's own threads allocate too. So a test asserts on
-//! its own tasks only; the law holds at any moment, because [`conserved`] stops every other thread
-//! at its next request to the allocator. A test that looks at sums (all tasks, memscope's own
-//! bytes, monitors), or takes snapshots by itself (they need memory for a moment that is charged to
-//! nobody), takes [`alone`], and so do its neighbours.
+//! **The convention.** Tests of one file run at the same time on several threads, and libtest's own
+//! threads allocate too. So a test asserts on its own tasks only. The law holds at any moment,
+//! because [`conserved`] stops every other thread at its next request to the allocator. Some tests
+//! look at sums (all tasks, memscope's own bytes, monitors), and some take snapshots by themselves
+//! (they need memory for a moment that is charged to no task). Such a test and its neighbours take
+//! [`alone`].
 
 pub mod programs;
 
@@ -303,7 +304,7 @@ pub fn find_names_first() {
 #[track_caller]
 fn read_stopped<A>(allocator: &Independent<A>) -> (MemorySnapshot, (i64, i64), u64) {
     // What memscope sets up once (it may wait for another thread that does so) is set up before
-    // anybody is stopped.
+    // any thread is stopped.
     static SET_UP: Once = Once::new();
     SET_UP.call_once(|| drop(get_memory_snapshot()));
     let start = Instant::now();
@@ -346,7 +347,7 @@ fn check(snapshot: &MemorySnapshot, (live_bytes, live_blocks): (i64, i64), alloc
         process.tracked_blocks,
         "{snapshot}"
     );
-    // What was transferred counts as allocated by who took it over, but was allocated once.
+    // What was transferred counts as allocated once more, by the task that took it over.
     let transferred: u64 = sites().map(|site| site.transferred_bytes).sum();
     assert_eq!(
         sites().map(|site| site.allocated_bytes).sum::<u64>(),
@@ -366,8 +367,8 @@ fn check(snapshot: &MemorySnapshot, (live_bytes, live_blocks): (i64, i64), alloc
     }
     assert_eq!(process.tracked_bytes + process.untracked_bytes, process.whole_bytes);
     assert_eq!(process.tracked_blocks + process.untracked_blocks, process.whole_blocks);
-    // What memscope itself holds in the program's heap, its collector's thread, is charged to
-    // nobody.
+    // What memscope itself holds in the program's heap, its collector's thread, is charged to no
+    // task.
     let tool = snapshot.tool();
     let seen = (process.whole_bytes + tool.heap_bytes, process.whole_blocks + tool.heap_blocks);
     assert_eq!(
@@ -375,7 +376,7 @@ fn check(snapshot: &MemorySnapshot, (live_bytes, live_blocks): (i64, i64), alloc
         (Ok(live_bytes), Ok(live_blocks)),
         "memscope's whole (left) is the independent count (right)\n{snapshot}"
     );
-    // What memscope takes for a moment to read its own records is charged to nobody.
+    // What memscope takes for a moment to read its own records is charged to no task.
     let charged = process.tracked_allocated_bytes + process.untracked_allocated_bytes;
     assert!(charged <= allocated_bytes, "{charged} bytes charged of {allocated_bytes} allocated");
     for task in snapshot.tasks() {
@@ -398,8 +399,7 @@ pub fn row(snapshot: &MemorySnapshot, id: TaskId) -> &TaskMemoryProfile {
     snapshot.task(id).unwrap_or_else(|| panic!("task {id} has no row\n{snapshot}"))
 }
 
-/// The tasks that somebody tracked: Tokio's workers, which are tasks too, and others that nobody
-/// annotated left out.
+/// The annotated tasks: without Tokio's workers, which are tasks too, and other unannotated ones.
 pub fn annotated(snapshot: &MemorySnapshot) -> Vec<&TaskMemoryProfile> {
     snapshot.tasks().iter().filter(|task| task.is_annotated).collect()
 }
@@ -539,7 +539,7 @@ impl Block {
     }
 }
 
-/// Polls a future once, with a waker that wakes nobody.
+/// Polls a future once, with a waker that does nothing.
 pub fn poll<F: Future + Unpin>(future: &mut F) -> Poll<F::Output> {
     Pin::new(future).poll(&mut Context::from_waker(Waker::noop()))
 }

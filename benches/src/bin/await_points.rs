@@ -1,6 +1,10 @@
-//! What it costs a pending poll to note where its task waits: four functions deep, inline and behind boxes; off, then on.
+//! What it costs a pending poll to note where its task waits: four functions deep, inline and
+//! behind boxes; off, then on.
 //!
-//! `CARGO_PROFILE_RELEASE_DEBUG=2 cargo run --release -p memscope-benches --features layout --bin await_points`
+//! ```text
+//! CARGO_PROFILE_RELEASE_DEBUG=2 \
+//!     cargo run --release -p memscope-benches --features layout --bin await_points
+//! ```
 #![expect(clippy::print_stdout, reason = "the figures are its output")]
 
 use std::{alloc::System, hint::black_box, pin::Pin};

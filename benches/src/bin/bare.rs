@@ -1,4 +1,5 @@
-//! The loops without memscope: System allocator, Tokio's own spawn. And what part of memscope's work takes by itself.
+//! The loops without memscope: System allocator, Tokio's own spawn. And what part of memscope's
+//! work takes by itself.
 #![expect(clippy::print_stdout, reason = "the figures are its output")]
 
 use memscope_benches::{

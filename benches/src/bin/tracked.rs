@@ -79,8 +79,9 @@ fn spawned(count: u32) -> f64 {
     per_spawn(count, || spawn_tracked(async { 1 }))
 }
 
-/// A snapshot while 100,000 tasks live, in milliseconds, and its rows; and the slowest poll of another task on its own thread while snapshots are taken,
-/// and while that thread is as busy without.
+/// A snapshot while 100,000 tasks live, in milliseconds, and its rows; and the slowest poll of
+/// another task on its own thread while snapshots are taken, and while that thread is as busy
+/// without.
 fn snapshots() {
     const SNAPSHOT: &str = "snapshot of 100,000 live tasks, ms";
     if !is_wanted(SNAPSHOT) {

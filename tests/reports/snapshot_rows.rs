@@ -1,0 +1,153 @@
+//! A snapshot makes its rows of tasks when they are asked for. They describe the moment at which
+//! the snapshot was taken.
+
+use std::{hint::black_box, pin::Pin, task::Poll, thread};
+
+use futures::{FutureExt, StreamExt, stream};
+use memscope_rs::async_memory::{
+    MemorySnapshot, TaskId, TaskMemoryProfile, TaskState, TrackStream, Tracked,
+    get_memory_snapshot, track,
+};
+use memscope_tests::{Columns, alone, conserved, poll, row, wait_once};
+
+memscope_tests::install!();
+
+const TASKS: usize = 3_000;
+
+/// Holds 100 bytes from its first poll on, 700 from its second, and ends at its third.
+async fn grows() {
+    let mut held = vec![0u8; 100];
+    wait_once().await;
+    held = black_box(vec![held[0]; 700]);
+    wait_once().await;
+    drop(held);
+}
+
+fn many() -> Vec<Pin<Box<Tracked<impl Future<Output = ()>>>>> {
+    let mut tasks: Vec<_> = (0..TASKS).map(|_| Box::pin(track(grows()).named("grows"))).collect();
+    for task in &mut tasks {
+        assert!(poll(task).is_pending());
+    }
+    tasks
+}
+
+/// Those of `many` that have not ended.
+fn grown(snapshot: &MemorySnapshot) -> Vec<&TaskMemoryProfile> {
+    let tasks = snapshot.tasks().iter();
+    tasks.filter(|task| task.name == "grows" && !task.state.is_ended()).collect()
+}
+
+#[test]
+fn rows_say_what_was_when_the_snapshot_was_taken_however_late_they_are_asked_for() {
+    let _alone = alone();
+    let mut tasks = many();
+    let id: TaskId = tasks[17].id().expect("an id");
+    let [early, asked_at_once] = [(); 2].map(|()| conserved(&ALLOCATOR));
+    assert_eq!(row(&asked_at_once, id).live_bytes, 100);
+    for task in &mut tasks {
+        assert!(poll(task).is_pending());
+    }
+    let between = conserved(&ALLOCATOR);
+    for task in &mut tasks {
+        assert!(poll(task).is_ready());
+    }
+    drop(tasks);
+    // Other tasks have their records and sites by now.
+    let others = many();
+    let timeless = |snapshot| TaskMemoryProfile { idle_ns: None, ..row(snapshot, id).clone() };
+    assert_eq!(timeless(&early), timeless(&asked_at_once));
+    for (snapshot, live_bytes, peak_bytes, polls) in
+        [(&early, 100, 100, 1), (&between, 700, 800, 2)]
+    {
+        let rows = grown(snapshot);
+        assert_eq!(rows.len(), TASKS);
+        assert!(rows.is_sorted_by_key(|task| task.id));
+        for task in rows {
+            assert_eq!(
+                (task.live_bytes, task.peak_bytes, task.poll_count),
+                (live_bytes, peak_bytes, polls)
+            );
+            assert_eq!(task.state, TaskState::Idle);
+        }
+    }
+    assert_eq!(row(&conserved(&ALLOCATOR), id).state, TaskState::Completed);
+    drop(others);
+}
+
+#[test]
+fn a_snapshot_that_is_kept_is_the_threads_that_took_it_with_rows_and_without() {
+    let _alone = alone();
+    let tasks = many();
+    let mut streams: Vec<_> =
+        (0..100).map(|item| Box::pin(stream::repeat(item).tracked())).collect();
+    assert!(streams.iter_mut().all(|stream| stream.next().now_or_never().is_some()));
+    // Dropped at once, so that the snapshots themselves are not counted.
+    let held_now = || {
+        let snapshot = conserved(&ALLOCATOR);
+        (snapshot.process().untracked_bytes, snapshot.tool().heap_bytes)
+    };
+    let before = held_now();
+    let kept = get_memory_snapshot();
+    let without_rows = held_now();
+    // At the least an id and what is live of each.
+    assert!(without_rows.0 >= before.0 + 16 * TASKS as u64, "{before:?} {without_rows:?}");
+
+    // A task asks for the rows, on another thread: they are not the task's.
+    let (kept, id) = thread::spawn(move || {
+        let mut asks = Box::pin(track(async {
+            assert!(kept.tasks().len() >= TASKS);
+            kept
+        }));
+        let id = asks.id().expect("an id");
+        let Poll::Ready(kept) = poll(&mut asks) else { panic!("it does not wait") };
+        (kept, id)
+    })
+    .join()
+    .expect("no panic");
+    let with_rows = held_now();
+    let asked = Columns::now(&ALLOCATOR, id);
+    assert_eq!((asked.live_bytes, asked.allocated_bytes), (0, 0));
+    assert!(with_rows.0 > without_rows.0, "rows are larger than what they are made of");
+
+    drop(kept);
+    let after = held_now();
+    assert!(after.0 + 100 * TASKS as u64 <= with_rows.0, "{with_rows:?} {after:?}");
+    // Nothing of it ever was memscope's own.
+    assert_eq!([without_rows.1, with_rows.1, after.1], [before.1; 3]);
+    drop((tasks, streams));
+}
+
+#[test]
+fn copies_comparisons_and_json_have_the_rows_that_nobody_asked_for_before() {
+    let _alone = alone();
+    let tasks = many();
+    let snapshot = get_memory_snapshot();
+    let json = serde_json::to_string(&snapshot).expect("plain data");
+    drop(tasks);
+    let snapshots = [get_memory_snapshot(), get_memory_snapshot()];
+    let copy = snapshots[0].clone();
+    assert_eq!(copy, snapshots[0]);
+    assert_ne!(snapshots[0], snapshot);
+    let read: MemorySnapshot = serde_json::from_str(&json).expect("what was written");
+    assert_eq!(read, snapshot);
+    assert_eq!(grown(&read).len(), TASKS);
+    assert!(format!("{snapshot:?}").contains("\"grows\""));
+    conserved(&ALLOCATOR);
+}
+
+#[test]
+fn threads_that_ask_at_one_time_see_the_same_rows() {
+    let _alone = alone();
+    let tasks = many();
+    for _ in 0..20 {
+        let snapshot = get_memory_snapshot();
+        let first: Vec<usize> = thread::scope(|scope| {
+            let asks = [(); 4].map(|()| scope.spawn(|| snapshot.tasks().as_ptr().addr()));
+            asks.into_iter().map(|asked| asked.join().expect("no panic")).collect()
+        });
+        assert!(first.iter().all(|rows| *rows == first[0]));
+        assert_eq!(grown(&snapshot).len(), TASKS);
+    }
+    conserved(&ALLOCATOR);
+    drop(tasks);
+}
