@@ -16,7 +16,7 @@ mod written;
 
 use std::{
     ffi::CStr,
-    io, mem,
+    mem,
     path::Path,
     process,
     sync::{
@@ -32,7 +32,7 @@ use name::{Name, Occasion};
 use written::Written;
 
 use crate::{
-    background::{self, Background},
+    background::{self, Background, NoThread},
     clock,
     current::{ENABLED, as_memscope, is_memscope},
     error::Error,
@@ -305,7 +305,7 @@ pub(crate) fn start_threads() {
 
 /// Starts the thread of periodic reports if it is asked for and not there. May be called in the
 /// allocator.
-pub(crate) fn start_periodic() -> io::Result<()> {
+pub(crate) fn start_periodic() -> Result<(), NoThread> {
     let is_wanted = IS_PERIODIC.load(Ordering::Relaxed) && is_our_process();
     if is_wanted { Periodic::start_once() } else { Ok(()) }
 }
@@ -315,7 +315,7 @@ trait StartOnce: Background + Sized {
     /// Whether the thread has been started.
     fn is_started() -> &'static AtomicBool;
 
-    fn start_once() -> io::Result<()> {
+    fn start_once() -> Result<(), NoThread> {
         if Self::is_started().swap(true, Ordering::Relaxed) {
             return Ok(());
         }
