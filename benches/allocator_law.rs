@@ -280,10 +280,32 @@ mod law {
     }
 
     /// Whether a path ends in this name. The version of a symbol does not count, nor whether the
-    /// path names a type (`<T>::function`).
+    /// path names a type (`<T>::function`), nor the types of a function (`function::<T>`).
     fn is_named(path: &str, wanted: &str) -> bool {
-        let path = path.split('@').next().unwrap_or_default().replace(['<', '>'], "");
+        let mut path = path.split('@').next().unwrap_or_default().to_owned();
+        while let Some(start) = path.find("::<") {
+            path.replace_range(start..end_of_types(&path, start), "");
+        }
+        let path = path.replace(['<', '>'], "");
         path.strip_suffix(wanted).is_some_and(|room| room.is_empty() || room.ends_with("::"))
+    }
+
+    /// Where the types end that begin at `start` with `::<`.
+    fn end_of_types(path: &str, start: usize) -> usize {
+        let mut depth = 0;
+        let bytes = path.as_bytes();
+        for at in start..path.len() {
+            match bytes[at] {
+                b'<' => depth += 1,
+                // Not that of `fn() -> T`.
+                b'>' if bytes[at - 1] != b'-' => depth -= 1,
+                _ => continue,
+            }
+            if depth == 0 {
+                return at + 1;
+            }
+        }
+        path.len()
     }
 
     impl<'d> Program<'d> {
