@@ -174,7 +174,7 @@ impl Request {
             }
             Kind::Padded => {
                 // At most the alignment, by which the layout is larger: both are multiples of 16.
-                let front = HEADER + (inner.addr() + HEADER).wrapping_neg() % self.align;
+                let front = HEADER + ((inner.addr() + HEADER).wrapping_neg() & (self.align - 1));
                 // SAFETY: the layout has room for that.
                 let block = unsafe { inner.add(front) };
                 // SAFETY: the header is in front of the block.

@@ -213,7 +213,8 @@ impl Site {
         text::with_name(key.name, |name| Self::of_bounded(Key { name, ..key }))
     }
 
-    fn of_bounded(key: Key<'_>) -> &'static Self {
+    /// [`Site::of`] a name that is no longer than a name may be.
+    pub(crate) fn of_bounded(key: Key<'_>) -> &'static Self {
         let hash = key.hash();
         let is_same = |site: &Self| site.hash == hash && site.key() == key;
         let make = |index| make(key, hash, index);

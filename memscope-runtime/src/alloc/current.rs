@@ -306,8 +306,10 @@ fn leaves_quiet() -> bool {
         unannotated::Sight::Used => {}
         unannotated::Sight::Hidden => {
             // What is allocated to register the destructor is the thread's.
-            let _own = thread().map(|own| Entered::new(own.tally()));
-            unannotated::introduce();
+            match thread() {
+                Some(own) => charging(own.tally(), unannotated::introduce),
+                None => unannotated::introduce(),
+            }
         }
     }
     HERE.with(|here| {
@@ -342,6 +344,15 @@ pub(crate) fn outside_again() -> Result<&'static Tally, Other> {
     thread().map(Record::tally).ok_or(Other::NOBODY)
 }
 
+/// Charges `tally` with what `work` allocates, in the allocator: there nothing panics, and no span
+/// is entered or left, so that no guard is needed.
+fn charging<T>(tally: &'static Tally, work: impl FnOnce() -> T) -> T {
+    let before = HERE.with(|here| here.current.replace(tally));
+    let value = work();
+    HERE.with(|here| here.current.set(before));
+    value
+}
+
 /// Gives a thread its own record at its first allocation.
 pub(super) fn introduce() -> &'static Tally {
     if HERE.with(|here| here.is_retired.get()) {
@@ -357,16 +368,13 @@ pub(super) fn introduce() -> &'static Tally {
     if config::unannotated() {
         unannotated::note_thread();
     }
-    let retires = {
-        // What is allocated to register the destructor is the thread's.
-        let _own = Entered::new(record.tally());
-        RETIRE.try_with(|_| ()).is_ok()
-    };
+    // What is allocated to register the destructor is the thread's.
+    let retires = charging(record.tally(), || RETIRE.try_with(|_| ()).is_ok());
     let (own, outside): (&'static Tally, &'static Tally) = if retires {
         (record.tally(), if config::unannotated() { &QUIET } else { record.tally() })
     } else {
         // The thread's destructors have run: nothing would give the record back.
-        give_all_back();
+        give_record_back();
         (&LATE, &LATE)
     };
     // The thread may stand behind a signpost, or in a task, that must stay: only a bare stranger is
@@ -401,14 +409,19 @@ fn retire() {
     give_all_back();
 }
 
-/// Hands the thread's record, and all else that it has, on to the next thread that starts.
-fn give_all_back() {
+/// Hands the thread's record on to the next thread that starts.
+fn give_record_back() {
     HERE.with(|here| here.is_retired.set(true));
     this_thread::set_registered(false);
     if let Some(record) = HERE.with(|here| here.thread.take()) {
         record.leave_worker();
         registry::give_back_thread(record);
     }
+}
+
+/// Hands the thread's record, and all else that it has, on to the next thread that starts.
+fn give_all_back() {
+    give_record_back();
     registry::empty_spares();
     #[cfg(feature = "tokio")]
     unannotated::retire();

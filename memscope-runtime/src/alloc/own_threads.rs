@@ -31,11 +31,17 @@ pub(crate) trait Background {
 #[cfg(all(unix, any(feature = "enabled", feature = "report-file")))]
 pub(crate) use unix::spawn;
 
+#[cfg(all(unix, feature = "report-file"))]
+pub(crate) use unix::NoThread;
+
 #[cfg(all(target_os = "linux", feature = "report-file"))]
 pub(crate) use unix::AllBlocked;
 
 #[cfg(not(all(unix, any(feature = "enabled", feature = "report-file"))))]
-pub(crate) fn spawn<B: Background>(start: u32) -> std::io::Result<()> {
+pub(crate) use std::io::Error as NoThread;
+
+#[cfg(not(all(unix, any(feature = "enabled", feature = "report-file"))))]
+pub(crate) fn spawn<B: Background>(start: u32) -> Result<(), NoThread> {
     let name = B::NAME.to_string_lossy().into_owned();
     let thread = std::thread::Builder::new().name(name).stack_size(B::STACK_BYTES);
     super::current::as_memscope(|| {
@@ -51,7 +57,7 @@ pub(crate) fn spawn<B: Background>(start: u32) -> std::io::Result<()> {
 mod unix {
     use std::{
         ffi::{c_int, c_void},
-        io,
+        fmt, io,
         mem::MaybeUninit,
         panic::catch_unwind,
         ptr,
@@ -60,12 +66,24 @@ mod unix {
     use super::Background;
     use crate::alloc::current::{self, as_memscope};
 
+    /// The system has no thread to give, and this is why: the number of an error.
+    ///
+    /// A number alone, as the allocator drops it.
+    #[derive(Clone, Copy, Debug)]
+    pub(crate) struct NoThread(c_int);
+
+    impl fmt::Display for NoThread {
+        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            io::Error::from_raw_os_error(self.0).fmt(f)
+        }
+    }
+
     /// Starts a thread in which all signals are blocked. It is not joined.
     ///
     /// # Errors
     ///
     /// When the system has no thread to give.
-    pub(crate) fn spawn<B: Background>(start: u32) -> io::Result<()> {
+    pub(crate) fn spawn<B: Background>(start: u32) -> Result<(), NoThread> {
         let _blocked = AllBlocked::new();
         match create::<B>(start, Some(B::STACK_BYTES)) {
             // A program may have thread-locals that are larger than this stack.
@@ -74,11 +92,12 @@ mod unix {
         }
     }
 
-    fn done(result: c_int) -> io::Result<()> {
-        if result == 0 { Ok(()) } else { Err(io::Error::from_raw_os_error(result)) }
+    fn done(result: c_int) -> Result<(), NoThread> {
+        if result == 0 { Ok(()) } else { Err(NoThread(result)) }
     }
 
     /// Returns zero, or the number of the error. `None`: the system's usual stack.
+    #[inline(never)]
     fn create<B: Background>(start: u32, stack_bytes: Option<usize>) -> c_int {
         let mut attributes = MaybeUninit::<libc::pthread_attr_t>::uninit();
         // SAFETY: a place for attributes.

@@ -2,18 +2,16 @@
 //!
 //! It is the standard library's: the same on every platform, never set back, right across cores,
 //! sleeps and migrations. Between two looks at it, which take 22 to 50 ns each, the processor's
-//! counter goes on for 12 to 28: see [`ticks`]. What needs no exact time uses [`recent_ns`], a
-//! load.
-
-use std::time::Instant;
+//! counter goes on for 12 to 28: see [`tsc`]. What needs no exact time uses [`recent_ns`], a
+//! load. On Linux the system is asked directly, as the library's call can panic.
 
 use super::{
-    fork_lock::Once,
     sync::{AtomicU64, Ordering},
     tsc,
 };
 
-static START: Once<Instant> = Once::new();
+/// What the system's clock said when memscope first looked; 0: it has not.
+static START: AtomicU64 = AtomicU64::new(0);
 
 /// When somebody last looked, to the millisecond.
 static RECENT: AtomicU64 = AtomicU64::new(1);
@@ -24,8 +22,8 @@ static AHEAD: AtomicU64 = AtomicU64::new(0);
 const MILLISECOND: u64 = 1_000_000;
 
 /// Fixes the start; later calls change nothing.
-pub(crate) fn start() -> Instant {
-    *START.get_or_init(Instant::now)
+pub(crate) fn start() {
+    elapsed_ns();
 }
 
 /// Never 0, which stands for "not read".
@@ -39,9 +37,17 @@ pub(crate) fn now_ns() -> u64 {
     now
 }
 
-/// What the standard library's clock says.
+/// What the system's clock says.
 fn elapsed_ns() -> u64 {
-    u64::try_from(start().elapsed().as_nanos()).unwrap_or(u64::MAX)
+    let now = tsc::system_ns();
+    let start = match START.load(Ordering::Relaxed) {
+        0 => {
+            let first = START.compare_exchange(0, now, Ordering::Relaxed, Ordering::Relaxed);
+            first.err().unwrap_or(now)
+        }
+        start => start,
+    };
+    now.saturating_sub(start)
 }
 
 /// When somebody last looked at the clock: never 0, and never later than now. It costs a load, and

@@ -71,6 +71,7 @@ pub(crate) fn occasion_in_allocator() {
 
 #[cfg(all(feature = "tokio", feature = "report-file"))]
 #[cold]
+#[inline(never)]
 fn start_periodic() {
     PENDING.fetch_and(!(1 << Pending::Periodic as u32), Ordering::Acquire);
     if let Some(start) = STARTS[Pending::Periodic as usize].get() {

@@ -9,7 +9,11 @@
 //! counts from elsewhere, a machine that slept) it is never asked again.
 
 use std::cell::Cell;
+#[cfg(not(all(target_os = "linux", feature = "enabled")))]
+use std::time::Instant;
 
+#[cfg(not(all(target_os = "linux", feature = "enabled")))]
+use super::fork_lock::Once;
 use super::{
     arena,
     atomic_ref::StaticRef,
@@ -65,6 +69,26 @@ pub(crate) fn now_ns() -> Option<u64> {
         return None;
     }
     ANCHOR.get().later(counter()?, rate)
+}
+
+/// The system's clock, in nanoseconds since some time in the past. Safe in the allocator: it does
+/// what the standard library's does, which could panic.
+#[cfg(all(target_os = "linux", feature = "enabled"))]
+pub(crate) fn system_ns() -> u64 {
+    let mut time = std::mem::MaybeUninit::<libc::timespec>::zeroed();
+    // SAFETY: a place for a time. It fails for a clock that is not known, which this one is.
+    unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, time.as_mut_ptr()) };
+    // SAFETY: zeroed, which is valid for this struct of numbers, or written.
+    let time = unsafe { time.assume_init() };
+    let seconds = u64::try_from(time.tv_sec).unwrap_or(0);
+    seconds.saturating_mul(1_000_000_000).saturating_add(u64::try_from(time.tv_nsec).unwrap_or(0))
+}
+
+/// The standard library's clock, in nanoseconds since its first use.
+#[cfg(not(all(target_os = "linux", feature = "enabled")))]
+pub(crate) fn system_ns() -> u64 {
+    static FIRST: Once<Instant> = Once::new();
+    u64::try_from(FIRST.get_or_init(Instant::now).elapsed().as_nanos()).unwrap_or(u64::MAX)
 }
 
 /// Looks at the system's clock, and anchors this thread by it.

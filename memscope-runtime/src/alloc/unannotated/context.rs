@@ -89,12 +89,11 @@ pub(crate) fn sight() -> Sight {
 mod learned {
     use std::{
         cell::Cell,
-        ffi::{c_int, c_void},
+        ffi::{c_int, c_uint, c_void},
         hint::black_box,
         mem::MaybeUninit,
         ops::Range,
-        ptr, slice, thread,
-        time::Duration,
+        ptr, slice,
     };
 
     use super::{ALONE, DISTANCE, HIDDEN, KNOWN, LATE, STATE, TRYING};
@@ -106,7 +105,7 @@ mod learned {
     /// it sleeps.
     const LOOKS: u32 = 1_200;
     const LOOKS_AWAKE: u32 = 200;
-    const SLEEP: Duration = Duration::from_micros(100);
+    const SLEEP_US: c_uint = 100;
 
     thread_local! {
         /// A thread-local in the same memory as Tokio's.
@@ -164,7 +163,14 @@ mod learned {
             if STATE.load(Ordering::Acquire) != TRYING {
                 break;
             }
-            if look < LOOKS_AWAKE { thread::yield_now() } else { thread::sleep(SLEEP) }
+            // Not by the standard library, which panics where a sleep fails.
+            if look < LOOKS_AWAKE {
+                // SAFETY: it takes nothing.
+                unsafe { libc::sched_yield() };
+            } else {
+                // SAFETY: it takes a number.
+                unsafe { libc::usleep(SLEEP_US) };
+            }
         }
         let is_late =
             STATE.compare_exchange(TRYING, LATE, Ordering::Relaxed, Ordering::Relaxed).is_ok();
@@ -195,6 +201,7 @@ mod learned {
 
     /// Not by the standard library, which would register thread-locals of its own on this thread.
     /// The thread gets no signals of the program's.
+    #[inline(never)]
     fn start() -> Option<libc::pthread_t> {
         const DONE: c_int = 0;
         let mut all = MaybeUninit::<libc::sigset_t>::zeroed();

@@ -405,7 +405,7 @@ static SITE: StaticRef<Site> = StaticRef::none();
 #[cold]
 #[inline(never)]
 fn make_site() -> &'static Site {
-    let site = Site::of(key("(unannotated)", "", 0));
+    let site = Site::of_bounded(key("(unannotated)", "", 0));
     SITE.set(site);
     site
 }

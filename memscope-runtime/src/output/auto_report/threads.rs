@@ -1,14 +1,17 @@
 //! The threads that reports need, and when they start.
 
 use super::{PLANS, is_our_process, write};
-use crate::output::{auto_report::name::Occasion, os_hooks};
 use crate::{
-    alloc::{Background, own_threads, warn},
+    alloc::{
+        Background,
+        own_threads::{self, NoThread},
+        warn,
+    },
+    output::{auto_report::name::Occasion, os_hooks},
     primitives::Once,
 };
 use std::{
     ffi::CStr,
-    io,
     sync::atomic::{AtomicBool, Ordering},
     thread::{self, Thread},
     time::{Duration, Instant},
@@ -20,7 +23,11 @@ static CLOCK: Once<Thread> = Once::new();
 pub(super) static START_THREADS: fn() = start_threads;
 
 /// Where the system has no thread to give, `start_threads` tries again, and says so.
-pub(super) static START_PERIODIC: fn() = || drop(start_periodic());
+pub(super) static START_PERIODIC: fn() = try_to_start_periodic;
+
+fn try_to_start_periodic() {
+    let _later = start_periodic();
+}
 
 /// A plan asks for periodic reports.
 pub(super) static IS_PERIODIC: AtomicBool = AtomicBool::new(false);
@@ -48,7 +55,7 @@ pub(super) fn start_threads() {
 
 /// Starts the thread of periodic reports if it is asked for and not there. May be called in the
 /// allocator.
-fn start_periodic() -> io::Result<()> {
+fn start_periodic() -> Result<(), NoThread> {
     let is_wanted = IS_PERIODIC.load(Ordering::Relaxed) && is_our_process();
     if is_wanted { Periodic::start_once() } else { Ok(()) }
 }
@@ -58,7 +65,7 @@ trait StartOnce: Background + Sized {
     /// Whether the thread has been started.
     fn is_started() -> &'static AtomicBool;
 
-    fn start_once() -> io::Result<()> {
+    fn start_once() -> Result<(), NoThread> {
         if Self::is_started().swap(true, Ordering::Relaxed) {
             return Ok(());
         }
