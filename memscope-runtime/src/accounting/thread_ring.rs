@@ -233,12 +233,6 @@ fn for_each(mut each: impl FnMut(&'static Place)) {
     });
 }
 
-/// Whether this thread has a place, or can have one.
-#[cfg(test)]
-pub(crate) fn has_place() -> bool {
-    mine().is_some()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -246,5 +240,27 @@ mod tests {
     #[test]
     fn a_ring_is_far_below_a_mebibyte() {
         assert!(size_of::<ThreadRing>() <= 66 << 10, "{}", size_of::<ThreadRing>());
+    }
+
+    #[test]
+    fn an_end_that_goes_on_or_is_over_by_now_does_not_leave_a_reading_standing() {
+        let ends = || {
+            let before = Folds::read();
+            let folding = Folding::begin();
+            assert!(!before.stand(), "it has begun");
+            let within = Folds::read();
+            assert!(!within.stand(), "it goes on");
+            drop(folding);
+            assert!(!within.stand() && !before.stand(), "it has begun and is over");
+        };
+        // Without a place of its own, and with one.
+        std::thread::spawn(move || {
+            ends();
+            this_thread::set_registered(true);
+            assert!(mine().is_some());
+            ends();
+        })
+        .join()
+        .expect("no panic");
     }
 }

@@ -15,12 +15,13 @@ use crate::{
 
 use super::{
     current::{
-        OWN, Other, Probe, QUIET, SPAWNING, STRANGER, find_outside, introduce, is_memscope,
-        is_outside, is_untracked, outside, tally, untracked_at,
+        OWN, Other, QUIET, SPAWNING, STRANGER, find_outside, introduce, is_memscope, is_outside,
+        is_untracked, outside, tally, untracked_at,
     },
     discharge::{discharge_account, discharge_elsewhere, known},
     spawn_charge::charge_spawned,
 };
+use crate::alloc::install_check::Probe;
 
 /// Charges a new block that has no slot to the orphans: nothing would say later that it is
 /// another's.

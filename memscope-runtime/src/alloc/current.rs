@@ -25,16 +25,19 @@
 //! | a span that is entered (`entries`) | it is left, or a guard below ends | what was before |
 //! | a thread's first allocation | its destructors run | `LATE` |
 
+use super::{
+    discharge::known,
+    install_check::Probe,
+    spawn_charge::SpawnCell,
+    thread_exit::{self, give_record_back},
+};
 use crate::{
-    accounting::{
-        Record, Tally, cross_frees, owner_word, registry, shared_owner, thread_ring, variable,
-        variable_site,
-    },
+    accounting::{Record, Tally, owner_word, registry, shared_owner},
     config::{self, ENABLED},
     model::TaskId,
     primitives::this_thread,
 };
-use std::{alloc::Layout, cell::Cell, marker::PhantomData, ptr};
+use std::{cell::Cell, marker::PhantomData, ptr};
 
 #[cfg(feature = "tracing")]
 use super::span_entries;
@@ -53,8 +56,6 @@ pub(crate) use super::{
     },
     discharge::{discharge_cell, discharge_elsewhere, hand_on},
 };
-
-use super::{discharge::known, spawn_charge::SpawnCell};
 
 /// Without Tokio nobody is found where no task is tracked.
 #[cfg(not(feature = "tokio"))]
@@ -79,7 +80,7 @@ impl Other {
 pub(super) static STRANGER: Tally = Tally::new();
 pub(super) static SPAWNING: Tally = Tally::new();
 pub(super) static OWN: Tally = Tally::new();
-static LATE: Tally = Tally::new();
+pub(super) static LATE: Tally = Tally::new();
 /// Outside of tracked tasks: the Tokio task that nobody annotated, or the thread.
 pub(super) static PLAIN: Tally = Tally::new();
 /// The same until Tokio has run on the thread: the thread.
@@ -100,10 +101,10 @@ pub(super) struct Here {
     /// What the signposts `SPAWNING` and `OWN` stand before.
     pub(super) behind: Cell<&'static Tally>,
     pub(super) spawn: SpawnCell,
-    thread: Cell<Option<&'static Record>>,
-    probe: Cell<Option<Probe>>,
+    pub(super) thread: Cell<Option<&'static Record>>,
+    pub(super) probe: Cell<Option<Probe>>,
     /// The thread has given its record back, for good.
-    is_retired: Cell<bool>,
+    pub(super) is_retired: Cell<bool>,
     /// The guards that there are now.
     #[cfg(feature = "tracing")]
     pub(super) depth: Cell<u32>,
@@ -138,11 +139,6 @@ impl Here {
 #[inline]
 pub(super) fn thread() -> Option<&'static Record> {
     HERE.with(|here| here.thread.get())
-}
-
-thread_local! {
-    /// Runs when the thread ends.
-    static RETIRE: Retire = const { Retire };
 }
 
 /// Who allocates now, until the guard is dropped.
@@ -369,7 +365,7 @@ pub(super) fn introduce() -> &'static Tally {
         unannotated::note_thread();
     }
     // What is allocated to register the destructor is the thread's.
-    let retires = charging(record.tally(), || RETIRE.try_with(|_| ()).is_ok());
+    let retires = charging(record.tally(), || thread_exit::register());
     let (own, outside): (&'static Tally, &'static Tally) = if retires {
         (record.tally(), if config::unannotated() { &QUIET } else { record.tally() })
     } else {
@@ -389,48 +385,6 @@ pub(super) fn introduce() -> &'static Tally {
     own
 }
 
-#[derive(Debug)]
-struct Retire;
-
-impl Drop for Retire {
-    fn drop(&mut self) {
-        retire();
-    }
-}
-
-/// The thread ends: what comes later is charged to the orphans.
-fn retire() {
-    HERE.with(|here| {
-        here.current.set(&LATE);
-        here.behind.set(&LATE);
-    });
-    #[cfg(feature = "tracing")]
-    span_entries::retire();
-    give_all_back();
-}
-
-/// Hands the thread's record on to the next thread that starts.
-fn give_record_back() {
-    HERE.with(|here| here.is_retired.set(true));
-    this_thread::set_registered(false);
-    if let Some(record) = HERE.with(|here| here.thread.take()) {
-        record.leave_worker();
-        registry::give_back_thread(record);
-    }
-}
-
-/// Hands the thread's record, and all else that it has, on to the next thread that starts.
-fn give_all_back() {
-    give_record_back();
-    registry::empty_spares();
-    #[cfg(feature = "tokio")]
-    unannotated::retire();
-    variable::empty_spares();
-    cross_frees::retire();
-    // Last: what comes before may have something to say.
-    thread_ring::retire();
-}
-
 /// Notes that this thread polls tasks.
 #[inline]
 pub(crate) fn thread_works() {
@@ -446,22 +400,6 @@ pub(crate) fn serve() {
     }
 }
 
-/// In a forked child, on its only thread: puts in order what the others left behind. Returns how
-/// many threads of the program those were.
-#[cfg(unix)]
-pub(crate) fn forked() -> u32 {
-    cross_frees::forked();
-    #[cfg(feature = "tokio")]
-    unannotated::forked();
-    #[cfg(feature = "tracing")]
-    span_entries::forked();
-    variable_site::forked();
-    if thread_ring::forked() {
-        Record::finish_ends();
-    }
-    registry::forked(thread())
-}
-
 /// Gives a thread its record before it allocates. `None`: its destructors have run, or there is no
 /// memory.
 ///
@@ -472,7 +410,7 @@ pub(crate) fn forked() -> u32 {
 fn meet() -> Option<&'static Record> {
     // First, so that who is current stays so where the destructors have run; and what that may
     // allocate is not the task's.
-    as_memscope(|| RETIRE.try_with(|_| ()).ok())?;
+    as_memscope(|| thread_exit::register().then_some(()))?;
     introduce();
     thread()
 }
@@ -505,60 +443,5 @@ pub fn current_task_id() -> Option<TaskId> {
             TaskId::new(behind(tally).id())
         }
         id => TaskId::new(id),
-    }
-}
-
-/// What the allocator saw of a block made to find out whether it is installed.
-///
-/// Invariant: an alignment below a word's stands as a word's, since the allocator does not keep it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Probe {
-    pub(crate) block: *const u8,
-    pub(crate) layout: Layout,
-}
-
-impl Probe {
-    /// What the allocator sees of a block of this layout.
-    #[inline]
-    pub(crate) fn of(block: *const u8, layout: Layout) -> Self {
-        let layout = layout.align_to(align_of::<usize>()).unwrap_or(layout);
-        Self { block, layout }
-    }
-
-    pub(super) fn note(self) {
-        HERE.with(|here| here.probe.set(Some(self)));
-    }
-
-    /// The last block that passed the allocator inside `as_memscope` on this thread.
-    pub(crate) fn take() -> Option<Self> {
-        HERE.with(|here| here.probe.take())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::accounting::{Folding, Folds};
-
-    #[test]
-    fn an_end_that_goes_on_or_is_over_by_now_does_not_leave_a_reading_standing() {
-        let ends = || {
-            let before = Folds::read();
-            let folding = Folding::begin();
-            assert!(!before.stand(), "it has begun");
-            let within = Folds::read();
-            assert!(!within.stand(), "it goes on");
-            drop(folding);
-            assert!(!within.stand() && !before.stand(), "it has begun and is over");
-        };
-        // Without a place of its own, and with one.
-        std::thread::spawn(move || {
-            ends();
-            let _known = Entered::untracked();
-            assert!(!ENABLED || thread_ring::has_place());
-            ends();
-        })
-        .join()
-        .expect("no panic");
     }
 }

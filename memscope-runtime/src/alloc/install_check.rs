@@ -1,12 +1,39 @@
 //! Whether the allocator is installed, and outermost.
 
+use super::current::{self, HERE};
 use std::{
     alloc::{Layout, alloc, dealloc},
     hint::black_box,
 };
 
-use super::current::{self, Probe};
 use crate::{config::ENABLED, model::Measured, primitives::Once};
+
+/// What the allocator saw of a block made to find out whether it is installed.
+///
+/// Invariant: an alignment below a word's stands as a word's, since the allocator does not keep it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Probe {
+    pub(crate) block: *const u8,
+    pub(crate) layout: Layout,
+}
+
+impl Probe {
+    /// What the allocator sees of a block of this layout.
+    #[inline]
+    pub(crate) fn of(block: *const u8, layout: Layout) -> Self {
+        let layout = layout.align_to(align_of::<usize>()).unwrap_or(layout);
+        Self { block, layout }
+    }
+
+    pub(super) fn note(self) {
+        HERE.with(|here| here.probe.set(Some(self)));
+    }
+
+    /// The last block that passed the allocator inside `as_memscope` on this thread.
+    pub(crate) fn take() -> Option<Self> {
+        HERE.with(|here| here.probe.take())
+    }
+}
 
 /// Finds out once: blocks taken the way every Rust program does must reach our allocator unchanged.
 pub(crate) fn measured() -> Measured {

@@ -1,5 +1,6 @@
 //! What runs inside `malloc` and `free`: the allocator, the current owner, charging and freeing.
 
+pub(crate) mod thread_exit;
 pub(crate) mod any_layout;
 pub(crate) mod allocator;
 pub(crate) mod charge;
@@ -18,10 +19,11 @@ pub(crate) mod spawn_charge;
 pub(crate) mod unannotated;
 
 pub use allocator::TrackingAllocator;
+pub(crate) use current::Entered;
 #[cfg(feature = "tokio")]
 pub(crate) use current::Spawning;
-pub(crate) use current::{Entered, Probe};
 pub(crate) use diagnostics::warn;
+pub(crate) use install_check::Probe;
 #[cfg(feature = "report-file")]
 pub(crate) use own_threads::AllBlocked;
 pub(crate) use own_threads::Background;

@@ -55,7 +55,7 @@ mod forks {
     use std::ffi::c_int;
 
     use crate::{
-        alloc::current,
+        alloc::thread_exit,
         primitives::{
             fork,
             sync::{AtomicU8, Ordering},
@@ -83,7 +83,7 @@ mod forks {
     extern "C" fn forked() {
         fork::begin();
         collector::forked();
-        fork::note_left_behind(current::forked());
+        fork::note_left_behind(thread_exit::forked());
     }
 
     /// Has [`forked`] called in every child from now on. Where there is no memory for that, a
