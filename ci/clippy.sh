@@ -3,7 +3,8 @@
 # differs. `clippy::incompatible_msrv` (in the default set) holds the code to the manifest's
 # `rust-version`.
 set -euo pipefail
-cargo clippy --workspace --all-targets --features memscope-tests/allocators -- -D warnings
+cargo clippy --workspace --all-targets \
+    --features memscope-tests/allocators,memscope-benches/law-all -- -D warnings
 for features in "" enabled tokio report-file enabled,tokio enabled,report-file \
     enabled,global-allocator enabled,stream enabled,bytes enabled,task-names enabled,tracing \
     enabled,layout; do

@@ -1,4 +1,4 @@
-//! What a program may choose before it tracks anything.
+//! Settings, as data: what a program may choose before it tracks anything.
 
 use std::time::Duration;
 

@@ -1,15 +1,15 @@
 #![doc = include_str!("../README.md")]
 
 // The rooms, in the order of a byte's way. `tests/architecture.rs` holds which may import which.
-// Lock-free parts that never use the program's heap and know nothing of tasks.
+// Parts that know nothing of tasks: lock-free lists and tables, arenas, clocks, fork-safe locks.
 mod primitives;
 // Plain data that users and every room may name.
 mod model;
 // Which tasks and polls are timed.
 mod sampling;
-// Settings as data.
+// Settings, as data: what a program may choose before it tracks anything.
 mod config;
-// What the environment asks for.
+// Settings from the environment: one table that is the parser and the documentation.
 mod environment;
 // Exact counters: which owner has a block, and what each task, thread, site and variable holds.
 mod accounting;
@@ -21,13 +21,13 @@ mod variables;
 mod await_points;
 // Wrappers that make a task current: futures, streams, spawns, scopes, spans.
 mod tasks;
-// One consistent reading of all counters, as plain rows.
+// One consistent reading of all counters, as rows that can be kept, sent and read back.
 mod snapshot;
 // What the numbers mean: leaks, and the sizes of state machines.
 pub mod analysis;
 // Text, JSON files, and reports that a process writes by itself.
 mod output;
-// What a program calls first.
+// What a program calls first: settings, and the start time.
 mod init;
 
 pub use crate::alloc::TrackingAllocator;

@@ -1,4 +1,4 @@
-//! Lock-free parts that never use the program's heap and know nothing of tasks.
+//! Parts that know nothing of tasks: lock-free lists and tables, arenas, clocks, fork-safe locks.
 
 pub(crate) mod append_list;
 pub(crate) mod arena;

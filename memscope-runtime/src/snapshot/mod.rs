@@ -1,4 +1,4 @@
-//! One consistent reading of all counters, as plain rows that can be kept, sent and read back.
+//! One consistent reading of all counters, as rows that can be kept, sent and read back.
 
 pub(crate) mod live_sample;
 pub(crate) mod build;

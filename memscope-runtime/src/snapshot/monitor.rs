@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     accounting::Window,
-    async_memory::{MemorySnapshot, get_memory_snapshot},
+    snapshot::{MemorySnapshot, get_memory_snapshot},
     model::{Error, SiteProfile, TaskType, site_profile::number_or_nan},
     primitives::clock,
 };

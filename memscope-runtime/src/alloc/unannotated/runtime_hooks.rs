@@ -328,7 +328,7 @@ fn site_of(at: &'static Location<'static>) -> &'static Site {
         {
             return site;
         }
-        let site = Site::of(key(Name::of(at).as_str(), at.file(), at.line()));
+        let site = Site::of_bounded(key(Name::of(at).as_str(), at.file(), at.line()));
         let site = if site.is_other() { self::site() } else { site };
         last.set(Some((at, site)));
         site

@@ -8,7 +8,7 @@ use super::{LeakOptions, Leaks};
 use crate::{
     analysis::AsyncAnalyzer,
     analysis::fixture::{hand_over, site, snapshot_json, task, trend, variable},
-    async_memory::MemorySnapshot,
+    snapshot::MemorySnapshot,
 };
 
 /// Something of everything, so that each number can go wrong.

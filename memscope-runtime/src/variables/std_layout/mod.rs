@@ -138,7 +138,7 @@ mod tests {
     };
 
     use super::Own;
-    use crate::{Trackable, variables::trackable::blocks_of};
+    use crate::variables::{Trackable, trackable::blocks_of};
 
     fn is_unknown(value: &impl Trackable) -> bool {
         let found = blocks_of(|blocks| blocks.visit(value));
