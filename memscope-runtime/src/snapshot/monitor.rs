@@ -6,9 +6,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     accounting::Window,
-    snapshot::{MemorySnapshot, get_memory_snapshot},
     model::{Error, SiteProfile, TaskType, site_profile::number_or_nan},
     primitives::clock,
+    snapshot::{MemorySnapshot, get_memory_snapshot},
 };
 
 /// Watches all tracked tasks between `start_monitoring` and `stop_monitoring`.
