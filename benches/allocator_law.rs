@@ -170,14 +170,14 @@ mod law {
             "runs on the thread that is started, outside of the allocator",
         ),
         (
-            &["introduce", "try_id"],
+            &["thread_exit::register", "try_id"],
             &["destructors::linux_like::register"],
             "once a thread: glibc takes the loader's lock, which is recursive, and held where \
              another thread loads a library. Memory comes from `calloc`, and without it glibc ends \
              the process",
         ),
         (
-            &["introduce", "try_id"],
+            &["thread_exit::register", "try_id"],
             &["eager::destroy"],
             "runs at the thread's end, outside of the allocator",
         ),

@@ -4,23 +4,23 @@ use loom::{sync::Arc, thread};
 
 use crate::{
     Plain,
-    primitives::hazard::{Charging, Lease},
+    primitives::hazard::{GuardedSlot, HazardSlot},
     primitives::sync::{AtomicU64, Ordering},
 };
 
 /// A place whose record is not atomic, what two threads say, and the last task that ended in it.
 struct Table {
-    lease: Lease,
+    lease: GuardedSlot,
     record: Plain,
-    threads: [Charging; 2],
+    threads: [HazardSlot; 2],
     ended: AtomicU64,
 }
 
 impl Table {
     /// With task 1 in its place, which has been charged 10 bytes.
     fn new() -> Arc<Self> {
-        let threads = [Charging::nobody(), Charging::nobody()];
-        let (lease, record) = (Lease::empty(), Plain::new());
+        let threads = [HazardSlot::nobody(), HazardSlot::nobody()];
+        let (lease, record) = (GuardedSlot::empty(), Plain::new());
         let table = Self { lease, record, threads, ended: AtomicU64::new(0) };
         table.open(1, 10);
         Arc::new(table)
@@ -155,7 +155,7 @@ fn a_record_that_is_held_is_not_taken_away() {
                 if is_there {
                     table.record.replace(table.record.get() + 1);
                 }
-                table.lease.let_go();
+                table.lease.unlock();
                 u32::from(is_there)
             })
         };
@@ -201,7 +201,7 @@ fn who_finds_no_place_of_an_ended_task_without_a_record_finds_its_end() {
                         if table.lease.is_of(1) {
                             has_record.replace(1);
                         }
-                        table.lease.let_go();
+                        table.lease.unlock();
                     }
                     return true;
                 }

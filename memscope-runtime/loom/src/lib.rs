@@ -76,9 +76,9 @@ use loom::{
     thread,
 };
 use primitives::{
-    dual_refcount::Holds,
+    dual_refcount::DualRefcount,
     free_list::FreeList,
-    seqlock::{Seen, Version},
+    seqlock::{Read, SeqLock},
     sync::{self, Ordering},
 };
 
@@ -301,7 +301,7 @@ fn words_that_are_read_are_of_one_writing() {
     model.preemption_bound = Some(3);
     model.check(|| {
         let zero = || sync::AtomicU64::new(0);
-        let shared = Arc::new((Version::of(zero()), [zero(), zero()]));
+        let shared = Arc::new((SeqLock::of(zero()), [zero(), zero()]));
         let write = |number: u64| {
             let shared = Arc::clone(&shared);
             move || {
@@ -318,7 +318,7 @@ fn words_that_are_read_are_of_one_writing() {
             thread::spawn(move || {
                 let (version, words) = &*shared;
                 let read = || [0, 1].map(|word| words[word].load(Ordering::Acquire));
-                if let Seen::Whole([first, second]) = version.read(read) {
+                if let Read::Consistent([first, second]) = version.read(read) {
                     assert!(first != 0 && second == 10 * first, "{first}, {second}");
                 }
             })
@@ -335,7 +335,7 @@ fn words_that_are_read_are_of_one_writing() {
 fn a_variable_ends_once_and_its_place_is_given_back_once_and_last() {
     loom::model(|| {
         let uses = [Plain::new(), Plain::new(), Plain::new()];
-        let shared = Arc::new((Holds::new(), uses));
+        let shared = Arc::new((DualRefcount::new(), uses));
         shared.0.open();
         shared.0.add(false);
         let free = |user: usize, is_outer: bool| {
@@ -344,13 +344,13 @@ fn a_variable_ends_once_and_its_place_is_given_back_once_and_last() {
                 let (holds, uses) = &*shared;
                 uses[user].replace(1);
                 let released = holds.release(is_outer);
-                if released.is_unused {
+                if released.is_last {
                     for used in uses {
                         assert_eq!(used.replace(0), 1, "what the others did is seen");
                     }
                     assert!(!holds.is_live() && !holds.hold(), "it is over");
                 }
-                [u32::from(released.is_over), u32::from(released.is_unused)]
+                [u32::from(released.is_last_outer), u32::from(released.is_last)]
             }
         };
         let others = [thread::spawn(free(0, true)), thread::spawn(free(1, false))];

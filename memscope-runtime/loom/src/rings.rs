@@ -10,7 +10,7 @@ use loom::{
 
 use crate::{
     Plain,
-    primitives::append_list::Roster,
+    primitives::append_list::AppendList,
     primitives::free_list::FreeList,
     primitives::spsc_ring::{Ring, Words},
 };
@@ -69,7 +69,7 @@ fn a_full_ring_keeps_the_oldest_and_drops_the_newest() {
 
 /// The rings of threads that come and go, as `threads` keeps them.
 struct Threads {
-    roster: Roster,
+    rings: AppendList,
     free: FreeList,
     places: [Place; 2],
     made: AtomicU32,
@@ -77,7 +77,7 @@ struct Threads {
 }
 
 struct Place {
-    /// Written once, before the place is entered: who goes through the roster sees it.
+    /// Written once, before the place is entered: who goes through the rings sees it.
     is_made: Plain,
     next: AtomicU32,
     link: AtomicU32,
@@ -93,7 +93,7 @@ impl Threads {
             ring: Ring::new(),
         };
         Arc::new(Self {
-            roster: Roster::new(AtomicU32::new(0)),
+            rings: AppendList::new(AtomicU32::new(0)),
             free: FreeList::new(AtomicU64::new(0)),
             places: [place(), place()],
             made: AtomicU32::new(0),
@@ -108,7 +108,7 @@ impl Threads {
             let index = self.made.fetch_add(1, Ordering::Relaxed);
             let place = &self.places[index as usize];
             place.is_made.replace(1);
-            self.roster.enter(index, |next| place.next.store(next, Ordering::Relaxed));
+            self.rings.push(index, |next| place.next.store(next, Ordering::Relaxed));
             index
         });
         let place = &self.places[index as usize];
@@ -121,7 +121,7 @@ impl Threads {
     fn drain_all(&self) {
         let mut seen = self.reader.lock().expect("no panic");
         let next = |index: u32| self.places[index as usize].next.load(Ordering::Relaxed);
-        self.roster.each(next, |index| {
+        self.rings.for_each(next, |index| {
             let place = &self.places[index as usize];
             assert_eq!(place.is_made.get(), 1, "who is entered is there");
             drain(&place.ring, &mut seen);

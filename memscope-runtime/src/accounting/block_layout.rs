@@ -1,7 +1,7 @@
 //! The layout of a block with its owner word: in front, in a header, or in a slot of its page.
 
 use super::{
-    owner_word::{FREE, Owner, Word},
+    owner_word::{FREE, Owner, OwnerWord},
     registry,
 };
 use crate::primitives::{
@@ -75,11 +75,11 @@ unsafe fn in_front(block: *mut u8, bytes: usize) -> *mut u64 {
 ///
 /// `block` must be live and [fronted](is_fronted), or padded.
 #[inline]
-pub(crate) unsafe fn front_word(block: *mut u8) -> Word {
+pub(crate) unsafe fn front_word(block: *mut u8) -> OwnerWord {
     // SAFETY: the caller's contract: the inner block begins at least 8 bytes before.
     let place = unsafe { in_front(block, FRONT) };
     // SAFETY: aligned, as the block is to 8; written when the block was made.
-    Word(unsafe { place.read() })
+    OwnerWord(unsafe { place.read() })
 }
 
 /// Writes the word of a block, which has it in front, and returns the block. `inner`: where the
@@ -89,7 +89,7 @@ pub(crate) unsafe fn front_word(block: *mut u8) -> Word {
 ///
 /// `inner` must have 8 bytes for the word, and the block behind, and must be aligned to 8.
 #[inline]
-pub(crate) unsafe fn write_front(inner: *mut u8, word: Word) -> *mut u8 {
+pub(crate) unsafe fn write_front(inner: *mut u8, word: OwnerWord) -> *mut u8 {
     // SAFETY: the caller's contract.
     unsafe { to_word(inner).write(word.0) };
     // SAFETY: as above.
@@ -272,7 +272,7 @@ impl Place {
                 // SAFETY: the caller's contract.
                 let place = unsafe { block.sub(FRONT) };
                 // SAFETY: as above.
-                unsafe { write_front(place, Word::new(owner, bytes)) };
+                unsafe { write_front(place, OwnerWord::new(owner, bytes)) };
             }
             Self::Slot(slot) => slot.fill(block, owner.0, bytes),
             Self::NoSlot => {}

@@ -1,7 +1,7 @@
 //! Who frees what others allocated: counts for each pair of sites.
 
 use crate::primitives::{
-    Linked, Links, Pool, Zeroed,
+    HasLinks, Links, Slab, Zeroed,
     sync::{AtomicU64, Ordering, add, bump},
     this_thread,
 };
@@ -43,13 +43,13 @@ struct Counts {
 // SAFETY: atomics only.
 unsafe impl Zeroed for Counts {}
 
-impl Linked for Counts {
+impl HasLinks for Counts {
     fn links(&self) -> &Links {
         &self.links
     }
 }
 
-static COUNTS: Pool<Counts> = Pool::new();
+static COUNTS: Slab<Counts> = Slab::new();
 
 /// What did not find a place in its thread's counts, added to by all.
 static CROWD: [Pair; 1_024] = [const {

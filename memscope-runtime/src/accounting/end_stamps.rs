@@ -8,7 +8,7 @@ use crate::primitives::{
 
 /// What is kept of an ended task as long as its account has bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Ending {
+pub(crate) struct EndStamp {
     /// How many tasks of its row were created before it.
     pub(crate) ordinal: u64,
     /// How many had been created when it ended: those after are a later wave.
@@ -33,7 +33,7 @@ struct Row {
 unsafe impl Zeroed for Row {}
 
 /// Notes the end of the account's owner; before the account is closed.
-pub(crate) fn note(account: &Account, ending: &Ending) {
+pub(crate) fn note(account: &Account, ending: &EndStamp) {
     if let Some(row) = ENDINGS.get_or_make(account.index()) {
         // Released by `Account::close`.
         row.ordinal.store(ending.ordinal, Ordering::Relaxed);
@@ -44,9 +44,9 @@ pub(crate) fn note(account: &Account, ending: &Ending) {
 
 /// What was noted of the owner that this account had last; the caller has seen it closed, and looks
 /// at its id once more.
-pub(crate) fn of(account: &Account) -> Option<Ending> {
+pub(crate) fn of(account: &Account) -> Option<EndStamp> {
     let row = ENDINGS.get(account.index())?;
-    Some(Ending {
+    Some(EndStamp {
         ordinal: row.ordinal.load(Ordering::Acquire),
         spawned: row.spawned.load(Ordering::Acquire),
         ended_ns: row.ended_ns.load(Ordering::Acquire),

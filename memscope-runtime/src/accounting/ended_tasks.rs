@@ -13,7 +13,7 @@ use crate::{
     config,
     model::TaskState,
     primitives::{
-        Arena, Nanos, Seen, StaticRef, Version, Writing, Zeroed, reserve,
+        Arena, Nanos, Read, SeqLock, StaticRef, WriteGuard, Zeroed, reserve,
         sync::{AtomicU8, AtomicU32, AtomicU64, Ordering, add},
     },
 };
@@ -35,7 +35,7 @@ pub(crate) struct Ended {
 #[derive(Debug)]
 #[repr(align(64))]
 struct Row {
-    version: Version,
+    version: SeqLock,
     id: AtomicU64,
     parent: AtomicU64,
     site: StaticRef<Site>,
@@ -71,10 +71,10 @@ static DROPPED: AtomicU64 = AtomicU64::new(0);
 /// Takes the next row for the task that ends; `None`, and counted, where the last writer is still
 /// in it or there is no memory.
 #[inline]
-pub(crate) fn next() -> Option<Written> {
+pub(crate) fn next() -> Option<SlotWriter> {
     let place = place(TICKETS.fetch_add(1, Ordering::Relaxed));
     let written = ROWS.get_or_make(place).and_then(|row| {
-        row.version.write().map(|writing| Written { row, place, _writing: writing })
+        row.version.write().map(|writing| SlotWriter { row, place, _writing: writing })
     });
     if written.is_none() {
         add(&DROPPED, 1);
@@ -84,10 +84,10 @@ pub(crate) fn next() -> Option<Written> {
 
 /// A row that its writer has to itself, until this is dropped.
 #[derive(Debug)]
-pub(crate) struct Written {
+pub(crate) struct SlotWriter {
     row: &'static Row,
     place: u32,
-    _writing: Writing<'static>,
+    _writing: WriteGuard<'static>,
 }
 
 /// The row of the task that ended after `ticket` others.
@@ -107,11 +107,11 @@ pub(crate) fn read(into: &mut Vec<Ended>) -> bool {
     for back in 1..=written.min(kept) {
         let place = place(written - back);
         match ROWS.get(place).map(|row| row.version.read(|| row.read(place))) {
-            Some(Seen::Whole(Some(ended))) => {
+            Some(Read::Consistent(Some(ended))) => {
                 reserve::push(into, ended);
             }
-            Some(Seen::Whole(None) | Seen::Moving) => is_still = false,
-            Some(Seen::Empty) | None => {}
+            Some(Read::Consistent(None) | Read::Torn) => is_still = false,
+            Some(Read::Empty) | None => {}
         }
     }
     is_still
@@ -152,7 +152,7 @@ pub(crate) fn forgotten() -> (u64, u64) {
     (written.saturating_sub(config::ended_tasks()), DROPPED.load(Ordering::Relaxed))
 }
 
-impl Written {
+impl SlotWriter {
     /// Writes what stays of the task.
     #[inline]
     pub(crate) fn put(
@@ -164,7 +164,7 @@ impl Written {
         items: Option<&ItemsReading>,
     ) {
         let row = self.row;
-        // NOTE: Release on every field, as `Version` wants.
+        // NOTE: Release on every field, as `SeqLock` wants.
         let put = |field: &AtomicU64, value| field.store(value, Ordering::Release);
         put(&row.id, id);
         put(&row.parent, reading.parent);
@@ -216,7 +216,7 @@ impl Row {
             reading: RecordReading {
                 parent: get(&self.parent),
                 site,
-                row: site,
+                counted_site: site,
                 future,
                 state: TaskState::from_u8(self.state.load(Ordering::Acquire)),
                 polls: get(&self.polls),

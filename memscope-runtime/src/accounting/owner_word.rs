@@ -34,12 +34,12 @@ use crate::primitives::{
 
 /// An owner, and in the lowest 16 bits the size of a block below a page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Word(pub(super) u64);
+pub(crate) struct OwnerWord(pub(super) u64);
 
 /// The bits that are not the owner's.
 pub(super) const FREE: u64 = (1 << FREE_BITS) - 1;
 
-impl Word {
+impl OwnerWord {
     #[inline]
     pub(crate) fn new(owner: Owner, bytes: usize) -> Self {
         Self(owner.0 | bytes as u64)
@@ -74,7 +74,7 @@ impl Word {
     /// The block's size, if the word can be believed.
     pub(crate) fn believed(self) -> Option<usize> {
         let bytes = self.bytes();
-        let is_known = !matches!(self.owner().read(), Charged::Unknown);
+        let is_known = !matches!(self.owner().read(), OwnerKind::Unknown);
         (is_known && (1..=MOST_FRONT).contains(&bytes)).then_some(bytes)
     }
 }
@@ -93,7 +93,7 @@ const TAGS: usize = NAME | CELL;
 
 /// What an owner is.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum Charged {
+pub(crate) enum OwnerKind {
     /// The block is memscope's own: no account is charged.
     Memscope,
     Account(&'static Account),
@@ -165,17 +165,17 @@ impl Owner {
 
     /// Looks for the owner where it must be if the word can be believed: at a place of an arena.
     #[inline]
-    pub(crate) fn read(self) -> Charged {
+    pub(crate) fn read(self) -> OwnerKind {
         let address = self.address() & !TAGS;
         match self.address() & TAGS {
             0 => match registry::account_at(address) {
-                Some(account) => Charged::Account(account),
-                None if self == Self::memscope() => Charged::Memscope,
-                None => Charged::Unknown,
+                Some(account) => OwnerKind::Account(account),
+                None if self == Self::memscope() => OwnerKind::Memscope,
+                None => OwnerKind::Unknown,
             },
-            CELL => registry::account_at(address).map_or(Charged::Unknown, Charged::Cell),
-            NAME => variable::at(address).map_or(Charged::Unknown, Charged::Named),
-            _ => Charged::Unknown,
+            CELL => registry::account_at(address).map_or(OwnerKind::Unknown, OwnerKind::Cell),
+            NAME => variable::at(address).map_or(OwnerKind::Unknown, OwnerKind::Named),
+            _ => OwnerKind::Unknown,
         }
     }
 }

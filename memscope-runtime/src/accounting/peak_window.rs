@@ -7,12 +7,12 @@
 //! No lock is taken: a window has a place of its own, which tasks raise.
 
 use crate::primitives::{
-    Linked, Links, Pool, Zeroed,
+    HasLinks, Links, Slab, Zeroed,
     sync::{AtomicU32, AtomicU64, Ordering},
 };
 
 static EPOCH: AtomicU32 = AtomicU32::new(0);
-static WINDOWS: Pool<Place> = Pool::new();
+static WINDOWS: Slab<Place> = Slab::new();
 /// How many windows are open: as long as there is none, no task looks for one.
 static OPEN: AtomicU32 = AtomicU32::new(0);
 
@@ -33,7 +33,7 @@ const BYTES: u64 = (1 << 48) - 1;
 // SAFETY: atomics only.
 unsafe impl Zeroed for Place {}
 
-impl Linked for Place {
+impl HasLinks for Place {
     fn links(&self) -> &Links {
         &self.links
     }

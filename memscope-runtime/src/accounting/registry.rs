@@ -12,11 +12,11 @@ use super::{
     transferred,
 };
 use crate::primitives::{
-    Arena, FreeList, Pool, Pooled, Spare, StaticRef, TAKEN, arena,
+    Arena, FreeList, Magazine, Slab, SlabItem, StaticRef, TAKEN, arena,
     sync::{AtomicI64, AtomicU32, AtomicU64, Ordering, raise},
 };
 
-static RECORDS: Pool<Record> = Pool::new();
+static RECORDS: Slab<Record> = Slab::new();
 
 /// Records of threads that have ended: the next thread goes on counting where they stopped, so that
 /// their number is the largest number of threads at one time.
@@ -41,7 +41,7 @@ const fn first_account(balance: i64, record: u32) -> Account {
     )
 }
 
-static ACCOUNTS: Pool<Account> = Pool::beginning_with(&FIRST_ACCOUNTS);
+static ACCOUNTS: Slab<Account> = Slab::beginning_with(&FIRST_ACCOUNTS);
 
 /// The memory of the first accounts.
 pub(crate) const STATIC_BYTES: u64 = size_of_val(&FIRST_ACCOUNTS) as u64;
@@ -49,8 +49,8 @@ pub(crate) const STATIC_BYTES: u64 = size_of_val(&FIRST_ACCOUNTS) as u64;
 static THREADS: Arena<StaticRef<Record>> = Arena::new();
 
 thread_local! {
-    static SPARE_RECORDS: Spare<Record> = const { Spare::new() };
-    static SPARE_ACCOUNTS: Spare<Account> = const { Spare::new() };
+    static SPARE_RECORDS: Magazine<Record> = const { Magazine::new() };
+    static SPARE_ACCOUNTS: Magazine<Account> = const { Magazine::new() };
 }
 
 /// What is allocated while a thread's destructors run, where a thread found no memory for a record,
@@ -140,18 +140,18 @@ pub(crate) fn records() -> impl Iterator<Item = &'static Record> {
 }
 
 pub(crate) fn give_back_thread(record: &'static Record) {
-    Pool::put_into(&FREE_THREADS, record);
+    Slab::put_into(&FREE_THREADS, record);
 }
 
 #[inline]
 pub(crate) fn give_back_record(record: &'static Record) {
-    RECORDS.put_near(&SPARE_RECORDS, record);
+    RECORDS.put_local(&SPARE_RECORDS, record);
 }
 
 /// Takes an account back whose owner has ended and whose last block is gone.
 #[inline(never)]
 pub(crate) fn give_back(account: &'static Account) {
-    ACCOUNTS.put_near(&SPARE_ACCOUNTS, account);
+    ACCOUNTS.put_local(&SPARE_ACCOUNTS, account);
 }
 
 /// Gives all that a thread kept for itself to the others; it keeps nothing from here on.
@@ -188,12 +188,12 @@ pub(crate) fn first_account_at(address: usize) -> Option<&'static Account> {
 
 #[inline]
 fn take_account() -> Option<&'static Account> {
-    SPARE_ACCOUNTS.with(Spare::pop).or_else(|| ACCOUNTS.take())
+    SPARE_ACCOUNTS.with(Magazine::pop).or_else(|| ACCOUNTS.take())
 }
 
 #[inline]
 fn take_task_record() -> Option<&'static Record> {
-    SPARE_RECORDS.with(Spare::pop).or_else(|| RECORDS.take())
+    SPARE_RECORDS.with(Magazine::pop).or_else(|| RECORDS.take())
 }
 
 /// All accounts, in use or not.

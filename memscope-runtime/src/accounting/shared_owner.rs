@@ -17,7 +17,7 @@ use crate::{
     config,
     model::text,
     primitives::{
-        Hash, Places, arena,
+        Hash, InternTable, arena,
         sync::{AtomicU64, Ordering, add, raise},
     },
 };
@@ -27,7 +27,7 @@ use crate::{
 pub(crate) struct Shared {
     /// Current on the threads that are inside: without an account, so that the allocator comes
     /// here. Read by all, written by nobody.
-    signpost: CachePadded<Tally>,
+    mode: CachePadded<Tally>,
     name: &'static str,
     hash: u64,
     /// Never closed.
@@ -46,7 +46,7 @@ pub(crate) struct SharedReading {
     pub(crate) memory: Untracked,
 }
 
-static SHARED: Places<Shared> = Places::new();
+static SHARED: InternTable<Shared> = InternTable::new();
 
 /// Stands for all names past the limit.
 const OTHER: &str = "(other)";
@@ -74,12 +74,12 @@ impl Shared {
     fn find(name: &str, has_room: impl Fn() -> bool) -> Option<&'static Self> {
         let hash = Hash::new().number(name.len() as u64).text(name).get();
         let is_same = |shared: &Self| shared.hash == hash && shared.name == name;
-        SHARED.find_or_make(hash, is_same, has_room, |index| Self::make(name, hash, index))
+        SHARED.get_or_insert(hash, is_same, has_room, |index| Self::make(name, hash, index))
     }
 
     fn make(name: &str, hash: u64, index: u32) -> Option<&'static Self> {
         let shared = arena::keep(Self {
-            signpost: CachePadded::new(Tally::standing_for(index)),
+            mode: CachePadded::new(Tally::standing_for(index)),
             name: arena::keep_str(name)?,
             hash,
             account: registry::shared_account()?,
@@ -91,8 +91,8 @@ impl Shared {
         Some(shared)
     }
 
-    pub(crate) fn signpost(&'static self) -> &'static Tally {
-        &self.signpost
+    pub(crate) fn mode(&'static self) -> &'static Tally {
+        &self.mode
     }
 
     /// Charges a block to the owner that the signpost with this index stands for.
@@ -127,7 +127,7 @@ impl Shared {
 
 /// Blocks that were freed inside, and whose owner the program had overwritten with zeroes.
 pub(crate) fn zeroes() -> u64 {
-    SHARED.iter().map(|shared| shared.signpost.zeroes()).sum()
+    SHARED.iter().map(|shared| shared.mode.zeroes()).sum()
 }
 
 /// All names that something was charged to.

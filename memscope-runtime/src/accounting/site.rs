@@ -7,13 +7,13 @@ use std::{cell::Cell, panic::Location, ptr};
 
 use super::{
     future_type::FutureType,
-    site_totals::{Histogram, Sums},
+    site_totals::{Histogram, SiteTotals},
 };
 use crate::{
     config,
     model::{TaskType, text},
     primitives::{
-        Hash, Places, StaticRef, arena,
+        Hash, InternTable, StaticRef, arena,
         sync::{AtomicU64, Ordering, add, bump, raise},
     },
 };
@@ -98,7 +98,7 @@ pub(crate) struct Site {
     argument_bytes: AtomicU64,
     boxed: AtomicU64,
     /// Over its closed tasks.
-    pub(crate) sums: Sums,
+    pub(crate) sums: SiteTotals,
     polls: Histogram,
     idles: Histogram,
     lives: Histogram,
@@ -153,7 +153,7 @@ impl Site {
             future: StaticRef::none(),
             argument_bytes: AtomicU64::new(0),
             boxed: AtomicU64::new(0),
-            sums: Sums::new(),
+            sums: SiteTotals::new(),
             polls: Histogram::new(),
             idles: Histogram::new(),
             lives: Histogram::new(),
@@ -218,7 +218,7 @@ impl Site {
         let hash = key.hash();
         let is_same = |site: &Self| site.hash == hash && site.key() == key;
         let make = |index| make(key, hash, index);
-        SITES.find_or_make(hash, is_same, || has_room(&key), make).unwrap_or(&OTHER)
+        SITES.get_or_insert(hash, is_same, || has_room(&key), make).unwrap_or(&OTHER)
     }
 
     pub(crate) fn index(&self) -> u32 {
@@ -365,7 +365,7 @@ impl Site {
 const MOST_NAME_BYTES: u64 = 8 << 20;
 
 /// All sites but `OTHER`.
-static SITES: Places<Site> = Places::new();
+static SITES: InternTable<Site> = InternTable::new();
 
 static OTHER: Site = Site::new(
     Key { name: "(other)", task_type: TaskType::Unspecified, file: "", line: 0, column: 0 },

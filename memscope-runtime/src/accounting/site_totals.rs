@@ -43,10 +43,10 @@ impl Histogram {
 /// adds to `crowded` with locked instructions. So an end costs one of these instead of five, and
 /// nobody ever waits.
 #[derive(Debug)]
-pub(crate) struct Sums {
+pub(crate) struct SiteTotals {
     busy: AtomicU8,
-    alone: Part,
-    crowded: Part,
+    alone: Shard,
+    crowded: Shard,
     /// The highest peak of one task.
     highest_peak: AtomicU64,
     /// The longest that a timed task waited which completed.
@@ -57,7 +57,7 @@ pub(crate) struct Sums {
 }
 
 #[derive(Debug)]
-struct Part {
+struct Shard {
     /// By how they ended.
     ended: [AtomicU64; TaskState::ALL.len()],
     allocated_bytes: AtomicU64,
@@ -68,12 +68,12 @@ struct Part {
     peaks: Histogram,
 }
 
-impl Sums {
+impl SiteTotals {
     pub(crate) const fn new() -> Self {
         Self {
             busy: AtomicU8::new(0),
-            alone: Part::new(),
-            crowded: Part::new(),
+            alone: Shard::new(),
+            crowded: Shard::new(),
             highest_peak: AtomicU64::new(0),
             longest_wait_ns: AtomicU64::new(0),
             items: ItemSums::new(),
@@ -122,7 +122,7 @@ impl Sums {
     }
 
     pub(crate) fn read(&self) -> SumsReading {
-        let get = |of: fn(&Part) -> &AtomicU64| {
+        let get = |of: fn(&Shard) -> &AtomicU64| {
             of(&self.alone).load(Ordering::Acquire) + of(&self.crowded).load(Ordering::Acquire)
         };
         SumsReading {
@@ -149,7 +149,7 @@ impl Sums {
     }
 }
 
-impl Part {
+impl Shard {
     const fn new() -> Self {
         Self {
             ended: [const { AtomicU64::new(0) }; TaskState::ALL.len()],

@@ -9,7 +9,7 @@ use crate::primitives::sync::{bump, shift};
 use crate::{
     model::Items,
     primitives::{
-        Arena, Pooled, Zeroed,
+        Arena, SlabItem, Zeroed,
         sync::{AtomicI64, AtomicU8, AtomicU64, Ordering, add, raise},
     },
 };

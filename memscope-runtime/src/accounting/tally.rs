@@ -6,7 +6,7 @@ use super::{
     owner_word::Owner,
     peak::Peak,
     thread_ring,
-    transferred::{self, Taken},
+    transferred::{self, TransferredIn},
 };
 use crate::model::EventKind;
 use crate::primitives::{
@@ -73,7 +73,7 @@ impl TallyReading {
     }
 
     /// The same of what was read before.
-    pub(crate) fn with_all(self, taken: &Taken) -> Self {
+    pub(crate) fn with_all(self, taken: &TransferredIn) -> Self {
         Self {
             allocated_bytes: self.allocated_bytes + taken.bytes + taken.guest_bytes,
             allocations: self.allocations + taken.guest_blocks,

@@ -1,7 +1,7 @@
 //! Each thread's ring: taken at its first event, handed on when the thread ends.
 
 use crate::primitives::{
-    Linked, Links, Pool, Pooled, Ring, Roster, StaticRef, Zeroed, arena, clock,
+    AppendList, HasLinks, Links, Ring, Slab, SlabItem, StaticRef, Zeroed, arena, clock,
     sync::{AtomicU32, AtomicU64, Ordering, add, fence},
     this_thread,
 };
@@ -37,7 +37,7 @@ struct Place {
 // SAFETY: atomics and a `StaticRef`, valid when zeroed, without a destructor.
 unsafe impl Zeroed for Place {}
 
-impl Linked for Place {
+impl HasLinks for Place {
     fn links(&self) -> &Links {
         &self.links
     }
@@ -45,8 +45,8 @@ impl Linked for Place {
 
 /// A ring goes from a thread that has ended to the next one, which goes on where the other stopped,
 /// whether it was drained or not.
-static PLACES: Pool<Place> = Pool::new();
-static ROSTER: Roster = Roster::new(AtomicU32::new(0));
+static PLACES: Slab<Place> = Slab::new();
+static RINGS: AppendList = AppendList::new(AtomicU32::new(0));
 /// Events of threads without a ring.
 static DROPPED: AtomicU64 = AtomicU64::new(0);
 
@@ -76,14 +76,14 @@ pub(crate) fn push(event: Event) {
 }
 
 /// The end of a task is on its way, until this is dropped; a reader must not see a part of it: see
-/// [`Folds`].
+/// [`EndEpochs`].
 #[derive(Debug)]
-pub(crate) struct Folding {
+pub(crate) struct EndInProgress {
     /// The thread's own count, and what it was; `None`: it has no place.
     place: Option<(&'static AtomicU64, u64)>,
 }
 
-impl Folding {
+impl EndInProgress {
     /// PERF: plain stores, as each thread counts by itself.
     #[inline]
     pub(crate) fn begin() -> Self {
@@ -92,16 +92,16 @@ impl Folding {
             Some((folds, before)) => folds.store(before.wrapping_add(1), Ordering::Relaxed),
             None => add(&BEGUN, 1),
         }
-        // What follows is not seen before the odd count (pairs with the fence in `Folds::stand`).
+        // What follows is not seen before the odd count (pairs with the fence in `EndEpochs::is_unchanged`).
         fence(Ordering::Release);
         Self { place }
     }
 }
 
-impl Drop for Folding {
+impl Drop for EndInProgress {
     #[inline]
     fn drop(&mut self) {
-        // Release pairs with the Acquire in `Folds::read`.
+        // Release pairs with the Acquire in `EndEpochs::read`.
         match self.place {
             Some((folds, before)) => folds.store(before.wrapping_add(2), Ordering::Release),
             None => {
@@ -114,13 +114,13 @@ impl Drop for Folding {
 /// How many ends of tasks all threads had folded away at some time. A reader takes this before and
 /// asks after: if it still stands, no task was in the middle of its end meanwhile.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Folds {
+pub(crate) struct EndEpochs {
     /// Nobody was at one.
     are_whole: bool,
     count: u64,
 }
 
-impl Folds {
+impl EndEpochs {
     pub(crate) fn read() -> Self {
         let folded = FOLDED.load(Ordering::Acquire);
         let mut folds = Self { are_whole: BEGUN.load(Ordering::Relaxed) == folded, count: folded };
@@ -133,7 +133,7 @@ impl Folds {
     }
 
     /// Whether nobody was in the middle of an end since this was read, and nobody is.
-    pub(crate) fn stand(self) -> bool {
+    pub(crate) fn is_unchanged(self) -> bool {
         // The fence keeps the reading before these loads (as in a sequence lock): who saw a part of
         // an end sees that it has begun.
         fence(Ordering::Acquire);
@@ -167,7 +167,7 @@ fn enter(place: &'static Place) -> Option<()> {
         return None;
     };
     place.ring.set(ring);
-    ROSTER.enter(place.index(), |next| place.next.store(next, Ordering::Relaxed));
+    RINGS.push(place.index(), |next| place.next.store(next, Ordering::Relaxed));
     Some(())
 }
 
@@ -226,7 +226,7 @@ fn for_each_ring(mut each: impl FnMut(&'static ThreadRing)) {
 
 fn for_each(mut each: impl FnMut(&'static Place)) {
     let next = |index| PLACES.get(index).map_or(0, |place| place.next.load(Ordering::Relaxed));
-    ROSTER.each(next, |index| {
+    RINGS.for_each(next, |index| {
         if let Some(place) = PLACES.get(index) {
             each(place);
         }
@@ -245,13 +245,13 @@ mod tests {
     #[test]
     fn an_end_that_goes_on_or_is_over_by_now_does_not_leave_a_reading_standing() {
         let ends = || {
-            let before = Folds::read();
-            let folding = Folding::begin();
-            assert!(!before.stand(), "it has begun");
-            let within = Folds::read();
-            assert!(!within.stand(), "it goes on");
+            let before = EndEpochs::read();
+            let folding = EndInProgress::begin();
+            assert!(!before.is_unchanged(), "it has begun");
+            let within = EndEpochs::read();
+            assert!(!within.is_unchanged(), "it goes on");
             drop(folding);
-            assert!(!within.stand() && !before.stand(), "it has begun and is over");
+            assert!(!within.is_unchanged() && !before.is_unchanged(), "it has begun and is over");
         };
         // Without a place of its own, and with one.
         std::thread::spawn(move || {

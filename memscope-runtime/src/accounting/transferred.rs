@@ -9,7 +9,7 @@ use crate::primitives::{
 
 /// What came to an account's owner so.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Taken {
+pub(crate) struct TransferredIn {
     /// What it took over.
     pub(crate) bytes: u64,
     /// What was live, at the most, right after it took something over or a guest allocated.
@@ -76,9 +76,9 @@ pub(crate) fn of(account: &Account) -> Option<&'static Row> {
 
 impl Row {
     #[inline(never)]
-    pub(crate) fn read(&self) -> Taken {
+    pub(crate) fn read(&self) -> TransferredIn {
         let get = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-        Taken {
+        TransferredIn {
             bytes: get(&self.bytes),
             peak_bytes: get(&self.peak_bytes),
             guest_bytes: get(&self.guest_bytes),

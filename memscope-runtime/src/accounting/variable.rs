@@ -9,7 +9,7 @@ use crate::{
     config,
     model::Extent,
     primitives::{
-        Guard, Holds, Lock, Pool, Pooled, Spare, StaticRef, Zeroed, clock, fork_lock,
+        DualRefcount, Guard, Lock, Magazine, Slab, SlabItem, StaticRef, Zeroed, clock, fork_lock,
         sync::{AtomicI64, AtomicU32, AtomicU64, Ordering},
     },
 };
@@ -17,7 +17,7 @@ use std::iter;
 
 use super::{
     account::Account,
-    owner_word::{Charged, Owner},
+    owner_word::{Owner, OwnerKind},
     site::UNTRACKED,
     variable_site::{Past, VariableSite},
 };
@@ -35,7 +35,7 @@ pub(crate) struct Variable {
     /// Of a head: its row.
     site: StaticRef<VariableSite>,
     /// Of a head: its blocks that live.
-    holds: Holds,
+    holds: DualRefcount,
     /// Of a head: the bytes of its blocks that live.
     live_bytes: AtomicI64,
     /// Of a head: the bytes of its blocks that were freed, each as it was then.
@@ -54,7 +54,7 @@ pub(crate) struct Variable {
 // SAFETY: atomics and `StaticRef`s, all valid when zeroed, none with a destructor.
 unsafe impl Zeroed for Variable {}
 
-impl Pooled for Variable {
+impl SlabItem for Variable {
     fn index(&self) -> u32 {
         self.index.load(Ordering::Relaxed)
     }
@@ -81,10 +81,10 @@ const USE: u32 = 8;
 /// Names of one block, at the most.
 const MOST_NAMES: usize = 16;
 
-static VARIABLES: Pool<Variable> = Pool::new();
+static VARIABLES: Slab<Variable> = Slab::new();
 
 thread_local! {
-    static SPARE_VARIABLES: Spare<Variable> = const { Spare::new() };
+    static MAGAZINE: Magazine<Variable> = const { Magazine::new() };
 }
 
 /// Held while the word of a block changes that has names, or the account of these names. Not needed
@@ -107,9 +107,9 @@ pub(crate) fn charged_to(block: Block) -> Option<&'static Account> {
     let mut charged = None;
     rename(block, |there| {
         charged = match there.read() {
-            Charged::Account(account) => Some(account),
-            Charged::Named(top) => top.account(),
-            Charged::Memscope | Charged::Cell(_) | Charged::Unknown => None,
+            OwnerKind::Account(account) => Some(account),
+            OwnerKind::Named(top) => top.account(),
+            OwnerKind::Memscope | OwnerKind::Cell(_) | OwnerKind::Unknown => None,
         };
         None
     });
@@ -124,14 +124,14 @@ pub(crate) fn recharge(block: Block, to: &'static Account) -> Option<&'static Ac
     let mut names = None;
     rename(block, |there| {
         let (account, word) = match there.read() {
-            Charged::Account(account) => (Some(account), Owner::account(to)),
-            Charged::Named(top) => {
+            OwnerKind::Account(account) => (Some(account), Owner::account(to)),
+            OwnerKind::Named(top) => {
                 renaming.get_or_insert_with(rename_named);
                 names = Some(top);
                 // The same word: if it still stands there, these are all names of the block.
                 (top.account(), there)
             }
-            Charged::Memscope | Charged::Cell(_) | Charged::Unknown => (None, there),
+            OwnerKind::Memscope | OwnerKind::Cell(_) | OwnerKind::Unknown => (None, there),
         };
         from = account.filter(|account| !std::ptr::eq(*account, to));
         from.map(|_| word)
@@ -157,7 +157,7 @@ impl Variable {
     /// One that is not in use; `None` where there are as many as are allowed.
     pub(crate) fn take() -> Option<&'static Self> {
         let most = u32::try_from(config::live_variables()).unwrap_or(u32::MAX);
-        SPARE_VARIABLES.with(Spare::pop).or_else(|| VARIABLES.take_up_to(most))
+        MAGAZINE.with(Magazine::pop).or_else(|| VARIABLES.take_up_to(most))
     }
 
     pub(crate) fn give_back(&'static self) {
@@ -165,7 +165,7 @@ impl Variable {
         let unused = (version | (USE - 1)).wrapping_add(1);
         self.version.store(unused, Ordering::Release);
         self.account.clear();
-        VARIABLES.put_near(&SPARE_VARIABLES, self);
+        VARIABLES.put_local(&MAGAZINE, self);
     }
 
     pub(crate) fn open_head(&self, site: &'static VariableSite, bytes: usize) {
@@ -235,11 +235,11 @@ impl Variable {
         let mut renaming = None;
         let name = |there: Owner| {
             let account = match there.read() {
-                Charged::Account(account) => {
+                OwnerKind::Account(account) => {
                     self.next.store(0, Ordering::Relaxed);
                     account
                 }
-                Charged::Named(top) => {
+                OwnerKind::Named(top) => {
                     renaming.get_or_insert_with(rename_named);
                     if let Some(known) = top.names().find(|name| is_known(name)) {
                         naming = Naming::Known(known);
@@ -248,7 +248,7 @@ impl Variable {
                     self.next.store(top.index() + 1, Ordering::Relaxed);
                     top.account().filter(|_| top.names().count() < MOST_NAMES)?
                 }
-                Charged::Memscope | Charged::Cell(_) | Charged::Unknown => return None,
+                OwnerKind::Memscope | OwnerKind::Cell(_) | OwnerKind::Unknown => return None,
             };
             self.account.set(account);
             naming = Naming::Done;
@@ -293,7 +293,7 @@ impl Variable {
     /// variable, the last of all gives its place back.
     pub(crate) fn release(&'static self, is_outer: bool, freer: u64, owner: u64) {
         let released = self.holds.release(is_outer);
-        if released.is_over {
+        if released.is_last_outer {
             let lifetime_ns =
                 clock::now_ns().saturating_sub(self.started_ns.load(Ordering::Relaxed));
             let is_partial = self.version.load(Ordering::Relaxed) & PARTIAL != 0;
@@ -307,7 +307,7 @@ impl Variable {
                 });
             }
         }
-        if released.is_unused {
+        if released.is_last {
             self.give_back();
         }
     }
@@ -404,5 +404,5 @@ impl Variable {
 
 /// Gives all that a thread kept for itself to the others.
 pub(crate) fn empty_spares() {
-    VARIABLES.empty(&SPARE_VARIABLES);
+    VARIABLES.empty(&MAGAZINE);
 }

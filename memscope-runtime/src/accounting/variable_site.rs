@@ -7,7 +7,7 @@ use crate::{
     config,
     model::Extent,
     primitives::{
-        Hash, Places, Seen, StaticRef, Version, arena,
+        Hash, InternTable, Read, SeqLock, StaticRef, arena,
         sync::{AtomicU8, AtomicU64, Ordering, add, raise},
     },
 };
@@ -69,7 +69,7 @@ pub(crate) struct VariableSite {
 /// The last variable that ended or could not be followed.
 #[derive(Debug)]
 struct Last {
-    version: Version,
+    version: SeqLock,
     extent: AtomicU8,
     task: AtomicU64,
     freed_by: AtomicU64,
@@ -104,7 +104,7 @@ pub(crate) struct VariableSiteReading {
     pub(crate) last: Option<Past>,
 }
 
-static SITES: Places<VariableSite> = Places::new();
+static SITES: InternTable<VariableSite> = InternTable::new();
 
 static OTHER: VariableSite =
     VariableSite::new(Key { name: "(other)", type_name: "", file: "", line: 0, column: 0 }, 0);
@@ -123,7 +123,7 @@ impl VariableSite {
             lifetime_sum_ns: AtomicU64::new(0),
             longest_lifetime_ns: AtomicU64::new(0),
             last: Last {
-                version: Version::of(AtomicU64::new(0)),
+                version: SeqLock::of(AtomicU64::new(0)),
                 extent: AtomicU8::new(0),
                 task: AtomicU64::new(0),
                 freed_by: AtomicU64::new(0),
@@ -140,7 +140,7 @@ impl VariableSite {
         let is_same = |site: &Self| site.hash == hash && site.key == key;
         let has_room = || SITES.made() < config::site_rows();
         let make = |_| arena::keep(Self::new(key, hash));
-        SITES.find_or_make(hash, is_same, has_room, make).unwrap_or(&OTHER)
+        SITES.get_or_insert(hash, is_same, has_room, make).unwrap_or(&OTHER)
     }
 
     /// All rows with a variable, `(other)` last.
@@ -223,7 +223,7 @@ impl Last {
     fn write(&self, past: &Past) {
         let Some(_writing) = self.version.write() else { return };
         let extent = EXTENTS.iter().position(|extent| *extent == past.extent).unwrap_or(0);
-        // Release on every field, as `Version` wants.
+        // Release on every field, as `SeqLock` wants.
         self.extent.store(u8::try_from(extent).unwrap_or(0), Ordering::Release);
         self.task.store(past.task, Ordering::Release);
         self.freed_by.store(past.freed_by, Ordering::Release);
@@ -235,9 +235,9 @@ impl Last {
     fn read(&self) -> Option<Past> {
         for _ in 0..64 {
             match self.version.read(|| self.words()) {
-                Seen::Whole(past) => return Some(past),
-                Seen::Empty => return None,
-                Seen::Moving => std::hint::spin_loop(),
+                Read::Consistent(past) => return Some(past),
+                Read::Empty => return None,
+                Read::Torn => std::hint::spin_loop(),
             }
         }
         None

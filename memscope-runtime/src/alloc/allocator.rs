@@ -2,13 +2,13 @@
 
 use super::{
     any_layout::{
-        give_back_front, is_small, outgrow, put, put_elsewhere, retake, retake_usual, take,
-        take_again, take_large, usual,
+        alloc_again, alloc_large, alloc_slow, free_elsewhere, free_slow, give_back_front,
+        inline_layout, is_small, outgrow, realloc_again_inline, realloc_slow,
     },
-    current::{self, Other},
+    current::{self, SwitchedTask},
 };
 use crate::{
-    accounting::{FRONT, FRONT_ALIGN, Tally, Word, block_layout},
+    accounting::{FRONT, FRONT_ALIGN, OwnerWord, Tally, block_layout},
     config::ENABLED,
 };
 use std::alloc::{GlobalAlloc, Layout, System};
@@ -79,20 +79,20 @@ unsafe impl<A: GlobalAlloc> GlobalAlloc for TrackingAllocator<A> {
             return unsafe { self.inner.alloc(layout) };
         }
         if layout.align() > FRONT_ALIGN {
-            return take(&self.inner, layout, false);
+            return alloc_slow(&self.inner, layout, false);
         }
         if !is_small(layout.size()) {
-            return take_large(&self.inner, layout, false);
+            return alloc_large(&self.inner, layout, false);
         }
         // SAFETY: just compared, and the caller says that it is not 0.
         let front = unsafe { block_layout::front_layout(layout.size()) };
         // SAFETY: the size is not zero: it has the word in it.
         let inner = unsafe { self.inner.alloc(front) };
         if inner.is_null() {
-            return take_again::<A>(layout.size(), false);
+            return alloc_again::<A>(layout.size(), false);
         }
         // SAFETY: just allocated with this layout.
-        unsafe { charge_usual(inner, layout.size()) }
+        unsafe { charge_inline(inner, layout.size()) }
     }
 
     #[inline]
@@ -102,20 +102,20 @@ unsafe impl<A: GlobalAlloc> GlobalAlloc for TrackingAllocator<A> {
             return unsafe { self.inner.alloc_zeroed(layout) };
         }
         if layout.align() > FRONT_ALIGN {
-            return take(&self.inner, layout, true);
+            return alloc_slow(&self.inner, layout, true);
         }
         if !is_small(layout.size()) {
-            return take_large(&self.inner, layout, true);
+            return alloc_large(&self.inner, layout, true);
         }
         // SAFETY: just compared, and the caller says that it is not 0.
         let front = unsafe { block_layout::front_layout(layout.size()) };
         // SAFETY: the size is not zero: it has the word in it.
         let inner = unsafe { self.inner.alloc_zeroed(front) };
         if inner.is_null() {
-            return take_again::<A>(layout.size(), true);
+            return alloc_again::<A>(layout.size(), true);
         }
         // SAFETY: just allocated with this layout.
-        unsafe { charge_usual(inner, layout.size()) }
+        unsafe { charge_inline(inner, layout.size()) }
     }
 
     #[inline]
@@ -126,7 +126,7 @@ unsafe impl<A: GlobalAlloc> GlobalAlloc for TrackingAllocator<A> {
         }
         if !block_layout::is_fronted(block) {
             // SAFETY: the caller's contract, passed on.
-            return unsafe { put(&self.inner, block, layout.size(), layout.align()) };
+            return unsafe { free_slow(&self.inner, block, layout.size(), layout.align()) };
         }
         // SAFETY: the caller says that the block is live; its address says that the word is in
         // front.
@@ -135,7 +135,7 @@ unsafe impl<A: GlobalAlloc> GlobalAlloc for TrackingAllocator<A> {
         // NOTE: at a signpost this lets zeroes pass, which then are counted there.
         if !word.is(tally.owner(), layout.size()) {
             // SAFETY: the caller's contract, and the block's word.
-            return unsafe { put_elsewhere(&self.inner, block, layout.size(), tally) };
+            return unsafe { free_elsewhere(&self.inner, block, layout.size(), tally) };
         }
         tally.discharge(layout.size());
         // SAFETY: the word has said that the block was made with this size.
@@ -150,7 +150,7 @@ unsafe impl<A: GlobalAlloc> GlobalAlloc for TrackingAllocator<A> {
         }
         if !block_layout::is_fronted(block) {
             // SAFETY: the caller's contract, passed on.
-            return unsafe { retake(&self.inner, block, layout, new_size) };
+            return unsafe { realloc_slow(&self.inner, block, layout, new_size) };
         }
         if !is_small(new_size) {
             // SAFETY: the caller's contract, passed on. The address says that the alignment is
@@ -164,7 +164,7 @@ unsafe impl<A: GlobalAlloc> GlobalAlloc for TrackingAllocator<A> {
         // NOTE: as in `dealloc`.
         if !word.is(tally.owner(), layout.size()) {
             // SAFETY: the caller's contract, passed on.
-            return unsafe { retake(&self.inner, block, layout, new_size) };
+            return unsafe { realloc_slow(&self.inner, block, layout, new_size) };
         }
         // SAFETY: the word has said that the block was made with this size.
         let old = unsafe { block_layout::front_layout(layout.size()) };
@@ -177,7 +177,7 @@ unsafe impl<A: GlobalAlloc> GlobalAlloc for TrackingAllocator<A> {
         let grown = unsafe { self.inner.realloc(inner, old, new.size()) };
         if grown.is_null() {
             // SAFETY: the caller's contract: nothing was done, and the word has said the size.
-            return unsafe { retake_usual::<A>(block, word.bytes(), new_size) };
+            return unsafe { realloc_again_inline::<A>(block, word.bytes(), new_size) };
         }
         // SAFETY: `grown` has the layout `new`, with room for the word.
         let block = unsafe { block_layout::write_front(grown, word.resized(new_size)) };
@@ -194,15 +194,15 @@ unsafe impl<A: GlobalAlloc> GlobalAlloc for TrackingAllocator<A> {
 // PERF: what is rare is called last, so that nothing has to be kept for afterwards: most registers
 // stay untouched.
 #[inline]
-unsafe fn charge_usual(inner: *mut u8, bytes: usize) -> *mut u8 {
+unsafe fn charge_inline(inner: *mut u8, bytes: usize) -> *mut u8 {
     let tally = current::tally();
     let owner = tally.owner();
     if owner.is_none() {
         // SAFETY: the caller's contract.
-        return unsafe { charge_at_signpost(tally, inner, bytes) };
+        return unsafe { charge_slow(tally, inner, bytes) };
     }
     // SAFETY: the caller's contract.
-    let block = unsafe { block_layout::write_front(inner, Word::new(owner, bytes)) };
+    let block = unsafe { block_layout::write_front(inner, OwnerWord::new(owner, bytes)) };
     if tally.count(bytes) { settle(tally, block) } else { block }
 }
 
@@ -214,35 +214,35 @@ unsafe fn charge_usual(inner: *mut u8, bytes: usize) -> *mut u8 {
 // PERF: first, and with little to keep for afterwards, what a program that annotates nothing mostly
 // does.
 #[inline(never)]
-unsafe fn charge_at_signpost(signpost: &'static Tally, inner: *mut u8, bytes: usize) -> *mut u8 {
-    if !current::is_outside(signpost) {
+unsafe fn charge_slow(mode: &'static Tally, inner: *mut u8, bytes: usize) -> *mut u8 {
+    if !current::is_outside(mode) {
         // SAFETY: a usual layout is below a page.
-        let layout = unsafe { usual(bytes) };
+        let layout = unsafe { inline_layout(bytes) };
         let block = inner.wrapping_add(FRONT);
-        let owner = current::charge_at_other_signpost(signpost, block, layout);
+        let owner = current::charge_in_mode(mode, block, layout);
         // SAFETY: the caller's contract.
-        return unsafe { block_layout::write_front(inner, Word::new(owner, bytes)) };
+        return unsafe { block_layout::write_front(inner, OwnerWord::new(owner, bytes)) };
     }
-    let tally = match current::outside_again() {
+    let tally = match current::cached_outside() {
         Ok(tally) => tally,
         // SAFETY: the caller's contract.
         Err(other) => return unsafe { charge_outside(other, inner, bytes) },
     };
     // SAFETY: the caller's contract.
-    let block = unsafe { block_layout::write_front(inner, Word::new(tally.owner(), bytes)) };
+    let block = unsafe { block_layout::write_front(inner, OwnerWord::new(tally.owner(), bytes)) };
     if tally.count(bytes) { settle_outside(tally, block) } else { block }
 }
 
-/// [`charge_at_signpost`] outside of every tracked task, where the thread comes from another task.
+/// [`charge_slow`] outside of every tracked task, where the thread comes from another task.
 ///
 /// # Safety
 ///
 /// As there.
 #[inline(never)]
-unsafe fn charge_outside(other: Other, inner: *mut u8, bytes: usize) -> *mut u8 {
+unsafe fn charge_outside(other: SwitchedTask, inner: *mut u8, bytes: usize) -> *mut u8 {
     let owner = current::charge_outside(other, bytes);
     // SAFETY: the caller's contract.
-    unsafe { block_layout::write_front(inner, Word::new(owner, bytes)) }
+    unsafe { block_layout::write_front(inner, OwnerWord::new(owner, bytes)) }
 }
 
 /// [`settle`] outside of every tracked task, where a task that has become large gets a name.
@@ -271,7 +271,7 @@ mod tests {
 
     use super::*;
     use crate::{
-        accounting::{Balance, Charged, Owner, registry},
+        accounting::{Balance, Owner, OwnerKind, registry},
         primitives::{arena::shortage, page_map},
     };
 
@@ -302,7 +302,7 @@ mod tests {
         (bytes + more, blocks + 1)
     }
 
-    fn take(layout: Layout) -> *mut u8 {
+    fn alloc_slow(layout: Layout) -> *mut u8 {
         // SAFETY: the tests ask for no empty block.
         unsafe { ALLOCATOR.alloc(layout) }
     }
@@ -318,7 +318,7 @@ mod tests {
             on_a_new_thread(|| {
                 let (layout, before) = (layout(size, align), orphans());
                 let bytes = i64::try_from(size).expect("small");
-                let block = shortage::during(|| take(layout));
+                let block = shortage::during(|| alloc_slow(layout));
                 assert!(!block.is_null());
                 assert_eq!(orphans(), plus(before, bytes), "{layout:?}");
                 free(block, layout);
@@ -331,11 +331,11 @@ mod tests {
     fn outside_of_tasks_a_thread_that_finds_no_account_charges_the_orphans() {
         on_a_new_thread(|| {
             let before = orphans();
-            let owner = shortage::during(|| current::charge_outside(Other::NOBODY, 40));
-            assert!(matches!(owner.read(), Charged::Account(_)));
+            let owner = shortage::during(|| current::charge_outside(SwitchedTask::NOBODY, 40));
+            assert!(matches!(owner.read(), OwnerKind::Account(_)));
             assert_eq!(owner, Owner::account(registry::orphans_account()));
             assert_eq!(orphans(), plus(before, 40));
-            current::discharge_elsewhere(owner, 40, current::tally());
+            current::discharge_slow(owner, 40, current::tally());
             assert_eq!(orphans(), before);
         });
     }
@@ -346,9 +346,9 @@ mod tests {
     #[test]
     fn a_large_block_without_a_slot_is_the_orphans_through_growth_and_until_it_is_freed() {
         on_a_new_thread(|| {
-            free(take(layout(40, 8)), layout(40, 8));
+            free(alloc_slow(layout(40, 8)), layout(40, 8));
             let (before, refused) = (orphans(), page_map::slots_refused());
-            let block = shortage::during(|| take(layout(HUGE, 8)));
+            let block = shortage::during(|| alloc_slow(layout(HUGE, 8)));
             assert_eq!(page_map::slots_refused(), refused + 1, "there was a slot");
             assert_eq!(orphans(), plus(before, HUGE.cast_signed() as i64));
             let grow = |block, from: usize, to| {
@@ -370,9 +370,9 @@ mod tests {
     fn a_large_block_that_would_be_taken_for_a_padded_one_is_refused_without_a_slot() {
         on_a_new_thread(|| {
             let (before, wide) = (orphans(), layout(HUGE, 64));
-            assert!(shortage::during(|| take(wide)).is_null());
+            assert!(shortage::during(|| alloc_slow(wide)).is_null());
             let small = layout(100, 64);
-            let block = take(small);
+            let block = alloc_slow(small);
             // SAFETY: a live block with its layout.
             let grown = shortage::during(|| unsafe { ALLOCATOR.realloc(block, small, HUGE) });
             assert!(grown.is_null(), "the block stays");

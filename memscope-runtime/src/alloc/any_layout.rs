@@ -23,7 +23,7 @@ pub(super) fn is_small(bytes: usize) -> bool {
 ///
 /// `bytes` must be below a page.
 #[inline]
-pub(super) unsafe fn usual(bytes: usize) -> Layout {
+pub(super) unsafe fn inline_layout(bytes: usize) -> Layout {
     // SAFETY: a power of two, and the caller's contract.
     unsafe { Layout::from_size_align_unchecked(bytes, align_of::<usize>()) }
 }
@@ -34,13 +34,13 @@ fn discharge(owner: Owner, bytes: usize) {
     if owner == tally.owner() {
         tally.discharge(bytes);
     } else {
-        current::discharge_elsewhere(owner, bytes, tally);
+        current::discharge_slow(owner, bytes, tally);
     }
 }
 
 /// Takes a block of any layout from `inner` and charges it; null where there is no memory for it.
 #[inline(never)]
-pub(super) fn take<A: GlobalAlloc>(inner: &A, layout: Layout, is_zeroed: bool) -> *mut u8 {
+pub(super) fn alloc_slow<A: GlobalAlloc>(inner: &A, layout: Layout, is_zeroed: bool) -> *mut u8 {
     let Some(request) = Request::of(layout) else { return ptr::null_mut() };
     let fresh = if is_zeroed {
         // SAFETY: the size is not zero: it has the word in it, or is that of the user's block.
@@ -52,7 +52,7 @@ pub(super) fn take<A: GlobalAlloc>(inner: &A, layout: Layout, is_zeroed: bool) -
     // SAFETY: just allocated with this layout.
     let Some((block, place)) = (unsafe { settle_down(inner, request, fresh) }) else {
         let is_given = reserve::give_way(layout.size());
-        return if is_given { take(inner, layout, is_zeroed) } else { ptr::null_mut() };
+        return if is_given { alloc_slow(inner, layout, is_zeroed) } else { ptr::null_mut() };
     };
     let owner = if matches!(place, Place::NoSlot) {
         current::charge_without_slot(block, layout)
@@ -69,7 +69,7 @@ pub(super) fn take<A: GlobalAlloc>(inner: &A, layout: Layout, is_zeroed: bool) -
 // PERF: without the allocator, which would have to be kept while it is asked for the first time.
 #[cold]
 #[inline(never)]
-pub(super) fn take_again<A: GlobalAlloc>(bytes: usize, is_zeroed: bool) -> *mut u8 {
+pub(super) fn alloc_again<A: GlobalAlloc>(bytes: usize, is_zeroed: bool) -> *mut u8 {
     if size_of::<A>() != 0 || !reserve::give_way(bytes) {
         return ptr::null_mut();
     }
@@ -77,7 +77,7 @@ pub(super) fn take_again<A: GlobalAlloc>(bytes: usize, is_zeroed: bool) -> *mut 
     // type.
     let inner = unsafe { ptr::NonNull::<A>::dangling().as_ref() };
     // SAFETY: a usual layout is below a page.
-    take(inner, unsafe { usual(bytes) }, is_zeroed)
+    alloc_slow(inner, unsafe { inline_layout(bytes) }, is_zeroed)
 }
 
 /// Reallocates a block of a usual layout, for which there was no memory, in the same way.
@@ -88,7 +88,7 @@ pub(super) fn take_again<A: GlobalAlloc>(bytes: usize, is_zeroed: bool) -> *mut 
 // PERF: with what is kept anyway, but for the block.
 #[cold]
 #[inline(never)]
-pub(super) unsafe fn retake_usual<A: GlobalAlloc>(
+pub(super) unsafe fn realloc_again_inline<A: GlobalAlloc>(
     block: *mut u8,
     bytes: usize,
     new_size: usize,
@@ -100,9 +100,9 @@ pub(super) unsafe fn retake_usual<A: GlobalAlloc>(
     // type.
     let inner = unsafe { ptr::NonNull::<A>::dangling().as_ref() };
     // SAFETY: a usual layout is below a page.
-    let layout = unsafe { usual(bytes) };
+    let layout = unsafe { inline_layout(bytes) };
     // SAFETY: the caller's contract.
-    unsafe { retake_again(inner, block, layout, new_size) }
+    unsafe { realloc_again(inner, block, layout, new_size) }
 }
 
 /// Reallocates a block of any layout, of which there was no memory, in the same way.
@@ -112,7 +112,7 @@ pub(super) unsafe fn retake_usual<A: GlobalAlloc>(
 /// As there.
 #[cold]
 #[inline(never)]
-unsafe fn retake_again<A: GlobalAlloc>(
+unsafe fn realloc_again<A: GlobalAlloc>(
     inner: &A,
     block: *mut u8,
     layout: Layout,
@@ -122,14 +122,14 @@ unsafe fn retake_again<A: GlobalAlloc>(
         return ptr::null_mut();
     }
     // SAFETY: the caller's contract.
-    unsafe { retake(inner, block, layout, new_size) }
+    unsafe { realloc_slow(inner, block, layout, new_size) }
 }
 
-/// [`take`] of a block that is not small.
+/// [`alloc_slow`] of a block that is not small.
 // PERF: by another name, so that `alloc` has two short comparisons.
 #[inline(never)]
-pub(super) fn take_large<A: GlobalAlloc>(inner: &A, layout: Layout, is_zeroed: bool) -> *mut u8 {
-    take(inner, layout, is_zeroed)
+pub(super) fn alloc_large<A: GlobalAlloc>(inner: &A, layout: Layout, is_zeroed: bool) -> *mut u8 {
+    alloc_slow(inner, layout, is_zeroed)
 }
 
 /// Where a new block and its word are; `None` where there is no memory for either, and the inner
@@ -178,7 +178,7 @@ pub(super) unsafe fn give_back_front<A: GlobalAlloc>(inner: &A, block: *mut u8, 
 /// That of `GlobalAlloc::dealloc`, with a block that has its word in front.
 // PERF: called last, so that `dealloc` has nothing to keep for afterwards.
 #[inline(never)]
-pub(super) unsafe fn put_elsewhere<A: GlobalAlloc>(
+pub(super) unsafe fn free_elsewhere<A: GlobalAlloc>(
     inner: &A,
     block: *mut u8,
     bytes: usize,
@@ -188,9 +188,9 @@ pub(super) unsafe fn put_elsewhere<A: GlobalAlloc>(
     let word = unsafe { block_layout::front_word(block) };
     if word.bytes() != bytes {
         // SAFETY: the caller's contract. Blocks with just a word in front have small alignments.
-        return unsafe { put(inner, block, bytes, FRONT_ALIGN) };
+        return unsafe { free_slow(inner, block, bytes, FRONT_ALIGN) };
     }
-    current::discharge_elsewhere(word.owner(), bytes, tally);
+    current::discharge_slow(word.owner(), bytes, tally);
     // SAFETY: the word has said that the block was made with this size.
     unsafe { give_back_front(inner, block, bytes) };
 }
@@ -202,7 +202,12 @@ pub(super) unsafe fn put_elsewhere<A: GlobalAlloc>(
 ///
 /// That of `GlobalAlloc::dealloc`.
 #[inline(never)]
-pub(super) unsafe fn put<A: GlobalAlloc>(inner: &A, block: *mut u8, bytes: usize, align: usize) {
+pub(super) unsafe fn free_slow<A: GlobalAlloc>(
+    inner: &A,
+    block: *mut u8,
+    bytes: usize,
+    align: usize,
+) {
     // SAFETY: the caller says that the block is live and has this alignment.
     let place = unsafe { Place::of(block, align) };
     // SAFETY: as above.
@@ -229,7 +234,7 @@ pub(super) unsafe fn put<A: GlobalAlloc>(inner: &A, block: *mut u8, bytes: usize
 ///
 /// That of `GlobalAlloc::realloc`.
 #[inline(never)]
-pub(super) unsafe fn retake<A: GlobalAlloc>(
+pub(super) unsafe fn realloc_slow<A: GlobalAlloc>(
     inner: &A,
     block: *mut u8,
     layout: Layout,
@@ -259,7 +264,7 @@ pub(super) unsafe fn retake<A: GlobalAlloc>(
         // SAFETY: the block stays where and as it was.
         unsafe { place.write(block, owner, bytes) };
         // SAFETY: the caller's contract: nothing was done.
-        return unsafe { retake_again(inner, block, layout, new_size) };
+        return unsafe { realloc_again(inner, block, layout, new_size) };
     };
     let owner = if matches!(new_place, Place::NoSlot) {
         discharge(owner, bytes);
@@ -272,7 +277,7 @@ pub(super) unsafe fn retake<A: GlobalAlloc>(
     grown
 }
 
-/// [`retake`] of a block of a usual layout that becomes larger than such a block.
+/// [`realloc_slow`] of a block of a usual layout that becomes larger than such a block.
 ///
 /// # Safety
 ///
@@ -288,7 +293,7 @@ pub(super) unsafe fn outgrow<A: GlobalAlloc>(
     // SAFETY: the caller's contract: the size is one that a block may have.
     let layout = unsafe { Layout::from_size_align_unchecked(bytes, FRONT_ALIGN) };
     // SAFETY: as above.
-    unsafe { retake(inner, block, layout, new_size) }
+    unsafe { realloc_slow(inner, block, layout, new_size) }
 }
 
 /// Has `inner` reallocate a block whose word stays at the same kind of place; `None` where there is

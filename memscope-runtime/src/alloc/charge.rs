@@ -8,17 +8,17 @@ use super::unannotated;
 #[cfg(feature = "tracing")]
 use crate::accounting::Account;
 use crate::{
-    accounting::{Charged, Leads, Owner, Shared, Tally, registry},
+    accounting::{Leads, Owner, OwnerKind, Shared, Tally, registry},
     config,
     primitives::page_map,
 };
 
 use super::{
     current::{
-        OWN, Other, QUIET, SPAWNING, STRANGER, find_outside, introduce, is_memscope, is_outside,
-        is_untracked, outside, tally, untracked_at,
+        BEFORE_TOKIO, EXEMPT, SPAWNING, SwitchedTask, UNREGISTERED, find_outside, is_exempt,
+        is_outside, is_untracked, outside, register_thread, tally, untracked_at,
     },
-    discharge::{discharge_account, discharge_elsewhere, known},
+    discharge::{discharge_account, discharge_slow, known},
     spawn_charge::charge_spawned,
 };
 use crate::alloc::install_check::Probe;
@@ -28,7 +28,7 @@ use crate::alloc::install_check::Probe;
 #[cold]
 pub(crate) fn charge_without_slot(block: *mut u8, layout: Layout) -> Owner {
     page_map::refuse_slot();
-    if is_memscope() {
+    if is_exempt() {
         Probe::of(block, layout).note();
     }
     Owner::account(registry::charge_orphans(layout.size()))
@@ -45,7 +45,7 @@ pub(crate) fn charge(block: *mut u8, layout: Layout) -> Owner {
             tally.charge(account, layout.size());
             Owner::account(account)
         }
-        None => charge_at_signpost(tally, block, layout),
+        None => charge_slow(tally, block, layout),
     }
 }
 
@@ -58,33 +58,33 @@ pub(crate) fn recharge(owner: Owner, bytes: usize, grown: *mut u8, new: Layout) 
         tally.discharge(bytes);
         return charge(grown, new);
     }
-    let Charged::Named(name) = owner.read() else {
-        discharge_elsewhere(owner, bytes, tally);
+    let OwnerKind::Named(name) = owner.read() else {
+        discharge_slow(owner, bytes, tally);
         return charge(grown, new);
     };
     if let Some(account) = name.account() {
         discharge_account(account, bytes, known(tally));
     }
     let account = match charge(grown, new).read() {
-        Charged::Account(account) | Charged::Cell(account) => Some(account),
-        Charged::Memscope | Charged::Named(_) | Charged::Unknown => None,
+        OwnerKind::Account(account) | OwnerKind::Cell(account) => Some(account),
+        OwnerKind::Memscope | OwnerKind::Named(_) | OwnerKind::Unknown => None,
     };
     name.moved(account, bytes, new.size());
     Owner::named(name)
 }
 
 /// Charges a new block at a signpost.
-fn charge_at_signpost(signpost: &'static Tally, block: *mut u8, layout: Layout) -> Owner {
-    if is_outside(signpost) {
+fn charge_slow(mode: &'static Tally, block: *mut u8, layout: Layout) -> Owner {
+    if is_outside(mode) {
         charge_to(outside(), layout.size())
     } else {
-        charge_at_other_signpost(signpost, block, layout)
+        charge_in_mode(mode, block, layout)
     }
 }
 
-/// Charges a new block outside of every tracked task, where that is not whom [`outside_again`]
+/// Charges a new block outside of every tracked task, where that is not whom [`cached_outside`]
 /// finds.
-pub(crate) fn charge_outside(other: Other, bytes: usize) -> Owner {
+pub(crate) fn charge_outside(other: SwitchedTask, bytes: usize) -> Owner {
     charge_to(find_outside(other), bytes)
 }
 
@@ -106,29 +106,25 @@ pub(crate) fn note_size(tally: &'static Tally) {
 
 /// Charges a new block at any signpost but that outside of every tracked task.
 #[inline(never)]
-pub(crate) fn charge_at_other_signpost(
-    signpost: &'static Tally,
-    block: *mut u8,
-    layout: Layout,
-) -> Owner {
+pub(crate) fn charge_in_mode(mode: &'static Tally, block: *mut u8, layout: Layout) -> Owner {
     let bytes = layout.size();
-    if is_untracked(signpost) {
-        return charge_to(untracked_at(signpost), bytes);
+    if is_untracked(mode) {
+        return charge_to(untracked_at(mode), bytes);
     }
-    if ptr::eq(signpost, &raw const OWN) {
+    if ptr::eq(mode, &raw const EXEMPT) {
         self_usage::add(bytes);
         Probe::of(block, layout).note();
         return Owner::memscope();
     }
-    if ptr::eq(signpost, &raw const SPAWNING) {
+    if ptr::eq(mode, &raw const SPAWNING) {
         return charge_spawned(bytes);
     }
-    charge_for(signpost, bytes)
+    charge_for(mode, bytes)
 }
 
 /// Charges a new block to whom this tally is, or stands for.
 pub(super) fn charge_for(tally: &'static Tally, bytes: usize) -> Owner {
-    let tally = if ptr::eq(tally, &raw const STRANGER) { meet_at_work() } else { tally };
+    let tally = if ptr::eq(tally, &raw const UNREGISTERED) { meet_at_work() } else { tally };
     if let Some(account) = tally.account() {
         tally.charge(account, bytes);
         return Owner::account(account);
@@ -144,8 +140,8 @@ pub(super) fn charge_for(tally: &'static Tally, bytes: usize) -> Owner {
 
 /// The tally to charge at a thread's first allocation: it may be in an unannotated task.
 fn meet_at_work() -> &'static Tally {
-    let own = introduce();
-    if own.account().is_some() && config::unannotated() { untracked_at(&QUIET) } else { own }
+    let own = register_thread();
+    if own.account().is_some() && config::unannotated() { untracked_at(&BEFORE_TOKIO) } else { own }
 }
 
 /// Charges a new block to the span with this record, where another thread may write that.

@@ -6,12 +6,12 @@
 //!
 //! | signpost | where | who is charged |
 //! |---|---|---|
-//! | `STRANGER` | a thread's first allocation | the thread, from now on |
-//! | `QUIET` | outside of every tracked task, on a thread where Tokio has not run | the thread |
-//! | `PLAIN` | the same, once Tokio has run there | the unannotated Tokio task, else the thread |
+//! | `UNREGISTERED` | a thread's first allocation | the thread, from now on |
+//! | `BEFORE_TOKIO` | outside of every tracked task, on a thread where Tokio has not run | the thread |
+//! | `OUTSIDE` | the same, once Tokio has run there | the unannotated Tokio task, else the thread |
 //! | `SPAWNING` | inside `Tracked::spawn` | the new task, up to its cell; then the spawner |
-//! | `OWN` | memscope reads its records | nobody: the block carries no owner |
-//! | `LATE` | thread-local destructors are running | the orphans' account |
+//! | `EXEMPT` | memscope reads its records | nobody: the block carries no owner |
+//! | `EXITING` | thread-local destructors are running | the orphans' account |
 //!
 //! Each shared owner has one more, which leads to it; and so has each span, for threads that enter
 //! it while another thread is in it.
@@ -21,9 +21,9 @@
 //! | begins with | ends when | current afterwards |
 //! |---|---|---|
 //! | [`Entered`]: a poll, a scope, a drop | the guard is dropped | what was before |
-//! | [`Behind`]: a signpost | it is dropped, or the cell is there | what was before |
+//! | [`ModeGuard`]: a signpost | it is dropped, or the cell is there | what was before |
 //! | a span that is entered (`entries`) | it is left, or a guard below ends | what was before |
-//! | a thread's first allocation | its destructors run | `LATE` |
+//! | a thread's first allocation | its destructors run | `EXITING` |
 
 use super::{
     discharge::known,
@@ -44,26 +44,24 @@ use super::span_entries;
 #[cfg(feature = "tokio")]
 use super::unannotated;
 #[cfg(feature = "tokio")]
-pub(crate) use super::unannotated::Other;
+pub(crate) use super::unannotated::SwitchedTask;
 
 #[cfg(feature = "tracing")]
 pub(crate) use super::span_entries::{enter as enter_span, exit as exit_span};
 #[cfg(feature = "tokio")]
 pub(crate) use super::spawn_charge::Spawning;
 pub(crate) use super::{
-    charge::{
-        charge, charge_at_other_signpost, charge_outside, charge_without_slot, note_size, recharge,
-    },
-    discharge::{discharge_cell, discharge_elsewhere, hand_on},
+    charge::{charge, charge_in_mode, charge_outside, charge_without_slot, note_size, recharge},
+    discharge::{discharge_cell, discharge_slow, transfer_out},
 };
 
 /// Without Tokio nobody is found where no task is tracked.
 #[cfg(not(feature = "tokio"))]
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Other;
+pub(crate) struct SwitchedTask;
 
 #[cfg(not(feature = "tokio"))]
-impl Other {
+impl SwitchedTask {
     const NOBODY: Self = Self;
 
     #[expect(clippy::unused_self, reason = "as with Tokio")]
@@ -77,14 +75,14 @@ impl Other {
     }
 }
 
-pub(super) static STRANGER: Tally = Tally::new();
+pub(super) static UNREGISTERED: Tally = Tally::new();
 pub(super) static SPAWNING: Tally = Tally::new();
-pub(super) static OWN: Tally = Tally::new();
-pub(super) static LATE: Tally = Tally::new();
+pub(super) static EXEMPT: Tally = Tally::new();
+pub(super) static EXITING: Tally = Tally::new();
 /// Outside of tracked tasks: the Tokio task that nobody annotated, or the thread.
-pub(super) static PLAIN: Tally = Tally::new();
+pub(super) static OUTSIDE: Tally = Tally::new();
 /// The same until Tokio has run on the thread: the thread.
-pub(super) static QUIET: Tally = Tally::new();
+pub(super) static BEFORE_TOKIO: Tally = Tally::new();
 
 // PERF: `const` and without destructors, so that an access is one move relative to the thread
 // pointer, at any time in a thread's life.
@@ -98,8 +96,8 @@ thread_local! {
 /// linked, which keeps registers from being used.
 pub(super) struct Here {
     pub(super) current: Cell<&'static Tally>,
-    /// What the signposts `SPAWNING` and `OWN` stand before.
-    pub(super) behind: Cell<&'static Tally>,
+    /// What the signposts `SPAWNING` and `EXEMPT` stand before.
+    pub(super) underlying: Cell<&'static Tally>,
     pub(super) spawn: SpawnCell,
     pub(super) thread: Cell<Option<&'static Record>>,
     pub(super) probe: Cell<Option<Probe>>,
@@ -119,8 +117,8 @@ pub(super) struct Here {
 impl Here {
     const fn new() -> Self {
         Self {
-            current: Cell::new(&STRANGER),
-            behind: Cell::new(&STRANGER),
+            current: Cell::new(&UNREGISTERED),
+            underlying: Cell::new(&UNREGISTERED),
             spawn: SpawnCell::new(),
             thread: Cell::new(None),
             probe: Cell::new(None),
@@ -166,7 +164,7 @@ impl Entered {
     pub(crate) fn untracked() -> Self {
         // NOTE: a stranger is introduced here: at its first allocation it would be charged as
         // outside of scopes, where a task that is not annotated may be current.
-        Self::new(thread().map_or_else(introduce, Record::tally))
+        Self::new(thread().map_or_else(register_thread, Record::tally))
     }
 
     /// The task that was current before; 0 if none. `is_spawned`: this one was spawned on Tokio as
@@ -199,61 +197,61 @@ impl Drop for Entered {
 }
 
 /// Runs `work` with allocations charged to no task or thread: they are memscope's own.
-pub(crate) fn as_memscope<T>(work: impl FnOnce() -> T) -> T {
-    let _behind = Behind::put(&OWN);
+pub(crate) fn exempt<T>(work: impl FnOnce() -> T) -> T {
+    let _behind = ModeGuard::put(&EXEMPT);
     work()
 }
 
-/// Whether this code runs inside [`as_memscope`].
-pub(crate) fn is_memscope() -> bool {
-    ptr::eq(tally(), &raw const OWN)
+/// Whether this code runs inside [`exempt`].
+pub(crate) fn is_exempt() -> bool {
+    ptr::eq(tally(), &raw const EXEMPT)
 }
 
 /// Puts a signpost up before the current tally, until dropped.
 #[derive(Debug)]
-pub(super) struct Behind {
+pub(super) struct ModeGuard {
     outer: &'static Tally,
     _entered: Entered,
 }
 
-impl Behind {
+impl ModeGuard {
     #[inline]
-    pub(super) fn put(signpost: &'static Tally) -> Self {
-        let current = behind(tally());
+    pub(super) fn put(mode: &'static Tally) -> Self {
+        let current = underlying(tally());
         Self {
-            outer: HERE.with(|here| here.behind.replace(current)),
-            _entered: Entered::new(signpost),
+            outer: HERE.with(|here| here.underlying.replace(current)),
+            _entered: Entered::new(mode),
         }
     }
 }
 
-impl Drop for Behind {
+impl Drop for ModeGuard {
     #[inline]
     fn drop(&mut self) {
         HERE.with(|here| {
             let outer = self.outer;
             #[cfg(feature = "tracing")]
             let outer = span_entries::resolve(here, outer, here.depth.get().wrapping_sub(1));
-            here.behind.set(outer);
+            here.underlying.set(outer);
         });
     }
 }
 
-/// What `SPAWNING` and `OWN` stand before; any other is itself.
+/// What `SPAWNING` and `EXEMPT` stand before; any other is itself.
 #[inline]
-pub(super) fn behind(tally: &'static Tally) -> &'static Tally {
-    let is_before = ptr::eq(tally, &raw const SPAWNING) || ptr::eq(tally, &raw const OWN);
-    if is_before { HERE.with(|here| here.behind.get()) } else { tally }
+pub(super) fn underlying(tally: &'static Tally) -> &'static Tally {
+    let is_before = ptr::eq(tally, &raw const SPAWNING) || ptr::eq(tally, &raw const EXEMPT);
+    if is_before { HERE.with(|here| here.underlying.get()) } else { tally }
 }
 
 /// Who allocates outside of every tracked task.
 pub(super) fn outside() -> &'static Tally {
-    outside_again().unwrap_or_else(find_outside)
+    cached_outside().unwrap_or_else(find_outside)
 }
 
 /// [`outside`], where that is another than before.
-pub(super) fn find_outside(other: Other) -> &'static Tally {
-    other.find().or_else(thread).map_or(&LATE, Record::tally)
+pub(super) fn find_outside(other: SwitchedTask) -> &'static Tally {
+    other.find().or_else(thread).map_or(&EXITING, Record::tally)
 }
 
 /// The id of the current task, annotated or not; 0: none, or one that has not allocated.
@@ -270,31 +268,31 @@ pub(crate) fn tally() -> &'static Tally {
 
 /// How many words were not believed of blocks that were freed or reallocated.
 pub(crate) fn words_refused() -> u64 {
-    let signposts = [&STRANGER, &SPAWNING, &OWN, &LATE, &QUIET, &PLAIN];
+    let signposts = [&UNREGISTERED, &SPAWNING, &EXEMPT, &EXITING, &BEFORE_TOKIO, &OUTSIDE];
     let zeroes: u64 = signposts.map(Tally::zeroes).iter().sum();
     owner_word::words_refused() + zeroes + shared_owner::zeroes()
 }
 
 /// Whether this signpost stands outside of every tracked task, on a thread where Tokio has run.
 #[inline]
-pub(crate) fn is_outside(signpost: &'static Tally) -> bool {
-    ptr::eq(signpost, &raw const PLAIN)
+pub(crate) fn is_outside(mode: &'static Tally) -> bool {
+    ptr::eq(mode, &raw const OUTSIDE)
 }
 
 /// Whether this signpost stands outside of every tracked task.
 #[inline]
-pub(super) fn is_untracked(signpost: &'static Tally) -> bool {
-    is_outside(signpost) || ptr::eq(signpost, &raw const QUIET)
+pub(super) fn is_untracked(mode: &'static Tally) -> bool {
+    is_outside(mode) || ptr::eq(mode, &raw const BEFORE_TOKIO)
 }
 
 /// Whether Tokio may be asked at this signpost, which stands outside of every tracked task: from
 /// its first use on this thread on.
 #[inline]
-pub(super) fn asks_tokio(signpost: &'static Tally) -> bool {
-    is_outside(signpost) || leaves_quiet()
+pub(super) fn asks_tokio(mode: &'static Tally) -> bool {
+    is_outside(mode) || leaves_quiet()
 }
 
-/// Puts `PLAIN` in the place of `QUIET` if Tokio has run on this thread by now.
+/// Puts `OUTSIDE` in the place of `BEFORE_TOKIO` if Tokio has run on this thread by now.
 #[cfg(feature = "tokio")]
 fn leaves_quiet() -> bool {
     match unannotated::sight() {
@@ -309,9 +307,9 @@ fn leaves_quiet() -> bool {
         }
     }
     HERE.with(|here| {
-        for place in [&here.current, &here.behind] {
-            if ptr::eq(place.get(), &raw const QUIET) {
-                place.set(&PLAIN);
+        for place in [&here.current, &here.underlying] {
+            if ptr::eq(place.get(), &raw const BEFORE_TOKIO) {
+                place.set(&OUTSIDE);
             }
         }
     });
@@ -325,19 +323,19 @@ fn leaves_quiet() -> bool {
 }
 
 /// The tally to charge at this signpost, which stands outside of every tracked task.
-pub(super) fn untracked_at(signpost: &'static Tally) -> &'static Tally {
-    if asks_tokio(signpost) { outside() } else { thread().map_or(&LATE, Record::tally) }
+pub(super) fn untracked_at(mode: &'static Tally) -> &'static Tally {
+    if asks_tokio(mode) { outside() } else { thread().map_or(&EXITING, Record::tally) }
 }
 
 /// Who allocates outside of every tracked task, if that is the task that did so last; the thread,
 /// where tasks are not asked for.
 #[inline]
-pub(crate) fn outside_again() -> Result<&'static Tally, Other> {
+pub(crate) fn cached_outside() -> Result<&'static Tally, SwitchedTask> {
     #[cfg(feature = "tokio")]
     if config::unannotated() {
-        return unannotated::again().map(Record::tally);
+        return unannotated::cached_task().map(Record::tally);
     }
-    thread().map(Record::tally).ok_or(Other::NOBODY)
+    thread().map(Record::tally).ok_or(SwitchedTask::NOBODY)
 }
 
 /// Charges `tally` with what `work` allocates, in the allocator: there nothing panics, and no span
@@ -350,14 +348,14 @@ fn charging<T>(tally: &'static Tally, work: impl FnOnce() -> T) -> T {
 }
 
 /// Gives a thread its own record at its first allocation.
-pub(super) fn introduce() -> &'static Tally {
+pub(super) fn register_thread() -> &'static Tally {
     if HERE.with(|here| here.is_retired.get()) {
-        return &LATE;
+        return &EXITING;
     }
     // A scope that was entered by a stranger leaves one behind when it ends, though the thread is
     // known by then.
     let known = thread();
-    let Some(record) = known.or_else(registry::thread_record) else { return &LATE };
+    let Some(record) = known.or_else(registry::thread_record) else { return &EXITING };
     HERE.with(|here| here.thread.set(Some(record)));
     this_thread::set_registered(true);
     #[cfg(feature = "tokio")]
@@ -367,17 +365,17 @@ pub(super) fn introduce() -> &'static Tally {
     // What is allocated to register the destructor is the thread's.
     let retires = charging(record.tally(), || thread_exit::register());
     let (own, outside): (&'static Tally, &'static Tally) = if retires {
-        (record.tally(), if config::unannotated() { &QUIET } else { record.tally() })
+        (record.tally(), if config::unannotated() { &BEFORE_TOKIO } else { record.tally() })
     } else {
         // The thread's destructors have run: nothing would give the record back.
         give_record_back();
-        (&LATE, &LATE)
+        (&EXITING, &EXITING)
     };
     // The thread may stand behind a signpost, or in a task, that must stay: only a bare stranger is
     // replaced.
     HERE.with(|here| {
-        for place in [&here.current, &here.behind] {
-            if ptr::eq(place.get(), &raw const STRANGER) {
+        for place in [&here.current, &here.underlying] {
+            if ptr::eq(place.get(), &raw const UNREGISTERED) {
                 place.set(outside);
             }
         }
@@ -388,7 +386,7 @@ pub(super) fn introduce() -> &'static Tally {
 /// Notes that this thread polls tasks.
 #[inline]
 pub(crate) fn thread_works() {
-    if let Some(record) = thread().or_else(meet) {
+    if let Some(record) = thread().or_else(ensure_registered) {
         record.become_worker();
     }
 }
@@ -407,11 +405,11 @@ pub(crate) fn serve() {
 /// have none.
 #[cold]
 #[inline(never)]
-fn meet() -> Option<&'static Record> {
+fn ensure_registered() -> Option<&'static Record> {
     // First, so that who is current stays so where the destructors have run; and what that may
     // allocate is not the task's.
-    as_memscope(|| thread_exit::register().then_some(()))?;
-    introduce();
+    exempt(|| thread_exit::register().then_some(()))?;
+    register_thread();
     thread()
 }
 
@@ -439,8 +437,8 @@ pub fn current_task_id() -> Option<TaskId> {
     }
     let tally = tally();
     match tally.id() {
-        0 if tally.account().is_none() && !ptr::eq(tally, &raw const PLAIN) => {
-            TaskId::new(behind(tally).id())
+        0 if tally.account().is_none() && !ptr::eq(tally, &raw const OUTSIDE) => {
+            TaskId::new(underlying(tally).id())
         }
         id => TaskId::new(id),
     }

@@ -5,13 +5,13 @@ use std::{
     io::{self, Write},
 };
 
-use super::{current::as_memscope, own_work};
+use super::{current::exempt, own_work};
 use crate::model::text::visible;
 
 /// One line on stderr, whatever is in it; a closed stderr is no reason to fail.
 pub(crate) fn warn(line: fmt::Arguments<'_>) {
     let _work = own_work::work();
-    as_memscope(|| {
+    exempt(|| {
         let line = line.to_string();
         drop(write_to_stderr(format!("memscope: {}\n", visible(&line)).as_bytes()));
     });

@@ -8,21 +8,23 @@ use super::self_usage;
 #[cfg(feature = "tokio")]
 use super::unannotated;
 use crate::accounting::{
-    Account, Charged, Owner, Tally, UNTRACKED, Variable, cross_frees, owner_word, registry,
+    Account, Owner, OwnerKind, Tally, UNTRACKED, Variable, cross_frees, owner_word, registry,
 };
 #[cfg(feature = "tracing")]
 use crate::accounting::{Leads, transferred};
 #[cfg(feature = "tokio")]
 use crate::config;
 
-use super::current::{PLAIN, behind, is_outside, is_untracked, outside_again, tally, thread};
+use super::current::{
+    OUTSIDE, cached_outside, is_outside, is_untracked, tally, thread, underlying,
+};
 
 /// Takes a block off an owner that is not the current one, or not the only one to be told. `tally`:
 /// the current one.
 // PERF: first what a program that annotates nothing mostly does. Each case goes on in a function
 // that is called last, and that takes the same first, so that few registers are needed.
 #[inline]
-pub(crate) fn discharge_elsewhere(owner: Owner, bytes: usize, tally: &'static Tally) {
+pub(crate) fn discharge_slow(owner: Owner, bytes: usize, tally: &'static Tally) {
     if is_outside(tally) {
         discharge_outside(owner, bytes);
     } else if tally.account().is_some() {
@@ -32,26 +34,26 @@ pub(crate) fn discharge_elsewhere(owner: Owner, bytes: usize, tally: &'static Ta
     }
 }
 
-/// [`discharge_elsewhere`] outside of every tracked task.
+/// [`discharge_slow`] outside of every tracked task.
 #[inline(never)]
 fn discharge_outside(owner: Owner, bytes: usize) {
-    match outside_again() {
+    match cached_outside() {
         Ok(own) => discharge_as(owner, bytes, own),
         Err(other) if other.is_nobody() => discharge_in_thread(owner, bytes),
-        Err(_) => discharge_within(owner, bytes, &PLAIN),
+        Err(_) => discharge_within(owner, bytes, &OUTSIDE),
     }
 }
 
-/// [`discharge_elsewhere`] outside of every task.
+/// [`discharge_slow`] outside of every task.
 #[inline(never)]
 fn discharge_in_thread(owner: Owner, bytes: usize) {
     match thread() {
         Some(thread) => discharge_as(owner, bytes, thread.tally()),
-        None => discharge_by(owner, bytes, Known::Nobody),
+        None => discharge_by(owner, bytes, Freer::Nobody),
     }
 }
 
-/// [`discharge_elsewhere`] for whomever this tally leads to.
+/// [`discharge_slow`] for whomever this tally leads to.
 #[inline(never)]
 fn discharge_within(owner: Owner, bytes: usize, tally: &'static Tally) {
     let freer = known(tally);
@@ -78,24 +80,24 @@ fn discharge_foreign(owner: Owner, bytes: usize, own: &'static Tally) {
     match (owner.first(), own.account()) {
         (Some(account), Some(freer)) => discharge_for(account, bytes, freer.site()),
         // A guest of the span that owns the block frees it as the owner.
-        _ => discharge_by(owner, bytes, Known::Owner(own)),
+        _ => discharge_by(owner, bytes, Freer::Owner(own)),
     }
 }
 
 /// Takes a block off its owner, whatever that is, and whichever task or thread frees it.
 #[inline(never)]
-fn discharge_by(owner: Owner, bytes: usize, freer: Known) {
+fn discharge_by(owner: Owner, bytes: usize, freer: Freer) {
     match owner.read() {
-        Charged::Account(account) => discharge_account(account, bytes, freer),
-        Charged::Cell(account) => discharge_cell(account, bytes),
-        Charged::Named(name) => discharge_named(name, bytes, freer),
-        Charged::Memscope => self_usage::remove(bytes),
-        Charged::Unknown => owner_word::refuse_word(),
+        OwnerKind::Account(account) => discharge_account(account, bytes, freer),
+        OwnerKind::Cell(account) => discharge_cell(account, bytes),
+        OwnerKind::Named(name) => discharge_named(name, bytes, freer),
+        OwnerKind::Memscope => self_usage::remove(bytes),
+        OwnerKind::Unknown => owner_word::refuse_word(),
     }
 }
 
 #[inline(never)]
-fn discharge_named(name: &'static Variable, bytes: usize, freer: Known) {
+fn discharge_named(name: &'static Variable, bytes: usize, freer: Freer) {
     if let Some(account) = name.freed(freer.id(), bytes) {
         discharge_account(account, bytes, freer);
     }
@@ -112,7 +114,7 @@ pub(crate) fn discharge_cell(account: &'static Account, bytes: usize) {
 
 /// The owner that is current where nothing is allocated: none gets a record for that.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Known {
+pub(super) enum Freer {
     /// A task, or a thread outside of every task.
     Owner(&'static Tally),
     /// A task without annotation that has not allocated.
@@ -122,7 +124,7 @@ pub(super) enum Known {
     Nobody,
 }
 
-impl Known {
+impl Freer {
     #[inline]
     pub(super) fn tally(self) -> Option<&'static Tally> {
         if let Self::Owner(tally) = self { Some(tally) } else { None }
@@ -181,24 +183,24 @@ impl Known {
 
 /// The owner that is charged here, or behind this signpost.
 #[inline]
-pub(super) fn known(tally: &'static Tally) -> Known {
-    let tally = behind(tally);
+pub(super) fn known(tally: &'static Tally) -> Freer {
+    let tally = underlying(tally);
     if !is_untracked(tally) {
-        return Known::Owner(tally);
+        return Freer::Owner(tally);
     }
     #[cfg(feature = "tokio")]
     if config::unannotated() && asks_tokio(tally) {
         match unannotated::known() {
-            Ok(Some(record)) => return Known::Owner(record.tally()),
-            Err(unannotated::NoRecord) => return Known::NoRecord,
+            Ok(Some(record)) => return Freer::Owner(record.tally()),
+            Err(unannotated::NoRecord) => return Freer::NoRecord,
             Ok(None) => {}
         }
     }
-    thread().map_or(Known::Nobody, |thread| Known::Owner(thread.tally()))
+    thread().map_or(Freer::Nobody, |thread| Freer::Owner(thread.tally()))
 }
 
 #[inline]
-pub(super) fn discharge_account(account: &'static Account, bytes: usize, freer: Known) {
+pub(super) fn discharge_account(account: &'static Account, bytes: usize, freer: Freer) {
     if !freer.discharge_own(account, bytes) {
         discharge_for(account, bytes, freer.site());
     }
@@ -225,7 +227,7 @@ fn give_back_and_note(account: &'static Account, from: u32, to: u32, bytes: usiz
 }
 
 /// Takes a block off its owner which tasks of the site `to` take over.
-pub(crate) fn hand_on(from: &'static Account, to: u32, bytes: usize) {
+pub(crate) fn transfer_out(from: &'static Account, to: u32, bytes: usize) {
     cross_frees::note(from.site(), to, bytes);
     if !known(tally()).discharge_own(from, bytes) && from.discharge(bytes) {
         registry::give_back(from);
@@ -235,11 +237,11 @@ pub(crate) fn hand_on(from: &'static Account, to: u32, bytes: usize) {
 /// The account of the span that this signpost leads to, where it is one for guests.
 #[cfg(feature = "tracing")]
 #[inline]
-fn guests_account(signpost: &'static Tally) -> Option<&'static Account> {
-    if signpost.account().is_some() {
+fn guests_account(mode: &'static Tally) -> Option<&'static Account> {
+    if mode.account().is_some() {
         return None;
     }
-    match signpost.leads()? {
+    match mode.leads()? {
         Leads::Guest(record) => registry::record(record)?.tally().account(),
         Leads::Shared(_) => None,
     }

@@ -29,7 +29,7 @@ impl Probe {
         HERE.with(|here| here.probe.set(Some(self)));
     }
 
-    /// The last block that passed the allocator inside `as_memscope` on this thread.
+    /// The last block that passed the allocator inside `exempt` on this thread.
     pub(crate) fn take() -> Option<Self> {
         HERE.with(|here| here.probe.take())
     }
@@ -44,7 +44,7 @@ pub(crate) fn measured() -> Measured {
     if let Some(measured) = MEASURED.get() {
         return *measured;
     }
-    match current::as_memscope(probe) {
+    match current::exempt(probe) {
         Some(measured) => *MEASURED.get_or_init(|| measured),
         // There was no memory for any block: looked at again the next time.
         None => Measured::NotInstalled,

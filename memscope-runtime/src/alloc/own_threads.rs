@@ -44,12 +44,12 @@ pub(crate) use std::io::Error as NoThread;
 pub(crate) fn spawn<B: Background>(start: u32) -> Result<(), NoThread> {
     let name = B::NAME.to_string_lossy().into_owned();
     let thread = std::thread::Builder::new().name(name).stack_size(B::STACK_BYTES);
-    super::current::as_memscope(|| {
+    super::current::exempt(|| {
         let run = move || {
             super::current::serve();
             B::run(start);
         };
-        thread.spawn(move || super::current::as_memscope(run)).map(drop)
+        thread.spawn(move || super::current::exempt(run)).map(drop)
     })
 }
 
@@ -64,7 +64,7 @@ mod unix {
     };
 
     use super::Background;
-    use crate::alloc::current::{self, as_memscope};
+    use crate::alloc::current::{self, exempt};
 
     /// The system has no thread to give, and this is why: the number of an error.
     ///
@@ -141,7 +141,7 @@ mod unix {
         // A panic must not cross into the system's library. It would be a mistake of memscope's,
         // and ends nothing but this thread.
         drop(catch_unwind(|| {
-            as_memscope(|| {
+            exempt(|| {
                 current::serve();
                 B::run(start);
             });

@@ -15,7 +15,7 @@ pub(crate) fn work() -> Work {
 /// or thread: it is no part of what the program holds.
 #[cold]
 fn make_room(layout: Layout) -> bool {
-    current::as_memscope(|| {
+    current::exempt(|| {
         // SAFETY: the size is not zero.
         let block = unsafe { alloc(layout) };
         if !block.is_null() {

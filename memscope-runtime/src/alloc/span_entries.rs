@@ -20,7 +20,7 @@
 use crate::{
     accounting::{Role, Span, Tally},
     primitives::{
-        Linked, Links, Pool, Spare, StaticRef, Zeroed,
+        HasLinks, Links, Magazine, Slab, StaticRef, Zeroed,
         sync::{AtomicU8, AtomicU32, AtomicU64, Ordering},
     },
 };
@@ -55,22 +55,22 @@ pub(super) struct Entry {
 // SAFETY: atomics and `StaticRef`s, valid when zeroed, without destructors.
 unsafe impl Zeroed for Entry {}
 
-impl Linked for Entry {
+impl HasLinks for Entry {
     fn links(&self) -> &Links {
         &self.links
     }
 }
 
-static ENTRIES: Pool<Entry> = Pool::new();
+static ENTRIES: Slab<Entry> = Slab::new();
 
 thread_local! {
-    static SPARE: Spare<Entry> = const { Spare::new() };
+    static MAGAZINE: Magazine<Entry> = const { Magazine::new() };
 }
 
 /// Charges the span from now on with what this thread allocates; nothing where it is closed, or
 /// there is no memory.
 pub(crate) fn enter(span: &'static Span, layer: u32, id: u64) {
-    let Some(entry) = SPARE.with(Spare::pop).or_else(|| ENTRIES.take()) else { return };
+    let Some(entry) = MAGAZINE.with(Magazine::pop).or_else(|| ENTRIES.take()) else { return };
     let joined = span.join(|| HERE.with(|here| here.entries().any(|there| there.writes(span))));
     let Some((role, tally)) = joined.and_then(|(role, _)| Some((role, span.tally(role)?))) else {
         return entry.put_away();
@@ -114,7 +114,7 @@ pub(super) fn retire() {
             top.remove(here);
         }
     });
-    ENTRIES.empty(&SPARE);
+    ENTRIES.empty(&MAGAZINE);
 }
 
 /// In a forked child, on its only thread: the threads that are not there have left their spans.
@@ -216,7 +216,7 @@ impl Entry {
     /// Leaves the span; `above`: the next entry.
     fn leave(&'static self, here: &Here, above: Option<&'static Self>) {
         let (Some(tally), Some(previous)) = (self.tally.get(), self.previous.get()) else { return };
-        for place in [&here.current, &here.behind] {
+        for place in [&here.current, &here.underlying] {
             if ptr::eq(place.get(), tally) {
                 place.set(previous);
             }
@@ -262,7 +262,7 @@ impl Entry {
     fn put_away(&'static self) {
         // What a fork finds without a span is not in use.
         self.span.clear();
-        ENTRIES.put_near(&SPARE, self);
+        ENTRIES.put_local(&MAGAZINE, self);
     }
 }
 
@@ -271,7 +271,7 @@ mod tests {
     use super::*;
     use crate::accounting::span;
     use crate::alloc::{
-        current::{Behind, Entered, OWN, SPAWNING, behind, owner_id, tally},
+        current::{EXEMPT, Entered, ModeGuard, SPAWNING, owner_id, tally, underlying},
         spawn_charge,
     };
 
@@ -354,13 +354,13 @@ mod tests {
         let (span, id) = open();
         let base = tally();
         enter(span, 7, id);
-        let spawning = Behind::put(&SPAWNING);
-        let own = Behind::put(&OWN);
+        let spawning = ModeGuard::put(&SPAWNING);
+        let own = ModeGuard::put(&EXEMPT);
         exit(7, id);
         span.close();
-        assert!(is(behind(tally()), base), "behind the inner one");
+        assert!(is(underlying(tally()), base), "behind the inner one");
         drop(own);
-        assert!(is(tally(), &SPAWNING) && is(behind(tally()), base), "behind the outer one");
+        assert!(is(tally(), &SPAWNING) && is(underlying(tally()), base), "behind the outer one");
         drop(spawning);
         assert!(is(tally(), base));
         assert_eq!(HERE.with(|here| here.entries().count()), 0);
@@ -372,7 +372,7 @@ mod tests {
         let base = tally();
         enter(span, 7, id);
         let of_span = tally();
-        let signpost = Behind::put(&SPAWNING);
+        let mode = ModeGuard::put(&SPAWNING);
         assert!(is(spawn_charge::leave_spawning(), of_span));
         assert!(is(tally(), of_span), "as after the cell of a task");
         let (other, other_id) = open();
@@ -385,7 +385,7 @@ mod tests {
         let guard = Entered::new(&FIRST);
         drop(guard);
         assert!(is(tally(), base));
-        drop(signpost);
+        drop(mode);
         assert!(is(tally(), base));
         assert_eq!(HERE.with(|here| (here.entries().count(), here.buried.get())), (0, 0));
     }

@@ -5,7 +5,7 @@ use std::cell::Cell;
 use crate::accounting::{Owner, Record, Tally};
 
 #[cfg(feature = "tokio")]
-use super::current::{Behind, SPAWNING};
+use super::current::{ModeGuard, SPAWNING};
 use super::{
     charge::{charge_for, charge_to},
     current::{HERE, is_untracked, untracked_at},
@@ -70,7 +70,7 @@ impl SpawnCell {
 #[derive(Debug)]
 pub(crate) struct Spawning {
     outer: Option<Spawn>,
-    _behind: Behind,
+    _behind: ModeGuard,
 }
 
 #[cfg(feature = "tokio")]
@@ -80,7 +80,7 @@ impl Spawning {
         let spawn = Spawn { record, id: record.tally().id(), future_size, is_boxed: false };
         let outer = HERE.with(|here| here.spawn.get());
         HERE.with(|here| here.spawn.set(Some(spawn)));
-        Self { outer, _behind: Behind::put(&SPAWNING) }
+        Self { outer, _behind: ModeGuard::put(&SPAWNING) }
     }
 }
 
@@ -123,11 +123,11 @@ pub(super) fn charge_spawned(bytes: usize) -> Owner {
 /// Charges a new block to whom the signpost `SPAWNING` stands before, and takes it away.
 #[cold]
 fn charge_behind(bytes: usize) -> Owner {
-    let behind = leave_spawning();
-    if is_untracked(behind) {
-        charge_to(untracked_at(behind), bytes)
+    let underlying = leave_spawning();
+    if is_untracked(underlying) {
+        charge_to(untracked_at(underlying), bytes)
     } else {
-        charge_for(behind, bytes)
+        charge_for(underlying, bytes)
     }
 }
 
@@ -136,8 +136,8 @@ fn charge_behind(bytes: usize) -> Owner {
 pub(super) fn leave_spawning() -> &'static Tally {
     HERE.with(|here| {
         here.spawn.set(None);
-        let behind = here.behind.get();
-        here.current.set(behind);
-        behind
+        let underlying = here.underlying.get();
+        here.current.set(underlying);
+        underlying
     })
 }

@@ -1,6 +1,6 @@
 //! The end of a thread, and what a forked child does for threads that are not there.
 
-use super::current::{HERE, LATE, thread};
+use super::current::{EXITING, HERE, thread};
 #[cfg(feature = "tracing")]
 use super::span_entries;
 #[cfg(feature = "tokio")]
@@ -32,8 +32,8 @@ impl Drop for Retire {
 /// The thread ends: what comes later is charged to the orphans.
 fn retire() {
     HERE.with(|here| {
-        here.current.set(&LATE);
-        here.behind.set(&LATE);
+        here.current.set(&EXITING);
+        here.underlying.set(&EXITING);
     });
     #[cfg(feature = "tracing")]
     span_entries::retire();

@@ -9,16 +9,16 @@ const MOST_CHECKS: usize = 16;
 
 /// The way from the first byte of a future of one type to a node.
 #[derive(Debug)]
-pub(crate) struct Trail {
+pub(crate) struct CachedPath {
     future: &'static FutureType,
-    checks: Box<[Check]>,
+    checks: Box<[PathCheck]>,
 }
 
 /// One step of a way, and what shows that it is still the same.
 ///
 /// Offsets are from the start of the block or value that the way is in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Check {
+pub(crate) enum PathCheck {
     /// The discriminant there, of one byte as most are, has this value.
     Byte { offset: u32, value: u8 },
     /// The discriminant there has this value.
@@ -29,12 +29,12 @@ pub(crate) enum Check {
     Object { data: usize, vtable: usize, is: usize },
 }
 
-impl Trail {
+impl CachedPath {
     /// The way to a child of `parent`. `None` where it is not told by values alone, or long.
     pub(super) fn to(
         future: &'static FutureType,
         mut parent: Option<&'static Node>,
-        mut last: Option<Check>,
+        mut last: Option<PathCheck>,
     ) -> Option<Self> {
         let mut checks = Vec::with_capacity(MOST_CHECKS);
         while let Some(node) = parent {
@@ -59,12 +59,12 @@ impl Trail {
     }
 
     #[inline]
-    pub(crate) fn checks(&self) -> &[Check] {
+    pub(crate) fn checks(&self) -> &[PathCheck] {
         &self.checks
     }
 }
 
-impl Check {
+impl PathCheck {
     /// That this is the value of the discriminant by which a way goes on.
     pub(super) fn value(step: &Step, value: u64) -> Option<Self> {
         match *step {

@@ -1,20 +1,20 @@
 //! How the tree grows: a node is made the first time that a poll passes it.
 
 use super::{
-    cached_path::{Check, Trail},
+    cached_path::{CachedPath, PathCheck},
     image,
     layouts::{self},
-    resolve::{Reach, Way, resolve},
+    resolve::{Reach, StepKind, resolve},
     tree::{
         MOST_DEPTH, MOST_NODES, MOST_PLACES, NODES, Node, PLACES, PROBES, REFUSED, ROOTS, Root,
         Step, TABLE,
     },
     walk::{self},
-    walk_end::Stop,
+    walk_end::WalkEnd,
 };
 use crate::{
     accounting::FutureType,
-    alloc::current::as_memscope,
+    alloc::current::exempt,
     primitives::{StaticRef, arena, sync::Ordering},
 };
 use memscope_layout::{Layouts, TypeId};
@@ -32,10 +32,10 @@ pub(super) fn find_or_make_root(
             root
         } else {
             let layouts = layouts::kept()?;
-            let node = as_memscope(|| {
+            let node = exempt(|| {
                 let step = match join(layouts, future) {
                     Ok(id) => resolve(layouts, id, 0, Reach::Everything),
-                    Err(why) => Way::end(Stop::NotJoined(why)),
+                    Err(why) => StepKind::end(WalkEnd::NotJoined(why)),
                 };
                 make(Draft { future, parent: None, frame: None, value: 0, check: None }, step)
             })?;
@@ -71,19 +71,19 @@ pub(super) struct Draft {
     pub(super) parent: Option<&'static Node>,
     pub(super) frame: Option<(usize, usize)>,
     pub(super) value: u64,
-    pub(super) check: Option<Check>,
+    pub(super) check: Option<PathCheck>,
 }
 
 /// A new node; `None`, and counted, where there are too many.
-pub(super) fn make(child: Draft, way: Way) -> Option<&'static Node> {
+pub(super) fn make(child: Draft, way: StepKind) -> Option<&'static Node> {
     let Draft { future, parent, frame, value, check } = child;
     let depth = parent.map_or(0, |parent| parent.depth + 1);
-    let Way { step, beside, reach } =
-        if depth < MOST_DEPTH { way } else { Way::end(Stop::TooDeep) };
+    let StepKind { step, beside, reach } =
+        if depth < MOST_DEPTH { way } else { StepKind::end(WalkEnd::TooDeep) };
     let is_end = matches!(step, Step::End(_));
-    let trail = if is_end { Trail::to(future, parent, check) } else { None };
+    let trail = if is_end { CachedPath::to(future, parent, check) } else { None };
     let new = || {
-        let places = (step.places() + trail.as_ref().map_or(0, Trail::places)) as u64;
+        let places = (step.places() + trail.as_ref().map_or(0, CachedPath::places)) as u64;
         let earlier = PLACES.fetch_add(places, Ordering::Relaxed);
         if NODES.len() >= MOST_NODES || earlier + places > MOST_PLACES {
             PLACES.fetch_sub(places, Ordering::Relaxed);
@@ -119,9 +119,9 @@ pub(super) fn make(child: Draft, way: Way) -> Option<&'static Node> {
 pub(super) fn add(
     place: &StaticRef<Node>,
     child: Draft,
-    way: impl FnOnce() -> Way,
+    way: impl FnOnce() -> StepKind,
 ) -> Option<&'static Node> {
-    let new = as_memscope(|| make(child, way()))?;
+    let new = exempt(|| make(child, way()))?;
     Some(place.set_if_none(new).err().unwrap_or(new))
 }
 

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    alloc::current::as_memscope,
+    alloc::current::exempt,
     primitives::{Once, arena},
 };
 
@@ -29,7 +29,7 @@ struct Known {
 fn known() -> &'static Known {
     static KNOWN: Once<Known> = Once::new();
     KNOWN.get_or_init(|| {
-        as_memscope(|| Known {
+        exempt(|| Known {
             path: std::env::current_exe()
                 .ok()
                 .and_then(|path| arena::keep_str(&path.to_string_lossy())),

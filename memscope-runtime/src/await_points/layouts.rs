@@ -5,7 +5,7 @@ use std::{collections::HashMap, env, fs, path::PathBuf};
 use memscope_layout::{Coroutine, Held, Layouts, Member, MemberKind, Shape, State, TypeId};
 
 use crate::{
-    alloc::current::as_memscope,
+    alloc::current::exempt,
     model::{LocalProfile, StateMachine, WidestState, text},
     primitives::{Once, order},
 };
@@ -30,7 +30,7 @@ static MACHINES: Once<Result<Machines, String>> = Once::new();
 
 /// Reads the layouts and keeps them.
 pub(crate) fn keep() -> Result<&'static Layouts, &'static str> {
-    let kept = KEPT.get_or_init(|| as_memscope(read));
+    let kept = KEPT.get_or_init(|| exempt(read));
     kept.as_ref().map_err(String::as_str)
 }
 
@@ -48,7 +48,7 @@ pub(crate) fn asked() -> Option<Result<(), &'static str>> {
 /// The first call reads the file.
 pub(crate) fn state_machine(vtable: u64, size: u64) -> Result<StateMachine, String> {
     let machines = MACHINES.get_or_init(|| {
-        as_memscope(|| match KEPT.get() {
+        exempt(|| match KEPT.get() {
             Some(kept) => kept.as_ref().map(machines).map_err(Clone::clone),
             // What was read is freed at the end of this.
             None => read().map(|layouts| machines(&layouts)),

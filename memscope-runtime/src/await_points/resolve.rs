@@ -7,7 +7,7 @@ use super::{
     function_name::function,
     known::{self, Rule},
     tree::{MOST_DEPTH, Step},
-    walk_end::Stop,
+    walk_end::WalkEnd,
 };
 use crate::primitives::{StaticRef, order};
 
@@ -28,14 +28,14 @@ pub(super) enum Reach {
 
 /// How it goes on from a node, and what is beside that.
 #[derive(Debug)]
-pub(super) struct Way {
+pub(super) struct StepKind {
     pub(super) step: Step,
     pub(super) beside: Option<String>,
     pub(super) reach: Reach,
 }
 
-impl Way {
-    pub(super) const fn end(stop: Stop) -> Self {
+impl StepKind {
+    pub(super) const fn end(stop: WalkEnd) -> Self {
         // Nothing is read beyond an end.
         Self { step: Step::End(stop), beside: None, reach: Reach::Everything }
     }
@@ -51,8 +51,8 @@ fn is_tuple_of_several(name: &str) -> bool {
 }
 
 /// How it goes on in a value of this type that begins at `start`.
-pub(super) fn resolve(layouts: &Layouts, id: TypeId, start: u64, reach: Reach) -> Way {
-    let mut way = Way { step: Step::End(Stop::TooDeep), beside: None, reach };
+pub(super) fn resolve(layouts: &Layouts, id: TypeId, start: u64, reach: Reach) -> StepKind {
+    let mut way = StepKind { step: Step::End(WalkEnd::TooDeep), beside: None, reach };
     way.step = way.find(layouts, id, start);
     way
 }
@@ -64,20 +64,20 @@ pub(super) fn resolve_variant(
     fields: &[Field],
     start: u64,
     reach: Reach,
-) -> Way {
+) -> StepKind {
     match only(layouts, enumeration, fields, false) {
         Ok(field) => resolve(layouts, field.future_type, start.saturating_add(field.offset), reach),
-        Err(stop) => Way::end(stop),
+        Err(stop) => StepKind::end(stop),
     }
 }
 
-impl Way {
+impl StepKind {
     fn find(&mut self, layouts: &Layouts, mut id: TypeId, mut start: u64) -> Step {
         let mut drops_last = false;
         // Each turn goes into a field, and no type is in itself.
         for _ in 0..MOST_DEPTH {
             let Some(future) = layouts.future_type(id) else {
-                return Step::End(Stop::NotUnderstood);
+                return Step::End(WalkEnd::NotUnderstood);
             };
             if let Err(stop) = self.enter(layouts, id, future) {
                 return Step::End(stop);
@@ -85,7 +85,7 @@ impl Way {
             let fields = match &future.shape {
                 Shape::Coroutine(coroutine) => return state(layouts, *coroutine, start),
                 Shape::Pointer { to, .. } => {
-                    return offset(start, 0).map_or(Step::End(Stop::NotUnderstood), |offset| {
+                    return offset(start, 0).map_or(Step::End(WalkEnd::NotUnderstood), |offset| {
                         Step::Pointer { offset, to: *to, child: StaticRef::none() }
                     });
                 }
@@ -93,7 +93,7 @@ impl Way {
                     let (data, vtable) =
                         (offset(start, *data_offset), offset(start, *vtable_offset));
                     let (Some(data), Some(vtable)) = (data, vtable) else {
-                        return Step::End(Stop::NotUnderstood);
+                        return Step::End(WalkEnd::NotUnderstood);
                     };
                     return Step::Object { data, vtable, children: StaticRef::none() };
                 }
@@ -106,7 +106,7 @@ impl Way {
                     variants.first().map_or(&[][..], |it| &it.fields)
                 }
                 Shape::Struct(fields) => fields,
-                _ => return Step::End(Stop::Leaf(short(&future.name))),
+                _ => return Step::End(WalkEnd::Leaf(short(&future.name))),
             };
             match only(layouts, future, fields, drops_last) {
                 Ok(field) => (id, start) = (field.future_type, start.saturating_add(field.offset)),
@@ -117,11 +117,11 @@ impl Way {
             }
             drops_last = known::drops_last(future);
         }
-        Step::End(Stop::TooDeep)
+        Step::End(WalkEnd::TooDeep)
     }
 
     /// Whether a value of this type may be read, and how far what is in it.
-    fn enter(&mut self, layouts: &Layouts, id: TypeId, future: &FutureType) -> Result<(), Stop> {
+    fn enter(&mut self, layouts: &Layouts, id: TypeId, future: &FutureType) -> Result<(), WalkEnd> {
         let name_of = |id| layouts.future_type(id).map_or_else(String::new, |it| short(&it.name));
         match (&future.shape, self.reach) {
             (_, Reach::Everything) | (Shape::Leaf, _) => {}
@@ -132,10 +132,10 @@ impl Way {
                 Shape::Pointer { .. } | Shape::TraitObject { .. },
                 Reach::ByHand(by) | Reach::Inline(by),
             ) => {
-                return Err(Stop::PointerByHand(short(&future.name), name_of(by)));
+                return Err(WalkEnd::PointerByHand(short(&future.name), name_of(by)));
             }
             (_, Reach::ByHand(by)) if !future.is_plain_besides => {
-                return Err(Stop::ByHand(name_of(by)));
+                return Err(WalkEnd::ByHand(name_of(by)));
             }
             _ => {}
         }
@@ -143,7 +143,7 @@ impl Way {
             && known::rule(layouts, future) == Rule::ByHand
         {
             if !future.is_plain_besides {
-                return Err(Stop::ByHand(name_of(id)));
+                return Err(WalkEnd::ByHand(name_of(id)));
             }
             self.reach = Reach::ByHand(id);
         }
@@ -158,7 +158,7 @@ fn only<'l>(
     future: &FutureType,
     fields: &'l [Field],
     drops_last: bool,
-) -> Result<&'l Field, Stop> {
+) -> Result<&'l Field, WalkEnd> {
     let fields: Vec<&Field> = match known::rule(layouts, future) {
         Rule::Polls(names) => fields.iter().filter(|it| names.contains(&&*it.name)).collect(),
         Rule::Part | Rule::ByHand => fields.iter().collect(),
@@ -166,21 +166,21 @@ fn only<'l>(
     let name = short(&future.name);
     match fields[..] {
         [field] if field.is_certain || drops_last => Ok(field),
-        [_] => Err(Stop::Uncertain(name)),
-        [] => Err(Stop::NoFuture(name)),
+        [_] => Err(WalkEnd::Uncertain(name)),
+        [] => Err(WalkEnd::NoFuture(name)),
         ref several => {
             let names = several.iter().take(8).map(|field| {
                 let future = layouts.future_type(field.future_type);
                 format!("`{}`", function(&future.map_or_else(String::new, |it| short(&it.name))))
             });
-            Err(Stop::SideBySide(name, names.collect()))
+            Err(WalkEnd::SideBySide(name, names.collect()))
         }
     }
 }
 
 fn state(layouts: &Layouts, index: usize, start: u64) -> Step {
     let Some(coroutine) = layouts.coroutines().get(index) else {
-        return Step::End(Stop::NotUnderstood);
+        return Step::End(WalkEnd::NotUnderstood);
     };
     let states = coroutine.states.iter().filter_map(|it| it.value?.checked_add(1)).max();
     let most =
@@ -198,9 +198,9 @@ fn state(layouts: &Layouts, index: usize, start: u64) -> Step {
                     children,
                 }
             }
-            _ => Step::End(Stop::NotUnderstood),
+            _ => Step::End(WalkEnd::NotUnderstood),
         },
-        _ => Step::End(Stop::NotUnderstood),
+        _ => Step::End(WalkEnd::NotUnderstood),
     }
 }
 
@@ -210,7 +210,7 @@ fn variant(enumeration: TypeId, start: u64, it: Discriminant, values: &[Option<u
             let children = values.iter().map(|value| (*value, StaticRef::none())).collect();
             Step::Variant { offset, size, start, enumeration, children }
         }
-        _ => Step::End(Stop::NotUnderstood),
+        _ => Step::End(WalkEnd::NotUnderstood),
     }
 }
 

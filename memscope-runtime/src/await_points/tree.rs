@@ -10,13 +10,13 @@ use super::{
     function_name::function,
     grow::{Draft, add, behind, find_or_make_root, make},
     layouts::{self, locals_of, place_of, short},
-    resolve::{Reach, Way, resolve, resolve_variant},
+    resolve::{Reach, StepKind, resolve, resolve_variant},
     walk::{self, Start},
-    walk_end::Stop,
+    walk_end::WalkEnd,
 };
 use crate::{
     accounting::{FutureType, Record},
-    alloc::{current::as_memscope, warn},
+    alloc::{current::exempt, warn},
     model::AwaitFrame,
     primitives::{
         Arena, StaticRef, arena,
@@ -31,7 +31,7 @@ use std::{
 
 use memscope_layout::{Shape, StateKind, TypeId};
 
-pub(crate) use super::cached_path::{Check, Trail};
+pub(crate) use super::cached_path::{CachedPath, PathCheck};
 
 /// Nodes that are made, at the most; about 250 bytes each.
 pub(super) const MOST_NODES: u32 = 1 << 14;
@@ -109,9 +109,9 @@ pub(crate) struct Node {
     pub(super) future: &'static FutureType,
     /// What shows that the way goes on here from the parent; `None` for a root, and where any other
     /// value would.
-    pub(super) check: Option<Check>,
+    pub(super) check: Option<PathCheck>,
     /// Of an end: the way here.
-    pub(super) trail: Option<Trail>,
+    pub(super) trail: Option<CachedPath>,
 }
 
 /// How it goes on from a node.
@@ -145,7 +145,7 @@ pub(crate) enum Step {
     /// To the value of a trait object.
     Object { data: usize, vtable: usize, children: StaticRef<Behind> },
     /// Not at all.
-    End(Stop),
+    End(WalkEnd),
 }
 
 impl Step {
@@ -223,16 +223,18 @@ impl Node {
         let state = machine.states.get(index)?;
         let is_waiting = matches!(state.kind, StateKind::Suspended(_));
         let frame = is_waiting.then_some((*coroutine, index));
-        let check = Check::value(&self.step, value);
+        let check = PathCheck::value(&self.step, value);
         let child = Draft { frame, value, check, ..self.child() };
         let child = add(place, child, || {
             if !is_waiting {
-                return Way::end(Stop::NotWaiting(state.kind));
+                return StepKind::end(WalkEnd::NotWaiting(state.kind));
             }
-            let Some(awaited) = state.awaited() else { return Way::end(Stop::NotUnderstood) };
+            let Some(awaited) = state.awaited() else {
+                return StepKind::end(WalkEnd::NotUnderstood);
+            };
             match awaited.future_type {
                 Some(id) => resolve(layouts, id, start.saturating_add(awaited.offset), self.reach),
-                None => Way::end(Stop::Leaf(short(&awaited.type_name))),
+                None => StepKind::end(WalkEnd::Leaf(short(&awaited.type_name))),
             }
         })?;
         // Where another one is first, it stays so.
@@ -250,7 +252,7 @@ impl Node {
         let future = layouts.future_type(*enumeration)?;
         let Shape::Enum { variants, .. } = &future.shape else { return None };
         let variant = variants.iter().find(|it| it.value == value)?;
-        let check = value.and_then(|value| Check::value(&self.step, value));
+        let check = value.and_then(|value| PathCheck::value(&self.step, value));
         add(place, Draft { check, ..self.child() }, || {
             resolve_variant(layouts, future, &variant.fields, *start, self.reach)
         })
@@ -262,7 +264,7 @@ impl Node {
     pub(crate) fn add_behind_pointer(&'static self) -> Option<&'static Self> {
         let Step::Pointer { offset, to, child: place } = &self.step else { return None };
         let layouts = layouts::kept()?;
-        let check = Some(Check::Pointer { offset: *offset });
+        let check = Some(PathCheck::Pointer { offset: *offset });
         add(place, Draft { check, ..self.child() }, || resolve(layouts, *to, 0, self.reach))
     }
 
@@ -290,11 +292,11 @@ impl Node {
     ) -> Option<&'static Self> {
         let Step::Object { data, vtable: at, .. } = self.step else { return None };
         let layouts = layouts::kept()?;
-        let check = Some(Check::Object { data, vtable: at, is: vtable });
-        let node = as_memscope(|| {
+        let check = Some(PathCheck::Object { data, vtable: at, is: vtable });
+        let node = exempt(|| {
             let step = match behind(layouts, vtable) {
                 Ok(id) => resolve(layouts, id, 0, self.reach),
-                Err(why) => Way::end(Stop::NotJoined(why)),
+                Err(why) => StepKind::end(WalkEnd::NotJoined(why)),
             };
             make(Draft { check, ..self.child() }, step)
         })?;

@@ -4,7 +4,7 @@
 
 use std::{pin::Pin, ptr};
 
-use super::tree::{Check, Node, Step, Trail};
+use super::tree::{CachedPath, Node, PathCheck, Step};
 
 /// A place in a future's memory.
 #[derive(Clone, Copy, Debug)]
@@ -128,11 +128,11 @@ pub(crate) unsafe fn walk(start: Start, root: &'static Node) -> &'static Node {
 ///
 /// What the walk reads: each step only when all before it have shown that the way leads there. A
 /// trail has no more steps than the nodes that it names.
-pub(crate) unsafe fn leads(start: Start, trail: &Trail) -> bool {
+pub(crate) unsafe fn leads(start: Start, trail: &CachedPath) -> bool {
     let mut at = start.0;
     for check in trail.checks() {
         // PERF: asked first, as a chain is mostly one of these.
-        if let Check::Byte { offset, value } = *check {
+        if let PathCheck::Byte { offset, value } = *check {
             // SAFETY: at `offset` a living coroutine or enum has its discriminant: see `walk`.
             if unsafe { byte(at, offset as usize) } != value {
                 return false;
@@ -140,21 +140,21 @@ pub(crate) unsafe fn leads(start: Start, trail: &Trail) -> bool {
             continue;
         }
         match *check {
-            Check::Byte { .. } => {}
-            Check::Value { offset, size, value } => {
+            PathCheck::Byte { .. } => {}
+            PathCheck::Value { offset, size, value } => {
                 // SAFETY: at `offset` a living coroutine or enum has its discriminant: see `walk`.
                 if unsafe { number(at, offset, size) } != value {
                     return false;
                 }
             }
-            Check::Pointer { offset } => {
+            PathCheck::Pointer { offset } => {
                 // SAFETY: at `offset` is a living `Box` or `&mut`: see `walk`.
                 at = unsafe { pointer(at, offset) };
                 if at.is_null() {
                     return false;
                 }
             }
-            Check::Object { data, vtable, is } => {
+            PathCheck::Object { data, vtable, is } => {
                 // SAFETY: at `vtable` a living `dyn Future` has the address of its vtable: see
                 // `walk`.
                 if unsafe { pointer(at, vtable) }.addr() != is {

@@ -6,7 +6,7 @@ use super::tree::MOST_DEPTH;
 
 /// Why a walk ends.
 #[derive(Debug)]
-pub(crate) enum Stop {
+pub(crate) enum WalkEnd {
     /// The type of the future has no layout that can be believed.
     NotJoined(&'static str),
     /// It waits for this type, which has no state machine in it.
@@ -29,7 +29,7 @@ pub(crate) enum Stop {
     TooDeep,
 }
 
-impl Stop {
+impl WalkEnd {
     pub(super) fn say(&self) -> String {
         match self {
             Self::NotJoined(why) => format!("it cannot be looked into: {why}"),

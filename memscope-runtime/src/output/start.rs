@@ -1,7 +1,7 @@
 //! Sets going what the environment and the program ask for.
 
 use crate::{
-    alloc::{current::as_memscope, warn},
+    alloc::{current::exempt, warn},
     config::{Builder, ENABLED},
     environment::{self, Environment},
     primitives::Once,
@@ -15,7 +15,7 @@ pub(crate) fn environment() -> &'static Environment {
         if !ENABLED {
             return Environment::default();
         }
-        as_memscope(|| {
+        exempt(|| {
             let (environment, wrong) = environment::read();
             for wrong in wrong {
                 warn(format_args!("{wrong}"));
@@ -39,7 +39,7 @@ pub(crate) fn start() {
                 collector::arm();
             }
             #[cfg(feature = "report-file")]
-            super::auto_report::follow(environment);
+            super::auto_report::start_from_env(environment);
             #[cfg(not(feature = "report-file"))]
             if environment.report.is_some() || environment.every.is_some() {
                 warn(format_args!("MEMSCOPE_REPORT needs the feature `report-file`"));

@@ -6,7 +6,7 @@ use super::sync::{AtomicU64, Ordering};
 ///
 /// Whoever registers the variable holds it too, so that it cannot end before all of it is known.
 #[derive(Debug)]
-pub(crate) struct Holds(AtomicU64);
+pub(crate) struct DualRefcount(AtomicU64);
 
 /// In the upper half the outer ones.
 const OUTER: u64 = 1 << 32;
@@ -15,16 +15,16 @@ const OUTER: u64 = 1 << 32;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Released {
     /// It was the last outer block.
-    pub(crate) is_over: bool,
+    pub(crate) is_last_outer: bool,
     /// It was the last block of all: the place can be given back.
-    pub(crate) is_unused: bool,
+    pub(crate) is_last: bool,
 }
 
 const fn one(is_outer: bool) -> u64 {
     if is_outer { OUTER + 1 } else { 1 }
 }
 
-impl Holds {
+impl DualRefcount {
     #[allow(
         dead_code,
         reason = "arenas make them out of zeroed memory; the loom models make them so"
@@ -57,7 +57,7 @@ impl Holds {
         // Release: what this one did to the variable is done before another gives the place back;
         // Acquire: the one that does sees all of it. Both pair with the other calls.
         let before = self.0.fetch_sub(one(is_outer), Ordering::AcqRel);
-        Released { is_over: is_outer && before < 2 * OUTER, is_unused: before == one(is_outer) }
+        Released { is_last_outer: is_outer && before < 2 * OUTER, is_last: before == one(is_outer) }
     }
 
     /// Whether an outer block lives.

@@ -9,9 +9,9 @@ use super::sync::{AtomicU32, AtomicU64, Ordering, fence};
 
 /// Which task a thread charges; 0: none.
 #[derive(Debug)]
-pub(crate) struct Charging(AtomicU64);
+pub(crate) struct HazardSlot(AtomicU64);
 
-impl Charging {
+impl HazardSlot {
     #[allow(dead_code, reason = "made out of zeroed memory; the loom models make it so")]
     pub(crate) fn nobody() -> Self {
         Self(AtomicU64::new(0))
@@ -23,7 +23,7 @@ impl Charging {
         // Release: what the thread charged before is seen by who takes that record away (pairs with
         // `is`).
         self.0.store(id, Ordering::Release);
-        // Before the place is looked at (pairs with the fence in `Lease::end`).
+        // Before the place is looked at (pairs with the fence in `GuardedSlot::end`).
         fence(Ordering::SeqCst);
     }
 
@@ -47,7 +47,7 @@ impl Charging {
 
 /// The task that a place of the table is for.
 #[derive(Debug)]
-pub(crate) struct Lease {
+pub(crate) struct GuardedSlot {
     /// The id that Tokio has given the task; 0: empty. With [`BUSY`]: the place is being filled or
     /// emptied.
     id: AtomicU64,
@@ -59,7 +59,7 @@ pub(crate) struct Lease {
 /// No id of a task has this bit.
 pub(crate) const BUSY: u64 = 1 << 63;
 
-impl Lease {
+impl GuardedSlot {
     #[allow(dead_code, reason = "made out of zeroed memory; the loom models make it so")]
     pub(crate) fn empty() -> Self {
         Self { id: AtomicU64::new(0), held: AtomicU32::new(0) }
@@ -87,7 +87,7 @@ impl Lease {
     pub(crate) fn begin(&self, id: u64) {
         // Release pairs with the Acquire in `is_of`.
         self.id.store(id, Ordering::Release);
-        self.let_go();
+        self.unlock();
     }
 
     /// Leaves a place that is held and busy empty.
@@ -96,12 +96,12 @@ impl Lease {
     }
 
     /// Takes the place from its task, and holds it, unless a thread charges the task.
-    pub(crate) fn end<'a>(&self, id: u64, threads: impl Iterator<Item = &'a Charging>) -> bool {
+    pub(crate) fn end<'a>(&self, id: u64, threads: impl Iterator<Item = &'a HazardSlot>) -> bool {
         if !self.mark(id, id) {
             return false;
         }
         // The mark is there before the threads are looked at (pairs with the fence in
-        // `Charging::begin`).
+        // `HazardSlot::begin`).
         fence(Ordering::SeqCst);
         let mut threads = threads;
         let is_charged = threads.any(|thread| thread.is(id));
@@ -121,7 +121,7 @@ impl Lease {
         if self.is_of(id) && !has_record() {
             self.stay_empty();
         } else {
-            self.let_go();
+            self.unlock();
         }
     }
 
@@ -147,7 +147,7 @@ impl Lease {
         let busy =
             self.id.compare_exchange(there, next, Ordering::Release, Ordering::Relaxed).is_ok();
         if !busy {
-            self.let_go();
+            self.unlock();
         }
         busy
     }
@@ -155,11 +155,11 @@ impl Lease {
     /// Nobody waits: who does not get it looks for another place, or tries again at the next
     /// snapshot.
     pub(crate) fn hold(&self) -> bool {
-        // Acquire pairs with the Release in `let_go`.
+        // Acquire pairs with the Release in `unlock`.
         self.held.compare_exchange(0, 1, Ordering::Acquire, Ordering::Relaxed).is_ok()
     }
 
-    pub(crate) fn let_go(&self) {
+    pub(crate) fn unlock(&self) {
         self.held.store(0, Ordering::Release);
     }
 }

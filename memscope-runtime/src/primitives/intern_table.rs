@@ -13,21 +13,21 @@ const PROBES: u32 = 64;
 
 /// Places of one kind, by the hash of what tells them apart, with open addressing.
 #[derive(Debug)]
-pub(crate) struct Places<T: 'static> {
+pub(crate) struct InternTable<T: 'static> {
     /// In the order in which they were made.
     list: Arena<StaticRef<T>>,
     table: Arena<StaticRef<T>>,
     made: AtomicU64,
 }
 
-impl<T: Sync> Places<T> {
+impl<T: Sync> InternTable<T> {
     pub(crate) const fn new() -> Self {
         Self { list: Arena::new(), table: Arena::new(), made: AtomicU64::new(0) }
     }
 
     /// The place with this hash that `is_same` accepts. Else a new one, if `has_room`, which `make`
     /// keeps under the index it is given; `None` where there is no room or no memory.
-    pub(crate) fn find_or_make(
+    pub(crate) fn get_or_insert(
         &self,
         hash: u64,
         is_same: impl Fn(&T) -> bool,

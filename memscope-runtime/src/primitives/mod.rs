@@ -24,18 +24,18 @@ pub(crate) mod sync;
 pub(crate) mod this_thread;
 pub(crate) mod tsc;
 
-pub(crate) use append_list::Roster;
+pub(crate) use append_list::AppendList;
 pub(crate) use arena::{Arena, Zeroed};
 pub(crate) use atomic_ref::{FREE_BITS, ShiftedRef, StaticRef};
-pub(crate) use dual_refcount::Holds;
+pub(crate) use dual_refcount::DualRefcount;
 pub(crate) use fork_lock::{Guard, Lock, Once};
 pub(crate) use free_list::FreeList;
 #[cfg(feature = "tokio")]
-pub(crate) use hazard::{BUSY, Charging, Lease};
-pub(crate) use intern_table::{Hash, Places};
+pub(crate) use hazard::{BUSY, GuardedSlot, HazardSlot};
+pub(crate) use intern_table::{Hash, InternTable};
 pub(crate) use nonmax_nanos::Nanos;
 pub(crate) use page_map::{PAGE, Slot};
 pub(crate) use pending_starts::Pending;
-pub(crate) use seqlock::{Seen, Version, Writing};
-pub(crate) use slab::{Linked, Links, Pool, Pooled, Spare, TAKEN};
+pub(crate) use seqlock::{Read, SeqLock, WriteGuard};
+pub(crate) use slab::{HasLinks, Links, Magazine, Slab, SlabItem, TAKEN};
 pub(crate) use spsc_ring::{Ring, Words};

@@ -8,27 +8,27 @@ use super::sync::{AtomicU64, Ordering};
 /// How often the words were written, twice: 0 while they never were, odd while they are being
 /// written.
 #[derive(Debug)]
-pub(crate) struct Version(AtomicU64);
+pub(crate) struct SeqLock(AtomicU64);
 
 /// The words are this writer's, until this is dropped.
 #[derive(Debug)]
-pub(crate) struct Writing<'a> {
+pub(crate) struct WriteGuard<'a> {
     version: &'a AtomicU64,
     odd: u64,
 }
 
 /// What a reader finds.
 #[derive(Debug)]
-pub(crate) enum Seen<T> {
+pub(crate) enum Read<T> {
     /// Of one writing.
-    Whole(T),
+    Consistent(T),
     /// Being written, or written meanwhile.
-    Moving,
+    Torn,
     /// Never written.
     Empty,
 }
 
-impl Version {
+impl SeqLock {
     #[allow(dead_code, reason = "the loom models have no constants")]
     pub(crate) const fn of(count: AtomicU64) -> Self {
         Self(count)
@@ -36,7 +36,7 @@ impl Version {
 
     /// `None` when another writer is at it.
     #[inline]
-    pub(crate) fn write(&self) -> Option<Writing<'_>> {
+    pub(crate) fn write(&self) -> Option<WriteGuard<'_>> {
         let Self(version) = self;
         let there = version.load(Ordering::Relaxed);
         let odd = there + 1;
@@ -45,7 +45,7 @@ impl Version {
             // one's.
             && version.compare_exchange(there, odd, Ordering::Acquire, Ordering::Relaxed).is_ok();
         // NOTE: made only then: whoever drops one unlocks.
-        is_free.then(|| Writing { version, odd })
+        is_free.then(|| WriteGuard { version, odd })
     }
 
     /// Whether the words are being written.
@@ -63,23 +63,23 @@ impl Version {
     }
 
     /// Reads the words; what `read` returns is thrown away if they were written meanwhile.
-    pub(crate) fn read<T>(&self, read: impl FnOnce() -> T) -> Seen<T> {
+    pub(crate) fn read<T>(&self, read: impl FnOnce() -> T) -> Read<T> {
         let Self(version) = self;
         // Acquire pairs with the Release in `drop`: the words are at least as new.
         let before = version.load(Ordering::Acquire);
         if before == 0 {
-            return Seen::Empty;
+            return Read::Empty;
         }
         let words = read();
         if before.is_multiple_of(2) && version.load(Ordering::Relaxed) == before {
-            Seen::Whole(words)
+            Read::Consistent(words)
         } else {
-            Seen::Moving
+            Read::Torn
         }
     }
 }
 
-impl Drop for Writing<'_> {
+impl Drop for WriteGuard<'_> {
     #[inline]
     fn drop(&mut self) {
         self.version.store(self.odd + 1, Ordering::Release);

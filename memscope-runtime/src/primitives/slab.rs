@@ -10,7 +10,7 @@ use super::{
 };
 
 /// What a pool is made of: a place knows its index, and, while it is free, the next free one.
-pub(crate) trait Pooled: Zeroed {
+pub(crate) trait SlabItem: Zeroed {
     fn index(&self) -> u32;
     fn set_index(&self, index: u32);
     fn link(&self) -> u32;
@@ -30,13 +30,13 @@ impl Links {
     /// while the place is taken, which happens to those that are overtaken, is told by the list's
     /// count of changes.
     #[cfg(feature = "layout")]
-    pub(crate) fn note(&self, number: u32) {
+    pub(crate) fn set_waiting_at(&self, number: u32) {
         self.link.store(number, Ordering::Relaxed);
     }
 
     /// What was noted since the place was taken.
     #[cfg(feature = "layout")]
-    pub(crate) fn noted(&self) -> u32 {
+    pub(crate) fn waiting_at(&self) -> u32 {
         self.link.load(Ordering::Relaxed)
     }
 }
@@ -45,11 +45,11 @@ impl Links {
 pub(crate) const TAKEN: u32 = u32::MAX;
 
 /// A place with [`Links`].
-pub(crate) trait Linked: Zeroed {
+pub(crate) trait HasLinks: Zeroed {
     fn links(&self) -> &Links;
 }
 
-impl<T: Linked> Pooled for T {
+impl<T: HasLinks> SlabItem for T {
     fn index(&self) -> u32 {
         self.links().index.load(Ordering::Relaxed)
     }
@@ -69,12 +69,12 @@ impl<T: Linked> Pooled for T {
 
 /// An arena whose places are taken, put back and taken again.
 #[derive(Debug)]
-pub(crate) struct Pool<T: 'static> {
+pub(crate) struct Slab<T: 'static> {
     places: Arena<T>,
     free: FreeList,
 }
 
-impl<T: Pooled> Pool<T> {
+impl<T: SlabItem> Slab<T> {
     pub(crate) const fn new() -> Self {
         Self { places: Arena::new(), free: FreeList::new(AtomicU64::new(0)) }
     }
@@ -143,7 +143,7 @@ impl<T: Pooled> Pool<T> {
 
     /// Puts the place back for this thread, if it has not enough.
     #[inline]
-    pub(crate) fn put_near(&self, spare: &'static LocalKey<Spare<T>>, place: &'static T) {
+    pub(crate) fn put_local(&self, spare: &'static LocalKey<Magazine<T>>, place: &'static T) {
         // A thread that nobody knows has no end at which it would give its places back.
         if !(this_thread::is_registered() && spare.with(|spare| spare.push(place))) {
             self.put(place);
@@ -151,8 +151,8 @@ impl<T: Pooled> Pool<T> {
     }
 
     /// Gives all that this thread kept to the others; it keeps nothing from here on.
-    pub(crate) fn empty(&self, spare: &'static LocalKey<Spare<T>>) {
-        while let Some(place) = spare.with(Spare::pop) {
+    pub(crate) fn empty(&self, spare: &'static LocalKey<Magazine<T>>) {
+        while let Some(place) = spare.with(Magazine::pop) {
             self.put(place);
         }
     }
@@ -178,14 +178,14 @@ impl<T: Pooled> Pool<T> {
 /// PERF: a task is mostly born and buried on threads that do both, so that its places go round
 /// here, without a locked instruction (about 7 ns each) and still warm in the cache.
 #[derive(Debug)]
-pub(crate) struct Spare<T: 'static> {
+pub(crate) struct Magazine<T: 'static> {
     places: [Cell<Option<&'static T>>; MOST_SPARE],
     len: Cell<usize>,
 }
 
 const MOST_SPARE: usize = 64;
 
-impl<T: Pooled> Spare<T> {
+impl<T: SlabItem> Magazine<T> {
     pub(crate) const fn new() -> Self {
         Self { places: [const { Cell::new(None) }; MOST_SPARE], len: Cell::new(0) }
     }

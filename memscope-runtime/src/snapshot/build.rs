@@ -4,7 +4,7 @@ use super::{
     MemorySnapshot,
     capture::{self, Reading},
     collector::{self, Collected},
-    rows::{self, Names, Tasks},
+    rows::{self, SiteNames, Tasks},
 };
 use crate::{
     accounting::{cross_frees, ended_tasks, registry},
@@ -59,7 +59,7 @@ impl MemorySnapshot {
         let reading = &reading;
         let (forgotten, dropped) = ended_tasks::forgotten();
         let observed_ns = clock::now_ns();
-        let names = Names::of(reading);
+        let names = SiteNames::of(reading);
         let owner_table_bytes = page_map::bytes();
         let mut snapshot = Self {
             origin: Origin::here(),
@@ -114,7 +114,7 @@ impl MemorySnapshot {
     }
 
     /// Adds what the collector knows.
-    fn add_history(&mut self, collected: &Collected, names: &Names) {
+    fn add_history(&mut self, collected: &Collected, names: &SiteNames) {
         let measured = self.measured.is_yes();
         if let (true, Some(samples)) = (measured, collected.samples.first()) {
             self.trends = samples.trends(names);
@@ -157,7 +157,7 @@ pub fn get_memory_snapshot() -> MemorySnapshot {
         stack_trace::name_all();
     }
     let heap = self_usage::live();
-    let (reading, collected, counts) = current::as_memscope(|| {
+    let (reading, collected, counts) = current::exempt(|| {
         let reading = capture::read();
         let collected = collector::collect(&reading);
         (reading, collected, registry::counts())
@@ -169,7 +169,7 @@ pub fn get_memory_snapshot() -> MemorySnapshot {
     snapshot
 }
 
-/// A snapshot whose own memory is memscope's: the caller is in `as_memscope` and drops it there.
+/// A snapshot whose own memory is memscope's: the caller is in `exempt` and drops it there.
 #[cfg(feature = "report-file")]
 pub(crate) fn for_memscope() -> MemorySnapshot {
     let work = own_work::work();

@@ -6,7 +6,7 @@
 
 use crate::{
     accounting::{
-        Account, Balance, Ended, Ending, Folds, HandedOver, ItemsReading, RecordReading,
+        Account, Balance, EndEpochs, EndStamp, Ended, HandedOver, ItemsReading, RecordReading,
         SharedReading, Site, SumsReading, TallyReading, Untracked, VariableReading, VariableSite,
         VariableSiteReading, cross_frees, end_stamps, ended_tasks, registry, shared_owner,
         stream_items, variable,
@@ -58,7 +58,7 @@ pub(crate) struct SiteReading {
 pub(crate) struct Retained {
     /// The index of its site.
     pub(crate) site: u32,
-    pub(crate) ending: Ending,
+    pub(crate) ending: EndStamp,
 }
 
 /// What threads that poll tasks hold outside of them.
@@ -98,7 +98,7 @@ pub(crate) struct Reading {
     pub(crate) is_still: bool,
 }
 
-/// Reads everything. The caller is in `as_memscope`, so that the reading does not change what it
+/// Reads everything. The caller is in `exempt`, so that the reading does not change what it
 /// reads.
 pub(crate) fn read() -> Reading {
     let mut reading = attempt();
@@ -114,12 +114,12 @@ pub(crate) fn read() -> Reading {
 
 fn attempt() -> Reading {
     reserve::count_anew();
-    let folds = Folds::read();
+    let folds = EndEpochs::read();
     let mut ended = Vec::new();
     let rows_still = ended_tasks::read(&mut ended);
     // Before the walk: an open task is added to these, and must not be in them yet.
     let mut sums: HashMap<u32, SumsReading> = HashMap::new();
-    let mut seen = Walk { is_in_order: true, ..Walk::default() };
+    let mut seen = Capture { is_in_order: true, ..Capture::default() };
     for site in Site::all() {
         let read = site.sums.read();
         if reserve::room(&mut sums) {
@@ -138,8 +138,8 @@ fn attempt() -> Reading {
     for account in registry::accounts() {
         seen.add(account, now_ns);
     }
-    let Walk { mut living, mut unknown, mut held, mut items, .. } = seen;
-    let Walk { open_sums, mut untracked, workers, left, retained, unlisted, .. } = seen;
+    let Capture { mut living, mut unknown, mut held, mut items, .. } = seen;
+    let Capture { open_sums, mut untracked, workers, left, retained, unlisted, .. } = seen;
     let shared: Vec<SharedReading> = reserve::rows(shared_owner::read(), Some);
     for shared in &shared {
         untracked.add(shared.memory);
@@ -180,7 +180,7 @@ fn attempt() -> Reading {
             reserve::push(&mut closed, task);
         }
     }
-    let is_still = rows_still && folds.stand();
+    let is_still = rows_still && folds.is_unchanged();
     Reading {
         living,
         unknown,
@@ -215,7 +215,7 @@ impl Unlisted {
         self.allocated_bytes += sums.allocated_bytes.saturating_sub(sums.taken_bytes);
     }
 
-    fn add_left(&mut self, left: Left) {
+    fn add_left(&mut self, left: Remainder) {
         self.live_bytes += left.bytes;
         self.live_blocks += left.blocks;
     }
@@ -229,13 +229,13 @@ impl Unlisted {
 
 /// What is left of a site's ended tasks.
 #[derive(Clone, Copy, Debug, Default)]
-struct Left {
+struct Remainder {
     bytes: u64,
     blocks: u64,
     unjoined_bytes: u64,
 }
 
-impl Left {
+impl Remainder {
     fn new(bytes: u64, blocks: u64, has_cell: bool) -> Self {
         Self { bytes, blocks, unjoined_bytes: if has_cell { bytes } else { 0 } }
     }
@@ -249,7 +249,7 @@ impl Left {
 
 /// What was seen so far.
 #[derive(Default)]
-struct Walk {
+struct Capture {
     living: Vec<TaskReading>,
     unknown: Vec<TaskReading>,
     held: Vec<TaskReading>,
@@ -264,12 +264,12 @@ struct Walk {
     is_in_order: bool,
     untracked: Untracked,
     workers: Workers,
-    left: HashMap<u32, Left>,
+    left: HashMap<u32, Remainder>,
     retained: Vec<Retained>,
     unlisted: Unlisted,
 }
 
-impl Walk {
+impl Capture {
     /// Reads one account and, while its owner is open, the record behind it. Nothing, where it is
     /// not in use, or coming or going.
     // PERF: each kind is put where it belongs at once. A task's reading is large, and there are
@@ -288,7 +288,7 @@ impl Walk {
                     let ending = end_stamps::of(account);
                     fence(Ordering::Acquire);
                     if account.id() == id {
-                        let left = Left::new(live_bytes, u64::from(live_blocks), has_cell);
+                        let left = Remainder::new(live_bytes, u64::from(live_blocks), has_cell);
                         return self.add_left(site, left, ending.filter(|_| !has_cell));
                     }
                 }
@@ -340,7 +340,7 @@ impl Walk {
 
     #[inline]
     fn add_open(&mut self, mut task: TaskReading, items: Option<ItemsReading>) {
-        let site = task.record.row.index();
+        let site = task.record.counted_site.index();
         // PERF: tasks of one site mostly follow each other.
         if self.open_sums.get(self.last_place).is_none_or(|(last, _)| *last != site) {
             self.last_place = self.place_of(site);
@@ -384,7 +384,7 @@ impl Walk {
         }
     }
 
-    fn add_left(&mut self, site: u32, left: Left, ending: Option<Ending>) {
+    fn add_left(&mut self, site: u32, left: Remainder, ending: Option<EndStamp>) {
         if self.left.contains_key(&site) || reserve::room(&mut self.left) {
             self.left.entry(site).or_default().add(left);
         } else {

@@ -8,7 +8,7 @@ use crate::{
 
 /// What is looked at for a sample of the timeline, and by monitors.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum Glance {
+pub(crate) enum LiveSample {
     /// A thread, or a shared owner.
     Thread { live_bytes: u64, allocated_bytes: u64 },
     /// A task that is open, with all it allocated, or what is left of one that has been closed.
@@ -24,7 +24,7 @@ pub(crate) enum Glance {
 }
 
 /// Looks at each account once, without memory of its own.
-pub(crate) fn glance(mut each: impl FnMut(Glance)) {
+pub(crate) fn glance(mut each: impl FnMut(LiveSample)) {
     for account in registry::accounts() {
         if !account.is_free()
             && let Some(glance) = glance_at(account)
@@ -34,22 +34,22 @@ pub(crate) fn glance(mut each: impl FnMut(Glance)) {
     }
     for shared in shared_owner::read() {
         let Untracked { live_bytes, allocated_bytes, .. } = shared.memory;
-        each(Glance::Thread { live_bytes, allocated_bytes });
+        each(LiveSample::Thread { live_bytes, allocated_bytes });
     }
 }
 
-fn glance_at(account: &'static Account) -> Option<Glance> {
+fn glance_at(account: &'static Account) -> Option<LiveSample> {
     for _ in 0..ATTEMPTS {
         let id = account.id();
         let (glance, record) = match account.read() {
             Balance::Closed { live_bytes, site, .. } => {
                 let (allocated_bytes, is_living, peak) = (0, false, None);
-                (Glance::Task { id, site, live_bytes, allocated_bytes, is_living, peak }, None)
+                (LiveSample::Task { id, site, live_bytes, allocated_bytes, is_living, peak }, None)
             }
             Balance::Open { record: registry::ORPHANS_RECORD, net_bytes, .. } => {
                 let tally = registry::orphans(account)?;
                 let live_bytes = sum(tally.own_live_bytes, net_bytes);
-                (Glance::Thread { live_bytes, allocated_bytes: tally.allocated_bytes }, None)
+                (LiveSample::Thread { live_bytes, allocated_bytes: tally.allocated_bytes }, None)
             }
             // Looked at by its name.
             Balance::Open { record: registry::SHARED_RECORD, .. } if id == 0 => return None,
@@ -63,11 +63,11 @@ fn glance_at(account: &'static Account) -> Option<Glance> {
                 let live_bytes = sum(tally.own_live_bytes, net_bytes);
                 let allocated_bytes = tally.allocated_bytes;
                 let glance = if id == 0 {
-                    Glance::Thread { live_bytes, allocated_bytes }
+                    LiveSample::Thread { live_bytes, allocated_bytes }
                 } else {
                     let is_living = !record.state().is_ended();
                     let peak = Some(record.window_peak());
-                    Glance::Task { id, site, live_bytes, allocated_bytes, is_living, peak }
+                    LiveSample::Task { id, site, live_bytes, allocated_bytes, is_living, peak }
                 };
                 (glance, Some(record))
             }

@@ -71,7 +71,7 @@ pub struct MemorySnapshot {
 /// Which rows a snapshot keeps for which there is little memory.
 #[cfg(feature = "report-file")]
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum Left {
+pub(crate) enum Trim {
     Sites,
     Nothing,
 }
@@ -79,14 +79,14 @@ pub(crate) enum Left {
 impl MemorySnapshot {
     /// The same without most rows, whose number it says: for a report that has no room for them.
     #[cfg(feature = "report-file")]
-    pub(crate) fn without_rows(&self, left: Left) -> Self {
+    pub(crate) fn without_rows(&self, left: Trim) -> Self {
         let left_out = |rows: usize| rows as u64;
         let mut tool = self.tool();
         // Those that were read, also where there was no memory to make them.
         let tasks = self.tasks.len();
         let sites = match left {
-            Left::Sites => reserve::rows(&self.sites, |site| Some(site.clone())),
-            Left::Nothing => Vec::new(),
+            Trim::Sites => reserve::rows(&self.sites, |site| Some(site.clone())),
+            Trim::Nothing => Vec::new(),
         };
         let rows = [
             tasks,

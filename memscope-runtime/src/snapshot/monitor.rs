@@ -1,7 +1,7 @@
 //! A monitor: what happened between two moments.
 
 use super::{MIB, float, live_sample, sum};
-use crate::snapshot::live_sample::Glance;
+use crate::snapshot::live_sample::LiveSample;
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -186,7 +186,7 @@ impl Start {
 fn living_peak(is_in_window: impl Fn(u32) -> bool) -> u64 {
     let mut most = 0;
     live_sample::glance(|glance| {
-        if let Glance::Task { live_bytes, peak: Some((epoch, peak_bytes)), .. } = glance {
+        if let LiveSample::Task { live_bytes, peak: Some((epoch, peak_bytes)), .. } = glance {
             most = most.max(live_bytes).max(if is_in_window(epoch) { peak_bytes } else { 0 });
         }
     });

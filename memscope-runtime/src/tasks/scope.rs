@@ -104,7 +104,7 @@ impl Owner {
     fn enter(self) -> Option<Entered> {
         ENABLED.then(|| match self {
             Self::Untracked => Entered::untracked(),
-            Self::Shared(shared) => Entered::new(shared.signpost()),
+            Self::Shared(shared) => Entered::new(shared.mode()),
         })
     }
 }

@@ -3,7 +3,7 @@
 use crate::accounting::Block;
 use std::alloc::Layout;
 
-use super::std_layout::Own;
+use super::std_layout::OwnBlock;
 
 /// How long a chain of pointers is followed. What lies behind it is not found.
 const LONGEST_CHAIN: usize = 32;
@@ -126,12 +126,12 @@ impl<'a> Blocks<'a> {
     /// # Safety
     ///
     /// If there is a block, it must be as for [`block`](Self::block).
-    pub(crate) unsafe fn own(&mut self, own: Own) {
+    pub(crate) unsafe fn own(&mut self, own: OwnBlock) {
         match own {
             // SAFETY: the caller's contract.
-            Own::Block(start, layout) => unsafe { self.block(start, layout) },
-            Own::Nothing => {}
-            Own::Unknown => self.partial(),
+            OwnBlock::Block(start, layout) => unsafe { self.block(start, layout) },
+            OwnBlock::Nothing => {}
+            OwnBlock::Unknown => self.partial(),
         }
     }
 

@@ -2,11 +2,11 @@
 
 use super::trackable::{Blocks, Contents, Trackable};
 use crate::{
-    accounting::{Account, Balance, Block, Folding, Record, registry, transferred, variable},
+    accounting::{Account, Balance, Block, EndInProgress, Record, registry, transferred, variable},
     alloc::{current, install_check},
     config::ENABLED,
     model::{Error, Measured, TaskId},
-    primitives::Pooled,
+    primitives::SlabItem,
 };
 
 /// How often it is tried to see a task stand still.
@@ -95,7 +95,7 @@ fn transfer_shown(to: TaskId, show: impl FnOnce(&mut Blocks<'_>)) -> Result<Tran
         let mut took = Took::Ended;
         if !is_over {
             // Sums are on the move: a snapshot that is being read sees so and is repeated.
-            let _folding = Folding::begin();
+            let _folding = EndInProgress::begin();
             took = taker.take(block);
         }
         match took {
@@ -159,7 +159,7 @@ impl Taker {
         // From here on the account stays this task's, as these bytes are in it.
         self.note_peak();
         if let Some(giver) = variable::recharge(block, self.account) {
-            current::hand_on(giver, self.account.site(), bytes);
+            current::transfer_out(giver, self.account.site(), bytes);
             Took::Block
         } else {
             // Somebody else transferred it at the same moment.

@@ -4,13 +4,13 @@ use super::{Record, read::Kind};
 use crate::{
     accounting::{
         account::Account,
-        end_stamps::{self, Ending},
-        ended_tasks::{self, Written},
+        end_stamps::{self, EndStamp},
+        ended_tasks::{self, SlotWriter},
         peak_window, registry,
         site::Site,
         stream_items,
-        thread_ring::Folding,
-        transferred::{self, Taken},
+        thread_ring::EndInProgress,
+        transferred::{self, TransferredIn},
     },
     config,
     model::{EventKind, TaskState},
@@ -29,20 +29,20 @@ impl Record {
             ended_ns = if known_ns == 0 { clock::now_ns() } else { known_ns };
             lived_ns = ended_ns.saturating_sub(first_poll_ns);
             self.ended_ns.store(ended_ns, Ordering::Relaxed);
-            if let Some(row) = self.row.get() {
-                row.note_life(lived_ns);
+            if let Some(counted_site) = self.counted_site.get() {
+                counted_site.note_life(lived_ns);
             }
         }
         registry::count_end();
         if self.polls.load(Ordering::Relaxed) == 0 {
-            self.say(EventKind::Spawned, 0, 0);
+            self.emit(EventKind::Spawned, 0, 0);
         }
         let kind = match state {
             TaskState::Panicked => EventKind::Panicked,
             TaskState::Cancelled => EventKind::Cancelled,
             _ => EventKind::Completed,
         };
-        self.say(kind, ended_ns, lived_ns);
+        self.emit(kind, ended_ns, lived_ns);
     }
 
     /// The end of the future: folds all into the site and the history and gives the record back.
@@ -50,7 +50,7 @@ impl Record {
         if !self.state().is_ended() && self.state() != TaskState::Unknown {
             self.end(TaskState::Cancelled, 0);
         }
-        self.put_away(true, false);
+        self.archive(true, false);
     }
 
     /// The end of a span: all is folded away, but the record stays this span's until
@@ -71,18 +71,18 @@ impl Record {
     /// that was not told by the runtime, it gets a row only if it left something. `goes_on`: it has
     /// not ended, and is not counted anew when it gets another record.
     #[cfg(feature = "tokio")]
-    pub(crate) fn give_up(&'static self, goes_on: bool) {
+    pub(crate) fn abandon(&'static self, goes_on: bool) {
         let has_ended = self.state().is_ended();
         if !has_ended {
             // Nobody will say how it ends.
             self.state.store(TaskState::Unknown as u8, Ordering::Relaxed);
         }
-        self.put_away(has_ended || !self.holds_nothing(), goes_on);
+        self.archive(has_ended || !self.holds_nothing(), goes_on);
     }
 
     /// Writes down what stays of the task, and gives the record back. `goes_on`: the task has not
     /// ended.
-    fn put_away(&'static self, gets_row: bool, goes_on: bool) {
+    fn archive(&'static self, gets_row: bool, goes_on: bool) {
         if self.write_down(gets_row, goes_on) {
             registry::give_back_record(self);
         }
@@ -93,10 +93,10 @@ impl Record {
     fn write_down(&self, gets_row: bool, goes_on: bool) -> bool {
         let (Some(account), Some(kind)) = (self.tally.account(), self.kind()) else { return false };
         {
-            let _folding = Folding::begin();
+            let _folding = EndInProgress::begin();
             #[cfg(tokio_unstable)]
             if goes_on {
-                kind.row.note_split();
+                kind.counted_site.note_split();
             }
             #[cfg(not(tokio_unstable))]
             let _ = goes_on;
@@ -109,8 +109,8 @@ impl Record {
 
     /// Puts the task into the history and the sums of its site, and closes its account.
     #[inline]
-    fn fold(&self, account: &'static Account, kind: Kind, written: Option<&Written>) {
-        let row = kind.row;
+    fn fold(&self, account: &'static Account, kind: Kind, written: Option<&SlotWriter>) {
+        let counted_site = kind.counted_site;
         let id = self.tally.id();
         let taken = transferred::of(account);
         let tally = self.tally.read().with(taken);
@@ -122,7 +122,7 @@ impl Record {
         if left != 0 {
             // More than the cell, which Tokio frees a moment later.
             let is_more = left > i64::from(self.cell_bytes.load(Ordering::Relaxed));
-            end_stamps::note(account, &self.ending(row, is_more));
+            end_stamps::note(account, &self.ending(counted_site, is_more));
         }
         let reading = self.read_ended(kind, taken, None);
         let items = stream_items::of(self);
@@ -132,7 +132,7 @@ impl Record {
         // NOTE: counted and closed in one breath, so that a child which is forked meanwhile can
         // tell: see `finish_ends`.
         let close = || account.begin_close(tally.own_live_blocks);
-        row.sums.add(&tally, &reading, items.as_ref(), close);
+        counted_site.sums.add(&tally, &reading, items.as_ref(), close);
         if account.finish_close(tally.own_live_bytes) {
             registry::give_back(account);
             return;
@@ -141,9 +141,9 @@ impl Record {
         let Some(taken) = transferred::of(account).map(transferred::Row::read) else { return };
         let late = taken.bytes.saturating_sub(tally.taken_bytes);
         if late != 0 && account.id() == id {
-            row.sums.add_taken(late);
+            counted_site.sums.add_taken(late);
             if let Some(written) = written {
-                self.write_anew(account, kind, written, &taken);
+                self.rewrite(account, kind, written, &taken);
             }
         }
     }
@@ -152,7 +152,7 @@ impl Record {
     // PERF: all of it is read again, so that nothing has to be kept for this.
     #[cold]
     #[inline(never)]
-    fn write_anew(&self, account: &Account, kind: Kind, written: &Written, taken: &Taken) {
+    fn rewrite(&self, account: &Account, kind: Kind, written: &SlotWriter, taken: &TransferredIn) {
         let tally = self.tally.read().with_all(taken);
         let reading = self.read_ended(kind, None, None).with(taken);
         let items = stream_items::of(self);
@@ -162,12 +162,16 @@ impl Record {
     /// Its place among the tasks of its site, and when it ended if that is wanted and a clock may
     /// be read.
     #[inline]
-    fn ending(&self, row: &Site, is_timed: bool) -> Ending {
+    fn ending(&self, counted_site: &Site, is_timed: bool) -> EndStamp {
         let ended_ns = match self.ended_ns.load(Ordering::Relaxed) {
             0 if is_timed => now_if_timing(),
             ended => ended,
         };
-        Ending { ordinal: self.ordinal.load(Ordering::Relaxed), spawned: row.spawned(), ended_ns }
+        EndStamp {
+            ordinal: self.ordinal.load(Ordering::Relaxed),
+            spawned: counted_site.spawned(),
+            ended_ns,
+        }
     }
 }
 

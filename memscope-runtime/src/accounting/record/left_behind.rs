@@ -28,16 +28,17 @@ impl Record {
     // PERF: walks over all records, but only where a fork comes into such a moment.
     pub(crate) fn finish_ends() {
         Site::all().for_each(|site| site.sums.forked());
-        for row in ended_tasks::half_written() {
-            let is_its = |record: &&Self| row.id() != 0 && record.tally.id() == row.id();
+        for counted_site in ended_tasks::half_written() {
+            let is_its =
+                |record: &&Self| counted_site.id() != 0 && record.tally.id() == counted_site.id();
             match registry::records().find(is_its) {
                 // The row is written before.
-                Some(record) if record.step() != Step::Open => row.keep(),
+                Some(record) if record.step() != Step::Open => counted_site.keep(),
                 Some(record) if record.was_just_counted() => {
-                    row.keep();
+                    counted_site.keep();
                     record.begin_close();
                 }
-                _ => row.forget(),
+                _ => counted_site.forget(),
             }
         }
         for record in registry::records() {
@@ -60,13 +61,14 @@ impl Record {
     /// Whether its thread has counted it and come no further: then the tasks of its site that have
     /// ended and those that are open are more than there ever were.
     fn was_just_counted(&self) -> bool {
-        let Some(row) = self.row.get() else { return false };
+        let Some(counted_site) = self.counted_site.get() else { return false };
         let is_open = |account: &Account| {
-            let is_its = !account.is_free() && account.id() != 0 && account.site() == row.index();
+            let is_its =
+                !account.is_free() && account.id() != 0 && account.site() == counted_site.index();
             is_its && !account.is_closing() && matches!(account.read(), Balance::Open { .. })
         };
         let open = registry::accounts().filter(|account| is_open(account)).count() as u64;
-        row.sums.read().ended() + open > row.spawned()
+        counted_site.sums.read().ended() + open > counted_site.spawned()
     }
 
     fn begin_close(&self) {

@@ -13,7 +13,7 @@ use crate::{
     config,
     model::{EventKind, TaskState},
     primitives::{
-        Linked, Links, Pooled, StaticRef, Zeroed,
+        HasLinks, Links, SlabItem, StaticRef, Zeroed,
         sync::{AtomicU8, AtomicU32, AtomicU64, Ordering},
     },
     sampling::Sampling,
@@ -37,7 +37,7 @@ pub(crate) struct Record {
     /// Where the task was made, and its name.
     site: StaticRef<Site>,
     /// The site that counts it: `(other)` where its own would be a row too many.
-    row: StaticRef<Site>,
+    counted_site: StaticRef<Site>,
     future: StaticRef<FutureType>,
     first_poll_ns: AtomicU64,
     /// When waiting ended: at the task's end, or at the start of a timed poll that goes on. 0: it
@@ -50,7 +50,7 @@ pub(crate) struct Record {
     /// How many tasks its row had before.
     ordinal: AtomicU64,
     /// When the last timed poll ended that left the task waiting.
-    rested_ns: AtomicU64,
+    last_poll_end_ns: AtomicU64,
     /// When a reader first saw `seen_polls`; written by readers. 0: none has looked.
     seen_ns: AtomicU64,
     seen_polls: AtomicU32,
@@ -62,7 +62,7 @@ pub(crate) struct Record {
     /// Which polls are timed.
     sampling: AtomicU8,
     /// Of a thread: [`WORKS`] or [`SERVES`].
-    works: AtomicU8,
+    thread_role: AtomicU8,
     /// Of an unannotated task: a trace of it was taken.
     traced: AtomicU8,
 }
@@ -78,13 +78,13 @@ unsafe impl Zeroed for Record {}
 // SAFETY: atomics only.
 unsafe impl Zeroed for Account {}
 
-impl Linked for Record {
+impl HasLinks for Record {
     fn links(&self) -> &Links {
         &self.links
     }
 }
 
-impl Pooled for Account {
+impl SlabItem for Account {
     fn index(&self) -> u32 {
         self.index()
     }
@@ -125,7 +125,7 @@ impl Record {
         self.ordinal.store(task.ordinal, Ordering::Relaxed);
         self.parent.store(task.parent, Ordering::Relaxed);
         self.site.set(task.site);
-        self.row.set(task.row);
+        self.counted_site.set(task.counted_site);
         self.future.set(task.future);
         self.window.store(peak_window::epoch(), Ordering::Relaxed);
         let state = if task.is_annotated { TaskState::Idle } else { TaskState::Unknown };
@@ -133,8 +133,8 @@ impl Record {
         self.sampling.store(task.sampling.to_byte(), Ordering::Relaxed);
         self.traced.store(0, Ordering::Relaxed);
         #[cfg(feature = "layout")]
-        self.links.note(0);
-        account.open(id, self.index(), task.row.index());
+        self.links.set_waiting_at(0);
+        account.open(id, self.index(), task.counted_site.index());
         self.tally.open(id, account);
     }
 
@@ -149,8 +149,8 @@ impl Record {
     }
 
     /// Tells the collector.
-    fn say(&self, kind: EventKind, at_ns: u64, amount: u64) {
-        let site = self.row.get().map_or(0, Site::index);
+    fn emit(&self, kind: EventKind, at_ns: u64, amount: u64) {
+        let site = self.counted_site.get().map_or(0, Site::index);
         thread_ring::push(Event { at_ns, task: self.tally.id(), amount, site, kind });
     }
 
@@ -159,8 +159,8 @@ impl Record {
     pub(crate) fn note_cell(&self, cell: usize, boxed: Option<usize>) {
         let bytes = cell.saturating_add(boxed.unwrap_or(0));
         self.cell_bytes.store(u32::try_from(bytes).unwrap_or(u32::MAX), Ordering::Relaxed);
-        if let (Some(_), Some(row)) = (boxed, self.row.get()) {
-            row.note_boxed();
+        if let (Some(_), Some(counted_site)) = (boxed, self.counted_site.get()) {
+            counted_site.note_boxed();
         }
     }
 
@@ -173,25 +173,25 @@ impl Record {
     /// Notes that this thread polls tasks; by itself.
     #[inline]
     pub(crate) fn become_worker(&self) {
-        self.works.store(WORKS, Ordering::Relaxed);
+        self.thread_role.store(WORKS, Ordering::Relaxed);
     }
 
     /// Notes that this thread is memscope's; by itself.
     pub(crate) fn serve(&self) {
-        self.works.store(SERVES, Ordering::Relaxed);
+        self.thread_role.store(SERVES, Ordering::Relaxed);
     }
 
     pub(crate) fn serves(&self) -> bool {
-        self.works.load(Ordering::Relaxed) == SERVES
+        self.thread_role.load(Ordering::Relaxed) == SERVES
     }
 
     /// Notes that the thread is over.
     pub(crate) fn leave_worker(&self) {
-        self.works.store(0, Ordering::Relaxed);
+        self.thread_role.store(0, Ordering::Relaxed);
     }
 
     pub(crate) fn is_worker(&self) -> bool {
-        self.works.load(Ordering::Relaxed) == WORKS
+        self.thread_role.load(Ordering::Relaxed) == WORKS
     }
 
     /// Whether this is the first time that somebody wants to trace its task.
@@ -206,14 +206,14 @@ impl Record {
     /// out.
     #[cfg(any(feature = "task-names", all(feature = "tokio", tokio_unstable)))]
     pub(crate) fn rename(&self, site: &'static Site) {
-        let Some(old) = self.row.get() else { return };
-        let (row, ordinal) = site.admit(FutureType::not_known());
+        let Some(old) = self.counted_site.get() else { return };
+        let (counted_site, ordinal) = site.admit(FutureType::not_known());
         self.ordinal.store(ordinal, Ordering::Relaxed);
         if let Some(account) = self.tally.account() {
-            account.set_site(row.index());
+            account.set_site(counted_site.index());
         }
         self.site.set(site);
-        self.row.set(row);
+        self.counted_site.set(counted_site);
         old.retract();
     }
 
@@ -221,7 +221,7 @@ impl Record {
     /// at a shutdown.
     #[cfg(all(feature = "tokio", tokio_unstable))]
     #[inline]
-    pub(crate) fn begin_told(&self, polls: u64) {
+    pub(crate) fn poll_started(&self, polls: u64) {
         if self.become_unless_ended(TaskState::Running) {
             self.polls.store(polls, Ordering::Relaxed);
         }
@@ -230,14 +230,14 @@ impl Record {
     /// The poll is over, unless more has happened since.
     #[cfg(all(feature = "tokio", tokio_unstable))]
     #[inline]
-    pub(crate) fn rest_told(&self) {
+    pub(crate) fn poll_ended(&self) {
         let (from, to) = (TaskState::Running as u8, TaskState::Idle as u8);
         let _ = self.state.compare_exchange(from, to, Ordering::Relaxed, Ordering::Relaxed);
     }
 
     /// The task has ended, as its runtime tells.
     #[cfg(all(feature = "tokio", tokio_unstable))]
-    pub(crate) fn end_told(&self, state: TaskState, polls: u64) {
+    pub(crate) fn task_ended(&self, state: TaskState, polls: u64) {
         self.polls.store(polls, Ordering::Relaxed);
         self.state.store(state as u8, Ordering::Relaxed);
     }
@@ -269,28 +269,28 @@ impl Record {
 
     /// The site that counts it.
     #[cfg(all(feature = "tokio", tokio_unstable))]
-    pub(crate) fn row(&self) -> Option<&'static Site> {
-        self.row.get()
+    pub(crate) fn counted_site(&self) -> Option<&'static Site> {
+        self.counted_site.get()
     }
 
     /// Moves the task to another site: only while it is being built, before its first poll.
     pub(crate) fn move_to(&self, site: impl FnOnce() -> &'static Site) {
-        if let (Some(row), Some(future)) = (self.row.get(), self.future.get()) {
+        if let (Some(counted_site), Some(future)) = (self.counted_site.get(), self.future.get()) {
             // First, so that there is room for the new row where this was the only task of the old
             // one.
-            row.retract();
+            counted_site.retract();
             let site = site();
-            let (row, earlier) = site.admit(future);
+            let (counted_site, earlier) = site.admit(future);
             self.ordinal.store(earlier, Ordering::Relaxed);
             if let Some(account) = self.tally.account() {
-                account.set_site(row.index());
+                account.set_site(counted_site.index());
             }
             if self.polls.load(Ordering::Relaxed) == 0 {
                 let sampling = config::timing().sampling(earlier);
                 self.sampling.store(sampling.to_byte(), Ordering::Relaxed);
             }
             self.site.set(site);
-            self.row.set(row);
+            self.counted_site.set(counted_site);
         }
     }
 }
@@ -299,7 +299,7 @@ impl Record {
 #[derive(Debug)]
 pub(crate) struct NewTask {
     pub(crate) site: &'static Site,
-    pub(crate) row: &'static Site,
+    pub(crate) counted_site: &'static Site,
     pub(crate) future: &'static FutureType,
     pub(crate) parent: u64,
     pub(crate) sampling: Sampling,
@@ -315,11 +315,11 @@ pub(crate) fn open(
     future: &'static FutureType,
     parent: u64,
 ) -> Option<&'static Record> {
-    let (row, earlier) = site.admit(future);
+    let (counted_site, earlier) = site.admit(future);
     let sampling = config::timing().sampling(earlier);
     let record = registry::open_task(&NewTask {
         site,
-        row,
+        counted_site,
         future,
         parent,
         sampling,
@@ -327,7 +327,7 @@ pub(crate) fn open(
         is_annotated: true,
     });
     if record.is_none() {
-        row.retract();
+        counted_site.retract();
     }
     record
 }

@@ -39,7 +39,7 @@ impl Record {
     #[cfg(feature = "layout")]
     #[inline]
     pub(crate) fn await_point(&self) -> u32 {
-        self.links.noted()
+        self.links.waiting_at()
     }
 
     /// Notes where its poll leaves it: by the thread that polls it, before the poll is over.
@@ -48,8 +48,8 @@ impl Record {
     pub(crate) fn note_await_point(&self, node: u32) {
         // PERF: it mostly waits where it waited before, and then its cache line need not be
         // written.
-        if self.links.noted() != node {
-            self.links.note(node);
+        if self.links.waiting_at() != node {
+            self.links.set_waiting_at(node);
         }
     }
 
@@ -78,10 +78,12 @@ impl Record {
         self.ended_ns.store(started_ns, Ordering::Relaxed);
         if polls != 0
             && self.sampling().times(polls - 1)
-            && let Some(row) = self.row.get()
+            && let Some(counted_site) = self.counted_site.get()
         {
             // The poll before was timed too.
-            row.note_idle(started_ns.saturating_sub(self.rested_ns.load(Ordering::Relaxed)));
+            counted_site.note_idle(
+                started_ns.saturating_sub(self.last_poll_end_ns.load(Ordering::Relaxed)),
+            );
         }
         started_ns
     }
@@ -93,15 +95,15 @@ impl Record {
         let took = ended_ns.saturating_sub(started_ns);
         bump(&self.busy_ns, took);
         bump(&self.timed_polls, 1);
-        if let Some(row) = self.row.get() {
-            row.note_poll(took);
+        if let Some(counted_site) = self.counted_site.get() {
+            counted_site.note_poll(took);
         }
         if took >= config::long_poll_ns() {
-            self.say(EventKind::LongPoll, ended_ns, took);
+            self.emit(EventKind::LongPoll, ended_ns, took);
         }
         if waits {
             self.ended_ns.store(0, Ordering::Relaxed);
-            self.rested_ns.store(ended_ns, Ordering::Relaxed);
+            self.last_poll_end_ns.store(ended_ns, Ordering::Relaxed);
         }
         pending_starts::occasion();
         ended_ns
@@ -115,7 +117,7 @@ impl Record {
         // First, as a thread that nobody knew has no ring before.
         let outer = outer();
         self.first_poll_ns.store(started_ns, Ordering::Relaxed);
-        self.say(EventKind::Spawned, started_ns, 0);
+        self.emit(EventKind::Spawned, started_ns, 0);
         pending_starts::occasion();
         if outer != 0 && outer != self.tally.id() {
             self.parent.store(outer, Ordering::Relaxed);

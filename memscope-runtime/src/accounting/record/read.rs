@@ -6,7 +6,7 @@ use crate::{
         future_type::FutureType,
         site::Site,
         tally::TallyReading,
-        transferred::{self, Taken},
+        transferred::{self, TransferredIn},
     },
     model::TaskState,
     primitives::{Nanos, clock, sync::Ordering},
@@ -17,7 +17,7 @@ use crate::{
 pub(crate) struct RecordReading {
     pub(crate) parent: u64,
     pub(crate) site: &'static Site,
-    pub(crate) row: &'static Site,
+    pub(crate) counted_site: &'static Site,
     pub(crate) future: &'static FutureType,
     pub(crate) state: TaskState,
     pub(crate) polls: u64,
@@ -33,7 +33,7 @@ pub(crate) struct RecordReading {
 
 impl RecordReading {
     /// With what came to the task by others' hands.
-    pub(super) fn with(self, taken: &Taken) -> Self {
+    pub(super) fn with(self, taken: &TransferredIn) -> Self {
         Self {
             polls: self.polls + taken.entries,
             peak_bytes: self.peak_bytes.max(taken.peak_bytes),
@@ -46,7 +46,7 @@ impl RecordReading {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Kind {
     pub(super) site: &'static Site,
-    pub(super) row: &'static Site,
+    pub(super) counted_site: &'static Site,
     pub(super) future: &'static FutureType,
 }
 
@@ -74,7 +74,7 @@ impl Record {
         let ended = self.read_ended(self.kind()?, self.taken(), Some(now_ns));
         let idle_ns = self.idle_ns(now_ns);
         #[cfg(feature = "layout")]
-        let await_point = if ended.state == TaskState::Idle { self.links.noted() } else { 0 };
+        let await_point = if ended.state == TaskState::Idle { self.links.waiting_at() } else { 0 };
         Some(RecordReading {
             idle_ns,
             #[cfg(feature = "layout")]
@@ -93,8 +93,9 @@ impl Record {
     /// What its task is one of.
     #[inline]
     pub(super) fn kind(&self) -> Option<Kind> {
-        let (site, row, future) = (self.site.get()?, self.row.get()?, self.future.get()?);
-        Some(Kind { site, row, future })
+        let (site, counted_site, future) =
+            (self.site.get()?, self.counted_site.get()?, self.future.get()?);
+        Some(Kind { site, counted_site, future })
     }
 
     /// [`read`](Self::read) without what only a task that waits has; `now_ns` is `None` where
@@ -106,13 +107,13 @@ impl Record {
         taken: Option<&transferred::Row>,
         now_ns: Option<u64>,
     ) -> RecordReading {
-        let Kind { site, row, future } = kind;
+        let Kind { site, counted_site, future } = kind;
         let peak = self.tally.peak_bytes();
         let past_peak = self.past_peak.load(Ordering::Relaxed);
         let reading = RecordReading {
             parent: self.parent.load(Ordering::Relaxed),
             site,
-            row,
+            counted_site,
             future,
             state: self.state(),
             polls: self.polls.load(Ordering::Relaxed),
@@ -126,7 +127,7 @@ impl Record {
         };
         match taken {
             None => reading,
-            Some(row) => reading.with(&row.read()),
+            Some(counted_site) => reading.with(&counted_site.read()),
         }
     }
 
@@ -143,7 +144,7 @@ impl Record {
         let polls = self.polls.load(Ordering::Relaxed);
         let sampling = self.sampling();
         let since = if polls.checked_sub(1).is_some_and(|last| sampling.times(last)) {
-            self.rested_ns.load(Ordering::Relaxed)
+            self.last_poll_end_ns.load(Ordering::Relaxed)
         } else if self.seen_ns.load(Ordering::Relaxed) != 0
             && self.seen_polls.load(Ordering::Relaxed) == polls as u32
         {

@@ -12,7 +12,7 @@ use super::{FutureType, Key, Record, Site, Tally, record, transferred};
 use crate::{
     model::TaskType,
     primitives::{
-        Linked, Links, Pool, Pooled, StaticRef, Zeroed,
+        HasLinks, Links, Slab, SlabItem, StaticRef, Zeroed,
         sync::{AtomicU64, Ordering},
     },
 };
@@ -35,13 +35,13 @@ pub(crate) struct Span {
 // SAFETY: atomics and `StaticRef`s, valid when zeroed, without destructors.
 unsafe impl Zeroed for Span {}
 
-impl Linked for Span {
+impl HasLinks for Span {
     fn links(&self) -> &Links {
         &self.links
     }
 }
 
-static SPANS: Pool<Span> = Pool::new();
+static SPANS: Slab<Span> = Slab::new();
 
 static SPAN: FutureType = FutureType { name: || "tracing::Span", size: 0, vtable: None };
 

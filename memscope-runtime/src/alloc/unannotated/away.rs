@@ -16,7 +16,7 @@ const WAYS: u32 = 16;
 
 /// One task.
 #[derive(Debug)]
-struct Seat {
+struct ThreadHazard {
     /// The id that Tokio has given it; 0: free.
     id: AtomicU64,
     /// The index of the site that counts it.
@@ -24,9 +24,9 @@ struct Seat {
 }
 
 // SAFETY: atomics only.
-unsafe impl Zeroed for Seat {}
+unsafe impl Zeroed for ThreadHazard {}
 
-static TASKS: Arena<Seat> = Arena::new();
+static TASKS: Arena<ThreadHazard> = Arena::new();
 
 /// No id of a task: the seat is being taken or left.
 const BUSY: u64 = u64::MAX;

@@ -21,7 +21,8 @@ use crate::{
     accounting::{FutureType, Key, NewTask, PLAIN_COLUMN, Record, Site, registry},
     model::TaskType,
     primitives::{
-        Arena, BUSY, Charging, Lease, Linked, Links, Pool, StaticRef, Zeroed, pending_starts,
+        Arena, BUSY, GuardedSlot, HasLinks, HazardSlot, Links, Slab, StaticRef, Zeroed,
+        pending_starts,
         sync::{AtomicU64, Ordering, add},
     },
     sampling::Sampling,
@@ -45,7 +46,7 @@ const WAYS: u32 = 16;
 /// A place of the table.
 #[derive(Debug)]
 struct Place {
-    lease: Lease,
+    lease: GuardedSlot,
     record: StaticRef<Record>,
     #[cfg(tokio_unstable)]
     told: runtime_hooks::Told,
@@ -56,22 +57,22 @@ unsafe impl Zeroed for Place {}
 
 /// Where a thread says which task it charges.
 #[derive(Debug)]
-struct Seat {
-    charging: Charging,
+struct ThreadHazard {
+    charging: HazardSlot,
     links: Links,
 }
 
 // SAFETY: atomics only.
-unsafe impl Zeroed for Seat {}
+unsafe impl Zeroed for ThreadHazard {}
 
-impl Linked for Seat {
+impl HasLinks for ThreadHazard {
     fn links(&self) -> &Links {
         &self.links
     }
 }
 
 static TABLE: Arena<Place> = Arena::new();
-static SEATS: Pool<Seat> = Pool::new();
+static SEATS: Slab<ThreadHazard> = Slab::new();
 
 /// Records that were taken from tasks which held bytes, for want of places.
 static SPLIT: AtomicU64 = AtomicU64::new(0);
@@ -85,15 +86,15 @@ struct Last {
 
 thread_local! {
     static LAST: Cell<Last> = const { Cell::new(Last { id: 0, record: None }) };
-    static SEAT: Cell<Option<&'static Seat>> = const { Cell::new(None) };
+    static SEAT: Cell<Option<&'static ThreadHazard>> = const { Cell::new(None) };
 }
 
 /// The task that is current is not the one that this thread charged last, or there is none: what
 /// Tokio said.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Other(u64);
+pub(crate) struct SwitchedTask(u64);
 
-impl Other {
+impl SwitchedTask {
     pub(crate) const NOBODY: Self = Self(0);
 
     pub(crate) fn is_nobody(self) -> bool {
@@ -111,7 +112,7 @@ impl Other {
 /// The record of the task that Tokio polls or drops on this thread, if this thread charged it last.
 // PERF: one comparison; nothing that is read before Tokio is asked has to be kept meanwhile.
 #[inline]
-pub(crate) fn again() -> Result<&'static Record, Other> {
+pub(crate) fn cached_task() -> Result<&'static Record, SwitchedTask> {
     let id = digits(tokio::task::try_id());
     let last = LAST.get();
     if last.id == id
@@ -119,7 +120,7 @@ pub(crate) fn again() -> Result<&'static Record, Other> {
     {
         Ok(record)
     } else {
-        Err(Other(id))
+        Err(SwitchedTask(id))
     }
 }
 
@@ -211,13 +212,13 @@ fn enter(id: u64) -> Option<&'static Record> {
 }
 
 /// Says that this thread charges the task, and finds its place.
-fn sit(seat: &Seat, id: u64) -> Option<&'static Place> {
+fn sit(seat: &ThreadHazard, id: u64) -> Option<&'static Place> {
     LAST.set(Last { id: 0, record: None });
     seat.charging.begin(id);
     find(id)
 }
 
-fn take_seat() -> Option<&'static Seat> {
+fn take_seat() -> Option<&'static ThreadHazard> {
     let seat = SEATS.take_for_thread(u32::MAX)?;
     SEAT.set(Some(seat));
     Some(seat)
@@ -321,7 +322,7 @@ fn vacate(place: &Place, there: u64) -> bool {
     #[cfg(not(tokio_unstable))]
     let (is_free, goes_on) = (end(), false);
     if is_free && let Some(record) = place.record.get() {
-        record.give_up(goes_on);
+        record.abandon(goes_on);
         place.record.clear();
     }
     is_free
@@ -390,7 +391,7 @@ pub(crate) fn rename(tokio_id: u64, id: u64, name: &str) {
             let (file, line) = record.site().map_or(("", 0), |site| (site.file, site.line));
             record.rename(Site::of(key(name, file, line)));
         }
-        place.lease.let_go();
+        place.lease.unlock();
     }
 }
 
@@ -419,7 +420,7 @@ fn open(site: &'static Site) -> Option<&'static Record> {
     let (row, ordinal) = site.admit(FutureType::not_known());
     let task = NewTask {
         site,
-        row,
+        counted_site: row,
         future: FutureType::not_known(),
         parent: 0,
         sampling: Sampling::NONE,

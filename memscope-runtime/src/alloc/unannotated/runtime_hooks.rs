@@ -138,7 +138,7 @@ pub(crate) fn poll_begins(id: Id, spawned_at: &'static Location<'static>) {
         place.open_late(id);
     }
     if let Some(record) = place.record.get() {
-        record.begin_told(number);
+        record.poll_started(number);
         LAST.set(Last { id, record: Some(record) });
     }
 }
@@ -152,7 +152,7 @@ pub(crate) fn poll_ends(id: Id) {
     if let Some(place) = there {
         let own = || poll.is_its_own().then(|| place.open_late(id)).flatten();
         if let Some(record) = place.record.get().or_else(own) {
-            record.rest_told();
+            record.poll_ended();
         }
     }
     stand_up(id);
@@ -192,19 +192,19 @@ pub(crate) fn task_ends(id: Id, spawned_at: &'static Location<'static>) {
     let Some(record) = place.record.get().or_else(own) else {
         // Nobody charges what has no record.
         stand_up(id);
-        place.lease.give_up(id, || place.record.get().is_some());
+        place.lease.abandon(id, || place.record.get().is_some());
         return;
     };
     // Outside of its polls a task is ended by the shutdown of its runtime. In a poll it may have
     // completed, panicked or been aborted.
     let was_dropped = polls != 0 && poll.is_none();
-    record.end_told(if was_dropped { TaskState::Cancelled } else { TaskState::Ended }, polls);
+    record.task_ended(if was_dropped { TaskState::Cancelled } else { TaskState::Ended }, polls);
     if polls == 0 && place.lease.hold() {
         // A blocking task: it is not polled, so that nobody has said where it was spawned.
         if record.site().is_some_and(|there| ptr::eq(there, site())) {
             record.rename(site_of(spawned_at));
         }
-        place.lease.let_go();
+        place.lease.unlock();
     }
     stand_up(id);
     close(place, id);
@@ -214,8 +214,8 @@ pub(crate) fn task_ends(id: Id, spawned_at: &'static Location<'static>) {
 fn end_without_place(id: u64, spawned_at: &'static Location<'static>, was_dropped: bool) {
     if let Some(record) = open(site_of(spawned_at)) {
         note_return(id);
-        record.end_told(if was_dropped { TaskState::Cancelled } else { TaskState::Ended }, 0);
-        record.give_up(false);
+        record.task_ended(if was_dropped { TaskState::Cancelled } else { TaskState::Ended }, 0);
+        record.abandon(false);
     }
 }
 
@@ -292,7 +292,7 @@ impl Place {
             let spawned_at = self.told.spawned_at.get();
             if let Some(record) = open(spawned_at.map_or_else(site, site_of)) {
                 note_return(id);
-                record.begin_told(self.told.polls());
+                record.poll_started(self.told.polls());
                 self.record.set(record);
                 // The record is there before the mark is looked for (pairs with the fence in
                 // `task_ends`): one of the two sees the other.
@@ -303,7 +303,7 @@ impl Place {
                 }
             }
         }
-        self.lease.let_go();
+        self.lease.unlock();
         self.record.get()
     }
 }

@@ -5,7 +5,7 @@ use std::sync::atomic::AtomicUsize;
 use crate::{
     alloc::{current::Entered, unannotated},
     primitives::{
-        Linked, Links, Pool, Zeroed, fork,
+        HasLinks, Links, Slab, Zeroed, fork,
         sync::{AtomicU64, Ordering},
     },
 };
@@ -27,13 +27,13 @@ struct Trace {
 // SAFETY: atomics only.
 unsafe impl Zeroed for Trace {}
 
-impl Linked for Trace {
+impl HasLinks for Trace {
     fn links(&self) -> &Links {
         &self.links
     }
 }
 
-static TRACES: Pool<Trace> = Pool::new();
+static TRACES: Slab<Trace> = Slab::new();
 
 /// Takes the stack of the thread. Called in the allocator.
 #[cold]

@@ -1,12 +1,12 @@
 //! The guard that a program holds: a report when it is dropped.
 
 use super::{
-    PLANS, Plan, add, check, is_our_process,
+    PLANS, ReportJob, add, check, is_our_process,
     threads::{IS_PERIODIC, start_threads},
     write,
 };
 use crate::output::auto_report::name::Occasion;
-use crate::{alloc::current::as_memscope, config::ENABLED, output::start};
+use crate::{alloc::current::exempt, config::ENABLED, output::start};
 use std::{
     path::Path,
     sync::atomic::{AtomicU64, Ordering},
@@ -66,7 +66,7 @@ pub fn report_guard() -> ReportGuard {
         let environment = start::environment();
         let path = environment.report.as_deref().unwrap_or(Path::new(DEFAULT_PATH));
         // The environment's path has been checked by now, and the default one needs no check.
-        as_memscope(|| add(Plan::new(id, path, environment.every)));
+        exempt(|| add(ReportJob::new(id, path, environment.every)));
         start_threads();
     }
     ReportGuard { id }
@@ -83,8 +83,8 @@ impl ReportGuard {
     /// kind is replaced.
     pub fn to(self, path: impl AsRef<Path>) -> Self {
         if ENABLED {
-            as_memscope(|| {
-                let Plan { name, claim, .. } = Plan::new(self.id, path.as_ref(), None);
+            exempt(|| {
+                let ReportJob { name, claim, .. } = ReportJob::new(self.id, path.as_ref(), None);
                 check(name.pattern());
                 self.change(|plan| (plan.name, plan.claim) = (name, claim));
             });
@@ -97,14 +97,14 @@ impl ReportGuard {
     pub fn every(self, pause: Duration) -> Self {
         let pause = pause.max(Duration::from_millis(100));
         if ENABLED {
-            as_memscope(|| self.change(|plan| plan.set_every(Some(pause))));
+            exempt(|| self.change(|plan| plan.set_every(Some(pause))));
             IS_PERIODIC.store(true, Ordering::Relaxed);
             start_threads();
         }
         self
     }
 
-    fn change(&self, change: impl FnOnce(&mut Plan)) {
+    fn change(&self, change: impl FnOnce(&mut ReportJob)) {
         if let Some(plan) = PLANS.lock().iter_mut().find(|plan| plan.id == self.id) {
             change(plan);
         }
@@ -114,7 +114,7 @@ impl ReportGuard {
 impl Drop for ReportGuard {
     fn drop(&mut self) {
         if is_our_process() {
-            as_memscope(|| {
+            exempt(|| {
                 write(Occasion::Guard, &|plan| plan.id == self.id);
                 PLANS.lock().retain(|plan| plan.id != self.id);
             });

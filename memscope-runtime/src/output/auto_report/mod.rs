@@ -28,7 +28,7 @@ use super::{
 };
 use crate::{
     alloc::{
-        current::{as_memscope, is_memscope},
+        current::{exempt, is_exempt},
         own_work, warn,
     },
     await_points::image,
@@ -55,7 +55,7 @@ use std::{
 const PANIC_PAUSE_NS: u64 = 1_000_000_000;
 
 #[derive(Debug)]
-struct Plan {
+struct ReportJob {
     id: u64,
     name: Name,
     /// Shared by the plans of one name.
@@ -66,7 +66,7 @@ struct Plan {
     said: Option<String>,
 }
 
-static PLANS: Lock<Vec<Plan>> =
+static PLANS: Lock<Vec<ReportJob>> =
     Lock::new(Vec::new(), |half_written| mem::forget(mem::take(half_written)));
 
 /// One report is written at a time.
@@ -75,7 +75,7 @@ static WRITING: Lock<Written> =
 /// The process that set this up; 0: none yet.
 static PROCESS: AtomicU32 = AtomicU32::new(0);
 
-impl Plan {
+impl ReportJob {
     fn new(id: u64, path: &Path, every: Option<Duration>) -> Self {
         let name = Name::new(path);
         let known = PLANS
@@ -111,10 +111,10 @@ fn check(path: &Path) {
 }
 
 /// Does what the environment asks for.
-pub(crate) fn follow(environment: &Environment) {
-    as_memscope(|| match &environment.report {
+pub(crate) fn start_from_env(environment: &Environment) {
+    exempt(|| match &environment.report {
         Some(path) => {
-            let plan = Plan::new(0, path, environment.every);
+            let plan = ReportJob::new(0, path, environment.every);
             check(plan.name.pattern());
             let is_periodic = plan.every.is_some();
             add(plan);
@@ -131,7 +131,7 @@ pub(crate) fn follow(environment: &Environment) {
     });
 }
 
-fn add(plan: Plan) {
+fn add(plan: ReportJob) {
     static SET_UP: Once<()> = Once::new();
     if plan.every.is_some() {
         IS_PERIODIC.store(true, Ordering::Relaxed);
@@ -178,7 +178,7 @@ pub(crate) fn is_our_process() -> bool {
 
 pub(crate) fn exiting() {
     if is_our_process() {
-        as_memscope(|| write(Occasion::Exit, &|_| true));
+        exempt(|| write(Occasion::Exit, &|_| true));
     }
 }
 
@@ -186,20 +186,20 @@ fn panicked() {
     /// When the last one was written; 0: never.
     static LAST_NS: AtomicU64 = AtomicU64::new(0);
     // NOTE: memscope's own code may hold what a report needs.
-    if !is_our_process() || is_memscope() {
+    if !is_our_process() || is_exempt() {
         return;
     }
     let (last, now) = (LAST_NS.load(Ordering::Relaxed), clock::now_ns());
     let is_due = last == 0 || now.saturating_sub(last) >= PANIC_PAUSE_NS;
     if is_due && LAST_NS.compare_exchange(last, now, Ordering::Relaxed, Ordering::Relaxed).is_ok() {
-        as_memscope(|| write(Occasion::Panic, &|_| true));
+        exempt(|| write(Occasion::Panic, &|_| true));
     }
 }
 
 /// Writes all files, at a signal.
 #[cfg(unix)]
 pub(crate) fn write_all() {
-    as_memscope(|| write(Occasion::Signal, &|_| true));
+    exempt(|| write(Occasion::Signal, &|_| true));
 }
 
 /// [`write_all`] in a copy of the process, which no other thread is in: unless a report was being
@@ -242,7 +242,7 @@ impl Drop for WritesHere {
 }
 
 /// Writes these plans' files, one after the other, from one snapshot.
-fn write(occasion: Occasion, is_wanted: &dyn Fn(&Plan) -> bool) {
+fn write(occasion: Occasion, is_wanted: &dyn Fn(&ReportJob) -> bool) {
     let _work = own_work::work();
     let mut written = WRITING.lock();
     if written.is_over {

@@ -13,7 +13,7 @@ use crate::{
     alloc::own_work,
     model::{Error, Unreadable, human::cell, text},
     output::text::Buffer,
-    snapshot::{Left, MemorySnapshot},
+    snapshot::{MemorySnapshot, Trim},
 };
 use std::{
     io::{self, Write},
@@ -176,8 +176,8 @@ fn from_json(text: &str) -> Result<MemorySnapshot, Unreadable> {
 pub(crate) fn bytes(snapshot: &MemorySnapshot, path: &Path) -> io::Result<Vec<u8>> {
     let _work = own_work::work();
     bytes_of(snapshot, path)
-        .or_else(|_| bytes_of(&snapshot.without_rows(Left::Sites), path))
-        .or_else(|_| bytes_of(&snapshot.without_rows(Left::Nothing), path))
+        .or_else(|_| bytes_of(&snapshot.without_rows(Trim::Sites), path))
+        .or_else(|_| bytes_of(&snapshot.without_rows(Trim::Nothing), path))
 }
 
 fn bytes_of(snapshot: &MemorySnapshot, path: &Path) -> io::Result<Vec<u8>> {

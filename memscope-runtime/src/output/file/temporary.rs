@@ -166,9 +166,7 @@ mod left {
         path::{Path, PathBuf},
     };
 
-    use crate::{
-        alloc::current::as_memscope, output::file::system::effective_user, primitives::Lock,
-    };
+    use crate::{alloc::current::exempt, output::file::system::effective_user, primitives::Lock};
 
     /// Folders that this process has swept. Past so many it sweeps again.
     const MOST_FOLDERS: usize = 64;
@@ -181,7 +179,7 @@ mod left {
     /// Removes what is left in a folder, once for each.
     pub(super) fn sweep(folder: &Path) {
         // The list stays, and a task may be writing.
-        as_memscope(|| sweep_once(folder));
+        exempt(|| sweep_once(folder));
     }
 
     fn sweep_once(folder: &Path) {

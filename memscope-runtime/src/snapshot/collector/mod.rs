@@ -89,7 +89,7 @@ pub(crate) struct Collected {
 }
 
 /// Drains all rings, takes a sample of this reading, and returns it all. The caller is in
-/// `as_memscope`. `None`: another thread did not let go of the history for a second.
+/// `exempt`. `None`: another thread did not let go of the history for a second.
 pub(crate) fn collect(reading: &Reading) -> Option<Collected> {
     let mut events = reserve::list(LIVES + 2 * RARE)?;
     // In the heap at once: a thread's stack may be small.

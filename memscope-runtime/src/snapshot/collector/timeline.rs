@@ -11,8 +11,8 @@ use crate::{
     primitives::reserve,
     snapshot::{
         capture::{Reading, TaskReading},
-        live_sample::{self, Glance},
-        rows::Names,
+        live_sample::{self, LiveSample},
+        rows::SiteNames,
     },
 };
 
@@ -78,7 +78,7 @@ impl Samples {
         }
         for TaskReading { id, tally, record, live_bytes, .. } in &reading.living {
             let point = Point { live_bytes: *live_bytes, allocated_bytes: tally.allocated_bytes };
-            self.tasks.note(place, id.as_u64(), record.row.index(), point);
+            self.tasks.note(place, id.as_u64(), record.counted_site.index(), point);
         }
         let sites = reading.sites.iter().map(|site| (site.site, &site.site.level));
         self.end(place, sites, reading.untracked.live_bytes);
@@ -157,7 +157,7 @@ impl Samples {
     }
 
     /// As a snapshot shows them.
-    pub(crate) fn timeline(&self, names: &Names) -> Timeline {
+    pub(crate) fn timeline(&self, names: &SiteNames) -> Timeline {
         let process = self.times.iter().zip(&self.process).take(self.len);
         Timeline {
             process: process
@@ -173,7 +173,7 @@ impl Samples {
     }
 
     /// The sites and the tasks, with fewer points.
-    pub(crate) fn trends(&self, names: &Names) -> Vec<Trend> {
+    pub(crate) fn trends(&self, names: &SiteNames) -> Vec<Trend> {
         let sites = self.sites.known().map(|series| (series, None));
         let tasks = self.tasks.known().map(|series| (series, TaskId::new(series.key)));
         reserve::rows(sites.chain(tasks), |(series, task)| {
@@ -188,7 +188,7 @@ impl Samples {
         series: &Series,
         task: Option<TaskId>,
         step: usize,
-        names: &Names,
+        names: &SiteNames,
     ) -> Option<Trend> {
         let place = names.get(series.site)?;
         let first = series.first + (series.len - series.first - 1) % step;
@@ -259,11 +259,11 @@ impl Gathering {
         }
         let (mut untracked, mut allocated) = (0, 0);
         live_sample::glance(|glance| match glance {
-            Glance::Thread { live_bytes, allocated_bytes } => {
+            LiveSample::Thread { live_bytes, allocated_bytes } => {
                 untracked += live_bytes;
                 allocated += allocated_bytes;
             }
-            Glance::Task { id, site, live_bytes, allocated_bytes, is_living, .. } => {
+            LiveSample::Task { id, site, live_bytes, allocated_bytes, is_living, .. } => {
                 if let Some(site) = Site::at(site) {
                     site.glance.add(live_bytes, allocated_bytes);
                 }

@@ -1,6 +1,6 @@
 //! Rows of blocks that one site allocated and another freed.
 
-use super::site_names::Names;
+use super::site_names::SiteNames;
 use crate::snapshot::capture::Reading;
 use crate::{
     accounting::{HandedOver, UNTRACKED},
@@ -10,7 +10,7 @@ use crate::{
 use std::collections::HashMap;
 
 /// The pairs of sites, those that moved most bytes first.
-pub(crate) fn hand_overs(reading: &Reading, names: &Names) -> Vec<HandOver> {
+pub(crate) fn hand_overs(reading: &Reading, names: &SiteNames) -> Vec<HandOver> {
     let mut sums: HashMap<(u32, u32), (u64, u64)> = HashMap::new();
     for &HandedOver { from, to, blocks, bytes } in &reading.hand_overs {
         if !reserve::room(&mut sums) {

@@ -1,6 +1,6 @@
 //! Rows of events.
 
-use super::site_names::Names;
+use super::site_names::SiteNames;
 use crate::snapshot::collector::recent::Kept;
 use crate::{
     model::{EventKind, TaskEvent, TaskId},
@@ -8,7 +8,7 @@ use crate::{
 };
 
 /// What happened, in the order in which it came.
-pub(crate) fn events(events: &[Kept], names: &Names, measured: bool) -> Vec<TaskEvent> {
+pub(crate) fn events(events: &[Kept], names: &SiteNames, measured: bool) -> Vec<TaskEvent> {
     let row = |kept: &Kept| {
         let event = kept.event;
         let (bytes, took_ns) = match event.kind {

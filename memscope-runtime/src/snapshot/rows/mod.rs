@@ -18,7 +18,7 @@ use crate::model::{AwaitPoint, AwaitPoints};
 pub(crate) use cross_frees::hand_overs;
 pub(crate) use events::events;
 pub(crate) use process::{process, runtime, shared};
-pub(crate) use site_names::Names;
+pub(crate) use site_names::SiteNames;
 pub(crate) use sites::sites;
 pub(crate) use tasks::Tasks;
 pub(crate) use variables::{variable_sites, variables};

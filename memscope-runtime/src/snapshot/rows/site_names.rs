@@ -9,9 +9,9 @@ use crate::{
 use std::collections::HashMap;
 
 /// The sites' names by their index.
-pub(crate) struct Names(HashMap<u32, Place>);
+pub(crate) struct SiteNames(HashMap<u32, Place>);
 
-impl Names {
+impl SiteNames {
     pub(crate) fn of(reading: &Reading) -> Self {
         let mut names = HashMap::new();
         let _ = names.try_reserve(reading.sites.len());

@@ -95,7 +95,7 @@ impl Tasks {
 
 /// The memory of rows is charged as the rest of the snapshot, whichever thread asks for them.
 fn untracked() -> Option<Entered> {
-    (!current::is_memscope()).then(Entered::untracked)
+    (!current::is_exempt()).then(Entered::untracked)
 }
 
 impl Read {

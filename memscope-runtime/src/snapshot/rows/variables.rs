@@ -1,6 +1,6 @@
 //! Rows of variables and of their places in the code.
 
-use super::site_names::Names;
+use super::site_names::SiteNames;
 use crate::snapshot::capture::Reading;
 use crate::{
     accounting::{VariableReading, VariableSiteReading},
@@ -14,7 +14,7 @@ const VARIABLE_BYTES: usize = 1 << 10;
 
 /// The live variables, the largest first; then the last of each site that is over or could not be
 /// followed.
-pub(crate) fn variables(reading: &Reading, names: &Names) -> Vec<VariableProfile> {
+pub(crate) fn variables(reading: &Reading, names: &SiteNames) -> Vec<VariableProfile> {
     let mut live = reserve::rows(&reading.variables, |variable| {
         reserve::spend(VARIABLE_BYTES);
         Some(live_variable(variable, names))
@@ -33,7 +33,7 @@ pub(crate) fn variables(reading: &Reading, names: &Names) -> Vec<VariableProfile
     live
 }
 
-fn live_variable(reading: &VariableReading, names: &Names) -> VariableProfile {
+fn live_variable(reading: &VariableReading, names: &SiteNames) -> VariableProfile {
     let key = reading.site.key;
     VariableProfile {
         name: text::start(key.name, MOST_NAME).into_owned(),

@@ -107,7 +107,7 @@ fn open<T: ?Sized>(
 ) {
     let lock = || unlocked(mutex.try_lock());
     // A block that is made here is nobody's.
-    let guard = if IS_BOXED { current::as_memscope(lock) } else { lock() };
+    let guard = if IS_BOXED { current::exempt(lock) } else { lock() };
     if IS_BOXED || guard.is_none() {
         blocks.partial();
     }

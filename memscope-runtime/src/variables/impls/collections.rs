@@ -5,7 +5,7 @@ use std::{
     collections::{BTreeMap, BTreeSet, BinaryHeap, HashMap, HashSet, LinkedList, VecDeque},
 };
 
-use crate::variables::std_layout::{self, Own};
+use crate::variables::std_layout::{self, OwnBlock};
 use crate::variables::trackable::{Blocks, Contents, Trackable};
 
 impl<T> Trackable for Vec<T> {
@@ -60,7 +60,7 @@ impl<T> Trackable for BTreeSet<T> {
 }
 
 /// Takes in the root of a borrowed tree, which is all of it or not.
-fn root((root, has_more): (Own, bool), blocks: &mut Blocks<'_>) {
+fn root((root, has_more): (OwnBlock, bool), blocks: &mut Blocks<'_>) {
     // SAFETY: a block that `tree` finds is the root of the tree, which is borrowed.
     unsafe { blocks.own(root) };
     if has_more {

@@ -9,7 +9,7 @@ use std::{
 use crate::{alloc::Probe, primitives::Once};
 
 use super::{
-    Own, learned, lies_in, only, sample,
+    OwnBlock, allocate_probe, lies_in, only, probed_layout,
     shapes::{Large, Line, Wide},
     word, words,
 };
@@ -27,22 +27,22 @@ struct Places {
 }
 
 /// The root's block, and whether there are other nodes.
-pub(crate) fn map<K, V>(map: &BTreeMap<K, V>) -> (Own, bool) {
+pub(crate) fn map<K, V>(map: &BTreeMap<K, V>) -> (OwnBlock, bool) {
     as_learned(|places| places.of_map(map))
 }
 
 /// The root's block, and whether there are other nodes.
-pub(crate) fn set<T>(set: &BTreeSet<T>) -> (Own, bool) {
+pub(crate) fn set<T>(set: &BTreeSet<T>) -> (OwnBlock, bool) {
     as_learned(|places| places.of_set(set))
 }
 
-fn as_learned(find: impl FnOnce(Places) -> (Own, bool)) -> (Own, bool) {
+fn as_learned(find: impl FnOnce(Places) -> (OwnBlock, bool)) -> (OwnBlock, bool) {
     static LEARNED: Once<Option<Places>> = Once::new();
-    learned(&LEARNED, learn).map_or((Own::Unknown, false), find)
+    probed_layout(&LEARNED, learn).map_or((OwnBlock::Unknown, false), find)
 }
 
 impl Places {
-    fn of_map<K, V>(self, map: &BTreeMap<K, V>) -> (Own, bool) {
+    fn of_map<K, V>(self, map: &BTreeMap<K, V>) -> (OwnBlock, bool) {
         let first = || {
             let (key, value) = map.iter().next()?;
             Some((ptr::from_ref(key).cast(), ptr::from_ref(value).cast()))
@@ -51,7 +51,7 @@ impl Places {
         unsafe { self.root::<_, K, V>(map, map.len(), first) }
     }
 
-    fn of_set<T>(self, set: &BTreeSet<T>) -> (Own, bool) {
+    fn of_set<T>(self, set: &BTreeSet<T>) -> (OwnBlock, bool) {
         let first = || {
             let value = ptr::from_ref(set.iter().next()?).cast();
             Some((value, value))
@@ -68,8 +68,8 @@ impl Places {
         tree: &M,
         len: usize,
         first: impl FnOnce() -> Option<(*const u8, *const u8)>,
-    ) -> (Own, bool) {
-        const UNKNOWN: (Own, bool) = (Own::Unknown, false);
+    ) -> (OwnBlock, bool) {
+        const UNKNOWN: (OwnBlock, bool) = (OwnBlock::Unknown, false);
         if size_of::<M>() != size_of::<[usize; 3]>() || align_of::<M>() != align_of::<usize>() {
             return UNKNOWN;
         }
@@ -81,14 +81,14 @@ impl Places {
         // SAFETY: as above; the root's word is null where there is no root.
         let root = unsafe { word(start, self.root) };
         if root.is_null() {
-            return if len == 0 { (Own::Nothing, false) } else { UNKNOWN };
+            return if len == 0 { (OwnBlock::Nothing, false) } else { UNKNOWN };
         }
         // SAFETY: as above; there is a root, so its height is set.
         let height = unsafe { word(start, self.height) }.addr();
         let Some((leaf, inner)) = layouts::<K, V>() else { return UNKNOWN };
         if height != 0 {
             let fits = height < len && root.addr().is_multiple_of(inner.align());
-            return if fits { (Own::Block(root, inner), true) } else { UNKNOWN };
+            return if fits { (OwnBlock::Block(root, inner), true) } else { UNKNOWN };
         }
         let is_inside = |part, size| size == 0 || lies_in(root, leaf.size(), part, size);
         let fits = root.addr().is_multiple_of(leaf.align())
@@ -96,7 +96,7 @@ impl Places {
             && first().is_none_or(|(key, value)| {
                 is_inside(key, size_of::<K>()) && is_inside(value, size_of::<V>())
             });
-        if fits { (Own::Block(root, leaf), false) } else { UNKNOWN }
+        if fits { (OwnBlock::Block(root, leaf), false) } else { UNKNOWN }
     }
 }
 
@@ -117,7 +117,7 @@ fn layouts<K, V>() -> Option<(Layout, Layout)> {
 
 #[inline]
 fn learn() -> Option<Places> {
-    let (made, seen) = sample(|| BTreeMap::from([(7_u64, 7_u64), (8, 8)]));
+    let (made, seen) = allocate_probe(|| BTreeMap::from([(7_u64, 7_u64), (8, 8)]));
     // SAFETY: a map that has a root is the root's address and height, and the number of entries.
     let words = unsafe { words::<_, 3>(&made) }?;
     let root = seen?.block.addr();
@@ -143,7 +143,7 @@ fn learn() -> Option<Places> {
 
 /// Empty, one node, two levels of them, and emptied.
 fn fits<K: Ord + Clone + From8, V: Clone + Default>(places: Places) -> bool {
-    let (mut leaf, seen) = sample(|| {
+    let (mut leaf, seen) = allocate_probe(|| {
         let mut map = BTreeMap::<K, V>::new();
         map.insert(K::from8(0), V::default());
         map
@@ -154,14 +154,14 @@ fn fits<K: Ord + Clone + From8, V: Clone + Default>(places: Places) -> bool {
     leaf.retain(|_, _| false);
     let emptied = is(places.of_map(&leaf), seen, false) || leaf_is_gone(places, &leaf);
     // The last block of a tree that grows by a level is its new root.
-    let (mut tree, seen) = sample(|| {
+    let (mut tree, seen) = allocate_probe(|| {
         let mut map = BTreeMap::<K, V>::new();
         (0..12).for_each(|number| drop(map.insert(K::from8(number), V::default())));
         map
     });
     let two = is(places.of_map(&tree), seen, true);
     tree.clear();
-    let (set, seen) = sample(|| {
+    let (set, seen) = allocate_probe(|| {
         let mut set = BTreeSet::<K>::new();
         set.insert(K::from8(0));
         set
@@ -171,11 +171,11 @@ fn fits<K: Ord + Clone + From8, V: Clone + Default>(places: Places) -> bool {
 }
 
 fn leaf_is_gone<K, V>(places: Places, map: &BTreeMap<K, V>) -> bool {
-    places.of_map(map) == (Own::Nothing, false)
+    places.of_map(map) == (OwnBlock::Nothing, false)
 }
 
 /// Whether the root that was found is what the allocator saw, and has others below it or not.
-fn is((root, has_more): (Own, bool), seen: Option<Probe>, more: bool) -> bool {
+fn is((root, has_more): (OwnBlock, bool), seen: Option<Probe>, more: bool) -> bool {
     seen.is_some() && root.is(seen) && has_more == more
 }
 

@@ -8,14 +8,14 @@ use std::{
 
 use bytes::{Buf, Bytes, BytesMut};
 
-use super::{Own, learned, lies_in, only, sample, word, words};
+use super::{OwnBlock, allocate_probe, lies_in, only, probed_layout, word, words};
 use crate::primitives::Once;
 
 /// A buffer, and the header through which its handles share it.
-pub(crate) type Blocks = (Own, Own);
+pub(crate) type Blocks = (OwnBlock, OwnBlock);
 
-const UNKNOWN: Blocks = (Own::Unknown, Own::Nothing);
-const NOTHING: Blocks = (Own::Nothing, Own::Nothing);
+const UNKNOWN: Blocks = (OwnBlock::Unknown, OwnBlock::Nothing);
+const NOTHING: Blocks = (OwnBlock::Nothing, OwnBlock::Nothing);
 
 /// The lowest bit of the word that leads to the buffer: nobody shares it, there is no header.
 const IS_SOLE: usize = 1;
@@ -60,12 +60,12 @@ struct Growing {
 
 pub(crate) fn bytes(bytes: &Bytes) -> Blocks {
     static LEARNED: Once<Option<Frozen>> = Once::new();
-    learned(&LEARNED, learn_frozen).map_or(UNKNOWN, |frozen| frozen.blocks(bytes))
+    probed_layout(&LEARNED, learn_frozen).map_or(UNKNOWN, |frozen| frozen.blocks(bytes))
 }
 
 pub(crate) fn bytes_mut(bytes: &BytesMut) -> Blocks {
     static LEARNED: Once<Option<Growing>> = Once::new();
-    learned(&LEARNED, learn_growing).map_or(UNKNOWN, |growing| growing.blocks(bytes))
+    probed_layout(&LEARNED, learn_growing).map_or(UNKNOWN, |growing| growing.blocks(bytes))
 }
 
 impl Frozen {
@@ -90,8 +90,9 @@ impl Frozen {
             let buffer = data.map_addr(|address| address & !IS_SOLE);
             let advanced = start.addr().checked_sub(buffer.addr());
             let capacity = advanced.and_then(|advanced| advanced.checked_add(bytes.len()));
-            return capacity
-                .map_or(UNKNOWN, |capacity| (Own::array(buffer, capacity), Own::Nothing));
+            return capacity.map_or(UNKNOWN, |capacity| {
+                (OwnBlock::array(buffer, capacity), OwnBlock::Nothing)
+            });
         }
         let header = if is(self.promotable) || is(self.shared) {
             self.shared_header
@@ -127,7 +128,7 @@ impl Growing {
         let advanced = data.addr() >> ADVANCED;
         match (start.addr().checked_sub(advanced), bytes.capacity().checked_add(advanced)) {
             (Some(_), Some(capacity)) => {
-                (Own::array(start.wrapping_sub(advanced), capacity), Own::Nothing)
+                (OwnBlock::array(start.wrapping_sub(advanced), capacity), OwnBlock::Nothing)
             }
             _ => UNKNOWN,
         }
@@ -150,7 +151,7 @@ impl Header {
         // SAFETY: as above.
         let capacity = unsafe { word(words, self.capacity) }.addr();
         if lies_in(buffer, capacity, part, length) {
-            (Own::array(buffer, capacity), Own::Block(header, self.layout))
+            (OwnBlock::array(buffer, capacity), OwnBlock::Block(header, self.layout))
         } else {
             UNKNOWN
         }
@@ -225,14 +226,14 @@ fn learn_frozen() -> Option<Frozen> {
     let data = only(&fixed_words, |word| word == 0)?;
     let kind = (0..4).find(|place| ![start, len, data].contains(place))?;
 
-    let (sole, seen) = sample(|| Bytes::from(vec![1; 301]));
+    let (sole, seen) = allocate_probe(|| Bytes::from(vec![1; 301]));
     let promotable = words_of(&sole)?[kind].addr();
     // Its data is its buffer, with a mark.
     let buffer = seen?.block;
     if words_of(&sole)?[data].addr() != buffer.addr() | IS_SOLE || buffer.addr() & IS_SOLE != 0 {
         return None;
     }
-    let (_second, seen) = sample(|| sole.clone());
+    let (_second, seen) = allocate_probe(|| sole.clone());
     // SAFETY: the first clone makes a header of an address, a capacity and a counter, which lives
     // as long as they.
     let (shared_words, layout) = unsafe { header::<SHARED>(seen) }?;
@@ -240,13 +241,13 @@ fn learn_frozen() -> Option<Frozen> {
 
     let mut spare = Vec::with_capacity(400);
     spare.resize(10, 1);
-    let (with_room, _) = sample(|| Bytes::from(spare));
+    let (with_room, _) = allocate_probe(|| Bytes::from(spare));
     let shared = words_of(&with_room)?[kind].addr();
 
-    let (mut growing, seen) = sample(|| BytesMut::with_capacity(77));
+    let (mut growing, seen) = allocate_probe(|| BytesMut::with_capacity(77));
     let buffer = seen?.block;
     growing.resize(50, 1);
-    let (part, seen) = sample(|| growing.split_to(20).freeze());
+    let (part, seen) = allocate_probe(|| growing.split_to(20).freeze());
     // SAFETY: splitting makes a header of a `Vec`, a size and a counter, which lives as long as the
     // parts.
     let (thawed_words, layout) = unsafe { header::<THAWED>(seen) }?;
@@ -262,11 +263,11 @@ fn learn_frozen() -> Option<Frozen> {
 
 #[inline]
 fn frozen_fits(frozen: Frozen) -> bool {
-    let (mut sole, buffer) = sample(|| Bytes::from(vec![1; 33]));
+    let (mut sole, buffer) = allocate_probe(|| Bytes::from(vec![1; 33]));
     sole.advance(5);
     let (its_buffer, its_header) = frozen.blocks(&sole);
-    let alone = its_buffer.is(buffer) && its_header == Own::Nothing;
-    let (second, header) = sample(|| sole.slice(2..7));
+    let alone = its_buffer.is(buffer) && its_header == OwnBlock::Nothing;
+    let (second, header) = allocate_probe(|| sole.slice(2..7));
     let both = [&sole, &second].into_iter().all(|part| {
         let (its_buffer, its_header) = frozen.blocks(part);
         its_buffer.is(buffer) && its_header.is(header)
@@ -278,8 +279,8 @@ fn frozen_fits(frozen: Frozen) -> bool {
 #[inline]
 fn learn_growing() -> Option<Growing> {
     const HEADER: usize = 5;
-    let (mut made, seen) = sample(|| BytesMut::with_capacity(77));
-    let buffer = seen.filter(|seen| Own::array(seen.block, 77).is(Some(*seen)))?.block;
+    let (mut made, seen) = allocate_probe(|| BytesMut::with_capacity(77));
+    let buffer = seen.filter(|seen| OwnBlock::array(seen.block, 77).is(Some(*seen)))?.block;
     made.resize(50, 1);
     made.advance(3);
     // SAFETY: a `BytesMut` is an address, a length, a capacity and data: four words.
@@ -290,13 +291,13 @@ fn learn_growing() -> Option<Growing> {
     let data = (0..4).find(|place| ![start, len, capacity].contains(place))?;
     let is_sole = words[data].addr() & IS_SOLE != 0 && words[data].addr() >> ADVANCED == 3;
 
-    let (front, seen) = sample(|| made.split_to(20));
+    let (front, seen) = allocate_probe(|| made.split_to(20));
     // SAFETY: splitting makes a header of a `Vec`, a size and a counter, which lives as long as the
     // parts.
     let (header_words, layout) = unsafe { header::<HEADER>(seen) }?;
     let header = Header::learn(&header_words, layout, buffer, 77)?;
     let growing = Growing { start, len, capacity, data, header };
-    let blocks = (Own::array(buffer, 77), Own::Block(seen?.block, layout));
+    let blocks = (OwnBlock::array(buffer, 77), OwnBlock::Block(seen?.block, layout));
     let shared = growing.blocks(&front) == blocks && growing.blocks(&made) == blocks;
     (is_sole && shared && growing_fits(growing)).then_some(growing)
 }
@@ -304,12 +305,12 @@ fn learn_growing() -> Option<Growing> {
 #[inline]
 fn growing_fits(growing: Growing) -> bool {
     [1, 64, 2000, 100_000].into_iter().all(|capacity| {
-        let (mut made, seen) = sample(|| BytesMut::with_capacity(capacity));
+        let (mut made, seen) = allocate_probe(|| BytesMut::with_capacity(capacity));
         made.resize(capacity, 1);
         [0, 1, capacity / 2].into_iter().all(|step| {
             made.advance(step.min(made.len()));
             let (buffer, header) = growing.blocks(&made);
-            buffer.is(seen) && header == Own::Nothing
+            buffer.is(seen) && header == OwnBlock::Nothing
         })
     }) && growing.blocks(&BytesMut::new()) == NOTHING
 }

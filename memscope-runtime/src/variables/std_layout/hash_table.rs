@@ -10,7 +10,7 @@ use std::{
 };
 
 use super::{
-    Own, learned, lies_in, only, sample,
+    OwnBlock, allocate_probe, lies_in, only, probed_layout,
     shapes::{Large, Line, Wide},
     words,
 };
@@ -32,75 +32,81 @@ struct Places {
 
 /// What a map or set says of itself.
 #[derive(Debug)]
-struct Said {
+struct PublicFacts {
     len: usize,
     capacity: usize,
     entry: Layout,
 }
 
-pub(crate) fn map<K, V, S>(map: &HashMap<K, V, S>) -> Own {
+pub(crate) fn map<K, V, S>(map: &HashMap<K, V, S>) -> OwnBlock {
     as_learned(|places| places.of_map(map))
 }
 
-pub(crate) fn set<T, S>(set: &HashSet<T, S>) -> Own {
+pub(crate) fn set<T, S>(set: &HashSet<T, S>) -> OwnBlock {
     as_learned(|places| places.of_set(set))
 }
 
 #[inline]
-fn as_learned(find: impl FnOnce(Places) -> Own) -> Own {
+fn as_learned(find: impl FnOnce(Places) -> OwnBlock) -> OwnBlock {
     static LEARNED: Once<Option<Places>> = Once::new();
-    learned(&LEARNED, learn).map_or(Own::Unknown, find)
+    probed_layout(&LEARNED, learn).map_or(OwnBlock::Unknown, find)
 }
 
 impl Places {
     #[inline]
-    fn of_map<K, V, S>(self, map: &HashMap<K, V, S>) -> Own {
-        let said =
-            Said { len: map.len(), capacity: map.capacity(), entry: Layout::new::<(K, V)>() };
+    fn of_map<K, V, S>(self, map: &HashMap<K, V, S>) -> OwnBlock {
+        let said = PublicFacts {
+            len: map.len(),
+            capacity: map.capacity(),
+            entry: Layout::new::<(K, V)>(),
+        };
         let first = || map.iter().next().map(|(key, _)| ptr::from_ref(key).cast());
         // SAFETY: a map consists of its hasher and its table.
         let words = unsafe { table_words(map, map.hasher()) };
-        words.map_or(Own::Unknown, |words| self.block(words, &said, size_of::<K>(), first))
+        words.map_or(OwnBlock::Unknown, |words| self.block(words, &said, size_of::<K>(), first))
     }
 
     #[inline]
-    fn of_set<T, S>(self, set: &HashSet<T, S>) -> Own {
-        let said =
-            Said { len: set.len(), capacity: set.capacity(), entry: Layout::new::<(T, ())>() };
+    fn of_set<T, S>(self, set: &HashSet<T, S>) -> OwnBlock {
+        let said = PublicFacts {
+            len: set.len(),
+            capacity: set.capacity(),
+            entry: Layout::new::<(T, ())>(),
+        };
         let first = || set.iter().next().map(|value| ptr::from_ref(value).cast());
         // SAFETY: a set consists of its hasher and its table.
         let words = unsafe { table_words(set, set.hasher()) };
-        words.map_or(Own::Unknown, |words| self.block(words, &said, size_of::<T>(), first))
+        words.map_or(OwnBlock::Unknown, |words| self.block(words, &said, size_of::<T>(), first))
     }
 
     /// The block of a table with these words, if they agree with what it says.
     fn block(
         self,
         words: [*const u8; WORDS],
-        said: &Said,
+        said: &PublicFacts,
         key_size: usize,
         first_key: impl FnOnce() -> Option<*const u8>,
-    ) -> Own {
+    ) -> OwnBlock {
         let [control, mask, growth, len] =
             [self.control, self.mask, self.growth, self.len].map(|place| words[place % WORDS]);
         let (mask, growth) = (mask.addr(), growth.addr());
         if len.addr() != said.len || said.len.checked_add(growth) != Some(said.capacity) {
-            return Own::Unknown;
+            return OwnBlock::Unknown;
         }
         if mask == 0 {
             // The table that all share which never held anything.
-            return if said.capacity == 0 { Own::Nothing } else { Own::Unknown };
+            return if said.capacity == 0 { OwnBlock::Nothing } else { OwnBlock::Unknown };
         }
         let Some(buckets) = mask.checked_add(1).filter(|buckets| buckets.is_power_of_two()) else {
-            return Own::Unknown;
+            return OwnBlock::Unknown;
         };
         let most = if buckets <= 8 { buckets - 1 } else { buckets / 8 * 7 };
         let align = said.entry.align().max(self.group);
         let Some((offset, layout)) = self.layout(said.entry.size(), buckets, align) else {
-            return Own::Unknown;
+            return OwnBlock::Unknown;
         };
         if said.capacity > most || !control.addr().is_multiple_of(align) {
-            return Own::Unknown;
+            return OwnBlock::Unknown;
         }
         let start = control.wrapping_sub(offset);
         // PERF: the first entry is found by a search, which is short only where not too many are
@@ -108,9 +114,9 @@ impl Places {
         let is_dense = key_size != 0 && said.len >= buckets / 8;
         let is_inside = |key| lies_in(start, offset, key, key_size);
         if is_dense && !first_key().is_none_or(is_inside) {
-            return Own::Unknown;
+            return OwnBlock::Unknown;
         }
-        Own::Block(start, layout)
+        OwnBlock::Block(start, layout)
     }
 
     /// Where in the block the control bytes start, and its layout.
@@ -162,8 +168,9 @@ type Plain = BuildHasherDefault<DefaultHasher>;
 #[inline]
 fn learn() -> Option<Places> {
     const BUCKETS: usize = 32;
-    let (mut made, seen) =
-        sample(|| HashMap::<u64, u64, Plain>::with_capacity_and_hasher(20, Plain::default()));
+    let (mut made, seen) = allocate_probe(|| {
+        HashMap::<u64, u64, Plain>::with_capacity_and_hasher(20, Plain::default())
+    });
     made.extend((0..5).map(|number| (number, number)));
     // SAFETY: a map without a hasher is its table: where the control bytes are, and three numbers.
     let words = unsafe { words::<_, WORDS>(&made) }?;
@@ -201,7 +208,7 @@ fn maps_fit<K: Number, V: Copy + Default>(places: Places) -> bool {
 fn map_fits<K: Number, V: Copy + Default, S: BuildHasher + Default>(places: Places) -> bool {
     [1, 4, 8, 15, 29, 60].into_iter().all(|capacity| {
         let (mut map, seen) =
-            sample(|| HashMap::<K, V, S>::with_capacity_and_hasher(capacity, S::default()));
+            allocate_probe(|| HashMap::<K, V, S>::with_capacity_and_hasher(capacity, S::default()));
         let empty = places.of_map(&map).is(seen);
         let numbers = 0..u8::try_from(capacity).unwrap_or(1);
         map.extend(numbers.map(|number| (K::number(number), V::default())));
@@ -215,7 +222,7 @@ fn map_fits<K: Number, V: Copy + Default, S: BuildHasher + Default>(places: Plac
 
 fn set_fits<K: Number>(places: Places) -> bool {
     let (mut set, seen) =
-        sample(|| HashSet::<K, Plain>::with_capacity_and_hasher(9, Plain::default()));
+        allocate_probe(|| HashSet::<K, Plain>::with_capacity_and_hasher(9, Plain::default()));
     let empty = places.of_set(&set).is(seen);
     set.extend((0..9).map(K::number));
     let never = places.of_set(&HashSet::<K, Plain>::default()).is(None);

@@ -29,7 +29,7 @@ use crate::{
 /// Invariant: as long as the value is borrowed, the block is live, and was allocated with this
 /// layout by the global allocator.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Own {
+pub(crate) enum OwnBlock {
     Block(*const u8, Layout),
     /// It has none.
     Nothing,
@@ -37,7 +37,7 @@ pub(crate) enum Own {
     Unknown,
 }
 
-impl Own {
+impl OwnBlock {
     /// The block with room for `capacity` values of type `T`.
     fn array<T>(start: *const T, capacity: usize) -> Self {
         match Layout::array::<T>(capacity) {
@@ -59,15 +59,15 @@ impl Own {
 
 /// What was learned, at the first call by trying.
 #[inline]
-fn learned<T: Copy>(
+fn probed_layout<T: Copy>(
     place: &'static Once<Option<T>>,
     learn: impl FnOnce() -> Option<T>,
 ) -> Option<T> {
-    *place.get_or_init(|| current::as_memscope(learn))
+    *place.get_or_init(|| current::exempt(learn))
 }
 
 /// Makes a sample, and tells the last block that was allocated for it.
-fn sample<T>(make: impl FnOnce() -> T) -> (T, Option<Probe>) {
+fn allocate_probe<T>(make: impl FnOnce() -> T) -> (T, Option<Probe>) {
     Probe::take();
     let value = black_box(make());
     (value, Probe::take())
@@ -137,7 +137,7 @@ mod tests {
         sync::Arc,
     };
 
-    use super::Own;
+    use super::OwnBlock;
     use crate::variables::{Trackable, trackable::blocks_of};
 
     fn is_unknown(value: &impl Trackable) -> bool {
@@ -169,8 +169,8 @@ mod tests {
 
     #[test]
     fn an_array_too_large_is_unknown_and_one_of_nothing_is_none() {
-        assert_eq!(Own::array(std::ptr::null::<u64>(), usize::MAX), Own::Unknown);
-        assert_eq!(Own::array(std::ptr::null::<()>(), usize::MAX), Own::Nothing);
-        assert_eq!(Own::array(std::ptr::null::<u64>(), 0), Own::Nothing);
+        assert_eq!(OwnBlock::array(std::ptr::null::<u64>(), usize::MAX), OwnBlock::Unknown);
+        assert_eq!(OwnBlock::array(std::ptr::null::<()>(), usize::MAX), OwnBlock::Nothing);
+        assert_eq!(OwnBlock::array(std::ptr::null::<u64>(), 0), OwnBlock::Nothing);
     }
 }

@@ -3,7 +3,7 @@
 use std::{alloc::Layout, any::Any, ffi::CStr, rc::Rc, sync::Arc};
 
 use super::{
-    Own, learned, sample,
+    OwnBlock, allocate_probe, probed_layout,
     shapes::{Large, Line, Wide},
 };
 use crate::primitives::Once;
@@ -15,32 +15,32 @@ struct Shared(usize);
 
 /// The block of the `Rc` that this value lies in.
 #[inline]
-pub(crate) fn rc(value: *const u8, layout: Layout) -> Own {
+pub(crate) fn rc(value: *const u8, layout: Layout) -> OwnBlock {
     static LEARNED: Once<Option<Shared>> = Once::new();
-    block(learned(&LEARNED, learn_rc), value, layout)
+    block(probed_layout(&LEARNED, learn_rc), value, layout)
 }
 
 /// The block of the `Arc` that this value lies in.
 #[inline]
-pub(crate) fn arc(value: *const u8, layout: Layout) -> Own {
+pub(crate) fn arc(value: *const u8, layout: Layout) -> OwnBlock {
     static LEARNED: Once<Option<Shared>> = Once::new();
-    block(learned(&LEARNED, learn_arc), value, layout)
+    block(probed_layout(&LEARNED, learn_arc), value, layout)
 }
 
 #[inline]
-fn block(learned: Option<Shared>, value: *const u8, layout: Layout) -> Own {
-    match learned {
-        None => Own::Unknown,
-        Some(Shared(address)) if address == value.addr() => Own::Nothing,
+fn block(probed_layout: Option<Shared>, value: *const u8, layout: Layout) -> OwnBlock {
+    match probed_layout {
+        None => OwnBlock::Unknown,
+        Some(Shared(address)) if address == value.addr() => OwnBlock::Nothing,
         Some(_) => formula(value, layout),
     }
 }
 
 #[inline]
-fn formula(value: *const u8, layout: Layout) -> Own {
+fn formula(value: *const u8, layout: Layout) -> OwnBlock {
     match Layout::new::<[usize; 2]>().extend(layout) {
-        Ok((whole, offset)) => Own::Block(value.wrapping_sub(offset), whole.pad_to_align()),
-        Err(_) => Own::Unknown,
+        Ok((whole, offset)) => OwnBlock::Block(value.wrapping_sub(offset), whole.pad_to_align()),
+        Err(_) => OwnBlock::Unknown,
     }
 }
 
@@ -49,7 +49,7 @@ macro_rules! learn {
         #[inline]
         fn $name() -> Option<Shared> {
             fn fits<T: ?Sized>(make: impl FnOnce() -> $pointer<T>) -> bool {
-                let (made, seen) = sample(make);
+                let (made, seen) = allocate_probe(make);
                 // What the empty ones share is looked at below.
                 formula($pointer::as_ptr(&made).cast(), Layout::for_value(&*made)).is(seen)
             }
@@ -65,7 +65,7 @@ macro_rules! learn {
             }
             /// The address of an empty one's value where it is no block; 0: it is an ordinary one.
             fn empty<T: ?Sized>(make: impl FnOnce() -> $pointer<T>) -> Option<usize> {
-                let (made, seen) = sample(make);
+                let (made, seen) = allocate_probe(make);
                 let value = $pointer::as_ptr(&made).cast::<u8>();
                 let is_ordinary = formula(value, Layout::for_value(&*made)).is(seen);
                 if is_ordinary { Some(0) } else { seen.is_none().then_some(value.addr()) }

@@ -6,45 +6,45 @@ use std::{
     path::PathBuf,
 };
 
-use super::{Own, learned, sample, shapes::Line};
+use super::{OwnBlock, allocate_probe, probed_layout, shapes::Line};
 use crate::primitives::Once;
 
-pub(crate) fn heap<T>(heap: &BinaryHeap<T>) -> Own {
+pub(crate) fn heap<T>(heap: &BinaryHeap<T>) -> OwnBlock {
     as_learned(|| heap_formula(heap))
 }
 
-pub(crate) fn os_string(text: &OsString) -> Own {
+pub(crate) fn os_string(text: &OsString) -> OwnBlock {
     as_learned(|| os_string_formula(text))
 }
 
-pub(crate) fn path(path: &PathBuf) -> Own {
+pub(crate) fn path(path: &PathBuf) -> OwnBlock {
     as_learned(|| path_formula(path))
 }
 
-pub(crate) fn c_string(text: &CString) -> Own {
+pub(crate) fn c_string(text: &CString) -> OwnBlock {
     as_learned(|| c_string_formula(text))
 }
 
-fn heap_formula<T>(heap: &BinaryHeap<T>) -> Own {
-    Own::array(heap.as_slice().as_ptr(), heap.capacity())
+fn heap_formula<T>(heap: &BinaryHeap<T>) -> OwnBlock {
+    OwnBlock::array(heap.as_slice().as_ptr(), heap.capacity())
 }
 
-fn os_string_formula(text: &OsString) -> Own {
-    Own::array(text.as_encoded_bytes().as_ptr(), text.capacity())
+fn os_string_formula(text: &OsString) -> OwnBlock {
+    OwnBlock::array(text.as_encoded_bytes().as_ptr(), text.capacity())
 }
 
-fn path_formula(path: &PathBuf) -> Own {
-    Own::array(path.as_os_str().as_encoded_bytes().as_ptr(), path.capacity())
+fn path_formula(path: &PathBuf) -> OwnBlock {
+    OwnBlock::array(path.as_os_str().as_encoded_bytes().as_ptr(), path.capacity())
 }
 
-fn c_string_formula(text: &CString) -> Own {
+fn c_string_formula(text: &CString) -> OwnBlock {
     let bytes = text.as_bytes_with_nul();
-    Own::array(bytes.as_ptr(), bytes.len())
+    OwnBlock::array(bytes.as_ptr(), bytes.len())
 }
 
-fn as_learned(formula: impl FnOnce() -> Own) -> Own {
+fn as_learned(formula: impl FnOnce() -> OwnBlock) -> OwnBlock {
     static LEARNED: Once<Option<()>> = Once::new();
-    learned(&LEARNED, learn).map_or(Own::Unknown, |()| formula())
+    probed_layout(&LEARNED, learn).map_or(OwnBlock::Unknown, |()| formula())
 }
 
 #[inline]
@@ -55,7 +55,7 @@ fn learn() -> Option<()> {
 }
 
 fn heap_fits<T: Ord + Default>() -> bool {
-    let (mut made, seen) = sample(|| BinaryHeap::<T>::with_capacity(11));
+    let (mut made, seen) = allocate_probe(|| BinaryHeap::<T>::with_capacity(11));
     let empty = heap_formula(&made).is(seen);
     made.push(T::default());
     empty && heap_formula(&made).is(seen) && heap_formula(&BinaryHeap::<T>::new()).is(None)
@@ -63,15 +63,15 @@ fn heap_fits<T: Ord + Default>() -> bool {
 
 #[inline]
 fn texts_fit(capacity: usize) -> bool {
-    let (mut text, seen) = sample(|| OsString::with_capacity(capacity));
+    let (mut text, seen) = allocate_probe(|| OsString::with_capacity(capacity));
     let mut fits = os_string_formula(&text).is(seen);
-    let (mut path, seen_path) = sample(|| PathBuf::with_capacity(capacity));
+    let (mut path, seen_path) = allocate_probe(|| PathBuf::with_capacity(capacity));
     fits &= path_formula(&path).is(seen_path);
     if capacity > 2 {
         text.push("ab");
         path.push("ab");
         fits &= os_string_formula(&text).is(seen) && path_formula(&path).is(seen_path);
     }
-    let (text, seen) = sample(|| CString::new(vec![b'a'; capacity]));
+    let (text, seen) = allocate_probe(|| CString::new(vec![b'a'; capacity]));
     fits && text.is_ok_and(|text| c_string_formula(&text).is(seen))
 }

@@ -3,7 +3,7 @@
 use std::{alloc::Layout, collections::VecDeque};
 
 use super::{
-    Own, learned, sample,
+    OwnBlock, allocate_probe, probed_layout,
     shapes::{Large, Line, Wide},
     words,
 };
@@ -18,21 +18,21 @@ struct Places {
     len: usize,
 }
 
-pub(crate) fn block<T>(deque: &VecDeque<T>) -> Own {
+pub(crate) fn block<T>(deque: &VecDeque<T>) -> OwnBlock {
     static LEARNED: Once<Option<Places>> = Once::new();
-    learned(&LEARNED, learn).map_or(Own::Unknown, |places| places.block(deque))
+    probed_layout(&LEARNED, learn).map_or(OwnBlock::Unknown, |places| places.block(deque))
 }
 
 impl Places {
     /// The four words say what the deque says; together they are all there is to know of it.
     #[inline]
-    fn block<T>(self, deque: &VecDeque<T>) -> Own {
+    fn block<T>(self, deque: &VecDeque<T>) -> OwnBlock {
         if size_of::<T>() == 0 || deque.capacity() == 0 {
-            return Own::Nothing;
+            return OwnBlock::Nothing;
         }
         // SAFETY: a deque of this size is the four words that were learned. It is borrowed, and has
         // no cells in it.
-        let Some(words) = (unsafe { words::<_, 4>(deque) }) else { return Own::Unknown };
+        let Some(words) = (unsafe { words::<_, 4>(deque) }) else { return OwnBlock::Unknown };
         let [buffer, capacity, head, len] =
             [self.buffer, self.capacity, self.head, self.len].map(|place| words[place & 3]);
         let first = deque.as_slices().0.as_ptr().addr();
@@ -44,13 +44,13 @@ impl Places {
             && capacity.addr() == deque.capacity()
             && len.addr() == deque.len()
             && head.addr() < deque.capacity();
-        if fits { Own::array(buffer.cast::<T>(), deque.capacity()) } else { Own::Unknown }
+        if fits { OwnBlock::array(buffer.cast::<T>(), deque.capacity()) } else { OwnBlock::Unknown }
     }
 }
 
 #[inline]
 fn learn() -> Option<Places> {
-    let (mut made, seen) = sample(|| VecDeque::<u64>::with_capacity(11));
+    let (mut made, seen) = allocate_probe(|| VecDeque::<u64>::with_capacity(11));
     made.extend(0..5);
     made.drain(..3);
     // SAFETY: a deque keeps a buffer, its capacity, where in it the first element is, and how many
@@ -76,7 +76,7 @@ fn learn() -> Option<Places> {
 
 /// Empty, contiguous, and wrapped around its end.
 fn fits<T: Copy + Default>(places: Places) -> bool {
-    let (mut made, seen) = sample(|| VecDeque::<T>::with_capacity(6));
+    let (mut made, seen) = allocate_probe(|| VecDeque::<T>::with_capacity(6));
     let empty = places.block(&made).is(seen);
     made.extend([T::default(); 5]);
     let contiguous = places.block(&made).is(seen);
