@@ -30,19 +30,21 @@ mod output;
 // What a program calls first: settings, and the start time.
 mod init;
 
-pub use crate::alloc::TrackingAllocator;
-pub use crate::analysis::allocations::{GlobalTracker, get_global_tracker};
-pub use crate::config::Builder;
-pub use crate::init::{builder, init};
-pub use crate::model::Error;
 #[cfg(feature = "report-file")]
 pub use crate::output::{ReportGuard, report_guard};
-pub use crate::sampling::Timing;
 #[cfg(feature = "tracing")]
 pub use crate::tasks::MemoryLayer;
 #[cfg(all(feature = "tokio", tokio_unstable))]
 pub use crate::tasks::tokio_hooks::tokio_hooks;
-pub use crate::variables::{Blocks, Contents, Trackable};
+pub use crate::{
+    alloc::TrackingAllocator,
+    analysis::allocations::{GlobalTracker, get_global_tracker},
+    config::Builder,
+    init::{builder, init},
+    model::Error,
+    sampling::Timing,
+    variables::{Blocks, Contents, Trackable},
+};
 
 /// Tasks: how they are tracked, and how their memory is read.
 pub mod async_memory {

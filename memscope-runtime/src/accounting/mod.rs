@@ -36,7 +36,7 @@ pub(crate) use end_stamps::EndStamp;
 pub(crate) use ended_tasks::Ended;
 pub(crate) use event::Event;
 pub(crate) use future_type::FutureType;
-pub(crate) use owner_word::{Owner, OwnerKind, OwnerWord};
+pub(crate) use owner_word::{Owner, OwnerKind};
 pub(crate) use peak_window::Window;
 #[cfg(feature = "tokio")]
 pub(crate) use record::NewTask;

@@ -8,10 +8,12 @@ use super::{
     thread_ring,
     transferred::{self, TransferredIn},
 };
-use crate::model::EventKind;
-use crate::primitives::{
-    ShiftedRef,
-    sync::{AtomicI64, AtomicU64, Ordering, add, bump, shift},
+use crate::{
+    model::EventKind,
+    primitives::{
+        ShiftedRef,
+        sync::{AtomicI64, AtomicU64, Ordering, add, bump, shift},
+    },
 };
 
 /// Blocks from this size on are events.

@@ -2,13 +2,14 @@
 
 use super::{
     any_layout::{
-        alloc_again, alloc_large, alloc_slow, free_elsewhere, free_slow, give_back_front,
-        inline_layout, is_small, outgrow, realloc_again_inline, realloc_slow,
+        alloc_again, alloc_large, alloc_slow, free_elsewhere, free_slow, give_back_front, is_small,
+        outgrow, realloc_again_inline, realloc_slow,
     },
-    current::{self, SwitchedTask},
+    charge::{charge_inline, settle},
+    current::{self},
 };
 use crate::{
-    accounting::{FRONT, FRONT_ALIGN, OwnerWord, Tally, block_layout},
+    accounting::{FRONT, FRONT_ALIGN, block_layout},
     config::ENABLED,
 };
 use std::alloc::{GlobalAlloc, Layout, System};
@@ -186,82 +187,6 @@ unsafe impl<A: GlobalAlloc> GlobalAlloc for TrackingAllocator<A> {
     }
 }
 
-/// Charges a new block of a usual layout, and returns it.
-///
-/// # Safety
-///
-/// `inner` must be just allocated with the layout of a block of this size, and must not be null.
-// PERF: what is rare is called last, so that nothing has to be kept for afterwards: most registers
-// stay untouched.
-#[inline]
-unsafe fn charge_inline(inner: *mut u8, bytes: usize) -> *mut u8 {
-    let tally = current::tally();
-    let owner = tally.owner();
-    if owner.is_none() {
-        // SAFETY: the caller's contract.
-        return unsafe { charge_slow(tally, inner, bytes) };
-    }
-    // SAFETY: the caller's contract.
-    let block = unsafe { block_layout::write_front(inner, OwnerWord::new(owner, bytes)) };
-    if tally.count(bytes) { settle(tally, block) } else { block }
-}
-
-/// Charges a new block of a usual layout where not just the current task is to be charged.
-///
-/// # Safety
-///
-/// `inner` must be allocated with the layout of a block of this size, and must not be null.
-// PERF: first, and with little to keep for afterwards, what a program that annotates nothing mostly
-// does.
-#[inline(never)]
-unsafe fn charge_slow(mode: &'static Tally, inner: *mut u8, bytes: usize) -> *mut u8 {
-    if !current::is_outside(mode) {
-        // SAFETY: a usual layout is below a page.
-        let layout = unsafe { inline_layout(bytes) };
-        let block = inner.wrapping_add(FRONT);
-        let owner = current::charge_in_mode(mode, block, layout);
-        // SAFETY: the caller's contract.
-        return unsafe { block_layout::write_front(inner, OwnerWord::new(owner, bytes)) };
-    }
-    let tally = match current::cached_outside() {
-        Ok(tally) => tally,
-        // SAFETY: the caller's contract.
-        Err(other) => return unsafe { charge_outside(other, inner, bytes) },
-    };
-    // SAFETY: the caller's contract.
-    let block = unsafe { block_layout::write_front(inner, OwnerWord::new(tally.owner(), bytes)) };
-    if tally.count(bytes) { settle_outside(tally, block) } else { block }
-}
-
-/// [`charge_slow`] outside of every tracked task, where the thread comes from another task.
-///
-/// # Safety
-///
-/// As there.
-#[inline(never)]
-unsafe fn charge_outside(other: SwitchedTask, inner: *mut u8, bytes: usize) -> *mut u8 {
-    let owner = current::charge_outside(other, bytes);
-    // SAFETY: the caller's contract.
-    unsafe { block_layout::write_front(inner, OwnerWord::new(owner, bytes)) }
-}
-
-/// [`settle`] outside of every tracked task, where a task that has become large gets a name.
-#[inline(never)]
-fn settle_outside(tally: &'static Tally, block: *mut u8) -> *mut u8 {
-    let block = settle(tally, block);
-    current::note_size(tally);
-    block
-}
-
-/// Looks at the account, as the owner may never have held as much.
-#[inline(never)]
-fn settle(tally: &'static Tally, block: *mut u8) -> *mut u8 {
-    if let Some(account) = tally.account() {
-        tally.settle(account);
-    }
-    block
-}
-
 #[cfg(all(test, feature = "enabled"))]
 mod tests {
     use std::{
@@ -331,11 +256,13 @@ mod tests {
     fn outside_of_tasks_a_thread_that_finds_no_account_charges_the_orphans() {
         on_a_new_thread(|| {
             let before = orphans();
-            let owner = shortage::during(|| current::charge_outside(SwitchedTask::NOBODY, 40));
+            let owner = shortage::during(|| {
+                crate::alloc::charge::charge_outside(current::SwitchedTask::NOBODY, 40)
+            });
             assert!(matches!(owner.read(), OwnerKind::Account(_)));
             assert_eq!(owner, Owner::account(registry::orphans_account()));
             assert_eq!(orphans(), plus(before, 40));
-            current::discharge_slow(owner, 40, current::tally());
+            crate::alloc::discharge::discharge_slow(owner, 40, current::tally());
             assert_eq!(orphans(), before);
         });
     }

@@ -1,11 +1,11 @@
 //! Blocks of any layout: taken, grown and given back where the fast path does not.
 
-use super::current::{self};
+use super::discharge::discharge;
 use crate::{
     accounting::{
-        FRONT, FRONT_ALIGN, Inner, MOST_FRONT, Owner, Place, Request, Tally, block_layout,
-        owner_word,
+        FRONT, FRONT_ALIGN, Inner, MOST_FRONT, Place, Request, Tally, block_layout, owner_word,
     },
+    alloc::{charge, discharge},
     primitives::reserve,
 };
 use std::alloc::{GlobalAlloc, Layout};
@@ -28,16 +28,6 @@ pub(super) unsafe fn inline_layout(bytes: usize) -> Layout {
     unsafe { Layout::from_size_align_unchecked(bytes, align_of::<usize>()) }
 }
 
-#[inline]
-fn discharge(owner: Owner, bytes: usize) {
-    let tally = current::tally();
-    if owner == tally.owner() {
-        tally.discharge(bytes);
-    } else {
-        current::discharge_slow(owner, bytes, tally);
-    }
-}
-
 /// Takes a block of any layout from `inner` and charges it; null where there is no memory for it.
 #[inline(never)]
 pub(super) fn alloc_slow<A: GlobalAlloc>(inner: &A, layout: Layout, is_zeroed: bool) -> *mut u8 {
@@ -55,9 +45,9 @@ pub(super) fn alloc_slow<A: GlobalAlloc>(inner: &A, layout: Layout, is_zeroed: b
         return if is_given { alloc_slow(inner, layout, is_zeroed) } else { ptr::null_mut() };
     };
     let owner = if matches!(place, Place::NoSlot) {
-        current::charge_without_slot(block, layout)
+        charge::charge_without_slot(block, layout)
     } else {
-        current::charge(block, layout)
+        charge::charge(block, layout)
     };
     // SAFETY: the place is that of this block.
     unsafe { place.write(block, owner, layout.size()) };
@@ -190,7 +180,7 @@ pub(super) unsafe fn free_elsewhere<A: GlobalAlloc>(
         // SAFETY: the caller's contract. Blocks with just a word in front have small alignments.
         return unsafe { free_slow(inner, block, bytes, FRONT_ALIGN) };
     }
-    current::discharge_slow(word.owner(), bytes, tally);
+    discharge::discharge_slow(word.owner(), bytes, tally);
     // SAFETY: the word has said that the block was made with this size.
     unsafe { give_back_front(inner, block, bytes) };
 }
@@ -221,7 +211,7 @@ pub(super) unsafe fn free_slow<A: GlobalAlloc>(
     match owner.cell() {
         // PERF: it does not matter which task frees it. Tokio aligns its cells so that they all
         // come here.
-        Some(account) => current::discharge_cell(account, bytes),
+        Some(account) => discharge::discharge_cell(account, bytes),
         None => discharge(owner, bytes),
     }
     // SAFETY: allocated by `inner` with this layout.
@@ -268,9 +258,9 @@ pub(super) unsafe fn realloc_slow<A: GlobalAlloc>(
     };
     let owner = if matches!(new_place, Place::NoSlot) {
         discharge(owner, bytes);
-        current::charge_without_slot(grown, new_layout)
+        charge::charge_without_slot(grown, new_layout)
     } else {
-        current::recharge(owner, bytes, grown, new_layout)
+        charge::recharge(owner, bytes, grown, new_layout)
     };
     // SAFETY: the place is that of this block.
     unsafe { new_place.write(grown, owner, new_size) };

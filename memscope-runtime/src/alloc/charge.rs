@@ -1,27 +1,32 @@
 //! Whom a new block is charged to.
 
+use super::{
+    any_layout::inline_layout,
+    current::{
+        self, BEFORE_TOKIO, EXEMPT, SPAWNING, SwitchedTask, UNREGISTERED, find_outside, is_exempt,
+        is_outside, is_untracked, outside, register_thread, tally, untracked_at,
+    },
+    discharge::{discharge_account, discharge_slow, known},
+    self_usage,
+    spawn_charge::charge_spawned,
+};
+use crate::{
+    accounting::{
+        Leads, Owner, OwnerKind, Shared, Tally,
+        block_layout::{self, FRONT},
+        owner_word::OwnerWord,
+        registry,
+    },
+    alloc::install_check::Probe,
+    config,
+    primitives::page_map,
+};
 use std::{alloc::Layout, ptr};
 
-use super::self_usage;
 #[cfg(feature = "tokio")]
 use super::unannotated;
 #[cfg(feature = "tracing")]
 use crate::accounting::Account;
-use crate::{
-    accounting::{Leads, Owner, OwnerKind, Shared, Tally, registry},
-    config,
-    primitives::page_map,
-};
-
-use super::{
-    current::{
-        BEFORE_TOKIO, EXEMPT, SPAWNING, SwitchedTask, UNREGISTERED, find_outside, is_exempt,
-        is_outside, is_untracked, outside, register_thread, tally, untracked_at,
-    },
-    discharge::{discharge_account, discharge_slow, known},
-    spawn_charge::charge_spawned,
-};
-use crate::alloc::install_check::Probe;
 
 /// Charges a new block that has no slot to the orphans: nothing would say later that it is
 /// another's.
@@ -151,4 +156,80 @@ fn charge_as_guest(record: u32, bytes: usize) -> Option<&'static Account> {
     let account = tally.account()?;
     tally.charge_as_guest(account, bytes);
     Some(account)
+}
+
+/// Charges a new block of a usual layout, and returns it.
+///
+/// # Safety
+///
+/// `inner` must be just allocated with the layout of a block of this size, and must not be null.
+// PERF: what is rare is called last, so that nothing has to be kept for afterwards: most registers
+// stay untouched.
+#[inline]
+pub(super) unsafe fn charge_inline(inner: *mut u8, bytes: usize) -> *mut u8 {
+    let tally = tally();
+    let owner = tally.owner();
+    if owner.is_none() {
+        // SAFETY: the caller's contract.
+        return unsafe { charge_inline_slow(tally, inner, bytes) };
+    }
+    // SAFETY: the caller's contract.
+    let block = unsafe { block_layout::write_front(inner, OwnerWord::new(owner, bytes)) };
+    if tally.count(bytes) { settle(tally, block) } else { block }
+}
+
+/// Charges a new block of a usual layout where not just the current task is to be charged.
+///
+/// # Safety
+///
+/// `inner` must be allocated with the layout of a block of this size, and must not be null.
+// PERF: first, and with little to keep for afterwards, what a program that annotates nothing mostly
+// does.
+#[inline(never)]
+unsafe fn charge_inline_slow(mode: &'static Tally, inner: *mut u8, bytes: usize) -> *mut u8 {
+    if !is_outside(mode) {
+        // SAFETY: a usual layout is below a page.
+        let layout = unsafe { inline_layout(bytes) };
+        let block = inner.wrapping_add(FRONT);
+        let owner = charge_in_mode(mode, block, layout);
+        // SAFETY: the caller's contract.
+        return unsafe { block_layout::write_front(inner, OwnerWord::new(owner, bytes)) };
+    }
+    let tally = match current::cached_outside() {
+        Ok(tally) => tally,
+        // SAFETY: the caller's contract.
+        Err(other) => return unsafe { charge_inline_outside(other, inner, bytes) },
+    };
+    // SAFETY: the caller's contract.
+    let block = unsafe { block_layout::write_front(inner, OwnerWord::new(tally.owner(), bytes)) };
+    if tally.count(bytes) { settle_outside(tally, block) } else { block }
+}
+
+/// [`charge_inline_slow`] outside of every tracked task, where the thread comes from another task.
+///
+/// # Safety
+///
+/// As there.
+#[inline(never)]
+unsafe fn charge_inline_outside(other: SwitchedTask, inner: *mut u8, bytes: usize) -> *mut u8 {
+    let owner = charge_outside(other, bytes);
+    // SAFETY: the caller's contract.
+    unsafe { block_layout::write_front(inner, OwnerWord::new(owner, bytes)) }
+}
+
+/// [`settle`] outside of every tracked task, where a task that has become large gets a name.
+#[inline(never)]
+fn settle_outside(tally: &'static Tally, block: *mut u8) -> *mut u8 {
+    let block = settle(tally, block);
+    note_size(tally);
+    block
+}
+
+/// Looks at the account, as the owner may never have held as much.
+#[inline(never)]
+pub(super) fn settle(tally: &'static Tally, block: *mut u8) -> *mut u8 {
+    if let Some(account) = tally.account() {
+        tally.settle(account);
+    }
+    block
 }

@@ -50,10 +50,6 @@ pub(crate) use super::unannotated::SwitchedTask;
 pub(crate) use super::span_entries::{enter as enter_span, exit as exit_span};
 #[cfg(feature = "tokio")]
 pub(crate) use super::spawn_charge::Spawning;
-pub(crate) use super::{
-    charge::{charge, charge_in_mode, charge_outside, charge_without_slot, note_size, recharge},
-    discharge::{discharge_cell, discharge_slow, transfer_out},
-};
 
 /// Without Tokio nobody is found where no task is tracked.
 #[cfg(not(feature = "tokio"))]
@@ -363,7 +359,7 @@ pub(super) fn register_thread() -> &'static Tally {
         unannotated::note_thread();
     }
     // What is allocated to register the destructor is the thread's.
-    let retires = charging(record.tally(), || thread_exit::register());
+    let retires = charging(record.tally(), thread_exit::register);
     let (own, outside): (&'static Tally, &'static Tally) = if retires {
         (record.tally(), if config::unannotated() { &BEFORE_TOKIO } else { record.tally() })
     } else {

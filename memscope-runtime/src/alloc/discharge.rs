@@ -1,10 +1,13 @@
 //! Which owner a block is taken off, and which one frees it.
 
+use super::{
+    current::{OUTSIDE, cached_outside, is_outside, is_untracked, tally, thread, underlying},
+    self_usage,
+};
 use std::ptr;
 
 #[cfg(feature = "tokio")]
 use super::current::asks_tokio;
-use super::self_usage;
 #[cfg(feature = "tokio")]
 use super::unannotated;
 use crate::accounting::{
@@ -14,10 +17,6 @@ use crate::accounting::{
 use crate::accounting::{Leads, transferred};
 #[cfg(feature = "tokio")]
 use crate::config;
-
-use super::current::{
-    OUTSIDE, cached_outside, is_outside, is_untracked, tally, thread, underlying,
-};
 
 /// Takes a block off an owner that is not the current one, or not the only one to be told. `tally`:
 /// the current one.
@@ -244,5 +243,15 @@ fn guests_account(mode: &'static Tally) -> Option<&'static Account> {
     match mode.leads()? {
         Leads::Guest(record) => registry::record(record)?.tally().account(),
         Leads::Shared(_) => None,
+    }
+}
+
+#[inline]
+pub(super) fn discharge(owner: Owner, bytes: usize) {
+    let tally = tally();
+    if owner == tally.owner() {
+        tally.discharge(bytes);
+    } else {
+        discharge_slow(owner, bytes, tally);
     }
 }

@@ -16,6 +16,7 @@ thread_local! {
 }
 
 /// Has the thread's end call [`retire`]. Returns false where the thread's destructors have run.
+#[inline(never)]
 pub(super) fn register() -> bool {
     RETIRE.try_with(|_| ()).is_ok()
 }

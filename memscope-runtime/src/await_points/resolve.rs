@@ -2,10 +2,10 @@
 
 use memscope_layout::{Discriminant, Field, FutureType, Layouts, Shape, TypeId};
 
-use super::layouts::short;
 use super::{
     function_name::function,
     known::{self, Rule},
+    layouts::short,
     tree::{MOST_DEPTH, Step},
     walk_end::WalkEnd,
 };

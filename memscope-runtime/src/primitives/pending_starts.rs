@@ -26,6 +26,7 @@ static PENDING: AtomicU32 = AtomicU32::new(0);
 static STARTS: [StaticRef<fn()>; 3] = [const { StaticRef::none() }; 3];
 
 /// Has `start` called at the next occasion.
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "the reference is kept")]
 pub(crate) fn want(pending: Pending, start: &'static fn()) {
     STARTS[pending as usize].set(start);
     // Release: what made it wanted is seen where it starts (pairs with `start_pending`).

@@ -1,15 +1,13 @@
 //! A monitor: what happened between two moments.
 
 use super::{MIB, float, live_sample, sum};
-use crate::snapshot::live_sample::LiveSample;
-use serde::{Deserialize, Serialize};
-
 use crate::{
     accounting::Window,
     model::{Error, SiteProfile, TaskType, site_profile::number_or_nan},
     primitives::clock,
-    snapshot::{MemorySnapshot, get_memory_snapshot},
+    snapshot::{MemorySnapshot, get_memory_snapshot, live_sample::LiveSample},
 };
+use serde::{Deserialize, Serialize};
 
 /// Watches all tracked tasks between `start_monitoring` and `stop_monitoring`.
 ///

@@ -3,7 +3,7 @@
 use super::trackable::{Blocks, Contents, Trackable};
 use crate::{
     accounting::{Account, Balance, Block, EndInProgress, Record, registry, transferred, variable},
-    alloc::{current, install_check},
+    alloc::{discharge, install_check},
     config::ENABLED,
     model::{Error, Measured, TaskId},
     primitives::SlabItem,
@@ -159,7 +159,7 @@ impl Taker {
         // From here on the account stays this task's, as these bytes are in it.
         self.note_peak();
         if let Some(giver) = variable::recharge(block, self.account) {
-            current::transfer_out(giver, self.account.site(), bytes);
+            discharge::transfer_out(giver, self.account.site(), bytes);
             Took::Block
         } else {
             // Somebody else transferred it at the same moment.

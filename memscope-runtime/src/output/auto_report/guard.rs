@@ -5,8 +5,11 @@ use super::{
     threads::{IS_PERIODIC, start_threads},
     write,
 };
-use crate::output::auto_report::name::Occasion;
-use crate::{alloc::current::exempt, config::ENABLED, output::start};
+use crate::{
+    alloc::current::exempt,
+    config::ENABLED,
+    output::{auto_report::name::Occasion, start},
+};
 use std::{
     path::Path,
     sync::atomic::{AtomicU64, Ordering},

@@ -1,11 +1,11 @@
 //! Rows of blocks that one site allocated and another freed.
 
 use super::site_names::SiteNames;
-use crate::snapshot::capture::Reading;
 use crate::{
     accounting::{HandedOver, UNTRACKED},
     model::HandOver,
     primitives::{order, reserve},
+    snapshot::capture::Reading,
 };
 use std::collections::HashMap;
 

@@ -1,10 +1,10 @@
 //! Rows of events.
 
 use super::site_names::SiteNames;
-use crate::snapshot::collector::recent::Kept;
 use crate::{
     model::{EventKind, TaskEvent, TaskId},
     primitives::reserve,
+    snapshot::collector::recent::Kept,
 };
 
 /// What happened, in the order in which it came.

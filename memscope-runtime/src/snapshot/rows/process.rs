@@ -1,13 +1,13 @@
 //! Rows of the process: totals, shared owners, the async runtime.
 
-use crate::snapshot::{
-    capture::{Reading, SiteReading},
-    open_tasks::OpenTasks,
-};
 use crate::{
     accounting::SharedReading,
     model::{ProcessMemory, RuntimeMemory, SharedProfile},
     primitives::{order, reserve},
+    snapshot::{
+        capture::{Reading, SiteReading},
+        open_tasks::OpenTasks,
+    },
 };
 
 /// The whole and its parts.

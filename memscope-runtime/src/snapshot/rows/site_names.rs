@@ -1,10 +1,10 @@
 //! Names of sites, for rows that point to one.
 
-use crate::snapshot::capture::Reading;
 use crate::{
     accounting::Site,
     model::{Place, text},
     primitives::reserve,
+    snapshot::capture::Reading,
 };
 use std::collections::HashMap;
 

@@ -2,15 +2,15 @@
 
 #[cfg(feature = "layout")]
 use crate::await_points::layouts;
-use crate::snapshot::{
-    capture::{Reading, Retained, SiteReading},
-    open_tasks::{EndedTasks, OpenTasks},
-};
 use crate::{
     accounting::Site,
     await_points::image,
     model::{Bucket, Items, SiteProfile, StateMachine, TaskState, text},
     primitives::{order, reserve},
+    snapshot::{
+        capture::{Reading, Retained, SiteReading},
+        open_tasks::{EndedTasks, OpenTasks},
+    },
 };
 use std::collections::HashMap;
 

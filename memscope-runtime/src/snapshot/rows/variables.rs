@@ -1,11 +1,11 @@
 //! Rows of variables and of their places in the code.
 
 use super::site_names::SiteNames;
-use crate::snapshot::capture::Reading;
 use crate::{
     accounting::{VariableReading, VariableSiteReading},
     model::{MOST_NAME, TaskId, VariableProfile, VariableSiteProfile, text},
     primitives::{order, reserve},
+    snapshot::capture::Reading,
 };
 use std::collections::HashMap;
 

@@ -2,8 +2,10 @@
 
 use bytes::{Bytes, BytesMut};
 
-use crate::variables::std_layout;
-use crate::variables::trackable::{Blocks, Contents, Trackable};
+use crate::variables::{
+    std_layout,
+    trackable::{Blocks, Contents, Trackable},
+};
 
 macro_rules! buffers {
     ($($type:ident, $find:path;)*) => {$(

@@ -8,8 +8,10 @@ use std::{
     },
 };
 
-use crate::alloc::current;
-use crate::variables::trackable::{Blocks, Contents, Handle, Trackable};
+use crate::{
+    alloc::current,
+    variables::trackable::{Blocks, Contents, Handle, Trackable},
+};
 
 /// Whether a `Mutex` of the standard library lies in a block of its own, made at its first use,
 /// which cannot be found.

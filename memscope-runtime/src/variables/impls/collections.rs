@@ -5,8 +5,10 @@ use std::{
     collections::{BTreeMap, BTreeSet, BinaryHeap, HashMap, HashSet, LinkedList, VecDeque},
 };
 
-use crate::variables::std_layout::{self, OwnBlock};
-use crate::variables::trackable::{Blocks, Contents, Trackable};
+use crate::variables::{
+    std_layout::{self, OwnBlock},
+    trackable::{Blocks, Contents, Trackable},
+};
 
 impl<T> Trackable for Vec<T> {
     #[inline]

@@ -8,8 +8,10 @@ use std::{
     sync::{self, Arc},
 };
 
-use crate::variables::std_layout;
-use crate::variables::trackable::{Blocks, Contents, Handle, Trackable};
+use crate::variables::{
+    std_layout,
+    trackable::{Blocks, Contents, Handle, Trackable},
+};
 
 macro_rules! counted {
     ($($type:ty, $find:path;)*) => {$(

@@ -17,8 +17,10 @@ use std::{
     time::{Duration, Instant, SystemTime},
 };
 
-use crate::model::{TaskId, TaskState, TaskType};
-use crate::variables::trackable::{Blocks, Contents, Trackable};
+use crate::{
+    model::{TaskId, TaskState, TaskType},
+    variables::trackable::{Blocks, Contents, Trackable},
+};
 
 macro_rules! plain {
     ($([$($generics:tt)*] $type:ty;)*) => {$(

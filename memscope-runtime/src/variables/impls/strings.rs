@@ -6,8 +6,10 @@ use std::{
     path::PathBuf,
 };
 
-use crate::variables::std_layout;
-use crate::variables::trackable::{Blocks, Contents, Trackable};
+use crate::variables::{
+    std_layout,
+    trackable::{Blocks, Contents, Trackable},
+};
 
 impl Trackable for String {
     #[inline]

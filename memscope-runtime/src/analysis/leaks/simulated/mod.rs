@@ -13,9 +13,11 @@ mod service;
 mod workloads;
 mod trends;
 
-use super::simulated::rng::Dice;
-use super::simulated::service::Service;
-use super::simulated::workloads::{HEALTHY, LATE, LEAKS, Make};
+use super::simulated::{
+    rng::Dice,
+    service::Service,
+    workloads::{HEALTHY, LATE, LEAKS, Make},
+};
 
 /// Of so many services of each kind, in how many something is found.
 const SERVICES: u32 = 200;

@@ -3,8 +3,10 @@
 use serde_json::{Value, json};
 
 use super::rng::Dice;
-use crate::analysis::fixture::{site, snapshot, trend};
-use crate::analysis::leaks::LeakOptions;
+use crate::analysis::{
+    fixture::{site, snapshot, trend},
+    leaks::LeakOptions,
+};
 
 /// One task a tick. What it keeps is freed at a tick, or never.
 struct Task {
