@@ -4,14 +4,15 @@
 //! ([`builder`](crate::builder), `report_guard`) wins over the environment. No other file reads
 //! variables: here they are left unread where the program has more rights than its caller.
 
-use crate::{
-    config::Builder, model::human::cell, primitives::privileged::is_privileged, sampling::Timing,
-};
 use std::{
     env,
     ffi::{OsStr, OsString},
     path::PathBuf,
     time::Duration,
+};
+
+use crate::{
+    config::Builder, model::human::cell, primitives::privileged::is_privileged, sampling::Timing,
 };
 
 /// All variables with this prefix are memscope's.

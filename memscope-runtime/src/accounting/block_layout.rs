@@ -1,5 +1,7 @@
 //! The layout of a block with its owner word: in front, in a header, or in a slot of its page.
 
+use std::{alloc::Layout, hint};
+
 use super::{
     owner_word::{FREE, Owner, OwnerWord},
     registry,
@@ -8,7 +10,6 @@ use crate::primitives::{
     PAGE, Slot, page_map,
     sync::{AtomicU64, Ordering},
 };
-use std::{alloc::Layout, hint};
 
 /// What the allocator below aligns each block to, at least.
 const INNER_ALIGN: usize = 16;

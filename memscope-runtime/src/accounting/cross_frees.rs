@@ -1,13 +1,13 @@
 //! Who frees what others allocated: counts for each pair of sites.
 
+use std::cell::Cell;
+
+use super::site::UNTRACKED;
 use crate::primitives::{
     HasLinks, Links, Slab, Zeroed,
     sync::{AtomicU64, Ordering, add, bump},
     this_thread,
 };
-use std::cell::Cell;
-
-use super::site::UNTRACKED;
 
 /// Pairs that one thread counts by itself.
 const PAIRS: usize = 16;

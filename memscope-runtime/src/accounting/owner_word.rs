@@ -19,14 +19,14 @@
 //! followed only if it is the address of a place in one of memscope's arenas: the program may have
 //! written over it.
 
+use std::ptr;
+
 use super::{
     account::Account,
     block_layout::MOST_FRONT,
     registry,
     variable::{self, Variable},
 };
-use std::ptr;
-
 use crate::primitives::{
     FREE_BITS,
     sync::{AtomicU64, Ordering},

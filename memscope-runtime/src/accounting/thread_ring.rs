@@ -1,13 +1,13 @@
 //! Each thread's ring: taken at its first event, handed on when the thread ends.
 
+use std::cell::Cell;
+
+use super::event::Event;
 use crate::primitives::{
     AppendList, HasLinks, Links, Ring, Slab, SlabItem, StaticRef, Zeroed, arena, clock,
     sync::{AtomicU32, AtomicU64, Ordering, add, fence},
     this_thread,
 };
-use std::cell::Cell;
-
-use super::event::Event;
 
 /// Events that wait for the collector, of 32 bytes each: 64 KiB a thread.
 const SLOTS: usize = 2_048;

@@ -4,6 +4,14 @@
 //! that frees or reallocates one, in whatever task, comes by. Nothing is borrowed and nothing is
 //! asked of the variable again.
 
+use std::iter;
+
+use super::{
+    account::Account,
+    owner_word::{Owner, OwnerKind},
+    site::UNTRACKED,
+    variable_site::{Past, VariableSite},
+};
 use crate::{
     accounting::{Block, block_layout},
     config,
@@ -12,14 +20,6 @@ use crate::{
         DualRefcount, Guard, Lock, Magazine, Slab, SlabItem, StaticRef, Zeroed, clock, fork_lock,
         sync::{AtomicI64, AtomicU32, AtomicU64, Ordering},
     },
-};
-use std::iter;
-
-use super::{
-    account::Account,
-    owner_word::{Owner, OwnerKind},
-    site::UNTRACKED,
-    variable_site::{Past, VariableSite},
 };
 
 /// A name of one heap block; used again for another when the block is freed.

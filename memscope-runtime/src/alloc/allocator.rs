@@ -1,5 +1,7 @@
 //! The global allocator: forward, test for null, then count.
 
+use std::alloc::{GlobalAlloc, Layout, System};
+
 use super::{
     any_layout::{
         alloc_again, alloc_large, alloc_slow, free_elsewhere, free_slow, give_back_front, is_small,
@@ -12,7 +14,6 @@ use crate::{
     accounting::{FRONT, FRONT_ALIGN, block_layout},
     config::ENABLED,
 };
-use std::alloc::{GlobalAlloc, Layout, System};
 
 /// A global allocator that charges every block to the async task that allocates it.
 ///

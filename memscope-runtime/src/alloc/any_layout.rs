@@ -1,5 +1,8 @@
 //! Blocks of any layout: taken, grown and given back where the fast path does not.
 
+use std::alloc::{GlobalAlloc, Layout};
+use std::ptr;
+
 use super::discharge::discharge;
 use crate::{
     accounting::{
@@ -8,8 +11,6 @@ use crate::{
     alloc::{charge, discharge},
     primitives::reserve,
 };
-use std::alloc::{GlobalAlloc, Layout};
-use std::ptr;
 
 /// Whether a block of this size has its word in front, if its alignment is usual.
 #[inline]

@@ -1,5 +1,9 @@
 //! Whom a new block is charged to.
 
+use std::{alloc::Layout, ptr};
+
+#[cfg(feature = "tokio")]
+use super::unannotated;
 use super::{
     any_layout::inline_layout,
     current::{
@@ -10,6 +14,8 @@ use super::{
     self_usage,
     spawn_charge::charge_spawned,
 };
+#[cfg(feature = "tracing")]
+use crate::accounting::Account;
 use crate::{
     accounting::{
         Leads, Owner, OwnerKind, Shared, Tally,
@@ -21,12 +27,6 @@ use crate::{
     config,
     primitives::page_map,
 };
-use std::{alloc::Layout, ptr};
-
-#[cfg(feature = "tokio")]
-use super::unannotated;
-#[cfg(feature = "tracing")]
-use crate::accounting::Account;
 
 /// Charges a new block that has no slot to the orphans: nothing would say later that it is
 /// another's.

@@ -25,6 +25,12 @@
 //! | a span that is entered (`entries`) | it is left, or a guard below ends | what was before |
 //! | a thread's first allocation | its destructors run | `EXITING` |
 
+use std::{cell::Cell, marker::PhantomData, ptr};
+
+#[cfg(feature = "tracing")]
+use super::span_entries;
+#[cfg(feature = "tokio")]
+use super::unannotated;
 use super::{
     discharge::known,
     install_check::Probe,
@@ -37,12 +43,7 @@ use crate::{
     model::TaskId,
     primitives::this_thread,
 };
-use std::{cell::Cell, marker::PhantomData, ptr};
 
-#[cfg(feature = "tracing")]
-use super::span_entries;
-#[cfg(feature = "tokio")]
-use super::unannotated;
 #[cfg(feature = "tokio")]
 pub(crate) use super::unannotated::SwitchedTask;
 

@@ -1,15 +1,15 @@
 //! Which owner a block is taken off, and which one frees it.
 
-use super::{
-    current::{OUTSIDE, cached_outside, is_outside, is_untracked, tally, thread, underlying},
-    self_usage,
-};
 use std::ptr;
 
 #[cfg(feature = "tokio")]
 use super::current::asks_tokio;
 #[cfg(feature = "tokio")]
 use super::unannotated;
+use super::{
+    current::{OUTSIDE, cached_outside, is_outside, is_untracked, tally, thread, underlying},
+    self_usage,
+};
 use crate::accounting::{
     Account, Owner, OwnerKind, Tally, UNTRACKED, Variable, cross_frees, owner_word, registry,
 };

@@ -1,11 +1,11 @@
 //! Whether the allocator is installed, and outermost.
 
-use super::current::{self, HERE};
 use std::{
     alloc::{Layout, alloc, dealloc},
     hint::black_box,
 };
 
+use super::current::{self, HERE};
 use crate::{config::ENABLED, model::Measured, primitives::Once};
 
 /// What the allocator saw of a block made to find out whether it is installed.

@@ -17,18 +17,18 @@
 //!
 //! PERF: while no span is entered on the thread, a guard pays one test for all this.
 
+use std::ptr;
+
+use super::{
+    current::{HERE, Here},
+    discharge::known,
+};
 use crate::{
     accounting::{Role, Span, Tally},
     primitives::{
         HasLinks, Links, Magazine, Slab, StaticRef, Zeroed,
         sync::{AtomicU8, AtomicU32, AtomicU64, Ordering},
     },
-};
-use std::ptr;
-
-use super::{
-    current::{HERE, Here},
-    discharge::known,
 };
 
 /// One time that a thread entered a span. Only that thread looks at it.

@@ -2,14 +2,13 @@
 
 use std::cell::Cell;
 
-use crate::accounting::{Owner, Record, Tally};
-
 #[cfg(feature = "tokio")]
 use super::current::{ModeGuard, SPAWNING};
 use super::{
     charge::{charge_for, charge_to},
     current::{HERE, is_untracked, untracked_at},
 };
+use crate::accounting::{Owner, Record, Tally};
 
 /// A task that is being handed to its executor.
 #[derive(Clone, Copy, Debug)]

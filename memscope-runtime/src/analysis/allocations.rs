@@ -1,16 +1,16 @@
 //! Memory that is known one by one: state machines of living tasks, and live variables.
 
+use std::{borrow::Cow, collections::HashMap};
+
+use serde::{Deserialize, Serialize};
+
+use super::future_sizes::TOKIO_LIMIT_BYTES;
 use crate::{
     alloc::own_work,
     model::{Error, Extent, Place, SiteProfile, TaskId, TaskMemoryProfile, VariableProfile},
     primitives::reserve,
     snapshot::{MemorySnapshot, get_memory_snapshot},
 };
-use std::{borrow::Cow, collections::HashMap};
-
-use serde::{Deserialize, Serialize};
-
-use super::future_sizes::TOKIO_LIMIT_BYTES;
 
 /// What an [`AllocationInfo`] describes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]

@@ -1,14 +1,15 @@
 //! Two snapshots compared: what grew, what went, site by site.
 
+use std::{borrow::Cow, collections::HashMap, hash::Hash};
+
+use serde::{Deserialize, Serialize};
+
 use crate::{
     alloc::own_work,
     model::{SiteProfile, TaskType, VariableSiteProfile},
     primitives::{order, reserve},
     snapshot::MemorySnapshot,
 };
-use std::{borrow::Cow, collections::HashMap, hash::Hash};
-
-use serde::{Deserialize, Serialize};
 
 // PERF: of builds: what few programs call is `#[inline]`, so that only these compile it.
 

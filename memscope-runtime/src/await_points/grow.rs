@@ -1,5 +1,9 @@
 //! How the tree grows: a node is made the first time that a poll passes it.
 
+use std::{ptr, sync::atomic::AtomicU32};
+
+use memscope_layout::{Layouts, TypeId};
+
 use super::{
     cached_path::{CachedPath, PathCheck},
     image,
@@ -17,8 +21,6 @@ use crate::{
     alloc::current::exempt,
     primitives::{StaticRef, arena, sync::Ordering},
 };
-use memscope_layout::{Layouts, TypeId};
-use std::{ptr, sync::atomic::AtomicU32};
 
 #[cold]
 #[inline(never)]

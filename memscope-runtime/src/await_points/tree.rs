@@ -6,6 +6,14 @@
 //! ever and never change; a task keeps the number of the one that its last walk ended at. Nobody
 //! waits for anybody: who makes a node that another thread has just made throws its own away.
 
+use std::{
+    pin::Pin,
+    ptr,
+    sync::atomic::{AtomicU8, AtomicU32},
+};
+
+use memscope_layout::{Shape, StateKind, TypeId};
+
 use super::{
     function_name::function,
     grow::{Draft, add, behind, find_or_make_root, make},
@@ -23,13 +31,6 @@ use crate::{
         sync::{AtomicU64, Ordering},
     },
 };
-use std::{
-    pin::Pin,
-    ptr,
-    sync::atomic::{AtomicU8, AtomicU32},
-};
-
-use memscope_layout::{Shape, StateKind, TypeId};
 
 pub(crate) use super::cached_path::{CachedPath, PathCheck};
 

@@ -5,6 +5,8 @@ use std::{
     time::{SystemTime, UNIX_EPOCH},
 };
 
+#[cfg(all(feature = "report-file", target_os = "linux"))]
+use copy::stood_for;
 use serde::{Deserialize, Serialize};
 
 use crate::primitives::Once;
@@ -50,8 +52,6 @@ mod copy {
 
 #[cfg(all(feature = "report-file", target_os = "linux"))]
 pub(crate) use copy::stands_for;
-#[cfg(all(feature = "report-file", target_os = "linux"))]
-use copy::stood_for;
 
 #[cfg(not(all(feature = "report-file", target_os = "linux")))]
 fn stood_for() -> Option<u32> {

@@ -1,8 +1,10 @@
 //! All tasks of one site, and what is said of a place in the code.
 
-use super::{state_machine::StateMachine, task::TaskType, task_profile::Items};
-use serde::{Deserialize, Deserializer, Serialize};
 use std::borrow::Cow;
+
+use serde::{Deserialize, Deserializer, Serialize};
+
+use super::{state_machine::StateMachine, task::TaskType, task_profile::Items};
 
 /// What all tasks of one place in the code hold, held and allocated; whole however many have come
 /// and gone.

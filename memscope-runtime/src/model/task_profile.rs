@@ -1,8 +1,10 @@
 //! One task: its memory, its polls and its times.
 
-use super::task::{TaskId, TaskState, TaskType};
-use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
+
+use serde::{Deserialize, Serialize};
+
+use super::task::{TaskId, TaskState, TaskType};
 
 /// What one task holds, held and allocated.
 ///

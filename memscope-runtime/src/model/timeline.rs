@@ -1,8 +1,9 @@
 //! What changed over time: the timeline, trends and events.
 
+use serde::{Deserialize, Serialize};
+
 use super::{site_profile::Place, task::TaskId};
 use crate::model::EventKind;
-use serde::{Deserialize, Serialize};
 
 /// How the live bytes of a living task, or of all tasks of a site, went.
 ///

@@ -1,8 +1,10 @@
 //! A variable that `track_var!` registered, and all variables of one place.
 
-use super::{site_profile::Place, task::TaskId};
-use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
+
+use serde::{Deserialize, Serialize};
+
+use super::{site_profile::Place, task::TaskId};
 
 /// What is known of a variable's heap memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]

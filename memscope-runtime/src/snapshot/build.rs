@@ -6,6 +6,8 @@ use super::{
     collector::{self, Collected},
     rows::{self, SiteNames, Tasks},
 };
+#[cfg(feature = "task-names")]
+use crate::alloc::unannotated::stack_trace;
 use crate::{
     accounting::{cross_frees, ended_tasks, registry},
     alloc::{Entered, current, install_check, own_work, self_usage},
@@ -14,9 +16,6 @@ use crate::{
     model::{AwaitPoints, Measured, Origin, ProcessMemory, RuntimeMemory, Timeline, ToolUsage},
     primitives::{arena, clock, page_map, reserve},
 };
-
-#[cfg(feature = "task-names")]
-use crate::alloc::unannotated::stack_trace;
 
 impl MemorySnapshot {
     pub(super) fn empty() -> Self {

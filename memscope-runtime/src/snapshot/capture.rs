@@ -4,6 +4,9 @@
 //! is counted twice among the living; where tasks ended meanwhile, the reading is repeated a few
 //! times, and says so if it never stood still.
 
+use std::collections::HashMap;
+
+use super::open_tasks::OpenTasks;
 use crate::{
     accounting::{
         Account, Balance, EndEpochs, EndStamp, Ended, HandedOver, ItemsReading, RecordReading,
@@ -17,9 +20,6 @@ use crate::{
         sync::{Ordering, fence},
     },
 };
-use std::collections::HashMap;
-
-use super::open_tasks::OpenTasks;
 
 /// How often a reading is repeated when tasks end while it is made.
 pub(super) const ATTEMPTS: usize = 8;

@@ -8,6 +8,8 @@ pub(crate) mod monitor;
 pub(crate) mod open_tasks;
 pub(crate) mod rows;
 
+use serde::{Deserialize, Serialize};
+
 #[cfg(feature = "report-file")]
 use crate::primitives::reserve;
 use crate::{
@@ -19,8 +21,6 @@ use crate::{
         VariableSiteProfile,
     },
 };
-use serde::{Deserialize, Serialize};
-
 use rows::Tasks;
 
 /// All tasks, all sites and the process at one moment; `Display` prints it as a table.

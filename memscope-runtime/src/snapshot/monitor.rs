@@ -1,5 +1,7 @@
 //! A monitor: what happened between two moments.
 
+use serde::{Deserialize, Serialize};
+
 use super::{MIB, float, live_sample, sum};
 use crate::{
     accounting::Window,
@@ -7,7 +9,6 @@ use crate::{
     primitives::clock,
     snapshot::{MemorySnapshot, get_memory_snapshot, live_sample::LiveSample},
 };
-use serde::{Deserialize, Serialize};
 
 /// Watches all tracked tasks between `start_monitoring` and `stop_monitoring`.
 ///

@@ -1,11 +1,5 @@
 //! The wrapper future: it enters its task on every poll and while it is dropped.
 
-use crate::{
-    accounting::{Callsite, FutureType, Key, Record, Site, record},
-    alloc::current,
-    config::ENABLED,
-    model::{TaskError, TaskId, TaskType},
-};
 use std::{
     any::type_name,
     borrow::Cow,
@@ -17,6 +11,13 @@ use std::{
 };
 
 use pin_project_lite::pin_project;
+
+use crate::{
+    accounting::{Callsite, FutureType, Key, Record, Site, record},
+    alloc::current,
+    config::ENABLED,
+    model::{TaskError, TaskId, TaskType},
+};
 
 pin_project! {
     /// A future whose allocations are charged to a task of its own.

@@ -1,9 +1,9 @@
 //! What `track_var!` can find out about a value: the heap blocks that it holds.
 
-use crate::accounting::Block;
 use std::alloc::Layout;
 
 use super::std_layout::OwnBlock;
+use crate::accounting::Block;
 
 /// How long a chain of pointers is followed. What lies behind it is not found.
 const LONGEST_CHAIN: usize = 32;

@@ -16,9 +16,9 @@ use crate::{
         sync::{AtomicU64, Ordering},
     },
 };
+use inside::{Inside, Interval};
 
 pub(crate) use inside::Role;
-use inside::{Inside, Interval};
 
 /// A span that has a row.
 #[derive(Debug)]

@@ -17,6 +17,11 @@ mod context;
 #[cfg(tokio_unstable)]
 mod runtime_hooks;
 
+use std::{
+    cell::Cell,
+    hash::{Hash, Hasher},
+};
+
 use crate::{
     accounting::{FutureType, Key, NewTask, PLAIN_COLUMN, Record, Site, registry},
     model::TaskType,
@@ -26,10 +31,6 @@ use crate::{
         sync::{AtomicU64, Ordering, add},
     },
     sampling::Sampling,
-};
-use std::{
-    cell::Cell,
-    hash::{Hash, Hasher},
 };
 
 pub(crate) use super::unannotated::context::{Sight, note_block, note_thread, prepare, sight};

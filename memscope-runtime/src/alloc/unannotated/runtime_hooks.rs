@@ -15,6 +15,14 @@
 //! as that of an ended task, where another thread may be charging it. And a place remembers the
 //! last id that ended in it, so that nobody makes a new record for it.
 
+use std::{cell::Cell, panic::Location, ptr};
+
+use tokio::task::Id;
+
+use super::{
+    LAST, Last, Place, SEAT, TABLE, away, find, key, number, open, set, sit, site, take_seat,
+    vacate,
+};
 use crate::{
     accounting::{Record, Site},
     alloc::current,
@@ -25,14 +33,6 @@ use crate::{
         sync::{AtomicU64, Ordering, fence},
         this_thread,
     },
-};
-use std::{cell::Cell, panic::Location, ptr};
-
-use tokio::task::Id;
-
-use super::{
-    LAST, Last, Place, SEAT, TABLE, away, find, key, number, open, set, sit, site, take_seat,
-    vacate,
 };
 
 /// Beside a task's id and record. Zeroed: nothing was told.

@@ -1,14 +1,15 @@
 //! Which memory looks lost: findings, each with its evidence.
 
+use std::collections::HashSet;
+
+use serde::{Deserialize, Serialize};
+
 use crate::{
     alloc::own_work,
     model::{HandOver, Measured},
     primitives::{order, reserve},
     snapshot::{MemorySnapshot, sum},
 };
-use std::collections::HashSet;
-
-use serde::{Deserialize, Serialize};
 
 mod options;
 mod finding;

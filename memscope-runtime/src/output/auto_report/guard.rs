@@ -1,5 +1,11 @@
 //! The guard that a program holds: a report when it is dropped.
 
+use std::{
+    path::Path,
+    sync::atomic::{AtomicU64, Ordering},
+    time::Duration,
+};
+
 use super::{
     PLANS, ReportJob, add, check, is_our_process,
     threads::{IS_PERIODIC, start_threads},
@@ -9,11 +15,6 @@ use crate::{
     alloc::current::exempt,
     config::ENABLED,
     output::{auto_report::name::Occasion, start},
-};
-use std::{
-    path::Path,
-    sync::atomic::{AtomicU64, Ordering},
-    time::Duration,
 };
 
 const DEFAULT_PATH: &str = "memscope-report.json";

@@ -16,6 +16,18 @@ pub(crate) mod copies;
 mod name;
 mod written;
 
+use std::{
+    mem,
+    path::Path,
+    process,
+    sync::{
+        Arc,
+        atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering},
+    },
+    thread::{self},
+    time::{Duration, Instant, SystemTime},
+};
+
 use super::{
     auto_report::{
         copies::Claim,
@@ -37,18 +49,8 @@ use crate::{
     primitives::{Lock, Once, Pending, clock, fork, pending_starts, reserve},
     snapshot::for_memscope,
 };
+
 pub use guard::{ReportGuard, report_guard};
-use std::{
-    mem,
-    path::Path,
-    process,
-    sync::{
-        Arc,
-        atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering},
-    },
-    thread::{self},
-    time::{Duration, Instant, SystemTime},
-};
 
 /// A service that panics all the time must not write all the time. The file is this old at most
 /// when a panic aborts.

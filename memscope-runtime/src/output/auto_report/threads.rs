@@ -1,5 +1,12 @@
 //! The threads that reports need, and when they start.
 
+use std::{
+    ffi::CStr,
+    sync::atomic::{AtomicBool, Ordering},
+    thread::{self, Thread},
+    time::{Duration, Instant},
+};
+
 use super::{PLANS, is_our_process, write};
 use crate::{
     alloc::{
@@ -9,12 +16,6 @@ use crate::{
     },
     output::{auto_report::name::Occasion, os_hooks},
     primitives::Once,
-};
-use std::{
-    ffi::CStr,
-    sync::atomic::{AtomicBool, Ordering},
-    thread::{self, Thread},
-    time::{Duration, Instant},
 };
 
 /// The thread of periodic reports, once it runs: it is woken when there is a new plan.

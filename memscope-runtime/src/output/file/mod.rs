@@ -9,12 +9,6 @@ mod replace;
 mod system;
 mod temporary;
 
-use crate::{
-    alloc::own_work,
-    model::{Error, Unreadable, human::cell, text},
-    output::text::Buffer,
-    snapshot::{MemorySnapshot, Trim},
-};
 use std::{
     io::{self, Write},
     path::Path,
@@ -23,9 +17,15 @@ use std::{
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, error::Category};
 
-pub(crate) use super::file::replace::{Identity, Refused, Taken, identity, is_stream, write};
-
 use super::input;
+use crate::{
+    alloc::own_work,
+    model::{Error, Unreadable, human::cell, text},
+    output::text::Buffer,
+    snapshot::{MemorySnapshot, Trim},
+};
+
+pub(crate) use super::file::replace::{Identity, Refused, Taken, identity, is_stream, write};
 
 /// Raised when a field is added that has no default, or one changes its meaning.
 const FORMAT: u32 = 1;

@@ -12,6 +12,9 @@ use std::{
     process,
 };
 
+#[cfg(any(target_os = "linux", target_os = "android"))]
+use super::system::name_it;
+
 /// As many processes with the same id, in containers that share a folder, may write at one time.
 const MOST_NAMES: u32 = 64;
 
@@ -112,9 +115,6 @@ impl Drop for Temporary {
 fn is_taken<T>(made: &io::Result<T>) -> bool {
     matches!(made, Err(error) if error.kind() == io::ErrorKind::AlreadyExists)
 }
-
-#[cfg(any(target_os = "linux", target_os = "android"))]
-use super::system::name_it;
 
 /// A file that vanishes with its last descriptor; `None`: not on this file system.
 #[cfg(any(target_os = "linux", target_os = "android"))]

@@ -1,11 +1,11 @@
 //! Where tasks wait.
 
+use std::fmt;
+
 use super::{
     MOST_ROWS, NAME_COLUMNS, NONE, NOT_MEASURED, folder, futures, more, place, size,
     table::{Column, Table},
 };
-use std::fmt;
-
 use crate::{
     analysis::leaks::age,
     model::{

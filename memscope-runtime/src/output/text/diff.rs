@@ -1,11 +1,11 @@
 //! Two snapshots compared, as text.
 
+use std::fmt;
+
 use super::{
     MOST_ROWS, NAME_COLUMNS, NONE, PLACE_COLUMNS, folder, more, place,
     table::{Column, Table},
 };
-use std::fmt;
-
 use crate::{
     analysis::diff::{Presence, SnapshotDiff},
     model::{

@@ -1,11 +1,11 @@
 //! The sizes of state machines, as text.
 
+use std::fmt;
+
 use super::{
     NONE,
     table::{Column, Table},
 };
-use std::fmt;
-
 use crate::{
     analysis::{AsyncAnalysisReport, FutureStates, future_sizes::human, leaks::at},
     model::human::count,

@@ -1,8 +1,8 @@
 //! Findings, as text.
 
-use super::table::{Column, Table};
 use std::{collections::HashMap, fmt};
 
+use super::table::{Column, Table};
 use crate::{
     analysis::{
         Leak, LeakKind, Leaks,

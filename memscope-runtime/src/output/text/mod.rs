@@ -14,6 +14,8 @@ mod sites;
 mod tasks;
 mod variables;
 
+use std::fmt;
+
 use crate::{
     alloc::own_work,
     model::{
@@ -23,11 +25,10 @@ use crate::{
     primitives::reserve,
     snapshot::{MemorySnapshot, sum},
 };
-use std::fmt;
+use table::common_folder;
 
 #[cfg(feature = "report-file")]
 pub(crate) use buffer::Buffer;
-use table::common_folder;
 
 /// Rows printed of each table; all of them with `{:#}`.
 pub(crate) const MOST_ROWS: usize = 20;

@@ -1,11 +1,11 @@
 //! The shared owners.
 
+use std::fmt;
+
 use super::{
     MOST_ROWS, NAME_COLUMNS, more, number, size,
     table::{Column, Table},
 };
-use std::fmt;
-
 use crate::{model::human::cell, snapshot::MemorySnapshot};
 
 impl MemorySnapshot {

@@ -1,15 +1,15 @@
 //! The tasks, those that are alive each under its parent.
 
-use super::{
-    LEAST_UNANNOTATED, MOST_ROWS, NAME_COLUMNS, NONE, NOT_MEASURED, item_cells, more, number, size,
-    table::{Column, Table},
-};
 use std::{
     cmp::Reverse,
     collections::{BTreeMap, HashMap, HashSet},
     fmt,
 };
 
+use super::{
+    LEAST_UNANNOTATED, MOST_ROWS, NAME_COLUMNS, NONE, NOT_MEASURED, item_cells, more, number, size,
+    table::{Column, Table},
+};
 use crate::{
     model::{
         Items, TaskId, TaskMemoryProfile, TaskState,

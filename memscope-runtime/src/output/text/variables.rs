@@ -1,11 +1,11 @@
 //! The variables that `track_var!` registered.
 
+use std::fmt;
+
 use super::{
     MOST_ROWS, NAME_COLUMNS, NONE, PLACE_COLUMNS, folder, more, number, place, size,
     table::{Column, Table},
 };
-use std::fmt;
-
 use crate::{
     model::{
         VariableProfile, VariableSiteProfile,

@@ -9,6 +9,15 @@ pub(crate) mod series;
 pub(crate) mod recent;
 pub(crate) mod timeline;
 
+use std::{ffi::CStr, panic::catch_unwind, thread, time::Duration};
+
+use super::{
+    capture::Reading,
+    collector::{
+        recent::{Kept, Recent},
+        timeline::{Gathering, Samples},
+    },
+};
 use crate::{
     accounting::{Event, ThreadRing, registry, thread_ring},
     alloc::{Background, own_threads},
@@ -17,15 +26,6 @@ use crate::{
     primitives::{
         Lock, Pending, clock, fork_lock, order, pending_starts, reserve,
         sync::{AtomicU32, Ordering},
-    },
-};
-use std::{ffi::CStr, panic::catch_unwind, thread, time::Duration};
-
-use super::{
-    capture::Reading,
-    collector::{
-        recent::{Kept, Recent},
-        timeline::{Gathering, Samples},
     },
 };
 

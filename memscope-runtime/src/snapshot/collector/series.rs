@@ -1,7 +1,8 @@
 //! Series of the timeline: the largest tasks and sites, point by point.
 
-use super::timeline::{SLOTS, offer};
 use std::cmp::Reverse;
+
+use super::timeline::{SLOTS, offer};
 
 /// Samples that are kept, and series of each kind.
 pub(super) const POINTS: usize = 64;

@@ -1,5 +1,7 @@
 //! Rows of blocks that one site allocated and another freed.
 
+use std::collections::HashMap;
+
 use super::site_names::SiteNames;
 use crate::{
     accounting::{HandedOver, UNTRACKED},
@@ -7,7 +9,6 @@ use crate::{
     primitives::{order, reserve},
     snapshot::capture::Reading,
 };
-use std::collections::HashMap;
 
 /// The pairs of sites, those that moved most bytes first.
 pub(crate) fn hand_overs(reading: &Reading, names: &SiteNames) -> Vec<HandOver> {

@@ -1,12 +1,13 @@
 //! Names of sites, for rows that point to one.
 
+use std::collections::HashMap;
+
 use crate::{
     accounting::Site,
     model::{Place, text},
     primitives::reserve,
     snapshot::capture::Reading,
 };
-use std::collections::HashMap;
 
 /// The sites' names by their index.
 pub(crate) struct SiteNames(HashMap<u32, Place>);

@@ -1,5 +1,7 @@
 //! Rows of sites.
 
+use std::collections::HashMap;
+
 #[cfg(feature = "layout")]
 use crate::await_points::layouts;
 use crate::{
@@ -12,7 +14,6 @@ use crate::{
         open_tasks::{EndedTasks, OpenTasks},
     },
 };
-use std::collections::HashMap;
 
 /// What is known of a site's future takes beside its row: names, types and places of five values.
 const MACHINE_BYTES: usize = 4 << 10;

@@ -1,5 +1,7 @@
 //! Rows of variables and of their places in the code.
 
+use std::collections::HashMap;
+
 use super::site_names::SiteNames;
 use crate::{
     accounting::{VariableReading, VariableSiteReading},
@@ -7,7 +9,6 @@ use crate::{
     primitives::{order, reserve},
     snapshot::capture::Reading,
 };
-use std::collections::HashMap;
 
 /// The same of a variable: names and places.
 const VARIABLE_BYTES: usize = 1 << 10;

@@ -6,13 +6,12 @@ use std::{
     ptr,
 };
 
-use crate::{alloc::Probe, primitives::Once};
-
 use super::{
     OwnBlock, allocate_probe, lies_in, only, probed_layout,
     shapes::{Large, Line, Wide},
     word, words,
 };
+use crate::{alloc::Probe, primitives::Once};
 
 const ENTRIES: usize = 11;
 
