@@ -1,14 +1,15 @@
 //! The last tasks that ended, each with a row of its own: a ring that overwrites the oldest.
 
-use crossbeam_utils::CachePadded;
-
 use super::{
+    counter_cells::CounterCells,
     future_type::FutureType,
     record::{RecordReading, Timing},
     site::Site,
     stream_items::{self, ItemsReading},
     tally::TallyReading,
 };
+use crossbeam_utils::CachePadded;
+
 use crate::{
     config,
     model::TaskState,
@@ -40,10 +41,8 @@ struct Row {
     parent: AtomicU64,
     site: StaticRef<Site>,
     future: StaticRef<FutureType>,
-    allocated_bytes: AtomicU64,
-    allocations: AtomicU64,
+    counters: CounterCells,
     own_freed_bytes: AtomicU64,
-    taken_bytes: AtomicU64,
     peak_bytes: AtomicU64,
     polls: AtomicU64,
     busy_ns: AtomicU64,
@@ -170,10 +169,8 @@ impl SlotWriter {
         put(&row.parent, reading.parent);
         row.site.set(reading.site);
         row.future.set(reading.future);
-        put(&row.allocated_bytes, tally.allocated_bytes);
-        put(&row.allocations, tally.allocations);
+        row.counters.put(&tally.counters);
         put(&row.own_freed_bytes, tally.own_freed_bytes);
-        put(&row.taken_bytes, tally.taken_bytes);
         put(&row.peak_bytes, reading.peak_bytes);
         put(&row.polls, reading.polls);
         put(&row.cell_bytes, reading.cell_bytes);
@@ -204,10 +201,8 @@ impl Row {
             id: get(&self.id),
             account: self.account.load(Ordering::Acquire),
             tally: TallyReading {
-                allocated_bytes: get(&self.allocated_bytes),
-                allocations: get(&self.allocations),
+                counters: self.counters.get(),
                 own_freed_bytes: get(&self.own_freed_bytes),
-                taken_bytes: get(&self.taken_bytes),
                 peak_bytes,
                 // What is live yet is the account's.
                 own_live_bytes: 0,

@@ -4,6 +4,7 @@ pub(crate) mod block_layout;
 pub(crate) mod callsite;
 pub(crate) mod account;
 pub(crate) mod block;
+pub(crate) mod counter_cells;
 pub(crate) mod cross_frees;
 pub(crate) mod end_stamps;
 pub(crate) mod ended_tasks;

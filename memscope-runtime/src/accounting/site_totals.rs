@@ -1,12 +1,13 @@
 //! Sums over tasks that have ended.
 
 use super::{
+    counter_cells::CounterCells,
     record::RecordReading,
     stream_items::{ItemSums, ItemsReading},
     tally::TallyReading,
 };
 use crate::{
-    model::TaskState,
+    model::{TaskCounters, TaskState},
     primitives::sync::{AtomicU8, AtomicU64, Ordering, add, bump, raise},
 };
 
@@ -52,16 +53,13 @@ pub(crate) struct SiteTotals {
     /// The longest that a timed task waited which completed.
     longest_wait_ns: AtomicU64,
     items: ItemSums,
-    /// Of the allocated bytes, those that tasks took over.
-    taken_bytes: AtomicU64,
 }
 
 #[derive(Debug)]
 struct Shard {
     /// By how they ended.
     ended: [AtomicU64; TaskState::ALL.len()],
-    allocated_bytes: AtomicU64,
-    allocations: AtomicU64,
+    counters: CounterCells,
     peak_bytes: AtomicU64,
     wait_ns: AtomicU64,
     waits: AtomicU64,
@@ -77,7 +75,6 @@ impl SiteTotals {
             highest_peak: AtomicU64::new(0),
             longest_wait_ns: AtomicU64::new(0),
             items: ItemSums::new(),
-            taken_bytes: AtomicU64::new(0),
         }
     }
 
@@ -91,7 +88,6 @@ impl SiteTotals {
         counted: impl FnOnce(),
     ) {
         raise(&self.highest_peak, record.peak_bytes);
-        add(&self.taken_bytes, tally.taken_bytes);
         if let (Some(wait_ns), TaskState::Completed) = (record.timing.wait_ns, record.state) {
             raise(&self.longest_wait_ns, wait_ns.get());
         }
@@ -117,8 +113,12 @@ impl SiteTotals {
 
     /// Adds what a task took over while it was added.
     pub(crate) fn add_taken(&self, bytes: u64) {
-        add(&self.taken_bytes, bytes);
-        add(&self.crowded.allocated_bytes, bytes);
+        let counters = TaskCounters {
+            allocated_bytes: bytes,
+            transferred_bytes: bytes,
+            ..TaskCounters::default()
+        };
+        self.crowded.counters.add(&counters, add);
     }
 
     pub(crate) fn read(&self) -> SumsReading {
@@ -131,10 +131,8 @@ impl SiteTotals {
             panicked: get(|part| &part.ended[TaskState::Panicked as usize]),
             given_up: get(|part| &part.ended[TaskState::Unknown as usize]),
             ended_unknown: get(|part| &part.ended[TaskState::Ended as usize]),
-            allocated_bytes: get(|part| &part.allocated_bytes),
-            allocations: get(|part| &part.allocations),
+            counters: self.alone.counters.get().plus(self.crowded.counters.get()),
             longest_wait_ns: self.longest_wait_ns.load(Ordering::Relaxed),
-            taken_bytes: self.taken_bytes.load(Ordering::Relaxed),
             highest_peak_bytes: self.highest_peak.load(Ordering::Relaxed),
             peak_sum_bytes: get(|part| &part.peak_bytes),
             wait_sum_ns: get(|part| &part.wait_ns),
@@ -153,8 +151,7 @@ impl Shard {
     const fn new() -> Self {
         Self {
             ended: [const { AtomicU64::new(0) }; TaskState::ALL.len()],
-            allocated_bytes: AtomicU64::new(0),
-            allocations: AtomicU64::new(0),
+            counters: CounterCells::new(),
             peak_bytes: AtomicU64::new(0),
             wait_ns: AtomicU64::new(0),
             waits: AtomicU64::new(0),
@@ -165,8 +162,7 @@ impl Shard {
     /// Adds an ended task, each number with `add`.
     #[inline]
     fn add(&self, tally: &TallyReading, record: &RecordReading, add: impl Fn(&AtomicU64, u64)) {
-        add(&self.allocated_bytes, tally.allocated_bytes);
-        add(&self.allocations, tally.allocations);
+        self.counters.add(&tally.counters, &add);
         add(&self.peak_bytes, record.peak_bytes);
         add(self.peaks.bucket(record.peak_bytes), 1);
         if let Some(wait_ns) = record.timing.wait_ns {
@@ -189,10 +185,7 @@ pub(crate) struct SumsReading {
     pub(crate) given_up: u64,
     /// Unannotated tasks that ended nobody knows how.
     pub(crate) ended_unknown: u64,
-    pub(crate) allocated_bytes: u64,
-    pub(crate) allocations: u64,
-    /// Of `allocated_bytes`, those that tasks took over.
-    pub(crate) taken_bytes: u64,
+    pub(crate) counters: TaskCounters,
     pub(crate) highest_peak_bytes: u64,
     pub(crate) longest_wait_ns: u64,
     /// Of all peaks.

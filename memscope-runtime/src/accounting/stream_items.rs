@@ -90,7 +90,8 @@ impl Counts {
     #[cfg(feature = "stream")]
     #[inline]
     pub(crate) fn note(&self, before: &TallyReading, after: &TallyReading) {
-        let allocated = after.allocated_bytes.wrapping_sub(before.allocated_bytes);
+        let allocated =
+            after.counters.allocated_bytes.wrapping_sub(before.counters.allocated_bytes);
         bump(&self.count, 1);
         bump(&self.allocated_bytes, allocated);
         raise(&self.largest_bytes, allocated);

@@ -9,7 +9,7 @@ use super::{
     transferred::{self, TransferredIn},
 };
 use crate::{
-    model::EventKind,
+    model::{EventKind, TaskCounters},
     primitives::{
         ShiftedRef,
         sync::{AtomicI64, AtomicU64, Ordering, add, bump, shift},
@@ -50,8 +50,7 @@ pub(crate) struct Tally {
 /// One reading of a tally, whole numbers only.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct TallyReading {
-    pub(crate) allocated_bytes: u64,
-    pub(crate) allocations: u64,
+    pub(crate) counters: TaskCounters,
     /// Bytes that the owner freed itself.
     pub(crate) own_freed_bytes: u64,
     /// Allocated less freed by the owner itself, in its own counters.
@@ -59,8 +58,6 @@ pub(crate) struct TallyReading {
     /// The same of blocks, modulo 2^32 as an account counts them.
     pub(crate) own_live_blocks: u32,
     pub(crate) peak_bytes: u64,
-    /// Of `allocated_bytes`, those that the owner took over from others.
-    pub(crate) taken_bytes: u64,
 }
 
 impl TallyReading {
@@ -77,10 +74,19 @@ impl TallyReading {
     /// The same of what was read before.
     pub(crate) fn with_all(self, taken: &TransferredIn) -> Self {
         Self {
-            allocated_bytes: self.allocated_bytes + taken.bytes + taken.guest_bytes,
-            allocations: self.allocations + taken.guest_blocks,
+            counters: self
+                .counters
+                .plus(TaskCounters {
+                    allocated_bytes: taken.bytes,
+                    transferred_bytes: taken.bytes,
+                    ..TaskCounters::default()
+                })
+                .plus(TaskCounters {
+                    allocated_bytes: taken.guest_bytes,
+                    allocation_count: taken.guest_blocks,
+                    ..TaskCounters::default()
+                }),
             own_freed_bytes: self.own_freed_bytes + taken.guest_freed_bytes,
-            taken_bytes: self.taken_bytes + taken.bytes,
             ..self
         }
     }
@@ -307,16 +313,14 @@ impl Tally {
         // Before `allocated_bytes`, so that no more seems live than was allocated.
         let own_live_bytes = self.own_live.load(Ordering::Acquire);
         let allocated_bytes = self.allocated_bytes.load(Ordering::Relaxed);
-        let allocations = self.allocations.load(Ordering::Relaxed);
+        let allocation_count = self.allocations.load(Ordering::Relaxed);
         let frees = self.frees.load(Ordering::Relaxed);
         TallyReading {
-            allocated_bytes,
-            allocations,
+            counters: TaskCounters { allocated_bytes, allocation_count, ..TaskCounters::default() },
             own_freed_bytes: allocated_bytes.wrapping_sub(own_live_bytes.cast_unsigned()),
             own_live_bytes,
-            own_live_blocks: allocations.wrapping_sub(frees) as u32,
+            own_live_blocks: allocation_count.wrapping_sub(frees) as u32,
             peak_bytes: self.peak_bytes(),
-            taken_bytes: 0,
         }
     }
 }

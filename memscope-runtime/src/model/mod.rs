@@ -5,6 +5,7 @@ pub(crate) mod variable_profile;
 pub(crate) mod site_profile;
 pub(crate) mod task_profile;
 pub(crate) mod await_point;
+pub(crate) mod counters;
 pub(crate) mod error;
 pub(crate) mod event_kind;
 pub(crate) mod human;
@@ -16,6 +17,7 @@ pub(crate) mod task;
 pub(crate) mod text;
 
 pub use await_point::{AwaitFrame, AwaitPoint, AwaitPoints};
+pub(crate) use counters::{TaskCounters, counters, row_of};
 #[cfg(feature = "report-file")]
 pub(crate) use error::Unreadable;
 pub use error::{Error, TaskError};

@@ -1,132 +1,133 @@
 //! All tasks of one site, and what is said of a place in the code.
 
+use super::{
+    counters::{counted_row, counters},
+    state_machine::StateMachine,
+    task::TaskType,
+    task_profile::Items,
+};
 use std::borrow::Cow;
 
 use serde::{Deserialize, Deserializer, Serialize};
 
-use super::{state_machine::StateMachine, task::TaskType, task_profile::Items};
-
-/// What all tasks of one place in the code hold, held and allocated; whole however many have come
-/// and gone.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct SiteProfile {
-    /// The name of its tasks.
-    pub name: String,
-    /// What they mostly do, as declared.
-    pub task_type: TaskType,
-    /// The file of the annotation or of the call that makes them.
-    pub file: Cow<'static, str>,
-    /// The line there.
-    pub line: u32,
-    /// Whether sizes are measured; if not they are 0 and mean nothing.
-    pub measured: bool,
-    /// Tasks created. Of unannotated tasks whose end nothing tells
-    /// ([`ends_unknown`](Self::ends_unknown)): those seen, and one whose row was given up is seen
-    /// anew when it allocates again.
-    ///
-    /// `spawned = active + unknown + completed + cancelled + panicked + ended_unknown + given_up`.
-    pub spawned: u64,
-    /// Tasks that have not ended. Of those whose end nothing tells, the ones that hold bytes: they
-    /// live, or left these behind.
-    pub active: u64,
-    /// Tasks whose end nothing tells and that hold nothing: whether they live is not known.
-    #[serde(default)]
-    pub unknown: u64,
-    /// Whether nothing tells the end of some of its tasks, as of unannotated ones, on a runtime
-    /// without `tokio_hooks`.
-    #[serde(default)]
-    pub ends_unknown: bool,
-    /// Tasks whose future returned `Ready`.
-    pub completed: u64,
-    /// Tasks whose future was dropped before.
-    pub cancelled: u64,
-    /// Tasks whose future panicked.
-    pub panicked: u64,
-    /// Unannotated tasks that held nothing for a while and whose row was given up; one that
-    /// allocates again is counted anew.
-    pub given_up: u64,
-    /// Unannotated tasks of which a runtime with `tokio_hooks` said that they ended, but not how.
-    #[serde(default)]
-    pub ended_unknown: u64,
-    /// Whether its tasks were tracked by name.
-    pub is_annotated: bool,
-    /// Bytes live now, of living and of ended tasks.
-    pub live_bytes: u64,
-    /// Blocks live now.
-    pub live_blocks: u64,
-    /// The highest peak of one task.
-    pub peak_bytes: u64,
-    /// The sum of the peaks of all tasks; divided by `spawned`, their average.
-    pub peak_sum_bytes: u64,
-    /// Bytes of all allocations so far.
-    pub allocated_bytes: u64,
-    /// Of `allocated_bytes`, those that [`transfer`](crate::async_memory::transfer) handed over to
-    /// its tasks.
-    #[serde(default)]
-    pub transferred_bytes: u64,
-    /// How many allocations those were.
-    pub allocation_count: u64,
-    /// Bytes of all allocations of ended tasks.
-    pub ended_allocated_bytes: u64,
-    /// Of `live_bytes`, those of ended tasks.
-    pub retained_bytes: u64,
-    /// The part of `retained_bytes` whose task still has its Tokio cell: its `JoinHandle` is held,
-    /// so its output waits to be taken.
-    pub unjoined_bytes: u64,
-    /// Ended tasks that still hold bytes, those with a Tokio cell left out: `unjoined_bytes` are
-    /// not theirs.
-    pub retained_tasks: u64,
-    /// How long ago the first of them ended; `None` where there is none, or timing is off.
-    pub oldest_retained_ns: Option<u64>,
-    /// The longest row of these tasks in which each was created after the end of the one before:
-    /// how often it happened one after another.
-    pub retained_waves: u64,
-    /// How many of these tasks are among the first eighth of all tasks of the site (in the order of
-    /// their creation), the second, ….
-    pub retained_by_eighth: [u64; 8],
-    /// The size of the largest state machine spawned here.
-    pub future_size_bytes: u64,
-    /// The vtable of that future's type as a `dyn Future`: how far it is from the first byte of the
-    /// program's image, wherever that is loaded. It finds the type in the program's debug
-    /// information, also later and elsewhere. `None` for what is no future, and where the program's
-    /// place is not known.
-    #[serde(default)]
-    pub future_vtable: Option<u64>,
-    /// What the compiler made of that future. Read from the debug information of the running
-    /// program, with the feature `layout`; without it `cargo memscope report` reads it from a saved
-    /// snapshot and the program.
-    #[serde(default)]
-    pub state_machine: Option<StateMachine>,
-    /// Why there is none, and what would bring it; `None` where there is one, and without the
-    /// feature `layout`.
-    #[serde(default)]
-    pub state_machine_unknown: Option<String>,
-    /// Bytes of the arguments that `#[tracked]` found passed by value; `None` where the future was
-    /// not made by it.
-    pub argument_bytes: Option<u64>,
-    /// Tasks whose future Tokio put into a box of its own, as it was larger than its limit.
-    pub boxed_by_tokio: u64,
-    /// The longest that a timed task waited which completed, in nanoseconds.
-    pub longest_wait_ns: u64,
-    /// Nanoseconds that ended tasks waited (see [`TaskMemoryProfile::wait_ns`]), summed over the
-    /// timed ones.
-    pub wait_sum_ns: u64,
-    /// Ended tasks that were timed.
-    pub waits_timed: u64,
-    /// Peaks of ended tasks, in bytes.
-    pub peak_histogram: Vec<Bucket>,
-    /// Durations of the timed polls, in nanoseconds.
-    pub poll_histogram: Vec<Bucket>,
-    /// Waits between two polls of which both were timed, in nanoseconds.
-    #[serde(default)]
-    pub idle_histogram: Vec<Bucket>,
-    /// Lives of ended, timed tasks, from the first poll to the end, in nanoseconds.
-    #[serde(default)]
-    pub lifetime_histogram: Vec<Bucket>,
-    /// What its streams have yielded; `None` where none of its tasks is a stream.
-    #[serde(default)]
-    pub items: Option<Items>,
-}
+counters!(counted_row! {
+    /// What all tasks of one place in the code hold, held and allocated; whole however many have come
+    /// and gone.
+    #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+    SiteProfile
+    {
+        /// The name of its tasks.
+        pub name: String,
+        /// What they mostly do, as declared.
+        pub task_type: TaskType,
+        /// The file of the annotation or of the call that makes them.
+        pub file: Cow<'static, str>,
+        /// The line there.
+        pub line: u32,
+        /// Whether sizes are measured; if not they are 0 and mean nothing.
+        pub measured: bool,
+        /// Tasks created. Of unannotated tasks whose end nothing tells
+        /// ([`ends_unknown`](Self::ends_unknown)): those seen, and one whose row was given up is seen
+        /// anew when it allocates again.
+        ///
+        /// `spawned = active + unknown + completed + cancelled + panicked + ended_unknown + given_up`.
+        pub spawned: u64,
+        /// Tasks that have not ended. Of those whose end nothing tells, the ones that hold bytes: they
+        /// live, or left these behind.
+        pub active: u64,
+        /// Tasks whose end nothing tells and that hold nothing: whether they live is not known.
+        #[serde(default)]
+        pub unknown: u64,
+        /// Whether nothing tells the end of some of its tasks, as of unannotated ones, on a runtime
+        /// without `tokio_hooks`.
+        #[serde(default)]
+        pub ends_unknown: bool,
+        /// Tasks whose future returned `Ready`.
+        pub completed: u64,
+        /// Tasks whose future was dropped before.
+        pub cancelled: u64,
+        /// Tasks whose future panicked.
+        pub panicked: u64,
+        /// Unannotated tasks that held nothing for a while and whose row was given up; one that
+        /// allocates again is counted anew.
+        pub given_up: u64,
+        /// Unannotated tasks of which a runtime with `tokio_hooks` said that they ended, but not how.
+        #[serde(default)]
+        pub ended_unknown: u64,
+        /// Whether its tasks were tracked by name.
+        pub is_annotated: bool,
+        /// Bytes live now, of living and of ended tasks.
+        pub live_bytes: u64,
+        /// Blocks live now.
+        pub live_blocks: u64,
+        /// The highest peak of one task.
+        pub peak_bytes: u64,
+        /// The sum of the peaks of all tasks; divided by `spawned`, their average.
+        pub peak_sum_bytes: u64,
+    }
+    {
+        /// Bytes of all allocations of ended tasks.
+        pub ended_allocated_bytes: u64,
+        /// Of `live_bytes`, those of ended tasks.
+        pub retained_bytes: u64,
+        /// The part of `retained_bytes` whose task still has its Tokio cell: its `JoinHandle` is held,
+        /// so its output waits to be taken.
+        pub unjoined_bytes: u64,
+        /// Ended tasks that still hold bytes, those with a Tokio cell left out: `unjoined_bytes` are
+        /// not theirs.
+        pub retained_tasks: u64,
+        /// How long ago the first of them ended; `None` where there is none, or timing is off.
+        pub oldest_retained_ns: Option<u64>,
+        /// The longest row of these tasks in which each was created after the end of the one before:
+        /// how often it happened one after another.
+        pub retained_waves: u64,
+        /// How many of these tasks are among the first eighth of all tasks of the site (in the order of
+        /// their creation), the second, ….
+        pub retained_by_eighth: [u64; 8],
+        /// The size of the largest state machine spawned here.
+        pub future_size_bytes: u64,
+        /// The vtable of that future's type as a `dyn Future`: how far it is from the first byte of the
+        /// program's image, wherever that is loaded. It finds the type in the program's debug
+        /// information, also later and elsewhere. `None` for what is no future, and where the program's
+        /// place is not known.
+        #[serde(default)]
+        pub future_vtable: Option<u64>,
+        /// What the compiler made of that future. Read from the debug information of the running
+        /// program, with the feature `layout`; without it `cargo memscope report` reads it from a saved
+        /// snapshot and the program.
+        #[serde(default)]
+        pub state_machine: Option<StateMachine>,
+        /// Why there is none, and what would bring it; `None` where there is one, and without the
+        /// feature `layout`.
+        #[serde(default)]
+        pub state_machine_unknown: Option<String>,
+        /// Bytes of the arguments that `#[tracked]` found passed by value; `None` where the future was
+        /// not made by it.
+        pub argument_bytes: Option<u64>,
+        /// Tasks whose future Tokio put into a box of its own, as it was larger than its limit.
+        pub boxed_by_tokio: u64,
+        /// The longest that a timed task waited which completed, in nanoseconds.
+        pub longest_wait_ns: u64,
+        /// Nanoseconds that ended tasks waited (see [`TaskMemoryProfile::wait_ns`]), summed over the
+        /// timed ones.
+        pub wait_sum_ns: u64,
+        /// Ended tasks that were timed.
+        pub waits_timed: u64,
+        /// Peaks of ended tasks, in bytes.
+        pub peak_histogram: Vec<Bucket>,
+        /// Durations of the timed polls, in nanoseconds.
+        pub poll_histogram: Vec<Bucket>,
+        /// Waits between two polls of which both were timed, in nanoseconds.
+        #[serde(default)]
+        pub idle_histogram: Vec<Bucket>,
+        /// Lives of ended, timed tasks, from the first poll to the end, in nanoseconds.
+        #[serde(default)]
+        pub lifetime_histogram: Vec<Bucket>,
+        /// What its streams have yielded; `None` where none of its tasks is a stream.
+        #[serde(default)]
+        pub items: Option<Items>,
+    }
+});
 
 impl SiteProfile {
     /// Tasks of which it is known that they have ended.

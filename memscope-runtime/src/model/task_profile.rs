@@ -1,100 +1,99 @@
 //! One task: its memory, its polls and its times.
 
+use super::{
+    counters::{counted_row, counters},
+    task::{TaskId, TaskState, TaskType},
+};
 use std::borrow::Cow;
 
 use serde::{Deserialize, Serialize};
 
-use super::task::{TaskId, TaskState, TaskType};
-
-/// What one task holds, held and allocated.
-///
-/// All sizes are bytes as the program asked for them, without the allocator's own overhead;
-/// `live_bytes = allocated_bytes - freed_bytes`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct TaskMemoryProfile {
-    /// Names the task for the life of the process.
-    pub id: TaskId,
-    /// The tracked task it is polled in, or else the one that created it.
-    pub parent: Option<TaskId>,
-    /// The name it was given, or the function its future is the body of.
-    pub name: String,
-    /// What the task mostly does, as declared.
-    pub task_type: TaskType,
-    /// Where it is in its life.
-    pub state: TaskState,
-    /// The file of the annotation or of the call that made it.
-    pub file: Cow<'static, str>,
-    /// The line there.
-    pub line: u32,
-    /// Whether the sizes below are measured; if not they are 0 and mean nothing:
-    /// [`MemorySnapshot::measured`] says why.
+counters!(counted_row! {
+    /// What one task holds, held and allocated.
     ///
-    /// [`MemorySnapshot::measured`]: crate::async_memory::MemorySnapshot::measured
-    pub measured: bool,
-    /// Bytes allocated by the task and not yet freed by anybody. On an ended task: retained.
-    pub live_bytes: u64,
-    /// The most that `live_bytes` ever was.
-    pub peak_bytes: u64,
-    /// Bytes of all allocations so far.
-    pub allocated_bytes: u64,
-    /// How many allocations those were; a `realloc` is one.
-    pub allocation_count: u64,
-    /// Bytes of the task's blocks that were freed, by anybody.
-    pub freed_bytes: u64,
-    /// Of `freed_bytes`, those freed outside the task: by another task, by a thread, or after its
-    /// end.
-    pub freed_elsewhere_bytes: u64,
-    /// Of `allocated_bytes`, those that others allocated and
-    /// [`transfer`](crate::async_memory::transfer) handed over to the task.
-    #[serde(default)]
-    pub transferred_bytes: u64,
-    /// Blocks allocated and not yet freed.
-    pub live_blocks: u64,
-    /// The size of the future's state machine.
-    pub future_size_bytes: u64,
-    /// The type of the future.
-    pub future_type: Cow<'static, str>,
-    /// How often it was polled; 0 where that is not known, as of a task that nobody annotated.
-    ///
-    /// `tokio_hooks` counts how often Tokio ran such a task: dropping an aborted one is the last
-    /// time.
-    pub poll_count: u64,
-    /// Nanoseconds spent in its polls; `None` where this task was not timed.
-    pub busy_ns: Option<u64>,
-    /// Nanoseconds from its first poll to its end (or to now) in which it was not polled; `None`
-    /// where it was not timed or has not been polled yet.
-    pub wait_ns: Option<u64>,
-    /// Whether the two are scaled up from a sample of its polls.
-    pub timing_is_estimate: bool,
-    /// Nanoseconds since its last poll ended, at least; `None` where that is not known, and for a
-    /// task that has ended or is being polled.
-    ///
-    /// Of a timed task's first polls each end is known. After that it is known that a task was not
-    /// polled from one snapshot to the next.
-    pub idle_ns: Option<u64>,
-    /// Nanoseconds that it was woken and not yet polled: always `None`. To know when a task is
-    /// woken, each poll would have to hand it a waker of ours, which costs an allocation or a count
-    /// of references and makes `Waker::will_wake` say no where it said yes. That time is part of
-    /// `wait_ns`.
-    #[serde(default)]
-    pub scheduled_ns: Option<u64>,
-    /// Where it waits: the index of a row of [`MemorySnapshot::await_points`]. `None` where that
-    /// was not asked for, for a task that does not wait, and until its next poll where it was asked
-    /// for later.
-    ///
-    /// [`MemorySnapshot::await_points`]: crate::async_memory::MemorySnapshot::await_points
-    #[serde(default)]
-    pub await_point: Option<u32>,
-    /// Bytes of the Tokio cell it was spawned into by `spawn_tracked` or `.spawn()`, and of the box
-    /// that Tokio put a large future in; 0 where it was not spawned so.
-    pub cell_bytes: u64,
-    /// Whether the task was tracked by name. Of others only the memory is measured: polls are not
-    /// counted (but see `poll_count`), the future's size and type are not known.
-    pub is_annotated: bool,
-    /// What it has yielded; `None` for a task that is no stream.
-    #[serde(default)]
-    pub items: Option<Items>,
-}
+    /// All sizes are bytes as the program asked for them, without the allocator's own overhead;
+    /// `live_bytes = allocated_bytes - freed_bytes`.
+    #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+    TaskMemoryProfile
+    {
+        /// Names the task for the life of the process.
+        pub id: TaskId,
+        /// The tracked task it is polled in, or else the one that created it.
+        pub parent: Option<TaskId>,
+        /// The name it was given, or the function its future is the body of.
+        pub name: String,
+        /// What the task mostly does, as declared.
+        pub task_type: TaskType,
+        /// Where it is in its life.
+        pub state: TaskState,
+        /// The file of the annotation or of the call that made it.
+        pub file: Cow<'static, str>,
+        /// The line there.
+        pub line: u32,
+        /// Whether the sizes below are measured; if not they are 0 and mean nothing:
+        /// [`MemorySnapshot::measured`] says why.
+        ///
+        /// [`MemorySnapshot::measured`]: crate::async_memory::MemorySnapshot::measured
+        pub measured: bool,
+        /// Bytes allocated by the task and not yet freed by anybody. On an ended task: retained.
+        pub live_bytes: u64,
+        /// The most that `live_bytes` ever was.
+        pub peak_bytes: u64,
+    }
+    {
+        /// Bytes of the task's blocks that were freed, by anybody.
+        pub freed_bytes: u64,
+        /// Of `freed_bytes`, those freed outside the task: by another task, by a thread, or after its
+        /// end.
+        pub freed_elsewhere_bytes: u64,
+        /// Blocks allocated and not yet freed.
+        pub live_blocks: u64,
+        /// The size of the future's state machine.
+        pub future_size_bytes: u64,
+        /// The type of the future.
+        pub future_type: Cow<'static, str>,
+        /// How often it was polled; 0 where that is not known, as of a task that nobody annotated.
+        ///
+        /// `tokio_hooks` counts how often Tokio ran such a task: dropping an aborted one is the last
+        /// time.
+        pub poll_count: u64,
+        /// Nanoseconds spent in its polls; `None` where this task was not timed.
+        pub busy_ns: Option<u64>,
+        /// Nanoseconds from its first poll to its end (or to now) in which it was not polled; `None`
+        /// where it was not timed or has not been polled yet.
+        pub wait_ns: Option<u64>,
+        /// Whether the two are scaled up from a sample of its polls.
+        pub timing_is_estimate: bool,
+        /// Nanoseconds since its last poll ended, at least; `None` where that is not known, and for a
+        /// task that has ended or is being polled.
+        ///
+        /// Of a timed task's first polls each end is known. After that it is known that a task was not
+        /// polled from one snapshot to the next.
+        pub idle_ns: Option<u64>,
+        /// Nanoseconds that it was woken and not yet polled: always `None`. To know when a task is
+        /// woken, each poll would have to hand it a waker of ours, which costs an allocation or a count
+        /// of references and makes `Waker::will_wake` say no where it said yes. That time is part of
+        /// `wait_ns`.
+        #[serde(default)]
+        pub scheduled_ns: Option<u64>,
+        /// Where it waits: the index of a row of [`MemorySnapshot::await_points`]. `None` where that
+        /// was not asked for, for a task that does not wait, and until its next poll where it was asked
+        /// for later.
+        ///
+        /// [`MemorySnapshot::await_points`]: crate::async_memory::MemorySnapshot::await_points
+        #[serde(default)]
+        pub await_point: Option<u32>,
+        /// Bytes of the Tokio cell it was spawned into by `spawn_tracked` or `.spawn()`, and of the box
+        /// that Tokio put a large future in; 0 where it was not spawned so.
+        pub cell_bytes: u64,
+        /// Whether the task was tracked by name. Of others only the memory is measured: polls are not
+        /// counted (but see `poll_count`), the future's size and type are not known.
+        pub is_annotated: bool,
+        /// What it has yielded; `None` for a task that is no stream.
+        #[serde(default)]
+        pub items: Option<Items>,
+    }
+});
 
 /// What a tracked stream, or all streams of one place, yielded.
 ///

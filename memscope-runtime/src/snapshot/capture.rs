@@ -212,7 +212,7 @@ pub(crate) struct Unlisted {
 
 impl Unlisted {
     fn add_closed(&mut self, sums: &SumsReading) {
-        self.allocated_bytes += sums.allocated_bytes.saturating_sub(sums.taken_bytes);
+        self.allocated_bytes += sums.counters.first_allocated_bytes();
     }
 
     fn add_left(&mut self, left: Remainder) {
@@ -223,7 +223,7 @@ impl Unlisted {
     fn add_open(&mut self, task: &TaskReading) {
         self.live_bytes += task.live_bytes;
         self.live_blocks += task.live_blocks;
-        self.allocated_bytes += task.tally.allocated_bytes.saturating_sub(task.tally.taken_bytes);
+        self.allocated_bytes += task.tally.counters.first_allocated_bytes();
     }
 }
 
@@ -376,8 +376,12 @@ impl Capture {
     }
 
     fn add_thread(&mut self, tally: &TallyReading, live_bytes: u64, live_blocks: u64, works: bool) {
-        let TallyReading { allocated_bytes, allocations, .. } = *tally;
-        self.untracked.add(Untracked { allocated_bytes, allocations, live_bytes, live_blocks });
+        self.untracked.add(Untracked {
+            allocated_bytes: tally.counters.allocated_bytes,
+            allocations: tally.counters.allocation_count,
+            live_bytes,
+            live_blocks,
+        });
         if works {
             self.workers.threads += 1;
             self.workers.live_bytes += live_bytes;

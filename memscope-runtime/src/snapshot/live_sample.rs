@@ -49,7 +49,13 @@ fn glance_at(account: &'static Account) -> Option<LiveSample> {
             Balance::Open { record: registry::ORPHANS_RECORD, net_bytes, .. } => {
                 let tally = registry::orphans(account)?;
                 let live_bytes = sum(tally.own_live_bytes, net_bytes);
-                (LiveSample::Thread { live_bytes, allocated_bytes: tally.allocated_bytes }, None)
+                (
+                    LiveSample::Thread {
+                        live_bytes,
+                        allocated_bytes: tally.counters.allocated_bytes,
+                    },
+                    None,
+                )
             }
             // Looked at by its name.
             Balance::Open { record: registry::SHARED_RECORD, .. } if id == 0 => return None,
@@ -61,7 +67,7 @@ fn glance_at(account: &'static Account) -> Option<LiveSample> {
                 }
                 let tally = record.read_tally();
                 let live_bytes = sum(tally.own_live_bytes, net_bytes);
-                let allocated_bytes = tally.allocated_bytes;
+                let allocated_bytes = tally.counters.allocated_bytes;
                 let glance = if id == 0 {
                     LiveSample::Thread { live_bytes, allocated_bytes }
                 } else {

@@ -1,7 +1,11 @@
 //! What open tasks hold together.
 
 use super::capture::TaskReading;
-use crate::{accounting::ItemsReading, model::TaskState, primitives::Nanos};
+use crate::{
+    accounting::ItemsReading,
+    model::{TaskCounters, TaskState},
+    primitives::Nanos,
+};
 
 /// The sums over the open tasks of one site: those whose future exists.
 ///
@@ -10,10 +14,7 @@ use crate::{accounting::ItemsReading, model::TaskState, primitives::Nanos};
 pub(crate) struct OpenTasks {
     pub(crate) live_bytes: u64,
     pub(crate) live_blocks: u64,
-    pub(crate) allocated_bytes: u64,
-    pub(crate) allocations: u64,
-    /// Of `allocated_bytes`, those that tasks took over, which others allocated.
-    pub(crate) taken_bytes: u64,
+    pub(crate) counters: TaskCounters,
     pub(crate) highest_peak_bytes: u64,
     /// Of all peaks.
     pub(crate) peak_sum_bytes: u64,
@@ -48,9 +49,7 @@ impl OpenTasks {
         let TaskReading { tally, record, live_bytes, live_blocks, .. } = task;
         self.live_bytes += live_bytes;
         self.live_blocks += live_blocks;
-        self.allocated_bytes += tally.allocated_bytes;
-        self.allocations += tally.allocations;
-        self.taken_bytes += tally.taken_bytes;
+        self.counters = self.counters.plus(tally.counters);
         self.highest_peak_bytes = self.highest_peak_bytes.max(record.peak_bytes);
         self.peak_sum_bytes += record.peak_bytes;
         if let Some(items) = items {
@@ -72,7 +71,7 @@ impl EndedTasks {
     fn add(&mut self, task: &TaskReading) {
         self.tasks[task.record.state as usize] += 1;
         self.live_bytes += task.live_bytes;
-        self.allocated_bytes += task.tally.allocated_bytes;
+        self.allocated_bytes += task.tally.counters.allocated_bytes;
         if let Some(wait_ns) = task.record.timing.wait_ns.map(Nanos::get) {
             self.wait_sum_ns += wait_ns;
             self.waits += 1;

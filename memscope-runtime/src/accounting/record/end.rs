@@ -139,7 +139,7 @@ impl Record {
         }
         // What was transferred up to the close is counted, and since then nothing could be.
         let Some(taken) = transferred::of(account).map(transferred::Row::read) else { return };
-        let late = taken.bytes.saturating_sub(tally.taken_bytes);
+        let late = taken.bytes.saturating_sub(tally.counters.transferred_bytes);
         if late != 0 && account.id() == id {
             counted_site.sums.add_taken(late);
             if let Some(written) = written {

@@ -3,6 +3,7 @@
 mod await_points;
 #[cfg(feature = "report-file")]
 mod buffer;
+mod counters;
 mod diff;
 mod future_sizes;
 mod leaks;

@@ -1,12 +1,13 @@
 //! One row for each place in the code that made tasks.
 
-use std::fmt;
-
 use super::{
-    LEAST_UNANNOTATED, MOST_ROWS, NAME_COLUMNS, NOT_MEASURED, UNKNOWN, folder, item_cells, more,
-    number, place, size,
+    LEAST_UNANNOTATED, MOST_ROWS, NAME_COLUMNS, NOT_MEASURED, UNKNOWN,
+    counters::{self, Width},
+    folder, item_cells, more, number, place, size,
     table::{Column, Table},
 };
+use std::fmt;
+
 use crate::{
     model::{
         HumanBytes, SiteProfile,
@@ -28,12 +29,13 @@ impl MemorySnapshot {
             Column::Right("LIVE"),
             Column::Right("OF ENDED"),
             Column::Right("PEAK/TASK"),
-            Column::Right("ALLOCATED"),
         ];
         let is_long = f.alternate();
         let mut table = Table::new(HEAD);
+        counters::heads(Width::Always).for_each(|column| table.widen(column));
         if is_long {
             table.widen(Column::Right("FUTURE"));
+            counters::heads(Width::Wide).for_each(|column| table.widen(column));
         }
         let has_items = self.sites().iter().any(|site| site.items.is_some());
         if has_items {
@@ -65,14 +67,15 @@ fn site_row(site: &SiteProfile, folder: usize, is_long: bool, has_items: bool) -
         in_units(site.live_bytes),
         in_units(site.retained_bytes),
         in_units(site.peak_bytes),
-        in_units(site.allocated_bytes),
     ]);
+    row.extend(counters::cells(Width::Always, site.counters(), site.measured));
     if is_long {
         row.push(if site.is_annotated {
             HumanBytes(site.future_size_bytes).to_string()
         } else {
             NOT_MEASURED.to_owned()
         });
+        row.extend(counters::cells(Width::Wide, site.counters(), site.measured));
     }
     if has_items {
         row.extend(item_cells(site.items, site.measured));

@@ -1,22 +1,23 @@
 //! The tasks, those that are alive each under its parent.
 
-use std::{
-    cmp::Reverse,
-    collections::{BTreeMap, HashMap, HashSet},
-    fmt,
-};
-
 use super::{
-    LEAST_UNANNOTATED, MOST_ROWS, NAME_COLUMNS, NONE, NOT_MEASURED, item_cells, more, number, size,
+    LEAST_UNANNOTATED, MOST_ROWS, NAME_COLUMNS, NONE, NOT_MEASURED,
+    counters::{self, Width},
+    item_cells, more, number, size,
     table::{Column, Table},
 };
 use crate::{
     model::{
-        Items, TaskId, TaskMemoryProfile, TaskState,
+        Items, TaskCounters, TaskId, TaskMemoryProfile, TaskState,
         human::{cell, count},
     },
     primitives::{order, reserve},
     snapshot::{MemorySnapshot, sum},
+};
+use std::{
+    cmp::Reverse,
+    collections::{BTreeMap, HashMap, HashSet},
+    fmt,
 };
 
 /// Ended tasks of one site that get a row each; more share one.
@@ -30,12 +31,15 @@ impl MemorySnapshot {
             Column::Left("STATE"),
             Column::Right("LIVE"),
             Column::Right("PEAK"),
-            Column::Right("ALLOCATED"),
-            Column::Right("FREED"),
-            Column::Right("BY OTHERS"),
-            Column::Right("BLOCKS"),
-            Column::Right("POLLS"),
         ]);
+        let is_whole = f.alternate();
+        counters::heads(Width::Always).for_each(|column| table.widen(column));
+        for title in ["FREED", "BY OTHERS", "BLOCKS", "POLLS"] {
+            table.widen(Column::Right(title));
+        }
+        if is_whole {
+            counters::heads(Width::Wide).for_each(|column| table.widen(column));
+        }
         let has_items = self.tasks().iter().any(|task| task.items.is_some());
         if has_items {
             table.widen(Column::Right("ITEMS"));
@@ -47,7 +51,6 @@ impl MemorySnapshot {
         }
         let (most, most_alike) =
             if f.alternate() { (usize::MAX, usize::MAX) } else { (MOST_ROWS, MOST_ALIKE) };
-        let is_whole = f.alternate();
         let is_shown = |task: &&TaskMemoryProfile| {
             is_whole || task.is_annotated || task.live_bytes >= LEAST_UNANNOTATED
         };
@@ -56,10 +59,10 @@ impl MemorySnapshot {
         let (single, alike) = group(&shown, most_alike);
         let lines = Tree::of(&single).lines(most);
         for (depth, task) in &lines {
-            table.push(task_row(*depth, task, has_items, has_waits));
+            table.push(task_row(*depth, task, is_whole, has_items, has_waits));
         }
         for group in alike.iter().take(most.saturating_sub(lines.len())) {
-            table.push(group_row(group, has_items, has_waits));
+            table.push(group_row(group, is_whole, has_items, has_waits));
         }
         let (all, shown) = (single.len() + alike.len(), most.min(lines.len() + alike.len()));
         write!(f, "{table}{}", more(all, shown, "rows"))?;
@@ -81,6 +84,7 @@ impl MemorySnapshot {
 fn task_row(
     depth: usize,
     task: &TaskMemoryProfile,
+    is_wide: bool,
     has_items: bool,
     has_waits: bool,
 ) -> Vec<String> {
@@ -93,7 +97,9 @@ fn task_row(
         task.state.to_string(),
         in_units(task.live_bytes),
         in_units(task.peak_bytes),
-        in_units(task.allocated_bytes),
+    ];
+    row.extend(counters::cells(Width::Always, task.counters(), task.measured));
+    row.extend([
         in_units(task.freed_bytes),
         in_units(task.freed_elsewhere_bytes),
         if task.measured { number(task.live_blocks) } else { NOT_MEASURED.to_owned() },
@@ -102,7 +108,10 @@ fn task_row(
         } else {
             NOT_MEASURED.to_owned()
         },
-    ];
+    ]);
+    if is_wide {
+        row.extend(counters::cells(Width::Wide, task.counters(), task.measured));
+    }
     if has_items {
         row.extend(item_cells(task.items, task.measured));
     }
@@ -114,10 +123,17 @@ fn task_row(
 }
 
 /// One row for ended tasks of one site: sums, and the highest peak.
-fn group_row(group: &[&TaskMemoryProfile], has_items: bool, has_waits: bool) -> Vec<String> {
+fn group_row(
+    group: &[&TaskMemoryProfile],
+    is_wide: bool,
+    has_items: bool,
+    has_waits: bool,
+) -> Vec<String> {
     let measured = group.iter().all(|task| task.measured);
     let sum = |field: fn(&TaskMemoryProfile) -> u64| sum(group.iter().map(|task| field(task)));
     let in_units = |bytes| size(measured, bytes);
+    let counters =
+        group.iter().fold(TaskCounters::default(), |sum, task| sum.plus(task.counters()));
     let items = group.iter().filter_map(|task| task.items).reduce(Items::and);
     let mut row = vec![
         format!("{} tasks", count(group.len() as u64)),
@@ -125,12 +141,17 @@ fn group_row(group: &[&TaskMemoryProfile], has_items: bool, has_waits: bool) -> 
         "ended".to_owned(),
         in_units(sum(|task| task.live_bytes)),
         in_units(group.iter().map(|task| task.peak_bytes).max().unwrap_or(0)),
-        in_units(sum(|task| task.allocated_bytes)),
+    ];
+    row.extend(counters::cells(Width::Always, counters, measured));
+    row.extend([
         in_units(sum(|task| task.freed_bytes)),
         in_units(sum(|task| task.freed_elsewhere_bytes)),
         if measured { number(sum(|task| task.live_blocks)) } else { NOT_MEASURED.to_owned() },
         number(sum(|task| task.poll_count)),
-    ];
+    ]);
+    if is_wide {
+        row.extend(counters::cells(Width::Wide, counters, measured));
+    }
     if has_items {
         row.extend(item_cells(items, measured));
     }

@@ -69,15 +69,16 @@ impl Samples {
     pub(crate) fn take(&mut self, reading: &Reading, now_ns: u64) {
         let place = self.begin(now_ns);
         for site in &reading.sites {
-            site.site.level.set(site.retained_bytes, site.sums.allocated_bytes);
+            site.site.level.set(site.retained_bytes, site.sums.counters.allocated_bytes);
         }
         for (site, open) in &reading.open_sums {
             if let Some(site) = Site::at(*site) {
-                site.level.add(open.live_bytes, open.allocated_bytes);
+                site.level.add(open.live_bytes, open.counters.allocated_bytes);
             }
         }
         for TaskReading { id, tally, record, live_bytes, .. } in &reading.living {
-            let point = Point { live_bytes: *live_bytes, allocated_bytes: tally.allocated_bytes };
+            let point =
+                Point { live_bytes: *live_bytes, allocated_bytes: tally.counters.allocated_bytes };
             self.tasks.note(place, id.as_u64(), record.counted_site.index(), point);
         }
         let sites = reading.sites.iter().map(|site| (site.site, &site.site.level));
@@ -255,7 +256,7 @@ impl Gathering {
     pub(crate) fn fill(&mut self, now_ns: u64) {
         self.at_ns = now_ns;
         for site in Site::all() {
-            site.glance.set(0, site.sums.read().allocated_bytes);
+            site.glance.set(0, site.sums.read().counters.allocated_bytes);
         }
         let (mut untracked, mut allocated) = (0, 0);
         live_sample::glance(|glance| match glance {

@@ -33,8 +33,8 @@ pub(crate) fn process(reading: &Reading, measured: bool) -> ProcessMemory {
         untracked_blocks: untracked.live_blocks,
         whole_blocks: tracked_blocks + untracked.live_blocks,
         // What was taken over was allocated once.
-        tracked_allocated_bytes: open(|open| open.allocated_bytes.saturating_sub(open.taken_bytes))
-            + sites(|site| site.sums.allocated_bytes.saturating_sub(site.sums.taken_bytes))
+        tracked_allocated_bytes: open(|open| open.counters.first_allocated_bytes())
+            + sites(|site| site.sums.counters.first_allocated_bytes())
             + unlisted.allocated_bytes,
         untracked_allocated_bytes: untracked.allocated_bytes,
         shared_bytes: reading.shared.iter().map(|shared| shared.memory.live_bytes).sum(),

@@ -1,19 +1,21 @@
 //! Rows of sites.
 
-use std::collections::HashMap;
-
-#[cfg(feature = "layout")]
-use crate::await_points::layouts;
 use crate::{
     accounting::Site,
     await_points::image,
-    model::{Bucket, Items, SiteProfile, StateMachine, TaskState, text},
+    model::{
+        Bucket, Items, SiteProfile, StateMachine, TaskCounters, TaskState, counters, row_of, text,
+    },
     primitives::{order, reserve},
     snapshot::{
         capture::{Reading, Retained, SiteReading},
         open_tasks::{EndedTasks, OpenTasks},
     },
 };
+use std::collections::HashMap;
+
+#[cfg(feature = "layout")]
+use crate::await_points::layouts;
 
 /// What is known of a site's future takes beside its row: names, types and places of five values.
 const MACHINE_BYTES: usize = 4 << 10;
@@ -76,7 +78,7 @@ fn row(reading: &SiteReading) -> SiteProfile {
     let given_up = sums.given_up.saturating_sub(split);
     let future_vtable = vtable(site).and_then(image::offset_of);
     let (state_machine, state_machine_unknown) = state_machine(site, future_vtable);
-    SiteProfile {
+    counters!(row_of! { sums.counters, SiteProfile {
         name: site.name.to_owned(),
         task_type: site.task_type,
         file: text::file(site.file),
@@ -96,10 +98,7 @@ fn row(reading: &SiteReading) -> SiteProfile {
         live_blocks: retained_blocks,
         peak_bytes: sums.highest_peak_bytes,
         peak_sum_bytes: sums.peak_sum_bytes,
-        allocated_bytes: sums.allocated_bytes,
-        transferred_bytes: sums.taken_bytes,
-        allocation_count: sums.allocations,
-        ended_allocated_bytes: sums.allocated_bytes,
+        ended_allocated_bytes: sums.counters.allocated_bytes,
         retained_bytes,
         unjoined_bytes,
         retained_tasks: 0,
@@ -120,7 +119,7 @@ fn row(reading: &SiteReading) -> SiteProfile {
         idle_histogram: Bucket::all(site.idles()),
         lifetime_histogram: Bucket::all(site.lives()),
         items: sums.items.map(|items| items.profile(true)),
-    }
+    } })
 }
 
 /// What the compiler made of a site's future, or why that is not known. `offset`: of the future's
@@ -157,9 +156,7 @@ impl SiteProfile {
         self.live_blocks += open.live_blocks;
         self.peak_bytes = self.peak_bytes.max(open.highest_peak_bytes);
         self.peak_sum_bytes += open.peak_sum_bytes;
-        self.allocated_bytes += open.allocated_bytes;
-        self.transferred_bytes += open.taken_bytes;
-        self.allocation_count += open.allocations;
+        self.set_counters(self.counters().plus(open.counters));
         if let Some(items) = open.items {
             self.items = Some(self.items.unwrap_or_default().and(items.profile(true)));
         }
@@ -205,9 +202,6 @@ impl SiteProfile {
             &mut self.live_blocks,
             &mut self.peak_bytes,
             &mut self.peak_sum_bytes,
-            &mut self.allocated_bytes,
-            &mut self.transferred_bytes,
-            &mut self.allocation_count,
             &mut self.ended_allocated_bytes,
             &mut self.retained_bytes,
             &mut self.unjoined_bytes,
@@ -216,6 +210,8 @@ impl SiteProfile {
         ] {
             *size = 0;
         }
+        self.set_counters(TaskCounters::default());
+        self.set_counters(TaskCounters::default());
         self.retained_by_eighth = [0; 8];
         self.oldest_retained_ns = None;
         self.peak_histogram.clear();

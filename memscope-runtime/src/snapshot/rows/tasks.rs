@@ -1,16 +1,15 @@
 //! The tasks of a snapshot: what was read of them, and rows once somebody asks for them.
 
-use std::{collections::HashMap, fmt, mem};
-
-use serde::{Deserialize, Deserializer, Serialize, Serializer, ser::SerializeSeq};
-
 use crate::{
     accounting::{ItemsReading, RecordReading},
     alloc::{Entered, current, own_work},
-    model::{TaskId, TaskMemoryProfile, text},
+    model::{TaskId, TaskMemoryProfile, counters, row_of, text},
     primitives::{Lock, Nanos, Once, fork_lock, reserve},
     snapshot::capture::{Reading, TaskReading},
 };
+use std::{collections::HashMap, fmt, mem};
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer, ser::SerializeSeq};
 
 /// The tasks of one snapshot.
 ///
@@ -104,9 +103,10 @@ impl Read {
     fn row(&self, task: &TaskReading) -> TaskMemoryProfile {
         let TaskReading { id, tally, record, items, live_bytes, live_blocks } = *task;
         let sizes = |bytes| if self.measured { bytes } else { 0 };
-        let freed_bytes = tally.allocated_bytes.saturating_sub(live_bytes);
+        let freed_bytes = tally.counters.allocated_bytes.saturating_sub(live_bytes);
         let items = items.and_then(|index| self.items.get(usize::try_from(index).ok()?));
-        TaskMemoryProfile {
+        let counters = tally.counters.if_measured(self.measured);
+        counters!(row_of! { counters, TaskMemoryProfile {
             id,
             parent: TaskId::new(record.parent),
             name: record.site.name.to_owned(),
@@ -117,11 +117,8 @@ impl Read {
             measured: self.measured,
             live_bytes: sizes(live_bytes),
             peak_bytes: sizes(record.peak_bytes),
-            allocated_bytes: sizes(tally.allocated_bytes),
-            allocation_count: sizes(tally.allocations),
             freed_bytes: sizes(freed_bytes),
             freed_elsewhere_bytes: sizes(freed_bytes.saturating_sub(tally.own_freed_bytes)),
-            transferred_bytes: sizes(tally.taken_bytes),
             live_blocks: sizes(live_blocks),
             future_size_bytes: record.future.size as u64,
             future_type: text::type_name((record.future.name)()),
@@ -135,7 +132,7 @@ impl Read {
             cell_bytes: sizes(record.cell_bytes),
             is_annotated: record.future.is_known(),
             items: items.map(|items| items.profile(self.measured)),
-        }
+        } })
     }
 
     /// Where its task waits.
