@@ -1,26 +1,32 @@
-//! What other threads do to an owner's blocks, and when its last block is gone.
+//! The account of one owner: its id, its balance, and the rule that says when its last block is
+//! gone.
 
 use crate::primitives::sync::{AtomicI64, AtomicU32, AtomicU64, Ordering};
 
 /// The 32 bytes that every block of one owner points to.
 ///
-/// It outlives the task: as long as one block points here, the account is in use. Which thread
-/// takes it back is decided as in biased reference counting. While the owner is open, `balance` is
-/// [`OPEN`] plus what others did (frees count below zero) and the owner's own part stays private in
-/// its [`Tally`](super::tally::Tally). At its end the owner folds that part in and takes `OPEN`
-/// off; from then on `balance` is the live bytes, and the thread that brings it to zero takes the
-/// account back. A block has at least one byte, so no bytes means no blocks.
+/// An account outlives its task: it stays in use as long as one block points to it. Biased
+/// reference counting (Choi et al. 2018) decides which thread takes it back.
+///
+/// While the owner is open, `balance` is [`OPEN`] plus what other threads and tasks did. Their
+/// frees count below zero. The owner's own part stays private in its
+/// [`Tally`](super::tally::Tally).
+///
+/// When the owner ends, it adds that part to `balance` and subtracts `OPEN`. From then on `balance`
+/// is the number of live bytes. The thread that brings it to zero takes the account back. A block
+/// has at least one byte, so no bytes means no blocks.
 #[derive(Debug)]
 #[repr(C)]
 pub(crate) struct Account {
     balance: AtomicI64,
-    /// The owner's id (0: a thread); in the free list the link to the next account.
+    /// The owner's id, 0 for a thread. In the free list: the link to the next account.
     id: AtomicU64,
-    /// Blocks, counted like `balance` (without the bias, and modulo 2^32: no owner has half as many
-    /// at one time); written before it, so that it is right when zero is seen.
+    /// Blocks, counted as `balance` counts bytes, but without the bias and modulo 2^32: no owner
+    /// has half as many at one time. A free writes it before `balance`, so that it is right when
+    /// zero is seen.
     blocks: AtomicU32,
-    /// While open: the index of the owner's record; from its end on: its private part of the
-    /// blocks, as long as that fits. The highest bits are [`CLOSING`] and [`CELL`].
+    /// While the owner is open: the index of its record. From its end on: its private part of the
+    /// blocks, if that fits. The highest bits are [`CLOSING`] and [`CELL`].
     record: AtomicU32,
     /// The index of the owner's site.
     site: AtomicU32,
@@ -28,28 +34,28 @@ pub(crate) struct Account {
     index: AtomicU32,
 }
 
-/// The end of the owner has begun: its record is not read any more.
+/// Flag: the owner's end has begun, and readers must not read its record any more.
 const CLOSING: u32 = 1 << 31;
 
-/// The Tokio cell that the owner was spawned into has not been freed.
+/// Flag: the Tokio cell that the owner was spawned into has not been freed.
 const CELL: u32 = 1 << 30;
 
-/// The other bits of that word.
+/// The bits of that word that hold the index or the number of blocks.
 const INDEX: u32 = CELL - 1;
 
-/// Stands for a record's index where there is none.
+/// Stands for a record's index where there is no record.
 pub(crate) const NO_RECORD: u32 = INDEX;
 
-/// Added to the balance while the owner is open: far above any number of bytes that can be live.
+/// The bias that the balance carries while the owner is open: far above any number of live bytes.
 pub(crate) const OPEN: i64 = 1 << 62;
 
-/// What an account says of its owner's blocks.
+/// One reading of an account.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Balance {
-    /// The owner is open; bytes and blocks that others added or (below zero) took off.
+    /// The owner is open. Bytes and blocks are what others added, or took off (below zero).
     Open { net_bytes: i64, net_blocks: u32, record: u32, site: u32 },
-    /// The owner has ended; bytes and blocks that are still live, and whether its Tokio cell is
-    /// among them.
+    /// The owner has ended. Bytes and blocks are those that still live. `has_cell` says whether its
+    /// Tokio cell is among them.
     Closed { live_bytes: u64, live_blocks: u32, site: u32, has_cell: bool },
 }
 
@@ -69,7 +75,7 @@ impl Account {
         }
     }
 
-    /// An account that is there before any memory is. The atomics come from outside because a
+    /// An account that exists before any memory does. The caller passes the atomics, because a
     /// constant function cannot make loom's.
     pub(crate) const fn of(
         balance: AtomicI64,
@@ -86,16 +92,17 @@ impl Account {
     #[inline]
     pub(crate) fn open(&self, id: u64, record: u32, site: u32) {
         self.blocks.store(0, Ordering::Relaxed);
-        // Releases: for a reader that looks at the id, at the rest and at the id again (pairs with
-        // `id` and `read`). A thread that sees any of this sees that the id is not the old one any
-        // more; one that sees the new id sees no old balance.
+        // Release; pairs with the Acquires in `id` and `read`. A reader loads the id, then the
+        // rest, then the id again. If it sees any of these stores, it sees that the id is not the
+        // old one any more. If it sees the new id, it sees no old balance.
         self.record.store(record, Ordering::Release);
         self.site.store(site, Ordering::Release);
         self.id.store(id, Ordering::Release);
         self.balance.store(OPEN, Ordering::Release);
     }
 
-    /// Moves the owner to another site; by its only writer, while it is open.
+    /// Moves the owner to another site. Only the owner's single writer calls this, while the owner
+    /// is open.
     pub(crate) fn set_site(&self, site: u32) {
         self.site.store(site, Ordering::Relaxed);
     }
@@ -105,35 +112,36 @@ impl Account {
         self.site.load(Ordering::Relaxed)
     }
 
-    /// Notes that the owner got its Tokio cell; by the spawner, before the task can run.
+    /// Notes that the owner has a Tokio cell. The spawner calls this before the task can run.
     pub(crate) fn add_cell(&self) {
         self.record.store(self.record.load(Ordering::Relaxed) | CELL, Ordering::Relaxed);
     }
 
-    /// Notes that the cell is freed. The future in it was dropped before, so that no other thread
-    /// writes here.
+    /// Notes that the cell is freed. Its future was dropped before, so no other thread writes here.
     pub(crate) fn remove_cell(&self) {
         self.record.store(self.record.load(Ordering::Relaxed) & !CELL, Ordering::Relaxed);
     }
 
-    /// Adds a block to an owner that many threads charge and that is never closed. Returns its live
+    /// Adds a block to an owner that many threads charge and that never closes. Returns its live
     /// bytes.
     pub(crate) fn charge(&self, bytes: usize) -> i64 {
         let bytes = bytes.cast_signed() as i64;
         self.blocks.fetch_add(1, Ordering::Relaxed);
-        // Release pairs with `read`: a thread that sees the block as live sees it as allocated.
+        // Release; pairs with the Acquire in `read`: a reader that sees the block as live sees it
+        // as allocated.
         self.balance.fetch_add(bytes, Ordering::Release) + bytes - OPEN
     }
 
-    /// Adds a block that the owner takes over; by anybody. False: it has ended.
+    /// Adds a block that the owner takes over; any thread may call this. Returns false if the owner
+    /// has ended.
     ///
-    /// As long as that block is not freed, the account stays this owner's.
+    /// Until that block is freed, the account stays this owner's.
     pub(crate) fn charge_if_open(&self, bytes: usize) -> bool {
         let bytes = bytes.cast_signed() as i64;
         let mut balance = self.balance.load(Ordering::Relaxed);
         while balance > OPEN / 2 {
-            // Release pairs with `read`, as in `charge`. Acquire: the id that is looked at next is
-            // not an older one.
+            // Release; pairs with the Acquire in `read`, as in `charge`. Acquire: the id that the
+            // caller reads next is not an older one.
             match self.balance.compare_exchange_weak(
                 balance,
                 balance + bytes,
@@ -150,32 +158,32 @@ impl Account {
         false
     }
 
-    /// Takes off a block that a thread or task other than the owner freed. True: it was the last
-    /// one of an ended owner, and the caller must give the account back.
+    /// Takes off a block that a thread or task other than the owner freed. Returns true if it was
+    /// the last block of an ended owner: then the caller must give the account back.
     ///
-    /// PERF: the last one, as a task's Tokio cell mostly is, takes no locked instruction.
+    /// PERF: the last block costs no locked instruction. It mostly is the task's Tokio cell.
     #[inline]
     #[must_use]
     pub(crate) fn discharge(&self, bytes: usize) -> bool {
         let bytes = bytes.cast_signed() as i64;
         // Acquire: as below.
         if self.balance.load(Ordering::Acquire) == bytes {
-            // The owner has ended, and this block is all that it left: no other thread comes here
-            // any more.
+            // The owner has ended, and this is its last block: no other thread uses the account any
+            // more.
             self.record.store(CLOSING, Ordering::Relaxed);
             self.blocks.store(0, Ordering::Relaxed);
             self.balance.store(0, Ordering::Release);
             return true;
         }
         self.blocks.fetch_sub(1, Ordering::Relaxed);
-        // Release: the freeing thread's use of the account is over before another one gives it
-        // back. Acquire: the one that does sees all of them. Both pair with the other calls of
-        // `discharge` and with `close`.
+        // Release: this thread's use of the account is over before another thread gives it back.
+        // Acquire: the thread that gives it back sees all those uses. Both pair with the other
+        // calls of `discharge` and with `close`.
         self.balance.fetch_sub(bytes, Ordering::AcqRel) == bytes
     }
 
-    /// Ends the owner: its private part is folded in. True: nothing is live, and the caller must
-    /// give the account back.
+    /// Ends the owner: adds its private part to the account. Returns true if nothing is live: then
+    /// the caller must give the account back.
     #[allow(dead_code, reason = "for the loom models: the runtime takes the two steps apart")]
     #[must_use]
     pub(crate) fn close(&self, own_live_bytes: i64, own_live_blocks: u32) -> bool {
@@ -183,15 +191,15 @@ impl Account {
         self.finish_close(own_live_bytes)
     }
 
-    /// The first half of [`close`](Self::close): the blocks are folded in, and the record is not
-    /// read any more.
+    /// The first half of [`close`](Self::close): adds the blocks, and forbids readers to read the
+    /// record.
     #[inline]
     pub(crate) fn begin_close(&self, own_live_blocks: u32) {
-        // Releases: as in `open`, for a reader that has the owner before in mind; and one that sees
-        // the blocks folded in sees that the owner's record is not to be read any more (pairs with
-        // `read`).
+        // Release; pairs with `read`. As in `open`, it serves a reader that still has the previous
+        // owner in mind. A reader that sees the blocks added also sees that it must not read the
+        // owner's record.
         let cell = self.record.load(Ordering::Relaxed) & CELL;
-        // PERF: one locked instruction less than adding them.
+        // PERF: one locked instruction less than an addition.
         let fits = own_live_blocks <= INDEX;
         let blocks = if fits { own_live_blocks } else { 0 };
         self.record.store(CLOSING | cell | blocks, Ordering::Release);
@@ -200,7 +208,7 @@ impl Account {
         }
     }
 
-    /// The second half: the bytes.
+    /// The second half of [`close`](Self::close): adds the bytes. Returns what `close` returns.
     #[must_use]
     #[inline]
     pub(crate) fn finish_close(&self, own_live_bytes: i64) -> bool {
@@ -208,8 +216,8 @@ impl Account {
         self.balance.fetch_add(own_live_bytes - OPEN, Ordering::AcqRel) == OPEN - own_live_bytes
     }
 
-    /// In a forked child, on its only thread: whether the owner's end has begun and not come to its
-    /// balance.
+    /// In a forked child, on its only thread: whether the owner's end has begun, but has not
+    /// reached its balance.
     #[allow(dead_code, reason = "the loom models do not fork")]
     pub(crate) fn is_closing(&self) -> bool {
         self.balance.load(Ordering::Relaxed) > OPEN / 2
@@ -222,11 +230,12 @@ impl Account {
         self.balance.load(Ordering::Relaxed) - OPEN
     }
 
-    /// NOTE: read this before the owner's tally. A block is freed after it was allocated, so a
-    /// tally read later has every allocation whose free is in here, and no difference of the two
-    /// falls below zero.
+    /// Reads the account. NOTE: must be called before the owner's tally is read.
+    ///
+    /// A block is freed after it was allocated. So a tally read later contains every allocation
+    /// whose free is counted here, and no difference of the two falls below zero.
     pub(crate) fn read(&self) -> Balance {
-        // Acquire pairs with `discharge` and `close`, and with `open` as said there.
+        // Acquire; pairs with the Releases in `discharge`, `close` and `open`.
         let balance = self.balance.load(Ordering::Acquire);
         let blocks = self.blocks.load(Ordering::Acquire);
         let record = self.record.load(Ordering::Acquire);
@@ -256,13 +265,13 @@ impl Account {
         self.index.store(index, Ordering::Relaxed);
     }
 
-    /// The link of the free list lives in `id`, marked by the highest bit: no owner has such an id.
+    /// The free list's link. It lives in `id`, marked by the highest bit: no owner has such an id.
     pub(crate) fn link(&self) -> u32 {
         u32::try_from(self.id.load(Ordering::Relaxed) & !FREE).unwrap_or(0)
     }
 
     pub(crate) fn set_link(&self, next: u32) {
-        // Relaxed: the free list publishes it, and `open` is what readers pair with.
+        // Relaxed: the free list publishes it, and readers pair with `open`.
         self.id.store(FREE | u64::from(next), Ordering::Relaxed);
     }
 

@@ -1,4 +1,7 @@
-//! The layout of a block with its owner word: in front, in a header, or in a slot of its page.
+//! The layout of a block and its owner word: in front, in a header, or in a slot of the page map.
+//!
+//! The *inner block* is what the inner allocator has returned; the block that the program gets lies
+//! in it.
 
 use std::{alloc::Layout, hint};
 
@@ -11,43 +14,42 @@ use crate::primitives::{
     sync::{AtomicU64, Ordering},
 };
 
-/// What the allocator below aligns each block to, at least.
+/// The least alignment that the inner allocator is asked for.
 const INNER_ALIGN: usize = 16;
 
-/// How far a block with its word in front is from the inner block.
+/// The distance from the inner block to a block with its word in front.
 pub(crate) const FRONT: usize = 8;
 
-/// The largest alignment of blocks that have just their word in front.
+/// The largest alignment of blocks that have only their word in front.
 pub(crate) const FRONT_ALIGN: usize = 8;
 
-/// The largest size of blocks that have their word in front. Of larger ones with an alignment of 16
-/// no two begin in the same page.
+/// The largest size of blocks that have their word in front. Of larger blocks with an alignment of
+/// 16, no two begin in the same page.
 pub(crate) const MOST_FRONT: usize = PAGE - FRONT;
 
-/// How far, at least, a padded block is from the inner block: the distance and the word.
+/// The least distance from the inner block to a padded block: room for the distance and the word.
 const HEADER: usize = 16;
 
-/// What the allocator below is asked for, for a block of this size below a page that has its word
-/// in front.
+/// The inner layout of a block of this size, below a page, that has its word in front.
 ///
 /// # Safety
 ///
 /// `bytes` must be between 1 and [`MOST_FRONT`].
 #[inline]
 pub(crate) unsafe fn front_layout(bytes: usize) -> Layout {
-    // PERF: `System` asks the C library in another way where the size is below the alignment. In
-    // these words the compiler sees that it is not. SAFETY: the caller's contract.
+    // PERF: `System` calls another function of the C library if the size is below the alignment.
+    // These assertions tell the compiler that it is not. SAFETY: the caller's contract.
     unsafe { hint::assert_unchecked(bytes != 0) };
     // SAFETY: the caller's contract.
     unsafe { hint::assert_unchecked(bytes <= MOST_FRONT) };
     let size = (bytes + (2 * FRONT - 1)) & !(FRONT - 1);
-    // SAFETY: not below 16, as the size that was rounded up is not 0.
+    // SAFETY: the size is at least 16, because `bytes` is not 0 before it is rounded up.
     unsafe { hint::assert_unchecked(size / INNER_ALIGN != 0) };
-    // SAFETY: a power of two, and a size far below the largest.
+    // SAFETY: the alignment is a power of two, and the size is far below the largest.
     unsafe { Layout::from_size_align_unchecked(size, INNER_ALIGN) }
 }
 
-/// Whether a block has its word in front, with nothing between.
+/// Whether a block has its word directly in front.
 #[inline]
 pub(crate) fn is_fronted(block: *const u8) -> bool {
     // All blocks are aligned to 8.
@@ -59,36 +61,36 @@ fn to_word(place: *mut u8) -> *mut u64 {
     place.cast()
 }
 
-/// The word that begins so many bytes in front of a block.
+/// The word that begins this many bytes in front of a block.
 ///
 /// # Safety
 ///
-/// They must be of the same inner block.
+/// These bytes must belong to the same inner block.
 #[inline]
 unsafe fn in_front(block: *mut u8, bytes: usize) -> *mut u64 {
     // SAFETY: the caller's contract.
     to_word(unsafe { block.sub(bytes) })
 }
 
-/// The word in front of a block.
+/// Reads the word in front of a block.
 ///
 /// # Safety
 ///
 /// `block` must be live and [fronted](is_fronted), or padded.
 #[inline]
 pub(crate) unsafe fn front_word(block: *mut u8) -> OwnerWord {
-    // SAFETY: the caller's contract: the inner block begins at least 8 bytes before.
+    // SAFETY: the caller's contract: the inner block begins at least 8 bytes before the block.
     let place = unsafe { in_front(block, FRONT) };
-    // SAFETY: aligned, as the block is to 8; written when the block was made.
+    // SAFETY: the word is aligned, as the block is aligned to 8; it was written when the block was
+    // made.
     OwnerWord(unsafe { place.read() })
 }
 
-/// Writes the word of a block, which has it in front, and returns the block. `inner`: where the
-/// word is to be.
+/// Writes the word at `inner`, and returns the block behind it.
 ///
 /// # Safety
 ///
-/// `inner` must have 8 bytes for the word, and the block behind, and must be aligned to 8.
+/// `inner` must be aligned to 8, and must have room for the 8 bytes of the word and for the block.
 #[inline]
 pub(crate) unsafe fn write_front(inner: *mut u8, word: OwnerWord) -> *mut u8 {
     // SAFETY: the caller's contract.
@@ -103,21 +105,21 @@ pub(crate) enum Place {
     Front,
     Padded,
     Slot(&'static Slot),
-    /// There was no memory for its slot: it is the orphans'.
+    /// There was no memory for the block's slot: it is charged to the orphans.
     NoSlot,
 }
 
-/// What the allocator below has made of a block.
+/// The inner block: what the inner allocator has returned.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Inner {
     pub(crate) block: *mut u8,
     pub(crate) layout: Layout,
 }
 
-/// How a block of any layout is asked for.
+/// How to ask the inner allocator for a block of any layout.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Request {
-    /// What the allocator below is asked for.
+    /// The inner layout.
     pub(crate) layout: Layout,
     align: usize,
     kind: Kind,
@@ -131,12 +133,12 @@ enum Kind {
 }
 
 impl Request {
-    /// `None` where the size is so large that it cannot be aligned to 16.
+    /// The request for a block of this layout; `None` if its size is too large to be aligned to 16.
     pub(crate) fn of(user: Layout) -> Option<Self> {
         let align = user.align();
         let kind = Kind::of(user);
         let layout = match kind {
-            // SAFETY: such a block is below a page.
+            // SAFETY: `possible` returns a size between 1 and `MOST_FRONT`.
             Kind::Front => unsafe { front_layout(possible(user.size())) },
             Kind::Padded => {
                 Layout::from_size_align(user.size() + user.align(), INNER_ALIGN).ok()?
@@ -146,11 +148,11 @@ impl Request {
         Some(Self { layout, align, kind })
     }
 
-    /// Whether a block that has its word at this place can be reallocated by the allocator below,
-    /// so that it is as requested.
+    /// Whether the inner allocator can reallocate a block whose word lies at this place, so that
+    /// the result fits the request.
     ///
-    /// Not where its alignment is that of padded ones: if there was no memory for its slot
-    /// afterwards, it would be taken for one, and a `realloc` that was done cannot be undone.
+    /// Returns false for the alignments of padded blocks. If the reallocated block got no slot, it
+    /// would be taken for a padded one, and a finished `realloc` cannot be undone.
     pub(crate) fn keeps(self, place: Place) -> bool {
         match place {
             Place::Front => matches!(self.kind, Kind::Front),
@@ -161,8 +163,8 @@ impl Request {
         }
     }
 
-    /// Where in the inner block the user's block begins, and where its word is to be. `None` where
-    /// there is no memory for its slot, and it would be taken for a padded one without.
+    /// Where the user's block begins in the inner block, and where its word lies. Returns `None` if
+    /// there is no memory for its slot, and the block without it would be taken for a padded one.
     ///
     /// # Safety
     ///
@@ -174,7 +176,8 @@ impl Request {
                 Some((unsafe { inner.add(FRONT) }, Place::Front))
             }
             Kind::Padded => {
-                // At most the alignment, by which the layout is larger: both are multiples of 16.
+                // At most the alignment, since both are multiples of 16. The layout is larger than
+                // the block by that much.
                 let front = HEADER + ((inner.addr() + HEADER).wrapping_neg() & (self.align - 1));
                 // SAFETY: the layout has room for that.
                 let block = unsafe { inner.add(front) };
@@ -205,8 +208,8 @@ impl Kind {
     }
 }
 
-/// The size of a block that has its word in front. Another one is only what the program says, where
-/// the word is not believed.
+/// Clamps the size of a block that has its word in front. A size outside of these limits comes only
+/// from the program's layout, when the word is not credible.
 fn possible(bytes: usize) -> usize {
     bytes.clamp(1, MOST_FRONT)
 }
@@ -216,16 +219,16 @@ fn is_padded(align: usize) -> bool {
     (FRONT_ALIGN + 1..PAGE).contains(&align)
 }
 
-/// What the allocator below is asked for, for a block with a slot.
+/// The inner layout of a block with a slot.
 ///
-/// A small block that is aligned to a page gets all of it, so that no other one with a slot begins
-/// there.
+/// A small block that is aligned to a page gets the whole page, so that no other block with a slot
+/// begins there.
 fn slot_layout(bytes: usize, align: usize) -> Option<Layout> {
     Layout::from_size_align(bytes.max(MOST_FRONT + 1), align.max(INNER_ALIGN)).ok()
 }
 
 impl Place {
-    /// Where the word of a live block lies. `align`: that of its layout.
+    /// Where the word of a live block lies. `align` is the alignment in its layout.
     ///
     /// # Safety
     ///
@@ -242,12 +245,12 @@ impl Place {
         }
     }
 
-    /// The owner, and the size that the block was made with. `bytes`: the size that the program
-    /// says, where nothing better is known.
+    /// The owner of the block, and the size that it was made with. `bytes` is the size in the
+    /// program's layout; it is returned if the word knows nothing better.
     ///
     /// # Safety
     ///
-    /// The block must be live, and have its word at this place.
+    /// The block must be live, and its word must lie at this place.
     pub(crate) unsafe fn read(self, block: *mut u8, bytes: usize) -> (Owner, usize) {
         match self {
             Self::Front | Self::Padded => {
@@ -266,7 +269,7 @@ impl Place {
     ///
     /// # Safety
     ///
-    /// The block must be live, and have the room for its word at this place.
+    /// The block must be live, and must have room for its word at this place.
     pub(crate) unsafe fn write(self, block: *mut u8, owner: Owner, bytes: usize) {
         match self {
             Self::Front | Self::Padded => {
@@ -280,38 +283,39 @@ impl Place {
         }
     }
 
-    /// Forgets the block; before it goes back to the allocator below, as its page may be another's
-    /// afterwards.
+    /// Forgets the block. Must be called before the block goes back to the inner allocator:
+    /// afterwards another block may begin in its page.
     pub(crate) fn clear(self) {
         if let Self::Slot(slot) = self {
             slot.clear();
         }
     }
 
-    /// The inner block, given the size that the block was made with. `None` where the program has
-    /// written over the distance to it.
+    /// The inner block, given the size that the block was made with. `None` if the program has
+    /// overwritten the distance to it.
     ///
     /// # Safety
     ///
-    /// The block must be live, have this alignment, and have its word at this place.
+    /// The block must be live, must have this alignment, and its word must lie at this place.
     pub(crate) unsafe fn inner(self, block: *mut u8, bytes: usize, align: usize) -> Option<Inner> {
         match self {
             Self::Front => {
                 // SAFETY: the caller's contract.
                 let block = unsafe { block.sub(FRONT) };
-                // SAFETY: made so.
+                // SAFETY: `possible` returns a size between 1 and `MOST_FRONT`.
                 let layout = unsafe { front_layout(possible(bytes)) };
                 Some(Inner { block, layout })
             }
             Self::Padded => {
                 // SAFETY: the caller's contract.
                 let distance = unsafe { in_front(block, HEADER) };
-                // SAFETY: written when the block was made.
+                // SAFETY: aligned to 16, and written when the block was made.
                 let distance = usize::try_from(unsafe { distance.read() }).ok()?;
                 let is_possible =
                     (HEADER..=align).contains(&distance) && distance.is_multiple_of(INNER_ALIGN);
                 let layout = Layout::from_size_align(bytes + align, INNER_ALIGN).ok()?;
-                // SAFETY: the caller's contract.
+                // SAFETY: the caller's contract: such a distance leads to the start of the inner
+                // block.
                 is_possible.then(|| Inner { block: unsafe { block.sub(distance) }, layout })
             }
             Self::Slot(_) | Self::NoSlot => {
@@ -321,13 +325,13 @@ impl Place {
     }
 }
 
-/// Lets `name` replace the owner of a block that others may be naming too, until it holds or `name`
-/// gives up.
+/// Lets `name` replace the owner of a block, which other threads may name at the same moment.
+/// Repeats until the exchange succeeds or `name` returns `None`.
 ///
 /// # Safety
 ///
-/// `block` must be live, stay so until this returns, and have been allocated with this layout by
-/// `TrackingAllocator`.
+/// `block` must be live until this returns. `TrackingAllocator` must have allocated it with this
+/// layout.
 pub(crate) unsafe fn rename(
     block: *mut u8,
     layout: Layout,
@@ -338,8 +342,8 @@ pub(crate) unsafe fn rename(
         Place::Front | Place::Padded => {
             // SAFETY: the word is in front.
             let place = unsafe { in_front(block, FRONT) };
-            // SAFETY: aligned, initialised, and while the block lives it is written by this
-            // function only.
+            // SAFETY: the word is aligned and initialised. While the block lives, only this
+            // function writes it.
             unsafe { AtomicU64::from_ptr(place) }
         }
         Place::Slot(slot) => slot.word(),
@@ -348,7 +352,7 @@ pub(crate) unsafe fn rename(
     let mut there = word.load(Ordering::Acquire);
     while let Some(Owner(new)) = name(Owner(there & !FREE)) {
         let new = new | there & FREE;
-        // Release publishes the new name, Acquire sees the one that another thread gave meanwhile.
+        // Release publishes the new name. Acquire sees the name that another thread gave meanwhile.
         match word.compare_exchange(there, new, Ordering::AcqRel, Ordering::Acquire) {
             Ok(_) => return,
             Err(now) => there = now,

@@ -1,9 +1,9 @@
-//! The place in the code that a macro stands at, and its site.
+//! Callsites: places in the code where a macro stands, each with its site.
 
 use super::{site::Key, site::Site};
 use crate::{model::TaskType, primitives::StaticRef};
 
-/// A place that `#[tracked]` was put on, made by the macro; its site is looked up once.
+/// The place of a `#[tracked]`; the macro makes it. Its site is looked up once.
 #[derive(Debug)]
 pub struct Callsite {
     key: Key<'static>,
@@ -11,7 +11,7 @@ pub struct Callsite {
 }
 
 impl Callsite {
-    /// A place in the code, with the name and the kind of its tasks.
+    /// A callsite at this place, with the name and the kind of its tasks.
     pub const fn new(
         name: &'static str,
         task_type: TaskType,

@@ -1,4 +1,6 @@
-//! Who frees what others allocated: counts for each pair of sites.
+//! Cross-task frees: which site frees what another site allocated, counted for each pair of sites.
+//!
+//! A report calls such a block a hand-over.
 
 use std::cell::Cell;
 
@@ -9,22 +11,22 @@ use crate::primitives::{
     this_thread,
 };
 
-/// Pairs that one thread counts by itself.
+/// The most pairs that one thread counts by itself.
 const PAIRS: usize = 16;
-/// Places looked at for a pair.
+/// How many entries a search for a pair looks at.
 const PROBES: usize = 8;
 
-/// Blocks that one site allocated and another freed.
+/// Blocks that one site allocated and another site freed.
 #[derive(Debug)]
 struct Pair {
-    /// [`key`]; 0: empty.
+    /// The [`key`] of the pair; 0 if the entry is empty.
     key: AtomicU64,
     blocks: AtomicU64,
     bytes: AtomicU64,
 }
 
 impl Pair {
-    /// Counts a block; by its only writer.
+    /// Counts a block. Only the pair's single writer calls this.
     #[inline]
     fn add(&self, bytes: usize) {
         bump(&self.blocks, 1);
@@ -32,15 +34,15 @@ impl Pair {
     }
 }
 
-/// One thread's counts, with one writer. Handed on to another thread when it ends, so that nothing
-/// counted ever moves.
+/// The counts of one thread, with one writer. When the thread ends, another thread goes on with
+/// them, so that no count ever moves.
 #[derive(Debug)]
 struct Counts {
     pairs: [Pair; PAIRS],
     links: Links,
 }
 
-// SAFETY: atomics only.
+// SAFETY: only atomics, which are valid when zeroed and need no drop.
 unsafe impl Zeroed for Counts {}
 
 impl HasLinks for Counts {
@@ -51,11 +53,11 @@ impl HasLinks for Counts {
 
 static COUNTS: Slab<Counts> = Slab::new();
 
-/// What did not find a place in its thread's counts, added to by all.
+/// Pairs that found no entry in their thread's counts; all threads add to them.
 static CROWD: [Pair; 1_024] = [const {
     Pair { key: AtomicU64::new(0), blocks: AtomicU64::new(0), bytes: AtomicU64::new(0) }
 }; 1_024];
-/// Hand-overs that found no place there either.
+/// Blocks that found no entry there either.
 static LOST: AtomicU64 = AtomicU64::new(0);
 
 thread_local! {
@@ -64,7 +66,7 @@ thread_local! {
     static LAST: Cell<Option<&'static Pair>> = const { Cell::new(None) };
 }
 
-/// Blocks that `to` freed for `from`: indices of sites.
+/// Blocks that site `to` freed and site `from` had allocated. Both are indices of sites.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct HandedOver {
     pub(crate) from: u32,
@@ -73,10 +75,10 @@ pub(crate) struct HandedOver {
     pub(crate) bytes: u64,
 }
 
-/// Counts a block that `to` frees for `from`.
+/// Counts a block that site `to` frees and site `from` allocated.
 ///
-/// PERF: two plain additions, as blocks that are handed over mostly come one after another; else a
-/// search among a few pairs.
+/// PERF: two plain additions if the pair is the last one, as it mostly is; else a search among a
+/// few pairs.
 #[inline]
 pub(crate) fn note(from: u32, to: u32, bytes: usize) {
     if from == UNTRACKED && to == UNTRACKED {
@@ -89,15 +91,14 @@ pub(crate) fn note(from: u32, to: u32, bytes: usize) {
     }
 }
 
-/// [`note`] for another pair than the last one.
+/// [`note`] for a pair that is not the last one.
 #[inline(never)]
 fn note_another(key: u64, bytes: usize) {
     let Some(pair) = mine().and_then(|counts| find(&counts.pairs, key)) else {
         return note_in_crowd(key, bytes as u64);
     };
     if pair.key.load(Ordering::Relaxed) == 0 {
-        // Keys stay for ever, and counts start at zero: there is nothing that a reader could
-        // mistake.
+        // Keys stay for ever, and counts start at zero, so a reader can mistake nothing.
         pair.key.store(key, Ordering::Relaxed);
     }
     pair.add(bytes);
@@ -117,12 +118,12 @@ fn note_in_crowd(key: u64, bytes: u64) {
     LOST.fetch_add(1, Ordering::Relaxed);
 }
 
-/// Never 0: no site has the highest index.
+/// The key of a pair of sites. It is never 0, because no site has the highest index.
 fn key(from: u32, to: u32) -> u64 {
     !(u64::from(from) << 32 | u64::from(to))
 }
 
-/// The place of this key, or an empty one for it.
+/// The entry with this key, or an empty one for it.
 fn find(pairs: &[Pair], key: u64) -> Option<&Pair> {
     let start = (key.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32) as usize;
     (0..PROBES).map(|step| &pairs[start.wrapping_add(step) % pairs.len()]).find(|pair| {
@@ -131,7 +132,7 @@ fn find(pairs: &[Pair], key: u64) -> Option<&Pair> {
     })
 }
 
-/// This thread's counts. `None` while it ends, or where there is no memory.
+/// This thread's counts. `None` while the thread ends, or if there is no memory.
 fn mine() -> Option<&'static Counts> {
     MINE.get().or_else(take)
 }
@@ -146,7 +147,7 @@ fn take() -> Option<&'static Counts> {
     Some(counts)
 }
 
-/// Hands the thread's counts on; it counts in the crowd from here on.
+/// Gives the thread's counts to the next thread; from here on this thread counts in `CROWD`.
 pub(crate) fn retire() {
     LAST.set(None);
     if let Some(counts) = MINE.take() {
@@ -154,12 +155,13 @@ pub(crate) fn retire() {
     }
 }
 
-/// In a forked child: other threads go on with the counts of those that are not there.
+/// In a forked child: lets other threads go on with the counts of threads that the fork left
+/// behind.
 pub(crate) fn forked() {
     COUNTS.take_back(MINE.get(), |_| ());
 }
 
-/// All counts, of all threads: a pair may come several times.
+/// All counts of all threads. A pair may occur several times.
 pub(crate) fn read() -> impl Iterator<Item = HandedOver> {
     COUNTS.iter().flat_map(|counts| &counts.pairs).chain(&CROWD).filter_map(|pair| {
         let key = !pair.key.load(Ordering::Relaxed);
@@ -172,7 +174,7 @@ pub(crate) fn read() -> impl Iterator<Item = HandedOver> {
     })
 }
 
-/// Hand-overs that were not counted because there were too many pairs of sites.
+/// Blocks that were not counted because there were too many pairs of sites.
 pub(crate) fn lost() -> u64 {
     LOST.load(Ordering::Relaxed)
 }

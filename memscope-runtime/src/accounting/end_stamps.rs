@@ -1,4 +1,4 @@
-//! When a task ended that left bytes behind, and where it stood among the tasks of its site.
+//! End stamps: when a task ended that left bytes behind, and its place among the tasks of its site.
 
 use super::account::Account;
 use crate::primitives::{
@@ -11,17 +11,18 @@ use crate::primitives::{
 pub(crate) struct EndStamp {
     /// How many tasks of its row were created before it.
     pub(crate) ordinal: u64,
-    /// How many had been created when it ended: those after are a later wave.
+    /// How many had been created when it ended. Tasks created after that belong to a later wave.
     pub(crate) spawned: u64,
-    /// 0: not read.
+    /// When it ended; 0 if no clock was read.
     pub(crate) ended_ns: u64,
 }
 
-/// Beside the accounts, and under their indices: colder, and only there for tasks that leave
-/// something.
+/// The stamps stand beside the accounts, under the same indices: they are read less often, and
+/// exist only for tasks that leave something.
 static ENDINGS: Arena<Row> = Arena::new();
 
-/// Written before the account is closed, read after, and true as long as the account keeps its id.
+/// Written before the account is closed and read after that. Valid as long as the account keeps its
+/// id.
 #[derive(Debug)]
 struct Row {
     ordinal: AtomicU64,
@@ -29,21 +30,21 @@ struct Row {
     ended_ns: AtomicU64,
 }
 
-// SAFETY: atomics only.
+// SAFETY: only atomics, which are valid when zeroed and need no drop.
 unsafe impl Zeroed for Row {}
 
-/// Notes the end of the account's owner; before the account is closed.
+/// Notes the end of the account's owner. Must be called before the account is closed.
 pub(crate) fn note(account: &Account, ending: &EndStamp) {
     if let Some(row) = ENDINGS.get_or_make(account.index()) {
-        // Released by `Account::close`.
+        // Relaxed: the Release in `Account::begin_close` publishes these stores.
         row.ordinal.store(ending.ordinal, Ordering::Relaxed);
         row.spawned.store(ending.spawned, Ordering::Relaxed);
         row.ended_ns.store(ending.ended_ns, Ordering::Relaxed);
     }
 }
 
-/// What was noted of the owner that this account had last; the caller has seen it closed, and looks
-/// at its id once more.
+/// The stamp of the account's last owner. The caller has seen the account closed, and checks its id
+/// once more afterwards.
 pub(crate) fn of(account: &Account) -> Option<EndStamp> {
     let row = ENDINGS.get(account.index())?;
     Some(EndStamp {

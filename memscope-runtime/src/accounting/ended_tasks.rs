@@ -1,4 +1,5 @@
-//! The last tasks that ended, each with a row of its own: a ring that overwrites the oldest.
+//! The last tasks that ended, each with its own row: a circular buffer that overwrites the oldest
+//! row.
 
 use super::{
     counter_cells::CounterCells,
@@ -19,20 +20,21 @@ use crate::{
     },
 };
 
-/// What stays of an ended task.
+/// What is kept of an ended task.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Ended {
     pub(crate) id: u64,
-    /// Its account, as long as that still carries its id: what is live yet.
+    /// The index of its account. The account holds what still lives, as long as it carries the
+    /// task's id.
     pub(crate) account: u32,
     pub(crate) tally: TallyReading,
     pub(crate) reading: RecordReading,
     pub(crate) items: Option<ItemsReading>,
 }
 
-/// One row.
+/// One row of the buffer.
 ///
-/// PERF: on two cache lines; rows come round so seldom that neither is in the cache.
+/// PERF: on two cache lines. Rows come round so seldom that neither line is in the cache.
 #[derive(Debug)]
 #[repr(align(64))]
 struct Row {
@@ -61,14 +63,14 @@ const ESTIMATE: u8 = 2;
 const ITEMS: u8 = 4;
 
 static ROWS: Arena<Row> = Arena::new();
-/// Tasks that have ended and got a place.
+/// Ended tasks that have asked for a row.
 static TICKETS: CachePadded<AtomicU64> = CachePadded::new(AtomicU64::new(0));
-/// Ended tasks without a row, because the oldest one was still being written or there was no
+/// Ended tasks without a row, because the oldest row was still being written or there was no
 /// memory.
 static DROPPED: AtomicU64 = AtomicU64::new(0);
 
-/// Takes the next row for the task that ends; `None`, and counted, where the last writer is still
-/// in it or there is no memory.
+/// Takes the next row for a task that ends. If the row's last writer is still at work, or there is
+/// no memory, it counts the task as dropped and returns `None`.
 #[inline]
 pub(crate) fn next() -> Option<SlotWriter> {
     let place = place(TICKETS.fetch_add(1, Ordering::Relaxed));
@@ -81,7 +83,7 @@ pub(crate) fn next() -> Option<SlotWriter> {
     written
 }
 
-/// A row that its writer has to itself, until this is dropped.
+/// The write guard of a row: the row belongs to this writer until the guard is dropped.
 #[derive(Debug)]
 pub(crate) struct SlotWriter {
     row: &'static Row,
@@ -89,19 +91,19 @@ pub(crate) struct SlotWriter {
     _writing: WriteGuard<'static>,
 }
 
-/// The row of the task that ended after `ticket` others.
+/// The index of the row for the task that ended after `ticket` others.
 ///
-/// PERF: a power of two of rows, though fewer may be kept: no division.
+/// PERF: the number of rows is a power of two, though fewer may be kept. That saves a division.
 fn place(ticket: u64) -> u32 {
     u32::try_from(ticket & (config::ended_tasks().next_power_of_two() - 1)).unwrap_or(0)
 }
 
-/// The rows from the newest to the oldest, and whether any was being written.
+/// Reads the rows from the newest to the oldest. Returns false if any of them was being written.
 pub(crate) fn read(into: &mut Vec<Ended>) -> bool {
     let written = TICKETS.load(Ordering::Relaxed);
     let kept = config::ended_tasks();
     let mut is_still = true;
-    // Where there is not as much, it grows by little.
+    // If there is not as much memory, the list grows in small steps.
     let _ = into.try_reserve_exact(usize::try_from(written.min(kept)).unwrap_or(0));
     for back in 1..=written.min(kept) {
         let place = place(written - back);
@@ -116,11 +118,12 @@ pub(crate) fn read(into: &mut Vec<Ended>) -> bool {
     is_still
 }
 
-/// In a forked child, on its only thread: a row that a thread was writing which is not there.
+/// In a forked child, on its only thread: a row that a thread was writing which the fork left
+/// behind.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct HalfWritten(&'static Row);
 
-/// All of them.
+/// All half-written rows.
 pub(crate) fn half_written() -> impl Iterator<Item = HalfWritten> {
     let places = u32::try_from(config::ended_tasks().next_power_of_two()).unwrap_or(0);
     let rows = (0..places).map_while(|place| ROWS.get(place));
@@ -128,31 +131,32 @@ pub(crate) fn half_written() -> impl Iterator<Item = HalfWritten> {
 }
 
 impl HalfWritten {
-    /// The task that the row is of, once its writer has begun.
+    /// The id in this row: the new task's, once its writer has stored it. Before that: the previous
+    /// task's, or 0.
     pub(crate) fn id(self) -> u64 {
         self.0.id.load(Ordering::Relaxed)
     }
 
-    /// All of it was written.
+    /// Keeps the row: all of it was written.
     pub(crate) fn keep(self) {
         self.0.version.abandon(true);
     }
 
-    /// The row is empty from here on.
+    /// Empties the row.
     pub(crate) fn forget(self) {
         self.0.version.abandon(false);
         add(&DROPPED, 1);
     }
 }
 
-/// Ended tasks that have no row any more, and those that never got one.
+/// How many ended tasks have lost their row, and how many never got one.
 pub(crate) fn forgotten() -> (u64, u64) {
     let written = TICKETS.load(Ordering::Relaxed);
     (written.saturating_sub(config::ended_tasks()), DROPPED.load(Ordering::Relaxed))
 }
 
 impl SlotWriter {
-    /// Writes what stays of the task.
+    /// Writes the task into the row.
     #[inline]
     pub(crate) fn put(
         &self,
@@ -163,7 +167,7 @@ impl SlotWriter {
         items: Option<&ItemsReading>,
     ) {
         let row = self.row;
-        // NOTE: Release on every field, as `SeqLock` wants.
+        // NOTE: Release on every field, as `SeqLock` demands.
         let put = |field: &AtomicU64, value| field.store(value, Ordering::Release);
         put(&row.id, id);
         put(&row.parent, reading.parent);
@@ -190,7 +194,7 @@ impl SlotWriter {
 }
 
 impl Row {
-    /// What is in there now, written by one or by two.
+    /// Reads the fields. They may mix two tasks: the caller's seqlock detects that.
     fn read(&self, place: u32) -> Option<Ended> {
         let get = |field: &AtomicU64| field.load(Ordering::Acquire);
         let (site, future) = (self.site.get()?, self.future.get()?);
@@ -204,7 +208,7 @@ impl Row {
                 counters: self.counters.get(),
                 own_freed_bytes: get(&self.own_freed_bytes),
                 peak_bytes,
-                // What is live yet is the account's.
+                // The account knows what still lives.
                 own_live_bytes: 0,
                 own_live_blocks: 0,
             },

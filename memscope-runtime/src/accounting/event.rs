@@ -1,16 +1,17 @@
-//! An event: what happened to a task, small enough for a ring.
+//! Events: what happened to a task, small enough for a ring.
 
 use crate::{model::EventKind, primitives::Words};
 
 /// One event, in 32 bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Event {
-    /// 0 where no clock was read for it; the thread's ring puts in what is known.
+    /// When it happened. 0 if no clock was read for it: then `thread_ring::push` sets the time that
+    /// it knows.
     pub(crate) at_ns: u64,
     pub(crate) task: u64,
-    /// Nanoseconds of a life or a poll (0: not timed), bytes of a block.
+    /// Nanoseconds of a task's life or of a poll (0 if not timed), or bytes of a block.
     pub(crate) amount: u64,
-    /// The index of its site.
+    /// The index of the task's site.
     pub(crate) site: u32,
     pub(crate) kind: EventKind,
 }

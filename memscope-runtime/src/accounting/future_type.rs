@@ -2,17 +2,18 @@
 
 use std::{any::type_name, future::Future, marker::PhantomData, mem::transmute, ptr};
 
-/// What is known of a future's type.
+/// The name, the size and the vtable of a future's type.
 #[derive(Debug)]
 pub(crate) struct FutureType {
     pub(crate) name: fn() -> &'static str,
     pub(crate) size: usize,
-    /// Says the address of its vtable as a `dyn Future`; `None` for what is no future.
+    /// Returns the address of the type's vtable as a `dyn Future`. `None` for a type that is no
+    /// future.
     pub(crate) vtable: Option<fn() -> usize>,
 }
 
 impl FutureType {
-    /// The one of `F`.
+    /// The type `F`.
     pub(crate) const fn of<F: Future>() -> &'static Self {
         struct Of<F>(PhantomData<F>);
         impl<F: Future> Of<F> {
@@ -22,7 +23,7 @@ impl FutureType {
         const { &Of::<F>::TYPE }
     }
 
-    /// The one of what is polled as a future and is none: a stream, a closure.
+    /// A type that is polled as a future but is none: a stream or a closure.
     #[cfg(any(feature = "stream", feature = "tokio"))]
     pub(crate) const fn of_other<N>() -> &'static Self {
         struct Of<N>(PhantomData<N>);
@@ -36,13 +37,13 @@ impl FutureType {
         Self { name: type_name::<N>, size: size_of::<N>(), vtable: None }
     }
 
-    /// The one of tasks that nobody annotated.
+    /// Stands for the unknown type of an unannotated task.
     #[cfg(feature = "tokio")]
     pub(crate) fn not_known() -> &'static Self {
         &NOT_KNOWN
     }
 
-    /// Whether this is the type of a future that was seen.
+    /// Whether this is a known type, and not the one of unannotated tasks.
     pub(crate) fn is_known(&self) -> bool {
         !ptr::eq(self, &raw const NOT_KNOWN)
     }
@@ -50,17 +51,17 @@ impl FutureType {
 
 static NOT_KNOWN: FutureType = FutureType { name: || "not known", size: 0, vtable: None };
 
-/// The address of the vtable that makes an `F` a `dyn Future`: in the debug information it has the
-/// name of the type.
+/// The address of the vtable that makes an `F` a `dyn Future`. In the debug information that vtable
+/// carries the name of the type.
 ///
-/// Which of the two words it is, the language does not say; a wrong one would be no vtable that
-/// debug information knows.
+/// The language does not say which of the two words is the vtable. With the wrong word, the debug
+/// information would know no vtable at that address.
 fn vtable<'f, F: Future + 'f>() -> usize {
     type Object<'f, T> = *const (dyn Future<Output = T> + 'f);
     const { assert!(size_of::<Object<'_, ()>>() == size_of::<[*const (); 2]>()) };
     let object: Object<'f, F::Output> = ptr::null::<F>();
-    // SAFETY: a pointer to a trait object has the size of two addresses, as is asserted above, and
-    // any address is a pointer.
+    // SAFETY: a pointer to a trait object has the size of two addresses, as asserted above. Any
+    // bits are a valid raw pointer.
     let [_, vtable] = unsafe { transmute::<Object<'f, F::Output>, [*const (); 2]>(object) };
     vtable.addr()
 }

@@ -1,23 +1,28 @@
-//! How a block remembers which account it is charged to, and how large it is.
+//! The owner word of a block: which account the block is charged to, and how large it is.
 //!
-//! The *word* of a block is the address of its owner's account, and in the 16 bits that an address
-//! does not use the block's size. Where the word lies depends on the block's address and alignment,
-//! and never on the size that is passed to `dealloc`: that one is not always the size that `alloc`
-//! was asked for. LLVM turns `dealloc(realloc(block, old, new), new)` into `dealloc(block, new)`.
+//! The word is a tagged pointer. It holds the address of the owner's account, and the block's size
+//! in the 16 bits that an address does not use. Where the word lies depends on the block's address
+//! and alignment. It never depends on the size that is passed to `dealloc`: that may differ from
+//! the size that `alloc` was asked for. For example, LLVM turns
+//! `dealloc(realloc(block, old, new), new)` into `dealloc(block, new)`.
 //!
-//! | block | told by | its word |
+//! | block | recognised by | where its word lies |
 //! |---|---|---|
 //! | up to 4,088 bytes, alignment up to 8 | its address is 8 modulo 16 | in the 8 bytes in front |
-//! | larger, or aligned to a page | its slot | in the slot of [`pages`]: another word would push buffers of round sizes into the next size of the allocator below, and touch a page that nothing else has touched |
+//! | larger, or aligned to a page | its slot | in its slot of the page map |
 //! | up to 4,088 bytes, alignment 16 to 2,048 | it has no slot | in the 16 bytes in front, with the distance to the inner block |
 //!
-//! The allocator below is always asked for an alignment of at least 16, so the first kind is told
-//! by one bit of the address.
+//! A word in front of a large block would push buffers of round sizes into the next size class of
+//! the inner allocator. It would also touch a page that nothing else has touched. So those blocks
+//! have a slot in the [page map](crate::primitives::page_map).
 //!
-//! The low bits of the word mark the blocks of which memscope is to be told: a task's Tokio cell,
-//! and those that `track_var!` has named. A word that is not the one of the current task is
-//! followed only if it is the address of a place in one of memscope's arenas: the program may have
-//! written over it.
+//! The inner allocator is always asked for an alignment of at least 16, so one bit of the address
+//! identifies the first kind.
+//!
+//! The low bits of the address mark blocks whose free needs more than an account. These are a
+//! task's Tokio cell, and blocks that `track_var!` has named. The program may have overwritten a
+//! word. So a word that is not the current task's is followed only if it is the address of an item
+//! in one of memscope's arenas.
 
 use std::ptr;
 
@@ -32,11 +37,11 @@ use crate::primitives::{
     sync::{AtomicU64, Ordering},
 };
 
-/// An owner, and in the lowest 16 bits the size of a block below a page.
+/// A block's owner, and in the lowest 16 bits the size of a block below a page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct OwnerWord(pub(super) u64);
 
-/// The bits that are not the owner's.
+/// The bits that do not belong to the owner.
 pub(super) const FREE: u64 = (1 << FREE_BITS) - 1;
 
 impl OwnerWord {
@@ -47,8 +52,8 @@ impl OwnerWord {
 
     /// Whether this is the word of a block of this owner and size.
     ///
-    /// PERF: one comparison, which also says that the size is the one that the block was made with.
-    /// Any number may be asked for.
+    /// PERF: one comparison. It also proves that the block was made with this size. Any number may
+    /// be asked for.
     #[inline]
     pub(crate) fn is(self, owner: Owner, bytes: usize) -> bool {
         self.0 ^ owner.0 == bytes as u64
@@ -59,19 +64,19 @@ impl OwnerWord {
         Owner(self.0 & !FREE)
     }
 
-    /// What stands where the size is: any number, where the word was written over.
+    /// What stands in the size's bits; it may be any number if the word was overwritten.
     #[inline]
     pub(crate) fn bytes(self) -> usize {
         (self.0 & FREE) as usize
     }
 
-    /// The word of the same block, reallocated.
+    /// The word of the same block after a reallocation.
     #[inline]
     pub(crate) fn resized(self, bytes: usize) -> Self {
         Self::new(self.owner(), bytes)
     }
 
-    /// The block's size, if the word can be believed.
+    /// The block's size; `None` if the word is not credible.
     pub(crate) fn believed(self) -> Option<usize> {
         let bytes = self.bytes();
         let is_known = !matches!(self.owner().read(), OwnerKind::Unknown);
@@ -81,9 +86,12 @@ impl OwnerWord {
 
 /// What a block is charged to: an address, above 16 bits that are zero.
 ///
-/// It is the address of an [`Account`], with [`CELL`] added where the block is a task's Tokio cell;
-/// or that of a [`Variable`], with [`NAME`] added; or [`memscope`](Self::memscope). Any other
-/// number where the program has written over it.
+/// The address is one of these:
+/// - the address of an [`Account`], with [`CELL`] added if the block is a task's Tokio cell;
+/// - the address of a [`Variable`], with [`NAME`] added;
+/// - [`memscope`](Self::memscope).
+///
+/// It may be any other number if the program has overwritten the word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Owner(pub(super) u64);
 
@@ -91,7 +99,7 @@ const NAME: usize = 1;
 const CELL: usize = 2;
 const TAGS: usize = NAME | CELL;
 
-/// What an owner is.
+/// A decoded owner.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum OwnerKind {
     /// The block is memscope's own: no account is charged.
@@ -99,9 +107,9 @@ pub(crate) enum OwnerKind {
     Account(&'static Account),
     /// The block is the Tokio cell of the account's task.
     Cell(&'static Account),
-    /// `track_var!` has named the block; the last name knows the account.
+    /// `track_var!` has named the block; the newest name knows the account.
     Named(&'static Variable),
-    /// The program has written over the word.
+    /// The program has overwritten the word.
     Unknown,
 }
 
@@ -119,13 +127,13 @@ impl Owner {
         (self.0 >> FREE_BITS) as usize
     }
 
-    /// The owner whose account has this address, shifted.
+    /// The owner whose account has this address, already shifted.
     #[inline]
     pub(crate) fn shifted(address: u64) -> Self {
         Self(address)
     }
 
-    /// Whether this is what a signpost has for an owner.
+    /// Whether this is the owner that a mode tally has: none.
     #[inline]
     pub(crate) fn is_none(self) -> bool {
         self.0 == 0
@@ -149,21 +157,21 @@ impl Owner {
         Self::at(ptr::from_ref(variable).addr() | NAME)
     }
 
-    /// The account, where this is just an account, and one of the first.
+    /// The account, if this is an untagged address of one of the first accounts.
     #[inline]
     pub(crate) fn first(self) -> Option<&'static Account> {
-        // Tags make an address that no account has.
+        // A tag makes the address one that no account has.
         registry::first_account_at(self.address())
     }
 
-    /// The account whose task's cell the block is.
+    /// The account of the task whose cell the block is; `None` if it is no cell.
     #[inline]
     pub(crate) fn cell(self) -> Option<&'static Account> {
         let address = self.address();
         if address & TAGS == CELL { registry::account_at(address & !TAGS) } else { None }
     }
 
-    /// Looks for the owner where it must be if the word can be believed: at a place of an arena.
+    /// Decodes the owner. The word is credible only if it is the address of an item in an arena.
     #[inline]
     pub(crate) fn read(self) -> OwnerKind {
         let address = self.address() & !TAGS;
@@ -180,17 +188,17 @@ impl Owner {
     }
 }
 
-/// Words that were not believed.
+/// Words that were not credible.
 static REFUSED: AtomicU64 = AtomicU64::new(0);
 
-/// Counts a block that is freed or reallocated and whose word the program has written over.
+/// Counts a block that is freed or reallocated after the program has overwritten its word.
 #[cold]
 #[inline(never)]
 pub(crate) fn refuse_word() {
     REFUSED.fetch_add(1, Ordering::Relaxed);
 }
 
-/// How many words were not believed.
+/// How many words were not credible.
 pub(crate) fn words_refused() -> u64 {
     REFUSED.load(Ordering::Relaxed)
 }

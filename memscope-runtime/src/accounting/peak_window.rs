@@ -1,10 +1,10 @@
-//! Windows of time: the highest peak of one task since a moment.
+//! Peak windows: the highest peak of one task since a moment.
 //!
-//! A new window raises the epoch. At its next poll each task starts its peak anew from what it
-//! holds, so within one epoch a peak is of that epoch only. A task that ends, or goes on to a later
-//! epoch, gives its peak to every window that was open in the epoch of that peak.
+//! A new window raises the epoch. At its next poll each task restarts its peak from what it holds.
+//! So a peak within one epoch belongs to that epoch only. When a task ends or enters a later epoch,
+//! it reports its peak to every window that was open in the peak's epoch.
 //!
-//! No lock is taken: a window has a place of its own, which tasks raise.
+//! There is no lock: each window has its own slot, which tasks raise.
 
 use crate::primitives::{
     HasLinks, Links, Slab, Zeroed,
@@ -13,24 +13,25 @@ use crate::primitives::{
 
 static EPOCH: AtomicU32 = AtomicU32::new(0);
 static WINDOWS: Slab<Place> = Slab::new();
-/// How many windows are open: as long as there is none, no task looks for one.
+/// How many windows are open. While it is 0, no task looks for one.
 static OPEN: AtomicU32 = AtomicU32::new(0);
 
-/// The place of a window; used again for another when it is closed.
+/// The slot of a window; another window reuses it when this one is closed.
 #[derive(Debug)]
 struct Place {
-    /// The first epoch in the window; 0: it is not open.
+    /// The first epoch in the window; 0 if it is not open.
     since: AtomicU32,
-    /// In the lower 48 bits the highest peak of tasks that have ended or gone on, and what the
-    /// largest one held when the window was opened. Above them the low bits of `since`, so that
-    /// what is meant for the window before finds that the place is not its any more.
+    /// The lower 48 bits hold the highest peak of tasks that have ended or entered a later epoch.
+    /// They also include what the largest task held when the window was opened. Above them are the
+    /// low bits of `since`. These reveal to a task that raises an earlier window that the slot is
+    /// no longer that window's.
     peak: AtomicU64,
     links: Links,
 }
 
 const BYTES: u64 = (1 << 48) - 1;
 
-// SAFETY: atomics only.
+// SAFETY: only atomics, which are valid when zeroed and need no drop.
 unsafe impl Zeroed for Place {}
 
 impl HasLinks for Place {
@@ -39,29 +40,29 @@ impl HasLinks for Place {
     }
 }
 
-/// A window that is open; closed when dropped.
+/// An open window; dropping it closes it.
 #[derive(Debug)]
 pub(crate) struct Window {
-    /// `None`: there was no memory.
+    /// `None` if there was no memory.
     place: Option<&'static Place>,
     since: u32,
 }
 
-/// The number of windows opened so far; some may have been opened together.
+/// How many windows have been opened. Windows opened at the same moment may share an epoch.
 #[inline]
 pub(crate) fn epoch() -> u32 {
-    // Acquire pairs with the Release in `Window::open`: a task of this epoch finds the window.
+    // Acquire; pairs with the Release in `Window::open`: a task of this epoch finds the window.
     EPOCH.load(Ordering::Acquire)
 }
 
-/// Whether there is a window that a peak could be in.
+/// Whether there is a window that a peak could belong to.
 #[inline]
 pub(crate) fn any_is_open() -> bool {
     OPEN.load(Ordering::Relaxed) != 0
 }
 
-/// Gives the peak of a task that ends, or goes on to another epoch, to the windows that were open
-/// in its epoch.
+/// Reports the peak of a task that ends or enters another epoch to the windows that were open in
+/// its epoch.
 #[cold]
 #[inline(never)]
 pub(crate) fn note(epoch: u32, peak_bytes: u64) {
@@ -74,11 +75,11 @@ pub(crate) fn note(epoch: u32, peak_bytes: u64) {
 }
 
 impl Place {
-    /// Raises the peak of the window that began with this epoch, if the place is still its.
+    /// Raises the peak of the window that began with this epoch, if the slot still belongs to it.
     fn raise(&self, since: u32, peak_bytes: u64) {
         let new = tag(since) | peak_bytes.min(BYTES);
         let higher = |there: u64| (there & !BYTES == tag(since) && there < new).then_some(new);
-        // Release pairs with the Acquire in `peak_bytes`.
+        // Release; pairs with the Acquire in `peak_bytes`.
         let _ = self.peak.fetch_update(Ordering::Release, Ordering::Relaxed, higher);
     }
 }
@@ -95,31 +96,32 @@ impl Window {
         let since = before.wrapping_add(1);
         if let Some(place) = place {
             place.peak.store(tag(since), Ordering::Relaxed);
-            // NOTE: before the epoch begins, so that no task goes through it unseen. Release pairs
-            // with the Acquire in `give`.
+            // NOTE: must come before the epoch begins, so that no task goes through it unseen.
+            // Release; pairs with the Acquire in `note`.
             place.since.store(since, Ordering::Release);
             OPEN.fetch_add(1, Ordering::Relaxed);
         }
-        // Where another window has just begun this epoch, both have it. Release pairs with the
+        // If another window has just begun this epoch, both share it. Release; pairs with the
         // Acquire in `epoch`.
         let _ = EPOCH.compare_exchange(before, since, Ordering::AcqRel, Ordering::Relaxed);
         Self { place, since }
     }
 
-    /// What a task holds when the window was just opened is in it.
+    /// Adds what a task holds right after the window was opened.
     pub(crate) fn add(&self, live_bytes: u64) {
         if let Some(place) = self.place {
             place.raise(self.since, live_bytes);
         }
     }
 
-    /// Whether a peak of this epoch is one in the window.
+    /// Whether a peak of this epoch belongs to the window.
     pub(crate) fn has(&self, epoch: u32) -> bool {
         epoch >= self.since
     }
 
-    /// The highest peak of tasks that have ended or gone on, and of what was there at the start. To
-    /// be asked for after the living tasks were looked at: one that goes on meanwhile is in here.
+    /// The highest peak of tasks that have ended or entered a later epoch, and of what was there at
+    /// the start. Must be called after the living tasks were read: a task that leaves the epoch
+    /// meanwhile is in here.
     pub(crate) fn peak_bytes(&self) -> u64 {
         self.place.map_or(0, |place| place.peak.load(Ordering::Acquire) & BYTES)
     }

@@ -1,4 +1,5 @@
-//! All owners of blocks: the records of tasks and threads, their accounts, and how many there were.
+//! The registry of all owners of blocks: records of tasks and threads, their accounts, and counts
+//! of tasks.
 
 use std::ptr;
 
@@ -18,12 +19,12 @@ use crate::primitives::{
 
 static RECORDS: Slab<Record> = Slab::new();
 
-/// Records of threads that have ended: the next thread goes on counting where they stopped, so that
-/// their number is the largest number of threads at one time.
+/// Records of ended threads. The next thread goes on counting where such a thread stopped. So there
+/// are as many records as there were threads at one time, at the most.
 static FREE_THREADS: FreeList = FreeList::new(AtomicU64::new(0));
 
-/// The first accounts need no memory from the system. The first of all is the orphans': the account
-/// of last resort.
+/// The first accounts need no memory from the system. The very first one belongs to the orphans: it
+/// is the account of last resort.
 static FIRST_ACCOUNTS: [Account; arena::places_of(4)] = {
     let mut accounts = [const { first_account(0, 0) }; arena::places_of(4)];
     accounts[0] = first_account(OPEN, ORPHANS_RECORD);
@@ -53,15 +54,16 @@ thread_local! {
     static SPARE_ACCOUNTS: Magazine<Account> = const { Magazine::new() };
 }
 
-/// What is allocated while a thread's destructors run, where a thread found no memory for a record,
-/// and where a block got no slot.
+/// The orphans' tally. It counts what is allocated while a thread's destructors run, and what a
+/// thread without memory for its record allocates. It also counts blocks without memory for their
+/// slot.
 static ORPHANS: Tally = Tally::new();
 
-/// Tasks created so far: also the last id given out.
+/// Tasks created so far, which is also the last id given out.
 static SPAWNED: CachePadded<AtomicU64> = CachePadded::new(AtomicU64::new(0));
-/// Of these, the records of unannotated tasks.
+/// Of these: records of unannotated tasks.
 static UNANNOTATED: CachePadded<AtomicU64> = CachePadded::new(AtomicU64::new(0));
-/// Tasks that completed, were cancelled or panicked; unannotated ones are not among them.
+/// Tasks that completed, were cancelled or panicked, without the unannotated ones.
 static ENDED: CachePadded<AtomicU64> = CachePadded::new(AtomicU64::new(0));
 static PEAK_CONCURRENT: AtomicU64 = AtomicU64::new(0);
 /// Tasks that run untracked because there was no memory for their record.
@@ -90,7 +92,7 @@ pub(crate) fn open_task(task: &NewTask) -> Option<&'static Record> {
     Some(record)
 }
 
-/// There is no memory for a task: gives back what there was of the two.
+/// Counts a task without memory for its record and account, and gives back the one that it got.
 #[cold]
 fn lose(account: Option<&'static Account>, record: Option<&'static Record>) {
     account.into_iter().for_each(give_back);
@@ -102,7 +104,7 @@ pub(crate) fn count_end() {
     ENDED.fetch_add(1, Ordering::Relaxed);
 }
 
-/// A record for a thread: it counts what is allocated outside every task.
+/// Takes a record for a thread; it counts what the thread allocates outside every task.
 pub(crate) fn thread_record() -> Option<&'static Record> {
     let record = RECORDS.take_from(&FREE_THREADS, u32::MAX)?;
     if record.tally().account().is_none() {
@@ -120,8 +122,9 @@ pub(crate) fn thread_record() -> Option<&'static Record> {
     Some(record)
 }
 
-/// In a forked child, on its only thread, which has the record `own`: other threads go on with the
-/// records of those that are not there. Returns how many of these were the program's.
+/// Frees the records of threads that the fork left behind, for other threads to go on with. Must be
+/// called in the forked child, on its only thread, whose record is `own`. Returns how many of those
+/// threads were the program's.
 pub(crate) fn forked(own: Option<&Record>) -> u32 {
     let mut left_behind = 0;
     for record in THREADS.iter().filter_map(StaticRef::get) {
@@ -154,7 +157,8 @@ pub(crate) fn give_back(account: &'static Account) {
     ACCOUNTS.put_local(&SPARE_ACCOUNTS, account);
 }
 
-/// Gives all that a thread kept for itself to the others; it keeps nothing from here on.
+/// Empties this thread's magazines, so that other threads can take what was in them. The thread
+/// keeps nothing from here on.
 pub(crate) fn empty_spares() {
     RECORDS.empty(&SPARE_RECORDS);
     ACCOUNTS.empty(&SPARE_ACCOUNTS);
@@ -166,23 +170,23 @@ pub(crate) fn charge_orphans(bytes: usize) -> &'static Account {
     orphans_account()
 }
 
-/// The account of last resort: it is there before anything is allocated, and is never closed.
+/// The account of last resort. It exists before anything is allocated, and it is never closed.
 pub(crate) fn orphans_account() -> &'static Account {
     &FIRST_ACCOUNTS[0]
 }
 
-/// The account that begins at this address; `None` where none does.
+/// The account that begins at this address; `None` if none does.
 pub(crate) fn account_at(address: usize) -> Option<&'static Account> {
     ACCOUNTS.at_address(address)
 }
 
 /// [`account_at`] for one of the first accounts.
-// PERF: where they are is known without a load.
+// PERF: their addresses are known without a load.
 #[inline]
 pub(crate) fn first_account_at(address: usize) -> Option<&'static Account> {
     const { assert!(size_of::<Account>().is_power_of_two()) };
     let distance = address.wrapping_sub(FIRST_ACCOUNTS.as_ptr().addr());
-    // Rotated, so that an address inside of an account is an index far too large.
+    // The rotation turns an address inside of an account into an index that is far too large.
     FIRST_ACCOUNTS.get(distance.rotate_right(size_of::<Account>().ilog2()))
 }
 
@@ -205,7 +209,7 @@ pub(crate) fn account(index: u32) -> Option<&'static Account> {
     ACCOUNTS.get(index)
 }
 
-/// The record of an open account; `None` for the orphans'.
+/// The record of an open account; `None` for the accounts of orphans and shared owners.
 pub(crate) fn record(index: u32) -> Option<&'static Record> {
     RECORDS.get(index)
 }
@@ -213,22 +217,22 @@ pub(crate) fn record(index: u32) -> Option<&'static Record> {
 /// Stands for a record's index in the orphans' account.
 pub(crate) const ORPHANS_RECORD: u32 = NO_RECORD - 1;
 
-/// The same in the accounts of shared owners.
+/// Stands for a record's index in the accounts of shared owners.
 pub(crate) const SHARED_RECORD: u32 = NO_RECORD - 2;
 
-/// An account for a shared owner, which is never closed.
+/// Takes an account for a shared owner; it is never closed.
 pub(crate) fn shared_account() -> Option<&'static Account> {
     let account = take_account()?;
     account.open(0, SHARED_RECORD, UNTRACKED);
     Some(account)
 }
 
-/// What the orphans allocated; `None` where this is not their account.
+/// What the orphans allocated; `None` if this is not their account.
 pub(crate) fn orphans(account: &Account) -> Option<TallyReading> {
     ptr::eq(orphans_account(), account).then(|| ORPHANS.read())
 }
 
-/// How many tasks there were, unannotated ones left out.
+/// Numbers of tasks, without the unannotated ones.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Counts {
     pub(crate) spawned: u64,
@@ -238,7 +242,7 @@ pub(crate) struct Counts {
 }
 
 pub(crate) fn counts() -> Counts {
-    // NOTE: in this order, so that no task seems to end before it began.
+    // NOTE: `ENDED` must be read before `SPAWNED`, so that no task seems to end before it began.
     let ended = ENDED.load(Ordering::Acquire);
     Counts {
         ended,

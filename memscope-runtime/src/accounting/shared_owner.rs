@@ -1,9 +1,11 @@
-//! A shared owner: memory that belongs to no task and has a name, as that of a cache.
+//! Shared owners: memory that belongs to no task and has a name, such as that of a cache.
 //!
-//! Many threads are inside at one time, so nothing in here has one writer: all goes through locked
-//! additions. The balance of its account is what is live, of all threads together, so that the peak
-//! is exact too. (A record for each thread and name would spare the locked additions, but the peaks
-//! of such records do not add up to a peak.)
+//! Many threads are inside at one time, so nothing here has a single writer. Every change is a
+//! locked addition. The balance of the account is what all threads together have live, so the peak
+//! is exact too.
+//!
+//! A record for each thread and name would save the locked additions. But the peaks of such records
+//! do not add up to a peak.
 
 use crossbeam_utils::CachePadded;
 
@@ -22,27 +24,27 @@ use crate::{
     },
 };
 
-/// One name and its sums.
+/// One shared owner: its name and its sums.
 #[derive(Debug)]
 pub(crate) struct Shared {
-    /// Current on the threads that are inside: without an account, so that the allocator comes
-    /// here. Read by all, written by nobody.
+    /// The mode tally that is current on the threads that are inside. It has no account, so the
+    /// allocator takes its slow path. All threads read it, and no thread charges it.
     mode: CachePadded<Tally>,
     name: &'static str,
     hash: u64,
-    /// Never closed.
+    /// The account that is charged; it is never closed.
     account: &'static Account,
     allocated_bytes: AtomicU64,
     allocations: AtomicU64,
     peak_bytes: AtomicU64,
 }
 
-/// The sums of one name at one moment.
+/// One reading of a shared owner.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct SharedReading {
     pub(crate) name: &'static str,
     pub(crate) peak_bytes: u64,
-    /// What is a part of the untracked memory.
+    /// Its part of the untracked memory.
     pub(crate) memory: Untracked,
 }
 
@@ -51,14 +53,14 @@ static SHARED: InternTable<Shared> = InternTable::new();
 /// Stands for all names past the limit.
 const OTHER: &str = "(other)";
 
-/// Bytes of names that are kept; past this, new names go to `(other)`.
+/// The most bytes of names that are kept. Past this, new names go to `(other)`.
 const MOST_NAME_BYTES: u64 = 1 << 20;
 
 static NAME_BYTES: AtomicU64 = AtomicU64::new(0);
 
 impl Shared {
-    /// The one of this name, made if need be; `(other)` where there are too many, `None` where
-    /// there is no memory.
+    /// Returns the shared owner with this name, and makes it if it does not exist. Returns
+    /// `(other)` if there are too many names, and `None` if there is no memory.
     pub(crate) fn named(name: &str) -> Option<&'static Self> {
         text::with_name(name, Self::of_bounded)
     }
@@ -95,20 +97,20 @@ impl Shared {
         &self.mode
     }
 
-    /// Charges a block to the owner that the signpost with this index stands for.
+    /// Charges a block to the shared owner with this index, to which its mode tally leads.
     pub(crate) fn charge(index: u32, bytes: usize) -> Option<&'static Account> {
         let shared = SHARED.get(index)?;
         add(&shared.allocated_bytes, bytes as u64);
         add(&shared.allocations, 1);
-        // After `allocated_bytes`, so that no more seems live than was allocated (pairs with
-        // `read`).
+        // Must come after `allocated_bytes`, so that live bytes never exceed allocated bytes. Pairs
+        // with `read`.
         let live = shared.account.charge(bytes);
         raise(&shared.peak_bytes, u64::try_from(live).unwrap_or(0));
         Some(shared.account)
     }
 
     fn read(&self) -> Option<SharedReading> {
-        // First, as said in `charge`.
+        // Must come first: see `charge`.
         let Balance::Open { net_bytes, net_blocks, .. } = self.account.read() else { return None };
         let memory = Untracked {
             allocated_bytes: self.allocated_bytes.load(Ordering::Relaxed),
@@ -116,7 +118,7 @@ impl Shared {
             live_bytes: u64::try_from(net_bytes).unwrap_or(0),
             live_blocks: u64::from(net_blocks),
         };
-        // One that another thread made at the same time, and nobody uses, is none.
+        // An owner that lost the race to be made has no allocations, and does not count.
         (memory.allocations != 0).then(|| SharedReading {
             name: self.name,
             peak_bytes: self.peak_bytes.load(Ordering::Relaxed).max(memory.live_bytes),
@@ -125,12 +127,13 @@ impl Shared {
     }
 }
 
-/// Blocks that were freed inside, and whose owner the program had overwritten with zeroes.
+/// Blocks that were freed inside a shared owner, and whose own owner the program had overwritten
+/// with zeroes.
 pub(crate) fn zeroes() -> u64 {
     SHARED.iter().map(|shared| shared.mode.zeroes()).sum()
 }
 
-/// All names that something was charged to.
+/// All shared owners that something was charged to.
 pub(crate) fn read() -> impl Iterator<Item = SharedReading> {
     SHARED.iter().filter_map(Shared::read)
 }

@@ -1,7 +1,7 @@
-//! A site: the place in the code that makes tasks, and what all its tasks came to.
+//! Sites: the places in the code that create tasks, with the sums over all their tasks.
 //!
-//! Tasks come and go, sites stay. An ended task is folded into its site's row at once, so that row
-//! is whole however many tasks there were.
+//! Tasks come and go, and sites stay. An ended task is added to its site's row at once, so that row
+//! is complete however many tasks there were.
 
 use std::{cell::Cell, panic::Location, ptr};
 
@@ -18,7 +18,7 @@ use crate::{
     },
 };
 
-/// What tells one site from another.
+/// What distinguishes one site from another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Key<'a> {
     pub(crate) name: &'a str,
@@ -36,10 +36,9 @@ impl Key<'_> {
     }
 }
 
-/// The call of `track` for one type of future, which has one site: what a thread remembers of one
-/// of its last ones.
+/// An entry of a thread's cache: a call of `track` for one type of future, and its site.
 ///
-/// PERF: field by field, so that it is compared where it lies.
+/// PERF: single fields, so that a lookup compares them in place.
 #[derive(Debug)]
 struct Call {
     location: Cell<Option<&'static Location<'static>>>,
@@ -61,7 +60,7 @@ impl Call {
 
 const CALLS: usize = 16;
 
-/// Where a thread remembers this call.
+/// The index of this call in a thread's cache.
 #[inline]
 fn place_of(location: &Location<'_>, type_name: &str, task_type: TaskType) -> usize {
     let place = (ptr::from_ref(location).addr() >> 3) ^ (type_name.as_ptr().addr() >> 2);
@@ -69,7 +68,7 @@ fn place_of(location: &Location<'_>, type_name: &str, task_type: TaskType) -> us
 }
 
 thread_local! {
-    // PERF: three comparisons instead of hashing and comparing the names.
+    // PERF: three comparisons replace hashing and comparing the names.
     static LAST_CALLS: [Call; CALLS] = const { [const { Call::new() }; CALLS] };
 }
 
@@ -82,29 +81,29 @@ pub(crate) struct Site {
     pub(crate) line: u32,
     column: u32,
     hash: u64,
-    /// The place in the list of sites.
+    /// The index in the list of sites.
     index: u32,
     spawned: AtomicU64,
-    /// Records that were taken from tasks which go on and are known by their ids: they are not
-    /// counted anew.
+    /// Records that memscope took from tasks which go on. It keeps the ids of these tasks, so that
+    /// they are not counted again.
     #[cfg(tokio_unstable)]
     split: AtomicU64,
-    /// Of these tasks, the ones that have no record now.
+    /// Of these tasks: those that have no record now.
     #[cfg(tokio_unstable)]
     away: AtomicU64,
-    /// The largest that was spawned here.
+    /// The type of the largest future that was spawned here.
     future: StaticRef<FutureType>,
-    /// Arguments by value that the macro saw, + 1; 0: it has not made the future.
+    /// Bytes of the arguments by value that the macro saw, + 1. 0 if no macro made the future.
     argument_bytes: AtomicU64,
     boxed: AtomicU64,
-    /// Over its closed tasks.
+    /// The sums over its closed tasks.
     pub(crate) sums: SiteTotals,
     polls: Histogram,
     idles: Histogram,
     lives: Histogram,
-    /// Used only by the thread that holds the lock of the history.
+    /// Used only by the thread that holds the collector's history lock.
     pub(crate) level: Level,
-    /// Used only by the thread that gathers a sample without it.
+    /// Used only by the thread that takes a sample without that lock.
     pub(crate) glance: Level,
 }
 
@@ -167,7 +166,7 @@ impl Site {
         Key { name, task_type, file, line, column }
     }
 
-    /// The site of a call of `track` with a future of this type.
+    /// Returns the site of a call of `track` with a future of this type.
     pub(crate) fn of_call(
         location: &'static Location<'static>,
         type_name: &'static str,
@@ -183,7 +182,7 @@ impl Site {
         LAST_CALLS.with(find).unwrap_or_else(|| Self::of_other_call(location, type_name, task_type))
     }
 
-    /// The same for a call that this thread does not remember.
+    /// [`Site::of_call`] for a call that is not in this thread's cache.
     #[cold]
     #[inline(never)]
     fn of_other_call(
@@ -208,12 +207,13 @@ impl Site {
         site
     }
 
-    /// The site with this key, made if need be; `(other)` where there is no room.
+    /// Returns the site with this key, and makes it if it does not exist. Returns `(other)` if
+    /// there is no room.
     pub(crate) fn of(key: Key<'_>) -> &'static Self {
         text::with_name(key.name, |name| Self::of_bounded(Key { name, ..key }))
     }
 
-    /// [`Site::of`] a name that is no longer than a name may be.
+    /// [`Site::of`] for a name that does not exceed the longest length.
     pub(crate) fn of_bounded(key: Key<'_>) -> &'static Self {
         let hash = key.hash();
         let is_same = |site: &Self| site.hash == hash && site.key() == key;
@@ -225,7 +225,7 @@ impl Site {
         self.index
     }
 
-    /// Whether its tasks were found without anybody having tracked them.
+    /// Whether its tasks are unannotated.
     pub(crate) fn is_plain(&self) -> bool {
         self.column == PLAIN_COLUMN
     }
@@ -240,7 +240,7 @@ impl Site {
         SITES.iter().chain([&OTHER]).filter(|site| site.spawned() != 0)
     }
 
-    /// Counts a new task here, or in `(other)` when this would be a row too many. Returns the row
+    /// Counts a new task here, or in `(other)` if this would be a row too many. Returns the row,
     /// and how many tasks it had before.
     #[inline]
     pub(crate) fn admit(&'static self, future: &'static FutureType) -> (&'static Self, u64) {
@@ -258,7 +258,7 @@ impl Site {
         (site, earlier)
     }
 
-    /// Keeps the largest type of future.
+    /// Keeps the type of the largest future.
     #[inline(never)]
     fn note_future(&self, future: &'static FutureType) {
         loop {
@@ -271,7 +271,7 @@ impl Site {
         }
     }
 
-    /// Takes back an `admit`: the task moved to another site before it began.
+    /// Takes back an `admit`: the task moved to another site before it began, or it got no record.
     pub(crate) fn retract(&self) {
         if self.spawned.fetch_sub(1, Ordering::Relaxed) == 1 && !self.is_other() {
             ROWS.fetch_sub(1, Ordering::Relaxed);
@@ -282,20 +282,21 @@ impl Site {
         self.spawned.load(Ordering::Acquire)
     }
 
-    /// Notes that a task which goes on has lost its record.
+    /// Notes that a task has lost its record and goes on.
     #[cfg(tokio_unstable)]
     pub(crate) fn note_split(&self) {
         self.split.fetch_add(1, Ordering::Relaxed);
         self.away.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Notes that one of these tasks is to have a record again.
+    /// Notes that one of these tasks gets a record again.
     #[cfg(tokio_unstable)]
     pub(crate) fn note_return(&self) {
         self.away.fetch_sub(1, Ordering::Relaxed);
     }
 
-    /// Records that were taken from tasks which went on, and the tasks that have none now.
+    /// How many records were taken from tasks that went on, and how many of these tasks have none
+    /// now.
     #[cfg_attr(not(tokio_unstable), expect(clippy::unused_self, reason = "as where that is told"))]
     pub(crate) fn split_and_away(&self) -> (u64, u64) {
         #[cfg(tokio_unstable)]
@@ -309,7 +310,7 @@ impl Site {
         self.future.get()
     }
 
-    /// Notes how many bytes of arguments the future has taken in.
+    /// Notes how many bytes of arguments the future has captured.
     pub(crate) fn note_arguments(&self, bytes: u64) {
         raise(&self.argument_bytes, bytes + 1);
     }
@@ -361,10 +362,10 @@ impl Site {
     }
 }
 
-/// Bytes of names that are kept; past this, new names go to `(other)`.
+/// The most bytes of names that are kept. Past this, new names go to `(other)`.
 const MOST_NAME_BYTES: u64 = 8 << 20;
 
-/// All sites but `OTHER`.
+/// All sites except `OTHER`.
 static SITES: InternTable<Site> = InternTable::new();
 
 static OTHER: Site = Site::new(
@@ -373,16 +374,16 @@ static OTHER: Site = Site::new(
     OTHER_INDEX,
 );
 
-/// Stands for the column of sites whose tasks nobody annotated: no source file is as wide.
+/// Stands for the column of sites with unannotated tasks: no source file is as wide.
 pub(crate) const PLAIN_COLUMN: u32 = u32::MAX;
 
-/// Stands for the index of `(other)`.
+/// The index of `(other)`.
 const OTHER_INDEX: u32 = u32::MAX - 1;
 
 /// Stands for a site's index where something happened outside every task.
 pub(crate) const UNTRACKED: u32 = u32::MAX - 2;
 
-/// Sites that have had a task; the bytes of the names of all.
+/// `ROWS`: sites that have had a task. `NAME_BYTES`: the bytes of the names of all sites.
 static ROWS: AtomicU64 = AtomicU64::new(0);
 static NAME_BYTES: AtomicU64 = AtomicU64::new(0);
 
@@ -394,8 +395,8 @@ fn claim_row() -> bool {
 
 /// Whether there is room for another site, its row and its name.
 ///
-/// A site that lost its task to a better name stays too, without a row: room is for three sites a
-/// row.
+/// A site whose task moved to a better name stays, without a row. So there is room for three sites
+/// a row.
 fn has_room(key: &Key<'_>) -> bool {
     let rows = config::site_rows();
     let names = NAME_BYTES.load(Ordering::Relaxed).saturating_add(key.name.len() as u64);
@@ -404,7 +405,7 @@ fn has_room(key: &Key<'_>) -> bool {
         && names <= MOST_NAME_BYTES
 }
 
-/// Keeps a new site for ever; `None` when the system has no memory.
+/// Makes a new site, which is kept for ever. Returns `None` if the system has no memory.
 fn make(key: Key<'_>, hash: u64, index: u32) -> Option<&'static Site> {
     let name = arena::keep_str(key.name)?;
     let Key { task_type, file, line, column, .. } = key;
@@ -413,7 +414,7 @@ fn make(key: Key<'_>, hash: u64, index: u32) -> Option<&'static Site> {
     Some(site)
 }
 
-/// The name of a task that nobody named: the function whose body its future is.
+/// The default name of a task: the function whose body is its future.
 fn name_of(type_name: &'static str) -> &'static str {
     let mut name = type_name;
     while let Some(shorter) = name.strip_suffix("::{{closure}}") {

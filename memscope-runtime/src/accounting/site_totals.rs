@@ -1,4 +1,4 @@
-//! Sums over tasks that have ended.
+//! Site totals: sums over the ended tasks of a site, and histograms.
 
 use super::{
     counter_cells::CounterCells,
@@ -11,7 +11,8 @@ use crate::{
     primitives::sync::{AtomicU8, AtomicU64, Ordering, add, bump, raise},
 };
 
-/// Powers of two: bucket `n` counts the values of `n` significant bits, so below `2^n`.
+/// A histogram over powers of two: bucket `n` counts the values with `n` significant bits, which
+/// are below `2^n`.
 #[derive(Debug)]
 pub(crate) struct Histogram([AtomicU64; BUCKETS]);
 
@@ -27,8 +28,8 @@ impl Histogram {
         &self.0[(u64::BITS - value.leading_zeros()) as usize]
     }
 
-    /// The buckets that are not empty in all of `parts` together: the largest value a bucket takes,
-    /// and its count.
+    /// The buckets that are not empty in all of `parts` together. Yields the largest value of each
+    /// bucket, and its count.
     pub(crate) fn buckets<const N: usize>(parts: [&Self; N]) -> impl Iterator<Item = (u64, u64)> {
         (0..BUCKETS).filter_map(move |bits| {
             let count: u64 = parts.iter().map(|part| part.0[bits].load(Ordering::Relaxed)).sum();
@@ -38,11 +39,11 @@ impl Histogram {
     }
 }
 
-/// Sums over ended tasks, added to by many threads.
+/// Sums over ended tasks; many threads add to them.
 ///
-/// PERF: they are kept twice. Who gets `busy` adds to `alone` with plain stores; who finds it taken
-/// adds to `crowded` with locked instructions. So an end costs one of these instead of five, and
-/// nobody ever waits.
+/// PERF: the sums are kept twice. The thread that gets the lock `busy` adds to `alone` with plain
+/// stores. A thread that finds it taken adds to `crowded` with locked instructions. So an end costs
+/// one locked instruction instead of five, and no thread ever waits.
 #[derive(Debug)]
 pub(crate) struct SiteTotals {
     busy: AtomicU8,
@@ -50,14 +51,14 @@ pub(crate) struct SiteTotals {
     crowded: Shard,
     /// The highest peak of one task.
     highest_peak: AtomicU64,
-    /// The longest that a timed task waited which completed.
+    /// The longest wait of a timed task that completed.
     longest_wait_ns: AtomicU64,
     items: ItemSums,
 }
 
 #[derive(Debug)]
 struct Shard {
-    /// By how they ended.
+    /// Numbers of ended tasks, by the state that they ended in.
     ended: [AtomicU64; TaskState::ALL.len()],
     counters: CounterCells,
     peak_bytes: AtomicU64,
@@ -78,7 +79,7 @@ impl SiteTotals {
         }
     }
 
-    /// Adds an ended task; `counted` is called as soon as it is counted.
+    /// Adds an ended task. Calls `counted` as soon as the task is counted.
     #[inline]
     pub(crate) fn add(
         &self,
@@ -94,8 +95,8 @@ impl SiteTotals {
         if let Some(items) = items {
             self.items.add(*items);
         }
-        // Acquire pairs with the Release below: what the last one added is seen before more is
-        // added to it.
+        // Acquire; pairs with the Release below: this thread sees what the last one added before it
+        // adds more.
         if self.busy.swap(1, Ordering::Acquire) == 0 {
             self.alone.add(tally, record, bump);
             counted();
@@ -106,12 +107,13 @@ impl SiteTotals {
         }
     }
 
-    /// In a forked child, on its only thread: no thread is there that adds to `alone`.
+    /// In a forked child, on its only thread: releases the lock, because no other thread is left to
+    /// add to `alone`.
     pub(crate) fn forked(&self) {
         self.busy.store(0, Ordering::Relaxed);
     }
 
-    /// Adds what a task took over while it was added.
+    /// Adds bytes that a task took over while it was being added.
     pub(crate) fn add_taken(&self, bytes: u64) {
         let counters = TaskCounters {
             allocated_bytes: bytes,
@@ -141,7 +143,7 @@ impl SiteTotals {
         }
     }
 
-    /// The tasks' peaks: the largest value of each bucket, and its count.
+    /// A histogram of the tasks' peaks. Yields the largest value of each bucket, and its count.
     pub(crate) fn peaks(&self) -> impl Iterator<Item = (u64, u64)> {
         Histogram::buckets([&self.alone.peaks, &self.crowded.peaks])
     }
@@ -169,8 +171,8 @@ impl Shard {
             add(&self.wait_ns, wait_ns.get());
             add(&self.waits, 1);
         }
-        // Last, so that a task whose thread does not come to the end of this, as in a forked child,
-        // is not counted twice.
+        // Must come last. If the thread does not get here, as in a forked child, the task is not
+        // counted twice.
         add(&self.ended[record.state as usize], 1);
     }
 }
@@ -181,23 +183,23 @@ pub(crate) struct SumsReading {
     pub(crate) completed: u64,
     pub(crate) cancelled: u64,
     pub(crate) panicked: u64,
-    /// Unannotated tasks whose record was taken back.
+    /// Unannotated tasks whose record memscope took back.
     pub(crate) given_up: u64,
-    /// Unannotated tasks that ended nobody knows how.
+    /// Unannotated tasks that ended in a way that is not known.
     pub(crate) ended_unknown: u64,
     pub(crate) counters: TaskCounters,
     pub(crate) highest_peak_bytes: u64,
     pub(crate) longest_wait_ns: u64,
-    /// Of all peaks.
+    /// The sum of the peaks of all tasks.
     pub(crate) peak_sum_bytes: u64,
     pub(crate) wait_sum_ns: u64,
     pub(crate) waits: u64,
-    /// `None`: none of them was a stream.
+    /// `None` if none of the tasks was a stream.
     pub(crate) items: Option<ItemsReading>,
 }
 
 impl SumsReading {
-    /// How many tasks have ended, in whatever way.
+    /// How many tasks have ended, in any way.
     pub(crate) fn ended(&self) -> u64 {
         let Self { completed, cancelled, panicked, given_up, ended_unknown, .. } = *self;
         completed + cancelled + panicked + given_up + ended_unknown

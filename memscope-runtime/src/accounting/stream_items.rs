@@ -1,5 +1,7 @@
-//! What streams yield: beside the records and the history, under their indices, and only there for
-//! streams.
+//! Counts of the items that streams yield.
+//!
+//! They stand beside the records and the rows of ended tasks, under the same indices. They exist
+//! only for streams.
 
 use super::record::Record;
 #[cfg(feature = "stream")]
@@ -14,10 +16,10 @@ use crate::{
     },
 };
 
-/// The counts of one stream; the same single writer as its record's.
+/// The counts of one stream. They have the same single writer as the stream's record.
 #[derive(Debug)]
 pub(crate) struct Counts {
-    /// The stream's id: a record that serves another task by now has no items.
+    /// The stream's id. If the record serves another task by now, the ids differ.
     id: AtomicU64,
     count: AtomicU64,
     allocated_bytes: AtomicU64,
@@ -25,18 +27,18 @@ pub(crate) struct Counts {
     net_bytes: AtomicI64,
 }
 
-// SAFETY: atomics only.
+// SAFETY: only atomics, which are valid when zeroed and need no drop.
 unsafe impl Zeroed for Counts {}
 
-/// Of streams that have not been dropped, under the indices of their records.
+/// The counts of streams that have not been dropped, under the indices of their records.
 static LIVING: Arena<Counts> = Arena::new();
-/// Of those that have, under the places of their rows in the history.
+/// The counts of dropped streams, under the indices of their rows in `ended_tasks`.
 static ENDED: Arena<Counts> = Arena::new();
 
-/// There has been a stream: as long as this is 0, nobody looks for one.
+/// 1 once there has been a stream. While it is 0, no thread looks for one.
 static IN_USE: AtomicU8 = AtomicU8::new(0);
 
-/// One reading of them.
+/// One reading of the counts.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct ItemsReading {
     pub(crate) count: u64,
@@ -45,18 +47,19 @@ pub(crate) struct ItemsReading {
     pub(crate) net_bytes: i64,
 }
 
-/// Starts counting the items of a new stream; `None` where there is no memory for that.
+/// Starts counting the items of a new stream. Returns `None` if there is no memory for that.
 #[cfg(feature = "stream")]
 pub(crate) fn open(record: &Record) -> Option<&'static Counts> {
     IN_USE.store(1, Ordering::Relaxed);
     let counts = LIVING.get_or_make(record.index())?;
     counts.put(ItemsReading::default());
-    // Release: who sees the id sees no count of the stream before (pairs with `of`).
+    // Release; pairs with the Acquire in `of_stream`: a reader of the id sees no count of the
+    // previous stream.
     counts.id.store(record.tally().id(), Ordering::Release);
     Some(counts)
 }
 
-/// What the task of this record has yielded, if it is a stream.
+/// The items that the task of this record has yielded; `None` if it is no stream.
 #[inline]
 pub(crate) fn of(record: &Record) -> Option<ItemsReading> {
     if IN_USE.load(Ordering::Relaxed) == 0 { None } else { of_stream(record) }
@@ -69,8 +72,8 @@ fn of_stream(record: &Record) -> Option<ItemsReading> {
     is_its.then(|| counts.read())
 }
 
-/// Keeps the items of a stream that has ended; in its row's lock. False: there is no memory for
-/// that.
+/// Keeps the items of an ended stream. The caller holds the row's write guard. Returns false if
+/// there is no memory for that.
 #[inline(never)]
 pub(crate) fn keep(place: u32, items: ItemsReading) -> bool {
     let counts = ENDED.get_or_make(place);
@@ -80,13 +83,14 @@ pub(crate) fn keep(place: u32, items: ItemsReading) -> bool {
     counts.is_some()
 }
 
-/// What was kept; the caller looks at the row's version around this.
+/// What `keep` has kept. The caller checks the row's version around this.
 pub(crate) fn kept(place: u32) -> Option<ItemsReading> {
     ENDED.get(place).map(Counts::read)
 }
 
 impl Counts {
-    /// Counts an item: what the stream's tally said before and after the poll that yielded it.
+    /// Counts an item, given readings of the stream's tally before and after the poll that yielded
+    /// it.
     #[cfg(feature = "stream")]
     #[inline]
     pub(crate) fn note(&self, before: &TallyReading, after: &TallyReading) {
@@ -98,7 +102,7 @@ impl Counts {
         shift(&self.net_bytes, after.own_live_bytes.wrapping_sub(before.own_live_bytes));
     }
 
-    // Releases and Acquires: as the fields of a row of the history.
+    // Release and Acquire: as the fields of a row of `ended_tasks`.
     fn put(&self, items: ItemsReading) {
         self.count.store(items.count, Ordering::Release);
         self.allocated_bytes.store(items.allocated_bytes, Ordering::Release);
@@ -116,7 +120,7 @@ impl Counts {
     }
 }
 
-/// The sums over a site's ended streams, added to by many threads.
+/// Sums over the ended streams of a site; many threads add to them.
 #[derive(Debug)]
 pub(crate) struct ItemSums {
     streams: AtomicU64,
@@ -156,7 +160,7 @@ impl ItemSums {
 }
 
 impl ItemsReading {
-    /// Those of both.
+    /// The sums of both.
     pub(crate) fn and(self, other: Self) -> Self {
         Self {
             count: self.count + other.count,

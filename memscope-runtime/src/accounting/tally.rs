@@ -1,4 +1,4 @@
-//! What one task, or one thread outside every task, has allocated and freed by itself.
+//! The tally: what one task, or one thread outside every task, has allocated and freed by itself.
 
 use super::{
     account::Account,
@@ -16,53 +16,55 @@ use crate::{
     },
 };
 
-/// Blocks from this size on are events.
+/// Blocks from this size on are reported as events.
 const LARGE_BLOCK: usize = 1 << 20;
 
 /// The counters of one owner of blocks, on one cache line.
 ///
-/// Invariant: one writer at a time. A task's tally is written by the thread that polls or drops the
-/// task, and by the spawner until the task is handed to the executor; a thread's by that thread. So
-/// all of it is plain loads and stores; other threads only read. What others do to the owner's
-/// blocks goes to its [`Account`].
+/// Invariant: a tally has one writer at a time. A task's tally is written by the thread that polls
+/// or drops the task. Until the task is handed to the executor, the spawner writes it. A thread's
+/// tally is written by that thread. So every access is a plain load or store, and other threads
+/// only read. What others do to the owner's blocks goes to its [`Account`].
 ///
-/// A tally without an account is a *signpost*: [`current`](crate::alloc::current) keeps five of them to
-/// mark the situations that need the slow path; every shared owner and every span has one that
-/// leads to it.
+/// A tally without an account is a *mode tally*. [`current`](crate::alloc::current) keeps six of
+/// them to mark the situations that need the slow path. Every shared owner and every span has one
+/// that leads to it.
 #[derive(Debug)]
 #[repr(C, align(64))]
 pub(crate) struct Tally {
     /// Shifted as in the words of the owner's blocks.
     account: ShiftedRef<Account>,
-    /// The task's id; 0 for a thread, and while the record is not in use.
+    /// The task's id. 0 for a thread, and while the record is not in use.
     id: AtomicU64,
     allocated_bytes: AtomicU64,
     allocations: AtomicU64,
-    /// Blocks this owner freed itself. Of a signpost: blocks whose owner the program has
-    /// overwritten with zeroes, as far as threads do not count at the same moment.
+    /// Blocks that this owner freed itself.
+    ///
+    /// Of a mode tally: freed blocks whose owner the program has overwritten with zeroes. That
+    /// number may be too low if threads count at the same moment.
     frees: AtomicU64,
-    /// Allocated less freed by the owner itself.
+    /// Bytes that this owner allocated, minus those that it freed itself.
     own_live: AtomicI64,
-    /// Of a shared owner's signpost: its index + 1, as the peak's bytes.
+    /// The mode tally of a shared owner or a span keeps here, as the peak's bytes, where it leads.
     peak: Peak,
 }
 
-/// One reading of a tally, whole numbers only.
+/// One reading of a tally, in plain numbers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct TallyReading {
     pub(crate) counters: TaskCounters,
     /// Bytes that the owner freed itself.
     pub(crate) own_freed_bytes: u64,
-    /// Allocated less freed by the owner itself, in its own counters.
+    /// Bytes that the owner allocated by itself, minus those that it freed by itself.
     pub(crate) own_live_bytes: i64,
-    /// The same of blocks, modulo 2^32 as an account counts them.
+    /// The same for blocks, modulo 2^32 as an account counts them.
     pub(crate) own_live_blocks: u32,
     pub(crate) peak_bytes: u64,
 }
 
 impl TallyReading {
-    /// With what came to the owner by others' hands: what it took over counts as allocated by it,
-    /// and what guests did as its own.
+    /// Adds what came to the owner through other threads and tasks. What it took over counts as
+    /// allocated by it, and what guests did counts as its own.
     #[inline]
     pub(crate) fn with(self, taken: Option<&transferred::Row>) -> Self {
         match taken {
@@ -71,7 +73,7 @@ impl TallyReading {
         }
     }
 
-    /// The same of what was read before.
+    /// [`with`](Self::with) for values that were read before.
     pub(crate) fn with_all(self, taken: &TransferredIn) -> Self {
         Self {
             counters: self
@@ -92,7 +94,7 @@ impl TallyReading {
     }
 }
 
-/// Where a signpost leads.
+/// Where a mode tally leads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Leads {
     /// To the shared owner with this index.
@@ -102,7 +104,7 @@ pub(crate) enum Leads {
     Guest(u32),
 }
 
-/// Added to the index of a record.
+/// Added to the index of a record, to tell it from the index of a shared owner.
 #[cfg(feature = "tracing")]
 const GUEST: i64 = 1 << 32;
 
@@ -111,7 +113,7 @@ impl Tally {
         Self::with(0)
     }
 
-    /// The signpost of the shared owner with this index.
+    /// The mode tally of the shared owner with this index.
     pub(crate) fn standing_for(index: u32) -> Self {
         Self::with(i64::from(index) + 1)
     }
@@ -128,7 +130,7 @@ impl Tally {
         }
     }
 
-    /// Starts from nothing for a new owner.
+    /// Resets all counters for a new owner.
     #[inline]
     pub(crate) fn open(&self, id: u64, account: &'static Account) {
         for counter in [&self.allocated_bytes, &self.allocations, &self.frees] {
@@ -140,8 +142,8 @@ impl Tally {
         self.id.store(id, Ordering::Release);
     }
 
-    /// Takes the id away, so that nothing is charged here by mistake and readers see that the owner
-    /// is gone.
+    /// Clears the id, so that nothing is charged here by mistake and readers see that the owner is
+    /// gone.
     pub(crate) fn close(&self) {
         self.id.store(0, Ordering::Release);
     }
@@ -151,7 +153,7 @@ impl Tally {
         self.account.get()
     }
 
-    /// The owner of this tally's blocks; zeroes, where it is a signpost.
+    /// The owner of this tally's blocks; zero for a mode tally.
     #[inline]
     pub(crate) fn owner(&self) -> Owner {
         Owner::shifted(self.account.shifted())
@@ -162,7 +164,7 @@ impl Tally {
         self.id.load(Ordering::Acquire)
     }
 
-    /// Charges a block allocated by the owner.
+    /// Charges a block that the owner allocated.
     #[inline]
     pub(crate) fn charge(&self, account: &Account, bytes: usize) {
         if self.count(bytes) {
@@ -173,10 +175,10 @@ impl Tally {
         }
     }
 
-    /// Counts a block that is not large. True: this may be a new peak, and [`settle`](Self::settle)
-    /// is to be called.
+    /// Counts a block that is not large. Returns true if this may be a new peak: then the caller
+    /// must call [`settle`](Self::settle).
     ///
-    /// PERF: the account's line, which other threads write, is read only then.
+    /// PERF: only then does the thread read the account's line, which other threads write.
     #[inline]
     #[must_use]
     pub(crate) fn count(&self, bytes: usize) -> bool {
@@ -185,8 +187,8 @@ impl Tally {
         self.peak.is_passed_by(shift(&self.own_live, bytes.cast_signed() as i64))
     }
 
-    /// Counts a block of the owner's that it has reallocated; as [`discharge`](Self::discharge) and
-    /// [`count`](Self::count).
+    /// Counts a reallocation of the owner's block by the owner: [`discharge`](Self::discharge) and
+    /// [`count`](Self::count) in one.
     #[inline]
     #[must_use]
     pub(crate) fn recount(&self, old_bytes: usize, bytes: usize) -> bool {
@@ -197,14 +199,14 @@ impl Tally {
         self.peak.is_passed_by(shift(&self.own_live, grown))
     }
 
-    /// Raises the peak to what is live, if need be.
+    /// Raises the peak to what is live, if that is higher.
     #[inline(never)]
     pub(crate) fn settle(&self, account: &Account) {
         let own_live = self.own_live.load(Ordering::Relaxed);
         self.peak.settle(account, own_live, self.peak.bytes(), transferred::is_in_use);
     }
 
-    /// Tells the collector, where the owner is a task.
+    /// Tells the collector about a large block, if the owner is a task.
     #[cold]
     #[inline(never)]
     fn note_large_block(&self, account: &Account, bytes: usize) {
@@ -222,18 +224,18 @@ impl Tally {
         shift(&self.own_live, -(bytes.cast_signed() as i64));
     }
 
-    /// Starts the peak anew from what is live now.
+    /// Restarts the peak from what is live now.
     pub(crate) fn restart_peak(&self, account: &Account) {
         self.peak.settle(account, self.own_live.load(Ordering::Relaxed), 0, transferred::is_in_use);
     }
 
-    /// Lets the owner look at its account at its next allocation: somebody has transferred a block
-    /// to it.
+    /// Makes the owner look at its account at its next allocation. Called after another thread has
+    /// transferred a block to it.
     pub(crate) fn look_again(&self) {
         self.peak.look_again();
     }
 
-    /// Allocated less freed by the owner itself.
+    /// Bytes that the owner allocated, minus those that it freed itself.
     #[cfg(feature = "task-names")]
     #[inline]
     pub(crate) fn own_live_bytes(&self) -> i64 {
@@ -244,18 +246,18 @@ impl Tally {
         to_bytes(self.peak.bytes())
     }
 
-    /// Charges a block where the tally has many writers: only the orphans' one has.
+    /// Charges a block to a tally with many writers: only the orphans' tally has many.
     pub(crate) fn charge_shared(&self, bytes: usize) {
         add(&self.allocated_bytes, bytes as u64);
         add(&self.allocations, 1);
         self.own_live.fetch_add(bytes.cast_signed() as i64, Ordering::Relaxed);
     }
 
-    /// Charges a block that a guest allocates, while another thread may write all of this.
+    /// Charges a block that a guest allocates, while another thread may write this tally.
     #[cfg(feature = "tracing")]
     pub(crate) fn charge_as_guest(&self, account: &Account, bytes: usize) {
-        // First, so that no more seems live than was allocated (released by the change of the
-        // balance).
+        // Must come first, so that live bytes never exceed allocated bytes. The change of the
+        // balance releases it.
         transferred::note_guest(account, bytes as u64);
         account.charge(bytes);
         self.peak.look_again();
@@ -265,10 +267,10 @@ impl Tally {
         }
     }
 
-    /// What is live, while others allocate and free.
+    /// Live bytes, read while other threads allocate and free.
     ///
-    /// It is the sum of two numbers, which were there at one time if the first one is the same
-    /// afterwards.
+    /// They are the sum of two numbers. If the first number has not changed afterwards, both
+    /// existed at one time.
     #[cfg(feature = "tracing")]
     fn live(&self, account: &Account) -> i64 {
         const ATTEMPTS: usize = 8;
@@ -285,20 +287,20 @@ impl Tally {
         own_live.wrapping_add(net)
     }
 
-    /// Makes this the signpost for guests of the span with this id and record; before another
-    /// thread sees it.
+    /// Makes this the mode tally for guests of the span with this id and record. Must be called
+    /// before another thread sees it.
     #[cfg(feature = "tracing")]
     pub(crate) fn stand_for_guests(&self, id: u64, record: u32) {
         self.peak.stand_for(GUEST + i64::from(record));
         self.id.store(id, Ordering::Release);
     }
 
-    /// Of a signpost: blocks whose owner the program has overwritten with zeroes.
+    /// Of a mode tally: freed blocks whose owner the program has overwritten with zeroes.
     pub(crate) fn zeroes(&self) -> u64 {
         self.frees.load(Ordering::Relaxed)
     }
 
-    /// Where this signpost leads, if anywhere.
+    /// Where this mode tally leads; `None` if it leads nowhere.
     pub(crate) fn leads(&self) -> Option<Leads> {
         let stands_for = self.peak.bytes();
         #[cfg(feature = "tracing")]
@@ -310,7 +312,7 @@ impl Tally {
 
     #[expect(clippy::cast_possible_truncation, reason = "blocks are counted modulo 2^32")]
     pub(crate) fn read(&self) -> TallyReading {
-        // Before `allocated_bytes`, so that no more seems live than was allocated.
+        // Must be read before `allocated_bytes`, so that live bytes never exceed allocated bytes.
         let own_live_bytes = self.own_live.load(Ordering::Acquire);
         let allocated_bytes = self.allocated_bytes.load(Ordering::Relaxed);
         let allocation_count = self.allocations.load(Ordering::Relaxed);
@@ -325,7 +327,7 @@ impl Tally {
     }
 }
 
-/// A peak starts at 0 and only rises.
+/// A peak starts at 0 and only rises, so it is never negative.
 fn to_bytes(peak: i64) -> u64 {
     u64::try_from(peak).unwrap_or(0)
 }

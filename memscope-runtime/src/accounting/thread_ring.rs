@@ -1,4 +1,5 @@
-//! Each thread's ring: taken at its first event, handed on when the thread ends.
+//! Event rings of threads: a thread takes one at its first event, and the next thread takes it over
+//! when that thread ends.
 
 use std::cell::Cell;
 
@@ -9,28 +10,28 @@ use crate::primitives::{
     this_thread,
 };
 
-/// Events that wait for the collector, of 32 bytes each: 64 KiB a thread.
+/// Events that wait for the collector: 32 bytes each, 64 KiB a thread.
 const SLOTS: usize = 2_048;
 
-/// Threads that have a ring at one time; the events of others are dropped. So all rings together
-/// take 64 MiB at the most.
+/// The most threads that have a ring at one time; the events of other threads are dropped. So all
+/// rings together take 64 MiB at the most.
 const MOST_RINGS: u32 = 1_024;
 
 pub(crate) type ThreadRing = Ring<SLOTS>;
 
-// SAFETY: atomics only.
+// SAFETY: only atomics, which are valid when zeroed and need no drop.
 unsafe impl Zeroed for ThreadRing {}
 
-/// A ring, and its links.
+/// A slot for a ring, with its links.
 #[derive(Debug)]
 struct Place {
     ring: StaticRef<ThreadRing>,
-    /// In the roster of all rings.
+    /// The link in the append list of all rings.
     next: AtomicU32,
     links: Links,
-    /// When its last event was, so that they stay in order.
+    /// The time of its last event, which keeps the events in order.
     last_ns: AtomicU64,
-    /// Twice the ends of tasks that its threads have folded away; odd while one is on the way.
+    /// Twice the number of task ends that its threads have finished; odd while one is in progress.
     folds: AtomicU64,
 }
 
@@ -43,14 +44,14 @@ impl HasLinks for Place {
     }
 }
 
-/// A ring goes from a thread that has ended to the next one, which goes on where the other stopped,
-/// whether it was drained or not.
+/// When a thread has ended, its ring goes to the next thread, whether it was drained or not. That
+/// thread goes on where the other stopped.
 static PLACES: Slab<Place> = Slab::new();
 static RINGS: AppendList = AppendList::new(AtomicU32::new(0));
 /// Events of threads without a ring.
 static DROPPED: AtomicU64 = AtomicU64::new(0);
 
-/// What threads without a place have begun to fold away, and what they have folded away.
+/// How many task ends threads without a slot have begun, and how many they have finished.
 static BEGUN: AtomicU64 = AtomicU64::new(0);
 static FOLDED: AtomicU64 = AtomicU64::new(0);
 
@@ -58,8 +59,8 @@ thread_local! {
     static MINE: Cell<Option<&'static Place>> = const { Cell::new(None) };
 }
 
-/// Puts an event into the thread's ring, or counts it where there is no room. Safe in the
-/// allocator.
+/// Pushes an event into the thread's ring, or counts it as dropped if there is no room. May be
+/// called inside the allocator.
 ///
 /// PERF: seven plain stores.
 #[inline]
@@ -75,16 +76,15 @@ pub(crate) fn push(event: Event) {
     }
 }
 
-/// The end of a task is on its way, until this is dropped; a reader must not see a part of it: see
-/// [`EndEpochs`].
+/// Guard of a task's end in progress. A reader must not see a part of the end: see [`EndEpochs`].
 #[derive(Debug)]
 pub(crate) struct EndInProgress {
-    /// The thread's own count, and what it was; `None`: it has no place.
+    /// The slot's count, and its value before; `None` if the thread has no slot.
     place: Option<(&'static AtomicU64, u64)>,
 }
 
 impl EndInProgress {
-    /// PERF: plain stores, as each thread counts by itself.
+    /// Begins a task's end. PERF: plain stores, because each thread has its own count.
     #[inline]
     pub(crate) fn begin() -> Self {
         let place = mine().map(|Place { folds, .. }| (folds, folds.load(Ordering::Relaxed)));
@@ -92,7 +92,8 @@ impl EndInProgress {
             Some((folds, before)) => folds.store(before.wrapping_add(1), Ordering::Relaxed),
             None => add(&BEGUN, 1),
         }
-        // What follows is not seen before the odd count (pairs with the fence in `EndEpochs::is_unchanged`).
+        // What follows is not seen before the odd count. Pairs with the fence in
+        // `EndEpochs::is_unchanged`.
         fence(Ordering::Release);
         Self { place }
     }
@@ -101,7 +102,7 @@ impl EndInProgress {
 impl Drop for EndInProgress {
     #[inline]
     fn drop(&mut self) {
-        // Release pairs with the Acquire in `EndEpochs::read`.
+        // Release; pairs with the Acquire in `EndEpochs::read`.
         match self.place {
             Some((folds, before)) => folds.store(before.wrapping_add(2), Ordering::Release),
             None => {
@@ -111,11 +112,13 @@ impl Drop for EndInProgress {
     }
 }
 
-/// How many ends of tasks all threads had folded away at some time. A reader takes this before and
-/// asks after: if it still stands, no task was in the middle of its end meanwhile.
+/// The epochs of task ends of all threads: a seqlock that is sharded over the threads.
+///
+/// A reader takes this before it reads, and asks [`is_unchanged`](Self::is_unchanged) afterwards.
+/// If so, no task was in the middle of its end meanwhile.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct EndEpochs {
-    /// Nobody was at one.
+    /// No thread was in the middle of an end.
     are_whole: bool,
     count: u64,
 }
@@ -132,16 +135,17 @@ impl EndEpochs {
         folds
     }
 
-    /// Whether nobody was in the middle of an end since this was read, and nobody is.
+    /// Whether no thread has been in the middle of an end since this was read, and none is now.
     pub(crate) fn is_unchanged(self) -> bool {
-        // The fence keeps the reading before these loads (as in a sequence lock): who saw a part of
-        // an end sees that it has begun.
+        // The fence keeps the reader's loads before these loads, as in a seqlock. A reader that saw
+        // a part of an end sees that the end has begun.
         fence(Ordering::Acquire);
         self.are_whole && Self::read() == self
     }
 }
 
-/// This thread's place. `None` while it ends, and where there is no memory or there are too many.
+/// This thread's slot. `None` while the thread ends, without memory, or if there are too many
+/// rings.
 #[inline]
 fn mine() -> Option<&'static Place> {
     MINE.get().or_else(take)
@@ -160,7 +164,7 @@ fn take() -> Option<&'static Place> {
     Some(place)
 }
 
-/// Gives a new place its ring.
+/// Gives a new slot its ring.
 fn enter(place: &'static Place) -> Option<()> {
     let Some(ring) = arena::keep_zeroed::<ThreadRing>() else {
         PLACES.put(place);
@@ -171,21 +175,21 @@ fn enter(place: &'static Place) -> Option<()> {
     Some(())
 }
 
-/// Hands the thread's ring on, with the events that are in it.
+/// Gives the thread's ring to the next thread, with the events that are in it.
 pub(crate) fn retire() {
     if let Some(place) = MINE.take() {
         PLACES.put(place);
     }
 }
 
-/// In a forked child, on its only thread: other threads go on with the rings of those that are not
-/// there. Returns whether one of these was in the middle of the end of a task, which will not go
-/// on.
+/// In a forked child, on its only thread: lets other threads go on with the rings of threads that
+/// the fork left behind. Returns whether one of those was in the middle of a task's end, which
+/// nothing will finish.
 pub(crate) fn forked() -> bool {
     let own = MINE.get();
     let is_odd = |place: &Place| !place.folds.load(Ordering::Relaxed).is_multiple_of(2);
     if own.is_some_and(is_odd) {
-        // It goes on with that itself: a signal handler forks.
+        // This thread goes on with that end itself: a signal handler forks.
         return false;
     }
     let begun = BEGUN.load(Ordering::Relaxed);
@@ -200,7 +204,8 @@ pub(crate) fn forked() -> bool {
     any
 }
 
-/// Drains every ring into `each`; by one reader at a time. Returns the most that one of them held.
+/// Drains every ring into `each`; only one reader at a time may call this. Returns the most events
+/// that one ring held.
 pub(crate) fn drain(mut each: impl FnMut(Event)) -> u32 {
     let mut most = 0;
     for_each_ring(|ring| {
@@ -209,7 +214,7 @@ pub(crate) fn drain(mut each: impl FnMut(Event)) -> u32 {
     most
 }
 
-/// Events that were dropped: the rings were full, or their thread had none.
+/// Events that were dropped, because a ring was full or their thread had none.
 pub(crate) fn dropped() -> u64 {
     let mut dropped = DROPPED.load(Ordering::Relaxed);
     for_each_ring(|ring| dropped += ring.dropped());
@@ -253,7 +258,7 @@ mod tests {
             drop(folding);
             assert!(!within.is_unchanged() && !before.is_unchanged(), "it has begun and is over");
         };
-        // Without a place of its own, and with one.
+        // Without a slot of its own, and with one.
         std::thread::spawn(move || {
             ends();
             this_thread::set_registered(true);

@@ -1,4 +1,4 @@
-//! What comes to a task by other hands than those of its one writer: blocks that it takes over by
+//! What comes to a task from others than its single writer: blocks that it takes over by
 //! `transfer`, and what guests of a span do.
 
 use super::{account::Account, peak_window};
@@ -7,26 +7,27 @@ use crate::primitives::{
     sync::{AtomicU8, AtomicU64, Ordering, add, raise},
 };
 
-/// What came to an account's owner so.
+/// One reading of what has come to an account's owner.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct TransferredIn {
-    /// What it took over.
+    /// Bytes of the blocks that it took over.
     pub(crate) bytes: u64,
-    /// What was live, at the most, right after it took something over or a guest allocated.
+    /// The most live bytes right after it took something over or a guest allocated.
     pub(crate) peak_bytes: u64,
-    /// What guests allocated.
+    /// Bytes of the blocks that guests allocated.
     pub(crate) guest_bytes: u64,
     pub(crate) guest_blocks: u64,
     /// Bytes of the owner's blocks that guests freed.
     pub(crate) guest_freed_bytes: u64,
-    /// How often a thread came into the span while it was entered.
+    /// How often a thread entered the span while it was already entered.
     pub(crate) entries: u64,
 }
 
-/// Beside the accounts, and under their indices: colder, and only there once something came.
+/// The rows stand beside the accounts, under the same indices: they are used less often, and exist
+/// only once something has come.
 static TAKEN: Arena<Row> = Arena::new();
 
-/// Nothing has come to any owner as long as this is 0, and no task pays for it.
+/// 1 once something may have come to any owner. While it is 0, no task pays for this.
 static IN_USE: AtomicU8 = AtomicU8::new(0);
 
 /// What has come to one account's owner.
@@ -40,7 +41,7 @@ pub(crate) struct Row {
     entries: AtomicU64,
 }
 
-// SAFETY: atomics only.
+// SAFETY: only atomics, which are valid when zeroed and need no drop.
 unsafe impl Zeroed for Row {}
 
 impl Row {
@@ -51,13 +52,13 @@ impl Row {
     }
 }
 
-/// Whether anything has come to any owner.
+/// Whether anything may have come to any owner.
 #[inline]
 pub(crate) fn is_in_use() -> bool {
     IN_USE.load(Ordering::Relaxed) != 0
 }
 
-/// Starts from nothing for an account's new owner; before it is opened.
+/// Resets the row for an account's new owner. Must be called before the account is opened.
 #[inline]
 pub(crate) fn forget(account: &Account) {
     if is_in_use()
@@ -67,8 +68,8 @@ pub(crate) fn forget(account: &Account) {
     }
 }
 
-/// What has come to the account's owner; `None` where nothing has come to any.
-// PERF: a pointer, as tasks mostly end without. What is there is read out of line.
+/// The row of the account's owner; `None` if nothing has come to any owner.
+// PERF: returns a pointer, because tasks mostly end without a row. The row is read out of line.
 #[inline]
 pub(crate) fn of(account: &Account) -> Option<&'static Row> {
     if is_in_use() { TAKEN.get(account.index()) } else { None }
@@ -89,23 +90,22 @@ impl Row {
     }
 }
 
-/// Counts bytes that the owner is about to take over: first, so that no more seems live than was
-/// allocated or taken over. False: there is no memory.
+/// Counts bytes that the owner is about to take over. Must come first, so that live bytes never
+/// exceed what was allocated or taken over. Returns false if there is no memory.
 pub(crate) fn note(account: &Account, bytes: u64) -> bool {
     let Some(row) = row(account) else { return false };
-    // Released by the change of the account's balance that follows.
+    // The change of the account's balance that follows releases this.
     add(&row.bytes, bytes);
     true
 }
 
-/// The account's row, from the first time on that something comes to it; `None`: there is no
-/// memory.
+/// The account's row, made if it does not exist. Returns `None` if there is no memory.
 fn row(account: &Account) -> Option<&'static Row> {
     IN_USE.store(1, Ordering::Relaxed);
     TAKEN.get_or_make(account.index())
 }
 
-/// Takes a `note` back: nothing came of it.
+/// Takes back a `note`: nothing was taken over.
 pub(crate) fn retract(account: &Account, bytes: u64) {
     if let Some(row) = TAKEN.get(account.index()) {
         row.bytes.fetch_sub(bytes, Ordering::Relaxed);
@@ -131,7 +131,7 @@ pub(crate) fn note_guest(account: &Account, bytes: u64) {
     }
 }
 
-/// Counts a block of the owner's that a guest frees.
+/// Counts a block of the owner that a guest frees.
 #[cfg(feature = "tracing")]
 pub(crate) fn note_guest_free(account: &Account, bytes: u64) {
     if let Some(row) = row(account) {
@@ -139,14 +139,14 @@ pub(crate) fn note_guest_free(account: &Account, bytes: u64) {
     }
 }
 
-/// Counts a thread that comes into a span which is entered. False: there is no memory to count what
-/// it does.
+/// Counts an entry into a span that is already entered. Returns false if there is no memory to
+/// count what the thread does there.
 #[cfg(feature = "tracing")]
 pub(crate) fn note_entry(account: &Account) -> bool {
     row(account).map(|row| add(&row.entries, 1)).is_some()
 }
 
-/// Takes a `note_entry` back.
+/// Takes back a `note_entry`.
 #[cfg(feature = "tracing")]
 pub(crate) fn retract_entry(account: &Account) {
     if let Some(row) = row(account) {

@@ -1,6 +1,6 @@
-//! Sums of what is allocated outside of every task.
+//! Untracked memory: what is allocated outside every task.
 
-/// What was allocated outside every task.
+/// Sums over what was allocated outside every task.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Untracked {
     pub(crate) allocated_bytes: u64,

@@ -1,8 +1,8 @@
 //! A variable that `track_var!` registered, followed through the heap blocks that it holds.
 //!
-//! Its blocks are *named*: their words point here instead of to their account, so that the thread
-//! that frees or reallocates one, in whatever task, comes by. Nothing is borrowed and nothing is
-//! asked of the variable again.
+//! Its blocks are *named*: their owner words point here instead of to their account. So any thread
+//! that frees or reallocates such a block, in whatever task, updates the variable. The variable is
+//! not borrowed, and it is not read again after its registration.
 
 use std::iter;
 
@@ -22,32 +22,33 @@ use crate::{
     },
 };
 
-/// A name of one heap block; used again for another when the block is freed.
+/// A name of one heap block; reused for another block when this one is freed.
 ///
-/// The first block of a variable has the variable itself, its *head*; its other blocks are *parts*,
-/// which point to the head. A variable ends when the last of its *outer* blocks is freed, those
-/// that it holds directly; blocks behind a pointer only count as long as they live.
+/// The first block of a variable is named by the variable itself, its *head*. Its other blocks are
+/// named by *parts*, which point to the head. The blocks that the variable holds directly are its
+/// *outer* blocks. The variable ends when the last of them is freed; blocks behind a pointer do not
+/// keep it alive.
 #[derive(Debug)]
 #[repr(C, align(64))]
 pub(crate) struct Variable {
-    /// Who is charged with the block.
+    /// The account that is charged with the block.
     account: StaticRef<Account>,
     /// Of a head: its row.
     site: StaticRef<VariableSite>,
-    /// Of a head: its blocks that live.
+    /// Of a head: the number of its live blocks, and of the live outer ones.
     holds: DualRefcount,
-    /// Of a head: the bytes of its blocks that live.
+    /// Of a head: the bytes of its live blocks.
     live_bytes: AtomicI64,
-    /// Of a head: the bytes of its blocks that were freed, each as it was then.
+    /// Of a head: the bytes of its freed blocks, each with its last size.
     freed_bytes: AtomicU64,
     /// Of a head: when it was registered.
     started_ns: AtomicU64,
-    /// Different for each use; the low bits are flags.
+    /// Differs for each use. The low bits are flags.
     version: AtomicU32,
     index: AtomicU32,
-    /// Index + 1 of another name of the same block; in a free list, its link.
+    /// Index + 1 of the next name of the same block, 0 if there is none. In a free list: its link.
     next: AtomicU32,
-    /// The index of the head: its own if it is one.
+    /// The index of the head; its own index if it is one.
     head: AtomicU32,
 }
 
@@ -78,7 +79,7 @@ const PARTIAL: u32 = 2;
 const IS_OUTER: u32 = 4;
 const USE: u32 = 8;
 
-/// Names of one block, at the most.
+/// The most names that one block can have.
 const MOST_NAMES: usize = 16;
 
 static VARIABLES: Slab<Variable> = Slab::new();
@@ -87,22 +88,24 @@ thread_local! {
     static MAGAZINE: Magazine<Variable> = const { Magazine::new() };
 }
 
-/// Held while the word of a block changes that has names, or the account of these names. Not needed
-/// where the block is freed or reallocated: nobody else has it then.
+/// Held while a thread changes the word of a block that has names, or the account of these names. A
+/// thread that frees or reallocates the block need not hold it: no other thread has the block then.
 static NAMED: Lock<()> = Lock::new((), fork_lock::as_it_is);
 
 fn rename_named() -> Guard<'static, ()> {
     NAMED.lock()
 }
 
-/// Lets `name` change the word of a block that is being shown.
+/// Lets `name` change the word of a block that a `Trackable` value shows.
 pub(crate) fn rename(block: Block, name: impl FnMut(Owner) -> Option<Owner>) {
-    // SAFETY: `Blocks::block` was promised that the block is live and was allocated with this
-    // layout by the program's allocator, and `probe` has found that this one is ours.
+    // SAFETY: the contract of `Blocks::block` says that the block is live and was allocated with
+    // this layout by the program's allocator. The installation check has found that this allocator
+    // is memscope's.
     unsafe { block_layout::rename(block.start, block.layout, name) };
 }
 
-/// Who is charged with a block that is being shown; `None`: nobody, or it is a Tokio cell.
+/// The account that is charged with a block that a `Trackable` value shows. `None` if there is no
+/// account, or the block is a Tokio cell.
 pub(crate) fn charged_to(block: Block) -> Option<&'static Account> {
     let mut charged = None;
     rename(block, |there| {
@@ -116,8 +119,9 @@ pub(crate) fn charged_to(block: Block) -> Option<&'static Account> {
     charged
 }
 
-/// Writes `to` into the word of a block that is being shown, or into its names. Returns the owner
-/// that was charged with it; `None` where that was `to`, none or a Tokio cell.
+/// Charges `to` with a block that a `Trackable` value shows: writes it into the block's word, or
+/// into its names. Returns the account that was charged before. Returns `None` if that was `to`, if
+/// there was none, or if the block is a Tokio cell.
 pub(crate) fn recharge(block: Block, to: &'static Account) -> Option<&'static Account> {
     let mut renaming = None;
     let mut from = None;
@@ -128,7 +132,8 @@ pub(crate) fn recharge(block: Block, to: &'static Account) -> Option<&'static Ac
             OwnerKind::Named(top) => {
                 renaming.get_or_insert_with(rename_named);
                 names = Some(top);
-                // The same word: if it still stands there, these are all names of the block.
+                // The word stays the same: if it still stands there, these are all names of the
+                // block.
                 (top.account(), there)
             }
             OwnerKind::Memscope | OwnerKind::Cell(_) | OwnerKind::Unknown => (None, there),
@@ -144,17 +149,17 @@ pub(crate) fn recharge(block: Block, to: &'static Account) -> Option<&'static Ac
     from
 }
 
-/// How it went to name a block.
+/// The outcome of naming a block.
 pub(crate) enum Naming {
     Done,
-    /// It has such a name already.
+    /// The block has such a name already.
     Known(&'static Variable),
-    /// It is nobody's, a Tokio cell, or has too many names.
+    /// The block has no account, is a Tokio cell, or has too many names.
     Refused,
 }
 
 impl Variable {
-    /// One that is not in use; `None` where there are as many as are allowed.
+    /// Takes an unused record. Returns `None` at the limit of live variables.
     pub(crate) fn take() -> Option<&'static Self> {
         let most = u32::try_from(config::live_variables()).unwrap_or(u32::MAX);
         MAGAZINE.with(Magazine::pop).or_else(|| VARIABLES.take_up_to(most))
@@ -181,27 +186,27 @@ impl Variable {
         self.open(head.index(), if is_outer { IS_OUTER } else { 0 });
     }
 
-    /// From here on a head is seen by readers; the hold of its registration keeps it.
+    /// Makes a head visible to readers; the reference of its registration keeps it alive.
     pub(crate) fn show(&self) {
         self.version.fetch_or(IN_USE, Ordering::Release);
     }
 
-    /// Not all blocks of the variable are known.
+    /// Notes that not all blocks of the variable are known.
     pub(crate) fn note_partial(&self) {
         self.version.fetch_or(PARTIAL, Ordering::Relaxed);
     }
 
-    /// Keeps a head from ending. False: it has ended.
+    /// Keeps a head from ending. Returns false if it has ended.
     pub(crate) fn hold(&self) -> bool {
         self.holds.hold()
     }
 
-    /// Names another block of the variable. False: there was no room.
+    /// Names another block of the variable. Returns false if there was no room.
     pub(crate) fn add_part(&'static self, block: Block, is_outer: bool) -> bool {
         let Some(new) = Self::take() else { return false };
         let bytes = block.layout.size();
         new.open_part(self, is_outer);
-        // First, as the block may be freed as soon as it has its name.
+        // Must come first: the block may be freed as soon as it has its name.
         self.holds.add(is_outer);
         let live_bytes = self.grow(bytes, 0);
         let naming = new.name(block, |there| there.head_index() == self.index());
@@ -217,15 +222,15 @@ impl Variable {
         matches!(naming, Naming::Known(_))
     }
 
-    /// NOTE: it is not seen as in use before its block has the name: it may already have one like
-    /// this.
+    /// Sets the head and the flags. NOTE: the record must not be seen as in use before its block
+    /// has the name, because the block may already have such a name.
     fn open(&self, head: u32, flags: u32) {
         self.head.store(head, Ordering::Relaxed);
         let version = self.version.load(Ordering::Relaxed);
         self.version.store(version | flags, Ordering::Relaxed);
     }
 
-    /// Gives the block this name beside those that it has, unless one of them `is_known`.
+    /// Adds this name to the names of the block, unless `is_known` accepts one of them.
     pub(crate) fn name(
         &'static self,
         block: Block,
@@ -265,7 +270,7 @@ impl Variable {
         })
     }
 
-    /// Who is charged with the block; the same for all its names.
+    /// The account that is charged with the block; all names of the block have the same.
     pub(crate) fn account(&self) -> Option<&'static Account> {
         self.account.get()
     }
@@ -282,15 +287,15 @@ impl Variable {
         self.site.get().is_some_and(|own| std::ptr::eq(own, site))
     }
 
-    /// Changes the live bytes of a head; returns what they are now.
+    /// Changes the live bytes of a head. Returns the new number.
     fn grow(&self, by: usize, less: usize) -> u64 {
         let change = by.cast_signed() as i64 - less.cast_signed() as i64;
         let bytes = self.live_bytes.fetch_add(change, Ordering::Relaxed) + change;
         u64::try_from(bytes).unwrap_or(0)
     }
 
-    /// Takes a block, or the hold of who registers it, off a head. The last outer one ends the
-    /// variable, the last of all gives its place back.
+    /// Removes a block from a head, or the reference that the registration holds. The last outer
+    /// one ends the variable. The last of all gives the record back.
     pub(crate) fn release(&'static self, is_outer: bool, freer: u64, owner: u64) {
         let released = self.holds.release(is_outer);
         if released.is_last_outer {
@@ -312,20 +317,21 @@ impl Variable {
         }
     }
 
-    /// The block of all these names is freed. Returns the owner that is to be discharged of it.
+    /// Notes that the block of all these names is freed. Returns the account from which the block
+    /// must be discharged.
     pub(crate) fn freed(&'static self, freer: u64, bytes: usize) -> Option<&'static Account> {
         let account = self.account();
         let owner = account.map_or(0, Account::id);
         let mut next = Some(self);
         while let Some(name) = next {
-            // Before its place is given back.
+            // Must be read before the record is given back.
             next = name.names().nth(1);
             if let Some(head) = name.head() {
                 head.grow(0, bytes);
                 head.freed_bytes.fetch_add(bytes as u64, Ordering::Relaxed);
                 let is_outer = name.version.load(Ordering::Relaxed) & IS_OUTER != 0;
                 if std::ptr::eq(head, name) {
-                    // Its own block is gone; others may go on.
+                    // The head's own block is gone; its other blocks may live on.
                     name.account.clear();
                 } else {
                     name.give_back();
@@ -336,7 +342,7 @@ impl Variable {
         account
     }
 
-    /// The block of all these names was reallocated, and is charged to `account` now.
+    /// Notes that the block of all these names was reallocated and is charged to `account` now.
     pub(crate) fn moved(&'static self, account: Option<&'static Account>, old: usize, new: usize) {
         for name in self.names() {
             match account {
@@ -353,12 +359,12 @@ impl Variable {
     }
 }
 
-/// A live variable at one moment.
+/// One reading of a live variable.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct VariableReading {
     pub(crate) site: &'static VariableSite,
     pub(crate) extent: Extent,
-    /// The id of the task that is charged with its first block that lives; 0: none.
+    /// The id of the task that is charged with its first live block; 0 if there is none.
     pub(crate) task: u64,
     /// The index of that task's site.
     pub(crate) task_site: u32,
@@ -366,7 +372,7 @@ pub(crate) struct VariableReading {
     pub(crate) lifetime_ns: u64,
 }
 
-/// The record that begins at this address; `None` where none does.
+/// The record that begins at this address; `None` if none does.
 #[inline]
 pub(crate) fn at(address: usize) -> Option<&'static Variable> {
     VARIABLES.at_address(address)
@@ -402,7 +408,7 @@ impl Variable {
     }
 }
 
-/// Gives all that a thread kept for itself to the others.
+/// Empties this thread's magazine, so that other threads can take its records.
 pub(crate) fn empty_spares() {
     VARIABLES.empty(&MAGAZINE);
 }

@@ -1,5 +1,6 @@
-//! The place of a `track_var!` and the type of its variable: one row for all that were registered
-//! there.
+//! Variable sites: the place of a `track_var!` and the type of its variable.
+//!
+//! Each site is one row, which counts all variables that were registered there with that type.
 
 use std::ptr;
 
@@ -12,15 +13,15 @@ use crate::{
     },
 };
 
-/// A place that `track_var!` stands at, made by the macro.
+/// A place in the code where `track_var!` stands; the macro makes it.
 #[derive(Debug)]
 pub struct VariableCallsite {
     key: Key,
-    /// The row that was needed last: inside a generic function there is one for each type.
+    /// The row that was used last. Inside a generic function there is one row for each type.
     last: StaticRef<VariableSite>,
 }
 
-/// What tells one row from another.
+/// What distinguishes one row from another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Key {
     pub(crate) name: &'static str,
@@ -31,7 +32,7 @@ pub(crate) struct Key {
 }
 
 impl VariableCallsite {
-    /// A variable as it is written in the code, and where.
+    /// A callsite for a variable with this name, as written in the code, at this place.
     pub const fn new(name: &'static str, file: &'static str, line: u32, column: u32) -> Self {
         let key = Key { name, type_name: "", file, line, column };
         Self { key, last: StaticRef::none() }
@@ -50,7 +51,7 @@ impl VariableCallsite {
     }
 }
 
-/// One row: the counts of all variables that a `track_var!` registered with one type.
+/// One row: the counts of all variables that one `track_var!` registered with one type.
 #[derive(Debug)]
 pub(crate) struct VariableSite {
     pub(crate) key: Key,
@@ -66,7 +67,7 @@ pub(crate) struct VariableSite {
     last: Last,
 }
 
-/// The last variable that ended or could not be followed.
+/// The last variable that ended or could not be followed, protected by a seqlock.
 #[derive(Debug)]
 struct Last {
     version: SeqLock,
@@ -77,7 +78,7 @@ struct Last {
     lifetime_ns: AtomicU64,
 }
 
-/// A variable whose end was seen, or cannot be. Ids of tasks are 0 outside of every one.
+/// A variable whose end was seen, or cannot be seen. Task ids are 0 outside every task.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Past {
     pub(crate) extent: Extent,
@@ -90,7 +91,7 @@ pub(crate) struct Past {
 /// One reading of a row.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct VariableSiteReading {
-    /// Where the row lies: tells it from all others.
+    /// The address of the row, which distinguishes it from all others.
     pub(crate) id: *const (),
     pub(crate) key: Key,
     pub(crate) stack_bytes: u64,
@@ -133,7 +134,8 @@ impl VariableSite {
         }
     }
 
-    /// The row with this key, made if need be; `(other)` where there is no room.
+    /// Returns the row with this key, and makes it if it does not exist. Returns `(other)` if there
+    /// is no room.
     fn of(key: Key) -> &'static Self {
         let place = u64::from(key.line) << 32 | u64::from(key.column);
         let hash = Hash::new().number(place).text(key.name).text(key.type_name).get();
@@ -143,7 +145,7 @@ impl VariableSite {
         SITES.get_or_insert(hash, is_same, has_room, make).unwrap_or(&OTHER)
     }
 
-    /// All rows with a variable, `(other)` last.
+    /// All rows that have had a variable, `(other)` last.
     pub(crate) fn all() -> impl Iterator<Item = &'static Self> {
         SITES.iter().chain([&OTHER]).filter(|site| site.registered.load(Ordering::Relaxed) != 0)
     }
@@ -167,7 +169,7 @@ impl VariableSite {
 
     pub(crate) fn note_unfollowed(&self, extent: Extent, task: u64) {
         self.last.write(&Past { extent, task, freed_by: 0, heap_bytes: 0, lifetime_ns: 0 });
-        // Release: as in `note_ended`.
+        // Release; pairs with the Acquire in `read`, as in `note_ended`.
         self.unfollowed.fetch_add(1, Ordering::Release);
     }
 
@@ -175,13 +177,15 @@ impl VariableSite {
         self.last.write(past);
         add(&self.lifetime_sum_ns, past.lifetime_ns);
         raise(&self.longest_lifetime_ns, past.lifetime_ns);
-        // Release: who counts the end sees the registration (pairs with `read`).
+        // Release; pairs with the Acquire in `read`: a reader that counts the end sees the
+        // registration.
         self.ended.fetch_add(1, Ordering::Release);
     }
 
     pub(crate) fn read(&self) -> VariableSiteReading {
         let get = |counter: &AtomicU64| counter.load(Ordering::Acquire);
-        // Before `registered`, so that no more seem over than were registered.
+        // Must be read before `registered`, so that no more variables seem to be over than were
+        // registered.
         let (ended, repeated, unfollowed) =
             (get(&self.ended), get(&self.repeated), get(&self.unfollowed));
         VariableSiteReading {
@@ -200,7 +204,8 @@ impl VariableSite {
     }
 }
 
-/// In a forked child, on its only thread: what a thread that is not there was writing is forgotten.
+/// In a forked child, on its only thread: discards what a thread was writing that the fork left
+/// behind.
 pub(crate) fn forked() {
     for site in SITES.iter().chain([&OTHER]) {
         if site.last.version.is_odd() {
@@ -219,11 +224,11 @@ const EXTENTS: [Extent; 6] = [
 ];
 
 impl Last {
-    /// Left out where another thread is writing: then that one is the last.
+    /// Writes nothing if another thread is writing: then that thread's variable is the last one.
     fn write(&self, past: &Past) {
         let Some(_writing) = self.version.write() else { return };
         let extent = EXTENTS.iter().position(|extent| *extent == past.extent).unwrap_or(0);
-        // Release on every field, as `SeqLock` wants.
+        // Release on every field, as `SeqLock` demands.
         self.extent.store(u8::try_from(extent).unwrap_or(0), Ordering::Release);
         self.task.store(past.task, Ordering::Release);
         self.freed_by.store(past.freed_by, Ordering::Release);
@@ -231,7 +236,7 @@ impl Last {
         self.lifetime_ns.store(past.lifetime_ns, Ordering::Release);
     }
 
-    /// `None`: nothing is over yet, or it is being written again and again.
+    /// Returns `None` if nothing is over yet, or if writers have torn every attempt to read.
     fn read(&self) -> Option<Past> {
         for _ in 0..64 {
             match self.version.read(|| self.words()) {

@@ -1,4 +1,4 @@
-//! The end of a task, and then of its future: what it counted goes into the sums of its site.
+//! The end of a task, and then of its future: its counts are added to the sums of its site.
 
 use super::{Record, read::Kind};
 use crate::{
@@ -18,8 +18,8 @@ use crate::{
 };
 
 impl Record {
-    /// The task's end: it will not be polled any more, but its future may still hold memory.
-    /// `known_ns`: when that is, if somebody has just looked.
+    /// Ends the task: it will not be polled any more, but its future may still hold memory.
+    /// `known_ns` is the time of the end, 0 if the caller has not read the clock.
     #[inline(never)]
     pub(super) fn end(&self, state: TaskState, known_ns: u64) {
         self.state.store(state as u8, Ordering::Relaxed);
@@ -45,7 +45,7 @@ impl Record {
         self.emit(kind, ended_ns, lived_ns);
     }
 
-    /// The end of the future: folds all into the site and the history and gives the record back.
+    /// Ends the future: adds all counts to the site and the ended tasks, and gives the record back.
     pub(crate) fn close(&'static self) {
         if !self.state().is_ended() && self.state() != TaskState::Unknown {
             self.end(TaskState::Cancelled, 0);
@@ -53,43 +53,44 @@ impl Record {
         self.archive(true, false);
     }
 
-    /// The end of a span: all is folded away, but the record stays this span's until
-    /// [`give_back`](Self::give_back).
+    /// Ends a span: adds all its counts, but keeps the record until [`give_back`](Self::give_back).
     #[cfg(feature = "tracing")]
     pub(crate) fn complete(&'static self) {
         self.end(TaskState::Completed, 0);
         self.write_down(true, false);
     }
 
-    /// Gives the record of a span back that has [completed](Self::complete).
+    /// Gives back the record of a span that has [completed](Self::complete).
     #[cfg(feature = "tracing")]
     pub(crate) fn give_back(&'static self) {
         registry::give_back_record(self);
     }
 
-    /// The end of an unannotated task, as far as anybody knows: the caller keeps others out. If
-    /// that was not told by the runtime, it gets a row only if it left something. `goes_on`: it has
-    /// not ended, and is not counted anew when it gets another record.
+    /// Ends an unannotated task, as far as its end is known. The caller keeps other threads out.
+    ///
+    /// If the runtime's hooks did not report the end, the task gets a row only if it left
+    /// something. `goes_on` says that the task has not ended: it is not counted again when it gets
+    /// another record.
     #[cfg(feature = "tokio")]
     pub(crate) fn abandon(&'static self, goes_on: bool) {
         let has_ended = self.state().is_ended();
         if !has_ended {
-            // Nobody will say how it ends.
+            // No thread will report how the task ends.
             self.state.store(TaskState::Unknown as u8, Ordering::Relaxed);
         }
         self.archive(has_ended || !self.holds_nothing(), goes_on);
     }
 
-    /// Writes down what stays of the task, and gives the record back. `goes_on`: the task has not
-    /// ended.
+    /// Writes down what stays of the task, and gives the record back. `goes_on` says that the task
+    /// has not ended.
     fn archive(&'static self, gets_row: bool, goes_on: bool) {
         if self.write_down(gets_row, goes_on) {
             registry::give_back_record(self);
         }
     }
 
-    /// Writes down what stays of the task, in a row of its own if it `gets_row`. Returns false
-    /// where there was no task.
+    /// Writes down what stays of the task, in its own row if `gets_row`. Returns false if there was
+    /// no task.
     fn write_down(&self, gets_row: bool, goes_on: bool) -> bool {
         let (Some(account), Some(kind)) = (self.tally.account(), self.kind()) else { return false };
         {
@@ -107,20 +108,20 @@ impl Record {
         true
     }
 
-    /// Puts the task into the history and the sums of its site, and closes its account.
+    /// Adds the task to the ended tasks and to the sums of its site, and closes its account.
     #[inline]
     fn fold(&self, account: &'static Account, kind: Kind, written: Option<&SlotWriter>) {
         let counted_site = kind.counted_site;
         let id = self.tally.id();
         let taken = transferred::of(account);
         let tally = self.tally.read().with(taken);
-        // PERF: first, so that what comes now need not be kept meanwhile.
+        // PERF: comes first, so that fewer values stay alive across this call.
         if peak_window::any_is_open() {
             peak_window::note(self.window.load(Ordering::Relaxed), tally.peak_bytes);
         }
         let left = tally.own_live_bytes.wrapping_add(account.net());
         if left != 0 {
-            // More than the cell, which Tokio frees a moment later.
+            // Whether more is left than the cell, which Tokio frees a moment later.
             let is_more = left > i64::from(self.cell_bytes.load(Ordering::Relaxed));
             end_stamps::note(account, &self.ending(counted_site, is_more));
         }
@@ -129,15 +130,15 @@ impl Record {
         if let Some(written) = written {
             written.put(id, account.index(), &tally, &reading, items.as_ref());
         }
-        // NOTE: counted and closed in one breath, so that a child which is forked meanwhile can
-        // tell: see `finish_ends`.
+        // NOTE: counting and closing stand directly together. So a child that is forked in between
+        // can tell how far the end has come: see `finish_ends`.
         let close = || account.begin_close(tally.own_live_blocks);
         counted_site.sums.add(&tally, &reading, items.as_ref(), close);
         if account.finish_close(tally.own_live_bytes) {
             registry::give_back(account);
             return;
         }
-        // What was transferred up to the close is counted, and since then nothing could be.
+        // All transfers up to the close are counted, and no transfer can come after it.
         let Some(taken) = transferred::of(account).map(transferred::Row::read) else { return };
         let late = taken.bytes.saturating_sub(tally.counters.transferred_bytes);
         if late != 0 && account.id() == id {
@@ -148,8 +149,8 @@ impl Record {
         }
     }
 
-    /// Writes its row once more.
-    // PERF: all of it is read again, so that nothing has to be kept for this.
+    /// Writes the task's row again, with what was transferred meanwhile.
+    // PERF: reads all values again, so that the caller need not keep them.
     #[cold]
     #[inline(never)]
     fn rewrite(&self, account: &Account, kind: Kind, written: &SlotWriter, taken: &TransferredIn) {
@@ -159,8 +160,8 @@ impl Record {
         written.put(self.tally.id(), account.index(), &tally, &reading, items.as_ref());
     }
 
-    /// Its place among the tasks of its site, and when it ended if that is wanted and a clock may
-    /// be read.
+    /// The end stamp: the task's place among the tasks of its site, and when it ended. If no time
+    /// is known, it reads the clock if `is_timed` and timing is on.
     #[inline]
     fn ending(&self, counted_site: &Site, is_timed: bool) -> EndStamp {
         let ended_ns = match self.ended_ns.load(Ordering::Relaxed) {
@@ -175,7 +176,7 @@ impl Record {
     }
 }
 
-/// 0 where no clock may be read.
+/// The time, or 0 if timing is off.
 #[inline(never)]
 fn now_if_timing() -> u64 {
     if config::timing() == crate::sampling::Timing::Off { 0 } else { clock::now_ns() }

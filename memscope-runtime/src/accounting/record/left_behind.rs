@@ -1,5 +1,5 @@
-//! Ends of tasks that a fork interrupted: the child finishes them, as it does not have their
-//! threads.
+//! Ends of tasks that a fork interrupted: the child finishes them, because it does not have the
+//! parent's other threads.
 
 use super::Record;
 use crate::accounting::{
@@ -11,28 +11,29 @@ use crate::accounting::{
 /// How far the end of a task has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Step {
-    /// Not as far as its account: the task is open, or ended and held.
+    /// The end has not reached the account: the task is open, or it has ended and its future is
+    /// held.
     Open,
-    /// The task is in the sums of its site; the account is to be closed.
+    /// The task is in the sums of its site, and its account is being closed.
     Closing,
     /// The account is closed.
     Closed,
 }
 
 impl Record {
-    /// In a forked child, on its only thread: finishes the ends of tasks that other threads were in
-    /// the middle of, so that each task is counted once.
+    /// Finishes the ends of tasks that other threads were in the middle of, so that each task is
+    /// counted once. Must be called in a forked child, on its only thread.
     ///
-    /// A task that its thread had not yet counted among the ended ones of its site stays one that
-    /// is held; of other sums it may be a part already.
-    // PERF: walks over all records, but only where a fork comes into such a moment.
+    /// If the thread had not yet counted the task among its site's ended tasks, the task stays one
+    /// that is held. Other sums may already contain it.
+    // PERF: walks over all records, but only if the fork interrupted such an end.
     pub(crate) fn finish_ends() {
         Site::all().for_each(|site| site.sums.forked());
         for counted_site in ended_tasks::half_written() {
             let is_its =
                 |record: &&Self| counted_site.id() != 0 && record.tally.id() == counted_site.id();
             match registry::records().find(is_its) {
-                // The row is written before.
+                // The row is written before the account is closed.
                 Some(record) if record.step() != Step::Open => counted_site.keep(),
                 Some(record) if record.was_just_counted() => {
                     counted_site.keep();
@@ -58,8 +59,8 @@ impl Record {
         }
     }
 
-    /// Whether its thread has counted it and come no further: then the tasks of its site that have
-    /// ended and those that are open are more than there ever were.
+    /// Whether the thread has counted this task as ended and has come no further. Then ended and
+    /// open tasks of its site are together more than were ever created.
     fn was_just_counted(&self) -> bool {
         let Some(counted_site) = self.counted_site.get() else { return false };
         let is_open = |account: &Account| {
@@ -84,7 +85,7 @@ impl Record {
         let is_empty = if step == Step::Closing {
             account.finish_close(tally.own_live_bytes)
         } else {
-            // As long as it has the id, it was not given back.
+            // As long as the account has the task's id, it was not given back.
             account.id() == self.tally.id()
                 && matches!(account.read(), Balance::Closed { live_bytes: 0, .. })
         };

@@ -1,4 +1,4 @@
-//! A record: what is counted for one living task, or for one thread.
+//! Records: the counters of one living task, or of one thread.
 
 mod poll;
 mod end;
@@ -24,24 +24,24 @@ pub(crate) use super::record::{
     read::{RecordReading, Timing},
 };
 
-/// The counters of one living task or thread; used again for another when it has ended.
+/// The counters of one living task or thread; reused for another one when it has ended.
 ///
-/// Everything but the tally is written by the same single writer (see [`Tally`]) unless it says
-/// otherwise.
+/// The single writer of the tally (see [`Tally`]) also writes all other fields, except where a
+/// field says otherwise.
 #[derive(Debug)]
 #[repr(C)]
 pub(crate) struct Record {
     tally: Tally,
     polls: AtomicU64,
     parent: AtomicU64,
-    /// Where the task was made, and its name.
+    /// Where the task was created, and its name.
     site: StaticRef<Site>,
-    /// The site that counts it: `(other)` where its own would be a row too many.
+    /// The site that counts the task: `(other)` if its own site would be a row too many.
     counted_site: StaticRef<Site>,
     future: StaticRef<FutureType>,
     first_poll_ns: AtomicU64,
-    /// When waiting ended: at the task's end, or at the start of a timed poll that goes on. 0: it
-    /// waits.
+    /// When waiting ended: at the task's end, or at the start of the timed poll that is going on. 0
+    /// while the task waits.
     ended_ns: AtomicU64,
     busy_ns: AtomicU64,
     timed_polls: AtomicU64,
@@ -51,31 +51,32 @@ pub(crate) struct Record {
     ordinal: AtomicU64,
     /// When the last timed poll ended that left the task waiting.
     last_poll_end_ns: AtomicU64,
-    /// When a reader first saw `seen_polls`; written by readers. 0: none has looked.
+    /// When a reader first saw `seen_polls`. Readers write both. 0 if no reader has looked.
     seen_ns: AtomicU64,
     seen_polls: AtomicU32,
-    /// The Tokio cell that it was spawned into, and the box before it; 0: none.
+    /// Bytes of the Tokio cell that the task was spawned into, and of the box before it; 0 if there
+    /// is none.
     cell_bytes: AtomicU32,
     window: AtomicU32,
     links: Links,
     state: AtomicU8,
     /// Which polls are timed.
     sampling: AtomicU8,
-    /// Of a thread: [`WORKS`] or [`SERVES`].
+    /// Of a thread: [`WORKS`], [`SERVES`] or 0.
     thread_role: AtomicU8,
-    /// Of an unannotated task: a trace of it was taken.
+    /// Of an unannotated task: 1 if its stack trace was requested.
     traced: AtomicU8,
 }
 
 /// The thread has polled tasks.
 const WORKS: u8 = 1;
-/// The thread is memscope's.
+/// The thread is memscope's own.
 const SERVES: u8 = 2;
 
 // SAFETY: atomics and `StaticRef`s, all valid when zeroed, none with a destructor.
 unsafe impl Zeroed for Record {}
 
-// SAFETY: atomics only.
+// SAFETY: only atomics, which are valid when zeroed and need no drop.
 unsafe impl Zeroed for Account {}
 
 impl HasLinks for Record {
@@ -107,7 +108,7 @@ impl Record {
         &self.tally
     }
 
-    /// Starts counting for a new task.
+    /// Resets the record for a new task, and opens its account and its tally.
     #[inline]
     pub(crate) fn open(&'static self, id: u64, account: &'static Account, task: &NewTask) {
         for counter in [
@@ -148,14 +149,14 @@ impl Record {
         Sampling::from_byte(self.sampling.load(Ordering::Relaxed))
     }
 
-    /// Tells the collector.
+    /// Emits an event for the collector.
     fn emit(&self, kind: EventKind, at_ns: u64, amount: u64) {
         let site = self.counted_site.get().map_or(0, Site::index);
         thread_ring::push(Event { at_ns, task: self.tally.id(), amount, site, kind });
     }
 
-    /// Notes the Tokio cell of the task, and the box that its future was put in before; by the
-    /// spawner.
+    /// Notes the Tokio cell of the task, and the box that its future was put in before. The spawner
+    /// calls this.
     pub(crate) fn note_cell(&self, cell: usize, boxed: Option<usize>) {
         let bytes = cell.saturating_add(boxed.unwrap_or(0));
         self.cell_bytes.store(u32::try_from(bytes).unwrap_or(u32::MAX), Ordering::Relaxed);
@@ -164,19 +165,19 @@ impl Record {
         }
     }
 
-    /// Whether it was spawned on Tokio, as a task of its own.
+    /// Whether the task was spawned on Tokio, as a task of its own.
     #[inline]
     pub(crate) fn is_spawned(&self) -> bool {
         self.cell_bytes.load(Ordering::Relaxed) != 0
     }
 
-    /// Notes that this thread polls tasks; by itself.
+    /// Notes that this thread polls tasks. The thread itself calls this.
     #[inline]
     pub(crate) fn become_worker(&self) {
         self.thread_role.store(WORKS, Ordering::Relaxed);
     }
 
-    /// Notes that this thread is memscope's; by itself.
+    /// Notes that this thread is memscope's own. The thread itself calls this.
     pub(crate) fn serve(&self) {
         self.thread_role.store(SERVES, Ordering::Relaxed);
     }
@@ -185,7 +186,7 @@ impl Record {
         self.thread_role.load(Ordering::Relaxed) == SERVES
     }
 
-    /// Notes that the thread is over.
+    /// Notes that the thread has ended.
     pub(crate) fn leave_worker(&self) {
         self.thread_role.store(0, Ordering::Relaxed);
     }
@@ -194,7 +195,7 @@ impl Record {
         self.thread_role.load(Ordering::Relaxed) == WORKS
     }
 
-    /// Whether this is the first time that somebody wants to trace its task.
+    /// Whether this is the first request for a stack trace of the task. Returns false from then on.
     #[cfg(feature = "task-names")]
     pub(crate) fn is_first_trace(&self) -> bool {
         let is_first = self.traced.load(Ordering::Relaxed) == 0;
@@ -202,8 +203,8 @@ impl Record {
         is_first
     }
 
-    /// Moves an unannotated task to another site, which says its name; the caller keeps its end
-    /// out.
+    /// Moves an unannotated task to another site, which carries its name. The caller keeps the task
+    /// from ending meanwhile.
     #[cfg(any(feature = "task-names", all(feature = "tokio", tokio_unstable)))]
     pub(crate) fn rename(&self, site: &'static Site) {
         let Some(old) = self.counted_site.get() else { return };
@@ -217,8 +218,8 @@ impl Record {
         old.retract();
     }
 
-    /// A poll of an unannotated task begins, as its runtime tells; not where the task has ended, as
-    /// at a shutdown.
+    /// Notes that a poll of an unannotated task begins, as reported by the runtime's hooks. Does
+    /// nothing if the task has ended, as at a shutdown.
     #[cfg(all(feature = "tokio", tokio_unstable))]
     #[inline]
     pub(crate) fn poll_started(&self, polls: u64) {
@@ -227,7 +228,7 @@ impl Record {
         }
     }
 
-    /// The poll is over, unless more has happened since.
+    /// Notes that the poll is over, unless the state has changed since.
     #[cfg(all(feature = "tokio", tokio_unstable))]
     #[inline]
     pub(crate) fn poll_ended(&self) {
@@ -235,20 +236,20 @@ impl Record {
         let _ = self.state.compare_exchange(from, to, Ordering::Relaxed, Ordering::Relaxed);
     }
 
-    /// The task has ended, as its runtime tells.
+    /// Notes that the task has ended, as reported by the runtime's hooks.
     #[cfg(all(feature = "tokio", tokio_unstable))]
     pub(crate) fn task_ended(&self, state: TaskState, polls: u64) {
         self.polls.store(polls, Ordering::Relaxed);
         self.state.store(state as u8, Ordering::Relaxed);
     }
 
-    /// The task has ended, by a thread that may already have said more of its end.
+    /// Notes that the task has ended, unless another thread has already noted how.
     #[cfg(all(feature = "tokio", tokio_unstable))]
     pub(crate) fn end_unless_ended(&self) {
         self.become_unless_ended(TaskState::Ended);
     }
 
-    /// The end is final. False: it has come before.
+    /// Changes the state. Returns false if the task has ended: an end is final.
     #[cfg(all(feature = "tokio", tokio_unstable))]
     #[inline]
     fn become_unless_ended(&self, next: TaskState) -> bool {
@@ -256,7 +257,7 @@ impl Record {
         self.state.fetch_update(Ordering::Relaxed, Ordering::Relaxed, change).is_ok()
     }
 
-    /// Whether nothing that its task allocated lives.
+    /// Whether nothing lives that its task allocated.
     #[cfg(feature = "tokio")]
     pub(crate) fn holds_nothing(&self) -> bool {
         let net = self.tally.account().map_or(0, Account::net);
@@ -267,17 +268,18 @@ impl Record {
         self.site.get()
     }
 
-    /// The site that counts it.
+    /// The site that counts the task.
     #[cfg(all(feature = "tokio", tokio_unstable))]
     pub(crate) fn counted_site(&self) -> Option<&'static Site> {
         self.counted_site.get()
     }
 
-    /// Moves the task to another site: only while it is being built, before its first poll.
+    /// Moves the task to another site. Must be called while the task is being built, before its
+    /// first poll.
     pub(crate) fn move_to(&self, site: impl FnOnce() -> &'static Site) {
         if let (Some(counted_site), Some(future)) = (self.counted_site.get(), self.future.get()) {
-            // First, so that there is room for the new row where this was the only task of the old
-            // one.
+            // Must come first: if this was the only task of the old row, there is room for the new
+            // row.
             counted_site.retract();
             let site = site();
             let (counted_site, earlier) = site.admit(future);
@@ -308,8 +310,8 @@ pub(crate) struct NewTask {
     pub(crate) is_annotated: bool,
 }
 
-/// Starts a task; `None` when there is no memory for its record (counted, and in every report).
-/// `parent`: the task that makes it, 0 if none.
+/// Starts a task that `parent` creates (0 if no task does). Returns `None` if there is no memory
+/// for its record; each report shows how many tasks that were.
 pub(crate) fn open(
     site: &'static Site,
     future: &'static FutureType,

@@ -1,4 +1,4 @@
-//! A poll of a task: it is counted, some are timed, and it may be the task's last.
+//! Polls of a task: all are counted, some are timed, and one of them may be the last.
 
 use super::Record;
 use crate::{
@@ -12,8 +12,8 @@ use crate::{
 };
 
 impl Record {
-    /// Notes that a poll begins; the caller sees to it that the task is current. `outer`: the task
-    /// that it happens in, 0 if none; asked at the first poll.
+    /// Notes that a poll begins. The caller makes the task current. The first poll calls `outer`
+    /// for the task that it happens in, 0 if there is none.
     #[inline]
     pub(crate) fn begin_poll(&'static self, outer: impl FnOnce() -> u64) -> Poll {
         let polls = self.polls.load(Ordering::Relaxed);
@@ -35,43 +35,44 @@ impl Record {
         }
     }
 
-    /// Where its last poll left it, as far as that was noted.
+    /// The await point at which its last poll left it, if that was noted.
     #[cfg(feature = "layout")]
     #[inline]
     pub(crate) fn await_point(&self) -> u32 {
         self.links.waiting_at()
     }
 
-    /// Notes where its poll leaves it: by the thread that polls it, before the poll is over.
+    /// Notes the await point at which its poll leaves it. The polling thread calls this before the
+    /// poll is over.
     #[cfg(feature = "layout")]
     #[inline]
     pub(crate) fn note_await_point(&self, node: u32) {
-        // PERF: it mostly waits where it waited before, and then its cache line need not be
-        // written.
+        // PERF: the task mostly waits where it waited before. Then its cache line is not written.
         if self.links.waiting_at() != node {
             self.links.set_waiting_at(node);
         }
     }
 
-    /// Begins a poll that [`stop`](Self::stop) ends, for whoever cannot hold a guard: a span that
-    /// is entered. Returns what `stop` wants.
+    /// Begins a poll for a caller that cannot hold a guard: a span that is entered.
+    /// [`stop`](Self::stop) ends the poll. Returns the argument for `stop`.
     #[cfg(feature = "tracing")]
     pub(crate) fn start(&'static self, outer: impl FnOnce() -> u64) -> u64 {
         let poll = self.begin_poll(outer);
         let started_ns = poll.started_ns;
-        // `stop` ends it.
+        // `stop` ends the poll.
         std::mem::forget(poll);
         started_ns
     }
 
-    /// Ends such a poll.
+    /// Ends a poll that [`start`](Self::start) began.
     #[cfg(feature = "tracing")]
     pub(crate) fn stop(&'static self, started_ns: u64) {
         drop(Poll { record: self, started_ns, outcome: Some(TaskState::Idle) });
     }
 
-    /// A timed poll. As long as it goes on, waiting has ended here.
-    // PERF: out of line, as all that few polls need, so that the others stay short.
+    /// Begins a timed poll, and returns its start. As long as the poll goes on, waiting has ended
+    /// there.
+    // PERF: out of line, because few polls need it and the others stay short.
     #[inline(never)]
     fn begin_timed(&self, polls: u64) -> u64 {
         let started_ns = clock::now_ns();
@@ -88,7 +89,7 @@ impl Record {
         started_ns
     }
 
-    /// The end of a timed poll, and when it was; `waits`: the task waits now.
+    /// Ends a timed poll, and returns when it ended. `waits` says whether the task waits now.
     #[inline(never)]
     fn end_timed(&self, started_ns: u64, waits: bool) -> u64 {
         let ended_ns = clock::now_ns();
@@ -109,12 +110,12 @@ impl Record {
         ended_ns
     }
 
-    /// The first poll: the task it happens in is the parent; else the one that created it.
-    /// `started_ns`: 0 if it is not timed.
+    /// Notes the first poll. The task that it happens in becomes the parent, if there is one; else
+    /// the task that created it stays the parent. `started_ns` is 0 if the poll is not timed.
     #[cold]
     #[inline(never)]
     fn begin(&self, outer: impl FnOnce() -> u64, started_ns: u64) {
-        // First, as a thread that nobody knew has no ring before.
+        // Must come first: an unregistered thread has no ring before.
         let outer = outer();
         self.first_poll_ns.store(started_ns, Ordering::Relaxed);
         self.emit(EventKind::Spawned, started_ns, 0);
@@ -124,8 +125,8 @@ impl Record {
         }
     }
 
-    /// Starts the peak anew where a window of a monitor was opened since; by the record's only
-    /// writer.
+    /// Restarts the peak if a monitor has opened a window since. Only the record's single writer
+    /// calls this.
     #[inline]
     pub(crate) fn look_at_window(&self) {
         if self.window.load(Ordering::Relaxed) != peak_window::epoch() {
@@ -133,12 +134,12 @@ impl Record {
         }
     }
 
-    /// The first poll in a window of a monitor: the peak starts anew.
+    /// Notes the first poll in a monitor's window: restarts the peak.
     #[cold]
     fn enter_window(&self) {
         if let Some(account) = self.tally.account() {
-            // In this order: a reader of the new peak sees the old one in `past_peak` and in the
-            // windows (pairs with `read` and `Window::peak_bytes`).
+            // The order matters: a reader of the new peak sees the old one in `past_peak` and in
+            // the windows. Pairs with `read_ended` and `Window::peak_bytes`.
             let peak_bytes = self.tally.peak_bytes();
             raise(&self.past_peak, peak_bytes);
             if peak_window::any_is_open() {
@@ -146,23 +147,25 @@ impl Record {
             }
             self.tally.restart_peak(account);
         }
-        // Release: a reader of the new epoch sees the new peak (pairs with `window_peak`).
+        // Release; pairs with the Acquire in `window_peak`: a reader of the new epoch sees the new
+        // peak.
         self.window.store(peak_window::epoch(), Ordering::Release);
     }
 }
 
-/// A poll that is going on, whatever is current.
+/// The guard of a poll that is going on. It does not depend on what is current.
 #[derive(Debug)]
 pub(crate) struct Poll {
     record: &'static Record,
-    /// 0: this poll is not timed.
+    /// When the poll began; 0 if it is not timed.
     started_ns: u64,
-    /// The state that the end of this poll brings; `None` when the task had ended before.
+    /// The state after this poll; `None` if the task had ended before.
     outcome: Option<TaskState>,
 }
 
 impl Poll {
-    /// The future has returned. Dropped before that, the poll has panicked.
+    /// Notes that the future has returned. If the guard is dropped before this call, the poll has
+    /// panicked.
     #[inline]
     pub(crate) fn finish(&mut self, is_ready: bool) {
         if self.outcome.is_some() {

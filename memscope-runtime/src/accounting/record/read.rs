@@ -1,4 +1,4 @@
-//! What a record says, read at one moment.
+//! Reading a record: a copy of its fields at one moment.
 
 use super::Record;
 use crate::{
@@ -12,7 +12,7 @@ use crate::{
     primitives::{Nanos, clock, sync::Ordering},
 };
 
-/// What a record says, whole numbers only.
+/// One reading of a record, in plain numbers.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct RecordReading {
     pub(crate) parent: u64,
@@ -23,16 +23,17 @@ pub(crate) struct RecordReading {
     pub(crate) polls: u64,
     pub(crate) peak_bytes: u64,
     pub(crate) timing: Timing,
-    /// How long it has not been polled, at least.
+    /// The least time for which the task has not been polled.
     pub(crate) idle_ns: Option<Nanos>,
     pub(crate) cell_bytes: u64,
-    /// Where it waits, as a number of `waits`; 0: that is not known, or it does not wait.
+    /// Where the task waits, as a node number of the await-point tree. 0 if that is not known or
+    /// the task does not wait.
     #[cfg(feature = "layout")]
     pub(crate) await_point: u32,
 }
 
 impl RecordReading {
-    /// With what came to the task by others' hands.
+    /// Adds what came to the task through other threads and tasks.
     pub(super) fn with(self, taken: &TransferredIn) -> Self {
         Self {
             polls: self.polls + taken.entries,
@@ -42,7 +43,7 @@ impl RecordReading {
     }
 }
 
-/// What a task is one of: where it was made, the row that counts it, its future.
+/// What kind of task it is: where it was created, the row that counts it, and its type of future.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Kind {
     pub(super) site: &'static Site,
@@ -50,17 +51,17 @@ pub(super) struct Kind {
     pub(super) future: &'static FutureType,
 }
 
-/// How long a task was polled and how long it waited.
+/// How long a task was polled, and how long it waited.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Timing {
     pub(crate) busy_ns: Option<Nanos>,
     pub(crate) wait_ns: Option<Nanos>,
-    /// Only some of the polls were timed.
+    /// Whether only some of the polls were timed.
     pub(crate) is_estimate: bool,
 }
 
 impl Record {
-    /// What it counts, and what the task took over.
+    /// Reads the tally, and adds what came to the task through other threads and tasks.
     pub(crate) fn read_tally(&self) -> TallyReading {
         self.tally.read().with(self.taken())
     }
@@ -69,7 +70,7 @@ impl Record {
         self.tally.account().and_then(transferred::of)
     }
 
-    /// Reads all but the tally. `now_ns`: read once for many records.
+    /// Reads all but the tally. The caller reads `now_ns` once for many records.
     pub(crate) fn read(&self, now_ns: u64) -> Option<RecordReading> {
         let ended = self.read_ended(self.kind()?, self.taken(), Some(now_ns));
         let idle_ns = self.idle_ns(now_ns);
@@ -83,14 +84,14 @@ impl Record {
         })
     }
 
-    /// The peak since the task was first polled in an epoch of `window`, and that epoch.
+    /// The epoch of the task's last poll, and its peak since its first poll in that epoch.
     pub(crate) fn window_peak(&self) -> (u32, u64) {
-        // Acquire pairs with the Release in `enter_window`.
+        // Acquire; pairs with the Release in `enter_window`.
         let epoch = self.window.load(Ordering::Acquire);
         (epoch, self.tally.peak_bytes())
     }
 
-    /// What its task is one of.
+    /// What kind of task it is; `None` if the record has no task.
     #[inline]
     pub(super) fn kind(&self) -> Option<Kind> {
         let (site, counted_site, future) =
@@ -98,8 +99,8 @@ impl Record {
         Some(Kind { site, counted_site, future })
     }
 
-    /// [`read`](Self::read) without what only a task that waits has; `now_ns` is `None` where
-    /// somebody has yet to look.
+    /// [`read`](Self::read) without what only a waiting task has. `now_ns` is `None` if the caller
+    /// has not read the clock.
     #[inline]
     pub(super) fn read_ended(
         &self,
@@ -131,8 +132,8 @@ impl Record {
         }
     }
 
-    /// How long it has not been polled: exactly, where its last poll was timed. Else from the first
-    /// reading on that saw as many polls as there are now.
+    /// How long the task has not been polled. The time is exact if its last poll was timed.
+    /// Otherwise it counts from the first reading that saw as many polls as there are now.
     #[expect(
         clippy::cast_possible_truncation,
         reason = "enough to see that there was another poll"
@@ -151,23 +152,23 @@ impl Record {
             self.seen_ns.load(Ordering::Relaxed)
         } else {
             self.seen_polls.store(polls as u32, Ordering::Relaxed);
-            // Now, and not when the reading began: it may have been polled since.
+            // The time is now, and not when the reading began: the task may have been polled since.
             self.seen_ns.store(clock::now_ns(), Ordering::Relaxed);
             return None;
         };
         Some(Nanos::new(now_ns.saturating_sub(since)))
     }
 
-    /// Of a task of which some polls are timed.
+    /// The times of a task of which some polls are timed.
     #[inline(never)]
     fn timing(&self, now_ns: Option<u64>) -> Timing {
         let polls = self.polls.load(Ordering::Relaxed);
         let timed_polls = self.timed_polls.load(Ordering::Relaxed);
         if polls == 0 {
-            // It was never busy, and has not begun to wait.
+            // The task was never busy, and has not begun to wait.
             return Timing { busy_ns: Some(Nanos::ZERO), wait_ns: None, is_estimate: false };
         }
-        // A poll that goes on right now is not timed yet.
+        // A poll that is going on now is not timed yet.
         let is_running = self.state() == TaskState::Running;
         let over = polls - u64::from(is_running);
         let timed_ns = self.busy_ns.load(Ordering::Relaxed);

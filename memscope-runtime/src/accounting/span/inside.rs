@@ -1,27 +1,29 @@
-//! How many threads are inside a span, and which one of them may write its record.
+//! How many threads are inside a span, and which of them may write its record.
 
 use crate::primitives::sync::{AtomicU64, Ordering};
 
 /// The state of a span, in one word.
 ///
-/// A record has one writer at a time. The thread that holds the *turn* is that writer; the others
-/// that are inside are *guests*. The turn is also what begins an interval of being entered (the
-/// first thread in) and what ends it (the last one out), so that both happen once, in order, and
-/// with plain stores.
+/// A record has one writer at a time. The thread that holds the *turn* is that writer, and the
+/// other threads inside are *guests*.
+///
+/// The turn also guards the interval in which the span is entered. The first thread in begins the
+/// interval, and the last one out ends it. So both happen once, in order, and with plain stores.
 #[derive(Debug)]
 pub(crate) struct Inside(AtomicU64);
 
-/// Entries that have not been left.
+/// The number of entries that have not been left.
 const INSIDE: u64 = (1 << 24) - 1;
-/// One entry that was left under a guard, which still saves a pointer to the span: see `entries`.
+/// One buried entry: it was left under a guard, which still saves a pointer to the span. See
+/// `alloc::span_entries`.
 const BURIED: u64 = 1 << 24;
-/// All of these.
+/// The number of buried entries.
 const ALL_BURIED: u64 = INSIDE << 24;
-/// A thread holds the turn.
+/// Flag: a thread holds the turn.
 const TURN: u64 = 1 << 48;
-/// The span is closed: nothing enters it any more.
+/// Flag: the span is closed, and no thread can enter it any more.
 const OVER: u64 = 1 << 49;
-/// What it counted is written down.
+/// Flag: what the span counted is written down.
 const WRITTEN: u64 = 1 << 50;
 
 /// How a thread is inside a span.
@@ -38,9 +40,9 @@ pub(crate) enum Role {
 
 /// What begins and ends while the turn is held.
 pub(crate) trait Interval {
-    /// No entry is left: the interval is over.
+    /// Ends the interval: no entry is left.
     fn stop(&self);
-    /// Another thread came in while it was stopped: it goes on.
+    /// Continues the interval: another thread came in after `stop`.
     fn resume(&self);
 }
 
@@ -50,14 +52,14 @@ impl Inside {
         Self(AtomicU64::new(0))
     }
 
-    /// Puts the word into use for a new span, which no other thread knows yet.
+    /// Resets the word for a new span, which no other thread knows yet.
     pub(crate) fn open(&self) {
         self.0.store(0, Ordering::Release);
     }
 
-    /// Counts an entry. Returns how the thread is inside, and whether the interval begins with it;
-    /// `None` where the span is closed. `is_mine` tells whether this thread holds the turn; asked
-    /// if one does.
+    /// Counts an entry. Returns the thread's role, and whether the interval begins with this entry.
+    /// Returns `None` if the span is closed or has too many entries. `is_mine` says whether this
+    /// thread holds the turn; it is called only if a thread does.
     pub(crate) fn enter(&self, is_mine: impl Fn() -> bool) -> Option<(Role, bool)> {
         let mut word = self.0.load(Ordering::Relaxed);
         loop {
@@ -70,7 +72,7 @@ impl Inside {
                 _ => Role::Guest,
             };
             let turn = if role == Role::Writer { TURN } else { 0 };
-            // Acquire pairs with the Release in `leave`: the writer sees all that the last one
+            // Acquire; pairs with the Release in `leave`: the writer sees all that the last writer
             // counted.
             match self.0.compare_exchange_weak(
                 word,
@@ -84,16 +86,16 @@ impl Inside {
         }
     }
 
-    /// Takes an entry back. `is_buried`: a pointer to the span stays until
-    /// [`unbury`](Self::unbury). Returns whether the span is closed and this was its last entry:
-    /// the caller writes it down.
+    /// Takes an entry back. `is_buried` says that a pointer to the span stays until
+    /// [`unbury`](Self::unbury). Returns true if the span is closed and this was its last entry:
+    /// then the caller must write it down.
     pub(crate) fn leave(&self, role: Role, is_buried: bool, interval: &impl Interval) -> bool {
         let (mut holds_turn, mut is_stopped) = (role == Role::Writer, false);
         let mut word = self.0.load(Ordering::Relaxed);
         loop {
             let is_last = word & INSIDE == 1;
             if is_last && !holds_turn {
-                // A guest. Acquire: as in `enter`.
+                // A guest takes the turn. Acquire: as in `enter`.
                 match self.0.compare_exchange_weak(
                     word,
                     word | TURN,
@@ -125,21 +127,20 @@ impl Inside {
         }
     }
 
-    /// Closes the span. Returns whether no thread is inside: the caller writes it down.
+    /// Closes the span. Returns true if no thread is inside: then the caller must write it down.
     pub(crate) fn close(&self) -> bool {
-        // Acquire pairs with the Release in `leave`.
+        // Acquire; pairs with the Release in `leave`.
         self.0.fetch_or(OVER, Ordering::AcqRel) & INSIDE == 0
     }
 
     /// Notes that the span is written down. Returns whether no pointer to it is left.
     pub(crate) fn written(&self) -> bool {
-        // AcqRel pairs with the other one in `unbury`: the one that comes second sees what was done
-        // before.
+        // AcqRel; pairs with the AcqRel in `unbury`: the later thread sees what was done before.
         self.0.fetch_or(WRITTEN, Ordering::AcqRel) & ALL_BURIED == 0
     }
 
     /// Takes a buried entry back. Returns whether the span is written down and this was the last
-    /// one.
+    /// such entry.
     pub(crate) fn unbury(&self) -> bool {
         // AcqRel: as in `written`.
         let word = self.0.fetch_sub(BURIED, Ordering::AcqRel) - BURIED;

@@ -1,9 +1,11 @@
-//! A span's record: what is allocated while it is entered.
+//! Spans: what is allocated while a span is entered.
 //!
 //! A span is one row, however many threads are in it at once. Its record has one writer: the thread
-//! that holds the span's *turn* (see `inside`) counts with plain stores, as a task's poll does.
-//! Other threads that are inside are *guests*: they charge the same account by locked additions, as
-//! the threads in a shared owner do. What is live is the sum of both, so the peak is that of all
+//! that holds the span's *turn* (see `inside`). That thread counts with plain stores, as a task's
+//! poll does.
+//!
+//! Other threads that are inside are *guests*. They charge the same account with locked additions,
+//! as the threads in a shared owner do. What is live is the sum of both, so the peak is that of all
 //! threads together.
 
 mod inside;
@@ -23,11 +25,11 @@ pub(crate) use inside::Role;
 /// A span that has a row.
 #[derive(Debug)]
 pub(crate) struct Span {
-    /// The signpost that is current on guests: it leads to the record.
+    /// The mode tally that is current on guests; it leads to the record.
     guests: Tally,
     record: StaticRef<Record>,
     inside: Inside,
-    /// When the interval began; written by the thread that holds the turn. 0: it is not timed.
+    /// When the interval began; 0 if it is not timed. The thread that holds the turn writes it.
     started_ns: AtomicU64,
     links: Links,
 }
@@ -45,8 +47,8 @@ static SPANS: Slab<Span> = Slab::new();
 
 static SPAN: FutureType = FutureType { name: || "tracing::Span", size: 0, vtable: None };
 
-/// Opens a row for a new span; `None` where there is no memory. `parent`: the task that it is made
-/// in, 0 if none.
+/// Opens a row for a new span that `parent` creates (0 if no task does). Returns `None` if there is
+/// no memory.
 pub(crate) fn open(
     name: &str,
     file: &'static str,
@@ -66,8 +68,9 @@ pub(crate) fn open(
 }
 
 impl Span {
-    /// Goes inside. Returns how the thread is inside, and whether it is the first; `None` where the
-    /// span is closed or there is no memory. `is_mine` tells whether this thread holds the turn.
+    /// Enters the span. Returns the thread's role, and whether it is the first thread inside.
+    /// Returns `None` if the span is closed or there is no memory. `is_mine` says whether this
+    /// thread holds the turn.
     pub(crate) fn join(&self, is_mine: impl Fn() -> bool) -> Option<(Role, bool)> {
         let account = self.record.get()?.tally().account()?;
         let (role, is_first) = self.inside.enter(is_mine)?;
@@ -78,7 +81,7 @@ impl Span {
         Some((role, is_first))
     }
 
-    /// What is current on a thread that is inside so.
+    /// The tally that is current on a thread with this role.
     pub(crate) fn tally(&'static self, role: Role) -> Option<&'static Tally> {
         match role {
             Role::Writer | Role::Again => self.record.get().map(Record::tally),
@@ -86,8 +89,8 @@ impl Span {
         }
     }
 
-    /// Begins the interval, if this thread is the first inside; then it is current. `outer`: the
-    /// task that it comes from, 0 if none.
+    /// Begins the interval if this thread is the first inside. The thread has made the span current
+    /// before. `outer` is the task that the thread comes from, 0 if there is none.
     pub(crate) fn begin(&self, (role, is_first): (Role, bool), outer: u64) {
         let Some(record) = self.record.get() else { return };
         if is_first {
@@ -97,15 +100,15 @@ impl Span {
         }
     }
 
-    /// Goes outside; afterwards this thread does not write the record any more. `is_buried`: a
-    /// guard still saves a pointer to the span, until [`unbury`](Self::unbury).
+    /// Leaves the span; afterwards this thread does not write the record any more. `is_buried` says
+    /// that a guard still saves a pointer to the span, until [`unbury`](Self::unbury).
     pub(crate) fn leave(&self, role: Role, is_buried: bool) {
         if self.inside.leave(role, is_buried, self) {
             self.write_down();
         }
     }
 
-    /// Goes outside for a thread that a fork has left behind, in the child.
+    /// In a forked child: leaves the span for a thread that the fork left behind.
     #[cfg(unix)]
     pub(crate) fn abandon(&self, role: Role, is_buried: bool) {
         if is_buried {
@@ -115,14 +118,14 @@ impl Span {
         }
     }
 
-    /// No guard saves a pointer to the span any more for an entry that was left.
+    /// Notes that no guard saves a pointer to the span any more for an entry that was left.
     pub(crate) fn unbury(&self) {
         if self.inside.unbury() {
             self.put_away();
         }
     }
 
-    /// The span is closed: its task completes, now or when it is left on all threads.
+    /// Closes the span. Its task completes now, or when all threads have left it.
     pub(crate) fn close(&self) {
         if self.inside.close() {
             self.write_down();
@@ -149,7 +152,7 @@ impl Span {
     }
 }
 
-/// An interval that a fork has cut off: how long it took is not known.
+/// An interval that a fork has cut off: its duration is not known.
 #[cfg(unix)]
 struct Abandoned<'s>(&'s Span);
 
@@ -161,7 +164,7 @@ impl Interval for Abandoned<'_> {
         }
     }
 
-    /// There is no other thread.
+    /// Does nothing: there is no other thread.
     fn resume(&self) {}
 }
 
