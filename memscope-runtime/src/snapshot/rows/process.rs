@@ -32,7 +32,7 @@ pub(crate) fn process(reading: &Reading, measured: bool) -> ProcessMemory {
         tracked_blocks,
         untracked_blocks: untracked.live_blocks,
         whole_blocks: tracked_blocks + untracked.live_blocks,
-        // What was taken over was allocated once.
+        // Transferred bytes were allocated once, so they count once.
         tracked_allocated_bytes: open(|open| open.allocated_bytes.saturating_sub(open.taken_bytes))
             + sites(|site| site.sums.allocated_bytes.saturating_sub(site.sums.taken_bytes))
             + unlisted.allocated_bytes,
