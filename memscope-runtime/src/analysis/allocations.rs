@@ -25,7 +25,7 @@ pub enum AllocationKind {
 
 /// Memory that is known one by one: a state machine or a variable.
 ///
-/// An analyser of one's own needs nothing but these:
+/// A program can write an analyser of its own from these alone:
 ///
 /// ```
 /// use memscope_runtime::async_memory::{get_memory_snapshot, track};
@@ -42,29 +42,30 @@ pub enum AllocationKind {
 pub struct AllocationInfo {
     /// What it is.
     pub kind: AllocationKind,
-    /// Bytes: of a state machine the size of its type, of a variable the heap bytes that it holds.
+    /// For a state machine, the size of its type in bytes; for a variable, the heap bytes that it
+    /// holds.
     pub size: usize,
-    /// `async app::handler` for what an `async fn` or block became, `Future <type>` for any other
-    /// future; of a variable its own type.
+    /// For the future of an `async fn` or block, `async app::handler`; for any other future,
+    /// `Future <type>`; for a variable, its own type.
     pub type_name: Cow<'static, str>,
     /// The task's name, or the variable as it is written in `track_var!`.
     pub name: String,
     /// The task it belongs to; `None`: outside every task.
     pub task: Option<TaskId>,
-    /// The place of the annotation or call that made the task; of a variable that of its
+    /// The place of the annotation or call that made the task; for a variable, the place of its
     /// `track_var!`.
     pub place: Place,
-    /// Of a variable, the size of the value itself. It is not in `size`, since it mostly lies in
-    /// the state machine of its task, whose size would be counted twice. 0 for a state machine.
+    /// For a variable, the size of the value itself. It is not in `size`, because the value mostly
+    /// lies in the state machine of its task and would be counted twice. 0 for a state machine.
     pub stack_bytes: usize,
-    /// Of a state machine, the bytes of the arguments that `#[tracked]` found passed by value;
+    /// For a state machine, the bytes of the arguments that `#[tracked]` found passed by value;
     /// `None` where it was made otherwise.
     pub argument_bytes: Option<usize>,
-    /// Whether Tokio put the state machine into a box of its own when it was spawned, as it was too
-    /// large; `None` where that is not known: it was spawned otherwise than by `spawn_tracked` or
-    /// `.spawn()`, or it is a variable.
+    /// Whether Tokio moved the state machine into a box of its own when it was spawned, because it
+    /// was too large. `None` where that is not known: for a variable, and for a task that was
+    /// spawned otherwise than by `spawn_tracked` or `.spawn()`.
     pub boxed_by_tokio: Option<bool>,
-    /// Of a variable, how its heap bytes are to be read.
+    /// For a variable, how to read its heap bytes.
     pub extent: Option<Extent>,
 }
 
@@ -95,7 +96,7 @@ impl GlobalTracker {
     ///
     /// # Errors
     ///
-    /// When there is no memory for all of them.
+    /// If there is no memory for all of them.
     pub fn get_active_allocations(&self) -> Result<Vec<AllocationInfo>, Error> {
         let snapshot = get_memory_snapshot();
         let work = own_work::work();
@@ -111,15 +112,16 @@ impl MemorySnapshot {
     /// Lists the memory that is known one by one: the state machines of living tasks, in the order
     /// of their ids, then the live variables.
     ///
-    /// Where sizes are not measured the state machines are there all the same: their size is that
-    /// of their type. The list ends where there is no memory for more:
-    /// [`get_active_allocations`](GlobalTracker::get_active_allocations) says so.
+    /// The state machines are listed even where sizes are not measured, because their size is that
+    /// of their type. The list stops where there is no memory for more:
+    /// [`get_active_allocations`](GlobalTracker::get_active_allocations) returns an error then.
     pub fn allocations(&self) -> Vec<AllocationInfo> {
         let _work = own_work::work();
         self.list()
     }
 
-    /// [`allocations`](Self::allocations), as a part of other work.
+    /// [`allocations`](Self::allocations) without a work guard of its own: for callers that have
+    /// one.
     fn list(&self) -> Vec<AllocationInfo> {
         let mut sites: HashMap<(&str, &str, u32), &SiteProfile> = HashMap::new();
         for site in self.sites() {
@@ -127,8 +129,7 @@ impl MemorySnapshot {
                 sites.insert((&*site.name, &*site.file, site.line), site);
             }
         }
-        // Of a task that nobody annotated neither the end nor the size of its state machine is
-        // known.
+        // For an unannotated task neither the end nor the size of its state machine is known.
         let living = self.tasks().iter().filter(|task| task.is_annotated && !task.state.is_ended());
         let site =
             |task: &TaskMemoryProfile| sites.get(&(&*task.name, &*task.file, task.line)).copied();
@@ -182,8 +183,8 @@ impl AllocationInfo {
     }
 }
 
-/// What the site counted, where it is the same for all its tasks; else what the size says beyond
-/// doubt.
+/// The count of the site, where it is the same for all its tasks; otherwise what the size alone
+/// proves.
 fn is_boxed(task: &TaskMemoryProfile, site: &SiteProfile) -> Option<bool> {
     let machine = bytes(task.future_size_bytes);
     match site.boxed_by_tokio {
@@ -203,7 +204,7 @@ fn bytes(size: u64) -> usize {
     usize::try_from(size).unwrap_or(usize::MAX)
 }
 
-/// A type as somebody would call it who looks for futures.
+/// Shows a type under a name that a search for futures finds.
 fn shown_type(type_name: &str) -> Cow<'static, str> {
     const BODY: &str = "::{{closure}}";
     match type_name.strip_suffix(BODY) {

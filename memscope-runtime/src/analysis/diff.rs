@@ -1,4 +1,4 @@
-//! Two snapshots compared: what grew, what went, site by site.
+//! Compares two snapshots: what grew and what went, site by site.
 
 use std::{borrow::Cow, collections::HashMap, hash::Hash};
 
@@ -11,69 +11,70 @@ use crate::{
     snapshot::MemorySnapshot,
 };
 
-// PERF: of builds: what few programs call is `#[inline]`, so that only these compile it.
+// PERF: rarely used functions are `#[inline]`, so only programs that call them spend build time on
+// them.
 
-/// What changed from one snapshot to a later one; made by [`MemorySnapshot::diff`], printed by
-/// `Display` with the largest growth first.
+/// What changed from one snapshot to a later one. [`MemorySnapshot::diff`] makes it, and `Display`
+/// prints it with the largest growth first.
 ///
-/// All changes are later minus earlier, exact below 8 EiB. Where both snapshots [stood
-/// still](MemorySnapshot::is_still), the sites' changes add up to the change of the tracked bytes,
-/// as the rows that did not change and are left out add nothing.
+/// All changes are later minus earlier, exact below 8 EiB. If both snapshots are
+/// [consistent](MemorySnapshot::is_still), the sites' changes add up to the change of the tracked
+/// bytes: rows that did not change are left out, and add nothing.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SnapshotDiff {
-    /// Whether both are of the same run of the same process. If not, rows are matched all the same,
-    /// and a difference is not a growth.
+    /// Whether both snapshots are of the same run of the same process. If not, rows are matched all
+    /// the same, but a difference is not a growth.
     pub same_process: bool,
     /// Whether sizes are measured in both; if not they are 0 and mean nothing.
     pub measured: bool,
-    /// Whether no task ended while either was read, so that sums fit to the byte.
+    /// Whether no task ended while either was read; then sums are exact to the byte.
     pub is_still: bool,
-    /// Nanoseconds from the earlier to the later one, negative where they were passed the other way
-    /// round; `None` where the processes differ.
+    /// Nanoseconds from the earlier to the later one. Negative if they were passed the other way
+    /// round; `None` if the processes differ.
     pub elapsed_ns: Option<i64>,
     /// The change of the totals.
     pub process: ProcessDiff,
     /// The sites of tasks that changed, largest growth of live bytes first. Sites with the same
-    /// name, kind, file and line are one.
+    /// name, kind, file and line share a row.
     pub sites: Vec<SiteDiff>,
     /// The `track_var!`s that changed, largest growth of live bytes first. Those with the same
-    /// name, type, file and line are one.
+    /// name, type, file and line share a row.
     pub variable_sites: Vec<VariableSiteDiff>,
-    /// Rows left out as there was no memory for them; the totals are whole.
+    /// Rows left out because there was no memory for them; the totals are complete.
     #[serde(default)]
     pub rows_left_out: u64,
 }
 
-/// In which of two snapshots a row is.
+/// Which of the two snapshots has a row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Presence {
-    /// In both.
+    /// Both have it.
     Both,
-    /// In the later one only.
+    /// Only the later one has it.
     New,
-    /// In the earlier one only.
+    /// Only the earlier one has it.
     Gone,
 }
 
 /// The change of the totals.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ProcessDiff {
-    /// Of the live bytes of all tasks.
+    /// The change of the live bytes of all tasks.
     pub tracked_bytes: i64,
-    /// Of the live bytes outside every task.
+    /// The change of the live bytes outside every task.
     pub untracked_bytes: i64,
-    /// Of all live bytes.
+    /// The change of all live bytes.
     pub whole_bytes: i64,
-    /// Of the bytes of all allocations of tasks.
+    /// The change of the bytes of all allocations of tasks.
     pub tracked_allocated_bytes: i64,
-    /// Of the bytes of all allocations outside every task.
+    /// The change of the bytes of all allocations outside every task.
     pub untracked_allocated_bytes: i64,
-    /// Tasks created.
+    /// The change of the number of tasks created.
     pub spawned: i64,
-    /// Tasks that ended.
+    /// The change of the number of tasks that ended.
     pub ended: i64,
-    /// Of the number of living tasks.
+    /// The change of the number of living tasks.
     pub active: i64,
 }
 
@@ -88,26 +89,26 @@ pub struct SiteDiff {
     pub file: Cow<'static, str>,
     /// The line there.
     pub line: u32,
-    /// Where the row is.
+    /// Which snapshots have the row.
     pub presence: Presence,
-    /// Of its live bytes.
+    /// The change of its live bytes.
     pub live_bytes: i64,
-    /// Of the part of these that ended tasks left behind.
+    /// The change of the part of these bytes that ended tasks left behind.
     pub retained_bytes: i64,
-    /// Of the bytes of all allocations.
+    /// The change of the bytes of all allocations.
     pub allocated_bytes: i64,
-    /// Tasks created.
+    /// The change of the number of tasks created.
     pub spawned: i64,
-    /// Tasks that ended.
+    /// The change of the number of tasks that ended.
     pub ended: i64,
-    /// Of the number of living tasks.
+    /// The change of the number of living tasks.
     pub active: i64,
 }
 
 /// The change of one `track_var!` and type.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct VariableSiteDiff {
-    /// As it is written in `track_var!`.
+    /// The variable as it is written in `track_var!`.
     pub name: String,
     /// The variables' type.
     pub type_name: Cow<'static, str>,
@@ -115,26 +116,27 @@ pub struct VariableSiteDiff {
     pub file: Cow<'static, str>,
     /// The line there.
     pub line: u32,
-    /// Where the row is.
+    /// Which snapshots have the row.
     pub presence: Presence,
-    /// Of the heap bytes of the live ones.
+    /// The change of the heap bytes of the live variables.
     pub live_bytes: i64,
-    /// Of the number of live ones.
+    /// The change of the number of live variables.
     pub live: i64,
-    /// How often the `track_var!` was passed.
+    /// The change of how often the `track_var!` ran.
     pub registered: i64,
-    /// Variables that ended.
+    /// The change of the number of variables that ended.
     pub ended: i64,
 }
 
 impl MemorySnapshot {
-    /// What changed since an earlier snapshot: of this process, or read from a file.
+    /// Returns what changed since an earlier snapshot, of this process or read from a file.
     ///
     /// ```
     /// use memscope_runtime::async_memory::{get_memory_snapshot, track};
     ///
     /// # #[global_allocator]
-    /// # static A: memscope_runtime::TrackingAllocator = memscope_runtime::TrackingAllocator::new(std::alloc::System);
+    /// # static A: memscope_runtime::TrackingAllocator =
+    /// #     memscope_runtime::TrackingAllocator::new(std::alloc::System);
     /// # let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     /// # runtime.block_on(async {
     /// let before = get_memory_snapshot();
@@ -198,8 +200,8 @@ fn narrow(change: i128) -> i64 {
     i64::try_from(change).unwrap_or(if change < 0 { i64::MIN } else { i64::MAX })
 }
 
-/// The later rows minus the earlier ones, by key, in the order of their first appearance. Rows of
-/// one key are added up.
+/// The later rows minus the earlier ones, by key, in the order of their first appearance. Rows with
+/// the same key are added up.
 struct Changes<K, const N: usize> {
     places: HashMap<K, usize>,
     rows: Vec<Row<K, N>>,
@@ -240,7 +242,7 @@ impl<K: Copy + Eq + Hash, const N: usize> Changes<K, N> {
         })
     }
 
-    /// `None`: there is no memory for it.
+    /// The row of a key, made if need be. Returns `None` if there is no memory for it.
     fn row(&mut self, key: K) -> Option<&mut Row<K, N>> {
         if !self.places.contains_key(&key)
             && (!reserve::room(&mut self.places) || !reserve::grow(&mut self.rows))
@@ -296,7 +298,7 @@ fn site_diffs(now: &[SiteProfile], then: &[SiteProfile], measured: bool) -> Vec<
                 active,
             })
         });
-    // Stable: rows that did not grow stay in the order of the later snapshot.
+    // The sort is stable: rows that did not grow stay in the order of the later snapshot.
     order::by_key(&mut diffs, |row| {
         std::cmp::Reverse((row.live_bytes, row.allocated_bytes, row.spawned))
     });

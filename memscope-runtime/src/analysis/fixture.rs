@@ -1,10 +1,10 @@
-//! Snapshots for tests, built from the JSON that anybody could have stored.
+//! Snapshots for tests, built from JSON as any program could have stored it.
 
 use serde_json::{Value, json};
 
 use crate::snapshot::MemorySnapshot;
 
-/// `value` with the fields of `changes` in place of its own.
+/// Returns `value` with the fields of `changes` in place of its own.
 fn with(mut value: Value, changes: &Value) -> Value {
     for (field, change) in changes.as_object().into_iter().flatten() {
         value[field] = change.clone();
@@ -51,7 +51,7 @@ pub(crate) fn variable(name: &str, task: u64, changes: &Value) -> Value {
     with(variable, changes)
 }
 
-/// A sample each second: live bytes, and bytes allocated until then.
+/// A trend with one sample a second: live bytes, and bytes allocated until then.
 pub(crate) fn trend(task: Option<u64>, name: &str, points: &[(u64, u64)]) -> Value {
     let points: Vec<Value> = (1_u64..)
         .zip(points)

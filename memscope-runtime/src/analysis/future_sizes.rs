@@ -14,14 +14,16 @@ use crate::{
     primitives::order,
 };
 
-// PERF: of builds: what few programs call is `#[inline]`, so that only these compile it.
+// PERF: rarely used functions are `#[inline]`, so only programs that call them spend build time on
+// them.
 
-/// The largest future that Tokio spawns as it is; a larger one it puts into a box of its own first.
+/// The largest future that Tokio spawns as it is. Tokio first moves a larger one into a box of its
+/// own.
 ///
-/// Tokio 1 has 16,384 bytes in a release build and 2,048 where debug assertions are on
-/// (`BOX_FUTURE_THRESHOLD`). The wrapper that tracks a future is part of what it looks at.
+/// In Tokio 1 (`BOX_FUTURE_THRESHOLD`) it is 16,384 bytes in a release build, and 2,048 with debug
+/// assertions. Tokio counts the wrapper that tracks a future as a part of it.
 pub(crate) const TOKIO_LIMIT_BYTES: usize = if cfg!(debug_assertions) { 2_048 } else { 16_384 };
-/// Arguments are spoken of from this many bytes on: below it a pointer to them saves little.
+/// The report mentions arguments from this many bytes on. Below it a pointer to them saves little.
 const LARGE_ARGUMENTS: usize = 512;
 
 /// The state machines of one site's living tasks.
@@ -31,7 +33,7 @@ pub struct FutureStates {
     pub place: Place,
     /// How many of its tasks are alive.
     pub count: usize,
-    /// Their state machines' bytes together.
+    /// The bytes of their state machines together.
     pub total: usize,
     /// `total ÷ count`, rounded down.
     pub average: usize,
@@ -40,14 +42,14 @@ pub struct FutureStates {
     /// Bytes of the arguments passed by value to one of them; `None` where `#[tracked]` did not
     /// make them.
     pub argument_bytes: Option<usize>,
-    /// Those that are larger than Tokio spawns without a box of its own:
+    /// How many are larger than Tokio spawns without a box of its own: see
     /// [`tokio_limit_bytes`](AsyncAnalysisReport::tokio_limit_bytes).
     pub over_tokio_limit: usize,
-    /// Those that Tokio is known to have put into such a box.
+    /// How many Tokio is known to have put into such a box.
     pub boxed_by_tokio: usize,
 }
 
-/// The sizes of all state machines that were looked at; `Display` prints them as a table, largest
+/// The sizes of all state machines that were analysed; `Display` prints them as a table, largest
 /// first.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AsyncAnalysisReport {
@@ -55,9 +57,9 @@ pub struct AsyncAnalysisReport {
     pub async_allocation_count: usize,
     /// Their bytes together.
     pub future_state_overhead: usize,
-    /// `future_state_overhead ÷ async_allocation_count`, rounded down; 0 where there is none.
+    /// `future_state_overhead ÷ async_allocation_count`, rounded down; 0 if there is none.
     pub average_future_size: usize,
-    /// Bytes of the largest; 0 where there is none.
+    /// Bytes of the largest; 0 if there is none.
     pub largest_future_size: usize,
     /// One row a site, the largest total first.
     pub by_site: Vec<FutureStates>,
@@ -66,7 +68,7 @@ pub struct AsyncAnalysisReport {
     pub tokio_limit_bytes: usize,
 }
 
-/// Looks at the state machines among allocations.
+/// Analyses the state machines among allocations.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct AsyncAnalyzer {
     _private: (),
@@ -78,7 +80,7 @@ impl AsyncAnalyzer {
         Self::default()
     }
 
-    /// Sums up the state machines, whole and by site; variables are passed over.
+    /// Sums up the state machines, in total and by site. Variables are skipped.
     ///
     /// ```
     /// use memscope_runtime::{analysis::AsyncAnalyzer, async_memory::{get_memory_snapshot, track}};
@@ -88,7 +90,8 @@ impl AsyncAnalyzer {
     ///     std::future::ready(()).await;
     ///     page.len()
     /// });
-    /// let report = AsyncAnalyzer::new().analyze_future_states(&get_memory_snapshot().allocations());
+    /// let allocations = get_memory_snapshot().allocations();
+    /// let report = AsyncAnalyzer::new().analyze_future_states(&allocations);
     /// assert_eq!(report.async_allocation_count, 1);
     /// assert!(report.largest_future_size >= 4096, "the page is alive at the await");
     /// # drop(large);
@@ -145,7 +148,7 @@ impl FutureStates {
         self.boxed_by_tokio += usize::from(machine.boxed_by_tokio == Some(true));
     }
 
-    /// What makes these large, and what to do about it.
+    /// Says what makes these state machines large, and what to do about it.
     #[inline]
     pub(crate) fn sentences(&self, limit: usize) -> Vec<String> {
         let place = at(&self.place);

@@ -1,4 +1,4 @@
-//! How a snapshot is made: out of one reading and of what the collector has kept.
+//! Builds a snapshot from one reading and from what the collector has kept.
 
 use super::{
     MemorySnapshot,
@@ -112,7 +112,7 @@ impl MemorySnapshot {
         snapshot
     }
 
-    /// Adds what the collector knows.
+    /// Adds the events and the samples that the collector has kept.
     fn add_history(&mut self, collected: &Collected, names: &SiteNames) {
         let measured = self.measured.is_yes();
         if let (true, Some(samples)) = (measured, collected.samples.first()) {
@@ -126,29 +126,40 @@ impl MemorySnapshot {
     }
 }
 
-/// Reads all records into a snapshot. No task is stopped for it.
+/// Reads all records into a snapshot. Tasks run on meanwhile.
 ///
-/// The snapshot's rows are charged to the thread, outside every task, and are not in its numbers;
-/// what its tasks are read into stays memscope's own memory ([`ToolUsage::heap_bytes`]) until it is
-/// dropped. It may be taken anywhere: inside a tracked task, in a destructor, while a thread ends,
-/// before anything ran.
+/// The snapshot's rows are charged to the calling thread, outside every task, and are not in the
+/// snapshot's own numbers. The readings of its tasks stay memscope's own memory
+/// ([`ToolUsage::heap_bytes`]) until the snapshot is dropped. A snapshot may be taken anywhere:
+/// inside a tracked task, in a destructor, while a thread ends, before anything has run.
 ///
 /// # Cost
 ///
-/// It walks all records: a fraction of a microsecond for each living task, each kept ended one and
-/// each site. As much again when its tasks are first asked for one by one: by
-/// [`tasks`](MemorySnapshot::tasks), `Display`.
+/// It walks all records: a fraction of a microsecond for each living task, each ended task that is
+/// kept and each site. The rows of tasks cost as much again when they are first needed: by
+/// [`tasks`](MemorySnapshot::tasks) or `Display`.
 ///
-/// Names have 256 characters at the most, so memory goes with the number of rows. In units of what
-/// it is as JSON (about 550 bytes a task), a snapshot takes one, its rows of tasks two, `Display` a
-/// half, `leaks` and `diff` one, `allocations` three; serde takes one row at a time, and `{:#}`
-/// twelve times what it prints; each of them 1 MiB at the most beside that. Where there is less,
-/// rows are left out: [`ToolUsage::rows_left_out`] says how many, and no sum misses them.
+/// Names have at most 256 characters, so memory grows with the number of rows. The unit below is
+/// the size of the snapshot as JSON, about 550 bytes a task:
+///
+/// | what | units |
+/// |---|---|
+/// | a snapshot | 1 |
+/// | its rows of tasks | 2 |
+/// | `Display` | ½ |
+/// | `leaks`, `diff` | 1 |
+/// | `allocations` | 3 |
+/// | serde | one row at a time |
+/// | `{:#}` | twelve times what it prints |
+///
+/// Each takes at most 1 MiB beside that. If there is less memory, rows are left out, and
+/// [`ToolUsage::rows_left_out`] says how many. The sums of the process stay complete.
 pub fn get_memory_snapshot() -> MemorySnapshot {
     if !config::ENABLED {
         return MemorySnapshot::empty();
     }
-    // First: whether sizes are measured is seen by a block.
+    // NOTE: before the measuring, which allocates a block to see whether the allocator is
+    // installed.
     let work = own_work::work();
     let measured = install_check::measured();
     #[cfg(feature = "task-names")]
@@ -168,7 +179,8 @@ pub fn get_memory_snapshot() -> MemorySnapshot {
     snapshot
 }
 
-/// A snapshot whose own memory is memscope's: the caller is in `exempt` and drops it there.
+/// A snapshot that is memscope's own memory. Must be called, and its result dropped, inside
+/// `exempt`.
 #[cfg(feature = "report-file")]
 pub(crate) fn for_memscope() -> MemorySnapshot {
     let work = own_work::work();
@@ -189,7 +201,7 @@ fn split() -> u64 {
     0
 }
 
-/// How often it could not be kept where a task waits.
+/// Polls after which there was no room to note where the task waits.
 fn await_points_refused() -> u64 {
     #[cfg(feature = "layout")]
     return crate::await_points::tree::refused();

@@ -1,8 +1,8 @@
-//! One reading of all records, accounts, sites and the history.
+//! Captures all records, accounts, sites and ended tasks in one reading.
 //!
-//! Nothing is stopped for it, so tasks go on while it reads. Each account is read once, so no task
-//! is counted twice among the living; where tasks ended meanwhile, the reading is repeated a few
-//! times, and says so if it never stood still.
+//! Tasks run on while the reader captures them. The reader reads each account once, so no living
+//! task is counted twice. If a task ends meanwhile, the reader starts again, a few times at most; a
+//! reading that was never undisturbed says so.
 
 use std::collections::HashMap;
 
@@ -21,7 +21,7 @@ use crate::{
     },
 };
 
-/// How often a reading is repeated when tasks end while it is made.
+/// How often a reading is repeated while tasks end during it.
 pub(super) const ATTEMPTS: usize = 8;
 
 /// A task's numbers at one moment.
@@ -30,30 +30,30 @@ pub(crate) struct TaskReading {
     pub(crate) id: TaskId,
     pub(crate) tally: TallyReading,
     pub(crate) record: RecordReading,
-    /// If it is a stream: the index of what it has yielded.
-    // PERF: few are.
+    /// If the task is a stream: the index of what it has yielded.
+    // PERF: an index, because few tasks are streams.
     pub(crate) items: Option<u32>,
     pub(crate) live_bytes: u64,
     pub(crate) live_blocks: u64,
 }
 
-/// A site's sums over its closed tasks, and what of theirs is live.
+/// A site's sums over its closed tasks, and what of these is still live.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct SiteReading {
     pub(crate) site: &'static Site,
     pub(crate) sums: SumsReading,
     pub(crate) spawned: u64,
-    /// Of the records that were given up, those of tasks which went on; and of these tasks the ones
-    /// that have no record now.
+    /// How many of the records that were given up belong to tasks which went on, and how many of
+    /// these tasks have no record now.
     pub(crate) split: u64,
     pub(crate) away: u64,
     pub(crate) retained_bytes: u64,
     pub(crate) retained_blocks: u64,
-    /// Of these, the bytes of tasks whose Tokio cell still exists.
+    /// The part of `retained_bytes` whose tasks still have their Tokio cell.
     pub(crate) unjoined_bytes: u64,
 }
 
-/// An ended task, without a Tokio cell, that left bytes which still live.
+/// An ended task without a Tokio cell whose bytes are still live.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Retained {
     /// The index of its site.
@@ -61,7 +61,7 @@ pub(crate) struct Retained {
     pub(crate) ending: EndStamp,
 }
 
-/// What threads that poll tasks hold outside of them.
+/// What the threads that poll tasks hold outside of tasks.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Workers {
     pub(crate) threads: u64,
@@ -71,34 +71,34 @@ pub(crate) struct Workers {
 /// Everything, at (nearly) one moment.
 #[derive(Debug)]
 pub(crate) struct Reading {
-    /// Tasks that have not ended, in the order of their ids, and those that hold bytes though
-    /// nothing tells their end.
+    /// Tasks that have not ended, in the order of their ids. Among them are tasks that hold bytes
+    /// and whose end nothing reports.
     pub(crate) living: Vec<TaskReading>,
-    /// Tasks that hold nothing and whose end nothing tells, in the order of their ids.
+    /// Tasks that hold nothing and whose end nothing reports, in the order of their ids.
     pub(crate) unknown: Vec<TaskReading>,
-    /// Tasks that have ended and whose future is still held, in the order of their ids.
+    /// Tasks that have ended while their future is still held, in the order of their ids.
     pub(crate) held: Vec<TaskReading>,
-    /// What both hold together, by the index of their site.
+    /// What the tasks of these three lists hold together, by the index of their site.
     pub(crate) open_sums: Vec<(u32, OpenTasks)>,
     /// Tasks whose future is gone, the newest first.
     pub(crate) closed: Vec<TaskReading>,
-    /// What those of all these that are streams have yielded.
+    /// What the streams among all these tasks have yielded.
     pub(crate) items: Vec<ItemsReading>,
     pub(crate) sites: Vec<SiteReading>,
     pub(crate) retained: Vec<Retained>,
     pub(crate) untracked: Untracked,
-    /// Of `untracked`, the parts that have a name.
+    /// The named parts of `untracked`.
     pub(crate) shared: Vec<SharedReading>,
     pub(crate) workers: Workers,
     pub(crate) variables: Vec<VariableReading>,
     pub(crate) variable_sites: Vec<VariableSiteReading>,
     pub(crate) hand_overs: Vec<HandedOver>,
     pub(crate) unlisted: Unlisted,
-    /// No task ended while this was read: the sums fit to the byte.
+    /// Whether no task ended during the reading; then the sums are exact to the byte.
     pub(crate) is_still: bool,
 }
 
-/// Reads everything. The caller is in `exempt`, so that the reading does not change what it
+/// Reads everything. Must be called inside `exempt`, so that the reading does not change what it
 /// reads.
 pub(crate) fn read() -> Reading {
     let mut reading = attempt();
@@ -117,7 +117,8 @@ fn attempt() -> Reading {
     let folds = EndEpochs::read();
     let mut ended = Vec::new();
     let rows_still = ended_tasks::read(&mut ended);
-    // Before the walk: an open task is added to these, and must not be in them yet.
+    // NOTE: read before the walk. An open task is added to these sums, so they must not contain it
+    // yet.
     let mut sums: HashMap<u32, SumsReading> = HashMap::new();
     let mut seen = Capture { is_in_order: true, ..Capture::default() };
     for site in Site::all() {
@@ -129,10 +130,10 @@ fn attempt() -> Reading {
         }
     }
     let registry::Counts { spawned, ended: over, .. } = registry::counts();
-    // PERF: as many as there mostly will be, with room for the ended ones behind them, so that they
-    // need not move and no more memory is touched.
+    // PERF: room for the expected number of open tasks, and for the ended ones that are appended
+    // later. So the list does not move, and no more memory is touched.
     let open = usize::try_from(spawned.saturating_sub(over)).unwrap_or(0);
-    // Where there is not as much, they grow by little.
+    // If there is less memory, the lists grow in small steps.
     let _ = seen.living.try_reserve(open + ended.len());
     let now_ns = clock::now_ns();
     for account in registry::accounts() {
@@ -144,7 +145,8 @@ fn attempt() -> Reading {
     for shared in &shared {
         untracked.add(shared.memory);
     }
-    // After the walk: every open task has a site here, and none has more tasks than were spawned.
+    // NOTE: read after the walk. So every open task has its site here, and no site shows more tasks
+    // than it has spawned.
     let mut sites = Vec::new();
     let mut unlisted = unlisted;
     for site in Site::all() {
@@ -201,12 +203,12 @@ fn attempt() -> Reading {
     }
 }
 
-/// What belongs to sites for which there was no memory: in no row, and in the sums all the same.
+/// What belongs to sites that found no memory for a row. It is in the sums all the same.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Unlisted {
     pub(crate) live_bytes: u64,
     pub(crate) live_blocks: u64,
-    /// Without what was taken over.
+    /// Without the transferred bytes.
     pub(crate) allocated_bytes: u64,
 }
 
@@ -247,7 +249,7 @@ impl Remainder {
     }
 }
 
-/// What was seen so far.
+/// What the walk over the accounts has collected so far.
 #[derive(Default)]
 struct Capture {
     living: Vec<TaskReading>,
@@ -255,11 +257,11 @@ struct Capture {
     held: Vec<TaskReading>,
     items: Vec<ItemsReading>,
     open_sums: Vec<(u32, OpenTasks)>,
-    /// The places in `open_sums`, by the index of the site.
+    /// The index in `open_sums`, by the index of the site.
     places: HashMap<u32, usize>,
-    /// The last one that was added to.
+    /// The index in `open_sums` that was used last.
     last_place: usize,
-    /// `living` is in the order of ids, as the accounts of tasks mostly are that were created one
+    /// Whether `living` is in the order of ids, as it mostly is for tasks that were created one
     /// after another.
     is_in_order: bool,
     untracked: Untracked,
@@ -270,13 +272,15 @@ struct Capture {
 }
 
 impl Capture {
-    /// Reads one account and, while its owner is open, the record behind it. Nothing, where it is
-    /// not in use, or coming or going.
-    // PERF: each kind is put where it belongs at once. A task's reading is large, and there are
+    /// Reads one account and, while its owner is open, the owner's record. Adds nothing if the
+    /// account is not in use, or is being opened or returned.
+    // PERF: sorts each kind where it belongs at once. A task's reading is large, and there are
     // many.
     fn add(&mut self, account: &'static Account, now_ns: u64) {
-        // A task that ends between two looks is read again, then as ended; a place that is used
-        // anew at that very moment is left out, as a task that was created later.
+        // Each attempt reads the id before and after, with an Acquire fence in between, as in a
+        // seqlock. If the task ends between two looks, the next attempt reads it as ended. An
+        // account that is reused at this very moment is left out: its new task counts as created
+        // later.
         for _ in 0..ATTEMPTS {
             if account.is_free() {
                 return;
@@ -292,7 +296,7 @@ impl Capture {
                         return self.add_left(site, left, ending.filter(|_| !has_cell));
                     }
                 }
-                // Read by its name.
+                // `shared_owner::read` reads it, by its name.
                 Balance::Open { record: registry::SHARED_RECORD, .. } if id == 0 => return,
                 Balance::Open { net_bytes, net_blocks, record, .. } if id == 0 => {
                     let read = if record == registry::ORPHANS_RECORD {
@@ -311,9 +315,10 @@ impl Capture {
                 }
                 Balance::Open { net_bytes, net_blocks, record, .. } => {
                     let Some(task_id) = TaskId::new(id) else { return };
-                    // Once the end has begun, there is none.
+                    // A task whose end has begun has no record.
                     let Some(record) = registry::record(record) else { continue };
-                    // Looked at before and after: in between it was this task's all the time.
+                    // The record's id is checked before and after, so the record was this task's
+                    // all the time.
                     if record.tally().id() != id {
                         continue;
                     }
@@ -360,8 +365,8 @@ impl Capture {
         }
     }
 
-    /// The place of a site in `open_sums`, made if need be; past the end where there is no memory
-    /// for it.
+    /// Returns the index of a site in `open_sums` and adds it if need be. Returns an index past the
+    /// end if there is no memory for it.
     fn place_of(&mut self, site: u32) -> usize {
         if let Some(place) = self.places.get(&site) {
             return *place;
@@ -409,17 +414,18 @@ impl Untracked {
     }
 }
 
-/// Own and others' part: never below zero, as the account was read first.
+/// The owner's own part plus the other threads' part. It is never below zero, because the account
+/// is read first.
 pub(super) fn sum(own: i64, net: i64) -> u64 {
     u64::try_from(own.saturating_add(net)).unwrap_or(0)
 }
 
-/// The same for blocks, which are counted modulo 2^32.
+/// `sum` for blocks, which are counted modulo 2^32.
 fn blocks(own: u32, net: u32) -> u64 {
     u64::try_from(own.wrapping_add(net).cast_signed()).unwrap_or(0)
 }
 
-/// Keeps what a stream has yielded: its index.
+/// Stores what a stream has yielded and returns its index.
 #[inline]
 fn keep(all: &mut Vec<ItemsReading>, items: Option<ItemsReading>) -> Option<u32> {
     let index = u32::try_from(all.len()).ok()?;
@@ -430,7 +436,7 @@ fn keep(all: &mut Vec<ItemsReading>, items: Option<ItemsReading>) -> Option<u32>
     })
 }
 
-/// An ended task and what is live of it now.
+/// An ended task, and what of it is still live.
 fn after_the_end(ended: &Ended, items: &mut Vec<ItemsReading>) -> Option<TaskReading> {
     let live = registry::account(ended.account).and_then(|account| {
         let before = account.id();
@@ -443,9 +449,9 @@ fn after_the_end(ended: &Ended, items: &mut Vec<ItemsReading>) -> Option<TaskRea
             _ => None,
         }
     });
-    // An account that serves another by now means that the last byte was freed.
+    // If the account serves another owner by now, the task's last byte was freed.
     let (live_bytes, live_blocks) = live.unwrap_or((0, 0));
-    // A block may have been transferred to it while it ended.
+    // A block may have been transferred to the task while it ended.
     let record =
         RecordReading { peak_bytes: ended.reading.peak_bytes.max(live_bytes), ..ended.reading };
     let id = TaskId::new(ended.id)?;

@@ -1,4 +1,5 @@
-//! What lives now, of each task and site: read without lists, for the timeline.
+//! Live bytes of each task, thread and site, read without building lists: for the timeline and for
+//! monitors.
 
 use super::capture::{ATTEMPTS, sum};
 use crate::{
@@ -6,13 +7,13 @@ use crate::{
     primitives::sync::{Ordering, fence},
 };
 
-/// What is looked at for a sample of the timeline, and by monitors.
+/// What one account holds now.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum LiveSample {
     /// A thread, or a shared owner.
     Thread { live_bytes: u64, allocated_bytes: u64 },
-    /// A task that is open, with all it allocated, or what is left of one that has been closed.
-    /// `peak`: of one that is open, in which epoch of `window`.
+    /// A task: open, with all that it allocated, or closed, with what is left of it. `peak` is the
+    /// epoch of `peak_window` and the peak in it; closed tasks have none.
     Task {
         id: u64,
         site: u32,
@@ -23,7 +24,7 @@ pub(crate) enum LiveSample {
     },
 }
 
-/// Looks at each account once, without memory of its own.
+/// Reads each account once, and allocates nothing.
 pub(crate) fn glance(mut each: impl FnMut(LiveSample)) {
     for account in registry::accounts() {
         if !account.is_free()
@@ -57,10 +58,10 @@ fn glance_at(account: &'static Account) -> Option<LiveSample> {
                     None,
                 )
             }
-            // Looked at by its name.
+            // `shared_owner::read` reads it, by its name.
             Balance::Open { record: registry::SHARED_RECORD, .. } if id == 0 => return None,
             Balance::Open { net_bytes, record, site, .. } => {
-                // Once the end has begun, there is none.
+                // A task whose end has begun has no record.
                 let Some(record) = registry::record(record) else { continue };
                 if record.tally().id() != id {
                     continue;
@@ -78,6 +79,7 @@ fn glance_at(account: &'static Account) -> Option<LiveSample> {
                 (glance, Some(record))
             }
         };
+        // Keeps the reading before the second look at the ids, as in a seqlock.
         fence(Ordering::Acquire);
         if account.id() == id && record.is_none_or(|record| record.tally().id() == id) {
             return Some(glance);

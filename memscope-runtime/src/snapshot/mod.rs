@@ -35,7 +35,7 @@ use rows::Tasks;
 /// ```
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct MemorySnapshot {
-    /// Missing in what was written before there was one.
+    /// Files that were written before this field existed lack it.
     #[serde(default)]
     origin: Origin,
     measured: Measured,
@@ -68,7 +68,7 @@ pub struct MemorySnapshot {
     await_points_measured: AwaitPoints,
 }
 
-/// Which rows a snapshot keeps for which there is little memory.
+/// Which rows a snapshot keeps when memory is short.
 #[cfg(feature = "report-file")]
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Trim {
@@ -77,12 +77,13 @@ pub(crate) enum Trim {
 }
 
 impl MemorySnapshot {
-    /// The same without most rows, whose number it says: for a report that has no room for them.
+    /// Copies the snapshot without most of its rows, and counts the rows that it drops. For a
+    /// report that has no memory for them.
     #[cfg(feature = "report-file")]
     pub(crate) fn without_rows(&self, left: Trim) -> Self {
         let left_out = |rows: usize| rows as u64;
         let mut tool = self.tool();
-        // Those that were read, also where there was no memory to make them.
+        // All tasks that were read, whether or not their rows were made.
         let tasks = self.tasks.len();
         let sites = match left {
             Trim::Sites => reserve::rows(&self.sites, |site| Some(site.clone())),
@@ -124,11 +125,12 @@ impl MemorySnapshot {
         self.origin
     }
 
-    /// Where tasks wait: one row for each chain of `.await`s that some wait at, largest live bytes
-    /// first. Empty unless [`Builder::await_points`](crate::Builder::await_points) asked for it:
-    /// see [`await_points_measured`](Self::await_points_measured).
+    /// Where tasks wait: one row for each chain of `.await`s at which tasks wait, largest live
+    /// bytes first.
     ///
-    /// Tasks whose last poll ended before it was asked for are in no row.
+    /// Empty unless [`Builder::await_points`](crate::Builder::await_points) switched it on: see
+    /// [`await_points_measured`](Self::await_points_measured). Tasks whose last poll ended before
+    /// it was switched on are in no row.
     pub fn await_points(&self) -> &[AwaitPoint] {
         &self.await_points
     }
@@ -139,7 +141,7 @@ impl MemorySnapshot {
     /// use memscope_runtime::async_memory::{AwaitPoints, get_memory_snapshot};
     ///
     /// let snapshot = get_memory_snapshot();
-    /// assert_eq!(snapshot.await_points_measured(), &AwaitPoints::Off, "nobody asked for it");
+    /// assert_eq!(snapshot.await_points_measured(), &AwaitPoints::Off, "off by default");
     /// assert!(snapshot.await_points().is_empty());
     /// ```
     pub fn await_points_measured(&self) -> &AwaitPoints {
@@ -153,7 +155,7 @@ impl MemorySnapshot {
 
     /// The program that ran: the file in which the [vtables of its
     /// futures](SiteProfile::future_vtable) can be looked up. `None` where it is not known, and in
-    /// what was written before there was one.
+    /// files written before this field existed.
     ///
     /// ```
     /// use memscope_runtime::async_memory::get_memory_snapshot;
@@ -178,24 +180,24 @@ impl MemorySnapshot {
         self.measured
     }
 
-    /// Whether no task ended while the snapshot was read, so that all sums fit to the byte. Else
-    /// each task still is counted once, but the totals of those that ended in that moment may be
-    /// missing.
+    /// Whether the snapshot is consistent: no task ended while it was read, so all sums are exact
+    /// to the byte. Otherwise each task is still counted once, but the totals of tasks that ended
+    /// at that moment may be missing.
     pub fn is_still(&self) -> bool {
         self.is_still
     }
 
-    /// Tasks created so far, unannotated ones left out.
+    /// Tasks created so far, without the unannotated ones.
     pub fn spawned_task_count(&self) -> u64 {
         self.spawned_tasks
     }
 
-    /// Tasks that have not ended: not completed, cancelled or panicked; unannotated ones left out.
+    /// Tasks that have not completed, been cancelled or panicked, without the unannotated ones.
     pub fn active_task_count(&self) -> usize {
         usize::try_from(self.active_tasks).unwrap_or(usize::MAX)
     }
 
-    /// The most tasks that ever lived at one time, unannotated ones left out.
+    /// The most tasks that were ever alive at one time, without the unannotated ones.
     pub fn peak_concurrent_tasks(&self) -> usize {
         usize::try_from(self.peak_concurrent_tasks).unwrap_or(usize::MAX)
     }
@@ -205,7 +207,7 @@ impl MemorySnapshot {
         self.process.tracked_allocated_bytes
     }
 
-    /// Bytes that tracked tasks, living and ended, have allocated and nobody has freed.
+    /// Bytes that tracked tasks, living and ended, have allocated and that are not yet freed.
     pub fn live_memory_bytes(&self) -> u64 {
         self.process.tracked_bytes
     }
@@ -226,7 +228,7 @@ impl MemorySnapshot {
         if retained == 0 { 100.0 } else { 100.0 * (1.0 - ratio(retained, allocated).min(1.0)) }
     }
 
-    /// How the tasks of one kind fared, over all its sites.
+    /// How the tasks of one kind performed, over all their sites.
     pub fn get_task_metrics(&self, task_type: TaskType) -> TaskPerformanceMetrics {
         let is_of = move |site: &&SiteProfile| site.task_type == task_type && site.is_annotated;
         let sites = || self.sites.iter().filter(is_of);
@@ -248,14 +250,15 @@ impl MemorySnapshot {
         }
     }
 
-    /// The living tasks in the order of their ids, then the kept ended ones, the newest first.
+    /// The living tasks in the order of their ids, then the ended ones that are kept, the newest
+    /// first.
     ///
-    /// Of unannotated tasks the end is told by nothing, except on a runtime with `tokio_hooks`:
-    /// their state is `Unknown`. Those that hold bytes stand among the living; those that hold
-    /// nothing follow the living.
+    /// Nothing reports the end of an unannotated task, except on a runtime with `tokio_hooks`: its
+    /// state is `Unknown`. Such tasks stand among the living while they hold bytes, and after the
+    /// living otherwise.
     ///
-    /// Their rows are made when they are first asked for, by this or whatever else shows them, and
-    /// charged to the thread that does so, outside every task.
+    /// The rows are made when they are first needed: by this call, or by anything else that shows
+    /// them. Their memory is charged to the thread that does so, outside every task.
     pub fn tasks(&self) -> &[TaskMemoryProfile] {
         self.tasks.rows()
     }
@@ -281,7 +284,7 @@ impl MemorySnapshot {
         self.process
     }
 
-    /// The live variables that `track_var!` registered, the largest first; then, of each place and
+    /// The live variables that `track_var!` registered, the largest first. Then, for each place and
     /// type, the last one that has ended or could not be followed.
     pub fn variables(&self) -> &[VariableProfile] {
         &self.variables
@@ -292,37 +295,38 @@ impl MemorySnapshot {
         &self.variable_sites
     }
 
-    /// Who frees what others allocated, by sites, most bytes first.
+    /// Cross-task frees: which site frees what another allocated, most bytes first.
     pub fn hand_overs(&self) -> &[HandOver] {
         &self.hand_overs
     }
 
-    /// How live bytes went from snapshot to snapshot: of the largest sites and of the largest
+    /// How live bytes changed from snapshot to snapshot, for the largest sites and the largest
     /// living tasks.
     pub fn trends(&self) -> &[Trend] {
         &self.trends
     }
 
-    /// How live bytes of the process and of the largest sites went since the start: at snapshots
-    /// and, from `init` on, about once a second while something happens, with ever larger distances
-    /// so that the number of points stays the same.
+    /// How live bytes of the process and of the largest sites have changed since the start.
+    ///
+    /// Points are taken at snapshots and, from `init` on, about once a second while something
+    /// happens. The distance between points grows with time, so that their number stays bounded.
     pub fn timeline(&self) -> &Timeline {
         &self.timeline
     }
 
-    /// What happened last, in that order: the last 512 beginnings and ends of tasks, 64 large
-    /// blocks and 64 long polls that were seen.
+    /// The latest events, in order: the last 512 creations and ends of tasks, the last 64 large
+    /// blocks and the last 64 long polls.
     ///
-    /// Events are for looking at, not for counting: where they come faster than they are taken
-    /// away, they are dropped, and [`ToolUsage::ring_events_dropped`] says how many. All sums and
-    /// counts are kept without them.
+    /// Events are for looking at, not for counting. Where they come faster than they are collected,
+    /// they are dropped, and [`ToolUsage::ring_events_dropped`] counts the dropped ones. No sum and
+    /// no count depends on them.
     pub fn events(&self) -> &[TaskEvent] {
         &self.events
     }
 
-    /// Of the events the long polls: a timed poll that took as long as
-    /// [`Builder::long_poll`](crate::Builder::long_poll) says, and kept its worker from other tasks
-    /// meanwhile.
+    /// The long polls among the events. A long poll is a timed poll that took at least
+    /// [`Builder::long_poll`](crate::Builder::long_poll), and kept its worker from other tasks for
+    /// that time.
     pub fn long_polls(&self) -> impl Iterator<Item = &TaskEvent> {
         self.events.iter().filter(|event| event.kind == EventKind::LongPoll)
     }
@@ -358,12 +362,12 @@ pub(crate) fn float(value: u64) -> f64 {
     value as f64
 }
 
-/// The sum of figures that may come from a file: what is more than there can be stays at the most.
+/// A saturating sum: the figures may come from a file, with any values.
 pub(crate) fn sum(figures: impl Iterator<Item = u64>) -> u64 {
     figures.fold(0, u64::saturating_add)
 }
 
-/// `part / whole`; 0 of nothing.
+/// `part / whole`; 0 if `whole` is 0.
 fn ratio(part: u64, whole: u64) -> f64 {
     if whole == 0 { 0.0 } else { float(part) / float(whole) }
 }

@@ -1,4 +1,4 @@
-//! A monitor: what happened between two moments.
+//! A resource monitor: what happened between two moments.
 
 use serde::{Deserialize, Serialize};
 
@@ -16,7 +16,8 @@ use crate::{
 /// use memscope_runtime::async_memory::{AsyncResourceMonitor, TaskType, track};
 ///
 /// # #[global_allocator]
-/// # static A: memscope_runtime::TrackingAllocator = memscope_runtime::TrackingAllocator::new(std::alloc::System);
+/// # static A: memscope_runtime::TrackingAllocator =
+/// #     memscope_runtime::TrackingAllocator::new(std::alloc::System);
 /// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
 /// let mut monitor = AsyncResourceMonitor::new();
 /// monitor.start_monitoring().await?;
@@ -40,14 +41,16 @@ struct Start {
     snapshot: MemorySnapshot,
 }
 
-/// What happened between the start and the stop of a monitor: only that.
+/// What happened between the start and the stop of a monitor, and nothing from outside that window.
 ///
-/// Numbers of tasks leave out unannotated ones, whose end is mostly not known; bytes do not.
+/// Numbers of tasks leave out unannotated ones, because their end is mostly not known; bytes
+/// include them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct ResourceAnalysis {
-    /// Whether sizes are measured; if not they are 0 (the peak NaN) and mean nothing.
+    /// Whether sizes are measured. If not, sizes are 0 (the peak is NaN) and mean nothing.
     pub measured: bool,
-    /// Whether no task ended while the two snapshots were read, so that all sums fit to the byte.
+    /// Whether no task ended while the two snapshots were read; then all sums are exact to the
+    /// byte.
     pub is_still: bool,
     /// How long the monitor ran, in milliseconds.
     pub duration_ms: f64,
@@ -85,8 +88,8 @@ pub struct ResourceAnalysis {
     pub live_bytes_at_start: u64,
     /// Live bytes of tasks when it closed.
     pub live_bytes_at_end: u64,
-    /// The most that one task held at any time in the window, in MiB. For a poll that goes on while
-    /// this or another monitor starts, it counts from the task's next poll.
+    /// The most that one task held at any time in the window, in MiB. If a poll is running when
+    /// this or another monitor starts, the peak of its task counts from its next poll on.
     #[serde(deserialize_with = "number_or_nan")]
     pub peak_memory_per_task_mb: f64,
 }
@@ -101,7 +104,7 @@ impl AsyncResourceMonitor {
     ///
     /// # Errors
     ///
-    /// When the monitor is already running; the window that is open stays open.
+    /// If the monitor is already running; its window stays open.
     #[expect(
         clippy::unused_async,
         reason = "the public contract has it asynchronous, so that it may wait one day"
@@ -111,8 +114,8 @@ impl AsyncResourceMonitor {
             return Err(Error::monitor_running());
         }
         let window = Window::open();
-        // PERF: after that, so that other monitors and every child that is forked meanwhile need
-        // not wait for a walk over all tasks.
+        // NOTE: the window is open by now. So a task that is polled after this walk reports its
+        // peak to the window by itself.
         window.add(living_peak(|_| false));
         self.running =
             Some(Start { window, at_ns: clock::now_ns(), snapshot: get_memory_snapshot() });
@@ -123,7 +126,7 @@ impl AsyncResourceMonitor {
     ///
     /// # Errors
     ///
-    /// When the monitor is not running: it was not started, or has been stopped.
+    /// If the monitor is not running: it was not started, or it has been stopped.
     #[expect(
         clippy::unused_async,
         reason = "the public contract has it asynchronous, so that it may wait one day"
@@ -179,9 +182,10 @@ impl Start {
     }
 }
 
-/// What the largest open task holds now, or held in an epoch of the window, if that is more. One
-/// that was not polled in the window holds at the most what it holds now, or held at the start,
-/// which is in the window already.
+/// The most that one open task holds now, or held in an epoch of the window.
+///
+/// A task that was not polled in the window holds at most what it holds now, or what it held at the
+/// start; the window already has the latter.
 fn living_peak(is_in_window: impl Fn(u32) -> bool) -> u64 {
     let mut most = 0;
     live_sample::glance(|glance| {

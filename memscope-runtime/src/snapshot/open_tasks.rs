@@ -7,43 +7,45 @@ use crate::{
     primitives::Nanos,
 };
 
-/// The sums over the open tasks of one site: those whose future exists.
+/// The sums over the open tasks of one site: the tasks whose future still exists.
 ///
-/// PERF: made while each task's numbers are at hand; a hundred thousand of them fill no cache.
+/// PERF: each task is added while its numbers are in the cache. A hundred thousand readings would
+/// not fit there.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct OpenTasks {
     pub(crate) live_bytes: u64,
     pub(crate) live_blocks: u64,
     pub(crate) counters: TaskCounters,
     pub(crate) highest_peak_bytes: u64,
-    /// Of all peaks.
+    /// The sum of all peaks.
     pub(crate) peak_sum_bytes: u64,
-    /// `None`: none of them is a stream.
+    /// `None`: none of the tasks is a stream.
     pub(crate) items: Option<ItemsReading>,
-    /// Tokio cells of tasks that have not ended, and what these have beyond the futures.
+    /// Tokio cells of tasks that have not ended, and the bytes that these cells have beyond the
+    /// futures.
     pub(crate) cells: u64,
     pub(crate) cell_overhead_bytes: u64,
-    /// Tasks of which nothing tells the end, and of these the ones that hold nothing.
+    /// Tasks whose end nothing reports, and of these the ones that hold nothing.
     pub(crate) unknown: u64,
     pub(crate) unknown_without_bytes: u64,
     pub(crate) ended: EndedTasks,
 }
 
-/// Of open tasks, those that have ended: their future is still held.
+/// Of the open tasks, the ones that have ended while their future is still held.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct EndedTasks {
-    /// By how they ended.
+    /// Indexed by how they ended.
     pub(crate) tasks: [u64; TaskState::ALL.len()],
     pub(crate) live_bytes: u64,
     pub(crate) allocated_bytes: u64,
     pub(crate) wait_sum_ns: u64,
     pub(crate) waits: u64,
-    /// Of those that completed.
+    /// Over the tasks that completed.
     pub(crate) longest_wait_ns: u64,
 }
 
 impl OpenTasks {
-    /// Adds a task; `items`: what it has yielded, if it is a stream.
+    /// Adds a task. `items` is what it has yielded, if it is a stream.
     #[inline]
     pub(crate) fn add(&mut self, task: &TaskReading, items: Option<ItemsReading>) {
         let TaskReading { tally, record, live_bytes, live_blocks, .. } = task;

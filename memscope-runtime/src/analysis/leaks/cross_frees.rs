@@ -1,4 +1,5 @@
-//! Blocks that one site allocates and another frees: the largest cells of that matrix.
+//! Cross-task frees, blocks that one site allocates and another frees: the largest cells of that
+//! matrix.
 
 use std::cmp::Reverse;
 

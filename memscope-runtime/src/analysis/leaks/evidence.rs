@@ -1,4 +1,5 @@
-//! What a snapshot knows beside a site's own row: who frees, which variables, how it went.
+//! What a snapshot knows beside a site's own row: which sites free its blocks, which variables hold
+//! bytes, how its live bytes changed.
 
 use std::{cmp::Reverse, collections::HashMap};
 
@@ -19,7 +20,7 @@ const MOST_NAMES: usize = 5;
 pub(super) struct Evidence<'a> {
     pub(super) whole_bytes: u64,
     trends: HashMap<Place, &'a Trend>,
-    /// By who allocated.
+    /// By the site that allocated.
     hand_overs: HashMap<&'a Place, Vec<&'a HandOver>>,
     /// The live variables of each task: name and bytes.
     variables: HashMap<TaskId, Vec<(&'a str, u64)>>,
@@ -69,7 +70,7 @@ impl<'a> Evidence<'a> {
         }
     }
 
-    /// Where most of these tasks wait, of those of which it is known, and how many that are.
+    /// Where most of these tasks wait, among those for which it is known, and how many these are.
     pub(super) fn await_point_of(
         &self,
         tasks: &[(u64, &TaskMemoryProfile)],
@@ -87,7 +88,7 @@ impl<'a> Evidence<'a> {
         self.trends.get(&place_of(site)).copied()
     }
 
-    /// Names of the live variables of ended tasks of a site, the largest first.
+    /// Names of the live variables of a site's ended tasks, the largest first.
     pub(super) fn variables_of_ended(&self, place: &Place) -> Vec<String> {
         self.variables_of(self.ended.get(place).map_or(&[][..], Vec::as_slice))
     }
@@ -106,8 +107,8 @@ impl<'a> Evidence<'a> {
         names.into_iter().take(MOST_NAMES).map(|(name, _)| name.to_owned()).collect()
     }
 
-    /// Who frees most of what tasks of this site hand over; `None` where nothing of it was freed by
-    /// others.
+    /// What others freed of this site's bytes, and which of them freed most. `None` if they freed
+    /// nothing.
     pub(super) fn freed_by(&self, place: &Place) -> Option<Freed<'a>> {
         let rows = self.hand_overs.get(place)?;
         let bytes = rows.iter().fold(0_u64, |sum, row| sum.saturating_add(row.bytes));
@@ -120,7 +121,7 @@ impl<'a> Evidence<'a> {
 pub(super) struct Freed<'a> {
     bytes: u64,
     of_largest: u64,
-    /// The site that freed most of it; `None`: who is no task.
+    /// The site that freed most of it; `None`: code outside every task.
     pub(super) who: Option<&'a Place>,
 }
 

@@ -1,4 +1,4 @@
-//! One finding: what, where, how bad, why we think so, and what usually helps.
+//! One finding: what and where it is, how bad, the evidence, and what usually helps.
 
 use std::fmt;
 
@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::model::{Place, TaskId};
 
-/// What kind of leak a finding speaks of.
+/// The kind of leak that a finding reports.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
@@ -29,8 +29,8 @@ impl fmt::Display for LeakKind {
     }
 }
 
-/// How much a finding matters, by three numbers: its bytes, their share of all live bytes of the
-/// process, and what they would grow to in a day.
+/// How much a finding matters. It is decided by three numbers: its bytes, their share of all live
+/// bytes of the process, and what they would grow to in a day.
 ///
 /// | | bytes | share | in a day |
 /// |---|---|---|---|
@@ -38,8 +38,8 @@ impl fmt::Display for LeakKind {
 /// | `Medium`, any of | 16 MiB | a tenth, if 1 MiB or more | 64 MiB |
 /// | `Low` | less | less | less |
 ///
-/// The rate is taken into account only when it was observed for a minute or longer: before that it
-/// says more about the start of the program than about its day.
+/// The rate counts only if it was observed for a minute or longer. Before that it tells more about
+/// the start of the program than about its day.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Severity {
@@ -76,7 +76,7 @@ impl fmt::Display for Severity {
     }
 }
 
-/// What `bytes` in `ns` make in a day; `None` for less than a minute.
+/// What `bytes` in `ns` nanoseconds make in a day; `None` for less than a minute.
 pub(super) fn per_day(bytes: u64, ns: u64) -> Option<u64> {
     const MINUTE_NS: u64 = 60_000_000_000;
     const DAY_NS: u128 = 86_400_000_000_000;
@@ -95,18 +95,18 @@ pub struct Leak {
     pub severity: Severity,
     /// The site of the tasks.
     pub place: Place,
-    /// The task, or of several the one that was polled the longest ago or, of a growing number, the
-    /// oldest; `None` where the finding speaks of ended tasks.
+    /// The task. Of several stuck tasks it is the one that was polled the longest ago; of tasks
+    /// whose number only rises, the oldest. `None` where the finding is about ended tasks.
     pub task: Option<TaskId>,
     /// The bytes that look lost.
     pub bytes: u64,
     /// How many tasks hold them.
     pub count: u64,
     /// How long, in nanoseconds: since the first of the tasks ended, since the task was last
-    /// polled, since the growth was first seen; `None` where that was not measured.
+    /// polled, or since the growth was first seen. `None` where that was not measured.
     pub oldest_ns: Option<u64>,
-    /// What they would grow by in a day at the rate so far; `None` where it was not observed for a
-    /// minute, and for stuck tasks.
+    /// How many bytes would come in a day at the rate so far. `None` if the rate was not observed
+    /// for a minute, and for stuck tasks.
     pub bytes_per_day: Option<u64>,
     /// Where most of these tasks wait: the innermost `.await`, and the one above it. `None` where
     /// that is not known, and for findings of another kind.
@@ -121,7 +121,7 @@ pub struct Leak {
 }
 
 impl Leak {
-    /// The worst first.
+    /// The sort key that puts the worst finding first.
     pub(super) fn rank(&self) -> impl Ord {
         (std::cmp::Reverse((self.severity, self.bytes)), self.kind, &self.place)
     }

@@ -16,19 +16,19 @@ use crate::{
     snapshot::{MemorySnapshot, float},
 };
 
-/// A task that has held a tenth more than it holds now has given something away before: it fills
-/// and empties.
+/// A task that holds less than this share of its peak has freed something before: it fills and
+/// empties.
 const LEAST_OF_PEAK: f64 = 0.9;
-/// A site's bytes must have risen with this many tasks one after another: below that it is a start,
-/// or one batch.
+/// How many tasks of a site must have left bytes behind one after another. Fewer are a start, or
+/// one batch.
 const LEAST_WAVES: u64 = 4;
 
-/// Tasks that must be alive at a site before it can be said that they only become more.
+/// How many tasks of a site must be alive before their number can be said to only rise.
 const LEAST_PILED: u64 = 16;
-/// … and of all that were ever made there, no more than one in so many has ended.
+/// … and of all that were ever made there, at most one in so many has ended.
 const FEW_ENDED: u64 = 16;
 
-/// What other findings speak of.
+/// What the other findings report.
 #[derive(Debug)]
 pub(super) struct Known {
     /// Sites whose ended tasks hold bytes.
@@ -39,7 +39,7 @@ pub(super) struct Known {
     pub(super) piles: HashSet<Place>,
 }
 
-/// Living tasks and sites whose live bytes rise, without those that another finding speaks of.
+/// Finds living tasks and sites whose live bytes rise, without those that another finding reports.
 pub(super) fn find(snapshot: &MemorySnapshot, options: &LeakOptions, known: &Known) -> Vec<Leak> {
     let grown: Vec<(&Trend, Course)> = snapshot
         .trends()
@@ -91,11 +91,12 @@ pub(super) fn piles_up(site: &SiteProfile, trend: &Trend, options: &LeakOptions)
         .is_some_and(|course| has_grown(trend, &course, options) && has_piled_up(site, &course))
 }
 
-/// The growth lies in living tasks, which hardly ever end. Where they do end, more of them is load.
+/// Whether the growth lies in living tasks, which hardly ever end. If they do end, more of them is
+/// load.
 fn has_piled_up(site: &SiteProfile, course: &Course) -> bool {
     let ended = site.ended();
     let of_living = site.live_bytes.saturating_sub(site.retained_bytes);
-    // Of a task that nobody annotated the end is not seen.
+    // The end of an unannotated task is not seen.
     site.measured
         && site.is_annotated
         && site.active >= LEAST_PILED
@@ -103,9 +104,10 @@ fn has_piled_up(site: &SiteProfile, course: &Course) -> bool {
         && of_living >= course.rise() / 2
 }
 
-/// Others of the site have held as much and ended: an upload that is not finished yet.
+/// Whether other tasks of the site have held as much and ended: then this one is like an upload
+/// that is not finished yet.
 fn is_as_others(task: &TaskMemoryProfile, site: &SiteProfile) -> bool {
-    // Of a peak only its power of two is kept: it was more than half of this.
+    // Of a peak only its power of two is kept; the peak was more than half of that.
     let largest = site.peak_histogram.iter().filter(|bucket| bucket.count != 0);
     largest.map(|bucket| bucket.up_to).max().is_some_and(|up_to| task.live_bytes <= up_to / 2)
 }
@@ -116,7 +118,7 @@ fn is_filling(task: &TaskMemoryProfile) -> bool {
         && float(task.live_bytes) >= LEAST_OF_PEAK * float(task.peak_bytes)
 }
 
-/// The growth lies in ended tasks. The living ones have trends of their own.
+/// Whether the growth lies in ended tasks. The living tasks have trends of their own.
 fn is_left_behind(site: &SiteProfile, course: &Course, options: &LeakOptions) -> bool {
     site.measured
         && (LEAST_WAVES..options.least_waves).contains(&site.retained_waves)
@@ -218,7 +220,7 @@ mod tests {
     use super::*;
     use crate::analysis::fixture::{site, snapshot, task, trend};
 
-    /// A task, and a sample of its live KiB in each snapshot.
+    /// The findings for a task with these samples of its live KiB, one a snapshot.
     fn task_of(kib: &[u64], changes: &Value) -> Vec<Leak> {
         let points: Vec<(u64, u64)> = kib.iter().map(|kib| (kib << 10, kib << 11)).collect();
         let live = points.last().map_or(0, |point| point.0);

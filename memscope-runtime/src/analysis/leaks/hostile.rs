@@ -11,7 +11,7 @@ use crate::{
     snapshot::MemorySnapshot,
 };
 
-/// Something of everything, so that each number can go wrong.
+/// A snapshot with a bit of everything, so that each number can go wrong.
 fn rich() -> Value {
     let retained = json!({
         "retained_bytes": 1 << 20, "retained_tasks": 96, "retained_waves": 96,
@@ -32,8 +32,8 @@ fn rich() -> Value {
     }))
 }
 
-/// Gives numbers other values, one of `values` for one of `which`, in the order in which they
-/// stand.
+/// Replaces numbers, in the order in which they stand: each takes the next of `values`, or stays
+/// where that is `None`.
 fn change(value: &mut Value, at: &mut usize, values: &[Option<u64>]) {
     match value {
         Value::Number(number) => {
@@ -45,7 +45,7 @@ fn change(value: &mut Value, at: &mut usize, values: &[Option<u64>]) {
         Value::Array(items) => items.iter_mut().for_each(|item| change(item, at, values)),
         Value::Object(fields) => fields
             .iter_mut()
-            // These have limits of their own, which serde keeps.
+            // These have limits of their own, which serde enforces.
             .filter(|(name, _)| !["id", "task", "line", "parent"].contains(&name.as_str()))
             .for_each(|(_, field)| change(field, at, values)),
         _ => {}

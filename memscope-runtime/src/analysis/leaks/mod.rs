@@ -34,14 +34,14 @@ pub(crate) use super::leaks::wording::{age, at};
 pub use super::leaks::{options::LeakOptions, unjudged::NotJudged};
 pub use finding::{Leak, LeakKind, Severity};
 
-/// Hand-overs that are kept with the findings, the largest.
+/// How many rows of cross-task frees are kept with the findings: the largest.
 const MOST_HAND_OVERS: usize = 256;
 
 /// All findings of one snapshot, the worst first, and what could not be judged.
 ///
-/// No finding means that nothing looked lost *of what could be judged*:
-/// [`not_judged`](Self::not_judged) says what could not. `Display` prints both, and below them who
-/// allocates what others free; `{:#}` cuts nothing off.
+/// No finding means that nothing looks lost *of what could be judged*:
+/// [`not_judged`](Self::not_judged) says what could not. `Display` prints both, and below them
+/// which sites allocate what others free; `{:#}` prints it all.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Leaks {
     pub(crate) measured: bool,
@@ -53,19 +53,23 @@ pub struct Leaks {
 impl MemorySnapshot {
     /// Looks for memory that seems lost, with the default [`LeakOptions`].
     ///
-    /// It finds blocks that outlive their tasks again and again, tasks that hold bytes and are not
-    /// polled any more, bytes that rise from snapshot to snapshot, and tasks that never end and
-    /// become more and more. Caches that are full or evict, pools, results kept by one batch,
-    /// outputs that wait for their `JoinHandle` and tasks that sleep are none of these. A cache
-    /// that still fills cannot be told from a leak, nor can results that are collected one after
-    /// another for later, nor clients that come and stay.
+    /// It finds four things:
+    ///
+    /// - blocks that outlive their tasks again and again,
+    /// - tasks that hold bytes and are not polled any more,
+    /// - bytes that rise from snapshot to snapshot,
+    /// - tasks that never end and whose number only rises.
+    ///
+    /// It does not report full or evicting caches, pools, results kept by one batch, outputs that
+    /// wait for their `JoinHandle`, or sleeping tasks. It cannot tell these from a leak: a cache
+    /// that still fills, results collected one after another for later, clients that come and stay.
     ///
     /// ```
     /// use memscope_runtime::async_memory::get_memory_snapshot;
     ///
     /// let leaks = get_memory_snapshot().leaks();
     /// assert!(leaks.is_empty(), "{leaks}");
-    /// assert!(!leaks.not_judged().is_empty(), "growth is seen over several snapshots, not in the first");
+    /// assert!(!leaks.not_judged().is_empty(), "growth needs several snapshots");
     /// ```
     pub fn leaks(&self) -> Leaks {
         self.leaks_with(&LeakOptions::default())
@@ -80,7 +84,7 @@ impl MemorySnapshot {
         self.judge(options)
     }
 
-    /// What the indices over the snapshot take, and what is found, at the most.
+    /// The most bytes that the indices over the snapshot and the findings can take.
     fn judging_bytes(&self) -> u64 {
         const ROW_BYTES: u64 = 256;
         let rows = self.tasks().len() + self.sites().len() + self.variables().len();
@@ -108,7 +112,7 @@ impl MemorySnapshot {
 }
 
 impl Leaks {
-    /// Nothing was looked for: sizes are not measured, or there is no memory for it.
+    /// Nothing was looked for, because sizes are not measured or there is no memory for it.
     fn none(measured: Measured) -> Self {
         let why = || {
             if measured.is_yes() {
@@ -116,7 +120,7 @@ impl Leaks {
             }
             format!("sizes are not measured: {}", measured.reason())
         };
-        // Where there is none at all, `measured` has to say it.
+        // Without any memory left, only `measured` can say it.
         let why = (!reserve::is_empty()).then(why);
         Self {
             measured: false,
@@ -131,12 +135,12 @@ impl Leaks {
         &self.findings
     }
 
-    /// The findings one by one, the worst first.
+    /// Iterates over the findings, the worst first.
     pub fn iter(&self) -> std::slice::Iter<'_, Leak> {
         self.findings.iter()
     }
 
-    /// Whether nothing was found: also where sizes are not measured, see
+    /// Whether nothing was found. It is also `true` if sizes are not measured: see
     /// [`not_judged`](Self::not_judged).
     pub fn is_empty(&self) -> bool {
         self.findings.is_empty()
@@ -147,13 +151,13 @@ impl Leaks {
         self.findings.len()
     }
 
-    /// What could not be looked for, or not everywhere, and why.
+    /// What could not be judged, or not everywhere, and why.
     pub fn not_judged(&self) -> &[NotJudged] {
         &self.not_judged
     }
 
-    /// Who allocates what others free: the cells of the matrix that are not empty, most bytes
-    /// first, at most 256.
+    /// Cross-task frees: which site allocates what another frees. The non-empty cells of that
+    /// matrix, most bytes first, at most 256.
     pub fn hand_overs(&self) -> &[HandOver] {
         &self.hand_overs
     }

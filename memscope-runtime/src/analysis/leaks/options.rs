@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-/// What counts as a leak: how long is stuck, how often is again and again, how much is growth.
+/// What counts as a leak: which wait is too long, how often is again and again, how much is growth.
 ///
 /// ```
 /// use std::time::Duration;
@@ -44,32 +44,32 @@ impl LeakOptions {
 
     /// How long a task must not have been polled before it can be called stuck (default 60 s).
     ///
-    /// It must also have waited ten times longer than any of at least four timed tasks of its site
-    /// that have ended. A site whose tasks never end cannot be told from one that sleeps: see
-    /// [`stuck_after`](Self::stuck_after).
+    /// It must also have waited ten times longer than every timed task of its site that has ended,
+    /// of which there must be at least four. A site whose tasks never end cannot be told from one
+    /// that sleeps: see [`stuck_after`](Self::stuck_after).
     pub fn patience(mut self, patience: Duration) -> Self {
         self.patience = patience;
         self
     }
 
     /// Calls every task stuck that holds bytes and has not been polled for longer than this,
-    /// whatever others of its site did (default: no such limit).
+    /// whatever other tasks of its site did (default: no such limit).
     pub fn stuck_after(mut self, limit: Duration) -> Self {
         self.stuck_after = Some(limit);
         self
     }
 
-    /// How often, one after another, tasks of a site must have left bytes behind (default 16; never
+    /// How many tasks of a site, one after another, must have left bytes behind (default 16; never
     /// less than 8).
     ///
-    /// A batch whose results are all held is one time, a pool of ten connections opened one by one
-    /// is ten.
+    /// A batch whose results are all held counts once; a pool of ten connections opened one by one
+    /// counts ten times.
     pub fn least_waves(mut self, waves: u64) -> Self {
         self.least_waves = waves.max(8);
         self
     }
 
-    /// How many bytes ended tasks of a site must hold together (default 4,096).
+    /// How many bytes the ended tasks of a site must hold together (default 4,096).
     pub fn least_retained(mut self, bytes: u64) -> Self {
         self.least_retained = bytes;
         self
@@ -83,8 +83,8 @@ impl LeakOptions {
         self
     }
 
-    /// How many bytes live bytes must have risen by, beside half of the first sample (default
-    /// 65,536).
+    /// By how many bytes live bytes must have risen (default 65,536). They must also have risen by
+    /// half of the first sample.
     pub fn least_growth(mut self, bytes: u64) -> Self {
         self.least_growth = bytes;
         self

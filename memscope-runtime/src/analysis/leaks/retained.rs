@@ -16,31 +16,30 @@ use crate::{
     snapshot::{MemorySnapshot, float},
 };
 
-/// Of what the site kept per allocated byte on the whole, its live bytes must still have kept this
-/// share lately: where samples say less, they are right and the spread over tasks is not.
+/// The share of what the site kept per allocated byte in total that its live bytes must have kept
+/// lately. If the samples say less, they are right and the spread over tasks is not.
 const LEAST_KEPT_LATELY: f64 = 0.25;
-/// Where the spread is unclear, samples must say this much. A cache filled by random requests for K
-/// keys keeps 0.62 after 2 K requests.
+/// The samples must say this much where the spread is unclear. A cache filled by random requests
+/// for K keys keeps 0.62 after 2 K requests.
 const KEPT_WHEN_UNCLEAR: f64 = 0.85;
 
-/// What was found, and what could not be told.
+/// What was found, and what could not be decided.
 #[derive(Debug, Default)]
 pub(super) struct Retained {
     pub(super) leaks: Vec<Leak>,
-    /// Sites of which only more snapshots can tell.
+    /// Sites that only more snapshots can decide.
     pub(super) unclear: Vec<Place>,
-    /// Sites at rest: what they left behind is there, but for long none of their tasks did
-    /// anything.
+    /// Sites at rest: what they left behind is still there, but their tasks did nothing for long.
     pub(super) at_rest: Vec<Place>,
-    /// Sites of which it is not known which tasks hold the bytes.
+    /// How many sites there are for which it is not known which tasks hold the bytes.
     pub(super) unknown: u64,
 }
 
-/// Sites whose ended tasks hold bytes that nobody seems to take away.
+/// Finds sites whose ended tasks hold bytes that no code seems to free.
 ///
-/// A site is left out when fewer than [`LeakOptions::least_waves`] of these tasks came one after
-/// another: a batch whose results are kept, a pool. Then the [`Shape`] decides, and the samples of
-/// earlier snapshots where there are any.
+/// A site is left out if fewer than [`LeakOptions::least_waves`] of these tasks came one after
+/// another: a batch whose results are kept, a pool. Otherwise the [`Shape`] decides, and the
+/// samples of earlier snapshots if there are any.
 pub(super) fn find(snapshot: &MemorySnapshot, options: &LeakOptions) -> Retained {
     let evidence = Evidence::of(snapshot);
     let mut found = Retained::default();
@@ -63,7 +62,7 @@ pub(super) fn retained_bytes(site: &SiteProfile) -> u64 {
 
 enum Verdict {
     Fine,
-    /// And how that was seen.
+    /// With the reason for it.
     Leak(String),
     NeedsSamples,
     AtRest,
@@ -72,7 +71,7 @@ enum Verdict {
 
 fn judge(site: &SiteProfile, trend: Option<&Trend>, options: &LeakOptions) -> Verdict {
     let bytes = retained_bytes(site);
-    // Where no end is known, what was given up may still be a living task's.
+    // If no end is known, what was given up may still belong to a living task.
     if bytes == 0 || bytes < options.least_retained || site.ends_unknown && site.ended() == 0 {
         return Verdict::Fine;
     }
@@ -99,15 +98,15 @@ fn judge(site: &SiteProfile, trend: Option<&Trend>, options: &LeakOptions) -> Ve
     }
 }
 
-/// What the ended tasks kept of what they allocated.
+/// The share that ended tasks kept of what they allocated.
 fn kept(site: &SiteProfile) -> f64 {
     float(retained_bytes(site)) / float(site.ended_allocated_bytes).max(1.0)
 }
 
-/// While tasks went on allocating, live bytes did not rise.
+/// Whether live bytes did not rise while tasks went on allocating.
 ///
-/// Where little was allocated lately nothing can be said: what is expected must be more than what
-/// the living tasks hold.
+/// Nothing can be said if little was allocated lately: what is expected must be more than what the
+/// living tasks hold.
 fn has_stopped(site: &SiteProfile, trend: &Trend) -> bool {
     Course::of(trend).is_some_and(|course| {
         let expected = kept(site) * float(course.allocated_late());
@@ -116,11 +115,11 @@ fn has_stopped(site: &SiteProfile, trend: &Trend) -> bool {
     })
 }
 
-/// In the second half of enough samples no task of the site allocated anything, and it holds no
-/// more than before.
+/// Whether, in the second half of enough samples, no task of the site allocated anything, and it
+/// holds no more than before.
 ///
 /// A batch of short tasks, each over before the next one is made, leaves its results evenly behind
-/// as a leak does. But it is over, and a leak goes on as long as there is anything to do.
+/// as a leak does. But the batch is over, and a leak goes on as long as there is anything to do.
 fn is_at_rest(trend: &Trend, options: &LeakOptions) -> bool {
     trend.points.len() >= options.least_samples
         && Course::of(trend)
@@ -129,7 +128,7 @@ fn is_at_rest(trend: &Trend, options: &LeakOptions) -> bool {
 
 fn goes_on(site: &SiteProfile, trend: &Trend, options: &LeakOptions) -> bool {
     Course::of(trend).is_some_and(|course| {
-        // What the living ones hold may all have come since the sample before.
+        // All that the living tasks hold may have come since the sample before.
         let share = KEPT_WHEN_UNCLEAR * kept(site);
         course.rise() >= options.least_retained && course.kept_to_the_end(share, living_bytes(site))
     })

@@ -5,33 +5,33 @@ use crate::{model::SiteProfile, snapshot::float};
 /// What the spread says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Shape {
-    /// The same share of tasks from the first to the last: nothing is taken away, and it goes on.
+    /// The same share of tasks from the first to the last: nothing is freed, and it goes on.
     Even,
-    /// The last ones left behind (nearly) nothing: a cache that is full, or a start that is over.
+    /// The last tasks left (nearly) nothing behind: a cache that is full, or a start that is over.
     Ceased,
-    /// Neither. The first ones hold nothing any more, as where old entries make room for new ones
-    /// or where a leak started late; or it comes in bursts. One snapshot cannot tell.
+    /// Neither of these. Either the first tasks hold nothing any more, as in an evicting cache or
+    /// with a leak that began late; or the tasks come in bursts. One snapshot cannot decide.
     Unclear,
 }
 
-// Each limit was chosen on simulated services (see `simulated`): leaks of every rate between 2 and
-// 100 % of tasks against caches (unbounded, LRU, random eviction, TTL; uniform and Zipf keys),
-// sessions, pools, warm-ups.
+// Each limit was chosen on simulated services (see `simulated`). They compare leaks of every rate
+// between 2 and 100 % of tasks with caches (unbounded, LRU, random eviction, TTL; uniform and Zipf
+// keys), sessions, pools and warm-ups.
 
-/// How far from the middle the average place of a retaining task may be, in parts of all tasks,
-/// with very many of them. A cache filled by random requests for K keys has it 0.16 before the
+/// How far from the middle the mean position of the retaining tasks may be, as a part of all tasks,
+/// if there are very many. A cache filled by random requests for K keys has it 0.16 before the
 /// middle after 2 K requests, and 0.12 after 1.5 K.
 const LEAST_SLACK: f64 = 0.06;
-/// The same with few: of n tasks at random places it is off by 0.29 / √n on average, so this is 2.4
-/// times as much …
+/// The limit for few tasks, to be divided by √n. The mean of n tasks at random positions is off by
+/// 0.29 / √n on average, so this is 2.4 times as much …
 const SLACK_OF_ONE: f64 = 0.7;
 /// … but never so much that a cache looks like a leak.
 const MOST_SLACK: f64 = 0.09;
-/// Each quarter must hold this share of what it would hold of an even spread: where first and last
-/// are many and the middle is empty, there are old entries in constant use and new ones.
+/// Each quarter must hold this share of what it would hold with an even spread. If the first and
+/// the last are many and the middle is empty, there are old entries in constant use and new ones.
 const LEAST_OF_QUARTER: f64 = 0.45;
-/// The first and the last eighth must hold this share, where chance alone would not make them
-/// smaller: with 8 or more expected in each.
+/// The first and the last eighth must hold this share. It counts only where chance alone would not
+/// make them smaller: with 8 or more expected in each.
 const LEAST_OF_END: f64 = 0.4;
 const EXPECTED_IN_EIGHTH: f64 = 8.0;
 
@@ -43,13 +43,13 @@ impl Shape {
         if all == 0.0 || ended == 0.0 {
             return Self::Ceased;
         }
-        // What each eighth holds ÷ what it would hold of an even spread.
+        // What each eighth would hold with an even spread.
         let expected = chances.map(|chances| all * chances / ended);
         let share = |eighths: std::ops::Range<usize>| {
             let sum =
                 |of: &[f64; 8]| of.get(eighths.clone()).map_or(0.0, |of| of.iter().sum::<f64>());
             let expected = sum(&expected);
-            // Where no task has ended yet nothing can be missing.
+            // Nothing can be missing where no task has ended yet.
             if expected == 0.0 { 1.0 } else { sum(&found) / expected }
         };
         let middle = |of: &[f64; 8]| {
@@ -79,7 +79,8 @@ impl Shape {
     }
 }
 
-/// How many tasks of each eighth have ended. Which ones live is not known: mostly the newest.
+/// How many tasks of each eighth have ended. It is not known which ones live; mostly it is the
+/// newest.
 fn chances(spawned: u64, active: u64) -> [f64; 8] {
     let ended = float(spawned.saturating_sub(active));
     let eighth = float(spawned) / 8.0;

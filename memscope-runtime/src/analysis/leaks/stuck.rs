@@ -15,38 +15,39 @@ use crate::{
     snapshot::MemorySnapshot,
 };
 
-/// How much longer than the longest wait of a task that did end. Of waits of which one in ten is
-/// ten times longer than another, four that were seen make one in 40 longer than that; of most
-/// others none.
+/// How many times longer than the longest wait of a task that did end.
+///
+/// Suppose one wait in ten is ten times longer than another, and four waits were seen: then one in
+/// 40 is longer than this. With most other distributions none is.
 const TIMES_LONGER: u64 = 10;
-/// Where nothing can be compared since tasks only become more, those that are late must hold this
-/// part of the bytes of the living ones at least: the others are younger than the patience, and so
+/// If nothing can be compared because tasks only become more, the late tasks must hold at least one
+/// part in this many of the bytes of the living ones. The others are younger than the patience, and
 /// there are always some that cannot be late.
 const LEAST_OF_PILE: u64 = 4;
 /// How many tasks of a site must have been seen to end before one can be late.
 const LEAST_ENDED: u64 = 4;
 const SHOWN_IDS: usize = 3;
 
-/// What was found, and what could not be told.
+/// What was found, and what could not be decided.
 #[derive(Debug, Default)]
 pub(super) struct Stuck {
     pub(super) leaks: Vec<Leak>,
-    /// Every task in them.
+    /// Every task in the findings.
     pub(super) tasks: Vec<TaskId>,
-    /// Idle tasks with bytes of which it is not known how long.
+    /// Idle tasks with bytes for which it is not known how long they have been idle.
     pub(super) untimed: u64,
-    /// Tasks that are idle for longer than the patience, of sites too few of whose tasks ever
+    /// Tasks that are idle for longer than the patience, but of whose site too few tasks have
     /// ended.
     pub(super) without_compare: u64,
 }
 
-/// Idle tasks that hold bytes for longer than they should, one finding a site.
+/// Finds idle tasks that hold bytes for longer than they should; one finding a site.
 pub(super) fn find(snapshot: &MemorySnapshot, options: &LeakOptions) -> Stuck {
     let sites = sites_by_place(snapshot);
     let mut stuck = Stuck::default();
     let mut found: BTreeMap<Place, Vec<(u64, &TaskMemoryProfile)>> = BTreeMap::new();
     let mut late: BTreeMap<Place, Vec<(u64, &TaskMemoryProfile)>> = BTreeMap::new();
-    // Of tasks that nobody annotated no wait is timed.
+    // The waits of unannotated tasks are not timed.
     let holding = |task: &&TaskMemoryProfile| {
         task.state == TaskState::Idle && task.is_annotated && task.measured && task.live_bytes != 0
     };
@@ -86,11 +87,11 @@ pub(super) fn find(snapshot: &MemorySnapshot, options: &LeakOptions) -> Stuck {
     stuck
 }
 
-/// Whether these are tasks of a site that only become more, and many of those.
+/// Whether these are tasks of a site whose tasks only become more, and many of them.
 ///
-/// Where no task ever ends there is nothing to compare with, and who waits may be a daemon. But of
-/// daemons there is a number; who makes one after another, from snapshot to snapshot, and never
-/// sees one end, has lost them.
+/// If no task ever ends there is nothing to compare with, and a waiting task may be a daemon. But
+/// the number of daemons is fixed. A site that creates one task after another, from snapshot to
+/// snapshot, and of which none ends, has lost them.
 fn is_of_a_pile(
     place: &Place,
     late: &[(u64, &TaskMemoryProfile)],
@@ -100,7 +101,7 @@ fn is_of_a_pile(
 ) -> bool {
     let mut sites = snapshot.sites().iter().filter(|site| place_of(site) == *place);
     let bytes = late.iter().fold(0_u64, |sum, (_, task)| sum.saturating_add(task.live_bytes));
-    // With two rows for one place (two kinds of task) neither has a trend of its own.
+    // If two rows share one place (two kinds of task), neither has a trend of its own.
     let (Some(site), None) = (sites.next(), sites.next()) else { return false };
     let of_living = site.live_bytes.saturating_sub(site.retained_bytes);
     bytes >= of_living / LEAST_OF_PILE
@@ -113,7 +114,7 @@ enum Verdict {
     NothingToCompare,
 }
 
-/// What the ended tasks of a place took.
+/// How long the ended tasks of a place waited, and how many there are.
 #[derive(Default)]
 struct Waits {
     longest_ns: u64,
@@ -224,7 +225,8 @@ mod tests {
 
     const SECOND: u64 = 1_000_000_000;
 
-    /// One task that is idle for so many seconds, of a site with these changes.
+    /// How many findings there are for one task that is idle for so many seconds, of a site with
+    /// these changes.
     fn found(idle_s: u64, changes: &Value, options: &LeakOptions) -> usize {
         let tasks = [task(1, "s", &json!({ "idle_ns": idle_s * SECOND }))];
         let snapshot = snapshot(&json!({ "sites": [site("s", changes)], "tasks": tasks }));

@@ -5,12 +5,13 @@ use crate::{
     snapshot::float,
 };
 
-/// So many leaps, each by half or more, make growth; of a vector that doubles, to eight times what
-/// it was.
+/// This many leaps, each by half or more, make growth. For a vector that doubles, that is growth to
+/// eight times its size.
 const LEAST_LEAPS: usize = 3;
 
-/// What a task needs in passing (a message, a line that it formats) may be there in one sample and
-/// gone in the next: up to this part of the whole rise is no fall, and no leap.
+/// What a task needs only for a moment (a message, a line that it formats) may be there in one
+/// sample and gone in the next. A change of up to one part in so many of the whole rise is no fall,
+/// and no leap.
 const PASSING: u64 = 16;
 
 /// The samples of a trend that are compared.
@@ -24,7 +25,7 @@ pub(super) struct Course {
 }
 
 impl Course {
-    /// `None` for fewer than four samples.
+    /// Returns `None` for fewer than four samples.
     pub(super) fn of(trend: &Trend) -> Option<Self> {
         let points = &trend.points;
         if points.len() < 4 {
@@ -62,13 +63,14 @@ impl Course {
         float(self.middle.live_bytes) - float(self.first.live_bytes)
     }
 
-    /// Live bytes rise to the end, and not slower and slower.
+    /// Whether live bytes rise to the end, and not slower and slower.
     ///
-    /// They never fall from one sample to the next (but for a sixteenth of the rise), and rise in
-    /// at least every other step, or else in leaps as a vector does that is moved to twice the
-    /// room. By the clock, the second half must bring at least half of what the first brought, and
-    /// the last quarter half of the average; of leaps one must be in the last third: between them a
-    /// vector is taken for one that is done.
+    /// They never fall from one sample to the next by more than a sixteenth of the rise. They rise
+    /// in at least every other step, or in leaps, as a vector does that moves to twice its room.
+    ///
+    /// By the clock, the second half must bring at least half of what the first half brought. The
+    /// last quarter must bring at least half of the average, unless they rise in leaps. And the
+    /// last third must bring something: between two leaps a vector is taken for one that is done.
     pub(super) fn rises(&self, trend: &Trend) -> bool {
         let lives: Vec<u64> = trend.points.iter().map(|point| point.live_bytes).collect();
         let steps = || lives.iter().zip(lives.iter().skip(1));
@@ -98,8 +100,8 @@ impl Course {
         kept(self.middle, self.last, share, 0)
     }
 
-    /// Whether the second half did, and the last quarter as well, with `but` bytes that may be
-    /// there for another reason.
+    /// Whether the second half kept that share, and the last quarter too. `but` bytes may be there
+    /// for another reason.
     pub(super) fn kept_to_the_end(&self, share: f64, but: u64) -> bool {
         kept(self.middle, self.last, share, but) && kept(self.late, self.last, share, but)
     }

@@ -1,4 +1,5 @@
-//! What could not be looked for, so that silence is not taken for health.
+//! What could not be judged, and why. Without it, an empty list would look like a program without
+//! leaks.
 
 use std::fmt;
 
@@ -17,10 +18,10 @@ use crate::{
     snapshot::MemorySnapshot,
 };
 
-/// Something that could not be looked for, or not everywhere.
+/// Something that could not be judged, or not everywhere.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NotJudged {
-    /// What kind of leak; `None`: no kind.
+    /// The kind of leak; `None`: it concerns every kind.
     pub kind: Option<LeakKind>,
     /// What was missing.
     pub why: String,

@@ -17,7 +17,7 @@ pub(crate) fn age(ns: u64) -> String {
         (1_000_000_000, "s"),
         (1_000_000, "ms"),
     ];
-    // Below two of a unit the next smaller one says more: 90 s, not 1 min.
+    // Below two of a unit the next smaller one is more precise: 90 s, not 1 min.
     match UNITS.iter().find(|(unit, _)| ns / unit >= 2) {
         Some((unit, name)) => format!("{} {name}", ns / unit),
         None => format!("{} µs", ns / 1_000),
@@ -33,7 +33,7 @@ pub(crate) fn at(place: &Place) -> String {
     format!("{name} ({})", path_end(&format!("{}:{}", place.file, place.line), 40))
 }
 
-/// `src/db.rs:88 under src/handler.rs:31`: where tasks wait.
+/// Where tasks wait: `src/db.rs:88 under src/handler.rs:31`.
 pub(crate) fn places(point: &AwaitPoint) -> String {
     let (at, above) = point.own();
     let place = |frame: &AwaitFrame| path_end(&frame.to_string(), 40);
@@ -46,7 +46,7 @@ pub(crate) fn several(number: u64, one: &str, many: &str) -> String {
     format!("{} {}", count(number), if number == 1 { one } else { many })
 }
 
-/// `part` of `whole` as it is said: `80 %`, `less than 1 %`.
+/// The share of `part` in `whole`, in words: `80 %`, `less than 1 %`.
 pub(crate) fn percent(part: u64, whole: u64) -> String {
     if whole == 0 {
         return "0 %".to_owned();

@@ -1,9 +1,9 @@
-//! The collector: it drains the rings and takes the samples of the timeline.
+//! The collector: it drains the threads' rings of events and takes the samples of the timeline.
 //!
-//! Each snapshot does so too, so that everything works without the thread below, only that rings
-//! fill up between two snapshots. The thread is started by the first task that is polled after
-//! `init`, ends by itself when nothing has happened for a while, and is started again when
-//! something does. It needs no memory from the program's heap.
+//! Each snapshot collects too, so everything works without the collector's thread; only, rings may
+//! fill up between two snapshots. The first task that is polled after `init` starts the thread. The
+//! thread ends by itself when nothing has happened for a while, and is started again when something
+//! does. It needs no memory from the program's heap.
 
 pub(crate) mod series;
 pub(crate) mod recent;
@@ -29,15 +29,15 @@ use crate::{
     },
 };
 
-/// Life-cycle events that are kept.
+/// How many life-cycle events are kept.
 const LIVES: usize = 512;
-/// Large blocks that are kept, and long polls; they are rare, and life-cycle events must not push
-/// them out.
+/// How many large blocks are kept, and how many long polls. They are rare, and kept apart so that
+/// life-cycle events do not push them out.
 const RARE: usize = 64;
 
-/// What the collector has made of events and samples: a fixed size, for ever.
+/// The events and samples that the collector keeps: a fixed size, for ever.
 ///
-/// NOTE: the thread that holds its lock needs no memory, neither from the program's heap nor from
+/// NOTE: the thread that holds the lock needs no memory, neither from the program's heap nor from
 /// elsewhere, and walks over no records.
 #[derive(Debug)]
 pub(crate) struct History {
@@ -52,7 +52,7 @@ pub(crate) struct History {
     sampling_ns: u64,
     /// Bytes of all allocations at the last sample, and tasks spawned and ended.
     seen: [u64; 3],
-    /// When something was last seen to have happened.
+    /// When the collector last saw that something had happened.
     active_ns: u64,
 }
 
@@ -77,10 +77,10 @@ static GATHERING: Lock<()> = Lock::new((), fork_lock::as_it_is);
 /// The memory of the history, which is a static.
 pub(crate) const OWN_BYTES: u64 = size_of::<History>() as u64;
 
-/// What a snapshot takes of it.
+/// The copy of the history that a snapshot takes.
 #[derive(Debug)]
 pub(crate) struct Collected {
-    /// One.
+    /// Exactly one.
     pub(crate) samples: Vec<Samples>,
     /// In the order in which they happened.
     pub(crate) events: Vec<Kept>,
@@ -88,11 +88,11 @@ pub(crate) struct Collected {
     pub(crate) dropped: u64,
 }
 
-/// Drains all rings, takes a sample of this reading, and returns it all. The caller is in
-/// `exempt`. `None`: another thread did not let go of the history for a second.
+/// Drains all rings, takes a sample of this reading, and returns a copy of the history. Must be
+/// called inside `exempt`. Returns `None` if another thread held the history for a second.
 pub(crate) fn collect(reading: &Reading) -> Option<Collected> {
     let mut events = reserve::list(LIVES + 2 * RARE)?;
-    // In the heap at once: a thread's stack may be small.
+    // On the heap at once, because a thread's stack may be small.
     let mut samples = reserve::list(1)?;
     let taken = {
         let mut history = HISTORY.lock_for_a_while()?;
@@ -110,7 +110,7 @@ pub(crate) fn collect(reading: &Reading) -> Option<Collected> {
 }
 
 impl History {
-    /// Returns whether there was any event, and the most that one ring held.
+    /// Returns whether there was any event, and the largest number of events in one ring.
     fn drain(&mut self) -> (bool, u32) {
         let before = self.taken;
         let most = thread_ring::drain(|event| self.fold(event));
@@ -127,7 +127,8 @@ impl History {
         }
     }
 
-    /// Starts anew, in a forked child: a thread that is not there was writing in it.
+    /// Starts anew in a forked child: a thread that does not exist there may have left the history
+    /// half written.
     fn forget(&mut self) {
         self.samples.forget();
         self.lives.forget();
@@ -137,8 +138,8 @@ impl History {
         (self.seen, self.active_ns) = ([0; 3], 0);
     }
 
-    /// The distance of two samples. A walk over very many tasks is made less often: a hundredth of
-    /// the time.
+    /// The time between two samples: at least a hundred times what the last sample took. So
+    /// sampling takes at most a hundredth of the time, however many tasks it walks over.
     fn period_ns(&self) -> u64 {
         config::sample_every_ns().max(self.sampling_ns.saturating_mul(100))
     }
@@ -149,8 +150,8 @@ impl History {
         is_time && self.samples.is_due(now_ns)
     }
 
-    /// When the next round is due, after one that saw `any` event and at the most so many in one
-    /// ring. `None`: nothing has happened for a while.
+    /// Returns the pause until the next round. `any`: the last round saw an event; `most`: the
+    /// largest number of events in one ring. Returns `None` if nothing has happened for a while.
     fn pause(&mut self, now_ns: u64, any: bool, most: u32, allocated: u64) -> Option<Duration> {
         let counts = registry::counts();
         let seen = [allocated, counts.spawned, counts.ended];
@@ -165,7 +166,7 @@ impl History {
         }
         let period = Duration::from_nanos(period_ns);
         Some(match most {
-            // They come fast.
+            // Events come fast.
             most if most > ThreadRing::SLOTS / 4 => SHORTEST,
             0 => period.clamp(SHORTEST, LONG),
             _ => period.clamp(SHORTEST, SHORT),
@@ -173,8 +174,8 @@ impl History {
     }
 }
 
-/// One round: drains, and takes a sample where one is due. `None`: nothing has happened for a
-/// while.
+/// Runs one round: drains the rings, and takes a sample if one is due. Returns the pause until the
+/// next round, or `None` if nothing has happened for a while.
 fn one_round() -> Option<Duration> {
     let Some(mut history) = HISTORY.lock_for_a_while() else { return Some(LONG) };
     let (any, most) = history.drain();
@@ -182,7 +183,7 @@ fn one_round() -> Option<Duration> {
     let gathering = if history.is_sample_due(now_ns) { GATHERING.try_lock() } else { None };
     let gathered = gathering.as_ref().map(|_| history.samples.gather());
     drop(history);
-    // Without the lock, as it is a walk over all accounts.
+    // Without the lock, because it walks over all accounts.
     let gathered = gathered.map(|mut gathered: Gathering| {
         gathered.fill(now_ns);
         gathered
@@ -199,18 +200,19 @@ fn one_round() -> Option<Duration> {
     history.pause(now_ns, any, most, allocated)
 }
 
-/// Between two rounds at the least, while there are events, and while there are none.
+/// The pause between two rounds: at least `SHORTEST`, at most `SHORT` while there are events, and
+/// at most `LONG` while there are none.
 const SHORTEST: Duration = Duration::from_millis(10);
 const SHORT: Duration = Duration::from_millis(100);
 const LONG: Duration = Duration::from_secs(1);
-/// The thread ends when nothing was allocated, begun or ended for so long.
+/// The thread ends when nothing was allocated, started or ended for this long.
 const QUIET_NS: u64 = 10_000_000_000;
 
-/// What the thread is to do; the upper bits count how often it was started, so that one that is to
-/// end is not mistaken for the next.
+/// What the thread is to do: the bits of `WHAT`. The upper bits count its starts, so that a thread
+/// that is to end does not mistake the next thread's state for its own.
 static STATE: AtomicU32 = AtomicU32::new(OFF);
 const OFF: u32 = 0;
-/// It is started as soon as something happens.
+/// The thread is started as soon as something happens.
 const ARMED: u32 = 1;
 const RUNNING: u32 = 2;
 const WHAT: u32 = 3;
@@ -220,7 +222,7 @@ fn want() {
     pending_starts::want(Pending::Collector, &START);
 }
 
-/// The thread may be started from now on.
+/// From now on the thread may be started.
 pub(crate) fn arm() {
     let _ = STATE.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |state| {
         (state & WHAT == OFF).then_some(state | ARMED)
@@ -233,7 +235,7 @@ pub(crate) fn disarm() {
     STATE.fetch_and(!WHAT, Ordering::Relaxed);
 }
 
-/// Starts the thread if it may be started and is not there.
+/// Starts the thread if it may be started and is not running.
 #[cold]
 fn start() {
     let state = STATE.load(Ordering::Relaxed);
@@ -244,7 +246,7 @@ fn start() {
         return;
     }
     if own_threads::spawn::<Collector>(next).is_err() {
-        // The system has no thread to give: the snapshots do it.
+        // The system refuses to create a thread; then the snapshots collect.
         let _ = STATE.compare_exchange(next, next & !WHAT, Ordering::Relaxed, Ordering::Relaxed);
     }
 }
@@ -269,16 +271,16 @@ fn run(state: u32) {
             }
         }
     };
-    // A panic in here would be a mistake of ours, and ends nothing but this thread.
+    // A panic in here would be a fault of memscope, and ends nothing but this thread.
     let result = catch_unwind(rounds);
     let next = if result.is_ok() { ARMED } else { OFF };
-    // What happens from here on starts the next one.
+    // Whatever happens from here on starts the next thread.
     let _ =
         STATE.compare_exchange(state, state & !WHAT | next, Ordering::Relaxed, Ordering::Relaxed);
     want();
 }
 
-/// This is a forked child, which has no such thread: it is started again by what happens next.
+/// Called in a forked child, which has no such thread: the next thing that happens starts it again.
 pub(crate) fn forked() {
     let state = STATE.load(Ordering::Relaxed);
     if state & WHAT == RUNNING {
@@ -287,12 +289,12 @@ pub(crate) fn forked() {
     }
 }
 
-/// Whether the thread is there.
+/// Whether the thread is running.
 pub(crate) fn is_running() -> bool {
     STATE.load(Ordering::Relaxed) & WHAT == RUNNING
 }
 
-/// One round of the collector, now, on this thread; for tests of a clock set forward.
+/// Runs one round of the collector now, on this thread; for tests that set the clock forward.
 pub fn round() {
     if ENABLED {
         one_round();

@@ -1,9 +1,9 @@
-//! The newest of many events, wherever they come from.
+//! The newest of many events, in whatever order they arrive.
 
 use crate::{accounting::Event, model::EventKind};
 
-/// An event, and when it was taken out of its ring: those of one thread are in that order where
-/// their times are equal.
+/// An event, and the order in which it was taken out of its ring. Events of one thread that have
+/// equal times stay in this order.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Kept {
     pub(crate) event: Event,
@@ -16,8 +16,8 @@ impl Kept {
     }
 }
 
-/// The `N` newest, in a heap with the oldest of them at its top: rings are drained one after the
-/// other, so that what comes later may be older.
+/// The `N` newest events, in a min-heap with the oldest on top. Rings are drained one after the
+/// other, so an event that arrives later may be older.
 #[derive(Debug)]
 pub(crate) struct Recent<const N: usize> {
     heap: [Kept; N],
@@ -46,7 +46,7 @@ impl<const N: usize> Recent<N> {
         self.len = 0;
     }
 
-    /// All of them, in no order.
+    /// All of them, in no particular order.
     pub(crate) fn get(&self) -> &[Kept] {
         &self.heap[..self.len]
     }

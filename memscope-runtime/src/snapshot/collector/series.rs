@@ -1,12 +1,13 @@
-//! Series of the timeline: the largest tasks and sites, point by point.
+//! The series of the timeline: the largest tasks and sites, point by point.
 
 use std::cmp::Reverse;
 
 use super::timeline::{SLOTS, offer};
 
-/// Samples that are kept, and series of each kind.
+/// How many samples are kept; a series has a point in each.
 pub(super) const POINTS: usize = 64;
 
+/// How many series of each kind are kept.
 pub(super) const SERIES: usize = 128;
 
 #[derive(Clone, Copy, Debug)]
@@ -18,18 +19,18 @@ pub(super) struct Point {
 /// The samples of one task or site.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Series {
-    /// The task's id, or the site's index + 1; 0: empty.
+    /// The task's id, or the site's index + 1; 0: the series is empty.
     pub(super) key: u64,
-    /// The index of the site that it, or its task, is at.
+    /// The index of the site: its own, or the site of its task.
     pub(super) site: u32,
-    /// It was first seen in this sample; before it, there is none.
+    /// The index of the first sample that has this task or site; there are no points before it.
     pub(super) first: usize,
-    /// How many samples there are.
+    /// The index of the last sample that has it, + 1.
     pub(super) len: usize,
     pub(super) points: [Point; POINTS],
 }
 
-/// What one sample says of a task or site.
+/// The live and allocated bytes of one task or site in one sample.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Level {
     pub(super) key: u64,
@@ -37,16 +38,16 @@ pub(super) struct Level {
     pub(super) point: Point,
 }
 
-/// The series of one kind, and room to find out which levels go on with one and which are new.
+/// The series of one kind, and the tables that match the levels of a sample with them.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Group {
     series: [Series; SERIES],
-    /// By key: the index of the series, + 1.
+    /// A hash table from a key to the index of its series + 1.
     table: [u8; SLOTS],
-    /// The largest levels without a series.
+    /// The largest levels that have no series yet.
     new: [Level; SERIES],
     new_len: usize,
-    /// Of these the smallest, once they are full.
+    /// The index of the smallest of these levels, once the list is full.
     least: usize,
 }
 
@@ -97,7 +98,7 @@ impl Group {
         self.table.fill(0);
         for index in 0..SERIES {
             let series = &mut self.series[index];
-            // A sample that came too early is taken anew.
+            // A sample that came too early is replaced.
             series.len = series.len.min(place);
             if series.key != 0 {
                 let slot = self.slot(self.series[index].key);
@@ -106,11 +107,11 @@ impl Group {
         }
     }
 
-    /// Where the key is in the table, or would be.
+    /// The slot of a key in the hash table, or the free slot where it belongs.
     fn slot(&self, key: u64) -> usize {
         let start = hash(key);
         let slots = (0..self.table.len()).map(|step| start.wrapping_add(step) % self.table.len());
-        // It is never more than a quarter full.
+        // The table is never more than a quarter full.
         slots
             .into_iter()
             .find(|slot| match self.table[*slot] {
@@ -134,7 +135,8 @@ impl Group {
         }
     }
 
-    /// Those that are over, and smaller ones, make room for the largest new ones.
+    /// Drops the series that got no point, and gives their room, and that of smaller ones, to the
+    /// largest new levels.
     pub(super) fn end(&mut self, place: usize) {
         for series in self.series.iter_mut().filter(|series| series.len != place + 1) {
             series.key = 0;

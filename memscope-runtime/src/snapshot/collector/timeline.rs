@@ -1,8 +1,9 @@
-//! How live bytes went: of the process, of the largest sites and of the largest living tasks.
+//! How live bytes changed: of the process, of the largest sites and of the largest living tasks.
 //!
-//! A fixed number of samples is kept, taken at each snapshot and by the collector. When they are
-//! full, every other one is given up and from then on they are taken at twice the distance, so that
-//! a second and a month take the same memory. Nothing in here needs memory from the program's heap.
+//! A fixed number of samples is kept; each snapshot takes one, and so does the collector. When they
+//! are full, every other sample is dropped, and from then on samples are taken at twice the
+//! distance. So a second and a month take the same memory. Nothing in here needs memory from the
+//! program's heap.
 
 use super::series::{Group, Level, NO_LEVEL, POINTS, Point, SERIES, Series, hash};
 use crate::{
@@ -16,19 +17,21 @@ use crate::{
     },
 };
 
-/// Samples of a [`Trend`].
+/// The points of a [`Trend`].
 const TREND_POINTS: usize = 16;
 
-/// Everything in it is zero at the start, so that as a static it takes no room in the program's
-/// file and no page until it is used.
+/// The samples of the process, the sites and the tasks.
+///
+/// All of it is zero at the start. So, as a static, it takes no room in the program's file, and no
+/// page of memory until it is used.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Samples {
     times: [u64; POINTS],
     process: [Process; POINTS],
     len: usize,
-    /// The last sample came too early: the next one takes its place.
+    /// The last sample came too early: the next one replaces it.
     is_early: bool,
-    /// The least distance of two samples.
+    /// The least distance between two samples.
     spacing_ns: u64,
     sites: Group,
     tasks: Group,
@@ -54,7 +57,7 @@ impl Samples {
         }
     }
 
-    /// Whether a sample at this time would stay; before the first one has been taken, any would.
+    /// Whether a sample taken at this time would be kept. Before the first sample, any would be.
     pub(crate) fn is_due(&self, now_ns: u64) -> bool {
         let last = match self.len {
             0 => return true,
@@ -65,7 +68,7 @@ impl Samples {
         now_ns.saturating_sub(last) >= self.spacing_ns
     }
 
-    /// Takes a sample of a reading.
+    /// Takes a sample from a reading.
     pub(crate) fn take(&mut self, reading: &Reading, now_ns: u64) {
         let place = self.begin(now_ns);
         for site in &reading.sites {
@@ -85,7 +88,7 @@ impl Samples {
         self.end(place, sites, reading.untracked.live_bytes);
     }
 
-    /// What a sample without a reading is to look for.
+    /// Prepares a sample without a reading: returns the keys that it has to look for.
     pub(crate) fn gather(&self) -> Gathering {
         let mut gathering = Gathering::new();
         for series in self.tasks.known() {
@@ -94,7 +97,7 @@ impl Samples {
         gathering
     }
 
-    /// Takes a sample that was gathered, unless a later one is there by now.
+    /// Takes a gathered sample, unless a later one has been taken meanwhile.
     pub(crate) fn take_gathered(&mut self, gathered: &Gathering) {
         let at_ns = gathered.at_ns;
         if !self.is_due(at_ns) || self.times[..self.len].last().is_some_and(|last| *last > at_ns) {
@@ -114,7 +117,8 @@ impl Samples {
         self.tasks.forget();
     }
 
-    /// Makes a place for a sample at this time: the last one of `times`.
+    /// Makes room for a sample at this time and returns its index, which is the last one in
+    /// `times`.
     fn begin(&mut self, now_ns: u64) -> usize {
         if self.is_early {
             self.len -= 1;
@@ -138,7 +142,7 @@ impl Samples {
         place
     }
 
-    /// The sites' levels are complete.
+    /// Ends the sample, once the levels of the sites are complete.
     fn end(
         &mut self,
         place: usize,
@@ -157,7 +161,7 @@ impl Samples {
         self.tasks.end(place);
     }
 
-    /// As a snapshot shows them.
+    /// The timeline as a snapshot shows it.
     pub(crate) fn timeline(&self, names: &SiteNames) -> Timeline {
         let process = self.times.iter().zip(&self.process).take(self.len);
         Timeline {
@@ -183,7 +187,7 @@ impl Samples {
         })
     }
 
-    /// One in `step` points, the last one among them.
+    /// Takes one in `step` points, always with the last one.
     fn trend(
         &self,
         series: &Series,
@@ -204,13 +208,13 @@ impl Samples {
     }
 }
 
-/// A sample that is made without a reading, and without the lock of the history: it is kept in a
-/// few thousand bytes which its maker has to itself.
+/// A sample that is made without a reading, and without the lock of the history. It takes 20 KiB,
+/// which the gathering thread has to itself.
 #[derive(Debug)]
 pub(crate) struct Gathering {
     at_ns: u64,
-    /// Those that have a series: their keys, and what was found. A slot that is not in use has the
-    /// key 0.
+    /// A hash table of the levels that have a series: their keys, and what was found. A free slot
+    /// has the key 0.
     known: [Level; SLOTS],
     new: [Level; SERIES],
     new_len: usize,
@@ -220,10 +224,10 @@ pub(crate) struct Gathering {
     pub(crate) allocated_bytes: u64,
 }
 
-/// Stands for the site of a task that has a series and was not met.
+/// Stands for the site of a task that has a series but was not found.
 const NOT_FOUND: u32 = u32::MAX;
 
-/// Far more than series, so that probes stay short.
+/// Four times as many slots as series, so that probes stay short.
 pub(super) const SLOTS: usize = 4 * SERIES;
 
 impl Gathering {
@@ -247,12 +251,12 @@ impl Gathering {
     fn slot(&self, key: u64) -> usize {
         let start = hash(key);
         let mut slots = (0..SLOTS).map(|step| start.wrapping_add(step) % SLOTS);
-        // It is never more than a quarter full.
+        // The table is never more than a quarter full.
         slots.find(|slot| [0, key].contains(&self.known[*slot].key)).unwrap_or(0)
     }
 
-    /// Looks at each account once. By one thread at a time: the levels of the sites are the maker's
-    /// until the sample is taken.
+    /// Reads each account once. Must be called by one thread at a time: until the sample is taken,
+    /// the sites' levels belong to this one.
     pub(crate) fn fill(&mut self, now_ns: u64) {
         self.at_ns = now_ns;
         for site in Site::all() {
@@ -288,7 +292,7 @@ impl Gathering {
         }
     }
 
-    /// What was found. One with a series that was not found is over.
+    /// The levels that were found. A task that has a series and was not found is over.
     fn tasks(&self) -> impl Iterator<Item = &Level> {
         let known = self.known.iter().filter(|level| level.key != 0 && level.site != NOT_FOUND);
         known.chain(&self.new[..self.new_len])

@@ -9,7 +9,8 @@ use crate::{
     snapshot::capture::{Reading, TaskReading},
 };
 
-/// The rows, those that hold most first, and by the number of a node the index of its row.
+/// Returns the rows, those that hold most bytes first, and the index of a row by the number of its
+/// node.
 pub(crate) fn await_points(
     reading: &Reading,
     measured: bool,
@@ -29,8 +30,8 @@ pub(crate) fn await_points(
             reserve::leave_out(1);
         }
     }
-    // Nodes of one backtrace: a type may have two roots, as it has a static in each part of the
-    // program that was compiled by itself.
+    // The nodes of one backtrace. A type may have two roots, because each codegen unit may have a
+    // static of its own for it.
     let mut by_trace: HashMap<_, (Vec<u32>, Vec<&TaskReading>)> = HashMap::new();
     for (node, tasks) in by_node {
         if let Some(trace) = tree::backtrace(node) {
@@ -81,7 +82,7 @@ pub(crate) fn await_points(
     (rows.into_iter().map(|(row, _)| row).collect(), places)
 }
 
-/// Whether that is known at all.
+/// Whether it is known where tasks wait.
 pub(crate) fn measured() -> AwaitPoints {
     match layouts::asked() {
         None => AwaitPoints::Off,

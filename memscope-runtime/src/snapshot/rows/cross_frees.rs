@@ -1,4 +1,4 @@
-//! Rows of blocks that one site allocated and another freed.
+//! Rows of cross-task frees: blocks that one site allocated and another freed.
 
 use std::collections::HashMap;
 
@@ -21,8 +21,7 @@ pub(crate) fn hand_overs(reading: &Reading, names: &SiteNames) -> Vec<HandOver> 
         let sum = sums.entry((from, to)).or_default();
         *sum = (sum.0 + blocks, sum.1 + bytes);
     }
-    // A site that has given its only task to another has no name any more, and nothing to hand
-    // over.
+    // A site whose only task moved to another site has no name any more, and nothing to hand over.
     let is_known = |site: &u32| *site == UNTRACKED || names.get(*site).is_some();
     let mut rows: Vec<HandOver> = reserve::rows(sums, |((from, to), (blocks, bytes))| {
         (is_known(&from) && is_known(&to) && blocks != 0).then(|| HandOver {

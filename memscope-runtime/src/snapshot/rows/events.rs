@@ -7,7 +7,7 @@ use crate::{
     snapshot::collector::recent::Kept,
 };
 
-/// What happened, in the order in which it came.
+/// The events in the order in which they came.
 pub(crate) fn events(events: &[Kept], names: &SiteNames, measured: bool) -> Vec<TaskEvent> {
     let row = |kept: &Kept| {
         let event = kept.event;
@@ -22,7 +22,7 @@ pub(crate) fn events(events: &[Kept], names: &SiteNames, measured: bool) -> Vec<
         let (task, place) = (TaskId::new(event.task)?, names.get(event.site));
         Some(TaskEvent { at_ns: event.at_ns, kind: event.kind, task, place, bytes, took_ns })
     };
-    // A wrapped allocator sees other blocks than the program's.
+    // If another allocator wraps memscope's, the blocks seen are not the program's.
     let is_known = |kept: &&Kept| measured || kept.event.kind != EventKind::LargeBlock;
     reserve::rows(events.iter().filter(is_known), row)
 }

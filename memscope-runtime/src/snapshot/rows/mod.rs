@@ -1,4 +1,4 @@
-//! From a reading to the rows of a snapshot.
+//! Turns a reading into the rows of a snapshot.
 
 pub(crate) mod site_names;
 pub(crate) mod events;
@@ -23,7 +23,7 @@ pub(crate) use sites::sites;
 pub(crate) use tasks::Tasks;
 pub(crate) use variables::{variable_sites, variables};
 
-/// Where tasks wait: the rows, the index of a row by the number of a node, and whether that is
+/// Where tasks wait: the rows, the index of a row by the number of its node, and whether that is
 /// known at all.
 pub(crate) fn await_points(
     reading: &Reading,

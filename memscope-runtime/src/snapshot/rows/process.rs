@@ -32,7 +32,7 @@ pub(crate) fn process(reading: &Reading, measured: bool) -> ProcessMemory {
         tracked_blocks,
         untracked_blocks: untracked.live_blocks,
         whole_blocks: tracked_blocks + untracked.live_blocks,
-        // What was taken over was allocated once.
+        // Bytes that a task took over were allocated once, by another owner.
         tracked_allocated_bytes: open(|open| open.counters.first_allocated_bytes())
             + sites(|site| site.sums.counters.first_allocated_bytes())
             + unlisted.allocated_bytes,

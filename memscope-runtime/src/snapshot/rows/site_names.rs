@@ -1,4 +1,4 @@
-//! Names of sites, for rows that point to one.
+//! Names of sites, for rows that point to a site.
 
 use std::collections::HashMap;
 
@@ -9,7 +9,7 @@ use crate::{
     snapshot::capture::Reading,
 };
 
-/// The sites' names by their index.
+/// The names of the sites, by their index.
 pub(crate) struct SiteNames(HashMap<u32, Place>);
 
 impl SiteNames {
@@ -26,7 +26,7 @@ impl SiteNames {
         Self(names)
     }
 
-    /// `None`: outside every task.
+    /// Returns `None` for what happened outside every task, and for a site without a name.
     pub(crate) fn get(&self, site: u32) -> Option<Place> {
         let place = self.0.get(&site)?;
         reserve::spend(place.name.len());

@@ -17,7 +17,8 @@ use std::collections::HashMap;
 #[cfg(feature = "layout")]
 use crate::await_points::layouts;
 
-/// What is known of a site's future takes beside its row: names, types and places of five values.
+/// The memory that a site's state machine takes beside its row: names, types and places of five
+/// values.
 const MACHINE_BYTES: usize = 4 << 10;
 
 /// One row a site: the sums over its closed tasks, with the open ones added.
@@ -122,8 +123,8 @@ fn row(reading: &SiteReading) -> SiteProfile {
     } })
 }
 
-/// What the compiler made of a site's future, or why that is not known. `offset`: of the future's
-/// vtable in the program's image.
+/// What the compiler made of a site's future, or why that is not known. `offset` is the offset of
+/// the future's vtable in the program's image.
 #[cfg(feature = "layout")]
 fn state_machine(site: &Site, offset: Option<u64>) -> (Option<StateMachine>, Option<String>) {
     if vtable(site).is_none() {
@@ -146,7 +147,7 @@ fn state_machine(_: &Site, _: Option<u64>) -> (Option<StateMachine>, Option<Stri
 
 /// The address of the vtable of a site's future.
 fn vtable(site: &Site) -> Option<usize> {
-    // In `(other)` are tasks of many places.
+    // `(other)` has tasks from many places.
     site.future().filter(|_| !site.is_other())?.vtable.map(|vtable| vtable())
 }
 
@@ -183,8 +184,9 @@ impl SiteProfile {
             let eighth = 8 * u128::from(task.ending.ordinal) / u128::from(self.spawned.max(1));
             self.retained_by_eighth[usize::try_from(eighth).unwrap_or(7).min(7)] += 1;
         }
-        // The longest row of tasks that follow one another: always the one that ends first of those
-        // that begin after the last. PERF: where much leaks, these are very many.
+        // The longest chain of tasks that follow one another, by greedy interval scheduling: of the
+        // tasks created after the last one ended, always the one that ends first. PERF: an unstable
+        // sort, because a leaking site has very many of them.
         tasks.sort_unstable_by_key(|task| task.ending.spawned);
         let mut last_end = 0;
         for Retained { ending, .. } in tasks {

@@ -1,4 +1,4 @@
-//! The tasks of a snapshot: what was read of them, and rows once somebody asks for them.
+//! The tasks of a snapshot: their readings, and their rows once these are asked for.
 
 use crate::{
     accounting::{ItemsReading, RecordReading},
@@ -11,40 +11,40 @@ use std::{collections::HashMap, fmt, mem};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, ser::SerializeSeq};
 
-/// The tasks of one snapshot.
+/// The tasks of one snapshot; their rows are made on first use.
 ///
-/// PERF: a row takes twice the memory of what it is made of, and a name, and most who take a
-/// snapshot of very many tasks want to know what they hold together.
+/// PERF: a row takes twice the memory of its reading, and a name. Most programs that take a
+/// snapshot of very many tasks want their sums.
 pub(crate) struct Tasks {
     rows: Once<Vec<TaskMemoryProfile>>,
-    /// What the rows are made of, until then. Read while they are made, and written when they are
-    /// there: so it is whole as long as it is needed.
+    /// The readings, until the rows exist. They are only read while the rows are made, and replaced
+    /// once the rows are complete. So they are whole as long as they are needed.
     read: Lock<Read>,
 }
 
-/// What was read of all tasks.
+/// The readings of all tasks.
 #[derive(Debug, Default)]
 struct Read {
     tasks: Vec<TaskReading>,
     items: Vec<ItemsReading>,
-    /// By the number of a node the index of the row that says where a task waits.
+    /// By the number of a node, the index of the row that says where a task waits.
     #[cfg_attr(not(feature = "layout"), expect(dead_code, reason = "it is not known there"))]
     await_points: HashMap<u32, u32>,
     measured: bool,
 }
 
 impl Tasks {
-    /// Those of a reading, which loses them. `await_points`: by the number of a node the index of
-    /// its row.
+    /// Takes the tasks out of a reading. `await_points` gives the index of a row by the number of
+    /// its node.
     ///
-    /// The lists stay memscope's own memory, as long as the snapshot lives.
+    /// The lists stay memscope's own memory as long as the snapshot lives.
     pub(crate) fn take(
         reading: &mut Reading,
         await_points: HashMap<u32, u32>,
         measured: bool,
     ) -> Self {
         let (mut tasks, items) = (mem::take(&mut reading.living), mem::take(&mut reading.items));
-        // The reading left room for them, if there was any.
+        // `living` has room for them, if there was memory for it.
         let unknown = reading.unknown.drain(..);
         let ended = reading.held.drain(..).rev().chain(reading.closed.drain(..));
         for task in unknown.chain(ended) {
@@ -54,18 +54,19 @@ impl Tasks {
         Self { rows: Once::new(), read: Lock::new(read, fork_lock::as_it_is) }
     }
 
-    /// The living in the order of their ids, then those of which it is not known whether they live,
-    /// then those whose future is held and the kept ended ones, both the newest first.
+    /// The living tasks in the order of their ids, then the tasks that may have ended, then the
+    /// ended tasks whose future is still held, then the ended tasks that are kept; the last two the
+    /// newest first.
     pub(crate) fn rows(&self) -> &[TaskMemoryProfile] {
         let mut is_whole = false;
         let rows = self.rows.get_or_init(|| {
             let _untracked = untracked();
             let work = own_work::work();
             let read = self.read.lock();
-            // PERF: the length is known, so that rows are made where they stay.
+            // PERF: the length is known, so the rows are made in place.
             let rows = reserve::rows(&read.tasks, |task| {
                 let row = read.row(task);
-                // Others are the program's own texts.
+                // The other texts are borrowed from the program.
                 reserve::spend(row.name.len());
                 Some(row)
             });
@@ -78,22 +79,22 @@ impl Tasks {
         rows
     }
 
-    /// How many there are, made or not.
+    /// How many tasks there are, whether or not their rows were made.
     #[cfg(feature = "report-file")]
     pub(crate) fn len(&self) -> usize {
         let made = self.rows.get().map_or(0, Vec::len);
         self.read.lock().tasks.len().max(made)
     }
 
-    /// How many rows could not be made for want of memory, since they were asked for. Serde writes
-    /// these as well, one by one.
+    /// How many rows were asked for but not made, for lack of memory. Serde writes these too, one
+    /// by one.
     pub(crate) fn left_out(&self) -> u64 {
         let made = self.rows.get().map_or(usize::MAX, Vec::len);
         self.read.lock().tasks.len().saturating_sub(made) as u64
     }
 }
 
-/// The memory of rows is charged as the rest of the snapshot, whichever thread asks for them.
+/// Charges the memory of the rows like the rest of the snapshot, whichever thread asks for them.
 fn untracked() -> Option<Entered> {
     (!current::is_exempt()).then(Entered::untracked)
 }
@@ -135,7 +136,7 @@ impl Read {
         } })
     }
 
-    /// Where its task waits.
+    /// Where the task of this record waits.
     #[cfg(feature = "layout")]
     fn await_point(&self, record: &RecordReading) -> Option<u32> {
         self.await_points.get(&record.await_point).copied()
@@ -179,12 +180,12 @@ impl Serialize for Tasks {
             drop(read);
             return self.rows().serialize(serializer);
         }
-        // One by one: nothing is kept for it.
+        // One row at a time, and none is kept.
         let mut rows = serializer.serialize_seq(Some(read.tasks.len()))?;
         for task in &read.tasks {
             let row = {
                 let _untracked = untracked();
-                // Where the writer has taken all there was, one row has room all the same.
+                // Makes room for one row, even if the writer has used up all that there was.
                 reserve::is_short();
                 read.row(task)
             };

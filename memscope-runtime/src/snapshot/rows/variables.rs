@@ -10,11 +10,11 @@ use crate::{
     snapshot::capture::Reading,
 };
 
-/// The same of a variable: names and places.
+/// The memory that one variable takes beside its row: names and places.
 const VARIABLE_BYTES: usize = 1 << 10;
 
-/// The live variables, the largest first; then the last of each site that is over or could not be
-/// followed.
+/// The live variables, the largest first; then, of each site, the last one that has ended or could
+/// not be followed.
 pub(crate) fn variables(reading: &Reading, names: &SiteNames) -> Vec<VariableProfile> {
     let mut live = reserve::rows(&reading.variables, |variable| {
         reserve::spend(VARIABLE_BYTES);

@@ -1,4 +1,4 @@
-//! Services and tasks with and without a leak, simulated, and how many are judged right.
+//! Simulated services and tasks with and without a leak, and how many are judged right.
 #![expect(
     clippy::cast_possible_truncation,
     clippy::cast_precision_loss,
@@ -19,7 +19,7 @@ use super::simulated::{
     workloads::{HEALTHY, LATE, LEAKS, Make},
 };
 
-/// Of so many services of each kind, in how many something is found.
+/// How many services of each kind are simulated.
 const SERVICES: u32 = 200;
 
 fn found(kinds: &[(&str, Make)], samples: u32, seed: u64) -> (u32, String) {

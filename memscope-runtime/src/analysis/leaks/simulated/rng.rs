@@ -1,6 +1,6 @@
-//! Chance, the same on every machine.
+//! Random numbers, the same on every machine.
 
-/// The generator of Sebastiano Vigna's `splitmix64`: the same services on every machine.
+/// Sebastiano Vigna's generator `splitmix64`: it makes the same services on every machine.
 pub(super) struct Dice(pub(super) u64);
 
 impl Dice {
@@ -21,7 +21,7 @@ impl Dice {
         least + (most - least) * self.share()
     }
 
-    /// As often between 10 and 100 as between 100 and 1,000.
+    /// Log-uniform: as often between 10 and 100 as between 100 and 1,000.
     pub(super) fn scale(&mut self, least: f64, most: f64) -> f64 {
         self.between(least.ln(), most.ln()).exp()
     }

@@ -8,7 +8,7 @@ use crate::analysis::{
     leaks::LeakOptions,
 };
 
-/// One task a tick. What it keeps is freed at a tick, or never.
+/// A task; one is created each tick. What it keeps is freed at a tick, or never.
 struct Task {
     ended: f64,
     freed: f64,
@@ -19,14 +19,14 @@ pub(super) const NEVER: f64 = f64::INFINITY;
 /// What each task allocates and frees beside what it keeps.
 const PASSING_BYTES: u64 = 2_048;
 
-/// A service: when what each of its tasks kept is freed, and at which tick it is looked at.
+/// A service: its tasks, and the tick at which it is looked at.
 pub(super) struct Service {
     tasks: Vec<Task>,
     now: f64,
 }
 
 impl Service {
-    /// `freed`: when; `None`: the task kept nothing.
+    /// `freed` says when what each task kept is freed; `None`: the task kept nothing.
     pub(super) fn of(dice: &mut Dice, freed: Vec<Option<f64>>) -> Self {
         let now = freed.len() as f64;
         let mean = dice.scale(0.1, 10.0);
@@ -86,7 +86,7 @@ impl Service {
         )
     }
 
-    /// Whether anything is found, with this many snapshots before.
+    /// Whether anything is found in the last of this many snapshots.
     pub(super) fn is_found(&self, samples: u32) -> bool {
         let points: Vec<(u64, u64)> = (1..=samples)
             .map(|sample| self.point(self.now * f64::from(sample) / f64::from(samples)))

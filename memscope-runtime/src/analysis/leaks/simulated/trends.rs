@@ -1,4 +1,4 @@
-//! How one task's live bytes go with time, and whether that is called growth.
+//! How one task's live bytes change with time, and whether that is called growth.
 
 use serde_json::json;
 

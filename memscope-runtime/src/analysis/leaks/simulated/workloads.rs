@@ -1,10 +1,10 @@
-//! What services do with memory: those that leak, and those that only seem to.
+//! What services do with memory: services that leak, and services that only seem to.
 
 use std::collections::{HashMap, VecDeque};
 
 use super::{rng::Dice, service::NEVER};
 
-/// When what each task kept is freed; `None`: it kept nothing.
+/// Returns when what each task kept is freed; `None`: the task kept nothing.
 pub(super) type Make = fn(&mut Dice) -> Vec<Option<f64>>;
 
 fn leak(dice: &mut Dice, share: f64) -> Vec<Option<f64>> {
@@ -12,8 +12,8 @@ fn leak(dice: &mut Dice, share: f64) -> Vec<Option<f64>> {
     (0..tasks).map(|_| (dice.share() < share).then_some(NEVER)).collect()
 }
 
-/// Requests for keys; the first for each leaves its value. `evict` says which entry goes when there
-/// are more than `capacity`.
+/// Requests for keys; the first request for a key leaves its value. If there are more than
+/// `capacity` entries, the oldest goes; with `refresh`, the one that was used the longest ago.
 fn cache(
     requests: usize,
     capacity: usize,
@@ -44,7 +44,8 @@ fn cache(
     freed
 }
 
-/// The frequency of the n-th most common key is n to the power of minus `exponent`.
+/// The running sums of Zipf frequencies: the n-th most common key has n to the power of minus
+/// `exponent`.
 fn zipf(keys: usize, exponent: f64) -> Vec<f64> {
     let mut sum = 0.0;
     (1..=keys)
