@@ -244,18 +244,33 @@ impl Site {
     /// and how many tasks it had before.
     #[inline]
     pub(crate) fn admit(&'static self, future: &'static FutureType) -> (&'static Self, u64) {
-        let mut site = self;
-        let mut earlier = site.spawned.fetch_add(1, Ordering::Relaxed);
-        if earlier == 0 && !self.is_other() && !claim_row() {
-            site.spawned.fetch_sub(1, Ordering::Relaxed);
-            site = &OTHER;
-            earlier = site.spawned.fetch_add(1, Ordering::Relaxed);
-        }
+        let one_more = |tasks| (tasks != 0).then_some(tasks + 1);
+        let (site, earlier) =
+            match self.spawned.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_more) {
+                // A site that has tasks has its row.
+                Ok(earlier) => (self, earlier),
+                Err(_) => self.admit_first(),
+            };
         // PERF: tasks of one place mostly have one type of future.
         if !site.future.get().is_some_and(|known| ptr::eq(known, future)) {
             site.note_future(future);
         }
         (site, earlier)
+    }
+
+    /// [`admit`](Self::admit) where the site had no task, so that it has to claim a row.
+    #[cold]
+    fn admit_first(&'static self) -> (&'static Self, u64) {
+        let is_other = self.is_other();
+        if is_other || claim_row() {
+            let earlier = self.spawned.fetch_add(1, Ordering::Relaxed);
+            if earlier != 0 && !is_other {
+                // Another task claimed the row at the same moment.
+                ROWS.fetch_sub(1, Ordering::Relaxed);
+            }
+            return (self, earlier);
+        }
+        (&OTHER, OTHER.spawned.fetch_add(1, Ordering::Relaxed))
     }
 
     /// Keeps the type of the largest future.

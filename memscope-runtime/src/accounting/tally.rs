@@ -319,7 +319,7 @@ impl Tally {
         let frees = self.frees.load(Ordering::Relaxed);
         TallyReading {
             counters: TaskCounters { allocated_bytes, allocation_count, ..TaskCounters::default() },
-            own_freed_bytes: allocated_bytes.wrapping_sub(own_live_bytes.cast_unsigned()),
+            own_freed_bytes: freed_bytes(allocated_bytes, own_live_bytes),
             own_live_bytes,
             own_live_blocks: allocation_count.wrapping_sub(frees) as u32,
             peak_bytes: self.peak_bytes(),
@@ -330,4 +330,27 @@ impl Tally {
 /// A peak starts at 0 and only rises, so it is never negative.
 fn to_bytes(peak: i64) -> u64 {
     u64::try_from(peak).unwrap_or(0)
+}
+
+/// What the owner has freed by itself.
+///
+/// A processor may let a reader see the writer's last block as live before it sees it as allocated.
+/// So this stops at zero.
+fn freed_bytes(allocated_bytes: u64, own_live_bytes: i64) -> u64 {
+    if i64::try_from(allocated_bytes).is_ok_and(|allocated| allocated < own_live_bytes) {
+        return 0;
+    }
+    allocated_bytes.wrapping_sub(own_live_bytes.cast_unsigned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_block_that_is_seen_live_and_not_yet_allocated_is_not_freed() {
+        assert_eq!(freed_bytes(100, 160), 0);
+        assert_eq!(freed_bytes(100, 40), 60);
+        assert_eq!(freed_bytes(100, -40), 140, "it freed what was transferred to it");
+    }
 }

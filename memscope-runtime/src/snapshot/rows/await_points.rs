@@ -20,6 +20,9 @@ pub(crate) fn await_points(
     }
     let mut by_node: HashMap<u32, Vec<&TaskReading>> = HashMap::new();
     if reserve::is_short() {
+        // How many rows there would be is not known without memory for them.
+        let waits = reading.living.iter().any(|task| task.record.await_point != 0);
+        reserve::leave_out(u64::from(waits));
         return (Vec::new(), HashMap::new());
     }
     for task in reading.living.iter().filter(|task| task.record.await_point != 0) {

@@ -7,7 +7,7 @@ use crate::{
     primitives::{Lock, Nanos, Once, fork_lock, reserve},
     snapshot::capture::{Reading, TaskReading},
 };
-use std::{collections::HashMap, fmt, mem};
+use std::{collections::HashMap, fmt, mem, sync::Arc};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, ser::SerializeSeq};
 
@@ -19,7 +19,7 @@ pub(crate) struct Tasks {
     rows: Once<Vec<TaskMemoryProfile>>,
     /// The readings, until the rows exist. They are only read while the rows are made, and replaced
     /// once the rows are complete. So they are whole as long as they are needed.
-    read: Lock<Read>,
+    read: Lock<Option<Arc<Read>>>,
 }
 
 /// The readings of all tasks.
@@ -51,7 +51,17 @@ impl Tasks {
             reserve::push(&mut tasks, task);
         }
         let read = Read { tasks, items, await_points, measured };
-        Self { rows: Once::new(), read: Lock::new(read, fork_lock::as_it_is) }
+        Self { rows: Once::new(), read: Lock::new(Some(Arc::new(read)), fork_lock::as_it_is) }
+    }
+
+    /// What the rows are made of; `None` when they are made.
+    fn read(&self) -> Option<Arc<Read>> {
+        self.read.lock().clone()
+    }
+
+    /// How many tasks were read, as long as their rows are not made.
+    fn unmade(&self) -> usize {
+        self.read.lock().as_ref().map_or(0, |read| read.tasks.len())
     }
 
     /// The living tasks in the order of their ids, then the tasks that may have ended, then the
@@ -62,7 +72,7 @@ impl Tasks {
         let rows = self.rows.get_or_init(|| {
             let _untracked = untracked();
             let work = own_work::work();
-            let read = self.read.lock();
+            let Some(read) = self.read() else { return Vec::new() };
             // PERF: the length is known, so the rows are made in place.
             let rows = reserve::rows(&read.tasks, |task| {
                 let row = read.row(task);
@@ -74,7 +84,7 @@ impl Tasks {
             rows
         });
         if is_whole {
-            *self.read.lock() = Read::default();
+            *self.read.lock() = None;
         }
         rows
     }
@@ -83,14 +93,14 @@ impl Tasks {
     #[cfg(feature = "report-file")]
     pub(crate) fn len(&self) -> usize {
         let made = self.rows.get().map_or(0, Vec::len);
-        self.read.lock().tasks.len().max(made)
+        self.unmade().max(made)
     }
 
     /// How many rows were asked for but not made, for lack of memory. Serde writes these too, one
     /// by one.
     pub(crate) fn left_out(&self) -> u64 {
         let made = self.rows.get().map_or(usize::MAX, Vec::len);
-        self.read.lock().tasks.len().saturating_sub(made) as u64
+        self.unmade().saturating_sub(made) as u64
     }
 }
 
@@ -151,7 +161,7 @@ impl Read {
 
 impl From<Vec<TaskMemoryProfile>> for Tasks {
     fn from(rows: Vec<TaskMemoryProfile>) -> Self {
-        Self { rows: rows.into(), read: Lock::new(Read::default(), fork_lock::as_it_is) }
+        Self { rows: rows.into(), read: Lock::new(None, fork_lock::as_it_is) }
     }
 }
 
@@ -175,11 +185,10 @@ impl fmt::Debug for Tasks {
 
 impl Serialize for Tasks {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let read = self.read.lock();
-        if read.tasks.is_empty() {
-            drop(read);
+        // The lock is not held while the serializer runs: that may ask for these tasks, too.
+        let Some(read) = self.read().filter(|read| !read.tasks.is_empty()) else {
             return self.rows().serialize(serializer);
-        }
+        };
         // One row at a time, and none is kept.
         let mut rows = serializer.serialize_seq(Some(read.tasks.len()))?;
         for task in &read.tasks {
