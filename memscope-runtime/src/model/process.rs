@@ -73,7 +73,7 @@ pub struct ToolUsage {
     /// Events that were dropped because their thread's ring was full, or because it had none. Only
     /// `events()` lacks them.
     ///
-    /// Snapshots empty the rings. From [`init`](crate::init) on a thread empties them too: ten
+    /// Snapshots empty the rings. From [`init`](crate::init()) on a thread empties them too: ten
     /// times a second, or more often if [`Builder::sample_every`](crate::Builder::sample_every)
     /// asks for it.
     #[serde(default)]

@@ -109,8 +109,8 @@ pub struct SiteProfile {
     pub boxed_by_tokio: u64,
     /// The longest wait of a timed task that completed, in nanoseconds.
     pub longest_wait_ns: u64,
-    /// Nanoseconds that ended tasks waited (see [`TaskMemoryProfile::wait_ns`]), summed over the
-    /// timed ones.
+    /// Nanoseconds that ended tasks waited, summed over the timed ones: see
+    /// [`TaskMemoryProfile::wait_ns`](crate::async_memory::TaskMemoryProfile::wait_ns).
     pub wait_sum_ns: u64,
     /// Ended tasks that were timed.
     pub waits_timed: u64,
