@@ -147,8 +147,8 @@ impl Iterator for Pieces<'_> {
 
 /// Whether a character beyond ASCII is seen on a terminal and moves nothing else.
 fn is_printed(character: char) -> bool {
-    // Letters and symbols are told by their category, blanks by their looks: fillers of Hangul, and
-    // Braille without a dot.
+    // Letters and symbols are known by their category, blanks by their looks: fillers of Hangul,
+    // and Braille without a dot.
     const BLANK: [char; 5] = ['\u{115f}', '\u{1160}', '\u{2800}', '\u{3164}', '\u{ffa0}'];
     // NOTE: the standard library has the tables. Its `escape_debug` escapes what is not printed,
     // and a mark only at the start of a text.

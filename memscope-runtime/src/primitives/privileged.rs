@@ -4,7 +4,7 @@
 //! The caller sets the environment. A file named there would be written with the program's rights,
 //! so such a program reads no variable.
 
-/// Reads what the kernel told the program at its start, in its auxiliary vector.
+/// Reads the auxiliary vector, which the kernel passed to the program at its start.
 #[cfg(any(target_os = "linux", target_os = "android"))]
 pub(crate) fn is_privileged() -> bool {
     use std::ffi::c_ulong;
