@@ -24,8 +24,8 @@ static SAMPLE_EVERY_NS: AtomicU64 = AtomicU64::new(nanoseconds(SAMPLE_EVERY));
 const LONG_POLL: Duration = Duration::from_millis(1);
 const SAMPLE_EVERY: Duration = Duration::from_secs(1);
 
-/// The most rows that can be asked for. The sites' table has 65,472 slots, and probes want it to
-/// stay far from full.
+/// The largest numbers that a program may ask for. The intern table of sites has 65,472 slots and
+/// must stay far from full, so that probes stay short.
 const MOST_ENDED_TASKS: u64 = 1 << 20;
 const MOST_SITE_ROWS: u64 = 1 << 14;
 const MOST_LIVE_VARIABLES: u64 = 1 << 26;
@@ -74,58 +74,61 @@ impl Default for Builder {
 }
 
 impl Builder {
-    /// How many ended tasks keep a row of their own (default 4,096, about 200 bytes each); sites
-    /// stay whole for ever.
+    /// How many ended tasks keep a row of their own (default 4,096, about 200 bytes each). The
+    /// totals of sites always count all tasks.
     pub fn ended_tasks(mut self, count: u64) -> Self {
         self.ended_tasks = count;
         self
     }
 
-    /// How many sites, of tasks and of variables each, get a row of their own (default 4,096, about
-    /// 2 kB each); those that come later share `(other)`.
+    /// How many sites get a row of their own (default 4,096, about 2 kB each). Sites of tasks and
+    /// sites of variables each have that many. Later ones share `(other)`.
     pub fn site_rows(mut self, count: u64) -> Self {
         self.site_rows = count;
         self
     }
 
     /// How many blocks of live variables are followed at one time (default 262,144, 64 bytes each,
-    /// taken as they are needed); those that come later are only counted.
+    /// allocated as needed). Later ones are only counted.
     pub fn live_variables(mut self, count: u64) -> Self {
         self.live_variables = count;
         self
     }
 
-    /// Whether Tokio tasks that nobody annotated get rows too (default: yes). It costs what Tokio
-    /// needs to say which task is current, at each allocation outside of tracked tasks.
+    /// Whether unannotated Tokio tasks get rows too (default: yes). Each allocation outside of
+    /// tracked tasks then asks Tokio which task is current.
     pub fn unannotated(mut self, yes: bool) -> Self {
         self.unannotated = yes;
         self
     }
 
-    /// Whether each poll that leaves a task waiting notes at which `.await` that is (default: no):
-    /// [`MemorySnapshot::await_points`]. It needs the feature `layout`, and a program with debug
-    /// information about types (`debug = 2`); where that is missing, it is said once on stderr, and
-    /// in every snapshot.
+    /// Whether each poll that leaves a task waiting notes at which `.await` it waits (default: no):
+    /// [`MemorySnapshot::await_points`]. This needs the feature `layout`, and a program with debug
+    /// information about types (`debug = 2`). If that is missing, stderr says so once, and every
+    /// snapshot does.
     ///
     /// `init` then reads the debug information, some tenths of a second for a large program, and
     /// keeps the layouts ([`ToolUsage::heap_bytes`](crate::async_memory::ToolUsage::heap_bytes)). A
-    /// poll that returns `Pending` takes about 6 ns more where it waits as after the poll before,
-    /// 10 with four functions on the way to what it waits for, 18 where these are in boxes
-    /// (`docs/DESIGN.md` names the bench); without this setting, a load of a flag. Once on, it
-    /// stays on.
+    /// poll that returns `Pending` takes about 6 ns more if the task waits where it waited after
+    /// the poll before. It takes 10 ns more with four functions on the way to the awaited future,
+    /// 18 ns more if these are in boxes (`docs/DESIGN.md` names the bench). Without this setting a
+    /// poll loads one flag. Once on, it stays on.
     ///
     /// # What is read
     ///
-    /// When a poll has returned `Pending`, the thread that polled reads in the future which
-    /// `.await` it is at, and goes on in what is awaited there: other `async` functions and blocks;
-    /// `Box`, `&mut` and `Pin` of futures; and the wrappers of the standard library, tokio,
-    /// futures, tower, axum, hyper, tracing and others that are listed in
-    /// `memscope-runtime/src/waits/known.rs`. A future that is written by hand may have lent what
-    /// it owns to another thread, so there the backtrace ends, and
-    /// [`AwaitPoint::stops`](crate::async_memory::AwaitPoint::stops) says so. If it has only
-    /// numbers and text besides the future in it, that future is read too, and nothing behind a
-    /// pointer. It is assumed that such a type has not lent a part of itself and kept that in a
-    /// `static` alone; if it has, a line may be wrong.
+    /// When a poll has returned `Pending`, the polling thread reads in the future at which `.await`
+    /// it is. It then continues in the awaited future, through
+    ///
+    /// - other `async` functions and blocks,
+    /// - `Box`, `&mut` and `Pin` of futures,
+    /// - the wrappers of the standard library, tokio, futures, tower, axum, hyper, tracing and
+    ///   others that are listed in `memscope-runtime/src/await_points/known.rs`.
+    ///
+    /// A future that is written by hand may have lent what it owns to another thread. So the
+    /// backtrace ends there, and [`AwaitPoint::stops`](crate::async_memory::AwaitPoint::stops) says
+    /// so. If it has only numbers and text besides the future in it, that future is read too, but
+    /// nothing behind a pointer. Memscope assumes that such a type has not lent a part of itself
+    /// and kept that in a `static` alone. If it has, a line may be wrong.
     ///
     /// [`MemorySnapshot::await_points`]: crate::async_memory::MemorySnapshot::await_points
     pub fn await_points(mut self, yes: bool) -> Self {
@@ -133,11 +136,11 @@ impl Builder {
         self
     }
 
-    /// From how many live bytes on an unannotated task is named (default 1 MiB).
+    /// The number of live bytes from which an unannotated task is named (default 1 MiB).
     ///
-    /// Then the task's stack is walked once, in the allocation that makes it so large: some
-    /// microseconds. The next snapshot finds the name in the program's symbols, which takes longer,
-    /// and needs that they were not stripped.
+    /// The allocation that reaches this number walks the task's stack, once: some microseconds. The
+    /// next snapshot finds the name in the program's symbols. That takes longer, and works only if
+    /// they were not stripped.
     #[cfg(feature = "task-names")]
     pub fn name_tasks_from(mut self, live_bytes: u64) -> Self {
         self.named_from = live_bytes;
@@ -150,28 +153,28 @@ impl Builder {
         self
     }
 
-    /// From which duration on a timed poll is listed as a long one (default 1 ms): meanwhile its
+    /// The duration from which a timed poll is listed as a long one (default 1 ms). Meanwhile its
     /// worker runs no other task.
     pub fn long_poll(mut self, from: Duration) -> Self {
         self.long_poll = from;
         self
     }
 
-    /// How often a point is added to the timeline, at the most (default 1 s), by a thread that also
-    /// drains the rings of events. It is started by the first task that is polled after `init`, and
-    /// is there only while something happens. Zero: no such thread; then there is one point a
-    /// snapshot, and of what happens between two snapshots the first 2,048 events of each thread
-    /// are seen.
+    /// The least time between two points of the timeline (default 1 s). A thread adds them; it also
+    /// drains the rings of events. The first task that is polled after `init` starts it, and it
+    /// runs only while something happens. With zero there is no such thread. Then there is one
+    /// point a snapshot, and snapshots show at most the first 2,048 events of each thread since the
+    /// last one.
     ///
-    /// While there are events, the thread drains the rings every 100 ms, and more often where the
-    /// period is shorter, down to 10 ms: that helps where a report says that events were dropped.
-    /// `MEMSCOPE_SAMPLE_EVERY` says the same without code.
+    /// While there are events, the thread drains the rings every 100 ms, or more often if the
+    /// period is shorter, down to 10 ms. That helps if a report says that events were dropped.
+    /// `MEMSCOPE_SAMPLE_EVERY` sets the same without code.
     pub fn sample_every(mut self, period: Duration) -> Self {
         self.sample_every = period;
         self
     }
 
-    /// Whether all counts are within their limits, and what is asked for is compiled in.
+    /// Checks that all numbers are within their limits, and that what is asked for is compiled in.
     pub(crate) fn check(&self) -> Result<(), Error> {
         let counts = [
             ("ended_tasks", self.ended_tasks, MOST_ENDED_TASKS),
@@ -190,7 +193,7 @@ impl Builder {
     }
 
     /// Makes these the settings that the functions below return. Returns whether unannotated tasks
-    /// got rows before.
+    /// had rows before.
     pub(crate) fn store(&self) -> bool {
         ENDED_TASKS.store(self.ended_tasks, Ordering::Relaxed);
         SITE_ROWS.store(self.site_rows, Ordering::Relaxed);
@@ -222,14 +225,14 @@ pub(crate) fn live_variables() -> u64 {
     LIVE_VARIABLES.load(Ordering::Relaxed)
 }
 
-/// The live bytes from which on an unannotated task is named.
+/// The number of live bytes from which an unannotated task is named.
 #[cfg(feature = "task-names")]
 #[inline]
 pub(crate) fn named_from() -> i64 {
     i64::try_from(NAMED_FROM.load(Ordering::Relaxed)).unwrap_or(i64::MAX)
 }
 
-/// Whether tasks are looked for that nobody annotated.
+/// Whether unannotated Tokio tasks get rows.
 #[inline]
 pub(crate) fn unannotated() -> bool {
     cfg!(feature = "tokio") && UNANNOTATED.load(Ordering::Relaxed) != 0
@@ -239,12 +242,12 @@ pub(crate) fn timing() -> Timing {
     Timing::from_number(TIMING.load(Ordering::Relaxed))
 }
 
-/// From which duration on a poll is a long one.
+/// The duration from which a poll is a long one.
 pub(crate) fn long_poll_ns() -> u64 {
     LONG_POLL_NS.load(Ordering::Relaxed)
 }
 
-/// The least distance of two samples that the collector takes; 0: it has no thread.
+/// The least time between two samples that the collector takes; 0: it has no thread.
 pub(crate) fn sample_every_ns() -> u64 {
     SAMPLE_EVERY_NS.load(Ordering::Relaxed)
 }

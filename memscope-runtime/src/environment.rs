@@ -1,8 +1,8 @@
 //! Settings from the environment: one table that is the parser and the documentation.
 //!
-//! A wrong value is said on stderr, once, and the default is used; what code says
+//! A wrong value is reported on stderr, once, and the default is used. Code
 //! ([`builder`](crate::builder), `report_guard`) wins over the environment. No other file reads
-//! variables: here they are left unread where the program has more rights than its caller.
+//! variables: a program that has more rights than its caller reads none here.
 
 use std::{
     env,
@@ -18,11 +18,11 @@ use crate::{
 /// All variables with this prefix are memscope's.
 const PREFIX: &str = "MEMSCOPE_";
 const SHORTEST: Duration = Duration::from_millis(100);
-/// The collector's thread rests as long between two rounds at the least.
+/// The collector's thread rests at least this long between two rounds.
 const SHORTEST_SAMPLE: Duration = Duration::from_millis(10);
 const LONGEST: Duration = Duration::from_hours(366 * 24);
 
-/// One variable: its row in the table of `docs/CONFIGURATION.md`, and how it is read.
+/// One variable: its row in the table of `docs/CONFIGURATION.md`, and its parser.
 struct Setting {
     name: &'static str,
     #[cfg_attr(not(test), expect(dead_code, reason = "a test compares it with the documentation"))]
@@ -135,15 +135,15 @@ const SETTINGS: [Setting; 9] = [
     },
 ];
 
-/// What the environment asks for; defaults where it asks for nothing, or for something that cannot
-/// be.
+/// What the environment asks for. A setting is the default if the environment does not mention it,
+/// or asks for something impossible.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Environment {
     pub(crate) builder: Builder,
-    /// As it was written: not yet absolute.
+    /// As written in the variable: not yet absolute.
     pub(crate) report: Option<PathBuf>,
     pub(crate) every: Option<Duration>,
-    /// Events are to be collected, also where nothing calls `init`.
+    /// The collector starts even if no code calls `init`.
     pub(crate) is_sampled: bool,
 }
 
@@ -198,7 +198,7 @@ fn text(value: &OsStr) -> Result<&str, String> {
     value.to_str().ok_or_else(|| "it is not UTF-8".to_owned())
 }
 
-/// Also as digits, since they are what one writes without looking.
+/// Accepts digits too, because users write them without looking.
 fn on_or_off(text: &str) -> Result<bool, String> {
     match text {
         "on" | "1" => Ok(true),
@@ -211,7 +211,8 @@ fn number(value: &OsStr) -> Result<u64, String> {
     text(value)?.parse().map_err(|_| "expected a whole number".to_owned())
 }
 
-/// A whole number and its unit; without one, seconds. Not below `shortest`, in whole milliseconds.
+/// Parses a whole number and its unit; without a unit, seconds. The value must be in
+/// `shortest..=LONGEST`. `shortest` must be in whole milliseconds.
 fn duration(text: &str, shortest: Duration) -> Result<Duration, String> {
     let digits = text.len() - text.trim_start_matches(|digit: char| digit.is_ascii_digit()).len();
     let (count, unit) = text.split_at(digits);
@@ -230,7 +231,7 @@ fn duration(text: &str, shortest: Duration) -> Result<Duration, String> {
 
 const EXPECTED_TIME: &str = "expected a whole number with `ms`, `s`, `m` or `h`";
 
-/// As `docs/CONFIGURATION.md` shows them.
+/// The table as `docs/CONFIGURATION.md` shows it.
 #[cfg(test)]
 fn markdown() -> String {
     let mut table = "| variable | takes | default | what it does |\n|---|---|---|---|\n".to_owned();
@@ -263,7 +264,7 @@ mod tests {
 
     #[test]
     fn the_environment_is_read_in_one_place() {
-        // In pieces, so that this file has each once.
+        // Split, so that this file contains each of them only once.
         let ways = [concat!("env::", "var"), concat!("var", "_os("), concat!("get", "env(")];
         let mut folders = vec![PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("src")];
         let mut readers = Vec::new();

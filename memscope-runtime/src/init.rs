@@ -8,7 +8,7 @@ use crate::{
     snapshot::collector,
 };
 
-/// The settings of the environment (`MEMSCOPE_*`), or else the defaults; to be changed before
+/// The settings of the environment (`MEMSCOPE_*`), or the defaults. Change them, then call
 /// [`Builder::init`].
 pub fn builder() -> Builder {
     start::environment().builder.clone()
@@ -17,18 +17,21 @@ pub fn builder() -> Builder {
 impl Builder {
     /// Applies the settings and fixes the start time.
     ///
-    /// Tasks that ran before keep what they have; with fewer `ended_tasks` than before, rows past
-    /// the new number are not shown any more.
+    /// Tasks that ran before keep what they have. If `ended_tasks` is lower than before, rows
+    /// beyond the new number are no longer shown.
     ///
     /// # Errors
     ///
-    /// When `ended_tasks` is not in 1..=1,048,576, `site_rows` not in 1..=16,384 or
-    /// `live_variables` not in
-    /// 1..=67,108,864, or `await_points` are asked for without the feature `layout`; then nothing is changed.
+    /// Returns an error, and changes nothing, if
+    ///
+    /// - `ended_tasks` is not in 1..=1,048,576,
+    /// - `site_rows` is not in 1..=16,384,
+    /// - `live_variables` is not in 1..=67,108,864, or
+    /// - `await_points` are asked for without the feature `layout`.
     pub fn init(self) -> Result<(), Error> {
         self.check()?;
-        // The environment first, so that it does not win; the effects last, as they look at what is
-        // set.
+        // The environment comes first, so that these settings replace it. The effects come last,
+        // because they read the settings.
         start::start();
         start::apply(&self);
         init();
@@ -36,8 +39,8 @@ impl Builder {
     }
 }
 
-/// Fixes the start time that throughput is counted from. Tracking works without; a second call does
-/// nothing.
+/// Fixes the start time from which throughput is counted. Tracking works without it; a second call
+/// does nothing.
 ///
 /// ```
 /// memscope_runtime::init();
@@ -59,7 +62,7 @@ pub fn init() {
 ///
 /// # Errors
 ///
-/// None today: the `Result` is room for checks that may fail one day.
+/// None today. The `Result` leaves room for checks that may fail one day.
 ///
 /// ```
 /// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {

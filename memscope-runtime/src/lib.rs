@@ -1,6 +1,6 @@
 #![doc = include_str!("../README.md")]
 
-// The rooms, in the order of a byte's way. `tests/architecture.rs` holds which may import which.
+// The rooms: a room imports only from rooms above it, as `tests/architecture.rs` checks.
 // Parts that know nothing of tasks: lock-free lists and tables, arenas, clocks, fork-safe locks.
 mod primitives;
 // Plain data that users and every room may name.
@@ -79,7 +79,7 @@ pub mod async_memory {
     };
 }
 
-/// What `cargo memscope` reads files and shows texts with; not part of the public contract.
+/// What `cargo memscope` uses to read files and to show texts; not part of the public contract.
 #[doc(hidden)]
 pub mod __terminal {
     pub use crate::model::{
@@ -98,8 +98,8 @@ pub mod __private {
         core::mem::size_of::<T>()
     }
 
-    /// For tests of what takes long: a clock that is set forward, and a round of the collector at
-    /// that time.
+    /// For tests of long runs: sets the clock forward, and runs a round of the collector at that
+    /// time.
     pub use crate::{
         primitives::clock::advance as advance_clock, snapshot::collector::round as collect,
     };

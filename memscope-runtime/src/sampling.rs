@@ -3,27 +3,27 @@
 /// Which tasks and polls are timed. Counting is always exact; a clock read costs more than a bare
 /// poll.
 ///
-/// A poll that is timed takes two reads of the clock, right to a few hundred nanoseconds. Timed are
-/// how long the task is polled and how long it waits between polls; how much of that wait it was
-/// ready and not yet polled is never measured, since that needs a waker of our own around every
-/// task's.
+/// A timed poll reads the clock twice, each correct to a few hundred nanoseconds. Timing measures
+/// how long the task is polled and how long it waits between polls. It never measures how much of
+/// that wait the task was ready and not yet polled, because that needs a waker of memscope's own
+/// around every task's.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Timing {
-    /// No clock is read: `busy_ns` and `wait_ns` are `None`, average waits NaN.
+    /// No clock is read: `busy_ns` and `wait_ns` are `None`, average waits are NaN.
     Off,
-    /// The first 256 tasks of a site, then one in 16; of each the first 64 polls, then one in 64.
+    /// The first 256 tasks of a site, then one in 16. Of each the first 64 polls, then one in 64.
     #[default]
     Sampled,
-    /// Every task; of each the first 64 polls, then one in 64.
+    /// Every task. Of each the first 64 polls, then one in 64.
     EveryTask,
-    /// Every task; of each the first poll, then one in so many (rounded up to a power of two).
+    /// Every task. Of each the first poll, then one in this many (rounded up to a power of two).
     OneIn(u32),
     /// Every poll of every task.
     All,
 }
 
 impl Timing {
-    /// What is timed of the task that comes after `earlier` others of its site.
+    /// Which polls are timed of the task that comes after `earlier` others of its site.
     #[inline]
     pub(crate) fn sampling(self, earlier: u64) -> Sampling {
         match self {
@@ -35,7 +35,7 @@ impl Timing {
         }
     }
 
-    /// As one number, to be kept in an atomic.
+    /// Encodes the setting as a number for an atomic.
     pub(crate) const fn to_number(self) -> u64 {
         match self {
             Self::Off => 0,
@@ -57,11 +57,12 @@ impl Timing {
     }
 }
 
-/// Which polls of one task are timed, in one byte: 0 for none, else the logarithm of the period + 1.
+/// Which polls of one task are timed, in one byte: 0 for none, otherwise the logarithm of the
+/// period, + 1, and the flag [`FIRST`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Sampling(u8);
 
-/// The first polls are all timed, whatever the period.
+/// A flag: the first `FIRST_POLLS` polls are all timed, whatever the period.
 const FIRST: u8 = 1 << 7;
 const FIRST_POLLS: u64 = 64;
 

@@ -7,17 +7,16 @@ use crate::{
     accounting::span::inside::{Inside, Interval, Role},
 };
 
-/// A span whose record is not atomic: a race if two threads write it, or one without seeing what
-/// the last one wrote.
+/// A span whose record is not atomic. Loom reports a race if two threads write it, or if one writes
+/// it without having seen what the last one wrote.
 struct Span {
     inside: Inside,
-    /// Intervals that have begun, and those that are over.
+    /// The intervals that have begun, and those that are over.
     begun: Plain,
     over: Plain,
-    /// What was counted by those that hold the turn.
+    /// Written by each thread that holds the turn.
     counted: Plain,
-    /// What each thread counts as long as it is inside, and what it does as long as it saves a
-    /// pointer.
+    /// What each thread counts while it is inside, and what it does while it saves a pointer.
     inside_by: [Plain; 2],
     saved_by: [Plain; 2],
     written: Plain,
@@ -68,7 +67,7 @@ impl Span {
         }
     }
 
-    /// Leaves under a guard.
+    /// Leaves under a guard, which still saves a pointer to the span.
     fn leave_buried(&self, role: Role, thread: usize) {
         add(&self.inside_by[thread], 1);
         if self.inside.leave(role, true, self) {

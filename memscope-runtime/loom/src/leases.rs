@@ -1,4 +1,4 @@
-//! Places of unannotated tasks, which go from one task to the next while threads charge them.
+//! Table slots of unannotated tasks, which go from one task to the next while threads charge them.
 
 use loom::{sync::Arc, thread};
 
@@ -8,7 +8,8 @@ use crate::{
     primitives::sync::{AtomicU64, Ordering},
 };
 
-/// A place whose record is not atomic, what two threads say, and the last task that ended in it.
+/// A slot whose record is not atomic, the hazard slots of two threads, and the last task that ended
+/// in the slot.
 struct Table {
     lease: GuardedSlot,
     record: Plain,
@@ -17,7 +18,7 @@ struct Table {
 }
 
 impl Table {
-    /// With task 1 in its place, which has been charged 10 bytes.
+    /// With task 1 in its slot, which has been charged 10 bytes.
     fn new() -> Arc<Self> {
         let threads = [HazardSlot::nobody(), HazardSlot::nobody()];
         let (lease, record) = (GuardedSlot::empty(), Plain::new());
@@ -32,7 +33,7 @@ impl Table {
         self.lease.begin(id);
     }
 
-    /// As a thread that is in the task's poll: true if it found the record.
+    /// Charges a task from inside its poll. Returns whether the thread found the record.
     fn charge(&self, thread: usize, id: u64, bytes: u32) -> bool {
         self.threads[thread].begin(id);
         let is_there = self.lease.is_of(id);
@@ -42,14 +43,14 @@ impl Table {
         is_there
     }
 
-    /// The record's last bytes, if nobody charges it.
+    /// Takes the slot from its task, if no thread charges it, and returns the bytes of the record.
     fn give_up(&self, id: u64) -> Option<u32> {
         self.lease.end(id, self.threads.iter()).then(|| self.record.replace(0))
     }
 }
 
-/// The place is taken for task 2 while a thread charges task 1 and then comes back to it: no byte
-/// is charged to the wrong record, or to none.
+/// One thread gives the slot to task 2, while another charges task 1 and then comes back to it. No
+/// byte is charged to the wrong record, or to none.
 fn a_record_is_given_up_only_when_no_thread_charges_it(ends: bool) {
     loom::model(move || {
         let table = Table::new();
@@ -60,7 +61,7 @@ fn a_record_is_given_up_only_when_no_thread_charges_it(ends: bool) {
                 if ends {
                     table.threads[0].end();
                 } else {
-                    // It goes on with another task.
+                    // The thread goes on with another task.
                     table.threads[0].begin(3);
                 }
                 bytes + if table.charge(0, 1, 7) { 7 } else { 0 }
@@ -92,7 +93,7 @@ fn a_record_is_given_up_only_when_its_thread_charges_another_task() {
     a_record_is_given_up_only_when_no_thread_charges_it(false);
 }
 
-/// Two threads poll the same task, one after the other: the second finds what the first made.
+/// Two threads poll the same task, one after the other. The second finds what the first made.
 #[test]
 fn a_record_that_is_found_is_whole() {
     loom::model(|| {
@@ -111,7 +112,7 @@ fn a_record_that_is_found_is_whole() {
     });
 }
 
-/// Two threads want the place for their tasks.
+/// Two threads want the slot for their tasks.
 #[test]
 fn a_place_is_filled_by_one_at_a_time() {
     loom::model(|| {
@@ -140,7 +141,7 @@ fn a_place_is_filled_by_one_at_a_time() {
     });
 }
 
-/// A thread that holds the place to give the record another name, and one that takes it away.
+/// One thread locks the slot to rename the record, while another takes the slot away.
 #[test]
 fn a_record_that_is_held_is_not_taken_away() {
     loom::model(|| {
@@ -165,8 +166,8 @@ fn a_record_that_is_held_is_not_taken_away() {
     });
 }
 
-/// A task has ended and its place is taken away, while a thread drops its output: it finds the
-/// record, or that the task has ended.
+/// A task has ended and its slot is taken away, while a thread drops its output. That thread finds
+/// the record, or sees that the task has ended.
 #[test]
 fn who_finds_no_place_of_an_ended_task_finds_its_end() {
     loom::model(|| {
@@ -186,7 +187,8 @@ fn who_finds_no_place_of_an_ended_task_finds_its_end() {
     });
 }
 
-/// The same for a task without a record, unless the other thread has just made one.
+/// A task without a record has ended, and its slot is emptied unless the dropping thread has just
+/// made a record. That thread finds the slot, or sees that the task has ended.
 #[test]
 fn who_finds_no_place_of_an_ended_task_without_a_record_finds_its_end() {
     loom::model(|| {

@@ -1,7 +1,7 @@
 //! The runtime's lock-free files, compiled over loom's atomics, and the models that explore them.
 //!
-//! `cargo test --release -p memscope-loom`. The files are the runtime's own, taken in by path; only
-//! `sync` differs. So the runtime needs no cfg for loom, and Tokio, which has one of the same name,
+//! `cargo test --release -p memscope-loom`. The files are the runtime's own, included by path; only
+//! `sync` differs. So the runtime needs no cfg for loom, and Tokio, which has a cfg of that name,
 //! is not in this build.
 #![cfg(test)]
 
@@ -15,8 +15,8 @@ mod primitives {
             counter.store(counter.load(Ordering::Relaxed) + by, Ordering::Relaxed);
         }
 
-        /// Not atomic: loom reports a race if a slot is ever read while it is written, or read
-        /// before its writer was seen.
+        /// Not atomic: loom reports a race if a slot is read while it is written, or without the
+        /// reader having synchronised with its writer.
         #[derive(Debug)]
         pub(crate) struct Slot(UnsafeCell<[u64; 4]>);
 
@@ -26,13 +26,13 @@ mod primitives {
             }
 
             pub(crate) fn put(&self, words: [u64; 4]) {
-                // SAFETY: nobody else is here, which is what the models prove: else loom fails the
-                // test.
+                // SAFETY: no other thread accesses the slot meanwhile. The models prove it: loom
+                // fails the test otherwise.
                 self.0.with_mut(|place| unsafe { place.write(words) });
             }
 
             pub(crate) fn get(&self) -> [u64; 4] {
-                // SAFETY: as above.
+                // SAFETY: no other thread writes the slot meanwhile; loom fails the test otherwise.
                 self.0.with(|place| unsafe { place.read() })
             }
         }
@@ -86,8 +86,8 @@ fn closed(live_bytes: u64, live_blocks: u32, site: u32) -> Balance {
     Balance::Closed { live_bytes, live_blocks, site, has_cell: false }
 }
 
-/// A number that is not atomic: loom reports a race if two threads get to it without one having
-/// seen the other.
+/// A number that is not atomic: loom reports a race if two threads access it without having
+/// synchronised.
 struct Plain(UnsafeCell<u32>);
 
 impl Plain {
@@ -96,13 +96,12 @@ impl Plain {
     }
 
     fn replace(&self, value: u32) -> u32 {
-        // SAFETY: one thread at a time is here, which is what the models prove: else loom fails the
-        // test.
+        // SAFETY: one thread at a time is here. The models prove it: loom fails the test otherwise.
         self.0.with_mut(|place| unsafe { place.replace(value) })
     }
 
     fn get(&self) -> u32 {
-        // SAFETY: nobody writes meanwhile: else loom fails the test.
+        // SAFETY: no other thread writes meanwhile; loom fails the test otherwise.
         self.0.with(|place| unsafe { place.read() })
     }
 }
@@ -133,8 +132,7 @@ struct Shared {
 }
 
 impl Shared {
-    /// Whoever is last may do anything with the account: a race here is a use after it was given
-    /// back.
+    /// The last user may do anything with the account, so a race here is a use after free.
     fn give_back(&self) {
         for used in &self.uses {
             assert_eq!(used.replace(0), 1, "what the others did is seen");
@@ -143,8 +141,8 @@ impl Shared {
     }
 }
 
-/// Two others free the owner's blocks while it ends: exactly one of the three gives the account
-/// back, and it sees all that the others did before.
+/// Two other threads free the owner's blocks while it ends. Exactly one of the three gives the
+/// account back, and it sees all that the others did before.
 #[test]
 fn an_account_is_given_back_exactly_once_and_last() {
     loom::model(|| {
@@ -176,7 +174,7 @@ fn an_account_is_given_back_exactly_once_and_last() {
     });
 }
 
-/// The account goes from one owner to the next while somebody reads it.
+/// The account goes from one owner to the next while a thread reads it.
 #[test]
 fn a_reader_never_mixes_two_owners() {
     loom::model(|| {
@@ -199,7 +197,7 @@ fn a_reader_never_mixes_two_owners() {
         assert!(!account.close(100, 5));
         let (before, balance, after) = reader.join().expect("no panic");
         if before != after || before > 8 {
-            // In between, and seen to be so.
+            // The reader was in between, and its ids show it.
             return;
         }
         let fits = match balance {
@@ -220,7 +218,7 @@ fn a_reader_never_mixes_two_owners() {
     });
 }
 
-/// Whoever sees the account closed sees the site it was moved to before.
+/// A reader that sees the account closed sees the site to which it was moved before.
 #[test]
 fn a_closed_account_names_its_site() {
     loom::model(|| {
@@ -240,7 +238,7 @@ fn a_closed_account_names_its_site() {
     });
 }
 
-/// A block is transferred to a task while it ends: it is refused, or it keeps the account until it
+/// A block is transferred to a task while it ends. It is refused, or it keeps the account until it
 /// is freed.
 #[test]
 fn a_block_given_to_an_ending_owner_keeps_its_account_or_is_refused() {
@@ -263,8 +261,8 @@ fn a_block_given_to_an_ending_owner_keeps_its_account_or_is_refused() {
     });
 }
 
-/// The owner raises its peak while somebody transfers a block to it: whatever the order, its next
-/// allocation finds the right peak.
+/// The owner raises its peak while another thread transfers a block to it. Whatever the order, the
+/// owner's next allocation finds the right peak.
 #[test]
 fn the_owners_next_allocation_sees_what_was_transferred_to_it() {
     loom::model(|| {
@@ -294,7 +292,8 @@ fn the_owners_next_allocation_sees_what_was_transferred_to_it() {
     });
 }
 
-/// Two writers of two words and a reader: it sees those of one of them, or that it does not.
+/// Two threads write two words, and a reader sees those of one of them, or notices that it does
+/// not.
 #[test]
 fn words_that_are_read_are_of_one_writing() {
     let mut model = loom::model::Builder::new();
@@ -329,7 +328,7 @@ fn words_that_are_read_are_of_one_writing() {
     });
 }
 
-/// A variable of an outer and an inner block, which two others free while it is still being
+/// A variable of an outer and an inner block, which two other threads free while it is still being
 /// registered.
 #[test]
 fn a_variable_ends_once_and_its_place_is_given_back_once_and_last() {
@@ -363,8 +362,8 @@ fn a_variable_ends_once_and_its_place_is_given_back_once_and_last() {
     });
 }
 
-/// Places whose contents are not atomic: a race if two threads ever hold the same one, or one
-/// without seeing what its last holder wrote.
+/// Slots whose contents are not atomic. Loom reports a race if two threads ever hold the same slot,
+/// or if one does not see what its last holder wrote.
 struct Places {
     free: FreeList,
     links: [AtomicU32; 2],

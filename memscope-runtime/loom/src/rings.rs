@@ -1,4 +1,4 @@
-//! The rings: pushing against draining, entering against going through, handing on.
+//! The rings: pushing against draining, appending against walking, handing on to the next thread.
 
 use loom::{
     sync::{
@@ -15,7 +15,7 @@ use crate::{
     primitives::spsc_ring::{Ring, Words},
 };
 
-/// All four words of an event carry its number, so that none can be from another one.
+/// All four words of an event carry its number, so a mixture of two events is noticed.
 fn event(number: u64) -> Words {
     [number; 4]
 }
@@ -31,8 +31,8 @@ fn drain<const N: usize>(ring: &Ring<N>, seen: &mut Vec<u64>) {
     assert_eq!(seen.len() - before, drained as usize);
 }
 
-/// Four events through two slots, drained twice meanwhile: what was taken and what was dropped is
-/// all there was, in order.
+/// Four events through two slots, which are drained twice meanwhile. The events that were drained
+/// or dropped are all there were, in order.
 #[test]
 fn what_is_drained_and_what_is_dropped_is_what_was_pushed() {
     loom::model(|| {
@@ -53,7 +53,7 @@ fn what_is_drained_and_what_is_dropped_is_what_was_pushed() {
     });
 }
 
-/// Two slots, filled again and again by a producer that starts at the end of the numbers.
+/// Two slots, filled again and again; each round drops its newest events.
 #[test]
 fn a_full_ring_keeps_the_oldest_and_drops_the_newest() {
     loom::model(|| {
@@ -67,7 +67,7 @@ fn a_full_ring_keeps_the_oldest_and_drops_the_newest() {
     });
 }
 
-/// The rings of threads that come and go, as `threads` keeps them.
+/// The rings of threads that come and go, as `accounting::thread_ring` keeps them.
 struct Threads {
     rings: AppendList,
     free: FreeList,
@@ -77,7 +77,7 @@ struct Threads {
 }
 
 struct Place {
-    /// Written once, before the place is entered: who goes through the rings sees it.
+    /// Written once, before the ring is appended: a thread that walks the rings sees it.
     is_made: Plain,
     next: AtomicU32,
     link: AtomicU32,
@@ -101,7 +101,7 @@ impl Threads {
         })
     }
 
-    /// The life of one thread: it takes a ring, pushes and hands it on.
+    /// The life of one thread: it takes a ring, pushes and hands the ring on.
     fn live(&self, numbers: &[u64]) {
         let link = |index: u32| self.places[index as usize].link.load(Ordering::Relaxed);
         let index = self.free.pop(link).unwrap_or_else(|| {
@@ -136,8 +136,8 @@ impl Threads {
     }
 }
 
-/// Two threads enter a ring each, or the one that comes after the other has ended takes that one's;
-/// a third goes through them meanwhile.
+/// Two threads append a ring each, or the later one takes the ring of the one that has ended. A
+/// third walks the rings meanwhile.
 #[test]
 fn every_event_of_threads_that_come_and_go_is_seen_once() {
     let mut model = loom::model::Builder::new();
@@ -159,8 +159,8 @@ fn every_event_of_threads_that_come_and_go_is_seen_once() {
     });
 }
 
-/// A ring goes from one thread to the next while it is drained: the new one goes on where the last
-/// one stopped.
+/// A ring goes from one thread to the next while it is drained. The new thread continues where the
+/// last one stopped.
 #[test]
 fn a_ring_that_is_handed_on_loses_and_doubles_nothing_but_what_it_counts() {
     let mut model = loom::model::Builder::new();

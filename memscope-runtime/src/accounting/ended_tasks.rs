@@ -1,6 +1,8 @@
 //! The last tasks that ended, each with its own row: a circular buffer that overwrites the oldest
 //! row.
 
+use crossbeam_utils::CachePadded;
+
 use super::{
     counter_cells::CounterCells,
     future_type::FutureType,
@@ -9,8 +11,6 @@ use super::{
     stream_items::{self, ItemsReading},
     tally::TallyReading,
 };
-use crossbeam_utils::CachePadded;
-
 use crate::{
     config,
     model::TaskState,

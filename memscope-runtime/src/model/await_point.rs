@@ -1,4 +1,4 @@
-//! Where tasks wait: plain data for a snapshot's rows.
+//! Await points: the places where tasks wait, as plain data for the rows of a snapshot.
 
 use std::fmt;
 
@@ -10,36 +10,36 @@ use super::{
 };
 use crate::primitives::order;
 
-/// Folders of sources that are not the program's.
+/// Folders that hold the sources of libraries, not of the program.
 const LIBRARIES: [&str; 4] = ["/registry/src/", "/git/checkouts/", "/rustc/", "/rustlib/src/"];
 
-/// A chain of `.await`s that tasks wait at, and what these tasks hold.
+/// A chain of `.await`s at which tasks wait, and what these tasks hold.
 ///
-/// Each task has its place in
-/// [`TaskMemoryProfile::await_point`](crate::async_memory::TaskMemoryProfile::await_point).
+/// [`TaskMemoryProfile::await_point`](crate::async_memory::TaskMemoryProfile::await_point) names
+/// the one of each task.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AwaitPoint {
-    /// The async backtrace, the outermost function first. Empty where not even the task's own
-    /// future could be looked into.
+    /// The async backtrace, the outermost function first. Empty if not even the task's own future
+    /// could be read.
     pub frames: Vec<AwaitFrame>,
-    /// Why it goes no further: what is waited for at last, or what can't be looked into.
+    /// Why the backtrace ends: what is awaited at last, or what cannot be read.
     pub stops: String,
     /// Tasks that wait here.
     pub tasks: u64,
-    /// Whether `live_bytes` is measured; if not it is 0 and means nothing.
+    /// Whether `live_bytes` is measured; if not, it is 0 and means nothing.
     pub measured: bool,
     /// Bytes that these tasks hold now.
     pub live_bytes: u64,
-    /// The size of their futures; of several types, of the largest.
+    /// The size of their futures; the largest if there are several types.
     pub future_size_bytes: u64,
-    /// Of `tasks`, those of which it is measured how long they have waited.
+    /// Of `tasks`, those whose waiting time is measured.
     pub timed: u64,
     /// Nanoseconds since their last polls, summed over the timed ones: see
     /// [`TaskMemoryProfile::idle_ns`](crate::async_memory::TaskMemoryProfile::idle_ns).
     pub waited_sum_ns: u64,
-    /// Half of the timed ones have waited no longer, in nanoseconds; `None` where none is timed.
+    /// Nanoseconds that half of the timed ones have waited at most; `None` if none is timed.
     pub waited_p50_ns: Option<u64>,
-    /// 99 of 100 of them have waited no longer, in nanoseconds.
+    /// Nanoseconds that 99 of 100 of them have waited at most.
     pub waited_p99_ns: Option<u64>,
 }
 
@@ -48,23 +48,23 @@ pub struct AwaitPoint {
 pub struct AwaitFrame {
     /// The function, block or closure.
     pub function: String,
-    /// The file of the `.await`; empty where debug information does not tell.
+    /// The file of the `.await`; empty if debug information does not name it.
     pub file: String,
-    /// The line there; one inside a macro is a line of the macro.
+    /// The line there. An `.await` inside a macro is at a line of the macro.
     pub line: u32,
-    /// The size of its state machine in bytes, those that it waits for included.
+    /// The size of its state machine in bytes, including the futures that it awaits.
     pub size_bytes: u64,
-    /// What it keeps across this `.await` besides what it waits for, the largest first, at most
-    /// five.
+    /// At most five values that it keeps across this `.await`, the largest first. The awaited
+    /// future is not among them.
     pub locals: Vec<LocalProfile>,
 }
 
 impl AwaitPoint {
-    /// The innermost `.await` in the program's own code, and the one above it there; those of
-    /// libraries are left out, unless there are no others.
+    /// The innermost `.await` in the program's own code, and the next one above it there. If there
+    /// are only `.await`s of libraries, the innermost two of those.
     ///
-    /// Code is a library's when its file is where Cargo keeps the sources of dependencies, or of
-    /// the standard library.
+    /// Code is a library's if its file is where Cargo keeps the sources of dependencies, or of the
+    /// standard library.
     pub fn own(&self) -> (Option<&AwaitFrame>, Option<&AwaitFrame>) {
         let is_own = |frame: &AwaitFrame| {
             let file = frame.file.replace('\\', "/");
@@ -77,13 +77,13 @@ impl AwaitPoint {
         }
     }
 
-    /// The `.await` that the tasks wait at: the last of `frames`.
+    /// The `.await` at which the tasks wait: the last of `frames`.
     pub fn innermost(&self) -> Option<&AwaitFrame> {
         self.frames.last()
     }
 
-    /// The largest values that are kept across it, in all of its functions, with the place of each
-    /// in `frames`; at most five.
+    /// At most five of the largest values that all of its functions keep across it. Each has the
+    /// index of its function in `frames`.
     pub fn largest_locals(&self) -> Vec<(usize, &LocalProfile)> {
         let frames = self.frames.iter().enumerate();
         let mut locals: Vec<_> = frames
@@ -94,7 +94,7 @@ impl AwaitPoint {
         locals
     }
 
-    /// Fills in how long the timed ones of its tasks have waited.
+    /// Sets the waiting times of the tasks that are timed.
     #[cfg(feature = "layout")]
     pub(crate) fn note_waits(&mut self, mut waited_ns: Vec<u64>) {
         waited_ns.sort_unstable();
@@ -130,15 +130,15 @@ impl fmt::Display for AwaitFrame {
     }
 }
 
-/// Whether it is known where tasks wait.
+/// Whether the await points of tasks are known.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum AwaitPoints {
-    /// Nobody asked for it: [`Builder::await_points`](crate::Builder::await_points).
+    /// They were not asked for: see [`Builder::await_points`](crate::Builder::await_points).
     #[default]
     Off,
-    /// Yes, of tasks whose last poll ended while it was asked for.
+    /// They are known, of tasks whose last poll ended after they were asked for.
     On,
-    /// It was asked for, and cannot be: this is why, and what to do.
+    /// They were asked for but cannot be known. The text says why, and what to do.
     Unavailable(String),
 }

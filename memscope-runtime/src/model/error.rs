@@ -1,4 +1,4 @@
-//! One opaque error for what can fail outside the allocator.
+//! The one opaque error for what can fail outside the allocator.
 
 use std::{any::Any, fmt};
 #[cfg(feature = "report-file")]
@@ -9,11 +9,11 @@ use super::{human::cell, text::visible_path};
 use super::{task::TaskId, text::visible_lines};
 use crate::model::Measured;
 
-/// Columns of what the system or the JSON parser says: the parser repeats what it has read.
+/// Columns for a message of the system or of the JSON parser, which repeats what it has read.
 #[cfg(feature = "report-file")]
 const MOST_WHY: usize = 300;
 
-/// Why a call of memscope failed; its `Display` says what to do.
+/// Why a call of memscope failed. Its `Display` says what to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Error {
     kind: Kind,
@@ -43,18 +43,18 @@ enum Kind {
         path: Option<PathBuf>,
         why: Unreadable,
     },
-    /// So many rows were left out.
+    /// This many rows were left out.
     NoMemory(u64),
     NotMeasured(Measured),
     TaskIsOver(TaskId),
 }
 
-/// Why a text is not a report that can be read.
+/// Why a text is not a report that memscope can read.
 #[cfg(feature = "report-file")]
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Unreadable {
     Empty,
-    /// It ends, after so many bytes, before it is complete.
+    /// It ends, after this many bytes, before it is complete.
     Cut {
         at: usize,
     },
@@ -69,7 +69,7 @@ pub(crate) enum Unreadable {
         version: String,
         ours: u32,
     },
-    /// A report by its head, but a field is missing or of another kind.
+    /// Its head is that of a report, but a field is missing or has the wrong type.
     Damaged(String),
 }
 
@@ -101,7 +101,7 @@ impl Error {
         Self { kind: Kind::Report { path: None, why } }
     }
 
-    /// Names the file that the text was read from.
+    /// Adds the file from which the text was read.
     #[cfg(feature = "report-file")]
     pub(crate) fn in_file(mut self, file: &Path) -> Self {
         if let Kind::Report { path, .. } = &mut self.kind {
@@ -189,7 +189,7 @@ impl fmt::Display for Unreadable {
 
 impl std::error::Error for Error {}
 
-/// Why the future of [`create_tracked`](crate::async_memory::create_tracked) gave no output.
+/// Why the future of [`create_tracked`](crate::async_memory::create_tracked) returned no output.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum TaskError {
     /// It panicked, with this message.
@@ -197,7 +197,7 @@ pub enum TaskError {
 }
 
 impl TaskError {
-    /// From what `std::panic::catch_unwind` caught.
+    /// From the payload that `std::panic::catch_unwind` returned.
     pub(crate) fn panicked(payload: &(dyn Any + Send)) -> Self {
         let message = payload
             .downcast_ref::<&'static str>()

@@ -1,4 +1,4 @@
-//! What an event may be.
+//! The kinds of events.
 
 use std::fmt;
 
@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 #[serde(rename_all = "snake_case")]
 #[repr(u8)]
 pub enum EventKind {
-    /// The task's life has begun: it was polled for the first time, or dropped before that.
+    /// The task started: it was polled for the first time, or dropped before that.
     Spawned,
     /// Its future returned `Ready`.
     Completed,

@@ -1,4 +1,4 @@
-//! Numbers as people read them.
+//! Numbers in the form in which people read them.
 
 use std::fmt;
 
@@ -29,7 +29,7 @@ impl fmt::Display for HumanBytes {
     }
 }
 
-/// A whole number with its thousands apart: `1,048,576`.
+/// A whole number with commas between its thousands: `1,048,576`.
 pub(crate) fn count(number: u64) -> String {
     let digits = number.to_string();
     let mut out = String::with_capacity(digits.len() + digits.len() / 3);

@@ -1,16 +1,16 @@
-//! Whether sizes are measured.
+//! Whether memory sizes are measured.
 
 use serde::{Deserialize, Serialize};
 
-/// Whether sizes are measured, and if not, why.
+/// Whether memory sizes are measured, and if not, why.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Measured {
     /// Memscope's allocator is the program's global allocator.
     Yes,
-    /// It is not installed.
+    /// Memscope's allocator is not installed.
     NotInstalled,
-    /// Another allocator is installed over it and changes what it is asked for.
+    /// Another allocator wraps memscope's and changes the sizes that the program asks for.
     Wrapped,
     /// The crate is built without its feature `enabled`.
     #[default]
@@ -23,7 +23,7 @@ impl Measured {
         matches!(self, Self::Yes)
     }
 
-    /// Why sizes are not measured and what to do about it; empty where they are.
+    /// Why sizes are not measured and what to do about it; empty if they are.
     pub const fn reason(self) -> &'static str {
         match self {
             Self::Yes => "",

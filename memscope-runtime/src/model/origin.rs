@@ -1,4 +1,4 @@
-//! Which process a snapshot is of.
+//! The process that a snapshot describes.
 
 use std::{
     process,
@@ -11,18 +11,19 @@ use serde::{Deserialize, Serialize};
 
 use crate::primitives::Once;
 
-/// A process: its id, which others may have had before, and when memscope started in it.
+/// Identifies a process: its id, which the system may have given to others before, and when
+/// memscope started in it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Origin {
-    /// The process id; 0 where it is not known.
+    /// The process id; 0 if it is not known.
     pub pid: u32,
-    /// When memscope was first used there, in nanoseconds since 1970; in most programs just before
-    /// their first snapshot or, with a report asked for, before `main`.
+    /// When memscope was first used there, in nanoseconds since 1970. In most programs that is just
+    /// before their first snapshot or, if a report is asked for, before `main`.
     pub started_unix_ns: u64,
 }
 
 impl Origin {
-    /// This process.
+    /// This process, or the one that it is a copy of.
     pub(crate) fn here() -> Self {
         static STARTED: Once<u64> = Once::new();
         let started_unix_ns = *STARTED.get_or_init(|| {
@@ -37,10 +38,10 @@ impl Origin {
 mod copy {
     use std::sync::atomic::{AtomicU32, Ordering};
 
-    /// The process that this one is a copy of; 0: none.
+    /// The id of the process that this one is a copy of; 0 if it is no copy.
     static STOOD_FOR: AtomicU32 = AtomicU32::new(0);
 
-    /// From now on snapshots are of that process, which this one is a copy of.
+    /// From now on snapshots describe the process `pid`, of which this one is a copy.
     pub(crate) fn stands_for(pid: u32) {
         STOOD_FOR.store(pid, Ordering::Relaxed);
     }

@@ -2,29 +2,30 @@
 
 use serde::{Deserialize, Serialize};
 
-/// What the async runtime itself holds beside the tasks' own bytes, as far as it can be told apart.
+/// What the async runtime itself holds besides the tasks' own bytes, as far as memscope can tell
+/// them apart.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RuntimeMemory {
-    /// Whether sizes are measured; if not they are 0 and mean nothing.
+    /// Whether sizes are measured; if not, they are 0 and mean nothing.
     pub measured: bool,
     /// Living threads that have polled a tracked task.
     pub worker_threads: u64,
     /// Live bytes that these threads allocated outside every tracked task: run queues, timers,
-    /// drivers, cells of other tasks, and what else ran there. Part of the untracked bytes.
+    /// drivers, cells of other tasks, and what else ran there. A part of the untracked bytes.
     pub worker_bytes: u64,
     /// Living tasks in a Tokio cell of their own.
     pub cells: u64,
-    /// Live bytes of these cells beyond the state machines in them. Part of the tasks' bytes.
+    /// Live bytes of these cells beyond the state machines in them. A part of the tasks' bytes.
     pub cell_overhead_bytes: u64,
 }
 
-/// The whole that memscope's allocator sees, and its two parts: `tracked + untracked = whole`, to
-/// the byte.
+/// All memory that memscope's allocator counts, and its two parts. `tracked + untracked = whole`,
+/// to the byte.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ProcessMemory {
-    /// Whether sizes are measured; if not they are 0 and mean nothing.
+    /// Whether sizes are measured; if not, they are 0 and mean nothing.
     pub measured: bool,
-    /// Live bytes of all tasks, the living and the ended.
+    /// Live bytes of all tasks, both living and ended.
     pub tracked_bytes: u64,
     /// Live bytes allocated outside every task.
     pub untracked_bytes: u64,
@@ -45,19 +46,20 @@ pub struct ProcessMemory {
     pub shared_bytes: u64,
 }
 
-/// What memscope itself costs, and what it had to give up.
+/// What memscope itself costs, and what it could not record.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ToolUsage {
-    /// Memory of memscope's records, sites and history. It is not part of [`ProcessMemory`]; the
-    /// words in front of the blocks (8 bytes each) are in neither.
+    /// Memory of memscope's records, sites and history. It is not part of [`ProcessMemory`]. The
+    /// owner words in front of the blocks (8 bytes each) are in neither.
     pub own_bytes: u64,
-    /// Of these, the table of the owners of blocks of 4 KiB and more: 64 KiB for each 16 MiB of
-    /// addresses at which the program ever had such a block, whatever its tasks do.
+    /// Of `own_bytes`, the table of the owners of blocks of 4 KiB and more. It takes 64 KiB for
+    /// each 16 MiB of addresses at which the program ever had such a block, whatever its tasks do.
     #[serde(default)]
     pub owner_table_bytes: u64,
-    /// Rows of ended tasks that could not be written; their sums are in the sites all the same.
+    /// Rows of ended tasks that could not be written. The sites still count them in their totals.
     pub events_dropped: u64,
-    /// Ended tasks whose row made room for a newer one; their sums are in the sites.
+    /// Ended tasks whose row was dropped for a newer one. The sites still count them in their
+    /// totals.
     pub ended_tasks_forgotten: u64,
     /// Tasks that ran untracked because there was no memory for their record.
     pub tasks_without_record: u64,
@@ -65,49 +67,49 @@ pub struct ToolUsage {
     pub tasks_in_other: u64,
     /// Hand-overs that were not counted because there were too many pairs of sites.
     pub hand_overs_lost: u64,
-    /// Events that were taken out of the threads' rings so far.
+    /// Events that were read from the threads' rings so far.
     #[serde(default)]
     pub ring_events: u64,
-    /// Events that came while their thread's ring was full, or had none. They are missing in
-    /// `events()`, and nowhere else.
+    /// Events that were dropped because their thread's ring was full, or because it had none. Only
+    /// `events()` lacks them.
     ///
-    /// Rings are emptied by snapshots and, from [`init`](crate::init) on, by a thread: ten times a
-    /// second, or as often as [`Builder::sample_every`](crate::Builder::sample_every) says where
-    /// that is more often.
+    /// Snapshots empty the rings. From [`init`](crate::init()) on a thread empties them too: ten
+    /// times a second, or more often if [`Builder::sample_every`](crate::Builder::sample_every)
+    /// asks for it.
     #[serde(default)]
     pub ring_events_dropped: u64,
-    /// Bytes that memscope held in the program's heap when the snapshot began: its settings and
-    /// plans of reports, and snapshots that other threads were reading. They are not part of
-    /// [`ProcessMemory`].
+    /// Bytes that memscope held in the program's heap when the snapshot began: its settings, the
+    /// reports that it is to write, and snapshots that other threads were reading. They are not
+    /// part of [`ProcessMemory`].
     #[serde(default)]
     pub heap_bytes: u64,
-    /// In so many blocks.
+    /// The number of blocks of `heap_bytes`.
     #[serde(default)]
     pub heap_blocks: u64,
-    /// Whether the collector's thread was there.
+    /// Whether the collector's thread was running.
     #[serde(default)]
     pub collector_is_running: bool,
-    /// Unannotated tasks that were given up while they held bytes or their polls were counted,
-    /// since there were too many of them: they may have several rows.
+    /// Unannotated tasks that were given up because there were too many of them, while they held
+    /// bytes or their polls were counted. Such a task may have several rows.
     pub tasks_split: u64,
-    /// Polls at whose end it could not be kept where the task waits: there were too many such
-    /// places (16,384), or there was no memory.
+    /// Polls whose await point could not be recorded: there were too many await points (16,384), or
+    /// there was no memory.
     #[serde(default)]
     pub await_points_refused: u64,
-    /// Rows that this snapshot leaves out as there was no memory for them. All sums of the process
-    /// count what is in them.
+    /// Rows that this snapshot leaves out because there was no memory for them. All totals of the
+    /// process count what is in them.
     ///
     /// From its first snapshot, report or `init` on memscope keeps 2 MiB of address space, none of
-    /// it resident, for what it has to say when the program's memory is at its end.
+    /// it resident. It is for what memscope must report when the program has no memory left.
     #[serde(default)]
     pub rows_left_out: u64,
-    /// Blocks that were freed or reallocated after the program had written over their owner's word,
-    /// as a write in front of a block does. The block is freed all the same, and its bytes stay
+    /// Blocks that were freed or reallocated after the program had overwritten their owner word, as
+    /// a write in front of a block does. Such a block is freed all the same, and its bytes stay
     /// with the owner that it had.
     #[serde(default)]
     pub owner_words_refused: u64,
-    /// Blocks of 4 KiB and more that count as untracked, as there was no memory for their place in
-    /// the table of owners.
+    /// Blocks of 4 KiB and more that count as untracked, because there was no memory for their slot
+    /// in the table of owners.
     #[serde(default)]
     pub owner_slots_refused: u64,
 }

@@ -1,4 +1,8 @@
-//! All tasks of one site, and what is said of a place in the code.
+//! The totals of a site, and other rows that name a place in the code.
+
+use std::borrow::Cow;
+
+use serde::{Deserialize, Deserializer, Serialize};
 
 use super::{
     counters::{counted_row, counters},
@@ -6,13 +10,9 @@ use super::{
     task::TaskType,
     task_profile::Items,
 };
-use std::borrow::Cow;
-
-use serde::{Deserialize, Deserializer, Serialize};
 
 counters!(counted_row! {
-    /// What all tasks of one place in the code hold, held and allocated; whole however many have come
-    /// and gone.
+    /// What all tasks of one site hold, held and allocated: complete, however many have come and gone.
     #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
     SiteProfile
     {
@@ -24,45 +24,46 @@ counters!(counted_row! {
         pub file: Cow<'static, str>,
         /// The line there.
         pub line: u32,
-        /// Whether sizes are measured; if not they are 0 and mean nothing.
+        /// Whether sizes are measured; if not, they are 0 and mean nothing.
         pub measured: bool,
-        /// Tasks created. Of unannotated tasks whose end nothing tells
-        /// ([`ends_unknown`](Self::ends_unknown)): those seen, and one whose row was given up is seen
-        /// anew when it allocates again.
+        /// Tasks created. Of unannotated tasks whose end is not reported
+        /// ([`ends_unknown`](Self::ends_unknown)) those that were seen. One whose row was given up
+        /// counts again when it allocates again.
         ///
         /// `spawned = active + unknown + completed + cancelled + panicked + ended_unknown + given_up`.
         pub spawned: u64,
-        /// Tasks that have not ended. Of those whose end nothing tells, the ones that hold bytes: they
-        /// live, or left these behind.
+        /// Tasks that have not ended. Of those whose end is not reported, the ones that hold bytes:
+        /// they live, or left these behind.
         pub active: u64,
-        /// Tasks whose end nothing tells and that hold nothing: whether they live is not known.
+        /// Tasks whose end is not reported and that hold nothing. Whether they live is not known.
         #[serde(default)]
         pub unknown: u64,
-        /// Whether nothing tells the end of some of its tasks, as of unannotated ones, on a runtime
+        /// Whether the end of some of its tasks is not reported, as of unannotated ones on a runtime
         /// without `tokio_hooks`.
         #[serde(default)]
         pub ends_unknown: bool,
         /// Tasks whose future returned `Ready`.
         pub completed: u64,
-        /// Tasks whose future was dropped before.
+        /// Tasks whose future was dropped before it completed.
         pub cancelled: u64,
         /// Tasks whose future panicked.
         pub panicked: u64,
-        /// Unannotated tasks that held nothing for a while and whose row was given up; one that
-        /// allocates again is counted anew.
+        /// Unannotated tasks that held nothing for a while and whose row was given up. One that
+        /// allocates again counts as a new task.
         pub given_up: u64,
-        /// Unannotated tasks of which a runtime with `tokio_hooks` said that they ended, but not how.
+        /// Unannotated tasks whose end, but not how they ended, was reported by a runtime with
+        /// `tokio_hooks`.
         #[serde(default)]
         pub ended_unknown: u64,
         /// Whether its tasks were tracked by name.
         pub is_annotated: bool,
-        /// Bytes live now, of living and of ended tasks.
+        /// Bytes live now, both of living and of ended tasks.
         pub live_bytes: u64,
         /// Blocks live now.
         pub live_blocks: u64,
         /// The highest peak of one task.
         pub peak_bytes: u64,
-        /// The sum of the peaks of all tasks; divided by `spawned`, their average.
+        /// The sum of the peaks of all tasks. Divided by `spawned` it is their average.
         pub peak_sum_bytes: u64,
     }
     {
@@ -70,46 +71,47 @@ counters!(counted_row! {
         pub ended_allocated_bytes: u64,
         /// Of `live_bytes`, those of ended tasks.
         pub retained_bytes: u64,
-        /// The part of `retained_bytes` whose task still has its Tokio cell: its `JoinHandle` is held,
-        /// so its output waits to be taken.
+        /// Of `retained_bytes`, those whose task still has its Tokio cell: its `JoinHandle` is held, so
+        /// its output waits to be taken.
         pub unjoined_bytes: u64,
-        /// Ended tasks that still hold bytes, those with a Tokio cell left out: `unjoined_bytes` are
-        /// not theirs.
+        /// Ended tasks that still hold bytes, without those that still have a Tokio cell.
+        /// `unjoined_bytes` are not theirs.
         pub retained_tasks: u64,
-        /// How long ago the first of them ended; `None` where there is none, or timing is off.
+        /// Nanoseconds since the first of them ended; `None` if there is none, or timing is off.
         pub oldest_retained_ns: Option<u64>,
-        /// The longest row of these tasks in which each was created after the end of the one before:
-        /// how often it happened one after another.
+        /// The largest number of these tasks that follow one another, each created after the end of the
+        /// one before: how often it happened one after another.
         pub retained_waves: u64,
-        /// How many of these tasks are among the first eighth of all tasks of the site (in the order of
-        /// their creation), the second, ….
+        /// How many of these tasks are among the first eighth of all tasks of the site, the second, and
+        /// so on, in the order of their creation.
         pub retained_by_eighth: [u64; 8],
         /// The size of the largest state machine spawned here.
         pub future_size_bytes: u64,
-        /// The vtable of that future's type as a `dyn Future`: how far it is from the first byte of the
-        /// program's image, wherever that is loaded. It finds the type in the program's debug
-        /// information, also later and elsewhere. `None` for what is no future, and where the program's
-        /// place is not known.
+        /// The vtable of that future's type as a `dyn Future`, as an offset from the first byte of the
+        /// program's image, wherever that is loaded. By it the type is found in the program's debug
+        /// information, even later and on another machine. `None` for what is no future, or if the
+        /// image of the program is not known.
         #[serde(default)]
         pub future_vtable: Option<u64>,
-        /// What the compiler made of that future. Read from the debug information of the running
-        /// program, with the feature `layout`; without it `cargo memscope report` reads it from a saved
+        /// What the compiler made of that future. With the feature `layout` it is read from the debug
+        /// information of the running program. Without it `cargo memscope report` reads it from a saved
         /// snapshot and the program.
         #[serde(default)]
         pub state_machine: Option<StateMachine>,
-        /// Why there is none, and what would bring it; `None` where there is one, and without the
-        /// feature `layout`.
+        /// Why `state_machine` is missing, and what would provide it. `None` if it is there, and
+        /// without the feature `layout`.
         #[serde(default)]
         pub state_machine_unknown: Option<String>,
-        /// Bytes of the arguments that `#[tracked]` found passed by value; `None` where the future was
-        /// not made by it.
+        /// Bytes of the arguments that `#[tracked]` found passed by value; `None` if it did not make
+        /// the future.
         pub argument_bytes: Option<u64>,
-        /// Tasks whose future Tokio put into a box of its own, as it was larger than its limit.
+        /// Tasks whose future Tokio put into a box of its own, because it was larger than Tokio's
+        /// limit.
         pub boxed_by_tokio: u64,
-        /// The longest that a timed task waited which completed, in nanoseconds.
+        /// The longest wait of a timed task that completed, in nanoseconds.
         pub longest_wait_ns: u64,
-        /// Nanoseconds that ended tasks waited (see [`TaskMemoryProfile::wait_ns`]), summed over the
-        /// timed ones.
+        /// Nanoseconds that ended tasks waited, summed over the timed ones: see
+        /// [`TaskMemoryProfile::wait_ns`](crate::async_memory::TaskMemoryProfile::wait_ns).
         pub wait_sum_ns: u64,
         /// Ended tasks that were timed.
         pub waits_timed: u64,
@@ -117,20 +119,20 @@ counters!(counted_row! {
         pub peak_histogram: Vec<Bucket>,
         /// Durations of the timed polls, in nanoseconds.
         pub poll_histogram: Vec<Bucket>,
-        /// Waits between two polls of which both were timed, in nanoseconds.
+        /// Waits between two polls that were both timed, in nanoseconds.
         #[serde(default)]
         pub idle_histogram: Vec<Bucket>,
-        /// Lives of ended, timed tasks, from the first poll to the end, in nanoseconds.
+        /// Lives of ended, timed tasks from the first poll to the end, in nanoseconds.
         #[serde(default)]
         pub lifetime_histogram: Vec<Bucket>,
-        /// What its streams have yielded; `None` where none of its tasks is a stream.
+        /// What its streams have yielded; `None` if none of its tasks is a stream.
         #[serde(default)]
         pub items: Option<Items>,
     }
 });
 
 impl SiteProfile {
-    /// Tasks of which it is known that they have ended.
+    /// Tasks that are known to have ended.
     pub(crate) fn ended(&self) -> u64 {
         let others = self.active.saturating_add(self.unknown).saturating_add(self.given_up);
         self.spawned.saturating_sub(others)
@@ -140,7 +142,7 @@ impl SiteProfile {
 /// A bar of a histogram over powers of two.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Bucket {
-    /// The largest value counted here; the smallest is one more than half of it.
+    /// The largest value counted here. The smallest is one more than half of it.
     pub up_to: u64,
     /// How many values fell here.
     pub count: u64,
@@ -163,16 +165,16 @@ pub struct Place {
     pub line: u32,
 }
 
-/// Blocks that one site's tasks allocated and another's freed or took over by
+/// Blocks that one site's tasks allocated, and that another site's tasks freed or took over by
 /// [`transfer`](crate::async_memory::transfer), so far.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HandOver {
-    /// Who allocated; `None`: outside every task.
+    /// The site whose tasks allocated them; `None`: outside every task.
     pub from: Option<Place>,
-    /// Who freed; `None`: outside every task. The same as `from` where one task of a site freed
-    /// what another allocated.
+    /// The site whose tasks freed them; `None`: outside every task. It equals `from` if one task of
+    /// a site freed what another one allocated.
     pub to: Option<Place>,
-    /// How many blocks.
+    /// The number of blocks.
     pub blocks: u64,
     /// Their bytes.
     pub bytes: u64,
@@ -184,38 +186,38 @@ pub struct HandOver {
 pub struct SharedProfile {
     /// The name.
     pub name: String,
-    /// Whether sizes are measured; if not they are 0 and mean nothing.
+    /// Whether sizes are measured; if not, they are 0 and mean nothing.
     pub measured: bool,
-    /// Bytes allocated in its scopes and not yet freed by anybody.
+    /// Bytes allocated in its scopes and not yet freed.
     pub live_bytes: u64,
     /// The most that `live_bytes` ever was.
     pub peak_bytes: u64,
     /// Bytes of all allocations so far.
     pub allocated_bytes: u64,
-    /// How many allocations those were.
+    /// The number of these allocations.
     pub allocation_count: u64,
-    /// Bytes of its blocks that were freed, by anybody, anywhere.
+    /// Bytes of its blocks that were freed, by any task or thread.
     pub freed_bytes: u64,
     /// Blocks allocated and not yet freed.
     pub live_blocks: u64,
 }
 
-/// How the tasks of one kind fared.
+/// How the tasks of one kind performed.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct TaskPerformanceMetrics {
     /// Tasks created.
     pub task_count: u64,
-    /// The average over all tasks of their peak, in MiB; NaN where sizes are not measured.
+    /// The average peak of all tasks, in MiB; NaN if sizes are not measured.
     #[serde(deserialize_with = "number_or_nan")]
     pub avg_memory_mb: f64,
-    /// The highest peak of one task, in MiB; NaN where sizes are not measured.
+    /// The highest peak of one task, in MiB; NaN if sizes are not measured.
     #[serde(deserialize_with = "number_or_nan")]
     pub peak_memory_mb: f64,
-    /// Completed ÷ created, in percent; 0 when there were none.
+    /// Completed ÷ created, in percent; 0 if there were none.
     #[serde(deserialize_with = "number_or_nan")]
     pub completion_rate_percent: f64,
-    /// The average over ended, timed tasks of the time from first poll to end in which they were
-    /// not being polled, in milliseconds; 0 when none has ended, NaN where timing is switched off.
+    /// The average time from first poll to end in which a task was not being polled, in
+    /// milliseconds, over ended, timed tasks. 0 if none has ended, NaN if timing is off.
     #[serde(deserialize_with = "number_or_nan")]
     pub avg_wait_time_ms: f64,
     /// Completed tasks per second since the start of tracking.

@@ -1,47 +1,46 @@
-//! What the compiler made of a future: plain data for the rows of sites.
+//! What the compiler made of a future, as plain data for the rows of sites.
 
 use serde::{Deserialize, Serialize};
 
 /// A state machine: what an `async` function, block or closure is compiled to.
 ///
-/// All sizes are bytes. What is said to be alive across an `.await` is an upper bound: a captured
-/// value has its place in every state, also when it has moved on.
+/// All sizes are bytes. What is shown as alive across an `.await` is an upper bound: a captured
+/// value has its bytes in every state, even after it was moved out.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StateMachine {
     /// Its type, as debug information names it: `app::db::query::{async_fn_env#0}`.
     pub path: String,
-    /// Its size: at most that of the future that it is in.
+    /// Its size: at most that of the future that contains it.
     pub size_bytes: u64,
-    /// How many states it has; three of them are those of a future that was not polled, has ended
-    /// and has panicked.
+    /// The number of its states. Three of them are: not yet polled, ended, and panicked.
     pub states: u64,
-    /// Of the states in which it waits the one that needs most; `None` where it never waits.
+    /// The largest of the states in which it waits; `None` if it never waits.
     pub widest: Option<WidestState>,
 }
 
-/// The state of a [`StateMachine`] that makes it as large as it is.
+/// The state of a [`StateMachine`] that determines its size.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct WidestState {
-    /// The file of its `.await`; empty where debug information does not tell.
+    /// The file of its `.await`; empty if debug information does not name it.
     pub file: String,
-    /// The line there; one inside a macro is a line of the macro.
+    /// The line there. An `.await` inside a macro is at a line of the macro.
     pub line: u32,
-    /// Where the last value in it ends.
+    /// The offset at which the last value in it ends.
     pub size_bytes: u64,
-    /// What it keeps, the largest first, at most five.
+    /// At most five values that it keeps, the largest first.
     pub locals: Vec<LocalProfile>,
 }
 
 /// A value that is kept across an `.await`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct LocalProfile {
-    /// The variable; `__awaitee` is the future that is waited for.
+    /// The variable; `__awaitee` is the awaited future.
     pub name: String,
-    /// Its type; the middle of a long one is left out.
+    /// Its type; the middle of a long name is left out.
     pub type_name: String,
     /// Its size.
     pub bytes: u64,
-    /// The file that declares it; empty for a value without a line, and where several may be meant.
+    /// The file that declares it; empty for a value without a line, or if several may be meant.
     pub file: String,
     /// The line there, or 0.
     pub line: u32,

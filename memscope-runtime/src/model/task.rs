@@ -1,10 +1,10 @@
-//! A task as reports name it: its id, its kind, its state.
+//! A task as reports name it: its id, its kind and its state.
 
 use std::{fmt, num::NonZeroU64};
 
 use serde::{Deserialize, Serialize};
 
-/// Names one tracked task for the life of the process; never used twice.
+/// The id of one tracked task, unique for the life of the process.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct TaskId(NonZeroU64);
@@ -14,7 +14,7 @@ impl TaskId {
         NonZeroU64::new(id).map(Self)
     }
 
-    /// The number, counted up from 1 in the order in which tasks were created.
+    /// The number: counted up from 1 in the order in which tasks were created.
     pub fn as_u64(self) -> u64 {
         self.0.get()
     }
@@ -32,8 +32,7 @@ impl fmt::Display for TaskId {
     }
 }
 
-/// What a task mostly does, as its author declares it; it changes nothing but the grouping of
-/// reports.
+/// What a task mostly does, as its author declares it. It affects only how reports group tasks.
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize,
 )]
@@ -72,7 +71,7 @@ impl TaskType {
         Self::Unspecified,
     ];
 
-    /// The short word that `#[tracked(task_type = "…")]` takes; `"-"` where none was given.
+    /// The short word that `#[tracked(task_type = "…")]` takes; `"-"` if none was given.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::CpuIntensive => "cpu",
@@ -93,7 +92,7 @@ impl fmt::Display for TaskType {
     }
 }
 
-/// Where a task is in its life.
+/// The state of a task in its life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[repr(u8)]
@@ -108,10 +107,10 @@ pub enum TaskState {
     Cancelled,
     /// Its future panicked while it was polled.
     Panicked,
-    /// Of a Tokio task that nobody annotated: whether it waits, runs or has ended is not known.
+    /// Of an unannotated Tokio task: whether it waits, runs or has ended is not known.
     Unknown,
-    /// Of a Tokio task that nobody annotated, on a runtime with `tokio_hooks`: it has ended;
-    /// whether it completed, was aborted or panicked, the hooks do not say.
+    /// Of an unannotated Tokio task on a runtime with `tokio_hooks`: it has ended. The hooks do not
+    /// report whether it completed, was aborted or panicked.
     Ended,
 }
 

@@ -1,12 +1,13 @@
 //! One task: its memory, its polls and its times.
 
+use std::borrow::Cow;
+
+use serde::{Deserialize, Serialize};
+
 use super::{
     counters::{counted_row, counters},
     task::{TaskId, TaskState, TaskType},
 };
-use std::borrow::Cow;
-
-use serde::{Deserialize, Serialize};
 
 counters!(counted_row! {
     /// What one task holds, held and allocated.
@@ -16,32 +17,32 @@ counters!(counted_row! {
     #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
     TaskMemoryProfile
     {
-        /// Names the task for the life of the process.
+        /// The task's id, unique for the life of the process.
         pub id: TaskId,
-        /// The tracked task it is polled in, or else the one that created it.
+        /// The tracked task in which it is polled, or otherwise the one that created it.
         pub parent: Option<TaskId>,
-        /// The name it was given, or the function its future is the body of.
+        /// The name it was given, or the function that its future is the body of.
         pub name: String,
         /// What the task mostly does, as declared.
         pub task_type: TaskType,
-        /// Where it is in its life.
+        /// Its state.
         pub state: TaskState,
         /// The file of the annotation or of the call that made it.
         pub file: Cow<'static, str>,
         /// The line there.
         pub line: u32,
-        /// Whether the sizes below are measured; if not they are 0 and mean nothing:
+        /// Whether the sizes below are measured; if not, they are 0 and mean nothing.
         /// [`MemorySnapshot::measured`] says why.
         ///
         /// [`MemorySnapshot::measured`]: crate::async_memory::MemorySnapshot::measured
         pub measured: bool,
-        /// Bytes allocated by the task and not yet freed by anybody. On an ended task: retained.
+        /// Bytes allocated by the task and not yet freed. On an ended task: retained.
         pub live_bytes: u64,
         /// The most that `live_bytes` ever was.
         pub peak_bytes: u64,
     }
     {
-        /// Bytes of the task's blocks that were freed, by anybody.
+        /// Bytes of the task's blocks that were freed, by any task or thread.
         pub freed_bytes: u64,
         /// Of `freed_bytes`, those freed outside the task: by another task, by a thread, or after its
         /// end.
@@ -52,42 +53,42 @@ counters!(counted_row! {
         pub future_size_bytes: u64,
         /// The type of the future.
         pub future_type: Cow<'static, str>,
-        /// How often it was polled; 0 where that is not known, as of a task that nobody annotated.
+        /// How often it was polled; 0 if that is not known, as of most unannotated tasks.
         ///
-        /// `tokio_hooks` counts how often Tokio ran such a task: dropping an aborted one is the last
+        /// `tokio_hooks` counts how often Tokio ran such a task. Dropping an aborted one is the last
         /// time.
         pub poll_count: u64,
-        /// Nanoseconds spent in its polls; `None` where this task was not timed.
+        /// Nanoseconds spent in its polls; `None` if this task was not timed.
         pub busy_ns: Option<u64>,
-        /// Nanoseconds from its first poll to its end (or to now) in which it was not polled; `None`
-        /// where it was not timed or has not been polled yet.
+        /// Nanoseconds from its first poll to its end (or to now) in which it was not polled; `None` if
+        /// it was not timed or not yet polled.
         pub wait_ns: Option<u64>,
         /// Whether the two are scaled up from a sample of its polls.
         pub timing_is_estimate: bool,
-        /// Nanoseconds since its last poll ended, at least; `None` where that is not known, and for a
-        /// task that has ended or is being polled.
+        /// Nanoseconds since its last poll ended, at least. `None` if that is not known, and for a task
+        /// that has ended or is being polled.
         ///
-        /// Of a timed task's first polls each end is known. After that it is known that a task was not
-        /// polled from one snapshot to the next.
+        /// The first polls of a timed task all have a known end. After them memscope knows that a task
+        /// was not polled from one snapshot to the next.
         pub idle_ns: Option<u64>,
         /// Nanoseconds that it was woken and not yet polled: always `None`. To know when a task is
-        /// woken, each poll would have to hand it a waker of ours, which costs an allocation or a count
-        /// of references and makes `Waker::will_wake` say no where it said yes. That time is part of
-        /// `wait_ns`.
+        /// woken, memscope would have to pass its own waker to each poll. That costs an allocation or a
+        /// reference count, and makes `Waker::will_wake` return `false` where it returned `true`. This
+        /// time is part of `wait_ns`.
         #[serde(default)]
         pub scheduled_ns: Option<u64>,
-        /// Where it waits: the index of a row of [`MemorySnapshot::await_points`]. `None` where that
-        /// was not asked for, for a task that does not wait, and until its next poll where it was asked
-        /// for later.
+        /// Where it waits: the index of a row of [`MemorySnapshot::await_points`]. `None` if that was
+        /// not asked for, for a task that does not wait, and until its next poll if it was asked for
+        /// later.
         ///
         /// [`MemorySnapshot::await_points`]: crate::async_memory::MemorySnapshot::await_points
         #[serde(default)]
         pub await_point: Option<u32>,
-        /// Bytes of the Tokio cell it was spawned into by `spawn_tracked` or `.spawn()`, and of the box
-        /// that Tokio put a large future in; 0 where it was not spawned so.
+        /// Bytes of the Tokio cell into which `spawn_tracked` or `.spawn()` spawned it, and of the box
+        /// into which Tokio put a large future; 0 if it was not spawned so.
         pub cell_bytes: u64,
-        /// Whether the task was tracked by name. Of others only the memory is measured: polls are not
-        /// counted (but see `poll_count`), the future's size and type are not known.
+        /// Whether the task was tracked by name. Of other tasks only the memory is measured: polls are
+        /// not counted (but see `poll_count`), and the future's size and type are not known.
         pub is_annotated: bool,
         /// What it has yielded; `None` for a task that is no stream.
         #[serde(default)]
@@ -95,34 +96,34 @@ counters!(counted_row! {
     }
 });
 
-/// What a tracked stream, or all streams of one place, yielded.
+/// What a tracked stream, or all streams of one site, yielded.
 ///
-/// Only the polls that yielded an item count here, and of these only what the stream itself did: a
+/// Only polls that yielded an item count here, and of these only what the stream itself did: a
 /// tracked future or stream inside it has a row of its own. What a stream allocates on the way to
-/// an item, in polls that are still pending, is in its `allocated_bytes`: divided by `count`, that
-/// is all that an item took.
+/// an item, in polls that are still pending, is in its `allocated_bytes`. That sum divided by
+/// `count` is all that an item took.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Items {
     /// Items yielded.
     pub count: u64,
     /// Bytes of all allocations in the polls that yielded an item.
     pub allocated_bytes: u64,
-    /// The most of these in one poll.
+    /// The most bytes that one of these polls allocated.
     pub largest_bytes: u64,
-    /// By how many bytes those polls together raised what is live of the stream's: allocated less
-    /// freed by itself. That is what left with the items, where the stream holds as much as before;
-    /// below zero where items came from bytes that it held already.
+    /// By how many bytes those polls together raised the stream's live bytes: allocated less freed
+    /// by itself. These bytes left with the items, if the stream holds as much as before. Below
+    /// zero if items came from bytes that it held already.
     pub net_bytes: i64,
 }
 
 impl Items {
-    /// Bytes allocated for an item, on average; 0 where there was none.
+    /// Bytes allocated for an item, on average; 0 if there was none.
     #[expect(clippy::cast_precision_loss, reason = "an average")]
     pub fn mean_bytes(&self) -> f64 {
         if self.count == 0 { 0.0 } else { self.allocated_bytes as f64 / self.count as f64 }
     }
 
-    /// Those of both.
+    /// The items of both.
     pub(crate) fn and(self, other: Self) -> Self {
         Self {
             count: self.count.saturating_add(other.count),

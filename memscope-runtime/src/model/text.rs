@@ -1,8 +1,8 @@
 //! Text from outside: names, paths and messages of files, programs and the environment.
 //!
-//! A name is *bounded* where it is made, so that no row carries more than [`MOST_NAME`] characters,
-//! and *escaped* where it is shown, so that no text moves the cursor, hides, or turns the order of
-//! what stands beside it. Data (serde, public fields) carries the text as it is.
+//! A name is *bounded* where it is made, so that no row carries more than [`MOST_NAME`] characters.
+//! It is *escaped* where it is shown, so that no text moves the cursor, hides, or reorders what
+//! stands beside it. Data (serde, public fields) carries the text as it is.
 
 use std::{
     borrow::Cow,
@@ -11,19 +11,18 @@ use std::{
     str::Chars,
 };
 
-/// Characters of a name; of a longer one the last that are left are followed by `…`.
+/// The most characters of a name. A longer one is cut, and its last character becomes `…`.
 pub(crate) const MOST_NAME: usize = 256;
-/// Combining marks that stay behind one character: Vietnamese needs two, pointed Hebrew three. More
+/// The most combining marks after one character: Vietnamese needs two, pointed Hebrew three. More
 /// of them climb into other lines.
 const MOST_MARKS: u8 = 3;
 
-/// A text on one line of a terminal: whatever is not seen, or moves what is seen, is written as an
-/// escape.
+/// A text on one line of a terminal, with escapes for what is not seen or moves what is seen.
 ///
-/// These are control characters (C0, DEL, C1), all format characters (bidirectional controls,
+/// Escaped are control characters (C0, DEL, C1), all format characters (bidirectional controls,
 /// zero-width ones, tags, the byte order mark), the separators of lines and paragraphs, spaces
 /// other than the plain one, fillers that print as nothing, private and unassigned characters, and
-/// combining marks that have nothing to stand on or stand in a crowd.
+/// combining marks that stand on nothing or in a crowd.
 #[derive(Clone, Copy, Debug)]
 pub struct Visible<'t> {
     text: &'t str,
@@ -35,7 +34,7 @@ pub fn visible(text: &str) -> Visible<'_> {
     Visible { text, keeps_lines: false }
 }
 
-/// Shows a message of several lines: as [`visible`], with its line feeds kept.
+/// Shows a message of several lines: like [`visible`], but keeps its line feeds.
 pub fn visible_lines(text: &str) -> Visible<'_> {
     Visible { text, keeps_lines: true }
 }
@@ -52,7 +51,7 @@ impl fmt::Display for Visible<'_> {
     }
 }
 
-/// A path on one line of a terminal; bytes that are not UTF-8 are written `\xff`.
+/// A path on one line of a terminal. Bytes that are not UTF-8 are written as `\xff`.
 #[derive(Clone, Copy, Debug)]
 pub struct VisiblePath<'p>(&'p Path);
 
@@ -73,19 +72,19 @@ impl fmt::Display for VisiblePath<'_> {
     }
 }
 
-/// One character as it is shown.
+/// One character in the form in which it is shown.
 #[derive(Clone, Debug)]
 pub(crate) enum Piece {
     Itself(char),
     /// A mark on the character before it.
     Mark(char),
-    /// A backslash and this.
+    /// A backslash and this letter.
     Short(char),
     Escaped(char),
 }
 
 impl Piece {
-    /// Columns that it takes on a terminal.
+    /// The columns that it takes on a terminal.
     pub(crate) fn columns(&self) -> usize {
         match self {
             Self::Itself(character) => columns(*character),
@@ -107,7 +106,7 @@ impl Piece {
     }
 }
 
-/// A text as it is shown, piece by piece.
+/// An iterator over the pieces of a text.
 #[derive(Clone, Debug)]
 pub(crate) struct Pieces<'t> {
     characters: Chars<'t>,
@@ -148,24 +147,24 @@ impl Iterator for Pieces<'_> {
 
 /// Whether a character beyond ASCII is seen on a terminal and moves nothing else.
 fn is_printed(character: char) -> bool {
-    // Letters and symbols by their category, blanks by their looks: fillers of Hangul, and Braille
-    // without a dot.
+    // Letters and symbols are known by their category, blanks by their looks: fillers of Hangul,
+    // and Braille without a dot.
     const BLANK: [char; 5] = ['\u{115f}', '\u{1160}', '\u{2800}', '\u{3164}', '\u{ffa0}'];
-    // NOTE: the standard library has the tables. It escapes what is not printed, and a mark only at
-    // the start of a text.
+    // NOTE: the standard library has the tables. Its `escape_debug` escapes what is not printed,
+    // and a mark only at the start of a text.
     let mut buffer = [b' '; 5];
     character.encode_utf8(&mut buffer[1..]);
     let text = std::str::from_utf8(&buffer[..=character.len_utf8()]).unwrap_or_default();
     text.escape_debug().nth(1) == Some(character) && !BLANK.contains(&character)
 }
 
-/// Whether a character that is printed combines with the one before it.
+/// Whether a printed character combines with the one before it.
 fn is_mark(character: char) -> bool {
     character.escape_debug().next() != Some(character)
 }
 
-/// Columns of one character that is no mark: the wide blocks of Unicode's East Asian Width (UAX
-/// #11) and emoji take two.
+/// The columns of one character that is no mark: two for emoji and for the wide blocks of Unicode's
+/// East Asian Width (UAX #11).
 fn columns(character: char) -> usize {
     match u32::from(character) {
         0x1100..=0x115f
@@ -184,20 +183,20 @@ fn columns(character: char) -> usize {
     }
 }
 
-/// Columns that a text takes which has been escaped.
+/// The columns of a text that has been escaped.
 pub(crate) fn width(text: &str) -> usize {
     text.chars().map(|it| if it.is_ascii() || !is_mark(it) { columns(it) } else { 0 }).sum()
 }
 
-/// Text from outside on one line of at most `most` columns: escaped, and what is too long cut off
-/// with `…`. No escape is cut in two.
+/// A text from outside on one line of at most `most` columns: escaped, and cut with `…` if it is
+/// too long. No escape is cut in two.
 pub(crate) fn cell(text: &str, most: usize) -> String {
     let mut out = String::new();
     let mut used = 0;
-    // Where the text must end for `…` to fit.
+    // The length at which the text must end so that `…` fits.
     let mut cut = 0;
-    // A character without a column of its own follows one that has it, so that this ends soon,
-    // however long the text is.
+    // Only marks take no column, and few of them follow one character. So this ends soon, however
+    // long the text is.
     for piece in Pieces::of(text) {
         let columns = piece.columns();
         if used + columns > most {
@@ -206,7 +205,7 @@ pub(crate) fn cell(text: &str, most: usize) -> String {
             break;
         }
         used += columns;
-        // Nothing goes wrong when a `String` is written to.
+        // Writing to a `String` cannot fail.
         let _ = piece.write(&mut out);
         if used < most {
             cut = out.len();
@@ -215,7 +214,7 @@ pub(crate) fn cell(text: &str, most: usize) -> String {
     out
 }
 
-/// The end of a path on one line, where it is too long for `most` columns.
+/// A path on one line of at most `most` columns: `…` and its end if it is too long.
 pub(crate) fn path_end(path: &str, most: usize) -> String {
     // Every piece but a mark takes a column.
     let room = most.saturating_mul(usize::from(MOST_MARKS) + 1);
@@ -231,16 +230,16 @@ pub(crate) fn path_end(path: &str, most: usize) -> String {
     };
     let shown = pieces.iter().rev().take_while(is_shown).count();
     pieces.iter().skip(pieces.len() - shown).fold("…".to_owned(), |mut end, piece| {
-        // Nothing goes wrong when a `String` is written to.
+        // Writing to a `String` cannot fail.
         let _ = piece.write(&mut end);
         end
     })
 }
 
-/// A name of at most [`MOST_NAME`] characters: of a longer one the start, and `…`.
+/// Calls `call` with a name of at most [`MOST_NAME`] characters: a longer one is cut and ends in
+/// `…`.
 ///
-/// PERF: in place and on the stack. It is called while a task is charged, whose bytes must not
-/// change by it.
+/// PERF: on the stack. It is called while a task is charged, and must not change that task's bytes.
 pub(crate) fn with_name<T>(text: &str, call: impl FnOnce(&str) -> T) -> T {
     let Some(cut) = cut_of(text, MOST_NAME) else { return call(text) };
     let mut buffer = [0; 4 * MOST_NAME];
@@ -250,7 +249,7 @@ pub(crate) fn with_name<T>(text: &str, call: impl FnOnce(&str) -> T) -> T {
     call(std::str::from_utf8(&buffer[..end]).unwrap_or("…"))
 }
 
-/// The text itself or, of one with more than `most` characters, its start and `…`.
+/// A text of at most `most` characters: a longer one is cut and ends in `…`.
 pub(crate) fn start(text: &str, most: usize) -> Cow<'_, str> {
     match cut_of(text, most) {
         None => text.into(),
@@ -258,8 +257,8 @@ pub(crate) fn start(text: &str, most: usize) -> Cow<'_, str> {
     }
 }
 
-/// What a value says of itself, of which no more is made than `most` bytes: a parser's error
-/// repeats what it has read.
+/// What a value displays, cut after `most` bytes while it is written: a parser's error repeats what
+/// it has read.
 pub fn said(value: &impl fmt::Display, most: usize) -> String {
     struct Bounded(String, usize);
     impl Write for Bounded {
@@ -271,15 +270,15 @@ pub fn said(value: &impl fmt::Display, most: usize) -> String {
         }
     }
     let mut bounded = Bounded(String::new(), most);
-    // An error means that it is full.
+    // An error means that the buffer is full.
     if write!(bounded, "{value}").is_err() {
         bounded.0.push('…');
     }
     bounded.0
 }
 
-/// A type of at most [`MOST_NAME`] characters: of a longer one the start and the end, which says
-/// what kind of type it is.
+/// A type's name of at most [`MOST_NAME`] characters. A longer one keeps its start, and its end,
+/// which says what kind of type it is.
 pub(crate) fn type_name(text: &str) -> Cow<'_, str> {
     let Some(cut) = cut_of(text, MOST_NAME / 2 + 1) else { return text.into() };
     match text.char_indices().nth_back(MOST_NAME / 2 - 2) {
@@ -290,7 +289,7 @@ pub(crate) fn type_name(text: &str) -> Cow<'_, str> {
     }
 }
 
-/// A path of at most [`MOST_NAME`] characters: of a longer one `…` and the end.
+/// A path of at most [`MOST_NAME`] characters: a longer one keeps its end, after `…`.
 pub(crate) fn file(text: &str) -> Cow<'_, str> {
     match text.char_indices().nth_back(MOST_NAME - 2) {
         Some((from, _)) if cut_of(text, MOST_NAME).is_some() => {
@@ -300,8 +299,8 @@ pub(crate) fn file(text: &str) -> Cow<'_, str> {
     }
 }
 
-/// Where a text of more than `most` characters is cut, so that there is room for one more; `None`
-/// where it need not be.
+/// The byte at which a text of more than `most` characters is cut, so that one more fits; `None` if
+/// it need not be cut.
 fn cut_of(text: &str, most: usize) -> Option<usize> {
     if text.len() <= most {
         return None;

@@ -1,28 +1,30 @@
-//! A roster: indices that are entered once and stay, for one to go through while others enter.
+//! A lock-free append-only list of indices, which readers walk while threads append to it.
 
 use super::sync::{AtomicU32, Ordering};
 
-/// A list whose links live in the places that the indices stand for. Nothing is ever taken out.
+/// A singly linked list whose links live in the slots that the indices stand for.
+///
+/// Nothing is ever removed, so there is no ABA problem.
 #[derive(Debug)]
 pub(crate) struct AppendList {
-    /// Index + 1 of the last one entered; 0: nobody was.
+    /// Index + 1 of the last one appended; 0 if the list is empty.
     last: AtomicU32,
 }
 
 impl AppendList {
-    /// An empty one. `zero` comes from outside because a constant function cannot make loom's
-    /// atomics.
+    /// Makes an empty list. The caller passes `zero`, because a constant function cannot make
+    /// loom's atomics.
     pub(crate) const fn new(zero: AtomicU32) -> Self {
         Self { last: zero }
     }
 
-    /// Enters `index`, once; `set_link` writes the link of that place.
+    /// Appends `index`, at most once in its life. `set_link` writes the link of its slot.
     pub(crate) fn push(&self, index: u32, set_link: impl Fn(u32)) {
         let mut last = self.last.load(Ordering::Relaxed);
         loop {
             set_link(last);
-            // Release pairs with the Acquire in `for_each`: who finds the place sees what was put
-            // there. Relaxed on failure: the others' places are not looked at.
+            // Release; pairs with the Acquire in `for_each`: a reader that finds the slot sees its
+            // contents. Relaxed on failure: this thread reads no slot of another thread.
             let entered = self.last.compare_exchange_weak(
                 last,
                 index + 1,
@@ -36,9 +38,11 @@ impl AppendList {
         }
     }
 
-    /// All that were entered before this call, the last first; `link_of` reads the link of a place.
+    /// Visits all indices that were appended before this call, the last one first. `link_of` reads
+    /// the link of a slot.
     pub(crate) fn for_each(&self, link_of: impl Fn(u32) -> u32, mut for_each: impl FnMut(u32)) {
-        // Acquire pairs with the Release in `push`; every entry carries on those before it.
+        // Acquire; pairs with the Release in `push`. Each push is a read-modify-write, so it
+        // continues the release sequences of the pushes before it.
         let mut next = self.last.load(Ordering::Acquire);
         while let Some(index) = next.checked_sub(1) {
             for_each(index);

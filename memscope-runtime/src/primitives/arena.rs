@@ -1,4 +1,4 @@
-//! Records that stay where they are for ever, reachable by index.
+//! An arena: values at stable addresses, reachable by index and never freed.
 
 use std::{
     alloc::{GlobalAlloc, Layout, System},
@@ -11,7 +11,7 @@ use super::{
     sync::{AtomicU32, AtomicU64, Ordering},
 };
 
-/// Types whose all-zero bytes are a valid value that may be shared between threads.
+/// Types for which all-zero bytes are a valid value that threads may share.
 ///
 /// # Safety
 ///
@@ -19,34 +19,34 @@ use super::{
 /// zero.
 pub(crate) unsafe trait Zeroed: Sync + 'static {}
 
-/// A growing array of `T` in chunks that double, so that nothing in it ever moves or is unmapped.
+/// A growing array of `T` in chunks that double in size. No value ever moves or is unmapped.
 ///
-/// The memory comes from `System`, not from the program's allocator: nothing in here recurses into
-/// it, so an arena may grow inside the allocator (a thread's first allocation does that).
+/// The memory comes from `System`, not from the program's allocator. So an arena may grow inside
+/// the allocator, as it does at a thread's first allocation, without entering it again.
 ///
-/// Invariant: `chunks[k]` is null or points to `FIRST << k` values that live for ever, at addresses
-/// below 2^48: a block's word has its size above its owner's address.
+/// Invariant: `chunks[k]` is null or points to `FIRST << k` values that live for ever. Their
+/// addresses are below 2^48, because an owner word has 48 bits for its owner's address.
 #[derive(Debug)]
 pub(crate) struct Arena<T: 'static> {
     chunks: [AtomicPtr<T>; CHUNKS],
-    /// Places handed out by `grow` so far.
+    /// Slots handed out by `grow` so far.
     len: AtomicU32,
 }
 
 const CHUNKS: usize = 24;
 const FIRST: u32 = 64;
-/// No system hands out higher addresses to a program that does not ask for them.
+/// No system hands out higher addresses unless a program asks for them.
 const MOST_ADDRESS: u64 = 1 << 48;
 
-/// Bytes that all arenas have taken from the system, and `keep` and its siblings.
+/// Bytes that all arenas, `keep`, `keep_zeroed` and `keep_str` have taken from the system.
 static BYTES: AtomicU64 = AtomicU64::new(0);
 
-/// Bytes that all arenas have taken from the system.
+/// Bytes that memscope's arenas and kept values have taken from the system.
 pub(crate) fn bytes() -> u64 {
     BYTES.load(Ordering::Relaxed)
 }
 
-/// How many places so many first chunks have.
+/// The number of slots in the first `chunks` chunks.
 pub(crate) const fn places_of(chunks: u32) -> usize {
     FIRST as usize * ((1 << chunks) - 1)
 }
@@ -56,8 +56,8 @@ impl<T: Zeroed> Arena<T> {
         Self { chunks: [const { AtomicPtr::new(ptr::null_mut()) }; CHUNKS], len: AtomicU32::new(0) }
     }
 
-    /// An arena whose first chunks are there without memory from the system; `grow` has handed out
-    /// the first of these places.
+    /// An arena whose first chunks are a static array, which needs no memory from the system. Its
+    /// first slot counts as handed out by `grow`.
     pub(crate) const fn beginning_with<const N: usize>(first: &'static [T; N]) -> Self {
         let mut chunks = [const { AtomicPtr::new(ptr::null_mut()) }; CHUNKS];
         let mut places = first.as_slice();
@@ -71,12 +71,13 @@ impl<T: Zeroed> Arena<T> {
         Self { chunks, len: AtomicU32::new(1) }
     }
 
-    /// A place never used before; `None` when the system has no memory or all places are taken.
+    /// Hands out a slot that was never used. Returns `None` if the system has no memory or all
+    /// slots are taken.
     pub(crate) fn grow(&self) -> Option<(u32, &'static T)> {
         let mut index = self.len.load(Ordering::Relaxed);
         loop {
-            // NOTE: the chunk comes first, so that `len` never counts a place that could not be
-            // made.
+            // NOTE: the chunk is made before `len` grows, so `len` never counts a slot without
+            // memory.
             let place = self.get_or_make(index)?;
             match self.len.compare_exchange_weak(
                 index,
@@ -90,12 +91,12 @@ impl<T: Zeroed> Arena<T> {
         }
     }
 
-    /// How many places `grow` has handed out.
+    /// The number of slots that `grow` has handed out.
     pub(crate) fn len(&self) -> u32 {
         self.len.load(Ordering::Acquire)
     }
 
-    /// All places handed out by `grow`, in the order of their indices.
+    /// All slots handed out by `grow`, in the order of their indices.
     pub(crate) fn iter(&self) -> impl Iterator<Item = &'static T> {
         (0..self.len()).filter_map(|index| self.get(index))
     }
@@ -108,8 +109,8 @@ impl<T: Zeroed> Arena<T> {
         (!start.is_null()).then(|| at(start, offset))
     }
 
-    /// The value that begins at this address; `None` where none does.
-    // PERF: the largest chunk first, as it has half of all places.
+    /// The value that begins at this address, or `None` if none does.
+    // PERF: begins with the last chunk, which has half of all slots.
     #[inline(never)]
     pub(crate) fn at_address(&self, address: usize) -> Option<&'static T> {
         let (mut chunk, _) = split(self.len().checked_sub(1)?)?;
@@ -125,7 +126,8 @@ impl<T: Zeroed> Arena<T> {
         }
     }
 
-    /// The value at `index`, in a new chunk if need be; `None` when the system has no memory.
+    /// The value at `index`, in a new chunk if its chunk does not exist. Returns `None` if the
+    /// system has no memory.
     #[inline]
     pub(crate) fn get_or_make(&self, index: u32) -> Option<&'static T> {
         self.get(index).or_else(|| self.make(index))
@@ -138,11 +140,12 @@ impl<T: Zeroed> Arena<T> {
         let zeroes = Zeroes::take(Layout::array::<T>((FIRST as usize) << chunk).ok()?)?;
         let new = zeroes.start.cast::<T>();
         if (zeroes.start.addr() as u64).saturating_add(zeroes.bytes()) > MOST_ADDRESS {
-            // SAFETY: nothing else has seen it.
+            // SAFETY: the memory was not published, so no other thread has seen it.
             unsafe { zeroes.give_back() };
             return None;
         }
-        // Release publishes the zeroes, and pairs with the Acquire in `get` and below.
+        // Release; pairs with the Acquire in `get`, in `at_address` and below: it publishes the
+        // zeroes.
         match self.chunks[chunk].compare_exchange(
             ptr::null_mut(),
             new,
@@ -154,7 +157,8 @@ impl<T: Zeroed> Arena<T> {
                 Some(at(new, offset))
             }
             Err(theirs) => {
-                // SAFETY: nobody else has seen it.
+                // SAFETY: the exchange failed, so the memory was not published and no other thread
+                // has seen it.
                 unsafe { zeroes.give_back() };
                 Some(at(theirs, offset))
             }
@@ -162,11 +166,11 @@ impl<T: Zeroed> Arena<T> {
     }
 }
 
-/// Memory of the system's, zeroed and aligned.
+/// Zeroed and aligned memory from the system.
 ///
-/// PERF: with a small alignment fresh pages come as they are; for a larger one `System` would write
-/// zeroes to all of them, so that each chunk, of which half may never be needed, would take real
-/// memory at once. So it is aligned here.
+/// PERF: it is aligned here and not by `System`. With a small alignment the system returns fresh,
+/// untouched pages. With a larger one `System` writes the zeroes itself, which would make a whole
+/// chunk resident at once although half of it may never be used.
 #[derive(Debug)]
 struct Zeroes {
     start: *mut u8,
@@ -175,10 +179,10 @@ struct Zeroes {
 }
 
 impl Zeroes {
-    /// What every system's allocator aligns to by itself.
+    /// The alignment that every system's allocator gives by itself.
     const SMALL_ALIGN: usize = 8;
 
-    /// `None` when the system has no memory.
+    /// Returns `None` if the system has no memory.
     fn take(wanted: Layout) -> Option<Self> {
         debug_assert!(wanted.size() != 0, "`Zeroed` forbids it");
         #[cfg(test)]
@@ -193,7 +197,7 @@ impl Zeroes {
         if block.is_null() {
             return None;
         }
-        // There is room for it.
+        // The block is larger by `room`, so the aligned start still leaves `wanted.size()` bytes.
         let start = block.wrapping_add(block.addr().wrapping_neg() % wanted.align());
         Some(Self { start, block, layout })
     }
@@ -204,40 +208,41 @@ impl Zeroes {
 
     /// # Safety
     ///
-    /// Nobody uses the memory.
+    /// No thread uses the memory.
     unsafe fn give_back(self) {
-        // SAFETY: it came from this allocator with this layout, and the caller says that nobody
-        // uses it.
+        // SAFETY: the block came from `System` with this layout, and by the caller's contract no
+        // thread uses it.
         unsafe { System.dealloc(self.block, self.layout) };
     }
 }
 
-/// Keeps one value for ever, outside the program's allocator; `None` when the system has no memory.
+/// Keeps one value for ever, outside the program's allocator. Returns `None` if the system has no
+/// memory.
 pub(crate) fn keep<T: Sync>(value: T) -> Option<&'static T> {
     const { assert!(size_of::<T>() != 0, "nothing to keep") };
     let layout = Layout::new::<T>();
-    // SAFETY: the size is not zero.
+    // SAFETY: the size is not zero, by the assertion above.
     let place = unsafe { System.alloc(layout) }.cast::<T>();
     if place.is_null() {
         return None;
     }
     BYTES.fetch_add(layout.size() as u64, Ordering::Relaxed);
-    // SAFETY: freshly allocated for a `T`.
+    // SAFETY: the memory is freshly allocated for a `T` and belongs to this thread alone.
     unsafe { place.write(value) };
-    // SAFETY: initialised above, never freed, only shared from here on.
+    // SAFETY: it is initialised above, is never freed, and from here on is only shared.
     Some(unsafe { &*place })
 }
 
-/// Keeps a value made of zeroes for ever: for those too large to be made on the stack. `None` when
-/// the system has no memory.
+/// Keeps a zeroed value for ever, for types that are too large for the stack. Returns `None` if the
+/// system has no memory.
 pub(crate) fn keep_zeroed<T: Zeroed>() -> Option<&'static T> {
     let zeroes = Zeroes::take(Layout::new::<T>())?;
     BYTES.fetch_add(zeroes.bytes(), Ordering::Relaxed);
     Some(at(zeroes.start.cast(), 0))
 }
 
-/// What stands in `place`, made of zeroes, and counted there, if nothing does; `None` when the
-/// system has no memory.
+/// Returns the value in `place`. If the cell is empty, fills it with a zeroed value and adds its
+/// size to `bytes`. Returns `None` if the system has no memory.
 pub(crate) fn get_or_keep<T: Zeroed>(
     place: &StaticRef<T>,
     bytes: &AtomicU64,
@@ -253,43 +258,46 @@ pub(crate) fn get_or_keep<T: Zeroed>(
             Some(new)
         }
         Err(theirs) => {
-            // SAFETY: nobody else has seen it.
+            // SAFETY: another thread filled the cell first, so no other thread has seen this
+            // memory.
             unsafe { zeroes.give_back() };
             Some(theirs)
         }
     }
 }
 
-/// Keeps a string for ever, outside the program's allocator; `None` when the system has no memory.
+/// Keeps a string for ever, outside the program's allocator. Returns `None` if the system has no
+/// memory.
 pub(crate) fn keep_str(text: &str) -> Option<&'static str> {
     if text.is_empty() {
         return Some("");
     }
     let layout = Layout::for_value(text);
-    // SAFETY: the size is not zero.
+    // SAFETY: the size is not zero, as `text` is not empty.
     let place = unsafe { System.alloc(layout) };
     if place.is_null() {
         return None;
     }
     BYTES.fetch_add(layout.size() as u64, Ordering::Relaxed);
-    // SAFETY: both are `text.len()` bytes long, and the new one is nobody else's.
+    // SAFETY: both are `text.len()` bytes long, and the new memory is this thread's alone, so they
+    // do not overlap.
     unsafe { ptr::copy_nonoverlapping(text.as_ptr(), place, text.len()) };
-    // SAFETY: initialised above, never freed, only shared from here on.
+    // SAFETY: it is initialised above, is never freed, and from here on is only shared.
     let bytes = unsafe { std::slice::from_raw_parts(place, text.len()) };
     std::str::from_utf8(bytes).ok()
 }
 
-/// The value `offset` places behind the start of a chunk.
+/// The value in the slot `offset` of the chunk that begins at `start`.
 fn at<T: Zeroed>(start: *mut T, offset: usize) -> &'static T {
-    // SAFETY: `split` gives offsets inside the chunk, and by the arena's invariant it has that many
-    // values.
+    // SAFETY: the caller's offset lies inside the chunk (`split` and `at_address` compute such
+    // offsets), and by the arena's invariant a chunk has that many values.
     let place = unsafe { start.add(offset) };
-    // SAFETY: the arena's invariant: valid for ever, and `Zeroed` values are only shared, never
-    // borrowed mutably.
+    // SAFETY: by the arena's invariant the value lives for ever; `Zeroed` values are only shared,
+    // never borrowed mutably.
     unsafe { &*place }
 }
 
-/// Chunk `k` starts at index `FIRST * (2^k - 1)`.
+/// Splits an index into a chunk and an offset. Chunk `k` starts at index `FIRST * (2^k - 1)`.
 #[inline]
 fn split(index: u32) -> Option<(usize, usize)> {
     let shifted = index.checked_add(FIRST)?;
@@ -297,7 +305,7 @@ fn split(index: u32) -> Option<(usize, usize)> {
     (chunk < CHUNKS).then(|| (chunk, (shifted - (FIRST << chunk)) as usize))
 }
 
-/// For tests: a thread on which memscope finds no memory for what it would keep.
+/// For tests: simulates, on one thread, a system that has no memory for memscope.
 #[cfg(test)]
 pub(crate) mod shortage {
     use std::cell::Cell;
@@ -310,7 +318,7 @@ pub(crate) mod shortage {
         IS_HERE.get()
     }
 
-    /// Runs `work` without memory for memscope.
+    /// Runs `work` while memscope gets no memory on this thread.
     pub(crate) fn during<T>(work: impl FnOnce() -> T) -> T {
         IS_HERE.set(true);
         let value = work();
@@ -368,7 +376,7 @@ mod tests {
     fn places_are_aligned_and_zeroed() {
         #[repr(align(256))]
         struct Wide([AtomicU64; 32]);
-        // SAFETY: atomic integers.
+        // SAFETY: an array of atomic integers is valid when zeroed and needs no drop.
         unsafe impl Zeroed for Wide {}
 
         let check = |place: &Wide| {

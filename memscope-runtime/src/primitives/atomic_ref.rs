@@ -1,4 +1,4 @@
-//! An atomic `Option<&'static T>`.
+//! Atomic cells that hold an `Option<&'static T>`.
 
 use std::{
     fmt,
@@ -9,9 +9,9 @@ use std::{
 
 use super::arena::Zeroed;
 
-/// A cell that holds a `&'static T` or nothing, readable and writable from every thread.
+/// A cell that holds a `&'static T` or nothing. Every thread may read and write it.
 ///
-/// Invariant: the pointer is null or was made from a `&'static T`; only the methods below write it.
+/// Invariant: the pointer is null or was made from a `&'static T`. Only the methods below write it.
 pub(crate) struct StaticRef<T: 'static>(AtomicPtr<T>);
 
 impl<T: Sync> StaticRef<T> {
@@ -19,23 +19,23 @@ impl<T: Sync> StaticRef<T> {
         Self(AtomicPtr::new(ptr::null_mut()))
     }
 
-    /// Publishes `value`: a reader that gets it also sees what was written to it before (pairs with
-    /// `get`).
+    /// Publishes `value`. Release; pairs with the Acquire in `get`: a reader that gets the value
+    /// also sees what was written to it before.
     pub(crate) fn set(&self, value: &'static T) {
         self.0.store(ptr::from_ref(value).cast_mut(), Ordering::Release);
     }
 
-    /// Like `set` where the cell is empty; else returns what stands there.
+    /// Publishes `value` if the cell is empty; otherwise returns the value that is there.
     pub(crate) fn set_if_none(&self, value: &'static T) -> Result<(), &'static T> {
         let new = ptr::from_ref(value).cast_mut();
         match self.0.compare_exchange(ptr::null_mut(), new, Ordering::AcqRel, Ordering::Acquire) {
             Ok(_) => Ok(()),
-            // SAFETY: by the type's invariant a pointer that is not null came from a `&'static T`.
+            // SAFETY: by the type's invariant a non-null pointer was made from a `&'static T`.
             Err(there) => Err(unsafe { &*there }),
         }
     }
 
-    /// Puts `new` in the place of what was seen there, unless that has changed.
+    /// Replaces `seen` by `new`. Returns `false` if the cell no longer holds `seen`.
     pub(crate) fn replace(&self, seen: Option<&'static T>, new: &'static T) -> bool {
         let seen = seen.map_or(ptr::null_mut(), |seen| ptr::from_ref(seen).cast_mut());
         let new = ptr::from_ref(new).cast_mut();
@@ -50,7 +50,7 @@ impl<T: Sync> StaticRef<T> {
     #[inline]
     pub(crate) fn get(&self) -> Option<&'static T> {
         let there = self.0.load(Ordering::Acquire);
-        // SAFETY: by the type's invariant the pointer is null or came from a `&'static T`.
+        // SAFETY: by the type's invariant the pointer is null or was made from a `&'static T`.
         unsafe { there.as_ref() }
     }
 }
@@ -58,12 +58,13 @@ impl<T: Sync> StaticRef<T> {
 // SAFETY: a null pointer is an empty cell, and there is nothing to drop.
 unsafe impl<T: Sync> Zeroed for StaticRef<T> {}
 
-/// A [`StaticRef`] whose address can be read as a number with [`FREE_BITS`] zeroes below it.
+/// A [`StaticRef`] that keeps its address shifted left by [`FREE_BITS`], so that a reader can
+/// combine the number with a tag below it.
 ///
-/// Invariant: the number is 0, or the address of a `&'static T`, shifted; only `set` writes it.
+/// Invariant: the number is 0 or the shifted address of a `&'static T`. Only `set` writes it.
 pub(crate) struct ShiftedRef<T: 'static>(AtomicU64, PhantomData<StaticRef<T>>);
 
-/// How many bits an address leaves free in a word: those of memscope's arenas are below 2^48.
+/// The bits of a word that an address leaves free: memscope's arenas are below 2^48.
 pub(crate) const FREE_BITS: u32 = 16;
 
 impl<T: Sync> ShiftedRef<T> {
@@ -71,25 +72,25 @@ impl<T: Sync> ShiftedRef<T> {
         Self(AtomicU64::new(0), PhantomData)
     }
 
-    /// As [`StaticRef::set`].
+    /// Like [`StaticRef::set`].
     #[inline]
     pub(crate) fn set(&self, value: &'static T) {
         let address = ptr::from_ref(value).expose_provenance() as u64;
         self.0.store(address << FREE_BITS, Ordering::Release);
     }
 
-    /// The address, shifted; 0 where the cell is empty.
+    /// The shifted address; 0 if the cell is empty.
     #[inline]
     pub(crate) fn shifted(&self) -> u64 {
         self.0.load(Ordering::Relaxed)
     }
 
-    /// As [`StaticRef::get`].
+    /// Like [`StaticRef::get`].
     #[inline]
     pub(crate) fn get(&self) -> Option<&'static T> {
         let address = (self.0.load(Ordering::Acquire) >> FREE_BITS) as usize;
-        // SAFETY: by the type's invariant the address is 0 or that of a `&'static T`, which `set`
-        // has exposed.
+        // SAFETY: by the type's invariant the address is 0 or that of a `&'static T`, whose
+        // provenance `set` has exposed.
         unsafe { ptr::with_exposed_provenance::<T>(address).as_ref() }
     }
 }

@@ -1,43 +1,44 @@
-//! The monotonic clock, in nanoseconds since memscope first looked at it.
+//! The monotonic clock: nanoseconds since memscope first read it.
 //!
-//! It is the standard library's: the same on every platform, never set back, right across cores,
-//! sleeps and migrations. Between two looks at it, which take 22 to 50 ns each, the processor's
-//! counter goes on for 12 to 28: see [`tsc`]. What needs no exact time uses [`recent_ns`], a
-//! load. On Linux the system is asked directly, as the library's call can panic.
+//! It is the standard library's clock: the same on every platform, never set back, correct across
+//! cores, sleeps and migrations. A read of it takes 22 to 50 ns. Between two reads the processor's
+//! time-stamp counter, which takes 12 to 28 ns, continues it: see [`tsc`]. Code that needs no exact
+//! time uses [`recent_ns`], a load. On Linux memscope asks the system directly, because the
+//! library's call can panic.
 
 use super::{
     sync::{AtomicU64, Ordering},
     tsc,
 };
 
-/// What the system's clock said when memscope first looked; 0: it has not.
+/// The system's time at memscope's first read; 0 before that.
 static START: AtomicU64 = AtomicU64::new(0);
 
-/// When somebody last looked, to the millisecond.
+/// The time of the last read by any thread, to the millisecond.
 static RECENT: AtomicU64 = AtomicU64::new(1);
 
-/// By how much tests have set the clock forward.
+/// How far tests have set the clock forward.
 static AHEAD: AtomicU64 = AtomicU64::new(0);
 
 const MILLISECOND: u64 = 1_000_000;
 
-/// Fixes the start; later calls change nothing.
+/// Fixes the start. Later calls change nothing.
 pub(crate) fn start() {
     elapsed_ns();
 }
 
-/// Never 0, which stands for "not read".
+/// The time now. Never 0, which stands for "not read".
 pub(crate) fn now_ns() -> u64 {
     let elapsed = tsc::now_ns().unwrap_or_else(|| tsc::look(elapsed_ns));
     let now = elapsed.saturating_add(AHEAD.load(Ordering::Relaxed)).max(1);
-    // PERF: so seldom that the line stays shared.
+    // PERF: at most one write a millisecond, so the cache line stays shared.
     if now.saturating_sub(RECENT.load(Ordering::Relaxed)) >= MILLISECOND {
         RECENT.fetch_max(now, Ordering::Relaxed);
     }
     now
 }
 
-/// What the system's clock says.
+/// The time by the system's clock.
 fn elapsed_ns() -> u64 {
     let now = tsc::system_ns();
     let start = match START.load(Ordering::Relaxed) {
@@ -50,13 +51,13 @@ fn elapsed_ns() -> u64 {
     now.saturating_sub(start)
 }
 
-/// When somebody last looked at the clock: never 0, and never later than now. It costs a load, and
-/// is safe in the allocator.
+/// The time of the last read by any thread: never 0, never later than now. It costs a load and is
+/// safe inside the allocator.
 pub(crate) fn recent_ns() -> u64 {
     RECENT.load(Ordering::Relaxed)
 }
 
-/// Sets the clock forward: a month goes by.
+/// Sets the clock forward, so that a test can let a month go by.
 pub fn advance(by: std::time::Duration) {
     AHEAD.fetch_add(u64::try_from(by.as_nanos()).unwrap_or(u64::MAX), Ordering::Relaxed);
     now_ns();

@@ -1,10 +1,9 @@
-//! Locks that a forked child gets through: what another thread of the parent held is given up and
-//! made anew.
+//! Locks that survive `fork`: the child takes over a lock that another thread of the parent held.
 //!
-//! `fork` copies the memory and only the thread that calls it. A lock that another thread held
-//! stays held in the child, and no thread is there to release it. So the word of a [`Lock`] says in
-//! which process it was taken (see [`fork::generation`]): a thread that finds it held since before
-//! the fork takes it over, and what it guards, which may be half written, starts anew.
+//! `fork` copies the memory, but only the calling thread. A lock that another thread held stays
+//! held in the child, where no thread can release it. So the word of a [`Lock`] names the process
+//! in which it was taken (see [`fork::generation`]). A thread that finds a lock held since before
+//! the fork takes it over. The guarded value, which may be half written, is then renewed.
 
 use std::{
     cell::{Cell, UnsafeCell},
@@ -22,41 +21,41 @@ use super::{
     sync::{AtomicU8, AtomicU32, Ordering},
 };
 
-/// A mutual exclusion lock. It is not poisoned: a panic releases it.
+/// A mutual exclusion lock. A panic releases it and does not poison it.
 ///
-/// Waiting is yielding and short sleeps, and not a wait in the system: what it guards is needed
-/// seldom and held briefly, and a child inherits no list of waiting threads.
+/// A waiting thread yields or sleeps shortly, and does not wait in the system. The guarded value is
+/// needed seldom and held briefly, and a child inherits no list of waiting threads.
 pub(crate) struct Lock<T: 'static> {
-    /// Of the process that it was taken in, the [`generation`](fork::generation) + 1; 0: it is
+    /// The [`generation`](fork::generation) of the process that took the lock, + 1; 0 if it is
     /// free.
     holder: AtomicU32,
-    /// Makes anew what was half written. It must neither read nor drop what is there.
+    /// Renews a value that is half written. It must neither read nor drop what is there.
     renew: fn(&mut T),
     value: UnsafeCell<ManuallyDrop<T>>,
 }
 
-// SAFETY: a guard gives out the value, and there is one guard at a time: `holder` goes from 0 to a
-// process, or from a process whose threads are gone to this one, by compare-and-swap.
+// SAFETY: only a guard gives access to the value, and there is one guard at a time. `holder` goes
+// by compare-and-swap from 0 to this process, or from a process whose threads are gone to this one.
 unsafe impl<T: Send> Sync for Lock<T> {}
 
-/// The value is this thread's, until this is dropped.
+/// Exclusive access to the value until the guard is dropped.
 #[derive(Debug)]
 pub(crate) struct Guard<'a, T: 'static> {
     lock: &'a Lock<T>,
-    /// It counts for its thread (see [`HELD`]), and so must not travel.
+    /// Counted in the thread-local [`HELD`], so the guard must not move to another thread.
     not_send: PhantomData<*const ()>,
 }
 
 thread_local! {
-    /// Locks that this thread holds, and [`SURVIVES`].
+    /// The number of locks that this thread holds, and the flag [`SURVIVES`].
     static HELD: Cell<u32> = const { Cell::new(0) };
 }
 
-/// The thread has held a lock across the last fork.
+/// A flag in `HELD`: the thread has held a lock across the last fork.
 const SURVIVES: u32 = 1 << 31;
 
-/// Called in a child, on its only thread: whether that holds a lock. So it is only where a signal
-/// handler forks, or an allocator below memscope's.
+/// Whether the only thread of a child holds a lock. That happens only if a signal handler forks, or
+/// an allocator below memscope's does.
 pub(crate) fn survives_holding() -> bool {
     let held = HELD.get() & !SURVIVES;
     HELD.set(if held == 0 { 0 } else { held | SURVIVES });
@@ -68,7 +67,7 @@ impl<T> Lock<T> {
         Self { holder: AtomicU32::new(0), renew, value: UnsafeCell::new(ManuallyDrop::new(value)) }
     }
 
-    /// Waits as long as another thread of this process holds it.
+    /// Waits as long as another thread of this process holds the lock.
     pub(crate) fn lock(&self) -> Guard<'_, T> {
         let mut attempt = 0;
         loop {
@@ -80,7 +79,7 @@ impl<T> Lock<T> {
         }
     }
 
-    /// Waits for about a second at the most.
+    /// Like `lock`, but gives up after about a second.
     pub(crate) fn lock_for_a_while(&self) -> Option<Guard<'_, T>> {
         (0..1_000).find_map(|attempt| {
             let guard = self.try_lock();
@@ -91,9 +90,9 @@ impl<T> Lock<T> {
         })
     }
 
-    /// `None`: another thread of this process holds it.
+    /// Returns `None` if another thread of this process holds the lock.
     pub(crate) fn try_lock(&self) -> Option<Guard<'_, T>> {
-        // Acquire pairs with the Release in `drop`.
+        // Acquire; pairs with the Release in `drop`.
         match self.take(0) {
             Ok(()) => Some(self.guard()),
             Err(holder) => self.take_over(holder),
@@ -110,7 +109,7 @@ impl<T> Lock<T> {
         Guard { lock: self, not_send: PhantomData }
     }
 
-    /// Takes it from a thread that the fork has left behind.
+    /// Takes the lock from a thread that a fork has left behind.
     #[cold]
     #[inline(never)]
     fn take_over(&self, holder: u32) -> Option<Guard<'_, T>> {
@@ -135,22 +134,23 @@ impl<T> Deref for Guard<'_, T> {
     type Target = T;
 
     fn deref(&self) -> &T {
-        // SAFETY: the guard is the only one (see `Lock`), and lends it out for as long as it is
-        // borrowed itself.
+        // SAFETY: this is the only guard (see `Lock`), and the borrow of the value lasts no longer
+        // than the borrow of the guard.
         unsafe { &*self.lock.value.get() }
     }
 }
 
 impl<T> DerefMut for Guard<'_, T> {
     fn deref_mut(&mut self) -> &mut T {
-        // SAFETY: as in `deref`; the guard is borrowed mutably.
+        // SAFETY: this is the only guard (see `Lock`), and it is borrowed mutably as long as the
+        // value.
         unsafe { &mut *self.lock.value.get() }
     }
 }
 
 impl<T> Drop for Guard<'_, T> {
     fn drop(&mut self) {
-        // Release pairs with the Acquire in `take`.
+        // Release; pairs with the Acquire in `take`.
         self.lock.holder.store(0, Ordering::Release);
         match HELD.get() - 1 {
             SURVIVES => {
@@ -164,10 +164,10 @@ impl<T> Drop for Guard<'_, T> {
 
 impl<T> Drop for Lock<T> {
     fn drop(&mut self) {
-        // Else it is half written: no thread holds what is dropped but one that a fork has left
-        // behind.
+        // A lock that is dropped while held was held by a thread that a fork has left behind. Its
+        // value may be half written, so it is leaked.
         if *self.holder.get_mut() == 0 {
-            // SAFETY: dropped here alone, and not used any more.
+            // SAFETY: the value is dropped here alone and is not used any more.
             unsafe { ManuallyDrop::drop(self.value.get_mut()) };
         }
     }
@@ -179,23 +179,23 @@ impl<T> fmt::Debug for Lock<T> {
     }
 }
 
-// A panic leaves it released, and what it guards as it then was.
+// A panic releases the lock and leaves the value as it was at that moment.
 impl<T> UnwindSafe for Lock<T> {}
 impl<T> RefUnwindSafe for Lock<T> {}
 
-/// For what is never half written, or not read again if it was.
+/// For a value that is never half written, or is not read again if it was.
 pub(crate) fn as_it_is<T>(_: &mut T) {}
 
-/// A value that is made once, by whichever thread needs it first. In a child that was forked
-/// meanwhile it is made again.
+/// A cell that is initialised once, by the first thread that needs the value.
+///
+/// If a process forks while another thread initialises the cell, the child initialises it again.
 pub(crate) struct Once<T: 'static> {
     is_made: AtomicU8,
     making: Lock<()>,
     value: UnsafeCell<MaybeUninit<T>>,
 }
 
-// SAFETY: the value is written before `is_made`, by the holder of `making`, and only read from then
-// on.
+// SAFETY: the holder of `making` writes the value before `is_made`; from then on it is only read.
 unsafe impl<T: Send + Sync> Sync for Once<T> {}
 
 impl<T> Once<T> {
@@ -209,18 +209,18 @@ impl<T> Once<T> {
 
     #[inline]
     pub(crate) fn get(&self) -> Option<&T> {
-        // Acquire pairs with the Release in `make`.
+        // Acquire; pairs with the Release in `make`.
         if self.is_made.load(Ordering::Acquire) == 0 {
             return None;
         }
-        // SAFETY: only shared since `is_made` was set.
+        // SAFETY: no thread writes the value after `is_made` was set, so it may be shared.
         let value = unsafe { &*self.value.get() };
-        // SAFETY: written before that.
+        // SAFETY: the value was written before `is_made` was set.
         Some(unsafe { value.assume_init_ref() })
     }
 
-    /// The value, made by this call if it is the first. Where making it panics, the next call makes
-    /// it.
+    /// The value, made by this call if it is the first. If `make` panics, the next call tries
+    /// again.
     #[inline]
     pub(crate) fn get_or_init(&self, make: impl FnOnce() -> T) -> &T {
         match self.get() {
@@ -240,7 +240,7 @@ impl<T> Once<T> {
         // set.
         let place = unsafe { &mut *self.value.get() };
         let place = place.write(value);
-        // Release pairs with the Acquire in `get`.
+        // Release; pairs with the Acquire in `get`.
         self.is_made.store(1, Ordering::Release);
         place
     }
@@ -249,7 +249,8 @@ impl<T> Once<T> {
 impl<T> Drop for Once<T> {
     fn drop(&mut self) {
         if *self.is_made.get_mut() != 0 {
-            // SAFETY: it was made, and no other thread shares it any more.
+            // SAFETY: `is_made` is set, so the value was written, and `&mut self` excludes other
+            // threads.
             unsafe { self.value.get_mut().assume_init_drop() };
         }
     }
@@ -261,7 +262,7 @@ impl<T> fmt::Debug for Once<T> {
     }
 }
 
-// What is made is whole.
+// A value that was made is never half written.
 impl<T: UnwindSafe> UnwindSafe for Once<T> {}
 impl<T: UnwindSafe + RefUnwindSafe> RefUnwindSafe for Once<T> {}
 

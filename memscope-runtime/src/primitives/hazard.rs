@@ -1,13 +1,13 @@
-//! Whose a place of the table is, and when it may be taken away: hazard pointers (Michael, IEEE
-//! TPDS 15(6), 2004) with ids for pointers.
+//! Hazard pointers (Michael, IEEE TPDS 15(6), 2004) with task ids for pointers: they protect the
+//! record in a table slot until no thread charges it.
 //!
-//! A thread says first which task it charges, and looks at the place after that; who takes the
-//! place away marks it first, and looks at what all threads have said after that. So one of the two
+//! A thread first publishes which task it charges, then reads the table slot. A thread that
+//! reclaims the slot first marks it, then reads what all threads have published. So one of the two
 //! sees the other.
 
 use super::sync::{AtomicU32, AtomicU64, Ordering, fence};
 
-/// Which task a thread charges; 0: none.
+/// The id of the task that a thread charges; 0 if it charges none.
 #[derive(Debug)]
 pub(crate) struct HazardSlot(AtomicU64);
 
@@ -17,13 +17,14 @@ impl HazardSlot {
         Self(AtomicU64::new(0))
     }
 
-    /// From here on the thread may look for the task's place, and charge its record if it finds it.
+    /// Publishes `id`. From here on the thread may look for the task's slot, and charge the record
+    /// that it finds there.
     #[inline]
     pub(crate) fn begin(&self, id: u64) {
-        // Release: what the thread charged before is seen by who takes that record away (pairs with
-        // `is`).
+        // Release; pairs with the Acquire in `is`: a thread that reclaims the previous task's
+        // record sees all that this thread charged to it.
         self.0.store(id, Ordering::Release);
-        // Before the place is looked at (pairs with the fence in `GuardedSlot::end`).
+        // The id is published before the slot is read. Pairs with the fence in `GuardedSlot::end`.
         fence(Ordering::SeqCst);
     }
 
@@ -32,31 +33,30 @@ impl HazardSlot {
         self.0.load(Ordering::Relaxed)
     }
 
-    /// The thread charges nobody any more.
+    /// The thread charges no task any more.
     pub(crate) fn end(&self) {
-        // Release: as in `begin`.
+        // Release, as in `begin`.
         self.0.store(0, Ordering::Release);
     }
 
     pub(crate) fn is(&self, id: u64) -> bool {
-        // Acquire pairs with the Release of the next id, or of none: what was charged before is
-        // seen.
+        // Acquire; pairs with the Release in `begin` and `end`, where the thread publishes the next
+        // id or none: what it charged before is seen.
         self.0.load(Ordering::Acquire) == id
     }
 }
 
-/// The task that a place of the table is for.
+/// The guard of a table slot: the task that owns it, and a lock for the thread that changes that.
 #[derive(Debug)]
 pub(crate) struct GuardedSlot {
-    /// The id that Tokio has given the task; 0: empty. With [`BUSY`]: the place is being filled or
-    /// emptied.
+    /// The id that Tokio gave the task; 0 if the slot is empty. With [`BUSY`], a thread is filling
+    /// or emptying the slot.
     id: AtomicU64,
-    /// 1 while somebody fills the place, gives the record up, or gives it another name: one at a
-    /// time.
+    /// 1 while a thread fills the slot, gives the record up or renames it: one thread at a time.
     held: AtomicU32,
 }
 
-/// No id of a task has this bit.
+/// No task id has this bit.
 pub(crate) const BUSY: u64 = 1 << 63;
 
 impl GuardedSlot {
@@ -65,43 +65,46 @@ impl GuardedSlot {
         Self { id: AtomicU64::new(0), held: AtomicU32::new(0) }
     }
 
-    /// Whose it is; 0 where it is empty, `None` while that changes.
+    /// The id of the slot's task; 0 if the slot is empty, `None` while that changes.
     pub(crate) fn id(&self) -> Option<u64> {
         let id = self.id.load(Ordering::Relaxed);
         (id & BUSY == 0).then_some(id)
     }
 
-    /// Whether it is this task's. Who has said before that it charges the task may charge it, until
-    /// it says otherwise.
+    /// Whether the slot is this task's. A thread that published the id before this call may charge
+    /// the task until it publishes another id.
     pub(crate) fn is_of(&self, id: u64) -> bool {
-        // Acquire pairs with the Release in `begin`: the record is there.
+        // Acquire; pairs with the Release in `begin`: the record is there.
         self.id.load(Ordering::Acquire) == id
     }
 
-    /// Makes an empty place busy and holds it.
+    /// Locks an empty slot and marks it busy. Returns `false` if another thread is changing it or
+    /// it is not empty.
     pub(crate) fn take(&self, id: u64) -> bool {
         self.mark(0, id)
     }
 
-    /// Gives a place that is held and busy to a task, whose record, if it has one, is there.
+    /// Assigns a locked, busy slot to a task and unlocks it. The task's record, if it has one, must
+    /// be there already.
     pub(crate) fn begin(&self, id: u64) {
-        // Release pairs with the Acquire in `is_of`.
+        // Release; pairs with the Acquire in `is_of`.
         self.id.store(id, Ordering::Release);
         self.unlock();
     }
 
-    /// Leaves a place that is held and busy empty.
+    /// Leaves a locked, busy slot empty and unlocks it.
     pub(crate) fn stay_empty(&self) {
         self.begin(0);
     }
 
-    /// Takes the place from its task, and holds it, unless a thread charges the task.
+    /// Takes the slot from its task and keeps it locked and busy. Returns `false` if a thread
+    /// charges the task, or if another thread is changing the slot.
     pub(crate) fn end<'a>(&self, id: u64, threads: impl Iterator<Item = &'a HazardSlot>) -> bool {
         if !self.mark(id, id) {
             return false;
         }
-        // The mark is there before the threads are looked at (pairs with the fence in
-        // `HazardSlot::begin`).
+        // The slot is marked before the threads' ids are read. Pairs with the fence in
+        // `HazardSlot::begin`.
         fence(Ordering::SeqCst);
         let mut threads = threads;
         let is_charged = threads.any(|thread| thread.is(id));
@@ -111,7 +114,7 @@ impl GuardedSlot {
         !is_charged
     }
 
-    /// Leaves the place empty if it is this task's and has no record, which nobody can be charging
+    /// Empties the slot if it is this task's and has no record. No thread can be charging a record
     /// then.
     #[cfg_attr(not(tokio_unstable), allow(dead_code, reason = "only told tasks have such places"))]
     pub(crate) fn give_up(&self, id: u64, has_record: impl FnOnce() -> bool) {
@@ -125,8 +128,8 @@ impl GuardedSlot {
         }
     }
 
-    /// In a forked child, on its only thread: lets go of a place whose holder is not there. Returns
-    /// whether it was just changing hands: then it is empty now.
+    /// Unlocks a slot whose holder a fork has left behind. Must be called in the child, on its only
+    /// thread. Returns whether the slot was changing hands; it is empty then.
     #[allow(dead_code, reason = "the loom models do not fork")]
     pub(crate) fn abandon(&self) -> bool {
         let is_changing = self.id.load(Ordering::Relaxed) & BUSY != 0;
@@ -141,8 +144,8 @@ impl GuardedSlot {
         if !self.hold() {
             return false;
         }
-        // Release: who finds the place taken away finds what was written before (pairs with the
-        // Acquire in `is_of`).
+        // Release; pairs with the Acquire in `is_of`: a thread that finds the slot taken away sees
+        // what was written before.
         let next = id | BUSY;
         let busy =
             self.id.compare_exchange(there, next, Ordering::Release, Ordering::Relaxed).is_ok();
@@ -152,10 +155,10 @@ impl GuardedSlot {
         busy
     }
 
-    /// Nobody waits: who does not get it looks for another place, or tries again at the next
-    /// snapshot.
+    /// Locks the slot. Never blocks: on contention the caller tries another slot, or tries again at
+    /// the next snapshot.
     pub(crate) fn hold(&self) -> bool {
-        // Acquire pairs with the Release in `unlock`.
+        // Acquire; pairs with the Release in `unlock`.
         self.held.compare_exchange(0, 1, Ordering::Acquire, Ordering::Relaxed).is_ok()
     }
 

@@ -1,4 +1,4 @@
-//! A table of places in the code: each is made once, found by its hash, and kept for ever.
+//! An intern table: each entry is made once, found by its hash and kept for ever.
 
 use super::{
     arena::Arena,
@@ -6,15 +6,16 @@ use super::{
     sync::{AtomicU64, Ordering},
 };
 
-/// Slots of the table: far more than places, so that probes stay short; and as many as fill ten
-/// chunks of an arena.
+/// Slots of the table: far more than entries, so that probes stay short. They fill ten chunks of an
+/// arena exactly.
 const SLOTS: u32 = 64 * 1_023;
 const PROBES: u32 = 64;
 
-/// Places of one kind, by the hash of what tells them apart, with open addressing.
+/// A hash table with open addressing, whose entries are never removed. A source place or a name is
+/// such an entry.
 #[derive(Debug)]
 pub(crate) struct InternTable<T: 'static> {
-    /// In the order in which they were made.
+    /// All entries, in the order in which they were made.
     list: Arena<StaticRef<T>>,
     table: Arena<StaticRef<T>>,
     made: AtomicU64,
@@ -25,8 +26,9 @@ impl<T: Sync> InternTable<T> {
         Self { list: Arena::new(), table: Arena::new(), made: AtomicU64::new(0) }
     }
 
-    /// The place with this hash that `is_same` accepts. Else a new one, if `has_room`, which `make`
-    /// keeps under the index it is given; `None` where there is no room or no memory.
+    /// Returns the entry with this hash that `is_same` accepts. If there is none and `has_room`
+    /// agrees, `make` makes a new one under the index it is given. Returns `None` if there is no
+    /// room or no memory.
     pub(crate) fn get_or_insert(
         &self,
         hash: u64,
@@ -50,7 +52,8 @@ impl<T: Sync> InternTable<T> {
                 self.made.fetch_add(1, Ordering::Relaxed);
                 match slot.set_if_none(new) {
                     Ok(()) => return Some(new),
-                    // Somebody else's; ours stays in the list, unused.
+                    // Another thread filled the slot first; the new entry stays in the list,
+                    // unused.
                     Err(there) => there,
                 }
             };
@@ -61,23 +64,23 @@ impl<T: Sync> InternTable<T> {
         None
     }
 
-    /// The one that was made under this index.
+    /// The entry that was made under this index.
     pub(crate) fn get(&self, index: u32) -> Option<&'static T> {
         self.list.get(index)?.get()
     }
 
-    /// How many were made.
+    /// The number of entries that were made.
     pub(crate) fn made(&self) -> u64 {
         self.made.load(Ordering::Relaxed)
     }
 
-    /// All of them, in the order in which they were made.
+    /// All entries, in the order in which they were made.
     pub(crate) fn iter(&self) -> impl Iterator<Item = &'static T> {
         self.list.iter().filter_map(StaticRef::get)
     }
 }
 
-/// A hash that differs where the parts do: multiply-and-rotate over eight bytes at a time.
+/// A hash of eight bytes at a time by rotation and multiplication (FxHash, as in rustc).
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Hash(u64);
 
@@ -91,7 +94,7 @@ impl Hash {
         Self((self.0.rotate_left(5) ^ word).wrapping_mul(FACTOR))
     }
 
-    /// All of a text counts: names differ mostly at their ends.
+    /// Hashes the whole text, because names differ mostly at their ends.
     pub(crate) fn text(self, text: &str) -> Self {
         text.as_bytes().chunks(8).fold(self, |hash, chunk| {
             let mut word = [0; 8];

@@ -1,18 +1,18 @@
-//! A time that may not be known, in eight bytes.
+//! Optional nanoseconds in eight bytes.
 
 use std::num::NonZeroU64;
 
-/// Nanoseconds, so that an `Option` of them takes no more room.
+/// Nanoseconds with a niche, so that an `Option` of them takes no more room.
 ///
-/// Invariant: the complement of their number. The largest one, of which nobody sees the end, is not
-/// among them.
+/// Invariant: the word is the complement of the nanoseconds. So `u64::MAX` nanoseconds, 584 years,
+/// cannot be represented.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Nanos(NonZeroU64);
 
 impl Nanos {
     pub(crate) const ZERO: Self = Self(NonZeroU64::MAX);
 
-    /// At the most 2^64 - 2 of them.
+    /// Values above 2^64 - 2 are stored as 2^64 - 2.
     #[inline]
     pub(crate) fn new(ns: u64) -> Self {
         Self(NonZeroU64::new(!ns).unwrap_or(NonZeroU64::MIN))

@@ -1,18 +1,18 @@
-//! Lists put in order where speed matters little.
+//! Sorting for lists where speed matters little.
 //!
 //! The standard library's sorts are compiled anew for each type and key, with a thousand lines of
-//! LLVM's language and more each time. Here they are compiled once, for places in a list.
+//! LLVM IR and more each time. Here the sort is compiled once, over positions in a list.
 
 use std::cmp::Ordering;
 
 use crate::primitives::reserve;
 
-/// Sorts as `sort_by` does: equal ones stay as they stand.
+/// A stable sort like `sort_by`.
 pub(crate) fn by<T>(list: &mut [T], compare: impl FnMut(&T, &T) -> Ordering) {
     sort(list.len(), &mut List { list, compare });
 }
 
-/// Sorts as `sort_by_key` does: equal ones stay as they stand.
+/// A stable sort like `sort_by_key`.
 pub(crate) fn by_key<T, K: Ord>(list: &mut [T], mut key: impl FnMut(&T) -> K) {
     by(list, |a, b| key(a).cmp(&key(b)));
 }
@@ -22,8 +22,8 @@ struct List<'a, T, C> {
     compare: C,
 }
 
-/// What is compiled for each list. Closures would be compiled twice, as the tables of `dyn FnMut`
-/// have what `FnOnce` needs too.
+/// What is compiled for each list. Closures would be compiled twice, because the vtable of a `dyn
+/// FnMut` also has what `FnOnce` needs.
 trait Places {
     fn compare(&mut self, a: usize, b: usize) -> Ordering;
     fn swap(&mut self, a: usize, b: usize);
@@ -44,11 +44,11 @@ fn sort(len: usize, list: &mut dyn Places) {
         return;
     }
     let Some(mut order) = reserve::list(len) else { return sort_in_place(len, list) };
-    // For each place the one where its value stands now.
+    // For each position, the position at which its value stands now.
     order.extend(0..len);
-    // Needs no memory, and equal ones stay as they stand.
+    // Allocates nothing. The index breaks ties, so the order is stable.
     order.sort_unstable_by(|a, b| list.compare(*a, *b).then(a.cmp(b)));
-    // Around one cycle of places after another.
+    // Moves the values along one cycle of the permutation after another.
     for first in 0..len {
         let mut place = first;
         loop {
@@ -62,7 +62,7 @@ fn sort(len: usize, list: &mut dyn Places) {
     }
 }
 
-/// Without memory, and equal ones in any order: a heap whose first is the last.
+/// Heapsort with a max-heap. It allocates nothing and is not stable.
 #[cold]
 fn sort_in_place(len: usize, list: &mut dyn Places) {
     let sink = |list: &mut dyn Places, mut place: usize, end: usize| {

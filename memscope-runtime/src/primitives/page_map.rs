@@ -1,11 +1,11 @@
-//! Where the owners of blocks of a page or more are kept: beside them, so that their sizes stay
-//! round and their pages untouched.
+//! The page map: the owners of blocks of a page or more, kept outside of the blocks.
 //!
-//! Two such blocks never begin in the same page. So the number of the page in which a block begins
-//! finds its slot, in a tree of three levels like the processor's own page tables: three loads.
-//! Small blocks may begin in the same page, so the slot also says where in the page its block
-//! begins. It is filled when the block is made, read while the block lives, and emptied before the
-//! block's memory is given back.
+//! An owner word in front of such a block would make its size less round and touch one more page.
+//! Two such blocks never begin in the same page. So the number of a block's first page finds its
+//! slot, in a radix tree of three levels like the processor's own page tables: three loads. A small
+//! block may begin in the same page, so the slot also records where in the page its block begins. A
+//! slot is filled when the block is made, read while the block lives, and emptied before the
+//! block's memory is freed.
 
 use super::{
     arena::{self, Zeroed},
@@ -13,24 +13,25 @@ use super::{
     sync::{AtomicU64, Ordering},
 };
 
-/// Blocks from this size on have a slot.
+/// Blocks of this size and more have a slot.
 pub(crate) const PAGE: usize = 1 << PAGE_BITS;
 
 const PAGE_BITS: u32 = 12;
-/// Of each level.
+/// Bits of the page number that each level of the tree uses.
 const BITS: u32 = 12;
 const WIDTH: usize = 1 << BITS;
 
-/// What is known of the block of a page or more that begins in a page.
+/// The owner and the size of the block of a page or more that begins in a page.
 #[derive(Debug)]
 pub(crate) struct Slot {
-    /// The owner, and in the lowest 16 bits where in the page the block begins. 0: empty.
+    /// The owner, and in the lowest 16 bits the offset in the page at which the block begins; 0 if
+    /// the slot is empty.
     word: AtomicU64,
     bytes: AtomicU64,
 }
 
 impl Slot {
-    /// The whole word, for whatever changes the owner.
+    /// The whole word, for code that changes the owner.
     pub(crate) fn word(&self) -> &AtomicU64 {
         &self.word
     }
@@ -39,13 +40,13 @@ impl Slot {
         self.word.load(Ordering::Relaxed) >> FREE_BITS << FREE_BITS
     }
 
-    /// The size that the block was made with.
+    /// The size with which the block was made.
     pub(crate) fn bytes(&self) -> usize {
         usize::try_from(self.bytes.load(Ordering::Relaxed)).unwrap_or(0)
     }
 
-    /// Relaxed, all of it: a block passes from thread to thread by means of the program's, which
-    /// order this too.
+    /// All accesses are Relaxed: the program synchronises when it passes a block from one thread to
+    /// another, and that orders these stores too.
     pub(crate) fn fill(&self, block: *const u8, owner: u64, bytes: usize) {
         self.bytes.store(bytes as u64, Ordering::Relaxed);
         self.word.store(owner | start(block), Ordering::Relaxed);
@@ -61,28 +62,28 @@ impl Slot {
     }
 }
 
-/// Where in its page a block begins.
+/// The offset in its page at which a block begins.
 fn start(block: *const u8) -> u64 {
     (block.addr() % PAGE) as u64
 }
 
-/// The slots of 16 MiB.
+/// The slots of 16 MiB of addresses.
 #[derive(Debug)]
 struct Leaf([Slot; WIDTH]);
 
-/// Of 64 GiB.
+/// The leaves of 64 GiB of addresses.
 #[derive(Debug)]
 struct Branch([StaticRef<Leaf>; WIDTH]);
 
-// SAFETY: atomic integers.
+// SAFETY: atomic integers are valid when zeroed and need no drop.
 unsafe impl Zeroed for Leaf {}
 
-// SAFETY: null pointers, without destructors.
+// SAFETY: null pointers are valid `StaticRef`s, which need no drop.
 unsafe impl Zeroed for Branch {}
 
 static ROOT: [StaticRef<Branch>; WIDTH] = [const { StaticRef::none() }; WIDTH];
 
-/// Of branches and leaves: a 256th of the addresses at which such blocks ever were.
+/// Bytes of branches and leaves: a 256th of the addresses at which such blocks ever began.
 static BYTES: AtomicU64 = AtomicU64::new(0);
 
 /// The memory of the tree.
@@ -97,7 +98,7 @@ pub(crate) fn slot(block: *const u8) -> Option<&'static Slot> {
     slot.is_of(block).then_some(slot)
 }
 
-/// The slot for a new block; `None` if the system has no memory.
+/// Makes the slot of a new block. Returns `None` if the system has no memory.
 pub(crate) fn make_slot(block: *const u8) -> Option<&'static Slot> {
     let [root, branch, leaf] = path(block)?;
     let branches = arena::get_or_keep(&ROOT[root], &BYTES)?;
@@ -105,23 +106,23 @@ pub(crate) fn make_slot(block: *const u8) -> Option<&'static Slot> {
     Some(&leaves.0[leaf])
 }
 
-/// Blocks that have no slot, for want of memory.
+/// Blocks without a slot, for lack of memory.
 static REFUSED: AtomicU64 = AtomicU64::new(0);
 
-/// Counts a block that has no slot.
+/// Counts a block without a slot.
 pub(crate) fn refuse_slot() {
     REFUSED.fetch_add(1, Ordering::Relaxed);
 }
 
-/// How many blocks got no slot.
+/// The number of blocks without a slot.
 pub(crate) fn slots_refused() -> u64 {
     REFUSED.load(Ordering::Relaxed)
 }
 
-/// The places on the way to an address.
+/// The index of an address in each level of the tree, the root's first.
 ///
-/// `None` above 2^48: no system hands such addresses out to who does not ask for them. The highest
-/// byte may be a tag.
+/// Returns `None` above 2^48: no system hands out such addresses unless a program asks for them.
+/// The highest byte is ignored, as it may be a tag.
 fn path(block: *const u8) -> Option<[usize; 3]> {
     let page = (block.addr() as u64 & (u64::MAX >> 8)) >> PAGE_BITS;
     let place = |level: u32| (page >> (level * BITS)) as usize;

@@ -1,6 +1,7 @@
-//! Threads of memscope's own that are to start at the next *occasion*: when a task is polled.
+//! Memscope's own threads that are to start at the next *occasion*, which is a poll of a task.
 //!
-//! None starts before `main`, and none inside the allocator but for periodic reports.
+//! No such thread starts before `main`. None starts inside the allocator, except the thread of
+//! periodic reports.
 
 use super::{
     atomic_ref::StaticRef,
@@ -14,26 +15,27 @@ pub(crate) enum Pending {
     /// The threads that reports need.
     #[cfg(feature = "report-file")]
     Reports,
-    /// The thread of periodic reports: it is worth a start inside the allocator.
+    /// The thread of periodic reports, which may start inside the allocator.
     #[cfg(feature = "report-file")]
     Periodic,
 }
 
-/// What is to start, as bits.
+/// What is to start, one bit for each [`Pending`].
 static PENDING: AtomicU32 = AtomicU32::new(0);
 
-/// How each is started, from the first [`want`] on.
+/// The start functions, each set by the first [`want`].
 static STARTS: [StaticRef<fn()>; 3] = [const { StaticRef::none() }; 3];
 
-/// Has `start` called at the next occasion.
+/// Requests that `start` is called at the next occasion.
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "the reference is kept")]
 pub(crate) fn want(pending: Pending, start: &'static fn()) {
     STARTS[pending as usize].set(start);
-    // Release: what made it wanted is seen where it starts (pairs with `start_pending`).
+    // Release; pairs with the Acquire in `start_pending` and `start_periodic`: the start function
+    // sees why it was wanted.
     PENDING.fetch_or(1 << pending as u32, Ordering::Release);
 }
 
-/// An occasion: a task is polled. Must not be called in the allocator.
+/// An occasion: a task is polled. Must not be called inside the allocator.
 ///
 /// PERF: a load and a comparison.
 #[inline]
@@ -45,7 +47,7 @@ pub(crate) fn occasion() {
 
 #[cold]
 fn start_pending() {
-    // Acquire pairs with `want`.
+    // Acquire; pairs with the Release in `want`.
     let pending = PENDING.swap(0, Ordering::Acquire);
     for (bit, start) in STARTS.iter().enumerate() {
         if pending & 1 << bit != 0
@@ -59,8 +61,9 @@ fn start_pending() {
 /// The one occasion inside the allocator: an unannotated Tokio task has allocated, and periodic
 /// reports are asked for. A program without annotations calls memscope nowhere else.
 ///
-/// NOTE: what is started there must not allocate from the program's heap, take a lock of memscope's
-/// or panic. The system's `pthread_create` may call `malloc`, which is not entered at this point.
+/// NOTE: the start function must not allocate from the program's heap, take a lock of memscope's or
+/// panic. The system's `pthread_create` may call `malloc`; the allocator below is not inside a call
+/// at this point.
 #[cfg(feature = "tokio")]
 #[inline]
 pub(crate) fn occasion_in_allocator() {

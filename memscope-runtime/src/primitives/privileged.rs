@@ -1,15 +1,15 @@
-//! Whether the program has rights that its caller lacks: a set-user-id or set-group-id bit, file
-//! capabilities.
+//! Whether the program has rights that its caller lacks: by a set-user-id or set-group-id bit, or
+//! by file capabilities.
 //!
-//! The caller sets the environment. A file that is named there would be written with the program's
-//! rights, so such a program reads no variable.
+//! The caller sets the environment. A file named there would be written with the program's rights,
+//! so such a program reads no variable.
 
-/// What the kernel told the program when it started, in its auxiliary vector.
+/// Reads the auxiliary vector, which the kernel passed to the program at its start.
 #[cfg(any(target_os = "linux", target_os = "android"))]
 pub(crate) fn is_privileged() -> bool {
     use std::ffi::c_ulong;
 
-    // SAFETY: as the C library declares it; it takes and returns a number.
+    // SAFETY: declared as in the C library; the function takes and returns a number.
     unsafe extern "C" {
         safe fn getauxval(kind: c_ulong) -> c_ulong;
     }
@@ -17,7 +17,7 @@ pub(crate) fn is_privileged() -> bool {
     getauxval(AT_SECURE) != 0
 }
 
-/// Whether the ids changed when the program started.
+/// Whether the user or group ids changed when the program started.
 #[cfg(any(
     target_vendor = "apple",
     target_os = "freebsd",
@@ -30,14 +30,14 @@ pub(crate) fn is_privileged() -> bool {
 pub(crate) fn is_privileged() -> bool {
     use std::ffi::c_int;
 
-    // SAFETY: as the C library declares it; it returns a number.
+    // SAFETY: declared as in the C library; the function returns a number.
     unsafe extern "C" {
         safe fn issetugid() -> c_int;
     }
     issetugid() != 0
 }
 
-/// Elsewhere no program runs with more rights than its caller, or memscope cannot tell.
+/// On other systems no program has more rights than its caller, or memscope cannot tell.
 #[cfg(not(any(
     target_os = "linux",
     target_os = "android",

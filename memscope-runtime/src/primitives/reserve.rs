@@ -1,15 +1,18 @@
-//! Memory that is kept for the end of memory: memscope's own work ends where there is no more, and
-//! the program does not end with it.
+//! A memory reserve for the end of memory: memscope's own work stops there, and the program goes
+//! on.
 //!
-//! A list that grows with the program (rows, cells, text) asks before it grows, and what it has no
-//! room for is left out and counted. What is small and cannot ask (a name, a path, a line, what the
-//! standard library needs for a file) has *room* made for it beforehand: a block is taken and given
-//! back at once, so that the allocator has what comes next; where that was too little, the
-//! allocator asks here before it says no. Where there is none, a piece of the *reserve* is given
-//! back to the system: address space that is held from the first work on and not touched. From then
-//! on [`is_short`] has the lists stop, so that the rest of the reserve is enough to say so.
+//! A list that grows with the program (rows, cells, text) asks before it grows. What does not fit
+//! is left out and counted. Small allocations cannot ask: a name, a path, a line, what the standard
+//! library needs for a file. So *room* is made for them beforehand: a block is allocated and freed
+//! at once, so the allocator can serve what comes next. If that was too little, the allocator asks
+//! here before it fails.
 //!
-//! NOTE: another thread of the program may take what was given back. Then the next piece is.
+//! If there is no memory for room, a piece of the *reserve* is given back to the system. The
+//! reserve is address space that is held from the first work on and never touched. From then on
+//! [`is_short`] stops the lists, so that the rest of the reserve is enough to report the shortage.
+//!
+//! NOTE: another thread of the program may take what was given back. Then the next piece is given
+//! back.
 
 use std::{
     alloc::{GlobalAlloc, Layout, System},
@@ -22,27 +25,28 @@ use std::{
     sync::atomic::{AtomicPtr, AtomicUsize, Ordering},
 };
 
-/// PERF: above the size from which the C library maps each block by itself, so that a piece is
-/// address space alone.
+/// PERF: larger than the size from which the C library maps each block by itself, so that a piece
+/// is address space alone.
 const PIECE: usize = 256 << 10;
 const PIECES: usize = 8;
-/// Room that is made at one time, and of which that much is left when it is made anew.
+/// Bytes of room that are made at one time. Room is made anew when less than `LEAST_ROOM` is left.
 const ROOM: usize = 64 << 10;
 const LEAST_ROOM: usize = 16 << 10;
-/// What a row takes that has memory of its own and says nothing else.
+/// Assumed bytes of a row that owns memory and does not call [`spend`] for it.
 const ROW: usize = 256;
 
 static HELD: [AtomicPtr<u8>; PIECES] = [const { AtomicPtr::new(ptr::null_mut()) }; PIECES];
-/// Pieces that are not held.
+/// The number of pieces that are not held.
 static MISSING: AtomicUsize = AtomicUsize::new(PIECES);
 
-/// Takes this many bytes the way the program does and gives them back. False: there is no memory.
+/// Allocates this many bytes as the program does, and frees them. Returns `false` if there is no
+/// memory.
 type MakeRoom = fn(Layout) -> bool;
 
 thread_local! {
-    /// The reserve is for what this thread does: how room is made for it.
+    /// How this thread makes room, while it does memscope's own work; `None` otherwise.
     static WORKS: Cell<Option<MakeRoom>> = const { Cell::new(None) };
-    /// What is left of the room that was made.
+    /// Bytes that are left of the room that was made.
     static LEFT: Cell<usize> = const { Cell::new(0) };
     /// Rows that the work of this thread has left out.
     static LEFT_OUT: Cell<u64> = const { Cell::new(0) };
@@ -52,7 +56,7 @@ const fn piece() -> Layout {
     Layout::new::<[u8; PIECE]>()
 }
 
-/// Takes what is missing of the reserve, if there is memory for it.
+/// Allocates the missing pieces of the reserve, as far as there is memory for them.
 pub(crate) fn hold() {
     if MISSING.load(Ordering::Relaxed) == 0 {
         return;
@@ -71,28 +75,30 @@ pub(crate) fn hold() {
         if kept.is_ok() {
             MISSING.fetch_sub(1, Ordering::Relaxed);
         } else {
-            // SAFETY: just allocated with this layout, and not kept.
+            // SAFETY: the piece was just allocated with this layout and was not published.
             unsafe { System.dealloc(new, piece()) };
         }
     }
 }
 
-/// Gives a piece back to the system, so that this many bytes can be had. False: this is not
-/// memscope's own work, or there is no piece. Called in the allocator, when it got nothing.
+/// Gives a piece back to the system, so that this many bytes can be allocated. Returns `false` if
+/// the thread does none of memscope's own work, or if no piece is left. The allocator calls it when
+/// it got no memory.
 #[cold]
 pub(crate) fn give_way(bytes: usize) -> bool {
-    // Larger requests are those of lists, which can do without.
+    // Larger requests come from lists, which can do without.
     bytes < LEAST_ROOM && WORKS.with(Cell::get).is_some() && give_back()
 }
 
-/// Gives a piece back to the system. False: there is none.
+/// Gives a piece back to the system. Returns `false` if no piece is left.
 #[cold]
 pub(crate) fn give_back() -> bool {
     for place in &HELD {
         let held = place.swap(ptr::null_mut(), Ordering::Relaxed);
         if !held.is_null() {
             MISSING.fetch_add(1, Ordering::Relaxed);
-            // SAFETY: allocated with this layout, and no other thread has it any more.
+            // SAFETY: the piece was allocated with this layout, and the swap gave it to this thread
+            // alone.
             unsafe { System.dealloc(held, piece()) };
             return true;
         }
@@ -100,7 +106,7 @@ pub(crate) fn give_back() -> bool {
     false
 }
 
-/// Makes room for what is small, if need be from the reserve.
+/// Makes room for small allocations, if necessary from the reserve.
 #[cold]
 fn make_room() {
     let Some(make_room) = WORKS.with(Cell::get) else { return };
@@ -113,8 +119,8 @@ fn make_room() {
     }
 }
 
-/// Whether there is no memory for more rows: the reserve is in use, or was never there. Room is
-/// made for what has to be said all the same.
+/// Whether there is no memory for more rows: a part of the reserve is in use, or could never be
+/// held. Makes room for what must be reported all the same.
 pub(crate) fn is_short() -> bool {
     if LEFT.with(Cell::get) < LEAST_ROOM {
         make_room();
@@ -122,26 +128,26 @@ pub(crate) fn is_short() -> bool {
     MISSING.load(Ordering::Relaxed) != 0
 }
 
-/// So much of the room is used.
+/// Records that so many bytes of the room are used.
 pub(crate) fn spend(bytes: usize) {
     LEFT.with(|left| left.set(left.get().saturating_sub(bytes)));
 }
 
-/// Whether not even a line can be made.
+/// Whether there is no memory even for one line.
 pub(crate) fn is_empty() -> bool {
     MISSING.load(Ordering::Relaxed) >= PIECES
 }
 
-/// Work of memscope's own on this thread, as long as it lives.
+/// A guard for memscope's own work on this thread.
 #[derive(Debug)]
 pub(crate) struct Work {
     outer: Option<MakeRoom>,
     left_out: u64,
-    /// Thread-local: the guard must not travel.
+    /// The guard's state is thread-local, so it must not move to another thread.
     not_send: PhantomData<*const ()>,
 }
 
-/// Begins such work; the thread makes room by `how`.
+/// Begins memscope's own work on this thread, which makes room by `how`.
 pub(crate) fn begin(how: MakeRoom) -> Work {
     hold();
     let work = Work {
@@ -154,7 +160,7 @@ pub(crate) fn begin(how: MakeRoom) -> Work {
 }
 
 impl Work {
-    /// Rows left out since it began.
+    /// Rows left out since the work began.
     #[expect(clippy::unused_self, reason = "only while it lives")]
     pub(crate) fn left_out(&self) -> u64 {
         left_out()
@@ -173,7 +179,7 @@ pub(crate) fn left_out() -> u64 {
     LEFT_OUT.with(Cell::get)
 }
 
-/// Begins the work again: what was left out before does not count.
+/// Resets the count of rows left out, when the work begins again.
 pub(crate) fn count_anew() {
     LEFT_OUT.with(|left_out| left_out.set(0));
 }
@@ -183,7 +189,7 @@ pub(crate) fn leave_out(rows: u64) {
     LEFT_OUT.with(|left_out| left_out.set(left_out.get().saturating_add(rows)));
 }
 
-/// Makes room for one more. False: there is no memory for it.
+/// Makes room for one more element. Returns `false` if there is no memory for it.
 #[inline]
 pub(crate) fn grow<T>(list: &mut Vec<T>) -> bool {
     list.len() < list.capacity() || grow_more(list)
@@ -191,19 +197,19 @@ pub(crate) fn grow<T>(list: &mut Vec<T>) -> bool {
 
 #[cold]
 fn grow_more<T>(list: &mut Vec<T>) -> bool {
-    // It may take the room that was made.
+    // The list may take the room that was made.
     spend(list.len().saturating_mul(size_of::<T>()));
-    // By a little where it cannot be by as much as there is.
+    // Grows by a little if it cannot double.
     list.try_reserve(1).is_ok() || (!is_short() && list.try_reserve_exact(64).is_ok())
 }
 
-/// Makes room for one more row, and for what is in it.
+/// Makes room for one more row and for what it owns. Returns `false` if there is no memory for it.
 #[inline]
 pub(crate) fn has_room<T>(rows: &mut Vec<T>) -> bool {
     grow(rows) && !is_short()
 }
 
-/// Adds a row if there is memory for it, else counts it.
+/// Appends a row. If there is no memory for it, counts it as left out and returns `false`.
 #[inline]
 pub(crate) fn push<T>(list: &mut Vec<T>, row: T) -> bool {
     let has_room = grow(list);
@@ -215,7 +221,8 @@ pub(crate) fn push<T>(list: &mut Vec<T>, row: T) -> bool {
     has_room
 }
 
-/// All rows, or as many as there is memory for; the others are counted, and not made.
+/// Makes all rows, or as many as there is memory for. The others are not made but counted as left
+/// out.
 pub(crate) fn rows<S, T>(
     sources: impl IntoIterator<Item = S>,
     mut row: impl FnMut(S) -> Option<T>,
@@ -223,8 +230,8 @@ pub(crate) fn rows<S, T>(
     let sources = sources.into_iter();
     let mut rows = Vec::new();
     spend(sources.size_hint().0.saturating_mul(size_of::<T>()));
-    // PERF: where the length is known, rows are made where they stay. Where there is no memory for
-    // all of them, there may be for some.
+    // PERF: if the length is known, rows are made where they stay. If there is no memory for all of
+    // them, there may be for some.
     let _ = rows.try_reserve_exact(sources.size_hint().0);
     for source in sources {
         if has_room(&mut rows) {
@@ -239,7 +246,7 @@ pub(crate) fn rows<S, T>(
     rows
 }
 
-/// Makes room for one more. False: there is no memory for it.
+/// Makes room for one more entry. Returns `false` if there is no memory for it.
 pub(crate) fn room<K: Eq + Hash, V>(map: &mut HashMap<K, V>) -> bool {
     if map.len() < map.capacity() {
         return true;
@@ -248,12 +255,12 @@ pub(crate) fn room<K: Eq + Hash, V>(map: &mut HashMap<K, V>) -> bool {
     map.try_reserve(1).is_ok()
 }
 
-/// Whether work of which nothing can be left out has room: this much memory can be had now.
+/// Whether this much memory can be allocated now, for work of which nothing can be left out.
 pub(crate) fn has_room_for(bytes: u64) -> bool {
     !is_short() && usize::try_from(bytes).is_ok_and(|bytes| list::<u8>(bytes).is_some())
 }
 
-/// A list of this length, if there is memory for it.
+/// An empty list of this capacity, if there is memory for it.
 pub(crate) fn list<T>(length: usize) -> Option<Vec<T>> {
     let mut list = Vec::new();
     spend(length.saturating_mul(size_of::<T>()));

@@ -1,30 +1,30 @@
-//! A sequence lock: several words that are read as one without holding up their writer.
+//! A seqlock (Lameter 2005; Boehm, MSPC 2012): a reader gets several words as one, and the writer
+//! never waits for it.
 //!
-//! NOTE: the words are written with Release and read with Acquire (free on x86), so that who sees
-//! any of a writing sees before it that it had begun.
+//! NOTE: writers store the words with Release and readers load them with Acquire, which is free on
+//! x86. So a reader that sees any word of a write also sees that the write had begun.
 
 use super::sync::{AtomicU64, Ordering};
 
-/// How often the words were written, twice: 0 while they never were, odd while they are being
-/// written.
+/// The version: twice the number of writes. It is 0 before the first write, and odd during a write.
 #[derive(Debug)]
 pub(crate) struct SeqLock(AtomicU64);
 
-/// The words are this writer's, until this is dropped.
+/// Exclusive write access to the words until the guard is dropped.
 #[derive(Debug)]
 pub(crate) struct WriteGuard<'a> {
     version: &'a AtomicU64,
     odd: u64,
 }
 
-/// What a reader finds.
+/// The result of a read.
 #[derive(Debug)]
 pub(crate) enum Read<T> {
-    /// Of one writing.
+    /// All words are of one write.
     Consistent(T),
-    /// Being written, or written meanwhile.
+    /// The words were being written before or during the read.
     Torn,
-    /// Never written.
+    /// The words were never written.
     Empty,
 }
 
@@ -34,17 +34,17 @@ impl SeqLock {
         Self(count)
     }
 
-    /// `None` when another writer is at it.
+    /// Begins a write. Returns `None` if another thread is writing.
     #[inline]
     pub(crate) fn write(&self) -> Option<WriteGuard<'_>> {
         let Self(version) = self;
         let there = version.load(Ordering::Relaxed);
         let odd = there + 1;
         let is_free = there.is_multiple_of(2)
-            // Acquire pairs with the Release in `drop`: the last writer's words lie before this
-            // one's.
+            // Acquire; pairs with the Release in `drop`: this writer's words come after the last
+            // writer's.
             && version.compare_exchange(there, odd, Ordering::Acquire, Ordering::Relaxed).is_ok();
-        // NOTE: made only then: whoever drops one unlocks.
+        // NOTE: the guard is made only on success, because dropping one unlocks.
         is_free.then(|| WriteGuard { version, odd })
     }
 
@@ -54,18 +54,18 @@ impl SeqLock {
         !self.0.load(Ordering::Relaxed).is_multiple_of(2)
     }
 
-    /// In a forked child, on its only thread: the writer is not there. The words are as if they had
-    /// never been written, or, if they `are_whole`, as if they were just written.
+    /// Ends a write whose thread a fork has left behind. Must be called in the child, on its only
+    /// thread. If the words `are_whole`, they count as just written, otherwise as never written.
     #[allow(dead_code, reason = "the loom models do not fork")]
     pub(crate) fn abandon(&self, are_whole: bool) {
         let odd = self.0.load(Ordering::Relaxed);
         self.0.store(if are_whole { odd + 1 } else { 0 }, Ordering::Relaxed);
     }
 
-    /// Reads the words; what `read` returns is thrown away if they were written meanwhile.
+    /// Reads the words. What `read` returns is discarded if the words were written meanwhile.
     pub(crate) fn read<T>(&self, read: impl FnOnce() -> T) -> Read<T> {
         let Self(version) = self;
-        // Acquire pairs with the Release in `drop`: the words are at least as new.
+        // Acquire; pairs with the Release in `drop`: the words are at least as new as this version.
         let before = version.load(Ordering::Acquire);
         if before == 0 {
             return Read::Empty;

@@ -1,4 +1,4 @@
-//! Places of one kind that are used again and never move.
+//! A slab: items of one type that are reused and never move (Bonwick, USENIX 1994).
 
 use std::{cell::Cell, ptr, thread::LocalKey};
 
@@ -9,16 +9,17 @@ use super::{
     this_thread,
 };
 
-/// What a pool is made of: a place knows its index, and, while it is free, the next free one.
+/// An item of a slab. It stores its own index and, while it is free, the link to the next free
+/// item.
 pub(crate) trait SlabItem: Zeroed {
     fn index(&self) -> u32;
     fn set_index(&self, index: u32);
     fn link(&self) -> u32;
-    /// Called as soon as the place is free, so that it can be told by this.
+    /// Called as soon as the item is free, so an implementation can notice that here.
     fn set_link(&self, next: u32);
 }
 
-/// Both, for places that have room for them.
+/// The index and the link, for items that have room for both.
 #[derive(Debug)]
 pub(crate) struct Links {
     index: AtomicU32,
@@ -26,25 +27,26 @@ pub(crate) struct Links {
 }
 
 impl Links {
-    /// A number of the place's own, kept where the link of a free place is: who follows a link
-    /// while the place is taken, which happens to those that are overtaken, is told by the list's
-    /// count of changes.
+    /// Stores a number of the item's own where a free item keeps its link.
+    ///
+    /// A thread in `FreeList::pop` may still read it as a link if another thread has taken the item
+    /// meanwhile. The list's ABA counter then makes that `pop` fail.
     #[cfg(feature = "layout")]
     pub(crate) fn set_waiting_at(&self, number: u32) {
         self.link.store(number, Ordering::Relaxed);
     }
 
-    /// What was noted since the place was taken.
+    /// The number stored since the item was taken.
     #[cfg(feature = "layout")]
     pub(crate) fn waiting_at(&self) -> u32 {
         self.link.load(Ordering::Relaxed)
     }
 }
 
-/// Stands for the link of a place that a thread has for itself.
+/// The link of an item that a thread has taken for itself.
 pub(crate) const TAKEN: u32 = u32::MAX;
 
-/// A place with [`Links`].
+/// An item that contains [`Links`].
 pub(crate) trait HasLinks: Zeroed {
     fn links(&self) -> &Links;
 }
@@ -67,7 +69,7 @@ impl<T: HasLinks> SlabItem for T {
     }
 }
 
-/// An arena whose places are taken, put back and taken again.
+/// An arena whose items are taken, put back and taken again.
 #[derive(Debug)]
 pub(crate) struct Slab<T: 'static> {
     places: Arena<T>,
@@ -79,23 +81,23 @@ impl<T: SlabItem> Slab<T> {
         Self { places: Arena::new(), free: FreeList::new(AtomicU64::new(0)) }
     }
 
-    /// A pool whose first places are there without memory from the system; the first of all is
-    /// taken.
+    /// A slab whose first items are a static array, which needs no memory from the system. The very
+    /// first item counts as taken.
     pub(crate) const fn beginning_with<const N: usize>(first: &'static [T; N]) -> Self {
         Self { places: Arena::beginning_with(first), free: FreeList::new(AtomicU64::new(0)) }
     }
 
-    /// A free place, a new one if need be; `None` when the system has no memory.
+    /// Takes a free item or makes a new one. Returns `None` if the system has no memory.
     pub(crate) fn take(&'static self) -> Option<&'static T> {
         self.take_up_to(u32::MAX)
     }
 
-    /// The same with so many places at the most.
+    /// Like [`take`](Self::take), but makes at most `most` items.
     pub(crate) fn take_up_to(&'static self, most: u32) -> Option<&'static T> {
         self.take_from(&self.free, most)
     }
 
-    /// The same for those of a kind that are put into a list of their own.
+    /// Like [`take_up_to`](Self::take_up_to), but takes from a free list of the caller's own.
     pub(crate) fn take_from(&'static self, free: &FreeList, most: u32) -> Option<&'static T> {
         #[cfg(test)]
         if super::arena::shortage::is_here() {
@@ -112,15 +114,15 @@ impl<T: SlabItem> Slab<T> {
         Some(place)
     }
 
-    /// The same for one thread, which has the place for itself until it ends.
+    /// Like [`take_up_to`](Self::take_up_to), for an item that one thread keeps until it ends.
     pub(crate) fn take_for_thread(&'static self, most: u32) -> Option<&'static T> {
         let place = self.take_up_to(most)?;
         place.set_link(TAKEN);
         Some(place)
     }
 
-    /// In a forked child, on its only thread: gives the places of the threads that are not there to
-    /// others, each first to `each`. `own`: that of the thread.
+    /// Frees the items of threads that a fork has left behind, after calling `each` on them. Must
+    /// be called in the child, on its only thread, whose own item is `own`.
     pub(crate) fn take_back(&'static self, own: Option<&'static T>, each: impl Fn(&'static T)) {
         let left_behind =
             |place: &&T| place.link() == TAKEN && !own.is_some_and(|own| ptr::eq(own, *place));
@@ -130,8 +132,8 @@ impl<T: SlabItem> Slab<T> {
         }
     }
 
-    /// Whoever takes the place next sees all that was written to it before.
-    // PERF: out of line, as those that come and go stay near.
+    /// Frees an item. The thread that takes it next sees all that was written to it before.
+    // PERF: out of line, because items that come and go stay in the magazine.
     #[inline(never)]
     pub(crate) fn put(&self, place: &'static T) {
         Self::put_into(&self.free, place);
@@ -141,16 +143,17 @@ impl<T: SlabItem> Slab<T> {
         free.push(place.index(), |next| place.set_link(next));
     }
 
-    /// Puts the place back for this thread, if it has not enough.
+    /// Puts the item into this thread's magazine. Frees it if the magazine is full or the thread is
+    /// unregistered.
     #[inline]
     pub(crate) fn put_local(&self, spare: &'static LocalKey<Magazine<T>>, place: &'static T) {
-        // A thread that nobody knows has no end at which it would give its places back.
+        // An unregistered thread has no end at which it would return its items.
         if !(this_thread::is_registered() && spare.with(|spare| spare.push(place))) {
             self.put(place);
         }
     }
 
-    /// Gives all that this thread kept to the others; it keeps nothing from here on.
+    /// Frees all items in this thread's magazine. The thread puts nothing into it from here on.
     pub(crate) fn empty(&self, spare: &'static LocalKey<Magazine<T>>) {
         while let Some(place) = spare.with(Magazine::pop) {
             self.put(place);
@@ -161,22 +164,22 @@ impl<T: SlabItem> Slab<T> {
         self.places.get(index)
     }
 
-    /// The place that begins at this address; `None` where none does.
+    /// The item that begins at this address; `None` if none does.
     #[inline]
     pub(crate) fn at_address(&self, address: usize) -> Option<&'static T> {
         self.places.at_address(address)
     }
 
-    /// All places, free or not.
+    /// All items, free or not.
     pub(crate) fn iter(&self) -> impl Iterator<Item = &'static T> {
         self.places.iter()
     }
 }
 
-/// A few free places that one thread keeps for itself.
+/// A magazine (Bonwick and Adams, USENIX 2001): a few free items that one thread keeps for itself.
 ///
-/// PERF: a task is mostly born and buried on threads that do both, so that its places go round
-/// here, without a locked instruction (about 7 ns each) and still warm in the cache.
+/// PERF: most tasks are born and end on threads that do both. Their items then circulate in the
+/// magazine, without a locked instruction (about 7 ns each) and still warm in the cache.
 #[derive(Debug)]
 pub(crate) struct Magazine<T: 'static> {
     places: [Cell<Option<&'static T>>; MOST_SPARE],
@@ -190,7 +193,7 @@ impl<T: SlabItem> Magazine<T> {
         Self { places: [const { Cell::new(None) }; MOST_SPARE], len: Cell::new(0) }
     }
 
-    /// Takes the place that was added last.
+    /// Takes the item that was added last.
     #[inline]
     pub(crate) fn pop(&self) -> Option<&'static T> {
         let last = self.len.get().checked_sub(1)?;
@@ -198,7 +201,7 @@ impl<T: SlabItem> Magazine<T> {
         self.places.get(last)?.get()
     }
 
-    /// Adds a place unless there are enough.
+    /// Adds an item. Returns `false` if the magazine is full.
     #[inline]
     fn push(&self, place: &'static T) -> bool {
         let len = self.len.get();

@@ -1,31 +1,31 @@
-//! A ring: what one thread says, read by another, without either waiting.
+//! An SPSC ring buffer: one thread pushes, one reader drains, and neither waits for the other.
 //!
-//! One thread pushes at a time and one reader drains at a time; each knows its own end by itself
-//! and looks at the other's only when it has to. A full ring drops what comes, the newest, and
-//! counts it.
+//! One producer pushes at a time and one reader drains at a time. Each keeps its own index and
+//! reads the other's only when it must. A full ring drops the newest events and counts them.
 
 use crossbeam_utils::CachePadded;
 
 use super::sync::{AtomicU32, AtomicU64, Ordering, Slot, bump};
 
-/// What one slot holds.
+/// The contents of one slot.
 pub(crate) type Words = [u64; 4];
 
-/// `N` slots, a power of two. Both counts go on for ever, modulo 2^32; the slot is the count modulo
+/// A ring of `N` slots, a power of two. Both counts wrap modulo 2^32; a slot is the count modulo
 /// `N`.
 #[derive(Debug)]
 pub(crate) struct Ring<const N: usize> {
     pushed: CachePadded<Pushed>,
-    /// How many were drained; written by the reader.
+    /// Slots drained so far; written by the reader.
     drained: CachePadded<AtomicU32>,
     slots: [Slot; N],
 }
 
-/// The producer's line: all that it needs to know, so that the next one goes on where it stopped.
+/// The producer's cache line. It holds all that a producer needs to know, so the next producer can
+/// continue where the last one stopped.
 #[derive(Debug)]
 struct Pushed {
     count: AtomicU32,
-    /// How many were drained, when the producer last looked.
+    /// Slots drained, as of the producer's last look.
     drained: AtomicU32,
     dropped: AtomicU64,
 }
@@ -53,20 +53,21 @@ impl<const N: usize> Ring<N> {
         }
     }
 
-    /// What was pushed and found no room.
+    /// Events that were dropped because the ring was full.
     pub(crate) fn dropped(&self) -> u64 {
         self.pushed.dropped.load(Ordering::Relaxed)
     }
 
-    /// Adds to the ring; counts where there is no room. By one producer at a time, each of which
-    /// has seen the one before.
+    /// Pushes an event, or counts it as dropped if the ring is full. One producer at a time may
+    /// call it, and must have synchronised with the producer before it.
     #[inline]
     pub(crate) fn push(&self, words: Words) {
         let Pushed { count, drained, dropped } = &*self.pushed;
         let pushed = count.load(Ordering::Relaxed);
         let is_full = |drained: u32| pushed.wrapping_sub(drained) >= Self::SLOTS;
         if is_full(drained.load(Ordering::Relaxed)) {
-            // Acquire pairs with the Release in `drain`: what is written below was read before.
+            // Acquire; pairs with the Release in `drain`: the slot was read before it is written
+            // below.
             let now = self.drained.load(Ordering::Acquire);
             drained.store(now, Ordering::Relaxed);
             if is_full(now) {
@@ -75,23 +76,23 @@ impl<const N: usize> Ring<N> {
             }
         }
         self.slots[(pushed % Self::SLOTS) as usize].put(words);
-        // Release pairs with the Acquire in `drain`.
+        // Release; pairs with the Acquire in `drain`.
         count.store(pushed.wrapping_add(1), Ordering::Release);
     }
 
-    /// Takes out what was pushed before this call, in that order; by one reader at a time, each of
-    /// which has seen the one before.
+    /// Removes the events that were pushed before this call, in order, and returns their number.
+    /// One reader at a time may call it, and must have synchronised with the reader before it.
     pub(crate) fn drain(&self, mut each: impl FnMut(Words)) -> u32 {
         let start = self.drained.load(Ordering::Relaxed);
-        // Acquire pairs with the Release in `push`: the slots below this count are written.
+        // Acquire; pairs with the Release in `push`: the slots below this count are written.
         let end = self.pushed.count.load(Ordering::Acquire);
         let mut place = start;
         while place != end {
             each(self.slots[(place % Self::SLOTS) as usize].get());
             place = place.wrapping_add(1);
         }
-        // Release pairs with the Acquire in `push`: the slots are read before they are written
-        // anew.
+        // Release; pairs with the Acquire in `push`: the slots are read before they are written
+        // again.
         self.drained.store(end, Ordering::Release);
         end.wrapping_sub(start)
     }

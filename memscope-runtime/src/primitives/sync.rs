@@ -1,13 +1,13 @@
-//! Atomics, and the three ways this crate counts with them.
+//! Atomics, and four ways to count with them.
 //!
-//! Everything that is generic over the atomics takes them from here, so that the loom models
+//! All files that the loom models explore take their atomics from here. So the models
 //! (`memscope-runtime/loom`) can compile the same files over loom's.
 
 #[cfg(feature = "tokio")]
 pub(crate) use std::sync::atomic::AtomicUsize;
 pub(crate) use std::sync::atomic::{AtomicI64, AtomicU8, AtomicU32, AtomicU64, Ordering, fence};
 
-/// Adds without a read-modify-write: for counters that have one writer at a time.
+/// Adds without a read-modify-write, for counters that have one writer at a time.
 ///
 /// PERF: two plain moves instead of a locked instruction (about 1 ns against 7 ns).
 #[inline]
@@ -15,7 +15,7 @@ pub(crate) fn bump(counter: &AtomicU64, by: u64) {
     counter.store(counter.load(Ordering::Relaxed).wrapping_add(by), Ordering::Relaxed);
 }
 
-/// The signed sibling of [`bump`], which also returns the new value.
+/// Like [`bump`], for a signed counter. Returns the new value.
 #[inline]
 pub(crate) fn shift(counter: &AtomicI64, by: i64) -> i64 {
     let next = counter.load(Ordering::Relaxed).wrapping_add(by);
@@ -23,7 +23,7 @@ pub(crate) fn shift(counter: &AtomicI64, by: i64) -> i64 {
     next
 }
 
-/// Adds to a counter with many writers; free where there is nothing to add.
+/// Adds to a counter with many writers. Costs nothing if there is nothing to add.
 #[inline]
 pub(crate) fn add(counter: &AtomicU64, by: u64) {
     if by != 0 {
@@ -31,7 +31,7 @@ pub(crate) fn add(counter: &AtomicU64, by: u64) {
     }
 }
 
-/// Raises a maximum with many writers; a plain load where it already stands high enough.
+/// Raises a maximum with many writers. Costs a plain load if the maximum is already high enough.
 #[inline]
 pub(crate) fn raise(maximum: &AtomicU64, to: u64) {
     if maximum.load(Ordering::Relaxed) < to {
@@ -39,9 +39,10 @@ pub(crate) fn raise(maximum: &AtomicU64, to: u64) {
     }
 }
 
-/// Words that one thread writes and another reads after it: plain stores and loads of atomics, so
-/// that it is safe code. In the loom models it is no atomic, and a read that overlaps a write
-/// fails.
+/// Words that one thread writes and another reads afterwards.
+///
+/// They are atomics with plain loads and stores, so the code is safe. In the loom models a slot is
+/// not atomic, and a read that overlaps a write fails the test.
 #[derive(Debug)]
 pub(crate) struct Slot([AtomicU64; 4]);
 

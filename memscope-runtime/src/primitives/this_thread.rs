@@ -1,11 +1,11 @@
-//! Whether this thread is registered: it has a record, and a destructor that will run.
+//! Whether this thread is registered: it has a record, and a destructor that will run at its end.
 //!
-//! Only a registered thread may keep places for itself (a ring, a magazine): what it keeps is
-//! handed on when it ends.
+//! Only a registered thread may keep slots for itself (a ring, a magazine), because its destructor
+//! returns them.
 
 use std::cell::Cell;
 
-// PERF: `const` and without a destructor, as in `alloc::current`.
+// PERF: `const` and without a destructor, like the thread-locals of `alloc::current`.
 thread_local! {
     static IS_REGISTERED: Cell<bool> = const { Cell::new(false) };
 }
@@ -15,7 +15,7 @@ pub(crate) fn is_registered() -> bool {
     IS_REGISTERED.get()
 }
 
-/// Notes that this thread has, or has no longer, a record.
+/// Records that this thread has a record, or that it has none any more.
 pub(crate) fn set_registered(is_registered: bool) {
     IS_REGISTERED.set(is_registered);
 }

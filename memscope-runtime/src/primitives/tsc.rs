@@ -1,12 +1,13 @@
-//! The processor's counter: it says how long ago the system's clock was looked at, for half of what
-//! a look costs.
+//! The processor's time-stamp counter: it continues the system's clock, at half the cost of a read.
 //!
-//! Each thread keeps an *anchor*, a look at both at once, for about a millisecond. In between the
-//! time is the anchor's and what the counter has gone on since, at the rate at which the two have
-//! gone so far; so no error adds up, and what takes longer than that is measured by the system's
-//! clock alone. The counter is believed as long as it agrees: each new anchor is held against the
-//! one before it, and where they do not fit (a processor that changes its pace, another one that
-//! counts from elsewhere, a machine that slept) it is never asked again.
+//! Each thread keeps an *anchor* for about a millisecond: a read of clock and counter at one
+//! moment. Until the next anchor, the time is the anchor's plus the ticks since, at the rate
+//! measured between anchors so far. So no error adds up, and durations longer than that are
+//! measured by the system's clock alone.
+//!
+//! The counter is trusted as long as it agrees with the clock. Each new anchor is compared with the
+//! one before it. If they do not fit, the counter is never read again. That happens on a processor
+//! that changes its pace, on a move to one that counts from elsewhere, and after a sleep.
 
 use std::cell::Cell;
 #[cfg(not(all(target_os = "linux", feature = "enabled")))]
@@ -20,48 +21,48 @@ use super::{
     sync::{AtomicU64, Ordering},
 };
 
-/// What both said at one moment.
+/// What the counter and the clock read at one moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Anchor {
     ticks: u64,
     ns: u64,
 }
 
-/// How many ticks an anchor is good for: a millisecond at 2.1 GHz.
+/// The number of ticks for which an anchor is valid: a millisecond at 2.1 GHz.
 const SPAN: u64 = 1 << 21;
 
-/// How many ticks later it can be held against another one.
+/// The number of ticks within which two anchors can be compared.
 const COMPARABLE: u64 = SPAN << 5;
 
-/// As many ticks as this between two looks at the counter, and something else came between: an
-/// anchor is half as wrong at the most.
+/// If this many ticks pass between two reads of the counter, the thread was interrupted and makes
+/// no anchor. So an anchor is wrong by at most half of this.
 const CLOSE: u64 = 1 << 10;
 
-/// From this distance on two anchors say how fast the counter goes.
+/// The least distance of two anchors from which the rate is measured.
 const BASE_NS: u64 = 10_000_000;
 
-/// A tick of this many 2^32nds of a nanosecond or more is that of no counter: 16 ns.
+/// No counter has a tick of 16 ns or more, in 2^32nds of a nanosecond.
 const SLOWEST: u64 = 1 << 36;
 
 thread_local! {
     static ANCHOR: Cell<Anchor> = const { Cell::new(Anchor { ticks: 0, ns: 0 }) };
 }
 
-/// The first anchor of all.
+/// The first anchor of the process.
 static FIRST: StaticRef<Anchor> = StaticRef::none();
 
-/// A tick in 2^32nds of a nanosecond; 0: not known yet.
+/// The length of a tick in 2^32nds of a nanosecond; 0 if not known yet.
 ///
-/// It stands for itself, and an anchor is its thread's own: nothing has to be seen before or after
-/// it.
+/// Relaxed: the rate stands for itself, and an anchor is its thread's own, so nothing has to be
+/// ordered with it.
 static RATE: AtomicU64 = AtomicU64::new(0);
 
-/// The rate of a counter that is not believed any more: it stays so.
+/// The rate of a counter that is not trusted any more. It never changes back.
 const CAUGHT: u64 = u64::MAX;
 
-/// Nanoseconds by the counter, where this thread's anchor is near enough.
+/// The time by the counter, if this thread's anchor is still valid.
 ///
-/// PERF: the counter (12 to 28 ns), a thread-local read, a load and a multiplication.
+/// PERF: a read of the counter (12 to 28 ns), a thread-local read, a load and a multiplication.
 #[inline]
 pub(crate) fn now_ns() -> Option<u64> {
     let rate = RATE.load(Ordering::Relaxed);
@@ -71,14 +72,15 @@ pub(crate) fn now_ns() -> Option<u64> {
     ANCHOR.get().later(counter()?, rate)
 }
 
-/// The system's clock, in nanoseconds since some time in the past. Safe in the allocator: it does
-/// what the standard library's does, which could panic.
+/// The system's clock, in nanoseconds since some time in the past. It is safe inside the allocator:
+/// it asks the same clock as the standard library, whose call could panic.
 #[cfg(all(target_os = "linux", feature = "enabled"))]
 pub(crate) fn system_ns() -> u64 {
     let mut time = std::mem::MaybeUninit::<libc::timespec>::zeroed();
-    // SAFETY: a place for a time. It fails for a clock that is not known, which this one is.
+    // SAFETY: the pointer is valid for a write of a `timespec`. The call fails only for an unknown
+    // clock, which this one is not.
     unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, time.as_mut_ptr()) };
-    // SAFETY: zeroed, which is valid for this struct of numbers, or written.
+    // SAFETY: it was zeroed, which is valid for this struct of numbers, or written.
     let time = unsafe { time.assume_init() };
     let seconds = u64::try_from(time.tv_sec).unwrap_or(0);
     seconds.saturating_mul(1_000_000_000).saturating_add(u64::try_from(time.tv_nsec).unwrap_or(0))
@@ -91,7 +93,7 @@ pub(crate) fn system_ns() -> u64 {
     u64::try_from(FIRST.get_or_init(Instant::now).elapsed().as_nanos()).unwrap_or(u64::MAX)
 }
 
-/// Looks at the system's clock, and anchors this thread by it.
+/// Reads the system's clock and makes it this thread's anchor.
 pub(crate) fn look(clock_ns: impl FnOnce() -> u64) -> u64 {
     let known = RATE.load(Ordering::Relaxed);
     if known == CAUGHT {
@@ -107,14 +109,16 @@ pub(crate) fn look(clock_ns: impl FnOnce() -> u64) -> u64 {
         if last.contradicts(anchor, known) {
             RATE.store(CAUGHT, Ordering::Relaxed);
         } else if let Some(rate) = first(anchor).and_then(|first| first.rate(anchor)) {
-            // Where another thread has measured it meanwhile, or caught the counter, that stands.
+            // If another thread has measured the rate or caught the counter meanwhile, that value
+            // stays.
             let _ = RATE.compare_exchange(known, rate, Ordering::Relaxed, Ordering::Relaxed);
         }
     }
     ns
 }
 
-/// The first anchor: this one, if there is none yet. `None` where there is no memory for it.
+/// The first anchor of the process, which is this one if there is none yet. Returns `None` if there
+/// is no memory for it.
 #[inline]
 fn first(anchor: Anchor) -> Option<&'static Anchor> {
     FIRST.get().or_else(|| {
@@ -124,21 +128,21 @@ fn first(anchor: Anchor) -> Option<&'static Anchor> {
 }
 
 impl Anchor {
-    /// The time at this tick.
+    /// The time at this tick; `None` if the anchor is no longer valid.
     #[inline]
     fn later(self, ticks: u64, rate: u64) -> Option<u64> {
         let since = ticks.wrapping_sub(self.ticks);
         (since < SPAN).then(|| self.after(since, rate))
     }
 
-    /// The time so many ticks later, fewer than `COMPARABLE`.
+    /// The time this many ticks later, fewer than `COMPARABLE`.
     #[inline]
     fn after(self, ticks: u64, rate: u64) -> u64 {
-        // Below 2^62, as the rate is below `SLOWEST`.
+        // The product is below 2^62, as the rate is below `SLOWEST`.
         self.ns + ((ticks * rate) >> 32)
     }
 
-    /// How fast the counter went from here to there.
+    /// The length of a tick between two anchors, if they are far enough apart.
     fn rate(self, there: Self) -> Option<u64> {
         let (ns, ticks) = (there.ns.checked_sub(self.ns)?, there.ticks.checked_sub(self.ticks)?);
         if ns < BASE_NS {
@@ -148,8 +152,8 @@ impl Anchor {
         u64::try_from(rate).ok().filter(|rate| *rate < SLOWEST)
     }
 
-    /// Whether the clock says another time there than the counter, by more than a sixty-fourth and
-    /// what two looks may differ.
+    /// Whether clock and counter disagree at the later anchor: by more than a sixty-fourth of the
+    /// time between them, plus 5 µs by which two reads may differ.
     fn contradicts(self, there: Self, rate: u64) -> bool {
         let since = there.ticks.wrapping_sub(self.ticks);
         if rate == 0 || since >= COMPARABLE {
@@ -159,7 +163,7 @@ impl Anchor {
     }
 }
 
-/// The counter, where there is one that any code may read.
+/// Reads the counter, if the processor has one that any code may read.
 #[cfg_attr(
     target_arch = "x86_64",
     expect(clippy::unnecessary_wraps, reason = "other processors have none")
@@ -167,14 +171,14 @@ impl Anchor {
 #[inline]
 fn counter() -> Option<u64> {
     #[cfg(target_arch = "x86_64")]
-    // SAFETY: every x86-64 processor has this instruction, and it touches nothing; where a system
-    // forbids it, its own clock, which is made of it, could not be read either.
+    // SAFETY: every x86-64 processor has this instruction, and it touches no memory. If a system
+    // forbade it, the system's own clock, which is built on it, could not be read either.
     return Some(unsafe { core::arch::x86_64::_rdtsc() });
     #[cfg(not(target_arch = "x86_64"))]
     None
 }
 
-/// Whether there is a counter here that can be looked at together with this clock, and is believed.
+/// Whether the counter is trusted and can be read close to a read of this clock.
 #[cfg(test)]
 pub(crate) fn is_of_use(clock_ns: impl Fn() -> u64) -> bool {
     let is_close = || {
@@ -193,7 +197,7 @@ mod tests {
     /// Three ticks a nanosecond.
     const RATE: u64 = (1 << 32) / 3;
 
-    /// So many nanoseconds later, at that pace.
+    /// The anchor this many nanoseconds later, at that rate.
     fn later(ns: u64) -> Anchor {
         Anchor { ticks: FIRST.ticks + 3 * ns, ns: FIRST.ns + ns }
     }

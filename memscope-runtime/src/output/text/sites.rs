@@ -1,13 +1,13 @@
 //! One row for each place in the code that made tasks.
 
+use std::fmt;
+
 use super::{
     LEAST_UNANNOTATED, MOST_ROWS, NAME_COLUMNS, NOT_MEASURED, UNKNOWN,
     counters::{self, Width},
     folder, item_cells, more, number, place, size,
     table::{Column, Table},
 };
-use std::fmt;
-
 use crate::{
     model::{
         HumanBytes, SiteProfile,

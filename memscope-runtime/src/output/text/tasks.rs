@@ -1,5 +1,11 @@
 //! The tasks, those that are alive each under its parent.
 
+use std::{
+    cmp::Reverse,
+    collections::{BTreeMap, HashMap, HashSet},
+    fmt,
+};
+
 use super::{
     LEAST_UNANNOTATED, MOST_ROWS, NAME_COLUMNS, NONE, NOT_MEASURED,
     counters::{self, Width},
@@ -13,11 +19,6 @@ use crate::{
     },
     primitives::{order, reserve},
     snapshot::{MemorySnapshot, sum},
-};
-use std::{
-    cmp::Reverse,
-    collections::{BTreeMap, HashMap, HashSet},
-    fmt,
 };
 
 /// Ended tasks of one site that get a row each; more share one.

@@ -1,5 +1,9 @@
 //! Rows of sites.
 
+use std::collections::HashMap;
+
+#[cfg(feature = "layout")]
+use crate::await_points::layouts;
 use crate::{
     accounting::Site,
     await_points::image,
@@ -12,10 +16,6 @@ use crate::{
         open_tasks::{EndedTasks, OpenTasks},
     },
 };
-use std::collections::HashMap;
-
-#[cfg(feature = "layout")]
-use crate::await_points::layouts;
 
 /// The memory that a site's state machine takes beside its row: names, types and places of five
 /// values.

@@ -1,5 +1,9 @@
 //! The tasks of a snapshot: their readings, and their rows once these are asked for.
 
+use std::{collections::HashMap, fmt, mem, sync::Arc};
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer, ser::SerializeSeq};
+
 use crate::{
     accounting::{ItemsReading, RecordReading},
     alloc::{Entered, current, own_work},
@@ -7,9 +11,6 @@ use crate::{
     primitives::{Lock, Nanos, Once, fork_lock, reserve},
     snapshot::capture::{Reading, TaskReading},
 };
-use std::{collections::HashMap, fmt, mem, sync::Arc};
-
-use serde::{Deserialize, Deserializer, Serialize, Serializer, ser::SerializeSeq};
 
 /// The tasks of one snapshot; their rows are made on first use.
 ///
