@@ -1,36 +1,37 @@
-//! What a walk came by on its way: who finds all of it again in a future's memory knows where a
-//! walk would end.
+//! The cached path of a walk. If a future's memory still shows all of its steps, a walk would end
+//! where that one did.
 
 use super::tree::{Node, Step};
 use crate::accounting::FutureType;
 
-/// Longer ways are walked each time.
+/// The most steps of a cached path; longer paths are walked each time.
 const MOST_CHECKS: usize = 16;
 
-/// The way from the first byte of a future of one type to a node.
+/// The path from the first byte of a future of one type to a node.
 #[derive(Debug)]
 pub(crate) struct CachedPath {
     future: &'static FutureType,
     checks: Box<[PathCheck]>,
 }
 
-/// One step of a way, and what shows that it is still the same.
+/// One step of a path, and what shows that the path still takes it.
 ///
-/// Offsets are from the start of the block or value that the way is in.
+/// Offsets are from the start of the block or value that the path is in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum PathCheck {
-    /// The discriminant there, of one byte as most are, has this value.
+    /// The discriminant at `offset` has this value. It has one byte, as most have.
     Byte { offset: u32, value: u8 },
-    /// The discriminant there has this value.
+    /// The discriminant at `offset` has this value.
     Value { offset: usize, size: u8, value: u64 },
-    /// It goes on behind the pointer there.
+    /// The path goes on behind the pointer at `offset`.
     Pointer { offset: usize },
-    /// The trait object there has this vtable; it goes on in its value.
+    /// The trait object has the vtable `is`, and the path goes on in its value.
     Object { data: usize, vtable: usize, is: usize },
 }
 
 impl CachedPath {
-    /// The way to a child of `parent`. `None` where it is not told by values alone, or long.
+    /// The path to a child of `parent`. `None` if it is too long, or if values alone do not show
+    /// it.
     pub(super) fn to(
         future: &'static FutureType,
         mut parent: Option<&'static Node>,
@@ -48,7 +49,7 @@ impl CachedPath {
         Some(Self { future, checks: checks.into() })
     }
 
-    /// How many places of 8 bytes it takes.
+    /// How many words of 8 bytes the path takes.
     pub(super) fn places(&self) -> usize {
         4 * self.checks.len()
     }
@@ -65,7 +66,7 @@ impl CachedPath {
 }
 
 impl PathCheck {
-    /// That this is the value of the discriminant by which a way goes on.
+    /// The check that the discriminant of this step has this value; `None` for other steps.
     pub(super) fn value(step: &Step, value: u64) -> Option<Self> {
         match *step {
             Step::State { offset, size, .. } | Step::Variant { offset, size, .. } => {

@@ -1,7 +1,7 @@
-//! The names of functions.
+//! Readable names of functions.
 
-/// The function that a state machine is the body of, as people write it: `{async_fn_env#0}` is the
-/// function itself, what is in another one keeps its kind.
+/// The function that a state machine is the body of, as people write it. `{async_fn_env#0}` is the
+/// function itself; a closure or an async block in a function keeps its kind.
 pub(super) fn function(path: &str) -> String {
     let mut name = String::with_capacity(path.len());
     let mut rest = path;

@@ -1,4 +1,4 @@
-//! How the tree grows: a node is made the first time that a poll passes it.
+//! Grows the tree: makes a node when a walk first needs it.
 
 use std::{ptr, sync::atomic::AtomicU32};
 
@@ -55,7 +55,7 @@ pub(super) fn find_or_make_root(
     None
 }
 
-/// The layout of a type of future.
+/// Finds the layout of a future's type, by its vtable.
 pub(super) fn join(layouts: &Layouts, future: &FutureType) -> Result<TypeId, &'static str> {
     let vtable = future.vtable.ok_or("it is no future")?;
     let vtable =
@@ -66,7 +66,7 @@ pub(super) fn join(layouts: &Layouts, future: &FutureType) -> Result<TypeId, &'s
         .ok_or("debug information does not have its type, or with another size")
 }
 
-/// A node before it is made: its place in the tree.
+/// A node before it is made: its position in the tree.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Draft {
     pub(super) future: &'static FutureType,
@@ -76,7 +76,7 @@ pub(super) struct Draft {
     pub(super) check: Option<PathCheck>,
 }
 
-/// A new node; `None`, and counted, where there are too many.
+/// Makes a node. Returns `None`, and counts it, if there are too many nodes or there is no memory.
 pub(super) fn make(child: Draft, way: StepKind) -> Option<&'static Node> {
     let Draft { future, parent, frame, value, check } = child;
     let depth = parent.map_or(0, |parent| parent.depth + 1);
@@ -117,7 +117,7 @@ pub(super) fn make(child: Draft, way: StepKind) -> Option<&'static Node> {
     made
 }
 
-/// Makes the child, and puts it in its place; another thread may have been first.
+/// Makes the child and stores it in `place`, unless another thread has stored one first.
 pub(super) fn add(
     place: &StaticRef<Node>,
     child: Draft,
@@ -127,14 +127,14 @@ pub(super) fn add(
     Some(place.set_if_none(new).err().unwrap_or(new))
 }
 
-/// The type of the future that a vtable belongs to.
+/// Finds the future's type that this vtable belongs to.
 pub(super) fn behind(layouts: &Layouts, vtable: usize) -> Result<TypeId, &'static str> {
     let offset = image::offset_of(vtable).ok_or("it comes from a library")?;
     let address = layouts.base_address().wrapping_add(offset);
     if !layouts.vtables().any(|(known, _)| known == address) {
         return Err("debug information does not have its type");
     }
-    // SAFETY: debug information says that there is a vtable.
+    // SAFETY: debug information says that there is a vtable at this address.
     let size = unsafe { walk::size_in(vtable) };
     layouts
         .by_vtable(address, size)

@@ -1,4 +1,4 @@
-//! The program that runs: which file it is, and where it was loaded.
+//! The running program: which file it is, and where it was loaded.
 
 use serde::{Deserialize, Serialize};
 
@@ -10,19 +10,19 @@ use crate::{
 /// The file of a program.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Program {
-    /// Its path, as the system told it.
+    /// Its path, as the system reports it.
     pub path: String,
-    /// The linker's name for exactly this build, in hexadecimal digits; `None` where the linker
-    /// gave none, and on systems whose programs are not ELF.
+    /// The linker's name for exactly this build, in hexadecimal digits. `None` if the linker gave
+    /// none, and on systems whose programs are not ELF.
     pub build_id: Option<String>,
 }
 
-/// What is known of the program, read once.
+/// What is known of the program; read once.
 #[derive(Debug, Default)]
 struct Known {
     path: Option<&'static str>,
     build_id: Option<&'static str>,
-    /// Where the file's bytes are in memory, its first byte first.
+    /// The address range that the file is mapped to: its first byte, and the end.
     image: Option<(u64, u64)>,
 }
 
@@ -39,14 +39,14 @@ fn known() -> &'static Known {
     })
 }
 
-/// This program; `None` where its file is not known.
+/// This program; `None` if its file is not known.
 pub(crate) fn here() -> Option<Program> {
     let known = known();
     Some(Program { path: known.path?.to_owned(), build_id: known.build_id.map(str::to_owned) })
 }
 
-/// How far an address is from the first byte of the program's image; `None` where it is not in
-/// there, or that is not known.
+/// The offset of an address from the first byte of the program's image. Returns `None` if the
+/// address lies outside of the image, or the image is not known.
 pub(crate) fn offset_of(address: usize) -> Option<u64> {
     let (first, end) = known().image?;
     let address = address as u64;
@@ -61,22 +61,23 @@ mod file {
         os::unix::fs::FileExt,
     };
 
-    /// Segments of a program, and bytes of its notes: more are there only in a damaged file.
+    /// The most segments of a program, and the most bytes of its notes: only a damaged file has
+    /// more.
     const MOST_SEGMENTS: u16 = 256;
     const MOST_NOTE_BYTES: u64 = 1 << 16;
 
     const PT_NOTE: u32 = 4;
     const NT_GNU_BUILD_ID: u32 = 3;
 
-    /// The range of addresses that the program's file is mapped to, from its first byte on; `None`
-    /// where this code is in a library.
+    /// The address range that the program's file is mapped to, from its first byte on. Returns
+    /// `None` if this code is in a library.
     pub(super) fn image() -> Option<(u64, u64)> {
         let maps = fs::read_to_string("/proc/self/maps").ok()?;
         let program = fs::read_link("/proc/self/exe").ok()?;
         find_image(&maps, &program.to_string_lossy(), (image as fn() -> _) as usize as u64)
     }
 
-    /// The mappings of the program's file, if this address is in one of them.
+    /// The range of the mappings of the program's file, if `address` lies in one of them.
     pub(super) fn find_image(maps: &str, program: &str, address: u64) -> Option<(u64, u64)> {
         let mappings = || maps.lines().filter_map(Mapping::read);
         let own = mappings().find(|it| (it.start..it.end).contains(&address))?;
@@ -96,7 +97,7 @@ mod file {
     }
 
     impl<'m> Mapping<'m> {
-        /// `None` where no file is mapped.
+        /// Returns `None` if no file is mapped.
         fn read(line: &'m str) -> Option<Self> {
             let mut words = line.split_ascii_whitespace();
             let (start, end) = words.next()?.split_once('-')?;
@@ -114,7 +115,7 @@ mod file {
         let file = File::open("/proc/self/exe").ok()?;
         let mut head = [0; 64];
         file.read_exact_at(&mut head, 0).ok()?;
-        // Of 64 bits: the places below are its.
+        // The offsets below are those of 64-bit ELF.
         if head[..5] != *b"\x7fELF\x02" {
             return None;
         }
@@ -137,8 +138,9 @@ mod file {
         None
     }
 
-    /// A note has the sizes of its name and of what it says, its type, and both, each filled up to
-    /// a multiple of four.
+    /// Finds the build id among notes. A note consists of the size of its name, the size of its
+    /// content, its type, the name and the content. The last two are each padded to a multiple of
+    /// four.
     pub(super) fn find_build_id(mut notes: &[u8]) -> Option<&[u8]> {
         loop {
             let name_size = usize::try_from(word(notes, 0)?).ok()?;

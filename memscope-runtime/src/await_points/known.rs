@@ -1,20 +1,21 @@
-//! The types through which a walk goes on, and to which of their fields: the only list of them.
+//! The types that a walk may enter, and the fields to which it may go on: the only list of them.
 
 use memscope_layout::{Field, FutureType, Layouts, Shape};
 
-/// To which fields of a type a walk may go on.
+/// The fields of a type to which a walk may go on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Rule {
-    /// To all that lead to futures: it is a part of the value that it stands in, whose rule counts.
+    /// All that lead to futures. The type is a part of the value that it stands in, whose rule
+    /// counts.
     Part,
-    /// To these, which it polls.
+    /// These, which the type polls.
     Polls(&'static [&'static str]),
-    /// It was written by hand, by the program's authors or in a crate that was not read.
+    /// The type was written by hand, by the program's authors or in a crate that was not read.
     ByHand,
 }
 
-/// Types of the standard library that are no more than what they are made of. In the last two it
-/// may be dropped, or shared: a walk ends there.
+/// Types of the standard library that are only what they are made of. What is in the last two may
+/// be dropped or shared: a walk ends there.
 const PARTS: [&str; 6] = [
     "core::mem::maybe_dangling::MaybeDangling",
     "core::option::Option",
@@ -26,20 +27,21 @@ const PARTS: [&str; 6] = [
 
 /// Wrappers, each by its whole path, with the fields that it polls.
 ///
-/// What is asked of one: nothing but its own `poll` touches the field between two polls, and that
-/// polls it, if it is there, without asking another thread first. So the field is lent to no
-/// thread, and a thread that has the wrapper for itself has the field. Each entry was read in the
-/// source of the version named above it. A type without a field of this name is another version's,
-/// and by hand.
+/// What is required of a wrapper: between two polls only its own `poll` touches the field. That
+/// `poll` polls the field, if it is there, without asking another thread first. So the field is
+/// lent to no thread, and a thread that has the wrapper for itself has the field too.
+///
+/// Each entry was read in the source of the version named above it. If a type has no field of this
+/// name, it is from another version, and the walk ends there.
 const POLLERS: &[(&str, &[&str])] = &[
-    // The standard library: it calls the closure, of which `closure` judges.
+    // The standard library: it calls the closure, and `closure` decides about that.
     ("core::future::poll_fn::PollFn", &["f"]),
-    // This crate: they enter the task or scope, and poll.
+    // This crate: each enters the task or scope, and polls.
     ("memscope_runtime::future::CatchPanic", &["tracked"]),
     ("memscope_runtime::future::Tracked", &["future"]),
     ("memscope_runtime::scope::Scoped", &["future"]),
     ("memscope_runtime::stream::TrackedStream", &["tracked"]),
-    // tokio 1.54: they set a budget or a task-local value and poll; or ask a timer besides, or run
+    // tokio 1.54: they set a budget or a task-local value, and poll. Some also ask a timer, or run
     // a local set.
     ("tokio::future::maybe_done::MaybeDone", &["future"]),
     ("tokio::task::coop::Coop", &["fut"]),
@@ -47,10 +49,10 @@ const POLLERS: &[(&str, &[&str])] = &[
     ("tokio::task::local::RunUntil", &["future"]),
     ("tokio::task::task_local::TaskLocalFuture", &["future"]),
     ("tokio::time::timeout::Timeout", &["value"]),
-    // tokio-stream 0.1, async-stream 0.3: they poll the stream, and that its generator.
+    // tokio-stream 0.1, async-stream 0.3: they poll the stream, which polls its generator.
     ("async_stream::async_stream::AsyncStream", &["generator"]),
     ("tokio_stream::stream_ext::next::Next", &["stream"]),
-    // tokio-util 0.7: they poll, and ask a token besides.
+    // tokio-util 0.7: they poll, and also ask a token.
     (
         "tokio_util::future::with_cancellation_token::WithCancellationTokenFuture",
         &["run_until_cancelled"],
@@ -65,8 +67,8 @@ const POLLERS: &[(&str, &[&str])] = &[
     // tracing 0.1: they enter the span or the dispatcher, and poll.
     (INSTRUMENTED, &["inner"]),
     ("tracing::instrument::WithDispatch", &["inner"]),
-    // futures-util 0.3: what has a variant for each stage polls what the stage has; a closure is
-    // called with what is ready.
+    // futures-util 0.3: a type with a variant for each stage polls the future of that stage.
+    // Closures are called with what is ready.
     ("futures_util::abortable::Abortable", &["task"]),
     ("futures_util::future::either::Either", &["__0"]),
     ("futures_util::future::future::Flatten", &["inner"]),
@@ -108,14 +110,14 @@ const POLLERS: &[(&str, &[&str])] = &[
     ("futures_util::stream::try_stream::try_next::TryNext", &["stream"]),
     ("futures_util::stream::unfold::Unfold", &["state"]),
     ("futures_util::unfold_state::UnfoldState", &["future"]),
-    // async-std 1.13, futures-lite 2.6: the same.
+    // async-std 1.13, futures-lite 2.6: they poll as those do.
     ("async_std::future::timeout::TimeoutFuture", &["future"]),
     ("futures_lite::future::CatchUnwind", &["inner"]),
     ("futures_lite::future::Or", &["future1", "future2"]),
     ("futures_lite::future::Race", &["future1", "future2"]),
     ("futures_lite::future::Zip", &["future1", "future2"]),
-    // tower 0.5: each stage polls its future; services and requests are used by the thread that
-    // polls, and not followed.
+    // tower 0.5: each stage polls its future. The polling thread uses services and requests; a walk
+    // does not follow them.
     ("tower::buffer::future::ResponseFuture", &["state"]),
     ("tower::buffer::future::ResponseState", &["fut"]),
     ("tower::filter::future::AsyncResponseFuture", &["state"]),
@@ -149,8 +151,8 @@ const POLLERS: &[(&str, &[&str])] = &[
     ("tower_http::set_header::response::single_header::ResponseFuture", &["future"]),
     ("tower_http::timeout::service::ResponseFuture", &["inner"]),
     ("tower_http::trace::future::ResponseFuture", &["inner"]),
-    // hyper 1, hyper-util 0.1: the thread that polls a connection polls the response that is in
-    // flight, in a box of the connection's own.
+    // hyper 1, hyper-util 0.1: the thread that polls a connection polls the response in flight,
+    // which is in a box of the connection's own.
     ("hyper::proto::h1::dispatch::Dispatcher", &["dispatch"]),
     ("hyper::proto::h1::dispatch::Server", &["in_flight"]),
     ("hyper::server::conn::http1::Connection", &["conn"]),
@@ -173,20 +175,20 @@ const POLLERS: &[(&str, &[&str])] = &[
     ("axum::util::MapIntoResponseFuture", &["inner"]),
 ];
 
-/// What it polls is in a `ManuallyDrop`, which its destructor drops and nothing else.
+/// It keeps what it polls in a `ManuallyDrop`, which only its own destructor drops.
 const INSTRUMENTED: &str = "tracing::instrument::Instrumented";
 
-/// A type's path, without what it is generic over.
+/// A type's path, without its generic arguments.
 fn path(future: &FutureType) -> &str {
     future.name.split('<').next().unwrap_or_default()
 }
 
-/// Whether what is polled in a type is alive as long as a value of it, even in a `ManuallyDrop`.
+/// Whether what a type polls is alive as long as its value, even in a `ManuallyDrop`.
 pub(super) fn drops_last(future: &FutureType) -> bool {
     path(future) == INSTRUMENTED
 }
 
-/// Whether it is a closure.
+/// Whether the type is a closure.
 fn is_closure(future: &FutureType) -> bool {
     path(future).rsplit("::").next().is_some_and(|it| it.starts_with("{closure_env#"))
 }
@@ -194,7 +196,7 @@ fn is_closure(future: &FutureType) -> bool {
 /// The rule of a struct or an enum.
 pub(super) fn rule(layouts: &Layouts, future: &FutureType) -> Rule {
     let path = path(future);
-    // Tuples are nothing but what they are made of.
+    // Tuples are only what they are made of.
     if path.starts_with('(') || PARTS.contains(&path) {
         return Rule::Part;
     }
@@ -204,15 +206,15 @@ pub(super) fn rule(layouts: &Layouts, future: &FutureType) -> Rule {
     closure(layouts, future).unwrap_or(Rule::ByHand)
 }
 
-/// The rule of a closure that a macro has made. All other closures are written by hand, and so is
-/// what they do with what they capture.
+/// The rule of a closure that a macro has made; `None` for any other. The others are written by
+/// hand, and so is what they do with their captures.
 fn closure(layouts: &Layouts, future: &FutureType) -> Option<Rule> {
     const SELECT: Rule = Rule::Polls(&["_ref__futures"]);
     const JOIN: Rule = Rule::Polls(&["futures"]);
     if future.is_select {
         return Some(SELECT);
     }
-    // `tokio::join!` keeps futures in a type that nothing else can name.
+    // `tokio::join!` keeps its futures in a type that no other code can name.
     let Shape::Struct(fields) = &future.shape else { return None };
     let [field] = &fields[..] else { return None };
     let Shape::Pointer { to, .. } = layouts.future_type(field.future_type)?.shape else {

@@ -10,47 +10,47 @@ use crate::{
     primitives::{Once, order},
 };
 
-/// State machines that are kept, the largest.
+/// The most state machines that are kept: the largest.
 const MOST_MACHINES: usize = 4_096;
-/// Values of one state that are shown, the largest.
+/// The most values of one state that are shown: the largest.
 const MOST_LOCALS: usize = 5;
-/// Characters of a type's name.
+/// The most characters of a type's name.
 const MOST_NAME: usize = 120;
-/// Characters of the reason why there are none: it has paths in it.
+/// The most characters of the reason why there are no layouts: it contains paths.
 const MOST_WHY: usize = 1_024;
 
-/// All layouts, for who asked for await points; as long as the process lives.
+/// All layouts, if await points were turned on. They are kept as long as the process lives.
 static KEPT: Once<Result<Layouts, String>> = Once::new();
 
-/// By the offset of the vtable in the image: the size of the type, and what it is.
+/// The size and the state machine of each type, by the offset of its vtable in the image.
 type Machines = HashMap<u64, (u64, Result<StateMachine, &'static str>)>;
 
-/// What is kept for the rows of sites.
+/// What the rows of sites show of state machines.
 static MACHINES: Once<Result<Machines, String>> = Once::new();
 
-/// Reads the layouts and keeps them.
+/// Reads the layouts at the first call, and keeps them.
 pub(crate) fn keep() -> Result<&'static Layouts, &'static str> {
     let kept = KEPT.get_or_init(|| exempt(read));
     kept.as_ref().map_err(String::as_str)
 }
 
-/// The layouts, where somebody asked for them.
+/// The layouts, if they were asked for and could be read.
 pub(crate) fn kept() -> Option<&'static Layouts> {
     KEPT.get()?.as_ref().ok()
 }
 
-/// Whether they are kept, if somebody asked for them.
+/// Whether the layouts could be read; `None` if they were not asked for.
 pub(crate) fn asked() -> Option<Result<(), &'static str>> {
     Some(KEPT.get()?.as_ref().map(|_| ()).map_err(String::as_str))
 }
 
-/// The state machine of a future by the offset of its vtable in the image, or why it is not known.
-/// The first call reads the file.
+/// The state machine of a future, by the offset of its vtable in the image; or why it is not known.
+/// The first call reads the program's file.
 pub(crate) fn state_machine(vtable: u64, size: u64) -> Result<StateMachine, String> {
     let machines = MACHINES.get_or_init(|| {
         exempt(|| match KEPT.get() {
             Some(kept) => kept.as_ref().map(machines).map_err(Clone::clone),
-            // What was read is freed at the end of this.
+            // The layouts that are read here are freed at the end of this arm.
             None => read().map(|layouts| machines(&layouts)),
         })
     });
@@ -77,8 +77,8 @@ fn read() -> Result<Layouts, String> {
     })
 }
 
-/// The path by which split debug information is found beside the program; the program itself where
-/// another file is there by now.
+/// The path of the program: split debug information is found beside it. If another file is at that
+/// path by now, this is the link to the running program.
 fn path() -> PathBuf {
     let running = PathBuf::from("/proc/self/exe");
     match env::current_exe() {
@@ -115,7 +115,7 @@ fn machines(layouts: &Layouts) -> Machines {
         .collect()
 }
 
-/// The state machine that a future is or has.
+/// The state machine that a future is, or the only one that it has.
 fn coroutine_in(layouts: &Layouts, id: TypeId) -> Result<&Coroutine, &'static str> {
     let index = if let Some(Shape::Coroutine(index)) = layouts.future_type(id).map(|it| &it.shape) {
         *index
@@ -143,7 +143,7 @@ fn state_machine_of(coroutine: &Coroutine) -> StateMachine {
     }
 }
 
-/// Where a state waits; nothing and 0 where that is not known.
+/// Where a state waits: file and line, or nothing and 0 if they are not known.
 pub(crate) fn place_of(state: &State) -> (String, u32) {
     state
         .place
@@ -151,13 +151,13 @@ pub(crate) fn place_of(state: &State) -> (String, u32) {
         .map_or_else(Default::default, |place| (text::file(&place.file).into_owned(), place.line))
 }
 
-/// The largest values that a state keeps, the future that is waited for left out.
+/// The largest values that a state keeps, without the awaited future.
 pub(crate) fn locals_of(state: &State) -> Vec<LocalProfile> {
     locals(state, |member| member.kind != MemberKind::Awaited)
 }
 
 fn locals(state: &State, is_wanted: fn(&Member) -> bool) -> Vec<LocalProfile> {
-    // A byte without a name is one that says whether something else has to be dropped.
+    // A temporary of one byte is a drop flag: it says whether another value has to be dropped.
     let is_flag = |it: &Member| it.kind == MemberKind::Temporary && it.size == Some(1);
     let members = state
         .members
@@ -179,7 +179,7 @@ fn locals(state: &State, is_wanted: fn(&Member) -> bool) -> Vec<LocalProfile> {
     members.into_iter().map(local).collect()
 }
 
-/// A name of which the middle is left out where it is long.
+/// Cuts the middle out of a long name.
 pub(crate) fn short(name: &str) -> String {
     let length = name.chars().count();
     if length <= MOST_NAME {
@@ -203,7 +203,7 @@ mod tests {
         assert!(cut.starts_with("starté") && cut.contains("é…é") && cut.ends_with("éend"), "{cut}");
     }
 
-    /// Reads this test's own file.
+    /// Reads the debug information of this test's own program.
     #[cfg(all(target_os = "linux", debug_assertions))]
     #[test]
     fn a_join_is_believed_only_where_the_sizes_agree() {

@@ -1,4 +1,8 @@
 //! At which `.await` a pending future waits.
+//!
+//! `layouts` reads the program's debug information. `walk` follows the memory of a pending future
+//! through the nodes of `tree`. `grow` makes a node when a walk first needs it, and `resolve`
+//! decides how the walk goes on there. `known` lists the wrappers that a walk may enter.
 
 #[cfg(feature = "layout")]
 pub(crate) mod grow;

@@ -1,4 +1,4 @@
-//! How a walk goes on from a type: what the layouts say of it, made into a step.
+//! Decides how a walk goes on from a type: makes a step of its layout.
 
 use memscope_layout::{Discriminant, Field, FutureType, Layouts, Shape, TypeId};
 
@@ -11,22 +11,22 @@ use super::{
 };
 use crate::primitives::{StaticRef, order};
 
-/// States and variants of one type: more are there only in a damaged file.
+/// The most states or variants of one type: only a damaged file has more.
 const MOST_CHILDREN: usize = 1 << 12;
 
-/// How far a walk may read from a place on: [`walk`](super::walk::walk) says why.
+/// How far a walk may read from a node on: [`walk`](super::walk::walk) says why.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Reach {
-    /// Everything: compiled code and known wrappers alone are on the way here.
+    /// Everything: the path so far has only compiled code and known wrappers.
     Everything,
-    /// It is in a value of this type, which was written by hand: what is plain besides futures, and
-    /// behind no pointer.
+    /// The path is in a value of this type, which was written by hand. The walk reads what is plain
+    /// besides futures, and follows no pointer.
     ByHand(TypeId),
-    /// It is in a function that such a value has: what is behind no pointer.
+    /// The path is in a function that such a value has. The walk follows no pointer.
     Inline(TypeId),
 }
 
-/// How it goes on from a node, and what is beside that.
+/// How a walk goes on from a node, and the tuple that the node is a part of.
 #[derive(Debug)]
 pub(super) struct StepKind {
     pub(super) step: Step,
@@ -41,8 +41,8 @@ impl StepKind {
     }
 }
 
-/// Whether this is the name of a tuple of two or more, as `select!` and `join!` make them. No
-/// future is a tuple, so it is a place for several.
+/// Whether this names a tuple of two or more, as `select!` and `join!` make them. A tuple is no
+/// future itself: it stands for several.
 fn is_tuple_of_several(name: &str) -> bool {
     let Some(inside) = name.strip_prefix('(').and_then(|it| it.strip_suffix(')')) else {
         return false;
@@ -50,14 +50,14 @@ fn is_tuple_of_several(name: &str) -> bool {
     inside.trim_end_matches(',').contains(',')
 }
 
-/// How it goes on in a value of this type that begins at `start`.
+/// How a walk goes on in a value of this type that begins at `start`.
 pub(super) fn resolve(layouts: &Layouts, id: TypeId, start: u64, reach: Reach) -> StepKind {
     let mut way = StepKind { step: Step::End(WalkEnd::TooDeep), beside: None, reach };
     way.step = way.find(layouts, id, start);
     way
 }
 
-/// How it goes on in a variant that has these fields, of the enum at `start`.
+/// How a walk goes on in a variant with these fields, of the enum at `start`.
 pub(super) fn resolve_variant(
     layouts: &Layouts,
     enumeration: &FutureType,
@@ -74,7 +74,7 @@ pub(super) fn resolve_variant(
 impl StepKind {
     fn find(&mut self, layouts: &Layouts, mut id: TypeId, mut start: u64) -> Step {
         let mut drops_last = false;
-        // Each turn goes into a field, and no type is in itself.
+        // Each turn goes into a field, and no type contains itself.
         for _ in 0..MOST_DEPTH {
             let Some(future) = layouts.future_type(id) else {
                 return Step::End(WalkEnd::NotUnderstood);
@@ -120,7 +120,7 @@ impl StepKind {
         Step::End(WalkEnd::TooDeep)
     }
 
-    /// Whether a value of this type may be read, and how far what is in it.
+    /// Checks whether a value of this type may be read, and sets how far the walk may read in it.
     fn enter(&mut self, layouts: &Layouts, id: TypeId, future: &FutureType) -> Result<(), WalkEnd> {
         let name_of = |id| layouts.future_type(id).map_or_else(String::new, |it| short(&it.name));
         match (&future.shape, self.reach) {
@@ -151,8 +151,8 @@ impl StepKind {
     }
 }
 
-/// The field that leads on, where it is one; `drops_last`: what is around it does not drop it
-/// before itself.
+/// The only field that leads on. `drops_last`: the type around this one keeps it alive until it is
+/// dropped itself.
 fn only<'l>(
     layouts: &Layouts,
     future: &FutureType,

@@ -1,10 +1,11 @@
-//! Where futures wait: a tree of all that was seen, so that who looks again needs a load or two a
+//! Where futures wait: a tree of all paths that were seen. To look again takes a load or two a
 //! step.
 //!
-//! A root for each type of future that waited; from there a node for each state, variant or pointer
-//! that a walk came by. Nodes are made from the layouts where a walk first needs them, live for
-//! ever and never change; a task keeps the number of the one that its last walk ended at. Nobody
-//! waits for anybody: who makes a node that another thread has just made throws its own away.
+//! Each type of future that waited has a root. Below it is a node for each state, variant or
+//! pointer that a walk passed. A node is made from the layouts when a walk first needs it; it lives
+//! for ever and never changes. A task keeps the number of the node at which its last walk ended. No
+//! thread waits for another: a thread that makes a node which another thread has just made discards
+//! its own.
 
 use std::{
     pin::Pin,
@@ -34,29 +35,30 @@ use crate::{
 
 pub(crate) use super::cached_path::{CachedPath, PathCheck};
 
-/// Nodes that are made, at the most; about 250 bytes each.
+/// The most nodes that are made; about 250 bytes each.
 pub(super) const MOST_NODES: u32 = 1 << 14;
-/// Places for the children of all nodes and for their trails; 8 bytes each.
+/// The most words for the children and cached paths of all nodes; 8 bytes each.
 pub(super) const MOST_PLACES: u64 = 1 << 18;
-/// Steps below a root: more are there only in a damaged file, or in a future that awaits itself so
+/// The most steps below a root. Only a damaged file has more, or a future that awaits itself so
 /// deeply.
 pub(super) const MOST_DEPTH: u32 = 128;
-/// Places for types of futures: a power of two.
+/// Slots for the types of futures: a power of two.
 pub(super) const ROOTS: usize = 1 << 12;
+/// The most slots that a lookup of a type tries.
 pub(super) const PROBES: usize = 64;
 
-/// Whether polls look where they end.
+/// Whether await points are on: polls that return `Pending` note where they wait.
 static ON: AtomicU8 = AtomicU8::new(0);
-/// By number, from 1 on.
+/// The nodes by number, from 1 on.
 pub(super) static NODES: Arena<StaticRef<Node>> = Arena::new();
 pub(super) static TABLE: [StaticRef<Root>; ROOTS] = [const { StaticRef::none() }; ROOTS];
-/// Nodes that were wanted and not made: there were too many, or there was no memory.
+/// Nodes that were needed and not made: there were too many, or there was no memory.
 pub(super) static REFUSED: AtomicU64 = AtomicU64::new(0);
-/// Places for the children and the trails of nodes.
+/// Words that the children and the cached paths of nodes take.
 pub(super) static PLACES: AtomicU64 = AtomicU64::new(0);
 
-/// Turns it on: the layouts are read, and kept. It stays on, since what was noted would become
-/// wrong unseen.
+/// Turns await points on: reads the layouts and keeps them. They stay on: otherwise what was noted
+/// would become wrong unnoticed.
 pub(crate) fn turn_on() {
     static SAID: AtomicU8 = AtomicU8::new(0);
     match layouts::keep() {
@@ -68,89 +70,90 @@ pub(crate) fn turn_on() {
     }
 }
 
-/// How often a node was wanted and not made.
+/// How often a node was needed and not made.
 pub(crate) fn refused() -> u64 {
     REFUSED.load(Ordering::Relaxed)
 }
 
-/// Notes where a task waits whose poll has just returned `Pending`.
-// PERF: off, this is a load that is always the same and a branch never taken.
+/// Notes where a task waits. Called right after its poll has returned `Pending`.
+// PERF: while off, this is a load that is always the same and a branch that is never taken.
 #[inline]
 pub(crate) fn note<F: Future>(record: &'static Record, future: Pin<&mut F>) {
     if ON.load(Ordering::Relaxed) != 0 {
-        // SAFETY: the root is that of `F`, whose last poll has returned `Pending`; and the caller
-        // has given away its `Pin<&mut F>`.
+        // SAFETY of `look`: the future is an `F`, its last poll has returned `Pending`, and the
+        // caller has given away its `Pin<&mut F>`.
         look(record, Start::of(future), FutureType::of::<F>());
     }
 }
 
-/// A type of future that waited.
+/// A type of future that waited, and its root node.
 #[derive(Debug)]
 pub(super) struct Root {
     pub(super) future: &'static FutureType,
     pub(super) node: &'static Node,
 }
 
-/// One place in the tree.
+/// A node of the tree: one place on the paths of waiting futures.
 #[derive(Debug)]
 pub(crate) struct Node {
     pub(super) id: AtomicU32,
     pub(super) depth: u32,
     pub(super) parent: Option<&'static Self>,
-    /// Where a state machine waits that is on the way here: its index, and the index of its state.
+    /// If a state machine on the path waits here: its index, and the index of its state.
     pub(super) frame: Option<(usize, usize)>,
-    /// The tuple that it is a part of: what else is in there may be waited for as well.
+    /// The tuple that this is a part of: the task may wait for its other parts as well.
     pub(super) beside: Option<String>,
-    /// How far it goes on from here.
+    /// How far a walk may read from here on.
     pub(super) reach: Reach,
-    /// Of a state: the discriminant's value.
+    /// Of a state: the value of the discriminant.
     pub(crate) value: u64,
     pub(crate) step: Step,
-    /// The type of future that the root is of.
+    /// The future's type at the root.
     pub(super) future: &'static FutureType,
-    /// What shows that the way goes on here from the parent; `None` for a root, and where any other
-    /// value would.
+    /// The check that the path goes on here from the parent. `None` for a root, and for the variant
+    /// that stands for all other values.
     pub(super) check: Option<PathCheck>,
-    /// Of an end: the way here.
+    /// Of an end: the path to it.
     pub(super) trail: Option<CachedPath>,
 }
 
-/// How it goes on from a node.
+/// How a walk goes on from a node.
 ///
 /// Offsets are from the start of the block or value that the walk is in.
 #[derive(Debug)]
 pub(crate) enum Step {
-    /// By the state of a state machine.
+    /// Into the current state of a state machine.
     State {
         offset: usize,
         size: u8,
-        /// Where the state machine begins, and which it is.
+        /// Where the state machine begins, and its index.
         start: u64,
         coroutine: usize,
         /// The child that was made first.
         first: StaticRef<Node>,
-        /// By the discriminant's value.
+        /// The children, by the discriminant's value.
         children: Box<[StaticRef<Node>]>,
     },
-    /// By the variant of an enum.
+    /// Into the current variant of an enum.
     Variant {
         offset: usize,
         size: u8,
         start: u64,
         enumeration: TypeId,
-        /// By the discriminant's value; without one, and last, what all other values mean.
+        /// The children, by the discriminant's value. The one without a value is last and stands
+        /// for all other values.
         children: Box<[(Option<u64>, StaticRef<Node>)]>,
     },
-    /// To the value of a pointer.
+    /// To the value behind a pointer.
     Pointer { offset: usize, to: TypeId, child: StaticRef<Node> },
     /// To the value of a trait object.
     Object { data: usize, vtable: usize, children: StaticRef<Behind> },
-    /// Not at all.
+    /// Nowhere: the walk ends.
     End(WalkEnd),
 }
 
 impl Step {
-    /// How many places for children it has.
+    /// How many words its children take.
     pub(super) fn places(&self) -> usize {
         match self {
             Self::State { children, .. } => children.len(),
@@ -160,7 +163,7 @@ impl Step {
     }
 }
 
-/// What is behind trait objects with one vtable: a list of all that were seen.
+/// The node behind the trait objects with one vtable: a link in the list of all that were seen.
 #[derive(Debug)]
 pub(crate) struct Behind {
     vtable: usize,
@@ -170,24 +173,24 @@ pub(crate) struct Behind {
 
 #[inline(never)]
 fn look(record: &'static Record, start: Start, future: &'static FutureType) {
-    // PERF: it mostly waits where it waited before, and then the way is told by values that do not
-    // wait for each other.
+    // PERF: a task mostly waits where it waited before. Then the cached path shows it, by loads
+    // that do not wait for each other.
     let before = NODES.get(record.await_point().wrapping_sub(1)).and_then(StaticRef::get);
     if let Some(Node { trail: Some(trail), .. }) = before
         && trail.is_of(future)
-        // SAFETY: `note` says where `start` comes from, and the trail is one of this type.
+        // SAFETY: `note` says where `start` comes from, and the cached path is one of this type.
         && unsafe { walk::leads(start, trail) }
     {
         return;
     }
     let Some(root) = root(future) else { return record.note_await_point(0) };
-    // SAFETY: `note` says where `start` comes from: from a waiting future of this type that its
-    // caller has for itself.
+    // SAFETY: `note` says where `start` comes from: a waiting future of this type that its caller
+    // has for itself.
     let end = unsafe { walk::walk(start, root) };
     record.note_await_point(end.id.load(Ordering::Relaxed));
 }
 
-/// The root of a type.
+/// The root node of a type; the first call makes it.
 #[inline]
 fn root(future: &'static FutureType) -> Option<&'static Node> {
     let first = place_of_root(future);
@@ -202,10 +205,9 @@ fn place_of_root(future: &'static FutureType) -> usize {
     (address ^ (address >> 12)) % ROOTS
 }
 
-/// What is behind a node for the first time. Each of these is called when a walk needs what is not
-/// there yet; `None` ends the walk.
+/// The children of a node. A child is made when a walk first needs it. `None` ends the walk.
 impl Node {
-    /// The state with this discriminant.
+    /// The child for the state with this discriminant.
     #[inline]
     pub(crate) fn state(&'static self, value: u64) -> Option<&'static Self> {
         let Step::State { children, .. } = &self.step else { return None };
@@ -238,12 +240,12 @@ impl Node {
                 None => StepKind::end(WalkEnd::Leaf(short(&awaited.type_name))),
             }
         })?;
-        // Where another one is first, it stays so.
+        // If another child was made first, that one stays.
         let _ = first.set_if_none(child);
         Some(child)
     }
 
-    /// The variant of which this is the value.
+    /// Makes the child for the variant with this value.
     #[cold]
     #[inline(never)]
     pub(crate) fn add_variant(&'static self, value: Option<u64>) -> Option<&'static Self> {
@@ -259,7 +261,7 @@ impl Node {
         })
     }
 
-    /// The value that a pointer points to.
+    /// Makes the child for the value behind a pointer.
     #[cold]
     #[inline(never)]
     pub(crate) fn add_behind_pointer(&'static self) -> Option<&'static Self> {
@@ -269,7 +271,7 @@ impl Node {
         add(place, Draft { check, ..self.child() }, || resolve(layouts, *to, 0, self.reach))
     }
 
-    /// The value of a trait object with this vtable.
+    /// The child for the value of a trait object with this vtable.
     #[inline]
     pub(crate) fn behind_vtable(&'static self, vtable: usize) -> Option<&'static Self> {
         let Step::Object { children, .. } = &self.step else { return None };
@@ -283,7 +285,7 @@ impl Node {
         self.add_behind_vtable(vtable, place)
     }
 
-    /// The same for the first time; `place`: the end of the list.
+    /// Makes the child for a new vtable; `place` is the end of the list.
     #[cold]
     #[inline(never)]
     fn add_behind_vtable(
@@ -311,13 +313,13 @@ impl Node {
         Some(node)
     }
 
-    /// A child of this node, of which no more is said.
+    /// The draft of a child that has nothing of its own yet.
     fn child(&'static self) -> Draft {
         Draft { future: self.future, parent: Some(self), frame: None, value: 0, check: None }
     }
 }
 
-/// The async backtrace that a number of a node stands for, the outermost function first, and why it
+/// The async backtrace that a node's number stands for, the outermost function first, and why it
 /// ends.
 pub(crate) fn backtrace(id: u32) -> Option<(Vec<AwaitFrame>, String)> {
     let layouts = layouts::kept()?;

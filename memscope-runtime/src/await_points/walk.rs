@@ -1,77 +1,77 @@
-//! Reads in a future's memory which of its states it is in, down to what it waits for.
+//! Walks through a future's memory: reads which of its states it is in, down to what it waits for.
 //!
-//! The only module that reads memory by what debug information says of it.
+//! Only this module reads memory by what debug information says of it.
 
 use std::{pin::Pin, ptr};
 
 use super::tree::{CachedPath, Node, PathCheck, Step};
 
-/// A place in a future's memory.
+/// An address in a future's memory, where a walk starts.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Start(*const u8);
 
 impl Start {
     /// The first byte of a future that the caller has for itself.
     pub(crate) fn of<F>(future: Pin<&mut F>) -> Self {
-        // NOTE: no shared reference is made on the way: it would speak of all of the future's
-        // bytes, and parts of those belong to mutable ones that the future has into itself. SAFETY:
-        // nothing is moved out of it, or written.
+        // NOTE: no shared reference is made on the way. It would cover all of the future's bytes,
+        // and some of them belong to mutable references that the future has into itself.
+        // SAFETY: nothing is moved out of the future, and nothing is written.
         let future = unsafe { future.get_unchecked_mut() };
         Self(ptr::from_mut(future).cast_const().cast())
     }
 }
 
-/// Follows a future from its first byte on, and returns where it ends: the node that says what it
-/// waits for, or as far as one can see.
+/// Follows a future from its first byte on and returns the node where the walk ends. That node says
+/// what the future waits for, or is the last one that can be seen.
 ///
 /// # Safety
 ///
-/// `start` is the first byte of a living future of the type that `root` was made for, which waits
-/// (its last poll has returned `Pending`), and which the caller could poll again now: it has the
-/// future's `Pin<&mut _>`.
+/// `start` must be the first byte of a live future of the type that `root` was made for. The future
+/// must wait: its last poll has returned `Pending`. The caller must be able to poll it again now:
+/// it has the future's `Pin<&mut _>`.
 ///
 /// # What is read
 ///
-/// Discriminants and pointers, where debug information has them, and only at places that a poll of
-/// the root, made now, would come by without asking another thread for them. A `Pin<&mut _>` alone
-/// does not say that of all that a future leads to: a type written by hand may have lent what its
-/// boxes and references point to, or a part of itself, until its destructor or its next poll has it
-/// back. So each link of the way is one of these:
+/// Discriminants and pointers, where debug information has them. They are read only at places that
+/// a poll of the root, made now, would reach without asking another thread for them. A
+/// `Pin<&mut _>` alone does not guarantee that for all that a future leads to. A type written by
+/// hand may have lent a part of itself, or what its boxes and references point to. It takes that
+/// back only in its destructor or its next poll. So each link of the path is one of these:
 ///
 /// - **What a function awaits.** The compiler made the place and no code can name it. In a state
 ///   that waits it is initialised, and the function polls it first when it goes on. Arguments,
 ///   captures and variables are not read: a function's own code may have moved or lent them.
-/// - **What a `Box`, a `&mut` or a `Pin` points to**, itself or as a `dyn Future`, where a function
-///   awaits that pointer or a known wrapper polls it: these poll nothing else. A vtable's type is
-///   believed as [`root`](super::tree) types are, and says what is there.
-/// - **The field that a known wrapper polls.** `waits/known.rs` lists them by whole paths, with
-///   what is asked of one. The closures of `tokio::select!` and `tokio::join!` are among them, told
-///   by types that only these macros make; other closures are written by hand.
-/// - **What a type written by hand has inline**, where it is plain besides its futures: it has
+/// - **What a `Box`, a `&mut` or a `Pin` points to**, itself or as a `dyn Future`, but only if a
+///   function awaits that pointer or a known wrapper polls it: these poll nothing else. A vtable's
+///   type is believed as [`root`](super::tree) types are, and says what is there.
+/// - **The field that a known wrapper polls.** `await_points/known.rs` lists the wrappers by whole
+///   paths, with what is required of them. The closures of `tokio::select!` and `tokio::join!` are
+///   among them, recognised by types that only these macros make. Other closures are written by
+///   hand.
+/// - **What a type written by hand has inline**, if it is plain besides its futures. It has
 ///   numbers, functions and text, and so nothing by which another thread could say that a lent part
-///   is back. From there on no pointer is followed, however deep. Any other type written by hand is
-///   where the walk ends.
+///   is back. From there on no pointer is followed, however deep. At any other type written by hand
+///   the walk ends.
 ///
-/// Behind `&`, `Rc`, `Arc`, raw pointers, `UnsafeCell`, `ManuallyDrop` (but that of a known
-/// wrapper) and `MaybeUninit` there is no node. How far a walk may go is decided when a node is
-/// made (`waits/way.rs`); the walk only reads.
+/// There is no node behind `&`, `Rc`, `Arc`, raw pointers, `UnsafeCell`, `MaybeUninit` and
+/// `ManuallyDrop`, except the `ManuallyDrop` of a known wrapper. How far a walk may go is decided
+/// when a node is made (`await_points/resolve.rs`); the walk only reads.
 ///
 /// # What is assumed
 ///
-/// That the debug information is the program's, that a known wrapper does what it did in the
-/// version that was read, and that a type which is plain besides its futures keeps what it knows of
-/// a lent part in itself, not in a static. Where the last does not hold, discriminants inside that
-/// value are read while they may change: its memory is there as long as the value, so a stale one
-/// names a wrong line, and leads behind no pointer.
+/// The debug information is the program's. A known wrapper does what it did in the version that was
+/// read. A type that is plain besides its futures keeps what it knows of a lent part in itself, not
+/// in a static. If the last is wrong, discriminants inside that value are read while they may
+/// change. Its memory is there as long as the value. So a stale discriminant names a wrong line,
+/// and leads behind no pointer.
 pub(crate) unsafe fn walk(start: Start, root: &'static Node) -> &'static Node {
     let (mut at, mut node) = (start.0, root);
     loop {
-        // PERF: a chain is mostly one of states. So this is asked first, which a processor foresees
-        // where it does not foresee a jump; and the state that was seen first is tried first, as
-        // then the address of the next node does not wait for the value that says that it is the
-        // right one.
+        // PERF: a path is mostly one of states, so this is tested first: a processor predicts this
+        // branch where it does not predict a jump. The child that was made first is tried first:
+        // the address of the next node then does not wait for the value that confirms it.
         if let Step::State { offset, size, first, .. } = &node.step {
-            // SAFETY: at `offset` a living coroutine has its discriminant: see above.
+            // SAFETY: at `offset` a live coroutine has its discriminant: see above.
             let value = unsafe { number(at, *offset, *size) };
             node = match first.get() {
                 Some(first) if first.value == value => first,
@@ -87,25 +87,24 @@ pub(crate) unsafe fn walk(start: Start, root: &'static Node) -> &'static Node {
         }
         let next = match &node.step {
             Step::Variant { offset, size, children, .. } => {
-                // SAFETY: at `offset` a living enum has its discriminant: see above.
+                // SAFETY: at `offset` a live enum has its discriminant: see above.
                 let value = unsafe { number(at, *offset, *size) };
                 let is_meant = |it: &&(Option<u64>, _)| it.0 == Some(value);
                 let child = children.iter().find(is_meant);
-                // Those with a value come before the one that all others mean.
+                // Children with a value come before the one that stands for all other values.
                 let child = child.or_else(|| children.last().filter(|it| it.0.is_none()));
                 child.and_then(|(meant, child)| child.get().or_else(|| node.add_variant(*meant)))
             }
             Step::Pointer { offset, child, .. } => {
-                // SAFETY: at `offset` is a living `Box` or `&mut` that no other thread has: see
+                // SAFETY: at `offset` is a live `Box` or `&mut` that no other thread has: see
                 // above.
                 at = unsafe { pointer(at, *offset) };
                 if at.is_null() { None } else { child.get().or_else(|| node.add_behind_pointer()) }
             }
             Step::Object { data, vtable, .. } => {
-                // SAFETY: at `vtable` a living `dyn Future` has the address of its vtable: see
-                // above.
+                // SAFETY: at `vtable` a live `dyn Future` has the address of its vtable: see above.
                 let vtable = unsafe { pointer(at, *vtable) };
-                // SAFETY: and at `data` the one of its value.
+                // SAFETY: as above; at `data` it has the address of its value.
                 at = unsafe { pointer(at, *data) };
                 if at.is_null() { None } else { node.behind_vtable(vtable.addr()) }
             }
@@ -118,22 +117,22 @@ pub(crate) unsafe fn walk(start: Start, root: &'static Node) -> &'static Node {
     }
 }
 
-/// Whether a walk would come by all that a trail names, and so end where that did.
+/// Whether a walk would take all steps of a cached path, and so end where that path ends.
 ///
 /// # Safety
 ///
-/// As of [`walk`]; the trail is one of the future's type.
+/// As for [`walk`]; the path must be one of the future's type.
 ///
 /// # What is read
 ///
-/// What the walk reads: each step only when all before it have shown that the way leads there. A
-/// trail has no more steps than the nodes that it names.
+/// What the walk reads. Each step is read only when all before it have shown that the path leads
+/// there. A cached path has no more steps than the nodes that it passes.
 pub(crate) unsafe fn leads(start: Start, trail: &CachedPath) -> bool {
     let mut at = start.0;
     for check in trail.checks() {
-        // PERF: asked first, as a chain is mostly one of these.
+        // PERF: tested first, as a path mostly has steps of this kind.
         if let PathCheck::Byte { offset, value } = *check {
-            // SAFETY: at `offset` a living coroutine or enum has its discriminant: see `walk`.
+            // SAFETY: at `offset` a live coroutine or enum has its discriminant: see `walk`.
             if unsafe { byte(at, offset as usize) } != value {
                 return false;
             }
@@ -142,25 +141,25 @@ pub(crate) unsafe fn leads(start: Start, trail: &CachedPath) -> bool {
         match *check {
             PathCheck::Byte { .. } => {}
             PathCheck::Value { offset, size, value } => {
-                // SAFETY: at `offset` a living coroutine or enum has its discriminant: see `walk`.
+                // SAFETY: at `offset` a live coroutine or enum has its discriminant: see `walk`.
                 if unsafe { number(at, offset, size) } != value {
                     return false;
                 }
             }
             PathCheck::Pointer { offset } => {
-                // SAFETY: at `offset` is a living `Box` or `&mut`: see `walk`.
+                // SAFETY: at `offset` is a live `Box` or `&mut`: see `walk`.
                 at = unsafe { pointer(at, offset) };
                 if at.is_null() {
                     return false;
                 }
             }
             PathCheck::Object { data, vtable, is } => {
-                // SAFETY: at `vtable` a living `dyn Future` has the address of its vtable: see
+                // SAFETY: at `vtable` a live `dyn Future` has the address of its vtable: see
                 // `walk`.
                 if unsafe { pointer(at, vtable) }.addr() != is {
                     return false;
                 }
-                // SAFETY: and at `data` the one of its value.
+                // SAFETY: as above; at `data` it has the address of its value.
                 at = unsafe { pointer(at, data) };
                 if at.is_null() {
                     return false;
@@ -171,19 +170,19 @@ pub(crate) unsafe fn leads(start: Start, trail: &CachedPath) -> bool {
     true
 }
 
-/// The whole number of `size` bytes there.
+/// Reads the integer of `size` bytes at `offset`.
 ///
 /// # Safety
 ///
-/// As of [`walk`]: there is a discriminant of this size.
+/// As for [`walk`]: a discriminant of this size must be there.
 #[inline]
 unsafe fn number(at: *const u8, offset: usize, size: u8) -> u64 {
     let at = at.wrapping_add(offset);
     match size {
         // SAFETY: the caller's contract.
         1 => u64::from(unsafe { byte(at, 0) }),
-        // SAFETY: the caller says that these bytes are there, initialised and nobody else's; they
-        // need not be aligned.
+        // SAFETY: by the caller's contract these bytes are there, initialised, and no other thread
+        // has them. They need not be aligned.
         2 => u64::from(unsafe { at.cast::<u16>().read_unaligned() }),
         // SAFETY: as above.
         4 => u64::from(unsafe { at.cast::<u32>().read_unaligned() }),
@@ -192,34 +191,34 @@ unsafe fn number(at: *const u8, offset: usize, size: u8) -> u64 {
     }
 }
 
-/// The byte there.
+/// Reads the byte at `offset`.
 ///
 /// # Safety
 ///
-/// As of [`walk`]: it is a discriminant, or the only byte of one.
+/// As for [`walk`]: a discriminant of one byte must be there.
 #[inline]
 unsafe fn byte(at: *const u8, offset: usize) -> u8 {
-    // SAFETY: the caller says that it is there, initialised and nobody else's.
+    // SAFETY: by the caller's contract it is there, initialised, and no other thread has it.
     unsafe { at.wrapping_add(offset).read() }
 }
 
-/// The address that stands there.
+/// Reads the pointer at `offset`.
 ///
 /// # Safety
 ///
-/// As of [`walk`]: there is a pointer.
+/// As for [`walk`]: a pointer must be there.
 #[inline]
 unsafe fn pointer(at: *const u8, offset: usize) -> *const u8 {
-    // SAFETY: the caller says so; it is read as what it is, a pointer, so that what is behind it
-    // may be read too.
+    // SAFETY: by the caller's contract a pointer is there. It is read as a pointer and keeps its
+    // provenance, so that what is behind it may be read too.
     unsafe { at.wrapping_add(offset).cast::<*const u8>().read_unaligned() }
 }
 
-/// What a vtable says of the size of its type.
+/// Reads the size of a type from its vtable.
 ///
 /// # Safety
 ///
-/// `vtable` is the address of one, of this program.
+/// `vtable` must be the address of a vtable of this program.
 pub(crate) unsafe fn size_in(vtable: usize) -> u64 {
     // The destructor stands before the size.
     let size = ptr::with_exposed_provenance::<usize>(vtable).wrapping_add(1);

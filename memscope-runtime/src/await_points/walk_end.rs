@@ -1,4 +1,4 @@
-//! Why a walk ends.
+//! The reasons why a walk ends.
 
 use memscope_layout::StateKind;
 
@@ -9,23 +9,24 @@ use super::tree::MOST_DEPTH;
 pub(crate) enum WalkEnd {
     /// The type of the future has no layout that can be believed.
     NotJoined(&'static str),
-    /// It waits for this type, which has no state machine in it.
+    /// The task waits for this type, which has no state machine in it.
     Leaf(String),
-    /// These are polled side by side in the type.
+    /// The type polls these futures side by side.
     SideBySide(String, Vec<String>),
-    /// It may have been dropped.
+    /// The future in this type may have been dropped, or is shared.
     Uncertain(String),
-    /// This type was written by hand, and may have lent to another thread what it is made of.
+    /// This type was written by hand, and may have lent its parts to another thread.
     ByHand(String),
-    /// The pointer is in the second type, or below it, which was written by hand and may have lent
-    /// what is behind it.
+    /// The first type is a pointer in or below the second. The second was written by hand and may
+    /// have lent what is behind the pointer.
     PointerByHand(String, String),
-    /// It is in a state that does not wait.
+    /// The future is in a state that does not wait.
     NotWaiting(StateKind),
-    /// The variant has no future.
+    /// The type holds no future now.
     NoFuture(String),
-    /// What debug information says of it makes no sense.
+    /// What debug information says of the type makes no sense.
     NotUnderstood,
+    /// The path has more than `MOST_DEPTH` steps.
     TooDeep,
 }
 

@@ -1,4 +1,4 @@
-//! The wrapper future: it enters its task on every poll and while it is dropped.
+//! The wrapper future: it makes its task current in every poll and while it is dropped.
 
 use std::{
     any::type_name,
@@ -23,18 +23,18 @@ pin_project! {
     /// A future whose allocations are charged to a task of its own.
     ///
     /// Made by [`track`], by `#[tracked]` and by `spawn_tracked`. It is `Send`, `Sync` and `Unpin`
-    /// as the future in it is, gives the same output, panics as it does, and is at most 16 bytes
-    /// larger (with an alignment above 8 at most two of these).
+    /// if the future in it is. It gives the same output and panics when that future does. It is at
+    /// most 16 bytes larger (with an alignment above 8, at most two alignments).
     ///
     /// # Cost
     ///
     /// A poll sets and restores one thread-local and counts itself: a few nanoseconds. Creating and
-    /// dropping one takes and gives back a record: see the README's table.
+    /// dropping a task takes a record and gives it back: see the README's table.
     #[must_use = "futures do nothing unless you `.await` or poll them"]
     pub struct Tracked<F> {
         #[pin]
         future: Option<F>,
-        // `None` with tracking compiled out, and where there was no memory for a record: then it
+        // `None` if tracking is compiled out or there was no memory for a record: then the wrapper
         // only forwards.
         task: Option<&'static Record>,
     }
@@ -43,7 +43,7 @@ pin_project! {
         fn drop(this: Pin<&mut Self>) {
             #[cfg(all(feature = "tokio", tokio_unstable))]
             crate::alloc::unannotated::note_tracked();
-            // Also when the future's destructor panics, the guard closes the task.
+            // The guard closes the task even if the future's destructor panics.
             let _closing = this.record().map(Record::closing);
             this.project().future.set(None);
         }
@@ -52,8 +52,8 @@ pin_project! {
 
 /// Gives a future a task of its own, for any executor.
 ///
-/// The task is named after the function it is written in, and its row carries the place of this
-/// call; both can be changed:
+/// The task is named after the function in which it is written, and its row carries the place of
+/// this call. Both can be changed:
 ///
 /// ```
 /// use memscope_runtime::async_memory::{TaskType, get_memory_snapshot, track};
@@ -79,13 +79,13 @@ pub fn track<F: Future>(future: F) -> Tracked<F> {
     track_as(future, TaskType::Unspecified)
 }
 
-/// [`track`] for a task of a declared kind.
+/// Like [`track`], for a task of a declared kind.
 #[track_caller]
 pub(crate) fn track_as<F: Future>(future: F, task_type: TaskType) -> Tracked<F> {
     track_for::<F, F>(future, FutureType::of::<F>(), task_type)
 }
 
-/// [`track_as`] for a future that stands for an `N`, and has its name and type.
+/// Like [`track_as`], for a future that stands for an `N` and takes its name and type.
 #[track_caller]
 pub(crate) fn track_for<N, F>(
     future: F,
@@ -136,7 +136,7 @@ impl<F> Tracked<F> {
         self.move_to(|key| Key { name: &name, ..key })
     }
 
-    /// The task's id; `None` where tracking is compiled out or there was no memory for its record.
+    /// The task's id. `None` if tracking is compiled out or there was no memory for its record.
     pub fn id(&self) -> Option<TaskId> {
         self.record().and_then(|record| TaskId::new(record.tally().id()))
     }
@@ -150,7 +150,7 @@ impl<F> Tracked<F> {
         self
     }
 
-    /// What is polled, and for which task.
+    /// The wrapped future, and the task that it is polled for.
     #[inline]
     pub(crate) fn parts(self: Pin<&mut Self>) -> (Pin<&mut F>, Option<&'static Record>) {
         let record = self.record();
@@ -160,14 +160,14 @@ impl<F> Tracked<F> {
         (future, record)
     }
 
-    /// What is polled; `None` while it is dropped.
+    /// The wrapped future; `None` while it is dropped.
     #[cfg(feature = "stream")]
     pub(crate) fn get_ref(&self) -> Option<&F> {
         self.future.as_ref()
     }
 
-    // PERF: with tracking compiled out the compiler knows that there is none, and only the call of
-    // the future is left.
+    // PERF: with tracking compiled out, the compiler sees that there is no record, and only the
+    // call of the future is left.
     #[inline]
     pub(crate) fn record(&self) -> Option<&'static Record> {
         if ENABLED { self.task } else { None }
@@ -228,7 +228,8 @@ pin_project! {
 ///
 /// # Panics
 ///
-/// Polled again after its end it panics as the wrapped future would, inside the same `Err`.
+/// It does not panic itself. If the wrapped future panics when it is polled again after its end,
+/// the output is the same `Err`.
 #[track_caller]
 pub fn create_tracked<F: Future>(future: F, task_type: TaskType) -> CatchPanic<F> {
     CatchPanic { tracked: track_as(future, task_type) }
@@ -250,7 +251,7 @@ impl<F: Future> Future for CatchPanic<F> {
     type Output = Result<F::Output, TaskError>;
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        // After a panic the future is only dropped, or polled by somebody who asked for it.
+        // After a panic the future is only dropped, unless the caller chooses to poll it again.
         let poll = AssertUnwindSafe(|| self.project().tracked.poll(context));
         match catch_unwind(poll) {
             Ok(Poll::Pending) => Poll::Pending,

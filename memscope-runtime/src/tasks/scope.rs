@@ -14,8 +14,8 @@ use crate::{accounting::Shared, alloc::Entered, config::ENABLED};
 /// Charges what `work` allocates to the thread, outside every task.
 ///
 /// For what outlives the task that happens to need it first: a table that is made once, a pool that
-/// grows. A tracked task that is polled inside is itself again; so is a scope inside a scope: the
-/// innermost one counts. Inside, [`current_task_id`] is `None`.
+/// grows. The innermost task or scope counts: a tracked task that is polled inside is charged
+/// itself, and so is a scope inside this one. Inside, [`current_task_id`] is `None`.
 ///
 /// ```
 /// use memscope_runtime::async_memory::{get_memory_snapshot, track, untracked};
@@ -34,7 +34,7 @@ use crate::{accounting::Shared, alloc::Entered, config::ENABLED};
 ///
 /// # Cost
 ///
-/// Two thread-local reads and two writes; allocations inside cost what they cost outside every
+/// Two thread-local reads and two writes. Allocations inside cost what they cost outside every
 /// task.
 ///
 /// [`current_task_id`]: crate::async_memory::current_task_id
@@ -43,15 +43,15 @@ pub fn untracked<T>(work: impl FnOnce() -> T) -> T {
     work()
 }
 
-/// Charges what `work` allocates to the shared owner of this name: a row of
+/// Charges what `work` allocates to the shared owner with this name: a row of
 /// [`MemorySnapshot::shared`].
 ///
-/// For pools and caches, which the request that fills them would have to answer for. The bytes are
-/// a part of the untracked ones. Whoever frees such a block, anywhere, takes it off the shared
-/// owner. Scopes nest as those of [`untracked`] do.
+/// For pools and caches, which would otherwise be charged to the request that fills them. The bytes
+/// are a part of the untracked ones. A free of such a block, on any thread and in any task,
+/// discharges the shared owner. Scopes nest as those of [`untracked`] do.
 ///
-/// There is room for as many names as for sites ([`Builder::site_rows`]); those that come later
-/// share `(other)`. So a name should not carry an id.
+/// There is room for as many names as for sites ([`Builder::site_rows`]); later names share
+/// `(other)`. So a name should not carry an id.
 ///
 /// ```
 /// use memscope_runtime::async_memory::{get_memory_snapshot, shared, track};
@@ -77,8 +77,8 @@ pub fn untracked<T>(work: impl FnOnce() -> T) -> T {
 /// # Cost
 ///
 /// The name is looked up: tens of nanoseconds. An allocation inside takes four locked additions, a
-/// free of such a block two, so that the sums are exact however many threads are inside; where many
-/// are at once they wait for the same cache line.
+/// free of such a block two. So the sums are exact, however many threads are inside. Threads that
+/// are inside at the same time wait for the same cache line.
 ///
 /// [`MemorySnapshot::shared`]: crate::async_memory::MemorySnapshot::shared
 /// [`Builder::site_rows`]: crate::Builder::site_rows
@@ -87,7 +87,7 @@ pub fn shared<T>(name: &str, work: impl FnOnce() -> T) -> T {
     work()
 }
 
-/// Who is charged in a scope.
+/// The owner that is charged in a scope.
 #[derive(Clone, Copy, Debug)]
 enum Owner {
     Untracked,
@@ -96,7 +96,8 @@ enum Owner {
 
 impl Owner {
     fn shared(name: &str) -> Self {
-        // Without memory for a row the bytes are untracked, as those of all rows are.
+        // Without memory for a row the bytes are only untracked. Those of a row are untracked as
+        // well.
         let shared = if ENABLED { Shared::named(name) } else { None };
         shared.map_or(Self::Untracked, Self::Shared)
     }
@@ -109,7 +110,7 @@ impl Owner {
     }
 }
 
-/// [`untracked`] and [`shared`] for futures.
+/// [`untracked`] and [`shared`] as methods of futures.
 ///
 /// ```
 /// use memscope_runtime::async_memory::{Scope, get_memory_snapshot};
@@ -125,14 +126,14 @@ impl Owner {
 /// # });
 /// ```
 pub trait Scope: Future + Sized {
-    /// Charges the thread, outside every task, with what this future allocates in its polls and
-    /// while it is dropped.
+    /// Charges what this future allocates, in its polls and in its drop, to the thread, outside
+    /// every task.
     fn untracked(self) -> Scoped<Self> {
         Scoped { future: Some(self), owner: Owner::Untracked }
     }
 
-    /// Charges the shared owner of this name with what this future allocates in its polls and while
-    /// it is dropped.
+    /// Charges what this future allocates, in its polls and in its drop, to the shared owner with
+    /// this name.
     fn shared(self, name: &str) -> Scoped<Self> {
         Scoped { future: Some(self), owner: Owner::shared(name) }
     }
@@ -145,7 +146,8 @@ pin_project! {
     ///
     /// # Cost
     ///
-    /// That of a scope for each poll and for its drop; the name is looked up once, when it is made.
+    /// That of a scope for each poll and for the drop. The name is looked up once, when the future
+    /// is made.
     #[must_use = "futures do nothing unless you `.await` or poll them"]
     pub struct Scoped<F> {
         #[pin]

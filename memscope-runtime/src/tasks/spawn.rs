@@ -1,4 +1,4 @@
-//! Tracked tasks on Tokio.
+//! Spawns tracked tasks on Tokio.
 
 use std::{
     future::Future,
@@ -24,7 +24,7 @@ use crate::{accounting::FutureType, alloc::Spawning, model::TaskType};
 ///
 /// # Panics
 ///
-/// As `tokio::spawn`: outside a Tokio runtime.
+/// Like `tokio::spawn`: if it is called outside a Tokio runtime.
 #[track_caller]
 pub fn spawn_tracked<F>(future: F) -> JoinHandle<F::Output>
 where
@@ -34,11 +34,11 @@ where
     track(future).spawn()
 }
 
-/// [`spawn_tracked`] for a task of a declared kind.
+/// Like [`spawn_tracked`], for a task of a declared kind.
 ///
 /// # Panics
 ///
-/// As `tokio::spawn`: outside a Tokio runtime.
+/// Like `tokio::spawn`: if it is called outside a Tokio runtime.
 #[track_caller]
 pub fn spawn_tracked_as<F>(future: F, task_type: TaskType) -> JoinHandle<F::Output>
 where
@@ -57,7 +57,7 @@ where
     ///
     /// # Panics
     ///
-    /// As `tokio::spawn`: outside a Tokio runtime.
+    /// Like `tokio::spawn`: if it is called outside a Tokio runtime.
     #[track_caller]
     pub fn spawn(self) -> JoinHandle<F::Output> {
         let size = size_of::<Self>();
@@ -69,9 +69,9 @@ where
 /// `tokio::task::spawn_blocking` for a tracked task: the closure has a row of its own, and its
 /// Tokio cell is charged to it.
 ///
-/// What it allocates on its thread is charged to it. It is one poll long: `Completed` when it
-/// returns, `Panicked` when it panics, and `Cancelled` when it never runs because its handle was
-/// aborted or the runtime shut down before.
+/// What the closure allocates on its thread is charged to the task. The task is one poll long. It
+/// is `Completed` when the closure returns and `Panicked` when it panics. It is `Cancelled` if the
+/// closure never runs: its handle was aborted, or the runtime shut down before.
 ///
 /// ```
 /// use memscope_runtime::async_memory::{current_task_id, get_memory_snapshot, spawn_blocking_tracked};
@@ -90,12 +90,12 @@ where
 ///
 /// # Cost
 ///
-/// That of `spawn_tracked`: a record taken and given back, next to what handing work to another
-/// thread costs.
+/// That of `spawn_tracked`: a record is taken and given back. Handing work to another thread costs
+/// what it costs without tracking.
 ///
 /// # Panics
 ///
-/// As `tokio::task::spawn_blocking`: outside a Tokio runtime.
+/// Like `tokio::task::spawn_blocking`: if it is called outside a Tokio runtime.
 #[track_caller]
 pub fn spawn_blocking_tracked<W, T>(work: W) -> JoinHandle<T>
 where
@@ -105,11 +105,11 @@ where
     spawn_blocking_tracked_as(work, TaskType::Unspecified)
 }
 
-/// [`spawn_blocking_tracked`] for a task of a declared kind.
+/// Like [`spawn_blocking_tracked`], for a task of a declared kind.
 ///
 /// # Panics
 ///
-/// As `tokio::task::spawn_blocking`: outside a Tokio runtime.
+/// Like `tokio::task::spawn_blocking`: if it is called outside a Tokio runtime.
 #[track_caller]
 pub fn spawn_blocking_tracked_as<W, T>(work: W, task_type: TaskType) -> JoinHandle<T>
 where
@@ -130,10 +130,10 @@ where
     tokio::task::spawn_blocking(run)
 }
 
-/// A closure as a future, ready at its first poll.
+/// A closure as a future that is ready at its first poll.
 struct Blocking<W>(Option<W>);
 
-// The closure is moved out before it is called: it is never pinned.
+// The closure is moved out before it is called, so it is never pinned.
 impl<W> Unpin for Blocking<W> {}
 
 impl<W: FnOnce() -> T, T> Future for Blocking<W> {

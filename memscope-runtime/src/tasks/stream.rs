@@ -1,4 +1,4 @@
-//! The wrapper stream: a task like that of a future, which also counts its items.
+//! The wrapper stream: its task is like that of a future, and also counts items.
 
 use std::{
     borrow::Cow,
@@ -20,13 +20,14 @@ pin_project! {
     /// A stream whose allocations are charged to a task of its own; made by
     /// [`TrackStream::tracked`].
     ///
-    /// Its task is `Completed` when it ends, `Cancelled` when it is dropped before, and `Panicked`
-    /// when a poll panics. The stream is `Send`, `Sync` and `Unpin` as the one in it is, gives the
-    /// same items and panics as it does.
+    /// Its task is `Completed` when the stream ends, `Cancelled` when it is dropped before, and
+    /// `Panicked` when a poll panics. It is `Send`, `Sync` and `Unpin` if the stream in it is. It
+    /// gives the same items and panics when that stream does.
     ///
     /// # Cost
     ///
-    /// A poll costs what one of [`Tracked`] does; one that yields an item about twice that.
+    /// A poll costs what one of [`Tracked`] does. A poll that yields an item costs about twice
+    /// that.
     #[must_use = "streams do nothing unless polled"]
     pub struct TrackedStream<S> {
         #[pin]
@@ -40,7 +41,7 @@ pub trait TrackStream: Stream + Sized {
     /// Gives the stream a task of its own, whose row also counts items:
     /// [`TaskMemoryProfile::items`].
     ///
-    /// The task is of the type [`TaskType::Streaming`] and named after the stream's type; both can
+    /// The task has the type [`TaskType::Streaming`] and is named after the stream's type; both can
     /// be changed. Its row carries the place of this call.
     ///
     /// ```

@@ -1,34 +1,34 @@
-//! The hooks of a Tokio runtime, which tell what is not known of its tasks otherwise.
+//! The hooks of a Tokio runtime: they report what is otherwise not known of its tasks.
 
 use tokio::runtime::Builder;
 
 use crate::{alloc::unannotated, config::ENABLED};
 
-/// Has a Tokio runtime tell of its tasks: their polls, their exact end, and where they were
+/// Makes a Tokio runtime report its tasks: their polls, their exact end, and where they were
 /// spawned.
 ///
-/// For tasks that nobody annotated. Without it they are known by what they allocate; with it
+/// It is for unannotated tasks. Without hooks these are known by what they allocate. With hooks:
 ///
-/// - each has a row from its first poll on, also if it does not allocate, and the row ends when the
-///   task does: what it leaves behind is `retained` from then on. It is `Idle` or `Running`, then
-///   `Ended` (it completed, was aborted or panicked: Tokio does not say which) or, where the
-///   shutdown of the runtime dropped it, `Cancelled`;
-/// - `poll_count` is how often Tokio ran it (of an aborted task the last time is the one that drops
-///   it);
-/// - tasks that were spawned at one line have a site of their own, named after it:
+/// - Each task has a row from its first poll on, even if it does not allocate. The row ends when
+///   the task does: what it leaves behind is `retained` from then on. The task is `Idle` or
+///   `Running`, then `Ended`: it completed, was aborted or panicked, and Tokio does not say which.
+///   If the shutdown of the runtime dropped it, it is `Cancelled`.
+/// - `poll_count` is how often Tokio ran the task. The last run of an aborted task is the one that
+///   drops it.
+/// - Tasks that were spawned at one line have a site of their own, named after it:
 ///   `(spawned at server.rs:223)`.
 ///
-/// Tracked tasks on that runtime have the one row that they have anyway. Of `spawn_blocking` the
-/// end and the place are known, and the row begins with the first allocation. Tasks of a `LocalSet`
-/// are as without hooks, as Tokio calls none there; and so are those of other runtimes in the
-/// process. A task that is dropped before its first poll has no row. Where more than some 65,000
-/// tasks live at one time, some lose their row and get a new one, whose polls count anew:
+/// Tracked tasks on that runtime keep the one row that they have anyway. Of `spawn_blocking` the
+/// end and the place are known, and the row begins with the first allocation. Tokio calls no hooks
+/// for tasks of a `LocalSet`, so these are as without hooks. So are the tasks of other runtimes in
+/// the process. A task that is dropped before its first poll has no row. If more than about 65,000
+/// tasks live at one time, some lose their row and get a new one, whose polls are counted anew:
 /// `tasks_split` says how many.
 ///
-/// It exists only in builds with `--cfg tokio_unstable` (`RUSTFLAGS`, or `build.rustflags` in
-/// `.cargo/config.toml`), as the hooks of Tokio do. Tokio keeps one hook of each kind: this call
-/// replaces those that were set with `on_before_task_poll`, `on_after_task_poll` and
-/// `on_task_terminate`, and is replaced by them.
+/// This function exists only in builds with `--cfg tokio_unstable` (`RUSTFLAGS`, or
+/// `build.rustflags` in `.cargo/config.toml`), as the hooks of Tokio do. Tokio keeps one hook of
+/// each kind. This call replaces hooks that were set with `on_before_task_poll`,
+/// `on_after_task_poll` and `on_task_terminate`; a later call of these replaces its hooks.
 ///
 /// ```
 /// # #[global_allocator]
@@ -47,9 +47,8 @@ use crate::{alloc::unannotated, config::ENABLED};
 ///
 /// # Cost
 ///
-/// Two calls a poll, each of which finds the task's place in a table, and for each task a record
-/// from its first poll to its end. No lock is taken, and nothing is allocated in the program's
-/// heap.
+/// Two calls a poll, each of which finds the task's slot in a table. Each task takes a record from
+/// its first poll to its end. No lock is taken, and nothing is allocated in the program's heap.
 pub fn tokio_hooks(builder: &mut Builder) -> &mut Builder {
     if !ENABLED {
         return builder;

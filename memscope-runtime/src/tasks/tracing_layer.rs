@@ -1,4 +1,4 @@
-//! A layer that makes every span of `tracing` a row.
+//! A `tracing` layer that gives every span a row.
 
 use std::fmt;
 
@@ -15,19 +15,20 @@ use crate::{
     primitives::sync::{AtomicU32, Ordering},
 };
 
-/// Makes spans rows: each is charged with what is allocated while it is entered.
+/// Gives each span a row, which is charged with what is allocated while the span is entered.
 ///
 /// So programs with `#[instrument]` get memory per span from one line. A span is a task with the
-/// span's name, file and line; inside a tracked task or another span it is a child and its bytes
+/// span's name, file and line. Inside a tracked task or another span it is a child, and its bytes
 /// are exclusive, as those of nested tasks are. It completes when it is closed.
 ///
-/// A span is one row and counts once, however often and on however many threads it is entered, also
-/// at one time: then its live bytes and its peak are those of all threads together. `poll_count` is
-/// how often it was entered, `busy_ns` the time in which any thread was in it.
+/// A span is one row and counts once, however often and on however many threads it is entered. If
+/// several threads are in it at one time, its live bytes and its peak are those of all threads
+/// together. `poll_count` is how often it was entered. `busy_ns` is the time in which any thread
+/// was in it.
 ///
 /// Spans may be left in any order. A span that is left inside a poll or a scope which began after
-/// it is over at once; what is below it is charged as soon as that poll or scope ends. A span that
-/// is entered inside a poll or a scope and not left there is left when that ends.
+/// it is over at once. The owner below it is charged again as soon as that poll or scope ends. A
+/// span that is entered inside a poll or a scope and not left there is left when that ends.
 ///
 /// ```
 /// use memscope_runtime::{MemoryLayer, async_memory::get_memory_snapshot};
@@ -47,35 +48,35 @@ use crate::{
 ///
 /// # What is counted elsewhere
 ///
-/// What `tracing` and other layers allocate for a span belongs to whoever is current then. What
-/// this layer keeps for a span (a pointer in its extensions) is untracked.
+/// What `tracing` and other layers allocate for a span belongs to the owner that is current then.
+/// What this layer keeps for a span (a pointer in its extensions) is untracked.
 ///
-/// A span must be left through the layer that saw it entered: leave all spans before you take the
-/// layer out by `reload`; to choose spans, use a filter, which may change at any time.
+/// A span must be left through the layer that saw it entered: leave all spans before `reload` takes
+/// the layer out. To choose spans, use a filter, which may change at any time.
 ///
 /// # Cost
 ///
-/// That of a tracked task for each span, and of a poll for each time it is entered, besides what
-/// the registry takes to find the span. While a thread is in a span, an allocation by another
-/// thread that has entered it too takes four locked additions and a memory fence, a free by it
-/// three. A poll inside of an entered span takes a few instructions more.
+/// A span costs what a tracked task does, and an entry what a poll does. The registry's lookup of
+/// the span comes on top. While a thread is in a span, other threads that have entered it too pay
+/// more: four locked additions and a memory fence for an allocation, three locked additions for a
+/// free. A poll inside of an entered span takes a few instructions more.
 pub struct MemoryLayer<F = fn(&Metadata<'_>) -> bool> {
     is_wanted: F,
-    /// Tells its spans from those of other layers like this one.
+    /// Distinguishes its spans from those of other layers of this type.
     number: u32,
 }
 
-/// Layers made so far.
+/// How many layers were made so far.
 static LAYERS: AtomicU32 = AtomicU32::new(0);
 
 impl MemoryLayer {
-    /// A layer for all spans that reach it.
+    /// Makes a layer for all spans that reach it.
     pub fn new() -> Self {
         Self { is_wanted: |_| true, number: LAYERS.fetch_add(1, Ordering::Relaxed) }
     }
 
-    /// Only spans that `is_wanted` gets a row; the bytes of others belong to whoever they are
-    /// entered in.
+    /// Gives a row only to spans that `is_wanted` accepts. The bytes of another span belong to the
+    /// owner that is current when it is entered.
     ///
     /// ```
     /// use memscope_runtime::MemoryLayer;
@@ -100,7 +101,7 @@ impl<F> fmt::Debug for MemoryLayer<F> {
     }
 }
 
-/// What is kept in a span's extensions: its record, and the number of the layer that opened it.
+/// What a span's extensions keep: its record, and the number of the layer that opened it.
 #[derive(Clone, Copy)]
 struct Row {
     span: &'static Span,
@@ -120,7 +121,7 @@ where
         let Some(data) = context.span(id) else { return };
         let file = metadata.file().unwrap_or("");
         let mut extensions = data.extensions_mut();
-        // Another layer like this one has been here.
+        // Another layer of this type has been here.
         if extensions.get_mut::<Row>().is_some() {
             return;
         }

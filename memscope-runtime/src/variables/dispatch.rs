@@ -1,22 +1,22 @@
-//! How `track_var!` finds the best description of a type without asking for a trait: by the steps
-//! of method lookup.
+//! Picks the best description of a variable's type for `track_var!`, without requiring a trait.
 //!
-//! `(&&&Value(&x)).__memscope_show(…)` takes the first of these that the type of `x` allows: its
-//! blocks by [`Trackable`], its own block by [`Handle`], nothing. With one more `&`,
-//! `__memscope_show_deep` tries [`Contents`] before them.
+//! Method lookup makes the choice (autoref specialization). `(&&&Value(&x)).__memscope_show(…)`
+//! takes the first of these that the type of `x` allows: its blocks by [`Trackable`], its own block
+//! by [`Handle`], nothing. With one more `&`, `__memscope_show_deep` tries [`Contents`] before
+//! them.
 //!
-//! The methods' names are such that no trait of the user's has them: one that is implemented for
-//! every type would be a rival.
+//! The long method names avoid clashes. A user's trait that is implemented for every type, with a
+//! method of the same name, would compete in the lookup.
 
 use super::trackable::{Blocks, Contents, Handle, Trackable};
 
-/// A variable, looked at for the length of one call.
+/// A variable, borrowed for one call.
 #[derive(Debug)]
 pub struct Value<'a, T: ?Sized>(pub &'a T);
 
-/// The type's elements can be looked into.
+/// The type implements [`Contents`]: the blocks of its elements are found too.
 pub trait ByContents {
-    /// Shows what is held, and what elements hold.
+    /// Shows the blocks of the value and of its elements.
     fn __memscope_show_deep(&self, blocks: &mut Blocks<'_>);
 }
 
@@ -26,11 +26,11 @@ impl<T: Contents + ?Sized> ByContents for &&&Value<'_, T> {
     }
 }
 
-/// All blocks of the type are known.
+/// The type implements [`Trackable`]: all of its own blocks are found.
 pub trait ByParts {
-    /// Shows what is held, elements aside.
+    /// Shows the blocks of the value, without those of its elements.
     fn __memscope_show(&self, blocks: &mut Blocks<'_>);
-    /// Shows no more than that.
+    /// Shows the same blocks: the elements cannot be visited.
     fn __memscope_show_deep(&self, blocks: &mut Blocks<'_>) {
         self.__memscope_show(blocks);
     }
@@ -42,11 +42,11 @@ impl<T: Trackable + ?Sized> ByParts for &&Value<'_, T> {
     }
 }
 
-/// Only the type's own block is known.
+/// The type implements [`Handle`]: only its own block is found.
 pub trait ByHandle {
-    /// Shows what is held, elements aside.
+    /// Shows the block of the value.
     fn __memscope_show(&self, blocks: &mut Blocks<'_>);
-    /// Shows no more than that.
+    /// Shows the same block: the elements cannot be visited.
     fn __memscope_show_deep(&self, blocks: &mut Blocks<'_>) {
         self.__memscope_show(blocks);
     }
@@ -58,11 +58,11 @@ impl<T: Handle + ?Sized> ByHandle for &Value<'_, T> {
     }
 }
 
-/// Nothing is known but size and name.
+/// Any other type: only its size and name are known.
 pub trait ByValue {
-    /// Shows what is held, elements aside.
+    /// Notes that the blocks of the value are not known.
     fn __memscope_show(&self, blocks: &mut Blocks<'_>);
-    /// Shows no more than that.
+    /// Notes the same: the elements cannot be visited.
     fn __memscope_show_deep(&self, blocks: &mut Blocks<'_>) {
         self.__memscope_show(blocks);
     }
@@ -78,8 +78,7 @@ impl<T: ?Sized> ByValue for Value<'_, T> {
 mod tests {
     use super::*;
 
-    /// What is found, plainly and deep: whether there were blocks, and whether there was a part of
-    /// which nothing is known.
+    /// What a plain and a deep look find: whether there are blocks, and whether a part is opaque.
     macro_rules! found {
         ($value:expr) => {{
             let mut ignore = |_| ();
@@ -97,7 +96,7 @@ mod tests {
 
     struct Plain(#[expect(dead_code, reason = "it has a size")] u8);
 
-    /// Has a block to show, and with its elements none.
+    /// Shows one block, but none when its elements are visited.
     struct Known(Vec<u8>);
 
     impl Trackable for Known {

@@ -1,4 +1,4 @@
-//! Registration of a variable: each of its heap blocks gets a name.
+//! Registers a variable: names each of its heap blocks.
 
 use std::any::type_name;
 
@@ -10,15 +10,15 @@ use crate::{
     model::{Extent, TaskId},
 };
 
-/// Blocks of one variable, at the most.
+/// The most blocks of one variable that are followed.
 const MOST_BLOCKS: u32 = 4_096;
 
 /// Registers `value`; `show` finds its heap blocks.
 ///
 /// # Cost
 ///
-/// One clock reading and about six locked instructions; a few nanoseconds more where the variable
-/// holds no block.
+/// One clock reading and about six locked instructions. A variable without a block costs a few
+/// nanoseconds more.
 pub fn track_value<T: ?Sized>(
     callsite: &'static VariableCallsite,
     value: &T,
@@ -48,8 +48,8 @@ pub fn track_value<T: ?Sized>(
     registration.extent = Some(extent);
 }
 
-/// A variable being registered. Dropped early, since `show` panicked, what was found until then
-/// stays.
+/// A variable while it is being registered. If `show` panics, the drop keeps the blocks that were
+/// found until then.
 struct Registration {
     site: &'static VariableSite,
     head: Option<&'static Variable>,
@@ -80,7 +80,7 @@ impl Registration {
             return;
         }
         match self.head {
-            // The variable that was known has just ended.
+            // The variable that the first block already names has just ended.
             None if self.is_repeated => {}
             None => self.add_head(block),
             Some(head) => {
@@ -98,7 +98,7 @@ impl Registration {
         new.open_head(self.site, block.layout.size());
         match new.name(block, |there| there.head().is_some_and(|head| head.is_at(self.site))) {
             Naming::Done => {
-                // From here on it is seen; the hold keeps it.
+                // From here on readers see the variable. The registration's hold keeps it alive.
                 new.show();
                 self.head = Some(new);
                 self.site.note_bytes(block.layout.size() as u64);
@@ -106,8 +106,9 @@ impl Registration {
             Naming::Known(known) => {
                 new.give_back();
                 self.is_repeated = true;
-                // Its block lives, and so it does: it may be held until the others are looked at,
-                // for there may be new ones.
+                // The block has this name already. It lives, so its variable lives too. The
+                // registration holds that variable while it looks at the other blocks, as some may
+                // be new.
                 self.head = known.head().filter(|head| head.hold());
             }
             Naming::Refused => {

@@ -1,55 +1,56 @@
-//! What `track_var!` can find out about a value: the heap blocks that it holds.
+//! `Trackable`: finds the heap blocks that a value holds.
 
 use std::alloc::Layout;
 
 use super::std_layout::OwnBlock;
 use crate::accounting::Block;
 
-/// How long a chain of pointers is followed. What lies behind it is not found.
+/// The longest chain of pointers that a visit follows. Blocks behind it are not found.
 const LONGEST_CHAIN: usize = 32;
 
-/// How many pointers are followed in one value: a bound on the time that a web of shared values
-/// takes.
+/// The most pointers that a visit follows in one value. It bounds the time that a web of shared
+/// values takes.
 const MOST_POINTERS: u32 = 1 << 20;
 
 /// A type whose heap blocks `track_var!` finds.
 ///
-/// It is there for the types of the standard library that own memory, and `#[derive(Trackable)]`
-/// makes it for structs and enums of your own: the blocks of each field. What the elements of a
+/// The types of the standard library that own memory implement it. `#[derive(Trackable)]`
+/// implements it for your structs and enums: it visits each field. What the elements of a
 /// collection hold belongs to [`Contents`].
 ///
 /// # What is found
 ///
 /// | type | blocks |
 /// |---|---|
-/// | `Vec`, `String`, `BinaryHeap`, `PathBuf`, `OsString`, `CString` | theirs |
-/// | `VecDeque`, `HashMap`, `HashSet` | theirs, by a layout that was learned at the first look |
-/// | `BTreeMap`, `BTreeSet` | the root; in a tree of more than one node the others are not found |
-/// | `Box`, `Rc`, `Arc` | theirs and, one deeper, those of the value in it; `Weak`: only the block it keeps |
-/// | `Mutex`, `RwLock`, `RefCell` of `std` and Tokio | those of the value in it, unless it is locked: nobody waits |
+/// | `Vec`, `String`, `BinaryHeap`, `PathBuf`, `OsString`, `CString` | their own |
+/// | `VecDeque`, `HashMap`, `HashSet` | their own, by a layout that is learned at the first look |
+/// | `BTreeMap`, `BTreeSet` | the root node; in a larger tree the other nodes are not found |
+/// | `Box`, `Rc`, `Arc` | their own and, one level deeper, those of the value |
+/// | `Weak` | only the block that it keeps |
+/// | `Mutex`, `RwLock`, `RefCell` of `std` and Tokio | those of the value, unless it is locked |
 /// | `bytes::Bytes`, `BytesMut` (feature `bytes`) | the buffer and, when shared, its counter |
-/// | `Option`, `Result`, tuples, arrays, references, `Cow`, `Pin`, … | those of what is in them |
+/// | `Option`, `Result`, tuples, arrays, references, `Cow`, `Pin`, … | those of the values in them |
 /// | numbers, ids, atomics, `&str`, `&[T]`, raw pointers, functions | none |
 ///
-/// A layout that is not documented is tried out on samples before it is used, and compared with
-/// what can be asked of the value each time. Where it does not fit, the block is not found and the
-/// variable's extent is `Partial`.
+/// Some layouts are not documented. Such a layout is tried out on samples before its first use.
+/// Each look also compares it with what the value reports about itself. Where it does not fit, the
+/// block is not found and the variable's extent is `Partial`.
 ///
 /// # Cost
 ///
 /// A few nanoseconds for a block, and some microseconds once for each family of layouts that is
-/// learned. Nothing is allocated by the program's tasks, and nobody waits; but a lock is held while
-/// it is looked into, so that a `try_lock` at that moment fails. A chain of pointers is followed 32
-/// deep.
+/// learned. A look allocates nothing in the program's tasks and never waits for a lock. But it
+/// holds a lock while it visits the locked value, so a `try_lock` at that moment fails. It follows
+/// a chain of pointers 32 deep.
 #[diagnostic::on_unimplemented(
     note = "`#[derive(Trackable)]` makes it for structs and enums; `track_var!` itself takes any type"
 )]
 pub trait Trackable {
-    /// Whether no value of this type holds a block, so that elements need not be visited.
+    /// Whether values of this type never hold a block, so that elements need not be visited.
     #[doc(hidden)]
     const IS_PLAIN: bool = false;
 
-    /// Shows `blocks` the parts of this value.
+    /// Passes the parts of this value to `blocks`.
     fn visit(&self, blocks: &mut Blocks<'_>);
 }
 
@@ -57,30 +58,29 @@ pub trait Trackable {
 ///
 /// # Cost
 ///
-/// That of [`Trackable`] for each element: with a million strings, milliseconds. Elements that
-/// cannot hold a block cost nothing.
+/// That of [`Trackable`] for each element: milliseconds for a million strings. Elements that cannot
+/// hold a block cost nothing.
 pub trait Contents: Trackable {
-    /// Shows `blocks` the parts of this value, and of every element.
+    /// Passes the parts of this value, and those of every element, to `blocks`.
     fn visit_contents(&self, blocks: &mut Blocks<'_>);
 }
 
-/// A pointer whose own block can be found whatever it points to.
+/// A pointer whose own block can be found, whatever type it points to.
 ///
-/// Where the value in it has a destructor, it may hold blocks that nobody knows of: the extent is
-/// then partial.
+/// A value with a destructor may hold blocks that cannot be found: the extent is then partial.
 #[doc(hidden)]
 pub trait Handle {
     fn visit_own(&self, blocks: &mut Blocks<'_>);
 }
 
-/// Takes in the heap blocks of a value.
+/// Collects the heap blocks of a value.
 ///
 /// A hand-written [`Trackable`] passes each of its fields to [`visit`](Self::visit).
 pub struct Blocks<'a> {
     found: &'a mut dyn FnMut(Block),
-    /// How many pointers lie between the variable and what is visited now.
+    /// How many owning pointers and collections lie between the variable and the visited value.
     depth: u32,
-    /// The values behind those pointers, so that a circle of them ends.
+    /// The addresses of the values on the way here, so that a cycle of pointers ends.
     chain: [*const u8; LONGEST_CHAIN],
     links: usize,
     pointers: u32,
@@ -103,17 +103,17 @@ impl<'a> Blocks<'a> {
         }
     }
 
-    /// Takes in what `part` holds.
+    /// Collects the blocks of `part`.
     pub fn visit<T: Trackable + ?Sized>(&mut self, part: &T) {
         part.visit(self);
     }
 
-    /// Takes in one block. One without bytes is none.
+    /// Adds one block; a block without bytes is ignored.
     ///
     /// # Safety
     ///
-    /// The block must be live, stay so until this returns, and have been allocated with exactly
-    /// this layout by the program's global allocator.
+    /// The block must be live until this returns. The program's global allocator must have
+    /// allocated it with exactly this layout.
     pub(crate) unsafe fn block(&mut self, start: *const u8, layout: Layout) {
         if layout.size() != 0 {
             self.is_holding = true;
@@ -121,11 +121,11 @@ impl<'a> Blocks<'a> {
         }
     }
 
-    /// Takes in a block that was found by a learned layout, or notes that it was not.
+    /// Adds the block that a learned layout found, or notes that it was not found.
     ///
     /// # Safety
     ///
-    /// If there is a block, it must be as for [`block`](Self::block).
+    /// If there is a block, it must meet the contract of [`block`](Self::block).
     pub(crate) unsafe fn own(&mut self, own: OwnBlock) {
         match own {
             // SAFETY: the caller's contract.
@@ -135,16 +135,16 @@ impl<'a> Blocks<'a> {
         }
     }
 
-    /// Visits the value at `pointee`, which lies behind a pointer that owns it.
+    /// Visits a value behind a pointer that owns it: one level deeper.
     pub(crate) fn behind<T: ?Sized>(&mut self, pointee: &T, visit: impl FnOnce(&T, &mut Self)) {
         self.depth += 1;
         self.through(pointee, visit);
         self.depth -= 1;
     }
 
-    /// Visits the value at `pointee`, which somebody else owns: no deeper than the pointer itself.
+    /// Visits a value that has another owner, at the depth of the pointer itself.
     ///
-    /// One that is being visited already is passed over: the pointers form a circle.
+    /// A value that is already being visited is skipped: the pointers form a cycle.
     pub(crate) fn through<T: ?Sized>(&mut self, pointee: &T, visit: impl FnOnce(&T, &mut Self)) {
         let at = std::ptr::from_ref(pointee).cast::<u8>();
         let Some((chain, rest)) = self.chain.split_at_mut_checked(self.links) else { return };
@@ -161,19 +161,19 @@ impl<'a> Blocks<'a> {
         self.links -= 1;
     }
 
-    /// Visits what lies in a block of the value, one deeper.
+    /// Visits the elements in a block of the value, one level deeper.
     pub(crate) fn inside(&mut self, visit: impl FnOnce(&mut Self)) {
         self.depth += 1;
         visit(self);
         self.depth -= 1;
     }
 
-    /// Notes that the value holds blocks which cannot be found.
+    /// Notes that the value holds blocks that cannot be found.
     pub(crate) fn partial(&mut self) {
         self.is_partial = true;
     }
 
-    /// Notes a part of whose type nothing is known but its size.
+    /// Notes a part of which only the size is known.
     pub(crate) fn opaque(&mut self) {
         self.is_opaque = true;
     }

@@ -1,4 +1,4 @@
-//! Blocks that change their owner and stay where they are.
+//! `transfer`: gives heap blocks to another owner without moving them.
 
 use super::trackable::{Blocks, Contents, Trackable};
 use crate::{
@@ -9,31 +9,33 @@ use crate::{
     primitives::SlabItem,
 };
 
-/// How often it is tried to see a task stand still.
+/// How many times a transfer tries to read a task's live bytes while the task stands still.
 const ATTEMPTS: usize = 8;
 
 /// What [`transfer`] has moved.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Transferred {
-    /// Blocks that belong to the other task now and did not before.
+    /// Blocks that belong to the receiving task now and did not before.
     pub blocks: u64,
     /// Their bytes.
     pub bytes: u64,
-    /// Whether all that the value holds belongs to the task now. Not so where some of it could not
-    /// be found (see [`Trackable`]), is charged to nobody, or where the task ended meanwhile.
+    /// Whether everything that the value holds belongs to the task now. It is `false` if a block
+    /// could not be found (see [`Trackable`]) or has no owner, or if the task ended meanwhile.
     pub is_whole: bool,
 }
 
 /// Charges another task with the heap blocks that a value holds: those that [`Trackable`] finds.
 ///
-/// For what one task makes for another: from here on the other one answers for it, whoever frees
-/// it. The blocks stay where they are, and names that `track_var!` gave them stay too.
+/// Use it for what one task makes for another. From now on the other task owns the blocks,
+/// whichever task frees them. The blocks stay where they are and keep the names that `track_var!`
+/// gave them.
 ///
-/// It counts as a `realloc` by the other task does: for the giver these bytes are freed (elsewhere,
-/// unless it is the one that calls), for the taker allocated, of which
-/// [`TaskMemoryProfile::transferred_bytes`] says how many were. So `live = allocated − freed` in
-/// each row. Allocations are not counted anew, neither in `allocation_count` nor in the sums of
-/// [`ProcessMemory`], and the hand-over is in [`MemorySnapshot::hand_overs`].
+/// A transfer counts like a `realloc` by the receiving task. The giver's row counts the bytes as
+/// freed: freed elsewhere, unless the giver makes the call. The receiver's row counts them as
+/// allocated, and [`TaskMemoryProfile::transferred_bytes`] says how many of its bytes came by
+/// transfers. So `live = allocated − freed` holds in each row. Allocations are not counted again,
+/// neither in `allocation_count` nor in the sums of [`ProcessMemory`]. The hand-over appears in
+/// [`MemorySnapshot::hand_overs`].
 ///
 /// ```
 /// use memscope_runtime::async_memory::{get_memory_snapshot, track, transfer};
@@ -58,14 +60,13 @@ pub struct Transferred {
 ///
 /// # Errors
 ///
-/// When the task has ended or there was none with this id; when sizes are not measured. Then
-/// nothing has changed.
+/// If the task has ended, no task has this id, or sizes are not measured. Nothing has changed then.
 ///
 /// # Cost
 ///
-/// The task is looked for among all accounts, about a nanosecond each; a block takes about ten
-/// locked additions. From a program's first transfer on, an allocation that raises its task's peak
-/// costs a memory fence more.
+/// The task is looked up among all accounts, about a nanosecond each. A block takes about ten
+/// locked additions. From the program's first transfer on, an allocation that raises its task's
+/// peak costs one memory fence more.
 ///
 /// [`TaskMemoryProfile::transferred_bytes`]: crate::async_memory::TaskMemoryProfile::transferred_bytes
 /// [`ProcessMemory`]: crate::async_memory::ProcessMemory
@@ -74,11 +75,11 @@ pub fn transfer<T: Trackable + ?Sized>(value: &T, to: TaskId) -> Result<Transfer
     transfer_shown(to, |blocks| value.visit(blocks))
 }
 
-/// [`transfer`] of a collection together with what its elements hold: see [`Contents`].
+/// Like [`transfer`], also for what the elements of a collection hold: see [`Contents`].
 ///
 /// # Errors
 ///
-/// As [`transfer`].
+/// Those of [`transfer`].
 pub fn transfer_deep<T: Contents + ?Sized>(value: &T, to: TaskId) -> Result<Transferred, Error> {
     transfer_shown(to, |blocks| value.visit_contents(blocks))
 }
@@ -94,7 +95,7 @@ fn transfer_shown(to: TaskId, show: impl FnOnce(&mut Blocks<'_>)) -> Result<Tran
     let mut take = |block: Block| {
         let mut took = Took::Ended;
         if !is_over {
-            // Sums are on the move: a snapshot that is being read sees so and is repeated.
+            // Sums change now: a reader that takes a snapshot notices it and reads again.
             let _folding = EndInProgress::begin();
             took = taker.take(block);
         }
@@ -121,7 +122,7 @@ fn transfer_shown(to: TaskId, show: impl FnOnce(&mut Blocks<'_>)) -> Result<Tran
     Ok(moved)
 }
 
-/// A living task, by its account.
+/// A live task, identified by its account and its id.
 #[derive(Debug)]
 struct Taker {
     account: &'static Account,
@@ -131,11 +132,11 @@ struct Taker {
 /// What became of one block.
 enum Took {
     Block,
-    /// It was the task's already.
+    /// The block was the task's already.
     Nothing,
-    /// It is charged to nobody, or a Tokio cell.
+    /// The block has no owner, or is a Tokio cell.
     Refused,
-    /// The task is over.
+    /// The task has ended.
     Ended,
 }
 
@@ -156,23 +157,24 @@ impl Taker {
         if !self.hold(bytes) {
             return Took::Ended;
         }
-        // From here on the account stays this task's, as these bytes are in it.
+        // From here on the account stays this task's, as it holds these bytes.
         self.note_peak();
         if let Some(giver) = variable::recharge(block, self.account) {
             discharge::transfer_out(giver, self.account.site(), bytes);
             Took::Block
         } else {
-            // Somebody else transferred it at the same moment.
+            // Another thread transferred the block at the same moment.
             transferred::retract(self.account, bytes as u64);
             self.let_go(bytes);
             Took::Nothing
         }
     }
 
-    /// Adds the bytes to the task's account. False: it is over.
+    /// Adds the bytes to the task's account. Returns `false` if the task has ended or there is no
+    /// memory to count them.
     fn hold(&self, bytes: usize) -> bool {
-        // NOTE: where the task ends at this very moment, this stays in what it took over, and
-        // counts as freed.
+        // NOTE: if the task ends at this very moment, its row keeps these bytes as taken over, and
+        // counts them as freed.
         if self.account.id() != self.id || !transferred::note(self.account, bytes as u64) {
             return false;
         }
@@ -182,7 +184,7 @@ impl Taker {
         }
         let is_same = self.account.id() == self.id;
         if !is_same {
-            // Another task's by now.
+            // By now the account is another task's.
             transferred::retract(self.account, bytes as u64);
             self.let_go(bytes);
         }
@@ -195,7 +197,7 @@ impl Taker {
         }
     }
 
-    /// Raises the peak to what is live now.
+    /// Raises the task's peak to what is live now.
     fn note_peak(&self) {
         for _ in 0..ATTEMPTS {
             match self.account.read() {
@@ -204,7 +206,7 @@ impl Taker {
                     return transferred::note_peak(self.account, live_bytes);
                 }
                 Balance::Open { record, .. } => {
-                    // While its end is being written, there is none.
+                    // While the task's end is being written, the account names no record.
                     if let Some(live_bytes) =
                         registry::record(record).and_then(|task| self.live(task))
                     {
@@ -216,8 +218,8 @@ impl Taker {
         }
     }
 
-    /// What is live, if the task neither allocates nor frees nor ends while it is looked at. One
-    /// that does looks by itself at its next allocation.
+    /// The task's live bytes; `None` if it allocates, frees or ends during the read. A task that
+    /// allocates or frees checks its peak itself at its next allocation.
     fn live(&self, task: &'static Record) -> Option<i64> {
         task.tally().look_again();
         let own_live = task.tally().read().own_live_bytes;

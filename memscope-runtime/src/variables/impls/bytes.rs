@@ -9,11 +9,11 @@ use crate::variables::{
 
 macro_rules! buffers {
     ($($type:ident, $find:path;)*) => {$(
-        /// The buffer first, then the header through which several handles share it.
+        /// Adds the buffer, then the header through which several handles share it.
         impl Trackable for $type {
             fn visit(&self, blocks: &mut Blocks<'_>) {
                 let (buffer, header) = $find(self);
-                // SAFETY: a block that `buffer` finds is kept by this handle, which is borrowed.
+                // SAFETY: the handle keeps the block that `$find` finds, and is borrowed.
                 unsafe { blocks.own(buffer) };
                 // SAFETY: as above.
                 unsafe { blocks.own(header) };

@@ -1,4 +1,4 @@
-//! Cells, locks and their guards: looked into where that needs no waiting.
+//! Cells, locks and their guards: visited only where that needs no waiting.
 
 use std::{
     cell::{Cell, LazyCell, OnceCell, Ref, RefCell, RefMut},
@@ -13,8 +13,8 @@ use crate::{
     variables::trackable::{Blocks, Contents, Handle, Trackable},
 };
 
-/// Whether a `Mutex` of the standard library lies in a block of its own, made at its first use,
-/// which cannot be found.
+/// Whether a `Mutex` of the standard library allocates a block for its lock at its first use. That
+/// block cannot be found.
 const IS_BOXED: bool = cfg!(all(
     unix,
     not(any(
@@ -27,7 +27,8 @@ const IS_BOXED: bool = cfg!(all(
     ))
 ));
 
-/// Types that may show their value or not: `$value` is an `Option` of something that points to it.
+/// Implements the traits for types that may refuse to show their value: `$value` is an `Option` of
+/// something that points to it.
 macro_rules! locks {
     ($([$($bound:tt)*] $type:ty, |$this:ident| $value:expr;)*) => {$(
         impl<T: Trackable $($bound)*> Trackable for $type {
@@ -101,14 +102,14 @@ impl<T: Handle + ?Sized> Handle for Mutex<T> {
     }
 }
 
-/// Looks into a mutex.
+/// Visits the value of a mutex, unless it is locked.
 fn open<T: ?Sized>(
     mutex: &Mutex<T>,
     blocks: &mut Blocks<'_>,
     visit: impl FnOnce(&T, &mut Blocks<'_>),
 ) {
     let lock = || unlocked(mutex.try_lock());
-    // A block that is made here is nobody's.
+    // A block that the first lock allocates is charged to no task.
     let guard = if IS_BOXED { current::exempt(lock) } else { lock() };
     if IS_BOXED || guard.is_none() {
         blocks.partial();
@@ -118,7 +119,7 @@ fn open<T: ?Sized>(
     }
 }
 
-/// What a poisoned lock holds may be looked at all the same.
+/// The guard, unless the lock is held. What a poisoned lock holds may be read all the same.
 fn unlocked<G>(lock: Result<G, TryLockError<G>>) -> Option<G> {
     match lock {
         Ok(guard) => Some(guard),
@@ -127,7 +128,7 @@ fn unlocked<G>(lock: Result<G, TryLockError<G>>) -> Option<G> {
     }
 }
 
-/// Types that point to a value which somebody else owns.
+/// Implements the traits for types that point to a value which has another owner.
 macro_rules! guards {
     ($([$($size:tt)*] $type:ty;)*) => {$(
         impl<T: Trackable $($size)*> Trackable for $type {
@@ -156,7 +157,7 @@ guards! {
     [+ ?Sized] RefMut<'_, T>;
 }
 
-/// Cells that are empty until they are set.
+/// Implements the traits for cells that are empty until they are set.
 macro_rules! once {
     ($($type:ident),*) => {$(
         impl<T: Trackable> Trackable for $type<T> {
@@ -185,8 +186,8 @@ pub(super) use once;
 
 once!(OnceCell, OnceLock);
 
-/// Cells that can only be asked for their value by making it.
-// NOTE: from Rust 1.94 on there is `get`, which does not.
+/// Implements the traits for cells whose value can only be read by computing it.
+// NOTE: from Rust 1.94 on there is `get`, which does not compute it.
 macro_rules! lazy {
     ($($type:ident),*) => {$(
         impl<T: Trackable, F> Trackable for $type<T, F> {

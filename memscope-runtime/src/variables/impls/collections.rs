@@ -1,4 +1,4 @@
-//! Collections: their own blocks, whatever they hold.
+//! Collections: their own blocks, and for `Contents` those of their elements.
 
 use std::{
     alloc::Layout,
@@ -14,8 +14,8 @@ impl<T> Trackable for Vec<T> {
     #[inline]
     fn visit(&self, blocks: &mut Blocks<'_>) {
         if let Ok(layout) = Layout::array::<T>(self.capacity()) {
-            // SAFETY: a `Vec` documents that it allocates `Layout::array::<T>(capacity)` of the
-            // global allocator, and it is borrowed.
+            // SAFETY: `Vec` documents that it allocates `Layout::array::<T>(capacity)` with the
+            // global allocator. It is borrowed, so the block stays live.
             unsafe { blocks.block(self.as_ptr().cast(), layout) };
         }
     }
@@ -23,28 +23,28 @@ impl<T> Trackable for Vec<T> {
 
 impl<T> Trackable for BinaryHeap<T> {
     fn visit(&self, blocks: &mut Blocks<'_>) {
-        // SAFETY: a block that `vectors` finds is the heap's, which is borrowed.
+        // SAFETY: the block that `heap` finds is that of the heap, which is borrowed.
         unsafe { blocks.own(std_layout::vec_backed::heap(self)) };
     }
 }
 
 impl<T> Trackable for VecDeque<T> {
     fn visit(&self, blocks: &mut Blocks<'_>) {
-        // SAFETY: a block that `deque` finds is the deque's, which is borrowed.
+        // SAFETY: the block that `block` finds is that of the deque, which is borrowed.
         unsafe { blocks.own(std_layout::vec_deque::block(self)) };
     }
 }
 
 impl<K, V, S> Trackable for HashMap<K, V, S> {
     fn visit(&self, blocks: &mut Blocks<'_>) {
-        // SAFETY: a block that `table` finds is the map's, which is borrowed.
+        // SAFETY: the block that `map` finds is that of the map, which is borrowed.
         unsafe { blocks.own(std_layout::hash_table::map(self)) };
     }
 }
 
 impl<T, S> Trackable for HashSet<T, S> {
     fn visit(&self, blocks: &mut Blocks<'_>) {
-        // SAFETY: a block that `table` finds is the set's, which is borrowed.
+        // SAFETY: the block that `set` finds is that of the set, which is borrowed.
         unsafe { blocks.own(std_layout::hash_table::set(self)) };
     }
 }
@@ -61,17 +61,17 @@ impl<T> Trackable for BTreeSet<T> {
     }
 }
 
-/// Takes in the root of a borrowed tree, which is all of it or not.
+/// Adds the root node of a borrowed tree, and notes if there are other nodes.
 fn root((root, has_more): (OwnBlock, bool), blocks: &mut Blocks<'_>) {
-    // SAFETY: a block that `tree` finds is the root of the tree, which is borrowed.
+    // SAFETY: the block that `btree` finds is the root node of the tree, which is borrowed.
     unsafe { blocks.own(root) };
     if has_more {
         blocks.partial();
     }
 }
 
-/// Every element lies in a block of its own, in front of which the list keeps its links; how, is
-/// not known.
+/// Each element lies in a block of its own, behind the links that the list keeps. The layout of
+/// that block is not known, so it is not found.
 impl<T> Trackable for LinkedList<T> {
     fn visit(&self, blocks: &mut Blocks<'_>) {
         if !self.is_empty() {

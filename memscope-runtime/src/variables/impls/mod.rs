@@ -1,4 +1,4 @@
-//! `Trackable` for types of the standard library and of others.
+//! `Trackable` for types of the standard library, of Tokio and of `bytes`.
 
 #[cfg(feature = "bytes")]
 pub(crate) mod bytes;

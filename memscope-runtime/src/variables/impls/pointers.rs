@@ -1,18 +1,18 @@
-//! Boxes and references.
+//! Boxes, references and `Cow`.
 
 use std::{alloc::Layout, borrow::Cow, mem::needs_drop, pin::Pin};
 
 use crate::variables::trackable::{Blocks, Contents, Handle, Trackable};
 
-/// Takes in the block of a box, whose value this is.
+/// Adds the block of the box that holds `value`.
 ///
 /// # Safety
 ///
 /// `value` must be the value of a `Box`.
 #[inline]
 unsafe fn boxed<T: ?Sized>(value: &T, blocks: &mut Blocks<'_>) {
-    // SAFETY: a `Box` documents that it allocates `Layout::for_value` with the global allocator,
-    // and nothing where that has no size; the value is borrowed.
+    // SAFETY: `Box` documents that it allocates `Layout::for_value` with the global allocator, and
+    // nothing for a value without size. The value is borrowed, so the block stays live.
     unsafe { blocks.block(std::ptr::from_ref(value).cast(), Layout::for_value(value)) };
 }
 
@@ -20,7 +20,7 @@ macro_rules! boxes {
     ($($type:ty),*) => {$(
         impl<T: Trackable + ?Sized> Trackable for $type {
             fn visit(&self, blocks: &mut Blocks<'_>) {
-                // SAFETY: the value of a `Box`.
+                // SAFETY: this is the value of a `Box`.
                 unsafe { boxed(&**self, blocks) };
                 blocks.behind(&**self, T::visit);
             }
@@ -28,7 +28,7 @@ macro_rules! boxes {
 
         impl<T: Contents + ?Sized> Contents for $type {
             fn visit_contents(&self, blocks: &mut Blocks<'_>) {
-                // SAFETY: the value of a `Box`.
+                // SAFETY: this is the value of a `Box`.
                 unsafe { boxed(&**self, blocks) };
                 blocks.behind(&**self, T::visit_contents);
             }
@@ -36,7 +36,7 @@ macro_rules! boxes {
 
         impl<T: ?Sized> Handle for $type {
             fn visit_own(&self, blocks: &mut Blocks<'_>) {
-                // SAFETY: the value of a `Box`.
+                // SAFETY: this is the value of a `Box`.
                 unsafe { boxed(&**self, blocks) };
                 if needs_drop::<T>() {
                     blocks.partial();
@@ -74,7 +74,7 @@ macro_rules! references {
 
 references!(&T, &mut T, Pin<&T>, Pin<&mut T>);
 
-/// What is borrowed belongs to somebody else.
+/// Visits an owned value only: a borrowed value has another owner.
 impl<T: ToOwned<Owned: Trackable> + ?Sized> Trackable for Cow<'_, T> {
     fn visit(&self, blocks: &mut Blocks<'_>) {
         if let Cow::Owned(value) = self {

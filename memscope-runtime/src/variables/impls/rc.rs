@@ -17,7 +17,8 @@ macro_rules! counted {
     ($($type:ty, $find:path;)*) => {$(
         impl<T: Trackable + ?Sized> Trackable for $type {
             fn visit(&self, blocks: &mut Blocks<'_>) {
-                // SAFETY: the value of a counted pointer, which is borrowed, lies in its block.
+                // SAFETY: the value of a counted pointer lies in its block; the pointer is
+                // borrowed.
                 unsafe { blocks.own($find(std::ptr::from_ref(&**self).cast(), Layout::for_value(&**self))) };
                 blocks.behind(&**self, T::visit);
             }
@@ -25,7 +26,8 @@ macro_rules! counted {
 
         impl<T: Contents + ?Sized> Contents for $type {
             fn visit_contents(&self, blocks: &mut Blocks<'_>) {
-                // SAFETY: the value of a counted pointer, which is borrowed, lies in its block.
+                // SAFETY: the value of a counted pointer lies in its block; the pointer is
+                // borrowed.
                 unsafe { blocks.own($find(std::ptr::from_ref(&**self).cast(), Layout::for_value(&**self))) };
                 blocks.behind(&**self, T::visit_contents);
             }
@@ -33,7 +35,8 @@ macro_rules! counted {
 
         impl<T: ?Sized> Handle for $type {
             fn visit_own(&self, blocks: &mut Blocks<'_>) {
-                // SAFETY: the value of a counted pointer, which is borrowed, lies in its block.
+                // SAFETY: the value of a counted pointer lies in its block; the pointer is
+                // borrowed.
                 unsafe { blocks.own($find(std::ptr::from_ref(&**self).cast(), Layout::for_value(&**self))) };
                 if needs_drop::<T>() {
                     blocks.partial();
@@ -50,16 +53,16 @@ counted! {
     Pin<Arc<T>>, std_layout::rc::arc;
 }
 
-/// The block that a weak handle keeps, though the value in it may be gone. The value itself is not
-/// looked at.
+/// Adds the block that a weak handle keeps, even if the value in it is gone. The value itself is
+/// not visited.
 ///
-/// Only where the layout can be told without the value; a `Weak<dyn …>` is opaque.
+/// This needs a layout that is known without the value; a `Weak<dyn …>` is opaque.
 macro_rules! weak {
     ($($type:ident, $find:path;)*) => {$(
         impl<T> Trackable for $type::Weak<T> {
             fn visit(&self, blocks: &mut Blocks<'_>) {
                 if !self.ptr_eq(&Self::new()) {
-                    // SAFETY: the handle did not come from `new`, so there is a block, which it
+                    // SAFETY: the handle does not come from `new`, so it has a block, which it
                     // keeps.
                     unsafe { blocks.own($find(self.as_ptr().cast(), Layout::new::<T>())) };
                 }

@@ -1,4 +1,4 @@
-//! Types that hold no block.
+//! Types that hold no heap block.
 
 use std::{
     alloc::Layout,
@@ -56,7 +56,7 @@ plain!(atomic::AtomicI8, atomic::AtomicI16, atomic::AtomicI32, atomic::AtomicIsi
 #[cfg(target_has_atomic = "64")]
 plain!(atomic::AtomicU64, atomic::AtomicI64);
 
-// A pointer that says nothing of who owns what it points to.
+// Pointers that do not say which value owns their target.
 plain! {
     [T: ?Sized] *const T;
     [T: ?Sized] *mut T;

@@ -1,4 +1,4 @@
-//! Owned text.
+//! Owned strings and paths.
 
 use std::{
     alloc::Layout,
@@ -15,8 +15,8 @@ impl Trackable for String {
     #[inline]
     fn visit(&self, blocks: &mut Blocks<'_>) {
         if let Ok(layout) = Layout::array::<u8>(self.capacity()) {
-            // SAFETY: a `String` documents that it stores its bytes in a `Vec<u8>`, and it is
-            // borrowed.
+            // SAFETY: `String` documents that it keeps its bytes in a `Vec<u8>`. It is borrowed, so
+            // the block stays live.
             unsafe { blocks.block(self.as_ptr(), layout) };
         }
     }
@@ -24,21 +24,21 @@ impl Trackable for String {
 
 impl Trackable for OsString {
     fn visit(&self, blocks: &mut Blocks<'_>) {
-        // SAFETY: a block that `vectors` finds is the string's, which is borrowed.
+        // SAFETY: the block that `os_string` finds is that of the string, which is borrowed.
         unsafe { blocks.own(std_layout::vec_backed::os_string(self)) };
     }
 }
 
 impl Trackable for PathBuf {
     fn visit(&self, blocks: &mut Blocks<'_>) {
-        // SAFETY: a block that `vectors` finds is the path's, which is borrowed.
+        // SAFETY: the block that `path` finds is that of the path, which is borrowed.
         unsafe { blocks.own(std_layout::vec_backed::path(self)) };
     }
 }
 
 impl Trackable for CString {
     fn visit(&self, blocks: &mut Blocks<'_>) {
-        // SAFETY: a block that `vectors` finds is the string's, which is borrowed.
+        // SAFETY: the block that `c_string` finds is that of the string, which is borrowed.
         unsafe { blocks.own(std_layout::vec_backed::c_string(self)) };
     }
 }

@@ -1,4 +1,4 @@
-//! Tokio's locks.
+//! Tokio's locks, their guards and its `OnceCell`.
 
 use tokio::sync::{Mutex, MutexGuard, OnceCell, RwLock, RwLockReadGuard, RwLockWriteGuard};
 

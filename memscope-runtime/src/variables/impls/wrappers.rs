@@ -1,4 +1,4 @@
-//! Types that hold what the values in them hold: nothing lies between.
+//! Types whose values lie inside them, behind no pointer: they hold what their values hold.
 
 use std::{
     cmp::Reverse,
@@ -12,7 +12,7 @@ use std::{
 
 use crate::variables::trackable::{Blocks, Contents, Handle, Trackable};
 
-/// Types with one value in them.
+/// Implements the traits for types with values of one type.
 macro_rules! transparent {
     ($([$($size:tt)*] $type:ty, |$this:ident| $values:expr;)*) => {$(
         impl<T: Trackable $($size)*> Trackable for $type {
@@ -87,7 +87,7 @@ impl<T: Contents, const N: usize> Contents for [T; N] {
     }
 }
 
-/// A slice is the elements of a collection.
+/// A slice is the elements of a collection: it holds no block itself.
 impl<T> Trackable for [T] {
     fn visit(&self, _: &mut Blocks<'_>) {}
 }

@@ -1,4 +1,4 @@
-//! `BTreeMap` and `BTreeSet`: nodes of up to eleven entries. Only the root's place can be known.
+//! `BTreeMap` and `BTreeSet`: nodes of up to eleven entries. Only the root node can be found.
 
 use std::{
     alloc::Layout,
@@ -15,9 +15,9 @@ use crate::{alloc::Probe, primitives::Once};
 
 const ENTRIES: usize = 11;
 
-/// At which of a tree's three words each fact stands.
+/// The index of each fact in a tree's three words.
 ///
-/// The height is set only where there is a root; where there is none, the root's word is null.
+/// The height is initialised only if there is a root. Without a root, the root's word is null.
 #[derive(Clone, Copy, Debug)]
 struct Places {
     root: usize,
@@ -25,12 +25,12 @@ struct Places {
     len: usize,
 }
 
-/// The root's block, and whether there are other nodes.
+/// The root's block, and whether the tree has other nodes.
 pub(crate) fn map<K, V>(map: &BTreeMap<K, V>) -> (OwnBlock, bool) {
     as_learned(|places| places.of_map(map))
 }
 
-/// The root's block, and whether there are other nodes.
+/// The root's block, and whether the tree has other nodes.
 pub(crate) fn set<T>(set: &BTreeSet<T>) -> (OwnBlock, bool) {
     as_learned(|places| places.of_set(set))
 }
@@ -46,7 +46,7 @@ impl Places {
             let (key, value) = map.iter().next()?;
             Some((ptr::from_ref(key).cast(), ptr::from_ref(value).cast()))
         };
-        // SAFETY: a map consists of its root and its length.
+        // SAFETY: this is a borrowed map of these types.
         unsafe { self.root::<_, K, V>(map, map.len(), first) }
     }
 
@@ -55,10 +55,13 @@ impl Places {
             let value = ptr::from_ref(set.iter().next()?).cast();
             Some((value, value))
         };
-        // SAFETY: a set is a map from its values to nothing.
+        // SAFETY: this is a borrowed set, which is a map from its values to `()`.
         unsafe { self.root::<_, T, ()>(set, set.len(), first) }
     }
 
+    /// The root's block, checked against the tree's length and its first entry; and whether the
+    /// tree has other nodes.
+    ///
     /// # Safety
     ///
     /// `tree` must be a map or a set of these types, which is borrowed.
@@ -73,16 +76,17 @@ impl Places {
             return UNKNOWN;
         }
         let start = ptr::from_ref(tree).cast::<*const u8>();
-        // SAFETY: the tree is three words, and this is one of them; its length is always set.
+        // SAFETY: the tree is three words, and this is one of them; the length is always
+        // initialised.
         if unsafe { word(start, self.len) }.addr() != len {
             return UNKNOWN;
         }
-        // SAFETY: as above; the root's word is null where there is no root.
+        // SAFETY: as above; the root's word is always initialised, and null without a root.
         let root = unsafe { word(start, self.root) };
         if root.is_null() {
             return if len == 0 { (OwnBlock::Nothing, false) } else { UNKNOWN };
         }
-        // SAFETY: as above; there is a root, so its height is set.
+        // SAFETY: as above; there is a root, so the height is initialised.
         let height = unsafe { word(start, self.height) }.addr();
         let Some((leaf, inner)) = layouts::<K, V>() else { return UNKNOWN };
         if height != 0 {
@@ -99,11 +103,11 @@ impl Places {
     }
 }
 
-/// The layouts of a node without and with others below it.
+/// The layouts of a leaf and of an inner node.
 ///
-/// A leaf has a pointer, two 16-bit numbers and room for its entries. However the compiler arranges
-/// them, from the most aligned to the least they need no gaps: each one's size is a multiple of its
-/// alignment.
+/// A leaf has a pointer, two 16-bit numbers and room for its entries. The compiler may order them
+/// freely. Ordered from the most aligned to the least, they need no gaps, as each size is a
+/// multiple of its alignment.
 fn layouts<K, V>() -> Option<(Layout, Layout)> {
     let head = size_of::<usize>() + 2 * size_of::<u16>();
     let entries = size_of::<K>().checked_add(size_of::<V>())?.checked_mul(ENTRIES)?;
@@ -117,7 +121,7 @@ fn layouts<K, V>() -> Option<(Layout, Layout)> {
 #[inline]
 fn learn() -> Option<Places> {
     let (made, seen) = allocate_probe(|| BTreeMap::from([(7_u64, 7_u64), (8, 8)]));
-    // SAFETY: a map that has a root is the root's address and height, and the number of entries.
+    // SAFETY: a map with a root is the root's address, its height and the number of entries.
     let words = unsafe { words::<_, 3>(&made) }?;
     let root = seen?.block.addr();
     let places = Places {
@@ -140,7 +144,7 @@ fn learn() -> Option<Places> {
     fit.then_some(places)
 }
 
-/// Empty, one node, two levels of them, and emptied.
+/// Compares the formula with samples: one entry, a full node, emptied, two levels, and a set.
 fn fits<K: Ord + Clone + From8, V: Clone + Default>(places: Places) -> bool {
     let (mut leaf, seen) = allocate_probe(|| {
         let mut map = BTreeMap::<K, V>::new();
@@ -152,7 +156,7 @@ fn fits<K: Ord + Clone + From8, V: Clone + Default>(places: Places) -> bool {
     let full = is(places.of_map(&leaf), seen, false);
     leaf.retain(|_, _| false);
     let emptied = is(places.of_map(&leaf), seen, false) || leaf_is_gone(places, &leaf);
-    // The last block of a tree that grows by a level is its new root.
+    // When a tree grows by a level, the last block that it allocates is its new root.
     let (mut tree, seen) = allocate_probe(|| {
         let mut map = BTreeMap::<K, V>::new();
         (0..12).for_each(|number| drop(map.insert(K::from8(number), V::default())));
@@ -173,7 +177,7 @@ fn leaf_is_gone<K, V>(places: Places, map: &BTreeMap<K, V>) -> bool {
     places.of_map(map) == (OwnBlock::Nothing, false)
 }
 
-/// Whether the root that was found is what the allocator saw, and has others below it or not.
+/// Whether the root is the block that the allocator saw, and `has_more` is as expected.
 fn is((root, has_more): (OwnBlock, bool), seen: Option<Probe>, more: bool) -> bool {
     seen.is_some() && root.is(seen) && has_more == more
 }

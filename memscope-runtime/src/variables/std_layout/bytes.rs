@@ -17,13 +17,14 @@ pub(crate) type Blocks = (OwnBlock, OwnBlock);
 const UNKNOWN: Blocks = (OwnBlock::Unknown, OwnBlock::Nothing);
 const NOTHING: Blocks = (OwnBlock::Nothing, OwnBlock::Nothing);
 
-/// The lowest bit of the word that leads to the buffer: nobody shares it, there is no header.
+/// The lowest bit of the data word, which leads to the buffer. If it is set, the buffer is not
+/// shared and there is no header.
 const IS_SOLE: usize = 1;
 
-/// Above how many bits of that word a `BytesMut` keeps how far it was advanced.
+/// The data word of a sole `BytesMut` keeps, above this many bits, how far it was advanced.
 const ADVANCED: u32 = 5;
 
-/// Where a header keeps its buffer's address and capacity.
+/// The indices of the words where a header keeps its buffer's address and capacity.
 #[derive(Clone, Copy, Debug)]
 struct Header {
     layout: Layout,
@@ -31,7 +32,7 @@ struct Header {
     capacity: usize,
 }
 
-/// At which of four words a `Bytes` keeps what, and the addresses of the tables that tell its kinds
+/// The index of each fact in the four words of a `Bytes`, and the vtables that tell its kinds
 /// apart.
 #[derive(Clone, Copy, Debug)]
 struct Frozen {
@@ -39,16 +40,17 @@ struct Frozen {
     len: usize,
     data: usize,
     kind: usize,
-    /// Made from a `Vec` that is full, and shared or not since.
+    /// The vtable of a `Bytes` made from a full `Vec`; it may have been shared since.
     promotable: usize,
+    /// The vtable of a `Bytes` made from a `Vec` with room to spare.
     shared: usize,
     shared_header: Header,
-    /// Made from a `BytesMut` that was shared.
+    /// The vtable of a `Bytes` made from a shared `BytesMut`.
     thawed: usize,
     thawed_header: Header,
 }
 
-/// At which of four words a `BytesMut` keeps what.
+/// The index of each fact in the four words of a `BytesMut`.
 #[derive(Clone, Copy, Debug)]
 struct Growing {
     start: usize,
@@ -70,7 +72,8 @@ pub(crate) fn bytes_mut(bytes: &BytesMut) -> Blocks {
 
 impl Frozen {
     fn blocks(self, bytes: &Bytes) -> Blocks {
-        // SAFETY: when this was learned, a `Bytes` was these four words.
+        // SAFETY: a `Bytes` was these four words when they were learned. These three do not change
+        // while it is borrowed.
         let Some([start, len, kind]) =
             (unsafe { settled(bytes, [self.start, self.len, self.kind]) })
         else {
@@ -79,9 +82,10 @@ impl Frozen {
         if start.addr() != bytes.as_ptr().addr() || len.addr() != bytes.len() {
             return UNKNOWN;
         }
-        // SAFETY: as above; this is the only one of the words that changes while others look.
+        // SAFETY: as above; this is the only word that changes while other threads look, and it is
+        // atomic.
         let data = unsafe { changing(bytes, self.data) };
-        // What is static has no data.
+        // A static `Bytes` has no data.
         if data.is_null() {
             return NOTHING;
         }
@@ -101,14 +105,14 @@ impl Frozen {
         } else {
             return UNKNOWN;
         };
-        // SAFETY: the data of a `Bytes` of this kind is its header, which it keeps.
+        // SAFETY: the data of a `Bytes` of this kind is its header, which the handle keeps.
         unsafe { header.blocks(data, bytes.as_ptr(), bytes.len()) }
     }
 }
 
 impl Growing {
     fn blocks(self, bytes: &BytesMut) -> Blocks {
-        // SAFETY: when this was learned, a `BytesMut` was these four words; none of them changes
+        // SAFETY: a `BytesMut` was these four words when they were learned. None of them changes
         // while it is borrowed.
         let Some([start, len, capacity, data]) =
             (unsafe { settled(bytes, [self.start, self.len, self.capacity, self.data]) })
@@ -122,7 +126,7 @@ impl Growing {
             return UNKNOWN;
         }
         if data.addr() & IS_SOLE == 0 {
-            // SAFETY: the data of a `BytesMut` that is shared is its header, which it keeps.
+            // SAFETY: the data of a shared `BytesMut` is its header, which the handle keeps.
             return unsafe { self.header.blocks(data, bytes.as_ptr(), bytes.capacity()) };
         }
         let advanced = data.addr() >> ADVANCED;
@@ -136,6 +140,8 @@ impl Growing {
 }
 
 impl Header {
+    /// The buffer that a header names, and the header; `part` must lie in the buffer.
+    ///
     /// # Safety
     ///
     /// `header` must be live and of this kind.
@@ -145,8 +151,8 @@ impl Header {
             return UNKNOWN;
         }
         let words = header.cast::<*const u8>();
-        // SAFETY: the place lies in the header. Nobody writes there as long as there is a second
-        // handle, and no handle that is borrowed does.
+        // SAFETY: the word lies in the header. No handle writes it while there is a second handle,
+        // and a borrowed handle never does.
         let buffer = unsafe { word(words, self.buffer) };
         // SAFETY: as above.
         let capacity = unsafe { word(words, self.capacity) }.addr();
@@ -157,7 +163,7 @@ impl Header {
         }
     }
 
-    /// Learns from one whose buffer is known; `words` are all of its words.
+    /// Learns a header's layout from its words, where the buffer and its capacity are known.
     fn learn(
         words: &[*const u8],
         layout: Layout,
@@ -172,42 +178,42 @@ impl Header {
     }
 }
 
-/// Words of a value at these places; `None` if it is not four words.
+/// Reads the words of a value at these indices; `None` if the value is not four words.
 ///
 /// # Safety
 ///
-/// All bytes of a `T` of this size must be initialised, and at these places none may change during
-/// the call.
+/// All bytes of a `T` of this size must be initialised. The words at these indices must not change
+/// during the call.
 unsafe fn settled<T, const N: usize>(value: &T, places: [usize; N]) -> Option<[*const u8; N]> {
     let start = ptr::from_ref(value).cast::<*const u8>();
     let fits = size_of::<T>() == size_of::<[usize; 4]>() && align_of::<T>() == align_of::<usize>();
-    // SAFETY: the place is one of the value's four words; the caller says that it is initialised.
+    // SAFETY: this is one of the value's four words; the caller guarantees that it is initialised.
     fits.then(|| places.map(|place| unsafe { word(start, place & 3) }))
 }
 
-/// The word of a `Bytes` that a clone on another thread may change.
+/// Reads the word of a `Bytes` that a clone on another thread may change.
 ///
 /// # Safety
 ///
-/// A `Bytes` must be four words, and the one at this place an `AtomicPtr`.
+/// A `Bytes` must be four words, and the word at this index an `AtomicPtr`.
 unsafe fn changing(bytes: &Bytes, place: usize) -> *const u8 {
     let word = ptr::from_ref(bytes).cast::<AtomicPtr<u8>>().wrapping_add(place & 3);
-    // SAFETY: the caller says what lies there; it is borrowed.
+    // SAFETY: the caller guarantees that an `AtomicPtr` lies there; the `Bytes` is borrowed.
     let word = unsafe { &*word };
-    // Pairs with the store of a clone that makes a header.
+    // Acquire; pairs with the store by which a clone publishes a new header.
     word.load(Ordering::Acquire)
 }
 
-/// A header's words and layout, from the last block that was allocated.
+/// The words and the layout of a header: the last block that was allocated.
 ///
 /// # Safety
 ///
-/// A header of this size must consist of `N` words, all of them initialised, and be live.
+/// A block of `N` words must be a live header, and its words must all be initialised.
 unsafe fn header<const N: usize>(
     seen: Option<crate::alloc::Probe>,
 ) -> Option<([*const u8; N], Layout)> {
     let seen = seen?;
-    // SAFETY: a block of this layout is the header.
+    // SAFETY: by the caller's contract a block of this layout is the header.
     let words = (seen.layout == Layout::new::<[*const u8; N]>())
         .then(|| unsafe { seen.block.cast::<[*const u8; N]>().read() })?;
     Some((words, seen.layout))
@@ -218,7 +224,7 @@ fn learn_frozen() -> Option<Frozen> {
     const SHARED: usize = 3;
     const THAWED: usize = 5;
     let fixed = Bytes::from_static(b"static");
-    // SAFETY: a `Bytes` is an address, a length, data and a reference: four words.
+    // SAFETY: a `Bytes` is an address, a length, data and the reference to a vtable: four words.
     let words_of = |bytes: &Bytes| unsafe { words::<_, 4>(bytes) };
     let fixed_words = words_of(&fixed)?;
     let start = only(&fixed_words, |word| word == fixed.as_ptr().addr())?;
@@ -228,14 +234,14 @@ fn learn_frozen() -> Option<Frozen> {
 
     let (sole, seen) = allocate_probe(|| Bytes::from(vec![1; 301]));
     let promotable = words_of(&sole)?[kind].addr();
-    // Its data is its buffer, with a mark.
+    // Its data is the address of its buffer, with the mark.
     let buffer = seen?.block;
     if words_of(&sole)?[data].addr() != buffer.addr() | IS_SOLE || buffer.addr() & IS_SOLE != 0 {
         return None;
     }
     let (_second, seen) = allocate_probe(|| sole.clone());
-    // SAFETY: the first clone makes a header of an address, a capacity and a counter, which lives
-    // as long as they.
+    // SAFETY: the first clone makes a header of an address, a capacity and a counter. The header
+    // lives as long as the clones.
     let (shared_words, layout) = unsafe { header::<SHARED>(seen) }?;
     let shared_header = Header::learn(&shared_words, layout, buffer, 301)?;
 
@@ -248,8 +254,8 @@ fn learn_frozen() -> Option<Frozen> {
     let buffer = seen?.block;
     growing.resize(50, 1);
     let (part, seen) = allocate_probe(|| growing.split_to(20).freeze());
-    // SAFETY: splitting makes a header of a `Vec`, a size and a counter, which lives as long as the
-    // parts.
+    // SAFETY: `split_to` makes a header of a `Vec`, a size and a counter. The header lives as long
+    // as the parts.
     let (thawed_words, layout) = unsafe { header::<THAWED>(seen) }?;
     let thawed_header = Header::learn(&thawed_words, layout, buffer, 77)?;
     let thawed = words_of(&part)?[kind].addr();
@@ -292,8 +298,8 @@ fn learn_growing() -> Option<Growing> {
     let is_sole = words[data].addr() & IS_SOLE != 0 && words[data].addr() >> ADVANCED == 3;
 
     let (front, seen) = allocate_probe(|| made.split_to(20));
-    // SAFETY: splitting makes a header of a `Vec`, a size and a counter, which lives as long as the
-    // parts.
+    // SAFETY: `split_to` makes a header of a `Vec`, a size and a counter. The header lives as long
+    // as the parts.
     let (header_words, layout) = unsafe { header::<HEADER>(seen) }?;
     let header = Header::learn(&header_words, layout, buffer, 77)?;
     let growing = Growing { start, len, capacity, data, header };

@@ -1,5 +1,5 @@
-//! `HashMap` and `HashSet`: one block, first the entries from the last to the first, then a control
-//! byte for each.
+//! `HashMap` and `HashSet`: one block with the entries, from the last to the first, then a control
+//! byte for each bucket.
 
 use std::{
     alloc::Layout,
@@ -19,8 +19,8 @@ use crate::primitives::Once;
 const WORDS: usize = 4;
 const BYTES: usize = WORDS * size_of::<usize>();
 
-/// At which of a table's four words each fact stands, and how many control bytes there are more
-/// than entries.
+/// The index of each fact in a table's four words, and the number of control bytes beyond one for
+/// each bucket.
 #[derive(Clone, Copy, Debug)]
 struct Places {
     control: usize,
@@ -30,7 +30,7 @@ struct Places {
     group: usize,
 }
 
-/// What a map or set says of itself.
+/// What a map or set reports about itself.
 #[derive(Debug)]
 struct PublicFacts {
     len: usize,
@@ -79,7 +79,7 @@ impl Places {
         words.map_or(OwnBlock::Unknown, |words| self.block(words, &said, size_of::<T>(), first))
     }
 
-    /// The block of a table with these words, if they agree with what it says.
+    /// The block of a table with these words, if they agree with what the map or set reports.
     fn block(
         self,
         words: [*const u8; WORDS],
@@ -94,7 +94,7 @@ impl Places {
             return OwnBlock::Unknown;
         }
         if mask == 0 {
-            // The table that all share which never held anything.
+            // The map uses the static empty table that all maps share.
             return if said.capacity == 0 { OwnBlock::Nothing } else { OwnBlock::Unknown };
         }
         let Some(buckets) = mask.checked_add(1).filter(|buckets| buckets.is_power_of_two()) else {
@@ -109,8 +109,8 @@ impl Places {
             return OwnBlock::Unknown;
         }
         let start = control.wrapping_sub(offset);
-        // PERF: the first entry is found by a search, which is short only where not too many are
-        // free.
+        // PERF: the first entry is found by a search, which is short only if not too many buckets
+        // are free.
         let is_dense = key_size != 0 && said.len >= buckets / 8;
         let is_inside = |key| lies_in(start, offset, key, key_size);
         if is_dense && !first_key().is_none_or(is_inside) {
@@ -119,7 +119,7 @@ impl Places {
         OwnBlock::Block(start, layout)
     }
 
-    /// Where in the block the control bytes start, and its layout.
+    /// The offset of the control bytes in the block, and the layout of the block.
     fn layout(self, entry: usize, buckets: usize, align: usize) -> Option<(usize, Layout)> {
         let offset = entry.checked_mul(buckets)?.checked_next_multiple_of(align)?;
         let size = offset.checked_add(buckets)?.checked_add(self.group)?;
@@ -131,21 +131,20 @@ impl Places {
 ///
 /// # Safety
 ///
-/// `map` must consist of a table and the `hasher` in it.
+/// `map` must consist of a table and this `hasher`.
 #[inline]
 unsafe fn table_words<M, S>(map: &M, hasher: &S) -> Option<[*const u8; WORDS]> {
     let start = ptr::from_ref(map).cast::<[*const u8; WORDS]>();
     let hasher = ptr::from_ref(hasher).addr().checked_sub(start.addr())?;
     let offset = only_place(size_of::<M>(), hasher..hasher.checked_add(size_of::<S>())?)?;
     let place = start.wrapping_byte_add(offset);
-    // SAFETY: the place lies in the map, which is aligned as a word, at a multiple of a word. By
-    // the caller's contract the table is somewhere in it, by `only_place` it can only be here; it
-    // is its four words, all of them initialised.
+    // SAFETY: the offset is a multiple of a word and lies in the map, which is aligned as a word.
+    // By the caller's contract the table lies in the map; by `only_place` it can lie only here. It
+    // consists of its four words, all initialised.
     Some(unsafe { place.read() })
 }
 
-/// The only offset in `size` bytes, aligned as a word, where the table finds room beside the
-/// hasher.
+/// The only word-aligned offset in `size` bytes where the table fits beside the hasher.
 fn only_place(size: usize, hasher: Range<usize>) -> Option<usize> {
     let last = size.checked_sub(BYTES)?;
     if hasher.is_empty() {
@@ -172,7 +171,8 @@ fn learn() -> Option<Places> {
         HashMap::<u64, u64, Plain>::with_capacity_and_hasher(20, Plain::default())
     });
     made.extend((0..5).map(|number| (number, number)));
-    // SAFETY: a map without a hasher is its table: where the control bytes are, and three numbers.
+    // SAFETY: a map with an empty hasher is only its table: the address of the control bytes, and
+    // three numbers.
     let words = unsafe { words::<_, WORDS>(&made) }?;
     let seen = seen?;
     let entries = BUCKETS * size_of::<(u64, u64)>();
@@ -204,7 +204,7 @@ fn maps_fit<K: Number, V: Copy + Default>(places: Places) -> bool {
         && set_fits::<K>(places)
 }
 
-/// Never filled, empty, with some entries, and after some have gone.
+/// Compares the formula with samples: without entries, filled, mostly emptied, and never used.
 fn map_fits<K: Number, V: Copy + Default, S: BuildHasher + Default>(places: Places) -> bool {
     [1, 4, 8, 15, 29, 60].into_iter().all(|capacity| {
         let (mut map, seen) =

@@ -1,14 +1,14 @@
-//! Where blocks lie of which the standard library does not say it: learned from samples, never
-//! guessed.
+//! Block layouts that the standard library does not document: learned from samples, never guessed.
 //!
-//! The first look at a type of a family makes a few samples, whose blocks the allocator reports,
-//! and compares them with what the family's formula says. If one of them differs, as another
-//! release of the library might make it, or the allocator is not installed, the family's blocks are
-//! not found. Where a formula needs a private word of a value, the word's place is learned too, and
-//! what it says is compared with what the value says of itself at each look.
+//! The first look at a type of a family makes a few samples. The allocator reports their blocks,
+//! which are compared with the family's formula. If one differs (another release of the library
+//! might change it), or the allocator is not installed, the blocks of the family are not found.
+//!
+//! Some formulas need a private word of a value. Then the word's index is learned too, and each
+//! look compares the word with what the value reports about itself.
 
-// PERF: of builds: whatever learns is `#[inline]`, so that only programs that look at such values
-// compile it. It was a quarter of all code.
+// PERF: functions that learn are `#[inline]`, so only programs that look at such values compile
+// them. They were a quarter of all code that a build compiled.
 #[cfg(feature = "bytes")]
 pub(crate) mod bytes;
 pub(crate) mod rc;
@@ -24,16 +24,16 @@ use crate::{
     primitives::Once,
 };
 
-/// A value's own block.
+/// The block that a value holds directly.
 ///
-/// Invariant: as long as the value is borrowed, the block is live, and was allocated with this
-/// layout by the global allocator.
+/// Invariant: while the value is borrowed, the block is live, and the global allocator allocated it
+/// with this layout.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum OwnBlock {
     Block(*const u8, Layout),
-    /// It has none.
+    /// The value has no block.
     Nothing,
-    /// It may have one, which could not be found.
+    /// The value may have a block, but it was not found.
     Unknown,
 }
 
@@ -47,7 +47,7 @@ impl OwnBlock {
         }
     }
 
-    /// Whether this is what the allocator saw.
+    /// Whether this is the block that the allocator saw.
     fn is(self, seen: Option<Probe>) -> bool {
         match (self, seen) {
             (Self::Block(start, layout), Some(seen)) => Probe::of(start, layout) == seen,
@@ -57,7 +57,7 @@ impl OwnBlock {
     }
 }
 
-/// What was learned, at the first call by trying.
+/// The learned layout of a family; the first call learns it from samples.
 #[inline]
 fn probed_layout<T: Copy>(
     place: &'static Once<Option<T>>,
@@ -66,55 +66,54 @@ fn probed_layout<T: Copy>(
     *place.get_or_init(|| current::exempt(learn))
 }
 
-/// Makes a sample, and tells the last block that was allocated for it.
+/// Makes a sample, and returns it with the last block that was allocated for it.
 fn allocate_probe<T>(make: impl FnOnce() -> T) -> (T, Option<Probe>) {
     Probe::take();
     let value = black_box(make());
     (value, Probe::take())
 }
 
-/// The words that a value consists of; `None` if it is not as large as they are.
+/// Reads a value as `N` words; `None` if its size or alignment differs.
 ///
 /// # Safety
 ///
-/// All bytes of a `T` of this size must be initialised, and none of them may change during the
-/// call.
+/// All bytes of a `T` of this size must be initialised, and none may change during the call.
 #[inline]
 unsafe fn words<T, const N: usize>(value: &T) -> Option<[*const u8; N]> {
     let fits =
         size_of::<T>() == size_of::<[*const u8; N]>() && align_of::<T>() == align_of::<*const u8>();
-    // SAFETY: the place is as large as the words and as aligned; the caller says that they are
-    // initialised.
+    // SAFETY: the value has the size and alignment of the words. The caller guarantees that they
+    // are initialised.
     fits.then(|| unsafe { ptr::from_ref(value).cast::<[*const u8; N]>().read() })
 }
 
-/// The word at a place of a value that starts here.
+/// Reads the word with the index `place` in the value that starts at `start`.
 ///
 /// # Safety
 ///
-/// The value must be live and have a word there, which is initialised and does not change during
-/// the call.
+/// The value must be live. It must have a word there, which is initialised and does not change
+/// during the call.
 #[inline]
 unsafe fn word(start: *const *const u8, place: usize) -> *const u8 {
     // SAFETY: the caller's contract.
     unsafe { start.wrapping_add(place).read() }
 }
 
-/// The only place that `is_it` is true of.
+/// The index of the only word that `is_it` accepts; `None` if it accepts none or several.
 fn only(words: &[*const u8], is_it: impl Fn(usize) -> bool) -> Option<usize> {
     let mut places = words.iter().enumerate().filter(|(_, word)| is_it(word.addr()));
     let (place, _) = places.next()?;
     places.next().is_none().then_some(place)
 }
 
-/// Whether `length` bytes at `part` lie in a block.
+/// Whether `length` bytes at `part` lie in the block of `size` bytes at `start`.
 fn lies_in(start: *const u8, size: usize, part: *const u8, length: usize) -> bool {
     part.addr()
         .checked_sub(start.addr())
         .is_some_and(|offset| offset.checked_add(length).is_some_and(|end| end <= size))
 }
 
-/// Element types of every kind of size and alignment, for samples.
+/// Element types of different sizes and alignments, for samples.
 mod shapes {
     #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
     #[repr(align(16))]

@@ -8,19 +8,19 @@ use super::{
 };
 use crate::primitives::Once;
 
-/// The address of the value in the empty `Arc<[T]>` and `Arc<str>` that all share, which is no
-/// block; 0: there is none.
+/// The address of the value in the static empty `Arc<[T]>` and `Arc<str>`, which all handles share
+/// and which lies in no block. 0 if there is none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Shared(usize);
 
-/// The block of the `Rc` that this value lies in.
+/// The block of the `Rc` that holds this value.
 #[inline]
 pub(crate) fn rc(value: *const u8, layout: Layout) -> OwnBlock {
     static LEARNED: Once<Option<Shared>> = Once::new();
     block(probed_layout(&LEARNED, learn_rc), value, layout)
 }
 
-/// The block of the `Arc` that this value lies in.
+/// The block of the `Arc` that holds this value.
 #[inline]
 pub(crate) fn arc(value: *const u8, layout: Layout) -> OwnBlock {
     static LEARNED: Once<Option<Shared>> = Once::new();
@@ -50,7 +50,7 @@ macro_rules! learn {
         fn $name() -> Option<Shared> {
             fn fits<T: ?Sized>(make: impl FnOnce() -> $pointer<T>) -> bool {
                 let (made, seen) = allocate_probe(make);
-                // What the empty ones share is looked at below.
+                // Empty values may be shared: `empty` below looks at them.
                 formula($pointer::as_ptr(&made).cast(), Layout::for_value(&*made)).is(seen)
             }
             fn all_fit<T: Copy + Default + 'static>() -> bool {
@@ -63,7 +63,8 @@ macro_rules! learn {
                     })
                     && fits(|| $pointer::<[T]>::from([T::default(); 0]))
             }
-            /// The address of an empty one's value where it is no block; 0: it is an ordinary one.
+            /// The address of an empty pointer's value if it lies in no block; 0 if it lies in its
+            /// own.
             fn empty<T: ?Sized>(make: impl FnOnce() -> $pointer<T>) -> Option<usize> {
                 let (made, seen) = allocate_probe(make);
                 let value = $pointer::as_ptr(&made).cast::<u8>();
@@ -109,7 +110,8 @@ macro_rules! learn {
 learn!(Rc, learn_rc_any_thread);
 learn!(Arc, learn_arc);
 
-/// An empty `Rc` that is shared would be so by the thread's handles alone: another address on each.
+/// Accepts no shared empty `Rc`: only the handles of one thread could share it, so it would have
+/// another address on each thread.
 #[inline]
 fn learn_rc() -> Option<Shared> {
     learn_rc_any_thread().filter(|shared| *shared == Shared(0))

@@ -1,4 +1,5 @@
-//! Types that keep a `Vec` and tell its address and capacity, though not that it is all they keep.
+//! Types that keep a `Vec`: they report its address and capacity, but do not document that it is
+//! all they keep.
 
 use std::{
     collections::BinaryHeap,

@@ -1,4 +1,4 @@
-//! `VecDeque`: a `Vec`'s buffer, and the place in it where the first element lies.
+//! `VecDeque`: a ring buffer, and the index of its first element.
 
 use std::{alloc::Layout, collections::VecDeque};
 
@@ -9,7 +9,7 @@ use super::{
 };
 use crate::primitives::Once;
 
-/// At which of a deque's four words each fact stands.
+/// The index of each fact in a deque's four words.
 #[derive(Clone, Copy, Debug)]
 struct Places {
     buffer: usize,
@@ -24,21 +24,22 @@ pub(crate) fn block<T>(deque: &VecDeque<T>) -> OwnBlock {
 }
 
 impl Places {
-    /// The four words say what the deque says; together they are all there is to know of it.
+    /// The deque's buffer, if all four words agree with what the deque reports: no fact is
+    /// unchecked.
     #[inline]
     fn block<T>(self, deque: &VecDeque<T>) -> OwnBlock {
         if size_of::<T>() == 0 || deque.capacity() == 0 {
             return OwnBlock::Nothing;
         }
-        // SAFETY: a deque of this size is the four words that were learned. It is borrowed, and has
-        // no cells in it.
+        // SAFETY: a deque of this size is the four words that were learned. It is borrowed and has
+        // no interior mutability.
         let Some(words) = (unsafe { words::<_, 4>(deque) }) else { return OwnBlock::Unknown };
         let [buffer, capacity, head, len] =
             [self.buffer, self.capacity, self.head, self.len].map(|place| words[place & 3]);
         let first = deque.as_slices().0.as_ptr().addr();
         let by_head = head.addr().checked_mul(size_of::<T>());
         let at_head = by_head.and_then(|offset| buffer.addr().checked_add(offset));
-        // The slice of an empty deque starts with the buffer.
+        // The slice of an empty deque starts at the buffer.
         let is_first = at_head == Some(first) || (deque.is_empty() && buffer.addr() == first);
         let fits = is_first
             && capacity.addr() == deque.capacity()
@@ -53,8 +54,8 @@ fn learn() -> Option<Places> {
     let (mut made, seen) = allocate_probe(|| VecDeque::<u64>::with_capacity(11));
     made.extend(0..5);
     made.drain(..3);
-    // SAFETY: a deque keeps a buffer, its capacity, where in it the first element is, and how many
-    // there are: four words.
+    // SAFETY: a deque is a buffer, its capacity, the index of the first element and the length:
+    // four words.
     let words = unsafe { words::<_, 4>(&made) }?;
     let place = |value| super::only(&words, |word| word == value);
     let seen = seen.filter(|seen| Layout::array::<u64>(made.capacity()) == Ok(seen.layout))?;
@@ -74,7 +75,7 @@ fn learn() -> Option<Places> {
     fit.then_some(places)
 }
 
-/// Empty, contiguous, and wrapped around its end.
+/// Compares the formula with samples: empty, contiguous, and wrapped around the buffer's end.
 fn fits<T: Copy + Default>(places: Places) -> bool {
     let (mut made, seen) = allocate_probe(|| VecDeque::<T>::with_capacity(6));
     let empty = places.block(&made).is(seen);
