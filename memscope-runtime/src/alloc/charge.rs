@@ -87,7 +87,8 @@ fn charge_slow(mode: &'static Tally, block: *mut u8, layout: Layout) -> Owner {
     }
 }
 
-/// Charges a new block outside of all tracked tasks, where [`cached_outside`] found no cached task.
+/// Charges a new block outside of all tracked tasks, where [`current::cached_outside`] found no
+/// cached task.
 pub(crate) fn charge_outside(other: SwitchedTask, bytes: usize) -> Owner {
     charge_to(find_outside(other), bytes)
 }

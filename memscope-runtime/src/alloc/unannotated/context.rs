@@ -33,7 +33,7 @@ pub(crate) enum Sight {
     Hidden,
 }
 
-/// The distance of Tokio's byte from [`learned::ANCHOR`]; 0: not known.
+/// The distance of Tokio's byte from `learned::ANCHOR`; 0: not known.
 static DISTANCE: AtomicUsize = AtomicUsize::new(0);
 static STATE: AtomicU8 = AtomicU8::new(if learned::CAN { NOT_TRIED } else { HIDDEN });
 
