@@ -1,4 +1,4 @@
-//! The global allocator: forward, test for null, then count.
+//! The global allocator: forwards each request, tests the result for null, then counts the block.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 
@@ -17,8 +17,9 @@ use crate::{
 
 /// A global allocator that charges every block to the async task that allocates it.
 ///
-/// It forwards to `A` (`std::alloc::System` unless told otherwise) and keeps one pointer for each
-/// block, so a block is taken off the right task, whichever thread frees it, and whenever.
+/// It forwards to `A`, by default `std::alloc::System`, and stores one pointer to the owner with
+/// each block. So a free is subtracted from the task that allocated the block, on any thread and at
+/// any time.
 ///
 /// The facade's default feature `global-allocator` installs it over `System`. To install it over
 /// another allocator, turn that feature off and write
@@ -34,45 +35,49 @@ use crate::{
 ///
 /// # What it does not see
 ///
-/// Zero-sized values and statics never reach an allocator; memory that a C library takes from
-/// `malloc` by itself passes it by.
+/// Zero-sized values and statics never reach an allocator. Memory that a C library takes directly
+/// from `malloc` bypasses it.
 ///
 /// # Cost
 ///
-/// On each allocation a thread-local read, five plain stores and the word of the block: see the
-/// README's table. A block below 4 KiB takes 8 bytes more, after its size is rounded up to a
-/// multiple of 8; with an alignment above 8 it takes as many bytes more as its alignment. A larger
-/// one keeps its size, and has 16 bytes elsewhere. `alloc_zeroed` and `realloc` are forwarded, so
-/// that large zeroed blocks stay untouched and growth in place stays in place. A block that grows
-/// beyond 4 KiB, or shrinks below, is copied once, as is one of an alignment of 16 to 2,048 each
-/// time.
+/// Each allocation costs a thread-local read, five plain stores and the owner word of the block:
+/// see the README's table. The memory overhead depends on the block:
+///
+/// - A block below 4 KiB takes 8 more bytes, after its size is rounded up to a multiple of 8.
+/// - With an alignment of 16 to 2,048 it takes as many more bytes as its alignment.
+/// - A larger block keeps its size, and has 16 bytes elsewhere.
+///
+/// `alloc_zeroed` and `realloc` are forwarded: large zeroed blocks stay untouched, and growth in
+/// place stays in place. A block that grows beyond 4 KiB, or shrinks below it, is copied once. A
+/// block with an alignment of 16 to 2,048 is copied each time.
 ///
 /// # What it asks of the inner allocator
 ///
-/// Blocks with an alignment of 16 or more, and other sizes than the program's. The size that
-/// `dealloc` and `realloc` are passed is the one that the block was made with, also where the
-/// compiler has left out a `realloc` before a `dealloc`.
+/// It asks for blocks with an alignment of 16 or more, and for other sizes than the program's.
+/// `dealloc` and `realloc` always pass the size that the block was made with. This holds even where
+/// the compiler has removed a `realloc` before a `dealloc`.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct TrackingAllocator<A = System> {
     inner: A,
 }
 
 impl<A> TrackingAllocator<A> {
-    /// Wraps `inner`, to which every request is forwarded.
+    /// Wraps `inner`, which receives every request.
     pub const fn new(inner: A) -> Self {
         Self { inner }
     }
 
-    /// The allocator that requests are forwarded to.
+    /// Returns the inner allocator.
     pub const fn inner(&self) -> &A {
         &self.inner
     }
 }
 
-// SAFETY: every request is forwarded to `A`, which keeps the contract. The layout passed on has
-// room for the user's block at its alignment, and for what is in front of it. A block goes back to
-// `A` with the pointer and the layout that it was taken with: its place says where the inner block
-// begins, and its word or its slot how large it is. Nothing on the way can unwind.
+// SAFETY: every request is forwarded to `A`, which keeps the contract. The inner layout has room
+// for the user's block at its alignment, and for what stands in front of it. A block goes back to
+// `A` with the pointer and the layout that `A` allocated it with: the block's place tells where the
+// inner block begins, and its owner word or its slot tells the size. No function on the way
+// unwinds.
 unsafe impl<A: GlobalAlloc> GlobalAlloc for TrackingAllocator<A> {
     #[inline]
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
@@ -86,14 +91,14 @@ unsafe impl<A: GlobalAlloc> GlobalAlloc for TrackingAllocator<A> {
         if !is_small(layout.size()) {
             return alloc_large(&self.inner, layout, false);
         }
-        // SAFETY: just compared, and the caller says that it is not 0.
+        // SAFETY: `is_small` bounds the size from above, and by the caller's contract it is not 0.
         let front = unsafe { block_layout::front_layout(layout.size()) };
-        // SAFETY: the size is not zero: it has the word in it.
+        // SAFETY: the size is not zero: it includes the owner word.
         let inner = unsafe { self.inner.alloc(front) };
         if inner.is_null() {
             return alloc_again::<A>(layout.size(), false);
         }
-        // SAFETY: just allocated with this layout.
+        // SAFETY: just allocated with the front layout of this size, and not null.
         unsafe { charge_inline(inner, layout.size()) }
     }
 
@@ -109,14 +114,14 @@ unsafe impl<A: GlobalAlloc> GlobalAlloc for TrackingAllocator<A> {
         if !is_small(layout.size()) {
             return alloc_large(&self.inner, layout, true);
         }
-        // SAFETY: just compared, and the caller says that it is not 0.
+        // SAFETY: `is_small` bounds the size from above, and by the caller's contract it is not 0.
         let front = unsafe { block_layout::front_layout(layout.size()) };
-        // SAFETY: the size is not zero: it has the word in it.
+        // SAFETY: the size is not zero: it includes the owner word.
         let inner = unsafe { self.inner.alloc_zeroed(front) };
         if inner.is_null() {
             return alloc_again::<A>(layout.size(), true);
         }
-        // SAFETY: just allocated with this layout.
+        // SAFETY: just allocated with the front layout of this size, and not null.
         unsafe { charge_inline(inner, layout.size()) }
     }
 
@@ -130,17 +135,18 @@ unsafe impl<A: GlobalAlloc> GlobalAlloc for TrackingAllocator<A> {
             // SAFETY: the caller's contract, passed on.
             return unsafe { free_slow(&self.inner, block, layout.size(), layout.align()) };
         }
-        // SAFETY: the caller says that the block is live; its address says that the word is in
-        // front.
+        // SAFETY: by the caller's contract the block is live; its address tells that the owner word
+        // is in front.
         let word = unsafe { block_layout::front_word(block) };
         let tally = current::tally();
-        // NOTE: at a signpost this lets zeroes pass, which then are counted there.
+        // NOTE: a mode tally has 0 for an owner. There a word whose owner the program has
+        // overwritten with zeroes passes this test; `Tally::zeroes` counts such frees.
         if !word.is(tally.owner(), layout.size()) {
-            // SAFETY: the caller's contract, and the block's word.
+            // SAFETY: the caller's contract, and the owner word is in front.
             return unsafe { free_elsewhere(&self.inner, block, layout.size(), tally) };
         }
         tally.discharge(layout.size());
-        // SAFETY: the word has said that the block was made with this size.
+        // SAFETY: the owner word has confirmed that the block was made with this size.
         unsafe { give_back_front(&self.inner, block, layout.size()) };
     }
 
@@ -155,12 +161,12 @@ unsafe impl<A: GlobalAlloc> GlobalAlloc for TrackingAllocator<A> {
             return unsafe { realloc_slow(&self.inner, block, layout, new_size) };
         }
         if !is_small(new_size) {
-            // SAFETY: the caller's contract, passed on. The address says that the alignment is
-            // usual.
+            // SAFETY: the caller's contract, passed on. The address tells that the alignment is at
+            // most 8.
             return unsafe { outgrow(&self.inner, block, layout.size(), new_size) };
         }
-        // SAFETY: the caller says that the block is live; its address says that the word is in
-        // front.
+        // SAFETY: by the caller's contract the block is live; its address tells that the owner word
+        // is in front.
         let word = unsafe { block_layout::front_word(block) };
         let tally = current::tally();
         // NOTE: as in `dealloc`.
@@ -168,22 +174,23 @@ unsafe impl<A: GlobalAlloc> GlobalAlloc for TrackingAllocator<A> {
             // SAFETY: the caller's contract, passed on.
             return unsafe { realloc_slow(&self.inner, block, layout, new_size) };
         }
-        // SAFETY: the word has said that the block was made with this size.
+        // SAFETY: the owner word has confirmed that the block was made with this size.
         let old = unsafe { block_layout::front_layout(layout.size()) };
-        // SAFETY: just compared, and the caller says that it is not 0.
+        // SAFETY: `is_small` bounds the size from above, and by the caller's contract it is not 0.
         let new = unsafe { block_layout::front_layout(new_size) };
-        // SAFETY: the inner block begins there.
+        // SAFETY: the inner block begins `FRONT` bytes in front of the block.
         let inner = unsafe { block.sub(FRONT) };
-        // SAFETY: allocated by `inner` with `old`; `new` has the same alignment and a size that is
-        // not zero.
+        // SAFETY: `inner` was allocated with `old`. `new` has the same alignment, and a size that
+        // is not zero.
         let grown = unsafe { self.inner.realloc(inner, old, new.size()) };
         if grown.is_null() {
-            // SAFETY: the caller's contract: nothing was done, and the word has said the size.
+            // SAFETY: the caller's contract: the block is unchanged, and its owner word has
+            // confirmed the size.
             return unsafe { realloc_again_inline::<A>(block, word.bytes(), new_size) };
         }
-        // SAFETY: `grown` has the layout `new`, with room for the word.
+        // SAFETY: `grown` has the layout `new`, with room for the owner word.
         let block = unsafe { block_layout::write_front(grown, word.resized(new_size)) };
-        // PERF: the old size from the word, which is kept anyway.
+        // PERF: takes the old size from the owner word, which is in a register anyway.
         if tally.recount(word.bytes(), new_size) { settle(tally, block) } else { block }
     }
 }
@@ -203,7 +210,7 @@ mod tests {
 
     const ALLOCATOR: TrackingAllocator = TrackingAllocator::new(System);
 
-    /// Runs `work` on a new thread that nothing is known of, and with the orphans to itself.
+    /// Runs `work` on a new, unregistered thread; no other test charges the orphans meanwhile.
     fn on_a_new_thread(work: impl FnOnce() + Send) {
         static ALONE: Mutex<()> = Mutex::new(());
         let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
@@ -214,7 +221,7 @@ mod tests {
         Layout::from_size_align(size, align).expect("small")
     }
 
-    /// Live bytes and blocks of the orphans.
+    /// Returns the live bytes and blocks of the orphans.
     fn orphans() -> (i64, u32) {
         let account = registry::orphans_account();
         let Balance::Open { net_bytes, net_blocks, .. } = account.read() else {
@@ -268,7 +275,7 @@ mod tests {
         });
     }
 
-    /// Large enough to begin where no block with a slot has begun.
+    /// Large enough to begin in a page for which no slot has been made.
     const HUGE: usize = 64 << 20;
 
     #[test]
@@ -286,7 +293,7 @@ mod tests {
             let block = shortage::during(|| grow(block, HUGE, 2 * HUGE));
             assert!(!block.is_null());
             assert_eq!(orphans(), plus(before, 2 * HUGE.cast_signed() as i64));
-            // With memory it is the thread's.
+            // With memory available, the thread gets the block.
             let block = grow(block, 2 * HUGE, 100);
             assert_eq!(orphans(), before);
             free(block, layout(100, 8));

@@ -1,4 +1,4 @@
-//! Blocks of any layout: taken, grown and given back where the fast path does not.
+//! The slow path for blocks of any layout: allocates, reallocates and frees them.
 
 use std::alloc::{GlobalAlloc, Layout};
 use std::ptr;
@@ -12,13 +12,13 @@ use crate::{
     primitives::reserve,
 };
 
-/// Whether a block of this size has its word in front, if its alignment is usual.
+/// Returns whether a block of this size has its owner word in front, at an alignment of at most 8.
 #[inline]
 pub(super) fn is_small(bytes: usize) -> bool {
     bytes <= MOST_FRONT
 }
 
-/// A usual layout of this size: nothing that is counted depends on the alignment.
+/// Returns the layout of an inline block of this size. No counter depends on the alignment.
 ///
 /// # Safety
 ///
@@ -29,18 +29,18 @@ pub(super) unsafe fn inline_layout(bytes: usize) -> Layout {
     unsafe { Layout::from_size_align_unchecked(bytes, align_of::<usize>()) }
 }
 
-/// Takes a block of any layout from `inner` and charges it; null where there is no memory for it.
+/// Allocates a block of any layout from `inner` and charges it. Returns null if there is no memory.
 #[inline(never)]
 pub(super) fn alloc_slow<A: GlobalAlloc>(inner: &A, layout: Layout, is_zeroed: bool) -> *mut u8 {
     let Some(request) = Request::of(layout) else { return ptr::null_mut() };
     let fresh = if is_zeroed {
-        // SAFETY: the size is not zero: it has the word in it, or is that of the user's block.
+        // SAFETY: the size is not zero: it includes the owner word, or is that of the user's block.
         unsafe { inner.alloc_zeroed(request.layout) }
     } else {
         // SAFETY: as above.
         unsafe { inner.alloc(request.layout) }
     };
-    // SAFETY: just allocated with this layout.
+    // SAFETY: `fresh` is null, or just allocated for this request.
     let Some((block, place)) = (unsafe { settle_down(inner, request, fresh) }) else {
         let is_given = reserve::give_way(layout.size());
         return if is_given { alloc_slow(inner, layout, is_zeroed) } else { ptr::null_mut() };
@@ -50,33 +50,35 @@ pub(super) fn alloc_slow<A: GlobalAlloc>(inner: &A, layout: Layout, is_zeroed: b
     } else {
         charge::charge(block, layout)
     };
-    // SAFETY: the place is that of this block.
+    // SAFETY: the request placed this block there.
     unsafe { place.write(block, owner, layout.size()) };
     block
 }
 
-/// Takes a block of a usual layout and of this size, of which there was none, if memscope's own
-/// work can have some of what is kept for it; else null.
-// PERF: without the allocator, which would have to be kept while it is asked for the first time.
+/// Allocates an inline block again, after `inner` had no memory for it. Memscope's own work then
+/// gives back a piece of the reserve. Returns null for all other work, and where that was not
+/// enough.
+// PERF: has no argument for the allocator, which the caller would have to keep across the first
+// try.
 #[cold]
 #[inline(never)]
 pub(super) fn alloc_again<A: GlobalAlloc>(bytes: usize, is_zeroed: bool) -> *mut u8 {
     if size_of::<A>() != 0 || !reserve::give_way(bytes) {
         return ptr::null_mut();
     }
-    // SAFETY: a value without bytes is at any address that is aligned, and there is one of this
-    // type.
+    // SAFETY: `A` has no bytes, and any aligned address holds such a value; the caller's allocator
+    // shows that the type has one.
     let inner = unsafe { ptr::NonNull::<A>::dangling().as_ref() };
-    // SAFETY: a usual layout is below a page.
+    // SAFETY: an inline block is below a page.
     alloc_slow(inner, unsafe { inline_layout(bytes) }, is_zeroed)
 }
 
-/// Reallocates a block of a usual layout, for which there was no memory, in the same way.
+/// Reallocates an inline block again, as [`alloc_again`] allocates.
 ///
 /// # Safety
 ///
-/// That of `GlobalAlloc::realloc`, for a block of this size with its word in front.
-// PERF: with what is kept anyway, but for the block.
+/// As for `GlobalAlloc::realloc`, for a block of this size with its owner word in front.
+// PERF: except for the block, takes only values that the caller has at hand.
 #[cold]
 #[inline(never)]
 pub(super) unsafe fn realloc_again_inline<A: GlobalAlloc>(
@@ -87,20 +89,20 @@ pub(super) unsafe fn realloc_again_inline<A: GlobalAlloc>(
     if size_of::<A>() != 0 {
         return ptr::null_mut();
     }
-    // SAFETY: a value without bytes is at any address that is aligned, and there is one of this
-    // type.
+    // SAFETY: `A` has no bytes, and any aligned address holds such a value; the caller's allocator
+    // shows that the type has one.
     let inner = unsafe { ptr::NonNull::<A>::dangling().as_ref() };
-    // SAFETY: a usual layout is below a page.
+    // SAFETY: an inline block is below a page.
     let layout = unsafe { inline_layout(bytes) };
     // SAFETY: the caller's contract.
     unsafe { realloc_again(inner, block, layout, new_size) }
 }
 
-/// Reallocates a block of any layout, of which there was no memory, in the same way.
+/// Reallocates a block of any layout again, as [`alloc_again`] allocates.
 ///
 /// # Safety
 ///
-/// As there.
+/// As for `GlobalAlloc::realloc`.
 #[cold]
 #[inline(never)]
 unsafe fn realloc_again<A: GlobalAlloc>(
@@ -116,15 +118,15 @@ unsafe fn realloc_again<A: GlobalAlloc>(
     unsafe { realloc_slow(inner, block, layout, new_size) }
 }
 
-/// [`alloc_slow`] of a block that is not small.
-// PERF: by another name, so that `alloc` has two short comparisons.
+/// [`alloc_slow`] for a block that is not small.
+// PERF: a function of its own, so that `alloc` has two short comparisons.
 #[inline(never)]
 pub(super) fn alloc_large<A: GlobalAlloc>(inner: &A, layout: Layout, is_zeroed: bool) -> *mut u8 {
     alloc_slow(inner, layout, is_zeroed)
 }
 
-/// Where a new block and its word are; `None` where there is no memory for either, and the inner
-/// block has been given back.
+/// Returns the new block and where its owner word is. Returns `None` if there is no memory for
+/// either; the inner block has then been freed.
 ///
 /// # Safety
 ///
@@ -137,37 +139,37 @@ unsafe fn settle_down<A: GlobalAlloc>(
     if fresh.is_null() {
         return None;
     }
-    // SAFETY: the caller's contract, and not null.
+    // SAFETY: the caller's contract; it is not null.
     let placed = unsafe { request.place(fresh) };
     if placed.is_none() {
-        // SAFETY: allocated with this layout.
+        // SAFETY: `inner` allocated it with this layout.
         unsafe { inner.dealloc(fresh, request.layout) };
     }
     placed
 }
 
-/// Gives a block of a usual layout that was made with this size back to `inner`.
+/// Returns an inline block to `inner`.
 ///
 /// # Safety
 ///
-/// That of `GlobalAlloc::dealloc`, and the block must have been made with this size.
+/// As for `GlobalAlloc::dealloc`; the block must have been made with this size.
 #[inline]
 pub(super) unsafe fn give_back_front<A: GlobalAlloc>(inner: &A, block: *mut u8, bytes: usize) {
-    // SAFETY: a usual layout is below a page.
+    // SAFETY: the caller's contract: an inline block of this size was made.
     let layout = unsafe { block_layout::front_layout(bytes) };
-    // SAFETY: the inner block begins there.
+    // SAFETY: the inner block begins `FRONT` bytes in front of the block.
     let block = unsafe { block.sub(FRONT) };
-    // SAFETY: allocated by `inner` with this layout.
+    // SAFETY: `inner` allocated it with this layout.
     unsafe { inner.dealloc(block, layout) };
 }
 
-/// Takes a block of a usual layout off its owner, not the current one, and gives it back to
+/// Subtracts an inline block from its owner, which is not the current one, and returns it to
 /// `inner`.
 ///
 /// # Safety
 ///
-/// That of `GlobalAlloc::dealloc`, with a block that has its word in front.
-// PERF: called last, so that `dealloc` has nothing to keep for afterwards.
+/// As for `GlobalAlloc::dealloc`; the block must have its owner word in front.
+// PERF: a tail call, so `dealloc` saves no registers.
 #[inline(never)]
 pub(super) unsafe fn free_elsewhere<A: GlobalAlloc>(
     inner: &A,
@@ -178,20 +180,21 @@ pub(super) unsafe fn free_elsewhere<A: GlobalAlloc>(
     // SAFETY: the caller's contract.
     let word = unsafe { block_layout::front_word(block) };
     if word.bytes() != bytes {
-        // SAFETY: the caller's contract. Blocks with just a word in front have small alignments.
+        // SAFETY: the caller's contract. A block with only an owner word in front has an alignment
+        // of at most 8.
         return unsafe { free_slow(inner, block, bytes, FRONT_ALIGN) };
     }
     discharge::discharge_slow(word.owner(), bytes, tally);
-    // SAFETY: the word has said that the block was made with this size.
+    // SAFETY: the owner word has confirmed that the block was made with this size.
     unsafe { give_back_front(inner, block, bytes) };
 }
 
-/// Takes a block of any layout off its owner and gives it back to `inner`. `bytes`: its size, as
-/// the program says.
+/// Subtracts a block of any layout from its owner, and returns it to `inner`. `bytes`: the size
+/// that the program passes.
 ///
 /// # Safety
 ///
-/// That of `GlobalAlloc::dealloc`.
+/// As for `GlobalAlloc::dealloc`.
 #[inline(never)]
 pub(super) unsafe fn free_slow<A: GlobalAlloc>(
     inner: &A,
@@ -199,23 +202,23 @@ pub(super) unsafe fn free_slow<A: GlobalAlloc>(
     bytes: usize,
     align: usize,
 ) {
-    // SAFETY: the caller says that the block is live and has this alignment.
+    // SAFETY: by the caller's contract the block is live and has this alignment.
     let place = unsafe { Place::of(block, align) };
     // SAFETY: as above.
     let (owner, bytes) = unsafe { place.read(block, bytes) };
     // SAFETY: as above.
     let Some(below) = (unsafe { place.inner(block, bytes, align) }) else {
-        // The inner block cannot be found: it lives on, and stays with its owner.
+        // The inner block cannot be found: the block stays live, and stays charged to its owner.
         return owner_word::refuse_word();
     };
     place.clear();
     match owner.cell() {
-        // PERF: it does not matter which task frees it. Tokio aligns its cells so that they all
-        // come here.
+        // PERF: no matter which task frees it. Tokio aligns its cells so that all of them take this
+        // path.
         Some(account) => discharge::discharge_cell(account, bytes),
         None => discharge(owner, bytes),
     }
-    // SAFETY: allocated by `inner` with this layout.
+    // SAFETY: `inner` allocated it with this layout.
     unsafe { inner.dealloc(below.block, below.layout) };
 }
 
@@ -223,7 +226,7 @@ pub(super) unsafe fn free_slow<A: GlobalAlloc>(
 ///
 /// # Safety
 ///
-/// That of `GlobalAlloc::realloc`.
+/// As for `GlobalAlloc::realloc`.
 #[inline(never)]
 pub(super) unsafe fn realloc_slow<A: GlobalAlloc>(
     inner: &A,
@@ -232,10 +235,11 @@ pub(super) unsafe fn realloc_slow<A: GlobalAlloc>(
     new_size: usize,
 ) -> *mut u8 {
     let align = layout.align();
-    // SAFETY: the caller says that the new size, rounded up to the alignment, does not overflow.
+    // SAFETY: by the caller's contract the new size, rounded up to the alignment, does not
+    // overflow.
     let new_layout = unsafe { Layout::from_size_align_unchecked(new_size, align) };
     let Some(request) = Request::of(new_layout) else { return ptr::null_mut() };
-    // SAFETY: the caller says that the block is live and has this alignment.
+    // SAFETY: by the caller's contract the block is live and has this alignment.
     let place = unsafe { Place::of(block, align) };
     // SAFETY: as above.
     let (owner, bytes) = unsafe { place.read(block, layout.size()) };
@@ -243,18 +247,20 @@ pub(super) unsafe fn realloc_slow<A: GlobalAlloc>(
     let below = unsafe { place.inner(block, bytes, align) };
     let grown = match below {
         Some(below) if request.keeps(place) => {
-            // SAFETY: all of this was said of this block.
+            // SAFETY: `place` and `below` were read from this block, and the request keeps the
+            // place.
             unsafe { resize(inner, below, place, request) }
         }
         _ => {
-            // SAFETY: as above.
+            // SAFETY: `place` and `below` were read from this block, and both sizes hold that many
+            // bytes.
             unsafe { relocate(inner, block, bytes.min(new_size), below, place, request) }
         }
     };
     let Some((grown, new_place)) = grown else {
-        // SAFETY: the block stays where and as it was.
+        // SAFETY: the block is still live and in its place.
         unsafe { place.write(block, owner, bytes) };
-        // SAFETY: the caller's contract: nothing was done.
+        // SAFETY: the caller's contract: the block is unchanged.
         return unsafe { realloc_again(inner, block, layout, new_size) };
     };
     let owner = if matches!(new_place, Place::NoSlot) {
@@ -263,17 +269,17 @@ pub(super) unsafe fn realloc_slow<A: GlobalAlloc>(
     } else {
         charge::recharge(owner, bytes, grown, new_layout)
     };
-    // SAFETY: the place is that of this block.
+    // SAFETY: the request placed this block there.
     unsafe { new_place.write(grown, owner, new_size) };
     grown
 }
 
-/// [`realloc_slow`] of a block of a usual layout that becomes larger than such a block.
+/// [`realloc_slow`] for an inline block that grows beyond the size of inline blocks.
 ///
 /// # Safety
 ///
-/// As there.
-// PERF: by another name, so that `realloc` has two short comparisons.
+/// As for `GlobalAlloc::realloc`.
+// PERF: a function of its own, so that `realloc` has two short comparisons.
 #[inline(never)]
 pub(super) unsafe fn outgrow<A: GlobalAlloc>(
     inner: &A,
@@ -281,19 +287,19 @@ pub(super) unsafe fn outgrow<A: GlobalAlloc>(
     bytes: usize,
     new_size: usize,
 ) -> *mut u8 {
-    // SAFETY: the caller's contract: the size is one that a block may have.
+    // SAFETY: by the caller's contract a live block has this size.
     let layout = unsafe { Layout::from_size_align_unchecked(bytes, FRONT_ALIGN) };
     // SAFETY: as above.
     unsafe { realloc_slow(inner, block, layout, new_size) }
 }
 
-/// Has `inner` reallocate a block whose word stays at the same kind of place; `None` where there is
-/// no memory.
+/// Has `inner` reallocate a block whose owner word stays in the same kind of place. Returns `None`
+/// if there is no memory.
 ///
 /// # Safety
 ///
-/// That of `GlobalAlloc::realloc`, for what `below` and `place` say of the block; and the request
-/// must keep the place.
+/// As for `GlobalAlloc::realloc`, with what `below` and `place` say of the block; the request must
+/// keep the place.
 unsafe fn resize<A: GlobalAlloc>(
     inner: &A,
     below: Inner,
@@ -301,7 +307,7 @@ unsafe fn resize<A: GlobalAlloc>(
     request: Request,
 ) -> Option<(*mut u8, Place)> {
     place.clear();
-    // SAFETY: allocated by `inner` with this layout; the request has the same alignment and a size
+    // SAFETY: `inner` allocated it with this layout. The request has the same alignment, and a size
     // that is not zero.
     let grown = unsafe { inner.realloc(below.block, below.layout, request.layout.size()) };
     if grown.is_null() {
@@ -311,12 +317,13 @@ unsafe fn resize<A: GlobalAlloc>(
     unsafe { request.place(grown) }
 }
 
-/// Copies so many bytes of a block to a new one and gives the old one back; `None` where there is
-/// no memory.
+/// Copies `kept` bytes of a block to a new one and frees the old one. Returns `None` if there is no
+/// memory.
 ///
 /// # Safety
 ///
-/// As for [`resize`], and that many bytes must be in both blocks.
+/// As for [`resize`], except that the request need not keep the place; both blocks must have `kept`
+/// bytes.
 unsafe fn relocate<A: GlobalAlloc>(
     inner: &A,
     block: *mut u8,
@@ -325,15 +332,16 @@ unsafe fn relocate<A: GlobalAlloc>(
     place: Place,
     request: Request,
 ) -> Option<(*mut u8, Place)> {
-    // SAFETY: the size is not zero: it has the word in it, or is that of the user's block.
+    // SAFETY: the size is not zero: it includes the owner word, or is that of the user's block.
     let fresh = unsafe { inner.alloc(request.layout) };
-    // SAFETY: just allocated with this layout.
+    // SAFETY: `fresh` is null, or just allocated for this request.
     let (new, new_place) = unsafe { settle_down(inner, request, fresh) }?;
-    // SAFETY: the caller says so, and a new block does not overlap an old one.
+    // SAFETY: both blocks have `kept` bytes by the caller's contract, and a new block overlaps no
+    // live one.
     unsafe { ptr::copy_nonoverlapping(block, new, kept) };
     place.clear();
     if let Some(below) = below {
-        // SAFETY: allocated by `inner` with this layout.
+        // SAFETY: `inner` allocated it with this layout.
         unsafe { inner.dealloc(below.block, below.layout) };
     }
     Some((new, new_place))

@@ -1,4 +1,4 @@
-//! Whom a new block is charged to.
+//! The policy of charging: which owner a new block is charged to.
 
 use std::{alloc::Layout, ptr};
 
@@ -28,8 +28,8 @@ use crate::{
     primitives::page_map,
 };
 
-/// Charges a new block that has no slot to the orphans: nothing would say later that it is
-/// another's.
+/// Charges a new block without a slot to the orphans. Without a slot, a later free could not tell
+/// that another owner has it.
 #[cold]
 pub(crate) fn charge_without_slot(block: *mut u8, layout: Layout) -> Owner {
     page_map::refuse_slot();
@@ -39,7 +39,7 @@ pub(crate) fn charge_without_slot(block: *mut u8, layout: Layout) -> Owner {
     Owner::account(registry::charge_orphans(layout.size()))
 }
 
-/// Charges a new block to the current owner, which is returned.
+/// Charges a new block to the current owner, and returns that owner.
 #[inline(never)]
 pub(crate) fn charge(block: *mut u8, layout: Layout) -> Owner {
     #[cfg(feature = "tokio")]
@@ -54,8 +54,8 @@ pub(crate) fn charge(block: *mut u8, layout: Layout) -> Owner {
     }
 }
 
-/// Takes a block off its owner, and charges the current one with what it was reallocated to. The
-/// names of the block, if it has any, go with it.
+/// Moves the charge of a reallocated block from its owner to the current one. The names of a named
+/// block go with it.
 #[inline(never)]
 pub(crate) fn recharge(owner: Owner, bytes: usize, grown: *mut u8, new: Layout) -> Owner {
     let tally = tally();
@@ -78,7 +78,7 @@ pub(crate) fn recharge(owner: Owner, bytes: usize, grown: *mut u8, new: Layout) 
     Owner::named(name)
 }
 
-/// Charges a new block at a signpost.
+/// Charges a new block while a mode tally is current.
 fn charge_slow(mode: &'static Tally, block: *mut u8, layout: Layout) -> Owner {
     if is_outside(mode) {
         charge_to(outside(), layout.size())
@@ -87,8 +87,8 @@ fn charge_slow(mode: &'static Tally, block: *mut u8, layout: Layout) -> Owner {
     }
 }
 
-/// Charges a new block outside of every tracked task, where that is not whom [`cached_outside`]
-/// finds.
+/// Charges a new block outside of all tracked tasks, where [`current::cached_outside`] found no
+/// cached task.
 pub(crate) fn charge_outside(other: SwitchedTask, bytes: usize) -> Owner {
     charge_to(find_outside(other), bytes)
 }
@@ -100,7 +100,7 @@ pub(super) fn charge_to(tally: &'static Tally, bytes: usize) -> Owner {
     Owner::account(account)
 }
 
-/// Somebody outside of every tracked task may hold more than ever.
+/// Has a large unannotated task traced: it may just have reached a new peak.
 #[inline]
 pub(crate) fn note_size(tally: &'static Tally) {
     #[cfg(feature = "task-names")]
@@ -109,7 +109,7 @@ pub(crate) fn note_size(tally: &'static Tally) {
     let _ = tally;
 }
 
-/// Charges a new block at any signpost but that outside of every tracked task.
+/// Charges a new block in any mode but `OUTSIDE`.
 #[inline(never)]
 pub(crate) fn charge_in_mode(mode: &'static Tally, block: *mut u8, layout: Layout) -> Owner {
     let bytes = layout.size();
@@ -127,7 +127,7 @@ pub(crate) fn charge_in_mode(mode: &'static Tally, block: *mut u8, layout: Layou
     charge_for(mode, bytes)
 }
 
-/// Charges a new block to whom this tally is, or stands for.
+/// Charges a new block to the owner of this tally, or to the one that a mode tally leads to.
 pub(super) fn charge_for(tally: &'static Tally, bytes: usize) -> Owner {
     let tally = if ptr::eq(tally, &raw const UNREGISTERED) { meet_at_work() } else { tally };
     if let Some(account) = tally.account() {
@@ -143,13 +143,13 @@ pub(super) fn charge_for(tally: &'static Tally, bytes: usize) -> Owner {
     Owner::account(account.unwrap_or_else(|| registry::charge_orphans(bytes)))
 }
 
-/// The tally to charge at a thread's first allocation: it may be in an unannotated task.
+/// Returns the tally for a thread's first allocation, which may happen in an unannotated task.
 fn meet_at_work() -> &'static Tally {
     let own = register_thread();
     if own.account().is_some() && config::unannotated() { untracked_at(&BEFORE_TOKIO) } else { own }
 }
 
-/// Charges a new block to the span with this record, where another thread may write that.
+/// Charges a new block to the span with this record, as a guest: another thread may be its writer.
 #[cfg(feature = "tracing")]
 fn charge_as_guest(record: u32, bytes: usize) -> Option<&'static Account> {
     let tally = registry::record(record)?.tally();
@@ -158,13 +158,12 @@ fn charge_as_guest(record: u32, bytes: usize) -> Option<&'static Account> {
     Some(account)
 }
 
-/// Charges a new block of a usual layout, and returns it.
+/// Charges a new inline block, and returns it. Inline: the owner word is in the 8 bytes in front.
 ///
 /// # Safety
 ///
-/// `inner` must be just allocated with the layout of a block of this size, and must not be null.
-// PERF: what is rare is called last, so that nothing has to be kept for afterwards: most registers
-// stay untouched.
+/// `inner` must be just allocated with the front layout of this size, and must not be null.
+// PERF: cold paths are tail calls, so no registers are saved on the hot path.
 #[inline]
 pub(super) unsafe fn charge_inline(inner: *mut u8, bytes: usize) -> *mut u8 {
     let tally = tally();
@@ -178,17 +177,17 @@ pub(super) unsafe fn charge_inline(inner: *mut u8, bytes: usize) -> *mut u8 {
     if tally.count(bytes) { settle(tally, block) } else { block }
 }
 
-/// Charges a new block of a usual layout where not just the current task is to be charged.
+/// Charges a new inline block while a mode tally is current.
 ///
 /// # Safety
 ///
-/// `inner` must be allocated with the layout of a block of this size, and must not be null.
-// PERF: first, and with little to keep for afterwards, what a program that annotates nothing mostly
-// does.
+/// `inner` must be allocated with the front layout of this size, and must not be null.
+// PERF: the most frequent case of a program without annotations falls through, and keeps few values
+// across calls.
 #[inline(never)]
 unsafe fn charge_inline_slow(mode: &'static Tally, inner: *mut u8, bytes: usize) -> *mut u8 {
     if !is_outside(mode) {
-        // SAFETY: a usual layout is below a page.
+        // SAFETY: an inline block is below a page.
         let layout = unsafe { inline_layout(bytes) };
         let block = inner.wrapping_add(FRONT);
         let owner = charge_in_mode(mode, block, layout);
@@ -205,11 +204,11 @@ unsafe fn charge_inline_slow(mode: &'static Tally, inner: *mut u8, bytes: usize)
     if tally.count(bytes) { settle_outside(tally, block) } else { block }
 }
 
-/// [`charge_inline_slow`] outside of every tracked task, where the thread comes from another task.
+/// [`charge_inline_slow`] outside of all tracked tasks, where the thread has switched tasks.
 ///
 /// # Safety
 ///
-/// As there.
+/// As for [`charge_inline_slow`].
 #[inline(never)]
 unsafe fn charge_inline_outside(other: SwitchedTask, inner: *mut u8, bytes: usize) -> *mut u8 {
     let owner = charge_outside(other, bytes);
@@ -217,7 +216,7 @@ unsafe fn charge_inline_outside(other: SwitchedTask, inner: *mut u8, bytes: usiz
     unsafe { block_layout::write_front(inner, OwnerWord::new(owner, bytes)) }
 }
 
-/// [`settle`] outside of every tracked task, where a task that has become large gets a name.
+/// [`settle`] outside of all tracked tasks; a task that has become large is traced for its name.
 #[inline(never)]
 fn settle_outside(tally: &'static Tally, block: *mut u8) -> *mut u8 {
     let block = settle(tally, block);
@@ -225,7 +224,7 @@ fn settle_outside(tally: &'static Tally, block: *mut u8) -> *mut u8 {
     block
 }
 
-/// Looks at the account, as the owner may never have held as much.
+/// Compares with the account, because the owner may have reached a new peak.
 #[inline(never)]
 pub(super) fn settle(tally: &'static Tally, block: *mut u8) -> *mut u8 {
     if let Some(account) = tally.account() {

@@ -1,28 +1,34 @@
-//! The thread's current task: whom an allocation is charged to.
+//! The thread's current tally: the owner that an allocation is charged to.
 //!
-//! One thread-local reference to a [`Tally`], never empty: a task's while it is polled or dropped,
-//! a span's while it is entered, else the thread's own. Six tallies without an account are
-//! *signposts*; on those the allocator takes its slow path:
+//! Each thread has one thread-local reference to a [`Tally`], which is never empty. It is a task's
+//! tally while the thread polls or drops that task, a span's while that is entered, else its own.
 //!
-//! | signpost | where | who is charged |
-//! |---|---|---|
-//! | `UNREGISTERED` | a thread's first allocation | the thread, from now on |
-//! | `BEFORE_TOKIO` | outside of every tracked task, on a thread where Tokio has not run | the thread |
-//! | `OUTSIDE` | the same, once Tokio has run there | the unannotated Tokio task, else the thread |
-//! | `SPAWNING` | inside `Tracked::spawn` | the new task, up to its cell; then the spawner |
-//! | `EXEMPT` | memscope reads its records | nobody: the block carries no owner |
-//! | `EXITING` | thread-local destructors are running | the orphans' account |
+//! A *mode tally* has no account: allocating there takes the slow path, which finds the account.
+//! `SPAWNING` and `EXEMPT` cover another tally, the *underlying* one. Frees in these modes still
+//! count as done by its owner.
 //!
-//! Each shared owner has one more, which leads to it; and so has each span, for threads that enter
-//! it while another thread is in it.
+//! | mode tally | current | a new block is charged to | replaced by |
+//! |---|---|---|---|
+//! | `UNREGISTERED` | while the thread has no record | the thread, which is registered now; in an unannotated task, that task | `BEFORE_TOKIO`, at the first allocation |
+//! | `BEFORE_TOKIO` | outside tracked tasks, until Tokio has run on the thread | the thread | `OUTSIDE`, at the first allocation or free after that |
+//! | `OUTSIDE` | outside tracked tasks, once Tokio has run on the thread | the unannotated task that Tokio runs, else the thread | `EXITING` |
+//! | `SPAWNING` | in `Tracked::spawn`, until Tokio allocates the task's cell | the new task, the cell included | the underlying tally |
+//! | `EXEMPT` | in [`exempt`]: memscope's own work | no account: the owner word says memscope | the underlying tally |
+//! | `EXITING` | once the thread's exit destructor runs | the orphans' account | none: it is the last |
 //!
-//! What makes one current, and what ends it:
+//! Where unannotated tasks are turned off, a thread that registers has its own tally in place of
+//! `BEFORE_TOKIO` and `OUTSIDE`. A thread that finds no memory for a record charges the orphans.
+//!
+//! Each shared owner has one more mode tally, which leads to it. Each span has one for its guests:
+//! the threads that enter it while another thread is its writer.
+//!
+//! What makes a tally current, and until when:
 //!
 //! | begins with | ends when | current afterwards |
 //! |---|---|---|
-//! | [`Entered`]: a poll, a scope, a drop | the guard is dropped | what was before |
-//! | [`ModeGuard`]: a signpost | it is dropped, or the cell is there | what was before |
-//! | a span that is entered (`entries`) | it is left, or a guard below ends | what was before |
+//! | [`Entered`]: a poll, a scope, a drop | the guard is dropped | the tally before |
+//! | [`ModeGuard`]: `SPAWNING`, `EXEMPT` | it is dropped, or the cell is there | the tally before |
+//! | a span that is entered (`span_entries`) | it is left, or an enclosing guard is dropped | the tally before |
 //! | a thread's first allocation | its destructors run | `EXITING` |
 
 use std::{cell::Cell, marker::PhantomData, ptr};
@@ -52,7 +58,7 @@ pub(crate) use super::span_entries::{enter as enter_span, exit as exit_span};
 #[cfg(feature = "tokio")]
 pub(crate) use super::spawn_charge::Spawning;
 
-/// Without Tokio nobody is found where no task is tracked.
+/// Without Tokio only tracked tasks exist: this has one value, which stands for no task.
 #[cfg(not(feature = "tokio"))]
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct SwitchedTask;
@@ -76,37 +82,37 @@ pub(super) static UNREGISTERED: Tally = Tally::new();
 pub(super) static SPAWNING: Tally = Tally::new();
 pub(super) static EXEMPT: Tally = Tally::new();
 pub(super) static EXITING: Tally = Tally::new();
-/// Outside of tracked tasks: the Tokio task that nobody annotated, or the thread.
+/// Outside of tracked tasks, on a thread where Tokio has run.
 pub(super) static OUTSIDE: Tally = Tally::new();
-/// The same until Tokio has run on the thread: the thread.
+/// Outside of tracked tasks, on a thread where Tokio has not run.
 pub(super) static BEFORE_TOKIO: Tally = Tally::new();
 
-// PERF: `const` and without destructors, so that an access is one move relative to the thread
-// pointer, at any time in a thread's life.
+// PERF: `const` and without destructors: an access is one move relative to the thread pointer, at
+// any time in a thread's life.
 thread_local! {
     pub(super) static HERE: Here = const { Here::new() };
 }
 
-/// What a thread knows of itself.
+/// The accounting state of a thread.
 ///
-/// PERF: in one place, as code of a library looks up each thread-local by a call before it is
-/// linked, which keeps registers from being used.
+/// PERF: one struct. Code that may be linked into a library looks up each thread-local by a call.
+/// Registers that the call may overwrite cannot be used across it.
 pub(super) struct Here {
     pub(super) current: Cell<&'static Tally>,
-    /// What the signposts `SPAWNING` and `EXEMPT` stand before.
+    /// What `SPAWNING` or `EXEMPT` covers.
     pub(super) underlying: Cell<&'static Tally>,
     pub(super) spawn: SpawnCell,
     pub(super) thread: Cell<Option<&'static Record>>,
     pub(super) probe: Cell<Option<Probe>>,
-    /// The thread has given its record back, for good.
+    /// The thread has returned its record, and gets no other one.
     pub(super) is_retired: Cell<bool>,
-    /// The guards that there are now.
+    /// How many guards are alive.
     #[cfg(feature = "tracing")]
     pub(super) depth: Cell<u32>,
-    /// The last span that was entered and is still listed: see `entries`.
+    /// The newest entry of the list of entered spans: see `span_entries`.
     #[cfg(feature = "tracing")]
     pub(super) top: Cell<Option<&'static span_entries::Entry>>,
-    /// Entries of that list that have been left.
+    /// How many entries of that list are buried.
     #[cfg(feature = "tracing")]
     pub(super) buried: Cell<u32>,
 }
@@ -130,20 +136,21 @@ impl Here {
     }
 }
 
-/// This thread's own record, once it has allocated.
+/// Returns this thread's own record, once it has allocated.
 #[inline]
 pub(super) fn thread() -> Option<&'static Record> {
     HERE.with(|here| here.thread.get())
 }
 
-/// Who allocates now, until the guard is dropped.
+/// Makes a tally current until the guard is dropped.
 ///
-/// Dropping restores the one before, also when unwinding, so scopes nest to any depth. Where that
-/// was a span which has been left meanwhile, what is below it becomes current: see `entries`.
+/// Dropping restores the previous tally, also during unwinding, so scopes nest to any depth. If
+/// that was a span which has been left meanwhile, the tally below it becomes current: see
+/// `span_entries`.
 #[derive(Debug)]
 pub(crate) struct Entered {
     previous: &'static Tally,
-    /// Thread-local: the guard must not travel.
+    /// The guard is about a thread-local: it must stay on its thread.
     not_send: PhantomData<*const ()>,
 }
 
@@ -157,18 +164,18 @@ impl Entered {
         })
     }
 
-    /// Charges the thread itself, as outside every task.
+    /// Charges the thread itself, as outside of all tasks.
     pub(crate) fn untracked() -> Self {
-        // NOTE: a stranger is introduced here: at its first allocation it would be charged as
-        // outside of scopes, where a task that is not annotated may be current.
+        // NOTE: registers an unregistered thread now. Its first allocation would be charged as
+        // outside of scopes, and so perhaps to an unannotated task.
         Self::new(thread().map_or_else(register_thread, Record::tally))
     }
 
-    /// The task that was current before; 0 if none. `is_spawned`: this one was spawned on Tokio as
-    /// a task of its own.
+    /// Returns the id of the task that was current before; 0 if none. `is_spawned`: Tokio polls the
+    /// entered task as a task of its own.
     #[inline]
     pub(crate) fn previous_owner_id(&self, is_spawned: bool) -> u64 {
-        // PERF: what Tokio polls there is this task itself; asking for it takes a while.
+        // PERF: here the task that Tokio polls is the entered one, and asking Tokio takes time.
         if is_spawned && is_untracked(self.previous) {
             return 0;
         }
@@ -193,18 +200,18 @@ impl Drop for Entered {
     }
 }
 
-/// Runs `work` with allocations charged to no task or thread: they are memscope's own.
+/// Runs `work` with its allocations charged to no task or thread: they are memscope's own.
 pub(crate) fn exempt<T>(work: impl FnOnce() -> T) -> T {
     let _behind = ModeGuard::put(&EXEMPT);
     work()
 }
 
-/// Whether this code runs inside [`exempt`].
+/// Returns whether this code runs inside [`exempt`].
 pub(crate) fn is_exempt() -> bool {
     ptr::eq(tally(), &raw const EXEMPT)
 }
 
-/// Puts a signpost up before the current tally, until dropped.
+/// Covers the current tally with a mode tally until dropped.
 #[derive(Debug)]
 pub(super) struct ModeGuard {
     outer: &'static Tally,
@@ -234,69 +241,69 @@ impl Drop for ModeGuard {
     }
 }
 
-/// What `SPAWNING` and `EXEMPT` stand before; any other is itself.
+/// Returns the tally that `SPAWNING` or `EXEMPT` covers; any other tally is its own.
 #[inline]
 pub(super) fn underlying(tally: &'static Tally) -> &'static Tally {
     let is_before = ptr::eq(tally, &raw const SPAWNING) || ptr::eq(tally, &raw const EXEMPT);
     if is_before { HERE.with(|here| here.underlying.get()) } else { tally }
 }
 
-/// Who allocates outside of every tracked task.
+/// Returns the tally to charge outside of tracked tasks: the unannotated task's or the thread's.
 pub(super) fn outside() -> &'static Tally {
     cached_outside().unwrap_or_else(find_outside)
 }
 
-/// [`outside`], where that is another than before.
+/// [`outside`], where the thread has switched tasks.
 pub(super) fn find_outside(other: SwitchedTask) -> &'static Tally {
     other.find().or_else(thread).map_or(&EXITING, Record::tally)
 }
 
-/// The id of the current task, annotated or not; 0: none, or one that has not allocated.
+/// Returns the id of the current task, annotated or not; 0: no task, or one that has not allocated.
 #[inline]
 pub(crate) fn owner_id() -> u64 {
     known(tally()).id()
 }
 
-/// Who is charged here, or a signpost.
+/// Returns the current tally: an owner's, or a mode tally.
 #[inline]
 pub(crate) fn tally() -> &'static Tally {
     HERE.with(|here| here.current.get())
 }
 
-/// How many words were not believed of blocks that were freed or reallocated.
+/// Counts the freed or reallocated blocks whose owner word the program had overwritten.
 pub(crate) fn words_refused() -> u64 {
     let signposts = [&UNREGISTERED, &SPAWNING, &EXEMPT, &EXITING, &BEFORE_TOKIO, &OUTSIDE];
     let zeroes: u64 = signposts.map(Tally::zeroes).iter().sum();
     owner_word::words_refused() + zeroes + shared_owner::zeroes()
 }
 
-/// Whether this signpost stands outside of every tracked task, on a thread where Tokio has run.
+/// Returns whether this is the mode outside of tracked tasks on a thread where Tokio has run.
 #[inline]
 pub(crate) fn is_outside(mode: &'static Tally) -> bool {
     ptr::eq(mode, &raw const OUTSIDE)
 }
 
-/// Whether this signpost stands outside of every tracked task.
+/// Returns whether this is one of the two modes outside of tracked tasks.
 #[inline]
 pub(super) fn is_untracked(mode: &'static Tally) -> bool {
     is_outside(mode) || ptr::eq(mode, &raw const BEFORE_TOKIO)
 }
 
-/// Whether Tokio may be asked at this signpost, which stands outside of every tracked task: from
-/// its first use on this thread on.
+/// Returns whether Tokio may be asked in this mode, which is one outside of tracked tasks. It may
+/// once it has run on this thread.
 #[inline]
 pub(super) fn asks_tokio(mode: &'static Tally) -> bool {
     is_outside(mode) || leaves_quiet()
 }
 
-/// Puts `OUTSIDE` in the place of `BEFORE_TOKIO` if Tokio has run on this thread by now.
+/// Replaces `BEFORE_TOKIO` by `OUTSIDE` if Tokio has run on this thread. Returns whether it has.
 #[cfg(feature = "tokio")]
 fn leaves_quiet() -> bool {
     match unannotated::sight() {
         unannotated::Sight::Unused => return false,
         unannotated::Sight::Used => {}
         unannotated::Sight::Hidden => {
-            // What is allocated to register the destructor is the thread's.
+            // The thread is charged with what registering the destructor allocates.
             match thread() {
                 Some(own) => charging(own.tally(), unannotated::introduce),
                 None => unannotated::introduce(),
@@ -313,19 +320,19 @@ fn leaves_quiet() -> bool {
     true
 }
 
-/// Without Tokio there is nothing to ask.
+/// Without Tokio there is no runtime to ask.
 #[cfg(not(feature = "tokio"))]
 fn leaves_quiet() -> bool {
     false
 }
 
-/// The tally to charge at this signpost, which stands outside of every tracked task.
+/// Returns the tally to charge in this mode, which is one outside of tracked tasks.
 pub(super) fn untracked_at(mode: &'static Tally) -> &'static Tally {
     if asks_tokio(mode) { outside() } else { thread().map_or(&EXITING, Record::tally) }
 }
 
-/// Who allocates outside of every tracked task, if that is the task that did so last; the thread,
-/// where tasks are not asked for.
+/// Returns the tally to charge outside of tracked tasks, if it is that of the task which this
+/// thread charged last. Where unannotated tasks are turned off, it is the thread's.
 #[inline]
 pub(crate) fn cached_outside() -> Result<&'static Tally, SwitchedTask> {
     #[cfg(feature = "tokio")]
@@ -335,8 +342,8 @@ pub(crate) fn cached_outside() -> Result<&'static Tally, SwitchedTask> {
     thread().map(Record::tally).ok_or(SwitchedTask::NOBODY)
 }
 
-/// Charges `tally` with what `work` allocates, in the allocator: there nothing panics, and no span
-/// is entered or left, so that no guard is needed.
+/// Charges `tally` with what `work` allocates. No guard is needed: `work` runs in the allocator, so
+/// it does not panic, and enters or leaves no span.
 fn charging<T>(tally: &'static Tally, work: impl FnOnce() -> T) -> T {
     let before = HERE.with(|here| here.current.replace(tally));
     let value = work();
@@ -344,13 +351,13 @@ fn charging<T>(tally: &'static Tally, work: impl FnOnce() -> T) -> T {
     value
 }
 
-/// Gives a thread its own record at its first allocation.
+/// Registers a thread at its first allocation: gives it a record. Returns the tally to charge.
 pub(super) fn register_thread() -> &'static Tally {
     if HERE.with(|here| here.is_retired.get()) {
         return &EXITING;
     }
-    // A scope that was entered by a stranger leaves one behind when it ends, though the thread is
-    // known by then.
+    // A scope that an unregistered thread enters restores `UNREGISTERED` when it ends. By then the
+    // thread may have a record.
     let known = thread();
     let Some(record) = known.or_else(registry::thread_record) else { return &EXITING };
     HERE.with(|here| here.thread.set(Some(record)));
@@ -359,17 +366,16 @@ pub(super) fn register_thread() -> &'static Tally {
     if config::unannotated() {
         unannotated::note_thread();
     }
-    // What is allocated to register the destructor is the thread's.
+    // The thread is charged with what registering the destructor allocates.
     let retires = charging(record.tally(), thread_exit::register);
     let (own, outside): (&'static Tally, &'static Tally) = if retires {
         (record.tally(), if config::unannotated() { &BEFORE_TOKIO } else { record.tally() })
     } else {
-        // The thread's destructors have run: nothing would give the record back.
+        // The thread's destructors have run: no later one would return the record.
         give_record_back();
         (&EXITING, &EXITING)
     };
-    // The thread may stand behind a signpost, or in a task, that must stay: only a bare stranger is
-    // replaced.
+    // Only a bare `UNREGISTERED` is replaced: another mode, or a task, must stay current.
     HERE.with(|here| {
         for place in [&here.current, &here.underlying] {
             if ptr::eq(place.get(), &raw const UNREGISTERED) {
@@ -380,7 +386,7 @@ pub(super) fn register_thread() -> &'static Tally {
     own
 }
 
-/// Notes that this thread polls tasks.
+/// Marks this thread as one that polls tasks.
 #[inline]
 pub(crate) fn thread_works() {
     if let Some(record) = thread().or_else(ensure_registered) {
@@ -388,29 +394,29 @@ pub(crate) fn thread_works() {
     }
 }
 
-/// Notes that this thread is memscope's, if it has a record.
+/// Marks this thread as memscope's own, if it has a record.
 pub(crate) fn serve() {
     if let Some(record) = thread() {
         record.serve();
     }
 }
 
-/// Gives a thread its record before it allocates. `None`: its destructors have run, or there is no
-/// memory.
+/// Registers a thread before its first allocation. Returns `None` if its destructors have run, or
+/// there is no memory.
 ///
-/// Without a record a thread has no ring, and counts what it frees for others where all do that
-/// have none.
+/// A thread without a record has no ring. Its frees of other owners' blocks are counted in the
+/// place that all such threads share.
 #[cold]
 #[inline(never)]
 fn ensure_registered() -> Option<&'static Record> {
-    // First, so that who is current stays so where the destructors have run; and what that may
-    // allocate is not the task's.
+    // Must come before `register_thread`: if the destructors have run, the current tally stays. The
+    // task is not charged with what this may allocate.
     exempt(|| thread_exit::register().then_some(()))?;
     register_thread();
     thread()
 }
 
-/// The id of the tracked task that this code runs in, if any: the innermost one where tasks nest.
+/// Returns the id of the tracked task that this code runs in, the innermost one where tasks nest.
 ///
 /// ```
 /// use memscope_runtime::async_memory::{current_task_id, track};

@@ -1,4 +1,4 @@
-//! What memscope has to say on stderr.
+//! Messages of memscope on stderr.
 
 use std::{
     fmt,
@@ -8,7 +8,7 @@ use std::{
 use super::{current::exempt, own_work};
 use crate::model::text::visible;
 
-/// One line on stderr, whatever is in it; a closed stderr is no reason to fail.
+/// Prints one line on stderr, with control characters made visible. A closed stderr is no failure.
 pub(crate) fn warn(line: fmt::Arguments<'_>) {
     let _work = own_work::work();
     exempt(|| {
@@ -20,7 +20,8 @@ pub(crate) fn warn(line: fmt::Arguments<'_>) {
 fn write_to_stderr(line: &[u8]) -> io::Result<()> {
     #[cfg(unix)]
     if crate::primitives::fork::generation() != 0 {
-        // Past the standard library's lock, which a thread that is not in this process may hold.
+        // Bypasses the standard library's lock: a thread of the parent may have held it at the
+        // fork.
         let stderr = std::os::fd::AsFd::as_fd(&io::stderr()).try_clone_to_owned()?;
         return std::fs::File::from(stderr).write_all(line);
     }

@@ -1,4 +1,5 @@
-//! Which owner a block is taken off, and which one frees it.
+//! The policy of freeing: which owner a block is subtracted from, and which task or thread frees
+//! it.
 
 use std::ptr;
 
@@ -18,10 +19,10 @@ use crate::accounting::{Leads, transferred};
 #[cfg(feature = "tokio")]
 use crate::config;
 
-/// Takes a block off an owner that is not the current one, or not the only one to be told. `tally`:
-/// the current one.
-// PERF: first what a program that annotates nothing mostly does. Each case goes on in a function
-// that is called last, and that takes the same first, so that few registers are needed.
+/// Subtracts a block from its owner, on the slow path: the owner is not the current task or thread,
+/// or more than its tally has to be updated. `tally`: the current one.
+// PERF: tests the most frequent case of a program without annotations first. Each case continues in
+// a tail call with the same leading arguments, so few registers are needed.
 #[inline]
 pub(crate) fn discharge_slow(owner: Owner, bytes: usize, tally: &'static Tally) {
     if is_outside(tally) {
@@ -33,7 +34,7 @@ pub(crate) fn discharge_slow(owner: Owner, bytes: usize, tally: &'static Tally) 
     }
 }
 
-/// [`discharge_slow`] outside of every tracked task.
+/// [`discharge_slow`] outside of all tracked tasks, on a thread where Tokio has run.
 #[inline(never)]
 fn discharge_outside(owner: Owner, bytes: usize) {
     match cached_outside() {
@@ -43,7 +44,7 @@ fn discharge_outside(owner: Owner, bytes: usize) {
     }
 }
 
-/// [`discharge_slow`] outside of every task.
+/// [`discharge_slow`] on a thread outside of all tasks.
 #[inline(never)]
 fn discharge_in_thread(owner: Owner, bytes: usize) {
     match thread() {
@@ -52,7 +53,7 @@ fn discharge_in_thread(owner: Owner, bytes: usize) {
     }
 }
 
-/// [`discharge_slow`] for whomever this tally leads to.
+/// [`discharge_slow`] for the task or thread that [`known`] finds behind `tally`.
 #[inline(never)]
 fn discharge_within(owner: Owner, bytes: usize, tally: &'static Tally) {
     let freer = known(tally);
@@ -62,7 +63,7 @@ fn discharge_within(owner: Owner, bytes: usize, tally: &'static Tally) {
     }
 }
 
-/// Takes a block off its owner, where `own` frees it.
+/// Subtracts a block from its owner; `own`, which may be that owner, frees it.
 #[inline]
 fn discharge_as(owner: Owner, bytes: usize, own: &'static Tally) {
     if owner == own.owner() {
@@ -72,18 +73,18 @@ fn discharge_as(owner: Owner, bytes: usize, own: &'static Tally) {
     }
 }
 
-/// Takes a block off its owner, which is not the task or thread `own` that frees it.
-// PERF: for the first accounts nothing has to be looked up.
+/// Subtracts a block from its owner; another task or thread, `own`, frees it.
+// PERF: the first accounts are static, so their address needs no lookup.
 #[inline(never)]
 fn discharge_foreign(owner: Owner, bytes: usize, own: &'static Tally) {
     match (owner.first(), own.account()) {
         (Some(account), Some(freer)) => discharge_for(account, bytes, freer.site()),
-        // A guest of the span that owns the block frees it as the owner.
+        // The freer may be a guest of the span that owns the block: then it frees its own block.
         _ => discharge_by(owner, bytes, Freer::Owner(own)),
     }
 }
 
-/// Takes a block off its owner, whatever that is, and whichever task or thread frees it.
+/// Subtracts a block from an owner of any kind; any task or thread frees it.
 #[inline(never)]
 fn discharge_by(owner: Owner, bytes: usize, freer: Freer) {
     match owner.read() {
@@ -102,8 +103,8 @@ fn discharge_named(name: &'static Variable, bytes: usize, freer: Freer) {
     }
 }
 
-/// Takes a task's Tokio cell off it, which Tokio frees after the task's end: not a block that
-/// somebody was handed.
+/// Subtracts the Tokio cell of a task from it. Tokio frees the cell after the task's end, so this
+/// is not a free by another task.
 pub(crate) fn discharge_cell(account: &'static Account, bytes: usize) {
     account.remove_cell();
     if account.discharge(bytes) {
@@ -111,15 +112,15 @@ pub(crate) fn discharge_cell(account: &'static Account, bytes: usize) {
     }
 }
 
-/// The owner that is current where nothing is allocated: none gets a record for that.
+/// The task or thread that frees a block. Freeing creates no record for it.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Freer {
-    /// A task, or a thread outside of every task.
+    /// A task, or a thread outside of all tasks.
     Owner(&'static Tally),
-    /// A task without annotation that has not allocated.
+    /// An unannotated task that has not allocated.
     #[cfg(feature = "tokio")]
     NoRecord,
-    /// A thread that has no record.
+    /// A thread without a record.
     Nobody,
 }
 
@@ -129,19 +130,19 @@ impl Freer {
         if let Self::Owner(tally) = self { Some(tally) } else { None }
     }
 
-    /// The task's id; 0: none.
+    /// Returns the task's id; 0: none.
     #[inline]
     pub(super) fn id(self) -> u64 {
         self.tally().map_or(0, Tally::id)
     }
 
-    /// Its tally, if this is its account.
+    /// Returns the freer's tally, if `account` is its account.
     #[inline]
     fn tally_of(self, account: &Account) -> Option<&'static Tally> {
         self.tally().filter(|tally| tally.account().is_some_and(|own| ptr::eq(own, account)))
     }
 
-    /// The index of its site.
+    /// Returns the index of the freer's site.
     #[inline]
     fn site(self) -> u32 {
         match self {
@@ -151,7 +152,7 @@ impl Freer {
         }
     }
 
-    /// The account that is charged with what it allocates.
+    /// Returns the account that the freer's allocations are charged to.
     #[inline]
     fn account(self) -> Option<&'static Account> {
         let tally = self.tally()?;
@@ -162,7 +163,7 @@ impl Freer {
         tally.account()
     }
 
-    /// Takes a block off this account, if it is the freer's own. Returns whether it is.
+    /// Subtracts a block from `account` if that is the freer's own. Returns whether it is.
     #[inline]
     fn discharge_own(self, account: &'static Account, bytes: usize) -> bool {
         if let Some(own) = self.tally_of(account) {
@@ -172,7 +173,7 @@ impl Freer {
         #[cfg(feature = "tracing")]
         if self.tally().and_then(guests_account).is_some_and(|own| ptr::eq(own, account)) {
             transferred::note_guest_free(account, bytes as u64);
-            // The span is open, as a thread is inside: this is never the last block.
+            // A thread is inside the span, so the span is open: this is never its last block.
             let _ = account.discharge(bytes);
             return true;
         }
@@ -180,7 +181,7 @@ impl Freer {
     }
 }
 
-/// The owner that is charged here, or behind this signpost.
+/// Finds the task or thread that is current, behind a mode tally too.
 #[inline]
 pub(super) fn known(tally: &'static Tally) -> Freer {
     let tally = underlying(tally);
@@ -205,11 +206,10 @@ pub(super) fn discharge_account(account: &'static Account, bytes: usize, freer: 
     }
 }
 
-/// Takes a block off an account; a task or thread of the site `to` frees it, which is not the
-/// owner.
+/// Subtracts a block from an account that is not the freer's. `to`: the site of the freer.
 #[inline]
 fn discharge_for(account: &'static Account, bytes: usize, to: u32) {
-    // First, as the account may be another's afterwards.
+    // Must come before the discharge: afterwards the account may serve another owner.
     let from = account.site();
     if account.discharge(bytes) {
         return give_back_and_note(account, from, to, bytes);
@@ -217,7 +217,7 @@ fn discharge_for(account: &'static Account, bytes: usize, to: u32) {
     cross_frees::note(from, to, bytes);
 }
 
-/// The end of [`discharge_account`] where that was the last block of an ended owner.
+/// Ends [`discharge_account`] after the last block of an ended owner.
 #[cold]
 #[inline(never)]
 fn give_back_and_note(account: &'static Account, from: u32, to: u32, bytes: usize) {
@@ -225,7 +225,7 @@ fn give_back_and_note(account: &'static Account, from: u32, to: u32, bytes: usiz
     cross_frees::note(from, to, bytes);
 }
 
-/// Takes a block off its owner which tasks of the site `to` take over.
+/// Subtracts a block from its owner, because tasks of the site `to` take it over.
 pub(crate) fn transfer_out(from: &'static Account, to: u32, bytes: usize) {
     cross_frees::note(from.site(), to, bytes);
     if !known(tally()).discharge_own(from, bytes) && from.discharge(bytes) {
@@ -233,7 +233,7 @@ pub(crate) fn transfer_out(from: &'static Account, to: u32, bytes: usize) {
     }
 }
 
-/// The account of the span that this signpost leads to, where it is one for guests.
+/// Returns the account of the span that this mode tally leads to, if it is one for guests.
 #[cfg(feature = "tracing")]
 #[inline]
 fn guests_account(mode: &'static Tally) -> Option<&'static Account> {

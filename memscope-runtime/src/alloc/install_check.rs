@@ -1,4 +1,4 @@
-//! Whether the allocator is installed, and outermost.
+//! Checks that the tracking allocator is installed, and that no other allocator wraps it.
 
 use std::{
     alloc::{Layout, alloc, dealloc},
@@ -8,9 +8,10 @@ use std::{
 use super::current::{self, HERE};
 use crate::{config::ENABLED, model::Measured, primitives::Once};
 
-/// What the allocator saw of a block made to find out whether it is installed.
+/// What the tracking allocator saw of a probe block.
 ///
-/// Invariant: an alignment below a word's stands as a word's, since the allocator does not keep it.
+/// Invariant: an alignment below a word's is stored as a word's, because the allocator does not
+/// keep it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Probe {
     pub(crate) block: *const u8,
@@ -29,13 +30,14 @@ impl Probe {
         HERE.with(|here| here.probe.set(Some(self)));
     }
 
-    /// The last block that passed the allocator inside `exempt` on this thread.
+    /// Takes the last block that the allocator served inside `exempt` on this thread.
     pub(crate) fn take() -> Option<Self> {
         HERE.with(|here| here.probe.take())
     }
 }
 
-/// Finds out once: blocks taken the way every Rust program does must reach our allocator unchanged.
+/// Checks once: blocks that are allocated as in any Rust program must reach the tracking allocator
+/// unchanged.
 pub(crate) fn measured() -> Measured {
     static MEASURED: Once<Measured> = Once::new();
     if !ENABLED {
@@ -46,17 +48,17 @@ pub(crate) fn measured() -> Measured {
     }
     match current::exempt(probe) {
         Some(measured) => *MEASURED.get_or_init(|| measured),
-        // There was no memory for any block: looked at again the next time.
+        // There was no memory for any block: the next call checks again.
         None => Measured::NotInstalled,
     }
 }
 
-/// Sizes and alignments that are tried: one that wraps ours may serve small blocks, large ones or
-/// aligned ones by itself.
+/// Sizes and alignments of the probe blocks. A wrapping allocator may serve small, large or aligned
+/// blocks by itself.
 const LAYOUTS: [(usize, usize); 8] =
     [(40, 8), (1, 1), (16, 16), (256, 64), (1_000, 8), (4_096, 4_096), (100_000, 8), (1 << 21, 8)];
 
-/// `None`: there was no memory for any block.
+/// Returns `None` if there was no memory for any block.
 fn probe() -> Option<Measured> {
     let (mut seen, mut unseen) = (false, false);
     for (size, align) in LAYOUTS {
@@ -75,14 +77,14 @@ fn probe() -> Option<Measured> {
     }
 }
 
-/// What our allocator saw of a block.
+/// What the tracking allocator saw of a block.
 enum Seen {
     AsItWas,
     Changed,
     NotAtAll,
 }
 
-/// `None`: there was no memory.
+/// Returns `None` if there was no memory.
 fn try_one(layout: Layout) -> Option<Seen> {
     Probe::take();
     // SAFETY: the layouts' sizes are not zero.

@@ -3,18 +3,18 @@
 //! | thread | what it does | starts with | stack |
 //! |---|---|---|---|
 //! | `memscope` | the collector: drains rings, takes samples | the first task polled after `init`, and again after a quiet time | 256 KiB |
-//! | `memscope-signal` | writes the report when SIGINT or SIGTERM comes | the first task polled, where a report is asked for; a guard | 2 MiB |
-//! | `memscope-report` | writes the report every so often | the same, where that is asked for; also a Tokio task without annotation | 2 MiB |
+//! | `memscope-signal` | writes the report on SIGINT or SIGTERM | the first task polled, if a report is asked for; a guard | 2 MiB |
+//! | `memscope-report` | writes the periodic report | the same, if that is asked for; also an unannotated Tokio task | 2 MiB |
 //!
-//! None exists before `main`, so a program can still become another user, enter a namespace or fork
+//! None exists before `main`, so a program can still change its user, enter a namespace or fork
 //! first.
 //!
-//! Each starts with all signals blocked: a signal that the program has blocked everywhere waits for
-//! the program, and no handler of the program runs on these threads. A fault (SIGSEGV, SIGBUS) ends
-//! the process all the same: the kernel delivers it with its default action where it is blocked.
-//! The library of threads keeps its own signals, so `setuid` still reaches every thread.
+//! Each thread starts with all signals blocked. A signal that the program has blocked everywhere
+//! stays pending for the program, and no handler of the program runs on these threads. A fault
+//! (SIGSEGV, SIGBUS) still ends the process: the kernel delivers a blocked fault with its default
+//! action. The threads library keeps its own signals, so `setuid` still reaches every thread.
 //!
-//! Starting one takes no memory from the program's heap.
+//! Starting a thread takes no memory from the program's heap.
 
 use std::ffi::CStr;
 
@@ -24,7 +24,7 @@ pub(crate) trait Background {
     const NAME: &'static CStr;
     const STACK_BYTES: usize;
 
-    /// What it does, charged to memscope. `start`: what [`spawn`] was given.
+    /// What the thread does, charged to memscope. `start`: the argument of [`spawn`].
     fn run(start: u32);
 }
 
@@ -66,9 +66,9 @@ mod unix {
     use super::Background;
     use crate::alloc::current::{self, exempt};
 
-    /// The system has no thread to give, and this is why: the number of an error.
+    /// Why the system could not start a thread: an error number.
     ///
-    /// A number alone, as the allocator drops it.
+    /// Only a number, because the allocator drops it.
     #[derive(Clone, Copy, Debug)]
     pub(crate) struct NoThread(c_int);
 
@@ -78,15 +78,15 @@ mod unix {
         }
     }
 
-    /// Starts a thread in which all signals are blocked. It is not joined.
+    /// Starts a detached thread with all signals blocked.
     ///
     /// # Errors
     ///
-    /// When the system has no thread to give.
+    /// When the system cannot start a thread.
     pub(crate) fn spawn<B: Background>(start: u32) -> Result<(), NoThread> {
         let _blocked = AllBlocked::new();
         match create::<B>(start, Some(B::STACK_BYTES)) {
-            // A program may have thread-locals that are larger than this stack.
+            // The program's thread-locals may be larger than this stack.
             libc::EINVAL => done(create::<B>(start, None)),
             result => done(result),
         }
@@ -96,11 +96,11 @@ mod unix {
         if result == 0 { Ok(()) } else { Err(NoThread(result)) }
     }
 
-    /// Returns zero, or the number of the error. `None`: the system's usual stack.
+    /// Returns zero or an error number. `stack_bytes`: `None` for the system's default stack.
     #[inline(never)]
     fn create<B: Background>(start: u32, stack_bytes: Option<usize>) -> c_int {
         let mut attributes = MaybeUninit::<libc::pthread_attr_t>::uninit();
-        // SAFETY: a place for attributes.
+        // SAFETY: the pointer is to memory for attributes.
         let mut result = unsafe { libc::pthread_attr_init(attributes.as_mut_ptr()) };
         if result != 0 {
             return result;
@@ -116,7 +116,7 @@ mod unix {
         if result == 0 {
             let mut thread = MaybeUninit::uninit();
             let start = ptr::without_provenance_mut(start as usize);
-            // SAFETY: a place for the thread, initialised attributes, and a function for ever whose
+            // SAFETY: memory for the thread, initialised attributes, and a static function whose
             // argument is a number.
             result =
                 unsafe { libc::pthread_create(thread.as_mut_ptr(), attributes, run::<B>, start) };
@@ -127,19 +127,19 @@ mod unix {
     }
 
     extern "C" fn run<B: Background>(start: *mut c_void) -> *mut c_void {
-        // SAFETY: a name that ends with a zero, shorter than the system takes.
+        // SAFETY: the name ends with a zero, and `Background::NAME` keeps it within the limit.
         #[cfg(any(target_os = "linux", target_os = "android"))]
         unsafe {
             libc::prctl(libc::PR_SET_NAME, B::NAME.as_ptr())
         };
-        // SAFETY: the same.
+        // SAFETY: as above.
         #[cfg(target_vendor = "apple")]
         unsafe {
             libc::pthread_setname_np(B::NAME.as_ptr())
         };
         let start = u32::try_from(start.addr()).unwrap_or(0);
-        // A panic must not cross into the system's library. It would be a mistake of memscope's,
-        // and ends nothing but this thread.
+        // A panic must not cross into the C library. It would be a bug of memscope, and ends only
+        // this thread.
         drop(catch_unwind(|| {
             exempt(|| {
                 current::serve();
@@ -149,7 +149,7 @@ mod unix {
         ptr::null_mut()
     }
 
-    /// Blocks all signals in this thread, and so in those that it starts, until dropped.
+    /// Blocks all signals in this thread, and in the threads that it starts, until dropped.
     pub(crate) struct AllBlocked {
         before: libc::sigset_t,
     }
@@ -159,9 +159,10 @@ mod unix {
         pub(crate) fn new() -> Self {
             let mut all = MaybeUninit::<libc::sigset_t>::zeroed();
             let mut before = MaybeUninit::<libc::sigset_t>::zeroed();
-            // SAFETY: a place for a set of signals.
+            // SAFETY: the pointer is to memory for a signal set.
             unsafe { libc::sigfillset(all.as_mut_ptr()) };
-            // SAFETY: a set made by `sigfillset`, and a place for the old one. It cannot fail.
+            // SAFETY: `sigfillset` made the new set, and `before` has room for the old one. It
+            // cannot fail.
             unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, all.as_ptr(), before.as_mut_ptr()) };
             // SAFETY: zeroed, which is valid for this struct of numbers, and written by the call.
             Self { before: unsafe { before.assume_init() } }
@@ -171,7 +172,7 @@ mod unix {
     impl Drop for AllBlocked {
         fn drop(&mut self) {
             let before = &raw const self.before;
-            // SAFETY: the set that was in place; the one in between is not asked for.
+            // SAFETY: restores the set that was in place; null: the set in between is not wanted.
             unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, before, ptr::null_mut()) };
         }
     }

@@ -1,18 +1,18 @@
-//! Work of memscope's own that takes memory from the program's heap: reports and their rows.
+//! Memscope's own work that takes memory from the program's heap: reports and their rows.
 
 use std::alloc::{Layout, alloc, dealloc};
 
 use super::current;
 use crate::primitives::reserve::{self, Work};
 
-/// Begins work of memscope's own on this thread: until the guard is dropped the reserve is there
-/// for it, and rows that it leaves out are counted.
+/// Begins own work on this thread. Until the guard is dropped, the work may use the reserve, and
+/// the rows that it leaves out are counted.
 pub(crate) fn work() -> Work {
     reserve::begin(make_room)
 }
 
-/// Takes a block and gives it back, so that the allocator has what comes next. Charged to no task
-/// or thread: it is no part of what the program holds.
+/// Allocates a block and frees it, so that the allocator has room for what comes next. The block is
+/// charged to no task or thread, because the program does not hold it.
 #[cold]
 fn make_room(layout: Layout) -> bool {
     current::exempt(|| {

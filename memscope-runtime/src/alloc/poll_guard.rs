@@ -4,7 +4,7 @@ use super::current::{self, Entered};
 use crate::accounting::{Poll, Record};
 
 impl Record {
-    /// Enters the task for one poll.
+    /// Makes the task current for one poll.
     #[inline]
     pub(crate) fn run(&'static self) -> Running {
         let entered = Entered::new(self.tally());
@@ -15,7 +15,7 @@ impl Record {
         Running { poll, entered }
     }
 
-    /// Enters the task to drop its future; when the guard goes, the task is closed.
+    /// Makes the task current while its future is dropped. Dropping the guard closes the task.
     pub(crate) fn closing(&'static self) -> Closing {
         let entered = Entered::new(self.tally());
         self.look_at_window();
@@ -23,10 +23,10 @@ impl Record {
     }
 }
 
-/// A poll that is going on in its task. Dropped before [`Running::finish`], the poll has panicked.
+/// A poll in progress, inside its task. Dropped before [`Running::finish`], the poll has panicked.
 #[derive(Debug)]
 pub(crate) struct Running {
-    // First, so that the poll ends inside the task.
+    // Must be the first field: the poll ends while its task is current.
     poll: Poll,
     #[expect(dead_code, reason = "held for its drop")]
     entered: Entered,
@@ -39,7 +39,7 @@ impl Running {
     }
 }
 
-/// A future that is being dropped.
+/// A future that is being dropped, inside its task.
 #[derive(Debug)]
 pub(crate) struct Closing {
     record: &'static Record,

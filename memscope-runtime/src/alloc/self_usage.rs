@@ -1,5 +1,5 @@
-//! What memscope itself holds in the program's heap, charged to no task or thread: what it reads
-//! and writes reports with, and the tasks that a snapshot keeps.
+//! The memory that memscope itself holds in the program's heap, charged to no task or thread: what
+//! it reads and writes reports with, and the tasks that a snapshot keeps.
 
 use crate::primitives::sync::{AtomicI64, Ordering};
 
@@ -16,7 +16,7 @@ pub(crate) fn remove(bytes: usize) {
     BLOCKS.fetch_sub(1, Ordering::Relaxed);
 }
 
-/// Bytes and blocks that live now.
+/// Returns the live bytes and blocks.
 pub(crate) fn live() -> (u64, u64) {
     let now = |count: &AtomicI64| u64::try_from(count.load(Ordering::Relaxed)).unwrap_or(0);
     (now(&BYTES), now(&BLOCKS))

@@ -1,19 +1,19 @@
-//! What a thread has entered by two calls, and so may leave in any order: spans.
+//! The spans that a thread has entered. Entering and leaving are two calls, in any order.
 //!
-//! A guard ([`Entered`](super::current::Entered)) saves what was current before it and restores it when it
-//! is dropped; guards nest, as they are variables of functions. A span may be left anywhere: inside
-//! a scope or a poll that began after it, or not at all. So each thread keeps a list of its
-//! entries, newest first, each with the *depth* (how many guards there were) that it was entered
-//! at. Three rules keep every saved pointer valid:
+//! A guard ([`Entered`](super::current::Entered)) saves the tally that was current before it, and
+//! restores that tally when it is dropped. Guards nest, because they are local variables. A span
+//! may be left anywhere: inside a scope or a poll that began after it, or never. So each thread
+//! keeps a list of its entries, newest first. Each entry stores the *depth* at which the span was
+//! entered: the number of guards at that time. Three rules keep every saved pointer valid:
 //!
-//! 1. Leaving an entry removes it. Where it was saved (in later entries, behind a signpost), it is
-//!    replaced by what it had saved itself.
-//! 2. A guard that began after the entry may have saved it, and cannot be reached. Then the entry
-//!    is *buried*: it stays in the list, marked as left, and its span keeps its place in memory.
-//!    The guard, when it is dropped, finds the mark, restores what the entry had saved, and removes
-//!    it.
-//! 3. A guard that is dropped leaves all that was entered under it and not left: nothing that was
-//!    entered in a poll or a scope stays current when that is over.
+//! 1. Leaving an entry removes it. Where its tally was saved (in later entries, under a mode), the
+//!    tally that the entry had saved replaces it.
+//! 2. A guard that began after the entry may have saved its tally, and cannot be reached. Then the
+//!    entry is *buried*: it stays in the list, marked as left, and its span keeps its place in
+//!    memory. The guard finds the mark when it is dropped, restores what the entry had saved, and
+//!    removes the entry.
+//! 3. A guard that is dropped leaves all entries that began under it and are not left. So a span
+//!    that was entered in a poll or a scope is not current after it.
 //!
 //! PERF: while no span is entered on the thread, a guard pays one test for all this.
 
@@ -31,7 +31,7 @@ use crate::{
     },
 };
 
-/// One time that a thread entered a span. Only that thread looks at it.
+/// One entry of a span by a thread. Only that thread accesses it.
 #[derive(Debug)]
 pub(super) struct Entry {
     span: StaticRef<Span>,
@@ -39,15 +39,15 @@ pub(super) struct Entry {
     tally: StaticRef<Tally>,
     /// What was current before.
     previous: StaticRef<Tally>,
-    /// The entry before.
+    /// The next older entry.
     below: StaticRef<Self>,
-    /// The span's id, which is the same for another span of another layer.
+    /// The span's id. Another layer may use the same id for another span.
     id: AtomicU64,
     layer: AtomicU32,
-    /// How many guards there were.
+    /// How many guards were alive.
     depth: AtomicU32,
     role: AtomicU8,
-    /// It is buried: left, and maybe saved by a guard.
+    /// 1 if the entry is buried: left, but perhaps saved by a guard.
     is_buried: AtomicU8,
     links: Links,
 }
@@ -67,8 +67,8 @@ thread_local! {
     static MAGAZINE: Magazine<Entry> = const { Magazine::new() };
 }
 
-/// Charges the span from now on with what this thread allocates; nothing where it is closed, or
-/// there is no memory.
+/// Enters the span: this thread's allocations are charged to it from now on. Does nothing if the
+/// span is closed, or there is no memory.
 pub(crate) fn enter(span: &'static Span, layer: u32, id: u64) {
     let Some(entry) = MAGAZINE.with(Magazine::pop).or_else(|| ENTRIES.take()) else { return };
     let joined = span.join(|| HERE.with(|here| here.entries().any(|there| there.writes(span))));
@@ -93,8 +93,7 @@ pub(crate) fn enter(span: &'static Span, layer: u32, id: u64) {
     }
 }
 
-/// Leaves the span of a layer, the last time that this thread has entered it; nothing where it has
-/// not.
+/// Leaves the newest entry of this span of a layer. Does nothing if this thread has not entered it.
 pub(crate) fn exit(layer: u32, id: u64) {
     HERE.with(|here| {
         let mut above = None;
@@ -107,7 +106,7 @@ pub(crate) fn exit(layer: u32, id: u64) {
     });
 }
 
-/// Leaves all that this thread has entered: it ends.
+/// Leaves all entries of this thread, which ends.
 pub(super) fn retire() {
     HERE.with(|here| {
         while let Some(top) = here.top.get() {
@@ -117,7 +116,7 @@ pub(super) fn retire() {
     ENTRIES.empty(&MAGAZINE);
 }
 
-/// In a forked child, on its only thread: the threads that are not there have left their spans.
+/// In a forked child, on its only thread: leaves the entries of the parent's other threads.
 #[cfg(unix)]
 pub(super) fn forked() {
     HERE.with(|here| {
@@ -132,12 +131,12 @@ pub(super) fn forked() {
     });
 }
 
-/// Restores what a guard has saved, whose depth has just been taken back.
+/// Restores the tally that a guard has saved. The guard's depth is no longer counted.
 #[cold]
 #[inline(never)]
 pub(super) fn restore(here: &Here, saved: &'static Tally) {
     let depth = here.depth.get();
-    // First, so that nothing is charged to what is removed.
+    // Must come first: nothing may be charged to an entry that is removed below.
     here.current.set(resolve(here, saved, depth));
     while let Some(top) = here.top.get() {
         let is_under_the_guard = top.depth() > depth;
@@ -149,8 +148,8 @@ pub(super) fn restore(here: &Here, saved: &'static Tally) {
     }
 }
 
-/// What to restore where this was saved at a depth: the same, or what is below it where it is
-/// buried.
+/// Returns the tally to restore for one that was saved at this depth. It is the same, or the one
+/// below it if its entry is buried.
 pub(super) fn resolve(here: &Here, saved: &'static Tally, depth: u32) -> &'static Tally {
     let mut to = saved;
     if here.buried.get() == 0 {
@@ -177,7 +176,7 @@ fn set<T: Sync>(place: &StaticRef<T>, to: Option<&'static T>) {
 }
 
 impl Here {
-    /// What this thread has entered, the last first.
+    /// Iterates over this thread's entries, newest first.
     fn entries(&self) -> impl Iterator<Item = &'static Entry> {
         std::iter::successors(self.top.get(), |entry| entry.below.get())
     }
@@ -200,7 +199,7 @@ impl Entry {
         }
     }
 
-    /// Whether by this entry its thread holds the span's turn.
+    /// Returns whether this entry holds the span's turn for its thread.
     fn writes(&self, span: &Span) -> bool {
         self.role() == Role::Writer
             && !self.is_buried()
@@ -213,7 +212,7 @@ impl Entry {
             && !self.is_buried()
     }
 
-    /// Leaves the span; `above`: the next entry.
+    /// Leaves the span. `above`: the next newer entry.
     fn leave(&'static self, here: &Here, above: Option<&'static Self>) {
         let (Some(tally), Some(previous)) = (self.tally.get(), self.previous.get()) else { return };
         for place in [&here.current, &here.underlying] {
@@ -242,7 +241,7 @@ impl Entry {
         }
     }
 
-    /// Removes the newest entry; nothing is saved in its place, or will be restored.
+    /// Removes the newest entry, whose tally is saved nowhere and will not be restored.
     fn remove(&'static self, here: &Here) {
         here.top.set(self.below.get());
         if self.is_buried() {
@@ -251,7 +250,7 @@ impl Entry {
         self.part();
     }
 
-    /// Leaves the span, unless that was done before, and goes back to the pool.
+    /// Leaves the span, unless that was done before, and returns the entry to the slab.
     fn part(&'static self) {
         if let Some(span) = self.span.get() {
             if self.is_buried() { span.unbury() } else { span.leave(self.role(), false) }
@@ -260,7 +259,7 @@ impl Entry {
     }
 
     fn put_away(&'static self) {
-        // What a fork finds without a span is not in use.
+        // A forked child takes an entry without a span for unused.
         self.span.clear();
         ENTRIES.put_local(&MAGAZINE, self);
     }

@@ -1,4 +1,4 @@
-//! A task that is being handed to its executor, and what is allocated for it.
+//! What is allocated for a task while its spawner hands it to the executor.
 
 use std::cell::Cell;
 
@@ -10,7 +10,7 @@ use super::{
 };
 use crate::accounting::{Owner, Record, Tally};
 
-/// A task that is being handed to its executor.
+/// A task that its spawner is handing to the executor.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Spawn {
     record: &'static Record,
@@ -19,10 +19,10 @@ pub(super) struct Spawn {
     is_boxed: bool,
 }
 
-/// A place for one.
+/// A cell for one [`Spawn`].
 ///
-/// PERF: field by field. As a whole it would be copied in words of 16 bytes, which wait for the
-/// stores of 8 bytes before to reach the cache.
+/// PERF: stored field by field. A copy of the whole struct would load words of 16 bytes, which wait
+/// until the preceding stores of 8 bytes have reached the cache.
 #[derive(Debug)]
 pub(super) struct SpawnCell {
     record: Cell<Option<&'static Record>>,
@@ -60,11 +60,11 @@ impl SpawnCell {
     }
 }
 
-/// The new task is charged with what is allocated up to its cell: the first block larger than the
-/// future.
+/// Charges the new task with what is allocated up to its Tokio cell, the first block larger than
+/// the future.
 ///
-/// The task cannot run before its cell exists, so its tally still has one writer. What comes after
-/// (a run queue that grows, a worker that is woken) is the spawner's.
+/// The task cannot run before its cell exists, so its tally still has one writer. Later allocations
+/// (a run queue that grows, a worker that is woken) are the spawner's.
 #[cfg(feature = "tokio")]
 #[derive(Debug)]
 pub(crate) struct Spawning {
@@ -91,16 +91,15 @@ impl Drop for Spawning {
     }
 }
 
-/// Charges a new block inside [`Spawning`] to the new task, and takes the signpost away at its
-/// cell.
+/// Charges a new block inside [`Spawning`] to the new task; at the cell, leaves the mode.
 ///
-/// The cell holds the future and so is larger. A large future Tokio boxes first: that block is as
-/// large as the future, and the one after it, of any size, is the cell.
+/// The cell holds the future, so it is larger. Tokio boxes a large future first: that block is as
+/// large as the future, and the next block, of any size, is the cell.
 #[inline(never)]
 pub(super) fn charge_spawned(bytes: usize) -> Owner {
     let spawn = HERE.with(|here| here.spawn.get());
-    // NOTE: a spawn that failed has dropped the future and with it the task; its record may serve
-    // another by now.
+    // NOTE: a failed spawn has dropped the future, and with it the task. Its record may already
+    // serve another task.
     let spawn = spawn.filter(|spawn| spawn.record.tally().id() == spawn.id);
     let Some((spawn, account)) =
         spawn.and_then(|spawn| Some((spawn, spawn.record.tally().account()?)))
@@ -119,7 +118,7 @@ pub(super) fn charge_spawned(bytes: usize) -> Owner {
     }
 }
 
-/// Charges a new block to whom the signpost `SPAWNING` stands before, and takes it away.
+/// Leaves the mode `SPAWNING`, and charges a new block to the underlying owner.
 #[cold]
 fn charge_behind(bytes: usize) -> Owner {
     let underlying = leave_spawning();
@@ -130,7 +129,7 @@ fn charge_behind(bytes: usize) -> Owner {
     }
 }
 
-/// Takes the signpost `SPAWNING` away, and returns what it stood before.
+/// Leaves the mode `SPAWNING`, and returns the underlying tally, which is current again.
 #[inline]
 pub(super) fn leave_spawning() -> &'static Tally {
     HERE.with(|here| {

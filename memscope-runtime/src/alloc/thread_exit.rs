@@ -1,4 +1,5 @@
-//! The end of a thread, and what a forked child does for threads that are not there.
+//! What runs when a thread ends, and what a forked child does for the threads that it does not
+//! have.
 
 use super::current::{EXITING, HERE, thread};
 #[cfg(feature = "tracing")]
@@ -11,11 +12,12 @@ use crate::{
 };
 
 thread_local! {
-    /// Runs when the thread ends.
+    /// Its destructor runs when the thread ends.
     static RETIRE: Retire = const { Retire };
 }
 
-/// Has the thread's end call [`retire`]. Returns false where the thread's destructors have run.
+/// Makes the end of the thread call [`retire`]. Returns false if the thread's destructors have
+/// already run.
 #[inline(never)]
 pub(super) fn register() -> bool {
     RETIRE.try_with(|_| ()).is_ok()
@@ -30,7 +32,7 @@ impl Drop for Retire {
     }
 }
 
-/// The thread ends: what comes later is charged to the orphans.
+/// Ends the thread's accounting: later allocations are charged to the orphans.
 fn retire() {
     HERE.with(|here| {
         here.current.set(&EXITING);
@@ -41,7 +43,7 @@ fn retire() {
     give_all_back();
 }
 
-/// Hands the thread's record on to the next thread that starts.
+/// Returns the thread's record; the next thread that starts gets it.
 pub(super) fn give_record_back() {
     HERE.with(|here| here.is_retired.set(true));
     this_thread::set_registered(false);
@@ -51,7 +53,7 @@ pub(super) fn give_record_back() {
     }
 }
 
-/// Hands the thread's record, and all else that it has, on to the next thread that starts.
+/// Returns the thread's record, ring, magazines and hazard; the next thread that starts gets them.
 fn give_all_back() {
     give_record_back();
     registry::empty_spares();
@@ -59,12 +61,12 @@ fn give_all_back() {
     unannotated::retire();
     variable::empty_spares();
     cross_frees::retire();
-    // Last: what comes before may have something to say.
+    // Must come last: the calls above may push events.
     thread_ring::retire();
 }
 
-/// In a forked child, on its only thread: puts in order what the others left behind. Returns how
-/// many threads of the program those were.
+/// In a forked child, on its only thread: repairs what the other threads left behind. Returns how
+/// many of them were the program's.
 #[cfg(unix)]
 pub(crate) fn forked() -> u32 {
     cross_frees::forked();

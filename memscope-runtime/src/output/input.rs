@@ -1,4 +1,4 @@
-//! Files from outside: read to their end, which comes soon.
+//! Reads files from outside, with limits on their size and on the time.
 
 use std::{
     fs::{self, File, FileType, OpenOptions},
@@ -8,20 +8,20 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// Bytes of a report; one with all rows that `MEMSCOPE_ENDED_TASKS` can ask for is half as large.
+/// The most bytes of a report. The largest that `MEMSCOPE_ENDED_TASKS` allows has half as many.
 pub const MOST_BYTES: u64 = 2 << 30;
-/// How long a named pipe may have no writer: a program that was started at the same time gets
-/// there.
+/// How long a named pipe may have no writer. A program that starts at the same time opens it within
+/// this time.
 const PATIENCE: Duration = Duration::from_secs(2);
 const PAUSE: Duration = Duration::from_millis(5);
-/// A file is read in pieces, so that what claims to be large takes no more memory than what it
-/// gives.
+/// A file is read in pieces of this size. So a file that claims to be large takes no more memory
+/// than its content.
 const PIECE: u64 = 1 << 20;
 
 /// Reads a file, or a pipe such as `/dev/stdin` or `<(command)`, of up to `most` bytes.
 ///
-/// Of one whose first byte that is no space is another than `start` only the beginning is read: the
-/// parser says that it is something else.
+/// `start` is the expected first byte, spaces skipped. If another byte comes first, only the
+/// beginning is read, and the parser reports what it is.
 ///
 /// # Errors
 ///
@@ -55,7 +55,7 @@ pub fn read(path: &Path, most: u64, start: Option<u8>) -> io::Result<Vec<u8>> {
         let room = usize::try_from(room).unwrap_or(usize::MAX);
         bytes.try_reserve(room).map_err(|_| io::ErrorKind::OutOfMemory)?;
         match file.by_ref().take(room as u64).read_to_end(&mut bytes) {
-            // No process writes to it, now or any more.
+            // No process has the pipe open for writing, not yet or not any more.
             Ok(0) if is_pipe && bytes.is_empty() && opened.elapsed() < PATIENCE => {
                 thread::sleep(PAUSE);
             }
@@ -64,7 +64,7 @@ pub fn read(path: &Path, most: u64, start: Option<u8>) -> io::Result<Vec<u8>> {
             }
             Ok(0) => return Ok(bytes),
             Ok(_) => {}
-            // The writer of the pipe has not written yet.
+            // The pipe has a writer, which has not written yet.
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => thread::sleep(PAUSE),
             Err(error) => return Err(error),
         }
@@ -79,7 +79,7 @@ pub fn read(path: &Path, most: u64, start: Option<u8>) -> io::Result<Vec<u8>> {
     }
 }
 
-/// Opens it; a pipe without waiting for its writer.
+/// Opens the file, or a pipe without waiting for its writer.
 #[cfg(unix)]
 fn open(path: &Path, is_pipe: bool) -> io::Result<File> {
     use std::os::unix::fs::OpenOptionsExt;

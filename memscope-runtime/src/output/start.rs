@@ -1,4 +1,4 @@
-//! Sets going what the environment and the program ask for.
+//! Applies the settings of the environment and of the program.
 
 use crate::{
     alloc::{current::exempt, warn},
@@ -8,7 +8,7 @@ use crate::{
     snapshot::collector,
 };
 
-/// The environment as it was when this was first called. What is wrong with it is printed then.
+/// Returns the environment as it was at the first call, which also prints what is wrong with it.
 pub(crate) fn environment() -> &'static Environment {
     static ENVIRONMENT: Once<Environment> = Once::new();
     ENVIRONMENT.get_or_init(|| {
@@ -25,8 +25,8 @@ pub(crate) fn environment() -> &'static Environment {
     })
 }
 
-/// Applies the environment. Called before `main` where the platform can, and by every call that
-/// sets something up.
+/// Applies the environment, once. Called before `main` where the platform allows it, and by every
+/// call that sets something up.
 pub(crate) fn start() {
     static START: Once<()> = Once::new();
     if ENABLED {
@@ -48,7 +48,7 @@ pub(crate) fn start() {
     }
 }
 
-/// Makes these the settings, and starts what they turn on.
+/// Stores these settings, and starts what they turn on.
 pub(crate) fn apply(settings: &Builder) {
     let looked_before = settings.store();
     if cfg!(feature = "tokio") && !looked_before && crate::config::unannotated() && ENABLED {

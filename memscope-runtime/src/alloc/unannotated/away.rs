@@ -1,5 +1,5 @@
-//! Living tasks that had a record and lost it, as there are more tasks than places: they are still
-//! counted, and not counted anew when they are polled again.
+//! Living tasks that have lost their record, because there are more tasks than slots in the table.
+//! They stay counted, and are not counted again when they are polled again.
 
 use crate::{
     accounting::Site,
@@ -9,15 +9,15 @@ use crate::{
     },
 };
 
-/// Sets of seats; ids are dealt out in turn, so that they fill evenly.
+/// Sets of a set-associative table. Ids are consecutive, so the sets fill evenly.
 const SETS: u32 = 1 << 14;
-/// Seats of one set: 262,144 tasks in all, of 16 bytes each.
+/// Slots of one set: 262,144 tasks in all, of 16 bytes each.
 const WAYS: u32 = 16;
 
-/// One task.
+/// The slot of one task.
 #[derive(Debug)]
 struct ThreadHazard {
-    /// The id that Tokio has given it; 0: free.
+    /// The task's Tokio id; 0: free.
     id: AtomicU64,
     /// The index of the site that counts it.
     site: AtomicU32,
@@ -28,7 +28,7 @@ unsafe impl Zeroed for ThreadHazard {}
 
 static TASKS: Arena<ThreadHazard> = Arena::new();
 
-/// No id of a task: the seat is being taken or left.
+/// Not an id: a thread is filling or emptying the slot.
 const BUSY: u64 = u64::MAX;
 
 fn seats(id: u64) -> impl Iterator<Item = u32> {
@@ -36,7 +36,7 @@ fn seats(id: u64) -> impl Iterator<Item = u32> {
     (0..WAYS).map(move |way| first + way * SETS)
 }
 
-/// Notes the task, which is counted at this site; false where there is no room.
+/// Notes the task, which this site counts. Returns false if its set is full.
 pub(super) fn leave(id: u64, site: &Site) -> bool {
     for seat in seats(id) {
         let Some(seat) = TASKS.get_or_make(seat) else { return false };
@@ -45,7 +45,7 @@ pub(super) fn leave(id: u64, site: &Site) -> bool {
             && seat.id.compare_exchange(0, BUSY, Ordering::Relaxed, Ordering::Relaxed).is_ok()
         {
             seat.site.store(site.index(), Ordering::Relaxed);
-            // Release pairs with the Acquire in `come_back`.
+            // Release; pairs with the Acquire in `come_back`.
             seat.id.store(id, Ordering::Release);
             return true;
         }
@@ -53,7 +53,7 @@ pub(super) fn leave(id: u64, site: &Site) -> bool {
     false
 }
 
-/// Whether the task is noted.
+/// Returns whether the task is noted.
 pub(super) fn is_away(id: u64) -> bool {
     let mut seats = seats(id).map_while(|seat| TASKS.get(seat));
     seats.any(|seat| seat.id.load(Ordering::Relaxed) == id)
@@ -63,7 +63,7 @@ pub(super) fn is_away(id: u64) -> bool {
 pub(super) fn come_back(id: u64) -> Option<&'static Site> {
     let mut seats = seats(id).map_while(|seat| TASKS.get(seat));
     let seat = seats.find(|seat| seat.id.load(Ordering::Relaxed) == id)?;
-    // Acquire pairs with the Release in `leave`.
+    // Acquire; pairs with the Release in `leave`.
     seat.id.compare_exchange(id, BUSY, Ordering::Acquire, Ordering::Relaxed).ok()?;
     let site = seat.site.load(Ordering::Relaxed);
     seat.id.store(0, Ordering::Relaxed);

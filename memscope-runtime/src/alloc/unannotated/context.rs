@@ -1,57 +1,58 @@
-//! Whether Tokio has run on this thread, found without asking Tokio.
+//! Tells whether Tokio has run on this thread, without asking Tokio.
 //!
-//! Tokio says which task is current by a thread-local of its own. Whatever uses a thread-local
-//! first on a thread registers its destructor there, and destructors run in the reverse order: if
-//! memscope were first, Tokio's thread-local would be gone when a destructor of the program wants
-//! it, which aborts the process. So a thread asks Tokio only once Tokio has run on it.
+//! Tokio knows the current task by a thread-local of its own. The first use of a thread-local
+//! registers its destructor on that thread, and destructors run in reverse order. If memscope used
+//! Tokio's first, that one would be gone when a destructor of the program needs it, which aborts the
+//! process. So a thread asks Tokio only once Tokio has run there.
 //!
-//! The standard library keeps a byte beside each thread-local that has a destructor: 0 until its
-//! first use, 1 while it is alive, 2 afterwards. Where that byte lies for Tokio's is learned, not
-//! assumed: a thread of memscope's own, which runs no code of the program, asks Tokio once. The one
-//! byte of the program's thread-local memory that goes from 0 to 1 meanwhile is Tokio's. It is as
-//! far from a thread-local of memscope's on every thread, so that any thread can look at its own.
+//! The standard library keeps a byte beside each thread-local with a destructor: 0 until its first
+//! use, 1 while it is alive, 2 afterwards. Memscope probes where Tokio's byte is, instead of
+//! assuming it. A thread of memscope's own, which runs no code of the program, asks Tokio once.
+//! Exactly one byte of the program's thread-local memory then goes from 0 to 1: Tokio's. On every
+//! thread it is equally far from a thread-local of memscope's, so any thread can read its own.
 //!
-//! That thread runs when the process allocates its first block that is aligned as Tokio aligns the
-//! cells of its tasks, and the allocation waits for it, some 100 µs: no task is polled before it
-//! has a cell. A process without Tokio's tasks has no such thread, and one that has only one thread
-//! has none either: from its first thread on the C library takes its locks. There such a block
-//! itself is the sign that Tokio runs, until a second thread comes.
+//! That thread runs when the process first allocates a block with the alignment of Tokio's task
+//! cells. The allocation waits for it, some 100 µs, because no task is polled before it has a cell.
+//! A process without Tokio tasks has no such thread. Nor has a process with only one thread,
+//! because a second one makes the C library take its locks. There such a block itself is the sign
+//! that Tokio runs, until a second thread starts.
 
 use crate::primitives::sync::{AtomicU8, AtomicUsize, Ordering};
 
-/// What is known of Tokio on this thread.
+/// What is known about Tokio on this thread.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Sight {
-    /// Tokio has not run here, so that no task is current.
+    /// Tokio has not run here, so no task is current.
     Unused,
-    /// Tokio has run here: it may be asked.
+    /// Tokio has run here, and may be asked.
     Used,
-    /// That cannot be seen, and to ask is the only way: on systems other than Linux, where memscope
-    /// is in another module of the program than Tokio, and on the only thread of a process that has
-    /// spawned a task.
+    /// Not known; the only way is to ask. This is so in three cases:
+    /// - on systems other than Linux;
+    /// - if memscope and Tokio are in different modules of the program;
+    /// - on the only thread of a process, once that has spawned a task.
     Hidden,
 }
 
-/// How far the byte is from [`learned::ANCHOR`]; 0: it is not known.
+/// The distance of Tokio's byte from `learned::ANCHOR`; 0: not known.
 static DISTANCE: AtomicUsize = AtomicUsize::new(0);
 static STATE: AtomicU8 = AtomicU8::new(if learned::CAN { NOT_TRIED } else { HIDDEN });
 
-/// No block was allocated that a task could be in.
+/// No block has been allocated that could be a task's cell.
 const NOT_TRIED: u8 = 0;
 /// Such a block was allocated while the process had one thread.
 const ALONE: u8 = 1;
-/// The thread is at it, and allocations of such blocks wait for it.
+/// The probing thread runs, and allocations of such blocks wait for it.
 const TRYING: u8 = 2;
-/// The thread takes so long that no allocation waits for it any more.
+/// The probing thread takes too long: no allocation waits for it any more.
 const LATE: u8 = 3;
 const KNOWN: u8 = 4;
 const HIDDEN: u8 = 5;
 
-/// The least alignment that Tokio gives the cells of its tasks; larger than what most blocks have.
+/// The least alignment of Tokio's task cells, above that of most blocks.
 const CELL_ALIGNMENT: usize = if cfg!(target_pointer_width = "64") { 64 } else { 32 };
 
-/// A block of this alignment is allocated: if a task may be in it, the byte is learned before that
-/// task is polled.
+/// Called for each block of this alignment. If the block may be a task's cell, the byte is probed
+/// before that task is polled.
 #[inline]
 pub(crate) fn note_block(alignment: usize) {
     if alignment >= CELL_ALIGNMENT && matches!(STATE.load(Ordering::Relaxed), NOT_TRIED | TRYING) {
@@ -59,20 +60,20 @@ pub(crate) fn note_block(alignment: usize) {
     }
 }
 
-/// A thread allocates for the first time: a second one can poll what the first has spawned.
+/// Called at a thread's first allocation: a second thread can poll what the first has spawned.
 pub(crate) fn note_thread() {
     if STATE.load(Ordering::Relaxed) == ALONE {
         learned::learn();
     }
 }
 
-/// Learns the byte though tasks may have been polled already, as where they were not asked for
-/// until now.
+/// Probes the byte although tasks may have been polled already, for example when unannotated tasks
+/// are turned on late.
 pub(crate) fn prepare() {
     note_block(CELL_ALIGNMENT);
 }
 
-/// What is known of Tokio on this thread.
+/// Returns what is known about Tokio on this thread.
 #[inline]
 pub(crate) fn sight() -> Sight {
     let distance = DISTANCE.load(Ordering::Relaxed);
@@ -101,8 +102,8 @@ mod learned {
 
     pub(super) const CAN: bool = true;
 
-    /// How often an allocation looks whether the thread is done: first it makes room for it, later
-    /// it sleeps.
+    /// How often a waiting allocation checks for the probing thread's end. At first it yields to
+    /// that thread, later it sleeps.
     const LOOKS: u32 = 1_200;
     const LOOKS_AWAKE: u32 = 200;
     const SLEEP_US: c_uint = 100;
@@ -113,7 +114,7 @@ mod learned {
         static FIRST: Destroyed = const { Destroyed };
     }
 
-    /// Has a destructor, as Tokio's thread-local.
+    /// Has a destructor, like Tokio's thread-local.
     struct Destroyed;
 
     impl Drop for Destroyed {
@@ -124,25 +125,25 @@ mod learned {
         ANCHOR.with(|anchor| ptr::from_ref(anchor).addr())
     }
 
-    /// The byte of this thread's memory that is so far from [`ANCHOR`].
+    /// Reads the byte at this distance from [`ANCHOR`], on this thread.
     #[inline]
     pub(super) fn byte(distance: usize) -> u8 {
         read(anchor().wrapping_add(distance))
     }
 
-    /// A byte of the thread-local memory of the module that memscope is in.
+    /// Reads a byte of the thread-local memory of the module that memscope is in.
     #[inline]
     fn read(address: usize) -> u8 {
         let byte = ptr::with_exposed_provenance::<u8>(address);
-        // SAFETY: the caller has found the address in the thread-local memory of this module on
-        // this thread, by the program's headers or by its distance from `ANCHOR`, which is the same
-        // on every thread. That memory is there as long as the thread, its bytes are set from the
-        // start, and no other thread writes here without synchronization of its own.
+        // SAFETY: the address is in this thread's thread-local memory of this module. The caller
+        // found it by the program's headers, or by the distance from `ANCHOR`, which is the same on
+        // every thread. That memory lives as long as the thread and is initialised from the start.
+        // Other threads write there only with their own synchronization.
         unsafe { byte.read_volatile() }
     }
 
-    /// Starts the thread that learns, and waits for it a while: safe in the allocator, as it needs
-    /// no memory of the program's.
+    /// Starts the probing thread, and waits for it a while. Safe in the allocator: it takes no
+    /// memory from the program's heap.
     #[cold]
     #[inline(never)]
     pub(super) fn learn() {
@@ -155,20 +156,20 @@ mod learned {
             && STATE.compare_exchange(state, TRYING, Ordering::Relaxed, Ordering::Relaxed).is_ok();
         let thread = if first { start() } else { None };
         if first && thread.is_none() {
-            // No thread to be had.
+            // The system cannot start a thread.
             STATE.store(HIDDEN, Ordering::Relaxed);
         }
         for look in 0..LOOKS {
-            // Acquire pairs with the Release in `run`: the distance is there.
+            // Acquire; pairs with the Release in `run`: the distance is stored.
             if STATE.load(Ordering::Acquire) != TRYING {
                 break;
             }
-            // Not by the standard library, which panics where a sleep fails.
+            // Not with the standard library, which panics if a sleep fails.
             if look < LOOKS_AWAKE {
-                // SAFETY: it takes nothing.
+                // SAFETY: takes no argument.
                 unsafe { libc::sched_yield() };
             } else {
-                // SAFETY: it takes a number.
+                // SAFETY: takes a number.
                 unsafe { libc::usleep(SLEEP_US) };
             }
         }
@@ -176,47 +177,47 @@ mod learned {
             STATE.compare_exchange(TRYING, LATE, Ordering::Relaxed, Ordering::Relaxed).is_ok();
         let Some(thread) = thread else { return };
         if is_late || STATE.load(Ordering::Relaxed) == LATE {
-            // As where this is a constructor of a library: the loader's lock is held, which the
-            // thread wants. SAFETY: the thread that was created above, neither joined nor detached
-            // so far.
+            // For example in a constructor of a library: this thread holds the loader's lock, which
+            // the probing thread needs. SAFETY: the thread was created above, and is neither joined
+            // nor detached.
             unsafe { libc::pthread_detach(thread) };
         } else {
-            // SAFETY: as above. It has nothing left to do.
+            // SAFETY: as above. The thread has finished its work.
             unsafe { libc::pthread_join(thread, ptr::null_mut()) };
         }
     }
 
-    /// Whether the process has this thread only; false where that is not known.
+    /// Returns whether the process has only this thread; false if that is not known.
     fn is_alone() -> bool {
         const DONE: c_int = 0;
         let mut folder = MaybeUninit::<libc::stat>::zeroed();
-        // SAFETY: a path that ends in a zero, and a place for what is known of it.
+        // SAFETY: a path that ends in a zero, and room for the result.
         let result = unsafe { libc::stat(c"/proc/self/task".as_ptr(), folder.as_mut_ptr()) };
         // SAFETY: zeroed, which is valid for this struct of numbers, or written.
         let folder = unsafe { folder.assume_init() };
-        // A folder has a link by its name, one in itself, and one in each folder in it: there is
-        // one for each thread.
+        // A folder has a link by its name, one in itself, and one in each subfolder. Here each
+        // thread has a subfolder.
         result == DONE && folder.st_nlink == 3
     }
 
-    /// Not by the standard library, which would register thread-locals of its own on this thread.
-    /// The thread gets no signals of the program's.
+    /// Starts the probing thread without the standard library, which would register thread-locals
+    /// of its own on it. All signals are blocked there.
     #[inline(never)]
     fn start() -> Option<libc::pthread_t> {
         const DONE: c_int = 0;
         let mut all = MaybeUninit::<libc::sigset_t>::zeroed();
         let mut before = MaybeUninit::<libc::sigset_t>::zeroed();
         let mut thread = MaybeUninit::<libc::pthread_t>::zeroed();
-        // SAFETY: a place for a set of signals.
+        // SAFETY: the pointer is to memory for a signal set.
         unsafe { libc::sigfillset(all.as_mut_ptr()) };
-        // SAFETY: a set made by `sigfillset`, and a place for another.
+        // SAFETY: a set made by `sigfillset`, and room for another.
         unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, all.as_ptr(), before.as_mut_ptr()) };
         let attributes = ptr::null();
-        // SAFETY: a place for the thread, no attributes, and a function that does not unwind and
-        // takes any argument.
+        // SAFETY: memory for the thread, no attributes, and a function that does not unwind and
+        // accepts any argument.
         let result =
             unsafe { libc::pthread_create(thread.as_mut_ptr(), attributes, run, ptr::null_mut()) };
-        // SAFETY: the mask of before, which the call above wrote.
+        // SAFETY: the previous mask, which the first call wrote.
         unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, before.as_ptr(), ptr::null_mut()) };
         // SAFETY: zeroed, which is valid for this number or pointer, or written.
         (result == DONE).then(|| unsafe { thread.assume_init() })
@@ -230,19 +231,19 @@ mod learned {
             }
             None => HIDDEN,
         };
-        // Release pairs with the Acquire in `learn`.
+        // Release; pairs with the Acquire in `learn`.
         STATE.store(state, Ordering::Release);
         ptr::null_mut()
     }
 
-    /// Bytes of thread-local memory that are looked at, one bit of the stack for each; few programs
-    /// have a hundredth.
+    /// The most bytes of thread-local memory that are searched, with one bit on the stack for each.
+    /// Few programs have a hundredth of this.
     const MOST_BYTES: usize = 1 << 17;
 
-    /// How far the byte is from [`ANCHOR`]; `None`: not just one byte can be it. Without memory
-    /// from the program's heap.
+    /// Returns the distance of the byte from [`ANCHOR`], or `None` unless exactly one byte
+    /// qualifies. Takes no memory from the program's heap.
     fn find() -> Option<usize> {
-        // What the standard library needs for the first destructor of a thread is there then.
+        // From here on the thread has what the standard library needs for its first destructor.
         FIRST.with(|first| {
             black_box(first);
         });
@@ -261,11 +262,11 @@ mod learned {
         found.next().is_none().then(|| byte.wrapping_sub(anchor()))
     }
 
-    /// Where this thread has the thread-locals of the module that memscope is in.
+    /// Returns where this thread has the thread-locals of the module that memscope is in.
     fn memory() -> Option<Range<usize>> {
         let mut memory = Memory { of: anchor(), found: None };
-        // SAFETY: the callback has the type that is asked for, and gets this struct, which lives
-        // for the call.
+        // SAFETY: the callback has the required type, and gets this struct, which outlives the
+        // call.
         unsafe { libc::dl_iterate_phdr(Some(look_at), (&raw mut memory).cast()) };
         memory.found
     }
@@ -275,28 +276,29 @@ mod learned {
         found: Option<Range<usize>>,
     }
 
-    /// Looks at one module of the program.
+    /// Checks whether one module of the program contains the address in `memory`.
     unsafe extern "C" fn look_at(
         module: *mut libc::dl_phdr_info,
         _: libc::size_t,
         memory: *mut c_void,
     ) -> c_int {
         const GO_ON: c_int = 0;
-        // SAFETY: the loader passes a module, valid for the call.
+        // SAFETY: the loader passes a module that is valid for the call.
         let module = unsafe { &*module };
-        // SAFETY: what `memory` passed, valid for the call and used by nothing else meanwhile.
+        // SAFETY: the struct that `memory` passed: valid for the call, and unused elsewhere
+        // meanwhile.
         let memory = unsafe { &mut *memory.cast::<Memory>() };
         if module.dlpi_phdr.is_null() {
             return GO_ON;
         }
-        // SAFETY: the loader keeps the headers of a module as long as it is loaded.
+        // SAFETY: the loader keeps the headers of a module while it is loaded.
         let headers =
             unsafe { slice::from_raw_parts(module.dlpi_phdr, usize::from(module.dlpi_phnum)) };
         let start = module.dlpi_tls_data.addr();
         let size = headers.iter().find(|header| header.p_type == libc::PT_TLS).map(|it| it.p_memsz);
         let size = size.and_then(|size| usize::try_from(size).ok()).unwrap_or(0);
         let here = start..start.saturating_add(size);
-        // Null: this thread has none.
+        // Null: this thread has no thread-locals of the module.
         if start != 0 && here.contains(&memory.of) {
             memory.found = Some(here);
         }

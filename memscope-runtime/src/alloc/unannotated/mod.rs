@@ -1,12 +1,11 @@
-//! Tokio tasks that nobody annotated: known by the id that Tokio keeps for the task it polls or
-//! drops.
+//! Unannotated Tokio tasks, identified by the id of the task that Tokio polls or drops.
 //!
-//! A runtime with `tokio_hooks` tells more of its tasks: see `told`.
+//! A set-associative table finds the record of an id. On stable Rust, Tokio does not report when
+//! such a task ends, so its record stays until its slot is needed. Tasks that hold nothing lose
+//! their record first, and a task that comes back gets a new one. A record may be taken away only
+//! while no thread is about to charge it: hazard pointers tell (`primitives::hazard`).
 //!
-//! A table finds the record of an id. On stable Rust nobody says when such a task ends, so a record
-//! stays until its place is wanted: first those whose tasks hold nothing are given up, and a task
-//! that comes back gets a new one. Whoever gives up a record must know that no thread is about to
-//! charge it: see `lease`.
+//! A runtime with `tokio_hooks` reports more of its tasks: see `runtime_hooks`.
 
 #[cfg(feature = "task-names")]
 pub(crate) mod stack_trace;
@@ -39,12 +38,12 @@ pub(crate) use super::unannotated::runtime_hooks::{
     note_tracked, poll_begins, poll_ends, task_ends,
 };
 
-/// Sets of places; ids are dealt out in turn, so that they fill evenly.
+/// Sets of the table. Ids are consecutive, so the sets fill evenly.
 const SETS: u32 = 4_096;
-/// Places of one set.
+/// Slots of one set.
 const WAYS: u32 = 16;
 
-/// A place of the table.
+/// A slot of the table.
 #[derive(Debug)]
 struct Place {
     lease: GuardedSlot,
@@ -56,7 +55,7 @@ struct Place {
 // SAFETY: atomics and a `StaticRef`, valid when zeroed, without a destructor.
 unsafe impl Zeroed for Place {}
 
-/// Where a thread says which task it charges.
+/// A thread hazard: publishes which task a thread charges.
 #[derive(Debug)]
 struct ThreadHazard {
     charging: HazardSlot,
@@ -75,7 +74,7 @@ impl HasLinks for ThreadHazard {
 static TABLE: Arena<Place> = Arena::new();
 static SEATS: Slab<ThreadHazard> = Slab::new();
 
-/// Records that were taken from tasks which held bytes, for want of places.
+/// How many tasks that held bytes lost their record, because the table was full.
 static SPLIT: AtomicU64 = AtomicU64::new(0);
 
 /// The task that this thread charged last.
@@ -90,8 +89,8 @@ thread_local! {
     static SEAT: Cell<Option<&'static ThreadHazard>> = const { Cell::new(None) };
 }
 
-/// The task that is current is not the one that this thread charged last, or there is none: what
-/// Tokio said.
+/// What Tokio reports when the current task is not the one that this thread charged last: another
+/// task, or none.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct SwitchedTask(u64);
 
@@ -102,7 +101,7 @@ impl SwitchedTask {
         usable(self.0).is_none()
     }
 
-    /// Its record, if it is a task.
+    /// Returns the task's record, if there is a task; it may be made here.
     pub(crate) fn find(self) -> Option<&'static Record> {
         let id = usable(self.0)?;
         let last = LAST.get();
@@ -110,8 +109,8 @@ impl SwitchedTask {
     }
 }
 
-/// The record of the task that Tokio polls or drops on this thread, if this thread charged it last.
-// PERF: one comparison; nothing that is read before Tokio is asked has to be kept meanwhile.
+/// Returns the record of the task that Tokio polls or drops here, if this thread charged it last.
+// PERF: one comparison; no value has to be kept across the call to Tokio.
 #[inline]
 pub(crate) fn cached_task() -> Result<&'static Record, SwitchedTask> {
     let id = digits(tokio::task::try_id());
@@ -125,8 +124,8 @@ pub(crate) fn cached_task() -> Result<&'static Record, SwitchedTask> {
     }
 }
 
-/// The record of the current task for somebody who only frees: a task without one gets none. `Err`:
-/// it is in a task that has none.
+/// Returns the record of the current task for a free, which makes none. `Err`: the current task has
+/// no record.
 pub(crate) fn known() -> Result<Option<&'static Record>, NoRecord> {
     let Some(id) = tokio_id() else { return Ok(None) };
     let last = LAST.get();
@@ -139,40 +138,40 @@ pub(crate) fn known() -> Result<Option<&'static Record>, NoRecord> {
     Ok(Some(record))
 }
 
-/// The task that is current has no record, as it has not allocated.
+/// The current task has no record, because it has not allocated.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct NoRecord;
 
-/// Asks Tokio for the first time on this thread, where it cannot be seen whether Tokio has run
-/// here. The caller has seen to it that Tokio is not asked meanwhile.
+/// Asks Tokio for the first time on this thread, where it is not known whether Tokio has run. The
+/// caller makes sure that no allocation inside asks Tokio again.
 ///
-/// Tokio then registers the destructor of a thread-local, which may allocate. After that it only
-/// reads, and once that destructor has run it says that there is no task.
+/// Tokio registers the destructor of a thread-local here, which may allocate. Later calls only
+/// read. Once that destructor has run, Tokio reports no task.
 pub(crate) fn introduce() {
     let _ = tokio::task::try_id();
 }
 
-/// The number in the id of Tokio's current task, on a thread that was introduced.
+/// Returns the id of Tokio's current task, on a thread where Tokio may be asked.
 #[inline]
 fn tokio_id() -> Option<u64> {
     usable(digits(tokio::task::try_id()))
 }
 
-/// The number in Tokio's id.
+/// Returns the number in Tokio's id.
 #[cfg(tokio_unstable)]
 fn number(id: tokio::task::Id) -> Option<u64> {
     usable(digits(Some(id)))
 }
 
-/// An id's number, unless it could be taken for an empty place or a busy one.
+/// Returns the number, unless it could mean an empty or a busy slot.
 fn usable(number: u64) -> Option<u64> {
     (number != 0 && number & BUSY == 0).then_some(number)
 }
 
-/// The number in Tokio's id; 0: there is none.
+/// Returns the number in Tokio's id; 0: no id.
 #[inline]
 fn digits(id: Option<tokio::task::Id>) -> u64 {
-    /// Takes the one number that an id hashes.
+    /// Receives the one number that an id hashes.
     struct Number(u64);
 
     impl Hasher for Number {
@@ -200,7 +199,7 @@ fn digits(id: Option<tokio::task::Id>) -> u64 {
     number.0
 }
 
-/// The thread comes from another task, or from none.
+/// Finds or makes the record of a task that the thread has switched to.
 #[inline(never)]
 fn enter(id: u64) -> Option<&'static Record> {
     let seat = SEAT.get().or_else(take_seat)?;
@@ -212,7 +211,7 @@ fn enter(id: u64) -> Option<&'static Record> {
     record
 }
 
-/// Says that this thread charges the task, and finds its place.
+/// Protects the task: publishes that this thread charges it, then finds its slot.
 fn sit(seat: &ThreadHazard, id: u64) -> Option<&'static Place> {
     LAST.set(Last { id: 0, record: None });
     seat.charging.begin(id);
@@ -225,7 +224,7 @@ fn take_seat() -> Option<&'static ThreadHazard> {
     Some(seat)
 }
 
-/// The thread ends.
+/// Returns the thread's hazard, when the thread ends.
 pub(crate) fn retire() {
     LAST.set(Last { id: 0, record: None });
     if let Some(seat) = SEAT.take() {
@@ -234,16 +233,17 @@ pub(crate) fn retire() {
     }
 }
 
-/// In a forked child, on its only thread: the others charge no task any more, and hold no place.
+/// In a forked child, on its only thread: the parent's other threads charge no task and hold no
+/// slot.
 pub(crate) fn forked() {
     let own = SEAT.get();
     SEATS.take_back(own, |seat| {
-        // A thread that looks for the place of a task holds no other places than where that may be.
+        // A thread that has published a task holds slots only in that task's set.
         let id = seat.charging.get();
         if id != 0 && !own.is_some_and(|own| own.charging.is(id)) {
             for place in set(id).map_while(|place| TABLE.get(place)) {
-                // A task that has a record without a place keeps its bytes, and gets another one if
-                // it comes back.
+                // A task with a record but without a slot keeps its bytes, and gets another record
+                // if it comes back.
                 if place.lease.abandon() {
                     place.record.clear();
                 }
@@ -253,10 +253,10 @@ pub(crate) fn forked() {
     });
 }
 
-/// The places where this id may be.
+/// Iterates over the slots where this id may be.
 fn set(id: u64) -> impl Iterator<Item = u32> {
     let first = u32::try_from(id % u64::from(SETS)).unwrap_or(0);
-    // Way by way, so that a program with few tasks needs few places.
+    // Way by way, so a program with few tasks makes few slots.
     (0..WAYS).map(move |way| first + way * SETS)
 }
 
@@ -265,7 +265,7 @@ fn find(id: u64) -> Option<&'static Place> {
     places.find(|place| place.lease.is_of(id))
 }
 
-/// Gives the task a place and a record.
+/// Gives the task a slot and a record.
 fn make(id: u64) -> Option<&'static Record> {
     #[cfg(tokio_unstable)]
     if runtime_hooks::has_ended(id) {
@@ -274,8 +274,8 @@ fn make(id: u64) -> Option<&'static Record> {
     claim(id).and_then(|place| fill(place, id))
 }
 
-/// A place for the task, busy and held by this thread: one whose task holds nothing, an empty one,
-/// or that of the oldest task of its set.
+/// Claims a slot for the task: an empty one, one whose task holds nothing, or that of the oldest
+/// task of the set. The slot is then busy and locked by this thread.
 fn claim(id: u64) -> Option<&'static Place> {
     let mut oldest: Option<(u64, &Place)> = None;
     for place in set(id) {
@@ -290,7 +290,7 @@ fn claim(id: u64) -> Option<&'static Place> {
         if place.is_spare() && vacate(place, there) {
             return Some(place);
         }
-        // A task without a record has less to lose than any.
+        // A task without a record loses least.
         let age = if place.record.get().is_some() { there } else { 0 };
         if oldest.is_none_or(|(oldest, _)| age < oldest) {
             oldest = Some((age, place));
@@ -300,7 +300,8 @@ fn claim(id: u64) -> Option<&'static Place> {
     take_over(oldest, id).or_else(|| set(id).find_map(|place| take_over(TABLE.get(place)?, id)))
 }
 
-/// Takes a place from its task, whatever that holds, unless a thread charges it; or an empty one.
+/// Takes a slot from its task, whatever that holds, unless a thread charges it; or takes an empty
+/// one.
 fn take_over(place: &'static Place, id: u64) -> Option<&'static Place> {
     let there = place.lease.id()?;
     if there == 0 {
@@ -314,8 +315,8 @@ fn take_over(place: &'static Place, id: u64) -> Option<&'static Place> {
     is_vacated.then_some(place)
 }
 
-/// Takes the record out of a place and folds it away, unless a thread charges it. The place is busy
-/// and held then.
+/// Evicts the task: archives the record of a slot, unless a thread charges it. The slot is then
+/// busy and locked by this thread.
 fn vacate(place: &Place, there: u64) -> bool {
     let end = || place.lease.end(there, SEATS.iter().map(|seat| &seat.charging));
     #[cfg(tokio_unstable)]
@@ -329,7 +330,7 @@ fn vacate(place: &Place, there: u64) -> bool {
     is_free
 }
 
-/// Opens a record in a place that this thread has claimed.
+/// Occupies a slot that this thread has claimed: opens a record in it.
 fn fill(place: &Place, id: u64) -> Option<&'static Record> {
     let record = open(site());
     #[cfg(tokio_unstable)]
@@ -348,7 +349,7 @@ fn fill(place: &Place, id: u64) -> Option<&'static Record> {
 }
 
 impl Place {
-    /// Whether nobody misses the task's record.
+    /// Returns whether the slot can be taken at no loss.
     fn is_spare(&self) -> bool {
         let record = self.record.get();
         #[cfg(tokio_unstable)]
@@ -358,7 +359,7 @@ impl Place {
         record.is_some_and(Record::holds_nothing)
     }
 
-    /// A record for a task that got a place before it allocated.
+    /// Opens a record for a task that got a slot before it allocated.
     #[cfg(not(tokio_unstable))]
     #[expect(clippy::unused_self, reason = "as where a task's polls are told")]
     fn open_late(&self, _: u64) -> Option<&'static Record> {
@@ -366,7 +367,7 @@ impl Place {
     }
 }
 
-/// Has a task traced that has become large; its record is this thread's last.
+/// Has a task traced once it is large. Its record must be the one that this thread charged last.
 #[cfg(feature = "task-names")]
 #[inline]
 pub(crate) fn note_size(tally: &'static crate::accounting::Tally) {
@@ -379,7 +380,7 @@ pub(crate) fn note_size(tally: &'static crate::accounting::Tally) {
     }
 }
 
-/// Gives the task with Tokio's id, if it still has the record of this id, the name of its future.
+/// Renames the task with this Tokio id after its future, if it still has the record of this id.
 #[cfg(feature = "task-names")]
 pub(crate) fn rename(tokio_id: u64, id: u64, name: &str) {
     let Some(place) = find(tokio_id) else { return };
@@ -388,7 +389,7 @@ pub(crate) fn rename(tokio_id: u64, id: u64, name: &str) {
             && let Some(record) = place.record.get()
             && record.tally().id() == id
         {
-            // Where it was spawned, if that is known.
+            // Keeps where the task was spawned, if that is known.
             let (file, line) = record.site().map_or(("", 0), |site| (site.file, site.line));
             record.rename(Site::of(key(name, file, line)));
         }
@@ -396,7 +397,7 @@ pub(crate) fn rename(tokio_id: u64, id: u64, name: &str) {
     }
 }
 
-/// The site of all of them.
+/// The site of all unannotated tasks whose name and place are not known.
 #[inline]
 pub(crate) fn site() -> &'static Site {
     SITE.get().unwrap_or_else(make_site)
@@ -412,7 +413,7 @@ fn make_site() -> &'static Site {
     site
 }
 
-/// The key of a site of theirs.
+/// The key of a site of unannotated tasks.
 fn key<'k>(name: &'k str, file: &'static str, line: u32) -> Key<'k> {
     Key { name, task_type: TaskType::Unspecified, file, line, column: PLAIN_COLUMN }
 }
@@ -435,7 +436,8 @@ fn open(site: &'static Site) -> Option<&'static Record> {
     record
 }
 
-/// How many tasks lost their record while they held bytes, or their polls were told.
+/// Counts the tasks that lost their record while they held bytes, or while the runtime's hooks
+/// reported their polls.
 pub(crate) fn split() -> u64 {
     SPLIT.load(Ordering::Relaxed)
 }

@@ -1,19 +1,19 @@
-//! What a runtime with hooks tells of its tasks: when a poll begins and ends, when a task has
-//! ended, and where it was spawned.
+//! What a runtime's hooks report of its tasks: when a poll begins and ends, when a task ends, and
+//! where it was spawned.
 //!
-//! A task gets its place in the table at its first poll, and a record in it at its first
-//! allocation. One that has not allocated gets its record when its first poll is over: but not if a
-//! tracked future was polled or dropped in it, as then the task may be nothing but that future,
-//! which has a record of its own. So tracked tasks have no second row, whoever spawned them.
+//! A task gets a slot in the table at its first poll, and a record in it at its first allocation. A
+//! task that has not allocated gets its record when its first poll is over, with one exception: not
+//! if a tracked future was polled or dropped in that poll. Then the task may be nothing but that
+//! future, which has a record of its own. So a tracked task has no second row, whatever spawned it.
 //!
-//! The hooks of one task run on several threads, and one that says that a poll is over may come
-//! after the next poll has begun elsewhere, or after the end. So each poll has a number, and the
+//! The hooks of one task run on several threads. The end of a poll may be reported after the next
+//! poll has begun on another thread, or after the task's end. So each poll has a number, and the
 //! end is final.
 //!
-//! After a task's end its id lives on: who drops a `JoinHandle` drops the output under it, maybe on
-//! another thread and at this very moment. So the record is taken away as in `vacate`, and stays,
-//! as that of an ended task, where another thread may be charging it. And a place remembers the
-//! last id that ended in it, so that nobody makes a new record for it.
+//! After a task's end its id lives on: the thread that drops a `JoinHandle` drops the output under
+//! it, perhaps at this very moment. So the record is evicted as by `vacate`. While another thread
+//! may be charging it, it stays, as that of an ended task. A slot also stores the last id that
+//! ended in it, so that no thread makes a new record for that task.
 
 use std::{cell::Cell, panic::Location, ptr};
 
@@ -35,13 +35,13 @@ use crate::{
     },
 };
 
-/// Beside a task's id and record. Zeroed: nothing was told.
+/// What the hooks have reported of the task in a slot. Zeroed: no report.
 #[derive(Debug)]
 pub(super) struct Told {
-    /// How often the task was polled; 0: nobody tells.
+    /// How often the task was polled; 0: the hooks do not report its polls.
     polls: AtomicU64,
     spawned_at: StaticRef<Location<'static>>,
-    /// The last task that ended here.
+    /// The last task that ended in this slot.
     ended: AtomicU64,
 }
 
@@ -50,7 +50,7 @@ impl Told {
         self.polls() != 0
     }
 
-    /// The place is for a task of which nobody tells.
+    /// Clears the reports, for a task that the hooks have not reported.
     pub(super) fn forget(&self) {
         self.polls.store(0, Ordering::Relaxed);
         self.spawned_at.clear();
@@ -61,25 +61,25 @@ impl Told {
     }
 }
 
-/// A poll that goes on, on this thread. When it is over for Tokio, the next one may begin on
-/// another thread, or the task may end there, before this thread tells.
+/// A poll on this thread. Once it is over for Tokio, the next one may begin on another thread, or
+/// the task may end there, before this thread reports.
 #[derive(Clone, Copy, Debug)]
 struct Poll {
     id: u64,
-    /// Which one of the task's.
+    /// Its number among the polls of the task.
     number: u64,
-    /// What [`TRACKED`] was at its start.
+    /// The value of [`TRACKED`] at its start.
     tracked: u64,
 }
 
-/// Polls that nest: a runtime in a blocking part of another one's task.
+/// The most nested polls: a runtime may run in a blocking section of another one's task.
 const MOST_NESTED: usize = 8;
 
 thread_local! {
     static POLLS: [Cell<Poll>; MOST_NESTED] =
         const { [const { Cell::new(Poll { id: 0, number: 0, tracked: 0 }) }; MOST_NESTED] };
     static NESTED: Cell<usize> = const { Cell::new(0) };
-    /// How many polls and drops of tracked futures there were on this thread.
+    /// Counts the polls and drops of tracked futures on this thread.
     static TRACKED: Cell<u64> = const { Cell::new(0) };
 }
 
@@ -94,7 +94,7 @@ impl Poll {
         });
     }
 
-    /// The task's poll on this thread, and how many were begun before it.
+    /// Returns the task's poll on this thread, and how many polls were begun before it.
     fn of(id: u64) -> Option<(Self, usize)> {
         POLLS.with(|polls| {
             let mut begun = polls.iter().take(NESTED.get()).enumerate().rev();
@@ -102,39 +102,39 @@ impl Poll {
         })
     }
 
-    /// Whether no tracked future was polled or dropped in it.
+    /// Returns whether no tracked future was polled or dropped in this poll.
     fn is_its_own(self) -> bool {
         self.tracked == TRACKED.get()
     }
 }
 
-/// A tracked future is polled or dropped.
+/// Counts a poll or a drop of a tracked future.
 #[inline]
 pub(crate) fn note_tracked() {
     TRACKED.set(TRACKED.get().wrapping_add(1));
 }
 
-/// The task's number, if anything is to be noted on this thread.
+/// Returns the task's id, if reports are noted on this thread.
 fn told_id(id: Id) -> Option<u64> {
-    // The destructor of a known thread gives its seat back.
+    // Only a registered thread has a destructor that returns its hazard.
     let is_on = config::unannotated() && this_thread::is_registered();
     if is_on { number(id) } else { None }
 }
 
-/// A poll of the task begins on this thread.
+/// Notes that a poll of the task begins on this thread.
 pub(crate) fn poll_begins(id: Id, spawned_at: &'static Location<'static>) {
     let Some(id) = told_id(id) else { return };
     let Some(seat) = SEAT.get().or_else(take_seat) else { return };
     let known = sit(seat, id);
     let place = known.or_else(|| claim(id));
-    // Without a place it is a poll all the same, which has no number.
+    // Without a slot the poll is noted all the same, with number 0.
     let number = place.map_or(0, |place| place.told.polls() + 1);
     Poll { id, number, tracked: TRACKED.get() }.push();
     let Some(place) = place else { return };
     place.told.polls.store(number, Ordering::Relaxed);
     place.told.spawned_at.set(spawned_at);
     if known.is_none() && away::is_away(id) {
-        // It had a record before: it is no tracked task.
+        // It had a record before, so it is no tracked task.
         place.open_late(id);
     }
     if let Some(record) = place.record.get() {
@@ -143,7 +143,7 @@ pub(crate) fn poll_begins(id: Id, spawned_at: &'static Location<'static>) {
     }
 }
 
-/// The poll is over; the task may have ended in it.
+/// Notes that the poll is over; the task may have ended in it.
 pub(crate) fn poll_ends(id: Id) {
     let Some(id) = number(id) else { return };
     let Some((poll, nested)) = Poll::of(id) else { return };
@@ -159,28 +159,29 @@ pub(crate) fn poll_ends(id: Id) {
     if let Some(place) = there
         && place.told.ended.load(Ordering::Relaxed) == id
     {
-        // Elsewhere, while this thread had its seat.
+        // The task ended on another thread while this one protected it.
         close(place, id);
     }
 }
 
-/// The task has ended: its future is gone, and its output too unless somebody waits for it.
+/// Notes that the task has ended: its future is dropped, and so is its output unless a `JoinHandle`
+/// waits for it.
 pub(crate) fn task_ends(id: Id, spawned_at: &'static Location<'static>) {
     let Some(id) = told_id(id) else { return };
-    // Until the record says that its task has ended: whoever else finds the mark below may take it
-    // away as soon as nobody charges it. A task in whose poll this happens is found again when it
-    // allocates.
+    // Protects the task until its record is marked as ended. Otherwise a thread that finds the id
+    // stored below could evict it. If this happens in a poll of the task, its next allocation finds
+    // it again.
     let there = SEAT.get().or_else(take_seat).map_or_else(|| find(id), |seat| sit(seat, id));
     let memory = there.or_else(|| TABLE.get_or_make(set(id).next()?));
     if let Some(place) = memory {
-        // Release: who finds the place taken away, by its mark below, finds this.
+        // Release; pairs with the Acquire in `has_ended`: seen where the eviction below is seen.
         place.told.ended.store(id, Ordering::Release);
-        // Before the record is looked for (pairs with the fence in `open_late`).
+        // The id is stored before the record is looked for. Pairs with the fence in `open_late`.
         fence(Ordering::SeqCst);
     }
     let poll = Poll::of(id).map(|(poll, _)| poll);
     let Some(place) = there else {
-        // There was no place for it, or it lost it and was not polled since.
+        // There was no slot for the task, or it lost its slot and has not been polled since.
         if away::is_away(id) || poll.is_some_and(Poll::is_its_own) {
             let was_dropped = poll.is_none();
             end_without_place(id, spawned_at, was_dropped);
@@ -190,17 +191,17 @@ pub(crate) fn task_ends(id: Id, spawned_at: &'static Location<'static>) {
     let polls = place.told.polls();
     let own = || poll.is_some_and(Poll::is_its_own).then(|| place.open_late(id)).flatten();
     let Some(record) = place.record.get().or_else(own) else {
-        // Nobody charges what has no record.
+        // Without a record, no thread charges the task.
         stand_up(id);
         place.lease.abandon(id, || place.record.get().is_some());
         return;
     };
-    // Outside of its polls a task is ended by the shutdown of its runtime. In a poll it may have
+    // Outside of its polls, only the shutdown of its runtime ends a task. In a poll it may have
     // completed, panicked or been aborted.
     let was_dropped = polls != 0 && poll.is_none();
     record.task_ended(if was_dropped { TaskState::Cancelled } else { TaskState::Ended }, polls);
     if polls == 0 && place.lease.hold() {
-        // A blocking task: it is not polled, so that nobody has said where it was spawned.
+        // A blocking task is not polled, so no earlier hook has reported where it was spawned.
         if record.site().is_some_and(|there| ptr::eq(there, site())) {
             record.rename(site_of(spawned_at));
         }
@@ -210,7 +211,7 @@ pub(crate) fn task_ends(id: Id, spawned_at: &'static Location<'static>) {
     close(place, id);
 }
 
-/// Counts a task that ends while it has no place.
+/// Counts a task that ends without a slot.
 fn end_without_place(id: u64, spawned_at: &'static Location<'static>, was_dropped: bool) {
     if let Some(record) = open(site_of(spawned_at)) {
         note_return(id);
@@ -219,21 +220,21 @@ fn end_without_place(id: u64, spawned_at: &'static Location<'static>, was_droppe
     }
 }
 
-/// The task has a record: if it lost one before, it is not one more.
+/// Must be called when a task gets a record: one that had a record before is not counted again.
 pub(super) fn note_return(id: u64) {
     if let Some(site) = away::come_back(id) {
         site.note_return();
     }
 }
 
-/// Has a place taken from its task by `end`. Returns whether that was done, and whether the task is
-/// one that goes on and is counted although it has no record.
+/// Evicts a task by calling `end`. Returns whether `end` succeeded, and whether the task goes on
+/// and stays counted although it has no record.
 pub(super) fn leave(place: &Place, id: u64, end: impl FnOnce() -> bool) -> (bool, bool) {
     let is_told = || {
         let record = place.record.get().filter(|_| place.told.is_told());
         record.filter(|record| !record.state().is_ended()).and_then(Record::row)
     };
-    // Before the place is taken: the task may be polled again at once, and must find that it was
+    // Must come before `end`: the task may be polled again at once, and must find that it is
     // counted.
     let noted = is_told().is_some_and(|row| away::leave(id, row));
     let is_free = end();
@@ -244,14 +245,14 @@ pub(super) fn leave(place: &Place, id: u64, end: impl FnOnce() -> bool) -> (bool
     (is_free, noted && goes_on)
 }
 
-/// Takes the record of an ended task away, if no other thread may be charging it.
+/// Evicts an ended task, unless another thread may be charging its record.
 fn close(place: &Place, id: u64) {
     if vacate(place, id) {
         place.lease.stay_empty();
     }
 }
 
-/// This thread does not charge the task any more.
+/// Unprotects the task: this thread does not charge it any more.
 fn stand_up(id: u64) {
     if LAST.get().id == id {
         LAST.set(Last { id: 0, record: None });
@@ -263,14 +264,14 @@ fn stand_up(id: u64) {
     }
 }
 
-/// Whether the task is known to have ended: its id is met again when its output is dropped, or a
-/// worker finds it in its queue at shutdown.
+/// Returns whether the task is known to have ended. Its id comes up again when its output is
+/// dropped, or when a worker finds it in its queue at shutdown.
 pub(super) fn has_ended(id: u64) -> bool {
     let mut places = set(id).map_while(|place| TABLE.get(place));
     places.any(|place| place.told.ended.load(Ordering::Acquire) == id)
 }
 
-/// A place without a record.
+/// Claims a slot without a record.
 fn claim(id: u64) -> Option<&'static Place> {
     if has_ended(id) {
         return None;
@@ -283,7 +284,7 @@ fn claim(id: u64) -> Option<&'static Place> {
 }
 
 impl Place {
-    /// A record for a task that has a place.
+    /// Opens a record for a task that has a slot.
     pub(super) fn open_late(&self, id: u64) -> Option<&'static Record> {
         if !self.lease.hold() {
             return None;
@@ -294,11 +295,12 @@ impl Place {
                 note_return(id);
                 record.poll_started(self.told.polls());
                 self.record.set(record);
-                // The record is there before the mark is looked for (pairs with the fence in
-                // `task_ends`): one of the two sees the other.
+                // The record is stored before the mark is looked for. Pairs with the fence in
+                // `task_ends`: at least one of the two threads sees the other's store.
                 fence(Ordering::SeqCst);
                 if self.told.ended.load(Ordering::Acquire) == id {
-                    // By who drops the output meanwhile, or in the task's only poll.
+                    // A thread that drops the output ended the task meanwhile; or it ended in its
+                    // only poll.
                     record.end_unless_ended();
                 }
             }
@@ -308,7 +310,7 @@ impl Place {
     }
 }
 
-/// What a thread remembers of the last places that spawned.
+/// A spawn place and its site, as a thread caches them.
 type Spawner = Option<(&'static Location<'static>, &'static Site)>;
 
 const SPAWNERS: usize = 16;
@@ -318,7 +320,7 @@ thread_local! {
     static SPAWNERS_SEEN: [Cell<Spawner>; SPAWNERS] = const { [const { Cell::new(None) }; SPAWNERS] };
 }
 
-/// The site of all tasks that are spawned at this place; the common one where there is no room for
+/// Returns the site of all tasks spawned at this place, or the common site if there is no room for
 /// it.
 fn site_of(at: &'static Location<'static>) -> &'static Site {
     SPAWNERS_SEEN.with(|seen| {
@@ -335,7 +337,7 @@ fn site_of(at: &'static Location<'static>) -> &'static Site {
     })
 }
 
-/// The name of a task that is known by its place, put together without memory.
+/// The name of a task after its spawn place, built without allocating.
 #[derive(Debug)]
 struct Name {
     bytes: [u8; Self::MOST],

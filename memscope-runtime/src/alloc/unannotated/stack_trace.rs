@@ -1,4 +1,4 @@
-//! The stack of an unannotated task when it became large, and the name that it says.
+//! The stack of an unannotated task at the time when it became large, and the name found in it.
 
 use std::sync::atomic::AtomicUsize;
 
@@ -11,13 +11,13 @@ use crate::{
 };
 
 const FRAMES: usize = 192;
-/// Traces that wait for a snapshot to name them; while there are as many, others are not taken.
+/// The most traces that wait for a snapshot to name them. Further ones are not taken.
 const MOST_WAITING: u32 = 64;
 
-/// Return addresses, the innermost first.
+/// Return addresses, innermost first.
 #[derive(Debug)]
 struct Trace {
-    /// The id of the record; 0: none, or it is being written.
+    /// The id of the record; 0: no trace, or one that is being written.
     id: AtomicU64,
     tokio_id: AtomicU64,
     frames: [AtomicUsize; FRAMES],
@@ -35,14 +35,14 @@ impl HasLinks for Trace {
 
 static TRACES: Slab<Trace> = Slab::new();
 
-/// Takes the stack of the thread. Called in the allocator.
+/// Captures the stack of the thread. Called in the allocator.
 #[cold]
 #[inline(never)]
 pub(crate) fn take(tokio_id: u64, id: u64) {
     let Some(trace) = TRACES.take_up_to(MOST_WAITING) else { return };
     let mut frames = trace.frames.iter();
     let mut last = frames.next();
-    // SAFETY: what is unsynchronised is the debug help library of Windows; on Unix the unwinder's
+    // SAFETY: only the debug help library of Windows needs synchronisation; on Unix the unwinder's
     // tables are only read.
     #[cfg(unix)]
     unsafe {
@@ -57,20 +57,20 @@ pub(crate) fn take(tokio_id: u64, id: u64) {
         end.store(0, Ordering::Relaxed);
     }
     trace.tokio_id.store(tokio_id, Ordering::Relaxed);
-    // Release publishes the frames to `name_all`.
+    // Release: publishes the frames. Pairs with the Acquire in `name_all`.
     trace.id.store(id, Ordering::Release);
 }
 
-/// Names all tasks that were traced since the last time. Symbols are looked up: not for the
-/// allocator.
+/// Names all tasks that were traced since the last call. Must not be called in the allocator,
+/// because it looks up symbols.
 ///
-/// Not in a child of a process with other threads: one of them may have been looking up symbols,
-/// and then the lock for that is held for ever.
+/// Does nothing in a forked child of a process with other threads. One of them may have been
+/// looking up symbols, and then the lock for that is held for ever.
 pub(crate) fn name_all() {
     if fork::may_have_foreign_locks() {
         return;
     }
-    // The symbols' memory is the thread's, outside every task, and given back below.
+    // The symbols' memory is charged to the thread, outside of all tasks, and freed below.
     let _untracked = Entered::untracked();
     let mut has_looked = false;
     for trace in TRACES.iter() {
@@ -91,11 +91,12 @@ pub(crate) fn name_all() {
     }
 }
 
-/// The future that Tokio polls, or the closure that it runs: what its innermost frame calls.
+/// Returns the name of the future that Tokio polls, or of the closure that it runs: the first frame
+/// that Tokio's innermost one calls, glue excluded.
 fn name_of(addresses: impl Iterator<Item = usize>) -> Option<String> {
     let mut names: Vec<String> = Vec::new();
     for address in addresses {
-        // A return address lies behind its call.
+        // A return address is behind its call.
         let call = std::ptr::without_provenance_mut(address.saturating_sub(1));
         backtrace::resolve(call, |symbol| {
             names.extend(symbol.name().map(|name| format!("{name:#}")));
@@ -106,15 +107,15 @@ fn name_of(addresses: impl Iterator<Item = usize>) -> Option<String> {
     Some(future_name(name))
 }
 
-/// Whether this is a frame of Tokio's tasks: what polls a future or runs a closure.
+/// Returns whether this is a frame of Tokio that polls a future or runs a closure.
 fn is_tokio(name: &str) -> bool {
     let task = name.split_once("tokio::runtime::task::");
-    // Not the frames in which a task spawns another one.
+    // Excludes the frames in which a task spawns another one.
     task.is_some_and(|(_, function)| function.contains("poll"))
         || name.contains("tokio::runtime::blocking::")
 }
 
-/// Frames between Tokio and the future that say nothing.
+/// Returns whether this is a frame between Tokio and the future, without a name of its own.
 fn is_glue(name: &str) -> bool {
     const GLUE: [&str; 8] = [
         "core::",
@@ -130,6 +131,7 @@ fn is_glue(name: &str) -> bool {
     GLUE.iter().any(|glue| name.starts_with(glue))
 }
 
+/// Shortens a symbol to the name of the future:
 /// `<hyper::Connection<I, S> as core::future::future::Future>::poll` is `hyper::Connection<I, S>`,
 /// and the body of an async function is the function.
 fn future_name(symbol: &str) -> String {

@@ -1,17 +1,16 @@
-//! Copies of memscope in one process, as a plugin that was linked by itself brings one: each file
-//! is written by one of them.
+//! Several copies of memscope in one process, for example of a separately linked plugin. Each
+//! report file is written by one of them.
 //!
-//! Copies share no symbol and no variable. What they share is the list of the process's mappings:
-//! for each path a copy maps an empty file without a name on any disk, named after the path, and
-//! counts those that were there before. It is gone with the process, with `exec`, and with the
-//! plan.
+//! Copies share no symbol and no variable, but they share the list of the process's mappings. For
+//! each path, a copy maps an empty in-memory file that is named after the path, and counts the ones
+//! that were there before. The mapping ends with the process, with `exec`, and with the report job.
 
 use std::path::Path;
 
-/// A path that this copy of memscope writes.
+/// The claim of this copy of memscope to write a path.
 #[derive(Debug)]
 pub(super) struct Claim {
-    /// How many other copies had claimed it before.
+    /// How many other copies had claimed the path before.
     pub(super) others: u32,
     #[cfg(any(target_os = "linux", target_os = "android"))]
     _mapping: Option<linux::Mapping>,
@@ -53,7 +52,7 @@ mod linux {
         }
     }
 
-    /// FNV-1a: the copies may be of different compilers, whose hashes differ.
+    /// Hashes with FNV-1a, because copies may come from different compilers, with different hashes.
     fn hash(path: &OsStr) -> u64 {
         path.as_bytes().iter().fold(0xcbf2_9ce4_8422_2325, |hash, &byte| {
             (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3)
@@ -69,7 +68,7 @@ mod linux {
     const LENGTH: usize = 1;
 
     impl Mapping {
-        /// `None`: the system gives none, and other copies will not see this one.
+        /// Returns `None` if the system provides no mapping; other copies then do not see this one.
         fn new(name: &str) -> Option<Self> {
             let name = CString::new(name).ok()?;
             // SAFETY: a C string.
@@ -77,10 +76,10 @@ mod linux {
             if descriptor == -1 {
                 return None;
             }
-            // SAFETY: just made, and nothing else has it. The mapping outlives it.
+            // SAFETY: just made, and owned by nothing else. The mapping outlives it.
             let file = unsafe { OwnedFd::from_raw_fd(descriptor) };
             let (access, kind) = (libc::PROT_NONE, libc::MAP_SHARED);
-            // SAFETY: at an address of the system's choice, so nothing else is mapped over.
+            // SAFETY: at an address that the system chooses, so it replaces no other mapping.
             let address =
                 unsafe { libc::mmap(ptr::null_mut(), LENGTH, access, kind, file.as_raw_fd(), 0) };
             (address != libc::MAP_FAILED).then(|| Self { address: address.expose_provenance() })

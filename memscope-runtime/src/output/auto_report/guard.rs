@@ -1,4 +1,4 @@
-//! The guard that a program holds: a report when it is dropped.
+//! The guard that a program holds: it writes a report when it is dropped.
 
 use std::{
     path::Path,
@@ -19,8 +19,7 @@ use crate::{
 
 const DEFAULT_PATH: &str = "memscope-report.json";
 
-/// Writes the report when dropped, and also when the process ends before that: see
-/// [`report_guard`].
+/// Writes the report when dropped, and also if the process ends before that: see [`report_guard`].
 ///
 /// ```no_run
 /// use std::time::Duration;
@@ -28,7 +27,9 @@ const DEFAULT_PATH: &str = "memscope-report.json";
 /// # async fn serve() {}
 /// # #[tokio::main]
 /// async fn main() {
-///     let _report = memscope_runtime::report_guard().to("memory-%p.txt").every(Duration::from_secs(60));
+///     let _report = memscope_runtime::report_guard()
+///         .to("memory-%p.txt")
+///         .every(Duration::from_secs(60));
 ///     serve().await;
 /// }
 /// ```
@@ -42,26 +43,30 @@ pub struct ReportGuard {
 /// SIGINT and SIGTERM.
 ///
 /// It is written to the path in `MEMSCOPE_REPORT`, or else to `memscope-report.json` in the current
-/// directory. Where a report cannot be written, one line on stderr says why.
+/// directory. If a report cannot be written, one line on stderr says why.
 ///
 /// The file always holds the newest report. One that was written at a signal, on a panic or by a
-/// guard is kept when a later one takes its place: in `memscope-report.signal.json`, `.panic.json`
-/// or `.guard.json`, the newest of each.
+/// guard is kept when a later one replaces it. It is then in `memscope-report.signal.json`,
+/// `.panic.json` or `.guard.json`, the newest of each.
 ///
-/// What is at the path and is neither a report nor empty stays, as does a report that another
-/// process has written since this one started: then the report is in `memscope-report.2.json` (up
-/// to `.9.json`), and one line on stderr says so. See also
+/// An existing file that is neither a report nor empty stays. So does a report that another process
+/// has written since this one started. The new report is then in `memscope-report.2.json` (up to
+/// `.9.json`), and one line on stderr says so. See also
 /// [`write_to`](crate::async_memory::MemorySnapshot::write_to).
 ///
-/// No report is written when the process ends without exiting: on SIGKILL, `_exit`, `abort` (a
-/// failed allocation aborts, and so does a stack overflow) and `exec`; on a panic, where the
-/// program has set a panic hook since that does not call the one before, and the panic aborts; in a
-/// process that was forked off by one which writes reports; and on a panic that is caught in a
-/// process that was forked off while other threads ran.
+/// No report is written when the process ends without exiting, in these cases:
 ///
-/// A program that handles SIGINT or SIGTERM itself goes on to do so, and one that blocks them finds
-/// them. The guard starts the thread that writes the report on signals, so a program that enters a
-/// user namespace or forks makes it afterwards. With tracking compiled out the guard does nothing.
+/// - on SIGKILL, `_exit`, `exec` and `abort` (a failed allocation aborts, and so does a stack
+///   overflow);
+/// - on a panic that aborts, if the program has since set a panic hook that does not call the
+///   previous one;
+/// - in a process that was forked off by one which writes reports;
+/// - on a panic that is caught in a process that was forked off while other threads ran.
+///
+/// A program that handles SIGINT or SIGTERM itself still does so, and one that blocks them still
+/// receives them. The guard starts the thread that writes the report on signals. So a program that
+/// enters a user namespace or forks should make the guard afterwards. With tracking compiled out
+/// the guard does nothing.
 pub fn report_guard() -> ReportGuard {
     static NEXT: AtomicU64 = AtomicU64::new(1);
     let id = NEXT.fetch_add(1, Ordering::Relaxed);
@@ -69,7 +74,7 @@ pub fn report_guard() -> ReportGuard {
         start::start();
         let environment = start::environment();
         let path = environment.report.as_deref().unwrap_or(Path::new(DEFAULT_PATH));
-        // The environment's path has been checked by now, and the default one needs no check.
+        // `start` has checked the environment's path, and the default one needs no check.
         exempt(|| add(ReportJob::new(id, path, environment.every)));
         start_threads();
     }
@@ -77,14 +82,14 @@ pub fn report_guard() -> ReportGuard {
 }
 
 impl ReportGuard {
-    /// Another path: one that ends in `.json` is written as JSON, any other as the table that
-    /// `Display` prints. A relative path starts in today's current directory, also when the program
-    /// changes it later.
+    /// Sets another path. One that ends in `.json` is written as JSON, any other as the table that
+    /// `Display` prints. A relative path is resolved now, and stays so if the program changes its
+    /// current directory later.
     ///
     /// `%p` becomes the process id. `%t` becomes the time, such as `20261126T053512Z`, and `%n` a
-    /// number from 1 on: with one of them each signal and each panic has a file of its own, as has
-    /// the guard's end, and periodic reports have one; from the 16th file on the newest of each
-    /// kind is replaced.
+    /// number from 1 on. With `%t` or `%n`, each signal and each panic has a file of its own. The
+    /// guard's end has one, and all periodic reports share one. From the 16th file on, the newest
+    /// of each kind is replaced.
     pub fn to(self, path: impl AsRef<Path>) -> Self {
         if ENABLED {
             exempt(|| {
@@ -96,8 +101,7 @@ impl ReportGuard {
         self
     }
 
-    /// Writes the report that often as well, but not more often than every 100 ms. A thread does
-    /// so, which is started by this call.
+    /// Also writes the report periodically, at most every 100 ms. This call starts a thread for it.
     pub fn every(self, pause: Duration) -> Self {
         let pause = pause.max(Duration::from_millis(100));
         if ENABLED {

@@ -1,14 +1,15 @@
-//! Reports that a process writes by itself: at exit, on a panic, on a signal, every so often.
+//! Reports that a process writes by itself: at exit, on a panic, on a signal, and periodically.
 //!
-//! Each [`ReportGuard`] and the variable `MEMSCOPE_REPORT` have a *plan*: a file, and how often it
-//! is written. Whatever ends the process, the plans are written once more. A file always holds the
-//! newest report; one of a signal, a panic or a guard that another follows is kept beside it.
+//! Each [`ReportGuard`] and the variable `MEMSCOPE_REPORT` have a report job: a file, and how often
+//! it is written. At the end of the process, whatever ends it, all jobs are written once more. A
+//! file always holds the newest report. One of a signal, a panic or a guard is kept beside it when
+//! another follows.
 //!
-//! No thread is started before `main`: [`background`] says when, and what a signal does without
-//! one.
+//! No thread is started before `main`: see [`threads`] for when, and `os_hooks` for a signal
+//! without one.
 //!
-//! All of this is memscope's: its memory is charged to no task or thread. A forked child writes
-//! nothing, since the files are its parent's.
+//! All of this is memscope's own work: its memory is charged to no task or thread. A forked child
+//! writes nothing, because the files belong to its parent.
 
 pub(crate) mod threads;
 mod guard;
@@ -52,26 +53,26 @@ use crate::{
 
 pub use guard::{ReportGuard, report_guard};
 
-/// A service that panics all the time must not write all the time. The file is this old at most
-/// when a panic aborts.
+/// The least time between two reports on panics: a service may panic all the time. So the file is
+/// at most this old when a panic aborts.
 const PANIC_PAUSE_NS: u64 = 1_000_000_000;
 
 #[derive(Debug)]
 struct ReportJob {
     id: u64,
     name: Name,
-    /// Shared by the plans of one name.
+    /// Shared by the jobs with the same name.
     claim: Arc<Claim>,
     every: Option<Duration>,
     due: Option<Instant>,
-    /// What there was to say the last time: said once, not every ten seconds.
+    /// The last message, so that the same one is not printed at each report.
     said: Option<String>,
 }
 
 static PLANS: Lock<Vec<ReportJob>> =
     Lock::new(Vec::new(), |half_written| mem::forget(mem::take(half_written)));
 
-/// One report is written at a time.
+/// Held while a report is written: one at a time.
 static WRITING: Lock<Written> =
     Lock::new(Written::NONE, |half_written| mem::forget(mem::replace(half_written, Written::NONE)));
 /// The process that set this up; 0: none yet.
@@ -97,7 +98,7 @@ impl ReportJob {
     }
 }
 
-/// Says what can be known beforehand.
+/// Warns about problems that can be known beforehand.
 fn check(path: &Path) {
     let is_device = ["/dev", "/proc"].iter().any(|folder| path.starts_with(folder));
     let shown = visible_path(path);
@@ -112,7 +113,7 @@ fn check(path: &Path) {
     }
 }
 
-/// Does what the environment asks for.
+/// Sets up the reports that the environment asks for.
 pub(crate) fn start_from_env(environment: &Environment) {
     exempt(|| match &environment.report {
         Some(path) => {
@@ -139,7 +140,7 @@ fn add(plan: ReportJob) {
         IS_PERIODIC.store(true, Ordering::Relaxed);
     }
     PLANS.lock().push(plan);
-    // While there is memory: the report may be written when there is none.
+    // Must be called while there is memory: the report may be written when there is none.
     reserve::hold();
     SET_UP.get_or_init(set_up);
     if !is_our_process() {
@@ -152,13 +153,13 @@ fn add(plan: ReportJob) {
 fn set_up() {
     PROCESS.store(process::id(), Ordering::Relaxed);
     Origin::here();
-    // As long as `/proc` can be read: a program may change its root, or forbid it.
+    // Must be called while `/proc` can be read: a program may change its root, or forbid it.
     image::here();
     if !os_hooks::at_exit() {
         warn(format_args!("no report will be written at exit: `atexit` takes no more functions"));
     }
     if fork::may_have_foreign_locks() {
-        // One of them, in the middle of a panic, may hold the lock of the hook.
+        // Another thread of the parent may hold the lock of the hook, in the middle of a panic.
         warn(format_args!(
             "no report will be written on a panic that is caught: this process was forked off while other threads ran"
         ));
@@ -173,7 +174,7 @@ fn set_up() {
     os_hooks::install_signals();
 }
 
-/// A child that was forked off is another process.
+/// Returns false in a forked child, which is another process.
 pub(crate) fn is_our_process() -> bool {
     PROCESS.load(Ordering::Relaxed) == process::id()
 }
@@ -185,9 +186,9 @@ pub(crate) fn exiting() {
 }
 
 fn panicked() {
-    /// When the last one was written; 0: never.
+    /// When the last report on a panic was written; 0: never.
     static LAST_NS: AtomicU64 = AtomicU64::new(0);
-    // NOTE: memscope's own code may hold what a report needs.
+    // NOTE: memscope's own code, in `exempt`, may hold what a report needs.
     if !is_our_process() || is_exempt() {
         return;
     }
@@ -204,8 +205,8 @@ pub(crate) fn write_all() {
     exempt(|| write(Occasion::Signal, &|_| true));
 }
 
-/// [`write_all`] in a copy of the process, which no other thread is in: unless a report was being
-/// written when it was made.
+/// [`write_all`] in a copy of the process, which has no other thread. Does nothing if a report was
+/// being written when the copy was made.
 #[cfg(target_os = "linux")]
 pub(crate) fn write_in_copy() {
     let is_free = WRITING.try_lock().is_some();
@@ -214,7 +215,7 @@ pub(crate) fn write_in_copy() {
     }
 }
 
-/// Whether this thread is writing reports. May be called in a signal handler.
+/// Returns whether this thread is writing reports. May be called in a signal handler.
 #[cfg(unix)]
 pub(crate) fn writes_here() -> bool {
     WRITER.load(Ordering::Relaxed) == os_hooks::this_thread()
@@ -224,7 +225,7 @@ pub(crate) fn writes_here() -> bool {
 #[cfg(unix)]
 static WRITER: AtomicUsize = AtomicUsize::new(0);
 
-/// This thread writes reports until this is dropped.
+/// Marks this thread as the one that writes reports, until dropped.
 #[cfg(unix)]
 struct WritesHere;
 
@@ -243,7 +244,7 @@ impl Drop for WritesHere {
     }
 }
 
-/// Writes these plans' files, one after the other, from one snapshot.
+/// Writes the files of these jobs, one after the other, from one snapshot.
 fn write(occasion: Occasion, is_wanted: &dyn Fn(&ReportJob) -> bool) {
     let _work = own_work::work();
     let mut written = WRITING.lock();
@@ -252,7 +253,7 @@ fn write(occasion: Occasion, is_wanted: &dyn Fn(&ReportJob) -> bool) {
     }
     #[cfg(unix)]
     let _here = WritesHere::new();
-    // From now on a report could be cut off by the end of the process.
+    // After the report at exit, the end of the process could cut a further one off.
     written.is_over = occasion == Occasion::Exit;
     let now = SystemTime::now();
     let wanted: Vec<_> = PLANS

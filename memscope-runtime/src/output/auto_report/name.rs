@@ -1,5 +1,5 @@
-//! The names of a plan's files: `%p`, `%t` and `%n`, and what is put before the ending of a name
-//! that is not free.
+//! The names of a job's files: `%p`, `%t` and `%n`, and the word that goes before the extension of
+//! a name that is taken.
 
 use std::{
     ffi::OsString,
@@ -8,7 +8,7 @@ use std::{
     time::{SystemTime, UNIX_EPOCH},
 };
 
-/// From then on `%t` and `%n` give no new names: a program may panic all the time.
+/// From this number on `%t` and `%n` give no new names: a program may panic all the time.
 const MOST_NAMES: u32 = 16;
 
 /// Why a report is written.
@@ -25,8 +25,8 @@ pub(crate) enum Occasion {
 impl Occasion {
     const COUNT: usize = 5;
 
-    /// The word in the name that such a report gets when a later one takes its place; `None`:
-    /// nothing is lost with it.
+    /// Returns the word in the name that such a report gets when a later one replaces it. `None`:
+    /// the later one makes up for it.
     pub(super) fn word(self) -> Option<&'static str> {
         match self {
             Self::Exit | Self::Periodic => None,
@@ -37,7 +37,7 @@ impl Occasion {
     }
 }
 
-/// An absolute path in which `%t` and `%n` may stand.
+/// An absolute path that may contain `%t` and `%n`.
 #[derive(Debug)]
 pub(super) struct Name {
     pattern: PathBuf,
@@ -46,10 +46,10 @@ pub(super) struct Name {
 }
 
 impl Name {
-    /// From today's current directory, of this process.
+    /// Resolves the path in the current directory, and replaces `%p` by the process id.
     pub(super) fn new(path: &Path) -> Self {
         let path = with_values(path, &[(b'p', &process::id().to_string())]);
-        // Without a current directory it stays as it is, and fails when it is written.
+        // Without a current directory the path stays as it is, and fails when it is written.
         let pattern = std::path::absolute(&path).unwrap_or(path);
         Self { pattern, number: 0, made: [const { None }; Occasion::COUNT] }
     }
@@ -58,8 +58,8 @@ impl Name {
         &self.pattern
     }
 
-    /// The path for a report at this time. Where the pattern gives different ones, each signal and
-    /// each panic has one of its own, and all other occasions one each.
+    /// Returns the path for a report at this time. If the pattern contains `%t` or `%n`, each
+    /// signal and each panic gets a path of its own, and each other occasion has one.
     pub(super) fn at(&mut self, occasion: Occasion, now: SystemTime) -> PathBuf {
         let is_one_of_many = matches!(occasion, Occasion::Panic | Occasion::Signal);
         let made = &mut self.made[occasion as usize];
@@ -74,7 +74,7 @@ impl Name {
     }
 }
 
-/// `report.json` with `signal` is `report.signal.json`.
+/// Inserts a word before the extension: `report.json` with `signal` is `report.signal.json`.
 pub(super) fn with_word(path: &Path, word: &str) -> PathBuf {
     let mut name = path.file_stem().map(OsString::from).unwrap_or_default();
     name.push(".");
@@ -86,7 +86,7 @@ pub(super) fn with_word(path: &Path, word: &str) -> PathBuf {
     path.with_file_name(name)
 }
 
-/// The path with these values for their letters after `%`; other letters stay.
+/// Replaces each letter after `%` that has a value; other letters stay.
 #[cfg(unix)]
 fn with_values(path: &Path, values: &[(u8, &str)]) -> PathBuf {
     use std::os::unix::ffi::{OsStrExt, OsStringExt};
@@ -114,11 +114,11 @@ fn replaced(mut text: &[u8], values: &[(u8, &str)]) -> Vec<u8> {
     out
 }
 
-/// UTC to the second, as ISO 8601 has it for file names: `20261126T053512Z`.
+/// Formats a time as UTC to the second, in the basic ISO 8601 format: `20261126T053512Z`.
 fn stamp(time: SystemTime) -> String {
     let seconds = time.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
     let (days, second) = (seconds / 86_400, seconds % 86_400);
-    // Years that start in March end with the leap day; 400 of them have 146,097 days.
+    // Years counted from March end with the leap day, and 400 of them have 146,097 days.
     let days = days + 719_468;
     let (era, day) = (days / 146_097, days % 146_097);
     let year = (day - day / 1_460 + day / 36_524 - day / 146_096) / 365;
@@ -142,7 +142,7 @@ mod tests {
 
     #[test]
     fn the_time_in_a_name_is_utc() {
-        // As `date -u -d @… +%Y%m%dT%H%M%SZ` prints them.
+        // The expected texts are those of `date -u -d @… +%Y%m%dT%H%M%SZ`.
         for (seconds, expected) in [
             (0, "19700101T000000Z"),
             (951_782_399, "20000228T235959Z"),

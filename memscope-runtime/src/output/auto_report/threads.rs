@@ -18,22 +18,22 @@ use crate::{
     primitives::Once,
 };
 
-/// The thread of periodic reports, once it runs: it is woken when there is a new plan.
+/// The thread of periodic reports, once it runs. A new job wakes it.
 static CLOCK: Once<Thread> = Once::new();
 
 pub(super) static START_THREADS: fn() = start_threads;
 
-/// Where the system has no thread to give, `start_threads` tries again, and says so.
+/// If the system cannot start a thread, `start_threads` tries again later, and warns.
 pub(super) static START_PERIODIC: fn() = try_to_start_periodic;
 
 fn try_to_start_periodic() {
     let _later = start_periodic();
 }
 
-/// A plan asks for periodic reports.
+/// Whether a job asks for periodic reports.
 pub(super) static IS_PERIODIC: AtomicBool = AtomicBool::new(false);
 
-/// Starts the threads that reports need and that are not there. Must not be called in the
+/// Starts the threads that reports need and that are not yet started. Must not be called in the
 /// allocator.
 pub(super) fn start_threads() {
     if !is_our_process() {
@@ -54,16 +54,16 @@ pub(super) fn start_threads() {
     }
 }
 
-/// Starts the thread of periodic reports if it is asked for and not there. May be called in the
-/// allocator.
+/// Starts the thread of periodic reports if a job asks for it and it is not yet started. May be
+/// called in the allocator.
 fn start_periodic() -> Result<(), NoThread> {
     let is_wanted = IS_PERIODIC.load(Ordering::Relaxed) && is_our_process();
     if is_wanted { Periodic::start_once() } else { Ok(()) }
 }
 
-/// A thread that reports need: one in each process.
+/// A thread that reports need, once in each process.
 trait StartOnce: Background + Sized {
-    /// Whether the thread has been started.
+    /// Returns whether the thread has been started.
     fn is_started() -> &'static AtomicBool;
 
     fn start_once() -> Result<(), NoThread> {
@@ -75,7 +75,7 @@ trait StartOnce: Background + Sized {
     }
 }
 
-/// The stack on which reports are written: that of the standard library's threads.
+/// The stack size of a thread that writes reports: the standard library's default.
 const STACK_BYTES: usize = 2 << 20;
 
 #[cfg(unix)]
@@ -117,7 +117,7 @@ impl StartOnce for Periodic {
     }
 }
 
-/// The thread of periodic reports.
+/// Runs the thread of periodic reports.
 fn tick() {
     CLOCK.get_or_init(thread::current);
     loop {
@@ -126,7 +126,7 @@ fn tick() {
         let mut plans = PLANS.lock();
         for plan in &mut *plans {
             if plan.due.is_some_and(|due| due <= now) {
-                // From now on: a disk that is slower than the clock is not made to catch up.
+                // Counted from now: reports that a slow disk delays are not made up for.
                 plan.set_every(plan.every);
             }
         }

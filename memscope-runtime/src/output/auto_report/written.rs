@@ -1,4 +1,4 @@
-//! The files that this copy of memscope has written, and what may become of them.
+//! The files that this copy of memscope has written, and what may replace them.
 
 use std::{
     fs::{self, Metadata},
@@ -13,9 +13,9 @@ use crate::{
     output::file::{Identity, Refused, Taken, identity, is_stream, write},
 };
 
-/// `report.json`, `report.2.json` … `report.9.json`.
+/// The last of `report.json`, `report.2.json` … `report.9.json`.
 const MOST_NUMBERS: u32 = 9;
-/// The oldest is forgotten: its file then is one that another process wrote.
+/// How many files are remembered. A forgotten one counts as written by another process.
 const MOST_FILES: usize = 64;
 
 #[derive(Debug)]
@@ -25,19 +25,20 @@ struct Kept {
     occasion: Occasion,
 }
 
-/// What was written, under one lock: one report is written at a time.
+/// The written files, under the lock that lets one report be written at a time.
 #[derive(Debug)]
 pub(super) struct Written {
     files: Vec<Kept>,
-    /// The process is exiting, and its last report is written.
+    /// Whether the process is exiting and has written its last report.
     pub(super) is_over: bool,
 }
 
 impl Written {
     pub(super) const NONE: Self = Self { files: Vec::new(), is_over: false };
 
-    /// Writes the bytes to the path, or beside it where another file has the name or so many other
-    /// copies of memscope write there. What is worth a line on stderr is returned.
+    /// Writes the bytes to the path, or beside it if the name is taken. `others` other copies of
+    /// memscope write there, and use as many names. Returns a line for stderr, if there is
+    /// something to say.
     pub(super) fn put(
         &mut self,
         path: &Path,
@@ -46,7 +47,7 @@ impl Written {
         occasion: Occasion,
     ) -> Result<Option<String>, Error> {
         let failed = |path: &Path, error: &io::Error| Error::file(path, "write the report", error);
-        // Several copies write into a stream one after the other.
+        // Several copies can write into a stream, one after the other.
         let others = if others != 0 && is_stream(path) { 0 } else { others };
         let mut why =
             (others != 0).then(|| "another copy of memscope in this process writes it".to_owned());
@@ -80,8 +81,8 @@ impl Written {
         Err(failed(path, &io::Error::other(error)))
     }
 
-    /// A report at a signal, on a panic or of a guard is what the user wants to see: before a later
-    /// one takes its place it gets a name of its own, in the place of the one before of its kind.
+    /// Copies a report of a signal, a panic or a guard to a name of its own, before a later one
+    /// replaces it: the user wants to see it. The copy replaces the previous one of its kind.
     fn set_aside(&mut self, path: &Path, occasion: Occasion) -> Result<Option<String>, Error> {
         let kept = self.files.iter().find(|kept| kept.path == path);
         let Some((kept, word)) = kept.and_then(|kept| Some((kept, kept.occasion.word()?))) else {
@@ -95,8 +96,8 @@ impl Written {
         self.put(&with_word(path, word), 0, &bytes, occasion)
     }
 
-    /// Reports of earlier runs are replaced, and what this copy wrote. What came since it started
-    /// is another process's, or another copy's.
+    /// Allows to replace reports of earlier runs, and what this copy wrote. A file that is newer
+    /// than the start of the process is another process's, or another copy's.
     fn may_be_replaced(&self, path: &Path, there: &Metadata) -> Result<(), Taken> {
         let is_own = || {
             let mut own = self.files.iter().filter(|kept| kept.path == path);
@@ -104,7 +105,7 @@ impl Written {
         };
         let started = UNIX_EPOCH + Duration::from_nanos(Origin::here().started_unix_ns);
         let modified = there.modified().unwrap_or(SystemTime::UNIX_EPOCH);
-        // An empty file is a place for a report, made by `mktemp` or emptied by its reader.
+        // An empty file is meant for a report: `mktemp` made it, or its reader emptied it.
         if there.len() == 0 || modified <= started || is_own() {
             Ok(())
         } else {

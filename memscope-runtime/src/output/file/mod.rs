@@ -1,7 +1,7 @@
-//! Snapshots as files: written whole or not at all, and read back.
+//! Snapshots as files: written as a whole or not at all, and read back.
 //!
-//! A file of a report is the snapshot as serde writes it, with two fields before it: the version of
-//! the format and that of the crate.
+//! A JSON report is the snapshot as serde writes it, after two more fields: the version of the
+//! format and that of the crate.
 
 mod place;
 mod replace;
@@ -27,16 +27,16 @@ use crate::{
 
 pub(crate) use super::file::replace::{Identity, Refused, Taken, identity, is_stream, write};
 
-/// Raised when a field is added that has no default, or one changes its meaning.
+/// Raised when a field without a default is added, or a field changes its meaning.
 const FORMAT: u32 = 1;
-/// Bytes that are kept of what the JSON parser says.
+/// The most bytes of a JSON parser's message that are kept.
 const MOST_SAID: usize = 1_024;
-/// What each report as JSON has as its first field.
+/// The first field of each JSON report.
 const FIRST_FIELD: &str = "\"memscope_format\"";
-/// What the first two lines of each report as text start with.
+/// The first words of the first two lines of each text report.
 const FIRST_WORDS: [&str; 2] = ["live memory: ", "tasks: "];
 
-/// What a file's name says about what is in it.
+/// The format of a file, by its name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Format {
     Json,
@@ -44,7 +44,7 @@ pub(crate) enum Format {
 }
 
 impl Format {
-    /// `None`: the name says nothing; the file is text.
+    /// Returns `None` if the name does not tell; the file is then text.
     pub(crate) fn of(path: &Path) -> Option<Self> {
         let extension = path.extension()?;
         if extension.eq_ignore_ascii_case("json") {
@@ -71,24 +71,26 @@ struct Head {
 }
 
 impl MemorySnapshot {
-    /// Writes the snapshot to a file: as JSON where its name ends in `.json`, else as the table
-    /// that `Display` prints.
+    /// Writes the snapshot to a file: as JSON if its name ends in `.json`, else as the table that
+    /// `Display` prints.
     ///
-    /// A report that is there is replaced as a whole or not at all: a temporary file beside it is
-    /// written and takes its name, its mode and its owner. A new file is for its owner alone (mode
-    /// 0600). Links are followed and stay; devices and pipes are written into, and a pipe that no
-    /// process reads is not waited for.
+    /// An existing report is replaced as a whole or not at all: a temporary file beside it is
+    /// written, and then takes its name, mode and owner. A new file is for its owner alone (mode
+    /// 0600). Links are followed and stay. Devices and pipes are written into; a pipe without a
+    /// reader is an error, not a wait.
     ///
     /// # Errors
     ///
-    /// When the file cannot be written: no such folder, no permission, a full disk. What was there
-    /// before then still is. And when the file that is there is not a report of memscope and not
-    /// empty: it stays. Remove it first, or choose another name.
+    /// When the file cannot be written: no such folder, no permission, a full disk. The previous
+    /// content is then still there.
+    ///
+    /// Also when the existing file is neither a report of memscope nor empty. It stays: remove it
+    /// first, or choose another name.
     pub fn write_to(&self, path: impl AsRef<Path>) -> Result<(), Error> {
         let path = path.as_ref();
         let failed = |error: io::Error| Error::file(path, "write the report", &error);
         let bytes = bytes(self, path).map_err(failed)?;
-        // It is code that names the file: what other processes wrote there is replaced.
+        // The program's code names the file, so what other processes wrote there is replaced.
         write(path, &bytes, &|_| Ok(())).map(drop).map_err(|refused| match refused {
             Refused::Failed(error) => failed(error),
             Refused::Taken(why) => failed(io::Error::other(format!(
@@ -97,8 +99,8 @@ impl MemorySnapshot {
         })
     }
 
-    /// The snapshot that a file holds which [`write_to`](Self::write_to), `report_guard` or
-    /// `MEMSCOPE_REPORT` wrote as JSON.
+    /// Reads a snapshot from a JSON file that [`write_to`](Self::write_to), `report_guard` or
+    /// `MEMSCOPE_REPORT` wrote.
     ///
     /// # Errors
     ///
@@ -110,7 +112,7 @@ impl MemorySnapshot {
         as_text(&bytes).and_then(Self::from_json).map_err(|error| error.in_file(path))
     }
 
-    /// The same, of a file's text.
+    /// Reads a snapshot from the text of a JSON report.
     ///
     /// # Errors
     ///
@@ -123,7 +125,7 @@ impl MemorySnapshot {
     /// let error = MemorySnapshot::from_json("{\"memscope_format\":1,").unwrap_err();
     /// assert!(error.to_string().contains("ends after byte 21"), "{error}");
     /// ```
-    // PERF: of builds: reading is a fifth of all code, and few programs read reports.
+    // PERF: for build times. Reading is a fifth of all code, and few programs read reports.
     #[inline]
     pub fn from_json(text: &str) -> Result<Self, Error> {
         from_json(text).map_err(Error::unreadable)
@@ -154,7 +156,7 @@ fn from_json(text: &str) -> Result<MemorySnapshot, Unreadable> {
         Category::Data => Unreadable::NotReport,
         Category::Syntax | Category::Io => Unreadable::NotJson(text::said(&error, MOST_SAID)),
     })?;
-    // Serde takes an array for fields in their order.
+    // Serde also accepts an array, with the fields in their order.
     let is_object = text.trim_ascii_start().starts_with('{');
     let format = head.memscope_format.filter(|_| is_object).ok_or(Unreadable::NotReport)?;
     if format != FORMAT {
@@ -171,8 +173,8 @@ fn from_json(text: &str) -> Result<MemorySnapshot, Unreadable> {
     serde_json::from_str(text).map_err(|error| Unreadable::Damaged(text::said(&error, MOST_SAID)))
 }
 
-/// The snapshot as it is in a file of this name; without rows, and with their number, where there
-/// is no memory for them.
+/// Returns the bytes of a file with this name. Without memory for all rows, rows are left out, and
+/// their number is written.
 pub(crate) fn bytes(snapshot: &MemorySnapshot, path: &Path) -> io::Result<Vec<u8>> {
     let _work = own_work::work();
     bytes_of(snapshot, path)
@@ -197,7 +199,7 @@ fn bytes_of(snapshot: &MemorySnapshot, path: &Path) -> io::Result<Vec<u8>> {
     Ok(buffer.into_bytes())
 }
 
-/// Whether a file that starts like this is a report, of whatever version, or empty.
+/// Returns whether a file with this beginning is empty, or a report of any version.
 fn is_report(head: &[u8]) -> bool {
     let mut lines = head.split(|&byte| byte == b'\n');
     let is_text = FIRST_WORDS

@@ -1,4 +1,4 @@
-//! Where a path leads: through which links, and to what.
+//! Resolves a path: through which links it leads, and to what.
 
 #[cfg(not(unix))]
 use std::path::absolute;
@@ -13,16 +13,16 @@ pub(super) use unix::{find, is_of_another_user};
 /// What a path leads to.
 #[derive(Debug)]
 pub(super) enum Place {
-    /// What this process has open: it is written on from where it stands.
+    /// A descriptor of this process, written from its current position.
     #[cfg(unix)]
     Descriptor(std::os::fd::RawFd),
-    /// A device, a pipe, or what only `/proc` leads to: it is written into.
+    /// A device, a pipe, or a file that only `/proc` leads to. It is written into.
     Stream(PathBuf),
-    /// A regular file, without links on the way; or nothing yet.
+    /// A regular file with all links resolved, or no file yet.
     File { path: PathBuf, is_there: bool },
 }
 
-/// Where the path leads. Nothing is opened.
+/// Resolves the path, without opening anything.
 #[cfg(not(unix))]
 pub(super) fn find(path: &Path) -> io::Result<Place> {
     let path = fs::canonicalize(path).or_else(|_| absolute(path))?;
@@ -61,15 +61,15 @@ mod unix {
         primitives::privileged::is_privileged,
     };
 
-    /// As many as the kernel follows.
+    /// The kernel's own limit.
     const MOST_LINKS: usize = 40;
     const BY_GROUP_OR_ALL: u32 = 0o022;
     const STICKY: u32 = 0o1000;
 
-    /// Where the path leads. Nothing is opened.
+    /// Resolves the path, without opening anything.
     ///
-    /// Links are followed one by one, so that each can be judged. Those in `/proc` are not what
-    /// their text says, so they stay in the path, and the kernel follows them.
+    /// Follows links one by one, to check each. The text of a link in `/proc` is not its target, so
+    /// such a link stays in the path, and the kernel follows it.
     pub(in crate::output::file) fn find(path: &Path) -> io::Result<Place> {
         let mut rest = VecDeque::new();
         let mut place = PathBuf::new();
@@ -113,7 +113,7 @@ mod unix {
                 push_front(&mut rest, &fs::read_link(&next)?);
             }
         }
-        // The root, or what ends in `..`.
+        // The path is the root, or ends in `..`.
         Err(is_folder())
     }
 
@@ -128,14 +128,14 @@ mod unix {
 
     fn nothing_at(path: PathBuf) -> io::Result<Place> {
         if path.parent().is_some_and(|folder| folder == "/dev") {
-            // Not a file that looks like a device from then on.
+            // A file made here would look like a device from then on.
             return Err(io::Error::other("there is no such device"));
         }
         Ok(Place::File { path, is_there: false })
     }
 
     fn at(path: PathBuf, there: &Metadata) -> io::Result<Place> {
-        // Shared memory is a folder of files like any other.
+        // Shared memory is a folder with regular files.
         let is_of_system =
             path.starts_with("/proc") || path.starts_with("/dev") && !path.starts_with("/dev/shm");
         if there.is_file() && !is_of_system {
@@ -150,13 +150,13 @@ mod unix {
         Ok(Place::Stream(path))
     }
 
-    /// What a link in `/proc` leads to.
+    /// Classifies the target of a link in `/proc`.
     fn behind(path: PathBuf) -> io::Result<Place> {
         judge_stream(fs::metadata(&path)?.file_type())?;
         Ok(own_descriptor(&path).map_or(Place::Stream(path), Place::Descriptor))
     }
 
-    /// The number in `/proc/self/fd/1` and its like.
+    /// Returns the number in `/proc/self/fd/1` and similar paths of this process.
     fn own_descriptor(path: &Path) -> Option<RawFd> {
         let mut parts = path.strip_prefix("/proc").ok()?.iter().map(OsStr::to_str);
         let of = parts.next()??;
@@ -185,14 +185,14 @@ mod unix {
         Err(io::Error::other(why))
     }
 
-    /// Refuses a link that may be a trap, as the kernel does with `fs.protected_symlinks`, but on
-    /// the whole way and also without the sticky bit.
+    /// Refuses a link that may be a trap, as the kernel does with `fs.protected_symlinks`. Unlike
+    /// the kernel, it checks each link on the way, and folders without the sticky bit too.
     fn judge(path: &Path, link: &Metadata, folder: &Metadata) -> io::Result<()> {
         const ROOT: u32 = 0;
         let owner = link.uid();
         let is_ours = owner == effective_user();
         let is_trusted = if is_privileged() {
-            // The caller may own the folder as well.
+            // With raised privileges, the calling user may own the folder as well.
             owner == ROOT
         } else {
             owner == folder.uid() || folder.mode() & BY_GROUP_OR_ALL == 0
@@ -207,8 +207,8 @@ mod unix {
         )))
     }
 
-    /// Whether another user put the file into a folder for all, as `/tmp` is. The kernel protects
-    /// such files with `fs.protected_regular` and `fs.protected_fifos`.
+    /// Returns whether another user put the file into a folder for all users, such as `/tmp`. The
+    /// kernel protects such files with `fs.protected_regular` and `fs.protected_fifos`.
     pub(in crate::output::file) fn is_of_another_user(
         path: &Path,
         there: &Metadata,

@@ -1,15 +1,14 @@
-//! Bytes into the place of an old report, whole or not at all, and never into the place of anything
-//! else.
+//! Replaces an old report as a whole or not at all, and never replaces any other file.
 //!
-//! What is at a path stays what it was, apart from its content: its mode, owner and access control
-//! list, a link that leads to it, a second name that it has.
+//! Only the content at a path changes. Its mode, owner and access control list stay, and so do a
+//! link that leads to it and other names of the file.
 //!
-//! | there is | what happens |
+//! | at the path | what happens |
 //! |---|---|
-//! | nothing | a new file, of mode 0600, that takes the name only if it still is free |
+//! | nothing | a new file, of mode 0600, takes the name only if it is still free |
 //! | a report, or an empty file | a temporary file gets its owner and mode, and then its name |
-//! | a report with several names, or one that a rename cannot keep | its content is written anew |
-//! | a link | the same, with what it leads to; some links of other users are refused |
+//! | a report with several names, or one that cannot be renamed over | it is rewritten in place |
+//! | a link | the same, with its target; some links of other users are refused |
 //! | a device, a pipe, a descriptor | it is written into |
 //! | any other file | it stays |
 
@@ -31,16 +30,16 @@ use super::{
 #[cfg(unix)]
 use super::{place::is_of_another_user, system};
 
-/// A file is new as often as that when others make and remove it all the time.
+/// How often to try again while other processes keep making and removing the file.
 const MOST_TRIES: usize = 8;
-/// A pipe takes as many bytes whole or not at all.
+/// The most bytes that a pipe takes as a whole or not at all.
 #[cfg(unix)]
 const PIPE_BYTES: usize = 4_096;
-/// A reader that reads nothing for so long does not get the rest.
+/// A reader that reads nothing for this long does not get the rest.
 #[cfg(unix)]
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// Tells one content of a file from another.
+/// Identifies a file together with its content.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Identity {
     file: (u64, u64),
@@ -61,7 +60,7 @@ impl Identity {
     }
 }
 
-/// Why the file that is there stays as it is. A report could take another name.
+/// Why the existing file stays. The report may be written under another name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Taken {
     NotReport,
@@ -100,11 +99,11 @@ impl From<io::Error> for Refused {
     }
 }
 
-/// Whether a report that is there may be replaced.
+/// Decides whether an existing report may be replaced.
 pub(crate) type Rule<'a> = &'a dyn Fn(&Metadata) -> Result<(), Taken>;
 
-/// Writes the bytes to where the path leads. What is there now can be told from other files; a
-/// stream cannot.
+/// Writes the bytes to the target of the path. Returns the identity of the written file, or `None`
+/// for a stream, which has none.
 pub(crate) fn write(
     path: &Path,
     bytes: &[u8],
@@ -131,7 +130,7 @@ pub(crate) fn write(
     Err(Refused::Failed(io::ErrorKind::AlreadyExists.into()))
 }
 
-/// NOTE: some file systems say only when a file is synced that there is no room for it.
+/// NOTE: some file systems report a full disk only when the file is synced.
 fn fill(mut file: &File, bytes: &[u8]) -> io::Result<Identity> {
     file.write_all(bytes)?;
     say_when(file);
@@ -139,9 +138,10 @@ fn fill(mut file: &File, bytes: &[u8]) -> io::Result<Identity> {
     Ok(Identity::of(&file.metadata()?))
 }
 
-/// The kernel's own times of files lag by milliseconds, in which another process may start.
+/// Sets the file's time. The kernel's own time lags by milliseconds, in which another process may
+/// start.
 fn say_when(file: &File) {
-    // Of a file of another user it stays the kernel's.
+    // A file of another user keeps the kernel's time.
     drop(file.set_modified(SystemTime::now()));
 }
 
@@ -175,7 +175,7 @@ fn replace_old(path: &Path, old: File, there: &Metadata, bytes: &[u8]) -> io::Re
         return write_anew(&old, bytes);
     }
     match replace_whole(path, bytes, |new| dress(new, &old, there)) {
-        // A folder that may not be written, an owner that cannot be given, a file that is mounted.
+        // A read-only folder, an owner that may not be set, or a mount point.
         Err(error) if is_beyond_rename(&error) => write_anew(&old, bytes),
         done => done,
     }
@@ -183,12 +183,12 @@ fn replace_old(path: &Path, old: File, there: &Metadata, bytes: &[u8]) -> io::Re
 
 #[cfg(not(unix))]
 fn replace_old(path: &Path, old: File, _: &Metadata, bytes: &[u8]) -> io::Result<Identity> {
-    // An open file may not be replaced.
+    // This platform cannot replace an open file.
     drop(old);
     replace_whole(path, bytes, |_| Ok(()))
 }
 
-/// For reading, and also for writing: a file that may not be written is not replaced either.
+/// Opens the old file for reading and writing. A write-protected file is not replaced either.
 fn open_old(path: &Path) -> Result<File, Refused> {
     let mut options = File::options();
     #[cfg(unix)]
@@ -206,7 +206,7 @@ fn open_old(path: &Path) -> Result<File, Refused> {
     }
 }
 
-/// As much as tells a report from other files.
+/// Reads enough of a file to recognise a report.
 fn head(file: &File) -> io::Result<Vec<u8>> {
     let mut head = Vec::new();
     file.take(512).read_to_end(&mut head)?;
@@ -225,7 +225,7 @@ fn replace_whole(
     Ok(identity)
 }
 
-/// Gives the new file what the old one has.
+/// Gives the new file the owner, attributes and mode of the old one.
 #[cfg(unix)]
 fn dress(new: &File, old: &File, there: &Metadata) -> io::Result<()> {
     use std::os::unix::fs::{MetadataExt, fchown};
@@ -237,7 +237,8 @@ fn dress(new: &File, old: &File, there: &Metadata) -> io::Result<()> {
     system::copy_attributes(old, new)?;
     #[cfg(not(any(target_os = "linux", target_os = "android")))]
     let _ = old;
-    // Last: another owner takes bits away, and an access control list changes those of the group.
+    // Must come last: a change of owner clears bits, and an access control list changes the
+    // group's.
     new.set_permissions(there.permissions())
 }
 
@@ -247,10 +248,10 @@ fn is_beyond_rename(error: &io::Error) -> bool {
     matches!(error.kind(), PermissionDenied | ReadOnlyFilesystem | ResourceBusy | Unsupported)
 }
 
-/// Writes the same file anew. What needs more room is written first, so that a full disk is found
-/// before anything is lost; a failure after that puts the old content back.
+/// Rewrites the same file in place. The part beyond the old length comes first, so that a full disk
+/// is found before anything is lost. After a later failure the old content is restored.
 ///
-/// NOTE: the one way in which a report can be seen half written, or stay so if the machine fails.
+/// NOTE: only here can a report be seen half written; if the machine fails, it stays so.
 #[cfg(unix)]
 fn write_anew(mut file: &File, bytes: &[u8]) -> io::Result<Identity> {
     use std::{io::Seek, os::unix::fs::FileExt};
@@ -277,7 +278,7 @@ fn write_anew(mut file: &File, bytes: &[u8]) -> io::Result<Identity> {
     Ok(Identity::of(&file.metadata()?))
 }
 
-/// Past this limit a write ends the process by a signal.
+/// Fails beyond the file size limit, where a write would end the process by a signal.
 #[cfg(unix)]
 fn check_limit(end: u64) -> io::Result<()> {
     if end > crate::output::os_hooks::file_size_limit() {
@@ -294,7 +295,7 @@ fn check_limit(_: u64) -> io::Result<()> {
 #[cfg(unix)]
 fn open_stream(path: &Path) -> io::Result<File> {
     use std::os::unix::fs::OpenOptionsExt;
-    // A pipe that no process reads is not waited for.
+    // `O_NONBLOCK`: does not wait for a reader of a pipe.
     let flags = libc::O_NONBLOCK | libc::O_NOCTTY;
     let opened = File::options().append(true).custom_flags(flags).open(path);
     opened.map_err(|error| match error.raw_os_error() {
@@ -308,13 +309,13 @@ fn open_stream(path: &Path) -> io::Result<File> {
     File::options().append(true).open(path)
 }
 
-/// Writes on from where the file stands, and waits for a slow reader, but not for ever.
+/// Writes from the current position of the file. Waits for a slow reader, within a limit.
 #[cfg(unix)]
 fn into(mut file: &File, bytes: &[u8]) -> io::Result<()> {
     use std::io::Seek;
     let there = file.metadata()?;
     let at_once = if there.is_file() {
-        // It may be open for appending.
+        // The file may be open for appending.
         let from = file.stream_position()?.max(there.len());
         check_limit(from.saturating_add(bytes.len() as u64))?;
         bytes.len()
@@ -334,7 +335,7 @@ fn into(mut file: &File, bytes: &[u8]) -> io::Result<()> {
             Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
             Ok(count) => (rest, last) = (&rest[count..], Instant::now()),
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            // It has room, but not for all of this.
+            // The pipe has room, but not for all of this part.
             Err(error) if error.kind() == io::ErrorKind::WouldBlock && !left.is_zero() => {
                 std::thread::sleep(Duration::from_millis(1));
             }
@@ -349,12 +350,12 @@ fn into(mut file: &File, bytes: &[u8]) -> io::Result<()> {
     file.write_all(bytes)
 }
 
-/// Whether what is written there comes after what was, and replaces nothing.
+/// Returns whether writing there appends, and replaces nothing.
 pub(crate) fn is_stream(path: &Path) -> bool {
     place::find(path).is_ok_and(|place| !matches!(place, Place::File { .. }))
 }
 
-/// What is there now, to be compared with what was written.
+/// Returns the identity of the file at the path, to compare with what was written.
 pub(crate) fn identity(path: &Path) -> Option<Identity> {
     fs::metadata(path).ok().filter(Metadata::is_file).map(|file| Identity::of(&file))
 }

@@ -1,4 +1,4 @@
-//! What writing reports asks the operating system for beyond the standard library; `unsafe` for
+//! The system calls for writing reports that the standard library lacks; `unsafe` is here for
 //! nothing else.
 
 use std::{
@@ -8,26 +8,26 @@ use std::{
     time::Duration,
 };
 
-/// The user whose rights decide what this process may do to files.
+/// Returns the user whose rights apply to this process's file accesses.
 pub(super) fn effective_user() -> u32 {
     // SAFETY: returns a number.
     unsafe { libc::geteuid() }
 }
 
-/// The same open file as this descriptor's: with its position, which both move.
+/// Duplicates a descriptor: the same open file, with a shared position.
 pub(super) fn same_file(descriptor: RawFd) -> io::Result<File> {
-    /// Those below are the program's standard streams, open or not.
+    /// Lower numbers are the program's standard streams, open or not.
     const LEAST: libc::c_int = 3;
-    // SAFETY: makes a new descriptor, or fails where this one is not open.
+    // SAFETY: makes a new descriptor, or fails if this one is not open.
     let own = unsafe { libc::fcntl(descriptor, libc::F_DUPFD_CLOEXEC, LEAST) };
     if own == -1 {
         return Err(io::Error::last_os_error());
     }
-    // SAFETY: just made, and nothing else has it.
+    // SAFETY: just made, and owned by nothing else.
     Ok(unsafe { OwnedFd::from_raw_fd(own) }.into())
 }
 
-/// Whether the file takes bytes within this time; an error where its reader is gone.
+/// Returns whether the file takes bytes within this time; an error if its reader is gone.
 pub(super) fn takes_bytes(file: &File, within: Duration) -> io::Result<bool> {
     let mut poll = libc::pollfd { fd: file.as_raw_fd(), events: libc::POLLOUT, revents: 0 };
     let milliseconds = libc::c_int::try_from(within.as_millis()).unwrap_or(libc::c_int::MAX);
@@ -55,11 +55,11 @@ mod linux {
         path::Path,
     };
 
-    /// What the kernel allows at most, for the list of names and for one value.
+    /// The kernel's limit for the list of names, and for one value.
     const MOST_BYTES: usize = 64 << 10;
     const ACCESS_LIST: &CStr = c"system.posix_acl_access";
 
-    /// Gives an unnamed file a name, unless that is taken.
+    /// Gives an unnamed file a name, unless the name is taken.
     pub(in crate::output::file) fn name_it(file: &File, path: &Path) -> io::Result<()> {
         let from = c_string(format!("/proc/self/fd/{}", file.as_raw_fd()).as_bytes())?;
         let to = c_string(path.as_os_str().as_bytes())?;
@@ -69,14 +69,14 @@ mod linux {
         done(result)
     }
 
-    /// Gives a file what else another one has: its access control list, and attributes of users.
+    /// Copies the access control list and the user attributes of a file.
     pub(in crate::output::file) fn copy_attributes(from: &File, to: &File) -> io::Result<()> {
         let mut names = vec![0u8; MOST_BYTES];
         // SAFETY: a buffer and its length.
         let length =
             unsafe { libc::flistxattr(from.as_raw_fd(), names.as_mut_ptr().cast(), names.len()) };
         let Ok(length) = usize::try_from(length) else {
-            // A file system without attributes.
+            // The file system has no attributes.
             return Ok(());
         };
         let mut is_listed = false;
@@ -84,14 +84,14 @@ mod linux {
             let Ok(name) = CStr::from_bytes_with_nul(name) else { continue };
             is_listed |= name == ACCESS_LIST;
             let copied = copy(from, to, name);
-            // The system gives each file the label that it should have.
+            // The system sets the security label of each file itself.
             if !name.to_bytes().starts_with(b"security.") {
                 copied?;
             }
         }
         if !is_listed {
-            // SAFETY: a C string. The list may have come from the folder, and most often there is
-            // none.
+            // SAFETY: a C string. The new file may have inherited a list from the folder; most
+            // often there is none.
             unsafe { libc::fremovexattr(to.as_raw_fd(), ACCESS_LIST.as_ptr()) };
         }
         Ok(())
@@ -104,7 +104,7 @@ mod linux {
         let length = unsafe { libc::fgetxattr(from.as_raw_fd(), name.as_ptr(), buffer, room) };
         let length = usize::try_from(length).map_err(|_| io::Error::last_os_error())?;
         let (value, none) = (value.as_ptr().cast(), 0);
-        // SAFETY: a C string, and as many bytes as were just written there.
+        // SAFETY: a C string, and as many bytes as `fgetxattr` has just written there.
         let result = unsafe { libc::fsetxattr(to.as_raw_fd(), name.as_ptr(), value, length, none) };
         done(result)
     }

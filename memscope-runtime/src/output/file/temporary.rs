@@ -1,9 +1,9 @@
-//! The file that takes the place of an old report once it is whole.
+//! The temporary file that replaces an old report once it is complete.
 //!
-//! On Linux it has no name until then, so nothing is left of it when the process dies. Elsewhere,
-//! and on file systems that cannot do that, its name is `.memscope-<process id>-<number>.tmp`, and
-//! it is locked as long as its writer lives. So a file with such a name that no process has locked
-//! is what a dead one left: it is removed.
+//! On Linux it has no name until then, so a process that dies leaves nothing behind. Elsewhere, and
+//! on file systems without such files, its name is `.memscope-<process id>-<number>.tmp`. Its
+//! writer locks it as long as it lives. So a file with such a name and without a lock is left from
+//! a dead process, and is removed.
 
 use std::{
     fs::{self, File},
@@ -15,10 +15,10 @@ use std::{
 #[cfg(any(target_os = "linux", target_os = "android"))]
 use super::system::name_it;
 
-/// As many processes with the same id, in containers that share a folder, may write at one time.
+/// How many processes with the same id, in containers that share a folder, may write at one time.
 const MOST_NAMES: u32 = 64;
 
-/// A file without a name or with one of its own; removed when dropped.
+/// A temporary file, without a name or with one of its own; removed when dropped.
 #[derive(Debug)]
 pub(super) struct Temporary {
     file: File,
@@ -54,7 +54,7 @@ impl Temporary {
         &self.file
     }
 
-    /// The first of this process's names that is free, and what `make` made there.
+    /// Returns the first free name of this process, and what `make` made there.
     fn take_name<T>(
         folder: &Path,
         make: impl Fn(&Path) -> io::Result<T>,
@@ -74,12 +74,13 @@ impl Temporary {
         ))
     }
 
-    /// Takes a name that no file has: otherwise the error is `AlreadyExists`.
+    /// Gives the file a new name; fails with `AlreadyExists` if another file has it.
     pub(super) fn become_new(self, path: &Path) -> io::Result<()> {
         let Some(name) = &self.name else { return name_it(&self.file, path) };
         match fs::hard_link(name, path) {
             Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
-                // NOTE: a file system without hard links. Between the two calls a file may appear.
+                // NOTE: on a file system without hard links, another file may appear between the
+                // two calls.
                 if fs::symlink_metadata(path).is_ok() {
                     return Err(io::ErrorKind::AlreadyExists.into());
                 }
@@ -89,7 +90,7 @@ impl Temporary {
         }
     }
 
-    /// Takes the name of the file that is there.
+    /// Takes the name of an existing file.
     pub(super) fn replace(mut self, path: &Path) -> io::Result<()> {
         if self.name.is_none() {
             left::hold(&self.file);
@@ -106,7 +107,7 @@ impl Temporary {
 impl Drop for Temporary {
     fn drop(&mut self) {
         if let Some(name) = &self.name {
-            // Nothing to be done if that fails as well.
+            // If that fails too, the file stays.
             drop(fs::remove_file(name));
         }
     }
@@ -116,14 +117,14 @@ fn is_taken<T>(made: &io::Result<T>) -> bool {
     matches!(made, Err(error) if error.kind() == io::ErrorKind::AlreadyExists)
 }
 
-/// A file that vanishes with its last descriptor; `None`: not on this file system.
+/// Opens a file that vanishes with its last descriptor. Returns `None` if the file system has none.
 #[cfg(any(target_os = "linux", target_os = "android"))]
 fn unnamed(folder: &Path) -> Option<File> {
     use std::os::{fd::AsRawFd, unix::fs::OpenOptionsExt};
     let mut options = File::options();
     options.read(true).write(true).custom_flags(libc::O_TMPFILE).mode(0o600);
     let file = options.open(folder).ok()?;
-    // It gets its name through there.
+    // The file gets its name through this path.
     let is_seen = fs::symlink_metadata(format!("/proc/self/fd/{}", file.as_raw_fd())).is_ok();
     is_seen.then_some(file)
 }
@@ -138,7 +139,7 @@ fn name_it(_: &File, _: &Path) -> io::Result<()> {
     Err(io::ErrorKind::Unsupported.into())
 }
 
-/// Elsewhere a lock would keep readers out, and what is left stays.
+/// On other platforms a lock would keep readers out, so what a dead process left stays.
 #[cfg(not(unix))]
 mod left {
     use std::{fs::File, io, path::Path};
@@ -156,7 +157,7 @@ mod left {
     pub(super) fn hold(_: &File) {}
 }
 
-/// What a process that died while it wrote has left behind.
+/// The temporary files that dead processes have left behind.
 #[cfg(unix)]
 mod left {
     use std::{
@@ -168,17 +169,17 @@ mod left {
 
     use crate::{alloc::current::exempt, output::file::system::effective_user, primitives::Lock};
 
-    /// Folders that this process has swept. Past so many it sweeps again.
+    /// How many swept folders this process remembers. Beyond this number it sweeps them again.
     const MOST_FOLDERS: usize = 64;
-    /// A folder may be huge.
+    /// Limits the work in a huge folder.
     const MOST_ENTRIES: usize = 10_000;
 
     static SWEPT: Lock<Vec<PathBuf>> =
         Lock::new(Vec::new(), |half_written| mem::forget(mem::take(half_written)));
 
-    /// Removes what is left in a folder, once for each.
+    /// Removes the left files in a folder, once for each folder.
     pub(super) fn sweep(folder: &Path) {
-        // The list stays, and a task may be writing.
+        // `exempt`, because the list stays allocated, and a task may be current here.
         exempt(|| sweep_once(folder));
     }
 
@@ -200,7 +201,7 @@ mod left {
         }
     }
 
-    /// `.memscope-<process id>-<number>.tmp`.
+    /// Returns whether the name is `.memscope-<process id>-<number>.tmp`.
     fn is_name(name: &str) -> bool {
         let is_number = |text: &str| {
             !text.is_empty() && text.len() <= 10 && text.bytes().all(|byte| byte.is_ascii_digit())
@@ -211,7 +212,8 @@ mod left {
             .is_some_and(|(pid, number)| is_number(pid) && is_number(number))
     }
 
-    /// Removes the file if it is certainly what a dead process of this user left.
+    /// Removes the file if it is certainly left from a dead process of this user. Returns whether
+    /// it did.
     pub(super) fn remove(path: &Path) -> bool {
         is_left(path) && fs::remove_file(path).is_ok()
     }
@@ -228,10 +230,10 @@ mod left {
             && is_still(&file, path)
     }
 
-    /// Locks a new file. Another process may have found and removed it before that.
+    /// Locks a new file. Fails if another process has found and removed it before.
     pub(super) fn lock(file: &File, path: &Path) -> io::Result<()> {
         let is_ours = match file.try_lock() {
-            // NOTE: on a file system without locks nothing is ever removed by another process.
+            // NOTE: on a file system without locks, no process removes the files of another.
             Err(TryLockError::Error(_)) => true,
             Err(TryLockError::WouldBlock) => false,
             Ok(()) => is_still(file, path),
@@ -241,7 +243,7 @@ mod left {
 
     /// Locks a file that has no name yet.
     pub(super) fn hold(file: &File) {
-        // Without locks as above.
+        // On a file system without locks, as above.
         drop(file.try_lock());
     }
 
@@ -341,7 +343,8 @@ mod tests {
         for is_named in [true, false] {
             let folder = Folder::new("again");
             let name = |number| format!(".memscope-{}-{number}.tmp", process::id());
-            // As a process in another container has them, which has the same id: one is dead.
+            // The names of a process with the same id in another container; one such process is
+            // dead.
             let [dead, alive] = [0, 1].map(|number| folder.0.join(name(number)));
             fs::write(&alive, "alive").expect("a folder");
             let of_another = File::open(&alive).expect("there");

@@ -1,8 +1,8 @@
-//! Where the operating system calls memscope: before `main`, at exit and on signals. Here is what
-//! reports need `unsafe` for.
+//! The calls of the operating system into memscope: before `main`, at exit and on signals. Reports
+//! need `unsafe` here.
 //!
-//! Before `main` only the environment is read. The exit and signal handlers are installed when a
-//! report is asked for. No thread is started there.
+//! Before `main` only the environment is read, and no thread is started. The exit and signal
+//! handlers are installed when a report is asked for.
 
 #[cfg(all(feature = "report-file", target_os = "linux"))]
 mod copy;
@@ -20,9 +20,9 @@ mod before_main {
         drop(catch_unwind(start::start));
     }
 
-    // SAFETY: the loader calls each pointer in this section, once, on the main thread, before
-    // `main`; C compilers fill it too. What `before_main` uses of the standard library
-    // (environment, files, threads, the panic hook) needs nothing that is set up in between.
+    // SAFETY: the loader calls each pointer in this section once, on the main thread, before
+    // `main`; C compilers fill the section too. `before_main` uses the environment, files, threads
+    // and the panic hook of the standard library, none of which needs a set-up in between.
     #[used]
     #[cfg_attr(
         any(
@@ -44,12 +44,11 @@ mod before_main {
 #[cfg(unix)]
 pub(crate) use forks::watch as watch_forks;
 
-/// What `fork` leaves behind is put in order on the child's only thread, before `fork` returns
-/// there.
+/// Repairs what `fork` leaves behind, on the child's only thread and before `fork` returns there.
 ///
-/// Children that get their memory from their parent only until they execute another program
-/// (`vfork`, `posix_spawn`, and so most of `std::process::Command`) are not called, and need not
-/// be.
+/// The handlers do not run in children that use their parent's memory until they execute another
+/// program (`vfork`, `posix_spawn`, and so most of `std::process::Command`). They are not needed
+/// there.
 #[cfg(unix)]
 mod forks {
     use std::ffi::c_int;
@@ -68,7 +67,7 @@ mod forks {
 
         type Handler = Option<extern "C" fn()>;
 
-        // SAFETY: as POSIX declares it; the handlers are functions for ever.
+        // SAFETY: as POSIX declares it; the handlers are static functions.
         unsafe extern "C" {
             pub(super) safe fn pthread_atfork(
                 prepare: Handler,
@@ -78,16 +77,16 @@ mod forks {
         }
     }
 
-    /// Only atomics and thread-locals without destructors: so it is safe whatever the other threads
-    /// of the parent were doing, and nothing in it can panic.
+    /// Uses only atomics and thread-locals without destructors. So it is safe, whatever the
+    /// parent's other threads were doing, and cannot panic.
     extern "C" fn forked() {
         fork::begin();
         collector::forked();
         fork::note_left_behind(thread_exit::forked());
     }
 
-    /// Has [`forked`] called in every child from now on. Where there is no memory for that, a
-    /// child's locks may wait.
+    /// Makes every future child call [`forked`]. If there is no memory for that, a child may wait
+    /// at memscope's locks.
     pub(crate) fn watch() {
         static WATCHES: AtomicU8 = AtomicU8::new(0);
         const DONE: c_int = 0;
@@ -113,7 +112,7 @@ mod at_the_end {
     mod c {
         use std::ffi::c_int;
 
-        // SAFETY: as the C standard declares it; the callback is a function for ever.
+        // SAFETY: as the C standard declares it; the callback is a static function.
         unsafe extern "C" {
             pub(super) safe fn atexit(callback: extern "C" fn()) -> c_int;
         }
@@ -123,30 +122,30 @@ mod at_the_end {
         drop(catch_unwind(auto_report::exiting));
     }
 
-    /// Has the reports written when the process exits; false where that cannot be.
+    /// Has the reports written when the process exits. Returns false if that is not possible.
     pub(crate) fn at_exit() -> bool {
         const DONE: c_int = 0;
         c::atexit(exiting) == DONE
     }
 }
 
-/// The most bytes that a file may have (`ulimit -f`): a write past it would end the process by a
-/// signal.
+/// Returns the file size limit (`ulimit -f`): a write beyond it would end the process by a signal.
 #[cfg(all(feature = "report-file", unix))]
 pub(crate) fn file_size_limit() -> u64 {
     let mut limit = libc::rlimit { rlim_cur: libc::RLIM_INFINITY, rlim_max: libc::RLIM_INFINITY };
-    // SAFETY: the call writes to the place given, if anywhere.
+    // SAFETY: the call writes at most to the given struct.
     unsafe { libc::getrlimit(libc::RLIMIT_FSIZE, &raw mut limit) };
     wide(limit.rlim_cur)
 }
 
-/// The types of the system's numbers are not the same everywhere.
+/// Widens a number of the system, whose type depends on the platform.
 #[cfg(all(feature = "report-file", unix))]
 fn wide(number: impl TryInto<u64>) -> u64 {
     number.try_into().unwrap_or(u64::MAX)
 }
 
-/// A number that no other living thread has. May be called in a signal handler.
+/// Returns a number that identifies this thread among the living ones. May be called in a signal
+/// handler.
 #[cfg(all(feature = "report-file", unix))]
 #[allow(clippy::cast_possible_truncation, reason = "an address, or a number as wide as one")]
 pub(crate) fn this_thread() -> usize {
@@ -155,20 +154,20 @@ pub(crate) fn this_thread() -> usize {
     thread as usize
 }
 
-/// Nanoseconds of a clock that is never set back. May be called in a signal handler.
+/// Returns the nanoseconds of a clock that is never set back. May be called in a signal handler.
 #[cfg(all(feature = "report-file", unix))]
 fn monotonic_ns() -> u64 {
     let mut now = libc::timespec { tv_sec: 0, tv_nsec: 0 };
-    // SAFETY: a place for the time.
+    // SAFETY: the pointer is to memory for the time.
     unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &raw mut now) };
     wide(now.tv_sec).saturating_mul(1_000_000_000).saturating_add(wide(now.tv_nsec))
 }
 
-/// Lets this thread sleep for less than a second. May be called in a signal handler.
+/// Lets this thread sleep, for less than a second. May be called in a signal handler.
 #[cfg(all(feature = "report-file", unix))]
 fn pause(milliseconds: u16) {
     let tv_nsec = std::ffi::c_long::from(milliseconds) * 1_000_000;
     let pause = libc::timespec { tv_sec: 0, tv_nsec };
-    // SAFETY: reads the time given. A signal may end the sleep early.
+    // SAFETY: reads the given time. A signal may end the sleep early.
     unsafe { libc::nanosleep(&raw const pause, std::ptr::null_mut()) };
 }

@@ -1,22 +1,22 @@
-//! SIGINT and SIGTERM, where they would end the process.
+//! Handlers for SIGINT and SIGTERM, where these signals would end the process.
 //!
 //! A signal that the program handles, ignores or blocks stays the program's:
 //!
-//! - A handler is installed only where the action is the default one, and it replaces none.
-//! - Where the program installs a handler later that calls the one before (Tokio's does), a report
-//!   is written if `memscope-signal` exists, and nothing else is done.
-//! - No thread of memscope's takes a signal, so a blocked one waits for `sigwait` or `signalfd`.
+//! - A handler is installed only if the action is the default one, so it replaces no other.
+//! - The program may later install a handler that calls the previous one, as Tokio does. Then a
+//!   report is written if `memscope-signal` exists, and nothing else is done.
+//! - No thread of memscope takes a signal, so a blocked one waits for `sigwait` or `signalfd`.
 //!
-//! Else the signal ends the process, as it would have without memscope: by that signal. First the
-//! report is written, by the thread `memscope-signal` or, where no task has been polled yet and so
-//! no thread exists, by a [copy] of the process. Meanwhile the interrupted thread stays
-//! in the handler, so the program does not see its system calls interrupted. The actions are the
-//! default ones from the first signal on: a second one of either kind ends the process at once.
+//! In all other cases the signal ends the process, as it would without memscope, and by that same
+//! signal. The report is written first: by the thread `memscope-signal`, or by a [copy] of the
+//! process if no task has been polled and so no thread exists. The interrupted thread stays in the
+//! handler meanwhile, so the program does not see interrupted system calls. From the first signal
+//! on the actions are the default ones, so a second signal of either kind ends the process at once.
 //!
 //! The kernel does not end process 1 of a container by a default action. There each signal writes a
-//! report and the program goes on, as it would have.
+//! report and the program continues, as it would without memscope.
 //!
-//! Nothing here has a file descriptor: a program may close all that it does not know.
+//! Nothing here has a file descriptor, because a program may close those that it does not know.
 
 use std::{
     ffi::c_int,
@@ -31,13 +31,13 @@ use crate::output::auto_report;
 
 const SIGNALS: [c_int; 2] = [libc::SIGINT, libc::SIGTERM];
 
-/// How long the interrupted thread waits for its process to end. It may hold what the report needs,
-/// such as a lock of `malloc`: then the report is written after this time.
+/// How long the interrupted thread waits for the end of the process. It may hold what the report
+/// needs, such as a lock of `malloc`; the report is then written after this time.
 const MOST_WAIT_NS: u64 = 2_000_000_000;
 
-/// Whether `memscope-signal` has been started: it answers what it is asked meanwhile once it runs.
+/// Whether `memscope-signal` has been started. It answers earlier requests once it runs.
 static HAS_THREAD: AtomicBool = AtomicBool::new(false);
-/// A report is asked for: 1, else 0. The thread waits for it.
+/// 1 while a report is requested, else 0. The thread waits for it.
 static ASKED: AtomicU32 = AtomicU32::new(0);
 /// The signal that ends the process once its report is written; 0: none.
 static ENDING: AtomicI32 = AtomicI32::new(0);
@@ -47,16 +47,16 @@ pub(crate) fn install_signals() {
     SIGNALS.into_iter().for_each(install);
 }
 
-/// Notes that the thread has been started.
+/// Notes that `memscope-signal` has been started.
 pub(crate) fn note_thread() {
     HAS_THREAD.store(true, Ordering::Relaxed);
 }
 
-/// Writes a report each time that the handler asks for one, for ever.
+/// Writes a report whenever the handler requests one. Does not return.
 pub(crate) fn answer_signals() {
     loop {
         wake::wait(&ASKED);
-        // Acquire: the signal is seen that the report is asked for by (pairs with `wake`).
+        // Acquire; pairs with the Release in `wake::wake`: the requesting handler's signal is seen.
         ASKED.swap(0, Ordering::Acquire);
         auto_report::write_all();
         let signal = ENDING.load(Ordering::Relaxed);
@@ -68,7 +68,7 @@ pub(crate) fn answer_signals() {
 }
 
 /// Sends the signal again, now that its action is the default one. A program that has installed a
-/// handler meanwhile gets it there; one that has blocked it meanwhile finds it.
+/// handler or blocked the signal meanwhile gets it that way.
 fn end_now(signal: c_int) {
     if is_process_1() {
         // The kernel ignores the default action.
@@ -76,25 +76,27 @@ fn end_now(signal: c_int) {
     } else {
         // SAFETY: always succeeds.
         let here = unsafe { libc::getpid() };
-        // SAFETY: sends a signal to this process; nothing is passed.
+        // SAFETY: sends a signal to this process, with no data.
         unsafe { libc::kill(here, signal) };
     }
 }
 
-/// NOTE: a signal handler. What it calls may be called there: atomics, and system calls. It leaves
-/// `errno` as it was.
+/// The signal handler.
+///
+/// NOTE: everything that it calls may be called in a signal handler: atomics and system calls. It
+/// restores `errno`.
 extern "C" fn on_signal(signal: c_int) {
     let _errno = Errno::save();
     let handler = handler(signal);
-    // The first signal has taken the handler away just after this one was on its way here.
-    // Acquire pairs with the store in `end_after_report`.
+    // The first signal removed the handler while this one was already on its way here. Acquire;
+    // pairs with the Release in `end_after_report`.
     let is_second = handler == Some(libc::SIG_DFL) && ENDING.load(Ordering::Acquire) != 0;
-    // Else a handler of the program calls this one.
+    // Otherwise a handler of the program calls this one.
     let is_called_by_kernel = is_second || handler == Some(ours());
     match (is_called_by_kernel, auto_report::is_our_process()) {
         (true, true) if !is_second => end_after_report(signal),
         (true, _) => {
-            // A forked child writes no report: the file is its parent's.
+            // A forked child writes no report: the file belongs to its parent.
             set_default(signal);
             raise(signal);
         }
@@ -107,7 +109,8 @@ extern "C" fn on_signal(signal: c_int) {
 
 /// Ends the process by this signal once its report is written.
 fn end_after_report(signal: c_int) {
-    // Release: seen where the handler is seen to be gone.
+    // Release; pairs with the Acquire in `on_signal`: a handler that is seen removed has stored
+    // this.
     ENDING.store(signal, Ordering::Release);
     SIGNALS.into_iter().filter(|signal| handler(*signal) == Some(ours())).for_each(set_default);
     if ask() {
@@ -126,7 +129,7 @@ fn end_after_report(signal: c_int) {
     }
 }
 
-/// Has the thread write a report; false where there is no thread.
+/// Requests a report from the thread. Returns false if there is no thread.
 fn ask() -> bool {
     let has_thread = HAS_THREAD.load(Ordering::Relaxed);
     if has_thread {
@@ -135,7 +138,7 @@ fn ask() -> bool {
     has_thread
 }
 
-/// Waits until the process ends, or the program has taken the signal over meanwhile.
+/// Waits until the process ends, or the program has taken the signal over.
 fn wait_for_the_end() {
     const STEP_MS: u16 = 5;
     let start_ns = super::monotonic_ns();
@@ -155,10 +158,10 @@ fn ours() -> libc::sighandler_t {
     handler as libc::sighandler_t
 }
 
-/// The action of a signal now.
+/// Returns the current action of a signal.
 fn action(signal: c_int) -> Option<libc::sigaction> {
     let mut action = MaybeUninit::<libc::sigaction>::zeroed();
-    // SAFETY: with no new action the call only writes the old one to the place given; it may be
+    // SAFETY: without a new action the call only writes the old one to the given struct. It may be
     // called in handlers.
     let result = unsafe { libc::sigaction(signal, ptr::null(), action.as_mut_ptr()) };
     // SAFETY: zeroed, which is valid for this struct of numbers, or written.
@@ -171,7 +174,7 @@ fn handler(signal: c_int) -> Option<libc::sighandler_t> {
 
 fn install(signal: c_int) {
     if handler(signal) == Some(libc::SIG_DFL) {
-        // Not blocked while its handler runs, so that a second one ends the process at once.
+        // `SA_NODEFER`: a second signal is not blocked, and so ends the process at once.
         let flags = libc::SA_RESTART | libc::SA_ONSTACK | libc::SA_NODEFER;
         set_action(signal, ours(), flags);
     }
@@ -185,18 +188,18 @@ fn set_action(signal: c_int, handler: libc::sighandler_t, flags: c_int) {
     let Some(mut action) = action(signal) else { return };
     action.sa_sigaction = handler;
     action.sa_flags = flags;
-    // SAFETY: a place for a set of signals.
+    // SAFETY: the pointer is to memory for a signal set.
     unsafe { libc::sigemptyset(&raw mut action.sa_mask) };
-    // SAFETY: a whole action: the default one, or a handler that does only what handlers may do.
+    // SAFETY: a complete action: the default one, or a handler that does only what handlers may do.
     unsafe { libc::sigaction(signal, &raw const action, ptr::null_mut()) };
 }
 
 fn raise(signal: c_int) {
-    // SAFETY: sends a signal to this thread; nothing is passed.
+    // SAFETY: sends a signal to this thread, with no data.
     unsafe { libc::raise(signal) };
 }
 
-/// The thread's `errno`, put back when dropped: the interrupted code may be about to read it.
+/// The thread's `errno`, restored when dropped: the interrupted code may be about to read it.
 struct Errno(c_int);
 
 impl Errno {
@@ -215,7 +218,7 @@ impl Drop for Errno {
     }
 }
 
-/// Where this thread's `errno` is; null on systems that are not known here.
+/// Returns the address of this thread's `errno`, or null on other systems.
 fn errno() -> *mut c_int {
     #[cfg(any(target_os = "linux", target_os = "dragonfly"))]
     // SAFETY: returns the address of a thread-local.
@@ -238,7 +241,7 @@ fn errno() -> *mut c_int {
     ptr::null_mut()
 }
 
-/// A word that a handler wakes a thread by. A futex has no descriptor, and needs no memory.
+/// A word by which a handler wakes a thread. A futex needs no descriptor and no memory.
 #[cfg(any(target_os = "linux", target_os = "android"))]
 mod wake {
     use std::{
@@ -252,24 +255,25 @@ mod wake {
         while word.load(Ordering::Relaxed) == 0 {
             const NO_TIMEOUT: *const libc::timespec = ptr::null();
             let wait = libc::FUTEX_WAIT | libc::FUTEX_PRIVATE_FLAG;
-            // SAFETY: waits on a word that lives as long as this call, for ever if need be.
+            // SAFETY: waits, for ever if need be, on a word that outlives the call.
             unsafe { libc::syscall(libc::SYS_futex, word.as_ptr(), wait, 0, NO_TIMEOUT) };
         }
     }
 
-    /// Sets the word to 1, and ends the wait for it.
+    /// Sets the word to 1, and wakes the waiting thread.
     pub(super) fn wake(word: &AtomicU32) {
         const ONE: c_int = 1;
-        // Release: what was written before is seen by the thread (pairs with `answer_signals`).
+        // Release; pairs with the Acquire in `answer_signals`: the thread sees what was written
+        // before.
         word.store(1, Ordering::Release);
         let wake = libc::FUTEX_WAKE | libc::FUTEX_PRIVATE_FLAG;
-        // SAFETY: wakes whatever waits on this word.
+        // SAFETY: wakes the threads that wait on this word.
         unsafe { libc::syscall(libc::SYS_futex, word.as_ptr(), wake, ONE) };
     }
 }
 
-/// Elsewhere the thread looks ten times a second: no other way to wake a thread is allowed in a
-/// handler, free of descriptors and there on all systems.
+/// Elsewhere the thread polls ten times a second. No other way to wake a thread is allowed in a
+/// handler, needs no descriptor, and exists on all systems.
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
 mod wake {
     use std::{
@@ -285,9 +289,10 @@ mod wake {
         }
     }
 
-    /// Sets the word to 1, and so ends the wait for it.
+    /// Sets the word to 1, which ends the wait for it.
     pub(super) fn wake(word: &AtomicU32) {
-        // Release: what was written before is seen by the thread (pairs with `answer_signals`).
+        // Release; pairs with the Acquire in `answer_signals`: the thread sees what was written
+        // before.
         word.store(1, Ordering::Release);
     }
 }

@@ -1,4 +1,4 @@
-//! Where tasks wait.
+//! The table of await points: where tasks wait.
 
 use std::fmt;
 
@@ -18,7 +18,7 @@ use crate::{
 const FOR_COLUMNS: usize = 44;
 
 impl MemorySnapshot {
-    /// One row for each chain of `.await`s; below it, in the long form, the chains.
+    /// Prints one row for each chain of `.await`s; the long form prints the chains below it.
     pub(super) fn await_point_table(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.await_points_measured() {
             AwaitPoints::Off => return Ok(()),
@@ -64,7 +64,7 @@ impl MemorySnapshot {
         writeln!(f)
     }
 
-    /// How many are not in the table.
+    /// Prints how many idle tasks are not in the table, because their await point is not known.
     fn unknown_line(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let idle = self.tasks().iter().filter(|task| task.state == TaskState::Idle);
         let unknown = idle.filter(|task| task.await_point.is_none()).count() as u64;
@@ -101,7 +101,7 @@ fn row(number: usize, point: &AwaitPoint, folder: usize) -> Vec<String> {
     ]
 }
 
-/// The functions, the innermost first, as in other backtraces.
+/// Prints the functions, innermost first, as in other backtraces.
 fn backtrace(point: &AwaitPoint, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     writeln!(f, "  {}", cell(&point.stops, 400))?;
     for frame in point.frames.iter().rev() {
@@ -115,7 +115,7 @@ fn backtrace(point: &AwaitPoint, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     Ok(())
 }
 
-/// What makes the futures large that hold most.
+/// Prints the largest value that lives across the first await point of the table.
 fn largest(point: &AwaitPoint, folder: usize, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     let Some((place, local)) = point.largest_locals().first().copied() else { return Ok(()) };
     let function = point.frames.get(place).map_or("", |frame| &*frame.function);

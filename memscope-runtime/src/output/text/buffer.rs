@@ -1,13 +1,13 @@
-//! Text of a report that goes into a file.
+//! The text of a report that goes into a file.
 
 use std::fmt::{self, Write};
 
 use crate::primitives::reserve;
 
-/// Bytes of text for which the reserve may be used.
+/// Up to this many bytes of text may use the reserve.
 const LEAST_BUFFER: usize = 32 << 10;
 
-/// Text that grows as long as there is memory for it, and says so when there is not.
+/// Text that grows while there is memory for it, and fails with an error when there is none.
 #[derive(Debug, Default)]
 pub(crate) struct Buffer(Vec<u8>);
 
@@ -17,7 +17,7 @@ impl Buffer {
     }
 
     fn add(&mut self, bytes: &[u8]) -> bool {
-        // By half as much as there is, or by little.
+        // Grows by what is needed and half of the length, or only by what is needed.
         let is_within = self.0.capacity() - self.0.len() >= bytes.len();
         if !is_within {
             reserve::spend(usize::MAX);
@@ -28,7 +28,7 @@ impl Buffer {
         if has_room {
             self.0.extend_from_slice(bytes);
         }
-        // What is written next may need a little, and a report without rows has to fit.
+        // The next write may need a little more, and a report without rows must fit.
         has_room && (!reserve::is_short() || self.0.len() <= LEAST_BUFFER)
     }
 }

@@ -1,4 +1,4 @@
-//! Two snapshots compared, as text.
+//! The comparison of two snapshots, as text.
 
 use std::fmt;
 
@@ -14,8 +14,8 @@ use crate::{
     },
 };
 
-/// Prints the totals and what changed, the largest growth first: of each table the first twenty
-/// rows, or every row with `{:#}`.
+/// Prints the totals and what changed, largest growth first: the first twenty rows of each table,
+/// or every row with `{:#}`.
 impl fmt::Display for SnapshotDiff {
     #[inline]
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

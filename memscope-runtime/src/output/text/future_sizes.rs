@@ -11,7 +11,7 @@ use crate::{
     model::human::count,
 };
 
-/// Rows and sentences printed; all of them with `{:#}`.
+/// How many rows and sentences are printed; `{:#}` prints all.
 const MOST_ROWS: usize = 12;
 
 impl fmt::Display for AsyncAnalysisReport {

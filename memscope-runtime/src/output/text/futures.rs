@@ -1,4 +1,4 @@
-//! Why the futures of sites are as large as they are.
+//! Why the futures of the sites are as large as they are.
 
 use std::{cmp::Reverse, fmt};
 
@@ -12,15 +12,15 @@ use crate::{
     snapshot::MemorySnapshot,
 };
 
-/// Futures that the short form shows, and from which size on.
+/// How many futures the short form shows, and from which size on.
 const MOST_SHORT: usize = 3;
 const LEAST_SHORT: u64 = 1_024;
-/// Values that the short form shows of each.
+/// How many values of each future the short form shows.
 const MOST_LOCALS_SHORT: usize = 2;
 const TYPE_COLUMNS: usize = 60;
 
 impl MemorySnapshot {
-    /// The state machines, the largest first.
+    /// Prints the state machines, largest first.
     pub(super) fn future_list(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let is_long = f.alternate();
         let (most, least) = if is_long { (usize::MAX, 0) } else { (MOST_SHORT, LEAST_SHORT) };
@@ -48,7 +48,7 @@ impl MemorySnapshot {
                     writeln!(f, "  {size:>9}  {name}: {}", says(machine, folder))?;
                     show_locals(machine, folder, is_long, f)?;
                 }
-                // The same one mostly holds for all.
+                // Most often the same reason holds for all: it is printed once.
                 (None, Some(why)) if reasons.contains(why) => {
                     writeln!(f, "  {size:>9}  {name}: not known, as above")?;
                 }
@@ -89,7 +89,7 @@ fn show_locals(
     Ok(())
 }
 
-/// `8.0 KiB  buf: [u8; 8192], declared at src/db.rs:19`.
+/// Formats a value as `8.0 KiB  buf: [u8; 8192], declared at src/db.rs:19`.
 pub(super) fn shown(local: &LocalProfile, folder: usize) -> String {
     let (bytes, name) = (HumanBytes(local.bytes), cell(&local.name, NAME_COLUMNS));
     let mut shown = if local.name == "__awaitee" {

@@ -12,12 +12,12 @@ use crate::{
     snapshot::MemorySnapshot,
 };
 
-/// Findings of one kind.
+/// How many findings of one kind are printed.
 const MOST_FINDINGS: usize = 3;
 
 impl MemorySnapshot {
-    /// What a reader would look for in the tables: who left memory behind, who was cut off, who
-    /// holds most.
+    /// Prints what a reader would look for in the tables: the sites that left memory behind, the
+    /// tasks that were cut off, and the largest owners.
     pub(super) fn findings(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut findings = Vec::new();
         let mut of_each =
@@ -34,7 +34,7 @@ impl MemorySnapshot {
                 }
             };
         let retained = |site: &SiteProfile| {
-            // Where no end is known, what was given up may still be a living task's.
+            // If no ends are known, memory counted as retained may still belong to a living task.
             if site.ends_unknown && site.ended() == 0 { 0 } else { site.retained_bytes }
         };
         of_each("retained", retained, &|site| {

@@ -1,4 +1,4 @@
-//! Findings, as text.
+//! Leak findings, as text.
 
 use std::{collections::HashMap, fmt};
 
@@ -17,9 +17,9 @@ use crate::{
     },
 };
 
-/// Findings printed; all of them with `{:#}`.
+/// How many findings are printed; `{:#}` prints all.
 const MOST_SHOWN: usize = 10;
-/// Rows of frees by others printed; all of them with `{:#}`.
+/// How many rows of frees by others are printed; `{:#}` prints all.
 const MOST_CROSS_FREES: usize = 8;
 
 impl fmt::Display for Leaks {
@@ -94,7 +94,7 @@ impl Leak {
     }
 }
 
-/// Prints nothing where each site frees what it allocates.
+/// Prints nothing if each site frees what it allocates.
 fn cross_frees(hand_overs: &[HandOver], f: &mut fmt::Formatter<'_>) -> fmt::Result {
     if hand_overs.is_empty() {
         return Ok(());

@@ -1,4 +1,4 @@
-//! A snapshot as people read it: aligned tables, largest first, and what stands out.
+//! A snapshot as text for people: aligned tables, largest first, and what stands out.
 
 mod await_points;
 #[cfg(feature = "report-file")]
@@ -31,21 +31,21 @@ use table::common_folder;
 #[cfg(feature = "report-file")]
 pub(crate) use buffer::Buffer;
 
-/// Rows printed of each table; all of them with `{:#}`.
+/// How many rows of each table are printed; `{:#}` prints all.
 pub(crate) const MOST_ROWS: usize = 20;
 pub(crate) const NAME_COLUMNS: usize = 36;
 pub(crate) const PLACE_COLUMNS: usize = 28;
-/// Unannotated tasks and their site are shown from here on.
+/// Unannotated tasks and their site are shown from this many bytes on.
 const LEAST_UNANNOTATED: u64 = 1_024;
 const NOT_MEASURED: &str = "not measured";
 const UNKNOWN: &str = "unknown";
-/// Nothing at all, measured: so that what is not nothing can be seen.
+/// Stands for a measured zero, so that the other numbers are easy to see.
 pub(crate) const NONE: &str = "·";
 
 /// Prints totals, sites, tasks, variables and what stands out, the largest live bytes first.
 ///
-/// Of each table the first twenty rows, ended tasks of one site in one row; `{:#}` prints every row
-/// and more columns.
+/// Each table has its first twenty rows, with the ended tasks of one site in one row. `{:#}` prints
+/// every row and more columns.
 impl fmt::Display for MemorySnapshot {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let _work = own_work::work();
@@ -113,7 +113,7 @@ impl MemorySnapshot {
         Ok(())
     }
 
-    /// How many tasks are unannotated, which are in none of the numbers above.
+    /// Prints how many unannotated tasks there are; none of the numbers above includes them.
     fn unannotated(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let sites = || self.sites().iter().filter(|site| !site.is_annotated);
         let sum = |number: fn(&SiteProfile) -> u64| sum(sites().map(number));
@@ -158,7 +158,7 @@ impl MemorySnapshot {
         }
         writeln!(f)?;
         if tool.ring_events_dropped != 0 {
-            // The thread that collects them, or more of its rounds.
+            // Running the collecting thread, or more of its rounds, loses fewer events.
             let fewer = if tool.collector_is_running {
                 "a shorter `MEMSCOPE_SAMPLE_EVERY`, down to 10ms,"
             } else {
@@ -182,7 +182,7 @@ fn size(measured: bool, bytes: u64) -> String {
     }
 }
 
-/// How many items, and what one took on average.
+/// Formats how many items there were, and the average size of one.
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "rounded, for people")]
 fn item_cells(items: Option<Items>, measured: bool) -> [String; 2] {
     match items {
@@ -195,7 +195,7 @@ fn number(number: u64) -> String {
     if number == 0 { NONE.to_owned() } else { count(number) }
 }
 
-/// Where something is; `folder`: how many bytes at the start of the file's path go without saying.
+/// Formats a source location. `folder`: how many leading bytes of the path to leave out.
 pub(crate) fn place(file: &str, line: u32, folder: usize) -> String {
     let file = file.get(folder..).unwrap_or(file);
     if file.is_empty() {
@@ -204,7 +204,7 @@ pub(crate) fn place(file: &str, line: u32, folder: usize) -> String {
     path_end(&format!("{file}:{line}"), PLACE_COLUMNS)
 }
 
-/// How many bytes at the start of these files' paths go without saying.
+/// Returns how many leading bytes these paths have in common and need not show.
 pub(crate) fn folder<'a>(
     f: &fmt::Formatter<'_>,
     mut files: impl Iterator<Item = &'a str>,
@@ -212,7 +212,7 @@ pub(crate) fn folder<'a>(
     if f.alternate() { 0 } else { common_folder(&mut files) }
 }
 
-/// What a cut table leaves out.
+/// Says how many rows a cut table leaves out.
 pub(crate) fn more(all: usize, shown: usize, what: &str) -> String {
     match all.saturating_sub(shown) {
         0 => String::new(),

@@ -1,4 +1,4 @@
-//! The shared owners.
+//! The table of shared owners.
 
 use std::fmt;
 
@@ -9,7 +9,7 @@ use super::{
 use crate::{model::human::cell, snapshot::MemorySnapshot};
 
 impl MemorySnapshot {
-    /// One row for each name.
+    /// Prints one row for each name.
     pub(super) fn shared_table(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.shared().is_empty() {
             return Ok(());

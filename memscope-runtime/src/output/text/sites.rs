@@ -1,4 +1,4 @@
-//! One row for each place in the code that made tasks.
+//! The table of sites: one row for each place in the code that made tasks.
 
 use std::fmt;
 
@@ -83,17 +83,17 @@ fn site_row(site: &SiteProfile, folder: usize, is_long: bool, has_items: bool) -
     row
 }
 
-/// How many of its tasks live, and how the others ended.
+/// Formats how many tasks of the site live, and how the others ended.
 fn lives(site: &SiteProfile) -> [String; 4] {
     if site.ends_unknown {
-        // Nothing tells the end of some: that none is known is not that there was none.
+        // If some ends are not reported, zero known ones does not mean that there were none.
         let known = |ended: u64| if ended == 0 { UNKNOWN.to_owned() } else { count(ended) };
         let done = site.completed.saturating_add(site.ended_unknown);
         let seen = format!("{} seen", count(site.spawned));
         return [seen, known(done), known(site.cancelled), known(site.panicked)];
     }
     if site.ended_unknown != 0 {
-        // They ended, but it is not told how.
+        // These ended, but how is not known.
         let done = format!("{} ended", count(site.ended_unknown));
         return [number(site.active), done, number(site.cancelled), UNKNOWN.to_owned()];
     }

@@ -7,20 +7,20 @@ use crate::{
     primitives::reserve,
 };
 
-/// Rows of cells; numbers to the right, words to the left.
+/// A table of cells: numbers are aligned right, words left.
 ///
-/// All cells stand in one text, so that a table takes little more than what it shows. Rows for
-/// which there is no memory are left out, and it says how many.
+/// All cells are stored in one text, so a table takes little more memory than it prints. Rows
+/// without memory for them are left out, and the table says how many.
 #[derive(Debug)]
 pub(crate) struct Table {
     head: Vec<Column>,
     text: String,
-    /// Where each cell ends, one row after another.
+    /// Where each cell ends, row by row.
     ends: Vec<usize>,
     left_out: u64,
 }
 
-/// A column's heading and the side its cells stand on.
+/// A column's heading, and the side that its cells are aligned to.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Column {
     Left(&'static str),
@@ -39,12 +39,12 @@ impl Table {
         Self { head: head.to_vec(), text: String::new(), ends: Vec::new(), left_out: 0 }
     }
 
-    /// One more column, to the right of all others; before there are rows.
+    /// Adds a column to the right of all others. Must be called before there are rows.
     pub(crate) fn widen(&mut self, column: Column) {
         self.head.push(column);
     }
 
-    /// One more row, with a cell for each column.
+    /// Adds a row, with a cell for each column.
     pub(crate) fn push(&mut self, row: Vec<String>) {
         debug_assert_eq!(row.len(), self.head.len());
         let bytes = row.iter().map(String::len).sum();
@@ -62,7 +62,7 @@ impl Table {
         }
     }
 
-    /// The cells of each row.
+    /// Iterates over the rows, and over the cells of each row.
     fn rows(&self) -> impl Iterator<Item = impl Iterator<Item = &str>> {
         let start = |cell: usize| cell.checked_sub(1).map_or(0, |before| self.ends[before]);
         let cell = move |cell: usize| &self.text[start(cell)..self.ends[cell]];
@@ -77,7 +77,7 @@ impl Table {
         widths: &[usize],
         f: &mut fmt::Formatter<'_>,
     ) -> fmt::Result {
-        // Spaces that stand before something: at the end of a line there are none.
+        // Pending spaces, printed only before more text: lines have no trailing spaces.
         let mut spaces = 0;
         for ((cell, column), widest) in cells.zip(&self.head).zip(widths) {
             let gap = widest.saturating_sub(width(cell));
@@ -118,7 +118,7 @@ impl fmt::Display for Table {
     }
 }
 
-/// How many bytes of folders all paths have in common at their start.
+/// Returns how many bytes of leading folders all paths have in common.
 pub(crate) fn common_folder(paths: &mut dyn Iterator<Item = &str>) -> usize {
     let common = paths.filter(|path| !path.is_empty()).reduce(|common, path| {
         let same = common.chars().zip(path.chars()).take_while(|(a, b)| a == b);

@@ -1,4 +1,4 @@
-//! The tasks, those that are alive each under its parent.
+//! The table of tasks: living ones stand below their parents.
 
 use std::{
     cmp::Reverse,
@@ -21,7 +21,7 @@ use crate::{
     snapshot::{MemorySnapshot, sum},
 };
 
-/// Ended tasks of one site that get a row each; more share one.
+/// How many ended tasks of one site get a row each; more share one.
 const MOST_ALIKE: usize = 3;
 
 impl MemorySnapshot {
@@ -117,7 +117,7 @@ fn task_row(
         row.extend(item_cells(task.items, task.measured));
     }
     if has_waits {
-        // As in the table of await points.
+        // The number of the row in the table of await points.
         row.push(task.await_point.map_or_else(|| NONE.to_owned(), |point| format!("@{point}")));
     }
     row
@@ -164,8 +164,8 @@ fn group_row(
 
 type Rows<'a> = Vec<&'a TaskMemoryProfile>;
 
-/// The tasks that get a row each, and the ended ones that share one with their like, the largest
-/// group first.
+/// Splits the tasks into those with a row each and groups of similar ended ones, largest group
+/// first.
 fn group<'a>(tasks: &[&'a TaskMemoryProfile], most_alike: usize) -> (Rows<'a>, Vec<Rows<'a>>) {
     let mut ended: BTreeMap<_, Rows<'a>> = BTreeMap::new();
     let mut single = Rows::new();
@@ -193,7 +193,7 @@ fn group<'a>(tasks: &[&'a TaskMemoryProfile], most_alike: usize) -> (Rows<'a>, V
     (single, alike)
 }
 
-/// Tasks under their parents, each level by the live bytes of a task and all below it.
+/// Tasks below their parents; each level is sorted by the live bytes of a task and all below it.
 struct Tree<'a> {
     roots: Rows<'a>,
     children: HashMap<TaskId, Rows<'a>>,
@@ -202,18 +202,18 @@ struct Tree<'a> {
 impl<'a> Tree<'a> {
     fn of(tasks: &[&'a TaskMemoryProfile]) -> Self {
         let mut known: HashSet<TaskId> = HashSet::new();
-        // Without memory for it, none is shown below another.
+        // Without memory for this set, all tasks are shown at the top level.
         if known.try_reserve(tasks.len()).is_ok() {
             known.extend(tasks.iter().map(|task| task.id));
         }
-        // A task that was adopted at its first poll may be older than its parent. Only younger ones
-        // are shown below theirs, so that there are no cycles.
+        // A task that was adopted at its first poll may be older than its parent. Only younger
+        // tasks are shown below their parents, so there are no cycles.
         let parent_of = |task: &TaskMemoryProfile| {
             task.parent.filter(|parent| *parent < task.id && known.contains(parent))
         };
         let mut weighed = reserve::rows(tasks, |task| Some((task.live_bytes, *task)));
         order::by_key(&mut weighed, |(_, task)| Reverse(task.id));
-        // The youngest first, so that everything below a task is summed before the task itself.
+        // Youngest first: everything below a task is summed before the task itself.
         let mut below: HashMap<TaskId, u64> = HashMap::new();
         for (weight, task) in &mut weighed {
             *weight = weight.saturating_add(below.get(&task.id).copied().unwrap_or(0));
@@ -236,7 +236,7 @@ impl<'a> Tree<'a> {
         Self { roots, children }
     }
 
-    /// The first `most` lines, each with its depth.
+    /// Returns the first `most` lines, each with its depth.
     fn lines(&self, most: usize) -> Vec<(usize, &'a TaskMemoryProfile)> {
         let mut lines = Vec::new();
         let mut left = reserve::rows(self.roots.iter().rev(), |task| Some((0, *task)));

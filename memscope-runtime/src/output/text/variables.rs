@@ -1,4 +1,4 @@
-//! The variables that `track_var!` registered.
+//! The tables of the variables that `track_var!` registered.
 
 use std::fmt;
 
@@ -15,7 +15,7 @@ use crate::{
 };
 
 impl MemorySnapshot {
-    /// One row for each `track_var!` and type; then the largest live variables, one by one.
+    /// Prints one row for each `track_var!` and type, then the largest live variables one by one.
     pub(super) fn variable_tables(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.variable_sites().is_empty() {
             return Ok(());
@@ -88,7 +88,7 @@ fn variable_row(variable: &VariableProfile, folder: usize) -> Vec<String> {
     ]
 }
 
-/// A type without the modules of its parts: `alloc::vec::Vec<app::Job>` is `Vec<Job>`.
+/// Shortens a type's paths: `alloc::vec::Vec<app::Job>` becomes `Vec<Job>`.
 fn short(type_name: &str) -> String {
     let mut short = String::new();
     let mut word = String::new();
@@ -108,7 +108,7 @@ fn short(type_name: &str) -> String {
     short + &word
 }
 
-/// Nanoseconds in the unit that leaves one to four digits before the point.
+/// Formats nanoseconds in the unit that leaves one to four digits before the point.
 fn duration(ns: u64) -> String {
     match ns {
         0..1_000 => format!("{ns} ns"),
