@@ -23,7 +23,7 @@ use memscope_rs::{
 #[global_allocator]
 static ALLOCATOR: TrackingAllocator = TrackingAllocator::new(System);
 
-type Block = Box<[u64; 8]>;
+type Block = Vec<u64>;
 
 thread_local! {
     /// What one task has allocated for the other to free.
@@ -32,7 +32,7 @@ thread_local! {
 
 #[inline(never)]
 fn walk_malloc() -> Block {
-    Box::new([7; 8])
+    vec![7; 8]
 }
 
 #[inline(never)]
@@ -92,7 +92,7 @@ fn two_tasks(last: &str) {
     let mut maker = pin!(track(async {
         for poll in 1.. {
             let is_last = of_malloc && poll == POLLS;
-            let block = if is_last { walk_malloc() } else { black_box(Box::new([poll as u64; 8])) };
+            let block = if is_last { walk_malloc() } else { black_box(vec![poll as u64; 8]) };
             HANDED_OVER.set(Some(block));
             wait_once().await;
         }

@@ -392,6 +392,6 @@ mod tests {
     fn a_place_is_named_by_its_file_and_line() {
         let here = Location::caller();
         let name = Name::of(here);
-        assert_eq!(name.as_str(), format!("(spawned at told.rs:{})", here.line()));
+        assert_eq!(name.as_str(), format!("(spawned at runtime_hooks.rs:{})", here.line()));
     }
 }
