@@ -37,10 +37,10 @@ const POLLERS: &[(&str, &[&str])] = &[
     // The standard library: it calls the closure, and `closure` decides about that.
     ("core::future::poll_fn::PollFn", &["f"]),
     // This crate: each enters the task or scope, and polls.
-    ("memscope_runtime::future::CatchPanic", &["tracked"]),
-    ("memscope_runtime::future::Tracked", &["future"]),
-    ("memscope_runtime::scope::Scoped", &["future"]),
-    ("memscope_runtime::stream::TrackedStream", &["tracked"]),
+    ("memscope_runtime::tasks::future::CatchPanic", &["tracked"]),
+    ("memscope_runtime::tasks::future::Tracked", &["future"]),
+    ("memscope_runtime::tasks::scope::Scoped", &["future"]),
+    ("memscope_runtime::tasks::stream::TrackedStream", &["tracked"]),
     // tokio 1.54: they set a budget or a task-local value, and poll. Some also ask a timer, or run
     // a local set.
     ("tokio::future::maybe_done::MaybeDone", &["future"]),
@@ -244,5 +244,32 @@ mod tests {
             assert!(last.starts_with(|it: char| it.is_uppercase()), "{path}");
             assert!(!POLLERS[..at].iter().any(|it| it.0 == *path), "{path} is there twice");
         }
+    }
+
+    /// The path of a type without its parameters.
+    fn path_of<T>() -> &'static str {
+        let name = std::any::type_name::<T>();
+        name.split('<').next().unwrap_or(name)
+    }
+
+    #[test]
+    fn the_wrappers_of_this_crate_are_listed_where_they_are() {
+        use crate::tasks::{CatchPanic, Scoped, Tracked};
+
+        type F = std::future::Ready<()>;
+        let mut there =
+            vec![path_of::<CatchPanic<F>>(), path_of::<Tracked<F>>(), path_of::<Scoped<F>>()];
+        #[cfg(feature = "stream")]
+        there.push(path_of::<crate::tasks::TrackedStream<F>>());
+        #[cfg(not(feature = "stream"))]
+        there.push("memscope_runtime::tasks::stream::TrackedStream");
+        let mut listed: Vec<_> = POLLERS
+            .iter()
+            .map(|(path, _)| *path)
+            .filter(|path| path.starts_with("memscope_runtime::"))
+            .collect();
+        there.sort_unstable();
+        listed.sort_unstable();
+        assert_eq!(there, listed);
     }
 }
