@@ -24,7 +24,8 @@ impl HazardSlot {
         // Release; pairs with the Acquire in `is`: a thread that reclaims the previous task's
         // record sees all that this thread charged to it.
         self.0.store(id, Ordering::Release);
-        // The id is published before the slot is read. Pairs with the fence in `GuardedSlot::try_retire`.
+        // The id is published before the slot is read. Pairs with the fence in
+        // `GuardedSlot::try_retire`.
         fence(Ordering::SeqCst);
     }
 
@@ -40,8 +41,8 @@ impl HazardSlot {
     }
 
     pub(crate) fn is(&self, id: u64) -> bool {
-        // Acquire; pairs with the Release in `publish` and `clear`, where the thread publishes the next
-        // id or none: what it charged before is seen.
+        // Acquire; pairs with the Release in `publish` and `clear`, where the thread publishes the
+        // next id or none: what it charged before is seen.
         self.0.load(Ordering::Acquire) == id
     }
 }
