@@ -3,10 +3,9 @@
 //! Tasks come and go, and sites stay. An ended task is added to its site's row at once, so that row
 //! is complete however many tasks there were.
 
-use std::{cell::Cell, panic::Location, ptr};
+use std::ptr;
 
 use super::{
-    callsite::{CALLS, Call, place_of},
     future_type::FutureType,
     site_totals::{Histogram, SiteTotals},
 };

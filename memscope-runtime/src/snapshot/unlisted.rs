@@ -1,21 +1,7 @@
 //! What belongs to sites that have no row, and what is left of a site's ended tasks.
 
-use std::collections::HashMap;
-
-use super::{capture::TaskReading, open_tasks::OpenTasks};
-use crate::{
-    accounting::{
-        Account, Balance, EndEpochs, EndStamp, Ended, HandedOver, ItemsReading, RecordReading,
-        SharedReading, Site, SumsReading, TallyReading, Untracked, VariableReading, VariableSite,
-        VariableSiteReading, cross_frees, end_stamps, ended_tasks, registry, shared_owner,
-        stream_items, variable,
-    },
-    model::{TaskId, TaskState},
-    primitives::{
-        clock, reserve,
-        sync::{Ordering, fence},
-    },
-};
+use super::capture::TaskReading;
+use crate::accounting::SumsReading;
 
 /// What belongs to sites that found no memory for a row. It is in the sums all the same.
 #[derive(Clone, Copy, Debug, Default)]
