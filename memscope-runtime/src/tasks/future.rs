@@ -29,7 +29,7 @@ pin_project! {
     /// # Cost
     ///
     /// A poll sets and restores one thread-local and counts itself: a few nanoseconds. Creating and
-    /// dropping a task takes a record and gives it back: see the README's table.
+    /// dropping a task takes a record and gives it back: see `docs/PERFORMANCE.md`.
     #[must_use = "futures do nothing unless you `.await` or poll them"]
     pub struct Tracked<F> {
         #[pin]
