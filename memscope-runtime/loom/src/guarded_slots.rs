@@ -20,7 +20,7 @@ struct Table {
 impl Table {
     /// With task 1 in its slot, which has been charged 10 bytes.
     fn new() -> Arc<Self> {
-        let threads = [HazardSlot::nobody(), HazardSlot::nobody()];
+        let threads = [HazardSlot::empty(), HazardSlot::empty()];
         let (slot, record) = (GuardedSlot::empty(), Plain::new());
         let table = Self { slot, record, threads, ended: AtomicU64::new(0) };
         table.open(1, 10);

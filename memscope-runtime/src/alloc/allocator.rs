@@ -265,7 +265,7 @@ mod tests {
         on_a_new_thread(|| {
             let before = orphans();
             let owner = shortage::during(|| {
-                crate::alloc::charge::charge_outside(current::SwitchedTask::NOBODY, 40)
+                crate::alloc::charge::charge_outside(current::SwitchedTask::NO_TASK, 40)
             });
             assert!(matches!(owner.read(), OwnerKind::Account(_)));
             assert_eq!(owner, Owner::account(registry::orphans_account()));

@@ -13,7 +13,7 @@ pub(crate) struct HazardSlot(AtomicU64);
 
 impl HazardSlot {
     #[allow(dead_code, reason = "made out of zeroed memory; the loom models make it so")]
-    pub(crate) fn nobody() -> Self {
+    pub(crate) fn empty() -> Self {
         Self(AtomicU64::new(0))
     }
 

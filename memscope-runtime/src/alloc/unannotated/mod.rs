@@ -95,9 +95,9 @@ thread_local! {
 pub(crate) struct SwitchedTask(u64);
 
 impl SwitchedTask {
-    pub(crate) const NOBODY: Self = Self(0);
+    pub(crate) const NO_TASK: Self = Self(0);
 
-    pub(crate) fn is_nobody(self) -> bool {
+    pub(crate) fn is_no_task(self) -> bool {
         usable(self.0).is_none()
     }
 
