@@ -185,7 +185,9 @@ mod law {
             &["stack_trace::take"],
             &["_Unwind_Backtrace"],
             "finds frames by `_dl_find_object`, which takes no lock, from glibc 2.35 on; before by \
-             the list of modules, under the loader's lock, which is recursive",
+             the list of modules, under the loader's lock, which is recursive. Its `pthread_once` \
+             runs once a process. Where code registers frames while the program runs, libgcc \
+             before 13 looks them up under a mutex of its own",
         ),
     ];
 

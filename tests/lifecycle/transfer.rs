@@ -389,7 +389,7 @@ type Held = [Cell<Vec<u8>>; PLACES];
 fn perform(step: Step, held: &Held, ids: &[TaskId]) {
     match step {
         Step::Make { actor, place, size } => {
-            actor.run(|| drop(held[place].replace(vec![0u8; size])))
+            actor.run(|| drop(held[place].replace(vec![0u8; size])));
         }
         Step::Grow { actor, place, by } => actor.run(|| {
             let mut block = held[place].take();

@@ -213,7 +213,9 @@ fn ten_thousand_threads_with_events_leave_a_few_rings_and_lose_only_what_is_coun
     let seen = after.tool().ring_events - before.tool().ring_events;
     let dropped = after.tool().ring_events_dropped - before.tool().ring_events_dropped;
     assert_eq!(seen + dropped, 2 * THREADS);
-    assert_eq!(dropped, 0, "a thread that ends empties its ring");
+    // A ring is handed on with what is in it. No collector runs here, so of a burst stays what the
+    // rings of the threads that lived at one time can hold.
+    assert!(seen >= 2_048, "{seen} seen, {dropped} dropped");
     let sums = |snapshot| spawned(snapshot, "of a thread");
     assert_eq!(sums(&after).1 - sums(&before).1, THREADS);
     let grown = record_bytes(&after) - record_bytes(&before);

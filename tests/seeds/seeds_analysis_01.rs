@@ -9,7 +9,7 @@ use memscope_macros::track_var;
 use memscope_tests::conserved;
 use runtime::{__private, async_memory, async_memory::Extent, init};
 
-#[path = "../../examples/async_analysis_01.rs"]
+#[path = "../../examples/variables_of_a_function.rs"]
 mod seed;
 
 memscope_tests::install!();
@@ -35,7 +35,7 @@ fn the_five_numbers_lived_under_two_names_until_main_was_over() {
     }
     // The sleep is between the two registrations; they end with the same free.
     assert!(data.lifetime_ns >= result.lifetime_ns + 100_000_000, "{data:#?} {result:#?}");
-    assert!(data.line > result.line && data.file.ends_with("async_analysis_01.rs"));
+    assert!(data.line > result.line && data.file.ends_with("variables_of_a_function.rs"));
     let sites: Vec<_> = snapshot
         .variable_sites()
         .iter()

@@ -13,7 +13,7 @@ use runtime::{
     init,
 };
 
-#[path = "../../examples/async_analysis_02.rs"]
+#[path = "../../examples/wrapper_future.rs"]
 mod seed;
 
 memscope_tests::install!();

@@ -10,7 +10,7 @@ use memscope_tests::conserved;
 use runtime::{__private, analysis, async_memory, get_global_tracker, init};
 
 #[expect(dead_code, reason = "the example's main is not called, but what it calls")]
-#[path = "../../examples/async_analysis_03.rs"]
+#[path = "../../examples/state_machine_sizes.rs"]
 mod seed;
 
 memscope_tests::install!();

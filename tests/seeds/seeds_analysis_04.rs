@@ -9,7 +9,7 @@ use memscope_macros::track_var;
 use memscope_tests::conserved;
 use runtime::{__private, async_memory, async_memory::VariableSiteProfile, init};
 
-#[path = "../../examples/async_analysis_04.rs"]
+#[path = "../../examples/items_of_a_stream.rs"]
 mod seed;
 
 memscope_tests::install!();

@@ -15,7 +15,7 @@ use runtime::{
 };
 
 #[expect(dead_code, reason = "the example's main is not called, but what it calls")]
-#[path = "../../examples/async_analysis_05.rs"]
+#[path = "../../examples/life_of_tasks.rs"]
 mod seed;
 
 memscope_tests::install!();

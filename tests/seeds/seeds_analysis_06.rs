@@ -14,7 +14,7 @@ use runtime::{
 };
 
 #[expect(dead_code, reason = "the example's main is not called, but what it calls")]
-#[path = "../../examples/async_analysis_06.rs"]
+#[path = "../../examples/tasks_that_never_finish.rs"]
 mod seed;
 
 memscope_tests::install!();

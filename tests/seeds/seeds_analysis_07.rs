@@ -9,7 +9,7 @@ use memscope_macros::track_var;
 use memscope_tests::conserved;
 use runtime::{__private, analysis, async_memory, get_global_tracker, init};
 
-#[path = "../../examples/async_analysis_07.rs"]
+#[path = "../../examples/custom_analyser.rs"]
 mod seed;
 
 memscope_tests::install!();

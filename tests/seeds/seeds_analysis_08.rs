@@ -10,7 +10,7 @@ use memscope_tests::{block_on, conserved, workers};
 use runtime::{__private, async_memory, init};
 
 #[expect(dead_code, reason = "the example's main is not called, but what it calls")]
-#[path = "../../examples/async_analysis_08.rs"]
+#[path = "../../examples/buffer_pool.rs"]
 mod seed;
 
 memscope_tests::install!();

@@ -3,7 +3,7 @@
 use memscope_rs::async_memory::{TaskState, TaskType};
 use memscope_tests::{annotated, conserved};
 
-#[path = "../../examples/async_module_01.rs"]
+#[path = "../../examples/quick_start.rs"]
 mod seed;
 
 memscope_tests::install!();
@@ -20,7 +20,7 @@ fn the_task_held_a_mebibyte_and_left_nothing() {
     let [task] = annotated(&snapshot)[..] else { panic!("one task\n{snapshot}") };
     assert_eq!((task.state, task.task_type), (TaskState::Completed, TaskType::Unspecified));
     assert!(task.name.contains("main"), "{}", task.name);
-    assert!(task.file.ends_with("async_module_01.rs"), "{}", task.file);
+    assert!(task.file.ends_with("quick_start.rs"), "{}", task.file);
     assert!((MEBIBYTE..MEBIBYTE + TASK_CELL).contains(&task.allocated_bytes), "{task:#?}");
     assert!((MEBIBYTE..=task.allocated_bytes).contains(&task.peak_bytes), "{task:#?}");
     assert_eq!((task.live_bytes, task.live_blocks, task.freed_bytes), (0, 0, task.allocated_bytes));

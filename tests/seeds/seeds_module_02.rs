@@ -4,7 +4,7 @@ use futures::executor::block_on;
 use memscope_rs::async_memory::{AsyncResourceMonitor, TaskType};
 use memscope_tests::conserved;
 
-#[path = "../../examples/async_module_02.rs"]
+#[path = "../../examples/monitor_window.rs"]
 mod seed;
 
 memscope_tests::install!();

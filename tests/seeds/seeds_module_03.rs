@@ -3,7 +3,7 @@
 use memscope_rs::async_memory::TaskType;
 use memscope_tests::{annotated, conserved};
 
-#[path = "../../examples/async_module_03.rs"]
+#[path = "../../examples/web_server.rs"]
 mod seed;
 
 memscope_tests::install!();

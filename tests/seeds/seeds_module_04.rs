@@ -3,7 +3,7 @@
 use memscope_rs::async_memory::TaskType;
 use memscope_tests::conserved;
 
-#[path = "../../examples/async_module_04.rs"]
+#[path = "../../examples/services_together.rs"]
 mod seed;
 
 memscope_tests::install!();

@@ -3,7 +3,7 @@
 use memscope_rs::async_memory::TaskType;
 use memscope_tests::conserved;
 
-#[path = "../../examples/async_module_05.rs"]
+#[path = "../../examples/metrics_by_type.rs"]
 mod seed;
 
 memscope_tests::install!();

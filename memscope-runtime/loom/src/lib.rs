@@ -59,10 +59,10 @@ mod accounting {
     }
 }
 
-#[path = "insides.rs"]
-mod insides;
-#[path = "leases.rs"]
-mod leases;
+#[path = "spans.rs"]
+mod spans;
+#[path = "guarded_slots.rs"]
+mod guarded_slots;
 #[path = "rings.rs"]
 mod rings;
 

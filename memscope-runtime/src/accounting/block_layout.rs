@@ -359,3 +359,9 @@ pub(crate) unsafe fn rename(
         }
     }
 }
+
+/// Returns whether a block of this size has its owner word in front, at an alignment of at most 8.
+#[inline]
+pub(crate) fn is_small(bytes: usize) -> bool {
+    bytes <= MOST_FRONT
+}

@@ -3,7 +3,7 @@
 //! Tasks come and go, and sites stay. An ended task is added to its site's row at once, so that row
 //! is complete however many tasks there were.
 
-use std::{cell::Cell, panic::Location, ptr};
+use std::ptr;
 
 use super::{
     future_type::FutureType,
@@ -34,42 +34,6 @@ impl Key<'_> {
             u64::from(self.line) << 32 | u64::from(self.column) << 8 | self.task_type as u64;
         Hash::new().number(self.file.len() as u64).number(place).text(self.name).get()
     }
-}
-
-/// An entry of a thread's cache: a call of `track` for one type of future, and its site.
-///
-/// PERF: single fields, so that a lookup compares them in place.
-#[derive(Debug)]
-struct Call {
-    location: Cell<Option<&'static Location<'static>>>,
-    type_name: Cell<&'static str>,
-    task_type: Cell<TaskType>,
-    site: Cell<Option<&'static Site>>,
-}
-
-impl Call {
-    const fn new() -> Self {
-        Self {
-            location: Cell::new(None),
-            type_name: Cell::new(""),
-            task_type: Cell::new(TaskType::Unspecified),
-            site: Cell::new(None),
-        }
-    }
-}
-
-const CALLS: usize = 16;
-
-/// The index of this call in a thread's cache.
-#[inline]
-fn place_of(location: &Location<'_>, type_name: &str, task_type: TaskType) -> usize {
-    let place = (ptr::from_ref(location).addr() >> 3) ^ (type_name.as_ptr().addr() >> 2);
-    (place ^ task_type as usize) % CALLS
-}
-
-thread_local! {
-    // PERF: three comparisons replace hashing and comparing the names.
-    static LAST_CALLS: [Call; CALLS] = const { [const { Call::new() }; CALLS] };
 }
 
 /// One row: the place, and the sums over its closed tasks.
@@ -165,48 +129,6 @@ impl Site {
         let Self { name, task_type, file, line, column, .. } = *self;
         Key { name, task_type, file, line, column }
     }
-
-    /// Returns the site of a call of `track` with a future of this type.
-    pub(crate) fn of_call(
-        location: &'static Location<'static>,
-        type_name: &'static str,
-        task_type: TaskType,
-    ) -> &'static Self {
-        let find = |calls: &[Call; CALLS]| {
-            let call = &calls[place_of(location, type_name, task_type)];
-            let is_it = call.location.get().is_some_and(|last| ptr::eq(last, location))
-                && ptr::eq(call.type_name.get(), type_name)
-                && call.task_type.get() == task_type;
-            if is_it { call.site.get() } else { None }
-        };
-        LAST_CALLS.with(find).unwrap_or_else(|| Self::of_other_call(location, type_name, task_type))
-    }
-
-    /// [`Site::of_call`] for a call that is not in this thread's cache.
-    #[cold]
-    #[inline(never)]
-    fn of_other_call(
-        location: &'static Location<'static>,
-        type_name: &'static str,
-        task_type: TaskType,
-    ) -> &'static Self {
-        let site = Self::of(Key {
-            name: name_of(type_name),
-            task_type,
-            file: location.file(),
-            line: location.line(),
-            column: location.column(),
-        });
-        LAST_CALLS.with(|calls| {
-            let call = &calls[place_of(location, type_name, task_type)];
-            call.location.set(Some(location));
-            call.type_name.set(type_name);
-            call.task_type.set(task_type);
-            call.site.set(Some(site));
-        });
-        site
-    }
-
     /// Returns the site with this key, and makes it if it does not exist. Returns `(other)` if
     /// there is no room.
     pub(crate) fn of(key: Key<'_>) -> &'static Self {
@@ -430,7 +352,7 @@ fn make(key: Key<'_>, hash: u64, index: u32) -> Option<&'static Site> {
 }
 
 /// The default name of a task: the function whose body is its future.
-fn name_of(type_name: &'static str) -> &'static str {
+pub(super) fn name_of(type_name: &'static str) -> &'static str {
     let mut name = type_name;
     while let Some(shorter) = name.strip_suffix("::{{closure}}") {
         name = shorter;

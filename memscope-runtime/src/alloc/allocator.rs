@@ -4,8 +4,8 @@ use std::alloc::{GlobalAlloc, Layout, System};
 
 use super::{
     any_layout::{
-        alloc_again, alloc_large, alloc_slow, free_elsewhere, free_slow, give_back_front, is_small,
-        outgrow, realloc_again_inline, realloc_slow,
+        alloc_again, alloc_large, alloc_slow, free_elsewhere, free_slow, give_back_front, outgrow,
+        realloc_again_inline, realloc_slow,
     },
     charge::{charge_inline, settle},
     current::{self},
@@ -88,7 +88,7 @@ unsafe impl<A: GlobalAlloc> GlobalAlloc for TrackingAllocator<A> {
         if layout.align() > FRONT_ALIGN {
             return alloc_slow(&self.inner, layout, false);
         }
-        if !is_small(layout.size()) {
+        if !block_layout::is_small(layout.size()) {
             return alloc_large(&self.inner, layout, false);
         }
         // SAFETY: `is_small` bounds the size from above, and by the caller's contract it is not 0.
@@ -111,7 +111,7 @@ unsafe impl<A: GlobalAlloc> GlobalAlloc for TrackingAllocator<A> {
         if layout.align() > FRONT_ALIGN {
             return alloc_slow(&self.inner, layout, true);
         }
-        if !is_small(layout.size()) {
+        if !block_layout::is_small(layout.size()) {
             return alloc_large(&self.inner, layout, true);
         }
         // SAFETY: `is_small` bounds the size from above, and by the caller's contract it is not 0.
@@ -160,7 +160,7 @@ unsafe impl<A: GlobalAlloc> GlobalAlloc for TrackingAllocator<A> {
             // SAFETY: the caller's contract, passed on.
             return unsafe { realloc_slow(&self.inner, block, layout, new_size) };
         }
-        if !is_small(new_size) {
+        if !block_layout::is_small(new_size) {
             // SAFETY: the caller's contract, passed on. The address tells that the alignment is at
             // most 8.
             return unsafe { outgrow(&self.inner, block, layout.size(), new_size) };
@@ -265,7 +265,7 @@ mod tests {
         on_a_new_thread(|| {
             let before = orphans();
             let owner = shortage::during(|| {
-                crate::alloc::charge::charge_outside(current::SwitchedTask::NOBODY, 40)
+                crate::alloc::charge::charge_outside(current::SwitchedTask::NO_TASK, 40)
             });
             assert!(matches!(owner.read(), OwnerKind::Account(_)));
             assert_eq!(owner, Owner::account(registry::orphans_account()));

@@ -5,18 +5,10 @@ use std::ptr;
 
 use super::discharge::discharge;
 use crate::{
-    accounting::{
-        FRONT, FRONT_ALIGN, Inner, MOST_FRONT, Place, Request, Tally, block_layout, owner_word,
-    },
+    accounting::{FRONT, FRONT_ALIGN, Inner, Place, Request, Tally, block_layout, owner_word},
     alloc::{charge, discharge},
     primitives::reserve,
 };
-
-/// Returns whether a block of this size has its owner word in front, at an alignment of at most 8.
-#[inline]
-pub(super) fn is_small(bytes: usize) -> bool {
-    bytes <= MOST_FRONT
-}
 
 /// Returns the layout of an inline block of this size. No counter depends on the alignment.
 ///

@@ -65,10 +65,10 @@ pub(crate) struct SwitchedTask;
 
 #[cfg(not(feature = "tokio"))]
 impl SwitchedTask {
-    const NOBODY: Self = Self;
+    const NO_TASK: Self = Self;
 
     #[expect(clippy::unused_self, reason = "as with Tokio")]
-    pub(super) fn is_nobody(self) -> bool {
+    pub(super) fn is_no_task(self) -> bool {
         true
     }
 
@@ -339,7 +339,7 @@ pub(crate) fn cached_outside() -> Result<&'static Tally, SwitchedTask> {
     if config::unannotated() {
         return unannotated::cached_task().map(Record::tally);
     }
-    thread().map(Record::tally).ok_or(SwitchedTask::NOBODY)
+    thread().map(Record::tally).ok_or(SwitchedTask::NO_TASK)
 }
 
 /// Charges `tally` with what `work` allocates. No guard is needed: `work` runs in the allocator, so

@@ -39,7 +39,7 @@ pub(crate) fn discharge_slow(owner: Owner, bytes: usize, tally: &'static Tally) 
 fn discharge_outside(owner: Owner, bytes: usize) {
     match cached_outside() {
         Ok(own) => discharge_as(owner, bytes, own),
-        Err(other) if other.is_nobody() => discharge_in_thread(owner, bytes),
+        Err(other) if other.is_no_task() => discharge_in_thread(owner, bytes),
         Err(_) => discharge_within(owner, bytes, &OUTSIDE),
     }
 }
@@ -49,7 +49,7 @@ fn discharge_outside(owner: Owner, bytes: usize) {
 fn discharge_in_thread(owner: Owner, bytes: usize) {
     match thread() {
         Some(thread) => discharge_as(owner, bytes, thread.tally()),
-        None => discharge_by(owner, bytes, Freer::Nobody),
+        None => discharge_by(owner, bytes, Freer::UnregisteredThread),
     }
 }
 
@@ -119,9 +119,9 @@ pub(super) enum Freer {
     Owner(&'static Tally),
     /// An unannotated task that has not allocated.
     #[cfg(feature = "tokio")]
-    NoRecord,
+    UnrecordedTask,
     /// A thread without a record.
-    Nobody,
+    UnregisteredThread,
 }
 
 impl Freer {
@@ -147,7 +147,7 @@ impl Freer {
     fn site(self) -> u32 {
         match self {
             #[cfg(feature = "tokio")]
-            Self::NoRecord => unannotated::site().index(),
+            Self::UnrecordedTask => unannotated::site().index(),
             _ => self.account().map_or(UNTRACKED, Account::site),
         }
     }
@@ -192,11 +192,11 @@ pub(super) fn known(tally: &'static Tally) -> Freer {
     if config::unannotated() && asks_tokio(tally) {
         match unannotated::known() {
             Ok(Some(record)) => return Freer::Owner(record.tally()),
-            Err(unannotated::NoRecord) => return Freer::NoRecord,
+            Err(unannotated::NoRecord) => return Freer::UnrecordedTask,
             Ok(None) => {}
         }
     }
-    thread().map_or(Freer::Nobody, |thread| Freer::Owner(thread.tally()))
+    thread().map_or(Freer::UnregisteredThread, |thread| Freer::Owner(thread.tally()))
 }
 
 #[inline]

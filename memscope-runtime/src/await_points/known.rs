@@ -37,10 +37,10 @@ const POLLERS: &[(&str, &[&str])] = &[
     // The standard library: it calls the closure, and `closure` decides about that.
     ("core::future::poll_fn::PollFn", &["f"]),
     // This crate: each enters the task or scope, and polls.
-    ("memscope_runtime::future::CatchPanic", &["tracked"]),
-    ("memscope_runtime::future::Tracked", &["future"]),
-    ("memscope_runtime::scope::Scoped", &["future"]),
-    ("memscope_runtime::stream::TrackedStream", &["tracked"]),
+    ("memscope_runtime::tasks::future::CatchPanic", &["tracked"]),
+    ("memscope_runtime::tasks::future::Tracked", &["future"]),
+    ("memscope_runtime::tasks::scope::Scoped", &["future"]),
+    ("memscope_runtime::tasks::stream::TrackedStream", &["tracked"]),
     // tokio 1.54: they set a budget or a task-local value, and poll. Some also ask a timer, or run
     // a local set.
     ("tokio::future::maybe_done::MaybeDone", &["future"]),
@@ -228,6 +228,13 @@ fn closure(layouts: &Layouts, future: &FutureType) -> Option<Rule> {
     };
     (is_closure(future) && &*field.name == "futures" && futures.iter().all(is_joined))
         .then_some(JOIN)
+}
+
+/// The paths of the wrappers that are memscope's own.
+#[cfg(test)]
+pub(crate) fn own_wrappers() -> Vec<&'static str> {
+    let paths = POLLERS.iter().map(|(path, _)| *path);
+    paths.filter(|path| path.starts_with("memscope_runtime::")).collect()
 }
 
 #[cfg(test)]

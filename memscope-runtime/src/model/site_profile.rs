@@ -12,7 +12,8 @@ use super::{
 };
 
 counters!(counted_row! {
-    /// What all tasks of one site hold, held and allocated: complete, however many have come and gone.
+    /// What all tasks of one site hold, held and allocated: complete, however many have come and
+    /// gone.
     #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
     SiteProfile
     {
@@ -30,7 +31,8 @@ counters!(counted_row! {
         /// ([`ends_unknown`](Self::ends_unknown)) those that were seen. One whose row was given up
         /// counts again when it allocates again.
         ///
-        /// `spawned = active + unknown + completed + cancelled + panicked + ended_unknown + given_up`.
+        /// `spawned = active + unknown + completed + cancelled + panicked + ended_unknown +
+        /// given_up`.
         pub spawned: u64,
         /// Tasks that have not ended. Of those whose end is not reported, the ones that hold bytes:
         /// they live, or left these behind.
@@ -38,8 +40,8 @@ counters!(counted_row! {
         /// Tasks whose end is not reported and that hold nothing. Whether they live is not known.
         #[serde(default)]
         pub unknown: u64,
-        /// Whether the end of some of its tasks is not reported, as of unannotated ones on a runtime
-        /// without `tokio_hooks`.
+        /// Whether the end of some of its tasks is not reported, as of unannotated ones on a
+        /// runtime without `tokio_hooks`.
         #[serde(default)]
         pub ends_unknown: bool,
         /// Tasks whose future returned `Ready`.
@@ -71,39 +73,39 @@ counters!(counted_row! {
         pub ended_allocated_bytes: u64,
         /// Of `live_bytes`, those of ended tasks.
         pub retained_bytes: u64,
-        /// Of `retained_bytes`, those whose task still has its Tokio cell: its `JoinHandle` is held, so
-        /// its output waits to be taken.
+        /// Of `retained_bytes`, those whose task still has its Tokio cell: its `JoinHandle` is
+        /// held, so its output waits to be taken.
         pub unjoined_bytes: u64,
         /// Ended tasks that still hold bytes, without those that still have a Tokio cell.
         /// `unjoined_bytes` are not theirs.
         pub retained_tasks: u64,
         /// Nanoseconds since the first of them ended; `None` if there is none, or timing is off.
         pub oldest_retained_ns: Option<u64>,
-        /// The largest number of these tasks that follow one another, each created after the end of the
-        /// one before: how often it happened one after another.
+        /// The largest number of these tasks that follow one another, each created after the end of
+        /// the one before: how often it happened one after another.
         pub retained_waves: u64,
-        /// How many of these tasks are among the first eighth of all tasks of the site, the second, and
-        /// so on, in the order of their creation.
+        /// How many of these tasks are among the first eighth of all tasks of the site, the second,
+        /// and so on, in the order of their creation.
         pub retained_by_eighth: [u64; 8],
         /// The size of the largest state machine spawned here.
         pub future_size_bytes: u64,
-        /// The vtable of that future's type as a `dyn Future`, as an offset from the first byte of the
-        /// program's image, wherever that is loaded. By it the type is found in the program's debug
-        /// information, even later and on another machine. `None` for what is no future, or if the
-        /// image of the program is not known.
+        /// The vtable of that future's type as a `dyn Future`, as an offset from the first byte of
+        /// the program's image, wherever that is loaded. By it the type is found in the program's
+        /// debug information, even later and on another machine. `None` for what is no future, or
+        /// if the image of the program is not known.
         #[serde(default)]
         pub future_vtable: Option<u64>,
-        /// What the compiler made of that future. With the feature `layout` it is read from the debug
-        /// information of the running program. Without it `cargo memscope report` reads it from a saved
-        /// snapshot and the program.
+        /// What the compiler made of that future. With the feature `layout` it is read from the
+        /// debug information of the running program. Without it `cargo memscope report` reads it
+        /// from a saved snapshot and the program.
         #[serde(default)]
         pub state_machine: Option<StateMachine>,
         /// Why `state_machine` is missing, and what would provide it. `None` if it is there, and
         /// without the feature `layout`.
         #[serde(default)]
         pub state_machine_unknown: Option<String>,
-        /// Bytes of the arguments that `#[tracked]` found passed by value; `None` if it did not make
-        /// the future.
+        /// Bytes of the arguments that `#[tracked]` found passed by value; `None` if it did not
+        /// make the future.
         pub argument_bytes: Option<u64>,
         /// Tasks whose future Tokio put into a box of its own, because it was larger than Tokio's
         /// limit.

@@ -44,8 +44,8 @@ counters!(counted_row! {
     {
         /// Bytes of the task's blocks that were freed, by any task or thread.
         pub freed_bytes: u64,
-        /// Of `freed_bytes`, those freed outside the task: by another task, by a thread, or after its
-        /// end.
+        /// Of `freed_bytes`, those freed outside the task: by another task, by a thread, or after
+        /// its end.
         pub freed_elsewhere_bytes: u64,
         /// Blocks allocated and not yet freed.
         pub live_blocks: u64,
@@ -55,40 +55,40 @@ counters!(counted_row! {
         pub future_type: Cow<'static, str>,
         /// How often it was polled; 0 if that is not known, as of most unannotated tasks.
         ///
-        /// `tokio_hooks` counts how often Tokio ran such a task. Dropping an aborted one is the last
-        /// time.
+        /// `tokio_hooks` counts how often Tokio ran such a task. Dropping an aborted one is the
+        /// last time.
         pub poll_count: u64,
         /// Nanoseconds spent in its polls; `None` if this task was not timed.
         pub busy_ns: Option<u64>,
-        /// Nanoseconds from its first poll to its end (or to now) in which it was not polled; `None` if
-        /// it was not timed or not yet polled.
+        /// Nanoseconds from its first poll to its end (or to now) in which it was not polled;
+        /// `None` if it was not timed or not yet polled.
         pub wait_ns: Option<u64>,
         /// Whether the two are scaled up from a sample of its polls.
         pub timing_is_estimate: bool,
-        /// Nanoseconds since its last poll ended, at least. `None` if that is not known, and for a task
-        /// that has ended or is being polled.
+        /// Nanoseconds since its last poll ended, at least. `None` if that is not known, and for a
+        /// task that has ended or is being polled.
         ///
-        /// The first polls of a timed task all have a known end. After them memscope knows that a task
-        /// was not polled from one snapshot to the next.
+        /// The first polls of a timed task all have a known end. After them memscope knows that a
+        /// task was not polled from one snapshot to the next.
         pub idle_ns: Option<u64>,
         /// Nanoseconds that it was woken and not yet polled: always `None`. To know when a task is
-        /// woken, memscope would have to pass its own waker to each poll. That costs an allocation or a
-        /// reference count, and makes `Waker::will_wake` return `false` where it returned `true`. This
-        /// time is part of `wait_ns`.
+        /// woken, memscope would have to pass its own waker to each poll. That costs an allocation
+        /// or a reference count, and makes `Waker::will_wake` return `false` where it returned
+        /// `true`. This time is part of `wait_ns`.
         #[serde(default)]
         pub scheduled_ns: Option<u64>,
-        /// Where it waits: the index of a row of [`MemorySnapshot::await_points`]. `None` if that was
-        /// not asked for, for a task that does not wait, and until its next poll if it was asked for
-        /// later.
+        /// Where it waits: the index of a row of [`MemorySnapshot::await_points`]. `None` if that
+        /// was not asked for, for a task that does not wait, and until its next poll if it was
+        /// asked for later.
         ///
         /// [`MemorySnapshot::await_points`]: crate::async_memory::MemorySnapshot::await_points
         #[serde(default)]
         pub await_point: Option<u32>,
-        /// Bytes of the Tokio cell into which `spawn_tracked` or `.spawn()` spawned it, and of the box
-        /// into which Tokio put a large future; 0 if it was not spawned so.
+        /// Bytes of the Tokio cell into which `spawn_tracked` or `.spawn()` spawned it, and of the
+        /// box into which Tokio put a large future; 0 if it was not spawned so.
         pub cell_bytes: u64,
-        /// Whether the task was tracked by name. Of other tasks only the memory is measured: polls are
-        /// not counted (but see `poll_count`), and the future's size and type are not known.
+        /// Whether the task was tracked by name. Of other tasks only the memory is measured: polls
+        /// are not counted (but see `poll_count`), and the future's size and type are not known.
         pub is_annotated: bool,
         /// What it has yielded; `None` for a task that is no stream.
         #[serde(default)]

@@ -13,18 +13,19 @@ pub(crate) struct HazardSlot(AtomicU64);
 
 impl HazardSlot {
     #[allow(dead_code, reason = "made out of zeroed memory; the loom models make it so")]
-    pub(crate) fn nobody() -> Self {
+    pub(crate) fn empty() -> Self {
         Self(AtomicU64::new(0))
     }
 
     /// Publishes `id`. From here on the thread may look for the task's slot, and charge the record
     /// that it finds there.
     #[inline]
-    pub(crate) fn begin(&self, id: u64) {
+    pub(crate) fn publish(&self, id: u64) {
         // Release; pairs with the Acquire in `is`: a thread that reclaims the previous task's
         // record sees all that this thread charged to it.
         self.0.store(id, Ordering::Release);
-        // The id is published before the slot is read. Pairs with the fence in `GuardedSlot::end`.
+        // The id is published before the slot is read. Pairs with the fence in
+        // `GuardedSlot::try_retire`.
         fence(Ordering::SeqCst);
     }
 
@@ -34,14 +35,14 @@ impl HazardSlot {
     }
 
     /// The thread charges no task any more.
-    pub(crate) fn end(&self) {
-        // Release, as in `begin`.
+    pub(crate) fn clear(&self) {
+        // Release, as in `publish`.
         self.0.store(0, Ordering::Release);
     }
 
     pub(crate) fn is(&self, id: u64) -> bool {
-        // Acquire; pairs with the Release in `begin` and `end`, where the thread publishes the next
-        // id or none: what it charged before is seen.
+        // Acquire; pairs with the Release in `publish` and `clear`, where the thread publishes the
+        // next id or none: what it charged before is seen.
         self.0.load(Ordering::Acquire) == id
     }
 }
@@ -74,19 +75,19 @@ impl GuardedSlot {
     /// Whether the slot is this task's. A thread that published the id before this call may charge
     /// the task until it publishes another id.
     pub(crate) fn is_of(&self, id: u64) -> bool {
-        // Acquire; pairs with the Release in `begin`: the record is there.
+        // Acquire; pairs with the Release in `assign`: the record is there.
         self.id.load(Ordering::Acquire) == id
     }
 
     /// Locks an empty slot and marks it busy. Returns `false` if another thread is changing it or
     /// it is not empty.
-    pub(crate) fn take(&self, id: u64) -> bool {
+    pub(crate) fn try_claim(&self, id: u64) -> bool {
         self.mark(0, id)
     }
 
     /// Assigns a locked, busy slot to a task and unlocks it. The task's record, if it has one, must
     /// be there already.
-    pub(crate) fn begin(&self, id: u64) {
+    pub(crate) fn assign(&self, id: u64) {
         // Release; pairs with the Acquire in `is_of`.
         self.id.store(id, Ordering::Release);
         self.unlock();
@@ -94,22 +95,26 @@ impl GuardedSlot {
 
     /// Leaves a locked, busy slot empty and unlocks it.
     pub(crate) fn stay_empty(&self) {
-        self.begin(0);
+        self.assign(0);
     }
 
     /// Takes the slot from its task and keeps it locked and busy. Returns `false` if a thread
     /// charges the task, or if another thread is changing the slot.
-    pub(crate) fn end<'a>(&self, id: u64, threads: impl Iterator<Item = &'a HazardSlot>) -> bool {
+    pub(crate) fn try_retire<'a>(
+        &self,
+        id: u64,
+        threads: impl Iterator<Item = &'a HazardSlot>,
+    ) -> bool {
         if !self.mark(id, id) {
             return false;
         }
         // The slot is marked before the threads' ids are read. Pairs with the fence in
-        // `HazardSlot::begin`.
+        // `HazardSlot::publish`.
         fence(Ordering::SeqCst);
         let mut threads = threads;
         let is_charged = threads.any(|thread| thread.is(id));
         if is_charged {
-            self.begin(id);
+            self.assign(id);
         }
         !is_charged
     }
@@ -117,8 +122,8 @@ impl GuardedSlot {
     /// Empties the slot if it is this task's and has no record. No thread can be charging a record
     /// then.
     #[cfg_attr(not(tokio_unstable), allow(dead_code, reason = "only told tasks have such places"))]
-    pub(crate) fn give_up(&self, id: u64, has_record: impl FnOnce() -> bool) {
-        if !self.hold() {
+    pub(crate) fn abandon(&self, id: u64, has_record: impl FnOnce() -> bool) {
+        if !self.try_lock() {
             return;
         }
         if self.is_of(id) && !has_record() {
@@ -131,7 +136,7 @@ impl GuardedSlot {
     /// Unlocks a slot whose holder a fork has left behind. Must be called in the child, on its only
     /// thread. Returns whether the slot was changing hands; it is empty then.
     #[allow(dead_code, reason = "the loom models do not fork")]
-    pub(crate) fn abandon(&self) -> bool {
+    pub(crate) fn unlock_abandoned(&self) -> bool {
         let is_changing = self.id.load(Ordering::Relaxed) & BUSY != 0;
         if is_changing {
             self.id.store(0, Ordering::Relaxed);
@@ -141,7 +146,7 @@ impl GuardedSlot {
     }
 
     fn mark(&self, there: u64, id: u64) -> bool {
-        if !self.hold() {
+        if !self.try_lock() {
             return false;
         }
         // Release; pairs with the Acquire in `is_of`: a thread that finds the slot taken away sees
@@ -157,7 +162,7 @@ impl GuardedSlot {
 
     /// Locks the slot. Never blocks: on contention the caller tries another slot, or tries again at
     /// the next snapshot.
-    pub(crate) fn hold(&self) -> bool {
+    pub(crate) fn try_lock(&self) -> bool {
         // Acquire; pairs with the Release in `unlock`.
         self.held.compare_exchange(0, 1, Ordering::Acquire, Ordering::Relaxed).is_ok()
     }

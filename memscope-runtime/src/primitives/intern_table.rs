@@ -80,7 +80,7 @@ impl<T: Sync> InternTable<T> {
     }
 }
 
-/// A hash of eight bytes at a time by rotation and multiplication (FxHash, as in rustc).
+/// A hash of eight bytes at a time by rotation and multiplication (`FxHash`, as in rustc).
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Hash(u64);
 

@@ -239,6 +239,6 @@ mod tests {
         assert!(FIRST.contradicts(there, RATE / 2));
         assert!(!FIRST.contradicts(later(100), RATE / 2), "too near to tell");
         assert!(!FIRST.contradicts(later(1_000_000_000), RATE / 2), "too far to tell");
-        assert!(!FIRST.contradicts(there, 0), "nobody believes it yet");
+        assert!(!FIRST.contradicts(there, 0), "no check has failed yet");
     }
 }

@@ -6,7 +6,10 @@
 
 use std::collections::HashMap;
 
-use super::open_tasks::OpenTasks;
+use super::{
+    open_tasks::OpenTasks,
+    unlisted::{Remainder, Unlisted},
+};
 use crate::{
     accounting::{
         Account, Balance, EndEpochs, EndStamp, Ended, HandedOver, ItemsReading, RecordReading,
@@ -200,52 +203,6 @@ fn attempt() -> Reading {
         hand_overs: reserve::rows(cross_frees::read(), Some),
         unlisted,
         is_still,
-    }
-}
-
-/// What belongs to sites that found no memory for a row. It is in the sums all the same.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Unlisted {
-    pub(crate) live_bytes: u64,
-    pub(crate) live_blocks: u64,
-    /// Without the transferred bytes.
-    pub(crate) allocated_bytes: u64,
-}
-
-impl Unlisted {
-    fn add_closed(&mut self, sums: &SumsReading) {
-        self.allocated_bytes += sums.counters.first_allocated_bytes();
-    }
-
-    fn add_left(&mut self, left: Remainder) {
-        self.live_bytes += left.bytes;
-        self.live_blocks += left.blocks;
-    }
-
-    fn add_open(&mut self, task: &TaskReading) {
-        self.live_bytes += task.live_bytes;
-        self.live_blocks += task.live_blocks;
-        self.allocated_bytes += task.tally.counters.first_allocated_bytes();
-    }
-}
-
-/// What is left of a site's ended tasks.
-#[derive(Clone, Copy, Debug, Default)]
-struct Remainder {
-    bytes: u64,
-    blocks: u64,
-    unjoined_bytes: u64,
-}
-
-impl Remainder {
-    fn new(bytes: u64, blocks: u64, has_cell: bool) -> Self {
-        Self { bytes, blocks, unjoined_bytes: if has_cell { bytes } else { 0 } }
-    }
-
-    fn add(&mut self, other: Self) {
-        self.bytes += other.bytes;
-        self.blocks += other.blocks;
-        self.unjoined_bytes += other.unjoined_bytes;
     }
 }
 

@@ -1,5 +1,6 @@
 //! One consistent reading of all counters, as rows that can be kept, sent and read back.
 
+pub(crate) mod unlisted;
 pub(crate) mod live_sample;
 pub(crate) mod build;
 pub(crate) mod capture;

@@ -62,7 +62,8 @@ pin_project! {
 /// # static A: memscope_runtime::TrackingAllocator = memscope_runtime::TrackingAllocator::new(std::alloc::System);
 /// # let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
 /// # runtime.block_on(async {
-/// let task = track(async { vec![0u8; 1000] }).named("thousand").task_type(TaskType::MemoryIntensive);
+/// let task = track(async { vec![0u8; 1000] });
+/// let task = task.named("thousand").task_type(TaskType::MemoryIntensive);
 /// let id = task.id().unwrap();
 /// let bytes = task.await;
 ///

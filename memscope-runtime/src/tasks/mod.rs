@@ -17,3 +17,31 @@ pub use scope::{Scope, Scoped};
 pub use stream::{TrackStream, TrackedStream};
 #[cfg(feature = "tracing")]
 pub use tracing_layer::MemoryLayer;
+
+#[cfg(all(test, feature = "layout", feature = "stream"))]
+mod tests {
+    use std::{any::type_name, future::Ready};
+
+    use super::{CatchPanic, Scoped, Tracked, TrackedStream};
+    use crate::await_points::known;
+
+    /// The path of a type without its parameters.
+    fn path_of<T>() -> &'static str {
+        let name = type_name::<T>();
+        name.split('<').next().unwrap_or(name)
+    }
+
+    #[test]
+    fn await_points_know_all_wrappers_by_their_paths() {
+        let mut there = [
+            path_of::<CatchPanic<Ready<()>>>(),
+            path_of::<Tracked<Ready<()>>>(),
+            path_of::<Scoped<Ready<()>>>(),
+            path_of::<TrackedStream<Ready<()>>>(),
+        ];
+        let mut known = known::own_wrappers();
+        there.sort_unstable();
+        known.sort_unstable();
+        assert_eq!(there, *known);
+    }
+}

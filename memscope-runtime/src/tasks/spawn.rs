@@ -74,7 +74,9 @@ where
 /// closure never runs: its handle was aborted, or the runtime shut down before.
 ///
 /// ```
-/// use memscope_runtime::async_memory::{current_task_id, get_memory_snapshot, spawn_blocking_tracked};
+/// use memscope_runtime::async_memory::{
+///     current_task_id, get_memory_snapshot, spawn_blocking_tracked,
+/// };
 ///
 /// # #[global_allocator]
 /// # static A: memscope_runtime::TrackingAllocator = memscope_runtime::TrackingAllocator::new(std::alloc::System);

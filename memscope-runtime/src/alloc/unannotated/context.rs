@@ -2,8 +2,8 @@
 //!
 //! Tokio knows the current task by a thread-local of its own. The first use of a thread-local
 //! registers its destructor on that thread, and destructors run in reverse order. If memscope used
-//! Tokio's first, that one would be gone when a destructor of the program needs it, which aborts the
-//! process. So a thread asks Tokio only once Tokio has run there.
+//! Tokio's first, that one would be gone when a destructor of the program needs it, which aborts
+//! the process. So a thread asks Tokio only once Tokio has run there.
 //!
 //! The standard library keeps a byte beside each thread-local with a destructor: 0 until its first
 //! use, 1 while it is alive, 2 afterwards. Memscope probes where Tokio's byte is, instead of

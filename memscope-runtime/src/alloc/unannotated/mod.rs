@@ -46,7 +46,7 @@ const WAYS: u32 = 16;
 /// A slot of the table.
 #[derive(Debug)]
 struct Place {
-    lease: GuardedSlot,
+    guard: GuardedSlot,
     record: StaticRef<Record>,
     #[cfg(tokio_unstable)]
     told: runtime_hooks::Told,
@@ -58,7 +58,7 @@ unsafe impl Zeroed for Place {}
 /// A thread hazard: publishes which task a thread charges.
 #[derive(Debug)]
 struct ThreadHazard {
-    charging: HazardSlot,
+    hazard: HazardSlot,
     links: Links,
 }
 
@@ -72,7 +72,7 @@ impl HasLinks for ThreadHazard {
 }
 
 static TABLE: Arena<Place> = Arena::new();
-static SEATS: Slab<ThreadHazard> = Slab::new();
+static HAZARDS: Slab<ThreadHazard> = Slab::new();
 
 /// How many tasks that held bytes lost their record, because the table was full.
 static SPLIT: AtomicU64 = AtomicU64::new(0);
@@ -95,9 +95,9 @@ thread_local! {
 pub(crate) struct SwitchedTask(u64);
 
 impl SwitchedTask {
-    pub(crate) const NOBODY: Self = Self(0);
+    pub(crate) const NO_TASK: Self = Self(0);
 
-    pub(crate) fn is_nobody(self) -> bool {
+    pub(crate) fn is_no_task(self) -> bool {
         usable(self.0).is_none()
     }
 
@@ -133,7 +133,7 @@ pub(crate) fn known() -> Result<Option<&'static Record>, NoRecord> {
         return Ok(last.record);
     }
     let Some(seat) = SEAT.get().or_else(take_seat) else { return Ok(None) };
-    let record = sit(seat, id).and_then(|place| place.record.get()).ok_or(NoRecord)?;
+    let record = protect(seat, id).and_then(|place| place.record.get()).ok_or(NoRecord)?;
     LAST.set(Last { id, record: Some(record) });
     Ok(Some(record))
 }
@@ -203,7 +203,7 @@ fn digits(id: Option<tokio::task::Id>) -> u64 {
 #[inline(never)]
 fn enter(id: u64) -> Option<&'static Record> {
     let seat = SEAT.get().or_else(take_seat)?;
-    let record = match sit(seat, id) {
+    let record = match protect(seat, id) {
         Some(place) => place.record.get().or_else(|| place.open_late(id)),
         None => make(id),
     };
@@ -212,14 +212,14 @@ fn enter(id: u64) -> Option<&'static Record> {
 }
 
 /// Protects the task: publishes that this thread charges it, then finds its slot.
-fn sit(seat: &ThreadHazard, id: u64) -> Option<&'static Place> {
+fn protect(seat: &ThreadHazard, id: u64) -> Option<&'static Place> {
     LAST.set(Last { id: 0, record: None });
-    seat.charging.begin(id);
+    seat.hazard.publish(id);
     find(id)
 }
 
 fn take_seat() -> Option<&'static ThreadHazard> {
-    let seat = SEATS.take_for_thread(u32::MAX)?;
+    let seat = HAZARDS.take_for_thread(u32::MAX)?;
     SEAT.set(Some(seat));
     Some(seat)
 }
@@ -228,8 +228,8 @@ fn take_seat() -> Option<&'static ThreadHazard> {
 pub(crate) fn retire() {
     LAST.set(Last { id: 0, record: None });
     if let Some(seat) = SEAT.take() {
-        seat.charging.end();
-        SEATS.put(seat);
+        seat.hazard.clear();
+        HAZARDS.put(seat);
     }
 }
 
@@ -237,19 +237,19 @@ pub(crate) fn retire() {
 /// slot.
 pub(crate) fn forked() {
     let own = SEAT.get();
-    SEATS.take_back(own, |seat| {
+    HAZARDS.take_back(own, |seat| {
         // A thread that has published a task holds slots only in that task's set.
-        let id = seat.charging.get();
-        if id != 0 && !own.is_some_and(|own| own.charging.is(id)) {
+        let id = seat.hazard.get();
+        if id != 0 && !own.is_some_and(|own| own.hazard.is(id)) {
             for place in set(id).map_while(|place| TABLE.get(place)) {
                 // A task with a record but without a slot keeps its bytes, and gets another record
                 // if it comes back.
-                if place.lease.abandon() {
+                if place.guard.unlock_abandoned() {
                     place.record.clear();
                 }
             }
         }
-        seat.charging.end();
+        seat.hazard.clear();
     });
 }
 
@@ -262,7 +262,7 @@ fn set(id: u64) -> impl Iterator<Item = u32> {
 
 fn find(id: u64) -> Option<&'static Place> {
     let mut places = set(id).map_while(|place| TABLE.get(place));
-    places.find(|place| place.lease.is_of(id))
+    places.find(|place| place.guard.is_of(id))
 }
 
 /// Gives the task a slot and a record.
@@ -271,7 +271,7 @@ fn make(id: u64) -> Option<&'static Record> {
     if runtime_hooks::has_ended(id) {
         return None;
     }
-    claim(id).and_then(|place| fill(place, id))
+    claim(id).and_then(|place| occupy(place, id))
 }
 
 /// Claims a slot for the task: an empty one, one whose task holds nothing, or that of the oldest
@@ -280,14 +280,14 @@ fn claim(id: u64) -> Option<&'static Place> {
     let mut oldest: Option<(u64, &Place)> = None;
     for place in set(id) {
         let Some(place) = TABLE.get_or_make(place) else { break };
-        let Some(there) = place.lease.id() else { continue };
+        let Some(there) = place.guard.id() else { continue };
         if there == 0 {
-            if place.lease.take(id) {
+            if place.guard.try_claim(id) {
                 return Some(place);
             }
             continue;
         }
-        if place.is_spare() && vacate(place, there) {
+        if place.is_spare() && evict(place, there) {
             return Some(place);
         }
         // A task without a record loses least.
@@ -303,12 +303,12 @@ fn claim(id: u64) -> Option<&'static Place> {
 /// Takes a slot from its task, whatever that holds, unless a thread charges it; or takes an empty
 /// one.
 fn take_over(place: &'static Place, id: u64) -> Option<&'static Place> {
-    let there = place.lease.id()?;
+    let there = place.guard.id()?;
     if there == 0 {
-        return place.lease.take(id).then_some(place);
+        return place.guard.try_claim(id).then_some(place);
     }
     let loses = place.record.get().is_some();
-    let is_vacated = vacate(place, there);
+    let is_vacated = evict(place, there);
     if is_vacated && loses {
         add(&SPLIT, 1);
     }
@@ -317,8 +317,8 @@ fn take_over(place: &'static Place, id: u64) -> Option<&'static Place> {
 
 /// Evicts the task: archives the record of a slot, unless a thread charges it. The slot is then
 /// busy and locked by this thread.
-fn vacate(place: &Place, there: u64) -> bool {
-    let end = || place.lease.end(there, SEATS.iter().map(|seat| &seat.charging));
+fn evict(place: &Place, there: u64) -> bool {
+    let end = || place.guard.try_retire(there, HAZARDS.iter().map(|seat| &seat.hazard));
     #[cfg(tokio_unstable)]
     let (is_free, goes_on) = runtime_hooks::leave(place, there, end);
     #[cfg(not(tokio_unstable))]
@@ -331,7 +331,7 @@ fn vacate(place: &Place, there: u64) -> bool {
 }
 
 /// Occupies a slot that this thread has claimed: opens a record in it.
-fn fill(place: &Place, id: u64) -> Option<&'static Record> {
+fn occupy(place: &Place, id: u64) -> Option<&'static Record> {
     let record = open(site());
     #[cfg(tokio_unstable)]
     place.told.forget();
@@ -341,9 +341,9 @@ fn fill(place: &Place, id: u64) -> Option<&'static Record> {
             #[cfg(tokio_unstable)]
             runtime_hooks::note_return(id);
             place.record.set(record);
-            place.lease.begin(id);
+            place.guard.assign(id);
         }
-        None => place.lease.stay_empty(),
+        None => place.guard.stay_empty(),
     }
     record
 }
@@ -384,8 +384,8 @@ pub(crate) fn note_size(tally: &'static crate::accounting::Tally) {
 #[cfg(feature = "task-names")]
 pub(crate) fn rename(tokio_id: u64, id: u64, name: &str) {
     let Some(place) = find(tokio_id) else { return };
-    if place.lease.hold() {
-        if place.lease.is_of(tokio_id)
+    if place.guard.try_lock() {
+        if place.guard.is_of(tokio_id)
             && let Some(record) = place.record.get()
             && record.tally().id() == id
         {
@@ -393,7 +393,7 @@ pub(crate) fn rename(tokio_id: u64, id: u64, name: &str) {
             let (file, line) = record.site().map_or(("", 0), |site| (site.file, site.line));
             record.rename(Site::of(key(name, file, line)));
         }
-        place.lease.unlock();
+        place.guard.unlock();
     }
 }
 

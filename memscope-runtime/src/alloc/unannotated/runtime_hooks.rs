@@ -11,8 +11,8 @@
 //! end is final.
 //!
 //! After a task's end its id lives on: the thread that drops a `JoinHandle` drops the output under
-//! it, perhaps at this very moment. So the record is evicted as by `vacate`. While another thread
-//! may be charging it, it stays, as that of an ended task. A slot also stores the last id that
+//! it, perhaps at this very moment. So the record is evicted as by `evict`. While another thread
+//! may be hazard it, it stays, as that of an ended task. A slot also stores the last id that
 //! ended in it, so that no thread makes a new record for that task.
 
 use std::{cell::Cell, panic::Location, ptr};
@@ -20,12 +20,11 @@ use std::{cell::Cell, panic::Location, ptr};
 use tokio::task::Id;
 
 use super::{
-    LAST, Last, Place, SEAT, TABLE, away, find, key, number, open, set, sit, site, take_seat,
-    vacate,
+    LAST, Last, Place, SEAT, TABLE, away, evict, find, key, number, open, protect, set, site,
+    take_seat,
 };
 use crate::{
     accounting::{Record, Site},
-    alloc::current,
     config,
     model::TaskState,
     primitives::{
@@ -125,7 +124,7 @@ fn told_id(id: Id) -> Option<u64> {
 pub(crate) fn poll_begins(id: Id, spawned_at: &'static Location<'static>) {
     let Some(id) = told_id(id) else { return };
     let Some(seat) = SEAT.get().or_else(take_seat) else { return };
-    let known = sit(seat, id);
+    let known = protect(seat, id);
     let place = known.or_else(|| claim(id));
     // Without a slot the poll is noted all the same, with number 0.
     let number = place.map_or(0, |place| place.told.polls() + 1);
@@ -155,7 +154,7 @@ pub(crate) fn poll_ends(id: Id) {
             record.poll_ended();
         }
     }
-    stand_up(id);
+    unprotect(id);
     if let Some(place) = there
         && place.told.ended.load(Ordering::Relaxed) == id
     {
@@ -171,7 +170,7 @@ pub(crate) fn task_ends(id: Id, spawned_at: &'static Location<'static>) {
     // Protects the task until its record is marked as ended. Otherwise a thread that finds the id
     // stored below could evict it. If this happens in a poll of the task, its next allocation finds
     // it again.
-    let there = SEAT.get().or_else(take_seat).map_or_else(|| find(id), |seat| sit(seat, id));
+    let there = SEAT.get().or_else(take_seat).map_or_else(|| find(id), |seat| protect(seat, id));
     let memory = there.or_else(|| TABLE.get_or_make(set(id).next()?));
     if let Some(place) = memory {
         // Release; pairs with the Acquire in `has_ended`: seen where the eviction below is seen.
@@ -186,28 +185,28 @@ pub(crate) fn task_ends(id: Id, spawned_at: &'static Location<'static>) {
             let was_dropped = poll.is_none();
             end_without_place(id, spawned_at, was_dropped);
         }
-        return stand_up(id);
+        return unprotect(id);
     };
     let polls = place.told.polls();
     let own = || poll.is_some_and(Poll::is_its_own).then(|| place.open_late(id)).flatten();
     let Some(record) = place.record.get().or_else(own) else {
         // Without a record, no thread charges the task.
-        stand_up(id);
-        place.lease.abandon(id, || place.record.get().is_some());
+        unprotect(id);
+        place.guard.abandon(id, || place.record.get().is_some());
         return;
     };
     // Outside of its polls, only the shutdown of its runtime ends a task. In a poll it may have
     // completed, panicked or been aborted.
     let was_dropped = polls != 0 && poll.is_none();
     record.task_ended(if was_dropped { TaskState::Cancelled } else { TaskState::Ended }, polls);
-    if polls == 0 && place.lease.hold() {
+    if polls == 0 && place.guard.try_lock() {
         // A blocking task is not polled, so no earlier hook has reported where it was spawned.
         if record.site().is_some_and(|there| ptr::eq(there, site())) {
             record.rename(site_of(spawned_at));
         }
-        place.lease.unlock();
+        place.guard.unlock();
     }
-    stand_up(id);
+    unprotect(id);
     close(place, id);
 }
 
@@ -232,7 +231,7 @@ pub(super) fn note_return(id: u64) {
 pub(super) fn leave(place: &Place, id: u64, end: impl FnOnce() -> bool) -> (bool, bool) {
     let is_told = || {
         let record = place.record.get().filter(|_| place.told.is_told());
-        record.filter(|record| !record.state().is_ended()).and_then(Record::row)
+        record.filter(|record| !record.state().is_ended()).and_then(Record::counted_site)
     };
     // Must come before `end`: the task may be polled again at once, and must find that it is
     // counted.
@@ -245,22 +244,22 @@ pub(super) fn leave(place: &Place, id: u64, end: impl FnOnce() -> bool) -> (bool
     (is_free, noted && goes_on)
 }
 
-/// Evicts an ended task, unless another thread may be charging its record.
+/// Evicts an ended task, unless another thread may be hazard its record.
 fn close(place: &Place, id: u64) {
-    if vacate(place, id) {
-        place.lease.stay_empty();
+    if evict(place, id) {
+        place.guard.stay_empty();
     }
 }
 
 /// Unprotects the task: this thread does not charge it any more.
-fn stand_up(id: u64) {
+fn unprotect(id: u64) {
     if LAST.get().id == id {
         LAST.set(Last { id: 0, record: None });
     }
     if let Some(seat) = SEAT.get()
-        && seat.charging.is(id)
+        && seat.hazard.is(id)
     {
-        seat.charging.end();
+        seat.hazard.clear();
     }
 }
 
@@ -279,17 +278,17 @@ fn claim(id: u64) -> Option<&'static Place> {
     let place = super::claim(id)?;
     place.record.clear();
     place.told.forget();
-    place.lease.begin(id);
+    place.guard.assign(id);
     Some(place)
 }
 
 impl Place {
     /// Opens a record for a task that has a slot.
     pub(super) fn open_late(&self, id: u64) -> Option<&'static Record> {
-        if !self.lease.hold() {
+        if !self.guard.try_lock() {
             return None;
         }
-        if self.lease.is_of(id) && self.record.get().is_none() {
+        if self.guard.is_of(id) && self.record.get().is_none() {
             let spawned_at = self.told.spawned_at.get();
             if let Some(record) = open(spawned_at.map_or_else(site, site_of)) {
                 note_return(id);
@@ -305,7 +304,7 @@ impl Place {
                 }
             }
         }
-        self.lease.unlock();
+        self.guard.unlock();
         self.record.get()
     }
 }

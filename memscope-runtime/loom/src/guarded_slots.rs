@@ -11,7 +11,7 @@ use crate::{
 /// A slot whose record is not atomic, the hazard slots of two threads, and the last task that ended
 /// in the slot.
 struct Table {
-    lease: GuardedSlot,
+    slot: GuardedSlot,
     record: Plain,
     threads: [HazardSlot; 2],
     ended: AtomicU64,
@@ -20,23 +20,23 @@ struct Table {
 impl Table {
     /// With task 1 in its slot, which has been charged 10 bytes.
     fn new() -> Arc<Self> {
-        let threads = [HazardSlot::nobody(), HazardSlot::nobody()];
-        let (lease, record) = (GuardedSlot::empty(), Plain::new());
-        let table = Self { lease, record, threads, ended: AtomicU64::new(0) };
+        let threads = [HazardSlot::empty(), HazardSlot::empty()];
+        let (slot, record) = (GuardedSlot::empty(), Plain::new());
+        let table = Self { slot, record, threads, ended: AtomicU64::new(0) };
         table.open(1, 10);
         Arc::new(table)
     }
 
     fn open(&self, id: u64, bytes: u32) {
-        assert!(self.lease.take(id));
+        assert!(self.slot.try_claim(id));
         self.record.replace(bytes);
-        self.lease.begin(id);
+        self.slot.assign(id);
     }
 
     /// Charges a task from inside its poll. Returns whether the thread found the record.
     fn charge(&self, thread: usize, id: u64, bytes: u32) -> bool {
-        self.threads[thread].begin(id);
-        let is_there = self.lease.is_of(id);
+        self.threads[thread].publish(id);
+        let is_there = self.slot.is_of(id);
         if is_there {
             self.record.replace(self.record.get() + bytes);
         }
@@ -44,8 +44,8 @@ impl Table {
     }
 
     /// Takes the slot from its task, if no thread charges it, and returns the bytes of the record.
-    fn give_up(&self, id: u64) -> Option<u32> {
-        self.lease.end(id, self.threads.iter()).then(|| self.record.replace(0))
+    fn abandon(&self, id: u64) -> Option<u32> {
+        self.slot.try_retire(id, self.threads.iter()).then(|| self.record.replace(0))
     }
 }
 
@@ -59,21 +59,21 @@ fn a_record_is_given_up_only_when_no_thread_charges_it(ends: bool) {
             thread::spawn(move || {
                 let bytes = if table.charge(0, 1, 5) { 5 } else { 0 };
                 if ends {
-                    table.threads[0].end();
+                    table.threads[0].clear();
                 } else {
                     // The thread goes on with another task.
-                    table.threads[0].begin(3);
+                    table.threads[0].publish(3);
                 }
                 bytes + if table.charge(0, 1, 7) { 7 } else { 0 }
             })
         };
-        let given_up = table.give_up(1);
+        let given_up = table.abandon(1);
         if given_up.is_some() {
             table.record.replace(100);
-            table.lease.begin(2);
+            table.slot.assign(2);
         }
         let bytes_charged = charger.join().expect("no panic");
-        let (owner, bytes) = if table.lease.is_of(1) { (1, 0) } else { (2, 100) };
+        let (owner, bytes) = if table.slot.is_of(1) { (1, 0) } else { (2, 100) };
         assert_eq!(given_up.is_some(), owner == 2);
         let left = table.record.get() - bytes;
         assert_eq!(given_up.unwrap_or(0) + left, 10 + bytes_charged, "nothing is lost");
@@ -98,14 +98,14 @@ fn a_record_is_given_up_only_when_its_thread_charges_another_task() {
 fn a_record_that_is_found_is_whole() {
     loom::model(|| {
         let table = Table::new();
-        assert_eq!(table.give_up(1), Some(10));
-        table.lease.stay_empty();
+        assert_eq!(table.abandon(1), Some(10));
+        table.slot.stay_empty();
         let maker = {
             let table = Arc::clone(&table);
             thread::spawn(move || table.open(2, 20))
         };
-        table.threads[0].begin(2);
-        if table.lease.is_of(2) {
+        table.threads[0].publish(2);
+        if table.slot.is_of(2) {
             assert_eq!(table.record.get(), 20);
         }
         maker.join().expect("no panic");
@@ -120,11 +120,11 @@ fn a_place_is_filled_by_one_at_a_time() {
         let fill = |thread: usize, id: u64| {
             let table = Arc::clone(&table);
             move || {
-                table.threads[thread].begin(id);
-                let is_mine = table.give_up(1).is_some();
+                table.threads[thread].publish(id);
+                let is_mine = table.abandon(1).is_some();
                 if is_mine {
                     table.record.replace(u32::try_from(id).expect("small"));
-                    table.lease.begin(id);
+                    table.slot.assign(id);
                 }
                 is_mine
             }
@@ -135,7 +135,7 @@ fn a_place_is_filled_by_one_at_a_time() {
         assert!(!(is_mine && is_others));
         if is_mine || is_others {
             let owner = if is_mine { 2 } else { 3 };
-            assert!(table.lease.is_of(owner));
+            assert!(table.slot.is_of(owner));
             assert_eq!(u64::from(table.record.get()), owner);
         }
     });
@@ -149,18 +149,18 @@ fn a_record_that_is_held_is_not_taken_away() {
         let renamer = {
             let table = Arc::clone(&table);
             thread::spawn(move || {
-                if !table.lease.hold() {
+                if !table.slot.try_lock() {
                     return 0;
                 }
-                let is_there = table.lease.is_of(1);
+                let is_there = table.slot.is_of(1);
                 if is_there {
                     table.record.replace(table.record.get() + 1);
                 }
-                table.lease.unlock();
+                table.slot.unlock();
                 u32::from(is_there)
             })
         };
-        let given_up = table.give_up(1);
+        let given_up = table.abandon(1);
         let names = renamer.join().expect("no panic");
         assert_eq!(given_up.unwrap_or_else(|| table.record.get()), 10 + names);
     });
@@ -180,8 +180,8 @@ fn who_finds_no_place_of_an_ended_task_finds_its_end() {
             })
         };
         table.ended.store(1, Ordering::Release);
-        if table.give_up(1).is_some() {
-            table.lease.stay_empty();
+        if table.abandon(1).is_some() {
+            table.slot.stay_empty();
         }
         assert!(dropper.join().expect("no panic"));
     });
@@ -197,24 +197,24 @@ fn who_finds_no_place_of_an_ended_task_without_a_record_finds_its_end() {
         let dropper = {
             let (table, has_record) = (Arc::clone(&table), Arc::clone(&has_record));
             thread::spawn(move || {
-                table.threads[1].begin(1);
-                if table.lease.is_of(1) {
-                    if table.lease.hold() {
-                        if table.lease.is_of(1) {
+                table.threads[1].publish(1);
+                if table.slot.is_of(1) {
+                    if table.slot.try_lock() {
+                        if table.slot.is_of(1) {
                             has_record.replace(1);
                         }
-                        table.lease.unlock();
+                        table.slot.unlock();
                     }
                     return true;
                 }
                 table.ended.load(Ordering::Acquire) == 1
             })
         };
-        table.lease.give_up(7, || false);
-        assert_eq!(table.lease.id(), Some(1), "another one's");
+        table.slot.abandon(7, || false);
+        assert_eq!(table.slot.id(), Some(1), "another one's");
         table.ended.store(1, Ordering::Release);
-        table.lease.give_up(1, || has_record.get() == 1);
+        table.slot.abandon(1, || has_record.get() == 1);
         assert!(dropper.join().expect("no panic"));
-        assert_eq!(table.lease.id(), Some(u64::from(has_record.get())), "a record keeps its place");
+        assert_eq!(table.slot.id(), Some(u64::from(has_record.get())), "a record keeps its place");
     });
 }
