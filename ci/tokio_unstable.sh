@@ -7,4 +7,5 @@ export RUSTFLAGS="--cfg tokio_unstable" RUSTDOCFLAGS="--cfg tokio_unstable"
 # Twice the same packages, so that they have the same dependencies.
 packages=(-p memscope-tests -p memscope-runtime)
 cargo test "${packages[@]}" --test runtime_hooks --test unannotated_tasks
+cargo test "${packages[@]}" --lib
 cargo test "${packages[@]}" --doc tokio_hooks

@@ -8,7 +8,7 @@ use std::{
 };
 
 /// Bottom first. A file may import from its own room and from rooms before it, never from later
-/// ones. `init` and `lib` are the hall: they see all rooms.
+/// ones. `lib.rs` is the hall, which sees all rooms.
 const ROOMS: [&str; 14] = [
     "primitives",
     "model",

@@ -68,7 +68,7 @@ thread_local! {
 
 /// Blocks that site `to` freed and site `from` had allocated. Both are indices of sites.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct HandedOver {
+pub(crate) struct CrossFree {
     pub(crate) from: u32,
     pub(crate) to: u32,
     pub(crate) blocks: u64,
@@ -162,10 +162,10 @@ pub(crate) fn forked() {
 }
 
 /// All counts of all threads. A pair may occur several times.
-pub(crate) fn read() -> impl Iterator<Item = HandedOver> {
+pub(crate) fn read() -> impl Iterator<Item = CrossFree> {
     COUNTS.iter().flat_map(|counts| &counts.pairs).chain(&CROWD).filter_map(|pair| {
         let key = !pair.key.load(Ordering::Relaxed);
-        (key != u64::MAX).then(|| HandedOver {
+        (key != u64::MAX).then(|| CrossFree {
             from: u32::try_from(key >> 32).unwrap_or(UNTRACKED),
             to: u32::try_from(key & u64::from(u32::MAX)).unwrap_or(UNTRACKED),
             blocks: pair.blocks.load(Ordering::Relaxed),

@@ -71,7 +71,7 @@ impl Peak {
     }
 
     /// Keeps what a mode tally leads to; a mode tally has no peak.
-    #[allow(dead_code, reason = "only spans have signposts that are used again")]
+    #[allow(dead_code, reason = "only spans use mode tallies again")]
     pub(crate) fn stand_for(&self, what: i64) {
         self.bytes.store(what, Ordering::Release);
     }

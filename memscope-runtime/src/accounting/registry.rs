@@ -159,7 +159,7 @@ pub(crate) fn give_back(account: &'static Account) {
 
 /// Empties this thread's magazines, so that other threads can take what was in them. The thread
 /// keeps nothing from here on.
-pub(crate) fn empty_spares() {
+pub(crate) fn empty_magazines() {
     RECORDS.empty(&SPARE_RECORDS);
     ACCOUNTS.empty(&SPARE_ACCOUNTS);
 }

@@ -234,7 +234,10 @@ impl Site {
 
     /// How many records were taken from tasks that went on, and how many of these tasks have none
     /// now.
-    #[cfg_attr(not(tokio_unstable), expect(clippy::unused_self, reason = "as where that is told"))]
+    #[cfg_attr(
+        not(tokio_unstable),
+        expect(clippy::unused_self, reason = "as where hooks report it")
+    )]
     pub(crate) fn split_and_away(&self) -> (u64, u64) {
         #[cfg(tokio_unstable)]
         return (self.split.load(Ordering::Relaxed), self.away.load(Ordering::Relaxed));

@@ -409,6 +409,6 @@ impl Variable {
 }
 
 /// Empties this thread's magazine, so that other threads can take its records.
-pub(crate) fn empty_spares() {
+pub(crate) fn empty_magazines() {
     VARIABLES.empty(&MAGAZINE);
 }

@@ -40,8 +40,9 @@ use crate::{
 ///
 /// # Cost
 ///
-/// Each allocation costs a thread-local read, five plain stores and the owner word of the block:
-/// see `docs/PERFORMANCE.md`. The memory overhead depends on the block:
+/// Each allocation costs a thread-local read, three plain stores and the owner word of the block,
+/// and its free two plain stores more: see `docs/PERFORMANCE.md`. The memory overhead depends on
+/// the block:
 ///
 /// - A block below 4 KiB takes 8 more bytes, after its size is rounded up to a multiple of 8.
 /// - With an alignment of 16 to 2,048 it takes as many more bytes as its alignment.

@@ -272,8 +272,8 @@ pub(crate) fn tally() -> &'static Tally {
 
 /// Counts the freed or reallocated blocks whose owner word the program had overwritten.
 pub(crate) fn words_refused() -> u64 {
-    let signposts = [&UNREGISTERED, &SPAWNING, &EXEMPT, &EXITING, &BEFORE_TOKIO, &OUTSIDE];
-    let zeroes: u64 = signposts.map(Tally::zeroes).iter().sum();
+    let modes = [&UNREGISTERED, &SPAWNING, &EXEMPT, &EXITING, &BEFORE_TOKIO, &OUTSIDE];
+    let zeroes: u64 = modes.map(Tally::zeroes).iter().sum();
     owner_word::words_refused() + zeroes + shared_owner::zeroes()
 }
 

@@ -1,5 +1,5 @@
-//! The memory that memscope itself holds in the program's heap, charged to no task or thread: what
-//! it reads and writes reports with, and the tasks that a snapshot keeps.
+//! Memscope's own memory in the program's heap: buffers for reports, and the readings that a
+//! snapshot keeps. No task or thread is charged with it.
 
 use crate::primitives::sync::{AtomicI64, Ordering};
 

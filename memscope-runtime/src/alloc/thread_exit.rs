@@ -56,10 +56,10 @@ pub(super) fn give_record_back() {
 /// Returns the thread's record, ring, magazines and hazard; the next thread that starts gets them.
 fn give_all_back() {
     give_record_back();
-    registry::empty_spares();
+    registry::empty_magazines();
     #[cfg(feature = "tokio")]
     unannotated::retire();
-    variable::empty_spares();
+    variable::empty_magazines();
     cross_frees::retire();
     // Must come last: the calls above may push events.
     thread_ring::retire();

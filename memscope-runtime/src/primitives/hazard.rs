@@ -121,7 +121,10 @@ impl GuardedSlot {
 
     /// Empties the slot if it is this task's and has no record. No thread can be charging a record
     /// then.
-    #[cfg_attr(not(tokio_unstable), allow(dead_code, reason = "only told tasks have such places"))]
+    #[cfg_attr(
+        not(tokio_unstable),
+        allow(dead_code, reason = "only hooked runtimes report such ends")
+    )]
     pub(crate) fn abandon(&self, id: u64, has_record: impl FnOnce() -> bool) {
         if !self.try_lock() {
             return;

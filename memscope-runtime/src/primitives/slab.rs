@@ -146,16 +146,16 @@ impl<T: SlabItem> Slab<T> {
     /// Puts the item into this thread's magazine. Frees it if the magazine is full or the thread is
     /// unregistered.
     #[inline]
-    pub(crate) fn put_local(&self, spare: &'static LocalKey<Magazine<T>>, place: &'static T) {
+    pub(crate) fn put_local(&self, magazine: &'static LocalKey<Magazine<T>>, place: &'static T) {
         // An unregistered thread has no end at which it would return its items.
-        if !(this_thread::is_registered() && spare.with(|spare| spare.push(place))) {
+        if !(this_thread::is_registered() && magazine.with(|magazine| magazine.push(place))) {
             self.put(place);
         }
     }
 
     /// Frees all items in this thread's magazine. The thread puts nothing into it from here on.
-    pub(crate) fn empty(&self, spare: &'static LocalKey<Magazine<T>>) {
-        while let Some(place) = spare.with(Magazine::pop) {
+    pub(crate) fn empty(&self, magazine: &'static LocalKey<Magazine<T>>) {
+        while let Some(place) = magazine.with(Magazine::pop) {
             self.put(place);
         }
     }

@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     accounting::{
-        Account, Balance, EndEpochs, EndStamp, Ended, HandedOver, ItemsReading, RecordReading,
+        Account, Balance, CrossFree, EndEpochs, EndStamp, Ended, ItemsReading, RecordReading,
         SharedReading, Site, SumsReading, TallyReading, Untracked, VariableReading, VariableSite,
         VariableSiteReading, cross_frees, end_stamps, ended_tasks, registry, shared_owner,
         stream_items, variable,
@@ -95,7 +95,7 @@ pub(crate) struct Reading {
     pub(crate) workers: Workers,
     pub(crate) variables: Vec<VariableReading>,
     pub(crate) variable_sites: Vec<VariableSiteReading>,
-    pub(crate) hand_overs: Vec<HandedOver>,
+    pub(crate) hand_overs: Vec<CrossFree>,
     pub(crate) unlisted: Unlisted,
     /// Whether no task ended during the reading; then the sums are exact to the byte.
     pub(crate) is_still: bool,

@@ -16,7 +16,7 @@ const WAYS: u32 = 16;
 
 /// The slot of one task.
 #[derive(Debug)]
-struct ThreadHazard {
+struct AwaySlot {
     /// The task's Tokio id; 0: free.
     id: AtomicU64,
     /// The index of the site that counts it.
@@ -24,9 +24,9 @@ struct ThreadHazard {
 }
 
 // SAFETY: atomics only.
-unsafe impl Zeroed for ThreadHazard {}
+unsafe impl Zeroed for AwaySlot {}
 
-static TASKS: Arena<ThreadHazard> = Arena::new();
+static TASKS: Arena<AwaySlot> = Arena::new();
 
 /// Not an id: a thread is filling or emptying the slot.
 const BUSY: u64 = u64::MAX;
@@ -38,15 +38,15 @@ fn seats(id: u64) -> impl Iterator<Item = u32> {
 
 /// Notes the task, which this site counts. Returns false if its set is full.
 pub(super) fn leave(id: u64, site: &Site) -> bool {
-    for seat in seats(id) {
-        let Some(seat) = TASKS.get_or_make(seat) else { return false };
-        let is_free = seat.id.load(Ordering::Relaxed) == 0;
+    for own_hazard in seats(id) {
+        let Some(own_hazard) = TASKS.get_or_make(own_hazard) else { return false };
+        let is_free = own_hazard.id.load(Ordering::Relaxed) == 0;
         if is_free
-            && seat.id.compare_exchange(0, BUSY, Ordering::Relaxed, Ordering::Relaxed).is_ok()
+            && own_hazard.id.compare_exchange(0, BUSY, Ordering::Relaxed, Ordering::Relaxed).is_ok()
         {
-            seat.site.store(site.index(), Ordering::Relaxed);
+            own_hazard.site.store(site.index(), Ordering::Relaxed);
             // Release; pairs with the Acquire in `come_back`.
-            seat.id.store(id, Ordering::Release);
+            own_hazard.id.store(id, Ordering::Release);
             return true;
         }
     }
@@ -55,17 +55,17 @@ pub(super) fn leave(id: u64, site: &Site) -> bool {
 
 /// Returns whether the task is noted.
 pub(super) fn is_away(id: u64) -> bool {
-    let mut seats = seats(id).map_while(|seat| TASKS.get(seat));
-    seats.any(|seat| seat.id.load(Ordering::Relaxed) == id)
+    let mut seats = seats(id).map_while(|own_hazard| TASKS.get(own_hazard));
+    seats.any(|own_hazard| own_hazard.id.load(Ordering::Relaxed) == id)
 }
 
 /// Forgets the task, and returns the site that counts it, if it was noted.
 pub(super) fn come_back(id: u64) -> Option<&'static Site> {
-    let mut seats = seats(id).map_while(|seat| TASKS.get(seat));
-    let seat = seats.find(|seat| seat.id.load(Ordering::Relaxed) == id)?;
+    let mut seats = seats(id).map_while(|own_hazard| TASKS.get(own_hazard));
+    let own_hazard = seats.find(|own_hazard| own_hazard.id.load(Ordering::Relaxed) == id)?;
     // Acquire; pairs with the Release in `leave`.
-    seat.id.compare_exchange(id, BUSY, Ordering::Acquire, Ordering::Relaxed).ok()?;
-    let site = seat.site.load(Ordering::Relaxed);
-    seat.id.store(0, Ordering::Relaxed);
+    own_hazard.id.compare_exchange(id, BUSY, Ordering::Acquire, Ordering::Relaxed).ok()?;
+    let site = own_hazard.site.load(Ordering::Relaxed);
+    own_hazard.id.store(0, Ordering::Relaxed);
     Site::at(site)
 }

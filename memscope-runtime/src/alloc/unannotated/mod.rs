@@ -49,7 +49,7 @@ struct Place {
     guard: GuardedSlot,
     record: StaticRef<Record>,
     #[cfg(tokio_unstable)]
-    told: runtime_hooks::Told,
+    reported: runtime_hooks::Reported,
 }
 
 // SAFETY: atomics and a `StaticRef`, valid when zeroed, without a destructor.
@@ -86,7 +86,7 @@ struct Last {
 
 thread_local! {
     static LAST: Cell<Last> = const { Cell::new(Last { id: 0, record: None }) };
-    static SEAT: Cell<Option<&'static ThreadHazard>> = const { Cell::new(None) };
+    static HAZARD: Cell<Option<&'static ThreadHazard>> = const { Cell::new(None) };
 }
 
 /// What Tokio reports when the current task is not the one that this thread charged last: another
@@ -132,8 +132,8 @@ pub(crate) fn known() -> Result<Option<&'static Record>, NoRecord> {
     if last.id == id {
         return Ok(last.record);
     }
-    let Some(seat) = SEAT.get().or_else(take_seat) else { return Ok(None) };
-    let record = protect(seat, id).and_then(|place| place.record.get()).ok_or(NoRecord)?;
+    let Some(own_hazard) = HAZARD.get().or_else(take_hazard) else { return Ok(None) };
+    let record = protect(own_hazard, id).and_then(|place| place.record.get()).ok_or(NoRecord)?;
     LAST.set(Last { id, record: Some(record) });
     Ok(Some(record))
 }
@@ -202,8 +202,8 @@ fn digits(id: Option<tokio::task::Id>) -> u64 {
 /// Finds or makes the record of a task that the thread has switched to.
 #[inline(never)]
 fn enter(id: u64) -> Option<&'static Record> {
-    let seat = SEAT.get().or_else(take_seat)?;
-    let record = match protect(seat, id) {
+    let own_hazard = HAZARD.get().or_else(take_hazard)?;
+    let record = match protect(own_hazard, id) {
         Some(place) => place.record.get().or_else(|| place.open_late(id)),
         None => make(id),
     };
@@ -212,34 +212,34 @@ fn enter(id: u64) -> Option<&'static Record> {
 }
 
 /// Protects the task: publishes that this thread charges it, then finds its slot.
-fn protect(seat: &ThreadHazard, id: u64) -> Option<&'static Place> {
+fn protect(own_hazard: &ThreadHazard, id: u64) -> Option<&'static Place> {
     LAST.set(Last { id: 0, record: None });
-    seat.hazard.publish(id);
+    own_hazard.hazard.publish(id);
     find(id)
 }
 
-fn take_seat() -> Option<&'static ThreadHazard> {
-    let seat = HAZARDS.take_for_thread(u32::MAX)?;
-    SEAT.set(Some(seat));
-    Some(seat)
+fn take_hazard() -> Option<&'static ThreadHazard> {
+    let own_hazard = HAZARDS.take_for_thread(u32::MAX)?;
+    HAZARD.set(Some(own_hazard));
+    Some(own_hazard)
 }
 
 /// Returns the thread's hazard, when the thread ends.
 pub(crate) fn retire() {
     LAST.set(Last { id: 0, record: None });
-    if let Some(seat) = SEAT.take() {
-        seat.hazard.clear();
-        HAZARDS.put(seat);
+    if let Some(own_hazard) = HAZARD.take() {
+        own_hazard.hazard.clear();
+        HAZARDS.put(own_hazard);
     }
 }
 
 /// In a forked child, on its only thread: the parent's other threads charge no task and hold no
 /// slot.
 pub(crate) fn forked() {
-    let own = SEAT.get();
-    HAZARDS.take_back(own, |seat| {
+    let own = HAZARD.get();
+    HAZARDS.take_back(own, |own_hazard| {
         // A thread that has published a task holds slots only in that task's set.
-        let id = seat.hazard.get();
+        let id = own_hazard.hazard.get();
         if id != 0 && !own.is_some_and(|own| own.hazard.is(id)) {
             for place in set(id).map_while(|place| TABLE.get(place)) {
                 // A task with a record but without a slot keeps its bytes, and gets another record
@@ -249,7 +249,7 @@ pub(crate) fn forked() {
                 }
             }
         }
-        seat.hazard.clear();
+        own_hazard.hazard.clear();
     });
 }
 
@@ -318,7 +318,7 @@ fn take_over(place: &'static Place, id: u64) -> Option<&'static Place> {
 /// Evicts the task: archives the record of a slot, unless a thread charges it. The slot is then
 /// busy and locked by this thread.
 fn evict(place: &Place, there: u64) -> bool {
-    let end = || place.guard.try_retire(there, HAZARDS.iter().map(|seat| &seat.hazard));
+    let end = || place.guard.try_retire(there, HAZARDS.iter().map(|own_hazard| &own_hazard.hazard));
     #[cfg(tokio_unstable)]
     let (is_free, goes_on) = runtime_hooks::leave(place, there, end);
     #[cfg(not(tokio_unstable))]
@@ -334,7 +334,7 @@ fn evict(place: &Place, there: u64) -> bool {
 fn occupy(place: &Place, id: u64) -> Option<&'static Record> {
     let record = open(site());
     #[cfg(tokio_unstable)]
-    place.told.forget();
+    place.reported.forget();
     pending_starts::occasion_in_allocator();
     match record {
         Some(record) => {
@@ -353,7 +353,7 @@ impl Place {
     fn is_spare(&self) -> bool {
         let record = self.record.get();
         #[cfg(tokio_unstable)]
-        if self.told.is_told() || record.is_some_and(|record| record.state().is_ended()) {
+        if self.reported.is_reported() || record.is_some_and(|record| record.state().is_ended()) {
             return record.is_some_and(|record| record.state().is_ended());
         }
         record.is_some_and(Record::holds_nothing)
@@ -361,7 +361,7 @@ impl Place {
 
     /// Opens a record for a task that got a slot before it allocated.
     #[cfg(not(tokio_unstable))]
-    #[expect(clippy::unused_self, reason = "as where a task's polls are told")]
+    #[expect(clippy::unused_self, reason = "as where hooks report polls")]
     fn open_late(&self, _: u64) -> Option<&'static Record> {
         None
     }

@@ -20,8 +20,8 @@ use std::{cell::Cell, panic::Location, ptr};
 use tokio::task::Id;
 
 use super::{
-    LAST, Last, Place, SEAT, TABLE, away, evict, find, key, number, open, protect, set, site,
-    take_seat,
+    HAZARD, LAST, Last, Place, TABLE, away, evict, find, key, number, open, protect, set, site,
+    take_hazard,
 };
 use crate::{
     accounting::{Record, Site},
@@ -36,7 +36,7 @@ use crate::{
 
 /// What the hooks have reported of the task in a slot. Zeroed: no report.
 #[derive(Debug)]
-pub(super) struct Told {
+pub(super) struct Reported {
     /// How often the task was polled; 0: the hooks do not report its polls.
     polls: AtomicU64,
     spawned_at: StaticRef<Location<'static>>,
@@ -44,8 +44,8 @@ pub(super) struct Told {
     ended: AtomicU64,
 }
 
-impl Told {
-    pub(super) fn is_told(&self) -> bool {
+impl Reported {
+    pub(super) fn is_reported(&self) -> bool {
         self.polls() != 0
     }
 
@@ -114,7 +114,7 @@ pub(crate) fn note_tracked() {
 }
 
 /// Returns the task's id, if reports are noted on this thread.
-fn told_id(id: Id) -> Option<u64> {
+fn reported_id(id: Id) -> Option<u64> {
     // Only a registered thread has a destructor that returns its hazard.
     let is_on = config::unannotated() && this_thread::is_registered();
     if is_on { number(id) } else { None }
@@ -122,16 +122,16 @@ fn told_id(id: Id) -> Option<u64> {
 
 /// Notes that a poll of the task begins on this thread.
 pub(crate) fn poll_begins(id: Id, spawned_at: &'static Location<'static>) {
-    let Some(id) = told_id(id) else { return };
-    let Some(seat) = SEAT.get().or_else(take_seat) else { return };
-    let known = protect(seat, id);
+    let Some(id) = reported_id(id) else { return };
+    let Some(own_hazard) = HAZARD.get().or_else(take_hazard) else { return };
+    let known = protect(own_hazard, id);
     let place = known.or_else(|| claim(id));
     // Without a slot the poll is noted all the same, with number 0.
-    let number = place.map_or(0, |place| place.told.polls() + 1);
+    let number = place.map_or(0, |place| place.reported.polls() + 1);
     Poll { id, number, tracked: TRACKED.get() }.push();
     let Some(place) = place else { return };
-    place.told.polls.store(number, Ordering::Relaxed);
-    place.told.spawned_at.set(spawned_at);
+    place.reported.polls.store(number, Ordering::Relaxed);
+    place.reported.spawned_at.set(spawned_at);
     if known.is_none() && away::is_away(id) {
         // It had a record before, so it is no tracked task.
         place.open_late(id);
@@ -147,7 +147,7 @@ pub(crate) fn poll_ends(id: Id) {
     let Some(id) = number(id) else { return };
     let Some((poll, nested)) = Poll::of(id) else { return };
     NESTED.set(nested);
-    let there = find(id).filter(|place| place.told.polls() == poll.number);
+    let there = find(id).filter(|place| place.reported.polls() == poll.number);
     if let Some(place) = there {
         let own = || poll.is_its_own().then(|| place.open_late(id)).flatten();
         if let Some(record) = place.record.get().or_else(own) {
@@ -156,7 +156,7 @@ pub(crate) fn poll_ends(id: Id) {
     }
     unprotect(id);
     if let Some(place) = there
-        && place.told.ended.load(Ordering::Relaxed) == id
+        && place.reported.ended.load(Ordering::Relaxed) == id
     {
         // The task ended on another thread while this one protected it.
         close(place, id);
@@ -166,15 +166,18 @@ pub(crate) fn poll_ends(id: Id) {
 /// Notes that the task has ended: its future is dropped, and so is its output unless a `JoinHandle`
 /// waits for it.
 pub(crate) fn task_ends(id: Id, spawned_at: &'static Location<'static>) {
-    let Some(id) = told_id(id) else { return };
+    let Some(id) = reported_id(id) else { return };
     // Protects the task until its record is marked as ended. Otherwise a thread that finds the id
     // stored below could evict it. If this happens in a poll of the task, its next allocation finds
     // it again.
-    let there = SEAT.get().or_else(take_seat).map_or_else(|| find(id), |seat| protect(seat, id));
+    let there = HAZARD
+        .get()
+        .or_else(take_hazard)
+        .map_or_else(|| find(id), |own_hazard| protect(own_hazard, id));
     let memory = there.or_else(|| TABLE.get_or_make(set(id).next()?));
     if let Some(place) = memory {
         // Release; pairs with the Acquire in `has_ended`: seen where the eviction below is seen.
-        place.told.ended.store(id, Ordering::Release);
+        place.reported.ended.store(id, Ordering::Release);
         // The id is stored before the record is looked for. Pairs with the fence in `open_late`.
         fence(Ordering::SeqCst);
     }
@@ -187,7 +190,7 @@ pub(crate) fn task_ends(id: Id, spawned_at: &'static Location<'static>) {
         }
         return unprotect(id);
     };
-    let polls = place.told.polls();
+    let polls = place.reported.polls();
     let own = || poll.is_some_and(Poll::is_its_own).then(|| place.open_late(id)).flatten();
     let Some(record) = place.record.get().or_else(own) else {
         // Without a record, no thread charges the task.
@@ -229,15 +232,15 @@ pub(super) fn note_return(id: u64) {
 /// Evicts a task by calling `end`. Returns whether `end` succeeded, and whether the task goes on
 /// and stays counted although it has no record.
 pub(super) fn leave(place: &Place, id: u64, end: impl FnOnce() -> bool) -> (bool, bool) {
-    let is_told = || {
-        let record = place.record.get().filter(|_| place.told.is_told());
+    let is_reported = || {
+        let record = place.record.get().filter(|_| place.reported.is_reported());
         record.filter(|record| !record.state().is_ended()).and_then(Record::counted_site)
     };
     // Must come before `end`: the task may be polled again at once, and must find that it is
     // counted.
-    let noted = is_told().is_some_and(|row| away::leave(id, row));
+    let noted = is_reported().is_some_and(|row| away::leave(id, row));
     let is_free = end();
-    let goes_on = is_free && is_told().is_some();
+    let goes_on = is_free && is_reported().is_some();
     if noted && !goes_on {
         away::come_back(id);
     }
@@ -256,10 +259,10 @@ fn unprotect(id: u64) {
     if LAST.get().id == id {
         LAST.set(Last { id: 0, record: None });
     }
-    if let Some(seat) = SEAT.get()
-        && seat.hazard.is(id)
+    if let Some(own_hazard) = HAZARD.get()
+        && own_hazard.hazard.is(id)
     {
-        seat.hazard.clear();
+        own_hazard.hazard.clear();
     }
 }
 
@@ -267,7 +270,7 @@ fn unprotect(id: u64) {
 /// dropped, or when a worker finds it in its queue at shutdown.
 pub(super) fn has_ended(id: u64) -> bool {
     let mut places = set(id).map_while(|place| TABLE.get(place));
-    places.any(|place| place.told.ended.load(Ordering::Acquire) == id)
+    places.any(|place| place.reported.ended.load(Ordering::Acquire) == id)
 }
 
 /// Claims a slot without a record.
@@ -277,7 +280,7 @@ fn claim(id: u64) -> Option<&'static Place> {
     }
     let place = super::claim(id)?;
     place.record.clear();
-    place.told.forget();
+    place.reported.forget();
     place.guard.assign(id);
     Some(place)
 }
@@ -289,15 +292,15 @@ impl Place {
             return None;
         }
         if self.guard.is_of(id) && self.record.get().is_none() {
-            let spawned_at = self.told.spawned_at.get();
+            let spawned_at = self.reported.spawned_at.get();
             if let Some(record) = open(spawned_at.map_or_else(site, site_of)) {
                 note_return(id);
-                record.poll_started(self.told.polls());
+                record.poll_started(self.reported.polls());
                 self.record.set(record);
                 // The record is stored before the mark is looked for. Pairs with the fence in
                 // `task_ends`: at least one of the two threads sees the other's store.
                 fence(Ordering::SeqCst);
-                if self.told.ended.load(Ordering::Acquire) == id {
+                if self.reported.ended.load(Ordering::Acquire) == id {
                     // A thread that drops the output ended the task meanwhile; or it ended in its
                     // only poll.
                     record.end_unless_ended();

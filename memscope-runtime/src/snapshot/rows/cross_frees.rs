@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use super::site_names::SiteNames;
 use crate::{
-    accounting::{HandedOver, UNTRACKED},
+    accounting::{CrossFree, UNTRACKED},
     model::HandOver,
     primitives::{order, reserve},
     snapshot::capture::Reading,
@@ -13,7 +13,7 @@ use crate::{
 /// The pairs of sites, those that moved most bytes first.
 pub(crate) fn hand_overs(reading: &Reading, names: &SiteNames) -> Vec<HandOver> {
     let mut sums: HashMap<(u32, u32), (u64, u64)> = HashMap::new();
-    for &HandedOver { from, to, blocks, bytes } in &reading.hand_overs {
+    for &CrossFree { from, to, blocks, bytes } in &reading.hand_overs {
         if !reserve::room(&mut sums) {
             reserve::leave_out(1);
             continue;
