@@ -11,9 +11,9 @@ use crate::{
 /// Whether tracking is compiled in.
 pub(crate) const ENABLED: bool = cfg!(feature = "enabled");
 
-static ENDED_TASKS: AtomicU64 = AtomicU64::new(4_096);
-static SITE_ROWS: AtomicU64 = AtomicU64::new(4_096);
-static LIVE_VARIABLES: AtomicU64 = AtomicU64::new(1 << 18);
+static ENDED_TASKS: AtomicU64 = AtomicU64::new(DEFAULT_ENDED_TASKS);
+static SITE_ROWS: AtomicU64 = AtomicU64::new(DEFAULT_SITE_ROWS);
+static LIVE_VARIABLES: AtomicU64 = AtomicU64::new(DEFAULT_LIVE_VARIABLES);
 static UNANNOTATED: AtomicU8 = AtomicU8::new(1);
 #[cfg(feature = "task-names")]
 static NAMED_FROM: AtomicU64 = AtomicU64::new(1 << 20);
@@ -21,6 +21,9 @@ static TIMING: AtomicU64 = AtomicU64::new(Timing::Sampled.to_number());
 static LONG_POLL_NS: AtomicU64 = AtomicU64::new(nanoseconds(LONG_POLL));
 static SAMPLE_EVERY_NS: AtomicU64 = AtomicU64::new(nanoseconds(SAMPLE_EVERY));
 
+const DEFAULT_ENDED_TASKS: u64 = 4_096;
+const DEFAULT_SITE_ROWS: u64 = 4_096;
+const DEFAULT_LIVE_VARIABLES: u64 = 1 << 18;
 const LONG_POLL: Duration = Duration::from_millis(1);
 const SAMPLE_EVERY: Duration = Duration::from_secs(1);
 
@@ -59,9 +62,9 @@ impl Default for Builder {
     /// The defaults, whatever the environment says.
     fn default() -> Self {
         Self {
-            ended_tasks: 4_096,
-            site_rows: 4_096,
-            live_variables: 1 << 18,
+            ended_tasks: DEFAULT_ENDED_TASKS,
+            site_rows: DEFAULT_SITE_ROWS,
+            live_variables: DEFAULT_LIVE_VARIABLES,
             unannotated: true,
             await_points: false,
             #[cfg(feature = "task-names")]
