@@ -80,9 +80,10 @@ pub(crate) fn refused() -> u64 {
 #[inline]
 pub(crate) fn note<F: Future>(record: &'static Record, future: Pin<&mut F>) {
     if ON.load(Ordering::Relaxed) != 0 {
-        // SAFETY of `look`: the future is an `F`, its last poll has returned `Pending`, and the
-        // caller has given away its `Pin<&mut F>`.
-        look(record, Start::of(future), FutureType::of::<F>());
+        let start = Start::of(future);
+        // SAFETY: the future is an `F`, its last poll has returned `Pending`, and the caller has
+        // given away its `Pin<&mut F>`.
+        unsafe { look(record, start, FutureType::of::<F>()) };
     }
 }
 
@@ -171,21 +172,26 @@ pub(crate) struct Behind {
     next: StaticRef<Self>,
 }
 
+/// Notes the node that the task waits at.
+///
+/// # Safety
+///
+/// `start` must be a future of this type whose last poll has returned `Pending`, and the caller
+/// must have it for itself.
 #[inline(never)]
-fn look(record: &'static Record, start: Start, future: &'static FutureType) {
+unsafe fn look(record: &'static Record, start: Start, future: &'static FutureType) {
     // PERF: a task mostly waits where it waited before. Then the cached path shows it, by loads
     // that do not wait for each other.
     let before = NODES.get(record.await_point().wrapping_sub(1)).and_then(StaticRef::get);
     if let Some(Node { trail: Some(trail), .. }) = before
         && trail.is_of(future)
-        // SAFETY: `note` says where `start` comes from, and the cached path is one of this type.
+        // SAFETY: the caller's contract, and the cached path is one of this type.
         && unsafe { walk::leads(start, trail) }
     {
         return;
     }
     let Some(root) = root(future) else { return record.note_await_point(0) };
-    // SAFETY: `note` says where `start` comes from: a waiting future of this type that its caller
-    // has for itself.
+    // SAFETY: the caller's contract.
     let end = unsafe { walk::walk(start, root) };
     record.note_await_point(end.id.load(Ordering::Relaxed));
 }
