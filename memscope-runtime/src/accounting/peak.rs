@@ -72,7 +72,7 @@ impl Peak {
 
     /// Keeps what a mode tally leads to; a mode tally has no peak.
     #[allow(dead_code, reason = "only spans use mode tallies again")]
-    pub(crate) fn stand_for(&self, what: i64) {
+    pub(crate) fn lead_to(&self, what: i64) {
         self.bytes.store(what, Ordering::Release);
     }
 

@@ -81,7 +81,7 @@ impl Shared {
 
     fn make(name: &str, hash: u64, index: u32) -> Option<&'static Self> {
         let shared = arena::keep(Self {
-            mode: CachePadded::new(Tally::standing_for(index)),
+            mode: CachePadded::new(Tally::leading_to(index)),
             name: arena::keep_str(name)?,
             hash,
             account: registry::shared_account()?,

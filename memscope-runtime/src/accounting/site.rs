@@ -68,7 +68,7 @@ pub(crate) struct Site {
     /// Used only by the thread that holds the collector's history lock.
     pub(crate) level: Level,
     /// Used only by the thread that takes a sample without that lock.
-    pub(crate) glance: Level,
+    pub(crate) sampled: Level,
 }
 
 /// Live and allocated bytes of all tasks of a site, while a sample is taken.
@@ -121,7 +121,7 @@ impl Site {
             idles: Histogram::new(),
             lives: Histogram::new(),
             level: Level::new(),
-            glance: Level::new(),
+            sampled: Level::new(),
         }
     }
 

@@ -41,14 +41,14 @@ impl Histogram {
 
 /// Sums over ended tasks; many threads add to them.
 ///
-/// PERF: the sums are kept twice. The thread that gets the lock `busy` adds to `alone` with plain
-/// stores. A thread that finds it taken adds to `crowded` with locked instructions. So an end costs
+/// PERF: the sums are kept twice. The thread that gets the lock `lock` adds to `exclusive` with plain
+/// stores. A thread that finds it taken adds to `contended` with locked instructions. So an end costs
 /// one locked instruction instead of five, and no thread ever waits.
 #[derive(Debug)]
 pub(crate) struct SiteTotals {
-    busy: AtomicU8,
-    alone: Shard,
-    crowded: Shard,
+    lock: AtomicU8,
+    exclusive: Shard,
+    contended: Shard,
     /// The highest peak of one task.
     highest_peak: AtomicU64,
     /// The longest wait of a timed task that completed.
@@ -70,9 +70,9 @@ struct Shard {
 impl SiteTotals {
     pub(crate) const fn new() -> Self {
         Self {
-            busy: AtomicU8::new(0),
-            alone: Shard::new(),
-            crowded: Shard::new(),
+            lock: AtomicU8::new(0),
+            exclusive: Shard::new(),
+            contended: Shard::new(),
             highest_peak: AtomicU64::new(0),
             longest_wait_ns: AtomicU64::new(0),
             items: ItemSums::new(),
@@ -97,20 +97,20 @@ impl SiteTotals {
         }
         // Acquire; pairs with the Release below: this thread sees what the last one added before it
         // adds more.
-        if self.busy.swap(1, Ordering::Acquire) == 0 {
-            self.alone.add(tally, record, bump);
+        if self.lock.swap(1, Ordering::Acquire) == 0 {
+            self.exclusive.add(tally, record, bump);
             counted();
-            self.busy.store(0, Ordering::Release);
+            self.lock.store(0, Ordering::Release);
         } else {
-            self.crowded.add(tally, record, add);
+            self.contended.add(tally, record, add);
             counted();
         }
     }
 
     /// In a forked child, on its only thread: releases the lock, because no other thread is left to
-    /// add to `alone`.
+    /// add to `exclusive`.
     pub(crate) fn forked(&self) {
-        self.busy.store(0, Ordering::Relaxed);
+        self.lock.store(0, Ordering::Relaxed);
     }
 
     /// Adds bytes that a task took over while it was being added.
@@ -120,12 +120,13 @@ impl SiteTotals {
             transferred_bytes: bytes,
             ..TaskCounters::default()
         };
-        self.crowded.counters.add(&counters, add);
+        self.contended.counters.add(&counters, add);
     }
 
     pub(crate) fn read(&self) -> SumsReading {
         let get = |of: fn(&Shard) -> &AtomicU64| {
-            of(&self.alone).load(Ordering::Acquire) + of(&self.crowded).load(Ordering::Acquire)
+            of(&self.exclusive).load(Ordering::Acquire)
+                + of(&self.contended).load(Ordering::Acquire)
         };
         SumsReading {
             completed: get(|part| &part.ended[TaskState::Completed as usize]),
@@ -133,7 +134,7 @@ impl SiteTotals {
             panicked: get(|part| &part.ended[TaskState::Panicked as usize]),
             given_up: get(|part| &part.ended[TaskState::Unknown as usize]),
             ended_unknown: get(|part| &part.ended[TaskState::Ended as usize]),
-            counters: self.alone.counters.get().plus(self.crowded.counters.get()),
+            counters: self.exclusive.counters.get().plus(self.contended.counters.get()),
             longest_wait_ns: self.longest_wait_ns.load(Ordering::Relaxed),
             highest_peak_bytes: self.highest_peak.load(Ordering::Relaxed),
             peak_sum_bytes: get(|part| &part.peak_bytes),
@@ -145,7 +146,7 @@ impl SiteTotals {
 
     /// A histogram of the tasks' peaks. Yields the largest value of each bucket, and its count.
     pub(crate) fn peaks(&self) -> impl Iterator<Item = (u64, u64)> {
-        Histogram::buckets([&self.alone.peaks, &self.crowded.peaks])
+        Histogram::buckets([&self.exclusive.peaks, &self.contended.peaks])
     }
 }
 

@@ -114,7 +114,7 @@ impl Tally {
     }
 
     /// The mode tally of the shared owner with this index.
-    pub(crate) fn standing_for(index: u32) -> Self {
+    pub(crate) fn leading_to(index: u32) -> Self {
         Self::with(i64::from(index) + 1)
     }
 
@@ -290,8 +290,8 @@ impl Tally {
     /// Makes this the mode tally for guests of the span with this id and record. Must be called
     /// before another thread sees it.
     #[cfg(feature = "tracing")]
-    pub(crate) fn stand_for_guests(&self, id: u64, record: u32) {
-        self.peak.stand_for(GUEST + i64::from(record));
+    pub(crate) fn lead_guests(&self, id: u64, record: u32) {
+        self.peak.lead_to(GUEST + i64::from(record));
         self.id.store(id, Ordering::Release);
     }
 
@@ -302,12 +302,12 @@ impl Tally {
 
     /// Where this mode tally leads; `None` if it leads nowhere.
     pub(crate) fn leads(&self) -> Option<Leads> {
-        let stands_for = self.peak.bytes();
+        let leads_to = self.peak.bytes();
         #[cfg(feature = "tracing")]
-        if stands_for >= GUEST {
-            return u32::try_from(stands_for - GUEST).ok().map(Leads::Guest);
+        if leads_to >= GUEST {
+            return u32::try_from(leads_to - GUEST).ok().map(Leads::Guest);
         }
-        u32::try_from(stands_for - 1).ok().map(Leads::Shared)
+        u32::try_from(leads_to - 1).ok().map(Leads::Shared)
     }
 
     #[expect(clippy::cast_possible_truncation, reason = "blocks are counted modulo 2^32")]

@@ -73,7 +73,7 @@ pub(crate) fn enter(span: &'static Span, layer: u32, id: u64) {
     let Some(entry) = MAGAZINE.with(Magazine::pop).or_else(|| ENTRIES.take()) else { return };
     let joined = span.join(|| HERE.with(|here| here.entries().any(|there| there.writes(span))));
     let Some((role, tally)) = joined.and_then(|(role, _)| Some((role, span.tally(role)?))) else {
-        return entry.put_away();
+        return entry.archive();
     };
     let previous = HERE.with(|here| {
         let previous = here.current.replace(tally);
@@ -255,10 +255,10 @@ impl Entry {
         if let Some(span) = self.span.get() {
             if self.is_buried() { span.unbury() } else { span.leave(self.role(), false) }
         }
-        self.put_away();
+        self.archive();
     }
 
-    fn put_away(&'static self) {
+    fn archive(&'static self) {
         // A forked child takes an entry without a span for unused.
         self.span.clear();
         ENTRIES.put_local(&MAGAZINE, self);

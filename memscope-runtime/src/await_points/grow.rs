@@ -83,9 +83,9 @@ pub(super) fn make(child: Draft, way: StepKind) -> Option<&'static Node> {
     let StepKind { step, beside, reach } =
         if depth < MOST_DEPTH { way } else { StepKind::end(WalkEnd::TooDeep) };
     let is_end = matches!(step, Step::End(_));
-    let trail = if is_end { CachedPath::to(future, parent, check) } else { None };
+    let cached_path = if is_end { CachedPath::to(future, parent, check) } else { None };
     let new = || {
-        let places = (step.places() + trail.as_ref().map_or(0, CachedPath::places)) as u64;
+        let places = (step.places() + cached_path.as_ref().map_or(0, CachedPath::places)) as u64;
         let earlier = PLACES.fetch_add(places, Ordering::Relaxed);
         if NODES.len() >= MOST_NODES || earlier + places > MOST_PLACES {
             PLACES.fetch_sub(places, Ordering::Relaxed);
@@ -103,7 +103,7 @@ pub(super) fn make(child: Draft, way: StepKind) -> Option<&'static Node> {
             step,
             future,
             check,
-            trail,
+            cached_path,
         })?;
         let (index, place) = NODES.grow()?;
         node.id.store(index + 1, Ordering::Relaxed);

@@ -115,7 +115,7 @@ pub(crate) struct Node {
     /// that stands for all other values.
     pub(super) check: Option<PathCheck>,
     /// Of an end: the path to it.
-    pub(super) trail: Option<CachedPath>,
+    pub(super) cached_path: Option<CachedPath>,
 }
 
 /// How a walk goes on from a node.
@@ -183,10 +183,10 @@ unsafe fn look(record: &'static Record, start: Start, future: &'static FutureTyp
     // PERF: a task mostly waits where it waited before. Then the cached path shows it, by loads
     // that do not wait for each other.
     let before = NODES.get(record.await_point().wrapping_sub(1)).and_then(StaticRef::get);
-    if let Some(Node { trail: Some(trail), .. }) = before
-        && trail.is_of(future)
+    if let Some(Node { cached_path: Some(cached_path), .. }) = before
+        && cached_path.is_of(future)
         // SAFETY: the caller's contract, and the cached path is one of this type.
-        && unsafe { walk::leads(start, trail) }
+        && unsafe { walk::matches(start, cached_path) }
     {
         return;
     }

@@ -127,9 +127,9 @@ pub(crate) unsafe fn walk(start: Start, root: &'static Node) -> &'static Node {
 ///
 /// What the walk reads. Each step is read only when all before it have shown that the path leads
 /// there. A cached path has no more steps than the nodes that it passes.
-pub(crate) unsafe fn leads(start: Start, trail: &CachedPath) -> bool {
+pub(crate) unsafe fn matches(start: Start, cached_path: &CachedPath) -> bool {
     let mut at = start.0;
-    for check in trail.checks() {
+    for check in cached_path.checks() {
         // PERF: tested first, as a path mostly has steps of this kind.
         if let PathCheck::Byte { offset, value } = *check {
             // SAFETY: at `offset` a live coroutine or enum has its discriminant: see `walk`.

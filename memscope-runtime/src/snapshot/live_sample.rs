@@ -25,12 +25,12 @@ pub(crate) enum LiveSample {
 }
 
 /// Reads each account once, and allocates nothing.
-pub(crate) fn glance(mut each: impl FnMut(LiveSample)) {
+pub(crate) fn for_each(mut each: impl FnMut(LiveSample)) {
     for account in registry::accounts() {
         if !account.is_free()
-            && let Some(glance) = glance_at(account)
+            && let Some(for_each) = sample_of(account)
         {
-            each(glance);
+            each(for_each);
         }
     }
     for shared in shared_owner::read() {
@@ -39,10 +39,10 @@ pub(crate) fn glance(mut each: impl FnMut(LiveSample)) {
     }
 }
 
-fn glance_at(account: &'static Account) -> Option<LiveSample> {
+fn sample_of(account: &'static Account) -> Option<LiveSample> {
     for _ in 0..ATTEMPTS {
         let id = account.id();
-        let (glance, record) = match account.read() {
+        let (for_each, record) = match account.read() {
             Balance::Closed { live_bytes, site, .. } => {
                 let (allocated_bytes, is_living, peak) = (0, false, None);
                 (LiveSample::Task { id, site, live_bytes, allocated_bytes, is_living, peak }, None)
@@ -69,20 +69,20 @@ fn glance_at(account: &'static Account) -> Option<LiveSample> {
                 let tally = record.read_tally();
                 let live_bytes = sum(tally.own_live_bytes, net_bytes);
                 let allocated_bytes = tally.counters.allocated_bytes;
-                let glance = if id == 0 {
+                let for_each = if id == 0 {
                     LiveSample::Thread { live_bytes, allocated_bytes }
                 } else {
                     let is_living = !record.state().is_ended();
                     let peak = Some(record.window_peak());
                     LiveSample::Task { id, site, live_bytes, allocated_bytes, is_living, peak }
                 };
-                (glance, Some(record))
+                (for_each, Some(record))
             }
         };
         // Keeps the reading before the second look at the ids, as in a seqlock.
         fence(Ordering::Acquire);
         if account.id() == id && record.is_none_or(|record| record.tally().id() == id) {
-            return Some(glance);
+            return Some(for_each);
         }
     }
     None

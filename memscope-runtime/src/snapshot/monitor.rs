@@ -188,8 +188,8 @@ impl Start {
 /// start; the window already has the latter.
 fn living_peak(is_in_window: impl Fn(u32) -> bool) -> u64 {
     let mut most = 0;
-    live_sample::glance(|glance| {
-        if let LiveSample::Task { live_bytes, peak: Some((epoch, peak_bytes)), .. } = glance {
+    live_sample::for_each(|sample| {
+        if let LiveSample::Task { live_bytes, peak: Some((epoch, peak_bytes)), .. } = sample {
             most = most.max(live_bytes).max(if is_in_window(epoch) { peak_bytes } else { 0 });
         }
     });

@@ -102,7 +102,7 @@ impl Record {
             #[cfg(not(tokio_unstable))]
             let _ = goes_on;
             let written = if gets_row { ended_tasks::next() } else { None };
-            self.fold(account, kind, written.as_ref());
+            self.fold_into_site(account, kind, written.as_ref());
         }
         self.tally.close();
         true
@@ -110,7 +110,7 @@ impl Record {
 
     /// Adds the task to the ended tasks and to the sums of its site, and closes its account.
     #[inline]
-    fn fold(&self, account: &'static Account, kind: Kind, written: Option<&SlotWriter>) {
+    fn fold_into_site(&self, account: &'static Account, kind: Kind, written: Option<&SlotWriter>) {
         let counted_site = kind.counted_site;
         let id = self.tally.id();
         let taken = transferred::of(account);

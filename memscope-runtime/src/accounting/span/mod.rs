@@ -62,7 +62,7 @@ pub(crate) fn open(
         return None;
     };
     span.record.set(record);
-    span.guests.stand_for_guests(record.tally().id(), record.index());
+    span.guests.lead_guests(record.tally().id(), record.index());
     span.inside.open();
     Some(span)
 }
@@ -121,7 +121,7 @@ impl Span {
     /// Notes that no guard saves a pointer to the span any more for an entry that was left.
     pub(crate) fn unbury(&self) {
         if self.inside.unbury() {
-            self.put_away();
+            self.archive();
         }
     }
 
@@ -137,11 +137,11 @@ impl Span {
             record.complete();
         }
         if self.inside.written() {
-            self.put_away();
+            self.archive();
         }
     }
 
-    fn put_away(&self) {
+    fn archive(&self) {
         if let Some(record) = self.record.get() {
             record.give_back();
         }

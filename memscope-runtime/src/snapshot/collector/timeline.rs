@@ -107,7 +107,7 @@ impl Samples {
         for Level { key, site, point } in gathered.tasks() {
             self.tasks.note(place, *key, *site, *point);
         }
-        self.end(place, Site::all().map(|site| (site, &site.glance)), gathered.untracked_bytes);
+        self.end(place, Site::all().map(|site| (site, &site.sampled)), gathered.untracked_bytes);
     }
 
     /// Starts anew: a thread that is gone has left it half written.
@@ -260,17 +260,17 @@ impl Gathering {
     pub(crate) fn fill(&mut self, now_ns: u64) {
         self.at_ns = now_ns;
         for site in Site::all() {
-            site.glance.set(0, site.sums.read().counters.allocated_bytes);
+            site.sampled.set(0, site.sums.read().counters.allocated_bytes);
         }
         let (mut untracked, mut allocated) = (0, 0);
-        live_sample::glance(|glance| match glance {
+        live_sample::for_each(|sample| match sample {
             LiveSample::Thread { live_bytes, allocated_bytes } => {
                 untracked += live_bytes;
                 allocated += allocated_bytes;
             }
             LiveSample::Task { id, site, live_bytes, allocated_bytes, is_living, .. } => {
                 if let Some(site) = Site::at(site) {
-                    site.glance.add(live_bytes, allocated_bytes);
+                    site.sampled.add(live_bytes, allocated_bytes);
                 }
                 if is_living {
                     let point = Point { live_bytes, allocated_bytes };
@@ -279,7 +279,7 @@ impl Gathering {
             }
         });
         self.untracked_bytes = untracked;
-        let of_tasks: u64 = Site::all().map(|site| site.glance.get().1).sum();
+        let of_tasks: u64 = Site::all().map(|site| site.sampled.get().1).sum();
         self.allocated_bytes = allocated + of_tasks;
     }
 
