@@ -6,7 +6,7 @@ use crate::{
 };
 
 macro_rules! cells {
-    ({} $($(#[$doc:meta])* $counter:ident: $unit:ident, $width:ident, $title:literal;)+) => {
+    ({} $($(#[$doc:meta])* $counter:ident: $unit:ident, $shown:ident, $title:literal;)+) => {
         /// A cell for each counter.
         #[derive(Debug)]
         pub(crate) struct CounterCells {

@@ -7,26 +7,26 @@
 
 /// Applies a macro to the list of counters, and to what else it is given.
 ///
-/// Each line is: the field's documentation, its name, its unit (`bytes` or `blocks`), whether every
-/// report has its column (`always`) or only `{:#}` (`wide`), and the column's title.
+/// Each line is: the field's documentation, its name, its unit (`bytes` or `blocks`), whether
+/// reports have a column for it (`shown` or `unshown`), and the column's title.
 macro_rules! counters {
     ($apply:ident! { $($given:tt)* }) => {
         $apply! {
             { $($given)* }
             /// Bytes of all allocations so far.
-            allocated_bytes: bytes, always, "ALLOCATED";
+            allocated_bytes: bytes, shown, "ALLOCATED";
             /// How many allocations those were; a `realloc` is one.
-            allocation_count: blocks, wide, "ALLOCATIONS";
+            allocation_count: blocks, unshown, "ALLOCATIONS";
             /// Of `allocated_bytes`, those that others allocated and
             /// [`transfer`](crate::async_memory::transfer) handed over.
-            transferred_bytes: bytes, wide, "TAKEN OVER";
+            transferred_bytes: bytes, unshown, "TAKEN OVER";
         }
     };
 }
 pub(crate) use counters;
 
 macro_rules! reading {
-    ({} $($(#[$doc:meta])* $counter:ident: $unit:ident, $width:ident, $title:literal;)+) => {
+    ({} $($(#[$doc:meta])* $counter:ident: $unit:ident, $shown:ident, $title:literal;)+) => {
         /// One reading of the counters of a task, or of a site.
         #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
         pub(crate) struct TaskCounters {
@@ -66,7 +66,7 @@ macro_rules! counted_row {
             { $($before:tt)* }
             { $($after:tt)* }
         }
-        $($(#[$doc:meta])* $counter:ident: $unit:ident, $width:ident, $title:literal;)+
+        $($(#[$doc:meta])* $counter:ident: $unit:ident, $shown:ident, $title:literal;)+
     ) => {
         $(#[$of_row])*
         pub struct $row {
@@ -97,7 +97,7 @@ pub(crate) use counted_row;
 macro_rules! row_of {
     (
         { $counters:expr, $row:ident { $($fields:tt)* } }
-        $($(#[$doc:meta])* $counter:ident: $unit:ident, $width:ident, $title:literal;)+
+        $($(#[$doc:meta])* $counter:ident: $unit:ident, $shown:ident, $title:literal;)+
     ) => {
         $row { $($counter: $counters.$counter,)+ $($fields)* }
     };

@@ -3,9 +3,8 @@
 use std::fmt;
 
 use super::{
-    LEAST_UNANNOTATED, MOST_ROWS, NAME_COLUMNS, NOT_MEASURED, UNKNOWN,
-    counters::{self, Width},
-    folder, item_cells, more, number, place, size,
+    LEAST_UNANNOTATED, MOST_ROWS, NAME_COLUMNS, NOT_MEASURED, UNKNOWN, counters, folder,
+    item_cells, more, number, place, size,
     table::{Column, Table},
 };
 use crate::{
@@ -32,10 +31,9 @@ impl MemorySnapshot {
         ];
         let is_long = f.alternate();
         let mut table = Table::new(HEAD);
-        counters::heads(Width::Always).for_each(|column| table.widen(column));
+        counters::heads().for_each(|column| table.widen(column));
         if is_long {
             table.widen(Column::Right("FUTURE"));
-            counters::heads(Width::Wide).for_each(|column| table.widen(column));
         }
         let has_items = self.sites().iter().any(|site| site.items.is_some());
         if has_items {
@@ -68,14 +66,13 @@ fn site_row(site: &SiteProfile, folder: usize, is_long: bool, has_items: bool) -
         in_units(site.retained_bytes),
         in_units(site.peak_bytes),
     ]);
-    row.extend(counters::cells(Width::Always, site.counters(), site.measured));
+    row.extend(counters::cells(site.counters(), site.measured));
     if is_long {
         row.push(if site.is_annotated {
             HumanBytes(site.future_size_bytes).to_string()
         } else {
             NOT_MEASURED.to_owned()
         });
-        row.extend(counters::cells(Width::Wide, site.counters(), site.measured));
     }
     if has_items {
         row.extend(item_cells(site.items, site.measured));

@@ -7,9 +7,8 @@ use std::{
 };
 
 use super::{
-    LEAST_UNANNOTATED, MOST_ROWS, NAME_COLUMNS, NONE, NOT_MEASURED,
-    counters::{self, Width},
-    item_cells, more, number, size,
+    LEAST_UNANNOTATED, MOST_ROWS, NAME_COLUMNS, NONE, NOT_MEASURED, counters, item_cells, more,
+    number, size,
     table::{Column, Table},
 };
 use crate::{
@@ -34,12 +33,9 @@ impl MemorySnapshot {
             Column::Right("PEAK"),
         ]);
         let is_whole = f.alternate();
-        counters::heads(Width::Always).for_each(|column| table.widen(column));
+        counters::heads().for_each(|column| table.widen(column));
         for title in ["FREED", "BY OTHERS", "BLOCKS", "POLLS"] {
             table.widen(Column::Right(title));
-        }
-        if is_whole {
-            counters::heads(Width::Wide).for_each(|column| table.widen(column));
         }
         let has_items = self.tasks().iter().any(|task| task.items.is_some());
         if has_items {
@@ -60,10 +56,10 @@ impl MemorySnapshot {
         let (single, alike) = group(&shown, most_alike);
         let lines = Tree::of(&single).lines(most);
         for (depth, task) in &lines {
-            table.push(task_row(*depth, task, is_whole, has_items, has_waits));
+            table.push(task_row(*depth, task, has_items, has_waits));
         }
         for group in alike.iter().take(most.saturating_sub(lines.len())) {
-            table.push(group_row(group, is_whole, has_items, has_waits));
+            table.push(group_row(group, has_items, has_waits));
         }
         let (all, shown) = (single.len() + alike.len(), most.min(lines.len() + alike.len()));
         write!(f, "{table}{}", more(all, shown, "rows"))?;
@@ -85,7 +81,6 @@ impl MemorySnapshot {
 fn task_row(
     depth: usize,
     task: &TaskMemoryProfile,
-    is_wide: bool,
     has_items: bool,
     has_waits: bool,
 ) -> Vec<String> {
@@ -99,7 +94,7 @@ fn task_row(
         in_units(task.live_bytes),
         in_units(task.peak_bytes),
     ];
-    row.extend(counters::cells(Width::Always, task.counters(), task.measured));
+    row.extend(counters::cells(task.counters(), task.measured));
     row.extend([
         in_units(task.freed_bytes),
         in_units(task.freed_elsewhere_bytes),
@@ -110,9 +105,6 @@ fn task_row(
             NOT_MEASURED.to_owned()
         },
     ]);
-    if is_wide {
-        row.extend(counters::cells(Width::Wide, task.counters(), task.measured));
-    }
     if has_items {
         row.extend(item_cells(task.items, task.measured));
     }
@@ -124,12 +116,7 @@ fn task_row(
 }
 
 /// One row for ended tasks of one site: sums, and the highest peak.
-fn group_row(
-    group: &[&TaskMemoryProfile],
-    is_wide: bool,
-    has_items: bool,
-    has_waits: bool,
-) -> Vec<String> {
+fn group_row(group: &[&TaskMemoryProfile], has_items: bool, has_waits: bool) -> Vec<String> {
     let measured = group.iter().all(|task| task.measured);
     let sum = |field: fn(&TaskMemoryProfile) -> u64| sum(group.iter().map(|task| field(task)));
     let in_units = |bytes| size(measured, bytes);
@@ -143,16 +130,13 @@ fn group_row(
         in_units(sum(|task| task.live_bytes)),
         in_units(group.iter().map(|task| task.peak_bytes).max().unwrap_or(0)),
     ];
-    row.extend(counters::cells(Width::Always, counters, measured));
+    row.extend(counters::cells(counters, measured));
     row.extend([
         in_units(sum(|task| task.freed_bytes)),
         in_units(sum(|task| task.freed_elsewhere_bytes)),
         if measured { number(sum(|task| task.live_blocks)) } else { NOT_MEASURED.to_owned() },
         number(sum(|task| task.poll_count)),
     ]);
-    if is_wide {
-        row.extend(counters::cells(Width::Wide, counters, measured));
-    }
     if has_items {
         row.extend(item_cells(items, measured));
     }
