@@ -41,9 +41,9 @@ impl Histogram {
 
 /// Sums over ended tasks; many threads add to them.
 ///
-/// PERF: the sums are kept twice. The thread that gets the lock `lock` adds to `exclusive` with plain
-/// stores. A thread that finds it taken adds to `contended` with locked instructions. So an end costs
-/// one locked instruction instead of five, and no thread ever waits.
+/// PERF: the sums are kept twice. The thread that gets the lock `lock` adds to `exclusive` with
+/// plain stores. A thread that finds it taken adds to `contended` with locked instructions. So an
+/// end costs one locked instruction instead of five, and no thread ever waits.
 #[derive(Debug)]
 pub(crate) struct SiteTotals {
     lock: AtomicU8,
