@@ -15,8 +15,9 @@ use std::{
 
 const BUDGETS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/budgets.txt");
 
-/// The loops, how many operations are counted, and how many instructions more than the budget are
-/// let pass: other paths through the C library, which depend on where blocks happen to lie.
+/// Each loop: its name, how many operations are counted, and its slack. The slack is the number of
+/// instructions above the budget that pass: the C library takes other paths if blocks lie
+/// elsewhere.
 const LOOPS: [(&str, u32, f64); 12] = [
     ("64 B, allocate and free", 20_000, 2.0),
     ("16 to 4,096 B, in batches", 20_000, 30.0),
@@ -47,7 +48,8 @@ fn instructions(program: &str, name: &str, count: u32) -> f64 {
     number.trim().replace(',', "").parse().expect("a number")
 }
 
-/// Those of one operation: what twice as many take more.
+/// Returns the instructions of one operation: the difference between two runs, the second with
+/// twice as many operations.
 fn per_operation(program: &str, name: &str, count: u32) -> f64 {
     // The first ones warm up: tasks at a new place are timed more often, tables grow.
     let (once, twice) =

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# What the allocator can reach in a release build neither locks, formats, panics nor allocates: with the default features, with all, and with
-# what Tokio has only under `--cfg tokio_unstable`.
+# What the allocator can reach in a release build neither locks, formats, panics nor allocates: with
+# the default features, with all, and with what Tokio has only under `--cfg tokio_unstable`.
 set -euo pipefail
 law() {
   cargo bench -q -p memscope-benches --features "$1" --bench allocator_law

@@ -1,10 +1,10 @@
-//! Where a thread runs.
+//! Binds a thread to one processor.
 
-/// Keeps this thread, and those that it starts, on one processor until it is dropped; where that
-/// cannot be had, where they are.
+/// Keeps this thread, and the threads that it starts, on one processor until it is dropped. Does
+/// nothing if the system refuses.
 ///
-/// On a shared machine two processors differ in speed for seconds at a time: what is compared has
-/// to run on the same one.
+/// On a shared machine two processors differ in speed for seconds at a time. So loops that are
+/// compared run on the same one.
 #[derive(Debug)]
 pub(crate) struct OnProcessor {
     #[cfg(target_os = "linux")]
@@ -46,7 +46,7 @@ impl Drop for OnProcessor {
 
 #[cfg(target_os = "linux")]
 fn run_on(processors: &libc::cpu_set_t) {
-    // SAFETY: the set is valid and has the size that is given. Where it fails the thread stays
+    // SAFETY: the set is valid and has the size that is given. If the call fails, the thread stays
     // where it is.
     unsafe { libc::sched_setaffinity(0, size_of_val(processors), processors) };
 }

@@ -30,7 +30,9 @@ fn paragraphs(text: &str) -> Vec<String> {
         if line.is_empty() || line.starts_with(['|', '-']) || line.starts_with(char::is_numeric) {
             found.push(String::new());
         }
-        *found.last_mut().unwrap() += &format!("{line} ");
+        if let Some(paragraph) = found.last_mut() {
+            paragraph.extend([line, " "]);
+        }
     }
     found
 }
@@ -60,7 +62,8 @@ fn defines(text: &str, path: &str) -> bool {
 #[test]
 fn files_and_functions_that_the_documents_name_exist() {
     let (files, mut wrong, mut pairs) = (files(Path::new("..")), Vec::new(), 0);
-    let is_page = |file: &&String| file.starts_with("docs/") && file.ends_with(".md");
+    let is_page =
+        |file: &&String| file.strip_suffix(".md").is_some_and(|page| page.starts_with("docs/"));
     let pages = files.iter().filter(is_page).map(String::as_str);
     for page in pages.chain(["README.md", "CONTRIBUTING.md"]) {
         for paragraph in paragraphs(&read(page)) {

@@ -324,7 +324,7 @@ fn a_word_that_was_written_over_is_counted_and_the_block_is_freed() {
             let snapshot = get_memory_snapshot();
             assert_eq!(snapshot.tool().owner_words_refused, refused(), "{align} {is_reallocated}");
             assert!(snapshot.to_string().contains("owner's word was written over"), "{snapshot}");
-            // Outside of every task: at a signpost.
+            // Outside of every task a mode tally is current.
             let count = forge(align, is_reallocated);
             // Zeroes and the right size: the block is passed on as it is, and counted at its free
             // too.

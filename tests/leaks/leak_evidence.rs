@@ -287,7 +287,7 @@ fn what_worker_threads_hold_outside_tasks_is_the_runtimes() {
     let runtime = workers(2);
     let (go, wait) = mpsc::channel::<()>();
     let (sender, receiver) = mpsc::channel();
-    // On a worker thread: a tracked poll, then a block of a plain task that stays.
+    // On a worker thread: a tracked poll, then a block that the unannotated task keeps.
     runtime.spawn(async move {
         track(async {}).await;
         let held = vec![0u8; 30_000];

@@ -298,7 +298,7 @@ fn create_tracked_turns_a_panic_into_an_error_with_its_message() {
 }
 
 #[test]
-fn create_tracked_charges_the_error_to_who_polls() {
+fn create_tracked_charges_the_error_to_the_polling_task() {
     let mut task = Box::pin(create_tracked(async { panic!("wanted: short") }, TaskType::Mixed));
     let id = task.id().expect("an id");
     let panic = cost_of_a_panic(|| panic!("wanted: short"));

@@ -94,7 +94,7 @@ fn rings_full_for_seconds_cost_events_and_nothing_else() {
 }
 
 #[test]
-fn events_say_what_happened_to_whom_in_order() {
+fn events_name_their_tasks_and_stand_in_order() {
     let _alone = alone();
     no_other_events();
     let mut completes = Box::pin(

@@ -119,7 +119,7 @@ fn snapshots_of_two_processes_are_compared_by_names_and_the_diff_says_so() {
 }
 
 #[test]
-fn a_snapshot_without_a_process_is_read_as_one_that_nobody_knows() {
+fn a_snapshot_without_a_process_is_read_as_one_of_an_unknown_process() {
     let mut json = serde_json::to_value(snapshot(7, 1, &[], &[])).expect("plain data");
     json.as_object_mut().expect("fields").remove("origin");
     let old: MemorySnapshot = serde_json::from_value(json).expect("the rest is there");

@@ -119,7 +119,7 @@ fn a_snapshot_that_is_kept_is_memscopes_own_memory_until_its_rows_are_made() {
 }
 
 #[test]
-fn copies_comparisons_and_json_have_the_rows_that_nobody_asked_for_before() {
+fn copies_comparisons_and_json_have_rows_that_were_not_asked_for_before() {
     let _alone = alone();
     let tasks = many();
     let snapshot = get_memory_snapshot();

@@ -1,4 +1,5 @@
-//! State machines: none of plain tasks that are over, ten of tracked ones that live.
+//! State machines: unannotated tasks that have ended have none, ten living tracked tasks have one
+//! each.
 
 // The example names the facade. Here this crate stands for it: the runtime and the macro, and an
 // allocator of the tests'.

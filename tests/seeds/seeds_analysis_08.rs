@@ -52,7 +52,7 @@ fn the_pool_makes_one_buffer_where_each_task_made_its_own() {
     let rest = pool.window.allocated_bytes - TASKS * cell_of_pool - pool.buffers * BUFFER;
     assert!(rest <= 2 * 24 * 2 * pool.buffers.max(4), "the list, and the lists before it: {rest}");
 
-    // The code as it was designed, with plain tasks: the buffers, and the list of the pool.
+    // The code as it was designed, with unannotated tasks: the buffers, and the list of the pool.
     let [each, pool] = block_on(seed::plain_side_by_side());
     assert_eq!((each, pool), (TASKS * BUFFER, BUFFER + 4 * 24));
     let snapshot = conserved(&ALLOCATOR);

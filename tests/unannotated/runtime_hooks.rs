@@ -349,7 +349,7 @@ impl Drop for Loud {
 }
 
 #[test]
-fn an_output_that_nobody_took_is_freed_later_and_makes_no_new_row() {
+fn an_output_that_no_task_took_is_freed_later_and_makes_no_new_row() {
     let _alone = alone();
     let runtime = workers(1);
     let (task, line) = spawn(&runtime, async { Loud(vec![1u8; 4_004]) });
@@ -675,7 +675,7 @@ fn more_tasks_than_places_lose_rows_but_no_byte() {
 }
 
 /// Far more tasks at one time than places, on several threads: each is one task of its site, whose
-/// end is told, however often it lost its row.
+/// end is reported, however often it lost its row.
 #[test]
 fn a_hundred_thousand_living_tasks_all_begin_and_end_once() {
     const TASKS: u64 = 100_000;

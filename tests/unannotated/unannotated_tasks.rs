@@ -113,7 +113,7 @@ fn what_a_task_hands_on_stays_its_own_until_it_is_freed() {
 }
 
 #[test]
-fn what_a_spawn_takes_besides_the_cell_is_the_spawners_who_nobody_annotated() {
+fn what_a_spawn_takes_besides_the_cell_is_the_unannotated_spawners() {
     const TASKS: u64 = 10_000;
     let _alone = alone();
     // One thread, so that all of them wait in one queue, which grows as they are spawned.

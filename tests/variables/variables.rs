@@ -120,7 +120,7 @@ fn growth_is_followed_in_place_or_to_a_new_place() {
 }
 
 #[test]
-fn a_variable_belongs_to_who_allocated_it_until_another_task_reallocates_it() {
+fn a_variable_belongs_to_the_allocating_task_until_another_task_reallocates_it() {
     let _alone = alone();
     block_on(async {
         let (sender, receiver) = mpsc::channel();

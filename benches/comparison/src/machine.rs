@@ -1,4 +1,4 @@
-//! On what it was measured.
+//! The machine that a measurement was made on.
 
 use std::{fs, process::Command, thread};
 
@@ -14,9 +14,9 @@ pub fn description() -> String {
 fn libc_version() -> String {
     #[cfg(target_env = "gnu")]
     {
-        // SAFETY: it may be called at any time.
+        // SAFETY: the function may be called at any time.
         let version = unsafe { libc::gnu_get_libc_version() };
-        // SAFETY: that is a static string with a zero at its end.
+        // SAFETY: the function returns a static string with a zero at its end.
         let version = unsafe { std::ffi::CStr::from_ptr(version) };
         format!("glibc {}, ", version.to_string_lossy())
     }

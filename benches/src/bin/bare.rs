@@ -1,5 +1,5 @@
-//! The loops without memscope: System allocator, Tokio's own spawn. And what part of memscope's
-//! work takes by itself.
+//! The loops without memscope: the system's allocator and Tokio's own spawn. Other loops do one
+//! part of memscope's work by hand, to show what that part takes by itself.
 #![expect(clippy::print_stdout, reason = "the figures are its output")]
 
 use memscope_benches::{

@@ -1,9 +1,8 @@
-//! Text on a terminal: colours, and lines that fit its width.
+//! The terminal: styles of text, and lines that fit its width.
 
 use anstyle::{AnsiColor, Style};
 
-/// The styles of text. They have no effect if the output is not a terminal, or if `NO_COLOR` is
-/// set.
+// The styles of text. They have no effect if the output is not a terminal, or if `NO_COLOR` is set.
 pub(crate) const SIZE: Style = Style::new().bold();
 pub(crate) const NAME: Style = AnsiColor::Cyan.on_default();
 pub(crate) const PLACE: Style = Style::new().dimmed();
@@ -30,7 +29,7 @@ impl Width {
         Self(self.0.saturating_sub(columns).max(LEAST / 2))
     }
 
-    /// Shortens a text that is too long in the middle. Names begin with their crate, and their ends
+    /// Cuts the middle out of a text that is too long. Names begin with their crate, and their ends
     /// tell them apart.
     pub(crate) fn middle(self, text: &str) -> String {
         let count = text.chars().count();

@@ -177,7 +177,7 @@ fn a_second_signal_does_not_wait_for_a_report_that_hangs() {
 
 #[cfg(unix)]
 #[test]
-fn who_handles_a_signal_goes_on_to_do_so() {
+fn a_program_that_handles_a_signal_goes_on_to_do_so() {
     // Tokio's handlers, installed after ours: by then each signal also writes a report.
     let folder = Folder::new();
     let path = folder.file("report.json");

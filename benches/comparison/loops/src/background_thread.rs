@@ -1,9 +1,9 @@
-//! What every service has before anything is measured.
+//! A second thread and a fragmented heap, which every service has: both exist before a measurement.
 
 use std::thread::{self, JoinHandle};
 
-/// A thread that sleeps until this is dropped. Alone in its process, a thread gets shortcuts from
-/// glibc; a contender that starts a thread of its own would lose them.
+/// A thread that sleeps until this is dropped. In a process with one thread glibc takes shortcuts.
+/// A contender that starts a thread of its own would lose them.
 #[derive(Debug)]
 pub(crate) struct SecondThread(JoinHandle<()>);
 
@@ -19,8 +19,8 @@ impl Drop for SecondThread {
     }
 }
 
-/// Blocks of all sizes with gaps between them: in an empty heap, how glibc aligns a block to a
-/// cache line depends on what happens to lie behind the last one.
+/// Allocates blocks of all sizes with gaps between them. In an empty heap the last block decides
+/// how glibc aligns the next one to a cache line.
 pub(crate) fn fragmented_heap() -> Vec<Vec<u8>> {
     let mut blocks: Vec<Vec<u8>> =
         (0..2_000).map(|place| Vec::with_capacity(16 + place * 37 % 2_000)).collect();

@@ -1,4 +1,4 @@
-//! What is measured.
+//! Cases: the loops and the questions about memory that are measured.
 
 use serde::{Deserialize, Serialize};
 
@@ -28,7 +28,7 @@ pub enum Case {
     PollByHand,
     /// An empty task spawned and joined.
     Spawn,
-    /// The question which task runs.
+    /// A call that returns the id of the current task.
     CurrentTask,
     /// Resident bytes for each of many live blocks of 24 bytes.
     Block24,

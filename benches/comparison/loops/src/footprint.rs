@@ -16,9 +16,9 @@ use crate::{
     task::block_on,
 };
 
-/// Resident bytes of each block, of a mix of sizes that takes some 64 MiB in all. Every byte is
-/// written. A quarter more comes first and stays, so that what is needed once, or was there before,
-/// does not count.
+/// Measures resident bytes per block, for a mix of sizes that takes some 64 MiB in all. Every byte
+/// is written. A quarter as many blocks are allocated before, and stay. So memory that the
+/// allocator needs once, or had free, does not count.
 pub(crate) fn blocks<C: Contender, const SIZES: usize>(
     smallest: usize,
     step: usize,

@@ -1,4 +1,4 @@
-//! What a process prints at its end.
+//! Measurements: what a process of the comparison prints at its end.
 
 use serde::{Deserialize, Serialize};
 
@@ -9,6 +9,6 @@ pub struct Measurement {
     pub value: f64,
     /// How many operations it is the mean or the median of.
     pub operations: u64,
-    /// Fewer operations than others make, since these took too long or too much memory.
+    /// Whether there were fewer operations than for others, to save time or memory.
     pub is_capped: bool,
 }

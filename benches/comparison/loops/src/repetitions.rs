@@ -1,4 +1,4 @@
-//! How long is measured.
+//! How often an operation is repeated for one measurement.
 
 use std::{
     env,
@@ -7,20 +7,20 @@ use std::{
 
 use crate::Measurement;
 
-/// Medians of that many chunks.
+/// A figure is the median of so many chunks.
 const CHUNKS: usize = 11;
 const CHUNKS_QUICK: usize = 3;
-/// What all chunks together may take, before their operations are cut down.
+/// How long all chunks together may take. Above it each chunk has fewer operations.
 const BUDGET: Duration = Duration::from_secs(2);
 const BUDGET_QUICK: Duration = Duration::from_secs(1);
 
-/// Whether only to see that it works.
+/// Whether this run only checks that the loops work.
 pub(crate) fn is_quick() -> bool {
     env::args().any(|word| word == "--quick")
 }
 
-/// Nanoseconds for each operation, as the median of a few chunks of so many operations; the first
-/// chunk, a small one, warms up and says whether so many are too many.
+/// Measures nanoseconds per operation, as the median of a few chunks of `operations` each. A small
+/// chunk comes first. It warms up, and tells whether the chunks would take too long.
 pub(crate) fn per_operation(operations: u32, mut chunk: impl FnMut(u32)) -> Measurement {
     let (chunks, budget) = if is_quick() { (CHUNKS_QUICK, BUDGET_QUICK) } else { (CHUNKS, BUDGET) };
     let mut timed = |operations: u32| {

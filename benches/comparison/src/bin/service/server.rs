@@ -1,4 +1,4 @@
-//! A service's process.
+//! The server: a process that runs the service.
 
 use std::{
     io::{self, BufRead, BufReader, Read},
@@ -9,7 +9,7 @@ use std::{
 
 use crate::client;
 
-/// Running until it is dropped.
+/// A running service; dropping it ends the process.
 #[derive(Debug)]
 pub(crate) struct Server {
     process: Child,
