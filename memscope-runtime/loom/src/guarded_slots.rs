@@ -84,7 +84,7 @@ fn a_record_is_given_up_only_when_no_thread_charges_it(ends: bool) {
 }
 
 #[test]
-fn a_record_is_given_up_only_when_its_thread_charges_nobody() {
+fn a_record_is_given_up_only_when_its_thread_charges_no_task() {
     a_record_is_given_up_only_when_no_thread_charges_it(true);
 }
 
@@ -169,7 +169,7 @@ fn a_record_that_is_held_is_not_taken_away() {
 /// A task has ended and its slot is taken away, while a thread drops its output. That thread finds
 /// the record, or sees that the task has ended.
 #[test]
-fn who_finds_no_place_of_an_ended_task_finds_its_end() {
+fn a_thread_that_finds_no_slot_of_an_ended_task_finds_its_end() {
     loom::model(|| {
         let table = Table::new();
         let dropper = {
@@ -190,7 +190,7 @@ fn who_finds_no_place_of_an_ended_task_finds_its_end() {
 /// A task without a record has ended, and its slot is emptied unless the dropping thread has just
 /// made a record. That thread finds the slot, or sees that the task has ended.
 #[test]
-fn who_finds_no_place_of_an_ended_task_without_a_record_finds_its_end() {
+fn a_thread_that_finds_no_slot_of_a_task_without_a_record_finds_its_end() {
     loom::model(|| {
         let table = Table::new();
         let has_record = Arc::new(Plain::new());

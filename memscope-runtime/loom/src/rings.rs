@@ -123,7 +123,7 @@ impl Threads {
         let next = |index: u32| self.places[index as usize].next.load(Ordering::Relaxed);
         self.rings.for_each(next, |index| {
             let place = &self.places[index as usize];
-            assert_eq!(place.is_made.get(), 1, "who is entered is there");
+            assert_eq!(place.is_made.get(), 1, "what is pushed is there");
             drain(&place.ring, &mut seen);
         });
     }

@@ -83,7 +83,7 @@ mod tests {
 
     #[cfg(feature = "tokio")]
     #[test]
-    fn a_task_that_nobody_annotated_has_no_vtable() {
+    fn an_unannotated_task_has_no_vtable() {
         assert!(FutureType::not_known().vtable.is_none());
     }
 }

@@ -221,7 +221,7 @@ mod tests {
     use crate::analysis::fixture::{site, snapshot, task, variable};
 
     #[test]
-    fn who_looks_for_futures_by_name_finds_the_state_machines_and_nothing_else() {
+    fn a_search_for_futures_by_name_finds_the_state_machines_and_nothing_else() {
         let snapshot = snapshot(&json!({
             "tasks": [
                 task(1, "handler", &json!({ "future_size_bytes": 100 })),

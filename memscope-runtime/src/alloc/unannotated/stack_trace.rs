@@ -173,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn a_task_that_spawns_another_is_named_by_who_polls_it() {
+    fn a_task_that_spawns_another_is_named_by_what_polls_it() {
         assert!(is_tokio("tokio::runtime::task::core::Core<T,S>::poll::{{closure}}"));
         assert!(is_tokio("<tokio::runtime::blocking::task::BlockingTask<T> as Future>::poll"));
         assert!(!is_tokio("tokio::runtime::task::core::Cell<T,S>::new"));

@@ -262,7 +262,7 @@ mod tests {
     }
 
     #[test]
-    fn who_fills_and_empties_is_not_growing() {
+    fn a_task_that_fills_and_empties_is_not_growing() {
         let rising = [0, 100, 200, 300, 400, 500];
         assert_eq!(task_of(&rising, &json!({ "peak_bytes": 700 << 10 })).len(), 0);
         assert_eq!(task_of(&rising, &json!({ "state": "completed" })).len(), 0);
@@ -307,7 +307,7 @@ mod tests {
     }
 
     #[test]
-    fn who_holds_what_others_held_and_freed_at_their_end_is_not_growing() {
+    fn a_task_that_holds_what_others_held_and_freed_at_their_end_is_not_growing() {
         let rising = [0, 100, 200, 300, 400, 500].map(|kib| (kib << 10, kib << 11));
         let found = |peak_of_others: u64| {
             let live = json!({ "live_bytes": 500 << 10, "peak_bytes": 500 << 10 });

@@ -123,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn who_takes_old_entries_away_is_not_even() {
+    fn a_cache_that_removes_old_entries_is_not_even() {
         for by_eighth in [
             [0, 0, 0, 0, 0, 0, 50, 100],
             [0, 0, 0, 0, 100, 100, 100, 100],

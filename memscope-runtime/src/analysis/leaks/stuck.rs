@@ -293,7 +293,7 @@ mod tests {
     }
 
     #[test]
-    fn only_who_is_idle_and_holds_bytes_can_be_stuck() {
+    fn only_idle_tasks_that_hold_bytes_can_be_stuck() {
         let options = LeakOptions::new().stuck_after(std::time::Duration::from_secs(5));
         for changes in [
             json!({ "state": "running", "idle_ns": null }),
