@@ -8,7 +8,7 @@ mod wire;
 use std::{
     cell::Cell,
     convert::Infallible,
-    future::{Future, pending, ready},
+    future::{Future, pending, poll_fn, ready},
     io,
     pin::{Pin, pin},
     task::{Context, Poll, Waker},
@@ -21,7 +21,9 @@ use axum::{
 use http_body_util::{BodyExt, Empty};
 use hyper::body::{Body, Frame, SizeHint};
 use memscope_rs::{
-    async_memory::{MemorySnapshot, SiteProfile, TaskId, TaskState, TaskType, current_task_id},
+    async_memory::{
+        MemorySnapshot, SiteProfile, TaskId, TaskState, TaskType, current_task_id, track,
+    },
     tower::{TrackLayer, TrackedBody},
 };
 use memscope_tests::{Columns, conserved, panics, row, wait_once};
@@ -288,6 +290,45 @@ fn a_request_that_is_dropped_before_its_response_is_cancelled() {
         ..Columns::one_block(TaskState::Cancelled, 2, 100)
     };
     assert_eq!(Columns::now(&ALLOCATOR, id.expect("a task")), truth);
+}
+
+#[test]
+fn the_future_is_dropped_in_the_request_before_the_body_goes_on() {
+    let id = Cell::new(None);
+    let mut service = TrackLayer::new().layer(service_fn(|_| {
+        id.set(current_task_id());
+        let held = vec![1u8; 100];
+        // Unlike an `async` block, this holds its captures until it is dropped.
+        poll_fn(move |_| {
+            assert_eq!(held.len(), 100);
+            Poll::Ready(Ok::<_, Infallible>(frames(1, End::Nothing)))
+        })
+    }));
+    let Ok(response) = run(service.call(get("/")));
+    let truth = Columns {
+        live_bytes: 0,
+        live_blocks: 0,
+        freed_bytes: 100,
+        ..Columns::one_block(TaskState::Idle, 2, 100)
+    };
+    assert_eq!(Columns::now(&ALLOCATOR, id.get().expect("a task")), truth);
+    drop(response);
+}
+
+#[test]
+fn a_name_belongs_to_no_task() {
+    let mut service = TrackLayer::new()
+        .name_with(|request| request.uri.path().repeat(20).into())
+        .layer(service_fn(|_| ready(Ok::<_, Infallible>(frames(0, End::Told)))));
+    let request = get("/name");
+    let outer = track(async { service.call(request).await });
+    let id = outer.id().expect("an id");
+    let Ok(response) = run(outer);
+    drop(response);
+    let snapshot = conserved(&ALLOCATOR);
+    assert_eq!(row(&snapshot, id).allocated_bytes, 0);
+    let site = snapshot.sites_named(&"/name".repeat(20)).next().expect("a row");
+    assert_eq!((site.completed, site.allocated_bytes), (1, 0));
 }
 
 #[test]
