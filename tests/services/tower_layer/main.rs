@@ -1,6 +1,8 @@
 //! `TrackLayer`: a request is a task from its call to its last frame, to the byte, and its row is
 //! named by its route.
 
+#![expect(clippy::useless_vec, reason = "blocks on the heap are what is tested")]
+
 mod grpc;
 mod routes;
 mod wire;
@@ -190,7 +192,6 @@ fn call_future_and_body_are_charged_to_the_byte() {
         ..open
     };
     assert_eq!(Columns::now(&ALLOCATOR, id), ended);
-    drop(service);
     drop(kept.take());
     let row = Columns::now(&ALLOCATOR, id);
     assert_eq!((row.live_bytes, row.freed_elsewhere_bytes), (0, 5 * 1024 + 500));
@@ -282,7 +283,6 @@ fn a_request_that_is_dropped_before_its_response_is_cancelled() {
         let mut response = pin!(service.call(get("/")));
         assert!(poll_once(response.as_mut()).is_pending());
     }
-    drop(service);
     let truth = Columns {
         live_bytes: 0,
         live_blocks: 0,
@@ -339,7 +339,6 @@ fn an_error_of_the_service_is_its_result() {
         ready(Err::<Response<Frames>, _>(io::ErrorKind::Other))
     }));
     assert_eq!(run(service.call(get("/"))).err(), Some(io::ErrorKind::Other));
-    drop(service);
     assert_eq!(state(id.expect("a task")), TaskState::Completed);
 }
 
@@ -360,7 +359,6 @@ fn a_panic_in_call_future_or_body_is_the_requests() {
             run(response.into_body().collect())
         });
         assert_eq!(message, format!("wanted: the {place}"));
-        drop(service);
         assert_eq!(state(id.expect("a task")), TaskState::Panicked, "{place}");
         assert_eq!(current_task_id(), None, "the task is left");
     }

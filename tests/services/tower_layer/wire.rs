@@ -194,8 +194,8 @@ fn hyper_by_hand_is_tracked_too() {
         let mut connection = ask(address, "/any", "connection: close\r\n").await;
         let mut text = String::new();
         connection.read_to_string(&mut text).await.expect("read");
-        let served = tokio::time::timeout(Duration::from_secs(10), server).await;
-        served.expect("in time").expect("no panic").expect("served");
+        let answer = tokio::time::timeout(Duration::from_secs(10), server).await;
+        answer.expect("in time").expect("no panic").expect("served");
         text
     });
     assert!(text.ends_with(&"y".repeat(9_000)), "{text}");

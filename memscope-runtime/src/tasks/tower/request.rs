@@ -28,6 +28,8 @@ impl Request {
         place: &'static Location<'static>,
         future_type: &'static FutureType,
     ) -> Self {
+        #[cfg(all(feature = "tokio", tokio_unstable))]
+        crate::alloc::unannotated::note_tracked();
         let site = {
             let _untracked = Entered::untracked();
             let (file, line, column) = (place.file(), place.line(), place.column());
