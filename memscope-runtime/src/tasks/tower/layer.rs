@@ -139,13 +139,41 @@ impl<N> TrackLayer<N> {
     /// no task. A panic in it goes to the caller, and the request has no row.
     ///
     /// ```
-    /// use memscope_runtime::tower::TrackLayer;
+    /// # use std::{convert::Infallible, future::ready};
+    /// use http::{Request, Response};
+    /// use memscope_runtime::{async_memory::get_memory_snapshot, tower::TrackLayer};
+    /// use tower_layer::Layer as _;
+    /// use tower_service::Service as _;
     ///
-    /// let layer = TrackLayer::new().name_with(|request| match request.uri().path() {
+    /// # #[derive(Clone)]
+    /// # struct Pages;
+    /// # impl tower_service::Service<Request<()>> for Pages {
+    /// #     type Response = Response<String>;
+    /// #     type Error = Infallible;
+    /// #     type Future = std::future::Ready<Result<Response<String>, Infallible>>;
+    /// #     fn poll_ready(&mut self, _: &mut std::task::Context<'_>) -> std::task::Poll<Result<(), Infallible>> {
+    /// #         std::task::Poll::Ready(Ok(()))
+    /// #     }
+    /// #     fn call(&mut self, _: Request<()>) -> Self::Future {
+    /// #         ready(Ok(Response::new(String::new())))
+    /// #     }
+    /// # }
+    /// # #[global_allocator]
+    /// # static A: memscope_runtime::TrackingAllocator = memscope_runtime::TrackingAllocator::new(std::alloc::System);
+    /// # futures::executor::block_on(async {
+    /// let layer = TrackLayer::new().name_with(|request| match request.uri.path() {
     ///     "/health" => "health".into(),
     ///     _ => format!("{} page", request.method).into(),
     /// });
-    /// # let _ = layer;
+    /// let mut service = layer.layer(Pages);
+    /// for path in ["/health", "/a", "/b"] {
+    ///     service.call(Request::get(path).body(()).unwrap()).await.unwrap();
+    /// }
+    ///
+    /// let snapshot = get_memory_snapshot();
+    /// let count = |name| snapshot.sites_named(name).next().unwrap().completed;
+    /// assert_eq!((count("health"), count("GET page")), (1, 2));
+    /// # });
     /// ```
     ///
     /// [`Builder::site_rows`]: crate::Builder::site_rows
