@@ -7,7 +7,7 @@ cargo clippy --workspace --all-targets \
     --features memscope-tests/allocators,memscope-benches/law-all -- -D warnings
 for features in "" enabled tokio report-file enabled,tokio enabled,report-file \
     enabled,global-allocator enabled,stream enabled,bytes enabled,task-names enabled,tracing \
-    enabled,layout; do
+    enabled,layout tower enabled,tower enabled,axum enabled,tonic; do
     echo "== features: ${features:-none}"
     of_facade=$(sed 's/\([a-z-]*\)/memscope-rs\/\1/g; s/^memscope-rs\/$//' <<< "$features")
     cargo clippy -q -p memscope-rs -p memscope-runtime --lib --no-default-features \

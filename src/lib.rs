@@ -42,6 +42,8 @@ pub use memscope_runtime::{
 pub use memscope_runtime::MemoryLayer;
 #[cfg(all(feature = "tokio", tokio_unstable))]
 pub use memscope_runtime::tokio_hooks;
+#[cfg(feature = "tower")]
+pub use memscope_runtime::tower;
 #[cfg(feature = "report-file")]
 pub use memscope_runtime::{ReportGuard, report_guard};
 

@@ -79,6 +79,12 @@ pub mod async_memory {
     };
 }
 
+/// Requests as tasks: a layer for tower, axum, hyper and tonic.
+#[cfg(feature = "tower")]
+pub mod tower {
+    pub use crate::tasks::tower::{TrackLayer, TrackService, TrackedBody, TrackedResponse};
+}
+
 /// What `cargo memscope` uses to read files and to show texts; not part of the public contract.
 #[doc(hidden)]
 pub mod __terminal {

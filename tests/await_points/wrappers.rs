@@ -107,6 +107,10 @@ fn this_crates_own() {
     looks_through(|| create_tracked(leaf(), TaskType::CpuIntensive));
     looks_through(|| leaf().untracked());
     looks_through(|| Scope::shared(leaf(), "wrappers"));
+    looks_through(|| {
+        let layer = memscope_rs::tower::TrackLayer::new();
+        ServiceBuilder::new().layer(layer).service(router().into_service()).oneshot(request())
+    });
     let mut tracked = Box::pin(stream::once(leaf()).tracked());
     is_at_the_leaf(&waits(async { tracked.next().await }));
 }

@@ -94,6 +94,22 @@ async fn variables_are_type_checked_and_not_looked_at() {
     }
 }
 
+#[cfg(feature = "axum")]
+#[tokio::test]
+async fn a_layer_only_forwards() {
+    use axum::{Router, body::Body, http::Request, routing::get};
+    use memscope_rs::tower::TrackLayer;
+    use tower_service::Service as _;
+
+    let layer = TrackLayer::new().name_with(|_| unreachable!("tracking is off"));
+    let mut service = Router::new().route("/{id}", get(async || "page")).layer(layer);
+    let request = Request::get("/7").body(Body::empty()).expect("a request");
+    let Ok(response) = service.call(request).await;
+    let body = axum::body::to_bytes(response.into_body(), usize::MAX).await.expect("a body");
+    assert_eq!(body, "page");
+    assert!(get_memory_snapshot().sites().is_empty());
+}
+
 #[cfg(feature = "report-file")]
 #[test]
 fn no_report_is_written() {

@@ -41,6 +41,7 @@ const POLLERS: &[(&str, &[&str])] = &[
     ("memscope_runtime::tasks::future::Tracked", &["future"]),
     ("memscope_runtime::tasks::scope::Scoped", &["future"]),
     ("memscope_runtime::tasks::stream::TrackedStream", &["tracked"]),
+    ("memscope_runtime::tasks::tower::layer::TrackedResponse", &["future"]),
     // tokio 1.54: they set a budget or a task-local value, and poll. Some also ask a timer, or run
     // a local set.
     ("tokio::future::maybe_done::MaybeDone", &["future"]),

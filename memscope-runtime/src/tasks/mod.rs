@@ -8,6 +8,8 @@ pub(crate) mod spawn;
 pub(crate) mod stream;
 #[cfg(all(feature = "tokio", tokio_unstable))]
 pub(crate) mod tokio_hooks;
+#[cfg(feature = "tower")]
+pub(crate) mod tower;
 #[cfg(feature = "tracing")]
 pub(crate) mod tracing_layer;
 
@@ -18,11 +20,11 @@ pub use stream::{TrackStream, TrackedStream};
 #[cfg(feature = "tracing")]
 pub use tracing_layer::MemoryLayer;
 
-#[cfg(all(test, feature = "layout", feature = "stream"))]
+#[cfg(all(test, feature = "layout", feature = "stream", feature = "tower"))]
 mod tests {
     use std::{any::type_name, future::Ready};
 
-    use super::{CatchPanic, Scoped, Tracked, TrackedStream};
+    use super::{CatchPanic, Scoped, Tracked, TrackedStream, tower::TrackedResponse};
     use crate::await_points::known;
 
     /// The path of a type without its parameters.
@@ -38,6 +40,7 @@ mod tests {
             path_of::<Tracked<Ready<()>>>(),
             path_of::<Scoped<Ready<()>>>(),
             path_of::<TrackedStream<Ready<()>>>(),
+            path_of::<TrackedResponse<Ready<()>>>(),
         ];
         let mut known = known::own_wrappers();
         there.sort_unstable();

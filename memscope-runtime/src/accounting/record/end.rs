@@ -53,6 +53,15 @@ impl Record {
         self.archive(true, false);
     }
 
+    /// Ends a task as completed, between two polls, unless it has ended. Only the record's single
+    /// writer calls this.
+    #[cfg(feature = "tower")]
+    pub(crate) fn complete_unless_ended(&self) {
+        if !self.state().is_ended() {
+            self.end(TaskState::Completed, 0);
+        }
+    }
+
     /// Ends a span: adds all its counts, but keeps the record until [`give_back`](Self::give_back).
     #[cfg(feature = "tracing")]
     pub(crate) fn complete(&'static self) {
