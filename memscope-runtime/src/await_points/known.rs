@@ -232,7 +232,7 @@ fn closure(layouts: &Layouts, future: &FutureType) -> Option<Rule> {
 }
 
 /// The paths of the wrappers that are memscope's own.
-#[cfg(test)]
+#[cfg(all(test, feature = "layout", feature = "stream", feature = "tower"))]
 pub(crate) fn own_wrappers() -> Vec<&'static str> {
     let paths = POLLERS.iter().map(|(path, _)| *path);
     paths.filter(|path| path.starts_with("memscope_runtime::")).collect()
