@@ -1,8 +1,6 @@
 //! Callsites: places in the code where a macro stands, each with its site.
 
-use std::cell::Cell;
-use std::panic::Location;
-use std::ptr;
+use std::{cell::Cell, panic::Location, ptr};
 
 use super::site::{Key, Site, name_of};
 use crate::{model::TaskType, primitives::StaticRef};

@@ -7,13 +7,14 @@
 use std::iter;
 
 use super::{
+    Block,
     account::Account,
+    block_layout,
     owner_word::{Owner, OwnerKind},
     site::UNTRACKED,
     variable_site::{Past, VariableSite},
 };
 use crate::{
-    accounting::{Block, block_layout},
     config,
     model::Extent,
     primitives::{

@@ -1,12 +1,16 @@
 //! The slow path for blocks of any layout: allocates, reallocates and frees them.
 
-use std::alloc::{GlobalAlloc, Layout};
-use std::ptr;
+use std::{
+    alloc::{GlobalAlloc, Layout},
+    ptr,
+};
 
-use super::discharge::discharge;
+use super::{
+    charge,
+    discharge::{self, discharge},
+};
 use crate::{
     accounting::{FRONT, FRONT_ALIGN, Inner, Place, Request, Tally, block_layout, owner_word},
-    alloc::{charge, discharge},
     primitives::reserve,
 };
 

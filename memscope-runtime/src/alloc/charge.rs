@@ -11,6 +11,7 @@ use super::{
         is_outside, is_untracked, outside, register_thread, tally, untracked_at,
     },
     discharge::{discharge_account, discharge_slow, known},
+    install_check::Probe,
     self_usage,
     spawn_charge::charge_spawned,
 };
@@ -23,7 +24,6 @@ use crate::{
         owner_word::OwnerWord,
         registry,
     },
-    alloc::install_check::Probe,
     config,
     primitives::page_map,
 };

@@ -4,10 +4,9 @@ use std::{any::Any, fmt};
 #[cfg(feature = "report-file")]
 use std::{io, path::Path, path::PathBuf};
 
+use super::{Measured, task::TaskId, text::visible_lines};
 #[cfg(feature = "report-file")]
 use super::{human::cell, text::visible_path};
-use super::{task::TaskId, text::visible_lines};
-use crate::model::Measured;
 
 /// Columns for a message of the system or of the JSON parser, which repeats what it has read.
 #[cfg(feature = "report-file")]

@@ -2,8 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{site_profile::Place, task::TaskId};
-use crate::model::EventKind;
+use super::{EventKind, site_profile::Place, task::TaskId};
 
 /// How the live bytes of a living task, or of all tasks of a site, developed.
 ///

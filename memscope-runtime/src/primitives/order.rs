@@ -5,7 +5,7 @@
 
 use std::cmp::Ordering;
 
-use crate::primitives::reserve;
+use super::reserve;
 
 /// A stable sort like `sort_by`.
 pub(crate) fn by<T>(list: &mut [T], compare: impl FnMut(&T, &T) -> Ordering) {

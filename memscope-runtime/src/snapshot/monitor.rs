@@ -2,12 +2,15 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{MIB, float, live_sample, sum};
+use super::{
+    MIB, MemorySnapshot, float, get_memory_snapshot,
+    live_sample::{self, LiveSample},
+    sum,
+};
 use crate::{
     accounting::Window,
     model::{Error, SiteProfile, TaskType, site_profile::number_or_nan},
     primitives::clock,
-    snapshot::{MemorySnapshot, get_memory_snapshot, live_sample::LiveSample},
 };
 
 /// Watches all tracked tasks between `start_monitoring` and `stop_monitoring`.

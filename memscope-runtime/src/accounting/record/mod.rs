@@ -19,10 +19,8 @@ use crate::{
     sampling::Sampling,
 };
 
-pub(crate) use super::record::{
-    poll::Poll,
-    read::{RecordReading, Timing},
-};
+pub(crate) use poll::Poll;
+pub(crate) use read::{RecordReading, Timing};
 
 /// The counters of one living task or thread; reused for another one when it has ended.
 ///

@@ -32,11 +32,9 @@ use crate::{
     sampling::Sampling,
 };
 
-pub(crate) use super::unannotated::context::{Sight, note_block, note_thread, prepare, sight};
+pub(crate) use context::{Sight, note_block, note_thread, prepare, sight};
 #[cfg(tokio_unstable)]
-pub(crate) use super::unannotated::runtime_hooks::{
-    note_tracked, poll_begins, poll_ends, task_ends,
-};
+pub(crate) use runtime_hooks::{note_tracked, poll_begins, poll_ends, task_ends};
 
 /// Sets of the table. Ids are consecutive, so the sets fill evenly.
 const SETS: u32 = 4_096;

@@ -30,9 +30,9 @@ mod simulated;
 #[cfg(test)]
 mod hostile;
 
-pub(crate) use super::leaks::wording::{age, at};
-pub use super::leaks::{options::LeakOptions, unjudged::NotJudged};
 pub use finding::{Leak, LeakKind, Severity};
+pub(crate) use wording::{age, at};
+pub use {options::LeakOptions, unjudged::NotJudged};
 
 /// How many rows of cross-task frees are kept with the findings: the largest.
 const MOST_HAND_OVERS: usize = 256;

@@ -25,7 +25,7 @@ use crate::{
     snapshot::{MemorySnapshot, Trim},
 };
 
-pub(crate) use super::file::replace::{Identity, Refused, Taken, identity, is_stream, write};
+pub(crate) use replace::{Identity, Refused, Taken, identity, is_stream, write};
 
 /// Raised when a field without a default is added, or a field changes its meaning.
 const FORMAT: u32 = 1;

@@ -98,10 +98,10 @@ mod forks {
     }
 }
 
-#[cfg(all(feature = "report-file", unix))]
-pub(crate) use super::os_hooks::signals::{answer_signals, install_signals, note_thread};
 #[cfg(feature = "report-file")]
 pub(crate) use at_the_end::at_exit;
+#[cfg(all(feature = "report-file", unix))]
+pub(crate) use signals::{answer_signals, install_signals, note_thread};
 
 #[cfg(feature = "report-file")]
 mod at_the_end {

@@ -13,11 +13,9 @@ mod service;
 mod workloads;
 mod trends;
 
-use super::simulated::{
-    rng::Dice,
-    service::Service,
-    workloads::{HEALTHY, LATE, LEAKS, Make},
-};
+use rng::Dice;
+use service::Service;
+use workloads::{HEALTHY, LATE, LEAKS, Make};
 
 /// How many services of each kind are simulated.
 const SERVICES: u32 = 200;
