@@ -3,6 +3,13 @@
 use super::current::{self, Entered};
 use crate::accounting::{Poll, Record};
 
+/// Tells a runtime's hooks, where there are any, that this thread polls or drops a tracked future.
+#[inline]
+pub(crate) fn note_tracked() {
+    #[cfg(all(feature = "tokio", tokio_unstable))]
+    super::unannotated::note_tracked();
+}
+
 impl Record {
     /// Makes the task current for one poll.
     #[inline]

@@ -14,7 +14,7 @@ use pin_project_lite::pin_project;
 
 use crate::{
     accounting::{Callsite, FutureType, Key, Record, Site, record},
-    alloc::current,
+    alloc::{current, poll_guard},
     config::ENABLED,
     model::{TaskError, TaskId, TaskType},
 };
@@ -41,8 +41,7 @@ pin_project! {
 
     impl<F> PinnedDrop for Tracked<F> {
         fn drop(this: Pin<&mut Self>) {
-            #[cfg(all(feature = "tokio", tokio_unstable))]
-            crate::alloc::unannotated::note_tracked();
+            poll_guard::note_tracked();
             // The guard closes the task even if the future's destructor panics.
             let _closing = this.record().map(Record::closing);
             this.project().future.set(None);
@@ -182,8 +181,7 @@ impl<F: Future> Future for Tracked<F> {
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let (mut future, task) = self.parts();
         let Some(record) = task else { return future.poll(context) };
-        #[cfg(all(feature = "tokio", tokio_unstable))]
-        crate::alloc::unannotated::note_tracked();
+        poll_guard::note_tracked();
         let running = record.run();
         let poll = future.as_mut().poll(context);
         #[cfg(feature = "layout")]

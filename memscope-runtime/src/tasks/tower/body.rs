@@ -12,6 +12,7 @@ use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
 
 use super::request::Request;
+use crate::alloc::poll_guard;
 
 pin_project! {
     /// The body of a response, whose allocations are charged to the request; made by
@@ -66,8 +67,7 @@ impl<B: Body> Body for TrackedBody<B> {
             unreachable!("the body is taken out only when it is dropped");
         };
         let Some(record) = this.request.record() else { return body.poll_frame(context) };
-        #[cfg(all(feature = "tokio", tokio_unstable))]
-        crate::alloc::unannotated::note_tracked();
+        poll_guard::note_tracked();
         let running = record.run();
         let poll = body.as_mut().poll_frame(context);
         let is_last = match &poll {

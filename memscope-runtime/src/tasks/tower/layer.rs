@@ -22,6 +22,7 @@ use super::{
 };
 use crate::{
     accounting::{FutureType, Record},
+    alloc::poll_guard,
     config::ENABLED,
     model::TaskType,
 };
@@ -297,8 +298,7 @@ where
             let Poll::Ready(result) = future.poll(context) else { return Poll::Pending };
             return Poll::Ready(result.map(|it| it.map(TrackedBody::without_row)));
         };
-        #[cfg(all(feature = "tokio", tokio_unstable))]
-        crate::alloc::unannotated::note_tracked();
+        poll_guard::note_tracked();
         let running = record.run();
         let Poll::Ready(result) = future.as_mut().poll(context) else {
             #[cfg(feature = "layout")]

@@ -6,7 +6,7 @@ use http::{Method, Response, StatusCode};
 
 use crate::{
     accounting::{FutureType, Key, Record, Site, record},
-    alloc::{Entered, current},
+    alloc::{Entered, current, poll_guard},
     config::ENABLED,
     model::TaskType,
 };
@@ -28,8 +28,7 @@ impl Request {
         place: &'static Location<'static>,
         future_type: &'static FutureType,
     ) -> Self {
-        #[cfg(all(feature = "tokio", tokio_unstable))]
-        crate::alloc::unannotated::note_tracked();
+        poll_guard::note_tracked();
         let site = {
             let _untracked = Entered::untracked();
             let (file, line, column) = (place.file(), place.line(), place.column());
@@ -62,8 +61,7 @@ impl Request {
         // The guard closes the task even if the destructor panics.
         let _closing = record.map(Record::closing);
         if let Some(record) = record {
-            #[cfg(all(feature = "tokio", tokio_unstable))]
-            crate::alloc::unannotated::note_tracked();
+            poll_guard::note_tracked();
             if is_whole {
                 record.complete_unless_ended();
             }
