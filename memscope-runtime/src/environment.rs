@@ -263,27 +263,6 @@ mod tests {
     }
 
     #[test]
-    fn the_environment_is_read_in_one_place() {
-        // Split, so that this file contains each of them only once.
-        let ways = [concat!("env::", "var"), concat!("var", "_os("), concat!("get", "env(")];
-        let mut folders = vec![PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("src")];
-        let mut readers = Vec::new();
-        while let Some(folder) = folders.pop() {
-            for entry in std::fs::read_dir(folder).expect("a folder") {
-                let path = entry.expect("an entry").path();
-                if path.is_dir() {
-                    folders.push(path);
-                } else {
-                    let text = std::fs::read_to_string(&path).expect("a source file");
-                    let count = ways.iter().map(|way| text.matches(way).count()).sum::<usize>();
-                    readers.extend(std::iter::repeat_n(path, count));
-                }
-            }
-        }
-        assert!(matches!(&*readers, [one] if one.ends_with("environment.rs")), "{readers:?}");
-    }
-
-    #[test]
     fn the_documentation_shows_this_table() {
         let page = include_str!("../../docs/CONFIGURATION.md");
         assert!(page.contains(&markdown()), "docs/CONFIGURATION.md must show\n\n{}", markdown());

@@ -275,3 +275,14 @@ fn threads_and_types_have_names() {
     }
     none(&wrong);
 }
+
+#[test]
+fn the_environment_is_read_in_one_place() {
+    const WAYS: [&str; 3] = ["env::var", "var_os(", "getenv("];
+    let mut readers = Vec::new();
+    for (name, text) in all() {
+        let count = WAYS.iter().map(|way| text.matches(way).count()).sum::<usize>();
+        readers.extend(std::iter::repeat_n(name, count));
+    }
+    assert_eq!(readers, ["environment.rs"]);
+}
