@@ -1,7 +1,15 @@
 //! A snapshot makes its rows of tasks when they are asked for. They describe the moment at which
 //! the snapshot was taken.
 
-use std::{hint::black_box, pin::Pin, task::Poll, thread};
+use std::{
+    hint::black_box,
+    io::{self, Write},
+    pin::Pin,
+    sync::mpsc,
+    task::Poll,
+    thread,
+    time::Duration,
+};
 
 use futures::{FutureExt, StreamExt, stream};
 use memscope_rs::async_memory::{
@@ -150,5 +158,45 @@ fn threads_that_ask_at_one_time_see_the_same_rows() {
         assert_eq!(grown(&snapshot).len(), TASKS);
     }
     conserved(&ALLOCATOR);
+    drop(tasks);
+}
+
+/// A writer that asks for the rows of the snapshot which is being written to it, when the first of
+/// them is written.
+struct Looks<'s> {
+    snapshot: &'s MemorySnapshot,
+    /// The key of the rows has been written.
+    is_near: bool,
+    seen: Option<usize>,
+}
+
+impl Write for Looks<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.is_near |= bytes == b"tasks";
+        if self.is_near && bytes == b"{" {
+            self.seen.get_or_insert_with(|| self.snapshot.tasks().len());
+        }
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[test]
+fn a_writer_may_ask_for_the_rows_of_the_snapshot_that_is_written_to_it() {
+    let _alone = alone();
+    let tasks = many();
+    let snapshot = get_memory_snapshot();
+    let (done, is_done) = mpsc::channel();
+    // Where it waits for ever, the test fails instead.
+    thread::spawn(move || {
+        let mut writer = Looks { snapshot: &snapshot, is_near: false, seen: None };
+        serde_json::to_writer(&mut writer, &snapshot).expect("plain data");
+        done.send(writer.seen).expect("the test waits");
+    });
+    let seen = is_done.recv_timeout(Duration::from_mins(1)).expect("it does not wait for ever");
+    assert!(seen.is_some_and(|rows| rows >= TASKS), "{seen:?}");
     drop(tasks);
 }
