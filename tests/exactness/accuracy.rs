@@ -1,7 +1,8 @@
 //! The accuracy table: tasks on four workers hold, hand over, leak and leave behind known bytes,
 //! and the report has to say the same.
 //!
-//! `cargo test -p memscope-tests --test accuracy -- --nocapture` prints the table of `docs/ACCURACY.md`.
+//! `cargo test -p memscope-tests --test accuracy -- --nocapture` prints the table of
+//! `docs/ACCURACY.md`.
 
 use std::{
     future::Future,

@@ -88,7 +88,7 @@ use crate::{
 ///
 /// | event | state |
 /// |---|---|
-/// | The last frame was given, or the response has no body on the wire (`HEAD`, 204, 304) | `Completed` |
+/// | The last frame was given, or the response has no body (`HEAD`, 204, 304) | `Completed` |
 /// | The service or the body returned an error: that is its result | `Completed` |
 /// | The client hung up, or a timeout dropped the request, before its last frame | `Cancelled` |
 /// | `call`, the future or the body panicked | `Panicked` |
@@ -140,7 +140,7 @@ impl<N> TrackLayer<N> {
     /// no task. A panic in it goes to the caller, and the request has no row.
     ///
     /// ```
-    /// # use std::{convert::Infallible, future::ready};
+    /// # use std::{convert::Infallible, future::ready, task::{Context, Poll}};
     /// use http::{Request, Response};
     /// use memscope_runtime::{async_memory::get_memory_snapshot, tower::TrackLayer};
     /// use tower_layer::Layer as _;
@@ -152,8 +152,8 @@ impl<N> TrackLayer<N> {
     /// #     type Response = Response<String>;
     /// #     type Error = Infallible;
     /// #     type Future = std::future::Ready<Result<Response<String>, Infallible>>;
-    /// #     fn poll_ready(&mut self, _: &mut std::task::Context<'_>) -> std::task::Poll<Result<(), Infallible>> {
-    /// #         std::task::Poll::Ready(Ok(()))
+    /// #     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+    /// #         Poll::Ready(Ok(()))
     /// #     }
     /// #     fn call(&mut self, _: Request<()>) -> Self::Future {
     /// #         ready(Ok(Response::new(String::new())))
