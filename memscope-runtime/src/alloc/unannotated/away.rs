@@ -31,22 +31,22 @@ static TASKS: Arena<AwaySlot> = Arena::new();
 /// Not an id: a thread is filling or emptying the slot.
 const BUSY: u64 = u64::MAX;
 
-fn seats(id: u64) -> impl Iterator<Item = u32> {
+fn slots(id: u64) -> impl Iterator<Item = u32> {
     let first = u32::try_from(id % u64::from(SETS)).unwrap_or(0);
     (0..WAYS).map(move |way| first + way * SETS)
 }
 
 /// Notes the task, which this site counts. Returns false if its set is full.
 pub(super) fn leave(id: u64, site: &Site) -> bool {
-    for own_hazard in seats(id) {
-        let Some(own_hazard) = TASKS.get_or_make(own_hazard) else { return false };
-        let is_free = own_hazard.id.load(Ordering::Relaxed) == 0;
+    for slot in slots(id) {
+        let Some(slot) = TASKS.get_or_make(slot) else { return false };
+        let is_free = slot.id.load(Ordering::Relaxed) == 0;
         if is_free
-            && own_hazard.id.compare_exchange(0, BUSY, Ordering::Relaxed, Ordering::Relaxed).is_ok()
+            && slot.id.compare_exchange(0, BUSY, Ordering::Relaxed, Ordering::Relaxed).is_ok()
         {
-            own_hazard.site.store(site.index(), Ordering::Relaxed);
+            slot.site.store(site.index(), Ordering::Relaxed);
             // Release; pairs with the Acquire in `come_back`.
-            own_hazard.id.store(id, Ordering::Release);
+            slot.id.store(id, Ordering::Release);
             return true;
         }
     }
@@ -55,17 +55,17 @@ pub(super) fn leave(id: u64, site: &Site) -> bool {
 
 /// Returns whether the task is noted.
 pub(super) fn is_away(id: u64) -> bool {
-    let mut seats = seats(id).map_while(|own_hazard| TASKS.get(own_hazard));
-    seats.any(|own_hazard| own_hazard.id.load(Ordering::Relaxed) == id)
+    let mut slots = slots(id).map_while(|slot| TASKS.get(slot));
+    slots.any(|slot| slot.id.load(Ordering::Relaxed) == id)
 }
 
 /// Forgets the task, and returns the site that counts it, if it was noted.
 pub(super) fn come_back(id: u64) -> Option<&'static Site> {
-    let mut seats = seats(id).map_while(|own_hazard| TASKS.get(own_hazard));
-    let own_hazard = seats.find(|own_hazard| own_hazard.id.load(Ordering::Relaxed) == id)?;
+    let mut slots = slots(id).map_while(|slot| TASKS.get(slot));
+    let slot = slots.find(|slot| slot.id.load(Ordering::Relaxed) == id)?;
     // Acquire; pairs with the Release in `leave`.
-    own_hazard.id.compare_exchange(id, BUSY, Ordering::Acquire, Ordering::Relaxed).ok()?;
-    let site = own_hazard.site.load(Ordering::Relaxed);
-    own_hazard.id.store(0, Ordering::Relaxed);
+    slot.id.compare_exchange(id, BUSY, Ordering::Acquire, Ordering::Relaxed).ok()?;
+    let site = slot.site.load(Ordering::Relaxed);
+    slot.id.store(0, Ordering::Relaxed);
     Site::at(site)
 }

@@ -53,7 +53,7 @@ struct Place {
 // SAFETY: atomics and a `StaticRef`, valid when zeroed, without a destructor.
 unsafe impl Zeroed for Place {}
 
-/// A thread hazard: publishes which task a thread charges.
+/// The hazard pointer of a thread: publishes which task the thread charges.
 #[derive(Debug)]
 struct ThreadHazard {
     hazard: HazardSlot,

@@ -12,7 +12,7 @@
 //!
 //! After a task's end its id lives on: the thread that drops a `JoinHandle` drops the output under
 //! it, perhaps at this very moment. So the record is evicted as by `evict`. While another thread
-//! may be hazard it, it stays, as that of an ended task. A slot also stores the last id that
+//! may charge it, it stays, as that of an ended task. A slot also stores the last id that
 //! ended in it, so that no thread makes a new record for that task.
 
 use std::{cell::Cell, panic::Location, ptr};
@@ -247,7 +247,7 @@ pub(super) fn leave(place: &Place, id: u64, end: impl FnOnce() -> bool) -> (bool
     (is_free, noted && goes_on)
 }
 
-/// Evicts an ended task, unless another thread may be hazard its record.
+/// Evicts an ended task, unless another thread may charge its record.
 fn close(place: &Place, id: u64) {
     if evict(place, id) {
         place.guard.stay_empty();
