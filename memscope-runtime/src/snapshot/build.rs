@@ -1,10 +1,11 @@
 //! Builds a snapshot from one reading and from what the collector has kept.
 
 use super::{
-    MemorySnapshot,
+    MemorySnapshot, Parts,
     capture::{self, Reading},
     collector::{self, Collected},
     rows::{self, SiteNames, Tasks},
+    sharing::Sharing,
 };
 #[cfg(feature = "task-names")]
 use crate::alloc::unannotated::stack_trace;
@@ -17,7 +18,7 @@ use crate::{
     primitives::{arena, clock, page_map, reserve},
 };
 
-impl MemorySnapshot {
+impl Parts {
     pub(super) fn empty() -> Self {
         Self {
             origin: Origin::default(),
@@ -115,11 +116,11 @@ impl MemorySnapshot {
     /// Adds the events and the samples that the collector has kept.
     fn add_history(&mut self, collected: &Collected, names: &SiteNames) {
         let measured = self.measured.is_yes();
-        if let (true, Some(samples)) = (measured, collected.samples.first()) {
-            self.trends = samples.trends(names);
-            self.timeline = samples.timeline(names);
+        if measured {
+            self.trends = collected.points.trends(names);
+            self.timeline = collected.points.timeline(names);
         }
-        self.events = rows::events(&collected.events, names, measured);
+        self.events = rows::events(&collected.points.events, names, measured);
         self.tool.ring_events = collected.taken;
         self.tool.ring_events_dropped = collected.dropped;
         self.tool.collector_is_running = collector::is_running();
@@ -128,8 +129,12 @@ impl MemorySnapshot {
 
 /// Reads all records into a snapshot. Tasks run on meanwhile.
 ///
-/// The snapshot's rows are charged to the calling thread, outside every task, and are not in the
-/// snapshot's own numbers. The readings of its tasks stay memscope's own memory
+/// Threads that ask at one time share snapshots: while one is taken, the others wait, and one of
+/// them then takes the next for all. So a snapshot is never older than the call that returns it,
+/// and however many ask, the memory of one reading is in use at a time.
+///
+/// The snapshot's rows are charged to the thread that takes it, outside every task, and are not in
+/// the snapshot's own numbers. The readings of its tasks stay memscope's own memory
 /// ([`ToolUsage::heap_bytes`]) until the snapshot is dropped. A snapshot may be taken anywhere:
 /// inside a tracked task, in a destructor, while a thread ends, before anything has run.
 ///
@@ -155,9 +160,14 @@ impl MemorySnapshot {
 /// Each takes at most 1 MiB beside that. If there is less memory, rows are left out, and
 /// [`ToolUsage::rows_left_out`] says how many. The sums of the process stay complete.
 pub fn get_memory_snapshot() -> MemorySnapshot {
+    static SHARING: Sharing<MemorySnapshot> = Sharing::new();
     if !config::ENABLED {
-        return MemorySnapshot::empty();
+        return Parts::empty().into();
     }
+    SHARING.get(take)
+}
+
+fn take() -> MemorySnapshot {
     // NOTE: before the measuring, which allocates a block to see whether the allocator is
     // installed.
     let work = own_work::work();
@@ -173,10 +183,10 @@ pub fn get_memory_snapshot() -> MemorySnapshot {
         (reading, collected, registry::counts())
     });
     let _untracked = Entered::untracked();
-    let mut snapshot = MemorySnapshot::new(reading, collected.as_ref(), counts, measured);
+    let mut snapshot = Parts::new(reading, collected.as_ref(), counts, measured);
     (snapshot.tool.heap_bytes, snapshot.tool.heap_blocks) = heap;
     snapshot.tool.rows_left_out = work.left_out();
-    snapshot
+    snapshot.into()
 }
 
 /// A snapshot that is memscope's own memory. Must be called, and its result dropped, inside
@@ -187,10 +197,9 @@ pub(crate) fn for_memscope() -> MemorySnapshot {
     let measured = install_check::measured();
     let reading = capture::read();
     let collected = collector::collect(&reading);
-    let mut snapshot =
-        MemorySnapshot::new(reading, collected.as_ref(), registry::counts(), measured);
+    let mut snapshot = Parts::new(reading, collected.as_ref(), registry::counts(), measured);
     snapshot.tool.rows_left_out = work.left_out();
-    snapshot
+    snapshot.into()
 }
 
 /// Unannotated tasks that lost their record while they held bytes.
