@@ -15,6 +15,7 @@ pub(crate) mod nonmax_nanos;
 pub(crate) mod order;
 pub(crate) mod page_map;
 pub(crate) mod pending_starts;
+pub(crate) mod poisson;
 pub(crate) mod privileged;
 pub(crate) mod reserve;
 pub(crate) mod seqlock;
