@@ -51,12 +51,12 @@ use crate::{
     primitives::this_thread,
 };
 
-#[cfg(feature = "tokio")]
-pub(crate) use super::unannotated::SwitchedTask;
 #[cfg(feature = "tracing")]
 pub(crate) use super::span_entries::{enter as enter_span, exit as exit_span};
 #[cfg(feature = "tokio")]
 pub(crate) use super::spawn_charge::Spawning;
+#[cfg(feature = "tokio")]
+pub(crate) use super::unannotated::SwitchedTask;
 
 /// Without Tokio only tracked tasks exist: this has one value, which stands for no task.
 #[cfg(not(feature = "tokio"))]

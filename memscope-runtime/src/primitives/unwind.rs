@@ -15,6 +15,18 @@ pub(crate) fn frames(into: &[AtomicUsize]) -> usize {
     imp::frames(into)
 }
 
+/// Whether [`frames`] takes no lock: glibc has `_dl_find_object` (from 2.35 on). Must not be called
+/// in the allocator, because it asks the loader.
+pub(crate) fn is_lock_free() -> bool {
+    #[cfg(all(target_os = "linux", target_env = "gnu", not(miri), feature = "enabled"))]
+    if cfg!(not(target_arch = "arm")) {
+        // SAFETY: the name ends with a zero byte.
+        let found = unsafe { libc::dlsym(libc::RTLD_DEFAULT, c"_dl_find_object".as_ptr()) };
+        return !found.is_null();
+    }
+    false
+}
+
 #[cfg(all(unix, not(target_arch = "arm"), not(miri)))]
 mod imp {
     use std::{
