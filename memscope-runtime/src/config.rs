@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::{
-    model::Error,
+    model::{Error, Stacks},
     primitives::sync::{AtomicU8, AtomicU64, Ordering},
     sampling::Timing,
 };
@@ -19,6 +19,7 @@ static UNANNOTATED: AtomicU8 = AtomicU8::new(1);
 static NAMED_FROM: AtomicU64 = AtomicU64::new(1 << 20);
 static TIMING: AtomicU64 = AtomicU64::new(Timing::Sampled.to_number());
 static LONG_POLL_NS: AtomicU64 = AtomicU64::new(nanoseconds(LONG_POLL));
+static STACKS_EVERY: AtomicU64 = AtomicU64::new(Stacks::DEFAULT.to_number());
 static SAMPLE_EVERY_NS: AtomicU64 = AtomicU64::new(nanoseconds(SAMPLE_EVERY));
 
 const DEFAULT_ENDED_TASKS: u64 = 4_096;
@@ -53,6 +54,7 @@ pub struct Builder {
     await_points: bool,
     #[cfg(feature = "task-names")]
     named_from: u64,
+    stacks: Stacks,
     timing: Timing,
     long_poll: Duration,
     sample_every: Duration,
@@ -69,6 +71,7 @@ impl Default for Builder {
             await_points: false,
             #[cfg(feature = "task-names")]
             named_from: 1 << 20,
+            stacks: Stacks::default(),
             timing: Timing::default(),
             long_poll: LONG_POLL,
             sample_every: SAMPLE_EVERY,
@@ -150,6 +153,14 @@ impl Builder {
         self
     }
 
+    /// How often the call stack of an allocation is sampled (default: once in 2 MiB, on average).
+    ///
+    /// A new setting applies to each thread from its next sample on, and to this one at once.
+    pub fn stacks(mut self, stacks: Stacks) -> Self {
+        self.stacks = stacks;
+        self
+    }
+
     /// Which tasks and polls are timed.
     pub fn timing(mut self, timing: Timing) -> Self {
         self.timing = timing;
@@ -189,6 +200,11 @@ impl Builder {
                 return Err(Error::setting(setting, count, most));
             }
         }
+        if let Stacks::EveryBytes(bytes) = self.stacks
+            && !(1..=Stacks::MOST_BYTES).contains(&bytes)
+        {
+            return Err(Error::setting("stacks", bytes, Stacks::MOST_BYTES));
+        }
         if self.await_points && !cfg!(feature = "layout") {
             return Err(Error::feature("await_points", "layout"));
         }
@@ -204,6 +220,7 @@ impl Builder {
         let looked = UNANNOTATED.swap(u8::from(self.unannotated), Ordering::Relaxed);
         #[cfg(feature = "task-names")]
         NAMED_FROM.store(self.named_from, Ordering::Relaxed);
+        STACKS_EVERY.store(self.stacks.to_number(), Ordering::Relaxed);
         TIMING.store(self.timing.to_number(), Ordering::Relaxed);
         LONG_POLL_NS.store(nanoseconds(self.long_poll), Ordering::Relaxed);
         SAMPLE_EVERY_NS.store(nanoseconds(self.sample_every), Ordering::Relaxed);
@@ -239,6 +256,11 @@ pub(crate) fn named_from() -> i64 {
 #[inline]
 pub(crate) fn unannotated() -> bool {
     cfg!(feature = "tokio") && UNANNOTATED.load(Ordering::Relaxed) != 0
+}
+
+/// The mean number of bytes between two samples of stacks; 0: none are taken.
+pub(crate) fn stacks_every() -> u64 {
+    STACKS_EVERY.load(Ordering::Relaxed)
 }
 
 pub(crate) fn timing() -> Timing {

@@ -41,7 +41,7 @@ pub use crate::{
     analysis::allocations::{GlobalTracker, get_global_tracker},
     config::Builder,
     init::{builder, init},
-    model::Error,
+    model::{Error, Stacks},
     sampling::Timing,
     variables::{Blocks, Contents, Trackable},
 };
@@ -62,9 +62,10 @@ pub mod async_memory {
         model::{
             AwaitFrame, AwaitPoint, AwaitPoints, Bucket, Error, EventKind, Extent, HandOver,
             HumanBytes, Items, LocalProfile, Measured, Origin, Place, ProcessMemory, ProcessPoint,
-            RuntimeMemory, SharedProfile, SiteProfile, StateMachine, TaskError, TaskEvent, TaskId,
-            TaskMemoryProfile, TaskPerformanceMetrics, TaskState, TaskType, Timeline, ToolUsage,
-            Trend, TrendPoint, VariableProfile, VariableSiteProfile, WidestState,
+            RuntimeMemory, SharedProfile, SiteProfile, StacksState, StateMachine, TaskError,
+            TaskEvent, TaskId, TaskMemoryProfile, TaskPerformanceMetrics, TaskState, TaskType,
+            Timeline, ToolUsage, Trend, TrendPoint, VariableProfile, VariableSiteProfile,
+            WidestState,
         },
         snapshot::{AsyncResourceMonitor, MemorySnapshot, ResourceAnalysis, get_memory_snapshot},
         tasks::{
@@ -109,6 +110,22 @@ pub mod __private {
     pub use crate::{
         primitives::clock::advance as advance_clock, snapshot::collector::round as collect,
     };
+
+    /// For tests: stacks as they were sampled, and how many a second are taken for long.
+    pub use crate::accounting::stacks::{StackReading, error_bound, set_most_a_second};
+
+    /// For tests: reads all stacks.
+    pub fn stacks() -> Vec<StackReading> {
+        crate::alloc::current::exempt(stacks::read)
+    }
+
+    /// For tests: the mean number of bytes between two samples, the samples that were lost, and
+    /// whether any are taken.
+    pub fn stacks_state() -> (u64, u64, crate::model::StacksState) {
+        (stacks::interval_bytes(), stacks::dropped(), stacks::reason())
+    }
+
+    use crate::accounting::stacks;
 
     pub use crate::{
         accounting::{Callsite, VariableCallsite},

@@ -66,6 +66,7 @@ const UNSAFE: &[&str] = &[
     "primitives/privileged.rs",
     "primitives/reserve.rs",
     "primitives/tsc.rs",
+    "primitives/unwind.rs",
     "variables/impls/bytes.rs",
     "variables/impls/collections.rs",
     "variables/impls/pointers.rs",

@@ -7,7 +7,8 @@ use super::{
         alloc_again, alloc_large, alloc_slow, free_elsewhere, free_slow, give_back_front, outgrow,
         realloc_again_inline, realloc_slow,
     },
-    charge::{charge_inline, settle},
+    charge::{charge_inline, settle_grown},
+    countdown,
     current::{self},
 };
 use crate::{
@@ -192,7 +193,13 @@ unsafe impl<A: GlobalAlloc> GlobalAlloc for TrackingAllocator<A> {
         // SAFETY: `grown` has the layout `new`, with room for the owner word.
         let block = unsafe { block_layout::write_front(grown, word.resized(new_size)) };
         // PERF: takes the old size from the owner word, which is in a register anyway.
-        if tally.recount(word.bytes(), new_size) { settle(tally, block) } else { block }
+        let is_due = countdown::take(new_size.saturating_sub(word.bytes()));
+        if tally.recount(word.bytes(), new_size) | is_due {
+            // SAFETY: the program has not seen the block since it was reallocated.
+            unsafe { settle_grown(tally, block, word.bytes()) }
+        } else {
+            block
+        }
     }
 }
 

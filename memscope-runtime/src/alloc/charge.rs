@@ -6,6 +6,7 @@ use std::{alloc::Layout, ptr};
 use super::unannotated;
 use super::{
     any_layout::inline_layout,
+    countdown,
     current::{
         self, BEFORE_TOKIO, EXEMPT, SPAWNING, SwitchedTask, UNREGISTERED, find_outside, is_exempt,
         is_outside, is_untracked, outside, register_thread, tally, untracked_at,
@@ -55,9 +56,23 @@ pub(crate) fn charge(block: *mut u8, layout: Layout) -> Owner {
 }
 
 /// Moves the charge of a reallocated block from its owner to the current one. The names of a named
-/// block go with it.
+/// block go with it, and the record of a sampled one.
 #[inline(never)]
 pub(crate) fn recharge(owner: Owner, bytes: usize, grown: *mut u8, new: Layout) -> Owner {
+    let Some(sample) = owner.sample() else {
+        return recharge_covered(owner, bytes, grown, new);
+    };
+    let owner = recharge_covered(sample.covered(), bytes, grown, new);
+    if owner == Owner::memscope() {
+        // Memscope's own work has taken the block over, and is not sampled.
+        sample.end();
+        return owner;
+    }
+    sample.resized(owner, new.size() as u64)
+}
+
+/// [`recharge`] for a block that was not sampled, or for the owner that the record covers.
+fn recharge_covered(owner: Owner, bytes: usize, grown: *mut u8, new: Layout) -> Owner {
     let tally = tally();
     if owner == tally.owner() {
         tally.discharge(bytes);
@@ -72,7 +87,9 @@ pub(crate) fn recharge(owner: Owner, bytes: usize, grown: *mut u8, new: Layout) 
     }
     let account = match charge(grown, new).read() {
         OwnerKind::Account(account) | OwnerKind::Cell(account) => Some(account),
-        OwnerKind::Memscope | OwnerKind::Named(_) | OwnerKind::Unknown => None,
+        OwnerKind::Memscope | OwnerKind::Named(_) | OwnerKind::Sampled(_) | OwnerKind::Unknown => {
+            None
+        }
     };
     name.moved(account, bytes, new.size());
     Owner::named(name)
@@ -174,7 +191,13 @@ pub(super) unsafe fn charge_inline(inner: *mut u8, bytes: usize) -> *mut u8 {
     }
     // SAFETY: the caller's contract.
     let block = unsafe { block_layout::write_front(inner, OwnerWord::new(owner, bytes)) };
-    if tally.count(bytes) { settle(tally, block) } else { block }
+    let is_due = countdown::take(bytes);
+    if tally.count(bytes) | is_due {
+        // SAFETY: the block was just made and has its owner word in front.
+        unsafe { settle(tally, block) }
+    } else {
+        block
+    }
 }
 
 /// Charges a new inline block while a mode tally is current.
@@ -190,7 +213,7 @@ unsafe fn charge_inline_slow(mode: &'static Tally, inner: *mut u8, bytes: usize)
         // SAFETY: an inline block is below a page.
         let layout = unsafe { inline_layout(bytes) };
         let block = inner.wrapping_add(FRONT);
-        let owner = charge_in_mode(mode, block, layout);
+        let owner = countdown::counted(charge_in_mode(mode, block, layout), 0, bytes);
         // SAFETY: the caller's contract.
         return unsafe { block_layout::write_front(inner, OwnerWord::new(owner, bytes)) };
     }
@@ -201,7 +224,13 @@ unsafe fn charge_inline_slow(mode: &'static Tally, inner: *mut u8, bytes: usize)
     };
     // SAFETY: the caller's contract.
     let block = unsafe { block_layout::write_front(inner, OwnerWord::new(tally.owner(), bytes)) };
-    if tally.count(bytes) { settle_outside(tally, block) } else { block }
+    let is_due = countdown::take(bytes);
+    if tally.count(bytes) | is_due {
+        // SAFETY: the block was just made and has its owner word in front.
+        unsafe { settle_outside(tally, block) }
+    } else {
+        block
+    }
 }
 
 /// [`charge_inline_slow`] outside of all tracked tasks, where the thread has switched tasks.
@@ -211,24 +240,49 @@ unsafe fn charge_inline_slow(mode: &'static Tally, inner: *mut u8, bytes: usize)
 /// As for [`charge_inline_slow`].
 #[inline(never)]
 unsafe fn charge_inline_outside(other: SwitchedTask, inner: *mut u8, bytes: usize) -> *mut u8 {
-    let owner = charge_outside(other, bytes);
+    let owner = countdown::counted(charge_outside(other, bytes), 0, bytes);
     // SAFETY: the caller's contract.
     unsafe { block_layout::write_front(inner, OwnerWord::new(owner, bytes)) }
 }
 
 /// [`settle`] outside of all tracked tasks; a task that has become large is traced for its name.
+///
+/// # Safety
+///
+/// As for [`settle`].
 #[inline(never)]
-fn settle_outside(tally: &'static Tally, block: *mut u8) -> *mut u8 {
-    let block = settle(tally, block);
+unsafe fn settle_outside(tally: &'static Tally, block: *mut u8) -> *mut u8 {
+    // SAFETY: the caller's contract.
+    let block = unsafe { settle(tally, block) };
     note_size(tally);
     block
 }
 
-/// Compares with the account, because the owner may have reached a new peak.
+/// Compares with the account, because the owner may have reached a new peak. Samples the new block
+/// if that is due.
+///
+/// # Safety
+///
+/// The block must be new, with its owner word in front.
 #[inline(never)]
-pub(super) fn settle(tally: &'static Tally, block: *mut u8) -> *mut u8 {
+pub(super) unsafe fn settle(tally: &'static Tally, block: *mut u8) -> *mut u8 {
+    // SAFETY: the caller's contract.
+    unsafe { settle_grown(tally, block, 0) }
+}
+
+/// [`settle`] for a block that has grown from `from` bytes.
+///
+/// # Safety
+///
+/// As for [`settle`].
+#[inline(never)]
+pub(super) unsafe fn settle_grown(tally: &'static Tally, block: *mut u8, from: usize) -> *mut u8 {
     if let Some(account) = tally.account() {
         tally.settle(account);
+    }
+    if countdown::is_due() {
+        // SAFETY: the caller's contract.
+        return unsafe { countdown::sample_inline(block, from) };
     }
     block
 }

@@ -12,6 +12,7 @@ pub(crate) mod human;
 pub(crate) mod measured;
 pub(crate) mod origin;
 pub(crate) mod process;
+pub(crate) mod stacks;
 pub(crate) mod state_machine;
 pub(crate) mod task;
 pub(crate) mod text;
@@ -29,6 +30,7 @@ pub use process::{ProcessMemory, RuntimeMemory, ToolUsage};
 pub use site_profile::{
     Bucket, HandOver, Place, SharedProfile, SiteProfile, TaskPerformanceMetrics,
 };
+pub use stacks::{Stacks, StacksState};
 pub use state_machine::{LocalProfile, StateMachine, WidestState};
 pub use task::{TaskId, TaskState, TaskType};
 pub use task_profile::{Items, TaskMemoryProfile};

@@ -287,6 +287,26 @@ pub(crate) fn keep_str(text: &str) -> Option<&'static str> {
     std::str::from_utf8(bytes).ok()
 }
 
+/// Keeps a copy of these words for ever, outside the program's allocator. Returns `None` if the
+/// system has no memory.
+pub(crate) fn keep_words(words: &[usize]) -> Option<&'static [usize]> {
+    if words.is_empty() {
+        return Some(&[]);
+    }
+    let layout = Layout::for_value(words);
+    // SAFETY: the size is not zero, as there is a word.
+    let place = unsafe { System.alloc(layout) }.cast::<usize>();
+    if place.is_null() {
+        return None;
+    }
+    BYTES.fetch_add(layout.size() as u64, Ordering::Relaxed);
+    // SAFETY: both have this length, and the new memory is this thread's alone, so they do not
+    // overlap.
+    unsafe { ptr::copy_nonoverlapping(words.as_ptr(), place, words.len()) };
+    // SAFETY: it is initialised above, is never freed, and from here on is only shared.
+    Some(unsafe { std::slice::from_raw_parts(place, words.len()) })
+}
+
 /// The value in the slot `offset` of the chunk that begins at `start`.
 fn at<T: Zeroed>(start: *mut T, offset: usize) -> &'static T {
     // SAFETY: the caller's offset lies inside the chunk (`split` and `at_address` compute such

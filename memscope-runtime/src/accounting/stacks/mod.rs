@@ -1,0 +1,230 @@
+//! Call stacks, sampled by allocated bytes: which code allocates, by estimate.
+//!
+//! The allocator counts the bytes of each thread down to the next sample point (see
+//! [`poisson`](crate::primitives::poisson)). The block that contains it is sampled: its stack is
+//! kept, and its owner word points to a record that covers the owner. So only an operation on a
+//! sampled block takes the slow path. Exact counters do not depend on samples.
+
+mod interval;
+mod sample;
+mod stack;
+
+use std::array;
+
+pub use interval::set_most_a_second;
+use sample::{LiveBlock, Segment};
+pub(crate) use sample::{Sample, at};
+use stack::{MOST_FRAMES, Place, Stack};
+
+use super::owner_word::Owner;
+use crate::{
+    config::{self, ENABLED},
+    model::StacksState,
+    primitives::{
+        poisson, reserve,
+        sync::{AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering},
+        unwind,
+    },
+};
+
+/// Whether stacks can be unwound inside the allocator; 0: not yet known.
+static CAN_UNWIND: AtomicU8 = AtomicU8::new(0);
+const NO: u8 = 1;
+const YES: u8 = 2;
+
+/// Samples without a stack or a record.
+static DROPPED: AtomicU64 = AtomicU64::new(0);
+
+/// Begins to sample as the settings say. Must not be called in the allocator, because it asks the
+/// loader.
+pub(crate) fn start() {
+    if CAN_UNWIND.load(Ordering::Relaxed) == 0 {
+        let can_unwind = unwind::is_lock_free();
+        if can_unwind {
+            // The first unwinding of a process prepares the unwinder's tables.
+            unwind::frames(&[AtomicUsize::new(0)]);
+        }
+        CAN_UNWIND.store(if can_unwind { YES } else { NO }, Ordering::Relaxed);
+    }
+    interval::restart();
+}
+
+fn can_unwind() -> bool {
+    CAN_UNWIND.load(Ordering::Relaxed) == YES
+}
+
+/// The mean number of bytes between two samples, as a thread adopts it now; 0: no sample is taken.
+#[inline]
+pub(crate) fn interval_bytes() -> u64 {
+    if can_unwind() { interval::current() } else { 0 }
+}
+
+/// Samples that were lost, because there was no room for their stack or their record.
+pub(crate) fn dropped() -> u64 {
+    DROPPED.load(Ordering::Relaxed)
+}
+
+/// Counts a sample that is lost.
+#[cold]
+pub(crate) fn drop_one() {
+    DROPPED.fetch_add(1, Ordering::Relaxed);
+}
+
+/// Whether stacks are sampled, and if not, why.
+pub(crate) fn reason() -> StacksState {
+    if !ENABLED {
+        StacksState::Disabled
+    } else if config::stacks_every() == 0 {
+        StacksState::Off
+    } else if can_unwind() {
+        StacksState::On
+    } else {
+        StacksState::Unsupported
+    }
+}
+
+/// Samples the bytes from `from` to `to` of a block that is being allocated or grown. `mean`: that
+/// of the gap that ended here. Returns the owner word that the block gets.
+#[inline(never)]
+pub(crate) fn take(owner: Owner, from: usize, to: usize, mean: u64) -> Owner {
+    interval::note_taken();
+    let covered = owner.sample().map_or(owner, Sample::covered);
+    let Some(place) = place_here(sample::site_of(covered)) else {
+        drop_one();
+        return owner;
+    };
+    let (from, to) = (from as u64, to as u64);
+    let weight = poisson::weight(to.saturating_sub(from), mean);
+    let segment = Segment { place: place.index, from, to, weight };
+    // Must come first, so that no more bytes seem live than were allocated.
+    place.note(segment.parts());
+    let sampled = match owner.sample() {
+        Some(sample) => sample.add(segment).then_some(owner),
+        None => Sample::cover(owner, segment).map(Owner::sampled),
+    };
+    sampled.unwrap_or_else(|| {
+        drop_one();
+        owner
+    })
+}
+
+/// The place of this thread's stack in a site.
+// PERF: a function of its own, whose frame has room for the stack.
+#[inline(never)]
+fn place_here(site: u32) -> Option<&'static Place> {
+    let found = [const { AtomicUsize::new(0) }; MOST_FRAMES + 1];
+    let len = unwind::frames(&found);
+    let frames: [usize; MOST_FRAMES] =
+        array::from_fn(|frame| found.get(frame).map_or(0, |it| it.load(Ordering::Relaxed)));
+    let frames = frames.get(..len.min(MOST_FRAMES)).filter(|frames| !frames.is_empty())?;
+    Place::of(Stack::intern(frames, len > MOST_FRAMES)?, site)
+}
+
+/// What is known of one call stack in one site.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StackReading {
+    /// Return addresses, innermost first. The first ones are memscope's own.
+    pub frames: Vec<usize>,
+    /// The stack has more frames than these.
+    pub is_cut: bool,
+    /// The index of the site that has the blocks, or that allocated them. `UNTRACKED`: threads.
+    pub site: u32,
+    /// The id of the task that has all live samples; 0: several have, or none.
+    pub task: u64,
+    /// Live bytes, by estimate.
+    pub live_bytes: u64,
+    /// Allocated bytes, by estimate.
+    pub allocated_bytes: u64,
+    /// Samples of blocks that are live.
+    pub live_samples: u64,
+    /// All samples.
+    pub samples: u64,
+}
+
+/// The live samples of a place.
+#[derive(Clone, Copy, Debug, Default)]
+struct Live {
+    parts: u64,
+    samples: u64,
+    /// `None`: no sample yet. 0: no task, or several.
+    task: Option<u64>,
+}
+
+/// Reads all places. Must be called inside `exempt`.
+///
+/// A block that another site has taken over is live there, and was allocated where it was.
+pub(crate) fn read() -> Vec<StackReading> {
+    let mut live: Vec<Live> = Vec::new();
+    for block in sample::live() {
+        for segment in block.segments().filter(|segment| segment.parts() != 0) {
+            let Some(place) = place_of(&block, segment) else { continue };
+            while live.len() <= place.index as usize {
+                if !reserve::push(&mut live, Live::default()) {
+                    break;
+                }
+            }
+            if let Some(live) = live.get_mut(place.index as usize) {
+                live.parts = live.parts.saturating_add(segment.parts());
+                live.samples += 1;
+                let is_same = live.task.is_none_or(|task| task == block.task);
+                live.task = Some(if is_same { block.task } else { 0 });
+            }
+        }
+    }
+    reserve::rows(Place::all(), |place| {
+        let live = live.get(place.index as usize).copied().unwrap_or_default();
+        let stack = Stack::get(place.stack)?;
+        let mut frames = reserve::list(stack.frames.len())?;
+        frames.extend_from_slice(stack.frames);
+        Some(StackReading {
+            frames,
+            is_cut: stack.is_cut,
+            site: place.site,
+            task: live.task.unwrap_or(0),
+            live_bytes: stack::bytes(live.parts),
+            allocated_bytes: place.allocated_bytes(),
+            live_samples: live.samples,
+            samples: place.samples(),
+        })
+    })
+}
+
+/// The place of a live segment: its stack, in the site that has the block now.
+fn place_of(block: &LiveBlock, segment: &Segment) -> Option<&'static Place> {
+    let first = Place::get(segment.place)?;
+    if first.site == block.site {
+        return Some(first);
+    }
+    Some(Place::at(first.stack, block.site).unwrap_or(first))
+}
+
+/// Appends the call addresses of all stacks that were not yet asked for: the return addresses less
+/// one, which lie inside of the calls. Must be called inside `exempt`, by one thread at a time.
+#[allow(dead_code, reason = "only names need it")]
+pub(crate) fn addresses(into: &mut Vec<usize>) {
+    static ASKED: AtomicU32 = AtomicU32::new(0);
+    let mut next = ASKED.load(Ordering::Relaxed);
+    // A stack that is being made ends the list; it comes the next time.
+    while let Some(stack) = Stack::get(next) {
+        for frame in stack.frames {
+            reserve::push(into, frame.saturating_sub(1));
+        }
+        next += 1;
+    }
+    ASKED.store(next, Ordering::Relaxed);
+}
+
+/// How far the true sum may be from an estimate, as a part of the estimate: in 95 of 100 cases it
+/// is not farther. `samples`: those that the estimate is the sum of.
+///
+/// The number of samples is Poisson-distributed if blocks are much smaller than the mean; for
+/// larger blocks estimates are better. The second term is for few samples, whose distribution is
+/// skew.
+#[expect(clippy::cast_precision_loss, reason = "a bound is not exact")]
+pub fn error_bound(samples: u64) -> f64 {
+    if samples == 0 {
+        return f64::INFINITY;
+    }
+    let samples = samples as f64;
+    2.0 / samples.sqrt() + 2.5 / samples
+}
