@@ -6,8 +6,6 @@ use super::{
     collector::{self, Collected},
     rows::{self, SiteNames, Tasks},
 };
-#[cfg(feature = "task-names")]
-use crate::alloc::unannotated::stack_trace;
 use crate::{
     accounting::{cross_frees, ended_tasks, registry},
     alloc::{Entered, current, install_check, own_work, self_usage},
@@ -15,6 +13,7 @@ use crate::{
     config,
     model::{AwaitPoints, Measured, Origin, ProcessMemory, RuntimeMemory, Timeline, ToolUsage},
     primitives::{arena, clock, page_map, reserve},
+    symbols,
 };
 
 impl MemorySnapshot {
@@ -90,6 +89,7 @@ impl MemorySnapshot {
                 await_points_refused: await_points_refused(),
                 owner_words_refused: current::words_refused(),
                 owner_slots_refused: page_map::slots_refused(),
+                names_left_out: symbols::left_out(),
                 ..ToolUsage::default()
             },
             tasks,
@@ -162,10 +162,7 @@ pub fn get_memory_snapshot() -> MemorySnapshot {
     // installed.
     let work = own_work::work();
     let measured = install_check::measured();
-    #[cfg(feature = "task-names")]
-    if !reserve::is_short() {
-        stack_trace::name_all();
-    }
+    symbols::want_if_waiting();
     let heap = self_usage::live();
     let (reading, collected, counts) = current::exempt(|| {
         let reading = capture::read();
