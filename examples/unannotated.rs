@@ -2,7 +2,7 @@
 //! hyper with its own row. The row shows what the task holds: here, a body that the handler keeps
 //! while its client waits.
 //!
-//! `cargo run --release --features task-names --example unannotated`
+//! `cargo run --release --example unannotated`
 #![expect(clippy::print_stdout, reason = "the report is its output")]
 
 use std::{sync::Arc, time::Duration};

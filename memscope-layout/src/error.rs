@@ -20,6 +20,7 @@ pub struct Error {
 }
 
 #[derive(Debug)]
+#[cfg_attr(not(feature = "dwarf"), allow(dead_code, reason = "symbols need no debug information"))]
 pub(crate) enum Kind {
     Unreadable(io::Error),
     NotElf(&'static str),
@@ -142,6 +143,7 @@ impl From<object::Error> for Kind {
     }
 }
 
+#[cfg(feature = "dwarf")]
 impl From<gimli::Error> for Kind {
     fn from(error: gimli::Error) -> Self {
         Self::Corrupt(error.to_string())

@@ -236,7 +236,7 @@ impl Tally {
     }
 
     /// Bytes that the owner allocated, minus those that it freed itself.
-    #[cfg(feature = "task-names")]
+    #[cfg(all(feature = "symbols", feature = "tokio"))]
     #[inline]
     pub(crate) fn own_live_bytes(&self) -> i64 {
         self.own_live.load(Ordering::Relaxed)

@@ -120,9 +120,9 @@ pub(super) fn charge_to(tally: &'static Tally, bytes: usize) -> Owner {
 /// Has a large unannotated task traced: it may just have reached a new peak.
 #[inline]
 pub(crate) fn note_size(tally: &'static Tally) {
-    #[cfg(feature = "task-names")]
+    #[cfg(all(feature = "symbols", feature = "tokio"))]
     unannotated::note_size(tally);
-    #[cfg(not(feature = "task-names"))]
+    #[cfg(not(all(feature = "symbols", feature = "tokio")))]
     let _ = tally;
 }
 

@@ -112,4 +112,8 @@ pub struct ToolUsage {
     /// in the table of owners.
     #[serde(default)]
     pub owner_slots_refused: u64,
+    /// Functions without a name because there were too many: memscope keeps the names of 8,192
+    /// addresses, and 256 KiB of text.
+    #[serde(default)]
+    pub names_left_out: u64,
 }

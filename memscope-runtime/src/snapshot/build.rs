@@ -7,8 +7,6 @@ use super::{
     rows::{self, SiteNames, Tasks},
     sharing::Sharing,
 };
-#[cfg(feature = "task-names")]
-use crate::alloc::unannotated::stack_trace;
 use crate::{
     accounting::{cross_frees, ended_tasks, registry},
     alloc::{Entered, current, install_check, own_work, self_usage},
@@ -16,6 +14,7 @@ use crate::{
     config,
     model::{AwaitPoints, Measured, Origin, ProcessMemory, RuntimeMemory, Timeline, ToolUsage},
     primitives::{arena, clock, page_map, reserve},
+    symbols,
 };
 
 impl Parts {
@@ -91,6 +90,7 @@ impl Parts {
                 await_points_refused: await_points_refused(),
                 owner_words_refused: current::words_refused(),
                 owner_slots_refused: page_map::slots_refused(),
+                names_left_out: symbols::left_out(),
                 ..ToolUsage::default()
             },
             tasks,
@@ -172,10 +172,7 @@ fn take() -> MemorySnapshot {
     // installed.
     let work = own_work::work();
     let measured = install_check::measured();
-    #[cfg(feature = "task-names")]
-    if !reserve::is_short() {
-        stack_trace::name_all();
-    }
+    symbols::want_if_waiting();
     let heap = self_usage::live();
     let (reading, collected, counts) = current::exempt(|| {
         let reading = capture::read();

@@ -49,6 +49,7 @@ use crate::{
     model::{Error, Origin, text::visible_path},
     primitives::{Lock, Once, Pending, clock, fork, pending_starts, reserve},
     snapshot::for_memscope,
+    symbols,
 };
 
 pub use guard::{ReportGuard, report_guard};
@@ -264,6 +265,11 @@ fn write(occasion: Occasion, is_wanted: &dyn Fn(&ReportJob) -> bool) {
         .collect();
     if wanted.is_empty() {
         return;
+    }
+    match occasion {
+        // These are not written by a thread of the program that has something else to do.
+        Occasion::Exit | Occasion::Periodic | Occasion::Guard => symbols::look_up_now(),
+        Occasion::Panic | Occasion::Signal => symbols::want_if_waiting(),
     }
     let snapshot = for_memscope();
     for (id, path, others) in wanted {
