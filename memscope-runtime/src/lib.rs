@@ -113,8 +113,8 @@ pub mod __private {
         primitives::clock::advance as advance_clock, snapshot::collector::round as collect,
     };
 
-    /// For tests: stacks as they were sampled, and how many a second are taken for long.
-    pub use crate::accounting::stacks::{StackReading, error_bound, set_most_a_second};
+    /// For tests: stacks as they were sampled.
+    pub use crate::accounting::stacks::{StackReading, error_bound};
 
     /// For tests: reads all stacks.
     pub fn stacks() -> Vec<StackReading> {

@@ -7,7 +7,7 @@ use super::{
         alloc_again, alloc_large, alloc_slow, free_elsewhere, free_slow, give_back_front, outgrow,
         realloc_again_inline, realloc_slow,
     },
-    charge::{charge_inline, settle_grown},
+    charge::{charge_inline, settle},
     countdown,
     current::{self},
 };
@@ -193,13 +193,11 @@ unsafe impl<A: GlobalAlloc> GlobalAlloc for TrackingAllocator<A> {
         // SAFETY: `grown` has the layout `new`, with room for the owner word.
         let block = unsafe { block_layout::write_front(grown, word.resized(new_size)) };
         // PERF: takes the old size from the owner word, which is in a register anyway.
-        let is_due = countdown::take(new_size.saturating_sub(word.bytes()));
-        if tally.recount(word.bytes(), new_size) | is_due {
-            // SAFETY: the program has not seen the block since it was reallocated.
-            unsafe { settle_grown(tally, block, word.bytes()) }
-        } else {
-            block
+        if countdown::take(new_size.saturating_sub(word.bytes())) {
+            // SAFETY: the block was just reallocated, and its owner word is in front.
+            return unsafe { countdown::sample_grown(tally, block, word.bytes()) };
         }
+        if tally.recount(word.bytes(), new_size) { settle(tally, block) } else { block }
     }
 }
 

@@ -183,6 +183,10 @@ fn charge_as_guest(record: u32, bytes: usize) -> Option<&'static Account> {
 // PERF: cold paths are tail calls, so no registers are saved on the hot path.
 #[inline]
 pub(super) unsafe fn charge_inline(inner: *mut u8, bytes: usize) -> *mut u8 {
+    if countdown::take(bytes) {
+        // SAFETY: the caller's contract.
+        return unsafe { charge_inline_sampled(inner, bytes) };
+    }
     let tally = tally();
     let owner = tally.owner();
     if owner.is_none() {
@@ -191,13 +195,23 @@ pub(super) unsafe fn charge_inline(inner: *mut u8, bytes: usize) -> *mut u8 {
     }
     // SAFETY: the caller's contract.
     let block = unsafe { block_layout::write_front(inner, OwnerWord::new(owner, bytes)) };
-    let is_due = countdown::take(bytes);
-    if tally.count(bytes) | is_due {
-        // SAFETY: the block was just made and has its owner word in front.
-        unsafe { settle(tally, block) }
-    } else {
-        block
-    }
+    if tally.count(bytes) { settle(tally, block) } else { block }
+}
+
+/// Charges a new inline block whose bytes, already counted down, may contain a sample point.
+///
+/// # Safety
+///
+/// As for [`charge_inline`].
+#[cold]
+#[inline(never)]
+unsafe fn charge_inline_sampled(inner: *mut u8, bytes: usize) -> *mut u8 {
+    // SAFETY: an inline block is below a page.
+    let layout = unsafe { inline_layout(bytes) };
+    let owner = charge(inner.wrapping_add(FRONT), layout);
+    let owner = countdown::sample(owner, 0, bytes);
+    // SAFETY: the caller's contract.
+    unsafe { block_layout::write_front(inner, OwnerWord::new(owner, bytes)) }
 }
 
 /// Charges a new inline block while a mode tally is current.
@@ -213,7 +227,7 @@ unsafe fn charge_inline_slow(mode: &'static Tally, inner: *mut u8, bytes: usize)
         // SAFETY: an inline block is below a page.
         let layout = unsafe { inline_layout(bytes) };
         let block = inner.wrapping_add(FRONT);
-        let owner = countdown::counted(charge_in_mode(mode, block, layout), 0, bytes);
+        let owner = charge_in_mode(mode, block, layout);
         // SAFETY: the caller's contract.
         return unsafe { block_layout::write_front(inner, OwnerWord::new(owner, bytes)) };
     }
@@ -224,13 +238,7 @@ unsafe fn charge_inline_slow(mode: &'static Tally, inner: *mut u8, bytes: usize)
     };
     // SAFETY: the caller's contract.
     let block = unsafe { block_layout::write_front(inner, OwnerWord::new(tally.owner(), bytes)) };
-    let is_due = countdown::take(bytes);
-    if tally.count(bytes) | is_due {
-        // SAFETY: the block was just made and has its owner word in front.
-        unsafe { settle_outside(tally, block) }
-    } else {
-        block
-    }
+    if tally.count(bytes) { settle_outside(tally, block) } else { block }
 }
 
 /// [`charge_inline_slow`] outside of all tracked tasks, where the thread has switched tasks.
@@ -240,49 +248,24 @@ unsafe fn charge_inline_slow(mode: &'static Tally, inner: *mut u8, bytes: usize)
 /// As for [`charge_inline_slow`].
 #[inline(never)]
 unsafe fn charge_inline_outside(other: SwitchedTask, inner: *mut u8, bytes: usize) -> *mut u8 {
-    let owner = countdown::counted(charge_outside(other, bytes), 0, bytes);
+    let owner = charge_outside(other, bytes);
     // SAFETY: the caller's contract.
     unsafe { block_layout::write_front(inner, OwnerWord::new(owner, bytes)) }
 }
 
 /// [`settle`] outside of all tracked tasks; a task that has become large is traced for its name.
-///
-/// # Safety
-///
-/// As for [`settle`].
 #[inline(never)]
-unsafe fn settle_outside(tally: &'static Tally, block: *mut u8) -> *mut u8 {
-    // SAFETY: the caller's contract.
-    let block = unsafe { settle(tally, block) };
+fn settle_outside(tally: &'static Tally, block: *mut u8) -> *mut u8 {
+    let block = settle(tally, block);
     note_size(tally);
     block
 }
 
-/// Compares with the account, because the owner may have reached a new peak. Samples the new block
-/// if that is due.
-///
-/// # Safety
-///
-/// The block must be new, with its owner word in front.
+/// Compares with the account, because the owner may have reached a new peak.
 #[inline(never)]
-pub(super) unsafe fn settle(tally: &'static Tally, block: *mut u8) -> *mut u8 {
-    // SAFETY: the caller's contract.
-    unsafe { settle_grown(tally, block, 0) }
-}
-
-/// [`settle`] for a block that has grown from `from` bytes.
-///
-/// # Safety
-///
-/// As for [`settle`].
-#[inline(never)]
-pub(super) unsafe fn settle_grown(tally: &'static Tally, block: *mut u8, from: usize) -> *mut u8 {
+pub(super) fn settle(tally: &'static Tally, block: *mut u8) -> *mut u8 {
     if let Some(account) = tally.account() {
         tally.settle(account);
-    }
-    if countdown::is_due() {
-        // SAFETY: the caller's contract.
-        return unsafe { countdown::sample_inline(block, from) };
     }
     block
 }

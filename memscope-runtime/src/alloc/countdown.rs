@@ -1,14 +1,13 @@
 //! Counts each thread's allocated bytes down to its next sampled block.
 //!
-//! PERF: the hot path subtracts and tests the sign, along with the test for a new peak. All else
-//! happens out of line.
+//! PERF: the hot path subtracts and tests the sign. All else happens out of line.
 
 use std::cell::Cell;
 
-use super::current::HERE;
+use super::{charge, current::HERE};
 use crate::{
     accounting::{
-        Owner,
+        Owner, Tally,
         block_layout::{self, FRONT},
         owner_word::OwnerWord,
         stacks,
@@ -94,12 +93,6 @@ pub(super) fn take(bytes: usize) -> bool {
     HERE.with(|here| here.countdown.take(bytes))
 }
 
-/// Whether the bytes that the thread has counted last must be sampled.
-#[inline]
-pub(super) fn is_due() -> bool {
-    HERE.with(|here| here.countdown.left.get() < 0)
-}
-
 /// Has this thread draw its next distance anew, by the settings as they are now.
 pub(crate) fn forget() {
     HERE.with(|here| {
@@ -112,21 +105,22 @@ pub(crate) fn forget() {
 /// Samples them if they contain a sample point. Returns the owner word that the block gets.
 #[inline]
 pub(super) fn counted(owner: Owner, from: usize, to: usize) -> Owner {
-    // Memscope's own blocks are not sampled.
-    if to <= from || owner == Owner::memscope() || !take(to - from) {
-        return owner;
-    }
-    sample(owner, from, to)
+    let growth = to.saturating_sub(from);
+    if growth != 0 && take(growth) { sample(owner, from, to) } else { owner }
 }
 
 /// Samples bytes that were counted, if they contain a sample point. Returns the owner word that the
 /// block gets.
 #[cold]
 #[inline(never)]
-fn sample(owner: Owner, from: usize, to: usize) -> Owner {
+pub(super) fn sample(owner: Owner, from: usize, to: usize) -> Owner {
     let Some(mean) = HERE.with(|here| here.countdown.hit(to.saturating_sub(from))) else {
         return owner;
     };
+    // What memscope allocates for itself is counted down and not sampled.
+    if owner == Owner::memscope() {
+        return owner;
+    }
     if HERE.with(|here| here.countdown.is_sampling.replace(true)) {
         stacks::drop_one();
         return owner;
@@ -136,17 +130,20 @@ fn sample(owner: Owner, from: usize, to: usize) -> Owner {
     owner
 }
 
-/// [`sample`] for an inline block that is charged, and whose owner word is written. `from`: its
-/// size before it grew.
+/// Charges an inline block that has grown from `from` bytes to its owner. Samples the bytes by which
+/// it has grown, which are counted down.
 ///
 /// # Safety
 ///
-/// The block must be live, with its owner word in front, and no other thread may have seen it.
+/// The block must just have been reallocated, with its owner word in front.
 #[cold]
 #[inline(never)]
-pub(super) unsafe fn sample_inline(block: *mut u8, from: usize) -> *mut u8 {
+pub(super) unsafe fn sample_grown(tally: &'static Tally, block: *mut u8, from: usize) -> *mut u8 {
     // SAFETY: the caller's contract.
     let word = unsafe { block_layout::front_word(block) };
+    if tally.recount(from, word.bytes()) {
+        charge::settle(tally, block);
+    }
     let owner = sample(word.owner(), from, word.bytes());
     // SAFETY: the inner block begins `FRONT` bytes in front of the block.
     let inner = unsafe { block.sub(FRONT) };

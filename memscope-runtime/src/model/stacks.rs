@@ -10,8 +10,10 @@ use serde::{Deserialize, Serialize};
 pub enum Stacks {
     /// No stack is sampled.
     Off,
-    /// On average one sample in so many allocated bytes. Where a process would take more than 256
-    /// samples a second, it takes fewer.
+    /// On average one sample in so many allocated bytes.
+    ///
+    /// From 4 KiB on, a process that would take more than 256 samples a second takes fewer. A
+    /// smaller number is for tests: with 1, nearly every block is sampled.
     EveryBytes(u64),
 }
 

@@ -13,9 +13,11 @@ static CURRENT: AtomicU64 = AtomicU64::new(0);
 /// Samples that were taken since the window began.
 static TAKEN: AtomicU64 = AtomicU64::new(0);
 static WINDOW_START_NS: AtomicU64 = AtomicU64::new(0);
-/// The most samples a second that a process takes for long.
-static MOST_A_SECOND: AtomicU64 = AtomicU64::new(256);
 
+/// The most samples a second that a process takes for long.
+const MOST_A_SECOND: u64 = 256;
+/// A setting below this stays as it is, for tests that need a sample of every block.
+const LEAST_ADAPTED: u64 = 4 << 10;
 /// Samples after which a window may end early.
 const WINDOW: u64 = 64;
 const SECOND: u64 = 1_000_000_000;
@@ -33,19 +35,17 @@ pub(super) fn restart() {
     WINDOW_START_NS.store(clock::now_ns(), Ordering::Relaxed);
 }
 
-/// For tests: sets how many samples a second a process takes for long.
-pub fn set_most_a_second(samples: u64) {
-    MOST_A_SECOND.store(samples, Ordering::Relaxed);
-    restart();
-}
-
 /// Counts a sample, and adapts the mean.
 pub(super) fn note_taken() {
+    let base = config::stacks_every();
+    if base < LEAST_ADAPTED {
+        return;
+    }
     let taken = TAKEN.fetch_add(1, Ordering::Relaxed) + 1;
     let (start, now) = (WINDOW_START_NS.load(Ordering::Relaxed), clock::now_ns());
     let elapsed = now.saturating_sub(start);
-    let (current, most) = (current(), MOST_A_SECOND.load(Ordering::Relaxed));
-    let Some(next) = adapted(config::stacks_every(), current, taken, elapsed, most) else { return };
+    let current = current();
+    let Some(next) = adapted(base, current, taken, elapsed) else { return };
     // The exchange lets one thread end the window.
     let ended = WINDOW_START_NS.compare_exchange(start, now, Ordering::Relaxed, Ordering::Relaxed);
     if ended.is_ok() {
@@ -57,9 +57,8 @@ pub(super) fn note_taken() {
 
 /// Returns the mean of the next window; `None` if this one goes on. `taken`: the samples of this
 /// window, in `elapsed_ns`.
-fn adapted(base: u64, current: u64, taken: u64, elapsed_ns: u64, most: u64) -> Option<u64> {
-    let shortest = (WINDOW * SECOND).checked_div(most).unwrap_or(u64::MAX);
-    if taken >= WINDOW && elapsed_ns < shortest {
+fn adapted(base: u64, current: u64, taken: u64, elapsed_ns: u64) -> Option<u64> {
+    if taken >= WINDOW && elapsed_ns < WINDOW * SECOND / MOST_A_SECOND {
         return Some(current.saturating_mul(2).min(LONGEST.max(base)));
     }
     let seconds = elapsed_ns / SECOND;
@@ -67,7 +66,7 @@ fn adapted(base: u64, current: u64, taken: u64, elapsed_ns: u64, most: u64) -> O
         return None;
     }
     // With half of the mean, there would still be less than half of the most.
-    let is_quiet = taken / seconds < most / 4;
+    let is_quiet = taken / seconds < MOST_A_SECOND / 4;
     let halvings = if is_quiet { u32::try_from(seconds).unwrap_or(u32::MAX) } else { 0 };
     Some(current.checked_shr(halvings).unwrap_or(0).max(base))
 }
@@ -80,19 +79,19 @@ mod tests {
 
     #[test]
     fn the_mean_doubles_where_a_process_takes_too_many_samples() {
-        assert_eq!(adapted(BASE, BASE, 63, 1, 256), None, "too few to know");
-        assert_eq!(adapted(BASE, BASE, 64, SECOND / 4 - 1, 256), Some(2 * BASE));
-        assert_eq!(adapted(BASE, BASE, 64, SECOND / 4, 256), None);
-        assert_eq!(adapted(BASE, LONGEST, 64, 1, 256), Some(LONGEST));
+        assert_eq!(adapted(BASE, BASE, 63, 1), None, "too few to know");
+        assert_eq!(adapted(BASE, BASE, 64, SECOND / 4 - 1), Some(2 * BASE));
+        assert_eq!(adapted(BASE, BASE, 64, SECOND / 4), None);
+        assert_eq!(adapted(BASE, LONGEST, 64, 1), Some(LONGEST));
     }
 
     #[test]
     fn the_mean_falls_back_by_half_each_quiet_second_and_not_below_the_setting() {
-        assert_eq!(adapted(BASE, 8 * BASE, 3, SECOND - 1, 256), None);
-        assert_eq!(adapted(BASE, 8 * BASE, 3, SECOND, 256), Some(4 * BASE));
-        assert_eq!(adapted(BASE, 8 * BASE, 3, 2 * SECOND, 256), Some(2 * BASE));
-        assert_eq!(adapted(BASE, 8 * BASE, 1, 1_000 * SECOND, 256), Some(BASE));
-        assert_eq!(adapted(BASE, 8 * BASE, 200, SECOND, 256), Some(8 * BASE), "it is not quiet");
+        assert_eq!(adapted(BASE, 8 * BASE, 3, SECOND - 1), None);
+        assert_eq!(adapted(BASE, 8 * BASE, 3, SECOND), Some(4 * BASE));
+        assert_eq!(adapted(BASE, 8 * BASE, 3, 2 * SECOND), Some(2 * BASE));
+        assert_eq!(adapted(BASE, 8 * BASE, 1, 1_000 * SECOND), Some(BASE));
+        assert_eq!(adapted(BASE, 8 * BASE, 200, SECOND), Some(8 * BASE), "it is not quiet");
     }
 
     /// Simulates a process that allocates so many bytes a second, for so many seconds.
@@ -103,7 +102,7 @@ mod tests {
             now += (u128::from(mean) * u128::from(SECOND) / u128::from(bytes_a_second)) as u64;
             taken += 1;
             in_last_second += u64::from(now >= (seconds - 1) * SECOND);
-            if let Some(next) = adapted(BASE, mean, taken, now - start, 256) {
+            if let Some(next) = adapted(BASE, mean, taken, now - start) {
                 (mean, taken, start) = (next, 0, now);
             }
         }

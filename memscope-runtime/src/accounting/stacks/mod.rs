@@ -11,7 +11,6 @@ mod stack;
 
 use std::array;
 
-pub use interval::set_most_a_second;
 use sample::{LiveBlock, Segment};
 pub(crate) use sample::{Sample, at};
 use stack::{MOST_FRAMES, Place, Stack};
