@@ -59,15 +59,16 @@ pub mod async_memory {
     pub use crate::{
         alloc::current::current_task_id,
         analysis::diff::{Presence, ProcessDiff, SiteDiff, SnapshotDiff, VariableSiteDiff},
+        analysis::stacks::StackDiff,
         await_points::Program,
         init::initialize,
         model::{
             AwaitFrame, AwaitPoint, AwaitPoints, Bucket, Error, EventKind, Extent, HandOver,
             HumanBytes, Items, LocalProfile, Measured, Origin, Place, ProcessMemory, ProcessPoint,
-            RuntimeMemory, SharedProfile, SiteProfile, StacksState, StateMachine, TaskError,
-            TaskEvent, TaskId, TaskMemoryProfile, TaskPerformanceMetrics, TaskState, TaskType,
-            Timeline, ToolUsage, Trend, TrendPoint, VariableProfile, VariableSiteProfile,
-            WidestState,
+            RuntimeMemory, SharedProfile, SiteProfile, StackFrame, StackProfile, StacksState,
+            StateMachine, TaskError, TaskEvent, TaskId, TaskMemoryProfile, TaskPerformanceMetrics,
+            TaskState, TaskType, Timeline, ToolUsage, Trend, TrendPoint, VariableProfile,
+            VariableSiteProfile, WidestState,
         },
         snapshot::{AsyncResourceMonitor, MemorySnapshot, ResourceAnalysis, get_memory_snapshot},
         tasks::{

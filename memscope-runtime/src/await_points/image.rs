@@ -79,12 +79,21 @@ mod file {
     }
 
     /// The range of the mappings of the program's file, if `address` lies in one of them.
+    ///
+    /// The file may be mapped a second time, as data: by a reader of its symbols. A mapping of its
+    /// first byte that does not follow the one before begins another range.
     pub(super) fn find_image(maps: &str, program: &str, address: u64) -> Option<(u64, u64)> {
         let mappings = || maps.lines().filter_map(Mapping::read);
         let own = mappings().find(|it| (it.start..it.end).contains(&address))?;
-        let same = || mappings().filter(|it| it.file == own.file);
-        let first = same().find(|it| it.offset == 0 && it.path == program)?;
-        Some((first.start, same().map(|it| it.end).max()?))
+        let mut image: Option<(u64, u64)> = None;
+        for it in mappings().filter(|it| it.file == own.file) {
+            match &mut image {
+                Some((_, end)) if it.offset != 0 || it.start == *end => *end = it.end,
+                Some((start, end)) if (*start..*end).contains(&address) => break,
+                _ => image = (it.offset == 0 && it.path == program).then_some((it.start, it.end)),
+            }
+        }
+        image.filter(|(start, end)| (*start..*end).contains(&address))
     }
 
     /// One line of `/proc/self/maps`.
@@ -194,6 +203,11 @@ mod tests {
         assert_eq!(found(0x7f01), None, "a library");
         assert_eq!(found(0x55db), None, "no file");
         assert_eq!(found(0x1), None);
+        // Another thread reads the file.
+        let (below, above) =
+            ("1000-1020 r--p 0 08:01 42 /app/a b\n", "7f20-7f40 r--p 0 08:01 42 /app/a b\n");
+        let found = |maps: &str| file::find_image(maps, "/app/a b", 0x55d5);
+        assert_eq!(found(&format!("{below}{maps}{above}")), Some((0x55d0, 0x55da)));
         let without_first_byte = "55d4-55d8 r-xp 4000 08:01 42 /app/a b";
         assert_eq!(file::find_image(without_first_byte, "/app/a b", 0x55d5), None);
     }

@@ -116,4 +116,14 @@ pub struct ToolUsage {
     /// addresses, and 256 KiB of text.
     #[serde(default)]
     pub names_left_out: u64,
+    /// Samples of call stacks that were lost, because there was no room for the stack or for the
+    /// sample. The figures of [`StackProfile`](crate::async_memory::StackProfile)s lack them.
+    #[serde(default)]
+    pub stacks_dropped: u64,
+    /// Call stacks that are not among the rows of this snapshot, because it keeps the largest 100.
+    #[serde(default)]
+    pub stacks_left_out: u64,
+    /// Live bytes of these stacks, by estimate.
+    #[serde(default)]
+    pub stacks_left_out_bytes: u64,
 }

@@ -8,11 +8,14 @@ use super::{
     sharing::Sharing,
 };
 use crate::{
-    accounting::{cross_frees, ended_tasks, registry},
+    accounting::{cross_frees, ended_tasks, registry, stacks},
     alloc::{Entered, current, install_check, own_work, self_usage},
     await_points::image,
     config,
-    model::{AwaitPoints, Measured, Origin, ProcessMemory, RuntimeMemory, Timeline, ToolUsage},
+    model::{
+        AwaitPoints, Measured, Origin, ProcessMemory, RuntimeMemory, StacksState, Timeline,
+        ToolUsage,
+    },
     primitives::{arena, clock, page_map, reserve},
     symbols,
 };
@@ -43,6 +46,10 @@ impl Parts {
             program: None,
             await_points: Vec::new(),
             await_points_measured: AwaitPoints::Off,
+            stacks: Vec::new(),
+            stacks_measured: StacksState::Off,
+            stack_interval_bytes: 0,
+            stack_names_pending: 0,
         }
     }
 
@@ -55,9 +62,11 @@ impl Parts {
         let has_sizes = measured.is_yes();
         let (await_points, places, await_points_measured) = rows::await_points(&reading, has_sizes);
         let tasks = Tasks::take(&mut reading, places, has_sizes);
-        let reading = &reading;
         let (forgotten, dropped) = ended_tasks::forgotten();
         let observed_ns = clock::now_ns();
+        let (sites, site_indices) = rows::sites(&reading, has_sizes, observed_ns);
+        let sampled = rows::stacks(&mut reading, (&sites, &site_indices));
+        let reading = &reading;
         let names = SiteNames::of(reading);
         let owner_table_bytes = page_map::bytes();
         let mut snapshot = Self {
@@ -91,10 +100,13 @@ impl Parts {
                 owner_words_refused: current::words_refused(),
                 owner_slots_refused: page_map::slots_refused(),
                 names_left_out: symbols::left_out(),
+                stacks_dropped: stacks::dropped(),
+                stacks_left_out: sampled.left_out,
+                stacks_left_out_bytes: sampled.left_out_bytes,
                 ..ToolUsage::default()
             },
             tasks,
-            sites: rows::sites(reading, has_sizes, observed_ns),
+            sites,
             variables: rows::variables(reading, &names),
             variable_sites: rows::variable_sites(reading),
             hand_overs: rows::hand_overs(reading, &names),
@@ -106,6 +118,10 @@ impl Parts {
             program: if reserve::is_short() { None } else { image::here() },
             await_points,
             await_points_measured,
+            stacks: sampled.rows,
+            stacks_measured: stacks::reason(),
+            stack_interval_bytes: stacks::interval_bytes(),
+            stack_names_pending: sampled.names_pending,
         };
         if let Some(collected) = collected {
             snapshot.add_history(collected, &names);
@@ -183,6 +199,9 @@ fn take() -> MemorySnapshot {
     let mut snapshot = Parts::new(reading, collected.as_ref(), counts, measured);
     (snapshot.tool.heap_bytes, snapshot.tool.heap_blocks) = heap;
     snapshot.tool.rows_left_out = work.left_out();
+    if snapshot.stack_names_pending != 0 {
+        symbols::want_stack_names();
+    }
     snapshot.into()
 }
 

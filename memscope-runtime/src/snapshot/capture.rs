@@ -15,6 +15,7 @@ use crate::{
         Account, Balance, CrossFree, EndEpochs, EndStamp, Ended, ItemsReading, RecordReading,
         SharedReading, Site, SumsReading, TallyReading, Untracked, VariableReading, VariableSite,
         VariableSiteReading, cross_frees, end_stamps, ended_tasks, registry, shared_owner,
+        stacks::{self, StackReading},
         stream_items, variable,
     },
     model::{TaskId, TaskState},
@@ -98,6 +99,7 @@ pub(crate) struct Reading {
     pub(crate) variables: Vec<VariableReading>,
     pub(crate) variable_sites: Vec<VariableSiteReading>,
     pub(crate) hand_overs: Vec<CrossFree>,
+    pub(crate) stacks: Vec<StackReading>,
     pub(crate) unlisted: Unlisted,
     /// Whether no task ended during the reading; then the sums are exact to the byte.
     pub(crate) is_still: bool,
@@ -216,6 +218,7 @@ fn attempt() -> Reading {
         variables: reserve::rows(variable::read(), Some),
         variable_sites: reserve::rows(VariableSite::all(), |site| Some(site.read())),
         hand_overs: reserve::rows(cross_frees::read(), Some),
+        stacks: stacks::read(),
         unlisted,
         is_still,
     }

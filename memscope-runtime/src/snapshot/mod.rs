@@ -20,9 +20,9 @@ use crate::{
     await_points::Program,
     model::{
         AwaitPoint, AwaitPoints, EventKind, HandOver, Measured, Origin, ProcessMemory,
-        RuntimeMemory, SharedProfile, SiteProfile, TaskEvent, TaskId, TaskMemoryProfile,
-        TaskPerformanceMetrics, TaskType, Timeline, ToolUsage, Trend, VariableProfile,
-        VariableSiteProfile,
+        RuntimeMemory, SharedProfile, SiteProfile, StackProfile, StacksState, TaskEvent, TaskId,
+        TaskMemoryProfile, TaskPerformanceMetrics, TaskType, Timeline, ToolUsage, Trend,
+        VariableProfile, VariableSiteProfile,
     },
 };
 use rows::Tasks;
@@ -78,6 +78,14 @@ struct Parts {
     await_points: Vec<AwaitPoint>,
     #[serde(default)]
     await_points_measured: AwaitPoints,
+    #[serde(default)]
+    stacks: Vec<StackProfile>,
+    #[serde(default)]
+    stacks_measured: StacksState,
+    #[serde(default)]
+    stack_interval_bytes: u64,
+    #[serde(default)]
+    stack_names_pending: u64,
 }
 
 /// Which rows a snapshot keeps when memory is short.
@@ -112,6 +120,7 @@ impl MemorySnapshot {
             self.parts.events.len(),
             self.parts.shared.len(),
             self.parts.await_points.len(),
+            self.parts.stacks.len(),
         ];
         tool.rows_left_out =
             self.parts.tool.rows_left_out.saturating_add(sum(rows.map(left_out).into_iter()));
@@ -348,6 +357,32 @@ impl MemorySnapshot {
     /// largest live bytes first.
     pub fn shared(&self) -> &[SharedProfile] {
         &self.parts.shared
+    }
+
+    /// Where the code allocates: the call stacks with the most live bytes, the largest first. All
+    /// their bytes are estimates from samples.
+    ///
+    /// At most 100 stacks are kept, and [`ToolUsage::stacks_left_out`] counts the others. Why there
+    /// are none says [`stacks_measured`](Self::stacks_measured).
+    pub fn stacks(&self) -> &[StackProfile] {
+        &self.parts.stacks
+    }
+
+    /// Whether call stacks are sampled, and if not, why.
+    pub fn stacks_measured(&self) -> StacksState {
+        self.parts.stacks_measured
+    }
+
+    /// The mean number of allocated bytes between two samples of a stack, at the time of the
+    /// snapshot; 0 if none are taken. Each sample counts with the mean that was valid for it.
+    pub fn stack_interval_bytes(&self) -> u64 {
+        self.parts.stack_interval_bytes
+    }
+
+    /// Functions in [`stacks`](Self::stacks) whose names are being looked up. That happens on a
+    /// thread of memscope's own, so a later snapshot has them.
+    pub fn stack_names_pending(&self) -> u64 {
+        self.parts.stack_names_pending
     }
 
     /// What the async runtime itself holds.

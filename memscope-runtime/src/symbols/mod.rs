@@ -12,23 +12,23 @@ mod modules;
 mod names;
 #[cfg(feature = "symbols")]
 mod sources;
+#[cfg(feature = "symbols")]
+mod stack_names;
 #[cfg(all(feature = "symbols", feature = "tokio"))]
 mod task_names;
 #[cfg(feature = "symbols")]
 mod thread;
 
 #[cfg(feature = "symbols")]
-pub(crate) use names::left_out;
+pub(crate) use names::function_at;
 #[cfg(feature = "symbols")]
-#[allow(unused_imports, reason = "for the rooms that show where code stands")]
-pub(crate) use names::{function_at, resolve};
+pub(crate) use names::left_out;
 #[cfg(all(feature = "symbols", feature = "report-file"))]
 pub(crate) use sources::look_up_now;
 #[cfg(feature = "symbols")]
 pub(crate) use sources::want_if_waiting;
 #[cfg(feature = "symbols")]
-#[allow(unused_imports, reason = "for the rooms that show where code stands")]
-pub(crate) use thread::want;
+pub(crate) use stack_names::want_stack_names;
 #[cfg(not(feature = "symbols"))]
 pub(crate) use without::*;
 
@@ -65,9 +65,7 @@ mod without {
         Lookup::Unknown
     }
 
-    pub(crate) fn resolve(_: &[usize]) {}
-
-    pub(crate) fn want() {}
+    pub(crate) fn want_stack_names() {}
 
     pub(crate) fn want_if_waiting() {}
 

@@ -2,7 +2,7 @@
 
 #[cfg(feature = "tokio")]
 use super::task_names;
-use super::{names, thread};
+use super::{names, stack_names, thread};
 #[cfg(feature = "tokio")]
 use crate::alloc::unannotated::stack_trace;
 use crate::{
@@ -18,15 +18,16 @@ type Source = fn(&mut Vec<usize>);
 const SOURCES: &[Source] = &[
     #[cfg(feature = "tokio")]
     task_names::addresses,
+    stack_names::addresses,
 ];
 
 /// Whether a source has addresses that were not looked up yet. Takes no memory.
 fn is_waiting() -> bool {
     #[cfg(feature = "tokio")]
-    let is_waiting = stack_trace::is_waiting();
-    #[cfg(not(feature = "tokio"))]
-    let is_waiting = false;
-    is_waiting
+    if stack_trace::is_waiting() {
+        return true;
+    }
+    stack_names::is_waiting()
 }
 
 /// Has the thread started if a source has addresses. Takes no memory from the program's heap.

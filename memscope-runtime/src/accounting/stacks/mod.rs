@@ -21,7 +21,7 @@ use crate::{
     model::StacksState,
     primitives::{
         poisson, reserve,
-        sync::{AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering},
+        sync::{AtomicU8, AtomicU64, AtomicUsize, Ordering},
         unwind,
     },
 };
@@ -123,7 +123,7 @@ fn place_here(site: u32) -> Option<&'static Place> {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StackReading {
     /// Return addresses, innermost first. The first ones are memscope's own.
-    pub frames: Vec<usize>,
+    pub frames: &'static [usize],
     /// The stack has more frames than these.
     pub is_cut: bool,
     /// The index of the site that has the blocks, or that allocated them. `UNTRACKED`: threads.
@@ -173,10 +173,8 @@ pub(crate) fn read() -> Vec<StackReading> {
     reserve::rows(Place::all(), |place| {
         let live = live.get(place.index as usize).copied().unwrap_or_default();
         let stack = Stack::get(place.stack)?;
-        let mut frames = reserve::list(stack.frames.len())?;
-        frames.extend_from_slice(stack.frames);
         Some(StackReading {
-            frames,
+            frames: stack.frames,
             is_cut: stack.is_cut,
             site: place.site,
             task: live.task.unwrap_or(0),
@@ -197,20 +195,9 @@ fn place_of(block: &LiveBlock, segment: &Segment) -> Option<&'static Place> {
     Some(Place::at(first.stack, block.site).unwrap_or(first))
 }
 
-/// Appends the call addresses of all stacks that were not yet asked for: the return addresses less
-/// one, which lie inside of the calls. Must be called inside `exempt`, by one thread at a time.
-#[allow(dead_code, reason = "only names need it")]
-pub(crate) fn addresses(into: &mut Vec<usize>) {
-    static ASKED: AtomicU32 = AtomicU32::new(0);
-    let mut next = ASKED.load(Ordering::Relaxed);
-    // A stack that is being made ends the list; it comes the next time.
-    while let Some(stack) = Stack::get(next) {
-        for frame in stack.frames {
-            reserve::push(into, frame.saturating_sub(1));
-        }
-        next += 1;
-    }
-    ASKED.store(next, Ordering::Relaxed);
+/// How many stacks have been kept so far.
+pub(crate) fn made() -> u32 {
+    Stack::made()
 }
 
 /// How far the true sum may be from an estimate, as a part of the estimate: in 95 of 100 cases it

@@ -58,6 +58,11 @@ impl Stack {
     pub(super) fn get(index: u32) -> Option<&'static Self> {
         STACKS.get(index)
     }
+
+    /// How many there are.
+    pub(super) fn made() -> u32 {
+        u32::try_from(STACKS.made()).unwrap_or(u32::MAX)
+    }
 }
 
 impl Place {
