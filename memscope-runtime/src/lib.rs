@@ -111,6 +111,8 @@ pub mod __private {
         primitives::clock::advance as advance_clock, snapshot::collector::round as collect,
     };
 
+    pub use crate::alloc::countdown::seed as seed_stacks;
+
     /// For tests: stacks as they were sampled.
     pub use crate::accounting::stacks::{StackReading, error_bound};
 

@@ -97,14 +97,15 @@ pub(crate) fn take(owner: Owner, from: usize, to: usize, mean: u64) -> Owner {
     let segment = Segment { place: place.index, from, to, weight };
     // Must come first, so that no more bytes seem live than were allocated.
     place.note(segment.parts());
-    let sampled = match owner.sample() {
-        Some(sample) => sample.add(segment).then_some(owner),
-        None => Sample::cover(owner, segment).map(Owner::sampled),
-    };
-    sampled.unwrap_or_else(|| {
+    if let Some(sample) = owner.sample() {
+        sample.add(segment);
+        return owner;
+    }
+    let Some(sample) = Sample::cover(owner, segment) else {
         drop_one();
-        owner
-    })
+        return owner;
+    };
+    Owner::sampled(sample)
 }
 
 /// The place of this thread's stack in a site.
