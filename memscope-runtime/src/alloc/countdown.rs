@@ -136,8 +136,8 @@ pub(super) fn sample(owner: Owner, from: usize, to: usize) -> Owner {
     owner
 }
 
-/// Charges an inline block that has grown from `from` bytes to its owner. Samples the bytes by which
-/// it has grown, which are counted down.
+/// Charges an inline block that has grown from `from` bytes to its owner. Samples the bytes by
+/// which it has grown, which are counted down.
 ///
 /// # Safety
 ///

@@ -69,6 +69,11 @@ pub(crate) fn drop_one() {
     DROPPED.fetch_add(1, Ordering::Relaxed);
 }
 
+/// Bytes that stacks and samples have taken from the system.
+pub fn held_bytes() -> u64 {
+    stack::held_bytes() + sample::held_bytes()
+}
+
 /// Whether stacks are sampled, and if not, why.
 pub(crate) fn reason() -> StacksState {
     if !ENABLED {

@@ -287,6 +287,11 @@ impl Sample {
     }
 }
 
+/// Bytes that records have taken from the system.
+pub(super) fn held_bytes() -> u64 {
+    SAMPLES.held_bytes()
+}
+
 /// The record that begins at this address; `None` if none does.
 #[inline]
 pub(crate) fn at(address: usize) -> Option<&'static Sample> {
