@@ -119,7 +119,7 @@ mod law {
     ];
 
     /// The functions of other libraries that may be called, and why.
-    const IMPORTED: [(&str, &str); 15] = [
+    const IMPORTED: [(&str, &str); 16] = [
         ("malloc", "the system's allocator, over which this program runs; arenas grow by it"),
         ("calloc", "the same"),
         ("realloc", "the same"),
@@ -133,6 +133,7 @@ mod law {
         ("clock_gettime", "reads a page of the kernel's"),
         ("getpid", "asks the kernel"),
         ("_Unwind_GetIP", "reads the frame that it is handed"),
+        ("_Unwind_GetIPInfo", "the same"),
         ("sigfillset", "plain memory"),
         ("pthread_sigmask", "asks the kernel"),
     ];
@@ -182,7 +183,7 @@ mod law {
             "runs at the thread's end, outside of the allocator",
         ),
         (
-            &["stack_trace::take"],
+            &["stack_trace::take", "unwind::frames", "imp::frames"],
             &["_Unwind_Backtrace"],
             "finds frames by `_dl_find_object`, which takes no lock, from glibc 2.35 on; before by \
              the list of modules, under the loader's lock, which is recursive. Its `pthread_once` \

@@ -114,8 +114,10 @@ pub mod __private {
         primitives::clock::advance as advance_clock, snapshot::collector::round as collect,
     };
 
+    pub use crate::alloc::countdown::seed as seed_stacks;
+
     /// For tests: stacks as they were sampled.
-    pub use crate::accounting::stacks::{StackReading, error_bound};
+    pub use crate::accounting::stacks::{StackReading, error_bound, held_bytes as stack_bytes};
 
     /// For tests: reads all stacks.
     pub fn stacks() -> Vec<StackReading> {

@@ -21,9 +21,9 @@
 //!
 //! The low bits of the address mark blocks whose free needs more than an account. These are a
 //! task's Tokio cell, blocks that `track_var!` has named, and blocks whose stack was sampled. The
-//! record of a sampled block *covers* the owner that the word would have without it. The program may have overwritten a
-//! word. So a word that is not the current task's is followed only if it is the address of an item
-//! in one of memscope's arenas.
+//! record of a sampled block *covers* the owner that the word would have without it. The program
+//! may have overwritten a word. So a word that is not the current task's is followed only if it is
+//! the address of an item in one of memscope's arenas.
 
 use std::ptr;
 

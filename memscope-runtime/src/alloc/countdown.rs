@@ -101,6 +101,12 @@ pub(crate) fn forget() {
     });
 }
 
+/// For tests: lets this thread draw the same distances on every run.
+pub fn seed(number: u64) {
+    HERE.with(|here| here.countdown.random.set(poisson::seed(number)));
+    forget();
+}
+
 /// Counts the bytes of a new block, or those by which a block has grown from `from` to `to`.
 /// Samples them if they contain a sample point. Returns the owner word that the block gets.
 #[inline]
@@ -130,8 +136,8 @@ pub(super) fn sample(owner: Owner, from: usize, to: usize) -> Owner {
     owner
 }
 
-/// Charges an inline block that has grown from `from` bytes to its owner. Samples the bytes by which
-/// it has grown, which are counted down.
+/// Charges an inline block that has grown from `from` bytes to its owner. Samples the bytes by
+/// which it has grown, which are counted down.
 ///
 /// # Safety
 ///

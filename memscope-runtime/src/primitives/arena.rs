@@ -96,6 +96,14 @@ impl<T: Zeroed> Arena<T> {
         self.len.load(Ordering::Acquire)
     }
 
+    /// Bytes that the arena has taken from the system.
+    pub(crate) fn held_bytes(&self) -> u64 {
+        let room = align_of::<T>().saturating_sub(Zeroes::SMALL_ALIGN) as u64;
+        let chunks = self.chunks.iter().enumerate();
+        let made = chunks.filter(|(_, start)| !start.load(Ordering::Relaxed).is_null());
+        made.map(|(chunk, _)| (size_of::<T>() as u64 * u64::from(FIRST) << chunk) + room).sum()
+    }
+
     /// All slots handed out by `grow`, in the order of their indices.
     pub(crate) fn iter(&self) -> impl Iterator<Item = &'static T> {
         (0..self.len()).filter_map(|index| self.get(index))

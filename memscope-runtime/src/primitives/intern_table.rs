@@ -80,6 +80,11 @@ impl<T: Sync> InternTable<T> {
         self.made.load(Ordering::Relaxed)
     }
 
+    /// Bytes that the table has taken from the system, without its entries.
+    pub(crate) fn held_bytes(&self) -> u64 {
+        self.list.held_bytes() + self.table.held_bytes()
+    }
+
     /// All entries, in the order in which they were made.
     pub(crate) fn iter(&self) -> impl Iterator<Item = &'static T> {
         self.list.iter().filter_map(StaticRef::get)

@@ -69,6 +69,11 @@ pub(crate) fn drop_one() {
     DROPPED.fetch_add(1, Ordering::Relaxed);
 }
 
+/// Bytes that stacks and samples have taken from the system.
+pub fn held_bytes() -> u64 {
+    stack::held_bytes() + sample::held_bytes()
+}
+
 /// Whether stacks are sampled, and if not, why.
 pub(crate) fn reason() -> StacksState {
     if !ENABLED {
@@ -97,14 +102,15 @@ pub(crate) fn take(owner: Owner, from: usize, to: usize, mean: u64) -> Owner {
     let segment = Segment { place: place.index, from, to, weight };
     // Must come first, so that no more bytes seem live than were allocated.
     place.note(segment.parts());
-    let sampled = match owner.sample() {
-        Some(sample) => sample.add(segment).then_some(owner),
-        None => Sample::cover(owner, segment).map(Owner::sampled),
-    };
-    sampled.unwrap_or_else(|| {
+    if let Some(sample) = owner.sample() {
+        sample.add(segment);
+        return owner;
+    }
+    let Some(sample) = Sample::cover(owner, segment) else {
         drop_one();
-        owner
-    })
+        return owner;
+    };
+    Owner::sampled(sample)
 }
 
 /// The place of this thread's stack in a site.

@@ -19,7 +19,7 @@ use crate::{
 
 /// The most records at one time, 64 bytes each.
 const MOST_SAMPLES: u32 = 1 << 16;
-/// The most segments of one block. Further ones join one of the same place.
+/// The most segments of one block. Further ones join one of the same place, or the last one.
 const MOST_SEGMENTS: usize = 16;
 
 /// The record of a sampled block, or a further segment of one.
@@ -136,12 +136,11 @@ impl Sample {
         if is_any_left { Owner::sampled(self) } else { self.end() }
     }
 
-    /// Adds a segment. Returns false if there is no room for it.
-    pub(crate) fn add(&'static self, new: Segment) -> bool {
+    /// Adds a segment. It joins another one if there is no room for it.
+    pub(crate) fn add(&'static self, new: Segment) {
         let _writing = self.version.write();
         if self.segment().parts() == 0 {
-            self.put(new);
-            return true;
+            return self.put(new);
         }
         let mut last = self;
         let mut count = 1;
@@ -155,13 +154,12 @@ impl Sample {
         if let Some(part) = room {
             part.put(new);
             part.next.store(0, Ordering::Release);
-            last.next.store(part.index_and_one(), Ordering::Release);
-            return true;
+            return last.next.store(part.index_and_one(), Ordering::Release);
         }
-        // NOTE: a later shrink to a size inside the joined segment cuts it in proportion.
-        let Some(same) = same else { return false };
-        same.put(same.segment().join(new));
-        true
+        // NOTE: a later shrink to a size inside the joined segment cuts it in proportion. If no
+        // segment is of the same place, the bytes are live at another place of the block.
+        let joins = same.unwrap_or(last);
+        joins.put(joins.segment().join(new));
     }
 
     /// The owner that is covered.
@@ -287,6 +285,11 @@ impl Sample {
         }
         block
     }
+}
+
+/// Bytes that records have taken from the system.
+pub(super) fn held_bytes() -> u64 {
+    SAMPLES.held_bytes()
 }
 
 /// The record that begins at this address; `None` if none does.

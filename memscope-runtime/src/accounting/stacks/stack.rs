@@ -42,6 +42,21 @@ pub(super) struct Place {
 static STACKS: InternTable<Stack> = InternTable::with_slots(64 * 255);
 static PLACES: InternTable<Place> = InternTable::with_slots(64 * 511);
 
+/// Bytes of stacks and places that are kept.
+static KEPT: AtomicU64 = AtomicU64::new(0);
+
+/// [`keep`], counted.
+fn kept<T: Sync>(value: T) -> Option<&'static T> {
+    let kept = keep(value)?;
+    KEPT.fetch_add(size_of::<T>() as u64, Ordering::Relaxed);
+    Some(kept)
+}
+
+/// Bytes that stacks and places have taken from the system.
+pub(super) fn held_bytes() -> u64 {
+    STACKS.held_bytes() + PLACES.held_bytes() + KEPT.load(Ordering::Relaxed)
+}
+
 impl Stack {
     /// Finds or keeps the stack with these frames. Returns `None` at the limit, or if there is no
     /// memory.
@@ -51,7 +66,11 @@ impl Stack {
             hash.number(u64::from(is_cut)).get(),
             |there| there.frames == frames && there.is_cut == is_cut,
             || STACKS.made() < MOST_STACKS,
-            |index| keep(Self { index, is_cut, frames: keep_words(frames)? }),
+            |index| {
+                let frames = keep_words(frames)?;
+                KEPT.fetch_add(size_of_val(frames) as u64, Ordering::Relaxed);
+                kept(Self { index, is_cut, frames })
+            },
         )
     }
 
@@ -80,7 +99,7 @@ impl Place {
             || PLACES.made() < MOST_PLACES,
             |index| {
                 let (samples, allocated) = (AtomicU64::new(0), AtomicU64::new(0));
-                keep(Self { index, stack, site, samples, allocated })
+                kept(Self { index, stack, site, samples, allocated })
             },
         )
     }
