@@ -116,4 +116,8 @@ pub struct ToolUsage {
     /// addresses, and 256 KiB of text.
     #[serde(default)]
     pub names_left_out: u64,
+    /// Tasks whose names are being looked up by a thread of memscope's: snapshots after this one
+    /// have them.
+    #[serde(default)]
+    pub names_awaited: u64,
 }

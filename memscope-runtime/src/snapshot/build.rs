@@ -162,7 +162,8 @@ pub fn get_memory_snapshot() -> MemorySnapshot {
     // installed.
     let work = own_work::work();
     let measured = install_check::measured();
-    symbols::want_if_waiting();
+    // Before the reading: if none is awaited, the rows have their names.
+    let names_awaited = symbols::want_if_waiting();
     let heap = self_usage::live();
     let (reading, collected, counts) = current::exempt(|| {
         let reading = capture::read();
@@ -173,6 +174,7 @@ pub fn get_memory_snapshot() -> MemorySnapshot {
     let mut snapshot = MemorySnapshot::new(reading, collected.as_ref(), counts, measured);
     (snapshot.tool.heap_bytes, snapshot.tool.heap_blocks) = heap;
     snapshot.tool.rows_left_out = work.left_out();
+    snapshot.tool.names_awaited = names_awaited;
     snapshot
 }
 
@@ -182,11 +184,13 @@ pub fn get_memory_snapshot() -> MemorySnapshot {
 pub(crate) fn for_memscope() -> MemorySnapshot {
     let work = own_work::work();
     let measured = install_check::measured();
+    let names_awaited = symbols::want_if_waiting();
     let reading = capture::read();
     let collected = collector::collect(&reading);
     let mut snapshot =
         MemorySnapshot::new(reading, collected.as_ref(), registry::counts(), measured);
     snapshot.tool.rows_left_out = work.left_out();
+    snapshot.tool.names_awaited = names_awaited;
     snapshot
 }
 

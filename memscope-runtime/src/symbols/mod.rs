@@ -67,9 +67,13 @@ mod without {
 
     pub(crate) fn resolve(_: &[usize]) {}
 
-    pub(crate) fn want() {}
+    pub(crate) fn want() -> bool {
+        false
+    }
 
-    pub(crate) fn want_if_waiting() {}
+    pub(crate) fn want_if_waiting() -> u64 {
+        0
+    }
 
     pub(crate) fn look_up_now() {}
 
