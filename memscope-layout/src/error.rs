@@ -45,6 +45,11 @@ impl Error {
         Self { path: path.to_owned(), kind }
     }
 
+    #[cfg(feature = "dwarf")]
+    pub(crate) fn into_kind(self) -> Kind {
+        self.kind
+    }
+
     /// Returns `true` if the file is a program without debug information, or with too little of it,
     /// so that building it again helps.
     ///

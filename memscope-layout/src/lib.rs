@@ -19,6 +19,8 @@ mod layouts;
 mod elf;
 mod symbols;
 #[cfg(feature = "dwarf")]
+mod symbolizer;
+#[cfg(feature = "dwarf")]
 mod dwarf;
 #[cfg(feature = "dwarf")]
 mod read;
@@ -34,6 +36,8 @@ pub use layouts::{Child, Held, Layouts};
 pub use shape::{Field, FutureType, PointerKind, Shape, Variant};
 #[cfg(feature = "dwarf")]
 pub use source_location::Place;
+#[cfg(feature = "dwarf")]
+pub use symbolizer::{Frame, Symbolizer};
 pub use symbols::Symbols;
 #[cfg(feature = "dwarf")]
 pub use type_id::TypeId;

@@ -3,7 +3,7 @@
 use std::{fs, path::Path};
 
 /// Bottom first: a module imports from modules above it in this list, never from those below.
-const ORDER: [&str; 11] = [
+const ORDER: [&str; 12] = [
     "error",
     "work_limit",
     "source_location",
@@ -13,6 +13,7 @@ const ORDER: [&str; 11] = [
     "layouts",
     "elf",
     "symbols",
+    "symbolizer",
     "dwarf",
     "read",
 ];

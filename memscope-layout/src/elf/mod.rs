@@ -10,7 +10,7 @@ mod split_dwarf;
 mod debug_link;
 
 #[cfg(feature = "dwarf")]
-pub(crate) use debug_link::DebugFile;
+pub(crate) use debug_link::{DebugFile, installed};
 pub(crate) use mmap::MappedFile;
 #[cfg(feature = "dwarf")]
 pub(crate) use sections::{Bytes, Dwarf, Flavour, Identity, Sections, Value, hex, text};

@@ -6,7 +6,7 @@ use std::fmt::{self, Write};
 const MOST_BYTES: usize = 1_024;
 
 /// The name that a symbol stands for; `None` if the symbol is not UTF-8 or has no name.
-pub(super) fn readable(symbol: &[u8]) -> Option<String> {
+pub(crate) fn readable(symbol: &[u8]) -> Option<String> {
     let symbol = str::from_utf8(symbol).ok().filter(|it| !it.is_empty())?;
     let mut name = Name(String::new());
     // An error says that the name is full.

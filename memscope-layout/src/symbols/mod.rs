@@ -3,6 +3,8 @@
 mod demangle;
 mod in_common;
 
+pub(crate) use demangle::readable;
+
 use std::path::Path;
 
 use object::{
@@ -145,7 +147,7 @@ fn name_all(
     for (index, best) in best.iter().enumerate() {
         let name = || {
             let symbol = file_symbol(file, best.symbol)?;
-            demangle::readable(symbol)
+            readable(symbol)
         };
         match best.count {
             0 => {}
@@ -166,7 +168,7 @@ fn name_all(
         let is_another = best.symbol != symbol && (best.start, best.size) == (start, size);
         if is_another
             && let Ok(at) = names.binary_search_by_key(&index, |it| it.0)
-            && let Some(other) = file_symbol(file, symbol).and_then(demangle::readable)
+            && let Some(other) = file_symbol(file, symbol).and_then(readable)
         {
             in_common::keep(&mut names[at].1, &other);
         }

@@ -112,8 +112,9 @@ pub(crate) fn charge_outside(other: SwitchedTask, bytes: usize) -> Owner {
 
 pub(super) fn charge_to(tally: &'static Tally, bytes: usize) -> Owner {
     let Some(account) = tally.account() else { return charge_for(tally, bytes) };
-    tally.charge(account, bytes);
-    note_size(tally);
+    if tally.charge(account, bytes) {
+        note_size(tally);
+    }
     Owner::account(account)
 }
 

@@ -126,4 +126,8 @@ pub struct ToolUsage {
     /// Live bytes of these stacks, by estimate.
     #[serde(default)]
     pub stacks_left_out_bytes: u64,
+    /// Tasks whose names are being looked up by a thread of memscope's: snapshots after this one
+    /// have them.
+    #[serde(default)]
+    pub names_awaited: u64,
 }

@@ -188,7 +188,8 @@ fn take() -> MemorySnapshot {
     // installed.
     let work = own_work::work();
     let measured = install_check::measured();
-    symbols::want_if_waiting();
+    // Before the reading: if none is awaited, the rows have their names.
+    let names_awaited = symbols::want_if_waiting();
     let heap = self_usage::live();
     let (reading, collected, counts) = current::exempt(|| {
         let reading = capture::read();
@@ -199,8 +200,9 @@ fn take() -> MemorySnapshot {
     let mut snapshot = Parts::new(reading, collected.as_ref(), counts, measured);
     (snapshot.tool.heap_bytes, snapshot.tool.heap_blocks) = heap;
     snapshot.tool.rows_left_out = work.left_out();
-    if snapshot.stack_names_pending != 0 {
-        symbols::want_stack_names();
+    snapshot.tool.names_awaited = names_awaited;
+    if snapshot.stack_names_pending != 0 && !symbols::want_stack_names() {
+        snapshot.stack_names_pending = 0;
     }
     snapshot.into()
 }
@@ -211,10 +213,12 @@ fn take() -> MemorySnapshot {
 pub(crate) fn for_memscope() -> MemorySnapshot {
     let work = own_work::work();
     let measured = install_check::measured();
+    let names_awaited = symbols::want_if_waiting();
     let reading = capture::read();
     let collected = collector::collect(&reading);
     let mut snapshot = Parts::new(reading, collected.as_ref(), registry::counts(), measured);
     snapshot.tool.rows_left_out = work.left_out();
+    snapshot.tool.names_awaited = names_awaited;
     snapshot.into()
 }
 

@@ -65,9 +65,13 @@ mod without {
         Lookup::Unknown
     }
 
-    pub(crate) fn want_stack_names() {}
+    pub(crate) fn want_stack_names() -> bool {
+        false
+    }
 
-    pub(crate) fn want_if_waiting() {}
+    pub(crate) fn want_if_waiting() -> u64 {
+        0
+    }
 
     pub(crate) fn look_up_now() {}
 

@@ -14,26 +14,32 @@ use crate::{
 /// makes room by `reserve::push`, and takes nothing if memory is short.
 type Source = fn(&mut Vec<usize>);
 
-/// All that has addresses. Whatever is added here also says in [`is_waiting`] that it has some.
+/// All that has addresses.
 const SOURCES: &[Source] = &[
     #[cfg(feature = "tokio")]
     task_names::addresses,
     stack_names::addresses,
 ];
 
-/// Whether a source has addresses that were not looked up yet. Takes no memory.
-fn is_waiting() -> bool {
+/// How many tasks wait for names. Takes no memory.
+fn waiting() -> u64 {
     #[cfg(feature = "tokio")]
-    if stack_trace::is_waiting() {
-        return true;
-    }
-    stack_names::is_waiting()
+    let tasks = stack_trace::waiting_count();
+    #[cfg(not(feature = "tokio"))]
+    let tasks = 0;
+    tasks
 }
 
-/// Has the thread started if a source has addresses. Takes no memory from the program's heap.
-pub(crate) fn want_if_waiting() {
-    if is_waiting() {
-        thread::want();
+/// Has the thread started if tasks wait for names. Returns how many wait for names that the thread
+/// will find. Takes no memory from the program's heap.
+///
+/// Stacks do not start the thread by themselves: only a report that lacks names of theirs does.
+pub(crate) fn want_if_waiting() -> u64 {
+    match waiting() {
+        0 => 0,
+        waiting if thread::want() => waiting,
+        // They wait in vain.
+        _ => 0,
     }
 }
 
@@ -42,7 +48,7 @@ pub(crate) fn look_up_now() {
     /// One round at a time.
     static ROUND: Lock<()> = Lock::new((), fork_lock::as_it_is);
 
-    if fork::may_have_foreign_locks() || !is_waiting() {
+    if fork::may_have_foreign_locks() || (waiting() == 0 && !stack_names::is_waiting()) {
         return;
     }
     exempt(|| {

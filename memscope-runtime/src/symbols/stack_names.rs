@@ -17,10 +17,11 @@ const MOST_STACKS: usize = 100;
 /// How many stacks there were when names were last asked for; 0: a report lacks names.
 static ASKED: AtomicU32 = AtomicU32::new(0);
 
-/// A report shows functions that were not looked up. Has the thread started.
-pub(crate) fn want_stack_names() {
+/// A report shows functions that were not looked up. Has the thread started. Returns `false` if there
+/// can be no such thread.
+pub(crate) fn want_stack_names() -> bool {
     ASKED.store(0, Ordering::Relaxed);
-    thread::want();
+    thread::want()
 }
 
 /// Whether there are stacks that came since names were last asked for.

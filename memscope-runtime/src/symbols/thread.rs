@@ -2,7 +2,7 @@
 
 use std::{ffi::CStr, thread, time::Duration};
 
-use super::{names, sources};
+use super::sources;
 use crate::{
     alloc::{Background, own_threads},
     config::ENABLED,
@@ -31,16 +31,18 @@ const PAUSE_FACTOR: u64 = 100;
 const LONGEST: Duration = Duration::from_secs(1);
 
 /// A source has addresses that were not looked up: starts the thread unless it is running. Must not
-/// be called inside the allocator.
-pub(crate) fn want() {
-    if !ENABLED || fork::may_have_foreign_locks() || names::is_full() {
-        return;
+/// be called inside the allocator. Returns whether there is such a thread.
+pub(crate) fn want() -> bool {
+    if !ENABLED || fork::may_have_foreign_locks() {
+        return false;
     }
     // Release; pairs with the Acquire in `run`: the thread sees what the source has.
     if STATE.swap(WANTED, Ordering::Release) == NONE && own_threads::spawn::<Names>(0).is_err() {
         // The system refuses to create a thread; the next call tries again.
         STATE.store(NONE, Ordering::Relaxed);
+        return false;
     }
+    true
 }
 
 /// Called in a forked child, which has no such thread: the next call of `want` starts it.

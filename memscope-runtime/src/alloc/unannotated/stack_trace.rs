@@ -67,9 +67,9 @@ fn waiting() -> impl Iterator<Item = (u64, &'static Trace)> {
     })
 }
 
-/// Whether any task waits for its name.
-pub(crate) fn is_waiting() -> bool {
-    waiting().next().is_some()
+/// How many tasks wait for their names.
+pub(crate) fn waiting_count() -> u64 {
+    waiting().count() as u64
 }
 
 /// Visits the addresses of the calls in all stacks that wait to be named.

@@ -266,10 +266,9 @@ fn write(occasion: Occasion, is_wanted: &dyn Fn(&ReportJob) -> bool) {
     if wanted.is_empty() {
         return;
     }
-    match occasion {
-        // These are not written by a thread of the program that has something else to do.
-        Occasion::Exit | Occasion::Periodic | Occasion::Guard => symbols::look_up_now(),
-        Occasion::Panic | Occasion::Signal => symbols::want_if_waiting(),
+    // The other reports are written by a thread that is to go on with its own work.
+    if matches!(occasion, Occasion::Exit | Occasion::Periodic | Occasion::Guard) {
+        symbols::look_up_now();
     }
     let snapshot = for_memscope();
     for (id, path, others) in wanted {

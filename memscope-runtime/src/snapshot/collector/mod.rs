@@ -284,7 +284,7 @@ impl Background for Collector {
 fn run(state: u32) {
     let rounds = || {
         while STATE.load(Ordering::Relaxed) == state {
-            symbols::want_if_waiting();
+            let _ = symbols::want_if_waiting();
             match one_round() {
                 Some(pause) => thread::sleep(pause),
                 None => break,
