@@ -9,7 +9,7 @@ use super::{
 #[cfg(feature = "task-names")]
 use crate::alloc::unannotated::stack_trace;
 use crate::{
-    accounting::{cross_frees, ended_tasks, registry},
+    accounting::{cross_frees, ended_tasks, registry, stacks},
     alloc::{Entered, current, install_check, own_work, self_usage},
     await_points::image,
     config,
@@ -76,6 +76,7 @@ impl MemorySnapshot {
                     + collector::OWN_BYTES
                     + owner_table_bytes,
                 owner_table_bytes,
+                stack_bytes: stacks::held_bytes(),
                 events_dropped: dropped,
                 ended_tasks_forgotten: forgotten,
                 tasks_without_record: counts.lost,
