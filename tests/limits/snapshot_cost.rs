@@ -3,14 +3,13 @@
 use std::{pin::Pin, sync::Barrier, thread};
 
 use memscope_rs::async_memory::{MemorySnapshot, TaskId, get_memory_snapshot, track};
-use memscope_tests::{Meter, alone, block_on, conserved, find_names_first, poll, row};
+use memscope_tests::{Meter, alone, block_on, conserved, poll, row};
 
 memscope_tests::install!();
 
 #[test]
 fn a_snapshot_of_a_small_program_allocates_less_than_100_kib() {
     let _alone = alone();
-    find_names_first();
     // The first one reads which program this is.
     drop(get_memory_snapshot());
     let (meter, snapshot) = Meter::of(get_memory_snapshot);
@@ -25,7 +24,6 @@ fn a_snapshot_of_a_small_program_allocates_less_than_100_kib() {
 fn callers_at_one_time_do_not_each_take_the_memory_of_a_reading() {
     const CALLERS: usize = 16;
     let _alone = alone();
-    find_names_first();
     let tasks: Vec<Pin<Box<_>>> = (0..20_000)
         .map(|_| {
             let mut task = Box::pin(track(std::future::pending::<()>()).named("waits"));

@@ -5,7 +5,7 @@ use std::{
     alloc::Layout,
     future::Future,
     pin::{Pin, pin},
-    sync::mpsc,
+    sync::{Mutex, mpsc},
     task::Poll,
     thread,
 };
@@ -14,7 +14,10 @@ use memscope_macros::track_var;
 use memscope_rs::{
     __private::{StackReading, stacks, stacks_state},
     Stacks,
-    async_memory::{StacksState, TaskId, Tracked, get_memory_snapshot, track, transfer, untracked},
+    async_memory::{
+        MemorySnapshot, StacksState, TaskId, Tracked, get_memory_snapshot, track, transfer,
+        untracked,
+    },
     builder,
 };
 use memscope_tests::{Block, alone, conserved, poll, row};
@@ -273,6 +276,30 @@ fn a_recursion_of_a_thousand_calls_is_cut_and_a_thread_of_16_kib_is_sampled() {
     });
     assert_eq!(small.expect("a thread").join().expect("no panic"), 9_200);
     conserved(&ALLOCATOR);
+}
+
+static KEPT: Mutex<Option<Vec<u8>>> = Mutex::new(None);
+
+extern "C" fn on_signal(_: libc::c_int) {
+    if let Ok(mut kept) = KEPT.try_lock() {
+        *kept = Some(vec![1u8; 600]);
+    }
+}
+
+#[test]
+fn what_a_signal_handler_allocates_is_sampled_through_its_frame() {
+    let _alone = sample_all();
+    let handler: extern "C" fn(libc::c_int) = on_signal;
+    // SAFETY: the handler allocates, which is allowed here: the signal is raised by the thread
+    // itself, outside of the allocator.
+    unsafe { libc::signal(libc::SIGUSR1, handler as libc::sighandler_t) };
+    // SAFETY: it has a handler.
+    let (_task, id, raised) = in_task(|| unsafe { libc::raise(libc::SIGUSR1) });
+    assert_eq!((raised, checked(id)), (0, 600));
+    let deepest = of(id).iter().map(|stack| stack.frames.len()).max();
+    assert!(deepest > Some(20), "the interrupted frames are there too: {deepest:?}");
+    drop(KEPT.lock().expect("no panic").take());
+    assert_eq!(live(id), 0);
 }
 
 struct AllocatesWhenDropped(Vec<Vec<u8>>);

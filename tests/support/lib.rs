@@ -266,9 +266,8 @@ pub fn conserved<A>(allocator: &Independent<A>) -> MemorySnapshot {
 /// What memscope itself holds for tasks, sites, variables and events. So without the table that
 /// grows with the program's addresses, and without stacks, which are sampled.
 pub fn record_bytes(snapshot: &MemorySnapshot) -> u64 {
-    // A stack may be kept after the snapshot was taken.
-    let tables = snapshot.tool().owner_table_bytes + memscope_rs::__private::stack_bytes();
-    snapshot.tool().own_bytes.saturating_sub(tables)
+    let tool = snapshot.tool();
+    tool.own_bytes - tool.owner_table_bytes - tool.stack_bytes
 }
 
 /// [`conserved`], repeated until the snapshot is as `settled` asks: for what happens soon, on

@@ -56,6 +56,10 @@ pub struct ToolUsage {
     /// each 16 MiB of addresses at which the program ever had such a block, whatever its tasks do.
     #[serde(default)]
     pub owner_table_bytes: u64,
+    /// Of `own_bytes`, sampled call stacks and the records of sampled blocks. They grow up to a
+    /// limit, as the program allocates at new places.
+    #[serde(default)]
+    pub stack_bytes: u64,
     /// Rows of ended tasks that could not be written. The sites still count them in their totals.
     pub events_dropped: u64,
     /// Ended tasks whose row was dropped for a newer one. The sites still count them in their

@@ -85,6 +85,7 @@ impl Parts {
                     + collector::OWN_BYTES
                     + owner_table_bytes,
                 owner_table_bytes,
+                stack_bytes: stacks::held_bytes(),
                 events_dropped: dropped,
                 ended_tasks_forgotten: forgotten,
                 tasks_without_record: counts.lost,

@@ -70,7 +70,7 @@ pub(crate) fn drop_one() {
 }
 
 /// Bytes that stacks and samples have taken from the system.
-pub fn held_bytes() -> u64 {
+pub(crate) fn held_bytes() -> u64 {
     stack::held_bytes() + sample::held_bytes()
 }
 
@@ -219,4 +219,72 @@ pub fn error_bound(samples: u64) -> f64 {
     }
     let samples = samples as f64;
     2.0 / samples.sqrt() + 2.5 / samples
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_documentation_shows_the_bounds() {
+        let page = include_str!("../../../../docs/ACCURACY.md");
+        let mut table = "| samples | the truth is within |\n|---|---|\n".to_owned();
+        for (samples, shown) in [
+            (1, "1"),
+            (4, "4"),
+            (10, "10"),
+            (25, "25"),
+            (100, "100"),
+            (400, "400"),
+            (1_000, "1,000"),
+            (10_000, "10,000"),
+        ] {
+            let percent = 100.0 * error_bound(samples);
+            table += &format!("| {shown} | ± {percent:.0} % |\n");
+        }
+        assert!(page.contains(&table), "docs/ACCURACY.md must show\n\n{table}");
+    }
+
+    /// Samples a program of equal blocks, and returns the estimate in bytes and its samples.
+    fn sample(blocks: u64, size: u64, mean: u64, state: &mut u64) -> (f64, u64) {
+        let (mut left, mut samples) = (poisson::gap(*state, mean), 0);
+        for _ in 0..blocks {
+            left -= size.cast_signed();
+            if left < 0 {
+                samples += 1;
+                *state = poisson::next(*state);
+                left = poisson::gap(*state, mean);
+            }
+        }
+        #[expect(clippy::cast_precision_loss, reason = "an estimate")]
+        let bytes = (samples * size) as f64 * poisson::weight(size, mean);
+        (bytes, samples)
+    }
+
+    #[test]
+    fn in_95_of_100_cases_the_truth_is_within_the_bound() {
+        const TRIALS: u32 = 4_000;
+        let mut state = poisson::next(poisson::seed(1));
+        // Programs that expect so many samples, of small blocks and of blocks as large as the mean.
+        for (expected, size, mean) in
+            [(2, 64, 4_096), (5, 64, 4_096), (20, 64, 4_096), (200, 64, 1_024), (50, 4_096, 4_096)]
+        {
+            let blocks = expected * mean / size;
+            #[expect(clippy::cast_precision_loss, reason = "small numbers")]
+            let truth = (blocks * size) as f64;
+            let (mut near, mut sampled, mut sum) = (0, 0, 0.0);
+            for _ in 0..TRIALS {
+                state = poisson::next(state);
+                let (estimate, samples) = sample(blocks, size, mean, &mut state);
+                sum += estimate;
+                sampled += u32::from(samples != 0);
+                near += u32::from(
+                    samples != 0 && (truth - estimate).abs() <= estimate * error_bound(samples),
+                );
+            }
+            let bias = sum / f64::from(TRIALS) / truth - 1.0;
+            assert!(bias.abs() < 0.03, "{expected} of {size}: {bias}");
+            assert!(near * 100 >= sampled * 95, "{expected} of {size}: {near} of {sampled}");
+        }
+    }
 }

@@ -42,6 +42,10 @@ impl MemorySnapshot {
         }
         let interval = HumanBytes(self.stack_interval_bytes());
         if self.stacks().is_empty() {
+            // A small program has no sample, and needs no line about that.
+            if !f.alternate() {
+                return Ok(());
+            }
             return writeln!(f, "{TITLE}: no sample yet; about one in {interval} is taken\n");
         }
         let is_long = f.alternate();
@@ -253,8 +257,9 @@ $2
 
     #[test]
     fn why_there_are_no_stacks_is_said() {
-        let none =
-            |state: &str| report(&json!({ "stacks": [], "stacks_measured": state })).to_string();
+        let none = |state: &str| {
+            format!("{:#}", report(&json!({ "stacks": [], "stacks_measured": state })))
+        };
         assert!(
             none("on").contains(
                 "where the code allocates: no sample yet; about one in 2.0 MiB is taken\n"
