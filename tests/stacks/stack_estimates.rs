@@ -117,7 +117,7 @@ fn frames_of_places() -> [BTreeSet<usize>; PLACES] {
                 (&old.frames, old.site, old.samples) == (&stack.frames, stack.site, stack.samples)
             })
         };
-        stacks().iter().filter(is_new).flat_map(|stack| stack.frames.clone()).collect()
+        stacks().iter().filter(is_new).flat_map(|stack| stack.frames.iter().copied()).collect()
     });
     [0, 1, 2].map(|place| {
         let others = (0..PLACES).filter(|other| *other != place);
