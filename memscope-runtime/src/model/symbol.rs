@@ -17,7 +17,7 @@ pub(crate) enum Code {
     Other,
 }
 
-/// Whether the function is called where code asks for memory: what is inside of it is the allocator.
+/// Whether the function is called where code asks for memory. What it calls is the allocator.
 pub(crate) fn is_allocator_entry(name: &str) -> bool {
     let rest = name.strip_prefix("__rustc::").unwrap_or(name);
     let functions = ["alloc", "alloc_zeroed", "realloc"];

@@ -17,8 +17,8 @@ const MOST_STACKS: usize = 100;
 /// How many stacks there were when names were last asked for; 0: a report lacks names.
 static ASKED: AtomicU32 = AtomicU32::new(0);
 
-/// A report shows functions that were not looked up. Has the thread started. Returns `false` if there
-/// can be no such thread.
+/// A report shows functions that were not looked up. Has the thread started. Returns `false` if
+/// there can be no such thread.
 pub(crate) fn want_stack_names() -> bool {
     ASKED.store(0, Ordering::Relaxed);
     thread::want()

@@ -14,9 +14,9 @@ pub(crate) enum Fold {
     Folded(u64),
 }
 
-/// The innermost function that is not the standard library's: the code that allocates. Then those of
-/// its callers that are neither the standard library's nor an executor's, the innermost first. What
-/// stands between them is counted.
+/// The innermost function that is not the standard library's: the code that allocates. Then those
+/// of its callers that are neither the standard library's nor an executor's, the innermost first.
+/// What stands between them is counted.
 ///
 /// Calls of one function by itself, and closures in it, are shown as one. At most `most` functions
 /// are shown.

@@ -161,7 +161,7 @@ fn calls(stack: &StackProfile, f: &mut fmt::Formatter<'_>) -> fmt::Result {
 mod tests {
     use serde_json::{Value, json};
 
-    use crate::analysis::fixture;
+    use crate::{analysis::fixture, snapshot::MemorySnapshot};
 
     fn frames(functions: &[&str]) -> Value {
         let frame = |(function, address): (&&str, u64)| json!({ "function": function, "address": address, "offset": address });
@@ -190,7 +190,7 @@ mod tests {
         ])
     }
 
-    fn report(changes: &Value) -> crate::async_memory::MemorySnapshot {
+    fn report(changes: &Value) -> MemorySnapshot {
         let mut parts = json!({
             "sites": [fixture::site("GET /orders", &json!({}))], "stacks": stacks(), "stacks_measured": "on",
             "stack_interval_bytes": 2 << 20,
@@ -247,8 +247,7 @@ $2
         json["tool"]["stacks_left_out"] = json!(1_000);
         json["tool"]["stacks_left_out_bytes"] = json!(1 << 20);
         json["tool"]["stacks_dropped"] = json!(5);
-        let snapshot: crate::async_memory::MemorySnapshot =
-            serde_json::from_value(json).expect("a snapshot");
+        let snapshot: MemorySnapshot = serde_json::from_value(json).expect("a snapshot");
         let shown = snapshot.to_string();
         let line = "… and 1,003 more stacks with ≈ 25.0 MiB; 1,000 of them in no row (all rows with `{:#}`)\n";
         assert!(shown.contains(line), "{shown}");
@@ -277,7 +276,7 @@ $2
         assert!(old.stacks().is_empty() && old.stack_interval_bytes() == 0);
         let new = report(&json!({}));
         let json = serde_json::to_string(&new).expect("json");
-        let back: crate::async_memory::MemorySnapshot = serde_json::from_str(&json).expect("it");
+        let back: MemorySnapshot = serde_json::from_str(&json).expect("it");
         assert_eq!(back, new);
         assert_eq!(back.stacks()[0].live_samples, 120);
     }

@@ -65,8 +65,8 @@ pub(crate) fn stacks(reading: &mut Reading, sites: (&[SiteProfile], &[u32])) -> 
 }
 
 /// Tasks that are not annotated get their site once they have a name. What they allocated before
-/// then counts in a site that may have no row any more. It is added to the same stack in the site to
-/// which they moved, if there is just one such site.
+/// counts in a site that may have no row any more. It is added to the same stack in the site that
+/// they moved to, if there is just one such site.
 ///
 /// `is_annotated` returns `None` for a site without a row.
 fn follow_moved_tasks(stacks: &mut Vec<StackReading>, is_annotated: impl Fn(u32) -> Option<bool>) {
