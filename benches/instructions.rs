@@ -35,8 +35,8 @@ const LOOPS: [(&str, u32, f64); 12] = [
 
 /// Instructions of the whole program, for so many operations.
 ///
-/// Stacks are off: a sample comes at random, and takes some 25,000 instructions. With one in 2 MiB
-/// that is 0.8 for each block of 64 B.
+/// Stacks are off: a sample comes at random, and takes some 24,000 instructions. With one in 2 MiB
+/// that is 0.7 for each block of 64 B.
 fn instructions(program: &str, name: &str, count: u32) -> f64 {
     let output = Command::new("valgrind")
         .args(["--tool=cachegrind", "--cache-sim=no", "--cachegrind-out-file=/dev/null", program])

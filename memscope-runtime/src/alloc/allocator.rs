@@ -193,7 +193,7 @@ unsafe impl<A: GlobalAlloc> GlobalAlloc for TrackingAllocator<A> {
         // SAFETY: `grown` has the layout `new`, with room for the owner word.
         let block = unsafe { block_layout::write_front(grown, word.resized(new_size)) };
         // PERF: takes the old size from the owner word, which is in a register anyway.
-        if countdown::take(new_size.saturating_sub(word.bytes())) {
+        if new_size > word.bytes() && countdown::take(new_size - word.bytes()) {
             // SAFETY: the block was just reallocated, and its owner word is in front.
             return unsafe { countdown::sample_grown(tally, block, word.bytes()) };
         }

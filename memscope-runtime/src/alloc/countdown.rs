@@ -77,7 +77,8 @@ impl Countdown {
     fn hit(&self, bytes: usize) -> Option<u64> {
         // The points of a Poisson process have no memory, so a distance may be drawn at any time.
         let is_drawn = self.mean.get() != 0;
-        if !is_drawn && !(self.draw() && self.take(bytes)) {
+        let is_hit = is_drawn || (self.draw() && self.take(bytes));
+        if !is_hit {
             return None;
         }
         let mean = self.mean.get();

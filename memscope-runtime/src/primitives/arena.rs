@@ -101,7 +101,7 @@ impl<T: Zeroed> Arena<T> {
         let room = align_of::<T>().saturating_sub(Zeroes::SMALL_ALIGN) as u64;
         let chunks = self.chunks.iter().enumerate();
         let made = chunks.filter(|(_, start)| !start.load(Ordering::Relaxed).is_null());
-        made.map(|(chunk, _)| (size_of::<T>() as u64 * u64::from(FIRST) << chunk) + room).sum()
+        made.map(|(chunk, _)| ((size_of::<T>() as u64 * u64::from(FIRST)) << chunk) + room).sum()
     }
 
     /// All slots handed out by `grow`, in the order of their indices.
@@ -295,24 +295,24 @@ pub(crate) fn keep_str(text: &str) -> Option<&'static str> {
     std::str::from_utf8(bytes).ok()
 }
 
-/// Keeps a copy of these words for ever, outside the program's allocator. Returns `None` if the
+/// Keeps a copy of these values for ever, outside the program's allocator. Returns `None` if the
 /// system has no memory.
-pub(crate) fn keep_words(words: &[usize]) -> Option<&'static [usize]> {
-    if words.is_empty() {
+pub(crate) fn keep_copy<T: Copy + Sync>(values: &[T]) -> Option<&'static [T]> {
+    let layout = Layout::for_value(values);
+    if layout.size() == 0 {
         return Some(&[]);
     }
-    let layout = Layout::for_value(words);
-    // SAFETY: the size is not zero, as there is a word.
-    let place = unsafe { System.alloc(layout) }.cast::<usize>();
+    // SAFETY: the size is not zero.
+    let place = unsafe { System.alloc(layout) }.cast::<T>();
     if place.is_null() {
         return None;
     }
     BYTES.fetch_add(layout.size() as u64, Ordering::Relaxed);
     // SAFETY: both have this length, and the new memory is this thread's alone, so they do not
     // overlap.
-    unsafe { ptr::copy_nonoverlapping(words.as_ptr(), place, words.len()) };
+    unsafe { ptr::copy_nonoverlapping(values.as_ptr(), place, values.len()) };
     // SAFETY: it is initialised above, is never freed, and from here on is only shared.
-    Some(unsafe { std::slice::from_raw_parts(place, words.len()) })
+    Some(unsafe { std::slice::from_raw_parts(place, values.len()) })
 }
 
 /// The value in the slot `offset` of the chunk that begins at `start`.

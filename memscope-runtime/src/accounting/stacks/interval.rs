@@ -99,7 +99,8 @@ mod tests {
         let (mut mean, mut taken, mut start, mut now) = (BASE, 0, 0, 0);
         let mut in_last_second = 0;
         while now < seconds * SECOND {
-            now += (u128::from(mean) * u128::from(SECOND) / u128::from(bytes_a_second)) as u64;
+            let step = u128::from(mean) * u128::from(SECOND) / u128::from(bytes_a_second);
+            now += u64::try_from(step).expect("seconds");
             taken += 1;
             in_last_second += u64::from(now >= (seconds - 1) * SECOND);
             if let Some(next) = adapted(BASE, mean, taken, now - start) {

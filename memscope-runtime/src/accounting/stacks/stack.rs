@@ -2,7 +2,7 @@
 
 use crate::primitives::{
     Hash, InternTable,
-    arena::{keep, keep_words},
+    arena::{keep, keep_copy},
     sync::{AtomicU64, Ordering, add},
 };
 
@@ -67,7 +67,7 @@ impl Stack {
             |there| there.frames == frames && there.is_cut == is_cut,
             || STACKS.made() < MOST_STACKS,
             |index| {
-                let frames = keep_words(frames)?;
+                let frames = keep_copy(frames)?;
                 KEPT.fetch_add(size_of_val(frames) as u64, Ordering::Relaxed);
                 kept(Self { index, is_cut, frames })
             },
