@@ -54,6 +54,7 @@ static IS_FULL: AtomicU8 = AtomicU8::new(0);
 
 /// The function that contains the instruction at this address. A return address is behind its call,
 /// so the caller subtracts one from it.
+#[cfg_attr(not(feature = "tokio"), allow(dead_code, reason = "for the rooms that show code"))]
 pub(crate) fn function_at(address: usize) -> Lookup {
     // A copy of the process that writes a report has no thread that would release the lock.
     let Some(functions) = FUNCTIONS.lock_for_a_while() else { return Lookup::NotLookedUp };
