@@ -264,10 +264,10 @@ pub fn conserved<A>(allocator: &Independent<A>) -> MemorySnapshot {
 }
 
 /// What memscope itself holds for tasks, sites, variables and events. So without the table that
-/// grows with the program's addresses, and without stacks, which are sampled.
+/// grows with the program's addresses, and without stacks, which are sampled, and their names.
 pub fn record_bytes(snapshot: &MemorySnapshot) -> u64 {
     let tool = snapshot.tool();
-    tool.own_bytes - tool.owner_table_bytes - tool.stack_bytes
+    tool.own_bytes - tool.owner_table_bytes - tool.stack_bytes - tool.name_bytes
 }
 
 /// [`conserved`], repeated until the snapshot is as `settled` asks: for what happens soon, on

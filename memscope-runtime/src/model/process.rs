@@ -60,6 +60,9 @@ pub struct ToolUsage {
     /// limit, as the program allocates at new places.
     #[serde(default)]
     pub stack_bytes: u64,
+    /// Of `own_bytes`, names of functions, at most 256 KiB.
+    #[serde(default)]
+    pub name_bytes: u64,
     /// Rows of ended tasks that could not be written. The sites still count them in their totals.
     pub events_dropped: u64,
     /// Ended tasks whose row was dropped for a newer one. The sites still count them in their

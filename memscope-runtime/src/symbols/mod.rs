@@ -22,7 +22,7 @@ mod thread;
 #[cfg(feature = "symbols")]
 pub(crate) use names::function_at;
 #[cfg(feature = "symbols")]
-pub(crate) use names::left_out;
+pub(crate) use names::{left_out, text_bytes};
 #[cfg(all(feature = "symbols", feature = "report-file"))]
 pub(crate) use sources::look_up_now;
 #[cfg(feature = "symbols")]
@@ -76,6 +76,10 @@ mod without {
     pub(crate) fn look_up_now() {}
 
     pub(crate) fn left_out() -> u64 {
+        0
+    }
+
+    pub(crate) fn text_bytes() -> u64 {
         0
     }
 }
