@@ -1,7 +1,7 @@
 //! What a snapshot itself costs in resident memory, in a process of its own for each case.
 //!
 //! ```text
-//! cargo run --release -p memscope-benches --bin snapshot_cost
+//! cargo run --release -p memscope-benches --features memscope-rs/symbols --bin snapshot_cost
 //! ```
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "the figures are its output")]
 

@@ -65,6 +65,10 @@ impl Parts {
         let (forgotten, dropped) = ended_tasks::forgotten();
         let observed_ns = clock::now_ns();
         let (sites, site_indices) = rows::sites(&reading, has_sizes, observed_ns);
+        if !has_sizes {
+            // Another allocator's blocks are not the program's.
+            reading.stacks.clear();
+        }
         let sampled = rows::stacks(&mut reading, (&sites, &site_indices));
         let reading = &reading;
         let names = SiteNames::of(reading);

@@ -368,7 +368,8 @@ impl MemorySnapshot {
         &self.parts.stacks
     }
 
-    /// Whether call stacks are sampled, and if not, why.
+    /// Whether call stacks are sampled, and if not, why. There are none either where sizes are not
+    /// [measured](Self::measured).
     pub fn stacks_measured(&self) -> StacksState {
         self.parts.stacks_measured
     }

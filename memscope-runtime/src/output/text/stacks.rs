@@ -29,6 +29,10 @@ impl MemorySnapshot {
     /// Prints one row for each stack; the long form prints all its calls below.
     pub(super) fn stack_table(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         const TITLE: &str = "where the code allocates";
+        if !self.measured().is_yes() {
+            // The first line of the report says why.
+            return Ok(());
+        }
         match self.stacks_measured() {
             StacksState::Off | StacksState::Disabled => return Ok(()),
             StacksState::Unsupported => {
