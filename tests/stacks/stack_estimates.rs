@@ -1,5 +1,6 @@
 //! Two hundred random programs, of which the live and allocated bytes of each place in the code are
 //! known: estimates have no bias, and are as near as `error_bound` says.
+#![expect(clippy::print_stdout, reason = "the figures of docs/ACCURACY.md's command")]
 
 use std::{alloc::Layout, collections::BTreeSet, thread};
 
@@ -219,7 +220,7 @@ fn check(what: &str, pairs: &[Pair]) {
         pair.truth.abs_diff(pair.estimate) as f64 <= bound
     };
     let sampled: Vec<&Pair> = pairs.iter().filter(|pair| pair.samples != 0).collect();
-    let near = sampled.iter().copied().filter(|pair| is_near(&pair)).count();
+    let near = sampled.iter().copied().filter(is_near).count();
     println!("{what}: bias {bias:+.4}, {near} of {} within their bounds", sampled.len());
     assert!(bias.abs() < 0.01, "{what}: {bias}");
     assert!(near * 100 >= sampled.len() * 95, "{what}: {near} of {}", sampled.len());

@@ -331,6 +331,17 @@ fn what_is_allocated_while_a_panic_unwinds_is_sampled_and_the_panic_goes_on() {
 }
 
 #[test]
+fn more_samples_come_and_go_than_there_are_records() {
+    let _alone = sample_all();
+    let before = stacks_state().1;
+    for _ in 0..70_000 {
+        drop(std::hint::black_box(vec![1u8; 100]));
+    }
+    assert_eq!(stacks_state().1, before);
+    conserved(&ALLOCATOR);
+}
+
+#[test]
 fn ten_thousand_short_threads_leave_memscopes_memory_where_it_was() {
     let _alone = sample_all();
     let run = |threads: usize| {
