@@ -1,6 +1,6 @@
 //! The thread that looks up names: `memscope-names`.
 
-use std::{ffi::CStr, thread, time::Duration};
+use std::{ffi::CStr, panic::catch_unwind, thread, time::Duration};
 
 use super::sources;
 use crate::{
@@ -20,6 +20,8 @@ const NONE: u8 = 0;
 const RUNNING: u8 = 1;
 /// It is to look again, because a source has more.
 const WANTED: u8 = 2;
+/// It has panicked, which is a fault of memscope: no names are looked up any more.
+const BROKEN: u8 = 3;
 
 /// When the last round ended, and how long it took.
 static ENDED_NS: AtomicU64 = AtomicU64::new(0);
@@ -33,7 +35,8 @@ const LONGEST: Duration = Duration::from_secs(1);
 /// A source has addresses that were not looked up: starts the thread unless it is running. Must not
 /// be called inside the allocator. Returns whether there is such a thread.
 pub(crate) fn want() -> bool {
-    if !ENABLED || fork::may_have_foreign_locks() {
+    let is_broken = STATE.load(Ordering::Relaxed) == BROKEN;
+    if !ENABLED || is_broken || fork::may_have_foreign_locks() {
         return false;
     }
     // Release; pairs with the Acquire in `run`: the thread sees what the source has.
@@ -59,9 +62,9 @@ impl Background for Names {
     const STACK_BYTES: usize = 1 << 20;
 
     fn run(_: u32) {
-        // A panic in a round would be a fault of memscope. It ends this thread, and the state keeps
-        // another one from starting.
-        run();
+        if catch_unwind(run).is_err() {
+            STATE.store(BROKEN, Ordering::Relaxed);
+        }
     }
 }
 
