@@ -86,7 +86,7 @@ fn the_functions_that_leak_are_named() {
         "{lines}"
     );
     // The names are found by memscope's own thread.
-    let end = Instant::now() + Duration::from_secs(60);
+    let end = Instant::now() + Duration::from_mins(1);
     let mut snapshot = first.clone();
     while snapshot.stack_names_pending() != 0 && Instant::now() < end {
         thread::sleep(Duration::from_millis(20));

@@ -202,6 +202,7 @@ fn place_of(block: &LiveBlock, segment: &Segment) -> Option<&'static Place> {
 }
 
 /// How many stacks have been kept so far.
+#[cfg(feature = "symbols")]
 pub(crate) fn made() -> u32 {
     Stack::made()
 }

@@ -79,6 +79,7 @@ impl Stack {
     }
 
     /// How many there are.
+    #[cfg(feature = "symbols")]
     pub(super) fn made() -> u32 {
         u32::try_from(STACKS.made()).unwrap_or(u32::MAX)
     }
