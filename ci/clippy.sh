@@ -4,9 +4,12 @@
 # `rust-version`.
 set -euo pipefail
 cargo clippy --workspace --all-targets \
-    --features memscope-tests/allocators,memscope-benches/law-all -- -D warnings
+    --features memscope-tests/allocators,memscope-benches/law-all,memscope-benches/names \
+    -- -D warnings
+# As the runtime's feature `symbols` takes it.
+cargo clippy -q -p memscope-layout --lib --no-default-features -- -D warnings
 for features in "" enabled tokio report-file enabled,tokio enabled,report-file \
-    enabled,global-allocator enabled,stream enabled,bytes enabled,task-names enabled,tracing \
+    enabled,global-allocator enabled,stream enabled,bytes enabled,symbols enabled,tracing \
     enabled,layout tower enabled,tower enabled,axum enabled,tonic; do
     echo "== features: ${features:-none}"
     of_facade=$(sed 's/\([a-z-]*\)/memscope-rs\/\1/g; s/^memscope-rs\/$//' <<< "$features")

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::{
-    model::Error,
+    model::{Error, Stacks},
     primitives::sync::{AtomicU8, AtomicU64, Ordering},
     sampling::Timing,
 };
@@ -15,10 +15,11 @@ static ENDED_TASKS: AtomicU64 = AtomicU64::new(DEFAULT_ENDED_TASKS);
 static SITE_ROWS: AtomicU64 = AtomicU64::new(DEFAULT_SITE_ROWS);
 static LIVE_VARIABLES: AtomicU64 = AtomicU64::new(DEFAULT_LIVE_VARIABLES);
 static UNANNOTATED: AtomicU8 = AtomicU8::new(1);
-#[cfg(feature = "task-names")]
+#[cfg(all(feature = "symbols", feature = "tokio"))]
 static NAMED_FROM: AtomicU64 = AtomicU64::new(1 << 20);
 static TIMING: AtomicU64 = AtomicU64::new(Timing::Sampled.to_number());
 static LONG_POLL_NS: AtomicU64 = AtomicU64::new(nanoseconds(LONG_POLL));
+static STACKS_EVERY: AtomicU64 = AtomicU64::new(Stacks::DEFAULT.to_number());
 static SAMPLE_EVERY_NS: AtomicU64 = AtomicU64::new(nanoseconds(SAMPLE_EVERY));
 
 const DEFAULT_ENDED_TASKS: u64 = 4_096;
@@ -51,8 +52,9 @@ pub struct Builder {
     live_variables: u64,
     unannotated: bool,
     await_points: bool,
-    #[cfg(feature = "task-names")]
+    #[cfg(all(feature = "symbols", feature = "tokio"))]
     named_from: u64,
+    stacks: Stacks,
     timing: Timing,
     long_poll: Duration,
     sample_every: Duration,
@@ -67,8 +69,9 @@ impl Default for Builder {
             live_variables: DEFAULT_LIVE_VARIABLES,
             unannotated: true,
             await_points: false,
-            #[cfg(feature = "task-names")]
+            #[cfg(all(feature = "symbols", feature = "tokio"))]
             named_from: 1 << 20,
+            stacks: Stacks::default(),
             timing: Timing::default(),
             long_poll: LONG_POLL,
             sample_every: SAMPLE_EVERY,
@@ -142,11 +145,19 @@ impl Builder {
     /// The number of live bytes from which an unannotated task is named (default 1 MiB).
     ///
     /// The allocation that reaches this number walks the task's stack, once: some microseconds. The
-    /// next snapshot finds the name in the program's symbols. That takes longer, and works only if
-    /// they were not stripped.
-    #[cfg(feature = "task-names")]
+    /// name is looked up in the program's symbol table by a thread of memscope's, which the next
+    /// snapshot starts. So the snapshots after that one have it, if the program was not stripped.
+    #[cfg(all(feature = "symbols", feature = "tokio"))]
     pub fn name_tasks_from(mut self, live_bytes: u64) -> Self {
         self.named_from = live_bytes;
+        self
+    }
+
+    /// How often the call stack of an allocation is sampled (default: once in 2 MiB, on average).
+    ///
+    /// A new setting applies to each thread from its next sample on, and to this one at once.
+    pub fn stacks(mut self, stacks: Stacks) -> Self {
+        self.stacks = stacks;
         self
     }
 
@@ -189,6 +200,11 @@ impl Builder {
                 return Err(Error::setting(setting, count, most));
             }
         }
+        if let Stacks::EveryBytes(bytes) = self.stacks
+            && !(1..=Stacks::MOST_BYTES).contains(&bytes)
+        {
+            return Err(Error::setting("stacks", bytes, Stacks::MOST_BYTES));
+        }
         if self.await_points && !cfg!(feature = "layout") {
             return Err(Error::feature("await_points", "layout"));
         }
@@ -202,8 +218,9 @@ impl Builder {
         SITE_ROWS.store(self.site_rows, Ordering::Relaxed);
         LIVE_VARIABLES.store(self.live_variables, Ordering::Relaxed);
         let looked = UNANNOTATED.swap(u8::from(self.unannotated), Ordering::Relaxed);
-        #[cfg(feature = "task-names")]
+        #[cfg(all(feature = "symbols", feature = "tokio"))]
         NAMED_FROM.store(self.named_from, Ordering::Relaxed);
+        STACKS_EVERY.store(self.stacks.to_number(), Ordering::Relaxed);
         TIMING.store(self.timing.to_number(), Ordering::Relaxed);
         LONG_POLL_NS.store(nanoseconds(self.long_poll), Ordering::Relaxed);
         SAMPLE_EVERY_NS.store(nanoseconds(self.sample_every), Ordering::Relaxed);
@@ -229,7 +246,7 @@ pub(crate) fn live_variables() -> u64 {
 }
 
 /// The number of live bytes from which an unannotated task is named.
-#[cfg(feature = "task-names")]
+#[cfg(all(feature = "symbols", feature = "tokio"))]
 #[inline]
 pub(crate) fn named_from() -> i64 {
     i64::try_from(NAMED_FROM.load(Ordering::Relaxed)).unwrap_or(i64::MAX)
@@ -239,6 +256,11 @@ pub(crate) fn named_from() -> i64 {
 #[inline]
 pub(crate) fn unannotated() -> bool {
     cfg!(feature = "tokio") && UNANNOTATED.load(Ordering::Relaxed) != 0
+}
+
+/// The mean number of bytes between two samples of stacks; 0: none are taken.
+pub(crate) fn stacks_every() -> u64 {
+    STACKS_EVERY.load(Ordering::Relaxed)
 }
 
 pub(crate) fn timing() -> Timing {

@@ -12,7 +12,10 @@ use std::{
 };
 
 use crate::{
-    config::Builder, model::human::cell, primitives::privileged::is_privileged, sampling::Timing,
+    config::Builder,
+    model::{Stacks, human::cell},
+    primitives::privileged::is_privileged,
+    sampling::Timing,
 };
 
 /// All variables with this prefix are memscope's.
@@ -33,7 +36,7 @@ struct Setting {
     set: fn(&mut Environment, &OsStr) -> Result<(), String>,
 }
 
-const SETTINGS: [Setting; 9] = [
+const SETTINGS: [Setting; 10] = [
     Setting {
         name: "MEMSCOPE_REPORT",
         takes: "a path ending in `.json` or `.txt`; `%p` becomes the process id, `%t` the time, `%n` a number",
@@ -101,6 +104,19 @@ const SETTINGS: [Setting; 9] = [
             };
             environment.is_sampled = !period.is_zero();
             environment.change(|builder| builder.sample_every(period))
+        },
+    },
+    Setting {
+        name: "MEMSCOPE_STACKS",
+        takes: "bytes such as `512KiB` or `2MiB`, or `off`",
+        default: "`2MiB`",
+        effect: "how often the call stack of an allocation is sampled, on average: `Builder::stacks`",
+        set: |environment, value| {
+            let stacks = match text(value)? {
+                "off" => Stacks::Off,
+                size => Stacks::EveryBytes(bytes(size)?),
+            };
+            environment.change(|builder| builder.stacks(stacks))
         },
     },
     Setting {
@@ -227,6 +243,22 @@ fn duration(text: &str, shortest: Duration) -> Result<Duration, String> {
     let in_range = |duration: &Duration| (shortest..=LONGEST).contains(duration);
     let expected = || format!("expected {}ms to 366 days", shortest.as_millis());
     duration.filter(in_range).ok_or_else(expected)
+}
+
+/// Parses a whole number of bytes and its unit; without a unit, bytes.
+fn bytes(text: &str) -> Result<u64, String> {
+    const EXPECTED: &str = "expected a whole number with `KiB`, `MiB` or `GiB`, or `off`";
+    let digits = text.len() - text.trim_start_matches(|digit: char| digit.is_ascii_digit()).len();
+    let (count, unit) = text.split_at(digits);
+    let unit: u64 = match unit {
+        "" | "B" => 1,
+        "KiB" => 1 << 10,
+        "MiB" => 1 << 20,
+        "GiB" => 1 << 30,
+        _ => return Err(EXPECTED.to_owned()),
+    };
+    let count: u64 = count.parse().map_err(|_| EXPECTED.to_owned())?;
+    count.checked_mul(unit).ok_or_else(|| EXPECTED.to_owned())
 }
 
 const EXPECTED_TIME: &str = "expected a whole number with `ms`, `s`, `m` or `h`";

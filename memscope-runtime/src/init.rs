@@ -26,7 +26,8 @@ impl Builder {
     ///
     /// - `ended_tasks` is not in 1..=1,048,576,
     /// - `site_rows` is not in 1..=16,384,
-    /// - `live_variables` is not in 1..=67,108,864, or
+    /// - `live_variables` is not in 1..=67,108,864,
+    /// - `stacks` are not every 1..=2^40 bytes, or
     /// - `await_points` are asked for without the feature `layout`.
     pub fn init(self) -> Result<(), Error> {
         self.check()?;

@@ -15,6 +15,8 @@ mod environment;
 mod accounting;
 // What runs inside `malloc` and `free`: the allocator, the current owner, charging and freeing.
 mod alloc;
+// Names of functions, from the symbol tables of the program's files.
+mod symbols;
 // Finds the heap blocks of a value: `track_var!`, `Trackable`, `transfer`.
 mod variables;
 // At which `.await` a pending future waits.
@@ -41,7 +43,7 @@ pub use crate::{
     analysis::allocations::{GlobalTracker, get_global_tracker},
     config::Builder,
     init::{builder, init},
-    model::Error,
+    model::{Error, Stacks},
     sampling::Timing,
     variables::{Blocks, Contents, Trackable},
 };
@@ -57,14 +59,16 @@ pub mod async_memory {
     pub use crate::{
         alloc::current::current_task_id,
         analysis::diff::{Presence, ProcessDiff, SiteDiff, SnapshotDiff, VariableSiteDiff},
+        analysis::stacks::StackDiff,
         await_points::Program,
         init::initialize,
         model::{
             AwaitFrame, AwaitPoint, AwaitPoints, Bucket, Error, EventKind, Extent, HandOver,
             HumanBytes, Items, LocalProfile, Measured, Origin, Place, ProcessMemory, ProcessPoint,
-            RuntimeMemory, SharedProfile, SiteProfile, StateMachine, TaskError, TaskEvent, TaskId,
-            TaskMemoryProfile, TaskPerformanceMetrics, TaskState, TaskType, Timeline, ToolUsage,
-            Trend, TrendPoint, VariableProfile, VariableSiteProfile, WidestState,
+            RuntimeMemory, SharedProfile, SiteProfile, StackFrame, StackProfile, StacksState,
+            StateMachine, TaskError, TaskEvent, TaskId, TaskMemoryProfile, TaskPerformanceMetrics,
+            TaskState, TaskType, Timeline, ToolUsage, Trend, TrendPoint, VariableProfile,
+            VariableSiteProfile, WidestState,
         },
         snapshot::{AsyncResourceMonitor, MemorySnapshot, ResourceAnalysis, get_memory_snapshot},
         tasks::{
@@ -109,6 +113,24 @@ pub mod __private {
     pub use crate::{
         primitives::clock::advance as advance_clock, snapshot::collector::round as collect,
     };
+
+    pub use crate::alloc::countdown::seed as seed_stacks;
+
+    /// For tests: stacks as they were sampled.
+    pub use crate::accounting::stacks::{StackReading, error_bound};
+
+    /// For tests: reads all stacks.
+    pub fn stacks() -> Vec<StackReading> {
+        crate::alloc::current::exempt(stacks::read)
+    }
+
+    /// For tests: the mean number of bytes between two samples, the samples that were lost, and
+    /// whether any are taken.
+    pub fn stacks_state() -> (u64, u64, crate::model::StacksState) {
+        (stacks::interval_bytes(), stacks::dropped(), stacks::reason())
+    }
+
+    use crate::accounting::stacks;
 
     pub use crate::{
         accounting::{Callsite, VariableCallsite},

@@ -12,9 +12,13 @@ use std::{
 };
 
 use futures::{FutureExt, StreamExt, stream};
-use memscope_rs::async_memory::{
-    MemorySnapshot, TaskId, TaskMemoryProfile, TaskState, TrackStream, Tracked,
-    get_memory_snapshot, track,
+use memscope_rs::{
+    Stacks,
+    async_memory::{
+        MemorySnapshot, TaskId, TaskMemoryProfile, TaskState, TrackStream, Tracked,
+        get_memory_snapshot, track,
+    },
+    builder,
 };
 use memscope_tests::{Columns, alone, conserved, poll, row, wait_once};
 
@@ -85,6 +89,8 @@ fn rows_say_what_was_when_the_snapshot_was_taken_however_late_they_are_asked_for
 #[test]
 fn a_snapshot_that_is_kept_is_memscopes_own_memory_until_its_rows_are_made() {
     let _alone = alone();
+    // Names of functions are memscope's own memory too, and come when they are found.
+    builder().stacks(Stacks::Off).init().expect("no setting is wrong");
     let tasks = many();
     let mut streams: Vec<_> =
         (0..100).map(|item| Box::pin(stream::repeat(item).tracked())).collect();

@@ -8,6 +8,7 @@ use std::{alloc::Layout, hint};
 use super::{
     owner_word::{FREE, Owner, OwnerWord},
     registry,
+    stacks::Sample,
 };
 use crate::primitives::{
     PAGE, Slot, page_map,
@@ -326,7 +327,8 @@ impl Place {
 }
 
 /// Lets `name` replace the owner of a block, which other threads may name at the same moment.
-/// Repeats until the exchange succeeds or `name` returns `None`.
+/// Repeats until the exchange succeeds or `name` returns `None`. Of a sampled block, this is the
+/// owner that its record covers: the record stays the block's until that is freed or reallocated.
 ///
 /// # Safety
 ///
@@ -349,6 +351,8 @@ pub(crate) unsafe fn rename(
         Place::Slot(slot) => slot.word(),
         Place::NoSlot => return,
     };
+    let sample = Owner(word.load(Ordering::Acquire) & !FREE).sample();
+    let word = sample.map_or(word, Sample::covered_word);
     let mut there = word.load(Ordering::Acquire);
     while let Some(Owner(new)) = name(Owner(there & !FREE)) {
         let new = new | there & FREE;

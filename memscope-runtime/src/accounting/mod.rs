@@ -20,6 +20,7 @@ pub(crate) mod site;
 pub(crate) mod site_totals;
 #[cfg(feature = "tracing")]
 pub(crate) mod span;
+pub(crate) mod stacks;
 pub(crate) mod stream_items;
 pub(crate) mod tally;
 pub(crate) mod thread_ring;

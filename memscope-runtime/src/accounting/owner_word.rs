@@ -20,9 +20,10 @@
 //! identifies the first kind.
 //!
 //! The low bits of the address mark blocks whose free needs more than an account. These are a
-//! task's Tokio cell, and blocks that `track_var!` has named. The program may have overwritten a
-//! word. So a word that is not the current task's is followed only if it is the address of an item
-//! in one of memscope's arenas.
+//! task's Tokio cell, blocks that `track_var!` has named, and blocks whose stack was sampled. The
+//! record of a sampled block *covers* the owner that the word would have without it. The program
+//! may have overwritten a word. So a word that is not the current task's is followed only if it is
+//! the address of an item in one of memscope's arenas.
 
 use std::ptr;
 
@@ -30,6 +31,7 @@ use super::{
     account::Account,
     block_layout::MOST_FRONT,
     registry,
+    stacks::{self, Sample},
     variable::{self, Variable},
 };
 use crate::primitives::{
@@ -89,6 +91,7 @@ impl OwnerWord {
 /// The address is one of these:
 /// - the address of an [`Account`], with [`CELL`] added if the block is a task's Tokio cell;
 /// - the address of a [`Variable`], with [`NAME`] added;
+/// - the address of a [`Sample`], with [`SAMPLE`] added;
 /// - [`memscope`](Self::memscope).
 ///
 /// It may be any other number if the program has overwritten the word.
@@ -97,7 +100,8 @@ pub(crate) struct Owner(pub(super) u64);
 
 const NAME: usize = 1;
 const CELL: usize = 2;
-const TAGS: usize = NAME | CELL;
+const SAMPLE: usize = 4;
+const TAGS: usize = NAME | CELL | SAMPLE;
 
 /// A decoded owner.
 #[derive(Clone, Copy, Debug)]
@@ -109,6 +113,8 @@ pub(crate) enum OwnerKind {
     Cell(&'static Account),
     /// `track_var!` has named the block; the newest name knows the account.
     Named(&'static Variable),
+    /// The block was sampled; its record covers an owner of another kind.
+    Sampled(&'static Sample),
     /// The program has overwritten the word.
     Unknown,
 }
@@ -157,6 +163,17 @@ impl Owner {
         Self::at(ptr::from_ref(variable).addr() | NAME)
     }
 
+    pub(crate) fn sampled(sample: &'static Sample) -> Self {
+        Self::at(ptr::from_ref(sample).addr() | SAMPLE)
+    }
+
+    /// The record of a sampled block; `None` if the block was not sampled.
+    #[inline]
+    pub(crate) fn sample(self) -> Option<&'static Sample> {
+        let address = self.address();
+        if address & TAGS == SAMPLE { stacks::at(address & !TAGS) } else { None }
+    }
+
     /// The account, if this is an untagged address of one of the first accounts.
     #[inline]
     pub(crate) fn first(self) -> Option<&'static Account> {
@@ -183,6 +200,7 @@ impl Owner {
             },
             CELL => registry::account_at(address).map_or(OwnerKind::Unknown, OwnerKind::Cell),
             NAME => variable::at(address).map_or(OwnerKind::Unknown, OwnerKind::Named),
+            SAMPLE => stacks::at(address).map_or(OwnerKind::Unknown, OwnerKind::Sampled),
             _ => OwnerKind::Unknown,
         }
     }

@@ -113,7 +113,10 @@ pub(crate) fn charged_to(block: Block) -> Option<&'static Account> {
         charged = match there.read() {
             OwnerKind::Account(account) => Some(account),
             OwnerKind::Named(top) => top.account(),
-            OwnerKind::Memscope | OwnerKind::Cell(_) | OwnerKind::Unknown => None,
+            OwnerKind::Memscope
+            | OwnerKind::Cell(_)
+            | OwnerKind::Sampled(_)
+            | OwnerKind::Unknown => None,
         };
         None
     });
@@ -137,7 +140,10 @@ pub(crate) fn recharge(block: Block, to: &'static Account) -> Option<&'static Ac
                 // block.
                 (top.account(), there)
             }
-            OwnerKind::Memscope | OwnerKind::Cell(_) | OwnerKind::Unknown => (None, there),
+            OwnerKind::Memscope
+            | OwnerKind::Cell(_)
+            | OwnerKind::Sampled(_)
+            | OwnerKind::Unknown => (None, there),
         };
         from = account.filter(|account| !std::ptr::eq(*account, to));
         from.map(|_| word)
@@ -254,7 +260,10 @@ impl Variable {
                     self.next.store(top.index() + 1, Ordering::Relaxed);
                     top.account().filter(|_| top.names().count() < MOST_NAMES)?
                 }
-                OwnerKind::Memscope | OwnerKind::Cell(_) | OwnerKind::Unknown => return None,
+                OwnerKind::Memscope
+                | OwnerKind::Cell(_)
+                | OwnerKind::Sampled(_)
+                | OwnerKind::Unknown => return None,
             };
             self.account.set(account);
             naming = Naming::Done;

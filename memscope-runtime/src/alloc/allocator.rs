@@ -8,6 +8,7 @@ use super::{
         realloc_again_inline, realloc_slow,
     },
     charge::{charge_inline, settle},
+    countdown,
     current::{self},
 };
 use crate::{
@@ -192,6 +193,10 @@ unsafe impl<A: GlobalAlloc> GlobalAlloc for TrackingAllocator<A> {
         // SAFETY: `grown` has the layout `new`, with room for the owner word.
         let block = unsafe { block_layout::write_front(grown, word.resized(new_size)) };
         // PERF: takes the old size from the owner word, which is in a register anyway.
+        if new_size > word.bytes() && countdown::take(new_size - word.bytes()) {
+            // SAFETY: the block was just reallocated, and its owner word is in front.
+            return unsafe { countdown::sample_grown(tally, block, word.bytes()) };
+        }
         if tally.recount(word.bytes(), new_size) { settle(tally, block) } else { block }
     }
 }

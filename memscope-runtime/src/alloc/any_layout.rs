@@ -6,7 +6,7 @@ use std::{
 };
 
 use super::{
-    charge,
+    charge, countdown,
     discharge::{self, discharge},
 };
 use crate::{
@@ -44,7 +44,7 @@ pub(super) fn alloc_slow<A: GlobalAlloc>(inner: &A, layout: Layout, is_zeroed: b
     let owner = if matches!(place, Place::NoSlot) {
         charge::charge_without_slot(block, layout)
     } else {
-        charge::charge(block, layout)
+        countdown::counted(charge::charge(block, layout), 0, layout.size())
     };
     // SAFETY: the request placed this block there.
     unsafe { place.write(block, owner, layout.size()) };
@@ -263,7 +263,7 @@ pub(super) unsafe fn realloc_slow<A: GlobalAlloc>(
         discharge(owner, bytes);
         charge::charge_without_slot(grown, new_layout)
     } else {
-        charge::recharge(owner, bytes, grown, new_layout)
+        countdown::counted(charge::recharge(owner, bytes, grown, new_layout), bytes, new_size)
     };
     // SAFETY: the request placed this block there.
     unsafe { new_place.write(grown, owner, new_size) };

@@ -6,6 +6,7 @@ use std::{alloc::Layout, ptr};
 use super::unannotated;
 use super::{
     any_layout::inline_layout,
+    countdown,
     current::{
         self, BEFORE_TOKIO, EXEMPT, SPAWNING, SwitchedTask, UNREGISTERED, find_outside, is_exempt,
         is_outside, is_untracked, outside, register_thread, tally, untracked_at,
@@ -55,9 +56,23 @@ pub(crate) fn charge(block: *mut u8, layout: Layout) -> Owner {
 }
 
 /// Moves the charge of a reallocated block from its owner to the current one. The names of a named
-/// block go with it.
+/// block go with it, and the record of a sampled one.
 #[inline(never)]
 pub(crate) fn recharge(owner: Owner, bytes: usize, grown: *mut u8, new: Layout) -> Owner {
+    let Some(sample) = owner.sample() else {
+        return recharge_covered(owner, bytes, grown, new);
+    };
+    let owner = recharge_covered(sample.covered(), bytes, grown, new);
+    if owner == Owner::memscope() {
+        // Memscope's own work has taken the block over, and is not sampled.
+        sample.end();
+        return owner;
+    }
+    sample.resized(owner, new.size() as u64)
+}
+
+/// [`recharge`] for a block that was not sampled, or for the owner that the record covers.
+fn recharge_covered(owner: Owner, bytes: usize, grown: *mut u8, new: Layout) -> Owner {
     let tally = tally();
     if owner == tally.owner() {
         tally.discharge(bytes);
@@ -72,7 +87,9 @@ pub(crate) fn recharge(owner: Owner, bytes: usize, grown: *mut u8, new: Layout) 
     }
     let account = match charge(grown, new).read() {
         OwnerKind::Account(account) | OwnerKind::Cell(account) => Some(account),
-        OwnerKind::Memscope | OwnerKind::Named(_) | OwnerKind::Unknown => None,
+        OwnerKind::Memscope | OwnerKind::Named(_) | OwnerKind::Sampled(_) | OwnerKind::Unknown => {
+            None
+        }
     };
     name.moved(account, bytes, new.size());
     Owner::named(name)
@@ -95,17 +112,18 @@ pub(crate) fn charge_outside(other: SwitchedTask, bytes: usize) -> Owner {
 
 pub(super) fn charge_to(tally: &'static Tally, bytes: usize) -> Owner {
     let Some(account) = tally.account() else { return charge_for(tally, bytes) };
-    tally.charge(account, bytes);
-    note_size(tally);
+    if tally.charge(account, bytes) {
+        note_size(tally);
+    }
     Owner::account(account)
 }
 
 /// Has a large unannotated task traced: it may just have reached a new peak.
 #[inline]
 pub(crate) fn note_size(tally: &'static Tally) {
-    #[cfg(feature = "task-names")]
+    #[cfg(all(feature = "symbols", feature = "tokio"))]
     unannotated::note_size(tally);
-    #[cfg(not(feature = "task-names"))]
+    #[cfg(not(all(feature = "symbols", feature = "tokio")))]
     let _ = tally;
 }
 
@@ -166,6 +184,10 @@ fn charge_as_guest(record: u32, bytes: usize) -> Option<&'static Account> {
 // PERF: cold paths are tail calls, so no registers are saved on the hot path.
 #[inline]
 pub(super) unsafe fn charge_inline(inner: *mut u8, bytes: usize) -> *mut u8 {
+    if countdown::take(bytes) {
+        // SAFETY: the caller's contract.
+        return unsafe { charge_inline_sampled(inner, bytes) };
+    }
     let tally = tally();
     let owner = tally.owner();
     if owner.is_none() {
@@ -175,6 +197,22 @@ pub(super) unsafe fn charge_inline(inner: *mut u8, bytes: usize) -> *mut u8 {
     // SAFETY: the caller's contract.
     let block = unsafe { block_layout::write_front(inner, OwnerWord::new(owner, bytes)) };
     if tally.count(bytes) { settle(tally, block) } else { block }
+}
+
+/// Charges a new inline block whose bytes, already counted down, may contain a sample point.
+///
+/// # Safety
+///
+/// As for [`charge_inline`].
+#[cold]
+#[inline(never)]
+unsafe fn charge_inline_sampled(inner: *mut u8, bytes: usize) -> *mut u8 {
+    // SAFETY: an inline block is below a page.
+    let layout = unsafe { inline_layout(bytes) };
+    let owner = charge(inner.wrapping_add(FRONT), layout);
+    let owner = countdown::sample(owner, 0, bytes);
+    // SAFETY: the caller's contract.
+    unsafe { block_layout::write_front(inner, OwnerWord::new(owner, bytes)) }
 }
 
 /// Charges a new inline block while a mode tally is current.

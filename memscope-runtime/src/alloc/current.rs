@@ -38,6 +38,7 @@ use super::span_entries;
 #[cfg(feature = "tokio")]
 use super::unannotated;
 use super::{
+    countdown::Countdown,
     discharge::known,
     install_check::Probe,
     spawn_charge::SpawnCell,
@@ -50,13 +51,12 @@ use crate::{
     primitives::this_thread,
 };
 
-#[cfg(feature = "tokio")]
-pub(crate) use super::unannotated::SwitchedTask;
-
 #[cfg(feature = "tracing")]
 pub(crate) use super::span_entries::{enter as enter_span, exit as exit_span};
 #[cfg(feature = "tokio")]
 pub(crate) use super::spawn_charge::Spawning;
+#[cfg(feature = "tokio")]
+pub(crate) use super::unannotated::SwitchedTask;
 
 /// Without Tokio only tracked tasks exist: this has one value, which stands for no task.
 #[cfg(not(feature = "tokio"))]
@@ -104,6 +104,7 @@ pub(super) struct Here {
     pub(super) spawn: SpawnCell,
     pub(super) thread: Cell<Option<&'static Record>>,
     pub(super) probe: Cell<Option<Probe>>,
+    pub(super) countdown: Countdown,
     /// The thread has returned its record, and gets no other one.
     pub(super) is_retired: Cell<bool>,
     /// How many guards are alive.
@@ -125,6 +126,7 @@ impl Here {
             spawn: SpawnCell::new(),
             thread: Cell::new(None),
             probe: Cell::new(None),
+            countdown: Countdown::new(),
             is_retired: Cell::new(false),
             #[cfg(feature = "tracing")]
             depth: Cell::new(0),

@@ -13,6 +13,7 @@ use super::{
 };
 use crate::accounting::{
     Account, Owner, OwnerKind, Tally, UNTRACKED, Variable, cross_frees, owner_word, registry,
+    stacks::Sample,
 };
 #[cfg(feature = "tracing")]
 use crate::accounting::{Leads, transferred};
@@ -91,9 +92,17 @@ fn discharge_by(owner: Owner, bytes: usize, freer: Freer) {
         OwnerKind::Account(account) => discharge_account(account, bytes, freer),
         OwnerKind::Cell(account) => discharge_cell(account, bytes),
         OwnerKind::Named(name) => discharge_named(name, bytes, freer),
+        OwnerKind::Sampled(sample) => discharge_sampled(sample, bytes, freer),
         OwnerKind::Memscope => self_usage::remove(bytes),
         OwnerKind::Unknown => owner_word::refuse_word(),
     }
+}
+
+/// Ends the record of a sampled block. What it covers is an owner of another kind.
+#[cold]
+#[inline(never)]
+fn discharge_sampled(sample: &'static Sample, bytes: usize, freer: Freer) {
+    discharge_by(sample.end(), bytes, freer);
 }
 
 #[inline(never)]

@@ -4,6 +4,7 @@ pub(crate) mod thread_exit;
 pub(crate) mod any_layout;
 pub(crate) mod allocator;
 pub(crate) mod charge;
+pub(crate) mod countdown;
 pub(crate) mod current;
 pub(crate) mod diagnostics;
 pub(crate) mod discharge;

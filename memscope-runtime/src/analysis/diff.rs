@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     alloc::own_work,
+    analysis::stacks::{StackDiff, stack_diffs},
     model::{SiteProfile, TaskType, VariableSiteProfile},
     primitives::{order, reserve},
     snapshot::MemorySnapshot,
@@ -40,6 +41,10 @@ pub struct SnapshotDiff {
     /// The `track_var!`s that changed, largest growth of live bytes first. Those with the same
     /// name, type, file and line share a row.
     pub variable_sites: Vec<VariableSiteDiff>,
+    /// The call stacks whose estimates changed by more than they may be wrong, largest growth of live
+    /// bytes first. Empty if call stacks are not sampled in both.
+    #[serde(default)]
+    pub stacks: Vec<StackDiff>,
     /// Rows left out because there was no memory for them; the totals are complete.
     #[serde(default)]
     pub rows_left_out: u64,
@@ -187,6 +192,7 @@ impl MemorySnapshot {
                 earlier.variable_sites(),
                 measured,
             ),
+            stacks: if measured { stack_diffs(self, earlier) } else { Vec::new() },
             rows_left_out: work.left_out(),
         }
     }

@@ -6,6 +6,7 @@ pub(crate) mod diff;
 pub(crate) mod fixture;
 pub(crate) mod future_sizes;
 pub(crate) mod leaks;
+pub(crate) mod stacks;
 
 pub use allocations::{AllocationInfo, AllocationKind};
 pub use future_sizes::{AsyncAnalysisReport, AsyncAnalyzer, FutureStates};

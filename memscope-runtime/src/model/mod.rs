@@ -12,7 +12,10 @@ pub(crate) mod human;
 pub(crate) mod measured;
 pub(crate) mod origin;
 pub(crate) mod process;
+pub(crate) mod stack_profile;
+pub(crate) mod stacks;
 pub(crate) mod state_machine;
+pub(crate) mod symbol;
 pub(crate) mod task;
 pub(crate) mod text;
 
@@ -29,6 +32,8 @@ pub use process::{ProcessMemory, RuntimeMemory, ToolUsage};
 pub use site_profile::{
     Bucket, HandOver, Place, SharedProfile, SiteProfile, TaskPerformanceMetrics,
 };
+pub use stack_profile::{StackFrame, StackProfile};
+pub use stacks::{Stacks, StacksState};
 pub use state_machine::{LocalProfile, StateMachine, WidestState};
 pub use task::{TaskId, TaskState, TaskType};
 pub use task_profile::{Items, TaskMemoryProfile};

@@ -56,6 +56,13 @@ pub struct ToolUsage {
     /// each 16 MiB of addresses at which the program ever had such a block, whatever its tasks do.
     #[serde(default)]
     pub owner_table_bytes: u64,
+    /// Of `own_bytes`, sampled call stacks and the records of sampled blocks. They grow up to a
+    /// limit, as the program allocates at new places.
+    #[serde(default)]
+    pub stack_bytes: u64,
+    /// Of `own_bytes`, names of functions, at most 256 KiB.
+    #[serde(default)]
+    pub name_bytes: u64,
     /// Rows of ended tasks that could not be written. The sites still count them in their totals.
     pub events_dropped: u64,
     /// Ended tasks whose row was dropped for a newer one. The sites still count them in their
@@ -112,4 +119,22 @@ pub struct ToolUsage {
     /// in the table of owners.
     #[serde(default)]
     pub owner_slots_refused: u64,
+    /// Functions without a name because there were too many: memscope keeps the names of 8,192
+    /// addresses, and 256 KiB of text.
+    #[serde(default)]
+    pub names_left_out: u64,
+    /// Samples of call stacks that were lost, because there was no room for the stack or for the
+    /// sample. The figures of [`StackProfile`](crate::async_memory::StackProfile)s lack them.
+    #[serde(default)]
+    pub stacks_dropped: u64,
+    /// Call stacks that are not among the rows of this snapshot, because it keeps the largest 100.
+    #[serde(default)]
+    pub stacks_left_out: u64,
+    /// Live bytes of these stacks, by estimate.
+    #[serde(default)]
+    pub stacks_left_out_bytes: u64,
+    /// Tasks whose names are being looked up by a thread of memscope's: snapshots after this one
+    /// have them.
+    #[serde(default)]
+    pub names_awaited: u64,
 }

@@ -1,7 +1,8 @@
 //! Applies the settings of the environment and of the program.
 
 use crate::{
-    alloc::{current::exempt, warn},
+    accounting::stacks,
+    alloc::{countdown, current::exempt, warn},
     config::{Builder, ENABLED},
     environment::{self, Environment},
     primitives::Once,
@@ -51,6 +52,10 @@ pub(crate) fn start() {
 /// Stores these settings, and starts what they turn on.
 pub(crate) fn apply(settings: &Builder) {
     let looked_before = settings.store();
+    if ENABLED {
+        stacks::start();
+        countdown::forget();
+    }
     if cfg!(feature = "tokio") && !looked_before && crate::config::unannotated() && ENABLED {
         #[cfg(feature = "tokio")]
         crate::alloc::unannotated::prepare();

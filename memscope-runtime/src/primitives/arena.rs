@@ -96,6 +96,14 @@ impl<T: Zeroed> Arena<T> {
         self.len.load(Ordering::Acquire)
     }
 
+    /// Bytes that the arena has taken from the system.
+    pub(crate) fn held_bytes(&self) -> u64 {
+        let room = align_of::<T>().saturating_sub(Zeroes::SMALL_ALIGN) as u64;
+        let chunks = self.chunks.iter().enumerate();
+        let made = chunks.filter(|(_, start)| !start.load(Ordering::Relaxed).is_null());
+        made.map(|(chunk, _)| ((size_of::<T>() as u64 * u64::from(FIRST)) << chunk) + room).sum()
+    }
+
     /// All slots handed out by `grow`, in the order of their indices.
     pub(crate) fn iter(&self) -> impl Iterator<Item = &'static T> {
         (0..self.len()).filter_map(|index| self.get(index))
@@ -285,6 +293,26 @@ pub(crate) fn keep_str(text: &str) -> Option<&'static str> {
     // SAFETY: it is initialised above, is never freed, and from here on is only shared.
     let bytes = unsafe { std::slice::from_raw_parts(place, text.len()) };
     std::str::from_utf8(bytes).ok()
+}
+
+/// Keeps a copy of these values for ever, outside the program's allocator. Returns `None` if the
+/// system has no memory.
+pub(crate) fn keep_copy<T: Copy + Sync>(values: &[T]) -> Option<&'static [T]> {
+    let layout = Layout::for_value(values);
+    if layout.size() == 0 {
+        return Some(&[]);
+    }
+    // SAFETY: the size is not zero.
+    let place = unsafe { System.alloc(layout) }.cast::<T>();
+    if place.is_null() {
+        return None;
+    }
+    BYTES.fetch_add(layout.size() as u64, Ordering::Relaxed);
+    // SAFETY: both have this length, and the new memory is this thread's alone, so they do not
+    // overlap.
+    unsafe { ptr::copy_nonoverlapping(values.as_ptr(), place, values.len()) };
+    // SAFETY: it is initialised above, is never freed, and from here on is only shared.
+    Some(unsafe { std::slice::from_raw_parts(place, values.len()) })
 }
 
 /// The value in the slot `offset` of the chunk that begins at `start`.

@@ -122,7 +122,8 @@ impl<T> Lock<T> {
     }
 }
 
-fn pause(attempt: u32) {
+/// Lets other threads run, for longer after many attempts.
+pub(crate) fn pause(attempt: u32) {
     if attempt < 100 {
         thread::yield_now();
     } else {

@@ -6,8 +6,8 @@ use super::{
     sync::{AtomicU64, Ordering},
 };
 
-/// Slots of the table: far more than entries, so that probes stay short. They fill ten chunks of an
-/// arena exactly.
+/// Slots of a table for sites: far more than entries, so that probes stay short. They fill ten
+/// chunks of an arena exactly.
 const SLOTS: u32 = 64 * 1_023;
 const PROBES: u32 = 64;
 
@@ -18,12 +18,18 @@ pub(crate) struct InternTable<T: 'static> {
     /// All entries, in the order in which they were made.
     list: Arena<StaticRef<T>>,
     table: Arena<StaticRef<T>>,
+    slots: u32,
     made: AtomicU64,
 }
 
 impl<T: Sync> InternTable<T> {
     pub(crate) const fn new() -> Self {
-        Self { list: Arena::new(), table: Arena::new(), made: AtomicU64::new(0) }
+        Self::with_slots(SLOTS)
+    }
+
+    /// A table with this number of slots, which must be far more than there are entries.
+    pub(crate) const fn with_slots(slots: u32) -> Self {
+        Self { list: Arena::new(), table: Arena::new(), slots, made: AtomicU64::new(0) }
     }
 
     /// Returns the entry with this hash that `is_same` accepts. If there is none and `has_room`
@@ -38,7 +44,7 @@ impl<T: Sync> InternTable<T> {
     ) -> Option<&'static T> {
         let start = u32::try_from(hash >> 32).unwrap_or(0);
         for step in 0..PROBES {
-            let place = start.wrapping_add(step) % SLOTS;
+            let place = start.wrapping_add(step).checked_rem(self.slots).unwrap_or(0);
             let there = if let Some(there) = self.table.get(place).and_then(StaticRef::get) {
                 there
             } else {
@@ -72,6 +78,11 @@ impl<T: Sync> InternTable<T> {
     /// The number of entries that were made.
     pub(crate) fn made(&self) -> u64 {
         self.made.load(Ordering::Relaxed)
+    }
+
+    /// Bytes that the table has taken from the system, without its entries.
+    pub(crate) fn held_bytes(&self) -> u64 {
+        self.list.held_bytes() + self.table.held_bytes()
     }
 
     /// All entries, in the order in which they were made.

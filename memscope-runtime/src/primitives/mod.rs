@@ -15,6 +15,7 @@ pub(crate) mod nonmax_nanos;
 pub(crate) mod order;
 pub(crate) mod page_map;
 pub(crate) mod pending_starts;
+pub(crate) mod poisson;
 pub(crate) mod privileged;
 pub(crate) mod reserve;
 pub(crate) mod seqlock;
@@ -23,6 +24,8 @@ pub(crate) mod spsc_ring;
 pub(crate) mod sync;
 pub(crate) mod this_thread;
 pub(crate) mod tsc;
+#[allow(dead_code, reason = "the rooms above use it with some features alone")]
+pub(crate) mod unwind;
 
 pub(crate) use append_list::AppendList;
 pub(crate) use arena::{Arena, Zeroed};

@@ -17,6 +17,16 @@ pub(crate) fn by_key<T, K: Ord>(list: &mut [T], mut key: impl FnMut(&T) -> K) {
     by(list, |a, b| key(a).cmp(&key(b)));
 }
 
+/// Like `by`, and moves the values of a second list of the same length in the same way.
+pub(crate) fn both_by<T, U>(
+    list: &mut [T],
+    second: &mut [U],
+    compare: impl FnMut(&T, &T) -> Ordering,
+) {
+    let len = list.len().min(second.len());
+    sort(len, &mut Pairs { list: List { list, compare }, second });
+}
+
 struct List<'a, T, C> {
     list: &'a mut [T],
     compare: C,
@@ -36,6 +46,22 @@ impl<T, C: FnMut(&T, &T) -> Ordering> Places for List<'_, T, C> {
 
     fn swap(&mut self, a: usize, b: usize) {
         self.list.swap(a, b);
+    }
+}
+
+struct Pairs<'a, T, U, C> {
+    list: List<'a, T, C>,
+    second: &'a mut [U],
+}
+
+impl<T, U, C: FnMut(&T, &T) -> Ordering> Places for Pairs<'_, T, U, C> {
+    fn compare(&mut self, a: usize, b: usize) -> Ordering {
+        self.list.compare(a, b)
+    }
+
+    fn swap(&mut self, a: usize, b: usize) {
+        self.list.swap(a, b);
+        self.second.swap(a, b);
     }
 }
 
@@ -100,6 +126,13 @@ mod tests {
         let mut names = ["c", "a", "b"].map(|name| Box::new(name.to_owned()));
         by(&mut names, Ord::cmp);
         assert_eq!(names.map(|name| *name), ["a", "b", "c"]);
+    }
+
+    #[test]
+    fn a_second_list_moves_with_the_first() {
+        let (mut list, mut second) = ([3, 1, 2], ["c", "a", "b"]);
+        both_by(&mut list, &mut second, Ord::cmp);
+        assert_eq!((list, second), ([1, 2, 3], ["a", "b", "c"]));
     }
 
     proptest! {

@@ -170,6 +170,11 @@ impl<T: SlabItem> Slab<T> {
         self.places.at_address(address)
     }
 
+    /// Bytes that the slab has taken from the system.
+    pub(crate) fn held_bytes(&self) -> u64 {
+        self.places.held_bytes()
+    }
+
     /// All items, free or not.
     pub(crate) fn iter(&self) -> impl Iterator<Item = &'static T> {
         self.places.iter()

@@ -3,9 +3,9 @@
 //! All files that the loom models explore take their atomics from here. So the models
 //! (`memscope-runtime/loom`) can compile the same files over loom's.
 
-#[cfg(feature = "tokio")]
-pub(crate) use std::sync::atomic::AtomicUsize;
-pub(crate) use std::sync::atomic::{AtomicI64, AtomicU8, AtomicU32, AtomicU64, Ordering, fence};
+pub(crate) use std::sync::atomic::{
+    AtomicI64, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering, fence,
+};
 
 /// Adds without a read-modify-write, for counters that have one writer at a time.
 ///

@@ -1,23 +1,26 @@
 //! Builds a snapshot from one reading and from what the collector has kept.
 
 use super::{
-    MemorySnapshot,
+    MemorySnapshot, Parts,
     capture::{self, Reading},
     collector::{self, Collected},
     rows::{self, SiteNames, Tasks},
+    sharing::Sharing,
 };
-#[cfg(feature = "task-names")]
-use crate::alloc::unannotated::stack_trace;
 use crate::{
-    accounting::{cross_frees, ended_tasks, registry},
+    accounting::{cross_frees, ended_tasks, registry, stacks},
     alloc::{Entered, current, install_check, own_work, self_usage},
     await_points::image,
     config,
-    model::{AwaitPoints, Measured, Origin, ProcessMemory, RuntimeMemory, Timeline, ToolUsage},
+    model::{
+        AwaitPoints, Measured, Origin, ProcessMemory, RuntimeMemory, StacksState, Timeline,
+        ToolUsage,
+    },
     primitives::{arena, clock, page_map, reserve},
+    symbols,
 };
 
-impl MemorySnapshot {
+impl Parts {
     pub(super) fn empty() -> Self {
         Self {
             origin: Origin::default(),
@@ -43,6 +46,10 @@ impl MemorySnapshot {
             program: None,
             await_points: Vec::new(),
             await_points_measured: AwaitPoints::Off,
+            stacks: Vec::new(),
+            stacks_measured: StacksState::Off,
+            stack_interval_bytes: 0,
+            stack_names_pending: 0,
         }
     }
 
@@ -55,9 +62,15 @@ impl MemorySnapshot {
         let has_sizes = measured.is_yes();
         let (await_points, places, await_points_measured) = rows::await_points(&reading, has_sizes);
         let tasks = Tasks::take(&mut reading, places, has_sizes);
-        let reading = &reading;
         let (forgotten, dropped) = ended_tasks::forgotten();
         let observed_ns = clock::now_ns();
+        let (sites, site_indices) = rows::sites(&reading, has_sizes, observed_ns);
+        if !has_sizes {
+            // Another allocator's blocks are not the program's.
+            reading.stacks.clear();
+        }
+        let sampled = rows::stacks(&mut reading, (&sites, &site_indices));
+        let reading = &reading;
         let names = SiteNames::of(reading);
         let owner_table_bytes = page_map::bytes();
         let mut snapshot = Self {
@@ -76,6 +89,8 @@ impl MemorySnapshot {
                     + collector::OWN_BYTES
                     + owner_table_bytes,
                 owner_table_bytes,
+                stack_bytes: stacks::held_bytes(),
+                name_bytes: symbols::text_bytes(),
                 events_dropped: dropped,
                 ended_tasks_forgotten: forgotten,
                 tasks_without_record: counts.lost,
@@ -90,10 +105,14 @@ impl MemorySnapshot {
                 await_points_refused: await_points_refused(),
                 owner_words_refused: current::words_refused(),
                 owner_slots_refused: page_map::slots_refused(),
+                names_left_out: symbols::left_out(),
+                stacks_dropped: stacks::dropped(),
+                stacks_left_out: sampled.left_out,
+                stacks_left_out_bytes: sampled.left_out_bytes,
                 ..ToolUsage::default()
             },
             tasks,
-            sites: rows::sites(reading, has_sizes, observed_ns),
+            sites,
             variables: rows::variables(reading, &names),
             variable_sites: rows::variable_sites(reading),
             hand_overs: rows::hand_overs(reading, &names),
@@ -105,6 +124,10 @@ impl MemorySnapshot {
             program: if reserve::is_short() { None } else { image::here() },
             await_points,
             await_points_measured,
+            stacks: sampled.rows,
+            stacks_measured: stacks::reason(),
+            stack_interval_bytes: stacks::interval_bytes(),
+            stack_names_pending: sampled.names_pending,
         };
         if let Some(collected) = collected {
             snapshot.add_history(collected, &names);
@@ -115,11 +138,11 @@ impl MemorySnapshot {
     /// Adds the events and the samples that the collector has kept.
     fn add_history(&mut self, collected: &Collected, names: &SiteNames) {
         let measured = self.measured.is_yes();
-        if let (true, Some(samples)) = (measured, collected.samples.first()) {
-            self.trends = samples.trends(names);
-            self.timeline = samples.timeline(names);
+        if measured {
+            self.trends = collected.points.trends(names);
+            self.timeline = collected.points.timeline(names);
         }
-        self.events = rows::events(&collected.events, names, measured);
+        self.events = rows::events(&collected.points.events, names, measured);
         self.tool.ring_events = collected.taken;
         self.tool.ring_events_dropped = collected.dropped;
         self.tool.collector_is_running = collector::is_running();
@@ -128,8 +151,12 @@ impl MemorySnapshot {
 
 /// Reads all records into a snapshot. Tasks run on meanwhile.
 ///
-/// The snapshot's rows are charged to the calling thread, outside every task, and are not in the
-/// snapshot's own numbers. The readings of its tasks stay memscope's own memory
+/// Threads that ask at one time share snapshots: while one is taken, the others wait, and one of
+/// them then takes the next for all. So a snapshot is never older than the call that returns it,
+/// and however many ask, the memory of one reading is in use at a time.
+///
+/// The snapshot's rows are charged to the thread that takes it, outside every task, and are not in
+/// the snapshot's own numbers. The readings of its tasks stay memscope's own memory
 /// ([`ToolUsage::heap_bytes`]) until the snapshot is dropped. A snapshot may be taken anywhere:
 /// inside a tracked task, in a destructor, while a thread ends, before anything has run.
 ///
@@ -155,17 +182,20 @@ impl MemorySnapshot {
 /// Each takes at most 1 MiB beside that. If there is less memory, rows are left out, and
 /// [`ToolUsage::rows_left_out`] says how many. The sums of the process stay complete.
 pub fn get_memory_snapshot() -> MemorySnapshot {
+    static SHARING: Sharing<MemorySnapshot> = Sharing::new();
     if !config::ENABLED {
-        return MemorySnapshot::empty();
+        return Parts::empty().into();
     }
+    SHARING.get(take)
+}
+
+fn take() -> MemorySnapshot {
     // NOTE: before the measuring, which allocates a block to see whether the allocator is
     // installed.
     let work = own_work::work();
     let measured = install_check::measured();
-    #[cfg(feature = "task-names")]
-    if !reserve::is_short() {
-        stack_trace::name_all();
-    }
+    // Before the reading: if none is awaited, the rows have their names.
+    let names_awaited = symbols::want_if_waiting();
     let heap = self_usage::live();
     let (reading, collected, counts) = current::exempt(|| {
         let reading = capture::read();
@@ -173,10 +203,14 @@ pub fn get_memory_snapshot() -> MemorySnapshot {
         (reading, collected, registry::counts())
     });
     let _untracked = Entered::untracked();
-    let mut snapshot = MemorySnapshot::new(reading, collected.as_ref(), counts, measured);
+    let mut snapshot = Parts::new(reading, collected.as_ref(), counts, measured);
     (snapshot.tool.heap_bytes, snapshot.tool.heap_blocks) = heap;
     snapshot.tool.rows_left_out = work.left_out();
-    snapshot
+    snapshot.tool.names_awaited = names_awaited;
+    if snapshot.stack_names_pending != 0 && !symbols::want_stack_names() {
+        snapshot.stack_names_pending = 0;
+    }
+    snapshot.into()
 }
 
 /// A snapshot that is memscope's own memory. Must be called, and its result dropped, inside
@@ -185,12 +219,13 @@ pub fn get_memory_snapshot() -> MemorySnapshot {
 pub(crate) fn for_memscope() -> MemorySnapshot {
     let work = own_work::work();
     let measured = install_check::measured();
+    let names_awaited = symbols::want_if_waiting();
     let reading = capture::read();
     let collected = collector::collect(&reading);
-    let mut snapshot =
-        MemorySnapshot::new(reading, collected.as_ref(), registry::counts(), measured);
+    let mut snapshot = Parts::new(reading, collected.as_ref(), registry::counts(), measured);
     snapshot.tool.rows_left_out = work.left_out();
-    snapshot
+    snapshot.tool.names_awaited = names_awaited;
+    snapshot.into()
 }
 
 /// Unannotated tasks that lost their record while they held bytes.

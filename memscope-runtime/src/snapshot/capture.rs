@@ -15,6 +15,7 @@ use crate::{
         Account, Balance, CrossFree, EndEpochs, EndStamp, Ended, ItemsReading, RecordReading,
         SharedReading, Site, SumsReading, TallyReading, Untracked, VariableReading, VariableSite,
         VariableSiteReading, cross_frees, end_stamps, ended_tasks, registry, shared_owner,
+        stacks::{self, StackReading},
         stream_items, variable,
     },
     model::{TaskId, TaskState},
@@ -74,17 +75,19 @@ pub(crate) struct Workers {
 /// Everything, at (nearly) one moment.
 #[derive(Debug)]
 pub(crate) struct Reading {
-    /// Tasks that have not ended, in the order of their ids. Among them are tasks that hold bytes
-    /// and whose end nothing reports.
-    pub(crate) living: Vec<TaskReading>,
-    /// Tasks that hold nothing and whose end nothing reports, in the order of their ids.
-    pub(crate) unknown: Vec<TaskReading>,
-    /// Tasks that have ended while their future is still held, in the order of their ids.
-    pub(crate) held: Vec<TaskReading>,
-    /// What the tasks of these three lists hold together, by the index of their site.
+    /// In this order:
+    ///
+    /// 1. Tasks that have not ended, in the order of their ids. Among them are tasks that hold bytes
+    ///    and whose end nothing reports.
+    /// 2. Tasks that hold nothing and whose end nothing reports, in the order of their ids.
+    /// 3. Tasks that have ended while their future is still held, the newest first.
+    /// 4. Tasks whose future is gone, the newest first.
+    // PERF: one list, because a task's reading is large, and there are many.
+    pub(crate) tasks: Vec<TaskReading>,
+    /// How many tasks are of the first kind.
+    living: usize,
+    /// What the tasks of the first three kinds hold together, by the index of their site.
     pub(crate) open_sums: Vec<(u32, OpenTasks)>,
-    /// Tasks whose future is gone, the newest first.
-    pub(crate) closed: Vec<TaskReading>,
     /// What the streams among all these tasks have yielded.
     pub(crate) items: Vec<ItemsReading>,
     pub(crate) sites: Vec<SiteReading>,
@@ -96,9 +99,17 @@ pub(crate) struct Reading {
     pub(crate) variables: Vec<VariableReading>,
     pub(crate) variable_sites: Vec<VariableSiteReading>,
     pub(crate) hand_overs: Vec<CrossFree>,
+    pub(crate) stacks: Vec<StackReading>,
     pub(crate) unlisted: Unlisted,
     /// Whether no task ended during the reading; then the sums are exact to the byte.
     pub(crate) is_still: bool,
+}
+
+impl Reading {
+    /// Tasks that have not ended, in the order of their ids.
+    pub(crate) fn living(&self) -> &[TaskReading] {
+        self.tasks.get(..self.living).unwrap_or_default()
+    }
 }
 
 /// Reads everything. Must be called inside `exempt`, so that the reading does not change what it
@@ -142,7 +153,7 @@ fn attempt() -> Reading {
     for account in registry::accounts() {
         seen.add(account, now_ns);
     }
-    let Capture { mut living, mut unknown, mut held, mut items, .. } = seen;
+    let Capture { living: mut tasks, mut unknown, mut held, mut items, .. } = seen;
     let Capture { open_sums, mut untracked, workers, left, retained, unlisted, .. } = seen;
     let shared: Vec<SharedReading> = reserve::rows(shared_owner::read(), Some);
     for shared in &shared {
@@ -172,26 +183,32 @@ fn attempt() -> Reading {
         }
     }
     if !seen.is_in_order {
-        living.sort_unstable_by_key(|task| task.id);
+        tasks.sort_unstable_by_key(|task| task.id);
     }
     unknown.sort_unstable_by_key(|task| task.id);
     held.sort_unstable_by_key(|task| task.id);
+    let living = tasks.len();
     let is_in = |tasks: &[TaskReading], id| tasks.binary_search_by_key(&id, |task| task.id).is_ok();
-    let is_open = |id| [&living, &unknown, &held].into_iter().any(|tasks| is_in(tasks, id));
-    let mut closed = Vec::new();
-    let _ = closed.try_reserve_exact(ended.len());
-    for task in ended.iter().filter_map(|ended| after_the_end(ended, &mut items)) {
-        if !is_open(task.id) {
-            reserve::push(&mut closed, task);
+    // `tasks` has room for the others, if there was memory for it.
+    for task in &unknown {
+        reserve::push(&mut tasks, *task);
+    }
+    for task in held.iter().rev() {
+        reserve::push(&mut tasks, *task);
+    }
+    for ended in &ended {
+        let Some(task) = after_the_end(ended, &mut items) else { continue };
+        let is_open =
+            [&tasks[..living], &unknown, &held].into_iter().any(|open| is_in(open, task.id));
+        if !is_open {
+            reserve::push(&mut tasks, task);
         }
     }
     let is_still = rows_still && folds.is_unchanged();
     Reading {
+        tasks,
         living,
-        unknown,
-        held,
         open_sums,
-        closed,
         items,
         sites,
         retained,
@@ -201,6 +218,7 @@ fn attempt() -> Reading {
         variables: reserve::rows(variable::read(), Some),
         variable_sites: reserve::rows(VariableSite::all(), |site| Some(site.read())),
         hand_overs: reserve::rows(cross_frees::read(), Some),
+        stacks: stacks::read(),
         unlisted,
         is_still,
     }

@@ -8,8 +8,11 @@ pub(crate) mod collector;
 pub(crate) mod monitor;
 pub(crate) mod open_tasks;
 pub(crate) mod rows;
+mod sharing;
 
-use serde::{Deserialize, Serialize};
+use std::{fmt, sync::Arc};
+
+use serde::{Deserialize, Serialize, Serializer};
 
 #[cfg(feature = "report-file")]
 use crate::primitives::reserve;
@@ -17,9 +20,9 @@ use crate::{
     await_points::Program,
     model::{
         AwaitPoint, AwaitPoints, EventKind, HandOver, Measured, Origin, ProcessMemory,
-        RuntimeMemory, SharedProfile, SiteProfile, TaskEvent, TaskId, TaskMemoryProfile,
-        TaskPerformanceMetrics, TaskType, Timeline, ToolUsage, Trend, VariableProfile,
-        VariableSiteProfile,
+        RuntimeMemory, SharedProfile, SiteProfile, StackProfile, StacksState, TaskEvent, TaskId,
+        TaskMemoryProfile, TaskPerformanceMetrics, TaskType, Timeline, ToolUsage, Trend,
+        VariableProfile, VariableSiteProfile,
     },
 };
 use rows::Tasks;
@@ -34,8 +37,16 @@ use rows::Tasks;
 /// let json = serde_json::to_string(&snapshot).unwrap();
 /// assert_eq!(serde_json::from_str::<MemorySnapshot>(&json).unwrap(), snapshot);
 /// ```
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Deserialize)]
+#[serde(from = "Parts")]
 pub struct MemorySnapshot {
+    /// Shared by all callers that took the snapshot at one time.
+    parts: Arc<Parts>,
+}
+
+/// What a snapshot consists of; its fields are the file format.
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
+struct Parts {
     /// Files that were written before this field existed lack it.
     #[serde(default)]
     origin: Origin,
@@ -67,6 +78,14 @@ pub struct MemorySnapshot {
     await_points: Vec<AwaitPoint>,
     #[serde(default)]
     await_points_measured: AwaitPoints,
+    #[serde(default)]
+    stacks: Vec<StackProfile>,
+    #[serde(default)]
+    stacks_measured: StacksState,
+    #[serde(default)]
+    stack_interval_bytes: u64,
+    #[serde(default)]
+    stack_names_pending: u64,
 }
 
 /// Which rows a snapshot keeps when memory is short.
@@ -85,45 +104,47 @@ impl MemorySnapshot {
         let left_out = |rows: usize| rows as u64;
         let mut tool = self.tool();
         // All tasks that were read, whether or not their rows were made.
-        let tasks = self.tasks.len();
+        let tasks = self.parts.tasks.len();
         let sites = match left {
-            Trim::Sites => reserve::rows(&self.sites, |site| Some(site.clone())),
+            Trim::Sites => reserve::rows(&self.parts.sites, |site| Some(site.clone())),
             Trim::Nothing => Vec::new(),
         };
         let rows = [
             tasks,
-            self.sites.len() - sites.len(),
-            self.variables.len(),
-            self.variable_sites.len(),
-            self.hand_overs.len(),
-            self.trends.len(),
-            self.timeline.process.len() + self.timeline.sites.len(),
-            self.events.len(),
-            self.shared.len(),
-            self.await_points.len(),
+            self.parts.sites.len() - sites.len(),
+            self.parts.variables.len(),
+            self.parts.variable_sites.len(),
+            self.parts.hand_overs.len(),
+            self.parts.trends.len(),
+            self.parts.timeline.process.len() + self.parts.timeline.sites.len(),
+            self.parts.events.len(),
+            self.parts.shared.len(),
+            self.parts.await_points.len(),
+            self.parts.stacks.len(),
         ];
         tool.rows_left_out =
-            self.tool.rows_left_out.saturating_add(sum(rows.map(left_out).into_iter()));
-        Self {
-            measured: self.measured,
-            origin: self.origin,
-            is_still: self.is_still,
-            timing_is_off: self.timing_is_off,
-            observed_ns: self.observed_ns,
-            spawned_tasks: self.spawned_tasks,
-            active_tasks: self.active_tasks,
-            peak_concurrent_tasks: self.peak_concurrent_tasks,
-            process: self.process,
-            runtime: self.runtime,
+            self.parts.tool.rows_left_out.saturating_add(sum(rows.map(left_out).into_iter()));
+        Parts {
+            measured: self.parts.measured,
+            origin: self.parts.origin,
+            is_still: self.parts.is_still,
+            timing_is_off: self.parts.timing_is_off,
+            observed_ns: self.parts.observed_ns,
+            spawned_tasks: self.parts.spawned_tasks,
+            active_tasks: self.parts.active_tasks,
+            peak_concurrent_tasks: self.parts.peak_concurrent_tasks,
+            process: self.parts.process,
+            runtime: self.parts.runtime,
             tool,
             sites,
-            ..Self::empty()
+            ..Parts::empty()
         }
+        .into()
     }
 
     /// The process that this is a snapshot of.
     pub fn origin(&self) -> Origin {
-        self.origin
+        self.parts.origin
     }
 
     /// Where tasks wait: one row for each chain of `.await`s at which tasks wait, largest live
@@ -133,7 +154,7 @@ impl MemorySnapshot {
     /// [`await_points_measured`](Self::await_points_measured). Tasks whose last poll ended before
     /// it was switched on are in no row.
     pub fn await_points(&self) -> &[AwaitPoint] {
-        &self.await_points
+        &self.parts.await_points
     }
 
     /// Whether it is known where tasks wait, and if not, why.
@@ -146,12 +167,12 @@ impl MemorySnapshot {
     /// assert!(snapshot.await_points().is_empty());
     /// ```
     pub fn await_points_measured(&self) -> &AwaitPoints {
-        &self.await_points_measured
+        &self.parts.await_points_measured
     }
 
     /// Where a task of this snapshot waits; `None` where that is not known.
     pub fn await_point_of(&self, task: &TaskMemoryProfile) -> Option<&AwaitPoint> {
-        self.await_points.get(usize::try_from(task.await_point?).ok()?)
+        self.parts.await_points.get(usize::try_from(task.await_point?).ok()?)
     }
 
     /// The program that ran: the file in which the [vtables of its
@@ -167,87 +188,87 @@ impl MemorySnapshot {
     /// }
     /// ```
     pub fn program(&self) -> Option<&Program> {
-        self.program.as_ref()
+        self.parts.program.as_ref()
     }
 
     /// Nanoseconds from the start of tracking to this snapshot.
     pub(crate) fn observed_ns(&self) -> u64 {
-        self.observed_ns
+        self.parts.observed_ns
     }
 
     /// Whether sizes are measured, and if not, why. Numbers of tasks and polls are counted in any
     /// case.
     pub fn measured(&self) -> Measured {
-        self.measured
+        self.parts.measured
     }
 
     /// Whether the snapshot is consistent: no task ended while it was read, so all sums are exact
     /// to the byte. Otherwise each task is still counted once, but the totals of tasks that ended
     /// at that moment may be missing.
     pub fn is_still(&self) -> bool {
-        self.is_still
+        self.parts.is_still
     }
 
     /// Tasks created so far, without the unannotated ones.
     pub fn spawned_task_count(&self) -> u64 {
-        self.spawned_tasks
+        self.parts.spawned_tasks
     }
 
     /// Tasks that have not completed, been cancelled or panicked, without the unannotated ones.
     pub fn active_task_count(&self) -> usize {
-        usize::try_from(self.active_tasks).unwrap_or(usize::MAX)
+        usize::try_from(self.parts.active_tasks).unwrap_or(usize::MAX)
     }
 
     /// The most tasks that were ever alive at one time, without the unannotated ones.
     pub fn peak_concurrent_tasks(&self) -> usize {
-        usize::try_from(self.peak_concurrent_tasks).unwrap_or(usize::MAX)
+        usize::try_from(self.parts.peak_concurrent_tasks).unwrap_or(usize::MAX)
     }
 
     /// Bytes of all allocations that tracked tasks have made so far.
     pub fn total_memory_bytes(&self) -> u64 {
-        self.process.tracked_allocated_bytes
+        self.parts.process.tracked_allocated_bytes
     }
 
     /// Bytes that tracked tasks, living and ended, have allocated and that are not yet freed.
     pub fn live_memory_bytes(&self) -> u64 {
-        self.process.tracked_bytes
+        self.parts.process.tracked_bytes
     }
 
     /// How many allocations tracked tasks have made so far.
     pub fn total_allocations(&self) -> u64 {
-        sum(self.sites.iter().map(|site| site.allocation_count))
+        sum(self.parts.sites.iter().map(|site| site.allocation_count))
     }
 
     /// Of the bytes that ended tasks allocated, the share that was freed again, in percent; 100
     /// when nothing outlived its task.
     pub fn memory_efficiency_percent(&self) -> f64 {
-        if !self.measured.is_yes() {
+        if !self.parts.measured.is_yes() {
             return f64::NAN;
         }
-        let allocated = sum(self.sites.iter().map(|site| site.ended_allocated_bytes));
-        let retained = sum(self.sites.iter().map(|site| site.retained_bytes));
+        let allocated = sum(self.parts.sites.iter().map(|site| site.ended_allocated_bytes));
+        let retained = sum(self.parts.sites.iter().map(|site| site.retained_bytes));
         if retained == 0 { 100.0 } else { 100.0 * (1.0 - ratio(retained, allocated).min(1.0)) }
     }
 
     /// How the tasks of one kind performed, over all their sites.
     pub fn get_task_metrics(&self, task_type: TaskType) -> TaskPerformanceMetrics {
         let is_of = move |site: &&SiteProfile| site.task_type == task_type && site.is_annotated;
-        let sites = || self.sites.iter().filter(is_of);
+        let sites = || self.parts.sites.iter().filter(is_of);
         let sum = |field: fn(&SiteProfile) -> u64| sum(sites().map(field));
         let (task_count, completed) = (sum(|site| site.spawned), sum(|site| site.completed));
         let peak_bytes = sites().map(|site| site.peak_bytes).max().unwrap_or(0);
-        let mib = |bytes: f64| if self.measured.is_yes() { bytes / MIB } else { f64::NAN };
+        let mib = |bytes: f64| if self.parts.measured.is_yes() { bytes / MIB } else { f64::NAN };
         TaskPerformanceMetrics {
             task_count,
             avg_memory_mb: mib(ratio(sum(|site| site.peak_sum_bytes), task_count)),
             peak_memory_mb: mib(float(peak_bytes)),
             completion_rate_percent: 100.0 * ratio(completed, task_count).min(1.0),
-            avg_wait_time_ms: if self.timing_is_off {
+            avg_wait_time_ms: if self.parts.timing_is_off {
                 f64::NAN
             } else {
                 ratio(sum(|site| site.wait_sum_ns), sum(|site| site.waits_timed)) / 1e6
             },
-            throughput_per_sec: ratio(completed, self.observed_ns) * 1e9,
+            throughput_per_sec: ratio(completed, self.parts.observed_ns) * 1e9,
         }
     }
 
@@ -261,7 +282,7 @@ impl MemorySnapshot {
     /// The rows are made when they are first needed: by this call, or by anything else that shows
     /// them. Their memory is charged to the thread that does so, outside every task.
     pub fn tasks(&self) -> &[TaskMemoryProfile] {
-        self.tasks.rows()
+        self.parts.tasks.rows()
     }
 
     /// The task with this id, if it lives or its row is still kept.
@@ -271,40 +292,40 @@ impl MemorySnapshot {
 
     /// One row for each place in the code (and name) that made tasks, largest live bytes first.
     pub fn sites(&self) -> &[SiteProfile] {
-        &self.sites
+        &self.parts.sites
     }
 
     /// The sites whose tasks have this name: several where the same name was given at several
     /// places.
     pub fn sites_named(&self, name: &str) -> impl Iterator<Item = &SiteProfile> {
-        self.sites.iter().filter(move |site| site.name == name)
+        self.parts.sites.iter().filter(move |site| site.name == name)
     }
 
     /// The whole, and its tracked and untracked parts.
     pub fn process(&self) -> ProcessMemory {
-        self.process
+        self.parts.process
     }
 
     /// The live variables that `track_var!` registered, the largest first. Then, for each place and
     /// type, the last one that has ended or could not be followed.
     pub fn variables(&self) -> &[VariableProfile] {
-        &self.variables
+        &self.parts.variables
     }
 
     /// One row for each `track_var!` and type of variable, largest live bytes first.
     pub fn variable_sites(&self) -> &[VariableSiteProfile] {
-        &self.variable_sites
+        &self.parts.variable_sites
     }
 
     /// Cross-task frees: which site frees what another allocated, most bytes first.
     pub fn hand_overs(&self) -> &[HandOver] {
-        &self.hand_overs
+        &self.parts.hand_overs
     }
 
     /// How live bytes changed from snapshot to snapshot, for the largest sites and the largest
     /// living tasks.
     pub fn trends(&self) -> &[Trend] {
-        &self.trends
+        &self.parts.trends
     }
 
     /// How live bytes of the process and of the largest sites have changed since the start.
@@ -312,7 +333,7 @@ impl MemorySnapshot {
     /// Points are taken at snapshots and, from `init` on, about once a second while something
     /// happens. The distance between points grows with time, so that their number stays bounded.
     pub fn timeline(&self) -> &Timeline {
-        &self.timeline
+        &self.parts.timeline
     }
 
     /// The latest events, in order: the last 512 creations and ends of tasks, the last 64 large
@@ -322,36 +343,82 @@ impl MemorySnapshot {
     /// they are dropped, and [`ToolUsage::ring_events_dropped`] counts the dropped ones. No sum and
     /// no count depends on them.
     pub fn events(&self) -> &[TaskEvent] {
-        &self.events
+        &self.parts.events
     }
 
     /// The long polls among the events. A long poll is a timed poll that took at least
     /// [`Builder::long_poll`](crate::Builder::long_poll), and kept its worker from other tasks for
     /// that time.
     pub fn long_polls(&self) -> impl Iterator<Item = &TaskEvent> {
-        self.events.iter().filter(|event| event.kind == EventKind::LongPoll)
+        self.parts.events.iter().filter(|event| event.kind == EventKind::LongPoll)
     }
 
     /// What was allocated in [`shared`](crate::async_memory::shared) scopes: one row a name,
     /// largest live bytes first.
     pub fn shared(&self) -> &[SharedProfile] {
-        &self.shared
+        &self.parts.shared
+    }
+
+    /// Where the code allocates: the call stacks with the most live bytes, the largest first. All
+    /// their bytes are estimates from samples.
+    ///
+    /// At most 100 stacks are kept, and [`ToolUsage::stacks_left_out`] counts the others. Why there
+    /// are none says [`stacks_measured`](Self::stacks_measured).
+    pub fn stacks(&self) -> &[StackProfile] {
+        &self.parts.stacks
+    }
+
+    /// Whether call stacks are sampled, and if not, why. There are none either where sizes are not
+    /// [measured](Self::measured).
+    pub fn stacks_measured(&self) -> StacksState {
+        self.parts.stacks_measured
+    }
+
+    /// The mean number of allocated bytes between two samples of a stack, at the time of the
+    /// snapshot; 0 if none are taken. Each sample counts with the mean that was valid for it.
+    pub fn stack_interval_bytes(&self) -> u64 {
+        self.parts.stack_interval_bytes
+    }
+
+    /// Functions in [`stacks`](Self::stacks) whose names are being looked up. That happens on a
+    /// thread of memscope's own, so a later snapshot has them.
+    pub fn stack_names_pending(&self) -> u64 {
+        self.parts.stack_names_pending
     }
 
     /// What the async runtime itself holds.
     pub fn runtime(&self) -> RuntimeMemory {
-        self.runtime
+        self.parts.runtime
     }
 
     /// What memscope itself costs, and what it had to give up.
     pub fn tool(&self) -> ToolUsage {
-        let rows_left_out = self.tool.rows_left_out.saturating_add(self.tasks.left_out());
-        ToolUsage { rows_left_out, ..self.tool }
+        let rows_left_out =
+            self.parts.tool.rows_left_out.saturating_add(self.parts.tasks.left_out());
+        ToolUsage { rows_left_out, ..self.parts.tool }
     }
 
     /// Seconds from the start of tracking to this snapshot.
     pub fn observed_seconds(&self) -> f64 {
-        float(self.observed_ns) / 1e9
+        float(self.parts.observed_ns) / 1e9
+    }
+}
+
+impl From<Parts> for MemorySnapshot {
+    fn from(parts: Parts) -> Self {
+        Self { parts: Arc::new(parts) }
+    }
+}
+
+impl Serialize for MemorySnapshot {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.parts.serialize(serializer)
+    }
+}
+
+impl fmt::Debug for MemorySnapshot {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.parts.fmt(f)
     }
 }
 

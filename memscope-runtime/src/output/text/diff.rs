@@ -4,6 +4,7 @@ use std::fmt;
 
 use super::{
     MOST_ROWS, NAME_COLUMNS, NONE, PLACE_COLUMNS, folder, more, place,
+    stacks::{FUNCTIONS, FUNCTIONS_OF_LONG, NO_TASK, code},
     table::{Column, Table},
 };
 use crate::{
@@ -51,6 +52,9 @@ impl fmt::Display for SnapshotDiff {
         }
         if !self.variable_sites.is_empty() {
             self.variable_table(f)?;
+        }
+        if !self.stacks.is_empty() {
+            self.stack_table(f)?;
         }
         if self.rows_left_out != 0 {
             writeln!(f, "{} rows left out for want of memory", count(self.rows_left_out))?;
@@ -123,6 +127,52 @@ impl SnapshotDiff {
     }
 }
 
+impl SnapshotDiff {
+    #[inline]
+    fn stack_table(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut table = Table::new(&[
+            Column::Left("ROW"),
+            Column::Right("LIVE"),
+            Column::Right("±"),
+            Column::Right("ALLOCATED"),
+            Column::Right("±"),
+            Column::Left("SITE"),
+            Column::Left("CODE"),
+        ]);
+        let most = if f.alternate() { usize::MAX } else { MOST_ROWS };
+        let functions = if f.alternate() { FUNCTIONS_OF_LONG } else { FUNCTIONS };
+        // A change that the estimates do not show is none.
+        let estimate = |is_change: bool, change: i64, error: u64| {
+            if is_change {
+                [format!("≈ {}", bytes(change)), HumanBytes(error).to_string()]
+            } else {
+                [NONE.to_owned(), NONE.to_owned()]
+            }
+        };
+        for row in self.stacks.iter().take(most) {
+            let [live, live_error] =
+                estimate(row.is_live_change(), row.live_bytes, row.live_error_bytes);
+            let [allocated, allocated_error] =
+                estimate(row.is_allocated_change(), row.allocated_bytes, row.allocated_error_bytes);
+            let site = row.site.as_ref();
+            table.push(vec![
+                row.presence.to_string(),
+                live,
+                live_error,
+                allocated,
+                allocated_error,
+                site.map_or_else(
+                    || if row.is_untracked { NO_TASK } else { NONE }.to_owned(),
+                    |it| cell(&it.name, NAME_COLUMNS),
+                ),
+                code(&row.frames, functions),
+            ]);
+        }
+        write!(f, "\nwhere the code allocates (estimates)\n{table}")?;
+        write!(f, "{}", more(self.stacks.len(), most, "stacks"))
+    }
+}
+
 impl fmt::Display for Presence {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(match self {
@@ -149,4 +199,35 @@ fn bytes(change: i64) -> String {
 #[inline]
 fn number(change: i64) -> String {
     signed(change, count(change.unsigned_abs()))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use crate::analysis::fixture;
+
+    #[test]
+    fn stacks_that_changed_are_shown_with_how_sure_that_is() {
+        let snapshot = |mib: u64, samples: u64| {
+            fixture::snapshot(&json!({
+                "stacks": [{
+                    "frames": [
+                        { "function": "shop::cache::Cache<K,V>::insert", "address": 1 }, { "function": "main", "address": 2 },
+                    ],
+                    "is_untracked": true, "live_bytes": mib << 20, "allocated_bytes": 800 << 20, "live_samples": samples, "samples": 400,
+                }],
+                "stacks_measured": "on", "stack_interval_bytes": 2 << 20,
+            }))
+        };
+        let shown = snapshot(800, 400).diff(&snapshot(200, 100)).to_string();
+        let expected = "
+where the code allocates (estimates)
+ROW          LIVE         ±  ALLOCATED  ±  SITE       CODE
+     ≈ +600.0 MiB  96.2 MiB          ·  ·  (no task)  shop::cache::Cache::insert ← … 1 library frame
+";
+        assert!(shown.ends_with(expected), "{shown}");
+        let same = snapshot(210, 105).diff(&snapshot(200, 100)).to_string();
+        assert!(!same.contains("where the code"), "{same}");
+    }
 }

@@ -12,6 +12,7 @@ mod highlights;
 mod futures;
 mod shared_owners;
 mod sites;
+mod stacks;
 mod tasks;
 mod variables;
 
@@ -59,6 +60,7 @@ impl fmt::Display for MemorySnapshot {
             self.task_table(f)?;
         }
         self.await_point_table(f)?;
+        self.stack_table(f)?;
         self.shared_table(f)?;
         self.variable_tables(f)?;
         self.future_list(f)?;
@@ -145,6 +147,7 @@ impl MemorySnapshot {
             (tool.tasks_in_other, "tasks of sites past the limit (in `(other)`)"),
             (tool.events_dropped, "rows dropped"),
             (tool.tasks_without_record, "tasks untracked for want of memory"),
+            (tool.stacks_dropped, "samples of call stacks dropped"),
             (tool.await_points_refused, "polls whose await point had no room"),
             (
                 tool.rows_left_out.saturating_add(reserve::left_out()),
@@ -152,6 +155,8 @@ impl MemorySnapshot {
             ),
             (tool.owner_words_refused, "frees of blocks whose owner's word was written over"),
             (tool.owner_slots_refused, "large blocks untracked for want of memory"),
+            (tool.names_left_out, "functions without a name, as there were too many"),
+            (tool.names_awaited, "names being looked up, for the next report"),
         ];
         for (number, what) in lost.iter().filter(|(number, _)| *number != 0) {
             write!(f, "; {} {what}", count(*number))?;

@@ -5,6 +5,7 @@
 //! thread ends by itself when nothing has happened for a while, and is started again when something
 //! does. It needs no memory from the program's heap.
 
+pub(crate) mod points;
 pub(crate) mod series;
 pub(crate) mod recent;
 pub(crate) mod timeline;
@@ -14,6 +15,7 @@ use std::{ffi::CStr, panic::catch_unwind, thread, time::Duration};
 use super::{
     capture::Reading,
     collector::{
+        points::{Amounts, Points},
         recent::{Kept, Recent},
         timeline::{Gathering, Samples},
     },
@@ -24,9 +26,10 @@ use crate::{
     config::{self, ENABLED},
     model::EventKind,
     primitives::{
-        Lock, Pending, clock, fork_lock, order, pending_starts, reserve,
+        Lock, Pending, clock, fork_lock, order, pending_starts,
         sync::{AtomicU32, Ordering},
     },
+    symbols,
 };
 
 /// How many life-cycle events are kept.
@@ -77,39 +80,55 @@ static GATHERING: Lock<()> = Lock::new((), fork_lock::as_it_is);
 /// The memory of the history, which is a static.
 pub(crate) const OWN_BYTES: u64 = size_of::<History>() as u64;
 
-/// The copy of the history that a snapshot takes.
+/// What a snapshot takes out of the history.
 #[derive(Debug)]
 pub(crate) struct Collected {
-    /// Exactly one.
-    pub(crate) samples: Vec<Samples>,
-    /// In the order in which they happened.
-    pub(crate) events: Vec<Kept>,
+    pub(crate) points: Points,
     pub(crate) taken: u64,
     pub(crate) dropped: u64,
 }
 
-/// Drains all rings, takes a sample of this reading, and returns a copy of the history. Must be
-/// called inside `exempt`. Returns `None` if another thread held the history for a second.
+/// How often a copy is tried while others add to the history.
+const ATTEMPTS: usize = 4;
+
+/// Drains all rings, takes a sample of this reading, and copies what the history has. Must be
+/// called inside `exempt`. Returns `None` if another thread held the history for a second, or if
+/// there is no memory.
 pub(crate) fn collect(reading: &Reading) -> Option<Collected> {
-    let mut events = reserve::list(LIVES + 2 * RARE)?;
-    // On the heap at once, because a thread's stack may be small.
-    let mut samples = reserve::list(1)?;
-    let taken = {
+    let mut amounts = {
         let mut history = HISTORY.lock_for_a_while()?;
         history.drain();
         history.samples.take(reading, clock::now_ns());
-        for kept in [history.lives.get(), history.large_blocks.get(), history.long_polls.get()] {
-            events.extend_from_slice(kept);
-        }
-        samples.extend_from_slice(std::slice::from_ref(&history.samples));
-        history.taken
+        history.amounts()
     };
-    order::by_key(&mut events, Kept::age);
-    let dropped = thread_ring::dropped();
-    Some(Collected { samples, events, taken, dropped })
+    for _ in 0..ATTEMPTS {
+        // Without the lock, because it allocates.
+        let mut points = Points::with_room(amounts)?;
+        let history = HISTORY.lock_for_a_while()?;
+        amounts = history.amounts();
+        if !points.fits(amounts) {
+            // Another snapshot or a round of the collector came between.
+            drop(history);
+            continue;
+        }
+        history.samples.copy_to(&mut points);
+        for kept in [history.lives.get(), history.large_blocks.get(), history.long_polls.get()] {
+            points.events.extend_from_slice(kept);
+        }
+        let taken = history.taken;
+        drop(history);
+        order::by_key(&mut points.events, Kept::age);
+        return Some(Collected { points, taken, dropped: thread_ring::dropped() });
+    }
+    None
 }
 
 impl History {
+    fn amounts(&self) -> Amounts {
+        let lists = [self.lives.get(), self.large_blocks.get(), self.long_polls.get()];
+        Amounts { events: lists.map(<[Kept]>::len).iter().sum(), ..self.samples.amounts() }
+    }
+
     /// Returns whether there was any event, and the largest number of events in one ring.
     fn drain(&mut self) -> (bool, u32) {
         let before = self.taken;
@@ -265,6 +284,7 @@ impl Background for Collector {
 fn run(state: u32) {
     let rounds = || {
         while STATE.load(Ordering::Relaxed) == state {
+            let _ = symbols::want_if_waiting();
             match one_round() {
                 Some(pause) => thread::sleep(pause),
                 None => break,

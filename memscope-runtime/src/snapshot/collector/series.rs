@@ -39,7 +39,7 @@ pub(super) struct Level {
 }
 
 /// The series of one kind, and the tables that match the levels of a sample with them.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 pub(super) struct Group {
     series: [Series; SERIES],
     /// A hash table from a key to the index of its series + 1.
@@ -74,7 +74,7 @@ impl Group {
     }
 
     pub(super) fn forget(&mut self) {
-        for series in &mut self.series {
+        for series in self.known_mut() {
             series.key = 0;
         }
     }
@@ -83,8 +83,13 @@ impl Group {
         self.series.iter().filter(|series| series.key != 0)
     }
 
+    /// NOTE: empty series are not written. So their pages are not resident until they are needed.
+    fn known_mut(&mut self) -> impl Iterator<Item = &mut Series> {
+        self.series.iter_mut().filter(|series| series.key != 0)
+    }
+
     pub(super) fn halve(&mut self) {
-        for series in self.series.iter_mut().filter(|series| series.key != 0) {
+        for series in self.known_mut() {
             for place in 0..POINTS / 2 {
                 series.points[place] = series.points[2 * place + 1];
             }
@@ -98,9 +103,9 @@ impl Group {
         self.table.fill(0);
         for index in 0..SERIES {
             let series = &mut self.series[index];
-            // A sample that came too early is replaced.
-            series.len = series.len.min(place);
             if series.key != 0 {
+                // A sample that came too early is replaced.
+                series.len = series.len.min(place);
                 let slot = self.slot(self.series[index].key);
                 self.table[slot] = (index + 1).to_le_bytes()[0];
             }
@@ -138,7 +143,7 @@ impl Group {
     /// Drops the series that got no point, and gives their room, and that of smaller ones, to the
     /// largest new levels.
     pub(super) fn end(&mut self, place: usize) {
-        for series in self.series.iter_mut().filter(|series| series.len != place + 1) {
+        for series in self.known_mut().filter(|series| series.len != place + 1) {
             series.key = 0;
         }
         let new = &mut self.new[..self.new_len];

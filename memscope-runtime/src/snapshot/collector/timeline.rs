@@ -5,26 +5,24 @@
 //! distance. So a second and a month take the same memory. Nothing in here needs memory from the
 //! program's heap.
 
-use super::series::{Group, Level, NO_LEVEL, POINTS, Point, SERIES, Series, hash};
+use super::{
+    points::{self, Amounts, Points},
+    series::{Group, Level, NO_LEVEL, POINTS, Point, SERIES, Series, hash},
+};
 use crate::{
     accounting::{Site, site},
-    model::{ProcessPoint, TaskId, Trend, TrendPoint, timeline::Timeline},
-    primitives::reserve,
+    model::{ProcessPoint, TrendPoint},
     snapshot::{
         capture::{Reading, TaskReading},
         live_sample::{self, LiveSample},
-        rows::SiteNames,
     },
 };
-
-/// The points of a [`Trend`].
-const TREND_POINTS: usize = 16;
 
 /// The samples of the process, the sites and the tasks.
 ///
 /// All of it is zero at the start. So, as a static, it takes no room in the program's file, and no
 /// page of memory until it is used.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 pub(crate) struct Samples {
     times: [u64; POINTS],
     process: [Process; POINTS],
@@ -79,7 +77,7 @@ impl Samples {
                 site.level.add(open.live_bytes, open.counters.allocated_bytes);
             }
         }
-        for TaskReading { id, tally, record, live_bytes, .. } in &reading.living {
+        for TaskReading { id, tally, record, live_bytes, .. } in reading.living() {
             let point =
                 Point { live_bytes: *live_bytes, allocated_bytes: tally.counters.allocated_bytes };
             self.tasks.note(place, id.as_u64(), record.counted_site.index(), point);
@@ -161,50 +159,38 @@ impl Samples {
         self.tasks.end(place);
     }
 
-    /// The timeline as a snapshot shows it.
-    pub(crate) fn timeline(&self, names: &SiteNames) -> Timeline {
+    /// How many points and series there are.
+    pub(super) fn amounts(&self) -> Amounts {
+        let sites = self.sites.known().map(|site| site.len - site.first);
+        let tasks = self.tasks.known().map(|task| points::shown(task.len - task.first));
+        let (series, points) =
+            sites.chain(tasks).fold((0, 0), |(series, sum), points| (series + 1, sum + points));
+        Amounts { process: self.len, series, points, events: 0 }
+    }
+
+    /// Copies all points. Allocates nothing if there is room for as many as `amounts` says.
+    pub(super) fn copy_to(&self, points: &mut Points) {
         let process = self.times.iter().zip(&self.process).take(self.len);
-        Timeline {
-            process: process
-                .map(|(at_ns, Process { tracked, untracked })| ProcessPoint {
-                    at_ns: *at_ns,
-                    tracked_bytes: *tracked,
-                    untracked_bytes: *untracked,
-                    whole_bytes: tracked + untracked,
-                })
-                .collect(),
-            sites: reserve::rows(self.sites.known(), |site| self.trend(site, None, 1, names)),
+        points.add_process(process.map(|(at_ns, Process { tracked, untracked })| ProcessPoint {
+            at_ns: *at_ns,
+            tracked_bytes: *tracked,
+            untracked_bytes: *untracked,
+            whole_bytes: tracked + untracked,
+        }));
+        for site in self.sites.known() {
+            points.add_site(site.site, self.points_of(site));
+        }
+        for task in self.tasks.known() {
+            points.add_task(task.key, task.site, self.points_of(task));
         }
     }
 
-    /// The sites and the tasks, with fewer points.
-    pub(crate) fn trends(&self, names: &SiteNames) -> Vec<Trend> {
-        let sites = self.sites.known().map(|series| (series, None));
-        let tasks = self.tasks.known().map(|series| (series, TaskId::new(series.key)));
-        reserve::rows(sites.chain(tasks), |(series, task)| {
-            let step = (series.len - series.first).div_ceil(TREND_POINTS);
-            self.trend(series, task, step, names)
-        })
-    }
-
-    /// Takes one in `step` points, always with the last one.
-    fn trend(
-        &self,
-        series: &Series,
-        task: Option<TaskId>,
-        step: usize,
-        names: &SiteNames,
-    ) -> Option<Trend> {
-        let place = names.get(series.site)?;
-        let first = series.first + (series.len - series.first - 1) % step;
-        let point = |place: usize| TrendPoint {
+    fn points_of(&self, series: &Series) -> impl ExactSizeIterator<Item = TrendPoint> {
+        (series.first..series.len).map(|place| TrendPoint {
             at_ns: self.times[place],
             live_bytes: series.points[place].live_bytes,
             allocated_bytes: series.points[place].allocated_bytes,
-        };
-        let points: Vec<TrendPoint> = (first..series.len).step_by(step).map(point).collect();
-        reserve::spend(points.len() * size_of::<TrendPoint>());
-        Some(Trend { task, place, points })
+        })
     }
 }
 

@@ -21,11 +21,11 @@ pub(crate) fn await_points(
     let mut by_node: HashMap<u32, Vec<&TaskReading>> = HashMap::new();
     if reserve::is_short() {
         // How many rows there would be is not known without memory for them.
-        let waits = reading.living.iter().any(|task| task.record.await_point != 0);
+        let waits = reading.living().iter().any(|task| task.record.await_point != 0);
         reserve::leave_out(u64::from(waits));
         return (Vec::new(), HashMap::new());
     }
-    for task in reading.living.iter().filter(|task| task.record.await_point != 0) {
+    for task in reading.living().iter().filter(|task| task.record.await_point != 0) {
         let node = task.record.await_point;
         if by_node.contains_key(&node) || reserve::room(&mut by_node) {
             reserve::push(by_node.entry(node).or_default(), task);

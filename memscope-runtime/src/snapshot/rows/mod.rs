@@ -6,6 +6,7 @@ pub(crate) mod cross_frees;
 pub(crate) mod variables;
 pub(crate) mod process;
 pub(crate) mod sites;
+mod stacks;
 #[cfg(feature = "layout")]
 mod await_points;
 mod tasks;
@@ -20,6 +21,7 @@ pub(crate) use events::events;
 pub(crate) use process::{process, runtime, shared};
 pub(crate) use site_names::SiteNames;
 pub(crate) use sites::sites;
+pub(crate) use stacks::stacks;
 pub(crate) use tasks::Tasks;
 pub(crate) use variables::{variable_sites, variables};
 

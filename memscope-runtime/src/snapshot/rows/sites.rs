@@ -21,13 +21,21 @@ use crate::{
 /// values.
 const MACHINE_BYTES: usize = 4 << 10;
 
-/// One row a site: the sums over its closed tasks, with the open ones added.
-pub(crate) fn sites(reading: &Reading, measured: bool, now_ns: u64) -> Vec<SiteProfile> {
+/// One row a site: the sums over its closed tasks, with the open ones added. Beside each row: the
+/// index of its site.
+pub(crate) fn sites(
+    reading: &Reading,
+    measured: bool,
+    now_ns: u64,
+) -> (Vec<SiteProfile>, Vec<u32>) {
     let mut rows: Vec<SiteProfile> = Vec::new();
+    let mut indices: Vec<u32> = Vec::new();
     let mut places: HashMap<u32, usize> = HashMap::new();
     let _ = (rows.try_reserve_exact(reading.sites.len()), places.try_reserve(reading.sites.len()));
     for site in &reading.sites {
-        if reserve::room(&mut places) && reserve::has_room(&mut rows) {
+        if reserve::room(&mut places) && reserve::grow(&mut indices) && reserve::has_room(&mut rows)
+        {
+            indices.push(site.site.index());
             places.insert(site.site.index(), rows.len());
             let row = row(site);
             let lists = [&row.peak_histogram, &row.poll_histogram, &row.idle_histogram];
@@ -65,10 +73,10 @@ pub(crate) fn sites(reading: &Reading, measured: bool, now_ns: u64) -> Vec<SiteP
             row.forget_sizes();
         }
     }
-    order::by(&mut rows, |a, b| {
+    order::both_by(&mut rows, &mut indices, |a, b| {
         (b.live_bytes, b.allocated_bytes, &a.name).cmp(&(a.live_bytes, a.allocated_bytes, &b.name))
     });
-    rows
+    (rows, indices)
 }
 
 fn row(reading: &SiteReading) -> SiteProfile {

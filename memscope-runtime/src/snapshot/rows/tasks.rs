@@ -44,13 +44,7 @@ impl Tasks {
         await_points: HashMap<u32, u32>,
         measured: bool,
     ) -> Self {
-        let (mut tasks, items) = (mem::take(&mut reading.living), mem::take(&mut reading.items));
-        // `living` has room for them, if there was memory for it.
-        let unknown = reading.unknown.drain(..);
-        let ended = reading.held.drain(..).rev().chain(reading.closed.drain(..));
-        for task in unknown.chain(ended) {
-            reserve::push(&mut tasks, task);
-        }
+        let (tasks, items) = (mem::take(&mut reading.tasks), mem::take(&mut reading.items));
         let read = Read { tasks, items, await_points, measured };
         Self { rows: Once::new(), read: Lock::new(Some(Arc::new(read)), fork_lock::as_it_is) }
     }

@@ -1,0 +1,159 @@
+//! Counts each thread's allocated bytes down to its next sampled block.
+//!
+//! PERF: the hot path subtracts and tests the sign. All else happens out of line.
+
+use std::cell::Cell;
+
+use super::{charge, current::HERE};
+use crate::{
+    accounting::{
+        Owner, Tally,
+        block_layout::{self, FRONT},
+        owner_word::OwnerWord,
+        stacks,
+    },
+    primitives::{
+        poisson,
+        sync::{AtomicU64, Ordering},
+    },
+};
+
+/// Bytes after which a thread looks again whether stacks are sampled, while they are not.
+const PAUSE: i64 = 16 << 20;
+
+/// A thread's distance to its next sample.
+pub(super) struct Countdown {
+    /// Bytes before the next sample point. Negative: the last block contains one, or the thread has
+    /// drawn no distance yet.
+    left: Cell<i64>,
+    /// The mean that the distance was drawn with; 0: none was drawn.
+    mean: Cell<u64>,
+    /// The state of the random numbers; 0: none yet.
+    random: Cell<u64>,
+    /// A sample is being taken: what a signal handler allocates meanwhile is not sampled.
+    is_sampling: Cell<bool>,
+}
+
+impl Countdown {
+    pub(super) const fn new() -> Self {
+        Self {
+            left: Cell::new(0),
+            mean: Cell::new(0),
+            random: Cell::new(0),
+            is_sampling: Cell::new(false),
+        }
+    }
+
+    /// Counts allocated bytes. Returns whether [`sample`] must be called for them.
+    #[inline]
+    #[must_use]
+    fn take(&self, bytes: usize) -> bool {
+        let left = self.left.get().wrapping_sub(bytes.cast_signed() as i64);
+        self.left.set(left);
+        left < 0
+    }
+
+    /// Draws the next distance. Returns false if no stack is sampled.
+    fn draw(&self) -> bool {
+        static THREADS: AtomicU64 = AtomicU64::new(0);
+        let mean = stacks::interval_bytes();
+        self.mean.set(mean);
+        if mean == 0 {
+            self.left.set(PAUSE);
+            return false;
+        }
+        let state = match self.random.get() {
+            0 => poisson::seed(THREADS.fetch_add(1, Ordering::Relaxed)),
+            state => state,
+        };
+        let state = poisson::next(state);
+        self.random.set(state);
+        self.left.set(poisson::gap(state, mean));
+        true
+    }
+
+    /// Whether the bytes that were just counted contain a sample point. If so, returns the mean of
+    /// the distance that ended there, and draws the next one.
+    fn hit(&self, bytes: usize) -> Option<u64> {
+        // The points of a Poisson process have no memory, so a distance may be drawn at any time.
+        let is_drawn = self.mean.get() != 0;
+        let is_hit = is_drawn || (self.draw() && self.take(bytes));
+        if !is_hit {
+            return None;
+        }
+        let mean = self.mean.get();
+        self.draw();
+        Some(mean)
+    }
+}
+
+/// Counts allocated bytes. Returns whether they must be sampled.
+#[inline]
+#[must_use]
+pub(super) fn take(bytes: usize) -> bool {
+    HERE.with(|here| here.countdown.take(bytes))
+}
+
+/// Has this thread draw its next distance anew, by the settings as they are now.
+pub(crate) fn forget() {
+    HERE.with(|here| {
+        here.countdown.mean.set(0);
+        here.countdown.left.set(0);
+    });
+}
+
+/// For tests: lets this thread draw the same distances on every run.
+pub fn seed(number: u64) {
+    HERE.with(|here| here.countdown.random.set(poisson::seed(number)));
+    forget();
+}
+
+/// Counts the bytes of a new block, or those by which a block has grown from `from` to `to`.
+/// Samples them if they contain a sample point. Returns the owner word that the block gets.
+#[inline]
+pub(super) fn counted(owner: Owner, from: usize, to: usize) -> Owner {
+    let growth = to.saturating_sub(from);
+    if growth != 0 && take(growth) { sample(owner, from, to) } else { owner }
+}
+
+/// Samples bytes that were counted, if they contain a sample point. Returns the owner word that the
+/// block gets.
+#[cold]
+#[inline(never)]
+pub(super) fn sample(owner: Owner, from: usize, to: usize) -> Owner {
+    let Some(mean) = HERE.with(|here| here.countdown.hit(to.saturating_sub(from))) else {
+        return owner;
+    };
+    // What memscope allocates for itself is counted down and not sampled.
+    if owner == Owner::memscope() {
+        return owner;
+    }
+    if HERE.with(|here| here.countdown.is_sampling.replace(true)) {
+        stacks::drop_one();
+        return owner;
+    }
+    let owner = stacks::take(owner, from, to, mean);
+    HERE.with(|here| here.countdown.is_sampling.set(false));
+    owner
+}
+
+/// Charges an inline block that has grown from `from` bytes to its owner. Samples the bytes by
+/// which it has grown, which are counted down.
+///
+/// # Safety
+///
+/// The block must just have been reallocated, with its owner word in front.
+#[cold]
+#[inline(never)]
+pub(super) unsafe fn sample_grown(tally: &'static Tally, block: *mut u8, from: usize) -> *mut u8 {
+    // SAFETY: the caller's contract.
+    let word = unsafe { block_layout::front_word(block) };
+    if tally.recount(from, word.bytes()) {
+        charge::settle(tally, block);
+    }
+    let owner = sample(word.owner(), from, word.bytes());
+    // SAFETY: the inner block begins `FRONT` bytes in front of the block.
+    let inner = unsafe { block.sub(FRONT) };
+    // SAFETY: there is room for the word, as there was for the one before.
+    unsafe { block_layout::write_front(inner, OwnerWord::new(owner, word.bytes())) }
+}

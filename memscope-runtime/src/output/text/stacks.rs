@@ -1,0 +1,287 @@
+//! Where the code allocates: the call stacks with the most live bytes, by estimate.
+
+use std::fmt;
+
+use super::{
+    NAME_COLUMNS, NONE, NOT_MEASURED, number,
+    table::{Column, Table},
+};
+use crate::{
+    analysis::stacks::{Fold, fold},
+    model::{
+        HumanBytes, StackFrame, StackProfile, StacksState,
+        human::{cell, count, path_end},
+    },
+    snapshot::MemorySnapshot,
+};
+
+/// How many stacks are printed; `{:#}` prints all.
+const MOST_STACKS: usize = 5;
+/// How many functions of a stack are printed in its row, and in the long form.
+pub(super) const FUNCTIONS: usize = 3;
+pub(super) const FUNCTIONS_OF_LONG: usize = 5;
+const FUNCTION_COLUMNS: usize = 44;
+pub(super) const NO_TASK: &str = "(no task)";
+/// From this error on, an estimate says no more than that there is something.
+const LARGE_ERROR: f64 = 1.0;
+
+impl MemorySnapshot {
+    /// Prints one row for each stack; the long form prints all its calls below.
+    pub(super) fn stack_table(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        const TITLE: &str = "where the code allocates";
+        if !self.measured().is_yes() {
+            // The first line of the report says why.
+            return Ok(());
+        }
+        match self.stacks_measured() {
+            StacksState::Off | StacksState::Disabled => return Ok(()),
+            StacksState::Unsupported => {
+                return writeln!(
+                    f,
+                    "{TITLE}: {NOT_MEASURED} (on this system a stack is not unwound without a lock; \
+                     on Linux that takes glibc 2.35)\n"
+                );
+            }
+            StacksState::On => {}
+        }
+        let interval = HumanBytes(self.stack_interval_bytes());
+        if self.stacks().is_empty() {
+            // A small program has no sample, and needs no line about that.
+            if !f.alternate() {
+                return Ok(());
+            }
+            return writeln!(f, "{TITLE}: no sample yet; about one in {interval} is taken\n");
+        }
+        let is_long = f.alternate();
+        let most = if is_long { usize::MAX } else { MOST_STACKS };
+        let mut table = Table::new(&[
+            Column::Right("STACK"),
+            Column::Right("LIVE"),
+            Column::Right("±"),
+            Column::Right("SAMPLES"),
+            Column::Right("ALLOCATED"),
+            Column::Left("SITE"),
+            Column::Left("CODE"),
+        ]);
+        for (number, stack) in self.stacks().iter().enumerate().take(most) {
+            table.push(self.stack_row(number, stack, is_long));
+        }
+        writeln!(f, "{TITLE} (estimates: one sample in about {interval})")?;
+        write!(f, "{table}")?;
+        self.more_stacks(f, most)?;
+        match self.stack_names_pending() {
+            0 => {}
+            1 => writeln!(f, "the name of 1 function is being looked up; the next report has it")?,
+            pending => writeln!(
+                f,
+                "the names of {} functions are being looked up; the next report has them",
+                count(pending)
+            )?,
+        }
+        if is_long {
+            for (number, stack) in self.stacks().iter().enumerate() {
+                writeln!(f, "${number}")?;
+                calls(stack, f)?;
+            }
+        }
+        writeln!(f)
+    }
+
+    fn stack_row(&self, number_of_row: usize, stack: &StackProfile, is_long: bool) -> Vec<String> {
+        let site = stack.site.and_then(|site| self.sites().get(site));
+        let site = site.map_or_else(
+            || if stack.is_untracked { NO_TASK } else { NONE }.to_owned(),
+            |site| match stack.task {
+                Some(task) => format!("{} #{task}", cell(&site.name, NAME_COLUMNS)),
+                None => cell(&site.name, NAME_COLUMNS),
+            },
+        );
+        let functions = if is_long { FUNCTIONS_OF_LONG } else { FUNCTIONS };
+        vec![
+            format!("${number_of_row}"),
+            estimate(stack.live_bytes),
+            error(stack.live_error()),
+            number(stack.live_samples),
+            estimate(stack.allocated_bytes),
+            site,
+            code(&stack.frames, functions),
+        ]
+    }
+
+    /// Says how many stacks there are beyond the rows.
+    fn more_stacks(&self, f: &mut fmt::Formatter<'_>, most: usize) -> fmt::Result {
+        let others = self.stacks().iter().skip(most);
+        let tool = self.tool();
+        let live = others
+            .clone()
+            .fold(tool.stacks_left_out_bytes, |sum, stack| sum.saturating_add(stack.live_bytes));
+        let rows = others.count() as u64;
+        match rows.saturating_add(tool.stacks_left_out) {
+            0 => return Ok(()),
+            more => write!(f, "… and {} more stacks with {}", count(more), estimate(live))?,
+        }
+        if tool.stacks_left_out != 0 {
+            write!(f, "; {} of them in no row", count(tool.stacks_left_out))?;
+        }
+        writeln!(f, "{}", if rows == 0 { "" } else { " (all rows with `{:#}`)" })
+    }
+}
+
+fn estimate(bytes: u64) -> String {
+    if bytes == 0 { NONE.to_owned() } else { format!("≈ {}", HumanBytes(bytes)) }
+}
+
+/// The error in percent, or that there are too few samples to give one.
+fn error(error: Option<f64>) -> String {
+    match error {
+        None => NONE.to_owned(),
+        Some(error) if error < LARGE_ERROR => format!("{:.0} %", 100.0 * error),
+        Some(_) => "few".to_owned(),
+    }
+}
+
+/// The functions of the program, the innermost first.
+pub(super) fn code(frames: &[StackFrame], functions: usize) -> String {
+    let folds = fold(frames, functions).into_iter().map(|fold| match fold {
+        Fold::Function(name) => path_end(&name, FUNCTION_COLUMNS),
+        Fold::Folded(1) => "… 1 library frame".to_owned(),
+        Fold::Folded(frames) => format!("… {} library frames", count(frames)),
+    });
+    let code = folds.collect::<Vec<_>>().join(" ← ");
+    if code.is_empty() { NONE.to_owned() } else { code }
+}
+
+fn calls(stack: &StackProfile, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    for frame in &stack.frames {
+        writeln!(f, "  at {frame}")?;
+    }
+    if stack.is_cut {
+        writeln!(f, "  … and calls further out")?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use crate::{analysis::fixture, snapshot::MemorySnapshot};
+
+    fn frames(functions: &[&str]) -> Value {
+        let frame = |(function, address): (&&str, u64)| json!({ "function": function, "address": address, "offset": address });
+        functions.iter().zip(1..).map(frame).collect()
+    }
+
+    fn stacks() -> Value {
+        json!([
+            {
+                "frames": frames(&[
+                    "alloc::vec::Vec<T,A>::reserve", "shop::cache::Cache<K,V>::insert", "shop::orders::create::{{closure}}",
+                    "<hyper::proto::h1::dispatch::Dispatcher<D,Bs,I,T> as core::future::future::Future>::poll",
+                    "tokio::runtime::task::raw::poll", "start_thread",
+                ]),
+                "site": 0, "live_bytes": 240 << 20, "allocated_bytes": 900_u64 << 20, "live_samples": 120, "samples": 450,
+            },
+            {
+                "frames": frames(&["alloc::vec::Vec<T,A>::reserve", "shop::log::push", "shop::main", "main"]),
+                "is_cut": true, "is_untracked": true, "live_bytes": 8 << 20, "allocated_bytes": 8 << 20, "live_samples": 4, "samples": 4,
+            },
+            {
+                "frames": frames(&["", "shop::read", ""]), "site": 0, "task": 7, "live_bytes": 3 << 20, "allocated_bytes": 4 << 20,
+                "live_samples": 1, "samples": 2,
+            },
+            { "frames": frames(&["shop::churn", "main"]), "is_untracked": true, "allocated_bytes": 64 << 20, "samples": 32 },
+        ])
+    }
+
+    fn report(changes: &Value) -> MemorySnapshot {
+        let mut parts = json!({
+            "sites": [fixture::site("GET /orders", &json!({}))], "stacks": stacks(), "stacks_measured": "on",
+            "stack_interval_bytes": 2 << 20,
+        });
+        for (field, change) in changes.as_object().expect("fields") {
+            parts[field] = change.clone();
+        }
+        fixture::snapshot(&parts)
+    }
+
+    fn section(text: &str) -> &str {
+        let start = text.find("where the code allocates").expect("the section");
+        let end = text[start..].find("\n\n").expect("its end");
+        &text[start..=start + end]
+    }
+
+    #[test]
+    fn the_code_that_allocates_is_named_with_how_sure_that_is() {
+        let shown = report(&json!({ "stack_names_pending": 2 })).to_string();
+        let expected = "\
+where the code allocates (estimates: one sample in about 2.0 MiB)
+STACK         LIVE     ±  SAMPLES    ALLOCATED  SITE            CODE
+   $0  ≈ 240.0 MiB  20 %      120  ≈ 900.0 MiB  GET /orders     shop::cache::Cache::insert ← shop::orders::create ← … 3 library frames
+   $1    ≈ 8.0 MiB   few        4    ≈ 8.0 MiB  (no task)       shop::log::push ← shop::main ← … 1 library frame
+   $2    ≈ 3.0 MiB   few        1    ≈ 4.0 MiB  GET /orders #7  … 1 library frame ← shop::read ← … 1 library frame
+   $3            ·     ·        ·   ≈ 64.0 MiB  (no task)       shop::churn ← … 1 library frame
+the names of 2 functions are being looked up; the next report has them
+";
+        assert_eq!(section(&shown), expected, "\n{shown}");
+    }
+
+    #[test]
+    fn the_long_form_has_every_call() {
+        let shown = format!("{:#}", report(&json!({})));
+        let expected = "
+$1
+  at alloc::vec::Vec<T,A>::reserve
+  at shop::log::push
+  at shop::main
+  at main
+  … and calls further out
+$2
+  at program+0x1
+  at shop::read
+  at program+0x3
+";
+        assert!(shown.contains(expected), "{shown}");
+    }
+
+    #[test]
+    fn stacks_that_are_not_shown_are_counted_with_their_bytes() {
+        let many: Vec<Value> = std::iter::repeat_n(stacks()[1].clone(), 8).collect();
+        let mut json = serde_json::to_value(report(&json!({ "stacks": many }))).expect("json");
+        json["tool"]["stacks_left_out"] = json!(1_000);
+        json["tool"]["stacks_left_out_bytes"] = json!(1 << 20);
+        json["tool"]["stacks_dropped"] = json!(5);
+        let snapshot: MemorySnapshot = serde_json::from_value(json).expect("a snapshot");
+        let shown = snapshot.to_string();
+        let line = "… and 1,003 more stacks with ≈ 25.0 MiB; 1,000 of them in no row (all rows with `{:#}`)\n";
+        assert!(shown.contains(line), "{shown}");
+        assert!(shown.contains("; 5 samples of call stacks dropped"), "{shown}");
+    }
+
+    #[test]
+    fn why_there_are_no_stacks_is_said() {
+        let none = |state: &str| {
+            format!("{:#}", report(&json!({ "stacks": [], "stacks_measured": state })))
+        };
+        assert!(
+            none("on").contains(
+                "where the code allocates: no sample yet; about one in 2.0 MiB is taken\n"
+            )
+        );
+        assert!(
+            none("unsupported").contains("where the code allocates: not measured (on this system")
+        );
+        assert!(!none("off").contains("where the code"));
+    }
+
+    #[test]
+    fn a_file_from_before_stacks_is_read_and_a_new_one_comes_back_as_it_was() {
+        let old = fixture::snapshot(&json!({}));
+        assert!(old.stacks().is_empty() && old.stack_interval_bytes() == 0);
+        let new = report(&json!({}));
+        let json = serde_json::to_string(&new).expect("json");
+        let back: MemorySnapshot = serde_json::from_str(&json).expect("it");
+        assert_eq!(back, new);
+        assert_eq!(back.stacks()[0].live_samples, 120);
+    }
+}

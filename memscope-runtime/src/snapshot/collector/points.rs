@@ -1,0 +1,156 @@
+//! The points of all series, copied out of the history for one snapshot.
+//!
+//! The history is a static of fixed size, and mostly empty. Only what is in it is copied, and of a
+//! task's series only the points that its trend shows.
+
+use super::recent::Kept;
+use crate::{
+    model::{ProcessPoint, TaskId, Trend, TrendPoint, timeline::Timeline},
+    primitives::reserve,
+    snapshot::rows::SiteNames,
+};
+
+/// The points of a [`Trend`].
+const TREND_POINTS: usize = 16;
+
+/// How much of each kind there is.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Amounts {
+    pub(super) process: usize,
+    pub(super) series: usize,
+    pub(super) points: usize,
+    pub(super) events: usize,
+}
+
+/// One series: its points stand together in the list of all points.
+#[derive(Clone, Copy, Debug)]
+struct Range {
+    /// `None`: all tasks of the site.
+    task: Option<TaskId>,
+    site: u32,
+    first: usize,
+    end: usize,
+}
+
+/// What a snapshot takes out of the history.
+#[derive(Debug)]
+pub(crate) struct Points {
+    process: Vec<ProcessPoint>,
+    series: Vec<Range>,
+    all: Vec<TrendPoint>,
+    /// In the order in which they happened.
+    pub(crate) events: Vec<Kept>,
+}
+
+/// Returns how many points a trend with this many points in the history shows.
+pub(super) fn shown(points: usize) -> usize {
+    points.div_ceil(step(points))
+}
+
+/// A trend shows one in this many points.
+fn step(points: usize) -> usize {
+    points.div_ceil(TREND_POINTS).max(1)
+}
+
+/// The index of the first point that is shown: the last one always is.
+fn start(points: usize) -> usize {
+    points.checked_sub(1).map_or(0, |last| last % step(points))
+}
+
+impl Points {
+    /// Returns `None` if there is no memory for as much.
+    pub(super) fn with_room(room: Amounts) -> Option<Self> {
+        Some(Self {
+            process: reserve::list(room.process)?,
+            series: reserve::list(room.series)?,
+            all: reserve::list(room.points)?,
+            events: reserve::list(room.events)?,
+        })
+    }
+
+    /// Whether as much fits in without an allocation.
+    pub(super) fn fits(&self, amounts: Amounts) -> bool {
+        amounts.process <= self.process.capacity()
+            && amounts.series <= self.series.capacity()
+            && amounts.points <= self.all.capacity()
+            && amounts.events <= self.events.capacity()
+    }
+
+    pub(super) fn add_process(&mut self, points: impl Iterator<Item = ProcessPoint>) {
+        self.process.extend(points);
+    }
+
+    /// Adds all points of a site.
+    pub(super) fn add_site(&mut self, site: u32, points: impl Iterator<Item = TrendPoint>) {
+        self.add(None, site, points);
+    }
+
+    /// Adds the points of a task that its trend shows.
+    pub(super) fn add_task(
+        &mut self,
+        task: u64,
+        site: u32,
+        points: impl ExactSizeIterator<Item = TrendPoint>,
+    ) {
+        let (first, step) = (start(points.len()), step(points.len()));
+        self.add(TaskId::new(task), site, points.skip(first).step_by(step));
+    }
+
+    fn add(&mut self, task: Option<TaskId>, site: u32, points: impl Iterator<Item = TrendPoint>) {
+        let first = self.all.len();
+        self.all.extend(points);
+        self.series.push(Range { task, site, first, end: self.all.len() });
+    }
+
+    /// The timeline as a snapshot shows it.
+    pub(crate) fn timeline(&self, names: &SiteNames) -> Timeline {
+        let sites = self.series.iter().filter(|series| series.task.is_none());
+        Timeline {
+            process: reserve::rows(self.process.iter().copied(), Some),
+            sites: reserve::rows(sites, |series| {
+                Self::trend(series, self.points_of(series).iter(), names)
+            }),
+        }
+    }
+
+    /// The sites and the tasks, with fewer points.
+    pub(crate) fn trends(&self, names: &SiteNames) -> Vec<Trend> {
+        reserve::rows(&self.series, |series| {
+            let points = self.points_of(series);
+            let points = points.iter().skip(start(points.len())).step_by(step(points.len()));
+            Self::trend(series, points, names)
+        })
+    }
+
+    fn points_of(&self, series: &Range) -> &[TrendPoint] {
+        self.all.get(series.first..series.end).unwrap_or_default()
+    }
+
+    fn trend<'a>(
+        series: &Range,
+        points: impl Iterator<Item = &'a TrendPoint>,
+        names: &SiteNames,
+    ) -> Option<Trend> {
+        let place = names.get(series.site)?;
+        let points: Vec<TrendPoint> = points.copied().collect();
+        reserve::spend(points.len() * size_of::<TrendPoint>());
+        Some(Trend { task: series.task, place, points })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_trend_shows_at_most_sixteen_points_and_always_the_last() {
+        for points in 1..=64 {
+            let shown_points: Vec<usize> =
+                (0..points).skip(start(points)).step_by(step(points)).collect();
+            assert_eq!(shown_points.len(), shown(points), "{points}");
+            assert!(shown_points.len() <= TREND_POINTS);
+            assert_eq!(shown_points.last(), Some(&(points - 1)));
+        }
+        assert_eq!(shown(0), 0);
+    }
+}

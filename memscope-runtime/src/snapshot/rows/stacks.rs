@@ -1,0 +1,218 @@
+//! Rows of call stacks that allocate.
+
+use std::{
+    cmp::Reverse,
+    collections::{HashMap, HashSet},
+    mem,
+};
+
+use crate::{
+    accounting::{UNTRACKED, stacks::StackReading},
+    await_points::image,
+    model::{
+        SiteProfile, StackFrame, StackProfile, TaskId,
+        symbol::{self, Code},
+        text,
+    },
+    primitives::reserve,
+    snapshot::capture::Reading,
+    symbols::{self, Lookup},
+};
+
+/// The most rows. A program has some thousands of stacks, and the largest are those that matter.
+const MOST_ROWS: usize = 100;
+
+/// The most frames of a row. What stands further out are the calls of a runtime and a thread.
+const MOST_FRAMES: usize = 64;
+
+/// The largest stacks, and what is not among them.
+#[derive(Debug, Default)]
+pub(crate) struct Stacks {
+    pub(crate) rows: Vec<StackProfile>,
+    /// Stacks without a row, and their live bytes.
+    pub(crate) left_out: u64,
+    pub(crate) left_out_bytes: u64,
+    /// Functions whose names are being looked up.
+    pub(crate) names_pending: u64,
+}
+
+/// Makes the rows of the largest stacks, most live bytes first. `sites`: the rows of sites, and the
+/// index of the site of each.
+pub(crate) fn stacks(reading: &mut Reading, sites: (&[SiteProfile], &[u32])) -> Stacks {
+    let (sites, indices) = sites;
+    let mut places = HashMap::new();
+    for (place, site) in indices.iter().enumerate() {
+        if reserve::room(&mut places) {
+            places.insert(*site, place);
+        }
+    }
+    let mut stacks = mem::take(&mut reading.stacks);
+    follow_moved_tasks(&mut stacks, |site| {
+        places.get(&site).and_then(|place| sites.get(*place)).map(|site| site.is_annotated)
+    });
+    stacks.sort_unstable_by_key(|stack| {
+        Reverse((stack.live_bytes, stack.allocated_bytes, stack.samples))
+    });
+    let (kept, others) = stacks.split_at(stacks.len().min(MOST_ROWS));
+    let mut pending = HashSet::new();
+    let rows = reserve::rows(kept, |stack| row(stack, &places, &mut pending));
+    Stacks {
+        left_out: (stacks.len() - rows.len()) as u64,
+        left_out_bytes: others.iter().fold(0, |sum, stack| sum.saturating_add(stack.live_bytes)),
+        names_pending: pending.len() as u64,
+        rows,
+    }
+}
+
+/// Tasks that are not annotated get their site once they have a name. What they allocated before
+/// counts in a site that may have no row any more. It is added to the same stack in the site that
+/// they moved to, if there is just one such site.
+///
+/// `is_annotated` returns `None` for a site without a row.
+fn follow_moved_tasks(stacks: &mut Vec<StackReading>, is_annotated: impl Fn(u32) -> Option<bool>) {
+    // Stacks are kept once, so their address tells them apart.
+    let mut moved_to: HashMap<*const usize, Option<usize>> = HashMap::new();
+    for (index, stack) in stacks.iter().enumerate() {
+        let frames = stack.frames.as_ptr();
+        if is_annotated(stack.site) == Some(false)
+            && (moved_to.contains_key(&frames) || reserve::room(&mut moved_to))
+        {
+            moved_to.entry(frames).and_modify(|to| *to = None).or_insert(Some(index));
+        }
+    }
+    for index in 0..stacks.len() {
+        let Some(from) = stacks.get(index).cloned() else { continue };
+        if from.site == UNTRACKED || is_annotated(from.site).is_some() {
+            continue;
+        }
+        let to = moved_to.get(&from.frames.as_ptr()).copied().flatten();
+        if let Some(to) = to.and_then(|to| stacks.get_mut(to)) {
+            to.live_bytes = to.live_bytes.saturating_add(from.live_bytes);
+            to.allocated_bytes = to.allocated_bytes.saturating_add(from.allocated_bytes);
+            to.live_samples += from.live_samples;
+            to.samples += from.samples;
+            // Without a sample it is no row.
+            if let Some(from) = stacks.get_mut(index) {
+                (from.live_samples, from.samples) = (0, 0);
+            }
+        }
+    }
+    stacks.retain(|stack| stack.samples != 0 || stack.live_samples != 0);
+}
+
+/// How many frames of a stack are inside of allocators: those up to the entry of the outermost
+/// allocator, if it is near, and those of memscope.
+fn allocator_frames(calls: &[(usize, Lookup)]) -> usize {
+    const MOST: usize = 16;
+    let is_so = |call: &(usize, Lookup), test: fn(&str) -> bool| matches!(call.1, Lookup::Known(name) if test(name));
+    let entry = calls.iter().take(MOST).rposition(|call| is_so(call, symbol::is_allocator_entry));
+    let first = entry.map_or(0, |entry| entry + 1);
+    let is_allocator = |name: &str| Code::of(name) == Code::Allocator;
+    let own = calls.iter().skip(first).take_while(|call| is_so(call, is_allocator));
+    first + own.count()
+}
+
+fn row(
+    stack: &StackReading,
+    places: &HashMap<u32, usize>,
+    pending: &mut HashSet<usize>,
+) -> Option<StackProfile> {
+    // A return address is behind its call.
+    let calls = stack.frames.iter().map(|address| address.saturating_sub(1));
+    let calls = calls.map(|address| (address, symbols::function_at(address)));
+    let calls: Vec<(usize, Lookup)> = calls.collect();
+    let calls = calls.get(allocator_frames(&calls)..).unwrap_or_default();
+    let mut frames = reserve::list(stack.frames.len().min(MOST_FRAMES))?;
+    for &(address, name) in calls.iter().take(MOST_FRAMES) {
+        if name == Lookup::NotLookedUp && pending.try_reserve(1).is_ok() {
+            pending.insert(address);
+        }
+        frames.push(StackFrame {
+            function: match name {
+                Lookup::Known(name) => text::type_name(name),
+                Lookup::NotLookedUp | Lookup::Unknown => "".into(),
+            },
+            file: None,
+            line: None,
+            address: address as u64,
+            offset: image::offset_of(address),
+        });
+    }
+    Some(StackProfile {
+        frames,
+        is_cut: stack.is_cut || calls.len() > MOST_FRAMES,
+        is_untracked: stack.site == UNTRACKED,
+        site: places.get(&stack.site).copied(),
+        task: TaskId::new(stack.task),
+        live_bytes: stack.live_bytes,
+        allocated_bytes: stack.allocated_bytes,
+        live_samples: stack.live_samples,
+        samples: stack.samples,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::alloc::own_work;
+
+    static FRAMES: [usize; 2] = [10, 20];
+    static OTHERS: [usize; 1] = [10];
+
+    fn reading(frames: &'static [usize], site: u32, live: u64, allocated: u64) -> StackReading {
+        let samples = |bytes: u64| u64::from(bytes != 0);
+        StackReading {
+            frames,
+            is_cut: false,
+            site,
+            task: 0,
+            live_bytes: live,
+            allocated_bytes: allocated,
+            live_samples: samples(live),
+            samples: samples(allocated),
+        }
+    }
+
+    #[test]
+    fn what_tasks_allocated_before_they_had_a_name_follows_them_if_that_is_clear() {
+        let _work = own_work::work();
+        // 1 has no row any more, 2 and 3 are sites of tasks without annotations, 4 of annotated ones.
+        let is_annotated = |site| {
+            [(2, false), (3, false), (4, true)].into_iter().find(|it| it.0 == site).map(|it| it.1)
+        };
+        let moved = |mut stacks: Vec<StackReading>| -> Vec<(u32, u64, u64)> {
+            follow_moved_tasks(&mut stacks, is_annotated);
+            stacks.iter().map(|it| (it.site, it.live_bytes, it.allocated_bytes)).collect()
+        };
+        let [early, to] = [reading(&FRAMES, 1, 0, 70), reading(&FRAMES, 2, 60, 5)];
+        assert_eq!(moved(vec![early.clone(), to.clone()]), [(2, 60, 75)]);
+        // Another stack, an annotated site, or two that it might be: it stays as it is.
+        for other in [reading(&OTHERS, 2, 60, 5), reading(&FRAMES, 4, 60, 5)] {
+            assert_eq!(moved(vec![early.clone(), other]).len(), 2);
+        }
+        assert_eq!(moved(vec![early.clone(), to, reading(&FRAMES, 3, 1, 1)]).len(), 3);
+        // What belongs to no task stays with none.
+        let of_none = reading(&FRAMES, UNTRACKED, 9, 9);
+        assert_eq!(moved(vec![of_none, reading(&FRAMES, 2, 1, 1)]).len(), 2);
+    }
+
+    #[test]
+    fn frames_inside_of_allocators_are_left_out_and_those_of_tracked_tasks_are_not() {
+        let count = |names: &[&'static str]| {
+            let calls: Vec<_> = names.iter().map(|name| (0, Lookup::Known(name))).collect();
+            allocator_frames(&calls)
+        };
+        assert_eq!(count(&["memscope_runtime::alloc::charge::charge", "app::fill"]), 1);
+        let wrapped = [
+            "memscope_runtime::alloc::charge::charge",
+            "app::Counting::count",
+            "<app::Counting as core::alloc::global::GlobalAlloc>::alloc",
+            "__rustc::__rust_alloc",
+            "alloc::vec::Vec<T>::push",
+            "<memscope_runtime::tasks::future::Tracked<F> as core::future::future::Future>::poll",
+        ];
+        assert_eq!(count(&wrapped), 4);
+        assert_eq!(count(&["alloc::vec::Vec<T>::push", "memscope_runtime::tasks::poll"]), 0);
+        assert_eq!(allocator_frames(&[(1, Lookup::Unknown), (2, Lookup::NotLookedUp)]), 0);
+    }
+}

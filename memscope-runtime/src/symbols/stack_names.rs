@@ -1,0 +1,50 @@
+//! The functions of the call stacks that allocate most.
+
+use std::cmp::Reverse;
+
+use super::{Lookup, function_at, thread};
+use crate::{
+    accounting::stacks,
+    primitives::{
+        reserve,
+        sync::{AtomicU32, Ordering},
+    },
+};
+
+/// The stacks that a report shows: those with the most live bytes.
+const MOST_STACKS: usize = 100;
+
+/// How many stacks there were when names were last asked for; 0: a report lacks names.
+static ASKED: AtomicU32 = AtomicU32::new(0);
+
+/// A report shows functions that were not looked up. Has the thread started. Returns `false` if
+/// there can be no such thread.
+pub(crate) fn want_stack_names() -> bool {
+    ASKED.store(0, Ordering::Relaxed);
+    thread::want()
+}
+
+/// Whether there are stacks that came since names were last asked for.
+pub(super) fn is_waiting() -> bool {
+    stacks::made() != ASKED.load(Ordering::Relaxed)
+}
+
+/// Appends the addresses of the calls in the largest stacks, as far as they were not looked up.
+pub(super) fn addresses(into: &mut Vec<usize>) {
+    if !is_waiting() {
+        return;
+    }
+    let asked = stacks::made();
+    let mut largest = stacks::read();
+    largest.sort_unstable_by_key(|stack| Reverse((stack.live_bytes, stack.allocated_bytes)));
+    for stack in largest.iter().take(MOST_STACKS) {
+        for frame in stack.frames {
+            // A return address is behind its call.
+            let call = frame.saturating_sub(1);
+            if function_at(call) == Lookup::NotLookedUp && !reserve::push(into, call) {
+                return;
+            }
+        }
+    }
+    ASKED.store(asked, Ordering::Relaxed);
+}
