@@ -119,7 +119,7 @@ mod law {
     ];
 
     /// The functions of other libraries that may be called, and why.
-    const IMPORTED: [(&str, &str); 16] = [
+    const IMPORTED: [(&str, &str); 15] = [
         ("malloc", "the system's allocator, over which this program runs; arenas grow by it"),
         ("calloc", "the same"),
         ("realloc", "the same"),
