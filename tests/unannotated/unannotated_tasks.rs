@@ -7,6 +7,7 @@ use std::{
     process::Command,
     sync::{
         Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
         mpsc::{self as std_mpsc, SyncSender},
     },
     thread,
@@ -141,22 +142,26 @@ fn what_a_spawn_takes_besides_the_cell_is_the_unannotated_spawners() {
 
 #[test]
 fn a_tracked_future_inside_is_a_child_and_its_bytes_are_its_own() {
+    // No channel: waking a thread may take a lock, and the first contended lock of a thread may make
+    // room in a table of the lock's library, which is this task's memory then.
+    static IS_HELD: AtomicBool = AtomicBool::new(false);
     let _alone = alone();
     let runtime = workers(2);
-    let (sender, receiver) = oneshot::channel();
     let (stop, stopped) = oneshot::channel::<()>();
     let task = runtime.spawn(async move {
         let outer = vec![0u8; 41_000];
         let inner = track(async {
             let inner = vec![0u8; 42_000];
-            sender.send(()).expect("received");
+            IS_HELD.store(true, Ordering::Release);
             stopped.await.ok();
             inner.len()
         })
         .named("inner");
         inner.await + outer.len()
     });
-    runtime.block_on(receiver).expect("sent");
+    while !IS_HELD.load(Ordering::Acquire) {
+        thread::yield_now();
+    }
     let snapshot = conserved(&ALLOCATOR);
     let inner = snapshot.tasks().iter().find(|task| task.name == "inner").expect("a row");
     assert_eq!(inner.live_bytes, 42_000);
