@@ -54,21 +54,31 @@ impl MemorySnapshot {
         }
         let is_long = f.alternate();
         let most = if is_long { usize::MAX } else { MOST_STACKS };
-        let mut table = Table::new(&[
-            Column::Right("STACK"),
-            Column::Right("LIVE"),
-            Column::Right("±"),
-            Column::Right("SAMPLES"),
-            Column::Right("ALLOCATED"),
-            Column::Left("SITE"),
-            Column::Left("CODE"),
-        ]);
-        for (number, stack) in self.stacks().iter().enumerate().take(most) {
-            table.push(self.stack_row(number, stack, is_long));
+        // Addresses alone tell a reader nothing, and the names are on their way.
+        let is_shown = |stack: &StackProfile| {
+            is_long || self.stack_names_pending() == 0 || stack.frames.iter().any(has_name)
+        };
+        let stacks = self.stacks().iter().enumerate();
+        let shown: Vec<_> = stacks.filter(|(_, stack)| is_shown(stack)).take(most).collect();
+        if shown.is_empty() {
+            write!(f, "{TITLE}: ")?;
+        } else {
+            let mut table = Table::new(&[
+                Column::Right("STACK"),
+                Column::Right("LIVE"),
+                Column::Right("±"),
+                Column::Right("SAMPLES"),
+                Column::Right("ALLOCATED"),
+                Column::Left("SITE"),
+                Column::Left("CODE"),
+            ]);
+            for (number, stack) in &shown {
+                table.push(self.stack_row(*number, stack, is_long));
+            }
+            writeln!(f, "{TITLE} (estimates: one sample in about {interval})")?;
+            write!(f, "{table}")?;
+            self.more_stacks(f, &shown)?;
         }
-        writeln!(f, "{TITLE} (estimates: one sample in about {interval})")?;
-        write!(f, "{table}")?;
-        self.more_stacks(f, most)?;
         match self.stack_names_pending() {
             0 => {}
             1 => writeln!(f, "the name of 1 function is being looked up; the next report has it")?,
@@ -108,9 +118,15 @@ impl MemorySnapshot {
         ]
     }
 
-    /// Says how many stacks there are beyond the rows.
-    fn more_stacks(&self, f: &mut fmt::Formatter<'_>, most: usize) -> fmt::Result {
-        let others = self.stacks().iter().skip(most);
+    /// Says how many stacks there are beyond these rows.
+    fn more_stacks(
+        &self,
+        f: &mut fmt::Formatter<'_>,
+        shown: &[(usize, &StackProfile)],
+    ) -> fmt::Result {
+        let is_shown = |number| shown.binary_search_by_key(&number, |row| row.0).is_ok();
+        let others = self.stacks().iter().enumerate().filter(|(number, _)| !is_shown(*number));
+        let others = others.map(|(_, stack)| stack);
         let tool = self.tool();
         let live = others
             .clone()
@@ -118,6 +134,7 @@ impl MemorySnapshot {
         let rows = others.count() as u64;
         match rows.saturating_add(tool.stacks_left_out) {
             0 => return Ok(()),
+            1 => write!(f, "… and 1 more stack with {}", estimate(live))?,
             more => write!(f, "… and {} more stacks with {}", count(more), estimate(live))?,
         }
         if tool.stacks_left_out != 0 {
@@ -125,6 +142,10 @@ impl MemorySnapshot {
         }
         writeln!(f, "{}", if rows == 0 { "" } else { " (all rows with `{:#}`)" })
     }
+}
+
+fn has_name(frame: &StackFrame) -> bool {
+    !frame.function.is_empty()
 }
 
 fn estimate(bytes: u64) -> String {
@@ -224,6 +245,25 @@ STACK         LIVE     ±  SAMPLES    ALLOCATED  SITE            CODE
 the names of 2 functions are being looked up; the next report has them
 ";
         assert_eq!(section(&shown), expected, "\n{shown}");
+    }
+
+    #[test]
+    fn a_stack_without_any_name_is_not_printed_while_names_are_looked_up() {
+        let unnamed = json!({ "frames": frames(&["", ""]), "live_bytes": 1 << 20, "samples": 1 });
+        let of = |stacks: Value, pending: u64| {
+            report(&json!({ "stacks": stacks, "stack_names_pending": pending })).to_string()
+        };
+        let shown = of(json!([unnamed]), 2);
+        let expected = "where the code allocates: the names of 2 functions are being looked up; the \
+                        next report has them\n";
+        assert_eq!(section(&shown), expected, "{shown}");
+        let mut both = stacks();
+        both.as_array_mut().expect("a list").insert(0, unnamed.clone());
+        let shown = of(both, 2);
+        assert!(!shown.contains("   $0  ") && shown.contains("   $1  "), "{shown}");
+        assert!(shown.contains("… and 1 more stack with ≈ 1.0 MiB"), "{shown}");
+        let shown = of(json!([unnamed]), 0);
+        assert!(shown.contains("   $0  "), "no name will come: {shown}");
     }
 
     #[test]
