@@ -134,8 +134,12 @@ impl MemorySnapshot {
         let rows = others.count() as u64;
         match rows.saturating_add(tool.stacks_left_out) {
             0 => return Ok(()),
-            1 => write!(f, "… and 1 more stack with {}", estimate(live))?,
-            more => write!(f, "… and {} more stacks with {}", count(more), estimate(live))?,
+            1 => write!(f, "… and 1 more stack")?,
+            more => write!(f, "… and {} more stacks", count(more))?,
+        }
+        match live {
+            0 => write!(f, " without live samples")?,
+            live => write!(f, " with {}", estimate(live))?,
         }
         if tool.stacks_left_out != 0 {
             write!(f, "; {} of them in no row", count(tool.stacks_left_out))?;
@@ -262,6 +266,10 @@ the names of 2 functions are being looked up; the next report has them
         let shown = of(both, 2);
         assert!(!shown.contains("   $0  ") && shown.contains("   $1  "), "{shown}");
         assert!(shown.contains("… and 1 more stack with ≈ 1.0 MiB"), "{shown}");
+        let mut freed = stacks();
+        let freed_one = json!({ "frames": frames(&["shop::gone"]), "samples": 1 });
+        freed.as_array_mut().expect("a list").extend([freed_one.clone(), freed_one]);
+        assert!(of(freed, 0).contains("… and 1 more stack without live samples"));
         let shown = of(json!([unnamed]), 0);
         assert!(shown.contains("   $0  "), "no name will come: {shown}");
     }
