@@ -62,9 +62,10 @@ pub mod async_memory {
         model::{
             AwaitFrame, AwaitPoint, AwaitPoints, Bucket, Error, EventKind, Extent, HandOver,
             HumanBytes, Items, LocalProfile, Measured, Origin, Place, ProcessMemory, ProcessPoint,
-            RuntimeMemory, SharedProfile, SiteProfile, StateMachine, TaskError, TaskEvent, TaskId,
-            TaskMemoryProfile, TaskPerformanceMetrics, TaskState, TaskType, Timeline, ToolUsage,
-            Trend, TrendPoint, VariableProfile, VariableSiteProfile, WidestState,
+            RuntimeMemory, SharedProfile, SiteProfile, StateMachine, TaskCells, TaskError,
+            TaskEvent, TaskId, TaskMemoryProfile, TaskPerformanceMetrics, TaskState, TaskType,
+            Timeline, ToolUsage, Trend, TrendPoint, VariableProfile, VariableSiteProfile,
+            WidestState,
         },
         snapshot::{AsyncResourceMonitor, MemorySnapshot, ResourceAnalysis, get_memory_snapshot},
         tasks::{

@@ -26,7 +26,9 @@ use std::{
 
 use memscope_rs::{
     TrackingAllocator,
-    async_memory::{MemorySnapshot, TaskId, TaskMemoryProfile, TaskState, get_memory_snapshot},
+    async_memory::{
+        MemorySnapshot, SiteProfile, TaskId, TaskMemoryProfile, TaskState, get_memory_snapshot,
+    },
 };
 
 /// Memscope's allocator inside one that counts bytes and blocks by itself, knowing nothing of
@@ -357,8 +359,12 @@ fn check(snapshot: &MemorySnapshot, (live_bytes, live_blocks): (i64, i64), alloc
     if snapshot.tool().ended_tasks_forgotten == 0 {
         assert_eq!(sum(|task| task.live_bytes), process.tracked_bytes, "{snapshot}");
         assert_eq!(sum(|task| task.live_blocks), process.tracked_blocks, "{snapshot}");
-        // Tasks that were given up as they held nothing have no row.
-        if sites().all(|site| site.given_up == 0) {
+        // Unannotated tasks that ended, or were given up, and that held nothing have no row.
+        let has_rows = |site: &SiteProfile| {
+            let ended = site.given_up + site.cancelled + site.ended_unknown;
+            site.is_annotated || ended == 0
+        };
+        if sites().all(has_rows) {
             let allocated = process.tracked_allocated_bytes + transferred;
             assert_eq!(sum(|task| task.allocated_bytes), allocated, "{snapshot}");
             let allocations = snapshot.total_allocations();

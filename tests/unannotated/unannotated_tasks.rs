@@ -67,7 +67,9 @@ fn each_task_is_a_row_with_what_it_holds() {
     let exact = |number: &u64| holding.iter().any(|task| task.live_bytes == 100_000 + number);
     assert!((0..100).filter(exact).count() >= 90, "{snapshot:#}");
     for task in holding {
-        assert_eq!((task.state, task.name.as_str()), (TaskState::Unknown, "(unannotated)"));
+        // A worker may have found it ready while the others waited to be stopped.
+        assert!(matches!(task.state, TaskState::Idle | TaskState::Running), "{task:?}");
+        assert_eq!(task.name, "(unannotated)");
         assert!(
             task.freed_bytes <= 6 * 5_000 + 2_000 && task.freed_elsewhere_bytes < 2_000,
             "{task:?}"

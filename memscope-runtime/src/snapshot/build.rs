@@ -13,7 +13,9 @@ use crate::{
     alloc::{Entered, current, install_check, own_work, self_usage},
     await_points::image,
     config,
-    model::{AwaitPoints, Measured, Origin, ProcessMemory, RuntimeMemory, Timeline, ToolUsage},
+    model::{
+        AwaitPoints, Measured, Origin, ProcessMemory, RuntimeMemory, TaskCells, Timeline, ToolUsage,
+    },
     primitives::{arena, clock, page_map, reserve},
 };
 
@@ -87,6 +89,8 @@ impl MemorySnapshot {
                     .sum(),
                 hand_overs_lost: cross_frees::lost(),
                 tasks_split: split(),
+                task_cells: task_cells().0,
+                task_cells_refused: task_cells().1,
                 await_points_refused: await_points_refused(),
                 owner_words_refused: current::words_refused(),
                 owner_slots_refused: page_map::slots_refused(),
@@ -199,6 +203,14 @@ fn split() -> u64 {
     return crate::alloc::unannotated::split();
     #[cfg(not(feature = "tokio"))]
     0
+}
+
+/// Whether unannotated tasks end exactly, and how many of their cells were not noted.
+fn task_cells() -> (TaskCells, u64) {
+    #[cfg(feature = "tokio")]
+    return (crate::alloc::cells::state(), crate::alloc::cells::refused());
+    #[cfg(not(feature = "tokio"))]
+    (TaskCells::NotTried, 0)
 }
 
 /// Polls after which there was no room to note where the task waits.

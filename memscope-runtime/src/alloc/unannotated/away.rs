@@ -31,6 +31,9 @@ static TASKS: Arena<AwaySlot> = Arena::new();
 /// Not an id: a thread is filling or emptying the slot.
 const BUSY: u64 = u64::MAX;
 
+/// How many tasks are noted.
+static NOTED: AtomicU64 = AtomicU64::new(0);
+
 fn seats(id: u64) -> impl Iterator<Item = u32> {
     let first = u32::try_from(id % u64::from(SETS)).unwrap_or(0);
     (0..WAYS).map(move |way| first + way * SETS)
@@ -38,15 +41,16 @@ fn seats(id: u64) -> impl Iterator<Item = u32> {
 
 /// Notes the task, which this site counts. Returns false if its set is full.
 pub(super) fn leave(id: u64, site: &Site) -> bool {
-    for own_hazard in seats(id) {
-        let Some(own_hazard) = TASKS.get_or_make(own_hazard) else { return false };
-        let is_free = own_hazard.id.load(Ordering::Relaxed) == 0;
+    for seat in seats(id) {
+        let Some(seat) = TASKS.get_or_make(seat) else { return false };
+        let is_free = seat.id.load(Ordering::Relaxed) == 0;
         if is_free
-            && own_hazard.id.compare_exchange(0, BUSY, Ordering::Relaxed, Ordering::Relaxed).is_ok()
+            && seat.id.compare_exchange(0, BUSY, Ordering::Relaxed, Ordering::Relaxed).is_ok()
         {
-            own_hazard.site.store(site.index(), Ordering::Relaxed);
+            seat.site.store(site.index(), Ordering::Relaxed);
             // Release; pairs with the Acquire in `come_back`.
-            own_hazard.id.store(id, Ordering::Release);
+            seat.id.store(id, Ordering::Release);
+            NOTED.fetch_add(1, Ordering::Relaxed);
             return true;
         }
     }
@@ -54,18 +58,29 @@ pub(super) fn leave(id: u64, site: &Site) -> bool {
 }
 
 /// Returns whether the task is noted.
+#[cfg(tokio_unstable)]
 pub(super) fn is_away(id: u64) -> bool {
-    let mut seats = seats(id).map_while(|own_hazard| TASKS.get(own_hazard));
-    seats.any(|own_hazard| own_hazard.id.load(Ordering::Relaxed) == id)
+    let mut seats = seats(id).map_while(|seat| TASKS.get(seat));
+    seats.any(|seat| seat.id.load(Ordering::Relaxed) == id)
 }
 
 /// Forgets the task, and returns the site that counts it, if it was noted.
+#[inline]
 pub(super) fn come_back(id: u64) -> Option<&'static Site> {
-    let mut seats = seats(id).map_while(|own_hazard| TASKS.get(own_hazard));
-    let own_hazard = seats.find(|own_hazard| own_hazard.id.load(Ordering::Relaxed) == id)?;
+    // PERF: few programs have so many tasks. A task is noted by the thread that takes its record
+    // away, which the looking thread sees through the slot, or finds the task's slot.
+    if NOTED.load(Ordering::Relaxed) == 0 { None } else { find_back(id) }
+}
+
+#[cold]
+#[inline(never)]
+fn find_back(id: u64) -> Option<&'static Site> {
+    let mut seats = seats(id).map_while(|seat| TASKS.get(seat));
+    let seat = seats.find(|seat| seat.id.load(Ordering::Relaxed) == id)?;
     // Acquire; pairs with the Release in `leave`.
-    own_hazard.id.compare_exchange(id, BUSY, Ordering::Acquire, Ordering::Relaxed).ok()?;
-    let site = own_hazard.site.load(Ordering::Relaxed);
-    own_hazard.id.store(0, Ordering::Relaxed);
+    seat.id.compare_exchange(id, BUSY, Ordering::Acquire, Ordering::Relaxed).ok()?;
+    let site = seat.site.load(Ordering::Relaxed);
+    seat.id.store(0, Ordering::Relaxed);
+    NOTED.fetch_sub(1, Ordering::Relaxed);
     Site::at(site)
 }

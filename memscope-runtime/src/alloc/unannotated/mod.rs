@@ -1,18 +1,19 @@
 //! Unannotated Tokio tasks, identified by the id of the task that Tokio polls or drops.
 //!
-//! A set-associative table finds the record of an id. On stable Rust, Tokio does not report when
-//! such a task ends, so its record stays until its slot is needed. Tasks that hold nothing lose
-//! their record first, and a task that comes back gets a new one. A record may be taken away only
-//! while no thread is about to charge it: hazard pointers tell (`primitives::hazard`).
+//! A set-associative table finds the record of an id. A task ends when its cell is freed (`ends`),
+//! if the layout of cells is learned (`alloc::cells`). Otherwise nothing reports its end, and its
+//! record stays until its slot is needed. Tasks that hold nothing lose their record first, and a
+//! task that comes back gets a new one. A record may be taken away only while no thread is about to
+//! charge it: hazard pointers tell (`primitives::hazard`).
 //!
 //! A runtime with `tokio_hooks` reports more of its tasks: see `runtime_hooks`.
 
 #[cfg(feature = "task-names")]
 pub(crate) mod stack_trace;
 
-#[cfg(tokio_unstable)]
 mod away;
 mod context;
+mod ends;
 #[cfg(tokio_unstable)]
 mod runtime_hooks;
 
@@ -23,7 +24,7 @@ use std::{
 
 use crate::{
     accounting::{FutureType, Key, NewTask, PLAIN_COLUMN, Record, Site, registry},
-    model::TaskType,
+    model::{TaskState, TaskType},
     primitives::{
         Arena, BUSY, GuardedSlot, HasLinks, HazardSlot, Links, Slab, StaticRef, Zeroed,
         pending_starts,
@@ -33,6 +34,7 @@ use crate::{
 };
 
 pub(crate) use context::{Sight, note_block, note_thread, prepare, sight};
+pub(crate) use ends::{cell_is_freed, observe};
 #[cfg(tokio_unstable)]
 pub(crate) use runtime_hooks::{note_tracked, poll_begins, poll_ends, task_ends};
 
@@ -46,6 +48,8 @@ const WAYS: u32 = 16;
 struct Place {
     guard: GuardedSlot,
     record: StaticRef<Record>,
+    /// The task whose cell was freed while another thread was changing the slot.
+    freed: AtomicU64,
     #[cfg(tokio_unstable)]
     reported: runtime_hooks::Reported,
 }
@@ -156,8 +160,7 @@ fn tokio_id() -> Option<u64> {
 }
 
 /// Returns the number in Tokio's id.
-#[cfg(tokio_unstable)]
-fn number(id: tokio::task::Id) -> Option<u64> {
+pub(crate) fn number(id: tokio::task::Id) -> Option<u64> {
     usable(digits(Some(id)))
 }
 
@@ -234,21 +237,14 @@ pub(crate) fn retire() {
 /// In a forked child, on its only thread: the parent's other threads charge no task and hold no
 /// slot.
 pub(crate) fn forked() {
-    let own = HAZARD.get();
-    HAZARDS.take_back(own, |own_hazard| {
-        // A thread that has published a task holds slots only in that task's set.
-        let id = own_hazard.hazard.get();
-        if id != 0 && !own.is_some_and(|own| own.hazard.is(id)) {
-            for place in set(id).map_while(|place| TABLE.get(place)) {
-                // A task with a record but without a slot keeps its bytes, and gets another record
-                // if it comes back.
-                if place.guard.unlock_abandoned() {
-                    place.record.clear();
-                }
-            }
+    HAZARDS.take_back(HAZARD.get(), |own_hazard| own_hazard.hazard.clear());
+    // A task with a record but without a slot keeps its bytes, and gets another record if it comes
+    // back.
+    for place in (0..SETS * WAYS).filter_map(|place| TABLE.get(place)) {
+        if place.guard.unlock_abandoned() {
+            place.record.clear();
         }
-        own_hazard.hazard.clear();
-    });
+    }
 }
 
 /// Iterates over the slots where this id may be.
@@ -317,11 +313,10 @@ fn take_over(place: &'static Place, id: u64) -> Option<&'static Place> {
 /// busy and locked by this thread.
 fn evict(place: &Place, there: u64) -> bool {
     let end = || place.guard.try_retire(there, HAZARDS.iter().map(|own_hazard| &own_hazard.hazard));
-    #[cfg(tokio_unstable)]
-    let (is_free, goes_on) = runtime_hooks::leave(place, there, end);
-    #[cfg(not(tokio_unstable))]
-    let (is_free, goes_on) = (end(), false);
-    if is_free && let Some(record) = place.record.get() {
+    let (is_free, goes_on) = ends::leave(place, there, end);
+    if !is_free {
+        place.settle();
+    } else if let Some(record) = place.record.get() {
         record.abandon(goes_on);
         place.record.clear();
     }
@@ -336,13 +331,13 @@ fn occupy(place: &Place, id: u64) -> Option<&'static Record> {
     pending_starts::occasion_in_allocator();
     match record {
         Some(record) => {
-            #[cfg(tokio_unstable)]
-            runtime_hooks::note_return(id);
+            note_return(id);
             place.record.set(record);
             place.guard.assign(id);
         }
         None => place.guard.stay_empty(),
     }
+    place.settle();
     record
 }
 
@@ -392,6 +387,7 @@ pub(crate) fn rename(tokio_id: u64, id: u64, name: &str) {
             record.rename(Site::of(key(name, file, line)));
         }
         place.guard.unlock();
+        place.settle();
     }
 }
 
@@ -416,6 +412,13 @@ fn key<'k>(name: &'k str, file: &'static str, line: u32) -> Key<'k> {
     Key { name, task_type: TaskType::Unspecified, file, line, column: PLAIN_COLUMN }
 }
 
+/// Must be called when a task gets a record: one that had a record before is not counted again.
+fn note_return(id: u64) {
+    if let Some(site) = away::come_back(id) {
+        site.note_return();
+    }
+}
+
 fn open(site: &'static Site) -> Option<&'static Record> {
     let (row, ordinal) = site.admit(FutureType::not_known());
     let task = NewTask {
@@ -425,6 +428,7 @@ fn open(site: &'static Site) -> Option<&'static Record> {
         parent: 0,
         sampling: Sampling::NONE,
         ordinal,
+        state: if ends::are_exact() { TaskState::Running } else { TaskState::Unknown },
         is_annotated: false,
     };
     let record = registry::open_task(&task);
