@@ -45,8 +45,10 @@ thread_local! {
 
 /// Notes a block that memscope itself has allocated, on the thread of the samples.
 pub(super) fn note(start: *mut u8, layout: Layout) {
-    let (count, _) = BLOCKS.get();
-    BLOCKS.set((count.wrapping_add(1), Some(Block { start, layout })));
+    let _ = BLOCKS.try_with(|blocks| {
+        let (count, _) = blocks.get();
+        blocks.set((count.wrapping_add(1), Some(Block { start, layout })));
+    });
 }
 
 /// Learns the layout. Must be called on a thread of memscope's own, outside of the allocator.
