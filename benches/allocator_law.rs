@@ -132,7 +132,7 @@ mod law {
         ("memcmp", "plain memory"),
         ("clock_gettime", "reads a page of the kernel's"),
         ("getpid", "asks the kernel"),
-        ("_Unwind_GetIP", "reads the frame that it is handed"),
+        ("_Unwind_GetIPInfo", "reads the frame that it is handed"),
         ("sigfillset", "plain memory"),
         ("pthread_sigmask", "asks the kernel"),
     ];
@@ -182,7 +182,7 @@ mod law {
             "runs at the thread's end, outside of the allocator",
         ),
         (
-            &["stack_trace::take"],
+            &["unwind::frames"],
             &["_Unwind_Backtrace"],
             "finds frames by `_dl_find_object`, which takes no lock, from glibc 2.35 on; before by \
              the list of modules, under the loader's lock, which is recursive. Its `pthread_once` \
@@ -192,19 +192,11 @@ mod law {
     ];
 
     /// Calls through pointers: the functions that they are in, what they may lead to, and why.
-    const POINTERS: [(&[&str], &[&str], &str); 2] = [
-        (
-            &["libunwind::trace::trace_fn"],
-            &["stack_trace::take::{{closure}}", "stack_trace::take::{closure#0}"],
-            "called by `_Unwind_Backtrace` for each frame, with what `stack_trace::take` has handed \
-             to it",
-        ),
-        (
-            &["pending_starts::start_periodic"],
-            &["threads::try_to_start_periodic"],
-            "the only function that `want` is called with for `Pending::Periodic`",
-        ),
-    ];
+    const POINTERS: [(&[&str], &[&str], &str); 1] = [(
+        &["pending_starts::start_periodic"],
+        &["threads::try_to_start_periodic"],
+        "the only function that `want` is called with for `Pending::Periodic`",
+    )];
 
     struct Function {
         start: u64,

@@ -6,7 +6,7 @@ set -euo pipefail
 cargo clippy --workspace --all-targets \
     --features memscope-tests/allocators,memscope-benches/law-all -- -D warnings
 for features in "" enabled tokio report-file enabled,tokio enabled,report-file \
-    enabled,global-allocator enabled,stream enabled,bytes enabled,task-names enabled,tracing \
+    enabled,global-allocator enabled,stream enabled,bytes enabled,symbols enabled,tracing \
     enabled,layout tower enabled,tower enabled,axum enabled,tonic; do
     echo "== features: ${features:-none}"
     of_facade=$(sed 's/\([a-z-]*\)/memscope-rs\/\1/g; s/^memscope-rs\/$//' <<< "$features")

@@ -2,7 +2,7 @@
 //! hyper with its own row. The row shows what the task holds: here, a body that the handler keeps
 //! while its client waits.
 //!
-//! `cargo run --release --features task-names --example unannotated`
+//! `cargo run --release --example unannotated`
 #![expect(clippy::print_stdout, reason = "the report is its output")]
 
 use std::{sync::Arc, time::Duration};
@@ -57,6 +57,10 @@ pub(crate) async fn run() -> Result<MemorySnapshot, Box<dyn std::error::Error>> 
     let clients: Vec<_> =
         (0..CONNECTIONS).map(|connection| tokio::spawn(ask(address, connection))).collect();
     meeting.wait().await;
+    // A snapshot has the names looked up by a thread of memscope's, for those after it.
+    while get_memory_snapshot().tool().names_awaited != 0 {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
     let snapshot = get_memory_snapshot();
     meeting.wait().await;
     for (connection, client) in clients.into_iter().enumerate() {

@@ -20,6 +20,7 @@ pub struct Error {
 }
 
 #[derive(Debug)]
+#[cfg_attr(not(feature = "dwarf"), allow(dead_code, reason = "symbols need no debug information"))]
 pub(crate) enum Kind {
     Unreadable(io::Error),
     NotElf(&'static str),
@@ -42,6 +43,11 @@ or, for one build, set CARGO_PROFILE_RELEASE_DEBUG=2 and CARGO_PROFILE_RELEASE_S
 impl Error {
     pub(crate) fn new(path: &Path, kind: Kind) -> Self {
         Self { path: path.to_owned(), kind }
+    }
+
+    #[cfg(feature = "dwarf")]
+    pub(crate) fn into_kind(self) -> Kind {
+        self.kind
     }
 
     /// Returns `true` if the file is a program without debug information, or with too little of it,
@@ -142,6 +148,7 @@ impl From<object::Error> for Kind {
     }
 }
 
+#[cfg(feature = "dwarf")]
 impl From<gimli::Error> for Kind {
     fn from(error: gimli::Error) -> Self {
         Self::Corrupt(error.to_string())

@@ -1,23 +1,43 @@
-#![doc = include_str!("../README.md")]
+#![cfg_attr(feature = "dwarf", doc = include_str!("../README.md"))]
+#![cfg_attr(not(feature = "dwarf"), doc = "The names of functions, from symbol tables.")]
 #![deny(unsafe_code)]
 
 // Bottom first: a module imports only from modules above it. `tests/architecture.rs` holds this.
 mod error;
+#[cfg(feature = "dwarf")]
 mod work_limit;
+#[cfg(feature = "dwarf")]
 mod source_location;
+#[cfg(feature = "dwarf")]
 mod type_id;
+#[cfg(feature = "dwarf")]
 mod coroutine;
+#[cfg(feature = "dwarf")]
 mod shape;
+#[cfg(feature = "dwarf")]
 mod layouts;
 mod elf;
+mod symbols;
+#[cfg(feature = "dwarf")]
+mod symbolizer;
+#[cfg(feature = "dwarf")]
 mod dwarf;
+#[cfg(feature = "dwarf")]
 mod read;
 
+#[cfg(feature = "dwarf")]
 pub use coroutine::{
     Candidate, Coroutine, Discriminant, Evidence, Hidden, Member, MemberKind, State, StateKind,
 };
 pub use error::Error;
+#[cfg(feature = "dwarf")]
 pub use layouts::{Child, Held, Layouts};
+#[cfg(feature = "dwarf")]
 pub use shape::{Field, FutureType, PointerKind, Shape, Variant};
+#[cfg(feature = "dwarf")]
 pub use source_location::Place;
+#[cfg(feature = "dwarf")]
+pub use symbolizer::{Frame, Symbolizer};
+pub use symbols::Symbols;
+#[cfg(feature = "dwarf")]
 pub use type_id::TypeId;

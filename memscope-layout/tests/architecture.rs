@@ -3,7 +3,7 @@
 use std::{fs, path::Path};
 
 /// Bottom first: a module imports from modules above it in this list, never from those below.
-const ORDER: [&str; 10] = [
+const ORDER: [&str; 12] = [
     "error",
     "work_limit",
     "source_location",
@@ -12,6 +12,8 @@ const ORDER: [&str; 10] = [
     "shape",
     "layouts",
     "elf",
+    "symbols",
+    "symbolizer",
     "dwarf",
     "read",
 ];

@@ -15,7 +15,7 @@ static ENDED_TASKS: AtomicU64 = AtomicU64::new(DEFAULT_ENDED_TASKS);
 static SITE_ROWS: AtomicU64 = AtomicU64::new(DEFAULT_SITE_ROWS);
 static LIVE_VARIABLES: AtomicU64 = AtomicU64::new(DEFAULT_LIVE_VARIABLES);
 static UNANNOTATED: AtomicU8 = AtomicU8::new(1);
-#[cfg(feature = "task-names")]
+#[cfg(all(feature = "symbols", feature = "tokio"))]
 static NAMED_FROM: AtomicU64 = AtomicU64::new(1 << 20);
 static TIMING: AtomicU64 = AtomicU64::new(Timing::Sampled.to_number());
 static LONG_POLL_NS: AtomicU64 = AtomicU64::new(nanoseconds(LONG_POLL));
@@ -51,7 +51,7 @@ pub struct Builder {
     live_variables: u64,
     unannotated: bool,
     await_points: bool,
-    #[cfg(feature = "task-names")]
+    #[cfg(all(feature = "symbols", feature = "tokio"))]
     named_from: u64,
     timing: Timing,
     long_poll: Duration,
@@ -67,7 +67,7 @@ impl Default for Builder {
             live_variables: DEFAULT_LIVE_VARIABLES,
             unannotated: true,
             await_points: false,
-            #[cfg(feature = "task-names")]
+            #[cfg(all(feature = "symbols", feature = "tokio"))]
             named_from: 1 << 20,
             timing: Timing::default(),
             long_poll: LONG_POLL,
@@ -142,9 +142,9 @@ impl Builder {
     /// The number of live bytes from which an unannotated task is named (default 1 MiB).
     ///
     /// The allocation that reaches this number walks the task's stack, once: some microseconds. The
-    /// next snapshot finds the name in the program's symbols. That takes longer, and works only if
-    /// they were not stripped.
-    #[cfg(feature = "task-names")]
+    /// name is looked up in the program's symbol table by a thread of memscope's, which the next
+    /// snapshot starts. So the snapshots after that one have it, if the program was not stripped.
+    #[cfg(all(feature = "symbols", feature = "tokio"))]
     pub fn name_tasks_from(mut self, live_bytes: u64) -> Self {
         self.named_from = live_bytes;
         self
@@ -202,7 +202,7 @@ impl Builder {
         SITE_ROWS.store(self.site_rows, Ordering::Relaxed);
         LIVE_VARIABLES.store(self.live_variables, Ordering::Relaxed);
         let looked = UNANNOTATED.swap(u8::from(self.unannotated), Ordering::Relaxed);
-        #[cfg(feature = "task-names")]
+        #[cfg(all(feature = "symbols", feature = "tokio"))]
         NAMED_FROM.store(self.named_from, Ordering::Relaxed);
         TIMING.store(self.timing.to_number(), Ordering::Relaxed);
         LONG_POLL_NS.store(nanoseconds(self.long_poll), Ordering::Relaxed);
@@ -229,7 +229,7 @@ pub(crate) fn live_variables() -> u64 {
 }
 
 /// The number of live bytes from which an unannotated task is named.
-#[cfg(feature = "task-names")]
+#[cfg(all(feature = "symbols", feature = "tokio"))]
 #[inline]
 pub(crate) fn named_from() -> i64 {
     i64::try_from(NAMED_FROM.load(Ordering::Relaxed)).unwrap_or(i64::MAX)

@@ -15,6 +15,8 @@ mod environment;
 mod accounting;
 // What runs inside `malloc` and `free`: the allocator, the current owner, charging and freeing.
 mod alloc;
+// Names of functions, from the symbol tables of the program's files.
+mod symbols;
 // Finds the heap blocks of a value: `track_var!`, `Trackable`, `transfer`.
 mod variables;
 // At which `.await` a pending future waits.

@@ -9,10 +9,8 @@
 use std::{collections::HashMap, net::SocketAddr, thread, time::Duration};
 
 use bytes::Bytes;
-use memscope_rs::async_memory::{
-    MemorySnapshot, TaskMemoryProfile, TaskState, get_memory_snapshot,
-};
-use memscope_tests::{alone, block_on, conserved, conserved_when, find_names_first, workers};
+use memscope_rs::async_memory::{MemorySnapshot, TaskMemoryProfile, TaskState};
+use memscope_tests::{alone, block_on, conserved, conserved_when, names_found, workers};
 use mini_redis::client::{self, Client};
 use tokio::{
     net::TcpListener,
@@ -128,7 +126,6 @@ fn each_connection_has_a_row_with_exactly_what_it_allocated() {
     let _alone = alone();
     no_names();
     memscope_rs::builder().name_tasks_from(LEAST_NAMED).init().expect("good settings");
-    find_names_first();
     let (server, hands) = (Server::start(), hands());
     let address = server.address;
     let first = hands.block_on(prepare(address));
@@ -144,8 +141,7 @@ fn each_connection_has_a_row_with_exactly_what_it_allocated() {
         }
         clients
     });
-    // The first snapshot finds the names.
-    drop(get_memory_snapshot());
+    names_found();
     let snapshot = conserved_when(&ALLOCATOR, |snapshot| {
         (0..CONNECTIONS).all(|connection| rows_of(snapshot, holds(connection)).len() == 1)
     });

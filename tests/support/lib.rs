@@ -293,14 +293,12 @@ pub fn conserved_when<A>(
     }
 }
 
-/// Whether each snapshot that is checked is the second one since all others were stopped.
-static FINDS_NAMES: AtomicBool = AtomicBool::new(false);
-
-/// For a program whose large tasks are named: a snapshot that finds a name looks up symbols, and
-/// the memory for that is not counted yet when the independent count is read before it. So from
-/// here on [`conserved`] takes one that finds them, and then the one that it checks.
-pub fn find_names_first() {
-    FINDS_NAMES.store(true, Ordering::Relaxed);
+/// Waits until all tasks that are large have their names. Memscope's thread for that is then gone,
+/// or takes no memory any more.
+pub fn names_found() {
+    while get_memory_snapshot().tool().names_awaited != 0 {
+        std::thread::yield_now();
+    }
 }
 
 #[track_caller]
@@ -314,9 +312,6 @@ fn read_stopped<A>(allocator: &Independent<A>) -> (MemorySnapshot, (i64, i64), u
         // NOTE: nothing in here may panic: printing it could wait for a lock that a stopped thread
         // holds.
         let stopped = allocator.stop();
-        if FINDS_NAMES.load(Ordering::Relaxed) {
-            drop(get_memory_snapshot());
-        }
         let (live, allocated_bytes) = (allocator.live(), allocator.allocated_bytes());
         let snapshot = get_memory_snapshot();
         drop(stopped);

@@ -4,7 +4,7 @@ use memscope_rs::{
     async_memory::{MemorySnapshot, TaskMemoryProfile, get_memory_snapshot},
     builder,
 };
-use memscope_tests::{conserved, conserved_when, find_names_first, workers};
+use memscope_tests::{conserved, conserved_when, names_found, workers};
 use tokio::sync::broadcast::{Receiver, channel};
 
 memscope_tests::install!();
@@ -35,7 +35,6 @@ fn holding(snapshot: &MemorySnapshot, least: u64) -> Vec<&TaskMemoryProfile> {
 #[test]
 fn large_tasks_have_the_name_of_their_future() {
     builder().name_tasks_from(1 << 20).init().expect("good settings");
-    find_names_first();
     let runtime = workers(2);
     let (stop, _) = channel::<()>(1);
     let (stop_blocking, stopped) = std::sync::mpsc::channel();
@@ -43,14 +42,10 @@ fn large_tasks_have_the_name_of_their_future() {
         (0..3).map(|_| runtime.spawn(holds_two_mebibytes(stop.subscribe()))).collect();
     tasks.push(runtime.spawn(holds_little(stop.subscribe())));
     let blocking = runtime.spawn_blocking(move || blocks_with_much(&stopped));
-    // The symbols are looked up by a snapshot, which leaves a little of them in memory.
-    while {
-        let snapshot = get_memory_snapshot();
-        let large = holding(&snapshot, 1 << 20);
-        large.len() < 4 || large.iter().any(|task| task.name == "(unannotated)")
-    } {
+    while holding(&get_memory_snapshot(), 1 << 20).len() < 4 {
         std::thread::yield_now();
     }
+    names_found();
     let snapshot = conserved_when(&ALLOCATOR, |snapshot| holding(snapshot, 200_000).len() == 5);
     let names = |least: u64| -> Vec<String> {
         let mut names: Vec<String> =

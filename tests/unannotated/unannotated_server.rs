@@ -1,7 +1,7 @@
 //! The example of a server without annotations. Each connection's row is compared with the body
 //! that its handler holds.
 
-use memscope_tests::{conserved, find_names_first, workers};
+use memscope_tests::{conserved, workers};
 
 #[path = "../../examples/unannotated.rs"]
 #[expect(dead_code, reason = "the example's `main` is not run here")]
@@ -16,7 +16,6 @@ const AROUND: u64 = 40 * 1024;
 #[test]
 fn each_connection_is_a_task_with_its_body_in_it() {
     memscope_rs::builder().name_tasks_from(64 * 1024).init().expect("good settings");
-    find_names_first();
     let runtime = workers(4);
     let snapshot = runtime.block_on(server::run()).expect("it serves");
     let mut held: Vec<u64> = snapshot

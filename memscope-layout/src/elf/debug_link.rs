@@ -61,6 +61,10 @@ impl DebugFile {
         }
     }
 
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// Adds this file's path to an error about its content.
     pub(crate) fn with_path(&self, kind: Kind) -> Kind {
         match kind {
@@ -68,6 +72,13 @@ impl DebugFile {
             other => other,
         }
     }
+}
+
+/// Returns where the system has the debug information of this build id, in hexadecimal digits.
+pub(crate) fn installed(build_id: &str) -> Option<PathBuf> {
+    let is_id = build_id.len() > 2 && build_id.bytes().all(|it| it.is_ascii_hexdigit());
+    let (first, rest) = build_id.split_at_checked(2).filter(|_| is_id)?;
+    Some(Path::new(SYSTEM).join(".build-id").join(first).join(format!("{rest}.debug")))
 }
 
 /// Returns the path `.build-id/ab/cdef….debug`.

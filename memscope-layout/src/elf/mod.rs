@@ -2,11 +2,17 @@
 //! information.
 
 mod mmap;
+#[cfg(feature = "dwarf")]
 mod sections;
+#[cfg(feature = "dwarf")]
 mod split_dwarf;
+#[cfg(feature = "dwarf")]
 mod debug_link;
 
-pub(crate) use debug_link::DebugFile;
+#[cfg(feature = "dwarf")]
+pub(crate) use debug_link::{DebugFile, installed};
 pub(crate) use mmap::MappedFile;
+#[cfg(feature = "dwarf")]
 pub(crate) use sections::{Bytes, Dwarf, Flavour, Identity, Sections, Value, hex, text};
+#[cfg(feature = "dwarf")]
 pub(crate) use split_dwarf::SplitFiles;

@@ -164,15 +164,17 @@ impl Tally {
         self.id.load(Ordering::Acquire)
     }
 
-    /// Charges a block that the owner allocated.
+    /// Charges a block that the owner allocated. Returns true if this may be a new peak.
     #[inline]
-    pub(crate) fn charge(&self, account: &Account, bytes: usize) {
-        if self.count(bytes) {
+    pub(crate) fn charge(&self, account: &Account, bytes: usize) -> bool {
+        let is_high = self.count(bytes);
+        if is_high {
             self.settle(account);
         }
         if bytes >= LARGE_BLOCK {
             self.note_large_block(account, bytes);
         }
+        is_high
     }
 
     /// Counts a block that is not large. Returns true if this may be a new peak: then the caller
@@ -236,7 +238,7 @@ impl Tally {
     }
 
     /// Bytes that the owner allocated, minus those that it freed itself.
-    #[cfg(feature = "task-names")]
+    #[cfg(all(feature = "symbols", feature = "tokio"))]
     #[inline]
     pub(crate) fn own_live_bytes(&self) -> i64 {
         self.own_live.load(Ordering::Relaxed)

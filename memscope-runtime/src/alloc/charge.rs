@@ -93,17 +93,18 @@ pub(crate) fn charge_outside(other: SwitchedTask, bytes: usize) -> Owner {
 
 pub(super) fn charge_to(tally: &'static Tally, bytes: usize) -> Owner {
     let Some(account) = tally.account() else { return charge_for(tally, bytes) };
-    tally.charge(account, bytes);
-    note_size(tally);
+    if tally.charge(account, bytes) {
+        note_size(tally);
+    }
     Owner::account(account)
 }
 
 /// Has a large unannotated task traced: it may just have reached a new peak.
 #[inline]
 pub(crate) fn note_size(tally: &'static Tally) {
-    #[cfg(feature = "task-names")]
+    #[cfg(all(feature = "symbols", feature = "tokio"))]
     unannotated::note_size(tally);
-    #[cfg(not(feature = "task-names"))]
+    #[cfg(not(all(feature = "symbols", feature = "tokio")))]
     let _ = tally;
 }
 

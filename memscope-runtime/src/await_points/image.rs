@@ -61,13 +61,14 @@ mod file {
         os::unix::fs::FileExt,
     };
 
+    use crate::symbols::notes::find_build_id;
+
     /// The most segments of a program, and the most bytes of its notes: only a damaged file has
     /// more.
     const MOST_SEGMENTS: u16 = 256;
     const MOST_NOTE_BYTES: u64 = 1 << 16;
 
     const PT_NOTE: u32 = 4;
-    const NT_GNU_BUILD_ID: u32 = 3;
 
     /// The address range that the program's file is mapped to, from its first byte on. Returns
     /// `None` if this code is in a library.
@@ -138,21 +139,6 @@ mod file {
         None
     }
 
-    /// Finds the build id among notes. A note consists of the size of its name, the size of its
-    /// content, its type, the name and the content. The last two are each padded to a multiple of
-    /// four.
-    pub(super) fn find_build_id(mut notes: &[u8]) -> Option<&[u8]> {
-        loop {
-            let name_size = usize::try_from(word(notes, 0)?).ok()?;
-            let size = usize::try_from(word(notes, 4)?).ok()?;
-            let says = 12 + name_size.checked_next_multiple_of(4)?;
-            if word(notes, 8)? == NT_GNU_BUILD_ID && notes.get(12..16)? == b"GNU\0" {
-                return notes.get(says..says.checked_add(size)?);
-            }
-            notes = notes.get(says.checked_add(size.checked_next_multiple_of(4)?)?..)?;
-        }
-    }
-
     fn half(bytes: &[u8], at: usize) -> Option<u16> {
         Some(u16::from_ne_bytes(bytes.get(at..at + 2)?.try_into().ok()?))
     }
@@ -210,26 +196,5 @@ mod tests {
         assert_eq!(found(0x1), None);
         let without_first_byte = "55d4-55d8 r-xp 4000 08:01 42 /app/a b";
         assert_eq!(file::find_image(without_first_byte, "/app/a b", 0x55d5), None);
-    }
-
-    #[test]
-    fn a_build_id_is_found_behind_other_notes_and_not_in_damaged_ones() {
-        let note = |name: &[u8], kind: u32, says: &[u8]| {
-            let sizes = [name, says].map(|part| u32::try_from(part.len()).expect("short"));
-            let mut bytes: Vec<u8> =
-                [sizes[0], sizes[1], kind].iter().flat_map(|it| it.to_ne_bytes()).collect();
-            for part in [name, says] {
-                bytes.extend(part);
-                bytes.resize(bytes.len().next_multiple_of(4), 0);
-            }
-            bytes
-        };
-        let notes = [note(b"GNU\0", 1, b"abcde"), note(b"GNU\0", 3, b"build")].concat();
-        assert_eq!(file::find_build_id(&notes), Some(&b"build"[..]));
-        for cut in 0..notes.len() - 3 {
-            assert_eq!(file::find_build_id(&notes[..cut]), None, "{cut}");
-        }
-        assert_eq!(file::find_build_id(&[0xff; 64]), None);
-        assert_eq!(file::find_build_id(&[0; 64]), None);
     }
 }

@@ -120,6 +120,14 @@ pub struct ToolUsage {
     /// in the table of owners.
     #[serde(default)]
     pub owner_slots_refused: u64,
+    /// Functions without a name because there were too many: memscope keeps the names of 8,192
+    /// addresses, and 256 KiB of text.
+    #[serde(default)]
+    pub names_left_out: u64,
+    /// Tasks whose names are being looked up by a thread of memscope's: snapshots after this one
+    /// have them.
+    #[serde(default)]
+    pub names_awaited: u64,
 }
 
 /// Whether memscope has learned what is in the block that Tokio keeps a task in, its *cell*. Then

@@ -55,7 +55,7 @@ pub(crate) fn survivor_is_out() {
 /// Whether other threads of the program ran at a fork that led to this process. They may have left
 /// locks held that are not memscope's.
 #[cfg_attr(
-    not(any(feature = "report-file", feature = "task-names")),
+    not(any(feature = "report-file", feature = "symbols")),
     allow(dead_code, reason = "nothing there takes a lock that is not memscope's")
 )]
 pub(crate) fn may_have_foreign_locks() -> bool {

@@ -25,6 +25,8 @@ pub(crate) mod spsc_ring;
 pub(crate) mod sync;
 pub(crate) mod this_thread;
 pub(crate) mod tsc;
+#[allow(dead_code, reason = "the rooms above use it with some features alone")]
+pub(crate) mod unwind;
 
 pub(crate) use append_list::AppendList;
 pub(crate) use arena::{Arena, Zeroed};

@@ -6,8 +6,6 @@ use super::{
     collector::{self, Collected},
     rows::{self, SiteNames, Tasks},
 };
-#[cfg(feature = "task-names")]
-use crate::alloc::unannotated::stack_trace;
 use crate::{
     accounting::{cross_frees, ended_tasks, registry},
     alloc::{Entered, current, install_check, own_work, self_usage},
@@ -17,6 +15,7 @@ use crate::{
         AwaitPoints, Measured, Origin, ProcessMemory, RuntimeMemory, TaskCells, Timeline, ToolUsage,
     },
     primitives::{arena, clock, page_map, reserve},
+    symbols,
 };
 
 impl MemorySnapshot {
@@ -94,6 +93,7 @@ impl MemorySnapshot {
                 await_points_refused: await_points_refused(),
                 owner_words_refused: current::words_refused(),
                 owner_slots_refused: page_map::slots_refused(),
+                names_left_out: symbols::left_out(),
                 ..ToolUsage::default()
             },
             tasks,
@@ -166,10 +166,8 @@ pub fn get_memory_snapshot() -> MemorySnapshot {
     // installed.
     let work = own_work::work();
     let measured = install_check::measured();
-    #[cfg(feature = "task-names")]
-    if !reserve::is_short() {
-        stack_trace::name_all();
-    }
+    // Before the reading: if none is awaited, the rows have their names.
+    let names_awaited = symbols::want_if_waiting();
     let heap = self_usage::live();
     let (reading, collected, counts) = current::exempt(|| {
         let reading = capture::read();
@@ -180,6 +178,7 @@ pub fn get_memory_snapshot() -> MemorySnapshot {
     let mut snapshot = MemorySnapshot::new(reading, collected.as_ref(), counts, measured);
     (snapshot.tool.heap_bytes, snapshot.tool.heap_blocks) = heap;
     snapshot.tool.rows_left_out = work.left_out();
+    snapshot.tool.names_awaited = names_awaited;
     snapshot
 }
 
@@ -189,11 +188,13 @@ pub fn get_memory_snapshot() -> MemorySnapshot {
 pub(crate) fn for_memscope() -> MemorySnapshot {
     let work = own_work::work();
     let measured = install_check::measured();
+    let names_awaited = symbols::want_if_waiting();
     let reading = capture::read();
     let collected = collector::collect(&reading);
     let mut snapshot =
         MemorySnapshot::new(reading, collected.as_ref(), registry::counts(), measured);
     snapshot.tool.rows_left_out = work.left_out();
+    snapshot.tool.names_awaited = names_awaited;
     snapshot
 }
 

@@ -193,7 +193,7 @@ impl Record {
     }
 
     /// Whether this is the first request for a stack trace of the task. Returns false from then on.
-    #[cfg(feature = "task-names")]
+    #[cfg(all(feature = "symbols", feature = "tokio"))]
     pub(crate) fn is_first_trace(&self) -> bool {
         let is_first = self.traced.load(Ordering::Relaxed) == 0;
         self.traced.store(1, Ordering::Relaxed);
@@ -202,7 +202,7 @@ impl Record {
 
     /// Moves an unannotated task to another site, which carries its name. The caller keeps the task
     /// from ending meanwhile.
-    #[cfg(any(feature = "task-names", all(feature = "tokio", tokio_unstable)))]
+    #[cfg(all(feature = "tokio", any(feature = "symbols", tokio_unstable)))]
     pub(crate) fn rename(&self, site: &'static Site) {
         let Some(old) = self.counted_site.get() else { return };
         let (counted_site, ordinal) = site.admit(FutureType::not_known());

@@ -8,7 +8,7 @@
 //!
 //! A runtime with `tokio_hooks` reports more of its tasks: see `runtime_hooks`.
 
-#[cfg(feature = "task-names")]
+#[cfg(feature = "symbols")]
 pub(crate) mod stack_trace;
 
 mod away;
@@ -361,7 +361,7 @@ impl Place {
 }
 
 /// Has a task traced once it is large. Its record must be the one that this thread charged last.
-#[cfg(feature = "task-names")]
+#[cfg(feature = "symbols")]
 #[inline]
 pub(crate) fn note_size(tally: &'static crate::accounting::Tally) {
     if tally.own_live_bytes() >= crate::config::named_from()
@@ -374,7 +374,7 @@ pub(crate) fn note_size(tally: &'static crate::accounting::Tally) {
 }
 
 /// Renames the task with this Tokio id after its future, if it still has the record of this id.
-#[cfg(feature = "task-names")]
+#[cfg(feature = "symbols")]
 pub(crate) fn rename(tokio_id: u64, id: u64, name: &str) {
     let Some(place) = find(tokio_id) else { return };
     if place.guard.try_lock() {

@@ -49,6 +49,7 @@ use crate::{
     model::{Error, Origin, text::visible_path},
     primitives::{Lock, Once, Pending, clock, fork, pending_starts, reserve},
     snapshot::for_memscope,
+    symbols,
 };
 
 pub use guard::{ReportGuard, report_guard};
@@ -264,6 +265,10 @@ fn write(occasion: Occasion, is_wanted: &dyn Fn(&ReportJob) -> bool) {
         .collect();
     if wanted.is_empty() {
         return;
+    }
+    // The other reports are written by a thread that is to go on with its own work.
+    if matches!(occasion, Occasion::Exit | Occasion::Periodic | Occasion::Guard) {
+        symbols::look_up_now();
     }
     let snapshot = for_memscope();
     for (id, path, others) in wanted {

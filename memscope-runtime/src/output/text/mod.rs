@@ -152,6 +152,8 @@ impl MemorySnapshot {
             ),
             (tool.owner_words_refused, "frees of blocks whose owner's word was written over"),
             (tool.owner_slots_refused, "large blocks untracked for want of memory"),
+            (tool.names_left_out, "functions without a name, as there were too many"),
+            (tool.names_awaited, "names being looked up, for the next report"),
         ];
         for (number, what) in lost.iter().filter(|(number, _)| *number != 0) {
             write!(f, "; {} {what}", count(*number))?;

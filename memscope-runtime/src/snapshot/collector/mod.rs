@@ -27,6 +27,7 @@ use crate::{
         Lock, Pending, clock, fork_lock, order, pending_starts, reserve,
         sync::{AtomicU32, Ordering},
     },
+    symbols,
 };
 
 /// How many life-cycle events are kept.
@@ -265,6 +266,7 @@ impl Background for Collector {
 fn run(state: u32) {
     let rounds = || {
         while STATE.load(Ordering::Relaxed) == state {
+            let _ = symbols::want_if_waiting();
             match one_round() {
                 Some(pause) => thread::sleep(pause),
                 None => break,

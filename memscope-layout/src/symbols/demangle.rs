@@ -1,0 +1,55 @@
+//! Readable names of symbols.
+
+use std::fmt::{self, Write};
+
+/// The most bytes of a name.
+const MOST_BYTES: usize = 1_024;
+
+/// The name that a symbol stands for; `None` if the symbol is not UTF-8 or has no name.
+pub(crate) fn readable(symbol: &[u8]) -> Option<String> {
+    let symbol = str::from_utf8(symbol).ok().filter(|it| !it.is_empty())?;
+    let mut name = Name(String::new());
+    // An error says that the name is full.
+    let is_whole = write!(name, "{:#}", rustc_demangle::demangle(symbol)).is_ok();
+    let Name(mut name) = name;
+    if !is_whole {
+        name.push('…');
+    }
+    Some(name)
+}
+
+/// A text that does not grow beyond `MOST_BYTES`.
+struct Name(String);
+
+impl Write for Name {
+    fn write_str(&mut self, part: &str) -> fmt::Result {
+        let room = MOST_BYTES - self.0.len();
+        let fits = part.floor_char_boundary(room);
+        self.0.push_str(&part[..fits]);
+        if fits == part.len() { Ok(()) } else { Err(fmt::Error) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_is_without_its_hash_and_keeps_its_type_parameters() {
+        let of = |symbol: &str| readable(symbol.as_bytes()).unwrap();
+        assert_eq!(of("_ZN3app4work17h0123456789abcdefE"), "app::work");
+        assert_eq!(of("_ZN3app4work17h0123456789abcdefE.llvm.123"), "app::work");
+        assert_eq!(of("_RINvCs1234_3app4workmE"), "app::work::<u32>");
+        assert_eq!(of("malloc"), "malloc");
+        assert_eq!(readable(b"\xff"), None);
+        assert_eq!(readable(b""), None);
+    }
+
+    #[test]
+    fn a_long_name_is_cut_off() {
+        let name = readable("ä".repeat(MOST_BYTES).as_bytes()).unwrap();
+        assert_eq!(name.len(), MOST_BYTES + '…'.len_utf8());
+        assert!(name.ends_with("ä…"));
+        assert_eq!(readable("a".repeat(MOST_BYTES).as_bytes()).unwrap(), "a".repeat(MOST_BYTES));
+    }
+}

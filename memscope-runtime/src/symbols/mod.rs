@@ -1,0 +1,83 @@
+//! Names of functions, from the symbol tables of the program's files.
+//!
+//! A name is looked up once for each address, by memscope's own thread `memscope-names`, and kept.
+//! Reports only read what is kept: [`function_at`]. So a report that is made before a name is there
+//! shows none, and the next one has it.
+
+pub(crate) mod notes;
+
+#[cfg(feature = "symbols")]
+mod modules;
+#[cfg(feature = "symbols")]
+mod names;
+#[cfg(feature = "symbols")]
+mod sources;
+#[cfg(all(feature = "symbols", feature = "tokio"))]
+mod task_names;
+#[cfg(feature = "symbols")]
+mod thread;
+
+#[cfg(feature = "symbols")]
+pub(crate) use names::left_out;
+#[cfg(feature = "symbols")]
+#[allow(unused_imports, reason = "for the rooms that show where code stands")]
+pub(crate) use names::{function_at, resolve};
+#[cfg(all(feature = "symbols", feature = "report-file"))]
+pub(crate) use sources::look_up_now;
+#[cfg(feature = "symbols")]
+pub(crate) use sources::want_if_waiting;
+#[cfg(feature = "symbols")]
+#[allow(unused_imports, reason = "for the rooms that show where code stands")]
+pub(crate) use thread::want;
+#[cfg(not(feature = "symbols"))]
+pub(crate) use without::*;
+
+#[cfg(all(feature = "symbols", unix))]
+use crate::primitives::fork;
+
+/// What is known of the function at an address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(dead_code, reason = "all are made with the feature `symbols` alone")]
+pub(crate) enum Lookup {
+    /// No thread has looked for it yet.
+    NotLookedUp,
+    /// The address lies in no function whose name is known.
+    Unknown,
+    Known(&'static str),
+}
+
+/// Called in a forked child, which has no thread that looks up names.
+#[cfg(all(feature = "symbols", unix))]
+pub(crate) fn forked() {
+    thread::forked();
+    if names::forked() {
+        fork::note_left_behind(1);
+    }
+}
+
+/// Without the feature `symbols` no function has a name.
+#[cfg(not(feature = "symbols"))]
+#[allow(dead_code, reason = "as with the feature")]
+mod without {
+    use super::Lookup;
+
+    pub(crate) fn function_at(_: usize) -> Lookup {
+        Lookup::Unknown
+    }
+
+    pub(crate) fn resolve(_: &[usize]) {}
+
+    pub(crate) fn want() -> bool {
+        false
+    }
+
+    pub(crate) fn want_if_waiting() -> u64 {
+        0
+    }
+
+    pub(crate) fn look_up_now() {}
+
+    pub(crate) fn left_out() -> u64 {
+        0
+    }
+}

@@ -1,0 +1,188 @@
+//! The files whose code is loaded: the program and its shared libraries.
+
+#[cfg(target_os = "linux")]
+pub(super) use linux::loaded;
+
+use std::path::PathBuf;
+
+use memscope_layout::Symbols;
+
+/// A loaded file.
+#[derive(Debug)]
+pub(super) struct Module {
+    /// Added to the addresses that the linker assigned.
+    bias: usize,
+    /// The segments in memory: the linker's address, and the size.
+    segments: Vec<(u64, u64)>,
+    build_id: Option<Vec<u8>>,
+    path: PathBuf,
+    is_program: bool,
+}
+
+/// All loaded files.
+#[derive(Debug, Default)]
+pub(super) struct Loaded {
+    pub(super) modules: Vec<Module>,
+    /// How many libraries the program has unloaded so far.
+    pub(super) unloads: u64,
+}
+
+impl Module {
+    pub(super) fn is_program(&self) -> bool {
+        self.is_program
+    }
+
+    /// The linker's address of what is at this address, if that lies in this file.
+    pub(super) fn file_address(&self, address: usize) -> Option<u64> {
+        let there = address.wrapping_sub(self.bias) as u64;
+        let is_inside = |&(start, size): &(u64, u64)| there.wrapping_sub(start) < size;
+        self.segments.iter().any(is_inside).then_some(there)
+    }
+
+    /// Opens the file, unless another one is at its path by now.
+    ///
+    /// The program is found by `/proc/self/exe`, which leads to it even if it was removed. Of a
+    /// library only the path is known. The build id must be the same, and the segments too. A
+    /// library without a build id is not opened, as nothing else tells one build from another.
+    pub(super) fn open(&self) -> Option<Symbols> {
+        let symbols = Symbols::open(&self.path).ok()?;
+        let has_id = self.build_id.is_some() || self.is_program;
+        let is_same = self.build_id.as_deref() == symbols.build_id()
+            && self.segments == symbols.loaded()
+            && has_id;
+        is_same.then_some(symbols)
+    }
+}
+
+/// Elsewhere no module is known, so no function has a name.
+#[cfg(not(target_os = "linux"))]
+pub(super) fn loaded() -> Loaded {
+    Loaded::default()
+}
+
+#[cfg(target_os = "linux")]
+mod linux {
+    use std::{
+        ffi::{CStr, OsStr, c_int, c_void},
+        os::unix::ffi::OsStrExt,
+        ptr, slice,
+    };
+
+    use libc::{PF_R, PT_LOAD, PT_NOTE, dl_phdr_info};
+
+    use super::{Loaded, Module};
+    use crate::symbols::notes::find_build_id;
+
+    /// Only a damaged program has longer notes.
+    const MOST_NOTE_BYTES: usize = 1 << 16;
+
+    #[cfg(target_pointer_width = "64")]
+    type Header = libc::Elf64_Phdr;
+    #[cfg(not(target_pointer_width = "64"))]
+    type Header = libc::Elf32_Phdr;
+
+    /// Asks the loader, which works without `/proc` too.
+    pub(in crate::symbols) fn loaded() -> Loaded {
+        let mut loaded = Loaded::default();
+        let argument = (&raw mut loaded).cast();
+        // SAFETY: `add` expects this argument, which outlives the call.
+        unsafe { libc::dl_iterate_phdr(Some(add), argument) };
+        loaded
+    }
+
+    /// Adds a module. The loader keeps it from being unloaded meanwhile.
+    unsafe extern "C" fn add(info: *mut dl_phdr_info, _: usize, argument: *mut c_void) -> c_int {
+        // SAFETY: the argument of `dl_iterate_phdr` above, which nothing else uses meanwhile.
+        let loaded = unsafe { &mut *argument.cast::<Loaded>() };
+        // SAFETY: the loader passes a description that is valid during this call.
+        let info = unsafe { &*info };
+        loaded.unloads = info.dlpi_subs;
+        // The program comes first.
+        let is_program = loaded.modules.is_empty();
+        let headers: &[Header] = if info.dlpi_phdr.is_null() {
+            &[]
+        } else {
+            // SAFETY: so many program headers are there, in memory that is only read.
+            unsafe { slice::from_raw_parts(info.dlpi_phdr, usize::from(info.dlpi_phnum)) }
+        };
+        let path = if is_program {
+            OsStr::new("/proc/self/exe")
+        } else if info.dlpi_name.is_null() {
+            OsStr::new("")
+        } else {
+            // SAFETY: the loader's text, which ends with a zero.
+            OsStr::from_bytes(unsafe { CStr::from_ptr(info.dlpi_name) }.to_bytes())
+        };
+        let bias = number(info.dlpi_addr);
+        let in_memory = |it: &&Header| it.p_type == PT_LOAD;
+        let segments = headers.iter().filter(in_memory);
+        let segments = segments.map(|it| (number(it.p_vaddr) as u64, number(it.p_memsz) as u64));
+        loaded.modules.push(Module {
+            bias,
+            segments: segments.collect(),
+            build_id: build_id(bias, headers),
+            path: path.into(),
+            is_program,
+        });
+        0
+    }
+
+    fn build_id(bias: usize, headers: &[Header]) -> Option<Vec<u8>> {
+        headers.iter().filter(|it| it.p_type == PT_NOTE).find_map(|note| {
+            let (start, size) = (number(note.p_vaddr), number(note.p_filesz));
+            let end = start.checked_add(size).filter(|_| size <= MOST_NOTE_BYTES)?;
+            headers.iter().find(|it| {
+                let (first, bytes) = (number(it.p_vaddr), number(it.p_filesz));
+                let last = first.saturating_add(bytes);
+                it.p_type == PT_LOAD && it.p_flags & PF_R != 0 && first <= start && end <= last
+            })?;
+            let notes = ptr::with_exposed_provenance::<u8>(bias.wrapping_add(start));
+            // SAFETY: these bytes lie in a readable segment of a module that is loaded.
+            let notes = unsafe { slice::from_raw_parts(notes, size) };
+            find_build_id(notes).map(<[u8]>::to_vec)
+        })
+    }
+
+    /// A number of the loader's, as wide as an address.
+    fn number(number: impl TryInto<usize>) -> usize {
+        number.try_into().unwrap_or(usize::MAX)
+    }
+}
+
+#[cfg(all(test, target_os = "linux", not(miri)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn this_function_is_in_the_program_and_the_c_library_is_not() {
+        let loaded = loaded();
+        let program = &loaded.modules[0];
+        let here = super::loaded as *const () as usize;
+        assert!(program.is_program() && program.file_address(here).is_some());
+        assert!(program.open().is_some(), "{program:?}");
+        let abort = libc::abort as *const () as usize;
+        let of: Vec<_> =
+            loaded.modules.iter().filter(|it| it.file_address(abort).is_some()).collect();
+        let [library] = &of[..] else { panic!("{of:?}") };
+        assert_eq!(library.is_program(), cfg!(target_feature = "crt-static"));
+        let on_heap = Box::new(1);
+        let heap = std::ptr::from_ref(&*on_heap).addr();
+        assert!(loaded.modules.iter().all(|it| it.file_address(heap).is_none()));
+    }
+
+    #[test]
+    fn another_build_is_not_opened() {
+        let program = || loaded().modules.swap_remove(0);
+        assert!(Module { path: "/bin/sh".into(), ..program() }.open().is_none());
+        assert!(Module { path: "/".into(), ..program() }.open().is_none());
+        assert!(Module { path: "Cargo.toml".into(), ..program() }.open().is_none());
+        let mut other = program();
+        other.segments[0].1 += 1;
+        assert!(other.open().is_none(), "another program's segments");
+        let mut other = program();
+        other.build_id = other.build_id.map(|id| id.iter().map(|it| !it).collect());
+        assert_eq!(other.open().is_none(), other.build_id.is_some(), "another build");
+        let no_id = Module { build_id: None, is_program: false, ..program() };
+        assert!(no_id.open().is_none());
+    }
+}

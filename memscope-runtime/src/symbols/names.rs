@@ -1,0 +1,244 @@
+//! The table of addresses that were looked up, with the names of the functions that they lie in.
+
+use std::mem;
+
+use super::{
+    Lookup,
+    modules::{self, Loaded, Module},
+};
+use crate::{
+    alloc::{current::exempt, own_work},
+    primitives::{
+        Lock, arena, fork, order, reserve,
+        sync::{AtomicU8, AtomicU32, AtomicU64, Ordering},
+    },
+};
+
+/// The most addresses that are kept, and the most bytes of names.
+const MOST_ADDRESSES: usize = 8_192;
+const MOST_NAME_BYTES: usize = 256 << 10;
+
+/// A function that was looked up: an address in it, and its name. `None`: it is not known.
+type Function = (usize, Option<&'static str>);
+
+/// What was looked up, by address, in memscope's own memory.
+///
+/// NOTE: a thread that holds the lock takes no memory, so readers never wait for the allocator. A
+/// thread that a fork has left behind may have been writing: then the list is made anew.
+static FUNCTIONS: Lock<Vec<Function>> = Lock::new(Vec::new(), |half_written| {
+    mem::forget(mem::take(half_written));
+});
+
+/// What the thread needs that looks up names: one at a time.
+#[derive(Debug)]
+struct Names {
+    /// Each name once, sorted.
+    kept: Vec<&'static str>,
+    bytes: usize,
+    /// The libraries that were unloaded when the addresses were looked up.
+    unloads: u64,
+}
+
+static NAMES: Lock<Names> = Lock::new(Names::NONE, |half_written| {
+    mem::forget(mem::replace(half_written, Names::NONE));
+});
+
+/// The number of threads that look up names, 0 or 1: they may hold locks of the C library.
+static LOOKUPS: AtomicU32 = AtomicU32::new(0);
+
+/// Addresses and names for which there was no room.
+static LEFT_OUT: AtomicU64 = AtomicU64::new(0);
+
+/// 1 if no more addresses are looked up, because there is no room for them.
+static IS_FULL: AtomicU8 = AtomicU8::new(0);
+
+/// The function that contains the instruction at this address. A return address is behind its call,
+/// so the caller subtracts one from it.
+pub(crate) fn function_at(address: usize) -> Lookup {
+    // A copy of the process that writes a report has no thread that would release the lock.
+    let Some(functions) = FUNCTIONS.lock_for_a_while() else { return Lookup::NotLookedUp };
+    match position(&functions, address).map(|at| functions.get(at)) {
+        Ok(Some((_, Some(name)))) => Lookup::Known(name),
+        Ok(_) => Lookup::Unknown,
+        Err(_) if is_full() => Lookup::Unknown,
+        Err(_) => Lookup::NotLookedUp,
+    }
+}
+
+/// Whether no more addresses are looked up.
+pub(super) fn is_full() -> bool {
+    IS_FULL.load(Ordering::Relaxed) != 0
+}
+
+/// Addresses and names that were left out, because there was no room for them.
+pub(crate) fn left_out() -> u64 {
+    LEFT_OUT.load(Ordering::Relaxed)
+}
+
+/// Looks up the addresses that were not looked up yet, now and on this thread.
+///
+/// Does nothing in a forked child of a process with other threads: one of them may have held the
+/// lock of the loader, which no thread releases any more. Does nothing if memory is short.
+pub(crate) fn resolve(addresses: &[usize]) {
+    if fork::may_have_foreign_locks() {
+        return;
+    }
+    exempt(|| {
+        let _work = own_work::work();
+        let Some(mut names) = NAMES.lock_for_a_while() else { return };
+        LOOKUPS.fetch_add(1, Ordering::Relaxed);
+        if !reserve::is_short() {
+            names.look_up(addresses);
+        }
+        LOOKUPS.fetch_sub(1, Ordering::Relaxed);
+    });
+}
+
+/// Called in a forked child: returns whether another thread of the parent was looking up names. It
+/// does not exist in the child, and the locks that it held are never released.
+#[cfg(unix)]
+pub(crate) fn forked() -> bool {
+    LOOKUPS.swap(0, Ordering::Relaxed) != 0
+}
+
+fn position(functions: &[Function], address: usize) -> Result<usize, usize> {
+    functions.binary_search_by_key(&address, |it| it.0)
+}
+
+impl Names {
+    const NONE: Self = Self { kept: Vec::new(), bytes: 0, unloads: 0 };
+
+    /// Returns without a result if memory is short: the next call tries again.
+    fn look_up(&mut self, addresses: &[usize]) -> Option<()> {
+        let mut new = reserve::list(addresses.len())?;
+        let loaded = modules::loaded();
+        self.forget_unloaded(&loaded);
+        {
+            let functions = FUNCTIONS.lock();
+            new.extend(addresses.iter().copied().filter(|it| position(&functions, *it).is_err()));
+        }
+        order::by_key(&mut new, |address| *address);
+        new.dedup();
+        let mut next = with_room(new.len())?;
+        let room = MOST_ADDRESSES.saturating_sub(next.len());
+        if new.len() >= room {
+            IS_FULL.store(1, Ordering::Relaxed);
+            LEFT_OUT.fetch_add((new.len() - room) as u64, Ordering::Relaxed);
+            new.truncate(room);
+        }
+        if new.is_empty() {
+            return None;
+        }
+        let first = next.len();
+        next.extend(new.iter().map(|address| (*address, None)));
+        for module in &loaded.modules {
+            self.name_module(module, next.get_mut(first..)?);
+        }
+        order::by_key(&mut next, |it| it.0);
+        mem::swap(&mut *FUNCTIONS.lock(), &mut next);
+        Some(())
+    }
+
+    /// Forgets what was in libraries if any was unloaded: another one may be in its place.
+    fn forget_unloaded(&mut self, loaded: &Loaded) {
+        if self.unloads != loaded.unloads {
+            self.unloads = loaded.unloads;
+            let program = loaded.modules.first().filter(|it| it.is_program());
+            let stays = |address| program.is_some_and(|it| it.file_address(address).is_some());
+            FUNCTIONS.lock().retain(|it| stays(it.0));
+            IS_FULL.store(0, Ordering::Relaxed);
+        }
+    }
+
+    /// Names the functions that lie in one module. `new` is sorted.
+    fn name_module(&mut self, module: &Module, new: &mut [Function]) -> Option<()> {
+        let mut there: Vec<(u64, usize)> = reserve::list(new.len())?;
+        for (at, (address, _)) in new.iter().enumerate() {
+            there.extend(module.file_address(*address).map(|address| (address, at)));
+        }
+        if there.is_empty() {
+            return None;
+        }
+        let mut addresses = reserve::list(there.len())?;
+        addresses.extend(there.iter().map(|(address, _)| *address));
+        let named = |index: usize, name: &str| {
+            let place = there.get(index).and_then(|(_, at)| new.get_mut(*at));
+            if let Some((_, kept)) = place {
+                *kept = self.keep(name);
+            }
+        };
+        // A damaged file yields no names.
+        module.open()?.find(&addresses, named).ok()
+    }
+
+    /// Keeps a name, each once. Returns `None` if there is no room for it.
+    fn keep(&mut self, name: &str) -> Option<&'static str> {
+        let at = match self.kept.binary_search(&name) {
+            Ok(at) => return self.kept.get(at).copied(),
+            Err(at) => at,
+        };
+        let has_room = self.bytes + name.len() <= MOST_NAME_BYTES && reserve::grow(&mut self.kept);
+        let kept = if has_room { arena::keep_str(name) } else { None };
+        match kept {
+            Some(kept) => {
+                self.bytes += kept.len();
+                self.kept.insert(at, kept);
+            }
+            None => {
+                LEFT_OUT.fetch_add(1, Ordering::Relaxed);
+            }
+        }
+        kept
+    }
+}
+
+/// A copy of the list, with room for more; `None` if there is no memory for it. Only the thread
+/// that holds `NAMES` changes the list.
+fn with_room(more: usize) -> Option<Vec<Function>> {
+    let length = FUNCTIONS.lock().len();
+    // As much as is needed, because it is kept.
+    let mut copy = reserve::list(length + more)?;
+    copy.extend_from_slice(&FUNCTIONS.lock());
+    Some(copy)
+}
+
+#[cfg(all(test, target_os = "linux", not(miri)))]
+mod tests {
+    use super::*;
+
+    #[inline(never)]
+    fn a_function_of_the_test() -> u32 {
+        std::hint::black_box(7)
+    }
+
+    #[test]
+    fn a_function_is_looked_up_once_and_kept() {
+        let here = a_function_of_the_test as *const () as usize;
+        let abort = libc::abort as *const () as usize;
+        assert_eq!(function_at(here), Lookup::NotLookedUp);
+        let on_heap = Box::new(a_function_of_the_test());
+        let heap = std::ptr::from_ref(&*on_heap).addr();
+        resolve(&[here + 1, here, abort, heap, here]);
+        let Lookup::Known(name) = function_at(here) else { panic!("not found") };
+        assert_eq!(name, "memscope_runtime::symbols::names::tests::a_function_of_the_test");
+        assert_eq!(function_at(here + 1), Lookup::Known(name));
+        assert_eq!(function_at(heap), Lookup::Unknown);
+        assert_eq!(function_at(here + 2), Lookup::NotLookedUp, "it was not asked for");
+        // The C library may be stripped, but it exports it.
+        assert_eq!(function_at(abort), Lookup::Known("abort"));
+        assert_eq!(FUNCTIONS.lock().iter().filter(|it| it.0 == here).count(), 1);
+        let mut names = NAMES.lock();
+        let bytes = names.bytes;
+        assert_eq!(names.keep(name), Some(name), "each name is kept once");
+        assert_eq!(names.bytes, bytes);
+    }
+
+    #[test]
+    fn names_beyond_the_limit_are_counted() {
+        let mut names = Names::NONE;
+        assert_eq!(names.keep(&"a".repeat(MOST_NAME_BYTES)).map(str::len), Some(MOST_NAME_BYTES));
+        let before = left_out();
+        assert_eq!(names.keep("b"), None);
+        assert!(left_out() > before);
+    }
+}

@@ -1,0 +1,62 @@
+//! Where the addresses come from that are to be looked up.
+
+#[cfg(feature = "tokio")]
+use super::task_names;
+use super::{names, thread};
+#[cfg(feature = "tokio")]
+use crate::alloc::unannotated::stack_trace;
+use crate::{
+    alloc::{current::exempt, own_work},
+    primitives::{Lock, fork, fork_lock},
+};
+
+/// Appends addresses that were not looked up yet ([`function_at`](super::function_at) says so). It
+/// makes room by `reserve::push`, and takes nothing if memory is short.
+type Source = fn(&mut Vec<usize>);
+
+/// All that has addresses. Whatever is added here also says in [`waiting`] what waits for them.
+const SOURCES: &[Source] = &[
+    #[cfg(feature = "tokio")]
+    task_names::addresses,
+];
+
+/// How many tasks and stacks wait for names. Takes no memory.
+fn waiting() -> u64 {
+    #[cfg(feature = "tokio")]
+    let tasks = stack_trace::waiting_count();
+    #[cfg(not(feature = "tokio"))]
+    let tasks = 0;
+    tasks
+}
+
+/// Has the thread started if a source has addresses. Returns how many tasks and stacks wait for
+/// their names, which the thread will find. Takes no memory from the program's heap.
+pub(crate) fn want_if_waiting() -> u64 {
+    match waiting() {
+        0 => 0,
+        waiting if thread::want() => waiting,
+        // They wait in vain.
+        _ => 0,
+    }
+}
+
+/// Looks up what the sources ask for, now and on this thread.
+pub(crate) fn look_up_now() {
+    /// One round at a time.
+    static ROUND: Lock<()> = Lock::new((), fork_lock::as_it_is);
+
+    if fork::may_have_foreign_locks() || waiting() == 0 {
+        return;
+    }
+    exempt(|| {
+        let _work = own_work::work();
+        let Some(_round) = ROUND.lock_for_a_while() else { return };
+        let mut addresses = Vec::new();
+        for source in SOURCES {
+            source(&mut addresses);
+        }
+        names::resolve(&addresses);
+        #[cfg(feature = "tokio")]
+        task_names::name_waiting();
+    });
+}

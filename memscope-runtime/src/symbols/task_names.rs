@@ -1,0 +1,261 @@
+//! The names of large unannotated tasks: the future that Tokio polls, found in their stacks.
+
+use super::{Lookup, names::function_at};
+use crate::{
+    alloc::unannotated::stack_trace::{self, Named},
+    primitives::reserve,
+};
+
+/// The addresses in the stacks of tasks that wait for their names.
+pub(super) fn addresses(into: &mut Vec<usize>) {
+    stack_trace::each_waiting(|address| {
+        if function_at(address) == Lookup::NotLookedUp {
+            reserve::push(into, address);
+        }
+    });
+}
+
+/// Names all tasks whose stacks were looked up.
+pub(super) fn name_waiting() {
+    stack_trace::name_waiting(|addresses| {
+        let mut names: Vec<&'static str> = Vec::new();
+        for address in addresses {
+            match function_at(address) {
+                Lookup::NotLookedUp => return Named::NotYet,
+                Lookup::Unknown => {}
+                Lookup::Known(name) => {
+                    reserve::push(&mut names, name);
+                }
+            }
+        }
+        name_of(&names).map_or(Named::Never, |name| Named::By(name.to_owned()))
+    });
+}
+
+/// Returns the name of the future that Tokio polls, or of the closure that it runs. `names`: of the
+/// functions on the stack, innermost first.
+///
+/// The type parameter of Tokio's function says it, where the mangling keeps it. Otherwise it is the
+/// outermost function that Tokio's calls, glue excluded.
+fn name_of<'n>(names: &[&'n str]) -> Option<&'n str> {
+    let tokio = names.iter().position(|name| is_tokio(name))?;
+    // Beyond it another task may be polled, inside of which this one is.
+    let outermost = names[tokio..].iter().position(|name| name.contains("task::raw::poll"));
+    let polled = &names[tokio..outermost.map_or(names.len(), |at| tokio + at + 1)];
+    let by_type = polled.iter().filter(|name| is_tokio(name)).find_map(|name| future_of(name));
+    by_type.or_else(|| {
+        let called = names[..tokio].iter().rev().find(|name| !is_glue(name))?;
+        Some(future_name(called))
+    })
+}
+
+/// Returns whether this is a frame of Tokio that polls a future or runs a closure.
+fn is_tokio(name: &str) -> bool {
+    match of_tokio(name) {
+        // Excludes the frames in which a task spawns another one.
+        Some((TASK, function)) => has_outside_of_arguments(function, "poll"),
+        Some(_) => true,
+        None => false,
+    }
+}
+
+const TASK: &str = "tokio::runtime::task::";
+const BLOCKING: &str = "tokio::runtime::blocking::";
+
+/// Returns the module of Tokio that a function is in, and the rest of its name.
+fn of_tokio(name: &str) -> Option<(&'static str, &str)> {
+    let name = name.trim_start_matches(['<', '&']);
+    [TASK, BLOCKING].into_iter().find_map(|module| Some((module, name.strip_prefix(module)?)))
+}
+
+/// Returns whether a name contains this word, other than in its generic arguments.
+fn has_outside_of_arguments(name: &str, word: &str) -> bool {
+    let (mut depth, mut last) = (0, ' ');
+    name.char_indices().any(|(at, it)| {
+        match it {
+            '<' => depth += 1,
+            '>' if last != '-' => depth -= 1,
+            _ => {}
+        }
+        last = it;
+        // Less than none: the type of `<T as Trait>::method` ends.
+        depth <= 0 && name[at..].starts_with(word)
+    })
+}
+
+/// Returns the future whose type is a parameter of Tokio's function.
+fn future_of(tokio: &str) -> Option<&str> {
+    let (_, function) = of_tokio(tokio)?;
+    future_in(first_argument(function)?)
+}
+
+/// Looks through wrappers to the future that they hold.
+fn future_in(mut name: &str) -> Option<&str> {
+    // What a trait object holds, a name does not say.
+    let is_type = |name: &str| !name.starts_with("dyn ") && !name.starts_with(['(', '[', '&', '*']);
+    while is_type(name) && is_glue(name) {
+        name = first_argument(name)?;
+    }
+    // A parameter that is only a letter was not kept.
+    (is_type(name) && name.contains("::")).then(|| future_name(name))
+}
+
+/// Returns the first generic argument in a name.
+fn first_argument(name: &str) -> Option<&str> {
+    // The type of `<T as Trait>::method` stands in brackets too.
+    let name = name.strip_prefix('<').unwrap_or(name);
+    let start = name.find('<')? + 1;
+    let rest = name.get(start..)?;
+    let (mut depth, mut last) = (0u32, ' ');
+    for (at, it) in rest.char_indices() {
+        match it {
+            '<' | '(' | '[' | '{' => depth += 1,
+            '>' if last == '-' => {}
+            '>' | ',' if depth == 0 => return rest.get(..at),
+            '>' | ')' | ']' | '}' => depth = depth.checked_sub(1)?,
+            _ => {}
+        }
+        last = it;
+    }
+    None
+}
+
+/// Returns whether this is between Tokio and the future, without a name of its own.
+fn is_glue(name: &str) -> bool {
+    const GLUE: [&str; 17] = [
+        "__rust",
+        "alloc",
+        "async_std",
+        "bytes",
+        "core",
+        "futures_channel",
+        "futures_core",
+        "futures_lite",
+        "futures_util",
+        "hashbrown",
+        "memscope_runtime",
+        "memscope_rs",
+        "std",
+        "tokio",
+        "tokio_stream",
+        "tokio_util",
+        "tracing",
+    ];
+    let name = name.trim_start_matches(['<', '&', '*', '(', '[']);
+    let name = ["mut ", "const ", "dyn "].iter().fold(name, |it, word| it.trim_start_matches(word));
+    match name.split_once("::") {
+        Some((root, _)) => GLUE.contains(&root),
+        // Functions of the C library, and symbols without a path.
+        None => true,
+    }
+}
+
+/// Shortens a symbol to the name of the future:
+/// `<hyper::Connection<I, S> as core::future::future::Future>::poll` is `hyper::Connection<I, S>`,
+/// and the body of an async function is the function.
+fn future_name(symbol: &str) -> &str {
+    let inside = symbol.strip_prefix('<').and_then(|name| name.split_once(" as "));
+    let mut name = inside.map_or(symbol, |(of, _)| of);
+    while let Some((outer, last)) = name.rsplit_once("::") {
+        let is_closure = last == "{{closure}}" || last.starts_with("{closure#");
+        if !is_closure || !last.ends_with('}') {
+            break;
+        }
+        name = outer;
+    }
+    name
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_future_is_named_as_it_is_written() {
+        for (symbol, name) in [
+            ("app::serve::{{closure}}", "app::serve"),
+            ("app::serve::{{closure}}::{{closure}}", "app::serve"),
+            ("app::serve::{closure#0}::{closure#12}", "app::serve"),
+            (
+                "<hyper::server::Connection<I,S> as core::future::future::Future>::poll",
+                "hyper::server::Connection<I,S>",
+            ),
+            ("app::work", "app::work"),
+        ] {
+            assert_eq!(future_name(symbol), name);
+        }
+    }
+
+    #[test]
+    fn what_stands_between_tokio_and_the_future_is_passed_over() {
+        assert!(is_glue("<core::pin::Pin<P> as core::future::future::Future>::poll"));
+        assert!(is_glue(
+            "<alloc::boxed::Box<F,A> as core::ops::function::FnOnce<Args>>::call_once"
+        ));
+        assert!(is_glue("<futures_util::future::Map<F> as core::future::future::Future>::poll"));
+        assert!(is_glue("pthread_cond_wait") && is_glue("tokio::time::sleep::Sleep"));
+        assert!(!is_glue("<hyper::Connection as core::future::future::Future>::poll"));
+        assert!(!is_glue("app::core::run") && !is_glue("core_of_app::run"));
+    }
+
+    #[test]
+    fn a_task_that_spawns_another_is_named_by_what_polls_it() {
+        assert!(is_tokio("tokio::runtime::task::core::Core<T,S>::poll::{{closure}}"));
+        assert!(is_tokio("<tokio::runtime::blocking::task::BlockingTask<T> as Future>::poll"));
+        assert!(!is_tokio("tokio::runtime::task::core::Cell<T,S>::new"));
+        assert!(!is_tokio("tokio::runtime::task::list::OwnedTasks<S>::bind"));
+        assert!(is_tokio("<tokio::runtime::task::core::Core<app::f, S>>::poll::{closure#0}"));
+        assert!(!is_tokio("<tokio::runtime::task::core::Cell<app::poll_it::{closure#0}, S>>::new"));
+        assert!(!is_tokio("<app::Of<tokio::runtime::task::JoinHandle>>::poll"));
+    }
+
+    #[test]
+    fn a_stack_has_the_name_of_what_tokio_polls() {
+        const LEGACY: &str = "tokio::runtime::task::raw::poll";
+        const V0: &str =
+            "tokio::runtime::task::raw::poll::<app::serve::{closure#0}, alloc::sync::Arc<S>>";
+        for (names, expected) in [
+            (&["malloc", "app::read", "app::serve::{{closure}}", LEGACY][..], Some("app::serve")),
+            (&["malloc", "app::read", LEGACY], Some("app::read")),
+            (&["malloc", "alloc::vec::Vec<T>::push", LEGACY], None),
+            (&["malloc", "alloc::vec::Vec<T>::push", V0], Some("app::serve")),
+            (&["app::serve::{{closure}}"], None),
+            (
+                &[
+                    "malloc",
+                    "app::work",
+                    "<tokio::runtime::blocking::task::BlockingTask<T> as \
+              core::future::future::Future>::poll",
+                    LEGACY,
+                ],
+                Some("app::work"),
+            ),
+            (&["tokio::runtime::task::core::Core<T,S>::poll", "app::other"], None),
+            (&["malloc", LEGACY, "tokio::task::local::LocalSet::tick", V0], None),
+        ] {
+            assert_eq!(name_of(names), expected, "{names:?}");
+        }
+    }
+
+    #[test]
+    fn the_parameters_of_tokios_functions_are_looked_through() {
+        let core = |of: &str| format!("<tokio::runtime::task::core::Core<{of}, S>>::poll");
+        for (parameter, expected) in [
+            ("app::serve::{closure#0}", Some("app::serve")),
+            ("app::Connection<u8, fn() -> u8>", Some("app::Connection<u8, fn() -> u8>")),
+            ("core::pin::Pin<alloc::boxed::Box<app::serve::{closure#0}>>", Some("app::serve")),
+            ("futures_util::future::Map<app::serve::{closure#0}, app::f>", Some("app::serve")),
+            ("tokio::runtime::blocking::task::BlockingTask<app::f::{closure#1}>", Some("app::f")),
+            (
+                "core::pin::Pin<alloc::boxed::Box<dyn core::future::future::Future<Output = ()>>>",
+                None,
+            ),
+            ("core::pin::Pin<alloc::boxed::Box<dyn app::Service<Future = app::f>>>", None),
+            ("core::pin::Pin<dyn core::future::Future<Output = app::f>>", None),
+            ("(app::f, app::g)", None),
+            ("T", None),
+        ] {
+            assert_eq!(future_of(&core(parameter)), expected, "{parameter}");
+        }
+    }
+}

@@ -1,0 +1,86 @@
+//! The name of a large task, in programs whose file was stripped, damaged, replaced or hidden: it is
+//! the right name or none.
+#![cfg(target_os = "linux")]
+
+use std::{fs, io::Write, path::Path, process::Command};
+
+use memscope_tests::programs::{Folder, Running, program};
+
+const NAME: &str = "large_task::holds_two_mebibytes";
+const NO_NAME: &str = "(unannotated)";
+const PROGRAM: &str = env!("CARGO_BIN_EXE_large_task");
+
+/// The name that the task of this program has, after `change` was done while it runs.
+fn name(path: &Path, how: &str, change: impl FnOnce()) -> String {
+    let mut running = Running::start(&mut program(path, how));
+    change();
+    running.child.stdin.take().expect("a pipe").write_all(b"\n").expect("it reads");
+    running.line()
+}
+
+/// A copy of the program in a folder of its own.
+fn copy(folder: &Folder) -> std::path::PathBuf {
+    let path = folder.file("large_task");
+    fs::copy(PROGRAM, &path).expect("a copy");
+    path
+}
+
+#[test]
+fn a_program_as_it_was_built_has_the_name() {
+    assert_eq!(name(Path::new(PROGRAM), "", || {}), NAME);
+}
+
+#[test]
+fn a_program_that_is_replaced_or_removed_while_it_runs_has_the_name() {
+    let folder = Folder::new();
+    let path = copy(&folder);
+    let replace = || {
+        fs::remove_file(&path).expect("removed");
+        fs::write(&path, "another file").expect("written");
+    };
+    assert_eq!(name(&path, "", replace), NAME);
+    fs::remove_file(&path).expect("removed");
+    let path = copy(&folder);
+    assert_eq!(name(&path, "", || fs::remove_file(&path).expect("removed")), NAME);
+}
+
+#[test]
+fn a_stripped_program_has_no_name() {
+    let folder = Folder::new();
+    for (flag, expected) in [("--strip-debug", NAME), ("--strip-all", NO_NAME)] {
+        let path = copy(&folder);
+        match Command::new("strip").arg(flag).arg(&path).status() {
+            Ok(status) => assert!(status.success()),
+            Err(error) => return eprintln!("skipped: strip, of binutils, is not here: {error}"),
+        }
+        assert_eq!(name(&path, "", || {}), expected, "{flag}");
+    }
+}
+
+#[test]
+fn a_program_with_damaged_headers_has_no_name() {
+    let folder = Folder::new();
+    let healthy = fs::read(PROGRAM).expect("a file");
+    // The section headers: nothing that a program needs to run. Their place, their size, their
+    // number.
+    for (at, bytes) in [(40, &[0xff; 8][..]), (58, &[1, 0]), (60, &[0xff, 0xfe]), (40, &[0; 8])] {
+        let path = copy(&folder);
+        let mut damaged = healthy.clone();
+        damaged[at..at + bytes.len()].copy_from_slice(bytes);
+        fs::remove_file(&path).expect("removed");
+        fs::write(&path, &damaged).expect("written");
+        let executable = fs::metadata(PROGRAM).expect("a file").permissions();
+        fs::set_permissions(&path, executable).expect("its own file");
+        assert_eq!(name(&path, "", || {}), NO_NAME, "at {at}");
+        fs::remove_file(&path).expect("removed");
+    }
+}
+
+#[test]
+fn a_program_without_proc_has_no_name() {
+    let name = name(Path::new(PROGRAM), "hide-proc", || {});
+    if name == "no right" {
+        return eprintln!("skipped: this process may not mount");
+    }
+    assert_eq!(name, NO_NAME);
+}
