@@ -33,7 +33,7 @@ struct Setting {
     set: fn(&mut Environment, &OsStr) -> Result<(), String>,
 }
 
-const SETTINGS: [Setting; 9] = [
+const SETTINGS: [Setting; 10] = [
     Setting {
         name: "MEMSCOPE_REPORT",
         takes: "a path ending in `.json` or `.txt`; `%p` becomes the process id, `%t` the time, `%n` a number",
@@ -77,6 +77,16 @@ const SETTINGS: [Setting; 9] = [
         set: |environment, value| {
             let yes = on_or_off(text(value)?)?;
             environment.change(|builder| builder.unannotated(yes))
+        },
+    },
+    Setting {
+        name: "MEMSCOPE_NAMES",
+        takes: "`on` or `off`",
+        default: "`on`",
+        effect: "whether unannotated Tokio tasks are named by their futures: `Builder::name_tasks`",
+        set: |environment, value| {
+            let yes = on_or_off(text(value)?)?;
+            environment.change(|builder| builder.name_tasks(yes))
         },
     },
     Setting {

@@ -112,15 +112,22 @@ fn a_task_ends_as_it_ends_for_tokio() {
         std::panic::resume_unwind(Box::new(1));
     });
     assert!(runtime.block_on(panics).expect_err("it panics").is_panic());
-    let is_alive = |runtime: &Runtime| runtime.metrics().num_alive_tasks();
-    assert_eq!((now().since(before).ended, is_alive(&runtime)), (8, 0));
+    // Tokio takes a task off its list, and frees its cell, a moment after its handle is ready.
+    let alive = |expected: u64| {
+        let snapshot = conserved_when(&ALLOCATOR, |it| {
+            Counts::of(it).since(before).active == expected
+                && runtime.metrics().num_alive_tasks() as u64 == expected
+        });
+        Counts::of(&snapshot).since(before)
+    };
+    assert_eq!(alive(0).ended, 8);
 
     // A shutdown with living tasks.
     for _ in 0..3 {
         drop(runtime.spawn(waits(3_000)));
     }
     conserved_when(&ALLOCATOR, |it| plain(it).filter(|task| task.live_bytes == 3_000).count() == 3);
-    assert_eq!((now().since(before).active, is_alive(&runtime)), (3, 3));
+    assert_eq!(alive(3).spawned, 16);
     drop(runtime);
     // For Tokio a worker is a blocking task. What it allocates at the shutdown is that task's.
     let counts = now().since(before);

@@ -302,6 +302,9 @@ static OTHER: Site = Site::new(
     OTHER_INDEX,
 );
 
+/// The name of unannotated tasks whose name is not known.
+pub(crate) const UNNAMED: &str = "(unannotated)";
+
 /// Stands for the column of sites with unannotated tasks: no source file is as wide.
 pub(crate) const PLAIN_COLUMN: u32 = u32::MAX;
 

@@ -2,7 +2,7 @@
 
 use std::{alloc::Layout, ptr};
 
-#[cfg(feature = "task-names")]
+#[cfg(all(feature = "symbols", feature = "tokio"))]
 use super::unannotated;
 use super::{
     any_layout::inline_layout,

@@ -89,6 +89,12 @@ pub struct ToolUsage {
     /// Whether the collector's thread was running.
     #[serde(default)]
     pub collector_is_running: bool,
+    /// Unannotated tasks that have not ended and have no name: those in the row `(unannotated)`.
+    #[serde(default)]
+    pub unnamed_tasks: u64,
+    /// Bytes that this row holds.
+    #[serde(default)]
+    pub unnamed_bytes: u64,
     /// Whether unannotated Tokio tasks end exactly, because memscope has learned what is in their
     /// cells.
     #[serde(default)]

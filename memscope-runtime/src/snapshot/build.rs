@@ -7,12 +7,13 @@ use super::{
     rows::{self, SiteNames, Tasks},
 };
 use crate::{
-    accounting::{cross_frees, ended_tasks, registry},
+    accounting::{UNNAMED, cross_frees, ended_tasks, registry},
     alloc::{Entered, current, install_check, own_work, self_usage},
     await_points::image,
     config,
     model::{
-        AwaitPoints, Measured, Origin, ProcessMemory, RuntimeMemory, TaskCells, Timeline, ToolUsage,
+        AwaitPoints, Measured, Origin, ProcessMemory, RuntimeMemory, SiteProfile, TaskCells,
+        Timeline, ToolUsage,
     },
     primitives::{arena, clock, page_map, reserve},
     symbols,
@@ -110,6 +111,11 @@ impl MemorySnapshot {
             await_points,
             await_points_measured,
         };
+        let is_unnamed = |site: &&SiteProfile| !site.is_annotated && site.name == UNNAMED;
+        for site in snapshot.sites.iter().filter(is_unnamed) {
+            snapshot.tool.unnamed_tasks += site.active;
+            snapshot.tool.unnamed_bytes += site.live_bytes;
+        }
         if let Some(collected) = collected {
             snapshot.add_history(collected, &names);
         }

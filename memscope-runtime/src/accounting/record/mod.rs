@@ -202,7 +202,7 @@ impl Record {
 
     /// Moves an unannotated task to another site, which carries its name. The caller keeps the task
     /// from ending meanwhile.
-    #[cfg(all(feature = "tokio", any(feature = "symbols", tokio_unstable)))]
+    #[cfg(feature = "tokio")]
     pub(crate) fn rename(&self, site: &'static Site) {
         let Some(old) = self.counted_site.get() else { return };
         let (counted_site, ordinal) = site.admit(FutureType::not_known());

@@ -2,13 +2,16 @@
 
 use std::alloc::Layout;
 
-use super::infer::Bits;
 #[cfg(all(target_os = "linux", any(target_env = "gnu", target_env = "musl")))]
 use super::module::Module;
+use super::{
+    infer::Bits,
+    types::{self, CellType},
+};
 use crate::{
     model::TaskCells,
     primitives::{
-        InternTable, StaticRef, arena,
+        StaticRef, arena,
         sync::{AtomicU8, Ordering},
     },
 };
@@ -30,6 +33,9 @@ pub(crate) struct CellLayout {
     pub(super) functions: usize,
     /// Where the vtable has the offset of the id, in bytes.
     pub(super) id_offset: usize,
+    /// Where the vtable has the offset of what is behind the future, and how many bytes of what is
+    /// between that and the id's offset are not the future's; 0: not known.
+    pub(super) behind: (usize, usize),
     /// The module that has the vtables.
     #[cfg(all(target_os = "linux", any(target_env = "gnu", target_env = "musl")))]
     pub(super) module: Module,
@@ -77,19 +83,6 @@ pub(super) fn fits(layout: Layout) -> bool {
         }
 }
 
-/// A type of task: a future and its scheduler.
-#[derive(Debug)]
-pub(crate) struct CellType {
-    vtable: usize,
-    id_offset: usize,
-}
-
-/// All types that were seen.
-static TYPES: InternTable<CellType> = InternTable::new();
-const MOST_TYPES: u64 = 4_096;
-/// Where in the table a type may begin: few pages of it are touched.
-const STARTS: u64 = 1_024;
-
 /// What a cell says of its task.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct CellHeader {
@@ -99,6 +92,7 @@ pub(crate) struct CellHeader {
     pub(crate) is_running: bool,
     /// The task was aborted, or its runtime shut down. It may have completed all the same.
     pub(crate) is_cancelled: bool,
+    pub(crate) kind: &'static CellType,
 }
 
 /// Reads a word of a block.
@@ -115,6 +109,23 @@ pub(super) unsafe fn word(block: *const u8, index: usize) -> u64 {
     unsafe { place.read_volatile() as u64 }
 }
 
+/// Looks for a trait object in a living cell's future. If there is one, the type may hold different
+/// futures.
+///
+/// # Safety
+///
+/// The block is live, and of this size.
+#[cfg(all(target_os = "linux", any(target_env = "gnu", target_env = "musl")))]
+pub(super) unsafe fn look_for_object(block: *const u8, bytes: usize, kind: &'static CellType) {
+    let Some(layout) = LAYOUT.get() else { return };
+    let first = kind.id_offset / size_of::<usize>() + 1;
+    let end = bytes.min(kind.id_offset + kind.room + layout.behind.1) / size_of::<usize>();
+    // SAFETY: the caller's contract; `end` is not behind the block.
+    let mut words = (first..end).map(|index| unsafe { word(block, index) });
+    let is_table = |word| usize::try_from(word).is_ok_and(|it| layout.module.is_object_table(it));
+    kind.note_object(words.any(is_table));
+}
+
 /// Reads the header of a block that may be a cell. Returns `None` if it is none.
 ///
 /// # Safety
@@ -128,7 +139,7 @@ pub(super) unsafe fn read(block: *const u8, bytes: usize) -> Option<CellHeader> 
     }
     // SAFETY: the caller's contract; the layout has no word behind `WORDS`.
     let vtable = usize::try_from(unsafe { word(block, layout.vtable) }).ok()?;
-    let kind = kind(layout, vtable)?;
+    let kind = types::of(layout, vtable)?;
     if kind.id_offset.checked_add(size_of::<u64>())? > bytes {
         return None;
     }
@@ -143,34 +154,38 @@ pub(super) unsafe fn read(block: *const u8, bytes: usize) -> Option<CellHeader> 
         is_finished: is(finished),
         is_running: is(running),
         is_cancelled: is(cancelled),
+        kind,
     })
 }
 
-/// Returns the type with this vtable; `None` if this is no vtable of a task.
-#[inline]
-fn kind(layout: &CellLayout, vtable: usize) -> Option<&'static CellType> {
-    // A value that is not aligned is no vtable, and two vtables are farther apart than this.
-    if !vtable.is_multiple_of(align_of::<usize>()) {
-        return None;
+impl CellLayout {
+    /// Returns the poll function of a vtable, and where such a cell has its id. Returns `None` if
+    /// this is no vtable of a task.
+    #[cfg(all(target_os = "linux", any(target_env = "gnu", target_env = "musl")))]
+    #[cold]
+    pub(super) fn id_offset_of(&self, vtable: usize) -> Option<(usize, usize)> {
+        let offset = self.module.table(vtable, self.functions, self.id_offset)?;
+        let is_offset = offset.is_multiple_of(size_of::<usize>()) && offset < usize::MAX / 2;
+        is_offset.then_some((self.module.word(vtable)?, offset))
     }
-    let start = (vtable as u64 >> 5) % STARTS;
-    let is_same = |kind: &CellType| kind.vtable == vtable;
-    // Validates where the type is not known yet.
-    let has_room = || TYPES.made() < MOST_TYPES && id_offset(layout, vtable).is_some();
-    let make = |_| arena::keep(CellType { vtable, id_offset: id_offset(layout, vtable)? });
-    TYPES.get_or_insert(start << 32, is_same, has_room, make)
-}
 
-/// Returns where a cell with this vtable has its id, if that is a vtable of a task.
-#[cfg(all(target_os = "linux", any(target_env = "gnu", target_env = "musl")))]
-#[cold]
-fn id_offset(layout: &CellLayout, vtable: usize) -> Option<usize> {
-    let offset = layout.module.table(vtable, layout.functions, layout.id_offset)?;
-    (offset.is_multiple_of(size_of::<usize>()) && offset < isize::MAX.unsigned_abs())
-        .then_some(offset)
-}
+    /// Returns how many bytes the cells of a vtable have for the future or its output; 0: not known.
+    #[cfg(all(target_os = "linux", any(target_env = "gnu", target_env = "musl")))]
+    pub(super) fn room_of(&self, vtable: usize, id_offset: usize) -> usize {
+        let (index, rest) = self.behind;
+        let end = if index == 0 { None } else { self.module.table(vtable, self.functions, index) };
+        end.map_or(0, |end| end.saturating_sub(id_offset).saturating_sub(rest))
+    }
 
-#[cfg(not(all(target_os = "linux", any(target_env = "gnu", target_env = "musl"))))]
-fn id_offset(_: &CellLayout, _: usize) -> Option<usize> {
-    None
+    #[cfg(not(all(target_os = "linux", any(target_env = "gnu", target_env = "musl"))))]
+    #[expect(clippy::unused_self, reason = "as where it can be learned")]
+    pub(super) fn room_of(&self, _: usize, _: usize) -> usize {
+        0
+    }
+
+    #[cfg(not(all(target_os = "linux", any(target_env = "gnu", target_env = "musl"))))]
+    #[expect(clippy::unused_self, reason = "as where it can be learned")]
+    pub(super) fn id_offset_of(&self, _: usize) -> Option<(usize, usize)> {
+        None
+    }
 }

@@ -18,6 +18,7 @@ mod infer;
 mod module;
 #[cfg(all(target_os = "linux", any(target_env = "gnu", target_env = "musl")))]
 mod samples;
+mod types;
 
 use std::{alloc::Layout, ptr};
 
@@ -34,6 +35,9 @@ pub(crate) use free::free;
 pub(crate) use header::{CellHeader, learned, state};
 #[cfg(all(target_os = "linux", any(target_env = "gnu", target_env = "musl")))]
 pub(crate) use samples::learn;
+pub(crate) use types::CellType;
+#[cfg(feature = "symbols")]
+pub(crate) use types::without_symbol;
 
 /// The least alignment of Tokio's cells, above that of most blocks.
 const LEAST_ALIGN: usize = if cfg!(target_pointer_width = "64") { 64 } else { 32 };
@@ -217,6 +221,11 @@ pub(crate) fn for_each(mut each: impl FnMut(&CellHeader, Owner)) {
         }
         // SAFETY: as above.
         if let Some(cell) = unsafe { header::read(held.block, bytes) } {
+            #[cfg(all(target_os = "linux", any(target_env = "gnu", target_env = "musl")))]
+            if cell.kind.site().is_none() && !cell.is_finished {
+                // SAFETY: as above.
+                unsafe { header::look_for_object(held.block, bytes, cell.kind) };
+            }
             each(&cell, owner);
         }
     }

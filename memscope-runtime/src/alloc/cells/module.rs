@@ -11,6 +11,9 @@ use super::header::VTABLE_WORDS;
 /// The most address ranges of each kind that are kept.
 const MOST: usize = 6;
 
+/// The largest alignment that the vtable of a trait object is believed.
+const MOST_ALIGN: usize = 1 << 12;
+
 /// The address ranges of one module.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Module {
@@ -61,6 +64,22 @@ impl Module {
             self.word(address).is_some_and(|function| self.is_code(function))
         };
         (0..VTABLE_WORDS).take_while(is_function).count()
+    }
+
+    /// Whether this is the vtable of a trait object with a method: the function that drops it, its
+    /// size, its alignment, and the method.
+    pub(super) fn is_object_table(&self, table: usize) -> bool {
+        let word = |index: usize| self.word(table.checked_add(index * size_of::<usize>())?);
+        let (Some(drops), Some(size), Some(align), Some(method)) =
+            (word(0), word(1), word(2), word(3))
+        else {
+            return false;
+        };
+        (drops == 0 || self.is_code(drops))
+            && align.is_power_of_two()
+            && align <= MOST_ALIGN
+            && size.is_multiple_of(align)
+            && self.is_code(method)
     }
 
     /// Returns a word of a table in the read-only data that begins with exactly so many functions.
@@ -132,6 +151,17 @@ mod tests {
     }
 
     static TABLE: Table = Table { functions: [one; 3], numbers: [48, 7] };
+
+    #[test]
+    fn a_trait_object_is_recognised_by_its_vtable() {
+        let object: Box<dyn Fn() -> usize> = Box::new(one);
+        let [_, table] = unsafe { std::mem::transmute_copy::<_, [usize; 2]>(&object) };
+        let module = Module::with(ptr::from_ref(&TABLE).addr()).expect("this program");
+        assert_eq!(object(), 1);
+        assert!(module.is_object_table(table));
+        assert!(!module.is_object_table(ptr::from_ref(&TABLE).addr()));
+        assert!(!module.is_object_table(ptr::from_ref(&object).addr()));
+    }
 
     #[test]
     fn a_table_is_read_where_nothing_writes_and_believed_for_its_functions_alone() {

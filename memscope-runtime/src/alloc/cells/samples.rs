@@ -95,6 +95,8 @@ impl<T: Unpin> Future for SampleFuture<T> {
 /// A sample task.
 struct Task {
     cell: Block,
+    /// The size of its future.
+    bytes: usize,
     id: u64,
     handle: JoinHandle<()>,
 }
@@ -118,6 +120,7 @@ impl Task {
         let id = unannotated::number(handle.id())?;
         (cell.layout.size() >= bytes + WORDS * size_of::<usize>()).then_some(Self {
             cell,
+            bytes,
             id,
             handle,
         })
@@ -231,8 +234,22 @@ fn vtables(tasks: &[&Task]) -> Option<CellLayout> {
         })
     };
     let id_offset = infer::only(functions..VTABLE_WORDS, is_id_offset)?;
+    // The word that grows from type to type as the future does, where its alignment is usual.
+    let rest = |task: &Task, index: usize| {
+        let table = at(task, vtable)?;
+        let id_offset = module.table(table, functions, id_offset)?;
+        module.table(table, functions, index)?.checked_sub(id_offset)?.checked_sub(task.bytes)
+    };
+    let usual = || tasks.iter().filter(|task| !task.bytes.is_multiple_of(64));
+    let is_behind = |index: usize| {
+        let first = usual().next().and_then(|task| rest(task, index));
+        first.is_some() && usual().all(|task| rest(task, index) == first)
+    };
+    let behind = infer::only(functions..VTABLE_WORDS, is_behind)
+        .and_then(|index| Some((index, rest(usual().next()?, index)?)));
+    let behind = behind.unwrap_or((0, 0));
     let bits = infer::Bits { finished: 0, running: 0, cancelled: 0, handle: 0 };
-    Some(CellLayout { align, state: 0, bits, vtable, functions, id_offset, module })
+    Some(CellLayout { align, state: 0, bits, vtable, functions, id_offset, behind, module })
 }
 
 /// A table with fewer functions is no vtable of a task.

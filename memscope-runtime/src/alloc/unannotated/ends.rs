@@ -8,7 +8,7 @@
 //! is full, or it renames the task. Then the freeing thread notes the end in the slot, and the
 //! other one finds it there when it has unlocked the slot.
 
-use super::{Place, away, find, open, usable};
+use super::{Place, away, find, open, type_names, usable};
 use crate::{
     accounting::{Owner, OwnerKind, Site},
     alloc::cells::{self, CellHeader},
@@ -44,7 +44,7 @@ fn end_state(is_cancelled: bool) -> TaskState {
 pub(crate) fn cell_is_freed(cell: &CellHeader, owner: Owner) {
     let Some(id) = usable(cell.id) else { return };
     if let Some(place) = find(id) {
-        place.end(id, cell.is_cancelled, owner);
+        place.end(id, cell, owner);
     } else {
         end_without_place(id, cell.is_cancelled);
     }
@@ -69,31 +69,37 @@ fn count_end(site: &'static Site, is_cancelled: bool) {
 
 impl Place {
     /// Ends the task in this slot.
-    fn end(&self, id: u64, is_cancelled: bool, owner: Owner) {
+    fn end(&self, id: u64, cell: &CellHeader, owner: Owner) {
         #[cfg(tokio_unstable)]
         if self.reported.is_reported() {
             // The hooks report the end.
             return;
         }
-        if !self.try_end(id, is_cancelled, owner) {
+        let is_cancelled = cell.is_cancelled;
+        if !self.try_end(id, is_cancelled, Some((cell, owner))) {
             let end = if is_cancelled { id | CANCELLED } else { id };
             self.freed.store(end, Ordering::Relaxed);
             // The end is noted before the slot is tried again. Pairs with the fence in `settle`: at
             // least one of the two threads finds what the other did.
             fence(Ordering::SeqCst);
-            if !self.try_end(id, is_cancelled, owner) && !self.guard.is_of(id) {
+            if !self.try_end(id, is_cancelled, Some((cell, owner))) && !self.guard.is_of(id) {
                 end_without_place(id, is_cancelled);
             }
         }
     }
 
     /// Takes the record from the task and ends it. Returns `false` if another thread is changing
-    /// the slot, or the slot is not the task's any more.
-    fn try_end(&self, id: u64, is_cancelled: bool, owner: Owner) -> bool {
+    /// the slot, or the slot is not the task's any more. `cell`: with the owner of its block, as
+    /// long as they can be read.
+    fn try_end(&self, id: u64, is_cancelled: bool, cell: Option<(&CellHeader, Owner)>) -> bool {
         let is_taken = self.guard.try_take(id);
         if is_taken {
             if let Some(record) = self.record.get() {
-                record.end_with_cell(end_state(is_cancelled), parent(owner));
+                if let Some((cell, _)) = cell {
+                    type_names::settle(record, cell.kind);
+                }
+                let parent = cell.map_or(0, |(_, owner)| parent(owner));
+                record.end_with_cell(end_state(is_cancelled), parent);
                 self.record.clear();
             }
             self.guard.stay_empty();
@@ -132,7 +138,7 @@ impl Place {
             self.freed.compare_exchange(end, 0, Ordering::Relaxed, Ordering::Relaxed).is_ok();
         if is_ours {
             let (id, is_cancelled) = (end & !CANCELLED, end & CANCELLED != 0);
-            if !self.try_end(id, is_cancelled, Owner::memscope()) {
+            if !self.try_end(id, is_cancelled, None) {
                 end_without_place(id, is_cancelled);
             }
         }
@@ -186,6 +192,7 @@ pub(crate) fn observe() {
                     (false, false) => TaskState::Idle,
                 };
                 record.observe(state, parent(owner));
+                type_names::settle(record, cell.kind);
             }
             place.guard.unlock();
             place.settle();

@@ -14,6 +14,7 @@ pub(crate) mod stack_trace;
 mod away;
 mod context;
 mod ends;
+mod type_names;
 #[cfg(tokio_unstable)]
 mod runtime_hooks;
 
@@ -23,7 +24,7 @@ use std::{
 };
 
 use crate::{
-    accounting::{FutureType, Key, NewTask, PLAIN_COLUMN, Record, Site, registry},
+    accounting::{FutureType, Key, NewTask, PLAIN_COLUMN, Record, Site, UNNAMED, registry},
     model::{TaskState, TaskType},
     primitives::{
         Arena, BUSY, GuardedSlot, HasLinks, HazardSlot, Links, Slab, StaticRef, Zeroed,
@@ -37,6 +38,8 @@ pub(crate) use context::{Sight, note_block, note_thread, prepare, sight};
 pub(crate) use ends::{cell_is_freed, observe};
 #[cfg(tokio_unstable)]
 pub(crate) use runtime_hooks::{note_tracked, poll_begins, poll_ends, task_ends};
+#[cfg(feature = "symbols")]
+pub(crate) use type_names::name_type;
 
 /// Sets of the table. Ids are consecutive, so the sets fill evenly.
 const SETS: u32 = 4_096;
@@ -360,15 +363,17 @@ impl Place {
     }
 }
 
-/// Has a task traced once it is large. Its record must be the one that this thread charged last.
+/// Has a task traced if stacks are taken, or once it is large. Its record must be the one that this
+/// thread charged last.
 #[cfg(feature = "symbols")]
 #[inline]
 pub(crate) fn note_size(tally: &'static crate::accounting::Tally) {
-    if tally.own_live_bytes() >= crate::config::named_from()
+    if (type_names::takes_stacks() || tally.own_live_bytes() >= crate::config::named_from())
         && let Last { id, record: Some(record) } = LAST.get()
         && record.tally().id() == tally.id()
         && record.is_first_trace()
     {
+        type_names::note_stack();
         stack_trace::take(id, tally.id());
     }
 }
@@ -402,7 +407,7 @@ static SITE: StaticRef<Site> = StaticRef::none();
 #[cold]
 #[inline(never)]
 fn make_site() -> &'static Site {
-    let site = Site::of_bounded(key("(unannotated)", "", 0));
+    let site = Site::of_bounded(key(UNNAMED, "", 0));
     SITE.set(site);
     site
 }
