@@ -27,7 +27,8 @@ use std::{
 use memscope_rs::{
     TrackingAllocator,
     async_memory::{
-        MemorySnapshot, SiteProfile, TaskId, TaskMemoryProfile, TaskState, get_memory_snapshot,
+        MemorySnapshot, SiteProfile, TaskCells, TaskId, TaskMemoryProfile, TaskState,
+        get_memory_snapshot,
     },
 };
 
@@ -290,6 +291,18 @@ pub fn conserved_when<A>(
         }
         assert!(start.elapsed() < Duration::from_secs(10), "never settled\n{snapshot}");
         std::thread::sleep(Duration::from_millis(1));
+    }
+}
+
+/// Waits until memscope has learned what is in Tokio's cells, so that unannotated tasks end exactly
+/// from here on. A program's first task waits for that a tenth of a second at most, and here other
+/// threads may be stopped meanwhile.
+pub fn cells_learned() {
+    let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
+    // It allocates nothing, so it is no row.
+    runtime.block_on(async { tokio::spawn(async {}).await.expect("no panic") });
+    while get_memory_snapshot().tool().task_cells == TaskCells::NotTried {
+        std::thread::yield_now();
     }
 }
 

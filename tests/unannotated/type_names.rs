@@ -6,7 +6,7 @@ use futures::FutureExt;
 use memscope_rs::async_memory::{
     MemorySnapshot, SiteProfile, TaskCells, TaskMemoryProfile, get_memory_snapshot,
 };
-use memscope_tests::{conserved_when, names_found, workers};
+use memscope_tests::{cells_learned, conserved_when, names_found, workers};
 use tokio::sync::broadcast::{Receiver, channel};
 
 memscope_tests::install!();
@@ -68,6 +68,7 @@ fn small_tasks_have_the_name_of_their_future() {
         // The closure that was handed to the blocking pool stands there.
         ("type_names::small_tasks_have_the_name_of_their_future", 1, 500),
     ];
+    cells_learned();
     let runtime = workers(2);
     let (stop, _) = channel::<()>(1);
     let (stop_blocking, stopped) = std::sync::mpsc::channel();

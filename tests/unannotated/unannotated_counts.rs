@@ -1,11 +1,22 @@
 //! How many unannotated tasks there are, in a process that has no others. Each ends when Tokio frees
 //! its cell.
 
+use std::time::Duration;
+
 use memscope_rs::async_memory::{AsyncResourceMonitor, MemorySnapshot, SiteProfile, TaskState};
-use memscope_tests::{alone, conserved};
+use memscope_tests::{cells_learned, conserved};
 use tokio::sync::oneshot;
 
 memscope_tests::install!();
+
+/// Alone in the process. The tasks end exactly, and stay without names.
+fn alone() -> impl Drop {
+    let alone = memscope_tests::alone();
+    let settings = memscope_rs::builder().name_tasks(false).sample_every(Duration::ZERO);
+    settings.init().expect("good settings");
+    cells_learned();
+    alone
+}
 
 #[test]
 fn unannotated_tasks_are_alive_until_they_end_however_many_were_seen() {

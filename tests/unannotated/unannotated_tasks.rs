@@ -10,10 +10,11 @@ use std::{
         mpsc::{self as std_mpsc, SyncSender},
     },
     thread,
+    time::Duration,
 };
 
 use memscope_rs::async_memory::{MemorySnapshot, TaskMemoryProfile, TaskState, track};
-use memscope_tests::{alone, block_on, conserved, conserved_when, record_bytes, workers};
+use memscope_tests::{block_on, cells_learned, conserved, conserved_when, record_bytes, workers};
 use tokio::{
     runtime::{Builder, Runtime},
     sync::{Barrier, mpsc, oneshot},
@@ -21,6 +22,15 @@ use tokio::{
 };
 
 memscope_tests::install!();
+
+/// Alone in the process. The tasks end exactly, and stay without names.
+fn alone() -> impl Drop {
+    let alone = memscope_tests::alone();
+    let settings = memscope_rs::builder().name_tasks(false).sample_every(Duration::ZERO);
+    settings.init().expect("good settings");
+    cells_learned();
+    alone
+}
 
 fn plain(snapshot: &MemorySnapshot) -> Vec<&TaskMemoryProfile> {
     snapshot.tasks().iter().filter(|task| !task.is_annotated).collect()

@@ -50,6 +50,13 @@ pub(crate) fn cell_is_freed(cell: &CellHeader, owner: Owner) {
     }
 }
 
+/// Must be called when a task gets a record: one that had a record before is not counted again.
+pub(super) fn note_return(id: u64) {
+    if let Some(site) = away::come_back(id) {
+        site.note_return();
+    }
+}
+
 /// Ends a task that has lost its record. One that never had a record is not counted.
 #[inline]
 fn end_without_place(id: u64, is_cancelled: bool) {

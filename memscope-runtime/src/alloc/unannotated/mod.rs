@@ -272,8 +272,10 @@ fn make(id: u64) -> Option<&'static Record> {
 }
 
 /// Claims a slot for the task: an empty one, one whose task holds nothing, or that of the oldest
-/// task of the set. The slot is then busy and locked by this thread.
+/// task of the set. Where tasks end exactly, one that holds nothing lives, and keeps its slot as
+/// long as there are empty ones. The claimed slot is busy and locked by this thread.
 fn claim(id: u64) -> Option<&'static Place> {
+    let are_exact = ends::are_exact();
     let mut oldest: Option<(u64, &Place)> = None;
     for place in set(id) {
         let Some(place) = TABLE.get_or_make(place) else { break };
@@ -284,11 +286,12 @@ fn claim(id: u64) -> Option<&'static Place> {
             }
             continue;
         }
-        if place.is_spare() && evict(place, there) {
+        let is_spare = place.is_spare();
+        if is_spare && !are_exact && evict(place, there) {
             return Some(place);
         }
-        // A task without a record loses least.
-        let age = if place.record.get().is_some() { there } else { 0 };
+        // A task without a record, or that holds nothing, loses least.
+        let age = if place.record.get().is_some() && !is_spare { there } else { 0 };
         if oldest.is_none_or(|(oldest, _)| age < oldest) {
             oldest = Some((age, place));
         }
@@ -334,7 +337,7 @@ fn occupy(place: &Place, id: u64) -> Option<&'static Record> {
     pending_starts::occasion_in_allocator();
     match record {
         Some(record) => {
-            note_return(id);
+            ends::note_return(id);
             place.record.set(record);
             place.guard.assign(id);
         }
@@ -415,13 +418,6 @@ fn make_site() -> &'static Site {
 /// The key of a site of unannotated tasks.
 fn key<'k>(name: &'k str, file: &'static str, line: u32) -> Key<'k> {
     Key { name, task_type: TaskType::Unspecified, file, line, column: PLAIN_COLUMN }
-}
-
-/// Must be called when a task gets a record: one that had a record before is not counted again.
-fn note_return(id: u64) {
-    if let Some(site) = away::come_back(id) {
-        site.note_return();
-    }
 }
 
 fn open(site: &'static Site) -> Option<&'static Record> {
