@@ -1,4 +1,4 @@
-//! The names of unannotated tasks: the future that Tokio polls, as the symbol of the poll function of
+//! The names of unannotated tasks: the future that Tokio polls. The symbol of the poll function of
 //! its type says it, or the stack of a task.
 
 use super::{Lookup, names::function_at};
