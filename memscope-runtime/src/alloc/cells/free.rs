@@ -2,7 +2,7 @@
 
 use std::{alloc::GlobalAlloc, ptr};
 
-use super::leave;
+use super::{leave, withdraw};
 use crate::{
     accounting::{Owner, Place, owner_word},
     alloc::discharge::{self, discharge},
@@ -28,11 +28,17 @@ pub(crate) unsafe fn free<A: GlobalAlloc>(
         // The program has overwritten the header: the block stays live and charged to its owner.
         return owner_word::refuse_word();
     };
-    // SAFETY: as above.
-    let is_free = unsafe { leave(number, block, owner, bytes) };
+    let tracked = owner.cell();
+    // The cell of a tracked task: its future ends it.
+    let is_free = if tracked.is_some() {
+        withdraw(number, block)
+    } else {
+        // SAFETY: as above.
+        unsafe { leave(number, block, owner, bytes) }
+    };
     // SAFETY: as above; the mark is gone.
     let below = unsafe { place.inner(block, bytes, align) };
-    match owner.cell() {
+    match tracked {
         Some(account) => discharge::discharge_cell(account, bytes),
         None => discharge(owner, bytes),
     }

@@ -107,9 +107,9 @@ pub(crate) unsafe fn enter<A: std::alloc::GlobalAlloc>(
         return;
     }
     let give_back: &'static GiveBack = const { &(free::give_back::<A> as GiveBack) };
-    let first = match GIVE_BACK.set_if_none(give_back) {
-        Ok(()) => give_back,
-        Err(first) => first,
+    let first = match GIVE_BACK.get() {
+        Some(first) => first,
+        None => GIVE_BACK.set_if_none(give_back).map_or_else(|first| first, |()| give_back),
     };
     let entry = SPARE_ENTRIES.with(Magazine::pop).or_else(|| ENTRIES.take());
     let Some(entry) = entry.filter(|_| ptr::fn_addr_eq(*first, *give_back)) else {
@@ -150,25 +150,24 @@ fn entry(mark: u32, block: *const u8) -> Option<&'static Entry> {
     (entry.held.block() & !low == block.addr() as u64).then_some(entry)
 }
 
-/// Ends the task of a block that is freed, if the block is a cell, and removes its entry. Returns
-/// `false` if a reader holds the block: then the reader gives it back.
+/// Ends the unannotated task of a block that is freed, if the block is a cell, and removes its
+/// entry. Returns `false` if a reader holds the block: then the reader gives it back.
 ///
 /// # Safety
 ///
 /// The block must be live and of this owner and size; no other thread uses it.
+#[inline]
 unsafe fn leave(mark: u32, block: *mut u8, owner: Owner, bytes: usize) -> bool {
-    // The cell of a tracked task: its future ends it.
-    if owner.cell().is_none() {
-        // SAFETY: the caller's contract.
-        if let Some(cell) = unsafe { header::read(block, bytes) } {
-            unannotated::cell_is_freed(&cell, owner);
-        }
+    // SAFETY: the caller's contract.
+    if let Some(cell) = unsafe { header::read(block, bytes) } {
+        unannotated::cell_is_freed(&cell, owner);
     }
     withdraw(mark, block)
 }
 
 /// Removes the entry of a block that is freed. Returns `false` if a reader holds the block: then
 /// the reader gives it back.
+#[inline]
 pub(crate) fn withdraw(mark: u32, block: *const u8) -> bool {
     let Some(entry) = entry(mark, block) else { return true };
     let is_free = entry.held.leave();

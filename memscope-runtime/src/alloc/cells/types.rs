@@ -11,6 +11,7 @@ use crate::{
 
 /// A type of task.
 #[derive(Debug)]
+#[cfg_attr(not(feature = "symbols"), allow(dead_code, reason = "no name is looked up"))]
 pub(crate) struct CellType {
     vtable: usize,
     /// The address of the function that polls such a task.
@@ -31,6 +32,7 @@ pub(crate) struct CellType {
 
 /// How far the look-up of a type's name has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(not(feature = "symbols"), allow(dead_code, reason = "no name is looked up"))]
 #[repr(u8)]
 pub(crate) enum Naming {
     /// The symbol of its poll function is to be looked up.
@@ -51,6 +53,7 @@ const OBJECT: u8 = 1;
 const NO_OBJECT: u8 = 2;
 
 /// How often a stack is asked for before the name stays unknown.
+#[cfg(feature = "symbols")]
 const MOST_ASKED: u8 = 32;
 
 /// All types that were seen.

@@ -7,8 +7,10 @@
 //! cell is freed.
 
 #[cfg(feature = "symbols")]
+use super::key;
+use super::site;
+#[cfg(feature = "symbols")]
 use super::stack_trace;
-use super::{key, site};
 #[cfg(feature = "symbols")]
 use crate::primitives::sync::{AtomicU32, Ordering};
 use crate::{
