@@ -15,6 +15,7 @@ static ENDED_TASKS: AtomicU64 = AtomicU64::new(DEFAULT_ENDED_TASKS);
 static SITE_ROWS: AtomicU64 = AtomicU64::new(DEFAULT_SITE_ROWS);
 static LIVE_VARIABLES: AtomicU64 = AtomicU64::new(DEFAULT_LIVE_VARIABLES);
 static UNANNOTATED: AtomicU8 = AtomicU8::new(1);
+static NAMES: AtomicU8 = AtomicU8::new(1);
 #[cfg(all(feature = "symbols", feature = "tokio"))]
 static NAMED_FROM: AtomicU64 = AtomicU64::new(1 << 20);
 static TIMING: AtomicU64 = AtomicU64::new(Timing::Sampled.to_number());
@@ -51,6 +52,7 @@ pub struct Builder {
     site_rows: u64,
     live_variables: u64,
     unannotated: bool,
+    names: bool,
     await_points: bool,
     #[cfg(all(feature = "symbols", feature = "tokio"))]
     named_from: u64,
@@ -68,6 +70,7 @@ impl Default for Builder {
             site_rows: DEFAULT_SITE_ROWS,
             live_variables: DEFAULT_LIVE_VARIABLES,
             unannotated: true,
+            names: true,
             await_points: false,
             #[cfg(all(feature = "symbols", feature = "tokio"))]
             named_from: 1 << 20,
@@ -105,6 +108,17 @@ impl Builder {
     /// tracked tasks then asks Tokio which task is current.
     pub fn unannotated(mut self, yes: bool) -> Self {
         self.unannotated = yes;
+        self
+    }
+
+    /// Whether unannotated Tokio tasks are named by their futures (default: yes). `MEMSCOPE_NAMES`
+    /// sets the same without code.
+    ///
+    /// Memscope looks up one name for each type of task: the symbol of the function that polls it,
+    /// or the stack of one of its tasks. A thread of memscope's reads the program's symbol table
+    /// for that, once a report was asked for. So the report after that one has the names.
+    pub fn name_tasks(mut self, yes: bool) -> Self {
+        self.names = yes;
         self
     }
 
@@ -218,6 +232,7 @@ impl Builder {
         SITE_ROWS.store(self.site_rows, Ordering::Relaxed);
         LIVE_VARIABLES.store(self.live_variables, Ordering::Relaxed);
         let looked = UNANNOTATED.swap(u8::from(self.unannotated), Ordering::Relaxed);
+        NAMES.store(u8::from(self.names), Ordering::Relaxed);
         #[cfg(all(feature = "symbols", feature = "tokio"))]
         NAMED_FROM.store(self.named_from, Ordering::Relaxed);
         STACKS_EVERY.store(self.stacks.to_number(), Ordering::Relaxed);
@@ -250,6 +265,13 @@ pub(crate) fn live_variables() -> u64 {
 #[inline]
 pub(crate) fn named_from() -> i64 {
     i64::try_from(NAMED_FROM.load(Ordering::Relaxed)).unwrap_or(i64::MAX)
+}
+
+/// Whether unannotated Tokio tasks are named.
+#[cfg(feature = "tokio")]
+#[inline]
+pub(crate) fn names() -> bool {
+    cfg!(feature = "symbols") && NAMES.load(Ordering::Relaxed) != 0
 }
 
 /// Whether unannotated Tokio tasks get rows.

@@ -83,6 +83,16 @@ const SETTINGS: [Setting; 10] = [
         },
     },
     Setting {
+        name: "MEMSCOPE_NAMES",
+        takes: "`on` or `off`",
+        default: "`on`",
+        effect: "whether unannotated Tokio tasks are named by their futures: `Builder::name_tasks`",
+        set: |environment, value| {
+            let yes = on_or_off(text(value)?)?;
+            environment.change(|builder| builder.name_tasks(yes))
+        },
+    },
+    Setting {
         name: "MEMSCOPE_AWAIT_POINTS",
         takes: "`on` or `off`",
         default: "`off`",

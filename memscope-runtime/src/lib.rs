@@ -66,9 +66,9 @@ pub mod async_memory {
             AwaitFrame, AwaitPoint, AwaitPoints, Bucket, Error, EventKind, Extent, HandOver,
             HumanBytes, Items, LocalProfile, Measured, Origin, Place, ProcessMemory, ProcessPoint,
             RuntimeMemory, SharedProfile, SiteProfile, StackFrame, StackProfile, StacksState,
-            StateMachine, TaskError, TaskEvent, TaskId, TaskMemoryProfile, TaskPerformanceMetrics,
-            TaskState, TaskType, Timeline, ToolUsage, Trend, TrendPoint, VariableProfile,
-            VariableSiteProfile, WidestState,
+            StateMachine, TaskCells, TaskError, TaskEvent, TaskId, TaskMemoryProfile,
+            TaskPerformanceMetrics, TaskState, TaskType, Timeline, ToolUsage, Trend, TrendPoint,
+            VariableProfile, VariableSiteProfile, WidestState,
         },
         snapshot::{AsyncResourceMonitor, MemorySnapshot, ResourceAnalysis, get_memory_snapshot},
         tasks::{

@@ -11,10 +11,11 @@ use std::{
         mpsc::{self as std_mpsc, SyncSender},
     },
     thread,
+    time::Duration,
 };
 
 use memscope_rs::async_memory::{MemorySnapshot, TaskMemoryProfile, TaskState, track};
-use memscope_tests::{alone, block_on, conserved, conserved_when, record_bytes, workers};
+use memscope_tests::{block_on, cells_learned, conserved, conserved_when, record_bytes, workers};
 use tokio::{
     runtime::{Builder, Runtime},
     sync::{Barrier, mpsc, oneshot},
@@ -22,6 +23,15 @@ use tokio::{
 };
 
 memscope_tests::install!();
+
+/// Alone in the process. The tasks end exactly, and stay without names.
+fn alone() -> impl Drop {
+    let alone = memscope_tests::alone();
+    let settings = memscope_rs::builder().name_tasks(false).sample_every(Duration::ZERO);
+    settings.init().expect("good settings");
+    cells_learned();
+    alone
+}
 
 fn plain(snapshot: &MemorySnapshot) -> Vec<&TaskMemoryProfile> {
     snapshot.tasks().iter().filter(|task| !task.is_annotated).collect()
@@ -68,7 +78,9 @@ fn each_task_is_a_row_with_what_it_holds() {
     let exact = |number: &u64| holding.iter().any(|task| task.live_bytes == 100_000 + number);
     assert!((0..100).filter(exact).count() >= 90, "{snapshot:#}");
     for task in holding {
-        assert_eq!((task.state, task.name.as_str()), (TaskState::Unknown, "(unannotated)"));
+        // A worker may have found it ready while the others waited to be stopped.
+        assert!(matches!(task.state, TaskState::Idle | TaskState::Running), "{task:?}");
+        assert_eq!(task.name, "(unannotated)");
         assert!(
             task.freed_bytes <= 6 * 5_000 + 2_000 && task.freed_elsewhere_bytes < 2_000,
             "{task:?}"

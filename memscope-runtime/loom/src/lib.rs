@@ -42,6 +42,7 @@ mod primitives {
     pub(crate) mod dual_refcount;
     pub(crate) mod free_list;
     pub(crate) mod hazard;
+    pub(crate) mod held_block;
     pub(crate) mod seqlock;
     pub(crate) mod spsc_ring;
 }
@@ -63,6 +64,8 @@ mod accounting {
 mod spans;
 #[path = "guarded_slots.rs"]
 mod guarded_slots;
+#[path = "held_blocks.rs"]
+mod held_blocks;
 #[path = "rings.rs"]
 mod rings;
 

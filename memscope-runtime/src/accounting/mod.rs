@@ -46,7 +46,7 @@ pub(crate) use record::{Poll, Record, RecordReading};
 pub(crate) use shared_owner::{Shared, SharedReading};
 #[cfg(feature = "tokio")]
 pub(crate) use site::PLAIN_COLUMN;
-pub(crate) use site::{Key, Site, UNTRACKED};
+pub(crate) use site::{Key, Site, UNNAMED, UNTRACKED};
 pub(crate) use site_totals::SumsReading;
 #[cfg(feature = "tracing")]
 pub(crate) use span::{Role, Span};

@@ -50,10 +50,8 @@ pub(crate) struct Site {
     spawned: AtomicU64,
     /// Records that memscope took from tasks which go on. It keeps the ids of these tasks, so that
     /// they are not counted again.
-    #[cfg(tokio_unstable)]
     split: AtomicU64,
     /// Of these tasks: those that have no record now.
-    #[cfg(tokio_unstable)]
     away: AtomicU64,
     /// The type of the largest future that was spawned here.
     future: StaticRef<FutureType>,
@@ -109,9 +107,7 @@ impl Site {
             hash,
             index,
             spawned: AtomicU64::new(0),
-            #[cfg(tokio_unstable)]
             split: AtomicU64::new(0),
-            #[cfg(tokio_unstable)]
             away: AtomicU64::new(0),
             future: StaticRef::none(),
             argument_bytes: AtomicU64::new(0),
@@ -220,29 +216,21 @@ impl Site {
     }
 
     /// Notes that a task has lost its record and goes on.
-    #[cfg(tokio_unstable)]
     pub(crate) fn note_split(&self) {
         self.split.fetch_add(1, Ordering::Relaxed);
         self.away.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Notes that one of these tasks gets a record again.
-    #[cfg(tokio_unstable)]
+    #[cfg(feature = "tokio")]
     pub(crate) fn note_return(&self) {
         self.away.fetch_sub(1, Ordering::Relaxed);
     }
 
     /// How many records were taken from tasks that went on, and how many of these tasks have none
     /// now.
-    #[cfg_attr(
-        not(tokio_unstable),
-        expect(clippy::unused_self, reason = "as where hooks report it")
-    )]
     pub(crate) fn split_and_away(&self) -> (u64, u64) {
-        #[cfg(tokio_unstable)]
-        return (self.split.load(Ordering::Relaxed), self.away.load(Ordering::Relaxed));
-        #[cfg(not(tokio_unstable))]
-        (0, 0)
+        (self.split.load(Ordering::Relaxed), self.away.load(Ordering::Relaxed))
     }
 
     /// The type of the largest future that was spawned here.
@@ -313,6 +301,9 @@ static OTHER: Site = Site::new(
     0,
     OTHER_INDEX,
 );
+
+/// The name of unannotated tasks whose name is not known.
+pub(crate) const UNNAMED: &str = "(unannotated)";
 
 /// Stands for the column of sites with unannotated tasks: no source file is as wide.
 pub(crate) const PLAIN_COLUMN: u32 = u32::MAX;

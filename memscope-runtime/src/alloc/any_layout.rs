@@ -5,12 +5,14 @@ use std::{
     ptr,
 };
 
+#[cfg(feature = "tokio")]
+use super::cells;
 use super::{
     charge, countdown,
     discharge::{self, discharge},
 };
 use crate::{
-    accounting::{FRONT, FRONT_ALIGN, Inner, Place, Request, Tally, block_layout, owner_word},
+    accounting::{FRONT, FRONT_ALIGN, Inner, Place, Request, Tally, block_layout},
     primitives::reserve,
 };
 
@@ -48,6 +50,11 @@ pub(super) fn alloc_slow<A: GlobalAlloc>(inner: &A, layout: Layout, is_zeroed: b
     };
     // SAFETY: the request placed this block there.
     unsafe { place.write(block, owner, layout.size()) };
+    #[cfg(feature = "tokio")]
+    if cells::may_be_cell(layout.align()) {
+        // SAFETY: the block is new, lies there, and no other thread has seen it.
+        unsafe { cells::enter::<A>(block, layout, place, owner) };
+    }
     block
 }
 
@@ -204,8 +211,12 @@ pub(super) unsafe fn free_slow<A: GlobalAlloc>(
     let (owner, bytes) = unsafe { place.read(block, bytes) };
     // SAFETY: as above.
     let Some(below) = (unsafe { place.inner(block, bytes, align) }) else {
+        // SAFETY: as above.
+        #[cfg(feature = "tokio")]
+        return unsafe { cells::free(inner, block, place, (owner, bytes), align) };
         // The inner block cannot be found: the block stays live, and stays charged to its owner.
-        return owner_word::refuse_word();
+        #[cfg(not(feature = "tokio"))]
+        return crate::accounting::owner_word::refuse_word();
     };
     place.clear();
     match owner.cell() {
@@ -240,6 +251,8 @@ pub(super) unsafe fn realloc_slow<A: GlobalAlloc>(
     // SAFETY: as above.
     let (owner, bytes) = unsafe { place.read(block, layout.size()) };
     // SAFETY: as above.
+    let (mark, bytes) = unsafe { unmark(place, block, bytes, align) };
+    // SAFETY: as above.
     let below = unsafe { place.inner(block, bytes, align) };
     let grown = match below {
         Some(below) if request.keeps(place) => {
@@ -250,12 +263,17 @@ pub(super) unsafe fn realloc_slow<A: GlobalAlloc>(
         _ => {
             // SAFETY: `place` and `below` were read from this block, and both sizes hold that many
             // bytes.
-            unsafe { relocate(inner, block, bytes.min(new_size), below, place, request) }
+            unsafe { relocate(inner, block, bytes.min(new_size), (below, mark), place, request) }
         }
     };
     let Some((grown, new_place)) = grown else {
         // SAFETY: the block is still live and in its place.
         unsafe { place.write(block, owner, bytes) };
+        #[cfg(feature = "tokio")]
+        if let Some(number) = mark {
+            // SAFETY: as above.
+            unsafe { place.mark(block, number) };
+        }
         // SAFETY: the caller's contract: the block is unchanged.
         return unsafe { realloc_again(inner, block, layout, new_size) };
     };
@@ -313,8 +331,27 @@ unsafe fn resize<A: GlobalAlloc>(
     unsafe { request.place(grown) }
 }
 
-/// Copies `kept` bytes of a block to a new one and frees the old one. Returns `None` if there is no
-/// memory.
+/// Takes the mark off a block that is reallocated. Returns it, and the size of the block.
+///
+/// # Safety
+///
+/// As for `GlobalAlloc::realloc`; the block's word must lie at this place.
+#[inline]
+unsafe fn unmark(place: Place, block: *mut u8, bytes: usize, align: usize) -> (Option<u32>, usize) {
+    #[cfg(feature = "tokio")]
+    // SAFETY: the caller's contract.
+    if cells::may_be_cell(align)
+        && let Some((number, bytes)) = unsafe { place.unmark(block, bytes) }
+    {
+        return (Some(number), bytes);
+    }
+    #[cfg(not(feature = "tokio"))]
+    let _ = (place, block, align);
+    (None, bytes)
+}
+
+/// Copies `kept` bytes of a block to a new one and frees the old one, whose inner block and mark
+/// are `old`. Returns `None` if there is no memory.
 ///
 /// # Safety
 ///
@@ -324,7 +361,7 @@ unsafe fn relocate<A: GlobalAlloc>(
     inner: &A,
     block: *mut u8,
     kept: usize,
-    below: Option<Inner>,
+    old: (Option<Inner>, Option<u32>),
     place: Place,
     request: Request,
 ) -> Option<(*mut u8, Place)> {
@@ -335,6 +372,14 @@ unsafe fn relocate<A: GlobalAlloc>(
     // SAFETY: both blocks have `kept` bytes by the caller's contract, and a new block overlaps no
     // live one.
     unsafe { ptr::copy_nonoverlapping(block, new, kept) };
+    let (below, mark) = old;
+    #[cfg(feature = "tokio")]
+    if mark.is_some_and(|number| !cells::withdraw(number, block)) {
+        // The reader that holds the block gives it back.
+        return Some((new, new_place));
+    }
+    #[cfg(not(feature = "tokio"))]
+    let _ = mark;
     place.clear();
     if let Some(below) = below {
         // SAFETY: `inner` allocated it with this layout.

@@ -2,7 +2,7 @@
 
 use std::{alloc::Layout, ptr};
 
-#[cfg(feature = "tokio")]
+#[cfg(all(feature = "symbols", feature = "tokio"))]
 use super::unannotated;
 use super::{
     any_layout::inline_layout,
@@ -43,8 +43,6 @@ pub(crate) fn charge_without_slot(block: *mut u8, layout: Layout) -> Owner {
 /// Charges a new block to the current owner, and returns that owner.
 #[inline(never)]
 pub(crate) fn charge(block: *mut u8, layout: Layout) -> Owner {
-    #[cfg(feature = "tokio")]
-    unannotated::note_block(layout.align());
     let tally = tally();
     match tally.account() {
         Some(account) => {

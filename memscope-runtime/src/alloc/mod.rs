@@ -3,6 +3,8 @@
 pub(crate) mod thread_exit;
 pub(crate) mod any_layout;
 pub(crate) mod allocator;
+#[cfg(feature = "tokio")]
+pub(crate) mod cells;
 pub(crate) mod charge;
 pub(crate) mod countdown;
 pub(crate) mod current;

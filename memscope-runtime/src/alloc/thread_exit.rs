@@ -5,7 +5,7 @@ use super::current::{EXITING, HERE, thread};
 #[cfg(feature = "tracing")]
 use super::span_entries;
 #[cfg(feature = "tokio")]
-use super::unannotated;
+use super::{cells, unannotated};
 use crate::{
     accounting::{Record, cross_frees, registry, thread_ring, variable, variable_site},
     primitives::this_thread,
@@ -58,7 +58,10 @@ fn give_all_back() {
     give_record_back();
     registry::empty_magazines();
     #[cfg(feature = "tokio")]
-    unannotated::retire();
+    {
+        cells::retire();
+        unannotated::retire();
+    }
     variable::empty_magazines();
     cross_frees::retire();
     // Must come last: the calls above may push events.
@@ -71,7 +74,10 @@ fn give_all_back() {
 pub(crate) fn forked() -> u32 {
     cross_frees::forked();
     #[cfg(feature = "tokio")]
-    unannotated::forked();
+    {
+        cells::forked();
+        unannotated::forked();
+    }
     #[cfg(feature = "tracing")]
     span_entries::forked();
     variable_site::forked();

@@ -28,7 +28,7 @@ pub use event_kind::EventKind;
 pub use human::HumanBytes;
 pub use measured::Measured;
 pub use origin::Origin;
-pub use process::{ProcessMemory, RuntimeMemory, ToolUsage};
+pub use process::{ProcessMemory, RuntimeMemory, TaskCells, ToolUsage};
 pub use site_profile::{
     Bucket, HandOver, Place, SharedProfile, SiteProfile, TaskPerformanceMetrics,
 };

@@ -96,6 +96,20 @@ pub struct ToolUsage {
     /// Whether the collector's thread was running.
     #[serde(default)]
     pub collector_is_running: bool,
+    /// Unannotated tasks that have not ended and have no name: those in the row `(unannotated)`.
+    #[serde(default)]
+    pub unnamed_tasks: u64,
+    /// Bytes that this row holds.
+    #[serde(default)]
+    pub unnamed_bytes: u64,
+    /// Whether unannotated Tokio tasks end exactly, because memscope has learned what is in their
+    /// cells.
+    #[serde(default)]
+    pub task_cells: TaskCells,
+    /// Blocks that may be cells of tasks and were not noted, for lack of memory. The ends of such
+    /// tasks are not known.
+    #[serde(default)]
+    pub task_cells_refused: u64,
     /// Unannotated tasks that were given up because there were too many of them, while they held
     /// bytes or their polls were counted. Such a task may have several rows.
     pub tasks_split: u64,
@@ -137,4 +151,19 @@ pub struct ToolUsage {
     /// have them.
     #[serde(default)]
     pub names_awaited: u64,
+}
+
+/// Whether memscope has learned what is in the block that Tokio keeps a task in, its *cell*. Then
+/// an unannotated task ends for memscope when Tokio frees its cell.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TaskCells {
+    /// No task was spawned on Tokio, or memscope cannot learn it on this system.
+    #[default]
+    NotTried,
+    /// It is known.
+    Learned,
+    /// The sample tasks contradicted each other or Tokio. So the ends of unannotated tasks are not
+    /// known.
+    Refused,
 }

@@ -27,9 +27,9 @@ counters!(counted_row! {
         pub line: u32,
         /// Whether sizes are measured; if not, they are 0 and mean nothing.
         pub measured: bool,
-        /// Tasks created. Of unannotated tasks whose end is not reported
-        /// ([`ends_unknown`](Self::ends_unknown)) those that were seen. One whose row was given up
-        /// counts again when it allocates again.
+        /// Tasks created. Of unannotated tasks those that have allocated. If their end is not
+        /// reported ([`ends_unknown`](Self::ends_unknown)), one whose row was given up counts again
+        /// when it allocates again.
         ///
         /// `spawned = active + unknown + completed + cancelled + panicked + ended_unknown +
         /// given_up`.
@@ -40,8 +40,8 @@ counters!(counted_row! {
         /// Tasks whose end is not reported and that hold nothing. Whether they live is not known.
         #[serde(default)]
         pub unknown: u64,
-        /// Whether the end of some of its tasks is not reported, as of unannotated ones on a
-        /// runtime without `tokio_hooks`.
+        /// Whether the end of some of its tasks is not known, as of unannotated ones where
+        /// [`ToolUsage::task_cells`](crate::async_memory::ToolUsage::task_cells) is not `Learned`.
         #[serde(default)]
         pub ends_unknown: bool,
         /// Tasks whose future returned `Ready`.
@@ -53,8 +53,8 @@ counters!(counted_row! {
         /// Unannotated tasks that held nothing for a while and whose row was given up. One that
         /// allocates again counts as a new task.
         pub given_up: u64,
-        /// Unannotated tasks whose end, but not how they ended, was reported by a runtime with
-        /// `tokio_hooks`.
+        /// Unannotated tasks whose end, but not how they ended, is known:
+        /// [`TaskState::Ended`](crate::async_memory::TaskState::Ended).
         #[serde(default)]
         pub ended_unknown: u64,
         /// Whether its tasks were tracked by name.

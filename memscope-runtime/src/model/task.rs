@@ -103,14 +103,15 @@ pub enum TaskState {
     Running,
     /// Its future returned `Ready`.
     Completed,
-    /// Its future was dropped before it completed.
+    /// Its future was dropped before it completed. Of an unannotated Tokio task: it was aborted, or
+    /// its runtime was shut down.
     Cancelled,
     /// Its future panicked while it was polled.
     Panicked,
     /// Of an unannotated Tokio task: whether it waits, runs or has ended is not known.
     Unknown,
-    /// Of an unannotated Tokio task on a runtime with `tokio_hooks`: it has ended. The hooks do not
-    /// report whether it completed, was aborted or panicked.
+    /// Of an unannotated Tokio task: it has ended. Tokio does not tell whether it completed or
+    /// panicked; to the hooks of a runtime with `tokio_hooks`, also not whether it was aborted.
     Ended,
 }
 

@@ -119,6 +119,14 @@ impl GuardedSlot {
         !is_charged
     }
 
+    /// Takes the slot from its task, and keeps it locked and busy, although a thread may have
+    /// published the task: it charges the task no more. Returns `false` if another thread is
+    /// changing the slot, or it is not the task's.
+    #[allow(dead_code, reason = "the loom models free no cells")]
+    pub(crate) fn try_take(&self, id: u64) -> bool {
+        self.mark(id, id)
+    }
+
     /// Empties the slot if it is this task's and has no record. No thread can be charging a record
     /// then.
     #[cfg_attr(

@@ -10,6 +10,8 @@ pub(crate) mod fork_lock;
 pub(crate) mod free_list;
 #[cfg(feature = "tokio")]
 pub(crate) mod hazard;
+#[cfg(feature = "tokio")]
+pub(crate) mod held_block;
 pub(crate) mod intern_table;
 pub(crate) mod nonmax_nanos;
 pub(crate) mod order;
@@ -35,6 +37,8 @@ pub(crate) use fork_lock::{Guard, Lock, Once};
 pub(crate) use free_list::FreeList;
 #[cfg(feature = "tokio")]
 pub(crate) use hazard::{BUSY, GuardedSlot, HazardSlot};
+#[cfg(feature = "tokio")]
+pub(crate) use held_block::HeldBlock;
 pub(crate) use intern_table::{Hash, InternTable};
 pub(crate) use nonmax_nanos::Nanos;
 pub(crate) use page_map::{PAGE, Slot};

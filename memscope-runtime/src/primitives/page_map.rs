@@ -21,6 +21,15 @@ const PAGE_BITS: u32 = 12;
 const BITS: u32 = 12;
 const WIDTH: usize = 1 << BITS;
 
+/// Of the size of a marked block: its highest bit. No block is so large.
+#[cfg(feature = "tokio")]
+const MARKED: u64 = 1 << 63;
+/// Where the number of a mark begins in the size.
+#[cfg(feature = "tokio")]
+const MARK_AT: u32 = 48;
+#[cfg(feature = "tokio")]
+const MOST_MARK: u32 = (1 << (63 - MARK_AT)) - 1;
+
 /// The owner and the size of the block of a page or more that begins in a page.
 #[derive(Debug)]
 pub(crate) struct Slot {
@@ -54,6 +63,39 @@ impl Slot {
 
     pub(crate) fn clear(&self) {
         self.word.store(0, Ordering::Relaxed);
+    }
+
+    /// Marks the block with a number that is not 0: its size is then larger than any block. Returns
+    /// whether there is room for the number.
+    #[cfg(feature = "tokio")]
+    pub(crate) fn mark(&self, number: u32) -> bool {
+        let bytes = self.bytes.load(Ordering::Relaxed);
+        let has_room = usize::BITS == u64::BITS && bytes >> MARK_AT == 0 && number <= MOST_MARK;
+        if has_room {
+            self.bytes.store(MARKED | u64::from(number) << MARK_AT | bytes, Ordering::Relaxed);
+        }
+        has_room
+    }
+
+    /// The size of a block, marked or not.
+    #[cfg(feature = "tokio")]
+    pub(crate) fn unmarked_bytes(&self) -> usize {
+        let bytes = self.bytes.load(Ordering::Relaxed);
+        let bytes = if bytes & MARKED == 0 { bytes } else { bytes & ((1 << MARK_AT) - 1) };
+        usize::try_from(bytes).unwrap_or(0)
+    }
+
+    /// Takes the mark off. Returns its number and the size of the block; `None` if it has none.
+    #[cfg(feature = "tokio")]
+    pub(crate) fn unmark(&self) -> Option<(u32, usize)> {
+        let word = self.bytes.load(Ordering::Relaxed);
+        if word & MARKED == 0 {
+            return None;
+        }
+        let bytes = word & ((1 << MARK_AT) - 1);
+        self.bytes.store(bytes, Ordering::Relaxed);
+        let number = u32::try_from((word & !MARKED) >> MARK_AT).ok()?;
+        Some((number, usize::try_from(bytes).ok()?))
     }
 
     fn is_of(&self, block: *const u8) -> bool {

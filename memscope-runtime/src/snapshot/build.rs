@@ -8,13 +8,13 @@ use super::{
     sharing::Sharing,
 };
 use crate::{
-    accounting::{cross_frees, ended_tasks, registry, stacks},
+    accounting::{UNNAMED, cross_frees, ended_tasks, registry, stacks},
     alloc::{Entered, current, install_check, own_work, self_usage},
     await_points::image,
     config,
     model::{
-        AwaitPoints, Measured, Origin, ProcessMemory, RuntimeMemory, StacksState, Timeline,
-        ToolUsage,
+        AwaitPoints, Measured, Origin, ProcessMemory, RuntimeMemory, SiteProfile, StacksState,
+        TaskCells, Timeline, ToolUsage,
     },
     primitives::{arena, clock, page_map, reserve},
     symbols,
@@ -102,6 +102,8 @@ impl Parts {
                     .sum(),
                 hand_overs_lost: cross_frees::lost(),
                 tasks_split: split(),
+                task_cells: task_cells().0,
+                task_cells_refused: task_cells().1,
                 await_points_refused: await_points_refused(),
                 owner_words_refused: current::words_refused(),
                 owner_slots_refused: page_map::slots_refused(),
@@ -129,6 +131,11 @@ impl Parts {
             stack_interval_bytes: stacks::interval_bytes(),
             stack_names_pending: sampled.names_pending,
         };
+        let is_unnamed = |site: &&SiteProfile| !site.is_annotated && site.name == UNNAMED;
+        for site in snapshot.sites.iter().filter(is_unnamed) {
+            snapshot.tool.unnamed_tasks += site.active;
+            snapshot.tool.unnamed_bytes += site.live_bytes;
+        }
         if let Some(collected) = collected {
             snapshot.add_history(collected, &names);
         }
@@ -234,6 +241,14 @@ fn split() -> u64 {
     return crate::alloc::unannotated::split();
     #[cfg(not(feature = "tokio"))]
     0
+}
+
+/// Whether unannotated tasks end exactly, and how many of their cells were not noted.
+fn task_cells() -> (TaskCells, u64) {
+    #[cfg(feature = "tokio")]
+    return (crate::alloc::cells::state(), crate::alloc::cells::refused());
+    #[cfg(not(feature = "tokio"))]
+    (TaskCells::NotTried, 0)
 }
 
 /// Polls after which there was no room to note where the task waits.

@@ -10,6 +10,8 @@ use super::{
     open_tasks::OpenTasks,
     unlisted::{Remainder, Unlisted},
 };
+#[cfg(feature = "tokio")]
+use crate::alloc::unannotated;
 use crate::{
     accounting::{
         Account, Balance, CrossFree, EndEpochs, EndStamp, Ended, ItemsReading, RecordReading,
@@ -115,6 +117,8 @@ impl Reading {
 /// Reads everything. Must be called inside `exempt`, so that the reading does not change what it
 /// reads.
 pub(crate) fn read() -> Reading {
+    #[cfg(feature = "tokio")]
+    unannotated::observe();
     let mut reading = attempt();
     for _ in 1..ATTEMPTS {
         if reading.is_still {

@@ -3,8 +3,6 @@
 #[cfg(feature = "tokio")]
 use super::task_names;
 use super::{names, stack_names, thread};
-#[cfg(feature = "tokio")]
-use crate::alloc::unannotated::stack_trace;
 use crate::{
     alloc::{current::exempt, own_work},
     primitives::{Lock, fork, fork_lock},
@@ -24,7 +22,7 @@ const SOURCES: &[Source] = &[
 /// How many tasks wait for names. Takes no memory.
 fn waiting() -> u64 {
     #[cfg(feature = "tokio")]
-    let tasks = stack_trace::waiting_count();
+    let tasks = task_names::waiting();
     #[cfg(not(feature = "tokio"))]
     let tasks = 0;
     tasks

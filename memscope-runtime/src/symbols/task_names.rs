@@ -1,13 +1,33 @@
-//! The names of large unannotated tasks: the future that Tokio polls, found in their stacks.
+//! The names of unannotated tasks: the future that Tokio polls. The symbol of the poll function of
+//! its type says it, or the stack of a task.
 
 use super::{Lookup, names::function_at};
 use crate::{
-    alloc::unannotated::stack_trace::{self, Named},
+    alloc::{
+        cells,
+        unannotated::{
+            self,
+            stack_trace::{self, Named},
+        },
+    },
+    config,
     primitives::reserve,
 };
 
-/// The addresses in the stacks of tasks that wait for their names.
+/// How many tasks and types wait for their names.
+pub(super) fn waiting() -> u64 {
+    let types = if config::names() { cells::without_symbol().count() as u64 } else { 0 };
+    stack_trace::waiting_count() + types
+}
+
+/// The poll functions of types without a name, and the addresses in the stacks of tasks that wait
+/// for one.
 pub(super) fn addresses(into: &mut Vec<usize>) {
+    if config::names() {
+        for kind in cells::without_symbol() {
+            reserve::push(into, kind.poll());
+        }
+    }
     stack_trace::each_waiting(|address| {
         if function_at(address) == Lookup::NotLookedUp {
             reserve::push(into, address);
@@ -15,8 +35,19 @@ pub(super) fn addresses(into: &mut Vec<usize>) {
     });
 }
 
-/// Names all tasks whose stacks were looked up.
+/// Names all types and tasks whose functions were looked up.
 pub(super) fn name_waiting() {
+    for kind in cells::without_symbol().filter(|_| config::names()) {
+        match function_at(kind.poll()) {
+            Lookup::NotLookedUp => {}
+            Lookup::Unknown => kind.has_no_symbol(false),
+            Lookup::Known(symbol) => match future_of(symbol) {
+                Some(name) => unannotated::name_type(kind, name),
+                // Where the mangling keeps the future's type, it is one without a name.
+                None => kind.has_no_symbol(symbol.contains('<')),
+            },
+        }
+    }
     stack_trace::name_waiting(|addresses| {
         let mut names: Vec<&'static str> = Vec::new();
         for address in addresses {
@@ -44,8 +75,8 @@ fn name_of<'n>(names: &[&'n str]) -> Option<&'n str> {
     let polled = &names[tokio..outermost.map_or(names.len(), |at| tokio + at + 1)];
     let by_type = polled.iter().filter(|name| is_tokio(name)).find_map(|name| future_of(name));
     by_type.or_else(|| {
-        let called = names[..tokio].iter().rev().find(|name| !is_glue(name))?;
-        Some(future_name(called))
+        let called = names[..tokio].iter().rev().find(|name| !is_glue(name) || is_worker(name))?;
+        (!is_worker(called)).then(|| future_name(called))
     })
 }
 
@@ -150,6 +181,11 @@ fn is_glue(name: &str) -> bool {
     }
 }
 
+/// Returns whether this is a function of Tokio's schedulers: then the task is a worker of Tokio's.
+fn is_worker(name: &str) -> bool {
+    name.trim_start_matches('<').starts_with("tokio::runtime::scheduler::")
+}
+
 /// Shortens a symbol to the name of the future:
 /// `<hyper::Connection<I, S> as core::future::future::Future>::poll` is `hyper::Connection<I, S>`,
 /// and the body of an async function is the function.
@@ -231,6 +267,16 @@ mod tests {
                 Some("app::work"),
             ),
             (&["tokio::runtime::task::core::Core<T,S>::poll", "app::other"], None),
+            (
+                &[
+                    "pthread_cond_wait",
+                    "parking_lot::condvar::Condvar::wait",
+                    "tokio::runtime::scheduler::multi_thread::worker::run",
+                    "<tokio::runtime::blocking::task::BlockingTask<T> as Future>::poll",
+                    LEGACY,
+                ],
+                None,
+            ),
             (&["malloc", LEGACY, "tokio::task::local::LocalSet::tick", V0], None),
         ] {
             assert_eq!(name_of(names), expected, "{names:?}");

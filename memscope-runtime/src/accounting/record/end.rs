@@ -82,12 +82,19 @@ impl Record {
     /// another record.
     #[cfg(feature = "tokio")]
     pub(crate) fn abandon(&'static self, goes_on: bool) {
-        let has_ended = self.state().is_ended();
+        let has_ended = self.state().is_ended() && !goes_on;
         if !has_ended {
-            // No thread will report how the task ends.
+            // This record will not tell how the task ends.
             self.state.store(TaskState::Unknown as u8, Ordering::Relaxed);
         }
         self.archive(has_ended || !self.holds_nothing(), goes_on);
+    }
+
+    /// Ends an unannotated task whose cell is freed. It gets a row only if it left something.
+    #[cfg(feature = "tokio")]
+    pub(crate) fn end_with_cell(&'static self, state: TaskState, parent: u64) {
+        self.observe(state, parent);
+        self.archive(!self.holds_nothing(), false);
     }
 
     /// Writes down what stays of the task, and gives the record back. `goes_on` says that the task
@@ -104,12 +111,9 @@ impl Record {
         let (Some(account), Some(kind)) = (self.tally.account(), self.kind()) else { return false };
         {
             let _folding = EndInProgress::begin();
-            #[cfg(tokio_unstable)]
             if goes_on {
                 kind.counted_site.note_split();
             }
-            #[cfg(not(tokio_unstable))]
-            let _ = goes_on;
             let written = if gets_row { ended_tasks::next() } else { None };
             self.fold_into_site(account, kind, written.as_ref());
         }

@@ -127,8 +127,7 @@ impl Record {
         self.counted_site.set(task.counted_site);
         self.future.set(task.future);
         self.window.store(peak_window::epoch(), Ordering::Relaxed);
-        let state = if task.is_annotated { TaskState::Idle } else { TaskState::Unknown };
-        self.state.store(state as u8, Ordering::Relaxed);
+        self.state.store(task.state as u8, Ordering::Relaxed);
         self.sampling.store(task.sampling.to_byte(), Ordering::Relaxed);
         self.traced.store(0, Ordering::Relaxed);
         #[cfg(feature = "layout")]
@@ -203,7 +202,7 @@ impl Record {
 
     /// Moves an unannotated task to another site, which carries its name. The caller keeps the task
     /// from ending meanwhile.
-    #[cfg(all(feature = "tokio", any(feature = "symbols", tokio_unstable)))]
+    #[cfg(feature = "tokio")]
     pub(crate) fn rename(&self, site: &'static Site) {
         let Some(old) = self.counted_site.get() else { return };
         let (counted_site, ordinal) = site.admit(FutureType::not_known());
@@ -255,6 +254,14 @@ impl Record {
         self.state.fetch_update(Ordering::Relaxed, Ordering::Relaxed, change).is_ok()
     }
 
+    /// Notes what the cell of an unannotated task says of it. The caller keeps the task from ending
+    /// meanwhile.
+    #[cfg(feature = "tokio")]
+    pub(crate) fn observe(&self, state: TaskState, parent: u64) {
+        self.state.store(state as u8, Ordering::Relaxed);
+        self.parent.store(parent, Ordering::Relaxed);
+    }
+
     /// Whether nothing lives that its task allocated.
     #[cfg(feature = "tokio")]
     pub(crate) fn holds_nothing(&self) -> bool {
@@ -267,7 +274,7 @@ impl Record {
     }
 
     /// The site that counts the task.
-    #[cfg(all(feature = "tokio", tokio_unstable))]
+    #[cfg(feature = "tokio")]
     pub(crate) fn counted_site(&self) -> Option<&'static Site> {
         self.counted_site.get()
     }
@@ -305,6 +312,7 @@ pub(crate) struct NewTask {
     pub(crate) sampling: Sampling,
     /// How many tasks the row had before.
     pub(crate) ordinal: u64,
+    pub(crate) state: TaskState,
     pub(crate) is_annotated: bool,
 }
 
@@ -324,6 +332,7 @@ pub(crate) fn open(
         parent,
         sampling,
         ordinal: earlier,
+        state: TaskState::Idle,
         is_annotated: true,
     });
     if record.is_none() {

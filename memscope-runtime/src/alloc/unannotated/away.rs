@@ -31,6 +31,9 @@ static TASKS: Arena<AwaySlot> = Arena::new();
 /// Not an id: a thread is filling or emptying the slot.
 const BUSY: u64 = u64::MAX;
 
+/// How many tasks are noted.
+static NOTED: AtomicU64 = AtomicU64::new(0);
+
 fn slots(id: u64) -> impl Iterator<Item = u32> {
     let first = u32::try_from(id % u64::from(SETS)).unwrap_or(0);
     (0..WAYS).map(move |way| first + way * SETS)
@@ -47,6 +50,7 @@ pub(super) fn leave(id: u64, site: &Site) -> bool {
             slot.site.store(site.index(), Ordering::Relaxed);
             // Release; pairs with the Acquire in `come_back`.
             slot.id.store(id, Ordering::Release);
+            NOTED.fetch_add(1, Ordering::Relaxed);
             return true;
         }
     }
@@ -54,18 +58,29 @@ pub(super) fn leave(id: u64, site: &Site) -> bool {
 }
 
 /// Returns whether the task is noted.
+#[cfg(tokio_unstable)]
 pub(super) fn is_away(id: u64) -> bool {
     let mut slots = slots(id).map_while(|slot| TASKS.get(slot));
     slots.any(|slot| slot.id.load(Ordering::Relaxed) == id)
 }
 
 /// Forgets the task, and returns the site that counts it, if it was noted.
+#[inline]
 pub(super) fn come_back(id: u64) -> Option<&'static Site> {
+    // PERF: few programs have so many tasks. A task is noted by the thread that takes its record
+    // away, which the looking thread sees through the slot, or finds the task's slot.
+    if NOTED.load(Ordering::Relaxed) == 0 { None } else { find_back(id) }
+}
+
+#[cold]
+#[inline(never)]
+fn find_back(id: u64) -> Option<&'static Site> {
     let mut slots = slots(id).map_while(|slot| TASKS.get(slot));
     let slot = slots.find(|slot| slot.id.load(Ordering::Relaxed) == id)?;
     // Acquire; pairs with the Release in `leave`.
     slot.id.compare_exchange(id, BUSY, Ordering::Acquire, Ordering::Relaxed).ok()?;
     let site = slot.site.load(Ordering::Relaxed);
     slot.id.store(0, Ordering::Relaxed);
+    NOTED.fetch_sub(1, Ordering::Relaxed);
     Site::at(site)
 }

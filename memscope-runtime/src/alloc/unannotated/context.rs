@@ -13,6 +13,7 @@
 //!
 //! That thread runs when the process first allocates a block with the alignment of Tokio's task
 //! cells. The allocation waits for it, some 100 µs, because no task is polled before it has a cell.
+//! The thread then learns the layout of cells, too (`alloc::cells`).
 //! A process without Tokio tasks has no such thread. Nor has a process with only one thread,
 //! because a second one makes the C library take its locks. There such a block itself is the sign
 //! that Tokio runs, until a second thread starts.
@@ -48,29 +49,33 @@ const LATE: u8 = 3;
 const KNOWN: u8 = 4;
 const HIDDEN: u8 = 5;
 
-/// The least alignment of Tokio's task cells, above that of most blocks.
-const CELL_ALIGNMENT: usize = if cfg!(target_pointer_width = "64") { 64 } else { 32 };
-
-/// Called for each block of this alignment. If the block may be a task's cell, the byte is probed
-/// before that task is polled.
+/// Called for each block that may be a task's cell. The byte is probed before that task is polled.
 #[inline]
-pub(crate) fn note_block(alignment: usize) {
-    if alignment >= CELL_ALIGNMENT && matches!(STATE.load(Ordering::Relaxed), NOT_TRIED | TRYING) {
-        learned::learn();
+pub(crate) fn note_block() {
+    if matches!(STATE.load(Ordering::Relaxed), NOT_TRIED | TRYING) {
+        learned::learn(false);
     }
 }
 
 /// Called at a thread's first allocation: a second thread can poll what the first has spawned.
 pub(crate) fn note_thread() {
     if STATE.load(Ordering::Relaxed) == ALONE {
-        learned::learn();
+        learned::learn(false);
+    }
+}
+
+/// Probes the byte, and learns the layout of cells, if a task has been spawned and the process had
+/// one thread. Called by a report, which may have a second thread.
+pub(crate) fn learn_for_report() {
+    if STATE.load(Ordering::Relaxed) == ALONE {
+        learned::learn(true);
     }
 }
 
 /// Probes the byte although tasks may have been polled already, for example when unannotated tasks
 /// are turned on late.
 pub(crate) fn prepare() {
-    note_block(CELL_ALIGNMENT);
+    note_block();
 }
 
 /// Returns what is known about Tokio on this thread.
@@ -98,7 +103,7 @@ mod learned {
     };
 
     use super::{ALONE, DISTANCE, HIDDEN, KNOWN, LATE, STATE, TRYING};
-    use crate::primitives::sync::Ordering;
+    use crate::{alloc::cells, primitives::sync::Ordering};
 
     pub(super) const CAN: bool = true;
 
@@ -142,13 +147,14 @@ mod learned {
         unsafe { byte.read_volatile() }
     }
 
-    /// Starts the probing thread, and waits for it a while. Safe in the allocator: it takes no
-    /// memory from the program's heap.
+    /// Starts the probing thread, and waits for it a while. Does nothing if the process has one
+    /// thread, unless it `may_be_second`. Safe in the allocator, as the thread takes no memory that
+    /// is charged to the program.
     #[cold]
     #[inline(never)]
-    pub(super) fn learn() {
+    pub(super) fn learn(may_be_second: bool) {
         let state = STATE.load(Ordering::Relaxed);
-        if state < TRYING && is_alone() {
+        if state < TRYING && !may_be_second && is_alone() {
             let _ = STATE.compare_exchange(state, ALONE, Ordering::Relaxed, Ordering::Relaxed);
             return;
         }
@@ -231,6 +237,8 @@ mod learned {
             }
             None => HIDDEN,
         };
+        // The allocations that wait are those of cells, whose tasks then end exactly.
+        cells::learn();
         // Release; pairs with the Acquire in `learn`.
         STATE.store(state, Ordering::Release);
         ptr::null_mut()
@@ -314,5 +322,5 @@ mod learned {
         0
     }
 
-    pub(super) fn learn() {}
+    pub(super) fn learn(_: bool) {}
 }

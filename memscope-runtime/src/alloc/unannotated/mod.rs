@@ -1,18 +1,20 @@
 //! Unannotated Tokio tasks, identified by the id of the task that Tokio polls or drops.
 //!
-//! A set-associative table finds the record of an id. On stable Rust, Tokio does not report when
-//! such a task ends, so its record stays until its slot is needed. Tasks that hold nothing lose
-//! their record first, and a task that comes back gets a new one. A record may be taken away only
-//! while no thread is about to charge it: hazard pointers tell (`primitives::hazard`).
+//! A set-associative table finds the record of an id. A task ends when its cell is freed (`ends`),
+//! if the layout of cells is learned (`alloc::cells`). Otherwise nothing reports its end, and its
+//! record stays until its slot is needed. Tasks that hold nothing lose their record first, and a
+//! task that comes back gets a new one. A record may be taken away only while no thread is about to
+//! charge it: hazard pointers tell (`primitives::hazard`).
 //!
 //! A runtime with `tokio_hooks` reports more of its tasks: see `runtime_hooks`.
 
 #[cfg(feature = "symbols")]
 pub(crate) mod stack_trace;
 
-#[cfg(tokio_unstable)]
 mod away;
 mod context;
+mod ends;
+mod type_names;
 #[cfg(tokio_unstable)]
 mod runtime_hooks;
 
@@ -22,8 +24,8 @@ use std::{
 };
 
 use crate::{
-    accounting::{FutureType, Key, NewTask, PLAIN_COLUMN, Record, Site, registry},
-    model::TaskType,
+    accounting::{FutureType, Key, NewTask, PLAIN_COLUMN, Record, Site, UNNAMED, registry},
+    model::{TaskState, TaskType},
     primitives::{
         Arena, BUSY, GuardedSlot, HasLinks, HazardSlot, Links, Slab, StaticRef, Zeroed,
         pending_starts,
@@ -33,8 +35,11 @@ use crate::{
 };
 
 pub(crate) use context::{Sight, note_block, note_thread, prepare, sight};
+pub(crate) use ends::{cell_is_freed, observe};
 #[cfg(tokio_unstable)]
 pub(crate) use runtime_hooks::{note_tracked, poll_begins, poll_ends, task_ends};
+#[cfg(feature = "symbols")]
+pub(crate) use type_names::name_type;
 
 /// Sets of the table. Ids are consecutive, so the sets fill evenly.
 const SETS: u32 = 4_096;
@@ -46,6 +51,8 @@ const WAYS: u32 = 16;
 struct Place {
     guard: GuardedSlot,
     record: StaticRef<Record>,
+    /// The task whose cell was freed while another thread was changing the slot.
+    freed: AtomicU64,
     #[cfg(tokio_unstable)]
     reported: runtime_hooks::Reported,
 }
@@ -156,8 +163,7 @@ fn tokio_id() -> Option<u64> {
 }
 
 /// Returns the number in Tokio's id.
-#[cfg(tokio_unstable)]
-fn number(id: tokio::task::Id) -> Option<u64> {
+pub(crate) fn number(id: tokio::task::Id) -> Option<u64> {
     usable(digits(Some(id)))
 }
 
@@ -234,21 +240,14 @@ pub(crate) fn retire() {
 /// In a forked child, on its only thread: the parent's other threads charge no task and hold no
 /// slot.
 pub(crate) fn forked() {
-    let own = HAZARD.get();
-    HAZARDS.take_back(own, |own_hazard| {
-        // A thread that has published a task holds slots only in that task's set.
-        let id = own_hazard.hazard.get();
-        if id != 0 && !own.is_some_and(|own| own.hazard.is(id)) {
-            for place in set(id).map_while(|place| TABLE.get(place)) {
-                // A task with a record but without a slot keeps its bytes, and gets another record
-                // if it comes back.
-                if place.guard.unlock_abandoned() {
-                    place.record.clear();
-                }
-            }
+    HAZARDS.take_back(HAZARD.get(), |own_hazard| own_hazard.hazard.clear());
+    // A task with a record but without a slot keeps its bytes, and gets another record if it comes
+    // back.
+    for place in (0..SETS * WAYS).filter_map(|place| TABLE.get(place)) {
+        if place.guard.unlock_abandoned() {
+            place.record.clear();
         }
-        own_hazard.hazard.clear();
-    });
+    }
 }
 
 /// Iterates over the slots where this id may be.
@@ -273,8 +272,10 @@ fn make(id: u64) -> Option<&'static Record> {
 }
 
 /// Claims a slot for the task: an empty one, one whose task holds nothing, or that of the oldest
-/// task of the set. The slot is then busy and locked by this thread.
+/// task of the set. Where tasks end exactly, one that holds nothing lives, and keeps its slot as
+/// long as there are empty ones. The claimed slot is busy and locked by this thread.
 fn claim(id: u64) -> Option<&'static Place> {
+    let are_exact = ends::are_exact();
     let mut oldest: Option<(u64, &Place)> = None;
     for place in set(id) {
         let Some(place) = TABLE.get_or_make(place) else { break };
@@ -285,11 +286,12 @@ fn claim(id: u64) -> Option<&'static Place> {
             }
             continue;
         }
-        if place.is_spare() && evict(place, there) {
+        let is_spare = place.is_spare();
+        if is_spare && !are_exact && evict(place, there) {
             return Some(place);
         }
-        // A task without a record loses least.
-        let age = if place.record.get().is_some() { there } else { 0 };
+        // A task without a record, or that holds nothing, loses least.
+        let age = if place.record.get().is_some() && !is_spare { there } else { 0 };
         if oldest.is_none_or(|(oldest, _)| age < oldest) {
             oldest = Some((age, place));
         }
@@ -317,11 +319,10 @@ fn take_over(place: &'static Place, id: u64) -> Option<&'static Place> {
 /// busy and locked by this thread.
 fn evict(place: &Place, there: u64) -> bool {
     let end = || place.guard.try_retire(there, HAZARDS.iter().map(|own_hazard| &own_hazard.hazard));
-    #[cfg(tokio_unstable)]
-    let (is_free, goes_on) = runtime_hooks::leave(place, there, end);
-    #[cfg(not(tokio_unstable))]
-    let (is_free, goes_on) = (end(), false);
-    if is_free && let Some(record) = place.record.get() {
+    let (is_free, goes_on) = ends::leave(place, there, end);
+    if !is_free {
+        place.settle();
+    } else if let Some(record) = place.record.get() {
         record.abandon(goes_on);
         place.record.clear();
     }
@@ -336,13 +337,13 @@ fn occupy(place: &Place, id: u64) -> Option<&'static Record> {
     pending_starts::occasion_in_allocator();
     match record {
         Some(record) => {
-            #[cfg(tokio_unstable)]
-            runtime_hooks::note_return(id);
+            ends::note_return(id);
             place.record.set(record);
             place.guard.assign(id);
         }
         None => place.guard.stay_empty(),
     }
+    place.settle();
     record
 }
 
@@ -365,15 +366,17 @@ impl Place {
     }
 }
 
-/// Has a task traced once it is large. Its record must be the one that this thread charged last.
+/// Has a task traced if stacks are taken, or once it is large. Its record must be the one that this
+/// thread charged last.
 #[cfg(feature = "symbols")]
 #[inline]
 pub(crate) fn note_size(tally: &'static crate::accounting::Tally) {
-    if tally.own_live_bytes() >= crate::config::named_from()
+    if (type_names::takes_stacks() || tally.own_live_bytes() >= crate::config::named_from())
         && let Last { id, record: Some(record) } = LAST.get()
         && record.tally().id() == tally.id()
         && record.is_first_trace()
     {
+        type_names::note_stack();
         stack_trace::take(id, tally.id());
     }
 }
@@ -392,6 +395,7 @@ pub(crate) fn rename(tokio_id: u64, id: u64, name: &str) {
             record.rename(Site::of(key(name, file, line)));
         }
         place.guard.unlock();
+        place.settle();
     }
 }
 
@@ -406,7 +410,7 @@ static SITE: StaticRef<Site> = StaticRef::none();
 #[cold]
 #[inline(never)]
 fn make_site() -> &'static Site {
-    let site = Site::of_bounded(key("(unannotated)", "", 0));
+    let site = Site::of_bounded(key(UNNAMED, "", 0));
     SITE.set(site);
     site
 }
@@ -425,6 +429,7 @@ fn open(site: &'static Site) -> Option<&'static Record> {
         parent: 0,
         sampling: Sampling::NONE,
         ordinal,
+        state: if ends::are_exact() { TaskState::Running } else { TaskState::Unknown },
         is_annotated: false,
     };
     let record = registry::open_task(&task);

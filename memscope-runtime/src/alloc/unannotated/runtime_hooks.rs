@@ -20,8 +20,8 @@ use std::{cell::Cell, panic::Location, ptr};
 use tokio::task::Id;
 
 use super::{
-    HAZARD, LAST, Last, Place, TABLE, away, evict, find, key, number, open, protect, set, site,
-    take_hazard,
+    HAZARD, LAST, Last, Place, TABLE, away, ends::note_return, evict, find, key, number, open,
+    protect, set, site, take_hazard,
 };
 use crate::{
     accounting::{Record, Site},
@@ -222,36 +222,12 @@ fn end_without_place(id: u64, spawned_at: &'static Location<'static>, was_droppe
     }
 }
 
-/// Must be called when a task gets a record: one that had a record before is not counted again.
-pub(super) fn note_return(id: u64) {
-    if let Some(site) = away::come_back(id) {
-        site.note_return();
-    }
-}
-
-/// Evicts a task by calling `end`. Returns whether `end` succeeded, and whether the task goes on
-/// and stays counted although it has no record.
-pub(super) fn leave(place: &Place, id: u64, end: impl FnOnce() -> bool) -> (bool, bool) {
-    let is_reported = || {
-        let record = place.record.get().filter(|_| place.reported.is_reported());
-        record.filter(|record| !record.state().is_ended()).and_then(Record::counted_site)
-    };
-    // Must come before `end`: the task may be polled again at once, and must find that it is
-    // counted.
-    let noted = is_reported().is_some_and(|row| away::leave(id, row));
-    let is_free = end();
-    let goes_on = is_free && is_reported().is_some();
-    if noted && !goes_on {
-        away::come_back(id);
-    }
-    (is_free, noted && goes_on)
-}
-
 /// Evicts an ended task, unless another thread may charge its record.
 fn close(place: &Place, id: u64) {
     if evict(place, id) {
         place.guard.stay_empty();
     }
+    place.settle();
 }
 
 /// Unprotects the task: this thread does not charge it any more.
@@ -282,6 +258,7 @@ fn claim(id: u64) -> Option<&'static Place> {
     place.record.clear();
     place.reported.forget();
     place.guard.assign(id);
+    place.settle();
     Some(place)
 }
 

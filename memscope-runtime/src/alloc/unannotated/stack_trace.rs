@@ -1,11 +1,12 @@
-//! The stack of an unannotated task at the time when it became large.
+//! The stack of an unannotated task in one of its polls.
 
 use std::sync::atomic::AtomicUsize;
 
+use super::type_names;
 use crate::{
-    alloc::unannotated,
+    alloc::{cells::CellType, unannotated},
     primitives::{
-        HasLinks, Links, Slab, Zeroed,
+        HasLinks, Links, Slab, StaticRef, Zeroed,
         sync::{AtomicU64, Ordering},
         unwind,
     },
@@ -22,10 +23,12 @@ struct Trace {
     id: AtomicU64,
     tokio_id: AtomicU64,
     frames: [AtomicUsize; FRAMES],
+    /// The type of the task, once its cell was read.
+    kind: StaticRef<CellType>,
     links: Links,
 }
 
-// SAFETY: atomics only.
+// SAFETY: atomics and a `StaticRef`, valid when zeroed.
 unsafe impl Zeroed for Trace {}
 
 impl HasLinks for Trace {
@@ -45,6 +48,7 @@ pub(crate) fn take(tokio_id: u64, id: u64) {
     if let Some(end) = trace.frames.get(count) {
         end.store(0, Ordering::Relaxed);
     }
+    trace.kind.clear();
     trace.tokio_id.store(tokio_id, Ordering::Relaxed);
     // Release: publishes the frames. Pairs with the Acquire in `waiting`.
     trace.id.store(id, Ordering::Release);
@@ -65,6 +69,13 @@ fn waiting() -> impl Iterator<Item = (u64, &'static Trace)> {
         0 => None,
         id => Some((id, trace)),
     })
+}
+
+/// Notes the type of the task with this record, if its stack waits to be named.
+pub(crate) fn note_type(id: u64, kind: &'static CellType) {
+    if let Some((_, trace)) = waiting().find(|(there, _)| *there == id) {
+        trace.kind.set(kind);
+    }
 }
 
 /// How many tasks wait for their names.
@@ -95,6 +106,9 @@ pub(crate) fn name_waiting(name_of: impl Fn(&mut dyn Iterator<Item = usize>) -> 
             Named::NotYet => continue,
             Named::Never => {}
             Named::By(name) => {
+                if let Some(kind) = trace.kind.get() {
+                    type_names::name_type_of_stack(kind, &name);
+                }
                 unannotated::rename(trace.tokio_id.load(Ordering::Relaxed), id, &name);
             }
         }

@@ -1,0 +1,77 @@
+//! Frees a block that is in the table of cells, unless a reader holds it.
+
+use std::{alloc::GlobalAlloc, ptr};
+
+use super::{leave, withdraw};
+use crate::{
+    accounting::{Owner, Place, owner_word},
+    alloc::discharge::{self, discharge},
+};
+
+/// Frees a marked block, which may be a task's Tokio cell. `made`: its owner, and its
+/// size as the place says it.
+///
+/// # Safety
+///
+/// As for `GlobalAlloc::dealloc`; the block's word must lie at this place.
+#[inline(never)]
+pub(crate) unsafe fn free<A: GlobalAlloc>(
+    inner: &A,
+    block: *mut u8,
+    place: Place,
+    made: (Owner, usize),
+    align: usize,
+) {
+    let (owner, bytes) = made;
+    // SAFETY: the caller's contract.
+    let Some((number, bytes)) = (unsafe { place.unmark(block, bytes) }) else {
+        // The program has overwritten the header: the block stays live and charged to its owner.
+        return owner_word::refuse_word();
+    };
+    let tracked = owner.cell();
+    // The cell of a tracked task: its future ends it.
+    let is_free = if tracked.is_some() {
+        withdraw(number, block)
+    } else {
+        // SAFETY: as above.
+        unsafe { leave(number, block, owner, bytes) }
+    };
+    // SAFETY: as above; the mark is gone.
+    let below = unsafe { place.inner(block, bytes, align) };
+    match tracked {
+        Some(account) => discharge::discharge_cell(account, bytes),
+        None => discharge(owner, bytes),
+    }
+    let Some(below) = below else { return owner_word::refuse_word() };
+    // Otherwise the reader that holds the block finds it by its place, and gives it back.
+    if is_free {
+        place.clear();
+        // SAFETY: `inner` allocated it with this layout.
+        unsafe { inner.dealloc(below.block, below.layout) };
+    }
+}
+
+/// Gives back a block that was freed while this thread held it. It is charged to no owner any more.
+///
+/// # Safety
+///
+/// The block must be live and of this alignment; an allocator of this type made it and freed it.
+pub(super) unsafe fn give_back<A: GlobalAlloc>(block: *mut u8, align: usize) {
+    if size_of::<A>() != 0 {
+        // Such an allocator enters no blocks.
+        return;
+    }
+    // SAFETY: `A` has no bytes, and any aligned address holds such a value; the allocator that made
+    // the block shows that the type has one.
+    let inner = unsafe { ptr::NonNull::<A>::dangling().as_ref() };
+    // SAFETY: the caller's contract.
+    let place = unsafe { Place::of(block, align) };
+    // SAFETY: as above.
+    let (_, bytes) = unsafe { place.read(block, 0) };
+    // SAFETY: as above.
+    if let Some(below) = unsafe { place.inner(block, bytes, align) } {
+        place.clear();
+        // SAFETY: `inner` allocated it with this layout.
+        unsafe { inner.dealloc(below.block, below.layout) };
+    }
+}

@@ -1,0 +1,191 @@
+//! The header of a cell: the task's id, its type, and its state, as the learned layout finds them.
+
+use std::alloc::Layout;
+
+#[cfg(all(target_os = "linux", any(target_env = "gnu", target_env = "musl")))]
+use super::module::Module;
+use super::{
+    infer::Bits,
+    types::{self, CellType},
+};
+use crate::{
+    model::TaskCells,
+    primitives::{
+        StaticRef, arena,
+        sync::{AtomicU8, Ordering},
+    },
+};
+
+/// How many words of a cell are searched for the state and the vtable.
+pub(super) const WORDS: usize = 8;
+/// How many words of a vtable are searched.
+pub(super) const VTABLE_WORDS: usize = 16;
+
+/// The learned layout of cells. Offsets of the header and of vtables are in words.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct CellLayout {
+    /// The least alignment: a future may ask for more.
+    pub(super) align: usize,
+    pub(super) state: usize,
+    pub(super) bits: Bits,
+    pub(super) vtable: usize,
+    /// How many functions a vtable begins with. The first one polls the task.
+    pub(super) functions: usize,
+    /// Where the vtable has the offset of the id, in bytes.
+    pub(super) id_offset: usize,
+    /// Where the vtable has the offset of what is behind the future, and how many bytes of what is
+    /// between that and the id's offset are not the future's; 0: not known.
+    pub(super) behind: (usize, usize),
+    /// The module that has the vtables.
+    #[cfg(all(target_os = "linux", any(target_env = "gnu", target_env = "musl")))]
+    pub(super) module: Module,
+}
+
+static LAYOUT: StaticRef<CellLayout> = StaticRef::none();
+static STATE: AtomicU8 = AtomicU8::new(NOT_TRIED);
+
+const NOT_TRIED: u8 = 0;
+const LEARNED: u8 = 1;
+const REFUSED: u8 = 2;
+
+/// Whether the layout is learned, so that the ends of tasks are exact.
+#[inline]
+pub(crate) fn learned() -> bool {
+    STATE.load(Ordering::Relaxed) == LEARNED
+}
+
+/// What was learned, for reports.
+pub(crate) fn state() -> TaskCells {
+    match STATE.load(Ordering::Relaxed) {
+        LEARNED => TaskCells::Learned,
+        REFUSED => TaskCells::Refused,
+        _ => TaskCells::NotTried,
+    }
+}
+
+/// Keeps what the samples have taught; `None`: they did not agree.
+#[cfg(all(target_os = "linux", any(target_env = "gnu", target_env = "musl")))]
+pub(super) fn keep(layout: Option<CellLayout>) {
+    let kept = layout.and_then(arena::keep);
+    if let Some(kept) = kept {
+        LAYOUT.set(kept);
+    }
+    STATE.store(if kept.is_some() { LEARNED } else { REFUSED }, Ordering::Relaxed);
+}
+
+/// Whether a block of this layout may be a cell, as far as that is known.
+pub(super) fn fits(layout: Layout) -> bool {
+    layout.size() >= WORDS * size_of::<usize>()
+        && match STATE.load(Ordering::Relaxed) {
+            NOT_TRIED => true,
+            LEARNED => LAYOUT.get().is_some_and(|known| known.align <= layout.align()),
+            _ => false,
+        }
+}
+
+/// What a cell says of its task.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct CellHeader {
+    /// The number of the id that Tokio gave the task.
+    pub(crate) id: u64,
+    pub(crate) is_finished: bool,
+    pub(crate) is_running: bool,
+    /// The task was aborted, or its runtime shut down. It may have completed all the same.
+    pub(crate) is_cancelled: bool,
+    pub(crate) kind: &'static CellType,
+}
+
+/// Reads a word of a block.
+///
+/// # Safety
+///
+/// The block is live, and has this word.
+#[inline]
+pub(super) unsafe fn word(block: *const u8, index: usize) -> u64 {
+    // SAFETY: the caller's contract.
+    let place = unsafe { block.cast::<usize>().add(index) };
+    // SAFETY: as above. The block is aligned. Where another thread writes the word meanwhile, this
+    // is the old or the new one; the caller believes it only if the whole header fits.
+    unsafe { place.read_volatile() as u64 }
+}
+
+/// Looks for a trait object in a living cell's future. If there is one, the type may hold different
+/// futures.
+///
+/// # Safety
+///
+/// The block is live, and of this size.
+#[cfg(all(target_os = "linux", any(target_env = "gnu", target_env = "musl")))]
+pub(super) unsafe fn look_for_object(block: *const u8, bytes: usize, kind: &'static CellType) {
+    let Some(layout) = LAYOUT.get() else { return };
+    let first = kind.id_offset / size_of::<usize>() + 1;
+    let end = bytes.min(kind.id_offset + kind.room + layout.behind.1) / size_of::<usize>();
+    // SAFETY: the caller's contract; `end` is not behind the block.
+    let mut words = (first..end).map(|index| unsafe { word(block, index) });
+    let is_table = |word| usize::try_from(word).is_ok_and(|it| layout.module.is_object_table(it));
+    kind.note_object(words.any(is_table));
+}
+
+/// Reads the header of a block that may be a cell. Returns `None` if it is none.
+///
+/// # Safety
+///
+/// The block is live and of this size, and was entered into the table.
+#[inline]
+pub(super) unsafe fn read(block: *const u8, bytes: usize) -> Option<CellHeader> {
+    let layout = LAYOUT.get()?;
+    if bytes < WORDS * size_of::<usize>() {
+        return None;
+    }
+    // SAFETY: the caller's contract; the layout has no word behind `WORDS`.
+    let vtable = usize::try_from(unsafe { word(block, layout.vtable) }).ok()?;
+    let kind = types::of(layout, vtable)?;
+    if kind.id_offset.checked_add(size_of::<u64>())? > bytes {
+        return None;
+    }
+    // SAFETY: as above; the offset is a multiple of the size of a word.
+    let id = unsafe { word(block, kind.id_offset / size_of::<usize>()) };
+    // SAFETY: as above.
+    let state = unsafe { word(block, layout.state) };
+    let Bits { finished, running, cancelled, .. } = layout.bits;
+    let is = |bit: u64| state & bit != 0;
+    Some(CellHeader {
+        id,
+        is_finished: is(finished),
+        is_running: is(running),
+        is_cancelled: is(cancelled),
+        kind,
+    })
+}
+
+impl CellLayout {
+    /// Returns the poll function of a vtable, and where such a cell has its id. Returns `None` if
+    /// this is no vtable of a task.
+    #[cfg(all(target_os = "linux", any(target_env = "gnu", target_env = "musl")))]
+    #[cold]
+    pub(super) fn id_offset_of(&self, vtable: usize) -> Option<(usize, usize)> {
+        let offset = self.module.table(vtable, self.functions, self.id_offset)?;
+        let is_offset = offset.is_multiple_of(size_of::<usize>()) && offset < usize::MAX / 2;
+        is_offset.then_some((self.module.word(vtable)?, offset))
+    }
+
+    /// Returns how many bytes the cells of a vtable have for the future or its output; 0: not known.
+    #[cfg(all(target_os = "linux", any(target_env = "gnu", target_env = "musl")))]
+    pub(super) fn room_of(&self, vtable: usize, id_offset: usize) -> usize {
+        let (index, rest) = self.behind;
+        let end = if index == 0 { None } else { self.module.table(vtable, self.functions, index) };
+        end.map_or(0, |end| end.saturating_sub(id_offset).saturating_sub(rest))
+    }
+
+    #[cfg(not(all(target_os = "linux", any(target_env = "gnu", target_env = "musl"))))]
+    #[expect(clippy::unused_self, reason = "as where it can be learned")]
+    pub(super) fn room_of(&self, _: usize, _: usize) -> usize {
+        0
+    }
+
+    #[cfg(not(all(target_os = "linux", any(target_env = "gnu", target_env = "musl"))))]
+    #[expect(clippy::unused_self, reason = "as where it can be learned")]
+    pub(super) fn id_offset_of(&self, _: usize) -> Option<(usize, usize)> {
+        None
+    }
+}

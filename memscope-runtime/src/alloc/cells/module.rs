@@ -1,0 +1,180 @@
+//! Where a module of the program has its code and its read-only data.
+
+use std::{
+    ffi::{c_int, c_void},
+    ops::Range,
+    ptr, slice,
+};
+
+use super::header::VTABLE_WORDS;
+
+/// The most address ranges of each kind that are kept.
+const MOST: usize = 6;
+
+/// The largest alignment that the vtable of a trait object is believed.
+const MOST_ALIGN: usize = 1 << 12;
+
+/// The address ranges of one module.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Module {
+    code: [(usize, usize); MOST],
+    /// What is never written while the program runs.
+    data: [(usize, usize); MOST],
+}
+
+fn contains(ranges: &[(usize, usize)], range: &Range<usize>) -> bool {
+    ranges.iter().any(|(start, end)| *start <= range.start && range.end <= *end)
+}
+
+fn add(ranges: &mut [(usize, usize)], range: (usize, usize)) {
+    if let Some(free) = ranges.iter_mut().find(|range| range.1 == 0) {
+        *free = range;
+    }
+}
+
+impl Module {
+    /// Returns the module that has this address in its read-only data.
+    pub(super) fn with(address: usize) -> Option<Self> {
+        let mut search = Search { address, found: None };
+        // SAFETY: the callback has the required type, and gets this struct, which outlives the
+        // call.
+        unsafe { libc::dl_iterate_phdr(Some(look_at), (&raw mut search).cast()) };
+        search.found
+    }
+
+    /// Reads a word of the module's read-only data.
+    pub(super) fn word(&self, address: usize) -> Option<usize> {
+        let end = address.checked_add(size_of::<usize>())?;
+        let is_there =
+            address.is_multiple_of(align_of::<usize>()) && contains(&self.data, &(address..end));
+        let place = ptr::with_exposed_provenance::<usize>(address);
+        // SAFETY: the module's read-only data is never written or unmapped while memscope, which
+        // uses the module, is there. The address is aligned.
+        is_there.then(|| unsafe { place.read() })
+    }
+
+    pub(super) fn is_code(&self, address: usize) -> bool {
+        contains(&self.code, &(address..address.saturating_add(1)))
+    }
+
+    /// How many words from this address on are addresses of functions.
+    pub(super) fn functions(&self, table: usize) -> usize {
+        let is_function = |index: &usize| {
+            let address = table.saturating_add(index * size_of::<usize>());
+            self.word(address).is_some_and(|function| self.is_code(function))
+        };
+        (0..VTABLE_WORDS).take_while(is_function).count()
+    }
+
+    /// Whether this is the vtable of a trait object with a method: the function that drops it, its
+    /// size, its alignment, and the method.
+    pub(super) fn is_object_table(&self, table: usize) -> bool {
+        let word = |index: usize| self.word(table.checked_add(index * size_of::<usize>())?);
+        let (Some(drops), Some(size), Some(align), Some(method)) =
+            (word(0), word(1), word(2), word(3))
+        else {
+            return false;
+        };
+        (drops == 0 || self.is_code(drops))
+            && align.is_power_of_two()
+            && align <= MOST_ALIGN
+            && size.is_multiple_of(align)
+            && self.is_code(method)
+    }
+
+    /// Returns a word of a table in the read-only data that begins with exactly so many functions.
+    pub(super) fn table(&self, table: usize, functions: usize, index: usize) -> Option<usize> {
+        if self.functions(table) != functions {
+            return None;
+        }
+        self.word(table.checked_add(index.checked_mul(size_of::<usize>())?)?)
+    }
+}
+
+struct Search {
+    address: usize,
+    found: Option<Module>,
+}
+
+/// Checks whether one module of the program has the address of the search.
+unsafe extern "C" fn look_at(
+    module: *mut libc::dl_phdr_info,
+    _: libc::size_t,
+    search: *mut c_void,
+) -> c_int {
+    const GO_ON: c_int = 0;
+    const STOP: c_int = 1;
+    // SAFETY: the loader passes a module that is valid for the call.
+    let module = unsafe { &*module };
+    // SAFETY: the struct that `with` passed: valid for the call, and unused elsewhere meanwhile.
+    let search = unsafe { &mut *search.cast::<Search>() };
+    if module.dlpi_phdr.is_null() {
+        return GO_ON;
+    }
+    // SAFETY: the loader keeps the headers of a module while it is loaded.
+    let headers = unsafe { slice::from_raw_parts(module.dlpi_phdr, module.dlpi_phnum.into()) };
+    let base = usize::try_from(module.dlpi_addr).unwrap_or(0);
+    let mut found = Module { code: [(0, 0); MOST], data: [(0, 0); MOST] };
+    for header in headers {
+        let start = base.wrapping_add(usize::try_from(header.p_vaddr).unwrap_or(0));
+        let end = start.saturating_add(usize::try_from(header.p_memsz).unwrap_or(0));
+        let is_loaded = header.p_type == libc::PT_LOAD;
+        if is_loaded && header.p_flags & libc::PF_X != 0 {
+            add(&mut found.code, (start, end));
+        } else if header.p_type == libc::PT_GNU_RELRO
+            || (is_loaded && header.p_flags & libc::PF_W == 0)
+        {
+            add(&mut found.data, (start, end));
+        }
+    }
+    if contains(&found.data, &(search.address..search.address.saturating_add(1))) {
+        search.found = Some(found);
+        return STOP;
+    }
+    GO_ON
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A table like a task's vtable.
+    #[derive(Debug)]
+    #[repr(C)]
+    struct Table {
+        functions: [fn() -> usize; 3],
+        numbers: [usize; 2],
+    }
+
+    fn one() -> usize {
+        1
+    }
+
+    static TABLE: Table = Table { functions: [one; 3], numbers: [48, 7] };
+
+    #[test]
+    fn a_trait_object_is_recognised_by_its_vtable() {
+        let object: Box<dyn Fn() -> usize> = Box::new(one);
+        let [_, table] = unsafe { std::mem::transmute_copy::<_, [usize; 2]>(&object) };
+        let module = Module::with(ptr::from_ref(&TABLE).addr()).expect("this program");
+        assert_eq!(object(), 1);
+        assert!(module.is_object_table(table));
+        assert!(!module.is_object_table(ptr::from_ref(&TABLE).addr()));
+        assert!(!module.is_object_table(ptr::from_ref(&object).addr()));
+    }
+
+    #[test]
+    fn a_table_is_read_where_nothing_writes_and_believed_for_its_functions_alone() {
+        assert_eq!((TABLE.functions[0]() + TABLE.numbers[0]), 49);
+        let table = ptr::from_ref(&TABLE).addr();
+        let module = Module::with(table).expect("this program");
+        assert_eq!(module.functions(table), 3);
+        assert_eq!(module.table(table, 3, 3), Some(48));
+        assert_eq!(module.table(table, 2, 3), None, "it has three");
+        assert_eq!(module.table(table + 8, 3, 3), None);
+        let on_stack = Table { ..TABLE };
+        assert_eq!(module.table(ptr::from_ref(&on_stack).addr(), 3, 3), None, "it can be written");
+        assert_eq!((module.word(table + 1), module.word(usize::MAX)), (None, None));
+        assert!(Module::with(ptr::from_ref(&on_stack).addr()).is_none());
+    }
+}

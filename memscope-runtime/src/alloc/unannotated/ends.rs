@@ -1,0 +1,208 @@
+//! The ends of unannotated tasks, by their cells.
+//!
+//! Tokio frees a task's cell when the last reference to the task is gone. From then on Tokio never
+//! reports its id again, and all that threads did for the task happened before. So the freeing
+//! thread may take the record, even if another thread's hazard slot still has the id.
+//!
+//! Another thread may be changing the slot at this moment: it gives the record up because the table
+//! is full, or it renames the task. Then the freeing thread notes the end in the slot, and the
+//! other one finds it there when it has unlocked the slot.
+
+use super::{Place, away, find, open, type_names, usable};
+use crate::{
+    accounting::{Owner, OwnerKind, Site},
+    alloc::cells::{self, CellHeader},
+    config,
+    model::TaskState,
+    primitives::sync::{Ordering, fence},
+};
+
+/// Whether every task that gets a record now ends when its cell is freed.
+#[inline]
+pub(super) fn are_exact() -> bool {
+    cells::learned() && cells::refused() == 0
+}
+
+/// In [`Place::freed`]: the task was cancelled. No id has this bit.
+const CANCELLED: u64 = 1 << 62;
+
+/// The task that spawned another one: the owner of its cell. 0: no task.
+fn parent(owner: Owner) -> u64 {
+    match owner.read() {
+        OwnerKind::Account(account) => account.id(),
+        _ => 0,
+    }
+}
+
+/// How a task ended, as far as Tokio's cells tell: they do not tell a panic.
+fn end_state(is_cancelled: bool) -> TaskState {
+    if is_cancelled { TaskState::Cancelled } else { TaskState::Ended }
+}
+
+/// Ends the task of a cell that is being freed. `owner`: of the block.
+#[inline]
+pub(crate) fn cell_is_freed(cell: &CellHeader, owner: Owner) {
+    let Some(id) = usable(cell.id) else { return };
+    if let Some(place) = find(id) {
+        place.end(id, cell, owner);
+    } else {
+        end_without_place(id, cell.is_cancelled);
+    }
+}
+
+/// Must be called when a task gets a record: one that had a record before is not counted again.
+pub(super) fn note_return(id: u64) {
+    if let Some(site) = away::come_back(id) {
+        site.note_return();
+    }
+}
+
+/// Ends a task that has lost its record. One that never had a record is not counted.
+#[inline]
+fn end_without_place(id: u64, is_cancelled: bool) {
+    if let Some(site) = away::come_back(id) {
+        count_end(site, is_cancelled);
+    }
+}
+
+#[cold]
+#[inline(never)]
+fn count_end(site: &'static Site, is_cancelled: bool) {
+    site.note_return();
+    if let Some(record) = open(site) {
+        record.end_with_cell(end_state(is_cancelled), 0);
+    }
+}
+
+impl Place {
+    /// Ends the task in this slot.
+    fn end(&self, id: u64, cell: &CellHeader, owner: Owner) {
+        #[cfg(tokio_unstable)]
+        if self.reported.is_reported() {
+            // The hooks report the end.
+            return;
+        }
+        let is_cancelled = cell.is_cancelled;
+        if !self.try_end(id, is_cancelled, Some((cell, owner))) {
+            let end = if is_cancelled { id | CANCELLED } else { id };
+            self.freed.store(end, Ordering::Relaxed);
+            // The end is noted before the slot is tried again. Pairs with the fence in `settle`: at
+            // least one of the two threads finds what the other did.
+            fence(Ordering::SeqCst);
+            if !self.try_end(id, is_cancelled, Some((cell, owner))) && !self.guard.is_of(id) {
+                end_without_place(id, is_cancelled);
+            }
+        }
+    }
+
+    /// Takes the record from the task and ends it. Returns `false` if another thread is changing
+    /// the slot, or the slot is not the task's any more. `cell`: with the owner of its block, as
+    /// long as they can be read.
+    fn try_end(&self, id: u64, is_cancelled: bool, cell: Option<(&CellHeader, Owner)>) -> bool {
+        let is_taken = self.guard.try_take(id);
+        if is_taken {
+            if let Some(record) = self.record.get() {
+                if let Some((cell, _)) = cell {
+                    type_names::settle(record, cell.kind);
+                }
+                let parent = cell.map_or(0, |(_, owner)| parent(owner));
+                record.end_with_cell(end_state(is_cancelled), parent);
+                self.record.clear();
+            }
+            self.guard.stay_empty();
+        }
+        is_taken
+    }
+
+    /// Takes the record from a task whose end is counted.
+    #[cold]
+    fn forget(&self, id: u64) {
+        if self.guard.try_take(id) {
+            if let Some(record) = self.record.get() {
+                record.abandon(true);
+                self.record.clear();
+            }
+            self.guard.stay_empty();
+        }
+    }
+
+    /// Must be called by a thread that has unlocked the slot: ends the task whose cell was freed
+    /// meanwhile.
+    #[inline]
+    pub(super) fn settle(&self) {
+        // Pairs with the fence in `end`.
+        fence(Ordering::SeqCst);
+        let end = self.freed.load(Ordering::Relaxed);
+        if end != 0 {
+            self.settle_end(end);
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn settle_end(&self, end: u64) {
+        let is_ours =
+            self.freed.compare_exchange(end, 0, Ordering::Relaxed, Ordering::Relaxed).is_ok();
+        if is_ours {
+            let (id, is_cancelled) = (end & !CANCELLED, end & CANCELLED != 0);
+            if !self.try_end(id, is_cancelled, None) {
+                end_without_place(id, is_cancelled);
+            }
+        }
+    }
+}
+
+/// Evicts a task by calling `end`. Returns whether `end` succeeded, and whether the task goes on
+/// and stays counted although it has no record.
+pub(super) fn leave(place: &Place, id: u64, end: impl FnOnce() -> bool) -> (bool, bool) {
+    let counted_site = || {
+        let record = place.record.get();
+        #[cfg(tokio_unstable)]
+        let record = record
+            .filter(|_| place.reported.is_reported() || are_exact())
+            .filter(|record| !record.state().is_ended() || !place.reported.is_reported());
+        #[cfg(not(tokio_unstable))]
+        let record = record.filter(|_| are_exact());
+        record.and_then(crate::accounting::Record::counted_site)
+    };
+    // Must come before `end`: the task may be polled again at once, and must find that it is
+    // counted.
+    let noted = counted_site().is_some_and(|row| away::leave(id, row));
+    let is_free = end();
+    let goes_on = is_free && counted_site().is_some();
+    if noted && !goes_on && away::come_back(id).is_none() && !is_free {
+        // The task's cell was freed meanwhile, and its end is counted.
+        place.forget(id);
+    }
+    (is_free, noted && goes_on)
+}
+
+/// Notes what the cells of living tasks say of them. Must not be called in the allocator.
+pub(crate) fn observe() {
+    if !config::unannotated() {
+        return;
+    }
+    super::context::learn_for_report();
+    cells::for_each(|cell, owner| {
+        let Some(place) = usable(cell.id).and_then(find) else { return };
+        #[cfg(tokio_unstable)]
+        if place.reported.is_reported() {
+            return;
+        }
+        if place.guard.try_lock() {
+            if place.guard.is_of(cell.id)
+                && let Some(record) = place.record.get()
+            {
+                let state = match (cell.is_finished, cell.is_running) {
+                    (true, _) => end_state(cell.is_cancelled),
+                    (false, true) => TaskState::Running,
+                    (false, false) => TaskState::Idle,
+                };
+                record.observe(state, parent(owner));
+                type_names::settle(record, cell.kind);
+            }
+            place.guard.unlock();
+            place.settle();
+        }
+    });
+}

@@ -1,0 +1,303 @@
+//! Unannotated Tokio tasks begin and end exactly, on stable Rust: as Tokio's own metrics and a
+//! model say.
+
+use std::{
+    future::pending,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread,
+};
+
+use memscope_rs::async_memory::{MemorySnapshot, SiteProfile, TaskMemoryProfile, TaskState, track};
+use memscope_tests::{alone, cells_learned, conserved, conserved_when, workers};
+use tokio::{
+    runtime::{Builder, Runtime},
+    sync::oneshot,
+    task::{JoinSet, LocalSet, yield_now},
+};
+
+memscope_tests::install!();
+
+/// What the unannotated tasks of the process came to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Counts {
+    spawned: u64,
+    active: u64,
+    cancelled: u64,
+    ended: u64,
+}
+
+impl Counts {
+    fn of(snapshot: &MemorySnapshot) -> Self {
+        let mut counts = Self::default();
+        for site in snapshot.sites().iter().filter(|site| !site.is_annotated) {
+            assert!(!site.ends_unknown, "{site:?}");
+            assert_eq!(parts(site), site.spawned, "{site:?}");
+            assert_eq!((site.unknown, site.given_up, site.completed, site.panicked), (0, 0, 0, 0));
+            counts.spawned += site.spawned;
+            counts.active += site.active;
+            counts.cancelled += site.cancelled;
+            counts.ended += site.ended_unknown;
+        }
+        counts
+    }
+
+    fn since(self, earlier: Self) -> Self {
+        Self {
+            spawned: self.spawned - earlier.spawned,
+            active: self.active - earlier.active,
+            cancelled: self.cancelled - earlier.cancelled,
+            ended: self.ended - earlier.ended,
+        }
+    }
+}
+
+fn parts(site: &SiteProfile) -> u64 {
+    site.active + site.cancelled + site.ended_unknown + site.unknown + site.given_up
+}
+
+/// The counts now, once the layout is learned.
+fn now() -> Counts {
+    Counts::of(&conserved(&ALLOCATOR))
+}
+
+fn plain(snapshot: &MemorySnapshot) -> impl Iterator<Item = &TaskMemoryProfile> {
+    snapshot.tasks().iter().filter(|task| !task.is_annotated)
+}
+
+async fn allocates(bytes: usize) {
+    drop(vec![1_u8; bytes]);
+    yield_now().await;
+}
+
+async fn waits(bytes: usize) {
+    let held = vec![1_u8; bytes];
+    pending::<()>().await;
+    drop(held);
+}
+
+/// Lets every task be polled.
+fn run(runtime: &Runtime) {
+    runtime.block_on(async {
+        for _ in 0..4 {
+            yield_now().await;
+        }
+    });
+}
+
+fn current_thread() -> Runtime {
+    Builder::new_current_thread().build().expect("a runtime")
+}
+
+#[test]
+fn a_task_ends_as_it_ends_for_tokio() {
+    let _alone = alone();
+    cells_learned();
+    let before = now();
+    let since = || now().since(before);
+    // One thread, so that each task is where it is when the runtime stands still.
+    let runtime = current_thread();
+    for _ in 0..7 {
+        runtime.block_on(runtime.spawn(allocates(100))).expect("no panic");
+    }
+    let aborted: Vec<_> = (0..5).map(|_| runtime.spawn(waits(2_000))).collect();
+    run(&runtime);
+    let snapshot = conserved(&ALLOCATOR);
+    let waiting: Vec<_> = plain(&snapshot).filter(|task| task.live_bytes == 2_000).collect();
+    assert!(waiting.len() == 5 && waiting.iter().all(|task| task.state == TaskState::Idle));
+    assert_eq!(since(), Counts { spawned: 12, active: 5, cancelled: 0, ended: 7 });
+    assert_eq!(runtime.metrics().num_alive_tasks(), 5);
+    for task in aborted {
+        task.abort();
+        assert!(runtime.block_on(task).expect_err("it waited").is_cancelled());
+    }
+    assert_eq!(since(), Counts { spawned: 12, active: 0, cancelled: 5, ended: 7 });
+
+    let panics = runtime.spawn(async {
+        drop(vec![1_u8; 10]);
+        std::panic::resume_unwind(Box::new(1));
+    });
+    assert!(runtime.block_on(panics).expect_err("it panics").is_panic());
+    assert_eq!(since(), Counts { spawned: 13, active: 0, cancelled: 5, ended: 8 });
+
+    // A shutdown with living tasks.
+    for _ in 0..3 {
+        drop(runtime.spawn(waits(3_000)));
+    }
+    run(&runtime);
+    assert_eq!(since(), Counts { spawned: 16, active: 3, cancelled: 5, ended: 8 });
+    assert_eq!(runtime.metrics().num_alive_tasks(), 3);
+    drop(runtime);
+    assert_eq!(since(), Counts { spawned: 16, active: 0, cancelled: 8, ended: 8 });
+}
+
+#[test]
+fn a_task_has_ended_while_its_handle_is_held() {
+    let _alone = alone();
+    cells_learned();
+    let runtime = current_thread();
+    let before = now();
+    let task = runtime.spawn(async { vec![1_u8; 7_777] });
+    run(&runtime);
+    assert!(task.is_finished());
+    let snapshot = conserved(&ALLOCATOR);
+    let row = plain(&snapshot).find(|task| task.live_bytes == 7_777).expect("a row");
+    assert_eq!(row.state, TaskState::Ended);
+    assert_eq!(
+        Counts::of(&snapshot).since(before),
+        Counts { spawned: 1, active: 0, cancelled: 0, ended: 1 }
+    );
+    let output = runtime.block_on(task).expect("no panic");
+    let snapshot = conserved(&ALLOCATOR);
+    assert_eq!(
+        Counts::of(&snapshot).since(before),
+        Counts { spawned: 1, active: 0, cancelled: 0, ended: 1 }
+    );
+    let row = plain(&snapshot).find(|task| task.live_bytes == 7_777).expect("what it left");
+    assert_eq!(row.state, TaskState::Ended);
+    drop(output);
+    assert!(!plain(&conserved(&ALLOCATOR)).any(|task| task.live_bytes == 7_777));
+}
+
+#[test]
+fn every_way_to_spawn_is_counted() {
+    let _alone = alone();
+    cells_learned();
+    let runtime = workers(2);
+    let before = now();
+    // The cell of a task goes a moment after its handle is ready. For Tokio a worker is a blocking
+    // task, which is alive.
+    let expect = |ended| {
+        let snapshot = conserved_when(&ALLOCATOR, |it| Counts::of(it).since(before).ended == ended);
+        let counts = Counts::of(&snapshot).since(before);
+        assert_eq!((counts.spawned - counts.active, counts.cancelled), (ended, 0));
+        assert!(counts.active <= 2, "{counts:?}");
+    };
+    runtime.block_on(async {
+        let mut set = JoinSet::new();
+        for _ in 0..11 {
+            set.spawn(allocates(50));
+        }
+        while set.join_next().await.is_some() {}
+    });
+    expect(11);
+    for _ in 0..4 {
+        runtime.block_on(runtime.spawn_blocking(|| drop(vec![1_u8; 60]))).expect("no panic");
+    }
+    expect(15);
+    current_thread().block_on(LocalSet::new().run_until(async {
+        for _ in 0..6 {
+            tokio::task::spawn_local(allocates(70)).await.expect("no panic");
+        }
+    }));
+    expect(21);
+    // With an alignment, and larger than a page.
+    runtime.block_on(async {
+        #[repr(align(256))]
+        struct Aligned([u8; 256]);
+        let (wide, large) = (Aligned([1; 256]), [1_u8; 9_000]);
+        tokio::spawn(async move {
+            allocates(usize::from(wide.0[0])).await;
+            drop(wide);
+        })
+        .await
+        .expect("no panic");
+        tokio::spawn(async move {
+            allocates(usize::from(large[0])).await;
+            assert_eq!(large[8_999], 1);
+        })
+        .await
+        .expect("no panic");
+    });
+    expect(23);
+}
+
+#[test]
+fn the_parent_of_a_task_is_the_task_that_spawned_it() {
+    let _alone = alone();
+    cells_learned();
+    let runtime = workers(2);
+    let (stop, stopped) = oneshot::channel::<()>();
+    let outer = runtime.spawn(async {
+        let inner = tokio::spawn(waits(61_003));
+        let held = vec![1_u8; 61_001];
+        stopped.await.ok();
+        drop(held);
+        inner.abort();
+        inner.await.expect_err("it waited");
+    });
+    let tracked = runtime.spawn(
+        track(async {
+            let inner = tokio::spawn(waits(61_005));
+            pending::<()>().await;
+            drop(inner);
+        })
+        .named("outer"),
+    );
+    let with = |snapshot: &MemorySnapshot, bytes: u64| -> Option<TaskMemoryProfile> {
+        plain(snapshot).find(|task| (bytes..bytes + 1_500).contains(&task.live_bytes)).cloned()
+    };
+    let snapshot = conserved_when(&ALLOCATOR, |it| {
+        [61_003, 61_005].iter().all(|bytes| plain(it).any(|task| task.live_bytes == *bytes))
+            && plain(it).any(|task| task.live_bytes > 61_005)
+    });
+    let exact = |bytes: u64| plain(&snapshot).find(|task| task.live_bytes == bytes).expect("a row");
+    let outer_row = plain(&snapshot).find(|task| task.live_bytes > 61_005).expect("a row");
+    assert_eq!(exact(61_003).parent, Some(outer_row.id));
+    assert_eq!(outer_row.parent, None, "no task spawned it");
+    let of_tracked = exact(61_005).parent.and_then(|id| snapshot.task(id)).expect("a parent");
+    assert_eq!(of_tracked.name, "outer");
+    assert!(with(&snapshot, 61_003).is_some());
+    stop.send(()).expect("received");
+    runtime.block_on(outer).expect("no panic");
+    tracked.abort();
+}
+
+/// Eight workers spawn and end tasks while snapshots read their cells: none is counted twice, and
+/// none is lost.
+#[test]
+fn a_storm_is_counted_to_the_last_task() {
+    const EACH: u64 = 12_500;
+    let _alone = alone();
+    cells_learned();
+    let before = now();
+    let runtime = workers(8);
+    let is_over = Arc::new(AtomicBool::new(false));
+    let reader = {
+        let is_over = Arc::clone(&is_over);
+        thread::spawn(move || {
+            while !is_over.load(Ordering::Relaxed) {
+                let snapshot = memscope_rs::async_memory::get_memory_snapshot();
+                if snapshot.is_still() {
+                    assert!(Counts::of(&snapshot).spawned >= before.spawned);
+                }
+            }
+        })
+    };
+    let spawners: Vec<_> = (0..8)
+        .map(|_| {
+            runtime.spawn(async {
+                for _ in 0..EACH / 50 {
+                    let tasks: Vec<_> = (0..50).map(|_| tokio::spawn(allocates(64))).collect();
+                    for task in tasks {
+                        task.await.expect("no panic");
+                    }
+                }
+            })
+        })
+        .collect();
+    for spawner in spawners {
+        runtime.block_on(spawner).expect("no panic");
+    }
+    is_over.store(true, Ordering::Relaxed);
+    reader.join().expect("no panic");
+    // The cell of a task goes a moment after its output is taken.
+    let is_over = |counts: Counts| counts.spawned - counts.active == 8 * EACH + 8;
+    let snapshot =
+        conserved_when(&ALLOCATOR, |snapshot| is_over(Counts::of(snapshot).since(before)));
+    let counts = Counts::of(&snapshot).since(before);
+    // For Tokio a worker is a blocking task.
+    assert!(counts.active <= 8 && counts.cancelled == 0, "{counts:?}");
+}

@@ -1,0 +1,143 @@
+//! Unannotated tasks of any size are named by their futures, once for each type of future.
+
+use std::{future::Future, pin::Pin, thread};
+
+use futures::FutureExt;
+use memscope_rs::async_memory::{
+    MemorySnapshot, SiteProfile, TaskCells, TaskMemoryProfile, get_memory_snapshot,
+};
+use memscope_tests::{cells_learned, conserved_when, names_found, workers};
+use tokio::sync::broadcast::{Receiver, channel};
+
+memscope_tests::install!();
+
+async fn holds_little(mut stopped: Receiver<()>) {
+    let held = vec![1u8; 200];
+    stopped.recv().await.ok();
+    drop(held);
+}
+
+async fn is_boxed(mut stopped: Receiver<()>) {
+    let held = vec![1u8; 300];
+    stopped.recv().await.ok();
+    drop(held);
+}
+
+async fn is_boxed_too(mut stopped: Receiver<()>) {
+    let held = vec![1u8; 350];
+    stopped.recv().await.ok();
+    drop(held);
+}
+
+async fn is_mapped(mut stopped: Receiver<()>) -> usize {
+    let held = vec![1u8; 400];
+    stopped.recv().await.ok();
+    held.len()
+}
+
+fn blocks(stopped: &std::sync::mpsc::Receiver<()>) {
+    let held = vec![1u8; 500];
+    stopped.recv().ok();
+    drop(held);
+}
+
+async fn comes_and_goes() {
+    let held = [1u8; 100];
+    drop(held.to_vec());
+    tokio::task::yield_now().await;
+    std::hint::black_box(held);
+}
+
+fn named<'s>(snapshot: &'s MemorySnapshot, name: &str) -> Vec<&'s TaskMemoryProfile> {
+    snapshot.tasks().iter().filter(|task| !task.is_annotated && task.name == name).collect()
+}
+
+fn active(snapshot: &MemorySnapshot, name: &str) -> (usize, u64) {
+    let rows: Vec<_> = snapshot.sites_named(name).collect();
+    (rows.len(), rows.iter().map(|site| site.active).sum())
+}
+
+#[test]
+fn small_tasks_have_the_name_of_their_future() {
+    const TYPES: [(&str, u64, u64); 5] = [
+        ("type_names::holds_little", 20, 200),
+        ("type_names::is_boxed", 3, 300),
+        // The same type of task as the one before.
+        ("type_names::is_boxed_too", 2, 350),
+        ("type_names::is_mapped", 2, 400),
+        // The closure that was handed to the blocking pool stands there.
+        ("type_names::small_tasks_have_the_name_of_their_future", 1, 500),
+    ];
+    cells_learned();
+    let runtime = workers(2);
+    let (stop, _) = channel::<()>(1);
+    let (stop_blocking, stopped) = std::sync::mpsc::channel();
+    let mut tasks: Vec<_> =
+        (0..20).map(|_| runtime.spawn(holds_little(stop.subscribe()))).collect();
+    for _ in 0..3 {
+        let boxed: Pin<Box<dyn Future<Output = ()> + Send>> = Box::pin(is_boxed(stop.subscribe()));
+        tasks.push(runtime.spawn(boxed));
+    }
+    for _ in 0..2 {
+        let boxed: Pin<Box<dyn Future<Output = ()> + Send>> =
+            Box::pin(is_boxed_too(stop.subscribe()));
+        tasks.push(runtime.spawn(boxed));
+    }
+    for _ in 0..2 {
+        tasks.push(runtime.spawn(is_mapped(stop.subscribe()).map(drop)));
+    }
+    tasks.push(runtime.spawn_blocking(move || blocks(&stopped)));
+    let is_named = |snapshot: &MemorySnapshot| {
+        TYPES.iter().all(|(name, count, _)| active(snapshot, name) == (1, *count))
+    };
+    for _ in 0..1_000 {
+        if is_named(&get_memory_snapshot()) {
+            break;
+        }
+        names_found();
+        thread::sleep(std::time::Duration::from_millis(5));
+    }
+    let snapshot = conserved_when(&ALLOCATOR, is_named);
+    for (name, count, bytes) in TYPES {
+        let rows = named(&snapshot, name);
+        assert_eq!(rows.len() as u64, count);
+        assert!(rows.iter().all(|task| task.live_bytes >= bytes), "{rows:?}");
+    }
+    let is_odd = |site: &SiteProfile| site.name.contains("Condvar") || site.name == "T";
+    assert!(!snapshot.sites().iter().any(is_odd), "{snapshot}");
+    assert_eq!(snapshot.tool().task_cells, TaskCells::Learned);
+    let unnamed: Vec<_> = named(&snapshot, "(unannotated)");
+    assert_eq!(unnamed.len() as u64, snapshot.tool().unnamed_tasks, "{snapshot}");
+    let bytes: u64 = unnamed.iter().map(|task| task.live_bytes).sum();
+    assert_eq!(bytes, snapshot.tool().unnamed_bytes);
+
+    // Tasks that are gone before their name is there: the type has it in the end.
+    for _ in 0..1_000 {
+        runtime.block_on(runtime.spawn(comes_and_goes())).expect("no panic");
+        if get_memory_snapshot().sites_named("type_names::comes_and_goes").count() == 1 {
+            break;
+        }
+        thread::sleep(std::time::Duration::from_millis(5));
+    }
+    let before = get_memory_snapshot();
+    let row = before.sites_named("type_names::comes_and_goes").next().expect("a row").spawned;
+    for _ in 0..500 {
+        runtime.block_on(runtime.spawn(comes_and_goes())).expect("no panic");
+    }
+    conserved_when(&ALLOCATOR, |snapshot| {
+        snapshot.sites_named("type_names::comes_and_goes").any(|site| {
+            (site.spawned, site.active, site.ended_unknown) == (row + 500, 0, row + 500)
+        })
+    });
+
+    stop.send(()).expect("received");
+    drop(stop_blocking);
+    for task in tasks {
+        runtime.block_on(task).expect("no panic");
+    }
+    conserved_when(&ALLOCATOR, |snapshot| {
+        TYPES.iter().all(|(name, count, _)| {
+            snapshot.sites_named(name).all(|site| (site.spawned, site.active) == (*count, 0))
+        })
+    });
+}
