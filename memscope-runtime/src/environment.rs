@@ -36,7 +36,7 @@ struct Setting {
     set: fn(&mut Environment, &OsStr) -> Result<(), String>,
 }
 
-const SETTINGS: [Setting; 10] = [
+const SETTINGS: [Setting; 11] = [
     Setting {
         name: "MEMSCOPE_REPORT",
         takes: "a path ending in `.json` or `.txt`; `%p` becomes the process id, `%t` the time, `%n` a number",
