@@ -2,5 +2,6 @@
 
 mod cargo_build;
 pub(crate) mod futures;
+pub(crate) mod holders;
 mod report_sites;
 pub(crate) mod report;

@@ -16,7 +16,7 @@ use crate::primitives::{
 };
 
 /// The least alignment that the inner allocator is asked for.
-const INNER_ALIGN: usize = 16;
+pub(super) const INNER_ALIGN: usize = 16;
 
 /// The distance from the inner block to a block with its word in front.
 pub(crate) const FRONT: usize = 8;
@@ -29,7 +29,7 @@ pub(crate) const FRONT_ALIGN: usize = 8;
 pub(crate) const MOST_FRONT: usize = PAGE - FRONT;
 
 /// The least distance from the inner block to a padded block: room for the distance and the word.
-const HEADER: usize = 16;
+pub(super) const HEADER: usize = 16;
 
 /// The inner layout of a block of this size, below a page, that has its word in front.
 ///

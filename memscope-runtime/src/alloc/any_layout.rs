@@ -43,13 +43,17 @@ pub(super) fn alloc_slow<A: GlobalAlloc>(inner: &A, layout: Layout, is_zeroed: b
         let is_given = reserve::give_way(layout.size());
         return if is_given { alloc_slow(inner, layout, is_zeroed) } else { ptr::null_mut() };
     };
-    let owner = if matches!(place, Place::NoSlot) {
-        charge::charge_without_slot(block, layout)
+    let (owner, lists) = if matches!(place, Place::NoSlot) {
+        (charge::charge_without_slot(block, layout), false)
     } else {
         countdown::counted(charge::charge(block, layout), 0, layout.size())
     };
     // SAFETY: the request placed this block there.
     unsafe { place.write(block, owner, layout.size()) };
+    if lists {
+        // SAFETY: as above; the block is new.
+        unsafe { place.list(block) };
+    }
     #[cfg(feature = "tokio")]
     if cells::may_be_cell(layout.align()) {
         // SAFETY: the block is new, lies there, and no other thread has seen it.
@@ -183,11 +187,40 @@ pub(super) unsafe fn free_elsewhere<A: GlobalAlloc>(
     // SAFETY: the caller's contract.
     let word = unsafe { block_layout::front_word(block) };
     if word.bytes() != bytes {
+        if word.is_listed_with(bytes) {
+            // SAFETY: the caller's contract, and the word says that the block is listed.
+            return unsafe { free_listed(inner, block, bytes, tally) };
+        }
         // SAFETY: the caller's contract. A block with only an owner word in front has an alignment
         // of at most 8.
         return unsafe { free_slow(inner, block, bytes, FRONT_ALIGN) };
     }
     discharge::discharge_slow(word.owner(), bytes, tally);
+    // SAFETY: the owner word has confirmed that the block was made with this size.
+    unsafe { give_back_front(inner, block, bytes) };
+}
+
+/// Subtracts a listed inline block from its owner, and returns it to `inner`.
+///
+/// # Safety
+///
+/// As for [`free_elsewhere`]; the word must say that the block is listed, and of this size.
+#[inline(never)]
+unsafe fn free_listed<A: GlobalAlloc>(
+    inner: &A,
+    block: *mut u8,
+    bytes: usize,
+    tally: &'static Tally,
+) {
+    // SAFETY: the caller's contract.
+    let word = unsafe { block_layout::front_word(block) }.unlisted();
+    // SAFETY: the word lies there. The block must not count as listed once its memory is free.
+    unsafe { block_layout::write_front(block.wrapping_sub(FRONT), word) };
+    if word.is(tally.owner(), bytes) {
+        tally.discharge(bytes);
+    } else {
+        discharge::discharge_slow(word.owner(), bytes, tally);
+    }
     // SAFETY: the owner word has confirmed that the block was made with this size.
     unsafe { give_back_front(inner, block, bytes) };
 }
@@ -208,7 +241,7 @@ pub(super) unsafe fn free_slow<A: GlobalAlloc>(
     // SAFETY: by the caller's contract the block is live and has this alignment.
     let place = unsafe { Place::of(block, align) };
     // SAFETY: as above.
-    let (owner, bytes) = unsafe { place.read(block, bytes) };
+    let (owner, bytes) = unsafe { place.take(block, bytes) };
     // SAFETY: as above.
     let Some(below) = (unsafe { place.inner(block, bytes, align) }) else {
         // SAFETY: as above.
@@ -249,7 +282,7 @@ pub(super) unsafe fn realloc_slow<A: GlobalAlloc>(
     // SAFETY: by the caller's contract the block is live and has this alignment.
     let place = unsafe { Place::of(block, align) };
     // SAFETY: as above.
-    let (owner, bytes) = unsafe { place.read(block, layout.size()) };
+    let (owner, bytes) = unsafe { place.take(block, layout.size()) };
     // SAFETY: as above.
     let (mark, bytes) = unsafe { unmark(place, block, bytes, align) };
     // SAFETY: as above.
@@ -277,14 +310,18 @@ pub(super) unsafe fn realloc_slow<A: GlobalAlloc>(
         // SAFETY: the caller's contract: the block is unchanged.
         return unsafe { realloc_again(inner, block, layout, new_size) };
     };
-    let owner = if matches!(new_place, Place::NoSlot) {
+    let (owner, lists) = if matches!(new_place, Place::NoSlot) {
         discharge(owner, bytes);
-        charge::charge_without_slot(grown, new_layout)
+        (charge::charge_without_slot(grown, new_layout), false)
     } else {
         countdown::counted(charge::recharge(owner, bytes, grown, new_layout), bytes, new_size)
     };
     // SAFETY: the request placed this block there.
     unsafe { new_place.write(grown, owner, new_size) };
+    if lists {
+        // SAFETY: as above; the program has not seen the block yet.
+        unsafe { new_place.list(grown) };
+    }
     grown
 }
 

@@ -10,6 +10,9 @@ pub(crate) mod open_tasks;
 pub(crate) mod rows;
 mod sharing;
 
+#[allow(unused_imports, reason = "for pictures of the heap, which are taken on Linux alone")]
+pub(crate) use sharing::Sharing;
+
 use std::{fmt, sync::Arc};
 
 use serde::{Deserialize, Serialize, Serializer};

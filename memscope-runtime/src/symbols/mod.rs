@@ -7,7 +7,7 @@
 pub(crate) mod notes;
 
 #[cfg(feature = "symbols")]
-mod modules;
+pub(crate) mod modules;
 #[cfg(feature = "symbols")]
 mod names;
 #[cfg(feature = "symbols")]
@@ -20,10 +20,10 @@ mod task_names;
 mod thread;
 
 #[cfg(feature = "symbols")]
-pub(crate) use names::function_at;
+pub(crate) use names::{function_at, resolve};
 #[cfg(feature = "symbols")]
 pub(crate) use names::{left_out, text_bytes};
-#[cfg(all(feature = "symbols", feature = "report-file"))]
+#[cfg(feature = "symbols")]
 pub(crate) use sources::look_up_now;
 #[cfg(feature = "symbols")]
 pub(crate) use sources::want_if_waiting;
