@@ -37,7 +37,6 @@ fn mib(bytes: u64) -> f64 {
 
 fn case(megabytes: usize, block: usize) {
     builder().holders(true).init().expect("settings");
-    // Half of a value is a pointer's worth of nothing, so that words must be looked at.
     let count = (megabytes << 20) / block;
     let map: BTreeMap<usize, Vec<u8>> = (0..count).map(|key| (key, vec![7; block])).collect();
     let mut pauses = Vec::new();

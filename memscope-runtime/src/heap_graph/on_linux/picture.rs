@@ -282,7 +282,7 @@ fn estimate() -> Result<(), Refused> {
     const NS_PER_KIB: u64 = 12_000;
     const NS_ALWAYS: u64 = 500_000;
     /// Memory of the copy for each block, and for what the program writes meanwhile.
-    const BYTES_PER_BLOCK: u64 = 80;
+    const BYTES_PER_BLOCK: u64 = 140;
     const BYTES_ALWAYS: u64 = 16 << 20;
     let limit = config::holders_pause();
     if let Some(tables) = super::system::page_table_kib() {
