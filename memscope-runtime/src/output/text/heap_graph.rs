@@ -7,6 +7,7 @@ use super::{
     table::{Column, Table},
 };
 use crate::{
+    alloc::own_work,
     model::{
         HeapGraph, HeapStep, HeldBy, HumanBytes, RootKind, StackFrame, Unreachable,
         human::{cell, count},
@@ -21,6 +22,7 @@ const WAY_COLUMNS: usize = 100;
 /// reaches. The first twenty of each; `{:#}` prints all.
 impl fmt::Display for HeapGraph {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let _work = own_work::work();
         writeln!(
             f,
             "heap: {} in {}; the process stood still for {}, and went on for the rest of {}",
