@@ -20,7 +20,7 @@ use crate::{
     config::{self, ENABLED},
     model::StacksState,
     primitives::{
-        poisson, reserve,
+        StackBounds, poisson, reserve,
         sync::{AtomicU8, AtomicU64, AtomicUsize, Ordering},
         unwind,
     },
@@ -30,6 +30,10 @@ use crate::{
 static CAN_UNWIND: AtomicU8 = AtomicU8::new(0);
 const NO: u8 = 1;
 const YES: u8 = 2;
+
+/// How much of its stack a thread must have left for a sample: more than one takes, which
+/// `tests/stacks/small_stacks.rs` measures.
+pub const STACK_NEEDED: usize = if cfg!(debug_assertions) { 12 << 10 } else { 8 << 10 };
 
 /// Samples without a stack or a record.
 static DROPPED: AtomicU64 = AtomicU64::new(0);
@@ -58,7 +62,14 @@ pub(crate) fn interval_bytes() -> u64 {
     if can_unwind() { interval::current() } else { 0 }
 }
 
-/// Samples that were lost, because there was no room for their stack or their record.
+/// Whether a thread has stack enough for a sample. `bounds`: those of this thread.
+#[inline]
+pub(crate) fn has_room(bounds: StackBounds) -> bool {
+    bounds.left() >= STACK_NEEDED
+}
+
+/// Samples that were lost, because there was no room for their stack or their record, or on the
+/// thread's own stack.
 pub(crate) fn dropped() -> u64 {
     DROPPED.load(Ordering::Relaxed)
 }
