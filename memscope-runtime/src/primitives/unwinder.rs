@@ -38,6 +38,31 @@ const UNWINDS: &CStr = c"_Unwind_Backtrace";
 /// Whether unwinding takes no lock. Must not be called in the allocator, because it asks the
 /// loader.
 pub(super) fn is_lock_free() -> bool {
+    #[cfg(all(target_feature = "crt-static", target_arch = "x86_64"))]
+    return is_linked();
+    #[cfg(not(all(target_feature = "crt-static", target_arch = "x86_64")))]
+    is_loaded()
+}
+
+/// Whether a static program has the function: no part of it but its unwinder asks for that.
+#[cfg(all(target_feature = "crt-static", target_arch = "x86_64"))]
+fn is_linked() -> bool {
+    let function: usize;
+    // SAFETY: reads the symbol's address, which is 0 if no part has the symbol: it is weak here.
+    unsafe {
+        std::arch::asm!(
+            ".weak _dl_find_object",
+            "mov {function}, qword ptr [rip + _dl_find_object@GOTPCREL]",
+            function = out(reg) function,
+            options(nostack, readonly, preserves_flags),
+        );
+    }
+    function != 0
+}
+
+/// Whether the module that has the unwinder names the function.
+#[cfg_attr(all(target_feature = "crt-static", target_arch = "x86_64"), allow(dead_code))]
+fn is_loaded() -> bool {
     let unwinder = unwind::address();
     if names(unwinder, FINDS) {
         return true;
