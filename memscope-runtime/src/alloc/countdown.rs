@@ -10,7 +10,7 @@ use crate::{
         Owner, Tally,
         block_layout::{self, FRONT},
         owner_word::OwnerWord,
-        stacks,
+        stacks::{self, Point},
     },
     primitives::{
         StackBounds, poisson,
@@ -83,18 +83,18 @@ impl Countdown {
         self.stack.get()
     }
 
-    /// Whether the bytes that were just counted contain a sample point. If so, returns the mean of
-    /// the distance that ended there, and draws the next one.
-    fn hit(&self, bytes: usize) -> Option<u64> {
+    /// Looks whether the bytes that were just counted contain a sample point. If so, returns what is
+    /// known of the first one, and draws the next distance.
+    fn hit(&self, bytes: usize) -> Option<Point> {
         // The points of a Poisson process have no memory, so a distance may be drawn at any time.
         let is_drawn = self.mean.get() != 0;
         let is_hit = is_drawn || (self.draw() && self.take(bytes));
         if !is_hit {
             return None;
         }
-        let mean = self.mean.get();
+        let point = Point { mean: self.mean.get(), behind: self.left.get().unsigned_abs() };
         self.draw();
-        Some(mean)
+        Some(point)
     }
 }
 
@@ -145,7 +145,7 @@ pub(super) fn counted(owner: Owner, from: usize, to: usize) -> Owner {
 #[cold]
 #[inline(never)]
 pub(super) fn sample(owner: Owner, from: usize, to: usize) -> Owner {
-    let Some(mean) = HERE.with(|here| here.countdown.hit(to.saturating_sub(from))) else {
+    let Some(point) = HERE.with(|here| here.countdown.hit(to.saturating_sub(from))) else {
         return owner;
     };
     // What memscope allocates for itself is counted down and not sampled.
@@ -158,7 +158,7 @@ pub(super) fn sample(owner: Owner, from: usize, to: usize) -> Owner {
     }
     // NOTE: a thread asks for its bounds under the guard, as the C library may have a lock then.
     let owner = if stacks::has_room(HERE.with(|here| here.countdown.stack())) {
-        stacks::take(owner, from, to, mean)
+        stacks::take(owner, from, to, point)
     } else {
         stacks::drop_one();
         owner
