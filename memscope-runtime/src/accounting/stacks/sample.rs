@@ -28,7 +28,7 @@ const MOST_SEGMENTS: usize = 16;
 ///
 /// Invariant: only the thread that allocates, reallocates or frees the block writes its records,
 /// except for the owner, which a transfer or a name may replace.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 #[repr(C, align(64))]
 pub(crate) struct Sample {
     /// The owner word that the block would have without the record. 0: the record is free, or is a
@@ -325,18 +325,27 @@ impl Sample {
     fn read(&'static self) -> Option<LiveBlock> {
         const ATTEMPTS: usize = 64;
         for _ in 0..ATTEMPTS {
-            let owner = self.covered();
-            if owner.is_none() {
-                return None;
-            }
-            match self.version.read(|| self.words(owner)) {
-                // Otherwise a transfer has given the block to another task meanwhile.
-                Read::Consistent(block) if self.covered() == owner => return Some(block),
+            match self.try_read() {
+                Read::Consistent(block) => return Some(block),
                 Read::Empty => return None,
-                Read::Consistent(_) | Read::Torn => std::hint::spin_loop(),
+                Read::Torn => std::hint::spin_loop(),
             }
         }
         None
+    }
+
+    /// Reads the record once. Returns `Empty` if it is not that of a live block.
+    pub(super) fn try_read(&'static self) -> Read<LiveBlock> {
+        let owner = self.covered();
+        if owner.is_none() {
+            return Read::Empty;
+        }
+        match self.version.read(|| self.words(owner)) {
+            // Otherwise a transfer has given the block to another task meanwhile.
+            Read::Consistent(block) if self.covered() == owner => Read::Consistent(block),
+            Read::Consistent(_) | Read::Torn => Read::Torn,
+            Read::Empty => Read::Empty,
+        }
     }
 
     fn words(&'static self, owner: Owner) -> LiveBlock {
