@@ -72,7 +72,8 @@ extern "C" fn start(work: *mut c_void) -> *mut c_void {
 /// Runs `work` on a thread with so much stack, and passes its lowest byte.
 fn on_stack<'a>(size: usize, work: impl FnOnce(*mut u8) + Send + 'a) {
     let memory = Memory::new(size);
-    let boxed: Box<(Work<'a>, usize)> = Box::new((Box::new(work), memory.low().expose_provenance()));
+    let boxed: Box<(Work<'a>, usize)> =
+        Box::new((Box::new(work), memory.low().expose_provenance()));
     let mut attributes = std::mem::MaybeUninit::uninit();
     let (mut thread, argument) = (0, Box::into_raw(boxed).cast());
     // SAFETY: room for the attributes.
@@ -81,9 +82,8 @@ fn on_stack<'a>(size: usize, work: impl FnOnce(*mut u8) + Send + 'a) {
     // SAFETY: the memory outlives the thread, which is joined below.
     assert_eq!(unsafe { libc::pthread_attr_setstack(attributes.as_mut_ptr(), low, size) }, 0);
     // SAFETY: `start` expects this argument.
-    let result = unsafe {
-        libc::pthread_create(&raw mut thread, attributes.as_ptr(), start, argument)
-    };
+    let result =
+        unsafe { libc::pthread_create(&raw mut thread, attributes.as_ptr(), start, argument) };
     assert_eq!(result, 0);
     // SAFETY: the thread was started above.
     assert_eq!(unsafe { libc::pthread_join(thread, ptr::null_mut()) }, 0);

@@ -241,15 +241,13 @@ fn estimates_of_random_programs_have_no_bias_and_keep_their_bounds() {
     builder().stacks(Stacks::EveryBytes(MEAN)).init().expect("possible");
     let frames = frames_of_places();
     assert!(frames.iter().all(|frames| !frames.is_empty()), "{frames:?}");
-    let pairs: Vec<_> =
-        (0..LONG).flat_map(|number| run(number, 300..1_800, &frames)).collect();
+    let pairs: Vec<_> = (0..LONG).flat_map(|number| run(number, 300..1_800, &frames)).collect();
     let (live, allocated): (Vec<_>, Vec<_>) = pairs.into_iter().unzip();
     for (what, pairs) in [("live", live), ("allocated", allocated)] {
         let sampled = check(what, &pairs, 0.01);
         assert!(sampled * 10 >= pairs.len() * 9, "{what}: {sampled}");
     }
-    let pairs: Vec<_> =
-        (0..SHORT).flat_map(|number| run(LONG + number, 8..40, &frames)).collect();
+    let pairs: Vec<_> = (0..SHORT).flat_map(|number| run(LONG + number, 8..40, &frames)).collect();
     let (live, allocated): (Vec<_>, Vec<_>) = pairs.into_iter().unzip();
     for (what, pairs) in [("live, few", live), ("allocated, few", allocated)] {
         // Some 10,000 samples in all: 1 % is one standard deviation.

@@ -65,8 +65,9 @@ mod imp {
     fn is_main_thread() -> bool {
         // SAFETY: no arguments.
         let process = unsafe { libc::getpid() };
-        // SAFETY: no arguments.
-        unsafe { libc::gettid() == process }
+        // A call of its own came with glibc 2.30. SAFETY: no arguments.
+        let thread = unsafe { libc::syscall(libc::SYS_gettid) };
+        thread == libc::c_long::from(process)
     }
 
     pub(super) fn of_this_thread() -> Option<StackBounds> {
@@ -152,8 +153,7 @@ mod tests {
     #[inline(never)]
     fn left_below(bytes: usize, bounds: StackBounds) -> usize {
         let frame = std::hint::black_box([0_u8; 1 << 10]);
-        let left =
-            if bytes == 0 { bounds.left() } else { left_below(bytes - frame.len(), bounds) };
+        let left = if bytes == 0 { bounds.left() } else { left_below(bytes - frame.len(), bounds) };
         std::hint::black_box(frame);
         left
     }

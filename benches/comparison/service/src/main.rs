@@ -116,10 +116,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         .route("/page/{number}", get(page));
     #[cfg(feature = "tower")]
     let routes = routes.layer(memscope_rs::tower::TrackLayer::new());
-    let routes = routes
-        .route("/usage", get(usage))
-        .route("/quit", get(quit))
-        .with_state(Shop::default());
+    let routes =
+        routes.route("/usage", get(usage)).route("/quit", get(quit)).with_state(Shop::default());
     let runtime = runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
     runtime.block_on(async {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
