@@ -117,7 +117,7 @@ pub mod __private {
     pub use crate::alloc::countdown::seed as seed_stacks;
 
     /// For tests: stacks as they were sampled.
-    pub use crate::accounting::stacks::{StackReading, error_bound};
+    pub use crate::accounting::stacks::{STACK_NEEDED, StackReading, error_bound};
 
     /// For tests: reads all stacks.
     pub fn stacks() -> Vec<StackReading> {

@@ -10,16 +10,16 @@ use crate::{
         Owner, Tally,
         block_layout::{self, FRONT},
         owner_word::OwnerWord,
-        stacks,
+        stacks::{self, Point},
     },
     primitives::{
-        poisson,
+        StackBounds, poisson,
         sync::{AtomicU64, Ordering},
     },
 };
 
 /// Bytes after which a thread looks again whether stacks are sampled, while they are not.
-const PAUSE: i64 = 16 << 20;
+const PAUSE: i64 = 1 << 20;
 
 /// A thread's distance to its next sample.
 pub(super) struct Countdown {
@@ -32,6 +32,8 @@ pub(super) struct Countdown {
     random: Cell<u64>,
     /// A sample is being taken: what a signal handler allocates meanwhile is not sampled.
     is_sampling: Cell<bool>,
+    /// The thread's stack.
+    stack: Cell<StackBounds>,
 }
 
 impl Countdown {
@@ -41,6 +43,7 @@ impl Countdown {
             mean: Cell::new(0),
             random: Cell::new(0),
             is_sampling: Cell::new(false),
+            stack: Cell::new(StackBounds::NOT_ASKED),
         }
     }
 
@@ -72,18 +75,26 @@ impl Countdown {
         true
     }
 
-    /// Whether the bytes that were just counted contain a sample point. If so, returns the mean of
-    /// the distance that ended there, and draws the next one.
-    fn hit(&self, bytes: usize) -> Option<u64> {
+    /// The bounds of the thread's stack.
+    fn stack(&self) -> StackBounds {
+        if self.stack.get() == StackBounds::NOT_ASKED {
+            self.stack.set(StackBounds::of_this_thread());
+        }
+        self.stack.get()
+    }
+
+    /// Looks whether the bytes that were just counted contain a sample point. If so, returns what is
+    /// known of the first one, and draws the next distance.
+    fn hit(&self, bytes: usize) -> Option<Point> {
         // The points of a Poisson process have no memory, so a distance may be drawn at any time.
         let is_drawn = self.mean.get() != 0;
         let is_hit = is_drawn || (self.draw() && self.take(bytes));
         if !is_hit {
             return None;
         }
-        let mean = self.mean.get();
+        let point = Point { mean: self.mean.get(), behind: self.left.get().unsigned_abs() };
         self.draw();
-        Some(mean)
+        Some(point)
     }
 }
 
@@ -99,6 +110,19 @@ pub(crate) fn forget() {
     HERE.with(|here| {
         here.countdown.mean.set(0);
         here.countdown.left.set(0);
+    });
+}
+
+/// Notes the bounds of this thread's stack, if it is the main one. Must be called outside of the
+/// allocator, at the start of the program.
+pub(crate) fn note_main_stack() {
+    HERE.with(|here| {
+        let stack = &here.countdown.stack;
+        if stack.get() == StackBounds::NOT_ASKED
+            && let Some(bounds) = StackBounds::of_main_thread()
+        {
+            stack.set(bounds);
+        }
     });
 }
 
@@ -121,7 +145,7 @@ pub(super) fn counted(owner: Owner, from: usize, to: usize) -> Owner {
 #[cold]
 #[inline(never)]
 pub(super) fn sample(owner: Owner, from: usize, to: usize) -> Owner {
-    let Some(mean) = HERE.with(|here| here.countdown.hit(to.saturating_sub(from))) else {
+    let Some(point) = HERE.with(|here| here.countdown.hit(to.saturating_sub(from))) else {
         return owner;
     };
     // What memscope allocates for itself is counted down and not sampled.
@@ -132,7 +156,13 @@ pub(super) fn sample(owner: Owner, from: usize, to: usize) -> Owner {
         stacks::drop_one();
         return owner;
     }
-    let owner = stacks::take(owner, from, to, mean);
+    // NOTE: a thread asks for its bounds under the guard, as the C library may have a lock then.
+    let owner = if stacks::has_room(HERE.with(|here| here.countdown.stack())) {
+        stacks::take(owner, from, to, point)
+    } else {
+        stacks::drop_one();
+        owner
+    };
     HERE.with(|here| here.countdown.is_sampling.set(false));
     owner
 }

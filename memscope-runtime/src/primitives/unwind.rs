@@ -2,7 +2,7 @@
 //!
 //! The unwinder finds each caller by the tables that the compiler writes for panics. It takes no
 //! memory from the heap. On Linux it takes no lock either, from glibc 2.35 and GCC 12 on; older
-//! ones take the loader's, in which the unwinding of a panic stands as well.
+//! ones take the loader's.
 
 use std::sync::atomic::AtomicUsize;
 
@@ -15,16 +15,21 @@ pub(crate) fn frames(into: &[AtomicUsize]) -> usize {
     imp::frames(into)
 }
 
-/// Whether [`frames`] takes no lock: glibc has `_dl_find_object` (from 2.35 on). Must not be called
-/// in the allocator, because it asks the loader.
+/// Whether [`frames`] takes no lock, as far as that can be known: see [`super::unwinder`]. Must not
+/// be called in the allocator, because it asks the loader.
 pub(crate) fn is_lock_free() -> bool {
     #[cfg(all(target_os = "linux", target_env = "gnu", not(miri), feature = "enabled"))]
     if cfg!(not(target_arch = "arm")) {
-        // SAFETY: the name ends with a zero byte.
-        let found = unsafe { libc::dlsym(libc::RTLD_DEFAULT, c"_dl_find_object".as_ptr()) };
-        return !found.is_null();
+        return super::unwinder::is_lock_free();
     }
     false
+}
+
+/// The address of the function that unwinds.
+#[cfg(all(target_os = "linux", target_env = "gnu", not(miri), feature = "enabled"))]
+#[cfg(not(target_arch = "arm"))]
+pub(super) fn address() -> usize {
+    imp::address()
 }
 
 #[cfg(all(unix, not(target_arch = "arm"), not(miri)))]
@@ -51,6 +56,11 @@ mod imp {
     unsafe extern "C" {
         fn _Unwind_Backtrace(visit: Visit, argument: *mut c_void) -> c_int;
         fn _Unwind_GetIPInfo(context: *mut Context, is_before: *mut c_int) -> usize;
+    }
+
+    #[cfg(all(target_os = "linux", target_env = "gnu", feature = "enabled"))]
+    pub(super) fn address() -> usize {
+        (_Unwind_Backtrace as unsafe extern "C" fn(Visit, *mut c_void) -> c_int) as usize
     }
 
     struct Frames<'a> {
