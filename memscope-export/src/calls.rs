@@ -2,7 +2,10 @@
 
 use std::{borrow::Cow, iter, slice};
 
-use memscope_runtime::async_memory::{AwaitFrame, SiteProfile, StackFrame, StackProfile};
+use memscope_runtime::{
+    __terminal::visible,
+    async_memory::{AwaitFrame, SiteProfile, StackFrame, StackProfile},
+};
 
 use crate::attribution::{Basis, Calls, Owner, Part};
 
@@ -16,7 +19,8 @@ const ESTIMATES: &str = "≈ sampled stacks";
 /// One call; or a name that stands where a call would.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Call<'s> {
-    pub(crate) name: Cow<'s, str>,
+    /// Without characters that a terminal would not show.
+    pub(crate) name: String,
     pub(crate) file: &'s str,
     /// 0 if it is not known.
     pub(crate) line: u32,
@@ -32,32 +36,32 @@ pub(crate) struct CodePlace {
 }
 
 impl<'s> Call<'s> {
-    fn named(name: impl Into<Cow<'s, str>>) -> Self {
-        Self { name: name.into(), file: "", line: 0, place: None }
+    fn named(name: &str) -> Self {
+        Self { name: visible(name).to_string(), file: "", line: 0, place: None }
     }
 
     fn of_site(site: &'s SiteProfile) -> Self {
         // NOTE: so no site is taken for a function, or for one of the names above.
         let name = format!("site {}", site.name);
-        Self { file: &site.file, line: site.line, ..Self::named(name) }
+        Self { file: &site.file, line: site.line, ..Self::named(&name) }
     }
 
     fn of_frame(frame: &'s StackFrame) -> Self {
         // A field that is new here may change what a call means.
         let StackFrame { function, file, line, address, offset } = frame;
         let name = if function.is_empty() {
-            frame_without_name(frame).into()
+            Cow::Owned(frame_without_name(frame))
         } else {
             Cow::Borrowed(&**function)
         };
         let program_start = offset.and_then(|offset| address.checked_sub(offset));
         let place = CodePlace { address: *address, program_start };
         let file = file.as_deref().unwrap_or_default();
-        Self { name, file, line: line.unwrap_or(0), place: Some(place) }
+        Self { file, line: line.unwrap_or(0), place: Some(place), ..Self::named(&name) }
     }
 
     fn of_await(frame: &'s AwaitFrame) -> Self {
-        Self { file: &frame.file, line: frame.line, ..Self::named(&*frame.function) }
+        Self { file: &frame.file, line: frame.line, ..Self::named(&frame.function) }
     }
 }
 

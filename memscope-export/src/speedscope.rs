@@ -114,7 +114,7 @@ impl<'s> Frames<'s> {
     fn index(&mut self, call: Call<'s>) -> usize {
         let Call { name, file, line, place: _ } = call;
         let frames = &mut self.shared.frames;
-        *self.indices.entry((name.into_owned(), file, line)).or_insert_with_key(|key| {
+        *self.indices.entry((name, file, line)).or_insert_with_key(|key| {
             frames.push(Frame { name: key.0.clone(), file, line });
             frames.len() - 1
         })

@@ -5,7 +5,7 @@ mod support;
 use std::collections::{HashMap, HashSet};
 
 use memscope_export::{PprofKind, folded_of, metrics, open_metrics, speedscope};
-use memscope_runtime::async_memory::MemorySnapshot;
+use memscope_runtime::{__terminal::visible, async_memory::MemorySnapshot};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 use support::{Read, await_point, site, snapshot, stack, task};
@@ -100,7 +100,7 @@ prop_compose! {
     }
 }
 
-/// The exact bytes of all, and of each name of a site.
+/// The exact bytes of all, and of each name of a site, as it is shown.
 fn exact(snapshot: &MemorySnapshot, kind: PprofKind) -> (u128, HashMap<String, u128>) {
     let process = snapshot.process();
     let (tracked, untracked) = match kind {
@@ -111,7 +111,7 @@ fn exact(snapshot: &MemorySnapshot, kind: PprofKind) -> (u128, HashMap<String, u
     };
     let mut of_sites: HashMap<String, u128> = HashMap::new();
     for site in snapshot.sites() {
-        *of_sites.entry(site.name.clone()).or_default() += u128::from(match kind {
+        *of_sites.entry(visible(&site.name).to_string()).or_default() += u128::from(match kind {
             PprofKind::Live => site.live_bytes,
             PprofKind::Allocated => site.allocated_bytes - site.transferred_bytes,
         });

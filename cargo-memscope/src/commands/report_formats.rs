@@ -28,7 +28,7 @@ pub(super) fn print(snapshot: &MemorySnapshot, format: Format, kind: Kind) -> Re
     let bytes = match format {
         Format::Text => snapshot.to_string().into_bytes(),
         Format::Json => {
-            let json = serde_json::to_vec(snapshot);
+            let json = serde_json::to_vec_pretty(snapshot);
             let mut json = json.map_err(|error| Error::new(format!("cannot write: {error}")))?;
             json.push(b'\n');
             json

@@ -8,7 +8,7 @@ mod tables;
 use std::io::Write;
 
 use flate2::{Compression, write::GzEncoder};
-use memscope_runtime::async_memory::MemorySnapshot;
+use memscope_runtime::{__terminal::visible, async_memory::MemorySnapshot};
 use prost::Message;
 use proto::{Label, Sample, ValueType};
 use tables::Tables;
@@ -92,7 +92,7 @@ fn sample(part: &Part<'_>, tables: &mut Tables) -> Sample {
         }
     };
     if let Owner::Site(site) = part.owner {
-        text(tables, "site", &site.name);
+        text(tables, "site", &visible(&site.name).to_string());
         text(tables, "task_type", site.task_type.as_str());
     }
     if let Some(task) = part.task {
