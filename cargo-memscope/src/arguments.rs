@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 use memscope_runtime::__terminal::visible_path;
 
 use crate::byte_size::ByteSize;
@@ -108,6 +108,38 @@ pub(crate) struct Report {
     /// Print every row.
     #[arg(long)]
     pub(crate) full: bool,
+    /// Print it in this format.
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) format: Format,
+    /// What `pprof` and `folded` are about.
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) kind: Kind,
+}
+
+/// The formats of `report`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    /// Tables for people.
+    #[default]
+    Text,
+    /// The saved report itself.
+    Json,
+    /// For `go tool pprof`, Pyroscope and Parca. It is binary: write it to a file.
+    Pprof,
+    /// Folded stacks, for flame graphs.
+    Folded,
+    /// For <https://www.speedscope.app>, live and allocated bytes.
+    Speedscope,
+}
+
+/// What a profile is about.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Kind {
+    /// What was live.
+    #[default]
+    Live,
+    /// What had been allocated until then.
+    Allocated,
 }
 
 impl Arguments {

@@ -7,10 +7,13 @@ use memscope_runtime::{
     async_memory::MemorySnapshot,
 };
 
-use super::report_sites::Sites;
-use crate::{arguments::Report, error::Error};
+use super::{report_formats, report_sites::Sites};
+use crate::{
+    arguments::{Format, Report},
+    error::Error,
+};
 
-/// Prints a report that a program saved, and the state machines of its futures.
+/// Prints a report that a program saved. As text, with the state machines of its futures.
 pub(crate) fn run(options: &Report) -> Result<(), Error> {
     let file = visible_path(&options.file);
     let cannot = |why: &dyn Display| Error::new(format!("cannot read {file}: {why}"));
@@ -18,6 +21,9 @@ pub(crate) fn run(options: &Report) -> Result<(), Error> {
     let text = str::from_utf8(&bytes).map_err(|error| cannot(&error))?;
     let snapshot =
         MemorySnapshot::from_json(text).map_err(|error| Error::new(format!("{file}: {error}")))?;
+    if options.format != Format::Text {
+        return report_formats::print(&snapshot, options.format, options.kind);
+    }
     let mut out = anstream::stdout().lock();
     if options.full {
         write!(out, "{snapshot:#}")?;

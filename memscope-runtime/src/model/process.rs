@@ -41,6 +41,10 @@ pub struct ProcessMemory {
     pub tracked_allocated_bytes: u64,
     /// Bytes of all allocations outside every task so far.
     pub untracked_allocated_bytes: u64,
+    /// How many allocations those were; `None` in files that were written before this field
+    /// existed.
+    #[serde(default)]
+    pub untracked_allocation_count: Option<u64>,
     /// Of `untracked_bytes`, those of shared owners: see [`shared`](crate::async_memory::shared).
     #[serde(default)]
     pub shared_bytes: u64,

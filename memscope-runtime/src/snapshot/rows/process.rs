@@ -37,6 +37,7 @@ pub(crate) fn process(reading: &Reading, measured: bool) -> ProcessMemory {
             + sites(|site| site.sums.counters.first_allocated_bytes())
             + unlisted.allocated_bytes,
         untracked_allocated_bytes: untracked.allocated_bytes,
+        untracked_allocation_count: Some(untracked.allocations),
         shared_bytes: reading.shared.iter().map(|shared| shared.memory.live_bytes).sum(),
     }
 }
