@@ -3,7 +3,7 @@
 
 import { $, fill, h, link, prose, severity, span } from "./dom.js";
 import { bytes, duration, plural } from "./format.js";
-import { place } from "./names.js";
+import { place, withoutRoot } from "./names.js";
 import { escaped, visit } from "./state.js";
 
 const unfolded = new Set();
@@ -102,9 +102,11 @@ function finding(model, it) {
 
 // Its figures, what holds it, and what helps; `whole`: also the measured evidence.
 export function evidence(model, it, whole) {
+    const cut = whole ? "line" : "line cut";
+    const [size, fix] = [figures(it), sentence(it.fix)];
     return [
-        h("p", { class: "line" }, figures(it)),
-        h("p", { class: "line" }, holders(model, it), h("b", {}, prose(sentence(it.fix)))),
+        h("p", { class: cut, title: size }, size),
+        h("p", { class: cut, title: fix }, holders(model, it), h("b", {}, prose(fix))),
         whole && h("p", { class: "line why" }, prose(sentence(it.evidence))),
     ];
 }
@@ -123,7 +125,7 @@ function figures(it) {
         parts.push(`${since[it.kind] ?? "for"} ${duration(it.oldest_ns)}${ago}`);
     }
     if (it.bytes_per_day != null) parts.push(`${bytes(it.bytes_per_day)} a day`);
-    if (it.waits_at) parts.push(`at ${it.waits_at}`);
+    if (it.waits_at) parts.push(`at ${withoutRoot(it.waits_at)}`);
     return parts.join(", ");
 }
 

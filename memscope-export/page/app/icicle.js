@@ -176,7 +176,7 @@ function drawBox(context, box, whole, matches) {
     if (width > 28) {
         const isOwn = node.origin === "own" || node.origin === "site";
         context.fillStyle = colour(isOwn ? "--ink" : "--ink2");
-        const size = width > 150 ? bytes(node.bytes) : "";
+        const size = width > 150 ? estimated(node.bytes) : "";
         const taken = size && context.measureText(size).width + 12;
         context.textAlign = "left";
         const name = isOwn && !node.frame ? split(node.name, model.program)[1] : lastTwo(node.name);

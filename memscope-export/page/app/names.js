@@ -7,6 +7,7 @@ let root = "";
 
 // The folder that the program was built in: debug information has whole paths, sites do not.
 export const knowRoot = (folder) => (root = folder);
+export const withoutRoot = (text) => (root ? text.replaceAll(root, "") : text);
 
 // `src/db.rs:88`, without the folder that the program was built in.
 export function place(file, line) {

@@ -121,7 +121,14 @@ function measure() {
             const value = Math.abs(column.value(row) ?? 0);
             if (value > most) most = value;
         }
-        if (column.kind !== "count") units.set(column, unitOf(column.kind, most));
+        if (column.kind !== "count") {
+            const unit = unitOf(column.kind, most);
+            // An estimate has no third digit.
+            units.set(
+                column,
+                column.isEstimate ? { ...unit, digits: Math.min(1, unit.digits) } : unit,
+            );
+        }
         if (column.hasBar) largest = Math.max(1, most);
     }
 }

@@ -191,7 +191,7 @@ export function viewsOf(model) {
                     isEstimate: true,
                     drop: 0,
                 }),
-                size("all", "With callees", 118, estimateOf("all_bytes"), {
+                size("all", "With callees", 142, estimateOf("all_bytes"), {
                     isEstimate: true,
                     drop: 0,
                 }),
