@@ -33,7 +33,8 @@ npx prettier --config package.json --check '../page/app/*.js' '*.mjs' > "$folder
     cat "$folder/format.log" >&2
     exit 1
 }
-node fixture.mjs > "$folder/saved.json"
+node --input-type=module > "$folder/saved.json" -e '
+    import { snapshot } from "./fixture.mjs"; console.log(JSON.stringify(snapshot()))'
 cd ../..
 for _ in $(seq 100); do [ -s "$folder/real.json" ] && break || sleep 0.1; done
 sleep 2
@@ -42,7 +43,7 @@ kill -9 "$service"
 "$programs/page" "$folder/real.json" > "$folder/real.html"
 "$programs/page" > "$folder/live.html"
 cd memscope-export/page-tests
-node --test --test-concurrency=1 . > "$folder/tests.log" 2>&1 || {
+node --test --test-concurrency=1 saved.test.mjs live.test.mjs > "$folder/tests.log" 2>&1 || {
     grep -A 30 '^not ok' "$folder/tests.log" >&2 || cat "$folder/tests.log" >&2
     exit 1
 }

@@ -24,6 +24,7 @@ export async function open(url, options = {}) {
     const viewport = { width: 1440, height: 900 };
     const context = await browser.newContext({ viewport, timezoneId: "Europe/Berlin", ...options });
     const page = await context.newPage();
+    page.setDefaultTimeout(20_000);
     const wrong = [];
     const origin = new URL(url).origin;
     page.on("pageerror", (error) => wrong.push(error.stack));
@@ -37,8 +38,12 @@ export async function open(url, options = {}) {
         if (!isOwn && !(origin !== "null" && to.startsWith(origin)))
             wrong.push(`a request to ${to}`);
     });
+    const failed = page.waitForEvent("pageerror").then((error) => {
+        throw error;
+    });
+    failed.catch(() => {});
     await page.goto(url);
-    await page.locator("#total:not(:empty)").waitFor();
+    await Promise.race([page.locator("#total:not(:empty)").waitFor(), failed]);
     return {
         page,
         text: (selector) => page.locator(selector).first().innerText(),

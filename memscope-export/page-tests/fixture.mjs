@@ -430,6 +430,3 @@ export const HOLDERS = {
         { bytes: bytesOf(2), blocks: 40, in_cycle: true, site: 3, task: null, stack: null },
     ],
 };
-
-// `node fixture.mjs` prints one.
-if (process.argv[1] === import.meta.filename) console.log(JSON.stringify(snapshot()));

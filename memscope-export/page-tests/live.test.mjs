@@ -169,6 +169,7 @@ test("holders are asked for by a button alone, which says what it costs", async 
     await it.page.waitForFunction(() => document.querySelectorAll("#rows .row").length === 2);
     assert.match(await it.text("#holds-head"), /stood still for 23 ms of 370 ms/);
     assert.equal(await it.cell("SESSIONS", "Only it holds"), "96.00");
+    assert.match((await it.rows())[0], /^\(nothing/, "what nothing holds comes first");
     await it.shot("live-holds");
     await it.close();
 });
@@ -241,10 +242,11 @@ test("of 100,000 tasks those in sight are drawn, and no scroll grows with their 
     assert.ok(counted.drawn < 60, `${counted.drawn} rows are elements`);
     assert.equal(counted.height, 100_000 * 28);
     assert.ok(counted.touched < 20 * 60 * 40, `${counted.touched} changes`);
-    await it.key("End");
     await it.page.focus("#rows");
     await it.key("End");
     assert.match(await it.hash("row"), /^task:/);
+    const at = await it.page.getAttribute("#rows .row[aria-selected=true]", "aria-rowindex");
+    assert.equal(at, "100001", "the last, after the head");
     await it.page.locator("#rows .row[aria-selected=true]").waitFor();
     await it.shot("live-100000");
     await it.close();

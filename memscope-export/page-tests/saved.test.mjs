@@ -102,6 +102,23 @@ test("keys move, open and close; the drawer has what is known of a row", async (
     await it.close();
 });
 
+test("a finding has its figures, its evidence, and leads to its rows", async () => {
+    const it = await open(saved);
+    const first = it.page.locator(".finding").first();
+    assert.match(await first.innerText(), /POST \/login leaves memory behind\s+src\/login.rs:84/);
+    assert.match(await first.innerText(), /96\.4 MiB left by 24,136 ended tasks/);
+    assert.equal(await first.locator("svg").getAttribute("aria-label"), "high");
+    await first.getByText("Why").click();
+    assert.match(await first.innerText(), /All 24,136 ended tasks still hold bytes/);
+    await first.getByText("Show").click();
+    assert.equal(await it.text("#drawer h2"), "POST /login");
+    await it.key("Escape");
+    await it.page.getByText(/^All \d$/).click();
+    assert.ok((await it.page.locator(".finding").count()) > 3);
+    assert.match(await it.text(".not-judged"), /^Not judged/);
+    await it.close();
+});
+
 test("every kind of row opens", async () => {
     const it = await open(saved);
     for (const [index, view] of VIEWS.entries()) {

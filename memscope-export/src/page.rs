@@ -21,9 +21,9 @@ macro_rules! modules {
 
 /// Bottom first: a module imports from those before it.
 const MODULES: &[(&str, &str)] = modules![
-    "dom" "format" "names" "model" "stacks" "waits" "state" "compare" "views" "order" "table"
+    "dom" "format" "names" "facts" "model" "stacks" "waits" "state" "compare" "views" "order" "table"
     "memory" "findings" "canvas" "timeline" "icicle" "pieces" "parts" "inside_site" "inside_task"
-    "insides" "drawer" "source" "holds" "keys" "main"
+    "insides" "drawer" "source" "status" "holds" "keys" "main"
 ];
 
 /// Where a page takes its snapshots from.

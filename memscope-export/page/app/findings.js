@@ -107,7 +107,7 @@ export function evidence(model, it, whole) {
     return [
         h("p", { class: cut, title: size }, size),
         h("p", { class: cut, title: fix }, holders(model, it), h("b", {}, prose(fix))),
-        whole && h("p", { class: "line why" }, prose(sentence(it.evidence))),
+        whole && h("p", { class: "line why" }, prose(withoutRoot(sentence(it.evidence)))),
     ];
 }
 

@@ -19,7 +19,7 @@ import {
     variableLine,
 } from "./pieces.js";
 import { escaped, visit } from "./state.js";
-import { isEnded, leftBytes } from "./views.js";
+import { isEnded, leftBytes } from "./facts.js";
 import { ownPlace } from "./waits.js";
 
 export function insideSite(model, row) {

@@ -18,7 +18,7 @@ import {
     taskLink,
     variableLine,
 } from "./pieces.js";
-import { isEnded } from "./views.js";
+import { isEnded, pollsOf } from "./facts.js";
 import { awaitsUnknown } from "./waits.js";
 
 export function insideTask(model, row) {
@@ -48,7 +48,7 @@ export function insideTask(model, row) {
                 sized("Allocated", row.measured ? row.allocated_bytes : null),
                 sized("Freed by others", row.measured ? row.freed_elsewhere_bytes : null),
                 ["Blocks, live", count(row.live_blocks)],
-                ["Polls", count(row.poll_count)],
+                ["Polls", pollsOf(row) == null ? DASH : count(row.poll_count)],
                 ["Busy", ...timed(row.busy_ns)],
                 ["Waited", ...timed(row.wait_ns)],
                 row.future_size_bytes > 0 && sized("State machine", row.future_size_bytes),

@@ -21,7 +21,7 @@ import {
     variableSize,
 } from "./pieces.js";
 import { escaped, set, state, visit } from "./state.js";
-import { isOpaque } from "./views.js";
+import { isOpaque } from "./facts.js";
 
 function wait(model, row) {
     const path = [];

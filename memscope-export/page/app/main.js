@@ -6,7 +6,7 @@ import { isExact, forget, keepNow } from "./compare.js";
 import { $, fill, h, setAttribute, setText, span } from "./dom.js";
 import { drawer } from "./drawer.js";
 import { findings, warnings } from "./findings.js";
-import { bytes, clock, count, date, duration, plural, uptime } from "./format.js";
+import { bytes, clock, count, date, plural, uptime } from "./format.js";
 import { addHeld, forgetHeld, holds } from "./holds.js";
 import { icicle } from "./icicle.js";
 import { awaitsUnknown } from "./waits.js";
@@ -15,13 +15,13 @@ import { memory } from "./memory.js";
 import { isSameProcess, modelOf, takeRates } from "./model.js";
 import * as source from "./source.js";
 import { matcher, onState, set, start as startState, state } from "./state.js";
+import * as status from "./status.js";
 import * as table from "./table.js";
 import * as time from "./timeline.js";
 import { viewsOf } from "./views.js";
 
 let model = null;
 let waiting = null; // what came while the reader looked at a paused page
-let restarted = null;
 let stream = null;
 let levels = new Map();
 let colours = new Map();
@@ -37,11 +37,7 @@ function take(snapshot) {
     const next = modelOf(snapshot);
     if (model && isSameProcess(model, next)) takeRates(next, model);
     else if (model) {
-        restarted = {
-            before: model.program.pid,
-            now: next.program.pid,
-            atMs: next.program.startedMs,
-        };
+        status.restarted(model.program.pid, next.program);
         forget();
         forgetHeld();
         if (state.at || state.zoom) set({ at: "", zoom: "" });
@@ -133,51 +129,6 @@ function dropped(tool) {
         { class: "optional", title: text },
         plural(lost.length, "limit reached", "limits reached"),
     );
-}
-
-function status({ kind, sinceMs }) {
-    const ago = `${Math.max(1, Math.round(sinceMs / 1000))} s ago`;
-    const texts = {
-        connecting: "Connecting",
-        live: "Live",
-        paused: "Paused",
-        stalled: `Stalled: last answer ${ago}`,
-        lost: `No connection: last answer ${ago}`,
-    };
-    setText($("#status"), texts[kind]);
-    setAttribute($("#pause"), "data-kind", kind);
-    setAttribute($("#pause"), "title", kind === "paused" ? "Go on (space)" : "Pause (space)");
-    const words = {
-        stalled: `The process has not answered for ${duration(sinceMs * 1e6)}. This is older.`,
-        lost: `There is no connection: the process has ended or is out of reach.`,
-    };
-    note(words[kind] ?? "", kind);
-    if (!model && kind === "lost")
-        setText($("#empty"), "There is no connection to the process. The page tries again.");
-}
-
-function note(text, kind) {
-    const box = $("#note");
-    const again =
-        restarted &&
-        `The process was restarted: pid ${restarted.before} before, ${restarted.now} ` +
-            `since ${clock(restarted.atMs, true)}. `;
-    const close = h(
-        "button",
-        {
-            type: "button",
-            class: "link",
-            onclick: () => {
-                restarted = null;
-                note("");
-            },
-        },
-        "Good",
-    );
-    box.hidden = !text && !again;
-    setAttribute(box, "data-kind", kind);
-    if (box.textContent !== `${again ?? ""}${text}${again ? "Good" : ""}`)
-        fill(box, again, text, again && [" ", close]);
 }
 
 function pause() {
@@ -362,7 +313,7 @@ function start() {
         if ("at" in changed || "zoom" in changed) time.timeline(model);
     });
     table.start((row) => ({
-        level: levels.get(row.key) ?? (row.id != null ? levels.get(row.site?.key) : null),
+        level: levels.get(row.key),
         swatch: colours.get(row.key) ?? colours.get(row.site?.key),
     }));
     time.start();
@@ -383,7 +334,7 @@ function start() {
         setText($("#taken"), `Saved ${date(model.program.takenMs)}`);
         return;
     }
-    stream = source.live(take, status);
+    stream = source.live(take, status.tell);
     $("#pause").addEventListener("click", pause);
     $("#save").setAttribute("href", `report.html${location.search}`);
     if (state.pause) set({ pause: "" });

@@ -5,7 +5,7 @@ import { $, fill, h, hinted, span } from "./dom.js";
 import { bytes, duration, exactly, percent } from "./format.js";
 import { growthOf } from "./model.js";
 import { set, visit } from "./state.js";
-import { leftBytes } from "./views.js";
+import { leftBytes } from "./facts.js";
 
 export function memory(model) {
     if (!model.isMeasured) {
@@ -45,7 +45,7 @@ function growth({ timeline, resident }, limit) {
     const full = limit && `${percent(resident.resident_bytes, limit)} full`;
     const grows = growthOf(timeline);
     if (!grows) return full && h("strong", {}, full);
-    const rate = `+${bytes(grows.perSecond * 60)}/min for ${duration(grows.ns)}`;
+    const rate = `+${bytes(grows.perSecond * 60)}/min live for ${duration(grows.ns)}`;
     const left = limit && limit - resident.resident_bytes;
     return [
         full && h("strong", {}, full),

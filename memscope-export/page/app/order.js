@@ -35,6 +35,8 @@ export function entriesOf(view, held) {
     let rows = view.rows();
     if (matches) rows = rows.filter((row) => matches(view.search(row)));
     rows = held ? inHeldOrder(rows, held) : sorted(rows, value, sign);
+    // Whatever the order: what a view puts first.
+    if (view.first && !held) rows = sorted(rows, (row) => (view.first(row) ? 0 : 1), 1);
     const groupOf = view.groups?.[state.group];
     if (!groupOf) return rows.map((row) => ({ key: row.key, row, level: 0, isOpen: null }));
     return grouped(view, rows, groupOf, (groups) => sorted(groups, value, sign), held);

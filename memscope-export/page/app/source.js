@@ -50,8 +50,8 @@ export function live(onSnapshot, onStatus) {
         events.addEventListener("snapshot", (event) => take(event.data));
         // The browser itself tries again, unless the answer was no stream.
         events.addEventListener("error", () => {
-            tell("lost");
             if (events?.readyState === EventSource.CLOSED) later();
+            else tell("lost");
         });
     };
     const later = () => {
@@ -68,6 +68,7 @@ export function live(onSnapshot, onStatus) {
         try {
             const answer = await fetch(url("snapshot.json"), { cache: "no-store" });
             if (answer.ok) take(await answer.text());
+            else tell("lost");
         } catch {
             tell("lost");
         }

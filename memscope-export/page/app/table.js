@@ -306,8 +306,9 @@ function keepInPlace(key, change) {
 // The keys of rows: next and previous, open, fold.
 export function move(step) {
     if (!entries.length) return;
-    const now = entries.findIndex((it) => it.key === state.row);
-    const next = now < 0 ? 0 : Math.max(0, Math.min(entries.length - 1, now + step));
+    const chosen = entries.findIndex((it) => it.key === state.row);
+    const now = chosen < 0 && step < 0 ? entries.length : chosen;
+    const next = Math.max(0, Math.min(entries.length - 1, now + step));
     set({ row: entries[next].key });
     reveal(next);
 }

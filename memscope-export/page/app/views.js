@@ -5,7 +5,8 @@
 // first where there is no room; 0 stays.
 
 import { before } from "./compare.js";
-import { bytes, clock, count, duration } from "./format.js";
+import { isEnded, isOpaque, keptText, leftBytes, pollsOf, shareOf } from "./facts.js";
+import { clock } from "./format.js";
 import { split } from "./names.js";
 import { functionsOf } from "./stacks.js";
 import { state } from "./state.js";
@@ -27,13 +28,6 @@ const share = column("percent");
 
 const unmeasured = "Sizes are not measured here";
 const known = (field) => (row) => (row.measured ? row[field] : null);
-
-// Bytes that ended tasks left; not known where no end is.
-export function leftBytes(row) {
-    if (!row.measured) return null;
-    const ended = row.spawned - row.active - row.unknown - row.given_up;
-    return row.ends_unknown && ended <= 0 ? null : row.retained_bytes;
-}
 
 const delta = (model) =>
     size(
@@ -154,7 +148,10 @@ export function viewsOf(model) {
                     why: (row) =>
                         row.state === "idle" ? "Its polls are not timed" : "It does not wait",
                 }),
-                number("polls", "Polls", 80, "poll_count", { drop: 5 }),
+                number("polls", "Polls", 80, pollsOf, {
+                    drop: 5,
+                    why: () => "Polls of tasks that are not annotated are not counted",
+                }),
                 time("busy", "Busy", 96, "busy_ns", {
                     drop: 6,
                     estimate: (row) => row.timing_is_estimate,
@@ -247,6 +244,7 @@ export function viewsOf(model) {
             rows: () => model().held?.rows ?? [],
             total: () => model().held?.rows.length ?? null,
             sort: "-retained",
+            first: (row) => row.isUnreachable,
             name: (row) => row.name,
             search: (row) => `${row.name} ${row.kind} ${row.place}`,
             groups: { kind: (row) => row.kind.replaceAll("_", " ") },
@@ -349,12 +347,7 @@ export function viewsOf(model) {
                     "part",
                     "Largest value across an await",
                     260,
-                    (row) => {
-                        const local = row.state_machine?.widest?.locals[0];
-                        return (
-                            local && `${local.name}: ${local.type_name}, ${count(local.bytes)} B`
-                        );
-                    },
+                    (row) => keptText(row.state_machine?.widest?.locals ?? []),
                     {
                         drop: 2,
                         isCode: true,
@@ -399,24 +392,5 @@ export function viewsOf(model) {
     };
 }
 
-export const isEnded = (task) =>
-    ["completed", "cancelled", "panicked", "ended"].includes(task.state);
-
-export const isOpaque = (row) => row.registered > 0 && row.unfollowed === row.registered;
-
-function shareOf(model, row) {
-    model.given ??= new Map();
-    if (!model.given.size) {
-        for (const it of model.frees) {
-            model.given.set(it.giverName, (model.given.get(it.giverName) ?? 0) + it.bytes);
-        }
-    }
-    return (100 * row.bytes) / model.given.get(row.giverName);
-}
-
 // What a column's head says of the moment that is compared with.
-export const headOf = (column) =>
-    column.isChange ? `Δ since ${clock(Number(state.at))}` : column.label;
-
-// A value with its own unit, for the drawer and for tooltips.
-export const valueText = { bytes, time: duration, count };
+export const headOf = ({ isChange, label }) => (isChange ? `Δ ${clock(Number(state.at))}` : label);
