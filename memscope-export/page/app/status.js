@@ -32,7 +32,8 @@ export function tell({ kind, sinceMs }) {
 
 // The process is another one than before.
 export function restarted(pid, { pid: now, startedMs }) {
-    restart = `The process was restarted: pid ${pid} before, ${now} since ${clock(startedMs, true)}.`;
+    const since = clock(startedMs, true);
+    restart = `The process was restarted: pid ${pid} before, ${now} since ${since}.`;
     note();
 }
 
