@@ -12,12 +12,16 @@ mod folded;
 mod speedscope;
 // The gzipped protobuf that `go tool pprof`, Pyroscope and Parca read.
 mod pprof;
+// The page: its files, put together, with a snapshot inside or live.
+mod html;
+mod page;
 // What a scraper sees: bounded families of metrics, and their OpenMetrics text.
 mod metrics;
 
 pub use crate::{
     attribution::PprofKind,
     folded::{folded, folded_of},
+    html::{html, live_page, live_page_policy, page_json},
     metrics::{
         CounterFloors, MetricFamily, MetricKind, MetricSeries, MetricValue, metrics, open_metrics,
         text_of,
