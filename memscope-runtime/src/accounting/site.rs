@@ -206,9 +206,8 @@ impl Site {
 
     /// All sites that have a row, `(other)` last.
     pub(crate) fn rows() -> impl Iterator<Item = &'static Self> {
-        let has_tasks = |site: &Self| {
-            site.spawned() != 0 || site.has_stand_ins.load(Ordering::Relaxed) != 0
-        };
+        let has_tasks =
+            |site: &Self| site.spawned() != 0 || site.has_stand_ins.load(Ordering::Relaxed) != 0;
         SITES.iter().chain([&OTHER]).filter(move |site| !site.stands_in() && has_tasks(site))
     }
 
