@@ -202,7 +202,7 @@ fn take() -> MemorySnapshot {
     let work = own_work::work();
     let measured = install_check::measured();
     // Before the reading: if none is awaited, the rows have their names.
-    let names_awaited = symbols::want_if_waiting();
+    let names_awaited = symbols::wait_for_names();
     let heap = self_usage::live();
     let (reading, collected, counts) = current::exempt(|| {
         let reading = capture::read();
@@ -233,6 +233,14 @@ pub(crate) fn for_memscope() -> MemorySnapshot {
     snapshot.tool.rows_left_out = work.left_out();
     snapshot.tool.names_awaited = names_awaited;
     snapshot.into()
+}
+
+#[cfg(feature = "report-file")]
+impl MemorySnapshot {
+    /// Whether it shows tasks or code whose names a look-up would find.
+    pub(crate) fn lacks_names(&self) -> bool {
+        self.parts.stack_names_pending != 0 || self.parts.tool.names_awaited != 0
+    }
 }
 
 /// Unannotated tasks that lost their record while they held bytes.

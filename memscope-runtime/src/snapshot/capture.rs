@@ -8,6 +8,7 @@ use std::collections::HashMap;
 
 use super::{
     open_tasks::OpenTasks,
+    stand_ins,
     unlisted::{Remainder, Unlisted},
 };
 #[cfg(feature = "tokio")]
@@ -127,6 +128,7 @@ pub(crate) fn read() -> Reading {
         std::thread::yield_now();
         reading = attempt();
     }
+    stand_ins::move_to_rows(&mut reading);
     reading
 }
 

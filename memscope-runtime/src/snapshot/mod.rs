@@ -9,6 +9,7 @@ pub(crate) mod monitor;
 pub(crate) mod open_tasks;
 pub(crate) mod rows;
 mod sharing;
+mod stand_ins;
 
 use std::{fmt, sync::Arc};
 

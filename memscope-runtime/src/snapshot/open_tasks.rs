@@ -69,7 +69,36 @@ impl OpenTasks {
     }
 }
 
+impl OpenTasks {
+    /// Adds the tasks of another site.
+    pub(super) fn merge(&mut self, other: &Self) {
+        self.live_bytes += other.live_bytes;
+        self.live_blocks += other.live_blocks;
+        self.counters = self.counters.plus(other.counters);
+        self.highest_peak_bytes = self.highest_peak_bytes.max(other.highest_peak_bytes);
+        self.peak_sum_bytes += other.peak_sum_bytes;
+        self.items = match (self.items, other.items) {
+            (Some(items), Some(others)) => Some(items.and(others)),
+            (items, others) => items.or(others),
+        };
+        self.cells += other.cells;
+        self.cell_overhead_bytes += other.cell_overhead_bytes;
+        self.unknown += other.unknown;
+        self.unknown_without_bytes += other.unknown_without_bytes;
+        self.ended.merge(&other.ended);
+    }
+}
+
 impl EndedTasks {
+    fn merge(&mut self, other: &Self) {
+        self.tasks.iter_mut().zip(other.tasks).for_each(|(sum, tasks)| *sum += tasks);
+        self.live_bytes += other.live_bytes;
+        self.allocated_bytes += other.allocated_bytes;
+        self.wait_sum_ns += other.wait_sum_ns;
+        self.waits += other.waits;
+        self.longest_wait_ns = self.longest_wait_ns.max(other.longest_wait_ns);
+    }
+
     fn add(&mut self, task: &TaskReading) {
         self.tasks[task.record.state as usize] += 1;
         self.live_bytes += task.live_bytes;

@@ -26,7 +26,7 @@ pub(crate) use names::{left_out, text_bytes};
 #[cfg(all(feature = "symbols", feature = "report-file"))]
 pub(crate) use sources::look_up_now;
 #[cfg(feature = "symbols")]
-pub(crate) use sources::want_if_waiting;
+pub(crate) use sources::{wait_for_names, want_if_waiting};
 #[cfg(feature = "symbols")]
 pub(crate) use stack_names::want_stack_names;
 #[cfg(not(feature = "symbols"))]
@@ -70,6 +70,10 @@ mod without {
     }
 
     pub(crate) fn want_if_waiting() -> u64 {
+        0
+    }
+
+    pub(crate) fn wait_for_names() -> u64 {
         0
     }
 

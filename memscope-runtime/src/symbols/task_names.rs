@@ -11,6 +11,7 @@ use crate::{
         },
     },
     config,
+    model::symbol,
     primitives::reserve,
 };
 
@@ -75,7 +76,10 @@ fn name_of<'n>(names: &[&'n str]) -> Option<&'n str> {
     let polled = &names[tokio..outermost.map_or(names.len(), |at| tokio + at + 1)];
     let by_type = polled.iter().filter(|name| is_tokio(name)).find_map(|name| future_of(name));
     by_type.or_else(|| {
-        let called = names[..tokio].iter().rev().find(|name| !is_glue(name) || is_worker(name))?;
+        // What is inlined into Tokio's function is in no frame; an allocator is not what it calls.
+        let inside = names[..tokio].iter().rposition(|name| symbol::is_allocator_entry(name));
+        let mut called = names[inside.map_or(0, |entry| entry + 1)..tokio].iter().rev();
+        let called = called.find(|name| !is_glue(name) || is_worker(name))?;
         (!is_worker(called)).then(|| future_name(called))
     })
 }
@@ -255,6 +259,7 @@ mod tests {
             (&["malloc", "app::read", LEGACY], Some("app::read")),
             (&["malloc", "alloc::vec::Vec<T>::push", LEGACY], None),
             (&["malloc", "alloc::vec::Vec<T>::push", V0], Some("app::serve")),
+            (&["malloc", "<app::Count as core::alloc::global::GlobalAlloc>::alloc", LEGACY], None),
             (&["app::serve::{{closure}}"], None),
             (
                 &[

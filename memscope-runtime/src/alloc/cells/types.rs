@@ -5,7 +5,7 @@ use crate::{
     accounting::Site,
     primitives::{
         InternTable, StaticRef, arena,
-        sync::{AtomicU8, Ordering},
+        sync::{AtomicU8, Ordering, fence},
     },
 };
 
@@ -28,6 +28,9 @@ pub(crate) struct CellType {
     asked: AtomicU8,
     /// The site that carries its name.
     site: StaticRef<Site>,
+    /// The site of its tasks as long as it has no name.
+    stand_in: StaticRef<Site>,
+    number: u32,
 }
 
 /// How far the look-up of a type's name has come.
@@ -72,7 +75,7 @@ pub(super) fn of(layout: &CellLayout, vtable: usize) -> Option<&'static CellType
     let is_same = |kind: &CellType| kind.vtable == vtable;
     // Validates where the type is not known yet.
     let has_room = || TYPES.made() < MOST_TYPES && layout.id_offset_of(vtable).is_some();
-    let make = |_| {
+    let make = |number| {
         let (poll, id_offset) = layout.id_offset_of(vtable)?;
         let room = layout.room_of(vtable, id_offset);
         let (naming, asked) = (AtomicU8::new(Naming::Symbol as u8), AtomicU8::new(0));
@@ -86,6 +89,8 @@ pub(super) fn of(layout: &CellLayout, vtable: usize) -> Option<&'static CellType
             object,
             asked,
             site: StaticRef::none(),
+            stand_in: StaticRef::none(),
+            number,
         })
     };
     TYPES.get_or_insert(start << 32, is_same, has_room, make)
@@ -120,10 +125,34 @@ impl CellType {
         self.site.get()
     }
 
-    /// Names the type.
+    /// Names the type, and so the tasks that ended before.
     pub(crate) fn name(&self, site: &'static Site) {
         self.site.set(site);
         self.naming.store(Naming::Named as u8, Ordering::Relaxed);
+        // Pairs with the fence in `site_or_stand_in`: at least one of the two threads finds what
+        // the other did.
+        fence(Ordering::SeqCst);
+        if let Some(stand_in) = self.stand_in.get() {
+            stand_in.stand_in_for(site);
+        }
+    }
+
+    /// The site that carries its name, or one that stands in until there is a name. `unnamed`: in
+    /// whose row its tasks are until then.
+    pub(crate) fn site_or_stand_in(&self, unnamed: &'static Site) -> &'static Site {
+        if let Some(stand_in) = self.stand_in.get() {
+            return self.site().unwrap_or(stand_in);
+        }
+        let stand_in = Site::stand_in(self.number, unnamed);
+        if stand_in.stands_in() {
+            self.stand_in.set(stand_in);
+            // Pairs with the fence in `name`.
+            fence(Ordering::SeqCst);
+            if let Some(named) = self.site() {
+                stand_in.stand_in_for(named);
+            }
+        }
+        self.site().unwrap_or(stand_in)
     }
 
     /// The symbol does not name the future. `varies`: it says that there are different ones.

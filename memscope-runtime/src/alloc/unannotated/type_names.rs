@@ -62,18 +62,25 @@ pub(super) fn settle(record: &'static Record, kind: &'static CellType) {
     if !config::names() {
         return;
     }
-    let common = |there: &Site| std::ptr::eq(there, site());
+    let is_common = |there: &Site| std::ptr::eq(there, site());
+    let is_unnamed = |there: &Site| there.stands_in() || is_common(there);
     let Some(own) = record.site() else { return };
     match kind.site() {
-        Some(named) if common(own) => record.rename(named),
+        Some(named) if is_unnamed(own) => record.rename(named),
         Some(_) => {}
         // A stack has named the task. Hooks name it by its place, which is no name of the type.
-        None if !common(own) => {
+        None if !is_unnamed(own) => {
             if own.file.is_empty() && kind.has_one_name() {
                 kind.name(own);
             }
         }
-        None => ask(record, kind),
+        None => {
+            // If the name is found later, the task has it then, even if it has ended.
+            if is_common(own) {
+                record.rename(kind.site_or_stand_in(own));
+            }
+            ask(record, kind);
+        }
     }
 }
 

@@ -46,6 +46,9 @@ impl MemorySnapshot {
             is_long || site.is_annotated || site.live_bytes >= LEAST_UNANNOTATED
         };
         let sites = || self.sites().iter().filter(is_shown);
+        if sites().next().is_none() {
+            return Ok(());
+        }
         for site in sites().take(most) {
             table.push(site_row(site, folder, is_long, has_items));
         }

@@ -123,7 +123,7 @@ fn row(reading: &SiteReading) -> SiteProfile {
         longest_wait_ns: sums.longest_wait_ns,
         wait_sum_ns: sums.wait_sum_ns,
         waits_timed: sums.waits,
-        peak_histogram: Bucket::all(site.sums.peaks()),
+        peak_histogram: Bucket::all(site.peaks()),
         poll_histogram: Bucket::all(site.polls()),
         idle_histogram: Bucket::all(site.idles()),
         lifetime_histogram: Bucket::all(site.lives()),
@@ -220,7 +220,6 @@ impl SiteProfile {
         ] {
             *size = 0;
         }
-        self.set_counters(TaskCounters::default());
         self.set_counters(TaskCounters::default());
         self.retained_by_eighth = [0; 8];
         self.oldest_retained_ns = None;

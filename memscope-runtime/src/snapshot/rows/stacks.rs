@@ -7,7 +7,7 @@ use std::{
 };
 
 use crate::{
-    accounting::{UNTRACKED, stacks::StackReading},
+    accounting::{UNNAMED, UNTRACKED, stacks::StackReading},
     await_points::image,
     model::{
         SiteProfile, StackFrame, StackProfile, TaskId,
@@ -48,7 +48,8 @@ pub(crate) fn stacks(reading: &mut Reading, sites: (&[SiteProfile], &[u32])) -> 
     }
     let mut stacks = mem::take(&mut reading.stacks);
     follow_moved_tasks(&mut stacks, |site| {
-        places.get(&site).and_then(|place| sites.get(*place)).map(|site| site.is_annotated)
+        let site = places.get(&site).and_then(|place| sites.get(*place));
+        site.filter(|site| site.name != UNNAMED).map(|site| site.is_annotated)
     });
     stacks.sort_unstable_by_key(|stack| {
         Reverse((stack.live_bytes, stack.allocated_bytes, stack.samples))
@@ -65,10 +66,10 @@ pub(crate) fn stacks(reading: &mut Reading, sites: (&[SiteProfile], &[u32])) -> 
 }
 
 /// Tasks that are not annotated get their site once they have a name. What they allocated before
-/// counts in a site that may have no row any more. It is added to the same stack in the site that
-/// they moved to, if there is just one such site.
+/// counts in the site of tasks without a name. It is added to the same stack in the site that they
+/// moved to, if there is just one such site: the outermost calls are those of their type.
 ///
-/// `is_annotated` returns `None` for a site without a row.
+/// `is_annotated` returns `None` for a site without a row or a name.
 fn follow_moved_tasks(stacks: &mut Vec<StackReading>, is_annotated: impl Fn(u32) -> Option<bool>) {
     // Stacks are kept once, so their address tells them apart.
     let mut moved_to: HashMap<*const usize, Option<usize>> = HashMap::new();
