@@ -67,7 +67,7 @@ static SNAPSHOT: LazyLock<MemorySnapshot> = LazyLock::new(|| {
         if is_named && snapshot.stack_names_pending() == 0 {
             break snapshot;
         }
-        assert!(start.elapsed() < Duration::from_secs(60), "no names\n{snapshot:#}");
+        assert!(start.elapsed() < Duration::from_secs(30), "no names\n{snapshot:#}");
         thread::sleep(Duration::from_millis(10));
     };
     drop(tasks);

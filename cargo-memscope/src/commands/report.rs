@@ -22,7 +22,7 @@ pub(crate) fn run(options: &Report) -> Result<(), Error> {
     let snapshot =
         MemorySnapshot::from_json(text).map_err(|error| Error::new(format!("{file}: {error}")))?;
     if options.format != Format::Text {
-        return report_formats::print(&snapshot, options.format, options.kind);
+        return report_formats::print(text, &snapshot, options.format, options.kind);
     }
     let mut out = anstream::stdout().lock();
     if options.full {
