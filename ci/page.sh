@@ -20,12 +20,6 @@ export CHROMIUM PAGE_FOLDER="$folder"
 # The whole workspace, so that they are the programs that the tests have built.
 cargo build -q --workspace --example web_service --example page
 programs="${CARGO_TARGET_DIR:-target}/debug/examples"
-# A report of the service at work, as SIGKILL leaves it.
-MEMSCOPE_REPORT="$folder/real.json" MEMSCOPE_REPORT_EVERY=500ms MEMSCOPE_STACKS=64KiB \
-    "$programs/web_service" > "$folder/web_service.log" &
-service=$!
-trap 'kill -9 $service 2> /dev/null || true' EXIT
-
 cd memscope-export/page-tests
 # The driver alone: no browser is downloaded.
 npm ci --silent --no-audit --no-fund > "$folder/npm.log" 2>&1 || skip "playwright-core from npm"
@@ -36,14 +30,20 @@ npx prettier --config package.json --check '../page/app/*.js' '*.mjs' > "$folder
 node --input-type=module > "$folder/saved.json" -e '
     import { snapshot } from "./fixture.mjs"; console.log(JSON.stringify(snapshot()))'
 cd ../..
-for _ in $(seq 100); do [ -s "$folder/real.json" ] && break || sleep 0.1; done
+# A report of the service at work, as SIGKILL leaves it.
+MEMSCOPE_REPORT="$folder/real.json" MEMSCOPE_REPORT_EVERY=500ms MEMSCOPE_STACKS=64KiB \
+    "$programs/web_service" > "$folder/web_service.log" &
+service=$!
+disown
+for _ in $(seq 300); do [ -s "$folder/real.json" ] && break || sleep 0.1; done
 sleep 2
-kill -9 "$service"
+# On a busy machine it may have ended by itself.
+kill -9 "$service" || true
 "$programs/page" "$folder/saved.json" > "$folder/saved.html"
 "$programs/page" "$folder/real.json" > "$folder/real.html"
 "$programs/page" > "$folder/live.html"
 cd memscope-export/page-tests
-node --test --test-concurrency=1 saved.test.mjs live.test.mjs > "$folder/tests.log" 2>&1 || {
+node --test --test-concurrency=2 saved.test.mjs live.test.mjs > "$folder/tests.log" 2>&1 || {
     grep -A 30 '^not ok' "$folder/tests.log" >&2 || cat "$folder/tests.log" >&2
     exit 1
 }
