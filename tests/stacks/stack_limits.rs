@@ -6,7 +6,7 @@ use memscope_rs::{
     async_memory::{MemorySnapshot, StacksState},
     builder,
 };
-use memscope_tests::{alone, conserved};
+use memscope_tests::conserved;
 
 memscope_tests::install!();
 
@@ -38,7 +38,6 @@ fn walk(path: u32, levels: u32) -> Vec<u8> {
 
 #[test]
 fn stacks_beyond_the_limit_are_dropped_and_counted() {
-    let _alone = alone();
     builder().stacks(Stacks::EveryBytes(1)).init().expect("possible");
     let (mean, before, state) = stacks_state();
     assert_eq!((mean, state), (1, StacksState::On));

@@ -35,6 +35,20 @@ async fn is_mapped(mut stopped: Receiver<()>) -> usize {
     held.len()
 }
 
+/// Each of these tasks has the address of a trait object's table at another place, as bytes that a
+/// future does not use have by chance.
+async fn has_a_table_somewhere(place: usize, mut stopped: Receiver<()>) {
+    let object: &dyn std::fmt::Debug = &1_u8;
+    // SAFETY: such a reference is two addresses: that of the value, and that of its table.
+    let [_, table] = unsafe { std::mem::transmute::<&dyn std::fmt::Debug, [usize; 2]>(object) };
+    let mut words = [0; 40];
+    words[place] = table;
+    let held = vec![1u8; 450];
+    stopped.recv().await.ok();
+    drop(held);
+    std::hint::black_box(words);
+}
+
 fn blocks(stopped: &std::sync::mpsc::Receiver<()>) {
     let held = vec![1u8; 500];
     stopped.recv().ok();
@@ -59,12 +73,13 @@ fn active(snapshot: &MemorySnapshot, name: &str) -> (usize, u64) {
 
 #[test]
 fn small_tasks_have_the_name_of_their_future() {
-    const TYPES: [(&str, u64, u64); 5] = [
+    const TYPES: [(&str, u64, u64); 6] = [
         ("type_names::holds_little", 20, 200),
         ("type_names::is_boxed", 3, 300),
         // The same type of task as the one before.
         ("type_names::is_boxed_too", 2, 350),
         ("type_names::is_mapped", 2, 400),
+        ("type_names::has_a_table_somewhere", 40, 450),
         // The closure that was handed to the blocking pool stands there.
         ("type_names::small_tasks_have_the_name_of_their_future", 1, 500),
     ];
@@ -85,6 +100,9 @@ fn small_tasks_have_the_name_of_their_future() {
     }
     for _ in 0..2 {
         tasks.push(runtime.spawn(is_mapped(stop.subscribe()).map(drop)));
+    }
+    for place in 0..40 {
+        tasks.push(runtime.spawn(has_a_table_somewhere(place, stop.subscribe())));
     }
     tasks.push(runtime.spawn_blocking(move || blocks(&stopped)));
     let is_named = |snapshot: &MemorySnapshot| {

@@ -157,6 +157,13 @@ fn first_argument(name: &str) -> Option<&str> {
 
 /// Returns whether this is between Tokio and the future, without a name of its own.
 fn is_glue(name: &str) -> bool {
+    const SEVERAL: [&str; 5] = [
+        "future::either::",
+        "future::join::",
+        "future::select::",
+        "future::try_join::",
+        "future::try_select::",
+    ];
     const GLUE: [&str; 17] = [
         "__rust",
         "alloc",
@@ -179,6 +186,8 @@ fn is_glue(name: &str) -> bool {
     let name = name.trim_start_matches(['<', '&', '*', '(', '[']);
     let name = ["mut ", "const ", "dyn "].iter().fold(name, |it, word| it.trim_start_matches(word));
     match name.split_once("::") {
+        // Which of several futures it polls, a name does not say.
+        Some(("futures_util", path)) if SEVERAL.iter().any(|it| path.starts_with(it)) => false,
         Some((root, _)) => GLUE.contains(&root),
         // Functions of the C library, and symbols without a path.
         None => true,
@@ -296,6 +305,10 @@ mod tests {
             ("app::Connection<u8, fn() -> u8>", Some("app::Connection<u8, fn() -> u8>")),
             ("core::pin::Pin<alloc::boxed::Box<app::serve::{closure#0}>>", Some("app::serve")),
             ("futures_util::future::Map<app::serve::{closure#0}, app::f>", Some("app::serve")),
+            (
+                "core::pin::Pin<alloc::boxed::Box<futures_util::future::either::Either<app::f, app::g>>>",
+                Some("futures_util::future::either::Either<app::f, app::g>"),
+            ),
             ("tokio::runtime::blocking::task::BlockingTask<app::f::{closure#1}>", Some("app::f")),
             (
                 "core::pin::Pin<alloc::boxed::Box<dyn core::future::future::Future<Output = ()>>>",

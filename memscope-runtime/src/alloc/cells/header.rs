@@ -95,6 +95,14 @@ pub(crate) struct CellHeader {
     pub(crate) kind: &'static CellType,
 }
 
+impl CellHeader {
+    /// Whether the cell has its future, and no thread polls that.
+    #[cfg(all(target_os = "linux", any(target_env = "gnu", target_env = "musl")))]
+    pub(super) fn is_idle(&self) -> bool {
+        !self.is_finished && !self.is_running
+    }
+}
+
 /// Reads a word of a block.
 ///
 /// # Safety
@@ -109,21 +117,23 @@ pub(super) unsafe fn word(block: *const u8, index: usize) -> u64 {
     unsafe { place.read_volatile() as u64 }
 }
 
-/// Looks for a trait object in a living cell's future. If there is one, the type may hold different
-/// futures.
+/// Looks for trait objects in a living cell's future: at which words they are, one bit each. The
+/// last bit is for all further words. If an object is the future, the type may hold different ones.
 ///
 /// # Safety
 ///
 /// The block is live, and of this size.
 #[cfg(all(target_os = "linux", any(target_env = "gnu", target_env = "musl")))]
-pub(super) unsafe fn look_for_object(block: *const u8, bytes: usize, kind: &'static CellType) {
-    let Some(layout) = LAYOUT.get() else { return };
+pub(super) unsafe fn objects(block: *const u8, bytes: usize, kind: &CellType) -> Option<u64> {
+    let layout = LAYOUT.get()?;
     let first = kind.id_offset / size_of::<usize>() + 1;
     let end = bytes.min(kind.id_offset + kind.room + layout.behind.1) / size_of::<usize>();
     // SAFETY: the caller's contract; `end` is not behind the block.
-    let mut words = (first..end).map(|index| unsafe { word(block, index) });
+    let words = (first..end).map(|index| unsafe { word(block, index) });
     let is_table = |word| usize::try_from(word).is_ok_and(|it| layout.module.is_object_table(it));
-    kind.note_object(words.any(is_table));
+    let bits = words.enumerate().filter(|(_, word)| is_table(*word));
+    let bits = bits.map(|(at, _)| if at < 62 { 1 << at } else { 1 << 63 });
+    Some(bits.fold(0, |objects, bit: u64| objects | bit))
 }
 
 /// Reads the header of a block that may be a cell. Returns `None` if it is none.

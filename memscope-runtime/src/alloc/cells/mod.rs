@@ -221,9 +221,15 @@ pub(crate) fn for_each(mut each: impl FnMut(&CellHeader, Owner)) {
         // SAFETY: as above.
         if let Some(cell) = unsafe { header::read(held.block, bytes) } {
             #[cfg(all(target_os = "linux", any(target_env = "gnu", target_env = "musl")))]
-            if cell.kind.site().is_none() && !cell.is_finished {
+            if cell.kind.site().is_none() && cell.is_idle() {
                 // SAFETY: as above.
-                unsafe { header::look_for_object(held.block, bytes, cell.kind) };
+                let objects = unsafe { header::objects(held.block, bytes, cell.kind) };
+                // SAFETY: as above.
+                let after = unsafe { header::read(held.block, bytes) };
+                // Otherwise the future may have been replaced by its output meanwhile.
+                if let Some(objects) = objects.filter(|_| after.is_some_and(|it| it.is_idle())) {
+                    cell.kind.note_objects(objects);
+                }
             }
             each(&cell, owner);
         }

@@ -5,7 +5,7 @@ use crate::{
     accounting::Site,
     primitives::{
         InternTable, StaticRef, arena,
-        sync::{AtomicU8, Ordering, fence},
+        sync::{AtomicU8, AtomicU64, Ordering, fence},
     },
 };
 
@@ -21,9 +21,9 @@ pub(crate) struct CellType {
     /// How many bytes a cell has for the future or its output; 0: not known.
     pub(super) room: usize,
     naming: AtomicU8,
-    /// Whether a living cell had a trait object where it has its future: [`OBJECT`],
-    /// [`NO_OBJECT`], or 0 if none was looked at.
-    object: AtomicU8,
+    /// Which words of the future had a trait object in each living cell that was looked at, one bit
+    /// each; the last bit is for all further ones. Without a look all bits are set.
+    objects: AtomicU64,
     /// How often a stack was asked for.
     asked: AtomicU8,
     /// The site that carries its name.
@@ -52,8 +52,7 @@ pub(crate) enum Naming {
 /// The room of a future that is a box, with the smallest output: the result that Tokio keeps of it.
 const SMALLEST_ROOM: usize = 24;
 
-const OBJECT: u8 = 1;
-const NO_OBJECT: u8 = 2;
+const NOT_LOOKED_AT: u64 = u64::MAX;
 
 /// How often a stack is asked for before the name stays unknown.
 #[cfg(feature = "symbols")]
@@ -79,14 +78,14 @@ pub(super) fn of(layout: &CellLayout, vtable: usize) -> Option<&'static CellType
         let (poll, id_offset) = layout.id_offset_of(vtable)?;
         let room = layout.room_of(vtable, id_offset);
         let (naming, asked) = (AtomicU8::new(Naming::Symbol as u8), AtomicU8::new(0));
-        let object = AtomicU8::new(0);
+        let objects = AtomicU64::new(NOT_LOOKED_AT);
         arena::keep(CellType {
             vtable,
             poll,
             id_offset,
             room,
             naming,
-            object,
+            objects,
             asked,
             site: StaticRef::none(),
             stand_in: StaticRef::none(),
@@ -162,21 +161,19 @@ impl CellType {
         self.naming.store(next as u8, Ordering::Relaxed);
     }
 
-    /// Notes whether a living cell has a trait object where it has its future.
-    pub(super) fn note_object(&self, has_object: bool) {
-        if has_object {
-            self.object.store(OBJECT, Ordering::Relaxed);
-        } else if self.object.load(Ordering::Relaxed) != OBJECT {
-            self.object.store(NO_OBJECT, Ordering::Relaxed);
-        }
+    /// Notes at which words of its future a living cell has a trait object, one bit each.
+    ///
+    /// A box that is the future is at the same place in each cell. What stands there by chance, in
+    /// bytes that the future does not use, is not.
+    pub(super) fn note_objects(&self, objects: u64) {
+        self.objects.fetch_and(objects & !(1 << 62), Ordering::Relaxed);
     }
 
     /// Whether the name of one of its tasks, found in a stack, is that of all.
     pub(crate) fn has_one_name(&self) -> bool {
-        let is_no_box = match self.object.load(Ordering::Relaxed) {
-            OBJECT => false,
-            NO_OBJECT => true,
-            _ => self.room > SMALLEST_ROOM,
+        let is_no_box = match self.objects.load(Ordering::Relaxed) {
+            NOT_LOOKED_AT => self.room > SMALLEST_ROOM,
+            objects => objects == 0,
         };
         self.naming() == Naming::Stack && is_no_box
     }
