@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 use memscope_runtime::__terminal::visible_path;
 
 use crate::byte_size::ByteSize;
@@ -102,12 +102,28 @@ pub(crate) struct Report {
     /// The saved report, as JSON.
     pub(crate) file: PathBuf,
     /// The program that wrote it, if it is not where it was: its debug information tells the state
-    /// machines.
+    /// machines, and the lines of call stacks.
     #[arg(long, value_name = "PATH")]
     pub(crate) program: Option<PathBuf>,
+    /// Debug information that was moved out of the program or out of a library of its, or a folder
+    /// with such files: `NAME.debug`, or `.build-id/ab/cdef….debug`.
+    #[arg(long, value_name = "PATH")]
+    pub(crate) debug_file: Vec<PathBuf>,
+    /// How to print it.
+    #[arg(long, value_enum, default_value_t = ReportFormat::Text)]
+    pub(crate) format: ReportFormat,
     /// Print every row.
     #[arg(long)]
     pub(crate) full: bool,
+}
+
+/// The form of a report.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ReportFormat {
+    /// Tables.
+    Text,
+    /// A file like the saved one, with the lines of call stacks.
+    Json,
 }
 
 impl Arguments {

@@ -2,5 +2,6 @@
 
 mod cargo_build;
 pub(crate) mod futures;
+mod report_calls;
 mod report_sites;
 pub(crate) mod report;

@@ -32,7 +32,7 @@ pub use process::{ProcessMemory, RuntimeMemory, TaskCells, ToolUsage};
 pub use site_profile::{
     Bucket, HandOver, Place, SharedProfile, SiteProfile, TaskPerformanceMetrics,
 };
-pub use stack_profile::{StackFrame, StackProfile};
+pub use stack_profile::{Library, StackFrame, StackProfile};
 pub use stacks::{Stacks, StacksState};
 pub use state_machine::{LocalProfile, StateMachine, WidestState};
 pub use task::{TaskId, TaskState, TaskType};

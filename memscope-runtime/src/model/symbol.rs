@@ -25,6 +25,18 @@ pub(crate) fn is_allocator_entry(name: &str) -> bool {
         || name.contains(" as core::alloc::global::GlobalAlloc>::")
 }
 
+/// How far out the outermost allocator is entered, at most.
+pub(crate) const MOST_ALLOCATOR_CALLS: usize = 32;
+
+/// How many calls of a stack are inside of allocators: those up to the entry of the outermost
+/// allocator, if it is near, and those of memscope. Names are empty where they are not known.
+pub(crate) fn allocator_calls(names: &[&str]) -> usize {
+    let mut near = names.iter().take(MOST_ALLOCATOR_CALLS);
+    let first = near.rposition(|name| is_allocator_entry(name)).map_or(0, |entry| entry + 1);
+    let is_own = |name: &&&str| !name.is_empty() && Code::of(name) == Code::Allocator;
+    first + names.iter().skip(first).take_while(is_own).count()
+}
+
 const STANDARD: [&str; 12] = [
     "alloc",
     "compiler_builtins",
@@ -73,6 +85,29 @@ const RUNTIME: [&str; 27] = [
 ];
 
 impl Code {
+    /// Whose code a call is. Line tables name functions without a path; then the file tells it.
+    pub(crate) fn of_call(name: &str, file: Option<&str>) -> Self {
+        match file {
+            Some(file) if !name.contains("::") => Self::of_file(file),
+            _ => Self::of(name),
+        }
+    }
+
+    fn of_file(file: &str) -> Self {
+        let file = file.replace('\\', "/");
+        // Cargo's folder of a crate is `NAME-1.2.3`.
+        let is_version = |it: &str| it.starts_with(|digit: char| digit.is_ascii_digit());
+        let name_of = |folder: &str| {
+            let (name, _) = folder.rsplit_once('-').filter(|(_, it)| is_version(it))?;
+            Some(name.replace('-', "_"))
+        };
+        if file.starts_with("/rustc/") || file.contains("/rustlib/src/rust/library/") {
+            return Self::Standard;
+        }
+        let folders = file.split('/').skip_while(|it| *it != "registry").skip(1);
+        folders.filter_map(name_of).next().map_or(Self::Other, |name| Self::of_crate(&name))
+    }
+
     /// Whose code the function of this name is.
     pub(crate) fn of(name: &str) -> Self {
         if is_allocator_entry(name) {
@@ -241,6 +276,11 @@ fn short_within(name: &str, depth: usize) -> String {
     short.to_owned()
 }
 
+/// Whether two names are of one function in the source, whatever type parameters they show.
+pub fn same_function(one: &str, other: &str) -> bool {
+    short(one) == short(other)
+}
+
 /// Legacy symbols end with `::h` and sixteen digits, if they are not demangled in the short form.
 pub(crate) fn without_hash(name: &str) -> &str {
     match name.rsplit_once("::h") {
@@ -347,6 +387,38 @@ mod tests {
         ] {
             assert_eq!(Code::of(name), code, "{name}");
         }
+    }
+
+    #[test]
+    fn a_function_without_a_path_is_judged_by_its_file() {
+        for (file, code) in [
+            ("/rustc/0123abcd/library/core/src/hint.rs", Code::Standard),
+            ("/root/.cargo/registry/src/index-1a2b/tokio-1.54.0/src/runtime/task/raw.rs", Code::Runtime),
+            ("/root/.cargo/registry/src/index-1a2b/tower-http-0.6.1/src/lib.rs", Code::Runtime),
+            ("/root/.cargo/registry/src/index-1a2b/serde_json-1.0.154/src/de.rs", Code::Other),
+            ("/build/memscope-runtime/src/alloc.rs", Code::Other),
+            ("src/main.rs", Code::Other),
+        ] {
+            assert_eq!(Code::of_call("work", Some(file)), code, "{file}");
+        }
+        assert_eq!(Code::of_call("malloc", None), Code::Standard);
+        assert_eq!(Code::of_call("tokio::spawn", Some("src/main.rs")), Code::Runtime);
+    }
+
+    #[test]
+    fn calls_inside_of_allocators_are_left_out_and_those_of_tracked_tasks_are_not() {
+        assert_eq!(allocator_calls(&["memscope_runtime::alloc::charge::charge", "app::fill"]), 1);
+        let wrapped = [
+            "memscope_runtime::alloc::charge::charge",
+            "app::Counting::count",
+            "<app::Counting as core::alloc::global::GlobalAlloc>::alloc",
+            "__rustc::__rust_alloc",
+            "alloc::vec::Vec<T>::push",
+            "<memscope_runtime::tasks::future::Tracked<F> as core::future::future::Future>::poll",
+        ];
+        assert_eq!(allocator_calls(&wrapped), 4);
+        assert_eq!(allocator_calls(&["alloc::vec::Vec<T>::push", "memscope_runtime::tasks::poll"]), 0);
+        assert_eq!(allocator_calls(&["", ""]), 0);
     }
 
     #[test]

@@ -7,6 +7,8 @@
 pub(crate) mod notes;
 
 #[cfg(feature = "symbols")]
+mod libraries;
+#[cfg(feature = "symbols")]
 mod modules;
 #[cfg(feature = "symbols")]
 mod names;
@@ -22,7 +24,7 @@ mod thread;
 #[cfg(feature = "symbols")]
 pub(crate) use names::function_at;
 #[cfg(feature = "symbols")]
-pub(crate) use names::{left_out, text_bytes};
+pub(crate) use names::{left_out, library_of, text_bytes};
 #[cfg(all(feature = "symbols", feature = "report-file"))]
 pub(crate) use sources::look_up_now;
 #[cfg(feature = "symbols")]
@@ -63,6 +65,23 @@ mod without {
 
     pub(crate) fn function_at(_: usize) -> Lookup {
         Lookup::Unknown
+    }
+
+    /// No library is known.
+    #[derive(Debug)]
+    pub(crate) struct Library {
+        pub(crate) path: &'static str,
+        pub(crate) build_id: Option<&'static str>,
+    }
+
+    impl Library {
+        pub(crate) fn offset_of(&self, _: usize) -> u64 {
+            0
+        }
+    }
+
+    pub(crate) fn library_of(_: usize) -> Option<&'static Library> {
+        None
     }
 
     pub(crate) fn want_stack_names() -> bool {

@@ -4,6 +4,7 @@ use std::mem;
 
 use super::{
     Lookup,
+    libraries::{Libraries, Library},
     modules::{self, Loaded, Module},
 };
 use crate::{
@@ -18,8 +19,14 @@ use crate::{
 const MOST_ADDRESSES: usize = 8_192;
 const MOST_NAME_BYTES: usize = 256 << 10;
 
-/// A function that was looked up: an address in it, and its name. `None`: it is not known.
-type Function = (usize, Option<&'static str>);
+/// A function that was looked up: an address in it, and what is known of it.
+#[derive(Clone, Copy, Debug)]
+struct Function {
+    address: usize,
+    name: Option<&'static str>,
+    /// The library that it is in.
+    library: Option<&'static Library>,
+}
 
 /// What was looked up, by address, in memscope's own memory.
 ///
@@ -35,6 +42,7 @@ struct Names {
     /// Each name once, sorted.
     kept: Vec<&'static str>,
     bytes: usize,
+    libraries: Libraries,
     /// The libraries that were unloaded when the addresses were looked up.
     unloads: u64,
 }
@@ -61,12 +69,18 @@ static IS_FULL: AtomicU8 = AtomicU8::new(0);
 pub(crate) fn function_at(address: usize) -> Lookup {
     // A copy of the process that writes a report has no thread that would release the lock.
     let Some(functions) = FUNCTIONS.lock_for_a_while() else { return Lookup::NotLookedUp };
-    match position(&functions, address).map(|at| functions.get(at)) {
-        Ok(Some((_, Some(name)))) => Lookup::Known(name),
-        Ok(_) => Lookup::Unknown,
+    match position(&functions, address).map(|at| functions.get(at)?.name) {
+        Ok(Some(name)) => Lookup::Known(name),
+        Ok(None) => Lookup::Unknown,
         Err(_) if is_full() => Lookup::Unknown,
         Err(_) => Lookup::NotLookedUp,
     }
+}
+
+/// The library that an address which was looked up lies in.
+pub(crate) fn library_of(address: usize) -> Option<&'static Library> {
+    let functions = FUNCTIONS.lock_for_a_while()?;
+    position(&functions, address).ok().and_then(|at| functions.get(at)?.library)
 }
 
 /// Whether no more addresses are looked up.
@@ -111,11 +125,12 @@ pub(crate) fn forked() -> bool {
 }
 
 fn position(functions: &[Function], address: usize) -> Result<usize, usize> {
-    functions.binary_search_by_key(&address, |it| it.0)
+    functions.binary_search_by_key(&address, |it| it.address)
 }
 
 impl Names {
-    const NONE: Self = Self { kept: Vec::new(), bytes: 0, unloads: 0 };
+    const NONE: Self =
+        Self { kept: Vec::new(), bytes: 0, libraries: Libraries::NONE, unloads: 0 };
 
     /// Returns without a result if memory is short: the next call tries again.
     fn look_up(&mut self, addresses: &[usize]) -> Option<()> {
@@ -139,41 +154,53 @@ impl Names {
             return None;
         }
         let first = next.len();
-        next.extend(new.iter().map(|address| (*address, None)));
+        let unknown = |address: &usize| Function { address: *address, name: None, library: None };
+        next.extend(new.iter().map(unknown));
         for module in &loaded.modules {
             self.name_module(module, next.get_mut(first..)?);
         }
-        order::by_key(&mut next, |it| it.0);
+        order::by_key(&mut next, |it| it.address);
         mem::swap(&mut *FUNCTIONS.lock(), &mut next);
         Some(())
     }
 
-    /// Forgets what was in libraries if any was unloaded: another one may be in its place.
+    /// Forgets what was in libraries that were unloaded: others may be in their place.
     fn forget_unloaded(&mut self, loaded: &Loaded) {
         if self.unloads != loaded.unloads {
             self.unloads = loaded.unloads;
-            let program = loaded.modules.first().filter(|it| it.is_program());
-            let stays = |address| program.is_some_and(|it| it.file_address(address).is_some());
-            FUNCTIONS.lock().retain(|it| stays(it.0));
-            IS_FULL.store(0, Ordering::Relaxed);
+            if self.libraries.note_gone(&loaded.modules) {
+                let is_there = |it: &Function| it.library.is_none_or(|library| !library.is_gone());
+                FUNCTIONS.lock().retain(is_there);
+                IS_FULL.store(0, Ordering::Relaxed);
+            }
         }
     }
 
     /// Names the functions that lie in one module. `new` is sorted.
     fn name_module(&mut self, module: &Module, new: &mut [Function]) -> Option<()> {
         let mut there: Vec<(u64, usize)> = reserve::list(new.len())?;
-        for (at, (address, _)) in new.iter().enumerate() {
-            there.extend(module.file_address(*address).map(|address| (address, at)));
+        for (at, function) in new.iter().enumerate() {
+            there.extend(module.file_address(function.address).map(|address| (address, at)));
         }
         if there.is_empty() {
             return None;
+        }
+        if !module.is_program() {
+            let library = self.libraries.of(module)?;
+            // A stack may be older than the library: its calls were in the one before.
+            if self.libraries.replaces_another(library) {
+                return None;
+            }
+            for (_, at) in &there {
+                new.get_mut(*at)?.library = Some(library);
+            }
         }
         let mut addresses = reserve::list(there.len())?;
         addresses.extend(there.iter().map(|(address, _)| *address));
         let named = |index: usize, name: &str| {
             let place = there.get(index).and_then(|(_, at)| new.get_mut(*at));
-            if let Some((_, kept)) = place {
-                *kept = self.keep(name);
+            if let Some(function) = place {
+                function.name = self.keep(name);
             }
         };
         // A damaged file yields no names.
@@ -236,7 +263,13 @@ mod tests {
         assert_eq!(function_at(here + 2), Lookup::NotLookedUp, "it was not asked for");
         // The C library may be stripped, but it exports it.
         assert_eq!(function_at(abort), Lookup::Known("abort"));
-        assert_eq!(FUNCTIONS.lock().iter().filter(|it| it.0 == here).count(), 1);
+        if !cfg!(target_feature = "crt-static") {
+            let library = library_of(abort).expect("the C library");
+            assert!(library.path.starts_with('/'), "{library:?}");
+            assert!((1..8 << 20).contains(&library.offset_of(abort)), "{library:?}");
+        }
+        assert!(library_of(here).is_none() && library_of(heap).is_none());
+        assert_eq!(FUNCTIONS.lock().iter().filter(|it| it.address == here).count(), 1);
         let mut names = NAMES.lock();
         let bytes = names.bytes;
         assert_eq!(names.keep(name), Some(name), "each name is kept once");
