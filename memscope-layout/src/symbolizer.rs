@@ -191,6 +191,8 @@ impl Symbolizer {
 
     /// The functions in the debug information. `None`: damaged, or none is known.
     fn inlined(&self, address: u64) -> Option<Vec<Frame>> {
+        // NOTE: the library below adds one to the address.
+        let address = Some(address).filter(|it| *it != u64::MAX)?;
         let mut found = self.debug_information.as_ref()?.find_frames(address).ok()?;
         let mut frames = Vec::new();
         while let Ok(Some(frame)) = found.next()

@@ -2,6 +2,7 @@
 #![cfg(target_os = "linux")]
 
 mod common;
+mod damage;
 
 use std::{
     cell::RefCell,
@@ -11,9 +12,10 @@ use std::{
 };
 
 use common::compile;
+use damage::{cases, damage};
 use memscope_layout::{Frame, Symbolizer, Symbols};
 use object::{Object, ObjectSymbol};
-use proptest::{prelude::*, test_runner::FileFailurePersistence};
+use proptest::prelude::*;
 
 const SAMPLE: &str = "named";
 const LEGACY: &str = "-Csymbol-mangling-version=legacy";
@@ -200,24 +202,6 @@ fn what_is_no_program_is_an_error() {
     }
 }
 
-/// A change to the file.
-#[derive(Clone, Debug)]
-enum Damage {
-    /// Replaces bytes of the header, of the section headers, or anywhere.
-    Bytes(Vec<(u8, prop::sample::Index, u8)>),
-    /// Ends the file here.
-    Cut(prop::sample::Index),
-}
-
-fn damage() -> impl Strategy<Value = Damage> {
-    let index = any::<prop::sample::Index>;
-    let value = || prop_oneof![Just(0u8), Just(0xff), any::<u8>()];
-    prop_oneof![
-        8 => prop::collection::vec((0..4u8, index(), value()), 1..40).prop_map(Damage::Bytes),
-        1 => index().prop_map(Damage::Cut),
-    ]
-}
-
 #[test]
 fn a_damaged_file_yields_names_or_an_error() {
     let flags = ["-Cdebuginfo=0", "-Cpanic=abort", "--crate-type=cdylib"];
@@ -234,30 +218,13 @@ fn a_damaged_file_yields_names_or_an_error() {
     };
     let regions = [0..64, headers, symbols, 0..healthy.len()];
     let addresses: Vec<u64> = (0..0x4000).step_by(16).chain([u64::MAX - 1, u64::MAX]).collect();
-    let config = ProptestConfig::default();
-    let config = ProptestConfig {
-        cases: config.cases.max(2000),
-        failure_persistence: Some(Box::new(FileFailurePersistence::Off)),
-        ..config
-    };
     let damaged = RefCell::new(healthy.clone());
     let outcomes = RefCell::new([0u32; 2]);
-    let mut runner = prop::test_runner::TestRunner::new(config);
-    let run = runner.run(&damage(), |damage| {
+    let mut runner = prop::test_runner::TestRunner::new(cases(2_000));
+    let run = runner.run(&damage(regions.len()), |damage| {
         let mut bytes = damaged.borrow_mut();
         bytes.clone_from(&healthy);
-        match damage {
-            Damage::Bytes(changes) => {
-                for (region, at, value) in changes {
-                    let region = regions[usize::from(region)].clone();
-                    bytes[region.start + at.index(region.len())] = value;
-                }
-            }
-            Damage::Cut(at) => {
-                let length = at.index(bytes.len());
-                bytes.truncate(length);
-            }
-        }
+        damage.apply(&mut bytes, &regions);
         let mut last = None;
         let result = Symbols::find_in(&bytes, &addresses, |index, name| {
             assert!(!name.is_empty() && name.len() <= 1_100 && index < addresses.len());
