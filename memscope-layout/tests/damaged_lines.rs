@@ -8,7 +8,7 @@ use std::{cell::RefCell, fs, path::Path};
 
 use common::compile;
 use damage::{cases, damage};
-use memscope_layout::Symbolizer;
+use memscope_layout::{Symbolizer, Symbols};
 use object::{Object, ObjectSection};
 use proptest::prelude::*;
 
@@ -40,11 +40,18 @@ fn a_damaged_file_yields_lines_or_an_error() {
     let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join("damaged-lines.so");
     let [with_lines, without, refused] = [RefCell::new(0), RefCell::new(0), RefCell::new(0)];
     let mut runner = prop::test_runner::TestRunner::new(cases(1_500));
-    let damaged = RefCell::new(Vec::new());
+    let (damaged, inlined) = (RefCell::new(Vec::new()), RefCell::new(0));
     let run = runner.run(&damage(regions.len()), |damage| {
         let mut bytes = damaged.borrow_mut();
         bytes.clone_from(&healthy);
         damage.apply(&mut bytes, &regions);
+        let names = |index: usize, functions: &[String]| {
+            let is_named = functions.iter().all(|it| !it.is_empty() && it.len() < 4_096);
+            assert!(is_named && index < addresses.len());
+            *inlined.borrow_mut() += functions.len();
+        };
+        // Some are refused.
+        let _ = Symbols::find_inlined_in(&bytes, &addresses, 8 << 20, names);
         // A new file: the one before may be mapped.
         drop(fs::remove_file(&path));
         fs::write(&path, &*bytes).unwrap();
@@ -61,4 +68,5 @@ fn a_damaged_file_yields_lines_or_an_error() {
     run.unwrap();
     let counts = [with_lines, without, refused].map(RefCell::into_inner);
     assert!(counts.iter().all(|it| *it > 20), "{counts:?}");
+    assert!(inlined.into_inner() > 1_000);
 }

@@ -236,3 +236,70 @@ fn a_damaged_file_yields_names_or_an_error() {
     run.unwrap();
     assert!(outcomes.borrow().iter().all(|count| *count > 50), "{outcomes:?}");
 }
+
+/// The functions at these addresses by the units that contain them.
+fn inlined(program: &Path, addresses: &[u64], most_bytes: u64) -> Vec<Option<Vec<String>>> {
+    let mut found = vec![None; addresses.len()];
+    let symbols = Symbols::open(program).unwrap();
+    let add = |index: usize, functions: &[String]| found[index] = Some(functions.to_vec());
+    symbols.find_inlined(addresses, most_bytes, add).unwrap();
+    found
+}
+
+#[test]
+fn units_tell_what_was_inlined_and_for_which_types() {
+    for (mangling, flag) in [("legacy", LEGACY), ("v0", V0)] {
+        for level in ["0", "line-tables-only", "1", "2"] {
+            let label = format!("units-{mangling}-{level}");
+            let program = build(&label, &["-O", flag, &format!("-Cdebuginfo={level}")]);
+            let [plain, generic, outer] = functions(&program);
+            let of = |function: (u64, u64)| -> Vec<u64> {
+                (function.0..function.0 + function.1).collect()
+            };
+            let function = inlined(&program, &of(generic), u64::MAX);
+            let at = |found: &Option<Vec<String>>| found.clone().unwrap().pop();
+            let generic = match (mangling, level) {
+                (_, "0") => None,
+                // Without its path.
+                (_, "line-tables-only") => Some("generic::<u8>"),
+                _ => Some("named::generic::<u8>"),
+            };
+            assert!(function.iter().all(|it| at(it).as_deref() == generic), "{label} {function:?}");
+            let chains: Vec<_> = inlined(&program, &of(outer), u64::MAX);
+            let chains = chains.into_iter().flatten();
+            let own: Vec<Vec<String>> = chains
+                .map(|it| it.into_iter().filter(|it| !it.contains("black_box")).collect())
+                .collect();
+            let longest = own.iter().max_by_key(|it| it.len()).unwrap();
+            let expected: &[&str] = match level {
+                "0" => &[],
+                "line-tables-only" => &["outer"],
+                _ => &["named::inlined", "named::outer"],
+            };
+            assert_eq!(longest, expected, "{label}");
+            // No unit fits: it is left for another time, or said to tell nothing if it never will.
+            let none = inlined(&program, &[plain.0, 0xff_ffff_ffff], 0);
+            assert_eq!(none, [Some(vec![]), Some(vec![])], "{label}");
+        }
+    }
+}
+
+#[test]
+fn units_beyond_the_limit_are_left_for_another_time() {
+    let program = build("limit", &["-Cdebuginfo=2", "-Ccodegen-units=16", "-O"]);
+    let symbols = fs::read(&program).unwrap();
+    let symbols = object::File::parse(&*symbols).unwrap();
+    let mut all: Vec<u64> = symbols.symbols().filter(|it| it.size() != 0).map(|it| it.address()).collect();
+    all.sort_unstable();
+    all.dedup();
+    let told = |most: u64| {
+        let found = inlined(&program, &all, most);
+        let read = found.iter().flatten().filter(|it| !it.is_empty()).count();
+        (read, found.iter().filter(|it| it.is_none()).count())
+    };
+    let (everything, 0) = told(u64::MAX) else { panic!("all are read") };
+    let (some, later) = told(200_000);
+    assert!(some != 0 && later != 0 && some < everything, "{some} {later} {everything}");
+    let (none, never) = told(1);
+    assert_eq!((none, never), (0, 0), "no unit is as small as that");
+}

@@ -104,8 +104,9 @@ impl Code {
         if file.starts_with("/rustc/") || file.contains("/rustlib/src/rust/library/") {
             return Self::Standard;
         }
-        let folders = file.split('/').skip_while(|it| *it != "registry").skip(1);
-        folders.filter_map(name_of).next().map_or(Self::Other, |name| Self::of_crate(&name))
+        // `registry/src/INDEX/NAME-1.2.3/…`.
+        let folder = file.split('/').skip_while(|it| *it != "registry").nth(3);
+        folder.and_then(name_of).map_or(Self::Other, |name| Self::of_crate(&name))
     }
 
     /// Whose code the function of this name is.

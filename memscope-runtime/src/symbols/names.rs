@@ -3,7 +3,8 @@
 use std::mem;
 
 use super::{
-    Lookup,
+    Call, Lookup,
+    detail::{self, Detail},
     libraries::{Libraries, Library},
     modules::{self, Loaded, Module},
 };
@@ -18,6 +19,10 @@ use crate::{
 /// The most addresses that are kept, and the most bytes of names.
 const MOST_ADDRESSES: usize = 8_192;
 const MOST_NAME_BYTES: usize = 256 << 10;
+/// The most addresses for which one round reads debug information, and the most bytes of it: some
+/// tens of milliseconds.
+const MOST_DETAILED: usize = 64;
+const MOST_DEBUG_BYTES: u64 = 8 << 20;
 
 /// A function that was looked up: an address in it, and what is known of it.
 #[derive(Clone, Copy, Debug)]
@@ -26,6 +31,8 @@ struct Function {
     name: Option<&'static str>,
     /// The library that it is in.
     library: Option<&'static Library>,
+    /// What debug information adds; `None`: it was not read yet.
+    detail: Option<&'static Detail>,
 }
 
 /// What was looked up, by address, in memscope's own memory.
@@ -63,24 +70,27 @@ static TEXT_BYTES: AtomicU64 = AtomicU64::new(0);
 /// 1 if no more addresses are looked up, because there is no room for them.
 static IS_FULL: AtomicU8 = AtomicU8::new(0);
 
-/// The function that contains the instruction at this address. A return address is behind its call,
-/// so the caller subtracts one from it.
-#[cfg_attr(not(feature = "tokio"), allow(dead_code, reason = "for the rooms that show code"))]
-pub(crate) fn function_at(address: usize) -> Lookup {
+/// The function that contains the instruction at this address, and what else is known of it. A
+/// return address is behind its call, so the caller subtracts one from it.
+pub(crate) fn call_at(address: usize) -> Call {
+    let nothing = Call {
+        name: Lookup::NotLookedUp,
+        library: None,
+        detail: &detail::NOTHING,
+        is_settled: false,
+    };
     // A copy of the process that writes a report has no thread that would release the lock.
-    let Some(functions) = FUNCTIONS.lock_for_a_while() else { return Lookup::NotLookedUp };
-    match position(&functions, address).map(|at| functions.get(at)?.name) {
-        Ok(Some(name)) => Lookup::Known(name),
-        Ok(None) => Lookup::Unknown,
-        Err(_) if is_full() => Lookup::Unknown,
-        Err(_) => Lookup::NotLookedUp,
+    let Some(functions) = FUNCTIONS.lock_for_a_while() else { return nothing };
+    match position(&functions, address).ok().and_then(|at| functions.get(at)) {
+        Some(function) => Call {
+            name: function.name.map_or(Lookup::Unknown, Lookup::Known),
+            library: function.library,
+            detail: function.detail.unwrap_or(&detail::NOTHING),
+            is_settled: function.detail.is_some(),
+        },
+        None if is_full() => Call { name: Lookup::Unknown, is_settled: true, ..nothing },
+        None => nothing,
     }
-}
-
-/// The library that an address which was looked up lies in.
-pub(crate) fn library_of(address: usize) -> Option<&'static Library> {
-    let functions = FUNCTIONS.lock_for_a_while()?;
-    position(&functions, address).ok().and_then(|at| functions.get(at)?.library)
 }
 
 /// Whether no more addresses are looked up.
@@ -98,7 +108,8 @@ pub(crate) fn text_bytes() -> u64 {
     TEXT_BYTES.load(Ordering::Relaxed)
 }
 
-/// Looks up the addresses that were not looked up yet, now and on this thread.
+/// Looks up the addresses that were not looked up yet, now and on this thread. Then it reads debug
+/// information of the first of those whose symbol does not name the program's code.
 ///
 /// Does nothing in a forked child of a process with other threads: one of them may have held the
 /// lock of the loader, which no thread releases any more. Does nothing if memory is short.
@@ -112,6 +123,7 @@ pub(crate) fn resolve(addresses: &[usize]) {
         LOOKUPS.fetch_add(1, Ordering::Relaxed);
         if !reserve::is_short() {
             names.look_up(addresses);
+            names.add_details(addresses);
         }
         LOOKUPS.fetch_sub(1, Ordering::Relaxed);
     });
@@ -154,10 +166,21 @@ impl Names {
             return None;
         }
         let first = next.len();
-        let unknown = |address: &usize| Function { address: *address, name: None, library: None };
+        let unknown = |address: &usize| Function {
+            address: *address,
+            name: None,
+            library: None,
+            detail: None,
+        };
         next.extend(new.iter().map(unknown));
         for module in &loaded.modules {
             self.name_module(module, next.get_mut(first..)?);
+        }
+        for function in next.get_mut(first..)? {
+            let is_own = function.library.is_none();
+            if !function.name.is_some_and(|name| is_own && detail::is_wanted(name)) {
+                function.detail = Some(&detail::NOTHING);
+            }
         }
         order::by_key(&mut next, |it| it.address);
         mem::swap(&mut *FUNCTIONS.lock(), &mut next);
@@ -207,6 +230,55 @@ impl Names {
         module.open()?.find(&addresses, named).ok()
     }
 
+    /// Reads debug information of the program for the first addresses that it was not read for.
+    /// Those whose units are too many wait for the next time.
+    fn add_details(&mut self, addresses: &[usize]) -> Option<()> {
+        let mut wanted: Vec<(u64, usize, &'static str)> = reserve::list(MOST_DETAILED)?;
+        let loaded = modules::loaded();
+        let program = loaded.modules.first().filter(|it| it.is_program())?;
+        {
+            let functions = FUNCTIONS.lock();
+            for &address in addresses {
+                let function = position(&functions, address).ok().and_then(|at| functions.get(at));
+                let function = function.filter(|it| it.detail.is_none());
+                let name = function.and_then(|it| it.name);
+                if let (Some(name), Some(there)) = (name, program.file_address(address))
+                    && wanted.len() < MOST_DETAILED
+                {
+                    wanted.push((there, address, name));
+                }
+            }
+        }
+        if wanted.is_empty() {
+            return None;
+        }
+        order::by_key(&mut wanted, |it| it.0);
+        wanted.dedup();
+        let mut there: Vec<u64> = reserve::list(wanted.len())?;
+        there.extend(wanted.iter().map(|it| it.0));
+        let mut found: Vec<(usize, &'static Detail)> = reserve::list(wanted.len())?;
+        let add = |index: usize, functions: &[String]| {
+            if let Some((_, address, name)) = wanted.get(index) {
+                found.push((*address, Detail::of(name, functions, |name| self.keep(name))));
+            }
+        };
+        let read = program.open().map(|file| file.find_inlined(&there, MOST_DEBUG_BYTES, add));
+        if !matches!(read, Some(Ok(()))) {
+            // A damaged file adds nothing.
+            found.clear();
+            found.extend(wanted.iter().map(|it| (it.1, &detail::NOTHING)));
+        }
+        let mut functions = FUNCTIONS.lock();
+        for (address, detail) in found {
+            if let Ok(at) = position(&functions, address)
+                && let Some(function) = functions.get_mut(at)
+            {
+                function.detail = Some(detail);
+            }
+        }
+        Some(())
+    }
+
     /// Keeps a name, each once. Returns `None` if there is no room for it.
     fn keep(&mut self, name: &str) -> Option<&'static str> {
         let at = match self.kept.binary_search(&name) {
@@ -246,6 +318,14 @@ mod tests {
     #[inline(never)]
     fn a_function_of_the_test() -> u32 {
         std::hint::black_box(7)
+    }
+
+    fn function_at(address: usize) -> Lookup {
+        call_at(address).name
+    }
+
+    fn library_of(address: usize) -> Option<&'static Library> {
+        call_at(address).library
     }
 
     #[test]

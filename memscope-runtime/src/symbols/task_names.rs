@@ -1,7 +1,7 @@
 //! The names of unannotated tasks: the future that Tokio polls. The symbol of the poll function of
 //! its type says it, or the stack of a task.
 
-use super::{Lookup, names::function_at};
+use super::{Lookup, call_at};
 use crate::{
     alloc::{
         cells,
@@ -29,7 +29,7 @@ pub(super) fn addresses(into: &mut Vec<usize>) {
         }
     }
     stack_trace::each_waiting(|address| {
-        if function_at(address) == Lookup::NotLookedUp {
+        if !call_at(address).is_settled {
             reserve::push(into, address);
         }
     });
@@ -38,23 +38,31 @@ pub(super) fn addresses(into: &mut Vec<usize>) {
 /// Names all types and tasks whose functions were looked up.
 pub(super) fn name_waiting() {
     for kind in cells::without_symbol().filter(|_| config::names()) {
-        match function_at(kind.poll()) {
+        let call = call_at(kind.poll());
+        match call.name {
+            _ if !call.is_settled => {}
             Lookup::NotLookedUp => {}
             Lookup::Unknown => kind.has_no_symbol(false),
-            Lookup::Known(symbol) => match future_of(symbol) {
-                Some(name) => unannotated::name_type(kind, name),
-                // Where the mangling keeps the future's type, it is one without a name.
-                None => kind.has_no_symbol(symbol.contains('<')),
-            },
+            Lookup::Known(symbol) => {
+                let symbol = call.detail.typed.unwrap_or(symbol);
+                match future_of(symbol) {
+                    Some(name) => unannotated::name_type(kind, name),
+                    // Where the function's type is kept, it is one without a name.
+                    None => kind.has_no_symbol(symbol.contains('<')),
+                }
+            }
         }
     }
     stack_trace::name_waiting(|addresses| {
         let mut names: Vec<&'static str> = Vec::new();
         for address in addresses {
-            match function_at(address) {
-                Lookup::NotLookedUp => return Named::NotYet,
-                Lookup::Unknown => {}
-                Lookup::Known(name) => {
+            let call = call_at(address);
+            if !call.is_settled {
+                return Named::NotYet;
+            }
+            if let Lookup::Known(name) = call.name {
+                let own = call.detail.typed.unwrap_or(name);
+                for name in call.detail.inlined.iter().copied().chain([own]) {
                     reserve::push(&mut names, name);
                 }
             }

@@ -16,7 +16,7 @@ use crate::{
     },
     primitives::reserve,
     snapshot::capture::Reading,
-    symbols::{self, Lookup},
+    symbols::{self, Call, Lookup},
 };
 
 /// The most rows. A program has some thousands of stacks, and the largest are those that matter.
@@ -111,20 +111,21 @@ fn row(
 ) -> Option<StackProfile> {
     // A return address is behind its call.
     let calls = stack.frames.iter().map(|address| address.saturating_sub(1));
-    let calls = calls.map(|address| (address, symbols::function_at(address)));
-    let calls: Vec<(usize, Lookup)> = calls.collect();
-    let names = calls.iter().map(|call| match call.1 {
+    let calls = calls.map(|address| (address, symbols::call_at(address)));
+    let calls: Vec<(usize, Call)> = calls.collect();
+    let names = calls.iter().map(|call| match call.1.name {
         Lookup::Known(name) => name,
         Lookup::NotLookedUp | Lookup::Unknown => "",
     });
     let names: Vec<_> = names.take(symbol::MOST_ALLOCATOR_CALLS).collect();
     let calls = calls.get(symbol::allocator_calls(&names)..).unwrap_or_default();
-    let mut frames = reserve::list(stack.frames.len().min(MOST_FRAMES))?;
-    for &(address, name) in calls.iter().take(MOST_FRAMES) {
-        if name == Lookup::NotLookedUp && pending.try_reserve(1).is_ok() {
+    let inlined = calls.iter().map(|call| call.1.detail.inlined.len()).sum::<usize>();
+    let mut frames = reserve::list(calls.len().min(MOST_FRAMES) + inlined)?;
+    for &(address, call) in calls.iter().take(MOST_FRAMES) {
+        if !call.is_settled && pending.try_reserve(1).is_ok() {
             pending.insert(address);
         }
-        let library = symbols::library_of(address);
+        let library = call.library;
         let of_library = library.map(|it| it.offset_of(address));
         if let Some(library) = library
             && !libraries.iter().any(|it| it.path == library.path)
@@ -132,8 +133,8 @@ fn row(
             let build_id = library.build_id.map(str::to_owned);
             reserve::push(libraries, Library { path: library.path.to_owned(), build_id });
         }
-        frames.push(StackFrame {
-            function: match name {
+        let frame = StackFrame {
+            function: match call.name {
                 Lookup::Known(name) => text::type_name(name),
                 Lookup::NotLookedUp | Lookup::Unknown => "".into(),
             },
@@ -141,7 +142,13 @@ fn row(
             offset: of_library.or_else(|| image::offset_of(address)),
             library: library.map(|it| it.path.into()),
             ..StackFrame::default()
-        });
+        };
+        frames.extend(call.detail.inlined.iter().map(|name| StackFrame {
+            function: text::type_name(name),
+            is_inlined: true,
+            ..frame.clone()
+        }));
+        frames.push(frame);
     }
     Some(StackProfile {
         frames,
