@@ -129,7 +129,10 @@ fn functions_and_lines_are_those_that_the_build_has() {
                 "0" => assert!(calls.iter().all(|it| it.line.is_none() && !it.is_inlined)),
                 // Line tables have no paths.
                 "line-tables-only" => {
-                    let expected = [format!("inlined {LINE_OF_INLINED}"), format!("called::outer {LINE_OF_OUTER}")];
+                    let expected = [
+                        format!("inlined {LINE_OF_INLINED}"),
+                        format!("called::outer {LINE_OF_OUTER}"),
+                    ];
                     assert_eq!(inlined(&calls).unwrap(), expected);
                 }
                 _ => has_lines(&calls),

@@ -35,7 +35,7 @@ fn a_damaged_file_yields_lines_or_an_error() {
         let file = object::File::parse(&*healthy).unwrap();
         let start = file.section_by_name(".text").unwrap().address();
         let code = start..start + code.len() as u64;
-        code.step_by(7).take(400).chain([0, u64::MAX - 1, u64::MAX]).collect()
+        [0].into_iter().chain(code.step_by(7).take(400)).chain([u64::MAX - 1, u64::MAX]).collect()
     };
     let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join("damaged-lines.so");
     let [with_lines, without, refused] = [RefCell::new(0), RefCell::new(0), RefCell::new(0)];

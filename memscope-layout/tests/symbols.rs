@@ -135,14 +135,39 @@ fn row(
         Some(name) => format!("`{name}`"),
         None => "–".to_owned(),
     };
-    let [generic, outer] = &of_symbols;
+    let [generic_name, outer_name] = &of_symbols;
+    let (of_type, inner) = (of_type(program, generic, generic_name), inlined_in(program, outer));
     let shown = |frame: &Frame| {
         let at = frame.line.map_or(String::new(), |line| format!(" line {line}"));
         format!("{}{at}", tick(&frame.function))
     };
     let frames: Vec<String> = frames.iter().filter(|it| is_own(it)).map(shown).collect();
     let frames = if frames.is_empty() { "–".to_owned() } else { frames.join(" in ") };
-    format!("| {mangling} | {level} | {strip} | {} | {} | {frames} |", tick(generic), tick(outer))
+    format!(
+        "| {mangling} | {level} | {strip} | {} | {} | {} | {} | {frames} |",
+        tick(generic_name),
+        tick(outer_name),
+        tick(&of_type),
+        tick(&inner)
+    )
+}
+
+/// The type parameter of `generic`, as its symbol has it, or else the debug information.
+fn of_type(program: &Path, generic: u64, symbol: &Option<String>) -> Option<String> {
+    let own = inlined(program, &[generic], u64::MAX).remove(0)?.pop();
+    let name = symbol.clone().filter(|it| it.contains('<')).or(own)?;
+    Some(name.split_once('<')?.1.trim_end_matches('>').to_owned())
+}
+
+/// The innermost function of the program that debug information has anywhere in `outer`.
+fn inlined_in(program: &Path, outer: (u64, u64)) -> Option<String> {
+    let addresses: Vec<u64> = (outer.0..outer.0 + outer.1).collect();
+    let chains = inlined(program, &addresses, u64::MAX).into_iter().flatten();
+    let inner = chains.flat_map(|mut it| {
+        it.pop();
+        it
+    });
+    inner.filter(|it| it.contains("inlined")).next()
 }
 
 /// Leaves out the standard library's `black_box`.
@@ -289,7 +314,8 @@ fn units_beyond_the_limit_are_left_for_another_time() {
     let program = build("limit", &["-Cdebuginfo=2", "-Ccodegen-units=16", "-O"]);
     let symbols = fs::read(&program).unwrap();
     let symbols = object::File::parse(&*symbols).unwrap();
-    let mut all: Vec<u64> = symbols.symbols().filter(|it| it.size() != 0).map(|it| it.address()).collect();
+    let mut all: Vec<u64> =
+        symbols.symbols().filter(|it| it.size() != 0).map(|it| it.address()).collect();
     all.sort_unstable();
     all.dedup();
     let told = |most: u64| {

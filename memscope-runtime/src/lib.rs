@@ -64,9 +64,9 @@ pub mod async_memory {
         init::initialize,
         model::{
             AwaitFrame, AwaitPoint, AwaitPoints, Bucket, Error, EventKind, Extent, HandOver,
-            HumanBytes, Items, Library, LocalProfile, Measured, Origin, Place, ProcessMemory, ProcessPoint,
-            RuntimeMemory, SharedProfile, SiteProfile, StackFrame, StackProfile, StacksState,
-            StateMachine, TaskCells, TaskError, TaskEvent, TaskId, TaskMemoryProfile,
+            HumanBytes, Items, Library, LocalProfile, Measured, Origin, Place, ProcessMemory,
+            ProcessPoint, RuntimeMemory, SharedProfile, SiteProfile, StackFrame, StackProfile,
+            StacksState, StateMachine, TaskCells, TaskError, TaskEvent, TaskId, TaskMemoryProfile,
             TaskPerformanceMetrics, TaskState, TaskType, Timeline, ToolUsage, Trend, TrendPoint,
             VariableProfile, VariableSiteProfile, WidestState,
         },

@@ -48,7 +48,8 @@ pub(crate) fn explain(
                 continue;
             }
             Err(_) => {
-                replaced.extend(library);
+                // The kernel's code in a process is in no file.
+                replaced.extend(library.filter(|path| path.contains('/')));
                 continue;
             }
         };
@@ -157,11 +158,7 @@ fn has_these_names(file: &Symbolizer, calls: &Calls) -> bool {
 }
 
 /// Opens a library of the program.
-fn library(
-    snapshot: &MemorySnapshot,
-    path: &str,
-    places: &[PathBuf],
-) -> Result<Symbolizer, Error> {
+fn library(snapshot: &MemorySnapshot, path: &str, places: &[PathBuf]) -> Result<Symbolizer, Error> {
     let own = snapshot.libraries().iter().find(|it| it.path == path);
     let Some(id) = own.and_then(|it| it.build_id.as_deref()) else {
         return Err(Error::new("it has no build id"));
@@ -181,7 +178,12 @@ fn unfit(path: &Path) -> Error {
     };
     let id = symbols.build_id().map_or_else(
         || "it has no build id".to_owned(),
-        |id| format!("its build id is {}", id.iter().map(|it| format!("{it:02x}")).collect::<String>()),
+        |id| {
+            format!(
+                "its build id is {}",
+                id.iter().map(|it| format!("{it:02x}")).collect::<String>()
+            )
+        },
     );
     Error::new(format!(
         "{} is not the debug information of the program that wrote the report, nor of a library of its: {id}",

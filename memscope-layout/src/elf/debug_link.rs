@@ -31,11 +31,7 @@ impl DebugFile {
 
     /// Searches the file with the debug information of exactly this build at these places. A place
     /// is a file, or a folder: with files named by build id, as the system's, or beside each other.
-    pub(crate) fn find_at(
-        program: &Path,
-        identity: &Identity,
-        places: &[PathBuf],
-    ) -> Option<Self> {
+    pub(crate) fn find_at(program: &Path, identity: &Identity, places: &[PathBuf]) -> Option<Self> {
         let names = [program.file_name(), identity.debug_link.as_ref().map(|it| it.0.as_os_str())];
         let names = names.into_iter().flatten();
         let names: Vec<OsString> = names.flat_map(|it| [it.to_owned(), with_suffix(it)]).collect();

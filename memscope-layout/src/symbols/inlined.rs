@@ -4,8 +4,8 @@
 use std::{collections::BTreeMap, path::Path};
 
 use gimli::{
-    AttributeValue, DebugInfoOffset, DwAt, EndianSlice, RunTimeEndian, SectionId,
-    UnitOffset, constants as dw,
+    AttributeValue, DebugInfoOffset, DwAt, EndianSlice, RunTimeEndian, SectionId, UnitOffset,
+    constants as dw,
 };
 use object::{Object, ObjectSection, SectionFlags, elf::SHF_COMPRESSED};
 
@@ -40,7 +40,10 @@ impl Symbols {
         most_bytes: u64,
         found: impl FnMut(usize, &[String]),
     ) -> Result<(), Error> {
-        Self::find_inlined_in(&self.file, addresses, most_bytes, found)
+        debug_assert!(addresses.is_sorted(), "the caller sorts them");
+        let forget = || self.file.forget_pages();
+        find(&self.file, addresses, most_bytes, found, forget)
+            .map_err(|kind| Error::new(Path::new("the file"), kind))
     }
 
     /// Like [`find_inlined`](Self::find_inlined), for the bytes of a file in memory.
@@ -55,7 +58,7 @@ impl Symbols {
         found: impl FnMut(usize, &[String]),
     ) -> Result<(), Error> {
         debug_assert!(addresses.is_sorted(), "the caller sorts them");
-        find(bytes, addresses, most_bytes, found)
+        find(bytes, addresses, most_bytes, found, || {})
             .map_err(|kind| Error::new(Path::new("the file"), kind))
     }
 }
@@ -65,6 +68,7 @@ fn find(
     addresses: &[u64],
     most_bytes: u64,
     mut found: impl FnMut(usize, &[String]),
+    between_units: impl Fn(),
 ) -> Result<(), Kind> {
     let file = parse(bytes)?;
     let endian = if file.is_little_endian() { RunTimeEndian::Little } else { RunTimeEndian::Big };
@@ -95,6 +99,8 @@ fn find(
             if unit.dwo_id.is_none() {
                 let unit = ReadUnit { dwarf: &dwarf, units: &units, unit: &unit };
                 unit.read(addresses, inside, &mut functions)?;
+                // PERF: for memory. One unit at a time is resident.
+                between_units();
             }
         }
     }
@@ -251,9 +257,8 @@ impl<'d> ReadUnit<'_, 'd> {
     ) -> Result<Vec<usize>, Kind> {
         let mut inside = Vec::new();
         let mut add = |start: u64, end: u64| {
-            let is_inside = |index: &usize| {
-                addresses.get(*index).is_some_and(|it| (start..end).contains(it))
-            };
+            let is_inside =
+                |index: &usize| addresses.get(*index).is_some_and(|it| (start..end).contains(it));
             inside.extend(of.clone().filter(is_inside));
         };
         if let Some(list) = ranges.list.clone() {
@@ -346,7 +351,11 @@ mod tests {
                 "poll<app::serve::{async_fn_env#0}, alloc::sync::Arc<app::S, alloc::alloc::Global>>",
                 "tokio::runtime::task::raw::poll::<app::serve::{closure#0}, alloc::sync::Arc<app::S, alloc::alloc::Global>>",
             ),
-            ("a::f", "f<core::pin::Pin<&mut a::g::{async_block_env#1}>>", "a::f::<core::pin::Pin<&mut a::g::{closure#1}>>"),
+            (
+                "a::f",
+                "f<core::pin::Pin<&mut a::g::{async_block_env#1}>>",
+                "a::f::<core::pin::Pin<&mut a::g::{closure#1}>>",
+            ),
             ("a::f", "f<a::g::{closure_env#2}<u8>>", "a::f::<a::g::{closure#2}<u8>>"),
             ("a::f", "f", "a::f"),
             ("a::f::<u8>", "f<u8>", "a::f::<u8>"),

@@ -5,6 +5,7 @@ pub(crate) mod variable_profile;
 pub(crate) mod site_profile;
 pub(crate) mod task_profile;
 pub(crate) mod await_point;
+pub(crate) mod brackets;
 pub(crate) mod counters;
 pub(crate) mod error;
 pub(crate) mod event_kind;

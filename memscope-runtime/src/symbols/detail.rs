@@ -89,7 +89,8 @@ mod tests {
 
     #[test]
     fn code_of_the_program_is_looked_for_where_the_symbol_is_not_its_own() {
-        for wanted in ["tokio::runtime::task::raw::poll", "core::ops::function::FnOnce::call_once"] {
+        for wanted in ["tokio::runtime::task::raw::poll", "core::ops::function::FnOnce::call_once"]
+        {
             assert!(is_wanted(wanted), "{wanted}");
         }
         for unwanted in ["app::fill", "malloc", "__rustc::__rust_alloc", "serde_json::to_vec"] {

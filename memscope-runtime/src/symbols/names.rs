@@ -141,8 +141,7 @@ fn position(functions: &[Function], address: usize) -> Result<usize, usize> {
 }
 
 impl Names {
-    const NONE: Self =
-        Self { kept: Vec::new(), bytes: 0, libraries: Libraries::NONE, unloads: 0 };
+    const NONE: Self = Self { kept: Vec::new(), bytes: 0, libraries: Libraries::NONE, unloads: 0 };
 
     /// Returns without a result if memory is short: the next call tries again.
     fn look_up(&mut self, addresses: &[usize]) -> Option<()> {

@@ -284,6 +284,9 @@ mod tests {
         let then = json!([stack(&["", "main"], 10, 40, 20)]);
         let now = json!([stack(&["app::fill", "main"], 10, 40, 20)]);
         assert_eq!(changes(&now, &then), []);
+        let mut with_inlined = json!([stack(&["app::put", "app::fill", "main"], 10, 40, 20)]);
+        with_inlined[0]["frames"][0]["is_inlined"] = true.into();
+        assert_eq!(changes(&with_inlined, &now), []);
     }
 
     #[test]

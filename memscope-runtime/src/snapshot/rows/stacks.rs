@@ -9,11 +9,7 @@ use std::{
 use crate::{
     accounting::{UNTRACKED, stacks::StackReading},
     await_points::image,
-    model::{
-        Library, SiteProfile, StackFrame, StackProfile, TaskId,
-        symbol,
-        text,
-    },
+    model::{Library, SiteProfile, StackFrame, StackProfile, TaskId, symbol, text},
     primitives::reserve,
     snapshot::capture::Reading,
     symbols::{self, Call, Lookup},
