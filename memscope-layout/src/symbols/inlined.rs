@@ -162,6 +162,13 @@ struct Chain {
     entries: Vec<UnitOffset>,
 }
 
+/// The name of a function.
+#[derive(Debug)]
+struct Name {
+    text: String,
+    has_path: bool,
+}
+
 struct ReadUnit<'u, 'd> {
     dwarf: &'u Dwarf<'d>,
     units: &'u Units,
@@ -230,7 +237,7 @@ impl<'d> ReadUnit<'_, 'd> {
             let names = chain.entries.iter().rev().enumerate().filter_map(|(place, at)| {
                 let name = self.name(self.unit, *at, MOST_REFERENCES)?;
                 let is_own = place + 1 == chain.entries.len();
-                (is_own || name.contains("::")).then_some(name)
+                (is_own || name.has_path).then_some(name.text)
             });
             let mut names: Vec<String> = names.collect();
             match into.get_mut(&chain.index) {
@@ -282,8 +289,8 @@ impl<'d> ReadUnit<'_, 'd> {
         Ok(inside)
     }
 
-    /// The name of a function, with its path where it is known, and with type parameters.
-    fn name(&self, unit: &Unit<'d>, at: UnitOffset, references: u32) -> Option<String> {
+    /// The name of a function, with type parameters.
+    fn name(&self, unit: &Unit<'d>, at: UnitOffset, references: u32) -> Option<Name> {
         let entry = unit.entry(at).ok()?;
         let text = |attribute: DwAt| {
             let value = entry.attr_value(attribute)?;
@@ -293,9 +300,10 @@ impl<'d> ReadUnit<'_, 'd> {
         let plain = text(dw::DW_AT_name);
         let path = text(dw::DW_AT_linkage_name).or_else(|| text(dw::DW_AT_MIPS_linkage_name));
         let plain = plain.as_deref().unwrap_or("");
+        let has_path = path.as_ref().is_some_and(|it| it.contains("::"));
         let short = || plain.split('<').next().filter(|it| !it.is_empty()).map(str::to_owned);
         if let Some(name) = path.or_else(short) {
-            return Some(with_arguments(name, plain));
+            return Some(Name { text: with_arguments(name, plain), has_path });
         }
         let references = references.checked_sub(1)?;
         let origin = entry.attr_value(dw::DW_AT_abstract_origin);
