@@ -102,9 +102,13 @@ pub(crate) struct Report {
     /// The saved report, as JSON.
     pub(crate) file: PathBuf,
     /// The program that wrote it, if it is not where it was: its debug information tells the state
-    /// machines.
+    /// machines, and the lines of call stacks.
     #[arg(long, value_name = "PATH")]
     pub(crate) program: Option<PathBuf>,
+    /// Debug information that was moved out of the program or out of a library of its, or a folder
+    /// with such files: `NAME.debug`, or `.build-id/ab/cdef….debug`.
+    #[arg(long, value_name = "PATH")]
+    pub(crate) debug_file: Vec<PathBuf>,
     /// Print every row.
     #[arg(long)]
     pub(crate) full: bool,
@@ -122,7 +126,7 @@ pub(crate) enum Format {
     /// Tables for people.
     #[default]
     Text,
-    /// The saved report itself.
+    /// A file like the saved one, with the lines of call stacks.
     Json,
     /// For `go tool pprof`, Pyroscope and Parca. It is binary: write it to a file.
     Pprof,

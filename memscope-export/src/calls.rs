@@ -48,13 +48,15 @@ impl<'s> Call<'s> {
 
     fn of_frame(frame: &'s StackFrame) -> Self {
         // A field that is new here may change what a call means.
-        let StackFrame { function, file, line, address, offset } = frame;
+        let StackFrame { function, file, line, address, offset, library, is_inlined: _ } = frame;
         let name = if function.is_empty() {
             Cow::Owned(frame_without_name(frame))
         } else {
             Cow::Borrowed(&**function)
         };
-        let program_start = offset.and_then(|offset| address.checked_sub(offset));
+        let is_in_program = library.is_none();
+        let program_start =
+            offset.filter(|_| is_in_program).and_then(|offset| address.checked_sub(offset));
         let place = CodePlace { address: *address, program_start };
         let file = file.as_deref().unwrap_or_default();
         Self { file, line: line.unwrap_or(0), place: Some(place), ..Self::named(&name) }

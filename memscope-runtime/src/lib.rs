@@ -64,9 +64,9 @@ pub mod async_memory {
         init::initialize,
         model::{
             AwaitFrame, AwaitPoint, AwaitPoints, Bucket, Error, EventKind, Extent, HandOver,
-            HumanBytes, Items, LocalProfile, Measured, Origin, Place, ProcessMemory, ProcessPoint,
-            RuntimeMemory, SharedProfile, SiteProfile, StackFrame, StackProfile, StacksState,
-            StateMachine, TaskCells, TaskError, TaskEvent, TaskId, TaskMemoryProfile,
+            HumanBytes, Items, Library, LocalProfile, Measured, Origin, Place, ProcessMemory,
+            ProcessPoint, RuntimeMemory, SharedProfile, SiteProfile, StackFrame, StackProfile,
+            StacksState, StateMachine, TaskCells, TaskError, TaskEvent, TaskId, TaskMemoryProfile,
             TaskPerformanceMetrics, TaskState, TaskType, Timeline, ToolUsage, Trend, TrendPoint,
             VariableProfile, VariableSiteProfile, WidestState,
         },
@@ -97,7 +97,8 @@ pub mod __terminal {
         text::{said, visible, visible_lines, visible_path},
     };
     #[cfg(feature = "report-file")]
-    pub use crate::output::{MOST_BYTES, input::read};
+    pub use crate::output::{MOST_BYTES, file::json, input::read};
+    pub use crate::{model::symbol::same_function, snapshot::calls::explain_calls};
 }
 
 /// What the macros expand to; not part of the public contract.

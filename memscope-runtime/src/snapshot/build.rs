@@ -50,6 +50,7 @@ impl Parts {
             stacks_measured: StacksState::Off,
             stack_interval_bytes: 0,
             stack_names_pending: 0,
+            libraries: Vec::new(),
         }
     }
 
@@ -130,6 +131,7 @@ impl Parts {
             stacks_measured: stacks::reason(),
             stack_interval_bytes: stacks::interval_bytes(),
             stack_names_pending: sampled.names_pending,
+            libraries: sampled.libraries,
         };
         let is_unnamed = |site: &&SiteProfile| !site.is_annotated && site.name == UNNAMED;
         for site in snapshot.sites.iter().filter(is_unnamed) {

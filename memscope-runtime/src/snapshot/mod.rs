@@ -3,6 +3,7 @@
 pub(crate) mod unlisted;
 pub(crate) mod live_sample;
 pub(crate) mod build;
+pub(crate) mod calls;
 pub(crate) mod capture;
 pub(crate) mod collector;
 pub(crate) mod monitor;
@@ -20,7 +21,7 @@ use crate::primitives::reserve;
 use crate::{
     await_points::Program,
     model::{
-        AwaitPoint, AwaitPoints, EventKind, HandOver, Measured, Origin, ProcessMemory,
+        AwaitPoint, AwaitPoints, EventKind, HandOver, Library, Measured, Origin, ProcessMemory,
         RuntimeMemory, SharedProfile, SiteProfile, StackProfile, StacksState, TaskEvent, TaskId,
         TaskMemoryProfile, TaskPerformanceMetrics, TaskType, Timeline, ToolUsage, Trend,
         VariableProfile, VariableSiteProfile,
@@ -87,6 +88,8 @@ struct Parts {
     stack_interval_bytes: u64,
     #[serde(default)]
     stack_names_pending: u64,
+    #[serde(default)]
+    libraries: Vec<Library>,
 }
 
 /// Which rows a snapshot keeps when memory is short.
@@ -385,6 +388,12 @@ impl MemorySnapshot {
     /// thread of memscope's own, so a later snapshot has them.
     pub fn stack_names_pending(&self) -> u64 {
         self.parts.stack_names_pending
+    }
+
+    /// The shared libraries that calls in [`stacks`](Self::stacks) are in, as far as they are known.
+    /// The [program](Self::program) itself is not among them.
+    pub fn libraries(&self) -> &[Library] {
+        &self.parts.libraries
     }
 
     /// What the async runtime itself holds.

@@ -1,11 +1,15 @@
 //! Names of functions, from the symbol tables of the program's files.
 //!
 //! A name is looked up once for each address, by memscope's own thread `memscope-names`, and kept.
-//! Reports only read what is kept: [`function_at`]. So a report that is made before a name is there
+//! Reports only read what is kept: [`call_at`]. So a report that is made before a name is there
 //! shows none, and the next one has it.
 
 pub(crate) mod notes;
 
+#[cfg(feature = "symbols")]
+mod detail;
+#[cfg(feature = "symbols")]
+mod libraries;
 #[cfg(feature = "symbols")]
 mod modules;
 #[cfg(feature = "symbols")]
@@ -20,9 +24,11 @@ mod task_names;
 mod thread;
 
 #[cfg(feature = "symbols")]
-pub(crate) use names::function_at;
+pub(crate) use detail::Detail;
 #[cfg(feature = "symbols")]
-pub(crate) use names::{left_out, text_bytes};
+pub(crate) use libraries::Library;
+#[cfg(feature = "symbols")]
+pub(crate) use names::{call_at, left_out, text_bytes};
 #[cfg(all(feature = "symbols", feature = "report-file"))]
 pub(crate) use sources::look_up_now;
 #[cfg(feature = "symbols")]
@@ -46,6 +52,17 @@ pub(crate) enum Lookup {
     Known(&'static str),
 }
 
+/// What is known of the code at an address.
+#[derive(Clone, Copy, Debug)]
+#[cfg_attr(not(feature = "tokio"), allow(dead_code, reason = "tasks are named by it"))]
+pub(crate) struct Call {
+    pub(crate) name: Lookup,
+    pub(crate) library: Option<&'static Library>,
+    pub(crate) detail: &'static Detail,
+    /// Whether no more is going to be known.
+    pub(crate) is_settled: bool,
+}
+
 /// Called in a forked child, which has no thread that looks up names.
 #[cfg(all(feature = "symbols", unix))]
 pub(crate) fn forked() {
@@ -59,10 +76,30 @@ pub(crate) fn forked() {
 #[cfg(not(feature = "symbols"))]
 #[allow(dead_code, reason = "as with the feature")]
 mod without {
-    use super::Lookup;
+    use super::{Call, Lookup};
 
-    pub(crate) fn function_at(_: usize) -> Lookup {
-        Lookup::Unknown
+    /// No library is known.
+    #[derive(Debug)]
+    pub(crate) struct Library {
+        pub(crate) path: &'static str,
+        pub(crate) build_id: Option<&'static str>,
+    }
+
+    impl Library {
+        pub(crate) fn offset_of(&self, _: usize) -> u64 {
+            0
+        }
+    }
+
+    /// Nothing is added to a symbol.
+    #[derive(Debug)]
+    pub(crate) struct Detail {
+        pub(crate) inlined: &'static [&'static str],
+    }
+
+    pub(crate) fn call_at(_: usize) -> Call {
+        let detail = &Detail { inlined: &[] };
+        Call { name: Lookup::Unknown, library: None, detail, is_settled: true }
     }
 
     pub(crate) fn want_stack_names() -> bool {

@@ -3,7 +3,7 @@
 #[cfg(target_os = "linux")]
 pub(super) use linux::loaded;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use memscope_layout::Symbols;
 
@@ -30,6 +30,22 @@ pub(super) struct Loaded {
 impl Module {
     pub(super) fn is_program(&self) -> bool {
         self.is_program
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    pub(super) fn build_id(&self) -> Option<&[u8]> {
+        self.build_id.as_deref()
+    }
+
+    /// The address of the first byte in memory, and the end.
+    pub(super) fn range(&self) -> (usize, usize) {
+        let place = |there: u64| self.bias.wrapping_add(usize::try_from(there).unwrap_or(0));
+        let first = self.segments.iter().map(|it| it.0).min().map_or(0, place);
+        let end = self.segments.iter().map(|it| it.0.saturating_add(it.1)).max().map_or(0, place);
+        (first, end)
     }
 
     /// The linker's address of what is at this address, if that lies in this file.

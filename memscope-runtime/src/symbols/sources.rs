@@ -10,7 +10,7 @@ use crate::{
     primitives::{Lock, fork, fork_lock},
 };
 
-/// Appends addresses that were not looked up yet ([`function_at`](super::function_at) says so). It
+/// Appends addresses of which more is to be known ([`call_at`](super::call_at) says so). It
 /// makes room by `reserve::push`, and takes nothing if memory is short.
 type Source = fn(&mut Vec<usize>);
 

@@ -1,7 +1,7 @@
 //! The names of unannotated tasks: the future that Tokio polls. The symbol of the poll function of
 //! its type says it, or the stack of a task.
 
-use super::{Lookup, names::function_at};
+use super::{Lookup, call_at};
 use crate::{
     alloc::{
         cells,
@@ -11,7 +11,10 @@ use crate::{
         },
     },
     config,
-    model::symbol,
+    model::{
+        brackets::{first_argument, qualified, split_as, without_arguments},
+        symbol::{self, is_wrapper, without_closures},
+    },
     primitives::reserve,
 };
 
@@ -30,7 +33,7 @@ pub(super) fn addresses(into: &mut Vec<usize>) {
         }
     }
     stack_trace::each_waiting(|address| {
-        if function_at(address) == Lookup::NotLookedUp {
+        if !call_at(address).is_settled {
             reserve::push(into, address);
         }
     });
@@ -39,23 +42,31 @@ pub(super) fn addresses(into: &mut Vec<usize>) {
 /// Names all types and tasks whose functions were looked up.
 pub(super) fn name_waiting() {
     for kind in cells::without_symbol().filter(|_| config::names()) {
-        match function_at(kind.poll()) {
+        let call = call_at(kind.poll());
+        match call.name {
+            _ if !call.is_settled => {}
             Lookup::NotLookedUp => {}
             Lookup::Unknown => kind.has_no_symbol(false),
-            Lookup::Known(symbol) => match future_of(symbol) {
-                Some(name) => unannotated::name_type(kind, name),
-                // Where the mangling keeps the future's type, it is one without a name.
-                None => kind.has_no_symbol(symbol.contains('<')),
-            },
+            Lookup::Known(symbol) => {
+                let symbol = call.detail.typed.unwrap_or(symbol);
+                match future_of(symbol) {
+                    Some(name) => unannotated::name_type(kind, name),
+                    // Where the function's type is kept, it is one without a name.
+                    None => kind.has_no_symbol(symbol.contains('<')),
+                }
+            }
         }
     }
     stack_trace::name_waiting(|addresses| {
         let mut names: Vec<&'static str> = Vec::new();
         for address in addresses {
-            match function_at(address) {
-                Lookup::NotLookedUp => return Named::NotYet,
-                Lookup::Unknown => {}
-                Lookup::Known(name) => {
+            let call = call_at(address);
+            if !call.is_settled {
+                return Named::NotYet;
+            }
+            if let Lookup::Known(name) = call.name {
+                let own = call.detail.typed.unwrap_or(name);
+                for name in call.detail.inlined.iter().copied().chain([own]) {
                     reserve::push(&mut names, name);
                 }
             }
@@ -68,7 +79,7 @@ pub(super) fn name_waiting() {
 /// functions on the stack, innermost first.
 ///
 /// The type parameter of Tokio's function says it, where the mangling keeps it. Otherwise it is the
-/// outermost function that Tokio's calls, glue excluded.
+/// outermost function that Tokio calls, wrappers excluded.
 fn name_of<'n>(names: &[&'n str]) -> Option<&'n str> {
     let tokio = names.iter().position(|name| is_tokio(name))?;
     // Beyond it another task may be polled, inside of which this one is.
@@ -79,7 +90,7 @@ fn name_of<'n>(names: &[&'n str]) -> Option<&'n str> {
         // What is inlined into Tokio's function is in no frame; an allocator is not what it calls.
         let inside = names[..tokio].iter().rposition(|name| symbol::is_allocator_entry(name));
         let mut called = names[inside.map_or(0, |entry| entry + 1)..tokio].iter().rev();
-        let called = called.find(|name| !is_glue(name) || is_worker(name))?;
+        let called = called.find(|name| !is_wrapper(name) || is_worker(name))?;
         (!is_worker(called)).then(|| future_name(called))
     })
 }
@@ -88,7 +99,7 @@ fn name_of<'n>(names: &[&'n str]) -> Option<&'n str> {
 fn is_tokio(name: &str) -> bool {
     match of_tokio(name) {
         // Excludes the frames in which a task spawns another one.
-        Some((TASK, function)) => has_outside_of_arguments(function, "poll"),
+        Some((TASK, function)) => without_arguments(function).contains("poll"),
         Some(_) => true,
         None => false,
     }
@@ -103,21 +114,6 @@ fn of_tokio(name: &str) -> Option<(&'static str, &str)> {
     [TASK, BLOCKING].into_iter().find_map(|module| Some((module, name.strip_prefix(module)?)))
 }
 
-/// Returns whether a name contains this word, other than in its generic arguments.
-fn has_outside_of_arguments(name: &str, word: &str) -> bool {
-    let (mut depth, mut last) = (0, ' ');
-    name.char_indices().any(|(at, it)| {
-        match it {
-            '<' => depth += 1,
-            '>' if last != '-' => depth -= 1,
-            _ => {}
-        }
-        last = it;
-        // Less than none: the type of `<T as Trait>::method` ends.
-        depth <= 0 && name[at..].starts_with(word)
-    })
-}
-
 /// Returns the future whose type is a parameter of Tokio's function.
 fn future_of(tokio: &str) -> Option<&str> {
     let (_, function) = of_tokio(tokio)?;
@@ -128,70 +124,11 @@ fn future_of(tokio: &str) -> Option<&str> {
 fn future_in(mut name: &str) -> Option<&str> {
     // What a trait object holds, a name does not say.
     let is_type = |name: &str| !name.starts_with("dyn ") && !name.starts_with(['(', '[', '&', '*']);
-    while is_type(name) && is_glue(name) {
+    while is_type(name) && is_wrapper(name) {
         name = first_argument(name)?;
     }
     // A parameter that is only a letter was not kept.
     (is_type(name) && name.contains("::")).then(|| future_name(name))
-}
-
-/// Returns the first generic argument in a name.
-fn first_argument(name: &str) -> Option<&str> {
-    // The type of `<T as Trait>::method` stands in brackets too.
-    let name = name.strip_prefix('<').unwrap_or(name);
-    let start = name.find('<')? + 1;
-    let rest = name.get(start..)?;
-    let (mut depth, mut last) = (0u32, ' ');
-    for (at, it) in rest.char_indices() {
-        match it {
-            '<' | '(' | '[' | '{' => depth += 1,
-            '>' if last == '-' => {}
-            '>' | ',' if depth == 0 => return rest.get(..at),
-            '>' | ')' | ']' | '}' => depth = depth.checked_sub(1)?,
-            _ => {}
-        }
-        last = it;
-    }
-    None
-}
-
-/// Returns whether this is between Tokio and the future, without a name of its own.
-fn is_glue(name: &str) -> bool {
-    const SEVERAL: [&str; 5] = [
-        "future::either::",
-        "future::join::",
-        "future::select::",
-        "future::try_join::",
-        "future::try_select::",
-    ];
-    const GLUE: [&str; 17] = [
-        "__rust",
-        "alloc",
-        "async_std",
-        "bytes",
-        "core",
-        "futures_channel",
-        "futures_core",
-        "futures_lite",
-        "futures_util",
-        "hashbrown",
-        "memscope_runtime",
-        "memscope_rs",
-        "std",
-        "tokio",
-        "tokio_stream",
-        "tokio_util",
-        "tracing",
-    ];
-    let name = name.trim_start_matches(['<', '&', '*', '(', '[']);
-    let name = ["mut ", "const ", "dyn "].iter().fold(name, |it, word| it.trim_start_matches(word));
-    match name.split_once("::") {
-        // Which of several futures it polls, a name does not say.
-        Some(("futures_util", path)) if SEVERAL.iter().any(|it| path.starts_with(it)) => false,
-        Some((root, _)) => GLUE.contains(&root),
-        // Functions of the C library, and symbols without a path.
-        None => true,
-    }
 }
 
 /// Returns whether this is a function of Tokio's schedulers: then the task is a worker of Tokio's.
@@ -203,16 +140,11 @@ fn is_worker(name: &str) -> bool {
 /// `<hyper::Connection<I, S> as core::future::future::Future>::poll` is `hyper::Connection<I, S>`,
 /// and the body of an async function is the function.
 fn future_name(symbol: &str) -> &str {
-    let inside = symbol.strip_prefix('<').and_then(|name| name.split_once(" as "));
-    let mut name = inside.map_or(symbol, |(of, _)| of);
-    while let Some((outer, last)) = name.rsplit_once("::") {
-        let is_closure = last == "{{closure}}" || last.starts_with("{closure#");
-        if !is_closure || !last.ends_with('}') {
-            break;
-        }
-        name = outer;
-    }
-    name
+    let of = match qualified(symbol).map(|(inside, _)| split_as(inside)) {
+        Some((of, Some(_))) => of,
+        _ => symbol,
+    };
+    without_closures(of)
 }
 
 #[cfg(test)]
@@ -229,22 +161,11 @@ mod tests {
                 "<hyper::server::Connection<I,S> as core::future::future::Future>::poll",
                 "hyper::server::Connection<I,S>",
             ),
+            ("<app::A<<B as b::C>::D> as core::future::Future>::poll", "app::A<<B as b::C>::D>"),
             ("app::work", "app::work"),
         ] {
             assert_eq!(future_name(symbol), name);
         }
-    }
-
-    #[test]
-    fn what_stands_between_tokio_and_the_future_is_passed_over() {
-        assert!(is_glue("<core::pin::Pin<P> as core::future::future::Future>::poll"));
-        assert!(is_glue(
-            "<alloc::boxed::Box<F,A> as core::ops::function::FnOnce<Args>>::call_once"
-        ));
-        assert!(is_glue("<futures_util::future::Map<F> as core::future::future::Future>::poll"));
-        assert!(is_glue("pthread_cond_wait") && is_glue("tokio::time::sleep::Sleep"));
-        assert!(!is_glue("<hyper::Connection as core::future::future::Future>::poll"));
-        assert!(!is_glue("app::core::run") && !is_glue("core_of_app::run"));
     }
 
     #[test]
