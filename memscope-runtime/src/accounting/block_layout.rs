@@ -288,14 +288,31 @@ impl Place {
         }
     }
 
-    /// Marks a block with a number that is not 0. From then on its inner block is
-    /// [not found](Self::inner), so that freeing it takes a path of its own. Returns whether there
-    /// is room for the number.
+    /// Whether the block has a [mark](Self::mark).
+    ///
+    /// # Safety
+    ///
+    /// The block must be live, and its word must lie at this place.
+    #[cfg(feature = "tokio")]
+    #[inline]
+    pub(crate) unsafe fn is_marked(self, block: *mut u8) -> bool {
+        match self {
+            Self::Padded => {
+                // SAFETY: the caller's contract.
+                let header = unsafe { in_front(block, HEADER) };
+                // SAFETY: aligned to 16, and written when the block was made.
+                unsafe { header.read() >> MARK_BITS != 0 }
+            }
+            Self::Slot(slot) => slot.is_marked(),
+            Self::Front | Self::NoSlot => false,
+        }
+    }
+
+    /// Marks a block with a number that is not 0. Returns whether there is room for the number.
     ///
     /// # Safety
     ///
     /// The block must be live, no other thread may use it, and its word must lie at this place.
-    // PERF: costs the blocks without a mark nothing.
     #[cfg(feature = "tokio")]
     pub(crate) unsafe fn mark(self, block: *mut u8, number: u32) -> bool {
         match self {

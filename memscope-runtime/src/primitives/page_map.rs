@@ -77,6 +77,11 @@ impl Slot {
         has_room
     }
 
+    #[cfg(feature = "tokio")]
+    pub(crate) fn is_marked(&self) -> bool {
+        self.bytes.load(Ordering::Relaxed) & MARKED != 0
+    }
+
     /// The size of a block, marked or not.
     #[cfg(feature = "tokio")]
     pub(crate) fn unmarked_bytes(&self) -> usize {

@@ -200,6 +200,12 @@ impl Record {
         is_first
     }
 
+    /// Whether a stack trace of the task was requested.
+    #[cfg(all(feature = "symbols", feature = "tokio"))]
+    pub(crate) fn is_traced(&self) -> bool {
+        self.traced.load(Ordering::Relaxed) != 0
+    }
+
     /// Moves an unannotated task to another site, which carries its name. The caller keeps the task
     /// from ending meanwhile.
     #[cfg(feature = "tokio")]

@@ -12,7 +12,7 @@ use crate::{
     model::TaskCells,
     primitives::{
         StaticRef, arena,
-        sync::{AtomicU8, Ordering},
+        sync::{AtomicU8, AtomicUsize, Ordering},
     },
 };
 
@@ -44,6 +44,10 @@ pub(crate) struct CellLayout {
 static LAYOUT: StaticRef<CellLayout> = StaticRef::none();
 static STATE: AtomicU8 = AtomicU8::new(NOT_TRIED);
 
+/// The least alignment of blocks that may be cells, as far as that is known.
+// PERF: one number instead of the state and the layout.
+static ALIGN: AtomicUsize = AtomicUsize::new(0);
+
 const NOT_TRIED: u8 = 0;
 const LEARNED: u8 = 1;
 const REFUSED: u8 = 2;
@@ -70,17 +74,14 @@ pub(super) fn keep(layout: Option<CellLayout>) {
     if let Some(kept) = kept {
         LAYOUT.set(kept);
     }
+    ALIGN.store(kept.map_or(usize::MAX, |layout| layout.align), Ordering::Relaxed);
     STATE.store(if kept.is_some() { LEARNED } else { REFUSED }, Ordering::Relaxed);
 }
 
 /// Whether a block of this layout may be a cell, as far as that is known.
+#[inline]
 pub(super) fn fits(layout: Layout) -> bool {
-    layout.size() >= WORDS * size_of::<usize>()
-        && match STATE.load(Ordering::Relaxed) {
-            NOT_TRIED => true,
-            LEARNED => LAYOUT.get().is_some_and(|known| known.align <= layout.align()),
-            _ => false,
-        }
+    layout.size() >= WORDS * size_of::<usize>() && ALIGN.load(Ordering::Relaxed) <= layout.align()
 }
 
 /// What a cell says of its task.

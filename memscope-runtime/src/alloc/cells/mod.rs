@@ -1,8 +1,8 @@
 //! The cells of Tokio's tasks: which blocks they are, and what is in them.
 //!
 //! Tokio puts each task into one block, its *cell*, with an alignment that few other blocks have. A
-//! table has all live blocks of that alignment. The allocator enters a block when it is made, and
-//! removes it when it is freed. The block itself has the number of its entry, as a mark in its
+//! table has all live blocks of that alignment, without those that `Tracked::spawn` has spawned a
+//! task into. The allocator enters a block when it is made, and removes it when it is freed. The block itself has the number of its entry, as a mark in its
 //! header or slot, so that no search is needed.
 //!
 //! What is in a cell is *learned* from tasks of memscope's own (`samples`), and believed only if
@@ -106,14 +106,12 @@ pub(crate) unsafe fn enter<A: std::alloc::GlobalAlloc>(
     if size_of::<A>() != 0 || !header::fits(layout) {
         return;
     }
-    let give_back: &'static GiveBack = const { &(free::give_back::<A> as GiveBack) };
-    let first = match GIVE_BACK.get() {
-        Some(first) => first,
-        None => GIVE_BACK.set_if_none(give_back).map_or_else(|first| first, |()| give_back),
+    let entry = if gives_back::<A>() {
+        SPARE_ENTRIES.with(Magazine::pop).or_else(|| ENTRIES.take())
+    } else {
+        None
     };
-    let entry = SPARE_ENTRIES.with(Magazine::pop).or_else(|| ENTRIES.take());
-    let Some(entry) = entry.filter(|_| ptr::fn_addr_eq(*first, *give_back)) else {
-        entry.into_iter().for_each(put);
+    let Some(entry) = entry else {
         REFUSED.fetch_add(1, Ordering::Relaxed);
         return;
     };
@@ -124,6 +122,18 @@ pub(crate) unsafe fn enter<A: std::alloc::GlobalAlloc>(
         put(entry);
         REFUSED.fetch_add(1, Ordering::Relaxed);
     }
+}
+
+/// Whether blocks of `A` can be given back by a thread that holds them. Those of the first allocator
+/// that makes such a block can.
+#[inline]
+fn gives_back<A: std::alloc::GlobalAlloc>() -> bool {
+    let own: &'static GiveBack = const { &(free::give_back::<A> as GiveBack) };
+    let first = match GIVE_BACK.get() {
+        Some(first) => first,
+        None => GIVE_BACK.set_if_none(own).map_or_else(|first| first, |()| own),
+    };
+    ptr::eq(first, own) || ptr::fn_addr_eq(*first, *own)
 }
 
 /// The number of a block in its entry: its address, and above two free bits its alignment.
@@ -204,8 +214,9 @@ impl Drop for Held {
     }
 }
 
-/// Calls `each` with every living cell that is no tracked task's, and the owner of its block: what
-/// spawned the task. Must not be called in the allocator.
+/// Calls `each` with every living cell, and the owner of its block: what spawned the task. Cells
+/// into which `Tracked::spawn` has spawned are not in the table. Must not be called in the
+/// allocator.
 pub(crate) fn for_each(mut each: impl FnMut(&CellHeader, Owner)) {
     if !learned() {
         return;
@@ -215,7 +226,7 @@ pub(crate) fn for_each(mut each: impl FnMut(&CellHeader, Owner)) {
         let place = unsafe { Place::of(held.block, held.align) };
         // SAFETY: as above.
         let (owner, bytes) = unsafe { place.read_marked(held.block) };
-        if owner.cell().is_some() || held.entry.held.was_left() {
+        if held.entry.held.was_left() {
             continue;
         }
         // SAFETY: as above.

@@ -62,9 +62,26 @@ const MOST_TYPES: u64 = 4_096;
 /// Where in the table a type may begin: few pages of it are touched.
 const STARTS: u64 = 1_024;
 
+/// Types that were found of late, each where its vtable leads to.
+static RECENT: [StaticRef<CellType>; 64] = [const { StaticRef::none() }; 64];
+
 /// Returns the type with this vtable; `None` if this is no vtable of a task.
+// PERF: one comparison, as a program has few types of tasks that come and go.
 #[inline]
 pub(super) fn of(layout: &CellLayout, vtable: usize) -> Option<&'static CellType> {
+    let recent = &RECENT[(vtable >> 5) % RECENT.len()];
+    if let Some(kind) = recent.get()
+        && kind.vtable == vtable
+    {
+        return Some(kind);
+    }
+    let kind = find_or_make(layout, vtable)?;
+    recent.set(kind);
+    Some(kind)
+}
+
+#[inline(never)]
+fn find_or_make(layout: &CellLayout, vtable: usize) -> Option<&'static CellType> {
     if !vtable.is_multiple_of(align_of::<usize>()) {
         return None;
     }

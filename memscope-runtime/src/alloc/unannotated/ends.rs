@@ -10,7 +10,7 @@
 
 use super::{Place, away, find, open, type_names, usable};
 use crate::{
-    accounting::{Owner, OwnerKind, Site},
+    accounting::{Owner, OwnerKind, Site, stacks::Sample},
     alloc::cells::{self, CellHeader},
     config,
     model::TaskState,
@@ -28,6 +28,7 @@ const CANCELLED: u64 = 1 << 62;
 
 /// The task that spawned another one: the owner of its cell. 0: no task.
 fn parent(owner: Owner) -> u64 {
+    let owner = owner.sample().map_or(owner, Sample::covered);
     match owner.read() {
         OwnerKind::Account(account) => account.id(),
         _ => 0,

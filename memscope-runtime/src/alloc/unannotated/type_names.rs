@@ -80,7 +80,10 @@ pub(super) fn settle(record: &'static Record, kind: &'static CellType) {
 /// Has a stack taken of a task of this type.
 #[cfg(feature = "symbols")]
 fn ask(record: &Record, kind: &'static CellType) {
-    stack_trace::note_type(record.tally().id(), kind);
+    // PERF: few tasks are traced, and all traces are searched.
+    if record.is_traced() {
+        stack_trace::note_type(record.tally().id(), kind);
+    }
     if STACKS.load(Ordering::Relaxed) == 0 && kind.asks_for_stack() {
         STACKS.store(MORE_STACKS, Ordering::Relaxed);
     }
