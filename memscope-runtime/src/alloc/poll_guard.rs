@@ -1,5 +1,7 @@
 //! Guards that make a task current: while it is polled, and while its future is dropped.
 
+use std::task::Context;
+
 use super::current::{self, Entered};
 use crate::accounting::{Poll, Record};
 
@@ -10,14 +12,41 @@ pub(crate) fn note_tracked() {
     super::unannotated::note_tracked();
 }
 
+/// Notes that a tracked future is polled for the first time in this context, which may be that of a
+/// Tokio task.
+fn note_in_cell(context: &Context<'_>) {
+    #[cfg(feature = "tokio")]
+    super::cells::note_tracked(context.waker());
+    #[cfg(not(feature = "tokio"))]
+    let _ = context;
+}
+
 impl Record {
     /// Makes the task current for one poll.
+    #[cfg(feature = "tower")]
     #[inline]
     pub(crate) fn run(&'static self) -> Running {
+        self.run_after(|| ())
+    }
+
+    /// Makes the task current for one poll of a future that may be all of a Tokio task. `context`: of the poll.
+    #[inline]
+    pub(crate) fn run_in(&'static self, context: &Context<'_>) -> Running {
+        self.run_after(|| note_in_cell(context))
+    }
+
+    /// Makes the task current for one poll. The first poll of a task that was not spawned as such
+    /// calls `first`.
+    #[inline]
+    fn run_after(&'static self, first: impl FnOnce()) -> Running {
         let entered = Entered::new(self.tally());
         let poll = self.begin_poll(|| {
             current::thread_works();
-            entered.previous_owner_id(self.is_spawned())
+            let is_spawned = self.is_spawned();
+            if !is_spawned {
+                first();
+            }
+            entered.previous_owner_id(is_spawned)
         });
         Running { poll, entered }
     }

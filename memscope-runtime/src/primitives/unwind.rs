@@ -4,7 +4,7 @@
 //! memory from the heap. On Linux it takes no lock either, from glibc 2.35 and GCC 12 on; older
 //! ones take the loader's, in which the unwinding of a panic stands as well.
 
-use std::sync::atomic::AtomicUsize;
+use std::{ptr, sync::atomic::AtomicUsize};
 
 /// Writes the return addresses of this call, innermost first, as far as there is room. Returns how
 /// many there are. The code that is left by a call stands just before its return address.
@@ -13,6 +13,28 @@ use std::sync::atomic::AtomicUsize;
 #[inline(never)]
 pub(crate) fn frames(into: &[AtomicUsize]) -> usize {
     imp::frames(into)
+}
+
+/// Returns the function that the call before this return address calls. Returns 0 if the call goes
+/// through a pointer, as that of a trait object's method does, or if that is not known.
+///
+/// # Safety
+///
+/// The address must be one that [`frames`] has returned, of a call that is still on the stack.
+pub(crate) unsafe fn direct_callee(return_address: usize) -> usize {
+    /// `call` with a distance, of 32 bits, from its end.
+    const CALL: u8 = 0xe8;
+    const LENGTH: usize = 5;
+    const PAGE: usize = 4_096;
+    // At the start of a page, the bytes before the address may be no code.
+    if cfg!(not(target_arch = "x86_64")) || return_address % PAGE < LENGTH {
+        return 0;
+    }
+    let code = ptr::with_exposed_provenance::<[u8; LENGTH]>(return_address - LENGTH);
+    // SAFETY: the caller's contract. A call is at least two bytes long, so that this page is mapped.
+    let [first, distance @ ..] = unsafe { code.read() };
+    let distance = i32::from_le_bytes(distance) as isize;
+    if first == CALL { return_address.wrapping_add_signed(distance) } else { 0 }
 }
 
 /// Whether [`frames`] takes no lock: glibc has `_dl_find_object` (from 2.35 on). Must not be called
@@ -115,6 +137,23 @@ mod tests {
         let most = addresses.iter().map(|it| addresses.iter().filter(|other| *other == it).count());
         assert!(addresses[..count].windows(9).any(|it| it.iter().all(|same| *same == it[0])));
         assert!(most.max().is_some_and(|most| most >= 10));
+    }
+
+    #[inline(never)]
+    fn innermost() -> usize {
+        let into = [const { AtomicUsize::new(0) }; 3];
+        frames(&into);
+        let [_, _, caller] = into.map(AtomicUsize::into_inner);
+        // SAFETY: this call's caller is on the stack.
+        unsafe { direct_callee(caller) }
+    }
+
+    #[cfg(target_arch = "x86_64")]
+    #[test]
+    fn a_call_of_a_function_says_which_and_one_through_a_pointer_does_not() {
+        assert_eq!(innermost(), (innermost as fn() -> usize) as usize);
+        let pointer = std::hint::black_box(innermost as fn() -> usize);
+        assert_eq!(pointer(), 0);
     }
 
     #[test]

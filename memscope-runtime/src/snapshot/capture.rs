@@ -15,8 +15,9 @@ use crate::alloc::unannotated;
 use crate::{
     accounting::{
         Account, Balance, CrossFree, EndEpochs, EndStamp, Ended, ItemsReading, RecordReading,
-        SharedReading, Site, SumsReading, TallyReading, Untracked, VariableReading, VariableSite,
-        VariableSiteReading, cross_frees, end_stamps, ended_tasks, registry, shared_owner,
+        SharedReading, Site, SumsReading, TallyReading, Unrecorded, Untracked, VariableReading,
+        VariableSite, VariableSiteReading, cross_frees, end_stamps, ended_tasks, registry,
+        shared_owner,
         stacks::{self, StackReading},
         stream_items, variable,
     },
@@ -59,6 +60,21 @@ pub(crate) struct SiteReading {
     pub(crate) unjoined_bytes: u64,
 }
 
+impl SiteReading {
+    fn of_no_task(site: &'static Site) -> Self {
+        Self {
+            site,
+            sums: SumsReading::default(),
+            spawned: 0,
+            split: 0,
+            away: 0,
+            retained_bytes: 0,
+            retained_blocks: 0,
+            unjoined_bytes: 0,
+        }
+    }
+}
+
 /// An ended task without a Tokio cell whose bytes are still live.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Retained {
@@ -94,6 +110,8 @@ pub(crate) struct Reading {
     pub(crate) items: Vec<ItemsReading>,
     pub(crate) sites: Vec<SiteReading>,
     pub(crate) retained: Vec<Retained>,
+    /// Unannotated tasks without a record.
+    pub(crate) unrecorded: Vec<Unrecorded>,
     pub(crate) untracked: Untracked,
     /// The named parts of `untracked`.
     pub(crate) shared: Vec<SharedReading>,
@@ -186,6 +204,11 @@ fn attempt() -> Reading {
             unlisted.add_left(left);
         }
     }
+    // NOTE: read after the sites. A task that gets a record meanwhile is not counted twice.
+    let unrecorded = unrecorded();
+    for site in sites_without_tasks(&sites, &unrecorded) {
+        reserve::push(&mut sites, site);
+    }
     if !seen.is_in_order {
         tasks.sort_unstable_by_key(|task| task.id);
     }
@@ -216,6 +239,7 @@ fn attempt() -> Reading {
         items,
         sites,
         retained,
+        unrecorded,
         untracked,
         shared,
         workers,
@@ -226,6 +250,25 @@ fn attempt() -> Reading {
         unlisted,
         is_still,
     }
+}
+
+fn unrecorded() -> Vec<Unrecorded> {
+    #[cfg(feature = "tokio")]
+    return unannotated::unrecorded();
+    #[cfg(not(feature = "tokio"))]
+    Vec::new()
+}
+
+/// The sites whose tasks are all unrecorded.
+fn sites_without_tasks(sites: &[SiteReading], unrecorded: &[Unrecorded]) -> Vec<SiteReading> {
+    let mut missing: Vec<SiteReading> = Vec::new();
+    for Unrecorded { site, .. } in unrecorded {
+        let is_there = |there: &SiteReading| there.site.index() == site.index();
+        if !sites.iter().any(is_there) && !missing.iter().any(is_there) {
+            reserve::push(&mut missing, SiteReading::of_no_task(site));
+        }
+    }
+    missing
 }
 
 /// What the walk over the accounts has collected so far.

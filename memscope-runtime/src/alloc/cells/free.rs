@@ -28,10 +28,11 @@ pub(crate) unsafe fn free<A: GlobalAlloc>(
         // The program has overwritten the header: the block stays live and charged to its owner.
         return owner_word::refuse_word();
     };
-    // SAFETY: as above.
-    let is_free = unsafe { leave(number, block, owner, bytes) };
+    // NOTE: nothing is read of the block after `leave`: a reader that holds it may give it back.
     // SAFETY: as above; the mark is gone.
     let below = unsafe { place.inner(block, bytes, align) };
+    // SAFETY: as above.
+    let is_free = unsafe { leave(number, block, owner, bytes) };
     discharge(owner, bytes);
     let Some(below) = below else { return owner_word::refuse_word() };
     // Otherwise the reader that holds the block finds it by its place, and gives it back.

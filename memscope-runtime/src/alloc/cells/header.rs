@@ -1,6 +1,6 @@
 //! The header of a cell: the task's id, its type, and its state, as the learned layout finds them.
 
-use std::alloc::Layout;
+use std::{alloc::Layout, ptr, task::Waker};
 
 #[cfg(all(target_os = "linux", any(target_env = "gnu", target_env = "musl")))]
 use super::module::Module;
@@ -33,6 +33,11 @@ pub(crate) struct CellLayout {
     pub(super) functions: usize,
     /// Where the vtable has the offset of the id, in bytes.
     pub(super) id_offset: usize,
+    /// The vtable of the waker that Tokio gives to a task's polls: its data is the cell. 0: it was
+    /// not so.
+    pub(super) waker: usize,
+    /// The room of a future that is a box, with the smallest output.
+    pub(super) smallest_room: usize,
     /// Where the vtable has the offset of what is behind the future, and how many bytes of what is
     /// between that and the id's offset are not the future's; 0: not known.
     pub(super) behind: (usize, usize),
@@ -93,6 +98,8 @@ pub(crate) struct CellHeader {
     pub(crate) is_running: bool,
     /// The task was aborted, or its runtime shut down. It may have completed all the same.
     pub(crate) is_cancelled: bool,
+    /// A `JoinHandle` of the task is held.
+    pub(crate) has_handle: bool,
     pub(crate) kind: &'static CellType,
 }
 
@@ -119,12 +126,43 @@ pub(super) unsafe fn word(block: *const u8, index: usize) -> u64 {
 #[cfg(all(target_os = "linux", any(target_env = "gnu", target_env = "musl")))]
 pub(super) unsafe fn look_for_object(block: *const u8, bytes: usize, kind: &'static CellType) {
     let Some(layout) = LAYOUT.get() else { return };
-    let first = kind.id_offset / size_of::<usize>() + 1;
-    let end = bytes.min(kind.id_offset + kind.room + layout.behind.1) / size_of::<usize>();
-    // SAFETY: the caller's contract; `end` is not behind the block.
-    let mut words = (first..end).map(|index| unsafe { word(block, index) });
+    // SAFETY: the caller's contract.
+    let mut words = unsafe { future_words(block, bytes, kind) };
     let is_table = |word| usize::try_from(word).is_ok_and(|it| layout.module.is_object_table(it));
-    kind.note_object(words.any(is_table));
+    if words.any(is_table) {
+        kind.note_object();
+    }
+}
+
+/// The words of a cell where it has its future or its output.
+///
+/// # Safety
+///
+/// As for [`read`], as long as the iterator is used.
+pub(super) unsafe fn future_words(
+    block: *const u8,
+    bytes: usize,
+    kind: &CellType,
+) -> impl Iterator<Item = u64> {
+    let rest = LAYOUT.get().map_or(0, |layout| layout.behind.1);
+    let first = kind.id_offset / size_of::<usize>() + 1;
+    let end = bytes.min(kind.id_offset + kind.room + rest) / size_of::<usize>();
+    // SAFETY: the caller's contract; `end` is not behind the block.
+    (first..end).map(move |index| unsafe { word(block, index) })
+}
+
+/// Notes that a tracked future is polled in a task of the type that this waker belongs to.
+pub(crate) fn note_tracked(waker: &Waker) {
+    let Some(layout) = LAYOUT.get() else { return };
+    if layout.waker == 0 || ptr::from_ref(waker.vtable()).addr() != layout.waker {
+        return;
+    }
+    // SAFETY: it was learned that Tokio's waker leads to the task's cell, which lives as long as
+    // the waker. The first words of a cell always are its header.
+    let vtable = unsafe { word(waker.data().cast(), layout.vtable) };
+    if let Some(kind) = usize::try_from(vtable).ok().and_then(|vtable| types::of(layout, vtable)) {
+        kind.note_tracked();
+    }
 }
 
 /// Reads the header of a block that may be a cell. Returns `None` if it is none.
@@ -148,13 +186,14 @@ pub(super) unsafe fn read(block: *const u8, bytes: usize) -> Option<CellHeader> 
     let id = unsafe { word(block, kind.id_offset / size_of::<usize>()) };
     // SAFETY: as above.
     let state = unsafe { word(block, layout.state) };
-    let Bits { finished, running, cancelled, .. } = layout.bits;
+    let Bits { finished, running, cancelled, handle } = layout.bits;
     let is = |bit: u64| state & bit != 0;
     Some(CellHeader {
         id,
         is_finished: is(finished),
         is_running: is(running),
         is_cancelled: is(cancelled),
+        has_handle: is(handle),
         kind,
     })
 }

@@ -24,7 +24,7 @@ use std::{alloc::Layout, ptr};
 
 use super::unannotated;
 use crate::{
-    accounting::{Owner, Place},
+    accounting::{Owner, Place, registry},
     primitives::{
         HasLinks, HeldBlock, Links, Magazine, PAGE, Slab, SlabItem, StaticRef, Zeroed,
         sync::{AtomicU64, Ordering},
@@ -32,12 +32,12 @@ use crate::{
 };
 
 pub(crate) use free::free;
-pub(crate) use header::{CellHeader, learned, state};
+pub(crate) use header::{CellHeader, learned, note_tracked, state};
 #[cfg(all(target_os = "linux", any(target_env = "gnu", target_env = "musl")))]
 pub(crate) use samples::learn;
-pub(crate) use types::CellType;
 #[cfg(feature = "symbols")]
 pub(crate) use types::without_symbol;
+pub(crate) use types::{CellType, type_at};
 
 /// The least alignment of Tokio's cells, above that of most blocks.
 const LEAST_ALIGN: usize = if cfg!(target_pointer_width = "64") { 64 } else { 32 };
@@ -160,8 +160,9 @@ fn entry(mark: u32, block: *const u8) -> Option<&'static Entry> {
     (entry.held.block() & !low == block.addr() as u64).then_some(entry)
 }
 
-/// Ends the unannotated task of a block that is freed, if the block is a cell, and removes its
-/// entry. Returns `false` if a reader holds the block: then the reader gives it back.
+/// Removes the entry of a block that is freed, and ends the unannotated task whose cell the block
+/// is, if any. Returns `false` if a reader holds the block: then the reader gives it back, perhaps
+/// before this returns.
 ///
 /// # Safety
 ///
@@ -169,10 +170,13 @@ fn entry(mark: u32, block: *const u8) -> Option<&'static Entry> {
 #[inline]
 unsafe fn leave(mark: u32, block: *mut u8, owner: Owner, bytes: usize) -> bool {
     // SAFETY: the caller's contract.
-    if let Some(cell) = unsafe { header::read(block, bytes) } {
-        unannotated::cell_is_freed(&cell, owner);
+    let end = unsafe { header::read(block, bytes) }.and_then(unannotated::CellEnd::of);
+    // Readers that come now find the task, if at all, by its record.
+    let is_free = withdraw(mark, block);
+    if let Some(end) = end {
+        end.finish(owner);
     }
-    withdraw(mark, block)
+    is_free
 }
 
 /// Removes the entry of a block that is freed. Returns `false` if a reader holds the block: then
@@ -188,10 +192,36 @@ pub(crate) fn withdraw(mark: u32, block: *const u8) -> bool {
 }
 
 /// A block that this thread holds.
+#[derive(Debug)]
 struct Held {
     entry: &'static Entry,
     block: *mut u8,
     align: usize,
+}
+
+/// A living cell that this thread holds.
+#[derive(Debug)]
+pub(crate) struct LivingCell<'h> {
+    held: &'h Held,
+    bytes: usize,
+    pub(crate) header: CellHeader,
+    /// The owner of its block: what spawned the task.
+    pub(crate) owner: Owner,
+}
+
+impl LivingCell<'_> {
+    /// Whether the cell was freed meanwhile. What was read of its owner may then be wrong.
+    pub(crate) fn was_left(&self) -> bool {
+        self.held.entry.held.was_left()
+    }
+
+    /// Looks, where the cell has its future, for the record of a tracked task.
+    pub(crate) fn has_record(&self) -> bool {
+        // SAFETY: this thread holds the block, which is of this size.
+        let mut words =
+            unsafe { header::future_words(self.held.block, self.bytes, self.header.kind) };
+        words.any(|word| usize::try_from(word).is_ok_and(registry::is_record))
+    }
 }
 
 impl Held {
@@ -214,10 +244,9 @@ impl Drop for Held {
     }
 }
 
-/// Calls `each` with every living cell, and the owner of its block: what spawned the task. Cells
-/// into which `Tracked::spawn` has spawned are not in the table. Must not be called in the
-/// allocator.
-pub(crate) fn for_each(mut each: impl FnMut(&CellHeader, Owner)) {
+/// Calls `each` with every living cell. Those into which `Tracked::spawn` has spawned are not in the
+/// table. Must not be called in the allocator.
+pub(crate) fn for_each(mut each: impl FnMut(&LivingCell<'_>)) {
     if !learned() {
         return;
     }
@@ -230,13 +259,13 @@ pub(crate) fn for_each(mut each: impl FnMut(&CellHeader, Owner)) {
             continue;
         }
         // SAFETY: as above.
-        if let Some(cell) = unsafe { header::read(held.block, bytes) } {
+        if let Some(header) = unsafe { header::read(held.block, bytes) } {
             #[cfg(all(target_os = "linux", any(target_env = "gnu", target_env = "musl")))]
-            if cell.kind.site().is_none() && !cell.is_finished {
+            if header.kind.site().is_none() && !header.is_finished {
                 // SAFETY: as above.
-                unsafe { header::look_for_object(held.block, bytes, cell.kind) };
+                unsafe { header::look_for_object(held.block, bytes, header.kind) };
             }
-            each(&cell, owner);
+            each(&LivingCell { held: &held, bytes, header, owner });
         }
     }
 }

@@ -1,11 +1,14 @@
 //! The types of tasks, each with its vtable: a future and its scheduler.
 
+#[cfg(feature = "symbols")]
+use std::ptr;
+
 use super::header::CellLayout;
 use crate::{
-    accounting::Site,
+    accounting::{FutureType, Site},
     primitives::{
         InternTable, StaticRef, arena,
-        sync::{AtomicU8, Ordering},
+        sync::{AtomicU8, AtomicU64, Ordering, add},
     },
 };
 
@@ -14,6 +17,7 @@ use crate::{
 #[cfg_attr(not(feature = "symbols"), allow(dead_code, reason = "no name is looked up"))]
 pub(crate) struct CellType {
     vtable: usize,
+    pub(crate) index: u32,
     /// The address of the function that polls such a task.
     poll: usize,
     /// Where a cell has the task's id, in bytes.
@@ -21,13 +25,24 @@ pub(crate) struct CellType {
     /// How many bytes a cell has for the future or its output; 0: not known.
     pub(super) room: usize,
     naming: AtomicU8,
-    /// Whether a living cell had a trait object where it has its future: [`OBJECT`],
-    /// [`NO_OBJECT`], or 0 if none was looked at.
-    object: AtomicU8,
+    /// Whether a living cell had a trait object where it has its future.
+    has_object: AtomicU8,
+    /// The name that stacks of its tasks have, and how many of them.
+    proposed: StaticRef<Site>,
+    agreed: AtomicU8,
     /// How often a stack was asked for.
     asked: AtomicU8,
     /// The site that carries its name.
     site: StaticRef<Site>,
+    /// What is known of its future.
+    future: StaticRef<FutureType>,
+    /// Tasks that have ended without ever having a record, and of these the cancelled ones.
+    ended: AtomicU64,
+    cancelled: AtomicU64,
+    /// Whether a tracked future was polled in one of its tasks: then that future is the task.
+    has_tracked: AtomicU8,
+    /// How many living cells were searched for a tracked future.
+    searched: AtomicU8,
 }
 
 /// How far the look-up of a type's name has come.
@@ -46,11 +61,12 @@ pub(crate) enum Naming {
     Unknown,
 }
 
-/// The room of a future that is a box, with the smallest output: the result that Tokio keeps of it.
-const SMALLEST_ROOM: usize = 24;
+/// How many living cells of a type are searched for a tracked future.
+const MOST_SEARCHED: u8 = 16;
 
-const OBJECT: u8 = 1;
-const NO_OBJECT: u8 = 2;
+/// How many stacks must have the same name. A type such as `Either` runs one of two futures.
+#[cfg(feature = "symbols")]
+const ENOUGH: u8 = 4;
 
 /// How often a stack is asked for before the name stays unknown.
 #[cfg(feature = "symbols")]
@@ -89,23 +105,38 @@ fn find_or_make(layout: &CellLayout, vtable: usize) -> Option<&'static CellType>
     let is_same = |kind: &CellType| kind.vtable == vtable;
     // Validates where the type is not known yet.
     let has_room = || TYPES.made() < MOST_TYPES && layout.id_offset_of(vtable).is_some();
-    let make = |_| {
+    let make = |index| {
         let (poll, id_offset) = layout.id_offset_of(vtable)?;
         let room = layout.room_of(vtable, id_offset);
-        let (naming, asked) = (AtomicU8::new(Naming::Symbol as u8), AtomicU8::new(0));
-        let object = AtomicU8::new(0);
-        arena::keep(CellType {
+        // A box that holds the future has as much room.
+        let size = if room > layout.smallest_room { room } else { 0 };
+        let kept = arena::keep(CellType {
             vtable,
+            index,
             poll,
             id_offset,
             room,
-            naming,
-            object,
-            asked,
+            naming: AtomicU8::new(Naming::Symbol as u8),
+            has_object: AtomicU8::new(0),
+            proposed: StaticRef::none(),
+            agreed: AtomicU8::new(0),
+            asked: AtomicU8::new(0),
             site: StaticRef::none(),
-        })
+            future: StaticRef::none(),
+            ended: AtomicU64::new(0),
+            cancelled: AtomicU64::new(0),
+            has_tracked: AtomicU8::new(0),
+            searched: AtomicU8::new(0),
+        })?;
+        kept.future.set(arena::keep(FutureType::in_cell(None, size))?);
+        Some(kept)
     };
     TYPES.get_or_insert(start << 32, is_same, has_room, make)
+}
+
+/// The type with this index.
+pub(crate) fn type_at(index: u32) -> Option<&'static CellType> {
+    TYPES.get(index)
 }
 
 /// The types whose poll function is to be looked up.
@@ -137,6 +168,56 @@ impl CellType {
         self.site.get()
     }
 
+    /// What is known of its future.
+    #[inline]
+    pub(crate) fn future(&self) -> &'static FutureType {
+        self.future.get().unwrap_or_else(FutureType::not_known)
+    }
+
+    /// Notes the type of its future.
+    #[cfg(feature = "symbols")]
+    pub(crate) fn note_future(&self, name: &str) {
+        let size = if is_box(name) { 0 } else { self.future().size };
+        let name = arena::keep_str(name);
+        if let Some(future) = arena::keep(FutureType::in_cell(name, size)) {
+            self.future.set(future);
+        }
+    }
+
+    /// Counts a task that has ended without ever having a record.
+    pub(crate) fn count_end(&self, is_cancelled: bool) {
+        add(&self.ended, 1);
+        if is_cancelled {
+            add(&self.cancelled, 1);
+        }
+    }
+
+    /// How many tasks have ended without ever having a record, and how many of these were cancelled.
+    pub(crate) fn ends(&self) -> (u64, u64) {
+        let cancelled = self.cancelled.load(Ordering::Relaxed);
+        (self.ended.load(Ordering::Relaxed).max(cancelled), cancelled)
+    }
+
+    /// Notes that a tracked future is in its tasks.
+    pub(crate) fn note_tracked(&self) {
+        if !self.has_tracked() {
+            self.has_tracked.store(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Whether its tasks are those of tracked futures, which have records of their own.
+    pub(crate) fn has_tracked(&self) -> bool {
+        self.has_tracked.load(Ordering::Relaxed) != 0
+    }
+
+    /// Whether another living cell of the type is to be searched for a tracked future: none of its
+    /// tasks may have been polled yet.
+    pub(crate) fn is_to_be_searched(&self) -> bool {
+        let searched = self.searched.load(Ordering::Relaxed);
+        self.searched.store(searched.saturating_add(1), Ordering::Relaxed);
+        searched < MOST_SEARCHED
+    }
+
     /// Names the type.
     pub(crate) fn name(&self, site: &'static Site) {
         self.site.set(site);
@@ -150,23 +231,29 @@ impl CellType {
         self.naming.store(next as u8, Ordering::Relaxed);
     }
 
-    /// Notes whether a living cell has a trait object where it has its future.
-    pub(super) fn note_object(&self, has_object: bool) {
-        if has_object {
-            self.object.store(OBJECT, Ordering::Relaxed);
-        } else if self.object.load(Ordering::Relaxed) != OBJECT {
-            self.object.store(NO_OBJECT, Ordering::Relaxed);
-        }
+    /// Notes that a living cell has a trait object where it has its future.
+    pub(super) fn note_object(&self) {
+        self.has_object.store(1, Ordering::Relaxed);
     }
 
-    /// Whether the name of one of its tasks, found in a stack, is that of all.
-    pub(crate) fn has_one_name(&self) -> bool {
-        let is_no_box = match self.object.load(Ordering::Relaxed) {
-            OBJECT => false,
-            NO_OBJECT => true,
-            _ => self.room > SMALLEST_ROOM,
-        };
-        self.naming() == Naming::Stack && is_no_box
+    /// A stack of one of its tasks has this name. Names the type by it if enough stacks have the
+    /// same, and no cell has a trait object. Called by one thread at a time.
+    #[cfg(feature = "symbols")]
+    pub(crate) fn propose(&self, site: &'static Site) {
+        if self.naming() != Naming::Stack {
+            return;
+        }
+        let proposed = self.proposed.get();
+        let is_other = proposed.is_some_and(|there| !ptr::eq(there, site));
+        if is_other || self.has_object.load(Ordering::Relaxed) != 0 {
+            return self.naming.store(Naming::Varies as u8, Ordering::Relaxed);
+        }
+        self.proposed.set(site);
+        let agreed = self.agreed.load(Ordering::Relaxed).saturating_add(1);
+        self.agreed.store(agreed, Ordering::Relaxed);
+        if agreed >= ENOUGH {
+            self.name(site);
+        }
     }
 
     /// Returns whether the stack of one of its tasks is to be taken. Gives the type up after a
@@ -183,4 +270,10 @@ impl CellType {
         }
         asked < MOST_ASKED
     }
+}
+
+/// Whether a type is a box of a future, as Tokio makes for a large one.
+#[cfg(feature = "symbols")]
+fn is_box(name: &str) -> bool {
+    ["core::pin::Pin<", "alloc::boxed::Box<"].iter().any(|of| name.starts_with(of))
 }

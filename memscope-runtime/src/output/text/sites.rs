@@ -68,7 +68,7 @@ fn site_row(site: &SiteProfile, folder: usize, is_long: bool, has_items: bool) -
     ]);
     row.extend(counters::cells(site.counters(), site.measured));
     if is_long {
-        row.push(if site.is_annotated {
+        row.push(if site.is_annotated || site.future_size_bytes != 0 {
             HumanBytes(site.future_size_bytes).to_string()
         } else {
             NOT_MEASURED.to_owned()
@@ -91,7 +91,12 @@ fn lives(site: &SiteProfile) -> [String; 4] {
     }
     if site.ended_unknown != 0 {
         // These ended, but how is not known.
-        let done = format!("{} ended", count(site.ended_unknown));
+        let mut done = format!("{} ended", count(site.ended_unknown));
+        for (tasks, what) in [(site.unjoined_tasks, "unjoined"), (site.kept_tasks, "kept")] {
+            if tasks != 0 {
+                done += &format!(", {} {what}", count(tasks));
+            }
+        }
         return [number(site.active), done, number(site.cancelled), UNKNOWN.to_owned()];
     }
     [site.active, site.completed, site.cancelled, site.panicked].map(number)

@@ -90,7 +90,7 @@ fn task_row(
     let mut row = vec![
         format!("{branch}#{}", task.id),
         cell(&task.name, NAME_COLUMNS),
-        task.state.to_string(),
+        state(task),
         in_units(task.live_bytes),
         in_units(task.peak_bytes),
     ];
@@ -113,6 +113,15 @@ fn task_row(
         row.push(task.await_point.map_or_else(|| NONE.to_owned(), |point| format!("@{point}")));
     }
     row
+}
+
+/// The state of a task, and of one that has finished what keeps its cell, if that is known.
+fn state(task: &TaskMemoryProfile) -> String {
+    match task.has_handle.filter(|_| task.state.is_ended()) {
+        Some(true) => format!("{}, unjoined", task.state),
+        Some(false) => format!("{}, kept", task.state),
+        None => task.state.to_string(),
+    }
 }
 
 /// One row for ended tasks of one site: sums, and the highest peak.
