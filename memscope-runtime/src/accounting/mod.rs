@@ -4,6 +4,8 @@ pub(crate) mod block_layout;
 pub(crate) mod callsite;
 pub(crate) mod account;
 pub(crate) mod block;
+#[cfg(feature = "tokio")]
+pub(crate) mod block_mark;
 pub(crate) mod counter_cells;
 pub(crate) mod cross_frees;
 pub(crate) mod end_stamps;

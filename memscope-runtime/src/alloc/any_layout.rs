@@ -343,11 +343,11 @@ unsafe fn resize<A: GlobalAlloc>(
 #[inline]
 unsafe fn unmark(place: Place, block: *mut u8, bytes: usize, align: usize) -> (Option<u32>, usize) {
     #[cfg(feature = "tokio")]
-    // SAFETY: the caller's contract.
-    if cells::may_be_cell(align)
-        && let Some((number, bytes)) = unsafe { place.unmark(block, bytes) }
-    {
-        return (Some(number), bytes);
+    if cells::may_be_cell(align) {
+        // SAFETY: the caller's contract.
+        if let Some((number, bytes)) = unsafe { place.unmark(block, bytes) } {
+            return (Some(number), bytes);
+        }
     }
     #[cfg(not(feature = "tokio"))]
     let _ = (place, block, align);

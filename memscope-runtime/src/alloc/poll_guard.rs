@@ -14,6 +14,8 @@ pub(crate) fn note_tracked() {
 
 /// Notes that a tracked future is polled for the first time in this context, which may be that of a
 /// Tokio task.
+#[cold]
+#[inline(never)]
 fn note_in_cell(context: &Context<'_>) {
     #[cfg(feature = "tokio")]
     super::cells::note_tracked(context.waker());
@@ -23,32 +25,24 @@ fn note_in_cell(context: &Context<'_>) {
 
 impl Record {
     /// Makes the task current for one poll.
-    #[cfg(feature = "tower")]
     #[inline]
     pub(crate) fn run(&'static self) -> Running {
-        self.run_after(|| ())
-    }
-
-    /// Makes the task current for one poll of a future that may be all of a Tokio task. `context`: of the poll.
-    #[inline]
-    pub(crate) fn run_in(&'static self, context: &Context<'_>) -> Running {
-        self.run_after(|| note_in_cell(context))
-    }
-
-    /// Makes the task current for one poll. The first poll of a task that was not spawned as such
-    /// calls `first`.
-    #[inline]
-    fn run_after(&'static self, first: impl FnOnce()) -> Running {
         let entered = Entered::new(self.tally());
         let poll = self.begin_poll(|| {
             current::thread_works();
-            let is_spawned = self.is_spawned();
-            if !is_spawned {
-                first();
-            }
-            entered.previous_owner_id(is_spawned)
+            entered.previous_owner_id(self.is_spawned())
         });
         Running { poll, entered }
+    }
+
+    /// [`run`](Self::run) for a future that may be all of a Tokio task. `context`: of the poll.
+    // PERF: not in the first poll's own function, for which each poll would keep the context.
+    #[inline]
+    pub(crate) fn run_in(&'static self, context: &Context<'_>) -> Running {
+        if self.is_unpolled() {
+            note_in_cell(context);
+        }
+        self.run()
     }
 
     /// Makes the task current while its future is dropped. Dropping the guard closes the task.

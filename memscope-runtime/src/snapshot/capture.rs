@@ -8,6 +8,7 @@ use std::collections::HashMap;
 
 use super::{
     open_tasks::OpenTasks,
+    site_reading::{self, SiteReading},
     unlisted::{Remainder, Unlisted},
 };
 #[cfg(feature = "tokio")]
@@ -42,37 +43,6 @@ pub(crate) struct TaskReading {
     pub(crate) items: Option<u32>,
     pub(crate) live_bytes: u64,
     pub(crate) live_blocks: u64,
-}
-
-/// A site's sums over its closed tasks, and what of these is still live.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct SiteReading {
-    pub(crate) site: &'static Site,
-    pub(crate) sums: SumsReading,
-    pub(crate) spawned: u64,
-    /// How many of the records that were given up belong to tasks which went on, and how many of
-    /// these tasks have no record now.
-    pub(crate) split: u64,
-    pub(crate) away: u64,
-    pub(crate) retained_bytes: u64,
-    pub(crate) retained_blocks: u64,
-    /// The part of `retained_bytes` whose tasks still have their Tokio cell.
-    pub(crate) unjoined_bytes: u64,
-}
-
-impl SiteReading {
-    fn of_no_task(site: &'static Site) -> Self {
-        Self {
-            site,
-            sums: SumsReading::default(),
-            spawned: 0,
-            split: 0,
-            away: 0,
-            retained_bytes: 0,
-            retained_blocks: 0,
-            unjoined_bytes: 0,
-        }
-    }
 }
 
 /// An ended task without a Tokio cell whose bytes are still live.
@@ -205,8 +175,8 @@ fn attempt() -> Reading {
         }
     }
     // NOTE: read after the sites. A task that gets a record meanwhile is not counted twice.
-    let unrecorded = unrecorded();
-    for site in sites_without_tasks(&sites, &unrecorded) {
+    let unrecorded = site_reading::unrecorded();
+    for site in site_reading::sites_without_tasks(&sites, &unrecorded) {
         reserve::push(&mut sites, site);
     }
     if !seen.is_in_order {
@@ -250,25 +220,6 @@ fn attempt() -> Reading {
         unlisted,
         is_still,
     }
-}
-
-fn unrecorded() -> Vec<Unrecorded> {
-    #[cfg(feature = "tokio")]
-    return unannotated::unrecorded();
-    #[cfg(not(feature = "tokio"))]
-    Vec::new()
-}
-
-/// The sites whose tasks are all unrecorded.
-fn sites_without_tasks(sites: &[SiteReading], unrecorded: &[Unrecorded]) -> Vec<SiteReading> {
-    let mut missing: Vec<SiteReading> = Vec::new();
-    for Unrecorded { site, .. } in unrecorded {
-        let is_there = |there: &SiteReading| there.site.index() == site.index();
-        if !sites.iter().any(is_there) && !missing.iter().any(is_there) {
-            reserve::push(&mut missing, SiteReading::of_no_task(site));
-        }
-    }
-    missing
 }
 
 /// What the walk over the accounts has collected so far.

@@ -8,7 +8,8 @@ use crate::{
     alloc::discharge::discharge,
 };
 
-/// Frees a marked block, which may be a task's Tokio cell. `said`: the size that the program passes.
+/// Frees a marked block, which may be a task's Tokio cell. `said`: the size that the program
+/// passes.
 ///
 /// # Safety
 ///

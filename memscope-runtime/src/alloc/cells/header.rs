@@ -74,8 +74,8 @@ pub(crate) fn state() -> TaskCells {
 
 /// Keeps what the samples have taught; `None`: they did not agree.
 #[cfg(all(target_os = "linux", any(target_env = "gnu", target_env = "musl")))]
-pub(super) fn keep(layout: Option<CellLayout>) {
-    let kept = layout.and_then(arena::keep);
+pub(super) fn keep(layout: Option<&CellLayout>) {
+    let kept = layout.copied().and_then(arena::keep);
     if let Some(kept) = kept {
         LAYOUT.set(kept);
     }
@@ -91,6 +91,7 @@ pub(super) fn fits(layout: Layout) -> bool {
 
 /// What a cell says of its task.
 #[derive(Clone, Copy, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "facts that Tokio keeps as bits of one word")]
 pub(crate) struct CellHeader {
     /// The number of the id that Tokio gave the task.
     pub(crate) id: u64,
@@ -109,6 +110,7 @@ pub(crate) struct CellHeader {
 ///
 /// The block is live, and has this word.
 #[inline]
+#[expect(clippy::cast_ptr_alignment, reason = "cells have an alignment of 32 and more")]
 pub(super) unsafe fn word(block: *const u8, index: usize) -> u64 {
     // SAFETY: the caller's contract.
     let place = unsafe { block.cast::<usize>().add(index) };

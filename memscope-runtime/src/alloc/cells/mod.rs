@@ -2,8 +2,9 @@
 //!
 //! Tokio puts each task into one block, its *cell*, with an alignment that few other blocks have. A
 //! table has all live blocks of that alignment, without those that `Tracked::spawn` has spawned a
-//! task into. The allocator enters a block when it is made, and removes it when it is freed. The block itself has the number of its entry, as a mark in its
-//! header or slot, so that no search is needed.
+//! task into. The allocator enters a block when it is made, and removes it when it is freed. The
+//! block itself has the number of its entry, as a mark in its header or slot, so that no search is
+//! needed.
 //!
 //! What is in a cell is *learned* from tasks of memscope's own (`samples`), and believed only if
 //! all that Tokio says publicly agrees. A block is read as a cell only if its header fits
@@ -124,8 +125,8 @@ pub(crate) unsafe fn enter<A: std::alloc::GlobalAlloc>(
     }
 }
 
-/// Whether blocks of `A` can be given back by a thread that holds them. Those of the first allocator
-/// that makes such a block can.
+/// Whether blocks of `A` can be given back by a thread that holds them. Those of the first
+/// allocator that makes such a block can.
 #[inline]
 fn gives_back<A: std::alloc::GlobalAlloc>() -> bool {
     let own: &'static GiveBack = const { &(free::give_back::<A> as GiveBack) };
@@ -244,8 +245,8 @@ impl Drop for Held {
     }
 }
 
-/// Calls `each` with every living cell. Those into which `Tracked::spawn` has spawned are not in the
-/// table. Must not be called in the allocator.
+/// Calls `each` with every living cell. Those into which `Tracked::spawn` has spawned are not in
+/// the table. Must not be called in the allocator.
 pub(crate) fn for_each(mut each: impl FnMut(&LivingCell<'_>)) {
     if !learned() {
         return;

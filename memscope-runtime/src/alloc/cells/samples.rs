@@ -54,7 +54,7 @@ pub(super) fn note(start: *mut u8, layout: Layout) {
 /// Learns the layout. Must be called on a thread of memscope's own, outside of the allocator.
 pub(crate) fn learn() {
     let layout = exempt(|| catch_unwind(look).ok().flatten());
-    header::keep(layout);
+    header::keep(layout.as_ref());
 }
 
 /// The future of a sample.

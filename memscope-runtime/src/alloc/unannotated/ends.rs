@@ -54,8 +54,11 @@ impl CellEnd {
     #[inline]
     pub(crate) fn of(cell: CellHeader) -> Option<Self> {
         let place = find(usable(cell.id)?);
-        let _unrecorded = if place.is_none() { Some(EndInProgress::begin()) } else { None };
-        Some(Self { cell, place, _unrecorded })
+        Some(Self {
+            cell,
+            place,
+            _unrecorded: if place.is_none() { Some(EndInProgress::begin()) } else { None },
+        })
     }
 
     /// Ends the task. `owner`: of the cell's block, which is still charged with it.

@@ -18,8 +18,8 @@ pub(crate) fn read() -> Vec<Unrecorded> {
     for kind in (0..).map_while(cells::type_at) {
         let (ended, cancelled) = kind.ends();
         let none = Unrecorded::of(row(kind), kind.future());
-        let ended = ended - cancelled;
-        reserve::push(&mut read, (kind, Unrecorded { ended, cancelled, ..none }));
+        let tasks = Unrecorded { cancelled, ended: ended - cancelled, ..none };
+        reserve::push(&mut read, (kind, tasks));
     }
     cells::for_each(|living| {
         if is_unrecorded(living)

@@ -91,12 +91,13 @@ fn lives(site: &SiteProfile) -> [String; 4] {
     }
     if site.ended_unknown != 0 {
         // These ended, but how is not known.
-        let mut done = format!("{} ended", count(site.ended_unknown));
-        for (tasks, what) in [(site.unjoined_tasks, "unjoined"), (site.kept_tasks, "kept")] {
-            if tasks != 0 {
-                done += &format!(", {} {what}", count(tasks));
-            }
-        }
+        let kept = |tasks: u64, what: &str| match tasks {
+            0 => String::new(),
+            tasks => format!(", {} {what}", count(tasks)),
+        };
+        let (unjoined, kept) =
+            (kept(site.unjoined_tasks, "unjoined"), kept(site.kept_tasks, "kept"));
+        let done = format!("{} ended{unjoined}{kept}", count(site.ended_unknown));
         return [number(site.active), done, number(site.cancelled), UNKNOWN.to_owned()];
     }
     [site.active, site.completed, site.cancelled, site.panicked].map(number)

@@ -12,8 +12,9 @@ use crate::{
     },
     primitives::{order, reserve},
     snapshot::{
-        capture::{Reading, Retained, SiteReading},
+        capture::{Reading, Retained},
         open_tasks::{EndedTasks, OpenTasks},
+        site_reading::SiteReading,
     },
 };
 
