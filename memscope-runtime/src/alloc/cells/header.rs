@@ -21,6 +21,9 @@ pub(super) const WORDS: usize = 8;
 /// How many words of a vtable are searched.
 pub(super) const VTABLE_WORDS: usize = 16;
 
+/// The largest cell. Beside a larger size there is no room for a mark.
+const MOST_BYTES: usize = u32::MAX as usize;
+
 /// The learned layout of cells. Offsets of the header and of vtables are in words.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct CellLayout {
@@ -86,7 +89,8 @@ pub(super) fn keep(layout: Option<&CellLayout>) {
 /// Whether a block of this layout may be a cell, as far as that is known.
 #[inline]
 pub(super) fn fits(layout: Layout) -> bool {
-    layout.size() >= WORDS * size_of::<usize>() && ALIGN.load(Ordering::Relaxed) <= layout.align()
+    (WORDS * size_of::<usize>()..=MOST_BYTES).contains(&layout.size())
+        && ALIGN.load(Ordering::Relaxed) <= layout.align()
 }
 
 /// What a cell says of its task.

@@ -100,10 +100,14 @@ pub(crate) unsafe fn enter<A: std::alloc::GlobalAlloc>(
 ) {
     if owner == Owner::memscope() {
         #[cfg(all(target_os = "linux", any(target_env = "gnu", target_env = "musl")))]
-        samples::note(block, layout);
+        if size_of::<A>() == 0 {
+            samples::note(block, layout);
+        }
         return;
     }
     unannotated::note_block();
+    // Where blocks could not be given back by their readers, no sample was noted either, so that
+    // nothing is learned.
     if size_of::<A>() != 0 || !header::fits(layout) {
         return;
     }
