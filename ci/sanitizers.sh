@@ -7,7 +7,7 @@ target="${CARGO_TARGET_DIR:-target}"
 host=$(rustc -vV | sed -n 's/^host: //p')
 tests=(--test exact --test task_states --test ownership --test cross_thread_frees
   --test concurrent_stress --test spawn_cell --test variables --test trackable
-  --test wrapping_allocator --test block_sizes)
+  --test wrapping_allocator --test block_sizes --test task_ends)
 
 # Some tests ask for more memory than there is, and some leak on purpose.
 echo "address sanitizer"

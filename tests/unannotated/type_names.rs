@@ -125,7 +125,8 @@ fn small_tasks_have_the_name_of_their_future() {
     assert!(!snapshot.sites().iter().any(is_odd), "{snapshot}");
     assert_eq!(snapshot.tool().task_cells, TaskCells::Learned);
     let unnamed: Vec<_> = named(&snapshot, "(unannotated)");
-    assert_eq!(unnamed.len() as u64, snapshot.tool().unnamed_tasks, "{snapshot}");
+    // A worker that has not allocated has no row.
+    assert!(unnamed.len() as u64 <= snapshot.tool().unnamed_tasks, "{snapshot}");
     let bytes: u64 = unnamed.iter().map(|task| task.live_bytes).sum();
     assert_eq!(bytes, snapshot.tool().unnamed_bytes);
 

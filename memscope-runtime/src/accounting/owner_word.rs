@@ -181,6 +181,13 @@ impl Owner {
         registry::first_account_at(self.address())
     }
 
+    /// Whether the block is the Tokio cell of a tracked task, and was not sampled.
+    #[cfg(feature = "tokio")]
+    #[inline]
+    pub(crate) fn is_cell(self) -> bool {
+        self.address() & TAGS == CELL
+    }
+
     /// The account of the task whose cell the block is; `None` if it is no cell.
     #[inline]
     pub(crate) fn cell(self) -> Option<&'static Account> {

@@ -255,7 +255,7 @@ impl Site {
 
     /// Keeps the type of the largest future.
     #[inline(never)]
-    fn note_future(&self, future: &'static FutureType) {
+    pub(super) fn note_future(&self, future: &'static FutureType) {
         loop {
             let known = self.future.get();
             if known.is_some_and(|known| known.size >= future.size)

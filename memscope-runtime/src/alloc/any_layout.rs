@@ -12,7 +12,7 @@ use super::{
     discharge::{self, discharge},
 };
 use crate::{
-    accounting::{FRONT, FRONT_ALIGN, Inner, Place, Request, Tally, block_layout},
+    accounting::{FRONT, FRONT_ALIGN, Inner, Place, Request, Tally, block_layout, owner_word},
     primitives::reserve,
 };
 
@@ -43,15 +43,17 @@ pub(super) fn alloc_slow<A: GlobalAlloc>(inner: &A, layout: Layout, is_zeroed: b
         let is_given = reserve::give_way(layout.size());
         return if is_given { alloc_slow(inner, layout, is_zeroed) } else { ptr::null_mut() };
     };
-    let owner = if matches!(place, Place::NoSlot) {
+    let charged = if matches!(place, Place::NoSlot) {
         charge::charge_without_slot(block, layout)
     } else {
-        countdown::counted(charge::charge(block, layout), 0, layout.size())
+        charge::charge(block, layout)
     };
+    let owner = countdown::counted(charged, 0, layout.size());
     // SAFETY: the request placed this block there.
     unsafe { place.write(block, owner, layout.size()) };
+    // PERF: the future of a tracked task ends it, so that its cell need not be found.
     #[cfg(feature = "tokio")]
-    if cells::may_be_cell(layout.align()) {
+    if cells::may_be_cell(layout.align()) && !charged.is_cell() {
         // SAFETY: the block is new, lies there, and no other thread has seen it.
         unsafe { cells::enter::<A>(block, layout, place, owner) };
     }
@@ -208,15 +210,17 @@ pub(super) unsafe fn free_slow<A: GlobalAlloc>(
     // SAFETY: by the caller's contract the block is live and has this alignment.
     let place = unsafe { Place::of(block, align) };
     // SAFETY: as above.
+    #[cfg(feature = "tokio")]
+    if unsafe { place.is_marked(block) } {
+        // SAFETY: as above.
+        return unsafe { cells::free(inner, block, place, bytes, align) };
+    }
+    // SAFETY: as above.
     let (owner, bytes) = unsafe { place.read(block, bytes) };
     // SAFETY: as above.
     let Some(below) = (unsafe { place.inner(block, bytes, align) }) else {
-        // SAFETY: as above.
-        #[cfg(feature = "tokio")]
-        return unsafe { cells::free(inner, block, place, (owner, bytes), align) };
         // The inner block cannot be found: the block stays live, and stays charged to its owner.
-        #[cfg(not(feature = "tokio"))]
-        return crate::accounting::owner_word::refuse_word();
+        return owner_word::refuse_word();
     };
     place.clear();
     match owner.cell() {
@@ -339,11 +343,11 @@ unsafe fn resize<A: GlobalAlloc>(
 #[inline]
 unsafe fn unmark(place: Place, block: *mut u8, bytes: usize, align: usize) -> (Option<u32>, usize) {
     #[cfg(feature = "tokio")]
-    // SAFETY: the caller's contract.
-    if cells::may_be_cell(align)
-        && let Some((number, bytes)) = unsafe { place.unmark(block, bytes) }
-    {
-        return (Some(number), bytes);
+    if cells::may_be_cell(align) {
+        // SAFETY: the caller's contract.
+        if let Some((number, bytes)) = unsafe { place.unmark(block, bytes) } {
+            return (Some(number), bytes);
+        }
     }
     #[cfg(not(feature = "tokio"))]
     let _ = (place, block, align);

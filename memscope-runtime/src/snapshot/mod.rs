@@ -8,6 +8,7 @@ pub(crate) mod capture;
 pub(crate) mod collector;
 pub(crate) mod monitor;
 pub(crate) mod open_tasks;
+mod site_reading;
 pub(crate) mod rows;
 mod sharing;
 mod stand_ins;

@@ -38,6 +38,9 @@ pub(crate) struct EndedTasks {
     pub(crate) tasks: [u64; TaskState::ALL.len()],
     pub(crate) live_bytes: u64,
     pub(crate) allocated_bytes: u64,
+    /// Unannotated tasks whose `JoinHandle` is held, and those without one.
+    pub(crate) unjoined: u64,
+    pub(crate) kept: u64,
     pub(crate) wait_sum_ns: u64,
     pub(crate) waits: u64,
     /// Over the tasks that completed.
@@ -103,6 +106,8 @@ impl EndedTasks {
         self.tasks[task.record.state as usize] += 1;
         self.live_bytes += task.live_bytes;
         self.allocated_bytes += task.tally.counters.allocated_bytes;
+        self.unjoined += u64::from(task.record.has_handle == Some(true));
+        self.kept += u64::from(task.record.has_handle == Some(false));
         if let Some(wait_ns) = task.record.timing.wait_ns.map(Nanos::get) {
             self.wait_sum_ns += wait_ns;
             self.waits += 1;

@@ -3,8 +3,9 @@
 use std::collections::HashMap;
 
 use super::{
-    capture::{Reading, SiteReading, TaskReading},
+    capture::{Reading, TaskReading},
     open_tasks::OpenTasks,
+    site_reading::SiteReading,
 };
 use crate::{
     accounting::{Site, stacks::StackReading},

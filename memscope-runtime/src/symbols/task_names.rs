@@ -1,19 +1,22 @@
 //! The names of unannotated tasks: the future that Tokio polls. The symbol of the poll function of
 //! its type says it, or the stack of a task.
 
+use std::ops::Range;
+
 use super::{Lookup, call_at};
 use crate::{
     alloc::{
         cells,
         unannotated::{
             self,
-            stack_trace::{self, Named},
+            stack_trace::{self, Call, Named},
         },
     },
     config,
     model::{
         brackets::{first_argument, qualified, split_as, without_arguments},
         symbol::{self, is_wrapper, without_closures},
+        text,
     },
     primitives::reserve,
 };
@@ -32,9 +35,11 @@ pub(super) fn addresses(into: &mut Vec<usize>) {
             reserve::push(into, kind.poll());
         }
     }
-    stack_trace::each_waiting(|address| {
-        if !call_at(address).is_settled {
-            reserve::push(into, address);
+    stack_trace::each_waiting(|call| {
+        for address in [Some(call.address), call.callee].into_iter().flatten() {
+            if !call_at(address).is_settled {
+                reserve::push(into, address);
+            }
         }
     });
 }
@@ -49,6 +54,9 @@ pub(super) fn name_waiting() {
             Lookup::Unknown => kind.has_no_symbol(false),
             Lookup::Known(symbol) => {
                 let symbol = call.detail.typed.unwrap_or(symbol);
+                if let Some(future) = type_of(symbol) {
+                    kind.note_future(&text::type_name(future));
+                }
                 match future_of(symbol) {
                     Some(name) => unannotated::name_type(kind, name),
                     // Where the function's type is kept, it is one without a name.
@@ -57,42 +65,74 @@ pub(super) fn name_waiting() {
             }
         }
     }
-    stack_trace::name_waiting(|addresses| {
+    stack_trace::name_waiting(|calls| {
         let mut names: Vec<&'static str> = Vec::new();
-        for address in addresses {
-            let call = call_at(address);
-            if !call.is_settled {
+        let mut callees: Vec<Option<&'static str>> = Vec::new();
+        for Call { address, callee } in calls {
+            let place = call_at(address);
+            let callee = callee.map(call_at);
+            if !place.is_settled || callee.is_some_and(|callee| !callee.is_settled) {
                 return Named::NotYet;
             }
-            if let Lookup::Known(name) = call.name {
-                let own = call.detail.typed.unwrap_or(name);
-                for name in call.detail.inlined.iter().copied().chain([own]) {
-                    reserve::push(&mut names, name);
+            let Some(own) = function_in(&place) else { continue };
+            let mut callee = callee.as_ref().and_then(function_in);
+            for name in place.detail.inlined.iter().copied().chain([own]) {
+                if reserve::grow(&mut callees) && reserve::push(&mut names, name) {
+                    callees.push(callee);
+                    // What encloses it calls no other.
+                    callee = Some(name);
                 }
             }
         }
-        name_of(&names).map_or(Named::Never, |name| Named::By(name.to_owned()))
+        let Some(found) = name_of(&names) else { return Named::Never };
+        let is_of_type = found.calls.is_none_or(|mut calls| {
+            calls.all(|at| callees.get(at + 1).copied().flatten() == names.get(at).copied())
+        });
+        Named::By { name: found.name.to_owned(), is_of_type }
     });
+}
+
+/// The function at a place in the code, with its type parameters where they are known.
+fn function_in(place: &super::Call) -> Option<&'static str> {
+    match place.name {
+        Lookup::Known(name) => Some(place.detail.typed.unwrap_or(name)),
+        _ => None,
+    }
+}
+
+/// The name of a task, found on its stack.
+#[derive(Debug, PartialEq, Eq)]
+struct Found<'n> {
+    name: &'n str,
+    /// The functions from the one that it names to the one that Tokio's calls. `None`: a type
+    /// parameter of Tokio's function says the name.
+    calls: Option<Range<usize>>,
 }
 
 /// Returns the name of the future that Tokio polls, or of the closure that it runs. `names`: of the
 /// functions on the stack, innermost first.
 ///
 /// The type parameter of Tokio's function says it, where the mangling keeps it. Otherwise it is the
-/// outermost function that Tokio calls, wrappers excluded.
-fn name_of<'n>(names: &[&'n str]) -> Option<&'n str> {
+/// outermost function that Tokio's calls, wrappers excluded.
+fn name_of<'n>(names: &[&'n str]) -> Option<Found<'n>> {
     let tokio = names.iter().position(|name| is_tokio(name))?;
     // Beyond it another task may be polled, inside of which this one is.
     let outermost = names[tokio..].iter().position(|name| name.contains("task::raw::poll"));
     let polled = &names[tokio..outermost.map_or(names.len(), |at| tokio + at + 1)];
     let by_type = polled.iter().filter(|name| is_tokio(name)).find_map(|name| future_of(name));
-    by_type.or_else(|| {
-        // What is inlined into Tokio's function is in no frame; an allocator is not what it calls.
-        let inside = names[..tokio].iter().rposition(|name| symbol::is_allocator_entry(name));
-        let mut called = names[inside.map_or(0, |entry| entry + 1)..tokio].iter().rev();
-        let called = called.find(|name| !is_wrapper(name) || is_worker(name))?;
-        (!is_worker(called)).then(|| future_name(called))
-    })
+    if let Some(name) = by_type {
+        return Some(Found { name, calls: None });
+    }
+    // What is inlined into Tokio's function is in no frame; an allocator is not what it calls.
+    let inside = names[..tokio].iter().rposition(|name| symbol::is_allocator_entry(name));
+    let first = inside.map_or(0, |entry| entry + 1);
+    let is_named = |name: &&str| !is_wrapper(name) || is_worker(name);
+    let called = first + names[first..tokio].iter().rposition(is_named)?;
+    let name = *names.get(called)?;
+    // A wrapper that holds several futures says that tasks of the type differ.
+    let is_choice = names[called..tokio].iter().any(|name| holds_several(name));
+    let calls = if is_choice { called..names.len() } else { called..tokio };
+    (!is_worker(name)).then(|| Found { name: future_name(name), calls: Some(calls) })
 }
 
 /// Returns whether this is a frame of Tokio that polls a future or runs a closure.
@@ -114,10 +154,16 @@ fn of_tokio(name: &str) -> Option<(&'static str, &str)> {
     [TASK, BLOCKING].into_iter().find_map(|module| Some((module, name.strip_prefix(module)?)))
 }
 
-/// Returns the future whose type is a parameter of Tokio's function.
-fn future_of(tokio: &str) -> Option<&str> {
+/// Returns the type of the future that is a parameter of Tokio's function.
+fn type_of(tokio: &str) -> Option<&str> {
     let (_, function) = of_tokio(tokio)?;
-    future_in(first_argument(function)?)
+    // A parameter that is only a letter was not kept.
+    first_argument(function).filter(|name| name.contains("::"))
+}
+
+/// Returns the name of the future whose type is a parameter of Tokio's function.
+fn future_of(tokio: &str) -> Option<&str> {
+    future_in(type_of(tokio)?)
 }
 
 /// Looks through wrappers to the future that they hold.
@@ -125,10 +171,31 @@ fn future_in(mut name: &str) -> Option<&str> {
     // What a trait object holds, a name does not say.
     let is_type = |name: &str| !name.starts_with("dyn ") && !name.starts_with(['(', '[', '&', '*']);
     while is_type(name) && is_wrapper(name) {
+        if holds_several(name) {
+            return None;
+        }
         name = first_argument(name)?;
     }
-    // A parameter that is only a letter was not kept.
     (is_type(name) && name.contains("::")).then(|| future_name(name))
+}
+
+/// Returns whether this is a wrapper that holds several futures, so that its type does not say which of
+/// them runs.
+fn holds_several(name: &str) -> bool {
+    const SEVERAL: [&str; 9] = [
+        "either::Either<",
+        "join::Join",
+        "race::Race",
+        "select::Select<",
+        "select_all::SelectAll<",
+        "select_ok::SelectOk<",
+        "try_join::TryJoin",
+        "try_select::TrySelect<",
+        "join_all::JoinAll<",
+    ];
+    let name = name.trim_start_matches(['<', '&', '*', '(', '[']);
+    let path = name.find('<').map_or(name, |end| &name[..=end]);
+    is_wrapper(name) && SEVERAL.iter().any(|it| path.contains(it))
 }
 
 /// Returns whether this is a function of Tokio's schedulers: then the task is a worker of Tokio's.
@@ -214,7 +281,7 @@ mod tests {
             ),
             (&["malloc", LEGACY, "tokio::task::local::LocalSet::tick", V0], None),
         ] {
-            assert_eq!(name_of(names), expected, "{names:?}");
+            assert_eq!(name_of(names).map(|found| found.name), expected, "{names:?}");
         }
     }
 
@@ -238,6 +305,25 @@ mod tests {
             ("core::pin::Pin<alloc::boxed::Box<dyn app::Service<Future = app::f>>>", None),
             ("core::pin::Pin<dyn core::future::Future<Output = app::f>>", None),
             ("(app::f, app::g)", None),
+            (
+                "futures_util::future::either::Either<app::f::{closure#0}, app::g::{closure#0}>",
+                None,
+            ),
+            ("futures_util::future::join::Join<app::f::{closure#0}, app::g::{closure#0}>", None),
+            ("tracing::instrument::Instrumented<app::serve::{closure#0}>", Some("app::serve")),
+            (
+                "futures_util::future::try_future::MapErr<app::serve::{closure#0}, app::f>",
+                Some("app::serve"),
+            ),
+            ("tokio::time::timeout::Timeout<app::serve::{closure#0}>", Some("app::serve")),
+            (
+                "core::panic::unwind_safe::AssertUnwindSafe<app::serve::{closure#0}>",
+                Some("app::serve"),
+            ),
+            (
+                "hyper_util::server::conn::auto::UpgradeableConnection<I, S>",
+                Some("hyper_util::server::conn::auto::UpgradeableConnection<I, S>"),
+            ),
             ("T", None),
         ] {
             assert_eq!(future_of(&core(parameter)), expected, "{parameter}");

@@ -155,6 +155,7 @@ mod tests {
     #[test]
     fn a_trait_object_is_recognised_by_its_vtable() {
         let object: Box<dyn Fn() -> usize> = Box::new(one);
+        // SAFETY: a box of a trait object is two addresses.
         let [_, table] = unsafe { std::mem::transmute_copy::<_, [usize; 2]>(&object) };
         let module = Module::with(ptr::from_ref(&TABLE).addr()).expect("this program");
         assert_eq!(object(), 1);

@@ -58,9 +58,9 @@ impl MemorySnapshot {
             let live_bytes = sum(group.iter().map(|task| task.live_bytes));
             let is_shown = group.first().is_none_or(|task| is_shown(task, live_bytes));
             if !is_shown {
-                group.iter().for_each(|task| {
+                for task in group {
                     reserve::push(&mut small, *task);
-                });
+                }
             }
             is_shown
         });
@@ -111,7 +111,7 @@ fn task_row(
     let mut row = vec![
         format!("{branch}#{}", task.id),
         cell(&task.name, NAME_COLUMNS),
-        task.state.to_string(),
+        state(task),
         in_units(task.live_bytes),
         in_units(task.peak_bytes),
     ];
@@ -135,6 +135,15 @@ fn task_row(
 /// The polls of tasks without annotations are counted by the runtime's hooks alone.
 fn polls(polls: u64, is_annotated: bool) -> String {
     if is_annotated || polls != 0 { number(polls) } else { NOT_MEASURED.to_owned() }
+}
+
+/// The state of a task, and of one that has finished what keeps its cell, if that is known.
+fn state(task: &TaskMemoryProfile) -> String {
+    match task.has_handle.filter(|_| task.state.is_ended()) {
+        Some(true) => format!("{}, unjoined", task.state),
+        Some(false) => format!("{}, kept", task.state),
+        None => task.state.to_string(),
+    }
 }
 
 /// One row for ended tasks of one site: sums, and the highest peak.

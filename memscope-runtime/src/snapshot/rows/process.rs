@@ -4,10 +4,7 @@ use crate::{
     accounting::SharedReading,
     model::{ProcessMemory, RuntimeMemory, SharedProfile},
     primitives::{order, reserve},
-    snapshot::{
-        capture::{Reading, SiteReading},
-        open_tasks::OpenTasks,
-    },
+    snapshot::{capture::Reading, open_tasks::OpenTasks, site_reading::SiteReading},
 };
 
 /// The whole and its parts.
