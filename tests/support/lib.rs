@@ -298,6 +298,10 @@ pub fn conserved_when<A>(
 /// Waits until memscope has learned what is in Tokio's cells, so that unannotated tasks end exactly
 /// from here on. A program's first task waits for that a tenth of a second at most, and here other
 /// threads may be stopped meanwhile.
+///
+/// # Panics
+///
+/// When no runtime can be built.
 pub fn cells_learned() {
     let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
     // It allocates nothing, so it has no row. It is counted.
