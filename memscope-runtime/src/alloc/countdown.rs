@@ -19,7 +19,7 @@ use crate::{
 };
 
 /// Bytes after which a thread looks again whether stacks are sampled, while they are not.
-const PAUSE: i64 = 1 << 20;
+const PAUSE: i64 = 16 << 20;
 
 /// A thread's distance to its next sample.
 pub(super) struct Countdown {

@@ -150,22 +150,24 @@ mod tests {
 
     use super::*;
 
+    /// How much is left below a frame of so many bytes and more.
     #[inline(never)]
-    fn left_below(bytes: usize, bounds: StackBounds) -> usize {
-        let frame = std::hint::black_box([0_u8; 1 << 10]);
-        let left = if bytes == 0 { bounds.left() } else { left_below(bytes - frame.len(), bounds) };
+    fn left_below<const BYTES: usize>(bounds: StackBounds) -> usize {
+        let frame = std::hint::black_box([0_u8; BYTES]);
+        let left = bounds.left();
         std::hint::black_box(frame);
         left
     }
 
     #[test]
     fn a_thread_has_the_stack_that_it_was_given_less_what_it_uses() {
-        let thread = thread::Builder::new().stack_size(256 << 10).spawn(|| {
+        let thread = thread::Builder::new().stack_size(1 << 20).spawn(|| {
             assert_eq!(StackBounds::of_main_thread(), None);
             let bounds = StackBounds::of_this_thread();
-            let (left, deeper) = (left_below(0, bounds), left_below(64 << 10, bounds));
-            assert!((128 << 10..=256 << 10).contains(&left), "{left}");
-            assert!((64 << 10..96 << 10).contains(&(left - deeper)), "{left}, {deeper}");
+            let (left, deeper) = (left_below::<8>(bounds), left_below::<{ 64 << 10 }>(bounds));
+            // The C library may hand out the larger stack of a thread that has ended.
+            assert!((900 << 10..=64 << 20).contains(&left), "{left}");
+            assert!((64 << 10..260 << 10).contains(&(left - deeper)), "{left}, {deeper}");
         });
         thread.expect("a thread").join().expect("no panic");
     }
