@@ -136,7 +136,8 @@ fn row(
         None => "–".to_owned(),
     };
     let [generic_name, outer_name] = &of_symbols;
-    let (of_type, inner) = (of_type(program, generic, generic_name), inlined_in(program, outer));
+    let (of_type, inner) =
+        (of_type(program, generic, generic_name.as_deref()), inlined_in(program, outer));
     let shown = |frame: &Frame| {
         let at = frame.line.map_or(String::new(), |line| format!(" line {line}"));
         format!("{}{at}", tick(&frame.function))
@@ -153,9 +154,9 @@ fn row(
 }
 
 /// The type parameter of `generic`, as its symbol has it, or else the debug information.
-fn of_type(program: &Path, generic: u64, symbol: &Option<String>) -> Option<String> {
+fn of_type(program: &Path, generic: u64, symbol: Option<&str>) -> Option<String> {
     let own = inlined(program, &[generic], u64::MAX).remove(0)?.pop();
-    let name = symbol.clone().filter(|it| it.contains('<')).or(own)?;
+    let name = symbol.filter(|it| it.contains('<')).map(str::to_owned).or(own)?;
     Some(name.split_once('<')?.1.trim_end_matches('>').to_owned())
 }
 
@@ -163,11 +164,11 @@ fn of_type(program: &Path, generic: u64, symbol: &Option<String>) -> Option<Stri
 fn inlined_in(program: &Path, outer: (u64, u64)) -> Option<String> {
     let addresses: Vec<u64> = (outer.0..outer.0 + outer.1).collect();
     let chains = inlined(program, &addresses, u64::MAX).into_iter().flatten();
-    let inner = chains.flat_map(|mut it| {
+    let mut inner = chains.flat_map(|mut it| {
         it.pop();
         it
     });
-    inner.filter(|it| it.contains("inlined")).next()
+    inner.find(|it| it.contains("inlined"))
 }
 
 /// Leaves out the standard library's `black_box`.

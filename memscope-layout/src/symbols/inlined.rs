@@ -209,7 +209,7 @@ impl<'d> ReadUnit<'_, 'd> {
             }
             if is_function {
                 let there = inside.iter().copied();
-                let there: Vec<usize> = self.containing(&ranges, addresses, there)?;
+                let there: Vec<usize> = self.containing(&ranges, addresses, &there)?;
                 if !there.is_empty() {
                     self.finish(&mut chains, functions);
                     let chain = |index| Chain { index, entries: vec![at] };
@@ -218,7 +218,7 @@ impl<'d> ReadUnit<'_, 'd> {
                 }
             } else {
                 let there = chains.iter().map(|it| it.index);
-                let there: Vec<usize> = self.containing(&ranges, addresses, there)?;
+                let there: Vec<usize> = self.containing(&ranges, addresses, &there)?;
                 for chain in &mut chains {
                     if chain.entries.len() < MOST_INLINED && there.contains(&chain.index) {
                         chain.entries.push(at);
@@ -260,7 +260,7 @@ impl<'d> ReadUnit<'_, 'd> {
         &self,
         ranges: &Ranges<'d>,
         addresses: &[u64],
-        of: impl Iterator<Item = usize> + Clone,
+        of: &(impl Iterator<Item = usize> + Clone),
     ) -> Result<Vec<usize>, Kind> {
         let mut inside = Vec::new();
         let mut add = |start: u64, end: u64| {
@@ -268,18 +268,18 @@ impl<'d> ReadUnit<'_, 'd> {
                 |index: &usize| addresses.get(*index).is_some_and(|it| (start..end).contains(it));
             inside.extend(of.clone().filter(is_inside));
         };
-        if let Some(list) = ranges.list.clone() {
+        if let Some(list) = ranges.list {
             if let Some(offset) = self.dwarf.attr_ranges_offset(self.unit, list)? {
                 let mut list = self.dwarf.ranges(self.unit, offset)?;
                 while let Some(range) = list.next()? {
                     add(range.begin, range.end);
                 }
             }
-        } else if let Some(low) = ranges.low.clone()
+        } else if let Some(low) = ranges.low
             && let Some(start) = self.dwarf.attr_address(self.unit, low)?
-            && let Some(high) = ranges.high.clone()
+            && let Some(high) = ranges.high
         {
-            let end = match self.dwarf.attr_address(self.unit, high.clone())? {
+            let end = match self.dwarf.attr_address(self.unit, high)? {
                 Some(end) => Some(end),
                 None => high.udata_value().and_then(|size| start.checked_add(size)),
             };
