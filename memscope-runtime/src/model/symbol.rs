@@ -95,8 +95,8 @@ fn is_of(list: &[&str], name: &str) -> bool {
     list.iter().any(|entry| *entry == name || (entry.ends_with('_') && name.starts_with(entry)))
 }
 
-/// Whether this is between an executor and a program's future, without a name of its own: a function
-/// or a type of the standard library, of memscope, or of a crate of wrappers.
+/// Whether this is between an executor and a program's future, without a name of its own: of the
+/// standard library, of memscope, or of a crate of wrappers.
 pub(crate) fn is_wrapper(name: &str) -> bool {
     // Functions of the C library, and symbols without a path.
     let Some(owner) = owner(name.trim_start_matches(['&', '*', '(', '['])) else { return true };
