@@ -137,7 +137,7 @@ fn row(
     };
     let [generic_name, outer_name] = &of_symbols;
     let (of_type, inner) =
-        (of_type(program, generic, generic_name.as_ref()), inlined_in(program, outer));
+        (of_type(program, generic, generic_name.as_deref()), inlined_in(program, outer));
     let shown = |frame: &Frame| {
         let at = frame.line.map_or(String::new(), |line| format!(" line {line}"));
         format!("{}{at}", tick(&frame.function))
@@ -154,9 +154,9 @@ fn row(
 }
 
 /// The type parameter of `generic`, as its symbol has it, or else the debug information.
-fn of_type(program: &Path, generic: u64, symbol: Option<&String>) -> Option<String> {
+fn of_type(program: &Path, generic: u64, symbol: Option<&str>) -> Option<String> {
     let own = inlined(program, &[generic], u64::MAX).remove(0)?.pop();
-    let name = symbol.cloned().filter(|it| it.contains('<')).or(own)?;
+    let name = symbol.filter(|it| it.contains('<')).map(str::to_owned).or(own)?;
     Some(name.split_once('<')?.1.trim_end_matches('>').to_owned())
 }
 

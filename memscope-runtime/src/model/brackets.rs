@@ -72,6 +72,10 @@ pub(crate) fn without_arguments(name: &str) -> String {
 }
 
 /// The first generic argument in a name. The type of `<Type as Trait>::method` is none.
+#[cfg_attr(
+    not(all(feature = "symbols", feature = "tokio")),
+    allow(dead_code, reason = "for the names of tasks")
+)]
 pub(crate) fn first_argument(name: &str) -> Option<&str> {
     let name = name.strip_prefix('<').unwrap_or(name);
     let start = name.find('<')? + 1;

@@ -88,6 +88,10 @@ const RUNTIME: [&str; 27] = [
 
 /// Crates of the list above and others whose futures have no name of their own: they hold those of
 /// a program.
+#[cfg_attr(
+    not(all(feature = "symbols", feature = "tokio")),
+    allow(dead_code, reason = "for the names of tasks")
+)]
 const WRAPPERS: [&str; 7] =
     ["async_std", "bytes", "futures", "futures_", "tokio", "tokio_", "tracing"];
 
@@ -95,8 +99,12 @@ fn is_of(list: &[&str], name: &str) -> bool {
     list.iter().any(|entry| *entry == name || (entry.ends_with('_') && name.starts_with(entry)))
 }
 
-/// Whether this is between an executor and a program's future, without a name of its own: a function
-/// or a type of the standard library, of memscope, or of a crate of wrappers.
+/// Whether this is between an executor and a program's future, without a name of its own: of the
+/// standard library, of memscope, or of a crate of wrappers.
+#[cfg_attr(
+    not(all(feature = "symbols", feature = "tokio")),
+    allow(dead_code, reason = "for the names of tasks")
+)]
 pub(crate) fn is_wrapper(name: &str) -> bool {
     // Functions of the C library, and symbols without a path.
     let Some(owner) = owner(name.trim_start_matches(['&', '*', '(', '['])) else { return true };

@@ -1,12 +1,20 @@
-//! The calls of a saved snapshot, with what the program's files tell of them afterwards.
+//! The files that calls are in, and what these files tell of the calls of a saved snapshot.
 
 use std::{collections::HashSet, sync::Arc};
 
 use super::MemorySnapshot;
-use crate::model::{StackFrame, symbol, text};
+use crate::model::{Library, StackFrame, symbol, text};
 
 /// The most calls of a stack, with those that were inlined.
 const MOST_CALLS: usize = 512;
+
+impl MemorySnapshot {
+    /// The shared libraries that calls in [`stacks`](Self::stacks) are in, as far as they are known.
+    /// The [program](Self::program) itself is not among them.
+    pub fn libraries(&self) -> &[Library] {
+        &self.parts.libraries
+    }
+}
 
 /// Replaces each call in the stacks by what `explain` makes of it: the functions that were inlined
 /// there, innermost first, and the function itself. `None` leaves it as it is. Calls inside of

@@ -391,12 +391,6 @@ impl MemorySnapshot {
         self.parts.stack_names_pending
     }
 
-    /// The shared libraries that calls in [`stacks`](Self::stacks) are in, as far as they are known.
-    /// The [program](Self::program) itself is not among them.
-    pub fn libraries(&self) -> &[Library] {
-        &self.parts.libraries
-    }
-
     /// What the async runtime itself holds.
     pub fn runtime(&self) -> RuntimeMemory {
         self.parts.runtime
