@@ -221,14 +221,18 @@ pub(crate) fn for_each(mut each: impl FnMut(&CellHeader, Owner)) {
         // SAFETY: as above.
         if let Some(cell) = unsafe { header::read(held.block, bytes) } {
             #[cfg(all(target_os = "linux", any(target_env = "gnu", target_env = "musl")))]
-            if cell.kind.site().is_none() && cell.is_idle() {
+            if cell.kind.site().is_none() && !cell.is_finished {
                 // SAFETY: as above.
                 let objects = unsafe { header::objects(held.block, bytes, cell.kind) };
                 // SAFETY: as above.
                 let after = unsafe { header::read(held.block, bytes) };
-                // Otherwise the future may have been replaced by its output meanwhile.
-                if let Some(objects) = objects.filter(|_| after.is_some_and(|it| it.is_idle())) {
-                    cell.kind.note_objects(objects);
+                // The future may have been replaced by its output meanwhile.
+                match (objects, after.filter(|it| !it.is_finished)) {
+                    (Some(objects), Some(after)) if cell.is_idle() && after.is_idle() => {
+                        cell.kind.note_objects(objects);
+                    }
+                    (Some(objects), Some(_)) => cell.kind.note_running(objects != 0),
+                    _ => {}
                 }
             }
             each(&cell, owner);

@@ -21,9 +21,12 @@ pub(crate) struct CellType {
     /// How many bytes a cell has for the future or its output; 0: not known.
     pub(super) room: usize,
     naming: AtomicU8,
-    /// Which words of the future had a trait object in each living cell that was looked at, one bit
+    /// Which words of the future had a trait object in each idle cell that was looked at, one bit
     /// each; the last bit is for all further ones. Without a look all bits are set.
     objects: AtomicU64,
+    /// Whether a running cell had one anywhere: [`OBJECT`], [`NO_OBJECT`], or 0 without a look.
+    /// What runs without a pause, as a closure does, has no idle cell.
+    running: AtomicU8,
     /// How often a stack was asked for.
     asked: AtomicU8,
     /// The site that carries its name.
@@ -53,6 +56,8 @@ pub(crate) enum Naming {
 const SMALLEST_ROOM: usize = 24;
 
 const NOT_LOOKED_AT: u64 = u64::MAX;
+const OBJECT: u8 = 1;
+const NO_OBJECT: u8 = 2;
 
 /// How often a stack is asked for before the name stays unknown.
 #[cfg(feature = "symbols")]
@@ -78,7 +83,7 @@ pub(super) fn of(layout: &CellLayout, vtable: usize) -> Option<&'static CellType
         let (poll, id_offset) = layout.id_offset_of(vtable)?;
         let room = layout.room_of(vtable, id_offset);
         let (naming, asked) = (AtomicU8::new(Naming::Symbol as u8), AtomicU8::new(0));
-        let objects = AtomicU64::new(NOT_LOOKED_AT);
+        let (objects, running) = (AtomicU64::new(NOT_LOOKED_AT), AtomicU8::new(0));
         arena::keep(CellType {
             vtable,
             poll,
@@ -86,6 +91,7 @@ pub(super) fn of(layout: &CellLayout, vtable: usize) -> Option<&'static CellType
             room,
             naming,
             objects,
+            running,
             asked,
             site: StaticRef::none(),
             stand_in: StaticRef::none(),
@@ -169,11 +175,23 @@ impl CellType {
         self.objects.fetch_and(objects & !(1 << 62), Ordering::Relaxed);
     }
 
+    /// Notes whether a running cell has a trait object.
+    pub(super) fn note_running(&self, has_object: bool) {
+        if has_object {
+            self.running.store(OBJECT, Ordering::Relaxed);
+        } else if self.running.load(Ordering::Relaxed) != OBJECT {
+            self.running.store(NO_OBJECT, Ordering::Relaxed);
+        }
+    }
+
     /// Whether the name of one of its tasks, found in a stack, is that of all.
     pub(crate) fn has_one_name(&self) -> bool {
-        let is_no_box = match self.objects.load(Ordering::Relaxed) {
-            NOT_LOOKED_AT => self.room > SMALLEST_ROOM,
-            objects => objects == 0,
+        let looks = (self.objects.load(Ordering::Relaxed), self.running.load(Ordering::Relaxed));
+        let is_no_box = match looks {
+            (NOT_LOOKED_AT, OBJECT) => false,
+            (NOT_LOOKED_AT, NO_OBJECT) => true,
+            (NOT_LOOKED_AT, _) => self.room > SMALLEST_ROOM,
+            (objects, _) => objects == 0,
         };
         self.naming() == Naming::Stack && is_no_box
     }
