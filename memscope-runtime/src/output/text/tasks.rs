@@ -58,9 +58,9 @@ impl MemorySnapshot {
             let live_bytes = sum(group.iter().map(|task| task.live_bytes));
             let is_shown = group.first().is_none_or(|task| is_shown(task, live_bytes));
             if !is_shown {
-                group.iter().for_each(|task| {
+                for task in group {
                     reserve::push(&mut small, *task);
-                });
+                }
             }
             is_shown
         });
