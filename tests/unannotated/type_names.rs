@@ -73,13 +73,12 @@ fn active(snapshot: &MemorySnapshot, name: &str) -> (usize, u64) {
 
 #[test]
 fn small_tasks_have_the_name_of_their_future() {
-    const TYPES: [(&str, u64, u64); 6] = [
+    const TYPES: [(&str, u64, u64); 5] = [
         ("type_names::holds_little", 20, 200),
         ("type_names::is_boxed", 3, 300),
         // The same type of task as the one before.
         ("type_names::is_boxed_too", 2, 350),
         ("type_names::is_mapped", 2, 400),
-        ("type_names::has_a_table_somewhere", 40, 450),
         // The closure that was handed to the blocking pool stands there.
         ("type_names::small_tasks_have_the_name_of_their_future", 1, 500),
     ];
@@ -100,9 +99,6 @@ fn small_tasks_have_the_name_of_their_future() {
     }
     for _ in 0..2 {
         tasks.push(runtime.spawn(is_mapped(stop.subscribe()).map(drop)));
-    }
-    for place in 0..40 {
-        tasks.push(runtime.spawn(has_a_table_somewhere(place, stop.subscribe())));
     }
     tasks.push(runtime.spawn_blocking(move || blocks(&stopped)));
     let is_named = |snapshot: &MemorySnapshot| {
@@ -148,6 +144,22 @@ fn small_tasks_have_the_name_of_their_future() {
             (site.spawned, site.active, site.ended_unknown) == (row + 500, 0, row + 500)
         })
     });
+
+    // Those that came before any stack was taken have the name too.
+    let mut came = 0;
+    let mut all_are_named = false;
+    while !all_are_named && came < 1_000 {
+        let first = if came == 0 { 40 } else { 1 };
+        for place in (0..40).take(first) {
+            tasks.push(runtime.spawn(has_a_table_somewhere(place, stop.subscribe())));
+            came += 1;
+        }
+        thread::sleep(std::time::Duration::from_millis(5));
+        names_found();
+        let named = active(&get_memory_snapshot(), "type_names::has_a_table_somewhere");
+        all_are_named = named == (1, came);
+    }
+    assert!(all_are_named, "{}", get_memory_snapshot());
 
     stop.send(()).expect("received");
     drop(stop_blocking);
