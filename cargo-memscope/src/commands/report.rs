@@ -9,7 +9,7 @@ use memscope_runtime::{
 
 use super::{report_formats, report_sites::Sites};
 use crate::{
-    arguments::{Format, Report},
+    arguments::{Report, ReportFormat},
     error::Error,
 };
 
@@ -21,10 +21,15 @@ pub(crate) fn run(options: &Report) -> Result<(), Error> {
     let text = str::from_utf8(&bytes).map_err(|error| cannot(&error))?;
     let snapshot =
         MemorySnapshot::from_json(text).map_err(|error| Error::new(format!("{file}: {error}")))?;
-    if options.format != Format::Text {
-        return report_formats::print(text, &snapshot, options.format, options.kind);
+    if report_formats::print(&snapshot, options)? {
+        return Ok(());
     }
     let mut out = anstream::stdout().lock();
+    if options.format == ReportFormat::Json {
+        out.write_all(&bytes)?;
+        out.flush()?;
+        return Ok(());
+    }
     if options.full {
         write!(out, "{snapshot:#}")?;
     } else {
