@@ -112,19 +112,18 @@ pub(crate) struct Report {
     /// Print every row.
     #[arg(long)]
     pub(crate) full: bool,
-    /// Print it in this format.
-    #[arg(long, value_enum, default_value_t)]
-    pub(crate) format: Format,
+    /// How to print it.
+    #[arg(long, value_enum, default_value_t = ReportFormat::Text)]
+    pub(crate) format: ReportFormat,
     /// What `pprof` and `folded` are about.
     #[arg(long, value_enum, default_value_t)]
     pub(crate) kind: Kind,
 }
 
-/// The formats of `report`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Format {
-    /// Tables for people.
-    #[default]
+/// The form of a report.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ReportFormat {
+    /// Tables.
     Text,
     /// A file like the saved one, with the lines of call stacks.
     Json,

@@ -121,7 +121,7 @@ fn exact(snapshot: &MemorySnapshot, kind: PprofKind) -> (u128, HashMap<String, u
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(128))]
+    #![proptest_config(ProptestConfig { cases: 128, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn the_sums_of_a_profile_are_exact_and_each_index_is_one(snapshot in any_snapshot()) {

@@ -8,10 +8,7 @@ use memscope_runtime::{
 };
 
 use super::{report_calls, report_formats, report_sites::Sites};
-use crate::{
-    arguments::{Format, Report},
-    error::Error,
-};
+use crate::{arguments::Report, error::Error};
 
 /// Prints a report that a program saved, with the lines of its call stacks. As text, with the state
 /// machines of its futures.
@@ -23,14 +20,18 @@ pub(crate) fn run(options: &Report) -> Result<(), Error> {
     let mut snapshot =
         MemorySnapshot::from_json(text).map_err(|error| Error::new(format!("{file}: {error}")))?;
     let notes = report_calls::explain(&mut snapshot, options)?;
-    if options.format != Format::Text {
-        report_formats::print(&snapshot, options.format, options.kind)?;
+    if report_formats::print(&snapshot, options)? {
         for note in notes {
             anstream::eprintln!("{}", visible_lines(&note));
         }
         return Ok(());
     }
     let mut out = anstream::stdout().lock();
+    if options.format == ReportFormat::Json {
+        out.write_all(&bytes)?;
+        out.flush()?;
+        return Ok(());
+    }
     if options.full {
         write!(out, "{snapshot:#}")?;
     } else {

@@ -6,7 +6,7 @@ use memscope_export::{PprofKind, folded_of, pprof, speedscope};
 use memscope_runtime::{__terminal::json, async_memory::MemorySnapshot};
 
 use crate::{
-    arguments::{Format, Kind},
+    arguments::{Kind, Report, ReportFormat},
     error::Error,
 };
 
@@ -19,20 +19,21 @@ impl From<Kind> for PprofKind {
     }
 }
 
-/// Prints a report byte by byte: these formats are no text for a terminal.
-pub(super) fn print(snapshot: &MemorySnapshot, format: Format, kind: Kind) -> Result<(), Error> {
+/// Prints a report in a format that is no text for a terminal, byte by byte. Returns whether it did.
+pub(super) fn print(snapshot: &MemorySnapshot, options: &Report) -> Result<bool, Error> {
     let mut out = io::stdout().lock();
-    if format == Format::Pprof && out.is_terminal() {
+    if options.format == ReportFormat::Pprof && out.is_terminal() {
         return Err(Error::new("a profile is binary: write it to a file, such as `> heap.pb.gz`"));
     }
-    let bytes = match format {
-        Format::Text => snapshot.to_string().into_bytes(),
-        Format::Json => json(snapshot)?,
-        Format::Pprof => pprof(snapshot, kind.into()),
-        Format::Folded => folded_of(snapshot, kind.into()).into_bytes(),
-        Format::Speedscope => speedscope(snapshot).into_bytes(),
+    let kind = options.kind.into();
+    let bytes = match options.format {
+        ReportFormat::Text => return Ok(false),
+        ReportFormat::Json => json(snapshot)?,
+        ReportFormat::Pprof => pprof(snapshot, kind),
+        ReportFormat::Folded => folded_of(snapshot, kind).into_bytes(),
+        ReportFormat::Speedscope => speedscope(snapshot).into_bytes(),
     };
     out.write_all(&bytes)?;
     out.flush()?;
-    Ok(())
+    Ok(true)
 }

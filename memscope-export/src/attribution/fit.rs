@@ -80,6 +80,8 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
         #[test]
         fn the_sum_is_exact_and_no_figure_grows(
             figures in prop::collection::vec(prop_oneof![0..9_u64, any::<u64>(), Just(u64::MAX)], 0..20),

@@ -65,6 +65,8 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
         #[test]
         fn no_series_falls_while_no_figure_falls_however_the_ranks_change(
             before in prop::collection::vec(0..100_u64, 0..6),
