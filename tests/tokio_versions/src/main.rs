@@ -109,13 +109,17 @@ fn on_workers(tasks: u64) {
         runtime.block_on(spawner).expect("no panic");
     }
     drop(runtime);
-    // For Tokio a worker is a blocking task. Its cell may go a moment after its runtime.
-    let expected = [0, 0, 2 * (tasks / 8 * 8) + 8 + 8, 0, 0];
+    // For Tokio a worker is a blocking task. Its cell may go a moment after its runtime, and one
+    // that has not begun by then is cancelled.
+    let expected = 2 * (tasks / 8 * 8) + 8 + 8;
+    let is_over = |[alive, cancelled, ended, unjoined, kept]: Counts| {
+        (alive, unjoined, kept) == (0, 0, 0) && cancelled <= 8 && cancelled + ended == expected
+    };
     let start = Instant::now();
-    while since(before) != expected && start.elapsed() < Duration::from_secs(10) {
+    while !is_over(since(before)) && start.elapsed() < Duration::from_secs(10) {
         std::thread::yield_now();
     }
-    assert_eq!(since(before), expected);
+    assert!(is_over(since(before)), "{:?} of {expected}", since(before));
 }
 
 fn main() {
