@@ -16,6 +16,7 @@ const SIZE: usize = 3 << 20;
 /// The line of `allocates`.
 const LINE: u32 = line!() + 3;
 
+#[expect(clippy::inline_always, reason = "the test needs an inlined call")]
 #[inline(always)]
 fn allocates() -> Vec<u8> {
     vec![black_box(7); SIZE]

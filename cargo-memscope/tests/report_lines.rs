@@ -3,7 +3,9 @@
 #![cfg(target_os = "linux")]
 
 use std::{
-    env, fs,
+    env,
+    fmt::Write,
+    fs,
     path::{Path, PathBuf},
     process::Command,
 };
@@ -53,7 +55,12 @@ fn build(name: &str, flags: &[&str]) -> Program {
 
 fn build_id(path: &Path) -> Option<String> {
     let symbols = Symbols::open(path).unwrap();
-    symbols.build_id().map(|id| id.iter().map(|it| format!("{it:02x}")).collect())
+    symbols.build_id().map(|id| {
+        id.iter().fold(String::new(), |mut text, byte| {
+            write!(text, "{byte:02x}").expect("it is a String");
+            text
+        })
+    })
 }
 
 impl Program {

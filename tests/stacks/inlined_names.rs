@@ -17,6 +17,7 @@ struct Blocks;
 impl Iterator for Blocks {
     type Item = Vec<u8>;
 
+    #[expect(clippy::inline_always, reason = "the test is about inlined functions")]
     #[inline(always)]
     fn next(&mut self) -> Option<Vec<u8>> {
         Some(vec![black_box(1); 2 << 20])

@@ -107,8 +107,9 @@ fn paint(low: *mut u8) {
     let marker = black_box(0_u8);
     let free = (&raw const marker).addr() - low.addr() - 512;
     for offset in 0..free {
+        let place = low.wrapping_add(offset);
         // SAFETY: the thread's own stack, below all frames.
-        unsafe { low.add(offset).write_volatile(PAINT) };
+        unsafe { place.write_volatile(PAINT) };
     }
 }
 
@@ -119,8 +120,12 @@ fn depth(low: *mut u8, work: fn() -> usize) -> usize {
     let here = (&raw const marker).addr();
     paint(low);
     black_box(work());
-    // SAFETY: the thread's own stack, as far as it was painted or used.
-    let is_clean = |offset: &usize| unsafe { low.add(*offset).read_volatile() } == PAINT;
+    let is_clean = |offset: &usize| {
+        let place = low.wrapping_add(*offset);
+        // SAFETY: the thread's own stack, as far as it was painted or used.
+        let byte = unsafe { place.read_volatile() };
+        byte == PAINT
+    };
     let clean = (0..here - low.addr()).take_while(is_clean).count();
     here - low.addr() - clean
 }
@@ -241,9 +246,10 @@ fn a_coroutine_is_not_sampled_because_its_stack_is_not_known() {
     let _alone = sample_all();
     let memory = Memory::new(64 << 10);
     let lost = stacks_state().1;
-    // SAFETY: zeroes are valid for these structs, which `getcontext` fills.
-    let (mut here, mut there): (libc::ucontext_t, libc::ucontext_t) =
-        unsafe { (std::mem::zeroed(), std::mem::zeroed()) };
+    // SAFETY: zeroes are valid for this struct, which `swapcontext` fills.
+    let mut here: libc::ucontext_t = unsafe { std::mem::zeroed() };
+    // SAFETY: as above, by `getcontext`.
+    let mut there: libc::ucontext_t = unsafe { std::mem::zeroed() };
     // SAFETY: room for the context.
     assert_eq!(unsafe { libc::getcontext(&raw mut there) }, 0);
     there.uc_stack.ss_sp = memory.low().cast();

@@ -226,9 +226,9 @@ fn check(what: &str, pairs: &[Pair], most_bias: f64) -> usize {
     };
     let sampled: Vec<&Pair> = pairs.iter().filter(|pair| pair.samples != 0).collect();
     let near = sampled.iter().copied().filter(is_near).count();
-    let samples = sum(|pair| pair.samples) / sampled.len() as f64;
+    let mean = sum(|pair| pair.samples) / sampled.len() as f64;
     println!(
-        "{what}: bias {bias:+.4}, {near} of {} within their bounds, {samples:.1} samples each",
+        "{what}: bias {bias:+.4}, {near} of {} within their bounds, {mean:.1} samples each",
         sampled.len()
     );
     assert!(bias.abs() < most_bias, "{what}: {bias}");

@@ -33,9 +33,9 @@ fn places(path: &Path, how: &str, change: impl FnOnce()) -> Option<Vec<String>> 
 }
 
 #[track_caller]
-fn all_have_names(places: Option<Vec<String>>) {
+fn all_have_names(places: Option<&[String]>) {
     let expected = PLACES.map(|(place, name)| format!("{place}: {name}"));
-    assert_eq!(places, Some(expected.to_vec()));
+    assert_eq!(places, Some(&expected[..]));
 }
 
 #[track_caller]
@@ -54,7 +54,7 @@ fn copy(folder: &Folder) -> PathBuf {
 
 #[test]
 fn a_program_as_it_was_built_has_the_names() {
-    all_have_names(places(Path::new(PROGRAM), "", || {}));
+    all_have_names(places(Path::new(PROGRAM), "", || {}).as_deref());
 }
 
 #[test]
@@ -66,10 +66,10 @@ fn a_program_that_is_replaced_or_removed_while_it_runs_has_the_names() {
         // A program with other functions at these addresses.
         fs::copy(env!("CARGO_BIN_EXE_large_task"), &path).expect("a copy");
     };
-    all_have_names(places(&path, "", replace));
+    all_have_names(places(&path, "", replace).as_deref());
     fs::remove_file(&path).expect("removed");
     let path = copy(&folder);
-    all_have_names(places(&path, "", || fs::remove_file(&path).expect("removed")));
+    all_have_names(places(&path, "", || fs::remove_file(&path).expect("removed")).as_deref());
 }
 
 #[test]

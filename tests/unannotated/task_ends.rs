@@ -200,7 +200,7 @@ fn every_way_to_spawn_is_counted() {
         let (wide, large) = (Aligned([1; 256]), [1_u8; 9_000]);
         tokio::spawn(async move {
             allocates(usize::from(wide.0[0])).await;
-            drop(wide);
+            std::hint::black_box(wide);
         })
         .await
         .expect("no panic");

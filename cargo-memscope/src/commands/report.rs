@@ -27,11 +27,6 @@ pub(crate) fn run(options: &Report) -> Result<(), Error> {
         return Ok(());
     }
     let mut out = anstream::stdout().lock();
-    if options.format == ReportFormat::Json {
-        out.write_all(&bytes)?;
-        out.flush()?;
-        return Ok(());
-    }
     if options.full {
         write!(out, "{snapshot:#}")?;
     } else {

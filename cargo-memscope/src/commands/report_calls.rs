@@ -3,6 +3,7 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
+    fmt::Write,
     path::{Path, PathBuf},
 };
 
@@ -179,10 +180,10 @@ fn unfit(path: &Path) -> Error {
     let id = symbols.build_id().map_or_else(
         || "it has no build id".to_owned(),
         |id| {
-            format!(
-                "its build id is {}",
-                id.iter().map(|it| format!("{it:02x}")).collect::<String>()
-            )
+            id.iter().fold("its build id is ".to_owned(), |mut text, byte| {
+                let _ = write!(text, "{byte:02x}");
+                text
+            })
         },
     );
     Error::new(format!(

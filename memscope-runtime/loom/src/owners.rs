@@ -45,7 +45,8 @@ impl Owner {
 
     pub(crate) fn read(self) -> OwnerKind {
         match self.0 {
-            1 | 2 => OwnerKind::Account(&ACCOUNTS[self.0 as usize - 1]),
+            1 => OwnerKind::Account(&ACCOUNTS[0]),
+            2 => OwnerKind::Account(&ACCOUNTS[1]),
             _ => OwnerKind::Unknown,
         }
     }

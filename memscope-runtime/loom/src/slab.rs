@@ -36,7 +36,7 @@ impl<T: HasLinks> SlabItem for T {
 
 /// The items of an execution.
 pub(crate) struct Items<T> {
-    items: [T; 3],
+    all: [T; 3],
     made: AtomicU32,
     free: FreeList,
 }
@@ -44,7 +44,7 @@ pub(crate) struct Items<T> {
 impl<T: Default> Items<T> {
     pub(crate) fn new() -> Self {
         Self {
-            items: std::array::from_fn(|_| T::default()),
+            all: std::array::from_fn(|_| T::default()),
             made: AtomicU32::new(0),
             free: FreeList::new(AtomicU64::new(0)),
         }
@@ -58,14 +58,15 @@ pub(crate) trait HasItems: HasLinks + Sized + 'static {
 
 pub(crate) struct Slab<T>(PhantomData<fn() -> T>);
 
+#[expect(clippy::unused_self, reason = "as in the runtime")]
 impl<T: HasItems> Slab<T> {
     pub(crate) const fn new() -> Self {
         Self(PhantomData)
     }
 
     pub(crate) fn take_up_to(&self, _: u32) -> Option<&'static T> {
-        let Items { items, made, free } = T::items();
-        let link = |index: u32| items[index as usize].links().link.load(Ordering::Relaxed);
+        let Items { all, made, free } = T::items();
+        let link = |index: u32| all[index as usize].links().link.load(Ordering::Relaxed);
         if let Some(index) = free.pop(link) {
             return self.get(index);
         }
@@ -81,11 +82,11 @@ impl<T: HasItems> Slab<T> {
     }
 
     pub(crate) fn get(&self, index: u32) -> Option<&'static T> {
-        T::items().items.get(index as usize)
+        T::items().all.get(index as usize)
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = &'static T> {
-        T::items().items.iter()
+        T::items().all.iter()
     }
 
     pub(crate) fn at_address(&self, _: usize) -> Option<&'static T> {
