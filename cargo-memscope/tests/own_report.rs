@@ -14,7 +14,7 @@ static ALLOCATOR: TrackingAllocator = TrackingAllocator::new(std::alloc::System)
 
 const SIZE: usize = 3 << 20;
 /// The line of `allocates`.
-const LINE: u32 = line!() + 3;
+const LINE: u32 = line!() + 4;
 
 #[expect(clippy::inline_always, reason = "the test needs an inlined call")]
 #[inline(always)]

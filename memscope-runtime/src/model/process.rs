@@ -64,7 +64,8 @@ pub struct ToolUsage {
     /// limit, as the program allocates at new places.
     #[serde(default)]
     pub stack_bytes: u64,
-    /// Of `own_bytes`, names of functions, at most 256 KiB.
+    /// Of `own_bytes`, names of functions, at most 256 KiB, and what else is known of calls: their
+    /// libraries, and functions that were inlined there.
     #[serde(default)]
     pub name_bytes: u64,
     /// Rows of ended tasks that could not be written. The sites still count them in their totals.

@@ -91,7 +91,7 @@ impl Parts {
                     + owner_table_bytes,
                 owner_table_bytes,
                 stack_bytes: stacks::held_bytes(),
-                name_bytes: symbols::text_bytes(),
+                name_bytes: symbols::kept_bytes(),
                 events_dropped: dropped,
                 ended_tasks_forgotten: forgotten,
                 tasks_without_record: counts.lost,

@@ -1,6 +1,7 @@
 //! What debug information adds to a symbol: the program's functions that were inlined there, and
 //! the type parameters that the older mangling drops.
 
+use super::kept_bytes;
 use crate::{
     model::symbol::Code,
     primitives::{arena, reserve},
@@ -45,7 +46,10 @@ impl Detail {
             return &NOTHING;
         }
         let inlined = arena::keep_copy(&kept).unwrap_or_default();
-        arena::keep(Self { inlined, typed }).unwrap_or(&NOTHING)
+        kept_bytes::note(inlined);
+        let Some(detail) = arena::keep(Self { inlined, typed }) else { return &NOTHING };
+        kept_bytes::note(detail);
+        detail
     }
 }
 

@@ -3,7 +3,7 @@
 
 use std::fmt::Write;
 
-use super::modules::Module;
+use super::{kept_bytes, modules::Module};
 use crate::primitives::{
     arena, reserve,
     sync::{AtomicU8, Ordering},
@@ -82,6 +82,9 @@ impl Libraries {
         let (path, (first, end)) = (arena::keep_str(&path)?, module.range());
         let is_gone = AtomicU8::new(0);
         let library = arena::keep(Library { path, build_id, first, end, is_gone })?;
+        kept_bytes::note(library);
+        kept_bytes::note(path);
+        kept_bytes::note(build_id.unwrap_or_default());
         self.0.push(library);
         Some(library)
     }

@@ -9,6 +9,8 @@ pub(crate) mod notes;
 #[cfg(feature = "symbols")]
 mod detail;
 #[cfg(feature = "symbols")]
+mod kept_bytes;
+#[cfg(feature = "symbols")]
 mod libraries;
 #[cfg(feature = "symbols")]
 mod modules;
@@ -26,9 +28,11 @@ mod thread;
 #[cfg(feature = "symbols")]
 pub(crate) use detail::Detail;
 #[cfg(feature = "symbols")]
+pub(crate) use kept_bytes::kept_bytes;
+#[cfg(feature = "symbols")]
 pub(crate) use libraries::Library;
 #[cfg(feature = "symbols")]
-pub(crate) use names::{call_at, left_out, text_bytes};
+pub(crate) use names::{call_at, left_out};
 #[cfg(all(feature = "symbols", feature = "report-file"))]
 pub(crate) use sources::look_up_now;
 #[cfg(feature = "symbols")]
@@ -120,7 +124,7 @@ mod without {
         0
     }
 
-    pub(crate) fn text_bytes() -> u64 {
+    pub(crate) fn kept_bytes() -> u64 {
         0
     }
 }

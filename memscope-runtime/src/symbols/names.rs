@@ -5,6 +5,7 @@ use std::mem;
 use super::{
     Call, Lookup,
     detail::{self, Detail},
+    kept_bytes,
     libraries::{Libraries, Library},
     modules::{self, Loaded, Module},
 };
@@ -64,9 +65,6 @@ static LOOKUPS: AtomicU32 = AtomicU32::new(0);
 /// Addresses and names for which there was no room.
 static LEFT_OUT: AtomicU64 = AtomicU64::new(0);
 
-/// Bytes of the names, which are kept for ever.
-static TEXT_BYTES: AtomicU64 = AtomicU64::new(0);
-
 /// 1 if no more addresses are looked up, because there is no room for them.
 static IS_FULL: AtomicU8 = AtomicU8::new(0);
 
@@ -101,11 +99,6 @@ pub(super) fn is_full() -> bool {
 /// Addresses and names that were left out, because there was no room for them.
 pub(crate) fn left_out() -> u64 {
     LEFT_OUT.load(Ordering::Relaxed)
-}
-
-/// Bytes of all names that are kept.
-pub(crate) fn text_bytes() -> u64 {
-    TEXT_BYTES.load(Ordering::Relaxed)
 }
 
 /// Looks up the addresses that were not looked up yet, now and on this thread. Then it reads debug
@@ -289,7 +282,7 @@ impl Names {
         match kept {
             Some(kept) => {
                 self.bytes += kept.len();
-                TEXT_BYTES.fetch_add(kept.len() as u64, Ordering::Relaxed);
+                kept_bytes::note(kept);
                 self.kept.insert(at, kept);
             }
             None => {

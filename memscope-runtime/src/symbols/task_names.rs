@@ -172,14 +172,14 @@ fn future_in(mut name: &str) -> Option<&str> {
     let is_type = |name: &str| !name.starts_with("dyn ") && !name.starts_with(['(', '[', '&', '*']);
     while is_type(name) && is_wrapper(name) {
         if holds_several(name) {
-            return None;
+            break;
         }
         name = first_argument(name)?;
     }
     (is_type(name) && name.contains("::")).then(|| future_name(name))
 }
 
-/// Returns whether this is a wrapper that holds several futures, so that its type does not say which of
+/// Returns whether this is a wrapper that holds several futures: its type does not say which of
 /// them runs.
 fn holds_several(name: &str) -> bool {
     const SEVERAL: [&str; 9] = [
@@ -306,10 +306,9 @@ mod tests {
             ("core::pin::Pin<dyn core::future::Future<Output = app::f>>", None),
             ("(app::f, app::g)", None),
             (
-                "futures_util::future::either::Either<app::f::{closure#0}, app::g::{closure#0}>",
-                None,
+                "futures_util::future::join::Join<app::f::{closure#0}, app::g::{closure#0}>",
+                Some("futures_util::future::join::Join<app::f::{closure#0}, app::g::{closure#0}>"),
             ),
-            ("futures_util::future::join::Join<app::f::{closure#0}, app::g::{closure#0}>", None),
             ("tracing::instrument::Instrumented<app::serve::{closure#0}>", Some("app::serve")),
             (
                 "futures_util::future::try_future::MapErr<app::serve::{closure#0}, app::f>",
