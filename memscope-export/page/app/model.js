@@ -171,7 +171,8 @@ function timelineOf(snapshot, siteAt, program) {
     return { times, process, series };
 }
 
-// Bytes a second between the last two points that are a tenth of a second apart.
+// Bytes a second between the last two points that are a tenth of a second apart. A row that has less
+// than before has lost tasks to the row of their name: its rate is not known.
 function ratesOf(trends) {
     const rates = new Map();
     for (const [key, points] of trends) {
@@ -179,7 +180,8 @@ function ratesOf(trends) {
         const before = points.findLast((point) => last.at_ns - point.at_ns >= 1e8);
         if (!before) continue;
         const seconds = (last.at_ns - before.at_ns) / 1e9;
-        rates.set(key, (last.allocated_bytes - before.allocated_bytes) / seconds);
+        const bytes = last.allocated_bytes - before.allocated_bytes;
+        if (bytes >= 0) rates.set(key, bytes / seconds);
     }
     return rates;
 }
@@ -194,7 +196,8 @@ export function takeRates(model, before) {
     for (const [key, site] of model.siteByKey) {
         const earlier = before.siteByKey.get(key);
         const bytes = site.allocated_bytes - (earlier?.allocated_bytes ?? 0);
-        model.rates.set(key, Math.max(0, bytes / seconds));
+        if (bytes >= 0) model.rates.set(key, bytes / seconds);
+        else model.rates.delete(key);
     }
 }
 
