@@ -386,7 +386,10 @@ fn a_row_says_whether_the_handle_of_a_finished_task_is_held() {
     let shown = format!("{snapshot:#}");
     assert!(shown.contains("ended, unjoined"), "{shown}");
     let json = serde_json::to_string(&snapshot).expect("it can be written");
-    assert!(json.contains("\"unjoined_tasks\":1") && json.contains("\"has_handle\":true"));
+    assert!(
+        json.contains("\"unjoined_tasks\":1") && json.contains("\"has_handle\":true"),
+        "{json}"
+    );
     let output = runtime.block_on(unjoined).expect("no panic");
     let snapshot = conserved(&ALLOCATOR);
     let row = plain(&snapshot).find(|task| task.live_bytes == 8_101).expect("what it left");

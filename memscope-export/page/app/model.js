@@ -171,8 +171,8 @@ function timelineOf(snapshot, siteAt, program) {
     return { times, process, series };
 }
 
-// Bytes a second between the last two points that are a tenth of a second apart. A row that has less
-// than before has lost tasks to the row of their name: its rate is not known.
+// Bytes a second between the last two points that are a tenth of a second apart. A row that has
+// less than before has lost tasks to the row of their name: its rate is not known.
 function ratesOf(trends) {
     const rates = new Map();
     for (const [key, points] of trends) {

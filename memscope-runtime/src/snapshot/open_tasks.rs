@@ -75,31 +75,58 @@ impl OpenTasks {
 impl OpenTasks {
     /// Adds the tasks of another site.
     pub(super) fn merge(&mut self, other: &Self) {
-        self.live_bytes += other.live_bytes;
-        self.live_blocks += other.live_blocks;
-        self.counters = self.counters.plus(other.counters);
-        self.highest_peak_bytes = self.highest_peak_bytes.max(other.highest_peak_bytes);
-        self.peak_sum_bytes += other.peak_sum_bytes;
-        self.items = match (self.items, other.items) {
+        // A new field must be merged, too.
+        let &Self {
+            live_bytes,
+            live_blocks,
+            counters,
+            highest_peak_bytes,
+            peak_sum_bytes,
+            items,
+            cells,
+            cell_overhead_bytes,
+            unknown,
+            unknown_without_bytes,
+            ref ended,
+        } = other;
+        self.live_bytes += live_bytes;
+        self.live_blocks += live_blocks;
+        self.counters = self.counters.plus(counters);
+        self.highest_peak_bytes = self.highest_peak_bytes.max(highest_peak_bytes);
+        self.peak_sum_bytes += peak_sum_bytes;
+        self.items = match (self.items, items) {
             (Some(items), Some(others)) => Some(items.and(others)),
             (items, others) => items.or(others),
         };
-        self.cells += other.cells;
-        self.cell_overhead_bytes += other.cell_overhead_bytes;
-        self.unknown += other.unknown;
-        self.unknown_without_bytes += other.unknown_without_bytes;
-        self.ended.merge(&other.ended);
+        self.cells += cells;
+        self.cell_overhead_bytes += cell_overhead_bytes;
+        self.unknown += unknown;
+        self.unknown_without_bytes += unknown_without_bytes;
+        self.ended.merge(ended);
     }
 }
 
 impl EndedTasks {
     fn merge(&mut self, other: &Self) {
-        self.tasks.iter_mut().zip(other.tasks).for_each(|(sum, tasks)| *sum += tasks);
-        self.live_bytes += other.live_bytes;
-        self.allocated_bytes += other.allocated_bytes;
-        self.wait_sum_ns += other.wait_sum_ns;
-        self.waits += other.waits;
-        self.longest_wait_ns = self.longest_wait_ns.max(other.longest_wait_ns);
+        // A new field must be merged, too.
+        let &Self {
+            tasks,
+            live_bytes,
+            allocated_bytes,
+            unjoined,
+            kept,
+            wait_sum_ns,
+            waits,
+            longest_wait_ns,
+        } = other;
+        self.tasks.iter_mut().zip(tasks).for_each(|(sum, tasks)| *sum += tasks);
+        self.live_bytes += live_bytes;
+        self.allocated_bytes += allocated_bytes;
+        self.unjoined += unjoined;
+        self.kept += kept;
+        self.wait_sum_ns += wait_sum_ns;
+        self.waits += waits;
+        self.longest_wait_ns = self.longest_wait_ns.max(longest_wait_ns);
     }
 
     fn add(&mut self, task: &TaskReading) {
