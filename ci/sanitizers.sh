@@ -19,5 +19,5 @@ if command -v valgrind > /dev/null; then
   echo "valgrind"
   # The whole workspace, so that they are the programs that the tests have built.
   env "CARGO_TARGET_$(tr a-z- A-Z_ <<< "$host")_RUNNER=valgrind --quiet --error-exitcode=9 \
---fair-sched=yes" cargo test --workspace --test exact --test ownership
+--suppressions=$PWD/ci/valgrind.supp --fair-sched=yes" cargo test --workspace --test exact --test ownership
 fi

@@ -17,7 +17,10 @@ impl StackBounds {
     /// Those of a thread that has not asked.
     pub(crate) const NOT_ASKED: Self = Self { low: 0, end: 0 };
     /// Those of a thread whose stack is not known: no address is within.
-    #[cfg_attr(not(all(target_os = "linux", feature = "enabled")), allow(dead_code))]
+    #[cfg_attr(
+        not(all(target_os = "linux", feature = "enabled")),
+        allow(dead_code, reason = "no bounds are asked for")
+    )]
     const UNKNOWN: Self = Self { low: 1, end: 1 };
 
     /// Returns the bounds of this thread. Those of the main one are not known here.

@@ -90,6 +90,7 @@ mod without {
     }
 
     impl Library {
+        #[expect(clippy::unused_self, reason = "as with the feature")]
         pub(crate) fn offset_of(&self, _: usize) -> u64 {
             0
         }
