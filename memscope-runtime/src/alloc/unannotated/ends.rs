@@ -188,10 +188,13 @@ impl Place {
 pub(super) fn leave(place: &Place, id: u64, end: impl FnOnce() -> bool) -> (bool, bool) {
     let counted_site = || {
         let record = place.record.get();
+        // Hooks report no poll of a blocking task, but its end.
+        #[cfg(tokio_unstable)]
+        let is_reported = place.reported.is_reported() || super::runtime_hooks::has_ended(id);
         #[cfg(tokio_unstable)]
         let record = record
-            .filter(|_| place.reported.is_reported() || are_exact())
-            .filter(|record| !record.state().is_ended() || !place.reported.is_reported());
+            .filter(|_| is_reported || are_exact())
+            .filter(|record| !record.state().is_ended() || !is_reported);
         #[cfg(not(tokio_unstable))]
         let record = record.filter(|_| are_exact());
         record.and_then(crate::accounting::Record::counted_site)

@@ -213,8 +213,9 @@ pub(crate) fn task_ends(id: Id, spawned_at: &'static Location<'static>) {
     let was_dropped = polls != 0 && poll.is_none();
     record.task_ended(if was_dropped { TaskState::Cancelled } else { TaskState::Ended }, polls);
     if polls == 0 && place.guard.try_lock() {
-        // A blocking task is not polled, so no earlier hook has reported where it was spawned.
-        if record.site().is_some_and(|there| ptr::eq(there, site())) {
+        // A blocking task is not polled, so no earlier hook has reported where it was spawned. Its
+        // site is the common one, or that of its type.
+        if record.site().is_some_and(|there| there.file.is_empty()) {
             record.rename(site_of(spawned_at));
         }
         place.guard.unlock();
