@@ -2,7 +2,7 @@
 //! memory where ten thousand left it, and their site complete.
 
 use memscope_rs::async_memory::{MemorySnapshot, SiteProfile, spawn_tracked, track};
-use memscope_tests::{alone, block_on, conserved, names_found, record_bytes};
+use memscope_tests::{alone, block_on, conserved, record_bytes, settled_record_bytes};
 
 memscope_tests::install!();
 
@@ -47,20 +47,15 @@ fn a_million_short_tasks_leave_memscopes_memory_where_ten_thousand_left_it() {
     let cells = site(&first, "short").allocated_bytes - 5 * (BATCH * (BATCH + 1) / 2);
     let cell = cells / (5 * BATCH);
     assert_eq!(cell * 5 * BATCH, cells, "one cell a task");
-    // A type gets its name once several stacks of its tasks were looked up, which takes a site.
-    let (mut ran, mut settled) = (5, vec![record_bytes(&first)]);
-    while settled.len() < 3 {
+    let mut ran = 5;
+    let settled = settled_record_bytes(|| {
         run(5);
         ran += 5;
-        names_found();
-        let bytes = record_bytes(&conserved(&ALLOCATOR));
-        settled.retain(|before| *before == bytes);
-        settled.push(bytes);
-        assert!(ran < 100, "it grows and grows: {bytes}");
-    }
+        conserved(&ALLOCATOR)
+    });
     run(500 - ran);
     let last = conserved(&ALLOCATOR);
-    assert_eq!(record_bytes(&last), settled[0]);
+    assert_eq!(record_bytes(&last), settled);
     let grown = resident_bytes().saturating_sub(resident);
     assert!(grown < 8 << 20, "{grown} bytes more are resident");
 

@@ -273,6 +273,27 @@ pub fn record_bytes(snapshot: &MemorySnapshot) -> u64 {
     tool.own_bytes - tool.owner_table_bytes - tool.stack_bytes - tool.name_bytes
 }
 
+/// [`record_bytes`], once three rounds in a row leave them as they are: the names of types that are
+/// found meanwhile take memory.
+///
+/// # Panics
+///
+/// When they still grow after a hundred rounds.
+#[track_caller]
+pub fn settled_record_bytes(mut round: impl FnMut() -> MemorySnapshot) -> u64 {
+    let (mut before, mut equal) = (0, 0);
+    for _ in 0..100 {
+        let bytes = record_bytes(&round());
+        equal = if bytes == before { equal + 1 } else { 1 };
+        if equal == 3 {
+            return bytes;
+        }
+        before = bytes;
+        names_found();
+    }
+    panic!("the records grow and grow: {before} bytes");
+}
+
 /// [`conserved`], repeated until the snapshot is as `settled` asks: for what happens soon, on
 /// another thread.
 ///
