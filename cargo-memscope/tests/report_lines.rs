@@ -1,5 +1,5 @@
-//! Call stacks of saved reports are joined with the program that wrote them, built in many ways: its
-//! functions, files and lines, or the reason why there are none.
+//! Call stacks of saved reports are joined with the program that wrote them, built in many ways:
+//! its functions, files and lines, or the reason why there are none.
 #![cfg(target_os = "linux")]
 
 use std::{

@@ -4,6 +4,9 @@
 
 #![expect(clippy::print_stdout, reason = "that is how it talks to the test")]
 
+#[cfg(target_os = "linux")]
+mod hide_proc;
+
 use std::{
     hint::black_box,
     sync::Mutex,
@@ -97,7 +100,7 @@ fn main() {
     }
     #[cfg(target_os = "linux")]
     if std::env::args().nth(1).as_deref() == Some("hide-proc") {
-        hide_proc();
+        hide_proc::hide_proc();
     }
     println!("ready");
     // The test changes the file meanwhile.
@@ -134,9 +137,6 @@ fn found(snapshot: &MemorySnapshot, size: usize) -> String {
     let stack = snapshot.stacks().iter().find(|stack| stack.live_bytes == size as u64);
     let Some(stack) = stack else { return "no stack".to_owned() };
     let functions: Vec<_> = stack.frames.iter().map(|frame| frame.function.as_ref()).collect();
-    if std::env::var_os("SHOW_FRAMES").is_some() {
-        println!("  {functions:?}");
-    }
     let own = |name: &&&str| name.contains("::kept_by_") || name.contains("::Keeps");
     let cut = if stack.is_cut { ", cut" } else { "" };
     match functions.iter().find(own) {
@@ -144,25 +144,4 @@ fn found(snapshot: &MemorySnapshot, size: usize) -> String {
         None if functions.iter().all(|name| name.is_empty()) => format!("no name{cut}"),
         None => format!("no name of its own{cut}"),
     }
-}
-
-/// Covers `/proc` in a mount namespace of this thread, in which the thread for names starts too.
-/// Without that right, it says so and ends.
-#[cfg(target_os = "linux")]
-fn hide_proc() {
-    // SAFETY: takes a number.
-    let is_own = unsafe { libc::unshare(libc::CLONE_NEWNS) } == 0;
-    let (none, there) = (c"tmpfs".as_ptr(), c"/proc".as_ptr());
-    let flags = libc::MS_REC | libc::MS_PRIVATE;
-    // SAFETY: both texts end with a zero, and no data is passed.
-    let is_private =
-        is_own && unsafe { libc::mount(none, c"/".as_ptr(), none, flags, std::ptr::null()) } == 0;
-    // SAFETY: as above.
-    let is_hidden =
-        is_private && unsafe { libc::mount(none, there, none, 0, std::ptr::null()) } == 0;
-    if !is_hidden {
-        println!("no right");
-        std::process::exit(0);
-    }
-    assert!(!std::fs::exists("/proc/self/exe").expect("the folder is there"));
 }

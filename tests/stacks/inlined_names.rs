@@ -1,5 +1,5 @@
-//! A function of the program that the compiler has put into one of the standard library's: no symbol
-//! names it, and the report has its name from debug information.
+//! A function of the program that the compiler has put into one of the standard library's: no
+//! symbol names it, and the report has its name from debug information.
 #![cfg(all(target_os = "linux", target_env = "gnu"))]
 
 use std::{hint::black_box, thread, time::Duration};

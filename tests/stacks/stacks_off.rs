@@ -1,5 +1,5 @@
-//! Samples that are alive when stacks are turned off. They have a process of their own: a full table
-//! would take no stack more.
+//! Samples that are alive when stacks are turned off. They have a process of their own: a full
+//! table would take no stack more.
 
 use memscope_rs::{
     __private::{stacks, stacks_state},

@@ -340,6 +340,19 @@ pub fn names_found() {
     }
 }
 
+/// [`alone`], with tasks that end exactly and stay without names.
+///
+/// # Panics
+///
+/// When no runtime can be built.
+pub fn alone_without_names() -> MutexGuard<'static, ()> {
+    let alone = alone();
+    let settings = memscope_rs::builder().name_tasks(false).sample_every(Duration::ZERO);
+    settings.init().expect("good settings");
+    cells_learned();
+    alone
+}
+
 #[track_caller]
 fn read_stopped<A>(allocator: &Independent<A>) -> (MemorySnapshot, (i64, i64), u64) {
     // What memscope sets up once (it may wait for another thread that does so) is set up before
@@ -433,7 +446,8 @@ fn check(snapshot: &MemorySnapshot, (live_bytes, live_blocks): (i64, i64), alloc
 struct Sums {
     rows: [u64; 2],
     sites: [u64; 2],
-    /// Whether each of its tasks has a row: an unannotated one that ended and left nothing has none.
+    /// Whether each of its tasks has a row: an unannotated one that ended and left nothing has
+    /// none.
     are_all: bool,
 }
 

@@ -1,28 +1,17 @@
-//! How many unannotated tasks there are, in a process that has no others. Each ends when Tokio frees
-//! its cell.
-
-use std::time::Duration;
+//! How many unannotated tasks there are, in a process that has no others. Each ends when Tokio
+//! frees its cell.
 
 use memscope_rs::async_memory::{AsyncResourceMonitor, MemorySnapshot, SiteProfile, TaskState};
-use memscope_tests::{cells_learned, conserved};
+use memscope_tests::{alone_without_names, conserved};
 use tokio::sync::oneshot;
 
 memscope_tests::install!();
-
-/// Alone in the process. The tasks end exactly, and stay without names.
-fn alone() -> impl Drop {
-    let alone = memscope_tests::alone();
-    let settings = memscope_rs::builder().name_tasks(false).sample_every(Duration::ZERO);
-    settings.init().expect("good settings");
-    cells_learned();
-    alone
-}
 
 #[test]
 fn unannotated_tasks_are_alive_until_they_end_however_many_were_seen() {
     // Beside these there is the one that `cells_learned` has spawned, which allocates nothing.
     const SHORT: u64 = 2_000;
-    let _alone = alone();
+    let _alone = alone_without_names();
     let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
     let mut monitor = AsyncResourceMonitor::new();
     runtime.block_on(monitor.start_monitoring()).expect("it was not running");

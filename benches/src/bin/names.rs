@@ -1,6 +1,6 @@
-//! What it costs to look up the names of 61 functions in the symbol table of a program, and then the
-//! functions that are inlined there, in its debug information: time, heap and resident memory, at
-//! the first time and at later ones.
+//! What it costs to look up the names of 61 functions in the symbol table of a program, and then
+//! the functions that are inlined there, in its debug information: time, heap and resident memory,
+//! at the first time and at later ones.
 //!
 //! ```text
 //! cargo build --example web_service

@@ -19,7 +19,8 @@ impl From<Kind> for PprofKind {
     }
 }
 
-/// Prints a report in a format that is no text for a terminal, byte by byte. Returns whether it did.
+/// Prints a report in a format that is no text for a terminal, byte by byte. Returns whether it
+/// did.
 pub(super) fn print(snapshot: &MemorySnapshot, options: &Report) -> Result<bool, Error> {
     let mut out = io::stdout().lock();
     if options.format == ReportFormat::Pprof && out.is_terminal() {

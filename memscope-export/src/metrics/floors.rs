@@ -14,9 +14,9 @@ type Key = (&'static str, Vec<(&'static str, String)>);
 /// The highest figure of each counter so far, which it does not fall below.
 ///
 /// A scraper takes a counter that falls for one of a process that was restarted, and adds all of it
-/// to what it counts. An exact counter may fall by a little: tasks that end while a snapshot is read
-/// are missing in it, and an unannotated task takes its bytes along when it gets a name. Then the
-/// counter stays where it was until the figure has caught up.
+/// to what it counts. An exact counter may fall by a little: tasks that end while a snapshot is
+/// read are missing in it, and an unannotated task takes its bytes along when it gets a name. Then
+/// the counter stays where it was until the figure has caught up.
 ///
 /// ```
 /// use memscope_export::{CounterFloors, metrics, text_of};

@@ -28,8 +28,8 @@ pub fn open_metrics(snapshot: &MemorySnapshot) -> String {
 ///
 /// Of each family the 200 largest sites are series, and all others are one series with
 /// `site="(other)"`. Sites of one name and type are one series. Each family ranks sites by its own
-/// figure. So a site may come and go, and `(other)` never falls as long as no figure does: it is the
-/// sum of all but the largest.
+/// figure. So a site may come and go, and `(other)` never falls as long as no figure does: it is
+/// the sum of all but the largest.
 ///
 /// A site's counters fall in two cases: an unannotated task gets its name, or tasks end while the
 /// snapshot is read. [`CounterFloors`] keeps that from scrapers.

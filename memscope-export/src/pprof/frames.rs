@@ -1,9 +1,10 @@
 //! Which functions a reader leaves out: those inside of allocators.
 //!
-//! A reader drops a frame that a pattern matches as a whole, and all that it calls. So the innermost
-//! function that is shown is the one that asked for memory. Names are those of symbols, demangled:
-//! `<alloc::raw_vec::RawVec<T>>::grow_one` (v0) or `alloc::raw_vec::RawVec<T,A>::grow_one` (legacy).
-//! Names of sites and roots begin with `site ` or `(`, so no pattern matches them.
+//! A reader drops a frame that a pattern matches as a whole, and all that it calls. So the
+//! innermost function that is shown is the one that asked for memory. Names are those of symbols,
+//! demangled: `<alloc::raw_vec::RawVec<T>>::grow_one` (v0) or
+//! `alloc::raw_vec::RawVec<T,A>::grow_one` (legacy). Names of sites and roots begin with `site ` or
+//! `(`, so no pattern matches them.
 
 /// Functions inside of allocators, as patterns of RE2.
 const DROPPED: [&str; 5] = [

@@ -29,7 +29,8 @@ impl Symbols {
     ///
     /// `addresses` must be sorted; they are addresses that the linker assigned. Units of at most
     /// `most_bytes` in all are read; for addresses in others `found` is not called, unless their
-    /// unit alone is larger. Inlined functions without a path are left out, as line tables name them.
+    /// unit alone is larger. Inlined functions without a path are left out, as line tables name
+    /// them.
     ///
     /// # Errors
     ///

@@ -6,8 +6,8 @@ use std::{any::type_name, future::Future, marker::PhantomData, mem::transmute, p
 #[derive(Debug)]
 pub(crate) struct FutureType {
     pub(crate) name: FutureName,
-    /// Of an unannotated task: the room in its Tokio cell for the future, and later its output. 0 if
-    /// that is not known.
+    /// Of an unannotated task: the room in its Tokio cell for the future, and later its output. 0
+    /// if that is not known.
     pub(crate) size: usize,
     /// Returns the address of the type's vtable as a `dyn Future`. `None` for a type that is no
     /// future.

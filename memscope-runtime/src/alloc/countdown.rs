@@ -83,8 +83,8 @@ impl Countdown {
         self.stack.get()
     }
 
-    /// Looks whether the bytes that were just counted contain a sample point. If so, returns what is
-    /// known of the first one, and draws the next distance.
+    /// Looks whether the bytes that were just counted contain a sample point. If so, returns what
+    /// is known of the first one, and draws the next distance.
     fn hit(&self, bytes: usize) -> Option<Point> {
         // The points of a Poisson process have no memory, so a distance may be drawn at any time.
         let is_drawn = self.mean.get() != 0;

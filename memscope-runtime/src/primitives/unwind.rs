@@ -31,7 +31,8 @@ pub(crate) unsafe fn direct_callee(return_address: usize) -> usize {
         return 0;
     }
     let code = ptr::with_exposed_provenance::<[u8; LENGTH]>(return_address - LENGTH);
-    // SAFETY: the caller's contract. A call is at least two bytes long, so that this page is mapped.
+    // SAFETY: the caller's contract. A call is at least two bytes long, so that this page is
+    // mapped.
     let [first, distance @ ..] = unsafe { code.read() };
     let distance = i32::from_le_bytes(distance) as isize;
     if first == CALL { return_address.wrapping_add_signed(distance) } else { 0 }

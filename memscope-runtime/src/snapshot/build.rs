@@ -74,6 +74,7 @@ impl Parts {
         let reading = &reading;
         let names = SiteNames::of(reading);
         let owner_table_bytes = page_map::bytes();
+        let (task_cells, task_cells_refused) = task_cells();
         let mut snapshot = Self {
             origin: Origin::here(),
             measured,
@@ -103,8 +104,8 @@ impl Parts {
                     .sum(),
                 hand_overs_lost: cross_frees::lost(),
                 tasks_split: split(),
-                task_cells: task_cells().0,
-                task_cells_refused: task_cells().1,
+                task_cells,
+                task_cells_refused,
                 await_points_refused: await_points_refused(),
                 owner_words_refused: current::words_refused(),
                 owner_slots_refused: page_map::slots_refused(),

@@ -9,8 +9,8 @@ use crate::model::{Library, StackFrame, symbol, text};
 const MOST_CALLS: usize = 512;
 
 impl MemorySnapshot {
-    /// The shared libraries that calls in [`stacks`](Self::stacks) are in, as far as they are known.
-    /// The [program](Self::program) itself is not among them.
+    /// The shared libraries that calls in [`stacks`](Self::stacks) are in, as far as they are
+    /// known. The [program](Self::program) itself is not among them.
     pub fn libraries(&self) -> &[Library] {
         &self.parts.libraries
     }

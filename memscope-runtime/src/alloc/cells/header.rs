@@ -223,7 +223,8 @@ impl CellLayout {
         is_offset.then_some((self.module.word(vtable)?, offset))
     }
 
-    /// Returns how many bytes the cells of a vtable have for the future or its output; 0: not known.
+    /// Returns how many bytes the cells of a vtable have for the future or its output; 0: not
+    /// known.
     #[cfg(all(target_os = "linux", any(target_env = "gnu", target_env = "musl")))]
     pub(super) fn room_of(&self, vtable: usize, id_offset: usize) -> usize {
         let (index, rest) = self.behind;

@@ -197,7 +197,8 @@ impl CellType {
         }
     }
 
-    /// How many tasks have ended without ever having a record, and how many of these were cancelled.
+    /// How many tasks have ended without ever having a record, and how many of these were
+    /// cancelled.
     pub(crate) fn ends(&self) -> (u64, u64) {
         let cancelled = self.cancelled.load(Ordering::Relaxed);
         (self.ended.load(Ordering::Relaxed).max(cancelled), cancelled)
