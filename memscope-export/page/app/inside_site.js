@@ -16,7 +16,7 @@ import {
     section,
     sized,
     stackList,
-    variableLine,
+    variableLines,
 } from "./pieces.js";
 import { escaped, visit } from "./state.js";
 import { isEnded, leftBytes } from "./facts.js";
@@ -86,13 +86,7 @@ export function insideSite(model, row) {
                 h("p", {}, link(`Show its ${plural(tasks.length, "row", "rows")}`, show)),
         ),
         waits(tasks),
-        variables.length > 0 &&
-            section(
-                "Variables",
-                "heap",
-                variables.slice(0, FEW).map(variableLine(model)),
-                more(variables),
-            ),
+        variableLines(model, variables),
         frees.length > 0 &&
             section(
                 "Freed by others",

@@ -16,7 +16,7 @@ import {
     sized,
     stackList,
     taskLink,
-    variableLine,
+    variableLines,
 } from "./pieces.js";
 import { isEnded, pollsOf } from "./facts.js";
 import { awaitsUnknown } from "./waits.js";
@@ -78,13 +78,7 @@ export function insideTask(model, row) {
                 children.slice(0, FEW).map((it) => taskLink(it, "child")),
                 more(children),
             ),
-        variables.length > 0 &&
-            section(
-                "Variables",
-                "heap",
-                variables.slice(0, FEW).map(variableLine(model)),
-                more(variables),
-            ),
+        variableLines(model, variables),
         stacks.length > 0 && section("Stacks", "", stackList(stacks.slice(0, 3), model.program)),
         events.length > 0 &&
             section(

@@ -182,7 +182,7 @@ export const more = (all) =>
     all.length > FEW && h("p", { class: "dim" }, `and ${count(all.length - FEW)} more`);
 export const byBytes = (field) => (a, b) => b[field] - a[field];
 
-export const variableLine = (model) => (it) => {
+const variableLine = (model) => (it) => {
     const row = model.variables.find(
         (all) =>
             all.name === it.name &&
@@ -194,6 +194,10 @@ export const variableLine = (model) => (it) => {
     const name = row ? link(it.name, open, { class: "link code" }) : span("code", it.name);
     return line([name, span("dim code", `  ${it.type_name}`)], variableSize(it));
 };
+
+export const variableLines = (model, variables) =>
+    variables.length > 0 &&
+    section("Variables", "heap", variables.slice(0, FEW).map(variableLine(model)), more(variables));
 
 export const variableSize = (it) => {
     if (it.extent === "partial") return `at least ${bytes(it.heap_bytes)}`;
