@@ -119,7 +119,7 @@ mod law {
     ];
 
     /// The functions of other libraries that may be called, and why.
-    const IMPORTED: [(&str, &str); 16] = [
+    const IMPORTED: [(&str, &str); 18] = [
         ("malloc", "the system's allocator, over which this program runs; arenas grow by it"),
         ("calloc", "the same"),
         ("realloc", "the same"),
@@ -133,6 +133,8 @@ mod law {
         ("clock_gettime", "reads a page of the kernel's"),
         ("getpid", "asks the kernel"),
         ("gettid", "asks the kernel"),
+        ("syscall", "asks the kernel which thread this is"),
+        ("sigaltstack", "asks the kernel"),
         ("_Unwind_GetIPInfo", "reads the frame that it is handed"),
         ("sigfillset", "plain memory"),
         ("pthread_sigmask", "asks the kernel"),
@@ -141,7 +143,7 @@ mod law {
     /// What some functions alone may reach: their names, the names of what they reach, and why.
     ///
     /// A name is the end of a path, whole segments of it. An entry that is not needed is a fault.
-    const EXCEPTIONS: [(&[&str], &[&str], &str); 7] = [
+    const EXCEPTIONS: [(&[&str], &[&str], &str); 8] = [
         (
             &["learned::learn"],
             &["stat", "sched_yield", "usleep", "pthread_detach", "pthread_join"],
@@ -189,6 +191,17 @@ mod law {
              the list of modules, under the loader's lock, which is recursive. Its `pthread_once` \
              runs once a process. Where code registers frames while the program runs, libgcc \
              before 13 looks them up under a mutex of its own",
+        ),
+        (
+            &["imp::of_this_thread", "StackBounds::of_this_thread"],
+            &[
+                "pthread_self",
+                "pthread_getattr_np",
+                "pthread_attr_getstack",
+                "pthread_attr_destroy",
+            ],
+            "once a thread that is sampled: a lock of the thread's own, which is held while another \
+             thread changes its priority. Memory comes from `malloc`",
         ),
     ];
 

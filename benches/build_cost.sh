@@ -19,7 +19,7 @@ for name in without dependencies with; do
             dependencies)
                 printf 'crossbeam-utils = "0.8"\nlibc = "0.2"\nserde = { version = "1", features = ["derive"] }\nserde_json = "1"\n'
                 # As `memscope-macros` and `memscope-layout` have them.
-                sed -nE '/^(syn|object|memmap2|rustc-demangle) = /p' "$root/Cargo.toml"
+                sed -nE '/^(syn|object|gimli|memmap2|rustc-demangle) = /p' "$root/Cargo.toml"
                 printf 'quote = "1"\nproc-macro2 = "1"\n'
                 ;;
             with) printf 'memscope-rs = { path = "%s" }\n' "$root" ;;

@@ -2,4 +2,5 @@
 # The documentation as published.
 set -euo pipefail
 RUSTDOCFLAGS="-D warnings" cargo doc -q --no-deps \
-  -p memscope-rs -p memscope-runtime -p memscope-macros -p memscope-layout -p cargo-memscope
+  -p memscope-rs -p memscope-runtime -p memscope-macros -p memscope-layout -p memscope-export \
+  -p cargo-memscope

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # The README is one page of 200 lines. Its first program prints what the README shows, but for the
-# seconds, the runtime's and memscope's own bytes, which depend on the machine, and for stacks, which
-# are sampled at random. `ci/layout.sh` runs the web service.
+# seconds, the runtime's and memscope's own bytes, which depend on the machine, and for stacks,
+# which are sampled at random. `ci/layout.sh` runs the web service.
 set -euo pipefail
 lines=$(wc -l < README.md)
 [ "$lines" -le 200 ] || {

@@ -7,7 +7,7 @@ target="${CARGO_TARGET_DIR:-target}"
 host=$(rustc -vV | sed -n 's/^host: //p')
 tests=(--test exact --test task_states --test ownership --test cross_thread_frees
   --test concurrent_stress --test spawn_cell --test variables --test trackable
-  --test wrapping_allocator --test block_sizes)
+  --test wrapping_allocator --test block_sizes --test task_ends)
 
 # Some tests ask for more memory than there is, and some leak on purpose.
 echo "address sanitizer"
@@ -19,5 +19,5 @@ if command -v valgrind > /dev/null; then
   echo "valgrind"
   # The whole workspace, so that they are the programs that the tests have built.
   env "CARGO_TARGET_$(tr a-z- A-Z_ <<< "$host")_RUNNER=valgrind --quiet --error-exitcode=9 \
---fair-sched=yes" cargo test --workspace --test exact --test ownership
+--suppressions=$PWD/ci/valgrind.supp --fair-sched=yes" cargo test --workspace --test exact --test ownership
 fi

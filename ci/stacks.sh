@@ -1,10 +1,32 @@
 #!/usr/bin/env bash
 # The exact law holds while nearly every block is sampled: by records that cover owners, through
-# reallocations, transfers, names, ends, panics and forks.
+# reallocations, transfers, names, ends, panics and forks. And a small program has stacks however it
+# is built.
 set -euo pipefail
-export MEMSCOPE_STACKS=1
 tests=(
     exact ownership cross_thread_frees block_sizes spawn_cell transfer panics model variables
     runtime_hooks forks
 )
-cargo test -q -p memscope-tests "${tests[@]/#/--test=}"
+MEMSCOPE_STACKS=1 cargo test -q -p memscope-tests "${tests[@]/#/--test=}"
+
+# `places FLAGS OPTIONS PLACE…`: builds the program, and looks that these places have their names.
+target="${CARGO_TARGET_DIR:-target}/places"
+host=$(rustc -vV | sed -n 's/^host: //p')
+places() {
+  local flags="$1" options="$2" found place
+  # With `--target`, the flags are not those of procedural macros.
+  found=$(CARGO_TARGET_DIR="$target" CARGO_INCREMENTAL=0 RUSTFLAGS="$flags" \
+    cargo run -q --target "$host" -p memscope-places $options < /dev/null)
+  for place in "${@:3}"; do
+    grep -q "^$place: .*\(kept_by_\|Keeps\)" <<< "$found" || {
+      echo "built with '$flags' '$options', the program has no stack of '$place':" >&2
+      echo "$found" >&2
+      exit 1
+    }
+  done
+}
+all=(main thread recursion 'exiting thread')
+places "-C target-feature=+crt-static" "" "${all[@]}" 'drop in panic'
+places "-C panic=abort -C force-unwind-tables=no" "" "${all[@]}"
+CARGO_PROFILE_RELEASE_LTO=fat CARGO_PROFILE_RELEASE_CODEGEN_UNITS=1 \
+  places "" --release "${all[@]}" 'drop in panic'

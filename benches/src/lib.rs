@@ -288,6 +288,13 @@ pub fn per_spawn(count: u32, spawn: impl Fn() -> tokio::task::JoinHandle<u32>) -
     })
 }
 
+/// The body of a task that has one block for a moment.
+#[expect(clippy::unused_async, reason = "tasks are futures")]
+pub async fn allocates() -> u32 {
+    black_box(Box::new(black_box(1_u32)));
+    1
+}
+
 /// Blocks of all sizes with gaps between them, as a service's heap has them: in an empty one the C
 /// library's ways depend on what happens to lie behind the last block.
 fn fragmented_heap() -> Vec<Vec<u8>> {

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 use memscope_runtime::__terminal::visible_path;
 
 use crate::byte_size::ByteSize;
@@ -105,12 +105,47 @@ pub(crate) struct Report {
     /// The saved report, as JSON.
     pub(crate) file: PathBuf,
     /// The program that wrote it, if it is not where it was: its debug information tells the state
-    /// machines.
+    /// machines, and the lines of call stacks.
     #[arg(long, value_name = "PATH")]
     pub(crate) program: Option<PathBuf>,
+    /// Debug information that was moved out of the program or out of a library of its, or a folder
+    /// with such files: `NAME.debug`, or `.build-id/ab/cdef….debug`.
+    #[arg(long, value_name = "PATH")]
+    pub(crate) debug_file: Vec<PathBuf>,
     /// Print every row.
     #[arg(long)]
     pub(crate) full: bool,
+    /// How to print it.
+    #[arg(long, value_enum, default_value_t = ReportFormat::Text)]
+    pub(crate) format: ReportFormat,
+    /// What `pprof` and `folded` are about.
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) kind: Kind,
+}
+
+/// The form of a report.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ReportFormat {
+    /// Tables.
+    Text,
+    /// A file like the saved one, with the lines of call stacks.
+    Json,
+    /// For `go tool pprof`, Pyroscope and Parca. It is binary: write it to a file.
+    Pprof,
+    /// Folded stacks, for flame graphs.
+    Folded,
+    /// For <https://www.speedscope.app>, live and allocated bytes.
+    Speedscope,
+}
+
+/// What a profile is about.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Kind {
+    /// What was live.
+    #[default]
+    Live,
+    /// What had been allocated until then.
+    Allocated,
 }
 
 /// Options of `holders`.

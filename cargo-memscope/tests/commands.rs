@@ -8,6 +8,7 @@ use std::{
     sync::LazyLock,
 };
 
+use memscope_export::{PprofKind, folded, pprof, speedscope};
 use memscope_layout::{Layouts, Shape};
 use memscope_runtime::async_memory::get_memory_snapshot;
 use serde_json::{Value, json};
@@ -285,6 +286,31 @@ fn a_saved_report_is_printed_as_the_program_would_have() {
     assert!(wrong.error.starts_with("error: Cargo.toml: the text is not JSON"), "{}", wrong.error);
     let gone = run(&["report", "not/there"]);
     assert!(gone.error.starts_with("error: cannot read not/there: "), "{}", gone.error);
+}
+
+#[test]
+fn a_saved_report_is_converted_byte_by_byte() {
+    let (report, snapshot) = (folder().join("converted.json"), get_memory_snapshot());
+    snapshot.write_to(&report).unwrap();
+    let printed = |arguments: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_cargo-memscope"));
+        let run = command.args(["memscope", "report"]).arg(&report).args(arguments).output();
+        let run = run.unwrap();
+        assert!(run.status.success(), "{run:?}");
+        run.stdout
+    };
+    let live = printed(&["--format", "pprof"]);
+    assert_eq!(live, pprof(&snapshot, PprofKind::Live));
+    let allocated = printed(&["--format", "pprof", "--kind", "allocated"]);
+    assert_eq!(allocated, pprof(&snapshot, PprofKind::Allocated));
+    assert_ne!(live, allocated);
+    assert_eq!(printed(&["--format", "folded"]), folded(&snapshot).into_bytes());
+    assert_eq!(printed(&["--format", "speedscope"]), speedscope(&snapshot).into_bytes());
+    assert_eq!(printed(&["--format", "json"]), fs::read(&report).unwrap());
+    assert_eq!(printed(&["--format", "text"]), snapshot.to_string().into_bytes());
+    let wrong = run(&["report", "--format", "svg", report.to_str().unwrap()]);
+    assert_eq!(wrong.code, 2);
+    assert!(wrong.error.contains("[possible values: text, json, pprof, folded, speedscope]"));
 }
 
 /// A saved report, as the program `erased` would write it. Each site has a name, a number of live

@@ -148,7 +148,7 @@ impl From<object::Error> for Kind {
     }
 }
 
-#[cfg(feature = "dwarf")]
+#[cfg(feature = "inlined")]
 impl From<gimli::Error> for Kind {
     fn from(error: gimli::Error) -> Self {
         Self::Corrupt(error.to_string())

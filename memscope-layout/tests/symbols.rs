@@ -2,6 +2,7 @@
 #![cfg(target_os = "linux")]
 
 mod common;
+mod damage;
 
 use std::{
     cell::RefCell,
@@ -11,9 +12,10 @@ use std::{
 };
 
 use common::compile;
+use damage::{cases, damage};
 use memscope_layout::{Frame, Symbolizer, Symbols};
 use object::{Object, ObjectSymbol};
-use proptest::{prelude::*, test_runner::FileFailurePersistence};
+use proptest::prelude::*;
 
 const SAMPLE: &str = "named";
 const LEGACY: &str = "-Csymbol-mangling-version=legacy";
@@ -133,14 +135,40 @@ fn row(
         Some(name) => format!("`{name}`"),
         None => "–".to_owned(),
     };
-    let [generic, outer] = &of_symbols;
+    let [generic_name, outer_name] = &of_symbols;
+    let (of_type, inner) =
+        (of_type(program, generic, generic_name.as_deref()), inlined_in(program, outer));
     let shown = |frame: &Frame| {
         let at = frame.line.map_or(String::new(), |line| format!(" line {line}"));
         format!("{}{at}", tick(&frame.function))
     };
     let frames: Vec<String> = frames.iter().filter(|it| is_own(it)).map(shown).collect();
     let frames = if frames.is_empty() { "–".to_owned() } else { frames.join(" in ") };
-    format!("| {mangling} | {level} | {strip} | {} | {} | {frames} |", tick(generic), tick(outer))
+    format!(
+        "| {mangling} | {level} | {strip} | {} | {} | {} | {} | {frames} |",
+        tick(generic_name),
+        tick(outer_name),
+        tick(&of_type),
+        tick(&inner)
+    )
+}
+
+/// The type parameter of `generic`, as its symbol has it, or else the debug information.
+fn of_type(program: &Path, generic: u64, symbol: Option<&str>) -> Option<String> {
+    let own = inlined(program, &[generic], u64::MAX).remove(0)?.pop();
+    let name = symbol.filter(|it| it.contains('<')).map(str::to_owned).or(own)?;
+    Some(name.split_once('<')?.1.trim_end_matches('>').to_owned())
+}
+
+/// The innermost function of the program that debug information has anywhere in `outer`.
+fn inlined_in(program: &Path, outer: (u64, u64)) -> Option<String> {
+    let addresses: Vec<u64> = (outer.0..outer.0 + outer.1).collect();
+    let chains = inlined(program, &addresses, u64::MAX).into_iter().flatten();
+    let mut inner = chains.flat_map(|mut it| {
+        it.pop();
+        it
+    });
+    inner.find(|it| it.contains("inlined"))
 }
 
 /// Leaves out the standard library's `black_box`.
@@ -200,24 +228,6 @@ fn what_is_no_program_is_an_error() {
     }
 }
 
-/// A change to the file.
-#[derive(Clone, Debug)]
-enum Damage {
-    /// Replaces bytes of the header, of the section headers, or anywhere.
-    Bytes(Vec<(u8, prop::sample::Index, u8)>),
-    /// Ends the file here.
-    Cut(prop::sample::Index),
-}
-
-fn damage() -> impl Strategy<Value = Damage> {
-    let index = any::<prop::sample::Index>;
-    let value = || prop_oneof![Just(0u8), Just(0xff), any::<u8>()];
-    prop_oneof![
-        8 => prop::collection::vec((0..4u8, index(), value()), 1..40).prop_map(Damage::Bytes),
-        1 => index().prop_map(Damage::Cut),
-    ]
-}
-
 #[test]
 fn a_damaged_file_yields_names_or_an_error() {
     let flags = ["-Cdebuginfo=0", "-Cpanic=abort", "--crate-type=cdylib"];
@@ -234,30 +244,13 @@ fn a_damaged_file_yields_names_or_an_error() {
     };
     let regions = [0..64, headers, symbols, 0..healthy.len()];
     let addresses: Vec<u64> = (0..0x4000).step_by(16).chain([u64::MAX - 1, u64::MAX]).collect();
-    let config = ProptestConfig::default();
-    let config = ProptestConfig {
-        cases: config.cases.max(2000),
-        failure_persistence: Some(Box::new(FileFailurePersistence::Off)),
-        ..config
-    };
     let damaged = RefCell::new(healthy.clone());
     let outcomes = RefCell::new([0u32; 2]);
-    let mut runner = prop::test_runner::TestRunner::new(config);
-    let run = runner.run(&damage(), |damage| {
+    let mut runner = prop::test_runner::TestRunner::new(cases(2_000));
+    let run = runner.run(&damage(regions.len()), |damage| {
         let mut bytes = damaged.borrow_mut();
         bytes.clone_from(&healthy);
-        match damage {
-            Damage::Bytes(changes) => {
-                for (region, at, value) in changes {
-                    let region = regions[usize::from(region)].clone();
-                    bytes[region.start + at.index(region.len())] = value;
-                }
-            }
-            Damage::Cut(at) => {
-                let length = at.index(bytes.len());
-                bytes.truncate(length);
-            }
-        }
+        damage.apply(&mut bytes, &regions);
         let mut last = None;
         let result = Symbols::find_in(&bytes, &addresses, |index, name| {
             assert!(!name.is_empty() && name.len() <= 1_100 && index < addresses.len());
@@ -268,4 +261,72 @@ fn a_damaged_file_yields_names_or_an_error() {
     });
     run.unwrap();
     assert!(outcomes.borrow().iter().all(|count| *count > 50), "{outcomes:?}");
+}
+
+/// The functions at these addresses by the units that contain them.
+fn inlined(program: &Path, addresses: &[u64], most_bytes: u64) -> Vec<Option<Vec<String>>> {
+    let mut found = vec![None; addresses.len()];
+    let symbols = Symbols::open(program).unwrap();
+    let add = |index: usize, functions: &[String]| found[index] = Some(functions.to_vec());
+    symbols.find_inlined(addresses, most_bytes, add).unwrap();
+    found
+}
+
+#[test]
+fn units_tell_what_was_inlined_and_for_which_types() {
+    for (mangling, flag) in [("legacy", LEGACY), ("v0", V0)] {
+        for level in ["0", "line-tables-only", "1", "2"] {
+            let label = format!("units-{mangling}-{level}");
+            let program = build(&label, &["-O", flag, &format!("-Cdebuginfo={level}")]);
+            let [plain, generic, outer] = functions(&program);
+            let of = |function: (u64, u64)| -> Vec<u64> {
+                (function.0..function.0 + function.1).collect()
+            };
+            let function = inlined(&program, &of(generic), u64::MAX);
+            let at = |found: &Option<Vec<String>>| found.clone().unwrap().pop();
+            let generic = match (mangling, level) {
+                (_, "0") => None,
+                // Without its path.
+                (_, "line-tables-only") => Some("generic::<u8>"),
+                _ => Some("named::generic::<u8>"),
+            };
+            assert!(function.iter().all(|it| at(it).as_deref() == generic), "{label} {function:?}");
+            let chains: Vec<_> = inlined(&program, &of(outer), u64::MAX);
+            let chains = chains.into_iter().flatten();
+            let own: Vec<Vec<String>> = chains
+                .map(|it| it.into_iter().filter(|it| !it.contains("black_box")).collect())
+                .collect();
+            let longest = own.iter().max_by_key(|it| it.len()).unwrap();
+            let expected: &[&str] = match level {
+                "0" => &[],
+                "line-tables-only" => &["outer"],
+                _ => &["named::inlined", "named::outer"],
+            };
+            assert_eq!(longest, expected, "{label}");
+            // No unit fits: it is left for another time, or said to tell nothing if it never will.
+            let none = inlined(&program, &[plain.0, 0xff_ffff_ffff], 0);
+            assert_eq!(none, [Some(vec![]), Some(vec![])], "{label}");
+        }
+    }
+}
+
+#[test]
+fn units_beyond_the_limit_are_left_for_another_time() {
+    let program = build("limit", &["-Cdebuginfo=2", "-Ccodegen-units=16", "-O"]);
+    let symbols = fs::read(&program).unwrap();
+    let symbols = object::File::parse(&*symbols).unwrap();
+    let mut all: Vec<u64> =
+        symbols.symbols().filter(|it| it.size() != 0).map(|it| it.address()).collect();
+    all.sort_unstable();
+    all.dedup();
+    let told = |most: u64| {
+        let found = inlined(&program, &all, most);
+        let read = found.iter().flatten().filter(|it| !it.is_empty()).count();
+        (read, found.iter().filter(|it| it.is_none()).count())
+    };
+    let (everything, 0) = told(u64::MAX) else { panic!("all are read") };
+    let (some, later) = told(200_000);
+    assert!(some != 0 && later != 0 && some < everything, "{some} {later} {everything}");
+    let (none, never) = told(1);
+    assert_eq!((none, never), (0, 0), "no unit is as small as that");
 }

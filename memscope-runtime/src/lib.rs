@@ -67,12 +67,12 @@ pub mod async_memory {
         init::initialize,
         model::{
             AwaitFrame, AwaitPoint, AwaitPoints, Bucket, Error, EventKind, Extent, HandOver,
-            HeapGraph, HeapStep, HeldBy, HumanBytes, Items, LocalProfile, Measured, Origin, Place,
-            ProcessMemory, ProcessPoint, RootKind, RuntimeMemory, SharedProfile, SiteProfile,
-            StackFrame, StackProfile, StacksState, StateMachine, TaskCells, TaskError, TaskEvent,
-            TaskId, TaskMemoryProfile, TaskPerformanceMetrics, TaskState, TaskType, Timeline,
-            ToolUsage, Trend, TrendPoint, Unreachable, VariableProfile, VariableSiteProfile,
-            WidestState,
+            HeapGraph, HeapStep, HeldBy, HumanBytes, Items, Library, LocalProfile, Measured,
+            Origin, Place, ProcessMemory, ProcessPoint, RootKind, RuntimeMemory, SharedProfile,
+            SiteProfile, StackFrame, StackProfile, StacksState, StateMachine, TaskCells, TaskError,
+            TaskEvent, TaskId, TaskMemoryProfile, TaskPerformanceMetrics, TaskState, TaskType,
+            Timeline, ToolUsage, Trend, TrendPoint, Unreachable, VariableProfile,
+            VariableSiteProfile, WidestState,
         },
         snapshot::{AsyncResourceMonitor, MemorySnapshot, ResourceAnalysis, get_memory_snapshot},
         tasks::{
@@ -101,7 +101,8 @@ pub mod __terminal {
         text::{said, visible, visible_lines, visible_path},
     };
     #[cfg(feature = "report-file")]
-    pub use crate::output::{MOST_BYTES, input::read};
+    pub use crate::output::{MOST_BYTES, file::json, input::read};
+    pub use crate::{model::symbol::same_function, snapshot::calls::explain_calls};
 }
 
 /// What the macros expand to; not part of the public contract.
@@ -121,7 +122,7 @@ pub mod __private {
     pub use crate::alloc::countdown::seed as seed_stacks;
 
     /// For tests: stacks as they were sampled.
-    pub use crate::accounting::stacks::{StackReading, error_bound};
+    pub use crate::accounting::stacks::{STACK_NEEDED, StackReading, error_bound};
 
     /// For tests: reads all stacks.
     pub fn stacks() -> Vec<StackReading> {

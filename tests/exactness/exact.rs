@@ -9,7 +9,7 @@ use std::{
     ptr,
 };
 
-use memscope_rs::async_memory::{TaskId, TaskState, track};
+use memscope_rs::async_memory::{TaskId, TaskState, get_memory_snapshot, track};
 use memscope_tests::{Columns, poll, wait_once};
 
 memscope_tests::install!(Failing, Failing);
@@ -368,6 +368,20 @@ fn an_untracked_task_allocating_while_a_tracked_one_waits_adds_nothing_to_it() {
         let done = Columns { state: TaskState::Completed, poll_count: 2, ..done };
         assert_eq!(Columns::now(&ALLOCATOR, id), done);
     });
+}
+
+/// Other threads of the harness may allocate meanwhile, so it is no fewer.
+#[test]
+fn allocations_outside_every_task_are_counted() {
+    let count = || {
+        let process = get_memory_snapshot().process();
+        process.untracked_allocation_count.expect("it is counted")
+    };
+    let before = count();
+    for _ in 0..10_000 {
+        drop(black_box(Box::new(1_u64)));
+    }
+    assert!(count() - before >= 10_000);
 }
 
 fn is_send_sync_unpin<F: Future + Send + Sync + Unpin>(_: &F) {}

@@ -3,6 +3,9 @@
 
 #![expect(clippy::print_stdout, reason = "that is how it talks to the test")]
 
+#[cfg(target_os = "linux")]
+mod hide_proc;
+
 use std::sync::mpsc;
 
 use memscope_rs::{async_memory::get_memory_snapshot, builder};
@@ -25,7 +28,7 @@ fn main() {
     held.recv().expect("sent");
     #[cfg(target_os = "linux")]
     if std::env::args().nth(1).as_deref() == Some("hide-proc") {
-        hide_proc();
+        hide_proc::hide_proc();
     }
     println!("ready");
     // The test changes the file meanwhile.
@@ -35,25 +38,4 @@ fn main() {
     let large = snapshot.tasks().iter().filter(|task| task.live_bytes >= 2 << 20);
     let names: Vec<_> = large.map(|task| task.name.clone()).collect();
     println!("{}", names.join(","));
-}
-
-/// Covers `/proc` in a mount namespace of this thread, in which the thread for names starts too.
-/// Without that right, it says so and ends.
-#[cfg(target_os = "linux")]
-fn hide_proc() {
-    // SAFETY: takes a number.
-    let is_own = unsafe { libc::unshare(libc::CLONE_NEWNS) } == 0;
-    let (none, there) = (c"tmpfs".as_ptr(), c"/proc".as_ptr());
-    let flags = libc::MS_REC | libc::MS_PRIVATE;
-    // SAFETY: both texts end with a zero, and no data is passed.
-    let is_private =
-        is_own && unsafe { libc::mount(none, c"/".as_ptr(), none, flags, std::ptr::null()) } == 0;
-    // SAFETY: as above.
-    let is_hidden =
-        is_private && unsafe { libc::mount(none, there, none, 0, std::ptr::null()) } == 0;
-    if !is_hidden {
-        println!("no right");
-        std::process::exit(0);
-    }
-    assert!(!std::fs::exists("/proc/self/exe").expect("the folder is there"));
 }

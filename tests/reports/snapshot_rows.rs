@@ -66,7 +66,8 @@ fn rows_say_what_was_when_the_snapshot_was_taken_however_late_they_are_asked_for
     drop(tasks);
     // Other tasks have their records and sites by now.
     let others = many();
-    let timeless = |snapshot| TaskMemoryProfile { idle_ns: None, ..row(snapshot, id).clone() };
+    let timeless =
+        |snapshot| TaskMemoryProfile { idle_ns: None, wait_ns: None, ..row(snapshot, id).clone() };
     assert_eq!(timeless(&early), timeless(&asked_at_once));
     for (snapshot, live_bytes, peak_bytes, polls) in
         [(&early, 100, 100, 1), (&between, 700, 800, 2)]

@@ -44,7 +44,7 @@ fn each_route_has_a_row_with_what_its_clients_did() {
     ] {
         assert_eq!(ends(of(name)), truth, "{name}");
     }
-    assert_eq!(snapshot.sites().iter().filter(|it| it.name != "(unannotated)").count(), 6);
+    assert_eq!(snapshot.sites().iter().filter(|it| it.is_annotated).count(), 6);
 
     assert_eq!(of("POST /login").live_bytes, logins * KIB, "the sessions");
     let rows: u64 = (0..orders).map(|id| 16 * KIB + id).sum();

@@ -14,7 +14,9 @@ use memscope_tests::{Block, conserved, poll};
 
 memscope_tests::install!();
 
-const PROGRAMS: u64 = 200;
+/// Programs with many samples of each place, and with few.
+const LONG: u64 = 200;
+const SHORT: u64 = 2_000;
 const PLACES: usize = 3;
 /// Below this, the mean does not adapt to the speed of the machine.
 const MEAN: u64 = 4_095;
@@ -157,16 +159,21 @@ struct Pair {
     samples: u64,
 }
 
-/// Runs the program in tasks and on threads, and returns its pairs of live and allocated bytes.
-fn run(number: u64, frames: &[BTreeSet<usize>; PLACES]) -> Vec<(Pair, Pair)> {
+/// Runs the program, of so many steps, in tasks and on threads. Returns its pairs of live and
+/// allocated bytes.
+fn run(
+    number: u64,
+    length: std::ops::Range<usize>,
+    frames: &[BTreeSet<usize>; PLACES],
+) -> Vec<(Pair, Pair)> {
     let mut random = Random(number);
     let mut program = Program::default();
     let before = estimates(frames);
     seed_stacks(2 * number);
-    let steps = 300 + random.next(1_500);
+    let steps = length.start + random.next(length.len());
     let mut done = 0;
     while done < steps {
-        let some = 1 + random.next(200);
+        let some = 1 + random.next(length.end / 9);
         done += some;
         match random.next(4) {
             // Another task takes blocks over, and ends while they live.
@@ -208,23 +215,25 @@ fn run(number: u64, frames: &[BTreeSet<usize>; PLACES]) -> Vec<(Pair, Pair)> {
     pairs
 }
 
-/// Checks the bias, and how many are within their bounds.
-fn check(what: &str, pairs: &[Pair]) {
-    let (estimate, truth) =
-        pairs.iter().fold((0, 0), |sum, pair| (sum.0 + pair.estimate, sum.1 + pair.truth));
-    #[expect(clippy::cast_precision_loss, reason = "a quotient of sums")]
-    let bias = estimate as f64 / truth as f64 - 1.0;
-    #[expect(clippy::cast_precision_loss, reason = "a bound is not exact")]
+/// Checks the bias, and how many are within their bounds. Returns how many have samples.
+#[expect(clippy::cast_precision_loss, reason = "a bound is not exact")]
+fn check(what: &str, pairs: &[Pair], most_bias: f64) -> usize {
+    let sum = |of: fn(&Pair) -> u64| pairs.iter().map(of).sum::<u64>() as f64;
+    let bias = sum(|pair| pair.estimate) / sum(|pair| pair.truth) - 1.0;
     let is_near = |pair: &&Pair| {
         let bound = pair.estimate as f64 * error_bound(pair.samples);
         pair.truth.abs_diff(pair.estimate) as f64 <= bound
     };
     let sampled: Vec<&Pair> = pairs.iter().filter(|pair| pair.samples != 0).collect();
     let near = sampled.iter().copied().filter(is_near).count();
-    println!("{what}: bias {bias:+.4}, {near} of {} within their bounds", sampled.len());
-    assert!(bias.abs() < 0.01, "{what}: {bias}");
+    let mean = sum(|pair| pair.samples) / sampled.len() as f64;
+    println!(
+        "{what}: bias {bias:+.4}, {near} of {} within their bounds, {mean:.1} samples each",
+        sampled.len()
+    );
+    assert!(bias.abs() < most_bias, "{what}: {bias}");
     assert!(near * 100 >= sampled.len() * 95, "{what}: {near} of {}", sampled.len());
-    assert!(sampled.len() * 10 >= pairs.len() * 9, "{what}: {}", sampled.len());
+    sampled.len()
 }
 
 #[test]
@@ -232,9 +241,18 @@ fn estimates_of_random_programs_have_no_bias_and_keep_their_bounds() {
     builder().stacks(Stacks::EveryBytes(MEAN)).init().expect("possible");
     let frames = frames_of_places();
     assert!(frames.iter().all(|frames| !frames.is_empty()), "{frames:?}");
-    let pairs: Vec<_> = (0..PROGRAMS).flat_map(|number| run(number, &frames)).collect();
+    let pairs: Vec<_> = (0..LONG).flat_map(|number| run(number, 300..1_800, &frames)).collect();
     let (live, allocated): (Vec<_>, Vec<_>) = pairs.into_iter().unzip();
-    check("live", &live);
-    check("allocated", &allocated);
+    for (what, pairs) in [("live", live), ("allocated", allocated)] {
+        let sampled = check(what, &pairs, 0.01);
+        assert!(sampled * 10 >= pairs.len() * 9, "{what}: {sampled}");
+    }
+    let pairs: Vec<_> = (0..SHORT).flat_map(|number| run(LONG + number, 8..40, &frames)).collect();
+    let (live, allocated): (Vec<_>, Vec<_>) = pairs.into_iter().unzip();
+    for (what, pairs) in [("live, few", live), ("allocated, few", allocated)] {
+        // Some 10,000 samples in all: 1 % is one standard deviation.
+        let sampled = check(what, &pairs, 0.03);
+        assert!(sampled * 10 <= pairs.len() * 9, "{what}: {sampled}");
+    }
     conserved(&ALLOCATOR);
 }

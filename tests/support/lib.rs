@@ -13,6 +13,7 @@ pub mod programs;
 use std::{
     alloc::{GlobalAlloc, Layout, System},
     cell::Cell,
+    collections::HashMap,
     future::{Future, poll_fn},
     panic::{AssertUnwindSafe, UnwindSafe, catch_unwind},
     pin::Pin,
@@ -27,8 +28,7 @@ use std::{
 use memscope_rs::{
     TrackingAllocator,
     async_memory::{
-        MemorySnapshot, SiteProfile, TaskCells, TaskId, TaskMemoryProfile, TaskState,
-        get_memory_snapshot,
+        MemorySnapshot, TaskCells, TaskId, TaskMemoryProfile, TaskState, get_memory_snapshot,
     },
 };
 
@@ -273,6 +273,27 @@ pub fn record_bytes(snapshot: &MemorySnapshot) -> u64 {
     tool.own_bytes - tool.owner_table_bytes - tool.stack_bytes - tool.name_bytes
 }
 
+/// [`record_bytes`], once three rounds in a row leave them as they are: the names of types that are
+/// found meanwhile take memory.
+///
+/// # Panics
+///
+/// When they still grow after a hundred rounds.
+#[track_caller]
+pub fn settled_record_bytes(mut round: impl FnMut() -> MemorySnapshot) -> u64 {
+    let (mut before, mut equal) = (0, 0);
+    for _ in 0..100 {
+        let bytes = record_bytes(&round());
+        equal = if bytes == before { equal + 1 } else { 1 };
+        if equal == 3 {
+            return bytes;
+        }
+        before = bytes;
+        names_found();
+    }
+    panic!("the records grow and grow: {before} bytes");
+}
+
 /// [`conserved`], repeated until the snapshot is as `settled` asks: for what happens soon, on
 /// another thread.
 ///
@@ -298,9 +319,13 @@ pub fn conserved_when<A>(
 /// Waits until memscope has learned what is in Tokio's cells, so that unannotated tasks end exactly
 /// from here on. A program's first task waits for that a tenth of a second at most, and here other
 /// threads may be stopped meanwhile.
+///
+/// # Panics
+///
+/// When no runtime can be built.
 pub fn cells_learned() {
     let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
-    // It allocates nothing, so it is no row.
+    // It allocates nothing, so it has no row. It is counted.
     runtime.block_on(async { tokio::spawn(async {}).await.expect("no panic") });
     while get_memory_snapshot().tool().task_cells == TaskCells::NotTried {
         std::thread::yield_now();
@@ -313,6 +338,19 @@ pub fn names_found() {
     while get_memory_snapshot().tool().names_awaited != 0 {
         std::thread::yield_now();
     }
+}
+
+/// [`alone`], with tasks that end exactly and stay without names.
+///
+/// # Panics
+///
+/// When no runtime can be built.
+pub fn alone_without_names() -> MutexGuard<'static, ()> {
+    let alone = alone();
+    let settings = memscope_rs::builder().name_tasks(false).sample_every(Duration::ZERO);
+    settings.init().expect("good settings");
+    cells_learned();
+    alone
 }
 
 #[track_caller]
@@ -365,20 +403,19 @@ fn check(snapshot: &MemorySnapshot, (live_bytes, live_blocks): (i64, i64), alloc
         process.tracked_allocated_bytes + transferred,
         "{snapshot}"
     );
+    let allocated = process.tracked_allocated_bytes + transferred;
+    // The rows of tasks that have not ended, and the sums of those that have.
+    let open = snapshot.tasks().iter().filter(|task| !task.state.is_ended());
+    let open: u64 = open.map(|task| task.allocated_bytes).sum();
+    let ended: u64 = sites().map(|site| site.ended_allocated_bytes).sum();
+    // A task that was given up has a row like an open one, and is among the ended ones.
+    if sites().all(|site| site.given_up == 0) && snapshot.tool().tasks_split == 0 {
+        assert_eq!(open + ended, allocated, "{snapshot}");
+    }
     if snapshot.tool().ended_tasks_forgotten == 0 {
         assert_eq!(sum(|task| task.live_bytes), process.tracked_bytes, "{snapshot}");
         assert_eq!(sum(|task| task.live_blocks), process.tracked_blocks, "{snapshot}");
-        // Unannotated tasks that ended, or were given up, and that held nothing have no row.
-        let has_rows = |site: &SiteProfile| {
-            let ended = site.given_up + site.cancelled + site.ended_unknown;
-            site.is_annotated || ended == 0
-        };
-        if sites().all(has_rows) {
-            let allocated = process.tracked_allocated_bytes + transferred;
-            assert_eq!(sum(|task| task.allocated_bytes), allocated, "{snapshot}");
-            let allocations = snapshot.total_allocations();
-            assert_eq!(sum(|task| task.allocation_count), allocations, "{snapshot}");
-        }
+        check_rows(snapshot);
     }
     assert_eq!(process.tracked_bytes + process.untracked_bytes, process.whole_bytes);
     assert_eq!(process.tracked_blocks + process.untracked_blocks, process.whole_blocks);
@@ -401,6 +438,44 @@ fn check(snapshot: &MemorySnapshot, (live_bytes, live_blocks): (i64, i64), alloc
         assert!(task.freed_elsewhere_bytes <= task.freed_bytes, "{task:#?}");
         assert!(task.transferred_bytes <= task.allocated_bytes, "{task:#?}");
         assert_eq!(task.live_blocks == 0, task.live_bytes == 0, "{task:#?}");
+    }
+}
+
+/// What the rows of a place's tasks allocated, and how often, beside what its sites say.
+#[derive(Debug, Default)]
+struct Sums {
+    rows: [u64; 2],
+    sites: [u64; 2],
+    /// Whether each of its tasks has a row: an unannotated one that ended and left nothing has
+    /// none.
+    are_all: bool,
+}
+
+/// Checks that the rows of each site's tasks make up the site. All ended tasks must be kept.
+#[track_caller]
+fn check_rows(snapshot: &MemorySnapshot) {
+    let mut sums: HashMap<_, Sums> = HashMap::new();
+    for site in snapshot.sites() {
+        let key = (&*site.name, site.task_type, &*site.file, site.line, site.is_annotated);
+        let sums = sums.entry(key).or_insert(Sums { are_all: true, ..Sums::default() });
+        let ended = site.given_up + site.cancelled + site.ended_unknown;
+        sums.are_all &= site.is_annotated || ended == 0;
+        sums.sites[0] += site.allocated_bytes;
+        sums.sites[1] += site.allocation_count;
+    }
+    if snapshot.tool().tasks_in_other != 0 {
+        return;
+    }
+    for task in snapshot.tasks() {
+        let key = (&*task.name, task.task_type, &*task.file, task.line, task.is_annotated);
+        let sums = sums.get_mut(&key).unwrap_or_else(|| panic!("no site\n{task:#?}"));
+        sums.rows[0] += task.allocated_bytes;
+        sums.rows[1] += task.allocation_count;
+    }
+    for (key, Sums { rows, sites, are_all }) in sums {
+        let is_right =
+            if are_all { rows == sites } else { rows[0] <= sites[0] && rows[1] <= sites[1] };
+        assert!(is_right, "{key:?}: rows {rows:?}, site {sites:?}\n{snapshot}");
     }
 }
 

@@ -99,6 +99,21 @@ impl Running {
         running
     }
 
+    /// [`start`](Self::start), or `None` where the first line is `otherwise`.
+    ///
+    /// # Panics
+    ///
+    /// When it prints something else.
+    #[track_caller]
+    pub fn start_or(command: &mut Command, otherwise: &str) -> Option<Self> {
+        let mut child = command.spawn().expect("it starts");
+        let lines = BufReader::new(child.stdout.take().expect("a pipe"));
+        let mut running = Self { child, lines };
+        let line = running.line();
+        assert!(line == "ready" || line == otherwise, "{line}");
+        (line == "ready").then_some(running)
+    }
+
     /// The next line that it prints; empty at the end.
     ///
     /// # Panics

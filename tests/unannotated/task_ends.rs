@@ -200,7 +200,7 @@ fn every_way_to_spawn_is_counted() {
         let (wide, large) = (Aligned([1; 256]), [1_u8; 9_000]);
         tokio::spawn(async move {
             allocates(usize::from(wide.0[0])).await;
-            drop(wide);
+            std::hint::black_box(wide);
         })
         .await
         .expect("no panic");
@@ -300,4 +300,131 @@ fn a_storm_is_counted_to_the_last_task() {
     let counts = Counts::of(&snapshot).since(before);
     // For Tokio a worker is a blocking task.
     assert!(counts.active <= 8 && counts.cancelled == 0, "{counts:?}");
+}
+
+/// The site of the tasks that the compiler names so, by the type of their futures.
+fn alive(snapshot: &MemorySnapshot) -> [u64; 5] {
+    let sites = || snapshot.sites().iter().filter(|site| !site.is_annotated);
+    let sum = |field: fn(&SiteProfile) -> u64| sites().map(field).sum::<u64>();
+    [
+        sum(|site| site.active),
+        sum(|site| site.cancelled),
+        sum(|site| site.ended_unknown),
+        sum(|site| site.unjoined_tasks),
+        sum(|site| site.kept_tasks),
+    ]
+}
+
+/// What became of the tasks since.
+fn became(since: [u64; 5]) -> [u64; 5] {
+    let now = alive(&conserved(&ALLOCATOR));
+    std::array::from_fn(|field| now[field] - since[field])
+}
+
+#[test]
+fn tasks_that_never_allocate_are_counted_with_what_keeps_them() {
+    let _alone = alone();
+    cells_learned();
+    let runtime = current_thread();
+    let since = alive(&conserved(&ALLOCATOR));
+    let waits: Vec<_> = (0..9).map(|_| runtime.spawn(pending::<()>())).collect();
+    assert_eq!(became(since), [9, 0, 0, 0, 0], "before their first polls");
+    run(&runtime);
+    assert_eq!(became(since), [9, 0, 0, 0, 0]);
+    let unjoined: Vec<_> = (0..4).map(|_| runtime.spawn(async {})).collect();
+    let kept: Vec<_> = (0..3).map(|_| runtime.spawn(async {}).abort_handle()).collect();
+    (0..5).for_each(|_| drop(runtime.spawn(async {})));
+    run(&runtime);
+    assert_eq!(runtime.metrics().num_alive_tasks(), 9);
+    assert_eq!(became(since), [9, 0, 12, 4, 3]);
+    waits.iter().take(2).for_each(tokio::task::JoinHandle::abort);
+    run(&runtime);
+    assert_eq!(became(since), [7, 2, 12, 6, 3], "aborted, and not joined either");
+    drop((unjoined, kept));
+    assert_eq!(became(since), [7, 2, 12, 2, 0]);
+    drop(waits);
+    assert_eq!(became(since), [7, 2, 12, 0, 0]);
+    drop(runtime);
+    assert_eq!(became(since), [0, 9, 12, 0, 0]);
+}
+
+#[test]
+fn a_task_that_is_a_tracked_future_is_counted_once() {
+    let _alone = alone();
+    cells_learned();
+    let runtime = current_thread();
+    let since = alive(&conserved(&ALLOCATOR));
+    let mut tasks: Vec<_> = (0..5).map(|_| runtime.spawn(track(pending::<()>()))).collect();
+    assert_eq!(became(since), [0; 5], "before their first polls");
+    tasks.push(runtime.spawn(Box::pin(track(pending::<()>()))));
+    tasks.push(runtime.spawn(async { track(pending::<()>()).await }));
+    run(&runtime);
+    assert_eq!(became(since), [0; 5]);
+    drop(runtime);
+    assert_eq!(became(since), [0; 5]);
+    drop(tasks);
+}
+
+#[test]
+fn a_row_says_whether_the_handle_of_a_finished_task_is_held() {
+    let _alone = alone();
+    cells_learned();
+    let runtime = current_thread();
+    let leaves = |bytes: usize| async move { vec![1_u8; bytes] };
+    let unjoined = runtime.spawn(leaves(8_101));
+    let waits = runtime.spawn(waits(8_103));
+    let detached = runtime.spawn(self::waits(8_104));
+    let kept = detached.abort_handle();
+    drop(detached);
+    run(&runtime);
+    let snapshot = conserved(&ALLOCATOR);
+    let row = |bytes: u64| plain(&snapshot).find(|task| task.live_bytes == bytes).expect("a row");
+    let says = |bytes: u64| (row(bytes).state, row(bytes).has_handle);
+    assert_eq!(says(8_101), (TaskState::Ended, Some(true)));
+    assert_eq!(says(8_103), (TaskState::Idle, Some(true)));
+    assert_eq!(says(8_104), (TaskState::Idle, Some(false)));
+    let shown = format!("{snapshot:#}");
+    assert!(shown.contains("ended, unjoined"), "{shown}");
+    let json = serde_json::to_string(&snapshot).expect("it can be written");
+    assert!(
+        json.contains("\"unjoined_tasks\":1") && json.contains("\"has_handle\":true"),
+        "{json}"
+    );
+    let output = runtime.block_on(unjoined).expect("no panic");
+    let snapshot = conserved(&ALLOCATOR);
+    let row = plain(&snapshot).find(|task| task.live_bytes == 8_101).expect("what it left");
+    assert_eq!((row.state, row.has_handle), (TaskState::Ended, None), "its cell is gone");
+    drop((output, waits, kept));
+}
+
+/// The room in a cell is that of the future, and of the output where that is larger.
+#[test]
+fn the_size_of_a_future_is_the_room_in_its_cell() {
+    let _alone = alone();
+    cells_learned();
+    let runtime = current_thread();
+    let large = |id: u8| async move {
+        let (held, block) = ([id; 900], vec![1_u8; 9_101]);
+        pending::<()>().await;
+        drop((held, block));
+    };
+    let size = size_of_val(&large(1)) as u64;
+    let large = runtime.spawn(large(1));
+    let boxed = runtime.spawn(Box::pin(waits(9_102)));
+    let output = runtime.spawn(async {
+        drop(vec![1_u8; 10]);
+        ([1_u64; 100], vec![1_u8; 9_103])
+    });
+    run(&runtime);
+    let snapshot = conserved(&ALLOCATOR);
+    let size_of = |bytes: u64| {
+        let row = plain(&snapshot).find(|task| task.live_bytes == bytes).expect("a row");
+        row.future_size_bytes
+    };
+    assert_eq!(size_of(9_101), size.next_multiple_of(8));
+    assert_eq!(size_of(9_102), 0, "a box says nothing");
+    assert!((800 + 24..900).contains(&size_of(9_103)), "{}", size_of(9_103));
+    let largest = snapshot.sites().iter().map(|site| site.future_size_bytes).max();
+    assert!(largest >= Some(size));
+    drop((large, boxed, output));
 }

@@ -35,6 +35,11 @@ fn each_connection_is_a_task_with_its_body_in_it() {
         named.clone().all(|task| task.name.contains("hyper") || task.name.contains("axum")),
         "{snapshot:#}"
     );
+    let of_tasks: u64 = snapshot.tasks().iter().map(|task| task.live_bytes).sum();
+    let unnamed = snapshot.tool().unnamed_bytes;
+    assert!(unnamed * 20 <= of_tasks, "{unnamed} bytes of {of_tasks} have no name\n{snapshot:#}");
+    let is_odd = |name: &str| ["Condvar", "parking_lot", "Map<"].iter().any(|it| name.contains(it));
+    assert!(!snapshot.sites().iter().any(|site| is_odd(&site.name)), "{snapshot:#}");
     drop(runtime);
     let after = conserved(&ALLOCATOR);
     assert!(after.tasks().iter().all(|task| task.live_bytes < 100 * 1024), "{after}");

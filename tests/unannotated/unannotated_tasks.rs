@@ -11,11 +11,12 @@ use std::{
         mpsc::{self as std_mpsc, SyncSender},
     },
     thread,
-    time::Duration,
 };
 
 use memscope_rs::async_memory::{MemorySnapshot, TaskMemoryProfile, TaskState, track};
-use memscope_tests::{block_on, cells_learned, conserved, conserved_when, record_bytes, workers};
+use memscope_tests::{
+    alone_without_names, block_on, conserved, conserved_when, record_bytes, workers,
+};
 use tokio::{
     runtime::{Builder, Runtime},
     sync::{Barrier, mpsc, oneshot},
@@ -23,15 +24,6 @@ use tokio::{
 };
 
 memscope_tests::install!();
-
-/// Alone in the process. The tasks end exactly, and stay without names.
-fn alone() -> impl Drop {
-    let alone = memscope_tests::alone();
-    let settings = memscope_rs::builder().name_tasks(false).sample_every(Duration::ZERO);
-    settings.init().expect("good settings");
-    cells_learned();
-    alone
-}
 
 fn plain(snapshot: &MemorySnapshot) -> Vec<&TaskMemoryProfile> {
     snapshot.tasks().iter().filter(|task| !task.is_annotated).collect()
@@ -50,7 +42,7 @@ fn sizes(snapshot: &MemorySnapshot, least: u64) -> Vec<u64> {
 
 #[test]
 fn each_task_is_a_row_with_what_it_holds() {
-    let _alone = alone();
+    let _alone = alone_without_names();
     let runtime = workers(4);
     let all_hold = Arc::new(Barrier::new(101));
     let (stop, _) = tokio::sync::broadcast::channel::<()>(1);
@@ -95,7 +87,7 @@ fn each_task_is_a_row_with_what_it_holds() {
 
 #[test]
 fn what_a_task_hands_on_stays_its_own_until_it_is_freed() {
-    let _alone = alone();
+    let _alone = alone_without_names();
     let runtime = workers(2);
     let (sender, mut queue) = mpsc::channel(1);
     let (done, freed) = oneshot::channel::<()>();
@@ -128,7 +120,7 @@ fn what_a_task_hands_on_stays_its_own_until_it_is_freed() {
 #[test]
 fn what_a_spawn_takes_besides_the_cell_is_the_unannotated_spawners() {
     const TASKS: u64 = 10_000;
-    let _alone = alone();
+    let _alone = alone_without_names();
     // One thread, so that all of them wait in one queue, which grows as they are spawned.
     let runtime = Builder::new_current_thread().build().expect("a runtime");
     let earlier = conserved(&ALLOCATOR);
@@ -154,10 +146,10 @@ fn what_a_spawn_takes_besides_the_cell_is_the_unannotated_spawners() {
 
 #[test]
 fn a_tracked_future_inside_is_a_child_and_its_bytes_are_its_own() {
-    // No channel: waking a thread may take a lock, and the first contended lock of a thread may make
-    // room in a table of the lock's library, which is this task's memory then.
+    // No channel: waking a thread may take a lock, and the first contended lock of a thread may
+    // make room in a table of the lock's library, which is this task's memory then.
     static IS_HELD: AtomicBool = AtomicBool::new(false);
-    let _alone = alone();
+    let _alone = alone_without_names();
     let runtime = workers(2);
     let (stop, stopped) = oneshot::channel::<()>();
     let task = runtime.spawn(async move {
@@ -185,7 +177,7 @@ fn a_tracked_future_inside_is_a_child_and_its_bytes_are_its_own() {
 
 #[test]
 fn blocking_tasks_have_rows_too() {
-    let _alone = alone();
+    let _alone = alone_without_names();
     let runtime = workers(1);
     let (sender, receiver) = std::sync::mpsc::channel();
     let (stop, stopped) = std::sync::mpsc::channel::<()>();
@@ -206,7 +198,7 @@ fn blocking_tasks_have_rows_too() {
 /// each holder's row in the end.
 #[test]
 fn tasks_that_migrate_and_trade_blocks_are_charged_to_the_byte() {
-    let _alone = alone();
+    let _alone = alone_without_names();
     let runtime = workers(4);
     let shared: Arc<Mutex<HashMap<u64, Vec<u8>>>> = Arc::default();
     let tasks: Vec<_> = (1..=64_u64)
@@ -259,7 +251,7 @@ fn tasks_that_migrate_and_trade_blocks_are_charged_to_the_byte() {
 #[test]
 fn more_tasks_than_places_lose_rows_but_no_byte() {
     const TASKS: usize = 70_000;
-    let _alone = alone();
+    let _alone = alone_without_names();
     block_on(async {
         let (stop, _) = tokio::sync::broadcast::channel::<()>(1);
         let mut tasks = Vec::with_capacity(TASKS);
@@ -291,7 +283,7 @@ fn more_tasks_than_places_lose_rows_but_no_byte() {
 
 #[test]
 fn short_tasks_leave_memscopes_memory_where_it_was() {
-    let _alone = alone();
+    let _alone = alone_without_names();
     let run = |times: usize| {
         block_on(async move {
             for _ in 0..times {
@@ -351,7 +343,7 @@ fn current_thread() -> Runtime {
 
 #[test]
 fn the_first_block_of_a_worker_is_its_tasks_whatever_the_worker_is_called() {
-    let _alone = alone();
+    let _alone = alone_without_names();
     for (name, bytes) in [(None, 50_001), (Some("mine"), 50_003), (Some("1"), 50_005)] {
         let mut builder = Builder::new_multi_thread();
         builder.worker_threads(1);
@@ -370,7 +362,7 @@ fn the_first_block_of_a_worker_is_its_tasks_whatever_the_worker_is_called() {
 
 #[test]
 fn the_first_block_of_a_thread_that_runs_what_others_spawned_is_the_tasks() {
-    let _alone = alone();
+    let _alone = alone_without_names();
     let runtime = current_thread();
     let (stop, holds, task) = held(51_001);
     let task = runtime.spawn(task);
@@ -383,7 +375,7 @@ fn the_first_block_of_a_thread_that_runs_what_others_spawned_is_the_tasks() {
 
 #[test]
 fn tasks_of_a_local_set_have_their_bytes_on_tokio_and_elsewhere() {
-    let _alone = alone();
+    let _alone = alone_without_names();
     let on_tokio = |set: LocalSet| current_thread().block_on(set);
     let by_hand = |set: LocalSet| futures::executor::block_on(set);
     for (run, bytes) in [(on_tokio as fn(LocalSet), 52_001), (by_hand, 52_003)] {
@@ -402,7 +394,7 @@ fn tasks_of_a_local_set_have_their_bytes_on_tokio_and_elsewhere() {
 
 #[test]
 fn runtimes_in_runtimes_charge_the_innermost_task() {
-    let _alone = alone();
+    let _alone = alone_without_names();
     let outer = workers(1);
     let (stop, holds, task) = held(53_001);
     let task = outer.spawn_blocking(move || {
@@ -422,7 +414,7 @@ fn runtimes_in_runtimes_charge_the_innermost_task() {
 
 #[test]
 fn what_a_thread_allocates_before_and_after_tokio_runs_on_it_is_the_threads() {
-    let _alone = alone();
+    let _alone = alone_without_names();
     let (held_by_thread, at_first) = std_mpsc::sync_channel(0);
     let (go_on, waits) = std_mpsc::sync_channel::<()>(0);
     let (stop, holds, task) = held(54_001);

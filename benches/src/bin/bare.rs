@@ -4,7 +4,7 @@
 
 use memscope_benches::{
     ALLOCATIONS, FREES, HANDED_OVER, PAIRS, POLLS, POLLS_BY_HAND, SPAWNS, TASKS, Timed,
-    add_to_counters, freed_there_and_counted, in_task, is_wanted, median, names_ms,
+    add_to_counters, allocates, freed_there_and_counted, in_task, is_wanted, median, names_ms,
     pair_and_counting, pair_and_questions, pair_of_64, pending, per_free, per_free_for_another,
     per_poll, per_poll_by_hand, per_spawn, polls, show,
 };
@@ -41,6 +41,12 @@ fn main() {
         per_poll(count, |polled| tokio::spawn(Timed(Box::pin(polls(polled)))))
     });
     show("spawn and join", SPAWNS, |count| per_spawn(count, || tokio::spawn(async { 1 })));
+    show("spawn and join, unannotated", SPAWNS, |count| {
+        per_spawn(count, || tokio::spawn(async { 1 }))
+    });
+    show("spawn and join, unannotated with a block", SPAWNS, |count| {
+        per_spawn(count, || tokio::spawn(allocates()))
+    });
     show("spawn and join, and seven counters added to", SPAWNS, |count| {
         per_spawn(count, || {
             add_to_counters();

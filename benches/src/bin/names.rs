@@ -1,5 +1,6 @@
-//! What it costs to look up the names of 61 functions in the symbol table of a program: time, heap
-//! and resident memory, at the first time and at later ones.
+//! What it costs to look up the names of 61 functions in the symbol table of a program, and then
+//! the functions that are inlined there, in its debug information: time, heap and resident memory,
+//! at the first time and at later ones.
 //!
 //! ```text
 //! cargo build --example web_service
@@ -46,23 +47,42 @@ unsafe impl GlobalAlloc for Counted {
 #[global_allocator]
 static ALLOCATOR: Counted = Counted;
 
-/// KiB of this process that are resident, without the program's own file.
-fn resident_kib() -> u64 {
+/// KiB of this process that are resident, and the most that were since `begin_peak`.
+fn resident_kib() -> (u64, u64) {
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
     let field = |name: &str| -> u64 {
         let line = status.lines().find_map(|line| line.strip_prefix(name));
         line.and_then(|line| line.split_whitespace().next()?.parse().ok()).unwrap_or(0)
     };
-    field("VmRSS:")
+    (field("VmRSS:"), field("VmHWM:"))
 }
 
+/// Has the system forget the most that were resident.
+fn begin_peak() {
+    fs::write("/proc/self/clear_refs", "5").expect("Linux");
+}
+
+/// As much debug information as the runtime reads at a time.
+const MOST_DEBUG_BYTES: u64 = 8 << 20;
+
+/// How names are looked up. Adds the names.
+type LookUp = fn(&str, &[u64], &mut Vec<String>) -> Option<()>;
+
 /// Looks up the names as the runtime does: opens the file, checks it, reads the table, closes it.
-fn look_up(path: &str, addresses: &[u64], names: &mut Vec<String>) -> Option<u64> {
+fn symbols(path: &str, addresses: &[u64], names: &mut Vec<String>) -> Option<()> {
     let symbols = Symbols::open(path).ok()?;
     symbols.build_id()?;
     symbols.loaded();
-    symbols.find(addresses, |_, name| names.push(name.to_owned())).ok()?;
-    Some(resident_kib())
+    symbols.find(addresses, |_, name| names.push(name.to_owned())).ok()
+}
+
+/// Reads debug information as the runtime does.
+fn inlined(path: &str, addresses: &[u64], names: &mut Vec<String>) -> Option<()> {
+    let symbols = Symbols::open(path).ok()?;
+    symbols.build_id()?;
+    symbols.loaded();
+    let add = |_, functions: &[String]| names.extend_from_slice(functions);
+    symbols.find_inlined(addresses, MOST_DEBUG_BYTES, add).ok()
 }
 
 /// Addresses of functions, from all of the program.
@@ -92,32 +112,41 @@ fn main() {
     };
     let size = fs::metadata(&path).map_or(0, |file| file.len());
     println!("{path}: {} MB, {} addresses", size / 1_000_000, addresses.len());
+    for (what, look_up) in
+        [("symbols", symbols as LookUp), ("debug information", inlined as LookUp)]
+    {
+        println!("{what}:");
+        if measure(&path, &addresses, look_up).is_none() {
+            println!("  cannot be read");
+        }
+    }
+}
+
+fn measure(path: &str, addresses: &[u64], look_up: LookUp) -> Option<()> {
     let mut times = Vec::new();
     for round in 0..ROUNDS {
         let mut names = Vec::with_capacity(ADDRESSES);
-        let (live, resident) = (LIVE.load(Ordering::Relaxed), resident_kib());
+        let (live, resident) = (LIVE.load(Ordering::Relaxed), resident_kib().0);
         MOST.store(live, Ordering::Relaxed);
+        begin_peak();
         let start = Instant::now();
-        let Some(meanwhile) = look_up(&path, &addresses, &mut names) else {
-            return println!("{path} cannot be read");
-        };
+        look_up(path, addresses, &mut names)?;
         times.push(start.elapsed());
         if round == 0 {
+            let (after, most) = resident_kib();
             let text: usize = names.iter().map(String::len).sum();
-            println!("named: {}, {text} bytes of text", names.len());
-            println!("heap: at most {} bytes", MOST.load(Ordering::Relaxed) - live);
-            println!(
-                "resident KiB: {resident} before, {meanwhile} while the file is mapped, {} after",
-                resident_kib()
-            );
+            println!("  named: {}, {text} bytes of text", names.len());
+            println!("  heap: at most {} bytes", MOST.load(Ordering::Relaxed) - live);
+            println!("  resident KiB: {resident} before, {most} at most, {after} after");
         }
     }
     let first = times[0];
     times.sort_unstable();
     let ms = |time: Duration| time.as_secs_f64() * 1_000.0;
     println!(
-        "time: {:.2} ms at first, {:.2} ms median of {ROUNDS}",
+        "  time: {:.2} ms at first, {:.2} ms median of {ROUNDS}",
         ms(first),
         ms(times[ROUNDS / 2])
     );
+    Some(())
 }

@@ -13,14 +13,14 @@ use std::{
 };
 
 use memscope_benches::{
-    ALLOCATIONS, Blocks, FREES, PAIRS, POLLS, POLLS_BY_HAND, SPAWNS, TASKS, in_task, is_wanted,
-    median, pair_of_64, pending, per_free, per_free_for_another, per_poll, per_poll_by_hand,
-    per_registration, per_spawn, polls, show,
+    ALLOCATIONS, Blocks, FREES, PAIRS, POLLS, POLLS_BY_HAND, SPAWNS, TASKS, allocates, in_task,
+    is_wanted, median, pair_of_64, pending, per_free, per_free_for_another, per_poll,
+    per_poll_by_hand, per_registration, per_spawn, polls, show,
 };
 use memscope_macros::track_var;
 use memscope_rs::{
     Timing, TrackingAllocator,
-    async_memory::{current_task_id, get_memory_snapshot, spawn_tracked, track},
+    async_memory::{TaskCells, current_task_id, get_memory_snapshot, spawn_tracked, track},
     builder,
 };
 
@@ -45,6 +45,14 @@ fn main() {
     show("poll, by hand", POLLS_BY_HAND, |count| per_poll_by_hand(count, track(pending())));
     show("poll, by Tokio", POLLS, by_tokio);
     show("spawn and join", SPAWNS, spawned);
+    show("spawn and join, unannotated", SPAWNS, |count| {
+        learn_cells();
+        per_spawn(count, || tokio::spawn(async { 1 }))
+    });
+    show("spawn and join, unannotated with a block", SPAWNS, |count| {
+        learn_cells();
+        per_spawn(count, || tokio::spawn(allocates()))
+    });
     for (name, timing) in
         [("off", Timing::Off), ("one in 64", Timing::OneIn(64)), ("all", Timing::All)]
     {
@@ -60,6 +68,13 @@ fn main() {
     snapshots();
     builder().init().expect("the defaults");
     show("spawn and join, with the collector", SPAWNS, spawned);
+}
+
+/// Has memscope learn what is in Tokio's cells, as it does where a program has a second thread.
+fn learn_cells() {
+    drop(get_memory_snapshot());
+    per_spawn(1, || tokio::spawn(async { 1 }));
+    assert_eq!(get_memory_snapshot().tool().task_cells, TaskCells::Learned);
 }
 
 /// In one poll of a task of its own.

@@ -83,10 +83,7 @@ impl<'s> Sites<'s> {
         let layouts = Layouts::read(path)?;
         let own = self.program.and_then(|it| it.build_id.as_deref());
         match (own, layouts.build_id()) {
-            (Some(own), Some(other)) if own != other => Err(Error::new(format!(
-                "{} is another build than the one that wrote the report: its build id is {other}, the report's {own}",
-                visible_path(path)
-            ))),
+            (Some(own), Some(other)) if own != other => Err(another_build(path, other, own)),
             _ => Ok(layouts),
         }
     }
@@ -151,6 +148,14 @@ impl<'s> Sites<'s> {
     }
 }
 
+/// The error that a file is not the one that the report is of.
+pub(super) fn another_build(path: &Path, its: &str, own: &str) -> Error {
+    Error::new(format!(
+        "{} is another build than the one that wrote the report: its build id is {its}, the report's {own}",
+        visible_path(path)
+    ))
+}
+
 /// Looks up the vtable at this offset in the program's image, if its future has this size.
 fn site_future(layouts: &Layouts, vtable: Option<u64>, size: u64) -> SiteFuture {
     let address = vtable.unwrap_or(0).saturating_add(layouts.base_address());
@@ -179,7 +184,7 @@ fn site_future(layouts: &Layouts, vtable: Option<u64>, size: u64) -> SiteFuture 
 
 /// Returns the path without the suffix that Linux adds if the file was replaced while the program
 /// ran.
-fn without_deleted_suffix(path: &Path) -> PathBuf {
+pub(super) fn without_deleted_suffix(path: &Path) -> PathBuf {
     let text = path.to_str().and_then(|it| it.strip_suffix(" (deleted)"));
     text.filter(|_| !path.exists()).map_or_else(|| path.to_owned(), PathBuf::from)
 }

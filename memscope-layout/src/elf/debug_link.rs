@@ -2,6 +2,7 @@
 //! distributions.
 
 use std::{
+    ffi::{OsStr, OsString},
     fs,
     path::{Path, PathBuf},
 };
@@ -26,6 +27,27 @@ impl DebugFile {
     /// Searches the file by the name in the program's debug link, and by its build id.
     pub(crate) fn find(program: &Path, identity: &Identity) -> Result<Option<Self>, Kind> {
         Self::find_in(program, identity, Path::new(SYSTEM))
+    }
+
+    /// Searches the file with the debug information of exactly this build at these places. A place
+    /// is a file, or a folder: with files named by build id, as the system's, or beside each other.
+    pub(crate) fn find_at(program: &Path, identity: &Identity, places: &[PathBuf]) -> Option<Self> {
+        let names = [program.file_name(), identity.debug_link.as_ref().map(|it| it.0.as_os_str())];
+        let names = names.into_iter().flatten();
+        let names: Vec<OsString> = names.flat_map(|it| [it.to_owned(), with_suffix(it)]).collect();
+        let candidates = places.iter().flat_map(|place| {
+            let by_name = names.iter().map(|name| place.join(name));
+            let by_id = identity.build_id.iter().map(|id| path_by_id(place, id));
+            if place.is_dir() { by_id.chain(by_name).collect() } else { vec![place.clone()] }
+        });
+        for path in candidates {
+            if let Ok(file) = MappedFile::open(&path)
+                && mismatch(identity, &file).is_none()
+            {
+                return Some(Self { path, file });
+            }
+        }
+        None
     }
 
     fn find_in(program: &Path, identity: &Identity, system: &Path) -> Result<Option<Self>, Kind> {
@@ -74,11 +96,23 @@ impl DebugFile {
     }
 }
 
-/// Returns where the system has the debug information of this build id, in hexadecimal digits.
-pub(crate) fn installed(build_id: &str) -> Option<PathBuf> {
+/// Returns where the system has the debug information of this build id, in hexadecimal digits, and
+/// where folders like the system's have it.
+pub(crate) fn installed(build_id: &str, folders: &[PathBuf]) -> Vec<PathBuf> {
     let is_id = build_id.len() > 2 && build_id.bytes().all(|it| it.is_ascii_hexdigit());
-    let (first, rest) = build_id.split_at_checked(2).filter(|_| is_id)?;
-    Some(Path::new(SYSTEM).join(".build-id").join(first).join(format!("{rest}.debug")))
+    let Some((first, rest)) = build_id.split_at_checked(2).filter(|_| is_id) else {
+        return Vec::new();
+    };
+    let inner = Path::new(".build-id").join(first).join(format!("{rest}.debug"));
+    let folders = folders.iter().map(PathBuf::as_path).chain([Path::new(SYSTEM)]);
+    folders.map(|it| it.join(&inner)).collect()
+}
+
+/// Returns the name `NAME.debug`.
+fn with_suffix(name: &OsStr) -> OsString {
+    let mut name = name.to_owned();
+    name.push(".debug");
+    name
 }
 
 /// Returns the path `.build-id/ab/cdef….debug`.

@@ -29,6 +29,22 @@ impl MappedFile {
         let map = unsafe { Mmap::map(&file)? };
         Ok(Self { map })
     }
+
+    /// Gives the memory of the pages that were read back to the system, which loads them again when
+    /// they are read again.
+    #[cfg(feature = "inlined")]
+    pub(crate) fn forget_pages(&self) {
+        #[cfg(unix)]
+        {
+            let advice = memmap2::UncheckedAdvice::DontNeed;
+            // SAFETY: the pages are those of a file and were never written, so the bytes in them
+            // stay the same. References into the map stay valid.
+            #[expect(unsafe_code, reason = "the one way to give mapped pages back")]
+            let given = unsafe { self.map.unchecked_advise(advice) };
+            // Without that, the memory is given back with the map.
+            drop(given);
+        }
+    }
 }
 
 impl Deref for MappedFile {

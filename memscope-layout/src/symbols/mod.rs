@@ -2,6 +2,8 @@
 
 mod demangle;
 mod in_common;
+#[cfg(feature = "inlined")]
+mod inlined;
 
 pub(crate) use demangle::readable;
 

@@ -43,8 +43,14 @@ mod primitives {
     pub(crate) mod free_list;
     pub(crate) mod hazard;
     pub(crate) mod held_block;
+    pub(crate) mod poisson;
     pub(crate) mod seqlock;
+    #[path = "../../loom/src/slab.rs"]
+    pub(crate) mod slab;
     pub(crate) mod spsc_ring;
+
+    pub(crate) use seqlock::{Read, SeqLock};
+    pub(crate) use slab::{HasLinks, Links, Slab, SlabItem, Zeroed};
 }
 
 #[path = "../../src/accounting"]
@@ -57,6 +63,24 @@ mod accounting {
     pub(crate) mod peak;
     pub(crate) mod span {
         pub(crate) mod inside;
+    }
+    #[path = "../../loom/src/owners.rs"]
+    pub(crate) mod owner_word;
+    pub(crate) mod site {
+        pub(crate) const UNTRACKED: u32 = u32::MAX - 2;
+    }
+    pub(crate) mod stacks {
+        #[expect(dead_code, reason = "nothing to interleave")]
+        pub(crate) mod sample;
+        pub(crate) use sample::Sample;
+        #[path = "../../../loom/src/samples.rs"]
+        mod samples;
+        mod stack {
+            /// Bytes, so that the models see how long a segment is.
+            pub(super) fn parts(bytes: u64, _: f64) -> u64 {
+                bytes
+            }
+        }
     }
 }
 

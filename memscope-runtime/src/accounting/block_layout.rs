@@ -68,7 +68,7 @@ fn to_word(place: *mut u8) -> *mut u64 {
 ///
 /// These bytes must belong to the same inner block.
 #[inline]
-unsafe fn in_front(block: *mut u8, bytes: usize) -> *mut u64 {
+pub(super) unsafe fn in_front(block: *mut u8, bytes: usize) -> *mut u64 {
     // SAFETY: the caller's contract.
     to_word(unsafe { block.sub(bytes) })
 }
@@ -109,10 +109,6 @@ pub(crate) enum Place {
     /// There was no memory for the block's slot: it is charged to the orphans.
     NoSlot,
 }
-
-/// The mark of a padded block stands above the distance to its inner block.
-#[cfg(feature = "tokio")]
-const MARK_BITS: u32 = 32;
 
 /// The inner block: what the inner allocator has returned.
 #[derive(Clone, Copy, Debug)]
@@ -288,69 +284,6 @@ impl Place {
         }
     }
 
-    /// Marks a block with a number that is not 0. From then on its inner block is
-    /// [not found](Self::inner), so that freeing it takes a path of its own. Returns whether there
-    /// is room for the number.
-    ///
-    /// # Safety
-    ///
-    /// The block must be live, no other thread may use it, and its word must lie at this place.
-    // PERF: costs the blocks without a mark nothing.
-    #[cfg(feature = "tokio")]
-    pub(crate) unsafe fn mark(self, block: *mut u8, number: u32) -> bool {
-        match self {
-            Self::Padded => {
-                // SAFETY: the caller's contract.
-                let header = unsafe { in_front(block, HEADER) };
-                // SAFETY: aligned to 16, and written when the block was made.
-                let distance = unsafe { header.read() };
-                // SAFETY: as above.
-                unsafe { header.write(distance | u64::from(number) << MARK_BITS) };
-                true
-            }
-            Self::Slot(slot) => slot.mark(number),
-            Self::Front | Self::NoSlot => false,
-        }
-    }
-
-    /// The owner and the size of a marked block, which another thread may be freeing.
-    ///
-    /// # Safety
-    ///
-    /// The memory of the block must stay; its word must lie at this place.
-    #[cfg(feature = "tokio")]
-    pub(crate) unsafe fn read_marked(self, block: *mut u8) -> (Owner, usize) {
-        if let Self::Slot(slot) = self {
-            return (Owner(slot.owner()), slot.unmarked_bytes());
-        }
-        // SAFETY: the caller's contract.
-        unsafe { self.read(block, 0) }
-    }
-
-    /// Takes the mark off a block. Returns its number, and the size that the block was made with;
-    /// `None` if it has no mark. `bytes` is what [`read`](Self::read) has returned.
-    ///
-    /// # Safety
-    ///
-    /// As for [`mark`](Self::mark); the block must be marked, or overwritten by the program.
-    #[cfg(feature = "tokio")]
-    pub(crate) unsafe fn unmark(self, block: *mut u8, bytes: usize) -> Option<(u32, usize)> {
-        match self {
-            Self::Padded => {
-                // SAFETY: the caller's contract.
-                let header = unsafe { in_front(block, HEADER) };
-                // SAFETY: aligned to 16, and written when the block was made.
-                let word = unsafe { header.read() };
-                let number = u32::try_from(word >> MARK_BITS).ok().filter(|number| *number != 0)?;
-                // SAFETY: as above.
-                unsafe { header.write(word & (1 << MARK_BITS) - 1) };
-                Some((number, bytes))
-            }
-            Self::Slot(slot) => slot.unmark(),
-            Self::Front | Self::NoSlot => None,
-        }
-    }
-
     /// Forgets the block. Must be called before the block goes back to the inner allocator:
     /// afterwards another block may begin in its page.
     pub(crate) fn clear(self) {
@@ -360,7 +293,7 @@ impl Place {
     }
 
     /// The inner block, given the size that the block was made with. `None` if the block is
-    /// [marked](Self::mark), or the program has overwritten the distance to it.
+    /// marked, or the program has overwritten the distance to it.
     ///
     /// # Safety
     ///

@@ -227,6 +227,7 @@ impl Row {
                 },
                 idle_ns: None,
                 cell_bytes: get(&self.cell_bytes),
+                has_handle: None,
                 #[cfg(feature = "layout")]
                 await_point: 0,
             },

@@ -5,14 +5,36 @@ use std::{any::type_name, future::Future, marker::PhantomData, mem::transmute, p
 /// The name, the size and the vtable of a future's type.
 #[derive(Debug)]
 pub(crate) struct FutureType {
-    pub(crate) name: fn() -> &'static str,
+    pub(crate) name: FutureName,
+    /// Of an unannotated task: the room in its Tokio cell for the future, and later its output. 0
+    /// if that is not known.
     pub(crate) size: usize,
     /// Returns the address of the type's vtable as a `dyn Future`. `None` for a type that is no
     /// future.
     pub(crate) vtable: Option<fn() -> usize>,
+    /// Whether it is the type of a task that the program has annotated.
+    pub(crate) is_annotated: bool,
+}
+
+/// The name of a future's type.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum FutureName {
+    /// What the compiler says.
+    Of(fn() -> &'static str),
+    /// What a symbol says.
+    #[cfg_attr(not(feature = "tokio"), allow(dead_code, reason = "of unannotated tasks"))]
+    Found(Option<&'static str>),
 }
 
 impl FutureType {
+    /// The name; "not known" where that is so.
+    pub(crate) fn name(&self) -> &'static str {
+        match self.name {
+            FutureName::Of(name) => name(),
+            FutureName::Found(name) => name.unwrap_or("not known"),
+        }
+    }
+
     /// The type `F`.
     pub(crate) const fn of<F: Future>() -> &'static Self {
         struct Of<F>(PhantomData<F>);
@@ -34,7 +56,8 @@ impl FutureType {
     }
 
     const fn without_vtable<N>() -> Self {
-        Self { name: type_name::<N>, size: size_of::<N>(), vtable: None }
+        let name = FutureName::Of(type_name::<N>);
+        Self { name, size: size_of::<N>(), vtable: None, is_annotated: true }
     }
 
     /// Stands for the unknown type of an unannotated task.
@@ -43,13 +66,15 @@ impl FutureType {
         &NOT_KNOWN
     }
 
-    /// Whether this is a known type, and not the one of unannotated tasks.
-    pub(crate) fn is_known(&self) -> bool {
-        !ptr::eq(self, &raw const NOT_KNOWN)
+    /// The type of an unannotated task's future, as far as its Tokio cell tells.
+    #[cfg(feature = "tokio")]
+    pub(crate) const fn in_cell(name: Option<&'static str>, size: usize) -> Self {
+        Self { name: FutureName::Found(name), size, vtable: None, is_annotated: false }
     }
 }
 
-static NOT_KNOWN: FutureType = FutureType { name: || "not known", size: 0, vtable: None };
+#[cfg(feature = "tokio")]
+static NOT_KNOWN: FutureType = FutureType::in_cell(None, 0);
 
 /// The address of the vtable that makes an `F` a `dyn Future`. In the debug information that vtable
 /// carries the name of the type.

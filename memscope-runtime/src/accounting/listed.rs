@@ -8,7 +8,8 @@ use super::{
 use crate::primitives::{PAGE, Slot, start_bits};
 
 impl Place {
-    /// [`read`](Self::read) for a block that is freed or reallocated: it is not listed any more.
+    /// [`read`](Self::read) for a block that is freed or reallocated: it is not listed any more. A
+    /// marked block may have a reader, so it stays listed until it has left its table.
     ///
     /// # Safety
     ///
@@ -20,11 +21,43 @@ impl Place {
             let word = unsafe { front_word(block) };
             if word.bytes() != bytes && word.is_listed() {
                 // SAFETY: the word is in front.
-                unsafe { unlist(block, word) };
+                unsafe { self.unlist_unmarked(block) };
             }
         }
         // SAFETY: the caller's contract.
         unsafe { self.read(block, bytes) }
+    }
+
+    /// # Safety
+    ///
+    /// As for [`unlist`](Self::unlist).
+    #[cold]
+    #[inline(never)]
+    unsafe fn unlist_unmarked(self, block: *mut u8) {
+        #[cfg(feature = "tokio")]
+        // SAFETY: the caller's contract.
+        if unsafe { self.is_marked(block) } {
+            return;
+        }
+        // SAFETY: the caller's contract.
+        unsafe { self.unlist(block) };
+    }
+
+    /// Takes a block off the list.
+    ///
+    /// # Safety
+    ///
+    /// The block must be live, its word must lie at this place, and no other thread may use it.
+    #[inline]
+    pub(crate) unsafe fn unlist(self, block: *mut u8) {
+        if matches!(self, Self::Front | Self::Padded) {
+            // SAFETY: the caller's contract.
+            let word = unsafe { front_word(block) };
+            if word.is_listed() {
+                // SAFETY: as above.
+                unsafe { write_front(block.wrapping_sub(FRONT), word.unlisted()) };
+            }
+        }
     }
 
     /// Lists a new block, unless it has a slot, by which it is found. Must come last: the block
@@ -96,16 +129,4 @@ impl Listed {
         let (bytes, is_marked) = (slot.bytes(), false);
         Self { block, bytes, owner: Owner(slot.owner()), is_marked }
     }
-}
-
-/// Takes a block off the list.
-///
-/// # Safety
-///
-/// The block must be live, must have its word in front, and no other thread may use it.
-#[cold]
-#[inline(never)]
-unsafe fn unlist(block: *mut u8, word: OwnerWord) {
-    // SAFETY: by the caller's contract the word lies there.
-    unsafe { write_front(block.wrapping_sub(FRONT), word.unlisted()) };
 }

@@ -216,6 +216,20 @@ impl Owner {
         registry::first_account_at(self.address())
     }
 
+    /// Whether the block is the Tokio cell of a tracked task, and was not sampled.
+    #[cfg(feature = "tokio")]
+    #[inline]
+    pub(crate) fn is_cell(self) -> bool {
+        self.address() & TAGS == CELL
+    }
+
+    /// Whether the block may be the Tokio cell of a tracked task. A sample may cover such an owner.
+    #[allow(dead_code, reason = "for pictures of the heap, which are taken on Linux alone")]
+    #[inline]
+    pub(crate) fn may_be_cell(self) -> bool {
+        matches!(self.address() & TAGS, CELL | SAMPLE)
+    }
+
     /// The account of the task whose cell the block is; `None` if it is no cell.
     #[inline]
     pub(crate) fn cell(self) -> Option<&'static Account> {

@@ -214,6 +214,12 @@ pub(crate) fn record(index: u32) -> Option<&'static Record> {
     RECORDS.get(index)
 }
 
+/// Whether this is the address of a record.
+#[cfg(feature = "tokio")]
+pub(crate) fn is_record(address: usize) -> bool {
+    RECORDS.at_address(address).is_some()
+}
+
 /// Stands for a record's index in the orphans' account.
 pub(crate) const ORPHANS_RECORD: u32 = NO_RECORD - 1;
 

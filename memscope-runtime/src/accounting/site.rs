@@ -14,7 +14,7 @@ use crate::{
     model::{TaskType, text},
     primitives::{
         Hash, InternTable, StaticRef, arena,
-        sync::{AtomicU64, Ordering, add, bump, raise},
+        sync::{AtomicU8, AtomicU64, Ordering, add, bump, raise},
     },
 };
 
@@ -47,6 +47,10 @@ pub(crate) struct Site {
     hash: u64,
     /// The index in the list of sites.
     index: u32,
+    /// The site in whose row this one's tasks are, if that is another one.
+    row: StaticRef<Self>,
+    /// 1 if other sites' tasks are in this one's row.
+    has_stand_ins: AtomicU8,
     spawned: AtomicU64,
     /// Records that memscope took from tasks which go on. It keeps the ids of these tasks, so that
     /// they are not counted again.
@@ -106,6 +110,8 @@ impl Site {
             column: key.column,
             hash,
             index,
+            row: StaticRef::none(),
+            has_stand_ins: AtomicU8::new(0),
             spawned: AtomicU64::new(0),
             split: AtomicU64::new(0),
             away: AtomicU64::new(0),
@@ -145,7 +151,47 @@ impl Site {
 
     /// Whether its tasks are unannotated.
     pub(crate) fn is_plain(&self) -> bool {
-        self.column == PLAIN_COLUMN
+        self.column > PLAIN_COLUMN - MOST_STAND_INS
+    }
+
+    /// The site for tasks of a type whose name is not known yet. Until it is, they are in the row
+    /// of `unnamed`. Returns `unnamed` if there is no room.
+    #[cfg(feature = "tokio")]
+    pub(crate) fn stand_in(number: u32, unnamed: &'static Self) -> &'static Self {
+        if number >= MOST_STAND_INS - 1 {
+            return unnamed;
+        }
+        let column = PLAIN_COLUMN - 1 - number;
+        let site = Self::of_bounded(Key { column, ..unnamed.key() });
+        if site.is_other() {
+            return unnamed;
+        }
+        if !site.stands_in() {
+            site.stand_in_for(unnamed);
+        }
+        site
+    }
+
+    /// Has the tasks of this site in the row of another one.
+    #[cfg(feature = "tokio")]
+    pub(crate) fn stand_in_for(&self, row: &'static Self) {
+        row.has_stand_ins.store(1, Ordering::Relaxed);
+        self.row.set(row);
+    }
+
+    /// Whether the tasks of this site are in another one's row.
+    pub(crate) fn stands_in(&self) -> bool {
+        self.row.get().is_some()
+    }
+
+    /// The site in whose row the tasks of this one are.
+    pub(crate) fn row(&'static self) -> &'static Self {
+        self.row.get().unwrap_or(self)
+    }
+
+    /// The index of the site in whose row the tasks of this site are.
+    pub(crate) fn row_index(index: u32) -> u32 {
+        Self::at(index).map_or(index, |site| site.row().index)
     }
 
     /// Whether this is `(other)`.
@@ -156,6 +202,22 @@ impl Site {
     /// All sites that have had a task, `(other)` last.
     pub(crate) fn all() -> impl Iterator<Item = &'static Self> {
         SITES.iter().chain([&OTHER]).filter(|site| site.spawned() != 0)
+    }
+
+    /// All sites that have a row, `(other)` last.
+    pub(crate) fn rows() -> impl Iterator<Item = &'static Self> {
+        let has_tasks =
+            |site: &Self| site.spawned() != 0 || site.has_stand_ins.load(Ordering::Relaxed) != 0;
+        SITES.iter().chain([&OTHER]).filter(move |site| !site.stands_in() && has_tasks(site))
+    }
+
+    /// The peaks of the ended tasks in its row.
+    pub(crate) fn peaks(&self) -> impl Iterator<Item = (u64, u64)> {
+        let has_stand_ins = self.has_stand_ins.load(Ordering::Relaxed) != 0;
+        let others = SITES.iter().filter(move |_| has_stand_ins);
+        let others = others.filter(|site| site.row.get().is_some_and(|row| ptr::eq(row, self)));
+        let of_others = others.flat_map(|site| site.sums.peaks());
+        Histogram::buckets(self.sums.peaks().into_iter().chain(of_others))
     }
 
     /// Counts a new task here, or in `(other)` if this would be a row too many. Returns the row,
@@ -193,7 +255,7 @@ impl Site {
 
     /// Keeps the type of the largest future.
     #[inline(never)]
-    fn note_future(&self, future: &'static FutureType) {
+    pub(super) fn note_future(&self, future: &'static FutureType) {
         loop {
             let known = self.future.get();
             if known.is_some_and(|known| known.size >= future.size)
@@ -307,6 +369,9 @@ pub(crate) const UNNAMED: &str = "(unannotated)";
 
 /// Stands for the column of sites with unannotated tasks: no source file is as wide.
 pub(crate) const PLAIN_COLUMN: u32 = u32::MAX;
+
+/// The columns below that, for sites of tasks whose name is not known yet: one for each type.
+const MOST_STAND_INS: u32 = 4_097;
 
 /// The index of `(other)`.
 const OTHER_INDEX: u32 = u32::MAX - 1;

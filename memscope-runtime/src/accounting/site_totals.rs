@@ -30,9 +30,16 @@ impl Histogram {
 
     /// The buckets that are not empty in all of `parts` together. Yields the largest value of each
     /// bucket, and its count.
-    pub(crate) fn buckets<const N: usize>(parts: [&Self; N]) -> impl Iterator<Item = (u64, u64)> {
-        (0..BUCKETS).filter_map(move |bits| {
-            let count: u64 = parts.iter().map(|part| part.0[bits].load(Ordering::Relaxed)).sum();
+    pub(crate) fn buckets<'h>(
+        parts: impl IntoIterator<Item = &'h Self>,
+    ) -> impl Iterator<Item = (u64, u64)> {
+        let mut counts = [0; BUCKETS];
+        for part in parts {
+            for (sum, count) in counts.iter_mut().zip(&part.0) {
+                *sum += count.load(Ordering::Relaxed);
+            }
+        }
+        counts.into_iter().enumerate().filter_map(|(bits, count)| {
             let unused = u64::BITS - u32::try_from(bits).unwrap_or(u64::BITS);
             (count != 0).then(|| (u64::MAX.checked_shr(unused).unwrap_or(0), count))
         })
@@ -144,9 +151,9 @@ impl SiteTotals {
         }
     }
 
-    /// A histogram of the tasks' peaks. Yields the largest value of each bucket, and its count.
-    pub(crate) fn peaks(&self) -> impl Iterator<Item = (u64, u64)> {
-        Histogram::buckets([&self.exclusive.peaks, &self.contended.peaks])
+    /// The two parts of the histogram of the tasks' peaks.
+    pub(crate) fn peaks(&self) -> [&Histogram; 2] {
+        [&self.exclusive.peaks, &self.contended.peaks]
     }
 }
 
@@ -200,6 +207,27 @@ pub(crate) struct SumsReading {
 }
 
 impl SumsReading {
+    /// The sums of both.
+    pub(crate) fn plus(&self, other: &Self) -> Self {
+        Self {
+            completed: self.completed + other.completed,
+            cancelled: self.cancelled + other.cancelled,
+            panicked: self.panicked + other.panicked,
+            given_up: self.given_up + other.given_up,
+            ended_unknown: self.ended_unknown + other.ended_unknown,
+            counters: self.counters.plus(other.counters),
+            highest_peak_bytes: self.highest_peak_bytes.max(other.highest_peak_bytes),
+            longest_wait_ns: self.longest_wait_ns.max(other.longest_wait_ns),
+            peak_sum_bytes: self.peak_sum_bytes + other.peak_sum_bytes,
+            wait_sum_ns: self.wait_sum_ns + other.wait_sum_ns,
+            waits: self.waits + other.waits,
+            items: match (self.items, other.items) {
+                (Some(items), Some(others)) => Some(items.and(others)),
+                (items, others) => items.or(others),
+            },
+        }
+    }
+
     /// How many tasks have ended, in any way.
     pub(crate) fn ended(&self) -> u64 {
         let Self { completed, cancelled, panicked, given_up, ended_unknown, .. } = *self;

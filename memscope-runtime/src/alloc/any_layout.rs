@@ -12,8 +12,8 @@ use super::{
     discharge::{self, discharge},
 };
 use crate::{
-    accounting::{FRONT, FRONT_ALIGN, Inner, Place, Request, Tally, block_layout},
-    primitives::reserve,
+    accounting::{FRONT, FRONT_ALIGN, Inner, Place, Request, Tally, block_layout, owner_word},
+    primitives::{reserve, start_bits},
 };
 
 /// Returns the layout of an inline block of this size. No counter depends on the alignment.
@@ -43,21 +43,23 @@ pub(super) fn alloc_slow<A: GlobalAlloc>(inner: &A, layout: Layout, is_zeroed: b
         let is_given = reserve::give_way(layout.size());
         return if is_given { alloc_slow(inner, layout, is_zeroed) } else { ptr::null_mut() };
     };
-    let (owner, lists) = if matches!(place, Place::NoSlot) {
-        (charge::charge_without_slot(block, layout), false)
+    let charged = if matches!(place, Place::NoSlot) {
+        charge::charge_without_slot(block, layout)
     } else {
-        countdown::counted(charge::charge(block, layout), 0, layout.size())
+        charge::charge(block, layout)
     };
-    // SAFETY: the request placed this block there.
-    unsafe { place.write(block, owner, layout.size()) };
-    if lists {
-        // SAFETY: as above; the block is new.
-        unsafe { place.list(block) };
+    if countdown::take(layout.size()) {
+        // SAFETY: the request placed this block there, and it is new.
+        unsafe { charge::note_sampled(block, layout, place, charged) };
+    } else {
+        // SAFETY: the request placed this block there.
+        unsafe { place.write(block, charged, layout.size()) };
     }
+    // PERF: the future of a tracked task ends it, so that its cell need not be found.
     #[cfg(feature = "tokio")]
-    if cells::may_be_cell(layout.align()) {
+    if cells::may_be_cell(layout.align()) && !charged.is_cell() {
         // SAFETY: the block is new, lies there, and no other thread has seen it.
-        unsafe { cells::enter::<A>(block, layout, place, owner) };
+        unsafe { cells::enter::<A>(block, layout, place, charged) };
     }
     block
 }
@@ -187,24 +189,20 @@ pub(super) unsafe fn free_elsewhere<A: GlobalAlloc>(
     // SAFETY: the caller's contract.
     let word = unsafe { block_layout::front_word(block) };
     if word.bytes() != bytes {
-        if word.is_listed_with(bytes) {
-            // SAFETY: the caller's contract, and the word says that the block is listed.
-            return unsafe { free_listed(inner, block, bytes, tally) };
-        }
-        // SAFETY: the caller's contract. A block with only an owner word in front has an alignment
-        // of at most 8.
-        return unsafe { free_slow(inner, block, bytes, FRONT_ALIGN) };
+        // SAFETY: the caller's contract.
+        return unsafe { free_listed(inner, block, bytes, tally) };
     }
     discharge::discharge_slow(word.owner(), bytes, tally);
     // SAFETY: the owner word has confirmed that the block was made with this size.
     unsafe { give_back_front(inner, block, bytes) };
 }
 
-/// Subtracts a listed inline block from its owner, and returns it to `inner`.
+/// [`free_elsewhere`] for a block whose word does not have this size alone: it may be listed.
 ///
 /// # Safety
 ///
-/// As for [`free_elsewhere`]; the word must say that the block is listed, and of this size.
+/// As for [`free_elsewhere`].
+// PERF: takes what its caller has, so that the call is a jump.
 #[inline(never)]
 unsafe fn free_listed<A: GlobalAlloc>(
     inner: &A,
@@ -213,7 +211,13 @@ unsafe fn free_listed<A: GlobalAlloc>(
     tally: &'static Tally,
 ) {
     // SAFETY: the caller's contract.
-    let word = unsafe { block_layout::front_word(block) }.unlisted();
+    let word = unsafe { block_layout::front_word(block) };
+    if !word.is_listed_with(bytes) {
+        // SAFETY: the caller's contract. A block with only an owner word in front has an alignment
+        // of at most 8.
+        return unsafe { free_slow(inner, block, bytes, FRONT_ALIGN) };
+    }
+    let word = word.unlisted();
     // SAFETY: the word lies there. The block must not count as listed once its memory is free.
     unsafe { block_layout::write_front(block.wrapping_sub(FRONT), word) };
     if word.is(tally.owner(), bytes) {
@@ -241,15 +245,17 @@ pub(super) unsafe fn free_slow<A: GlobalAlloc>(
     // SAFETY: by the caller's contract the block is live and has this alignment.
     let place = unsafe { Place::of(block, align) };
     // SAFETY: as above.
+    #[cfg(feature = "tokio")]
+    if unsafe { place.is_marked(block) } {
+        // SAFETY: as above.
+        return unsafe { cells::free(inner, block, place, bytes, align) };
+    }
+    // SAFETY: as above.
     let (owner, bytes) = unsafe { place.take(block, bytes) };
     // SAFETY: as above.
     let Some(below) = (unsafe { place.inner(block, bytes, align) }) else {
-        // SAFETY: as above.
-        #[cfg(feature = "tokio")]
-        return unsafe { cells::free(inner, block, place, (owner, bytes), align) };
         // The inner block cannot be found: the block stays live, and stays charged to its owner.
-        #[cfg(not(feature = "tokio"))]
-        return crate::accounting::owner_word::refuse_word();
+        return owner_word::refuse_word();
     };
     place.clear();
     match owner.cell() {
@@ -302,6 +308,10 @@ pub(super) unsafe fn realloc_slow<A: GlobalAlloc>(
     let Some((grown, new_place)) = grown else {
         // SAFETY: the block is still live and in its place.
         unsafe { place.write(block, owner, bytes) };
+        if start_bits::is_on() {
+            // SAFETY: as above.
+            unsafe { place.list(block) };
+        }
         #[cfg(feature = "tokio")]
         if let Some(number) = mark {
             // SAFETY: as above.
@@ -376,11 +386,11 @@ unsafe fn resize<A: GlobalAlloc>(
 #[inline]
 unsafe fn unmark(place: Place, block: *mut u8, bytes: usize, align: usize) -> (Option<u32>, usize) {
     #[cfg(feature = "tokio")]
-    // SAFETY: the caller's contract.
-    if cells::may_be_cell(align)
-        && let Some((number, bytes)) = unsafe { place.unmark(block, bytes) }
-    {
-        return (Some(number), bytes);
+    if cells::may_be_cell(align) {
+        // SAFETY: the caller's contract.
+        if let Some((number, bytes)) = unsafe { place.unmark(block, bytes) } {
+            return (Some(number), bytes);
+        }
     }
     #[cfg(not(feature = "tokio"))]
     let _ = (place, block, align);
@@ -415,8 +425,10 @@ unsafe fn relocate<A: GlobalAlloc>(
         // The reader that holds the block gives it back.
         return Some((new, new_place));
     }
-    #[cfg(not(feature = "tokio"))]
-    let _ = mark;
+    if mark.is_some() {
+        // SAFETY: the caller's contract; the block has left the table, so no reader has it.
+        unsafe { place.unlist(block) };
+    }
     place.clear();
     if let Some(below) = below {
         // SAFETY: `inner` allocated it with this layout.

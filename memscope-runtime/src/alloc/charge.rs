@@ -222,6 +222,23 @@ unsafe fn charge_inline_sampled(inner: *mut u8, bytes: usize) -> *mut u8 {
     block
 }
 
+/// Writes the word of a new block whose bytes, already counted down, may contain a sample point.
+///
+/// # Safety
+///
+/// As for [`Place::write`]; no other thread may have seen the block.
+#[cold]
+#[inline(never)]
+pub(super) unsafe fn note_sampled(block: *mut u8, layout: Layout, place: Place, charged: Owner) {
+    let (owner, lists) = countdown::sample(charged, 0, layout.size());
+    // SAFETY: the caller's contract.
+    unsafe { place.write(block, owner, layout.size()) };
+    if lists {
+        // SAFETY: as above.
+        unsafe { place.list(block) };
+    }
+}
+
 /// Charges a new inline block and lists it.
 ///
 /// # Safety

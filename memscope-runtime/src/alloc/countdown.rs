@@ -12,10 +12,10 @@ use crate::{
         Owner, Place, Tally,
         block_layout::{self, FRONT},
         owner_word::OwnerWord,
-        stacks,
+        stacks::{self, Point},
     },
     primitives::{
-        poisson, start_bits,
+        StackBounds, poisson, start_bits,
         sync::{AtomicU64, Ordering},
     },
 };
@@ -42,6 +42,8 @@ pub(super) struct Countdown {
     lists: Cell<bool>,
     /// A sample is being taken: what a signal handler allocates meanwhile is not sampled.
     is_sampling: Cell<bool>,
+    /// The thread's stack.
+    stack: Cell<StackBounds>,
 }
 
 impl Countdown {
@@ -53,6 +55,7 @@ impl Countdown {
             due: Cell::new(0),
             lists: Cell::new(false),
             is_sampling: Cell::new(false),
+            stack: Cell::new(StackBounds::NOT_ASKED),
         }
     }
 
@@ -84,6 +87,14 @@ impl Countdown {
         true
     }
 
+    /// The bounds of the thread's stack.
+    fn stack(&self) -> StackBounds {
+        if self.stack.get() == StackBounds::NOT_ASKED {
+            self.stack.set(StackBounds::of_this_thread());
+        }
+        self.stack.get()
+    }
+
     /// Counts bytes while blocks are listed. Returns false if blocks are not listed, or if the bytes
     /// may contain a sample point: then [`hit`](Self::hit) counts them.
     #[inline]
@@ -96,32 +107,33 @@ impl Countdown {
         passes
     }
 
-    /// Whether the bytes that were just counted contain a sample point. If so, returns the mean of
-    /// the distance that ended there, and draws the next one. Says too whether the block is listed.
-    fn hit(&self, bytes: usize) -> (Option<u64>, bool) {
+    /// Looks whether the bytes that were just counted contain a sample point. If so, returns what
+    /// is known of the first one, and draws the next distance. Says too whether the block is
+    /// listed.
+    fn hit(&self, bytes: usize) -> (Option<Point>, bool) {
         if self.lists.replace(false) {
             self.left.set(self.due.get().wrapping_sub(bytes.cast_signed() as i64));
         }
-        let mean = if self.left.get() < 0 { self.hit_here(bytes) } else { None };
+        let point = if self.left.get() < 0 { self.hit_here(bytes) } else { None };
         let lists = start_bits::is_on();
         if lists {
             self.due.set(self.left.replace(ALWAYS_NEGATIVE));
             self.lists.set(true);
         }
-        (mean, lists)
+        (point, lists)
     }
 
     /// [`hit`](Self::hit), where the distance has come to its end or none was drawn.
-    fn hit_here(&self, bytes: usize) -> Option<u64> {
+    fn hit_here(&self, bytes: usize) -> Option<Point> {
         // The points of a Poisson process have no memory, so a distance may be drawn at any time.
         let is_drawn = self.mean.get() != 0;
         let is_hit = is_drawn || (self.draw() && self.take(bytes));
         if !is_hit {
             return None;
         }
-        let mean = self.mean.get();
+        let point = Point { mean: self.mean.get(), behind: self.left.get().unsigned_abs() };
         self.draw();
-        Some(mean)
+        Some(point)
     }
 }
 
@@ -149,6 +161,19 @@ pub(crate) fn forget() {
     });
 }
 
+/// Notes the bounds of this thread's stack, if it is the main one. Must be called outside of the
+/// allocator, at the start of the program.
+pub(crate) fn note_main_stack() {
+    HERE.with(|here| {
+        let stack = &here.countdown.stack;
+        if stack.get() == StackBounds::NOT_ASKED
+            && let Some(bounds) = StackBounds::of_main_thread()
+        {
+            stack.set(bounds);
+        }
+    });
+}
+
 /// For tests: lets this thread draw the same distances on every run.
 pub fn seed(number: u64) {
     HERE.with(|here| here.countdown.random.set(poisson::seed(number)));
@@ -172,14 +197,20 @@ pub(super) fn counted(owner: Owner, from: usize, to: usize) -> (Owner, bool) {
 #[cold]
 #[inline(never)]
 pub(super) fn sample(owner: Owner, from: usize, to: usize) -> (Owner, bool) {
-    let (mean, lists) = HERE.with(|here| here.countdown.hit(to.saturating_sub(from)));
+    let (point, lists) = HERE.with(|here| here.countdown.hit(to.saturating_sub(from)));
     // What memscope allocates for itself is counted down and not sampled.
-    let Some(mean) = mean.filter(|_| owner != Owner::memscope()) else { return (owner, lists) };
+    let Some(point) = point.filter(|_| owner != Owner::memscope()) else { return (owner, lists) };
     if HERE.with(|here| here.countdown.is_sampling.replace(true)) {
         stacks::drop_one();
         return (owner, lists);
     }
-    let owner = stacks::take(owner, from, to, mean);
+    // NOTE: a thread asks for its bounds under the guard, as the C library may have a lock then.
+    let owner = if stacks::has_room(HERE.with(|here| here.countdown.stack())) {
+        stacks::take(owner, from, to, point)
+    } else {
+        stacks::drop_one();
+        owner
+    };
     HERE.with(|here| here.countdown.is_sampling.set(false));
     (owner, lists)
 }

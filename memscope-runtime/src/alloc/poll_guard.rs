@@ -1,5 +1,7 @@
 //! Guards that make a task current: while it is polled, and while its future is dropped.
 
+use std::task::Context;
+
 use super::current::{self, Entered};
 use crate::accounting::{Poll, Record};
 
@@ -8,6 +10,17 @@ use crate::accounting::{Poll, Record};
 pub(crate) fn note_tracked() {
     #[cfg(all(feature = "tokio", tokio_unstable))]
     super::unannotated::note_tracked();
+}
+
+/// Notes that a tracked future is polled for the first time in this context, which may be that of a
+/// Tokio task.
+#[cold]
+#[inline(never)]
+fn note_in_cell(context: &Context<'_>) {
+    #[cfg(feature = "tokio")]
+    super::cells::note_tracked(context.waker());
+    #[cfg(not(feature = "tokio"))]
+    let _ = context;
 }
 
 impl Record {
@@ -20,6 +33,16 @@ impl Record {
             entered.previous_owner_id(self.is_spawned())
         });
         Running { poll, entered }
+    }
+
+    /// [`run`](Self::run) for a future that may be all of a Tokio task. `context`: of the poll.
+    // PERF: not in the first poll's own function, for which each poll would keep the context.
+    #[inline]
+    pub(crate) fn run_in(&'static self, context: &Context<'_>) -> Running {
+        if self.is_unpolled() {
+            note_in_cell(context);
+        }
+        self.run()
     }
 
     /// Makes the task current while its future is dropped. Dropping the guard closes the task.

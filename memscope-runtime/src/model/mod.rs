@@ -5,6 +5,7 @@ pub(crate) mod variable_profile;
 pub(crate) mod site_profile;
 pub(crate) mod task_profile;
 pub(crate) mod await_point;
+pub(crate) mod brackets;
 pub(crate) mod counters;
 pub(crate) mod error;
 pub(crate) mod event_kind;
@@ -34,7 +35,7 @@ pub use process::{ProcessMemory, RuntimeMemory, TaskCells, ToolUsage};
 pub use site_profile::{
     Bucket, HandOver, Place, SharedProfile, SiteProfile, TaskPerformanceMetrics,
 };
-pub use stack_profile::{StackFrame, StackProfile};
+pub use stack_profile::{Library, StackFrame, StackProfile};
 pub use stacks::{Stacks, StacksState};
 pub use state_machine::{LocalProfile, StateMachine, WidestState};
 pub use task::{TaskId, TaskState, TaskType};

@@ -41,6 +41,10 @@ pub struct ProcessMemory {
     pub tracked_allocated_bytes: u64,
     /// Bytes of all allocations outside every task so far.
     pub untracked_allocated_bytes: u64,
+    /// How many allocations those were; `None` in files that were written before this field
+    /// existed.
+    #[serde(default)]
+    pub untracked_allocation_count: Option<u64>,
     /// Of `untracked_bytes`, those of shared owners: see [`shared`](crate::async_memory::shared).
     #[serde(default)]
     pub shared_bytes: u64,
@@ -68,7 +72,8 @@ pub struct ToolUsage {
     /// limit, as the program allocates at new places.
     #[serde(default)]
     pub stack_bytes: u64,
-    /// Of `own_bytes`, names of functions, at most 256 KiB.
+    /// Of `own_bytes`, names of functions, at most 256 KiB, and what else is known of calls: their
+    /// libraries, and functions that were inlined there.
     #[serde(default)]
     pub name_bytes: u64,
     /// Rows of ended tasks that could not be written. The sites still count them in their totals.

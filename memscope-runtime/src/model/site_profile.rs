@@ -27,7 +27,9 @@ counters!(counted_row! {
         pub line: u32,
         /// Whether sizes are measured; if not, they are 0 and mean nothing.
         pub measured: bool,
-        /// Tasks created. Of unannotated tasks those that have allocated. If their end is not
+        /// Tasks created. Of unannotated tasks all, once the layout of Tokio's cells is learned
+        /// ([`ToolUsage::task_cells`](crate::async_memory::ToolUsage::task_cells)), else those that
+        /// have allocated. If their end is not
         /// reported ([`ends_unknown`](Self::ends_unknown)), one whose row was given up counts again
         /// when it allocates again.
         ///
@@ -73,9 +75,18 @@ counters!(counted_row! {
         pub ended_allocated_bytes: u64,
         /// Of `live_bytes`, those of ended tasks.
         pub retained_bytes: u64,
-        /// Of `retained_bytes`, those whose task still has its Tokio cell: its `JoinHandle` is
-        /// held, so its output waits to be taken.
+        /// Of `retained_bytes`, those whose task still has its Tokio cell: mostly its `JoinHandle`
+        /// is held, so that its output waits to be taken. A waker or an abort handle keeps a cell,
+        /// too.
         pub unjoined_bytes: u64,
+        /// Unannotated tasks that have finished and still have their Tokio cell, because their
+        /// `JoinHandle` is held: nothing has joined them.
+        #[serde(default)]
+        pub unjoined_tasks: u64,
+        /// Unannotated tasks that have finished and still have their Tokio cell, although no
+        /// `JoinHandle` is held: wakers or abort handles keep it.
+        #[serde(default)]
+        pub kept_tasks: u64,
         /// Ended tasks that still hold bytes, without those that still have a Tokio cell.
         /// `unjoined_bytes` are not theirs.
         pub retained_tasks: u64,

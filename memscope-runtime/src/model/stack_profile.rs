@@ -76,18 +76,45 @@ pub struct StackFrame {
     pub line: Option<u32>,
     /// The address of the call: its last byte.
     pub address: u64,
-    /// The same address less the one at which the program was loaded: it is the same in each run of
-    /// a build. `None` if the call is in a library.
+    /// The same address less the one at which its file was loaded: it is the same in each run of a
+    /// build. `None` if the file is not known.
     pub offset: Option<u64>,
+    /// The path of the shared library that the call is in; its build is in
+    /// [`libraries`](crate::async_memory::MemorySnapshot::libraries). `None`: the call is in the
+    /// program, or `offset` is not known either.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub library: Option<Cow<'static, str>>,
+    /// Whether the compiler has put this function's code into the function of the next frame, whose
+    /// address it shares.
+    #[serde(skip_serializing_if = "is_false")]
+    pub is_inlined: bool,
 }
 
-/// The function's name; where that is not known, the address in the program or in the process.
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes it so")]
+fn is_false(it: &bool) -> bool {
+    !it
+}
+
+/// A shared library of the program.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Library {
+    /// Its path, as the loader has it.
+    pub path: String,
+    /// The linker's name for exactly this build, in hexadecimal digits.
+    pub build_id: Option<String>,
+}
+
+/// The function's name; where that is not known, the address in its file or in the process.
 impl fmt::Display for StackFrame {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.offset {
+        match (self.offset, &self.library) {
             _ if !self.function.is_empty() => f.write_str(&cell(&self.function, MOST_NAME))?,
-            Some(offset) => write!(f, "program+{offset:#x}")?,
-            None => write!(f, "library at {:#x}", self.address)?,
+            (Some(offset), None) => write!(f, "program+{offset:#x}")?,
+            (Some(offset), Some(library)) => {
+                let name = library.rsplit_once('/').map_or(&**library, |(_, name)| name);
+                write!(f, "{}+{offset:#x}", cell(name, MOST_NAME))?;
+            }
+            (None, _) => write!(f, "library at {:#x}", self.address)?,
         }
         match (&self.file, self.line) {
             (Some(file), Some(line)) => write!(f, " ({}:{line})", path_end(file, MOST_NAME)),
@@ -112,5 +139,7 @@ mod tests {
         assert_eq!(unnamed.to_string(), "library at 0x7f00");
         let own = StackFrame { offset: Some(0x1a2b), ..unnamed };
         assert_eq!(own.to_string(), "program+0x1a2b");
+        let of_library = StackFrame { library: Some("/lib/libplugin.so".into()), ..own };
+        assert_eq!(of_library.to_string(), "libplugin.so+0x1a2b");
     }
 }

@@ -4,6 +4,8 @@
 //! and `app::serve::{{closure}}` (legacy), `<app::Cache>::fill::<u8>` and
 //! `app::serve::{closure#0}` (v0).
 
+use super::brackets::{qualified, split_as, without_arguments};
+
 /// Whose code a function is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Code {
@@ -23,6 +25,18 @@ pub(crate) fn is_allocator_entry(name: &str) -> bool {
     let functions = ["alloc", "alloc_zeroed", "realloc"];
     rest.strip_prefix("__rust_").is_some_and(|function| functions.contains(&function))
         || name.contains(" as core::alloc::global::GlobalAlloc>::")
+}
+
+/// How far out the outermost allocator is entered, at most.
+pub(crate) const MOST_ALLOCATOR_CALLS: usize = 32;
+
+/// How many calls of a stack are inside of allocators: those up to the entry of the outermost
+/// allocator, if it is near, and those of memscope. Names are empty where they are not known.
+pub(crate) fn allocator_calls(names: &[&str]) -> usize {
+    let mut near = names.iter().take(MOST_ALLOCATOR_CALLS);
+    let first = near.rposition(|name| is_allocator_entry(name)).map_or(0, |entry| entry + 1);
+    let is_own = |name: &&&str| !name.is_empty() && Code::of(name) == Code::Allocator;
+    first + names.iter().skip(first).take_while(is_own).count()
 }
 
 const STANDARD: [&str; 12] = [
@@ -72,7 +86,56 @@ const RUNTIME: [&str; 27] = [
     "tracing",
 ];
 
+/// Crates of the list above and others whose futures have no name of their own: they hold those of
+/// a program.
+#[cfg_attr(
+    not(all(feature = "symbols", feature = "tokio")),
+    allow(dead_code, reason = "for the names of tasks")
+)]
+const WRAPPERS: [&str; 7] =
+    ["async_std", "bytes", "futures", "futures_", "tokio", "tokio_", "tracing"];
+
+fn is_of(list: &[&str], name: &str) -> bool {
+    list.iter().any(|entry| *entry == name || (entry.ends_with('_') && name.starts_with(entry)))
+}
+
+/// Whether this is between an executor and a program's future, without a name of its own: of the
+/// standard library, of memscope, or of a crate of wrappers.
+#[cfg_attr(
+    not(all(feature = "symbols", feature = "tokio")),
+    allow(dead_code, reason = "for the names of tasks")
+)]
+pub(crate) fn is_wrapper(name: &str) -> bool {
+    // Functions of the C library, and symbols without a path.
+    let Some(owner) = owner(name.trim_start_matches(['&', '*', '(', '['])) else { return true };
+    matches!(Code::of_crate(owner), Code::Allocator | Code::Standard) || is_of(&WRAPPERS, owner)
+}
+
 impl Code {
+    /// Whose code a call is. Line tables name functions without a path; then the file tells it.
+    pub(crate) fn of_call(name: &str, file: Option<&str>) -> Self {
+        match file {
+            Some(file) if !name.contains("::") => Self::of_file(file),
+            _ => Self::of(name),
+        }
+    }
+
+    fn of_file(file: &str) -> Self {
+        let file = file.replace('\\', "/");
+        // Cargo's folder of a crate is `NAME-1.2.3`.
+        let is_version = |it: &str| it.starts_with(|digit: char| digit.is_ascii_digit());
+        let name_of = |folder: &str| {
+            let (name, _) = folder.rsplit_once('-').filter(|(_, it)| is_version(it))?;
+            Some(name.replace('-', "_"))
+        };
+        if file.starts_with("/rustc/") || file.contains("/rustlib/src/rust/library/") {
+            return Self::Standard;
+        }
+        // `registry/src/INDEX/NAME-1.2.3/…`.
+        let folder = file.split('/').skip_while(|it| *it != "registry").nth(3);
+        folder.and_then(name_of).map_or(Self::Other, |name| Self::of_crate(&name))
+    }
+
     /// Whose code the function of this name is.
     pub(crate) fn of(name: &str) -> Self {
         if is_allocator_entry(name) {
@@ -83,15 +146,11 @@ impl Code {
     }
 
     fn of_crate(name: &str) -> Self {
-        let is_of = |list: &[&str]| {
-            list.iter()
-                .any(|entry| *entry == name || (entry.ends_with('_') && name.starts_with(entry)))
-        };
         if ["memscope_runtime", "memscope_rs", "__rustc"].contains(&name) {
             Self::Allocator
-        } else if is_of(&STANDARD) {
+        } else if is_of(&STANDARD, name) {
             Self::Standard
-        } else if is_of(&RUNTIME) {
+        } else if is_of(&RUNTIME, name) {
             Self::Runtime
         } else {
             Self::Other
@@ -156,53 +215,6 @@ fn is_word(text: &str) -> bool {
     !text.is_empty() && text.chars().all(|it| it.is_alphanumeric() || it == '_')
 }
 
-/// Splits `<inside>rest` at the bracket that closes the first one.
-fn qualified(name: &str) -> Option<(&str, &str)> {
-    let inside = name.strip_prefix('<')?;
-    let end = closing(inside)?;
-    Some((&inside[..end], &inside[end + 1..]))
-}
-
-/// The place of the `>` that closes a `<` which stood before the text.
-fn closing(text: &str) -> Option<usize> {
-    let mut depth = 1_usize;
-    let mut last = ' ';
-    for (place, character) in text.char_indices() {
-        match character {
-            '<' => depth += 1,
-            // The arrow of a function's type closes nothing.
-            '>' if last != '-' => depth -= 1,
-            _ => {}
-        }
-        if depth == 0 {
-            return Some(place);
-        }
-        last = character;
-    }
-    None
-}
-
-/// Splits `Type as Trait`, where the `as` is in no brackets.
-fn split_as(text: &str) -> (&str, Option<&str>) {
-    let mut depth = 0_usize;
-    let mut last = ' ';
-    for (place, character) in text.char_indices() {
-        match character {
-            '<' | '(' | '[' => depth += 1,
-            '>' if last == '-' => {}
-            '>' | ')' | ']' => depth = depth.saturating_sub(1),
-            ' ' if depth == 0 => {
-                if let Some(implemented) = text[place..].strip_prefix(" as ") {
-                    return (&text[..place], Some(implemented));
-                }
-            }
-            _ => {}
-        }
-        last = character;
-    }
-    (text, None)
-}
-
 /// The name without generic arguments, closures and hash: `app::Cache::fill`.
 ///
 /// The body of an async function is a closure in it, and is named like the function. A method of a
@@ -230,15 +242,23 @@ fn short_within(name: &str, depth: usize) -> String {
         }
         None => without_arguments(name),
     };
-    let mut short = short.as_str();
-    loop {
-        let shorter = short.rfind("::").filter(|place| short[*place + 2..].starts_with('{'));
-        match shorter {
-            Some(0) | None => break,
-            Some(place) => short = &short[..place],
-        }
+    without_closures(&short).to_owned()
+}
+
+/// The body of an async function is a closure in it: the function.
+pub(crate) fn without_closures(mut name: &str) -> &str {
+    let is_closure = |last: &str| last.starts_with('{') && last.ends_with('}');
+    while let Some((outer, _)) =
+        name.rsplit_once("::").filter(|it| !it.0.is_empty() && is_closure(it.1))
+    {
+        name = outer;
     }
-    short.to_owned()
+    name
+}
+
+/// Whether two names are of one function in the source, whatever type parameters they show.
+pub fn same_function(one: &str, other: &str) -> bool {
+    short(one) == short(other)
 }
 
 /// Legacy symbols end with `::h` and sixteen digits, if they are not demangled in the short form.
@@ -249,28 +269,6 @@ pub(crate) fn without_hash(name: &str) -> &str {
         }
         _ => name,
     }
-}
-
-/// Leaves out what stands in angle brackets, and the `::` before it.
-fn without_arguments(name: &str) -> String {
-    let mut out = String::with_capacity(name.len());
-    let mut depth = 0_usize;
-    let mut last = ' ';
-    for character in name.chars() {
-        match character {
-            '<' => {
-                if depth == 0 && out.ends_with("::") {
-                    out.truncate(out.len() - 2);
-                }
-                depth += 1;
-            }
-            '>' if last != '-' => depth = depth.saturating_sub(1),
-            _ if depth == 0 => out.push(character),
-            _ => {}
-        }
-        last = character;
-    }
-    out
 }
 
 #[cfg(test)]
@@ -347,6 +345,56 @@ mod tests {
         ] {
             assert_eq!(Code::of(name), code, "{name}");
         }
+    }
+
+    #[test]
+    fn a_function_without_a_path_is_judged_by_its_file() {
+        for (file, code) in [
+            ("/rustc/0123abcd/library/core/src/hint.rs", Code::Standard),
+            (
+                "/root/.cargo/registry/src/index-1a2b/tokio-1.54.0/src/runtime/task/raw.rs",
+                Code::Runtime,
+            ),
+            ("/root/.cargo/registry/src/index-1a2b/tower-http-0.6.1/src/lib.rs", Code::Runtime),
+            ("/root/.cargo/registry/src/index-1a2b/serde_json-1.0.154/src/de.rs", Code::Other),
+            ("/build/memscope-runtime/src/alloc.rs", Code::Other),
+            ("src/main.rs", Code::Other),
+        ] {
+            assert_eq!(Code::of_call("work", Some(file)), code, "{file}");
+        }
+        assert_eq!(Code::of_call("malloc", None), Code::Standard);
+        assert_eq!(Code::of_call("tokio::spawn", Some("src/main.rs")), Code::Runtime);
+    }
+
+    #[test]
+    fn calls_inside_of_allocators_are_left_out_and_those_of_tracked_tasks_are_not() {
+        assert_eq!(allocator_calls(&["memscope_runtime::alloc::charge::charge", "app::fill"]), 1);
+        let wrapped = [
+            "memscope_runtime::alloc::charge::charge",
+            "app::Counting::count",
+            "<app::Counting as core::alloc::global::GlobalAlloc>::alloc",
+            "__rustc::__rust_alloc",
+            "alloc::vec::Vec<T>::push",
+            "<memscope_runtime::tasks::future::Tracked<F> as core::future::future::Future>::poll",
+        ];
+        assert_eq!(allocator_calls(&wrapped), 4);
+        assert_eq!(
+            allocator_calls(&["alloc::vec::Vec<T>::push", "memscope_runtime::tasks::poll"]),
+            0
+        );
+        assert_eq!(allocator_calls(&["", ""]), 0);
+    }
+
+    #[test]
+    fn what_stands_between_tokio_and_the_future_is_passed_over() {
+        assert!(is_wrapper("<core::pin::Pin<P> as core::future::future::Future>::poll"));
+        assert!(is_wrapper(
+            "<alloc::boxed::Box<F,A> as core::ops::function::FnOnce<Args>>::call_once"
+        ));
+        assert!(is_wrapper("<futures_util::future::Map<F> as core::future::future::Future>::poll"));
+        assert!(is_wrapper("pthread_cond_wait") && is_wrapper("tokio::time::sleep::Sleep"));
+        assert!(!is_wrapper("<hyper::Connection as core::future::future::Future>::poll"));
+        assert!(!is_wrapper("app::core::run") && !is_wrapper("core_of_app::run"));
     }
 
     #[test]

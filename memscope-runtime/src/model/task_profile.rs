@@ -50,8 +50,14 @@ counters!(counted_row! {
         /// Blocks allocated and not yet freed.
         pub live_blocks: u64,
         /// The size of the future's state machine.
+        ///
+        /// Of an unannotated task: the room in its Tokio cell, which has the future and later its
+        /// output. So it is the size of the larger of the two, and of Tokio's mark if that finds no
+        /// room in them. 0 if it is not known: the layout of cells is not learned, or the future
+        /// may be in a box, as Tokio puts large ones there.
         pub future_size_bytes: u64,
-        /// The type of the future.
+        /// The type of the future. Of an unannotated task it is known if the program's symbols have
+        /// type parameters, as with `-C symbol-mangling-version=v0`; else `not known`.
         pub future_type: Cow<'static, str>,
         /// How often it was polled; 0 if that is not known, as of most unannotated tasks.
         ///
@@ -87,9 +93,14 @@ counters!(counted_row! {
         /// Bytes of the Tokio cell into which `spawn_tracked` or `.spawn()` spawned it, and of the
         /// box into which Tokio put a large future; 0 if it was not spawned so.
         pub cell_bytes: u64,
-        /// Whether the task was tracked by name. Of other tasks only the memory is measured: polls
-        /// are not counted (but see `poll_count`), and the future's size and type are not known.
+        /// Whether the task was tracked by name. Of other tasks the memory is measured, and what
+        /// their Tokio cells say is known. Polls are not counted (but see `poll_count`).
         pub is_annotated: bool,
+        /// Of an unannotated Tokio task that still has its cell: whether its `JoinHandle` is held.
+        /// If the task has finished and it is, the task was never joined. If it is not, wakers or
+        /// abort handles keep the cell. `None` if that is not known.
+        #[serde(default)]
+        pub has_handle: Option<bool>,
         /// What it has yielded; `None` for a task that is no stream.
         #[serde(default)]
         pub items: Option<Items>,

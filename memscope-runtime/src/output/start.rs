@@ -54,6 +54,7 @@ pub(crate) fn apply(settings: &Builder) {
     let looked_before = settings.store();
     if ENABLED {
         stacks::start();
+        countdown::note_main_stack();
         countdown::forget();
     }
     if cfg!(feature = "tokio") && !looked_before && crate::config::unannotated() && ENABLED {

@@ -4,7 +4,7 @@
 //! it. The reader that lets go finds whether the block was left. So exactly one of them gives the
 //! memory back.
 
-use super::sync::{AtomicU64, Ordering};
+use super::sync::{AtomicU64, Ordering, fence};
 
 /// The entry of one block: a number that says where it is, and two bits.
 #[derive(Debug)]
@@ -49,7 +49,9 @@ impl HeldBlock {
     /// may then be wrong.
     #[allow(dead_code, reason = "the loom models have no owners")]
     pub(crate) fn was_left(&self) -> bool {
-        self.0.load(Ordering::Acquire) & LEFT != 0
+        // What the caller has read before is not read after this load.
+        fence(Ordering::Acquire);
+        self.0.load(Ordering::Relaxed) & LEFT != 0
     }
 
     /// Lets go of a block that the reader holds. Returns whether the block was left to it: then the

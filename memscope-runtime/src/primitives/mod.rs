@@ -23,12 +23,16 @@ pub(crate) mod reserve;
 pub(crate) mod seqlock;
 pub(crate) mod slab;
 pub(crate) mod spsc_ring;
+pub(crate) mod stack_room;
 pub(crate) mod start_bits;
 pub(crate) mod sync;
 pub(crate) mod this_thread;
 pub(crate) mod tsc;
 #[allow(dead_code, reason = "the rooms above use it with some features alone")]
 pub(crate) mod unwind;
+#[cfg(all(target_os = "linux", target_env = "gnu", not(miri), feature = "enabled"))]
+#[cfg(not(target_arch = "arm"))]
+mod unwinder;
 
 pub(crate) use append_list::AppendList;
 pub(crate) use arena::{Arena, Zeroed};
@@ -47,3 +51,4 @@ pub(crate) use pending_starts::Pending;
 pub(crate) use seqlock::{Read, SeqLock, WriteGuard};
 pub(crate) use slab::{HasLinks, Links, Magazine, Slab, SlabItem, TAKEN};
 pub(crate) use spsc_ring::{Ring, Words};
+pub(crate) use stack_room::StackBounds;

@@ -26,7 +26,7 @@ const WIDTH: usize = 1 << BITS;
 const MARKED: u64 = 1 << 63;
 /// Where the number of a mark begins in the size.
 #[cfg(feature = "tokio")]
-const MARK_AT: u32 = 48;
+const MARK_AT: u32 = 32;
 #[cfg(feature = "tokio")]
 const MOST_MARK: u32 = (1 << (63 - MARK_AT)) - 1;
 
@@ -79,7 +79,6 @@ impl Slot {
 
     /// Whether the block is marked.
     #[cfg(feature = "tokio")]
-    #[allow(dead_code, reason = "for pictures of the heap, which are taken on Linux alone")]
     pub(crate) fn is_marked(&self) -> bool {
         self.bytes.load(Ordering::Relaxed) & MARKED != 0
     }
@@ -240,5 +239,20 @@ mod tests {
         assert!(slot(neighbour).is_none(), "a block beside it in the page");
         made.clear();
         assert!(slot(block).is_none());
+    }
+
+    #[cfg(all(feature = "tokio", target_pointer_width = "64"))]
+    #[test]
+    fn a_mark_stands_beside_any_size_of_a_cell() {
+        let block = ptr::without_provenance(0x1234_9678_9040);
+        let slot = make_slot(block).expect("memory");
+        for (number, bytes) in [(1, 5_000), (MOST_MARK, u32::MAX as usize), (70_000, 4_097)] {
+            slot.fill(block, 0xfff_fff8 << FREE_BITS, bytes);
+            assert!(!slot.is_marked() && slot.mark(number) && slot.is_marked());
+            assert_eq!((slot.unmarked_bytes(), slot.unmark()), (bytes, Some((number, bytes))));
+            assert_eq!((slot.bytes(), slot.unmark()), (bytes, None));
+        }
+        slot.fill(block, 0xfff_fff8 << FREE_BITS, 1 << 32);
+        assert!(!slot.mark(1) && !slot.is_marked(), "there is no room");
     }
 }

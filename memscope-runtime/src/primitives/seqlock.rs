@@ -7,7 +7,7 @@
 use super::sync::{AtomicU64, Ordering};
 
 /// The version: twice the number of writes. It is 0 before the first write, and odd during a write.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct SeqLock(AtomicU64);
 
 /// Exclusive write access to the words until the guard is dropped.

@@ -20,7 +20,7 @@ pub(crate) trait SlabItem: Zeroed {
 }
 
 /// The index and the link, for items that have room for both.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Links {
     index: AtomicU32,
     link: AtomicU32,

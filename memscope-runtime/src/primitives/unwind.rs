@@ -2,9 +2,9 @@
 //!
 //! The unwinder finds each caller by the tables that the compiler writes for panics. It takes no
 //! memory from the heap. On Linux it takes no lock either, from glibc 2.35 and GCC 12 on; older
-//! ones take the loader's, in which the unwinding of a panic stands as well.
+//! ones take the loader's.
 
-use std::sync::atomic::AtomicUsize;
+use std::{ptr, sync::atomic::AtomicUsize};
 
 /// Writes the return addresses of this call, innermost first, as far as there is room. Returns how
 /// many there are. The code that is left by a call stands just before its return address.
@@ -15,16 +15,44 @@ pub(crate) fn frames(into: &[AtomicUsize]) -> usize {
     imp::frames(into)
 }
 
-/// Whether [`frames`] takes no lock: glibc has `_dl_find_object` (from 2.35 on). Must not be called
-/// in the allocator, because it asks the loader.
+/// Returns the function that the call before this return address calls. Returns 0 if the call goes
+/// through a pointer, as that of a trait object's method does, or if that is not known.
+///
+/// # Safety
+///
+/// The address must be one that [`frames`] has returned, of a call that is still on the stack.
+pub(crate) unsafe fn direct_callee(return_address: usize) -> usize {
+    /// `call` with a distance, of 32 bits, from its end.
+    const CALL: u8 = 0xe8;
+    const LENGTH: usize = 5;
+    const PAGE: usize = 4_096;
+    // At the start of a page, the bytes before the address may be no code.
+    if cfg!(not(target_arch = "x86_64")) || return_address % PAGE < LENGTH {
+        return 0;
+    }
+    let code = ptr::with_exposed_provenance::<[u8; LENGTH]>(return_address - LENGTH);
+    // SAFETY: the caller's contract. A call is at least two bytes long, so that this page is
+    // mapped.
+    let [first, distance @ ..] = unsafe { code.read() };
+    let distance = i32::from_le_bytes(distance) as isize;
+    if first == CALL { return_address.wrapping_add_signed(distance) } else { 0 }
+}
+
+/// Whether [`frames`] takes no lock, as far as that can be known: see [`super::unwinder`]. Must not
+/// be called in the allocator, because it asks the loader.
 pub(crate) fn is_lock_free() -> bool {
     #[cfg(all(target_os = "linux", target_env = "gnu", not(miri), feature = "enabled"))]
     if cfg!(not(target_arch = "arm")) {
-        // SAFETY: the name ends with a zero byte.
-        let found = unsafe { libc::dlsym(libc::RTLD_DEFAULT, c"_dl_find_object".as_ptr()) };
-        return !found.is_null();
+        return super::unwinder::is_lock_free();
     }
     false
+}
+
+/// The address of the function that unwinds.
+#[cfg(all(target_os = "linux", target_env = "gnu", not(miri), feature = "enabled"))]
+#[cfg(not(target_arch = "arm"))]
+pub(super) fn address() -> usize {
+    imp::address()
 }
 
 #[cfg(all(unix, not(target_arch = "arm"), not(miri)))]
@@ -51,6 +79,11 @@ mod imp {
     unsafe extern "C" {
         fn _Unwind_Backtrace(visit: Visit, argument: *mut c_void) -> c_int;
         fn _Unwind_GetIPInfo(context: *mut Context, is_before: *mut c_int) -> usize;
+    }
+
+    #[cfg(all(target_os = "linux", target_env = "gnu", feature = "enabled"))]
+    pub(super) fn address() -> usize {
+        (_Unwind_Backtrace as unsafe extern "C" fn(Visit, *mut c_void) -> c_int) as usize
     }
 
     struct Frames<'a> {
@@ -115,6 +148,25 @@ mod tests {
         let most = addresses.iter().map(|it| addresses.iter().filter(|other| *other == it).count());
         assert!(addresses[..count].windows(9).any(|it| it.iter().all(|same| *same == it[0])));
         assert!(most.max().is_some_and(|most| most >= 10));
+    }
+
+    /// The functions that the calls up to this one name.
+    #[cfg(target_arch = "x86_64")]
+    #[inline(never)]
+    fn callees() -> [usize; 5] {
+        let into = [const { AtomicUsize::new(0) }; 5];
+        frames(&into);
+        // SAFETY: these calls are on the stack.
+        into.map(|frame| unsafe { direct_callee(frame.into_inner()) })
+    }
+
+    #[cfg(target_arch = "x86_64")]
+    #[test]
+    fn a_call_of_a_function_says_which_and_one_through_a_pointer_does_not() {
+        let function: fn() -> [usize; 5] = callees;
+        let address = (function as *const ()).addr();
+        assert!(callees().contains(&address));
+        assert!(!std::hint::black_box(function)().contains(&address));
     }
 
     #[test]

@@ -50,6 +50,7 @@ impl Parts {
             stacks_measured: StacksState::Off,
             stack_interval_bytes: 0,
             stack_names_pending: 0,
+            libraries: Vec::new(),
         }
     }
 
@@ -74,6 +75,7 @@ impl Parts {
         let names = SiteNames::of(reading);
         let owner_table_bytes = page_map::bytes();
         let holder_table_bytes = start_bits::bytes();
+        let (task_cells, task_cells_refused) = task_cells();
         let mut snapshot = Self {
             origin: Origin::here(),
             measured,
@@ -94,7 +96,7 @@ impl Parts {
                 holder_table_bytes,
                 blocks_not_listed: start_bits::refused(),
                 stack_bytes: stacks::held_bytes(),
-                name_bytes: symbols::text_bytes(),
+                name_bytes: symbols::kept_bytes(),
                 events_dropped: dropped,
                 ended_tasks_forgotten: forgotten,
                 tasks_without_record: counts.lost,
@@ -106,8 +108,8 @@ impl Parts {
                     .sum(),
                 hand_overs_lost: cross_frees::lost(),
                 tasks_split: split(),
-                task_cells: task_cells().0,
-                task_cells_refused: task_cells().1,
+                task_cells,
+                task_cells_refused,
                 await_points_refused: await_points_refused(),
                 owner_words_refused: current::words_refused(),
                 owner_slots_refused: page_map::slots_refused(),
@@ -134,6 +136,7 @@ impl Parts {
             stacks_measured: stacks::reason(),
             stack_interval_bytes: stacks::interval_bytes(),
             stack_names_pending: sampled.names_pending,
+            libraries: sampled.libraries,
         };
         let is_unnamed = |site: &&SiteProfile| !site.is_annotated && site.name == UNNAMED;
         for site in snapshot.sites.iter().filter(is_unnamed) {
@@ -206,7 +209,7 @@ fn take() -> MemorySnapshot {
     let work = own_work::work();
     let measured = install_check::measured();
     // Before the reading: if none is awaited, the rows have their names.
-    let names_awaited = symbols::want_if_waiting();
+    let names_awaited = symbols::wait_for_names();
     let heap = self_usage::live();
     let (reading, collected, counts) = current::exempt(|| {
         let reading = capture::read();
@@ -237,6 +240,14 @@ pub(crate) fn for_memscope() -> MemorySnapshot {
     snapshot.tool.rows_left_out = work.left_out();
     snapshot.tool.names_awaited = names_awaited;
     snapshot.into()
+}
+
+#[cfg(feature = "report-file")]
+impl MemorySnapshot {
+    /// Whether it shows tasks or code whose names a look-up would find.
+    pub(crate) fn lacks_names(&self) -> bool {
+        self.parts.stack_names_pending != 0 || self.parts.tool.names_awaited != 0
+    }
 }
 
 /// Unannotated tasks that lost their record while they held bytes.

@@ -8,6 +8,8 @@ use std::collections::HashMap;
 
 use super::{
     open_tasks::OpenTasks,
+    site_reading::{self, SiteReading},
+    stand_ins,
     unlisted::{Remainder, Unlisted},
 };
 #[cfg(feature = "tokio")]
@@ -15,8 +17,9 @@ use crate::alloc::unannotated;
 use crate::{
     accounting::{
         Account, Balance, CrossFree, EndEpochs, EndStamp, Ended, ItemsReading, RecordReading,
-        SharedReading, Site, SumsReading, TallyReading, Untracked, VariableReading, VariableSite,
-        VariableSiteReading, cross_frees, end_stamps, ended_tasks, registry, shared_owner,
+        SharedReading, Site, SumsReading, TallyReading, Unrecorded, Untracked, VariableReading,
+        VariableSite, VariableSiteReading, cross_frees, end_stamps, ended_tasks, registry,
+        shared_owner,
         stacks::{self, StackReading},
         stream_items, variable,
     },
@@ -41,22 +44,6 @@ pub(crate) struct TaskReading {
     pub(crate) items: Option<u32>,
     pub(crate) live_bytes: u64,
     pub(crate) live_blocks: u64,
-}
-
-/// A site's sums over its closed tasks, and what of these is still live.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct SiteReading {
-    pub(crate) site: &'static Site,
-    pub(crate) sums: SumsReading,
-    pub(crate) spawned: u64,
-    /// How many of the records that were given up belong to tasks which went on, and how many of
-    /// these tasks have no record now.
-    pub(crate) split: u64,
-    pub(crate) away: u64,
-    pub(crate) retained_bytes: u64,
-    pub(crate) retained_blocks: u64,
-    /// The part of `retained_bytes` whose tasks still have their Tokio cell.
-    pub(crate) unjoined_bytes: u64,
 }
 
 /// An ended task without a Tokio cell whose bytes are still live.
@@ -94,6 +81,8 @@ pub(crate) struct Reading {
     pub(crate) items: Vec<ItemsReading>,
     pub(crate) sites: Vec<SiteReading>,
     pub(crate) retained: Vec<Retained>,
+    /// Unannotated tasks without a record.
+    pub(crate) unrecorded: Vec<Unrecorded>,
     pub(crate) untracked: Untracked,
     /// The named parts of `untracked`.
     pub(crate) shared: Vec<SharedReading>,
@@ -127,6 +116,7 @@ pub(crate) fn read() -> Reading {
         std::thread::yield_now();
         reading = attempt();
     }
+    stand_ins::move_to_rows(&mut reading);
     reading
 }
 
@@ -186,6 +176,11 @@ fn attempt() -> Reading {
             unlisted.add_left(left);
         }
     }
+    // NOTE: read after the sites. A task that gets a record meanwhile is not counted twice.
+    let unrecorded = site_reading::unrecorded();
+    for site in site_reading::sites_without_tasks(&sites, &unrecorded) {
+        reserve::push(&mut sites, site);
+    }
     if !seen.is_in_order {
         tasks.sort_unstable_by_key(|task| task.id);
     }
@@ -216,6 +211,7 @@ fn attempt() -> Reading {
         items,
         sites,
         retained,
+        unrecorded,
         untracked,
         shared,
         workers,

@@ -3,12 +3,16 @@
 pub(crate) mod unlisted;
 pub(crate) mod live_sample;
 pub(crate) mod build;
+pub(crate) mod calls;
 pub(crate) mod capture;
 pub(crate) mod collector;
+mod figures;
 pub(crate) mod monitor;
 pub(crate) mod open_tasks;
+mod site_reading;
 pub(crate) mod rows;
 mod sharing;
+mod stand_ins;
 
 #[allow(unused_imports, reason = "for pictures of the heap, which are taken on Linux alone")]
 pub(crate) use sharing::Sharing;
@@ -22,7 +26,7 @@ use crate::primitives::reserve;
 use crate::{
     await_points::Program,
     model::{
-        AwaitPoint, AwaitPoints, EventKind, HandOver, Measured, Origin, ProcessMemory,
+        AwaitPoint, AwaitPoints, EventKind, HandOver, Library, Measured, Origin, ProcessMemory,
         RuntimeMemory, SharedProfile, SiteProfile, StackProfile, StacksState, TaskEvent, TaskId,
         TaskMemoryProfile, TaskPerformanceMetrics, TaskType, Timeline, ToolUsage, Trend,
         VariableProfile, VariableSiteProfile,
@@ -89,6 +93,8 @@ struct Parts {
     stack_interval_bytes: u64,
     #[serde(default)]
     stack_names_pending: u64,
+    #[serde(default)]
+    libraries: Vec<Library>,
 }
 
 /// Which rows a snapshot keeps when memory is short.
@@ -243,13 +249,16 @@ impl MemorySnapshot {
     }
 
     /// Of the bytes that ended tasks allocated, the share that was freed again, in percent; 100
-    /// when nothing outlived its task.
+    /// when nothing outlived its task. Of annotated tasks alone, if there are any.
     pub fn memory_efficiency_percent(&self) -> f64 {
         if !self.parts.measured.is_yes() {
             return f64::NAN;
         }
-        let allocated = sum(self.parts.sites.iter().map(|site| site.ended_allocated_bytes));
-        let retained = sum(self.parts.sites.iter().map(|site| site.retained_bytes));
+        let sites = &self.parts.sites;
+        let are_annotated = sites.iter().any(|site| site.is_annotated);
+        let sites = || sites.iter().filter(|site| site.is_annotated == are_annotated);
+        let allocated = sum(sites().map(|site| site.ended_allocated_bytes));
+        let retained = sum(sites().map(|site| site.retained_bytes));
         if retained == 0 { 100.0 } else { 100.0 * (1.0 - ratio(retained, allocated).min(1.0)) }
     }
 
@@ -383,8 +392,7 @@ impl MemorySnapshot {
         self.parts.stack_interval_bytes
     }
 
-    /// Functions in [`stacks`](Self::stacks) whose names are being looked up. That happens on a
-    /// thread of memscope's own, so a later snapshot has them.
+    /// Functions in [`stacks`](Self::stacks) whose names a thread looks up for a later snapshot.
     pub fn stack_names_pending(&self) -> u64 {
         self.parts.stack_names_pending
     }
@@ -425,25 +433,9 @@ impl fmt::Debug for MemorySnapshot {
     }
 }
 
-pub(crate) const MIB: f64 = 1024.0 * 1024.0;
-
-/// Bytes as `f64`: exact up to 8 PiB.
-#[expect(clippy::cast_precision_loss, reason = "no program has 8 PiB")]
-pub(crate) fn float(value: u64) -> f64 {
-    value as f64
-}
-
-/// A saturating sum: the figures may come from a file, with any values.
-pub(crate) fn sum(figures: impl Iterator<Item = u64>) -> u64 {
-    figures.fold(0, u64::saturating_add)
-}
-
-/// `part / whole`; 0 if `whole` is 0.
-fn ratio(part: u64, whole: u64) -> f64 {
-    if whole == 0 { 0.0 } else { float(part) / float(whole) }
-}
-
 #[cfg(feature = "report-file")]
 pub(crate) use build::for_memscope;
 pub use build::get_memory_snapshot;
+use figures::ratio;
+pub(crate) use figures::{MIB, float, sum};
 pub use monitor::{AsyncResourceMonitor, ResourceAnalysis};

@@ -38,6 +38,9 @@ pub(crate) struct EndedTasks {
     pub(crate) tasks: [u64; TaskState::ALL.len()],
     pub(crate) live_bytes: u64,
     pub(crate) allocated_bytes: u64,
+    /// Unannotated tasks whose `JoinHandle` is held, and those without one.
+    pub(crate) unjoined: u64,
+    pub(crate) kept: u64,
     pub(crate) wait_sum_ns: u64,
     pub(crate) waits: u64,
     /// Over the tasks that completed.
@@ -69,11 +72,69 @@ impl OpenTasks {
     }
 }
 
+impl OpenTasks {
+    /// Adds the tasks of another site.
+    pub(super) fn merge(&mut self, other: &Self) {
+        // A new field must be merged, too.
+        let &Self {
+            live_bytes,
+            live_blocks,
+            counters,
+            highest_peak_bytes,
+            peak_sum_bytes,
+            items,
+            cells,
+            cell_overhead_bytes,
+            unknown,
+            unknown_without_bytes,
+            ref ended,
+        } = other;
+        self.live_bytes += live_bytes;
+        self.live_blocks += live_blocks;
+        self.counters = self.counters.plus(counters);
+        self.highest_peak_bytes = self.highest_peak_bytes.max(highest_peak_bytes);
+        self.peak_sum_bytes += peak_sum_bytes;
+        self.items = match (self.items, items) {
+            (Some(items), Some(others)) => Some(items.and(others)),
+            (items, others) => items.or(others),
+        };
+        self.cells += cells;
+        self.cell_overhead_bytes += cell_overhead_bytes;
+        self.unknown += unknown;
+        self.unknown_without_bytes += unknown_without_bytes;
+        self.ended.merge(ended);
+    }
+}
+
 impl EndedTasks {
+    fn merge(&mut self, other: &Self) {
+        // A new field must be merged, too.
+        let &Self {
+            tasks,
+            live_bytes,
+            allocated_bytes,
+            unjoined,
+            kept,
+            wait_sum_ns,
+            waits,
+            longest_wait_ns,
+        } = other;
+        self.tasks.iter_mut().zip(tasks).for_each(|(sum, tasks)| *sum += tasks);
+        self.live_bytes += live_bytes;
+        self.allocated_bytes += allocated_bytes;
+        self.unjoined += unjoined;
+        self.kept += kept;
+        self.wait_sum_ns += wait_sum_ns;
+        self.waits += waits;
+        self.longest_wait_ns = self.longest_wait_ns.max(longest_wait_ns);
+    }
+
     fn add(&mut self, task: &TaskReading) {
         self.tasks[task.record.state as usize] += 1;
         self.live_bytes += task.live_bytes;
         self.allocated_bytes += task.tally.counters.allocated_bytes;
+        self.unjoined += u64::from(task.record.has_handle == Some(true));
+        self.kept += u64::from(task.record.has_handle == Some(false));
         if let Some(wait_ns) = task.record.timing.wait_ns.map(Nanos::get) {
             self.wait_sum_ns += wait_ns;
             self.waits += 1;

@@ -1,11 +1,17 @@
 //! Names of functions, from the symbol tables of the program's files.
 //!
 //! A name is looked up once for each address, by memscope's own thread `memscope-names`, and kept.
-//! Reports only read what is kept: [`function_at`]. So a report that is made before a name is there
+//! Reports only read what is kept: [`call_at`]. So a report that is made before a name is there
 //! shows none, and the next one has it.
 
 pub(crate) mod notes;
 
+#[cfg(feature = "symbols")]
+mod detail;
+#[cfg(feature = "symbols")]
+mod kept_bytes;
+#[cfg(feature = "symbols")]
+mod libraries;
 #[cfg(feature = "symbols")]
 pub(crate) mod modules;
 #[cfg(feature = "symbols")]
@@ -20,13 +26,17 @@ mod task_names;
 mod thread;
 
 #[cfg(feature = "symbols")]
-pub(crate) use names::{function_at, resolve};
+pub(crate) use detail::Detail;
 #[cfg(feature = "symbols")]
-pub(crate) use names::{left_out, text_bytes};
+pub(crate) use kept_bytes::kept_bytes;
+#[cfg(feature = "symbols")]
+pub(crate) use libraries::Library;
+#[cfg(feature = "symbols")]
+pub(crate) use names::{call_at, left_out, resolve};
 #[cfg(feature = "symbols")]
 pub(crate) use sources::look_up_now;
 #[cfg(feature = "symbols")]
-pub(crate) use sources::want_if_waiting;
+pub(crate) use sources::{wait_for_names, want_if_waiting};
 #[cfg(feature = "symbols")]
 pub(crate) use stack_names::want_stack_names;
 #[cfg(not(feature = "symbols"))]
@@ -46,6 +56,17 @@ pub(crate) enum Lookup {
     Known(&'static str),
 }
 
+/// What is known of the code at an address.
+#[derive(Clone, Copy, Debug)]
+#[cfg_attr(not(feature = "tokio"), allow(dead_code, reason = "tasks are named by it"))]
+pub(crate) struct Call {
+    pub(crate) name: Lookup,
+    pub(crate) library: Option<&'static Library>,
+    pub(crate) detail: &'static Detail,
+    /// Whether no more is going to be known.
+    pub(crate) is_settled: bool,
+}
+
 /// Called in a forked child, which has no thread that looks up names.
 #[cfg(all(feature = "symbols", unix))]
 pub(crate) fn forked() {
@@ -59,10 +80,31 @@ pub(crate) fn forked() {
 #[cfg(not(feature = "symbols"))]
 #[allow(dead_code, reason = "as with the feature")]
 mod without {
-    use super::Lookup;
+    use super::{Call, Lookup};
 
-    pub(crate) fn function_at(_: usize) -> Lookup {
-        Lookup::Unknown
+    /// No library is known.
+    #[derive(Debug)]
+    pub(crate) struct Library {
+        pub(crate) path: &'static str,
+        pub(crate) build_id: Option<&'static str>,
+    }
+
+    impl Library {
+        #[expect(clippy::unused_self, reason = "as with the feature")]
+        pub(crate) fn offset_of(&self, _: usize) -> u64 {
+            0
+        }
+    }
+
+    /// Nothing is added to a symbol.
+    #[derive(Debug)]
+    pub(crate) struct Detail {
+        pub(crate) inlined: &'static [&'static str],
+    }
+
+    pub(crate) fn call_at(_: usize) -> Call {
+        let detail = &Detail { inlined: &[] };
+        Call { name: Lookup::Unknown, library: None, detail, is_settled: true }
     }
 
     pub(crate) fn want_stack_names() -> bool {
@@ -73,13 +115,17 @@ mod without {
         0
     }
 
+    pub(crate) fn wait_for_names() -> u64 {
+        0
+    }
+
     pub(crate) fn look_up_now() {}
 
     pub(crate) fn left_out() -> u64 {
         0
     }
 
-    pub(crate) fn text_bytes() -> u64 {
+    pub(crate) fn kept_bytes() -> u64 {
         0
     }
 }

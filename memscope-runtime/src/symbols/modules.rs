@@ -36,6 +36,22 @@ impl Module {
         self.is_program
     }
 
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    pub(super) fn build_id(&self) -> Option<&[u8]> {
+        self.build_id.as_deref()
+    }
+
+    /// The address of the first byte in memory, and the end.
+    pub(super) fn range(&self) -> (usize, usize) {
+        let place = |there: u64| self.bias.wrapping_add(usize::try_from(there).unwrap_or(0));
+        let first = self.segments.iter().map(|it| it.0).min().map_or(0, place);
+        let end = self.segments.iter().map(|it| it.0.saturating_add(it.1)).max().map_or(0, place);
+        (first, end)
+    }
+
     /// The linker's address of what is at this address, if that lies in this file.
     pub(super) fn file_address(&self, address: usize) -> Option<u64> {
         let there = address.wrapping_sub(self.bias) as u64;
@@ -60,11 +76,6 @@ impl Module {
     #[allow(dead_code, reason = "for pictures of the heap, which are taken on Linux alone")]
     pub(crate) fn thread_locals(&self) -> Option<(usize, usize)> {
         self.thread_locals
-    }
-
-    #[allow(dead_code, reason = "for pictures of the heap, which are taken on Linux alone")]
-    pub(crate) fn path(&self) -> &Path {
-        &self.path
     }
 
     /// Opens the file, unless another one is at its path by now.

@@ -3,7 +3,10 @@
 use std::mem;
 
 use super::{
-    Lookup,
+    Call, Lookup,
+    detail::{self, Detail},
+    kept_bytes,
+    libraries::{Libraries, Library},
     modules::{self, Loaded, Module},
 };
 use crate::{
@@ -17,9 +20,21 @@ use crate::{
 /// The most addresses that are kept, and the most bytes of names.
 const MOST_ADDRESSES: usize = 8_192;
 const MOST_NAME_BYTES: usize = 256 << 10;
+/// The most addresses for which one round reads debug information, and the most bytes of it: some
+/// tens of milliseconds.
+const MOST_DETAILED: usize = 64;
+const MOST_DEBUG_BYTES: u64 = 8 << 20;
 
-/// A function that was looked up: an address in it, and its name. `None`: it is not known.
-type Function = (usize, Option<&'static str>);
+/// A function that was looked up: an address in it, and what is known of it.
+#[derive(Clone, Copy, Debug)]
+struct Function {
+    address: usize,
+    name: Option<&'static str>,
+    /// The library that it is in.
+    library: Option<&'static Library>,
+    /// What debug information adds; `None`: it was not read yet.
+    detail: Option<&'static Detail>,
+}
 
 /// What was looked up, by address, in memscope's own memory.
 ///
@@ -35,6 +50,7 @@ struct Names {
     /// Each name once, sorted.
     kept: Vec<&'static str>,
     bytes: usize,
+    libraries: Libraries,
     /// The libraries that were unloaded when the addresses were looked up.
     unloads: u64,
 }
@@ -49,23 +65,29 @@ static LOOKUPS: AtomicU32 = AtomicU32::new(0);
 /// Addresses and names for which there was no room.
 static LEFT_OUT: AtomicU64 = AtomicU64::new(0);
 
-/// Bytes of the names, which are kept for ever.
-static TEXT_BYTES: AtomicU64 = AtomicU64::new(0);
-
 /// 1 if no more addresses are looked up, because there is no room for them.
 static IS_FULL: AtomicU8 = AtomicU8::new(0);
 
-/// The function that contains the instruction at this address. A return address is behind its call,
-/// so the caller subtracts one from it.
-#[cfg_attr(not(feature = "tokio"), allow(dead_code, reason = "for the rooms that show code"))]
-pub(crate) fn function_at(address: usize) -> Lookup {
+/// The function that contains the instruction at this address, and what else is known of it. A
+/// return address is behind its call, so the caller subtracts one from it.
+pub(crate) fn call_at(address: usize) -> Call {
+    let nothing = Call {
+        name: Lookup::NotLookedUp,
+        library: None,
+        detail: &detail::NOTHING,
+        is_settled: false,
+    };
     // A copy of the process that writes a report has no thread that would release the lock.
-    let Some(functions) = FUNCTIONS.lock_for_a_while() else { return Lookup::NotLookedUp };
-    match position(&functions, address).map(|at| functions.get(at)) {
-        Ok(Some((_, Some(name)))) => Lookup::Known(name),
-        Ok(_) => Lookup::Unknown,
-        Err(_) if is_full() => Lookup::Unknown,
-        Err(_) => Lookup::NotLookedUp,
+    let Some(functions) = FUNCTIONS.lock_for_a_while() else { return nothing };
+    match position(&functions, address).ok().and_then(|at| functions.get(at)) {
+        Some(function) => Call {
+            name: function.name.map_or(Lookup::Unknown, Lookup::Known),
+            library: function.library,
+            detail: function.detail.unwrap_or(&detail::NOTHING),
+            is_settled: function.detail.is_some(),
+        },
+        None if is_full() => Call { name: Lookup::Unknown, is_settled: true, ..nothing },
+        None => nothing,
     }
 }
 
@@ -79,12 +101,8 @@ pub(crate) fn left_out() -> u64 {
     LEFT_OUT.load(Ordering::Relaxed)
 }
 
-/// Bytes of all names that are kept.
-pub(crate) fn text_bytes() -> u64 {
-    TEXT_BYTES.load(Ordering::Relaxed)
-}
-
-/// Looks up the addresses that were not looked up yet, now and on this thread.
+/// Looks up the addresses that were not looked up yet, now and on this thread. Then it reads debug
+/// information of the first of those whose symbol does not name the program's code.
 ///
 /// Does nothing in a forked child of a process with other threads: one of them may have held the
 /// lock of the loader, which no thread releases any more. Does nothing if memory is short.
@@ -98,6 +116,7 @@ pub(crate) fn resolve(addresses: &[usize]) {
         LOOKUPS.fetch_add(1, Ordering::Relaxed);
         if !reserve::is_short() {
             names.look_up(addresses);
+            names.add_details(addresses);
         }
         LOOKUPS.fetch_sub(1, Ordering::Relaxed);
     });
@@ -111,11 +130,11 @@ pub(crate) fn forked() -> bool {
 }
 
 fn position(functions: &[Function], address: usize) -> Result<usize, usize> {
-    functions.binary_search_by_key(&address, |it| it.0)
+    functions.binary_search_by_key(&address, |it| it.address)
 }
 
 impl Names {
-    const NONE: Self = Self { kept: Vec::new(), bytes: 0, unloads: 0 };
+    const NONE: Self = Self { kept: Vec::new(), bytes: 0, libraries: Libraries::NONE, unloads: 0 };
 
     /// Returns without a result if memory is short: the next call tries again.
     fn look_up(&mut self, addresses: &[usize]) -> Option<()> {
@@ -139,45 +158,117 @@ impl Names {
             return None;
         }
         let first = next.len();
-        next.extend(new.iter().map(|address| (*address, None)));
+        let unknown = |address: &usize| Function {
+            address: *address,
+            name: None,
+            library: None,
+            detail: None,
+        };
+        next.extend(new.iter().map(unknown));
         for module in &loaded.modules {
             self.name_module(module, next.get_mut(first..)?);
         }
-        order::by_key(&mut next, |it| it.0);
+        for function in next.get_mut(first..)? {
+            let is_own = function.library.is_none();
+            if !function.name.is_some_and(|name| is_own && detail::is_wanted(name)) {
+                function.detail = Some(&detail::NOTHING);
+            }
+        }
+        order::by_key(&mut next, |it| it.address);
         mem::swap(&mut *FUNCTIONS.lock(), &mut next);
         Some(())
     }
 
-    /// Forgets what was in libraries if any was unloaded: another one may be in its place.
+    /// Forgets what was in libraries that were unloaded: others may be in their place.
     fn forget_unloaded(&mut self, loaded: &Loaded) {
         if self.unloads != loaded.unloads {
             self.unloads = loaded.unloads;
-            let program = loaded.modules.first().filter(|it| it.is_program());
-            let stays = |address| program.is_some_and(|it| it.file_address(address).is_some());
-            FUNCTIONS.lock().retain(|it| stays(it.0));
-            IS_FULL.store(0, Ordering::Relaxed);
+            if self.libraries.note_gone(&loaded.modules) {
+                let is_there = |it: &Function| it.library.is_none_or(|library| !library.is_gone());
+                FUNCTIONS.lock().retain(is_there);
+                IS_FULL.store(0, Ordering::Relaxed);
+            }
         }
     }
 
     /// Names the functions that lie in one module. `new` is sorted.
     fn name_module(&mut self, module: &Module, new: &mut [Function]) -> Option<()> {
         let mut there: Vec<(u64, usize)> = reserve::list(new.len())?;
-        for (at, (address, _)) in new.iter().enumerate() {
-            there.extend(module.file_address(*address).map(|address| (address, at)));
+        for (at, function) in new.iter().enumerate() {
+            there.extend(module.file_address(function.address).map(|address| (address, at)));
         }
         if there.is_empty() {
             return None;
+        }
+        if !module.is_program() {
+            let library = self.libraries.of(module)?;
+            // A stack may be older than the library: its calls were in the one before.
+            if self.libraries.replaces_another(library) {
+                return None;
+            }
+            for (_, at) in &there {
+                new.get_mut(*at)?.library = Some(library);
+            }
         }
         let mut addresses = reserve::list(there.len())?;
         addresses.extend(there.iter().map(|(address, _)| *address));
         let named = |index: usize, name: &str| {
             let place = there.get(index).and_then(|(_, at)| new.get_mut(*at));
-            if let Some((_, kept)) = place {
-                *kept = self.keep(name);
+            if let Some(function) = place {
+                function.name = self.keep(name);
             }
         };
         // A damaged file yields no names.
         module.open()?.find(&addresses, named).ok()
+    }
+
+    /// Reads debug information of the program for the first addresses that it was not read for.
+    /// Those whose units are too many wait for the next time.
+    fn add_details(&mut self, addresses: &[usize]) -> Option<()> {
+        let mut wanted: Vec<(u64, usize, &'static str)> = reserve::list(MOST_DETAILED)?;
+        let loaded = modules::loaded();
+        let program = loaded.modules.first().filter(|it| it.is_program())?;
+        {
+            let functions = FUNCTIONS.lock();
+            for &address in addresses {
+                let function = position(&functions, address).ok().and_then(|at| functions.get(at));
+                let function = function.filter(|it| it.detail.is_none());
+                let name = function.and_then(|it| it.name);
+                if let (Some(name), Some(there)) = (name, program.file_address(address))
+                    && wanted.len() < MOST_DETAILED
+                {
+                    wanted.push((there, address, name));
+                }
+            }
+        }
+        if wanted.is_empty() {
+            return None;
+        }
+        order::by_key(&mut wanted, |it| it.0);
+        wanted.dedup();
+        let mut there: Vec<u64> = reserve::list(wanted.len())?;
+        there.extend(wanted.iter().map(|it| it.0));
+        let mut found: Vec<(usize, &'static Detail)> = reserve::list(wanted.len())?;
+        let add = |index: usize, functions: &[String]| {
+            if let Some((_, address, name)) = wanted.get(index) {
+                found.push((*address, Detail::of(name, functions, |name| self.keep(name))));
+            }
+        };
+        let read = program.open().map(|file| file.find_inlined(&there, MOST_DEBUG_BYTES, add));
+        if !matches!(read, Some(Ok(()))) {
+            // A damaged file adds nothing.
+            found.clear();
+            found.extend(wanted.iter().map(|it| (it.1, &detail::NOTHING)));
+        }
+        let mut functions = FUNCTIONS.lock();
+        for (address, detail) in found {
+            if let Ok(at) = position(&functions, address)
+                && let Some(function) = functions.get_mut(at)
+            {
+                function.detail = Some(detail);
+            }
+        }
+        Some(())
     }
 
     /// Keeps a name, each once. Returns `None` if there is no room for it.
@@ -191,7 +282,7 @@ impl Names {
         match kept {
             Some(kept) => {
                 self.bytes += kept.len();
-                TEXT_BYTES.fetch_add(kept.len() as u64, Ordering::Relaxed);
+                kept_bytes::note(kept);
                 self.kept.insert(at, kept);
             }
             None => {
@@ -221,6 +312,14 @@ mod tests {
         std::hint::black_box(7)
     }
 
+    fn function_at(address: usize) -> Lookup {
+        call_at(address).name
+    }
+
+    fn library_of(address: usize) -> Option<&'static Library> {
+        call_at(address).library
+    }
+
     #[test]
     fn a_function_is_looked_up_once_and_kept() {
         let here = a_function_of_the_test as *const () as usize;
@@ -236,7 +335,13 @@ mod tests {
         assert_eq!(function_at(here + 2), Lookup::NotLookedUp, "it was not asked for");
         // The C library may be stripped, but it exports it.
         assert_eq!(function_at(abort), Lookup::Known("abort"));
-        assert_eq!(FUNCTIONS.lock().iter().filter(|it| it.0 == here).count(), 1);
+        if !cfg!(target_feature = "crt-static") {
+            let library = library_of(abort).expect("the C library");
+            assert!(library.path.starts_with('/'), "{library:?}");
+            assert!((1..8 << 20).contains(&library.offset_of(abort)), "{library:?}");
+        }
+        assert!(library_of(here).is_none() && library_of(heap).is_none());
+        assert_eq!(FUNCTIONS.lock().iter().filter(|it| it.address == here).count(), 1);
         let mut names = NAMES.lock();
         let bytes = names.bytes;
         assert_eq!(names.keep(name), Some(name), "each name is kept once");

@@ -3,12 +3,14 @@
 #[cfg(feature = "tokio")]
 use super::task_names;
 use super::{names, stack_names, thread};
+#[cfg(feature = "tokio")]
+use crate::alloc::unannotated;
 use crate::{
     alloc::{current::exempt, own_work},
     primitives::{Lock, fork, fork_lock},
 };
 
-/// Appends addresses that were not looked up yet ([`function_at`](super::function_at) says so). It
+/// Appends addresses of which more is to be known ([`call_at`](super::call_at) says so). It
 /// makes room by `reserve::push`, and takes nothing if memory is short.
 type Source = fn(&mut Vec<usize>);
 
@@ -41,16 +43,31 @@ pub(crate) fn want_if_waiting() -> u64 {
     }
 }
 
+/// Has the thread started if tasks or stacks wait for names, and waits a moment for these. Takes no
+/// memory from the program's heap. Returns how many tasks still wait for names that will be found.
+pub(crate) fn wait_for_names() -> u64 {
+    if (waiting() != 0 || stack_names::is_waiting()) && thread::want() {
+        thread::wait();
+    }
+    want_if_waiting()
+}
+
 /// Looks up what the sources ask for, now and on this thread.
 pub(crate) fn look_up_now() {
     /// One round at a time.
     static ROUND: Lock<()> = Lock::new((), fork_lock::as_it_is);
 
-    if fork::may_have_foreign_locks() || (waiting() == 0 && !stack_names::is_waiting()) {
+    if fork::may_have_foreign_locks() {
         return;
     }
     exempt(|| {
         let _work = own_work::work();
+        // The types of tasks that live are known once their cells were read.
+        #[cfg(feature = "tokio")]
+        unannotated::observe();
+        if waiting() == 0 && !stack_names::is_waiting() {
+            return;
+        }
         let Some(_round) = ROUND.lock_for_a_while() else { return };
         let mut addresses = Vec::new();
         for source in SOURCES {

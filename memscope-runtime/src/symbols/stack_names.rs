@@ -2,7 +2,7 @@
 
 use std::cmp::Reverse;
 
-use super::{Lookup, function_at, thread};
+use super::{call_at, thread};
 use crate::{
     accounting::stacks,
     primitives::{
@@ -14,7 +14,7 @@ use crate::{
 /// The stacks that a report shows: those with the most live bytes.
 const MOST_STACKS: usize = 100;
 
-/// How many stacks there were when names were last asked for; 0: a report lacks names.
+/// How many stacks there were when the names of all were known; 0: a report lacks names.
 static ASKED: AtomicU32 = AtomicU32::new(0);
 
 /// A report shows functions that were not looked up. Has the thread started. Returns `false` if
@@ -24,27 +24,33 @@ pub(crate) fn want_stack_names() -> bool {
     thread::want()
 }
 
-/// Whether there are stacks that came since names were last asked for.
+/// Whether there are stacks that came since the names of all were known.
 pub(super) fn is_waiting() -> bool {
     stacks::made() != ASKED.load(Ordering::Relaxed)
 }
 
-/// Appends the addresses of the calls in the largest stacks, as far as they were not looked up.
+/// Appends the addresses of the calls in the largest stacks, as far as more is to be known of them.
 pub(super) fn addresses(into: &mut Vec<usize>) {
     if !is_waiting() {
         return;
     }
     let asked = stacks::made();
+    let mut is_known = true;
     let mut largest = stacks::read();
     largest.sort_unstable_by_key(|stack| Reverse((stack.live_bytes, stack.allocated_bytes)));
     for stack in largest.iter().take(MOST_STACKS) {
         for frame in stack.frames {
             // A return address is behind its call.
             let call = frame.saturating_sub(1);
-            if function_at(call) == Lookup::NotLookedUp && !reserve::push(into, call) {
-                return;
+            if !call_at(call).is_settled {
+                is_known = false;
+                if !reserve::push(into, call) {
+                    return;
+                }
             }
         }
     }
-    ASKED.store(asked, Ordering::Relaxed);
+    if is_known {
+        ASKED.store(asked, Ordering::Relaxed);
+    }
 }

@@ -1,16 +1,23 @@
 //! The names of unannotated tasks: the future that Tokio polls. The symbol of the poll function of
 //! its type says it, or the stack of a task.
 
-use super::{Lookup, names::function_at};
+use std::ops::Range;
+
+use super::{Lookup, call_at};
 use crate::{
     alloc::{
         cells,
         unannotated::{
             self,
-            stack_trace::{self, Named},
+            stack_trace::{self, Call, Named},
         },
     },
     config,
+    model::{
+        brackets::{first_argument, qualified, split_as, without_arguments},
+        symbol::{self, is_wrapper, without_closures},
+        text,
+    },
     primitives::reserve,
 };
 
@@ -28,9 +35,11 @@ pub(super) fn addresses(into: &mut Vec<usize>) {
             reserve::push(into, kind.poll());
         }
     }
-    stack_trace::each_waiting(|address| {
-        if function_at(address) == Lookup::NotLookedUp {
-            reserve::push(into, address);
+    stack_trace::each_waiting(|call| {
+        for address in [Some(call.address), call.callee].into_iter().flatten() {
+            if !call_at(address).is_settled {
+                reserve::push(into, address);
+            }
         }
     });
 }
@@ -38,53 +47,99 @@ pub(super) fn addresses(into: &mut Vec<usize>) {
 /// Names all types and tasks whose functions were looked up.
 pub(super) fn name_waiting() {
     for kind in cells::without_symbol().filter(|_| config::names()) {
-        match function_at(kind.poll()) {
+        let call = call_at(kind.poll());
+        match call.name {
+            _ if !call.is_settled => {}
             Lookup::NotLookedUp => {}
             Lookup::Unknown => kind.has_no_symbol(false),
-            Lookup::Known(symbol) => match future_of(symbol) {
-                Some(name) => unannotated::name_type(kind, name),
-                // Where the mangling keeps the future's type, it is one without a name.
-                None => kind.has_no_symbol(symbol.contains('<')),
-            },
-        }
-    }
-    stack_trace::name_waiting(|addresses| {
-        let mut names: Vec<&'static str> = Vec::new();
-        for address in addresses {
-            match function_at(address) {
-                Lookup::NotLookedUp => return Named::NotYet,
-                Lookup::Unknown => {}
-                Lookup::Known(name) => {
-                    reserve::push(&mut names, name);
+            Lookup::Known(symbol) => {
+                let symbol = call.detail.typed.unwrap_or(symbol);
+                if let Some(future) = type_of(symbol) {
+                    kind.note_future(&text::type_name(future));
+                }
+                match future_of(symbol) {
+                    Some(name) => unannotated::name_type(kind, name),
+                    // Where the function's type is kept, it is one without a name.
+                    None => kind.has_no_symbol(symbol.contains('<')),
                 }
             }
         }
-        name_of(&names).map_or(Named::Never, |name| Named::By(name.to_owned()))
+    }
+    stack_trace::name_waiting(|calls| {
+        let mut names: Vec<&'static str> = Vec::new();
+        let mut callees: Vec<Option<&'static str>> = Vec::new();
+        for Call { address, callee } in calls {
+            let place = call_at(address);
+            let callee = callee.map(call_at);
+            if !place.is_settled || callee.is_some_and(|callee| !callee.is_settled) {
+                return Named::NotYet;
+            }
+            let Some(own) = function_in(&place) else { continue };
+            let mut callee = callee.as_ref().and_then(function_in);
+            for name in place.detail.inlined.iter().copied().chain([own]) {
+                if reserve::grow(&mut callees) && reserve::push(&mut names, name) {
+                    callees.push(callee);
+                    // What encloses it calls no other.
+                    callee = Some(name);
+                }
+            }
+        }
+        let Some(found) = name_of(&names) else { return Named::Never };
+        let is_of_type = found.calls.is_none_or(|mut calls| {
+            calls.all(|at| callees.get(at + 1).copied().flatten() == names.get(at).copied())
+        });
+        Named::By { name: found.name.to_owned(), is_of_type }
     });
+}
+
+/// The function at a place in the code, with its type parameters where they are known.
+fn function_in(place: &super::Call) -> Option<&'static str> {
+    match place.name {
+        Lookup::Known(name) => Some(place.detail.typed.unwrap_or(name)),
+        _ => None,
+    }
+}
+
+/// The name of a task, found on its stack.
+#[derive(Debug, PartialEq, Eq)]
+struct Found<'n> {
+    name: &'n str,
+    /// The functions from the one that it names to the one that Tokio's calls. `None`: a type
+    /// parameter of Tokio's function says the name.
+    calls: Option<Range<usize>>,
 }
 
 /// Returns the name of the future that Tokio polls, or of the closure that it runs. `names`: of the
 /// functions on the stack, innermost first.
 ///
 /// The type parameter of Tokio's function says it, where the mangling keeps it. Otherwise it is the
-/// outermost function that Tokio's calls, glue excluded.
-fn name_of<'n>(names: &[&'n str]) -> Option<&'n str> {
+/// outermost function that Tokio's calls, wrappers excluded.
+fn name_of<'n>(names: &[&'n str]) -> Option<Found<'n>> {
     let tokio = names.iter().position(|name| is_tokio(name))?;
     // Beyond it another task may be polled, inside of which this one is.
     let outermost = names[tokio..].iter().position(|name| name.contains("task::raw::poll"));
     let polled = &names[tokio..outermost.map_or(names.len(), |at| tokio + at + 1)];
     let by_type = polled.iter().filter(|name| is_tokio(name)).find_map(|name| future_of(name));
-    by_type.or_else(|| {
-        let called = names[..tokio].iter().rev().find(|name| !is_glue(name) || is_worker(name))?;
-        (!is_worker(called)).then(|| future_name(called))
-    })
+    if let Some(name) = by_type {
+        return Some(Found { name, calls: None });
+    }
+    // What is inlined into Tokio's function is in no frame; an allocator is not what it calls.
+    let inside = names[..tokio].iter().rposition(|name| symbol::is_allocator_entry(name));
+    let first = inside.map_or(0, |entry| entry + 1);
+    let is_named = |name: &&str| !is_wrapper(name) || is_worker(name);
+    let called = first + names[first..tokio].iter().rposition(is_named)?;
+    let name = *names.get(called)?;
+    // A wrapper that holds several futures says that tasks of the type differ.
+    let is_choice = names[called..tokio].iter().any(|name| holds_several(name));
+    let calls = if is_choice { called..names.len() } else { called..tokio };
+    (!is_worker(name)).then(|| Found { name: future_name(name), calls: Some(calls) })
 }
 
 /// Returns whether this is a frame of Tokio that polls a future or runs a closure.
 fn is_tokio(name: &str) -> bool {
     match of_tokio(name) {
         // Excludes the frames in which a task spawns another one.
-        Some((TASK, function)) => has_outside_of_arguments(function, "poll"),
+        Some((TASK, function)) => without_arguments(function).contains("poll"),
         Some(_) => true,
         None => false,
     }
@@ -99,86 +154,48 @@ fn of_tokio(name: &str) -> Option<(&'static str, &str)> {
     [TASK, BLOCKING].into_iter().find_map(|module| Some((module, name.strip_prefix(module)?)))
 }
 
-/// Returns whether a name contains this word, other than in its generic arguments.
-fn has_outside_of_arguments(name: &str, word: &str) -> bool {
-    let (mut depth, mut last) = (0, ' ');
-    name.char_indices().any(|(at, it)| {
-        match it {
-            '<' => depth += 1,
-            '>' if last != '-' => depth -= 1,
-            _ => {}
-        }
-        last = it;
-        // Less than none: the type of `<T as Trait>::method` ends.
-        depth <= 0 && name[at..].starts_with(word)
-    })
+/// Returns the type of the future that is a parameter of Tokio's function.
+fn type_of(tokio: &str) -> Option<&str> {
+    let (_, function) = of_tokio(tokio)?;
+    // A parameter that is only a letter was not kept.
+    first_argument(function).filter(|name| name.contains("::"))
 }
 
-/// Returns the future whose type is a parameter of Tokio's function.
+/// Returns the name of the future whose type is a parameter of Tokio's function.
 fn future_of(tokio: &str) -> Option<&str> {
-    let (_, function) = of_tokio(tokio)?;
-    future_in(first_argument(function)?)
+    future_in(type_of(tokio)?)
 }
 
 /// Looks through wrappers to the future that they hold.
 fn future_in(mut name: &str) -> Option<&str> {
     // What a trait object holds, a name does not say.
     let is_type = |name: &str| !name.starts_with("dyn ") && !name.starts_with(['(', '[', '&', '*']);
-    while is_type(name) && is_glue(name) {
+    while is_type(name) && is_wrapper(name) {
+        if holds_several(name) {
+            break;
+        }
         name = first_argument(name)?;
     }
-    // A parameter that is only a letter was not kept.
     (is_type(name) && name.contains("::")).then(|| future_name(name))
 }
 
-/// Returns the first generic argument in a name.
-fn first_argument(name: &str) -> Option<&str> {
-    // The type of `<T as Trait>::method` stands in brackets too.
-    let name = name.strip_prefix('<').unwrap_or(name);
-    let start = name.find('<')? + 1;
-    let rest = name.get(start..)?;
-    let (mut depth, mut last) = (0u32, ' ');
-    for (at, it) in rest.char_indices() {
-        match it {
-            '<' | '(' | '[' | '{' => depth += 1,
-            '>' if last == '-' => {}
-            '>' | ',' if depth == 0 => return rest.get(..at),
-            '>' | ')' | ']' | '}' => depth = depth.checked_sub(1)?,
-            _ => {}
-        }
-        last = it;
-    }
-    None
-}
-
-/// Returns whether this is between Tokio and the future, without a name of its own.
-fn is_glue(name: &str) -> bool {
-    const GLUE: [&str; 17] = [
-        "__rust",
-        "alloc",
-        "async_std",
-        "bytes",
-        "core",
-        "futures_channel",
-        "futures_core",
-        "futures_lite",
-        "futures_util",
-        "hashbrown",
-        "memscope_runtime",
-        "memscope_rs",
-        "std",
-        "tokio",
-        "tokio_stream",
-        "tokio_util",
-        "tracing",
+/// Returns whether this is a wrapper that holds several futures: its type does not say which of
+/// them runs.
+fn holds_several(name: &str) -> bool {
+    const SEVERAL: [&str; 9] = [
+        "either::Either<",
+        "join::Join",
+        "race::Race",
+        "select::Select<",
+        "select_all::SelectAll<",
+        "select_ok::SelectOk<",
+        "try_join::TryJoin",
+        "try_select::TrySelect<",
+        "join_all::JoinAll<",
     ];
     let name = name.trim_start_matches(['<', '&', '*', '(', '[']);
-    let name = ["mut ", "const ", "dyn "].iter().fold(name, |it, word| it.trim_start_matches(word));
-    match name.split_once("::") {
-        Some((root, _)) => GLUE.contains(&root),
-        // Functions of the C library, and symbols without a path.
-        None => true,
-    }
+    let path = name.find('<').map_or(name, |end| &name[..=end]);
+    is_wrapper(name) && SEVERAL.iter().any(|it| path.contains(it))
 }
 
 /// Returns whether this is a function of Tokio's schedulers: then the task is a worker of Tokio's.
@@ -190,16 +207,11 @@ fn is_worker(name: &str) -> bool {
 /// `<hyper::Connection<I, S> as core::future::future::Future>::poll` is `hyper::Connection<I, S>`,
 /// and the body of an async function is the function.
 fn future_name(symbol: &str) -> &str {
-    let inside = symbol.strip_prefix('<').and_then(|name| name.split_once(" as "));
-    let mut name = inside.map_or(symbol, |(of, _)| of);
-    while let Some((outer, last)) = name.rsplit_once("::") {
-        let is_closure = last == "{{closure}}" || last.starts_with("{closure#");
-        if !is_closure || !last.ends_with('}') {
-            break;
-        }
-        name = outer;
-    }
-    name
+    let of = match qualified(symbol).map(|(inside, _)| split_as(inside)) {
+        Some((of, Some(_))) => of,
+        _ => symbol,
+    };
+    without_closures(of)
 }
 
 #[cfg(test)]
@@ -216,22 +228,11 @@ mod tests {
                 "<hyper::server::Connection<I,S> as core::future::future::Future>::poll",
                 "hyper::server::Connection<I,S>",
             ),
+            ("<app::A<<B as b::C>::D> as core::future::Future>::poll", "app::A<<B as b::C>::D>"),
             ("app::work", "app::work"),
         ] {
             assert_eq!(future_name(symbol), name);
         }
-    }
-
-    #[test]
-    fn what_stands_between_tokio_and_the_future_is_passed_over() {
-        assert!(is_glue("<core::pin::Pin<P> as core::future::future::Future>::poll"));
-        assert!(is_glue(
-            "<alloc::boxed::Box<F,A> as core::ops::function::FnOnce<Args>>::call_once"
-        ));
-        assert!(is_glue("<futures_util::future::Map<F> as core::future::future::Future>::poll"));
-        assert!(is_glue("pthread_cond_wait") && is_glue("tokio::time::sleep::Sleep"));
-        assert!(!is_glue("<hyper::Connection as core::future::future::Future>::poll"));
-        assert!(!is_glue("app::core::run") && !is_glue("core_of_app::run"));
     }
 
     #[test]
@@ -255,6 +256,7 @@ mod tests {
             (&["malloc", "app::read", LEGACY], Some("app::read")),
             (&["malloc", "alloc::vec::Vec<T>::push", LEGACY], None),
             (&["malloc", "alloc::vec::Vec<T>::push", V0], Some("app::serve")),
+            (&["malloc", "<app::Count as core::alloc::global::GlobalAlloc>::alloc", LEGACY], None),
             (&["app::serve::{{closure}}"], None),
             (
                 &[
@@ -279,7 +281,7 @@ mod tests {
             ),
             (&["malloc", LEGACY, "tokio::task::local::LocalSet::tick", V0], None),
         ] {
-            assert_eq!(name_of(names), expected, "{names:?}");
+            assert_eq!(name_of(names).map(|found| found.name), expected, "{names:?}");
         }
     }
 
@@ -291,6 +293,10 @@ mod tests {
             ("app::Connection<u8, fn() -> u8>", Some("app::Connection<u8, fn() -> u8>")),
             ("core::pin::Pin<alloc::boxed::Box<app::serve::{closure#0}>>", Some("app::serve")),
             ("futures_util::future::Map<app::serve::{closure#0}, app::f>", Some("app::serve")),
+            (
+                "core::pin::Pin<alloc::boxed::Box<futures_util::future::either::Either<app::f, app::g>>>",
+                Some("futures_util::future::either::Either<app::f, app::g>"),
+            ),
             ("tokio::runtime::blocking::task::BlockingTask<app::f::{closure#1}>", Some("app::f")),
             (
                 "core::pin::Pin<alloc::boxed::Box<dyn core::future::future::Future<Output = ()>>>",
@@ -299,6 +305,24 @@ mod tests {
             ("core::pin::Pin<alloc::boxed::Box<dyn app::Service<Future = app::f>>>", None),
             ("core::pin::Pin<dyn core::future::Future<Output = app::f>>", None),
             ("(app::f, app::g)", None),
+            (
+                "futures_util::future::join::Join<app::f::{closure#0}, app::g::{closure#0}>",
+                Some("futures_util::future::join::Join<app::f::{closure#0}, app::g::{closure#0}>"),
+            ),
+            ("tracing::instrument::Instrumented<app::serve::{closure#0}>", Some("app::serve")),
+            (
+                "futures_util::future::try_future::MapErr<app::serve::{closure#0}, app::f>",
+                Some("app::serve"),
+            ),
+            ("tokio::time::timeout::Timeout<app::serve::{closure#0}>", Some("app::serve")),
+            (
+                "core::panic::unwind_safe::AssertUnwindSafe<app::serve::{closure#0}>",
+                Some("app::serve"),
+            ),
+            (
+                "hyper_util::server::conn::auto::UpgradeableConnection<I, S>",
+                Some("hyper_util::server::conn::auto::UpgradeableConnection<I, S>"),
+            ),
             ("T", None),
         ] {
             assert_eq!(future_of(&core(parameter)), expected, "{parameter}");

@@ -1,6 +1,11 @@
 //! The thread that looks up names: `memscope-names`.
 
-use std::{ffi::CStr, panic::catch_unwind, thread, time::Duration};
+use std::{
+    ffi::CStr,
+    panic::catch_unwind,
+    thread,
+    time::{Duration, Instant},
+};
 
 use super::sources;
 use crate::{
@@ -8,7 +13,7 @@ use crate::{
     config::ENABLED,
     primitives::{
         clock, fork,
-        sync::{AtomicU8, AtomicU64, Ordering},
+        sync::{AtomicU8, AtomicU32, AtomicU64, Ordering},
     },
 };
 
@@ -26,6 +31,15 @@ const BROKEN: u8 = 3;
 /// When the last round ended, and how long it took.
 static ENDED_NS: AtomicU64 = AtomicU64::new(0);
 static TOOK_NS: AtomicU64 = AtomicU64::new(0);
+
+/// How many snapshots have waited for names, and how many rounds there were.
+static WAITS: AtomicU32 = AtomicU32::new(0);
+static ROUNDS: AtomicU32 = AtomicU32::new(0);
+
+/// This many rounds follow each other without a pause.
+const FIRST_ROUNDS: u32 = 8;
+const LONGEST_WAIT: Duration = Duration::from_millis(20);
+const LOOK_AGAIN: Duration = Duration::from_micros(200);
 
 /// A round reads the program's symbol table, so the time between two rounds is this many times what
 /// the last one took, but at most `LONGEST`.
@@ -46,6 +60,22 @@ pub(crate) fn want() -> bool {
         return false;
     }
     true
+}
+
+/// Waits until the thread has no more to look up, [`LONGEST_WAIT`] at most.
+///
+/// A program that makes one report has no next one that would have the names. So the first
+/// [`FIRST_ROUNDS`] snapshots that lack names wait for them.
+pub(crate) fn wait() {
+    let is_busy = || !matches!(STATE.load(Ordering::Relaxed), NONE | BROKEN);
+    if WAITS.fetch_add(1, Ordering::Relaxed) >= FIRST_ROUNDS {
+        WAITS.store(FIRST_ROUNDS, Ordering::Relaxed);
+        return;
+    }
+    let end = Instant::now() + LONGEST_WAIT;
+    while is_busy() && Instant::now() < end {
+        thread::sleep(LOOK_AGAIN);
+    }
 }
 
 /// Called in a forked child, which has no such thread: the next call of `want` starts it.
@@ -70,7 +100,11 @@ impl Background for Names {
 
 fn run() {
     loop {
-        thread::sleep(pause(clock::now_ns()));
+        if ROUNDS.load(Ordering::Relaxed) < FIRST_ROUNDS {
+            ROUNDS.fetch_add(1, Ordering::Relaxed);
+        } else {
+            thread::sleep(pause(clock::now_ns()));
+        }
         // Acquire; pairs with the Release in `want`.
         STATE.swap(RUNNING, Ordering::Acquire);
         let began_ns = clock::now_ns();

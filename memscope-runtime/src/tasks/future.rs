@@ -182,7 +182,7 @@ impl<F: Future> Future for Tracked<F> {
         let (mut future, task) = self.parts();
         let Some(record) = task else { return future.poll(context) };
         poll_guard::note_tracked();
-        let running = record.run();
+        let running = record.run_in(context);
         let poll = future.as_mut().poll(context);
         #[cfg(feature = "layout")]
         if poll.is_pending() {

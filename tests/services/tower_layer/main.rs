@@ -3,6 +3,7 @@
 
 #![expect(clippy::useless_vec, reason = "blocks on the heap are what is tested")]
 
+mod contract;
 mod grpc;
 mod routes;
 mod wire;

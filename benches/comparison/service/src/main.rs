@@ -1,5 +1,6 @@
 //! A web service: orders as JSON, an echo of bodies, pages from a cache. Without memscope, with
-//! memscope linked, or with each handler `#[tracked]`, as the features say.
+//! memscope linked, with each handler `#[tracked]`, or with `TrackLayer` around them, as the
+//! features say.
 //!
 //! It prints its port, and answers `/usage` with what it has used so far. Arguments: `cpu`, the
 //! processor it stays on.
@@ -112,10 +113,11 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let routes = Router::new()
         .route("/orders/{count}", get(orders))
         .route("/echo", post(echo))
-        .route("/page/{number}", get(page))
-        .route("/usage", get(usage))
-        .route("/quit", get(quit))
-        .with_state(Shop::default());
+        .route("/page/{number}", get(page));
+    #[cfg(feature = "tower")]
+    let routes = routes.layer(memscope_rs::tower::TrackLayer::new());
+    let routes =
+        routes.route("/usage", get(usage)).route("/quit", get(quit)).with_state(Shop::default());
     let runtime = runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
     runtime.block_on(async {
         let listener = TcpListener::bind("127.0.0.1:0").await?;

@@ -93,7 +93,8 @@ impl Record {
     /// Ends an unannotated task whose cell is freed. It gets a row only if it left something.
     #[cfg(feature = "tokio")]
     pub(crate) fn end_with_cell(&'static self, state: TaskState, parent: u64) {
-        self.observe(state, parent);
+        self.state.store(state as u8, Ordering::Relaxed);
+        self.set_parent(parent);
         self.archive(!self.holds_nothing(), false);
     }
 

@@ -62,14 +62,22 @@ pub(crate) struct Record {
     sampling: AtomicU8,
     /// Of a thread: [`WORKS`], [`SERVES`] or 0.
     thread_role: AtomicU8,
-    /// Of an unannotated task: 1 if its stack trace was requested.
-    traced: AtomicU8,
+    /// Of an unannotated task: [`TRACED`], and [`HANDLE`] or [`NO_HANDLE`] if that is known.
+    plain: AtomicU8,
 }
 
 /// The thread has polled tasks.
 const WORKS: u8 = 1;
 /// The thread is memscope's own.
 const SERVES: u8 = 2;
+
+/// Its stack trace was requested.
+#[cfg(all(feature = "symbols", feature = "tokio"))]
+const TRACED: u8 = 1;
+/// A `JoinHandle` of the task is held.
+const HANDLE: u8 = 2;
+/// None is.
+const NO_HANDLE: u8 = 4;
 
 // SAFETY: atomics and `StaticRef`s, all valid when zeroed, none with a destructor.
 unsafe impl Zeroed for Record {}
@@ -129,7 +137,7 @@ impl Record {
         self.window.store(peak_window::epoch(), Ordering::Relaxed);
         self.state.store(task.state as u8, Ordering::Relaxed);
         self.sampling.store(task.sampling.to_byte(), Ordering::Relaxed);
-        self.traced.store(0, Ordering::Relaxed);
+        self.plain.store(0, Ordering::Relaxed);
         #[cfg(feature = "layout")]
         self.links.set_waiting_at(0);
         account.open(id, self.index(), task.counted_site.index());
@@ -195,17 +203,26 @@ impl Record {
     /// Whether this is the first request for a stack trace of the task. Returns false from then on.
     #[cfg(all(feature = "symbols", feature = "tokio"))]
     pub(crate) fn is_first_trace(&self) -> bool {
-        let is_first = self.traced.load(Ordering::Relaxed) == 0;
-        self.traced.store(1, Ordering::Relaxed);
-        is_first
+        let plain = self.plain.load(Ordering::Relaxed);
+        // A reader may note a handle at this moment: the next one notes it again.
+        self.plain.store(plain | TRACED, Ordering::Relaxed);
+        plain & TRACED == 0
+    }
+
+    /// Whether a stack trace of the task was requested.
+    #[cfg(all(feature = "symbols", feature = "tokio"))]
+    pub(crate) fn is_traced(&self) -> bool {
+        self.plain.load(Ordering::Relaxed) & TRACED != 0
     }
 
     /// Moves an unannotated task to another site, which carries its name. The caller keeps the task
     /// from ending meanwhile.
     #[cfg(feature = "tokio")]
     pub(crate) fn rename(&self, site: &'static Site) {
-        let Some(old) = self.counted_site.get() else { return };
-        let (counted_site, ordinal) = site.admit(FutureType::not_known());
+        let (Some(old), Some(future)) = (self.counted_site.get(), self.future.get()) else {
+            return;
+        };
+        let (counted_site, ordinal) = site.admit(future);
         self.ordinal.store(ordinal, Ordering::Relaxed);
         if let Some(account) = self.tally.account() {
             account.set_site(counted_site.index());
@@ -257,9 +274,40 @@ impl Record {
     /// Notes what the cell of an unannotated task says of it. The caller keeps the task from ending
     /// meanwhile.
     #[cfg(feature = "tokio")]
-    pub(crate) fn observe(&self, state: TaskState, parent: u64) {
+    pub(crate) fn observe(&self, state: TaskState, has_handle: bool) {
         self.state.store(state as u8, Ordering::Relaxed);
+        let handle = if has_handle { HANDLE } else { NO_HANDLE };
+        let others = self.plain.load(Ordering::Relaxed) & !(HANDLE | NO_HANDLE);
+        self.plain.store(others | handle, Ordering::Relaxed);
+    }
+
+    /// Notes which task has spawned an unannotated one. The caller keeps the task from ending
+    /// meanwhile.
+    #[cfg(feature = "tokio")]
+    pub(crate) fn set_parent(&self, parent: u64) {
         self.parent.store(parent, Ordering::Relaxed);
+    }
+
+    /// Notes what is known of an unannotated task's future. The caller keeps the task from ending
+    /// meanwhile.
+    #[cfg(feature = "tokio")]
+    #[inline]
+    pub(crate) fn note_future(&self, future: &'static FutureType) {
+        if !self.future.get().is_some_and(|known| std::ptr::eq(known, future)) {
+            self.future.set(future);
+            if let Some(site) = self.counted_site.get() {
+                site.note_future(future);
+            }
+        }
+    }
+
+    /// Whether a `JoinHandle` of the task is held; `None` if that is not known.
+    pub(super) fn has_handle(&self) -> Option<bool> {
+        match self.plain.load(Ordering::Relaxed) & (HANDLE | NO_HANDLE) {
+            HANDLE => Some(true),
+            NO_HANDLE => Some(false),
+            _ => None,
+        }
     }
 
     /// Whether nothing lives that its task allocated.

@@ -35,6 +35,12 @@ impl Record {
         }
     }
 
+    /// Whether the task was never polled.
+    #[inline]
+    pub(crate) fn is_unpolled(&self) -> bool {
+        self.polls.load(Ordering::Relaxed) == 0
+    }
+
     /// The await point at which its last poll left it, if that was noted.
     #[cfg(feature = "layout")]
     #[inline]

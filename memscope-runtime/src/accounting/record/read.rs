@@ -26,6 +26,8 @@ pub(crate) struct RecordReading {
     /// The least time for which the task has not been polled.
     pub(crate) idle_ns: Option<Nanos>,
     pub(crate) cell_bytes: u64,
+    /// Whether a `JoinHandle` of an unannotated task is held, if that is known.
+    pub(crate) has_handle: Option<bool>,
     /// Where the task waits, as a node number of the await-point tree. 0 if that is not known or
     /// the task does not wait.
     #[cfg(feature = "layout")]
@@ -78,6 +80,7 @@ impl Record {
         let await_point = if ended.state == TaskState::Idle { self.links.waiting_at() } else { 0 };
         Some(RecordReading {
             idle_ns,
+            has_handle: self.has_handle(),
             #[cfg(feature = "layout")]
             await_point,
             ..ended
@@ -123,6 +126,7 @@ impl Record {
             timing: if self.sampling().is_any() { self.timing(now_ns) } else { Timing::default() },
             idle_ns: None,
             cell_bytes: u64::from(self.cell_bytes.load(Ordering::Relaxed)),
+            has_handle: None,
             #[cfg(feature = "layout")]
             await_point: 0,
         };

@@ -10,7 +10,7 @@
 
 mod inside;
 
-use super::{FutureType, Key, Record, Site, Tally, record, transferred};
+use super::{FutureType, Key, Record, Site, Tally, future_type::FutureName, record, transferred};
 use crate::{
     model::TaskType,
     primitives::{
@@ -45,7 +45,12 @@ impl HasLinks for Span {
 
 static SPANS: Slab<Span> = Slab::new();
 
-static SPAN: FutureType = FutureType { name: || "tracing::Span", size: 0, vtable: None };
+static SPAN: FutureType = FutureType {
+    name: FutureName::Of(|| "tracing::Span"),
+    size: 0,
+    vtable: None,
+    is_annotated: true,
+};
 
 /// Opens a row for a new span that `parent` creates (0 if no task does). Returns `None` if there is
 /// no memory.

@@ -74,6 +74,7 @@ fn adapted(base: u64, current: u64, taken: u64, elapsed_ns: u64) -> Option<u64> 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::primitives::poisson;
 
     const BASE: u64 = 2 << 20;
 
@@ -117,5 +118,85 @@ mod tests {
             assert!((60..=257).contains(&rate), "{gigabytes} GiB a second: {rate}");
         }
         assert!((9..=11).contains(&rate_after(20 << 20, 10)), "a small one is not touched");
+    }
+
+    /// A process that allocates blocks of one size, and samples them as `alloc/countdown.rs` does.
+    struct Process {
+        mean: u64,
+        taken: u64,
+        start: u64,
+        now: u64,
+        left: i64,
+        /// The mean that `left` was drawn with.
+        drawn: u64,
+        random: u64,
+    }
+
+    /// What is known of a phase: bytes by estimate, samples, the largest mean.
+    #[derive(Clone, Copy, Default)]
+    struct Phase {
+        bytes: f64,
+        samples: u64,
+        longest: u64,
+    }
+
+    impl Process {
+        fn new(number: u64) -> Self {
+            let random = poisson::next(poisson::seed(number));
+            let left = poisson::gap(random, BASE);
+            Self { mean: BASE, taken: 0, start: 0, now: 0, left, drawn: BASE, random }
+        }
+
+        /// Allocates so many blocks, one each `step` nanoseconds.
+        #[expect(clippy::cast_precision_loss, reason = "an estimate")]
+        fn allocate(&mut self, blocks: u64, size: u64, step: u64) -> Phase {
+            let mut phase = Phase::default();
+            for _ in 0..blocks {
+                self.now += step;
+                self.left -= size.cast_signed();
+                if self.left >= 0 {
+                    continue;
+                }
+                phase.bytes += size as f64 * poisson::weight(size, self.drawn);
+                phase.samples += 1;
+                phase.longest = phase.longest.max(self.drawn);
+                self.drawn = self.mean;
+                self.random = poisson::next(self.random);
+                self.left = poisson::gap(self.random, self.drawn);
+                self.taken += 1;
+                let elapsed = self.now - self.start;
+                if let Some(next) = adapted(BASE, self.mean, self.taken, elapsed) {
+                    (self.mean, self.taken, self.start) = (next, 0, self.now);
+                }
+            }
+            phase
+        }
+    }
+
+    /// Programs that allocate 4 GiB in a second, and then 4 MiB a second for a minute.
+    #[test]
+    #[expect(clippy::cast_precision_loss, reason = "an estimate")]
+    fn estimates_of_a_storm_and_of_the_calm_after_it_have_no_bias() {
+        const PROGRAMS: u64 = 1_000;
+        const SIZE: u64 = 256 << 10;
+        let (in_storm, in_calm) = ((4 << 30) / SIZE, 60 * (4 << 20) / SIZE);
+        let mut sums = [(Phase::default(), in_storm), (Phase::default(), in_calm)];
+        let mut back = 0;
+        for number in 0..PROGRAMS {
+            let mut process = Process::new(number);
+            let storm = process.allocate(in_storm, SIZE, SECOND / in_storm);
+            let calm = process.allocate(in_calm, SIZE, 60 * SECOND / in_calm);
+            assert!(storm.longest > BASE, "the limit cuts in");
+            back += u64::from(calm.longest > BASE && process.mean == BASE);
+            for ((sum, _), phase) in sums.iter_mut().zip([storm, calm]) {
+                sum.bytes += phase.bytes;
+                sum.samples += phase.samples;
+            }
+        }
+        assert!(back * 10 >= PROGRAMS * 9, "the mean falls back in most: {back}");
+        for (sum, blocks) in sums {
+            let bias = sum.bytes / (PROGRAMS * blocks * SIZE) as f64 - 1.0;
+            assert!(bias.abs() < 0.015, "{bias} of {} samples", sum.samples);
+        }
     }
 }

@@ -12,7 +12,7 @@ mod stack;
 use std::array;
 
 use sample::{LiveBlock, Segment};
-pub(crate) use sample::{Sample, at};
+pub(crate) use sample::{Point, Sample, at};
 use stack::{MOST_FRAMES, Place, Stack};
 
 use super::owner_word::Owner;
@@ -20,7 +20,7 @@ use crate::{
     config::{self, ENABLED},
     model::StacksState,
     primitives::{
-        poisson, reserve,
+        StackBounds, reserve,
         sync::{AtomicU8, AtomicU64, AtomicUsize, Ordering},
         unwind,
     },
@@ -30,6 +30,10 @@ use crate::{
 static CAN_UNWIND: AtomicU8 = AtomicU8::new(0);
 const NO: u8 = 1;
 const YES: u8 = 2;
+
+/// How much of its stack a thread must have left for a sample: more than one takes, which
+/// `tests/stacks/small_stacks.rs` measures.
+pub const STACK_NEEDED: usize = if cfg!(debug_assertions) { 12 << 10 } else { 8 << 10 };
 
 /// Samples without a stack or a record.
 static DROPPED: AtomicU64 = AtomicU64::new(0);
@@ -58,7 +62,14 @@ pub(crate) fn interval_bytes() -> u64 {
     if can_unwind() { interval::current() } else { 0 }
 }
 
-/// Samples that were lost, because there was no room for their stack or their record.
+/// Whether a thread has stack enough for a sample. `bounds`: those of this thread.
+#[inline]
+pub(crate) fn has_room(bounds: StackBounds) -> bool {
+    bounds.left() >= STACK_NEEDED
+}
+
+/// Samples that were lost, because there was no room for their stack or their record, or on the
+/// thread's own stack.
 pub(crate) fn dropped() -> u64 {
     DROPPED.load(Ordering::Relaxed)
 }
@@ -87,19 +98,17 @@ pub(crate) fn reason() -> StacksState {
     }
 }
 
-/// Samples the bytes from `from` to `to` of a block that is being allocated or grown. `mean`: that
-/// of the gap that ended here. Returns the owner word that the block gets.
+/// Samples the bytes from `from` to `to` of a block that is being allocated or grown. `point`: the
+/// first sample point in them. Returns the owner word that the block gets.
 #[inline(never)]
-pub(crate) fn take(owner: Owner, from: usize, to: usize, mean: u64) -> Owner {
+pub(crate) fn take(owner: Owner, from: usize, to: usize, point: Point) -> Owner {
     interval::note_taken();
     let covered = owner.sample().map_or(owner, Sample::covered);
     let Some(place) = place_here(sample::site_of(covered)) else {
         drop_one();
         return owner;
     };
-    let (from, to) = (from as u64, to as u64);
-    let weight = poisson::weight(to.saturating_sub(from), mean);
-    let segment = Segment { place: place.index, from, to, weight };
+    let segment = Segment::new(place.index, from as u64, to as u64, point);
     // Must come first, so that no more bytes seem live than were allocated.
     place.note(segment.parts());
     if let Some(sample) = owner.sample() {
@@ -233,6 +242,7 @@ mod tests {
     use std::fmt::Write;
 
     use super::*;
+    use crate::primitives::poisson;
 
     #[test]
     fn the_documentation_shows_the_bounds() {

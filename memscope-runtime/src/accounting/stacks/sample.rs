@@ -2,7 +2,9 @@
 //!
 //! A record has the *segments* of the block that were sampled. A new block is one segment. A
 //! reallocation that grows the block and is sampled adds one; one that shrinks it cuts them. Each
-//! segment keeps the weight that it was drawn with, so the sum is unbiased whatever comes later.
+//! segment keeps its sample point and the mean that this was drawn with. A segment that loses its
+//! point is gone, else it stands for what a block of its new length would. So the sum is unbiased
+//! whatever comes later, and a sample never stands for a few bytes only.
 
 use super::stack;
 use crate::{
@@ -12,7 +14,7 @@ use crate::{
         site::UNTRACKED,
     },
     primitives::{
-        HasLinks, Links, Read, SeqLock, Slab, Zeroed,
+        HasLinks, Links, Read, SeqLock, Slab, Zeroed, poisson,
         sync::{AtomicU32, AtomicU64, Ordering},
     },
 };
@@ -26,7 +28,7 @@ const MOST_SEGMENTS: usize = 16;
 ///
 /// Invariant: only the thread that allocates, reallocates or frees the block writes its records,
 /// except for the owner, which a transfer or a name may replace.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 #[repr(C, align(64))]
 pub(crate) struct Sample {
     /// The owner word that the block would have without the record. 0: the record is free, or is a
@@ -37,8 +39,10 @@ pub(crate) struct Sample {
     /// The first byte of the segment, and the byte behind its last one.
     from: AtomicU64,
     to: AtomicU64,
-    /// How many bytes each of these stands for, as the bits of a float.
-    weight: AtomicU64,
+    /// The sample point; [`JOINED`]: there is none.
+    point: AtomicU64,
+    /// The mean that the point was drawn with, or the bits of a joined segment's weight.
+    drawn: AtomicU64,
     /// The index of the place.
     place: AtomicU32,
     /// Index + 1 of the next segment; 0: none.
@@ -57,29 +61,85 @@ impl HasLinks for Sample {
 
 static SAMPLES: Slab<Sample> = Slab::new();
 
+/// The first sample point in some bytes.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Point {
+    /// The mean that the distance to it was drawn with.
+    pub(crate) mean: u64,
+    /// The bytes from the point on, that one included.
+    pub(crate) behind: u64,
+}
+
+/// In the place of a sample point: the segment is made of several.
+const JOINED: u64 = u64::MAX;
+
+/// What a segment's bytes stand for.
+#[derive(Clone, Copy, Debug)]
+enum Drawn {
+    /// They contain the byte `point`, and stand for what a sampled block of their number does.
+    Point { point: u64, mean: u64 },
+    /// Each stands for so many.
+    Joined { weight: f64 },
+}
+
 /// A piece of a block that was sampled as one.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct Segment {
     /// The index of the place.
     pub(super) place: u32,
-    pub(super) from: u64,
-    pub(super) to: u64,
-    pub(super) weight: f64,
+    from: u64,
+    to: u64,
+    drawn: Drawn,
 }
 
 impl Segment {
+    const NONE: Self = Self { place: 0, from: 0, to: 0, drawn: Drawn::Joined { weight: 0.0 } };
+
+    /// The bytes from `from` to `to` of a block, with their first sample point.
+    pub(super) fn new(place: u32, from: u64, to: u64, Point { mean, behind }: Point) -> Self {
+        let point = to.saturating_sub(behind).max(from);
+        Self { place, from, to, drawn: Drawn::Point { point, mean } }
+    }
+
+    fn length(self) -> u64 {
+        self.to.saturating_sub(self.from)
+    }
+
+    fn weight(self) -> f64 {
+        match self.drawn {
+            Drawn::Point { mean, .. } => poisson::weight(self.length(), mean),
+            Drawn::Joined { weight } => weight,
+        }
+    }
+
     /// What the live bytes of the segment stand for, in parts of a byte.
     pub(super) fn parts(self) -> u64 {
-        stack::parts(self.to.saturating_sub(self.from), self.weight)
+        match self.length() {
+            0 => 0,
+            length => stack::parts(length, self.weight()),
+        }
     }
 
     /// Extends the segment to the end of a later one, with the sum of what both stand for.
     #[expect(clippy::cast_precision_loss, reason = "estimates are not exact")]
     fn join(self, later: Self) -> Self {
-        let length = |segment: Self| segment.to.saturating_sub(segment.from) as f64;
-        let sum = length(self) * self.weight + length(later) * later.weight;
+        let stands_for = |segment: Self| match segment.length() {
+            0 => 0.0,
+            length => length as f64 * segment.weight(),
+        };
+        let sum = stands_for(self) + stands_for(later);
         let joined = Self { to: later.to.max(self.to), ..self };
-        Self { weight: sum / length(joined).max(1.0), ..joined }
+        let weight = sum / (joined.length() as f64).max(1.0);
+        Self { drawn: Drawn::Joined { weight }, ..joined }
+    }
+
+    /// Cuts the segment to a block of this size. It is empty if nothing is left that was sampled.
+    fn cut(self, size: u64) -> Self {
+        let has_point = match self.drawn {
+            Drawn::Point { point, .. } => point < size,
+            Drawn::Joined { .. } => true,
+        };
+        Self { to: if has_point { self.to.min(size) } else { self.from }, ..self }
     }
 }
 
@@ -156,8 +216,9 @@ impl Sample {
             part.next.store(0, Ordering::Release);
             return last.next.store(part.index_and_one(), Ordering::Release);
         }
-        // NOTE: a later shrink to a size inside the joined segment cuts it in proportion. If no
-        // segment is of the same place, the bytes are live at another place of the block.
+        // NOTE: a later shrink to a size inside the joined segment cuts it in proportion, as it has
+        // several points. If no segment is of the same place, the bytes are live at another place
+        // of the block.
         let joins = same.unwrap_or(last);
         joins.put(joins.segment().join(new));
     }
@@ -197,26 +258,35 @@ impl Sample {
     }
 
     fn put(&self, segment: Segment) {
+        let (point, drawn) = match segment.drawn {
+            Drawn::Point { point, mean } => (point, mean),
+            Drawn::Joined { weight } => (JOINED, weight.to_bits()),
+        };
         self.place.store(segment.place, Ordering::Release);
         self.from.store(segment.from, Ordering::Release);
         self.to.store(segment.to, Ordering::Release);
-        self.weight.store(segment.weight.to_bits(), Ordering::Release);
+        self.point.store(point, Ordering::Release);
+        self.drawn.store(drawn, Ordering::Release);
     }
 
     fn segment(&self) -> Segment {
+        let drawn = self.drawn.load(Ordering::Acquire);
         Segment {
             place: self.place.load(Ordering::Acquire),
             from: self.from.load(Ordering::Acquire),
             to: self.to.load(Ordering::Acquire),
-            weight: f64::from_bits(self.weight.load(Ordering::Acquire)),
+            drawn: match self.point.load(Ordering::Acquire) {
+                JOINED => Drawn::Joined { weight: f64::from_bits(drawn) },
+                point => Drawn::Point { point, mean: drawn },
+            },
         }
     }
 
     /// Cuts the segment to a block of this size. Returns whether anything is left of it.
     fn cut(&self, size: u64) -> bool {
-        let to = self.to.load(Ordering::Relaxed).min(size);
-        self.to.store(to, Ordering::Release);
-        to > self.from.load(Ordering::Relaxed)
+        let cut = self.segment().cut(size);
+        self.to.store(cut.to, Ordering::Release);
+        cut.length() != 0
     }
 }
 
@@ -261,18 +331,27 @@ impl Sample {
     fn read(&'static self) -> Option<LiveBlock> {
         const ATTEMPTS: usize = 64;
         for _ in 0..ATTEMPTS {
-            let owner = self.covered();
-            if owner.is_none() {
-                return None;
-            }
-            match self.version.read(|| self.words(owner)) {
-                // Otherwise a transfer has given the block to another task meanwhile.
-                Read::Consistent(block) if self.covered() == owner => return Some(block),
+            match self.try_read() {
+                Read::Consistent(block) => return Some(block),
                 Read::Empty => return None,
-                Read::Consistent(_) | Read::Torn => std::hint::spin_loop(),
+                Read::Torn => std::hint::spin_loop(),
             }
         }
         None
+    }
+
+    /// Reads the record once. Returns `Empty` if it is not that of a live block.
+    pub(super) fn try_read(&'static self) -> Read<LiveBlock> {
+        let owner = self.covered();
+        if owner.is_none() {
+            return Read::Empty;
+        }
+        match self.version.read(|| self.words(owner)) {
+            // Otherwise a transfer has given the block to another task meanwhile.
+            Read::Consistent(block) if self.covered() == owner => Read::Consistent(block),
+            Read::Consistent(_) | Read::Torn => Read::Torn,
+            Read::Empty => Read::Empty,
+        }
     }
 
     fn words(&'static self, owner: Owner) -> LiveBlock {
@@ -280,7 +359,7 @@ impl Sample {
         let mut block = LiveBlock {
             task: account.map_or(0, Account::id),
             site: account.map_or(UNTRACKED, Account::site),
-            segments: [Segment::default(); MOST_SEGMENTS],
+            segments: [Segment::NONE; MOST_SEGMENTS],
             len: 0,
         };
         for (place, part) in

@@ -2,14 +2,14 @@
 
 use std::{alloc::GlobalAlloc, ptr};
 
-use super::{leave, withdraw};
+use super::leave;
 use crate::{
-    accounting::{Owner, Place, owner_word},
-    alloc::discharge::{self, discharge},
+    accounting::{Place, owner_word},
+    alloc::discharge::discharge,
 };
 
-/// Frees a marked block, which may be a task's Tokio cell. `made`: its owner, and its
-/// size as the place says it.
+/// Frees a marked block, which may be a task's Tokio cell. `said`: the size that the program
+/// passes.
 ///
 /// # Safety
 ///
@@ -19,32 +19,27 @@ pub(crate) unsafe fn free<A: GlobalAlloc>(
     inner: &A,
     block: *mut u8,
     place: Place,
-    made: (Owner, usize),
+    said: usize,
     align: usize,
 ) {
-    let (owner, bytes) = made;
     // SAFETY: the caller's contract.
+    let (owner, bytes) = unsafe { place.read(block, said) };
+    // SAFETY: as above.
     let Some((number, bytes)) = (unsafe { place.unmark(block, bytes) }) else {
         // The program has overwritten the header: the block stays live and charged to its owner.
         return owner_word::refuse_word();
     };
-    let tracked = owner.cell();
-    // The cell of a tracked task: its future ends it.
-    let is_free = if tracked.is_some() {
-        withdraw(number, block)
-    } else {
-        // SAFETY: as above.
-        unsafe { leave(number, block, owner, bytes) }
-    };
+    // NOTE: nothing is read of the block after `leave`: a reader that holds it may give it back.
     // SAFETY: as above; the mark is gone.
     let below = unsafe { place.inner(block, bytes, align) };
-    match tracked {
-        Some(account) => discharge::discharge_cell(account, bytes),
-        None => discharge(owner, bytes),
-    }
+    // SAFETY: as above.
+    let is_free = unsafe { leave(number, block, owner, bytes) };
+    discharge(owner, bytes);
     let Some(below) = below else { return owner_word::refuse_word() };
     // Otherwise the reader that holds the block finds it by its place, and gives it back.
     if is_free {
+        // SAFETY: the caller's contract; no reader has the block.
+        unsafe { place.unlist(block) };
         place.clear();
         // SAFETY: `inner` allocated it with this layout.
         unsafe { inner.dealloc(below.block, below.layout) };
@@ -70,6 +65,8 @@ pub(super) unsafe fn give_back<A: GlobalAlloc>(block: *mut u8, align: usize) {
     let (_, bytes) = unsafe { place.read(block, 0) };
     // SAFETY: as above.
     if let Some(below) = unsafe { place.inner(block, bytes, align) } {
+        // SAFETY: as above.
+        unsafe { place.unlist(block) };
         place.clear();
         // SAFETY: `inner` allocated it with this layout.
         unsafe { inner.dealloc(below.block, below.layout) };

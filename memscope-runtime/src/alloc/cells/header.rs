@@ -1,6 +1,6 @@
 //! The header of a cell: the task's id, its type, and its state, as the learned layout finds them.
 
-use std::alloc::Layout;
+use std::{alloc::Layout, ptr, task::Waker};
 
 #[cfg(all(target_os = "linux", any(target_env = "gnu", target_env = "musl")))]
 use super::module::Module;
@@ -12,7 +12,7 @@ use crate::{
     model::TaskCells,
     primitives::{
         StaticRef, arena,
-        sync::{AtomicU8, Ordering},
+        sync::{AtomicU8, AtomicUsize, Ordering},
     },
 };
 
@@ -20,6 +20,9 @@ use crate::{
 pub(super) const WORDS: usize = 8;
 /// How many words of a vtable are searched.
 pub(super) const VTABLE_WORDS: usize = 16;
+
+/// The largest cell. Beside a larger size there is no room for a mark.
+const MOST_BYTES: usize = u32::MAX as usize;
 
 /// The learned layout of cells. Offsets of the header and of vtables are in words.
 #[derive(Clone, Copy, Debug)]
@@ -33,6 +36,11 @@ pub(crate) struct CellLayout {
     pub(super) functions: usize,
     /// Where the vtable has the offset of the id, in bytes.
     pub(super) id_offset: usize,
+    /// The vtable of the waker that Tokio gives to a task's polls: its data is the cell. 0: it was
+    /// not so.
+    pub(super) waker: usize,
+    /// The room of a future that is a box, with the smallest output.
+    pub(super) smallest_room: usize,
     /// Where the vtable has the offset of what is behind the future, and how many bytes of what is
     /// between that and the id's offset are not the future's; 0: not known.
     pub(super) behind: (usize, usize),
@@ -43,6 +51,10 @@ pub(crate) struct CellLayout {
 
 static LAYOUT: StaticRef<CellLayout> = StaticRef::none();
 static STATE: AtomicU8 = AtomicU8::new(NOT_TRIED);
+
+/// The least alignment of blocks that may be cells, as far as that is known.
+// PERF: one number instead of the state and the layout.
+static ALIGN: AtomicUsize = AtomicUsize::new(0);
 
 const NOT_TRIED: u8 = 0;
 const LEARNED: u8 = 1;
@@ -65,26 +77,25 @@ pub(crate) fn state() -> TaskCells {
 
 /// Keeps what the samples have taught; `None`: they did not agree.
 #[cfg(all(target_os = "linux", any(target_env = "gnu", target_env = "musl")))]
-pub(super) fn keep(layout: Option<CellLayout>) {
-    let kept = layout.and_then(arena::keep);
+pub(super) fn keep(layout: Option<&CellLayout>) {
+    let kept = layout.copied().and_then(arena::keep);
     if let Some(kept) = kept {
         LAYOUT.set(kept);
     }
+    ALIGN.store(kept.map_or(usize::MAX, |layout| layout.align), Ordering::Relaxed);
     STATE.store(if kept.is_some() { LEARNED } else { REFUSED }, Ordering::Relaxed);
 }
 
 /// Whether a block of this layout may be a cell, as far as that is known.
+#[inline]
 pub(super) fn fits(layout: Layout) -> bool {
-    layout.size() >= WORDS * size_of::<usize>()
-        && match STATE.load(Ordering::Relaxed) {
-            NOT_TRIED => true,
-            LEARNED => LAYOUT.get().is_some_and(|known| known.align <= layout.align()),
-            _ => false,
-        }
+    (WORDS * size_of::<usize>()..=MOST_BYTES).contains(&layout.size())
+        && ALIGN.load(Ordering::Relaxed) <= layout.align()
 }
 
 /// What a cell says of its task.
 #[derive(Clone, Copy, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "facts that Tokio keeps as bits of one word")]
 pub(crate) struct CellHeader {
     /// The number of the id that Tokio gave the task.
     pub(crate) id: u64,
@@ -92,7 +103,17 @@ pub(crate) struct CellHeader {
     pub(crate) is_running: bool,
     /// The task was aborted, or its runtime shut down. It may have completed all the same.
     pub(crate) is_cancelled: bool,
+    /// A `JoinHandle` of the task is held.
+    pub(crate) has_handle: bool,
     pub(crate) kind: &'static CellType,
+}
+
+impl CellHeader {
+    /// Whether the cell has its future, and no thread polls that.
+    #[cfg(all(target_os = "linux", any(target_env = "gnu", target_env = "musl")))]
+    pub(super) fn is_idle(&self) -> bool {
+        !self.is_finished && !self.is_running
+    }
 }
 
 /// Reads a word of a block.
@@ -101,6 +122,7 @@ pub(crate) struct CellHeader {
 ///
 /// The block is live, and has this word.
 #[inline]
+#[expect(clippy::cast_ptr_alignment, reason = "cells have an alignment of 32 and more")]
 pub(super) unsafe fn word(block: *const u8, index: usize) -> u64 {
     // SAFETY: the caller's contract.
     let place = unsafe { block.cast::<usize>().add(index) };
@@ -109,21 +131,52 @@ pub(super) unsafe fn word(block: *const u8, index: usize) -> u64 {
     unsafe { place.read_volatile() as u64 }
 }
 
-/// Looks for a trait object in a living cell's future. If there is one, the type may hold different
-/// futures.
+/// Looks for trait objects in a living cell's future: at which words they are, one bit each. The
+/// last bit is for all further words. If an object is the future, the type may hold different ones.
 ///
 /// # Safety
 ///
 /// The block is live, and of this size.
 #[cfg(all(target_os = "linux", any(target_env = "gnu", target_env = "musl")))]
-pub(super) unsafe fn look_for_object(block: *const u8, bytes: usize, kind: &'static CellType) {
-    let Some(layout) = LAYOUT.get() else { return };
-    let first = kind.id_offset / size_of::<usize>() + 1;
-    let end = bytes.min(kind.id_offset + kind.room + layout.behind.1) / size_of::<usize>();
-    // SAFETY: the caller's contract; `end` is not behind the block.
-    let mut words = (first..end).map(|index| unsafe { word(block, index) });
+pub(super) unsafe fn objects(block: *const u8, bytes: usize, kind: &CellType) -> Option<u64> {
+    let layout = LAYOUT.get()?;
+    // SAFETY: the caller's contract.
+    let words = unsafe { future_words(block, bytes, kind) };
     let is_table = |word| usize::try_from(word).is_ok_and(|it| layout.module.is_object_table(it));
-    kind.note_object(words.any(is_table));
+    let bits = words.enumerate().filter(|(_, word)| is_table(*word));
+    let bits = bits.map(|(at, _)| if at < 62 { 1 << at } else { 1 << 63 });
+    Some(bits.fold(0, |objects, bit: u64| objects | bit))
+}
+
+/// The words of a cell where it has its future or its output.
+///
+/// # Safety
+///
+/// As for [`read`], as long as the iterator is used.
+pub(super) unsafe fn future_words(
+    block: *const u8,
+    bytes: usize,
+    kind: &CellType,
+) -> impl Iterator<Item = u64> {
+    let rest = LAYOUT.get().map_or(0, |layout| layout.behind.1);
+    let first = kind.id_offset / size_of::<usize>() + 1;
+    let end = bytes.min(kind.id_offset + kind.room + rest) / size_of::<usize>();
+    // SAFETY: the caller's contract; `end` is not behind the block.
+    (first..end).map(move |index| unsafe { word(block, index) })
+}
+
+/// Notes that a tracked future is polled in a task of the type that this waker belongs to.
+pub(crate) fn note_tracked(waker: &Waker) {
+    let Some(layout) = LAYOUT.get() else { return };
+    if layout.waker == 0 || ptr::from_ref(waker.vtable()).addr() != layout.waker {
+        return;
+    }
+    // SAFETY: it was learned that Tokio's waker leads to the task's cell, which lives as long as
+    // the waker. The first words of a cell always are its header.
+    let vtable = unsafe { word(waker.data().cast(), layout.vtable) };
+    if let Some(kind) = usize::try_from(vtable).ok().and_then(|vtable| types::of(layout, vtable)) {
+        kind.note_tracked();
+    }
 }
 
 /// Reads the header of a block that may be a cell. Returns `None` if it is none.
@@ -171,13 +224,14 @@ unsafe fn read_as(
     let id = unsafe { word(block, kind.id_offset / size_of::<usize>()) };
     // SAFETY: as above.
     let state = unsafe { word(block, layout.state) };
-    let Bits { finished, running, cancelled, .. } = layout.bits;
+    let Bits { finished, running, cancelled, handle } = layout.bits;
     let is = |bit: u64| state & bit != 0;
     Some(CellHeader {
         id,
         is_finished: is(finished),
         is_running: is(running),
         is_cancelled: is(cancelled),
+        has_handle: is(handle),
         kind,
     })
 }
@@ -193,7 +247,8 @@ impl CellLayout {
         is_offset.then_some((self.module.word(vtable)?, offset))
     }
 
-    /// Returns how many bytes the cells of a vtable have for the future or its output; 0: not known.
+    /// Returns how many bytes the cells of a vtable have for the future or its output; 0: not
+    /// known.
     #[cfg(all(target_os = "linux", any(target_env = "gnu", target_env = "musl")))]
     pub(super) fn room_of(&self, vtable: usize, id_offset: usize) -> usize {
         let (index, rest) = self.behind;

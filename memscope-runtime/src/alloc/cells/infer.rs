@@ -5,6 +5,7 @@ use super::header::WORDS;
 
 /// The first words of a sample's cell, and what is known of its task.
 #[derive(Clone, Copy, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "facts that Tokio keeps as bits of one word")]
 pub(super) struct Sample {
     pub(super) words: [u64; WORDS],
     pub(super) is_finished: bool,
@@ -101,6 +102,38 @@ mod tests {
             Bits { finished: FINISHED, running: RUNNING, cancelled: CANCELLED, handle: HANDLE };
         for word in 0..WORDS {
             assert_eq!(state(&samples(word)), Some((word, bits)));
+        }
+    }
+
+    /// Headers of other Tokios, which say the same facts in other ways.
+    #[test]
+    fn a_header_that_says_it_otherwise_is_refused() {
+        type Change = fn(&Sample, u64) -> u64;
+        let changed = |change: Change| {
+            let mut samples = samples(2);
+            for sample in &mut samples {
+                sample.words[2] = change(sample, sample.words[2]);
+            }
+            state(&samples)
+        };
+        assert!(changed(|_, word| word.rotate_left(17)).is_some(), "other bits are found");
+        let ways: [(&str, Change); 5] = [
+            ("a bit that is set while the task has not finished", |_, word| word ^ FINISHED),
+            ("no bit for the handle, which only counts", |_, word| word & !HANDLE),
+            ("one bit for two facts", |sample, word| {
+                let either = sample.is_finished || sample.is_running;
+                word & !(FINISHED | RUNNING) | if either { FINISHED } else { 0 }
+            }),
+            ("two bits for one fact", |sample, word| {
+                word | if sample.is_cancelled { 1 << 60 } else { 0 }
+            }),
+            ("a number for each state", |sample, word| {
+                let number = u64::from(sample.is_finished) + 2 * u64::from(sample.is_running);
+                word & !(FINISHED | RUNNING) | (number + 1) << 40
+            }),
+        ];
+        for (what, change) in ways {
+            assert_eq!(changed(change), None, "{what}");
         }
     }
 

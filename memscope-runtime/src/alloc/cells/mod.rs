@@ -1,9 +1,10 @@
 //! The cells of Tokio's tasks: which blocks they are, and what is in them.
 //!
 //! Tokio puts each task into one block, its *cell*, with an alignment that few other blocks have. A
-//! table has all live blocks of that alignment. The allocator enters a block when it is made, and
-//! removes it when it is freed. The block itself has the number of its entry, as a mark in its
-//! header or slot, so that no search is needed.
+//! table has all live blocks of that alignment, without those that `Tracked::spawn` has spawned a
+//! task into. The allocator enters a block when it is made, and removes it when it is freed. The
+//! block itself has the number of its entry, as a mark in its header or slot, so that no search is
+//! needed.
 //!
 //! What is in a cell is *learned* from tasks of memscope's own (`samples`), and believed only if
 //! all that Tokio says publicly agrees. A block is read as a cell only if its header fits
@@ -24,7 +25,7 @@ use std::{alloc::Layout, ptr};
 
 use super::unannotated;
 use crate::{
-    accounting::{Owner, Place},
+    accounting::{Owner, Place, registry},
     primitives::{
         HasLinks, HeldBlock, Links, Magazine, PAGE, Slab, SlabItem, StaticRef, Zeroed,
         sync::{AtomicU64, Ordering},
@@ -34,12 +35,12 @@ use crate::{
 pub(crate) use free::free;
 #[allow(unused_imports, reason = "for pictures of the heap, which are taken on Linux alone")]
 pub(crate) use header::peek;
-pub(crate) use header::{CellHeader, learned, state};
+pub(crate) use header::{CellHeader, learned, note_tracked, state};
 #[cfg(all(target_os = "linux", any(target_env = "gnu", target_env = "musl")))]
 pub(crate) use samples::learn;
-pub(crate) use types::CellType;
 #[cfg(feature = "symbols")]
 pub(crate) use types::without_symbol;
+pub(crate) use types::{CellType, type_at};
 
 /// The least alignment of Tokio's cells, above that of most blocks.
 const LEAST_ALIGN: usize = if cfg!(target_pointer_width = "64") { 64 } else { 32 };
@@ -101,21 +102,23 @@ pub(crate) unsafe fn enter<A: std::alloc::GlobalAlloc>(
 ) {
     if owner == Owner::memscope() {
         #[cfg(all(target_os = "linux", any(target_env = "gnu", target_env = "musl")))]
-        samples::note(block, layout);
+        if size_of::<A>() == 0 {
+            samples::note(block, layout);
+        }
         return;
     }
     unannotated::note_block();
+    // Where blocks could not be given back by their readers, no sample was noted either, so that
+    // nothing is learned.
     if size_of::<A>() != 0 || !header::fits(layout) {
         return;
     }
-    let give_back: &'static GiveBack = const { &(free::give_back::<A> as GiveBack) };
-    let first = match GIVE_BACK.get() {
-        Some(first) => first,
-        None => GIVE_BACK.set_if_none(give_back).map_or_else(|first| first, |()| give_back),
+    let entry = if gives_back::<A>() {
+        SPARE_ENTRIES.with(Magazine::pop).or_else(|| ENTRIES.take())
+    } else {
+        None
     };
-    let entry = SPARE_ENTRIES.with(Magazine::pop).or_else(|| ENTRIES.take());
-    let Some(entry) = entry.filter(|_| ptr::fn_addr_eq(*first, *give_back)) else {
-        entry.into_iter().for_each(put);
+    let Some(entry) = entry else {
         REFUSED.fetch_add(1, Ordering::Relaxed);
         return;
     };
@@ -126,6 +129,18 @@ pub(crate) unsafe fn enter<A: std::alloc::GlobalAlloc>(
         put(entry);
         REFUSED.fetch_add(1, Ordering::Relaxed);
     }
+}
+
+/// Whether blocks of `A` can be given back by a thread that holds them. Those of the first
+/// allocator that makes such a block can.
+#[inline]
+fn gives_back<A: std::alloc::GlobalAlloc>() -> bool {
+    let own: &'static GiveBack = const { &(free::give_back::<A> as GiveBack) };
+    let first = match GIVE_BACK.get() {
+        Some(first) => first,
+        None => GIVE_BACK.set_if_none(own).map_or_else(|first| first, |()| own),
+    };
+    ptr::eq(first, own) || ptr::fn_addr_eq(*first, *own)
 }
 
 /// The number of a block in its entry: its address, and above two free bits its alignment.
@@ -152,8 +167,9 @@ fn entry(mark: u32, block: *const u8) -> Option<&'static Entry> {
     (entry.held.block() & !low == block.addr() as u64).then_some(entry)
 }
 
-/// Ends the unannotated task of a block that is freed, if the block is a cell, and removes its
-/// entry. Returns `false` if a reader holds the block: then the reader gives it back.
+/// Removes the entry of a block that is freed, and ends the unannotated task whose cell the block
+/// is, if any. Returns `false` if a reader holds the block: then the reader gives it back, perhaps
+/// before this returns.
 ///
 /// # Safety
 ///
@@ -161,10 +177,13 @@ fn entry(mark: u32, block: *const u8) -> Option<&'static Entry> {
 #[inline]
 unsafe fn leave(mark: u32, block: *mut u8, owner: Owner, bytes: usize) -> bool {
     // SAFETY: the caller's contract.
-    if let Some(cell) = unsafe { header::read(block, bytes) } {
-        unannotated::cell_is_freed(&cell, owner);
+    let end = unsafe { header::read(block, bytes) }.and_then(unannotated::CellEnd::of);
+    // Readers that come now find the task, if at all, by its record.
+    let is_free = withdraw(mark, block);
+    if let Some(end) = end {
+        end.finish(owner);
     }
-    withdraw(mark, block)
+    is_free
 }
 
 /// Removes the entry of a block that is freed. Returns `false` if a reader holds the block: then
@@ -180,10 +199,36 @@ pub(crate) fn withdraw(mark: u32, block: *const u8) -> bool {
 }
 
 /// A block that this thread holds.
+#[derive(Debug)]
 struct Held {
     entry: &'static Entry,
     block: *mut u8,
     align: usize,
+}
+
+/// A living cell that this thread holds.
+#[derive(Debug)]
+pub(crate) struct LivingCell<'h> {
+    held: &'h Held,
+    bytes: usize,
+    pub(crate) header: CellHeader,
+    /// The owner of its block: what spawned the task.
+    pub(crate) owner: Owner,
+}
+
+impl LivingCell<'_> {
+    /// Whether the cell was freed meanwhile. What was read of its owner may then be wrong.
+    pub(crate) fn was_left(&self) -> bool {
+        self.held.entry.held.was_left()
+    }
+
+    /// Looks, where the cell has its future, for the record of a tracked task.
+    pub(crate) fn has_record(&self) -> bool {
+        // SAFETY: this thread holds the block, which is of this size.
+        let mut words =
+            unsafe { header::future_words(self.held.block, self.bytes, self.header.kind) };
+        words.any(|word| usize::try_from(word).is_ok_and(registry::is_record))
+    }
 }
 
 impl Held {
@@ -206,9 +251,9 @@ impl Drop for Held {
     }
 }
 
-/// Calls `each` with every living cell that is no tracked task's, and the owner of its block: what
-/// spawned the task. Must not be called in the allocator.
-pub(crate) fn for_each(mut each: impl FnMut(&CellHeader, Owner)) {
+/// Calls `each` with every living cell. Those into which `Tracked::spawn` has spawned are not in
+/// the table. Must not be called in the allocator.
+pub(crate) fn for_each(mut each: impl FnMut(&LivingCell<'_>)) {
     if !learned() {
         return;
     }
@@ -217,17 +262,23 @@ pub(crate) fn for_each(mut each: impl FnMut(&CellHeader, Owner)) {
         let place = unsafe { Place::of(held.block, held.align) };
         // SAFETY: as above.
         let (owner, bytes) = unsafe { place.read_marked(held.block) };
-        if owner.cell().is_some() || held.entry.held.was_left() {
+        if held.entry.held.was_left() {
             continue;
         }
         // SAFETY: as above.
-        if let Some(cell) = unsafe { header::read(held.block, bytes) } {
+        if let Some(header) = unsafe { header::read(held.block, bytes) } {
             #[cfg(all(target_os = "linux", any(target_env = "gnu", target_env = "musl")))]
-            if cell.kind.site().is_none() && !cell.is_finished {
+            if header.kind.site().is_none() && header.is_idle() {
                 // SAFETY: as above.
-                unsafe { header::look_for_object(held.block, bytes, cell.kind) };
+                let objects = unsafe { header::objects(held.block, bytes, header.kind) };
+                // SAFETY: as above.
+                let after = unsafe { header::read(held.block, bytes) };
+                // Otherwise the future may have been replaced by its output meanwhile.
+                if let Some(objects) = objects.filter(|_| after.is_some_and(|it| it.is_idle())) {
+                    header.kind.note_objects(objects);
+                }
             }
-            each(&cell, owner);
+            each(&LivingCell { held: &held, bytes, header, owner });
         }
     }
 }

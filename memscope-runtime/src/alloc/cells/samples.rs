@@ -8,7 +8,7 @@ use std::{
     alloc::Layout,
     array,
     cell::Cell,
-    future::Future,
+    future::{Future, pending},
     panic::catch_unwind,
     pin::Pin,
     ptr,
@@ -54,7 +54,7 @@ pub(super) fn note(start: *mut u8, layout: Layout) {
 /// Learns the layout. Must be called on a thread of memscope's own, outside of the allocator.
 pub(crate) fn learn() {
     let layout = exempt(|| catch_unwind(look).ok().flatten());
-    header::keep(layout);
+    header::keep(layout.as_ref());
 }
 
 /// The future of a sample.
@@ -69,6 +69,8 @@ struct SampleFuture<T> {
 struct Polled {
     cell: AtomicUsize,
     words: [AtomicU64; WORDS],
+    /// The data and the vtable of its waker.
+    waker: [AtomicUsize; 2],
 }
 
 #[derive(Clone, Copy)]
@@ -78,8 +80,11 @@ struct Aligned(#[expect(dead_code, reason = "makes the future larger")] [u64; 8]
 impl<T: Unpin> Future for SampleFuture<T> {
     type Output = ();
 
-    fn poll(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<()> {
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
         if let Some(polled) = &self.polled {
+            let [data, vtable] = &polled.waker;
+            data.store(context.waker().data().addr(), Ordering::Relaxed);
+            vtable.store(ptr::from_ref(context.waker().vtable()).addr(), Ordering::Relaxed);
             let cell = ptr::with_exposed_provenance::<u8>(polled.cell.load(Ordering::Relaxed));
             if !cell.is_null() {
                 for (index, place) in polled.words.iter().enumerate() {
@@ -110,6 +115,14 @@ impl Task {
         polled: Option<&Arc<Polled>>,
     ) -> Option<Self> {
         let future = SampleFuture { _held: held, is_ready, polled: polled.map(Arc::clone) };
+        Self::spawn_future(runtime, future, polled)
+    }
+
+    fn spawn_future(
+        runtime: &Runtime,
+        future: impl Future<Output = ()> + Send + 'static,
+        polled: Option<&Arc<Polled>>,
+    ) -> Option<Self> {
         let bytes = size_of_val(&future);
         BLOCKS.set((0, None));
         let handle = runtime.spawn(future);
@@ -156,6 +169,8 @@ fn look() -> Option<CellLayout> {
     let ready = Task::spawn(&runtime, [5_u64; 7], true, None)?;
     let runs = Task::spawn(&runtime, [6_u64; 4], false, Some(&polled))?;
     let detached = Task::spawn(&runtime, [7_u64; 4], false, None)?;
+    let boxed: Pin<Box<dyn Future<Output = ()> + Send>> = Box::pin(pending());
+    let boxed = Task::spawn_future(&runtime, boxed, None)?;
     let more_handles = [larger.handle.abort_handle(), larger.handle.abort_handle()];
     run(&runtime);
     aborted.handle.abort();
@@ -196,11 +211,16 @@ fn look() -> Option<CellLayout> {
     run(&runtime);
     let is_right = was_right && is_finished(&runs) && runs.handle.is_finished();
     drop(more_handles);
-    (is_right && state != layout.vtable).then_some(CellLayout { state, bits, ..layout })
+    let [data, vtable] = &polled.waker;
+    let is_cell = data.load(Ordering::Relaxed) == runs.cell.start.addr();
+    let waker = if is_cell { vtable.load(Ordering::Relaxed) } else { 0 };
+    let boxed = usize::try_from(*boxed.words().get(layout.vtable)?).ok()?;
+    let smallest_room = layout.room_of(boxed, layout.id_offset_of(boxed)?.1);
+    let layout = CellLayout { state, bits, waker, smallest_room, ..layout };
+    (is_right && state != layout.vtable).then_some(layout)
 }
 
-/// Finds the vtables of samples, and in these the offsets of their ids. State and bits are not
-/// known yet.
+/// Finds the vtables of samples, and in these the offsets of their ids. All else is not known yet.
 fn vtables(tasks: &[&Task]) -> Option<CellLayout> {
     let first = tasks.first()?;
     let align = first.cell.layout.align();
@@ -249,7 +269,18 @@ fn vtables(tasks: &[&Task]) -> Option<CellLayout> {
         .and_then(|index| Some((index, rest(usual().next()?, index)?)));
     let behind = behind.unwrap_or((0, 0));
     let bits = infer::Bits { finished: 0, running: 0, cancelled: 0, handle: 0 };
-    Some(CellLayout { align, state: 0, bits, vtable, functions, id_offset, behind, module })
+    Some(CellLayout {
+        align,
+        state: 0,
+        bits,
+        vtable,
+        functions,
+        id_offset,
+        behind,
+        module,
+        waker: 0,
+        smallest_room: 0,
+    })
 }
 
 /// A table with fewer functions is no vtable of a task.

@@ -1,11 +1,14 @@
 //! The types of tasks, each with its vtable: a future and its scheduler.
 
+#[cfg(feature = "symbols")]
+use std::ptr;
+
 use super::header::CellLayout;
 use crate::{
-    accounting::Site,
+    accounting::{FutureType, Site},
     primitives::{
         InternTable, StaticRef, arena,
-        sync::{AtomicU8, Ordering},
+        sync::{AtomicU8, AtomicU64, Ordering, add, fence},
     },
 };
 
@@ -14,6 +17,7 @@ use crate::{
 #[cfg_attr(not(feature = "symbols"), allow(dead_code, reason = "no name is looked up"))]
 pub(crate) struct CellType {
     vtable: usize,
+    pub(crate) index: u32,
     /// The address of the function that polls such a task.
     poll: usize,
     /// Where a cell has the task's id, in bytes.
@@ -21,13 +25,27 @@ pub(crate) struct CellType {
     /// How many bytes a cell has for the future or its output; 0: not known.
     pub(super) room: usize,
     naming: AtomicU8,
-    /// Whether a living cell had a trait object where it has its future: [`OBJECT`],
-    /// [`NO_OBJECT`], or 0 if none was looked at.
-    object: AtomicU8,
+    /// Which words of the future had a trait object in each living cell that was looked at, one bit
+    /// each; the last bit is for all further ones. Without a look all bits are set.
+    objects: AtomicU64,
+    /// The name that stacks of its tasks have, and how many of them.
+    proposed: StaticRef<Site>,
+    agreed: AtomicU8,
     /// How often a stack was asked for.
     asked: AtomicU8,
     /// The site that carries its name.
     site: StaticRef<Site>,
+    /// The site of its tasks as long as it has no name.
+    stand_in: StaticRef<Site>,
+    /// What is known of its future.
+    future: StaticRef<FutureType>,
+    /// Tasks that have ended without ever having a record, and of these the cancelled ones.
+    ended: AtomicU64,
+    cancelled: AtomicU64,
+    /// Whether a tracked future was polled in one of its tasks: then that future is the task.
+    has_tracked: AtomicU8,
+    /// How many living cells were searched for a tracked future.
+    searched: AtomicU8,
 }
 
 /// How far the look-up of a type's name has come.
@@ -46,11 +64,13 @@ pub(crate) enum Naming {
     Unknown,
 }
 
-/// The room of a future that is a box, with the smallest output: the result that Tokio keeps of it.
-const SMALLEST_ROOM: usize = 24;
+/// How many living cells of a type are searched for a tracked future.
+const MOST_SEARCHED: u8 = 16;
 
-const OBJECT: u8 = 1;
-const NO_OBJECT: u8 = 2;
+const NOT_LOOKED_AT: u64 = u64::MAX;
+/// How many stacks must have the same name. A type such as `Either` runs one of two futures.
+#[cfg(feature = "symbols")]
+const ENOUGH: u8 = 4;
 
 /// How often a stack is asked for before the name stays unknown.
 #[cfg(feature = "symbols")]
@@ -62,9 +82,26 @@ const MOST_TYPES: u64 = 4_096;
 /// Where in the table a type may begin: few pages of it are touched.
 const STARTS: u64 = 1_024;
 
+/// Types that were found of late, each where its vtable leads to.
+static RECENT: [StaticRef<CellType>; 64] = [const { StaticRef::none() }; 64];
+
 /// Returns the type with this vtable; `None` if this is no vtable of a task.
+// PERF: one comparison, as a program has few types of tasks that come and go.
 #[inline]
 pub(super) fn of(layout: &CellLayout, vtable: usize) -> Option<&'static CellType> {
+    let recent = &RECENT[(vtable >> 5) % RECENT.len()];
+    if let Some(kind) = recent.get()
+        && kind.vtable == vtable
+    {
+        return Some(kind);
+    }
+    let kind = find_or_make(layout, vtable)?;
+    recent.set(kind);
+    Some(kind)
+}
+
+#[inline(never)]
+fn find_or_make(layout: &CellLayout, vtable: usize) -> Option<&'static CellType> {
     if !vtable.is_multiple_of(align_of::<usize>()) {
         return None;
     }
@@ -72,21 +109,32 @@ pub(super) fn of(layout: &CellLayout, vtable: usize) -> Option<&'static CellType
     let is_same = |kind: &CellType| kind.vtable == vtable;
     // Validates where the type is not known yet.
     let has_room = || TYPES.made() < MOST_TYPES && layout.id_offset_of(vtable).is_some();
-    let make = |_| {
+    let make = |index| {
         let (poll, id_offset) = layout.id_offset_of(vtable)?;
         let room = layout.room_of(vtable, id_offset);
-        let (naming, asked) = (AtomicU8::new(Naming::Symbol as u8), AtomicU8::new(0));
-        let object = AtomicU8::new(0);
-        arena::keep(CellType {
+        // A box that holds the future has as much room.
+        let size = if room > layout.smallest_room { room } else { 0 };
+        let kept = arena::keep(CellType {
             vtable,
+            index,
             poll,
             id_offset,
             room,
-            naming,
-            object,
-            asked,
+            naming: AtomicU8::new(Naming::Symbol as u8),
+            objects: AtomicU64::new(NOT_LOOKED_AT),
+            proposed: StaticRef::none(),
+            agreed: AtomicU8::new(0),
+            asked: AtomicU8::new(0),
             site: StaticRef::none(),
-        })
+            stand_in: StaticRef::none(),
+            future: StaticRef::none(),
+            ended: AtomicU64::new(0),
+            cancelled: AtomicU64::new(0),
+            has_tracked: AtomicU8::new(0),
+            searched: AtomicU8::new(0),
+        })?;
+        kept.future.set(arena::keep(FutureType::in_cell(None, size))?);
+        Some(kept)
     };
     TYPES.get_or_insert(start << 32, is_same, has_room, make)
 }
@@ -96,6 +144,11 @@ pub(super) fn of(layout: &CellLayout, vtable: usize) -> Option<&'static CellType
 pub(super) fn known(vtable: usize) -> Option<&'static CellType> {
     let start = (vtable as u64 >> 5) % STARTS;
     TYPES.get_or_insert(start << 32, |kind| kind.vtable == vtable, || false, |_| None)
+}
+
+/// The type with this index.
+pub(crate) fn type_at(index: u32) -> Option<&'static CellType> {
+    TYPES.get(index)
 }
 
 /// The types whose poll function is to be looked up.
@@ -127,10 +180,85 @@ impl CellType {
         self.site.get()
     }
 
-    /// Names the type.
+    /// What is known of its future.
+    #[inline]
+    pub(crate) fn future(&self) -> &'static FutureType {
+        self.future.get().unwrap_or_else(FutureType::not_known)
+    }
+
+    /// Notes the type of its future.
+    #[cfg(feature = "symbols")]
+    pub(crate) fn note_future(&self, name: &str) {
+        let size = if is_box(name) { 0 } else { self.future().size };
+        let name = arena::keep_str(name);
+        if let Some(future) = arena::keep(FutureType::in_cell(name, size)) {
+            self.future.set(future);
+        }
+    }
+
+    /// Counts a task that has ended without ever having a record.
+    pub(crate) fn count_end(&self, is_cancelled: bool) {
+        add(&self.ended, 1);
+        if is_cancelled {
+            add(&self.cancelled, 1);
+        }
+    }
+
+    /// How many tasks have ended without ever having a record, and how many of these were
+    /// cancelled.
+    pub(crate) fn ends(&self) -> (u64, u64) {
+        let cancelled = self.cancelled.load(Ordering::Relaxed);
+        (self.ended.load(Ordering::Relaxed).max(cancelled), cancelled)
+    }
+
+    /// Notes that a tracked future is in its tasks.
+    pub(crate) fn note_tracked(&self) {
+        if !self.has_tracked() {
+            self.has_tracked.store(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Whether its tasks are those of tracked futures, which have records of their own.
+    pub(crate) fn has_tracked(&self) -> bool {
+        self.has_tracked.load(Ordering::Relaxed) != 0
+    }
+
+    /// Whether another living cell of the type is to be searched for a tracked future: none of its
+    /// tasks may have been polled yet.
+    pub(crate) fn is_to_be_searched(&self) -> bool {
+        let searched = self.searched.load(Ordering::Relaxed);
+        self.searched.store(searched.saturating_add(1), Ordering::Relaxed);
+        searched < MOST_SEARCHED
+    }
+
+    /// Names the type, and so the tasks that ended before.
     pub(crate) fn name(&self, site: &'static Site) {
         self.site.set(site);
         self.naming.store(Naming::Named as u8, Ordering::Relaxed);
+        // Pairs with the fence in `site_or_stand_in`: at least one of the two threads finds what
+        // the other did.
+        fence(Ordering::SeqCst);
+        if let Some(stand_in) = self.stand_in.get() {
+            stand_in.stand_in_for(site);
+        }
+    }
+
+    /// The site that carries its name, or one that stands in until there is a name. `unnamed`: in
+    /// whose row its tasks are until then.
+    pub(crate) fn site_or_stand_in(&self, unnamed: &'static Site) -> &'static Site {
+        if let Some(stand_in) = self.stand_in.get() {
+            return self.site().unwrap_or(stand_in);
+        }
+        let stand_in = Site::stand_in(self.index, unnamed);
+        if stand_in.stands_in() {
+            self.stand_in.set(stand_in);
+            // Pairs with the fence in `name`.
+            fence(Ordering::SeqCst);
+            if let Some(named) = self.site() {
+                stand_in.stand_in_for(named);
+            }
+        }
+        self.site().unwrap_or(stand_in)
     }
 
     /// The symbol does not name the future. `varies`: it says that there are different ones.
@@ -140,23 +268,37 @@ impl CellType {
         self.naming.store(next as u8, Ordering::Relaxed);
     }
 
-    /// Notes whether a living cell has a trait object where it has its future.
-    pub(super) fn note_object(&self, has_object: bool) {
-        if has_object {
-            self.object.store(OBJECT, Ordering::Relaxed);
-        } else if self.object.load(Ordering::Relaxed) != OBJECT {
-            self.object.store(NO_OBJECT, Ordering::Relaxed);
-        }
+    /// Notes at which words of its future a living cell has a trait object, one bit each.
+    ///
+    /// A box that is the future is at the same place in each cell. What stands there by chance, in
+    /// bytes that the future does not use, is not.
+    pub(super) fn note_objects(&self, objects: u64) {
+        self.objects.fetch_and(objects & !(1 << 62), Ordering::Relaxed);
     }
 
-    /// Whether the name of one of its tasks, found in a stack, is that of all.
-    pub(crate) fn has_one_name(&self) -> bool {
-        let is_no_box = match self.object.load(Ordering::Relaxed) {
-            OBJECT => false,
-            NO_OBJECT => true,
-            _ => self.room > SMALLEST_ROOM,
-        };
-        self.naming() == Naming::Stack && is_no_box
+    /// Whether all cells that were looked at have a trait object at one place.
+    #[cfg(feature = "symbols")]
+    fn may_be_box(&self) -> bool {
+        !matches!(self.objects.load(Ordering::Relaxed), 0 | NOT_LOOKED_AT)
+    }
+
+    /// A stack of one of its tasks has this name. Names the type by it if enough stacks have the
+    /// same, and it may be no box. Called by one thread at a time.
+    #[cfg(feature = "symbols")]
+    pub(crate) fn propose(&self, site: &'static Site) {
+        if self.naming() != Naming::Stack || self.may_be_box() {
+            return;
+        }
+        let proposed = self.proposed.get();
+        if proposed.is_some_and(|there| !ptr::eq(there, site)) {
+            return self.naming.store(Naming::Varies as u8, Ordering::Relaxed);
+        }
+        self.proposed.set(site);
+        let agreed = self.agreed.load(Ordering::Relaxed).saturating_add(1);
+        self.agreed.store(agreed, Ordering::Relaxed);
+        if agreed >= ENOUGH {
+            self.name(site);
+        }
     }
 
     /// Returns whether the stack of one of its tasks is to be taken. Gives the type up after a
@@ -173,4 +315,10 @@ impl CellType {
         }
         asked < MOST_ASKED
     }
+}
+
+/// Whether a type is a box of a future, as Tokio makes for a large one.
+#[cfg(feature = "symbols")]
+fn is_box(name: &str) -> bool {
+    ["core::pin::Pin<", "alloc::boxed::Box<"].iter().any(|of| name.starts_with(of))
 }

@@ -58,8 +58,15 @@ pub(super) fn leave(id: u64, site: &Site) -> bool {
 }
 
 /// Returns whether the task is noted.
-#[cfg(tokio_unstable)]
+#[inline]
 pub(super) fn is_away(id: u64) -> bool {
+    // PERF: as in `come_back`.
+    NOTED.load(Ordering::Relaxed) != 0 && has(id)
+}
+
+#[cold]
+#[inline(never)]
+fn has(id: u64) -> bool {
     let mut slots = slots(id).map_while(|slot| TASKS.get(slot));
     slots.any(|slot| slot.id.load(Ordering::Relaxed) == id)
 }

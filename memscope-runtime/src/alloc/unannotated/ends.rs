@@ -10,8 +10,8 @@
 
 use super::{Place, away, find, open, type_names, usable};
 use crate::{
-    accounting::{Owner, OwnerKind, Site},
-    alloc::cells::{self, CellHeader},
+    accounting::{EndInProgress, Owner, OwnerKind, Site, stacks::Sample},
+    alloc::cells::{self, CellHeader, CellType},
     config,
     model::TaskState,
     primitives::sync::{Ordering, fence},
@@ -28,6 +28,7 @@ const CANCELLED: u64 = 1 << 62;
 
 /// The task that spawned another one: the owner of its cell. 0: no task.
 fn parent(owner: Owner) -> u64 {
+    let owner = owner.sample().map_or(owner, Sample::covered);
     match owner.read() {
         OwnerKind::Account(account) => account.id(),
         _ => 0,
@@ -39,14 +40,36 @@ fn end_state(is_cancelled: bool) -> TaskState {
     if is_cancelled { TaskState::Cancelled } else { TaskState::Ended }
 }
 
-/// Ends the task of a cell that is being freed. `owner`: of the block.
-#[inline]
-pub(crate) fn cell_is_freed(cell: &CellHeader, owner: Owner) {
-    let Some(id) = usable(cell.id) else { return };
-    if let Some(place) = find(id) {
-        place.end(id, cell, owner);
-    } else {
-        end_without_place(id, cell.is_cancelled);
+/// The end of a task whose cell is being freed.
+#[derive(Debug)]
+pub(crate) struct CellEnd {
+    cell: CellHeader,
+    place: Option<&'static Place>,
+    /// Held while readers find the task neither by its cell nor among the ended ones.
+    _unrecorded: Option<EndInProgress>,
+}
+
+impl CellEnd {
+    /// Must be called while readers still find the cell; `None` if it has no credible id.
+    #[inline]
+    pub(crate) fn of(cell: CellHeader) -> Option<Self> {
+        let place = find(usable(cell.id)?);
+        Some(Self {
+            cell,
+            place,
+            _unrecorded: if place.is_none() { Some(EndInProgress::begin()) } else { None },
+        })
+    }
+
+    /// Ends the task. `owner`: of the cell's block, which is still charged with it.
+    #[inline]
+    pub(crate) fn finish(self, owner: Owner) {
+        let CellHeader { id, kind, is_cancelled, .. } = self.cell;
+        match self.place {
+            Some(place) => place.end(id, kind, is_cancelled, owner),
+            None if away::is_away(id) => end_without_place(id, is_cancelled),
+            None => kind.count_end(is_cancelled),
+        }
     }
 }
 
@@ -57,8 +80,7 @@ pub(super) fn note_return(id: u64) {
     }
 }
 
-/// Ends a task that has lost its record. One that never had a record is not counted.
-#[inline]
+/// Ends a task that has lost its record.
 fn end_without_place(id: u64, is_cancelled: bool) {
     if let Some(site) = away::come_back(id) {
         count_end(site, is_cancelled);
@@ -76,36 +98,44 @@ fn count_end(site: &'static Site, is_cancelled: bool) {
 
 impl Place {
     /// Ends the task in this slot.
-    fn end(&self, id: u64, cell: &CellHeader, owner: Owner) {
+    #[inline]
+    fn end(&self, id: u64, kind: &'static CellType, is_cancelled: bool, owner: Owner) {
         #[cfg(tokio_unstable)]
         if self.reported.is_reported() {
             // The hooks report the end.
             return;
         }
-        let is_cancelled = cell.is_cancelled;
-        if !self.try_end(id, is_cancelled, Some((cell, owner))) {
+        let parent = parent(owner);
+        if !self.try_end(id, is_cancelled, parent, Some(kind)) {
             let end = if is_cancelled { id | CANCELLED } else { id };
-            self.freed.store(end, Ordering::Relaxed);
+            self.freed_parent.store(parent, Ordering::Relaxed);
+            // Release; pairs with the Acquire in `settle`: the parent is there.
+            self.freed.store(end, Ordering::Release);
             // The end is noted before the slot is tried again. Pairs with the fence in `settle`: at
             // least one of the two threads finds what the other did.
             fence(Ordering::SeqCst);
-            if !self.try_end(id, is_cancelled, Some((cell, owner))) && !self.guard.is_of(id) {
+            if !self.try_end(id, is_cancelled, parent, Some(kind)) && !self.guard.is_of(id) {
                 end_without_place(id, is_cancelled);
             }
         }
     }
 
     /// Takes the record from the task and ends it. Returns `false` if another thread is changing
-    /// the slot, or the slot is not the task's any more. `cell`: with the owner of its block, as
-    /// long as they can be read.
-    fn try_end(&self, id: u64, is_cancelled: bool, cell: Option<(&CellHeader, Owner)>) -> bool {
+    /// the slot, or the slot is not the task's any more. `kind`: the type of the task, if it is at
+    /// hand.
+    fn try_end(
+        &self,
+        id: u64,
+        is_cancelled: bool,
+        parent: u64,
+        kind: Option<&'static CellType>,
+    ) -> bool {
         let is_taken = self.guard.try_take(id);
         if is_taken {
             if let Some(record) = self.record.get() {
-                if let Some((cell, _)) = cell {
-                    type_names::settle(record, cell.kind);
+                if let Some(kind) = kind {
+                    type_names::settle(record, kind);
                 }
-                let parent = cell.map_or(0, |(_, owner)| parent(owner));
                 record.end_with_cell(end_state(is_cancelled), parent);
                 self.record.clear();
             }
@@ -132,7 +162,7 @@ impl Place {
     pub(super) fn settle(&self) {
         // Pairs with the fence in `end`.
         fence(Ordering::SeqCst);
-        let end = self.freed.load(Ordering::Relaxed);
+        let end = self.freed.load(Ordering::Acquire);
         if end != 0 {
             self.settle_end(end);
         }
@@ -141,11 +171,12 @@ impl Place {
     #[cold]
     #[inline(never)]
     fn settle_end(&self, end: u64) {
+        let parent = self.freed_parent.load(Ordering::Relaxed);
         let is_ours =
             self.freed.compare_exchange(end, 0, Ordering::Relaxed, Ordering::Relaxed).is_ok();
         if is_ours {
             let (id, is_cancelled) = (end & !CANCELLED, end & CANCELLED != 0);
-            if !self.try_end(id, is_cancelled, None) {
+            if !self.try_end(id, is_cancelled, parent, None) {
                 end_without_place(id, is_cancelled);
             }
         }
@@ -157,10 +188,13 @@ impl Place {
 pub(super) fn leave(place: &Place, id: u64, end: impl FnOnce() -> bool) -> (bool, bool) {
     let counted_site = || {
         let record = place.record.get();
+        // Hooks report no poll of a blocking task, but its end.
+        #[cfg(tokio_unstable)]
+        let is_reported = place.reported.is_reported() || super::runtime_hooks::has_ended(id);
         #[cfg(tokio_unstable)]
         let record = record
-            .filter(|_| place.reported.is_reported() || are_exact())
-            .filter(|record| !record.state().is_ended() || !place.reported.is_reported());
+            .filter(|_| is_reported || are_exact())
+            .filter(|record| !record.state().is_ended() || !is_reported);
         #[cfg(not(tokio_unstable))]
         let record = record.filter(|_| are_exact());
         record.and_then(crate::accounting::Record::counted_site)
@@ -183,7 +217,8 @@ pub(crate) fn observe() {
         return;
     }
     super::context::learn_for_report();
-    cells::for_each(|cell, owner| {
+    cells::for_each(|living| {
+        let cell = &living.header;
         let Some(place) = usable(cell.id).and_then(find) else { return };
         #[cfg(tokio_unstable)]
         if place.reported.is_reported() {
@@ -198,7 +233,11 @@ pub(crate) fn observe() {
                     (false, true) => TaskState::Running,
                     (false, false) => TaskState::Idle,
                 };
-                record.observe(state, parent(owner));
+                record.observe(state, cell.has_handle);
+                let parent = parent(living.owner);
+                if !living.was_left() {
+                    record.set_parent(parent);
+                }
                 type_names::settle(record, cell.kind);
             }
             place.guard.unlock();

@@ -15,6 +15,7 @@ mod away;
 mod context;
 mod ends;
 mod type_names;
+mod unrecorded;
 #[cfg(tokio_unstable)]
 mod runtime_hooks;
 
@@ -35,11 +36,12 @@ use crate::{
 };
 
 pub(crate) use context::{Sight, note_block, note_thread, prepare, sight};
-pub(crate) use ends::{cell_is_freed, observe};
+pub(crate) use ends::{CellEnd, observe};
 #[cfg(tokio_unstable)]
 pub(crate) use runtime_hooks::{note_tracked, poll_begins, poll_ends, task_ends};
 #[cfg(feature = "symbols")]
 pub(crate) use type_names::name_type;
+pub(crate) use unrecorded::read as unrecorded;
 
 /// Sets of the table. Ids are consecutive, so the sets fill evenly.
 const SETS: u32 = 4_096;
@@ -51,8 +53,9 @@ const WAYS: u32 = 16;
 struct Place {
     guard: GuardedSlot,
     record: StaticRef<Record>,
-    /// The task whose cell was freed while another thread was changing the slot.
+    /// The task whose cell was freed while another thread was changing the slot, and its parent.
     freed: AtomicU64,
+    freed_parent: AtomicU64,
     #[cfg(tokio_unstable)]
     reported: runtime_hooks::Reported,
 }

@@ -29,7 +29,7 @@ use crate::{
     model::TaskState,
     primitives::{
         StaticRef,
-        sync::{AtomicU64, Ordering, fence},
+        sync::{AtomicU8, AtomicU64, Ordering, fence},
         this_thread,
     },
 };
@@ -120,9 +120,18 @@ fn reported_id(id: Id) -> Option<u64> {
     if is_on { number(id) } else { None }
 }
 
+/// Whether any runtime has hooks.
+static USED: AtomicU8 = AtomicU8::new(0);
+
+/// Whether any runtime has hooks, and has run a task.
+pub(super) fn are_used() -> bool {
+    USED.load(Ordering::Relaxed) != 0
+}
+
 /// Notes that a poll of the task begins on this thread.
 pub(crate) fn poll_begins(id: Id, spawned_at: &'static Location<'static>) {
     let Some(id) = reported_id(id) else { return };
+    USED.store(1, Ordering::Relaxed);
     let Some(own_hazard) = HAZARD.get().or_else(take_hazard) else { return };
     let known = protect(own_hazard, id);
     let place = known.or_else(|| claim(id));
@@ -167,6 +176,7 @@ pub(crate) fn poll_ends(id: Id) {
 /// waits for it.
 pub(crate) fn task_ends(id: Id, spawned_at: &'static Location<'static>) {
     let Some(id) = reported_id(id) else { return };
+    USED.store(1, Ordering::Relaxed);
     // Protects the task until its record is marked as ended. Otherwise a thread that finds the id
     // stored below could evict it. If this happens in a poll of the task, its next allocation finds
     // it again.
@@ -203,8 +213,9 @@ pub(crate) fn task_ends(id: Id, spawned_at: &'static Location<'static>) {
     let was_dropped = polls != 0 && poll.is_none();
     record.task_ended(if was_dropped { TaskState::Cancelled } else { TaskState::Ended }, polls);
     if polls == 0 && place.guard.try_lock() {
-        // A blocking task is not polled, so no earlier hook has reported where it was spawned.
-        if record.site().is_some_and(|there| ptr::eq(there, site())) {
+        // A blocking task is not polled, so no earlier hook has reported where it was spawned. Its
+        // site is the common one, or that of its type.
+        if record.site().is_some_and(|there| there.file.is_empty()) {
             record.rename(site_of(spawned_at));
         }
         place.guard.unlock();

@@ -23,6 +23,8 @@ struct Trace {
     id: AtomicU64,
     tokio_id: AtomicU64,
     frames: [AtomicUsize; FRAMES],
+    /// The functions that the calls name; 0: none.
+    callees: [AtomicUsize; FRAMES],
     /// The type of the task, once its cell was read.
     kind: StaticRef<CellType>,
     links: Links,
@@ -45,6 +47,11 @@ static TRACES: Slab<Trace> = Slab::new();
 pub(crate) fn take(tokio_id: u64, id: u64) {
     let Some(trace) = TRACES.take_up_to(MOST_WAITING) else { return };
     let count = unwind::frames(&trace.frames);
+    for (frame, callee) in trace.frames.iter().zip(&trace.callees).take(count) {
+        // SAFETY: this thread has just found the address on its stack.
+        let function = unsafe { unwind::direct_callee(frame.load(Ordering::Relaxed)) };
+        callee.store(function, Ordering::Relaxed);
+    }
     if let Some(end) = trace.frames.get(count) {
         end.store(0, Ordering::Relaxed);
     }
@@ -54,12 +61,24 @@ pub(crate) fn take(tokio_id: u64, id: u64) {
     trace.id.store(id, Ordering::Release);
 }
 
+/// A call on a stack.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Call {
+    pub(crate) address: usize,
+    /// The function that it names; `None` if it goes through a pointer, or that is not known.
+    pub(crate) callee: Option<usize>,
+}
+
 impl Trace {
-    /// The addresses of the calls on the stack, innermost first.
-    fn calls(&self) -> impl Iterator<Item = usize> {
-        let addresses = self.frames.iter().map(|frame| frame.load(Ordering::Relaxed));
-        // A return address is behind its call.
-        addresses.take_while(|address| *address != 0).map(|address| address - 1)
+    /// The calls on the stack, innermost first.
+    fn calls(&self) -> impl Iterator<Item = Call> {
+        let frames = self.frames.iter().map(|frame| frame.load(Ordering::Relaxed));
+        let callees = self.callees.iter().map(|callee| callee.load(Ordering::Relaxed));
+        frames.zip(callees).take_while(|(frame, _)| *frame != 0).map(|(frame, callee)| Call {
+            // A return address is behind its call.
+            address: frame - 1,
+            callee: (callee != 0).then_some(callee),
+        })
     }
 }
 
@@ -83,15 +102,16 @@ pub(crate) fn waiting_count() -> u64 {
     waiting().count() as u64
 }
 
-/// Visits the addresses of the calls in all stacks that wait to be named.
-pub(crate) fn each_waiting(visit: impl FnMut(usize)) {
+/// Visits the calls in all stacks that wait to be named.
+pub(crate) fn each_waiting(visit: impl FnMut(Call)) {
     waiting().flat_map(|(_, trace)| trace.calls()).for_each(visit);
 }
 
 /// What the functions of a stack say of its task.
 #[derive(Debug)]
 pub(crate) enum Named {
-    By(String),
+    /// `is_of_type`: all tasks of its type run that.
+    By { name: String, is_of_type: bool },
     /// They do not name it.
     Never,
     /// They were not looked up yet.
@@ -100,14 +120,14 @@ pub(crate) enum Named {
 
 /// Names the tasks whose stacks wait to be named, by the calls on the stack, innermost first. Must
 /// not be called in the allocator, and by one thread at a time.
-pub(crate) fn name_waiting(name_of: impl Fn(&mut dyn Iterator<Item = usize>) -> Named) {
+pub(crate) fn name_waiting(name_of: impl Fn(&mut dyn Iterator<Item = Call>) -> Named) {
     for (id, trace) in waiting() {
         match name_of(&mut trace.calls()) {
             Named::NotYet => continue,
             Named::Never => {}
-            Named::By(name) => {
+            Named::By { name, is_of_type } => {
                 if let Some(kind) = trace.kind.get() {
-                    type_names::name_type_of_stack(kind, &name);
+                    type_names::name_type_of_stack(kind, &name, is_of_type);
                 }
                 unannotated::rename(trace.tokio_id.load(Ordering::Relaxed), id, &name);
             }

@@ -1,10 +1,10 @@
 //! The names of unannotated tasks, looked up once for each type of task.
 //!
 //! The symbol of a type's poll function names the future, where the mangling keeps type parameters
-//! (v0). Otherwise the stack of one of its tasks does, taken in a poll: the outermost function that
-//! Tokio calls. If the type may be a box that holds different futures, a stack names its own task
-//! alone. A task gets the name of its type when its cell is read: at a report, or when the
-//! cell is freed.
+//! (v0). Otherwise the stacks of its tasks do, taken in polls: the outermost function that Tokio
+//! calls. They name the type if no call on the way goes through a pointer, as that of a trait
+//! object does, and several of them agree. Otherwise a stack names its own task alone. A task gets
+//! the name of its type when its cell is read: at a report, or when the cell is freed.
 
 #[cfg(feature = "symbols")]
 use super::key;
@@ -42,45 +42,52 @@ pub(super) fn note_stack() {
     STACKS.store(left.saturating_sub(1), Ordering::Relaxed);
 }
 
-/// Names a type by the symbol of its poll function.
+/// Names a type.
 #[cfg(feature = "symbols")]
 pub(crate) fn name_type(kind: &CellType, name: &str) {
     kind.name(Site::of(key(name, "", 0)));
 }
 
-/// Names a type by the stack of one of its tasks, unless others may have other names.
+/// Names a type by the stacks of its tasks, once several of them agree. `is_of_type`: all tasks of
+/// the type run what this stack names.
 #[cfg(feature = "symbols")]
-pub(super) fn name_type_of_stack(kind: &CellType, name: &str) {
-    if kind.has_one_name() {
-        name_type(kind, name);
+pub(super) fn name_type_of_stack(kind: &CellType, name: &str, is_of_type: bool) {
+    if is_of_type {
+        kind.propose(Site::of(key(name, "", 0)));
     }
 }
 
-/// Gives a task the name of its type, or the type that of the task. The caller keeps the task from
-/// ending meanwhile.
+/// Gives a task the name of its type, and what is known of its future. The caller keeps the task
+/// from ending meanwhile.
 pub(super) fn settle(record: &'static Record, kind: &'static CellType) {
+    record.note_future(kind.future());
     if !config::names() {
         return;
     }
-    let common = |there: &Site| std::ptr::eq(there, site());
+    let is_common = |there: &Site| std::ptr::eq(there, site());
+    let is_unnamed = |there: &Site| there.stands_in() || is_common(there);
     let Some(own) = record.site() else { return };
     match kind.site() {
-        Some(named) if common(own) => record.rename(named),
-        Some(_) => {}
-        // A stack has named the task. Hooks name it by its place, which is no name of the type.
-        None if !common(own) => {
-            if own.file.is_empty() && kind.has_one_name() {
-                kind.name(own);
+        Some(named) if is_unnamed(own) => record.rename(named),
+        None if is_unnamed(own) => {
+            // If the name is found later, the task has it then, even if it has ended.
+            if is_common(own) {
+                record.rename(kind.site_or_stand_in(own));
             }
+            ask(record, kind);
         }
-        None => ask(record, kind),
+        // A stack has named the task, or hooks have.
+        _ => {}
     }
 }
 
 /// Has a stack taken of a task of this type.
 #[cfg(feature = "symbols")]
 fn ask(record: &Record, kind: &'static CellType) {
-    stack_trace::note_type(record.tally().id(), kind);
+    // PERF: few tasks are traced, and all traces are searched.
+    if record.is_traced() {
+        stack_trace::note_type(record.tally().id(), kind);
+    }
     if STACKS.load(Ordering::Relaxed) == 0 && kind.asks_for_stack() {
         STACKS.store(MORE_STACKS, Ordering::Relaxed);
     }

@@ -102,7 +102,8 @@ pub(crate) fn stack_diffs(now: &MemorySnapshot, then: &MemorySnapshot) -> Vec<St
     if now.origin() == then.origin() {
         let frames = [now, then].into_iter().flat_map(MemorySnapshot::stacks);
         for frame in frames.flat_map(|stack| &stack.frames) {
-            if !frame.function.is_empty() && reserve::room(&mut names) {
+            let is_named = !frame.function.is_empty() && !frame.is_inlined;
+            if is_named && reserve::room(&mut names) {
                 names.insert(frame.address, &frame.function);
             }
         }
@@ -205,12 +206,16 @@ fn write_key(
         write!(key, "{}\n{}\n{}", site.name, site.file, site.line)?;
     }
     write!(key, "\n{}", stack.is_untracked)?;
-    for frame in &stack.frames {
+    // What was inlined may have been found in between.
+    for frame in stack.frames.iter().filter(|frame| !frame.is_inlined) {
         let known = names.get(&frame.address).copied();
         let name = if frame.function.is_empty() { known } else { Some(&*frame.function) };
         match (name, frame.offset) {
             (Some(name), _) => write!(key, "\n{}", without_hash(name))?,
-            (None, Some(offset)) => write!(key, "\n+{offset:x}")?,
+            (None, Some(offset)) => {
+                let file = frame.library.as_deref().unwrap_or_default();
+                write!(key, "\n{file}+{offset:x}")?;
+            }
             (None, None) => write!(key, "\n@{:x}", frame.address)?,
         }
     }
@@ -279,6 +284,9 @@ mod tests {
         let then = json!([stack(&["", "main"], 10, 40, 20)]);
         let now = json!([stack(&["app::fill", "main"], 10, 40, 20)]);
         assert_eq!(changes(&now, &then), []);
+        let mut with_inlined = json!([stack(&["app::put", "app::fill", "main"], 10, 40, 20)]);
+        with_inlined[0]["frames"][0]["is_inlined"] = true.into();
+        assert_eq!(changes(&with_inlined, &now), []);
     }
 
     #[test]

@@ -5,11 +5,15 @@ use crate::model::{
     symbol::{Code, short},
 };
 
+/// A file and a line in it.
+pub(crate) type Place = (String, u32);
+
 /// A piece of a folded stack.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Fold {
-    /// A function; the address if the name is not known.
-    Function(String),
+    /// A function; the address if the name is not known. And the place of the innermost call in it,
+    /// if that is known.
+    Function(String, Option<Place>),
     /// This many frames of libraries or runtimes, or frames beyond the last that is shown.
     Folded(u64),
 }
@@ -23,14 +27,14 @@ pub(crate) enum Fold {
 pub(crate) fn fold(frames: &[StackFrame], most: usize) -> Vec<Fold> {
     let mut folds: Vec<Fold> = Vec::new();
     let mut shown = 0;
-    let is_own = |name: &str| !name.is_empty() && Code::of(name) == Code::Other;
-    let has_own = frames.iter().any(|frame| is_own(&frame.function));
+    let code = |frame: &StackFrame| match &*frame.function {
+        "" => None,
+        name => Some(Code::of_call(name, frame.file.as_deref())),
+    };
+    let has_own = frames.iter().any(|frame| code(frame) == Some(Code::Other));
     for frame in frames {
-        let (code, name) = if frame.function.is_empty() {
-            (None, frame.to_string())
-        } else {
-            (Some(Code::of(&frame.function)), short(&frame.function))
-        };
+        let code = code(frame);
+        let name = code.map_or_else(|| frame.to_string(), |_| short(&frame.function));
         let is_first = shown == 0;
         let is_wanted = match code {
             Some(Code::Other) => true,
@@ -46,9 +50,10 @@ pub(crate) fn fold(frames: &[StackFrame], most: usize) -> Vec<Fold> {
             }
             continue;
         }
-        let is_same = matches!(folds.last(), Some(Fold::Function(last)) if *last == name);
+        let is_same = matches!(folds.last(), Some(Fold::Function(last, _)) if *last == name);
         if !is_same {
-            folds.push(Fold::Function(name));
+            let place = frame.file.as_ref().zip(frame.line);
+            folds.push(Fold::Function(name, place.map(|(file, line)| (file.to_string(), line))));
             shown += 1;
         }
     }
@@ -82,7 +87,8 @@ mod tests {
     fn shown(functions: &[&str]) -> String {
         let folds = fold(&stack(functions), 5);
         let words = folds.iter().map(|fold| match fold {
-            Fold::Function(name) => name.clone(),
+            Fold::Function(name, None) => name.clone(),
+            Fold::Function(name, Some((file, line))) => format!("{name} ({file}:{line})"),
             Fold::Folded(frames) => format!("…{frames}"),
         });
         words.collect::<Vec<_>>().join(" ← ")
@@ -156,6 +162,21 @@ mod tests {
     }
 
     #[test]
+    fn a_function_has_the_place_of_its_innermost_call() {
+        let frames = [("app::walk::{{closure}}", 7), ("app::walk", 9), ("app::main", 3)];
+        let frames = frames.map(|(function, line)| StackFrame {
+            function: function.into(),
+            file: Some("src/a.rs".into()),
+            line: Some(line),
+            ..StackFrame::default()
+        });
+        let place = |line| Some(("src/a.rs".to_owned(), line));
+        let folds = [("app::walk", 7), ("app::main", 3)];
+        let folds = folds.map(|(name, line)| Fold::Function(name.to_owned(), place(line)));
+        assert_eq!(fold(&frames, 5), folds);
+    }
+
+    #[test]
     fn recursion_and_closures_are_shown_once_and_five_functions_at_most() {
         let same = ["app::walk", "app::walk::{{closure}}", "app::walk", "app::main"];
         assert_eq!(shown(&same), "app::walk ← app::main");
@@ -177,10 +198,10 @@ mod tests {
         ) {
             let names: Vec<&str> = names.iter().map(String::as_str).collect();
             let folds = fold(&stack(&names), 5);
-            let functions = folds.iter().filter(|fold| matches!(fold, Fold::Function(_))).count();
+            let functions = folds.iter().filter(|fold| matches!(fold, Fold::Function(..))).count();
             let folded: u64 = folds.iter().map(|fold| match fold {
                 Fold::Folded(frames) => *frames,
-                Fold::Function(_) => 0,
+                Fold::Function(..) => 0,
             }).sum();
             prop_assert!(functions <= 5);
             prop_assert!(functions as u64 + folded <= names.len() as u64);

@@ -73,9 +73,9 @@ impl Blocks {
         Owner::shifted(self.owners[block] & !MAY_BE_CELL)
     }
 
-    /// Whether the block may be the cell of a Tokio task.
+    /// Whether the block may be the cell of a Tokio task, tracked or not.
     pub(super) fn may_be_cell(&self, block: usize) -> bool {
-        self.owners[block] & MAY_BE_CELL != 0
+        self.owners[block] & MAY_BE_CELL != 0 || self.owner(block).may_be_cell()
     }
 
     /// The block that an address lies in.

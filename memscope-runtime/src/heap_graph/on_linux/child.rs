@@ -200,7 +200,10 @@ fn live_cell(blocks: &Blocks, block: usize) -> Option<[u64; 3]> {
     let owner = blocks.owner(block);
     let covered = owner.sample().map_or(owner, Sample::covered);
     let tracked = match covered.read() {
-        OwnerKind::Cell(account) => Some([account.id(), 0, u64::from(Account::site(account)) + 1]),
+        // The account of a task that is over is closed.
+        OwnerKind::Cell(account) if matches!(account.read(), Balance::Open { .. }) => {
+            Some([account.id(), 0, u64::from(Account::site(account)) + 1])
+        }
         _ => None,
     };
     #[cfg(feature = "tokio")]

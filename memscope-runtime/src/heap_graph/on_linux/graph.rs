@@ -329,8 +329,8 @@ mod tests {
             let mut graph = graph(&refers, roots, 0);
             let dominators = graph.dominators().expect("memory");
             let all = reached(&refers, 0..roots, None);
-            for node in 0..refers.len() {
-                prop_assert_eq!(graph.order[node] != NONE, all[node]);
+            for (order, is_reached) in graph.order.iter().zip(&all) {
+                prop_assert_eq!(*order != NONE, *is_reached);
             }
             for node in (0..refers.len()).filter(|node| all[*node]) {
                 let without = reached(&refers, 0..roots, Some(node as u32));

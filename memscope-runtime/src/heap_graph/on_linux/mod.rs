@@ -69,7 +69,7 @@ fn take() -> Result<HeapGraph, Error> {
     let begun = Instant::now();
     // The copy knows the types of cells that were seen before, and their names.
     #[cfg(feature = "tokio")]
-    cells::for_each(|_, _| {});
+    cells::for_each(|_| {});
     symbols::look_up_now();
     // What is in use on this stack lies above this variable: the registers that callees must keep
     // were pushed before it.

@@ -6,7 +6,7 @@ use super::{
 };
 use crate::{
     accounting::{Site, stacks},
-    model::{HeapGraph, HeapStep, HeldBy, RootKind, StackFrame, TaskId, Unreachable, text},
+    model::{HeapGraph, HeapStep, HeldBy, RootKind, StackFrame, TaskId, Unreachable, symbol, text},
     symbols::{self, Lookup},
 };
 
@@ -139,16 +139,15 @@ fn frames(stack: u64) -> Vec<StackFrame> {
     // A return address is behind its call.
     let calls: Vec<usize> = addresses.iter().map(|address| address.saturating_sub(1)).collect();
     symbols::resolve(&calls);
-    let named = calls.iter().map(|call| match symbols::function_at(*call) {
-        Lookup::Known(name) => (*call, name),
-        Lookup::Unknown | Lookup::NotLookedUp => (*call, ""),
-    });
-    let named: Vec<(usize, &'static str)> = named.collect();
-    let is_allocator = |name: &str| crate::model::symbol::is_allocator_entry(name);
-    let first = named.iter().rposition(|(_, name)| is_allocator(name)).map_or(0, |at| at + 1);
-    let shown = named.iter().skip(first).take(MOST_FRAMES);
-    let row = |(address, name): &(usize, &'static str)| StackFrame {
-        function: (*name).into(),
+    let name = |call: &usize| match symbols::call_at(*call).name {
+        Lookup::Known(name) => name,
+        Lookup::Unknown | Lookup::NotLookedUp => "",
+    };
+    let names: Vec<&'static str> = calls.iter().map(name).collect();
+    let first = symbol::allocator_calls(&names);
+    let shown = calls.iter().zip(names).skip(first).take(MOST_FRAMES);
+    let row = |(address, name): (&usize, &'static str)| StackFrame {
+        function: name.into(),
         address: *address as u64,
         ..StackFrame::default()
     };

@@ -48,7 +48,7 @@ use crate::{
     environment::Environment,
     model::{Error, Origin, text::visible_path},
     primitives::{Lock, Once, Pending, clock, fork, pending_starts, reserve},
-    snapshot::for_memscope,
+    snapshot::{MemorySnapshot, for_memscope},
     symbols,
 };
 
@@ -245,6 +245,25 @@ impl Drop for WritesHere {
     }
 }
 
+/// How often names are looked up for one report: tasks run on meanwhile, and new code allocates.
+const MOST_LOOK_UPS: u32 = 3;
+
+/// Takes the snapshot of a report, with the names of what it shows.
+fn read(occasion: Occasion) -> MemorySnapshot {
+    // The other reports are written by a thread that is to go on with its own work.
+    if matches!(occasion, Occasion::Exit | Occasion::Periodic | Occasion::Guard) {
+        for _ in 1..MOST_LOOK_UPS {
+            symbols::look_up_now();
+            let snapshot = for_memscope();
+            if !snapshot.lacks_names() {
+                return snapshot;
+            }
+        }
+        symbols::look_up_now();
+    }
+    for_memscope()
+}
+
 /// Writes the files of these jobs, one after the other, from one snapshot.
 fn write(occasion: Occasion, is_wanted: &dyn Fn(&ReportJob) -> bool) {
     let _work = own_work::work();
@@ -266,11 +285,7 @@ fn write(occasion: Occasion, is_wanted: &dyn Fn(&ReportJob) -> bool) {
     if wanted.is_empty() {
         return;
     }
-    // The other reports are written by a thread that is to go on with its own work.
-    if matches!(occasion, Occasion::Exit | Occasion::Periodic | Occasion::Guard) {
-        symbols::look_up_now();
-    }
-    let snapshot = for_memscope();
+    let snapshot = read(occasion);
     for (id, path, others) in wanted {
         let done = bytes(&snapshot, &path)
             .map_err(|error| Error::file(&path, "write the report", &error))

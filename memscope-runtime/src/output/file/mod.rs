@@ -182,6 +182,15 @@ pub(crate) fn bytes(snapshot: &MemorySnapshot, path: &Path) -> io::Result<Vec<u8
         .or_else(|_| bytes_of(&snapshot.without_rows(Trim::Nothing), path))
 }
 
+/// Returns the bytes of a JSON report.
+///
+/// # Errors
+///
+/// Fails if there is no memory for them.
+pub fn json(snapshot: &MemorySnapshot) -> io::Result<Vec<u8>> {
+    bytes(snapshot, Path::new("report.json"))
+}
+
 fn bytes_of(snapshot: &MemorySnapshot, path: &Path) -> io::Result<Vec<u8>> {
     let mut buffer = Buffer::default();
     match Format::of(path) {

@@ -2,7 +2,7 @@
 
 use std::{cmp::Reverse, fmt};
 
-use super::NAME_COLUMNS;
+use super::{LEAST_UNANNOTATED, NAME_COLUMNS};
 use crate::{
     model::{
         HumanBytes, SiteProfile, TaskState,
@@ -35,7 +35,10 @@ impl MemorySnapshot {
             };
         let retained = |site: &SiteProfile| {
             // If no ends are known, memory counted as retained may still belong to a living task.
-            if site.ends_unknown && site.ended() == 0 { 0 } else { site.retained_bytes }
+            let is_known = !site.ends_unknown || site.ended() != 0;
+            // What libraries keep of a task is no finding.
+            let is_much = site.is_annotated || site.retained_bytes >= LEAST_UNANNOTATED;
+            if is_known && is_much { site.retained_bytes } else { 0 }
         };
         of_each("retained", retained, &|site| {
             let ended = site.ended().max(1);
@@ -48,7 +51,10 @@ impl MemorySnapshot {
         of_each("panicked", |site| site.panicked, &|site| share(site.panicked, site.spawned));
         let open =
             self.tasks().iter().filter(|task| !task.state.is_ended() && task.live_bytes != 0);
-        if let Some(task) = open.max_by_key(|task| task.live_bytes) {
+        let largest = open.max_by_key(|task| task.live_bytes);
+        let alone = largest.map_or(0, |task| task.live_bytes);
+        findings.extend(self.many(alone));
+        if let Some(task) = largest {
             let is_known = task.state != TaskState::Unknown;
             findings.push(format!(
                 "largest    {} (task #{}): {} {} in {} {}",
@@ -64,6 +70,22 @@ impl MemorySnapshot {
             return Ok(());
         }
         writeln!(f, "what stands out\n  {}\n", findings.join("\n  "))
+    }
+}
+
+impl MemorySnapshot {
+    /// The site whose living tasks hold most together, if that is more than the largest task has.
+    fn many(&self, alone: u64) -> Option<String> {
+        let held = |site: &SiteProfile| site.live_bytes.saturating_sub(site.retained_bytes);
+        let several = self.sites().iter().filter(|site| site.active > 1 && !site.ends_unknown);
+        let most = several.max_by_key(|site| held(site)).filter(|site| held(site) > alone)?;
+        Some(format!(
+            "largest    {}: {} in {} living tasks, {} each",
+            cell(&most.name, NAME_COLUMNS),
+            HumanBytes(held(most)),
+            count(most.active),
+            HumanBytes(held(most) / most.active)
+        ))
     }
 }
 

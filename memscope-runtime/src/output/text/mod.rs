@@ -145,22 +145,24 @@ impl MemorySnapshot {
             write!(f, "; rows of the last {} ended tasks, sums of all", count(kept as u64))?;
         }
         let lost = [
-            (tool.tasks_in_other, "tasks of sites past the limit (in `(other)`)"),
-            (tool.events_dropped, "rows dropped"),
-            (tool.tasks_without_record, "tasks untracked for want of memory"),
-            (tool.stacks_dropped, "samples of call stacks dropped"),
-            (tool.await_points_refused, "polls whose await point had no room"),
+            (tool.tasks_in_other, "task", "of sites past the limit (in `(other)`)"),
+            (tool.events_dropped, "row", "dropped"),
+            (tool.tasks_without_record, "task", "untracked for want of memory"),
+            (tool.stacks_dropped, "sample", "of call stacks dropped"),
+            (tool.await_points_refused, "poll", "whose await point had no room"),
             (
                 tool.rows_left_out.saturating_add(reserve::left_out()),
-                "rows left out for want of memory",
+                "row",
+                "left out for want of memory",
             ),
-            (tool.owner_words_refused, "frees of blocks whose owner's word was written over"),
-            (tool.owner_slots_refused, "large blocks untracked for want of memory"),
-            (tool.names_left_out, "functions without a name, as there were too many"),
-            (tool.names_awaited, "names being looked up, for the next report"),
+            (tool.owner_words_refused, "free", "of blocks whose owner's word was written over"),
+            (tool.owner_slots_refused, "large block", "untracked for want of memory"),
+            (tool.names_left_out, "function", "without a name, as there were too many"),
+            (tool.names_awaited, "name", "being looked up, for the next report"),
         ];
-        for (number, what) in lost.iter().filter(|(number, _)| *number != 0) {
-            write!(f, "; {} {what}", count(*number))?;
+        for (number, thing, what) in lost.iter().filter(|(number, ..)| *number != 0) {
+            let plural = if *number == 1 { "" } else { "s" };
+            write!(f, "; {} {thing}{plural} {what}", count(*number))?;
         }
         writeln!(f)?;
         if tool.ring_events_dropped != 0 {
@@ -337,7 +339,7 @@ memscope itself: 2.0 KiB of records; rows of the last 6 ended tasks, sums of all
             "unannotated tasks: 2,001 seen, 1 of them alive or with bytes that they left behind\n",
             "2,001 seen  unknown    unknown   unknown  4.9 KiB",
             "#1    (unannotated)  unknown  4.9 KiB",
-            "… and 1 unannotated tasks of less than 1 KiB\n",
+            "… and 1 unannotated task of less than 1 KiB\n",
             "… and 2 unannotated tasks that hold nothing: whether they live is not known\n",
             "largest    (unannotated) (task #1): holds 4.9 KiB in 1 block\n",
         ] {

@@ -46,6 +46,9 @@ impl MemorySnapshot {
             is_long || site.is_annotated || site.live_bytes >= LEAST_UNANNOTATED
         };
         let sites = || self.sites().iter().filter(is_shown);
+        if sites().next().is_none() {
+            return Ok(());
+        }
         for site in sites().take(most) {
             table.push(site_row(site, folder, is_long, has_items));
         }
@@ -68,7 +71,7 @@ fn site_row(site: &SiteProfile, folder: usize, is_long: bool, has_items: bool) -
     ]);
     row.extend(counters::cells(site.counters(), site.measured));
     if is_long {
-        row.push(if site.is_annotated {
+        row.push(if site.is_annotated || site.future_size_bytes != 0 {
             HumanBytes(site.future_size_bytes).to_string()
         } else {
             NOT_MEASURED.to_owned()
@@ -91,7 +94,13 @@ fn lives(site: &SiteProfile) -> [String; 4] {
     }
     if site.ended_unknown != 0 {
         // These ended, but how is not known.
-        let done = format!("{} ended", count(site.ended_unknown));
+        let kept = |tasks: u64, what: &str| match tasks {
+            0 => String::new(),
+            tasks => format!(", {} {what}", count(tasks)),
+        };
+        let (unjoined, kept) =
+            (kept(site.unjoined_tasks, "unjoined"), kept(site.kept_tasks, "kept"));
+        let done = format!("{} ended{unjoined}{kept}", count(site.ended_unknown));
         return [number(site.active), done, number(site.cancelled), UNKNOWN.to_owned()];
     }
     [site.active, site.completed, site.cancelled, site.panicked].map(number)

@@ -21,6 +21,7 @@ const MOST_STACKS: usize = 5;
 pub(super) const FUNCTIONS: usize = 3;
 pub(super) const FUNCTIONS_OF_LONG: usize = 5;
 const FUNCTION_COLUMNS: usize = 44;
+const FILE_COLUMNS: usize = 24;
 pub(super) const NO_TASK: &str = "(no task)";
 /// From this error on, an estimate says no more than that there is something.
 const LARGE_ERROR: f64 = 1.0;
@@ -168,7 +169,13 @@ fn error(error: Option<f64>) -> String {
 /// The functions of the program, the innermost first.
 pub(super) fn code(frames: &[StackFrame], functions: usize) -> String {
     let folds = fold(frames, functions).into_iter().map(|fold| match fold {
-        Fold::Function(name) => path_end(&name, FUNCTION_COLUMNS),
+        Fold::Function(name, place) => {
+            let name = path_end(&name, FUNCTION_COLUMNS);
+            match place {
+                Some((file, line)) => format!("{name} ({}:{line})", path_end(&file, FILE_COLUMNS)),
+                None => name,
+            }
+        }
         Fold::Folded(1) => "… 1 library frame".to_owned(),
         Fold::Folded(frames) => format!("… {} library frames", count(frames)),
     });

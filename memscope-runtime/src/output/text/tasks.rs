@@ -48,12 +48,29 @@ impl MemorySnapshot {
         }
         let (most, most_alike) =
             if f.alternate() { (usize::MAX, usize::MAX) } else { (MOST_ROWS, MOST_ALIKE) };
-        let is_shown = |task: &&TaskMemoryProfile| {
-            is_whole || task.is_annotated || task.live_bytes >= LEAST_UNANNOTATED
+        let is_shown = |task: &TaskMemoryProfile, live_bytes| {
+            is_whole || task.is_annotated || live_bytes >= LEAST_UNANNOTATED
         };
-        let small = || self.tasks().iter().filter(|task| !is_shown(task));
-        let shown = reserve::rows(self.tasks(), |task| is_shown(&task).then_some(task));
-        let (single, alike) = group(&shown, most_alike);
+        // Many that ended and left little behind are much together.
+        let (mut single, mut alike) = group(self.tasks(), most_alike);
+        let mut small = Rows::new();
+        alike.retain(|group| {
+            let live_bytes = sum(group.iter().map(|task| task.live_bytes));
+            let is_shown = group.first().is_none_or(|task| is_shown(task, live_bytes));
+            if !is_shown {
+                for task in group {
+                    reserve::push(&mut small, *task);
+                }
+            }
+            is_shown
+        });
+        single.retain(|task| {
+            let is_shown = is_shown(task, task.live_bytes);
+            if !is_shown {
+                reserve::push(&mut small, *task);
+            }
+            is_shown
+        });
         let lines = Tree::of(&single).lines(most);
         for (depth, task) in &lines {
             table.push(task_row(*depth, task, has_items, has_waits));
@@ -62,19 +79,23 @@ impl MemorySnapshot {
             table.push(group_row(group, has_items, has_waits));
         }
         let (all, shown) = (single.len() + alike.len(), most.min(lines.len() + alike.len()));
-        write!(f, "{table}{}", more(all, shown, "rows"))?;
+        if shown != 0 {
+            write!(f, "{table}{}", more(all, shown, "rows"))?;
+        }
         let is_unknown =
-            |task: &&TaskMemoryProfile| task.state == TaskState::Unknown && task.live_bytes == 0;
-        let unknown = small().filter(is_unknown).count();
+            |task: &TaskMemoryProfile| task.state == TaskState::Unknown && task.live_bytes == 0;
+        let unknown = small.iter().filter(|task| is_unknown(task)).count();
         for (number, what) in [
-            (small().count() - unknown, "of less than 1 KiB"),
+            (small.len() - unknown, "of less than 1 KiB"),
             (unknown, "that hold nothing: whether they live is not known"),
         ] {
-            if number != 0 {
-                writeln!(f, "… and {} unannotated tasks {what}", count(number as u64))?;
+            match number {
+                0 => {}
+                1 => writeln!(f, "… and 1 unannotated task {what}")?,
+                number => writeln!(f, "… and {} unannotated tasks {what}", count(number as u64))?,
             }
         }
-        writeln!(f)
+        if shown + small.len() == 0 { Ok(()) } else { writeln!(f) }
     }
 }
 
@@ -90,7 +111,7 @@ fn task_row(
     let mut row = vec![
         format!("{branch}#{}", task.id),
         cell(&task.name, NAME_COLUMNS),
-        task.state.to_string(),
+        state(task),
         in_units(task.live_bytes),
         in_units(task.peak_bytes),
     ];
@@ -99,11 +120,7 @@ fn task_row(
         in_units(task.freed_bytes),
         in_units(task.freed_elsewhere_bytes),
         if task.measured { number(task.live_blocks) } else { NOT_MEASURED.to_owned() },
-        if task.is_annotated || task.poll_count != 0 {
-            number(task.poll_count)
-        } else {
-            NOT_MEASURED.to_owned()
-        },
+        polls(task.poll_count, task.is_annotated),
     ]);
     if has_items {
         row.extend(item_cells(task.items, task.measured));
@@ -113,6 +130,20 @@ fn task_row(
         row.push(task.await_point.map_or_else(|| NONE.to_owned(), |point| format!("@{point}")));
     }
     row
+}
+
+/// The polls of tasks without annotations are counted by the runtime's hooks alone.
+fn polls(polls: u64, is_annotated: bool) -> String {
+    if is_annotated || polls != 0 { number(polls) } else { NOT_MEASURED.to_owned() }
+}
+
+/// The state of a task, and of one that has finished what keeps its cell, if that is known.
+fn state(task: &TaskMemoryProfile) -> String {
+    match task.has_handle.filter(|_| task.state.is_ended()) {
+        Some(true) => format!("{}, unjoined", task.state),
+        Some(false) => format!("{}, kept", task.state),
+        None => task.state.to_string(),
+    }
 }
 
 /// One row for ended tasks of one site: sums, and the highest peak.
@@ -135,7 +166,7 @@ fn group_row(group: &[&TaskMemoryProfile], has_items: bool, has_waits: bool) -> 
         in_units(sum(|task| task.freed_bytes)),
         in_units(sum(|task| task.freed_elsewhere_bytes)),
         if measured { number(sum(|task| task.live_blocks)) } else { NOT_MEASURED.to_owned() },
-        number(sum(|task| task.poll_count)),
+        polls(sum(|task| task.poll_count), group.iter().any(|task| task.is_annotated)),
     ]);
     if has_items {
         row.extend(item_cells(items, measured));
@@ -150,17 +181,17 @@ type Rows<'a> = Vec<&'a TaskMemoryProfile>;
 
 /// Splits the tasks into those with a row each and groups of similar ended ones, largest group
 /// first.
-fn group<'a>(tasks: &[&'a TaskMemoryProfile], most_alike: usize) -> (Rows<'a>, Vec<Rows<'a>>) {
-    let mut ended: BTreeMap<_, Rows<'a>> = BTreeMap::new();
+fn group(tasks: &[TaskMemoryProfile], most_alike: usize) -> (Rows<'_>, Vec<Rows<'_>>) {
+    let mut ended: BTreeMap<_, Rows<'_>> = BTreeMap::new();
     let mut single = Rows::new();
     for task in tasks {
         if reserve::is_short() {
             reserve::leave_out(1);
         } else if task.state.is_ended() {
             let key = (&task.name, task.task_type, &task.file, task.line);
-            reserve::push(ended.entry(key).or_default(), *task);
+            reserve::push(ended.entry(key).or_default(), task);
         } else {
-            reserve::push(&mut single, *task);
+            reserve::push(&mut single, task);
         }
     }
     let mut alike = Vec::new();

@@ -105,7 +105,7 @@ impl Samples {
         for Level { key, site, point } in gathered.tasks() {
             self.tasks.note(place, *key, *site, *point);
         }
-        self.end(place, Site::all().map(|site| (site, &site.sampled)), gathered.untracked_bytes);
+        self.end(place, Site::rows().map(|site| (site, &site.sampled)), gathered.untracked_bytes);
     }
 
     /// Starts anew: a thread that is gone has left it half written.
@@ -245,8 +245,9 @@ impl Gathering {
     /// the sites' levels belong to this one.
     pub(crate) fn fill(&mut self, now_ns: u64) {
         self.at_ns = now_ns;
+        Site::rows().for_each(|row| row.sampled.set(0, 0));
         for site in Site::all() {
-            site.sampled.set(0, site.sums.read().counters.allocated_bytes);
+            site.row().sampled.add(0, site.sums.read().counters.allocated_bytes);
         }
         let (mut untracked, mut allocated) = (0, 0);
         live_sample::for_each(|sample| match sample {
@@ -255,8 +256,9 @@ impl Gathering {
                 allocated += allocated_bytes;
             }
             LiveSample::Task { id, site, live_bytes, allocated_bytes, is_living, .. } => {
-                if let Some(site) = Site::at(site) {
-                    site.sampled.add(live_bytes, allocated_bytes);
+                let site = Site::row_index(site);
+                if let Some(row) = Site::at(site) {
+                    row.sampled.add(live_bytes, allocated_bytes);
                 }
                 if is_living {
                     let point = Point { live_bytes, allocated_bytes };
@@ -265,7 +267,7 @@ impl Gathering {
             }
         });
         self.untracked_bytes = untracked;
-        let of_tasks: u64 = Site::all().map(|site| site.sampled.get().1).sum();
+        let of_tasks: u64 = Site::rows().map(|site| site.sampled.get().1).sum();
         self.allocated_bytes = allocated + of_tasks;
     }
 

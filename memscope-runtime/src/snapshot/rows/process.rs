@@ -4,10 +4,7 @@ use crate::{
     accounting::SharedReading,
     model::{ProcessMemory, RuntimeMemory, SharedProfile},
     primitives::{order, reserve},
-    snapshot::{
-        capture::{Reading, SiteReading},
-        open_tasks::OpenTasks,
-    },
+    snapshot::{capture::Reading, open_tasks::OpenTasks, site_reading::SiteReading},
 };
 
 /// The whole and its parts.
@@ -37,6 +34,7 @@ pub(crate) fn process(reading: &Reading, measured: bool) -> ProcessMemory {
             + sites(|site| site.sums.counters.first_allocated_bytes())
             + unlisted.allocated_bytes,
         untracked_allocated_bytes: untracked.allocated_bytes,
+        untracked_allocation_count: Some(untracked.allocations),
         shared_bytes: reading.shared.iter().map(|shared| shared.memory.live_bytes).sum(),
     }
 }

@@ -5,15 +5,16 @@ use std::collections::HashMap;
 #[cfg(feature = "layout")]
 use crate::await_points::layouts;
 use crate::{
-    accounting::Site,
+    accounting::{Site, Unrecorded},
     await_points::image,
     model::{
         Bucket, Items, SiteProfile, StateMachine, TaskCounters, TaskState, counters, row_of, text,
     },
     primitives::{order, reserve},
     snapshot::{
-        capture::{Reading, Retained, SiteReading},
+        capture::{Reading, Retained},
         open_tasks::{EndedTasks, OpenTasks},
+        site_reading::SiteReading,
     },
 };
 
@@ -66,6 +67,11 @@ pub(crate) fn sites(
     for (place, tasks) in retained {
         rows[place].add_retained(tasks, now_ns);
     }
+    for tasks in &reading.unrecorded {
+        if let Some(&place) = places.get(&tasks.site.index()) {
+            rows[place].add_unrecorded(tasks);
+        }
+    }
     for row in &mut rows {
         let ended = row.completed + row.cancelled + row.panicked + row.given_up + row.ended_unknown;
         row.active = row.spawned.saturating_sub(ended + row.unknown);
@@ -110,6 +116,8 @@ fn row(reading: &SiteReading) -> SiteProfile {
         ended_allocated_bytes: sums.counters.allocated_bytes,
         retained_bytes,
         unjoined_bytes,
+        unjoined_tasks: 0,
+        kept_tasks: 0,
         retained_tasks: 0,
         oldest_retained_ns: None,
         retained_waves: 0,
@@ -123,7 +131,7 @@ fn row(reading: &SiteReading) -> SiteProfile {
         longest_wait_ns: sums.longest_wait_ns,
         wait_sum_ns: sums.wait_sum_ns,
         waits_timed: sums.waits,
-        peak_histogram: Bucket::all(site.sums.peaks()),
+        peak_histogram: Bucket::all(site.peaks()),
         poll_histogram: Bucket::all(site.polls()),
         idle_histogram: Bucket::all(site.idles()),
         lifetime_histogram: Bucket::all(site.lives()),
@@ -171,7 +179,9 @@ impl SiteProfile {
         }
         self.unknown += open.unknown_without_bytes;
         self.ends_unknown |= open.unknown != 0;
-        let EndedTasks { tasks, live_bytes, allocated_bytes, .. } = open.ended;
+        let EndedTasks { tasks, live_bytes, allocated_bytes, unjoined, kept, .. } = open.ended;
+        self.unjoined_tasks += unjoined;
+        self.kept_tasks += kept;
         self.completed += tasks[TaskState::Completed as usize];
         self.cancelled += tasks[TaskState::Cancelled as usize];
         self.panicked += tasks[TaskState::Panicked as usize];
@@ -181,6 +191,15 @@ impl SiteProfile {
         self.wait_sum_ns += open.ended.wait_sum_ns;
         self.waits_timed += open.ended.waits;
         self.longest_wait_ns = self.longest_wait_ns.max(open.ended.longest_wait_ns);
+    }
+
+    fn add_unrecorded(&mut self, tasks: &Unrecorded) {
+        self.spawned += tasks.spawned();
+        self.cancelled += tasks.cancelled;
+        self.ended_unknown += tasks.ended;
+        self.unjoined_tasks += tasks.unjoined;
+        self.kept_tasks += tasks.kept;
+        self.future_size_bytes = self.future_size_bytes.max(tasks.future_size_bytes);
     }
 
     /// Adds the ended tasks that still hold bytes.
@@ -220,7 +239,6 @@ impl SiteProfile {
         ] {
             *size = 0;
         }
-        self.set_counters(TaskCounters::default());
         self.set_counters(TaskCounters::default());
         self.retained_by_eighth = [0; 8];
         self.oldest_retained_ns = None;

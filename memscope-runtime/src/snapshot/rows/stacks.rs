@@ -7,16 +7,12 @@ use std::{
 };
 
 use crate::{
-    accounting::{UNTRACKED, stacks::StackReading},
+    accounting::{UNNAMED, UNTRACKED, stacks::StackReading},
     await_points::image,
-    model::{
-        SiteProfile, StackFrame, StackProfile, TaskId,
-        symbol::{self, Code},
-        text,
-    },
+    model::{Library, SiteProfile, StackFrame, StackProfile, TaskId, symbol, text},
     primitives::reserve,
     snapshot::capture::Reading,
-    symbols::{self, Lookup},
+    symbols::{self, Call, Lookup},
 };
 
 /// The most rows. A program has some thousands of stacks, and the largest are those that matter.
@@ -34,6 +30,8 @@ pub(crate) struct Stacks {
     pub(crate) left_out_bytes: u64,
     /// Functions whose names are being looked up.
     pub(crate) names_pending: u64,
+    /// The libraries that calls are in.
+    pub(crate) libraries: Vec<Library>,
 }
 
 /// Makes the rows of the largest stacks, most live bytes first. `sites`: the rows of sites, and the
@@ -48,27 +46,29 @@ pub(crate) fn stacks(reading: &mut Reading, sites: (&[SiteProfile], &[u32])) -> 
     }
     let mut stacks = mem::take(&mut reading.stacks);
     follow_moved_tasks(&mut stacks, |site| {
-        places.get(&site).and_then(|place| sites.get(*place)).map(|site| site.is_annotated)
+        let site = places.get(&site).and_then(|place| sites.get(*place));
+        site.filter(|site| site.name != UNNAMED).map(|site| site.is_annotated)
     });
     stacks.sort_unstable_by_key(|stack| {
         Reverse((stack.live_bytes, stack.allocated_bytes, stack.samples))
     });
     let (kept, others) = stacks.split_at(stacks.len().min(MOST_ROWS));
-    let mut pending = HashSet::new();
-    let rows = reserve::rows(kept, |stack| row(stack, &places, &mut pending));
+    let (mut pending, mut libraries) = (HashSet::new(), Vec::new());
+    let rows = reserve::rows(kept, |stack| row(stack, &places, &mut pending, &mut libraries));
     Stacks {
         left_out: (stacks.len() - rows.len()) as u64,
         left_out_bytes: others.iter().fold(0, |sum, stack| sum.saturating_add(stack.live_bytes)),
         names_pending: pending.len() as u64,
+        libraries,
         rows,
     }
 }
 
 /// Tasks that are not annotated get their site once they have a name. What they allocated before
-/// counts in a site that may have no row any more. It is added to the same stack in the site that
-/// they moved to, if there is just one such site.
+/// counts in the site of tasks without a name. It is added to the same stack in the site that they
+/// moved to, if there is just one such site: the outermost calls are those of their type.
 ///
-/// `is_annotated` returns `None` for a site without a row.
+/// `is_annotated` returns `None` for a site without a row or a name.
 fn follow_moved_tasks(stacks: &mut Vec<StackReading>, is_annotated: impl Fn(u32) -> Option<bool>) {
     // Stacks are kept once, so their address tells them apart.
     let mut moved_to: HashMap<*const usize, Option<usize>> = HashMap::new();
@@ -100,43 +100,52 @@ fn follow_moved_tasks(stacks: &mut Vec<StackReading>, is_annotated: impl Fn(u32)
     stacks.retain(|stack| stack.samples != 0 || stack.live_samples != 0);
 }
 
-/// How many frames of a stack are inside of allocators: those up to the entry of the outermost
-/// allocator, if it is near, and those of memscope.
-fn allocator_frames(calls: &[(usize, Lookup)]) -> usize {
-    const MOST: usize = 16;
-    let is_so = |call: &(usize, Lookup), test: fn(&str) -> bool| matches!(call.1, Lookup::Known(name) if test(name));
-    let entry = calls.iter().take(MOST).rposition(|call| is_so(call, symbol::is_allocator_entry));
-    let first = entry.map_or(0, |entry| entry + 1);
-    let is_allocator = |name: &str| Code::of(name) == Code::Allocator;
-    let own = calls.iter().skip(first).take_while(|call| is_so(call, is_allocator));
-    first + own.count()
-}
-
 fn row(
     stack: &StackReading,
     places: &HashMap<u32, usize>,
     pending: &mut HashSet<usize>,
+    libraries: &mut Vec<Library>,
 ) -> Option<StackProfile> {
     // A return address is behind its call.
     let calls = stack.frames.iter().map(|address| address.saturating_sub(1));
-    let calls = calls.map(|address| (address, symbols::function_at(address)));
-    let calls: Vec<(usize, Lookup)> = calls.collect();
-    let calls = calls.get(allocator_frames(&calls)..).unwrap_or_default();
-    let mut frames = reserve::list(stack.frames.len().min(MOST_FRAMES))?;
-    for &(address, name) in calls.iter().take(MOST_FRAMES) {
-        if name == Lookup::NotLookedUp && pending.try_reserve(1).is_ok() {
+    let calls = calls.map(|address| (address, symbols::call_at(address)));
+    let calls: Vec<(usize, Call)> = calls.collect();
+    let names = calls.iter().map(|call| match call.1.name {
+        Lookup::Known(name) => name,
+        Lookup::NotLookedUp | Lookup::Unknown => "",
+    });
+    let names: Vec<_> = names.take(symbol::MOST_ALLOCATOR_CALLS).collect();
+    let calls = calls.get(symbol::allocator_calls(&names)..).unwrap_or_default();
+    let inlined = calls.iter().map(|call| call.1.detail.inlined.len()).sum::<usize>();
+    let mut frames = reserve::list(calls.len().min(MOST_FRAMES) + inlined)?;
+    for &(address, call) in calls.iter().take(MOST_FRAMES) {
+        if !call.is_settled && pending.try_reserve(1).is_ok() {
             pending.insert(address);
         }
-        frames.push(StackFrame {
-            function: match name {
+        let library = call.library;
+        let of_library = library.map(|it| it.offset_of(address));
+        if let Some(library) = library
+            && !libraries.iter().any(|it| it.path == library.path)
+        {
+            let build_id = library.build_id.map(str::to_owned);
+            reserve::push(libraries, Library { path: library.path.to_owned(), build_id });
+        }
+        let frame = StackFrame {
+            function: match call.name {
                 Lookup::Known(name) => text::type_name(name),
                 Lookup::NotLookedUp | Lookup::Unknown => "".into(),
             },
-            file: None,
-            line: None,
             address: address as u64,
-            offset: image::offset_of(address),
-        });
+            offset: of_library.or_else(|| image::offset_of(address)),
+            library: library.map(|it| it.path.into()),
+            ..StackFrame::default()
+        };
+        frames.extend(call.detail.inlined.iter().map(|name| StackFrame {
+            function: text::type_name(name),
+            is_inlined: true,
+            ..frame.clone()
+        }));
+        frames.push(frame);
     }
     Some(StackProfile {
         frames,
@@ -194,25 +203,5 @@ mod tests {
         // What belongs to no task stays with none.
         let of_none = reading(&FRAMES, UNTRACKED, 9, 9);
         assert_eq!(moved(vec![of_none, reading(&FRAMES, 2, 1, 1)]).len(), 2);
-    }
-
-    #[test]
-    fn frames_inside_of_allocators_are_left_out_and_those_of_tracked_tasks_are_not() {
-        let count = |names: &[&'static str]| {
-            let calls: Vec<_> = names.iter().map(|name| (0, Lookup::Known(name))).collect();
-            allocator_frames(&calls)
-        };
-        assert_eq!(count(&["memscope_runtime::alloc::charge::charge", "app::fill"]), 1);
-        let wrapped = [
-            "memscope_runtime::alloc::charge::charge",
-            "app::Counting::count",
-            "<app::Counting as core::alloc::global::GlobalAlloc>::alloc",
-            "__rustc::__rust_alloc",
-            "alloc::vec::Vec<T>::push",
-            "<memscope_runtime::tasks::future::Tracked<F> as core::future::future::Future>::poll",
-        ];
-        assert_eq!(count(&wrapped), 4);
-        assert_eq!(count(&["alloc::vec::Vec<T>::push", "memscope_runtime::tasks::poll"]), 0);
-        assert_eq!(allocator_frames(&[(1, Lookup::Unknown), (2, Lookup::NotLookedUp)]), 0);
     }
 }

@@ -127,7 +127,7 @@ impl Read {
             freed_elsewhere_bytes: sizes(freed_bytes.saturating_sub(tally.own_freed_bytes)),
             live_blocks: sizes(live_blocks),
             future_size_bytes: record.future.size as u64,
-            future_type: text::type_name((record.future.name)()),
+            future_type: text::type_name(record.future.name()),
             poll_count: record.polls,
             busy_ns: record.timing.busy_ns.map(Nanos::get),
             wait_ns: record.timing.wait_ns.map(Nanos::get),
@@ -136,7 +136,8 @@ impl Read {
             scheduled_ns: None,
             await_point: self.await_point(&record),
             cell_bytes: sizes(record.cell_bytes),
-            is_annotated: record.future.is_known(),
+            is_annotated: record.future.is_annotated,
+            has_handle: record.has_handle,
             items: items.map(|items| items.profile(self.measured)),
         } })
     }

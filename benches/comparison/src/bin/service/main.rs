@@ -6,7 +6,8 @@
 //! ```
 //!
 //! The services have one processor, this client another. The service without memscope runs twice:
-//! what these two differ by is the noise. `--instructions` also counts instructions, with valgrind.
+//! what these two differ by is the noise. `--instructions` also counts instructions, with valgrind;
+//! `0 --instructions` does nothing else.
 //! `--write` puts the table between the marks `<!-- service: begin -->` and `<!-- service: end -->`
 //! of a file.
 
@@ -23,13 +24,32 @@ use comparison::{
 };
 use comparison_loops::stay_on;
 use rounds::{Effort, Round};
+use server::Program;
 
-/// The features of each service; the first is what the others are compared with.
-const SERVICES: [(&str, &str); 4] = [
-    ("without memscope", ""),
-    ("without memscope, again", ""),
-    ("memscope linked", "memscope"),
-    ("memscope, handlers `#[tracked]`", "tracked"),
+/// A service: its name in the table, its features, and memscope's settings.
+#[derive(Clone, Copy, Debug)]
+struct Service {
+    name: &'static str,
+    features: &'static str,
+    settings: &'static [(&'static str, &'static str)],
+}
+
+const fn service(name: &'static str, features: &'static str) -> Service {
+    Service { name, features, settings: &[] }
+}
+
+/// All services; the first is what the others are compared with.
+const SERVICES: [Service; 6] = [
+    service("without memscope", ""),
+    service("without memscope, again", ""),
+    Service {
+        name: "memscope linked, no names and stacks",
+        features: "memscope",
+        settings: &[("MEMSCOPE_NAMES", "off"), ("MEMSCOPE_STACKS", "off")],
+    },
+    service("memscope linked", "memscope"),
+    service("memscope, handlers `#[tracked]`", "tracked"),
+    service("memscope, `TrackLayer`", "tower"),
 ];
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -41,8 +61,9 @@ fn main() -> Result<(), Box<dyn Error>> {
     let effort = if is_quick { Effort::QUICK } else { Effort::WHOLE };
 
     let mut programs = Vec::new();
-    for (_, features) in SERVICES {
-        programs.push(Build { package: "contender-service", features, is_unstable: false }.make()?);
+    for Service { features, settings, .. } in SERVICES {
+        let build = Build { package: "contender-service", features, is_unstable: false };
+        programs.push(Program { path: build.make()?, settings });
     }
     let machine = machine::description();
     stay_on(1);
@@ -88,7 +109,7 @@ fn table(rounds: &[Vec<Round>], instructions: Option<&[f64]>) -> String {
     });
     text.push_str("|---|---|---|---|---|---|---|");
     text.push_str(if instructions.is_some() { "---|\n" } else { "\n" });
-    for (index, (name, _)) in SERVICES.iter().enumerate() {
+    for (index, Service { name, .. }) in SERVICES.iter().enumerate() {
         let figures = |figure: fn(&Round) -> f64| {
             let quartiles =
                 Quartiles::of(rounds.iter().map(|round| figure(&round[index])).collect());

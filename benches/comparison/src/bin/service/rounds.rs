@@ -1,15 +1,12 @@
 //! Short rounds, each with new processes: what differs from process to process is noise too.
 
-use std::{
-    io,
-    path::{Path, PathBuf},
-};
+use std::io;
 
 use comparison::statistics::quantile;
 
 use crate::{
     client::{self, Load},
-    server::Server,
+    server::{Program, Server},
 };
 
 /// How much is done in a round.
@@ -37,7 +34,7 @@ pub(crate) struct Round {
 
 /// Starts all services, and gives each a slice of the load in turn, the order reversed from slice
 /// to slice. Only one is under load at a time.
-pub(crate) fn run(programs: &[PathBuf], number: usize, effort: Effort) -> io::Result<Vec<Round>> {
+pub(crate) fn run(programs: &[Program], number: usize, effort: Effort) -> io::Result<Vec<Round>> {
     // Of two processors the services have the first.
     let servers: io::Result<Vec<Server>> =
         programs.iter().map(|program| Server::start(program, 0)).collect();
@@ -75,7 +72,7 @@ pub(crate) fn run(programs: &[PathBuf], number: usize, effort: Effort) -> io::Re
 
 /// Instructions for each request over one connection: the difference between a long and a short
 /// run, so that start and end do not count.
-pub(crate) fn instructions(program: &Path, is_quick: bool) -> io::Result<f64> {
+pub(crate) fn instructions(program: &Program, is_quick: bool) -> io::Result<f64> {
     let (few, many) = if is_quick { (200, 400) } else { (2_000, 6_000) };
     let count = |requests| {
         let server = Server::start_counting(program)?;

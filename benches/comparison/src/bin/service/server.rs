@@ -3,11 +3,18 @@
 use std::{
     io::{self, BufRead, BufReader, Read},
     net::{Ipv4Addr, SocketAddr},
-    path::Path,
+    path::PathBuf,
     process::{Child, Command, Stdio},
 };
 
 use crate::client;
+
+/// A program, and the settings that it is started with.
+#[derive(Debug)]
+pub(crate) struct Program {
+    pub(crate) path: PathBuf,
+    pub(crate) settings: &'static [(&'static str, &'static str)],
+}
 
 /// A running service; dropping it ends the process.
 #[derive(Debug)]
@@ -18,14 +25,17 @@ pub(crate) struct Server {
 
 impl Server {
     /// Starts the program on a processor, and waits until it listens.
-    pub(crate) fn start(program: &Path, cpu: usize) -> io::Result<Self> {
-        Self::spawn(Command::new(program).arg(cpu.to_string()).stderr(Stdio::inherit()))
+    pub(crate) fn start(program: &Program, cpu: usize) -> io::Result<Self> {
+        let mut command = Command::new(&program.path);
+        command.envs(program.settings.iter().copied()).arg(cpu.to_string());
+        Self::spawn(command.stderr(Stdio::inherit()))
     }
 
     /// Starts it under valgrind, which counts its instructions and says how many on stderr.
-    pub(crate) fn start_counting(program: &Path) -> io::Result<Self> {
+    pub(crate) fn start_counting(program: &Program) -> io::Result<Self> {
         let mut valgrind = Command::new("valgrind");
-        valgrind.args(["--tool=callgrind", "--callgrind-out-file=/dev/null"]).arg(program);
+        valgrind.args(["--tool=callgrind", "--callgrind-out-file=/dev/null"]).arg(&program.path);
+        valgrind.envs(program.settings.iter().copied());
         Self::spawn(valgrind.stderr(Stdio::piped()))
     }
 

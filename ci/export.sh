@@ -1,0 +1,49 @@
+#!/usr/bin/env bash
+# The tools that read memscope's formats read them: go's pprof, promtool, a Prometheus server, and
+# speedscope in Chromium. Where a tool cannot be had, a line says that it was not asked.
+set -euo pipefail
+folder="${CARGO_TARGET_DIR:-target}/export"
+mkdir -p "$folder"
+folder=$(cd "$folder" && pwd)
+
+installed() { command -v "$1" >/dev/null || apt-get install -qq -y --no-install-recommends "$2" \
+    >/dev/null 2>&1 && command -v "$1" >/dev/null; }
+
+# The whole workspace, so that it is the test that the tests have built.
+reads() { EXPORT_FOLDER="$folder" cargo test -q --workspace --test readers -- "$@"; }
+
+asked=(inferno)
+skipped() { echo "== skipped: $1 cannot be installed here, so it was not asked"; }
+if installed go golang-go; then asked+=(go_reads); else skipped "go (golang-go)"; fi
+if installed promtool prometheus; then
+    asked+=(promtool a_prometheus_server)
+else
+    skipped "promtool and prometheus (prometheus)"
+fi
+echo "== asked: ${asked[*]}"
+reads --include-ignored "${asked[@]}"
+
+# Speedscope's importer is a page. The title says what was imported.
+npm_folder="$folder/npm"
+if ! { command -v npm >/dev/null && npm install --silent --no-audit --no-fund --ignore-scripts \
+    --prefix "$npm_folder" speedscope@1.25.0 >/dev/null 2>&1; }; then
+    skipped "speedscope (npm)"
+    exit 0
+fi
+if ! installed chromium chromium; then
+    skipped "chromium, in which speedscope runs"
+    exit 0
+fi
+page="$npm_folder/node_modules/speedscope/dist/release/index.html"
+printf 'speedscope.loadFileFromBase64("live.speedscope.json", "%s")' \
+    "$(base64 -w 0 "$folder/live.speedscope.json")" > "$folder/load.js"
+timeout 60 chromium --headless --no-sandbox --disable-gpu --enable-unsafe-swiftshader \
+    --user-data-dir="$folder/chromium" --allow-file-access-from-files --virtual-time-budget=8000 \
+    --dump-dom "file://$page#localProfilePath=$folder/load.js" > "$folder/page.html" 2>/dev/null
+for part in '<title>readers' 'live bytes' 'allocated bytes'; do
+    grep -q "$part" "$folder/page.html" || {
+        echo "speedscope does not show \`$part\`: $folder/page.html" >&2
+        exit 1
+    }
+done
+echo "== asked: speedscope"

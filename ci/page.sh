@@ -1,0 +1,50 @@
+#!/usr/bin/env bash
+# The page of `memscope-export` in a real Chromium: from a file and live, with a real program's
+# report and an invented one. Screenshots of the last run are in `<target>/page/shots`.
+set -euo pipefail
+folder="$(realpath -m "${CARGO_TARGET_DIR:-target}")/page"
+rm -rf "$folder"
+mkdir -p "$folder"
+skip() {
+    echo "skipped: $1 is not here, and cannot be installed" >&2
+    exit 0
+}
+install() { apt-get update -qq && apt-get install -y -qq "$1"; } > "$folder/install.log" 2>&1
+command -v node > /dev/null || install nodejs || skip node
+command -v npm > /dev/null || install npm || skip npm
+[ "$(node -p 'process.versions.node.split(".")[0]')" -ge 18 ] || skip "node 18 or newer"
+CHROMIUM=$(command -v chromium) || { install chromium && CHROMIUM=$(command -v chromium); } ||
+    skip Chromium
+export CHROMIUM PAGE_FOLDER="$folder"
+
+# The whole workspace, so that they are the programs that the tests have built.
+cargo build -q --workspace --example web_service --example page
+programs="${CARGO_TARGET_DIR:-target}/debug/examples"
+cd memscope-export/page-tests
+# The driver alone: no browser is downloaded.
+npm ci --silent --no-audit --no-fund > "$folder/npm.log" 2>&1 || skip "playwright-core from npm"
+npx prettier --config package.json --check '../page/app/*.js' '*.mjs' > "$folder/format.log" || {
+    cat "$folder/format.log" >&2
+    exit 1
+}
+node --input-type=module > "$folder/saved.json" -e '
+    import { snapshot } from "./fixture.mjs"; console.log(JSON.stringify(snapshot()))'
+cd ../..
+# A report of the service at work, as SIGKILL leaves it.
+MEMSCOPE_REPORT="$folder/real.json" MEMSCOPE_REPORT_EVERY=500ms MEMSCOPE_STACKS=64KiB \
+    "$programs/web_service" > "$folder/web_service.log" &
+service=$!
+disown
+for _ in $(seq 300); do [ -s "$folder/real.json" ] && break || sleep 0.1; done
+sleep 2
+# On a busy machine it may have ended by itself.
+kill -9 "$service" || true
+"$programs/page" "$folder/saved.json" > "$folder/saved.html"
+"$programs/page" "$folder/real.json" > "$folder/real.html"
+"$programs/page" > "$folder/live.html"
+cd memscope-export/page-tests
+node --test --test-concurrency=2 saved.test.mjs live.test.mjs > "$folder/tests.log" 2>&1 || {
+    grep -A 30 '^not ok' "$folder/tests.log" >&2 || cat "$folder/tests.log" >&2
+    exit 1
+}
+grep -E '^# (pass|fail|skipped)' "$folder/tests.log"

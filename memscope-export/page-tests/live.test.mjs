@@ -1,0 +1,253 @@
+// The live page, from a server: the stream, pauses, what goes wrong, and 100,000 tasks.
+
+import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
+import { test } from "node:test";
+import { FOLDER, open } from "./browser.mjs";
+import { HOLDERS, snapshot } from "./fixture.mjs";
+import { serve } from "./server.mjs";
+
+const live = readFileSync(`${FOLDER}/live.html`, "utf8");
+const policy = live.match(/Content-Security-Policy" content="([^"]+)"/)[1];
+
+async function start(first = snapshot(), hash = "") {
+    const server = await serve(live, policy);
+    server.snapshot = first;
+    const it = await open(server.address + hash);
+    const send = async (next) => {
+        server.snapshot = next;
+        server.send();
+        const ns = next.observed_ns / 1e9;
+        const two = (number) => String(Math.floor(number)).padStart(2, "0");
+        const up = `up ${two(ns / 3600)}:${two((ns / 60) % 60)}:${two(ns % 60)}`;
+        await it.page.waitForFunction(
+            (up) => document.querySelector("#facts").innerText.includes(up),
+            up,
+        );
+    };
+    const close = async () => {
+        await it.close();
+        server.cut();
+        server.close();
+    };
+    return { ...it, server, send, close };
+}
+const status = (it, text) =>
+    it.page.waitForFunction(
+        (text) => document.querySelector("#status").innerText.startsWith(text),
+        text,
+        { timeout: 15_000 },
+    );
+
+test("figures follow the stream, and rates come from two readings", async () => {
+    const it = await start();
+    await status(it, "Live");
+    assert.equal(await it.cell("catalog refresh", "Live"), "27.70");
+    await it.send(snapshot({ second: 2 }));
+    assert.equal(await it.cell("catalog refresh", "Live"), "29.70");
+    assert.equal(await it.cell("catalog refresh", "Allocated/s"), "3.00");
+    assert.equal((await it.page.locator("#rows .changed").count()) > 0, true, "new values fade in");
+    await it.shot("live");
+    await it.close();
+});
+
+test("the order holds under the pointer until it leaves or r is pressed", async () => {
+    const it = await start();
+    await it.page.hover("#rows .row >> nth=0");
+    await it.send(snapshot({ second: 60 }));
+    assert.deepEqual((await it.rows()).slice(0, 3).at(-1), "catalog refresh");
+    assert.equal(await it.cell("catalog refresh", "Live"), "87.70", "numbers change");
+    await it.key("r");
+    assert.equal((await it.rows())[1], "catalog refresh");
+    await it.send(snapshot({ second: 90 }));
+    assert.equal((await it.rows())[1], "catalog refresh");
+    await it.page.mouse.move(5, 5);
+    assert.equal((await it.rows())[0], "catalog refresh");
+    await it.close();
+});
+
+test("a row that ends under the pointer stays as a shadow", async () => {
+    const it = await start(snapshot(), "#tab=tasks");
+    const [first] = await it.page.$$eval("#rows .row", (rows) =>
+        rows.map((row) => row.dataset.key),
+    );
+    await it.page.hover("#rows .row >> nth=0");
+    const next = snapshot({ second: 1 });
+    next.tasks = next.tasks.filter((task) => `task:${task.id}` !== first);
+    await it.send(next);
+    assert.equal(await it.page.locator("#rows .row.gone").count(), 1);
+    await it.page.mouse.move(5, 5);
+    assert.equal(await it.page.locator("#rows .row.gone").count(), 0);
+    await it.close();
+});
+
+test("space pauses, and going on shows the newest", async () => {
+    const it = await start();
+    await it.key("Space");
+    await status(it, "Paused");
+    it.server.snapshot = snapshot({ second: 5 });
+    it.server.send();
+    assert.equal(await it.cell("catalog refresh", "Live"), "27.70");
+    await it.key("Space");
+    await status(it, "Live");
+    await it.page.waitForFunction(() => document.querySelector("#facts").innerText.includes(":05"));
+    assert.equal(await it.cell("catalog refresh", "Live"), "32.70");
+    await it.close();
+});
+
+test("compare with now is exact for every row", async () => {
+    const it = await start();
+    await it.key("c");
+    await it.send(snapshot({ second: 3 }));
+    assert.equal(await it.cell("catalog refresh", "Δ"), "+3.00");
+    assert.equal(await it.cell("model load", "Δ"), "0");
+    assert.match(await it.text("#state"), /every row, exact/);
+    await it.shot("live-compare");
+    await it.key("Escape");
+    assert.equal(await it.hash("at"), null);
+    await it.close();
+});
+
+test("a stalled stream says since when", async () => {
+    const it = await start();
+    await status(it, "Live");
+    await status(it, "Stalled: last answer");
+    assert.match(await it.text("#note"), /has not answered for/);
+    await it.shot("live-stalled");
+    await it.send(snapshot({ second: 9 }));
+    await status(it, "Live");
+    assert.equal(await it.page.locator("#note").isVisible(), false);
+    await it.close();
+});
+
+test("a lost connection is said, tried again, and a restarted process is another one", async () => {
+    const it = await start();
+    await status(it, "Live");
+    await it.key("c");
+    it.server.refusesStreams = true;
+    it.server.snapshot = snapshot({ pid: 4300, startedMs: Date.UTC(2026, 10, 26, 12, 30) });
+    it.server.cut();
+    await it.page.waitForFunction(
+        () => document.querySelector("#note").innerText.includes("restarted"),
+        null,
+        { timeout: 15_000 },
+    );
+    assert.match(await it.text("#note"), /pid 4242 before, 4300 since 13:30:00/);
+    assert.equal(await it.hash("at"), null, "nothing is compared with the process before");
+    assert.ok(it.server.asked.includes("/snapshot.json"), "without a stream it asks one by one");
+    await it.shot("live-restarted");
+    it.server.refusesStreams = false;
+    await it.page.click("#note button");
+    assert.equal(await it.page.locator("#note").isVisible(), false);
+    await it.close();
+});
+
+test("half an answer is no answer", async () => {
+    const it = await start();
+    await status(it, "Live");
+    it.server.snapshot = snapshot({ second: 4 });
+    const send = it.server.send;
+    const whole = JSON.stringify;
+    JSON.stringify = (value) => whole(value).slice(0, 400);
+    send();
+    JSON.stringify = whole;
+    await it.send(snapshot({ second: 6 }));
+    assert.equal(await it.cell("catalog refresh", "Live"), "33.70");
+    await it.close();
+});
+
+test("holders are asked for by a button alone, which says what it costs", async () => {
+    const it = await start(snapshot(), "#tab=holds");
+    assert.match(await it.text("#holds-head"), /the process stands still/);
+    assert.ok(!it.server.asked.includes("/holders.json"));
+    await it.page.click("text=Ask now");
+    await it.page.waitForFunction(() =>
+        document.querySelector("#holds-head").innerText.includes("404"),
+    );
+    it.server.holders = HOLDERS;
+    await it.page.click("text=Ask now");
+    await it.page.waitForFunction(() => document.querySelectorAll("#rows .row").length === 2);
+    assert.match(await it.text("#holds-head"), /stood still for 23 ms of 370 ms/);
+    assert.equal(await it.cell("SESSIONS", "Only it holds"), "96.00");
+    assert.match((await it.rows())[0], /^\(nothing/, "what nothing holds comes first");
+    await it.shot("live-holds");
+    await it.close();
+});
+
+test("resident memory and its limit are drawn once they are measured", async () => {
+    const MIB = 1024 ** 2;
+    const first = snapshot();
+    first.resident = {
+        resident_bytes: 412 * MIB,
+        limit_bytes: 512 * MIB,
+        limit_source: "cgroup_v2",
+        live_bytes: first.process.whole_bytes,
+        memscope_bytes: 3 * MIB,
+        allocator_free_bytes: 60 * MIB,
+    };
+    const it = await start(first);
+    assert.equal(await it.text("#total"), "412 MiB");
+    assert.match(await it.text("#of"), /resident of 512 MiB, the limit of the cgroup/);
+    assert.match(await it.text("#growth"), /^80 % full/);
+    const titles = await it.page.$$eval("#bar button", (all) => all.map((part) => part.title));
+    const bytes = titles.map((title) =>
+        Number(title.match(/: ([\d,]+) byte/)[1].replaceAll(",", "")),
+    );
+    assert.equal(
+        bytes.reduce((all, part) => all + part, 0),
+        412 * MIB,
+    );
+    await it.shot("live-resident");
+    await it.close();
+});
+
+test("sizes that are not measured are not drawn as zeros", async () => {
+    const first = snapshot();
+    first.measured = "not_installed";
+    for (const row of [...first.sites, ...first.tasks]) row.measured = false;
+    const it = await start(first);
+    assert.equal(await it.text("#total"), "Not measured");
+    assert.equal(await it.cell("POST /login", "Live"), "–");
+    assert.equal(await it.cell("POST /login", "Spawned"), "24,174");
+    await it.close();
+});
+
+test("of 100,000 tasks those in sight are drawn, and no scroll grows with their number", async () => {
+    const it = await start(snapshot({ tasks: 100_000 }), "#tab=tasks");
+    assert.match(await it.text("#state"), /100,000 rows/);
+    const counted = await it.page.evaluate(async () => {
+        // Rows that are touched by a scroll: each reads the name of its task.
+        let touched = 0;
+        const rows = document.querySelector("#rows");
+        const seen = new MutationObserver((all) => (touched += all.length));
+        seen.observe(rows, {
+            subtree: true,
+            childList: true,
+            attributes: true,
+            characterData: true,
+        });
+        const frame = () =>
+            new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)));
+        for (let step = 1; step <= 20; step += 1) {
+            scrollTo(0, step * 100_000);
+            await frame();
+        }
+        return {
+            touched,
+            drawn: rows.children.length,
+            height: rows.offsetHeight,
+            is: typeof parse,
+        };
+    });
+    assert.ok(counted.drawn < 60, `${counted.drawn} rows are elements`);
+    assert.equal(counted.height, 100_000 * 28);
+    assert.ok(counted.touched < 20 * 60 * 40, `${counted.touched} changes`);
+    await it.page.focus("#rows");
+    await it.key("End");
+    assert.match(await it.hash("row"), /^task:/);
+    const at = await it.page.getAttribute("#rows .row[aria-selected=true]", "aria-rowindex");
+    assert.equal(at, "100001", "the last, after the head");
+    await it.page.locator("#rows .row[aria-selected=true]").waitFor();
+    await it.shot("live-100000");
+    await it.close();
+});

@@ -1,0 +1,165 @@
+// What stands out: findings by severity, each with its figures, its line, what usually helps, and
+// links to its rows.
+
+import { $, fill, h, link, prose, severity, span } from "./dom.js";
+import { bytes, duration, plural } from "./format.js";
+import { place, withoutRoot } from "./names.js";
+import { escaped, visit } from "./state.js";
+
+const unfolded = new Set();
+let allShown = false;
+const MOST = 3;
+
+const TITLES = {
+    retained: (it) => [h("b", {}, it.place.name), " leaves memory behind"],
+    stuck: (it) => [
+        h("b", {}, it.count === 1 ? "a task" : plural(it.count, "task", "tasks")),
+        " of ",
+        h("b", {}, it.place.name),
+        it.count === 1 ? " is stuck" : " are stuck",
+    ],
+    growing: (it) => [h("b", {}, it.place.name), " only grows"],
+};
+
+const keyOf = (it) => `${it.kind} ${it.place.name} ${it.place.file}:${it.place.line} ${it.task}`;
+
+export function findings(model) {
+    const { leaks } = model;
+    const box = $("#findings");
+    if (!leaks) {
+        fill(box, h("p", { class: "soft" }, "Not judged: this snapshot came without findings."));
+        return;
+    }
+    const all = leaks.findings;
+    const shown = allShown ? all : all.slice(0, MOST);
+    fill(
+        $("#findings-count"),
+        all.length > MOST &&
+            link(allShown ? "The worst" : `All ${all.length}`, () => {
+                allShown = !allShown;
+                findings(model);
+            }),
+    );
+    fill(
+        box,
+        all.length ? shown.map((it) => finding(model, it)) : nothing(leaks),
+        notJudged(leaks),
+    );
+}
+
+function nothing(leaks) {
+    const text = leaks.measured
+        ? "Nothing looks lost."
+        : "Nothing could be judged, as sizes are not measured.";
+    return h("p", { class: "calm" }, text);
+}
+
+function notJudged({ not_judged: list }) {
+    if (!list.length) return null;
+    const text = list.map((it) => (it.kind ? `${it.kind}: ${it.why}` : it.why));
+    const summary = h("summary", {}, `Not judged: ${text[0]}`);
+    if (list.length === 1) return h("p", { class: "dim not-judged" }, `Not judged: ${text[0]}`);
+    const more = plural(list.length, "thing", "things");
+    fill(summary, `Not judged: ${more}`);
+    return h(
+        "details",
+        { class: "dim not-judged" },
+        summary,
+        text.map((it) => h("p", {}, it)),
+    );
+}
+
+function finding(model, it) {
+    const key = keyOf(it);
+    const isOpen = unfolded.has(key);
+    const toggle = () => {
+        if (!unfolded.delete(key)) unfolded.add(key);
+        findings(model);
+    };
+    return h(
+        "article",
+        { class: "finding" },
+        severity(it.severity),
+        h(
+            "h3",
+            { class: "cut" },
+            TITLES[it.kind]?.(it) ?? it.place.name,
+            " ",
+            span("code dim", place(it.place.file, it.place.line)),
+        ),
+        span(
+            "acts",
+            h(
+                "button",
+                { type: "button", class: "link", "aria-expanded": String(isOpen), onclick: toggle },
+                "Why",
+            ),
+            h("button", { type: "button", class: "link", onclick: () => show(model, it) }, "Show"),
+        ),
+        evidence(model, it, isOpen),
+    );
+}
+
+// Its figures, what holds it, and what helps; `whole`: also the measured evidence.
+export function evidence(model, it, whole) {
+    const cut = whole ? "line" : "line cut";
+    const [size, fix] = [figures(it), sentence(it.fix)];
+    return [
+        h("p", { class: cut, title: size }, size),
+        h("p", { class: cut, title: fix }, holders(model, it), h("b", {}, prose(fix))),
+        whole && h("p", { class: "line why" }, prose(withoutRoot(sentence(it.evidence)))),
+    ];
+}
+
+function figures(it) {
+    const of = {
+        retained: `${bytes(it.bytes)} left by ${plural(it.count, "ended task", "ended tasks")}`,
+        stuck: `${bytes(it.bytes)} held meanwhile`,
+        growing: `${bytes(it.bytes)} more`,
+    };
+    const parts = [of[it.kind] ?? bytes(it.bytes)];
+    if (it.kind === "retained" && it.count > 1) parts.push(`${bytes(it.bytes / it.count)} each`);
+    if (it.oldest_ns != null) {
+        const since = { retained: "the first ended", stuck: "not polled for", growing: "seen for" };
+        const ago = it.kind === "retained" ? " ago" : "";
+        parts.push(`${since[it.kind] ?? "for"} ${duration(it.oldest_ns)}${ago}`);
+    }
+    if (it.bytes_per_day != null) parts.push(`${bytes(it.bytes_per_day)} a day`);
+    if (it.waits_at) parts.push(`at ${withoutRoot(it.waits_at)}`);
+    return parts.join(", ");
+}
+
+function holders(model, it) {
+    if (!it.variables.length) return null;
+    const names = it.variables.slice(0, 3).map((name) => {
+        const row = model.variables.find((variable) => variable.name === name);
+        const open = () => visit("vars", { row: row.key, open: "1" });
+        return [" ", row ? link(name, open, { class: "link code" }) : span("code", name)];
+    });
+    return ["In it:", names, ". "];
+}
+
+const sentence = (text) =>
+    `${text.charAt(0).toUpperCase()}${text.slice(1)}${/[.!]$/.test(text) ? "" : "."}`;
+
+function show(model, it) {
+    const site = model.siteAt(it.place);
+    const isTasks = it.kind === "stuck" || it.task != null;
+    if (isTasks && it.count > 1)
+        visit("tasks", { q: `^${escaped(it.place.name)} #`, sort: "-idle" });
+    else if (isTasks && model.taskById.has(it.task)) {
+        visit("tasks", { q: `^${escaped(it.place.name)} #`, row: `task:${it.task}`, open: "1" });
+    } else visit("sites", { row: site?.key ?? "", open: site ? "1" : "" });
+    $("#explore").scrollIntoView({ block: "start" });
+}
+
+// The severity of each site that has a finding: the worst.
+export function warnings(model) {
+    const levels = new Map();
+    for (const it of model.leaks?.findings ?? []) {
+        const key = model.siteAt(it.place)?.key;
+        if (key && !levels.has(key)) levels.set(key, it.severity);
+        if (it.task != null) levels.set(`task:${it.task}`, it.severity);
+    }
+    return levels;
+}

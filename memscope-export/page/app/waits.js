@@ -1,0 +1,87 @@
+// Where tasks wait, as a tree: from the task down to its innermost await, or leaf first: what is
+// waited for, and below it by which callers.
+
+import { place } from "./names.js";
+
+export function waitTree(model, leafFirst) {
+    const top = new Map();
+    const sites = sitesOfPoints(model);
+    for (const [index, point] of model.points.entries()) {
+        const frames = point.frames.map((frame) => ({
+            function: frame.function,
+            place: place(frame.file, frame.line),
+            frame,
+        }));
+        if (!frames.length) {
+            frames.push({ function: `(not known: ${point.stops})`, place: "", frame: null });
+        }
+        if (leafFirst) frames.reverse();
+        let [level, path, parent] = [top, "wait:", null];
+        frames.forEach((frame, depth) => {
+            path += `${depth ? " › " : ""}${frame.function} ${frame.place}`;
+            let row = level.get(path);
+            if (!row) {
+                row = newRow(path, frame, depth, parent);
+                level.set(path, row);
+            }
+            add(row, point, sites[index]);
+            [level, parent] = [row.children, row];
+        });
+        parent.points.push(point);
+    }
+    return [...top.values()];
+}
+
+const newRow = (key, frame, level, parent) => ({
+    key,
+    ...frame,
+    level,
+    parent,
+    tasks: 0,
+    bytes: 0,
+    measured: true,
+    timed: 0,
+    waitedNs: 0,
+    longestNs: null,
+    sites: new Map(),
+    points: [],
+    children: new Map(),
+});
+
+function add(row, point, sites) {
+    row.tasks += point.tasks;
+    row.bytes += point.live_bytes;
+    row.measured &&= point.measured;
+    row.timed += point.timed;
+    row.waitedNs += point.waited_sum_ns;
+    if (point.waited_p99_ns != null)
+        row.longestNs = Math.max(row.longestNs ?? 0, point.waited_p99_ns);
+    for (const [site, tasks] of sites) row.sites.set(site, (row.sites.get(site) ?? 0) + tasks);
+}
+
+// For each point the sites whose tasks wait there, as far as their tasks have rows.
+function sitesOfPoints(model) {
+    const sites = model.points.map(() => new Map());
+    for (const task of model.tasks) {
+        const of = task.await_point == null ? undefined : sites[task.await_point];
+        if (of && task.site) of.set(task.site, (of.get(task.site) ?? 0) + 1);
+    }
+    return sites;
+}
+
+// The innermost await in the program's own code, as `src/db.rs:88`.
+export function ownPlace(point) {
+    if (!point) return "";
+    const isOwn = ({ file }) =>
+        file && !/\/registry\/src\/|\/git\/checkouts\/|\/rustc\/|\/rustlib\/src\//.test(file);
+    const at = point.frames.findLast(isOwn) ?? point.frames.at(-1);
+    if (!at) return "";
+    return at.file ? place(at.file, at.line) : at.function;
+}
+
+// Why it is not known where tasks wait; null: it is.
+export function awaitsUnknown(measured) {
+    if (measured === "on") return null;
+    if (measured?.unavailable) return measured.unavailable;
+    return "Await points are off: the feature `layout` and MEMSCOPE_AWAIT_POINTS=on show them.";
+}

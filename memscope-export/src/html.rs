@@ -1,0 +1,127 @@
+//! The page: saved with a snapshot inside, or live.
+
+use std::sync::LazyLock;
+
+use memscope_runtime::{analysis::Leaks, async_memory::MemorySnapshot};
+use serde::Serialize;
+
+use crate::page::{self, Page};
+
+/// The version of the JSON format that `MemorySnapshot::from_json` reads.
+const FORMAT: u32 = 1;
+
+/// A snapshot as the page reads it: a JSON report with its findings beside it.
+#[derive(Serialize)]
+struct Data<'a> {
+    memscope_format: u32,
+    memscope_version: &'static str,
+    #[serde(flatten)]
+    snapshot: &'a MemorySnapshot,
+    leaks: Leaks,
+}
+
+/// Writes the page with this snapshot inside: one file that opens without a network.
+///
+/// The file makes no request to anywhere. Its policy allows its own script alone, and none of the
+/// names in the snapshot can become markup or code.
+///
+/// ```
+/// use memscope_runtime::async_memory::get_memory_snapshot;
+///
+/// let page = memscope_export::html(&get_memory_snapshot());
+/// assert!(page.starts_with("<!doctype html>"));
+/// ```
+pub fn html(snapshot: &MemorySnapshot) -> String {
+    static SAVED: LazyLock<Page> = LazyLock::new(|| page::assemble(page::Source::Saved));
+    SAVED.with_data(&in_element(&page_json(snapshot)))
+}
+
+/// The page without a snapshot: it asks `events` and `snapshot.json` beside its own address.
+///
+/// Events are server-sent events named `snapshot`. Their data, and the content of `snapshot.json`,
+/// are what [`page_json`] writes.
+pub fn live_page() -> &'static str {
+    &live().1
+}
+
+/// The Content-Security-Policy of the [live page](live_page), for the header of that name.
+pub fn live_page_policy() -> &'static str {
+    &live().0.policy
+}
+
+fn live() -> &'static (Page, String) {
+    static LIVE: LazyLock<(Page, String)> = LazyLock::new(|| {
+        let page = page::assemble(page::Source::Live);
+        let whole = page.with_data("");
+        (page, whole)
+    });
+    &LIVE
+}
+
+/// Writes a snapshot as JSON for the page: a report that `MemorySnapshot::from_json` reads, and
+/// beside its fields what [`leaks`](MemorySnapshot::leaks) finds.
+///
+/// # Panics
+///
+/// Never: all keys of a snapshot are text.
+pub fn page_json(snapshot: &MemorySnapshot) -> String {
+    let data = Data {
+        memscope_format: FORMAT,
+        memscope_version: env!("CARGO_PKG_VERSION"),
+        snapshot,
+        leaks: snapshot.leaks(),
+    };
+    serde_json::to_string(&data).expect("a snapshot is JSON")
+}
+
+/// JSON as the content of a `script` element: nothing in it can end the element or begin a comment.
+/// Only strings contain `<`, so its escape means the same.
+fn in_element(json: &str) -> String {
+    json.replace('<', "\\u003c")
+}
+
+#[cfg(test)]
+mod tests {
+    use memscope_runtime::async_memory::get_memory_snapshot;
+
+    use super::*;
+
+    const HOSTILE: &str = "</script><!--<script><img src=x onerror=alert(1)>{{script}}";
+
+    fn hostile() -> MemorySnapshot {
+        let mut json: serde_json::Value =
+            serde_json::from_str(&page_json(&get_memory_snapshot())).expect("JSON");
+        json["shared"] = serde_json::json!([{
+            "name": HOSTILE, "measured": true, "live_bytes": 1, "peak_bytes": 1,
+            "allocated_bytes": 1, "allocation_count": 1, "freed_bytes": 0, "live_blocks": 1,
+        }]);
+        MemorySnapshot::from_json(&json.to_string()).expect("a report")
+    }
+
+    #[test]
+    fn the_data_of_the_page_is_a_report_that_can_be_read_again() {
+        let snapshot = hostile();
+        let read = MemorySnapshot::from_json(&page_json(&snapshot)).expect("a report");
+        assert_eq!(read, snapshot);
+        assert_eq!(read.shared()[0].name, HOSTILE);
+    }
+
+    #[test]
+    fn no_name_ends_the_element_that_holds_the_snapshot() {
+        let page = html(&hostile());
+        assert_eq!(page.matches("</script").count(), 2, "one for the data, one for the code");
+        assert_eq!(page.matches("<script").count(), 2);
+        assert!(!page.contains("<!--") && !page.contains("<img"));
+        let (_, rest) = page.split_once("id=\"snapshot\">").expect("the element");
+        let (data, _) = rest.split_once("</script>").expect("its end");
+        let read = MemorySnapshot::from_json(data).expect("a report");
+        assert_eq!(read.shared()[0].name, HOSTILE);
+    }
+
+    #[test]
+    fn the_saved_page_may_connect_to_nothing_and_the_live_one_to_its_server() {
+        assert!(!html(&get_memory_snapshot()).contains("connect-src"));
+        assert!(live_page_policy().contains("connect-src 'self'"));
+        assert!(live_page().contains(live_page_policy()));
+    }
+}

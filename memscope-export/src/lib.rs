@@ -1,0 +1,31 @@
+#![doc = include_str!("../README.md")]
+#![forbid(unsafe_code)]
+
+// Bottom first: a module imports only from modules above it.
+// Each exact figure of a snapshot, divided among the stacks and tasks that are known.
+mod attribution;
+// The calls of a part, the outermost first, with the names that all formats give them.
+mod calls;
+// Folded stacks: one line a stack.
+mod folded;
+// The JSON of speedscope.
+mod speedscope;
+// The gzipped protobuf that `go tool pprof`, Pyroscope and Parca read.
+mod pprof;
+// The page: its files, put together, with a snapshot inside or live.
+mod html;
+mod page;
+// What a scraper sees: bounded families of metrics, and their OpenMetrics text.
+mod metrics;
+
+pub use crate::{
+    attribution::PprofKind,
+    folded::{folded, folded_of},
+    html::{html, live_page, live_page_policy, page_json},
+    metrics::{
+        CounterFloors, MetricFamily, MetricKind, MetricSeries, MetricValue, metrics, open_metrics,
+        text_of,
+    },
+    pprof::pprof,
+    speedscope::speedscope,
+};

@@ -1,0 +1,69 @@
+//! Metrics as data: for `OpenMetrics` text, and for registries of other libraries.
+
+/// Series of one name.
+#[derive(Clone, Debug, PartialEq)]
+pub struct MetricFamily {
+    /// How its figures change.
+    pub kind: MetricKind,
+    /// The name, with the unit. In text, a counter's series end in `_total`.
+    pub name: &'static str,
+    /// `bytes`, `seconds`, or empty.
+    pub unit: &'static str,
+    /// What it means.
+    pub help: &'static str,
+    /// At most one for each set of labels.
+    pub series: Vec<MetricSeries>,
+}
+
+/// How the figures of a family change.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum MetricKind {
+    /// They rise and fall.
+    Gauge,
+    /// They rise while the process lives.
+    Counter,
+    /// Numbers of observations up to bounds; they rise.
+    Histogram,
+}
+
+/// One figure, or one histogram.
+#[derive(Clone, Debug, PartialEq)]
+pub struct MetricSeries {
+    /// Names and values of labels. Values are texts of the program, with any characters.
+    pub labels: Vec<(&'static str, String)>,
+    /// The figure.
+    pub value: MetricValue,
+}
+
+/// What a series has.
+#[derive(Clone, Debug, PartialEq)]
+pub enum MetricValue {
+    /// Of a gauge or a counter.
+    Number(u64),
+    /// Of a histogram. The sum of the observed values is not known.
+    Histogram {
+        /// Upper bounds in the family's unit, rising, and how many observations are not above.
+        buckets: Vec<(f64, u64)>,
+        /// All observations.
+        count: u64,
+    },
+}
+
+impl MetricSeries {
+    pub(super) fn new(labels: &[(&'static str, &str)], number: u64) -> Self {
+        let labels = labels.iter().map(|(name, value)| (*name, (*value).to_owned())).collect();
+        Self { labels, value: MetricValue::Number(number) }
+    }
+}
+
+impl MetricFamily {
+    pub(super) fn single(
+        kind: MetricKind,
+        name: &'static str,
+        unit: &'static str,
+        help: &'static str,
+        number: u64,
+    ) -> Self {
+        Self { kind, name, unit, help, series: vec![MetricSeries::new(&[], number)] }
+    }
+}

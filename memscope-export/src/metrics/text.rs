@@ -1,0 +1,90 @@
+//! The text format of `OpenMetrics` 1.0.
+//!
+//! The crate `prometheus-client` writes this format too, but a histogram of it must have a sum. The
+//! sum of all polls is not measured, so it is absent here.
+
+use std::fmt::Write;
+
+use super::{MetricFamily, MetricKind, MetricSeries, MetricValue};
+
+/// Families as `OpenMetrics` text, of the type
+/// `application/openmetrics-text; version=1.0.0; charset=utf-8`.
+pub fn text_of(families: &[MetricFamily]) -> String {
+    let mut out = String::new();
+    for family in families.iter().filter(|family| !family.series.is_empty()) {
+        push_family(&mut out, family);
+    }
+    out.push_str("# EOF\n");
+    out
+}
+
+fn push_family(out: &mut String, family: &MetricFamily) {
+    let MetricFamily { kind, name, unit, help, series } = family;
+    let kind_word = match kind {
+        MetricKind::Gauge => "gauge",
+        MetricKind::Counter => "counter",
+        MetricKind::Histogram => "histogram",
+    };
+    push(out, format_args!("# TYPE {name} {kind_word}\n"));
+    if !unit.is_empty() {
+        push(out, format_args!("# UNIT {name} {unit}\n"));
+    }
+    push(out, format_args!("# HELP {name} {help}\n"));
+    for MetricSeries { labels, value } in series {
+        match value {
+            MetricValue::Number(number) => {
+                let suffix = if *kind == MetricKind::Counter { "_total" } else { "" };
+                push_line(out, (name, suffix), labels, None, *number);
+            }
+            MetricValue::Histogram { buckets, count } => {
+                for (bound, count) in buckets {
+                    push_line(out, (name, "_bucket"), labels, Some(&bound.to_string()), *count);
+                }
+                push_line(out, (name, "_bucket"), labels, Some("+Inf"), *count);
+                push_line(out, (name, "_count"), labels, None, *count);
+            }
+        }
+    }
+}
+
+fn push_line(
+    out: &mut String,
+    (name, suffix): (&str, &str),
+    labels: &[(&'static str, String)],
+    bound: Option<&str>,
+    number: u64,
+) {
+    out.push_str(name);
+    out.push_str(suffix);
+    let labels = labels.iter().map(|(label, value)| (*label, &**value));
+    let labels = labels.chain(bound.map(|bound| ("le", bound)));
+    let mut is_open = false;
+    for (label, value) in labels {
+        out.push(if is_open { ',' } else { '{' });
+        is_open = true;
+        out.push_str(label);
+        out.push_str("=\"");
+        push_escaped(out, value);
+        out.push('"');
+    }
+    if is_open {
+        out.push('}');
+    }
+    push(out, format_args!(" {number}\n"));
+}
+
+fn push_escaped(out: &mut String, value: &str) {
+    for character in value.chars() {
+        match character {
+            '\\' => out.push_str("\\\\"),
+            '"' => out.push_str("\\\""),
+            '\n' => out.push_str("\\n"),
+            _ => out.push(character),
+        }
+    }
+}
+
+fn push(out: &mut String, text: std::fmt::Arguments<'_>) {
+    // Writing to a `String` cannot fail.
+    let _ = out.write_fmt(text);
+}

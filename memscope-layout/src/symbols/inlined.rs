@@ -1,0 +1,378 @@
+//! Functions that debug information has at an address: those that were inlined there, and the
+//! function itself with its type parameters. Only the units that contain the addresses are read.
+
+use std::{collections::BTreeMap, path::Path};
+
+use gimli::{
+    AttributeValue, DebugInfoOffset, DwAt, EndianSlice, RunTimeEndian, SectionId, UnitOffset,
+    constants as dw,
+};
+use object::{Object, ObjectSection, SectionFlags, elf::SHF_COMPRESSED};
+
+use super::{Symbols, in_common, parse, readable};
+use crate::error::{Error, Kind};
+
+type Bytes<'d> = EndianSlice<'d, RunTimeEndian>;
+type Dwarf<'d> = gimli::Dwarf<Bytes<'d>>;
+type Unit<'d> = gimli::Unit<Bytes<'d>>;
+
+/// The most functions at one address.
+const MOST_INLINED: usize = 64;
+/// How often an entry may refer to another one for its name.
+const MOST_REFERENCES: u32 = 4;
+
+impl Symbols {
+    /// Calls `found` with each address whose unit was read, as an index into `addresses`, and with
+    /// the functions that the debug information has there, the innermost first. The last one is the
+    /// function itself, and has the type parameters that it was compiled for; line tables have them
+    /// without its path. There are none if this file has no debug information of the address.
+    ///
+    /// `addresses` must be sorted; they are addresses that the linker assigned. Units of at most
+    /// `most_bytes` in all are read; for addresses in others `found` is not called, unless their
+    /// unit alone is larger. Inlined functions without a path are left out, as line tables name
+    /// them.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the file is damaged.
+    pub fn find_inlined(
+        &self,
+        addresses: &[u64],
+        most_bytes: u64,
+        found: impl FnMut(usize, &[String]),
+    ) -> Result<(), Error> {
+        debug_assert!(addresses.is_sorted(), "the caller sorts them");
+        let forget = || self.file.forget_pages();
+        find(&self.file, addresses, most_bytes, found, forget)
+            .map_err(|kind| Error::new(Path::new("the file"), kind))
+    }
+
+    /// Like [`find_inlined`](Self::find_inlined), for the bytes of a file in memory.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the bytes are no ELF file, or a damaged one.
+    pub fn find_inlined_in(
+        bytes: &[u8],
+        addresses: &[u64],
+        most_bytes: u64,
+        found: impl FnMut(usize, &[String]),
+    ) -> Result<(), Error> {
+        debug_assert!(addresses.is_sorted(), "the caller sorts them");
+        find(bytes, addresses, most_bytes, found, || {})
+            .map_err(|kind| Error::new(Path::new("the file"), kind))
+    }
+}
+
+fn find(
+    bytes: &[u8],
+    addresses: &[u64],
+    most_bytes: u64,
+    mut found: impl FnMut(usize, &[String]),
+    between_units: impl Fn(),
+) -> Result<(), Kind> {
+    let file = parse(bytes)?;
+    let endian = if file.is_little_endian() { RunTimeEndian::Little } else { RunTimeEndian::Big };
+    let section = |id: SectionId| -> Result<_, Kind> {
+        let section = file.section_by_name(id.name());
+        // NOTE: a compressed section would be memory of its own.
+        let section = section.filter(|it| match it.flags() {
+            SectionFlags::Elf { sh_flags, .. } => sh_flags.0 & SHF_COMPRESSED.0 == 0,
+            _ => false,
+        });
+        Ok(EndianSlice::new(section.and_then(|it| it.data().ok()).unwrap_or_default(), endian))
+    };
+    let dwarf = Dwarf::load(section)?;
+    let units = Units::of(&dwarf, addresses)?;
+    let mut left = most_bytes;
+    let mut functions: BTreeMap<usize, Vec<String>> = BTreeMap::new();
+    let mut waiting = Vec::new();
+    for (start, inside) in &units.concerned {
+        let header = dwarf.debug_info.header_from_offset(DebugInfoOffset(*start))?;
+        let size = header.length_including_self() as u64;
+        if size > left && size <= most_bytes {
+            waiting.extend_from_slice(inside);
+            continue;
+        }
+        if size <= left {
+            left -= size;
+            let unit = dwarf.unit(header)?;
+            if unit.dwo_id.is_none() {
+                let unit = ReadUnit { dwarf: &dwarf, units: &units, unit: &unit };
+                unit.read(addresses, inside, &mut functions)?;
+                // PERF: for memory. One unit at a time is resident.
+                between_units();
+            }
+        }
+    }
+    for index in (0..addresses.len()).filter(|it| !waiting.contains(it)) {
+        found(index, functions.get(&index).map_or(&[], Vec::as_slice));
+    }
+    Ok(())
+}
+
+/// Where units begin in the debug information.
+#[derive(Debug)]
+struct Units {
+    /// All with code, sorted.
+    starts: Vec<usize>,
+    /// Those that contain addresses, as indices.
+    concerned: BTreeMap<usize, Vec<usize>>,
+}
+
+impl Units {
+    /// Reads the table of address ranges, without the units.
+    fn of(dwarf: &Dwarf<'_>, addresses: &[u64]) -> Result<Self, Kind> {
+        let mut units = Self { starts: Vec::new(), concerned: BTreeMap::new() };
+        let mut headers = dwarf.debug_aranges.headers();
+        while let Some(header) = headers.next()? {
+            let DebugInfoOffset(start) = header.debug_info_offset();
+            units.starts.push(start);
+            let mut ranges = header.entries();
+            while let Some(range) = ranges.next()? {
+                let first = addresses.partition_point(|it| *it < range.address());
+                let is_inside = |it: &&u64| **it - range.address() < range.length();
+                let count = addresses[first..].iter().take_while(is_inside).count();
+                if count != 0 {
+                    units.concerned.entry(start).or_default().extend(first..first + count);
+                }
+            }
+        }
+        units.starts.sort_unstable();
+        for inside in units.concerned.values_mut() {
+            inside.sort_unstable();
+            inside.dedup();
+        }
+        Ok(units)
+    }
+}
+
+/// What an entry says of code.
+#[derive(Debug, Default)]
+struct Ranges<'d> {
+    low: Option<AttributeValue<Bytes<'d>>>,
+    high: Option<AttributeValue<Bytes<'d>>>,
+    list: Option<AttributeValue<Bytes<'d>>>,
+}
+
+/// The functions at an address so far, as entries of the unit, the outermost first.
+#[derive(Debug)]
+struct Chain {
+    /// The address, as an index.
+    index: usize,
+    entries: Vec<UnitOffset>,
+}
+
+/// The name of a function.
+#[derive(Debug)]
+struct Name {
+    text: String,
+    has_path: bool,
+}
+
+struct ReadUnit<'u, 'd> {
+    dwarf: &'u Dwarf<'d>,
+    units: &'u Units,
+    unit: &'u Unit<'d>,
+}
+
+impl<'d> ReadUnit<'_, 'd> {
+    fn read(
+        &self,
+        addresses: &[u64],
+        inside: &[usize],
+        functions: &mut BTreeMap<usize, Vec<String>>,
+    ) -> Result<(), Kind> {
+        // The chains of the function that is being read, and its depth.
+        let (mut chains, mut depth): (Vec<Chain>, isize) = (Vec::new(), 0);
+        let mut entries = self.unit.entries_raw(None)?;
+        while !entries.is_empty() {
+            let (at, own_depth) = (entries.next_offset(), entries.next_depth());
+            if own_depth <= depth {
+                self.finish(&mut chains, functions);
+            }
+            let Some(abbreviation) = entries.read_abbreviation()? else { continue };
+            let is_function = abbreviation.tag() == dw::DW_TAG_subprogram;
+            let is_inlined = abbreviation.tag() == dw::DW_TAG_inlined_subroutine;
+            if !is_function && (!is_inlined || chains.is_empty()) {
+                entries.skip_attributes(abbreviation.attributes())?;
+                continue;
+            }
+            let mut ranges = Ranges::default();
+            for attribute in abbreviation.attributes() {
+                let attribute = entries.read_attribute(*attribute)?;
+                match attribute.name() {
+                    dw::DW_AT_low_pc => ranges.low = Some(attribute.value()),
+                    dw::DW_AT_high_pc => ranges.high = Some(attribute.value()),
+                    dw::DW_AT_ranges => ranges.list = Some(attribute.value()),
+                    _ => {}
+                }
+            }
+            if is_function {
+                let there = inside.iter().copied();
+                let there: Vec<usize> = self.containing(&ranges, addresses, &there)?;
+                if !there.is_empty() {
+                    self.finish(&mut chains, functions);
+                    let chain = |index| Chain { index, entries: vec![at] };
+                    chains.extend(there.into_iter().map(chain));
+                    depth = own_depth;
+                }
+            } else {
+                let there = chains.iter().map(|it| it.index);
+                let there: Vec<usize> = self.containing(&ranges, addresses, &there)?;
+                for chain in &mut chains {
+                    if chain.entries.len() < MOST_INLINED && there.contains(&chain.index) {
+                        chain.entries.push(at);
+                    }
+                }
+            }
+        }
+        self.finish(&mut chains, functions);
+        Ok(())
+    }
+
+    /// Names the functions of the chains. If a chain of the same address is there already, the code
+    /// is that of several functions.
+    fn finish(&self, chains: &mut Vec<Chain>, into: &mut BTreeMap<usize, Vec<String>>) {
+        for chain in chains.drain(..) {
+            let names = chain.entries.iter().rev().enumerate().filter_map(|(place, at)| {
+                let name = self.name(self.unit, *at, MOST_REFERENCES)?;
+                let is_own = place + 1 == chain.entries.len();
+                (is_own || name.has_path).then_some(name.text)
+            });
+            let mut names: Vec<String> = names.collect();
+            match into.get_mut(&chain.index) {
+                None => {
+                    into.insert(chain.index, names);
+                }
+                Some(others) => {
+                    let own = names.pop().unwrap_or_default();
+                    let mut common = others.pop().unwrap_or_default();
+                    in_common::keep(&mut common, &own);
+                    *others = vec![common];
+                    others.retain(|it| !it.is_empty());
+                }
+            }
+        }
+    }
+
+    /// Which of these addresses lie in the ranges.
+    fn containing(
+        &self,
+        ranges: &Ranges<'d>,
+        addresses: &[u64],
+        of: &(impl Iterator<Item = usize> + Clone),
+    ) -> Result<Vec<usize>, Kind> {
+        let mut inside = Vec::new();
+        let mut add = |start: u64, end: u64| {
+            let is_inside =
+                |index: &usize| addresses.get(*index).is_some_and(|it| (start..end).contains(it));
+            inside.extend(of.clone().filter(is_inside));
+        };
+        if let Some(list) = ranges.list {
+            if let Some(offset) = self.dwarf.attr_ranges_offset(self.unit, list)? {
+                let mut list = self.dwarf.ranges(self.unit, offset)?;
+                while let Some(range) = list.next()? {
+                    add(range.begin, range.end);
+                }
+            }
+        } else if let Some(low) = ranges.low
+            && let Some(start) = self.dwarf.attr_address(self.unit, low)?
+            && let Some(high) = ranges.high
+        {
+            let end = match self.dwarf.attr_address(self.unit, high)? {
+                Some(end) => Some(end),
+                None => high.udata_value().and_then(|size| start.checked_add(size)),
+            };
+            // Linkers set the addresses of what they leave out to zero.
+            add(start, end.filter(|_| start != 0).unwrap_or(start));
+        }
+        Ok(inside)
+    }
+
+    /// The name of a function, with type parameters.
+    fn name(&self, unit: &Unit<'d>, at: UnitOffset, references: u32) -> Option<Name> {
+        let entry = unit.entry(at).ok()?;
+        let text = |attribute: DwAt| {
+            let value = entry.attr_value(attribute)?;
+            let text = self.dwarf.attr_string(unit, value).ok()?;
+            readable(text.slice())
+        };
+        let plain = text(dw::DW_AT_name);
+        let path = text(dw::DW_AT_linkage_name).or_else(|| text(dw::DW_AT_MIPS_linkage_name));
+        let plain = plain.as_deref().unwrap_or("");
+        let has_path = path.as_ref().is_some_and(|it| it.contains("::"));
+        let short = || plain.split('<').next().filter(|it| !it.is_empty()).map(str::to_owned);
+        if let Some(name) = path.or_else(short) {
+            return Some(Name { text: with_arguments(name, plain), has_path });
+        }
+        let references = references.checked_sub(1)?;
+        let origin = entry.attr_value(dw::DW_AT_abstract_origin);
+        match origin.or_else(|| entry.attr_value(dw::DW_AT_specification))? {
+            AttributeValue::UnitRef(at) => self.name(unit, at, references),
+            AttributeValue::DebugInfoRef(at) => {
+                let next = self.units.starts.partition_point(|start| *start <= at.0);
+                let start = *self.units.starts.get(next.checked_sub(1)?)?;
+                let header = self.dwarf.debug_info.header_from_offset(DebugInfoOffset(start));
+                let other = self.dwarf.unit(header.ok()?).ok()?;
+                let at = at.to_unit_offset(&other.header)?;
+                self.name(&other, at, references)
+            }
+            _ => None,
+        }
+    }
+}
+
+/// Adds the arguments of `plain`, as `poll<app::serve::{async_fn_env#0}>` has them, to a path
+/// without any. Closures are written as in symbols.
+fn with_arguments(path: String, plain: &str) -> String {
+    let arguments = plain.find('<').filter(|at| *at != 0 && !path.contains('<'));
+    let Some(arguments) = arguments.and_then(|at| plain.get(at..)) else { return path };
+    let mut name = path + "::";
+    let mut rest = arguments;
+    while let Some(end) = rest.find("_env#") {
+        let (before, after) = rest.split_at(end);
+        // `{async_fn_env#0}` is `{closure#0}`.
+        match before.rfind('{') {
+            Some(start) if before[start + 1..].chars().all(is_of_word) => {
+                name.extend([&before[..start], "{closure#"]);
+            }
+            _ => name.extend([before, "_env#"]),
+        }
+        rest = &after["_env#".len()..];
+    }
+    name + rest
+}
+
+fn is_of_word(it: char) -> bool {
+    it.is_alphanumeric() || it == '_'
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn type_parameters_are_written_as_in_symbols() {
+        for (path, plain, expected) in [
+            (
+                "tokio::runtime::task::raw::poll",
+                "poll<app::serve::{async_fn_env#0}, alloc::sync::Arc<app::S, alloc::alloc::Global>>",
+                "tokio::runtime::task::raw::poll::<app::serve::{closure#0}, alloc::sync::Arc<app::S, alloc::alloc::Global>>",
+            ),
+            (
+                "a::f",
+                "f<core::pin::Pin<&mut a::g::{async_block_env#1}>>",
+                "a::f::<core::pin::Pin<&mut a::g::{closure#1}>>",
+            ),
+            ("a::f", "f<a::g::{closure_env#2}<u8>>", "a::f::<a::g::{closure#2}<u8>>"),
+            ("a::f", "f", "a::f"),
+            ("a::f::<u8>", "f<u8>", "a::f::<u8>"),
+            ("<a::A as b::B>::f", "f<a::A>", "<a::A as b::B>::f"),
+            ("a::f", "f<a_env#>", "a::f::<a_env#>"),
+            ("a::f", "<", "a::f"),
+        ] {
+            assert_eq!(with_arguments(path.to_owned(), plain), expected);
+        }
+    }
+}

@@ -1,0 +1,82 @@
+//! A program that only depends on memscope: the report of its end names what grows.
+#![cfg(target_os = "linux")]
+
+use std::fs;
+
+use memscope_rs::async_memory::MemorySnapshot;
+use memscope_tests::programs::{Folder, program};
+
+const PROGRAM: &str = env!("CARGO_BIN_EXE_bare_service");
+
+/// The lines of a terminal that a reader sees at once.
+const FIRST_SCREEN: usize = 24;
+
+/// The report of the end as text, and as a snapshot.
+fn report(what_grows: &str, stacks: &str) -> (String, MemorySnapshot) {
+    let folder = Folder::new();
+    let reports = ["report.txt", "report.json"].map(|name| {
+        let report = folder.file(name);
+        let mut program = program(PROGRAM, what_grows);
+        program.env("MEMSCOPE_REPORT", &report).env("MEMSCOPE_STACKS", stacks);
+        let output = program.output().expect("it runs");
+        assert!(output.status.success(), "{output:?}");
+        report
+    });
+    let text = fs::read_to_string(&reports[0]).expect("a report");
+    (text, MemorySnapshot::read(&reports[1]).expect("a report"))
+}
+
+/// The first screen of the report names this function, as a task or in a stack, and nearly all
+/// bytes of tasks are under a name.
+#[track_caller]
+fn is_named(what_grows: &str, function: &str) {
+    let function = format!("bare_service::{function}");
+    let (text, snapshot) = report(what_grows, "64KiB");
+    let first_screen = text.lines().take(FIRST_SCREEN).any(|line| line.contains(&function));
+    assert!(first_screen, "{function}\n{text}");
+    let of_tasks = snapshot.process().tracked_bytes;
+    let unnamed = snapshot.tool().unnamed_bytes;
+    assert!(unnamed <= of_tasks / 20, "{unnamed} B of {of_tasks} B have no name\n{snapshot}");
+}
+
+#[test]
+fn a_cache_without_eviction_is_named_by_its_requests_and_by_the_code_that_fills_it() {
+    is_named("cache", "handle_request");
+    is_named("cache", "read_page");
+}
+
+#[test]
+fn tasks_that_ended_before_any_report_have_their_name_without_stacks_too() {
+    let (text, snapshot) = report("cache", "off");
+    let rows: Vec<_> = snapshot.sites_named("bare_service::handle_request").collect();
+    let [row] = rows[..] else { panic!("{} rows\n{text}", rows.len()) };
+    assert_eq!((row.spawned, row.active), (2_000, 0), "{text}");
+    assert!(row.retained_bytes >= 2_000 * (4 << 10), "{text}");
+    assert_eq!(snapshot.tool().unnamed_bytes, 0, "{text}");
+    let ended = snapshot.tasks().iter().filter(|task| task.name == row.name).count();
+    assert_eq!(ended, 2_000, "each row of a task has the name\n{text}");
+}
+
+#[test]
+fn an_unbounded_queue_is_named_by_the_task_that_fills_it() {
+    is_named("queue", "produce");
+}
+
+#[test]
+fn buffers_of_idle_connections_are_named_by_these_and_summed_up() {
+    is_named("buffers", "idle_connection");
+    let (text, _) = report("buffers", "off");
+    let line =
+        "largest    bare_service::idle_connection: 6.3 MiB in 200 living tasks, 32.0 KiB each";
+    assert!(text.contains(line), "{text}");
+}
+
+#[test]
+fn large_futures_are_named_by_the_task_that_spawns_them() {
+    is_named("futures", "accept_connections");
+}
+
+#[test]
+fn answers_that_none_takes_are_named_by_the_tasks_that_gave_them() {
+    is_named("answers", "answer");
+}
