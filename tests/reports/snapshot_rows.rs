@@ -198,12 +198,14 @@ fn a_writer_may_ask_for_the_rows_of_the_snapshot_that_is_written_to_it() {
     let snapshot = get_memory_snapshot();
     let (done, is_done) = mpsc::channel();
     // Where it waits for ever, the test fails instead.
-    thread::spawn(move || {
+    let writes = thread::spawn(move || {
         let mut writer = Looks { snapshot: &snapshot, is_near: false, seen: None };
         serde_json::to_writer(&mut writer, &snapshot).expect("plain data");
         done.send(writer.seen).expect("the test waits");
     });
     let seen = is_done.recv_timeout(Duration::from_mins(1)).expect("it does not wait for ever");
     assert!(seen.is_some_and(|rows| rows >= TASKS), "{seen:?}");
+    // The thread holds the snapshot, which the next test would count.
+    writes.join().expect("no panic");
     drop(tasks);
 }

@@ -12,7 +12,7 @@ use super::{
 use crate::{
     alloc::{current::exempt, own_work},
     primitives::{
-        Lock, arena, fork, order, reserve,
+        Guard, Lock, arena, fork, order, reserve,
         sync::{AtomicU8, AtomicU32, AtomicU64, Ordering},
     },
 };
@@ -38,7 +38,8 @@ struct Function {
 
 /// What was looked up, by address, in memscope's own memory.
 ///
-/// NOTE: a thread that holds the lock takes no memory, so readers never wait for the allocator. A
+/// NOTE: a thread that holds the lock takes no memory and gives none back, so readers never wait
+/// for the allocator. A
 /// thread that a fork has left behind may have been writing: then the list is made anew.
 static FUNCTIONS: Lock<Vec<Function>> = Lock::new(Vec::new(), |half_written| {
     mem::forget(mem::take(half_written));
@@ -77,8 +78,7 @@ pub(crate) fn call_at(address: usize) -> Call {
         detail: &detail::NOTHING,
         is_settled: false,
     };
-    // A copy of the process that writes a report has no thread that would release the lock.
-    let Some(functions) = FUNCTIONS.lock_for_a_while() else { return nothing };
+    let Some(functions) = functions() else { return nothing };
     match position(&functions, address).ok().and_then(|at| functions.get(at)) {
         Some(function) => Call {
             name: function.name.map_or(Lookup::Unknown, Lookup::Known),
@@ -89,6 +89,18 @@ pub(crate) fn call_at(address: usize) -> Call {
         None if is_full() => Call { name: Lookup::Unknown, is_settled: true, ..nothing },
         None => nothing,
     }
+}
+
+/// `None` if a thread holds the lock and does not go on. A copy of the process that writes a report
+/// has no thread that would release it. A reader waits for that once, not for each address.
+fn functions() -> Option<Guard<'static, Vec<Function>>> {
+    static IS_STUCK: AtomicU8 = AtomicU8::new(0);
+    let was_stuck = IS_STUCK.load(Ordering::Relaxed) != 0;
+    let functions = if was_stuck { FUNCTIONS.try_lock() } else { FUNCTIONS.lock_for_a_while() };
+    if functions.is_none() != was_stuck {
+        IS_STUCK.store(u8::from(functions.is_none()), Ordering::Relaxed);
+    }
+    functions
 }
 
 /// Whether no more addresses are looked up.
@@ -261,8 +273,9 @@ impl Names {
             found.extend(wanted.iter().map(|it| (it.1, &detail::NOTHING)));
         }
         let mut functions = FUNCTIONS.lock();
-        for (address, detail) in found {
-            if let Ok(at) = position(&functions, address)
+        // NOTE: by reference. The list is given back when the lock is not held any more.
+        for (address, detail) in &found {
+            if let Ok(at) = position(&functions, *address)
                 && let Some(function) = functions.get_mut(at)
             {
                 function.detail = Some(detail);
