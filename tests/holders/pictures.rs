@@ -86,7 +86,7 @@ fn blocks_and_bytes_are_those_that_are_counted_while_other_threads_allocate() {
     }
     let is_over = AtomicBool::new(false);
     thread::scope(|scope| {
-        for _ in 0..3 {
+        let allocating = [(); 3].map(|()| {
             scope.spawn(|| {
                 let mut kept: Vec<Vec<u8>> = Vec::new();
                 let mut next = 1_usize;
@@ -100,8 +100,8 @@ fn blocks_and_bytes_are_those_that_are_counted_while_other_threads_allocate() {
                         grown.resize(next % 20_000, 2);
                     }
                 }
-            });
-        }
+            })
+        });
         for _ in 0..10 {
             let graph = heap_graph().expect("a graph");
             let alone: u64 = graph.roots.iter().map(|root| root.retained_bytes).sum();
@@ -109,6 +109,8 @@ fn blocks_and_bytes_are_those_that_are_counted_while_other_threads_allocate() {
             assert_eq!(graph.bytes, sum, "{graph}");
         }
         is_over.store(true, Ordering::SeqCst);
+        // Until the threads have ended, and with them what they free last.
+        allocating.into_iter().for_each(|thread| thread.join().expect("no panic"));
     });
     let process = get_memory_snapshot().process();
     let graph = heap_graph().expect("a graph");
