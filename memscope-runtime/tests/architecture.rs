@@ -72,6 +72,7 @@ const UNSAFE: &[&str] = &[
     "heap_graph/on_linux/mapped.rs",
     "heap_graph/on_linux/memory.rs",
     "heap_graph/on_linux/picture.rs",
+    "heap_graph/on_linux/task_cells.rs",
     "heap_graph/on_linux/threads.rs",
     "heap_graph/on_linux/wire.rs",
     "output/auto_report/copies.rs",

@@ -1,12 +1,15 @@
 //! What tasks hold: each its own, whatever links tasks to each other, and none once it is over.
 
 use std::{
+    collections::HashSet,
     future::pending,
     sync::{Arc, Mutex},
     time::Duration,
 };
 
-use memscope_rs::async_memory::{HeapGraph, HeldBy, RootKind, heap_graph, spawn_tracked, track};
+use memscope_rs::async_memory::{
+    HeapGraph, HeldBy, RootKind, get_memory_snapshot, heap_graph, spawn_tracked, track,
+};
 use memscope_tests::{Zeroing, cells_learned, programs::is_with_variable};
 use tokio::{
     sync::{mpsc, oneshot},
@@ -82,10 +85,44 @@ fn each_task_holds_its_own_and_none_holds_another() {
         assert!((60_000..62_000).contains(&task.retained_bytes), "{task:?}");
         assert!(task.reachable_bytes >= 5_060_000, "{task:?}");
     }
-    let tracked = sessions.iter().filter(|task| task.task.is_some());
-    assert_eq!(tracked.count(), 20, "annotated tasks have their ids");
+    let known = sessions.iter().filter(|task| task.task.is_some());
+    assert_eq!(known.count(), 40, "all tasks have their ids");
     assert!(graph.shared.iter().any(|step| step.retained_bytes >= 5_000_000), "{graph}");
     assert_eq!(held.strong_count(), 40);
+    drop(runtime);
+}
+
+/// What both kinds of tasks share is the runtime, and that holds none of theirs.
+#[test]
+fn a_runtime_is_a_root_and_each_task_has_its_id_and_name() {
+    if !is_listed() {
+        return;
+    }
+    let runtime = runtime();
+    let shared = Arc::new(Vec::new());
+    let (waits, mut is_waiting) = mpsc::channel(1);
+    for number in 0..20_u32 {
+        let future = session(123_456, Arc::clone(&shared), waits.clone());
+        if number % 2 == 0 {
+            runtime.spawn(future);
+        } else {
+            runtime.block_on(async { track(future).named("session").spawn() });
+        }
+        runtime.block_on(is_waiting.recv()).expect("sent");
+    }
+    let graph = graph();
+    let runtimes = graph.roots.iter().filter(|root| root.kind == RootKind::Runtime);
+    assert_eq!(runtimes.clone().count(), 1, "{graph}");
+    assert!(runtimes.map(|root| root.reachable_bytes).sum::<u64>() < 123_456, "{graph}");
+    let holders = || tasks(&graph).filter(|task| task.retained_bytes >= 123_456);
+    let ids: HashSet<_> = holders().filter_map(|task| task.task).collect();
+    assert_eq!((holders().count(), ids.len()), (20, 20), "{graph:#}");
+    let snapshot = get_memory_snapshot();
+    for root in holders() {
+        let row = root.task.and_then(|task| snapshot.task(task)).expect("it lives");
+        assert!(row.live_bytes >= 123_456, "{row:?}");
+        assert!(root.name == row.name || root.name.starts_with("Tokio task"), "{root:?} {row:?}");
+    }
     drop(runtime);
 }
 

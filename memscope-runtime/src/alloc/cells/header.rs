@@ -201,6 +201,19 @@ pub(crate) unsafe fn peek(block: *const u8, bytes: usize) -> Option<CellHeader> 
     unsafe { read_as(block, bytes, |_, vtable| types::known(vtable)) }
 }
 
+/// Where the cell of a task leads to its scheduler: a runtime's part that all of its tasks share.
+///
+/// # Safety
+///
+/// As for [`read`].
+#[allow(dead_code, reason = "for pictures of the heap, which are taken on Linux alone")]
+pub(crate) unsafe fn scheduler(block: *const u8, cell: &CellHeader) -> Option<usize> {
+    // Tokio has it directly in front of the id.
+    let before = (cell.kind.id_offset / size_of::<usize>()).checked_sub(1)?;
+    // SAFETY: the caller's contract: the id lies in the block.
+    usize::try_from(unsafe { word(block, before) }).ok()
+}
+
 /// # Safety
 ///
 /// As for [`read`].

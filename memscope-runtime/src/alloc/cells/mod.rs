@@ -33,9 +33,9 @@ use crate::{
 };
 
 pub(crate) use free::free;
-#[allow(unused_imports, reason = "for pictures of the heap, which are taken on Linux alone")]
-pub(crate) use header::peek;
 pub(crate) use header::{CellHeader, learned, note_tracked, state};
+#[allow(unused_imports, reason = "for pictures of the heap, which are taken on Linux alone")]
+pub(crate) use header::{peek, scheduler};
 #[cfg(all(target_os = "linux", any(target_env = "gnu", target_env = "musl")))]
 pub(crate) use samples::learn;
 #[cfg(feature = "symbols")]

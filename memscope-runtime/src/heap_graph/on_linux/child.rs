@@ -12,9 +12,10 @@ use super::{
     mapped::List,
     memory::{Maps, Range},
     plan::{Kept, Plan},
+    task_cells::{Cells, live_cell},
     wire::{self, Writer},
 };
-use crate::accounting::{Account, Balance, OwnerKind, registry, stacks::Sample};
+use crate::accounting::{Balance, registry};
 
 /// References of a block, on average, that there is room for.
 const EDGES: usize = 16;
@@ -47,11 +48,12 @@ fn search(plan: &Plan, writer: &mut Writer) -> Result<(), NoRoom> {
     let mut graph = Graph::new(roots + blocks.len(), EDGES * (blocks.len() + roots) + (1 << 16))?;
     let mut scan = |node: u32, each: &mut dyn FnMut(u32)| {
         let mut refer = |start, end| {
-            // A cell is another task's: tasks are in lists of the runtime's, and in wakers.
+            // A cell is another task's: tasks are in lists of the runtime's, and in wakers. The
+            // runtime is none's, as each task and each thread of it leads there.
             let to = |block: usize, is_start: bool| {
                 // A pointer into the own block says nothing; one to its start closes a cycle.
                 let is_inside = (roots + block) as u32 == node && !is_start;
-                if !is_inside && !cells.is_cell(block) {
+                if !is_inside && !cells.is_apart(block) {
                     each((roots + block) as u32);
                 }
             };
@@ -78,6 +80,10 @@ fn search(plan: &Plan, writer: &mut Writer) -> Result<(), NoRoom> {
     graph.begin_weak();
     for root in numbers.filter(is_weak) {
         if plan.roots.get(root as usize).is_some_and(|it| matches!(it.kept, Kept::Before)) {
+            graph.begin_weak();
+            for runtime in cells.runtimes.iter() {
+                graph.reach(roots as u32 + runtime, &mut scan)?;
+            }
             graph.begin_weak();
         }
         graph.reach(root, &mut scan)?;
@@ -165,67 +171,6 @@ fn ranges(
     if has_room { Ok(found) } else { Err(NoRoom) }
 }
 
-/// The cells of Tokio's tasks that have not finished.
-struct Cells {
-    found: List<u32>,
-    /// A bit for each block.
-    bits: List<u64>,
-}
-
-impl Cells {
-    fn find(blocks: &Blocks) -> Result<Self, NoRoom> {
-        let mut found = List::with_capacity(blocks.len()).ok_or(NoRoom)?;
-        let mut bits = List::<u64>::zeroed(blocks.len() / 64 + 1).ok_or(NoRoom)?;
-        for block in (0..blocks.len()).filter(|block| blocks.may_be_cell(*block)) {
-            if live_cell(blocks, block).is_some() {
-                bits[block / 64] |= 1 << (block % 64);
-                if !found.push(block as u32) {
-                    return Err(NoRoom);
-                }
-            }
-        }
-        Ok(Self { found, bits })
-    }
-
-    #[inline]
-    fn is_cell(&self, block: usize) -> bool {
-        self.bits[block / 64] & 1 << (block % 64) != 0
-    }
-}
-
-/// What is known of the task in a cell: the memscope id of a tracked task, or Tokio's id, and the
-/// index of the site + 1, each 0 if it is not known. `None` if the block is no cell, or the task in
-/// it is over.
-fn live_cell(blocks: &Blocks, block: usize) -> Option<[u64; 3]> {
-    let owner = blocks.owner(block);
-    let covered = owner.sample().map_or(owner, Sample::covered);
-    let tracked = match covered.read() {
-        // The account of a task that is over is closed.
-        OwnerKind::Cell(account) if matches!(account.read(), Balance::Open { .. }) => {
-            Some([account.id(), 0, u64::from(Account::site(account)) + 1])
-        }
-        _ => None,
-    };
-    #[cfg(feature = "tokio")]
-    {
-        use crate::alloc::cells;
-
-        let start = std::ptr::with_exposed_provenance(blocks.start(block));
-        // SAFETY: the block is in this picture, which stands still.
-        let header = unsafe { cells::peek(start, blocks.size(block) as usize) };
-        match (header, tracked) {
-            (Some(cell), _) if cell.is_finished => None,
-            (Some(cell), None) => {
-                let site = cell.kind.site().map_or(0, |site| u64::from(site.index()) + 1);
-                Some([0, cell.id, site])
-            }
-            (_, tracked) => tracked,
-        }
-    }
-    #[cfg(not(feature = "tokio"))]
-    tracked
-}
-
 /// The searched graph, and what it is told of.
 struct Picture<'a> {
     graph: Graph,
@@ -245,10 +190,11 @@ impl Picture<'_> {
 
     /// Tells of each root that holds anything, the largest first.
     fn tell_roots(&mut self, writer: &mut Writer) -> Result<(), NoRoom> {
-        let count = self.roots + self.cells.found.len();
+        let count = self.roots + self.cells.found.len() + self.cells.runtimes.len();
         let mut orders = List::<u32>::with_capacity(count).ok_or(NoRoom)?;
-        let cells = self.cells.found.iter().map(|cell| self.roots + *cell as usize);
-        for node in (0..self.roots).chain(cells) {
+        let apart = self.cells.found.iter().chain(self.cells.runtimes.iter());
+        let apart = apart.map(|block| self.roots + *block as usize);
+        for node in (0..self.roots).chain(apart) {
             let order = self.graph.order[node];
             if order == NONE || !orders.push(order) {
                 return Err(NoRoom);
@@ -290,6 +236,7 @@ impl Picture<'_> {
         let node = self.graph.node[order] as usize;
         match node.checked_sub(self.roots) {
             None => writer.words(&[wire::ROOT, node as u64]),
+            Some(block) if self.cells.is_runtime(block) => writer.words(&[wire::RUNTIME]),
             Some(block) => {
                 let [task, id, site] = live_cell(self.blocks, block).unwrap_or_default();
                 writer.words(&[wire::CELL, task, id, site, self.blocks.size(block)]);
@@ -323,7 +270,7 @@ impl Picture<'_> {
                 continue;
             };
             let block = self.graph.node[order] as usize - self.roots;
-            if !self.cells.is_cell(block) {
+            if !self.cells.is_apart(block) {
                 groups.add(maker, size, self.holdings.bytes(order));
                 bytes += self.holdings.bytes(order);
                 blocks += self.holdings.blocks(order);

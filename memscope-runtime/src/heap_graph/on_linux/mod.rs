@@ -11,6 +11,7 @@ mod system;
 mod threads;
 mod plan;
 mod blocks;
+mod task_cells;
 mod graph;
 mod holdings;
 mod leaks;

@@ -46,6 +46,11 @@ pub(super) fn read(words: &[u8], plan: &Plan) -> Option<Heard> {
                 let row = cell(reader.array()?);
                 graph.roots.push(held(row, &mut reader)?);
             }
+            wire::RUNTIME => {
+                let name = "Tokio runtime".to_owned();
+                let row = HeldBy { name, kind: RootKind::Runtime, ..HeldBy::default() };
+                graph.roots.push(held(row, &mut reader)?);
+            }
             wire::SHARED => {
                 [graph.shared_bytes, graph.shared_blocks] = reader.array()?;
                 let mut steps: Vec<_> = reader.groups()?.into_iter().map(step).collect();
@@ -106,7 +111,8 @@ fn cell([task, id, site, _]: [u64; 4]) -> HeldBy {
     let site = site.checked_sub(1).and_then(|site| Site::at(u32::try_from(site).ok()?));
     let row = HeldBy { kind: RootKind::Task, task: TaskId::new(task), ..HeldBy::default() };
     match site {
-        Some(site) if !site.name.is_empty() => HeldBy {
+        // A site that has no name of its own says less than the number of the task.
+        Some(site) if !site.name.is_empty() && !site.name.starts_with('(') => HeldBy {
             name: site.name.to_owned(),
             file: (!site.file.is_empty()).then(|| text::file(site.file).into_owned()),
             line: (site.line != 0).then_some(site.line),

@@ -14,6 +14,7 @@ pub(super) const SHARED: u64 = 4;
 pub(super) const LEAK: u64 = 5;
 /// Instead of all others: there was no memory for the graph, or no room.
 pub(super) const NO_ROOM: u64 = 6;
+pub(super) const RUNTIME: u64 = 7;
 
 /// Blocks that were made by tasks of one site, in one size.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
