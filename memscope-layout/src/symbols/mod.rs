@@ -69,24 +69,20 @@ impl Symbols {
         )
     }
 
-    /// Returns the variables that the file has room for: statics, and thread-locals.
-    pub fn variables(&self) -> Vec<Variable> {
-        let Ok(file) = parse(&self.file) else { return Vec::new() };
-        let variables = symbols(&file).filter(|it| it.size() != 0 && !it.is_undefined());
-        let read = variables.filter_map(|it| {
+    /// Calls `each` with the variables that the file has room for, statics and thread-locals, and
+    /// with their symbols.
+    pub fn variables(&self, mut each: impl FnMut(Variable, &[u8])) {
+        let Ok(file) = parse(&self.file) else { return };
+        for it in symbols(&file).filter(|it| it.size() != 0 && !it.is_undefined()) {
             let is_thread_local = match it.kind() {
                 SymbolKind::Data => false,
                 SymbolKind::Tls => true,
-                _ => return None,
+                _ => continue,
             };
-            Some(Variable {
-                address: it.address(),
-                size: it.size(),
-                is_thread_local,
-                symbol: it.index().0,
-            })
-        });
-        read.collect()
+            let (address, size, symbol) = (it.address(), it.size(), it.index().0);
+            let variable = Variable { address, size, is_thread_local, symbol };
+            each(variable, it.name_bytes().unwrap_or_default());
+        }
     }
 
     /// Returns the readable name of a variable, without a hash.

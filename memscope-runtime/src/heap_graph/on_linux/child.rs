@@ -196,7 +196,12 @@ impl Picture<'_> {
         let apart = apart.map(|block| self.roots + *block as usize);
         for node in (0..self.roots).chain(apart) {
             let order = self.graph.order[node];
-            if order == NONE || !orders.push(order) {
+            if order == NONE {
+                return Err(NoRoom);
+            }
+            // Most statics refer to nothing: they leave the room to those that do.
+            let holds = self.graph.refers(order as usize) || node >= self.roots;
+            if holds && !orders.push(order) {
                 return Err(NoRoom);
             }
         }

@@ -71,6 +71,11 @@ impl Graph {
         self.first[order] as usize..end
     }
 
+    /// Whether an order refers to any node.
+    pub(super) fn refers(&self, order: usize) -> bool {
+        !self.references(order).is_empty()
+    }
+
     /// From here on, roots claim only what is not reached yet: they are *weak*. Returns the next
     /// order.
     pub(super) fn begin_weak(&mut self) -> usize {

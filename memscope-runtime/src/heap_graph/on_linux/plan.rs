@@ -58,7 +58,12 @@ pub(super) struct Plan {
     modules: Vec<Range>,
     symbols: Option<Symbols>,
     variables: Vec<Variable>,
+    /// Whether each of these is memscope's own, and no root: it knows tasks that it does not hold.
+    is_own: Vec<bool>,
 }
+
+/// What the symbols of memscope's variables contain.
+const OWN: &[u8] = b"16memscope_runtime";
 
 /// Thread-locals get a root for each thread, up to this many roots.
 const MOST_THREAD_LOCALS: usize = 1 << 16;
@@ -74,6 +79,7 @@ impl Plan {
             modules: Vec::new(),
             symbols: None,
             variables: Vec::new(),
+            is_own: Vec::new(),
         };
         for module in &modules::loaded().modules {
             plan.add_module(module);
@@ -99,7 +105,12 @@ impl Plan {
         self.modules.extend(&segments);
         if module.is_program() {
             self.symbols = module.open();
-            self.variables = self.symbols.as_ref().map_or_else(Vec::new, Symbols::variables);
+            if let Some(symbols) = &self.symbols {
+                symbols.variables(|variable, symbol| {
+                    self.variables.push(variable);
+                    self.is_own.push(symbol.windows(OWN.len()).any(|part| part == OWN));
+                });
+            }
             self.add_statics(module, &segments);
             self.add_thread_locals(module);
         } else {
@@ -131,6 +142,9 @@ impl Plan {
             rest.extend(between(*segment, inside.map(|(range, _)| *range)));
         }
         for (range, number) in statics {
+            if self.is_own(number) {
+                continue;
+            }
             let at = self.ranges.len();
             self.ranges.push(range);
             self.add(Kept::Ranges(at, at + 1), false, RootName::Variable(number, None));
@@ -171,11 +185,19 @@ impl Plan {
             }
             found.push((rest, RootName::Thread(thread, RootKind::ThreadLocal)));
         }
-        for (ranges, name) in found {
+        let of_program = found.into_iter().filter(|(_, name)| match name {
+            RootName::Variable(number, _) => !self.is_own(*number),
+            RootName::Thread(..) | RootName::Text(..) => true,
+        });
+        for (ranges, name) in of_program.collect::<Vec<_>>() {
             let at = self.ranges.len();
             self.ranges.extend(ranges);
             self.add(Kept::Ranges(at, self.ranges.len()), false, name);
         }
+    }
+
+    fn is_own(&self, variable: usize) -> bool {
+        self.is_own.get(variable).copied().unwrap_or(false)
     }
 
     /// Whether a mapping has a part of a module.
