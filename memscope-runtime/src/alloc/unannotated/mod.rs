@@ -13,7 +13,7 @@ pub(crate) mod stack_trace;
 
 mod away;
 mod context;
-mod ends;
+pub(crate) mod ends;
 mod type_names;
 mod unrecorded;
 #[cfg(tokio_unstable)]
@@ -263,12 +263,6 @@ fn set(id: u64) -> impl Iterator<Item = u32> {
 fn find(id: u64) -> Option<&'static Place> {
     let mut places = set(id).map_while(|place| TABLE.get(place));
     places.find(|place| place.guard.is_of(id))
-}
-
-/// The record of the task with this id of Tokio's, if it has one. Takes no memory.
-#[allow(dead_code, reason = "for pictures of the heap, which are taken on Linux alone")]
-pub(crate) fn record_of(id: u64) -> Option<&'static Record> {
-    find(usable(id)?)?.record.get()
 }
 
 /// Gives the task a slot and a record.

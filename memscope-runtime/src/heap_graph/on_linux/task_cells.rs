@@ -100,12 +100,12 @@ pub(super) fn live_cell(blocks: &Blocks, block: usize) -> Option<[u64; 3]> {
     match (header(blocks, block), tracked) {
         (Some((_, cell)), _) if cell.is_finished => None,
         (Some((_, cell)), None) => {
-            let record = unannotated::record_of(cell.id);
+            let record = unannotated::ends::record_of(cell.id);
             let task = record.and_then(|record| record.tally().account()).map_or(0, Account::id);
             let site = cell.kind.site().or_else(|| record.and_then(Record::site));
             Some([task, cell.id, site.map_or(0, |site| u64::from(site.index()) + 1)])
         }
-        (None, tracked) | (Some(_), tracked) => tracked,
+        (None | Some(_), tracked) => tracked,
     }
     #[cfg(not(feature = "tokio"))]
     tracked
