@@ -119,7 +119,7 @@ mod law {
     ];
 
     /// The functions of other libraries that may be called, and why.
-    const IMPORTED: [(&str, &str); 17] = [
+    const IMPORTED: [(&str, &str); 18] = [
         ("malloc", "the system's allocator, over which this program runs; arenas grow by it"),
         ("calloc", "the same"),
         ("realloc", "the same"),
@@ -132,6 +132,7 @@ mod law {
         ("memcmp", "plain memory"),
         ("clock_gettime", "reads a page of the kernel's"),
         ("getpid", "asks the kernel"),
+        ("gettid", "asks the kernel"),
         ("syscall", "asks the kernel which thread this is"),
         ("sigaltstack", "asks the kernel"),
         ("_Unwind_GetIPInfo", "reads the frame that it is handed"),

@@ -27,6 +27,9 @@ pub(crate) enum Command {
     /// Prints a report that a program saved, such as one that `MEMSCOPE_REPORT=FILE.json` asked
     /// for.
     Report(Report),
+    /// Prints what holds a program's memory: a graph that the program saved as JSON, from
+    /// `heap_graph()`.
+    Holders(Holders),
 }
 
 /// Options of `futures`.
@@ -143,6 +146,19 @@ pub(crate) enum Kind {
     Live,
     /// What had been allocated until then.
     Allocated,
+}
+
+/// Options of `holders`.
+#[derive(Debug, Args)]
+pub(crate) struct Holders {
+    /// The saved graph, as JSON.
+    pub(crate) file: PathBuf,
+    /// Print every row.
+    #[arg(long, conflicts_with = "json")]
+    pub(crate) full: bool,
+    /// Print JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 impl Arguments {

@@ -576,3 +576,34 @@ fn what_never_ends_is_refused_and_what_comes_through_a_pipe_is_read() {
         assert!(late.error.contains("JSON"), "{}", late.error);
     }
 }
+
+#[test]
+fn a_saved_graph_is_printed_as_text_and_as_json() {
+    let root = json!({"name": "app::CACHE", "kind": "static", "retained_bytes": 4096, "blocks": 2,
+        "reachable_bytes": 8192, "reachable_is_whole": true,
+        "largest": [{"blocks": 2, "own_bytes": 4096, "retained_bytes": 4096, "site": "fill"}]});
+    let graph = json!({"pause_ns": 1_500_000, "taken_ns": 20_000_000, "blocks": 3, "bytes": 8292,
+        "shared_bytes": 4096, "shared_blocks": 1, "roots": [root],
+        "unreachable": [{"bytes": 100, "blocks": 1, "leaks": 1, "in_cycle": true}]});
+    let file = save("graph.json", &graph);
+    let text = run(&["holders", &file]);
+    assert_eq!(text.code, 0, "{}", text.error);
+    for line in [
+        "heap: 8.1 KiB in 3 blocks; the process stood still for 1.5 ms",
+        "app::CACHE",
+        "2 × 2.0 KiB by fill",
+        "held by several roots, by none alone: 4.0 KiB in 1 block",
+        "100 B in 1 cycle, 1 block in all",
+    ] {
+        assert!(text.out.contains(line), "no {line} in\n{}", text.out);
+    }
+    let again = json_of(&["holders", &file, "--json"]);
+    assert_eq!(again["roots"][0]["name"], "app::CACHE");
+    assert_eq!(
+        again["unreachable"],
+        json_of(&["holders", &save("again.json", &again), "--json"])["unreachable"]
+    );
+    let other = run(&["holders", &save("no_graph.json", &json!({"roots": []}))]);
+    assert_eq!(other.code, 2);
+    assert!(other.error.contains("is no graph"), "{}", other.error);
+}

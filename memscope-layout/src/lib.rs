@@ -38,6 +38,6 @@ pub use shape::{Field, FutureType, PointerKind, Shape, Variant};
 pub use source_location::Place;
 #[cfg(feature = "dwarf")]
 pub use symbolizer::{Frame, Symbolizer};
-pub use symbols::Symbols;
+pub use symbols::{Symbols, Variable};
 #[cfg(feature = "dwarf")]
 pub use type_id::TypeId;

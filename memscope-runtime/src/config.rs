@@ -4,12 +4,19 @@ use std::time::Duration;
 
 use crate::{
     model::{Error, Stacks},
-    primitives::sync::{AtomicU8, AtomicU64, Ordering},
+    primitives::{
+        start_bits,
+        sync::{AtomicU8, AtomicU64, Ordering},
+    },
     sampling::Timing,
 };
 
 /// Whether tracking is compiled in.
 pub(crate) const ENABLED: bool = cfg!(feature = "enabled");
+
+/// Whether blocks can be listed here, and the process be copied.
+pub(crate) const HAS_HOLDERS: bool =
+    ENABLED && cfg!(all(feature = "symbols", target_os = "linux", target_pointer_width = "64"));
 
 static ENDED_TASKS: AtomicU64 = AtomicU64::new(DEFAULT_ENDED_TASKS);
 static SITE_ROWS: AtomicU64 = AtomicU64::new(DEFAULT_SITE_ROWS);
@@ -21,6 +28,7 @@ static NAMED_FROM: AtomicU64 = AtomicU64::new(1 << 20);
 static TIMING: AtomicU64 = AtomicU64::new(Timing::Sampled.to_number());
 static LONG_POLL_NS: AtomicU64 = AtomicU64::new(nanoseconds(LONG_POLL));
 static STACKS_EVERY: AtomicU64 = AtomicU64::new(Stacks::DEFAULT.to_number());
+static HOLDERS_PAUSE_NS: AtomicU64 = AtomicU64::new(nanoseconds(HOLDERS_PAUSE));
 static SAMPLE_EVERY_NS: AtomicU64 = AtomicU64::new(nanoseconds(SAMPLE_EVERY));
 
 const DEFAULT_ENDED_TASKS: u64 = 4_096;
@@ -28,6 +36,7 @@ const DEFAULT_SITE_ROWS: u64 = 4_096;
 const DEFAULT_LIVE_VARIABLES: u64 = 1 << 18;
 const LONG_POLL: Duration = Duration::from_millis(1);
 const SAMPLE_EVERY: Duration = Duration::from_secs(1);
+const HOLDERS_PAUSE: Duration = Duration::from_millis(250);
 
 /// The largest numbers that a program may ask for. The intern table of sites has 65,472 slots and
 /// must stay far from full, so that probes stay short.
@@ -45,6 +54,7 @@ const MOST_LIVE_VARIABLES: u64 = 1 << 26;
 /// # Ok(())
 /// # }
 /// ```
+#[expect(clippy::struct_excessive_bools, reason = "each is a setting of its own")]
 #[derive(Clone, Debug)]
 #[must_use = "settings are applied by `init`"]
 pub struct Builder {
@@ -54,6 +64,8 @@ pub struct Builder {
     unannotated: bool,
     names: bool,
     await_points: bool,
+    holders: bool,
+    holders_pause: Duration,
     #[cfg(all(feature = "symbols", feature = "tokio"))]
     named_from: u64,
     stacks: Stacks,
@@ -72,6 +84,8 @@ impl Default for Builder {
             unannotated: true,
             names: true,
             await_points: false,
+            holders: false,
+            holders_pause: HOLDERS_PAUSE,
             #[cfg(all(feature = "symbols", feature = "tokio"))]
             named_from: 1 << 20,
             stacks: Stacks::default(),
@@ -153,6 +167,30 @@ impl Builder {
     /// [`MemorySnapshot::await_points`]: crate::async_memory::MemorySnapshot::await_points
     pub fn await_points(mut self, yes: bool) -> Self {
         self.await_points = yes;
+        self
+    }
+
+    /// Whether [`heap_graph`](crate::async_memory::heap_graph) can say what holds each block
+    /// (default: no). `MEMSCOPE_HOLDERS=on` sets the same without code, from the first allocation
+    /// on. It needs Linux on a 64-bit processor; elsewhere it does nothing, and `heap_graph` says
+    /// so.
+    ///
+    /// From then on each new block is listed: a bit for 16 bytes of addresses says where it begins.
+    /// That takes at most a 128th of the heap
+    /// ([`ToolUsage::holder_table_bytes`](crate::async_memory::ToolUsage::holder_table_bytes)).
+    /// Other threads that have allocated before list their blocks from their next sample point on.
+    /// Blocks from before are counted in the graph, and not looked into. So call this first in
+    /// `main`, or use the variable.
+    pub fn holders(mut self, yes: bool) -> Self {
+        self.holders = yes;
+        self
+    }
+
+    /// The longest time for which [`heap_graph`](crate::async_memory::heap_graph) may stop the
+    /// process (default 250 ms). It estimates the time beforehand from the size of the page tables,
+    /// about 25 ms a GiB, and returns an error instead if that is longer.
+    pub fn holders_pause(mut self, most: Duration) -> Self {
+        self.holders_pause = most;
         self
     }
 
@@ -239,6 +277,8 @@ impl Builder {
         TIMING.store(self.timing.to_number(), Ordering::Relaxed);
         LONG_POLL_NS.store(nanoseconds(self.long_poll), Ordering::Relaxed);
         SAMPLE_EVERY_NS.store(nanoseconds(self.sample_every), Ordering::Relaxed);
+        HOLDERS_PAUSE_NS.store(nanoseconds(self.holders_pause), Ordering::Relaxed);
+        start_bits::turn(self.holders && HAS_HOLDERS);
         looked != 0
     }
 
@@ -265,6 +305,12 @@ pub(crate) fn live_variables() -> u64 {
 #[inline]
 pub(crate) fn named_from() -> i64 {
     i64::try_from(NAMED_FROM.load(Ordering::Relaxed)).unwrap_or(i64::MAX)
+}
+
+/// The longest pause of a picture of the heap.
+#[allow(dead_code, reason = "for pictures of the heap, which are taken on Linux alone")]
+pub(crate) fn holders_pause() -> Duration {
+    Duration::from_nanos(HOLDERS_PAUSE_NS.load(Ordering::Relaxed))
 }
 
 /// Whether unannotated Tokio tasks are named.

@@ -36,7 +36,7 @@ struct Setting {
     set: fn(&mut Environment, &OsStr) -> Result<(), String>,
 }
 
-const SETTINGS: [Setting; 11] = [
+const SETTINGS: [Setting; 12] = [
     Setting {
         name: "MEMSCOPE_REPORT",
         takes: "a path ending in `.json` or `.txt`; `%p` becomes the process id, `%t` the time, `%n` a number",
@@ -100,6 +100,16 @@ const SETTINGS: [Setting; 11] = [
         set: |environment, value| {
             let yes = on_or_off(text(value)?)?;
             environment.change(|builder| builder.await_points(yes))
+        },
+    },
+    Setting {
+        name: "MEMSCOPE_HOLDERS",
+        takes: "`on` or `off`",
+        default: "`off`",
+        effect: "whether blocks are listed, so that `heap_graph` says what holds them (Linux): `Builder::holders`",
+        set: |environment, value| {
+            let yes = on_or_off(text(value)?)?;
+            environment.change(|builder| builder.holders(yes))
         },
     },
     Setting {

@@ -25,6 +25,8 @@ mod await_points;
 mod tasks;
 // One consistent reading of all counters, as rows that can be kept, sent and read back.
 mod snapshot;
+// Which roots hold which blocks: the heap as a graph, read in a copy of the process.
+mod heap_graph;
 // What the numbers mean: leaks, and the sizes of state machines.
 pub mod analysis;
 // Text, JSON files, and reports that a process writes by itself.
@@ -61,14 +63,16 @@ pub mod async_memory {
         analysis::diff::{Presence, ProcessDiff, SiteDiff, SnapshotDiff, VariableSiteDiff},
         analysis::stacks::StackDiff,
         await_points::Program,
+        heap_graph::heap_graph,
         init::initialize,
         model::{
             AwaitFrame, AwaitPoint, AwaitPoints, Bucket, Error, EventKind, Extent, HandOver,
-            HumanBytes, Items, Library, LocalProfile, Measured, Origin, Place, ProcessMemory,
-            ProcessPoint, RuntimeMemory, SharedProfile, SiteProfile, StackFrame, StackProfile,
-            StacksState, StateMachine, TaskCells, TaskError, TaskEvent, TaskId, TaskMemoryProfile,
-            TaskPerformanceMetrics, TaskState, TaskType, Timeline, ToolUsage, Trend, TrendPoint,
-            VariableProfile, VariableSiteProfile, WidestState,
+            HeapGraph, HeapStep, HeldBy, HumanBytes, Items, Library, LocalProfile, Measured,
+            Origin, Place, ProcessMemory, ProcessPoint, RootKind, RuntimeMemory, SharedProfile,
+            SiteProfile, StackFrame, StackProfile, StacksState, StateMachine, TaskCells, TaskError,
+            TaskEvent, TaskId, TaskMemoryProfile, TaskPerformanceMetrics, TaskState, TaskType,
+            Timeline, ToolUsage, Trend, TrendPoint, Unreachable, VariableProfile,
+            VariableSiteProfile, WidestState,
         },
         snapshot::{AsyncResourceMonitor, MemorySnapshot, ResourceAnalysis, get_memory_snapshot},
         tasks::{

@@ -723,3 +723,27 @@ pub fn cost_of_a_panic(panic: impl FnOnce() + UnwindSafe) -> Meter {
     assert!(caught.is_err(), "must panic");
     meter
 }
+
+/// The system's allocator, whose blocks are all zeroes at first. In others the words of blocks that
+/// were freed are left, and a graph of the heap takes some of them for references.
+#[derive(Clone, Copy, Debug)]
+pub struct Zeroing;
+
+// SAFETY: every request goes to the system's allocator. A reallocated block is a new one with what
+// was in the old one.
+unsafe impl GlobalAlloc for Zeroing {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        // SAFETY: the caller's contract, passed on.
+        unsafe { System.alloc_zeroed(layout) }
+    }
+
+    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
+        // SAFETY: the caller's contract, passed on.
+        unsafe { System.alloc_zeroed(layout) }
+    }
+
+    unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
+        // SAFETY: the caller's contract, passed on.
+        unsafe { System.dealloc(block, layout) };
+    }
+}

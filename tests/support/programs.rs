@@ -190,3 +190,25 @@ pub fn is_ignored(signal: i32) -> bool {
     let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or(0);
     mask >> (signal - 1) & 1 == 1
 }
+
+/// Runs this test again in a process with a variable, unless this is that process. Returns whether
+/// it is: then the test goes on. Its name is that of the thread.
+///
+/// # Panics
+///
+/// When the test fails there.
+#[must_use]
+pub fn is_with_variable(name: &str, value: &str) -> bool {
+    if std::env::var(name).is_ok_and(|it| it == value) {
+        return true;
+    }
+    let test = thread::current().name().expect("a test").to_owned();
+    let program = std::env::current_exe().expect("its path");
+    let mut command = Command::new(program);
+    command.args(["--exact", &test, "--nocapture", "--test-threads=1"]).env(name, value);
+    let output = command.output().expect("started");
+    let text = String::from_utf8_lossy(&output.stdout);
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success() && text.contains("1 passed"), "{text}{errors}");
+    false
+}

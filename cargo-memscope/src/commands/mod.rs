@@ -2,6 +2,7 @@
 
 mod cargo_build;
 pub(crate) mod futures;
+pub(crate) mod holders;
 mod report_calls;
 mod report_formats;
 mod report_sites;

@@ -69,6 +69,32 @@ impl Symbols {
         )
     }
 
+    /// Returns the variables that the file has room for: statics, and thread-locals.
+    pub fn variables(&self) -> Vec<Variable> {
+        let Ok(file) = parse(&self.file) else { return Vec::new() };
+        let variables = symbols(&file).filter(|it| it.size() != 0 && !it.is_undefined());
+        let read = variables.filter_map(|it| {
+            let is_thread_local = match it.kind() {
+                SymbolKind::Data => false,
+                SymbolKind::Tls => true,
+                _ => return None,
+            };
+            Some(Variable {
+                address: it.address(),
+                size: it.size(),
+                is_thread_local,
+                symbol: it.index().0,
+            })
+        });
+        read.collect()
+    }
+
+    /// Returns the readable name of a variable, without a hash.
+    pub fn variable_name(&self, variable: &Variable) -> Option<String> {
+        let file = parse(&self.file).ok()?;
+        readable(file_symbol(&file, variable.symbol)?)
+    }
+
     /// Calls `found` with each address that lies in a function, as an index into `addresses`, and
     /// with the function's name.
     ///
@@ -104,6 +130,19 @@ impl Symbols {
         };
         find().map_err(|kind: Kind| Error::new(Path::new("the file"), kind))
     }
+}
+
+/// A variable that lives as long as the program, or as long as a thread.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Variable {
+    /// The address that the linker assigned; of a thread-local, the distance from the start of each
+    /// thread's copy.
+    pub address: u64,
+    /// Its bytes.
+    pub size: u64,
+    /// Whether each thread has its own.
+    pub is_thread_local: bool,
+    symbol: usize,
 }
 
 fn parse(bytes: &[u8]) -> Result<File<'_>, Kind> {

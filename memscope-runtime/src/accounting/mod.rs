@@ -12,6 +12,7 @@ pub(crate) mod end_stamps;
 pub(crate) mod ended_tasks;
 pub(crate) mod event;
 pub(crate) mod future_type;
+pub(crate) mod listed;
 pub(crate) mod owner_word;
 pub(crate) mod peak;
 pub(crate) mod peak_window;

@@ -46,6 +46,10 @@ pub(crate) struct OwnerWord(pub(super) u64);
 /// The bits that do not belong to the owner.
 pub(super) const FREE: u64 = (1 << FREE_BITS) - 1;
 
+/// Among the bits of the size: the block is listed, so that [`start_bits`](crate::primitives) find
+/// it. No block with such a word is so large.
+const LISTED: u64 = 1 << (FREE_BITS - 1);
+
 impl OwnerWord {
     #[inline]
     pub(crate) fn new(owner: Owner, bytes: usize) -> Self {
@@ -66,7 +70,8 @@ impl OwnerWord {
         Owner(self.0 & !FREE)
     }
 
-    /// What stands in the size's bits; it may be any number if the word was overwritten.
+    /// What stands in the size's bits: more than any size if the block is listed, any number if the
+    /// word was overwritten.
     #[inline]
     pub(crate) fn bytes(self) -> usize {
         (self.0 & FREE) as usize
@@ -78,9 +83,33 @@ impl OwnerWord {
         Self::new(self.owner(), bytes)
     }
 
+    /// Whether this is the word of a listed block of this size.
+    #[inline]
+    pub(crate) fn is_listed_with(self, bytes: usize) -> bool {
+        self.0 & FREE == bytes as u64 | LISTED
+    }
+
+    /// Whether the block is listed.
+    #[inline]
+    pub(crate) fn is_listed(self) -> bool {
+        self.0 & LISTED != 0
+    }
+
+    /// The word of the same block, listed.
+    #[inline]
+    pub(crate) fn listed(self) -> Self {
+        Self(self.0 | LISTED)
+    }
+
+    /// The word of the same block, not listed.
+    #[inline]
+    pub(crate) fn unlisted(self) -> Self {
+        Self(self.0 & !LISTED)
+    }
+
     /// The block's size; `None` if the word is not credible.
     pub(crate) fn believed(self) -> Option<usize> {
-        let bytes = self.bytes();
+        let bytes = self.unlisted().bytes();
         let is_known = !matches!(self.owner().read(), OwnerKind::Unknown);
         (is_known && (1..=MOST_FRONT).contains(&bytes)).then_some(bytes)
     }
@@ -139,6 +168,12 @@ impl Owner {
         Self(address)
     }
 
+    /// The owner as a number whose lowest 16 bits are zero: see [`shifted`](Self::shifted).
+    #[allow(dead_code, reason = "for pictures of the heap, which are taken on Linux alone")]
+    pub(crate) fn bits(self) -> u64 {
+        self.0
+    }
+
     /// Whether this is the owner that a mode tally has: none.
     #[inline]
     pub(crate) fn is_none(self) -> bool {
@@ -186,6 +221,13 @@ impl Owner {
     #[inline]
     pub(crate) fn is_cell(self) -> bool {
         self.address() & TAGS == CELL
+    }
+
+    /// Whether the block may be the Tokio cell of a tracked task. A sample may cover such an owner.
+    #[allow(dead_code, reason = "for pictures of the heap, which are taken on Linux alone")]
+    #[inline]
+    pub(crate) fn may_be_cell(self) -> bool {
+        matches!(self.address() & TAGS, CELL | SAMPLE)
     }
 
     /// The account of the task whose cell the block is; `None` if it is no cell.

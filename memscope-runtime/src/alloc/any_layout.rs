@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     accounting::{FRONT, FRONT_ALIGN, Inner, Place, Request, Tally, block_layout, owner_word},
-    primitives::reserve,
+    primitives::{reserve, start_bits},
 };
 
 /// Returns the layout of an inline block of this size. No counter depends on the alignment.
@@ -48,14 +48,18 @@ pub(super) fn alloc_slow<A: GlobalAlloc>(inner: &A, layout: Layout, is_zeroed: b
     } else {
         charge::charge(block, layout)
     };
-    let owner = countdown::counted(charged, 0, layout.size());
-    // SAFETY: the request placed this block there.
-    unsafe { place.write(block, owner, layout.size()) };
+    if countdown::take(layout.size()) {
+        // SAFETY: the request placed this block there, and it is new.
+        unsafe { charge::note_sampled(block, layout, place, charged) };
+    } else {
+        // SAFETY: the request placed this block there.
+        unsafe { place.write(block, charged, layout.size()) };
+    }
     // PERF: the future of a tracked task ends it, so that its cell need not be found.
     #[cfg(feature = "tokio")]
     if cells::may_be_cell(layout.align()) && !charged.is_cell() {
         // SAFETY: the block is new, lies there, and no other thread has seen it.
-        unsafe { cells::enter::<A>(block, layout, place, owner) };
+        unsafe { cells::enter::<A>(block, layout, place, charged) };
     }
     block
 }
@@ -185,11 +189,42 @@ pub(super) unsafe fn free_elsewhere<A: GlobalAlloc>(
     // SAFETY: the caller's contract.
     let word = unsafe { block_layout::front_word(block) };
     if word.bytes() != bytes {
+        // SAFETY: the caller's contract.
+        return unsafe { free_listed(inner, block, bytes, tally) };
+    }
+    discharge::discharge_slow(word.owner(), bytes, tally);
+    // SAFETY: the owner word has confirmed that the block was made with this size.
+    unsafe { give_back_front(inner, block, bytes) };
+}
+
+/// [`free_elsewhere`] for a block whose word does not have this size alone: it may be listed.
+///
+/// # Safety
+///
+/// As for [`free_elsewhere`].
+// PERF: takes what its caller has, so that the call is a jump.
+#[inline(never)]
+unsafe fn free_listed<A: GlobalAlloc>(
+    inner: &A,
+    block: *mut u8,
+    bytes: usize,
+    tally: &'static Tally,
+) {
+    // SAFETY: the caller's contract.
+    let word = unsafe { block_layout::front_word(block) };
+    if !word.is_listed_with(bytes) {
         // SAFETY: the caller's contract. A block with only an owner word in front has an alignment
         // of at most 8.
         return unsafe { free_slow(inner, block, bytes, FRONT_ALIGN) };
     }
-    discharge::discharge_slow(word.owner(), bytes, tally);
+    let word = word.unlisted();
+    // SAFETY: the word lies there. The block must not count as listed once its memory is free.
+    unsafe { block_layout::write_front(block.wrapping_sub(FRONT), word) };
+    if word.is(tally.owner(), bytes) {
+        tally.discharge(bytes);
+    } else {
+        discharge::discharge_slow(word.owner(), bytes, tally);
+    }
     // SAFETY: the owner word has confirmed that the block was made with this size.
     unsafe { give_back_front(inner, block, bytes) };
 }
@@ -216,7 +251,7 @@ pub(super) unsafe fn free_slow<A: GlobalAlloc>(
         return unsafe { cells::free(inner, block, place, bytes, align) };
     }
     // SAFETY: as above.
-    let (owner, bytes) = unsafe { place.read(block, bytes) };
+    let (owner, bytes) = unsafe { place.take(block, bytes) };
     // SAFETY: as above.
     let Some(below) = (unsafe { place.inner(block, bytes, align) }) else {
         // The inner block cannot be found: the block stays live, and stays charged to its owner.
@@ -253,7 +288,7 @@ pub(super) unsafe fn realloc_slow<A: GlobalAlloc>(
     // SAFETY: by the caller's contract the block is live and has this alignment.
     let place = unsafe { Place::of(block, align) };
     // SAFETY: as above.
-    let (owner, bytes) = unsafe { place.read(block, layout.size()) };
+    let (owner, bytes) = unsafe { place.take(block, layout.size()) };
     // SAFETY: as above.
     let (mark, bytes) = unsafe { unmark(place, block, bytes, align) };
     // SAFETY: as above.
@@ -273,6 +308,10 @@ pub(super) unsafe fn realloc_slow<A: GlobalAlloc>(
     let Some((grown, new_place)) = grown else {
         // SAFETY: the block is still live and in its place.
         unsafe { place.write(block, owner, bytes) };
+        if start_bits::is_on() {
+            // SAFETY: as above.
+            unsafe { place.list(block) };
+        }
         #[cfg(feature = "tokio")]
         if let Some(number) = mark {
             // SAFETY: as above.
@@ -281,14 +320,18 @@ pub(super) unsafe fn realloc_slow<A: GlobalAlloc>(
         // SAFETY: the caller's contract: the block is unchanged.
         return unsafe { realloc_again(inner, block, layout, new_size) };
     };
-    let owner = if matches!(new_place, Place::NoSlot) {
+    let (owner, lists) = if matches!(new_place, Place::NoSlot) {
         discharge(owner, bytes);
-        charge::charge_without_slot(grown, new_layout)
+        (charge::charge_without_slot(grown, new_layout), false)
     } else {
         countdown::counted(charge::recharge(owner, bytes, grown, new_layout), bytes, new_size)
     };
     // SAFETY: the request placed this block there.
     unsafe { new_place.write(grown, owner, new_size) };
+    if lists {
+        // SAFETY: as above; the program has not seen the block yet.
+        unsafe { new_place.list(grown) };
+    }
     grown
 }
 
@@ -382,8 +425,10 @@ unsafe fn relocate<A: GlobalAlloc>(
         // The reader that holds the block gives it back.
         return Some((new, new_place));
     }
-    #[cfg(not(feature = "tokio"))]
-    let _ = mark;
+    if mark.is_some() {
+        // SAFETY: the caller's contract; the block has left the table, so no reader has it.
+        unsafe { place.unlist(block) };
+    }
     place.clear();
     if let Some(below) = below {
         // SAFETY: `inner` allocated it with this layout.

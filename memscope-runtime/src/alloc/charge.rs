@@ -20,13 +20,13 @@ use super::{
 use crate::accounting::Account;
 use crate::{
     accounting::{
-        Leads, Owner, OwnerKind, Shared, Tally,
+        Leads, Owner, OwnerKind, Place, Shared, Tally,
         block_layout::{self, FRONT},
         owner_word::OwnerWord,
         registry,
     },
     config,
-    primitives::page_map,
+    primitives::{page_map, start_bits},
 };
 
 /// Charges a new block without a slot to the orphans. Without a slot, a later free could not tell
@@ -205,12 +205,63 @@ pub(super) unsafe fn charge_inline(inner: *mut u8, bytes: usize) -> *mut u8 {
 #[cold]
 #[inline(never)]
 unsafe fn charge_inline_sampled(inner: *mut u8, bytes: usize) -> *mut u8 {
+    if countdown::passes(bytes) {
+        // SAFETY: the caller's contract.
+        return unsafe { charge_inline_listed(inner, bytes) };
+    }
     // SAFETY: an inline block is below a page.
     let layout = unsafe { inline_layout(bytes) };
     let owner = charge(inner.wrapping_add(FRONT), layout);
-    let owner = countdown::sample(owner, 0, bytes);
+    let (owner, lists) = countdown::sample(owner, 0, bytes);
     // SAFETY: the caller's contract.
-    unsafe { block_layout::write_front(inner, OwnerWord::new(owner, bytes)) }
+    let block = unsafe { block_layout::write_front(inner, OwnerWord::new(owner, bytes)) };
+    if lists {
+        // SAFETY: the word is in front of the new block.
+        unsafe { Place::Front.list(block) };
+    }
+    block
+}
+
+/// Writes the word of a new block whose bytes, already counted down, may contain a sample point.
+///
+/// # Safety
+///
+/// As for [`Place::write`]; no other thread may have seen the block.
+#[cold]
+#[inline(never)]
+pub(super) unsafe fn note_sampled(block: *mut u8, layout: Layout, place: Place, charged: Owner) {
+    let (owner, lists) = countdown::sample(charged, 0, layout.size());
+    // SAFETY: the caller's contract.
+    unsafe { place.write(block, owner, layout.size()) };
+    if lists {
+        // SAFETY: as above.
+        unsafe { place.list(block) };
+    }
+}
+
+/// Charges a new inline block and lists it.
+///
+/// # Safety
+///
+/// As for [`charge_inline`].
+// PERF: the same steps as `charge_inline`, because each allocation comes here while blocks are
+// listed.
+#[inline(never)]
+unsafe fn charge_inline_listed(inner: *mut u8, bytes: usize) -> *mut u8 {
+    let tally = tally();
+    let owner = tally.owner();
+    if owner.is_none() {
+        // SAFETY: the caller's contract.
+        let block = unsafe { charge_inline_slow(tally, inner, bytes) };
+        // SAFETY: the word is in front of the new block.
+        unsafe { Place::Front.list(block) };
+        return block;
+    }
+    let word = OwnerWord::new(owner, bytes);
+    let word = if start_bits::set(inner) { word.listed() } else { word };
+    // SAFETY: the caller's contract.
+    let block = unsafe { block_layout::write_front(inner, word) };
+    if tally.count(bytes) { settle(tally, block) } else { block }
 }
 
 /// Charges a new inline block while a mode tally is current.

@@ -1,25 +1,30 @@
 //! Counts each thread's allocated bytes down to its next sampled block.
 //!
-//! PERF: the hot path subtracts and tests the sign. All else happens out of line.
+//! PERF: the hot path subtracts and tests the sign. All else happens out of line. While blocks are
+//! listed (`primitives/start_bits.rs`), the sign is always negative: so listing them costs the hot
+//! path nothing as long as it is off.
 
 use std::cell::Cell;
 
 use super::{charge, current::HERE};
 use crate::{
     accounting::{
-        Owner, Tally,
+        Owner, Place, Tally,
         block_layout::{self, FRONT},
         owner_word::OwnerWord,
         stacks::{self, Point},
     },
     primitives::{
-        StackBounds, poisson,
+        StackBounds, poisson, start_bits,
         sync::{AtomicU64, Ordering},
     },
 };
 
 /// Bytes after which a thread looks again whether stacks are sampled, while they are not.
 const PAUSE: i64 = 16 << 20;
+
+/// What is left while blocks are listed: no thread allocates so many bytes.
+const ALWAYS_NEGATIVE: i64 = i64::MIN / 2;
 
 /// A thread's distance to its next sample.
 pub(super) struct Countdown {
@@ -30,6 +35,11 @@ pub(super) struct Countdown {
     mean: Cell<u64>,
     /// The state of the random numbers; 0: none yet.
     random: Cell<u64>,
+    /// While blocks are listed, `left` stays negative, so that each of them takes the slow path. This
+    /// is then the distance to the next sample point.
+    due: Cell<i64>,
+    /// Whether that is so.
+    lists: Cell<bool>,
     /// A sample is being taken: what a signal handler allocates meanwhile is not sampled.
     is_sampling: Cell<bool>,
     /// The thread's stack.
@@ -42,6 +52,8 @@ impl Countdown {
             left: Cell::new(0),
             mean: Cell::new(0),
             random: Cell::new(0),
+            due: Cell::new(0),
+            lists: Cell::new(false),
             is_sampling: Cell::new(false),
             stack: Cell::new(StackBounds::NOT_ASKED),
         }
@@ -83,9 +95,36 @@ impl Countdown {
         self.stack.get()
     }
 
+    /// Counts bytes while blocks are listed. Returns false if blocks are not listed, or if the bytes
+    /// may contain a sample point: then [`hit`](Self::hit) counts them.
+    #[inline]
+    fn passes(&self, bytes: usize) -> bool {
+        let due = self.due.get().wrapping_sub(bytes.cast_signed() as i64);
+        let passes = self.lists.get() && due >= 0 && start_bits::is_on();
+        if passes {
+            self.due.set(due);
+        }
+        passes
+    }
+
     /// Looks whether the bytes that were just counted contain a sample point. If so, returns what
-    /// is known of the first one, and draws the next distance.
-    fn hit(&self, bytes: usize) -> Option<Point> {
+    /// is known of the first one, and draws the next distance. Says too whether the block is
+    /// listed.
+    fn hit(&self, bytes: usize) -> (Option<Point>, bool) {
+        if self.lists.replace(false) {
+            self.left.set(self.due.get().wrapping_sub(bytes.cast_signed() as i64));
+        }
+        let point = if self.left.get() < 0 { self.hit_here(bytes) } else { None };
+        let lists = start_bits::is_on();
+        if lists {
+            self.due.set(self.left.replace(ALWAYS_NEGATIVE));
+            self.lists.set(true);
+        }
+        (point, lists)
+    }
+
+    /// [`hit`](Self::hit), where the distance has come to its end or none was drawn.
+    fn hit_here(&self, bytes: usize) -> Option<Point> {
         // The points of a Poisson process have no memory, so a distance may be drawn at any time.
         let is_drawn = self.mean.get() != 0;
         let is_hit = is_drawn || (self.draw() && self.take(bytes));
@@ -105,11 +144,20 @@ pub(super) fn take(bytes: usize) -> bool {
     HERE.with(|here| here.countdown.take(bytes))
 }
 
+/// Counts the bytes of a new block that must be sampled or listed. Returns whether it is only
+/// listed; otherwise [`sample`] must be called for them.
+#[inline]
+#[must_use]
+pub(super) fn passes(bytes: usize) -> bool {
+    HERE.with(|here| here.countdown.passes(bytes))
+}
+
 /// Has this thread draw its next distance anew, by the settings as they are now.
 pub(crate) fn forget() {
     HERE.with(|here| {
         here.countdown.mean.set(0);
         here.countdown.left.set(0);
+        here.countdown.lists.set(false);
     });
 }
 
@@ -133,28 +181,28 @@ pub fn seed(number: u64) {
 }
 
 /// Counts the bytes of a new block, or those by which a block has grown from `from` to `to`.
-/// Samples them if they contain a sample point. Returns the owner word that the block gets.
+/// Samples them if they contain a sample point. Returns the owner that the block's word gets, and
+/// whether the block is listed.
 #[inline]
-pub(super) fn counted(owner: Owner, from: usize, to: usize) -> Owner {
+pub(super) fn counted(owner: Owner, from: usize, to: usize) -> (Owner, bool) {
     let growth = to.saturating_sub(from);
-    if growth != 0 && take(growth) { sample(owner, from, to) } else { owner }
+    if growth == 0 {
+        return (owner, start_bits::is_on());
+    }
+    if take(growth) { sample(owner, from, to) } else { (owner, false) }
 }
 
-/// Samples bytes that were counted, if they contain a sample point. Returns the owner word that the
-/// block gets.
+/// Samples bytes that were counted, if they contain a sample point. Returns the owner that the
+/// block's word gets, and whether the block is listed.
 #[cold]
 #[inline(never)]
-pub(super) fn sample(owner: Owner, from: usize, to: usize) -> Owner {
-    let Some(point) = HERE.with(|here| here.countdown.hit(to.saturating_sub(from))) else {
-        return owner;
-    };
+pub(super) fn sample(owner: Owner, from: usize, to: usize) -> (Owner, bool) {
+    let (point, lists) = HERE.with(|here| here.countdown.hit(to.saturating_sub(from)));
     // What memscope allocates for itself is counted down and not sampled.
-    if owner == Owner::memscope() {
-        return owner;
-    }
+    let Some(point) = point.filter(|_| owner != Owner::memscope()) else { return (owner, lists) };
     if HERE.with(|here| here.countdown.is_sampling.replace(true)) {
         stacks::drop_one();
-        return owner;
+        return (owner, lists);
     }
     // NOTE: a thread asks for its bounds under the guard, as the C library may have a lock then.
     let owner = if stacks::has_room(HERE.with(|here| here.countdown.stack())) {
@@ -164,7 +212,7 @@ pub(super) fn sample(owner: Owner, from: usize, to: usize) -> Owner {
         owner
     };
     HERE.with(|here| here.countdown.is_sampling.set(false));
-    owner
+    (owner, lists)
 }
 
 /// Charges an inline block that has grown from `from` bytes to its owner. Samples the bytes by
@@ -181,9 +229,14 @@ pub(super) unsafe fn sample_grown(tally: &'static Tally, block: *mut u8, from: u
     if tally.recount(from, word.bytes()) {
         charge::settle(tally, block);
     }
-    let owner = sample(word.owner(), from, word.bytes());
+    let (owner, lists) = sample(word.owner(), from, word.bytes());
     // SAFETY: the inner block begins `FRONT` bytes in front of the block.
     let inner = unsafe { block.sub(FRONT) };
     // SAFETY: there is room for the word, as there was for the one before.
-    unsafe { block_layout::write_front(inner, OwnerWord::new(owner, word.bytes())) }
+    let block = unsafe { block_layout::write_front(inner, OwnerWord::new(owner, word.bytes())) };
+    if lists {
+        // SAFETY: the word is in front; the program has not seen the block yet.
+        unsafe { Place::Front.list(block) };
+    }
+    block
 }

@@ -18,6 +18,9 @@ pub(crate) mod self_usage;
 #[cfg(feature = "tracing")]
 pub(crate) mod span_entries;
 pub(crate) mod spawn_charge;
+#[cfg(all(feature = "enabled", target_os = "linux"))]
+#[allow(dead_code, reason = "pictures of the heap need more features")]
+pub(crate) mod thread_places;
 #[cfg(feature = "tokio")]
 pub(crate) mod unannotated;
 
@@ -27,6 +30,9 @@ pub(crate) use current::Entered;
 pub(crate) use current::Spawning;
 pub(crate) use diagnostics::warn;
 pub(crate) use install_check::Probe;
-#[cfg(feature = "report-file")]
+#[cfg(all(
+    target_os = "linux",
+    any(feature = "report-file", all(feature = "enabled", feature = "symbols"))
+))]
 pub(crate) use own_threads::AllBlocked;
 pub(crate) use own_threads::Background;

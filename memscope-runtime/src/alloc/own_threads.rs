@@ -35,7 +35,10 @@ pub(crate) use unix::spawn;
 #[cfg(all(unix, feature = "report-file"))]
 pub(crate) use unix::NoThread;
 
-#[cfg(all(target_os = "linux", feature = "report-file"))]
+#[cfg(all(
+    target_os = "linux",
+    any(feature = "report-file", all(feature = "enabled", feature = "symbols"))
+))]
 pub(crate) use unix::AllBlocked;
 
 #[cfg(not(all(unix, any(feature = "enabled", feature = "report-file"))))]

@@ -20,7 +20,12 @@ thread_local! {
 /// already run.
 #[inline(never)]
 pub(super) fn register() -> bool {
-    RETIRE.try_with(|_| ()).is_ok()
+    let registers = RETIRE.try_with(|_| ()).is_ok();
+    #[cfg(all(feature = "enabled", target_os = "linux"))]
+    if registers {
+        super::thread_places::note();
+    }
+    registers
 }
 
 #[derive(Debug)]
@@ -56,6 +61,8 @@ pub(super) fn give_record_back() {
 /// Returns the thread's record, ring, magazines and hazard; the next thread that starts gets them.
 fn give_all_back() {
     give_record_back();
+    #[cfg(all(feature = "enabled", target_os = "linux"))]
+    super::thread_places::retire();
     registry::empty_magazines();
     #[cfg(feature = "tokio")]
     {
@@ -73,6 +80,8 @@ fn give_all_back() {
 #[cfg(unix)]
 pub(crate) fn forked() -> u32 {
     cross_frees::forked();
+    #[cfg(all(feature = "enabled", target_os = "linux"))]
+    super::thread_places::forked();
     #[cfg(feature = "tokio")]
     {
         cells::forked();

@@ -46,6 +46,7 @@ enum Kind {
     NoMemory(u64),
     NotMeasured(Measured),
     TaskIsOver(TaskId),
+    NoHeapGraph(String),
 }
 
 /// Why a text is not a report that memscope can read.
@@ -117,6 +118,10 @@ impl Error {
         Self { kind: Kind::NotMeasured(why) }
     }
 
+    pub(crate) fn no_heap_graph(why: String) -> Self {
+        Self { kind: Kind::NoHeapGraph(why) }
+    }
+
     pub(crate) fn task_is_over(task: TaskId) -> Self {
         Self { kind: Kind::TaskIsOver(task) }
     }
@@ -153,6 +158,7 @@ impl fmt::Display for Error {
                 f,
                 "there was no memory for {rows} rows: free some, or read the sums of `sites()` instead"
             ),
+            Kind::NoHeapGraph(why) => write!(f, "there is no heap graph: {why}"),
             Kind::NotMeasured(why) => write!(f, "sizes are not measured: {}", why.reason()),
             Kind::TaskIsOver(task) => write!(
                 f,

@@ -60,6 +60,14 @@ pub struct ToolUsage {
     /// each 16 MiB of addresses at which the program ever had such a block, whatever its tasks do.
     #[serde(default)]
     pub owner_table_bytes: u64,
+    /// Of `own_bytes`, the table of where blocks begin, if
+    /// [`Builder::holders`](crate::Builder::holders) is on. It takes 128 KiB for each 16 MiB of
+    /// addresses at which the program ever had a block below 4 KiB.
+    #[serde(default)]
+    pub holder_table_bytes: u64,
+    /// Blocks that are in no heap graph, because there was no memory for that table.
+    #[serde(default)]
+    pub blocks_not_listed: u64,
     /// Of `own_bytes`, sampled call stacks and the records of sampled blocks. They grow up to a
     /// limit, as the program allocates at new places.
     #[serde(default)]

@@ -24,6 +24,7 @@ pub(crate) mod seqlock;
 pub(crate) mod slab;
 pub(crate) mod spsc_ring;
 pub(crate) mod stack_room;
+pub(crate) mod start_bits;
 pub(crate) mod sync;
 pub(crate) mod this_thread;
 pub(crate) mod tsc;

@@ -16,7 +16,7 @@ use crate::{
         AwaitPoints, Measured, Origin, ProcessMemory, RuntimeMemory, SiteProfile, StacksState,
         TaskCells, Timeline, ToolUsage,
     },
-    primitives::{arena, clock, page_map, reserve},
+    primitives::{arena, clock, page_map, reserve, start_bits},
     symbols,
 };
 
@@ -74,6 +74,7 @@ impl Parts {
         let reading = &reading;
         let names = SiteNames::of(reading);
         let owner_table_bytes = page_map::bytes();
+        let holder_table_bytes = start_bits::bytes();
         let (task_cells, task_cells_refused) = task_cells();
         let mut snapshot = Self {
             origin: Origin::here(),
@@ -89,8 +90,11 @@ impl Parts {
                 own_bytes: arena::bytes()
                     + registry::STATIC_BYTES
                     + collector::OWN_BYTES
-                    + owner_table_bytes,
+                    + owner_table_bytes
+                    + holder_table_bytes,
                 owner_table_bytes,
+                holder_table_bytes,
+                blocks_not_listed: start_bits::refused(),
                 stack_bytes: stacks::held_bytes(),
                 name_bytes: symbols::kept_bytes(),
                 events_dropped: dropped,

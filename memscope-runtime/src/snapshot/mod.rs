@@ -14,6 +14,9 @@ pub(crate) mod rows;
 mod sharing;
 mod stand_ins;
 
+#[allow(unused_imports, reason = "for pictures of the heap, which are taken on Linux alone")]
+pub(crate) use sharing::Sharing;
+
 use std::{fmt, sync::Arc};
 
 use serde::{Deserialize, Serialize, Serializer};

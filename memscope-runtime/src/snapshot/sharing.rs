@@ -9,7 +9,11 @@ use std::{cell::Cell, mem::ManuallyDrop};
 use crate::primitives::{Lock, fork, fork_lock};
 
 /// Gives each caller a value that was read after its call.
-pub(super) struct Sharing<T: 'static>(Lock<State<T>>);
+pub(crate) struct Sharing<T: 'static> {
+    state: Lock<State<T>>,
+    /// How often a caller that waits looks. Then it reads alone.
+    looks: u32,
+}
 
 struct State<T> {
     /// The number of forks before the process in which this was written.
@@ -30,17 +34,22 @@ thread_local! {
     static IS_READING: Cell<bool> = const { Cell::new(false) };
 }
 
-/// How often a caller that waits looks. After about a second it reads alone.
+/// Looks of about a second.
 const LOOKS: u32 = 1_000;
 
 impl<T: Clone> Sharing<T> {
-    pub(super) const fn new() -> Self {
-        Self(Lock::new(State::new(0), State::forget))
+    pub(crate) const fn new() -> Self {
+        Self::patient(LOOKS)
+    }
+
+    /// For readings that take longer: a caller that waits looks so often.
+    pub(crate) const fn patient(looks: u32) -> Self {
+        Self { state: Lock::new(State::new(0), State::forget), looks }
     }
 
     /// Returns the value of a reading that began after this call: its own, or that of another
     /// caller.
-    pub(super) fn get(&self, read: impl FnOnce() -> T) -> T {
+    pub(crate) fn get(&self, read: impl FnOnce() -> T) -> T {
         // The allocator of the program, or its code for printing, may ask for a value meanwhile.
         if IS_READING.get() {
             return read();
@@ -61,8 +70,8 @@ impl<T: Clone> Sharing<T> {
     /// Waits until this caller may read, or until another caller has read for it.
     fn wait(&self) -> Turn<T> {
         let mut first = None;
-        for look in 0..LOOKS {
-            let Some(mut state) = self.0.lock_for_a_while() else { break };
+        for look in 0..self.looks {
+            let Some(mut state) = self.state.lock_for_a_while() else { break };
             state.begin_after_fork();
             // All callers that wait are forgotten by a fork, but none of them is in the child.
             let number = *first.get_or_insert(state.begun + 1);
@@ -76,7 +85,7 @@ impl<T: Clone> Sharing<T> {
             drop(state);
             fork_lock::pause(look);
         }
-        if let (Some(number), Some(mut state)) = (first, self.0.lock_for_a_while()) {
+        if let (Some(number), Some(mut state)) = (first, self.state.lock_for_a_while()) {
             state.leave(number);
             let last = state.unshare();
             drop(state);
@@ -170,7 +179,7 @@ struct Reading<'a, T: Clone + 'static> {
 impl<T: Clone> Reading<'_, T> {
     /// Keeps a copy for those that wait.
     fn share(&self, value: &T) {
-        let Some(mut state) = self.of.0.lock_for_a_while() else { return };
+        let Some(mut state) = self.of.state.lock_for_a_while() else { return };
         let is_ours = state.generation == fork::generation() && state.begun >= self.number;
         let old = if is_ours && state.sharers != 0 {
             state.shared.replace((self.number, value.clone()))
@@ -185,7 +194,7 @@ impl<T: Clone> Reading<'_, T> {
 impl<T: Clone> Drop for Reading<'_, T> {
     fn drop(&mut self) {
         IS_READING.set(false);
-        self.of.0.lock().is_reading = false;
+        self.of.state.lock().is_reading = false;
     }
 }
 
@@ -231,11 +240,11 @@ mod tests {
                     got.lock().expect("a list").push(value);
                 });
             }
-            wait_until(|| sharing.0.lock().waiting == 3);
+            wait_until(|| sharing.state.lock().waiting == 3);
             goes_on.wait();
         });
         assert_eq!(*got.lock().expect("a list"), [2, 2, 2]);
-        let state = sharing.0.lock();
+        let state = sharing.state.lock();
         assert!(state.shared.is_none(), "nothing is kept once all have it");
         assert_eq!((state.waiting, state.sharers, state.is_reading), (0, 0, false));
     }
@@ -270,6 +279,6 @@ mod tests {
                 });
             }
         });
-        assert!(sharing.0.lock().shared.is_none());
+        assert!(sharing.state.lock().shared.is_none());
     }
 }

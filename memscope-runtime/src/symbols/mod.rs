@@ -13,7 +13,7 @@ mod kept_bytes;
 #[cfg(feature = "symbols")]
 mod libraries;
 #[cfg(feature = "symbols")]
-mod modules;
+pub(crate) mod modules;
 #[cfg(feature = "symbols")]
 mod names;
 #[cfg(feature = "symbols")]
@@ -32,8 +32,8 @@ pub(crate) use kept_bytes::kept_bytes;
 #[cfg(feature = "symbols")]
 pub(crate) use libraries::Library;
 #[cfg(feature = "symbols")]
-pub(crate) use names::{call_at, left_out};
-#[cfg(all(feature = "symbols", feature = "report-file"))]
+pub(crate) use names::{call_at, left_out, resolve};
+#[cfg(feature = "symbols")]
 pub(crate) use sources::look_up_now;
 #[cfg(feature = "symbols")]
 pub(crate) use sources::{wait_for_names, want_if_waiting};

@@ -1,7 +1,7 @@
 //! The files whose code is loaded: the program and its shared libraries.
 
 #[cfg(target_os = "linux")]
-pub(super) use linux::loaded;
+pub(crate) use linux::loaded;
 
 use std::path::{Path, PathBuf};
 
@@ -9,11 +9,15 @@ use memscope_layout::Symbols;
 
 /// A loaded file.
 #[derive(Debug)]
-pub(super) struct Module {
+pub(crate) struct Module {
     /// Added to the addresses that the linker assigned.
     bias: usize,
     /// The segments in memory: the linker's address, and the size.
     segments: Vec<(u64, u64)>,
+    /// Those that the program may write: where they begin in memory, and where they end.
+    writable: Vec<(usize, usize)>,
+    /// Where the calling thread has its copy of the thread-locals, and the size.
+    thread_locals: Option<(usize, usize)>,
     build_id: Option<Vec<u8>>,
     path: PathBuf,
     is_program: bool,
@@ -21,18 +25,18 @@ pub(super) struct Module {
 
 /// All loaded files.
 #[derive(Debug, Default)]
-pub(super) struct Loaded {
-    pub(super) modules: Vec<Module>,
+pub(crate) struct Loaded {
+    pub(crate) modules: Vec<Module>,
     /// How many libraries the program has unloaded so far.
     pub(super) unloads: u64,
 }
 
 impl Module {
-    pub(super) fn is_program(&self) -> bool {
+    pub(crate) fn is_program(&self) -> bool {
         self.is_program
     }
 
-    pub(super) fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         &self.path
     }
 
@@ -55,12 +59,31 @@ impl Module {
         self.segments.iter().any(is_inside).then_some(there)
     }
 
+    /// Where what the linker put at this address lies in memory.
+    #[allow(dead_code, reason = "for pictures of the heap, which are taken on Linux alone")]
+    pub(crate) fn in_memory(&self, address: u64) -> usize {
+        self.bias.wrapping_add(usize::try_from(address).unwrap_or(0))
+    }
+
+    /// The ranges of memory that the program may write.
+    #[allow(dead_code, reason = "for pictures of the heap, which are taken on Linux alone")]
+    pub(crate) fn writable(&self) -> &[(usize, usize)] {
+        &self.writable
+    }
+
+    /// Where the calling thread has its copy of the thread-locals, and the size; `None` if the file
+    /// has none, or the thread has not used them.
+    #[allow(dead_code, reason = "for pictures of the heap, which are taken on Linux alone")]
+    pub(crate) fn thread_locals(&self) -> Option<(usize, usize)> {
+        self.thread_locals
+    }
+
     /// Opens the file, unless another one is at its path by now.
     ///
     /// The program is found by `/proc/self/exe`, which leads to it even if it was removed. Of a
     /// library only the path is known. The build id must be the same, and the segments too. A
     /// library without a build id is not opened, as nothing else tells one build from another.
-    pub(super) fn open(&self) -> Option<Symbols> {
+    pub(crate) fn open(&self) -> Option<Symbols> {
         let symbols = Symbols::open(&self.path).ok()?;
         let has_id = self.build_id.is_some() || self.is_program;
         let is_same = self.build_id.as_deref() == symbols.build_id()
@@ -84,7 +107,7 @@ mod linux {
         ptr, slice,
     };
 
-    use libc::{PF_R, PT_LOAD, PT_NOTE, dl_phdr_info};
+    use libc::{PF_R, PF_W, PT_LOAD, PT_NOTE, PT_TLS, dl_phdr_info};
 
     use super::{Loaded, Module};
     use crate::symbols::notes::find_build_id;
@@ -98,7 +121,7 @@ mod linux {
     type Header = libc::Elf32_Phdr;
 
     /// Asks the loader, which works without `/proc` too.
-    pub(in crate::symbols) fn loaded() -> Loaded {
+    pub(crate) fn loaded() -> Loaded {
         let mut loaded = Loaded::default();
         let argument = (&raw mut loaded).cast();
         // SAFETY: `add` expects this argument, which outlives the call.
@@ -133,9 +156,18 @@ mod linux {
         let in_memory = |it: &&Header| it.p_type == PT_LOAD;
         let segments = headers.iter().filter(in_memory);
         let segments = segments.map(|it| (number(it.p_vaddr) as u64, number(it.p_memsz) as u64));
+        let writable = headers.iter().filter(in_memory).filter(|it| it.p_flags & PF_W != 0);
+        let writable = writable.map(|it| {
+            let start = bias.wrapping_add(number(it.p_vaddr));
+            (start, start.wrapping_add(number(it.p_memsz)))
+        });
+        let own = info.dlpi_tls_data.addr();
+        let thread_locals = headers.iter().find(|it| it.p_type == PT_TLS && own != 0);
         loaded.modules.push(Module {
             bias,
             segments: segments.collect(),
+            writable: writable.collect(),
+            thread_locals: thread_locals.map(|it| (own, number(it.p_memsz))),
             build_id: build_id(bias, headers),
             path: path.into(),
             is_program,

@@ -210,6 +210,12 @@ fn place_of(block: &LiveBlock, segment: &Segment) -> Option<&'static Place> {
     Some(Place::at(first.stack, block.site).unwrap_or(first))
 }
 
+/// The return addresses of the stack with this index, innermost first.
+#[allow(dead_code, reason = "for pictures of the heap, which are taken on Linux alone")]
+pub(crate) fn frames(index: u32) -> Option<&'static [usize]> {
+    Some(Stack::get(index)?.frames)
+}
+
 /// How many stacks have been kept so far.
 #[cfg(feature = "symbols")]
 pub(crate) fn made() -> u32 {

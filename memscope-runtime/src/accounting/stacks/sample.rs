@@ -229,6 +229,12 @@ impl Sample {
         Owner(self.covered.load(Ordering::Acquire))
     }
 
+    /// The index of the stack that allocated the block's first sampled bytes.
+    #[allow(dead_code, reason = "for pictures of the heap, which are taken on Linux alone")]
+    pub(crate) fn stack(&self) -> Option<u32> {
+        Some(stack::Place::get(self.segment().place)?.stack)
+    }
+
     /// The owner that is covered, for code that replaces it.
     pub(crate) fn covered_word(&self) -> &AtomicU64 {
         &self.covered

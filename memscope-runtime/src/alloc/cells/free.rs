@@ -38,6 +38,8 @@ pub(crate) unsafe fn free<A: GlobalAlloc>(
     let Some(below) = below else { return owner_word::refuse_word() };
     // Otherwise the reader that holds the block finds it by its place, and gives it back.
     if is_free {
+        // SAFETY: the caller's contract; no reader has the block.
+        unsafe { place.unlist(block) };
         place.clear();
         // SAFETY: `inner` allocated it with this layout.
         unsafe { inner.dealloc(below.block, below.layout) };
@@ -63,6 +65,8 @@ pub(super) unsafe fn give_back<A: GlobalAlloc>(block: *mut u8, align: usize) {
     let (_, bytes) = unsafe { place.read(block, 0) };
     // SAFETY: as above.
     if let Some(below) = unsafe { place.inner(block, bytes, align) } {
+        // SAFETY: as above.
+        unsafe { place.unlist(block) };
         place.clear();
         // SAFETY: `inner` allocated it with this layout.
         unsafe { inner.dealloc(below.block, below.layout) };

@@ -186,13 +186,37 @@ pub(crate) fn note_tracked(waker: &Waker) {
 /// The block is live and of this size, and was entered into the table.
 #[inline]
 pub(super) unsafe fn read(block: *const u8, bytes: usize) -> Option<CellHeader> {
+    // SAFETY: the caller's contract.
+    unsafe { read_as(block, bytes, types::of) }
+}
+
+/// [`read`] for a cell whose type was seen before. Takes no memory.
+///
+/// # Safety
+///
+/// As for [`read`].
+#[allow(dead_code, reason = "for pictures of the heap, which are taken on Linux alone")]
+pub(crate) unsafe fn peek(block: *const u8, bytes: usize) -> Option<CellHeader> {
+    // SAFETY: the caller's contract.
+    unsafe { read_as(block, bytes, |_, vtable| types::known(vtable)) }
+}
+
+/// # Safety
+///
+/// As for [`read`].
+#[inline]
+unsafe fn read_as(
+    block: *const u8,
+    bytes: usize,
+    type_of: impl FnOnce(&CellLayout, usize) -> Option<&'static CellType>,
+) -> Option<CellHeader> {
     let layout = LAYOUT.get()?;
     if bytes < WORDS * size_of::<usize>() {
         return None;
     }
     // SAFETY: the caller's contract; the layout has no word behind `WORDS`.
     let vtable = usize::try_from(unsafe { word(block, layout.vtable) }).ok()?;
-    let kind = types::of(layout, vtable)?;
+    let kind = type_of(layout, vtable)?;
     if kind.id_offset.checked_add(size_of::<u64>())? > bytes {
         return None;
     }

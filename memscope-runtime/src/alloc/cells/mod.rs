@@ -33,6 +33,8 @@ use crate::{
 };
 
 pub(crate) use free::free;
+#[allow(unused_imports, reason = "for pictures of the heap, which are taken on Linux alone")]
+pub(crate) use header::peek;
 pub(crate) use header::{CellHeader, learned, note_tracked, state};
 #[cfg(all(target_os = "linux", any(target_env = "gnu", target_env = "musl")))]
 pub(crate) use samples::learn;

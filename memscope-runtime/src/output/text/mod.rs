@@ -6,6 +6,7 @@ mod buffer;
 mod counters;
 mod diff;
 mod future_sizes;
+mod heap_graph;
 mod leaks;
 mod table;
 mod highlights;

@@ -1,0 +1,92 @@
+//! The picture, and what is read in it.
+#![allow(
+    clippy::cast_possible_truncation,
+    reason = "addresses have 64 bits here, and `child` checks that nodes have 32"
+)]
+
+mod mapped;
+mod memory;
+mod wire;
+mod system;
+mod threads;
+mod plan;
+mod blocks;
+mod graph;
+mod holdings;
+mod leaks;
+mod child;
+mod picture;
+mod rows;
+
+use std::time::Instant;
+
+use picture::Refused;
+use plan::Plan;
+use rows::Heard;
+
+#[cfg(feature = "tokio")]
+use crate::alloc::cells;
+use crate::{
+    alloc::{current::exempt, install_check, own_work},
+    model::{Error, HeapGraph},
+    primitives::{fork, start_bits},
+    snapshot::Sharing,
+    symbols,
+};
+
+/// Callers that wait look about every millisecond: until a picture is done or given up.
+static PICTURE: Sharing<Result<HeapGraph, Error>> = Sharing::patient(60_000);
+
+pub(super) fn heap_graph() -> Result<HeapGraph, Error> {
+    let shared = exempt(|| PICTURE.get(take));
+    // The program holds its copy, and is charged with it.
+    let graph = shared.clone();
+    exempt(|| drop(shared));
+    graph
+}
+
+fn refuse(why: impl Into<String>) -> Error {
+    Error::no_heap_graph(why.into())
+}
+
+#[inline(never)]
+fn take() -> Result<HeapGraph, Error> {
+    if !start_bits::is_on() {
+        return Err(refuse(
+            "it is not turned on: set MEMSCOPE_HOLDERS=on, or call `builder().holders(true)`",
+        ));
+    }
+    let measured = install_check::measured();
+    if !measured.is_yes() {
+        return Err(Error::not_measured(measured));
+    }
+    if fork::may_have_foreign_locks() {
+        return Err(refuse(
+            "this is a forked child of a process with other threads, whose locks nothing releases",
+        ));
+    }
+    let _work = own_work::work();
+    let begun = Instant::now();
+    // The copy knows the types of cells that were seen before, and their names.
+    #[cfg(feature = "tokio")]
+    cells::for_each(|_| {});
+    symbols::look_up_now();
+    // What is in use on this stack lies above this variable: the registers that callees must keep
+    // were pushed before it.
+    let on_stack = 0u8;
+    let stack = (&raw const on_stack).addr();
+    let plan = Plan::make(stack).ok_or_else(|| refuse("/proc/self/task cannot be read"))?;
+    let told = picture::take(&plan).map_err(|why| refuse(why.to_string()))?;
+    let Some(heard) = rows::read(&told.words, &plan) else {
+        return Err(refuse(Refused::Broken.to_string()));
+    };
+    let Heard::Graph(mut graph) = heard else {
+        return Err(refuse("the copy of the process had no memory for the graph"));
+    };
+    graph.pause_ns = u64::try_from(told.pause.as_nanos()).unwrap_or(u64::MAX);
+    graph.copy_bytes = told.bytes;
+    graph.running_threads = plan.threads.running() as u64;
+    graph.unreachable.sort_by_key(|leak| std::cmp::Reverse(leak.bytes));
+    graph.taken_ns = u64::try_from(begun.elapsed().as_nanos()).unwrap_or(u64::MAX);
+    Ok(graph)
+}

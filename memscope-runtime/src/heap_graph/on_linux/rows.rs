@@ -1,0 +1,167 @@
+//! The rows of a graph, from what the copy of the process has told.
+
+use super::{
+    plan::{Plan, RootName},
+    wire::{self, Group, Reader},
+};
+use crate::{
+    accounting::{Site, stacks},
+    model::{HeapGraph, HeapStep, HeldBy, RootKind, StackFrame, TaskId, Unreachable, symbol, text},
+    symbols::{self, Lookup},
+};
+
+/// The frames of a stack that are shown.
+const MOST_FRAMES: usize = 24;
+
+/// What the copy has told, as numbers.
+pub(super) enum Heard {
+    Graph(HeapGraph),
+    /// The copy had no memory for the graph, or no room.
+    NoRoom,
+}
+
+/// Reads what the copy has told; `None` if it has not told all.
+pub(super) fn read(words: &[u8], plan: &Plan) -> Option<Heard> {
+    let mut reader = Reader::new(words);
+    if reader.word()? != wire::START {
+        return None;
+    }
+    let mut graph = HeapGraph::default();
+    loop {
+        match reader.word()? {
+            wire::END => return Some(Heard::Graph(graph)),
+            wire::NO_ROOM => return Some(Heard::NoRoom),
+            wire::TOTALS => {
+                let [blocks, bytes, live_blocks, live_bytes] = reader.array()?;
+                (graph.blocks, graph.bytes) = (blocks, bytes);
+                graph.blocks_from_before = live_blocks.saturating_sub(blocks);
+                graph.bytes_from_before = live_bytes.saturating_sub(bytes);
+            }
+            wire::ROOT => {
+                let root = plan.roots.get(usize::try_from(reader.word()?).ok()?)?;
+                let row = named(plan, &root.name);
+                graph.roots.push(held(row, &mut reader)?);
+            }
+            wire::CELL => {
+                let row = cell(reader.array()?);
+                graph.roots.push(held(row, &mut reader)?);
+            }
+            wire::SHARED => {
+                [graph.shared_bytes, graph.shared_blocks] = reader.array()?;
+                let mut steps: Vec<_> = reader.groups()?.into_iter().map(step).collect();
+                steps.sort_by_key(|step| std::cmp::Reverse(step.retained_bytes));
+                graph.shared = steps;
+            }
+            wire::LEAK => {
+                let [site, stack, task, in_cycle, bytes, blocks, leaks] = reader.array()?;
+                let (site, stack) = (site_name(site), frames(stack));
+                let (in_cycle, task) = (in_cycle != 0, TaskId::new(task));
+                let leak = Unreachable { bytes, blocks, leaks, in_cycle, site, task, stack };
+                graph.unreachable.push(leak);
+            }
+            _ => return None,
+        }
+    }
+}
+
+/// Adds to a row what its root holds.
+fn held(mut row: HeldBy, reader: &mut Reader<'_>) -> Option<HeldBy> {
+    let [retained, reachable, is_whole, blocks] = reader.array()?;
+    (row.retained_bytes, row.reachable_bytes) = (retained, reachable);
+    (row.reachable_is_whole, row.blocks) = (is_whole != 0, blocks);
+    row.largest = reader.groups()?.into_iter().map(step).collect();
+    Some(row)
+}
+
+fn named(plan: &Plan, name: &RootName) -> HeldBy {
+    match name {
+        RootName::Variable(number, thread) => {
+            let kind = if thread.is_some() { RootKind::ThreadLocal } else { RootKind::Static };
+            let name = plan.variable_name(*number).unwrap_or_else(|| "without a name".to_owned());
+            let thread = thread.map(|thread| plan.threads.name(thread));
+            HeldBy { name: plain(&name).to_owned(), kind, thread, ..HeldBy::default() }
+        }
+        RootName::Thread(thread, kind) => {
+            let of = plan.threads.name(*thread);
+            let name = match kind {
+                RootKind::Stack => format!("stack of {of}"),
+                _ => format!("thread-local memory of {of}"),
+            };
+            HeldBy { name, kind: *kind, thread: Some(of), ..HeldBy::default() }
+        }
+        RootName::Text(name, kind) => {
+            HeldBy { name: name.clone(), kind: *kind, ..HeldBy::default() }
+        }
+    }
+}
+
+/// The path of a thread-local that `thread_local!` has declared, without what the macro has added.
+fn plain(name: &str) -> &str {
+    let end = name.find("::{constant#").or_else(|| name.find("::{{constant}}"));
+    let name = end.map_or(name, |end| name.get(..end).unwrap_or(name));
+    name.strip_suffix("::__RUST_STD_INTERNAL_VAL").unwrap_or(name)
+}
+
+fn cell([task, id, site, _]: [u64; 4]) -> HeldBy {
+    let site = site.checked_sub(1).and_then(|site| Site::at(u32::try_from(site).ok()?));
+    let row = HeldBy { kind: RootKind::Task, task: TaskId::new(task), ..HeldBy::default() };
+    match site {
+        Some(site) if !site.name.is_empty() => HeldBy {
+            name: site.name.to_owned(),
+            file: (!site.file.is_empty()).then(|| text::file(site.file).into_owned()),
+            line: (site.line != 0).then_some(site.line),
+            ..row
+        },
+        _ => HeldBy { name: format!("Tokio task {id}"), ..row },
+    }
+}
+
+fn step(group: Group) -> HeapStep {
+    HeapStep {
+        blocks: group.blocks,
+        own_bytes: group.own_bytes,
+        retained_bytes: group.bytes,
+        site: site_name(group.site),
+        task: TaskId::new(group.task),
+        stack: frames(group.stack),
+    }
+}
+
+/// The name of the site with this index; `None` for what no task has made.
+fn site_name(index: u64) -> Option<String> {
+    Some(Site::at(u32::try_from(index).ok()?)?.name.to_owned())
+}
+
+/// The calls of the stack with this index + 1, without those inside of allocators.
+fn frames(stack: u64) -> Vec<StackFrame> {
+    let index = stack.checked_sub(1).and_then(|index| u32::try_from(index).ok());
+    let Some(addresses) = index.and_then(stacks::frames) else { return Vec::new() };
+    // A return address is behind its call.
+    let calls: Vec<usize> = addresses.iter().map(|address| address.saturating_sub(1)).collect();
+    symbols::resolve(&calls);
+    let name = |call: &usize| match symbols::call_at(*call).name {
+        Lookup::Known(name) => name,
+        Lookup::Unknown | Lookup::NotLookedUp => "",
+    };
+    let names: Vec<&'static str> = calls.iter().map(name).collect();
+    let first = symbol::allocator_calls(&names);
+    let shown = calls.iter().zip(names).skip(first).take(MOST_FRAMES);
+    let row = |(address, name): (&usize, &'static str)| StackFrame {
+        function: name.into(),
+        address: *address as u64,
+        ..StackFrame::default()
+    };
+    shown.map(row).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_thread_local_has_the_name_that_the_program_gave_it() {
+        assert_eq!(plain("app::CACHE::{constant#0}::{closure#0}::VAL"), "app::CACHE");
+        assert_eq!(plain("app::CACHE::{{constant}}::{{closure}}::VAL"), "app::CACHE");
+        assert_eq!(plain("app::CACHE"), "app::CACHE");
+    }
+}

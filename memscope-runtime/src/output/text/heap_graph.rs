@@ -1,0 +1,205 @@
+//! The graph of what holds the heap, as text: roots, what they share, and what none reaches.
+
+use std::fmt;
+
+use super::{
+    MOST_ROWS, NAME_COLUMNS, NONE, more,
+    table::{Column, Table},
+};
+use crate::{
+    alloc::own_work,
+    model::{
+        HeapGraph, HeapStep, HeldBy, HumanBytes, RootKind, StackFrame, Unreachable,
+        human::{cell, count},
+    },
+    output::text::number,
+};
+
+/// Columns for the way down from a root.
+const WAY_COLUMNS: usize = 100;
+
+/// Prints the roots, those first that hold most alone, then what several hold, then what none
+/// reaches. The first twenty of each; `{:#}` prints all.
+impl fmt::Display for HeapGraph {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let _work = own_work::work();
+        writeln!(
+            f,
+            "heap: {} in {}; the process stood still for {}, and went on for the rest of {}",
+            HumanBytes(self.bytes),
+            blocks(self.blocks),
+            duration(self.pause_ns),
+            duration(self.taken_ns),
+        )?;
+        if self.blocks_from_before != 0 {
+            writeln!(
+                f,
+                "from before holders were on, and not looked into: {} in {}",
+                HumanBytes(self.bytes_from_before),
+                blocks(self.blocks_from_before),
+            )?;
+        }
+        if self.running_threads != 0 {
+            writeln!(
+                f,
+                "{} ran meanwhile: what only registers held counts as held by nothing",
+                number_of(self.running_threads, "thread"),
+            )?;
+        }
+        self.roots(f)?;
+        self.several(f)?;
+        self.nothing(f)
+    }
+}
+
+impl HeapGraph {
+    fn roots(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let most = if f.alternate() { usize::MAX } else { MOST_ROWS };
+        let mut table = Table::new(&[
+            Column::Left("HELD BY"),
+            Column::Left("KIND"),
+            Column::Right("ALONE"),
+            Column::Right("REACHES"),
+            Column::Right("BLOCKS"),
+            Column::Left("MOST OF IT"),
+        ]);
+        for root in self.roots.iter().take(most) {
+            table.push(vec![
+                cell(&title(root), NAME_COLUMNS),
+                root.kind.to_string(),
+                size(root.retained_bytes),
+                reaches(root),
+                number(root.blocks),
+                cell(&way(&root.largest), WAY_COLUMNS),
+            ]);
+        }
+        write!(f, "\n{table}{}", more(self.roots.len(), most, "roots"))
+    }
+
+    fn several(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.shared_blocks == 0 {
+            return Ok(());
+        }
+        writeln!(
+            f,
+            "\nheld by several roots, by none alone: {} in {}",
+            HumanBytes(self.shared_bytes),
+            blocks(self.shared_blocks),
+        )?;
+        for step in self.shared.iter().take(MOST_ROWS) {
+            writeln!(
+                f,
+                "  {} through {}",
+                HumanBytes(step.retained_bytes),
+                cell(&kind_of(step), WAY_COLUMNS)
+            )?;
+        }
+        Ok(())
+    }
+
+    fn nothing(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.unreachable.is_empty() {
+            return writeln!(f, "\nheld by nothing: none");
+        }
+        let leaks = self.unreachable.iter();
+        let in_all = leaks.fold(0, |sum: u64, leak| sum.saturating_add(leak.blocks));
+        writeln!(
+            f,
+            "\nheld by nothing: {} in {}",
+            HumanBytes(self.unreachable_bytes()),
+            blocks(in_all),
+        )?;
+        let most = if f.alternate() { usize::MAX } else { MOST_ROWS };
+        for leak in self.unreachable.iter().take(most) {
+            writeln!(f, "  {} {}", HumanBytes(leak.bytes), cell(&lost(leak), WAY_COLUMNS))?;
+        }
+        f.write_str(&more(self.unreachable.len(), most, "kinds of leaks"))
+    }
+}
+
+impl fmt::Display for RootKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Static => "static",
+            Self::ThreadLocal => "thread-local",
+            Self::Task => "task",
+            Self::Stack => "stack",
+            Self::Runtime => "runtime",
+            Self::Other => "other",
+        })
+    }
+}
+
+/// The name, and what tells roots of this name apart.
+fn title(root: &HeldBy) -> String {
+    match (&root.task, &root.thread) {
+        (Some(task), _) => format!("{} #{task}", root.name),
+        (None, Some(thread)) if root.kind == RootKind::ThreadLocal => {
+            format!("{} of {thread}", root.name)
+        }
+        _ => root.name.clone(),
+    }
+}
+
+fn reaches(root: &HeldBy) -> String {
+    let bytes = size(root.reachable_bytes);
+    if root.reachable_is_whole { bytes } else { format!("≥ {bytes}") }
+}
+
+fn size(bytes: u64) -> String {
+    if bytes == 0 { NONE.to_owned() } else { HumanBytes(bytes).to_string() }
+}
+
+/// The way down from a root: `1 × 64.0 KiB → 2,000 × 9.8 KiB by fill`.
+fn way(steps: &[HeapStep]) -> String {
+    steps.iter().map(kind_of).collect::<Vec<_>>().join(" → ")
+}
+
+fn kind_of(step: &HeapStep) -> String {
+    let mean = step.own_bytes.checked_div(step.blocks).unwrap_or(0);
+    let made = format!("{} × {}", count(step.blocks), HumanBytes(mean));
+    match maker(step.site.as_deref(), &step.stack) {
+        Some(maker) => format!("{made} by {maker}"),
+        None => made,
+    }
+}
+
+/// The task that made the blocks, else the function.
+fn maker(site: Option<&str>, stack: &[StackFrame]) -> Option<String> {
+    site.map(str::to_owned).or_else(|| {
+        let is_programs = |frame: &&StackFrame| {
+            let name = frame.function.as_ref();
+            !name.is_empty()
+                && !["alloc::", "core::", "std::", "<"].iter().any(|it| name.starts_with(it))
+        };
+        stack.iter().find(is_programs).map(|frame| frame.function.clone().into_owned())
+    })
+}
+
+fn lost(leak: &Unreachable) -> String {
+    let kind = if leak.in_cycle { "cycle" } else { "lost block" };
+    let made = format!("in {}, {} in all", number_of(leak.leaks, kind), blocks(leak.blocks));
+    let by = match (maker(leak.site.as_deref(), &leak.stack), leak.task) {
+        (Some(maker), Some(task)) => format!(", made by {maker} #{task}"),
+        (Some(maker), None) => format!(", made by {maker}"),
+        (None, _) => String::new(),
+    };
+    made + &by
+}
+
+fn blocks(number: u64) -> String {
+    number_of(number, "block")
+}
+
+fn number_of(number: u64, what: &str) -> String {
+    format!("{} {what}{}", count(number), if number == 1 { "" } else { "s" })
+}
+
+#[expect(clippy::cast_precision_loss, reason = "for people")]
+fn duration(ns: u64) -> String {
+    match ns {
+        0..1_000_000 => format!("{:.2} ms", ns as f64 / 1e6),
+        1_000_000..1_000_000_000 => format!("{:.1} ms", ns as f64 / 1e6),
+        _ => format!("{:.1} s", ns as f64 / 1e9),
+    }
+}
