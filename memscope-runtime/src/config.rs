@@ -1,11 +1,18 @@
 //! Settings, as data: what a program may choose before it tracks anything.
 
+mod memory;
+
 use std::time::Duration;
 
 use crate::{
     model::{Error, Stacks},
     primitives::sync::{AtomicU8, AtomicU64, Ordering},
     sampling::Timing,
+};
+use memory::MemorySettings;
+
+pub(crate) use memory::{
+    ReportAt, allocator_usage, memory_limit, on_over_budget, on_pressure, report_at,
 };
 
 /// Whether tracking is compiled in.
@@ -60,6 +67,7 @@ pub struct Builder {
     timing: Timing,
     long_poll: Duration,
     sample_every: Duration,
+    memory: MemorySettings,
 }
 
 impl Default for Builder {
@@ -78,6 +86,7 @@ impl Default for Builder {
             timing: Timing::default(),
             long_poll: LONG_POLL,
             sample_every: SAMPLE_EVERY,
+            memory: MemorySettings::DEFAULT,
         }
     }
 }
@@ -222,7 +231,7 @@ impl Builder {
         if self.await_points && !cfg!(feature = "layout") {
             return Err(Error::feature("await_points", "layout"));
         }
-        Ok(())
+        self.memory.check()
     }
 
     /// Makes these the settings that the functions below return. Returns whether unannotated tasks
@@ -239,6 +248,7 @@ impl Builder {
         TIMING.store(self.timing.to_number(), Ordering::Relaxed);
         LONG_POLL_NS.store(nanoseconds(self.long_poll), Ordering::Relaxed);
         SAMPLE_EVERY_NS.store(nanoseconds(self.sample_every), Ordering::Relaxed);
+        self.memory.store();
         looked != 0
     }
 

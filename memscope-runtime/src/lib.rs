@@ -23,6 +23,8 @@ mod variables;
 mod await_points;
 // Wrappers that make a task current: futures, streams, spawns, scopes, spans.
 mod tasks;
+// Memory and limits of the process, as the system and the allocator count them.
+mod resident;
 // One consistent reading of all counters, as rows that can be kept, sent and read back.
 mod snapshot;
 // What the numbers mean: leaks, and the sizes of state machines.
@@ -43,7 +45,7 @@ pub use crate::{
     analysis::allocations::{GlobalTracker, get_global_tracker},
     config::Builder,
     init::{builder, init},
-    model::{Error, Stacks},
+    model::{AllocatorUsage, Error, Limit, OverBudget, Pressure, Stacks},
     sampling::Timing,
     variables::{Blocks, Contents, Trackable},
 };
@@ -63,10 +65,11 @@ pub mod async_memory {
         await_points::Program,
         init::initialize,
         model::{
-            AwaitFrame, AwaitPoint, AwaitPoints, Bucket, Error, EventKind, Extent, HandOver,
-            HumanBytes, Items, Library, LocalProfile, Measured, Origin, Place, ProcessMemory,
-            ProcessPoint, RuntimeMemory, SharedProfile, SiteProfile, StackFrame, StackProfile,
-            StacksState, StateMachine, TaskCells, TaskError, TaskEvent, TaskId, TaskMemoryProfile,
+            AllocatorUsage, AwaitFrame, AwaitPoint, AwaitPoints, Bucket, Error, EventKind, Extent,
+            HandOver, Holder, HumanBytes, Items, Library, Limit, LimitSource, LocalProfile,
+            Measured, Origin, OverBudget, Place, Pressure, ProcessMemory, ProcessPoint, Resident,
+            RuntimeMemory, SharedProfile, SiteProfile, StackFrame, StackProfile, StacksState,
+            StateMachine, TaskCells, TaskError, TaskEvent, TaskId, TaskMemoryProfile,
             TaskPerformanceMetrics, TaskState, TaskType, Timeline, ToolUsage, Trend, TrendPoint,
             VariableProfile, VariableSiteProfile, WidestState,
         },

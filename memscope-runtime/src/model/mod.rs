@@ -12,7 +12,9 @@ pub(crate) mod event_kind;
 pub(crate) mod human;
 pub(crate) mod measured;
 pub(crate) mod origin;
+pub(crate) mod over_budget;
 pub(crate) mod process;
+pub(crate) mod resident;
 pub(crate) mod stack_profile;
 pub(crate) mod stacks;
 pub(crate) mod state_machine;
@@ -29,7 +31,9 @@ pub use event_kind::EventKind;
 pub use human::HumanBytes;
 pub use measured::Measured;
 pub use origin::Origin;
+pub use over_budget::{Holder, OverBudget};
 pub use process::{ProcessMemory, RuntimeMemory, TaskCells, ToolUsage};
+pub use resident::{AllocatorUsage, Limit, LimitSource, Pressure, Resident};
 pub use site_profile::{
     Bucket, HandOver, Place, SharedProfile, SiteProfile, TaskPerformanceMetrics,
 };

@@ -65,4 +65,6 @@ pub(crate) fn apply(settings: &Builder) {
     if settings.asks_for_await_points() && ENABLED {
         crate::await_points::tree::turn_on();
     }
+    #[cfg(feature = "enabled")]
+    super::pressure::settings_changed();
 }

@@ -142,7 +142,7 @@ fn attempt() -> Reading {
     // later. So the list does not move, and no more memory is touched.
     let open = usize::try_from(spawned.saturating_sub(over)).unwrap_or(0);
     // If there is less memory, the lists grow in small steps.
-    let _ = seen.living.try_reserve(open + ended.len());
+    reserve::expect(&mut seen.living, open + ended.len());
     let now_ns = clock::now_ns();
     for account in registry::accounts() {
         seen.add(account, now_ns);

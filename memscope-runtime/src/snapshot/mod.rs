@@ -24,8 +24,8 @@ use crate::{
     await_points::Program,
     model::{
         AwaitPoint, AwaitPoints, EventKind, HandOver, Library, Measured, Origin, ProcessMemory,
-        RuntimeMemory, SharedProfile, SiteProfile, StackProfile, StacksState, TaskEvent, TaskId,
-        TaskMemoryProfile, TaskPerformanceMetrics, TaskType, Timeline, ToolUsage, Trend,
+        Resident, RuntimeMemory, SharedProfile, SiteProfile, StackProfile, StacksState, TaskEvent,
+        TaskId, TaskMemoryProfile, TaskPerformanceMetrics, TaskType, Timeline, ToolUsage, Trend,
         VariableProfile, VariableSiteProfile,
     },
 };
@@ -62,6 +62,8 @@ struct Parts {
     active_tasks: u64,
     peak_concurrent_tasks: u64,
     process: ProcessMemory,
+    #[serde(default)]
+    resident: Resident,
     tool: ToolUsage,
     tasks: Tasks,
     sites: Vec<SiteProfile>,
@@ -140,6 +142,7 @@ impl MemorySnapshot {
             active_tasks: self.parts.active_tasks,
             peak_concurrent_tasks: self.parts.peak_concurrent_tasks,
             process: self.parts.process,
+            resident: self.parts.resident.clone(),
             runtime: self.parts.runtime,
             tool,
             sites,
@@ -313,6 +316,19 @@ impl MemorySnapshot {
     /// The whole, and its tracked and untracked parts.
     pub fn process(&self) -> ProcessMemory {
         self.parts.process
+    }
+
+    /// Where the resident memory of the process is, and its limit.
+    ///
+    /// ```
+    /// use memscope_runtime::async_memory::get_memory_snapshot;
+    ///
+    /// let resident = get_memory_snapshot().resident();
+    /// # #[cfg(target_os = "linux")]
+    /// assert!(resident.resident_bytes > Some(0));
+    /// ```
+    pub fn resident(&self) -> Resident {
+        self.parts.resident.clone()
     }
 
     /// The live variables that `track_var!` registered, the largest first. Then, for each place and

@@ -9,6 +9,7 @@ mod future_sizes;
 mod leaks;
 mod table;
 mod highlights;
+mod resident;
 mod futures;
 mod shared_owners;
 mod sites;
@@ -93,6 +94,7 @@ impl MemorySnapshot {
             count(self.spawned_task_count()),
             self.observed_seconds(),
         )?;
+        self.resident_lines(f)?;
         self.unannotated(f)?;
         let runtime = self.runtime();
         if runtime.measured && runtime.worker_threads != 0 {
