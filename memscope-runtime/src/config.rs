@@ -68,6 +68,7 @@ pub struct Builder {
     long_poll: Duration,
     sample_every: Duration,
     memory: MemorySettings,
+    budgets: Vec<(String, u64)>,
 }
 
 impl Default for Builder {
@@ -87,6 +88,7 @@ impl Default for Builder {
             long_poll: LONG_POLL,
             sample_every: SAMPLE_EVERY,
             memory: MemorySettings::DEFAULT,
+            budgets: Vec::new(),
         }
     }
 }

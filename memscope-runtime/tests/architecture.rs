@@ -32,6 +32,7 @@ const ROOMS: [&str; 16] = [
 const UNSAFE: &[&str] = &[
     "accounting/block_layout.rs",
     "accounting/block_mark.rs",
+    "accounting/budget.rs",
     "accounting/cross_frees.rs",
     "accounting/end_stamps.rs",
     "accounting/ended_tasks.rs",

@@ -21,13 +21,13 @@ fn open_session() {
     SESSIONS.lock().expect("the sessions").push(black_box(vec![1_u8; PIECE]));
 }
 
-/// Grows by a piece at a time. `pieces`: in ten milliseconds.
-async fn serve(pieces: u32) {
+/// Grows. `pieces`: in so many milliseconds.
+async fn serve(pieces: u32, pause_ms: u64) {
     loop {
         for _ in 0..pieces {
             open_session();
         }
-        tokio::time::sleep(Duration::from_millis(10)).await;
+        tokio::time::sleep(Duration::from_millis(pause_ms)).await;
     }
 }
 
@@ -59,16 +59,16 @@ async fn main() {
     std::io::stdout().flush().expect("stdout");
     match &*how {
         // Nothing is annotated.
-        "bare" => drop(tokio::spawn(serve(4)).await),
-        "fast" => track(serve(64)).named("sessions").await,
+        "bare" => drop(tokio::spawn(serve(1, 10)).await),
+        "fast" => track(serve(64, 10)).named("sessions").await,
         "swings" | "panics" => track(swing()).named("sessions").await,
         // Many tasks: their rows alone would not fit below the limit.
         "crowd" => {
-            for _ in 0..40_000 {
+            for _ in 0..20_000 {
                 tokio::spawn(track(std::future::pending::<()>()).named("crowd"));
             }
-            track(serve(1)).named("sessions").await;
+            track(serve(1, 40)).named("sessions").await;
         }
-        _ => track(serve(4)).named("sessions").await,
+        _ => track(serve(1, 10)).named("sessions").await,
     }
 }

@@ -2,7 +2,10 @@
 
 use std::task::Context;
 
-use super::current::{self, Entered};
+use super::{
+    current::{self, Entered},
+    over_budget,
+};
 use crate::accounting::{Poll, Record};
 
 /// Tells a runtime's hooks, where there are any, that this thread polls or drops a tracked future.
@@ -36,12 +39,20 @@ impl Record {
     }
 
     /// [`run`](Self::run) for a future that may be all of a Tokio task. `context`: of the poll.
-    // PERF: not in the first poll's own function, for which each poll would keep the context.
+    // PERF: the first poll has a function of its own, so that the others need not test for it.
     #[inline]
     pub(crate) fn run_in(&'static self, context: &Context<'_>) -> Running {
         if self.is_unpolled() {
-            note_in_cell(context);
+            return self.run_first(context);
         }
+        let entered = Entered::new(self.tally());
+        Running { poll: self.begin_next_poll(), entered }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn run_first(&'static self, context: &Context<'_>) -> Running {
+        note_in_cell(context);
         self.run()
     }
 
@@ -65,6 +76,9 @@ pub(crate) struct Running {
 impl Running {
     #[inline]
     pub(crate) fn finish(mut self, is_ready: bool) {
+        if self.poll.record().was_over_budget() {
+            over_budget::look(self.poll.record());
+        }
         self.poll.finish(is_ready);
     }
 }

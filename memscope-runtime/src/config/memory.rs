@@ -131,6 +131,21 @@ impl Builder {
         self
     }
 
+    /// Sets how many bytes each task with this name may hold: a task that is named so, or a
+    /// `#[tracked]` function. It wins over `#[tracked(budget = "…")]`, and `.budget(…)` of a task wins
+    /// over both. Not for unannotated tasks, whose polls memscope does not see.
+    ///
+    /// `docs/MEMORY.md` says what happens above a budget.
+    pub fn task_budget(mut self, name: impl Into<String>, bytes: u64) -> Self {
+        self.budgets.push((name.into(), bytes));
+        self
+    }
+
+    /// The budgets by name, in the order in which they were set.
+    pub(crate) fn budgets(&self) -> &[(String, u64)] {
+        &self.budgets
+    }
+
     /// Has this function called when a task is over its budget, once a task: see `docs/MEMORY.md`.
     ///
     /// It runs on the thread that has polled the task, right after that poll. So it must be short

@@ -31,7 +31,7 @@ pub use event_kind::EventKind;
 pub use human::HumanBytes;
 pub use measured::Measured;
 pub use origin::Origin;
-pub use over_budget::{Holder, OverBudget};
+pub use over_budget::{Holder, OverBudget, OverBudgetTask};
 pub use process::{ProcessMemory, RuntimeMemory, TaskCells, ToolUsage};
 pub use resident::{AllocatorUsage, Limit, LimitSource, Pressure, Resident};
 pub use site_profile::{

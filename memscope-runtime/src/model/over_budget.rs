@@ -2,7 +2,9 @@
 
 use std::fmt;
 
-use super::{HumanBytes, TaskId, human::cell};
+use serde::{Deserialize, Serialize};
+
+use super::{HumanBytes, Place, TaskId, human::cell};
 
 /// A task was found above its budget at the end of a poll.
 ///
@@ -33,6 +35,21 @@ pub struct Holder {
     pub line: u32,
     /// Bytes of its blocks.
     pub heap_bytes: u64,
+}
+
+/// A task that was above its budget, in a snapshot.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OverBudgetTask {
+    /// The task.
+    pub task: TaskId,
+    /// Its site.
+    pub place: Option<Place>,
+    /// What it held when a poll first left it above its budget.
+    pub live_bytes: u64,
+    /// What it might hold.
+    pub budget_bytes: u64,
+    /// Nanoseconds from the start of tracking to then.
+    pub at_ns: u64,
 }
 
 impl fmt::Display for OverBudget {

@@ -1,7 +1,7 @@
 //! Applies the settings of the environment and of the program.
 
 use crate::{
-    accounting::stacks,
+    accounting::{budget, stacks},
     alloc::{countdown, current::exempt, warn},
     config::{Builder, ENABLED},
     environment::{self, Environment},
@@ -67,4 +67,9 @@ pub(crate) fn apply(settings: &Builder) {
     }
     #[cfg(feature = "enabled")]
     super::pressure::settings_changed();
+    for (name, bytes) in settings.budgets() {
+        if ENABLED {
+            budget::set_named(name, *bytes);
+        }
+    }
 }

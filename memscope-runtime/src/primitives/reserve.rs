@@ -145,6 +145,30 @@ impl Drop for Bound {
     }
 }
 
+/// A part of the bound that is put aside, until dropped.
+#[derive(Debug)]
+pub(crate) struct Aside {
+    bytes: usize,
+    /// The guard's state is thread-local, so it must not move to another thread.
+    not_send: PhantomData<*const ()>,
+}
+
+/// Puts three quarters of what the work may still take aside, for what comes later.
+pub(crate) fn put_aside() -> Aside {
+    let bytes = BOUND.with(|left| {
+        let bytes = left.get() / 4 * 3;
+        left.set(left.get() - bytes);
+        bytes
+    });
+    Aside { bytes, not_send: PhantomData }
+}
+
+impl Drop for Aside {
+    fn drop(&mut self) {
+        BOUND.with(|left| left.set(left.get().saturating_add(self.bytes)));
+    }
+}
+
 /// Lets the work take as much again.
 pub(crate) fn renew_bound() {
     BOUND.with(|left| left.set(MOST.with(Cell::get)));

@@ -87,9 +87,13 @@ impl Group {
         }
     }
 
-    /// Reads the memory of the group that the kernel cannot simply drop.
-    pub(super) fn used_bytes(&self) -> Option<u64> {
+    /// Reads the memory of the group that the kernel cannot simply drop. `from_bytes`: below that,
+    /// all its memory will do, which is not less.
+    pub(super) fn used_bytes(&self, from_bytes: u64) -> Option<u64> {
         let all = number(SmallFile::<64>::read(&self.usage)?.text()?)?;
+        if all < from_bytes {
+            return Some(all);
+        }
         let stat = SmallFile::<4096>::read(&self.stat);
         let pages = stat.as_ref().and_then(SmallFile::text);
         let pages = pages.map_or(0, |text| file_pages(text, self.version));

@@ -25,10 +25,14 @@ pub(super) struct Status {
 }
 
 /// Limits from `/proc/self/limits`; `None`: unlimited.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Rlimits {
     pub(super) addresses: Option<u64>,
     pub(super) data: Option<u64>,
+}
+
+impl Rlimits {
+    pub(super) const NONE: Self = Self { addresses: None, data: None };
 }
 
 pub(super) fn statm(path: &Path) -> Option<Statm> {
@@ -156,7 +160,7 @@ mod tests {
                     Max data size             unlimited            unlimited            bytes     \n\
                     Max address space         1073741824           unlimited            bytes     \n";
         assert_eq!(parse_rlimits(text), Rlimits { addresses: Some(1 << 30), data: None });
-        assert_eq!(parse_rlimits(""), Rlimits::default());
+        assert_eq!(parse_rlimits(""), Rlimits::NONE);
     }
 
     #[cfg(target_os = "linux")]

@@ -19,6 +19,7 @@ use crate::{
     primitives::Lock,
 };
 use cgroup::Group;
+use figures::{Rlimits, Statm};
 
 pub(crate) use allocator::{Asked, in_copy};
 
@@ -38,21 +39,27 @@ impl Usage {
     }
 }
 
-/// The control group of the process as it was found last. A process may be moved, and limits
-/// change: so it is found anew once in a while.
-static GROUP: Lock<Found> = Lock::new(Found::NONE, |found| *found = Found::NONE);
+/// The limits of the process as they were found last. A process may be moved, and limits change: so
+/// they are read anew once in a while.
+static LIMITS: Lock<Limits> = Lock::new(Limits::NONE, |limits| *limits = Limits::NONE);
 
 #[derive(Debug)]
-struct Found {
+struct Limits {
     group: Option<Group>,
-    /// How often it may still be used.
+    process: Rlimits,
+    /// How often they may still be used.
     uses: u32,
 }
 
-impl Found {
-    const NONE: Self = Self { group: None, uses: 0 };
+impl Limits {
+    const NONE: Self = Self { group: None, process: Rlimits::NONE, uses: 0 };
     /// A watching thread looks ten to some hundred times a second.
     const MOST_USES: u32 = 128;
+
+    fn read() -> Self {
+        let process = figures::rlimits(Path::new("/proc/self/limits")).unwrap_or(Rlimits::NONE);
+        Self { group: Group::own(), process, uses: Self::MOST_USES }
+    }
 }
 
 /// Reads resident memory alone.
@@ -60,42 +67,48 @@ pub(crate) fn now() -> Option<u64> {
     figures::statm(Path::new(STATM)).map(|statm| statm.resident_bytes)
 }
 
+/// How exactly to look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Look {
+    /// Below half of a group's limit, all of its memory counts. The limits may be some looks old.
+    Quick,
+    Exact,
+}
+
 /// Reads what counts against the nearest limit. Returns `None` if there is no limit, or if it is
 /// not known.
-pub(crate) fn look() -> Option<Usage> {
+pub(crate) fn look(how: Look) -> Option<Usage> {
     let statm = figures::statm(Path::new(STATM))?;
     if let Limit::Bytes(limit_bytes) = config::memory_limit() {
         let used_bytes = statm.resident_bytes;
         return Some(Usage { used_bytes, limit_bytes, source: LimitSource::Setting });
     }
-    // The nearest: what has the least room.
-    [of_group(), of_process(&statm)].into_iter().flatten().min_by_key(Usage::room)
-}
-
-fn of_group() -> Option<Usage> {
-    let mut found = GROUP.lock_for_a_while()?;
-    if found.uses == 0 {
-        *found = Found { group: Group::own(), uses: Found::MOST_USES };
+    let mut limits = LIMITS.lock_for_a_while()?;
+    if limits.uses == 0 || how == Look::Exact {
+        *limits = Limits::read();
     }
-    found.uses -= 1;
-    let group = found.group.as_ref()?;
-    let limit_bytes = group.limit_bytes;
-    Some(Usage { used_bytes: group.used_bytes()?, limit_bytes, source: group.source() })
+    limits.uses -= 1;
+    let of_group = limits.group.as_ref().and_then(|group| {
+        let from_bytes = if how == Look::Quick { group.limit_bytes / 2 } else { 0 };
+        let used_bytes = group.used_bytes(from_bytes)?;
+        Some(Usage { used_bytes, limit_bytes: group.limit_bytes, source: group.source() })
+    });
+    let [addresses, data] = of_process(&statm, limits.process);
+    // The nearest: what has the least room.
+    [of_group, addresses, data].into_iter().flatten().min_by_key(Usage::room)
 }
 
-fn of_process(statm: &figures::Statm) -> Option<Usage> {
-    let limits = figures::rlimits(Path::new("/proc/self/limits"))?;
+fn of_process(statm: &Statm, limits: Rlimits) -> [Option<Usage>; 2] {
     let of = |used_bytes, limit: Option<u64>| {
         limit.map(|limit_bytes| Usage { used_bytes, limit_bytes, source: LimitSource::Rlimit })
     };
-    let all = [of(statm.virtual_bytes, limits.addresses), of(statm.data_bytes, limits.data)];
-    all.into_iter().flatten().min_by_key(Usage::room)
+    [of(statm.virtual_bytes, limits.addresses), of(statm.data_bytes, limits.data)]
 }
 
 /// Reads where resident memory is. `live_bytes`: `None` where sizes are not measured.
 pub(crate) fn divide(live_bytes: Option<u64>, memscope_bytes: u64, asked: Asked) -> Resident {
     let status = figures::status(Path::new("/proc/self/status")).unwrap_or_default();
-    let usage = look();
+    let usage = look(Look::Exact);
     let allocator = allocator::usage(asked, live_bytes);
     let mut resident = Resident {
         resident_bytes: status.resident_bytes,

@@ -7,6 +7,7 @@ pub(crate) mod calls;
 pub(crate) mod capture;
 pub(crate) mod collector;
 mod figures;
+mod limits;
 pub(crate) mod monitor;
 pub(crate) mod open_tasks;
 mod site_reading;
@@ -23,10 +24,10 @@ use crate::primitives::reserve;
 use crate::{
     await_points::Program,
     model::{
-        AwaitPoint, AwaitPoints, EventKind, HandOver, Library, Measured, Origin, ProcessMemory,
-        Resident, RuntimeMemory, SharedProfile, SiteProfile, StackProfile, StacksState, TaskEvent,
-        TaskId, TaskMemoryProfile, TaskPerformanceMetrics, TaskType, Timeline, ToolUsage, Trend,
-        VariableProfile, VariableSiteProfile,
+        AwaitPoint, AwaitPoints, EventKind, HandOver, Library, Measured, Origin, OverBudgetTask,
+        ProcessMemory, Resident, RuntimeMemory, SharedProfile, SiteProfile, StackProfile,
+        StacksState, TaskEvent, TaskId, TaskMemoryProfile, TaskPerformanceMetrics, TaskType,
+        Timeline, ToolUsage, Trend, VariableProfile, VariableSiteProfile,
     },
 };
 use rows::Tasks;
@@ -76,6 +77,8 @@ struct Parts {
     timeline: Timeline,
     #[serde(default)]
     events: Vec<TaskEvent>,
+    #[serde(default)]
+    over_budget: Vec<OverBudgetTask>,
     #[serde(default)]
     shared: Vec<SharedProfile>,
     #[serde(default)]
@@ -316,19 +319,6 @@ impl MemorySnapshot {
     /// The whole, and its tracked and untracked parts.
     pub fn process(&self) -> ProcessMemory {
         self.parts.process
-    }
-
-    /// Where the resident memory of the process is, and its limit.
-    ///
-    /// ```
-    /// use memscope_runtime::async_memory::get_memory_snapshot;
-    ///
-    /// let resident = get_memory_snapshot().resident();
-    /// # #[cfg(target_os = "linux")]
-    /// assert!(resident.resident_bytes > Some(0));
-    /// ```
-    pub fn resident(&self) -> Resident {
-        self.parts.resident.clone()
     }
 
     /// The live variables that `track_var!` registered, the largest first. Then, for each place and

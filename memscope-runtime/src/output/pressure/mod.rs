@@ -24,7 +24,7 @@ use crate::{
         Pending, pending_starts,
         sync::{AtomicU8, Ordering},
     },
-    resident::{self, Usage},
+    resident::{self, Look, Usage},
     symbols,
 };
 use levels::Levels;
@@ -71,7 +71,7 @@ pub(crate) fn start() {
 /// Starts the thread if there is a limit. Must not be called in the allocator.
 #[cfg(feature = "report-file")]
 pub(crate) fn start_if_limited() {
-    if STATE.load(Ordering::Relaxed) & RUNS == 0 && resident::look().is_some() {
+    if STATE.load(Ordering::Relaxed) & RUNS == 0 && resident::look(Look::Quick).is_some() {
         start();
     }
 }
@@ -109,7 +109,11 @@ fn watch() {
             at = config::report_at();
             levels = Levels::new(at);
         }
-        let Some(usage) = resident::look().filter(|_| at.shares().next().is_some()) else { return };
+        let Some(usage) = resident::look(Look::Quick).filter(|_| at.shares().next().is_some())
+        else {
+            return;
+        };
+        let looked = begun.elapsed();
         held.hold(&usage);
         if let Some(share) = levels.crossed(&usage, begun) {
             held.release();
@@ -120,7 +124,7 @@ fn watch() {
             // While there is room for it: the report at the first share then has the names.
             symbols::want_stack_names();
         }
-        thread::sleep(pace.pause(&usage, levels.next(&usage), begun.elapsed()));
+        thread::sleep(pace.pause(&usage, levels.next(&usage), looked));
     }
 }
 

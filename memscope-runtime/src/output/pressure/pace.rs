@@ -1,8 +1,8 @@
 //! How long the watching thread sleeps between two looks.
 //!
 //! It looks often while memory rises towards the next share, and seldom while nothing changes. A
-//! look takes some ten microseconds, and sleeping 200 times as long keeps it below half a percent
-//! of one core.
+//! look takes some ten microseconds. Looks may take half a percent of one core, and save up five
+//! milliseconds of it for the time when memory rises fast.
 
 use std::time::Duration;
 
@@ -16,6 +16,8 @@ const LONGEST: Duration = Duration::from_millis(100);
 const MOST_A_SECOND: u64 = 1 << 30;
 /// The part of the time that looks may take: one in so many.
 const SHARE: u32 = 200;
+/// What they may save up of it.
+const MOST_SAVED: Duration = Duration::from_millis(5);
 /// How many looks fit into the time to the next share, at the present rate.
 const LOOKS: u64 = 4;
 
@@ -23,6 +25,7 @@ const LOOKS: u64 = 4;
 pub(super) struct Pace {
     used_bytes: u64,
     pause: Duration,
+    saved: Duration,
 }
 
 impl Pace {
@@ -36,7 +39,9 @@ impl Pace {
         let risen = usage.used_bytes.saturating_sub(self.used_bytes);
         let is_first = self.pause.is_zero();
         self.used_bytes = usage.used_bytes;
-        let least = took.saturating_mul(SHARE).max(SHORTEST);
+        self.saved = (self.saved + self.pause / SHARE).min(MOST_SAVED).saturating_sub(took);
+        let has_saved = is_first || self.saved > took;
+        let least = if has_saved { SHORTEST } else { took.saturating_mul(SHARE).max(SHORTEST) };
         let pause = match missing_bytes {
             None => LONGEST,
             // A program that rests may begin at any time.
@@ -46,7 +51,7 @@ impl Pace {
                 if is_first || rate == 0 { calm } else { calm.min(time_for(missing / LOOKS, rate)) }
             }
         };
-        self.pause = pause.max(least).min(LONGEST.max(least));
+        self.pause = pause.max(least).min(LONGEST);
         self.pause
     }
 }
@@ -91,12 +96,20 @@ mod tests {
     }
 
     #[test]
-    fn looks_take_at_most_a_two_hundredth_of_the_time() {
+    fn looks_take_at_most_a_two_hundredth_of_the_time_and_what_was_saved() {
         let usage = Usage { used_bytes: 1, limit_bytes: 2, source: LimitSource::Setting };
-        for took in [0, 1, 10, 1_000].map(Duration::from_millis) {
-            let pause = Pace::default().pause(&usage, Some(0), took);
-            assert!(pause >= took * SHARE, "{took:?}: {pause:?}");
+        for took in [0, 20, 100, 500].map(Duration::from_micros) {
+            let mut pace = Pace::default();
+            let (mut looks, mut all, mut used_bytes) = (took, Duration::ZERO, 0);
+            while all < Duration::from_secs(10) {
+                used_bytes += MIB;
+                all += pace.pause(&Usage { used_bytes, ..usage }, Some(MIB), took);
+                looks += took;
+            }
+            assert!(looks <= all / SHARE + MOST_SAVED + took, "{took:?}: {looks:?} of {all:?}");
         }
+        let pause = Pace::default().pause(&usage, Some(0), Duration::from_secs(1));
+        assert!(pause <= LONGEST, "a slow look delays no report");
     }
 
     #[test]

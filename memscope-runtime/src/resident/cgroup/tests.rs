@@ -59,7 +59,7 @@ fn the_lowest_limit_on_the_path_counts_in_version_2() {
     let mounts = V2.replace(" / /sys/fs/cgroup ", " /pod /sys/fs/cgroup/pod ");
     let group = tree.find("0::/pod/app/leaf\n", &mounts).expect("a limit");
     assert_eq!((group.limit_bytes, group.source()), (64 << 20, LimitSource::CgroupV2));
-    assert_eq!(group.used_bytes(), Some(50_000_000), "without pages that the kernel can drop");
+    assert_eq!(group.used_bytes(0), Some(50_000_000), "without pages that the kernel can drop");
     let group = tree.find("0::/pod/app/leaf\n", V2).expect("a limit");
     assert_eq!(group.limit_bytes, 1, "the group at the top too");
 }
@@ -90,7 +90,8 @@ fn version_1_counts_where_it_controls_memory() {
     let groups = "5:cpu,cpuacct:/x\n4:memory:/a/b\n0::/a/b\n";
     let group = tree.find(groups, &format!("{V1}{V2}")).expect("a limit");
     assert_eq!((group.limit_bytes, group.source()), (1 << 20, LimitSource::CgroupV1));
-    assert_eq!(group.used_bytes(), Some(699_999));
+    assert_eq!(group.used_bytes(0), Some(699_999));
+    assert_eq!(group.used_bytes(1_000_001), Some(1_000_000), "a quick look");
 }
 
 #[test]

@@ -141,7 +141,7 @@ impl History {
         self.taken += 1;
         let kept = Kept { event, order: self.taken };
         match event.kind {
-            EventKind::LargeBlock => self.large_blocks.add(kept),
+            EventKind::LargeBlock | EventKind::OverBudget => self.large_blocks.add(kept),
             EventKind::LongPoll => self.long_polls.add(kept),
             _ => self.lives.add(kept),
         }
