@@ -39,20 +39,12 @@ impl Record {
     }
 
     /// [`run`](Self::run) for a future that may be all of a Tokio task. `context`: of the poll.
-    // PERF: the first poll has a function of its own, so that the others need not test for it.
+    // PERF: not in the first poll's own function, for which each poll would keep the context.
     #[inline]
     pub(crate) fn run_in(&'static self, context: &Context<'_>) -> Running {
         if self.is_unpolled() {
-            return self.run_first(context);
+            note_in_cell(context);
         }
-        let entered = Entered::new(self.tally());
-        Running { poll: self.begin_next_poll(), entered }
-    }
-
-    #[cold]
-    #[inline(never)]
-    fn run_first(&'static self, context: &Context<'_>) -> Running {
-        note_in_cell(context);
         self.run()
     }
 
@@ -74,12 +66,17 @@ pub(crate) struct Running {
 }
 
 impl Running {
+    /// Ends the poll.
+    // PERF: looks at the budget when the guard is gone, so that it need not lie in memory for a
+    // panic. The caller's future keeps the record.
     #[inline]
     pub(crate) fn finish(mut self, is_ready: bool) {
-        if self.poll.record().was_over_budget() {
-            over_budget::look(self.poll.record());
-        }
         self.poll.finish(is_ready);
+        let record = self.poll.record();
+        drop(self);
+        if record.was_over_budget() {
+            over_budget::look(record);
+        }
     }
 }
 

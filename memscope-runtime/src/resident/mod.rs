@@ -11,7 +11,10 @@ mod cgroup;
 mod figures;
 mod small_file;
 
-use std::path::Path;
+use std::{
+    path::Path,
+    time::{Duration, Instant},
+};
 
 use crate::{
     config,
@@ -47,18 +50,16 @@ static LIMITS: Lock<Limits> = Lock::new(Limits::NONE, |limits| *limits = Limits:
 struct Limits {
     group: Option<Group>,
     process: Rlimits,
-    /// How often they may still be used.
-    uses: u32,
+    read: Option<Instant>,
 }
 
 impl Limits {
-    const NONE: Self = Self { group: None, process: Rlimits::NONE, uses: 0 };
-    /// A watching thread looks ten to some hundred times a second.
-    const MOST_USES: u32 = 128;
+    const NONE: Self = Self { group: None, process: Rlimits::NONE, read: None };
+    const MOST_AGE: Duration = Duration::from_secs(5);
 
     fn read() -> Self {
         let process = figures::rlimits(Path::new("/proc/self/limits")).unwrap_or(Rlimits::NONE);
-        Self { group: Group::own(), process, uses: Self::MOST_USES }
+        Self { group: Group::own(), process, read: Some(Instant::now()) }
     }
 }
 
@@ -70,7 +71,7 @@ pub(crate) fn now() -> Option<u64> {
 /// How exactly to look.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Look {
-    /// Below half of a group's limit, all of its memory counts. The limits may be some looks old.
+    /// Below half of a group's limit, all of its memory counts.
     Quick,
     Exact,
 }
@@ -84,10 +85,9 @@ pub(crate) fn look(how: Look) -> Option<Usage> {
         return Some(Usage { used_bytes, limit_bytes, source: LimitSource::Setting });
     }
     let mut limits = LIMITS.lock_for_a_while()?;
-    if limits.uses == 0 || how == Look::Exact {
+    if limits.read.is_none_or(|read| read.elapsed() > Limits::MOST_AGE) {
         *limits = Limits::read();
     }
-    limits.uses -= 1;
     let of_group = limits.group.as_ref().and_then(|group| {
         let from_bytes = if how == Look::Quick { group.limit_bytes / 2 } else { 0 };
         let used_bytes = group.used_bytes(from_bytes)?;

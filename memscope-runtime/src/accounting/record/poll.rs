@@ -16,17 +16,6 @@ impl Record {
     /// for the task that it happens in, 0 if there is none.
     #[inline]
     pub(crate) fn begin_poll(&'static self, outer: impl FnOnce() -> u64) -> Poll {
-        let is_first = self.is_unpolled();
-        let poll = self.begin_next_poll();
-        if is_first {
-            self.begin(outer, poll.started_ns);
-        }
-        poll
-    }
-
-    /// [`begin_poll`](Self::begin_poll) of a task that was polled before.
-    #[inline]
-    pub(crate) fn begin_next_poll(&'static self) -> Poll {
         let polls = self.polls.load(Ordering::Relaxed);
         self.polls.store(polls + 1, Ordering::Relaxed);
         self.look_at_window();
@@ -36,6 +25,9 @@ impl Record {
         }
         let is_timed = !ended && self.sampling().times(polls);
         let started_ns = if is_timed { self.begin_timed(polls) } else { 0 };
+        if polls == 0 {
+            self.begin(outer, started_ns);
+        }
         Poll {
             record: self,
             started_ns,

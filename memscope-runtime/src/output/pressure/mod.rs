@@ -103,6 +103,7 @@ fn watch() {
     let mut levels = Levels::new(at);
     let mut pace = Pace::default();
     let mut held = Held::default();
+    let mut named_at = 0;
     loop {
         let begun = Instant::now();
         if at != config::report_at() {
@@ -120,9 +121,11 @@ fn watch() {
             report(&usage);
             levels.note_report(share, begun.elapsed());
             tell(&usage, share);
-        } else if levels.is_half_way(&usage) {
-            // While there is room for it: the report at the first share then has the names.
+        } else if levels.is_half_way(&usage) && usage.used_bytes >= named_at {
+            // While there is room for it: the report at the first share then has the names. Again
+            // when memory has risen by a twentieth of the limit.
             symbols::want_stack_names();
+            named_at = usage.used_bytes.saturating_add(usage.limit_bytes / 20);
         }
         thread::sleep(pace.pause(&usage, levels.next(&usage), looked));
     }
