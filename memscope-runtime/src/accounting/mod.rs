@@ -4,6 +4,7 @@ pub(crate) mod block_layout;
 pub(crate) mod callsite;
 pub(crate) mod account;
 pub(crate) mod block;
+pub(crate) mod budget;
 #[cfg(feature = "tokio")]
 pub(crate) mod block_mark;
 pub(crate) mod counter_cells;

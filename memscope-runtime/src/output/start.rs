@@ -1,7 +1,7 @@
 //! Applies the settings of the environment and of the program.
 
 use crate::{
-    accounting::stacks,
+    accounting::{budget, stacks},
     alloc::{countdown, current::exempt, warn},
     config::{Builder, ENABLED},
     environment::{self, Environment},
@@ -64,5 +64,12 @@ pub(crate) fn apply(settings: &Builder) {
     #[cfg(feature = "layout")]
     if settings.asks_for_await_points() && ENABLED {
         crate::await_points::tree::turn_on();
+    }
+    #[cfg(feature = "enabled")]
+    super::pressure::settings_changed();
+    for (name, bytes) in settings.budgets() {
+        if ENABLED {
+            budget::set_named(name, *bytes);
+        }
     }
 }

@@ -142,13 +142,16 @@ fn attempt() -> Reading {
     // later. So the list does not move, and no more memory is touched.
     let open = usize::try_from(spawned.saturating_sub(over)).unwrap_or(0);
     // If there is less memory, the lists grow in small steps.
-    let _ = seen.living.try_reserve(open + ended.len());
+    reserve::expect(&mut seen.living, open + ended.len());
+    // For the rows of sites, which have the sums of all tasks.
+    let aside = reserve::put_aside();
     let now_ns = clock::now_ns();
     for account in registry::accounts() {
         seen.add(account, now_ns);
     }
     let Capture { living: mut tasks, mut unknown, mut held, mut items, .. } = seen;
     let Capture { open_sums, mut untracked, workers, left, retained, unlisted, .. } = seen;
+    drop(aside);
     let shared: Vec<SharedReading> = reserve::rows(shared_owner::read(), Some);
     for shared in &shared {
         untracked.add(shared.memory);

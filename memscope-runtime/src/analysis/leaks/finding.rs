@@ -17,6 +17,12 @@ pub enum LeakKind {
     Stuck,
     /// Live bytes that only rise.
     Growing,
+    /// A task that a poll has left above its budget.
+    OverBudget,
+    /// Memory that the program has freed and its allocator keeps.
+    Kept,
+    /// Memory that is not the program's live memory: of C libraries, or mapped otherwise.
+    Unseen,
 }
 
 impl fmt::Display for LeakKind {
@@ -25,6 +31,9 @@ impl fmt::Display for LeakKind {
             Self::Retained => "retained",
             Self::Stuck => "stuck",
             Self::Growing => "growing",
+            Self::OverBudget => "budget",
+            Self::Kept => "kept",
+            Self::Unseen => "unseen",
         })
     }
 }
@@ -121,6 +130,24 @@ pub struct Leak {
 }
 
 impl Leak {
+    /// A finding of which only the place is known.
+    pub(super) fn at(kind: LeakKind, place: Place) -> Self {
+        Self {
+            kind,
+            severity: Severity::Low,
+            place,
+            task: None,
+            bytes: 0,
+            count: 0,
+            oldest_ns: None,
+            bytes_per_day: None,
+            waits_at: None,
+            variables: Vec::new(),
+            evidence: String::new(),
+            fix: String::new(),
+        }
+    }
+
     /// The sort key that puts the worst finding first.
     pub(super) fn rank(&self) -> impl Ord {
         (std::cmp::Reverse((self.severity, self.bytes)), self.kind, &self.place)

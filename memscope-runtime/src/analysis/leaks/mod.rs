@@ -21,6 +21,8 @@ mod evidence;
 mod retained;
 mod stuck;
 mod growing;
+mod over_budget;
+mod process_memory;
 mod unjudged;
 // … and how it is said.
 mod cross_frees;
@@ -53,12 +55,15 @@ pub struct Leaks {
 impl MemorySnapshot {
     /// Looks for memory that seems lost, with the default [`LeakOptions`].
     ///
-    /// It finds four things:
+    /// It finds seven things:
     ///
     /// - blocks that outlive their tasks again and again,
     /// - tasks that hold bytes and are not polled any more,
     /// - bytes that rise from snapshot to snapshot,
-    /// - tasks that never end and whose number only rises.
+    /// - tasks that never end and whose number only rises,
+    /// - tasks above their budgets,
+    /// - memory that is freed and that the allocator keeps,
+    /// - memory that memscope does not see: of C libraries, or mapped otherwise.
     ///
     /// It does not report full or evicting caches, pools, results kept by one batch, outputs that
     /// wait for their `JoinHandle`, or sleeping tasks. It cannot tell these from a leak: a cache
@@ -97,7 +102,8 @@ impl MemorySnapshot {
     fn judge(&self, options: &LeakOptions) -> Leaks {
         let retained = retained::find(self, options);
         let stuck = stuck::find(self, options);
-        let not_judged = unjudged::find(self, &retained, &stuck, options);
+        let mut not_judged = unjudged::find(self, &retained, &stuck, options);
+        not_judged.extend(process_memory::not_judged(self));
         let mut findings = retained.leaks;
         let known_sites = findings.iter().map(|leak| leak.place.clone()).collect();
         let known_tasks: HashSet<_> = stuck.tasks.iter().copied().collect();
@@ -105,6 +111,8 @@ impl MemorySnapshot {
         findings.extend(stuck.leaks);
         let known = growing::Known { sites: known_sites, tasks: known_tasks, piles: known_piles };
         findings.extend(growing::find(self, options, &known));
+        findings.extend(over_budget::find(self));
+        findings.extend(process_memory::find(self));
         order::by(&mut findings, |a, b| a.rank().cmp(&b.rank()));
         let hand_overs = cross_frees::largest(self.hand_overs());
         Leaks { measured: true, findings, not_judged, hand_overs }
@@ -162,9 +170,12 @@ impl Leaks {
         &self.hand_overs
     }
 
-    /// The bytes of all findings. No byte is in two of them.
+    /// The bytes of all findings about live memory. No byte is in two of them: budgets, and memory
+    /// that is not live, do not count.
     pub fn bytes(&self) -> u64 {
-        self.findings.iter().fold(0, |sum, leak| sum.saturating_add(leak.bytes))
+        let others = [LeakKind::OverBudget, LeakKind::Kept, LeakKind::Unseen];
+        let findings = self.findings.iter().filter(|leak| !others.contains(&leak.kind));
+        findings.fold(0, |sum, leak| sum.saturating_add(leak.bytes))
     }
 }
 

@@ -70,6 +70,10 @@ impl fmt::Display for Leak {
                 }
                 self.write_age(f, ", rising for ", "")?;
             }
+            (LeakKind::OverBudget, _) => {
+                write!(f, " in the largest of {}", several(self.count, "task", "tasks"))?;
+            }
+            (LeakKind::Kept | LeakKind::Unseen, _) => {}
             (LeakKind::Growing, None) => {
                 write!(f, " in {}", several(self.count, "ended task", "ended tasks"))?;
                 self.write_age(f, ", rising for ", "")?;

@@ -10,6 +10,7 @@ mod heap_graph;
 mod leaks;
 mod table;
 mod highlights;
+mod resident;
 mod futures;
 mod shared_owners;
 mod sites;
@@ -94,6 +95,7 @@ impl MemorySnapshot {
             count(self.spawned_task_count()),
             self.observed_seconds(),
         )?;
+        self.resident_lines(f)?;
         self.unannotated(f)?;
         let runtime = self.runtime();
         if runtime.measured && runtime.worker_threads != 0 {

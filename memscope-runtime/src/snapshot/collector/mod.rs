@@ -29,7 +29,7 @@ use crate::{
         Lock, Pending, clock, fork_lock, order, pending_starts,
         sync::{AtomicU32, Ordering},
     },
-    symbols,
+    resident, symbols,
 };
 
 /// How many life-cycle events are kept.
@@ -95,10 +95,11 @@ const ATTEMPTS: usize = 4;
 /// called inside `exempt`. Returns `None` if another thread held the history for a second, or if
 /// there is no memory.
 pub(crate) fn collect(reading: &Reading) -> Option<Collected> {
+    let resident = resident::now();
     let mut amounts = {
         let mut history = HISTORY.lock_for_a_while()?;
         history.drain();
-        history.samples.take(reading, clock::now_ns());
+        history.samples.take(reading, clock::now_ns(), resident);
         history.amounts()
     };
     for _ in 0..ATTEMPTS {
@@ -140,7 +141,7 @@ impl History {
         self.taken += 1;
         let kept = Kept { event, order: self.taken };
         match event.kind {
-            EventKind::LargeBlock => self.large_blocks.add(kept),
+            EventKind::LargeBlock | EventKind::OverBudget => self.large_blocks.add(kept),
             EventKind::LongPoll => self.long_polls.add(kept),
             _ => self.lives.add(kept),
         }
