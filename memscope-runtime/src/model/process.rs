@@ -105,6 +105,13 @@ pub struct ToolUsage {
     /// The number of blocks of `heap_bytes`.
     #[serde(default)]
     pub heap_blocks: u64,
+    /// How often memscope has looked at the program so far: snapshots, and samples of the timeline
+    /// by the collector's thread.
+    #[serde(default)]
+    pub looks: u64,
+    /// The longest time that the collector's thread took for a sample.
+    #[serde(default)]
+    pub longest_look_ns: u64,
     /// Whether the collector's thread was running.
     #[serde(default)]
     pub collector_is_running: bool,

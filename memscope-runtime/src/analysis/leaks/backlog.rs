@@ -75,7 +75,7 @@ pub(super) fn find(snapshot: &MemorySnapshot) -> Vec<Backlog> {
             received_at: waits.map(|(point, _)| places(point)),
             from,
             to,
-            channel_bytes: clue.all_bytes,
+            channel_bytes: clue.all_bytes.min(live_bytes),
             samples,
             live_bytes,
             live_blocks,

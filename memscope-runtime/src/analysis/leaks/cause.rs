@@ -276,6 +276,7 @@ mod tests {
                 &[
                     "alloc::raw_vec::RawVec<T,A>::grow_one",
                     "alloc::collections::VecDeque<T>::push_back",
+                    "app::plan",
                 ],
                 LeakCause::Queue,
                 "VecDeque::push_back",

@@ -54,7 +54,7 @@ impl Case<'_> {
                 if self.by.is_empty() { "it is of" } else { self.by }
             ),
             LeakCause::Buffer => {
-                format!("bound {into}, or take out what is written, and shrink it")
+                "bound these buffers in number and size; a `Bytes` slice that is kept keeps its whole buffer".to_owned()
             }
             _ => match self.variable {
                 Some(_) if self.has_ended => {

@@ -42,8 +42,8 @@ impl fmt::Display for LeakKind {
 /// | `Medium`, any of | 16 MiB | a tenth, if 1 MiB or more | 64 MiB |
 /// | `Low` | less | less | less |
 ///
-/// The rate counts only if it was observed for a minute or longer. Before that it tells more about
-/// the start of the program than about its day.
+/// The rate counts only if it was observed for a minute or longer, and that of growth from an hour
+/// on. Before that it tells more about the start of the program than about its day.
 ///
 /// It is `Low` as long as the program was not observed for two minutes, twice the
 /// [`patience`](super::LeakOptions::patience). Growth is also `Low` where load could look like it:

@@ -6,7 +6,7 @@ use super::{
     cause::LeakCause,
     cure::Case,
     evidence::{Evidence, place_of, place_of_task},
-    finding::{Leak, LeakKind},
+    finding::{Leak, LeakKind, Severity},
     growth::Growth,
     options::LeakOptions,
     retained::retained_bytes,
@@ -74,7 +74,13 @@ pub(super) fn find(snapshot: &MemorySnapshot, options: &LeakOptions, known: &Kno
         let others = sites.get(place);
         let is_leak = is_filling(task) && !others.is_some_and(|site| is_as_others(task, site));
         // A task may have got its name since its first sample.
-        is_leak.then(|| (of_task(&place_of_task(task), growth, task, &evidence), *growth))
+        is_leak.then(|| {
+            let mut leak = of_task(&place_of_task(task), growth, task, &evidence);
+            if may_be_cells(task, snapshot) && !growth.is_of_a_day() {
+                leak.severity = Severity::Low;
+            }
+            (leak, *growth)
+        })
     });
     let mut leaks: Vec<Grown> = of_tasks.collect();
     let with_tasks: HashSet<Place> = leaks.iter().map(|(leak, _)| leak.place.clone()).collect();
@@ -117,6 +123,14 @@ fn is_as_others(task: &TaskMemoryProfile, site: &SiteProfile) -> bool {
     // Of a peak only its power of two is kept; the peak was more than half of that.
     let largest = site.peak_histogram.iter().filter(|bucket| bucket.count != 0);
     largest.map(|bucket| bucket.up_to).max().is_some_and(|up_to| task.live_bytes <= up_to / 2)
+}
+
+/// Whether the task may hold no more than the cells of tasks that it has spawned and that live:
+/// clients that come and stay.
+fn may_be_cells(task: &TaskMemoryProfile, snapshot: &MemorySnapshot) -> bool {
+    const BLOCKS_OF_TASK: u64 = 3;
+    let active = snapshot.sites().iter().map(|site| site.active).max().unwrap_or(0);
+    active >= LEAST_PILED && task.live_blocks <= active.saturating_mul(BLOCKS_OF_TASK)
 }
 
 fn is_filling(task: &TaskMemoryProfile) -> bool {

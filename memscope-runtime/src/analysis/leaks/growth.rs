@@ -9,6 +9,8 @@ use crate::{model::TrendPoint, snapshot::float};
 
 /// After so long, a load that swings with the day would have fallen again.
 const DAY_NS: u64 = 86_400_000_000_000;
+/// The rate of what grew for less than this does not count.
+const LASTING_NS: u64 = DAY_NS / 24;
 /// Load frees nearly all that it allocates. What keeps this share of it is not load alone.
 const KEPT_UNLIKE_LOAD: f64 = 0.25;
 /// The lowest values are compared in so many parts of the time.
@@ -125,7 +127,10 @@ impl Growth {
 
     /// How much it matters; low where load may look like this.
     pub(super) fn severity(&self, bytes: u64, whole: u64, may_be_load: bool) -> Severity {
-        if may_be_load { Severity::Low } else { Severity::of(bytes, whole, self.bytes_per_day()) }
+        // What grew for some minutes says little of a day.
+        let is_lasting = self.course.span_ns() >= LASTING_NS;
+        let per_day = self.bytes_per_day().filter(|_| is_lasting);
+        if may_be_load { Severity::Low } else { Severity::of(bytes, whole, per_day) }
     }
 }
 

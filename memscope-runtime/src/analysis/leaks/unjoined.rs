@@ -76,7 +76,8 @@ pub(super) fn find(snapshot: &MemorySnapshot, options: &LeakOptions) -> Unjoined
         let leak = leak(site, &kept, spawner.as_ref(), &growth, &evidence);
         let has_little_else = |(task, _): &(TaskId, Place)| {
             let blocks = snapshot.task(*task).map_or(0, |task| task.live_blocks);
-            blocks <= leak.count.saturating_mul(BLOCKS_OF_TASK).saturating_add(LEAST_TASKS)
+            let count = if leak.count == 0 { site.ended() } else { leak.count };
+            blocks <= count.saturating_mul(BLOCKS_OF_TASK).saturating_add(LEAST_TASKS)
         };
         found.spawners.extend(spawner.filter(has_little_else));
         found.grown.push((leak, growth));

@@ -183,5 +183,7 @@ fn watched(snapshot: &MemorySnapshot) -> (usize, u64) {
     let longest: Vec<u64> =
         trends.chain([process]).max_by_key(|times: &Vec<u64>| times.len()).unwrap_or_default();
     let span = longest.first().zip(longest.last()).map_or(0, |(from, to)| to.saturating_sub(*from));
-    (longest.len(), span)
+    // The timeline keeps some of them.
+    let looks = usize::try_from(snapshot.tool().looks).unwrap_or(usize::MAX);
+    (longest.len().max(looks), span)
 }

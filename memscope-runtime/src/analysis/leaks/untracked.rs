@@ -33,7 +33,8 @@ pub(super) fn find(
     if clue.is_of_cells() && has_unjoined {
         return None;
     }
-    let case = Case { cause: clue.cause, by: &clue.by, has_ended: true, ..Case::default() };
+    let has_ended = clue.cause != LeakCause::Buffer;
+    let case = Case { cause: clue.cause, by: &clue.by, has_ended, ..Case::default() };
     let place = Place { name: OUTSIDE.to_owned(), file: "".into(), line: 0 };
     let mut leak = blank(&place, &growth);
     let fix = case.cure().unwrap_or_else(|| {
@@ -59,7 +60,9 @@ pub(super) fn find(
         );
     }
     let bytes = snapshot.process().untracked_bytes;
-    Some((complete(leak, bytes, &growth, &evidence, growth.may_be_load()), growth))
+    // Clients that come and stay bring memory that no task allocates.
+    let may_be_load = growth.may_be_load() || living(snapshot).is_some() && !growth.is_of_a_day();
+    Some((complete(leak, bytes, &growth, &evidence, may_be_load), growth))
 }
 
 /// The site with the most living tasks, if these are many and their number is known. What was
