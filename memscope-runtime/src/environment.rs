@@ -116,7 +116,7 @@ const SETTINGS: [Setting; 14] = [
         name: "MEMSCOPE_SAMPLE_EVERY",
         takes: "a time from `10ms` on, or `off`",
         default: "`1s`",
-        effect: "how often the timeline gets a point, and how long events wait at most, from 100 ms down: `Builder::sample_every`; set, it starts that thread without `init`",
+        effect: "how often the timeline gets a point, and how long events wait at most, from 100 ms down: `Builder::sample_every`; set, it starts that thread without `init`, as `MEMSCOPE_REPORT` does",
         set: |environment, value| {
             let period = match text(value)? {
                 "off" => Duration::ZERO,

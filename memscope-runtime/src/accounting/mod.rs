@@ -60,7 +60,7 @@ pub(crate) use stream_items::Counts;
 pub(crate) use stream_items::ItemsReading;
 pub(crate) use tally::{Leads, Tally, TallyReading};
 pub(crate) use thread_ring::{EndEpochs, EndInProgress, ThreadRing};
-pub(crate) use unrecorded::Unrecorded;
+pub(crate) use unrecorded::{FinishedCells, Unrecorded};
 pub(crate) use untracked::Untracked;
 pub(crate) use variable::{Naming, Variable, VariableReading};
 pub use variable_site::VariableCallsite;

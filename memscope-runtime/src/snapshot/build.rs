@@ -170,6 +170,8 @@ impl Parts {
         self.events = rows::events(&collected.points.events, names, measured);
         self.tool.ring_events = collected.taken;
         self.tool.ring_events_dropped = collected.dropped;
+        self.tool.looks = collected.looks;
+        self.tool.longest_look_ns = collected.longest_look_ns;
         self.tool.collector_is_running = collector::is_running();
     }
 }

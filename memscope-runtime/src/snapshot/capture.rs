@@ -16,10 +16,10 @@ use super::{
 use crate::alloc::unannotated;
 use crate::{
     accounting::{
-        Account, Balance, CrossFree, EndEpochs, EndStamp, Ended, ItemsReading, RecordReading,
-        SharedReading, Site, SumsReading, TallyReading, Unrecorded, Untracked, VariableReading,
-        VariableSite, VariableSiteReading, cross_frees, end_stamps, ended_tasks, registry,
-        shared_owner,
+        Account, Balance, CrossFree, EndEpochs, EndStamp, Ended, FinishedCells, ItemsReading,
+        RecordReading, SharedReading, Site, SumsReading, TallyReading, Unrecorded, Untracked,
+        VariableReading, VariableSite, VariableSiteReading, cross_frees, end_stamps, ended_tasks,
+        registry, shared_owner,
         stacks::{self, StackReading},
         stream_items, variable,
     },
@@ -83,6 +83,7 @@ pub(crate) struct Reading {
     pub(crate) retained: Vec<Retained>,
     /// Unannotated tasks without a record.
     pub(crate) unrecorded: Vec<Unrecorded>,
+    pub(crate) finished_cells: FinishedCells,
     pub(crate) untracked: Untracked,
     /// The named parts of `untracked`.
     pub(crate) shared: Vec<SharedReading>,
@@ -180,7 +181,7 @@ fn attempt() -> Reading {
         }
     }
     // NOTE: read after the sites. A task that gets a record meanwhile is not counted twice.
-    let unrecorded = site_reading::unrecorded();
+    let (unrecorded, finished_cells) = site_reading::unrecorded();
     for site in site_reading::sites_without_tasks(&sites, &unrecorded) {
         reserve::push(&mut sites, site);
     }
@@ -215,6 +216,7 @@ fn attempt() -> Reading {
         sites,
         retained,
         unrecorded,
+        finished_cells,
         untracked,
         shared,
         workers,
