@@ -33,6 +33,8 @@ use crate::{
 };
 
 pub(crate) use free::free;
+#[cfg(feature = "symbols")]
+pub(crate) use header::each_vtable;
 pub(crate) use header::{CellHeader, learned, note_tracked, state};
 #[cfg(all(target_os = "linux", any(target_env = "gnu", target_env = "musl")))]
 pub(crate) use samples::learn;
