@@ -138,6 +138,8 @@ pub(crate) fn start_from_env(environment: &Environment) {
 
 fn add(plan: ReportJob) {
     static SET_UP: Once<()> = Once::new();
+    #[cfg(feature = "tokio")]
+    crate::alloc::unannotated::expect_report();
     if plan.every.is_some() {
         IS_PERIODIC.store(true, Ordering::Relaxed);
     }
