@@ -83,11 +83,11 @@ fn calls_of_x86_64(code: &[u8], start: u64, found: &mut dyn FnMut(u64)) {
 }
 
 fn calls_of_aarch64(code: &[u8], start: u64, found: &mut dyn FnMut(u64)) {
-    const BRANCH: u32 = 0b000101;
+    const BRANCH: u32 = 0b00_0101;
     for (at, bytes) in (start..).step_by(4).zip(code.as_chunks::<4>().0) {
         let instruction = u32::from_le_bytes(*bytes);
         // With or without the bit that says that it returns.
-        if instruction >> 26 & 0b011111 == BRANCH {
+        if instruction >> 26 & 0b01_1111 == BRANCH {
             // The distance in instructions, with its sign.
             let distance = (instruction << 6).cast_signed() >> 6;
             found(at.wrapping_add_signed(i64::from(distance) * 4));
