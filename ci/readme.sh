@@ -9,7 +9,7 @@ lines=$(wc -l < README.md)
     exit 1
 }
 same() {
-    sed -E '/^where the code allocates/,/^$/d; /^runtime: |unannotated tasks/d
+    sed -E '/^where the code allocates/,/^$/d; /^(runtime|resident memory|limit): |unannotated tasks/d
         s/ in [0-9.]+ s$//; s/itself: [0-9.]+ [KM]iB/itself:/
         s/[0-9.]+ [KMG]?i?B in unannotated ones \+ //
         s/[0-9.]+ KiB untracked = [0-9.]+ KiB/untracked/'

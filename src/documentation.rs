@@ -20,6 +20,7 @@ pages! {
     examples: "../examples/README.md";
     leaks: "../docs/LEAKS.md";
     limits: "../docs/LIMITS.md";
+    memory: "../docs/MEMORY.md";
     names: "../docs/NAMES.md";
     performance: "../docs/PERFORMANCE.md";
     // Its programs are parts of two files that are compiled elsewhere.

@@ -34,8 +34,9 @@ pub use memscope_macros::{Trackable, track_var, tracked};
 #[doc(hidden)]
 pub use memscope_runtime::__private;
 pub use memscope_runtime::{
-    Blocks, Builder, Contents, Error, GlobalTracker, Stacks, Timing, Trackable, TrackingAllocator,
-    analysis, async_memory, builder, get_global_tracker, init,
+    AllocatorUsage, Blocks, Builder, Contents, Error, GlobalTracker, Limit, OverBudget, Pressure,
+    Stacks, Timing, Trackable, TrackingAllocator, analysis, async_memory, builder,
+    get_global_tracker, init,
 };
 
 #[cfg(feature = "tracing")]

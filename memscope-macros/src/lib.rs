@@ -42,6 +42,7 @@ use proc_macro::TokenStream;
 /// |---|---|
 /// | `task_type = "…"` | `"cpu"`, `"io"`, `"network"`, `"memory"`, `"streaming"`, `"background"` or `"mixed"`; none: unspecified |
 /// | `name = "…"` | the name in reports instead of the function's own |
+/// | `budget = "…"` | what a task may hold, such as `"64MiB"` (`B`, `KiB`, `MiB`, `GiB`): the end of a poll that leaves it with more is reported |
 /// | `crate = path` | the path of `memscope_rs`, if it is renamed or re-exported |
 ///
 /// # Where it can be used

@@ -1,5 +1,7 @@
 //! Settings, as data: what a program may choose before it tracks anything.
 
+mod memory;
+
 use std::time::Duration;
 
 use crate::{
@@ -9,6 +11,11 @@ use crate::{
         sync::{AtomicU8, AtomicU64, Ordering},
     },
     sampling::Timing,
+};
+use memory::MemorySettings;
+
+pub(crate) use memory::{
+    ReportAt, allocator_usage, memory_limit, on_over_budget, on_pressure, report_at,
 };
 
 /// Whether tracking is compiled in.
@@ -72,6 +79,8 @@ pub struct Builder {
     timing: Timing,
     long_poll: Duration,
     sample_every: Duration,
+    memory: MemorySettings,
+    budgets: Vec<(String, u64)>,
 }
 
 impl Default for Builder {
@@ -92,6 +101,8 @@ impl Default for Builder {
             timing: Timing::default(),
             long_poll: LONG_POLL,
             sample_every: SAMPLE_EVERY,
+            memory: MemorySettings::DEFAULT,
+            budgets: Vec::new(),
         }
     }
 }
@@ -260,7 +271,7 @@ impl Builder {
         if self.await_points && !cfg!(feature = "layout") {
             return Err(Error::feature("await_points", "layout"));
         }
-        Ok(())
+        self.memory.check()
     }
 
     /// Makes these the settings that the functions below return. Returns whether unannotated tasks
@@ -279,6 +290,7 @@ impl Builder {
         SAMPLE_EVERY_NS.store(nanoseconds(self.sample_every), Ordering::Relaxed);
         HOLDERS_PAUSE_NS.store(nanoseconds(self.holders_pause), Ordering::Relaxed);
         start_bits::turn(self.holders && HAS_HOLDERS);
+        self.memory.store();
         looked != 0
     }
 

@@ -13,7 +13,7 @@ use std::{
 
 use crate::{
     config::Builder,
-    model::{Stacks, human::cell},
+    model::{Limit, Stacks, human::cell},
     primitives::privileged::is_privileged,
     sampling::Timing,
 };
@@ -36,7 +36,7 @@ struct Setting {
     set: fn(&mut Environment, &OsStr) -> Result<(), String>,
 }
 
-const SETTINGS: [Setting; 12] = [
+const SETTINGS: [Setting; 14] = [
     Setting {
         name: "MEMSCOPE_REPORT",
         takes: "a path ending in `.json` or `.txt`; `%p` becomes the process id, `%t` the time, `%n` a number",
@@ -116,7 +116,7 @@ const SETTINGS: [Setting; 12] = [
         name: "MEMSCOPE_SAMPLE_EVERY",
         takes: "a time from `10ms` on, or `off`",
         default: "`1s`",
-        effect: "how often the timeline gets a point, and how long events wait at most, from 100 ms down: `Builder::sample_every`; set, it starts that thread without `init`",
+        effect: "how often the timeline gets a point, and how long events wait at most, from 100 ms down: `Builder::sample_every`; set, it starts that thread without `init`, as `MEMSCOPE_REPORT` does",
         set: |environment, value| {
             let period = match text(value)? {
                 "off" => Duration::ZERO,
@@ -134,9 +134,35 @@ const SETTINGS: [Setting; 12] = [
         set: |environment, value| {
             let stacks = match text(value)? {
                 "off" => Stacks::Off,
-                size => Stacks::EveryBytes(bytes(size)?),
+                size => Stacks::EveryBytes(bytes(size, "off")?),
             };
             environment.change(|builder| builder.stacks(stacks))
+        },
+    },
+    Setting {
+        name: "MEMSCOPE_LIMIT",
+        takes: "`cgroup`, or bytes such as `512MiB`",
+        default: "`cgroup`",
+        effect: "which limit of memory the process has: `Builder::memory_limit`",
+        set: |environment, value| {
+            let limit = match text(value)? {
+                "cgroup" => Limit::Cgroup,
+                size => Limit::Bytes(bytes(size, "cgroup")?),
+            };
+            environment.change(|builder| builder.memory_limit(limit))
+        },
+    },
+    Setting {
+        name: "MEMSCOPE_REPORT_AT",
+        takes: "shares of the limit such as `90%` or `80%,90%,95%`, or `off`",
+        default: "`80%,90%,95%`",
+        effect: "writes the report when memory crosses one of them: `Builder::report_at`",
+        set: |environment, value| {
+            let shares = match text(value)? {
+                "off" => Vec::new(),
+                list => list.split(',').map(share).collect::<Result<_, _>>()?,
+            };
+            environment.change(|builder| builder.report_at(shares))
         },
     },
     Setting {
@@ -265,9 +291,17 @@ fn duration(text: &str, shortest: Duration) -> Result<Duration, String> {
     duration.filter(in_range).ok_or_else(expected)
 }
 
-/// Parses a whole number of bytes and its unit; without a unit, bytes.
-fn bytes(text: &str) -> Result<u64, String> {
-    const EXPECTED: &str = "expected a whole number with `KiB`, `MiB` or `GiB`, or `off`";
+/// Parses a share such as `95%`.
+fn share(text: &str) -> Result<f64, String> {
+    let number = text.trim_ascii().strip_suffix('%').and_then(|number| number.parse::<f64>().ok());
+    let share = number.map(|percent| percent / 100.0).filter(|share| *share > 0.0 && *share <= 1.0);
+    share.ok_or_else(|| "expected shares above 0% and up to 100%, or `off`".to_owned())
+}
+
+/// Parses a whole number of bytes and its unit; without a unit, bytes. `or`: the word that the
+/// setting takes too.
+fn bytes(text: &str, or: &str) -> Result<u64, String> {
+    let expected = || format!("expected a whole number with `KiB`, `MiB` or `GiB`, or `{or}`");
     let digits = text.len() - text.trim_start_matches(|digit: char| digit.is_ascii_digit()).len();
     let (count, unit) = text.split_at(digits);
     let unit: u64 = match unit {
@@ -275,10 +309,10 @@ fn bytes(text: &str) -> Result<u64, String> {
         "KiB" => 1 << 10,
         "MiB" => 1 << 20,
         "GiB" => 1 << 30,
-        _ => return Err(EXPECTED.to_owned()),
+        _ => return Err(expected()),
     };
-    let count: u64 = count.parse().map_err(|_| EXPECTED.to_owned())?;
-    count.checked_mul(unit).ok_or_else(|| EXPECTED.to_owned())
+    let count: u64 = count.parse().map_err(|_| expected())?;
+    count.checked_mul(unit).ok_or_else(expected)
 }
 
 const EXPECTED_TIME: &str = "expected a whole number with `ms`, `s`, `m` or `h`";

@@ -51,6 +51,8 @@ pub fn init() {
         start::start();
         clock::start();
         reserve::hold();
+        #[cfg(feature = "tokio")]
+        crate::alloc::unannotated::expect_report();
         if config::sample_every_ns() == 0 {
             collector::disarm();
         } else {

@@ -23,6 +23,8 @@ mod variables;
 mod await_points;
 // Wrappers that make a task current: futures, streams, spawns, scopes, spans.
 mod tasks;
+// Memory and limits of the process, as the system and the allocator count them.
+mod resident;
 // One consistent reading of all counters, as rows that can be kept, sent and read back.
 mod snapshot;
 // Which roots hold which blocks: the heap as a graph, read in a copy of the process.
@@ -45,7 +47,7 @@ pub use crate::{
     analysis::allocations::{GlobalTracker, get_global_tracker},
     config::Builder,
     init::{builder, init},
-    model::{Error, Stacks},
+    model::{AllocatorUsage, Error, Limit, OverBudget, Pressure, Stacks},
     sampling::Timing,
     variables::{Blocks, Contents, Trackable},
 };
@@ -66,17 +68,19 @@ pub mod async_memory {
         heap_graph::heap_graph,
         init::initialize,
         model::{
-            AwaitFrame, AwaitPoint, AwaitPoints, Bucket, Error, EventKind, Extent, HandOver,
-            HeapGraph, HeapStep, HeldBy, HumanBytes, Items, Library, LocalProfile, Measured,
-            Origin, Place, ProcessMemory, ProcessPoint, RootKind, RuntimeMemory, SharedProfile,
-            SiteProfile, StackFrame, StackProfile, StacksState, StateMachine, TaskCells, TaskError,
-            TaskEvent, TaskId, TaskMemoryProfile, TaskPerformanceMetrics, TaskState, TaskType,
-            Timeline, ToolUsage, Trend, TrendPoint, Unreachable, VariableProfile,
-            VariableSiteProfile, WidestState,
+            AllocatorUsage, AwaitFrame, AwaitPoint, AwaitPoints, Bucket, Error, EventKind, Extent,
+            HandOver, HeapGraph, HeapStep, HeldBy, Holder, HumanBytes, Items, Library, Limit,
+            LimitSource, LocalProfile, Measured, Origin, OverBudget, OverBudgetTask, Place,
+            Pressure, ProcessMemory, ProcessPoint, Resident, RootKind, RuntimeMemory,
+            SharedProfile, SiteProfile, StackFrame, StackProfile, StacksState, StateMachine,
+            TaskCells, TaskError, TaskEvent, TaskId, TaskMemoryProfile, TaskPerformanceMetrics,
+            TaskState, TaskType, Timeline, ToolUsage, Trend, TrendPoint, Unreachable,
+            VariableProfile, VariableSiteProfile, WidestState,
         },
         snapshot::{AsyncResourceMonitor, MemorySnapshot, ResourceAnalysis, get_memory_snapshot},
         tasks::{
             CatchPanic, Scope, Scoped, Tracked,
+            budget::{WithinBudget, current_task_live_bytes, within_budget},
             future::{create_tracked, track},
             scope::{shared, untracked},
         },

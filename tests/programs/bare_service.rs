@@ -98,6 +98,12 @@ async fn serve(what_grows: &str) {
             IDLE.store(200, Ordering::Relaxed);
         }
         "buffers" => (0..200).for_each(|_| drop(tokio::spawn(idle_connection()))),
+        "one_thread" => {
+            for _ in 0..500 {
+                tokio::spawn(handle_request([1; 64])).await.expect("no panic");
+            }
+            (0..200).for_each(|_| drop(tokio::spawn(idle_connection())));
+        }
         "futures" => drop(tokio::spawn(accept_connections())),
         "answers" => drop(tokio::spawn(ask_without_end())),
         other => panic!("`{other}` does not grow"),
@@ -106,8 +112,11 @@ async fn serve(what_grows: &str) {
 
 fn main() {
     let what_grows = std::env::args().nth(1).expect("an argument");
-    let runtime =
-        tokio::runtime::Builder::new_multi_thread().worker_threads(1).build().expect("a runtime");
+    let mut builder = tokio::runtime::Builder::new_multi_thread();
+    if what_grows == "one_thread" {
+        builder = tokio::runtime::Builder::new_current_thread();
+    }
+    let runtime = builder.worker_threads(1).build().expect("a runtime");
     runtime.block_on(async {
         serve(&what_grows).await;
         while IDLE.load(Ordering::Relaxed) != 200 {

@@ -1,5 +1,6 @@
-//! A program with a large task without annotation. `tests/unannotated/names_of_programs.rs` starts
-//! it, changed in some way, and reads the name that the task has.
+//! A program with a large task without annotation, and tasks that never allocate.
+//! `tests/unannotated/names_of_programs.rs` starts it, changed in some way, and reads the names that
+//! the tasks have.
 
 #![expect(clippy::print_stdout, reason = "that is how it talks to the test")]
 
@@ -20,11 +21,27 @@ async fn holds_two_mebibytes(holds: mpsc::Sender<()>) {
     drop(held);
 }
 
+async fn never_allocates(number: u64) {
+    std::future::pending::<()>().await;
+    std::hint::black_box(number);
+}
+
+async fn never_allocates_either(number: u64) {
+    std::future::pending::<()>().await;
+    std::hint::black_box(number + 1);
+}
+
 fn main() {
     builder().name_tasks_from(1 << 20).init().expect("good settings");
     let runtime = workers(1);
     let (holds, held) = mpsc::channel();
     runtime.spawn(holds_two_mebibytes(holds));
+    // As small as the room that any cell has.
+    assert!(size_of_val(&never_allocates(0)) <= 24);
+    for number in 0..3 {
+        runtime.spawn(never_allocates(number));
+        runtime.spawn(never_allocates_either(number));
+    }
     held.recv().expect("sent");
     #[cfg(target_os = "linux")]
     if std::env::args().nth(1).as_deref() == Some("hide-proc") {
@@ -38,4 +55,9 @@ fn main() {
     let large = snapshot.tasks().iter().filter(|task| task.live_bytes >= 2 << 20);
     let names: Vec<_> = large.map(|task| task.name.clone()).collect();
     println!("{}", names.join(","));
+    let waiting = snapshot.sites().iter().filter(|site| site.active == 3);
+    let waiting = waiting.map(|site| format!("{} {}", site.name, site.future_size_bytes));
+    let mut waiting: Vec<_> = waiting.collect();
+    waiting.sort_unstable();
+    println!("{}", waiting.join(","));
 }

@@ -80,3 +80,17 @@ fn large_futures_are_named_by_the_task_that_spawns_them() {
 fn answers_that_none_takes_are_named_by_the_tasks_that_gave_them() {
     is_named("answers", "answer");
 }
+
+/// The one thread of such a process is the one that would learn what is in Tokio's cells.
+#[test]
+fn a_process_with_one_thread_knows_the_ends_of_its_tasks() {
+    let (text, snapshot) = report("one_thread", "off");
+    for (name, spawned, alive) in [("handle_request", 500, 0), ("idle_connection", 200, 200)] {
+        let name = format!("bare_service::{name}");
+        let rows: Vec<_> = snapshot.sites_named(&name).collect();
+        let [row] = rows[..] else { panic!("{} rows of {name}\n{text}", rows.len()) };
+        assert!(!row.ends_unknown, "{text}");
+        assert_eq!((row.spawned, row.active), (spawned, alive), "{text}");
+    }
+    assert!(text.contains("unannotated tasks: 700 seen, 200 of them alive, 500 ended\n"), "{text}");
+}

@@ -6,21 +6,14 @@ use std::{
     io::{self, Write},
     pin::Pin,
     sync::mpsc,
-    task::Poll,
     thread,
     time::Duration,
 };
 
-use futures::{FutureExt, StreamExt, stream};
-use memscope_rs::{
-    Stacks,
-    async_memory::{
-        MemorySnapshot, TaskId, TaskMemoryProfile, TaskState, TrackStream, Tracked,
-        get_memory_snapshot, track,
-    },
-    builder,
+use memscope_rs::async_memory::{
+    MemorySnapshot, TaskId, TaskMemoryProfile, TaskState, Tracked, get_memory_snapshot, track,
 };
-use memscope_tests::{Columns, alone, conserved, poll, row, wait_once};
+use memscope_tests::{alone, conserved, poll, row, wait_once};
 
 memscope_tests::install!();
 
@@ -85,52 +78,6 @@ fn rows_say_what_was_when_the_snapshot_was_taken_however_late_they_are_asked_for
     }
     assert_eq!(row(&conserved(&ALLOCATOR), id).state, TaskState::Completed);
     drop(others);
-}
-
-#[test]
-fn a_snapshot_that_is_kept_is_memscopes_own_memory_until_its_rows_are_made() {
-    let _alone = alone();
-    // Names of functions are memscope's own memory too, and come when they are found.
-    builder().stacks(Stacks::Off).init().expect("no setting is wrong");
-    let tasks = many();
-    let mut streams: Vec<_> =
-        (0..100).map(|item| Box::pin(stream::repeat(item).tracked())).collect();
-    assert!(streams.iter_mut().all(|stream| stream.next().now_or_never().is_some()));
-    // Dropped at once, so that the snapshots themselves are not counted.
-    let held_now = || {
-        let snapshot = conserved(&ALLOCATOR);
-        (snapshot.process().untracked_bytes, snapshot.tool().heap_bytes)
-    };
-    let before = held_now();
-    let kept = get_memory_snapshot();
-    let without_rows = held_now();
-    // At the least an id and what is live of each.
-    assert!(without_rows.1 >= before.1 + 16 * TASKS as u64, "{before:?} {without_rows:?}");
-
-    // A task asks for the rows, on another thread: they are not the task's.
-    let (kept, id) = thread::spawn(move || {
-        let mut asks = Box::pin(track(async {
-            assert!(kept.tasks().len() >= TASKS);
-            kept
-        }));
-        let id = asks.id().expect("an id");
-        let Poll::Ready(kept) = poll(&mut asks) else { panic!("it does not wait") };
-        (kept, id)
-    })
-    .join()
-    .expect("no panic");
-    let with_rows = held_now();
-    let asked = Columns::now(&ALLOCATOR, id);
-    assert_eq!((asked.live_bytes, asked.allocated_bytes), (0, 0));
-    // The rows are the thread's that took the snapshot, and what they were made of is gone.
-    assert!(with_rows.0 >= without_rows.0 + 100 * TASKS as u64, "{without_rows:?} {with_rows:?}");
-    assert_eq!(with_rows.1, before.1);
-
-    drop(kept);
-    let after = held_now();
-    assert!(after.0 + 100 * TASKS as u64 <= with_rows.0, "{with_rows:?} {after:?}");
-    assert_eq!(after.1, before.1);
-    drop((tasks, streams));
 }
 
 #[test]

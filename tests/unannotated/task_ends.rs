@@ -14,8 +14,8 @@ use memscope_rs::async_memory::{MemorySnapshot, SiteProfile, TaskMemoryProfile, 
 use memscope_tests::{alone, cells_learned, conserved, conserved_when, workers};
 use tokio::{
     runtime::{Builder, Runtime},
-    sync::oneshot,
-    task::{JoinSet, LocalSet, yield_now},
+    sync::{Notify, oneshot},
+    task::{AbortHandle, JoinSet, LocalSet, yield_now},
 };
 
 memscope_tests::install!();
@@ -424,7 +424,54 @@ fn the_size_of_a_future_is_the_room_in_its_cell() {
     assert_eq!(size_of(9_101), size.next_multiple_of(8));
     assert_eq!(size_of(9_102), 0, "a box says nothing");
     assert!((800 + 24..900).contains(&size_of(9_103)), "{}", size_of(9_103));
-    let largest = snapshot.sites().iter().map(|site| site.future_size_bytes).max();
-    assert!(largest >= Some(size));
+    let unnamed = snapshot.sites().iter().find(|site| site.name == "(unannotated)");
+    assert!(unnamed.is_none_or(|site| site.future_size_bytes == 0), "it has had any futures");
     drop((large, boxed, output));
+}
+
+#[test]
+fn how_long_an_unannotated_task_has_waited_is_not_known() {
+    let _alone = alone();
+    cells_learned();
+    let runtime = current_thread();
+    let wake = Arc::new(Notify::new());
+    let woken = Arc::clone(&wake);
+    let task = runtime.spawn(async move {
+        let held = vec![1_u8; 9_201];
+        loop {
+            woken.notified().await;
+            std::hint::black_box(&held);
+        }
+    });
+    for _ in 0..4 {
+        // It is polled between two reports, and none of them can tell.
+        wake.notify_one();
+        run(&runtime);
+        let snapshot = conserved(&ALLOCATOR);
+        let row = plain(&snapshot).find(|task| task.live_bytes == 9_201).expect("a row");
+        assert_eq!((row.state, row.idle_ns), (TaskState::Idle, None), "{row:?}");
+        assert_eq!((row.busy_ns, row.wait_ns), (None, None), "{row:?}");
+    }
+    task.abort();
+    run(&runtime);
+}
+
+/// Tokio keeps no other mark of it.
+#[test]
+fn a_task_that_completes_in_the_poll_in_which_it_is_aborted_is_said_to_be_cancelled() {
+    let _alone = alone();
+    cells_learned();
+    let runtime = current_thread();
+    let before = now();
+    let (sender, receiver) = oneshot::channel::<AbortHandle>();
+    let task = runtime.spawn(async move {
+        let own = receiver.await.expect("sent");
+        own.abort();
+        drop(vec![1_u8; 9_301]);
+        7
+    });
+    sender.send(task.abort_handle()).expect("it waits");
+    assert_eq!(runtime.block_on(task).expect("it was not cancelled"), 7);
+    let ended = Counts { spawned: 1, active: 0, cancelled: 1, ended: 0 };
+    assert_eq!(now().since(before), ended);
 }

@@ -1,7 +1,7 @@
 //! What memscope itself takes for unannotated tasks, in a process that has no others. No event is
 //! ever sent there, and a thread gets the memory for its events once, when its first task ends.
 
-use memscope_tests::{alone, conserved, record_bytes};
+use memscope_tests::{alone, conserved, names_found, record_bytes};
 
 memscope_tests::install!();
 
@@ -15,6 +15,8 @@ fn ten_thousand_unannotated_tasks_take_a_few_mebibytes_and_a_hundred_thousand_no
                 tokio::spawn(async { drop(Box::new([0u8; 100])) }).await.expect("no panic");
             }
         });
+        // The name of their type takes a site.
+        names_found();
         record_bytes(&conserved(&ALLOCATOR))
     };
     let few = run(10);

@@ -19,6 +19,7 @@ const TITLES = {
         it.count === 1 ? " is stuck" : " are stuck",
     ],
     growing: (it) => [h("b", {}, it.place.name), " only grows"],
+    unjoined: (it) => ["Ended tasks of ", h("b", {}, it.place.name), " are kept"],
 };
 
 const keyOf = (it) => `${it.kind} ${it.place.name} ${it.place.file}:${it.place.line} ${it.task}`;
@@ -116,6 +117,7 @@ function figures(it) {
         retained: `${bytes(it.bytes)} left by ${plural(it.count, "ended task", "ended tasks")}`,
         stuck: `${bytes(it.bytes)} held meanwhile`,
         growing: `${bytes(it.bytes)} more`,
+        unjoined: `${bytes(it.bytes)} in ended tasks`,
     };
     const parts = [of[it.kind] ?? bytes(it.bytes)];
     if (it.kind === "retained" && it.count > 1) parts.push(`${bytes(it.bytes / it.count)} each`);

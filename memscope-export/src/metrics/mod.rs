@@ -55,7 +55,38 @@ pub fn metrics(snapshot: &MemorySnapshot) -> Vec<MetricFamily> {
         "Memory of memscope's own records, sites and history.",
         tool.own_bytes,
     ));
+    families.extend(resident(snapshot));
     families
+}
+
+/// What the system and the allocator say of the process; each is absent where it is not known.
+fn resident(snapshot: &MemorySnapshot) -> impl Iterator<Item = MetricFamily> {
+    let it = snapshot.resident();
+    let gauges = [
+        (
+            "memscope_process_resident_bytes",
+            "Memory of the process that is in RAM.",
+            it.resident_bytes,
+        ),
+        (
+            "memscope_process_limit_bytes",
+            "The nearest limit of the process's memory.",
+            it.limit_bytes,
+        ),
+        (
+            "memscope_process_limit_used_bytes",
+            "What counts against that limit.",
+            it.limit_used_bytes,
+        ),
+        (
+            "memscope_process_allocator_free_bytes",
+            "Memory that the program has freed and the allocator keeps.",
+            it.allocator_free_bytes,
+        ),
+    ];
+    gauges.into_iter().filter_map(|(name, help, bytes)| {
+        Some(MetricFamily::single(MetricKind::Gauge, name, "bytes", help, bytes?))
+    })
 }
 
 /// What is absent where sizes are not measured.

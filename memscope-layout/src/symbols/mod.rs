@@ -1,5 +1,6 @@
 //! The names of functions, from the symbol table of an ELF file.
 
+mod calls;
 mod demangle;
 mod in_common;
 #[cfg(feature = "inlined")]

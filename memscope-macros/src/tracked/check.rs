@@ -8,7 +8,11 @@ use crate::syntax::{Block, Function, Item, Kind, Mistakes};
 /// tracked block encloses the item.
 pub(crate) fn item(item: &Item, options: &Options, in_block: bool, mistakes: &mut Mistakes) {
     if let Some(skip) = &options.skip {
-        if options.name.is_some() || options.task_type.is_some() || options.krate.is_some() {
+        if options.name.is_some()
+            || options.task_type.is_some()
+            || options.budget.is_some()
+            || options.krate.is_some()
+        {
             mistakes.add(skip, "`skip` goes without other options");
         } else if !in_block {
             mistakes.add(

@@ -152,6 +152,7 @@ impl Tracked<'_> {
         let name = self.name();
         let task_type =
             Ident::new(self.options.task_type.unwrap_or("Unspecified"), Span::mixed_site());
+        let budget = self.options.budget.map(|bytes| quote!(.budget(#bytes)));
         let Location { file, line, .. } = Location::of(self.function.name.span());
         quote_spanned! {Span::mixed_site()=>
             #facade::__private::track(
@@ -161,7 +162,7 @@ impl Tracked<'_> {
                         #facade::__private::TaskType::#task_type,
                         #file,
                         #line,
-                    );
+                    )#budget;
                     &__MEMSCOPE_CALLSITE
                 },
                 #argument_bytes,

@@ -24,6 +24,8 @@ pub(crate) struct Options {
     /// A variant of `TaskType`.
     pub(crate) task_type: Option<&'static str>,
     pub(crate) name: Option<LitStr>,
+    /// Bytes that a task may hold.
+    pub(crate) budget: Option<u64>,
     /// The path of the facade.
     pub(crate) krate: Option<TokenStream>,
     /// The word `skip` itself: the item is not tracked.
@@ -55,7 +57,7 @@ impl Options {
         };
         let text = key.to_string();
         let takes_value = match &*text {
-            "task_type" | "name" | "crate" => true,
+            "task_type" | "name" | "budget" | "crate" => true,
             "skip" => false,
             _ => return mistakes.add(&key, unknown_option(&text)),
         };
@@ -82,6 +84,10 @@ impl Options {
             "name" => {
                 self.name = string(&value, "name", mistakes).filter(|name| is_name(name, mistakes));
             }
+            "budget" => {
+                self.budget =
+                    string(&value, "budget", mistakes).and_then(|value| bytes(&value, mistakes));
+            }
             _ => {
                 self.task_type = string(&value, "task_type", mistakes)
                     .and_then(|value| task_type(&value, mistakes));
@@ -92,6 +98,7 @@ impl Options {
     /// Fills in the options of the enclosing block. A name and `skip` are not inherited.
     pub(crate) fn within(mut self, outer: &Self) -> Self {
         self.task_type = self.task_type.or(outer.task_type);
+        self.budget = self.budget.or(outer.budget);
         if self.krate.is_none() {
             self.krate.clone_from(&outer.krate);
         }
@@ -109,7 +116,7 @@ fn not_an_option(option: &TokenStream) -> String {
         Ok(text) if TASK_TYPES.iter().any(|(word, _)| *word == text.value()) => {
             format!("expected an option, found `{option}`, did you mean `task_type = {option}`?")
         }
-        _ => format!("expected `task_type`, `name` or `crate`, found `{option}`"),
+        _ => format!("expected `task_type`, `name`, `budget` or `crate`, found `{option}`"),
     }
 }
 
@@ -117,9 +124,11 @@ fn unknown_option(found: &str) -> String {
     if TASK_TYPES.iter().any(|(word, _)| *word == found) {
         return format!("unknown option `{found}`, did you mean `task_type = \"{found}\"`?");
     }
-    match nearest(found, &["task_type", "name", "crate", "skip"]) {
+    match nearest(found, &["task_type", "name", "budget", "crate", "skip"]) {
         Some(meant) => format!("unknown option `{found}`, did you mean `{meant}`?"),
-        None => format!("unknown option `{found}`, expected `task_type`, `name` or `crate`"),
+        None => {
+            format!("unknown option `{found}`, expected `task_type`, `name`, `budget` or `crate`")
+        }
     }
 }
 
@@ -127,6 +136,7 @@ fn example(option: &str) -> &'static str {
     match option {
         "task_type" => "task_type = \"io\"",
         "name" => "name = \"checkout\"",
+        "budget" => "budget = \"64MiB\"",
         _ => "crate = ::memscope_rs",
     }
 }
@@ -154,6 +164,35 @@ fn is_name(name: &LitStr, mistakes: &mut Mistakes) -> bool {
         mistakes.add(name, "`name` must not be empty");
     }
     is_name
+}
+
+/// Parses a size such as `64MiB`.
+fn bytes(value: &LitStr, mistakes: &mut Mistakes) -> Option<u64> {
+    let text = value.value();
+    let digits = text.len() - text.trim_start_matches(|it: char| it.is_ascii_digit()).len();
+    let (count, unit) = text.split_at(digits);
+    let unit = match unit {
+        "B" => Some(1),
+        "KiB" => Some(1 << 10),
+        "MiB" => Some(1 << 20),
+        "GiB" => Some(1 << 30),
+        _ => None,
+    };
+    let (Ok(count), Some(unit)) = (count.parse::<u64>(), unit) else {
+        let why = format_args!(
+            "expected a whole number with `B`, `KiB`, `MiB` or `GiB`, as in `64MiB`, found `{text}`"
+        );
+        mistakes.add(value, why);
+        return None;
+    };
+    let bytes = count.checked_mul(unit).filter(|bytes| *bytes != 0);
+    if bytes.is_none() {
+        mistakes.add(
+            value,
+            format_args!("a budget is 1 byte or more, and below 2^64 bytes, found `{text}`"),
+        );
+    }
+    bytes
 }
 
 fn task_type(value: &LitStr, mistakes: &mut Mistakes) -> Option<&'static str> {

@@ -2,7 +2,7 @@
 
 use std::{cell::Cell, panic::Location, ptr};
 
-use super::site::{Key, Site, name_of};
+use super::site::{Key, Site};
 use crate::{model::TaskType, primitives::StaticRef};
 
 /// The place of a `#[tracked]`; the macro makes it. Its site is looked up once.
@@ -10,6 +10,7 @@ use crate::{model::TaskType, primitives::StaticRef};
 pub struct Callsite {
     key: Key<'static>,
     site: StaticRef<Site>,
+    budget_bytes: Option<u64>,
 }
 
 impl Callsite {
@@ -20,13 +21,27 @@ impl Callsite {
         file: &'static str,
         line: u32,
     ) -> Self {
-        Self { key: Key { name, task_type, file, line, column: 0 }, site: StaticRef::none() }
+        Self {
+            key: Key { name, task_type, file, line, column: 0 },
+            site: StaticRef::none(),
+            budget_bytes: None,
+        }
+    }
+
+    /// The same with a budget for each of its tasks.
+    #[must_use]
+    pub const fn budget(mut self, bytes: u64) -> Self {
+        self.budget_bytes = Some(bytes);
+        self
     }
 
     #[inline]
     pub(crate) fn site(&self) -> &'static Site {
         self.site.get().unwrap_or_else(|| {
             let site = Site::of(self.key);
+            if let Some(bytes) = self.budget_bytes {
+                site.offer_budget(bytes);
+            }
             self.site.set(site);
             site
         })
@@ -109,5 +124,25 @@ impl Site {
             call.site.set(Some(site));
         });
         site
+    }
+}
+
+/// The default name of a task: the function whose body is its future.
+fn name_of(type_name: &'static str) -> &'static str {
+    let mut name = type_name;
+    while let Some(shorter) = name.strip_suffix("::{{closure}}") {
+        name = shorter;
+    }
+    name
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_future_is_named_after_its_function() {
+        assert_eq!(name_of("app::main::{{closure}}::{{closure}}"), "app::main");
+        assert_eq!(name_of("futures::Ready<u8>"), "futures::Ready<u8>");
     }
 }

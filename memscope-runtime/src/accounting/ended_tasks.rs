@@ -104,7 +104,7 @@ pub(crate) fn read(into: &mut Vec<Ended>) -> bool {
     let kept = config::ended_tasks();
     let mut is_still = true;
     // If there is not as much memory, the list grows in small steps.
-    let _ = into.try_reserve_exact(usize::try_from(written.min(kept)).unwrap_or(0));
+    reserve::expect(into, usize::try_from(written.min(kept)).unwrap_or(0));
     for back in 1..=written.min(kept) {
         let place = place(written - back);
         match ROWS.get(place).map(|row| row.version.read(|| row.read(place))) {

@@ -4,6 +4,7 @@ pub(crate) mod block_layout;
 pub(crate) mod callsite;
 pub(crate) mod account;
 pub(crate) mod block;
+pub(crate) mod budget;
 #[cfg(feature = "tokio")]
 pub(crate) mod block_mark;
 pub(crate) mod counter_cells;
@@ -59,7 +60,7 @@ pub(crate) use stream_items::Counts;
 pub(crate) use stream_items::ItemsReading;
 pub(crate) use tally::{Leads, Tally, TallyReading};
 pub(crate) use thread_ring::{EndEpochs, EndInProgress, ThreadRing};
-pub(crate) use unrecorded::Unrecorded;
+pub(crate) use unrecorded::{FinishedCells, Unrecorded};
 pub(crate) use untracked::Untracked;
 pub(crate) use variable::{Naming, Variable, VariableReading};
 pub use variable_site::VariableCallsite;

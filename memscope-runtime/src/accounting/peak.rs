@@ -38,20 +38,21 @@ impl Peak {
     }
 
     /// Reads what others did meanwhile, and raises the peak from `peak` to what is live. `may_rise`
-    /// returns whether there have been transfers or guests.
+    /// returns whether there have been transfers or guests. Returns that too.
     pub(crate) fn settle(
         &self,
         account: &Account,
         own_live: i64,
         peak: i64,
         may_rise: impl Fn() -> bool,
-    ) {
+    ) -> bool {
         let net = account.net();
         let peak = peak.max(own_live.wrapping_add(net));
         // Release; pairs with the Acquire in `bytes`: see `Record::enter_window`.
         self.bytes.store(peak, Ordering::Release);
         self.limit.store(peak.wrapping_sub(net), Ordering::Relaxed);
-        if may_rise() {
+        let may_rise = may_rise();
+        if may_rise {
             // A transfer raises the net, passes its fence, and then lowers the limit. Either its
             // fence comes after this one, and so its store of the limit after ours; or this thread
             // sees its net here.
@@ -60,6 +61,7 @@ impl Peak {
                 self.limit.store(i64::MIN, Ordering::Relaxed);
             }
         }
+        may_rise
     }
 
     /// Makes the owner's next allocation look at the account. The thread that raised its net calls

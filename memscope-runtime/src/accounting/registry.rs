@@ -87,8 +87,11 @@ pub(crate) fn open_task(task: &NewTask) -> Option<&'static Record> {
     } else {
         UNANNOTATED.fetch_add(1, Ordering::Relaxed);
     }
-    transferred::forget(account);
+    let is_in_use = transferred::forget(account);
     record.open(id, account, task);
+    if is_in_use {
+        record.take_budget_of_site();
+    }
     Some(record)
 }
 

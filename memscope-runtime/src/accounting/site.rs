@@ -6,6 +6,7 @@
 use std::ptr;
 
 use super::{
+    budget,
     future_type::FutureType,
     site_totals::{Histogram, SiteTotals},
 };
@@ -62,6 +63,8 @@ pub(crate) struct Site {
     /// Bytes of the arguments by value that the macro saw, + 1. 0 if no macro made the future.
     argument_bytes: AtomicU64,
     boxed: AtomicU64,
+    /// What one of its tasks may hold, + 1; 0 if there is no budget.
+    pub(super) budget: AtomicU64,
     /// The sums over its closed tasks.
     pub(crate) sums: SiteTotals,
     polls: Histogram,
@@ -118,6 +121,7 @@ impl Site {
             future: StaticRef::none(),
             argument_bytes: AtomicU64::new(0),
             boxed: AtomicU64::new(0),
+            budget: AtomicU64::new(0),
             sums: SiteTotals::new(),
             polls: Histogram::new(),
             idles: Histogram::new(),
@@ -407,27 +411,15 @@ fn make(key: Key<'_>, hash: u64, index: u32) -> Option<&'static Site> {
     let Key { task_type, file, line, column, .. } = key;
     let site = arena::keep(Site::new(Key { name, task_type, file, line, column }, hash, index))?;
     NAME_BYTES.fetch_add(name.len() as u64, Ordering::Relaxed);
-    Some(site)
-}
-
-/// The default name of a task: the function whose body is its future.
-pub(super) fn name_of(type_name: &'static str) -> &'static str {
-    let mut name = type_name;
-    while let Some(shorter) = name.strip_suffix("::{{closure}}") {
-        name = shorter;
+    if let Some(bytes) = budget::of_name(name) {
+        site.set_budget(bytes);
     }
-    name
+    Some(site)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_future_is_named_after_its_function() {
-        assert_eq!(name_of("app::main::{{closure}}::{{closure}}"), "app::main");
-        assert_eq!(name_of("futures::Ready<u8>"), "futures::Ready<u8>");
-    }
 
     #[test]
     fn equal_keys_share_a_site_and_different_ones_do_not() {

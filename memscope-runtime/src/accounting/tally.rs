@@ -2,6 +2,7 @@
 
 use super::{
     account::Account,
+    budget,
     event::Event,
     owner_word::Owner,
     peak::Peak,
@@ -205,7 +206,11 @@ impl Tally {
     #[inline(never)]
     pub(crate) fn settle(&self, account: &Account) {
         let own_live = self.own_live.load(Ordering::Relaxed);
-        self.peak.settle(account, own_live, self.peak.bytes(), transferred::is_in_use);
+        let is_in_use =
+            self.peak.settle(account, own_live, self.peak.bytes(), transferred::is_in_use);
+        if is_in_use {
+            budget::note_peak(account, own_live.wrapping_add(account.net()));
+        }
     }
 
     /// Tells the collector about a large block, if the owner is a task.
@@ -229,6 +234,13 @@ impl Tally {
     /// Restarts the peak from what is live now.
     pub(crate) fn restart_peak(&self, account: &Account) {
         self.peak.settle(account, self.own_live.load(Ordering::Relaxed), 0, transferred::is_in_use);
+    }
+
+    /// What the owner holds. Exact on the thread that writes the tally, as far as others free nothing
+    /// at the same moment.
+    pub(crate) fn live_bytes(&self) -> i64 {
+        let net = self.account().map_or(0, Account::net);
+        self.own_live.load(Ordering::Relaxed).wrapping_add(net)
     }
 
     /// Makes the owner look at its account at its next allocation. Called after another thread has

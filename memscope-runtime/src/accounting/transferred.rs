@@ -27,7 +27,8 @@ pub(crate) struct TransferredIn {
 /// only once something has come.
 static TAKEN: Arena<Row> = Arena::new();
 
-/// 1 once something may have come to any owner. While it is 0, no task pays for this.
+/// 1 once something may have come to any owner, or a task has a budget. While it is 0, no task pays
+/// for either.
 static IN_USE: AtomicU8 = AtomicU8::new(0);
 
 /// What has come to one account's owner.
@@ -58,14 +59,22 @@ pub(crate) fn is_in_use() -> bool {
     IN_USE.load(Ordering::Relaxed) != 0
 }
 
-/// Resets the row for an account's new owner. Must be called before the account is opened.
+/// Has tasks and peaks take the paths that look for what is here, and for budgets.
+pub(super) fn begin_use() {
+    IN_USE.store(1, Ordering::Relaxed);
+}
+
+/// Resets the row for an account's new owner. Must be called before the account is opened. Returns
+/// whether anything may have come to any owner, or a task has a budget.
 #[inline]
-pub(crate) fn forget(account: &Account) {
-    if is_in_use()
-        && let Some(row) = TAKEN.get(account.index())
-    {
+pub(crate) fn forget(account: &Account) -> bool {
+    if !is_in_use() {
+        return false;
+    }
+    if let Some(row) = TAKEN.get(account.index()) {
         row.counters().into_iter().for_each(|counter| counter.store(0, Ordering::Relaxed));
     }
+    true
 }
 
 /// The row of the account's owner; `None` if nothing has come to any owner.

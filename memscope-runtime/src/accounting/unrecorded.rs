@@ -22,6 +22,22 @@ pub(crate) struct Unrecorded {
     pub(crate) future_size_bytes: u64,
 }
 
+/// Tokio cells of finished tasks in which an annotated future was polled.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct FinishedCells {
+    /// A `JoinHandle` is held.
+    pub(crate) unjoined: u64,
+    /// None is held.
+    pub(crate) kept: u64,
+}
+
+impl FinishedCells {
+    #[cfg(feature = "tokio")]
+    pub(crate) fn add(&mut self, has_handle: bool) {
+        *(if has_handle { &mut self.unjoined } else { &mut self.kept }) += 1;
+    }
+}
+
 impl Unrecorded {
     #[cfg(feature = "tokio")]
     pub(crate) fn of(site: &'static Site, future: &FutureType) -> Self {

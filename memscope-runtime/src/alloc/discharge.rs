@@ -151,6 +151,18 @@ impl Freer {
         self.tally().filter(|tally| tally.account().is_some_and(|own| ptr::eq(own, account)))
     }
 
+    /// What the task holds; `None` if it is a thread.
+    pub(super) fn task_live_bytes(self) -> Option<u64> {
+        match self {
+            Self::Owner(tally) if tally.id() != 0 => {
+                Some(u64::try_from(tally.live_bytes()).unwrap_or(0))
+            }
+            #[cfg(feature = "tokio")]
+            Self::UnrecordedTask => Some(0),
+            _ => None,
+        }
+    }
+
     /// Returns the index of the freer's site.
     #[inline]
     fn site(self) -> u32 {

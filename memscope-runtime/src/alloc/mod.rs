@@ -11,6 +11,7 @@ pub(crate) mod current;
 pub(crate) mod diagnostics;
 pub(crate) mod discharge;
 pub(crate) mod install_check;
+pub(crate) mod over_budget;
 pub(crate) mod own_threads;
 pub(crate) mod poll_guard;
 pub(crate) mod own_work;

@@ -51,12 +51,12 @@ pub(crate) fn variable(name: &str, task: u64, changes: &Value) -> Value {
     with(variable, changes)
 }
 
-/// A trend with one sample a second: live bytes, and bytes allocated until then.
+/// A trend with one sample a minute: live bytes, and bytes allocated until then.
 pub(crate) fn trend(task: Option<u64>, name: &str, points: &[(u64, u64)]) -> Value {
     let points: Vec<Value> = (1_u64..)
         .zip(points)
-        .map(|(second, (live, allocated))| {
-            json!({ "at_ns": second * 1_000_000_000, "live_bytes": live, "allocated_bytes": allocated })
+        .map(|(minute, (live, allocated))| {
+            json!({ "at_ns": minute * 60_000_000_000, "live_bytes": live, "allocated_bytes": allocated })
         })
         .collect();
     json!({ "task": task, "place": place(name), "points": points })

@@ -10,4 +10,4 @@ pub(crate) mod stacks;
 
 pub use allocations::{AllocationInfo, AllocationKind};
 pub use future_sizes::{AsyncAnalysisReport, AsyncAnalyzer, FutureStates};
-pub use leaks::{Leak, LeakKind, LeakOptions, Leaks, NotJudged, Severity};
+pub use leaks::{Backlog, Leak, LeakCause, LeakKind, LeakOptions, Leaks, NotJudged, Severity};

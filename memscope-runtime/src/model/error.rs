@@ -29,6 +29,7 @@ enum Kind {
         setting: &'static str,
         feature: &'static str,
     },
+    Share(&'static str),
     MonitorNotStarted,
     MonitorRunning,
     #[cfg(feature = "report-file")]
@@ -76,6 +77,10 @@ pub(crate) enum Unreadable {
 impl Error {
     pub(crate) fn setting(name: &'static str, value: u64, most: u64) -> Self {
         Self { kind: Kind::Setting { name, value, most } }
+    }
+
+    pub(crate) fn share(setting: &'static str) -> Self {
+        Self { kind: Kind::Share(setting) }
     }
 
     pub(crate) fn feature(setting: &'static str, feature: &'static str) -> Self {
@@ -132,6 +137,9 @@ impl fmt::Display for Error {
         match &self.kind {
             Kind::Setting { name, value, most } => {
                 write!(f, "`{name}` is {value}, expected a number from 1 to {most}")
+            }
+            Kind::Share(name) => {
+                write!(f, "`{name}` takes shares above 0 and up to 1, such as 0.95")
             }
             Kind::Feature { setting, feature } => {
                 write!(f, "`{setting}` needs memscope's feature `{feature}`")

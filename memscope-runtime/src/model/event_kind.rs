@@ -21,16 +21,19 @@ pub enum EventKind {
     LargeBlock,
     /// A timed poll of it took long (see [`Builder::long_poll`](crate::Builder::long_poll)).
     LongPoll,
+    /// A poll left it above its budget.
+    OverBudget,
 }
 
 impl EventKind {
-    pub(crate) const ALL: [Self; 6] = [
+    pub(crate) const ALL: [Self; 7] = [
         Self::Spawned,
         Self::Completed,
         Self::Cancelled,
         Self::Panicked,
         Self::LargeBlock,
         Self::LongPoll,
+        Self::OverBudget,
     ];
 }
 
@@ -43,6 +46,7 @@ impl fmt::Display for EventKind {
             Self::Panicked => "panicked",
             Self::LargeBlock => "large block",
             Self::LongPoll => "long poll",
+            Self::OverBudget => "over budget",
         })
     }
 }

@@ -13,7 +13,9 @@ pub(crate) mod heap_graph;
 pub(crate) mod human;
 pub(crate) mod measured;
 pub(crate) mod origin;
+pub(crate) mod over_budget;
 pub(crate) mod process;
+pub(crate) mod resident;
 pub(crate) mod stack_profile;
 pub(crate) mod stacks;
 pub(crate) mod state_machine;
@@ -31,7 +33,9 @@ pub use heap_graph::{HeapGraph, HeapStep, HeldBy, RootKind, Unreachable};
 pub use human::HumanBytes;
 pub use measured::Measured;
 pub use origin::Origin;
+pub use over_budget::{Holder, OverBudget, OverBudgetTask};
 pub use process::{ProcessMemory, RuntimeMemory, TaskCells, ToolUsage};
+pub use resident::{AllocatorUsage, Limit, LimitSource, Pressure, Resident};
 pub use site_profile::{
     Bucket, HandOver, Place, SharedProfile, SiteProfile, TaskPerformanceMetrics,
 };

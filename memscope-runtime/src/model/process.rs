@@ -17,6 +17,13 @@ pub struct RuntimeMemory {
     pub cells: u64,
     /// Live bytes of these cells beyond the state machines in them. A part of the tasks' bytes.
     pub cell_overhead_bytes: u64,
+    /// Cells of finished tasks in which an annotated future was polled, as in
+    /// `tokio::spawn(track(work))`, and whose `JoinHandle` is held: nothing has joined them.
+    #[serde(default)]
+    pub unjoined_cells: u64,
+    /// Such cells of which no `JoinHandle` is held: wakers or abort handles keep them.
+    #[serde(default)]
+    pub kept_cells: u64,
 }
 
 /// All memory that memscope's allocator counts, and its two parts. `tracked + untracked = whole`,
@@ -106,6 +113,13 @@ pub struct ToolUsage {
     /// The number of blocks of `heap_bytes`.
     #[serde(default)]
     pub heap_blocks: u64,
+    /// How often memscope has looked at the program so far: snapshots, and samples of the timeline
+    /// by the collector's thread.
+    #[serde(default)]
+    pub looks: u64,
+    /// The longest time that the collector's thread took for a sample.
+    #[serde(default)]
+    pub longest_look_ns: u64,
     /// Whether the collector's thread was running.
     #[serde(default)]
     pub collector_is_running: bool,

@@ -104,7 +104,8 @@ pub enum TaskState {
     /// Its future returned `Ready`.
     Completed,
     /// Its future was dropped before it completed. Of an unannotated Tokio task: it was aborted, or
-    /// its runtime was shut down.
+    /// its runtime was shut down. One that completed in the very poll during which that happened is
+    /// among these, as Tokio marks it in the same way.
     Cancelled,
     /// Its future panicked while it was polled.
     Panicked,

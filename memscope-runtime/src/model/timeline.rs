@@ -51,6 +51,9 @@ pub struct ProcessPoint {
     pub untracked_bytes: u64,
     /// The sum of both.
     pub whole_bytes: u64,
+    /// Memory of the process that was in RAM; `None` where that is not known.
+    #[serde(default)]
+    pub resident_bytes: Option<u64>,
 }
 
 /// What happened to a task.

@@ -1,9 +1,9 @@
 //! Applies the settings of the environment and of the program.
 
 use crate::{
-    accounting::stacks,
+    accounting::{budget, stacks},
     alloc::{countdown, current::exempt, warn},
-    config::{Builder, ENABLED},
+    config::{self, Builder, ENABLED},
     environment::{self, Environment},
     primitives::Once,
     snapshot::collector,
@@ -36,7 +36,9 @@ pub(crate) fn start() {
         START.get_or_init(|| {
             let environment = environment();
             apply(&environment.builder);
-            if environment.is_sampled {
+            // A report judges growth by the time before it.
+            let is_reported = environment.report.is_some() && config::sample_every_ns() != 0;
+            if environment.is_sampled || is_reported {
                 collector::arm();
             }
             #[cfg(feature = "report-file")]
@@ -57,12 +59,19 @@ pub(crate) fn apply(settings: &Builder) {
         countdown::note_main_stack();
         countdown::forget();
     }
-    if cfg!(feature = "tokio") && !looked_before && crate::config::unannotated() && ENABLED {
+    if cfg!(feature = "tokio") && !looked_before && config::unannotated() && ENABLED {
         #[cfg(feature = "tokio")]
         crate::alloc::unannotated::prepare();
     }
     #[cfg(feature = "layout")]
     if settings.asks_for_await_points() && ENABLED {
         crate::await_points::tree::turn_on();
+    }
+    #[cfg(feature = "enabled")]
+    super::pressure::settings_changed();
+    for (name, bytes) in settings.budgets() {
+        if ENABLED {
+            budget::set_named(name, *bytes);
+        }
     }
 }

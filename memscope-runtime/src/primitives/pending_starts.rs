@@ -12,6 +12,8 @@ use super::{
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Pending {
     Collector,
+    /// The thread that watches the limit of memory, which may start inside the allocator.
+    Watch,
     /// The threads that reports need.
     #[cfg(feature = "report-file")]
     Reports,
@@ -24,13 +26,13 @@ pub(crate) enum Pending {
 static PENDING: AtomicU32 = AtomicU32::new(0);
 
 /// The start functions, each set by the first [`want`].
-static STARTS: [StaticRef<fn()>; 3] = [const { StaticRef::none() }; 3];
+static STARTS: [StaticRef<fn()>; 4] = [const { StaticRef::none() }; 4];
 
 /// Requests that `start` is called at the next occasion.
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "the reference is kept")]
 pub(crate) fn want(pending: Pending, start: &'static fn()) {
     STARTS[pending as usize].set(start);
-    // Release; pairs with the Acquire in `start_pending` and `start_periodic`: the start function
+    // Release; pairs with the Acquire in `start_pending` and `start_in_allocator`: the start function
     // sees why it was wanted.
     PENDING.fetch_or(1 << pending as u32, Ordering::Release);
 }
@@ -58,8 +60,17 @@ fn start_pending() {
     }
 }
 
+/// What may start inside the allocator.
+#[cfg(feature = "tokio")]
+const IN_ALLOCATOR: u32 = 1 << Pending::Watch as u32 | PERIODIC;
+#[cfg(all(feature = "tokio", feature = "report-file"))]
+const PERIODIC: u32 = 1 << Pending::Periodic as u32;
+#[cfg(all(feature = "tokio", not(feature = "report-file")))]
+const PERIODIC: u32 = 0;
+
 /// The one occasion inside the allocator: an unannotated Tokio task has allocated, and periodic
-/// reports are asked for. A program without annotations calls memscope nowhere else.
+/// reports or those near the limit are asked for. A program without annotations calls memscope
+/// nowhere else.
 ///
 /// NOTE: the start function must not allocate from the program's heap, take a lock of memscope's or
 /// panic. The system's `pthread_create` may call `malloc`; the allocator below is not inside a call
@@ -67,18 +78,21 @@ fn start_pending() {
 #[cfg(feature = "tokio")]
 #[inline]
 pub(crate) fn occasion_in_allocator() {
-    #[cfg(feature = "report-file")]
-    if PENDING.load(Ordering::Relaxed) & 1 << Pending::Periodic as u32 != 0 {
-        start_periodic();
+    if PENDING.load(Ordering::Relaxed) & IN_ALLOCATOR != 0 {
+        start_in_allocator();
     }
 }
 
-#[cfg(all(feature = "tokio", feature = "report-file"))]
+#[cfg(feature = "tokio")]
 #[cold]
 #[inline(never)]
-fn start_periodic() {
-    PENDING.fetch_and(!(1 << Pending::Periodic as u32), Ordering::Acquire);
-    if let Some(start) = STARTS[Pending::Periodic as usize].get() {
-        start();
+fn start_in_allocator() {
+    let pending = PENDING.fetch_and(!IN_ALLOCATOR, Ordering::Acquire) & IN_ALLOCATOR;
+    for (bit, start) in STARTS.iter().enumerate() {
+        if pending & 1 << bit != 0
+            && let Some(start) = start.get()
+        {
+            start();
+        }
     }
 }

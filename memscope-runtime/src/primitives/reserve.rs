@@ -48,6 +48,10 @@ thread_local! {
     static WORKS: Cell<Option<MakeRoom>> = const { Cell::new(None) };
     /// Bytes that are left of the room that was made.
     static LEFT: Cell<usize> = const { Cell::new(0) };
+    /// Bytes that the work of this thread may still take for lists and text.
+    static BOUND: Cell<usize> = const { Cell::new(usize::MAX) };
+    /// What `BOUND` was at the beginning.
+    static MOST: Cell<usize> = const { Cell::new(usize::MAX) };
     /// Rows that the work of this thread has left out.
     static LEFT_OUT: Cell<u64> = const { Cell::new(0) };
 }
@@ -119,13 +123,81 @@ fn make_room() {
     }
 }
 
+/// The bound of the work of this thread, until dropped.
+#[derive(Debug)]
+pub(crate) struct Bound {
+    outer: (usize, usize),
+    /// The guard's state is thread-local, so it must not move to another thread.
+    not_send: PhantomData<*const ()>,
+}
+
+/// Lets the work of this thread take at most about this many bytes for its lists and texts, as if
+/// there was no more memory. It counts what they ever took, and nothing that they give back.
+pub(crate) fn bound(bytes: usize) -> Bound {
+    let outer = (BOUND.with(|left| left.replace(bytes)), MOST.with(|most| most.replace(bytes)));
+    Bound { outer, not_send: PhantomData }
+}
+
+impl Drop for Bound {
+    fn drop(&mut self) {
+        BOUND.with(|left| left.set(self.outer.0));
+        MOST.with(|most| most.set(self.outer.1));
+    }
+}
+
+/// A part of the bound that is put aside, until dropped.
+#[derive(Debug)]
+pub(crate) struct Aside {
+    bytes: usize,
+    /// The guard's state is thread-local, so it must not move to another thread.
+    not_send: PhantomData<*const ()>,
+}
+
+/// Puts three quarters of what the work may still take aside, for what comes later.
+pub(crate) fn put_aside() -> Aside {
+    let bytes = BOUND.with(|left| {
+        let bytes = left.get() / 4 * 3;
+        left.set(left.get() - bytes);
+        bytes
+    });
+    Aside { bytes, not_send: PhantomData }
+}
+
+impl Drop for Aside {
+    fn drop(&mut self) {
+        BOUND.with(|left| left.set(left.get().saturating_add(self.bytes)));
+    }
+}
+
+/// Lets the work take as much again.
+pub(crate) fn renew_bound() {
+    BOUND.with(|left| left.set(MOST.with(Cell::get)));
+}
+
+/// Takes so many bytes off what the work of this thread may use.
+pub(crate) fn take(bytes: usize) {
+    BOUND.with(|left| left.set(left.get().saturating_sub(bytes)));
+}
+
+/// How many elements may be made room for: half of what is left, as elements may own memory too.
+fn most<T>() -> usize {
+    BOUND.with(Cell::get) / 2 / size_of::<T>().max(1)
+}
+
+/// Makes room for so many more elements, if the work of this thread may take as much.
+pub(crate) fn expect<T>(list: &mut Vec<T>, more: usize) {
+    if more <= most::<T>() && list.try_reserve_exact(more).is_ok() {
+        take(more.saturating_mul(size_of::<T>()));
+    }
+}
+
 /// Whether there is no memory for more rows: a part of the reserve is in use, or could never be
-/// held. Makes room for what must be reported all the same.
+/// held, or the bound is reached. Makes room for what must be reported all the same.
 pub(crate) fn is_short() -> bool {
     if LEFT.with(Cell::get) < LEAST_ROOM {
         make_room();
     }
-    MISSING.load(Ordering::Relaxed) != 0
+    MISSING.load(Ordering::Relaxed) != 0 || BOUND.with(Cell::get) == 0
 }
 
 /// Records that so many bytes of the room are used.
@@ -198,7 +270,12 @@ pub(crate) fn grow<T>(list: &mut Vec<T>) -> bool {
 #[cold]
 fn grow_more<T>(list: &mut Vec<T>) -> bool {
     // The list may take the room that was made.
-    spend(list.len().saturating_mul(size_of::<T>()));
+    let bytes = list.len().saturating_mul(size_of::<T>());
+    spend(bytes);
+    take(bytes);
+    if BOUND.with(Cell::get) == 0 {
+        return false;
+    }
     // Grows by a little if it cannot double.
     list.try_reserve(1).is_ok() || (!is_short() && list.try_reserve_exact(64).is_ok())
 }
@@ -229,15 +306,19 @@ pub(crate) fn rows<S, T>(
 ) -> Vec<T> {
     let sources = sources.into_iter();
     let mut rows = Vec::new();
-    spend(sources.size_hint().0.saturating_mul(size_of::<T>()));
+    let expected = sources.size_hint().0.min(most::<T>());
+    let bytes = expected.saturating_mul(size_of::<T>());
+    spend(bytes);
+    take(bytes);
     // PERF: if the length is known, rows are made where they stay. If there is no memory for all of
     // them, there may be for some.
-    let _ = rows.try_reserve_exact(sources.size_hint().0);
+    let _ = rows.try_reserve_exact(expected);
     for source in sources {
         if has_room(&mut rows) {
             rows.extend(row(source));
             if needs_drop::<T>() {
                 spend(ROW);
+                take(ROW);
             }
         } else {
             leave_out(1);
@@ -251,8 +332,10 @@ pub(crate) fn room<K: Eq + Hash, V>(map: &mut HashMap<K, V>) -> bool {
     if map.len() < map.capacity() {
         return true;
     }
-    spend(map.len().saturating_mul(2 * size_of::<(K, V)>()));
-    map.try_reserve(1).is_ok()
+    let bytes = map.len().saturating_mul(2 * size_of::<(K, V)>());
+    spend(bytes);
+    take(bytes);
+    BOUND.with(Cell::get) != 0 && map.try_reserve(1).is_ok()
 }
 
 /// Whether this much memory can be allocated now, for work of which nothing can be left out.
@@ -263,7 +346,12 @@ pub(crate) fn has_room_for(bytes: u64) -> bool {
 /// An empty list of this capacity, if there is memory for it.
 pub(crate) fn list<T>(length: usize) -> Option<Vec<T>> {
     let mut list = Vec::new();
-    spend(length.saturating_mul(size_of::<T>()));
+    let bytes = length.saturating_mul(size_of::<T>());
+    spend(bytes);
+    if bytes > BOUND.with(Cell::get) {
+        return None;
+    }
+    take(bytes);
     list.try_reserve_exact(length).ok()?;
     Some(list)
 }

@@ -13,10 +13,11 @@ use crate::{
     await_points::image,
     config,
     model::{
-        AwaitPoints, Measured, Origin, ProcessMemory, RuntimeMemory, SiteProfile, StacksState,
-        TaskCells, Timeline, ToolUsage,
+        AwaitPoints, Measured, Origin, ProcessMemory, Resident, RuntimeMemory, SiteProfile,
+        StacksState, TaskCells, Timeline, ToolUsage,
     },
     primitives::{arena, clock, page_map, reserve, start_bits},
+    resident::{self, Asked},
     symbols,
 };
 
@@ -32,6 +33,7 @@ impl Parts {
             active_tasks: 0,
             peak_concurrent_tasks: 0,
             process: ProcessMemory::default(),
+            resident: Resident::default(),
             tool: ToolUsage::default(),
             tasks: Vec::new().into(),
             sites: Vec::new(),
@@ -42,6 +44,7 @@ impl Parts {
             runtime: RuntimeMemory::default(),
             timeline: Timeline::default(),
             events: Vec::new(),
+            over_budget: Vec::new(),
             shared: Vec::new(),
             program: None,
             await_points: Vec::new(),
@@ -86,6 +89,7 @@ impl Parts {
             active_tasks: counts.spawned.saturating_sub(counts.ended),
             peak_concurrent_tasks: counts.peak_concurrent,
             process: rows::process(reading, has_sizes),
+            resident: Resident::default(),
             tool: ToolUsage {
                 own_bytes: arena::bytes()
                     + registry::STATIC_BYTES
@@ -128,6 +132,7 @@ impl Parts {
             runtime: rows::runtime(reading, has_sizes),
             timeline: Timeline::default(),
             events: Vec::new(),
+            over_budget: rows::over_budget(&names),
             shared: rows::shared(reading, has_sizes),
             program: if reserve::is_short() { None } else { image::here() },
             await_points,
@@ -149,6 +154,12 @@ impl Parts {
         snapshot
     }
 
+    /// Where resident memory is.
+    fn divide(&self, asked: Asked) -> Resident {
+        let live_bytes = self.process.measured.then_some(self.process.whole_bytes);
+        resident::divide(live_bytes, self.tool.own_bytes + self.tool.heap_bytes, asked)
+    }
+
     /// Adds the events and the samples that the collector has kept.
     fn add_history(&mut self, collected: &Collected, names: &SiteNames) {
         let measured = self.measured.is_yes();
@@ -159,6 +170,8 @@ impl Parts {
         self.events = rows::events(&collected.points.events, names, measured);
         self.tool.ring_events = collected.taken;
         self.tool.ring_events_dropped = collected.dropped;
+        self.tool.looks = collected.looks;
+        self.tool.longest_look_ns = collected.longest_look_ns;
         self.tool.collector_is_running = collector::is_running();
     }
 }
@@ -219,6 +232,7 @@ fn take() -> MemorySnapshot {
     let _untracked = Entered::untracked();
     let mut snapshot = Parts::new(reading, collected.as_ref(), counts, measured);
     (snapshot.tool.heap_bytes, snapshot.tool.heap_blocks) = heap;
+    snapshot.resident = current::exempt(|| snapshot.divide(Asked::Yes));
     snapshot.tool.rows_left_out = work.left_out();
     snapshot.tool.names_awaited = names_awaited;
     if snapshot.stack_names_pending != 0 && !symbols::want_stack_names() {
@@ -230,13 +244,14 @@ fn take() -> MemorySnapshot {
 /// A snapshot that is memscope's own memory. Must be called, and its result dropped, inside
 /// `exempt`.
 #[cfg(feature = "report-file")]
-pub(crate) fn for_memscope() -> MemorySnapshot {
+pub(crate) fn for_memscope(asked: Asked) -> MemorySnapshot {
     let work = own_work::work();
     let measured = install_check::measured();
     let names_awaited = symbols::want_if_waiting();
     let reading = capture::read();
     let collected = collector::collect(&reading);
     let mut snapshot = Parts::new(reading, collected.as_ref(), registry::counts(), measured);
+    snapshot.resident = snapshot.divide(asked);
     snapshot.tool.rows_left_out = work.left_out();
     snapshot.tool.names_awaited = names_awaited;
     snapshot.into()

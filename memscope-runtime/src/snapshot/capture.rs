@@ -16,10 +16,10 @@ use super::{
 use crate::alloc::unannotated;
 use crate::{
     accounting::{
-        Account, Balance, CrossFree, EndEpochs, EndStamp, Ended, ItemsReading, RecordReading,
-        SharedReading, Site, SumsReading, TallyReading, Unrecorded, Untracked, VariableReading,
-        VariableSite, VariableSiteReading, cross_frees, end_stamps, ended_tasks, registry,
-        shared_owner,
+        Account, Balance, CrossFree, EndEpochs, EndStamp, Ended, FinishedCells, ItemsReading,
+        RecordReading, SharedReading, Site, SumsReading, TallyReading, Unrecorded, Untracked,
+        VariableReading, VariableSite, VariableSiteReading, cross_frees, end_stamps, ended_tasks,
+        registry, shared_owner,
         stacks::{self, StackReading},
         stream_items, variable,
     },
@@ -83,6 +83,7 @@ pub(crate) struct Reading {
     pub(crate) retained: Vec<Retained>,
     /// Unannotated tasks without a record.
     pub(crate) unrecorded: Vec<Unrecorded>,
+    pub(crate) finished_cells: FinishedCells,
     pub(crate) untracked: Untracked,
     /// The named parts of `untracked`.
     pub(crate) shared: Vec<SharedReading>,
@@ -142,13 +143,16 @@ fn attempt() -> Reading {
     // later. So the list does not move, and no more memory is touched.
     let open = usize::try_from(spawned.saturating_sub(over)).unwrap_or(0);
     // If there is less memory, the lists grow in small steps.
-    let _ = seen.living.try_reserve(open + ended.len());
+    reserve::expect(&mut seen.living, open + ended.len());
+    // For the rows of sites, which have the sums of all tasks.
+    let aside = reserve::put_aside();
     let now_ns = clock::now_ns();
     for account in registry::accounts() {
         seen.add(account, now_ns);
     }
     let Capture { living: mut tasks, mut unknown, mut held, mut items, .. } = seen;
     let Capture { open_sums, mut untracked, workers, left, retained, unlisted, .. } = seen;
+    drop(aside);
     let shared: Vec<SharedReading> = reserve::rows(shared_owner::read(), Some);
     for shared in &shared {
         untracked.add(shared.memory);
@@ -177,7 +181,7 @@ fn attempt() -> Reading {
         }
     }
     // NOTE: read after the sites. A task that gets a record meanwhile is not counted twice.
-    let unrecorded = site_reading::unrecorded();
+    let (unrecorded, finished_cells) = site_reading::unrecorded();
     for site in site_reading::sites_without_tasks(&sites, &unrecorded) {
         reserve::push(&mut sites, site);
     }
@@ -212,6 +216,7 @@ fn attempt() -> Reading {
         sites,
         retained,
         unrecorded,
+        finished_cells,
         untracked,
         shared,
         workers,

@@ -7,6 +7,7 @@ pub(crate) mod calls;
 pub(crate) mod capture;
 pub(crate) mod collector;
 mod figures;
+mod limits;
 pub(crate) mod monitor;
 pub(crate) mod open_tasks;
 mod site_reading;
@@ -26,10 +27,10 @@ use crate::primitives::reserve;
 use crate::{
     await_points::Program,
     model::{
-        AwaitPoint, AwaitPoints, EventKind, HandOver, Library, Measured, Origin, ProcessMemory,
-        RuntimeMemory, SharedProfile, SiteProfile, StackProfile, StacksState, TaskEvent, TaskId,
-        TaskMemoryProfile, TaskPerformanceMetrics, TaskType, Timeline, ToolUsage, Trend,
-        VariableProfile, VariableSiteProfile,
+        AwaitPoint, AwaitPoints, EventKind, HandOver, Library, Measured, Origin, OverBudgetTask,
+        ProcessMemory, Resident, RuntimeMemory, SharedProfile, SiteProfile, StackProfile,
+        StacksState, TaskEvent, TaskId, TaskMemoryProfile, TaskPerformanceMetrics, TaskType,
+        Timeline, ToolUsage, Trend, VariableProfile, VariableSiteProfile,
     },
 };
 use rows::Tasks;
@@ -65,6 +66,8 @@ struct Parts {
     active_tasks: u64,
     peak_concurrent_tasks: u64,
     process: ProcessMemory,
+    #[serde(default)]
+    resident: Resident,
     tool: ToolUsage,
     tasks: Tasks,
     sites: Vec<SiteProfile>,
@@ -77,6 +80,8 @@ struct Parts {
     timeline: Timeline,
     #[serde(default)]
     events: Vec<TaskEvent>,
+    #[serde(default)]
+    over_budget: Vec<OverBudgetTask>,
     #[serde(default)]
     shared: Vec<SharedProfile>,
     #[serde(default)]
@@ -143,6 +148,7 @@ impl MemorySnapshot {
             active_tasks: self.parts.active_tasks,
             peak_concurrent_tasks: self.parts.peak_concurrent_tasks,
             process: self.parts.process,
+            resident: self.parts.resident.clone(),
             runtime: self.parts.runtime,
             tool,
             sites,

@@ -3,7 +3,7 @@
 #[cfg(feature = "tokio")]
 use crate::alloc::unannotated;
 use crate::{
-    accounting::{Site, SumsReading, Unrecorded},
+    accounting::{FinishedCells, Site, SumsReading, Unrecorded},
     primitives::reserve,
 };
 
@@ -39,11 +39,11 @@ impl SiteReading {
 }
 
 /// Unannotated tasks without a record.
-pub(super) fn unrecorded() -> Vec<Unrecorded> {
+pub(super) fn unrecorded() -> (Vec<Unrecorded>, FinishedCells) {
     #[cfg(feature = "tokio")]
     return unannotated::unrecorded();
     #[cfg(not(feature = "tokio"))]
-    Vec::new()
+    (Vec::new(), FinishedCells::default())
 }
 
 /// The sites whose tasks are all unrecorded.

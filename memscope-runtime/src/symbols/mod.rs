@@ -8,6 +8,8 @@ pub(crate) mod notes;
 
 #[cfg(feature = "symbols")]
 mod detail;
+#[cfg(all(feature = "symbols", feature = "tokio"))]
+mod drop_glue;
 #[cfg(feature = "symbols")]
 mod kept_bytes;
 #[cfg(feature = "symbols")]

@@ -3,10 +3,10 @@
 
 use std::ops::Range;
 
-use super::{Lookup, call_at};
+use super::{Lookup, call_at, drop_glue};
 use crate::{
     alloc::{
-        cells,
+        cells::{self, CellType},
         unannotated::{
             self,
             stack_trace::{self, Call, Named},
@@ -46,24 +46,8 @@ pub(super) fn addresses(into: &mut Vec<usize>) {
 
 /// Names all types and tasks whose functions were looked up.
 pub(super) fn name_waiting() {
-    for kind in cells::without_symbol().filter(|_| config::names()) {
-        let call = call_at(kind.poll());
-        match call.name {
-            _ if !call.is_settled => {}
-            Lookup::NotLookedUp => {}
-            Lookup::Unknown => kind.has_no_symbol(false),
-            Lookup::Known(symbol) => {
-                let symbol = call.detail.typed.unwrap_or(symbol);
-                if let Some(future) = type_of(symbol) {
-                    kind.note_future(&text::type_name(future));
-                }
-                match future_of(symbol) {
-                    Some(name) => unannotated::name_type(kind, name),
-                    // Where the function's type is kept, it is one without a name.
-                    None => kind.has_no_symbol(symbol.contains('<')),
-                }
-            }
-        }
+    if config::names() {
+        name_types();
     }
     stack_trace::name_waiting(|calls| {
         let mut names: Vec<&'static str> = Vec::new();
@@ -90,6 +74,45 @@ pub(super) fn name_waiting() {
         });
         Named::By { name: found.name.to_owned(), is_of_type }
     });
+}
+
+/// Names the types whose poll function was looked up: by its type parameters, or else by the
+/// function that drops such a task.
+fn name_types() {
+    let mut untyped: Vec<&'static CellType> = Vec::new();
+    for kind in cells::without_symbol() {
+        let call = call_at(kind.poll());
+        if !call.is_settled {
+            continue;
+        }
+        match function_in(&call) {
+            Some(symbol) if type_of(symbol).is_some() || symbol.contains('<') => {
+                name_type(kind, symbol);
+            }
+            _ if reserve::push(&mut untyped, kind) => {}
+            _ => kind.has_no_symbol(false),
+        }
+    }
+    let vtables: Vec<usize> = untyped.iter().map(|kind| kind.vtable()).collect();
+    let found = drop_glue::cells_of(&vtables);
+    for kind in untyped {
+        match found.iter().find(|cell| cell.0 == kind.vtable()) {
+            Some((_, cell)) if type_of(cell).is_some() => name_type(kind, cell),
+            _ => kind.has_no_symbol(false),
+        }
+    }
+}
+
+/// Names a type by a function or a type of Tokio's that has the future as its first parameter.
+fn name_type(kind: &'static CellType, tokio: &str) {
+    if let Some(future) = type_of(tokio) {
+        kind.note_future(&text::type_name(future));
+    }
+    match future_of(tokio) {
+        Some(name) => unannotated::name_type(kind, name),
+        // Its type is one without a name.
+        None => kind.has_no_symbol(true),
+    }
 }
 
 /// The function at a place in the code, with its type parameters where they are known.
@@ -211,7 +234,33 @@ fn future_name(symbol: &str) -> &str {
         Some((of, Some(_))) => of,
         _ => symbol,
     };
-    without_closures(of)
+    let name = without_closures(of);
+    // The type parameters of an async function are those of its type; stacks do not show them.
+    if name.len() == of.len() { name } else { without_last_arguments(name) }
+}
+
+/// Leaves out the type parameters at the end of a function's name.
+fn without_last_arguments(name: &str) -> &str {
+    let (mut depth, mut last, mut start) = (0_usize, ' ', None);
+    for (at, character) in name.char_indices() {
+        match character {
+            '<' => {
+                if depth == 0 {
+                    start = Some(at);
+                }
+                depth += 1;
+            }
+            '>' if last != '-' => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        last = character;
+    }
+    match start {
+        Some(start) if start != 0 && depth == 0 && name.ends_with('>') => {
+            name[..start].trim_end_matches("::")
+        }
+        _ => name,
+    }
 }
 
 #[cfg(test)]
@@ -230,6 +279,9 @@ mod tests {
             ),
             ("<app::A<<B as b::C>::D> as core::future::Future>::poll", "app::A<<B as b::C>::D>"),
             ("app::work", "app::work"),
+            ("app::work<tokio::A,fn() -> u8>::{{closure}}", "app::work"),
+            ("app::work::<tokio::A, fn() -> u8>::{closure#0}", "app::work"),
+            ("<app::Server<T>>::{closure#0}", "<app::Server<T>>"),
         ] {
             assert_eq!(future_name(symbol), name);
         }

@@ -1,5 +1,6 @@
 //! Wrappers that make a task current: futures, streams, spawns, scopes, spans.
 
+pub(crate) mod budget;
 pub(crate) mod future;
 pub(crate) mod scope;
 #[cfg(feature = "tokio")]

@@ -15,7 +15,7 @@ async fn bare() {}
 #[tracked()]
 async fn empty() {}
 
-#[tracked(task_type = "cpu", name = "worker", crate = crate::reexport::memory)]
+#[tracked(task_type = "cpu", name = "worker", budget = "64MiB", crate = crate::reexport::memory)]
 async fn all() {}
 
 #[tracked(name = r#"a "raw" name"#, crate = ::memscope_rs,)]

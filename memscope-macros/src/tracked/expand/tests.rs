@@ -431,3 +431,24 @@ fn what_is_expected_is_allowed() {
     assert_eq!(shown(quote!(#[doc = "expect"])), "#[doc=\"expect\"]");
     assert_eq!(shown(quote!(#[expect])), "#[expect]");
 }
+
+#[test]
+fn a_budget_is_a_number_of_bytes_also_of_each_function_in_a_block() {
+    let item = quote! {
+        impl Service {
+            async fn small() {}
+            #[tracked(budget = "1GiB")] async fn large() {}
+            #[tracked(skip)] async fn none() {}
+        }
+    };
+    let found = text(&tracked(quote!(budget = "64KiB"), item));
+    assert_eq!(found.matches(".budget(65536u64)").count(), 1, "{found}");
+    assert_eq!(found.matches(".budget(1073741824u64)").count(), 1, "{found}");
+    let plain = text(&tracked(
+        quote!(),
+        quote!(
+            async fn f() {}
+        ),
+    ));
+    assert!(!plain.contains("budget"), "{plain}");
+}

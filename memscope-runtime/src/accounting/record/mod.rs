@@ -7,7 +7,7 @@ mod left_behind;
 
 use super::{
     account::Account, event::Event, future_type::FutureType, peak_window, registry, site::Site,
-    tally::Tally, thread_ring,
+    tally::Tally, thread_ring, transferred,
 };
 use crate::{
     config,
@@ -62,7 +62,8 @@ pub(crate) struct Record {
     sampling: AtomicU8,
     /// Of a thread: [`WORKS`], [`SERVES`] or 0.
     thread_role: AtomicU8,
-    /// Of an unannotated task: [`TRACED`], and [`HANDLE`] or [`NO_HANDLE`] if that is known.
+    /// Of an unannotated task: [`TRACED`], and [`HANDLE`] or [`NO_HANDLE`] if that is known. Of an
+    /// annotated one: [`OVER_BUDGET`].
     plain: AtomicU8,
 }
 
@@ -78,6 +79,8 @@ const TRACED: u8 = 1;
 const HANDLE: u8 = 2;
 /// None is.
 const NO_HANDLE: u8 = 4;
+/// The task has held more than its budget.
+const OVER_BUDGET: u8 = 8;
 
 // SAFETY: atomics and `StaticRef`s, all valid when zeroed, none with a destructor.
 unsafe impl Zeroed for Record {}
@@ -317,6 +320,24 @@ impl Record {
         self.tally.read().own_live_bytes.wrapping_add(net) == 0
     }
 
+    /// Has the ends of its polls look at its budget. The record's single writer calls this.
+    pub(super) fn mark_over_budget(&self) {
+        self.plain.store(self.plain.load(Ordering::Relaxed) | OVER_BUDGET, Ordering::Relaxed);
+    }
+
+    /// Whether the task has ever held more than its budget.
+    ///
+    /// PERF: a comparison in memory.
+    #[inline]
+    pub(crate) fn was_over_budget(&self) -> bool {
+        self.plain.load(Ordering::Relaxed) & OVER_BUDGET != 0
+    }
+
+    /// Tells the collector that the task is above its budget.
+    pub(crate) fn note_over_budget(&self, live_bytes: u64) {
+        self.emit(EventKind::OverBudget, 0, live_bytes);
+    }
+
     pub(crate) fn site(&self) -> Option<&'static Site> {
         self.site.get()
     }
@@ -346,6 +367,9 @@ impl Record {
             }
             self.site.set(site);
             self.counted_site.set(counted_site);
+            if transferred::is_in_use() {
+                self.take_budget_of_site();
+            }
         }
     }
 }

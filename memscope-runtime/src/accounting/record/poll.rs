@@ -170,6 +170,12 @@ pub(crate) struct Poll {
 }
 
 impl Poll {
+    /// The task that is polled.
+    #[inline]
+    pub(crate) fn record(&self) -> &'static Record {
+        self.record
+    }
+
     /// Notes that the future has returned. If the guard is dropped before this call, the poll has
     /// panicked.
     #[inline]

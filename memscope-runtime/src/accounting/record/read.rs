@@ -143,10 +143,12 @@ impl Record {
         reason = "enough to see that there was another poll"
     )]
     fn idle_ns(&self, now_ns: u64) -> Option<Nanos> {
-        if self.state() != TaskState::Idle {
+        let polls = self.polls.load(Ordering::Relaxed);
+        // Polls of tasks without annotations are counted by a runtime's hooks alone.
+        let counts_polls = polls != 0 || self.future.get().is_some_and(|it| it.is_annotated);
+        if self.state() != TaskState::Idle || !counts_polls {
             return None;
         }
-        let polls = self.polls.load(Ordering::Relaxed);
         let sampling = self.sampling();
         let since = if polls.checked_sub(1).is_some_and(|last| sampling.times(last)) {
             self.last_poll_end_ns.load(Ordering::Relaxed)

@@ -249,6 +249,27 @@ unsafe fn read_as(
     })
 }
 
+/// Calls `each` with each vtable of a task that is in the same module as this one: its address, and
+/// the functions behind the one that polls the task. Some of these may be other tables.
+#[cfg(feature = "symbols")]
+pub(crate) fn each_vtable(beside: usize, mut each: impl FnMut(usize, &[usize])) {
+    #[cfg(all(target_os = "linux", any(target_env = "gnu", target_env = "musl")))]
+    if let Some(layout) = LAYOUT.get() {
+        layout.module.each_table(beside, layout.functions, |table| {
+            let mut functions = [0; VTABLE_WORDS];
+            let places = (table + size_of::<usize>()..).step_by(size_of::<usize>());
+            for (function, place) in functions.iter_mut().zip(places) {
+                *function = layout.module.word(place).unwrap_or(0);
+            }
+            if layout.id_offset_of(table).is_some() {
+                each(table, functions.get(..layout.functions - 1).unwrap_or_default());
+            }
+        });
+    }
+    #[cfg(not(all(target_os = "linux", any(target_env = "gnu", target_env = "musl"))))]
+    let _ = (beside, &mut each);
+}
+
 impl CellLayout {
     /// Returns the poll function of a vtable, and where such a cell has its id. Returns `None` if
     /// this is no vtable of a task.

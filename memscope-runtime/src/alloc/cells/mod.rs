@@ -33,6 +33,8 @@ use crate::{
 };
 
 pub(crate) use free::free;
+#[cfg(feature = "symbols")]
+pub(crate) use header::each_vtable;
 pub(crate) use header::{CellHeader, learned, note_tracked, state};
 #[allow(unused_imports, reason = "for pictures of the heap, which are taken on Linux alone")]
 pub(crate) use header::{peek, scheduler};

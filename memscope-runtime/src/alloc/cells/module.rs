@@ -17,6 +17,10 @@ const MOST: usize = 6;
 /// The largest alignment that the vtable of a trait object is believed.
 const MOST_ALIGN: usize = 1 << 12;
 
+/// The most bytes that are searched for tables.
+#[cfg(feature = "symbols")]
+const MOST_SEARCHED: usize = 16 << 20;
+
 /// The address ranges of one module.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Module {
@@ -82,6 +86,25 @@ impl Module {
             && align <= MOST_ALIGN
             && size.is_multiple_of(align)
             && self.is_code(method)
+    }
+
+    /// Calls `each` with the place of each table in the read-only data around an address that begins
+    /// with exactly so many functions.
+    #[cfg(feature = "symbols")]
+    pub(super) fn each_table(&self, beside: usize, functions: usize, mut each: impl FnMut(usize)) {
+        let around = self.data.iter().filter(|range| (range.0..range.1).contains(&beside));
+        // Tables are relocated, so they are not in the larger range of the code's segment.
+        let Some((start, end)) = around.copied().min_by_key(|(start, end)| end - start) else {
+            return;
+        };
+        if end - start > MOST_SEARCHED {
+            return;
+        }
+        for table in (start.next_multiple_of(size_of::<usize>())..end).step_by(size_of::<usize>()) {
+            if self.functions(table) == functions {
+                each(table);
+            }
+        }
     }
 
     /// Returns a word of a table in the read-only data that begins with exactly so many functions.
@@ -218,6 +241,13 @@ mod tests {
         let on_stack = Table { ..TABLE };
         assert_eq!(module.table(ptr::from_ref(&on_stack).addr(), 3, 3), None, "it can be written");
         assert_eq!((module.word(table + 1), module.word(usize::MAX)), (None, None));
+        #[cfg(feature = "symbols")]
+        {
+            let mut tables = Vec::new();
+            module.each_table(table, 3, |table| tables.push(table));
+            assert!(tables.contains(&table));
+            assert!(!tables.contains(&(table + 8)));
+        }
         assert!(Module::with(ptr::from_ref(&on_stack).addr()).is_none());
     }
 }

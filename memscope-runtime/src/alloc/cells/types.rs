@@ -158,6 +158,12 @@ pub(crate) fn without_symbol() -> impl Iterator<Item = &'static CellType> {
 }
 
 impl CellType {
+    /// The address of the table of functions that such a task has.
+    #[cfg(feature = "symbols")]
+    pub(crate) fn vtable(&self) -> usize {
+        self.vtable
+    }
+
     /// The address of the function that polls such a task.
     #[cfg(feature = "symbols")]
     pub(crate) fn poll(&self) -> usize {
@@ -172,6 +178,11 @@ impl CellType {
             3 => Naming::Named,
             _ => Naming::Unknown,
         }
+    }
+
+    /// Whether a symbol names the type, so that all its tasks are of that name, and not stacks.
+    pub(crate) fn is_named_by_symbol(&self) -> bool {
+        self.naming() == Naming::Named && self.proposed.get().is_none()
     }
 
     /// The site that carries its name.
@@ -189,7 +200,7 @@ impl CellType {
     /// Notes the type of its future.
     #[cfg(feature = "symbols")]
     pub(crate) fn note_future(&self, name: &str) {
-        let size = if is_box(name) { 0 } else { self.future().size };
+        let size = if is_box(name) { 0 } else { self.room };
         let name = arena::keep_str(name);
         if let Some(future) = arena::keep(FutureType::in_cell(name, size)) {
             self.future.set(future);

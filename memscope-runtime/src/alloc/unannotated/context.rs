@@ -16,7 +16,8 @@
 //! The thread then learns the layout of cells, too (`alloc::cells`).
 //! A process without Tokio tasks has no such thread. Nor has a process with only one thread,
 //! because a second one makes the C library take its locks. There such a block itself is the sign
-//! that Tokio runs, until a second thread starts.
+//! that Tokio runs, until a second thread starts. A process that is going to report has the thread
+//! all the same: without it, ends of tasks are not known.
 
 use crate::primitives::sync::{AtomicU8, AtomicUsize, Ordering};
 
@@ -49,11 +50,21 @@ const LATE: u8 = 3;
 const KNOWN: u8 = 4;
 const HIDDEN: u8 = 5;
 
+/// 1 if the program has asked for reports.
+static EXPECTS_REPORT: AtomicU8 = AtomicU8::new(0);
+
+/// The program has asked for reports: its first task may start a second thread. Must not be called
+/// in the allocator.
+pub(crate) fn expect_report() {
+    EXPECTS_REPORT.store(1, Ordering::Relaxed);
+    learn_for_report();
+}
+
 /// Called for each block that may be a task's cell. The byte is probed before that task is polled.
 #[inline]
 pub(crate) fn note_block() {
     if matches!(STATE.load(Ordering::Relaxed), NOT_TRIED | TRYING) {
-        learned::learn(false);
+        learned::learn(EXPECTS_REPORT.load(Ordering::Relaxed) != 0);
     }
 }
 

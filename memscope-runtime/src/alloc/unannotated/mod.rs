@@ -35,7 +35,7 @@ use crate::{
     sampling::Sampling,
 };
 
-pub(crate) use context::{Sight, note_block, note_thread, prepare, sight};
+pub(crate) use context::{Sight, expect_report, note_block, note_thread, prepare, sight};
 pub(crate) use ends::{CellEnd, observe};
 #[cfg(tokio_unstable)]
 pub(crate) use runtime_hooks::{note_tracked, poll_begins, poll_ends, task_ends};

@@ -3,17 +3,19 @@
 
 use super::{away, find, site, usable};
 use crate::{
-    accounting::{Site, Unrecorded},
+    accounting::{FinishedCells, Site, Unrecorded},
     alloc::cells::{self, CellType, LivingCell},
     config,
     primitives::reserve,
 };
 
-/// Counts them by their types. Must not be called in the allocator.
-pub(crate) fn read() -> Vec<Unrecorded> {
+/// Counts them by their types, and the cells that finished tasks with an annotated future still
+/// have. Must not be called in the allocator.
+pub(crate) fn read() -> (Vec<Unrecorded>, FinishedCells) {
+    let mut tracked = FinishedCells::default();
     let mut read: Vec<(&'static CellType, Unrecorded)> = Vec::new();
     if !config::unannotated() || are_reported() {
-        return Vec::new();
+        return (Vec::new(), tracked);
     }
     for kind in (0..).map_while(cells::type_at) {
         let (ended, cancelled) = kind.ends();
@@ -22,7 +24,12 @@ pub(crate) fn read() -> Vec<Unrecorded> {
         reserve::push(&mut read, (kind, tasks));
     }
     cells::for_each(|living| {
-        if is_unrecorded(living)
+        let header = &living.header;
+        if header.kind.has_tracked() {
+            if header.is_finished && usable(header.id).is_some() {
+                tracked.add(header.has_handle);
+            }
+        } else if is_unrecorded(living)
             && let Some((_, tasks)) = read.get_mut(living.header.kind.index as usize)
         {
             count(tasks, living);
@@ -32,7 +39,7 @@ pub(crate) fn read() -> Vec<Unrecorded> {
     let counted = |(kind, tasks): &(&CellType, Unrecorded)| {
         (!kind.has_tracked() && is_any(tasks)).then_some(*tasks)
     };
-    reserve::rows(&read, counted)
+    (reserve::rows(&read, counted), tracked)
 }
 
 /// The site that has the name of the type.

@@ -3,11 +3,15 @@
 
 use std::{cmp::Reverse, collections::HashMap};
 
-use super::wording::percent;
+use super::{
+    cause::{self, Clue, LeakCause},
+    wording::percent,
+};
 use crate::{
+    accounting::UNNAMED,
     model::{
-        AwaitPoint, HandOver, HumanBytes, Place, SiteProfile, TaskId, TaskMemoryProfile, Trend,
-        human::cell,
+        AwaitPoint, HandOver, HumanBytes, Place, SiteProfile, StackProfile, TaskId,
+        TaskMemoryProfile, Trend, TrendPoint, human::cell,
     },
     primitives::order,
     snapshot::MemorySnapshot,
@@ -15,6 +19,11 @@ use crate::{
 
 /// How many names a finding carries.
 const MOST_NAMES: usize = 5;
+/// A site is named as one that frees what another allocates if it has freed at least one byte for
+/// so many that are left …
+const LEAST_FREED: u64 = 8;
+/// … and half of what others freed. A shared collection that the next task reallocates is neither.
+const LEAST_OF_FREED: u64 = 2;
 
 /// Indices over one snapshot.
 pub(super) struct Evidence<'a> {
@@ -107,29 +116,67 @@ impl<'a> Evidence<'a> {
         names.into_iter().take(MOST_NAMES).map(|(name, _)| name.to_owned()).collect()
     }
 
-    /// What others freed of this site's bytes, and which of them freed most. `None` if they freed
-    /// nothing.
-    pub(super) fn freed_by(&self, place: &Place) -> Option<Freed<'a>> {
+    /// The other site that frees a fair share of what this one allocates. `left`: the bytes that
+    /// are left.
+    pub(super) fn freed_by(&self, place: &Place, left: u64) -> Option<Freed<'a>> {
         let rows = self.hand_overs.get(place)?;
         let bytes = rows.iter().fold(0_u64, |sum, row| sum.saturating_add(row.bytes));
         let largest = rows.iter().max_by_key(|row| row.bytes)?;
-        (bytes != 0).then_some(Freed { bytes, of_largest: largest.bytes, who: largest.to.as_ref() })
+        let who = largest.to.as_ref().filter(|who| *who != place && who.name != UNNAMED)?;
+        let is_fair =
+            largest.bytes >= bytes / LEAST_OF_FREED && largest.bytes >= left / LEAST_FREED;
+        let sites = || self.snapshot.sites().iter().filter(|site| place_of(site) == *who);
+        let is_alive = sites().any(|site| site.active != 0);
+        (bytes != 0 && is_fair).then_some(Freed { bytes, of_largest: largest.bytes, who, is_alive })
+    }
+
+    /// The longest series of a site: the timeline has more points than the trend.
+    pub(super) fn points_of(&self, place: &Place) -> &'a [TrendPoint] {
+        let mut of_timeline = self.snapshot.timeline().sites.iter();
+        let of_timeline = of_timeline.find(|trend| trend.place == *place);
+        let trends = [self.trends.get(place).copied(), of_timeline];
+        let points = trends.into_iter().flatten().map(|trend| &*trend.points);
+        points.max_by_key(|points| points.len()).unwrap_or_default()
+    }
+
+    /// What the stacks of a site's live bytes have in common.
+    pub(super) fn clue_of(&self, place: &Place) -> Option<Clue> {
+        let is_its = |stack: &&StackProfile| {
+            let site = stack.site.and_then(|site| self.snapshot.sites().get(site));
+            site.is_some_and(|site| place_of(site) == *place)
+        };
+        let stacks = self.snapshot.stacks().iter().filter(is_its);
+        Clue::of(stacks, self.snapshot.stack_interval_bytes())
+    }
+
+    /// What the stacks of one task's live bytes have in common.
+    pub(super) fn clue_of_task(&self, task: TaskId) -> Option<Clue> {
+        let stacks = self.snapshot.stacks().iter().filter(|stack| stack.task == Some(task));
+        Clue::of(stacks, self.snapshot.stack_interval_bytes())
+    }
+
+    /// What a variable of this name keeps its bytes in, by its type.
+    pub(super) fn cause_of_variable(&self, name: &str) -> LeakCause {
+        let mut variables = self.snapshot.variables().iter();
+        let variable = variables.find(|variable| variable.live && variable.name == name);
+        variable.map_or(LeakCause::Unknown, |variable| cause::of_type(&variable.type_name))
     }
 }
 
 /// What others freed of a site's bytes.
+#[derive(Debug)]
 pub(super) struct Freed<'a> {
-    bytes: u64,
-    of_largest: u64,
-    /// The site that freed most of it; `None`: code outside every task.
-    pub(super) who: Option<&'a Place>,
+    pub(super) bytes: u64,
+    pub(super) of_largest: u64,
+    /// The site that freed most of it.
+    pub(super) who: &'a Place,
+    /// Whether any task of that site lives.
+    pub(super) is_alive: bool,
 }
 
 impl Freed<'_> {
     pub(super) fn sentence(&self) -> String {
-        let who = self.who.map_or("code outside every task".to_owned(), |who| {
-            format!("`{}`", cell(&who.name, 36))
-        });
+        let who = format!("`{}`", cell(&self.who.name, 36));
         let (share, all) = (percent(self.of_largest, self.bytes), HumanBytes(self.bytes));
         format!("Of the {all} that others freed for it, {share} was freed by {who}.")
     }

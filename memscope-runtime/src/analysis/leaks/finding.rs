@@ -4,6 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use super::cause::LeakCause;
 use crate::model::{Place, TaskId};
 
 /// The kind of leak that a finding reports.
@@ -17,6 +18,14 @@ pub enum LeakKind {
     Stuck,
     /// Live bytes that only rise.
     Growing,
+    /// A task that a poll has left above its budget.
+    OverBudget,
+    /// Memory that the program has freed and its allocator keeps.
+    Kept,
+    /// Memory that is not the program's live memory: of C libraries, or mapped otherwise.
+    Unseen,
+    /// Tasks that have ended, were never joined, and become more.
+    Unjoined,
 }
 
 impl fmt::Display for LeakKind {
@@ -25,6 +34,10 @@ impl fmt::Display for LeakKind {
             Self::Retained => "retained",
             Self::Stuck => "stuck",
             Self::Growing => "growing",
+            Self::OverBudget => "budget",
+            Self::Kept => "kept",
+            Self::Unseen => "unseen",
+            Self::Unjoined => "unjoined",
         })
     }
 }
@@ -38,8 +51,12 @@ impl fmt::Display for LeakKind {
 /// | `Medium`, any of | 16 MiB | a tenth, if 1 MiB or more | 64 MiB |
 /// | `Low` | less | less | less |
 ///
-/// The rate counts only if it was observed for a minute or longer. Before that it tells more about
-/// the start of the program than about its day.
+/// The rate counts only if it was observed for a minute or longer, and that of growth from an hour
+/// on. Before that it tells more about the start of the program than about its day.
+///
+/// It is `Low` as long as the program was not observed for two minutes, twice the
+/// [`patience`](super::LeakOptions::patience). Growth is also `Low` where load could look like it:
+/// memory that is mostly freed again, or clients that come and stay, for less than a day.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Severity {
@@ -114,6 +131,13 @@ pub struct Leak {
     pub waits_at: Option<String>,
     /// Names of live variables in these bytes, the largest first, at most five.
     pub variables: Vec<String>,
+    /// What keeps the bytes, as far as that is known.
+    #[serde(default)]
+    pub cause: LeakCause,
+    /// The code that allocated most of these bytes, the innermost function first. `None` where it
+    /// is not known, as without a sample of its stack.
+    #[serde(default)]
+    pub allocated_at: Option<String>,
     /// What was measured, in one sentence or two.
     pub evidence: String,
     /// What usually helps, in one sentence.
@@ -121,6 +145,26 @@ pub struct Leak {
 }
 
 impl Leak {
+    /// A finding of which only the place is known.
+    pub(super) fn at(kind: LeakKind, place: Place) -> Self {
+        Self {
+            kind,
+            severity: Severity::Low,
+            place,
+            task: None,
+            bytes: 0,
+            count: 0,
+            oldest_ns: None,
+            bytes_per_day: None,
+            waits_at: None,
+            variables: Vec::new(),
+            cause: LeakCause::Unknown,
+            allocated_at: None,
+            evidence: String::new(),
+            fix: String::new(),
+        }
+    }
+
     /// The sort key that puts the worst finding first.
     pub(super) fn rank(&self) -> impl Ord {
         (std::cmp::Reverse((self.severity, self.bytes)), self.kind, &self.place)

@@ -1,18 +1,22 @@
-//! Live bytes that rise from snapshot to snapshot.
+//! Live bytes that rise: of living tasks, of sites whose tasks do not end, and of ended tasks.
 
 use std::collections::{HashMap, HashSet};
 
 use super::{
+    cause::LeakCause,
+    cure::Case,
     evidence::{Evidence, place_of, place_of_task},
-    finding::{Leak, LeakKind, Severity, per_day},
+    finding::{Leak, LeakKind, Severity},
+    growth::Growth,
     options::LeakOptions,
     retained::retained_bytes,
     spread::Shape,
-    trend::Course,
-    wording::several,
+    wording::{allocated_at, several},
 };
 use crate::{
-    model::{HumanBytes, Place, SiteProfile, TaskId, TaskMemoryProfile, Trend, human::count},
+    model::{
+        HumanBytes, Place, SiteProfile, TaskId, TaskMemoryProfile, Trend, TrendPoint, human::count,
+    },
     snapshot::{MemorySnapshot, float},
 };
 
@@ -24,12 +28,12 @@ const LEAST_OF_PEAK: f64 = 0.9;
 const LEAST_WAVES: u64 = 4;
 
 /// How many tasks of a site must be alive before their number can be said to only rise.
-const LEAST_PILED: u64 = 16;
+pub(super) const LEAST_PILED: u64 = 16;
 /// … and of all that were ever made there, at most one in so many has ended.
 const FEW_ENDED: u64 = 16;
 
 /// What the other findings report.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Known {
     /// Sites whose ended tasks hold bytes.
     pub(super) sites: HashSet<Place>,
@@ -37,71 +41,80 @@ pub(super) struct Known {
     pub(super) tasks: HashSet<TaskId>,
     /// Sites that have stuck tasks.
     pub(super) piles: HashSet<Place>,
+    /// The bytes outside of tasks are those of tasks that another finding reports.
+    pub(super) is_untracked_known: bool,
 }
 
+/// Something that grows, and how.
+pub(super) type Grown = (Leak, Growth);
+
 /// Finds living tasks and sites whose live bytes rise, without those that another finding reports.
-pub(super) fn find(snapshot: &MemorySnapshot, options: &LeakOptions, known: &Known) -> Vec<Leak> {
-    let grown: Vec<(&Trend, Course)> = snapshot
+pub(super) fn find(snapshot: &MemorySnapshot, options: &LeakOptions, known: &Known) -> Vec<Grown> {
+    let grown = |trend: &Trend, points: &[TrendPoint]| {
+        Growth::of(points, options).map(|growth| (trend.place.clone(), trend.task, growth))
+    };
+    let evidence = Evidence::of(snapshot);
+    let grown: Vec<(Place, Option<TaskId>, Growth)> = snapshot
         .trends()
         .iter()
-        .filter_map(|trend| Some((trend, Course::of(trend)?)))
-        .filter(|(trend, course)| has_grown(trend, course, options))
+        .filter_map(|trend| match trend.task {
+            Some(_) => grown(trend, &trend.points),
+            None => grown(trend, evidence.points_of(&trend.place)),
+        })
         .collect();
     if grown.is_empty() {
         return Vec::new();
     }
-    let evidence = Evidence::of(snapshot);
     let tasks: HashMap<TaskId, &TaskMemoryProfile> =
         snapshot.tasks().iter().map(|task| (task.id, task)).collect();
     let sites: HashMap<Place, &SiteProfile> =
         snapshot.sites().iter().map(|site| (place_of(site), site)).collect();
-    let of_tasks = grown.iter().filter_map(|(trend, course)| {
-        let task = tasks.get(&trend.task?).filter(|task| !known.tasks.contains(&task.id))?;
-        let others = sites.get(&trend.place);
+    let of_tasks = grown.iter().filter_map(|(place, task, growth)| {
+        let task = tasks.get(&(*task)?).filter(|task| !known.tasks.contains(&task.id))?;
+        let others = sites.get(place);
         let is_leak = is_filling(task) && !others.is_some_and(|site| is_as_others(task, site));
-        is_leak.then(|| of_task(trend, course, task, &evidence))
+        // A task may have got its name since its first sample.
+        is_leak.then(|| {
+            let mut leak = of_task(&place_of_task(task), growth, task, &evidence);
+            if may_be_cells(task, snapshot) && !growth.is_of_a_day() {
+                leak.severity = Severity::Low;
+            }
+            (leak, *growth)
+        })
     });
-    let mut leaks: Vec<Leak> = of_tasks.collect();
-    let with_tasks: HashSet<Place> = leaks.iter().map(|leak| leak.place.clone()).collect();
-    let of_sites = grown.iter().filter(|(trend, _)| trend.task.is_none());
-    leaks.extend(of_sites.filter_map(|(trend, course)| {
-        let site = sites.get(&trend.place).filter(|_| !known.sites.contains(&trend.place))?;
-        if is_left_behind(site, course, options) {
-            return Some(of_site(trend, course, site, &evidence));
+    let mut leaks: Vec<Grown> = of_tasks.collect();
+    let with_tasks: HashSet<Place> = leaks.iter().map(|(leak, _)| leak.place.clone()).collect();
+    let of_sites = grown.iter().filter(|(_, task, _)| task.is_none());
+    leaks.extend(of_sites.filter_map(|(place, _, growth)| {
+        let site = sites.get(place).filter(|_| !known.sites.contains(place))?;
+        if is_left_behind(site, growth, options) {
+            return Some((of_site(place, growth, site, &evidence), *growth));
         }
         // No byte is in two findings.
-        let is_new = !known.piles.contains(&trend.place) && !with_tasks.contains(&trend.place);
-        (is_new && has_piled_up(site, course))
-            .then(|| of_living(trend, course, site, &tasks, &evidence))
+        let is_new = !known.piles.contains(place) && !with_tasks.contains(place);
+        (is_new && has_piled_up(site, growth))
+            .then(|| (of_living(place, growth, site, &tasks, &evidence), *growth))
     }));
     leaks
 }
 
-fn has_grown(trend: &Trend, course: &Course, options: &LeakOptions) -> bool {
-    let Some(first) = trend.points.first() else { return false };
-    trend.points.len() >= options.least_samples
-        && course.rise() >= options.least_growth.max(first.live_bytes / 2)
-        && course.rises(trend)
-}
-
-/// Whether a site has more and more living tasks, and with them bytes: [`has_grown`] and
-/// [`has_piled_up`].
-pub(super) fn piles_up(site: &SiteProfile, trend: &Trend, options: &LeakOptions) -> bool {
-    Course::of(trend)
-        .is_some_and(|course| has_grown(trend, &course, options) && has_piled_up(site, &course))
+/// Whether a site has more and more living tasks, and with them bytes: it has grown for long enough,
+/// and [`has_piled_up`].
+pub(super) fn piles_up(site: &SiteProfile, points: &[TrendPoint], options: &LeakOptions) -> bool {
+    Growth::of(points, options)
+        .is_some_and(|growth| growth.is_long(options) && has_piled_up(site, &growth))
 }
 
 /// Whether the growth lies in living tasks, which hardly ever end. If they do end, more of them is
 /// load.
-fn has_piled_up(site: &SiteProfile, course: &Course) -> bool {
+fn has_piled_up(site: &SiteProfile, growth: &Growth) -> bool {
     let ended = site.ended();
     let of_living = site.live_bytes.saturating_sub(site.retained_bytes);
-    // The end of an unannotated task is not seen.
     site.measured
-        && site.is_annotated
+        && !site.ends_unknown
         && site.active >= LEAST_PILED
         && ended <= site.spawned / FEW_ENDED
-        && of_living >= course.rise() / 2
+        && of_living >= growth.course.rise() / 2
 }
 
 /// Whether other tasks of the site have held as much and ended: then this one is like an upload
@@ -112,6 +125,14 @@ fn is_as_others(task: &TaskMemoryProfile, site: &SiteProfile) -> bool {
     largest.map(|bucket| bucket.up_to).max().is_some_and(|up_to| task.live_bytes <= up_to / 2)
 }
 
+/// Whether the task may hold no more than the cells of tasks that it has spawned and that live:
+/// clients that come and stay.
+fn may_be_cells(task: &TaskMemoryProfile, snapshot: &MemorySnapshot) -> bool {
+    const BLOCKS_OF_TASK: u64 = 3;
+    let active = snapshot.sites().iter().map(|site| site.active).max().unwrap_or(0);
+    active >= LEAST_PILED && task.live_blocks <= active.saturating_mul(BLOCKS_OF_TASK)
+}
+
 fn is_filling(task: &TaskMemoryProfile) -> bool {
     task.measured
         && !task.state.is_ended()
@@ -119,51 +140,71 @@ fn is_filling(task: &TaskMemoryProfile) -> bool {
 }
 
 /// Whether the growth lies in ended tasks. The living tasks have trends of their own.
-fn is_left_behind(site: &SiteProfile, course: &Course, options: &LeakOptions) -> bool {
+fn is_left_behind(site: &SiteProfile, growth: &Growth, options: &LeakOptions) -> bool {
     site.measured
         && (LEAST_WAVES..options.least_waves).contains(&site.retained_waves)
-        && retained_bytes(site) >= course.rise() / 2
+        && retained_bytes(site) >= growth.course.rise() / 2
         && Shape::of(site) != Shape::Ceased
 }
 
 fn of_task(
-    trend: &Trend,
-    course: &Course,
+    place: &Place,
+    growth: &Growth,
     task: &TaskMemoryProfile,
     evidence: &Evidence<'_>,
 ) -> Leak {
     let variables = evidence.variables_of(&[task.id]);
-    let fix = match variables.first() {
-        Some(name) => {
-            format!("bound `{name}`, or empty it as it goes: it lives as long as its task")
-        }
-        None => "bound the channel, buffer or map that this task fills, or empty it as it goes"
-            .to_owned(),
-    };
-    let leak = Leak { task: Some(task.id), count: 1, variables, fix, ..blank(trend, course) };
-    complete(leak, task.live_bytes, course, evidence)
-}
-
-fn of_site(trend: &Trend, course: &Course, site: &SiteProfile, evidence: &Evidence<'_>) -> Leak {
-    let freed = evidence.freed_by(&trend.place);
-    let variables = evidence.variables_of_ended(&trend.place);
-    let mut leak = Leak { count: site.retained_tasks, variables, ..blank(trend, course) };
+    let clue = evidence.clue_of_task(task.id).or_else(|| evidence.clue_of(place));
+    let clue = clue.unwrap_or_default();
+    let freed = evidence.freed_by(place, task.live_bytes);
+    let variable = variables.first().map(String::as_str);
+    let of_variable = variable.map(|name| evidence.cause_of_variable(name)).unwrap_or_default();
+    let cause = if of_variable == LeakCause::Unknown { clue.cause } else { of_variable };
+    let cause = if freed.is_some() { LeakCause::Queue } else { cause };
+    let case = Case { cause, by: &clue.by, variable, freed: freed.as_ref(), has_ended: false };
+    let fix = case.cure().unwrap_or_else(|| {
+        "bound the channel, buffer or map that this task fills, or empty it as it goes".to_owned()
+    });
+    let allocated_at = allocated_at(&clue);
+    let mut leak = Leak { task: Some(task.id), count: 1, variables, ..blank(place, growth) };
     if let Some(freed) = freed {
         leak.evidence = format!("{} {}", leak.evidence, freed.sentence());
     }
-    complete(leak, retained_bytes(site), course, evidence)
+    leak = Leak { cause, allocated_at, fix, ..leak };
+    complete(leak, task.live_bytes, growth, evidence, growth.may_be_load())
+}
+
+fn of_site(place: &Place, growth: &Growth, site: &SiteProfile, evidence: &Evidence<'_>) -> Leak {
+    let bytes = retained_bytes(site);
+    let freed = evidence.freed_by(place, bytes);
+    let variables = evidence.variables_of_ended(place);
+    let clue = evidence.clue_of(place).unwrap_or_default();
+    let variable = variables.first().map(String::as_str);
+    let case =
+        Case { cause: clue.cause, by: &clue.by, variable, freed: freed.as_ref(), has_ended: true };
+    let mut leak = blank(place, growth);
+    if let Some(fix) = case.cure() {
+        leak.fix = fix;
+    }
+    if let Some(freed) = freed {
+        leak.evidence = format!("{} {}", leak.evidence, freed.sentence());
+    }
+    let allocated_at = allocated_at(&clue);
+    let leak =
+        Leak { count: site.retained_tasks, variables, cause: clue.cause, allocated_at, ..leak };
+    complete(leak, bytes, growth, evidence, growth.may_be_load())
 }
 
 fn of_living(
-    trend: &Trend,
-    course: &Course,
+    place: &Place,
+    growth: &Growth,
     site: &SiteProfile,
     tasks: &HashMap<TaskId, &TaskMemoryProfile>,
     evidence: &Evidence<'_>,
 ) -> Leak {
     let living: Vec<&TaskMemoryProfile> = tasks
         .values()
-        .filter(|task| !task.state.is_ended() && place_of_task(task) == trend.place)
+        .filter(|task| !task.state.is_ended() && place_of_task(task) == *place)
         .copied()
         .collect();
     let ids: Vec<TaskId> = living.iter().map(|task| task.id).collect();
@@ -171,46 +212,51 @@ fn of_living(
         task: ids.iter().min().copied(),
         count: site.active,
         variables: evidence.variables_of(&ids),
+        cause: LeakCause::Endless,
+        allocated_at: evidence.clue_of(place).as_ref().and_then(allocated_at),
         fix: "end each of these tasks when what it serves is over: a cancellation token, a channel that closes, an `AbortHandle` that is kept".to_owned(),
-        ..blank(trend, course)
+        ..blank(place, growth)
     };
     let ended = site.ended();
     leak.evidence = format!(
-        "{} {} and {} ended: they only become more.",
+        "{} {} and {} ended: they only become more. Clients that come and stay look the same.",
         leak.evidence,
         several(site.spawned, "task was made", "tasks were made"),
         count(ended),
     );
-    complete(leak, site.live_bytes.saturating_sub(site.retained_bytes), course, evidence)
+    // Clients that stay leave within a day, or the service has a limit for them.
+    let may_be_load = !growth.is_of_a_day();
+    let bytes = site.live_bytes.saturating_sub(site.retained_bytes);
+    complete(leak, bytes, growth, evidence, may_be_load)
 }
 
-fn blank(trend: &Trend, course: &Course) -> Leak {
-    let [from, to] = [trend.points.first(), trend.points.last()]
-        .map(|point| HumanBytes(point.map_or(0, |point| point.live_bytes)));
+/// What all findings of growth have in common.
+pub(super) fn blank(place: &Place, growth: &Growth) -> Leak {
+    let (first, last) = (growth.course.first(), growth.course.last());
+    let [from, to] = [first, last].map(|point| HumanBytes(point.live_bytes));
+    let course = if growth.is_in_swings {
+        "by its lowest values, as it comes and goes"
+    } else {
+        "never much less than before"
+    };
+    let samples = several(growth.samples as u64, "sample", "samples");
     Leak {
-        kind: LeakKind::Growing,
-        severity: Severity::Low,
-        place: trend.place.clone(),
-        task: None,
-        bytes: 0,
-        count: 0,
-        oldest_ns: Some(course.span_ns()),
-        bytes_per_day: None,
-        waits_at: None,
-        variables: Vec::new(),
-        evidence: format!(
-            "From {from} to {to} in {}, never {}less than before.",
-            several(trend.points.len() as u64, "snapshot", "snapshots"),
-            if trend.points.is_sorted_by_key(|point| point.live_bytes) { "" } else { "much " },
-        ),
+        oldest_ns: Some(growth.course.span_ns()),
+        evidence: format!("From {from} to {to} in {samples}, {course}."),
         fix: "bound what these tasks add to, or take out what is done with at the rate at which they add".to_owned(),
+        ..Leak::at(LeakKind::Growing, place.clone())
     }
 }
 
-fn complete(leak: Leak, bytes: u64, course: &Course, evidence: &Evidence<'_>) -> Leak {
-    let bytes_per_day = per_day(course.rise(), course.span_ns());
-    let severity = Severity::of(bytes, evidence.whole_bytes, bytes_per_day);
-    Leak { severity, bytes, bytes_per_day, ..leak }
+pub(super) fn complete(
+    leak: Leak,
+    bytes: u64,
+    growth: &Growth,
+    evidence: &Evidence<'_>,
+    may_be_load: bool,
+) -> Leak {
+    let severity = growth.severity(bytes, evidence.whole_bytes, may_be_load);
+    Leak { severity, bytes, bytes_per_day: growth.bytes_per_day(), ..leak }
 }
 
 #[cfg(test)]
@@ -296,7 +342,7 @@ mod tests {
         let made = |spawned: u64, active: u64, is_annotated: bool| {
             site_of(&json!({
                 "spawned": spawned, "active": active, "completed": spawned - active, "live_bytes": 500 << 10,
-                "is_annotated": is_annotated,
+                "is_annotated": is_annotated, "ends_unknown": !is_annotated,
             }))
         };
         assert_eq!(made(90, 90, true), [LeakKind::Growing]);

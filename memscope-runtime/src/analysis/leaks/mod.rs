@@ -1,7 +1,5 @@
 //! Which memory looks lost: findings, each with its evidence.
 
-use std::collections::HashSet;
-
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -16,13 +14,21 @@ mod finding;
 // What decides …
 mod spread;
 mod trend;
+mod growth;
+mod cause;
 mod evidence;
 // … what is found …
 mod retained;
 mod stuck;
+mod unjoined;
 mod growing;
+mod over_budget;
+mod process_memory;
+mod untracked;
+mod backlog;
 mod unjudged;
 // … and how it is said.
+mod cure;
 mod cross_frees;
 pub(crate) mod wording;
 #[cfg(test)]
@@ -30,6 +36,8 @@ mod simulated;
 #[cfg(test)]
 mod hostile;
 
+pub use backlog::Backlog;
+pub use cause::LeakCause;
 pub use finding::{Leak, LeakKind, Severity};
 pub(crate) use wording::{age, at};
 pub use {options::LeakOptions, unjudged::NotJudged};
@@ -48,17 +56,25 @@ pub struct Leaks {
     findings: Vec<Leak>,
     not_judged: Vec<NotJudged>,
     hand_overs: Vec<HandOver>,
+    #[serde(default)]
+    backlogs: Vec<Backlog>,
 }
 
 impl MemorySnapshot {
     /// Looks for memory that seems lost, with the default [`LeakOptions`].
     ///
-    /// It finds four things:
+    /// It finds these:
     ///
     /// - blocks that outlive their tasks again and again,
     /// - tasks that hold bytes and are not polled any more,
-    /// - bytes that rise from snapshot to snapshot,
-    /// - tasks that never end and whose number only rises.
+    /// - bytes that rise for two minutes and longer: of a task, of a site, or outside of tasks,
+    /// - tasks that never end and whose number only rises,
+    /// - tasks that have ended, were never joined, and become more for five minutes,
+    /// - tasks above their budgets,
+    /// - memory that is freed and that the allocator keeps,
+    /// - memory that memscope does not see: of C libraries, or mapped otherwise.
+    ///
+    /// What rises and was not watched for so long is in [`not_judged`](Leaks::not_judged).
     ///
     /// It does not report full or evicting caches, pools, results kept by one batch, outputs that
     /// wait for their `JoinHandle`, or sleeping tasks. It cannot tell these from a leak: a cache
@@ -97,17 +113,59 @@ impl MemorySnapshot {
     fn judge(&self, options: &LeakOptions) -> Leaks {
         let retained = retained::find(self, options);
         let stuck = stuck::find(self, options);
-        let not_judged = unjudged::find(self, &retained, &stuck, options);
+        let mut unjoined = unjoined::find(self, options);
+        let mut known = growing::Known {
+            sites: retained.leaks.iter().map(|leak| leak.place.clone()).collect(),
+            tasks: stuck.tasks.iter().copied().collect(),
+            piles: stuck.leaks.iter().map(|leak| leak.place.clone()).collect(),
+            is_untracked_known: unjoined.is_spawned_outside,
+        };
+        // No byte is in two findings.
+        unjoined.grown.retain(|(leak, _)| !known.sites.contains(&leak.place));
+        known.sites.extend(unjoined.grown.iter().map(|(leak, _)| leak.place.clone()));
+        for (task, place) in unjoined.spawners {
+            known.tasks.insert(task);
+            known.piles.insert(place);
+        }
+        let mut grown = unjoined.grown;
+        let has_unjoined = !grown.is_empty();
+        grown.extend(growing::find(self, options, &known));
+        if !known.is_untracked_known {
+            grown.extend(untracked::find(self, options, has_unjoined));
+        }
+        let (long, early): (Vec<_>, Vec<_>) = grown.into_iter().partition(|(leak, growth)| {
+            let needs_ns = if leak.kind == LeakKind::Unjoined { options.unjoined_ns() } else { 0 };
+            growth.is_long(options) && growth.course.span_ns() >= needs_ns
+        });
         let mut findings = retained.leaks;
-        let known_sites = findings.iter().map(|leak| leak.place.clone()).collect();
-        let known_tasks: HashSet<_> = stuck.tasks.iter().copied().collect();
-        let known_piles = stuck.leaks.iter().map(|leak| leak.place.clone()).collect();
+        let mut not_judged = {
+            let found = unjudged::Found {
+                early: &early,
+                explained: sum(long.iter().map(|it| it.1.course.rise())).saturating_add(sum(
+                    findings.iter().chain(&stuck.leaks).map(|leak| leak.bytes),
+                )),
+                unclear: &retained.unclear,
+                at_rest: &retained.at_rest,
+                unknown: retained.unknown,
+                untimed: stuck.untimed,
+                without_compare: stuck.without_compare,
+            };
+            unjudged::find(self, &found, options)
+        };
+        not_judged.extend(process_memory::not_judged(self));
         findings.extend(stuck.leaks);
-        let known = growing::Known { sites: known_sites, tasks: known_tasks, piles: known_piles };
-        findings.extend(growing::find(self, options, &known));
+        findings.extend(long.into_iter().map(|(leak, _)| leak));
+        if self.observed_ns() < options.growth_ns() {
+            // What a program does in its first moments tells nothing of its day.
+            findings.iter_mut().for_each(|leak| leak.severity = Severity::Low);
+        }
+        // These are measured, not judged by their course.
+        findings.extend(over_budget::find(self));
+        findings.extend(process_memory::find(self));
         order::by(&mut findings, |a, b| a.rank().cmp(&b.rank()));
         let hand_overs = cross_frees::largest(self.hand_overs());
-        Leaks { measured: true, findings, not_judged, hand_overs }
+        let backlogs = backlog::find(self);
+        Leaks { measured: true, findings, not_judged, hand_overs, backlogs }
     }
 }
 
@@ -127,6 +185,7 @@ impl Leaks {
             findings: Vec::new(),
             not_judged: why.map(|why| NotJudged { kind: None, why }).into_iter().collect(),
             hand_overs: Vec::new(),
+            backlogs: Vec::new(),
         }
     }
 
@@ -162,9 +221,18 @@ impl Leaks {
         &self.hand_overs
     }
 
-    /// The bytes of all findings. No byte is in two of them.
+    /// What waits in channels, by the code that sent it: the largest first, at most 16. A channel
+    /// that is full, or drained soon, is no leak.
+    pub fn backlogs(&self) -> &[Backlog] {
+        &self.backlogs
+    }
+
+    /// The bytes of all findings about live memory. No byte is in two of them: budgets, and memory
+    /// that is not live, do not count.
     pub fn bytes(&self) -> u64 {
-        self.findings.iter().fold(0, |sum, leak| sum.saturating_add(leak.bytes))
+        let others = [LeakKind::OverBudget, LeakKind::Kept, LeakKind::Unseen];
+        let findings = self.findings.iter().filter(|leak| !others.contains(&leak.kind));
+        findings.fold(0, |sum, leak| sum.saturating_add(leak.bytes))
     }
 }
 
@@ -230,7 +298,7 @@ leaks: 2 findings
           1 task (#7) is alive and not polled any more; the longest wait of 100 ended tasks that were timed was 2 s. In it: `page`.
           fix: put a timeout around the await it hangs at, or close the other end: drop the sender, release the lock, shut the connection
 not judged
-  growing   needs 6 snapshots, this is the first
+  growing   needs 6 samples in 2 min; this is the first
 
 ALLOCATED BY                FREED BY                BLOCKS    BYTES  OF WHAT IT GIVES
 handler (src/handler.rs:7)  evict (src/evict.rs:7)      80  8.0 MiB              80 %

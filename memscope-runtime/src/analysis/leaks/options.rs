@@ -44,6 +44,9 @@ impl LeakOptions {
 
     /// How long a task must not have been polled before it can be called stuck (default 60 s).
     ///
+    /// Growth must have been watched for twice as long, and tasks that were never joined for five
+    /// times as long: 2 and 5 minutes by default.
+    ///
     /// It must also have waited ten times longer than every timed task of its site that has ended,
     /// of which there must be at least four. A site whose tasks never end cannot be told from one
     /// that sleeps: see [`stuck_after`](Self::stuck_after).
@@ -75,7 +78,9 @@ impl LeakOptions {
         self
     }
 
-    /// In how many snapshots growth must be seen (default 6; never less than 4).
+    /// In how many samples growth must be seen (default 6; never less than 4). Each snapshot takes
+    /// one, and so does memscope's own thread. It must also be seen for twice the
+    /// [`patience`](Self::patience).
     ///
     /// Six values in a random order rise from first to last once in 720 times, four once in 24.
     pub fn least_samples(mut self, samples: usize) -> Self {
@@ -89,4 +94,19 @@ impl LeakOptions {
         self.least_growth = bytes;
         self
     }
+
+    /// For how long growth must be seen. What a program does in its first moments is its start.
+    pub(super) fn growth_ns(&self) -> u64 {
+        nanos(self.patience.saturating_mul(2))
+    }
+
+    /// For how long tasks that were not joined must become more. A batch of jobs that is joined at
+    /// its end looks the same until then.
+    pub(super) fn unjoined_ns(&self) -> u64 {
+        nanos(self.patience.saturating_mul(5))
+    }
+}
+
+fn nanos(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }

@@ -1,18 +1,18 @@
 //! Blocks that outlived their tasks, again and again.
 
 use super::{
+    cause::LeakCause,
+    cure::Case,
     evidence::{Evidence, place_of},
     finding::{Leak, LeakKind, Severity, per_day},
     options::LeakOptions,
     spread::Shape,
     trend::Course,
-    wording::{out_of, several},
+    unjoined::holds_cells,
+    wording::{allocated_at, out_of, several},
 };
 use crate::{
-    model::{
-        Place, SiteProfile, Trend,
-        human::{cell, count},
-    },
+    model::{Place, SiteProfile, Trend, human::count},
     snapshot::{MemorySnapshot, float},
 };
 
@@ -43,7 +43,9 @@ pub(super) struct Retained {
 pub(super) fn find(snapshot: &MemorySnapshot, options: &LeakOptions) -> Retained {
     let evidence = Evidence::of(snapshot);
     let mut found = Retained::default();
-    for site in snapshot.sites().iter().filter(|site| site.measured) {
+    let sites = snapshot.sites().iter().filter(|site| site.measured);
+    // Outputs that wait for their `JoinHandle` are judged by `unjoined`.
+    for site in sites.filter(|site| holds_cells(snapshot, site).is_none()) {
         match judge(site, evidence.trend_of(site), options) {
             Verdict::Fine => {}
             Verdict::Leak(why) => found.leaks.push(leak(site, &why, &evidence)),
@@ -76,6 +78,10 @@ fn judge(site: &SiteProfile, trend: Option<&Trend>, options: &LeakOptions) -> Ve
         return Verdict::Fine;
     }
     if site.retained_tasks == 0 {
+        // Otherwise they are those of the tasks that still have their cells.
+        if site.unjoined_tasks.saturating_add(site.kept_tasks) != 0 {
+            return Verdict::Fine;
+        }
         return Verdict::Unknown;
     }
     if site.retained_tasks.min(site.retained_waves) < options.least_waves {
@@ -108,7 +114,7 @@ fn kept(site: &SiteProfile) -> f64 {
 /// Nothing can be said if little was allocated lately: what is expected must be more than what the
 /// living tasks hold.
 fn has_stopped(site: &SiteProfile, trend: &Trend) -> bool {
-    Course::of(trend).is_some_and(|course| {
+    Course::of(&trend.points).is_some_and(|course| {
         let expected = kept(site) * float(course.allocated_late());
         expected > float(living_bytes(site).max(4096))
             && !course.kept_late(LEAST_KEPT_LATELY * kept(site))
@@ -122,12 +128,12 @@ fn has_stopped(site: &SiteProfile, trend: &Trend) -> bool {
 /// as a leak does. But the batch is over, and a leak goes on as long as there is anything to do.
 fn is_at_rest(trend: &Trend, options: &LeakOptions) -> bool {
     trend.points.len() >= options.least_samples
-        && Course::of(trend)
+        && Course::of(&trend.points)
             .is_some_and(|course| course.allocated_late() == 0 && !course.has_risen_late())
 }
 
 fn goes_on(site: &SiteProfile, trend: &Trend, options: &LeakOptions) -> bool {
-    Course::of(trend).is_some_and(|course| {
+    Course::of(&trend.points).is_some_and(|course| {
         // All that the living tasks hold may have come since the sample before.
         let share = KEPT_WHEN_UNCLEAR * kept(site);
         course.rise() >= options.least_retained && course.kept_to_the_end(share, living_bytes(site))
@@ -148,26 +154,19 @@ fn leak(site: &SiteProfile, why: &str, evidence: &Evidence<'_>) -> Leak {
         several_ended(site.retained_tasks, ended),
         count(site.retained_waves),
     );
-    let freed = evidence.freed_by(&place);
+    let freed = evidence.freed_by(&place, bytes);
     if let Some(freed) = &freed {
         text.push(' ');
         text.push_str(&freed.sentence());
     }
     let variables = evidence.variables_of_ended(&place);
-    let fix = match (freed.and_then(|freed| freed.who), variables.first()) {
-        (Some(who), _) => format!("make sure that `{}` also frees what is left: on every path, and at shutdown", cell(&who.name, 36)),
-        (None, Some(name)) => format!("remove from `{name}` what a task has put there when it ends, or bound it"),
-        (None, None) if site.cancelled.saturating_mul(2) >= ended.max(1) => {
-            "most of these tasks were cancelled: free in a destructor what must not outlive them, not after an await".to_owned()
-        }
-        (None, None) if site.panicked.saturating_mul(2) >= ended.max(1) => {
-            "most of these tasks panicked: free in a destructor what must not outlive them, not at their end".to_owned()
-        }
-        (None, None) => {
-            "remove from the shared collection what a task has put there when it ends, or bound it (a cache needs a capacity or an age)"
-                .to_owned()
-        }
-    };
+    let clue = evidence.clue_of(&place).unwrap_or_default();
+    let variable = variables.first().map(String::as_str);
+    let of_variable = variable.map(|name| evidence.cause_of_variable(name)).unwrap_or_default();
+    let cause = if of_variable == LeakCause::Unknown { clue.cause } else { of_variable };
+    let case = Case { cause, by: &clue.by, variable, freed: freed.as_ref(), has_ended: true };
+    let fix = case.cure().unwrap_or_else(|| usual(site).to_owned());
+    let allocated_at = allocated_at(&clue);
     Leak {
         kind: LeakKind::Retained,
         severity: Severity::of(bytes, evidence.whole_bytes, bytes_per_day),
@@ -179,8 +178,22 @@ fn leak(site: &SiteProfile, why: &str, evidence: &Evidence<'_>) -> Leak {
         bytes_per_day,
         waits_at: None,
         variables,
+        cause,
+        allocated_at,
         evidence: text,
         fix,
+    }
+}
+
+/// What usually helps if nothing is known of what keeps the bytes.
+fn usual(site: &SiteProfile) -> &'static str {
+    let ended = site.ended().max(1);
+    if site.cancelled.saturating_mul(2) >= ended {
+        "most of these tasks were cancelled: free in a destructor what must not outlive them, not after an await"
+    } else if site.panicked.saturating_mul(2) >= ended {
+        "most of these tasks panicked: free in a destructor what must not outlive them, not at their end"
+    } else {
+        "remove from the shared collection what a task has put there when it ends, or bound it (a cache needs a capacity or an age)"
     }
 }
 

@@ -3,6 +3,7 @@
 use std::{cmp::Reverse, collections::BTreeMap};
 
 use super::{
+    cause::LeakCause,
     evidence::{Evidence, place_of, place_of_task},
     finding::{Leak, LeakKind, Severity},
     growing::piles_up,
@@ -68,9 +69,11 @@ pub(super) fn find(snapshot: &MemorySnapshot, options: &LeakOptions) -> Stuck {
     }
     if !found.is_empty() || !late.is_empty() {
         let evidence = Evidence::of(snapshot);
+        let mut piles: Vec<Place> = Vec::new();
         for (place, tasks) in late {
             if is_of_a_pile(&place, &tasks, snapshot, options, &evidence) {
                 stuck.tasks.extend(tasks.iter().map(|(_, task)| task.id));
+                piles.push(place.clone());
                 found.insert(place, tasks);
             } else {
                 stuck.without_compare += tasks.len() as u64;
@@ -80,7 +83,10 @@ pub(super) fn find(snapshot: &MemorySnapshot, options: &LeakOptions) -> Stuck {
             .into_iter()
             .filter_map(|(place, tasks)| {
                 let site = sites.get(&place);
-                leak(place, tasks, site, options, &evidence)
+                let is_pile = piles.contains(&place);
+                let leak = leak(place, tasks, site, options, &evidence)?;
+                // Clients that come and stay look the same.
+                Some(if is_pile { Leak { severity: Severity::Low, ..leak } } else { leak })
             })
             .collect();
     }
@@ -104,8 +110,7 @@ fn is_of_a_pile(
     // If two rows share one place (two kinds of task), neither has a trend of its own.
     let (Some(site), None) = (sites.next(), sites.next()) else { return false };
     let of_living = site.live_bytes.saturating_sub(site.retained_bytes);
-    bytes >= of_living / LEAST_OF_PILE
-        && evidence.trend_of(site).is_some_and(|trend| piles_up(site, trend, options))
+    bytes >= of_living / LEAST_OF_PILE && piles_up(site, evidence.points_of(place), options)
 }
 
 enum Verdict {
@@ -197,22 +202,21 @@ fn leak(
         "put a timeout around the await it hangs at, or close the other end: drop the sender, release the lock, shut the connection"
     };
     Some(Leak {
-        kind: LeakKind::Stuck,
         severity: Severity::of(bytes, evidence.whole_bytes, None),
-        place,
         task: Some(oldest.id),
         bytes,
         count: ids.len() as u64,
         oldest_ns: Some(oldest_ns),
-        bytes_per_day: None,
         waits_at,
         variables,
+        cause: LeakCause::Endless,
         evidence: format!(
             "{} ({}{more}) {alive} and not polled any more; {compared}.{at}",
             several(ids.len() as u64, "task", "tasks"),
             shown.join(", "),
         ),
         fix: fix.to_owned(),
+        ..Leak::at(LeakKind::Stuck, place)
     })
 }
 

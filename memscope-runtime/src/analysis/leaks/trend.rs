@@ -1,9 +1,6 @@
 //! What a few samples say about where live bytes go.
 
-use crate::{
-    model::{Trend, TrendPoint},
-    snapshot::float,
-};
+use crate::{model::TrendPoint, snapshot::float};
 
 /// This many leaps, each by half or more, make growth. For a vector that doubles, that is growth to
 /// eight times its size.
@@ -26,8 +23,7 @@ pub(super) struct Course {
 
 impl Course {
     /// Returns `None` for fewer than four samples.
-    pub(super) fn of(trend: &Trend) -> Option<Self> {
-        let points = &trend.points;
+    pub(super) fn of(points: &[TrendPoint]) -> Option<Self> {
         if points.len() < 4 {
             return None;
         }
@@ -41,8 +37,26 @@ impl Course {
         })
     }
 
+    pub(super) fn first(&self) -> TrendPoint {
+        self.first
+    }
+
+    pub(super) fn last(&self) -> TrendPoint {
+        self.last
+    }
+
+    /// Bytes allocated from the first sample to the last.
+    pub(super) fn allocated(&self) -> u64 {
+        self.last.allocated_bytes.saturating_sub(self.first.allocated_bytes)
+    }
+
     pub(super) fn rise(&self) -> u64 {
         self.last.live_bytes.saturating_sub(self.first.live_bytes)
+    }
+
+    /// A sixteenth of the rise above the first sample.
+    pub(super) fn floor(&self) -> u64 {
+        self.first.live_bytes.saturating_add(self.rise() / PASSING)
     }
 
     pub(super) fn span_ns(&self) -> u64 {
@@ -71,8 +85,8 @@ impl Course {
     /// By the clock, the second half must bring at least half of what the first half brought. The
     /// last quarter must bring at least half of the average, unless they rise in leaps. And the
     /// last third must bring something: between two leaps a vector is taken for one that is done.
-    pub(super) fn rises(&self, trend: &Trend) -> bool {
-        let lives: Vec<u64> = trend.points.iter().map(|point| point.live_bytes).collect();
+    pub(super) fn rises(&self, points: &[TrendPoint]) -> bool {
+        let lives: Vec<u64> = points.iter().map(|point| point.live_bytes).collect();
         let steps = || lives.iter().zip(lives.iter().skip(1));
         let passing = self.rise() / PASSING;
         let never_falls = steps().all(|(before, after)| *before <= after.saturating_add(passing));
@@ -111,9 +125,4 @@ fn kept(from: TrendPoint, to: TrendPoint, share: f64, but: u64) -> bool {
     let allocated = to.allocated_bytes.saturating_sub(from.allocated_bytes);
     let rise = float(to.live_bytes) - float(from.live_bytes) - float(but);
     allocated != 0 && rise >= share * float(allocated)
-}
-
-/// How many snapshots the longest trend has seen.
-pub(super) fn samples(trends: &[Trend]) -> usize {
-    trends.iter().map(|trend| trend.points.len()).max().unwrap_or(0)
 }

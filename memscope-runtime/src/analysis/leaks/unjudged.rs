@@ -7,14 +7,17 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     finding::LeakKind,
+    growing::Grown,
     options::LeakOptions,
-    retained::Retained,
-    stuck::Stuck,
-    trend,
-    wording::{at, several},
+    untracked,
+    wording::{age, at, rate, several},
 };
 use crate::{
-    model::human::{cell, count},
+    model::{
+        Place,
+        human::{cell, count},
+    },
+    primitives::order,
     snapshot::MemorySnapshot,
 };
 
@@ -29,7 +32,7 @@ pub struct NotJudged {
 
 impl fmt::Display for NotJudged {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let why = cell(&self.why, 240);
+        let why = cell(&self.why, 700);
         match self.kind {
             Some(kind) => write!(f, "{kind:8}  {why}"),
             None => write!(f, "any       {why}"),
@@ -37,63 +40,66 @@ impl fmt::Display for NotJudged {
     }
 }
 
+/// What the other files of this folder found and could not decide.
+#[derive(Debug)]
+pub(super) struct Found<'a> {
+    /// What grows, and was not seen for long enough.
+    pub(super) early: &'a [Grown],
+    /// Bytes that the findings explain.
+    pub(super) explained: u64,
+    pub(super) unclear: &'a [Place],
+    pub(super) at_rest: &'a [Place],
+    pub(super) unknown: u64,
+    pub(super) untimed: u64,
+    pub(super) without_compare: u64,
+}
+
+/// How many things that grow have a line of their own.
+const MOST_EARLY: usize = 4;
+
 pub(super) fn find(
     snapshot: &MemorySnapshot,
-    retained: &Retained,
-    stuck: &Stuck,
+    found: &Found<'_>,
     options: &LeakOptions,
 ) -> Vec<NotJudged> {
-    let (samples, least) = (trend::samples(snapshot.trends()).max(1), options.least_samples);
-    let mut notes = Vec::new();
+    let mut notes = growth(snapshot, found, options);
+    let least = options.least_samples;
     let mut note = |kind, why| notes.push(NotJudged { kind, why });
-    if let Some(first) = retained.unclear.first() {
-        let more = match retained.unclear.len() {
-            1 => String::new(),
-            sites => format!(" and {} more", count(sites as u64 - 1)),
-        };
+    if let Some(first) = found.unclear.first() {
+        let more = more(found.unclear);
         let why = format!(
             "{}{more}: a leak that began late, or a cache that drops its oldest; {least} snapshots will tell",
             at(first),
         );
         note(Some(LeakKind::Retained), why);
     }
-    if let Some(first) = retained.at_rest.first() {
-        let more = match retained.at_rest.len() {
-            1 => String::new(),
-            sites => format!(" and {} more", count(sites as u64 - 1)),
-        };
+    if let Some(first) = found.at_rest.first() {
+        let more = more(found.at_rest);
         let why = format!(
             "{}{more}: results of a batch that are kept, or a leak at rest; none of its tasks did anything in the last half of the snapshots",
             at(first),
         );
         note(Some(LeakKind::Retained), why);
     }
-    if retained.unknown != 0 {
-        let sites = several(retained.unknown, "site", "sites");
+    if found.unknown != 0 {
+        let sites = several(found.unknown, "site", "sites");
         let why = format!("{sites}: it is not known which of the ended tasks hold the bytes");
         note(Some(LeakKind::Retained), why);
     }
-    if stuck.untimed != 0 {
-        let tasks = several(stuck.untimed, "idle task", "idle tasks");
+    if found.untimed != 0 {
+        let tasks = several(found.untimed, "idle task", "idle tasks");
         let is_timed = snapshot.tasks().iter().any(|task| task.busy_ns.is_some())
             || snapshot.sites().iter().any(|site| site.waits_timed != 0);
         let why = if is_timed { "a second snapshot will tell" } else { "timing is off" };
         let why = format!("{tasks} with bytes: not known since when; {why}");
         note(Some(LeakKind::Stuck), why);
     }
-    if stuck.without_compare != 0 {
-        let tasks = several(stuck.without_compare, "task", "tasks");
+    if found.without_compare != 0 {
+        let tasks = several(found.without_compare, "task", "tasks");
         let why = format!(
             "{tasks} idle for long, of sites too few of whose tasks ended to say what is long; `stuck_after` sets a limit"
         );
         note(Some(LeakKind::Stuck), why);
-    }
-    if samples < least {
-        let so_far = match samples {
-            1 => "this is the first".to_owned(),
-            samples => format!("there are {samples}"),
-        };
-        note(Some(LeakKind::Growing), format!("needs {least} snapshots, {so_far}"));
     }
     let other = snapshot.tool().tasks_in_other;
     if other != 0 {
@@ -101,4 +107,83 @@ pub(super) fn find(
         note(None, format!("{tasks} of sites past the limit are judged together as `(other)`"));
     }
     notes
+}
+
+fn more(places: &[Place]) -> String {
+    match places.len() {
+        1 => String::new(),
+        sites => format!(" and {} more", count(sites as u64 - 1)),
+    }
+}
+
+/// What grows and was not seen for long enough, and what would help if it goes on.
+fn growth(snapshot: &MemorySnapshot, found: &Found<'_>, options: &LeakOptions) -> Vec<NotJudged> {
+    let least = options.least_samples;
+    let mut early: Vec<&Grown> = found.early.iter().collect();
+    order::by_key(&mut early, |(leak, growth)| {
+        (std::cmp::Reverse(growth.course.rise()), leak.place.clone())
+    });
+    let mut notes: Vec<NotJudged> = early
+        .iter()
+        .take(MOST_EARLY)
+        .map(|(leak, growth)| {
+            let is_unjoined = leak.kind == LeakKind::Unjoined;
+            let needs = if is_unjoined { options.unjoined_ns() } else { options.growth_ns() };
+            let needs = if growth.samples < least {
+                format!("{} and {least} samples, of which there are {}", age(needs), growth.samples)
+            } else {
+                age(needs)
+            };
+            let at_code = leak
+                .allocated_at
+                .as_ref()
+                .map_or_else(String::new, |code| format!(" It is allocated at {code}."));
+            let why = format!(
+                "{}: growing by {}; a verdict needs {needs}. {}{at_code} If it goes on: {}",
+                at(&leak.place),
+                rate(growth),
+                leak.evidence,
+                leak.fix,
+            );
+            NotJudged { kind: Some(leak.kind), why }
+        })
+        .collect();
+    let process = untracked::of_process(snapshot, options);
+    let explained = found
+        .early
+        .iter()
+        .fold(found.explained, |sum, (_, growth)| sum.saturating_add(growth.course.rise()));
+    if let Some(growth) = process.filter(|growth| growth.course.rise() / 2 > explained) {
+        let why = format!(
+            "the process: growing by {}; no task, site or code explains half of it",
+            rate(&growth)
+        );
+        notes.push(NotJudged { kind: Some(LeakKind::Growing), why });
+    }
+    let (samples, span_ns) = watched(snapshot);
+    if notes.is_empty() && (samples < least || span_ns < options.growth_ns()) {
+        let so_far = match samples {
+            0 | 1 => "this is the first".to_owned(),
+            samples => format!("there are {} in {}", count(samples as u64), age(span_ns)),
+        };
+        let needs = age(options.growth_ns());
+        let why = format!("needs {least} samples in {needs}; {so_far}");
+        notes.push(NotJudged { kind: Some(LeakKind::Growing), why });
+    }
+    notes
+}
+
+/// In how many samples the process was seen, and for how long: those of the timeline, or of the
+/// longest trend where there is no timeline.
+fn watched(snapshot: &MemorySnapshot) -> (usize, u64) {
+    let times = snapshot.timeline().process.iter().map(|point| point.at_ns);
+    let process: Vec<u64> = times.collect();
+    let trends = snapshot.trends().iter();
+    let trends = trends.map(|trend| trend.points.iter().map(|point| point.at_ns).collect());
+    let longest: Vec<u64> =
+        trends.chain([process]).max_by_key(|times: &Vec<u64>| times.len()).unwrap_or_default();
+    let span = longest.first().zip(longest.last()).map_or(0, |(from, to)| to.saturating_sub(*from));
+    // The timeline keeps some of them.
+    let looks = usize::try_from(snapshot.tool().looks).unwrap_or(usize::MAX);
+    (longest.len().max(looks), span)
 }

@@ -1,8 +1,9 @@
 //! The words that findings are made of.
 
+use super::{cause::Clue, growth::Growth};
 use crate::{
     model::{
-        AwaitFrame, AwaitPoint, Place,
+        AwaitFrame, AwaitPoint, HumanBytes, Place,
         human::{cell, count, path_end},
     },
     snapshot::float,
@@ -66,4 +67,28 @@ pub(crate) fn out_of(part: u64, whole: u64) -> String {
     } else {
         format!("{} of {}", count(part), count(whole))
     }
+}
+
+/// The code that allocated most of some bytes, by its samples.
+pub(super) fn allocated_at(clue: &Clue) -> Option<String> {
+    if clue.code.is_empty() {
+        return None;
+    }
+    let samples = several(clue.samples, "sample", "samples");
+    Some(if clue.is_firm() {
+        let share = percent(clue.code_bytes, clue.all_bytes);
+        format!("{}, ≈ {share} by {samples}", clue.code)
+    } else {
+        format!("{}, by {samples}", clue.code)
+    })
+}
+
+/// `1.2 MiB a minute for 40 s`.
+pub(super) fn rate(growth: &Growth) -> String {
+    let span_ns = growth.course.span_ns();
+    // Less than some seconds make no rate by the minute.
+    if span_ns < 10_000_000_000 {
+        return format!("{} in {}", HumanBytes(growth.course.rise()), age(span_ns));
+    }
+    format!("{} a minute for {}", HumanBytes(growth.per_minute()), age(span_ns))
 }

@@ -48,6 +48,7 @@ use crate::{
     environment::Environment,
     model::{Error, Origin, text::visible_path},
     primitives::{Lock, Once, Pending, clock, fork, pending_starts, reserve},
+    resident::{self, Asked},
     snapshot::{MemorySnapshot, for_memscope},
     symbols,
 };
@@ -137,10 +138,14 @@ pub(crate) fn start_from_env(environment: &Environment) {
 
 fn add(plan: ReportJob) {
     static SET_UP: Once<()> = Once::new();
+    #[cfg(feature = "tokio")]
+    crate::alloc::unannotated::expect_report();
     if plan.every.is_some() {
         IS_PERIODIC.store(true, Ordering::Relaxed);
     }
     PLANS.lock().push(plan);
+    #[cfg(feature = "enabled")]
+    super::pressure::want_reports();
     // Must be called while there is memory: the report may be written when there is none.
     reserve::hold();
     SET_UP.get_or_init(set_up);
@@ -200,6 +205,16 @@ fn panicked() {
     }
 }
 
+/// Writes all files, near the limit of memory. `most_bytes`: for what the report lists, and again
+/// for the text of each file.
+#[cfg(feature = "enabled")]
+pub(crate) fn write_near_limit(most_bytes: usize) {
+    if is_our_process() {
+        let _bound = reserve::bound(most_bytes);
+        write(Occasion::Pressure, &|_| true);
+    }
+}
+
 /// Writes all files, at a signal.
 #[cfg(unix)]
 pub(crate) fn write_all() {
@@ -210,6 +225,7 @@ pub(crate) fn write_all() {
 /// being written when the copy was made.
 #[cfg(target_os = "linux")]
 pub(crate) fn write_in_copy() {
+    resident::in_copy();
     let is_free = WRITING.try_lock().is_some();
     if is_free {
         write_all();
@@ -254,14 +270,15 @@ fn read(occasion: Occasion) -> MemorySnapshot {
     if matches!(occasion, Occasion::Exit | Occasion::Periodic | Occasion::Guard) {
         for _ in 1..MOST_LOOK_UPS {
             symbols::look_up_now();
-            let snapshot = for_memscope();
+            let snapshot = for_memscope(Asked::Yes);
             if !snapshot.lacks_names() {
                 return snapshot;
             }
         }
         symbols::look_up_now();
     }
-    for_memscope()
+    // A signal may have interrupted the allocator.
+    for_memscope(if occasion == Occasion::Signal { Asked::No } else { Asked::Yes })
 }
 
 /// Writes the files of these jobs, one after the other, from one snapshot.

@@ -18,12 +18,14 @@ pub(crate) enum Occasion {
     Periodic,
     Guard,
     Panic,
+    /// Memory has come near its limit.
+    Pressure,
     #[cfg_attr(not(unix), expect(dead_code, reason = "signals are for Unix"))]
     Signal,
 }
 
 impl Occasion {
-    const COUNT: usize = 5;
+    const COUNT: usize = 6;
 
     /// Returns the word in the name that such a report gets when a later one replaces it. `None`:
     /// the later one makes up for it.
@@ -32,6 +34,7 @@ impl Occasion {
             Self::Exit | Self::Periodic => None,
             Self::Guard => Some("guard"),
             Self::Panic => Some("panic"),
+            Self::Pressure => Some("limit"),
             Self::Signal => Some("signal"),
         }
     }
@@ -59,9 +62,11 @@ impl Name {
     }
 
     /// Returns the path for a report at this time. If the pattern contains `%t` or `%n`, each
-    /// signal and each panic gets a path of its own, and each other occasion has one.
+    /// signal, each panic and each report near the limit gets a path of its own, and each other
+    /// occasion has one.
     pub(super) fn at(&mut self, occasion: Occasion, now: SystemTime) -> PathBuf {
-        let is_one_of_many = matches!(occasion, Occasion::Panic | Occasion::Signal);
+        let is_one_of_many =
+            matches!(occasion, Occasion::Panic | Occasion::Pressure | Occasion::Signal);
         let made = &mut self.made[occasion as usize];
         if let Some(made) = made
             && (!is_one_of_many || self.number >= MOST_NAMES)

@@ -8,6 +8,8 @@ use std::{
 };
 
 use super::{PLANS, is_our_process, write};
+#[cfg(feature = "enabled")]
+use crate::output::pressure;
 use crate::{
     alloc::{
         Background,
@@ -49,6 +51,8 @@ pub(super) fn start_threads() {
     if let Err(error) = start_periodic() {
         warn(format_args!("no periodic reports will be written: {error}"));
     }
+    #[cfg(feature = "enabled")]
+    pressure::start_if_limited();
     if let Some(clock) = CLOCK.get() {
         clock.unpark();
     }

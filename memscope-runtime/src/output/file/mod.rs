@@ -22,6 +22,7 @@ use crate::{
     alloc::own_work,
     model::{Error, Unreadable, human::cell, text},
     output::text::Buffer,
+    primitives::reserve,
     snapshot::{MemorySnapshot, Trim},
 };
 
@@ -177,9 +178,17 @@ fn from_json(text: &str) -> Result<MemorySnapshot, Unreadable> {
 /// their number is written.
 pub(crate) fn bytes(snapshot: &MemorySnapshot, path: &Path) -> io::Result<Vec<u8>> {
     let _work = own_work::work();
+    // Each try may take as much as the one before; the last one takes little.
+    reserve::renew_bound();
     bytes_of(snapshot, path)
-        .or_else(|_| bytes_of(&snapshot.without_rows(Trim::Sites), path))
-        .or_else(|_| bytes_of(&snapshot.without_rows(Trim::Nothing), path))
+        .or_else(|_| {
+            reserve::renew_bound();
+            bytes_of(&snapshot.without_rows(Trim::Sites), path)
+        })
+        .or_else(|_| {
+            let _bound = reserve::bound(usize::MAX);
+            bytes_of(&snapshot.without_rows(Trim::Nothing), path)
+        })
 }
 
 /// Returns the bytes of a JSON report.

@@ -53,6 +53,8 @@ pub(crate) use forks::watch as watch_forks;
 mod forks {
     use std::ffi::c_int;
 
+    #[cfg(feature = "enabled")]
+    use crate::output::pressure;
     #[cfg(feature = "symbols")]
     use crate::symbols;
     use crate::{
@@ -84,6 +86,8 @@ mod forks {
     extern "C" fn forked() {
         fork::begin();
         collector::forked();
+        #[cfg(feature = "enabled")]
+        pressure::forked();
         #[cfg(feature = "symbols")]
         symbols::forked();
         fork::note_left_behind(thread_exit::forked());

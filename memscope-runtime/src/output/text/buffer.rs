@@ -21,6 +21,7 @@ impl Buffer {
         let is_within = self.0.capacity() - self.0.len() >= bytes.len();
         if !is_within {
             reserve::spend(usize::MAX);
+            reserve::take(bytes.len() + self.0.len() / 2);
         }
         let has_room = is_within
             || self.0.try_reserve_exact(bytes.len() + self.0.len() / 2).is_ok()

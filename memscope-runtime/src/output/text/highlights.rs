@@ -12,6 +12,10 @@ use crate::{
     snapshot::MemorySnapshot,
 };
 
+/// What a site's tasks left behind stands out from so many bytes on, if it is less than a byte for
+/// each of them.
+const LEAST_WITHOUT_EACH: u64 = 64 << 10;
+
 /// How many findings of one kind are printed.
 const MOST_FINDINGS: usize = 3;
 
@@ -38,14 +42,20 @@ impl MemorySnapshot {
             let is_known = !site.ends_unknown || site.ended() != 0;
             // What libraries keep of a task is no finding.
             let is_much = site.is_annotated || site.retained_bytes >= LEAST_UNANNOTATED;
-            if is_known && is_much { site.retained_bytes } else { 0 }
+            // A few bytes of thousands of tasks stand out nowhere.
+            let is_some = is_each(site) || site.retained_bytes >= LEAST_WITHOUT_EACH;
+            if is_known && is_much && is_some { site.retained_bytes } else { 0 }
         };
         of_each("retained", retained, &|site| {
             let ended = site.ended().max(1);
-            let (left, each) =
-                (HumanBytes(site.retained_bytes), HumanBytes(site.retained_bytes / ended));
+            let left = HumanBytes(site.retained_bytes);
             let tasks = if ended == 1 { "task" } else { "tasks" };
-            format!("{left} left behind by {} ended {tasks}, {each} each", count(ended))
+            let text = format!("{left} left behind by {} ended {tasks}", count(ended));
+            if is_each(site) {
+                format!("{text}, {} each", HumanBytes(site.retained_bytes / ended))
+            } else {
+                text
+            }
         });
         of_each("cancelled", |site| site.cancelled, &|site| share(site.cancelled, site.spawned));
         of_each("panicked", |site| site.panicked, &|site| share(site.panicked, site.spawned));
@@ -87,6 +97,11 @@ impl MemorySnapshot {
             HumanBytes(held(most) / most.active)
         ))
     }
+}
+
+/// Whether an ended task of the site left behind at least a byte on average.
+fn is_each(site: &SiteProfile) -> bool {
+    site.retained_bytes >= site.ended().max(1)
 }
 
 fn share(part: u64, all: u64) -> String {

@@ -46,6 +46,12 @@ impl fmt::Display for Leaks {
         for note in self.not_judged().iter().take(most) {
             writeln!(f, "  {note}")?;
         }
+        if !self.backlogs().is_empty() {
+            writeln!(f, "waiting in channels")?;
+        }
+        for backlog in self.backlogs().iter().take(most) {
+            writeln!(f, "  {backlog}")?;
+        }
         cross_frees(self.hand_overs(), f)
     }
 }
@@ -63,6 +69,16 @@ impl fmt::Display for Leak {
                 write!(f, " in {}", several(self.count, "task", "tasks"))?;
                 self.write_age(f, ", not polled for ", "")?;
             }
+            (LeakKind::Unjoined, _) => {
+                match self.count {
+                    0 => write!(f, " in ended tasks")?,
+                    tasks => write!(f, " in {}", several(tasks, "ended task", "ended tasks"))?,
+                }
+                self.write_age(f, ", rising for ", "")?;
+            }
+            (LeakKind::Growing, None) if self.count == 0 => {
+                self.write_age(f, ", rising for ", "")?;
+            }
             (LeakKind::Growing, Some(task)) => {
                 match self.count {
                     0 | 1 => write!(f, " in task #{task}")?,
@@ -70,6 +86,10 @@ impl fmt::Display for Leak {
                 }
                 self.write_age(f, ", rising for ", "")?;
             }
+            (LeakKind::OverBudget, _) => {
+                write!(f, " in the largest of {}", several(self.count, "task", "tasks"))?;
+            }
+            (LeakKind::Kept | LeakKind::Unseen, _) => {}
             (LeakKind::Growing, None) => {
                 write!(f, " in {}", several(self.count, "ended task", "ended tasks"))?;
                 self.write_age(f, ", rising for ", "")?;
@@ -78,13 +98,16 @@ impl fmt::Display for Leak {
         if let Some(per_day) = self.bytes_per_day.filter(|&per_day| per_day != 0) {
             write!(f, ", {} a day", HumanBytes(per_day))?;
         }
-        write!(f, "\n        {}", cell(&self.evidence, 400))?;
+        write!(f, "\n        {}", cell(&self.evidence, 600))?;
+        if let Some(code) = &self.allocated_at {
+            write!(f, " Allocated at {}.", cell(code, 200))?;
+        }
         if !self.variables.is_empty() {
             let names: Vec<String> =
                 self.variables.iter().take(5).map(|name| format!("`{}`", cell(name, 40))).collect();
             write!(f, " In it: {}.", names.join(", "))?;
         }
-        write!(f, "\n        fix: {}", cell(&self.fix, 300))
+        write!(f, "\n        fix: {}", cell(&self.fix, 400))
     }
 }
 

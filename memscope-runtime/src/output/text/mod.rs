@@ -1,15 +1,19 @@
 //! A snapshot as text for people: aligned tables, largest first, and what stands out.
 
+#[cfg(test)]
+mod any_names;
 mod await_points;
 #[cfg(feature = "report-file")]
 mod buffer;
 mod counters;
+mod cut;
 mod diff;
 mod future_sizes;
 mod heap_graph;
 mod leaks;
 mod table;
 mod highlights;
+mod resident;
 mod futures;
 mod shared_owners;
 mod sites;
@@ -17,7 +21,7 @@ mod stacks;
 mod tasks;
 mod variables;
 
-use std::fmt;
+use std::fmt::{self, Write};
 
 use crate::{
     alloc::own_work,
@@ -28,6 +32,7 @@ use crate::{
     primitives::reserve,
     snapshot::{MemorySnapshot, sum},
 };
+use cut::Cut;
 use table::common_folder;
 
 #[cfg(feature = "report-file")]
@@ -37,7 +42,8 @@ pub(crate) use buffer::Buffer;
 pub(crate) const MOST_ROWS: usize = 20;
 pub(crate) const NAME_COLUMNS: usize = 36;
 pub(crate) const PLACE_COLUMNS: usize = 28;
-/// Unannotated tasks and their site are shown from this many bytes on.
+/// Unannotated tasks are shown from this many bytes on; their site too, with the futures of those
+/// that live.
 const LEAST_UNANNOTATED: u64 = 1_024;
 const NOT_MEASURED: &str = "not measured";
 const UNKNOWN: &str = "unknown";
@@ -47,9 +53,15 @@ pub(crate) const NONE: &str = "·";
 /// Prints totals, sites, tasks, variables and what stands out, the largest live bytes first.
 ///
 /// Each table has its first twenty rows, with the ended tasks of one site in one row. `{:#}` prints
-/// every row and more columns.
+/// every row and more columns. With a width, as in `{:120}`, longer lines are cut.
 impl fmt::Display for MemorySnapshot {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(columns) = f.width() {
+            let is_long = f.alternate();
+            let mut cut = Cut::new(f, columns);
+            if is_long { write!(cut, "{self:#}") } else { write!(cut, "{self}") }?;
+            return cut.finish();
+        }
         let _work = own_work::work();
         if reserve::is_empty() {
             return f.write_str("no memory is left for a report\n");
@@ -94,6 +106,7 @@ impl MemorySnapshot {
             count(self.spawned_task_count()),
             self.observed_seconds(),
         )?;
+        self.resident_lines(f)?;
         self.unannotated(f)?;
         let runtime = self.runtime();
         if runtime.measured && runtime.worker_threads != 0 {

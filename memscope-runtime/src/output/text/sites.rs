@@ -43,7 +43,9 @@ impl MemorySnapshot {
         let folder = folder(f, self.sites().iter().map(|site| &*site.file));
         let most = if is_long { usize::MAX } else { MOST_ROWS };
         let is_shown = |site: &&SiteProfile| {
-            is_long || site.is_annotated || site.live_bytes >= LEAST_UNANNOTATED
+            // Tasks that hold nothing are in cells, which are the memory of what spawned them.
+            let futures = site.active.saturating_mul(site.future_size_bytes);
+            is_long || site.is_annotated || site.live_bytes.max(futures) >= LEAST_UNANNOTATED
         };
         let sites = || self.sites().iter().filter(is_shown);
         if sites().next().is_none() {

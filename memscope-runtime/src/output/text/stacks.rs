@@ -1,6 +1,6 @@
 //! Where the code allocates: the call stacks with the most live bytes, by estimate.
 
-use std::fmt;
+use std::{cmp::Reverse, fmt};
 
 use super::{
     NAME_COLUMNS, NONE, NOT_MEASURED, number,
@@ -12,6 +12,7 @@ use crate::{
         HumanBytes, StackFrame, StackProfile, StacksState,
         human::{cell, count, path_end},
     },
+    primitives::{order, reserve},
     snapshot::MemorySnapshot,
 };
 
@@ -59,8 +60,9 @@ impl MemorySnapshot {
         let is_shown = |stack: &StackProfile| {
             is_long || self.stack_names_pending() == 0 || stack.frames.iter().any(has_name)
         };
-        let stacks = self.stacks().iter().enumerate();
-        let shown: Vec<_> = stacks.filter(|(_, stack)| is_shown(stack)).take(most).collect();
+        let stacks = self.stacks().iter().enumerate().filter(|(_, stack)| is_shown(stack));
+        let rows = self.stack_rows(stacks, is_long);
+        let shown = rows.get(..rows.len().min(most)).unwrap_or_default();
         if shown.is_empty() {
             write!(f, "{TITLE}: ")?;
         } else {
@@ -73,12 +75,10 @@ impl MemorySnapshot {
                 Column::Left("SITE"),
                 Column::Left("CODE"),
             ]);
-            for (number, stack) in &shown {
-                table.push(self.stack_row(*number, stack, is_long));
-            }
+            shown.iter().for_each(|row| table.push(row.cells()));
             writeln!(f, "{TITLE} (estimates: one sample in about {interval})")?;
             write!(f, "{table}")?;
-            self.more_stacks(f, &shown)?;
+            self.more_stacks(f, shown)?;
         }
         match self.stack_names_pending() {
             0 => {}
@@ -98,7 +98,28 @@ impl MemorySnapshot {
         writeln!(f)
     }
 
-    fn stack_row(&self, number_of_row: usize, stack: &StackProfile, is_long: bool) -> Vec<String> {
+    /// Makes the rows, most live bytes first. Stacks that look the same share one in the short form.
+    fn stack_rows<'s>(
+        &self,
+        stacks: impl Iterator<Item = (usize, &'s StackProfile)>,
+        is_long: bool,
+    ) -> Vec<Row> {
+        let mut rows: Vec<Row> = Vec::new();
+        for (number, stack) in stacks {
+            let row = self.stack_row(number, stack, is_long);
+            let is_alike = |other: &&mut Row| (&other.site, &other.code) == (&row.site, &row.code);
+            match rows.iter_mut().find(is_alike).filter(|_| !is_long) {
+                Some(other) => other.add(stack, number),
+                None => {
+                    reserve::push(&mut rows, row);
+                }
+            }
+        }
+        order::by_key(&mut rows, |row| Reverse((row.sum.live_bytes, row.sum.allocated_bytes)));
+        rows
+    }
+
+    fn stack_row(&self, number: usize, stack: &StackProfile, is_long: bool) -> Row {
         let site = stack.site.and_then(|site| self.sites().get(site));
         let site = site.map_or_else(
             || if stack.is_untracked { NO_TASK } else { NONE }.to_owned(),
@@ -108,24 +129,15 @@ impl MemorySnapshot {
             },
         );
         let functions = if is_long { FUNCTIONS_OF_LONG } else { FUNCTIONS };
-        vec![
-            format!("${number_of_row}"),
-            estimate(stack.live_bytes),
-            error(stack.live_error()),
-            number(stack.live_samples),
-            estimate(stack.allocated_bytes),
-            site,
-            code(&stack.frames, functions),
-        ]
+        let code = code(&stack.frames, functions);
+        let mut row = Row { numbers: Vec::new(), sum: StackProfile::default(), site, code };
+        row.add(stack, number);
+        row
     }
 
     /// Says how many stacks there are beyond these rows.
-    fn more_stacks(
-        &self,
-        f: &mut fmt::Formatter<'_>,
-        shown: &[(usize, &StackProfile)],
-    ) -> fmt::Result {
-        let is_shown = |number| shown.binary_search_by_key(&number, |row| row.0).is_ok();
+    fn more_stacks(&self, f: &mut fmt::Formatter<'_>, shown: &[Row]) -> fmt::Result {
+        let is_shown = |number| shown.iter().any(|row| row.numbers.contains(&number));
         let others = self.stacks().iter().enumerate().filter(|(number, _)| !is_shown(*number));
         let others = others.map(|(_, stack)| stack);
         let tool = self.tool();
@@ -146,6 +158,44 @@ impl MemorySnapshot {
             write!(f, "; {} of them in no row", count(tool.stacks_left_out))?;
         }
         writeln!(f, "{}", if rows == 0 { "" } else { " (all rows with `{:#}`)" })
+    }
+}
+
+/// A row of one stack, or of several that look the same.
+struct Row {
+    /// Their places in the snapshot.
+    numbers: Vec<usize>,
+    /// Their figures.
+    sum: StackProfile,
+    site: String,
+    code: String,
+}
+
+impl Row {
+    fn add(&mut self, stack: &StackProfile, number: usize) {
+        let sum = &mut self.sum;
+        sum.live_bytes = sum.live_bytes.saturating_add(stack.live_bytes);
+        sum.allocated_bytes = sum.allocated_bytes.saturating_add(stack.allocated_bytes);
+        sum.live_samples = sum.live_samples.saturating_add(stack.live_samples);
+        sum.samples = sum.samples.saturating_add(stack.samples);
+        reserve::push(&mut self.numbers, number);
+    }
+
+    fn cells(&self) -> Vec<String> {
+        let first = self.numbers.first().copied().unwrap_or(0);
+        let name = match self.numbers.len().saturating_sub(1) {
+            0 => format!("${first}"),
+            more => format!("${first}+{more}"),
+        };
+        vec![
+            name,
+            estimate(self.sum.live_bytes),
+            error(self.sum.live_error()),
+            number(self.sum.live_samples),
+            estimate(self.sum.allocated_bytes),
+            self.site.clone(),
+            self.code.clone(),
+        ]
     }
 }
 
@@ -274,11 +324,37 @@ the names of 2 functions are being looked up; the next report has them
         assert!(!shown.contains("   $0  ") && shown.contains("   $1  "), "{shown}");
         assert!(shown.contains("… and 1 more stack with ≈ 1.0 MiB"), "{shown}");
         let mut freed = stacks();
-        let freed_one = json!({ "frames": frames(&["shop::gone"]), "samples": 1 });
-        freed.as_array_mut().expect("a list").extend([freed_one.clone(), freed_one]);
+        let freed_one = |name| json!({ "frames": frames(&[name]), "samples": 1 });
+        freed
+            .as_array_mut()
+            .expect("a list")
+            .extend([freed_one("shop::gone"), freed_one("shop::gone_too")]);
         assert!(of(freed, 0).contains("… and 1 more stack without live samples"));
         let shown = of(json!([unnamed]), 0);
         assert!(shown.contains("   $0  "), "no name will come: {shown}");
+    }
+
+    #[test]
+    fn stacks_that_look_the_same_share_a_row() {
+        let mut alike = stacks();
+        let mut other = alike[1].clone();
+        // Another way through the libraries.
+        other["frames"] =
+            frames(&["alloc::raw_vec::grow", "shop::log::push", "shop::main", "start"]);
+        let mut of_a_task = other.clone();
+        of_a_task["site"] = json!(0);
+        of_a_task["is_untracked"] = json!(false);
+        alike.as_array_mut().expect("a list").extend([other, of_a_task]);
+        let shown = report(&json!({ "stacks": alike })).to_string();
+        let expected = [
+            " $1+1   ≈ 16.0 MiB   few        8   ≈ 16.0 MiB  (no task)       shop::log::push ← shop::main ← … 1 library frame\n",
+            "   $5    ≈ 8.0 MiB   few        4    ≈ 8.0 MiB  GET /orders     shop::log::push ← shop::main ← … 1 library frame\n",
+        ];
+        for line in expected {
+            assert!(shown.contains(line), "{line}\n{shown}");
+        }
+        let long = format!("{:#}", report(&json!({ "stacks": alike })));
+        assert!(!long.contains("$1+1") && long.contains("\n$4\n"), "{long}");
     }
 
     #[test]
@@ -301,7 +377,12 @@ $2
 
     #[test]
     fn stacks_that_are_not_shown_are_counted_with_their_bytes() {
-        let many: Vec<Value> = std::iter::repeat_n(stacks()[1].clone(), 8).collect();
+        let many = (0..8).map(|number| {
+            let mut stack = stacks()[1].clone();
+            stack["frames"] = frames(&[&*format!("shop::log::{number}"), "main"]);
+            stack
+        });
+        let many: Vec<Value> = many.collect();
         let mut json = serde_json::to_value(report(&json!({ "stacks": many }))).expect("json");
         json["tool"]["stacks_left_out"] = json!(1_000);
         json["tool"]["stacks_left_out_bytes"] = json!(1 << 20);

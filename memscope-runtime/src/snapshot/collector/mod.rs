@@ -29,7 +29,7 @@ use crate::{
         Lock, Pending, clock, fork_lock, order, pending_starts,
         sync::{AtomicU32, Ordering},
     },
-    symbols,
+    resident, symbols,
 };
 
 /// How many life-cycle events are kept.
@@ -53,6 +53,10 @@ pub(crate) struct History {
     sampled_ns: u64,
     /// How long the last sample took.
     sampling_ns: u64,
+    /// Samples taken so far, by snapshots and by the collector, and the longest that one of the
+    /// collector's took.
+    looks: u64,
+    longest_look_ns: u64,
     /// Bytes of all allocations at the last sample, and tasks spawned and ended.
     seen: [u64; 3],
     /// When the collector last saw that something had happened.
@@ -68,6 +72,8 @@ static HISTORY: Lock<History> = Lock::new(
         taken: 0,
         sampled_ns: 0,
         sampling_ns: 0,
+        looks: 0,
+        longest_look_ns: 0,
         seen: [0; 3],
         active_ns: 0,
     },
@@ -86,6 +92,8 @@ pub(crate) struct Collected {
     pub(crate) points: Points,
     pub(crate) taken: u64,
     pub(crate) dropped: u64,
+    pub(crate) looks: u64,
+    pub(crate) longest_look_ns: u64,
 }
 
 /// How often a copy is tried while others add to the history.
@@ -95,10 +103,12 @@ const ATTEMPTS: usize = 4;
 /// called inside `exempt`. Returns `None` if another thread held the history for a second, or if
 /// there is no memory.
 pub(crate) fn collect(reading: &Reading) -> Option<Collected> {
+    let resident = resident::now();
     let mut amounts = {
         let mut history = HISTORY.lock_for_a_while()?;
         history.drain();
-        history.samples.take(reading, clock::now_ns());
+        history.samples.take(reading, clock::now_ns(), resident);
+        history.looks += 1;
         history.amounts()
     };
     for _ in 0..ATTEMPTS {
@@ -115,10 +125,11 @@ pub(crate) fn collect(reading: &Reading) -> Option<Collected> {
         for kept in [history.lives.get(), history.large_blocks.get(), history.long_polls.get()] {
             points.events.extend_from_slice(kept);
         }
-        let taken = history.taken;
+        let (taken, dropped) = (history.taken, thread_ring::dropped());
+        let (looks, longest_look_ns) = (history.looks, history.longest_look_ns);
         drop(history);
         order::by_key(&mut points.events, Kept::age);
-        return Some(Collected { points, taken, dropped: thread_ring::dropped() });
+        return Some(Collected { points, taken, dropped, looks, longest_look_ns });
     }
     None
 }
@@ -140,7 +151,7 @@ impl History {
         self.taken += 1;
         let kept = Kept { event, order: self.taken };
         match event.kind {
-            EventKind::LargeBlock => self.large_blocks.add(kept),
+            EventKind::LargeBlock | EventKind::OverBudget => self.large_blocks.add(kept),
             EventKind::LongPoll => self.long_polls.add(kept),
             _ => self.lives.add(kept),
         }
@@ -154,6 +165,7 @@ impl History {
         self.large_blocks.forget();
         self.long_polls.forget();
         (self.taken, self.sampled_ns, self.sampling_ns) = (0, 0, 0);
+        (self.looks, self.longest_look_ns) = (0, 0);
         (self.seen, self.active_ns) = ([0; 3], 0);
     }
 
@@ -214,6 +226,8 @@ fn one_round() -> Option<Duration> {
         allocated = gathered.allocated_bytes;
         history.sampled_ns = now_ns;
         history.sampling_ns = clock::now_ns().saturating_sub(now_ns);
+        history.longest_look_ns = history.longest_look_ns.max(history.sampling_ns);
+        history.looks += 1;
     }
     drop(gathering);
     history.pause(now_ns, any, most, allocated)

@@ -134,6 +134,8 @@ impl Group {
             }
             index => {
                 let series = &mut self.series[usize::from(index) - 1];
+                // A task that has got a name has moved to another site.
+                series.site = site;
                 series.points[place] = point;
                 series.len = place + 1;
             }

@@ -12,6 +12,7 @@ use super::{
 use crate::{
     accounting::{Site, site},
     model::{ProcessPoint, TrendPoint},
+    resident,
     snapshot::{
         capture::{Reading, TaskReading},
         live_sample::{self, LiveSample},
@@ -40,13 +41,15 @@ pub(crate) struct Samples {
 struct Process {
     tracked: u64,
     untracked: u64,
+    /// 0 if it is not known.
+    resident: u64,
 }
 
 impl Samples {
     pub(crate) const fn new() -> Self {
         Self {
             times: [0; POINTS],
-            process: [Process { tracked: 0, untracked: 0 }; POINTS],
+            process: [Process { tracked: 0, untracked: 0, resident: 0 }; POINTS],
             len: 0,
             is_early: false,
             spacing_ns: 0,
@@ -67,7 +70,7 @@ impl Samples {
     }
 
     /// Takes a sample from a reading.
-    pub(crate) fn take(&mut self, reading: &Reading, now_ns: u64) {
+    pub(crate) fn take(&mut self, reading: &Reading, now_ns: u64, resident: Option<u64>) {
         let place = self.begin(now_ns);
         for site in &reading.sites {
             site.site.level.set(site.retained_bytes, site.sums.counters.allocated_bytes);
@@ -83,7 +86,7 @@ impl Samples {
             self.tasks.note(place, id.as_u64(), record.counted_site.index(), point);
         }
         let sites = reading.sites.iter().map(|site| (site.site, &site.site.level));
-        self.end(place, sites, reading.untracked.live_bytes);
+        self.end(place, sites, reading.untracked.live_bytes, resident);
     }
 
     /// Prepares a sample without a reading: returns the keys that it has to look for.
@@ -105,7 +108,8 @@ impl Samples {
         for Level { key, site, point } in gathered.tasks() {
             self.tasks.note(place, *key, *site, *point);
         }
-        self.end(place, Site::rows().map(|site| (site, &site.sampled)), gathered.untracked_bytes);
+        let sites = Site::rows().map(|site| (site, &site.sampled));
+        self.end(place, sites, gathered.untracked_bytes, gathered.resident_bytes);
     }
 
     /// Starts anew: a thread that is gone has left it half written.
@@ -146,6 +150,7 @@ impl Samples {
         place: usize,
         sites: impl Iterator<Item = (&'static Site, &'static site::Level)>,
         untracked: u64,
+        resident: Option<u64>,
     ) {
         let mut tracked = 0;
         for (site, level) in sites {
@@ -154,7 +159,7 @@ impl Samples {
             let key = u64::from(site.index()) + 1;
             self.sites.note(place, key, site.index(), Point { live_bytes, allocated_bytes });
         }
-        self.process[place] = Process { tracked, untracked };
+        self.process[place] = Process { tracked, untracked, resident: resident.unwrap_or(0) };
         self.sites.end(place);
         self.tasks.end(place);
     }
@@ -171,11 +176,14 @@ impl Samples {
     /// Copies all points. Allocates nothing if there is room for as many as `amounts` says.
     pub(super) fn copy_to(&self, points: &mut Points) {
         let process = self.times.iter().zip(&self.process).take(self.len);
-        points.add_process(process.map(|(at_ns, Process { tracked, untracked })| ProcessPoint {
-            at_ns: *at_ns,
-            tracked_bytes: *tracked,
-            untracked_bytes: *untracked,
-            whole_bytes: tracked + untracked,
+        points.add_process(process.map(|(at_ns, Process { tracked, untracked, resident })| {
+            ProcessPoint {
+                at_ns: *at_ns,
+                tracked_bytes: *tracked,
+                untracked_bytes: *untracked,
+                whole_bytes: tracked + untracked,
+                resident_bytes: Some(*resident).filter(|bytes| *bytes != 0),
+            }
         }));
         for site in self.sites.known() {
             points.add_site(site.site, self.points_of(site));
@@ -206,6 +214,7 @@ pub(crate) struct Gathering {
     new_len: usize,
     least: usize,
     untracked_bytes: u64,
+    resident_bytes: Option<u64>,
     /// The bytes of all allocations so far, which tell whether anything goes on.
     pub(crate) allocated_bytes: u64,
 }
@@ -225,6 +234,7 @@ impl Gathering {
             new_len: 0,
             least: 0,
             untracked_bytes: 0,
+            resident_bytes: None,
             allocated_bytes: 0,
         }
     }
@@ -267,6 +277,7 @@ impl Gathering {
             }
         });
         self.untracked_bytes = untracked;
+        self.resident_bytes = resident::now();
         let of_tasks: u64 = Site::rows().map(|site| site.sampled.get().1).sum();
         self.allocated_bytes = allocated + of_tasks;
     }

@@ -13,7 +13,7 @@ pub(crate) fn events(events: &[Kept], names: &SiteNames, measured: bool) -> Vec<
         let event = kept.event;
         let (bytes, took_ns) = match event.kind {
             EventKind::Spawned => (None, None),
-            EventKind::LargeBlock => (Some(event.amount), None),
+            EventKind::LargeBlock | EventKind::OverBudget => (Some(event.amount), None),
             EventKind::LongPoll => (None, Some(event.amount)),
             EventKind::Completed | EventKind::Cancelled | EventKind::Panicked => {
                 (None, (event.amount != 0).then_some(event.amount))

@@ -6,6 +6,7 @@ pub(crate) mod cross_frees;
 pub(crate) mod variables;
 pub(crate) mod process;
 pub(crate) mod sites;
+mod over_budget;
 mod stacks;
 #[cfg(feature = "layout")]
 mod await_points;
@@ -18,6 +19,7 @@ use crate::model::{AwaitPoint, AwaitPoints};
 
 pub(crate) use cross_frees::hand_overs;
 pub(crate) use events::events;
+pub(crate) use over_budget::over_budget;
 pub(crate) use process::{process, runtime, shared};
 pub(crate) use site_names::SiteNames;
 pub(crate) use sites::sites;

@@ -74,5 +74,7 @@ pub(crate) fn runtime(reading: &Reading, measured: bool) -> RuntimeMemory {
             .iter()
             .map(|(_, open)| open.cell_overhead_bytes)
             .sum(),
+        unjoined_cells: reading.finished_cells.unjoined,
+        kept_cells: reading.finished_cells.kept,
     }
 }

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 #[cfg(feature = "layout")]
 use crate::await_points::layouts;
 use crate::{
-    accounting::{Site, Unrecorded},
+    accounting::{Site, UNNAMED, Unrecorded},
     await_points::image,
     model::{
         Bucket, Items, SiteProfile, StateMachine, TaskCounters, TaskState, counters, row_of, text,
@@ -75,6 +75,10 @@ pub(crate) fn sites(
     for row in &mut rows {
         let ended = row.completed + row.cancelled + row.panicked + row.given_up + row.ended_unknown;
         row.active = row.spawned.saturating_sub(ended + row.unknown);
+        if row.name == UNNAMED && !row.is_annotated {
+            // It has had tasks of any type, and some are in the rows of their names by now.
+            row.future_size_bytes = 0;
+        }
         if !measured {
             row.forget_sizes();
         }

@@ -67,6 +67,8 @@ impl Tasks {
         let rows = self.rows.get_or_init(|| {
             let _untracked = untracked();
             let work = own_work::work();
+            // For the text of these rows, and for other rows.
+            let _aside = reserve::put_aside();
             let Some(read) = self.read() else { return Vec::new() };
             // PERF: the length is known, so the rows are made in place.
             let rows = reserve::rows(&read.tasks, |task| {

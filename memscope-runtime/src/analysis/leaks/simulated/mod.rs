@@ -12,6 +12,7 @@ mod rng;
 mod service;
 mod workloads;
 mod trends;
+mod months;
 
 use rng::Dice;
 use service::Service;

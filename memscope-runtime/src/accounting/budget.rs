@@ -1,0 +1,167 @@
+//! Budgets of tasks: how much a task may hold, and whether it may hold more.
+//!
+//! The allocator compares only where a task may hold more than ever: [`note_peak`] then marks the
+//! task's record. The end of a poll asks for that mark.
+
+use super::{Account, Balance, Record, Site, registry, transferred};
+use crate::primitives::{
+    Arena, StaticRef, Zeroed, arena,
+    sync::{AtomicU8, AtomicU64, Ordering},
+};
+
+/// The rows stand beside the accounts, under the same indices. They exist once there is a budget.
+static BUDGETS: Arena<Row> = Arena::new();
+
+/// One account's budget. Its owner's single writer writes it.
+#[derive(Debug)]
+struct Row {
+    /// The task: accounts are used again.
+    task: AtomicU64,
+    bytes: AtomicU64,
+    flags: AtomicU8,
+}
+
+// SAFETY: only atomics, which are valid when zeroed and need no drop.
+unsafe impl Zeroed for Row {}
+
+/// Its excess was told.
+const TOLD: u8 = 1;
+/// Set for this task, not for its site.
+const OWN: u8 = 2;
+
+fn row_of(account: &Account) -> Option<&'static Row> {
+    let row = BUDGETS.get(account.index())?;
+    (row.task.load(Ordering::Relaxed) == account.id()).then_some(row)
+}
+
+/// A budget of tasks with a name. They form a list, the newest first.
+#[derive(Debug)]
+struct Named {
+    name: &'static str,
+    bytes: u64,
+    next: Option<&'static Named>,
+}
+
+/// Only settings add to it. A new site reads it, perhaps in the allocator.
+static NAMED: StaticRef<Named> = StaticRef::none();
+
+/// Sets the budget of tasks with this name.
+pub(crate) fn set_named(name: &str, bytes: u64) {
+    transferred::begin_use();
+    let is_known = named(name) == Some(bytes);
+    // Without memory for it, later sites of that name have no budget.
+    if !is_known && let Some(name) = arena::keep_str(name) {
+        loop {
+            let next = NAMED.get();
+            let Some(new) = arena::keep(Named { name, bytes, next }) else { break };
+            if NAMED.replace(next, new) {
+                break;
+            }
+        }
+    }
+    let sites = (0..).map_while(Site::at);
+    for site in sites.filter(|site| site.name == name) {
+        site.set_budget(bytes);
+    }
+}
+
+fn named(name: &str) -> Option<u64> {
+    let mut next = NAMED.get();
+    while let Some(here) = next {
+        if here.name == name {
+            return Some(here.bytes);
+        }
+        next = here.next;
+    }
+    None
+}
+
+/// The budget of tasks with this name, for a new site.
+pub(super) fn of_name(name: &str) -> Option<u64> {
+    if transferred::is_in_use() { named(name) } else { None }
+}
+
+impl Site {
+    /// What one of its tasks may hold.
+    fn task_budget(&self) -> Option<u64> {
+        self.budget.load(Ordering::Relaxed).checked_sub(1)
+    }
+
+    /// Sets the budget that an annotation says, unless the program's settings say another one.
+    pub(super) fn offer_budget(&self, bytes: u64) {
+        if self.task_budget().is_none() && !self.is_other() {
+            transferred::begin_use();
+            self.set_budget(bytes);
+        }
+    }
+
+    pub(super) fn set_budget(&self, bytes: u64) {
+        self.budget.store(bytes.saturating_add(1), Ordering::Relaxed);
+    }
+}
+
+impl Record {
+    /// Gives the task the budget of its site, if it has none of its own. Called while the task is
+    /// being built, once any task has a budget.
+    #[cold]
+    #[inline(never)]
+    pub(super) fn take_budget_of_site(&self) {
+        let Some(bytes) = self.site().and_then(Site::task_budget) else { return };
+        let has_own = || {
+            let row = self.tally().account().and_then(row_of);
+            row.is_some_and(|row| row.flags.load(Ordering::Relaxed) & OWN != 0)
+        };
+        if !has_own() {
+            self.put_budget(bytes, 0);
+        }
+    }
+
+    /// Gives the task a budget of its own.
+    pub(crate) fn set_budget(&self, bytes: u64) {
+        transferred::begin_use();
+        self.put_budget(bytes, OWN);
+    }
+
+    fn put_budget(&self, bytes: u64, flags: u8) {
+        // Without memory for the row the task has no budget.
+        let Some(account) = self.tally().account() else { return };
+        let Some(row) = BUDGETS.get_or_make(account.index()) else { return };
+        row.task.store(self.tally().id(), Ordering::Relaxed);
+        row.bytes.store(bytes, Ordering::Relaxed);
+        row.flags.store(flags, Ordering::Relaxed);
+        if u64::try_from(self.tally().live_bytes()).is_ok_and(|live| live > bytes) {
+            self.mark_over_budget();
+        }
+    }
+
+    /// The task's budget.
+    pub(crate) fn budget(&self) -> Option<u64> {
+        let row = self.tally().account().and_then(row_of)?;
+        Some(row.bytes.load(Ordering::Relaxed))
+    }
+
+    /// Notes that the task's excess is told. Returns false if it was before.
+    pub(crate) fn tell_over_budget(&self) -> bool {
+        let Some(row) = self.tally().account().and_then(row_of) else { return false };
+        let flags = row.flags.load(Ordering::Relaxed);
+        row.flags.store(flags | TOLD, Ordering::Relaxed);
+        flags & TOLD == 0
+    }
+}
+
+/// Compares what the account's owner holds, more than ever, with its budget. Called by the
+/// allocator: takes no lock and no memory.
+#[cold]
+#[inline(never)]
+pub(super) fn note_peak(account: &Account, live_bytes: i64) {
+    let Some(row) = row_of(account) else { return };
+    let is_over =
+        u64::try_from(live_bytes).is_ok_and(|live| live > row.bytes.load(Ordering::Relaxed));
+    if is_over
+        && let Balance::Open { record, .. } = account.read()
+        && let Some(record) = registry::record(record)
+        && record.tally().id() == account.id()
+    {
+        record.mark_over_budget();
+    }
+}

@@ -1,0 +1,306 @@
+//! What keeps the bytes: a map, a list, a queue …, as far as variables and stacks tell.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    analysis::stacks::{Fold, fold},
+    model::{StackFrame, StackProfile, human::path_end, symbol::Code},
+};
+
+/// What keeps the bytes of a finding, as far as it is known. The usual cure depends on it.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize,
+)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum LeakCause {
+    /// It is not known.
+    #[default]
+    Unknown,
+    /// A map, a set or a cache.
+    Map,
+    /// A list, or a buffer that is written to.
+    List,
+    /// A channel or queue, whose other end takes less than is put in.
+    Queue,
+    /// Tasks that have ended, whose `JoinHandle`s are held and not awaited.
+    Unjoined,
+    /// Tasks that have ended, whose cells are kept by wakers or `AbortHandle`s.
+    Wakers,
+    /// Tasks that do not end.
+    Endless,
+    /// Buffers of the crate `bytes`: a part that is kept keeps the whole.
+    Buffer,
+}
+
+/// The largest stacks must have so many live samples together before they name a cause.
+const LEAST_SAMPLES: u64 = 2;
+/// … or be so many times as large as the bytes between two samples.
+const SURELY_SAMPLED: u64 = 4;
+/// Functions of a stack that a finding shows.
+const SHOWN_FUNCTIONS: usize = 2;
+const FUNCTION_COLUMNS: usize = 48;
+
+/// What the stacks of some bytes have in common.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Clue {
+    /// What most of the bytes are in.
+    pub(super) cause: LeakCause,
+    /// The function by which it is known: `HashMap::insert`.
+    pub(super) by: String,
+    /// The program's functions of the largest stack, the innermost first.
+    pub(super) code: String,
+    /// Live bytes of that code and of all stacks, by estimate.
+    pub(super) code_bytes: u64,
+    pub(super) all_bytes: u64,
+    /// The samples of that code.
+    pub(super) samples: u64,
+}
+
+impl Clue {
+    /// Returns `None` if there is no sample with a name. `interval`: the bytes between two samples.
+    pub(super) fn of<'a>(
+        stacks: impl Iterator<Item = &'a StackProfile>,
+        interval: u64,
+    ) -> Option<Self> {
+        let mut causes: Vec<(LeakCause, u64, u64, String)> = Vec::new();
+        let mut codes: Vec<(String, u64, u64)> = Vec::new();
+        let mut all_bytes = 0_u64;
+        for stack in stacks.filter(|stack| stack.live_samples != 0) {
+            all_bytes = all_bytes.saturating_add(stack.live_bytes);
+            let (cause, by) = of_frames(&stack.frames).unwrap_or_default();
+            let same = causes.iter_mut().find(|it| it.0 == cause);
+            if let Some((_, bytes, samples, _)) = same {
+                *bytes = bytes.saturating_add(stack.live_bytes);
+                *samples = samples.saturating_add(stack.live_samples);
+            } else {
+                causes.push((cause, stack.live_bytes, stack.live_samples, by));
+            }
+            let Some(code) = code(&stack.frames) else { continue };
+            if let Some((_, bytes, samples)) = codes.iter_mut().find(|it| it.0 == code) {
+                *bytes = bytes.saturating_add(stack.live_bytes);
+                *samples = samples.saturating_add(stack.live_samples);
+            } else {
+                codes.push((code, stack.live_bytes, stack.live_samples));
+            }
+        }
+        let (code, code_bytes, samples) = codes.into_iter().max_by_key(|it| it.1)?;
+        let most = causes.into_iter().max_by_key(|it| it.1);
+        let (cause, by) = most
+            .filter(|(_, bytes, samples, _)| {
+                // A block much larger than the interval is sampled for sure.
+                let is_large = *bytes / SURELY_SAMPLED >= interval;
+                *bytes >= all_bytes / 2 && (*samples >= LEAST_SAMPLES || is_large)
+            })
+            .map_or_else(Default::default, |(cause, _, _, by)| (cause, by));
+        Some(Self { cause, by, code, code_bytes, all_bytes, samples })
+    }
+
+    /// Whether so many samples of the code say anything about its bytes.
+    pub(super) fn is_firm(&self) -> bool {
+        self.samples >= 4
+    }
+
+    /// Whether the code spawns tasks: the bytes are Tokio's cells.
+    pub(super) fn is_of_cells(&self) -> bool {
+        self.code.contains("task::core::Cell")
+    }
+}
+
+/// Whether the stack is that of code that sends into a channel.
+pub(super) fn is_sent(stack: &StackProfile) -> bool {
+    let is_channel = stack.frames.iter().any(|frame| is_channel(&frame.function));
+    is_channel && of_frames(&stack.frames).is_some_and(|(cause, _)| cause == LeakCause::Queue)
+}
+
+/// The program's functions of a stack, the innermost first; `None` if no name is known.
+fn code(frames: &[StackFrame]) -> Option<String> {
+    let functions = fold(frames, SHOWN_FUNCTIONS).into_iter().filter_map(|fold| match fold {
+        Fold::Function(name, place) if !is_address(&name) => {
+            let name = path_end(&name, FUNCTION_COLUMNS);
+            Some(match place {
+                Some((file, line)) => format!("`{name}` ({}:{line})", path_end(&file, 40)),
+                None => format!("`{name}`"),
+            })
+        }
+        _ => None,
+    });
+    let code = functions.collect::<Vec<_>>().join(" in ");
+    (!code.is_empty()).then_some(code)
+}
+
+fn is_address(name: &str) -> bool {
+    name.contains("+0x") || name.contains(" at 0x")
+}
+
+/// The innermost call that tells what the block belongs to, and its short name. A list counts only
+/// if there is nothing else: maps and queues are made of lists.
+///
+/// Calls from the executor outwards are those of the task that polls, and tell nothing.
+fn of_frames(frames: &[StackFrame]) -> Option<(LeakCause, String)> {
+    let (mut is_in_program, mut list) = (false, None);
+    for frame in frames {
+        let code = Code::of_call(&frame.function, frame.file.as_deref());
+        if is_in_program && code == Code::Runtime && !is_channel(&frame.function) {
+            break;
+        }
+        match of_function(&frame.function) {
+            Some(LeakCause::List) => list = Some((LeakCause::List, last_two(&frame.function))),
+            Some(cause) => return Some((cause, last_two(&frame.function))),
+            None => {}
+        }
+        is_in_program |= code == Code::Other;
+    }
+    list
+}
+
+/// What a function puts its bytes into, by its name.
+fn of_function(name: &str) -> Option<LeakCause> {
+    let has = |words: &[&str]| words.iter().any(|word| name.contains(word));
+    if has(&["::task::core::Cell", "tokio::task::spawn", "::scheduler::Handle::spawn"]) {
+        return None;
+    }
+    if is_channel(name) && has(&["send", "push", "find_block", "grow", "write"]) {
+        return Some(LeakCause::Queue);
+    }
+    if has(&["VecDeque", "vec_deque", "SegQueue", "BinaryHeap", "LinkedList"])
+        && has(&["push", "grow", "extend", "append"])
+    {
+        return Some(LeakCause::Queue);
+    }
+    let is_map = has(&[
+        "hashbrown",
+        "HashMap",
+        "HashSet",
+        "hash_map",
+        "hash::map",
+        "hash::set",
+        "BTreeMap",
+        "BTreeSet",
+        "::btree::",
+        "indexmap",
+        "dashmap",
+        "moka::",
+        "lru::",
+        "slab::Slab",
+    ]);
+    if is_map && has(&["insert", "entry", "Entry", "rehash", "reserve", "extend", "put", "grow"]) {
+        return Some(LeakCause::Map);
+    }
+    if has(&["bytes::bytes_mut", "bytes::BytesMut", "BytesMut>"]) {
+        return Some(LeakCause::Buffer);
+    }
+    let is_list = has(&["vec::Vec", "raw_vec", "RawVec", "string::String"]);
+    (is_list && has(&["push", "grow", "extend", "append", "do_reserve_and_handle"]))
+        .then_some(LeakCause::List)
+}
+
+fn is_channel(name: &str) -> bool {
+    const CHANNELS: [&str; 8] = [
+        "mpsc",
+        "mpmc",
+        "flume",
+        "crossbeam_channel",
+        "async_channel",
+        "futures_channel",
+        "kanal",
+        "::broadcast::",
+    ];
+    CHANNELS.iter().any(|channel| name.contains(channel))
+}
+
+/// What the type of a variable puts its bytes into.
+pub(super) fn of_type(name: &str) -> LeakCause {
+    let has = |words: &[&str]| words.iter().any(|word| name.contains(word));
+    if has(&["HashMap", "HashSet", "BTreeMap", "BTreeSet", "IndexMap", "DashMap", "Cache<"]) {
+        LeakCause::Map
+    } else if has(&["VecDeque", "BinaryHeap", "LinkedList"]) {
+        LeakCause::Queue
+    } else if has(&["bytes::Bytes", "BytesMut"]) {
+        LeakCause::Buffer
+    } else {
+        LeakCause::Unknown
+    }
+}
+
+/// `HashMap<K, V>::insert` from a function's full name.
+fn last_two(name: &str) -> String {
+    let short = crate::model::symbol::short(name);
+    let mut parts = short.rsplit("::");
+    match (parts.next(), parts.next()) {
+        (Some(function), Some(of)) => format!("{of}::{function}"),
+        _ => short,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn stack(functions: &[&str], samples: u64) -> StackProfile {
+        let frames = functions.iter().map(|function| StackFrame {
+            function: (*function).to_owned().into(),
+            ..StackFrame::default()
+        });
+        StackProfile {
+            frames: frames.collect(),
+            live_bytes: samples << 20,
+            live_samples: samples,
+            ..StackProfile::default()
+        }
+    }
+
+    const POLL: &str = "tokio::runtime::task::raw::poll";
+
+    #[test]
+    fn the_innermost_call_tells_a_map_from_a_list_and_a_channel() {
+        for (functions, cause, by) in [
+            (
+                &["hashbrown::raw::RawTable<T,A>::reserve_rehash", "app::serve::{{closure}}"][..],
+                LeakCause::Map,
+                "RawTable::reserve_rehash",
+            ),
+            (
+                &["app::page", "std::collections::hash::map::Entry<K,V>::or_insert_with"],
+                LeakCause::Map,
+                "Entry::or_insert_with",
+            ),
+            (
+                &["tokio::sync::mpsc::list::Tx<T>::find_block", "app::send", POLL],
+                LeakCause::Queue,
+                "Tx::find_block",
+            ),
+            (&["flume::Chan<T>::send", "app::send", POLL], LeakCause::Queue, "Chan::send"),
+            (&["alloc::vec::Vec<T,A>::push", "app::log"], LeakCause::List, "Vec::push"),
+            (
+                &[
+                    "alloc::raw_vec::RawVec<T,A>::grow_one",
+                    "alloc::collections::VecDeque<T>::push_back",
+                    "app::plan",
+                ],
+                LeakCause::Queue,
+                "VecDeque::push_back",
+            ),
+            (&["alloc::vec::from_elem", "app::page", POLL], LeakCause::Unknown, ""),
+            (&["app::page", POLL, "alloc::vec::Vec<T>::push"], LeakCause::Unknown, ""),
+        ] {
+            let clue = Clue::of([stack(functions, 2)].iter(), 2 << 20).expect("named");
+            assert_eq!((clue.cause, &*clue.by), (cause, by), "{functions:?}");
+        }
+    }
+
+    #[test]
+    fn one_sample_and_less_than_half_of_the_bytes_name_no_cause() {
+        let push = |samples| stack(&["alloc::vec::Vec<T,A>::push", "app::log"], samples);
+        let other = |samples| stack(&["app::page", POLL], samples);
+        let cause =
+            |stacks: &[StackProfile]| Clue::of(stacks.iter(), 2 << 20).map(|clue| clue.cause);
+        assert_eq!(cause(&[push(1)]), Some(LeakCause::Unknown));
+        let large = StackProfile { live_bytes: 8 << 20, ..push(1) };
+        assert_eq!(cause(&[large]), Some(LeakCause::List), "one block that could not be missed");
+        assert_eq!(cause(&[push(2), other(3)]), Some(LeakCause::Unknown));
+        assert_eq!(cause(&[push(3), other(2)]), Some(LeakCause::List));
+        assert_eq!(cause(&[stack(&[""], 9)]), None, "no name");
+        assert_eq!(cause(&[]), None);
+    }
+}

@@ -1,0 +1,99 @@
+//! What usually helps, by what keeps the bytes.
+
+use super::{cause::LeakCause, evidence::Freed};
+use crate::model::human::cell;
+
+/// What is known of the bytes of a finding.
+#[derive(Debug, Default)]
+pub(super) struct Case<'a> {
+    pub(super) cause: LeakCause,
+    /// The function by which the cause is known; empty if it is not from a stack.
+    pub(super) by: &'a str,
+    /// The largest live variable in these bytes.
+    pub(super) variable: Option<&'a str>,
+    pub(super) freed: Option<&'a Freed<'a>>,
+    /// Whether the tasks that allocated them have ended.
+    pub(super) has_ended: bool,
+}
+
+impl Case<'_> {
+    /// One sentence. `None` if nothing is known that leads to a cure.
+    pub(super) fn cure(&self) -> Option<String> {
+        let into = match (self.variable, self.by) {
+            (Some(name), _) => format!("`{}`", cell(name, 40)),
+            (None, "") => String::new(),
+            (None, by) => format!("what `{}` adds to", cell(by, 60)),
+        };
+        if let Some(freed) = self.freed {
+            let name = cell(&freed.who.name, 36);
+            return Some(if self.cause == LeakCause::Map || !freed.is_alive {
+                format!(
+                    "make sure that `{name}` also frees what is left: on every path, and at shutdown"
+                )
+            } else {
+                format!(
+                    "bound the channel or queue to `{name}`, so that these tasks wait, or make `{name}` faster: it takes less than they add"
+                )
+            });
+        }
+        let cure = match self.cause {
+            LeakCause::Map => format!(
+                "bound {into}: a cache needs a capacity or an age, other maps must lose an entry when what it is for ends"
+            ),
+            LeakCause::Queue => format!(
+                "bound the channel or queue ({into}), so that its senders wait, or make its consumer faster"
+            ),
+            LeakCause::List if self.has_ended => {
+                format!("take out of {into} what a task has put there when it ends, or bound it")
+            }
+            LeakCause::List => {
+                format!("bound {into}, or empty it as it goes: it lives as long as its task")
+            }
+            LeakCause::Buffer if self.has_ended => format!(
+                "copy what is kept (`Bytes::copy_from_slice`): a slice keeps the whole buffer that {} has made",
+                if self.by.is_empty() { "it is of" } else { self.by }
+            ),
+            LeakCause::Buffer => {
+                "bound these buffers in number and size; a `Bytes` slice that is kept keeps its whole buffer".to_owned()
+            }
+            _ => match self.variable {
+                Some(_) if self.has_ended => {
+                    format!(
+                        "remove from {into} what a task has put there when it ends, or bound it"
+                    )
+                }
+                Some(_) => {
+                    format!("bound {into}, or empty it as it goes: it lives as long as its task")
+                }
+                None => return None,
+            },
+        };
+        Some(cure)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::Place;
+
+    #[test]
+    fn the_cure_fits_what_keeps_the_bytes() {
+        let worker = Place { name: "worker".to_owned(), file: "src/w.rs".into(), line: 3 };
+        let freed = Freed { bytes: 10, of_largest: 9, who: &worker, is_alive: true };
+        let of = |cause, by, variable| {
+            let case = Case { cause, by, variable, has_ended: true, ..Case::default() };
+            case.cure().unwrap_or_default()
+        };
+        assert!(of(LeakCause::Map, "HashMap::insert", None).contains("a capacity or an age"));
+        assert!(of(LeakCause::Queue, "Tx::find_block", None).contains("bound the channel"));
+        assert!(of(LeakCause::Buffer, "", None).contains("copy what is kept"));
+        assert!(of(LeakCause::Unknown, "", Some("session")).contains("remove from `session`"));
+        assert_eq!(of(LeakCause::Unknown, "", None), "");
+        let queue = Case { freed: Some(&freed), has_ended: true, ..Case::default() };
+        assert!(queue.cure().is_some_and(|cure| cure.contains("make `worker` faster")));
+        let gone = Freed { is_alive: false, ..freed };
+        let map = Case { freed: Some(&gone), has_ended: true, ..Case::default() };
+        assert!(map.cure().is_some_and(|cure| cure.contains("`worker` also frees")));
+    }
+}

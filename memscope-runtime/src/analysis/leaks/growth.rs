@@ -1,0 +1,209 @@
+//! Whether a series of live bytes grows: by the clock, and for long enough.
+
+use super::{
+    finding::{Severity, per_day},
+    options::LeakOptions,
+    trend::Course,
+};
+use crate::{model::TrendPoint, snapshot::float};
+
+/// After so long, a load that swings with the day would have fallen again.
+const DAY_NS: u64 = 86_400_000_000_000;
+/// The rate of what grew for less than this does not count.
+const LASTING_NS: u64 = DAY_NS / 24;
+/// Load frees nearly all that it allocates. What keeps this share of it is not load alone.
+const KEPT_UNLIKE_LOAD: f64 = 0.25;
+/// The lowest values are compared in so many parts of the time.
+const PARTS: usize = 8;
+/// The lowest values may rise beside swings that are at most so many times the rise.
+const MOST_SWING: u64 = 8;
+
+/// A rise that goes on to the end of a series.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Growth {
+    pub(super) course: Course,
+    /// The number of samples in which it is seen.
+    pub(super) samples: usize,
+    /// Live bytes fall now and then, and only the lowest values rise.
+    pub(super) is_in_swings: bool,
+}
+
+impl Growth {
+    /// Looks for a rise in the whole series, in its last half and its last quarter. A part must
+    /// also rise above all that was before it: a load that comes back does not.
+    ///
+    /// Whether the rise was seen for long enough says [`is_long`](Self::is_long).
+    pub(super) fn of(points: &[TrendPoint], options: &LeakOptions) -> Option<Self> {
+        let len = points.len();
+        let whole = Self::of_part(points, options).or_else(|| Self::of_valleys(points, options));
+        whole.or_else(|| {
+            [len / 2, len / 4 * 3].into_iter().find_map(|start| {
+                let (before, part) = points.split_at_checked(start)?;
+                let growth = Self::of_part(part, options)?;
+                let highest = before.iter().map(|point| point.live_bytes).max().unwrap_or(0);
+                let floor = highest.saturating_add(growth.course.rise() / 2);
+                (growth.course.last().live_bytes >= floor).then_some(growth)
+            })
+        })
+    }
+
+    fn of_part(points: &[TrendPoint], options: &LeakOptions) -> Option<Self> {
+        let is_growth = |points: &[TrendPoint]| {
+            let course = Course::of(points)?;
+            let is_much = course.rise() >= options.least_growth.max(course.first().live_bytes / 2);
+            let (samples, is_in_swings) = (points.len(), false);
+            (is_much && course.rises(points)).then_some(Self { course, samples, is_in_swings })
+        };
+        let whole = is_growth(points)?;
+        // A rise that began late is as old as itself, and as fast.
+        let start = points.iter().rposition(|point| point.live_bytes <= whole.course.floor());
+        let late = start.filter(|start| *start > points.len() / 4);
+        let late = late.and_then(|start| is_growth(points.get(start..)?));
+        Some(late.unwrap_or(whole))
+    }
+
+    /// A leak below a load that comes and goes: in each part of the time the lowest value is higher
+    /// than in the part before, and it does not level off.
+    fn of_valleys(points: &[TrendPoint], options: &LeakOptions) -> Option<Self> {
+        let (first, last) = (points.first()?, points.last()?);
+        let span = last.at_ns.saturating_sub(first.at_ns);
+        if points.len() < 3 * PARTS || span == 0 {
+            return None;
+        }
+        let mut valleys = [None::<TrendPoint>; PARTS];
+        let mut swing = 0;
+        for point in points {
+            let since = u128::from(point.at_ns.saturating_sub(first.at_ns));
+            let part = usize::try_from(since * PARTS as u128 / u128::from(span)).unwrap_or(PARTS);
+            let lowest = valleys.get_mut(part.min(PARTS - 1))?;
+            swing = swing.max(
+                point
+                    .live_bytes
+                    .saturating_sub(lowest.map_or(point.live_bytes, |lowest| lowest.live_bytes)),
+            );
+            if lowest.is_none_or(|lowest| point.live_bytes < lowest.live_bytes) {
+                *lowest = Some(*point);
+            }
+        }
+        let valleys: Vec<TrendPoint> = valleys.into_iter().flatten().collect();
+        let course = Course::of(&valleys)?;
+        let rise = course.rise();
+        let rises = valleys.iter().zip(valleys.iter().skip(1));
+        let falls = rises.filter(|(before, after)| before.live_bytes >= after.live_bytes).count();
+        let is_much = rise >= options.least_growth.max(course.first().live_bytes / 2);
+        let is_steady = valleys.len() == PARTS && falls == 0 && swing / MOST_SWING <= rise;
+        (is_much && is_steady && course.rises(&valleys)).then_some(Self {
+            course,
+            samples: points.len(),
+            is_in_swings: true,
+        })
+    }
+
+    /// Whether it was seen for long enough, and often enough, for a verdict.
+    pub(super) fn is_long(&self, options: &LeakOptions) -> bool {
+        self.samples >= options.least_samples && self.course.span_ns() >= options.growth_ns()
+    }
+
+    /// Whether load could look like this: what rises with the day falls with it.
+    pub(super) fn may_be_load(&self) -> bool {
+        let kept = float(self.course.rise()) / float(self.course.allocated().max(1));
+        self.course.span_ns() < DAY_NS && kept < KEPT_UNLIKE_LOAD
+    }
+
+    pub(super) fn is_of_a_day(&self) -> bool {
+        self.course.span_ns() >= DAY_NS
+    }
+
+    pub(super) fn bytes_per_day(&self) -> Option<u64> {
+        per_day(self.course.rise(), self.course.span_ns())
+    }
+
+    /// By how many bytes it rises in a minute.
+    pub(super) fn per_minute(&self) -> u64 {
+        const MINUTE_NS: u128 = 60_000_000_000;
+        let span = u128::from(self.course.span_ns().max(1));
+        u64::try_from(u128::from(self.course.rise()) * MINUTE_NS / span).unwrap_or(u64::MAX)
+    }
+
+    /// How much it matters; low where load may look like this.
+    pub(super) fn severity(&self, bytes: u64, whole: u64, may_be_load: bool) -> Severity {
+        // What grew for some minutes says little of a day.
+        let is_lasting = self.course.span_ns() >= LASTING_NS;
+        let per_day = self.bytes_per_day().filter(|_| is_lasting);
+        if may_be_load { Severity::Low } else { Severity::of(bytes, whole, per_day) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MINUTE_NS: u64 = 60_000_000_000;
+
+    /// One sample a minute, of so many KiB; ten times as much was allocated until then.
+    fn points(kib: impl IntoIterator<Item = u64>) -> Vec<TrendPoint> {
+        let points = kib.into_iter().zip(1..).map(|(kib, minute)| TrendPoint {
+            at_ns: minute * MINUTE_NS,
+            live_bytes: kib << 10,
+            allocated_bytes: kib << 10,
+        });
+        points.collect()
+    }
+
+    fn found(kib: impl IntoIterator<Item = u64>) -> Option<Growth> {
+        Growth::of(&points(kib), &LeakOptions::new())
+    }
+
+    #[test]
+    fn a_leak_that_begins_late_is_found_by_its_own_time() {
+        let late = found((0..32).map(|_| 500).chain((1..=32).map(|step| 500 + 100 * step)));
+        let growth = late.expect("found");
+        assert_eq!(growth.course.span_ns(), 30 * MINUTE_NS, "from a sixteenth of the rise on");
+        assert!(growth.is_long(&LeakOptions::new()));
+        assert_eq!(growth.per_minute(), 100 << 10);
+    }
+
+    #[test]
+    fn a_load_that_comes_back_a_step_and_a_warm_up_are_no_growth() {
+        let day = |step: u64| if step % 32 < 16 { step % 16 } else { 15 - step % 16 };
+        assert!(found((0..64).map(|step| 1_000 + 300 * day(step))).is_none());
+        // It is on its way up again, to where it was.
+        assert!(found((0..46).map(|step| 1_000 + 300 * day(step))).is_none());
+        assert!(found((0..64).map(|step| if step < 40 { 100 } else { 5_000 })).is_none());
+        assert!(found((0..64).map(|step: u64| 100 * step.min(20))).is_none());
+        assert!(found((0..64).map(|step| 500 * (step % 7))).is_none(), "a saw-tooth");
+    }
+
+    #[test]
+    fn a_leak_below_a_saw_tooth_is_found_by_its_lowest_values() {
+        let leak = |step: u64| 40 * step + 500 * (step % 7);
+        let growth = found((0..64).map(leak)).expect("found");
+        assert!(growth.is_in_swings && growth.course.rise() > 2_000 << 10);
+    }
+
+    #[test]
+    fn growth_needs_time_as_well_as_samples() {
+        let options = LeakOptions::new();
+        let fast: Vec<TrendPoint> = points((1..=20).map(|step| 100 * step))
+            .into_iter()
+            .map(|point| TrendPoint { at_ns: point.at_ns / 60_000, ..point })
+            .collect();
+        let growth = Growth::of(&fast, &options).expect("it rises");
+        assert!(!growth.is_long(&options), "19 ms");
+        let few = found((1..=4).map(|step| 100 * step)).expect("it rises");
+        assert!(!few.is_long(&options), "4 samples");
+    }
+
+    #[test]
+    fn what_is_freed_again_may_be_load_until_a_day_is_over() {
+        let mut rising = points((1..=20).map(|step| 100 * step));
+        let may_be_load = |points: &[TrendPoint]| {
+            Growth::of(points, &LeakOptions::new()).expect("it rises").may_be_load()
+        };
+        assert!(!may_be_load(&rising), "all is kept");
+        rising.iter_mut().for_each(|point| point.allocated_bytes *= 10);
+        assert!(may_be_load(&rising));
+        rising.iter_mut().for_each(|point| point.at_ns *= 100);
+        assert!(!may_be_load(&rising), "more than a day");
+    }
+}

@@ -1,0 +1,189 @@
+//! The black box: a thread that watches the limit of memory, and leaves a report near it.
+//!
+//! The thread needs no runtime, and sleeps most of the time: [`pace`] says how long. When memory
+//! crosses a share of the limit, it writes the report and then calls the program. Near the limit
+//! there is little memory left, so a report may take a part of the room only, beside memory that
+//! the thread holds for it.
+
+mod levels;
+mod pace;
+
+use std::{
+    ffi::CStr,
+    hint::black_box,
+    panic::{AssertUnwindSafe, catch_unwind},
+    thread,
+    time::Instant,
+};
+
+use crate::{
+    alloc::{Background, Entered, own_threads, warn},
+    config,
+    model::Pressure,
+    primitives::{
+        Pending, pending_starts,
+        sync::{AtomicU8, Ordering},
+    },
+    resident::{self, Look, Usage},
+    symbols,
+};
+use levels::Levels;
+use pace::Pace;
+
+/// Bits of `STATE`: what the thread is for, and whether it runs.
+static STATE: AtomicU8 = AtomicU8::new(0);
+/// A report is to be written.
+const REPORTS: u8 = 1;
+/// A function of the program is to be called.
+const CALLS: u8 = 2;
+const RUNS: u8 = 4;
+
+/// Has the limit watched for reports, from the next occasion on.
+#[cfg(feature = "report-file")]
+pub(crate) fn want_reports() {
+    want(REPORTS);
+}
+
+/// Has the limit watched if the program asked for that, after its settings have changed.
+pub(crate) fn settings_changed() {
+    want(if config::on_pressure().is_some() { CALLS } else { 0 });
+}
+
+fn want(what: u8) {
+    static START: fn() = start;
+    let state = STATE.fetch_or(what, Ordering::Relaxed) | what;
+    if state & (REPORTS | CALLS) != 0 && state & RUNS == 0 {
+        pending_starts::want(Pending::Watch, &START);
+    }
+}
+
+/// Starts the thread if it does not run. May be called in the allocator: takes no lock and no
+/// memory from the program's heap.
+pub(crate) fn start() {
+    if STATE.fetch_or(RUNS, Ordering::Relaxed) & RUNS == 0
+        && own_threads::spawn::<Watch>(0).is_err()
+    {
+        // The system refuses to create a thread; the next settings try again.
+        STATE.fetch_and(!RUNS, Ordering::Relaxed);
+    }
+}
+
+/// Starts the thread if there is a limit. Must not be called in the allocator.
+#[cfg(feature = "report-file")]
+pub(crate) fn start_if_limited() {
+    if STATE.load(Ordering::Relaxed) & RUNS == 0 && resident::look(Look::Quick).is_some() {
+        start();
+    }
+}
+
+/// Called in a forked child, which has no such thread. It writes no reports: these are its
+/// parent's.
+#[cfg(unix)]
+pub(crate) fn forked() {
+    let state = STATE.load(Ordering::Relaxed);
+    STATE.store(state & CALLS, Ordering::Relaxed);
+    want(0);
+}
+
+struct Watch;
+
+impl Background for Watch {
+    const NAME: &'static CStr = c"memscope-limit";
+    const STACK_BYTES: usize = 2 << 20;
+
+    fn run(_: u32) {
+        watch();
+        STATE.fetch_and(!RUNS, Ordering::Relaxed);
+    }
+}
+
+/// Watches until there is no limit.
+fn watch() {
+    let mut at = config::report_at();
+    let mut levels = Levels::new(at);
+    let mut pace = Pace::default();
+    let mut held = Held::default();
+    let mut named_at = 0;
+    loop {
+        let begun = Instant::now();
+        if at != config::report_at() {
+            at = config::report_at();
+            levels = Levels::new(at);
+        }
+        let Some(usage) = resident::look(Look::Quick).filter(|_| at.shares().next().is_some())
+        else {
+            return;
+        };
+        let looked = begun.elapsed();
+        held.hold(&usage);
+        if let Some(share) = levels.crossed(&usage, begun) {
+            held.release();
+            report(&usage);
+            levels.note_report(share, begun.elapsed());
+            tell(&usage, share);
+        } else if levels.is_half_way(&usage) && usage.used_bytes >= named_at {
+            // While there is room for it: the report at the first share then has the names. Again
+            // when memory has risen by a twentieth of the limit.
+            symbols::want_stack_names();
+            named_at = usage.used_bytes.saturating_add(usage.limit_bytes / 20);
+        }
+        thread::sleep(pace.pause(&usage, levels.next(&usage), looked));
+    }
+}
+
+/// Memory that the thread has touched beforehand, for the report.
+#[derive(Default)]
+struct Held(Vec<u8>);
+
+impl Held {
+    const MOST_BYTES: u64 = 1 << 20;
+
+    /// Takes the memory while there is plenty of room.
+    fn hold(&mut self, usage: &Usage) {
+        let bytes = (usage.limit_bytes / 64).min(Self::MOST_BYTES);
+        if self.0.is_empty()
+            && usage.room() >= usage.limit_bytes / 8
+            && let Ok(bytes) = usize::try_from(bytes)
+            && self.0.try_reserve_exact(bytes).is_ok()
+        {
+            // Not zero: these pages must be there.
+            self.0.resize(bytes, 1);
+            black_box(&self.0);
+        }
+    }
+
+    fn release(&mut self) {
+        self.0 = Vec::new();
+    }
+}
+
+/// Writes the report, with at most an eighth of the room for what it lists.
+#[cfg(feature = "report-file")]
+fn report(usage: &Usage) {
+    const LEAST_BYTES: u64 = 256 << 10;
+    if STATE.load(Ordering::Relaxed) & REPORTS != 0 {
+        let most = (usage.room() / 8).max(LEAST_BYTES);
+        super::auto_report::write_near_limit(usize::try_from(most).unwrap_or(usize::MAX));
+    }
+}
+
+#[cfg(not(feature = "report-file"))]
+fn report(_: &Usage) {}
+
+/// Calls the program's function, outside of every task.
+fn tell(usage: &Usage, share: f64) {
+    let Some(call) = config::on_pressure() else { return };
+    let pressure = Pressure {
+        share,
+        used_bytes: usage.used_bytes,
+        limit_bytes: usage.limit_bytes,
+        limit_source: usage.source,
+    };
+    let called = catch_unwind(AssertUnwindSafe(|| {
+        let _untracked = Entered::untracked();
+        call(&pressure);
+    }));
+    if called.is_err() {
+        warn(format_args!("the function of `on_pressure` has panicked"));
+    }
+}

@@ -1,0 +1,179 @@
+//! Small services with a known fault, and healthy ones, each run without any annotation and with
+//! annotated tasks: what is found, and whether finding, cause and cure are right.
+//!
+//! The time is compressed: with a patience of 100 ms instead of a minute, a second stands for ten
+//! minutes. `cargo test -p memscope-tests --test causes` prints the table of docs/LEAKS.md and holds
+//! it against that page. With `SERVICE` set to a name, and `SERVICE_MODE` to `bare` or
+//! `annotated`, it runs that service and prints its findings.
+#![expect(clippy::print_stdout, reason = "it prints a table, and services print their findings")]
+
+use std::{
+    env,
+    process::{Child, Command, ExitCode, Stdio},
+};
+
+use memscope_rs::{
+    Stacks, TrackingAllocator,
+    analysis::{Leak, LeakCause, LeakKind, Leaks, Severity},
+    builder,
+};
+
+mod healthy;
+mod service;
+mod sick;
+
+use service::{Mode, Service};
+
+#[global_allocator]
+static ALLOCATOR: TrackingAllocator = TrackingAllocator::new(std::alloc::System);
+
+const NAME: &str = "SERVICE";
+const MODE: &str = "SERVICE_MODE";
+const SHOW: &str = "SERVICE_SHOW";
+/// How many services run at one time.
+const AT_ONCE: usize = 4;
+
+/// What must be found.
+pub(crate) struct Fault {
+    pub(crate) kind: LeakKind,
+    /// The end of the site's name.
+    pub(crate) site: &'static str,
+    /// One of these: a cell of an annotated task does not tell what keeps it.
+    pub(crate) causes: &'static [LeakCause],
+    /// Words of the cure.
+    pub(crate) cure: &'static str,
+}
+
+fn main() -> ExitCode {
+    let services = || sick::SICK.iter().chain(healthy::HEALTHY);
+    if let Ok(name) = env::var(NAME) {
+        let service = services().find(|service| service.name.contains(&name));
+        be(service.expect("no service has this in its name"));
+        return ExitCode::SUCCESS;
+    }
+    if env::args().any(|argument| argument == "--list") {
+        println!("causes: test");
+        return ExitCode::SUCCESS;
+    }
+    let all: Vec<(&Service, Mode)> =
+        services().flat_map(|service| Mode::ALL.map(|mode| (service, mode))).collect();
+    let mut results: Vec<Outcome<'_>> = Vec::new();
+    for some in all.chunks(AT_ONCE) {
+        let running: Vec<_> =
+            some.iter().map(|(service, mode)| (*service, *mode, start(service, *mode))).collect();
+        results.extend(running.into_iter().map(|(service, mode, child)| Outcome {
+            service,
+            mode,
+            leaks: finish(service, child),
+        }));
+    }
+    let table = table(&results);
+    println!("{table}");
+    let wrong: Vec<&Outcome<'_>> = results.iter().filter(|it| !it.is_right()).collect();
+    for outcome in &wrong {
+        println!("WRONG: {} ({})\n{}", outcome.service.name, outcome.mode.name(), outcome.leaks);
+    }
+    let page = include_str!("../../../docs/LEAKS.md");
+    let is_shown = page.contains(&table);
+    if !is_shown {
+        println!("docs/LEAKS.md does not show this table");
+    }
+    if wrong.is_empty() && is_shown { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+fn be(service: &Service) {
+    // In the compressed time a service allocates little, so more of it is sampled.
+    builder().stacks(Stacks::EveryBytes(4 << 10)).init().expect("settings");
+    let mode =
+        if env::var(MODE).is_ok_and(|mode| mode == "bare") { Mode::Bare } else { Mode::Annotated };
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .expect("a runtime");
+    let leaks = runtime.block_on((service.run)(mode));
+    if env::var(SHOW).is_ok() {
+        println!("{leaks}");
+    } else {
+        println!("{}", serde_json::to_string(&leaks).expect("JSON"));
+    }
+    runtime.shutdown_background();
+}
+
+fn start(service: &Service, mode: Mode) -> Child {
+    Command::new(env::current_exe().expect("a path"))
+        .env(NAME, service.name)
+        .env(MODE, mode.name())
+        .env_remove(SHOW)
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("it starts")
+}
+
+fn finish(service: &Service, child: Child) -> Leaks {
+    let output = child.wait_with_output().expect("it ends");
+    assert!(output.status.success(), "{}", service.name);
+    serde_json::from_slice(&output.stdout).expect("findings")
+}
+
+struct Outcome<'s> {
+    service: &'s Service,
+    mode: Mode,
+    leaks: Leaks,
+}
+
+impl Outcome<'_> {
+    /// The finding that is right.
+    fn found(&self) -> Option<&Leak> {
+        let fault = self.service.fault.as_ref()?;
+        self.leaks.iter().find(|leak| {
+            leak.kind == fault.kind
+                && leak.place.name.ends_with(fault.site)
+                && fault.causes.contains(&leak.cause)
+                && leak.fix.contains(fault.cure)
+        })
+    }
+
+    /// What is found and should not be.
+    fn others(&self) -> usize {
+        let least = if self.service.fault.is_some() { Severity::Low } else { Severity::Medium };
+        let found = self.found();
+        self.leaks.iter().filter(|leak| Some(*leak) != found && leak.severity >= least).count()
+    }
+
+    fn is_right(&self) -> bool {
+        self.others() == 0 && self.service.fault.is_some() == self.found().is_some()
+    }
+}
+
+/// One row a service, and a line with the sums.
+fn table(results: &[Outcome<'_>]) -> String {
+    let mut rows = vec![
+        "| service | found as | bare | annotated | cure |".to_owned(),
+        "|---|---|---|---|---|".to_owned(),
+    ];
+    for pair in results.chunks(2) {
+        let Some(first) = pair.first() else { continue };
+        let shown = |outcome: &Outcome<'_>| match (&outcome.service.fault, outcome.is_right()) {
+            (None, true) => "nothing above low",
+            (Some(_), true) => "right",
+            (_, false) => "WRONG",
+        };
+        let (kind, cure) = first.service.fault.as_ref().map_or_else(
+            || ("–".to_owned(), "–"),
+            |fault| (format!("{}: {}", fault.kind, fault.site), fault.cure),
+        );
+        let cells: Vec<&str> = pair.iter().map(shown).collect();
+        rows.push(format!("| {} | {kind} | {} | {cure} |", first.service.name, cells.join(" | ")));
+    }
+    let count = |is: fn(&Outcome<'_>) -> bool| results.iter().filter(|it| is(it)).count();
+    let sick = count(|it| it.service.fault.is_some());
+    let led = count(|it| it.found().is_some());
+    let wrong: usize = results.iter().map(Outcome::others).sum();
+    rows.push(String::new());
+    rows.push(format!(
+        "{} runs, {sick} of them sick: {led} led to the line and the cure, {wrong} findings are wrong.",
+        results.len()
+    ));
+    rows.join("\n")
+}

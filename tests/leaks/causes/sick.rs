@@ -1,0 +1,273 @@
+//! Services with a fault, after public reports of growth.
+
+use std::{
+    collections::{BTreeMap, HashMap, LinkedList},
+    future::poll_fn,
+    hint::black_box,
+    sync::{Arc, Mutex},
+    task::{Poll, Waker},
+    time::Duration,
+};
+
+use bytes::{Bytes, BytesMut};
+use futures::stream::FuturesUnordered;
+use memscope_rs::{
+    analysis::{LeakCause, LeakKind, Leaks},
+    async_memory::track,
+};
+use tokio::{
+    sync::mpsc,
+    task::{JoinHandle, JoinSet, yield_now},
+    time::sleep,
+};
+
+use crate::{
+    Fault,
+    service::{Mode, Service, judge, lock, rounds},
+};
+
+macro_rules! services {
+    ($($run:ident: $name:literal, $kind:ident at $site:literal, $($cause:ident)|+: $cure:literal;)*) => {
+        pub(crate) const SICK: &[Service] = &[$(Service {
+            name: $name,
+            fault: Some(Fault {
+                kind: LeakKind::$kind,
+                site: $site,
+                causes: &[$(LeakCause::$cause),+],
+                cure: $cure,
+            }),
+            run: |mode| Box::pin($run(mode)),
+        },)*];
+    };
+}
+
+services! {
+    statements: "a cache of statements, each text in it once", Retained at "request", Map: "a capacity or an age";
+    sessions: "sessions in a tree that are never removed", Retained at "login", Map: "must lose an entry";
+    join_set: "a `JoinSet` that is not drained", Unjoined at "query", Unjoined: "join_next";
+    handles: "a list of `JoinHandle`s", Unjoined at "job", Unjoined: "detaches";
+    futures_unordered: "`FuturesUnordered` that is polled at shutdown", Unjoined at "call", Unjoined: "join";
+    wakers: "wakers of ended tasks in a list", Unjoined at "waits", Wakers | Unjoined: "a waker";
+    slow_consumer: "an unbounded channel, its consumer too slow", Growing at "producer", Queue: "faster";
+    own_list: "a task that adds lines to its own list for ever", Growing at "audit", Unknown: "empty it as it goes";
+    own_queue: "a task that queues what it never takes", Growing at "planner", Queue: "bound the channel or queue";
+    endless: "a task per client that does not end", Growing at "watch", Endless: "a cancellation token";
+    slices: "slices that keep the buffers they were cut from", Retained at "upload", Buffer: "copy what is kept";
+    thread: "a thread that adds to a map for ever", Growing at "(outside every task)", Map: "a capacity or an age";
+}
+
+/// deadpool#281: the text has the value in it.
+async fn statements(mode: Mode) -> Leaks {
+    static STATEMENTS: Mutex<Option<HashMap<usize, Vec<u8>>>> = Mutex::new(None);
+    async fn request(number: usize) {
+        yield_now().await;
+        lock(&STATEMENTS).get_or_insert_default().entry(number).or_insert_with(|| vec![7; 2_048]);
+    }
+    rounds(async |round| {
+        for number in 0..20 {
+            mode.spawn("request", request(20 * round + number)).await.expect("no panic");
+        }
+    })
+    .await;
+    judge()
+}
+
+async fn sessions(mode: Mode) -> Leaks {
+    static SESSIONS: Mutex<BTreeMap<usize, [u8; 1024]>> = Mutex::new(BTreeMap::new());
+    async fn login(number: usize) {
+        yield_now().await;
+        lock(&SESSIONS).insert(number, [7; 1024]);
+    }
+    rounds(async |round| {
+        for number in 0..40 {
+            mode.spawn("login", login(40 * round + number)).await.expect("no panic");
+        }
+    })
+    .await;
+    judge()
+}
+
+/// hickory-dns#1809.
+async fn join_set(mode: Mode) -> Leaks {
+    async fn query(number: u8) -> Vec<u8> {
+        yield_now().await;
+        vec![number; 1_024]
+    }
+    let mut set = JoinSet::new();
+    rounds(async |_| {
+        for number in 0..20 {
+            match mode {
+                Mode::Bare => set.spawn(query(number)),
+                Mode::Annotated => set.spawn(track(query(number)).named("query")),
+            };
+        }
+    })
+    .await;
+    let leaks = judge();
+    drop(set);
+    leaks
+}
+
+/// sim-ln#221, irpc#40.
+async fn handles(mode: Mode) -> Leaks {
+    static HANDLES: Mutex<Vec<JoinHandle<Vec<u8>>>> = Mutex::new(Vec::new());
+    async fn job() -> Vec<u8> {
+        yield_now().await;
+        vec![1; 2_000]
+    }
+    rounds(async |_| {
+        for _ in 0..20 {
+            lock(&HANDLES).push(mode.spawn("job", job()));
+        }
+    })
+    .await;
+    judge()
+}
+
+/// jsonrpsee#1204.
+async fn futures_unordered(mode: Mode) -> Leaks {
+    async fn call() -> Vec<u8> {
+        vec![1; 1_000]
+    }
+    let pending = FuturesUnordered::new();
+    rounds(async |_| {
+        for _ in 0..20 {
+            pending.push(mode.spawn("call", call()));
+        }
+    })
+    .await;
+    let leaks = judge();
+    drop(pending);
+    leaks
+}
+
+/// tokio#5861: a waker keeps the whole cell.
+async fn wakers(mode: Mode) -> Leaks {
+    static KEPT: Mutex<Vec<Waker>> = Mutex::new(Vec::new());
+    async fn waits() {
+        let page = black_box([1u8; 1_000]);
+        poll_fn(|context| {
+            lock(&KEPT).push(context.waker().clone());
+            Poll::Ready(())
+        })
+        .await;
+        yield_now().await;
+        black_box(page);
+    }
+    rounds(async |_| {
+        for _ in 0..10 {
+            mode.spawn("waits", waits()).await.expect("no panic");
+        }
+    })
+    .await;
+    judge()
+}
+
+/// futures-rs#2052.
+async fn slow_consumer(mode: Mode) -> Leaks {
+    async fn producer(sender: mpsc::UnboundedSender<[u8; 512]>) {
+        loop {
+            for number in 0..10 {
+                if sender.send([number; 512]).is_err() {
+                    return;
+                }
+            }
+            sleep(Duration::from_millis(5)).await;
+        }
+    }
+    async fn worker(mut receiver: mpsc::UnboundedReceiver<[u8; 512]>) {
+        while let Some(message) = receiver.recv().await {
+            black_box(message);
+            sleep(Duration::from_millis(2)).await;
+        }
+    }
+    let (sender, receiver) = mpsc::unbounded_channel();
+    mode.spawn("producer", producer(sender));
+    mode.spawn("worker", worker(receiver));
+    rounds(async |_| {}).await;
+    judge()
+}
+
+async fn own_list(mode: Mode) -> Leaks {
+    async fn audit() {
+        let mut lines = Vec::new();
+        loop {
+            (0..40).for_each(|number: u8| lines.push(vec![number; 200]));
+            black_box(&lines);
+            sleep(Duration::from_millis(5)).await;
+        }
+    }
+    mode.spawn("audit", audit());
+    rounds(async |_| {}).await;
+    judge()
+}
+
+async fn own_queue(mode: Mode) -> Leaks {
+    async fn planner() {
+        let mut queue = LinkedList::new();
+        loop {
+            (0..200).for_each(|number: u64| queue.push_back([number; 8]));
+            black_box(&queue);
+            sleep(Duration::from_millis(5)).await;
+        }
+    }
+    mode.spawn("planner", planner());
+    rounds(async |_| {}).await;
+    judge()
+}
+
+async fn endless(mode: Mode) -> Leaks {
+    async fn watch() {
+        let mut page = vec![1u8; 8_000];
+        loop {
+            page[0] ^= 1;
+            sleep(Duration::from_millis(20)).await;
+        }
+    }
+    rounds(async |_| {
+        for _ in 0..4 {
+            mode.spawn("watch", watch());
+        }
+    })
+    .await;
+    judge()
+}
+
+async fn slices(mode: Mode) -> Leaks {
+    static NAMES: Mutex<Vec<Bytes>> = Mutex::new(Vec::new());
+    async fn upload() {
+        let mut buffer = BytesMut::new();
+        yield_now().await;
+        buffer.extend_from_slice(&[7; 4_096]);
+        let name = buffer.freeze().slice(..16);
+        lock(&NAMES).push(name);
+    }
+    rounds(async |_| {
+        for _ in 0..20 {
+            mode.spawn("upload", upload()).await.expect("no panic");
+        }
+    })
+    .await;
+    judge()
+}
+
+async fn thread(mode: Mode) -> Leaks {
+    let seen: Arc<Mutex<BTreeMap<u64, [u8; 256]>>> = Arc::default();
+    let of_thread = Arc::downgrade(&seen);
+    let thread = std::thread::spawn(move || {
+        let mut number = 0;
+        while let Some(seen) = of_thread.upgrade() {
+            for _ in 0..40 {
+                number += 1;
+                lock(&seen).insert(number, [1; 256]);
+            }
+            drop(seen);
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    });
+    rounds(async |_| mode.spawn("tick", async {}).await.expect("no panic")).await;
+    let leaks = judge();
+    drop(seen);
+    thread.join().expect("no panic");
+    leaks
+}

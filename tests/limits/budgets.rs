@@ -1,0 +1,219 @@
+//! Budgets of tasks: what happens above them, and that nothing happens below.
+
+use std::{
+    future::poll_fn,
+    hint::black_box,
+    mem::replace,
+    sync::{
+        Mutex,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    task::Poll,
+};
+
+use memscope_macros::track_var;
+use memscope_rs::{
+    __private::{Callsite, TaskType, track as track_callsite},
+    async_memory::{
+        EventKind, OverBudget, TaskState, current_task_live_bytes, get_memory_snapshot, track,
+        within_budget,
+    },
+    builder,
+};
+use memscope_tests::{alone, block_on};
+
+memscope_tests::install!();
+
+const KIB: u64 = 1 << 10;
+
+static TOLD: Mutex<Vec<(u64, String)>> = Mutex::new(Vec::new());
+
+fn tell(over: &OverBudget) {
+    TOLD.lock().expect("the list").push((over.task.as_u64(), over.to_string()));
+}
+
+/// Sets the callback, once for all tests, and returns what it was told of this task.
+fn told_of(task: u64) -> Vec<String> {
+    let told = TOLD.lock().expect("the list");
+    told.iter().filter(|(id, _)| *id == task).map(|(_, text)| text.clone()).collect()
+}
+
+fn listen() {
+    builder().on_over_budget(tell).task_budget("by name", 8 * KIB).init().expect("settings");
+}
+
+/// Waits once, without a block of its own.
+async fn pause() {
+    let mut has_waited = false;
+    poll_fn(|context| {
+        context.waker().wake_by_ref();
+        if replace(&mut has_waited, true) { Poll::Ready(()) } else { Poll::Pending }
+    })
+    .await;
+}
+
+/// Holds a block of this size across an await.
+async fn hold(bytes: u64) -> u64 {
+    let held = black_box(vec![1_u8; usize::try_from(bytes).expect("small")]);
+    pause().await;
+    held.len() as u64
+}
+
+#[test]
+fn a_task_above_its_budget_is_told_of_once_with_its_variables() {
+    listen();
+    let task = track(async {
+        let mut rows = Vec::new();
+        for _ in 0..20 {
+            rows.push(vec![1_u8; 1024]);
+            if rows.len() == 1 {
+                track_var!(rows);
+            }
+            pause().await;
+        }
+        rows.len()
+    });
+    let task = task.named("rows").budget(10 * KIB);
+    let id = task.id().expect("tracked").as_u64();
+    assert_eq!(block_on(task), 20, "it goes on");
+    let told = told_of(id);
+    assert_eq!(told.len(), 1, "{told:?}");
+    assert!(told[0].starts_with(&format!("task rows (#{id}) holds ")), "{told:?}");
+    assert!(told[0].contains("more than its budget of 10.0 KiB: `rows` ("), "{told:?}");
+    let snapshot = get_memory_snapshot();
+    let rows: Vec<_> =
+        snapshot.over_budget().iter().filter(|row| row.task.as_u64() == id).collect();
+    assert_eq!(rows.len(), 1);
+    assert!(rows[0].live_bytes > 10 * KIB && rows[0].live_bytes < 13 * KIB, "{rows:?}");
+    assert_eq!(rows[0].budget_bytes, 10 * KIB);
+    let events = snapshot.events().iter().filter(|event| event.kind == EventKind::OverBudget);
+    assert_eq!(events.filter(|event| event.task.as_u64() == id).count(), 1);
+    let leaks = snapshot.leaks().to_string();
+    assert!(leaks.contains("budget    rows ("), "{leaks}");
+}
+
+#[test]
+fn what_is_freed_before_the_end_of_the_poll_is_within_the_budget() {
+    listen();
+    let task = track(async {
+        drop(black_box(vec![1_u8; 64 << 10]));
+        pause().await;
+        hold(4 * KIB).await
+    });
+    let task = task.budget(16 * KIB);
+    let id = task.id().expect("tracked").as_u64();
+    assert_eq!(block_on(task), 4 * KIB);
+    assert!(told_of(id).is_empty());
+    assert!(get_memory_snapshot().over_budget().iter().all(|row| row.task.as_u64() != id));
+}
+
+#[test]
+fn a_second_rise_below_the_peak_is_seen() {
+    let over = within_budget(
+        async {
+            drop(black_box(vec![1_u8; 64 << 10]));
+            pause().await;
+            hold(32 * KIB).await
+        },
+        16 * KIB,
+    );
+    let error = block_on(over).expect_err("above");
+    assert_eq!((error.live_bytes, error.budget_bytes), (32 * KIB, 16 * KIB));
+}
+
+#[test]
+fn names_annotations_and_tasks_have_budgets_and_the_nearest_counts() {
+    listen();
+    let run = |task: memscope_rs::async_memory::Tracked<_>| {
+        let id = task.id().expect("tracked").as_u64();
+        block_on(task);
+        told_of(id).len()
+    };
+    assert_eq!(run(track(hold(9 * KIB)).named("by name")), 1);
+    assert_eq!(run(track(hold(8 * KIB)).named("by name")), 0, "just within");
+    assert_eq!(run(track(hold(9 * KIB)).named("by name").budget(16 * KIB)), 0, "its own");
+    assert_eq!(run(track(hold(9 * KIB)).budget(16 * KIB).named("by name")), 0, "in any order");
+    assert_eq!(run(track(hold(9 * KIB)).named("another name")), 0);
+    static ANNOTATED: Callsite =
+        Callsite::new("annotated", TaskType::Unspecified, "f.rs", 1).budget(4 * KIB);
+    assert_eq!(run(track_callsite(&ANNOTATED, None, hold(5 * KIB))), 1);
+    assert_eq!(run(track_callsite(&ANNOTATED, None, hold(4 * KIB))), 0);
+    static NAMED: Callsite =
+        Callsite::new("by name", TaskType::Unspecified, "f.rs", 2).budget(4 * KIB);
+    assert_eq!(run(track_callsite(&NAMED, None, hold(8 * KIB))), 0, "settings win");
+}
+
+#[test]
+fn above_its_budget_the_future_is_dropped_and_its_memory_freed() {
+    static DROPPED: AtomicBool = AtomicBool::new(false);
+    struct Guard;
+    impl Drop for Guard {
+        fn drop(&mut self) {
+            DROPPED.store(true, Ordering::Relaxed);
+        }
+    }
+    let polls = AtomicU64::new(0);
+    let greedy = async {
+        let _guard = Guard;
+        let _small = black_box(vec![1_u8; 1 << 10]);
+        polls.fetch_add(1, Ordering::Relaxed);
+        pause().await;
+        polls.fetch_add(1, Ordering::Relaxed);
+        let _large = black_box(vec![1_u8; 32 << 10]);
+        pause().await;
+        polls.fetch_add(1, Ordering::Relaxed);
+    };
+    let error = block_on(within_budget(greedy, 16 * KIB)).expect_err("above");
+    assert_eq!(error.live_bytes, 33 * KIB);
+    assert_eq!(polls.load(Ordering::Relaxed), 2, "the first poll that leaves it above");
+    assert!(DROPPED.load(Ordering::Relaxed));
+    let snapshot = get_memory_snapshot();
+    let task = snapshot.task(error.task).expect("a row");
+    assert_eq!((task.state, task.live_bytes), (TaskState::Cancelled, 0));
+    let error: Box<dyn std::error::Error> = Box::new(error);
+    assert!(error.to_string().contains("holds 33.0 KiB, more than its budget of 16.0 KiB"));
+}
+
+#[test]
+fn a_future_that_is_ready_gives_its_output_whatever_it_holds() {
+    let output = block_on(within_budget(async { vec![1_u8; 64 << 10] }, KIB));
+    assert_eq!(output.map(|bytes| bytes.len()), Ok(64 << 10));
+}
+
+#[test]
+fn a_budget_is_that_of_the_task_and_not_of_tasks_in_it() {
+    let outer = within_budget(
+        async {
+            let inner = track(hold(64 * KIB));
+            inner.await
+        },
+        16 * KIB,
+    );
+    assert_eq!(block_on(outer), Ok(64 * KIB));
+}
+
+#[test]
+fn a_record_that_is_used_again_has_no_budget_of_its_last_task() {
+    listen();
+    for _ in 0..100 {
+        let task = track(hold(2 * KIB)).budget(KIB);
+        block_on(task);
+        let next = track(hold(64 * KIB));
+        let id = next.id().expect("tracked").as_u64();
+        block_on(next);
+        assert!(told_of(id).is_empty());
+    }
+}
+
+#[test]
+fn the_current_task_knows_what_it_holds() {
+    let _alone = alone();
+    assert_eq!(current_task_live_bytes(), None);
+    let task = track(async {
+        let held = black_box(vec![1_u8; 3 << 10]);
+        let seen = current_task_live_bytes();
+        drop(held);
+        (seen, current_task_live_bytes())
+    });
+    assert_eq!(block_on(task), (Some(3 * KIB), Some(0)));
+}

@@ -1,0 +1,74 @@
+//! A service that fills its memory, until its limit ends it. `tests/host/memory_limit.rs` starts
+//! it in a control group. Its first argument says how fast it grows.
+
+#![expect(clippy::print_stdout, reason = "that is how it talks to the test")]
+
+use std::{hint::black_box, io::Write, sync::Mutex, time::Duration};
+
+use memscope_rs::{
+    async_memory::{Pressure, track},
+    builder,
+};
+
+memscope_tests::install!();
+
+static SESSIONS: Mutex<Vec<Vec<u8>>> = Mutex::new(Vec::new());
+
+const PIECE: usize = 256 << 10;
+
+#[inline(never)]
+fn open_session() {
+    SESSIONS.lock().expect("the sessions").push(black_box(vec![1_u8; PIECE]));
+}
+
+/// Grows. `pieces`: in so many milliseconds.
+async fn serve(pieces: u32, pause_ms: u64) {
+    loop {
+        for _ in 0..pieces {
+            open_session();
+        }
+        tokio::time::sleep(Duration::from_millis(pause_ms)).await;
+    }
+}
+
+/// Rises above a limit of 64 MiB by its own count, falls, and rises again.
+async fn swing() {
+    for _ in 0..2 {
+        for _ in 0..240 {
+            open_session();
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+        SESSIONS.lock().expect("the sessions").clear();
+        tokio::time::sleep(Duration::from_millis(500)).await;
+    }
+}
+
+fn say(pressure: &Pressure) {
+    let Pressure { share, used_bytes, limit_bytes, .. } = pressure;
+    println!("pressure {share} {used_bytes} {limit_bytes}");
+}
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() {
+    let how = std::env::args().nth(1).unwrap_or_default();
+    if how == "swings" || how == "panics" {
+        let call = if how == "swings" { say } else { |_: &_| panic!("wanted") };
+        builder().on_pressure(call).init().expect("right settings");
+    }
+    println!("ready");
+    std::io::stdout().flush().expect("stdout");
+    match &*how {
+        // Nothing is annotated.
+        "bare" => drop(tokio::spawn(serve(1, 10)).await),
+        "fast" => track(serve(64, 10)).named("sessions").await,
+        "swings" | "panics" => track(swing()).named("sessions").await,
+        // Many tasks: their rows alone would not fit below the limit.
+        "crowd" => {
+            for _ in 0..20_000 {
+                tokio::spawn(track(std::future::pending::<()>()).named("crowd"));
+            }
+            track(serve(1, 40)).named("sessions").await;
+        }
+        _ => track(serve(1, 10)).named("sessions").await,
+    }
+}

@@ -1,0 +1,6 @@
+use memscope_rs::tracked;
+
+#[tracked(budget = "99999999999GiB")]
+async fn load() {}
+
+fn main() {}

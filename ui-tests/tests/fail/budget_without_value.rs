@@ -1,0 +1,6 @@
+use memscope_rs::tracked;
+
+#[tracked(budget)]
+async fn load() {}
+
+fn main() {}

@@ -1,0 +1,6 @@
+use memscope_rs::tracked;
+
+#[tracked(budget = "0KiB")]
+async fn load() {}
+
+fn main() {}
