@@ -286,8 +286,8 @@ mod tests {
     #[test]
     fn an_annotated_future_in_a_cell_of_another_is_known_by_the_number_of_cells() {
         let changes = json!({
-            "is_annotated": true, "unjoined_tasks": 0, "retained_tasks": 2000, "retained_waves": 2000,
-            "retained_by_eighth": [250, 250, 250, 250, 250, 250, 250, 250],
+            "is_annotated": true, "unjoined_tasks": 0, "ended_allocated_bytes": 2 << 20, "retained_tasks": 2000,
+            "retained_waves": 2000, "retained_by_eighth": [250, 250, 250, 250, 250, 250, 250, 250],
         });
         let without = leaks(8, &changes);
         assert!(without.iter().any(|leak| leak.kind == LeakKind::Retained), "{without}");
