@@ -64,7 +64,8 @@ async fn rising_clients(mode: Mode) -> Leaks {
         for _ in 0..6 {
             let (client, messages) = mpsc::channel(1);
             mode.spawn("connection", connection(messages));
-            clients.push(client);
+            // What the code around the tasks keeps for each of them.
+            clients.push((client, vec![0u8; 8 << 10]));
         }
     })
     .await;

@@ -127,6 +127,7 @@ async fn handles(mode: Mode) -> Leaks {
 /// jsonrpsee#1204.
 async fn futures_unordered(mode: Mode) -> Leaks {
     async fn call() -> Vec<u8> {
+        yield_now().await;
         vec![1; 1_000]
     }
     let pending = FuturesUnordered::new();

@@ -117,3 +117,37 @@ impl fmt::Display for Backlog {
         )
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::analysis::fixture::{hand_over, site, snapshot};
+
+    #[test]
+    fn what_waits_in_a_channel_is_listed_by_its_sender_and_receiver() {
+        let of = |functions: [&str; 2]| {
+            let frames = functions.map(|function| json!({ "function": function }));
+            let stack =
+                json!({ "frames": frames, "site": 0, "live_bytes": 6 << 20, "live_samples": 3 });
+            let orders = json!({ "live_bytes": 10 << 20, "live_blocks": 2948 });
+            let snapshot = snapshot(&json!({
+                "sites": [site("create_order", &orders), site("worker", &json!({ "active": 1 }))],
+                "stacks": [stack], "stack_interval_bytes": 2 << 20,
+                "hand_overs": [hand_over(Some("create_order"), Some("worker"), 100, 1 << 20)],
+            }));
+            find(&snapshot).iter().map(ToString::to_string).collect::<Vec<_>>()
+        };
+        let sent = of(["tokio::sync::mpsc::list::Tx<T>::find_block", "app::create_order"]);
+        let [line] = &*sent else { panic!("{sent:?}") };
+        let begin =
+            "create_order (src/create_order.rs:7): ≈ 6.0 MiB in channels (3 samples), sent at ";
+        assert!(line.starts_with(begin), "{line}");
+        assert!(line.contains("; received by worker (src/worker.rs:7); "), "{line}");
+        assert!(line.ends_with("at most 10.0 MiB in 2,948 blocks"), "{line}");
+        assert!(of(["alloc::vec::from_elem", "app::create_order"]).is_empty());
+        let queue = of(["alloc::collections::VecDeque<T>::push_back", "app::create_order"]);
+        assert!(queue.is_empty(), "a queue of its own is no channel: {queue:?}");
+    }
+}

@@ -42,7 +42,7 @@ pub(super) struct Known {
     /// Sites that have stuck tasks.
     pub(super) piles: HashSet<Place>,
     /// The bytes outside of tasks are those of tasks that another finding reports.
-    pub(super) is_untracked_known: bool,
+    pub(super) has_untracked: bool,
 }
 
 /// Something that grows, and how.
@@ -98,8 +98,8 @@ pub(super) fn find(snapshot: &MemorySnapshot, options: &LeakOptions, known: &Kno
     leaks
 }
 
-/// Whether a site has more and more living tasks, and with them bytes: it has grown for long enough,
-/// and [`has_piled_up`].
+/// Whether a site has more and more living tasks, and with them bytes: it has grown for long
+/// enough, and [`has_piled_up`].
 pub(super) fn piles_up(site: &SiteProfile, points: &[TrendPoint], options: &LeakOptions) -> bool {
     Growth::of(points, options)
         .is_some_and(|growth| growth.is_long(options) && has_piled_up(site, &growth))
@@ -161,8 +161,8 @@ fn of_task(
     let of_variable = variable.map(|name| evidence.cause_of_variable(name)).unwrap_or_default();
     let cause = if of_variable == LeakCause::Unknown { clue.cause } else { of_variable };
     let cause = if freed.is_some() { LeakCause::Queue } else { cause };
-    let case = Case { cause, by: &clue.by, variable, freed: freed.as_ref(), has_ended: false };
-    let fix = case.cure().unwrap_or_else(|| {
+    let known = Case { cause, by: &clue.by, variable, freed: freed.as_ref(), has_ended: false };
+    let fix = known.cure().unwrap_or_else(|| {
         "bound the channel, buffer or map that this task fills, or empty it as it goes".to_owned()
     });
     let allocated_at = allocated_at(&clue);
@@ -180,10 +180,10 @@ fn of_site(place: &Place, growth: &Growth, site: &SiteProfile, evidence: &Eviden
     let variables = evidence.variables_of_ended(place);
     let clue = evidence.clue_of(place).unwrap_or_default();
     let variable = variables.first().map(String::as_str);
-    let case =
+    let known =
         Case { cause: clue.cause, by: &clue.by, variable, freed: freed.as_ref(), has_ended: true };
     let mut leak = blank(place, growth);
-    if let Some(fix) = case.cure() {
+    if let Some(fix) = known.cure() {
         leak.fix = fix;
     }
     if let Some(freed) = freed {

@@ -201,9 +201,13 @@ mod tests {
             Growth::of(points, &LeakOptions::new()).expect("it rises").may_be_load()
         };
         assert!(!may_be_load(&rising), "all is kept");
-        rising.iter_mut().for_each(|point| point.allocated_bytes *= 10);
+        for point in &mut rising {
+            point.allocated_bytes *= 10;
+        }
         assert!(may_be_load(&rising));
-        rising.iter_mut().for_each(|point| point.at_ns *= 100);
+        for point in &mut rising {
+            point.at_ns *= 100;
+        }
         assert!(!may_be_load(&rising), "more than a day");
     }
 }

@@ -118,7 +118,7 @@ impl MemorySnapshot {
             sites: retained.leaks.iter().map(|leak| leak.place.clone()).collect(),
             tasks: stuck.tasks.iter().copied().collect(),
             piles: stuck.leaks.iter().map(|leak| leak.place.clone()).collect(),
-            is_untracked_known: unjoined.is_spawned_outside,
+            has_untracked: unjoined.is_spawned_outside,
         };
         // No byte is in two findings.
         unjoined.grown.retain(|(leak, _)| !known.sites.contains(&leak.place));
@@ -130,7 +130,7 @@ impl MemorySnapshot {
         let mut grown = unjoined.grown;
         let has_unjoined = !grown.is_empty();
         grown.extend(growing::find(self, options, &known));
-        if !known.is_untracked_known {
+        if !known.has_untracked {
             grown.extend(untracked::find(self, options, has_unjoined));
         }
         let (long, early): (Vec<_>, Vec<_>) = grown.into_iter().partition(|(leak, growth)| {
@@ -157,7 +157,9 @@ impl MemorySnapshot {
         findings.extend(long.into_iter().map(|(leak, _)| leak));
         if self.observed_ns() < options.growth_ns() {
             // What a program does in its first moments tells nothing of its day.
-            findings.iter_mut().for_each(|leak| leak.severity = Severity::Low);
+            for leak in &mut findings {
+                leak.severity = Severity::Low;
+            }
         }
         // These are measured, not judged by their course.
         findings.extend(over_budget::find(self));

@@ -164,8 +164,8 @@ fn leak(site: &SiteProfile, why: &str, evidence: &Evidence<'_>) -> Leak {
     let variable = variables.first().map(String::as_str);
     let of_variable = variable.map(|name| evidence.cause_of_variable(name)).unwrap_or_default();
     let cause = if of_variable == LeakCause::Unknown { clue.cause } else { of_variable };
-    let case = Case { cause, by: &clue.by, variable, freed: freed.as_ref(), has_ended: true };
-    let fix = case.cure().unwrap_or_else(|| usual(site).to_owned());
+    let known = Case { cause, by: &clue.by, variable, freed: freed.as_ref(), has_ended: true };
+    let fix = known.cure().unwrap_or_else(|| usual(site).to_owned());
     let allocated_at = allocated_at(&clue);
     Leak {
         kind: LeakKind::Retained,

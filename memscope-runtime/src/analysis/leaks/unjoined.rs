@@ -1,8 +1,8 @@
 //! Ended tasks that were never joined, or whose cells are kept, and that become more.
 //!
 //! Two different things: a `JoinHandle` that is held keeps the output until it is awaited; a waker
-//! or an `AbortHandle` keeps the cell alone. Tokio's state word tells them apart, and memscope reads
-//! it where a task is not annotated.
+//! or an `AbortHandle` keeps the cell alone. Tokio's state word tells them apart, and memscope
+//! reads it where a task is not annotated.
 
 use std::collections::HashMap;
 
@@ -217,4 +217,92 @@ fn leak(
         ..course
     };
     complete(leak, kept.bytes, growth, evidence, false)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::analysis::{
+        fixture::{site, snapshot, task, trend},
+        leaks::Leaks,
+    };
+
+    /// Ended tasks of `query`, whose bytes rose for so many minutes.
+    fn leaks(minutes: u64, changes: &Value) -> Leaks {
+        let mut row = json!({
+            "is_annotated": false, "spawned": 2000, "completed": 2000, "live_bytes": 2 << 20,
+            "retained_bytes": 2 << 20, "unjoined_tasks": 2000, "future_size_bytes": 100,
+        });
+        let tasks = [
+            task(
+                1,
+                "connection",
+                &json!({ "live_blocks": 4000, "live_bytes": 600 << 10, "peak_bytes": 600 << 10 }),
+            ),
+            task(2, "query", &json!({ "state": "ended", "is_annotated": false, "parent": 1 })),
+        ];
+        for (field, change) in changes.as_object().into_iter().flatten() {
+            row[field] = change.clone();
+        }
+        let rise = |most: u64| -> Vec<(u64, u64)> {
+            (0..=minutes).map(|step| most * step / minutes).map(|live| (live, live)).collect()
+        };
+        let trends =
+            [trend(None, "query", &rise(2 << 20)), trend(Some(1), "connection", &rise(600 << 10))];
+        snapshot(&json!({ "sites": [site("query", &row), site("connection", &json!({}))], "tasks": tasks, "trends": trends }))
+            .leaks()
+    }
+
+    #[test]
+    fn tasks_that_nothing_joins_are_found_once_and_the_bytes_of_their_spawner_are_theirs() {
+        let leaks = leaks(8, &json!({}));
+        let [leak] = leaks.findings() else { panic!("{leaks}") };
+        assert_eq!((leak.kind, leak.cause), (LeakKind::Unjoined, LeakCause::Unjoined));
+        assert_eq!((leak.count, leak.bytes, &*leak.place.name), (2000, 2 << 20, "query"));
+        assert!(leak.evidence.contains("in the bytes of `connection` (#1)"), "{leaks}");
+    }
+
+    #[test]
+    fn cells_without_a_handle_are_kept_by_wakers_and_need_another_cure() {
+        let leaks = leaks(8, &json!({ "unjoined_tasks": 0, "kept_tasks": 2000 }));
+        let [leak] = leaks.findings() else { panic!("{leaks}") };
+        assert_eq!(leak.cause, LeakCause::Wakers);
+        assert!(leak.fix.contains("a waker in a list"), "{leaks}");
+    }
+
+    #[test]
+    fn tasks_that_are_not_joined_yet_are_no_finding_but_a_line() {
+        let early = leaks(4, &json!({}));
+        assert!(early.is_empty(), "{early}");
+        let line = early.not_judged()[0].to_string();
+        assert!(line.contains("for 4 min; a verdict needs 5 min and 6 samples"), "{line}");
+        assert!(line.contains("join them as they end"), "{line}");
+        let few = leaks(8, &json!({ "unjoined_tasks": 15 }));
+        assert!(few.iter().all(|leak| leak.kind != LeakKind::Unjoined), "a batch: {few}");
+    }
+
+    #[test]
+    fn an_annotated_future_in_a_cell_of_another_is_known_by_the_number_of_cells() {
+        let changes = json!({
+            "is_annotated": true, "unjoined_tasks": 0, "ended_allocated_bytes": 2 << 20, "retained_tasks": 2000,
+            "retained_waves": 2000, "retained_by_eighth": [250, 250, 250, 250, 250, 250, 250, 250],
+        });
+        let without = leaks(8, &changes);
+        assert!(without.iter().any(|leak| leak.kind == LeakKind::Retained), "{without}");
+        let mut row = site("query", &changes);
+        row["retained_bytes"] = json!(2 << 20);
+        row["completed"] = json!(2000);
+        row["spawned"] = json!(2000);
+        let points: Vec<(u64, u64)> = (0..9).map(|step| (step << 18, step << 18)).collect();
+        let mut parts = json!({ "sites": [row], "trends": [trend(None, "query", &points)] });
+        parts["runtime"] = json!({
+            "measured": true, "worker_threads": 2, "worker_bytes": 0, "cells": 0,
+            "cell_overhead_bytes": 0, "unjoined_cells": 2000,
+        });
+        let leaks = snapshot(&parts).leaks();
+        let [leak] = leaks.findings() else { panic!("{leaks}") };
+        assert_eq!((leak.kind, leak.cause), (LeakKind::Unjoined, LeakCause::Unjoined));
+    }
 }

@@ -43,7 +43,7 @@ pub(super) fn find(
     leak = Leak { cause: clue.cause, allocated_at: allocated_at(&clue), fix, ..leak };
     if clue.is_of_cells() {
         leak.cause = LeakCause::Endless;
-        leak.fix = "they are cells of tasks: end each task when what it serves is over, and drop the wakers and handles of ended ones".to_owned();
+        "they are cells of tasks: end each task when what it serves is over, and drop the wakers and handles of ended ones".clone_into(&mut leak.fix);
     } else if clue.cause == LeakCause::Unknown
         && let Some(site) = living(snapshot)
     {
@@ -85,4 +85,67 @@ pub(super) fn of_process(snapshot: &MemorySnapshot, options: &LeakOptions) -> Op
         })
         .collect();
     Growth::of(&points, options)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::analysis::{fixture, leaks::Leaks};
+
+    /// The findings where the bytes outside of tasks rose to 4 MiB in ten minutes, by this stack.
+    fn leaks(functions: &[&str], samples: u64, sites: &Value) -> Leaks {
+        let points: Vec<Value> = (0..=10_u64)
+            .map(|minute| {
+                let bytes = (minute << 20) * 4 / 10;
+                json!({ "at_ns": minute * 60_000_000_000, "tracked_bytes": 0, "untracked_bytes": bytes, "whole_bytes": bytes })
+            })
+            .collect();
+        let frames: Vec<Value> =
+            functions.iter().map(|function| json!({ "function": function })).collect();
+        let stack = json!({
+            "frames": frames, "is_untracked": true, "live_bytes": 4 << 20, "live_samples": samples,
+            "samples": samples, "allocated_bytes": 4 << 20,
+        });
+        let mut json = fixture::snapshot_json(&json!({
+            "sites": sites, "stacks": [stack], "stack_interval_bytes": 2 << 20,
+            "timeline": { "process": points, "sites": [] },
+        }));
+        json["process"]["untracked_bytes"] = json!(4 << 20);
+        json["process"]["untracked_allocated_bytes"] = json!(5 << 20);
+        let snapshot: MemorySnapshot = serde_json::from_value(json).expect("a snapshot");
+        snapshot.leaks()
+    }
+
+    const MAP: [&str; 2] = ["hashbrown::raw::RawTable<T>::reserve_rehash", "app::cache::put"];
+
+    #[test]
+    fn growth_outside_of_tasks_is_found_and_its_stack_tells_the_cure() {
+        let leaks = leaks(&MAP, 9, &json!([]));
+        let [leak] = leaks.findings() else { panic!("{leaks}") };
+        assert_eq!((leak.cause, leak.bytes, &*leak.place.name), (LeakCause::Map, 4 << 20, OUTSIDE));
+        assert_eq!(leak.allocated_at.as_deref(), Some("`app::cache::put`, ≈ 100 % by 9 samples"));
+        assert!(leak.fix.contains("a capacity or an age"), "{leaks}");
+    }
+
+    #[test]
+    fn cells_of_tasks_outside_of_tasks_are_said_to_be_cells() {
+        let leaks =
+            leaks(&["tokio::runtime::task::core::Cell<T,S>::new", "app::main"], 9, &json!([]));
+        let [leak] = leaks.findings() else { panic!("{leaks}") };
+        assert_eq!(leak.cause, LeakCause::Endless);
+    }
+
+    #[test]
+    fn many_living_tasks_may_hold_it_and_then_it_is_low_for_a_day() {
+        let sites = json!([fixture::site(
+            "socket",
+            &json!({ "spawned": 400, "active": 300, "completed": 100 })
+        )]);
+        let leaks = leaks(&["app::accept"], 9, &sites);
+        let [leak] = leaks.findings() else { panic!("{leaks}") };
+        assert_eq!(leak.severity, crate::analysis::Severity::Low);
+        assert!(leak.fix.contains("if `socket` holds it"), "{leaks}");
+    }
 }
