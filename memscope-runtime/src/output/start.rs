@@ -2,7 +2,7 @@
 
 use crate::{
     accounting::{budget, stacks},
-    alloc::{countdown, current::exempt, warn},
+    alloc::{countdown, current::exempt, over_budget, warn},
     config::{Builder, ENABLED},
     environment::{self, Environment},
     primitives::Once,
@@ -67,9 +67,8 @@ pub(crate) fn apply(settings: &Builder) {
     }
     #[cfg(feature = "enabled")]
     super::pressure::settings_changed();
-    for (name, bytes) in settings.budgets() {
-        if ENABLED {
-            budget::set_named(name, *bytes);
-        }
+    if ENABLED {
+        over_budget::prepare();
+        settings.budgets().iter().for_each(|(name, bytes)| budget::set_named(name, *bytes));
     }
 }
