@@ -124,7 +124,9 @@ fn attempt() -> Reading {
     reserve::count_anew();
     let folds = EndEpochs::read();
     let mut ended = Vec::new();
+    let aside = reserve::put_aside();
     let rows_still = ended_tasks::read(&mut ended);
+    drop(aside);
     // NOTE: read before the walk. An open task is added to these sums, so they must not contain it
     // yet.
     let mut sums: HashMap<u32, SumsReading> = HashMap::new();

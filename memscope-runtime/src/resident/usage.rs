@@ -54,7 +54,7 @@ pub(crate) fn in_copy() {
 
 /// Asks the allocator. `live_bytes`: what the program has from it. Returns `None` if it does not
 /// tell.
-pub(super) fn usage(asked: Asked, live_bytes: Option<u64>) -> Option<AllocatorUsage> {
+pub(super) fn of_allocator(asked: Asked, live_bytes: Option<u64>) -> Option<AllocatorUsage> {
     if asked == Asked::No || IN_COPY.load(Ordering::Relaxed) != 0 {
         return None;
     }
