@@ -194,6 +194,7 @@ fn attempt() -> Reading {
     let living = tasks.len();
     let is_in = |tasks: &[TaskReading], id| tasks.binary_search_by_key(&id, |task| task.id).is_ok();
     // `tasks` has room for the others, if there was memory for it.
+    let aside = reserve::put_aside();
     for task in &unknown {
         reserve::push(&mut tasks, *task);
     }
@@ -208,6 +209,7 @@ fn attempt() -> Reading {
             reserve::push(&mut tasks, task);
         }
     }
+    drop(aside);
     let is_still = rows_still && folds.is_unchanged();
     Reading {
         tasks,
