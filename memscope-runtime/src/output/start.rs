@@ -1,5 +1,6 @@
 //! Applies the settings of the environment and of the program.
 
+use super::pressure;
 use crate::{
     accounting::{budget, stacks},
     alloc::{countdown, current::exempt, over_budget, warn},
@@ -65,9 +66,8 @@ pub(crate) fn apply(settings: &Builder) {
     if settings.asks_for_await_points() && ENABLED {
         crate::await_points::tree::turn_on();
     }
-    #[cfg(feature = "enabled")]
-    super::pressure::settings_changed();
     if ENABLED {
+        pressure::settings_changed();
         over_budget::prepare();
         settings.budgets().iter().for_each(|(name, bytes)| budget::set_named(name, *bytes));
     }

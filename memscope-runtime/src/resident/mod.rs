@@ -24,7 +24,9 @@ use crate::{
 use cgroup::Group;
 use figures::{Rlimits, Statm};
 
-pub(crate) use usage::{Asked, in_copy};
+pub(crate) use usage::Asked;
+#[cfg(all(target_os = "linux", feature = "report-file"))]
+pub(crate) use usage::in_copy;
 
 const STATM: &str = "/proc/self/statm";
 

@@ -16,7 +16,7 @@ use crate::{
 pub(crate) enum Asked {
     Yes,
     /// A signal may have interrupted a thread that holds one of these locks.
-    #[cfg_attr(not(feature = "report-file"), expect(dead_code, reason = "reports on signals"))]
+    #[cfg_attr(not(feature = "report-file"), allow(dead_code, reason = "reports on signals"))]
     No,
 }
 
@@ -44,10 +44,7 @@ impl Last {
 static IN_COPY: AtomicU8 = AtomicU8::new(0);
 
 /// Notes that this process is a copy with one thread.
-#[cfg_attr(
-    not(all(target_os = "linux", feature = "report-file")),
-    expect(dead_code, reason = "reports on signals")
-)]
+#[cfg(all(target_os = "linux", feature = "report-file"))]
 pub(crate) fn in_copy() {
     IN_COPY.store(1, Ordering::Relaxed);
 }
