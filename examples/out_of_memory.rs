@@ -48,7 +48,7 @@ async fn thumbnail(number: u64) {
 async fn export() -> usize {
     let mut rows = Vec::new();
     for _ in 0..16 {
-        rows.push(vec![3; 128 << 10]);
+        rows.push(vec![3_u8; 200 << 10]);
         tokio::task::yield_now().await;
     }
     rows.len()

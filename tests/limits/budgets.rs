@@ -14,6 +14,7 @@ use std::{
 use memscope_macros::track_var;
 use memscope_rs::{
     __private::{Callsite, TaskType, track as track_callsite},
+    Timing,
     async_memory::{
         EventKind, OverBudget, TaskState, current_task_live_bytes, get_memory_snapshot, track,
         within_budget,
@@ -203,6 +204,29 @@ fn a_record_that_is_used_again_has_no_budget_of_its_last_task() {
         block_on(next);
         assert!(told_of(id).is_empty());
     }
+}
+
+#[test]
+fn a_budget_changes_nothing_of_which_polls_are_timed() {
+    listen();
+    let timed = |budget: Option<u64>, timing| {
+        builder().timing(timing).init().expect("settings");
+        let task = track(async {
+            for _ in 0..300 {
+                pause().await;
+            }
+        });
+        let task = task.named("timed");
+        let task = if let Some(bytes) = budget { task.budget(bytes) } else { task };
+        let id = task.id().expect("tracked");
+        block_on(task);
+        let row = get_memory_snapshot().task(id).expect("its row").clone();
+        (row.poll_count, row.busy_ns.is_some(), row.timing_is_estimate)
+    };
+    for timing in [Timing::Off, Timing::OneIn(4), Timing::EveryTask, Timing::All] {
+        assert_eq!(timed(Some(1 << 30), timing), timed(None, timing), "{timing:?}");
+    }
+    assert_eq!(timed(Some(1 << 30), Timing::Off), (301, false, false));
 }
 
 #[test]

@@ -64,6 +64,9 @@ async fn main() {
         "swings" | "panics" => track(swing()).named("sessions").await,
         // Many tasks: their rows alone would not fit below the limit.
         "crowd" => {
+            for _ in 0..5_000 {
+                track(async {}).named("short").await;
+            }
             for _ in 0..20_000 {
                 tokio::spawn(track(std::future::pending::<()>()).named("crowd"));
             }

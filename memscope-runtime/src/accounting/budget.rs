@@ -4,9 +4,12 @@
 //! task's record. The end of a poll asks for that mark.
 
 use super::{Account, Balance, Record, Site, registry, transferred};
-use crate::primitives::{
-    Arena, StaticRef, Zeroed, arena,
-    sync::{AtomicU8, AtomicU64, Ordering},
+use crate::{
+    primitives::{
+        Arena, StaticRef, Zeroed, arena,
+        sync::{AtomicU8, AtomicU64, Ordering},
+    },
+    sampling::Sampling,
 };
 
 /// The rows stand beside the accounts, under the same indices. They exist once there is a budget.
@@ -19,6 +22,8 @@ struct Row {
     task: AtomicU64,
     bytes: AtomicU64,
     flags: AtomicU8,
+    /// Which polls are timed, as [`Sampling`] encodes it.
+    sampling: AtomicU8,
 }
 
 // SAFETY: only atomics, which are valid when zeroed and need no drop.
@@ -101,19 +106,39 @@ impl Site {
 }
 
 impl Record {
-    /// Gives the task the budget of its site, if it has none of its own. Called while the task is
-    /// being built, once any task has a budget.
+    /// Gives the task the budget of its site. Called while the task is being built, once any task has
+    /// a budget.
     #[cold]
     #[inline(never)]
     pub(super) fn take_budget_of_site(&self) {
         let Some(bytes) = self.site().and_then(Site::task_budget) else { return };
-        let has_own = || {
-            let row = self.tally().account().and_then(row_of);
-            row.is_some_and(|row| row.flags.load(Ordering::Relaxed) & OWN != 0)
-        };
-        if !has_own() {
-            self.put_budget(bytes, 0);
+        self.put_budget(bytes, 0);
+    }
+
+    /// Gives the task the budget of its new site, or has it keep its own. Called when it has moved
+    /// to another site, before its first poll.
+    #[cold]
+    #[inline(never)]
+    pub(super) fn keep_budget(&self) {
+        match self.tally().account().and_then(row_of) {
+            Some(row) if row.flags.load(Ordering::Relaxed) & OWN != 0 => {
+                self.put_budget(row.bytes.load(Ordering::Relaxed), OWN);
+            }
+            Some(row) => {
+                // The budget was that of the site before.
+                row.bytes.store(u64::MAX, Ordering::Relaxed);
+                self.take_budget_of_site();
+            }
+            None => self.take_budget_of_site(),
         }
+    }
+
+    /// Which polls of a task with a budget are timed.
+    #[cold]
+    #[inline(never)]
+    pub(super) fn sampling_of_budget(&self) -> Sampling {
+        let row = self.tally().account().and_then(row_of);
+        row.map_or(Sampling::NONE, |row| Sampling::from_byte(row.sampling.load(Ordering::Relaxed)))
     }
 
     /// Gives the task a budget of its own.
@@ -129,6 +154,7 @@ impl Record {
         row.task.store(self.tally().id(), Ordering::Relaxed);
         row.bytes.store(bytes, Ordering::Relaxed);
         row.flags.store(flags, Ordering::Relaxed);
+        row.sampling.store(self.watch().to_byte(), Ordering::Relaxed);
         if u64::try_from(self.tally().live_bytes()).is_ok_and(|live| live > bytes) {
             self.mark_over_budget();
         }
@@ -146,6 +172,22 @@ impl Record {
         let flags = row.flags.load(Ordering::Relaxed);
         row.flags.store(flags | TOLD, Ordering::Relaxed);
         flags & TOLD == 0
+    }
+}
+
+/// What looks at a task that has held more than its budget; set with the first budget.
+static LOOK: StaticRef<fn(&'static Record)> = StaticRef::none();
+
+/// Sets what happens at the end of a poll that leaves a task above its budget.
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "the reference is kept")]
+pub(crate) fn on_excess(look: &'static fn(&'static Record)) {
+    LOOK.set(look);
+}
+
+/// Has the task looked at, at the end of a poll.
+pub(super) fn tell(record: &'static Record) {
+    if let Some(look) = LOOK.get() {
+        look(record);
     }
 }
 

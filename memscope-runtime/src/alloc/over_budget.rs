@@ -8,7 +8,7 @@ use super::{
     warn,
 };
 use crate::{
-    accounting::{Account, Record, variable},
+    accounting::{Account, Record, budget, variable},
     config,
     model::{Holder, OverBudget, TaskId, human::cell},
     primitives::{Lock, clock, order},
@@ -94,11 +94,17 @@ pub(crate) fn current_task_live_bytes() -> Option<u64> {
     known(current::tally()).task_live_bytes()
 }
 
+/// Has the tasks looked at that are above their budgets. Called before any task has one.
+pub(crate) fn prepare() {
+    static LOOK: fn(&'static Record) = look;
+    budget::on_excess(&LOOK);
+}
+
 /// Looks at a task that has held more than its budget. Tells the first excess that a poll leaves
 /// behind.
 #[cold]
 #[inline(never)]
-pub(super) fn look(record: &'static Record) {
+fn look(record: &'static Record) {
     let Some((live, budget)) = record.bytes_over_budget() else { return };
     if !record.tell_over_budget() {
         return;

@@ -2,10 +2,7 @@
 
 use std::task::Context;
 
-use super::{
-    current::{self, Entered},
-    over_budget,
-};
+use super::current::{self, Entered};
 use crate::accounting::{Poll, Record};
 
 /// Tells a runtime's hooks, where there are any, that this thread polls or drops a tracked future.
@@ -66,17 +63,9 @@ pub(crate) struct Running {
 }
 
 impl Running {
-    /// Ends the poll.
-    // PERF: looks at the budget when the guard is gone, so that it need not lie in memory for a
-    // panic. The caller's future keeps the record.
     #[inline]
     pub(crate) fn finish(mut self, is_ready: bool) {
         self.poll.finish(is_ready);
-        let record = self.poll.record();
-        drop(self);
-        if record.was_over_budget() {
-            over_budget::look(record);
-        }
     }
 }
 

@@ -7,7 +7,6 @@ pub(crate) mod file;
 #[cfg(feature = "report-file")]
 pub(crate) mod input;
 pub(crate) mod os_hooks;
-#[cfg(feature = "enabled")]
 pub(crate) mod pressure;
 pub(crate) mod start;
 pub(crate) mod text;

@@ -1,8 +1,9 @@
 //! Applies the settings of the environment and of the program.
 
+use super::pressure;
 use crate::{
     accounting::{budget, stacks},
-    alloc::{countdown, current::exempt, warn},
+    alloc::{countdown, current::exempt, over_budget, warn},
     config::{self, Builder, ENABLED},
     environment::{self, Environment},
     primitives::Once,
@@ -67,11 +68,9 @@ pub(crate) fn apply(settings: &Builder) {
     if settings.asks_for_await_points() && ENABLED {
         crate::await_points::tree::turn_on();
     }
-    #[cfg(feature = "enabled")]
-    super::pressure::settings_changed();
-    for (name, bytes) in settings.budgets() {
-        if ENABLED {
-            budget::set_named(name, *bytes);
-        }
+    if ENABLED {
+        pressure::settings_changed();
+        over_budget::prepare();
+        settings.budgets().iter().for_each(|(name, bytes)| budget::set_named(name, *bytes));
     }
 }

@@ -124,6 +124,7 @@ fn make_room() {
 }
 
 /// The bound of the work of this thread, until dropped.
+#[cfg_attr(not(feature = "report-file"), allow(dead_code, reason = "reports near the limit"))]
 #[derive(Debug)]
 pub(crate) struct Bound {
     outer: (usize, usize),
@@ -133,6 +134,7 @@ pub(crate) struct Bound {
 
 /// Lets the work of this thread take at most about this many bytes for its lists and texts, as if
 /// there was no more memory. It counts what they ever took, and nothing that they give back.
+#[cfg_attr(not(feature = "report-file"), allow(dead_code, reason = "reports near the limit"))]
 pub(crate) fn bound(bytes: usize) -> Bound {
     let outer = (BOUND.with(|left| left.replace(bytes)), MOST.with(|most| most.replace(bytes)));
     Bound { outer, not_send: PhantomData }
@@ -170,6 +172,7 @@ impl Drop for Aside {
 }
 
 /// Lets the work take as much again.
+#[cfg_attr(not(feature = "report-file"), allow(dead_code, reason = "reports near the limit"))]
 pub(crate) fn renew_bound() {
     BOUND.with(|left| left.set(MOST.with(Cell::get)));
 }

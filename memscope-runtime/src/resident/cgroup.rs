@@ -128,7 +128,7 @@ fn mount(mounts: &str, version: Version) -> Option<(String, String)> {
         let (root, point) = (ours.next()?, ours.next()?);
         is_it.then(|| (unescaped(root), unescaped(point)))
     };
-    mounts.lines().filter_map(of_line).last()
+    mounts.lines().rev().find_map(of_line)
 }
 
 /// Replaces `\040` and the like, in which the kernel writes blanks of a path.

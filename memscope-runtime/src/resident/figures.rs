@@ -6,6 +6,7 @@ use super::small_file::SmallFile;
 
 /// Sizes from `/proc/self/statm`, which the kernel writes without a walk over pages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(clippy::struct_field_names, reason = "the unit")]
 pub(super) struct Statm {
     pub(super) virtual_bytes: u64,
     pub(super) resident_bytes: u64,
@@ -15,6 +16,7 @@ pub(super) struct Statm {
 
 /// Sizes from `/proc/self/status`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[expect(clippy::struct_field_names, reason = "the unit")]
 pub(super) struct Status {
     pub(super) resident_bytes: Option<u64>,
     pub(super) anonymous_bytes: Option<u64>,

@@ -47,12 +47,12 @@ fn is_of_program(mallinfo: MallInfo) -> bool {
     const UNKNOWN: u8 = 0;
     const YES: u8 = 1;
     const NO: u8 = 2;
+    // Another thread may allocate or free as much at the same moment.
+    const ATTEMPTS: usize = 3;
     match KNOWN.load(Ordering::Relaxed) {
         UNKNOWN => {}
         known => return known == YES,
     }
-    // Another thread may allocate or free as much at the same moment.
-    const ATTEMPTS: usize = 3;
     for _ in 0..ATTEMPTS {
         let Some(has_grown) = grows(mallinfo) else { return false };
         if has_grown {

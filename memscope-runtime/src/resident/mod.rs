@@ -2,7 +2,6 @@
 //!
 //! [`look`] is cheap, for a thread that watches. [`divide`] reads more, for a snapshot.
 
-mod allocator;
 #[cfg(all(target_os = "linux", target_env = "gnu", feature = "enabled"))]
 mod glibc;
 #[cfg(feature = "mimalloc")]
@@ -10,6 +9,7 @@ mod mimalloc;
 mod cgroup;
 mod figures;
 mod small_file;
+mod usage;
 
 use std::{
     path::Path,
@@ -24,7 +24,9 @@ use crate::{
 use cgroup::Group;
 use figures::{Rlimits, Statm};
 
-pub(crate) use allocator::{Asked, in_copy};
+pub(crate) use usage::Asked;
+#[cfg(all(target_os = "linux", feature = "report-file"))]
+pub(crate) use usage::in_copy;
 
 const STATM: &str = "/proc/self/statm";
 
@@ -109,7 +111,7 @@ fn of_process(statm: &Statm, limits: Rlimits) -> [Option<Usage>; 2] {
 pub(crate) fn divide(live_bytes: Option<u64>, memscope_bytes: u64, asked: Asked) -> Resident {
     let status = figures::status(Path::new("/proc/self/status")).unwrap_or_default();
     let usage = look(Look::Exact);
-    let allocator = allocator::usage(asked, live_bytes);
+    let allocator = usage::of_allocator(asked, live_bytes);
     let mut resident = Resident {
         resident_bytes: status.resident_bytes,
         anonymous_bytes: status.anonymous_bytes,

@@ -125,7 +125,9 @@ fn attempt() -> Reading {
     reserve::count_anew();
     let folds = EndEpochs::read();
     let mut ended = Vec::new();
+    let aside = reserve::put_aside();
     let rows_still = ended_tasks::read(&mut ended);
+    drop(aside);
     // NOTE: read before the walk. An open task is added to these sums, so they must not contain it
     // yet.
     let mut sums: HashMap<u32, SumsReading> = HashMap::new();
@@ -193,6 +195,7 @@ fn attempt() -> Reading {
     let living = tasks.len();
     let is_in = |tasks: &[TaskReading], id| tasks.binary_search_by_key(&id, |task| task.id).is_ok();
     // `tasks` has room for the others, if there was memory for it.
+    let aside = reserve::put_aside();
     for task in &unknown {
         reserve::push(&mut tasks, *task);
     }
@@ -207,6 +210,7 @@ fn attempt() -> Reading {
             reserve::push(&mut tasks, task);
         }
     }
+    drop(aside);
     let is_still = rows_still && folds.is_unchanged();
     Reading {
         tasks,

@@ -37,6 +37,7 @@ impl<F> Tracked<F> {
     /// [`MemorySnapshot::over_budget`]: crate::async_memory::MemorySnapshot::over_budget
     pub fn budget(self, bytes: u64) -> Self {
         if let Some(record) = self.record() {
+            over_budget::prepare();
             record.set_budget(bytes);
         }
         self

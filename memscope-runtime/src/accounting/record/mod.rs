@@ -157,6 +157,21 @@ impl Record {
         Sampling::from_byte(self.sampling.load(Ordering::Relaxed))
     }
 
+    /// Which polls are timed, also of a task with a budget.
+    #[inline]
+    fn real_sampling(&self) -> Sampling {
+        let sampling = self.sampling();
+        if sampling == Sampling::WATCHED { self.sampling_of_budget() } else { sampling }
+    }
+
+    /// Has all polls of a task with a budget take the path of timed ones. Returns how they were
+    /// timed.
+    pub(super) fn watch(&self) -> Sampling {
+        let sampling = self.real_sampling();
+        self.sampling.store(Sampling::WATCHED.to_byte(), Ordering::Relaxed);
+        sampling
+    }
+
     /// Emits an event for the collector.
     fn emit(&self, kind: EventKind, at_ns: u64, amount: u64) {
         let site = self.counted_site.get().map_or(0, Site::index);
@@ -368,7 +383,7 @@ impl Record {
             self.site.set(site);
             self.counted_site.set(counted_site);
             if transferred::is_in_use() {
-                self.take_budget_of_site();
+                self.keep_budget();
             }
         }
     }

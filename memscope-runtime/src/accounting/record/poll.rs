@@ -2,7 +2,7 @@
 
 use super::Record;
 use crate::{
-    accounting::peak_window,
+    accounting::{budget, peak_window},
     config,
     model::{EventKind, TaskState},
     primitives::{
@@ -10,6 +10,9 @@ use crate::{
         sync::{Ordering, bump, raise},
     },
 };
+
+/// Stands for the beginning of a poll that is not timed and whose end looks at the task's budget.
+const UNTIMED: u64 = u64::MAX;
 
 impl Record {
     /// Notes that a poll begins. The caller makes the task current. The first poll calls `outer`
@@ -81,10 +84,14 @@ impl Record {
     // PERF: out of line, because few polls need it and the others stay short.
     #[inline(never)]
     fn begin_timed(&self, polls: u64) -> u64 {
+        let sampling = self.real_sampling();
+        if !sampling.times(polls) {
+            return UNTIMED;
+        }
         let started_ns = clock::now_ns();
         self.ended_ns.store(started_ns, Ordering::Relaxed);
         if polls != 0
-            && self.sampling().times(polls - 1)
+            && sampling.times(polls - 1)
             && let Some(counted_site) = self.counted_site.get()
         {
             // The poll before was timed too.
@@ -97,7 +104,13 @@ impl Record {
 
     /// Ends a timed poll, and returns when it ended. `waits` says whether the task waits now.
     #[inline(never)]
-    fn end_timed(&self, started_ns: u64, waits: bool) -> u64 {
+    fn end_timed(&'static self, started_ns: u64, waits: bool) -> u64 {
+        if waits && self.was_over_budget() {
+            budget::tell(self);
+        }
+        if started_ns == UNTIMED {
+            return 0;
+        }
         let ended_ns = clock::now_ns();
         let took = ended_ns.saturating_sub(started_ns);
         bump(&self.busy_ns, took);
@@ -121,6 +134,7 @@ impl Record {
     #[cold]
     #[inline(never)]
     fn begin(&self, outer: impl FnOnce() -> u64, started_ns: u64) {
+        let started_ns = if started_ns == UNTIMED { 0 } else { started_ns };
         // Must come first: an unregistered thread has no ring before.
         let outer = outer();
         self.first_poll_ns.store(started_ns, Ordering::Relaxed);
@@ -163,19 +177,13 @@ impl Record {
 #[derive(Debug)]
 pub(crate) struct Poll {
     record: &'static Record,
-    /// When the poll began; 0 if it is not timed.
+    /// When the poll began; 0 if it is not timed, or [`UNTIMED`].
     started_ns: u64,
     /// The state after this poll; `None` if the task had ended before.
     outcome: Option<TaskState>,
 }
 
 impl Poll {
-    /// The task that is polled.
-    #[inline]
-    pub(crate) fn record(&self) -> &'static Record {
-        self.record
-    }
-
     /// Notes that the future has returned. If the guard is dropped before this call, the poll has
     /// panicked.
     #[inline]

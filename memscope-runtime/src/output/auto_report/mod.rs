@@ -144,7 +144,6 @@ fn add(plan: ReportJob) {
         IS_PERIODIC.store(true, Ordering::Relaxed);
     }
     PLANS.lock().push(plan);
-    #[cfg(feature = "enabled")]
     super::pressure::want_reports();
     // Must be called while there is memory: the report may be written when there is none.
     reserve::hold();
@@ -207,7 +206,6 @@ fn panicked() {
 
 /// Writes all files, near the limit of memory. `most_bytes`: for what the report lists, and again
 /// for the text of each file.
-#[cfg(feature = "enabled")]
 pub(crate) fn write_near_limit(most_bytes: usize) {
     if is_our_process() {
         let _bound = reserve::bound(most_bytes);

@@ -8,15 +8,13 @@ use std::{
 };
 
 use super::{PLANS, is_our_process, write};
-#[cfg(feature = "enabled")]
-use crate::output::pressure;
 use crate::{
     alloc::{
         Background,
         own_threads::{self, NoThread},
         warn,
     },
-    output::{auto_report::name::Occasion, os_hooks},
+    output::{auto_report::name::Occasion, os_hooks, pressure},
     primitives::Once,
 };
 
@@ -51,7 +49,6 @@ pub(super) fn start_threads() {
     if let Err(error) = start_periodic() {
         warn(format_args!("no periodic reports will be written: {error}"));
     }
-    #[cfg(feature = "enabled")]
     pressure::start_if_limited();
     if let Some(clock) = CLOCK.get() {
         clock.unpark();

@@ -53,12 +53,11 @@ pub(crate) use forks::watch as watch_forks;
 mod forks {
     use std::ffi::c_int;
 
-    #[cfg(feature = "enabled")]
-    use crate::output::pressure;
     #[cfg(feature = "symbols")]
     use crate::symbols;
     use crate::{
         alloc::thread_exit,
+        output::pressure,
         primitives::{
             fork,
             sync::{AtomicU8, Ordering},
@@ -86,7 +85,6 @@ mod forks {
     extern "C" fn forked() {
         fork::begin();
         collector::forked();
-        #[cfg(feature = "enabled")]
         pressure::forked();
         #[cfg(feature = "symbols")]
         symbols::forked();

@@ -115,7 +115,7 @@ mod tests {
     fn after_a_report_its_shares_rest_for_a_hundred_times_as_long() {
         let mut levels = levels();
         assert_eq!(crossed(&mut levels, &[92]), [0.9]);
-        levels.note_report(0.9, Duration::from_secs(3_600));
+        levels.note_report(0.9, Duration::from_hours(1));
         assert_eq!(crossed(&mut levels, &[10, 92, 10, 96]), [0.95], "a higher share does not rest");
     }
 

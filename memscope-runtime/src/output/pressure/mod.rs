@@ -117,8 +117,7 @@ fn watch() {
         let looked = begun.elapsed();
         held.hold(&usage);
         if let Some(share) = levels.crossed(&usage, begun) {
-            held.release();
-            report(&usage);
+            report(&usage, held.release());
             levels.note_report(share, begun.elapsed());
             tell(&usage, share);
         } else if levels.is_half_way(&usage) && usage.used_bytes >= named_at {
@@ -152,23 +151,24 @@ impl Held {
         }
     }
 
-    fn release(&mut self) {
-        self.0 = Vec::new();
+    /// Returns how much it was.
+    fn release(&mut self) -> usize {
+        std::mem::take(&mut self.0).len()
     }
 }
 
-/// Writes the report, with at most an eighth of the room for what it lists.
+/// Writes the report. What it lists may take what was held for it, and an eighth of the room.
 #[cfg(feature = "report-file")]
-fn report(usage: &Usage) {
-    const LEAST_BYTES: u64 = 256 << 10;
+fn report(usage: &Usage, held_bytes: usize) {
+    const LEAST_BYTES: usize = 256 << 10;
     if STATE.load(Ordering::Relaxed) & REPORTS != 0 {
-        let most = (usage.room() / 8).max(LEAST_BYTES);
-        super::auto_report::write_near_limit(usize::try_from(most).unwrap_or(usize::MAX));
+        let room = usize::try_from(usage.room() / 8).unwrap_or(usize::MAX);
+        super::auto_report::write_near_limit(room.saturating_add(held_bytes).max(LEAST_BYTES));
     }
 }
 
 #[cfg(not(feature = "report-file"))]
-fn report(_: &Usage) {}
+fn report(_: &Usage, _: usize) {}
 
 /// Calls the program's function, outside of every task.
 fn tell(usage: &Usage, share: f64) {

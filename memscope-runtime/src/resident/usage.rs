@@ -16,7 +16,7 @@ use crate::{
 pub(crate) enum Asked {
     Yes,
     /// A signal may have interrupted a thread that holds one of these locks.
-    #[cfg_attr(not(feature = "report-file"), expect(dead_code, reason = "reports on signals"))]
+    #[cfg_attr(not(feature = "report-file"), allow(dead_code, reason = "reports on signals"))]
     No,
 }
 
@@ -44,17 +44,14 @@ impl Last {
 static IN_COPY: AtomicU8 = AtomicU8::new(0);
 
 /// Notes that this process is a copy with one thread.
-#[cfg_attr(
-    not(all(target_os = "linux", feature = "report-file")),
-    expect(dead_code, reason = "reports on signals")
-)]
+#[cfg(all(target_os = "linux", feature = "report-file"))]
 pub(crate) fn in_copy() {
     IN_COPY.store(1, Ordering::Relaxed);
 }
 
 /// Asks the allocator. `live_bytes`: what the program has from it. Returns `None` if it does not
 /// tell.
-pub(super) fn usage(asked: Asked, live_bytes: Option<u64>) -> Option<AllocatorUsage> {
+pub(super) fn of_allocator(asked: Asked, live_bytes: Option<u64>) -> Option<AllocatorUsage> {
     if asked == Asked::No || IN_COPY.load(Ordering::Relaxed) != 0 {
         return None;
     }
