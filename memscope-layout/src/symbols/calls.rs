@@ -83,11 +83,11 @@ fn calls_of_x86_64(code: &[u8], start: u64, found: &mut dyn FnMut(u64)) {
 }
 
 fn calls_of_aarch64(code: &[u8], start: u64, found: &mut dyn FnMut(u64)) {
-    const BRANCH: u32 = 0b000101;
+    const BRANCH: u32 = 0b00_0101;
     for (at, bytes) in (start..).step_by(4).zip(code.as_chunks::<4>().0) {
         let instruction = u32::from_le_bytes(*bytes);
         // With or without the bit that says that it returns.
-        if instruction >> 26 & 0b011111 == BRANCH {
+        if instruction >> 26 & 0b01_1111 == BRANCH {
             // The distance in instructions, with its sign.
             let distance = (instruction << 6).cast_signed() >> 6;
             found(at.wrapping_add_signed(i64::from(distance) * 4));
@@ -143,11 +143,11 @@ mod tests {
             let symbol = parsed.symbols().find(|it| it.name().is_ok_and(|it| it.contains(name)));
             symbol.unwrap().address()
         };
-        let (caller, callee) = (start("calls_another"), start("is_called"));
+        let [caller, target] = ["calls_another", "is_called"].map(start);
         let mut found = Vec::new();
         let functions = [caller, caller + 1];
         Symbols::find_calls_in(&file, &functions, |index, it| found.push((index, it))).unwrap();
-        assert!(found.contains(&(0, callee)), "{found:x?}");
+        assert!(found.contains(&(0, target)), "{found:x?}");
         assert!(found.iter().all(|it| it.0 == 0), "no function begins at the other address");
         assert!(Symbols::find_calls_in(b"no file", &functions, |_, _| ()).is_err());
     }
