@@ -69,6 +69,7 @@ async fn waits() {
 }
 
 async fn finishes() -> Vec<u8> {
+    yield_now().await;
     vec![1_u8; OF_FINISHED]
 }
 
