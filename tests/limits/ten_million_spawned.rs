@@ -24,6 +24,8 @@ memscope_tests::install!();
 const TASKS: u64 = if cfg!(debug_assertions) { 200_000 } else { 10_000_000 };
 /// Tasks of one round, of which each kind has its share.
 const ROUND: u64 = 1_000;
+/// A byte for each of the tasks would be more.
+const MOST_GROWN: u64 = 1 << 20;
 /// Bytes that a task holds which waits for ever, and one whose end is not joined.
 const OF_WAITING: usize = 1_001;
 const OF_FINISHED: usize = 1_003;
@@ -67,6 +69,7 @@ async fn waits() {
 }
 
 async fn finishes() -> Vec<u8> {
+    yield_now().await;
     vec![1_u8; OF_FINISHED]
 }
 
@@ -131,6 +134,16 @@ fn run(
     (waiting, finished)
 }
 
+/// Waits until Tokio says that so many tasks live: what is detached ends by itself.
+#[track_caller]
+fn alive_becomes(runtime: &Runtime, tasks: usize) {
+    let began = Instant::now();
+    while runtime.metrics().num_alive_tasks() != tasks {
+        assert!(began.elapsed().as_secs() < 60, "{}", runtime.metrics().num_alive_tasks());
+        std::thread::yield_now();
+    }
+}
+
 fn holding(snapshot: &MemorySnapshot, bytes: usize) -> impl Iterator<Item = &TaskMemoryProfile> {
     let is_it = move |task: &&TaskMemoryProfile| task.live_bytes == bytes as u64;
     snapshot.tasks().iter().filter(|task| !task.is_annotated).filter(is_it)
@@ -150,8 +163,7 @@ fn ten_million_tasks_begin_and_end_as_they_do_for_tokio() {
         names_found();
         conserved(&ALLOCATOR)
     });
-    let alive = runtime.metrics().num_alive_tasks() as u64;
-    assert_eq!(alive, 0, "all that it was given has ended");
+    alive_becomes(&runtime, 0);
     let before = Counts::of(&conserved_when(&ALLOCATOR, |snapshot| {
         Counts::of(snapshot).active == Counts::of(snapshot).active.min(2)
     }));
@@ -167,28 +179,31 @@ fn ten_million_tasks_begin_and_end_as_they_do_for_tokio() {
     };
     let is_over = |snapshot: &MemorySnapshot| Counts::of(snapshot).since(before) == all;
     let after = conserved_when(&ALLOCATOR, is_over);
-    assert_eq!(runtime.metrics().num_alive_tasks(), 0);
-    assert_eq!(record_bytes(&after), settled, "memscope's memory has grown");
+    alive_becomes(&runtime, 0);
+    // As many tasks at once as the scheduler lets there be: a record each, and none for a task more.
+    let grown = record_bytes(&after).saturating_sub(settled);
+    assert!(grown < MOST_GROWN, "memscope's memory has grown by {grown} bytes");
     assert_eq!(after.tool().tasks_split + after.tool().task_cells_refused, 0);
 
     // Some that live on, and some that nothing joins.
     let kept = 2 * ROUND * 20;
     let (waiting, finished) = run(&runtime, kept, true);
+    alive_becomes(&runtime, waiting.len());
     let is_there = |snapshot: &MemorySnapshot| {
         holding(snapshot, OF_WAITING).count() == waiting.len()
+            && holding(snapshot, OF_FINISHED).count() == finished.len()
             && holding(snapshot, OF_FINISHED).all(|task| task.state == TaskState::Ended)
     };
     let last = conserved_when(&ALLOCATOR, is_there);
-    let alive = runtime.metrics().num_alive_tasks();
-    assert_eq!((waiting.len(), finished.len(), alive), (40, 40, 40));
+    assert_eq!((waiting.len(), finished.len()), (40, 40));
     let parents: std::collections::BTreeSet<_> =
         holding(&last, OF_WAITING).map(|task| task.parent.expect("a task spawned it")).collect();
     assert_eq!(parents.len(), 2, "the two that spawn");
     assert!(holding(&last, OF_WAITING).all(|task| task.state == TaskState::Idle));
-    assert_eq!(holding(&last, OF_FINISHED).count(), 40);
     assert!(holding(&last, OF_FINISHED).all(|task| task.has_handle == Some(true)), "{last}");
     println!(
-        "{TASKS} tasks took {:.1} s; memscope's records have {settled} bytes",
-        took.as_secs_f64()
+        "{TASKS} tasks took {:.1} s; memscope's records have {} bytes",
+        took.as_secs_f64(),
+        record_bytes(&after)
     );
 }

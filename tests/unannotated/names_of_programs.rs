@@ -4,7 +4,10 @@
 
 use std::{fs, io::Write, path::Path, process::Command};
 
-use memscope_tests::programs::{Folder, Running, program};
+use memscope_tests::{
+    alone,
+    programs::{Folder, Running, program},
+};
 
 const NAME: &str = "large_task::holds_two_mebibytes";
 const NO_NAME: &str = "(unannotated)";
@@ -26,7 +29,8 @@ fn names(path: &Path, how: &str, change: impl FnOnce()) -> (String, String) {
     (name, others)
 }
 
-/// A copy of the program in a folder of its own.
+/// A copy of the program in a folder of its own. Tests that make copies are [`alone`]: a program
+/// that another test starts meanwhile has this file open, so that it could not be started.
 fn copy(folder: &Folder) -> std::path::PathBuf {
     let path = folder.file("large_task");
     fs::copy(PROGRAM, &path).expect("a copy");
@@ -35,11 +39,13 @@ fn copy(folder: &Folder) -> std::path::PathBuf {
 
 #[test]
 fn a_program_as_it_was_built_has_the_name() {
+    let _alone = alone();
     assert_eq!(name(Path::new(PROGRAM), "", || {}), NAME);
 }
 
 #[test]
 fn a_program_that_is_replaced_or_removed_while_it_runs_has_the_name() {
+    let _alone = alone();
     let folder = Folder::new();
     let path = copy(&folder);
     let replace = || {
@@ -54,6 +60,7 @@ fn a_program_that_is_replaced_or_removed_while_it_runs_has_the_name() {
 
 #[test]
 fn a_stripped_program_has_no_name() {
+    let _alone = alone();
     let folder = Folder::new();
     for (flag, expected) in [("--strip-debug", NAME), ("--strip-all", NO_NAME)] {
         let path = copy(&folder);
@@ -69,6 +76,7 @@ fn a_stripped_program_has_no_name() {
 #[test]
 #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 fn tasks_that_never_allocate_are_named_without_debug_information() {
+    let _alone = alone();
     let expected = "large_task::never_allocates 24,large_task::never_allocates_either 24";
     assert_eq!(names(Path::new(PROGRAM), "", || {}).1, expected);
     let folder = Folder::new();
@@ -84,6 +92,7 @@ fn tasks_that_never_allocate_are_named_without_debug_information() {
 
 #[test]
 fn a_program_with_damaged_headers_has_no_name() {
+    let _alone = alone();
     let folder = Folder::new();
     let healthy = fs::read(PROGRAM).expect("a file");
     // The section headers: nothing that a program needs to run. Their place, their size, their
@@ -103,6 +112,7 @@ fn a_program_with_damaged_headers_has_no_name() {
 
 #[test]
 fn a_program_without_proc_has_no_name() {
+    let _alone = alone();
     let name = name(Path::new(PROGRAM), "hide-proc", || {});
     if name == "no right" {
         return eprintln!("skipped: this process may not mount");

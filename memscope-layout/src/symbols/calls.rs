@@ -143,11 +143,11 @@ mod tests {
             let symbol = parsed.symbols().find(|it| it.name().is_ok_and(|it| it.contains(name)));
             symbol.unwrap().address()
         };
-        let (caller, callee) = (start("calls_another"), start("is_called"));
+        let [caller, target] = ["calls_another", "is_called"].map(start);
         let mut found = Vec::new();
         let functions = [caller, caller + 1];
         Symbols::find_calls_in(&file, &functions, |index, it| found.push((index, it))).unwrap();
-        assert!(found.contains(&(0, callee)), "{found:x?}");
+        assert!(found.contains(&(0, target)), "{found:x?}");
         assert!(found.iter().all(|it| it.0 == 0), "no function begins at the other address");
         assert!(Symbols::find_calls_in(b"no file", &functions, |_, _| ()).is_err());
     }

@@ -68,12 +68,13 @@ pub(super) fn settle(record: &'static Record, kind: &'static CellType) {
     let is_unnamed = |there: &Site| there.stands_in() || is_common(there);
     let Some(own) = record.site() else { return };
     match kind.site() {
+        Some(named) if is_unnamed(own) => record.rename(named),
         // Its stack may have named the task before the type had a name, after what the compiler has
         // left of its calls. Hooks know a place beside the name.
-        Some(named) if is_unnamed(own) || kind.is_named_by_symbol() && own.file.is_empty() => {
-            if !std::ptr::eq(own, named) {
-                record.rename(named);
-            }
+        Some(named)
+            if kind.is_named_by_symbol() && own.file.is_empty() && !std::ptr::eq(own, named) =>
+        {
+            record.rename(named);
         }
         None if is_unnamed(own) => {
             // If the name is found later, the task has it then, even if it has ended.

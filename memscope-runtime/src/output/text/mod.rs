@@ -57,10 +57,7 @@ pub(crate) const NONE: &str = "·";
 impl fmt::Display for MemorySnapshot {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if let Some(columns) = f.width() {
-            let is_long = f.alternate();
-            let mut cut = Cut::new(f, columns);
-            if is_long { write!(cut, "{self:#}") } else { write!(cut, "{self}") }?;
-            return cut.finish();
+            return self.cut(f, columns);
         }
         let _work = own_work::work();
         if reserve::is_empty() {
@@ -83,6 +80,13 @@ impl fmt::Display for MemorySnapshot {
 }
 
 impl MemorySnapshot {
+    fn cut(&self, f: &mut fmt::Formatter<'_>, columns: usize) -> fmt::Result {
+        let is_long = f.alternate();
+        let mut cut = Cut::new(f, columns);
+        if is_long { write!(cut, "{self:#}") } else { write!(cut, "{self}") }?;
+        cut.finish()
+    }
+
     fn totals(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let process = self.process();
         if self.measured().is_yes() {

@@ -75,7 +75,9 @@ impl MemorySnapshot {
                 Column::Left("SITE"),
                 Column::Left("CODE"),
             ]);
-            shown.iter().for_each(|row| table.push(row.cells()));
+            for row in shown {
+                table.push(row.cells());
+            }
             writeln!(f, "{TITLE} (estimates: one sample in about {interval})")?;
             write!(f, "{table}")?;
             self.more_stacks(f, shown)?;
