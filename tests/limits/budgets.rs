@@ -124,6 +124,10 @@ fn a_second_rise_below_the_peak_is_seen() {
 
 #[test]
 fn names_annotations_and_tasks_have_budgets_and_the_nearest_counts() {
+    static ANNOTATED: Callsite =
+        Callsite::new("annotated", TaskType::Unspecified, "f.rs", 1).budget(4 * KIB);
+    static NAMED: Callsite =
+        Callsite::new("by name", TaskType::Unspecified, "f.rs", 2).budget(4 * KIB);
     listen();
     let run = |task: memscope_rs::async_memory::Tracked<_>| {
         let id = task.id().expect("tracked").as_u64();
@@ -135,12 +139,8 @@ fn names_annotations_and_tasks_have_budgets_and_the_nearest_counts() {
     assert_eq!(run(track(hold(9 * KIB)).named("by name").budget(16 * KIB)), 0, "its own");
     assert_eq!(run(track(hold(9 * KIB)).budget(16 * KIB).named("by name")), 0, "in any order");
     assert_eq!(run(track(hold(9 * KIB)).named("another name")), 0);
-    static ANNOTATED: Callsite =
-        Callsite::new("annotated", TaskType::Unspecified, "f.rs", 1).budget(4 * KIB);
     assert_eq!(run(track_callsite(&ANNOTATED, None, hold(5 * KIB))), 1);
     assert_eq!(run(track_callsite(&ANNOTATED, None, hold(4 * KIB))), 0);
-    static NAMED: Callsite =
-        Callsite::new("by name", TaskType::Unspecified, "f.rs", 2).budget(4 * KIB);
     assert_eq!(run(track_callsite(&NAMED, None, hold(8 * KIB))), 0, "settings win");
 }
 

@@ -207,8 +207,8 @@ pub fn is_with_variable(name: &str, value: &str) -> bool {
     let mut command = Command::new(program);
     command.args(["--exact", &test, "--nocapture", "--test-threads=1"]).env(name, value);
     let output = command.output().expect("started");
-    let text = String::from_utf8_lossy(&output.stdout);
+    let printed = String::from_utf8_lossy(&output.stdout);
     let errors = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success() && text.contains("1 passed"), "{text}{errors}");
+    assert!(output.status.success() && printed.contains("1 passed"), "{printed}{errors}");
     false
 }

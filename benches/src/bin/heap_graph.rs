@@ -35,6 +35,11 @@ fn mib(bytes: u64) -> f64 {
     bytes as f64 / f64::from(1 << 20)
 }
 
+#[expect(clippy::cast_precision_loss, reason = "for people")]
+fn ms(ns: u64) -> f64 {
+    ns as f64 / 1e6
+}
+
 fn case(megabytes: usize, block: usize) {
     builder().holders(true).init().expect("settings");
     let count = (megabytes << 20) / block;
@@ -43,7 +48,7 @@ fn case(megabytes: usize, block: usize) {
     for _ in 0..ROUNDS {
         match heap_graph() {
             Ok(graph) => {
-                pauses.push((graph.pause_ns, graph.taken_ns, graph.copy_bytes, graph.blocks))
+                pauses.push((graph.pause_ns, graph.taken_ns, graph.copy_bytes, graph.blocks));
             }
             Err(error) => return eprintln!("{error}"),
         }
@@ -52,8 +57,8 @@ fn case(megabytes: usize, block: usize) {
     let (pause, taken, copy, blocks) = pauses[ROUNDS / 2];
     println!(
         "{megabytes} MiB, {blocks} blocks: pause {:.1} ms, all {:.0} ms, copy {:.0} MiB ({} B a block), resident {:.0} MiB",
-        pause as f64 / 1e6,
-        taken as f64 / 1e6,
+        ms(pause),
+        ms(taken),
         mib(copy),
         copy / blocks.max(1),
         mib(resident()),

@@ -52,6 +52,12 @@ pub(crate) fn start() {
     interval::restart();
 }
 
+/// The index of the stack that allocated the block's first sampled bytes.
+#[allow(dead_code, reason = "for pictures of the heap, which are taken on Linux alone")]
+pub(crate) fn stack_of(sample: &Sample) -> Option<u32> {
+    Some(Place::get(sample.segment().place)?.stack)
+}
+
 fn can_unwind() -> bool {
     CAN_UNWIND.load(Ordering::Relaxed) == YES
 }

@@ -229,12 +229,6 @@ impl Sample {
         Owner(self.covered.load(Ordering::Acquire))
     }
 
-    /// The index of the stack that allocated the block's first sampled bytes.
-    #[allow(dead_code, reason = "for pictures of the heap, which are taken on Linux alone")]
-    pub(crate) fn stack(&self) -> Option<u32> {
-        Some(stack::Place::get(self.segment().place)?.stack)
-    }
-
     /// The owner that is covered, for code that replaces it.
     pub(crate) fn covered_word(&self) -> &AtomicU64 {
         &self.covered
@@ -269,7 +263,7 @@ impl Sample {
         self.drawn.store(drawn, Ordering::Release);
     }
 
-    fn segment(&self) -> Segment {
+    pub(super) fn segment(&self) -> Segment {
         let drawn = self.drawn.load(Ordering::Acquire);
         Segment {
             place: self.place.load(Ordering::Acquire),

@@ -6,7 +6,10 @@ use super::{
     mapped::List,
     wire::Group,
 };
-use crate::accounting::{Account, Owner, OwnerKind, UNTRACKED, stacks::Sample};
+use crate::accounting::{
+    Account, Owner, OwnerKind, UNTRACKED,
+    stacks::{self, Sample},
+};
 
 /// The most steps of a way down from a root.
 pub(super) const MOST_STEPS: usize = 6;
@@ -116,7 +119,7 @@ pub(super) struct Maker {
 
 impl Maker {
     pub(super) fn of(owner: Owner) -> Self {
-        let stack = owner.sample().and_then(Sample::stack).map_or(0, |stack| stack + 1);
+        let stack = owner.sample().and_then(stacks::stack_of).map_or(0, |stack| stack + 1);
         let covered = owner.sample().map_or(owner, Sample::covered);
         let account = match covered.read() {
             OwnerKind::Account(account) | OwnerKind::Cell(account) => Some(account),
