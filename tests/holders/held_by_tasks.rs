@@ -51,7 +51,7 @@ fn runtime() -> tokio::runtime::Runtime {
 async fn session(bytes: usize, shared: Arc<Vec<u8>>, waits: mpsc::Sender<()>) {
     let buffer = vec![7_u8; bytes];
     waits.send(()).await.expect("received");
-    tokio::time::sleep(Duration::from_secs(3_600)).await;
+    tokio::time::sleep(Duration::from_hours(1)).await;
     drop((buffer, shared));
 }
 
@@ -68,7 +68,7 @@ fn each_task_holds_its_own_and_none_holds_another() {
         if number % 2 == 0 {
             runtime.spawn(future);
         } else {
-            runtime.block_on(async { spawn_tracked(future) });
+            runtime.block_on(async { drop(spawn_tracked(future)) });
         }
     }
     let held = Arc::downgrade(&shared);
@@ -106,7 +106,7 @@ fn a_runtime_is_a_root_and_each_task_has_its_id_and_name() {
         if number % 2 == 0 {
             runtime.spawn(future);
         } else {
-            runtime.block_on(async { track(future).named("session").spawn() });
+            runtime.block_on(async { drop(track(future).named("session").spawn()) });
         }
         runtime.block_on(is_waiting.recv()).expect("sent");
     }
@@ -128,10 +128,10 @@ fn a_runtime_is_a_root_and_each_task_has_its_id_and_name() {
 
 #[test]
 fn a_finished_task_holds_nothing_and_its_handle_holds_its_output() {
+    static HANDLE: Mutex<Option<JoinHandle<Vec<u8>>>> = Mutex::new(None);
     if !is_listed() {
         return;
     }
-    static HANDLE: Mutex<Option<JoinHandle<Vec<u8>>>> = Mutex::new(None);
     let runtime = runtime();
     let handle = runtime.spawn(async { vec![9_u8; 3_210_000] });
     while !handle.is_finished() {

@@ -110,7 +110,9 @@ fn blocks_and_bytes_are_those_that_are_counted_while_other_threads_allocate() {
         }
         is_over.store(true, Ordering::SeqCst);
         // Until the threads have ended, and with them what they free last.
-        allocating.into_iter().for_each(|thread| thread.join().expect("no panic"));
+        for thread in allocating {
+            thread.join().expect("no panic");
+        }
     });
     let process = get_memory_snapshot().process();
     let graph = heap_graph().expect("a graph");

@@ -216,13 +216,13 @@ fn each_static_holds_what_the_model_says_and_the_rest_is_shared_or_lost() {
         let mut seen = Vec::new();
         let mut expected = Vec::new();
         for (root, (name, _)) in ROOTS.iter().enumerate() {
-            let reaches = model.reached([root].into_iter());
+            let below = model.reached([root].into_iter());
             let without = model.reached((0..3).filter(|other| *other != root));
-            let alone = model.sum(reaches.difference(&without));
+            let alone = model.sum(below.difference(&without));
             let (retained, reachable) = alone_in(&graph, name);
-            assert!(reachable >= own + model.sum(&reaches), "seed {seed}: {model:?}\n{graph:#}");
+            assert!(reachable >= own + model.sum(&below), "seed {seed}: {model:?}\n{graph:#}");
             seen.extend([retained, reachable]);
-            expected.extend([own + alone, own + model.sum(&reaches)]);
+            expected.extend([own + alone, own + model.sum(&below)]);
         }
         let shared = reached.iter().filter(|item| {
             let by = |root: &usize| model.reached([*root].into_iter()).contains(item);
@@ -238,7 +238,9 @@ fn each_static_holds_what_the_model_says_and_the_rest_is_shared_or_lost() {
         let expected_lost = model.sum(live.difference(&reached));
         assert!(lost <= expected_lost, "seed {seed}: {model:?}\n{graph:#}");
         false_holds += u64::from((seen, lost) != (expected, expected_lost));
-        ROOTS.iter().for_each(|(_, root)| *root.lock().expect("no panic") = Vec::new());
+        for (_, root) in &ROOTS {
+            *root.lock().expect("no panic") = Vec::new();
+        }
     }
     assert!(false_holds * 4 < programs, "{false_holds} of {programs}");
 }
