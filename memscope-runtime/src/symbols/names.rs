@@ -39,8 +39,8 @@ struct Function {
 /// What was looked up, by address, in memscope's own memory.
 ///
 /// NOTE: a thread that holds the lock takes no memory and gives none back, so readers never wait
-/// for the allocator. A
-/// thread that a fork has left behind may have been writing: then the list is made anew.
+/// for the allocator. A thread that a fork has left behind may have been writing: then the list is
+/// made anew.
 static FUNCTIONS: Lock<Vec<Function>> = Lock::new(Vec::new(), |half_written| {
     mem::forget(mem::take(half_written));
 });
@@ -97,9 +97,7 @@ fn functions() -> Option<Guard<'static, Vec<Function>>> {
     static IS_STUCK: AtomicU8 = AtomicU8::new(0);
     let was_stuck = IS_STUCK.load(Ordering::Relaxed) != 0;
     let functions = if was_stuck { FUNCTIONS.try_lock() } else { FUNCTIONS.lock_for_a_while() };
-    if functions.is_none() != was_stuck {
-        IS_STUCK.store(u8::from(functions.is_none()), Ordering::Relaxed);
-    }
+    IS_STUCK.store(u8::from(functions.is_none()), Ordering::Relaxed);
     functions
 }
 
