@@ -17,7 +17,19 @@ struct Data<'a> {
     memscope_version: &'static str,
     #[serde(flatten)]
     snapshot: &'a MemorySnapshot,
-    leaks: Leaks,
+    leaks: &'a Leaks,
+}
+
+impl<'a> Data<'a> {
+    fn new(snapshot: &'a MemorySnapshot, leaks: &'a Leaks) -> Self {
+        let memscope_version = env!("CARGO_PKG_VERSION");
+        Self { memscope_format: FORMAT, memscope_version, snapshot, leaks }
+    }
+}
+
+/// The data of the page as a value.
+pub(crate) fn value(snapshot: &MemorySnapshot, leaks: &Leaks) -> serde_json::Value {
+    serde_json::to_value(Data::new(snapshot, leaks)).expect("a snapshot is JSON")
 }
 
 /// Writes the page with this snapshot inside: one file that opens without a network.
@@ -32,14 +44,23 @@ struct Data<'a> {
 /// assert!(page.starts_with("<!doctype html>"));
 /// ```
 pub fn html(snapshot: &MemorySnapshot) -> String {
+    saved().with_data(&in_element(&page_json(snapshot)))
+}
+
+/// The Content-Security-Policy of the [saved page](html), which it also carries inside.
+pub fn html_policy() -> &'static str {
+    &saved().policy
+}
+
+fn saved() -> &'static Page {
     static SAVED: LazyLock<Page> = LazyLock::new(|| page::assemble(page::Source::Saved));
-    SAVED.with_data(&in_element(&page_json(snapshot)))
+    &SAVED
 }
 
 /// The page without a snapshot: it asks `events` and `snapshot.json` beside its own address.
 ///
-/// Events are server-sent events named `snapshot`. Their data, and the content of `snapshot.json`,
-/// are what [`page_json`] writes.
+/// Events are server-sent events named `snapshot`. Their data is what
+/// [`page_update`](crate::page_update) writes, and `snapshot.json` what [`page_json`] writes.
 pub fn live_page() -> &'static str {
     &live().1
 }
@@ -65,13 +86,7 @@ fn live() -> &'static (Page, String) {
 ///
 /// Never: all keys of a snapshot are text.
 pub fn page_json(snapshot: &MemorySnapshot) -> String {
-    let data = Data {
-        memscope_format: FORMAT,
-        memscope_version: env!("CARGO_PKG_VERSION"),
-        snapshot,
-        leaks: snapshot.leaks(),
-    };
-    serde_json::to_string(&data).expect("a snapshot is JSON")
+    serde_json::to_string(&Data::new(snapshot, &snapshot.leaks())).expect("a snapshot is JSON")
 }
 
 /// JSON as the content of a `script` element: nothing in it can end the element or begin a comment.

@@ -15,17 +15,19 @@ mod pprof;
 // The page: its files, put together, with a snapshot inside or live.
 mod html;
 mod page;
+mod update;
 // What a scraper sees: bounded families of metrics, and their OpenMetrics text.
 mod metrics;
 
 pub use crate::{
     attribution::PprofKind,
     folded::{folded, folded_of},
-    html::{html, live_page, live_page_policy, page_json},
+    html::{html, html_policy, live_page, live_page_policy, page_json},
     metrics::{
         CounterFloors, MetricFamily, MetricKind, MetricSeries, MetricValue, metrics, open_metrics,
         text_of,
     },
     pprof::pprof,
     speedscope::speedscope,
+    update::page_update,
 };

@@ -4,6 +4,8 @@
 //! ([`builder`](crate::builder), `report_guard`) wins over the environment. No other file reads
 //! variables: a program that has more rights than its caller reads none here.
 
+mod values;
+
 use std::{
     env,
     ffi::{OsStr, OsString},
@@ -17,13 +19,13 @@ use crate::{
     primitives::privileged::is_privileged,
     sampling::Timing,
 };
+use values::{bytes, duration, number, on_or_off, share, text};
 
 /// All variables with this prefix are memscope's.
 const PREFIX: &str = "MEMSCOPE_";
 const SHORTEST: Duration = Duration::from_millis(100);
 /// The collector's thread rests at least this long between two rounds.
 const SHORTEST_SAMPLE: Duration = Duration::from_millis(10);
-const LONGEST: Duration = Duration::from_hours(366 * 24);
 
 /// One variable: its row in the table of `docs/CONFIGURATION.md`, and its parser.
 struct Setting {
@@ -36,7 +38,7 @@ struct Setting {
     set: fn(&mut Environment, &OsStr) -> Result<(), String>,
 }
 
-const SETTINGS: [Setting; 14] = [
+const SETTINGS: [Setting; 17] = [
     Setting {
         name: "MEMSCOPE_REPORT",
         takes: "a path ending in `.json` or `.txt`; `%p` becomes the process id, `%t` the time, `%n` a number",
@@ -54,6 +56,38 @@ const SETTINGS: [Setting; 14] = [
         effect: "writes the report that often as well",
         set: |environment, value| {
             environment.every = Some(duration(text(value)?, SHORTEST)?);
+            Ok(())
+        },
+    },
+    Setting {
+        name: "MEMSCOPE_SERVE",
+        takes: "an address such as `127.0.0.1:6071`",
+        default: "no server",
+        effect: "serves the page, profiles and metrics there, from the first task or `init` on (feature `server`)",
+        set: |environment, value| {
+            let address = text(value)?;
+            environment.serve = (!address.is_empty()).then(|| address.to_owned());
+            Ok(())
+        },
+    },
+    Setting {
+        name: "MEMSCOPE_SERVE_TOKEN",
+        takes: "a text",
+        default: "no token",
+        effect: "what each request to that server must bring: `Authorization: Bearer …`, or `?token=…`",
+        set: |environment, value| {
+            let token = text(value)?;
+            environment.serve_token = (!token.is_empty()).then(|| token.to_owned());
+            Ok(())
+        },
+    },
+    Setting {
+        name: "MEMSCOPE_SERVE_REMOTE",
+        takes: "`on` or `off`",
+        default: "`off`",
+        effect: "whether that address may be another one than loopback",
+        set: |environment, value| {
+            environment.serves_remote = on_or_off(text(value)?)?;
             Ok(())
         },
     },
@@ -207,6 +241,10 @@ pub(crate) struct Environment {
     pub(crate) every: Option<Duration>,
     /// The collector starts even if no code calls `init`.
     pub(crate) is_sampled: bool,
+    /// The address of the server, as written in the variable.
+    pub(crate) serve: Option<String>,
+    pub(crate) serve_token: Option<String>,
+    pub(crate) serves_remote: bool,
 }
 
 impl Environment {
@@ -256,67 +294,6 @@ pub(crate) fn read() -> (Environment, Vec<String>) {
     Environment::of(env::vars_os(), !is_privileged())
 }
 
-fn text(value: &OsStr) -> Result<&str, String> {
-    value.to_str().ok_or_else(|| "it is not UTF-8".to_owned())
-}
-
-/// Accepts digits too, because users write them without looking.
-fn on_or_off(text: &str) -> Result<bool, String> {
-    match text {
-        "on" | "1" => Ok(true),
-        "off" | "0" => Ok(false),
-        _ => Err("expected `on` or `off`".to_owned()),
-    }
-}
-
-fn number(value: &OsStr) -> Result<u64, String> {
-    text(value)?.parse().map_err(|_| "expected a whole number".to_owned())
-}
-
-/// Parses a whole number and its unit; without a unit, seconds. The value must be in
-/// `shortest..=LONGEST`. `shortest` must be in whole milliseconds.
-fn duration(text: &str, shortest: Duration) -> Result<Duration, String> {
-    let digits = text.len() - text.trim_start_matches(|digit: char| digit.is_ascii_digit()).len();
-    let (count, unit) = text.split_at(digits);
-    let count: u64 = count.parse().map_err(|_| EXPECTED_TIME.to_owned())?;
-    let duration = match unit {
-        "ms" => Some(Duration::from_millis(count)),
-        "" | "s" => Some(Duration::from_secs(count)),
-        "m" => count.checked_mul(60).map(Duration::from_secs),
-        "h" => count.checked_mul(3_600).map(Duration::from_secs),
-        _ => return Err(EXPECTED_TIME.to_owned()),
-    };
-    let in_range = |duration: &Duration| (shortest..=LONGEST).contains(duration);
-    let expected = || format!("expected {}ms to 366 days", shortest.as_millis());
-    duration.filter(in_range).ok_or_else(expected)
-}
-
-/// Parses a share such as `95%`.
-fn share(text: &str) -> Result<f64, String> {
-    let number = text.trim_ascii().strip_suffix('%').and_then(|number| number.parse::<f64>().ok());
-    let share = number.map(|percent| percent / 100.0).filter(|share| *share > 0.0 && *share <= 1.0);
-    share.ok_or_else(|| "expected shares above 0% and up to 100%, or `off`".to_owned())
-}
-
-/// Parses a whole number of bytes and its unit; without a unit, bytes. `or`: the word that the
-/// setting takes too.
-fn bytes(text: &str, or: &str) -> Result<u64, String> {
-    let expected = || format!("expected a whole number with `KiB`, `MiB` or `GiB`, or `{or}`");
-    let digits = text.len() - text.trim_start_matches(|digit: char| digit.is_ascii_digit()).len();
-    let (count, unit) = text.split_at(digits);
-    let unit: u64 = match unit {
-        "" | "B" => 1,
-        "KiB" => 1 << 10,
-        "MiB" => 1 << 20,
-        "GiB" => 1 << 30,
-        _ => return Err(expected()),
-    };
-    let count: u64 = count.parse().map_err(|_| expected())?;
-    count.checked_mul(unit).ok_or_else(expected)
-}
-
-const EXPECTED_TIME: &str = "expected a whole number with `ms`, `s`, `m` or `h`";
-
 /// The table as `docs/CONFIGURATION.md` shows it.
 #[cfg(test)]
 fn markdown() -> String {
@@ -357,27 +334,11 @@ mod tests {
     #[test]
     fn the_defaults_in_the_table_are_the_defaults() {
         let defaults = format!("{:?}", Builder::default());
-        for Setting { name, default, set, .. } in &SETTINGS[2..] {
+        for Setting { name, default, set, .. } in &SETTINGS[4..] {
             let mut environment = Environment::default();
             set(&mut environment, OsStr::new(default.trim_matches('`'))).expect("right");
             assert_eq!(format!("{:?}", environment.builder), defaults, "{name}");
         }
-    }
-
-    #[test]
-    fn times_have_units() {
-        for (text, ms) in
-            [("10s", 10_000), ("500ms", 500), ("5m", 300_000), ("1h", 3_600_000), ("7", 7_000)]
-        {
-            assert_eq!(duration(text, SHORTEST), Ok(Duration::from_millis(ms)), "{text}");
-        }
-        for text in
-            ["", "s", "10 s", "1.5s", "-1s", "1d", "0", "99ms", "18446744073709551615h", "9999h1"]
-        {
-            assert!(duration(text, SHORTEST).is_err(), "{text}");
-        }
-        assert_eq!(duration("10ms", SHORTEST_SAMPLE), Ok(Duration::from_millis(10)));
-        assert!(duration("9ms", SHORTEST_SAMPLE).is_err());
     }
 
     #[test]

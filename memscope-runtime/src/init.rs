@@ -58,6 +58,8 @@ pub fn init() {
         } else {
             collector::arm();
         }
+        #[cfg(feature = "report-file")]
+        crate::output::server::start_if_wanted();
     }
 }
 

@@ -109,6 +109,16 @@ pub mod __terminal {
     pub use crate::{model::symbol::same_function, snapshot::calls::explain_calls};
 }
 
+/// What `memscope-server` is made with; not part of the public contract.
+#[doc(hidden)]
+#[cfg(feature = "report-file")]
+pub mod __server {
+    pub use crate::{
+        output::server::{Wanted, own, register, snapshot, spawn, warn},
+        snapshot::head::{head, largest_tasks},
+    };
+}
+
 /// What the macros expand to; not part of the public contract.
 #[doc(hidden)]
 pub mod __private {

@@ -7,6 +7,8 @@
 //! | `memscope-report` | writes the periodic report | the same, if that is asked for; also an unannotated Tokio task | 2 MiB |
 //! | `memscope-limit` | watches the limit of memory, writes reports near it | the first task polled, if that is asked for; also an unannotated Tokio task | 2 MiB |
 //! | `memscope-names` | looks up names of functions | a snapshot or a round of the collector, if an address has none | 1 MiB |
+//! | `memscope-start` | starts the server | the first task polled, annotated or not, or `init`, if `MEMSCOPE_SERVE` is set | 1 MiB |
+//! | `memscope-serve` | serves the page, profiles and metrics; asks what holds the heap | `memscope_server::serve`, a request for the heap's graph | 2 MiB |
 //!
 //! None exists before `main`, so a program can still change its user, enter a namespace or fork
 //! first.

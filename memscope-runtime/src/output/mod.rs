@@ -8,6 +8,8 @@ pub(crate) mod file;
 pub(crate) mod input;
 pub(crate) mod os_hooks;
 pub(crate) mod pressure;
+#[cfg(feature = "report-file")]
+pub(crate) mod server;
 pub(crate) mod start;
 pub(crate) mod text;
 

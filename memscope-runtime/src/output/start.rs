@@ -37,13 +37,21 @@ pub(crate) fn start() {
         START.get_or_init(|| {
             let environment = environment();
             apply(&environment.builder);
-            // A report judges growth by the time before it.
-            let is_reported = environment.report.is_some() && config::sample_every_ns() != 0;
+            // A report and the server's page judge growth by the time before them.
+            let is_shown = environment.report.is_some() || environment.serve.is_some();
+            let is_reported = is_shown && config::sample_every_ns() != 0;
             if environment.is_sampled || is_reported {
                 collector::arm();
             }
             #[cfg(feature = "report-file")]
-            super::auto_report::start_from_env(environment);
+            {
+                super::auto_report::start_from_env(environment);
+                super::server::want(environment);
+            }
+            #[cfg(not(feature = "report-file"))]
+            if environment.serve.is_some() {
+                warn(format_args!("MEMSCOPE_SERVE needs the feature `server`"));
+            }
             #[cfg(not(feature = "report-file"))]
             if environment.report.is_some() || environment.every.is_some() {
                 warn(format_args!("MEMSCOPE_REPORT needs the feature `report-file`"));

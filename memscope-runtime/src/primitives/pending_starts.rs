@@ -1,7 +1,7 @@
 //! Memscope's own threads that are to start at the next *occasion*, which is a poll of a task.
 //!
-//! No such thread starts before `main`. None starts inside the allocator, except the thread of
-//! periodic reports.
+//! No such thread starts before `main`. Inside the allocator only those start that a program
+//! without annotations asks for: periodic reports, the watch over the limit, the server.
 
 use super::{
     atomic_ref::StaticRef,
@@ -20,13 +20,16 @@ pub(crate) enum Pending {
     /// The thread of periodic reports, which may start inside the allocator.
     #[cfg(feature = "report-file")]
     Periodic,
+    /// The thread that starts the server, which may start inside the allocator.
+    #[cfg(feature = "report-file")]
+    Server,
 }
 
 /// What is to start, one bit for each [`Pending`].
 static PENDING: AtomicU32 = AtomicU32::new(0);
 
 /// The start functions, each set by the first [`want`].
-static STARTS: [StaticRef<fn()>; 4] = [const { StaticRef::none() }; 4];
+static STARTS: [StaticRef<fn()>; 5] = [const { StaticRef::none() }; 5];
 
 /// Requests that `start` is called at the next occasion.
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "the reference is kept")]
@@ -64,13 +67,13 @@ fn start_pending() {
 #[cfg(feature = "tokio")]
 const IN_ALLOCATOR: u32 = 1 << Pending::Watch as u32 | PERIODIC;
 #[cfg(all(feature = "tokio", feature = "report-file"))]
-const PERIODIC: u32 = 1 << Pending::Periodic as u32;
+const PERIODIC: u32 = 1 << Pending::Periodic as u32 | 1 << Pending::Server as u32;
 #[cfg(all(feature = "tokio", not(feature = "report-file")))]
 const PERIODIC: u32 = 0;
 
 /// The one occasion inside the allocator: an unannotated Tokio task has allocated, and periodic
-/// reports or those near the limit are asked for. A program without annotations calls memscope
-/// nowhere else.
+/// reports, those near the limit or the server are asked for. A program without annotations calls
+/// memscope nowhere else.
 ///
 /// NOTE: the start function must not allocate from the program's heap, take a lock of memscope's or
 /// panic. The system's `pthread_create` may call `malloc`; the allocator below is not inside a call

@@ -257,6 +257,30 @@ pub(crate) fn for_memscope(asked: Asked) -> MemorySnapshot {
     snapshot.into()
 }
 
+/// [`for_memscope`] for a reader that takes the next one soon: that has the names that this one
+/// lacks.
+#[cfg(feature = "report-file")]
+pub(crate) fn for_server() -> MemorySnapshot {
+    if !config::ENABLED {
+        return Parts::empty().into();
+    }
+    let work = own_work::work();
+    let measured = install_check::measured();
+    let names_awaited = symbols::wait_for_names();
+    let heap = self_usage::live();
+    let reading = capture::read();
+    let collected = collector::collect(&reading);
+    let mut snapshot = Parts::new(reading, collected.as_ref(), registry::counts(), measured);
+    (snapshot.tool.heap_bytes, snapshot.tool.heap_blocks) = heap;
+    snapshot.resident = snapshot.divide(Asked::Yes);
+    snapshot.tool.rows_left_out = work.left_out();
+    snapshot.tool.names_awaited = names_awaited;
+    if snapshot.stack_names_pending != 0 && !symbols::want_stack_names() {
+        snapshot.stack_names_pending = 0;
+    }
+    snapshot.into()
+}
+
 #[cfg(feature = "report-file")]
 impl MemorySnapshot {
     /// Whether it shows tasks or code whose names a look-up would find.

@@ -7,6 +7,8 @@ pub(crate) mod calls;
 pub(crate) mod capture;
 pub(crate) mod collector;
 mod figures;
+#[cfg(feature = "report-file")]
+pub(crate) mod head;
 mod limits;
 pub(crate) mod monitor;
 pub(crate) mod open_tasks;
@@ -439,9 +441,9 @@ impl fmt::Debug for MemorySnapshot {
     }
 }
 
-#[cfg(feature = "report-file")]
-pub(crate) use build::for_memscope;
 pub use build::get_memory_snapshot;
+#[cfg(feature = "report-file")]
+pub(crate) use build::{for_memscope, for_server};
 use figures::ratio;
 pub(crate) use figures::{MIB, float, sum};
 pub use monitor::{AsyncResourceMonitor, ResourceAnalysis};

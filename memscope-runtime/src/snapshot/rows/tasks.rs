@@ -1,5 +1,7 @@
 //! The tasks of a snapshot: their readings, and their rows once these are asked for.
 
+#[cfg(feature = "report-file")]
+use std::cmp::Reverse;
 use std::{collections::HashMap, fmt, mem, sync::Arc};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, ser::SerializeSeq};
@@ -93,12 +95,42 @@ impl Tasks {
         self.unmade().max(made)
     }
 
+    /// Copies the rows of the tasks with the most live bytes, in no order, and says how many tasks
+    /// there are. Rows that are not made stay so.
+    #[cfg(feature = "report-file")]
+    pub(crate) fn largest(&self, most: usize) -> (Vec<TaskMemoryProfile>, usize) {
+        let _untracked = untracked();
+        if let Some(read) = self.read() {
+            let row = |task: &TaskReading| read.row(task);
+            (largest(&read.tasks, most, |task| task.live_bytes, row), read.tasks.len())
+        } else {
+            let rows = self.rows();
+            (largest(rows, most, |task| task.live_bytes, Clone::clone), rows.len())
+        }
+    }
+
     /// How many rows were asked for but not made, for lack of memory. Serde writes these too, one
     /// by one.
     pub(crate) fn left_out(&self) -> u64 {
         let made = self.rows.get().map_or(usize::MAX, Vec::len);
         self.unmade().saturating_sub(made) as u64
     }
+}
+
+/// The rows of the `most` largest of these.
+#[cfg(feature = "report-file")]
+fn largest<T>(
+    tasks: &[T],
+    most: usize,
+    bytes: impl Fn(&T) -> u64,
+    row: impl Fn(&T) -> TaskMemoryProfile,
+) -> Vec<TaskMemoryProfile> {
+    let mut chosen: Vec<&T> = tasks.iter().collect();
+    if most < chosen.len() {
+        chosen.select_nth_unstable_by_key(most, |task| Reverse(bytes(task)));
+        chosen.truncate(most);
+    }
+    chosen.into_iter().map(row).collect()
 }
 
 /// Charges the memory of the rows like the rest of the snapshot, whichever thread asks for them.

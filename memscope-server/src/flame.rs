@@ -1,0 +1,74 @@
+//! Flame graphs of live or allocated bytes.
+
+use base64::{Engine, engine::general_purpose::STANDARD as BASE64};
+use inferno::flamegraph::{self, Options};
+use memscope_export::{PprofKind, folded_of};
+use memscope_runtime::async_memory::MemorySnapshot;
+use sha2::{Digest, Sha256};
+
+/// What a client asks for.
+#[derive(Debug)]
+pub(crate) struct Wanted {
+    pub(crate) kind: PprofKind,
+    /// The name of the sites to show; `None`: all.
+    pub(crate) site: Option<String>,
+}
+
+/// A graph, and the Content-Security-Policy under which its own script runs.
+#[derive(Debug)]
+pub(crate) struct Graph {
+    pub(crate) svg: String,
+    pub(crate) policy: String,
+}
+
+/// Draws the graph. `None` if there is nothing to draw.
+pub(crate) fn draw(snapshot: &MemorySnapshot, wanted: &Wanted) -> Option<Graph> {
+    let folded = folded_of(snapshot, wanted.kind);
+    let root = wanted.site.as_deref().map(root_of);
+    let lines =
+        folded.lines().filter(|line| root.as_deref().is_none_or(|root| is_below(line, root)));
+    let mut options = Options::default();
+    match wanted.kind {
+        PprofKind::Live => "Live bytes by site and code",
+        PprofKind::Allocated => "Allocated bytes by site and code",
+    }
+    .clone_into(&mut options.title);
+    "bytes".clone_into(&mut options.count_name);
+    let mut svg = Vec::new();
+    flamegraph::from_lines(&mut options, lines, &mut svg).ok()?;
+    let svg = String::from_utf8(svg).ok()?;
+    let policy = policy_of(&svg);
+    Some(Graph { svg, policy })
+}
+
+/// The frame at the root of a site, as folded stacks spell it.
+fn root_of(site: &str) -> String {
+    let safe = |it: char| match it {
+        ';' => ',',
+        _ if it.is_whitespace() || it.is_control() => '_',
+        _ => it,
+    };
+    site.chars().map(safe).collect()
+}
+
+fn is_below(line: &str, root: &str) -> bool {
+    let frame = line.split(';').next().unwrap_or_default();
+    let frame = frame.rsplit_once(' ').map_or(frame, |(frame, _)| frame);
+    frame == root || frame.strip_prefix("site_") == Some(root)
+}
+
+/// The graph's script is a constant of the library, before any name. Its hash and that of the
+/// element's only handler allow it and nothing else.
+fn policy_of(svg: &str) -> String {
+    let hash = |text: &str| BASE64.encode(Sha256::digest(text));
+    let script = svg.split_once("<script").and_then(|(_, rest)| {
+        let (_, rest) = rest.split_once("<![CDATA[")?;
+        Some(rest.split_once("]]>")?.0)
+    });
+    format!(
+        "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-hashes' 'sha256-{}' \
+         'sha256-{}'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+        hash(script.unwrap_or_default()),
+        hash("init(evt)"),
+    )
+}

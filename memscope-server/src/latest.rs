@@ -1,0 +1,129 @@
+//! One snapshot for all clients of one second, and what is made of it.
+//!
+//! However many clients ask, the program is looked at about once a second. Each format is made when
+//! the first client asks for it, and once.
+
+use std::{
+    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
+    time::{Duration, Instant},
+};
+
+use bytes::Bytes;
+use memscope_export::{
+    CounterFloors, PprofKind, html, metrics, page_json, page_update, pprof, text_of,
+};
+use memscope_runtime::{
+    __server::{own, snapshot},
+    async_memory::MemorySnapshot,
+};
+use tokio::{sync::Notify, time::sleep};
+
+/// How long a snapshot serves. A little less than the second between two updates, so that each
+/// update has a new one.
+const SERVES: Duration = Duration::from_millis(900);
+
+/// How often it is looked whether a snapshot still serves, while there is one.
+const TIDY: Duration = Duration::from_secs(3);
+
+/// The most bytes of one update. The page gets one a second.
+const MOST_UPDATE_BYTES: usize = 190_000;
+
+/// What is made of a snapshot.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Format {
+    Json,
+    /// An event of the stream that the page reads.
+    Update,
+    Text,
+    Html,
+    Metrics,
+    Heap,
+    Allocs,
+}
+
+const FORMATS: usize = 7;
+
+/// A snapshot, and what was made of it so far.
+#[derive(Debug)]
+pub(crate) struct Taken {
+    at: Instant,
+    snapshot: MemorySnapshot,
+    made: [OnceLock<Bytes>; FORMATS],
+}
+
+static LATEST: Mutex<Option<Arc<Taken>>> = Mutex::new(None);
+
+/// Notified of each new snapshot.
+static TAKEN: Notify = Notify::const_new();
+
+/// The snapshot of this second. Must be called inside `own`.
+pub(crate) fn latest() -> Arc<Taken> {
+    // NOTE: held while a snapshot is taken, so that the others wait for it and take none.
+    let mut latest = lock(&LATEST);
+    if let Some(taken) = latest.as_ref().filter(|taken| taken.at.elapsed() < SERVES) {
+        return Arc::clone(taken);
+    }
+    // Two snapshots at a time would take twice the memory.
+    *latest = None;
+    let made = [const { OnceLock::new() }; FORMATS];
+    let taken = Arc::new(Taken { snapshot: snapshot(), at: Instant::now(), made });
+    *latest = Some(Arc::clone(&taken));
+    TAKEN.notify_one();
+    taken
+}
+
+/// Frees each snapshot soon after no client has asked for it. Never ends.
+pub(crate) async fn tidy() {
+    loop {
+        TAKEN.notified().await;
+        while !forget_old() {
+            sleep(TIDY).await;
+        }
+    }
+}
+
+/// Frees the snapshot if it serves no more. Returns whether there is none.
+fn forget_old() -> bool {
+    let mut latest = lock(&LATEST);
+    let is_old = latest.as_ref().is_none_or(|taken| taken.at.elapsed() >= SERVES);
+    if is_old {
+        own(|| *latest = None);
+    }
+    is_old
+}
+
+impl Taken {
+    pub(crate) fn snapshot(&self) -> &MemorySnapshot {
+        &self.snapshot
+    }
+
+    /// Must be called inside `own`.
+    pub(crate) fn in_format(&self, format: Format) -> Bytes {
+        self.made[format as usize].get_or_init(|| make(&self.snapshot, format)).clone()
+    }
+}
+
+fn make(snapshot: &MemorySnapshot, format: Format) -> Bytes {
+    match format {
+        Format::Json => page_json(snapshot).into(),
+        Format::Update => {
+            format!("event: snapshot\ndata: {}\n\n", page_update(snapshot, MOST_UPDATE_BYTES))
+                .into()
+        }
+        Format::Text => snapshot.to_string().into(),
+        Format::Html => html(snapshot).into(),
+        Format::Metrics => {
+            static FLOORS: Mutex<Option<CounterFloors>> = Mutex::new(None);
+            let mut families = metrics(snapshot);
+            lock(&FLOORS).get_or_insert_default().hold(&mut families);
+            text_of(&families).into()
+        }
+        Format::Heap => pprof(snapshot, PprofKind::Live).into(),
+        Format::Allocs => pprof(snapshot, PprofKind::Allocated).into(),
+    }
+}
+
+/// A panic while the lock was held left a whole value behind.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,32 @@
+#![doc = include_str!("../README.md")]
+#![deny(unsafe_code)]
+
+// Bottom first: a module imports only from modules above it.
+// Why a server cannot start.
+mod error;
+// One snapshot for all clients of one second, and what is made of it.
+mod latest;
+// Flame graphs.
+mod flame;
+// Who holds the heap: asked on a thread of its own.
+mod holders;
+// The stream of updates.
+mod events;
+// Which requests are answered at all.
+mod guard;
+// What each path answers.
+mod routes;
+// One connection: its limits and deadlines.
+mod connection;
+// The server and its thread.
+mod server;
+// What a program chooses.
+mod settings;
+// The variable `MEMSCOPE_SERVE`.
+mod before_main;
+
+pub use crate::{
+    error::Error,
+    server::Server,
+    settings::{Builder, builder, router, serve},
+};

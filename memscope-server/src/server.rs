@@ -1,0 +1,154 @@
+//! The server and its thread.
+//!
+//! The thread and its runtime are memscope's own: no worker of the program is needed to answer, and
+//! no byte of theirs is in the program's rows.
+
+use std::{
+    io::{self, Write},
+    net::{SocketAddr, TcpListener as Listener},
+    pin::pin,
+    sync::{Arc, Mutex, PoisonError, atomic::Ordering, mpsc},
+    time::Duration,
+};
+
+use axum::Router;
+use memscope_runtime::__server::{own, spawn};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    runtime::{self, Runtime},
+    sync::{Semaphore, oneshot},
+    time::sleep,
+};
+
+use crate::{
+    connection::{self, Counts, Open},
+    error::Error,
+    latest,
+};
+
+/// The system has no more descriptors or memory for a connection: others must end first.
+const AFTER_FAILURE: Duration = Duration::from_millis(100);
+
+const TOO_MANY: &[u8] =
+    b"HTTP/1.1 503 Service Unavailable\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
+
+/// A server that runs until this is dropped.
+///
+/// ```
+/// let server = memscope_server::serve("127.0.0.1:0")?;
+/// println!("http://{}/", server.local_address());
+/// server.shutdown();
+/// # Ok::<(), memscope_server::Error>(())
+/// ```
+#[derive(Debug)]
+#[must_use = "dropping it ends the server"]
+pub struct Server {
+    address: SocketAddr,
+    stop: Option<oneshot::Sender<()>>,
+    /// In a lock, so that the server can be in a static.
+    ended: Mutex<mpsc::Receiver<()>>,
+}
+
+impl Server {
+    /// Starts the server's thread. Must be called inside `own`.
+    pub(crate) fn start(
+        address: SocketAddr,
+        most_connections: usize,
+        routes: impl FnOnce(Arc<Counts>) -> Router,
+    ) -> Result<Self, Error> {
+        let bind = |error| Error::bind(address, error);
+        let listener = Listener::bind(address).map_err(bind)?;
+        listener.set_nonblocking(true).map_err(bind)?;
+        let address = listener.local_addr().map_err(bind)?;
+        let runtime = runtime::Builder::new_current_thread()
+            .enable_io()
+            .enable_time()
+            .build()
+            .map_err(Error::thread)?;
+        let (stop, stopped) = oneshot::channel();
+        let (end, ended) = mpsc::sync_channel(1);
+        let counts = Arc::new(Counts::default());
+        let routes = routes(Arc::clone(&counts));
+        let clients =
+            Clients { routes, places: Arc::new(Semaphore::new(most_connections)), counts };
+        spawn(Box::new(move || {
+            run(runtime, listener, clients, stopped);
+            // No receiver: the server was dropped, and nothing waits for its end.
+            let _ = end.send(());
+        }))
+        .map_err(Error::thread)?;
+        Ok(Self { address, stop: Some(stop), ended: Mutex::new(ended) })
+    }
+
+    /// The address at which it serves: with the port that the system chose, if that was asked for.
+    pub fn local_address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Ends the server, and waits until its port is free.
+    pub fn shutdown(mut self) {
+        own(|| self.stop = None);
+        let ended = self.ended.get_mut().unwrap_or_else(PoisonError::into_inner);
+        // An error: it has ended.
+        let _ = ended.recv();
+    }
+
+    /// Lets the server run as long as the process.
+    pub fn detach(mut self) {
+        std::mem::forget(self.stop.take());
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        own(|| self.stop = None);
+    }
+}
+
+/// What connections share.
+#[derive(Debug)]
+struct Clients {
+    routes: Router,
+    places: Arc<Semaphore>,
+    counts: Arc<Counts>,
+}
+
+fn run(runtime: Runtime, listener: Listener, clients: Clients, stopped: oneshot::Receiver<()>) {
+    runtime.block_on(async {
+        // Registered with the system before: this cannot fail but for lack of descriptors.
+        let Ok(listener) = TcpListener::from_std(listener) else { return };
+        let (mut stopped, mut tidy) = (pin!(stopped), pin!(latest::tidy()));
+        loop {
+            tokio::select! {
+                biased;
+                _ = &mut stopped => return,
+                () = &mut tidy => {}
+                accepted = listener.accept() => clients.take(accepted).await,
+            }
+        }
+    });
+    // Drops all connections.
+    runtime.shutdown_background();
+}
+
+impl Clients {
+    async fn take(&self, accepted: io::Result<(TcpStream, SocketAddr)>) {
+        let Ok((stream, _)) = accepted else {
+            sleep(AFTER_FAILURE).await;
+            return;
+        };
+        let Ok(place) = Arc::clone(&self.places).try_acquire_owned() else {
+            self.counts.refused.fetch_add(1, Ordering::Relaxed);
+            // As much as fits at once: the client is not waited for.
+            if let Ok(mut stream) = stream.into_std() {
+                let _ = stream.write(TOO_MANY);
+            }
+            return;
+        };
+        let (open, routes) = (Open::new(&self.counts), self.routes.clone());
+        tokio::spawn(async move {
+            connection::serve(stream, routes).await;
+            drop((open, place));
+        });
+    }
+}
