@@ -1,0 +1,52 @@
+//! One snapshot serves all clients of one second.
+
+mod support;
+
+use std::{
+    alloc::System,
+    thread,
+    time::{Duration, Instant},
+};
+
+use memscope_runtime::{TrackingAllocator, async_memory::get_memory_snapshot};
+use memscope_server::serve;
+use support::{events, get};
+
+#[global_allocator]
+static ALLOCATOR: TrackingAllocator = TrackingAllocator::new(System);
+
+#[test]
+fn however_many_ask_one_snapshot_a_second_is_taken() {
+    let server = serve("127.0.0.1:0").expect("a server");
+    let address = server.local_address();
+    // So that its thread does not look at the program by itself.
+    let looks = || get_memory_snapshot().tool().looks;
+    let (before, begun) = (looks(), Instant::now());
+    let clients: Vec<_> = (0..20)
+        .map(|client| {
+            thread::spawn(move || {
+                if client % 4 == 0 {
+                    let _ = events(address, |text| text.matches("event: snapshot").count() >= 3);
+                    return 3;
+                }
+                let end = Instant::now() + Duration::from_secs(3);
+                let mut asked = 0;
+                while Instant::now() < end {
+                    let path = ["/metrics", "/snapshot.json", "/debug/pprof/heap"][client % 3];
+                    assert_eq!(get(address, path).status, 200);
+                    asked += 1;
+                }
+                asked
+            })
+        })
+        .collect();
+    let asked: usize = clients.into_iter().map(|it| it.join().expect("a client")).sum();
+    let seconds = begun.elapsed().as_secs() + 1;
+    // The one of `looks` itself, and one for each second that has begun.
+    let taken = looks() - before - 1;
+    // A snapshot serves 0.9 s.
+    assert!(taken <= seconds * 10 / 9 + 1, "{taken} in {seconds} s for {asked} requests");
+    assert!(taken >= 2, "{taken}: each second has a new one");
+    assert!(asked as u64 > 4 * taken, "{asked} requests");
+    server.shutdown();
+}
