@@ -45,6 +45,9 @@ pub use memscope_runtime::MemoryLayer;
 pub use memscope_runtime::tokio_hooks;
 #[cfg(feature = "tower")]
 pub use memscope_runtime::tower;
+#[cfg(feature = "server")]
+#[doc(inline)]
+pub use memscope_server as server;
 #[cfg(feature = "report-file")]
 pub use memscope_runtime::{ReportGuard, report_guard};
 

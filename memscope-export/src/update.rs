@@ -11,6 +11,9 @@ use serde_json::{Map, Value};
 
 use crate::html;
 
+/// For the names of the lists, and the numbers of what they leave out.
+const NAMES: usize = 1_000;
+
 /// The most tasks of which a row is made.
 const MOST_TASKS: usize = 500;
 
@@ -71,8 +74,6 @@ struct Update {
 impl Update {
     fn new(snapshot: &MemorySnapshot, most_bytes: usize) -> Self {
         let head = html::value(&head(snapshot), &snapshot.leaks());
-        // The names of the lists, and the numbers of what they leave out.
-        const NAMES: usize = 1_000;
         let bytes = most_bytes.saturating_sub(size(&head) + NAMES);
         let Value::Object(head) = head else { unreachable!("a snapshot is an object") };
         Self { head, left_out: Map::new(), bytes }

@@ -9,8 +9,8 @@ use crate::settings::builder;
 /// Starts the server as the environment asks for it. What is wrong is said on stderr, and the
 /// program goes on.
 fn start(Wanted { address, token, is_remote }: Wanted<'_>) {
-    let served = builder().token(token.unwrap_or_default()).remote(is_remote).serve(address);
-    match served {
+    let wanted = builder().token(token.unwrap_or_default()).remote(is_remote);
+    match wanted.serve(address) {
         Ok(server) => {
             warn(format_args!("serving at http://{}/", server.local_address()));
             server.detach();

@@ -5,7 +5,7 @@
 
 use std::{
     io::{self, Write},
-    net::{SocketAddr, TcpListener as Listener},
+    net::SocketAddr,
     pin::pin,
     sync::{Arc, Mutex, PoisonError, atomic::Ordering, mpsc},
     time::Duration,
@@ -14,8 +14,8 @@ use std::{
 use axum::Router;
 use memscope_runtime::__server::{own, spawn};
 use tokio::{
-    net::{TcpListener, TcpStream},
-    runtime::{self, Runtime},
+    net::{TcpListener, TcpSocket, TcpStream},
+    runtime,
     sync::{Semaphore, oneshot},
     time::sleep,
 };
@@ -28,6 +28,9 @@ use crate::{
 
 /// The system has no more descriptors or memory for a connection: others must end first.
 const AFTER_FAILURE: Duration = Duration::from_millis(100);
+
+/// Connections that the system keeps until they are accepted.
+const MOST_WAITING: u32 = 1_024;
 
 const TOO_MANY: &[u8] =
     b"HTTP/1.1 503 Service Unavailable\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
@@ -56,15 +59,16 @@ impl Server {
         most_connections: usize,
         routes: impl FnOnce(Arc<Counts>) -> Router,
     ) -> Result<Self, Error> {
-        let bind = |error| Error::bind(address, error);
-        let listener = Listener::bind(address).map_err(bind)?;
-        listener.set_nonblocking(true).map_err(bind)?;
-        let address = listener.local_addr().map_err(bind)?;
         let runtime = runtime::Builder::new_current_thread()
             .enable_io()
             .enable_time()
             .build()
             .map_err(Error::thread)?;
+        let listener = {
+            let _inside = runtime.enter();
+            listen(address).map_err(|error| Error::bind(address, error))?
+        };
+        let address = listener.local_addr().map_err(|error| Error::bind(address, error))?;
         let (stop, stopped) = oneshot::channel();
         let (end, ended) = mpsc::sync_channel(1);
         let counts = Arc::new(Counts::default());
@@ -72,7 +76,9 @@ impl Server {
         let clients =
             Clients { routes, places: Arc::new(Semaphore::new(most_connections)), counts };
         spawn(Box::new(move || {
-            run(runtime, listener, clients, stopped);
+            runtime.block_on(accept(listener, clients, stopped));
+            // Drops all connections.
+            runtime.shutdown_background();
             // No receiver: the server was dropped, and nothing waits for its end.
             let _ = end.send(());
         }))
@@ -113,22 +119,26 @@ struct Clients {
     counts: Arc<Counts>,
 }
 
-fn run(runtime: Runtime, listener: Listener, clients: Clients, stopped: oneshot::Receiver<()>) {
-    runtime.block_on(async {
-        // Registered with the system before: this cannot fail but for lack of descriptors.
-        let Ok(listener) = TcpListener::from_std(listener) else { return };
-        let (mut stopped, mut tidy) = (pin!(stopped), pin!(latest::tidy()));
-        loop {
-            tokio::select! {
-                biased;
-                _ = &mut stopped => return,
-                () = &mut tidy => {}
-                accepted = listener.accept() => clients.take(accepted).await,
-            }
+fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    // Connections of a process before this one may still be closing at that port.
+    #[cfg(unix)]
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(MOST_WAITING)
+}
+
+/// Accepts connections until the server is stopped. The port is free when this ends.
+async fn accept(listener: TcpListener, clients: Clients, stopped: oneshot::Receiver<()>) {
+    let (mut stopped, mut tidy) = (pin!(stopped), pin!(latest::tidy()));
+    loop {
+        tokio::select! {
+            biased;
+            _ = &mut stopped => return,
+            () = &mut tidy => {}
+            accepted = listener.accept() => clients.take(accepted).await,
         }
-    });
-    // Drops all connections.
-    runtime.shutdown_background();
+    }
 }
 
 impl Clients {

@@ -8,13 +8,13 @@ use std::{
 };
 
 /// Long enough for a machine that is busy with other work.
-pub(crate) const LONG: Duration = Duration::from_secs(60);
+pub(crate) const LONG: Duration = Duration::from_mins(1);
 
 /// An answer: its status, its headers in lower case, and its body.
 #[derive(Debug)]
 pub(crate) struct Answer {
     pub(crate) status: u16,
-    headers: String,
+    headers: Vec<(String, String)>,
     pub(crate) body: Vec<u8>,
 }
 
@@ -24,23 +24,22 @@ impl Answer {
         let head = String::from_utf8(bytes[..at].to_vec()).expect("a head is text");
         let (first, headers) = head.split_once("\r\n").unwrap_or((&head, ""));
         let status = first.split(' ').nth(1).and_then(|it| it.parse().ok()).expect("a status");
-        let headers: String = headers
+        let headers: Vec<(String, String)> = headers
             .split("\r\n")
             .filter_map(|line| line.split_once(": "))
-            .map(|(name, value)| format!("{}: {value}\n", name.to_lowercase()))
+            .map(|(name, value)| (name.to_lowercase(), value.to_owned()))
             .collect();
+        let is_chunked =
+            headers.iter().any(|(name, value)| name == "transfer-encoding" && value == "chunked");
         let mut body = bytes[at + 4..].to_vec();
-        if headers.contains("transfer-encoding: chunked") {
+        if is_chunked {
             body = unchunked(&body);
         }
         Self { status, headers, body }
     }
 
     pub(crate) fn header(&self, name: &str) -> Option<&str> {
-        self.headers
-            .lines()
-            .filter_map(|line| line.split_once(": "))
-            .find_map(|(it, value)| (it == name).then_some(value))
+        self.headers.iter().find(|(it, _)| it == name).map(|(_, value)| &**value)
     }
 
     pub(crate) fn text(&self) -> &str {
@@ -81,7 +80,7 @@ pub(crate) fn raw(address: SocketAddr, bytes: &[u8]) -> Option<Answer> {
 
 /// What comes until the server closes or resets the connection.
 pub(crate) fn to_end(stream: &mut TcpStream) -> Vec<u8> {
-    let (mut answer, mut buffer) = (Vec::new(), [0; 1 << 16]);
+    let (mut answer, mut buffer) = (Vec::new(), [0; 16 << 10]);
     loop {
         match stream.read(&mut buffer) {
             Ok(0) => return answer,
@@ -112,7 +111,7 @@ pub(crate) fn get(address: SocketAddr, path: &str) -> Answer {
 pub(crate) fn events(address: SocketAddr, is_done: impl Fn(&str) -> bool) -> String {
     let mut stream = connect(address);
     write!(stream, "GET /events HTTP/1.1\r\nHost: {address}\r\n\r\n").expect("written");
-    let (mut text, mut buffer) = (Vec::new(), [0; 1 << 16]);
+    let (mut text, mut buffer) = (Vec::new(), [0; 16 << 10]);
     let end = Instant::now() + LONG;
     loop {
         let count = stream.read(&mut buffer).expect("events");
