@@ -25,6 +25,7 @@ static RUNNING: AtomicUsize = AtomicUsize::new(0);
 static STOP: AtomicBool = AtomicBool::new(false);
 
 /// Never gives its worker back until it is told to.
+#[expect(clippy::unused_async, reason = "it never waits: that is why the worker is stuck")]
 async fn stuck() -> usize {
     let held = vec![7_u8; 1 << 20];
     RUNNING.fetch_add(1, Ordering::SeqCst);

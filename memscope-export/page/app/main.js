@@ -165,6 +165,19 @@ function theme() {
 
 const nextTheme = () => set({ theme: THEMES[(THEMES.indexOf(state.theme) + 1) % THEMES.length] });
 
+// The list that the rows of a view come from. Of a large service the server sends the largest rows,
+// and counts the others.
+const LISTS = {
+    sites: "sites",
+    tasks: "tasks",
+    code: "stacks",
+    waits: "await_points",
+    vars: "variable_sites",
+    futures: "sites",
+    frees: "hand_overs",
+};
+const leftOut = (name) => model.snapshot.left_out?.[LISTS[name]] ?? 0;
+
 function tabs() {
     const box = $("#tabs");
     if (!box.children.length) {
@@ -194,7 +207,8 @@ function tabs() {
         setAttribute(tab, "aria-selected", String(isChosen));
         setAttribute(tab, "tabindex", isChosen ? "0" : "-1");
         const total = views[name].total();
-        setText(tab.lastChild, total == null ? "" : count(total));
+        const others = ["sites", "tasks", "vars", "frees"].includes(name) ? leftOut(name) : 0;
+        setText(tab.lastChild, total == null ? "" : count(total + others));
     });
     setAttribute($("#panel"), "aria-labelledby", `tab-${state.tab}`);
 }
@@ -256,6 +270,12 @@ function stateLine() {
                 "button",
                 { type: "button", class: "chip", onclick: stop, title: "Stop comparing (Esc)" },
                 `Δ since ${clock(Number(state.at), true)} ×`,
+            ),
+        leftOut(state.tab) > 0 &&
+            h(
+                "span",
+                { class: "cut", title: "The sums count them, and JSON has them" },
+                `${plural(leftOut(state.tab), "smaller one", "smaller ones")} not sent`,
             ),
         state.at && span("", isExact() ? "every row, exact" : "what the process kept by name"),
         left.length > 0 && span("cut", `no room for: ${left.join(", ")}`),
