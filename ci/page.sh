@@ -18,7 +18,7 @@ CHROMIUM=$(command -v chromium) || { install chromium && CHROMIUM=$(command -v c
 export CHROMIUM PAGE_FOLDER="$folder"
 
 # The whole workspace, so that they are the programs that the tests have built.
-cargo build -q --workspace --example web_service --example page
+cargo build -q --workspace --example web_service --example page --example live_page
 programs="${CARGO_TARGET_DIR:-target}/debug/examples"
 cd memscope-export/page-tests
 # The driver alone: no browser is downloaded.
@@ -42,8 +42,15 @@ kill -9 "$service" || true
 "$programs/page" "$folder/saved.json" > "$folder/saved.html"
 "$programs/page" "$folder/real.json" > "$folder/real.html"
 "$programs/page" > "$folder/live.html"
+# The same service with memscope's own server.
+"$programs/live_page" --address 127.0.0.1:0 > "$folder/live_page.log" &
+served=$!
+trap 'kill "$served"' EXIT
+for _ in $(seq 300); do grep -q http "$folder/live_page.log" && break || sleep 0.1; done
+PAGE_SERVED=$(grep -o 'http://.*' "$folder/live_page.log" | head -n 1)
+export PAGE_SERVED
 cd memscope-export/page-tests
-node --test --test-concurrency=2 saved.test.mjs live.test.mjs > "$folder/tests.log" 2>&1 || {
+node --test --test-concurrency=2 served.test.mjs saved.test.mjs live.test.mjs > "$folder/tests.log" 2>&1 || {
     grep -A 30 '^not ok' "$folder/tests.log" >&2 || cat "$folder/tests.log" >&2
     exit 1
 }

@@ -20,6 +20,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use tokio::time::timeout;
+
 const ADDRESS: &str = "127.0.0.1:6071";
 /// So few that a round takes a while.
 const CONNECTIONS: usize = 4;
@@ -46,12 +48,13 @@ async fn main() -> Result<(), Error> {
     let is_over = || seconds.is_some_and(|it| start.elapsed() >= Duration::from_secs(it));
     while !is_over() {
         // Sessions and rates of its own: those of the round before are freed.
-        let rounds = web_service::run(&Arc::default(), REQUESTS, CONNECTIONS);
+        let shop = Arc::default();
+        let round = web_service::run(&shop, REQUESTS, CONNECTIONS);
         match seconds {
-            None => drop(rounds.await?),
+            None => drop(round.await?),
             Some(seconds) => {
                 let left = Duration::from_secs(seconds).saturating_sub(start.elapsed());
-                if let Ok(round) = tokio::time::timeout(left, rounds).await {
+                if let Ok(round) = timeout(left, round).await {
                     drop(round?);
                 }
             }

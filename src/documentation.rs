@@ -23,6 +23,8 @@ pages! {
     memory: "../docs/MEMORY.md";
     names: "../docs/NAMES.md";
     performance: "../docs/PERFORMANCE.md";
+    #[cfg(any(not(doctest), feature = "server"))]
+    production: "../docs/PRODUCTION.md";
     // Its programs are parts of two files that are compiled elsewhere.
     #[cfg(not(doctest))]
     shrink_your_futures: "../docs/shrink-your-futures.md";

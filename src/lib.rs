@@ -45,11 +45,11 @@ pub use memscope_runtime::MemoryLayer;
 pub use memscope_runtime::tokio_hooks;
 #[cfg(feature = "tower")]
 pub use memscope_runtime::tower;
+#[cfg(feature = "report-file")]
+pub use memscope_runtime::{ReportGuard, report_guard};
 #[cfg(feature = "server")]
 #[doc(inline)]
 pub use memscope_server as server;
-#[cfg(feature = "report-file")]
-pub use memscope_runtime::{ReportGuard, report_guard};
 
 #[cfg(all(feature = "enabled", feature = "global-allocator"))]
 #[global_allocator]

@@ -61,14 +61,14 @@ fn is_below(line: &str, root: &str) -> bool {
 /// element's only handler allow it and nothing else.
 fn policy_of(svg: &str) -> String {
     let hash = |text: &str| BASE64.encode(Sha256::digest(text));
-    let script = svg.split_once("<script").and_then(|(_, rest)| {
-        let (_, rest) = rest.split_once("<![CDATA[")?;
-        Some(rest.split_once("]]>")?.0)
-    });
+    let script = svg.split_once("<script").and_then(|(_, rest)| rest.split_once('>'));
+    let script = script.and_then(|(_, rest)| rest.split_once("</script>"));
+    // Its text stands in several sections, which follow each other.
+    let script = script.map(|(text, _)| text.replace("<![CDATA[", "").replace("]]>", ""));
     format!(
         "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-hashes' 'sha256-{}' \
          'sha256-{}'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
-        hash(script.unwrap_or_default()),
+        hash(&script.unwrap_or_default()),
         hash("init(evt)"),
     )
 }
