@@ -46,7 +46,8 @@ pub(crate) fn routes(checks: Guard, counts: Option<Arc<Counts>>) -> Router {
         get(async move || own(|| answer(kind, name, latest().in_format(format))))
     };
     Router::new()
-        .route("/", get(page))
+        .route("/", get(root))
+        .route("/page", get(page))
         .route("/snapshot.json", snapshot(JSON, None, Format::Json))
         .route("/report.txt", snapshot(PLAIN, None, Format::Text))
         .route("/report.html", get(report))
@@ -91,24 +92,25 @@ fn say(status: StatusCode, text: impl Into<String>) -> Response {
     (status, text).into_response()
 }
 
-async fn page(OriginalUri(uri): OriginalUri) -> Response {
+/// The page at the root. It asks for paths beside its own: below `/memscope`, which is no folder, it
+/// is elsewhere.
+async fn root(OriginalUri(uri): OriginalUri) -> Response {
+    if uri.path().ends_with('/') { page().await } else { own(|| to_page(&uri)) }
+}
+
+async fn page() -> Response {
     own(|| {
-        // The page asks for paths beside its own, so its own must end in a slash.
-        if !uri.path().ends_with('/') {
-            return to_folder(&uri);
-        }
         let page = Bytes::from_static(live_page().as_bytes());
         with_policy(answer(PAGE, None, page), live_page_policy())
     })
 }
 
-/// Leads to the same path with a slash at its end.
-fn to_folder(uri: &Uri) -> Response {
+/// Leads from the path at which the program has mounted the routes to the page below it.
+fn to_page(uri: &Uri) -> Response {
     let last = uri.path().rsplit('/').next().unwrap_or_default();
     let query = uri.query().map_or(String::new(), |query| format!("?{query}"));
-    // Relative to where the program has mounted this: no host and no scheme can be in it.
-    let place = format!("./{last}/{query}");
-    match HeaderValue::try_from(place) {
+    // Relative: no host and no scheme can be in it.
+    match HeaderValue::try_from(format!("./{last}/page{query}")) {
         Ok(place) => (StatusCode::PERMANENT_REDIRECT, [(header::LOCATION, place)]).into_response(),
         Err(_) => say(StatusCode::NOT_FOUND, "There is no such page."),
     }
