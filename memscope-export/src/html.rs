@@ -62,19 +62,19 @@ fn saved() -> &'static Page {
 /// Events are server-sent events named `snapshot`. Their data is what
 /// [`page_update`](crate::page_update) writes, and `snapshot.json` what [`page_json`] writes.
 pub fn live_page() -> &'static str {
-    &live().1
+    &live().0
 }
 
 /// The Content-Security-Policy of the [live page](live_page), for the header of that name.
 pub fn live_page_policy() -> &'static str {
-    &live().0.policy
+    &live().1
 }
 
-fn live() -> &'static (Page, String) {
-    static LIVE: LazyLock<(Page, String)> = LazyLock::new(|| {
+/// The live page, and its policy.
+fn live() -> &'static (String, String) {
+    static LIVE: LazyLock<(String, String)> = LazyLock::new(|| {
         let page = page::assemble(page::Source::Live);
-        let whole = page.with_data("");
-        (page, whole)
+        (page.with_data(""), page.policy)
     });
     &LIVE
 }

@@ -7,11 +7,13 @@ use std::{
     alloc::System,
     io::{Read, Write},
     net::{SocketAddr, TcpListener},
+    thread,
+    time::{Duration, Instant},
 };
 
 use memscope_runtime::TrackingAllocator;
 use memscope_server::{Server, builder, serve};
-use support::{connect, get, raw, request, to_end};
+use support::{LONG, connect, get, raw, request, to_end};
 
 #[global_allocator]
 static ALLOCATOR: TrackingAllocator = TrackingAllocator::new(System);
@@ -163,6 +165,12 @@ fn clients_that_read_nothing_do_not_keep_the_others_from_their_answers() {
         .collect();
     for path in ["/", "/metrics", "/debug/pprof/heap"] {
         assert_eq!(get(address, path).status, 200, "{path}");
+    }
+    // In the end they are cut off, and only the one that asks is left.
+    let start = Instant::now();
+    while !get(address, "/health").text().contains("connections: 1 open") {
+        assert!(start.elapsed() < LONG, "{}", get(address, "/health").text());
+        thread::sleep(Duration::from_millis(50));
     }
     drop(slow);
 }

@@ -72,3 +72,24 @@ fn the_page_and_the_profiles_answer_while_every_worker_is_stuck() {
     }
     server.shutdown();
 }
+
+/// Signals that the program handles go to its own threads.
+#[cfg(target_os = "linux")]
+#[test]
+fn the_servers_thread_takes_no_signal() {
+    let server = serve("127.0.0.1:0").expect("a server");
+    // An answer: the thread runs, under its name.
+    assert_eq!(get(server.local_address(), "/health").status, 200);
+    let threads = std::fs::read_dir("/proc/self/task").expect("threads");
+    let status = |thread: std::fs::DirEntry| std::fs::read_to_string(thread.path().join("status"));
+    let own = threads
+        .filter_map(|thread| status(thread.ok()?).ok())
+        .find(|status| status.starts_with("Name:\tmemscope-serve\n"))
+        .expect("the thread");
+    let blocked = own.lines().find_map(|line| line.strip_prefix("SigBlk:\t")).expect("a mask");
+    let blocked = u64::from_str_radix(blocked, 16).expect("a mask");
+    for signal in [libc::SIGINT, libc::SIGTERM, libc::SIGHUP, libc::SIGUSR1, libc::SIGCHLD] {
+        assert!(blocked & 1 << (signal - 1) != 0, "signal {signal}: {blocked:x}");
+    }
+    server.shutdown();
+}

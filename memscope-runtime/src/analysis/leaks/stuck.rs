@@ -71,7 +71,7 @@ pub(super) fn find(snapshot: &MemorySnapshot, options: &LeakOptions) -> Stuck {
         let evidence = Evidence::of(snapshot);
         let mut piles: Vec<Place> = Vec::new();
         for (place, tasks) in late {
-            if is_of_a_pile(&place, &tasks, snapshot, options, &evidence) {
+            if is_of_a_pile(&place, &tasks, sites.get(&place), options, &evidence) {
                 stuck.tasks.extend(tasks.iter().map(|(_, task)| task.id));
                 piles.push(place.clone());
                 found.insert(place, tasks);
@@ -101,14 +101,13 @@ pub(super) fn find(snapshot: &MemorySnapshot, options: &LeakOptions) -> Stuck {
 fn is_of_a_pile(
     place: &Place,
     late: &[(u64, &TaskMemoryProfile)],
-    snapshot: &MemorySnapshot,
+    waits: Option<&Waits<'_>>,
     options: &LeakOptions,
     evidence: &Evidence<'_>,
 ) -> bool {
-    let mut sites = snapshot.sites().iter().filter(|site| place_of(site) == *place);
     let bytes = late.iter().fold(0_u64, |sum, (_, task)| sum.saturating_add(task.live_bytes));
     // If two rows share one place (two kinds of task), neither has a trend of its own.
-    let (Some(site), None) = (sites.next(), sites.next()) else { return false };
+    let Some(Waits { rows: 1, site: Some(site), .. }) = waits else { return false };
     let of_living = site.live_bytes.saturating_sub(site.retained_bytes);
     bytes >= of_living / LEAST_OF_PILE && piles_up(site, evidence.points_of(place), options)
 }
@@ -121,17 +120,22 @@ enum Verdict {
 
 /// How long the ended tasks of a place waited, and how many there are.
 #[derive(Default)]
-struct Waits {
+struct Waits<'a> {
+    site: Option<&'a SiteProfile>,
+    /// How many sites share the place.
+    rows: u32,
     longest_ns: u64,
     timed: u64,
     completed: u64,
 }
 
-fn sites_by_place(snapshot: &MemorySnapshot) -> BTreeMap<Place, Waits> {
-    let mut sites: BTreeMap<Place, Waits> = BTreeMap::new();
+fn sites_by_place(snapshot: &MemorySnapshot) -> BTreeMap<Place, Waits<'_>> {
+    let mut sites: BTreeMap<Place, Waits<'_>> = BTreeMap::new();
     for site in snapshot.sites() {
         let SiteProfile { longest_wait_ns, waits_timed, completed, .. } = site;
         let waits = sites.entry(place_of(site)).or_default();
+        waits.site = Some(site);
+        waits.rows = waits.rows.saturating_add(1);
         waits.longest_ns = waits.longest_ns.max(*longest_wait_ns);
         waits.timed = waits.timed.saturating_add(*waits_timed);
         waits.completed = waits.completed.saturating_add(*completed);
@@ -139,7 +143,7 @@ fn sites_by_place(snapshot: &MemorySnapshot) -> BTreeMap<Place, Waits> {
     sites
 }
 
-fn judge(idle_ns: u64, site: Option<&Waits>, options: &LeakOptions) -> Verdict {
+fn judge(idle_ns: u64, site: Option<&Waits<'_>>, options: &LeakOptions) -> Verdict {
     let longer_than = |limit: std::time::Duration| u128::from(idle_ns) > limit.as_nanos();
     if let Some(limit) = options.stuck_after {
         return if longer_than(limit) { Verdict::Stuck } else { Verdict::Fine };
@@ -158,7 +162,7 @@ fn judge(idle_ns: u64, site: Option<&Waits>, options: &LeakOptions) -> Verdict {
 fn leak(
     place: Place,
     mut tasks: Vec<(u64, &TaskMemoryProfile)>,
-    site: Option<&Waits>,
+    site: Option<&Waits<'_>>,
     options: &LeakOptions,
     evidence: &Evidence<'_>,
 ) -> Option<Leak> {

@@ -1,0 +1,57 @@
+//! A program that only links memscope-rs, with the feature `server`: one variable serves its page.
+
+use std::{
+    env,
+    io::{BufRead, BufReader, Read, Write},
+    net::TcpStream,
+    process::{Command, Stdio},
+    time::Duration,
+};
+
+use memscope_rs as _;
+
+const PROGRAM: &str = "PROGRAM_OF_THE_TEST";
+
+/// The program: a task that memscope is not told of.
+#[test]
+fn as_a_program() {
+    if env::var_os(PROGRAM).is_none() {
+        return;
+    }
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+    drop(runtime.spawn(async {
+        let held = vec![1_u8; 1 << 20];
+        std::future::pending::<()>().await;
+        drop(held);
+    }));
+    let mut input = String::new();
+    std::io::stdin().read_to_string(&mut input).expect("input");
+}
+
+#[test]
+fn one_variable_serves_a_program_that_names_nothing_of_memscope() {
+    let mut program = Command::new(env::current_exe().expect("this program"))
+        .args(["--exact", "as_a_program"])
+        .env(PROGRAM, "")
+        .env("MEMSCOPE_SERVE", "127.0.0.1:0")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("a program");
+    let mut errors = BufReader::new(program.stderr.take().expect("a pipe"));
+    let mut line = String::new();
+    errors.read_line(&mut line).expect("a line");
+    let address = line.trim_end().strip_prefix("memscope: serving at http://");
+    let address = address.and_then(|it| it.strip_suffix('/')).expect(&line);
+    let mut client = TcpStream::connect(address).expect("a connection");
+    client.set_read_timeout(Some(Duration::from_mins(1))).expect("a timeout");
+    write!(client, "GET /metrics HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n")
+        .expect("written");
+    let mut answer = String::new();
+    client.read_to_string(&mut answer).expect("an answer");
+    assert!(answer.starts_with("HTTP/1.1 200 OK"), "{answer}");
+    assert!(answer.contains("memscope_live_bytes{") && answer.ends_with("# EOF\n"), "{answer}");
+    drop(program.stdin.take());
+    assert!(program.wait().expect("an end").success());
+}
