@@ -22,6 +22,10 @@ else
 fi
 echo "== asked: ${asked[*]}"
 reads --include-ignored "${asked[@]}"
+# The same of what the server answers.
+if command -v promtool >/dev/null; then
+    cargo test -q --workspace --test scrapers -- --include-ignored promtool
+fi
 
 # Speedscope's importer is a page. The title says what was imported.
 npm_folder="$folder/npm"

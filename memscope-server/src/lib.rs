@@ -14,10 +14,10 @@ mod holders;
 mod events;
 // Which requests are answered at all.
 mod guard;
-// What each path answers.
-mod routes;
 // One connection: its limits and deadlines.
 mod connection;
+// What each path answers.
+mod routes;
 // The server and its thread.
 mod server;
 // What a program chooses.

@@ -62,7 +62,8 @@ pub fn serve(address: impl ToSocketAddrs) -> Result<Server, Error> {
 ///
 /// They then run on the program's workers, and all clients of the program reach them. So put them
 /// behind the program's own checks, or behind a [token](Builder::token). They do not check the name
-/// of the host, which is the program's affair. `/events` needs the runtime's timer.
+/// of the host, which is the program's affair. `/events` needs the runtime's timer. The last
+/// snapshot stays in memory until the next one, unless a [server](serve) runs as well.
 ///
 /// ```
 /// let routes: axum::Router = axum::Router::new().nest("/memscope", memscope_server::router());
