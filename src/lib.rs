@@ -47,6 +47,9 @@ pub use memscope_runtime::tokio_hooks;
 pub use memscope_runtime::tower;
 #[cfg(feature = "report-file")]
 pub use memscope_runtime::{ReportGuard, report_guard};
+// It is registered before `main`, if it is linked.
+#[cfg(feature = "html")]
+use memscope_export as _;
 #[cfg(feature = "server")]
 #[doc(inline)]
 pub use memscope_server as server;

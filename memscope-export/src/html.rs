@@ -1,6 +1,9 @@
 //! The page: saved with a snapshot inside, or live.
 
-use std::sync::LazyLock;
+use std::{
+    io::{self, Write},
+    sync::LazyLock,
+};
 
 use memscope_runtime::{analysis::Leaks, async_memory::MemorySnapshot};
 use serde::Serialize;
@@ -43,8 +46,26 @@ pub(crate) fn value(snapshot: &MemorySnapshot, leaks: &Leaks) -> serde_json::Val
 /// let page = memscope_export::html(&get_memory_snapshot());
 /// assert!(page.starts_with("<!doctype html>"));
 /// ```
+///
+/// # Panics
+///
+/// Never: all keys of a snapshot are text.
 pub fn html(snapshot: &MemorySnapshot) -> String {
-    saved().with_data(&in_element(&page_json(snapshot)))
+    let mut page = Vec::new();
+    write_html(snapshot, &mut page).expect("a snapshot is JSON");
+    String::from_utf8(page).expect("its parts are text")
+}
+
+/// Writes what [`html`] returns, piece by piece.
+///
+/// # Errors
+///
+/// When `out` fails.
+pub fn write_html(snapshot: &MemorySnapshot, out: &mut dyn Write) -> io::Result<()> {
+    let page = saved();
+    out.write_all(page.before.as_bytes())?;
+    serde_json::to_writer(InElement(out), &Data::new(snapshot, &snapshot.leaks()))?;
+    out.write_all(page.after.as_bytes())
 }
 
 /// The Content-Security-Policy of the [saved page](html), which it also carries inside.
@@ -89,10 +110,24 @@ pub fn page_json(snapshot: &MemorySnapshot) -> String {
     serde_json::to_string(&Data::new(snapshot, &snapshot.leaks())).expect("a snapshot is JSON")
 }
 
-/// JSON as the content of a `script` element: nothing in it can end the element or begin a comment.
-/// Only strings contain `<`, so its escape means the same.
-fn in_element(json: &str) -> String {
-    json.replace('<', "\\u003c")
+/// Writes JSON as the content of a `script` element: nothing in it can end the element or begin a
+/// comment. Only strings contain `<`, so its escape means the same.
+struct InElement<'a>(&'a mut dyn Write);
+
+impl Write for InElement<'_> {
+    fn write(&mut self, json: &[u8]) -> io::Result<usize> {
+        for (index, piece) in json.split(|&byte| byte == b'<').enumerate() {
+            if index != 0 {
+                self.0.write_all(b"\\u003c")?;
+            }
+            self.0.write_all(piece)?;
+        }
+        Ok(json.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.flush()
+    }
 }
 
 #[cfg(test)]

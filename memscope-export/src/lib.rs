@@ -1,5 +1,5 @@
 #![doc = include_str!("../README.md")]
-#![forbid(unsafe_code)]
+#![deny(unsafe_code)]
 
 // Bottom first: a module imports only from modules above it.
 // Each exact figure of a snapshot, divided among the stacks and tasks that are known.
@@ -14,6 +14,8 @@ mod speedscope;
 mod pprof;
 // The page: its files, put together, with a snapshot inside or live.
 mod html;
+// Reports whose name ends in `.html` are written as the page.
+mod before_main;
 mod page;
 mod update;
 // What a scraper sees: bounded families of metrics, and their OpenMetrics text.
@@ -22,7 +24,7 @@ mod metrics;
 pub use crate::{
     attribution::PprofKind,
     folded::{folded, folded_of},
-    html::{html, html_policy, live_page, live_page_policy, page_json},
+    html::{html, html_policy, live_page, live_page_policy, page_json, write_html},
     metrics::{
         CounterFloors, MetricFamily, MetricKind, MetricSeries, MetricValue, metrics, open_metrics,
         text_of,

@@ -36,8 +36,8 @@ pub(crate) enum Source {
 /// A page without its data: what stands before and after it.
 #[derive(Debug)]
 pub(crate) struct Page {
-    before: String,
-    after: String,
+    pub(crate) before: String,
+    pub(crate) after: String,
     pub(crate) policy: String,
 }
 

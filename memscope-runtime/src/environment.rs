@@ -41,7 +41,7 @@ struct Setting {
 const SETTINGS: [Setting; 17] = [
     Setting {
         name: "MEMSCOPE_REPORT",
-        takes: "a path ending in `.json` or `.txt`; `%p` becomes the process id, `%t` the time, `%n` a number",
+        takes: "a path ending in `.json`, `.txt` or `.html` (feature `html`); `%p` becomes the process id, `%t` the time, `%n` a number",
         default: "no report",
         effect: "writes the report there at exit, on a panic, on SIGINT and SIGTERM",
         set: |environment, value| {

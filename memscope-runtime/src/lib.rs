@@ -109,6 +109,13 @@ pub mod __terminal {
     pub use crate::{model::symbol::same_function, snapshot::calls::explain_calls};
 }
 
+/// What `memscope-export` is registered with; not part of the public contract.
+#[doc(hidden)]
+#[cfg(feature = "report-file")]
+pub mod __page {
+    pub use crate::output::file::page::{FIRST_LINES, WritePage, register};
+}
+
 /// What `memscope-server` is made with; not part of the public contract.
 #[doc(hidden)]
 #[cfg(feature = "report-file")]

@@ -1,14 +1,15 @@
-//! A program that only links memscope-rs, with the feature `server`: one variable serves its page.
+//! A program that does nothing with memscope-rs, with the feature `server`: one variable serves its page,
+//! and one writes it.
 
 use std::{
-    env,
+    env, fs,
     io::{BufRead, BufReader, Read, Write},
     net::TcpStream,
     process::{Command, Stdio},
     time::Duration,
 };
 
-use memscope_rs as _;
+use memscope_rs::async_memory::MemorySnapshot;
 
 const PROGRAM: &str = "PROGRAM_OF_THE_TEST";
 
@@ -26,6 +27,34 @@ fn as_a_program() {
     }));
     let mut input = String::new();
     std::io::stdin().read_to_string(&mut input).expect("input");
+}
+
+#[test]
+fn a_report_whose_name_ends_in_html_is_the_page_and_replaces_one() {
+    let path = env::temp_dir().join(format!("memscope-page-{}.html", std::process::id()));
+    for _ in 0..2 {
+        let program = Command::new(env::current_exe().expect("this program"))
+            .args(["--exact", "as_a_program"])
+            .env(PROGRAM, "")
+            .env("MEMSCOPE_REPORT", &path)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("a program");
+        let pid = program.id();
+        let output = program.wait_with_output().expect("its end");
+        assert!(output.status.success());
+        assert_eq!(String::from_utf8_lossy(&output.stderr), "");
+        let page = fs::read_to_string(&path).expect("the page");
+        fs::write(&path, page.split_inclusive('\n').take(9).collect::<String>()).expect("cut");
+        let (_, data) = page.split_once("id=\"snapshot\">").expect("a snapshot");
+        let (data, end) = data.split_once("</script>").expect("its end");
+        let snapshot = MemorySnapshot::from_json(data).expect("a report");
+        assert_eq!(snapshot.origin().pid, pid);
+        assert!(page.starts_with("<!doctype html>") && end.trim_end().ends_with("</html>"));
+    }
+    fs::remove_file(&path).expect("it is there");
 }
 
 #[test]

@@ -36,7 +36,7 @@ use super::{
         threads::{IS_PERIODIC, START_PERIODIC, START_THREADS},
         written::Written,
     },
-    file::{Format, bytes},
+    file::{Format, bytes, page},
     os_hooks,
 };
 use crate::{
@@ -106,7 +106,14 @@ fn check(path: &Path) {
     let shown = visible_path(path);
     if Format::of(path).is_none() && !is_device {
         warn(format_args!(
-            "the report `{shown}` will be text: its name ends neither in .json nor in .txt"
+            "the report `{shown}` will be text: its name ends neither in .json, .txt nor .html"
+        ));
+    }
+    // Elsewhere the order of what runs before `main` is not known.
+    let is_known = cfg!(target_os = "linux");
+    if is_known && Format::of(path) == Some(Format::Page) && page::write().is_none() {
+        warn(format_args!(
+            "the report `{shown}` will be text: pages need memscope's feature `html`"
         ));
     }
     if let Some(folder) = path.parent().filter(|folder| !folder.is_dir()) {

@@ -3,6 +3,7 @@
 //! A JSON report is the snapshot as serde writes it, after two more fields: the version of the
 //! format and that of the crate.
 
+pub(crate) mod page;
 mod place;
 mod replace;
 #[cfg(unix)]
@@ -42,17 +43,17 @@ const FIRST_WORDS: [&str; 2] = ["live memory: ", "tasks: "];
 pub(crate) enum Format {
     Json,
     Text,
+    /// Text, if the program is built without the page.
+    Page,
 }
 
 impl Format {
     /// Returns `None` if the name does not tell; the file is then text.
     pub(crate) fn of(path: &Path) -> Option<Self> {
         let extension = path.extension()?;
-        if extension.eq_ignore_ascii_case("json") {
-            Some(Self::Json)
-        } else {
-            extension.eq_ignore_ascii_case("txt").then_some(Self::Text)
-        }
+        let formats = [("json", Self::Json), ("txt", Self::Text), ("html", Self::Page)];
+        let is_its = |(name, _): &(&str, Self)| extension.eq_ignore_ascii_case(name);
+        formats.into_iter().find(is_its).map(|(_, format)| format)
     }
 }
 
@@ -202,8 +203,9 @@ pub fn json(snapshot: &MemorySnapshot) -> io::Result<Vec<u8>> {
 
 fn bytes_of(snapshot: &MemorySnapshot, path: &Path) -> io::Result<Vec<u8>> {
     let mut buffer = Buffer::default();
-    match Format::of(path) {
-        Some(Format::Json) => {
+    match (Format::of(path), page::write()) {
+        (Some(Format::Page), Some(write)) => write(snapshot, &mut buffer)?,
+        (Some(Format::Json), _) => {
             let written = Written {
                 memscope_format: FORMAT,
                 memscope_version: env!("CARGO_PKG_VERSION"),
@@ -212,7 +214,7 @@ fn bytes_of(snapshot: &MemorySnapshot, path: &Path) -> io::Result<Vec<u8>> {
             serde_json::to_writer(&mut buffer, &written)?;
             writeln!(buffer)?;
         }
-        Some(Format::Text) | None => write!(buffer, "{snapshot}")?,
+        (Some(Format::Text | Format::Page) | None, _) => write!(buffer, "{snapshot}")?,
     }
     Ok(buffer.into_bytes())
 }
@@ -227,7 +229,8 @@ fn is_report(head: &[u8]) -> bool {
         let object = head.trim_ascii_start().strip_prefix(b"{")?;
         object.trim_ascii_start().strip_prefix(FIRST_FIELD.as_bytes())
     };
-    head.is_empty() || is_text || is_json().is_some()
+    let is_page = head.starts_with(page::FIRST_LINES.as_bytes());
+    head.is_empty() || is_text || is_page || is_json().is_some()
 }
 
 #[cfg(test)]
@@ -242,6 +245,7 @@ mod tests {
             let bytes = bytes(&snapshot, Path::new(name)).expect("plain data");
             assert!(is_report(&bytes[..bytes.len().min(512)]), "{name}");
         }
+        assert!(is_report(page::FIRST_LINES.as_bytes()));
         assert!(is_report(b"") && is_report(b"{\n  \"memscope_format\": 7,"));
         for other in [
             "\n",
@@ -251,6 +255,7 @@ mod tests {
             "[{\"memscope_format\":1}]",
             "live memory: of our town",
             "live memory: 3 KiB in tasks\nnotes",
+            "<!doctype html>\n<html lang=\"en\">\n",
             "\nlive memory: 3 KiB\ntasks: 1",
         ] {
             assert!(!is_report(other.as_bytes()), "{other}");
