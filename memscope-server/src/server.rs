@@ -79,6 +79,7 @@ impl Server {
             runtime.block_on(accept(listener, clients, stopped));
             // Drops all connections.
             runtime.shutdown_background();
+            latest::forget();
             // No receiver: the server was dropped, and nothing waits for its end.
             let _ = end.send(());
         }))

@@ -224,7 +224,7 @@ fn addresses_that_cannot_be_served_are_errors_that_say_what_to_do() {
     assert!(error(&address.to_string()).contains("taken by another process"));
     assert!(error("0.0.0.0:0").contains("MEMSCOPE_SERVE_REMOTE=on"));
     assert!(error("[::]:0").contains("other hosts"));
-    for wrong in ["", "127.0.0.1", "127.0.0.1:99999", "no such host.invalid:1", "::1:x"] {
+    for wrong in ["", "127.0.0.1", "127.0.0.1:99999", "::1:x"] {
         assert!(error(wrong).contains("no address to serve at"), "{wrong}: {}", error(wrong));
     }
     let remote = builder().remote(true).token("t").serve("0.0.0.0:0").expect("allowed");
