@@ -201,6 +201,22 @@ test("resident memory and its limit are drawn once they are measured", async () 
     await it.close();
 });
 
+test("of a large service the page says how many smaller rows it was not sent", async () => {
+    const first = snapshot();
+    first.left_out = { sites: 990, tasks: 99_000 };
+    const it = await start(first);
+    assert.match(await it.text("#state"), /990 smaller ones not sent/);
+    assert.match(
+        await it.text("#tab-sites"),
+        new RegExp(`${990 + first.sites.length}`.replace(/^1/, "1,?")),
+    );
+    await it.key("2");
+    assert.match(await it.text("#state"), /99,000 smaller ones not sent/);
+    await it.key("3");
+    assert.doesNotMatch(await it.text("#state"), /not sent/);
+    await it.close();
+});
+
 test("sizes that are not measured are not drawn as zeros", async () => {
     const first = snapshot();
     first.measured = "not_installed";

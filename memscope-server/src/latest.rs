@@ -82,6 +82,11 @@ pub(crate) async fn tidy() {
     }
 }
 
+/// Frees the snapshot, at the end of a server. Another one takes its own.
+pub(crate) fn forget() {
+    own(|| *lock(&LATEST) = None);
+}
+
 /// Frees the snapshot if it serves no more. Returns whether there is none.
 fn forget_old() -> bool {
     let mut latest = lock(&LATEST);

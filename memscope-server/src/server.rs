@@ -15,7 +15,7 @@ use axum::Router;
 use memscope_runtime::__server::{own, spawn};
 use tokio::{
     net::{TcpListener, TcpSocket, TcpStream},
-    runtime,
+    runtime::{self, Runtime},
     sync::{Semaphore, oneshot},
     time::sleep,
 };
@@ -59,13 +59,9 @@ impl Server {
         most_connections: usize,
         routes: impl FnOnce(Arc<Counts>) -> Router,
     ) -> Result<Self, Error> {
-        let runtime = runtime::Builder::new_current_thread()
-            .enable_io()
-            .enable_time()
-            .build()
-            .map_err(Error::thread)?;
+        let runtime = OwnRuntime::build().map_err(Error::thread)?;
         let listener = {
-            let _inside = runtime.enter();
+            let _inside = runtime.0.as_ref().map(Runtime::enter);
             listen(address).map_err(|error| Error::bind(address, error))?
         };
         let address = listener.local_addr().map_err(|error| Error::bind(address, error))?;
@@ -76,9 +72,12 @@ impl Server {
         let clients =
             Clients { routes, places: Arc::new(Semaphore::new(most_connections)), counts };
         spawn(Box::new(move || {
-            runtime.block_on(accept(listener, clients, stopped));
+            if let Some(runtime) = &runtime.0 {
+                runtime.block_on(accept(listener, clients, stopped));
+            }
             // Drops all connections.
-            runtime.shutdown_background();
+            drop(runtime);
+            latest::forget();
             // No receiver: the server was dropped, and nothing waits for its end.
             let _ = end.send(());
         }))
@@ -108,6 +107,29 @@ impl Server {
 impl Drop for Server {
     fn drop(&mut self) {
         own(|| self.stop = None);
+    }
+}
+
+/// A runtime that may be dropped anywhere: one that cannot serve is dropped by the caller, which
+/// may be a task of the program's. Tokio does not let a task wait for the end of a runtime.
+#[derive(Debug)]
+struct OwnRuntime(
+    /// Until it is dropped.
+    Option<Runtime>,
+);
+
+impl OwnRuntime {
+    fn build() -> io::Result<Self> {
+        let runtime = runtime::Builder::new_current_thread().enable_io().enable_time().build();
+        runtime.map(|runtime| Self(Some(runtime)))
+    }
+}
+
+impl Drop for OwnRuntime {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.0.take() {
+            runtime.shutdown_background();
+        }
     }
 }
 

@@ -47,6 +47,6 @@ fn however_many_ask_one_snapshot_a_second_is_taken() {
     // A snapshot serves 0.9 s.
     assert!(taken <= seconds * 10 / 9 + 1, "{taken} in {seconds} s for {asked} requests");
     assert!(taken >= 2, "{taken}: each second has a new one");
-    assert!(asked as u64 > 4 * taken, "{asked} requests");
+    assert!(asked as u64 > taken, "{asked} requests");
     server.shutdown();
 }
