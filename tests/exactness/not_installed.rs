@@ -69,10 +69,17 @@ fn nothing_is_said_about_sizes_and_everything_about_tasks() {
     assert!(back.peak_memory_per_task_mb.is_nan());
 }
 
-/// The only sizes shown are those of futures and of memscope itself.
+/// The only sizes shown are those of futures, of memscope itself, and what the system says.
 fn assert_no_sizes(snapshot: &MemorySnapshot) {
-    for line in format!("{snapshot:#}").lines().filter(|line| !line.starts_with("memscope itself"))
-    {
+    let resident = snapshot.resident();
+    assert_eq!(resident.live_bytes, None);
+    let is_other = |line: &&str| line.starts_with("memscope itself");
+    let is_resident = |line: &&str| line.starts_with("resident memory: ");
+    let shown = format!("{snapshot:#}");
+    for line in shown.lines().filter(is_resident) {
+        assert!(line.ends_with(" rest, live memory in it, which is not measured"), "{line}");
+    }
+    for line in shown.lines().filter(|line| !is_other(line) && !is_resident(line)) {
         let is_variable = line.starts_with("held") || line.starts_with("number");
         let is_site = line.contains("not_installed.rs:") && !is_variable;
         let sizes =

@@ -195,8 +195,11 @@ fn shared_items(graph: &HeapGraph, maker: &str) -> u64 {
     of.map(|step| step.retained_bytes).sum()
 }
 
-fn lost_items(graph: &HeapGraph, maker: &str) -> u64 {
-    let of = graph.unreachable.iter().filter(|leak| leak.site.as_deref() == Some(maker));
+/// What nothing holds of all programs so far. A block that was lost earlier may have old words that
+/// lead to one that is lost now, so the makers cannot be told apart.
+fn lost_items(graph: &HeapGraph) -> u64 {
+    let is_item = |site: &str| site.starts_with("maker ");
+    let of = graph.unreachable.iter().filter(|leak| leak.site.as_deref().is_some_and(is_item));
     of.map(|leak| leak.bytes).sum()
 }
 
@@ -208,7 +211,7 @@ fn each_static_holds_what_the_model_says_and_the_rest_is_shared_or_lost() {
     // The statics' own lists.
     let own = (8 * size_of::<Arc<Item>>()) as u64;
     let programs = if cfg!(debug_assertions) { 150 } else { 1_000 };
-    let mut false_holds = 0;
+    let (mut false_holds, mut lost_before) = (0, 0);
     for seed in 0..programs {
         let model = build(seed);
         let graph = heap_graph().expect("a graph");
@@ -233,14 +236,19 @@ fn each_static_holds_what_the_model_says_and_the_rest_is_shared_or_lost() {
         if !model.has_old_words {
             assert_eq!(seen, expected, "seed {seed}: {model:?}\n{graph:#}");
         }
-        // What was lost before, channels too, is still there: its old words may hold this.
-        let lost = lost_items(&graph, &maker(seed));
-        let expected_lost = model.sum(live.difference(&reached));
-        assert!(lost <= expected_lost, "seed {seed}: {model:?}\n{graph:#}");
+        // A stack may have an old word that leads to what is lost.
+        let lost = lost_items(&graph);
+        let expected_lost = lost_before + model.sum(live.difference(&reached));
+        assert!(lost <= expected_lost, "seed {seed}: {lost} of {expected_lost}\n{graph:#}");
         false_holds += u64::from((seen, lost) != (expected, expected_lost));
+        // What is forgotten or in a cycle stays.
+        let left = Model { held: Default::default(), ..model };
+        lost_before += left.sum(&left.live());
         for (_, root) in &ROOTS {
             *root.lock().expect("no panic") = Vec::new();
         }
     }
-    assert!(false_holds * 4 < programs, "{false_holds} of {programs}");
+    println!("{false_holds} of {programs} programs with a false hold");
+    // A lost block that a stack seems to hold counts in each program from then on.
+    assert!(false_holds * 2 < programs, "{false_holds} of {programs}");
 }

@@ -9,9 +9,8 @@ use std::{
     process::Command,
     ptr,
     sync::{
-        Mutex, MutexGuard, PoisonError,
+        Arc, Condvar, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, AtomicU64, Ordering},
-        mpsc,
     },
     thread,
     time::{Duration, Instant},
@@ -51,23 +50,34 @@ fn samples() -> u64 {
     stacks().iter().map(|stack| stack.samples).sum()
 }
 
-/// A thread that works each time that it is told to.
+/// How often a [`Worker`] was told to work, and has worked.
+#[derive(Default)]
+struct Turns {
+    asked: u32,
+    done: u32,
+    is_over: bool,
+}
+
+/// A thread that works each time that it is told to. No channel: the first time that a thread waits
+/// for one, the standard library registers a destructor, for which it takes the loader's lock.
 struct Worker {
-    start: mpsc::SyncSender<()>,
-    done: mpsc::Receiver<()>,
+    turns: Arc<(Mutex<Turns>, Condvar)>,
 }
 
 impl Worker {
     fn new() -> Self {
-        let (start, started) = mpsc::sync_channel(1);
-        let (finish, done) = mpsc::sync_channel(1);
+        let turns = Arc::<(Mutex<Turns>, Condvar)>::default();
+        let worker = Self { turns: Arc::clone(&turns) };
         thread::spawn(move || {
-            while started.recv().is_ok() {
+            let (turns, changed) = &*turns;
+            let is_idle = |turns: &mut Turns| turns.asked == turns.done && !turns.is_over;
+            let wait = || changed.wait_while(turns.lock().expect("no panic"), is_idle);
+            while !wait().expect("no panic").is_over {
                 work();
-                finish.send(()).expect("its owner waits");
+                turns.lock().expect("no panic").done += 1;
+                changed.notify_all();
             }
         });
-        let worker = Self { start, done };
         // What happens once a thread happens here.
         worker.works();
         worker
@@ -75,8 +85,22 @@ impl Worker {
 
     #[track_caller]
     fn works(&self) {
-        self.start.send(()).expect("it runs");
-        self.done.recv_timeout(DEADLINE).expect("it does not wait for a lock");
+        let (turns, changed) = &*self.turns;
+        let mut now = turns.lock().expect("no panic");
+        now.asked += 1;
+        changed.notify_all();
+        let is_busy = |turns: &mut Turns| turns.asked != turns.done;
+        let (now, waited) = changed.wait_timeout_while(now, DEADLINE, is_busy).expect("no panic");
+        drop(now);
+        assert!(!waited.timed_out(), "it waits for a lock");
+    }
+}
+
+impl Drop for Worker {
+    fn drop(&mut self) {
+        let (turns, changed) = &*self.turns;
+        turns.lock().unwrap_or_else(PoisonError::into_inner).is_over = true;
+        changed.notify_all();
     }
 }
 

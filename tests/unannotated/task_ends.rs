@@ -2,11 +2,12 @@
 //! model say.
 
 use std::{
-    future::pending,
+    future::{pending, poll_fn},
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicBool, Ordering},
     },
+    task::Poll,
     thread,
 };
 
@@ -474,4 +475,33 @@ fn a_task_that_completes_in_the_poll_in_which_it_is_aborted_is_said_to_be_cancel
     assert_eq!(runtime.block_on(task).expect("it was not cancelled"), 7);
     let ended = Counts { spawned: 1, active: 0, cancelled: 1, ended: 0 };
     assert_eq!(now().since(before), ended);
+}
+
+/// A block with the alignment of a cell, larger than that of the task below.
+#[repr(align(128))]
+struct Large([usize; 128]);
+
+#[test]
+fn a_block_that_begins_as_a_cell_and_is_larger_is_no_task() {
+    let _alone = alone();
+    cells_learned();
+    let runtime = current_thread();
+    let before = now();
+    let header = Arc::new(Mutex::new([0; 8]));
+    let words = Arc::clone(&header);
+    runtime.spawn(poll_fn(move |context| {
+        // SAFETY: the data of Tokio's waker is the cell of this task, which is larger.
+        *words.lock().expect("no panic") =
+            unsafe { context.waker().data().cast::<[usize; 8]>().read() };
+        Poll::<()>::Pending
+    }));
+    let mut copy = Box::new(Large([0; 128]));
+    run(&runtime);
+    copy.0[..8].copy_from_slice(&*header.lock().expect("no panic"));
+    assert_ne!(copy.0[..8], [0; 8], "it was polled");
+    assert_eq!(now().since(before).active, 1, "the copy is no task");
+    drop(runtime);
+    drop(copy);
+    let since = now().since(before);
+    assert_eq!((since.spawned, since.active, since.cancelled), (1, 0, 1));
 }

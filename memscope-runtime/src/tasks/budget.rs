@@ -86,7 +86,7 @@ pin_project! {
 /// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
 /// let greedy = async {
 ///     let rows = vec![0_u8; 1 << 20];
-///     tokio::task::yield_now().await;
+///     std::future::pending::<()>().await;
 ///     rows.len()
 /// };
 /// let error = within_budget(greedy, 64 << 10).await.unwrap_err();

@@ -230,7 +230,7 @@ unsafe fn read_as(
     // SAFETY: the caller's contract; the layout has no word behind `WORDS`.
     let vtable = usize::try_from(unsafe { word(block, layout.vtable) }).ok()?;
     let kind = type_of(layout, vtable)?;
-    if kind.id_offset.checked_add(size_of::<u64>())? > bytes {
+    if kind.id_offset.checked_add(size_of::<u64>())? > bytes || !layout.has_size(kind, bytes) {
         return None;
     }
     // SAFETY: as above; the offset is a multiple of the size of a word.
@@ -271,6 +271,17 @@ pub(crate) fn each_vtable(beside: usize, mut each: impl FnMut(usize, &[usize])) 
 }
 
 impl CellLayout {
+    /// Whether the cells of a type may have this size. What has another one is no cell, although it
+    /// begins as one: old words of a stack come into a block where a large value was moved there.
+    #[inline]
+    fn has_size(&self, kind: &CellType, bytes: usize) -> bool {
+        // Behind the future are few words, and what the alignment adds. If the future has a larger
+        // one, so has all that is in front of it.
+        let most = 2 * self.align.max(kind.id_offset);
+        let end = kind.id_offset + kind.room + self.behind.1;
+        kind.room == 0 || bytes.checked_sub(end).is_some_and(|rest| rest <= most)
+    }
+
     /// Returns the poll function of a vtable, and where such a cell has its id. Returns `None` if
     /// this is no vtable of a task.
     #[cfg(all(target_os = "linux", any(target_env = "gnu", target_env = "musl")))]

@@ -22,11 +22,13 @@ mod before_main {
 
     // SAFETY: the loader calls each pointer in this section once, on the main thread, before
     // `main`; C compilers fill the section too. `before_main` uses the environment, files, threads
-    // and the panic hook of the standard library, none of which needs a set-up in between.
+    // and the panic hook of the standard library, none of which needs a set-up in between. On Linux
+    // the number lets it come before all that the program calls there, which may allocate, and
+    // after what the standard library does.
     #[used]
+    #[cfg_attr(target_os = "linux", unsafe(link_section = ".init_array.00100"))]
     #[cfg_attr(
         any(
-            target_os = "linux",
             target_os = "android",
             target_os = "freebsd",
             target_os = "netbsd",

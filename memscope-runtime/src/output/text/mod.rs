@@ -116,10 +116,11 @@ impl MemorySnapshot {
         if runtime.measured && runtime.worker_threads != 0 {
             let [workers, cells] =
                 [runtime.worker_bytes, runtime.cell_overhead_bytes].map(HumanBytes);
-            let threads = if runtime.worker_threads == 1 { "thread" } else { "threads" };
+            let (thread, polls) =
+                if runtime.worker_threads == 1 { ("thread", "polls") } else { ("threads", "poll") };
             write!(
                 f,
-                "runtime: {workers} of the untracked on {} {threads} that poll tasks",
+                "runtime: {workers} of the untracked on {} {thread} that {polls} tasks",
                 runtime.worker_threads
             )?;
             if runtime.cells != 0 {

@@ -31,7 +31,13 @@ impl MemorySnapshot {
         }
         let rest = it.rest_bytes.unwrap_or(0);
         let minus = if rest < 0 { "-" } else { "" };
-        writeln!(f, "{minus}{} rest", HumanBytes(rest.unsigned_abs()))?;
+        write!(f, "{minus}{} rest", HumanBytes(rest.unsigned_abs()))?;
+        let is_measured = it.live_bytes.is_some();
+        f.write_str(if is_measured {
+            "\n"
+        } else {
+            ", live memory in it, which is not measured\n"
+        })?;
         limit_line(&it, f)
     }
 }
