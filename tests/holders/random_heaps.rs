@@ -248,7 +248,6 @@ fn each_static_holds_what_the_model_says_and_the_rest_is_shared_or_lost() {
             *root.lock().expect("no panic") = Vec::new();
         }
     }
-    println!("{false_holds} of {programs} programs with a false hold");
     // A lost block that a stack seems to hold counts in each program from then on.
     assert!(false_holds * 2 < programs, "{false_holds} of {programs}");
 }
