@@ -277,37 +277,51 @@ fn a_meter_observes_what_is_served() {
 }
 
 #[test]
-fn no_counter_falls_while_tasks_come_and_go() {
+fn no_counter_falls_when_a_task_takes_its_bytes_to_a_site_of_its_own() {
     let _alone = alone_without_names();
     let mut runtime = runtime::Builder::new_multi_thread();
     let runtime = runtime.worker_threads(2).enable_all().build().expect("a runtime");
-    let work = runtime.spawn(async {
+    // It stays at the site of all unannotated tasks.
+    drop(runtime.spawn(async {
+        let held = vec![1_u8; 100];
+        std::future::pending::<()>().await;
+        drop(held);
+    }));
+    let (started, starts) = mpsc::channel();
+    let work = runtime.spawn(async move {
+        drop(vec![1_u8; 10 << 20]);
+        let held = vec![1_u8; 1 << 20];
+        started.send(()).expect("a receiver");
         loop {
-            for name in ["a", "b", "c"] {
-                let task = track(async { drop(vec![1_u8; 1_000]) }).named(name);
-                let _ended = tokio::spawn(task).await;
-                let _ended = tokio::spawn(async { drop(vec![1_u8; 1_000]) }).await;
-            }
+            tokio::time::sleep(Duration::from_millis(1)).await;
+            drop(held.clone());
         }
     });
+    starts.recv_timeout(LONG).expect("it starts");
+    // What was taken before does not serve any more.
+    thread::sleep(Duration::from_secs(1));
     let (registry, metered) = (shop_registry(), Metered::new());
-    let rises = |name: &str| ["_total", "_bucket", "_count"].iter().any(|it| name.ends_with(it));
-    let mut before = [Figures::new(), Figures::new()];
-    for _ in 0..4 {
-        let now = [figures(&encoded(&registry)), metered.collect().0];
-        for (now, before) in now.iter().zip(&before) {
-            for (series, figure) in before.iter().filter(|(series, _)| rises(&series.0)) {
-                let now = now.get(series);
-                assert!(now.is_none_or(|now| now >= figure), "{series:?}: {figure}, then {now:?}");
-            }
-            assert_ne!(now, before, "each second has its own");
-        }
-        before = now;
-        thread::sleep(Duration::from_secs(1));
+    let collect = || [figures(&encoded(&registry)), metered.collect().0];
+    let before = collect();
+    let fallen = |now: &Figures, before: &Figures| {
+        let ends = ["_total", "_bucket", "_count"];
+        let rising = before.iter().filter(|(it, _)| ends.iter().any(|end| it.0.ends_with(end)));
+        let pairs = rising.filter_map(|(it, before)| Some((it.clone(), *before, *now.get(it)?)));
+        pairs.filter(|(_, before, now)| now < before).collect::<Vec<_>>()
+    };
+    memscope_runtime::builder().name_tasks(true).init().expect("good settings");
+    let start = Instant::now();
+    while fallen(&figures(&text_of(&metrics(&get_memory_snapshot()))), &before[0]).is_empty() {
+        assert!(start.elapsed() < LONG, "the task gets no name: {before:?}");
+        thread::sleep(Duration::from_millis(10));
     }
-    let has_a =
-        |it: &Figures| it.keys().any(|series| series.1.get("site").is_some_and(|it| it == "a"));
-    assert!(before.iter().all(has_a), "{before:?}");
+    // Each collection has a snapshot of its own.
+    thread::sleep(Duration::from_secs(1));
+    let after = collect();
+    for (after, before) in after.iter().zip(&before) {
+        assert_eq!(fallen(after, before), []);
+        assert_ne!(after, before);
+    }
     work.abort();
     drop(runtime);
     metered.provider.shutdown().expect("it ends");
