@@ -235,8 +235,7 @@ fn shows_the_program(figures: &Figures) {
 fn a_registry_encodes_what_is_served_beside_the_programs_own_families() {
     let _alone = alone_without_names();
     let program = program();
-    let registry = shop_registry();
-    let (served, encoded) = beside_what_is_served(|| encoded(&registry));
+    let (served, encoded) = beside_what_is_served(|| encoded(&shop_registry()));
     assert!(encoded.starts_with("# HELP shop_orders Orders.\n"), "{encoded}");
     assert!(encoded.contains("\nshop_orders_total 3\n") && encoded.ends_with("\n# EOF\n"));
     let mut found = figures(&encoded);
@@ -261,11 +260,9 @@ fn a_meter_observes_what_is_served() {
     shows_the_program(&found);
     for family in metric_families() {
         let unit = if family.unit == "bytes" { "By" } else { "" };
-        let names = match family.kind {
-            MetricKind::Histogram => vec!["_bucket", "_count"],
-            _ => vec![""],
-        };
-        for suffix in names {
+        let is_histogram = family.kind == MetricKind::Histogram;
+        let suffixes: &[_] = if is_histogram { &["_bucket", "_count"] } else { &[""] };
+        for suffix in suffixes {
             // What the system does not say is absent.
             if let Some(it) = about.get(&format!("{}{suffix}", family.name)) {
                 assert_eq!(*it, (unit.to_owned(), family.help.to_owned()), "{}", family.name);
