@@ -10,7 +10,8 @@ cargo clippy --workspace --all-targets \
 cargo clippy -q -p memscope-layout --lib --no-default-features -- -D warnings
 for features in "" enabled tokio report-file enabled,tokio enabled,report-file \
     enabled,global-allocator enabled,stream enabled,bytes enabled,symbols enabled,tracing \
-    enabled,layout enabled,server tower enabled,tower enabled,axum enabled,tonic; do
+    enabled,layout enabled,server enabled,prometheus-client \
+    enabled,opentelemetry tower enabled,tower enabled,axum enabled,tonic; do
     echo "== features: ${features:-none}"
     of_facade=$(sed 's/\([a-z-]*\)/memscope-rs\/\1/g; s/^memscope-rs\/$//' <<< "$features")
     cargo clippy -q -p memscope-rs -p memscope-runtime --lib --no-default-features \

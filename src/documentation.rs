@@ -23,7 +23,7 @@ pages! {
     memory: "../docs/MEMORY.md";
     names: "../docs/NAMES.md";
     performance: "../docs/PERFORMANCE.md";
-    #[cfg(any(not(doctest), feature = "server"))]
+    #[cfg(any(not(doctest), all(feature = "opentelemetry", feature = "prometheus-client")))]
     production: "../docs/PRODUCTION.md";
     // Its programs are parts of two files that are compiled elsewhere.
     #[cfg(not(doctest))]

@@ -26,8 +26,8 @@ pub use crate::{
     folded::{folded, folded_of},
     html::{html, html_policy, live_page, live_page_policy, page_json, write_html},
     metrics::{
-        CounterFloors, MetricFamily, MetricKind, MetricSeries, MetricValue, metrics, open_metrics,
-        text_of,
+        CounterFloors, MetricFamily, MetricKind, MetricSeries, MetricValue, metric_families,
+        metrics, open_metrics, text_of,
     },
     pprof::pprof,
     speedscope::speedscope,

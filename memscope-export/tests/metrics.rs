@@ -2,7 +2,7 @@
 
 mod support;
 
-use memscope_export::{MetricValue, metrics, open_metrics};
+use memscope_export::{MetricFamily, MetricValue, metric_families, metrics, open_metrics};
 use serde_json::json;
 use support::{site, snapshot};
 
@@ -86,4 +86,16 @@ fn a_thousand_sites_are_two_hundred_series_and_the_sum_stays() {
     };
     assert_eq!(sum("memscope_live_bytes"), snapshot.live_memory_bytes());
     assert_eq!(sum("memscope_allocated_bytes"), snapshot.total_memory_bytes());
+}
+
+#[test]
+fn every_family_is_declared_and_has_figures_where_all_is_measured() {
+    let resident = json!({
+        "resident_bytes": 9, "limit_bytes": 8, "limit_used_bytes": 7, "allocator_free_bytes": 6,
+    });
+    let snapshot = snapshot(&[site("a", 1, 5, &json!({}))], &json!({ "resident": resident }));
+    let families = metrics(&snapshot);
+    assert!(families.iter().all(|family| !family.series.is_empty()), "{families:?}");
+    let empty = families.into_iter().map(|family| MetricFamily { series: Vec::new(), ..family });
+    assert_eq!(empty.collect::<Vec<_>>(), metric_families());
 }

@@ -10,7 +10,7 @@ use std::{
 
 use bytes::Bytes;
 use memscope_export::{
-    CounterFloors, PprofKind, html, metrics, page_json, page_update, pprof, text_of,
+    CounterFloors, MetricFamily, PprofKind, html, metrics, page_json, page_update, pprof, text_of,
 };
 use memscope_runtime::{
     __server::{own, snapshot},
@@ -48,6 +48,7 @@ const FORMATS: usize = 7;
 pub(crate) struct Taken {
     at: Instant,
     snapshot: MemorySnapshot,
+    families: OnceLock<Vec<MetricFamily>>,
     made: [OnceLock<Bytes>; FORMATS],
 }
 
@@ -66,7 +67,8 @@ pub(crate) fn latest() -> Arc<Taken> {
     // Two snapshots at a time would take twice the memory.
     *latest = None;
     let made = [const { OnceLock::new() }; FORMATS];
-    let taken = Arc::new(Taken { snapshot: snapshot(), at: Instant::now(), made });
+    let (snapshot, families) = (snapshot(), OnceLock::new());
+    let taken = Arc::new(Taken { snapshot, at: Instant::now(), families, made });
     *latest = Some(Arc::clone(&taken));
     TAKEN.notify_one();
     taken
@@ -104,27 +106,34 @@ impl Taken {
 
     /// Must be called inside `own`.
     pub(crate) fn in_format(&self, format: Format) -> Bytes {
-        self.made[format as usize].get_or_init(|| make(&self.snapshot, format)).clone()
+        self.made[format as usize].get_or_init(|| self.make(format)).clone()
     }
-}
 
-fn make(snapshot: &MemorySnapshot, format: Format) -> Bytes {
-    match format {
-        Format::Json => page_json(snapshot).into(),
-        Format::Update => {
-            format!("event: snapshot\ndata: {}\n\n", page_update(snapshot, MOST_UPDATE_BYTES))
-                .into()
-        }
-        Format::Text => snapshot.to_string().into(),
-        Format::Html => html(snapshot).into(),
-        Format::Metrics => {
-            static FLOORS: Mutex<Option<CounterFloors>> = Mutex::new(None);
-            let mut families = metrics(snapshot);
+    /// The metrics, whose counters never fall from snapshot to snapshot. Must be called inside
+    /// `own`.
+    pub(crate) fn families(&self) -> &[MetricFamily] {
+        static FLOORS: Mutex<Option<CounterFloors>> = Mutex::new(None);
+        self.families.get_or_init(|| {
+            let mut families = metrics(&self.snapshot);
             lock(&FLOORS).get_or_insert_default().hold(&mut families);
-            text_of(&families).into()
+            families
+        })
+    }
+
+    fn make(&self, format: Format) -> Bytes {
+        let snapshot = &self.snapshot;
+        match format {
+            Format::Json => page_json(snapshot).into(),
+            Format::Update => {
+                format!("event: snapshot\ndata: {}\n\n", page_update(snapshot, MOST_UPDATE_BYTES))
+                    .into()
+            }
+            Format::Text => snapshot.to_string().into(),
+            Format::Html => html(snapshot).into(),
+            Format::Metrics => text_of(self.families()).into(),
+            Format::Heap => pprof(snapshot, PprofKind::Live).into(),
+            Format::Allocs => pprof(snapshot, PprofKind::Allocated).into(),
         }
-        Format::Heap => pprof(snapshot, PprofKind::Live).into(),
-        Format::Allocs => pprof(snapshot, PprofKind::Allocated).into(),
     }
 }
 

@@ -6,6 +6,14 @@
 mod error;
 // One snapshot for all clients of one second, and what is made of it.
 mod latest;
+// Its metrics, for registries of other libraries.
+#[cfg(any(feature = "opentelemetry", feature = "prometheus-client"))]
+mod families;
+// Metrics in a registry of `prometheus-client`.
+#[cfg(feature = "prometheus-client")]
+mod collector;
+#[cfg(feature = "opentelemetry")]
+pub mod opentelemetry;
 // Flame graphs.
 mod flame;
 // Who holds the heap: asked on a thread of its own.
@@ -25,6 +33,8 @@ mod settings;
 // The variable `MEMSCOPE_SERVE`.
 mod before_main;
 
+#[cfg(feature = "prometheus-client")]
+pub use crate::collector::Collector;
 pub use crate::{
     error::Error,
     server::Server,

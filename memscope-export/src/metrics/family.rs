@@ -57,13 +57,21 @@ impl MetricSeries {
 }
 
 impl MetricFamily {
-    pub(super) fn single(
+    /// A family that has no series yet.
+    pub(super) const fn new(
         kind: MetricKind,
         name: &'static str,
         unit: &'static str,
         help: &'static str,
-        number: u64,
     ) -> Self {
-        Self { kind, name, unit, help, series: vec![MetricSeries::new(&[], number)] }
+        Self { kind, name, unit, help, series: Vec::new() }
+    }
+
+    pub(super) fn with(self, series: impl IntoIterator<Item = MetricSeries>) -> Self {
+        Self { series: series.into_iter().collect(), ..self }
+    }
+
+    pub(super) fn of(self, number: u64) -> Self {
+        self.with([MetricSeries::new(&[], number)])
     }
 }

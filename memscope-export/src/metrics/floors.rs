@@ -11,7 +11,8 @@ const MOST: usize = 4_096;
 /// A series: the family's name, and its labels.
 type Key = (&'static str, Vec<(&'static str, String)>);
 
-/// The highest figure of each counter so far, which it does not fall below.
+/// The highest figure of each counter so far, which it does not fall below. So for the counts of
+/// histograms.
 ///
 /// A scraper takes a counter that falls for one of a process that was restarted, and adds all of it
 /// to what it counts. An exact counter may fall by a little: tasks that end while a snapshot is
@@ -36,16 +37,27 @@ pub struct CounterFloors {
 impl CounterFloors {
     /// Raises each counter that has fallen to its highest figure so far, and keeps the figures.
     pub fn hold(&mut self, families: &mut [MetricFamily]) {
-        let counters = families.iter_mut().filter(|family| family.kind == MetricKind::Counter);
         let mut latest: Vec<Key> = Vec::new();
-        for family in counters {
+        let mut hold = |key: Key, number: &mut u64| {
+            let floor = self.numbers.entry(key.clone()).or_default();
+            *floor = (*floor).max(*number);
+            *number = *floor;
+            latest.push(key);
+        };
+        let rising = families.iter_mut().filter(|family| family.kind != MetricKind::Gauge);
+        for family in rising {
             for MetricSeries { labels, value } in &mut family.series {
-                let MetricValue::Number(number) = value else { continue };
-                let key = (family.name, labels.clone());
-                let floor = self.numbers.entry(key.clone()).or_default();
-                *floor = (*floor).max(*number);
-                *number = *floor;
-                latest.push(key);
+                match value {
+                    MetricValue::Number(number) => hold((family.name, labels.clone()), number),
+                    MetricValue::Histogram { buckets, count } => {
+                        let finite = buckets.iter_mut().map(|it| (it.0.to_string(), &mut it.1));
+                        for (bound, number) in finite.chain([("+Inf".to_owned(), count)]) {
+                            let mut labels = labels.clone();
+                            labels.push(("le", bound));
+                            hold((family.name, labels), number);
+                        }
+                    }
+                }
             }
         }
         if self.numbers.len() > MOST {
@@ -87,6 +99,21 @@ mod tests {
         assert_eq!(held(MetricKind::Counter, &[("a", 4)]), [5], "and comes back");
         assert_eq!(held(MetricKind::Counter, &[("a", 6)]), [6]);
         assert_eq!(held(MetricKind::Gauge, &[("a", 1)]), [1]);
+    }
+
+    #[test]
+    fn no_bucket_of_a_histogram_falls() {
+        let mut floors = CounterFloors::default();
+        let mut held = |buckets: [(f64, u64); 2], count| {
+            let value = MetricValue::Histogram { buckets: buckets.to_vec(), count };
+            let mut family = family(MetricKind::Histogram, &[]);
+            family.series.push(MetricSeries { labels: Vec::new(), value });
+            floors.hold(std::slice::from_mut(&mut family));
+            family.series[0].value.clone()
+        };
+        held([(0.5, 3), (2.0, 7)], 9);
+        let buckets = vec![(0.5, 4), (2.0, 7)];
+        assert_eq!(held([(0.5, 4), (2.0, 5)], 8), MetricValue::Histogram { buckets, count: 9 });
     }
 
     #[test]

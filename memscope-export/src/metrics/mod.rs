@@ -1,11 +1,13 @@
 //! What a scraper sees: bounded families of metrics, and their `OpenMetrics` text.
 
+mod all;
 mod family;
 mod floors;
 mod largest;
 mod polls;
 mod text;
 
+pub use all::metric_families;
 pub use family::{MetricFamily, MetricKind, MetricSeries, MetricValue};
 pub use floors::CounterFloors;
 use largest::Sums;
@@ -41,20 +43,9 @@ pub fn metrics(snapshot: &MemorySnapshot) -> Vec<MetricFamily> {
     families.push(tasks(snapshot));
     families.extend(polls::family(snapshot));
     let tool = snapshot.tool();
-    families.push(MetricFamily::single(
-        MetricKind::Counter,
-        "memscope_events_dropped",
-        "",
-        "Events and rows of ended tasks that were dropped. No sum depends on them.",
-        tool.ring_events_dropped.saturating_add(tool.events_dropped),
-    ));
-    families.push(MetricFamily::single(
-        MetricKind::Gauge,
-        "memscope_own_bytes",
-        "bytes",
-        "Memory of memscope's own records, sites and history.",
-        tool.own_bytes,
-    ));
+    let dropped = tool.ring_events_dropped.saturating_add(tool.events_dropped);
+    families.push(all::DROPPED.of(dropped));
+    families.push(all::OWN.of(tool.own_bytes));
     families.extend(resident(snapshot));
     families
 }
@@ -63,84 +54,43 @@ pub fn metrics(snapshot: &MemorySnapshot) -> Vec<MetricFamily> {
 fn resident(snapshot: &MemorySnapshot) -> impl Iterator<Item = MetricFamily> {
     let it = snapshot.resident();
     let gauges = [
-        (
-            "memscope_process_resident_bytes",
-            "Memory of the process that is in RAM.",
-            it.resident_bytes,
-        ),
-        (
-            "memscope_process_limit_bytes",
-            "The nearest limit of the process's memory.",
-            it.limit_bytes,
-        ),
-        (
-            "memscope_process_limit_used_bytes",
-            "What counts against that limit.",
-            it.limit_used_bytes,
-        ),
-        (
-            "memscope_process_allocator_free_bytes",
-            "Memory that the program has freed and the allocator keeps.",
-            it.allocator_free_bytes,
-        ),
+        (all::RESIDENT, it.resident_bytes),
+        (all::LIMIT, it.limit_bytes),
+        (all::LIMIT_USED, it.limit_used_bytes),
+        (all::ALLOCATOR_FREE, it.allocator_free_bytes),
     ];
-    gauges.into_iter().filter_map(|(name, help, bytes)| {
-        Some(MetricFamily::single(MetricKind::Gauge, name, "bytes", help, bytes?))
-    })
+    gauges.into_iter().filter_map(|(family, bytes)| Some(family.of(bytes?)))
 }
 
 /// What is absent where sizes are not measured.
 fn memory(snapshot: &MemorySnapshot) -> [MetricFamily; 5] {
     let process = snapshot.process();
+    let allocated =
+        process.tracked_allocated_bytes.saturating_add(process.untracked_allocated_bytes);
     [
-        by_site(
-            snapshot,
-            MetricKind::Gauge,
-            "memscope_live_bytes",
-            "Bytes that the tasks of a site have allocated and that are not freed.",
-            |site| site.live_bytes,
-        ),
-        by_site(
-            snapshot,
-            MetricKind::Counter,
-            "memscope_allocated_bytes",
-            "Bytes of all allocations of the tasks of a site.",
-            // What was handed over was allocated by the giver.
-            |site| site.allocated_bytes.saturating_sub(site.transferred_bytes),
-        ),
+        by_site(snapshot, all::LIVE, |site| site.live_bytes),
+        // What was handed over was allocated by the giver.
+        by_site(snapshot, all::ALLOCATED, |site| {
+            site.allocated_bytes.saturating_sub(site.transferred_bytes)
+        }),
         retained(snapshot),
-        MetricFamily::single(
-            MetricKind::Gauge,
-            "memscope_process_untracked_bytes",
-            "bytes",
-            "Live bytes that were allocated outside every task.",
-            process.untracked_bytes,
-        ),
-        MetricFamily::single(
-            MetricKind::Counter,
-            "memscope_process_allocated_bytes",
-            "bytes",
-            "Bytes of all allocations, in tasks and outside of them.",
-            process.tracked_allocated_bytes.saturating_add(process.untracked_allocated_bytes),
-        ),
+        all::UNTRACKED.of(process.untracked_bytes),
+        all::PROCESS_ALLOCATED.of(allocated),
     ]
 }
 
 fn by_site(
     snapshot: &MemorySnapshot,
-    kind: MetricKind,
-    name: &'static str,
-    help: &'static str,
+    family: MetricFamily,
     figure: fn(&SiteProfile) -> u64,
 ) -> MetricFamily {
     let mut sums = Sums::default();
     for site in snapshot.sites() {
         sums.add((&site.name, site.task_type.as_str()), figure(site));
     }
-    let series = sums.largest().map(|((site, task_type), sum)| {
+    family.with(sums.largest().map(|((site, task_type), sum)| {
         MetricSeries::new(&[("site", site), ("task_type", task_type)], sum)
-    });
-    MetricFamily { kind, name, unit: "bytes", help, series: series.collect() }
+    }))
 }
 
 fn retained(snapshot: &MemorySnapshot) -> MetricFamily {
@@ -149,13 +99,7 @@ fn retained(snapshot: &MemorySnapshot) -> MetricFamily {
         sums.add((&site.name, ""), site.retained_bytes);
     }
     let series = sums.largest().map(|((site, _), sum)| MetricSeries::new(&[("site", site)], sum));
-    MetricFamily {
-        kind: MetricKind::Gauge,
-        name: "memscope_retained_bytes",
-        unit: "bytes",
-        help: "Live bytes of the ended tasks of a site.",
-        series: series.collect(),
-    }
+    all::RETAINED.with(series)
 }
 
 /// The word for a state, and how many tasks of a site are in it.
@@ -189,11 +133,5 @@ fn tasks(snapshot: &MemorySnapshot) -> MetricFamily {
             MetricSeries::new(&labels, sum)
         }));
     }
-    MetricFamily {
-        kind: MetricKind::Gauge,
-        name: "memscope_tasks",
-        unit: "",
-        help: "Tasks of a site: active ones, and ended ones by how they ended.",
-        series,
-    }
+    all::TASKS.with(series)
 }

@@ -2,7 +2,7 @@
 
 use memscope_runtime::async_memory::{MemorySnapshot, TaskType};
 
-use super::{MetricFamily, MetricKind, MetricSeries, MetricValue};
+use super::{MetricFamily, MetricSeries, MetricValue, all::POLLS};
 
 /// The bounds are the largest numbers of nanoseconds with so many binary digits: 1 µs to 17 s. The
 /// runtime counts by powers of two, so no observation stands between two of its own bounds.
@@ -25,13 +25,7 @@ pub(super) fn family(snapshot: &MemorySnapshot) -> Option<MetricFamily> {
         (seconds(up_to), sum(up_to))
     });
     let value = MetricValue::Histogram { buckets: buckets.to_vec(), count: sum(u64::MAX) };
-    Some(MetricFamily {
-        kind: MetricKind::Histogram,
-        name: "memscope_poll_seconds",
-        unit: "seconds",
-        help: "Durations of the timed polls of all sites. By default a sample of the polls is timed.",
-        series: vec![MetricSeries { labels: Vec::new(), value }],
-    })
+    Some(POLLS.with([MetricSeries { labels: Vec::new(), value }]))
 }
 
 #[expect(clippy::cast_precision_loss, reason = "17 s are exact")]
