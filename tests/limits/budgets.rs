@@ -5,7 +5,7 @@ use std::{
     hint::black_box,
     mem::replace,
     sync::{
-        Mutex,
+        Mutex, MutexGuard,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
     task::Poll,
@@ -33,14 +33,17 @@ fn tell(over: &OverBudget) {
     TOLD.lock().expect("the list").push((over.task.as_u64(), over.to_string()));
 }
 
-/// Sets the callback, once for all tests, and returns what it was told of this task.
+/// What the callback was told of this task.
 fn told_of(task: u64) -> Vec<String> {
     let told = TOLD.lock().expect("the list");
     told.iter().filter(|(id, _)| *id == task).map(|(_, text)| text.clone()).collect()
 }
 
-fn listen() {
+/// Settings are those of the process, so one test at a time has them.
+fn listen() -> MutexGuard<'static, ()> {
+    let alone = alone();
     builder().on_over_budget(tell).task_budget("by name", 8 * KIB).init().expect("settings");
+    alone
 }
 
 /// Waits once, without a block of its own.
@@ -62,7 +65,7 @@ async fn hold(bytes: u64) -> u64 {
 
 #[test]
 fn a_task_above_its_budget_is_told_of_once_with_its_variables() {
-    listen();
+    let _alone = listen();
     let task = track(async {
         let mut rows = Vec::new();
         for _ in 0..20 {
@@ -95,7 +98,7 @@ fn a_task_above_its_budget_is_told_of_once_with_its_variables() {
 
 #[test]
 fn what_is_freed_before_the_end_of_the_poll_is_within_the_budget() {
-    listen();
+    let _alone = listen();
     let task = track(async {
         drop(black_box(vec![1_u8; 64 << 10]));
         pause().await;
@@ -128,7 +131,7 @@ fn names_annotations_and_tasks_have_budgets_and_the_nearest_counts() {
         Callsite::new("annotated", TaskType::Unspecified, "f.rs", 1).budget(4 * KIB);
     static NAMED: Callsite =
         Callsite::new("by name", TaskType::Unspecified, "f.rs", 2).budget(4 * KIB);
-    listen();
+    let _alone = listen();
     let run = |task: memscope_rs::async_memory::Tracked<_>| {
         let id = task.id().expect("tracked").as_u64();
         block_on(task);
@@ -195,7 +198,7 @@ fn a_budget_is_that_of_the_task_and_not_of_tasks_in_it() {
 
 #[test]
 fn a_record_that_is_used_again_has_no_budget_of_its_last_task() {
-    listen();
+    let _alone = listen();
     for _ in 0..100 {
         let task = track(hold(2 * KIB)).budget(KIB);
         block_on(task);
@@ -208,7 +211,7 @@ fn a_record_that_is_used_again_has_no_budget_of_its_last_task() {
 
 #[test]
 fn a_budget_changes_nothing_of_which_polls_are_timed() {
-    listen();
+    let _alone = listen();
     let timed = |budget: Option<u64>, timing| {
         builder().timing(timing).init().expect("settings");
         let task = track(async {
