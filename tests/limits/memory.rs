@@ -121,9 +121,10 @@ fn names_are_cut_where_they_are_made_and_tell_as_far_as_they_go() {
         assert_eq!(row(&snapshot, task.id().expect("an id")).name, cut(letter));
     }
     // What differs behind the cut is one site, and its sums are those of both.
-    let site = snapshot.sites_named(&cut("n")).next().expect("its site");
-    assert_eq!(site.active, 2);
-    assert_eq!(snapshot.shared()[0].name, cut("n"));
+    // Other tests have had tasks of such a name.
+    let active = snapshot.sites_named(&cut("n")).map(|site| site.active);
+    assert_eq!(active.filter(|active| *active != 0).collect::<Vec<_>>(), [2]);
+    assert!(snapshot.shared().iter().any(|owner| owner.name == cut("n")), "{snapshot}");
     drop(held);
 }
 
