@@ -122,9 +122,10 @@ fn names_are_cut_where_they_are_made_and_tell_as_far_as_they_go() {
     }
     // What differs behind the cut is one site, and its sums are those of both.
     // Other tests have had tasks of such a name.
-    let active = snapshot.sites_named(&cut("n")).map(|site| site.active);
+    let name = cut("n");
+    let active = snapshot.sites_named(&name).map(|site| site.active);
     assert_eq!(active.filter(|active| *active != 0).collect::<Vec<_>>(), [2]);
-    assert!(snapshot.shared().iter().any(|owner| owner.name == cut("n")), "{snapshot}");
+    assert!(snapshot.shared().iter().any(|owner| owner.name == name), "{snapshot}");
     drop(held);
 }
 
