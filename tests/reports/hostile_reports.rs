@@ -9,12 +9,14 @@ use std::{collections::BTreeMap, fmt::Write as _, sync::LazyLock, time::Duration
 use futures::{StreamExt, stream};
 use memscope_macros::track_var;
 use memscope_rs::{
+    Stacks,
     analysis::{AsyncAnalyzer, LeakOptions, Leaks},
     async_memory::{
         AwaitFrame, AwaitPoint, AwaitPoints, HumanBytes, LocalProfile, MemorySnapshot,
         ResourceAnalysis, SnapshotDiff, StateMachine, TaskPerformanceMetrics, TaskType,
         TrackStream, WidestState, get_memory_snapshot, shared, spawn_tracked, track,
     },
+    builder,
 };
 use memscope_tests::{poll, wait_once, workers};
 use proptest::{prelude::*, test_runner::Config};
@@ -69,6 +71,7 @@ fn await_point() -> AwaitPoint {
 
 /// A real report with rows of every kind.
 static REPORT: LazyLock<Value> = LazyLock::new(|| {
+    builder().stacks(Stacks::EveryBytes(1 << 14)).init().expect("in range");
     let runtime = workers(1);
     let cache = shared("cache", || vec![0_u8; 500]);
     let kept = runtime.block_on(async {
