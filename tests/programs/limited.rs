@@ -72,6 +72,15 @@ async fn main() {
             }
             track(serve(1, 40)).named("sessions").await;
         }
-        _ => track(serve(1, 10)).named("sessions").await,
+        // Slowly near the limit: a busy machine lets memscope's thread wait.
+        _ => {
+            let work = async {
+                for _ in 0..160 {
+                    open_session();
+                }
+                serve(1, 60).await;
+            };
+            track(work).named("sessions").await;
+        }
     }
 }
