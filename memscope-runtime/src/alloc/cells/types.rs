@@ -24,6 +24,10 @@ pub(crate) struct CellType {
     pub(super) id_offset: usize,
     /// How many bytes a cell has for the future or its output; 0: not known.
     pub(super) room: usize,
+    /// The fewest bytes of a cell.
+    pub(super) least_bytes: usize,
+    /// How many more a cell may have.
+    pub(super) spare_bytes: usize,
     naming: AtomicU8,
     /// Which words of the future had a trait object in each living cell that was looked at, one bit
     /// each; the last bit is for all further ones. Without a look all bits are set.
@@ -114,12 +118,15 @@ fn find_or_make(layout: &CellLayout, vtable: usize) -> Option<&'static CellType>
         let room = layout.room_of(vtable, id_offset);
         // A box that holds the future has as much room.
         let size = if room > layout.smallest_room { room } else { 0 };
+        let (least_bytes, spare_bytes) = layout.sizes(id_offset, room);
         let kept = arena::keep(CellType {
             vtable,
             index,
             poll,
             id_offset,
             room,
+            least_bytes,
+            spare_bytes,
             naming: AtomicU8::new(Naming::Symbol as u8),
             objects: AtomicU64::new(NOT_LOOKED_AT),
             proposed: StaticRef::none(),
