@@ -1,6 +1,6 @@
 //! Folded stacks: one line a stack, as flame graph tools read them.
 
-use memscope_runtime::async_memory::MemorySnapshot;
+use memscope_runtime::{__terminal::visible, async_memory::MemorySnapshot};
 
 use crate::attribution::{Parts, PprofKind};
 
@@ -37,6 +37,17 @@ pub fn folded_of(snapshot: &MemorySnapshot, kind: PprofKind) -> String {
         out.push_str(&part.bytes.to_string());
         out.push('\n');
     }
+    out
+}
+
+/// A site as [`folded`] spells it, without the `site_` in front.
+///
+/// ```
+/// assert_eq!(memscope_export::folded_name("GET /a b;c"), "GET_/a_b,c");
+/// ```
+pub fn folded_name(site: &str) -> String {
+    let mut out = String::new();
+    push_safe(&mut out, &visible(site).to_string());
     out
 }
 

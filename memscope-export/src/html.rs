@@ -95,7 +95,7 @@ pub fn live_page_policy() -> &'static str {
 fn live() -> &'static (String, String) {
     static LIVE: LazyLock<(String, String)> = LazyLock::new(|| {
         let page = page::assemble(page::Source::Live);
-        (page.with_data(""), page.policy)
+        (page.without_data(), page.policy)
     });
     &LIVE
 }

@@ -1,5 +1,5 @@
 #![doc = include_str!("../README.md")]
-#![deny(unsafe_code)]
+#![forbid(unsafe_code)]
 
 // Bottom first: a module imports only from modules above it.
 // Each exact figure of a snapshot, divided among the stacks and tasks that are known.
@@ -23,7 +23,7 @@ mod metrics;
 
 pub use crate::{
     attribution::PprofKind,
-    folded::{folded, folded_of},
+    folded::{folded, folded_name, folded_of},
     html::{html, html_policy, live_page, live_page_policy, page_json, write_html},
     metrics::{
         CounterFloors, MetricFamily, MetricKind, MetricSeries, MetricValue, metric_families,

@@ -84,6 +84,7 @@ const UNSAFE: &[&str] = &[
     "output/os_hooks/signals.rs",
     "primitives/arena.rs",
     "primitives/atomic_ref.rs",
+    "primitives/before_main.rs",
     "primitives/fork_lock.rs",
     "primitives/page_map.rs",
     "primitives/privileged.rs",

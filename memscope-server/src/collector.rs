@@ -20,10 +20,10 @@ use crate::families::Families;
 ///   milliseconds of work for thousands of tasks, on the thread that encodes.
 /// - Counters, and counts of the histogram, do not fall from scrape to scrape.
 /// - A family has at most 200 sites, and one series `site="(other)"` for all others.
-/// - What is not measured is absent. The registry's histograms must have a sum; that of the polls is
-///   not measured, so `memscope_poll_seconds_sum` is `NaN`.
-/// - The snapshot is memscope's own memory, kept until a later one is taken; the encoded text is the
-///   program's. A prefix or labels of the registry are added to each series.
+/// - What is not measured is absent. The registry's histograms must have a sum; that of the polls
+///   is not measured, so `memscope_poll_seconds_sum` is `NaN`.
+/// - The snapshot is memscope's own memory, kept until a later one is taken; the encoded text is
+///   the program's. A prefix or labels of the registry are added to each series.
 ///
 /// ```
 /// use prometheus_client::{encoding::text::encode, registry::Registry};

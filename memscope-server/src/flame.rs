@@ -2,7 +2,7 @@
 
 use base64::{Engine, engine::general_purpose::STANDARD as BASE64};
 use inferno::flamegraph::{self, Options};
-use memscope_export::{PprofKind, folded_of};
+use memscope_export::{PprofKind, folded_name, folded_of};
 use memscope_runtime::async_memory::MemorySnapshot;
 use sha2::{Digest, Sha256};
 
@@ -24,7 +24,7 @@ pub(crate) struct Graph {
 /// Draws the graph. `None` if there is nothing to draw.
 pub(crate) fn draw(snapshot: &MemorySnapshot, wanted: &Wanted) -> Option<Graph> {
     let folded = folded_of(snapshot, wanted.kind);
-    let root = wanted.site.as_deref().map(root_of);
+    let root = wanted.site.as_deref().map(folded_name);
     let lines =
         folded.lines().filter(|line| root.as_deref().is_none_or(|root| is_below(line, root)));
     let mut options = Options::default();
@@ -39,16 +39,6 @@ pub(crate) fn draw(snapshot: &MemorySnapshot, wanted: &Wanted) -> Option<Graph> 
     let svg = String::from_utf8(svg).ok()?;
     let policy = policy_of(&svg);
     Some(Graph { svg, policy })
-}
-
-/// The frame at the root of a site, as folded stacks spell it.
-fn root_of(site: &str) -> String {
-    let safe = |it: char| match it {
-        ';' => ',',
-        _ if it.is_whitespace() || it.is_control() => '_',
-        _ => it,
-    };
-    site.chars().map(safe).collect()
 }
 
 fn is_below(line: &str, root: &str) -> bool {

@@ -1,5 +1,5 @@
 #![doc = include_str!("../README.md")]
-#![deny(unsafe_code)]
+#![forbid(unsafe_code)]
 
 // Bottom first: a module imports only from modules above it.
 // Why a server cannot start.

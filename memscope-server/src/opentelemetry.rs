@@ -15,20 +15,20 @@ use crate::families::Families;
 ///
 /// - Gauges are observable gauges, counters are observable counters, of the same names; a counter
 ///   has no `_total` in its name, as exporters to Prometheus add it.
-/// - OpenTelemetry has no observable histogram. The counts of `memscope_poll_seconds` are observable
-///   counters: `memscope_poll_seconds_bucket` by the attribute `le`, the upper bound in seconds as
-///   Prometheus writes it (`+Inf` for all), and `memscope_poll_seconds_count`. There is no sum: it is
-///   not measured.
+/// - OpenTelemetry has no observable histogram. The counts of `memscope_poll_seconds` are
+///   observable counters: `memscope_poll_seconds_bucket` by the attribute `le`, the upper bound in
+///   seconds as Prometheus writes it (`+Inf` for all), and `memscope_poll_seconds_count`. There is
+///   no sum: it is not measured.
 /// - Figures are of a snapshot that serves for a second. A collection that begins at the end of one
 ///   has figures of two. Taking one is some milliseconds of work for thousands of tasks, on the
 ///   reader's thread.
 /// - Counters do not fall from collection to collection. A site that leaves the largest 200 of a
-///   family is counted in `(other)` until it returns. A reader with delta temporality forgets such a
-///   site, and would count it anew: use the cumulative one, the SDK's default.
-/// - An instrument has at most 201 attribute sets, `memscope_tasks` at most that for each of its seven
-///   states: below the 2,000 of the SDK. What is not measured has none.
-/// - The snapshot is memscope's own memory, kept until a later one is taken; what the SDK holds of it
-///   is the program's. Call this once for a meter.
+///   family is counted in `(other)` until it returns. A reader with delta temporality forgets such
+///   a site, and would count it anew: use the cumulative one, the SDK's default.
+/// - An instrument has at most 201 attribute sets, `memscope_tasks` at most that for each of its
+///   seven states: below the 2,000 of the SDK. What is not measured has none.
+/// - The snapshot is memscope's own memory, kept until a later one is taken; what the SDK holds of
+///   it is the program's. Call this once for a meter.
 ///
 /// ```
 /// use opentelemetry::metrics::MeterProvider;

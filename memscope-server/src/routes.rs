@@ -92,8 +92,8 @@ fn say(status: StatusCode, text: impl Into<String>) -> Response {
     (status, text).into_response()
 }
 
-/// The page at the root. It asks for paths beside its own: below `/memscope`, which is no folder, it
-/// is elsewhere.
+/// The page at the root. It asks for paths beside its own: below `/memscope`, which is no folder,
+/// it is elsewhere.
 async fn root(OriginalUri(uri): OriginalUri) -> Response {
     if uri.path().ends_with('/') { page().await } else { own(|| to_page(&uri)) }
 }

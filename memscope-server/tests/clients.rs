@@ -4,19 +4,16 @@
 mod support;
 
 use std::{
-    alloc::System,
     io::{Read, Write},
     net::{SocketAddr, TcpListener},
     thread,
     time::{Duration, Instant},
 };
 
-use memscope_runtime::TrackingAllocator;
 use memscope_server::{Server, builder, serve};
 use support::{LONG, connect, get, raw, request, to_end};
 
-#[global_allocator]
-static ALLOCATOR: TrackingAllocator = TrackingAllocator::new(System);
+memscope_tests::install!();
 
 fn server() -> (Server, SocketAddr) {
     let server = serve("127.0.0.1:0").expect("a server");

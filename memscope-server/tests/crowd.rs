@@ -3,19 +3,16 @@
 mod support;
 
 use std::{
-    alloc::System,
     io::Read,
     net::TcpStream,
     thread,
     time::{Duration, Instant},
 };
 
-use memscope_runtime::TrackingAllocator;
 use memscope_server::builder;
 use support::{LONG, raw};
 
-#[global_allocator]
-static ALLOCATOR: TrackingAllocator = TrackingAllocator::new(System);
+memscope_tests::install!();
 
 #[test]
 fn a_thousand_at_once_are_answered_or_refused_and_counted() {

@@ -3,7 +3,6 @@
 mod support;
 
 use std::{
-    alloc::System,
     future::Future,
     io::Read,
     pin::Pin,
@@ -11,15 +10,11 @@ use std::{
     task::{Context, Waker},
 };
 
-use memscope_runtime::{
-    TrackingAllocator,
-    async_memory::{MemorySnapshot, TaskType, track},
-};
+use memscope_runtime::async_memory::{MemorySnapshot, TaskType, track};
 use memscope_server::{Server, serve};
 use support::{events, get, request};
 
-#[global_allocator]
-static ALLOCATOR: TrackingAllocator = TrackingAllocator::new(System);
+memscope_tests::install!();
 
 const HELD: usize = 3 << 20;
 /// The name of a site that would be markup if it were not escaped.

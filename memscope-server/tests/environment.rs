@@ -4,19 +4,17 @@
 mod support;
 
 use std::{
-    alloc::System,
     env,
     io::{BufRead, BufReader, Read},
     net::{SocketAddr, TcpListener},
     process::{Child, ChildStderr, Command, Stdio},
 };
 
-use memscope_runtime::{TrackingAllocator, async_memory::track};
+use memscope_runtime::async_memory::track;
 use memscope_server as _;
 use support::{get, request};
 
-#[global_allocator]
-static ALLOCATOR: TrackingAllocator = TrackingAllocator::new(System);
+memscope_tests::install!();
 
 /// What the program does before it waits for the end of its input.
 const PROGRAM: &str = "PROGRAM_OF_THE_TEST";

@@ -3,14 +3,13 @@
 
 mod support;
 
-use std::{alloc::System, sync::Mutex, thread};
+use std::{sync::Mutex, thread};
 
-use memscope_runtime::{TrackingAllocator, async_memory::HeapGraph, builder};
+use memscope_runtime::{async_memory::HeapGraph, builder};
 use memscope_server::serve;
 use support::get;
 
-#[global_allocator]
-static ALLOCATOR: TrackingAllocator = TrackingAllocator::new(System);
+memscope_tests::install!();
 
 static SESSIONS: Mutex<Vec<Vec<u8>>> = Mutex::new(Vec::new());
 

@@ -3,7 +3,6 @@
 mod support;
 
 use std::{
-    alloc::System,
     collections::HashMap,
     io::Write,
     process::{Command, Stdio},
@@ -11,12 +10,11 @@ use std::{
     time::Duration,
 };
 
-use memscope_runtime::{TrackingAllocator, async_memory::track};
+use memscope_runtime::async_memory::track;
 use memscope_server::serve;
 use support::get;
 
-#[global_allocator]
-static ALLOCATOR: TrackingAllocator = TrackingAllocator::new(System);
+memscope_tests::install!();
 
 /// The counters of a scrape, by their series.
 fn counters(text: &str) -> HashMap<String, u64> {

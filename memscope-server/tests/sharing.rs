@@ -3,17 +3,15 @@
 mod support;
 
 use std::{
-    alloc::System,
     thread,
     time::{Duration, Instant},
 };
 
-use memscope_runtime::{TrackingAllocator, async_memory::get_memory_snapshot};
+use memscope_runtime::async_memory::get_memory_snapshot;
 use memscope_server::serve;
 use support::{events, get};
 
-#[global_allocator]
-static ALLOCATOR: TrackingAllocator = TrackingAllocator::new(System);
+memscope_tests::install!();
 
 #[test]
 fn however_many_ask_one_snapshot_a_second_is_taken() {

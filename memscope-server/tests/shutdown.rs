@@ -3,18 +3,15 @@
 mod support;
 
 use std::{
-    alloc::System,
     net::TcpStream,
     thread,
     time::{Duration, Instant},
 };
 
-use memscope_runtime::TrackingAllocator;
 use memscope_server::serve;
 use support::{LONG, connect, get, to_end};
 
-#[global_allocator]
-static ALLOCATOR: TrackingAllocator = TrackingAllocator::new(System);
+memscope_tests::install!();
 
 #[test]
 fn a_server_that_is_shut_down_or_dropped_frees_its_port_and_its_clients() {

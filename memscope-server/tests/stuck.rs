@@ -3,22 +3,17 @@
 mod support;
 
 use std::{
-    alloc::System,
     hint::spin_loop,
     sync::atomic::{AtomicBool, AtomicUsize, Ordering},
     thread,
     time::Instant,
 };
 
-use memscope_runtime::{
-    TrackingAllocator,
-    async_memory::{MemorySnapshot, track},
-};
+use memscope_runtime::async_memory::{MemorySnapshot, track};
 use memscope_server::serve;
 use support::{LONG, events, get};
 
-#[global_allocator]
-static ALLOCATOR: TrackingAllocator = TrackingAllocator::new(System);
+memscope_tests::install!();
 
 const WORKERS: usize = 2;
 static RUNNING: AtomicUsize = AtomicUsize::new(0);

@@ -1,5 +1,5 @@
-//! A program that does nothing with memscope-rs, with the feature `server`: one variable serves its page,
-//! and one writes it.
+//! A program that does nothing with memscope-rs, with the feature `server`: one variable serves its
+//! page, and one writes it.
 
 use std::{
     env, fs,

@@ -249,18 +249,15 @@ macro_rules! install {
 
 /// Makes the table in which `parking_lot` lets threads wait, before `main`. Otherwise the first
 /// thread that finds a lock of Tokio's taken makes it: 1,056 bytes that stay for good, charged to
-/// the task that happened to run there. Two threads that make it at once each hold one for a moment.
+/// the task that happened to run there. Two threads that make it at once each hold one for a
+/// moment.
 extern "C" fn make_table_of_waiting_threads() {
     // SAFETY: no thread waits under this key, so the closure is not called.
     unsafe { parking_lot_core::unpark_one(0, |_| parking_lot_core::DEFAULT_UNPARK_TOKEN) };
 }
 
-// SAFETY: the section holds pointers to functions that the loader calls before `main`. The
-// allocator works there, and the function needs nothing else.
-#[cfg(target_os = "linux")]
-#[used]
-#[unsafe(link_section = ".init_array")]
-static MAKE_TABLE_BEFORE_MAIN: extern "C" fn() = make_table_of_waiting_threads;
+// The allocator works there, and the function needs nothing else.
+memscope_rs::__before_main!(".init_array", make_table_of_waiting_threads);
 
 /// Lets no other test of this process run that takes it too.
 pub fn alone() -> MutexGuard<'static, ()> {

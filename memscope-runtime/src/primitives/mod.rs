@@ -3,6 +3,7 @@
 pub(crate) mod append_list;
 pub(crate) mod arena;
 pub(crate) mod atomic_ref;
+pub(crate) mod before_main;
 pub(crate) mod clock;
 pub(crate) mod dual_refcount;
 pub(crate) mod fork;

@@ -213,10 +213,11 @@ pub fn get_memory_snapshot() -> MemorySnapshot {
     if !config::ENABLED {
         return Parts::empty().into();
     }
-    SHARING.get(take)
+    SHARING.get(|| take(|| Some(Entered::untracked())))
 }
 
-fn take() -> MemorySnapshot {
+/// `enter` begins what the snapshot's own memory is charged to; `None`: nothing changes.
+fn take(enter: fn() -> Option<Entered>) -> MemorySnapshot {
     // NOTE: before the measuring, which allocates a block to see whether the allocator is
     // installed.
     let work = own_work::work();
@@ -229,7 +230,7 @@ fn take() -> MemorySnapshot {
         let collected = collector::collect(&reading);
         (reading, collected, registry::counts())
     });
-    let _untracked = Entered::untracked();
+    let _charged = enter();
     let mut snapshot = Parts::new(reading, collected.as_ref(), counts, measured);
     (snapshot.tool.heap_bytes, snapshot.tool.heap_blocks) = heap;
     snapshot.resident = current::exempt(|| snapshot.divide(Asked::Yes));
@@ -261,24 +262,7 @@ pub(crate) fn for_memscope(asked: Asked) -> MemorySnapshot {
 /// lacks.
 #[cfg(feature = "report-file")]
 pub(crate) fn for_server() -> MemorySnapshot {
-    if !config::ENABLED {
-        return Parts::empty().into();
-    }
-    let work = own_work::work();
-    let measured = install_check::measured();
-    let names_awaited = symbols::wait_for_names();
-    let heap = self_usage::live();
-    let reading = capture::read();
-    let collected = collector::collect(&reading);
-    let mut snapshot = Parts::new(reading, collected.as_ref(), registry::counts(), measured);
-    (snapshot.tool.heap_bytes, snapshot.tool.heap_blocks) = heap;
-    snapshot.resident = snapshot.divide(Asked::Yes);
-    snapshot.tool.rows_left_out = work.left_out();
-    snapshot.tool.names_awaited = names_awaited;
-    if snapshot.stack_names_pending != 0 && !symbols::want_stack_names() {
-        snapshot.stack_names_pending = 0;
-    }
-    snapshot.into()
+    if config::ENABLED { take(|| None) } else { Parts::empty().into() }
 }
 
 #[cfg(feature = "report-file")]

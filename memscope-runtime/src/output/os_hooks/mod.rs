@@ -13,34 +13,16 @@ mod signals;
 mod before_main {
     use std::panic::catch_unwind;
 
-    use crate::output::start;
+    use crate::{output::start, primitives::before_main::__before_main};
 
     /// A panic must not cross into the loader.
     extern "C" fn before_main() {
         drop(catch_unwind(start::start));
     }
 
-    // SAFETY: the loader calls each pointer in this section once, on the main thread, before
-    // `main`; C compilers fill the section too. `before_main` uses the environment, files, threads
-    // and the panic hook of the standard library, none of which needs a set-up in between. On Linux
-    // the number lets it come before all that the program calls there, which may allocate, and
-    // after what the standard library does.
-    #[used]
-    #[cfg_attr(target_os = "linux", unsafe(link_section = ".init_array.00100"))]
-    #[cfg_attr(
-        any(
-            target_os = "android",
-            target_os = "freebsd",
-            target_os = "netbsd",
-            target_os = "openbsd",
-            target_os = "dragonfly",
-            target_os = "illumos",
-        ),
-        unsafe(link_section = ".init_array")
-    )]
-    #[cfg_attr(target_vendor = "apple", unsafe(link_section = "__DATA,__mod_init_func"))]
-    #[cfg_attr(windows, unsafe(link_section = ".CRT$XCU"))]
-    static BEFORE_MAIN: extern "C" fn() = before_main;
+    // It uses the environment, files, threads and the panic hook of the standard library. On Linux it
+    // comes before all that the program calls there, which may allocate.
+    __before_main!(".init_array.00100", before_main);
 }
 
 #[cfg(unix)]
