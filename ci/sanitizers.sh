@@ -5,19 +5,27 @@
 set -euo pipefail
 target="${CARGO_TARGET_DIR:-target}"
 host=$(rustc -vV | sed -n 's/^host: //p')
-tests=(--test exact --test task_states --test ownership --test cross_thread_frees
-  --test concurrent_stress --test spawn_cell --test variables --test trackable
-  --test wrapping_allocator --test block_sizes --test task_ends)
+programs=(--test exact --test variables --test trackable --test wrapping_allocator
+  --test block_sizes)
+files=(--test exactness --test lifecycle --test unannotated -- task_states:: ownership::
+  cross_thread_frees:: concurrent_stress:: spawn_cell:: task_ends::)
 
 # Some tests ask for more memory than there is, and some leak on purpose.
 echo "address sanitizer"
-CARGO_TARGET_DIR="$target/sanitizers" RUSTC_BOOTSTRAP=1 RUSTFLAGS="-Zsanitizer=address" \
-  ASAN_OPTIONS="allocator_may_return_null=1:detect_leaks=0" \
-  cargo test --target "$host" -p memscope-tests "${tests[@]}"
+sanitized() {
+  CARGO_TARGET_DIR="$target/sanitizers" RUSTC_BOOTSTRAP=1 RUSTFLAGS="-Zsanitizer=address" \
+    ASAN_OPTIONS="allocator_may_return_null=1:detect_leaks=0" \
+    cargo test --target "$host" -p memscope-tests "$@"
+}
+sanitized "${programs[@]}"
+sanitized "${files[@]}"
 
 if command -v valgrind > /dev/null; then
   echo "valgrind"
   # The whole workspace, so that they are the programs that the tests have built.
-  env "CARGO_TARGET_$(tr a-z- A-Z_ <<< "$host")_RUNNER=valgrind --quiet --error-exitcode=9 \
---suppressions=$PWD/ci/valgrind.supp --fair-sched=yes" cargo test --workspace --test exact --test ownership
+  runner="CARGO_TARGET_$(tr a-z- A-Z_ <<< "$host")_RUNNER=valgrind --quiet --error-exitcode=9 \
+--suppressions=$PWD/ci/valgrind.supp --fair-sched=yes"
+  env "$runner" cargo test --workspace --test exact
+  # A single file runs in the program itself, so valgrind sees it.
+  env "$runner" cargo test --workspace --test exactness -- ownership::
 fi

@@ -3,11 +3,10 @@
 # reallocations, transfers, names, ends, panics and forks. And a small program has stacks however it
 # is built.
 set -euo pipefail
-tests=(
-    exact ownership cross_thread_frees block_sizes spawn_cell transfer panics model variables
-    runtime_hooks forks
-)
-MEMSCOPE_STACKS=1 cargo test -q -p memscope-tests "${tests[@]/#/--test=}"
+MEMSCOPE_STACKS=1 cargo test -q -p memscope-tests --test exact --test block_sizes --test variables
+MEMSCOPE_STACKS=1 cargo test -q -p memscope-tests \
+  --test exactness --test lifecycle --test unannotated --test host -- ownership:: \
+  cross_thread_frees:: spawn_cell:: transfer:: panics:: model:: runtime_hooks:: forks::
 
 # `places FLAGS OPTIONS PLACE…`: builds the program, and looks that these places have their names.
 target="${CARGO_TARGET_DIR:-target}/places"

@@ -6,6 +6,6 @@ export CARGO_TARGET_DIR="${CARGO_TARGET_DIR:-target}/tokio_unstable"
 export RUSTFLAGS="--cfg tokio_unstable" RUSTDOCFLAGS="--cfg tokio_unstable"
 # Twice the same packages, so that they have the same dependencies.
 packages=(-p memscope-tests -p memscope-runtime)
-cargo test "${packages[@]}" --test runtime_hooks --test unannotated_tasks
+cargo test "${packages[@]}" --test unannotated -- runtime_hooks:: unannotated_tasks::
 cargo test "${packages[@]}" --lib
 cargo test "${packages[@]}" --doc tokio_hooks

@@ -1,7 +1,7 @@
 //! The accuracy table: tasks on four workers hold, hand over, leak and leave behind known bytes,
 //! and the report has to say the same.
 //!
-//! `cargo test -p memscope-tests --test accuracy -- --nocapture` prints the table of
+//! `cargo test -p memscope-tests --test exactness accuracy:: -- --nocapture` prints the table of
 //! `docs/ACCURACY.md`.
 
 use std::{
@@ -21,7 +21,7 @@ use tokio::{
     sync::oneshot::{Receiver, channel},
 };
 
-memscope_tests::install!();
+use crate::ALLOCATOR;
 
 /// One line of the table.
 struct Case {

@@ -18,7 +18,7 @@ use std::{
 use memscope_rs::async_memory::{TaskId, TaskState, track};
 use memscope_tests::{Block, Columns, alone, conserved, poll, row};
 
-memscope_tests::install!();
+use crate::ALLOCATOR;
 
 const THREADS: usize = 4;
 const PLACES: usize = 64;

@@ -10,7 +10,7 @@ use std::{
 use memscope_rs::async_memory::{TaskId, TaskState, Tracked, track};
 use memscope_tests::{Columns, conserved, poll, row, wait_once};
 
-memscope_tests::install!();
+use crate::ALLOCATOR;
 
 const THREADS: usize = 8;
 const BLOCKS: usize = 64;

@@ -23,7 +23,7 @@ use memscope_rs::async_memory::{
 use memscope_tests::{Block, Columns, Meter, alone, conserved, row};
 use proptest::{prelude::*, test_runner::Config};
 
-memscope_tests::install!();
+use crate::ALLOCATOR;
 
 const TASKS: usize = 12;
 const BLOCKS: usize = 24;

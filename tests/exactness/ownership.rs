@@ -12,7 +12,7 @@ use std::{
 use memscope_rs::async_memory::{TaskId, TaskState, Tracked, current_task_id, track};
 use memscope_tests::{Columns, conserved, panics, poll, row, wait_once};
 
-memscope_tests::install!();
+use crate::ALLOCATOR;
 
 fn id_of<F>(task: &Tracked<F>) -> TaskId {
     task.id().expect("an id")

@@ -12,7 +12,7 @@ use memscope_tests::{
     Columns, Meter, alone, block_on, conserved, conserved_when, poll, row, wait_once, workers,
 };
 
-memscope_tests::install!();
+use crate::ALLOCATOR;
 
 fn whose() -> impl Future<Output = TaskId> + Send {
     poll_fn(|_| Poll::Ready(current_task_id().expect("a task")))

@@ -10,13 +10,11 @@ use std::{
 use memscope_rs::async_memory::{
     HeapGraph, HeldBy, RootKind, get_memory_snapshot, heap_graph, spawn_tracked, track,
 };
-use memscope_tests::{Zeroing, cells_learned, programs::is_with_variable};
+use memscope_tests::{cells_learned, programs::is_with_variable};
 use tokio::{
     sync::{mpsc, oneshot},
     task::JoinHandle,
 };
-
-memscope_tests::install!(Zeroing, Zeroing);
 
 /// Whether this is the process with blocks listed from its first one on.
 fn is_listed() -> bool {

@@ -13,10 +13,8 @@ use std::{
 };
 
 use memscope_rs::async_memory::{HeapGraph, RootKind, heap_graph, track};
-use memscope_tests::{Meter, Zeroing, block_on, programs::is_with_variable};
+use memscope_tests::{Meter, block_on, programs::is_with_variable};
 use tokio::sync::mpsc as tokio_mpsc;
-
-memscope_tests::install!(Zeroing, Zeroing);
 
 /// A value of any kind, whose blocks all belong to it. A trait object, as an enum would have bytes
 /// that are not its variant's, with old words of the stack in them.

@@ -11,9 +11,7 @@ use std::{
 };
 
 use memscope_rs::async_memory::{HeapGraph, HeldBy, RootKind, heap_graph, track};
-use memscope_tests::{Meter, Zeroing, block_on, programs::is_with_variable};
-
-memscope_tests::install!(Zeroing, Zeroing);
+use memscope_tests::{Meter, block_on, programs::is_with_variable};
 
 /// A graph, whose sums are right.
 fn graph() -> HeapGraph {

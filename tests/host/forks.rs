@@ -35,7 +35,7 @@ use memscope_tests::{
 };
 use tracing_subscriber::layer::SubscriberExt as _;
 
-memscope_tests::install!();
+use crate::ALLOCATOR;
 
 /// How long a child may take: far more than any needs.
 const PATIENCE: Duration = Duration::from_secs(20);

@@ -14,7 +14,7 @@ use memscope_tests::{
     row, workers,
 };
 
-memscope_tests::install!();
+use crate::ALLOCATOR;
 
 fn here() -> TaskId {
     current_task_id().expect("a task")

@@ -5,7 +5,7 @@ use memscope_tests::{
     Columns, conserved, cost_of_a_panic, keep_wanted_panics_quiet, row, wait_once, workers,
 };
 
-memscope_tests::install!();
+use crate::ALLOCATOR;
 
 const TASKS: usize = 1_000;
 

@@ -16,7 +16,7 @@ use memscope_tests::{
     poll, row, wait_once, workers,
 };
 
-memscope_tests::install!();
+use crate::ALLOCATOR;
 
 /// The row of a name; names are not used by two tests.
 fn of(snapshot: &MemorySnapshot, name: &str) -> Option<SharedProfile> {

@@ -21,7 +21,7 @@ use memscope_rs::async_memory::{
 };
 use memscope_tests::{Columns, alone, conserved, cost_of_a_panic, panics, row, wait_once, workers};
 
-memscope_tests::install!();
+use crate::ALLOCATOR;
 
 fn id_of<S>(stream: &TrackedStream<S>) -> TaskId {
     stream.id().expect("an id")

@@ -12,7 +12,7 @@ use memscope_rs::async_memory::{
 };
 use memscope_tests::{Columns, Meter, conserved, cost_of_a_panic, panics, poll, row, wait_once};
 
-memscope_tests::install!();
+use crate::ALLOCATOR;
 
 fn id_of<F>(task: &Tracked<F>) -> TaskId {
     task.id().expect("an id")

@@ -13,7 +13,7 @@ use std::{
 use memscope_rs::async_memory::{TaskState, track};
 use memscope_tests::{Columns, Meter, alone, conserved, poll, record_bytes, row};
 
-memscope_tests::install!();
+use crate::ALLOCATOR;
 
 /// Holds memory until its thread's destructors run, and then allocates, frees and leaves some
 /// behind.

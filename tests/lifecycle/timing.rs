@@ -8,7 +8,7 @@ use memscope_rs::{
 };
 use memscope_tests::{conserved, row, wait_once};
 
-memscope_tests::install!();
+use crate::ALLOCATOR;
 
 fn run<F: Future>(future: F) -> F::Output {
     tokio::runtime::Builder::new_current_thread().build().expect("a runtime").block_on(future)

@@ -20,7 +20,7 @@ use memscope_rs::async_memory::{
 use memscope_tests::{Columns, alone, conserved, poll, row, wait_once, workers};
 use proptest::prelude::*;
 
-memscope_tests::install!();
+use crate::ALLOCATOR;
 
 /// A task that waits for ever.
 fn keeper() -> (Pin<Box<Tracked<impl Future<Output = ()>>>>, TaskId) {

@@ -23,8 +23,6 @@ use memscope_rs::{
 };
 use memscope_tests::{alone, block_on};
 
-memscope_tests::install!();
-
 const KIB: u64 = 1 << 10;
 
 static TOLD: Mutex<Vec<(u64, String)>> = Mutex::new(Vec::new());

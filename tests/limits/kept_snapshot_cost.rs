@@ -11,7 +11,7 @@ use memscope_rs::{
 };
 use memscope_tests::{Columns, conserved, poll};
 
-memscope_tests::install!();
+use crate::ALLOCATOR;
 
 const TASKS: usize = 3_000;
 

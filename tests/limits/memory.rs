@@ -6,7 +6,7 @@ use std::{io::Write, pin::Pin, process::Command};
 use memscope_rs::async_memory::{MemorySnapshot, Tracked, get_memory_snapshot, shared, track};
 use memscope_tests::{Meter, alone, conserved, poll, row};
 
-memscope_tests::install!();
+use crate::ALLOCATOR;
 
 /// Counts bytes, and takes no memory for them.
 struct Count(u64);
@@ -164,7 +164,10 @@ fn the_name_of_a_long_type_keeps_its_ends() {
     let snapshot = conserved(&ALLOCATOR);
     let row = row(&snapshot, id);
     assert_eq!(row.future_type.chars().count(), 256);
-    assert!(row.future_type.starts_with("memory::Wrapped<") && row.future_type.ends_with(">>>>"));
+    assert!(
+        row.future_type.starts_with("limits::memory::Wrapped<")
+            && row.future_type.ends_with(">>>>")
+    );
     assert!(row.future_type.contains('…') && row.name.chars().count() <= 256, "{}", row.name);
 }
 

@@ -4,7 +4,7 @@
 use memscope_rs::async_memory::{MemorySnapshot, SiteProfile, spawn_tracked, track};
 use memscope_tests::{alone, block_on, conserved, record_bytes, settled_record_bytes};
 
-memscope_tests::install!();
+use crate::ALLOCATOR;
 
 const BATCH: u64 = 1_000;
 

@@ -18,7 +18,7 @@ use memscope_rs::{
 };
 use memscope_tests::{alone, conserved, panics, poll, record_bytes, wait_once};
 
-memscope_tests::install!();
+use crate::ALLOCATOR;
 
 fn spawned(snapshot: &MemorySnapshot, name: &str) -> (u64, u64, u64) {
     let sites = snapshot.sites_named(name);

@@ -3,7 +3,7 @@
 use memscope_rs::{async_memory::shared, builder};
 use memscope_tests::conserved;
 
-memscope_tests::install!();
+use crate::ALLOCATOR;
 
 #[test]
 fn names_past_the_limit_share_a_row() {

@@ -3,7 +3,7 @@
 use memscope_rs::async_memory::{MemorySnapshot, track};
 use memscope_tests::{conserved, poll, record_bytes};
 
-memscope_tests::install!();
+use crate::ALLOCATOR;
 
 const NAMES: u64 = 5_000;
 

@@ -4,8 +4,6 @@
 use memscope_rs::async_memory::get_memory_snapshot;
 use memscope_tests::{Meter, alone};
 
-memscope_tests::install!();
-
 #[test]
 fn a_snapshot_of_a_small_program_allocates_less_than_100_kib() {
     let _alone = alone();

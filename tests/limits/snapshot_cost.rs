@@ -6,7 +6,7 @@ use std::{pin::Pin, sync::Barrier, thread};
 use memscope_rs::async_memory::{MemorySnapshot, TaskId, get_memory_snapshot, track};
 use memscope_tests::{Meter, alone, block_on, conserved, poll, row};
 
-memscope_tests::install!();
+use crate::ALLOCATOR;
 
 #[test]
 fn callers_at_one_time_do_not_each_take_the_memory_of_a_reading() {

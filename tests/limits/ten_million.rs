@@ -6,7 +6,7 @@ use std::{thread, time::Duration};
 use memscope_rs::{async_memory::track, builder};
 use memscope_tests::{alone, conserved, poll, record_bytes};
 
-memscope_tests::install!();
+use crate::ALLOCATOR;
 
 /// Without optimisation a task takes a few microseconds: a tenth of them is enough there.
 const TASKS: u64 = if cfg!(debug_assertions) { 1_000_000 } else { 10_000_000 };

@@ -1,7 +1,7 @@
 //! Ten million unannotated Tokio tasks, on two workers: begins, ends, parents and handles are what
 //! Tokio and the program say, and memscope's memory stays where the first tasks left it.
 //!
-//! `cargo test --release -p memscope-tests --test ten_million_spawned -- --nocapture` runs ten
+//! `cargo test --release -p memscope-tests --test limits ten_million_spawned:: -- --nocapture` runs ten
 //! million and prints how long they took. Without optimisation it runs a fiftieth of them.
 
 use std::{future::pending, time::Instant};
@@ -19,7 +19,7 @@ use tokio::{
     task::{JoinHandle, yield_now},
 };
 
-memscope_tests::install!();
+use crate::ALLOCATOR;
 
 const TASKS: u64 = if cfg!(debug_assertions) { 200_000 } else { 10_000_000 };
 /// Tasks of one round, of which each kind has its share.

@@ -10,7 +10,7 @@ use memscope_rs::{
 };
 use memscope_tests::{alone, conserved, conserved_when, poll, record_bytes, wait_once};
 
-memscope_tests::install!();
+use crate::ALLOCATOR;
 
 const SECOND: Duration = Duration::from_secs(1);
 const SECONDS: u64 = 30 * 24 * 3_600;

@@ -198,7 +198,7 @@ mod hostile {
     struct Blocks;
 
     #[derive(Trackable)]
-    #[trackable(crate = crate::memory::facade)]
+    #[trackable(crate = crate::derive_trackable::memory::facade)]
     pub(super) struct Inside {
         blocks: Blocks,
         value: Value,

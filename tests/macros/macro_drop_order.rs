@@ -9,6 +9,7 @@
     clippy::pedantic,
     clippy::too_many_arguments,
     missing_docs,
+    unreachable_pub,
     reason = "these are cases, not an interface"
 )]
 

@@ -20,8 +20,6 @@ use std::{
 use memscope_macros::tracked;
 use memscope_rs::async_memory::{SiteProfile, TaskType, get_memory_snapshot};
 
-memscope_tests::install!();
-
 /// Polls until ready, allocating nothing.
 fn block_on<F: Future>(future: F) -> F::Output {
     let mut future = pin!(future);
@@ -828,7 +826,7 @@ mod hygiene {
     macro_rules! make {
         ($(#[$attribute:meta])* $visibility:vis $name:ident($argument:ident: $ty:ty) -> $output:ty $body:block) => {
             $(#[$attribute])*
-            #[renamed(name = "made", crate = $crate::hygiene::reexport)]
+            #[renamed(name = "made", crate = $crate::macro_forms::hygiene::reexport)]
             $visibility async fn $name($argument: $ty, hidden: u8, _other: u8) -> $output {
                 let _ = hidden;
                 let result = $body;
@@ -836,7 +834,7 @@ mod hygiene {
             }
 
             mod inner {
-                #[::memscope_macros::tracked(name = "made twice", crate = crate::hygiene::reexport)]
+                #[::memscope_macros::tracked(name = "made twice", crate = crate::macro_forms::hygiene::reexport)]
                 $visibility async fn $name($argument: $ty) -> $output $body
             }
         };

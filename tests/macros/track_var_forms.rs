@@ -138,7 +138,7 @@ static POOL: Mutex<Vec<Parts>> = Mutex::new(Vec::new());
 
 mod state {
     pub fn track() {
-        memscope_macros::track_var!(crate::POOL, super::POOL, CACHE);
+        memscope_macros::track_var!(crate::track_var_forms::POOL, super::POOL, CACHE);
     }
 
     pub static CACHE: std::sync::OnceLock<super::Parts> = std::sync::OnceLock::new();
@@ -297,7 +297,7 @@ macro_rules! track_parts {
 
 mod through {
     macro_rules! track_through {
-        ($($x:tt)*) => { memscope_macros::track_var!(crate = $crate::memory::facade, $($x)*) };
+        ($($x:tt)*) => { memscope_macros::track_var!(crate = $crate::track_var_forms::memory::facade, $($x)*) };
     }
     pub(super) use track_through;
 }

@@ -22,8 +22,6 @@ use memscope_tests::{poll, wait_once, workers};
 use proptest::{prelude::*, test_runner::Config};
 use serde_json::{Value, json};
 
-memscope_tests::install!();
-
 /// Rows of a kind that are kept of the real report.
 const ROWS: usize = 3;
 

@@ -3,7 +3,7 @@
 use memscope_rs::async_memory::{AsyncResourceMonitor, ResourceAnalysis, TaskType, Tracked, track};
 use memscope_tests::{alone, block_on, conserved, poll, wait_once};
 
-memscope_tests::install!();
+use crate::ALLOCATOR;
 
 const MIB: usize = 1 << 20;
 

@@ -9,7 +9,7 @@ use memscope_rs::async_memory::{
 };
 use memscope_tests::{Columns, alone, block_on, conserved, poll, row, wait_once};
 
-memscope_tests::install!();
+use crate::ALLOCATOR;
 
 fn through_json(snapshot: &MemorySnapshot) -> MemorySnapshot {
     let json = serde_json::to_string(snapshot).expect("plain data");

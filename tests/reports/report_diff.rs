@@ -7,7 +7,7 @@ use memscope_rs::async_memory::{
 use memscope_tests::{alone, block_on, conserved, poll};
 use serde_json::{Value, json};
 
-memscope_tests::install!();
+use crate::ALLOCATOR;
 
 fn site(name: &str, line: u32, bytes: u64, spawned: u64) -> Value {
     json!({

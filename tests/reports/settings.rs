@@ -11,7 +11,7 @@ use memscope_rs::{
 };
 use memscope_tests::{alone, block_on, conserved, poll, row};
 
-memscope_tests::install!();
+use crate::ALLOCATOR;
 
 #[test]
 fn wrong_settings_are_refused_with_the_name_and_the_limits_and_change_nothing() {
@@ -62,6 +62,7 @@ fn settings_apply_at_once_and_initialising_again_changes_nothing() {
 /// A part of a test that runs in a process of its own: what it says there.
 fn in_a_process(part: &str, sample_every: Option<&str>) -> String {
     let mut command = Command::new(std::env::current_exe().expect("this program"));
+    let part = &format!("settings::{part}");
     command.args(["--ignored", "--exact", "--nocapture", part]);
     command.env_remove("MEMSCOPE_SAMPLE_EVERY");
     command.envs(sample_every.map(|period| ("MEMSCOPE_SAMPLE_EVERY", period)));

@@ -15,7 +15,7 @@ use memscope_rs::async_memory::{
 };
 use memscope_tests::{alone, conserved, poll, row, wait_once};
 
-memscope_tests::install!();
+use crate::ALLOCATOR;
 
 const TASKS: usize = 3_000;
 

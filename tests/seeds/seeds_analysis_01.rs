@@ -1,18 +1,12 @@
 //! Variables of an async function: two names of one block.
 
-// The example names the facade. Here this crate stands for it: the runtime and the macro, and an
-// allocator of the tests'.
-extern crate memscope_rs as runtime;
-extern crate self as memscope_rs;
-
-use memscope_macros::track_var;
+use memscope_rs::async_memory::Extent;
 use memscope_tests::conserved;
-use runtime::{__private, async_memory, async_memory::Extent, init};
+
+use crate::ALLOCATOR;
 
 #[path = "../../examples/variables_of_a_function.rs"]
 mod seed;
-
-memscope_tests::install!();
 
 #[test]
 fn the_five_numbers_lived_under_two_names_until_main_was_over() {

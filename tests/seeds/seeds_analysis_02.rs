@@ -1,22 +1,12 @@
 //! A wrapper future: its box and its state belong to the task that made it.
 
-// The example names the facade. Here this crate stands for it: the runtime and the macro, and an
-// allocator of the tests'.
-extern crate memscope_rs as runtime;
-extern crate self as memscope_rs;
-
-use memscope_macros::track_var;
+use memscope_rs::async_memory::TaskState;
 use memscope_tests::conserved;
-use runtime::{
-    __private,
-    async_memory::{self, TaskState},
-    init,
-};
+
+use crate::ALLOCATOR;
 
 #[path = "../../examples/wrapper_future.rs"]
 mod seed;
-
-memscope_tests::install!();
 
 #[test]
 fn each_task_held_the_boxed_sleep_and_the_state_and_nothing_else() {

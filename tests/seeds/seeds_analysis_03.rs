@@ -1,20 +1,13 @@
 //! State machines: unannotated tasks that have ended have none, ten living tracked tasks have one
 //! each.
 
-// The example names the facade. Here this crate stands for it: the runtime and the macro, and an
-// allocator of the tests'.
-extern crate memscope_rs as runtime;
-extern crate self as memscope_rs;
-
-use memscope_macros::track_var;
 use memscope_tests::conserved;
-use runtime::{__private, analysis, async_memory, get_global_tracker, init};
+
+use crate::ALLOCATOR;
 
 #[expect(dead_code, reason = "the example's main is not called, but what it calls")]
 #[path = "../../examples/state_machine_sizes.rs"]
 mod seed;
-
-memscope_tests::install!();
 
 #[test]
 fn plain_tasks_leave_nothing_to_analyse_and_ten_tracked_ones_are_ten_machines() {

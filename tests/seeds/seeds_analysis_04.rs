@@ -1,18 +1,12 @@
 //! Each item of a stream is a variable; a thousand of them are one row.
 
-// The example names the facade. Here this crate stands for it: the runtime and the macro, and an
-// allocator of the tests'.
-extern crate memscope_rs as runtime;
-extern crate self as memscope_rs;
-
-use memscope_macros::track_var;
+use memscope_rs::async_memory::VariableSiteProfile;
 use memscope_tests::conserved;
-use runtime::{__private, async_memory, async_memory::VariableSiteProfile, init};
+
+use crate::ALLOCATOR;
 
 #[path = "../../examples/items_of_a_stream.rs"]
 mod seed;
-
-memscope_tests::install!();
 
 #[test]
 fn a_thousand_items_are_one_row_and_all_of_them_end() {

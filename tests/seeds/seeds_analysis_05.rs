@@ -1,24 +1,14 @@
 //! Lives of tasks: what short ones, an aborted one and their shared state held, and that all of it
 //! is freed.
 
-// The example names the facade. Here this crate stands for it: the runtime and the macro, and an
-// allocator of the tests'.
-extern crate memscope_rs as runtime;
-extern crate self as memscope_rs;
-
-use memscope_macros::track_var;
+use memscope_rs::async_memory::TaskState;
 use memscope_tests::conserved;
-use runtime::{
-    __private,
-    async_memory::{self, TaskState},
-    init,
-};
+
+use crate::ALLOCATOR;
 
 #[expect(dead_code, reason = "the example's main is not called, but what it calls")]
 #[path = "../../examples/life_of_tasks.rs"]
 mod seed;
-
-memscope_tests::install!();
 
 #[test]
 fn an_abort_frees_what_the_task_held() {

@@ -1,23 +1,13 @@
 //! Tasks that never finish: plain ones are not seen, tracked ones are found, with what they hold.
 
-// The example names the facade. Here this crate stands for it: the runtime and the macro, and an
-// allocator of the tests'.
-extern crate memscope_rs as runtime;
-extern crate self as memscope_rs;
-
-use memscope_macros::track_var;
+use memscope_rs::analysis::LeakKind;
 use memscope_tests::{block_on, conserved};
-use runtime::{
-    __private,
-    analysis::{self, LeakKind},
-    async_memory, init,
-};
+
+use crate::ALLOCATOR;
 
 #[expect(dead_code, reason = "the example's main is not called, but what it calls")]
 #[path = "../../examples/tasks_that_never_finish.rs"]
 mod seed;
-
-memscope_tests::install!();
 
 #[test]
 fn six_tasks_of_ten_are_found_with_what_they_hold() {

@@ -1,18 +1,11 @@
 //! An analyser in the program finds what memscope's own finds.
 
-// The example names the facade. Here this crate stands for it: the runtime and the macro, and an
-// allocator of the tests'.
-extern crate memscope_rs as runtime;
-extern crate self as memscope_rs;
-
-use memscope_macros::track_var;
 use memscope_tests::conserved;
-use runtime::{__private, analysis, async_memory, get_global_tracker, init};
+
+use crate::ALLOCATOR;
 
 #[path = "../../examples/custom_analyser.rs"]
 mod seed;
-
-memscope_tests::install!();
 
 #[test]
 fn seven_state_machines_and_one_variable_that_is_none() {

@@ -1,19 +1,12 @@
 //! A buffer for each task against a pool: what the pool saves, to the byte.
 
-// The example names the facade. Here this crate stands for it: the runtime and the macro, and an
-// allocator of the tests'.
-extern crate memscope_rs as runtime;
-extern crate self as memscope_rs;
-
-use memscope_macros::track_var;
 use memscope_tests::{block_on, conserved, workers};
-use runtime::{__private, async_memory, init};
+
+use crate::ALLOCATOR;
 
 #[expect(dead_code, reason = "the example's main is not called, but what it calls")]
 #[path = "../../examples/buffer_pool.rs"]
 mod seed;
-
-memscope_tests::install!();
 
 const TASKS: u64 = 1_000;
 /// 10,000 numbers of four bytes.

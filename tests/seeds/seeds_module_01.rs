@@ -3,10 +3,10 @@
 use memscope_rs::async_memory::{TaskState, TaskType};
 use memscope_tests::{annotated, conserved};
 
+use crate::ALLOCATOR;
+
 #[path = "../../examples/quick_start.rs"]
 mod seed;
-
-memscope_tests::install!();
 
 const MEBIBYTE: u64 = 1024 * 1024;
 /// More than Tokio needs for one task, less than any second buffer.

@@ -4,10 +4,10 @@ use futures::executor::block_on;
 use memscope_rs::async_memory::{AsyncResourceMonitor, TaskType};
 use memscope_tests::conserved;
 
+use crate::ALLOCATOR;
+
 #[path = "../../examples/monitor_window.rs"]
 mod seed;
-
-memscope_tests::install!();
 
 const MEBIBYTE: f64 = 1024.0 * 1024.0;
 /// `vec![0u64; 1_000_000]`, all that the CPU task ever holds.

@@ -3,10 +3,10 @@
 use memscope_rs::async_memory::TaskType;
 use memscope_tests::{annotated, conserved};
 
+use crate::ALLOCATOR;
+
 #[path = "../../examples/web_server.rs"]
 mod seed;
-
-memscope_tests::install!();
 
 const REQUESTS: u64 = 1000;
 /// `{"status":"ok","data":["Processed: Request-0-0", … ten times]}`, with ids of one digit.

@@ -3,10 +3,10 @@
 use memscope_rs::async_memory::TaskType;
 use memscope_tests::conserved;
 
+use crate::ALLOCATOR;
+
 #[path = "../../examples/services_together.rs"]
 mod seed;
-
-memscope_tests::install!();
 
 /// Users, payments, metrics, and four a gateway request.
 const STRINGS: u64 = 1000 + 500 + 50 + 4 * 100;

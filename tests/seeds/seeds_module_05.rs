@@ -3,10 +3,10 @@
 use memscope_rs::async_memory::TaskType;
 use memscope_tests::conserved;
 
+use crate::ALLOCATOR;
+
 #[path = "../../examples/metrics_by_type.rs"]
 mod seed;
-
-memscope_tests::install!();
 
 /// The buffer, and Tokio's cell of the task: less than 8 KiB, in MiB.
 fn holds(mebibytes: f64, measured: f64) {

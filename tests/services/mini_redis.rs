@@ -18,7 +18,7 @@ use tokio::{
     sync::oneshot,
 };
 
-memscope_tests::install!();
+use crate::ALLOCATOR;
 
 /// What a connection reads into at first.
 const READ_BUFFER: usize = 4 * 1024;

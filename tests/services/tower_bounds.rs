@@ -16,7 +16,7 @@ use memscope_rs::{
 use memscope_tests::{block_on, conserved};
 use tower::{Layer, Service, ServiceExt, service_fn};
 
-memscope_tests::install!();
+use crate::ALLOCATOR;
 
 /// How many requests have this name, and how many of them have completed.
 fn ends(snapshot: &MemorySnapshot, name: &str) -> (u64, u64) {

@@ -1,25 +1,13 @@
 //! The example `tower_service`: its report has a row for each route, with what its clients did.
 
-// The example names the facade. Here this crate stands for it: the runtime and the macro, and an
-// allocator of the tests'.
-extern crate memscope_rs as runtime;
-extern crate self as memscope_rs;
-
-use memscope_macros::tracked;
+use memscope_rs::async_memory::{SiteProfile, TaskType};
 use memscope_tests::workers;
-use runtime::{
-    __private,
-    async_memory::{self, SiteProfile, TaskType},
-    tower,
-};
 
 #[expect(dead_code, reason = "the example's main is not called")]
 #[path = "../../examples/tower_service.rs"]
-mod tower_service;
+mod example;
 
-use tower_service::{LOGINS, ORDERS, run};
-
-memscope_tests::install!();
+use example::{LOGINS, ORDERS, run};
 
 const KIB: u64 = 1024;
 

@@ -1,32 +1,22 @@
 //! The web service of the examples, smaller. Each row of its report is compared with what its
 //! clients did and what it kept.
 
-// The example names the facade. Here this crate stands for it: the runtime and the macro, and an
-// allocator of the tests'.
-extern crate memscope_rs as runtime;
-extern crate self as memscope_rs;
-
 use std::{collections::HashMap, sync::Arc};
 
-use memscope_macros::tracked;
+use memscope_rs::async_memory::{MemorySnapshot, SiteProfile, TaskType};
 use memscope_tests::{annotated, conserved};
-use runtime::{
-    __private,
-    async_memory::{self, MemorySnapshot, SiteProfile, TaskType},
-    init,
-};
 
 #[expect(dead_code, reason = "the example's main is not called")]
 #[path = "../../examples/web_service.rs"]
-mod web_service;
+mod example;
 
-use web_service::{
+use example::{
     Shop,
     clients::{Visit, visit},
     run,
 };
 
-memscope_tests::install!();
+use crate::ALLOCATOR;
 
 const REQUESTS: usize = 1_000;
 const CONNECTIONS: usize = 16;

@@ -11,7 +11,7 @@ use memscope_rs::{
 };
 use memscope_tests::conserved;
 
-memscope_tests::install!();
+use crate::ALLOCATOR;
 
 /// The least mean that adapts.
 const BASE: u64 = 4 << 10;

@@ -10,8 +10,6 @@ use memscope_rs::{
     builder,
 };
 
-memscope_tests::install!();
-
 struct Blocks;
 
 impl Iterator for Blocks {
@@ -41,13 +39,13 @@ fn a_function_that_was_inlined_into_the_standard_library_has_its_name() {
     }
     let of_blocks = snapshot.stacks().iter().max_by_key(|stack| stack.live_bytes).expect("a stack");
     let frames = &of_blocks.frames;
-    let name = "<inlined_names::Blocks as core::iter::traits::iterator::Iterator>::next";
+    let name = "<stacks::inlined_names::Blocks as core::iter::traits::iterator::Iterator>::next";
     let at =
         frames.iter().position(|it| it.function == name).unwrap_or_else(|| panic!("{snapshot:#}"));
     assert!(frames[at].is_inlined, "{frames:#?}");
     assert!(frames[at + 1].function.contains("adapters::take::Take<"), "{frames:#?}");
     assert_eq!((frames[at + 1].address, frames[at + 1].is_inlined), (frames[at].address, false));
     let text = snapshot.to_string();
-    assert!(text.contains("inlined_names::Blocks::next"), "{text}");
+    assert!(text.contains("stacks::inlined_names::Blocks::next"), "{text}");
     drop(kept);
 }

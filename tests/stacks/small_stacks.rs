@@ -18,7 +18,7 @@ use memscope_rs::{
 };
 use memscope_tests::{alone, conserved};
 
-memscope_tests::install!();
+use crate::ALLOCATOR;
 
 const PAGE: usize = 4_096;
 

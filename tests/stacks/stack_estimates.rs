@@ -12,7 +12,7 @@ use memscope_rs::{
 };
 use memscope_tests::{Block, conserved, poll};
 
-memscope_tests::install!();
+use crate::ALLOCATOR;
 
 /// Programs with many samples of each place, and with few.
 const LONG: u64 = 200;

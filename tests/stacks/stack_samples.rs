@@ -23,7 +23,7 @@ use memscope_rs::{
 };
 use memscope_tests::{Block, alone, conserved, poll, row};
 
-memscope_tests::install!();
+use crate::ALLOCATOR;
 
 /// All that memscope holds, except for the table that grows with the program's addresses.
 fn own_bytes(snapshot: &MemorySnapshot) -> u64 {

@@ -24,7 +24,7 @@ use memscope_rs::{
 };
 use memscope_tests::{alone, conserved, programs::Folder};
 
-memscope_tests::install!();
+use crate::ALLOCATOR;
 
 /// Far longer than anything here takes.
 const DEADLINE: Duration = Duration::from_secs(20);

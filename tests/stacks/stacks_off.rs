@@ -9,7 +9,7 @@ use memscope_rs::{
 };
 use memscope_tests::{alone, conserved};
 
-memscope_tests::install!();
+use crate::ALLOCATOR;
 
 #[test]
 fn without_stacks_there_are_no_new_samples_and_live_ones_end() {

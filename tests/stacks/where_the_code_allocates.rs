@@ -15,7 +15,7 @@ use memscope_rs::{
 };
 use memscope_tests::conserved;
 
-memscope_tests::install!();
+use crate::ALLOCATOR;
 
 static LEAKED: Mutex<Vec<Vec<u8>>> = Mutex::new(Vec::new());
 
@@ -110,7 +110,7 @@ fn the_functions_that_leak_are_named() {
     let thread = line("where_the_code_allocates::leak_in_a_thread");
     assert!(thread.contains("≈ ") && thread.contains("(no task)"), "{thread}");
     let task = line("where_the_code_allocates::leak_in_a_task");
-    assert!(task.contains("← where_the_code_allocates::handle_request"), "{task}");
+    assert!(task.contains("where_the_code_allocates::handle_request"), "{task}");
     for stack in in_thread.iter().chain(&in_task) {
         let first = stack.frames.first().expect("a frame");
         assert!(first.function.contains("alloc::"), "{first}");

@@ -8,7 +8,11 @@
 //! (they need memory for a moment that is charged to no task). Such a test and its neighbours take
 //! [`alone`].
 
+pub mod files_apart;
 pub mod programs;
+
+#[doc(hidden)]
+pub use memscope_rs;
 
 use std::{
     alloc::{GlobalAlloc, Layout, System},

@@ -8,13 +8,11 @@ use memscope_rs::{async_memory::get_memory_snapshot, builder};
 use memscope_tests::{names_found, workers};
 use tokio::sync::broadcast::{Receiver, channel};
 
-memscope_tests::install!();
-
 /// Each fork meets another moment of the thread.
 const FORKS: usize = 40;
 /// Seconds that a child may take: far more than it needs.
 const PATIENCE: libc::c_uint = 20;
-const NAME: &str = "names_after_fork::holds_two_mebibytes";
+const NAME: &str = "unannotated::names_after_fork::holds_two_mebibytes";
 
 async fn holds_two_mebibytes(holds: mpsc::Sender<()>, mut stopped: Receiver<()>) {
     let held = vec![1u8; 2 << 20];

@@ -32,7 +32,7 @@ use tokio::{
     task::JoinHandle,
 };
 
-memscope_tests::install!();
+use crate::ALLOCATOR;
 
 /// One thread, with hooks.
 fn one_thread() -> Runtime {

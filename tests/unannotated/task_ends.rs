@@ -19,7 +19,7 @@ use tokio::{
     task::{AbortHandle, JoinSet, LocalSet, yield_now},
 };
 
-memscope_tests::install!();
+use crate::ALLOCATOR;
 
 /// What the unannotated tasks of the process came to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

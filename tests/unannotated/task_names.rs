@@ -7,7 +7,7 @@ use memscope_rs::{
 use memscope_tests::{conserved, conserved_when, names_found, workers};
 use tokio::sync::broadcast::{Receiver, channel};
 
-memscope_tests::install!();
+use crate::ALLOCATOR;
 
 async fn holds_two_mebibytes(mut stopped: Receiver<()>) {
     let held = vec![1u8; 2 << 20];
@@ -56,24 +56,29 @@ fn large_tasks_have_the_name_of_their_future() {
     assert_eq!(
         names(1 << 20),
         [
-            "task_names::holds_two_mebibytes",
-            "task_names::holds_two_mebibytes",
-            "task_names::holds_two_mebibytes",
+            "unannotated::task_names::holds_two_mebibytes",
+            "unannotated::task_names::holds_two_mebibytes",
+            "unannotated::task_names::holds_two_mebibytes",
             // The closure that was handed to the blocking pool stands there.
-            "task_names::large_tasks_have_the_name_of_their_future",
+            "unannotated::task_names::large_tasks_have_the_name_of_their_future",
         ],
         "{snapshot}"
     );
     conserved_when(&ALLOCATOR, |snapshot| {
         let large = holding(snapshot, 200_000);
-        large.iter().filter(|task| task.name == "task_names::holds_little").count() == 1
+        large.iter().filter(|task| task.name == "unannotated::task_names::holds_little").count()
+            == 1
     });
-    let mut sites = snapshot.sites_named("task_names::holds_two_mebibytes");
+    let mut sites = snapshot.sites_named("unannotated::task_names::holds_two_mebibytes");
     let site = sites.next().expect("a row");
     assert_eq!((site.spawned, site.active, site.is_annotated), (3, 3, false));
     assert!(site.live_bytes >= 6 << 20 && sites.next().is_none());
     let again = conserved(&ALLOCATOR);
-    assert_eq!(again.sites_named("task_names::holds_two_mebibytes").count(), 1, "once is enough");
+    assert_eq!(
+        again.sites_named("unannotated::task_names::holds_two_mebibytes").count(),
+        1,
+        "once is enough"
+    );
     stop.send(()).expect("received");
     drop(stop_blocking);
     for task in tasks {

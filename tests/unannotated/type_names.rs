@@ -9,7 +9,7 @@ use memscope_rs::async_memory::{
 use memscope_tests::{cells_learned, conserved_when, names_found, workers};
 use tokio::sync::broadcast::{Receiver, channel};
 
-memscope_tests::install!();
+use crate::ALLOCATOR;
 
 async fn holds_little(mut stopped: Receiver<()>) {
     let held = vec![1u8; 200];
@@ -74,13 +74,13 @@ fn active(snapshot: &MemorySnapshot, name: &str) -> (usize, u64) {
 #[test]
 fn small_tasks_have_the_name_of_their_future() {
     const TYPES: [(&str, u64, u64); 5] = [
-        ("type_names::holds_little", 20, 200),
-        ("type_names::is_boxed", 3, 300),
+        ("unannotated::type_names::holds_little", 20, 200),
+        ("unannotated::type_names::is_boxed", 3, 300),
         // The same type of task as the one before.
-        ("type_names::is_boxed_too", 2, 350),
-        ("type_names::is_mapped", 2, 400),
+        ("unannotated::type_names::is_boxed_too", 2, 350),
+        ("unannotated::type_names::is_mapped", 2, 400),
         // The closure that was handed to the blocking pool stands there.
-        ("type_names::small_tasks_have_the_name_of_their_future", 1, 500),
+        ("unannotated::type_names::small_tasks_have_the_name_of_their_future", 1, 500),
     ];
     cells_learned();
     let runtime = workers(2);
@@ -129,18 +129,23 @@ fn small_tasks_have_the_name_of_their_future() {
     // Tasks that are gone before their name is there: the type has it in the end.
     for _ in 0..1_000 {
         runtime.block_on(runtime.spawn(comes_and_goes())).expect("no panic");
-        if get_memory_snapshot().sites_named("type_names::comes_and_goes").count() == 1 {
+        if get_memory_snapshot().sites_named("unannotated::type_names::comes_and_goes").count() == 1
+        {
             break;
         }
         thread::sleep(std::time::Duration::from_millis(5));
     }
     let before = get_memory_snapshot();
-    let row = before.sites_named("type_names::comes_and_goes").next().expect("a row").spawned;
+    let row = before
+        .sites_named("unannotated::type_names::comes_and_goes")
+        .next()
+        .expect("a row")
+        .spawned;
     for _ in 0..500 {
         runtime.block_on(runtime.spawn(comes_and_goes())).expect("no panic");
     }
     conserved_when(&ALLOCATOR, |snapshot| {
-        snapshot.sites_named("type_names::comes_and_goes").any(|site| {
+        snapshot.sites_named("unannotated::type_names::comes_and_goes").any(|site| {
             (site.spawned, site.active, site.ended_unknown) == (row + 500, 0, row + 500)
         })
     });
@@ -156,7 +161,8 @@ fn small_tasks_have_the_name_of_their_future() {
         }
         thread::sleep(std::time::Duration::from_millis(5));
         names_found();
-        let named = active(&get_memory_snapshot(), "type_names::has_a_table_somewhere");
+        let named =
+            active(&get_memory_snapshot(), "unannotated::type_names::has_a_table_somewhere");
         all_are_named = named == (1, came);
     }
     assert!(all_are_named, "{}", get_memory_snapshot());

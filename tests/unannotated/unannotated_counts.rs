@@ -5,7 +5,7 @@ use memscope_rs::async_memory::{AsyncResourceMonitor, MemorySnapshot, SiteProfil
 use memscope_tests::{alone_without_names, conserved};
 use tokio::sync::oneshot;
 
-memscope_tests::install!();
+use crate::ALLOCATOR;
 
 #[test]
 fn unannotated_tasks_are_alive_until_they_end_however_many_were_seen() {

@@ -3,7 +3,7 @@
 
 use memscope_tests::{alone, conserved, names_found, record_bytes};
 
-memscope_tests::install!();
+use crate::ALLOCATOR;
 
 #[test]
 fn ten_thousand_unannotated_tasks_take_a_few_mebibytes_and_a_hundred_thousand_no_more() {

@@ -3,11 +3,11 @@
 
 use memscope_tests::{conserved, workers};
 
+use crate::ALLOCATOR;
+
 #[path = "../../examples/unannotated.rs"]
 #[expect(dead_code, reason = "the example's `main` is not run here")]
 mod server;
-
-memscope_tests::install!();
 
 /// What hyper and axum need for a connection beside the body: buffers, the request, the future of
 /// the handler.

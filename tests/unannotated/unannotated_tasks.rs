@@ -23,7 +23,7 @@ use tokio::{
     task::LocalSet,
 };
 
-memscope_tests::install!();
+use crate::ALLOCATOR;
 
 fn plain(snapshot: &MemorySnapshot) -> Vec<&TaskMemoryProfile> {
     snapshot.tasks().iter().filter(|task| !task.is_annotated).collect()

@@ -24,8 +24,6 @@ use memscope_tests::{
 };
 use proptest::prelude::*;
 
-memscope_tests::install!();
-
 /// A report of an earlier run, as far as memscope looks.
 const OLD: &str = "{\"memscope_format\":1,\"old\":true}\n";
 

@@ -32,7 +32,7 @@ use memscope_rs::{
 use memscope_tests::{Columns, conserved, panics, row, wait_once};
 use tower::{Layer, Service, ServiceBuilder, service_fn};
 
-memscope_tests::install!();
+use crate::ALLOCATOR;
 
 /// The rows of all sites with this name, summed up: spawned, completed, cancelled, panicked.
 fn ends(snapshot: &MemorySnapshot, name: &str) -> [u64; 4] {
@@ -397,6 +397,6 @@ fn names_and_types_can_be_chosen() {
     assert_eq!(ends(&snapshot, "GET page of 2"), [2, 2, 0, 0]);
     let site = snapshot.sites_named("health").next().expect("a row");
     assert_eq!(site.task_type, TaskType::NetworkIntensive);
-    assert!(site.file.ends_with("tower_layer/main.rs"), "the place of `new`: {}", site.file);
+    assert!(site.file.ends_with("tower_layer/mod.rs"), "the place of `new`: {}", site.file);
     assert_eq!(site.allocated_bytes, 0, "the name is not the request's");
 }

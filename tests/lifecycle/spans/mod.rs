@@ -28,9 +28,9 @@ use tracing_subscriber::{
     reload,
 };
 
-mod interleavings;
+use crate::ALLOCATOR;
 
-memscope_tests::install!();
+mod interleavings;
 
 /// Runs `work` under a subscriber with the layer, with what `tracing` sets up by itself done
 /// before.

@@ -1,0 +1,16 @@
+//! Sampled call stacks: their estimates, their limits, the functions that they name.
+//! Each file runs in a process of its own.
+
+mod adaptive_interval;
+mod inlined_names;
+mod small_stacks;
+mod stack_estimates;
+mod stack_limits;
+mod stack_samples;
+mod stacks_and_locks;
+mod stacks_of_programs;
+mod stacks_off;
+mod where_the_code_allocates;
+
+memscope_tests::install!();
+memscope_tests::files_apart!();
