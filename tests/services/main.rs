@@ -11,7 +11,7 @@ mod tower_layer;
 mod tower_service;
 mod web_service;
 
-use memscope_macros::{track_var, tracked};
+use memscope_macros::tracked;
 use runtime::*;
 
 memscope_tests::install!();

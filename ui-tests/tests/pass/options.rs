@@ -6,7 +6,7 @@
 use memscope_rs::tracked;
 
 mod reexport {
-    pub use memscope_rs as memory;
+    pub(crate) use memscope_rs as memory;
 }
 
 #[tracked]
@@ -40,10 +40,10 @@ impl Load for Service {
 mod left_out {
     // `tracked` is not in scope here, and does not have to be.
     #[tracked(skip)]
-    pub async fn skipped() {}
+    pub(crate) async fn skipped() {}
 
     #[tracked(name = "other", task_type = "streaming")]
-    pub async fn named() {}
+    pub(crate) async fn named() {}
 }
 
 fn main() {
