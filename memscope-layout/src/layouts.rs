@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     coroutine::{Coroutine, Member},
     shape::{FutureType, PointerKind, Shape},
+    task_layout::TaskLayout,
     type_id::TypeId,
 };
 
@@ -23,6 +24,9 @@ pub struct Layouts {
     pub(crate) future_types: Vec<FutureType>,
     /// Ordered by address.
     pub(crate) vtables: Vec<(u64, Option<TypeId>)>,
+    /// Ordered by the address of the function that polls such a task.
+    #[serde(default)]
+    pub(crate) tasks: Vec<(u64, Option<TaskLayout>)>,
     pub(crate) missing_files: usize,
 }
 
@@ -70,6 +74,17 @@ impl Layouts {
         let index = self.vtables.binary_search_by_key(&address, |it| it.0).ok()?;
         let id = self.vtables.get(index)?.1?;
         (self.future_type(id)?.size == Some(size)).then_some(id)
+    }
+
+    /// Returns the layout of the Tokio tasks that a function polls.
+    ///
+    /// `address` is that of the function: the first one in the vtable of such a task. It is relative
+    /// as in [`by_vtable`](Self::by_vtable).
+    ///
+    /// Returns `None` if the function is unknown, or if it polls several types of tasks.
+    pub fn task(&self, address: u64) -> Option<&TaskLayout> {
+        let index = self.tasks.binary_search_by_key(&address, |it| it.0).ok()?;
+        self.tasks.get(index)?.1.as_ref()
     }
 
     /// Iterates over the addresses of all vtables of `dyn Future` and their types; `None` if

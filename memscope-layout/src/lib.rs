@@ -15,6 +15,8 @@ mod coroutine;
 #[cfg(feature = "dwarf")]
 mod shape;
 #[cfg(feature = "dwarf")]
+mod task_layout;
+#[cfg(feature = "dwarf")]
 mod layouts;
 mod elf;
 mod symbols;
@@ -39,5 +41,7 @@ pub use source_location::Place;
 #[cfg(feature = "dwarf")]
 pub use symbolizer::{Frame, Symbolizer};
 pub use symbols::{Symbols, Variable};
+#[cfg(feature = "dwarf")]
+pub use task_layout::TaskLayout;
 #[cfg(feature = "dwarf")]
 pub use type_id::TypeId;

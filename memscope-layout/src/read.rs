@@ -8,7 +8,7 @@ use crate::{
     coroutine::Coroutine,
     dwarf::{
         EntryRef, FutureTypes, PollFunctions, ScanResult, StateMachine, Types, UnitHead, Units,
-        abbreviations, has_types, select_closures,
+        abbreviations, has_types, select_closures, tasks,
     },
     elf::{DebugFile, Dwarf, Flavour, Identity, MappedFile, Sections, SplitFiles, hex},
     error::{Error, Kind},
@@ -239,11 +239,15 @@ fn layouts(units: &Units<'_>, found: &ScanResult, identity: &Identity, missing: 
         .map(|it| it.finish(&types, &poll_functions, &mut future_types))
         .collect();
     let vtables = vtables(&types, found, identity, &mut future_types);
+    let is_loaded = |address: u64| address != 0 && identity.is_loaded(address);
+    let (polls, cells) = (&found.task_polls, &found.task_cells);
+    let tasks = tasks(&types, polls, cells, is_loaded, &mut future_types);
     Layouts {
         build_id: identity.build_id.as_deref().map(hex),
         base_address: identity.base,
         coroutines,
         vtables: one_type_per_address(vtables, future_types.all()),
+        tasks,
         future_types: future_types.into_all(),
         missing_files: missing,
     }
@@ -294,8 +298,7 @@ fn vtables<'d>(
     let mut vtables = Vec::new();
     for &(address, at) in &found.vtables {
         // For a vtable that was discarded, linkers leave 0 or an address near the end.
-        let is_there = |it: &(u64, u64)| (it.0..it.1).contains(&address);
-        if address == 0 || !identity.loaded.iter().any(is_there) {
+        if address == 0 || !identity.is_loaded(address) {
             continue;
         }
         let future = types

@@ -3,13 +3,14 @@
 use std::{fs, path::Path};
 
 /// Bottom first: a module imports from modules above it in this list, never from those below.
-const ORDER: [&str; 12] = [
+const ORDER: [&str; 13] = [
     "error",
     "work_limit",
     "source_location",
     "type_id",
     "coroutine",
     "shape",
+    "task_layout",
     "layouts",
     "elf",
     "symbols",

@@ -27,8 +27,12 @@ mod tasks;
 mod resident;
 // One consistent reading of all counters, as rows that can be kept, sent and read back.
 mod snapshot;
+// A copy of the process that stands still, and the parts that may run in it.
+mod picture;
 // Which roots hold which blocks: the heap as a graph, read in a copy of the process.
 mod heap_graph;
+// Every task of the process at one moment, and where each one waits.
+mod task_dump;
 // What the numbers mean: leaks, and the sizes of state machines.
 pub mod analysis;
 // Text, JSON files, and reports that a process writes by itself.
@@ -68,16 +72,17 @@ pub mod async_memory {
         heap_graph::heap_graph,
         init::initialize,
         model::{
-            AllocatorUsage, AwaitFrame, AwaitPoint, AwaitPoints, Bucket, Error, EventKind, Extent,
-            HandOver, HeapGraph, HeapStep, HeldBy, Holder, HumanBytes, Items, Library, Limit,
-            LimitSource, LocalProfile, Measured, Origin, OverBudget, OverBudgetTask, Place,
-            Pressure, ProcessMemory, ProcessPoint, Resident, RootKind, RuntimeMemory,
-            SharedProfile, SiteProfile, StackFrame, StackProfile, StacksState, StateMachine,
-            TaskCells, TaskError, TaskEvent, TaskId, TaskMemoryProfile, TaskPerformanceMetrics,
-            TaskState, TaskType, Timeline, ToolUsage, Trend, TrendPoint, Unreachable,
-            VariableProfile, VariableSiteProfile, WidestState,
+            AllocatorUsage, AwaitFrame, AwaitPoint, AwaitPoints, Bucket, DumpedTask, Error,
+            EventKind, Extent, HandOver, HeapGraph, HeapStep, HeldBy, Holder, HumanBytes, Items,
+            Library, Limit, LimitSource, LocalProfile, Measured, Origin, OverBudget,
+            OverBudgetTask, Place, Pressure, ProcessMemory, ProcessPoint, Resident, RootKind,
+            RuntimeMemory, SharedProfile, SiteProfile, StackFrame, StackProfile, StacksState,
+            StateMachine, TaskCells, TaskDump, TaskError, TaskEvent, TaskId, TaskMemoryProfile,
+            TaskPerformanceMetrics, TaskState, TaskType, Timeline, ToolUsage, Trend, TrendPoint,
+            Unreachable, VariableProfile, VariableSiteProfile, WidestState,
         },
         snapshot::{AsyncResourceMonitor, MemorySnapshot, ResourceAnalysis, get_memory_snapshot},
+        task_dump::task_dump,
         tasks::{
             CatchPanic, Scope, Scoped, Tracked,
             budget::{WithinBudget, current_task_live_bytes, within_budget},

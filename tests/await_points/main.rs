@@ -11,6 +11,7 @@
 #![cfg(target_os = "linux")]
 
 mod by_hand;
+mod dump;
 mod wrappers;
 
 use std::{

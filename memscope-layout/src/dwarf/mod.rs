@@ -8,11 +8,13 @@ mod poll_functions;
 mod shapes;
 mod state_machine;
 mod select_closures;
+mod tasks;
 
 pub(crate) use poll_functions::PollFunctions;
 pub(crate) use scan::{ScanResult, abbreviations, has_types};
 pub(crate) use select_closures::select_closures;
 pub(crate) use shapes::FutureTypes;
 pub(crate) use state_machine::StateMachine;
+pub(crate) use tasks::tasks;
 pub(crate) use types::Types;
 pub(crate) use units::{EntryRef, UnitHead, Units};

@@ -15,13 +15,17 @@ pub(crate) struct ScanResult {
     pub(crate) poll_functions: Vec<PollFunction>,
     /// The functions that poll the closures of `tokio::select!`.
     pub(crate) selects: Vec<PollFunction>,
+    /// The generic functions with the name of those that poll Tokio's tasks.
+    pub(crate) task_polls: Vec<PollFunction>,
+    /// The types with the name of the blocks that such tasks are in.
+    pub(crate) task_cells: Vec<PollFunction>,
     /// The vtables of `dyn Future`: link-time address, and entry of the vtable's type.
     pub(crate) vtables: Vec<(u64, EntryRef)>,
     /// The number of units that describe types with variants, or vtables.
     pub(crate) units_with_types: usize,
 }
 
-/// The function that polls a coroutine.
+/// The function that polls a coroutine, or a generic item whose module is not known yet.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct PollFunction {
     pub(crate) at: EntryRef,
@@ -47,6 +51,10 @@ const FUTURE: &[u8] = b" as core::future::future::Future";
 /// Part of the name of a type that `tokio::select!` defines at its call site: the return type of
 /// its closure.
 const SELECT: &[u8] = b"::__tokio_select_util::Out<";
+/// How the names of functions that poll begin, where they are generic.
+const POLL: &[u8] = b"poll<";
+/// How the names of the types of Tokio's blocks begin.
+const CELL: &[u8] = b"Cell<";
 /// Stands for "no enclosing entry" in place of an index.
 pub(crate) const NO_PARENT: u32 = u32::MAX;
 
@@ -175,8 +183,20 @@ impl<'d> Pass<'_, 'd> {
         {
             self.found.coroutines.push(at);
         }
+        if is_definition && self.is_task_cell(tag, parent, seen) {
+            self.found.task_cells.push(PollFunction { at, parent });
+        }
         self.named.push(NamedEntry { offset: at.offset, parent, is_definition });
         u32::try_from(self.named.len() - 1).unwrap_or(NO_PARENT)
+    }
+
+    /// Returns `true` if this may be the block of a Tokio task. PERF: as below.
+    fn is_task_cell(&self, tag: gimli::DwTag, parent: u32, seen: &Seen<'d>) -> bool {
+        let first = || seen.name.and_then(|it| self.units.first_byte(self.index, it));
+        tag == dw::DW_TAG_structure_type
+            && parent != NO_PARENT
+            && first() == Some(b'C')
+            && self.text(seen.name).is_some_and(|name| name.starts_with(CELL))
     }
 
     /// Returns `true` if the name begins with a brace. PERF: few names do, so few names are read.
@@ -193,8 +213,10 @@ impl<'d> Pass<'_, 'd> {
         let name = self.text(seen.name).unwrap_or_default();
         if BODIES.iter().any(|it| name.starts_with(it)) {
             self.found.poll_functions.push(PollFunction { at, parent });
-        } else if name.starts_with(b"poll<") && name.windows(SELECT.len()).any(|it| it == SELECT) {
+        } else if name.starts_with(POLL) && name.windows(SELECT.len()).any(|it| it == SELECT) {
             self.found.selects.push(PollFunction { at, parent });
+        } else if name.starts_with(POLL) && parent != NO_PARENT {
+            self.found.task_polls.push(PollFunction { at, parent });
         }
     }
 

@@ -113,7 +113,8 @@ impl<'u, 'd> Types<'u, 'd> {
         }
     }
 
-    fn namespace(&self, unit: u32, index: u32, depth: u32) -> Option<Arc<str>> {
+    /// Returns the path of the enclosing entry with this index in `named`.
+    pub(crate) fn namespace(&self, unit: u32, index: u32, depth: u32) -> Option<Arc<str>> {
         let named = self.units.unit(unit)?.named.get(index as usize)?;
         let at = EntryRef { unit, offset: named.offset };
         if let Some(known) = self.paths.borrow().get(&at) {

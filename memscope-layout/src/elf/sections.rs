@@ -112,6 +112,11 @@ impl<'d> Sections<'d> {
 }
 
 impl Identity {
+    /// Whether the program has anything at this link-time address.
+    pub(crate) fn is_loaded(&self, address: u64) -> bool {
+        self.loaded.iter().any(|(start, end)| (*start..*end).contains(&address))
+    }
+
     /// Reads the identity of a file, whatever else the file contains.
     pub(crate) fn read(data: &[u8]) -> Result<Self, Kind> {
         Ok(Self::of(&parse(data)?))

@@ -28,6 +28,18 @@ pub(super) fn find_or_make_root(
     first: usize,
     future: &'static FutureType,
 ) -> Option<&'static Node> {
+    find_or_make_root_with(first, future, |layouts| match join(layouts, future) {
+        Ok(id) => resolve(layouts, id, 0, Reach::Everything),
+        Err(why) => StepKind::end(WalkEnd::NotJoined(why)),
+    })
+}
+
+/// Finds the root of a type, or makes it. `first_step`: how a walk begins there.
+pub(super) fn find_or_make_root_with(
+    first: usize,
+    future: &'static FutureType,
+    first_step: impl Fn(&Layouts) -> StepKind,
+) -> Option<&'static Node> {
     for step in 0..PROBES {
         let place = &TABLE[(first + step) % ROOTS];
         let root = if let Some(root) = place.get() {
@@ -35,11 +47,8 @@ pub(super) fn find_or_make_root(
         } else {
             let layouts = layouts::kept()?;
             let node = exempt(|| {
-                let step = match join(layouts, future) {
-                    Ok(id) => resolve(layouts, id, 0, Reach::Everything),
-                    Err(why) => StepKind::end(WalkEnd::NotJoined(why)),
-                };
-                make(Draft { future, parent: None, frame: None, value: 0, check: None }, step)
+                let draft = Draft { future, parent: None, frame: None, value: 0, check: None };
+                make(draft, first_step(layouts))
             })?;
             let new = arena::keep(Root { future, node })?;
             match place.set_if_none(new) {

@@ -17,6 +17,15 @@ pub(crate) mod known;
 pub(crate) mod layouts;
 #[cfg(feature = "layout")]
 pub(crate) mod resolve;
+#[cfg(all(
+    feature = "layout",
+    feature = "enabled",
+    feature = "symbols",
+    feature = "tokio",
+    target_os = "linux",
+    target_pointer_width = "64"
+))]
+pub(crate) mod still_walk;
 #[cfg(feature = "layout")]
 pub(crate) mod tree;
 #[cfg(feature = "layout")]

@@ -206,7 +206,7 @@ fn root(future: &'static FutureType) -> Option<&'static Node> {
     }
 }
 
-fn place_of_root(future: &'static FutureType) -> usize {
+pub(super) fn place_of_root(future: &'static FutureType) -> usize {
     let address = ptr::from_ref(future).addr() / align_of::<FutureType>();
     (address ^ (address >> 12)) % ROOTS
 }

@@ -48,6 +48,7 @@ enum Kind {
     NotMeasured(Measured),
     TaskIsOver(TaskId),
     NoHeapGraph(String),
+    NoTaskDump(String),
 }
 
 /// Why a text is not a report that memscope can read.
@@ -127,6 +128,10 @@ impl Error {
         Self { kind: Kind::NoHeapGraph(why) }
     }
 
+    pub(crate) fn no_task_dump(why: String) -> Self {
+        Self { kind: Kind::NoTaskDump(why) }
+    }
+
     pub(crate) fn task_is_over(task: TaskId) -> Self {
         Self { kind: Kind::TaskIsOver(task) }
     }
@@ -167,6 +172,7 @@ impl fmt::Display for Error {
                 "there was no memory for {rows} rows: free some, or read the sums of `sites()` instead"
             ),
             Kind::NoHeapGraph(why) => write!(f, "there is no heap graph: {why}"),
+            Kind::NoTaskDump(why) => write!(f, "there is no dump of the tasks: {why}"),
             Kind::NotMeasured(why) => write!(f, "sizes are not measured: {}", why.reason()),
             Kind::TaskIsOver(task) => write!(
                 f,

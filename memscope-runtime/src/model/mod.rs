@@ -21,6 +21,7 @@ pub(crate) mod stacks;
 pub(crate) mod state_machine;
 pub(crate) mod symbol;
 pub(crate) mod task;
+pub(crate) mod task_dump;
 pub(crate) mod text;
 
 pub use await_point::{AwaitFrame, AwaitPoint, AwaitPoints};
@@ -43,6 +44,7 @@ pub use stack_profile::{Library, StackFrame, StackProfile};
 pub use stacks::{Stacks, StacksState};
 pub use state_machine::{LocalProfile, StateMachine, WidestState};
 pub use task::{TaskId, TaskState, TaskType};
+pub use task_dump::{DumpedTask, TaskDump};
 pub use task_profile::{Items, TaskMemoryProfile};
 pub(crate) use text::MOST_NAME;
 pub use text::{Visible, VisiblePath};

@@ -238,16 +238,42 @@ unsafe fn read_as(
     let id = unsafe { word(block, kind.id_offset / size_of::<usize>()) };
     // SAFETY: as above.
     let state = unsafe { word(block, layout.state) };
-    let Bits { finished, running, cancelled, handle } = layout.bits;
-    let is = |bit: u64| state & bit != 0;
-    Some(CellHeader {
-        id,
-        is_finished: is(finished),
-        is_running: is(running),
-        is_cancelled: is(cancelled),
-        has_handle: is(handle),
-        kind,
-    })
+    Some(layout.header(kind, state, id))
+}
+
+/// The words of a block that say which type of cell it is, and its state.
+#[derive(Clone, Copy, Debug)]
+#[allow(dead_code, reason = "for pictures of the process, which are taken on Linux alone")]
+pub(crate) struct HeaderWords {
+    pub(crate) vtable: u64,
+    pub(crate) state: u64,
+}
+
+#[allow(dead_code, reason = "as above")]
+impl HeaderWords {
+    /// Reads them. `None` if the layout is not learned.
+    ///
+    /// # Safety
+    ///
+    /// The block is live, and has [`WORDS`] words.
+    pub(crate) unsafe fn of(block: *const u8) -> Option<Self> {
+        let layout = LAYOUT.get()?;
+        // SAFETY: the caller's contract.
+        let vtable = unsafe { word(block, layout.vtable) };
+        // SAFETY: as above.
+        let state = unsafe { word(block, layout.state) };
+        Some(Self { vtable, state })
+    }
+
+    /// The type of a cell with these words; `None` if it is no cell. Takes memory for a new type.
+    pub(crate) fn kind(self) -> Option<&'static CellType> {
+        types::of(LAYOUT.get()?, usize::try_from(self.vtable).ok()?)
+    }
+
+    /// The header of a cell of this type and id.
+    pub(crate) fn header(self, kind: &'static CellType, id: u64) -> Option<CellHeader> {
+        Some(LAYOUT.get()?.header(kind, self.state, id))
+    }
 }
 
 /// Calls `each` with each vtable of a task that is in the same module as this one: its address, and
@@ -272,6 +298,21 @@ pub(crate) fn each_vtable(beside: usize, mut each: impl FnMut(usize, &[usize])) 
 }
 
 impl CellLayout {
+    /// What the state of a cell says.
+    #[inline]
+    fn header(&self, kind: &'static CellType, state: u64, id: u64) -> CellHeader {
+        let Bits { finished, running, cancelled, handle } = self.bits;
+        let is = |bit: u64| state & bit != 0;
+        CellHeader {
+            id,
+            is_finished: is(finished),
+            is_running: is(running),
+            is_cancelled: is(cancelled),
+            has_handle: is(handle),
+            kind,
+        }
+    }
+
     /// The fewest bytes that the cells of a type may have, and how many more at most. What has other
     /// ones is no cell, although it begins as one: old words of a stack come into a block where a
     /// large value was moved there.

@@ -19,6 +19,10 @@ mod infer;
 mod module;
 #[cfg(all(target_os = "linux", any(target_env = "gnu", target_env = "musl")))]
 mod samples;
+#[cfg(feature = "layout")]
+mod spawned;
+#[cfg(all(feature = "symbols", target_os = "linux", target_pointer_width = "64"))]
+mod still;
 mod types;
 
 use std::{alloc::Layout, ptr};
@@ -33,6 +37,8 @@ use crate::{
 };
 
 pub(crate) use free::free;
+#[cfg(all(feature = "symbols", target_os = "linux", target_pointer_width = "64"))]
+pub(crate) use header::HeaderWords;
 #[cfg(feature = "symbols")]
 pub(crate) use header::each_vtable;
 pub(crate) use header::{CellHeader, learned, note_tracked, state};
@@ -40,6 +46,14 @@ pub(crate) use header::{CellHeader, learned, note_tracked, state};
 pub(crate) use header::{peek, scheduler};
 #[cfg(all(target_os = "linux", any(target_env = "gnu", target_env = "musl")))]
 pub(crate) use samples::learn;
+#[cfg(feature = "layout")]
+#[allow(
+    unused_imports,
+    reason = "for pictures of the process, which are taken on Linux alone"
+)]
+pub(crate) use spawned::{note_spawned, spawned_cell};
+#[cfg(all(feature = "symbols", target_os = "linux", target_pointer_width = "64"))]
+pub(crate) use still::for_each_still;
 #[cfg(feature = "symbols")]
 pub(crate) use types::without_symbol;
 pub(crate) use types::{CellType, type_at};

@@ -171,6 +171,18 @@ impl CellType {
         self.vtable
     }
 
+    /// Where a cell has the task's id, in bytes.
+    #[allow(dead_code, reason = "for pictures of the process, which are taken on Linux alone")]
+    pub(crate) fn id_offset(&self) -> usize {
+        self.id_offset
+    }
+
+    /// Whether a cell of this type may have so many bytes.
+    #[allow(dead_code, reason = "as above")]
+    pub(crate) fn may_have(&self, bytes: usize) -> bool {
+        bytes.wrapping_sub(self.least_bytes) <= self.spare_bytes
+    }
+
     /// The address of the function that polls such a task.
     #[cfg(feature = "symbols")]
     pub(crate) fn poll(&self) -> usize {

@@ -1,12 +1,9 @@
 //! All blocks of the program in a picture, found by their addresses.
 
-use super::{
-    graph::NoRoom,
-    mapped::List,
-    memory::{Maps, Range, WORD, word},
-};
+use super::graph::NoRoom;
 use crate::{
     accounting::{Owner, block_layout::MOST_FRONT, listed::Listed},
+    picture::{List, Maps, Range, WORD, word},
     primitives::{PAGE, page_map, start_bits},
 };
 

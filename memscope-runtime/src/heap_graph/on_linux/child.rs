@@ -9,13 +9,14 @@ use super::{
     graph::{Graph, NONE, NoRoom},
     holdings::{Holdings, Maker},
     leaks,
-    mapped::List,
-    memory::{Maps, Range},
     plan::{Kept, Plan},
     task_cells::{Cells, live_cell},
-    wire::{self, Writer},
+    wire,
 };
-use crate::accounting::{Balance, registry};
+use crate::{
+    accounting::{Balance, registry},
+    picture::{END, List, Maps, Range, START, Writer},
+};
 
 /// References of a block, on average, that there is room for.
 const EDGES: usize = 16;
@@ -25,11 +26,11 @@ const MOST_REACHING: usize = 256;
 /// Does the work of the copy. Returns when all is written.
 pub(super) fn run(plan: &Plan, pipe: libc::c_int) {
     let Some(mut writer) = Writer::new(pipe) else { return };
-    writer.words(&[wire::START]);
+    writer.words(&[START]);
     if search(plan, &mut writer).is_err() {
         writer.words(&[wire::NO_ROOM]);
     }
-    writer.words(&[wire::END]);
+    writer.words(&[END]);
     writer.flush();
 }
 
@@ -132,7 +133,7 @@ struct RootRange {
 }
 
 // SAFETY: numbers.
-unsafe impl super::mapped::Plain for RootRange {}
+unsafe impl crate::picture::Plain for RootRange {}
 
 /// The readable ranges of all roots, in the order of the roots. `is_whole`: there are no blocks
 /// from before.

@@ -5,7 +5,7 @@
 //! semidominators (Semi-NCA: Georgiadis 2005), so a list that is linked both ways takes no longer
 //! than others. All work is done in lists of numbers, without recursion.
 
-use super::mapped::List;
+use crate::picture::List;
 
 /// No node, or not reached.
 pub(super) const NONE: u32 = u32::MAX;

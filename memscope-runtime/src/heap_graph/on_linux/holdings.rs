@@ -3,12 +3,14 @@
 use super::{
     blocks::Blocks,
     graph::{Graph, NoRoom},
-    mapped::List,
     wire::Group,
 };
-use crate::accounting::{
-    Account, Owner, OwnerKind, UNTRACKED,
-    stacks::{self, Sample},
+use crate::{
+    accounting::{
+        Account, Owner, OwnerKind, UNTRACKED,
+        stacks::{self, Sample},
+    },
+    picture::List,
 };
 
 /// The most steps of a way down from a root.

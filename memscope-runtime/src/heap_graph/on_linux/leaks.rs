@@ -9,9 +9,9 @@ use super::{
     blocks::Blocks,
     graph::{Graph, NoRoom},
     holdings::Maker,
-    mapped::{List, Plain},
-    wire::{self, Writer},
+    wire,
 };
+use crate::picture::{List, Plain, Writer};
 
 /// Leaks of one kind.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -4,10 +4,7 @@
     reason = "addresses have 64 bits here, and `child` checks that nodes have 32"
 )]
 
-mod mapped;
-mod memory;
 mod wire;
-mod system;
 mod threads;
 mod plan;
 mod blocks;
@@ -16,12 +13,10 @@ mod graph;
 mod holdings;
 mod leaks;
 mod child;
-mod picture;
 mod rows;
 
 use std::time::Instant;
 
-use picture::Refused;
 use plan::Plan;
 use rows::Heard;
 
@@ -30,6 +25,7 @@ use crate::alloc::cells;
 use crate::{
     alloc::{current::exempt, install_check, own_work},
     model::{Error, HeapGraph},
+    picture::{self, Channel, Picture, Refused},
     primitives::{fork, start_bits},
     snapshot::Sharing,
     symbols,
@@ -45,6 +41,9 @@ pub(super) fn heap_graph() -> Result<HeapGraph, Error> {
     exempt(|| drop(shared));
     graph
 }
+
+/// Memory of the copy for each block.
+const BYTES_PER_BLOCK: u64 = 140;
 
 fn refuse(why: impl Into<String>) -> Error {
     Error::no_heap_graph(why.into())
@@ -77,14 +76,19 @@ fn take() -> Result<HeapGraph, Error> {
     let on_stack = 0u8;
     let stack = (&raw const on_stack).addr();
     let plan = Plan::make(stack).ok_or_else(|| refuse("/proc/self/task cannot be read"))?;
-    let told = picture::take(&plan).map_err(|why| refuse(why.to_string()))?;
+    let needed = picture::BYTES_ALWAYS + child::live().0.saturating_mul(BYTES_PER_BLOCK);
+    let taken = Picture::take(&plan, child::run, Channel::Pipe, needed);
+    let picture = taken.map_err(|why| refuse(why.to_string()))?;
+    plan.threads.compare();
+    let pause = picture.pause;
+    let told = picture.read_all().map_err(|why| refuse(why.to_string()))?;
     let Some(heard) = rows::read(&told.words, &plan) else {
         return Err(refuse(Refused::Broken.to_string()));
     };
     let Heard::Graph(mut graph) = heard else {
         return Err(refuse("the copy of the process had no memory for the graph"));
     };
-    graph.pause_ns = u64::try_from(told.pause.as_nanos()).unwrap_or(u64::MAX);
+    graph.pause_ns = u64::try_from(pause.as_nanos()).unwrap_or(u64::MAX);
     graph.copy_bytes = told.bytes;
     graph.running_threads = plan.threads.running() as u64;
     graph.unreachable.sort_by_key(|leak| std::cmp::Reverse(leak.bytes));

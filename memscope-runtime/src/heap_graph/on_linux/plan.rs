@@ -6,13 +6,11 @@ use std::fs;
 
 use memscope_layout::{Symbols, Variable};
 
-use super::{
-    memory::{Maps, Range},
-    threads::Threads,
-};
+use super::threads::Threads;
 use crate::{
     alloc::thread_places,
     model::RootKind,
+    picture::{Maps, Range},
     symbols::modules::{self, Module},
 };
 

@@ -2,11 +2,12 @@
 
 use super::{
     plan::{Plan, RootName},
-    wire::{self, Group, Reader},
+    wire::{self, Group},
 };
 use crate::{
     accounting::{Site, stacks},
     model::{HeapGraph, HeapStep, HeldBy, RootKind, StackFrame, TaskId, Unreachable, symbol, text},
+    picture::{END, Reader, START},
     symbols::{self, Lookup},
 };
 
@@ -23,13 +24,13 @@ pub(super) enum Heard {
 /// Reads what the copy has told; `None` if it has not told all.
 pub(super) fn read(words: &[u8], plan: &Plan) -> Option<Heard> {
     let mut reader = Reader::new(words);
-    if reader.word()? != wire::START {
+    if reader.word()? != START {
         return None;
     }
     let mut graph = HeapGraph::default();
     loop {
         match reader.word()? {
-            wire::END => return Some(Heard::Graph(graph)),
+            END => return Some(Heard::Graph(graph)),
             wire::NO_ROOM => return Some(Heard::NoRoom),
             wire::TOTALS => {
                 let [blocks, bytes, live_blocks, live_bytes] = reader.array()?;
@@ -53,7 +54,7 @@ pub(super) fn read(words: &[u8], plan: &Plan) -> Option<Heard> {
             }
             wire::SHARED => {
                 [graph.shared_bytes, graph.shared_blocks] = reader.array()?;
-                let mut steps: Vec<_> = reader.groups()?.into_iter().map(step).collect();
+                let mut steps: Vec<_> = wire::groups(&mut reader)?.into_iter().map(step).collect();
                 steps.sort_by_key(|step| std::cmp::Reverse(step.retained_bytes));
                 graph.shared = steps;
             }
@@ -74,7 +75,7 @@ fn held(mut row: HeldBy, reader: &mut Reader<'_>) -> Option<HeldBy> {
     let [retained, reachable, is_whole, blocks] = reader.array()?;
     (row.retained_bytes, row.reachable_bytes) = (retained, reachable);
     (row.reachable_is_whole, row.blocks) = (is_whole != 0, blocks);
-    row.largest = reader.groups()?.into_iter().map(step).collect();
+    row.largest = wire::groups(reader)?.into_iter().map(step).collect();
     Some(row)
 }
 

@@ -1,11 +1,14 @@
 //! The blocks that are roots by themselves: cells of Tokio's tasks, and the runtimes they run on.
 
-use super::{blocks::Blocks, graph::NoRoom, mapped::List};
-use crate::accounting::{Account, Balance, OwnerKind, stacks::Sample};
+use super::{blocks::Blocks, graph::NoRoom};
 #[cfg(feature = "tokio")]
 use crate::{
     accounting::Record,
     alloc::{cells, unannotated},
+};
+use crate::{
+    accounting::{Account, Balance, OwnerKind, stacks::Sample},
+    picture::List,
 };
 
 /// The cells of Tokio's tasks that have not finished, and the runtimes of all cells.

@@ -10,8 +10,10 @@ use std::{
     sync::atomic::{AtomicU8, Ordering},
 };
 
-use super::memory::{Maps, Range};
-use crate::alloc::thread_places;
+use crate::{
+    alloc::thread_places,
+    picture::{Maps, Range},
+};
 
 /// One thread.
 #[derive(Debug)]

@@ -191,12 +191,12 @@ fn blocks(number: u64) -> String {
     number_of(number, "block")
 }
 
-fn number_of(number: u64, what: &str) -> String {
+pub(super) fn number_of(number: u64, what: &str) -> String {
     format!("{} {what}{}", count(number), if number == 1 { "" } else { "s" })
 }
 
 #[expect(clippy::cast_precision_loss, reason = "for people")]
-fn duration(ns: u64) -> String {
+pub(super) fn duration(ns: u64) -> String {
     match ns {
         0..1_000_000 => format!("{:.2} ms", ns as f64 / 1e6),
         1_000_000..1_000_000_000 => format!("{:.1} ms", ns as f64 / 1e6),

@@ -19,6 +19,7 @@ mod shared_owners;
 mod sites;
 mod stacks;
 mod tasks;
+mod task_dump;
 mod variables;
 
 use std::fmt::{self, Write};

@@ -3,7 +3,7 @@
 use std::{fs, path::Path};
 
 /// The KiB of this process's page tables, which a copy of the process copies.
-pub(super) fn page_table_kib() -> Option<u64> {
+pub(crate) fn page_table_kib() -> Option<u64> {
     let status = fs::read_to_string("/proc/self/status").ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmPTE:"))?;
     line.trim().strip_suffix("kB")?.trim().parse().ok()
@@ -12,7 +12,7 @@ pub(super) fn page_table_kib() -> Option<u64> {
 /// How many bytes the control groups of this process may take more; `None` without a limit.
 ///
 /// What the page cache holds counts as free only as far as the group says so.
-pub(super) fn memory_left() -> Option<u64> {
+pub(crate) fn memory_left() -> Option<u64> {
     let groups = fs::read_to_string("/proc/self/cgroup").ok()?;
     let group = groups.lines().find_map(|line| line.strip_prefix("0::"))?;
     let root = Path::new("/sys/fs/cgroup");

@@ -1,4 +1,4 @@
-//! A picture that stands still: a copy of the process, which searches and tells what it found.
+//! A picture that stands still: a copy of the process, which reads and tells what it found.
 //!
 //! The copy sends no SIGCHLD, and the program's `wait` does not find it. It closes its copies of
 //! the program's files at once, so that a connection that the program closes is closed. It ends
@@ -10,17 +10,15 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{child, plan::Plan};
+use super::system;
 use crate::{alloc::AllBlocked, config, model::HumanBytes};
 
 /// What the copy has told.
 #[derive(Debug)]
-pub(super) struct Told {
-    pub(super) words: Vec<u8>,
-    /// How long the process stood still.
-    pub(super) pause: Duration,
+pub(crate) struct Told {
+    pub(crate) words: Vec<u8>,
     /// Memory of the copy, by the pages that it had to be given.
-    pub(super) bytes: u64,
+    pub(crate) bytes: u64,
 }
 
 impl fmt::Display for Refused {
@@ -50,7 +48,7 @@ impl fmt::Display for Refused {
 
 /// Why there is no picture.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Refused {
+pub(crate) enum Refused {
     /// The system does not copy the process; its reason.
     NoCopy(String),
     /// The copy would stop the process for longer than the limit.
@@ -69,39 +67,136 @@ const MOST: Duration = Duration::from_secs(30);
 const MOST_WORDS: usize = 256 << 20;
 const STACK_BYTES: usize = 1 << 20;
 
-/// What the copy is told.
-struct Task {
-    plan: *const Plan,
-    pipe: c_int,
+/// How the copy and the process speak.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Channel {
+    /// The copy tells, and the process listens.
+    Pipe,
+    /// The process asks, too.
+    Socket,
+}
+
+/// What the copy is told: what it reads, and what it does.
+struct Task<T> {
+    told: *const T,
+    work: fn(&T, c_int),
+    channel: c_int,
     parent: libc::pid_t,
 }
 
-/// Makes the copy, and waits for what it tells.
-pub(super) fn take(plan: &Plan) -> Result<Told, Refused> {
-    estimate()?;
-    let (reader, writer) = pipe().map_err(|error| Refused::NoCopy(error.to_string()))?;
-    let stack = Stack::new().ok_or_else(last_error)?;
-    let task = Task { plan, pipe: writer.0, parent: std::process::id().cast_signed() };
-    let argument = (&raw const task).cast_mut().cast();
-    let begun = Instant::now();
-    let (copy, error) = {
-        // In the copy too: no handler of the program's runs there.
-        let _blocked = AllBlocked::new();
-        // SAFETY: a static function, on a stack of its own. The copy has copies of the stack, the
-        // plan and the task. It shares nothing, and no signal reports its end.
-        let copy = unsafe { libc::clone(work, stack.top(), 0, argument) };
-        (copy, io::Error::last_os_error())
-    };
-    let pause = begun.elapsed();
-    drop(writer);
-    if copy < 0 {
-        return Err(Refused::NoCopy(error.to_string()));
-    }
-    let copy = Copy(copy);
-    plan.threads.compare();
-    let words = read_all(&reader, begun + MOST)?;
-    Ok(Told { words, pause, bytes: copy.end() })
+/// A copy of the process, as long as it works. It is killed when this is dropped.
+pub(crate) struct Picture {
+    channel: File,
+    copy: Copy,
+    until: Instant,
+    /// How long the process stood still.
+    pub(crate) pause: Duration,
 }
+
+impl Picture {
+    /// Makes the copy, which does this work with what it is told. `needed`: bytes that it may need.
+    ///
+    /// The work runs alone. Other threads may have held any lock at the moment of the copy, so it
+    /// takes no lock and uses no allocator.
+    pub(crate) fn take<T>(
+        told: &T,
+        work: fn(&T, c_int),
+        channel: Channel,
+        needed: u64,
+    ) -> Result<Self, Refused> {
+        estimate(needed)?;
+        let (own, theirs) = channel.open().map_err(|error| Refused::NoCopy(error.to_string()))?;
+        let stack = Stack::new().ok_or_else(last_error)?;
+        let parent = std::process::id().cast_signed();
+        let task = Task { told, work, channel: theirs.0, parent };
+        let argument = (&raw const task).cast_mut().cast();
+        let begun = Instant::now();
+        let (copy, error) = {
+            // In the copy too: no handler of the program's runs there.
+            let _blocked = AllBlocked::new();
+            // SAFETY: a static function, on a stack of its own. The copy has copies of the stack,
+            // the task and what it is told. It shares nothing, and no signal reports its end.
+            let copy = unsafe { libc::clone(run::<T>, stack.top(), 0, argument) };
+            (copy, io::Error::last_os_error())
+        };
+        let pause = begun.elapsed();
+        drop(theirs);
+        if copy < 0 {
+            return Err(Refused::NoCopy(error.to_string()));
+        }
+        Ok(Self { channel: own, copy: Copy(copy), until: begun + MOST, pause })
+    }
+
+    /// Reads all that the copy tells, until it ends.
+    pub(crate) fn read_all(self) -> Result<Told, Refused> {
+        let mut words = Vec::new();
+        let mut piece = vec![0u8; 1 << 16];
+        loop {
+            let read = self.read(&mut piece)?;
+            if read.is_empty() {
+                return Ok(Told { words, bytes: self.copy.end() });
+            }
+            if words.len() + read.len() > MOST_WORDS {
+                return Err(Refused::Broken);
+            }
+            words.extend_from_slice(read);
+        }
+    }
+
+    /// Reads what the copy tells next; nothing if it has ended.
+    pub(crate) fn read<'p>(&self, piece: &'p mut [u8]) -> Result<&'p [u8], Refused> {
+        loop {
+            let left = self.until.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Err(Refused::TookTooLong(MOST));
+            }
+            let mut wait = libc::pollfd { fd: self.channel.0, events: libc::POLLIN, revents: 0 };
+            let milliseconds = c_int::try_from(left.as_millis()).unwrap_or(c_int::MAX).max(1);
+            // SAFETY: one entry.
+            if unsafe { libc::poll(&raw mut wait, 1, milliseconds) } <= 0 {
+                continue;
+            }
+            // SAFETY: room for so many bytes.
+            let count =
+                unsafe { libc::read(self.channel.0, piece.as_mut_ptr().cast(), piece.len()) };
+            match usize::try_from(count) {
+                Ok(count) => return Ok(piece.get(..count).unwrap_or_default()),
+                Err(_) if io::Error::last_os_error().kind() == io::ErrorKind::Interrupted => {}
+                Err(_) => return Err(Refused::Broken),
+            }
+        }
+    }
+
+    /// Asks the copy. At most [`MOST_ASKED`] bytes fit at once, if all earlier answers were read.
+    pub(crate) fn ask(&self, words: &[u64]) -> Result<(), Refused> {
+        let bytes: Vec<u8> = words.iter().flat_map(|word| word.to_ne_bytes()).collect();
+        let mut left = &bytes[..];
+        while !left.is_empty() {
+            let flags = libc::MSG_NOSIGNAL;
+            // SAFETY: so many bytes are there.
+            let count =
+                unsafe { libc::send(self.channel.0, left.as_ptr().cast(), left.len(), flags) };
+            match usize::try_from(count) {
+                Ok(count) => left = left.get(count..).unwrap_or_default(),
+                Err(_) if io::Error::last_os_error().kind() == io::ErrorKind::Interrupted => {}
+                Err(_) => return Err(Refused::Broken),
+            }
+        }
+        Ok(())
+    }
+
+    /// Says that nothing more is asked, and waits for the end. Returns the memory that the copy
+    /// took.
+    pub(crate) fn end(self) -> Result<u64, Refused> {
+        // SAFETY: this is its owner.
+        unsafe { libc::shutdown(self.channel.0, libc::SHUT_WR) };
+        let mut rest = [0; 8];
+        if self.read(&mut rest)?.is_empty() { Ok(self.copy.end()) } else { Err(Refused::Broken) }
+    }
+}
+
+/// What the copy is asked at once, in bytes: the buffer of a socket has more room.
+pub(crate) const MOST_ASKED: usize = 1 << 13;
 
 fn last_error() -> Refused {
     Refused::NoCopy(io::Error::last_os_error().to_string())
@@ -145,18 +240,19 @@ impl Drop for Copy {
 }
 
 /// Runs in the copy.
-extern "C" fn work(task: *mut c_void) -> c_int {
+extern "C" fn run<T>(task: *mut c_void) -> c_int {
     // SAFETY: the copy has the task that `take` passes.
-    let task = unsafe { &*task.cast::<Task>().cast_const() };
-    let is_alone = close_others(task.pipe);
+    let task = unsafe { &*task.cast::<Task<T>>().cast_const() };
+    let is_alone = close_others(task.channel);
     // SAFETY: takes numbers. The copy is killed when the thread that made it ends.
     unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) };
     // SAFETY: takes nothing. The parent may have ended before that call.
     let parent = unsafe { libc::getppid() };
     if parent == task.parent && is_alone {
         be_modest();
-        // SAFETY: the copy has the plan too.
-        child::run(unsafe { &*task.plan }, task.pipe);
+        // SAFETY: the copy has it too.
+        let told = unsafe { &*task.told };
+        (task.work)(told, task.channel);
     }
     // SAFETY: ends this process; the program's exit handlers do not run.
     unsafe { libc::_exit(0) }
@@ -204,50 +300,30 @@ fn be_modest() {
 }
 
 /// A file that is closed when this is dropped.
+#[derive(Debug)]
 struct File(c_int);
 
 impl Drop for File {
     fn drop(&mut self) {
-        // SAFETY: opened by `pipe`, and this is its owner.
+        // SAFETY: opened by `Channel::open`, and this is its owner.
         unsafe { libc::close(self.0) };
     }
 }
 
-/// The two ends of a pipe, to read and to write.
-fn pipe() -> Result<(File, File), io::Error> {
-    let mut ends = [0; 2];
-    // SAFETY: room for two numbers.
-    if unsafe { libc::pipe2(ends.as_mut_ptr(), libc::O_CLOEXEC) } != 0 {
-        return Err(io::Error::last_os_error());
-    }
-    Ok((File(ends[0]), File(ends[1])))
-}
-
-/// Reads until the other end is closed.
-fn read_all(pipe: &File, until: Instant) -> Result<Vec<u8>, Refused> {
-    let mut all = Vec::new();
-    let mut piece = vec![0u8; 1 << 16];
-    loop {
-        let left = until.saturating_duration_since(Instant::now());
-        if left.is_zero() {
-            return Err(Refused::TookTooLong(MOST));
-        }
-        let mut wait = libc::pollfd { fd: pipe.0, events: libc::POLLIN, revents: 0 };
-        let milliseconds = c_int::try_from(left.as_millis()).unwrap_or(c_int::MAX).max(1);
-        // SAFETY: one entry.
-        if unsafe { libc::poll(&raw mut wait, 1, milliseconds) } <= 0 {
-            continue;
-        }
-        // SAFETY: room for so many bytes.
-        let count = unsafe { libc::read(pipe.0, piece.as_mut_ptr().cast(), piece.len()) };
-        match usize::try_from(count) {
-            Ok(0) => return Ok(all),
-            Ok(count) if all.len() + count <= MOST_WORDS => {
-                all.extend_from_slice(piece.get(..count).unwrap_or_default());
+impl Channel {
+    /// The two ends: the process's, and the copy's.
+    fn open(self) -> Result<(File, File), io::Error> {
+        let mut ends = [0; 2];
+        let made = match self {
+            // SAFETY: room for two numbers.
+            Self::Pipe => unsafe { libc::pipe2(ends.as_mut_ptr(), libc::O_CLOEXEC) },
+            Self::Socket => {
+                let kind = libc::SOCK_STREAM | libc::SOCK_CLOEXEC;
+                // SAFETY: room for two numbers.
+                unsafe { libc::socketpair(libc::AF_UNIX, kind, 0, ends.as_mut_ptr()) }
             }
-            Err(_) if io::Error::last_os_error().kind() == io::ErrorKind::Interrupted => {}
-            Ok(_) | Err(_) => return Err(Refused::Broken),
-        }
+        };
+        if made == 0 { Ok((File(ends[0]), File(ends[1]))) } else { Err(io::Error::last_os_error()) }
     }
 }
 
@@ -275,25 +351,23 @@ impl Drop for Stack {
     }
 }
 
+/// What the copy needs at least, with what the program writes meanwhile.
+pub(crate) const BYTES_ALWAYS: u64 = 16 << 20;
+
 /// Refuses a picture that would cost the program too much.
-fn estimate() -> Result<(), Refused> {
+fn estimate(needed: u64) -> Result<(), Refused> {
     /// Copying a KiB of page tables, which stand for half a MiB: 12 µs, measured on a slow machine
     /// (`docs/HOLDERS.md`).
     const NS_PER_KIB: u64 = 12_000;
     const NS_ALWAYS: u64 = 500_000;
-    /// Memory of the copy for each block, and for what the program writes meanwhile.
-    const BYTES_PER_BLOCK: u64 = 140;
-    const BYTES_ALWAYS: u64 = 16 << 20;
     let limit = config::holders_pause();
-    if let Some(tables) = super::system::page_table_kib() {
+    if let Some(tables) = system::page_table_kib() {
         let estimate = Duration::from_nanos(NS_ALWAYS + tables.saturating_mul(NS_PER_KIB));
         if estimate > limit {
             return Err(Refused::Pause { estimate, limit });
         }
     }
-    let blocks = child::live().0;
-    let needed = BYTES_ALWAYS + blocks.saturating_mul(BYTES_PER_BLOCK);
-    match super::system::memory_left() {
+    match system::memory_left() {
         Some(left) if left < needed => Err(Refused::Memory { needed, left }),
         _ => Ok(()),
     }

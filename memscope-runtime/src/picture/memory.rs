@@ -5,25 +5,25 @@ use std::{ffi::CStr, ptr};
 use super::mapped::{List, Plain};
 
 /// The bytes of a word.
-pub(super) const WORD: usize = size_of::<usize>();
+pub(crate) const WORD: usize = size_of::<usize>();
 
 /// A range of addresses that can be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Range {
-    pub(super) start: usize,
-    pub(super) end: usize,
+pub(crate) struct Range {
+    pub(crate) start: usize,
+    pub(crate) end: usize,
 }
 
 // SAFETY: numbers.
 unsafe impl Plain for Range {}
 
 impl Range {
-    pub(super) fn contains(self, address: usize) -> bool {
+    pub(crate) fn contains(self, address: usize) -> bool {
         (self.start..self.end).contains(&address)
     }
 
     /// What two ranges have in common.
-    pub(super) fn intersect(self, other: Self) -> Self {
+    pub(crate) fn intersect(self, other: Self) -> Self {
         let start = self.start.max(other.start);
         Self { start, end: self.end.min(other.end).max(start) }
     }
@@ -31,19 +31,19 @@ impl Range {
 
 /// What is mapped, readable and writable, in the order of addresses.
 #[derive(Debug)]
-pub(super) struct Maps {
-    pub(super) all: List<Range>,
+pub(crate) struct Maps {
+    pub(crate) all: List<Range>,
     /// Those that belong to a file or have a name like one.
-    pub(super) of_files: List<Range>,
+    pub(crate) of_files: List<Range>,
     /// The stack of the main thread.
-    pub(super) main_stack: Option<Range>,
+    pub(crate) main_stack: Option<Range>,
 }
 
 const MOST_MAPS: usize = 1 << 17;
 
 impl Maps {
     /// Reads the list of this process; `None` if it cannot be read.
-    pub(super) fn read() -> Option<Self> {
+    pub(crate) fn read() -> Option<Self> {
         let mut text = List::<u8>::with_capacity(MOST_MAPS * 128)?;
         read_file(c"/proc/self/maps", &mut text)?;
         Self::of(&text)
@@ -78,7 +78,7 @@ impl Maps {
     }
 
     /// The mapping that an address lies in.
-    pub(super) fn at(&self, address: usize) -> Option<Range> {
+    pub(crate) fn at(&self, address: usize) -> Option<Range> {
         let after = self.all.partition_point(|it| it.start <= address);
         let range = *self.all.get(after.checked_sub(1)?)?;
         range.contains(address).then_some(range)
@@ -87,7 +87,7 @@ impl Maps {
 
 impl Maps {
     /// The end of the mappings that follow this one without a gap.
-    pub(super) fn end_of_run(&self, range: Range) -> usize {
+    pub(crate) fn end_of_run(&self, range: Range) -> usize {
         let next = self.all.partition_point(|it| it.start <= range.start);
         let mut end = range.end;
         for next in self.all.iter().skip(next) {
@@ -136,7 +136,7 @@ fn read_file(path: &CStr, into: &mut List<u8>) -> Option<()> {
 ///
 /// The address is aligned to a word, and its memory can be read.
 #[inline]
-pub(super) unsafe fn word(address: usize) -> usize {
+pub(crate) unsafe fn word(address: usize) -> usize {
     // SAFETY: the caller's contract.
     unsafe { ptr::with_exposed_provenance::<usize>(address).read_volatile() }
 }

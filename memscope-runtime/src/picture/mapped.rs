@@ -11,7 +11,7 @@ use std::{
 /// # Safety
 ///
 /// Zeroed memory must be a valid `Self`.
-pub(super) unsafe trait Plain: Copy {}
+pub(crate) unsafe trait Plain: Copy {}
 
 // SAFETY: zero is a number.
 unsafe impl Plain for u8 {}
@@ -25,7 +25,7 @@ unsafe impl Plain for u64 {}
 /// Invariant: `start` is a mapping of `capacity` values, all of them valid, that this list alone
 /// uses; `len <= capacity`.
 #[derive(Debug)]
-pub(super) struct List<T: Plain> {
+pub(crate) struct List<T: Plain> {
     start: *mut T,
     capacity: usize,
     len: usize,
@@ -35,7 +35,7 @@ const NO_DESCRIPTOR: libc::c_int = -1;
 
 impl<T: Plain> List<T> {
     /// An empty list; `None` if the system has no memory.
-    pub(super) fn with_capacity(capacity: usize) -> Option<Self> {
+    pub(crate) fn with_capacity(capacity: usize) -> Option<Self> {
         let capacity = capacity.max(1);
         let bytes = capacity.checked_mul(size_of::<T>())?;
         let protection = libc::PROT_READ | libc::PROT_WRITE;
@@ -47,7 +47,7 @@ impl<T: Plain> List<T> {
     }
 
     /// A list of so many zeroes.
-    pub(super) fn zeroed(len: usize) -> Option<Self> {
+    pub(crate) fn zeroed(len: usize) -> Option<Self> {
         let mut list = Self::with_capacity(len)?;
         list.len = len;
         Some(list)
@@ -56,7 +56,7 @@ impl<T: Plain> List<T> {
     /// Appends a value. Returns false if there is no room.
     #[must_use]
     #[inline]
-    pub(super) fn push(&mut self, value: T) -> bool {
+    pub(crate) fn push(&mut self, value: T) -> bool {
         if self.len == self.capacity {
             return false;
         }
@@ -68,8 +68,27 @@ impl<T: Plain> List<T> {
         true
     }
 
+    /// Appends a copy of what lies at an address. Returns false if there is no room.
+    ///
+    /// # Safety
+    ///
+    /// So many values can be read there, and nothing writes them meanwhile.
+    #[must_use]
+    pub(crate) unsafe fn copy(&mut self, address: usize, count: usize) -> bool {
+        if self.capacity - self.len < count {
+            return false;
+        }
+        // SAFETY: below the capacity.
+        let place = unsafe { self.start.add(self.len) };
+        let from = ptr::with_exposed_provenance::<T>(address);
+        // SAFETY: the caller's contract; the mapping is this list's alone.
+        unsafe { ptr::copy_nonoverlapping(from, place, count) };
+        self.len += count;
+        true
+    }
+
     /// Empties the list.
-    pub(super) fn clear(&mut self) {
+    pub(crate) fn clear(&mut self) {
         self.len = 0;
     }
 }

@@ -1,0 +1,170 @@
+//! Walks through a future's memory in a copy of the process, which stands still.
+//!
+//! Nothing is read at the future's own address: the copy is asked for what is there. So a wrong
+//! address is an answer that does not come, and no walk can harm the process. It takes the same
+//! steps as [`walk`](super::walk::walk), so that both tell the same.
+
+use std::ptr;
+
+use memscope_layout::{Shape, StateKind, TaskLayout};
+
+use super::{
+    grow::{find_or_make_root_with, join},
+    image,
+    layouts::{self, short},
+    resolve::{Reach, resolve},
+    tree::{Node, Step, place_of_root},
+    walk_end::WalkEnd,
+};
+use crate::{accounting::FutureType, primitives::sync::Ordering};
+
+/// Memory of the copy.
+pub(crate) trait StillMemory {
+    /// Fills `into` with what is at the address. Returns `false` if that cannot be read.
+    fn read(&mut self, address: usize, into: &mut [u8]) -> bool;
+}
+
+/// The layout of the tasks that the function at this address polls.
+pub(crate) fn task_layout(poll: usize) -> Result<&'static TaskLayout, &'static str> {
+    let layouts = layouts::kept().ok_or("debug information was not read")?;
+    let offset = image::offset_of(poll).ok_or("its future comes from a library")?;
+    layouts.task(layouts.base_address().wrapping_add(offset)).ok_or(
+        "debug information does not have its type: the crate that spawns it has to be built with \
+         `debug = 2`",
+    )
+}
+
+/// The name of the future of such a task.
+pub(crate) fn future_name(layout: &TaskLayout) -> &'static str {
+    let future = layouts::kept().and_then(|layouts| layouts.future_type(layout.future_type));
+    future.map_or("", |future| &*future.name)
+}
+
+/// The size of the future of such a task.
+pub(crate) fn future_size(layout: &TaskLayout) -> Option<u64> {
+    layouts::kept()?.future_type(layout.future_type)?.size
+}
+
+/// The name of a future as people write it.
+pub(crate) fn written(name: &str) -> String {
+    short(&super::function_name::function(name))
+}
+
+/// A waiting function, where its state machine is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Passed {
+    pub(crate) address: usize,
+    pub(crate) bytes: usize,
+    /// Its number among all state machines.
+    pub(crate) coroutine: usize,
+}
+
+/// The number of the state machine that a future is; `None` if it is another type.
+pub(crate) fn coroutine_of(future: &FutureType) -> Option<usize> {
+    let layouts = layouts::kept()?;
+    match layouts.future_type(join(layouts, future).ok()?)?.shape {
+        Shape::Coroutine(index) => Some(index),
+        _ => None,
+    }
+}
+
+/// Where a task waits.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Found {
+    /// At the node with this number. The waiting functions on the way there are as many as the
+    /// frames of its backtrace.
+    At(u32, Vec<Passed>),
+    NotPolledYet,
+    /// It cannot be read, or there are too many nodes.
+    No,
+}
+
+/// Follows the future at this address, which waits. `future`: stands for its type.
+pub(crate) fn walk(
+    memory: &mut impl StillMemory,
+    start: usize,
+    layout: &TaskLayout,
+    future: &'static FutureType,
+) -> Found {
+    let root = find_or_make_root_with(place_of_root(future), future, |layouts| {
+        resolve(layouts, layout.future_type, 0, Reach::Everything)
+    });
+    let Some(root) = root else { return Found::No };
+    let (mut at, mut node) = (start, root);
+    let mut passed = Vec::new();
+    while let Some(next) = step(memory, &mut at, node) {
+        if let (Some((coroutine, _)), Step::State { start, .. }) = (next.frame, &node.step) {
+            let bytes = layouts::kept().and_then(|it| it.coroutines().get(coroutine));
+            let bytes = bytes.map_or(0, |it| usize::try_from(it.size).unwrap_or(0));
+            let address = at.wrapping_add(usize::try_from(*start).unwrap_or(0));
+            passed.push(Passed { address, bytes, coroutine });
+        }
+        node = next;
+    }
+    match &node.step {
+        Step::End(WalkEnd::NotWaiting(StateKind::Unresumed)) if is_first(node) => {
+            Found::NotPolledYet
+        }
+        _ => Found::At(node.id.load(Ordering::Relaxed), passed),
+    }
+}
+
+/// Whether no function above this node waits.
+fn is_first(node: &'static Node) -> bool {
+    let mut above = node.parent;
+    while let Some(node) = above {
+        if node.frame.is_some() {
+            return false;
+        }
+        above = node.parent;
+    }
+    true
+}
+
+/// The next node; `None` ends the walk.
+fn step(
+    memory: &mut impl StillMemory,
+    at: &mut usize,
+    node: &'static Node,
+) -> Option<&'static Node> {
+    match &node.step {
+        Step::State { offset, size, .. } => node.state(number(memory, *at, *offset, *size)?),
+        Step::Variant { offset, size, children, .. } => {
+            let value = number(memory, *at, *offset, *size)?;
+            let is_meant = |it: &&(Option<u64>, _)| it.0 == Some(value);
+            let child = children.iter().find(is_meant);
+            let child = child.or_else(|| children.last().filter(|it| it.0.is_none()));
+            let (meant, child) = child?;
+            child.get().or_else(|| node.add_variant(*meant))
+        }
+        Step::Pointer { offset, child, .. } => {
+            *at = pointer(memory, *at, *offset)?;
+            child.get().or_else(|| node.add_behind_pointer())
+        }
+        Step::Object { data, vtable, .. } => {
+            let vtable = pointer(memory, *at, *vtable)?;
+            *at = pointer(memory, *at, *data)?;
+            node.behind_vtable(vtable)
+        }
+        Step::End(_) => None,
+    }
+}
+
+/// The integer of `size` bytes at an offset.
+pub(crate) fn number(
+    memory: &mut impl StillMemory,
+    at: usize,
+    offset: usize,
+    size: u8,
+) -> Option<u64> {
+    let mut bytes = [0; 8];
+    let used = bytes.get_mut(..usize::from(size))?;
+    memory.read(at.wrapping_add(offset), used).then(|| u64::from_le_bytes(bytes))
+}
+
+fn pointer(memory: &mut impl StillMemory, at: usize, offset: usize) -> Option<usize> {
+    const BYTES: u8 = 8;
+    const { assert!(size_of::<*const ()>() == BYTES as usize) };
+    let address = number(memory, at, offset, BYTES)?;
+    usize::try_from(address).ok().filter(|address| *address != ptr::null::<u8>().addr())
+}

@@ -1,0 +1,81 @@
+//! Every task of the process at one moment, and where each one waits.
+
+use serde::{Deserialize, Serialize};
+
+use super::{AwaitPoint, AwaitPoints, TaskId, TaskState};
+
+/// All tasks of the process at one moment; [`task_dump`](crate::async_memory::task_dump) makes it.
+///
+/// `Display` prints them as a tree of the places where they wait: tasks that wait at the same
+/// places are one row, with their number and their bytes.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct TaskDump {
+    /// How long the process stood still.
+    pub pause_ns: u64,
+    /// How long all took. The process ran on meanwhile.
+    pub taken_ns: u64,
+    /// Memory that the copy of the process took, its copies of pages included.
+    pub copy_bytes: u64,
+    /// The tasks: those that have not ended, then those that have ended and still have their Tokio
+    /// cell; each in the order in which they were spawned.
+    pub tasks: Vec<DumpedTask>,
+    /// Whether the places where tasks wait are known; if not, why, and what to do.
+    pub await_points: AwaitPoints,
+    /// Threads of Tokio's runtimes, which Tokio keeps as tasks. They are not among `tasks`.
+    pub workers: u64,
+    /// Why tasks without annotations are missing; `None` if none is.
+    pub missing: Option<String>,
+}
+
+/// A task, at the moment of a dump.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct DumpedTask {
+    /// The task's id in memscope's other reports. `None` for a task that has allocated nothing, and
+    /// so has no row there.
+    pub id: Option<TaskId>,
+    /// The number of the id that Tokio gave the task; `None` if it is no Tokio task of its own, but
+    /// a part of one that `track` or `#[tracked]` makes a task.
+    pub tokio_id: Option<u64>,
+    /// What the task runs: the name of its future, or the one that it was given.
+    pub name: String,
+    /// Its state. One that is woken, and not polled yet, is `Idle`.
+    pub state: TaskState,
+    /// Whether a thread polled it at this moment.
+    pub running: bool,
+    /// Where it waits. `None` if it does not, or if that is not known: see `unknown`. Of its
+    /// numbers, only sizes are those of this task; its frames have no `locals`.
+    pub await_point: Option<AwaitPoint>,
+    /// Why there is no await point, or why none can be known.
+    pub unknown: Option<String>,
+    /// Whether `live_bytes` is measured; if not, it is 0 and means nothing.
+    pub measured: bool,
+    /// Bytes that the task has allocated and that live, to the byte.
+    pub live_bytes: u64,
+    /// The size of its future; 0: not known.
+    pub future_size_bytes: u64,
+    /// The task that spawned it.
+    pub parent: Option<TaskId>,
+    /// Whether a `JoinHandle` of the task is held, if that is known.
+    pub has_handle: Option<bool>,
+}
+
+impl Default for DumpedTask {
+    fn default() -> Self {
+        Self {
+            id: None,
+            tokio_id: None,
+            name: String::new(),
+            state: TaskState::Unknown,
+            running: false,
+            await_point: None,
+            unknown: None,
+            measured: false,
+            live_bytes: 0,
+            future_size_bytes: 0,
+            parent: None,
+            has_handle: None,
+        }
+    }
+}

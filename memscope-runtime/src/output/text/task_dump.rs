@@ -1,0 +1,234 @@
+//! The dump of all tasks, as text: a tree of the places where they wait.
+
+use std::{cmp::Reverse, fmt};
+
+use super::{
+    MOST_ROWS, NONE,
+    heap_graph::{duration, number_of},
+    more, number,
+    table::{Column, Table},
+};
+use crate::{
+    alloc::own_work,
+    model::{
+        AwaitPoints, DumpedTask, HumanBytes, MOST_NAME, TaskDump, TaskState,
+        human::{cell, count, path_end},
+    },
+};
+
+/// Columns for a line of the tree.
+const LINE_COLUMNS: usize = 200;
+
+/// Prints the tasks by their names, below each the functions that wait, outermost first: with the
+/// tasks that wait there, and their bytes. What most tasks share comes first. The first twenty of
+/// each; `{:#}` prints all.
+impl fmt::Display for TaskDump {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let _work = own_work::work();
+        self.head(f)?;
+        let most = if f.alternate() { usize::MAX } else { MOST_ROWS };
+        let mut tree = Branch::default();
+        for task in &self.tasks {
+            tree.add(task, &lines(task));
+        }
+        tree.sort();
+        let mut table = Table::new(&[
+            Column::Right("TASKS"),
+            Column::Right("BYTES"),
+            Column::Left("TASK, AND WHERE IT WAITS"),
+        ]);
+        tree.rows(most, 0, &mut table);
+        write!(f, "\n{table}{}", more(tree.branches.len(), most, "kinds of tasks"))
+    }
+}
+
+impl TaskDump {
+    fn head(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let tasks = self.tasks.iter();
+        let bytes = tasks.fold(0, |sum: u64, task| sum.saturating_add(task.live_bytes));
+        let is_over = |task: &&DumpedTask| task.state.is_ended();
+        let number_with = |is: &dyn Fn(&&DumpedTask) -> bool| {
+            count(self.tasks.iter().filter(|task| is(task)).count() as u64)
+        };
+        writeln!(
+            f,
+            "{} with {}: {} running, {} waiting, {} over and still there",
+            number_of(self.tasks.len() as u64, "task"),
+            HumanBytes(bytes),
+            number_with(&|task| task.running),
+            number_with(&|task| !task.running && !is_over(task)),
+            number_with(&is_over),
+        )?;
+        writeln!(
+            f,
+            "the process stood still for {}, and went on for the rest of {}",
+            duration(self.pause_ns),
+            duration(self.taken_ns),
+        )?;
+        if let AwaitPoints::Unavailable(why) = &self.await_points {
+            writeln!(f, "where they wait is not known: {}", cell(why, LINE_COLUMNS))?;
+        }
+        if let Some(why) = &self.missing {
+            writeln!(f, "tasks without annotations are missing: {}", cell(why, LINE_COLUMNS))?;
+        }
+        Ok(())
+    }
+}
+
+/// The lines of one task: its name, the functions that wait, and what is waited for.
+fn lines(task: &DumpedTask) -> Vec<String> {
+    let mut lines = vec![cell(&task.name, MOST_NAME)];
+    let mut end = match task.state {
+        TaskState::Running => "running".to_owned(),
+        state if state.is_ended() => match task.has_handle {
+            Some(true) => format!("{state}, and its JoinHandle is held"),
+            _ => format!("{state}, and its cell is still there"),
+        },
+        _ => task.unknown.clone().unwrap_or_default(),
+    };
+    if let Some(point) = &task.await_point {
+        lines.extend(point.frames.iter().map(|frame| {
+            let place = path_end(&frame.file, MOST_NAME);
+            let function = cell(&frame.function, MOST_NAME);
+            if place.is_empty() { function } else { format!("{function} ({place}:{})", frame.line) }
+        }));
+        end.clone_from(&point.stops);
+    }
+    if let Some(last) = lines.last_mut().filter(|_| !end.is_empty()) {
+        last.push_str(": ");
+        last.push_str(&cell(&end, MOST_NAME));
+    }
+    lines
+}
+
+/// What some tasks have in common.
+#[derive(Debug, Default)]
+struct Branch {
+    line: String,
+    tasks: u64,
+    /// Of tasks whose bytes are measured.
+    bytes: u64,
+    is_measured: bool,
+    branches: Vec<Self>,
+}
+
+impl Branch {
+    fn add(&mut self, task: &DumpedTask, lines: &[String]) {
+        self.tasks += 1;
+        self.bytes = self.bytes.saturating_add(task.live_bytes);
+        self.is_measured |= task.measured;
+        let Some((line, rest)) = lines.split_first() else { return };
+        let known = self.branches.iter().position(|branch| branch.line == *line);
+        let at = known.unwrap_or_else(|| {
+            self.branches.push(Self { line: line.clone(), ..Self::default() });
+            self.branches.len() - 1
+        });
+        if let Some(branch) = self.branches.get_mut(at) {
+            branch.add(task, rest);
+        }
+    }
+
+    fn sort(&mut self) {
+        self.branches.sort_by_key(|branch| {
+            (Reverse(branch.tasks), Reverse(branch.bytes), branch.line.clone())
+        });
+        self.branches.iter_mut().for_each(Self::sort);
+    }
+
+    fn rows(&self, most: usize, depth: usize, table: &mut Table) {
+        for branch in self.branches.iter().take(most) {
+            let bytes = match (branch.is_measured, branch.bytes) {
+                (false, _) => "?".to_owned(),
+                (true, 0) => NONE.to_owned(),
+                (true, bytes) => HumanBytes(bytes).to_string(),
+            };
+            let line = format!("{:1$}{2}", "", 2 * depth, branch.line);
+            table.push(vec![number(branch.tasks), bytes, cell(&line, LINE_COLUMNS)]);
+            branch.rows(most, depth + 1, table);
+            let left = branch.branches.len().saturating_sub(most);
+            if left != 0 {
+                let line = format!("{:1$}… and {left} more", "", 2 * (depth + 1));
+                table.push(vec![String::new(), String::new(), line]);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{AwaitFrame, AwaitPoint, TaskId};
+
+    fn frame(function: &str, line: u32) -> AwaitFrame {
+        let file = "src/app.rs".to_owned();
+        AwaitFrame { function: function.to_owned(), file, line, size_bytes: 8, locals: Vec::new() }
+    }
+
+    fn waits(name: &str, bytes: u64, frames: &[AwaitFrame]) -> DumpedTask {
+        let point = AwaitPoint {
+            frames: frames.to_vec(),
+            stops: "waits for tokio::time::Sleep".to_owned(),
+            tasks: 1,
+            measured: true,
+            live_bytes: bytes,
+            future_size_bytes: 8,
+            timed: 0,
+            waited_sum_ns: 0,
+            waited_p50_ns: None,
+            waited_p99_ns: None,
+        };
+        DumpedTask {
+            id: TaskId::new(7),
+            name: name.to_owned(),
+            state: TaskState::Idle,
+            await_point: Some(point),
+            measured: true,
+            live_bytes: bytes,
+            ..DumpedTask::default()
+        }
+    }
+
+    #[test]
+    fn tasks_that_wait_at_the_same_places_are_one_branch() {
+        let (serve, read, write) = (frame("serve", 3), frame("read", 8), frame("write", 9));
+        let mut dump =
+            TaskDump { pause_ns: 1_230_000, taken_ns: 50_000_000, ..TaskDump::default() };
+        dump.tasks = vec![
+            waits("serve", 1_024, &[serve.clone(), write]),
+            waits("serve", 1_024, &[serve.clone(), read.clone()]),
+            waits("serve", 3_072, &[serve, read]),
+        ];
+        let over =
+            DumpedTask { state: TaskState::Ended, has_handle: Some(true), ..waits("x\n", 0, &[]) };
+        dump.tasks.push(DumpedTask { await_point: None, ..over });
+        let busy = DumpedTask { state: TaskState::Running, running: true, ..waits("busy", 0, &[]) };
+        dump.tasks.push(DumpedTask { await_point: None, measured: false, ..busy });
+        dump.missing = Some("none was looked at".to_owned());
+        assert_eq!(
+            dump.to_string(),
+            "\
+5 tasks with 5.0 KiB: 1 running, 3 waiting, 1 over and still there
+the process stood still for 1.2 ms, and went on for the rest of 50.0 ms
+tasks without annotations are missing: none was looked at
+
+TASKS    BYTES  TASK, AND WHERE IT WAITS
+    3  5.0 KiB  serve
+    3  5.0 KiB    serve (src/app.rs:3)
+    2  4.0 KiB      read (src/app.rs:8): waits for tokio::time::Sleep
+    1  1.0 KiB      write (src/app.rs:9): waits for tokio::time::Sleep
+    1        ?  busy: running
+    1        ·  x\\n: ended, and its JoinHandle is held
+"
+        );
+    }
+
+    #[test]
+    fn a_dump_is_read_back_as_it_was_written() {
+        let dump = TaskDump { tasks: vec![waits("serve", 5, &[])], ..TaskDump::default() };
+        let json = serde_json::to_string(&dump).expect("JSON");
+        assert_eq!(serde_json::from_str::<TaskDump>(&json).expect("a dump"), dump);
+        let old =
+            serde_json::from_str::<TaskDump>("{\"tasks\":[{}]}").expect("fields may be missing");
+        assert_eq!(old.tasks, [DumpedTask::default()]);
+    }
+}

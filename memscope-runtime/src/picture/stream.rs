@@ -1,0 +1,90 @@
+//! A stream of words, through which the copy of the process tells what it found.
+
+use super::mapped::List;
+
+/// Writes words to a pipe or a socket.
+#[derive(Debug)]
+pub(crate) struct Writer {
+    pipe: libc::c_int,
+    buffer: List<u8>,
+    is_broken: bool,
+}
+
+const BUFFER: usize = 1 << 16;
+
+impl Writer {
+    pub(crate) fn new(pipe: libc::c_int) -> Option<Self> {
+        Some(Self { pipe, buffer: List::with_capacity(BUFFER)?, is_broken: false })
+    }
+
+    pub(crate) fn words(&mut self, words: &[u64]) {
+        for word in words {
+            if self.buffer.len() + size_of::<u64>() > BUFFER {
+                self.flush();
+            }
+            for byte in word.to_ne_bytes() {
+                self.is_broken |= !self.buffer.push(byte);
+            }
+        }
+    }
+
+    /// Writes what lies at an address.
+    ///
+    /// # Safety
+    ///
+    /// So many bytes can be read there, and nothing writes them meanwhile.
+    pub(crate) unsafe fn memory(&mut self, mut address: usize, mut bytes: usize) {
+        while bytes != 0 {
+            if self.buffer.len() == BUFFER {
+                self.flush();
+            }
+            let count = bytes.min(BUFFER - self.buffer.len());
+            // SAFETY: the caller's contract: a part of that.
+            self.is_broken |= !unsafe { self.buffer.copy(address, count) };
+            (address, bytes) = (address + count, bytes - count);
+        }
+    }
+
+    /// Hands all on. A reader that goes away ends the writing.
+    pub(crate) fn flush(&mut self) {
+        let mut at = 0;
+        while at < self.buffer.len() && !self.is_broken {
+            let rest = &self.buffer[at..];
+            // SAFETY: so many bytes are there.
+            let count = unsafe { libc::write(self.pipe, rest.as_ptr().cast(), rest.len()) };
+            match usize::try_from(count) {
+                Ok(0) | Err(_) => self.is_broken = true,
+                Ok(count) => at += count,
+            }
+        }
+        self.buffer.clear();
+    }
+}
+
+/// The stream begins with this word and ends with [`END`].
+pub(crate) const START: u64 = u64::from_le_bytes(*b"memscope");
+pub(crate) const END: u64 = u64::from_le_bytes(*b"the end.");
+
+/// Reads the words of a whole stream.
+#[derive(Debug)]
+pub(crate) struct Reader<'a>(&'a [u8]);
+
+impl<'a> Reader<'a> {
+    pub(crate) fn new(bytes: &'a [u8]) -> Self {
+        Self(bytes)
+    }
+
+    pub(crate) fn word(&mut self) -> Option<u64> {
+        let (word, rest) = self.0.split_first_chunk()?;
+        self.0 = rest;
+        Some(u64::from_ne_bytes(*word))
+    }
+
+    pub(crate) fn array<const N: usize>(&mut self) -> Option<[u64; N]> {
+        let mut words = [0; N];
+        for word in &mut words {
+            *word = self.word()?;
+        }
+        Some(words)
+    }
+}

@@ -1,0 +1,85 @@
+//! The dump: a picture of the process, and what is read in it.
+#![allow(clippy::cast_possible_truncation, reason = "addresses have 64 bits here")]
+
+mod listing;
+mod asking;
+#[cfg(feature = "layout")]
+mod waits;
+#[cfg(not(feature = "layout"))]
+#[path = "no_waits.rs"]
+mod waits;
+mod open_task;
+mod rows;
+
+use std::time::Instant;
+
+use asking::Asker;
+
+use crate::{
+    alloc::{cells, current::exempt, install_check, own_work, unannotated},
+    config,
+    model::{Error, TaskCells, TaskDump},
+    picture::{BYTES_ALWAYS, Channel, Picture, Refused},
+    primitives::fork,
+    snapshot::Sharing,
+    symbols,
+};
+
+/// Callers that wait look about every millisecond: until a dump is made or given up.
+static DUMP: Sharing<Result<TaskDump, Error>> = Sharing::patient(60_000);
+
+pub(super) fn task_dump() -> Result<TaskDump, Error> {
+    let shared = exempt(|| DUMP.get(take));
+    // The program holds its copy, and is charged with it.
+    let dump = shared.clone();
+    exempt(|| drop(shared));
+    dump
+}
+
+#[inline(never)]
+fn take() -> Result<TaskDump, Error> {
+    let measured = install_check::measured();
+    if !measured.is_yes() {
+        return Err(Error::not_measured(measured));
+    }
+    if fork::may_have_foreign_locks() {
+        return Err(Error::no_task_dump(
+            "this is a forked child of a process with other threads, whose locks nothing releases"
+                .to_owned(),
+        ));
+    }
+    let _work = own_work::work();
+    let begun = Instant::now();
+    // The layout of cells, and the types and names of tasks that are there.
+    unannotated::observe();
+    symbols::look_up_now();
+    let await_points = waits::prepare();
+    let mut dump = read().map_err(|why| Error::no_task_dump(why.to_string()))?;
+    dump.await_points = await_points;
+    dump.missing = missing();
+    dump.taken_ns = u64::try_from(begun.elapsed().as_nanos()).unwrap_or(u64::MAX);
+    Ok(dump)
+}
+
+fn read() -> Result<TaskDump, Refused> {
+    let picture = Picture::take(&(), listing::run, Channel::Socket, BYTES_ALWAYS)?;
+    let pause_ns = u64::try_from(picture.pause.as_nanos()).unwrap_or(u64::MAX);
+    let mut asker = Asker::new(&picture);
+    let listed = asker.list()?;
+    let rows = rows::read(&mut asker, &listed)?;
+    let copy_bytes = picture.end()?;
+    let (tasks, workers) = (rows.tasks, rows.workers);
+    Ok(TaskDump { pause_ns, copy_bytes, tasks, workers, ..TaskDump::default() })
+}
+
+/// Why tasks without annotations may be missing.
+fn missing() -> Option<String> {
+    if !config::unannotated() {
+        return Some("they are not looked at: `builder().unannotated(false)`".to_owned());
+    }
+    if cells::state() == TaskCells::Refused {
+        return Some("memscope does not understand the tasks of this version of Tokio".to_owned());
+    }
+    let refused = cells::refused();
+    (refused != 0).then(|| format!("there was no memory to note {refused} of them"))
+}
