@@ -28,6 +28,7 @@ pages! {
     // Its programs are parts of two files that are compiled elsewhere.
     #[cfg(not(doctest))]
     shrink_your_futures: "../docs/shrink-your-futures.md";
+    tasks: "../docs/TASKS.md";
     track_var: "../docs/TRACK_VAR.md";
     #[cfg(any(not(doctest), feature = "tracing"))]
     tracing: "../docs/TRACING.md";

@@ -27,9 +27,14 @@ pub(crate) enum Command {
     /// Prints a report that a program saved, such as one that `MEMSCOPE_REPORT=FILE.json` asked
     /// for.
     Report(Report),
-    /// Prints what holds a program's memory: a graph that the program saved as JSON, from
-    /// `heap_graph()`.
+    /// Prints what holds a program's memory: a graph that the program serves, or has saved as JSON,
+    /// from `heap_graph()`.
     Holders(Holders),
+    /// Prints every task of a running program, and where it waits: as a tree.
+    ///
+    /// The program serves it: it has memscope's feature `server`, or the dump was saved as JSON,
+    /// from `task_dump()`.
+    Tasks(Tasks),
 }
 
 /// Options of `futures`.
@@ -151,8 +156,25 @@ pub(crate) enum Kind {
 /// Options of `holders`.
 #[derive(Debug, Args)]
 pub(crate) struct Holders {
-    /// The saved graph, as JSON.
+    /// Where the program serves, such as <http://127.0.0.1:6071>, or a saved graph as JSON. A token
+    /// is taken from `MEMSCOPE_SERVE_TOKEN`.
+    #[arg(value_name = "URL|FILE")]
     pub(crate) file: PathBuf,
+    /// Print every row.
+    #[arg(long, conflicts_with = "json")]
+    pub(crate) full: bool,
+    /// Print JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// Options of `tasks`.
+#[derive(Debug, Args)]
+pub(crate) struct Tasks {
+    /// Where the program serves, such as <http://127.0.0.1:6071>, or a saved dump as JSON. A token
+    /// is taken from `MEMSCOPE_SERVE_TOKEN`.
+    #[arg(value_name = "URL|FILE")]
+    pub(crate) from: PathBuf,
     /// Print every row.
     #[arg(long, conflicts_with = "json")]
     pub(crate) full: bool,

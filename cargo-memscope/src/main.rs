@@ -28,6 +28,7 @@ fn main() -> ExitCode {
     let result = match &arguments.command {
         Command::Futures(options) => commands::futures::run(options),
         Command::Holders(options) => commands::holders::run(options).map(|()| ExitCode::SUCCESS),
+        Command::Tasks(options) => commands::tasks::run(options).map(|()| ExitCode::SUCCESS),
         Command::Report(options) => commands::report::run(options).map(|()| ExitCode::SUCCESS),
     };
     result.unwrap_or_else(|error| {

@@ -3,9 +3,12 @@
 
 use std::{
     fs,
+    io::{Read, Write},
+    net::TcpListener,
     path::{Path, PathBuf},
     process::{Command, Output},
     sync::LazyLock,
+    thread,
 };
 
 use memscope_export::{PprofKind, folded, pprof, speedscope};
@@ -606,4 +609,61 @@ fn a_saved_graph_is_printed_as_text_and_as_json() {
     let other = run(&["holders", &save("no_graph.json", &json!({"roots": []}))]);
     assert_eq!(other.code, 2);
     assert!(other.error.contains("is no graph"), "{}", other.error);
+}
+
+#[test]
+fn all_tasks_are_printed_from_a_file_and_from_a_program_that_serves_them() {
+    let point = json!({"frames": [{"function": "app::serve", "file": "src/app.rs", "line": 7,
+        "size_bytes": 64, "locals": []}], "stops": "waits for tokio::time::Sleep", "tasks": 1,
+        "measured": true, "live_bytes": 4096, "future_size_bytes": 64, "timed": 0,
+        "waited_sum_ns": 0, "waited_p50_ns": null, "waited_p99_ns": null});
+    let task = json!({"id": 3, "name": "app::serve", "state": "idle", "measured": true,
+        "live_bytes": 4096, "await_point": point});
+    let dump = json!({"pause_ns": 1_500_000, "taken_ns": 20_000_000, "tasks": [task, task]});
+    let holds = |text: &str| {
+        for line in [
+            "2 tasks with 8.0 KiB: 0 running, 2 waiting, 0 over and still there",
+            "    2  8.0 KiB    app::serve (src/app.rs:7): waits for tokio::time::Sleep",
+        ] {
+            assert!(text.contains(line), "no {line} in\n{text}");
+        }
+    };
+    let file = save("tasks.json", &dump);
+    let text = run(&["tasks", &file]);
+    assert_eq!(text.code, 0, "{}", text.error);
+    holds(&text.out);
+    assert_eq!(json_of(&["tasks", &file, "--json"])["tasks"][1]["id"], 3);
+    let other = run(&["tasks", &save("no_dump.json", &json!({"roots": []}))]);
+    assert_eq!(other.code, 2);
+    assert!(other.error.contains("is no dump"), "{}", other.error);
+
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let served = thread::spawn(move || {
+        let answers = [("200 OK", dump.to_string()), ("503 Busy", "try again".to_owned())];
+        answers.map(|(status, body)| {
+            let (mut stream, _) = listener.accept().unwrap();
+            let mut request = Vec::new();
+            while !request.ends_with(b"\r\n\r\n") {
+                let mut byte = [0];
+                stream.read_exact(&mut byte).unwrap();
+                request.extend(byte);
+            }
+            let head = format!("HTTP/1.1 {status}\r\nContent-Length: {}\r\n", body.len());
+            write!(stream, "{head}Connection: close\r\n\r\n{body}").unwrap();
+            String::from_utf8(request).unwrap()
+        })
+    });
+    let text = run(&["tasks", &url]);
+    assert_eq!(text.code, 0, "{}", text.error);
+    holds(&text.out);
+    let busy = run(&["tasks", &url]);
+    assert_eq!(busy.code, 2);
+    assert!(busy.error.contains("503") && busy.error.contains("try again"), "{}", busy.error);
+    let requests = served.join().unwrap();
+    assert!(requests[0].starts_with("GET /tasks.json HTTP/1.1\r\n"), "{}", requests[0]);
+    // It answers nothing any more.
+    let gone = run(&["tasks", &url]);
+    assert_eq!(gone.code, 2);
+    assert!(gone.error.contains("does not answer"), "{}", gone.error);
 }

@@ -114,12 +114,15 @@ impl Guard {
     }
 }
 
+/// For these the process stands still.
+const PICTURES: [&str; 3] = ["/holders.json", "/tasks.json", "/tasks.txt"];
+
 /// Whether the browser says that another site asks. Such a site may lead to a page to show, but not
-/// to a picture of the heap, for which the process stands still.
+/// to a picture of the process, which stands still for it.
 fn is_foreign(uri: &Uri, headers: &HeaderMap) -> bool {
     let says = |name: &str| headers.get(name).map(HeaderValue::as_bytes);
     let is_other = matches!(says("sec-fetch-site"), Some(b"cross-site" | b"same-site"));
-    let shows_page = says("sec-fetch-mode") == Some(b"navigate") && uri.path() != "/holders.json";
+    let shows_page = says("sec-fetch-mode") == Some(b"navigate") && !PICTURES.contains(&uri.path());
     is_other && !shows_page
 }
 

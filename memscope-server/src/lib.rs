@@ -16,8 +16,8 @@ mod collector;
 pub mod opentelemetry;
 // Flame graphs.
 mod flame;
-// Who holds the heap: asked on a thread of its own.
-mod holders;
+// What holds the heap, and all tasks: asked on a thread of its own.
+mod pictures;
 // The stream of updates.
 mod events;
 // Which requests are answered at all.

@@ -21,8 +21,8 @@ use crate::{
     events::Events,
     flame,
     guard::{Guard, guard, parameter},
-    holders::{self, NoGraph},
     latest::{Format, latest},
+    pictures::{NoPicture, Wanted, picture},
 };
 
 /// The most streams of one server or router. A page that gets none asks for single snapshots.
@@ -45,6 +45,7 @@ pub(crate) fn routes(checks: Guard, counts: Option<Arc<Counts>>) -> Router {
     let snapshot = |kind, name: Option<&'static str>, format| {
         get(async move || own(|| answer(kind, name, latest().in_format(format))))
     };
+    let pictured = |kind, wanted| get(move || pictured(kind, wanted));
     Router::new()
         .route("/", get(root))
         .route("/page", get(page))
@@ -56,7 +57,9 @@ pub(crate) fn routes(checks: Guard, counts: Option<Arc<Counts>>) -> Router {
         .route("/debug/pprof/allocs", snapshot(BYTES, Some("allocs.pb.gz"), Format::Allocs))
         .route("/flamegraph.svg", get(flame_graph))
         .route("/events", get(events))
-        .route("/holders.json", get(held))
+        .route("/holders.json", pictured(JSON, Wanted::Holders))
+        .route("/tasks.json", pictured(JSON, Wanted::Tasks))
+        .route("/tasks.txt", pictured(PLAIN, Wanted::TasksText))
         .route("/health", get(health))
         .fallback(nothing)
         .with_state(shared)
@@ -153,14 +156,14 @@ async fn events(State(shared): State<Shared>) -> Response {
     })
 }
 
-async fn held() -> Response {
-    let graph = holders::graph().await;
-    own(|| match graph {
-        Ok(json) => answer(JSON, None, json),
-        Err(NoGraph::Busy) => {
+async fn pictured(kind: &'static str, wanted: Wanted) -> Response {
+    let picture = picture(wanted).await;
+    own(|| match picture {
+        Ok(bytes) => answer(kind, None, bytes),
+        Err(NoPicture::Busy) => {
             say(StatusCode::SERVICE_UNAVAILABLE, "Another client asks just now: try again.")
         }
-        Err(NoGraph::Failed(why)) => say(StatusCode::SERVICE_UNAVAILABLE, why),
+        Err(NoPicture::Failed(why)) => say(StatusCode::SERVICE_UNAVAILABLE, why),
     })
 }
 
@@ -179,7 +182,8 @@ async fn nothing() -> Response {
         say(
             StatusCode::NOT_FOUND,
             "There is no such page. There are: / /snapshot.json /report.txt /report.html /metrics \
-             /debug/pprof/heap /debug/pprof/allocs /flamegraph.svg /events /holders.json /health",
+             /debug/pprof/heap /debug/pprof/allocs /flamegraph.svg /events /holders.json \
+             /tasks.txt /tasks.json /health",
         )
     })
 }

@@ -74,7 +74,9 @@ fn another_site_may_lead_to_the_page_and_ask_for_nothing() {
     };
     assert_eq!(asks("/snapshot.json", "cross-site", "no-cors"), 403);
     assert_eq!(asks("/snapshot.json", "same-site", "cors"), 403);
-    assert_eq!(asks("/holders.json", "cross-site", "navigate"), 403, "it stops the process");
+    for path in ["/holders.json", "/tasks.json", "/tasks.txt"] {
+        assert_eq!(asks(path, "cross-site", "navigate"), 403, "{path}: it stops the process");
+    }
     assert_eq!(asks("/", "cross-site", "navigate"), 200);
     assert_eq!(asks("/snapshot.json", "same-origin", "cors"), 200);
     assert_eq!(asks("/snapshot.json", "none", "navigate"), 200);

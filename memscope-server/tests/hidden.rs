@@ -20,7 +20,7 @@ memscope_tests::install!();
 /// The address for the process that is a client: it must not allocate in this one.
 const CLIENT_OF: &str = "CLIENT_OF";
 
-const PATHS: [&str; 10] = [
+const PATHS: [&str; 12] = [
     "/",
     "/snapshot.json",
     "/report.txt",
@@ -30,6 +30,8 @@ const PATHS: [&str; 10] = [
     "/debug/pprof/allocs",
     "/flamegraph.svg",
     "/holders.json",
+    "/tasks.json",
+    "/tasks.txt",
     "/health",
 ];
 

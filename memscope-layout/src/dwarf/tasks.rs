@@ -1,8 +1,8 @@
 //! Finds the tasks of Tokio: the functions that poll them, and the blocks that they are in.
 //!
-//! `tokio::runtime::task::raw::poll<T, S>` polls the tasks whose future is a `T`, and each of them is
-//! in a `tokio::runtime::task::core::Cell<T, S>`. Tokio keeps the address of that function in the
-//! task itself.
+//! `tokio::runtime::task::raw::poll<T, S>` polls the tasks whose future is a `T`, and each of them
+//! is in a `tokio::runtime::task::core::Cell<T, S>`. Tokio keeps the address of that function in
+//! the task itself.
 
 use std::collections::{BTreeMap, HashMap};
 

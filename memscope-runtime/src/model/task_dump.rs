@@ -9,22 +9,27 @@ use super::{AwaitPoint, AwaitPoints, TaskId, TaskState};
 /// `Display` prints them as a tree of the places where they wait: tasks that wait at the same
 /// places are one row, with their number and their bytes.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
 pub struct TaskDump {
     /// How long the process stood still.
+    #[serde(default)]
     pub pause_ns: u64,
     /// How long all took. The process ran on meanwhile.
+    #[serde(default)]
     pub taken_ns: u64,
     /// Memory that the copy of the process took, its copies of pages included.
+    #[serde(default)]
     pub copy_bytes: u64,
     /// The tasks: those that have not ended, then those that have ended and still have their Tokio
     /// cell; each in the order in which they were spawned.
     pub tasks: Vec<DumpedTask>,
     /// Whether the places where tasks wait are known; if not, why, and what to do.
+    #[serde(default)]
     pub await_points: AwaitPoints,
     /// Threads of Tokio's runtimes, which Tokio keeps as tasks. They are not among `tasks`.
+    #[serde(default)]
     pub workers: u64,
     /// Why tasks without annotations are missing; `None` if none is.
+    #[serde(default)]
     pub missing: Option<String>,
 }
 

@@ -227,8 +227,9 @@ TASKS    BYTES  TASK, AND WHERE IT WAITS
         let dump = TaskDump { tasks: vec![waits("serve", 5, &[])], ..TaskDump::default() };
         let json = serde_json::to_string(&dump).expect("JSON");
         assert_eq!(serde_json::from_str::<TaskDump>(&json).expect("a dump"), dump);
-        let old =
-            serde_json::from_str::<TaskDump>("{\"tasks\":[{}]}").expect("fields may be missing");
+        let read = |json| serde_json::from_str::<TaskDump>(json);
+        let old = read("{\"tasks\":[{}]}").expect("fields may be missing");
         assert_eq!(old.tasks, [DumpedTask::default()]);
+        assert!(read("{}").is_err(), "another file");
     }
 }

@@ -1,6 +1,8 @@
 //! Asks the copy of the process for its list of tasks and for its memory.
 
-use super::listing::{ASKED_WORDS, BLOCK, BLOCK_WORDS, OPEN, OPEN_WORDS, OVER, OVER_WORDS, READ};
+#[cfg(feature = "layout")]
+use super::listing::READ;
+use super::listing::{ASKED_WORDS, BLOCK, BLOCK_WORDS, OPEN, OPEN_WORDS, OVER, OVER_WORDS};
 use crate::picture::{END, MOST_ASKED, Picture, Refused, START};
 
 /// How many questions are asked at once.
@@ -66,6 +68,7 @@ impl<'p> Asker<'p> {
     }
 
     /// What is at an address: so many bytes, or as many as can be read.
+    #[cfg(feature = "layout")]
     pub(super) fn read(&mut self, address: usize, bytes: usize) -> Result<Vec<u8>, Refused> {
         let answers = self.ask(&[[READ, address as u64, bytes as u64]])?;
         answers.into_iter().next().ok_or(Refused::Broken)

@@ -59,13 +59,14 @@ pub(super) fn written(name: &str) -> String {
 }
 
 /// Nothing is read.
-pub(super) struct Memory {
+pub(super) struct Memory<'a, 'p> {
     pub(super) refused: Option<Refused>,
+    _asker: &'a mut Asker<'p>,
 }
 
-impl Memory {
-    pub(super) fn new(_: &mut Asker<'_>, _: usize, _: Vec<u8>) -> Self {
-        Self { refused: None }
+impl<'a, 'p> Memory<'a, 'p> {
+    pub(super) fn new(asker: &'a mut Asker<'p>, _: usize, _: Vec<u8>) -> Self {
+        Self { refused: None, _asker: asker }
     }
 
     #[expect(clippy::unused_self, reason = "as with the feature")]
@@ -81,7 +82,7 @@ impl Backtraces {
     #[expect(clippy::unused_self, reason = "as with the feature")]
     pub(super) fn find(
         &mut self,
-        _: &mut Memory,
+        _: &mut Memory<'_, '_>,
         _: usize,
         known: Known,
         _: &'static FutureType,

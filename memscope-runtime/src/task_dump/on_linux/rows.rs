@@ -165,8 +165,8 @@ impl Reading {
         Ok(())
     }
 
-    /// Makes the row of a cell. `own`: the task's entry among the open ones. `is_lost`: the task had
-    /// a record and has lost it.
+    /// Makes the row of a cell. `own`: the task's entry among the open ones. `is_lost`: the task
+    /// had a record and has lost it.
     fn tell(
         &mut self,
         cell: &Cell,
