@@ -6,7 +6,7 @@ use std::{future::pending, net::SocketAddr, thread};
 use http_body_util::{BodyExt, Empty};
 use hyper::{Request, StatusCode, body::Bytes, client::conn::http1};
 use hyper_util::rt::TokioIo;
-use memscope_runtime::async_memory::{DumpedTask, TaskDump, TaskState, track};
+use memscope_runtime::async_memory::{AwaitPoints, DumpedTask, TaskDump, TaskState, track};
 use memscope_server::serve;
 use tokio::{net::TcpStream, runtime::Builder};
 
@@ -44,7 +44,10 @@ fn every_task_is_served_as_json_and_as_text_to_one_client_at_a_time() {
     }
     let server = serve("127.0.0.1:0").expect("a server");
     let address = server.local_address();
-    let is_parked = |task: &&DumpedTask| task.state == TaskState::Idle && task.live_bytes >= 1_000;
+    let is_parked = |task: &&DumpedTask| {
+        let is_ours = ["waits for ever", "tasks::waiting"].contains(&&*task.name);
+        is_ours && task.state == TaskState::Idle && task.live_bytes >= 1_000
+    };
     let dump = loop {
         let (status, kind, body) = get(address, "/tasks.json");
         assert_eq!((status, &*kind), (StatusCode::OK, "application/json"), "{body}");
@@ -55,6 +58,14 @@ fn every_task_is_served_as_json_and_as_text_to_one_client_at_a_time() {
     };
     let named: Vec<_> = dump.tasks.iter().filter(|task| task.name == "waits for ever").collect();
     assert_eq!(named.len(), 25, "{dump:#}");
+    // One task, one row; and without the feature `layout` no line.
+    assert_eq!(dump.tasks.iter().filter(is_parked).count(), 50, "{dump:#}");
+    for task in dump.tasks.iter().filter(is_parked) {
+        assert!(task.id.is_some() && task.tokio_id.is_some(), "{task:#?}");
+        assert!(task.await_point.is_none() && task.unknown.is_some(), "{task:#?}");
+    }
+    let AwaitPoints::Unavailable(why) = &dump.await_points else { panic!("{dump:#}") };
+    assert!(why.contains("feature `layout`"), "{why}");
     // The server's own tasks are not the program's, and those of the clients are over or running.
     assert!(dump.tasks.iter().all(|task| !task.name.contains("memscope_server")), "{dump:#}");
     let (status, kind, text) = get(address, "/tasks.txt");

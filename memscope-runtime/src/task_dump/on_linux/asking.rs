@@ -1,8 +1,6 @@
 //! Asks the copy of the process for its list of tasks and for its memory.
 
-#[cfg(feature = "layout")]
-use super::listing::READ;
-use super::listing::{ASKED_WORDS, BLOCK, BLOCK_WORDS, OPEN, OPEN_WORDS, OVER, OVER_WORDS};
+use super::listing::{ASKED_WORDS, BLOCK, BLOCK_WORDS, OPEN, OPEN_WORDS, OVER, OVER_WORDS, READ};
 use crate::picture::{END, MOST_ASKED, Picture, Refused, START};
 
 /// How many questions are asked at once.
@@ -68,10 +66,20 @@ impl<'p> Asker<'p> {
     }
 
     /// What is at an address: so many bytes, or as many as can be read.
-    #[cfg(feature = "layout")]
     pub(super) fn read(&mut self, address: usize, bytes: usize) -> Result<Vec<u8>, Refused> {
         let answers = self.ask(&[[READ, address as u64, bytes as u64]])?;
         answers.into_iter().next().ok_or(Refused::Broken)
+    }
+
+    /// The words from an address on, as far as they can be read.
+    pub(super) fn read_words(
+        &mut self,
+        address: usize,
+        count: usize,
+    ) -> Result<Vec<usize>, Refused> {
+        let bytes = self.read(address, count * size_of::<usize>())?;
+        let words = bytes.chunks_exact(size_of::<usize>());
+        Ok(words.map(|word| word.try_into().map_or(0, usize::from_ne_bytes)).collect())
     }
 
     fn words<const N: usize>(&mut self) -> Result<[u64; N], Refused> {

@@ -58,20 +58,23 @@ pub(super) fn written(name: &str) -> String {
     name.to_owned()
 }
 
-/// Nothing is read.
+/// The memory of the copy.
 pub(super) struct Memory<'a, 'p> {
     pub(super) refused: Option<Refused>,
-    _asker: &'a mut Asker<'p>,
+    asker: &'a mut Asker<'p>,
 }
 
 impl<'a, 'p> Memory<'a, 'p> {
     pub(super) fn new(asker: &'a mut Asker<'p>, _: usize, _: Vec<u8>) -> Self {
-        Self { refused: None, _asker: asker }
+        Self { refused: None, asker }
     }
 
-    #[expect(clippy::unused_self, reason = "as with the feature")]
-    pub(super) fn words(&mut self, _: usize, _: usize) -> Vec<usize> {
-        Vec::new()
+    /// The words from an address on, as far as they can be read.
+    pub(super) fn words(&mut self, address: usize, count: usize) -> Vec<usize> {
+        self.asker.read_words(address, count).unwrap_or_else(|why| {
+            self.refused = Some(why);
+            Vec::new()
+        })
     }
 }
 

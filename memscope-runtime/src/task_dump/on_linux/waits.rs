@@ -84,12 +84,10 @@ impl<'a, 'p> Memory<'a, 'p> {
 impl Memory<'_, '_> {
     /// The words from an address on, as far as they can be read.
     pub(super) fn words(&mut self, address: usize, count: usize) -> Vec<usize> {
-        let mut bytes = vec![0; count * size_of::<usize>()];
-        if !self.read(address, &mut bytes) {
-            return Vec::new();
-        }
-        let words = bytes.chunks_exact(size_of::<usize>());
-        words.map(|word| word.try_into().map_or(0, usize::from_ne_bytes)).collect()
+        self.asker.read_words(address, count).unwrap_or_else(|why| {
+            self.refused = Some(why);
+            Vec::new()
+        })
     }
 }
 
