@@ -8,6 +8,10 @@
     target_os = "linux",
     target_pointer_width = "64"
 ))]
+#![cfg_attr(
+    not(feature = "tokio"),
+    allow(dead_code, unused_imports, reason = "for the dump of tasks, which are Tokio's")
+)]
 
 mod mapped;
 mod memory;

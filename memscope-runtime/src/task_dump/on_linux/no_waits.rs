@@ -79,7 +79,7 @@ impl<'a, 'p> Memory<'a, 'p> {
 }
 
 #[derive(Debug, Default)]
-pub(super) struct Backtraces;
+pub(super) struct Backtraces {}
 
 impl Backtraces {
     #[expect(clippy::unused_self, reason = "as with the feature")]

@@ -249,13 +249,12 @@ impl Reading {
         first: Option<Passed>,
         memory: &mut Memory<'_, '_>,
     ) -> Option<usize> {
-        let (offset, size) = match known {
-            Ok(known) => (known.future_offset(), known.future_size()? as usize),
+        let (offset, size) = if let Ok(known) = known {
+            (known.future_offset(), known.future_size()? as usize)
+        } else {
             // All that is behind the id, where it is not in a box.
-            Err(_) => {
-                let offset = cell.kind.id_offset() + WORD;
-                (offset, cell.bytes?.saturating_sub(offset))
-            }
+            let offset = cell.kind.id_offset() + WORD;
+            (offset, cell.bytes?.saturating_sub(offset))
         };
         let words = memory.words(cell.address + offset, size.min(MOST_SEARCHED) / WORD);
         let inside = words.iter().filter_map(|word| self.by_record.get(word)).copied();
