@@ -372,3 +372,34 @@ fn estimate(needed: u64) -> Result<(), Refused> {
         _ => Ok(()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::thread;
+
+    use super::*;
+
+    #[test]
+    fn a_copy_that_crashes_is_an_error_and_nothing_else() {
+        let crash = |(): &(), _: c_int| {
+            // SAFETY: ends this process, the copy, as a wrong address would.
+            unsafe { libc::raise(libc::SIGKILL) };
+        };
+        for channel in [Channel::Pipe, Channel::Socket] {
+            let picture = Picture::take(&(), crash, channel, 0).expect("a copy");
+            assert!(picture.read(&mut [0; 8]).expect("no error").is_empty(), "it has told nothing");
+            let ended = picture.end();
+            assert!(ended.is_ok() || ended == Err(Refused::Broken), "{ended:?}");
+        }
+        let picture = Picture::take(&(), crash, Channel::Socket, 0).expect("a copy");
+        thread::sleep(Duration::from_millis(50));
+        assert_eq!(picture.ask(&[1, 2, 3]), Err(Refused::Broken), "and no signal of a closed pipe");
+    }
+
+    #[test]
+    fn more_memory_than_there_is_is_refused() {
+        let Some(left) = system::memory_left() else { return };
+        let refused = Picture::take(&(), |(), _| {}, Channel::Pipe, left.saturating_mul(2));
+        assert!(matches!(refused.err(), Some(Refused::Memory { .. })));
+    }
+}

@@ -116,3 +116,28 @@ impl<'p> Asker<'p> {
         self.received.get(start..self.at).ok_or(Refused::Broken)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{picture::Channel, task_dump::on_linux::listing};
+
+    #[test]
+    fn the_copy_answers_what_was_there_and_nothing_where_nothing_is_mapped() {
+        let mut value = Box::new([0x1234_5678_u64, 7]);
+        let picture = Picture::take(&(), listing::run, Channel::Socket, 0).expect("a copy");
+        let address = std::ptr::from_ref(&*value).expose_provenance();
+        *value = [0; 2];
+        let mut asker = Asker::new(&picture);
+        asker.list().expect("a list");
+        assert_eq!(asker.read_words(address, 2), Ok(vec![0x1234_5678, 7]), "as it was");
+        assert_eq!(asker.read(8, 64), Ok(Vec::new()));
+        assert_eq!(asker.read(usize::MAX - 7, 64), Ok(Vec::new()));
+        // Many questions, of more bytes than a socket takes at once.
+        let many = vec![[READ, address as u64, 16]; 3 * MOST_QUESTIONS + 1];
+        let answers = asker.ask(&many).expect("answers");
+        assert!(answers.len() == many.len() && answers.iter().all(|it| it.len() == 16));
+        assert!(picture.end().is_ok());
+        drop(value);
+    }
+}
