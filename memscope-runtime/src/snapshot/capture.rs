@@ -130,12 +130,12 @@ fn attempt() -> Reading {
     drop(aside);
     // NOTE: read before the walk. An open task is added to these sums, so they must not contain it
     // yet.
-    let mut sums: HashMap<u32, SumsReading> = HashMap::new();
+    let mut sums: Vec<(u32, SumsReading)> = Vec::new();
     let mut seen = Capture { is_in_order: true, ..Capture::default() };
     for site in Site::all() {
         let read = site.sums.read();
-        if reserve::room(&mut sums) {
-            sums.insert(site.index(), read);
+        if reserve::grow(&mut sums) {
+            sums.push((site.index(), read));
         } else {
             seen.unlisted.add_closed(&read);
         }
@@ -163,9 +163,13 @@ fn attempt() -> Reading {
     // than it has spawned.
     let mut sites = Vec::new();
     let mut unlisted = unlisted;
+    // PERF: both walks over the sites are in the order of their indices.
+    let mut sums = sums.into_iter().peekable();
     for site in Site::all() {
         let left = left.get(&site.index()).copied().unwrap_or_default();
-        let sums = sums.get(&site.index()).copied().unwrap_or_default();
+        while sums.next_if(|(index, _)| *index < site.index()).is_some() {}
+        let sums = sums.next_if(|(index, _)| *index == site.index());
+        let sums = sums.map_or_else(SumsReading::default, |(_, sums)| sums);
         let (split, away) = site.split_and_away();
         let reading = SiteReading {
             site,

@@ -3,7 +3,7 @@
 use std::cmp::Reverse;
 
 use super::{MemorySnapshot, Parts};
-use crate::model::{TaskMemoryProfile, Timeline};
+use crate::model::TaskMemoryProfile;
 
 /// Copies the snapshot without its rows. What is known of the process and of memscope stays.
 pub fn head(snapshot: &MemorySnapshot) -> MemorySnapshot {
@@ -21,7 +21,6 @@ pub fn head(snapshot: &MemorySnapshot) -> MemorySnapshot {
         resident: parts.resident.clone(),
         tool: snapshot.tool(),
         runtime: parts.runtime,
-        timeline: Timeline { process: parts.timeline.process.clone(), sites: Vec::new() },
         program: parts.program.clone(),
         await_points_measured: parts.await_points_measured.clone(),
         stacks_measured: parts.stacks_measured,
