@@ -24,15 +24,23 @@ pub(crate) struct Call<'s> {
     pub(crate) file: &'s str,
     /// 0 if it is not known.
     pub(crate) line: u32,
-    pub(crate) place: Option<CodePlace>,
+    pub(crate) place: Option<CodePlace<'s>>,
 }
 
 /// Where the code of a call was loaded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) struct CodePlace {
+pub(crate) struct CodePlace<'s> {
     pub(crate) address: u64,
-    /// The address at which the program was loaded, if the call is in the program.
-    pub(crate) program_start: Option<u64>,
+    /// The file that was loaded there, if it is known.
+    pub(crate) file: Option<LoadedFile<'s>>,
+}
+
+/// A file of code, where it was loaded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct LoadedFile<'s> {
+    pub(crate) start: u64,
+    /// The path of a shared library; `None`: the program itself.
+    pub(crate) library: Option<&'s str>,
 }
 
 impl<'s> Call<'s> {
@@ -54,10 +62,9 @@ impl<'s> Call<'s> {
         } else {
             Cow::Borrowed(&**function)
         };
-        let is_in_program = library.is_none();
-        let program_start =
-            offset.filter(|_| is_in_program).and_then(|offset| address.checked_sub(offset));
-        let place = CodePlace { address: *address, program_start };
+        let start = offset.and_then(|offset| address.checked_sub(offset));
+        let loaded = start.map(|start| LoadedFile { start, library: library.as_deref() });
+        let place = CodePlace { address: *address, file: loaded };
         let file = file.as_deref().unwrap_or_default();
         Self { file, line: line.unwrap_or(0), place: Some(place), ..Self::named(&name) }
     }

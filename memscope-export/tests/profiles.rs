@@ -209,6 +209,46 @@ fn a_call_outside_of_the_program_is_in_no_mapping() {
 }
 
 #[test]
+fn a_call_in_a_shared_library_is_in_the_mapping_of_its_build() {
+    let library = |function: &str, path: &str, address: u64, offset: u64| json!({ "function": function, "address": address, "offset": offset, "library": path });
+    let frames = json!([
+        library("malloc_hook", "/lib/a.so", 0x7f00_0010, 0x10),
+        library("deep", "/lib/a.so", 0x7f00_5020, 0x5020),
+        library("unlisted", "/lib/b.so", 0x8f00_0010, 0x10),
+        library("loaded_again", "/lib/a.so", 0x9f00_0010, 0x10),
+        { "function": "app::a", "address": 0x5010, "offset": 0x10 },
+        library("damaged", "/lib/a.so", 0x10, 0x20),
+    ]);
+    let stacks =
+        [json!({ "frames": frames, "is_untracked": true, "live_bytes": 5, "live_samples": 1 })];
+    let libraries = [json!({ "path": "/lib/a.so", "build_id": "abcd" })];
+    let parts = json!({ "stacks": stacks, "libraries": libraries });
+    let read = Read::of(&snapshot(&[], &parts), PprofKind::Live);
+    let mappings = read.profile.mapping.iter().map(|it| {
+        let (file, build) = (read.text(it.filename), read.text(it.build_id));
+        (it.id, file, build, it.memory_start, it.memory_limit)
+    });
+    let expected = [
+        (1, "/app/bin/shop", "c0ffee", 0x5000, 0x6000),
+        (2, "/lib/a.so", "abcd", 0x7f00_0000, 0x7f00_6000),
+        (3, "/lib/b.so", "", 0x8f00_0000, 0x8f00_1000),
+        (4, "/lib/a.so", "abcd", 0x9f00_0000, 0x9f00_1000),
+    ];
+    assert_eq!(mappings.collect::<Vec<_>>(), expected);
+    let places = read.profile.location.iter().map(|it| (it.address, it.mapping_id));
+    let places: Vec<_> = places.filter(|it| it.0 != 0).collect();
+    let expected = [
+        (0x7f00_0010, 2),
+        (0x7f00_5020, 2),
+        (0x8f00_0010, 3),
+        (0x9f00_0010, 4),
+        (0x5010, 1),
+        (0x10, 0),
+    ];
+    assert_eq!(places, expected, "the innermost first");
+}
+
+#[test]
 fn what_is_not_measured_has_no_sample_and_the_reason_is_said() {
     let off = json!({ "measured": "not_installed", "stacks": [stack(&["a"], 5, &json!({}))] });
     let snapshot = snapshot(&[site("a", 1, 5, &json!({}))], &off);

@@ -63,6 +63,9 @@ fn any_stack() -> impl Strategy<Value = Value> {
             if let Some(frame) = stack["frames"].get_mut(0) {
                 frame["address"] = json!(address);
                 frame["offset"] = json!(allocated);
+                if is_untracked {
+                    frame["library"] = json!(format!("lib{}.so", live % 3));
+                }
             }
             stack
         },
@@ -145,9 +148,10 @@ proptest! {
             }
             let profile = &read.profile;
             prop_assert_eq!(read.text(0), "");
-            let in_program = profile.location.iter().filter(|it| it.mapping_id != 0);
-            for location in in_program {
-                let mapping = &profile.mapping[0];
+            let in_a_file = profile.location.iter().filter(|it| it.mapping_id != 0);
+            for location in in_a_file {
+                let mapping = profile.mapping.iter().find(|it| it.id == location.mapping_id);
+                let mapping = mapping.expect("its mapping");
                 let inside = mapping.memory_start..=mapping.memory_limit;
                 prop_assert!(inside.contains(&location.address), "{:?}", profile);
             }

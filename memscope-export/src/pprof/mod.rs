@@ -53,7 +53,7 @@ pub fn pprof(snapshot: &MemorySnapshot, kind: PprofKind) -> Vec<u8> {
 
 fn profile(snapshot: &MemorySnapshot, kind: PprofKind) -> proto::Profile {
     let parts = Parts::of(snapshot, kind);
-    let mut tables = Tables::new(snapshot.program());
+    let mut tables = Tables::new(snapshot.program(), snapshot.libraries());
     for part in &parts.rows {
         let sample = sample(part, &mut tables);
         tables.profile.sample.push(sample);
@@ -81,9 +81,9 @@ fn profile(snapshot: &MemorySnapshot, kind: PprofKind) -> proto::Profile {
     tables.profile
 }
 
-fn sample(part: &Part<'_>, tables: &mut Tables) -> Sample {
+fn sample<'s>(part: &Part<'s>, tables: &mut Tables<'s>) -> Sample {
     let mut label = Vec::new();
-    let mut text = |tables: &mut Tables, key: &str, text: &str| {
+    let mut text = |tables: &mut Tables<'s>, key: &str, text: &str| {
         // Readers take a label without a text for a number.
         if !text.is_empty() {
             let label_of =

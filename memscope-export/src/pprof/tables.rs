@@ -1,48 +1,67 @@
-//! The tables of a profile: strings, functions, locations and the mapping, each entry once.
+//! The tables of a profile: strings, functions, locations and mappings, each entry once.
 
 use std::{collections::HashMap, path::Path};
 
-use memscope_runtime::async_memory::Program;
+use memscope_runtime::async_memory::{Library, Program};
 
 use super::proto::{Function, Line, Location, Mapping, Profile};
-use crate::calls::{Call, CodePlace};
+use crate::calls::{Call, CodePlace, LoadedFile};
 
 /// Ends of mappings are multiples of it.
 const PAGE: u64 = 4096;
 
 #[derive(Debug)]
-pub(super) struct Tables {
+pub(super) struct Tables<'s> {
     strings: HashMap<String, i64>,
     functions: HashMap<(i64, i64), u64>,
     locations: HashMap<(u64, u64, i64, u64), u64>,
+    /// The ids of the libraries' mappings.
+    mappings: HashMap<LoadedFile<'s>, u64>,
+    libraries: &'s [Library],
+    has_program: bool,
     pub(super) profile: Profile,
 }
 
-impl Tables {
-    /// With the mapping of the program.
-    pub(super) fn new(program: Option<&Program>) -> Self {
-        let (strings, functions, locations) = (HashMap::new(), HashMap::new(), HashMap::new());
-        let mut tables = Self { strings, functions, locations, profile: Profile::default() };
+impl<'s> Tables<'s> {
+    /// With the mapping of the program. Those of libraries come with their first location.
+    pub(super) fn new(program: Option<&Program>, libraries: &'s [Library]) -> Self {
+        let mut tables = Self {
+            strings: HashMap::new(),
+            functions: HashMap::new(),
+            locations: HashMap::new(),
+            mappings: HashMap::new(),
+            libraries,
+            has_program: program.is_some(),
+            profile: Profile::default(),
+        };
         // The first entry of the table is the empty string.
         tables.string("");
         if let Some(program) = program {
-            let filename = tables.string(&program.path);
-            let build_id = tables.string(program.build_id.as_deref().unwrap_or_default());
-            tables.profile.mapping.push(Mapping {
-                id: 1,
-                filename,
-                build_id,
-                // NOTE: a reader that believes one of these to be missing looks the addresses up
-                // itself. It would need the executable segment's own mapping for that, and without
-                // it finds wrong names.
-                has_functions: true,
-                has_filenames: true,
-                has_line_numbers: true,
-                has_inline_frames: true,
-                ..Mapping::default()
-            });
+            // Readers take the first mapping for the program's.
+            tables.push_mapping(&program.path, program.build_id.as_deref());
         }
         tables
+    }
+
+    /// Adds the mapping of a file, and returns its id. Where it was loaded follows.
+    fn push_mapping(&mut self, path: &str, build_id: Option<&str>) -> u64 {
+        let filename = self.string(path);
+        let build_id = self.string(build_id.unwrap_or_default());
+        let id = self.profile.mapping.len() as u64 + 1;
+        self.profile.mapping.push(Mapping {
+            id,
+            filename,
+            build_id,
+            // NOTE: a reader that believes one of these to be missing looks the addresses up
+            // itself. It would need the executable segment's own mapping for that, and without it
+            // finds wrong names.
+            has_functions: true,
+            has_filenames: true,
+            has_line_numbers: true,
+            has_inline_frames: true,
+            ..Mapping::default()
+        });
+        id
     }
 
     /// The index of a text.
@@ -57,7 +76,7 @@ impl Tables {
     }
 
     /// The id of a call's location.
-    pub(super) fn location(&mut self, call: &Call<'_>) -> u64 {
+    pub(super) fn location(&mut self, call: &Call<'s>) -> u64 {
         let (address, mapping_id) = call.place.map_or((0, 0), |place| self.place(place));
         let function_id = self.function(&call.name, call.file);
         let line = i64::from(call.line);
@@ -77,22 +96,34 @@ impl Tables {
         id
     }
 
-    /// The address of a call and the id of its mapping: 1 if the call is in the program, else 0.
-    fn place(&mut self, place: CodePlace) -> (u64, u64) {
+    /// The address of a call and the id of its mapping; 0 if it has none.
+    fn place(&mut self, place: CodePlace<'s>) -> (u64, u64) {
         let address = place.address;
-        let (Some(start), Some(mapping)) = (place.program_start, self.profile.mapping.first_mut())
-        else {
-            return (address, 0);
-        };
+        let Some(id) = place.file.and_then(|file| self.mapping(file)) else { return (address, 0) };
+        let mapping = usize::try_from(id - 1).ok().and_then(|at| self.profile.mapping.get_mut(at));
+        let (Some(mapping), Some(file)) = (mapping, place.file) else { return (address, 0) };
         if mapping.memory_limit == 0 {
-            mapping.memory_start = start;
+            mapping.memory_start = file.start;
         }
-        if mapping.memory_start != start {
+        // The program is loaded once: a second start of it is a report's mistake.
+        if mapping.memory_start != file.start {
             return (address, 0);
         }
         let end = (address / PAGE).saturating_add(1).saturating_mul(PAGE);
         mapping.memory_limit = mapping.memory_limit.max(end);
-        (address, mapping.id)
+        (address, id)
+    }
+
+    /// The id of a file's mapping. A library that was loaded at two places has two.
+    fn mapping(&mut self, file: LoadedFile<'s>) -> Option<u64> {
+        let Some(path) = file.library else { return self.has_program.then_some(1) };
+        if let Some(id) = self.mappings.get(&file) {
+            return Some(*id);
+        }
+        let library = self.libraries.iter().find(|library| library.path == path);
+        let id = self.push_mapping(path, library.and_then(|it| it.build_id.as_deref()));
+        self.mappings.insert(file, id);
+        Some(id)
     }
 
     fn function(&mut self, name: &str, file: &str) -> u64 {
