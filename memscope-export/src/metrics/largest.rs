@@ -8,36 +8,72 @@ const MOST_SITES: usize = 200;
 /// The site of all others. The runtime has a row of this name too, for sites beyond its own limit.
 const OTHER: (&str, &str) = ("(other)", "-");
 
-/// Figures by site and type of task.
-#[derive(Debug, Default)]
-pub(super) struct Sums<'s>(HashMap<(&'s str, &'s str), u64>);
+/// Sites of one name and type, which are one series.
+// PERF: each name is hashed once, not once for each family.
+#[derive(Debug)]
+pub(super) struct Groups<'s> {
+    names: Vec<(&'s str, &'s str)>,
+    /// The group of each site, by the site's index.
+    of_site: Vec<usize>,
+}
 
-impl<'s> Sums<'s> {
-    /// Adds a figure; the sum stops at the largest number, as rows may come from a file.
-    pub(super) fn add(&mut self, site: (&'s str, &'s str), figure: u64) {
-        let sum = self.0.entry(site).or_default();
-        *sum = sum.saturating_add(figure);
+impl<'s> Groups<'s> {
+    pub(super) fn of(sites: impl Iterator<Item = (&'s str, &'s str)>) -> Self {
+        let (mut names, mut of_site) = (Vec::new(), Vec::new());
+        let mut known = HashMap::new();
+        for site in sites {
+            of_site.push(*known.entry(site).or_insert_with(|| {
+                names.push(site);
+                names.len() - 1
+            }));
+        }
+        Self { names, of_site }
     }
 
-    /// The largest, and all others as one, if there are others.
-    pub(super) fn largest(self) -> impl Iterator<Item = ((&'s str, &'s str), u64)> {
-        self.largest_of(MOST_SITES)
+    /// The sums of each group that has a figure. Figures are by the site's index.
+    fn sums(&self, figures: impl Iterator<Item = Option<u64>>) -> Vec<((&'s str, &'s str), u64)> {
+        let mut sums: Vec<Option<u64>> = vec![None; self.names.len()];
+        for (group, figure) in self.of_site.iter().zip(figures) {
+            if let (Some(figure), Some(sum)) = (figure, sums.get_mut(*group)) {
+                // The sum stops at the largest number, as rows may come from a file.
+                *sum = Some(sum.unwrap_or(0).saturating_add(figure));
+            }
+        }
+        let sums = self.names.iter().zip(sums);
+        sums.filter_map(|(site, sum)| Some((*site, sum?))).collect()
     }
 
-    /// NOTE: which sites are listed depends on these figures alone. The sum of all but the `most`
-    /// largest cannot fall while no figure falls, and a new figure cannot make it fall.
-    fn largest_of(self, most: usize) -> impl Iterator<Item = ((&'s str, &'s str), u64)> {
-        // A site without a type is `-`, and without a label for it there is none.
-        let is_other = |site: &(&str, &str)| site.0 == OTHER.0 && ["-", ""].contains(&site.1);
-        let (others, mut sites): (Vec<_>, Vec<_>) =
-            self.0.into_iter().partition(|(site, _)| is_other(site));
-        sites.sort_unstable_by_key(|(site, sum)| (Reverse(*sum), *site));
-        let listed = sites.len().min(most);
-        let folded = sites.split_off(listed);
-        let has_others = !others.is_empty() || !folded.is_empty();
-        let sum = others.into_iter().chain(folded).fold(0, |sum: u64, it| sum.saturating_add(it.1));
-        sites.into_iter().chain(has_others.then_some((OTHER, sum)))
+    /// The largest groups, and all others as one, if there are others. Figures are by the site's
+    /// index; a site without one is in no group.
+    pub(super) fn largest(
+        &self,
+        figures: impl Iterator<Item = Option<u64>>,
+    ) -> impl Iterator<Item = ((&'s str, &'s str), u64)> {
+        largest_of(MOST_SITES, self.sums(figures))
     }
+}
+
+/// NOTE: which sites are listed depends on these figures alone. The sum of all but the `most`
+/// largest cannot fall while no figure falls, and a new figure cannot make it fall.
+fn largest_of<'s>(
+    most: usize,
+    sums: Vec<((&'s str, &'s str), u64)>,
+) -> impl Iterator<Item = ((&'s str, &'s str), u64)> {
+    // A site without a type is `-`, and without a label for it there is none.
+    let is_other = |site: &(&str, &str)| site.0 == OTHER.0 && ["-", ""].contains(&site.1);
+    let (others, mut sites): (Vec<_>, Vec<_>) =
+        sums.into_iter().partition(|(site, _)| is_other(site));
+    let rank = |(site, sum): &((&'s str, &'s str), u64)| (Reverse(*sum), *site);
+    let listed = sites.len().min(most);
+    // PERF: those that are not listed need no order.
+    if listed < sites.len() {
+        sites.select_nth_unstable_by_key(listed, rank);
+    }
+    let folded = sites.split_off(listed);
+    sites.sort_unstable_by_key(rank);
+    let has_others = !others.is_empty() || !folded.is_empty();
+    let sum = others.into_iter().chain(folded).fold(0, |sum: u64, it| sum.saturating_add(it.1));
+    sites.into_iter().chain(has_others.then_some((OTHER, sum)))
 }
 
 #[cfg(test)]
@@ -49,11 +85,9 @@ mod tests {
     const NAMES: [&str; 6] = ["a", "b", "c", "(other)", "e", "f"];
 
     fn largest(figures: &[u64]) -> HashMap<&'static str, u64> {
-        let mut sums = Sums::default();
-        for (name, figure) in NAMES.into_iter().zip(figures) {
-            sums.add((name, "-"), *figure);
-        }
-        sums.largest_of(2).map(|((site, _), sum)| (site, sum)).collect()
+        let groups = Groups::of(NAMES.into_iter().map(|name| (name, "-")));
+        let sums = groups.sums(figures.iter().copied().map(Some));
+        largest_of(2, sums).map(|((site, _), sum)| (site, sum)).collect()
     }
 
     #[test]
@@ -62,6 +96,14 @@ mod tests {
         assert_eq!(largest(&[1, 9, 2, 7, 8, 3]), HashMap::from(expected));
         assert_eq!(largest(&[1, 2]), HashMap::from([("a", 1), ("b", 2)]), "no others");
         assert_eq!(largest(&[u64::MAX; 6])["(other)"], u64::MAX);
+    }
+
+    #[test]
+    fn sites_of_one_name_are_one_and_those_without_a_figure_are_none() {
+        let groups = Groups::of([("a", "-"), ("b", "-"), ("a", "-"), ("a", "io")].into_iter());
+        let figures = [Some(1), None, Some(2), Some(0)];
+        let found: Vec<_> = groups.largest(figures.into_iter()).collect();
+        assert_eq!(found, [(("a", "-"), 3), (("a", "io"), 0)]);
     }
 
     proptest! {

@@ -10,7 +10,7 @@ mod text;
 pub use all::metric_families;
 pub use family::{MetricFamily, MetricKind, MetricSeries, MetricValue};
 pub use floors::CounterFloors;
-use largest::Sums;
+use largest::Groups;
 use memscope_runtime::async_memory::{MemorySnapshot, SiteProfile};
 pub use text::text_of;
 
@@ -37,10 +37,13 @@ pub fn open_metrics(snapshot: &MemorySnapshot) -> String {
 /// snapshot is read. [`CounterFloors`] keeps that from scrapers.
 pub fn metrics(snapshot: &MemorySnapshot) -> Vec<MetricFamily> {
     let mut families = Vec::new();
+    let groups = Groups::of(
+        snapshot.sites().iter().map(|site| (site.name.as_str(), site.task_type.as_str())),
+    );
     if snapshot.measured().is_yes() {
-        families.extend(memory(snapshot));
+        families.extend(memory(snapshot, &groups));
     }
-    families.push(tasks(snapshot));
+    families.push(tasks(snapshot, &groups));
     families.extend(polls::family(snapshot));
     let tool = snapshot.tool();
     let dropped = tool.ring_events_dropped.saturating_add(tool.events_dropped);
@@ -63,14 +66,14 @@ fn resident(snapshot: &MemorySnapshot) -> impl Iterator<Item = MetricFamily> {
 }
 
 /// What is absent where sizes are not measured.
-fn memory(snapshot: &MemorySnapshot) -> [MetricFamily; 5] {
+fn memory(snapshot: &MemorySnapshot, groups: &Groups<'_>) -> [MetricFamily; 5] {
     let process = snapshot.process();
     let allocated =
         process.tracked_allocated_bytes.saturating_add(process.untracked_allocated_bytes);
     [
-        by_site(snapshot, all::LIVE, |site| site.live_bytes),
+        by_site((snapshot, groups), all::LIVE, |site| site.live_bytes),
         // What was handed over was allocated by the giver.
-        by_site(snapshot, all::ALLOCATED, |site| {
+        by_site((snapshot, groups), all::ALLOCATED, |site| {
             site.allocated_bytes.saturating_sub(site.transferred_bytes)
         }),
         retained(snapshot),
@@ -80,26 +83,21 @@ fn memory(snapshot: &MemorySnapshot) -> [MetricFamily; 5] {
 }
 
 fn by_site(
-    snapshot: &MemorySnapshot,
+    (snapshot, groups): (&MemorySnapshot, &Groups<'_>),
     family: MetricFamily,
     figure: fn(&SiteProfile) -> u64,
 ) -> MetricFamily {
-    let mut sums = Sums::default();
-    for site in snapshot.sites() {
-        sums.add((&site.name, site.task_type.as_str()), figure(site));
-    }
-    family.with(sums.largest().map(|((site, task_type), sum)| {
+    let figures = snapshot.sites().iter().map(|site| Some(figure(site)));
+    family.with(groups.largest(figures).map(|((site, task_type), sum)| {
         MetricSeries::new(&[("site", site), ("task_type", task_type)], sum)
     }))
 }
 
 fn retained(snapshot: &MemorySnapshot) -> MetricFamily {
-    let mut sums = Sums::default();
-    for site in snapshot.sites() {
-        sums.add((&site.name, ""), site.retained_bytes);
-    }
-    let series = sums.largest().map(|((site, _), sum)| MetricSeries::new(&[("site", site)], sum));
-    all::RETAINED.with(series)
+    let groups = Groups::of(snapshot.sites().iter().map(|site| (site.name.as_str(), "")));
+    let figures = snapshot.sites().iter().map(|site| Some(site.retained_bytes));
+    let series = groups.largest(figures);
+    all::RETAINED.with(series.map(|((site, _), sum)| MetricSeries::new(&[("site", site)], sum)))
 }
 
 /// The word for a state, and how many tasks of a site are in it.
@@ -118,17 +116,14 @@ const STATES: [State; 7] = [
 ];
 const STATES_OF_ALL: usize = 4;
 
-fn tasks(snapshot: &MemorySnapshot) -> MetricFamily {
+fn tasks(snapshot: &MemorySnapshot, groups: &Groups<'_>) -> MetricFamily {
     let mut series = Vec::new();
     for (index, (state, count)) in STATES.into_iter().enumerate() {
-        let mut sums = Sums::default();
-        for site in snapshot.sites() {
+        let figures = snapshot.sites().iter().map(|site| {
             let count = count(site);
-            if index < STATES_OF_ALL || count != 0 {
-                sums.add((&site.name, site.task_type.as_str()), count);
-            }
-        }
-        series.extend(sums.largest().map(|((site, task_type), sum)| {
+            (index < STATES_OF_ALL || count != 0).then_some(count)
+        });
+        series.extend(groups.largest(figures).map(|((site, task_type), sum)| {
             let labels = [("site", site), ("task_type", task_type), ("state", state)];
             MetricSeries::new(&labels, sum)
         }));
