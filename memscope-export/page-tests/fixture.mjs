@@ -185,12 +185,13 @@ function series(name, file, line, mib, rising) {
     return { task: null, place: { name, file, line }, points };
 }
 
-const stackFrame = (name, file, line, address) => ({
+const stackFrame = (name, file, line, offset, library) => ({
     function: name,
     file,
     line,
-    address,
-    offset: address,
+    address: 0x7f0000000000 + offset,
+    offset,
+    ...(library && { library }),
 });
 const RUNTIME = [
     stackFrame("shop::checkout::place_order::{{closure}}", null, null, 9000),
@@ -219,7 +220,15 @@ const STACKS = [
         46,
     ),
     stack([stackFrame("bytes::bytes_mut::BytesMut::reserve_inner", null, null, 300)], 1, 34, 17),
-    stack([stackFrame("", null, null, 0x7f0000001000)], null, 6, 3),
+    stack(
+        [
+            stackFrame("", null, null, 0x1000),
+            stackFrame("", null, null, 0x2000, "/lib/x86_64-linux-gnu/libc.so.6"),
+        ],
+        null,
+        6,
+        3,
+    ),
     stack([stackFrame(`shop::${HOSTILE}`, null, null, 400)], 8, 4, 2),
 ];
 

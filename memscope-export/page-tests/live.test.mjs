@@ -217,6 +217,43 @@ test("of a large service the page says how many smaller rows it was not sent", a
     await it.close();
 });
 
+test("what is not judged yet is said, and a list that was opened stays open", async () => {
+    const first = snapshot();
+    const why = "catalog refresh (src/catalog.rs:31): growing by 4 MiB a minute for 20 s";
+    first.leaks.not_judged.unshift({ kind: "growing", why });
+    const it = await start(first);
+    const said = await it.text(".not-judged");
+    assert.match(said, /^Not judged yet: catalog refresh .*growing by 4 MiB a minute/);
+    assert.doesNotMatch(said, /14 idle tasks/);
+    await it.page.click("text=and 1 more");
+    await it.send({ ...snapshot({ second: 1 }), leaks: first.leaks });
+    assert.match(await it.text(".not-judged"), /stuck: 14 idle tasks/);
+    await it.page.click(".not-judged >> text=less");
+    assert.doesNotMatch(await it.text(".not-judged"), /14 idle tasks/);
+    await it.close();
+});
+
+test("rows that were left out, and awaits that are off, are not counted as zeros", async () => {
+    const first = snapshot();
+    Object.assign(first, { await_points_measured: "off", await_points: [], hand_overs: [] });
+    const it = await start(first);
+    assert.equal(await it.text("#tab-waits"), "Where tasks wait");
+    assert.match(await it.text("#tab-frees"), /^Who frees\s*0$/);
+    await it.key("4");
+    assert.match(await it.text("#none"), /^Await points are off/);
+    assert.doesNotMatch(await it.text("#state"), /row/);
+    await it.key("2");
+    assert.doesNotMatch(await it.text("#head"), /Waits at/);
+    const short = snapshot({ second: 1, tasks: 0 });
+    Object.assign(short, { hand_overs: [] });
+    short.tool.rows_left_out = 2_941;
+    await it.send(short);
+    assert.equal(await it.text("#tab-frees"), "Who frees");
+    assert.match(await it.text("#none"), /too little memory, and left 2,941 rows out/);
+    assert.doesNotMatch(await it.text("#state"), /row/);
+    await it.close();
+});
+
 test("sizes that are not measured are not drawn as zeros", async () => {
     const first = snapshot();
     first.measured = "not_installed";

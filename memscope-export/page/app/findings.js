@@ -8,6 +8,7 @@ import { escaped, visit } from "./state.js";
 
 const unfolded = new Set();
 let allShown = false;
+let isListOpen = false;
 const MOST = 3;
 
 const TITLES = {
@@ -44,7 +45,7 @@ export function findings(model) {
     fill(
         box,
         all.length ? shown.map((it) => finding(model, it)) : nothing(leaks),
-        notJudged(leaks),
+        notJudged(model, leaks),
     );
 }
 
@@ -55,18 +56,26 @@ function nothing(leaks) {
     return h("p", { class: "calm" }, text);
 }
 
-function notJudged({ not_judged: list }) {
+function notJudged(model, { not_judged: list }) {
     if (!list.length) return null;
-    const text = list.map((it) => (it.kind ? `${it.kind}: ${it.why}` : it.why));
-    const summary = h("summary", {}, `Not judged: ${text[0]}`);
-    if (list.length === 1) return h("p", { class: "dim not-judged" }, `Not judged: ${text[0]}`);
-    const more = plural(list.length, "thing", "things");
-    fill(summary, `Not judged: ${more}`);
+    // The kind, unless the reason begins with a row and says it.
+    const text = list.map(({ kind, why }) =>
+        kind && !why.includes(kind) ? `${kind}: ${why}` : why,
+    );
+    const [first, ...others] = text;
+    const sign = isListOpen ? "less" : `and ${others.length} more`;
+    const toggle = () => {
+        isListOpen = !isListOpen;
+        findings(model);
+    };
+    const shown = isListOpen ? others : [];
     return h(
-        "details",
+        "div",
         { class: "dim not-judged" },
-        summary,
-        text.map((it) => h("p", {}, it)),
+        h("p", {}, prose(`Not judged yet: ${first}`)),
+        shown.map((it) => h("p", {}, prose(it))),
+        others.length > 0 &&
+            h("p", {}, link(sign, toggle, { "aria-expanded": String(isListOpen) })),
     );
 }
 

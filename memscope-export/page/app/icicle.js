@@ -147,7 +147,14 @@ function draw() {
         }
     }
     const rows = 1 + boxes.reduce((most, box) => Math.max(most, box.row), 0);
-    const { context, width } = prepare($("#icicle"), rows * ROW + 4);
+    const canvas = $("#icicle");
+    canvas.hidden = root.bytes === 0;
+    if (canvas.hidden) {
+        boxes = [];
+        fill($("#read-out"), h("p", { class: "calm" }, noBytes()));
+        return;
+    }
+    const { context, width } = prepare(canvas, rows * ROW + 4);
     const matches = matcher();
     for (const box of boxes) drawBox(context, box, width, matches);
     readOut(matches);
@@ -185,6 +192,14 @@ function drawBox(context, box, whole, matches) {
         if (size) context.fillText(size, x + width - 7, y + ROW / 2);
     }
     context.globalAlpha = 1;
+}
+
+// Why there is nothing to draw, though stacks were sampled.
+function noBytes() {
+    const isNarrowed = state.site || state.focus || state.hide || state.q;
+    if (isNarrowed || state.kind !== "live") return "No sampled stack is left to show.";
+    const every = bytes(model.snapshot.stack_interval_bytes);
+    return `None of the sampled blocks is live: about one in ${every} allocated is sampled.`;
 }
 
 function readOut(matches) {

@@ -11,7 +11,7 @@ import { addHeld, forgetHeld, holds } from "./holds.js";
 import { icicle } from "./icicle.js";
 import { awaitsUnknown } from "./waits.js";
 import * as keys from "./keys.js";
-import { memory } from "./memory.js";
+import { memory, ownBytes } from "./memory.js";
 import { isSameProcess, modelOf, takeRates } from "./model.js";
 import * as source from "./source.js";
 import { matcher, onState, set, start as startState, state } from "./state.js";
@@ -97,7 +97,7 @@ function header() {
         h(
             "span",
             { class: "optional", title: "Not part of the program's memory" },
-            `memscope itself ${bytes(tool.own_bytes)}`,
+            `memscope itself ${bytes(ownBytes(model))}`,
         ),
         dropped(tool),
     );
@@ -124,11 +124,7 @@ function dropped(tool) {
     ].filter(([number]) => number > 0);
     if (!lost.length) return null;
     const text = lost.map(([number, what]) => `${count(number)} ${what}`).join("\n");
-    return h(
-        "span",
-        { class: "optional", title: text },
-        plural(lost.length, "limit reached", "limits reached"),
-    );
+    return h("span", { class: "optional", title: text }, "not everything is kept");
 }
 
 function pause() {
@@ -176,6 +172,8 @@ const LISTS = {
     futures: "sites",
     frees: "hand_overs",
 };
+// How many rows a view has; null where it is not known.
+const totalOf = (name) => (lacksRows(name) ? null : (views[name] ?? views.sites).total());
 const leftOut = (name) => model.snapshot.left_out?.[LISTS[name]] ?? 0;
 
 function tabs() {
@@ -206,7 +204,7 @@ function tabs() {
         const isChosen = views[name] === viewNow();
         setAttribute(tab, "aria-selected", String(isChosen));
         setAttribute(tab, "tabindex", isChosen ? "0" : "-1");
-        const total = views[name].total();
+        const total = totalOf(name);
         const others = ["sites", "tasks", "vars", "frees"].includes(name) ? leftOut(name) : 0;
         setText(tab.lastChild, total == null ? "" : count(total + others));
     });
@@ -254,12 +252,12 @@ function controls() {
 
 function stateLine() {
     const shown = table.entryCount();
-    const total = viewNow().total();
+    const total = totalOf(state.tab);
     const bad = matcher() === undefined && "That is no regular expression, so nothing is filtered.";
     const rows =
         state.q && !bad && !viewNow().isTree
             ? `${count(shown)} of ${plural(total ?? 0, "row", "rows")}`
-            : plural(shown, "row", "rows");
+            : (shown || total != null) && plural(shown, "row", "rows");
     const left = table.leftOutColumns();
     const stop = () => set({ at: "" });
     fill(
@@ -275,19 +273,34 @@ function stateLine() {
             h(
                 "span",
                 { class: "cut", title: "The sums count them, and JSON has them" },
-                `${plural(leftOut(state.tab), "smaller one", "smaller ones")} not sent`,
+                notSent(leftOut(state.tab)),
             ),
         state.at && span("", isExact() ? "every row, exact" : "what the process kept by name"),
-        left.length > 0 && span("cut", `no room for: ${left.join(", ")}`),
+        shown > 0 && left.length > 0 && span("cut", `too narrow for: ${left.join(", ")}`),
     );
     const none = shown === 0 ? nothing() : "";
     setText($("#none"), none);
     $("#head").hidden = shown === 0;
 }
 
+function notSent(number) {
+    const [one, many] = state.tab === "code" ? ["stack", "stacks"] : ["one", "ones"];
+    return `${plural(number, `smaller ${one}`, `smaller ${many}`)} not sent`;
+}
+
+// Near its limit of memory a process leaves rows out, and says how many in all.
+function lacksRows(name) {
+    const isEmpty = !model.snapshot[LISTS[name]]?.length;
+    return isEmpty && name in LISTS && model.tool.rows_left_out > 0;
+}
+
 // Why a view is empty.
 function nothing() {
     if (state.q) return "No row matches the filter.";
+    if (lacksRows(state.tab)) {
+        const rows = plural(model.tool.rows_left_out, "row", "rows");
+        return `Not known: the process had too little memory, and left ${rows} out.`;
+    }
     const reasons = {
         sites: "No task has been tracked yet.",
         tasks: "No task lives, and no ended one is kept.",

@@ -37,8 +37,7 @@ function ofWhat({ resident, process }, limit) {
     }
     const live = `resident; ${bytes(process.whole_bytes)} live in the program's heap`;
     if (!limit) return `${live}. No limit is set`;
-    const of = resident.limitSource ? `, the limit of the ${resident.limitSource}` : ", the limit";
-    return `resident of ${bytes(limit)}${of}`;
+    return `resident of ${bytes(limit)}, ${resident.limitSource}`;
 }
 
 function growth({ timeline, resident }, limit) {
@@ -56,6 +55,9 @@ function growth({ timeline, resident }, limit) {
         ],
     ];
 }
+
+// What memscope takes: its records, and its heap where that is known.
+export const ownBytes = ({ resident, tool }) => resident?.memscope_bytes ?? tool.own_bytes;
 
 // The parts of the bar. Their sum is the whole: what no row has is a part of its own.
 export function partsOf(model) {
@@ -87,7 +89,7 @@ export function partsOf(model) {
     const says = "Allocated outside every task: threads, the runtime, statics";
     parts.push(part("outside", "Outside tasks", process.untracked_bytes, says, outside));
     if (!resident) return parts;
-    const own = resident.memscope_bytes ?? tool.own_bytes;
+    const own = ownBytes(model);
     const free = resident.allocator_free_bytes;
     parts.push(part("own", "memscope", own, "Tables, rings and history of memscope itself"));
     if (free != null) {

@@ -14,12 +14,12 @@ export function residentOf(snapshot) {
     const it = snapshot.resident;
     if (it?.resident_bytes == null) return null;
     const source = {
-        cgroup_v2: "cgroup",
-        cgroup_v1: "cgroup",
-        rlimit: "process",
-        setting: "setting",
+        cgroup_v2: "the limit of the cgroup",
+        cgroup_v1: "the limit of the cgroup",
+        rlimit: "the limit of the process",
+        setting: "the limit that is set",
     };
-    return { ...it, limitSource: source[it.limit_source] ?? "" };
+    return { ...it, limitSource: source[it.limit_source] ?? "the limit" };
 }
 
 // Who holds the blocks. The one place that takes it: a snapshot has none, a live process is asked.
@@ -134,10 +134,11 @@ function stacksOf(snapshot, sites) {
     }));
 }
 
-const addressOf = (frame) =>
-    frame.offset == null
-        ? `library at 0x${frame.address.toString(16)}`
-        : `program+0x${frame.offset.toString(16)}`;
+function addressOf({ address, offset, library }) {
+    if (offset == null) return `unknown code at 0x${address.toString(16)}`;
+    const file = library ? library.split("/").at(-1) : "program";
+    return `${file}+0x${offset.toString(16)}`;
+}
 
 // What stands before the file of a site where debug information names the same file.
 function rootOf(snapshot) {

@@ -10,7 +10,7 @@ import { clock } from "./format.js";
 import { split } from "./names.js";
 import { functionsOf } from "./stacks.js";
 import { state } from "./state.js";
-import { ownPlace, waitTree } from "./waits.js";
+import { awaitsUnknown, ownPlace, waitTree } from "./waits.js";
 
 const column = (kind) => (key, label, width, value, more) => ({
     key,
@@ -141,6 +141,7 @@ export function viewsOf(model) {
                     isPlace: true,
                     drop: 1,
                     isCode: true,
+                    shown: () => !awaitsUnknown(model().snapshot.await_points_measured),
                     why: (row) => (isEnded(row) ? "It has ended" : noPoint),
                 }),
                 time("idle", "Not polled for", 122, "idle_ns", {
@@ -199,7 +200,10 @@ export function viewsOf(model) {
             label: "Where tasks wait",
             isTree: true,
             rows: () => waitTree(model(), state.group === "leaf first"),
-            total: () => model().points.length,
+            total: () =>
+                awaitsUnknown(model().snapshot.await_points_measured)
+                    ? null
+                    : model().points.length,
             sort: "-bytes",
             name: (row) => row.function,
             search: (row) => `${row.function} ${row.place}`,
@@ -376,15 +380,9 @@ export function viewsOf(model) {
                             : split(row.takerName, model().program).join(""),
                     { drop: 0 },
                 ),
-                share(
-                    "share",
-                    "Of its blocks freed by others",
-                    210,
-                    (row) => shareOf(model(), row),
-                    {
-                        drop: 2,
-                    },
-                ),
+                share("share", "Share of what others freed", 190, (row) => shareOf(model(), row), {
+                    drop: 2,
+                }),
                 number("blocks", "Blocks", 90, "blocks", { drop: 1 }),
                 size("bytes", "Freed so far", 156, "bytes", { hasBar: true, drop: 0 }),
             ],
