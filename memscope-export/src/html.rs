@@ -20,19 +20,20 @@ struct Data<'a> {
     memscope_version: &'static str,
     #[serde(flatten)]
     snapshot: &'a MemorySnapshot,
-    leaks: &'a Leaks,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    leaks: Option<&'a Leaks>,
 }
 
 impl<'a> Data<'a> {
-    fn new(snapshot: &'a MemorySnapshot, leaks: &'a Leaks) -> Self {
+    fn new(snapshot: &'a MemorySnapshot, leaks: Option<&'a Leaks>) -> Self {
         let memscope_version = env!("CARGO_PKG_VERSION");
         Self { memscope_format: FORMAT, memscope_version, snapshot, leaks }
     }
 }
 
-/// The data of the page as a value.
-pub(crate) fn value(snapshot: &MemorySnapshot, leaks: &Leaks) -> serde_json::Value {
-    serde_json::to_value(Data::new(snapshot, leaks)).expect("a snapshot is JSON")
+/// The data of the page as a value, without the findings.
+pub(crate) fn value(snapshot: &MemorySnapshot) -> serde_json::Value {
+    serde_json::to_value(Data::new(snapshot, None)).expect("a snapshot is JSON")
 }
 
 /// Writes the page with this snapshot inside: one file that opens without a network.
@@ -64,7 +65,7 @@ pub fn html(snapshot: &MemorySnapshot) -> String {
 pub fn write_html(snapshot: &MemorySnapshot, out: &mut dyn Write) -> io::Result<()> {
     let page = saved();
     out.write_all(page.before.as_bytes())?;
-    serde_json::to_writer(InElement(out), &Data::new(snapshot, &snapshot.leaks()))?;
+    serde_json::to_writer(InElement(out), &Data::new(snapshot, Some(&snapshot.leaks())))?;
     out.write_all(page.after.as_bytes())
 }
 
@@ -107,7 +108,8 @@ fn live() -> &'static (String, String) {
 ///
 /// Never: all keys of a snapshot are text.
 pub fn page_json(snapshot: &MemorySnapshot) -> String {
-    serde_json::to_string(&Data::new(snapshot, &snapshot.leaks())).expect("a snapshot is JSON")
+    serde_json::to_string(&Data::new(snapshot, Some(&snapshot.leaks())))
+        .expect("a snapshot is JSON")
 }
 
 /// Writes JSON as the content of a `script` element: nothing in it can end the element or begin a

@@ -31,5 +31,5 @@ pub use crate::{
     },
     pprof::pprof,
     speedscope::speedscope,
-    update::page_update,
+    update::{page_update, page_update_with},
 };

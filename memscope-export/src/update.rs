@@ -4,7 +4,8 @@ use std::collections::HashMap;
 
 use memscope_runtime::{
     __server::{head, largest_tasks},
-    async_memory::MemorySnapshot,
+    analysis::Leaks,
+    async_memory::{MemorySnapshot, StackProfile, TaskMemoryProfile},
 };
 use serde::Serialize;
 use serde_json::{Map, Value};
@@ -36,57 +37,94 @@ const MOST_TASKS: usize = 500;
 ///
 /// Never: all keys of a snapshot are text.
 pub fn page_update(snapshot: &MemorySnapshot, most_bytes: usize) -> String {
-    let mut update = Update::new(snapshot, most_bytes);
-    let (tasks, other_tasks) = largest_tasks(snapshot, MOST_TASKS);
-    let stacks = update.choose(snapshot.stacks(), 20);
-    let tasks_chosen = update.choose(&tasks, 20);
-    let sites = update.rows("sites", snapshot.sites(), 30, &referred(&stacks, "site"));
-    let points = snapshot.await_points();
-    let points = update.rows("await_points", points, 5, &referred(&tasks_chosen, "await_point"));
-    // The latest, in order, of the tasks that have a row.
-    let is_shown = |task| tasks[..tasks_chosen.len()].iter().any(|row| row.id == task);
-    let events = snapshot.events().iter().rev().filter(|event| is_shown(event.task));
-    let mut events = update.choose(&events.collect::<Vec<_>>(), 2);
-    events.reverse();
-    update.put("events", events, snapshot.events().len());
-    update.put("stacks", moved(stacks, "site", &sites), snapshot.stacks().len());
+    page_update_with(snapshot, &snapshot.leaks(), most_bytes)
+}
+
+/// As [`page_update`], with findings of an earlier snapshot: looking for them takes most of the time
+/// that an update of many tasks takes.
+///
+/// # Panics
+///
+/// Never: all keys of a snapshot are text.
+pub fn page_update_with(snapshot: &MemorySnapshot, leaks: &Leaks, most_bytes: usize) -> String {
+    let mut update = Update::new(snapshot, leaks, most_bytes);
+    let (mut tasks, other_tasks) = largest_tasks(snapshot, MOST_TASKS);
     let all_tasks = tasks.len() + other_tasks;
-    update.put("tasks", moved(tasks_chosen, "await_point", &points), all_tasks);
-    let series = update.choose(&snapshot.timeline().sites, 15);
-    update.head["timeline"]["sites"] = series.into();
+    let mut stacks: Vec<StackProfile> = update.fitting(snapshot.stacks(), 20).cloned().collect();
+    let fitting = update.fitting(&tasks, 20).count();
+    tasks.truncate(fitting);
+
+    let referred: Vec<usize> = stacks.iter().filter_map(|stack| stack.site).collect();
+    let sites = update.rows("sites", snapshot.sites(), 30, &referred);
+    for stack in &mut stacks {
+        stack.site = stack.site.map(|site| moved(site, &sites));
+    }
+    let referred: Vec<usize> = tasks.iter().filter_map(await_point).collect();
+    let points = update.rows("await_points", snapshot.await_points(), 5, &referred);
+    for task in &mut tasks {
+        if let Some(point) = await_point(task) {
+            task.await_point = u32::try_from(moved(point, &points)).ok();
+        }
+    }
+    // The latest, in order, of the tasks that have a row.
+    let is_shown = |task| tasks.iter().any(|row| row.id == task);
+    let events = snapshot.events().iter().rev().filter(|event| is_shown(event.task));
+    let events: Vec<_> = events.collect();
+    let mut events: Vec<_> = update.fitting(&events, 2).copied().collect();
+    events.reverse();
+    update.put("events", events.into_iter(), snapshot.events().len());
+    update.put("stacks", stacks.iter(), snapshot.stacks().len());
+    update.put("tasks", tasks.iter(), all_tasks);
+    update.timeline(snapshot, 15);
     update.rows("trends", snapshot.trends(), 3, &[]);
     update.rows("variable_sites", snapshot.variable_sites(), 3, &[]);
     update.rows("variables", snapshot.variables(), 1, &[]);
     update.rows("hand_overs", snapshot.hand_overs(), 1, &[]);
     update.rows("shared", snapshot.shared(), 1, &[]);
     update.rows("over_budget", snapshot.over_budget(), 1, &[]);
-    update.head.insert("left_out".to_owned(), update.left_out.into());
-    serde_json::to_string(&update.head).expect("a snapshot is JSON")
+    update.end()
 }
 
+/// JSON text that grows.
+// PERF: rows are written as text at once. A tree of values takes several times as long.
 struct Update {
-    head: Map<String, Value>,
+    text: Vec<u8>,
     left_out: Map<String, Value>,
     /// What the lists may take together.
     bytes: usize,
 }
 
 impl Update {
-    fn new(snapshot: &MemorySnapshot, most_bytes: usize) -> Self {
-        let head = html::value(&head(snapshot), &snapshot.leaks());
-        let bytes = most_bytes.saturating_sub(size(&head) + NAMES);
-        let Value::Object(head) = head else { unreachable!("a snapshot is an object") };
-        Self { head, left_out: Map::new(), bytes }
+    /// All but the lists: see [`LISTS`].
+    fn new(snapshot: &MemorySnapshot, leaks: &Leaks, most_bytes: usize) -> Self {
+        let Value::Object(mut head) = html::value(&head(snapshot)) else {
+            unreachable!("a snapshot is an object")
+        };
+        head.retain(|name, _| !LISTS.contains(&&**name));
+        let mut text = text(&head);
+        // More fields follow.
+        text.pop();
+        text.extend_from_slice(b",\"leaks\":");
+        push(&mut text, leaks);
+        let process = count(&snapshot.timeline().process);
+        let bytes = most_bytes.saturating_sub(text.len() + process + NAMES);
+        Self { text, left_out: Map::new(), bytes }
     }
 
     /// The first rows that fit into a share of the bytes.
-    fn choose(&self, rows: &[impl Serialize], percent: usize) -> Vec<Value> {
+    fn fitting<'r, T: Serialize>(
+        &self,
+        rows: &'r [T],
+        percent: usize,
+    ) -> impl Iterator<Item = &'r T> + use<'r, T> {
         let mut left = self.bytes / 100 * percent;
-        let fitting = rows.iter().map(value).map_while(|row| {
-            left = left.checked_sub(size(&row) + 1)?;
-            Some(row)
-        });
-        fitting.collect()
+        rows.iter().take_while(move |row| match left.checked_sub(count(row) + 1) {
+            Some(rest) => {
+                left = rest;
+                true
+            }
+            None => false,
+        })
     }
 
     /// Puts the rows of a list that others refer to by their index, and as many of the first as fit
@@ -98,33 +136,102 @@ impl Update {
         percent: usize,
         referred: &[usize],
     ) -> HashMap<usize, usize> {
-        let mut chosen = self.choose(rows, percent);
-        let mut indices: HashMap<usize, usize> = (0..chosen.len()).map(|at| (at, at)).collect();
+        let mut chosen: Vec<usize> = (0..self.fitting(rows, percent).count()).collect();
+        let mut indices: HashMap<usize, usize> = chosen.iter().map(|at| (*at, *at)).collect();
         for at in referred.iter().filter(|at| **at < rows.len()) {
             indices.entry(*at).or_insert_with(|| {
-                chosen.push(value(&rows[*at]));
+                chosen.push(*at);
                 chosen.len() - 1
             });
         }
-        self.put(name, chosen, rows.len());
+        self.put(name, chosen.iter().map(|at| &rows[*at]), rows.len());
         indices
     }
 
-    fn put(&mut self, name: &str, rows: Vec<Value>, all: usize) {
+    /// Puts these rows of a list that has so many.
+    fn put(&mut self, name: &str, rows: impl ExactSizeIterator<Item = impl Serialize>, all: usize) {
         let left_out = all - rows.len();
         if left_out != 0 {
             self.left_out.insert(name.to_owned(), left_out.into());
         }
-        self.head.insert(name.to_owned(), rows.into());
+        self.name(name);
+        self.list(rows);
+    }
+
+    /// Puts all points of the process, and of the largest sites.
+    fn timeline(&mut self, snapshot: &MemorySnapshot, percent: usize) {
+        let timeline = snapshot.timeline();
+        let sites: Vec<_> = self.fitting(&timeline.sites, percent).collect();
+        self.name("timeline");
+        self.text.extend_from_slice(b"{\"process\":");
+        push(&mut self.text, &timeline.process);
+        self.text.extend_from_slice(b",\"sites\":");
+        self.list(sites.into_iter());
+        self.text.push(b'}');
+    }
+
+    fn name(&mut self, name: &str) {
+        self.text.push(b',');
+        push(&mut self.text, name);
+        self.text.push(b':');
+    }
+
+    fn list(&mut self, rows: impl Iterator<Item = impl Serialize>) {
+        self.text.push(b'[');
+        for (at, row) in rows.enumerate() {
+            if at != 0 {
+                self.text.push(b',');
+            }
+            push(&mut self.text, &row);
+        }
+        self.text.push(b']');
+    }
+
+    fn end(mut self) -> String {
+        self.name("left_out");
+        push(&mut self.text, &self.left_out);
+        self.text.push(b'}');
+        String::from_utf8(self.text).expect("JSON is text")
     }
 }
 
-fn value(row: impl Serialize) -> Value {
-    serde_json::to_value(row).expect("a row is JSON")
+/// The lists of a snapshot, which are put one by one.
+const LISTS: [&str; 12] = [
+    "await_points",
+    "events",
+    "hand_overs",
+    "over_budget",
+    "shared",
+    "sites",
+    "stacks",
+    "tasks",
+    "timeline",
+    "trends",
+    "variable_sites",
+    "variables",
+];
+
+fn await_point(task: &TaskMemoryProfile) -> Option<usize> {
+    task.await_point.and_then(|at| usize::try_from(at).ok())
+}
+
+/// The new index of a row. One that is no row's stays.
+fn moved(at: usize, indices: &HashMap<usize, usize>) -> usize {
+    indices.get(&at).copied().unwrap_or(at)
+}
+
+fn text(value: &impl Serialize) -> Vec<u8> {
+    let mut text = Vec::new();
+    push(&mut text, value);
+    text
+}
+
+fn push(text: &mut Vec<u8>, value: &(impl Serialize + ?Sized)) {
+    serde_json::to_writer(text, value).expect("a snapshot is JSON");
 }
 
 /// The length of this value as text.
-fn size(value: &Value) -> usize {
+fn count(value: &impl Serialize) -> usize {
     struct Count(usize);
     impl std::io::Write for Count {
         fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
@@ -138,21 +245,4 @@ fn size(value: &Value) -> usize {
     let mut count = Count(0);
     serde_json::to_writer(&mut count, value).expect("a value is JSON");
     count.0
-}
-
-/// The indices that these rows have in this field.
-fn referred(rows: &[Value], field: &str) -> Vec<usize> {
-    let index = |row: &Value| usize::try_from(row[field].as_u64()?).ok();
-    rows.iter().filter_map(index).collect()
-}
-
-/// The rows with the new indices in this field.
-fn moved(mut rows: Vec<Value>, field: &str, indices: &HashMap<usize, usize>) -> Vec<Value> {
-    for row in &mut rows {
-        let at = row[field].as_u64().and_then(|at| usize::try_from(at).ok());
-        if let Some(new) = at.and_then(|at| indices.get(&at)) {
-            row[field] = (*new).into();
-        }
-    }
-    rows
 }

@@ -7,8 +7,7 @@ use std::{
     env, fs,
     future::Future,
     hint::black_box,
-    io::{BufRead, BufReader, Read, Write},
-    net::{TcpListener, TcpStream},
+    io::Write,
     path::PathBuf,
     pin::Pin,
     process::{Command, Output, Stdio},
@@ -25,7 +24,6 @@ use memscope_runtime::{
     async_memory::{MemorySnapshot, TaskType, get_memory_snapshot, track},
     builder,
 };
-use serde_json::Value;
 
 #[global_allocator]
 static ALLOCATOR: TrackingAllocator = TrackingAllocator::new(System);
@@ -131,6 +129,14 @@ fn go_reads_the_exact_sums_and_the_names_of_both_profiles() {
         assert!(raw.contains("Mappings\n1: 0x"), "{raw}");
         let program = SNAPSHOT.program().expect("a program");
         assert!(raw.contains(program.build_id.as_deref().expect("a build id")), "{raw}");
+        // The test's thread was started by the C library.
+        assert!(!SNAPSHOT.libraries().is_empty());
+        for library in SNAPSHOT.libraries() {
+            let build_id = library.build_id.as_deref().expect("a build id");
+            let words = [&*library.path, build_id];
+            let is_it = |line: &&str| words.iter().all(|word| line.contains(word));
+            assert!(raw.lines().any(|line| is_it(&line)), "no {words:?} in\n{raw}");
+        }
     }
     let said = go(&["-tags", "-unit=B", &live]);
     for site in SNAPSHOT.sites() {
@@ -177,90 +183,6 @@ fn promtool_finds_nothing_wrong() {
     promtool.stdin.take().expect("a pipe").write_all(older.as_bytes()).expect("it reads");
     let output = promtool.wait_with_output().expect("its end");
     assert!(output.status.success() && output.stderr.is_empty(), "{}", text(&output));
-}
-
-/// Answers each request with the metrics of the snapshot.
-fn serve_metrics() -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
-    let port = listener.local_addr().expect("an address").port();
-    let metrics = open_metrics(&SNAPSHOT);
-    thread::spawn(move || {
-        for mut stream in listener.incoming().flatten() {
-            let lines = BufReader::new(stream.try_clone().expect("a socket")).lines();
-            lines.map_while(Result::ok).take_while(|line| !line.is_empty()).for_each(drop);
-            let head = "Content-Type: application/openmetrics-text; version=1.0.0; charset=utf-8";
-            let length = metrics.len();
-            // The client may be gone.
-            let _ = write!(
-                stream,
-                "HTTP/1.1 200 OK\r\n{head}\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{metrics}"
-            );
-        }
-    });
-    port
-}
-
-/// The result of an instant query, if the server answers.
-fn query(port: u16, name: &str) -> Option<Vec<Value>> {
-    let mut stream = TcpStream::connect(("127.0.0.1", port)).ok()?;
-    write!(stream, "GET /api/v1/query?query={name} HTTP/1.0\r\n\r\n").ok()?;
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).ok()?;
-    let (_, body) = answer.split_once("\r\n\r\n")?;
-    let answer: Value = serde_json::from_str(body).ok()?;
-    answer["data"]["result"].as_array().filter(|it| !it.is_empty()).cloned()
-}
-
-#[test]
-#[ignore = "needs prometheus"]
-fn a_prometheus_server_scrapes_each_figure() {
-    let target = serve_metrics();
-    let port = TcpListener::bind("127.0.0.1:0").and_then(|it| it.local_addr()).expect("one").port();
-    let data = folder().join(format!("prometheus-{port}"));
-    let config = write(
-        "prometheus.yml",
-        format!(
-            "scrape_configs:\n- job_name: shop\n  scrape_interval: 1s\n  static_configs:\n  - targets: ['127.0.0.1:{target}']\n"
-        ),
-    );
-    let mut server = Command::new("prometheus")
-        .args([
-            format!("--config.file={config}"),
-            format!("--storage.tsdb.path={}", data.display()),
-            format!("--web.listen-address=127.0.0.1:{port}"),
-        ])
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()
-        .expect("prometheus");
-    let start = Instant::now();
-    let found = loop {
-        let found = query(port, "memscope_live_bytes");
-        if found.is_some() || start.elapsed() > Duration::from_secs(30) {
-            break found;
-        }
-        thread::sleep(Duration::from_millis(50));
-    };
-    let names = [
-        "memscope_allocated_bytes_total",
-        "memscope_tasks",
-        "memscope_retained_bytes",
-        "memscope_process_untracked_bytes",
-        "memscope_poll_seconds_bucket",
-        "memscope_own_bytes",
-    ];
-    let others = names.map(|name| query(port, name));
-    server.kill().and_then(|()| server.wait()).expect("its end");
-    drop(fs::remove_dir_all(&data));
-    let found = found.expect("no figure after 30 seconds");
-    for site in SNAPSHOT.sites() {
-        let is_it = |it: &&Value| it["metric"]["site"] == site.name;
-        let series = found.iter().find(is_it).unwrap_or_else(|| panic!("{}: {found:?}", site.name));
-        assert_eq!(series["value"][1], site.live_bytes.to_string(), "{series}");
-    }
-    for (name, found) in names.into_iter().zip(others) {
-        assert!(found.is_some(), "{name}");
-    }
 }
 
 /// Not ignored: it runs in the test itself.

@@ -30,6 +30,7 @@ static ALLOCATOR: TrackingAllocator = TrackingAllocator::new(System);
 
 const WORKERS: usize = 2;
 const SITES: usize = 1_000;
+const TASKS: usize = 10_000;
 static RUNNING: AtomicUsize = AtomicUsize::new(0);
 static STOP: AtomicBool = AtomicBool::new(false);
 
@@ -47,39 +48,74 @@ async fn holds(bytes: usize) {
     drop(held);
 }
 
-/// The time of one answer from a snapshot of its own, in milliseconds: the median and the worst.
-fn timed(address: SocketAddr, path: &str) -> (f64, f64) {
-    let mut times: Vec<f64> = (0..9)
-        .map(|_| {
-            thread::sleep(Duration::from_secs(1));
-            let start = Instant::now();
-            assert_eq!(get(address, path).status, 200);
-            start.elapsed().as_secs_f64() * 1e3
-        })
-        .collect();
+/// What it takes to answer one request from a snapshot of its own.
+#[derive(Debug, Default)]
+struct Times {
+    /// As a client sees it, in milliseconds.
+    wall: Vec<f64>,
+    /// On the server's thread, in milliseconds.
+    cpu: Vec<f64>,
+}
+
+/// The median and the worst.
+fn summary(times: &mut [f64]) -> (f64, f64) {
     times.sort_by(f64::total_cmp);
     (times[times.len() / 2], times[times.len() - 1])
 }
 
+fn timed(address: SocketAddr, path: &str) -> Times {
+    let mut times = Times::default();
+    for _ in 0..9 {
+        thread::sleep(Duration::from_secs(1));
+        let (start, cpu) = (Instant::now(), cpu_ms());
+        assert_eq!(get(address, path).status, 200);
+        times.wall.push(start.elapsed().as_secs_f64() * 1e3);
+        times.cpu.push(cpu_ms() - cpu);
+    }
+    times
+}
+
 fn print(address: SocketAddr, paths: &[&str], when: &str) {
     for path in paths {
-        let (median, worst) = timed(address, path);
-        println!("{path:<20} {when:<18} {median:8.2} ms, at most {worst:.2} ms");
+        let mut times = timed(address, path);
+        let ((median, worst), (cpu, _)) = (summary(&mut times.wall), summary(&mut times.cpu));
+        println!("{path:<20} {when:<18} {median:8.2} ms, at most {worst:.2} ms; CPU {cpu:.2} ms");
     }
 }
 
-/// The clock ticks that threads of this name have run for.
-fn ticks(name: &str) -> Option<u64> {
-    let mut ticks = 0;
-    for thread in fs::read_dir("/proc/self/task").ok()?.flatten() {
-        let stat = fs::read_to_string(thread.path().join("stat")).ok()?;
-        let (before, after) = stat.rsplit_once(") ")?;
-        if before.ends_with(name) {
-            let fields = after.split(' ').skip(11).take(2);
-            ticks += fields.filter_map(|it| it.parse::<u64>().ok()).sum::<u64>();
-        }
+/// How long the server's thread has run, in milliseconds; 0 where the system does not say.
+fn cpu_ms() -> f64 {
+    let threads = fs::read_dir("/proc/self/task").into_iter().flatten().flatten();
+    let of_server = threads.filter(|thread| {
+        let name = fs::read_to_string(thread.path().join("comm"));
+        name.is_ok_and(|name| name.trim() == "memscope-serve")
+    });
+    let nanoseconds = of_server.filter_map(|thread| {
+        let stat = fs::read_to_string(thread.path().join("schedstat")).ok()?;
+        stat.split(' ').next()?.parse::<f64>().ok()
+    });
+    nanoseconds.sum::<f64>() / 1e6
+}
+
+/// Spawns a task of each site.
+fn spawn_tasks(runtime: &tokio::runtime::Runtime) {
+    for number in 0..SITES {
+        drop(runtime.spawn(track(holds(1_000 + number)).named(format!("GET /orders/{number}"))));
     }
-    Some(ticks)
+}
+
+/// A page watches for ten updates.
+fn watched(address: SocketAddr) {
+    let before = cpu_ms();
+    let start = Instant::now();
+    events(address, |text| text.matches("event: snapshot").count() >= 11);
+    let (cpu, seconds) = (cpu_ms() - before, start.elapsed().as_secs_f64());
+    let share = cpu / seconds / 10.0;
+    println!("with a page that watches: {:.2} ms an update, {share:.2} % of a core", cpu / 11.0);
+}
+
+fn more(bytes: u64, before: u64) -> u64 {
+    bytes.saturating_sub(before) >> 10
 }
 
 fn main() {
@@ -90,16 +126,14 @@ fn main() {
         .expect("a runtime");
     let heap = || get_memory_snapshot().tool().heap_bytes;
     let resident = || get_memory_snapshot().resident().resident_bytes.unwrap_or(0);
-    for number in 0..SITES {
-        drop(runtime.spawn(track(holds(1_000 + number)).named(format!("GET /orders/{number}"))));
-    }
+    spawn_tasks(&runtime);
     thread::sleep(Duration::from_secs(1));
     let (heap_before, resident_before) = (heap(), resident());
     let server = serve("127.0.0.1:0").expect("a server");
     let address = server.local_address();
     thread::sleep(Duration::from_millis(100));
     println!("heap of a server that no client has asked: {} B", heap() - heap_before);
-    println!("resident with it: {} KiB more", resident().saturating_sub(resident_before) >> 10);
+    println!("resident with it: {} KiB more", more(resident(), resident_before));
     assert_eq!(get(address, "/").status, 200);
     thread::sleep(Duration::from_secs(6));
     println!("heap after the page was asked for: {} B", heap() - heap_before);
@@ -113,18 +147,17 @@ fn main() {
     );
 
     thread::sleep(Duration::from_secs(6));
-    if let Some(before) = ticks("memscope-serve") {
-        thread::sleep(Duration::from_secs(10));
-        let ticks = ticks("memscope-serve").unwrap_or(0) - before;
-        println!("without a client, in 10 s: {ticks} ticks of 10 ms");
-        let watcher = thread::spawn(move || {
-            events(address, |text| text.matches("event: snapshot").count() >= 11)
-        });
-        let before = self::ticks("memscope-serve").unwrap_or(0);
-        drop(watcher.join().expect("a client"));
-        let ticks = self::ticks("memscope-serve").unwrap_or(0) - before;
-        println!("with a page that watches, in 10 s: {ticks} ticks of 10 ms");
+    println!("resident without a client again: {} KiB more", more(resident(), resident_before));
+    let before = cpu_ms();
+    thread::sleep(Duration::from_secs(10));
+    println!("without a client, in 10 s: CPU {:.3} ms", cpu_ms() - before);
+    watched(address);
+    println!("with {TASKS} tasks");
+    for _ in 1..TASKS / SITES {
+        spawn_tasks(&runtime);
     }
+    print(address, &["/metrics"], "");
+    watched(address);
 
     for _ in 0..WORKERS {
         drop(runtime.spawn(stuck()));

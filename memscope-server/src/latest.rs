@@ -10,10 +10,12 @@ use std::{
 
 use bytes::Bytes;
 use memscope_export::{
-    CounterFloors, MetricFamily, PprofKind, html, metrics, page_json, page_update, pprof, text_of,
+    CounterFloors, MetricFamily, PprofKind, html, metrics, page_json, page_update_with, pprof,
+    text_of,
 };
 use memscope_runtime::{
     __server::{own, snapshot},
+    analysis::Leaks,
     async_memory::MemorySnapshot,
 };
 use tokio::{sync::Notify, time::sleep};
@@ -27,6 +29,10 @@ const TIDY: Duration = Duration::from_secs(3);
 
 /// The most bytes of one update. The page gets one a second.
 const MOST_UPDATE_BYTES: usize = 190_000;
+
+/// How long findings serve the page's updates. They are about minutes, and looking for them takes
+/// longer than all else in an update of many tasks.
+const FINDINGS_SERVE: Duration = Duration::from_millis(4_900);
 
 /// What is made of a snapshot.
 #[derive(Clone, Copy, Debug)]
@@ -53,6 +59,9 @@ pub(crate) struct Taken {
 }
 
 static LATEST: Mutex<Option<Arc<Taken>>> = Mutex::new(None);
+
+/// What was found in an earlier snapshot, and when.
+static FOUND: Mutex<Option<(Instant, Arc<Leaks>)>> = Mutex::new(None);
 
 /// Notified of each new snapshot.
 static TAKEN: Notify = Notify::const_new();
@@ -86,7 +95,10 @@ pub(crate) async fn tidy() {
 
 /// Frees the snapshot, at the end of a server. Another one takes its own.
 pub(crate) fn forget() {
-    own(|| *lock(&LATEST) = None);
+    own(|| {
+        *lock(&LATEST) = None;
+        *lock(&FOUND) = None;
+    });
 }
 
 /// Frees the snapshot if it serves no more. Returns whether there is none.
@@ -94,7 +106,10 @@ fn forget_old() -> bool {
     let mut latest = lock(&LATEST);
     let is_old = latest.as_ref().is_none_or(|taken| taken.at.elapsed() >= SERVES);
     if is_old {
-        own(|| *latest = None);
+        own(|| {
+            *latest = None;
+            *lock(&FOUND) = None;
+        });
     }
     is_old
 }
@@ -120,13 +135,26 @@ impl Taken {
         })
     }
 
+    /// What stands out, in this snapshot or in one of the last seconds.
+    fn found(&self) -> Arc<Leaks> {
+        let mut found = lock(&FOUND);
+        if let Some((at, leaks)) = found.as_ref()
+            && self.at.saturating_duration_since(*at) < FINDINGS_SERVE
+        {
+            return Arc::clone(leaks);
+        }
+        let leaks = Arc::new(self.snapshot.leaks());
+        *found = Some((self.at, Arc::clone(&leaks)));
+        leaks
+    }
+
     fn make(&self, format: Format) -> Bytes {
         let snapshot = &self.snapshot;
         match format {
             Format::Json => page_json(snapshot).into(),
             Format::Update => {
-                format!("event: snapshot\ndata: {}\n\n", page_update(snapshot, MOST_UPDATE_BYTES))
-                    .into()
+                let update = page_update_with(snapshot, &self.found(), MOST_UPDATE_BYTES);
+                format!("event: snapshot\ndata: {update}\n\n").into()
             }
             Format::Text => snapshot.to_string().into(),
             Format::Html => html(snapshot).into(),
