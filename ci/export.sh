@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# The tools that read memscope's formats read them: go's pprof, promtool, a Prometheus server, and
-# speedscope in Chromium. Where a tool cannot be had, a line says that it was not asked.
+# The tools that read memscope's formats read them: go's pprof, promtool, a Prometheus server, a
+# collector of OpenTelemetry, and speedscope in Chromium. Where a tool cannot be had, a line says
+# that it was not asked.
 set -euo pipefail
 folder="${CARGO_TARGET_DIR:-target}/export"
 mkdir -p "$folder"
@@ -15,18 +16,31 @@ reads() { EXPORT_FOLDER="$folder" cargo test -q --workspace --test readers -- "$
 asked=(inferno)
 skipped() { echo "== skipped: $1 cannot be installed here, so it was not asked"; }
 if installed go golang-go; then asked+=(go_reads); else skipped "go (golang-go)"; fi
-if installed promtool prometheus; then
-    asked+=(promtool a_prometheus_server)
+if installed promtool prometheus && command -v prometheus >/dev/null; then
+    asked+=(promtool)
 else
     skipped "promtool and prometheus (prometheus)"
 fi
 echo "== asked: ${asked[*]}"
 reads --include-ignored "${asked[@]}"
 # The same of what the server answers and a registry encodes, and of the alerts. The facade's tests
-# turn on the features that these need.
-if command -v promtool >/dev/null; then
-    cargo test -q --workspace --test scrapers --test metrics_adapters -- --include-ignored promtool
+# turn on the features that these need. A Prometheus server scrapes a program.
+if [[ " ${asked[*]} " == *" promtool "* ]]; then
+    cargo test -q --workspace --test scrapers --test metrics_adapters --test prometheus -- \
+        --include-ignored prom
+    echo "== asked: a Prometheus server"
 fi
+
+# The collector is one program in a Python package. Without it OpenTelemetry's exporter sends to the
+# test's own receiver, which the published protobuf makes.
+collector="$folder/rotel/rotel/rotel-agent"
+python3 -m pip install -q --no-deps --target "$folder/rotel" --upgrade rotel==0.0.1a15 \
+    >/dev/null 2>&1 && [ -x "$collector" ] || {
+    skipped "the collector of OpenTelemetry (rotel, by pip)"
+    collector=
+}
+CARGO_TARGET_DIR="$folder/otlp" COLLECTOR="$collector" \
+    cargo test -q --locked --manifest-path tests/otlp/Cargo.toml -- --nocapture
 
 # Speedscope's importer is a page. The title says what was imported.
 npm_folder="$folder/npm"

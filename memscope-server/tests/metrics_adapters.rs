@@ -1,6 +1,9 @@
 //! The metrics in registries of other libraries, and the files that read them: `docs/grafana`.
 //! `ci/export.sh` asks promtool where it is there.
 
+#[path = "support/figures.rs"]
+mod figures;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs,
@@ -13,6 +16,7 @@ use std::{
 };
 
 use axum::body::Body;
+use figures::{Figures, Series, figures, label};
 use http::{Request, header};
 use http_body_util::BodyExt as _;
 use memscope_export::{MetricKind, metric_families, metrics, text_of};
@@ -36,35 +40,6 @@ memscope_tests::install!();
 const LONG: Duration = Duration::from_mins(2);
 /// A name with every character that a text format treats apart.
 const ODD_NAME: &str = "GET /\"orders\"\n\\ {id=1} 2";
-
-/// A series: its name in text, and its labels.
-type Series = (String, BTreeMap<String, String>);
-type Figures = BTreeMap<Series, f64>;
-
-/// Bounds are written as one library or the other writes numbers.
-fn label(name: &str, value: &str) -> (String, String) {
-    let bound = value.parse::<f64>().ok().filter(|_| name == "le");
-    (name.to_owned(), bound.map_or(value.to_owned(), |bound| bound.to_string()))
-}
-
-fn unescaped(value: &str) -> String {
-    let pattern = Regex::new(r"\\(.)").expect("a pattern");
-    let character = |found: &Captures<'_>| found[1].replace('n', "\n");
-    pattern.replace_all(value, character).into_owned()
-}
-
-/// The figures of a text in the format of `OpenMetrics`.
-fn figures(text: &str) -> Figures {
-    let pattern = Regex::new(r#"([a-z_]+)="((?:\\.|[^"\\])*)""#).expect("a pattern");
-    let lines = text.lines().filter(|line| !line.starts_with('#'));
-    let figures = lines.map(|line| {
-        let (series, figure) = line.rsplit_once(' ').expect("a figure");
-        let labels = pattern.captures_iter(series).map(|it| label(&it[1], &unescaped(&it[2])));
-        let name = series.split('{').next().expect("a name");
-        ((name.to_owned(), labels.collect()), figure.parse().expect("a number"))
-    });
-    figures.collect()
-}
 
 /// The lines about families.
 fn about(text: &str) -> BTreeSet<&str> {
@@ -220,7 +195,7 @@ fn of_program(figures: &Figures) -> Figures {
 #[track_caller]
 fn shows_the_program(figures: &Figures) {
     let found = of_program(figures);
-    same(&found, &of_program(&self::figures(&text_of(&metrics(&get_memory_snapshot())))));
+    same(&found, &of_program(&figures::figures(&text_of(&metrics(&get_memory_snapshot())))));
     let largest = |name: &str, site: &str| {
         let of_site =
             found.iter().filter(|(series, _)| series.0 == name && series.1["site"] == site);
