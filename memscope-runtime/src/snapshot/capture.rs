@@ -130,16 +130,8 @@ fn attempt() -> Reading {
     drop(aside);
     // NOTE: read before the walk. An open task is added to these sums, so they must not contain it
     // yet.
-    let mut sums: Vec<(u32, SumsReading)> = Vec::new();
     let mut seen = Capture { is_in_order: true, ..Capture::default() };
-    for site in Site::all() {
-        let read = site.sums.read();
-        if reserve::grow(&mut sums) {
-            sums.push((site.index(), read));
-        } else {
-            seen.unlisted.add_closed(&read);
-        }
-    }
+    let sums = site_reading::sums_of_ended(&mut seen.unlisted);
     let registry::Counts { spawned, ended: over, .. } = registry::counts();
     // PERF: room for the expected number of open tasks, and for the ended ones that are appended
     // later. So the list does not move, and no more memory is touched.

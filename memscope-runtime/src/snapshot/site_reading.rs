@@ -1,5 +1,6 @@
 //! What a reading has of each site.
 
+use super::unlisted::Unlisted;
 #[cfg(feature = "tokio")]
 use crate::alloc::unannotated;
 use crate::{
@@ -36,6 +37,21 @@ impl SiteReading {
             unjoined_bytes: 0,
         }
     }
+}
+
+/// The sums over the ended tasks of each site, by the site's index, in order. What does not fit is
+/// added to `unlisted`.
+pub(super) fn sums_of_ended(unlisted: &mut Unlisted) -> Vec<(u32, SumsReading)> {
+    let mut sums = Vec::new();
+    for site in Site::all() {
+        let read = site.sums.read();
+        if reserve::grow(&mut sums) {
+            sums.push((site.index(), read));
+        } else {
+            unlisted.add_closed(&read);
+        }
+    }
+    sums
 }
 
 /// Unannotated tasks without a record.
