@@ -10,9 +10,10 @@ mod support;
 
 use std::{
     alloc::System,
-    fs,
+    env, fs,
     hint::spin_loop,
     net::SocketAddr,
+    process::Command,
     sync::atomic::{AtomicBool, AtomicUsize, Ordering},
     thread,
     time::{Duration, Instant},
@@ -114,29 +115,56 @@ fn watched(address: SocketAddr) {
     println!("with a page that watches: {:.2} ms an update, {share:.2} % of a core", cpu / 11.0);
 }
 
-fn more(bytes: u64, before: u64) -> u64 {
-    bytes.saturating_sub(before) >> 10
+/// Resident memory of this process in KiB; 0 where the system does not say.
+fn resident_kib() -> u64 {
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    line.and_then(|it| it.trim().trim_end_matches(" kB").parse().ok()).unwrap_or(0)
+}
+
+const CLIENT: &str = "ANSWERS_CLIENT_OF";
+
+/// In a process of its own, whose memory is not the server's: asks for everything, and watches.
+fn be_client(address: SocketAddr) {
+    for path in ["/", "/metrics", "/snapshot.json", "/debug/pprof/heap"] {
+        assert_eq!(get(address, path).status, 200);
+    }
+    events(address, |text| text.matches("event: snapshot").count() >= 3);
+}
+
+/// What a server takes before it is asked, and after its clients have gone.
+fn memory(heap: impl Fn() -> u64) -> memscope_server::Server {
+    // The first snapshot makes what all others share.
+    let (_, heap_before, resident_before) = (heap(), heap(), resident_kib());
+    let server = serve("127.0.0.1:0").expect("a server");
+    let say = |when: &str| {
+        thread::sleep(Duration::from_secs(6));
+        let resident = resident_kib().saturating_sub(resident_before);
+        let heap = heap().saturating_sub(heap_before);
+        println!("{when}: {resident} KiB resident, of it {heap} B of its heap");
+    };
+    say("a server that no client has asked");
+    let client = Command::new(env::current_exe().expect("this program"))
+        .env(CLIENT, server.local_address().to_string())
+        .status();
+    assert!(client.expect("a client").success());
+    say("a server whose clients have gone");
+    server
 }
 
 fn main() {
+    if let Ok(address) = env::var(CLIENT) {
+        return be_client(address.parse().expect("an address"));
+    }
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(WORKERS)
         .enable_all()
         .build()
         .expect("a runtime");
-    let heap = || get_memory_snapshot().tool().heap_bytes;
-    let resident = || get_memory_snapshot().resident().resident_bytes.unwrap_or(0);
     spawn_tasks(&runtime);
     thread::sleep(Duration::from_secs(1));
-    let (heap_before, resident_before) = (heap(), resident());
-    let server = serve("127.0.0.1:0").expect("a server");
+    let server = memory(|| get_memory_snapshot().tool().heap_bytes);
     let address = server.local_address();
-    thread::sleep(Duration::from_millis(100));
-    println!("heap of a server that no client has asked: {} B", heap() - heap_before);
-    println!("resident with it: {} KiB more", more(resident(), resident_before));
-    assert_eq!(get(address, "/").status, 200);
-    thread::sleep(Duration::from_secs(6));
-    println!("heap after the page was asked for: {} B", heap() - heap_before);
 
     print(address, &["/", "/metrics", "/snapshot.json", "/debug/pprof/heap"], "");
     let stream = events(address, |text| text.matches("\n\n\r\n").count() >= 2);
@@ -147,7 +175,6 @@ fn main() {
     );
 
     thread::sleep(Duration::from_secs(6));
-    println!("resident without a client again: {} KiB more", more(resident(), resident_before));
     let before = cpu_ms();
     thread::sleep(Duration::from_secs(10));
     println!("without a client, in 10 s: CPU {:.3} ms", cpu_ms() - before);

@@ -27,7 +27,7 @@ pub(crate) struct Prometheus {
 
 impl Prometheus {
     /// Starts a server that scrapes this address each second as the job `shop`, with these rules.
-    /// `past` is OpenMetrics text with times: what it has scraped before.
+    /// `past` is `OpenMetrics` text with times: what it has scraped before.
     pub(crate) fn start(target: SocketAddr, rules: &Path, past: &str) -> Self {
         let parent = option_env!("CARGO_TARGET_TMPDIR").map_or_else(env::temp_dir, PathBuf::from);
         let folder = parent.join(format!("prometheus-{}", std::process::id()));
