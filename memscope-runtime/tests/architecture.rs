@@ -90,6 +90,7 @@ const UNSAFE: &[&str] = &[
     "primitives/atomic_ref.rs",
     "primitives/before_main.rs",
     "primitives/fork_lock.rs",
+    "primitives/loaded.rs",
     "primitives/page_map.rs",
     "primitives/privileged.rs",
     "primitives/reserve.rs",

@@ -14,6 +14,9 @@ pub(crate) mod hazard;
 #[cfg(feature = "tokio")]
 pub(crate) mod held_block;
 pub(crate) mod intern_table;
+#[cfg(target_os = "linux")]
+#[allow(dead_code, reason = "the rooms above use it with some features alone")]
+pub(crate) mod loaded;
 pub(crate) mod nonmax_nanos;
 pub(crate) mod order;
 pub(crate) mod page_map;

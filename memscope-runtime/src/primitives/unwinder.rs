@@ -4,17 +4,9 @@
 //! unwinders, libgcc calls it from GCC 12 on. An older one, or LLVM's, walks the list of modules
 //! under the loader's lock. So the module that has the unwinder must name that function.
 
-use std::{
-    ffi::{CStr, c_int, c_void},
-    ptr, slice,
-};
+use std::{ffi::CStr, ops::ControlFlow, ptr, slice};
 
-use super::unwind;
-
-#[cfg(target_pointer_width = "64")]
-type Header = libc::Elf64_Phdr;
-#[cfg(not(target_pointer_width = "64"))]
-type Header = libc::Elf32_Phdr;
+use super::{loaded::each_loaded, unwind};
 
 /// An entry of a module's dynamic section.
 #[repr(C)]
@@ -73,57 +65,25 @@ fn is_loaded() -> bool {
     !next.is_null() && names(unwinder, UNWINDS) && names(next.addr(), FINDS)
 }
 
-struct Search {
-    address: usize,
-    name: &'static CStr,
-    is_named: bool,
-}
-
-/// Whether the module that has this address imports or exports a symbol of this name.
-fn names(address: usize, name: &'static CStr) -> bool {
-    let mut search = Search { address, name, is_named: false };
-    // SAFETY: `look_at` expects this argument, which outlives the call.
-    unsafe { libc::dl_iterate_phdr(Some(look_at), (&raw mut search).cast()) };
-    search.is_named
-}
-
-/// Looks at one module. Ends the search at the one that has the address.
-unsafe extern "C" fn look_at(
-    module: *mut libc::dl_phdr_info,
-    _: libc::size_t,
-    search: *mut c_void,
-) -> c_int {
-    const GO_ON: c_int = 0;
-    const STOP: c_int = 1;
-    // SAFETY: the loader passes a module that is valid during this call.
-    let module = unsafe { &*module };
-    // SAFETY: the argument of `dl_iterate_phdr` above, which nothing else uses meanwhile.
-    let search = unsafe { &mut *search.cast::<Search>() };
-    if module.dlpi_phdr.is_null() {
-        return GO_ON;
-    }
-    let count = usize::from(module.dlpi_phnum);
-    // SAFETY: so many program headers are there, in memory that is only read.
-    let headers = unsafe { slice::from_raw_parts(module.dlpi_phdr, count) };
-    let base = usize::try_from(module.dlpi_addr).unwrap_or(0);
-    let has_address = |header: &&Header| {
-        header.p_type == libc::PT_LOAD && range(base, header).contains(&search.address)
-    };
-    if !headers.iter().any(|header| has_address(&header)) {
-        return GO_ON;
-    }
-    if let Some(dynamic) = headers.iter().find(|header| header.p_type == libc::PT_DYNAMIC) {
-        let entries = ptr::with_exposed_provenance(range(base, dynamic).start);
-        // SAFETY: the loader's own header says that this module's dynamic section is there.
-        search.is_named = unsafe { has_name(base, entries, search.name) };
-    }
-    STOP
-}
-
-/// The addresses of a segment.
-fn range(base: usize, header: &Header) -> std::ops::Range<usize> {
-    let start = base.wrapping_add(usize::try_from(header.p_vaddr).unwrap_or(0));
-    start..start.saturating_add(usize::try_from(header.p_memsz).unwrap_or(0))
+/// Whether the file that has this address imports or exports a symbol of this name.
+fn names(address: usize, name: &CStr) -> bool {
+    let mut is_named = false;
+    each_loaded(|file| {
+        let has_address = file
+            .headers
+            .iter()
+            .any(|it| it.p_type == libc::PT_LOAD && file.range(it).contains(&address));
+        if !has_address {
+            return ControlFlow::Continue(());
+        }
+        if let Some(dynamic) = file.headers.iter().find(|it| it.p_type == libc::PT_DYNAMIC) {
+            let entries = ptr::with_exposed_provenance(file.range(dynamic).start);
+            // SAFETY: the loader's own header says that this file's dynamic section is there.
+            is_named = unsafe { has_name(file.bias, entries, name) };
+        }
+        ControlFlow::Break(())
+    });
+    is_named
 }
 
 /// Whether a name is among the names of a module's symbols.

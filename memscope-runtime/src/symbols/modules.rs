@@ -101,78 +101,50 @@ pub(super) fn loaded() -> Loaded {
 
 #[cfg(target_os = "linux")]
 mod linux {
-    use std::{
-        ffi::{CStr, OsStr, c_int, c_void},
-        os::unix::ffi::OsStrExt,
-        ptr, slice,
-    };
+    use std::{ffi::OsStr, ops::ControlFlow, os::unix::ffi::OsStrExt, ptr, slice};
 
-    use libc::{PF_R, PF_W, PT_LOAD, PT_NOTE, PT_TLS, dl_phdr_info};
+    use libc::{PF_R, PF_W, PT_LOAD, PT_NOTE, PT_TLS};
 
     use super::{Loaded, Module};
-    use crate::symbols::notes::find_build_id;
+    use crate::{
+        primitives::loaded::{Header, LoadedFile, each_loaded, number},
+        symbols::notes::find_build_id,
+    };
 
     /// Only a damaged program has longer notes.
     const MOST_NOTE_BYTES: usize = 1 << 16;
 
-    #[cfg(target_pointer_width = "64")]
-    type Header = libc::Elf64_Phdr;
-    #[cfg(not(target_pointer_width = "64"))]
-    type Header = libc::Elf32_Phdr;
-
     /// Asks the loader, which works without `/proc` too.
     pub(crate) fn loaded() -> Loaded {
         let mut loaded = Loaded::default();
-        let argument = (&raw mut loaded).cast();
-        // SAFETY: `add` expects this argument, which outlives the call.
-        unsafe { libc::dl_iterate_phdr(Some(add), argument) };
+        each_loaded(|file| {
+            loaded.unloads = file.unloads;
+            // The program comes first.
+            let is_program = loaded.modules.is_empty();
+            loaded.modules.push(module(&file, is_program));
+            ControlFlow::Continue(())
+        });
         loaded
     }
 
-    /// Adds a module. The loader keeps it from being unloaded meanwhile.
-    unsafe extern "C" fn add(info: *mut dl_phdr_info, _: usize, argument: *mut c_void) -> c_int {
-        // SAFETY: the argument of `dl_iterate_phdr` above, which nothing else uses meanwhile.
-        let loaded = unsafe { &mut *argument.cast::<Loaded>() };
-        // SAFETY: the loader passes a description that is valid during this call.
-        let info = unsafe { &*info };
-        loaded.unloads = info.dlpi_subs;
-        // The program comes first.
-        let is_program = loaded.modules.is_empty();
-        let headers: &[Header] = if info.dlpi_phdr.is_null() {
-            &[]
-        } else {
-            // SAFETY: so many program headers are there, in memory that is only read.
-            unsafe { slice::from_raw_parts(info.dlpi_phdr, usize::from(info.dlpi_phnum)) }
-        };
-        let path = if is_program {
-            OsStr::new("/proc/self/exe")
-        } else if info.dlpi_name.is_null() {
-            OsStr::new("")
-        } else {
-            // SAFETY: the loader's text, which ends with a zero.
-            OsStr::from_bytes(unsafe { CStr::from_ptr(info.dlpi_name) }.to_bytes())
-        };
-        let bias = number(info.dlpi_addr);
+    fn module(file: &LoadedFile<'_>, is_program: bool) -> Module {
+        let name: &[u8] = if is_program { b"/proc/self/exe" } else { file.name.to_bytes() };
         let in_memory = |it: &&Header| it.p_type == PT_LOAD;
-        let segments = headers.iter().filter(in_memory);
+        let segments = file.headers.iter().filter(in_memory);
         let segments = segments.map(|it| (number(it.p_vaddr) as u64, number(it.p_memsz) as u64));
-        let writable = headers.iter().filter(in_memory).filter(|it| it.p_flags & PF_W != 0);
-        let writable = writable.map(|it| {
-            let start = bias.wrapping_add(number(it.p_vaddr));
-            (start, start.wrapping_add(number(it.p_memsz)))
-        });
-        let own = info.dlpi_tls_data.addr();
-        let thread_locals = headers.iter().find(|it| it.p_type == PT_TLS && own != 0);
-        loaded.modules.push(Module {
-            bias,
+        let writable = file.headers.iter().filter(in_memory).filter(|it| it.p_flags & PF_W != 0);
+        let writable = writable.map(|it| file.range(it)).map(|it| (it.start, it.end));
+        let own = file.thread_locals;
+        let thread_locals = file.headers.iter().find(|it| it.p_type == PT_TLS && own != 0);
+        Module {
+            bias: file.bias,
             segments: segments.collect(),
             writable: writable.collect(),
             thread_locals: thread_locals.map(|it| (own, number(it.p_memsz))),
-            build_id: build_id(bias, headers),
-            path: path.into(),
+            build_id: build_id(file.bias, file.headers),
+            path: OsStr::from_bytes(name).into(),
             is_program,
-        });
-        0
+        }
     }
 
     fn build_id(bias: usize, headers: &[Header]) -> Option<Vec<u8>> {
@@ -189,11 +161,6 @@ mod linux {
             let notes = unsafe { slice::from_raw_parts(notes, size) };
             find_build_id(notes).map(<[u8]>::to_vec)
         })
-    }
-
-    /// A number of the loader's, as wide as an address.
-    fn number(number: impl TryInto<usize>) -> usize {
-        number.try_into().unwrap_or(usize::MAX)
     }
 }
 

@@ -3,13 +3,10 @@
 #[cfg(target_pointer_width = "64")]
 #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 use std::arch::asm;
-use std::{
-    ffi::{c_int, c_void},
-    ops::Range,
-    slice,
-};
+use std::ops::{ControlFlow, Range};
 
 use super::header::VTABLE_WORDS;
+use crate::primitives::loaded::{LoadedFile, each_loaded};
 
 /// The most address ranges of each kind that are kept.
 const MOST: usize = 6;
@@ -42,11 +39,32 @@ fn add(ranges: &mut [(usize, usize)], range: (usize, usize)) {
 impl Module {
     /// Returns the module that has this address in its read-only data.
     pub(super) fn with(address: usize) -> Option<Self> {
-        let mut search = Search { address, found: None };
-        // SAFETY: the callback has the required type, and gets this struct, which outlives the
-        // call.
-        unsafe { libc::dl_iterate_phdr(Some(look_at), (&raw mut search).cast()) };
-        search.found
+        let mut found = None;
+        each_loaded(|file| {
+            let module = Self::of(&file);
+            if !contains(&module.data, &(address..address.saturating_add(1))) {
+                return ControlFlow::Continue(());
+            }
+            found = Some(module);
+            ControlFlow::Break(())
+        });
+        found
+    }
+
+    fn of(file: &LoadedFile<'_>) -> Self {
+        let mut found = Self { code: [(0, 0); MOST], data: [(0, 0); MOST] };
+        for header in file.headers {
+            let Range { start, end } = file.range(header);
+            let is_loaded = header.p_type == libc::PT_LOAD;
+            if is_loaded && header.p_flags & libc::PF_X != 0 {
+                add(&mut found.code, (start, end));
+            } else if header.p_type == libc::PT_GNU_RELRO
+                || (is_loaded && header.p_flags & libc::PF_W == 0)
+            {
+                add(&mut found.data, (start, end));
+            }
+        }
+        found
     }
 
     /// Reads a word of the module's read-only data.
@@ -152,49 +170,6 @@ unsafe fn load(address: usize) -> usize {
         // SAFETY: the caller's contract.
         unsafe { std::ptr::with_exposed_provenance::<usize>(address).read_volatile() }
     }
-}
-
-struct Search {
-    address: usize,
-    found: Option<Module>,
-}
-
-/// Checks whether one module of the program has the address of the search.
-unsafe extern "C" fn look_at(
-    module: *mut libc::dl_phdr_info,
-    _: libc::size_t,
-    search: *mut c_void,
-) -> c_int {
-    const GO_ON: c_int = 0;
-    const STOP: c_int = 1;
-    // SAFETY: the loader passes a module that is valid for the call.
-    let module = unsafe { &*module };
-    // SAFETY: the struct that `with` passed: valid for the call, and unused elsewhere meanwhile.
-    let search = unsafe { &mut *search.cast::<Search>() };
-    if module.dlpi_phdr.is_null() {
-        return GO_ON;
-    }
-    // SAFETY: the loader keeps the headers of a module while it is loaded.
-    let headers = unsafe { slice::from_raw_parts(module.dlpi_phdr, module.dlpi_phnum.into()) };
-    let base = usize::try_from(module.dlpi_addr).unwrap_or(0);
-    let mut found = Module { code: [(0, 0); MOST], data: [(0, 0); MOST] };
-    for header in headers {
-        let start = base.wrapping_add(usize::try_from(header.p_vaddr).unwrap_or(0));
-        let end = start.saturating_add(usize::try_from(header.p_memsz).unwrap_or(0));
-        let is_loaded = header.p_type == libc::PT_LOAD;
-        if is_loaded && header.p_flags & libc::PF_X != 0 {
-            add(&mut found.code, (start, end));
-        } else if header.p_type == libc::PT_GNU_RELRO
-            || (is_loaded && header.p_flags & libc::PF_W == 0)
-        {
-            add(&mut found.data, (start, end));
-        }
-    }
-    if contains(&found.data, &(search.address..search.address.saturating_add(1))) {
-        search.found = Some(found);
-        return STOP;
-    }
-    GO_ON
 }
 
 #[cfg(test)]

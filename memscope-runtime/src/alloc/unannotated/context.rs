@@ -109,12 +109,18 @@ mod learned {
         ffi::{c_int, c_uint, c_void},
         hint::black_box,
         mem::MaybeUninit,
-        ops::Range,
-        ptr, slice,
+        ops::{ControlFlow, Range},
+        ptr,
     };
 
     use super::{ALONE, DISTANCE, HIDDEN, KNOWN, LATE, STATE, TRYING};
-    use crate::{alloc::cells, primitives::sync::Ordering};
+    use crate::{
+        alloc::cells,
+        primitives::{
+            loaded::{each_loaded, number},
+            sync::Ordering,
+        },
+    };
 
     pub(super) const CAN: bool = true;
 
@@ -283,45 +289,19 @@ mod learned {
 
     /// Returns where this thread has the thread-locals of the module that memscope is in.
     fn memory() -> Option<Range<usize>> {
-        let mut memory = Memory { of: anchor(), found: None };
-        // SAFETY: the callback has the required type, and gets this struct, which outlives the
-        // call.
-        unsafe { libc::dl_iterate_phdr(Some(look_at), (&raw mut memory).cast()) };
-        memory.found
-    }
-
-    struct Memory {
-        of: usize,
-        found: Option<Range<usize>>,
-    }
-
-    /// Checks whether one module of the program contains the address in `memory`.
-    unsafe extern "C" fn look_at(
-        module: *mut libc::dl_phdr_info,
-        _: libc::size_t,
-        memory: *mut c_void,
-    ) -> c_int {
-        const GO_ON: c_int = 0;
-        // SAFETY: the loader passes a module that is valid for the call.
-        let module = unsafe { &*module };
-        // SAFETY: the struct that `memory` passed: valid for the call, and unused elsewhere
-        // meanwhile.
-        let memory = unsafe { &mut *memory.cast::<Memory>() };
-        if module.dlpi_phdr.is_null() {
-            return GO_ON;
-        }
-        // SAFETY: the loader keeps the headers of a module while it is loaded.
-        let headers =
-            unsafe { slice::from_raw_parts(module.dlpi_phdr, usize::from(module.dlpi_phnum)) };
-        let start = module.dlpi_tls_data.addr();
-        let size = headers.iter().find(|header| header.p_type == libc::PT_TLS).map(|it| it.p_memsz);
-        let size = size.and_then(|size| usize::try_from(size).ok()).unwrap_or(0);
-        let here = start..start.saturating_add(size);
-        // Null: this thread has no thread-locals of the module.
-        if start != 0 && here.contains(&memory.of) {
-            memory.found = Some(here);
-        }
-        GO_ON
+        let (anchor, mut found) = (anchor(), None);
+        each_loaded(|file| {
+            let start = file.thread_locals;
+            let size = file.headers.iter().find(|it| it.p_type == libc::PT_TLS);
+            let size = size.map_or(0, |it| number(it.p_memsz));
+            let here = start..start.saturating_add(size);
+            // 0: this thread has no thread-locals of the module.
+            if start != 0 && here.contains(&anchor) {
+                found = Some(here);
+            }
+            ControlFlow::Continue(())
+        });
+        found
     }
 }
 
