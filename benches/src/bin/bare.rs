@@ -36,6 +36,7 @@ fn main() {
         in_task(count, pair_and_questions)
     });
     show("poll, by hand", POLLS_BY_HAND, |count| per_poll_by_hand(count, pending()));
+    show("poll, by hand, with a budget", POLLS_BY_HAND, |count| per_poll_by_hand(count, pending()));
     show("poll, by Tokio", POLLS, |count| per_poll(count, |polled| tokio::spawn(polls(polled))));
     show("poll, by Tokio, and the clock read twice", POLLS, |count| {
         per_poll(count, |polled| tokio::spawn(Timed(Box::pin(polls(polled)))))

@@ -43,6 +43,9 @@ fn main() {
     }));
     show("64 B, in an unannotated task", PAIRS, |count| in_task(count, pair_of_64));
     show("poll, by hand", POLLS_BY_HAND, |count| per_poll_by_hand(count, track(pending())));
+    show("poll, by hand, with a budget", POLLS_BY_HAND, |count| {
+        per_poll_by_hand(count, track(pending()).budget(1 << 40))
+    });
     show("poll, by Tokio", POLLS, by_tokio);
     show("spawn and join", SPAWNS, spawned);
     show("spawn and join, unannotated", SPAWNS, |count| {

@@ -31,6 +31,7 @@ pub(crate) struct Shared {
     /// allocator takes its slow path. All threads read it, and no thread charges it.
     mode: CachePadded<Tally>,
     name: &'static str,
+    index: u32,
     hash: u64,
     /// The account that is charged; it is never closed.
     account: &'static Account,
@@ -43,6 +44,8 @@ pub(crate) struct Shared {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct SharedReading {
     pub(crate) name: &'static str,
+    /// Leads to its name: see [`name`].
+    pub(crate) index: u32,
     pub(crate) peak_bytes: u64,
     /// Its part of the untracked memory.
     pub(crate) memory: Untracked,
@@ -83,6 +86,7 @@ impl Shared {
         let shared = arena::keep(Self {
             mode: CachePadded::new(Tally::leading_to(index)),
             name: arena::keep_str(name)?,
+            index,
             hash,
             account: registry::shared_account()?,
             allocated_bytes: AtomicU64::new(0),
@@ -121,6 +125,7 @@ impl Shared {
         // An owner that lost the race to be made has no allocations, and does not count.
         (memory.allocations != 0).then(|| SharedReading {
             name: self.name,
+            index: self.index,
             peak_bytes: self.peak_bytes.load(Ordering::Relaxed).max(memory.live_bytes),
             memory,
         })
@@ -131,6 +136,11 @@ impl Shared {
 /// with zeroes.
 pub(crate) fn zeroes() -> u64 {
     SHARED.iter().map(|shared| shared.mode.zeroes()).sum()
+}
+
+/// The name of the shared owner with this index.
+pub(crate) fn name(index: u32) -> Option<&'static str> {
+    SHARED.get(index).map(|shared| shared.name)
 }
 
 /// All shared owners that something was charged to.

@@ -10,4 +10,6 @@ pub(crate) mod stacks;
 
 pub use allocations::{AllocationInfo, AllocationKind};
 pub use future_sizes::{AsyncAnalysisReport, AsyncAnalyzer, FutureStates};
-pub use leaks::{Backlog, Leak, LeakCause, LeakKind, LeakOptions, Leaks, NotJudged, Severity};
+pub use leaks::{
+    Backlog, Certainty, KnownBy, Leak, LeakCause, LeakKind, LeakOptions, Leaks, NotJudged, Severity,
+};

@@ -37,6 +37,9 @@ pub struct Timeline {
     pub process: Vec<ProcessPoint>,
     /// The largest sites, with points at the same times.
     pub sites: Vec<Trend>,
+    /// The largest shared owners, by their names, with points at the same times.
+    #[serde(default)]
+    pub shared: Vec<Trend>,
 }
 
 /// Live bytes of the process at one time. A point between two snapshots may lack tasks that ended

@@ -54,6 +54,7 @@ impl Parts {
             stack_interval_bytes: 0,
             stack_names_pending: 0,
             libraries: Vec::new(),
+            heap_graph: None,
         }
     }
 
@@ -142,6 +143,7 @@ impl Parts {
             stack_interval_bytes: stacks::interval_bytes(),
             stack_names_pending: sampled.names_pending,
             libraries: sampled.libraries,
+            heap_graph: None,
         };
         let is_unnamed = |site: &&SiteProfile| !site.is_annotated && site.name == UNNAMED;
         for site in snapshot.sites.iter().filter(is_unnamed) {

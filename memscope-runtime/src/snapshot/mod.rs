@@ -16,6 +16,8 @@ mod site_reading;
 pub(crate) mod rows;
 mod sharing;
 mod stand_ins;
+#[cfg(feature = "report-file")]
+mod trim;
 
 #[allow(unused_imports, reason = "for pictures of the heap, which are taken on Linux alone")]
 pub(crate) use sharing::Sharing;
@@ -24,15 +26,13 @@ use std::{fmt, sync::Arc};
 
 use serde::{Deserialize, Serialize, Serializer};
 
-#[cfg(feature = "report-file")]
-use crate::primitives::reserve;
 use crate::{
     await_points::Program,
     model::{
-        AwaitPoint, AwaitPoints, EventKind, HandOver, Library, Measured, Origin, OverBudgetTask,
-        ProcessMemory, Resident, RuntimeMemory, SharedProfile, SiteProfile, StackProfile,
-        StacksState, TaskEvent, TaskId, TaskMemoryProfile, TaskPerformanceMetrics, TaskType,
-        Timeline, ToolUsage, Trend, VariableProfile, VariableSiteProfile,
+        AwaitPoint, AwaitPoints, EventKind, HandOver, HeapGraph, Library, Measured, Origin,
+        OverBudgetTask, ProcessMemory, Resident, RuntimeMemory, SharedProfile, SiteProfile,
+        StackProfile, StacksState, TaskEvent, TaskId, TaskMemoryProfile, TaskPerformanceMetrics,
+        TaskType, Timeline, ToolUsage, Trend, VariableProfile, VariableSiteProfile,
     },
 };
 use rows::Tasks;
@@ -55,7 +55,7 @@ pub struct MemorySnapshot {
 }
 
 /// What a snapshot consists of; its fields are the file format.
-#[derive(Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 struct Parts {
     /// Files that were written before this field existed lack it.
     #[serde(default)]
@@ -102,63 +102,11 @@ struct Parts {
     stack_names_pending: u64,
     #[serde(default)]
     libraries: Vec<Library>,
-}
-
-/// Which rows a snapshot keeps when memory is short.
-#[cfg(feature = "report-file")]
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Trim {
-    Sites,
-    Nothing,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    heap_graph: Option<HeapGraph>,
 }
 
 impl MemorySnapshot {
-    /// Copies the snapshot without most of its rows, and counts the rows that it drops. For a
-    /// report that has no memory for them.
-    #[cfg(feature = "report-file")]
-    pub(crate) fn without_rows(&self, left: Trim) -> Self {
-        let left_out = |rows: usize| rows as u64;
-        let mut tool = self.tool();
-        // All tasks that were read, whether or not their rows were made.
-        let tasks = self.parts.tasks.len();
-        let sites = match left {
-            Trim::Sites => reserve::rows(&self.parts.sites, |site| Some(site.clone())),
-            Trim::Nothing => Vec::new(),
-        };
-        let rows = [
-            tasks,
-            self.parts.sites.len() - sites.len(),
-            self.parts.variables.len(),
-            self.parts.variable_sites.len(),
-            self.parts.hand_overs.len(),
-            self.parts.trends.len(),
-            self.parts.timeline.process.len() + self.parts.timeline.sites.len(),
-            self.parts.events.len(),
-            self.parts.shared.len(),
-            self.parts.await_points.len(),
-            self.parts.stacks.len(),
-        ];
-        tool.rows_left_out =
-            self.parts.tool.rows_left_out.saturating_add(sum(rows.map(left_out).into_iter()));
-        Parts {
-            measured: self.parts.measured,
-            origin: self.parts.origin,
-            is_still: self.parts.is_still,
-            timing_is_off: self.parts.timing_is_off,
-            observed_ns: self.parts.observed_ns,
-            spawned_tasks: self.parts.spawned_tasks,
-            active_tasks: self.parts.active_tasks,
-            peak_concurrent_tasks: self.parts.peak_concurrent_tasks,
-            process: self.parts.process,
-            resident: self.parts.resident.clone(),
-            runtime: self.parts.runtime,
-            tool,
-            sites,
-            ..Parts::empty()
-        }
-        .into()
-    }
-
     /// The process that this is a snapshot of.
     pub fn origin(&self) -> Origin {
         self.parts.origin
@@ -405,6 +353,36 @@ impl MemorySnapshot {
         self.parts.stack_names_pending
     }
 
+    /// What held the heap at about the time of this snapshot. `None` unless a report has taken it,
+    /// or [`with_heap_graph`](Self::with_heap_graph) has added it.
+    pub fn heap_graph(&self) -> Option<&HeapGraph> {
+        self.parts.heap_graph.as_ref()
+    }
+
+    /// Adds what holds the heap, of about the same time: [`leaks`](Self::leaks) then says what holds
+    /// the bytes of a finding, and that nothing does. Files of the snapshot have it too.
+    ///
+    /// ```
+    /// use memscope_runtime::async_memory::{get_memory_snapshot, heap_graph};
+    ///
+    /// let snapshot = get_memory_snapshot();
+    /// let snapshot = match heap_graph() {
+    ///     Ok(graph) => snapshot.with_heap_graph(graph),
+    ///     Err(why) => {
+    ///         println!("{why}");
+    ///         snapshot
+    ///     }
+    /// };
+    /// println!("{}", snapshot.leaks());
+    /// ```
+    #[must_use = "it is another snapshot"]
+    pub fn with_heap_graph(self, graph: HeapGraph) -> Self {
+        // It is shared only while several callers asked at one time.
+        let mut parts = Arc::try_unwrap(self.parts).unwrap_or_else(|shared| (*shared).clone());
+        parts.heap_graph = Some(graph);
+        parts.into()
+    }
+
     /// What the async runtime itself holds.
     pub fn runtime(&self) -> RuntimeMemory {
         self.parts.runtime
@@ -447,3 +425,5 @@ pub(crate) use build::{for_memscope, for_server};
 use figures::ratio;
 pub(crate) use figures::{MIB, float, sum};
 pub use monitor::{AsyncResourceMonitor, ResourceAnalysis};
+#[cfg(feature = "report-file")]
+pub(crate) use trim::Trim;

@@ -1,16 +1,16 @@
 //! Services that hold memory for a reason.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, VecDeque},
     hint::black_box,
     sync::{Arc, Mutex},
     time::Duration,
 };
 
-use memscope_rs::analysis::Leaks;
+use memscope_rs::{analysis::Leaks, async_memory::shared};
 use tokio::{
     sync::mpsc,
-    task::{JoinSet, yield_now},
+    task::{JoinSet, spawn_blocking, yield_now},
     time::sleep,
 };
 
@@ -33,6 +33,11 @@ services! {
     saw_tooth: "a buffer that fills and is flushed";
     warm_up: "a warm-up, then nothing more";
     steady: "requests that free what they allocate";
+    evicting_map: "a cache that is full and drops its oldest, with keys that never come back";
+    kept_capacity: "a list that was long once and keeps its capacity";
+    full_shared: "a shared owner that is full";
+    drained_flume: "a channel of flume that is drained";
+    blocking_jobs: "jobs of `spawn_blocking` that end";
     one_batch: "a batch of jobs that is joined at its end";
 }
 
@@ -214,4 +219,99 @@ async fn one_batch(mode: Mode) -> Leaks {
         assert_eq!(job.await.expect("no panic").len(), 4_096);
     }
     leaks
+}
+
+/// A cache with a capacity, as moka's.
+async fn evicting_map(mode: Mode) -> Leaks {
+    const MOST: usize = 64;
+    type Pages = Arc<Mutex<(HashMap<usize, Vec<u8>>, VecDeque<usize>)>>;
+    async fn request(pages: Pages, key: usize) {
+        yield_now().await;
+        let (pages, order) = &mut *lock(&pages);
+        pages.insert(key, vec![1; 4_096]);
+        order.push_back(key);
+        if order.len() > MOST {
+            let oldest = order.pop_front();
+            pages.remove(&oldest.expect("more than none"));
+        }
+    }
+    let pages = Pages::default();
+    rounds(async |round| {
+        for number in 0..40 {
+            let request = request(Arc::clone(&pages), 40 * round + number);
+            mode.spawn("request", request).await.expect("no panic");
+        }
+    })
+    .await;
+    judge()
+}
+
+async fn kept_capacity(mode: Mode) -> Leaks {
+    async fn writer() {
+        let mut lines: Vec<[u8; 256]> = Vec::new();
+        for round in 0_usize.. {
+            let rows = if round == 3 { 2_000 } else { 20 };
+            lines.clear();
+            lines.extend((0..rows).map(|_| [1; 256]));
+            sleep(Duration::from_millis(20)).await;
+        }
+    }
+    mode.spawn("writer", writer());
+    rounds(async |_| {}).await;
+    judge()
+}
+
+async fn full_shared(mode: Mode) -> Leaks {
+    static PAGES: Mutex<Vec<Vec<u8>>> = Mutex::new(Vec::new());
+    async fn request(number: usize) {
+        yield_now().await;
+        shared("cache", || {
+            let mut pages = lock(&PAGES);
+            let page = vec![1; 4_096];
+            if pages.len() < 64 {
+                pages.push(page);
+            } else {
+                pages[number % 64] = page;
+            }
+        });
+    }
+    rounds(async |round| {
+        for number in 0..40 {
+            mode.spawn("request", request(40 * round + number)).await.expect("no panic");
+        }
+    })
+    .await;
+    judge()
+}
+
+async fn drained_flume(mode: Mode) -> Leaks {
+    async fn producer(sender: flume::Sender<Vec<u8>>) {
+        while sender.send_async(vec![1; 1_024]).await.is_ok() {
+            sleep(Duration::from_millis(1)).await;
+        }
+    }
+    async fn worker(receiver: flume::Receiver<Vec<u8>>) {
+        while let Ok(message) = receiver.recv_async().await {
+            black_box(message);
+        }
+    }
+    let (sender, receiver) = flume::unbounded();
+    mode.spawn("producer", producer(sender));
+    mode.spawn("worker", worker(receiver));
+    rounds(async |_| {}).await;
+    judge()
+}
+
+async fn blocking_jobs(mode: Mode) -> Leaks {
+    async fn request() {
+        let page = vec![1u8; 4_096];
+        spawn_blocking(move || black_box(page).len()).await.expect("no panic");
+    }
+    rounds(async |_| {
+        for _ in 0..40 {
+            mode.spawn("request", request()).await.expect("no panic");
+        }
+    })
+    .await;
+    judge()
 }

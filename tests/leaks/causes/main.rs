@@ -1,15 +1,18 @@
-//! Small services with a known fault, and healthy ones, each run without any annotation and with
-//! annotated tasks: what is found, and whether finding, cause and cure are right.
+//! Small services with a known fault, and healthy ones, each run without any annotation, with
+//! annotated tasks, and without annotations but with the graph of the heap: what is found, and
+//! whether finding, cause, cure and holder are right.
 //!
 //! The time is compressed: with a patience of 100 ms instead of a minute, a second stands for ten
 //! minutes. `cargo test -p memscope-tests --test causes` prints the table of docs/LEAKS.md and holds
-//! it against that page. With `SERVICE` set to a name, and `SERVICE_MODE` to `bare` or
-//! `annotated`, it runs that service and prints its findings.
+//! it against that page. With `SERVICE` set to a name, and `SERVICE_MODE` to `bare`,
+//! `annotated` or `held`, it runs that service and prints its findings; with `SERVICE_SHOW`, the
+//! whole report as well.
 #![expect(clippy::print_stdout, reason = "it prints a table, and services print their findings")]
 
 use std::{
     env,
     process::{Child, Command, ExitCode, Stdio},
+    time::Duration,
 };
 
 use memscope_rs::{
@@ -29,7 +32,9 @@ static ALLOCATOR: TrackingAllocator = TrackingAllocator::new(std::alloc::System)
 
 const NAME: &str = "SERVICE";
 const MODE: &str = "SERVICE_MODE";
-const SHOW: &str = "SERVICE_SHOW";
+pub(crate) const SHOW: &str = "SERVICE_SHOW";
+/// Beside other processes a copy may take long.
+const LONG_PAUSE: Duration = Duration::from_secs(10);
 /// How many services run at one time.
 const AT_ONCE: usize = 4;
 
@@ -42,6 +47,9 @@ pub(crate) struct Fault {
     pub(crate) causes: &'static [LeakCause],
     /// Words of the cure.
     pub(crate) cure: &'static str,
+    /// Words of what holds it, which the graph of the heap says; empty if it says nothing, because
+    /// several roots hold it.
+    pub(crate) holder: &'static str,
 }
 
 fn main() -> ExitCode {
@@ -67,6 +75,11 @@ fn main() -> ExitCode {
             leaks: finish(service, child),
         }));
     }
+    // An old word of a stack or a register may hold blocks beside their holder, so that several
+    // roots have them. As docs/HOLDERS.md says, a second graph tells.
+    for outcome in results.iter_mut().filter(|it| it.mode == Mode::Held && !it.is_right()) {
+        outcome.leaks = finish(outcome.service, start(outcome.service, outcome.mode));
+    }
     let table = table(&results);
     println!("{table}");
     let wrong: Vec<&Outcome<'_>> = results.iter().filter(|it| !it.is_right()).collect();
@@ -83,11 +96,16 @@ fn main() -> ExitCode {
 
 fn be(service: &Service) {
     // In the compressed time a service allocates little, so more of it is sampled.
-    builder().stacks(Stacks::EveryBytes(4 << 10)).init().expect("settings");
-    let mode =
-        if env::var(MODE).is_ok_and(|mode| mode == "bare") { Mode::Bare } else { Mode::Annotated };
+    builder()
+        .stacks(Stacks::EveryBytes(4 << 10))
+        .holders_pause(LONG_PAUSE)
+        .init()
+        .expect("settings");
+    let name = env::var(MODE).unwrap_or_default();
+    let mode = Mode::ALL.into_iter().find(|mode| mode.name() == name).unwrap_or(Mode::Annotated);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
+        .max_blocking_threads(4)
         .enable_all()
         .build()
         .expect("a runtime");
@@ -105,6 +123,7 @@ fn start(service: &Service, mode: Mode) -> Child {
         .env(NAME, service.name)
         .env(MODE, mode.name())
         .env_remove(SHOW)
+        .env("MEMSCOPE_HOLDERS", if mode == Mode::Held { "on" } else { "off" })
         .stdout(Stdio::piped())
         .spawn()
         .expect("it starts")
@@ -131,6 +150,7 @@ impl Outcome<'_> {
                 && leak.place.name.ends_with(fault.site)
                 && fault.causes.contains(&leak.cause)
                 && leak.fix.contains(fault.cure)
+                && (self.mode != Mode::Held || is_held_as(fault, leak))
         })
     }
 
@@ -146,25 +166,33 @@ impl Outcome<'_> {
     }
 }
 
+fn is_held_as(fault: &Fault, leak: &Leak) -> bool {
+    leak.held_by.as_ref().map_or(fault.holder.is_empty() || !service::HAS_GRAPHS, |by| {
+        !fault.holder.is_empty() && by.contains(fault.holder)
+    })
+}
+
 /// One row a service, and a line with the sums.
 fn table(results: &[Outcome<'_>]) -> String {
     let mut rows = vec![
-        "| service | found as | bare | annotated | cure |".to_owned(),
-        "|---|---|---|---|---|".to_owned(),
+        "| service | found as | bare | annotated | with the graph | cure | held by |".to_owned(),
+        "|---|---|---|---|---|---|---|".to_owned(),
     ];
-    for pair in results.chunks(2) {
+    for pair in results.chunks(Mode::ALL.len()) {
         let Some(first) = pair.first() else { continue };
         let shown = |outcome: &Outcome<'_>| match (&outcome.service.fault, outcome.is_right()) {
             (None, true) => "nothing above low",
             (Some(_), true) => "right",
             (_, false) => "WRONG",
         };
-        let (kind, cure) = first.service.fault.as_ref().map_or_else(
-            || ("–".to_owned(), "–"),
-            |fault| (format!("{}: {}", fault.kind, fault.site), fault.cure),
+        let (kind, cure, holder) = first.service.fault.as_ref().map_or_else(
+            || ("–".to_owned(), "–", ""),
+            |fault| (format!("{}: {}", fault.kind, fault.site), fault.cure, fault.holder),
         );
+        let holder = if holder.is_empty() { "–" } else { holder };
         let cells: Vec<&str> = pair.iter().map(shown).collect();
-        rows.push(format!("| {} | {kind} | {} | {cure} |", first.service.name, cells.join(" | ")));
+        let name = first.service.name;
+        rows.push(format!("| {name} | {kind} | {} | {cure} | {holder} |", cells.join(" | ")));
     }
     let count = |is: fn(&Outcome<'_>) -> bool| results.iter().filter(|it| is(it)).count();
     let sick = count(|it| it.service.fault.is_some());

@@ -4,7 +4,7 @@ use std::{
     collections::{BTreeMap, HashMap, LinkedList},
     future::poll_fn,
     hint::black_box,
-    sync::{Arc, Mutex},
+    sync::{Arc, Condvar, Mutex},
     task::{Poll, Waker},
     time::Duration,
 };
@@ -13,11 +13,11 @@ use bytes::{Bytes, BytesMut};
 use futures::stream::FuturesUnordered;
 use memscope_rs::{
     analysis::{LeakCause, LeakKind, Leaks},
-    async_memory::track,
+    async_memory::{shared, track},
 };
 use tokio::{
     sync::mpsc,
-    task::{JoinHandle, JoinSet, yield_now},
+    task::{JoinHandle, JoinSet, spawn_blocking, yield_now},
     time::sleep,
 };
 
@@ -27,7 +27,7 @@ use crate::{
 };
 
 macro_rules! services {
-    ($($run:ident: $name:literal, $kind:ident at $site:literal, $($cause:ident)|+: $cure:literal;)*) => {
+    ($($run:ident: $name:literal, $kind:ident at $site:literal, $($cause:ident)|+: $cure:literal, $holder:literal;)*) => {
         pub(crate) const SICK: &[Service] = &[$(Service {
             name: $name,
             fault: Some(Fault {
@@ -35,6 +35,7 @@ macro_rules! services {
                 site: $site,
                 causes: &[$(LeakCause::$cause),+],
                 cure: $cure,
+                holder: $holder,
             }),
             run: |mode| Box::pin($run(mode)),
         },)*];
@@ -42,18 +43,24 @@ macro_rules! services {
 }
 
 services! {
-    statements: "a cache of statements, each text in it once", Retained at "request", Map: "a capacity or an age";
-    sessions: "sessions in a tree that are never removed", Retained at "login", Map: "must lose an entry";
-    join_set: "a `JoinSet` that is not drained", Unjoined at "query", Unjoined: "join_next";
-    handles: "a list of `JoinHandle`s", Unjoined at "job", Unjoined: "detaches";
-    futures_unordered: "`FuturesUnordered` that is polled at shutdown", Unjoined at "call", Unjoined: "join";
-    wakers: "wakers of ended tasks in a list", Unjoined at "waits", Wakers | Unjoined: "a waker";
-    slow_consumer: "an unbounded channel, its consumer too slow", Growing at "producer", Queue: "faster";
-    own_list: "a task that adds lines to its own list for ever", Growing at "audit", Unknown: "empty it as it goes";
-    own_queue: "a task that queues what it never takes", Growing at "planner", Queue: "bound the channel or queue";
-    endless: "a task per client that does not end", Growing at "watch", Endless: "a cancellation token";
-    slices: "slices that keep the buffers they were cut from", Retained at "upload", Buffer: "copy what is kept";
-    thread: "a thread that adds to a map for ever", Growing at "(outside every task)", Map: "a capacity or an age";
+    statements: "a cache of statements, each text in it once", Retained at "request", Map: "a capacity or an age", "STATEMENTS";
+    sessions: "sessions in a tree that are never removed", Retained at "login", Map: "must lose an entry", "SESSIONS";
+    join_set: "a `JoinSet` that is not drained", Unjoined at "query", Unjoined: "join_next", "";
+    handles: "a list of `JoinHandle`s", Unjoined at "job", Unjoined: "detaches", "HANDLES";
+    futures_unordered: "`FuturesUnordered` that is polled at shutdown", Unjoined at "call", Unjoined: "join", "";
+    wakers: "wakers of ended tasks in a list", Unjoined at "waits", Wakers | Unjoined: "a waker", "KEPT";
+    slow_consumer: "an unbounded channel, its consumer too slow", Growing at "producer", Queue: "faster", "";
+    own_list: "a task that adds lines to its own list for ever", Growing at "audit", Unknown: "empty it as it goes", "audit";
+    own_queue: "a task that queues what it never takes", Growing at "planner", Queue: "bound the channel or queue", "planner";
+    endless: "a task per client that does not end", Growing at "watch", Endless: "a cancellation token", "";
+    slices: "slices that keep the buffers they were cut from", Retained at "upload", Buffer: "copy what is kept", "NAMES";
+    thread: "a thread that adds to a map for ever", Growing at "(outside every task)", Map: "a capacity or an age", "";
+    cycles: "sessions and peers that hold each other", Retained at "session", Unknown | Cycle: "a `Weak`", "nothing";
+    shared_cache: "a shared owner that only grows", Growing at "cache", Map: "a capacity or an age", "PAGES";
+    blocking: "jobs of `spawn_blocking` that do not end", Retained at "request", Unknown: "end each", "request";
+    flume_queue: "a channel of flume, its consumer too slow", Growing at "producer", Unknown | Queue: "bound the channel", "";
+    crossbeam_queue: "a channel of crossbeam, its consumer too slow", Growing at "producer", Queue: "faster", "";
+    std_queue: "a channel of the standard library, its thread too slow", Growing at "producer", Unknown | Queue: "bound the channel", "producer";
 }
 
 /// deadpool#281: the text has the value in it.
@@ -97,7 +104,7 @@ async fn join_set(mode: Mode) -> Leaks {
     rounds(async |_| {
         for number in 0..20 {
             match mode {
-                Mode::Bare => set.spawn(query(number)),
+                Mode::Bare | Mode::Held => set.spawn(query(number)),
                 Mode::Annotated => set.spawn(track(query(number)).named("query")),
             };
         }
@@ -270,5 +277,145 @@ async fn thread(mode: Mode) -> Leaks {
     let leaks = judge();
     drop(seen);
     thread.join().expect("no panic");
+    leaks
+}
+
+/// Nothing leads to the sessions any more, and each keeps its peer.
+async fn cycles(mode: Mode) -> Leaks {
+    struct Session {
+        peer: Mutex<Option<Arc<Session>>>,
+        page: Vec<u8>,
+    }
+    async fn session() {
+        let make = || Arc::new(Session { peer: Mutex::new(None), page: vec![1; 1_024] });
+        let (one, other) = (make(), make());
+        yield_now().await;
+        *lock(&one.peer) = Some(Arc::clone(&other));
+        *lock(&other.peer) = Some(Arc::clone(&one));
+        black_box(&one.page);
+    }
+    rounds(async |_| {
+        for _ in 0..20 {
+            mode.spawn("session", session()).await.expect("no panic");
+        }
+    })
+    .await;
+    judge()
+}
+
+/// The cache has a name, and no task is charged for it.
+async fn shared_cache(mode: Mode) -> Leaks {
+    static PAGES: Mutex<BTreeMap<usize, [u8; 1024]>> = Mutex::new(BTreeMap::new());
+    async fn request(number: usize) {
+        yield_now().await;
+        shared("cache", || {
+            lock(&PAGES).insert(number, [7; 1024]);
+        });
+    }
+    rounds(async |round| {
+        for number in 0..40 {
+            mode.spawn("request", request(40 * round + number)).await.expect("no panic");
+        }
+    })
+    .await;
+    judge()
+}
+
+/// The handle is dropped, and the job waits for ever: it cannot be aborted.
+async fn blocking(mode: Mode) -> Leaks {
+    static IS_OVER: Mutex<bool> = Mutex::new(false);
+    static END: Condvar = Condvar::new();
+    fn job(page: Vec<u8>) {
+        drop(END.wait_while(lock(&IS_OVER), |is_over| !*is_over));
+        black_box(page);
+    }
+    async fn request() {
+        let page = vec![1u8; 4_096];
+        yield_now().await;
+        drop(spawn_blocking(move || job(page)));
+    }
+    rounds(async |_| {
+        for _ in 0..6 {
+            mode.spawn("request", request()).await.expect("no panic");
+        }
+    })
+    .await;
+    let leaks = judge();
+    *lock(&IS_OVER) = true;
+    END.notify_all();
+    leaks
+}
+
+async fn flume_queue(mode: Mode) -> Leaks {
+    async fn producer(sender: flume::Sender<Vec<u8>>) {
+        loop {
+            for _ in 0..10 {
+                if sender.send(vec![1; 512]).is_err() {
+                    return;
+                }
+            }
+            sleep(Duration::from_millis(5)).await;
+        }
+    }
+    async fn worker(receiver: flume::Receiver<Vec<u8>>) {
+        while let Ok(message) = receiver.recv_async().await {
+            black_box(message);
+            sleep(Duration::from_millis(2)).await;
+        }
+    }
+    let (sender, receiver) = flume::unbounded();
+    mode.spawn("producer", producer(sender));
+    mode.spawn("worker", worker(receiver));
+    rounds(async |_| {}).await;
+    judge()
+}
+
+async fn crossbeam_queue(mode: Mode) -> Leaks {
+    async fn producer(sender: crossbeam_channel::Sender<[u8; 512]>) {
+        loop {
+            for number in 0..10 {
+                if sender.send([number; 512]).is_err() {
+                    return;
+                }
+            }
+            sleep(Duration::from_millis(5)).await;
+        }
+    }
+    async fn worker(receiver: crossbeam_channel::Receiver<[u8; 512]>) {
+        loop {
+            black_box(receiver.try_recv().ok());
+            sleep(Duration::from_millis(2)).await;
+        }
+    }
+    let (sender, receiver) = crossbeam_channel::unbounded();
+    mode.spawn("producer", producer(sender));
+    mode.spawn("worker", worker(receiver));
+    rounds(async |_| {}).await;
+    judge()
+}
+
+async fn std_queue(mode: Mode) -> Leaks {
+    async fn producer(sender: std::sync::mpsc::Sender<Vec<u8>>) {
+        loop {
+            for _ in 0..10 {
+                if sender.send(vec![1; 512]).is_err() {
+                    return;
+                }
+            }
+            sleep(Duration::from_millis(5)).await;
+        }
+    }
+    let (sender, receiver) = std::sync::mpsc::channel();
+    let thread = std::thread::spawn(move || {
+        while let Ok(message) = receiver.recv() {
+            black_box(message);
+            std::thread::sleep(Duration::from_millis(2));
+        }
+    });
+    let producer = mode.spawn("producer", producer(sender));
+    rounds(async |_| {}).await;
+    let leaks = judge();
+    producer.abort();
+    drop(thread);
     leaks
 }

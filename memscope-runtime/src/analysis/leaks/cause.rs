@@ -31,6 +31,17 @@ pub enum LeakCause {
     Endless,
     /// Buffers of the crate `bytes`: a part that is kept keeps the whole.
     Buffer,
+    /// Blocks that hold each other, as `Rc`s and `Arc`s do, and that nothing else leads to.
+    Cycle,
+    /// Blocks that nothing leads to, as after `mem::forget`.
+    Lost,
+}
+
+impl LeakCause {
+    /// Whether nothing holds the bytes.
+    pub(super) fn is_unreachable(self) -> bool {
+        matches!(self, Self::Cycle | Self::Lost)
+    }
 }
 
 /// The largest stacks must have so many live samples together before they name a cause.
@@ -48,6 +59,10 @@ pub(super) struct Clue {
     pub(super) cause: LeakCause,
     /// The function by which it is known: `HashMap::insert`.
     pub(super) by: String,
+    /// The samples of all stacks that are of this cause.
+    pub(super) cause_samples: u64,
+    /// The code that sends some of the bytes into a channel, by two samples or more.
+    pub(super) sends: Option<String>,
     /// The program's functions of the largest stack, the innermost first.
     pub(super) code: String,
     /// Live bytes of that code and of all stacks, by estimate.
@@ -66,6 +81,7 @@ impl Clue {
         let mut causes: Vec<(LeakCause, u64, u64, String)> = Vec::new();
         let mut codes: Vec<(String, u64, u64)> = Vec::new();
         let mut all_bytes = 0_u64;
+        let mut sent: Vec<(String, u64)> = Vec::new();
         for stack in stacks.filter(|stack| stack.live_samples != 0) {
             all_bytes = all_bytes.saturating_add(stack.live_bytes);
             let (cause, by) = of_frames(&stack.frames).unwrap_or_default();
@@ -77,6 +93,12 @@ impl Clue {
                 causes.push((cause, stack.live_bytes, stack.live_samples, by));
             }
             let Some(code) = code(&stack.frames) else { continue };
+            if is_sent(stack) {
+                match sent.iter_mut().find(|it| it.0 == code) {
+                    Some((_, samples)) => *samples = samples.saturating_add(stack.live_samples),
+                    None => sent.push((code.clone(), stack.live_samples)),
+                }
+            }
             if let Some((_, bytes, samples)) = codes.iter_mut().find(|it| it.0 == code) {
                 *bytes = bytes.saturating_add(stack.live_bytes);
                 *samples = samples.saturating_add(stack.live_samples);
@@ -86,14 +108,16 @@ impl Clue {
         }
         let (code, code_bytes, samples) = codes.into_iter().max_by_key(|it| it.1)?;
         let most = causes.into_iter().max_by_key(|it| it.1);
-        let (cause, by) = most
+        let (cause, by, cause_samples) = most
             .filter(|(_, bytes, samples, _)| {
                 // A block much larger than the interval is sampled for sure.
                 let is_large = *bytes / SURELY_SAMPLED >= interval;
                 *bytes >= all_bytes / 2 && (*samples >= LEAST_SAMPLES || is_large)
             })
-            .map_or_else(Default::default, |(cause, _, _, by)| (cause, by));
-        Some(Self { cause, by, code, code_bytes, all_bytes, samples })
+            .map_or_else(Default::default, |(cause, _, samples, by)| (cause, by, samples));
+        let sent = sent.into_iter().max_by_key(|it| it.1);
+        let sends = sent.filter(|it| it.1 >= LEAST_SAMPLES).map(|it| it.0);
+        Some(Self { cause, by, cause_samples, sends, code, code_bytes, all_bytes, samples })
     }
 
     /// Whether so many samples of the code say anything about its bytes.
@@ -114,7 +138,7 @@ pub(super) fn is_sent(stack: &StackProfile) -> bool {
 }
 
 /// The program's functions of a stack, the innermost first; `None` if no name is known.
-fn code(frames: &[StackFrame]) -> Option<String> {
+pub(super) fn code(frames: &[StackFrame]) -> Option<String> {
     let functions = fold(frames, SHOWN_FUNCTIONS).into_iter().filter_map(|fold| match fold {
         Fold::Function(name, place) if !is_address(&name) => {
             let name = path_end(&name, FUNCTION_COLUMNS);
@@ -125,7 +149,10 @@ fn code(frames: &[StackFrame]) -> Option<String> {
         }
         _ => None,
     });
-    let code = functions.collect::<Vec<_>>().join(" in ");
+    let mut functions: Vec<String> = functions.collect();
+    // A closure and the function around it have one name.
+    functions.dedup();
+    let code = functions.join(" in ");
     (!code.is_empty()).then_some(code)
 }
 
@@ -145,6 +172,10 @@ fn of_frames(frames: &[StackFrame]) -> Option<(LeakCause, String)> {
             break;
         }
         match of_function(&frame.function) {
+            // What only makes room is of a list of any kind, whose name an outer call may have.
+            Some(LeakCause::List) if is_room(&frame.function) => {
+                list.get_or_insert((LeakCause::List, String::new()));
+            }
             Some(LeakCause::List) => list = Some((LeakCause::List, last_two(&frame.function))),
             Some(cause) => return Some((cause, last_two(&frame.function))),
             None => {}
@@ -193,6 +224,11 @@ fn of_function(name: &str) -> Option<LeakCause> {
     let is_list = has(&["vec::Vec", "raw_vec", "RawVec", "string::String"]);
     (is_list && has(&["push", "grow", "extend", "append", "do_reserve_and_handle"]))
         .then_some(LeakCause::List)
+}
+
+/// Whether a function makes room in a list, and belongs to no kind of list.
+fn is_room(name: &str) -> bool {
+    name.contains("raw_vec") || name.contains("RawVec")
 }
 
 fn is_channel(name: &str) -> bool {
@@ -272,6 +308,20 @@ mod tests {
             ),
             (&["flume::Chan<T>::send", "app::send", POLL], LeakCause::Queue, "Chan::send"),
             (&["alloc::vec::Vec<T,A>::push", "app::log"], LeakCause::List, "Vec::push"),
+            (
+                &[
+                    "alloc::raw_vec::RawVec<T,A>::grow_one",
+                    "alloc::vec::Vec<T,A>::push",
+                    "app::log",
+                ],
+                LeakCause::List,
+                "Vec::push",
+            ),
+            (
+                &["alloc::raw_vec::RawVecInner<A>::reserve::do_reserve_and_handle", "app::log"],
+                LeakCause::List,
+                "",
+            ),
             (
                 &[
                     "alloc::raw_vec::RawVec<T,A>::grow_one",

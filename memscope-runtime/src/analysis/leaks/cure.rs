@@ -11,6 +11,12 @@ pub(super) struct Case<'a> {
     pub(super) by: &'a str,
     /// The largest live variable in these bytes.
     pub(super) variable: Option<&'a str>,
+    /// The tasks that hold them, by the graph of the heap.
+    pub(super) tasks: Option<&'a str>,
+    /// The code that sends some of them into a channel.
+    pub(super) sends: Option<&'a str>,
+    /// Living tasks that may hold them.
+    pub(super) living: Option<&'a str>,
     pub(super) freed: Option<&'a Freed<'a>>,
     /// Whether the tasks that allocated them have ended.
     pub(super) has_ended: bool,
@@ -21,9 +27,22 @@ impl Case<'_> {
     pub(super) fn cure(&self) -> Option<String> {
         let into = match (self.variable, self.by) {
             (Some(name), _) => format!("`{}`", cell(name, 40)),
-            (None, "") => String::new(),
+            (None, "") => "the list or text that grows there".to_owned(),
             (None, by) => format!("what `{}` adds to", cell(by, 60)),
         };
+        match self.cause {
+            LeakCause::Cycle => {
+                return Some(
+                    "break the cycle: of two that hold each other by `Rc` or `Arc`, one must be a `Weak`, or be cleared when the other ends".to_owned(),
+                );
+            }
+            LeakCause::Lost => {
+                return Some(
+                    "give them back: look for `mem::forget`, `ManuallyDrop`, `Box::leak` and `into_raw`, and for C libraries that keep a pointer".to_owned(),
+                );
+            }
+            _ => {}
+        }
         if let Some(freed) = self.freed {
             let name = cell(&freed.who.name, 36);
             return Some(if self.cause == LeakCause::Map || !freed.is_alive {
@@ -35,6 +54,12 @@ impl Case<'_> {
                     "bound the channel or queue to `{name}`, so that these tasks wait, or make `{name}` faster: it takes less than they add"
                 )
             });
+        }
+        if let (None, Some(tasks)) = (self.variable, self.tasks) {
+            return Some(format!(
+                "end each task of `{}` when what it serves is over (a timeout, a cancellation token, a channel that closes), or have it drop this earlier",
+                cell(tasks, 48)
+            ));
         }
         let cure = match self.cause {
             LeakCause::Map => format!(
@@ -56,16 +81,23 @@ impl Case<'_> {
             LeakCause::Buffer => {
                 "bound these buffers in number and size; a `Bytes` slice that is kept keeps its whole buffer".to_owned()
             }
-            _ => match self.variable {
-                Some(_) if self.has_ended => {
+            _ => match (self.variable, self.sends, self.living) {
+                (Some(_), ..) if self.has_ended => {
                     format!(
                         "remove from {into} what a task has put there when it ends, or bound it"
                     )
                 }
-                Some(_) => {
+                (Some(_), ..) => {
                     format!("bound {into}, or empty it as it goes: it lives as long as its task")
                 }
-                None => return None,
+                (None, Some(code), _) => format!(
+                    "if they wait in the channel that {code} sends to: bound the channel, so that its senders wait, or make its consumer faster; else bound the list or map that they are in"
+                ),
+                (None, None, Some(living)) => format!(
+                    "if living tasks of `{}` hold them: end each of these tasks, by a timeout, a cancellation token or a channel that closes; if a shared collection does, remove there what a task has put in when it ends, or bound it",
+                    cell(living, 48)
+                ),
+                (None, None, None) => return None,
             },
         };
         Some(cure)

@@ -5,6 +5,8 @@ use std::{cmp::Reverse, collections::HashMap};
 
 use super::{
     cause::{self, Clue, LeakCause},
+    growing::LEAST_PILED,
+    holder::Held,
     wording::percent,
 };
 use crate::{
@@ -145,14 +147,35 @@ impl<'a> Evidence<'a> {
             let site = stack.site.and_then(|site| self.snapshot.sites().get(site));
             site.is_some_and(|site| place_of(site) == *place)
         };
-        let stacks = self.snapshot.stacks().iter().filter(is_its);
+        self.clue_of_stacks(self.snapshot.stacks().iter().filter(is_its))
+    }
+
+    /// What these stacks have in common.
+    pub(super) fn clue_of_stacks(
+        &self,
+        stacks: impl Iterator<Item = &'a StackProfile>,
+    ) -> Option<Clue> {
         Clue::of(stacks, self.snapshot.stack_interval_bytes())
+    }
+
+    /// The name of a site that has about as many living tasks as so many ended ones: it may be one
+    /// that they have spawned, and that holds what they have left.
+    pub(super) fn living(&self, ended: u64) -> Option<String> {
+        let about = ended / 4 * 3..=ended.saturating_add(ended / 4);
+        let sites = self.snapshot.sites().iter().filter(|site| !site.ends_unknown);
+        let sites = sites.filter(|site| site.active >= LEAST_PILED && about.contains(&site.active));
+        sites.max_by_key(|site| site.active).map(|site| site.name.clone())
+    }
+
+    /// What holds most of so many bytes of a site, or of those that no task made, if the snapshot
+    /// has the graph of the heap.
+    pub(super) fn held(&self, site: Option<&str>, bytes: u64) -> Option<Held> {
+        Held::of(self.snapshot.heap_graph()?, site, bytes)
     }
 
     /// What the stacks of one task's live bytes have in common.
     pub(super) fn clue_of_task(&self, task: TaskId) -> Option<Clue> {
-        let stacks = self.snapshot.stacks().iter().filter(|stack| stack.task == Some(task));
-        Clue::of(stacks, self.snapshot.stack_interval_bytes())
+        self.clue_of_stacks(self.snapshot.stacks().iter().filter(|stack| stack.task == Some(task)))
     }
 
     /// What a variable of this name keeps its bytes in, by its type.

@@ -4,7 +4,10 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::cause::LeakCause;
+use super::{
+    cause::LeakCause,
+    certainty::{Certainty, KnownBy},
+};
 use crate::model::{Place, TaskId};
 
 /// The kind of leak that a finding reports.
@@ -26,6 +29,8 @@ pub enum LeakKind {
     Unseen,
     /// Tasks that have ended, were never joined, and become more.
     Unjoined,
+    /// Blocks that nothing leads to any more, in the graph of the heap.
+    Lost,
 }
 
 impl fmt::Display for LeakKind {
@@ -38,6 +43,7 @@ impl fmt::Display for LeakKind {
             Self::Kept => "kept",
             Self::Unseen => "unseen",
             Self::Unjoined => "unjoined",
+            Self::Lost => "lost",
         })
     }
 }
@@ -103,7 +109,7 @@ pub(super) fn per_day(bytes: u64, ns: u64) -> Option<u64> {
 
 /// One finding: a site or a task, what it holds, and why that looks lost.
 ///
-/// `Display` prints three lines: the finding, the evidence, the usual fix.
+/// `Display` prints four lines: the finding, the evidence, the usual fix, and how sure it is.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Leak {
     /// What kind of leak.
@@ -138,6 +144,24 @@ pub struct Leak {
     /// is not known, as without a sample of its stack.
     #[serde(default)]
     pub allocated_at: Option<String>,
+    /// What holds most of these bytes: a static, a thread-local, tasks, a stack, or nothing. `None`
+    /// without a graph of the heap, see
+    /// [`with_heap_graph`](crate::async_memory::MemorySnapshot::with_heap_graph), or where no root
+    /// holds half of them alone.
+    #[serde(default)]
+    pub held_by: Option<String>,
+    /// How sure it is that the bytes are lost.
+    #[serde(default)]
+    pub certainty: Certainty,
+    /// By what the cause is known, and with it the cure.
+    #[serde(default)]
+    pub known_by: KnownBy,
+    /// Why it is no more and no less sure, in one sentence.
+    #[serde(default)]
+    pub certainty_reason: String,
+    /// Whether load could look the same. Then the severity is low.
+    #[serde(default)]
+    pub may_be_load: bool,
     /// What was measured, in one sentence or two.
     pub evidence: String,
     /// What usually helps, in one sentence.
@@ -160,6 +184,11 @@ impl Leak {
             variables: Vec::new(),
             cause: LeakCause::Unknown,
             allocated_at: None,
+            held_by: None,
+            certainty: Certainty::Possible,
+            known_by: KnownBy::Nothing,
+            certainty_reason: String::new(),
+            may_be_load: false,
             evidence: String::new(),
             fix: String::new(),
         }

@@ -4,10 +4,11 @@ use std::collections::{HashMap, HashSet};
 
 use super::{
     cause::LeakCause,
-    cure::Case,
+    certainty::KnownBy,
     evidence::{Evidence, place_of, place_of_task},
     finding::{Leak, LeakKind, Severity},
     growth::Growth,
+    keeper::Keeper,
     options::LeakOptions,
     retained::retained_bytes,
     spread::Shape,
@@ -77,7 +78,7 @@ pub(super) fn find(snapshot: &MemorySnapshot, options: &LeakOptions, known: &Kno
         is_leak.then(|| {
             let mut leak = of_task(&place_of_task(task), growth, task, &evidence);
             if may_be_cells(task, snapshot) && !growth.is_of_a_day() {
-                leak.severity = Severity::Low;
+                (leak.severity, leak.may_be_load) = (Severity::Low, true);
             }
             (leak, *growth)
         })
@@ -153,45 +154,19 @@ fn of_task(
     task: &TaskMemoryProfile,
     evidence: &Evidence<'_>,
 ) -> Leak {
-    let variables = evidence.variables_of(&[task.id]);
-    let clue = evidence.clue_of_task(task.id).or_else(|| evidence.clue_of(place));
-    let clue = clue.unwrap_or_default();
-    let freed = evidence.freed_by(place, task.live_bytes);
-    let variable = variables.first().map(String::as_str);
-    let of_variable = variable.map(|name| evidence.cause_of_variable(name)).unwrap_or_default();
-    let cause = if of_variable == LeakCause::Unknown { clue.cause } else { of_variable };
-    let cause = if freed.is_some() { LeakCause::Queue } else { cause };
-    let known = Case { cause, by: &clue.by, variable, freed: freed.as_ref(), has_ended: false };
-    let fix = known.cure().unwrap_or_else(|| {
+    let leak = Leak { task: Some(task.id), count: 1, ..blank(place, growth) };
+    let keeper = Keeper::of_task(evidence, place, task.id, task.live_bytes);
+    let leak = keeper.tell(leak, || {
         "bound the channel, buffer or map that this task fills, or empty it as it goes".to_owned()
     });
-    let allocated_at = allocated_at(&clue);
-    let mut leak = Leak { task: Some(task.id), count: 1, variables, ..blank(place, growth) };
-    if let Some(freed) = freed {
-        leak.evidence = format!("{} {}", leak.evidence, freed.sentence());
-    }
-    leak = Leak { cause, allocated_at, fix, ..leak };
     complete(leak, task.live_bytes, growth, evidence, growth.may_be_load())
 }
 
 fn of_site(place: &Place, growth: &Growth, site: &SiteProfile, evidence: &Evidence<'_>) -> Leak {
     let bytes = retained_bytes(site);
-    let freed = evidence.freed_by(place, bytes);
-    let variables = evidence.variables_of_ended(place);
-    let clue = evidence.clue_of(place).unwrap_or_default();
-    let variable = variables.first().map(String::as_str);
-    let known =
-        Case { cause: clue.cause, by: &clue.by, variable, freed: freed.as_ref(), has_ended: true };
-    let mut leak = blank(place, growth);
-    if let Some(fix) = known.cure() {
-        leak.fix = fix;
-    }
-    if let Some(freed) = freed {
-        leak.evidence = format!("{} {}", leak.evidence, freed.sentence());
-    }
-    let allocated_at = allocated_at(&clue);
-    let leak =
-        Leak { count: site.retained_tasks, variables, cause: clue.cause, allocated_at, ..leak };
+    let leak = Leak { count: site.retained_tasks, ..blank(place, growth) };
+    let usual = leak.fix.clone();
+    let leak = Keeper::of_ended(evidence, place, bytes, site.retained_tasks).tell(leak, || usual);
     complete(leak, bytes, growth, evidence, growth.may_be_load())
 }
 
@@ -213,6 +188,7 @@ fn of_living(
         count: site.active,
         variables: evidence.variables_of(&ids),
         cause: LeakCause::Endless,
+        known_by: KnownBy::Course,
         allocated_at: evidence.clue_of(place).as_ref().and_then(allocated_at),
         fix: "end each of these tasks when what it serves is over: a cancellation token, a channel that closes, an `AbortHandle` that is kept".to_owned(),
         ..blank(place, growth)
@@ -256,7 +232,7 @@ pub(super) fn complete(
     may_be_load: bool,
 ) -> Leak {
     let severity = growth.severity(bytes, evidence.whole_bytes, may_be_load);
-    Leak { severity, bytes, bytes_per_day: growth.bytes_per_day(), ..leak }
+    Leak { severity, bytes, bytes_per_day: growth.bytes_per_day(), may_be_load, ..leak }
 }
 
 #[cfg(test)]

@@ -5,8 +5,8 @@ use serde::{Deserialize, Serialize};
 use crate::{
     alloc::own_work,
     model::{HandOver, Measured},
-    primitives::{order, reserve},
-    snapshot::{MemorySnapshot, sum},
+    primitives::reserve,
+    snapshot::MemorySnapshot,
 };
 
 mod options;
@@ -17,6 +17,8 @@ mod trend;
 mod growth;
 mod cause;
 mod evidence;
+mod holder;
+mod keeper;
 // … what is found …
 mod retained;
 mod stuck;
@@ -25,10 +27,14 @@ mod growing;
 mod over_budget;
 mod process_memory;
 mod untracked;
+mod shared;
+mod lost;
 mod backlog;
 mod unjudged;
+mod judge;
 // … and how it is said.
 mod cure;
+mod certainty;
 mod cross_frees;
 pub(crate) mod wording;
 #[cfg(test)]
@@ -38,6 +44,7 @@ mod hostile;
 
 pub use backlog::Backlog;
 pub use cause::LeakCause;
+pub use certainty::{Certainty, KnownBy};
 pub use finding::{Leak, LeakKind, Severity};
 pub(crate) use wording::{age, at};
 pub use {options::LeakOptions, unjudged::NotJudged};
@@ -72,7 +79,9 @@ impl MemorySnapshot {
     /// - tasks that have ended, were never joined, and become more for five minutes,
     /// - tasks above their budgets,
     /// - memory that is freed and that the allocator keeps,
-    /// - memory that memscope does not see: of C libraries, or mapped otherwise.
+    /// - memory that memscope does not see: of C libraries, or mapped otherwise,
+    /// - blocks that nothing leads to, if the snapshot has a
+    ///   [graph of the heap](Self::with_heap_graph).
     ///
     /// What rises and was not watched for so long is in [`not_judged`](Leaks::not_judged).
     ///
@@ -98,76 +107,6 @@ impl MemorySnapshot {
             return Leaks::none(self.measured());
         }
         self.judge(options)
-    }
-
-    /// The most bytes that the indices over the snapshot and the findings can take.
-    fn judging_bytes(&self) -> u64 {
-        const ROW_BYTES: u64 = 256;
-        let rows = self.tasks().len() + self.sites().len() + self.variables().len();
-        let rows = rows + self.hand_overs().len() + self.trends().len();
-        let names = self.tasks().iter().map(|task| task.name.len() + task.file.len());
-        let names = names.chain(self.sites().iter().map(|site| site.name.len() + site.file.len()));
-        rows as u64 * ROW_BYTES + 2 * sum(names.map(|bytes| bytes as u64))
-    }
-
-    fn judge(&self, options: &LeakOptions) -> Leaks {
-        let retained = retained::find(self, options);
-        let stuck = stuck::find(self, options);
-        let mut unjoined = unjoined::find(self, options);
-        let mut known = growing::Known {
-            sites: retained.leaks.iter().map(|leak| leak.place.clone()).collect(),
-            tasks: stuck.tasks.iter().copied().collect(),
-            piles: stuck.leaks.iter().map(|leak| leak.place.clone()).collect(),
-            has_untracked: unjoined.is_spawned_outside,
-        };
-        // No byte is in two findings.
-        unjoined.grown.retain(|(leak, _)| !known.sites.contains(&leak.place));
-        known.sites.extend(unjoined.grown.iter().map(|(leak, _)| leak.place.clone()));
-        for (task, place) in unjoined.spawners {
-            known.tasks.insert(task);
-            known.piles.insert(place);
-        }
-        let mut grown = unjoined.grown;
-        let has_unjoined = !grown.is_empty();
-        grown.extend(growing::find(self, options, &known));
-        if !known.has_untracked {
-            grown.extend(untracked::find(self, options, has_unjoined));
-        }
-        let (long, early): (Vec<_>, Vec<_>) = grown.into_iter().partition(|(leak, growth)| {
-            let needs_ns = if leak.kind == LeakKind::Unjoined { options.unjoined_ns() } else { 0 };
-            growth.is_long(options) && growth.course.span_ns() >= needs_ns
-        });
-        let mut findings = retained.leaks;
-        let mut not_judged = {
-            let found = unjudged::Found {
-                early: &early,
-                explained: sum(long.iter().map(|it| it.1.course.rise())).saturating_add(sum(
-                    findings.iter().chain(&stuck.leaks).map(|leak| leak.bytes),
-                )),
-                unclear: &retained.unclear,
-                at_rest: &retained.at_rest,
-                unknown: retained.unknown,
-                untimed: stuck.untimed,
-                without_compare: stuck.without_compare,
-            };
-            unjudged::find(self, &found, options)
-        };
-        not_judged.extend(process_memory::not_judged(self));
-        findings.extend(stuck.leaks);
-        findings.extend(long.into_iter().map(|(leak, _)| leak));
-        if self.observed_ns() < options.growth_ns() {
-            // What a program does in its first moments tells nothing of its day.
-            for leak in &mut findings {
-                leak.severity = Severity::Low;
-            }
-        }
-        // These are measured, not judged by their course.
-        findings.extend(over_budget::find(self));
-        findings.extend(process_memory::find(self));
-        order::by(&mut findings, |a, b| a.rank().cmp(&b.rank()));
-        let hand_overs = cross_frees::largest(self.hand_overs());
-        let backlogs = backlog::find(self);
-        Leaks { measured: true, findings, not_judged, hand_overs, backlogs }
     }
 }
 
@@ -229,11 +168,27 @@ impl Leaks {
         &self.backlogs
     }
 
+    /// Whether anything of live memory looks lost, or rises and is not judged yet.
+    #[cfg(feature = "report-file")]
+    pub(crate) fn concern_live_memory(&self) -> bool {
+        let others = [LeakKind::OverBudget, LeakKind::Kept, LeakKind::Unseen];
+        self.findings.iter().any(|leak| !others.contains(&leak.kind))
+            || self.not_judged.iter().any(|note| note.why.contains(unjudged::RISES))
+    }
+
     /// The bytes of all findings about live memory. No byte is in two of them: budgets, and memory
     /// that is not live, do not count.
     pub fn bytes(&self) -> u64 {
         let others = [LeakKind::OverBudget, LeakKind::Kept, LeakKind::Unseen];
-        let findings = self.findings.iter().filter(|leak| !others.contains(&leak.kind));
+        let is_lost = |leak: &Leak| leak.kind == LeakKind::Lost;
+        let is_in_another = |lost: &Leak| {
+            let mut all = self.findings.iter();
+            all.any(|leak| !is_lost(leak) && leak.place.name == lost.place.name)
+        };
+        let findings = self
+            .findings
+            .iter()
+            .filter(|leak| !(others.contains(&leak.kind) || is_lost(leak) && is_in_another(leak)));
         findings.fold(0, |sum, leak| sum.saturating_add(leak.bytes))
     }
 }
@@ -296,9 +251,11 @@ leaks: 2 findings
   high    retained  handler (src/handler.rs:7): 20.0 MiB in 1,200 ended tasks, the first ended 5 min ago, 5.6 GiB a day
           all 1,200 ended tasks still hold bytes, 300 of them one after another, as many of the first as of the last. Of the 10.0 MiB that others freed for it, 80 % was freed by `evict`. In it: `session`.
           fix: make sure that `evict` also frees what is left: on every path, and at shutdown
+          how sure: likely: a cache that still fills looks the same; the cause is known by the site that frees most of such bytes
   low     stuck     fetch (src/fetch.rs:7): 4.0 KiB in 1 task, not polled for 3 min
           1 task (#7) is alive and not polled any more; the longest wait of 100 ended tasks that were timed was 2 s. In it: `page`.
           fix: put a timeout around the await it hangs at, or close the other end: drop the sender, release the lock, shut the connection
+          how sure: likely: it waits far longer than any that has ended; the cause is known by their course
 not judged
   growing   needs 6 samples in 2 min; this is the first
 

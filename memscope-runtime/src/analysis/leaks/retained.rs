@@ -1,15 +1,14 @@
 //! Blocks that outlived their tasks, again and again.
 
 use super::{
-    cause::LeakCause,
-    cure::Case,
     evidence::{Evidence, place_of},
     finding::{Leak, LeakKind, Severity, per_day},
+    keeper::Keeper,
     options::LeakOptions,
     spread::Shape,
     trend::Course,
     unjoined::holds_cells,
-    wording::{allocated_at, out_of, several},
+    wording::{out_of, several},
 };
 use crate::{
     model::{Place, SiteProfile, Trend, human::count},
@@ -149,40 +148,22 @@ fn leak(site: &SiteProfile, why: &str, evidence: &Evidence<'_>) -> Leak {
     let bytes = retained_bytes(site);
     let bytes_per_day = site.oldest_retained_ns.and_then(|ns| per_day(bytes, ns));
     let ended = site.ended();
-    let mut text = format!(
+    let text = format!(
         "{} still hold bytes, {} of them one after another, {why}.",
         several_ended(site.retained_tasks, ended),
         count(site.retained_waves),
     );
-    let freed = evidence.freed_by(&place, bytes);
-    if let Some(freed) = &freed {
-        text.push(' ');
-        text.push_str(&freed.sentence());
-    }
-    let variables = evidence.variables_of_ended(&place);
-    let clue = evidence.clue_of(&place).unwrap_or_default();
-    let variable = variables.first().map(String::as_str);
-    let of_variable = variable.map(|name| evidence.cause_of_variable(name)).unwrap_or_default();
-    let cause = if of_variable == LeakCause::Unknown { clue.cause } else { of_variable };
-    let known = Case { cause, by: &clue.by, variable, freed: freed.as_ref(), has_ended: true };
-    let fix = known.cure().unwrap_or_else(|| usual(site).to_owned());
-    let allocated_at = allocated_at(&clue);
-    Leak {
-        kind: LeakKind::Retained,
+    let leak = Leak {
         severity: Severity::of(bytes, evidence.whole_bytes, bytes_per_day),
-        place,
-        task: None,
         bytes,
         count: site.retained_tasks,
         oldest_ns: site.oldest_retained_ns,
         bytes_per_day,
-        waits_at: None,
-        variables,
-        cause,
-        allocated_at,
         evidence: text,
-        fix,
-    }
+        ..Leak::at(LeakKind::Retained, place.clone())
+    };
+    Keeper::of_ended(evidence, &place, bytes, site.retained_tasks)
+        .tell(leak, || usual(site).to_owned())
 }
 
 /// What usually helps if nothing is known of what keeps the bytes.
@@ -193,7 +174,7 @@ fn usual(site: &SiteProfile) -> &'static str {
     } else if site.panicked.saturating_mul(2) >= ended {
         "most of these tasks panicked: free in a destructor what must not outlive them, not at their end"
     } else {
-        "remove from the shared collection what a task has put there when it ends, or bound it (a cache needs a capacity or an age)"
+        "if a shared collection keeps them, remove there what a task has put in when it ends, or bound it (a cache needs a capacity or an age); if `Arc`s hold each other, make one a `Weak`"
     }
 }
 

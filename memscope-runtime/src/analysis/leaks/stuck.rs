@@ -4,6 +4,7 @@ use std::{cmp::Reverse, collections::BTreeMap};
 
 use super::{
     cause::LeakCause,
+    certainty::KnownBy,
     evidence::{Evidence, place_of, place_of_task},
     finding::{Leak, LeakKind, Severity},
     growing::piles_up,
@@ -86,7 +87,11 @@ pub(super) fn find(snapshot: &MemorySnapshot, options: &LeakOptions) -> Stuck {
                 let is_pile = piles.contains(&place);
                 let leak = leak(place, tasks, site, options, &evidence)?;
                 // Clients that come and stay look the same.
-                Some(if is_pile { Leak { severity: Severity::Low, ..leak } } else { leak })
+                Some(if is_pile {
+                    Leak { severity: Severity::Low, may_be_load: true, ..leak }
+                } else {
+                    leak
+                })
             })
             .collect();
     }
@@ -214,6 +219,7 @@ fn leak(
         waits_at,
         variables,
         cause: LeakCause::Endless,
+        known_by: KnownBy::Course,
         evidence: format!(
             "{} ({}{more}) {alive} and not polled any more; {compared}.{at}",
             several(ids.len() as u64, "task", "tasks"),

@@ -8,10 +8,12 @@ use std::collections::HashMap;
 
 use super::{
     cause::LeakCause,
+    certainty::KnownBy,
     evidence::{Evidence, place_of, place_of_task},
     finding::{Leak, LeakKind},
     growing::{Grown, blank, complete},
     growth::Growth,
+    holder::Held,
     options::LeakOptions,
     wording::several,
 };
@@ -25,6 +27,11 @@ const LEAST_TASKS: u64 = 16;
 
 /// The spawner of such a task holds its cell, and in a set one more block for it.
 const BLOCKS_OF_TASK: u64 = 3;
+
+/// The cure for tasks whose handles are held.
+pub(super) const JOIN: &str = "join them as they end (`JoinSet::join_next`, `FuturesUnordered::next`, `.await`), or drop their handles, which detaches them, or abort them";
+/// The cure for tasks whose cells are kept by something else.
+pub(super) const DROP_WAKERS: &str = "drop what keeps them: a waker in a list, a map or a timer, or an `AbortHandle`, keeps the whole cell of its task";
 
 /// What was found, and which other bytes it explains.
 #[derive(Debug, Default)]
@@ -197,13 +204,11 @@ fn leak(
         ),
     };
     let course = blank(&place, growth);
+    let held = evidence.held(Some(&place.name), kept.bytes);
+    let held_by = held.as_ref().map_or_else(String::new, |held| format!(" {}", held.sentence()));
     let fix = match (kept.cause, tasks) {
-        (LeakCause::Wakers, _) => {
-            "drop what keeps them: a waker in a list, a map or a timer, or an `AbortHandle`, keeps the whole cell of its task"
-        }
-        (_, Some(_)) => {
-            "join them as they end (`JoinSet::join_next`, `FuturesUnordered::next`, `.await`), or drop their handles, which detaches them, or abort them"
-        }
+        (LeakCause::Wakers, _) => DROP_WAKERS,
+        (_, Some(_)) => JOIN,
         (_, None) => {
             "join them as they end (`JoinSet::join_next`, `.await`), drop the `JoinHandle`s that are held, which detaches them, or abort them; if none is held, a waker or an `AbortHandle` keeps the cells"
         }
@@ -212,7 +217,9 @@ fn leak(
         kind: LeakKind::Unjoined,
         count: tasks.unwrap_or(0),
         cause: kept.cause,
-        evidence: format!("{which}.{cells} {}", course.evidence),
+        known_by: if tasks.is_some() { KnownBy::Counts } else { KnownBy::Nothing },
+        held_by: held.as_ref().map(Held::words),
+        evidence: format!("{which}.{cells} {}{held_by}", course.evidence),
         fix: fix.to_owned(),
         ..course
     };

@@ -54,6 +54,9 @@ pub(super) struct Found<'a> {
     pub(super) without_compare: u64,
 }
 
+/// What is said of all that rises.
+pub(super) const RISES: &str = ": growing by ";
+
 /// How many things that grow have a line of their own.
 const MOST_EARLY: usize = 4;
 
@@ -139,7 +142,7 @@ fn growth(snapshot: &MemorySnapshot, found: &Found<'_>, options: &LeakOptions) -
                 .as_ref()
                 .map_or_else(String::new, |code| format!(" It is allocated at {code}."));
             let why = format!(
-                "{}: growing by {}; a verdict needs {needs}. {}{at_code} If it goes on: {}",
+                "{}{RISES}{}; a verdict needs {needs}. {}{at_code} If it goes on: {}",
                 at(&leak.place),
                 rate(growth),
                 leak.evidence,
@@ -155,7 +158,7 @@ fn growth(snapshot: &MemorySnapshot, found: &Found<'_>, options: &LeakOptions) -
         .fold(found.explained, |sum, (_, growth)| sum.saturating_add(growth.course.rise()));
     if let Some(growth) = process.filter(|growth| growth.course.rise() / 2 > explained) {
         let why = format!(
-            "the process: growing by {}; no task, site or code explains half of it",
+            "the process{RISES}{}; no task, site or code explains half of it",
             rate(&growth)
         );
         notes.push(NotJudged { kind: Some(LeakKind::Growing), why });

@@ -1,52 +1,58 @@
 //! Growth outside of tasks, by the stacks that allocated it, and of the process as a whole.
 
 use super::{
-    cause::{Clue, LeakCause},
-    cure::Case,
+    cause::LeakCause,
+    certainty::KnownBy,
     evidence::Evidence,
     finding::Leak,
     growing::{Grown, LEAST_PILED, blank, complete},
     growth::Growth,
+    keeper::Keeper,
     options::LeakOptions,
     unjoined,
-    wording::{allocated_at, several},
+    wording::several,
 };
 use crate::{
-    model::{Place, SiteProfile, human::cell},
+    model::{Place, SiteProfile, TrendPoint, human::cell},
     snapshot::MemorySnapshot,
 };
 
 /// The name that stands for what no task allocated.
-const OUTSIDE: &str = "(outside every task)";
+pub(super) const OUTSIDE: &str = "(outside every task)";
 
 /// Finds growth of the bytes that no task allocated. `has_unjoined`: another finding reports tasks
-/// that ended and whose cells are kept.
+/// that ended and whose cells are kept. `shared`: the shared owners that grow, without which this
+/// is.
 pub(super) fn find(
     snapshot: &MemorySnapshot,
     options: &LeakOptions,
     has_unjoined: bool,
+    shared: &[Grown],
 ) -> Option<Grown> {
-    let growth = Growth::of(&unjoined::untracked(snapshot), options)?;
+    let (points, of_shared) = without(snapshot, shared);
+    let growth = Growth::of(&points, options)?;
     let evidence = Evidence::of(snapshot);
     let stacks = snapshot.stacks().iter().filter(|stack| stack.is_untracked);
-    let clue = Clue::of(stacks, snapshot.stack_interval_bytes()).unwrap_or_default();
-    if clue.is_of_cells() && has_unjoined {
+    let clue = evidence.clue_of_stacks(stacks).unwrap_or_default();
+    let is_of_cells = clue.is_of_cells();
+    if is_of_cells && has_unjoined {
         return None;
     }
-    let has_ended = clue.cause != LeakCause::Buffer;
-    let case = Case { cause: clue.cause, by: &clue.by, has_ended, ..Case::default() };
+    let bytes = snapshot.process().untracked_bytes.saturating_sub(of_shared);
+    let keeper = Keeper {
+        has_ended: clue.cause != LeakCause::Buffer,
+        held: evidence.held(None, bytes),
+        clue,
+        ..Keeper::default()
+    };
     let place = Place { name: OUTSIDE.to_owned(), file: "".into(), line: 0 };
-    let mut leak = blank(&place, &growth);
-    let fix = case.cure().unwrap_or_else(|| {
+    let mut leak = keeper.tell(blank(&place, &growth), || {
         "bound what is added to there, or take out what is done with".to_owned()
     });
-    leak = Leak { cause: clue.cause, allocated_at: allocated_at(&clue), fix, ..leak };
-    if clue.is_of_cells() {
-        leak.cause = LeakCause::Endless;
-        "they are cells of tasks: end each task when what it serves is over, and drop the wakers and handles of ended ones".clone_into(&mut leak.fix);
-    } else if clue.cause == LeakCause::Unknown
-        && let Some(site) = living(snapshot)
-    {
+    let is_known = leak.cause != LeakCause::Unknown || leak.known_by == KnownBy::HeapGraph;
+    if is_of_cells && !leak.cause.is_unreachable() {
+        of_cells(&mut leak, snapshot);
+    } else if !is_known && let Some(site) = living(snapshot) {
         leak.evidence = format!(
             "{} {} of `{}` are alive, {} have ended.",
             leak.evidence,
@@ -59,10 +65,55 @@ pub(super) fn find(
             cell(&site.name, 48),
         );
     }
-    let bytes = snapshot.process().untracked_bytes;
     // Clients that come and stay bring memory that no task allocates.
     let may_be_load = growth.may_be_load() || living(snapshot).is_some() && !growth.is_of_a_day();
     Some((complete(leak, bytes, &growth, &evidence, may_be_load), growth))
+}
+
+/// The timeline of the bytes outside of tasks without those of these shared owners, and how many
+/// bytes these hold.
+fn without(snapshot: &MemorySnapshot, shared: &[Grown]) -> (Vec<TrendPoint>, u64) {
+    let mut points = unjoined::untracked(snapshot);
+    let mut bytes = 0_u64;
+    for (leak, _) in shared {
+        bytes = bytes.saturating_add(leak.bytes);
+        let mut trends = snapshot.timeline().shared.iter();
+        let Some(trend) = trends.find(|trend| trend.place == leak.place) else { continue };
+        let mut of_owner = trend.points.iter().peekable();
+        for point in &mut points {
+            while of_owner.next_if(|it| it.at_ns < point.at_ns).is_some() {}
+            if let Some(it) = of_owner.peek().filter(|it| it.at_ns == point.at_ns) {
+                point.live_bytes = point.live_bytes.saturating_sub(it.live_bytes);
+                // How much was allocated is known of the last point alone.
+                point.allocated_bytes = point.allocated_bytes.saturating_sub(it.allocated_bytes);
+            }
+        }
+    }
+    (points, bytes)
+}
+
+/// The bytes are cells of tasks: those of ended tasks that are kept, if Tokio says so, else those
+/// of living ones.
+fn of_cells(leak: &mut Leak, snapshot: &MemorySnapshot) {
+    let runtime = snapshot.runtime();
+    let (unjoined, kept) = (runtime.unjoined_cells, runtime.kept_cells);
+    let cells = unjoined.saturating_add(kept);
+    if cells < LEAST_PILED {
+        (leak.cause, leak.known_by) = (LeakCause::Endless, KnownBy::Course);
+        "they are cells of tasks: end each task when what it serves is over, and drop the wakers and handles of ended ones".clone_into(&mut leak.fix);
+        return;
+    }
+    leak.known_by = KnownBy::Counts;
+    let cells = several(cells, "ended task is kept", "ended tasks are kept");
+    let (by, fix) = if unjoined >= kept {
+        leak.cause = LeakCause::Unjoined;
+        ("their `JoinHandle`s are held", unjoined::JOIN)
+    } else {
+        leak.cause = LeakCause::Wakers;
+        ("no `JoinHandle` of them is held", unjoined::DROP_WAKERS)
+    };
+    leak.evidence = format!("{} They are cells: those of {cells}, and {by}.", leak.evidence);
+    fix.clone_into(&mut leak.fix);
 }
 
 /// The site with the most living tasks, if these are many and their number is known. What was
@@ -78,7 +129,7 @@ pub(super) fn of_process(snapshot: &MemorySnapshot, options: &LeakOptions) -> Op
         .timeline()
         .process
         .iter()
-        .map(|point| crate::model::TrendPoint {
+        .map(|point| TrendPoint {
             at_ns: point.at_ns,
             live_bytes: point.whole_bytes,
             allocated_bytes: 0,
@@ -96,6 +147,11 @@ mod tests {
 
     /// The findings where the bytes outside of tasks rose to 4 MiB in ten minutes, by this stack.
     fn leaks(functions: &[&str], samples: u64, sites: &Value) -> Leaks {
+        leaks_of(functions, samples, &json!({ "sites": sites }))
+    }
+
+    /// The same, with these parts of the snapshot.
+    fn leaks_of(functions: &[&str], samples: u64, parts: &Value) -> Leaks {
         let points: Vec<Value> = (0..=10_u64)
             .map(|minute| {
                 let bytes = (minute << 20) * 4 / 10;
@@ -109,9 +165,12 @@ mod tests {
             "samples": samples, "allocated_bytes": 4 << 20,
         });
         let mut json = fixture::snapshot_json(&json!({
-            "sites": sites, "stacks": [stack], "stack_interval_bytes": 2 << 20,
+            "stacks": [stack], "stack_interval_bytes": 2 << 20,
             "timeline": { "process": points, "sites": [] },
         }));
+        for (field, part) in parts.as_object().into_iter().flatten() {
+            json[field] = part.clone();
+        }
         json["process"]["untracked_bytes"] = json!(4 << 20);
         json["process"]["untracked_allocated_bytes"] = json!(5 << 20);
         let snapshot: MemorySnapshot = serde_json::from_value(json).expect("a snapshot");
@@ -135,6 +194,25 @@ mod tests {
             leaks(&["tokio::runtime::task::core::Cell<T,S>::new", "app::main"], 9, &json!([]));
         let [leak] = leaks.findings() else { panic!("{leaks}") };
         assert_eq!(leak.cause, LeakCause::Endless);
+    }
+
+    #[test]
+    fn cells_of_ended_tasks_outside_of_tasks_are_kept_by_wakers_or_handles() {
+        let cells = ["tokio::runtime::task::core::Cell<T,S>::new", "app::main"];
+        for (unjoined, kept, cause, cure) in [
+            (0, 200, LeakCause::Wakers, "a waker in a list"),
+            (200, 3, LeakCause::Unjoined, "join_next"),
+            (15, 0, LeakCause::Endless, "end each task"),
+        ] {
+            let runtime = json!({
+                "measured": true, "worker_threads": 2, "worker_bytes": 0, "cells": 0,
+                "cell_overhead_bytes": 0, "unjoined_cells": unjoined, "kept_cells": kept,
+            });
+            let leaks = leaks_of(&cells, 9, &json!({ "runtime": runtime }));
+            let [leak] = leaks.findings() else { panic!("{leaks}") };
+            assert_eq!(leak.cause, cause, "{leaks}");
+            assert!(leak.fix.contains(cure), "{leaks}");
+        }
     }
 
     #[test]

@@ -34,6 +34,14 @@ pub(crate) fn at(place: &Place) -> String {
     format!("{name} ({})", path_end(&format!("{}:{}", place.file, place.line), 40))
 }
 
+/// `src/state.rs:12`.
+pub(super) fn place(file: &str, line: Option<u32>) -> String {
+    match line {
+        Some(line) => path_end(&format!("{file}:{line}"), 40),
+        None => path_end(file, 40),
+    }
+}
+
 /// Where tasks wait: `src/db.rs:88 under src/handler.rs:31`.
 pub(crate) fn places(point: &AwaitPoint) -> String {
     let (at, above) = point.own();

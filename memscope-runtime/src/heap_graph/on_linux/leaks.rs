@@ -18,6 +18,7 @@ use crate::picture::{List, Plain, Writer};
 struct Leak {
     site: u32,
     stack: u32,
+    /// 0 if several tasks made them.
     task: u64,
     is_in_cycle: u64,
     bytes: u64,
@@ -29,7 +30,7 @@ struct Leak {
 // SAFETY: numbers.
 unsafe impl Plain for Leak {}
 
-/// The most kinds; further ones are one kind without a task and a stack.
+/// The most kinds; further ones are one kind of their site, without a stack.
 const MOST_KINDS: usize = 1 << 12;
 
 /// Tells of all leaks. `left`: the orders of the rest, as the search has left them.
@@ -90,14 +91,13 @@ impl Kinds {
         let mut key = Leak { site, stack, task, ..leak };
         if is_full {
             // A table that is full has room for the few kinds that are left.
-            (key.task, key.stack) = (0, 0);
+            key.stack = 0;
         }
         let len = self.0.len();
-        let hash = u64::from(key.site) ^ key.task << 8 ^ u64::from(key.stack) << 20;
+        let hash = u64::from(key.site) ^ u64::from(key.stack) << 20;
         let start = (hash.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 40) as usize;
         let is_same = |it: &Leak| {
-            (it.site, it.task, it.stack, it.is_in_cycle)
-                == (key.site, key.task, key.stack, key.is_in_cycle)
+            (it.site, it.stack, it.is_in_cycle) == (key.site, key.stack, key.is_in_cycle)
         };
         for step in 0..len {
             let place = &mut self.0[(start + step) % len];
@@ -110,6 +110,9 @@ impl Kinds {
                 place.bytes += key.bytes;
                 place.blocks += key.blocks;
                 place.count += 1;
+                if place.task != key.task {
+                    place.task = 0;
+                }
                 return;
             }
         }
@@ -162,5 +165,20 @@ mod tests {
         assert_eq!(leaks(&[&[1], &[0], &[1]]), [(2, 3, false)]);
         // The cycle leads to a lost block.
         assert_eq!(leaks(&[&[], &[2, 0], &[1]]), [(1, 3, true)]);
+    }
+
+    #[test]
+    fn leaks_of_many_tasks_of_one_site_are_one_kind() {
+        let mut kinds = Kinds(List::zeroed(2 * MOST_KINDS).expect("memory"), 0);
+        let leak = Leak { bytes: 10, blocks: 2, count: 1, is_in_cycle: 1, ..Leak::default() };
+        let of = |task: u64, stack: u32| Some(Maker { site: 3, task, stack });
+        (1..=9_000).for_each(|task| kinds.add(leak, of(task, 0)));
+        kinds.add(leak, of(7, 5));
+        kinds.add(leak, of(7, 5));
+        let all: Vec<Leak> = kinds.0.iter().filter(|leak| leak.count != 0).copied().collect();
+        let counts = |leak: &Leak| (leak.stack, leak.task, leak.count, leak.bytes);
+        let mut all: Vec<_> = all.iter().map(counts).collect();
+        all.sort_unstable();
+        assert_eq!(all, [(0, 0, 9_000, 90_000), (5, 7, 2, 20)]);
     }
 }

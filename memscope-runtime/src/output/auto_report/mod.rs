@@ -14,6 +14,7 @@
 pub(crate) mod threads;
 mod guard;
 pub(crate) mod copies;
+mod holders;
 mod name;
 mod written;
 
@@ -307,7 +308,7 @@ fn write(occasion: Occasion, is_wanted: &dyn Fn(&ReportJob) -> bool) {
     if wanted.is_empty() {
         return;
     }
-    let snapshot = read(occasion);
+    let snapshot = holders::add(read(occasion), occasion);
     for (id, path, others) in wanted {
         let done = bytes(&snapshot, &path)
             .map_err(|error| Error::file(&path, "write the report", &error))

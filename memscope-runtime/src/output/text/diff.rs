@@ -8,6 +8,7 @@ use super::{
     table::{Column, Table},
 };
 use crate::{
+    alloc::own_work,
     analysis::diff::{Presence, SnapshotDiff},
     model::{
         HumanBytes,
@@ -20,6 +21,7 @@ use crate::{
 impl fmt::Display for SnapshotDiff {
     #[inline]
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let _work = own_work::work();
         if !self.same_process {
             writeln!(f, "these are snapshots of two processes: a difference, not a growth")?;
         }

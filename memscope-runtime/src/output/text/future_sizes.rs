@@ -7,6 +7,7 @@ use super::{
     table::{Column, Table},
 };
 use crate::{
+    alloc::own_work,
     analysis::{AsyncAnalysisReport, FutureStates, future_sizes::human, leaks::at},
     model::human::count,
 };
@@ -17,6 +18,7 @@ const MOST_ROWS: usize = 12;
 impl fmt::Display for AsyncAnalysisReport {
     #[inline]
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let _work = own_work::work();
         writeln!(
             f,
             "state machines of living tasks: {}, {} together, {} on average, {} the largest",

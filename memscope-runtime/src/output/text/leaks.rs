@@ -4,6 +4,7 @@ use std::{collections::HashMap, fmt};
 
 use super::table::{Column, Table};
 use crate::{
+    alloc::own_work,
     analysis::{
         Leak, LeakKind, Leaks,
         leaks::{
@@ -24,6 +25,8 @@ const MOST_CROSS_FREES: usize = 8;
 
 impl fmt::Display for Leaks {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // The tables take memory from its reserve, also in a process that has only read a file.
+        let _work = own_work::work();
         let most = if f.alternate() { usize::MAX } else { MOST_SHOWN };
         match self.len() as u64 {
             0 if !self.measured => writeln!(f, "leaks: not measured")?,
@@ -89,7 +92,7 @@ impl fmt::Display for Leak {
             (LeakKind::OverBudget, _) => {
                 write!(f, " in the largest of {}", several(self.count, "task", "tasks"))?;
             }
-            (LeakKind::Kept | LeakKind::Unseen, _) => {}
+            (LeakKind::Kept | LeakKind::Unseen | LeakKind::Lost, _) => {}
             (LeakKind::Growing, None) => {
                 write!(f, " in {}", several(self.count, "ended task", "ended tasks"))?;
                 self.write_age(f, ", rising for ", "")?;
@@ -98,7 +101,7 @@ impl fmt::Display for Leak {
         if let Some(per_day) = self.bytes_per_day.filter(|&per_day| per_day != 0) {
             write!(f, ", {} a day", HumanBytes(per_day))?;
         }
-        write!(f, "\n        {}", cell(&self.evidence, 600))?;
+        write!(f, "\n        {}", cell(&self.evidence, 900))?;
         if let Some(code) = &self.allocated_at {
             write!(f, " Allocated at {}.", cell(code, 200))?;
         }
@@ -107,7 +110,12 @@ impl fmt::Display for Leak {
                 self.variables.iter().take(5).map(|name| format!("`{}`", cell(name, 40))).collect();
             write!(f, " In it: {}.", names.join(", "))?;
         }
-        write!(f, "\n        fix: {}", cell(&self.fix, 400))
+        write!(f, "\n        fix: {}", cell(&self.fix, 400))?;
+        // Files that were written before it was said lack the reason.
+        if self.certainty_reason.is_empty() {
+            return Ok(());
+        }
+        write!(f, "\n        how sure: {}: {}", self.certainty, cell(&self.certainty_reason, 300))
     }
 }
 

@@ -76,6 +76,10 @@ impl fmt::Display for MemorySnapshot {
         self.variable_tables(f)?;
         self.future_list(f)?;
         self.findings(f)?;
+        if let Some(graph) = self.heap_graph() {
+            writeln!(f, "\nwhat holds the memory")?;
+            write!(f, "{graph}")?;
+        }
         self.own_line(f)
     }
 }

@@ -5,7 +5,8 @@
 
 use super::recent::Kept;
 use crate::{
-    model::{ProcessPoint, TaskId, Trend, TrendPoint, timeline::Timeline},
+    accounting::shared_owner,
+    model::{Place, ProcessPoint, TaskId, Trend, TrendPoint, timeline::Timeline},
     primitives::reserve,
     snapshot::rows::SiteNames,
 };
@@ -25,11 +26,19 @@ pub(super) struct Amounts {
 /// One series: its points stand together in the list of all points.
 #[derive(Clone, Copy, Debug)]
 struct Range {
-    /// `None`: all tasks of the site.
-    task: Option<TaskId>,
-    site: u32,
+    of: Of,
+    /// The index of the site or shared owner.
+    index: u32,
     first: usize,
     end: usize,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Of {
+    /// All tasks of a site.
+    Site,
+    Task(Option<TaskId>),
+    Shared,
 }
 
 /// What a snapshot takes out of the history.
@@ -82,7 +91,12 @@ impl Points {
 
     /// Adds all points of a site.
     pub(super) fn add_site(&mut self, site: u32, points: impl Iterator<Item = TrendPoint>) {
-        self.add(None, site, points);
+        self.add(Of::Site, site, points);
+    }
+
+    /// Adds all points of a shared owner.
+    pub(super) fn add_shared(&mut self, index: u32, points: impl Iterator<Item = TrendPoint>) {
+        self.add(Of::Shared, index, points);
     }
 
     /// Adds the points of a task that its trend shows.
@@ -93,29 +107,34 @@ impl Points {
         points: impl ExactSizeIterator<Item = TrendPoint>,
     ) {
         let (first, step) = (start(points.len()), step(points.len()));
-        self.add(TaskId::new(task), site, points.skip(first).step_by(step));
+        self.add(Of::Task(TaskId::new(task)), site, points.skip(first).step_by(step));
     }
 
-    fn add(&mut self, task: Option<TaskId>, site: u32, points: impl Iterator<Item = TrendPoint>) {
+    fn add(&mut self, of: Of, index: u32, points: impl Iterator<Item = TrendPoint>) {
         let first = self.all.len();
         self.all.extend(points);
-        self.series.push(Range { task, site, first, end: self.all.len() });
+        self.series.push(Range { of, index, first, end: self.all.len() });
     }
 
     /// The timeline as a snapshot shows it.
     pub(crate) fn timeline(&self, names: &SiteNames) -> Timeline {
-        let sites = self.series.iter().filter(|series| series.task.is_none());
+        let all_of = |of: Of| {
+            let series = self.series.iter().filter(move |series| series.of == of);
+            reserve::rows(series, |series| {
+                Self::trend(series, self.points_of(series).iter(), names)
+            })
+        };
         Timeline {
             process: reserve::rows(self.process.iter().copied(), Some),
-            sites: reserve::rows(sites, |series| {
-                Self::trend(series, self.points_of(series).iter(), names)
-            }),
+            sites: all_of(Of::Site),
+            shared: all_of(Of::Shared),
         }
     }
 
     /// The sites and the tasks, with fewer points.
     pub(crate) fn trends(&self, names: &SiteNames) -> Vec<Trend> {
-        reserve::rows(&self.series, |series| {
+        let series = self.series.iter().filter(|series| series.of != Of::Shared);
+        reserve::rows(series, |series| {
             let points = self.points_of(series);
             let points = points.iter().skip(start(points.len())).step_by(step(points.len()));
             Self::trend(series, points, names)
@@ -131,10 +150,17 @@ impl Points {
         points: impl Iterator<Item = &'a TrendPoint>,
         names: &SiteNames,
     ) -> Option<Trend> {
-        let place = names.get(series.site)?;
+        let (task, place) = match series.of {
+            Of::Site => (None, names.get(series.index)?),
+            Of::Task(task) => (task, names.get(series.index)?),
+            Of::Shared => {
+                let name = shared_owner::name(series.index)?.to_owned();
+                (None, Place { name, file: "".into(), line: 0 })
+            }
+        };
         let points: Vec<TrendPoint> = points.copied().collect();
         reserve::spend(points.len() * size_of::<TrendPoint>());
-        Some(Trend { task: series.task, place, points })
+        Some(Trend { task, place, points })
     }
 }
 

@@ -16,12 +16,12 @@ pub(super) struct Point {
     pub(super) allocated_bytes: u64,
 }
 
-/// The samples of one task or site.
+/// The samples of one task, site or shared owner.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Series {
-    /// The task's id, or the site's index + 1; 0: the series is empty.
+    /// The task's id, or the index + 1 of the site or shared owner; 0: the series is empty.
     pub(super) key: u64,
-    /// The index of the site: its own, or the site of its task.
+    /// The index of the site or shared owner; of a task, that of its site.
     pub(super) site: u32,
     /// The index of the first sample that has this task or site; there are no points before it.
     pub(super) first: usize,

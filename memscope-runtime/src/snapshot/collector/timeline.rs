@@ -1,4 +1,5 @@
-//! How live bytes changed: of the process, of the largest sites and of the largest living tasks.
+//! How live bytes changed: of the process, of the largest sites and shared owners, and of the
+//! largest living tasks.
 //!
 //! A fixed number of samples is kept; each snapshot takes one, and so does the collector. When they
 //! are full, every other sample is dropped, and from then on samples are taken at twice the
@@ -10,7 +11,7 @@ use super::{
     series::{Group, Level, NO_LEVEL, POINTS, Point, SERIES, Series, hash},
 };
 use crate::{
-    accounting::{Site, site},
+    accounting::{Site, shared_owner, site},
     model::{ProcessPoint, TrendPoint},
     resident,
     snapshot::{
@@ -19,7 +20,7 @@ use crate::{
     },
 };
 
-/// The samples of the process, the sites and the tasks.
+/// The samples of the process, the sites, the tasks and the shared owners.
 ///
 /// All of it is zero at the start. So, as a static, it takes no room in the program's file, and no
 /// page of memory until it is used.
@@ -34,6 +35,7 @@ pub(crate) struct Samples {
     spacing_ns: u64,
     sites: Group,
     tasks: Group,
+    shared: Group,
 }
 
 /// Live bytes of the process.
@@ -55,6 +57,7 @@ impl Samples {
             spacing_ns: 0,
             sites: Group::new(),
             tasks: Group::new(),
+            shared: Group::new(),
         }
     }
 
@@ -117,6 +120,7 @@ impl Samples {
         (self.len, self.is_early, self.spacing_ns) = (0, false, 0);
         self.sites.forget();
         self.tasks.forget();
+        self.shared.forget();
     }
 
     /// Makes room for a sample at this time and returns its index, which is the last one in
@@ -133,6 +137,7 @@ impl Samples {
             self.spacing_ns = (self.times[self.len - 1] - self.times[0]) / (self.len as u64 - 1);
             self.sites.halve();
             self.tasks.halve();
+            self.shared.halve();
         }
         let since = self.len.checked_sub(1).map(|last| now_ns.saturating_sub(self.times[last]));
         self.is_early = since.is_some_and(|since| since < self.spacing_ns);
@@ -141,6 +146,7 @@ impl Samples {
         self.len += 1;
         self.sites.begin(place);
         self.tasks.begin(place);
+        self.shared.begin(place);
         place
     }
 
@@ -160,16 +166,23 @@ impl Samples {
             self.sites.note(place, key, site.index(), Point { live_bytes, allocated_bytes });
         }
         self.process[place] = Process { tracked, untracked, resident: resident.unwrap_or(0) };
+        for shared_owner::SharedReading { index, memory, .. } in shared_owner::read() {
+            let point =
+                Point { live_bytes: memory.live_bytes, allocated_bytes: memory.allocated_bytes };
+            self.shared.note(place, u64::from(index) + 1, index, point);
+        }
         self.sites.end(place);
         self.tasks.end(place);
+        self.shared.end(place);
     }
 
     /// How many points and series there are.
     pub(super) fn amounts(&self) -> Amounts {
-        let sites = self.sites.known().map(|site| site.len - site.first);
+        let whole = self.sites.known().chain(self.shared.known());
+        let whole = whole.map(|series| series.len - series.first);
         let tasks = self.tasks.known().map(|task| points::shown(task.len - task.first));
         let (series, points) =
-            sites.chain(tasks).fold((0, 0), |(series, sum), points| (series + 1, sum + points));
+            whole.chain(tasks).fold((0, 0), |(series, sum), points| (series + 1, sum + points));
         Amounts { process: self.len, series, points, events: 0 }
     }
 
@@ -187,6 +200,9 @@ impl Samples {
         }));
         for site in self.sites.known() {
             points.add_site(site.site, self.points_of(site));
+        }
+        for shared in self.shared.known() {
+            points.add_shared(shared.site, self.points_of(shared));
         }
         for task in self.tasks.known() {
             points.add_task(task.key, task.site, self.points_of(task));

@@ -1,0 +1,167 @@
+//! What holds the bytes of a finding, by the graph of the heap.
+
+use std::collections::HashMap;
+
+use super::wording::{place, several};
+use crate::model::{HeapGraph, HeldBy, HumanBytes, RootKind, human::cell};
+
+/// What holds most of some bytes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Held {
+    /// Roots of one kind and name.
+    By { kind: RootKind, name: String, place: Option<String>, roots: u64, bytes: u64 },
+    /// Nothing does: they are lost.
+    Nothing { bytes: u64, is_in_cycles: bool },
+}
+
+impl Held {
+    /// What holds at least half of so many bytes that the tasks of a site have made; `None`: those
+    /// that no task has. Returns `None` if nothing holds as much, or several roots hold it together.
+    pub(super) fn of(graph: &HeapGraph, site: Option<&str>, bytes: u64) -> Option<Self> {
+        let least = (bytes / 2).max(1);
+        Self::nothing(graph, site).filter(|it| it.bytes() >= least).or_else(|| {
+            Self::roots(graph, site).max_by_key(Self::bytes).filter(|it| it.bytes() >= least)
+        })
+    }
+
+    fn nothing(graph: &HeapGraph, site: Option<&str>) -> Option<Self> {
+        let (mut bytes, mut of_cycles) = (0_u64, 0_u64);
+        for lost in graph.unreachable.iter().filter(|it| it.site.as_deref() == site) {
+            bytes = bytes.saturating_add(lost.bytes);
+            if lost.in_cycle {
+                of_cycles = of_cycles.saturating_add(lost.bytes);
+            }
+        }
+        (bytes != 0).then_some(Self::Nothing { bytes, is_in_cycles: of_cycles >= bytes / 2 })
+    }
+
+    /// The roots that hold blocks of the site, those of one kind and name together.
+    fn roots(graph: &HeapGraph, site: Option<&str>) -> impl Iterator<Item = Self> {
+        let mut groups: HashMap<(RootKind, &str), (u64, u64, &HeldBy)> = HashMap::new();
+        for root in &graph.roots {
+            let steps = root.largest.iter().filter(|step| step.site.as_deref() == site);
+            let Some(bytes) = steps.map(|step| step.retained_bytes).max() else { continue };
+            let group = groups.entry((root.kind, &root.name)).or_insert((0, 0, root));
+            group.0 += 1;
+            group.1 = group.1.saturating_add(bytes.min(root.retained_bytes));
+        }
+        groups.into_iter().map(|((kind, name), (roots, bytes, root))| Self::By {
+            kind,
+            name: cell(name, 60),
+            place: root.file.as_ref().map(|file| place(file, root.line)),
+            roots,
+            bytes,
+        })
+    }
+
+    fn bytes(&self) -> u64 {
+        match self {
+            Self::By { bytes, .. } | Self::Nothing { bytes, .. } => *bytes,
+        }
+    }
+
+    /// The variable of the program that holds them.
+    pub(super) fn variable(&self) -> Option<&str> {
+        match self {
+            Self::By { kind: RootKind::Static | RootKind::ThreadLocal, name, .. } => Some(name),
+            _ => None,
+        }
+    }
+
+    /// The name of the tasks that hold them.
+    pub(super) fn tasks(&self) -> Option<&str> {
+        match self {
+            Self::By { kind: RootKind::Task, name, .. } => Some(name),
+            _ => None,
+        }
+    }
+
+    /// ``the static `HANDLES` (src/state.rs:12)``; ``134 tasks of `session` ``; `nothing`.
+    pub(super) fn words(&self) -> String {
+        let Self::By { kind, name, place, roots, .. } = self else { return "nothing".to_owned() };
+        let at = place.as_ref().map_or_else(String::new, |place| format!(" ({place})"));
+        match kind {
+            RootKind::Static => format!("the static `{name}`{at}"),
+            RootKind::ThreadLocal => format!("the thread-local `{name}`{at}"),
+            RootKind::Task => format!("{} of `{name}`{at}", several(*roots, "task", "tasks")),
+            RootKind::Stack => format!("the {name}"),
+            RootKind::Runtime => "Tokio's runtime".to_owned(),
+            RootKind::Other => name.clone(),
+        }
+    }
+
+    /// What a finding says of it, as a sentence.
+    pub(super) fn sentence(&self) -> String {
+        let bytes = HumanBytes(self.bytes());
+        match self {
+            Self::By { .. } => {
+                format!("In the graph of the heap {bytes} are held by {}.", self.words())
+            }
+            Self::Nothing { is_in_cycles: true, .. } => format!(
+                "In the graph of the heap nothing leads to {bytes} of such blocks any more: they are in cycles that hold each other."
+            ),
+            Self::Nothing { is_in_cycles: false, .. } => {
+                format!(
+                    "In the graph of the heap nothing leads to {bytes} of such blocks any more."
+                )
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn graph(roots: &serde_json::Value, unreachable: &serde_json::Value) -> HeapGraph {
+        let graph = json!({
+            "pause_ns": 1, "taken_ns": 2, "blocks": 3, "bytes": 1000, "roots": roots, "unreachable": unreachable,
+        });
+        serde_json::from_value(graph).expect("a graph")
+    }
+
+    fn root(kind: &str, name: &str, site: &str, bytes: u64) -> serde_json::Value {
+        json!({
+            "name": name, "kind": kind, "retained_bytes": bytes, "largest": [
+                { "blocks": 1, "own_bytes": 8, "retained_bytes": bytes },
+                { "blocks": 9, "own_bytes": bytes - 8, "retained_bytes": bytes - 8, "site": site },
+            ],
+        })
+    }
+
+    #[test]
+    fn the_root_that_leads_to_half_of_the_bytes_holds_them() {
+        let mut of_list = root("static", "app::HANDLES", "job", 600);
+        of_list["file"] = json!("src/state.rs");
+        of_list["line"] = json!(12);
+        let graph = graph(&json!([of_list, root("static", "app::OTHER", "else", 900)]), &json!([]));
+        let held = Held::of(&graph, Some("job"), 1000).expect("held");
+        assert_eq!(held.words(), "the static `app::HANDLES` (src/state.rs:12)");
+        assert_eq!((held.variable(), held.bytes()), (Some("app::HANDLES"), 592));
+        assert_eq!(Held::of(&graph, Some("job"), 1_200), None, "less than half");
+        assert_eq!(Held::of(&graph, Some("query"), 10), None, "another site's");
+    }
+
+    #[test]
+    fn tasks_of_one_name_hold_their_bytes_together() {
+        let tasks: Vec<_> = (0..10).map(|_| root("task", "session", "accept", 108)).collect();
+        let held = Held::of(&graph(&json!(tasks), &json!([])), Some("accept"), 1000);
+        let held = held.expect("held");
+        assert_eq!((held.words().as_str(), held.bytes()), ("10 tasks of `session`", 1000));
+        assert_eq!((held.tasks(), held.variable()), (Some("session"), None));
+    }
+
+    #[test]
+    fn what_nothing_reaches_is_lost_and_cycles_are_told_apart() {
+        let lost = |bytes: u64, in_cycle: bool| json!({ "bytes": bytes, "blocks": 2, "in_cycle": in_cycle, "site": "session" });
+        let of =
+            |lost: serde_json::Value| Held::of(&graph(&json!([]), &lost), Some("session"), 100);
+        let cycles = of(json!([lost(40, true), lost(30, false)]));
+        assert_eq!(cycles, Some(Held::Nothing { bytes: 70, is_in_cycles: true }));
+        let lost_blocks = of(json!([lost(20, true), lost(60, false)]));
+        assert_eq!(lost_blocks, Some(Held::Nothing { bytes: 80, is_in_cycles: false }));
+        assert_eq!(of(json!([lost(49, false)])), None);
+    }
+}
