@@ -350,6 +350,8 @@ mod tests {
         assert_eq!(cause(&[large]), Some(LeakCause::List), "one block that could not be missed");
         assert_eq!(cause(&[push(2), other(3)]), Some(LeakCause::Unknown));
         assert_eq!(cause(&[push(3), other(2)]), Some(LeakCause::List));
+        let map = stack(&["hashbrown::map::HashMap<K,V>::insert", "app::put"], 3);
+        assert_eq!(cause(&[push(4), other(3), map]), Some(LeakCause::Unknown), "less than half");
         assert_eq!(cause(&[stack(&[""], 9)]), None, "no name");
         assert_eq!(cause(&[]), None);
     }

@@ -130,3 +130,134 @@ impl<'a> Keeper<'a> {
         (cause, known_by)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::analysis::{
+        fixture::{hand_over, place, site, snapshot, task, trend, variable},
+        leaks::LeakKind,
+    };
+
+    /// The finding of 20 MiB that 1,200 tasks of `handler` have left.
+    fn retained(mut parts: Value, others: &[Value]) -> Leak {
+        let handler = json!({
+            "spawned": 1200, "completed": 1200, "live_bytes": 20 << 20, "retained_bytes": 20 << 20,
+            "ended_allocated_bytes": 40 << 20, "retained_tasks": 1200, "retained_waves": 300,
+            "retained_by_eighth": [150, 150, 150, 150, 150, 150, 150, 150],
+        });
+        let mut sites = vec![site("handler", &handler)];
+        sites.extend_from_slice(others);
+        parts["sites"] = json!(sites);
+        let leaks = snapshot(&parts).leaks();
+        let [leak] = leaks.findings() else { panic!("{leaks}") };
+        assert_eq!((leak.kind, &*leak.place.name), (LeakKind::Retained, "handler"));
+        leak.clone()
+    }
+
+    fn freed(by: &[(&str, u64)]) -> Leak {
+        let rows: Vec<Value> = by
+            .iter()
+            .map(|(name, kib)| hand_over(Some("handler"), Some(name), 9, kib << 10))
+            .collect();
+        retained(json!({ "hand_overs": rows }), &[])
+    }
+
+    #[test]
+    fn a_site_is_named_as_the_freer_for_a_fair_share_and_if_it_has_a_name() {
+        let fair = freed(&[("evict", 8 << 10), ("other", 2 << 10)]);
+        assert!(fair.fix.contains("`evict` also frees"), "{fair}");
+        assert_eq!(fair.known_by, KnownBy::Frees);
+        let unfair: [&[(&str, u64)]; 3] = [
+            // Less than half of what others freed; less than an eighth of what is left.
+            &[("evict", 4_000), ("one", 3_500), ("other", 3_500)],
+            &[("evict", 2_000)],
+            // Tasks that had no name yet are of any site, this one too.
+            &[("(unannotated)", 8 << 10)],
+        ];
+        for by in unfair {
+            let leak = freed(by);
+            assert_eq!(leak.known_by, KnownBy::Nothing, "{leak}");
+            let text = leak.to_string();
+            assert!(!text.contains("evict") && !text.contains("(unannotated)"), "{text}");
+            assert!(leak.fix.starts_with("if a shared collection"), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_evicts_from_a_map_is_no_consumer_of_a_queue() {
+        let parts = |type_name: &str| {
+            let of = json!({ "task_site": place("handler"), "type_name": type_name });
+            json!({
+                "tasks": [task(3, "handler", &json!({ "state": "completed" }))],
+                "variables": [variable("pages", 3, &of)],
+                "hand_overs": [hand_over(Some("handler"), Some("evict"), 9, 8 << 20)],
+            })
+        };
+        let evict = [site("evict", &json!({ "active": 1 }))];
+        let map = retained(parts("std::collections::HashMap<u32, Page>"), &evict);
+        assert_eq!((map.cause, map.known_by), (LeakCause::Map, KnownBy::Frees), "{map}");
+        assert!(map.fix.contains("`evict` also frees"), "{map}");
+        let list = retained(parts("alloc::vec::Vec<Page>"), &evict);
+        assert_eq!(list.cause, LeakCause::Queue, "{list}");
+        assert!(list.fix.contains("make `evict` faster"), "{list}");
+    }
+
+    #[test]
+    fn living_tasks_may_hold_it_if_they_are_about_as_many() {
+        let of = |active: u64| {
+            let jobs = json!({ "spawned": active, "completed": 0, "active": active });
+            retained(json!({}), &[site("job", &jobs)]).fix
+        };
+        assert!(of(1_200).starts_with("if living tasks of `job` hold them"), "{}", of(1_200));
+        for few_or_many in [800, 1_600] {
+            assert!(of(few_or_many).starts_with("if a shared collection"), "{few_or_many}");
+        }
+    }
+
+    #[test]
+    fn two_samples_of_a_send_make_a_channel_probable() {
+        let of = |samples: u64| {
+            let stack = |functions: [&str; 2], bytes: u64, samples: u64| {
+                let frames = functions.map(|function| json!({ "function": function }));
+                json!({ "frames": frames, "site": 0, "live_bytes": bytes, "live_samples": samples })
+            };
+            let stacks = [
+                stack(["alloc::vec::from_elem", "app::page"], 18 << 20, 9),
+                stack(["flume::Shared<T>::send", "app::publish"], 1 << 20, samples),
+            ];
+            retained(json!({ "stacks": stacks, "stack_interval_bytes": 2 << 20 }), &[])
+        };
+        let two = of(2);
+        assert!(two.fix.starts_with("if they wait in the channel that"), "{two}");
+        assert_eq!(two.cause, LeakCause::Unknown, "most of the bytes are something else");
+        assert!(!of(1).fix.contains("channel"), "{}", of(1));
+    }
+
+    #[test]
+    fn that_a_task_holds_its_own_bytes_does_not_change_the_cure() {
+        let graph = |name: &str| {
+            let step = json!({ "blocks": 9, "own_bytes": 512_000, "retained_bytes": 512_000, "site": "s" });
+            let root = json!({ "name": name, "kind": "task", "retained_bytes": 512_000, "largest": [step] });
+            json!({ "pause_ns": 1, "taken_ns": 1, "blocks": 9, "bytes": 512_000, "roots": [root], "unreachable": [] })
+        };
+        let points: Vec<(u64, u64)> =
+            (0..=5).map(|step| (step * 102_400, step * 102_400)).collect();
+        let row = task(1, "s", &json!({ "live_bytes": 512_000, "peak_bytes": 512_000 }));
+        let parts = json!({ "tasks": [row], "trends": [trend(Some(1), "s", &points)], "heap_graph": graph("s") });
+        let leaks = snapshot(&parts).leaks();
+        let [leak] = leaks.findings() else { panic!("{leaks}") };
+        assert_eq!(leak.held_by.as_deref(), Some("1 task of `s`"));
+        assert!(leak.fix.starts_with("bound the channel, buffer or map"), "{leak}");
+        assert_eq!(leak.known_by, KnownBy::Nothing);
+        let graph = json!({ "heap_graph": graph("keeper") });
+        let mut of_ended = graph;
+        of_ended["heap_graph"]["roots"][0]["retained_bytes"] = json!(20 << 20);
+        of_ended["heap_graph"]["roots"][0]["largest"][0]["retained_bytes"] = json!(20 << 20);
+        of_ended["heap_graph"]["roots"][0]["largest"][0]["site"] = json!("handler");
+        let leak = retained(of_ended, &[]);
+        assert!(leak.fix.starts_with("end each task of `keeper`"), "{leak}");
+    }
+}

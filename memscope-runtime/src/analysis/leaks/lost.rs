@@ -97,6 +97,34 @@ mod tests {
     };
 
     #[test]
+    fn what_was_made_before_the_task_had_a_name_is_of_the_finding_with_its_code() {
+        let frames = |function: &str| json!([{ "function": function }]);
+        let lost = |site: &str, function: &str| json!({ "bytes": 90 << 10, "blocks": 2, "in_cycle": true, "site": site, "stack": frames(function) });
+        let graph = |other: serde_json::Value| {
+            json!({
+                "pause_ns": 1, "taken_ns": 2, "blocks": 9, "bytes": 1 << 20, "roots": [],
+                "unreachable": [other],
+            })
+        };
+        let place = Place { name: "session".to_owned(), file: "".into(), line: 0 };
+        let known = Leak {
+            cause: LeakCause::Cycle,
+            allocated_at: Some("`app::session`, by 9 samples".to_owned()),
+            ..Leak::at(LeakKind::Retained, place)
+        };
+        for (site, function, count) in [
+            ("(unannotated)", "app::session", 0),
+            ("(unannotated)", "app::login", 1),
+            ("login", "app::session", 1),
+            ("session", "app::login", 0),
+        ] {
+            let snapshot = snapshot(&json!({ "heap_graph": graph(lost(site, function)) }));
+            let found = find(&snapshot, std::slice::from_ref(&known), &LeakOptions::new());
+            assert_eq!(found.len(), count, "{site} {function}");
+        }
+    }
+
+    #[test]
     fn what_nothing_leads_to_is_one_certain_finding_a_site() {
         let lost = |site: Option<&str>, bytes: u64, in_cycle: bool| json!({ "bytes": bytes, "blocks": 2, "in_cycle": in_cycle, "site": site });
         let unreachable = [

@@ -269,6 +269,17 @@ fetch (src/fetch.rs:7)      another of these             1    100 B             
     }
 
     #[test]
+    fn no_finding_of_the_first_two_minutes_is_above_low() {
+        let snapshot = |observed_s: u64| {
+            let mut json = serde_json::to_value(leaky()).expect("JSON");
+            json["observed_ns"] = json!(observed_s * 1_000_000_000);
+            serde_json::from_value::<MemorySnapshot>(json).expect("a snapshot")
+        };
+        let worst = |observed_s| snapshot(observed_s).leaks().iter().map(|it| it.severity).max();
+        assert_eq!((worst(119), worst(120)), (Some(Severity::Low), Some(Severity::High)));
+    }
+
+    #[test]
     fn findings_can_be_kept_and_gone_through() {
         let leaks = leaky().leaks();
         let json = serde_json::to_string(&leaks).expect("JSON");

@@ -71,7 +71,7 @@ mod tests {
     const MINUTE_NS: u64 = 60_000_000_000;
 
     /// The findings where the shared owner `cache` had so many KiB, one sample a minute, and other
-    /// untracked memory as many.
+    /// untracked memory as many. Most of the untracked memory is in a map, by its stacks.
     fn leaks(kib: &[u64], others: &[u64]) -> Leaks {
         let mut shared = fixture::trend(
             None,
@@ -91,8 +91,14 @@ mod tests {
             "name": "cache", "measured": true, "live_bytes": live, "live_blocks": 9, "peak_bytes": live,
             "allocated_bytes": live, "allocation_count": 9, "freed_bytes": 0,
         });
+        let frames = ["hashbrown::map::HashMap<K,V>::insert", "app::put"];
+        let frames = frames.map(|function| json!({ "function": function }));
+        let stack = json!({
+            "frames": frames, "is_untracked": true, "live_bytes": live, "live_samples": 9,
+        });
         let mut json = fixture::snapshot_json(&json!({
-            "shared": [row], "timeline": { "process": process, "sites": [], "shared": [shared] },
+            "shared": [row], "stacks": [stack], "stack_interval_bytes": 2 << 10,
+            "timeline": { "process": process, "sites": [], "shared": [shared] },
         }));
         let all = live + others.last().map_or(0, |kib| kib << 10);
         json["process"]["untracked_bytes"] = json!(all);
@@ -111,7 +117,11 @@ mod tests {
             (leak.kind, &*leak.place.name, leak.bytes),
             (LeakKind::Growing, "cache", 800 << 10)
         );
-        assert!(leak.fix.contains("bound what `cache` keeps"), "{leaks}");
+        assert_eq!(
+            leak.known_by,
+            KnownBy::Stacks(9),
+            "nearly all untracked memory is its: {leaks}"
+        );
         assert!(leak.evidence.contains("allocated in `shared(\"cache\", …)`"), "{leaks}");
     }
 
@@ -121,6 +131,9 @@ mod tests {
         let both = leaks(&RISING, &RISING);
         let names: Vec<&str> = both.iter().map(|leak| &*leak.place.name).collect();
         assert_eq!(names, ["(outside every task)", "cache"], "{both}");
+        let cache = &both.findings()[1];
+        assert_eq!(cache.known_by, KnownBy::Shared, "the stacks may be of the rest: {both}");
+        assert!(cache.fix.contains("bound what `cache` keeps"), "{both}");
         assert_eq!(both.bytes(), 1600 << 10, "no byte is in both: {both}");
     }
 }

@@ -238,6 +238,17 @@ mod tests {
 
     /// Ended tasks of `query`, whose bytes rose for so many minutes.
     fn leaks(minutes: u64, changes: &Value) -> Leaks {
+        rising(minutes, (0, 2 << 20), 600 << 10, changes).leaks()
+    }
+
+    /// The same: the bytes of `query` rose from the first number to the second, those of its spawner
+    /// to the third.
+    fn rising(
+        minutes: u64,
+        (from, to): (u64, u64),
+        of_spawner: u64,
+        changes: &Value,
+    ) -> MemorySnapshot {
         let mut row = json!({
             "is_annotated": false, "spawned": 2000, "completed": 2000, "live_bytes": 2 << 20,
             "retained_bytes": 2 << 20, "unjoined_tasks": 2000, "future_size_bytes": 100,
@@ -253,13 +264,38 @@ mod tests {
         for (field, change) in changes.as_object().into_iter().flatten() {
             row[field] = change.clone();
         }
-        let rise = |most: u64| -> Vec<(u64, u64)> {
-            (0..=minutes).map(|step| most * step / minutes).map(|live| (live, live)).collect()
+        let rise = |from: u64, to: u64| -> Vec<(u64, u64)> {
+            let live = |step: u64| from + (to - from) * step / minutes;
+            (0..=minutes).map(live).map(|live| (live, live)).collect()
         };
-        let trends =
-            [trend(None, "query", &rise(2 << 20)), trend(Some(1), "connection", &rise(600 << 10))];
-        snapshot(&json!({ "sites": [site("query", &row), site("connection", &json!({}))], "tasks": tasks, "trends": trends }))
-            .leaks()
+        let trends = [
+            trend(None, "query", &rise(from, to)),
+            trend(Some(1), "connection", &rise(0, of_spawner)),
+            trend(None, "connection", &rise(0, of_spawner)),
+        ];
+        snapshot(
+            &json!({ "sites": [site("query", &row), site("connection", &json!({}))], "tasks": tasks, "trends": trends }),
+        )
+    }
+
+    #[test]
+    fn tasks_that_were_not_joined_need_more_time_than_other_growth() {
+        use std::time::Duration;
+        let snapshot = rising(10, (0, 2 << 20), 600 << 10, &json!({}));
+        let found = |minutes| {
+            let options = LeakOptions::new().patience(Duration::from_mins(minutes));
+            snapshot.leaks_with(&options).iter().any(|leak| leak.kind == LeakKind::Unjoined)
+        };
+        assert!(found(2) && !found(3), "ten minutes are five times two, and not five times three");
+    }
+
+    #[test]
+    fn what_rises_by_less_than_a_quarter_is_not_of_these_tasks() {
+        let found = |of_spawner: u64| {
+            let snapshot = rising(8, (2 << 20, 2 << 20), of_spawner, &json!({}));
+            snapshot.leaks().iter().any(|leak| leak.kind == LeakKind::Unjoined)
+        };
+        assert!(found(700 << 10) && !found(400 << 10));
     }
 
     #[test]
