@@ -4,7 +4,9 @@
 
 use std::{
     io::{Read, Write},
-    process, thread,
+    process,
+    sync::Mutex,
+    thread,
     time::Duration,
 };
 
@@ -94,6 +96,13 @@ fn main() {
     leave_something();
     match how.as_str() {
         "return" => {}
+        "keep, then return" => {
+            static KEPT: Mutex<Vec<Vec<u8>>> = Mutex::new(Vec::new());
+            for _ in 0..40 {
+                let page = block_on(track(async { vec![1u8; 4_000] }).named("kept"));
+                KEPT.lock().expect("no panic").push(page);
+            }
+        }
         "exit" => process::exit(3),
         "exit in a thread" => {
             thread::spawn(|| process::exit(4)).join().expect("never");

@@ -73,6 +73,29 @@ fn a_program_that_returns_or_exits_writes_its_report() {
     }
 }
 
+#[cfg(all(target_os = "linux", target_pointer_width = "64"))]
+#[test]
+fn a_report_says_what_holds_what_is_left_if_blocks_are_listed() {
+    let run = |how: &str, holders: &str| {
+        let folder = Folder::new();
+        let path = folder.file("report.json");
+        let mut program = program(how);
+        program.env("MEMSCOPE_REPORT", &path).env("MEMSCOPE_HOLDERS", holders);
+        let output = program.output().expect("it starts");
+        assert!(output.status.success() && error(&output).is_empty(), "{}", error(&output));
+        read(&path)
+    };
+    let report = run("keep, then return", "on");
+    let leaks = report.leaks();
+    let kept = leaks.iter().find(|leak| leak.place.name == "kept").expect("a finding");
+    let by = kept.held_by.as_deref().unwrap_or_default();
+    assert!(by.starts_with("the static `") && by.contains("KEPT"), "{leaks}\n{report}");
+    assert!(kept.fix.contains("KEPT"), "{leaks}");
+    assert!(report.to_string().contains("what holds the memory"), "{report}");
+    assert!(run("keep, then return", "off").heap_graph().is_none(), "blocks are not listed");
+    assert!(run("return", "on").heap_graph().is_none(), "nothing looks lost");
+}
+
 #[test]
 fn a_program_without_tasks_writes_a_report_without_tasks() {
     let (output, report) = run("nothing");
