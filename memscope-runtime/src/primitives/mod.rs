@@ -14,7 +14,7 @@ pub(crate) mod hazard;
 #[cfg(feature = "tokio")]
 pub(crate) mod held_block;
 pub(crate) mod intern_table;
-#[cfg(target_os = "linux")]
+#[cfg(all(target_os = "linux", any(feature = "enabled", feature = "symbols", feature = "tokio")))]
 #[allow(dead_code, reason = "the rooms above use it with some features alone")]
 pub(crate) mod loaded;
 pub(crate) mod nonmax_nanos;
