@@ -20,7 +20,7 @@ mod seeds_module_03;
 mod seeds_module_04;
 mod seeds_module_05;
 
-use memscope_macros::{track_var, tracked};
+use memscope_macros::track_var;
 use runtime::*;
 
 memscope_tests::install!();
