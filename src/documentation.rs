@@ -29,6 +29,7 @@ pages! {
     #[cfg(not(doctest))]
     shrink_your_futures: "../docs/shrink-your-futures.md";
     tasks: "../docs/TASKS.md";
+    testing: "../docs/TESTING.md";
     track_var: "../docs/TRACK_VAR.md";
     #[cfg(any(not(doctest), feature = "tracing"))]
     tracing: "../docs/TRACING.md";

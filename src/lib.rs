@@ -30,13 +30,13 @@
 #[cfg(any(doc, doctest))]
 pub mod documentation;
 
-pub use memscope_macros::{Trackable, track_var, tracked};
+pub use memscope_macros::{Trackable, test, track_var, tracked};
 #[doc(hidden)]
 pub use memscope_runtime::__private;
 pub use memscope_runtime::{
     AllocatorUsage, Blocks, Builder, Contents, Error, GlobalTracker, Limit, OverBudget, Pressure,
-    Stacks, Timing, Trackable, TrackingAllocator, analysis, async_memory, builder,
-    get_global_tracker, init,
+    Stacks, Timing, Trackable, TrackingAllocator, analysis, assert_memory, async_memory, builder,
+    get_global_tracker, init, testing,
 };
 
 #[cfg(feature = "tracing")]

@@ -8,6 +8,7 @@ mod facade;
 mod tracked;
 mod track_var;
 mod trackable;
+mod test;
 
 use proc_macro::TokenStream;
 
@@ -73,6 +74,46 @@ pub fn tracked(arguments: TokenStream, item: TokenStream) -> TokenStream {
     } else {
         tracked::plain(item.into()).into()
     }
+}
+
+/// Makes a function a test whose memory is measured and held to limits.
+///
+/// You write
+///
+/// ```text
+/// #[memscope_rs::test(peak = "64KiB", allocations = 10, leaks = 0)]
+/// async fn a_page_fits() {
+///     render("index").await;
+/// }
+/// ```
+///
+/// and it becomes a `#[test]` that runs the function as a task of its own, and fails if that task
+/// and the tracked tasks made in it take more. Tests that run at the same time are told apart.
+///
+/// # Options
+///
+/// | option | meaning |
+/// |---|---|
+/// | `peak = "64KiB"` | the most bytes that one of its tasks may hold at one time; or a number of bytes |
+/// | `allocations = 10` | how many allocations all its tasks may make |
+/// | `leaks = 0` | how many bytes all its tasks may leave behind; or a size such as `"1KiB"` |
+/// | `crate = path` | the path of `memscope_rs`, if it is renamed or re-exported |
+///
+/// # Where it can be used
+///
+/// * On an `async fn`: it runs on a Tokio runtime of its own with one thread, I/O and time, which
+///   is shut down before the limits are judged. Without the feature `tokio` the thread polls it.
+/// * Above `#[tokio::test]` and its like: those run the test, and the limits are judged at the end
+///   of its body. Below them, the runtime itself would count as part of the test.
+/// * On a `fn`: what it allocates on its own thread counts, and in tracked tasks made in it.
+///
+/// A result and `?`, `#[should_panic]` and `#[ignore]` work as with `#[test]`. A test that panics
+/// is not judged.
+///
+/// Without the feature `enabled`, it is the plain test.
+#[proc_macro_attribute]
+pub fn test(arguments: TokenStream, item: TokenStream) -> TokenStream {
+    test::test(arguments.into(), item.into(), cfg!(feature = "enabled")).into()
 }
 
 /// Registers variables: reports show their heap blocks under their names for as long as the blocks

@@ -39,6 +39,10 @@ static HOLDERS_PAUSE_NS: AtomicU64 = AtomicU64::new(nanoseconds(HOLDERS_PAUSE));
 static SAMPLE_EVERY_NS: AtomicU64 = AtomicU64::new(nanoseconds(SAMPLE_EVERY));
 
 const DEFAULT_ENDED_TASKS: u64 = 4_096;
+/// As many in a process that tests measure tasks in: rows take memory as they are used.
+const ENDED_TASKS_OF_TESTS: u64 = 1 << 16;
+/// The mean number of bytes between two samples there.
+const STACKS_OF_TESTS: u64 = 4 << 10;
 const DEFAULT_SITE_ROWS: u64 = 4_096;
 const DEFAULT_LIVE_VARIABLES: u64 = 1 << 18;
 const LONG_POLL: Duration = Duration::from_millis(1);
@@ -298,6 +302,16 @@ impl Builder {
     pub(crate) fn asks_for_await_points(&self) -> bool {
         self.await_points
     }
+}
+
+/// Samples stacks often enough for the small programs that tests are, and keeps the rows of more
+/// ended tasks. Settings that are not the defaults stay.
+pub(crate) fn suit_tests() {
+    let suit = |setting: &AtomicU64, default: u64, suited: u64| {
+        let _ = setting.compare_exchange(default, suited, Ordering::Relaxed, Ordering::Relaxed);
+    };
+    suit(&STACKS_EVERY, Stacks::DEFAULT.to_number(), STACKS_OF_TESTS);
+    suit(&ENDED_TASKS, DEFAULT_ENDED_TASKS, ENDED_TASKS_OF_TESTS);
 }
 
 pub(crate) fn ended_tasks() -> u64 {

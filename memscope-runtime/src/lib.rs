@@ -37,6 +37,8 @@ mod task_dump;
 pub mod analysis;
 // Text, JSON files, and reports that a process writes by itself.
 mod output;
+// The memory of a future or closure, for tests: measured, and held to limits.
+pub mod testing;
 // What a program calls first: settings, and the start time.
 mod init;
 
@@ -137,6 +139,15 @@ pub mod __private {
     /// The size of an argument whose type need not be written.
     pub const fn size_of<T>(_: &T) -> usize {
         core::mem::size_of::<T>()
+    }
+
+    /// What `#[memscope_rs::test]` and `assert_memory!` expand to.
+    pub mod testing {
+        pub use crate::testing::{
+            block_on::block_on,
+            condition::{Condition, assert_all},
+            limits::{Limits, Verdict, check, run, run_sync},
+        };
     }
 
     /// For tests of long runs: sets the clock forward, and runs a round of the collector at that

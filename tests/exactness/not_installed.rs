@@ -86,4 +86,21 @@ fn assert_no_sizes(snapshot: &MemorySnapshot) {
             line.split_whitespace().filter(|word| matches!(*word, "B" | "KiB" | "MiB")).count();
         assert_eq!(sizes, usize::from(is_site), "{line}");
     }
+    limits_fail();
+}
+
+/// A limit that cannot be judged fails, and says what to do.
+fn limits_fail() {
+    #[memscope_macros::test(leaks = 0)]
+    fn without_allocator() {}
+    let (_, profile) = memscope_rs::testing::measure_sync(|| ());
+    let asserted: [fn(&memscope_rs::async_memory::TaskMemoryProfile); 2] = [
+        |_| without_allocator(),
+        |profile| memscope_rs::assert_memory!(profile, peak_bytes <= 1_000),
+    ];
+    for assert in asserted {
+        let payload = std::panic::catch_unwind(|| assert(&profile)).expect_err("not measured");
+        let text = payload.downcast::<String>().expect("a text");
+        assert!(text.contains("is not measured") && text.contains("`global-allocator`"), "{text}");
+    }
 }

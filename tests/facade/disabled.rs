@@ -117,3 +117,24 @@ fn no_report_is_written() {
     drop(memscope_rs::report_guard().to(&path).every(std::time::Duration::ZERO));
     assert!(!path.exists());
 }
+
+#[memscope_rs::test(peak = 1, allocations = 0, leaks = 0)]
+async fn limits_of_a_test_mean_nothing() {
+    tokio::task::yield_now().await;
+    let (bytes, profile) = memscope_rs::testing::measure(async { vec![1_u8; 100] }).await;
+    assert!(!profile.measured);
+    memscope_rs::assert_memory!(profile, peak_bytes > 1_000_000);
+    std::mem::forget(bytes);
+}
+
+#[memscope_rs::test(leaks = 0)]
+fn limits_of_a_sync_test_mean_nothing() -> Result<(), std::num::ParseIntError> {
+    let (parsed, _) = memscope_rs::testing::measure_sync(|| "1".parse::<u8>());
+    parsed.map(|_| std::mem::forget(vec![1_u8; 100]))
+}
+
+#[memscope_rs::test(leaks = 0)]
+#[tokio::test]
+async fn limits_beside_another_attribute_mean_nothing() {
+    std::mem::forget(vec![1_u8; 100]);
+}

@@ -8,6 +8,7 @@ mod function;
 mod block;
 mod item;
 mod location;
+pub(crate) mod byte_size;
 #[cfg(test)]
 mod random_tokens;
 

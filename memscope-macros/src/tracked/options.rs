@@ -1,7 +1,7 @@
 //! Parses the options of `#[tracked(…)]`.
 
 use crate::facade;
-use crate::syntax::{Cursor, Mistakes, is_punct, nearest};
+use crate::syntax::{Cursor, Mistakes, byte_size, is_punct, nearest};
 use proc_macro2::{Ident, TokenStream};
 use quote::ToTokens;
 use syn::LitStr;
@@ -169,23 +169,11 @@ fn is_name(name: &LitStr, mistakes: &mut Mistakes) -> bool {
 /// Parses a size such as `64MiB`.
 fn bytes(value: &LitStr, mistakes: &mut Mistakes) -> Option<u64> {
     let text = value.value();
-    let digits = text.len() - text.trim_start_matches(|it: char| it.is_ascii_digit()).len();
-    let (count, unit) = text.split_at(digits);
-    let unit = match unit {
-        "B" => Some(1),
-        "KiB" => Some(1 << 10),
-        "MiB" => Some(1 << 20),
-        "GiB" => Some(1 << 30),
-        _ => None,
-    };
-    let (Ok(count), Some(unit)) = (count.parse::<u64>(), unit) else {
-        let why = format_args!(
-            "expected a whole number with `B`, `KiB`, `MiB` or `GiB`, as in `64MiB`, found `{text}`"
-        );
-        mistakes.add(value, why);
+    let Some(size) = byte_size::parse(&text) else {
+        mistakes.add(value, byte_size::expected("64MiB", &text));
         return None;
     };
-    let bytes = count.checked_mul(unit).filter(|bytes| *bytes != 0);
+    let bytes = size.bytes().filter(|bytes| *bytes != 0);
     if bytes.is_none() {
         mistakes.add(
             value,

@@ -149,6 +149,11 @@ impl HalfWritten {
     }
 }
 
+/// How many ended tasks have asked for a row.
+pub(crate) fn count() -> u64 {
+    TICKETS.load(Ordering::Relaxed)
+}
+
 /// How many ended tasks have lost their row, and how many never got one.
 pub(crate) fn forgotten() -> (u64, u64) {
     let written = TICKETS.load(Ordering::Relaxed);

@@ -46,7 +46,6 @@ impl FutureType {
     }
 
     /// A type that is polled as a future but is none: a stream or a closure.
-    #[cfg(any(feature = "stream", feature = "tokio"))]
     pub(crate) const fn of_other<N>() -> &'static Self {
         struct Of<N>(PhantomData<N>);
         impl<N> Of<N> {

@@ -10,6 +10,9 @@ use serde::{Deserialize, Serialize};
 pub struct TaskId(NonZeroU64);
 
 impl TaskId {
+    /// The id of no task.
+    pub(crate) const LARGEST: Self = Self(NonZeroU64::MAX);
+
     pub(crate) fn new(id: u64) -> Option<Self> {
         NonZeroU64::new(id).map(Self)
     }

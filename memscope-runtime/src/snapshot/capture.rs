@@ -401,7 +401,7 @@ pub(super) fn sum(own: i64, net: i64) -> u64 {
 }
 
 /// `sum` for blocks, which are counted modulo 2^32.
-fn blocks(own: u32, net: u32) -> u64 {
+pub(super) fn blocks(own: u32, net: u32) -> u64 {
     u64::try_from(own.wrapping_add(net).cast_signed()).unwrap_or(0)
 }
 

@@ -11,6 +11,7 @@ mod figures;
 pub(crate) mod head;
 mod limits;
 pub(crate) mod monitor;
+pub(crate) mod one_task;
 pub(crate) mod open_tasks;
 mod site_reading;
 pub(crate) mod rows;

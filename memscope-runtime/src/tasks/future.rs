@@ -14,7 +14,7 @@ use pin_project_lite::pin_project;
 
 use crate::{
     accounting::{Callsite, FutureType, Key, Record, Site, record},
-    alloc::{current, poll_guard},
+    alloc::{Entered, current, poll_guard},
     config::ENABLED,
     model::{TaskError, TaskId, TaskType},
 };
@@ -158,6 +158,23 @@ impl<F> Tracked<F> {
             unreachable!("the future is taken out only when it is dropped");
         };
         (future, record)
+    }
+
+    /// Drops the future inside its task, reads the task, and ends it. Returns `None` if there is no
+    /// record. `read` runs outside every task.
+    pub(crate) fn end_with<T>(
+        self: Pin<&mut Self>,
+        read: impl FnOnce(&'static Record) -> T,
+    ) -> Option<T> {
+        let record = self.record();
+        let mut this = self.project();
+        // NOTE: comes first, so that the task ends once even if the future's destructor panics.
+        *this.task = None;
+        let _closing = record.map(Record::closing);
+        poll_guard::note_tracked();
+        this.future.set(None);
+        let _untracked = Entered::untracked();
+        record.map(read)
     }
 
     /// The wrapped future; `None` while it is dropped.

@@ -24,7 +24,7 @@ pub(crate) use process::{process, runtime, shared};
 pub(crate) use site_names::SiteNames;
 pub(crate) use sites::sites;
 pub(crate) use stacks::stacks;
-pub(crate) use tasks::Tasks;
+pub(crate) use tasks::{Tasks, task};
 pub(crate) use variables::{variable_sites, variables};
 
 /// Where tasks wait: the rows, the index of a row by the number of its node, and whether that is

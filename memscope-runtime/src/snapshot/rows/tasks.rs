@@ -189,6 +189,11 @@ impl Read {
     }
 }
 
+/// The row of one task, without its await point.
+pub(crate) fn task(task: &TaskReading, measured: bool) -> TaskMemoryProfile {
+    Read { measured, ..Read::default() }.row(task)
+}
+
 impl From<Vec<TaskMemoryProfile>> for Tasks {
     fn from(rows: Vec<TaskMemoryProfile>) -> Self {
         Self { rows: rows.into(), read: Lock::new(None, fork_lock::as_it_is) }

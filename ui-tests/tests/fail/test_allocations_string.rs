@@ -1,0 +1,4 @@
+#[memscope_rs::test(allocations = "10")]
+fn fits() {}
+
+fn main() {}

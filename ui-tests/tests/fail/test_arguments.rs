@@ -1,0 +1,4 @@
+#[memscope_rs::test(leaks = 0)]
+async fn fits(bytes: usize) {}
+
+fn main() {}

@@ -1,0 +1,4 @@
+#[memscope_rs::test(leaks = -1)]
+fn fits() {}
+
+fn main() {}

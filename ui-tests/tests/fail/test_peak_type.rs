@@ -1,0 +1,4 @@
+#[memscope_rs::test(peak = true)]
+fn fits() {}
+
+fn main() {}

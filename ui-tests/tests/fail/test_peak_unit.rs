@@ -1,0 +1,4 @@
+#[memscope_rs::test(peak = "64KB")]
+fn fits() {}
+
+fn main() {}

@@ -1,0 +1,4 @@
+#[memscope_rs::test(timeout = 5)]
+fn fits() {}
+
+fn main() {}

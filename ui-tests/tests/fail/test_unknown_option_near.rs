@@ -1,0 +1,4 @@
+#[memscope_rs::test(peek = "64KiB")]
+fn fits() {}
+
+fn main() {}

@@ -1,0 +1,4 @@
+#[memscope_rs::test(leaks)]
+fn fits() {}
+
+fn main() {}

@@ -1,0 +1,29 @@
+#![forbid(unsafe_code)]
+#![deny(warnings)]
+
+use memscope_rs::{
+    assert_memory,
+    testing::{measure, measure_sync},
+};
+
+#[memscope_rs::test]
+fn without_options() {}
+
+#[memscope_rs::test(peak = "64KiB", allocations = 10, leaks = 0,)]
+#[should_panic(expected = "words")]
+fn panics() {
+    panic!("words");
+}
+
+#[memscope_rs::test(peak = 65_536, leaks = "1KiB", crate = ::memscope_rs)]
+#[ignore = "it is slow"]
+async fn with_result() -> Result<(), std::num::ParseIntError> {
+    "1".parse::<u8>().map(drop)
+}
+
+fn main() {
+    let (_, profile) = measure_sync(|| 1 + 1);
+    assert_memory!(profile, peak_bytes <= 64 * 1024, allocation_count == 0);
+    assert_memory!(&profile, live_bytes < u64::from(u8::MAX));
+    let _unpolled = measure(async {});
+}
