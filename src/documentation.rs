@@ -16,6 +16,7 @@ macro_rules! pages {
 pages! {
     accuracy: "../docs/ACCURACY.md";
     await_points: "../docs/AWAIT_POINTS.md";
+    ci: "../docs/CI.md";
     configuration: "../docs/CONFIGURATION.md";
     examples: "../examples/README.md";
     leaks: "../docs/LEAKS.md";

@@ -4,8 +4,12 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use memscope_runtime::__terminal::visible_path;
+use regex::Regex;
 
-use crate::byte_size::ByteSize;
+use crate::{
+    byte_size::ByteSize,
+    threshold::{Measure, Threshold},
+};
 
 /// Shows why async functions' futures are large, and prints memory reports of memscope-rs.
 #[derive(Debug, Parser)]
@@ -29,6 +33,11 @@ pub(crate) enum Command {
     Report(Report),
     /// Prints what holds a program's memory: a graph that the program serves, or has saved as JSON,
     /// from `heap_graph()`.
+    /// Compares two reports: what grew, by site, variable and call stack. For CI: `--fail-over` ends
+    /// with exit code 1 if something grew by more.
+    Diff(Diff),
+    /// Prints what holds a program's memory: a graph that the program saved as JSON, from
+    /// `heap_graph()`.
     Holders(Holders),
     /// Prints every task of a running program, and where it waits: as a tree.
     ///
@@ -151,6 +160,44 @@ pub(crate) enum Kind {
     Live,
     /// What had been allocated until then.
     Allocated,
+}
+
+/// Options of `diff`.
+#[derive(Debug, Args)]
+pub(crate) struct Diff {
+    /// The earlier report: a file, or the address of a service such as `http://127.0.0.1:6071`.
+    pub(crate) before: String,
+    /// The later report.
+    pub(crate) after: String,
+    /// End with exit code 1 if a site grew by more: a size such as `1MiB`, or a part of what it had
+    /// such as `5%`. A new site is compared with the same part of the whole. Less than 1 KiB is
+    /// never a growth in percent.
+    #[arg(long, value_name = "LIMIT")]
+    pub(crate) fail_over: Option<Threshold>,
+    /// What `--fail-over` looks at: all three, if it is not given.
+    #[arg(long, value_enum, value_name = "WHAT", value_delimiter = ',', requires = "fail_over")]
+    pub(crate) growth_of: Vec<Measure>,
+    /// Only sites, variables and stacks of sites whose `name (file:line)` this matches.
+    #[arg(long, value_name = "REGEX")]
+    pub(crate) site: Option<Regex>,
+    /// How to print it.
+    #[arg(long, value_enum, default_value_t, conflicts_with = "json")]
+    pub(crate) format: DiffFormat,
+    /// Print JSON, as `--format json` does.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// The form of a comparison.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum DiffFormat {
+    /// Tables.
+    #[default]
+    Text,
+    /// For programs: its fields are in `docs/CI.md`.
+    Json,
+    /// For a comment on a pull request.
+    Markdown,
 }
 
 /// Options of `holders`.

@@ -4,6 +4,7 @@
 // Bottom first: a module imports only from modules above it.
 mod error;
 mod byte_size;
+mod threshold;
 mod arguments;
 mod model;
 mod output;
@@ -15,7 +16,7 @@ use arguments::{Arguments, Command};
 use memscope_runtime::__terminal::{said, visible_lines};
 use output::BAD;
 
-/// The exit code of all failures. 1 means that a future is too large.
+/// The exit code of all failures. 1 means that a future is too large, or memory grew too much.
 const FAILED: u8 = 2;
 /// The most bytes of an error that are printed. A parser's error may repeat its whole input.
 const MOST_ERROR: usize = 4 << 10;
@@ -27,6 +28,7 @@ fn main() -> ExitCode {
     };
     let result = match &arguments.command {
         Command::Futures(options) => commands::futures::run(options),
+        Command::Diff(options) => commands::diff::run(options),
         Command::Holders(options) => commands::holders::run(options).map(|()| ExitCode::SUCCESS),
         Command::Tasks(options) => commands::tasks::run(options).map(|()| ExitCode::SUCCESS),
         Command::Report(options) => commands::report::run(options).map(|()| ExitCode::SUCCESS),

@@ -1,11 +1,13 @@
 //! The subcommands of `cargo memscope`, and the build that `futures` starts.
 
 mod cargo_build;
+pub(crate) mod diff;
 pub(crate) mod futures;
 pub(crate) mod holders;
 mod report_calls;
 mod report_formats;
 mod report_sites;
+mod source;
 pub(crate) mod report;
 mod served;
 pub(crate) mod tasks;

@@ -7,6 +7,8 @@ mod rows;
 mod why;
 mod read;
 mod size_changes;
+pub(crate) mod aligned;
+pub(crate) mod growth;
 
 pub(crate) use crate_of_line::{Origin, relative_path, short_path, short_place};
 pub(crate) use rows::{Future, Futures, Hidden, Part, Step};

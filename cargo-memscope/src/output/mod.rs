@@ -6,6 +6,7 @@ mod source_line;
 mod list_view;
 pub(crate) mod tree_view;
 pub(crate) mod diff_view;
+pub(crate) mod growth_view;
 
 pub(crate) use escape::escape_future;
 pub(crate) use list_view::{List, head};

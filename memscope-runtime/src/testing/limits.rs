@@ -78,6 +78,8 @@ pub fn run<F: Future>(callsite: &'static Callsite, limits: &Limits, test: F) -> 
 async fn warm_up() {
     #[cfg(feature = "tokio")]
     tokio::task::yield_now().await;
+    #[cfg(not(feature = "tokio"))]
+    std::future::ready(()).await;
 }
 
 /// Runs a test that is not async, and judges it.
