@@ -1,3 +1,5 @@
+//! Every option of `#[memscope_rs::test]`, and `assert_memory!`, under strict lints.
+
 #![forbid(unsafe_code)]
 #![deny(warnings)]
 
@@ -21,7 +23,8 @@ async fn with_result() -> Result<(), std::num::ParseIntError> {
     "1".parse::<u8>().map(drop)
 }
 
-fn main() {
+#[test]
+fn conditions() {
     let (_, profile) = measure_sync(|| 1 + 1);
     assert_memory!(profile, peak_bytes <= 64 * 1024, allocation_count == 0);
     assert_memory!(&profile, live_bytes < u64::from(u8::MAX));
