@@ -20,7 +20,7 @@ fn panics() {
 #[memscope_rs::test(peak = 65_536, leaks = "1KiB", crate = ::memscope_rs)]
 #[ignore = "it is slow"]
 async fn with_result() -> Result<(), std::num::ParseIntError> {
-    "1".parse::<u8>().map(drop)
+    std::future::ready("1").await.parse::<u8>().map(drop)
 }
 
 #[test]
