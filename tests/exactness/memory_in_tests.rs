@@ -154,7 +154,7 @@ fn another_thread_that_frees_the_block_frees_it_for_the_test() {
     let (thread, profile) = measure_sync(|| vec![1_u8; 900]);
     assert_eq!(profile.live_bytes, 900);
     std::thread::spawn(move || drop(thread)).join().expect("it ends");
-    let (_, profile) = measure_sync(|| {
+    let ((), profile) = measure_sync(|| {
         let block = vec![1_u8; 900];
         std::thread::scope(|scope| scope.spawn(move || drop(block)).join()).expect("it ends");
     });
@@ -223,7 +223,7 @@ async fn a_task_that_another_thread_ends_is_no_leak() {
 fn a_test_with_a_result_and_one_that_panics_stay_what_they_are() {
     #[memscope_macros::test(peak = "1KiB")]
     async fn with_result() -> Result<(), std::num::ParseIntError> {
-        let number: u64 = "12".parse()?;
+        let number: u64 = std::future::ready("12").await.parse()?;
         assert_eq!(number, 12);
         if number == 12 {
             return Ok(());
@@ -234,7 +234,7 @@ fn a_test_with_a_result_and_one_that_panics_stay_what_they_are() {
 
     #[memscope_macros::test(peak = 1)]
     fn panics() {
-        let block = vec![1_u8; 100];
+        let block = "x".repeat(100);
         assert_eq!(block.len(), 1, "its own words");
     }
     assert!(complaint(panics).contains("its own words"), "not those of its limits");

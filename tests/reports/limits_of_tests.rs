@@ -17,8 +17,8 @@ static ALLOCATOR: TrackingAllocator = TrackingAllocator::new(std::alloc::System)
 const MOST_LINES: usize = 25;
 
 #[track_caller]
-fn complaint(test: impl FnOnce() + std::panic::UnwindSafe) -> String {
-    let payload = catch_unwind(test).expect_err("it fails");
+fn complaint(work: impl FnOnce() + std::panic::UnwindSafe) -> String {
+    let payload = catch_unwind(work).expect_err("it fails");
     let text = payload.downcast::<String>().map_or_else(|_| "no text".to_owned(), |text| *text);
     assert!(text.lines().count() <= MOST_LINES, "{} lines:\n{text}", text.lines().count());
     assert!(!text.contains('\u{1b}'), "{text}");
@@ -90,7 +90,7 @@ fn the_documentation_shows_a_real_text() {
 fn a_peak_has_the_code_that_allocated_although_nothing_lives() {
     #[memscope_macros::test(peak = "64KiB")]
     async fn passes_by() {
-        drop(fill_cache());
+        drop(std::future::ready(fill_cache()).await);
     }
     let text = complaint(passes_by);
     assert!(text.contains("\n  peak: 2.0 MiB (2,098,688 bytes), limit 64.0 KiB (65,536 bytes)\n"));
