@@ -31,13 +31,11 @@ pub(crate) enum Command {
     /// Prints a report that a program saved, such as one that `MEMSCOPE_REPORT=FILE.json` asked
     /// for.
     Report(Report),
-    /// Prints what holds a program's memory: a graph that the program serves, or has saved as JSON,
-    /// from `heap_graph()`.
     /// Compares two reports: what grew, by site, variable and call stack. For CI: `--fail-over` ends
     /// with exit code 1 if something grew by more.
     Diff(Diff),
-    /// Prints what holds a program's memory: a graph that the program saved as JSON, from
-    /// `heap_graph()`.
+    /// Prints what holds a program's memory: a graph that the program serves, or has saved as JSON,
+    /// from `heap_graph()`.
     Holders(Holders),
     /// Prints every task of a running program, and where it waits: as a tree.
     ///
