@@ -163,10 +163,11 @@ pub(crate) enum Kind {
 /// Options of `diff`.
 #[derive(Debug, Args)]
 pub(crate) struct Diff {
-    /// The earlier report: a file, or the address of a service such as `http://127.0.0.1:6071`.
-    pub(crate) before: String,
+    /// The earlier report: a file, or the address of a service such as `http://127.0.0.1:6071`. A
+    /// token is taken from `MEMSCOPE_SERVE_TOKEN`.
+    pub(crate) before: PathBuf,
     /// The later report.
-    pub(crate) after: String,
+    pub(crate) after: PathBuf,
     /// End with exit code 1 if a site grew by more: a size such as `1MiB`, or a part of what it had
     /// such as `5%`. A new site is compared with the same part of the whole. Less than 1 KiB is
     /// never a growth in percent.

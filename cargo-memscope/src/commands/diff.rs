@@ -1,10 +1,10 @@
 //! `cargo memscope diff`: compares two reports, and fails if memory grew too much.
 
-use std::{io::Write, process::ExitCode};
+use std::{io::Write, path::Path, process::ExitCode};
 
-use memscope_runtime::{__terminal::visible, async_memory::MemorySnapshot};
+use memscope_runtime::{__terminal::visible_path, async_memory::MemorySnapshot};
 
-use super::source;
+use super::served;
 use crate::{
     arguments::{Diff, DiffFormat},
     error::Error,
@@ -20,10 +20,10 @@ const OVER: u8 = 1;
 
 /// Prints what changed. Returns the exit code of the verdict.
 pub(crate) fn run(options: &Diff) -> Result<ExitCode, Error> {
-    let (before_text, before) = source::snapshot(&options.before)?;
-    let (after_text, after) = source::snapshot(&options.after)?;
-    for (name, snapshot) in [(&options.before, &before), (&options.after, &after)] {
-        check(name, snapshot)?;
+    let (before_text, before) = served::snapshot(&options.before)?;
+    let (after_text, after) = served::snapshot(&options.after)?;
+    for (from, snapshot) in [(&options.before, &before), (&options.after, &after)] {
+        check(from, snapshot)?;
     }
     let before = aligned(&before_text, &after_text).unwrap_or(before);
     let sites = options.site.as_ref();
@@ -36,13 +36,13 @@ pub(crate) fn run(options: &Diff) -> Result<ExitCode, Error> {
 }
 
 /// Sizes that are not measured cannot be compared.
-fn check(name: &str, snapshot: &MemorySnapshot) -> Result<(), Error> {
+fn check(from: &Path, snapshot: &MemorySnapshot) -> Result<(), Error> {
     let measured = snapshot.measured();
     if measured.is_yes() {
         return Ok(());
     }
     let why = measured.reason();
-    Err(Error::new(format!("{}: sizes are not measured: {why}", visible(name))))
+    Err(Error::new(format!("{}: sizes are not measured: {why}", visible_path(from))))
 }
 
 fn has_site(snapshot: &MemorySnapshot, sites: &regex::Regex) -> bool {

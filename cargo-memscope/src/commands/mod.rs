@@ -7,7 +7,6 @@ pub(crate) mod holders;
 mod report_calls;
 mod report_formats;
 mod report_sites;
-mod source;
 pub(crate) mod report;
 mod served;
 pub(crate) mod tasks;

@@ -2,7 +2,10 @@
 
 use std::{env, fmt::Display, path::Path, time::Duration};
 
-use memscope_runtime::__terminal::{self, said, visible, visible_path};
+use memscope_runtime::{
+    __terminal::{self, said, visible, visible_path},
+    async_memory::MemorySnapshot,
+};
 use ureq::Agent;
 
 use crate::error::Error;
@@ -14,30 +17,46 @@ const MOST_TIME: Duration = Duration::from_secs(90);
 /// The most bytes of an error that are printed.
 const MOST_WHY: usize = 300;
 
+/// The report that a program serves, or has saved: its text, and what is in it.
+pub(crate) fn snapshot(from: &Path) -> Result<(String, MemorySnapshot), Error> {
+    let is_none = |why: &dyn Display| Error::new(format!("{}: {why}", visible_path(from)));
+    let text = String::from_utf8(bytes(from, "snapshot.json")?).map_err(|error| is_none(&error))?;
+    let snapshot = MemorySnapshot::from_json(&text).map_err(|error| is_none(&error))?;
+    Ok((text, snapshot))
+}
+
 /// What a program serves at a path, or has saved as JSON.
 pub(crate) fn bytes(from: &Path, path: &str) -> Result<Vec<u8>, Error> {
     if let Some(url) = url(from, path) {
         return get(&url);
+    }
+    let scheme = from.to_str().and_then(|it| it.split_once("://")).map(|(scheme, _)| scheme);
+    if scheme.is_some_and(|it| it.bytes().all(|byte| byte.is_ascii_alphanumeric())) {
+        return Err(Error::new(format!(
+            "{} is no address that is understood: programs serve at `http://`",
+            visible_path(from)
+        )));
     }
     let cannot =
         |why: &dyn Display| Error::new(format!("cannot read {}: {why}", visible_path(from)));
     __terminal::read(from, __terminal::MOST_BYTES, Some(b'{')).map_err(|error| cannot(&error))
 }
 
-/// The address of a path, if this is one of a program that serves: `http://127.0.0.1:6071`, or the
-/// path itself.
+/// The address of a path, if this is one of a program that serves: `http://127.0.0.1:6071`, or that
+/// of the path itself, which may bring a token.
 fn url(from: &Path, path: &str) -> Option<String> {
     let url = from.to_str().filter(|it| it.starts_with("http://"))?;
-    let is_whole =
-        url.strip_prefix("http://").is_some_and(|it| it.trim_end_matches('/').contains('/'));
-    let base = url.trim_end_matches('/');
-    Some(if is_whole && base.ends_with(path) { base.to_owned() } else { format!("{base}/{path}") })
+    let (base, query) = url.split_once('?').unwrap_or((url, ""));
+    let base = base.trim_end_matches('/');
+    let is_whole = base.strip_suffix(path).is_some_and(|it| it.ends_with('/') && it != "http://");
+    let query = if query.is_empty() { String::new() } else { format!("?{query}") };
+    Some(if is_whole { format!("{base}{query}") } else { format!("{base}/{path}{query}") })
 }
 
 /// What the program answers.
 fn get(url: &str) -> Result<Vec<u8>, Error> {
     let cannot = |why: &str| Error::new(format!("{} does not answer: {why}", visible(url)));
-    let config = Agent::config_builder().http_status_as_error(false).proxy(None);
+    let config = Agent::config_builder().http_status_as_error(false).proxy(None).max_redirects(0);
     let agent = Agent::from(config.timeout_global(Some(MOST_TIME)).build());
     let mut request = agent.get(url);
     if let Ok(token) = env::var("MEMSCOPE_SERVE_TOKEN") {
@@ -49,6 +68,10 @@ fn get(url: &str) -> Result<Vec<u8>, Error> {
     let body = body.map_err(|error| cannot(&said(&error, MOST_WHY)))?;
     if status.is_success() {
         return Ok(body);
+    }
+    if status.as_u16() == 401 {
+        let why = "asks for a token: set `MEMSCOPE_SERVE_TOKEN`";
+        return Err(Error::new(format!("{} {why}", visible(url))));
     }
     let why = String::from_utf8_lossy(&body);
     Err(Error::new(format!("{} answers {status}: {}", visible(url), said(&why.trim(), MOST_WHY))))
@@ -67,6 +90,9 @@ mod tests {
         assert_eq!(of("http://127.0.0.1:6071/tasks.json"), whole());
         let below = Some("http://127.0.0.1:80/memscope/tasks.json".to_owned());
         assert_eq!(of("http://127.0.0.1:80/memscope/"), below);
+        let with_token = "http://127.0.0.1:6071/tasks.json?token=secret";
+        assert_eq!(of(with_token).as_deref(), Some(with_token));
+        assert_eq!(of("http://127.0.0.1:6071/?token=secret").as_deref(), Some(with_token));
         assert_eq!(of("tasks.json"), None);
     }
 }

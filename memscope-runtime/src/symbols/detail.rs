@@ -16,6 +16,7 @@ pub(crate) struct Detail {
     /// Functions of the program, or of a library that it calls: the innermost first.
     pub(crate) inlined: &'static [&'static str],
     /// A function of Tokio's with its type parameters, if the symbol lacks them.
+    #[cfg_attr(not(feature = "tokio"), allow(dead_code, reason = "it names tasks of Tokio"))]
     pub(crate) typed: Option<&'static str>,
 }
 

@@ -11,6 +11,7 @@ use memscope_rs::{
 #[memscope_rs::test]
 fn without_options() {}
 
+#[rustfmt::skip]
 #[memscope_rs::test(peak = "64KiB", allocations = 10, leaks = 0,)]
 #[should_panic(expected = "words")]
 fn panics() {

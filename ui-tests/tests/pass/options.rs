@@ -2,6 +2,7 @@
 
 #![forbid(unsafe_code)]
 #![deny(warnings)]
+#![allow(clippy::unused_async, reason = "what is tracked has to be async")]
 
 use memscope_rs::tracked;
 
