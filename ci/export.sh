@@ -26,8 +26,8 @@ reads --include-ignored "${asked[@]}"
 # The same of what the server answers and a registry encodes, and of the alerts. The facade's tests
 # turn on the features that these need. A Prometheus server scrapes a program.
 if [[ " ${asked[*]} " == *" promtool "* ]]; then
-    cargo test -q --workspace --test scrapers --test metrics_adapters --test prometheus -- \
-        --include-ignored prom
+    cargo test -q --workspace --test server -- --include-ignored \
+        scrapers::prom metrics_adapters::prom prometheus::
     echo "== asked: a Prometheus server"
 fi
 

@@ -158,15 +158,18 @@ impl Update {
         self.list(rows);
     }
 
-    /// Puts all points of the process, and of the largest sites.
+    /// Puts all points of the process, and of the largest sites and shared owners.
     fn timeline(&mut self, snapshot: &MemorySnapshot, percent: usize) {
         let timeline = snapshot.timeline();
-        let sites: Vec<_> = self.fitting(&timeline.sites, percent).collect();
+        let sites: Vec<_> = self.fitting(&timeline.sites, percent - 1).collect();
+        let shared: Vec<_> = self.fitting(&timeline.shared, 1).collect();
         self.name("timeline");
         self.text.extend_from_slice(b"{\"process\":");
         push(&mut self.text, &timeline.process);
         self.text.extend_from_slice(b",\"sites\":");
         self.list(sites.into_iter());
+        self.text.extend_from_slice(b",\"shared\":");
+        self.list(shared.into_iter());
         self.text.push(b'}');
     }
 

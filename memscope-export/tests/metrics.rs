@@ -1,10 +1,9 @@
 //! What a scraper reads: the families, their figures, and texts that break no line.
 
-mod support;
-
 use memscope_export::{MetricFamily, MetricValue, metric_families, metrics, open_metrics};
 use serde_json::json;
-use support::{site, snapshot};
+
+use crate::support::{site, snapshot};
 
 #[test]
 fn the_text_is_open_metrics() {

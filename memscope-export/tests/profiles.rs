@@ -1,13 +1,12 @@
 //! What a profile says of a snapshot: exact sums, estimates, labels and places.
 
-mod support;
-
 use std::collections::BTreeMap;
 
 use memscope_export::{PprofKind, folded, folded_of, speedscope};
 use memscope_runtime::async_memory::MemorySnapshot;
 use serde_json::{Value, json};
-use support::{Read, ReadSample, await_point, site, snapshot, stack, task};
+
+use crate::support::{Read, ReadSample, await_point, site, snapshot, stack, task};
 
 fn labels(labels: &[(&str, &str)]) -> BTreeMap<String, String> {
     labels.iter().map(|(label, value)| ((*label).to_owned(), (*value).to_owned())).collect()

@@ -1,14 +1,13 @@
 //! Of any snapshot, as a damaged or hostile file may have it: sums are exact, and all parses back.
 
-mod support;
-
 use std::collections::{HashMap, HashSet};
 
 use memscope_export::{PprofKind, folded_of, metrics, open_metrics, speedscope};
 use memscope_runtime::{__terminal::visible, async_memory::MemorySnapshot};
 use proptest::prelude::*;
 use serde_json::{Value, json};
-use support::{Read, await_point, site, snapshot, stack, task};
+
+use crate::support::{Read, await_point, site, snapshot, stack, task};
 
 const MOST: u128 = i64::MAX as u128;
 

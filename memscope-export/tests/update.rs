@@ -1,11 +1,10 @@
 //! What the live page is sent of a large service: bounded, and what is left out is counted.
 
-mod support;
-
 use memscope_export::{page_json, page_update};
 use memscope_runtime::async_memory::{MemorySnapshot, get_memory_snapshot};
 use serde_json::{Value, json};
-use support::{await_point, site, stack, task};
+
+use crate::support::{await_point, site, stack, task};
 
 const MOST: usize = 200_000;
 
@@ -86,7 +85,7 @@ fn of_a_small_program_nothing_is_left_out() {
         "stacks": [stack(&["f", "g"], 10, &json!({ "site": 1 }))],
         "await_points": [await_point(&[3, 4])],
     });
-    let snapshot = support::snapshot(&sites, &lists);
+    let snapshot = crate::support::snapshot(&sites, &lists);
     let mut whole: Value = serde_json::from_str(&page_json(&snapshot)).expect("JSON");
     whole["left_out"] = json!({});
     let update: Value = serde_json::from_str(&page_update(&snapshot, MOST)).expect("JSON");

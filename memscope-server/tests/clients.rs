@@ -1,8 +1,6 @@
 //! Clients that are wrong, slow, too many, or strangers: each is refused or cut off, and the others
 //! are answered.
 
-mod support;
-
 use std::{
     io::{Read, Write},
     net::{SocketAddr, TcpListener},
@@ -11,9 +9,8 @@ use std::{
 };
 
 use memscope_server::{Server, builder, serve};
-use support::{LONG, connect, get, raw, request, to_end};
 
-memscope_tests::install!();
+use crate::support::{LONG, connect, get, raw, request, to_end};
 
 fn server() -> (Server, SocketAddr) {
     let server = serve("127.0.0.1:0").expect("a server");

@@ -1,7 +1,5 @@
 //! More clients than there are places. A process of its own, as they take its descriptors.
 
-mod support;
-
 use std::{
     io::Read,
     net::TcpStream,
@@ -10,9 +8,8 @@ use std::{
 };
 
 use memscope_server::builder;
-use support::{LONG, raw};
 
-memscope_tests::install!();
+use crate::support::{LONG, raw};
 
 #[test]
 fn a_thousand_at_once_are_answered_or_refused_and_counted() {

@@ -1,7 +1,5 @@
 //! What each path answers.
 
-mod support;
-
 use std::{
     future::Future,
     io::Read,
@@ -12,9 +10,8 @@ use std::{
 
 use memscope_runtime::async_memory::{MemorySnapshot, TaskType, track};
 use memscope_server::{Server, serve};
-use support::{events, get, request};
 
-memscope_tests::install!();
+use crate::support::{events, get, request};
 
 const HELD: usize = 3 << 20;
 /// The name of a site that would be markup if it were not escaped.
@@ -49,7 +46,7 @@ fn site<'s>(
     snapshot.sites_named(name).next().expect("a site")
 }
 
-fn fetched(path: &str, kind: &str) -> support::Answer {
+fn fetched(path: &str, kind: &str) -> crate::support::Answer {
     let answer = get(SERVER.local_address(), path);
     assert_eq!(answer.status, 200, "{path}: {}", String::from_utf8_lossy(&answer.body));
     assert_eq!(answer.header("content-type"), Some(kind), "{path}");

@@ -1,8 +1,6 @@
 //! `MEMSCOPE_SERVE` starts the server in a program that calls nothing of it. Each program is this
 //! one, started again.
 
-mod support;
-
 use std::{
     env,
     io::{BufRead, BufReader, Read},
@@ -12,9 +10,8 @@ use std::{
 
 use memscope_runtime::async_memory::track;
 use memscope_server as _;
-use support::{get, request};
 
-memscope_tests::install!();
+use crate::support::{get, request};
 
 /// What the program does before it waits for the end of its input.
 const PROGRAM: &str = "PROGRAM_OF_THE_TEST";
@@ -51,7 +48,7 @@ struct Program {
 impl Program {
     fn start(program: &str, variables: &[(&str, &str)]) -> Self {
         let mut child = Command::new(env::current_exe().expect("this program"))
-            .args(["--exact", "as_a_program"])
+            .args(["--exact", "environment::as_a_program"])
             .env(PROGRAM, program)
             .envs(variables.iter().copied())
             .stdin(Stdio::piped())

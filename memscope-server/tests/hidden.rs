@@ -1,7 +1,5 @@
 //! The server is memscope's: no row of the program's has its tasks or bytes, and the sums hold.
 
-mod support;
-
 use std::{
     env,
     net::SocketAddr,
@@ -13,9 +11,11 @@ use std::{
 use memscope_runtime::async_memory::{MemorySnapshot, track};
 use memscope_server::serve;
 use memscope_tests::{alone_without_names, conserved};
-use support::{LONG, connect, events, get};
 
-memscope_tests::install!();
+use crate::{
+    ALLOCATOR,
+    support::{LONG, connect, events, get},
+};
 
 /// The address for the process that is a client: it must not allocate in this one.
 const CLIENT_OF: &str = "CLIENT_OF";
@@ -51,7 +51,7 @@ fn as_a_client() {
 
 fn ask_from_outside(address: SocketAddr) {
     let mut client = Command::new(env::current_exe().expect("this program"));
-    client.args(["--exact", "as_a_client"]).env(CLIENT_OF, address.to_string());
+    client.args(["--exact", "hidden::as_a_client"]).env(CLIENT_OF, address.to_string());
     assert!(client.output().expect("a process").status.success());
 }
 

@@ -1,15 +1,12 @@
 //! What holds the heap, asked over HTTP.
 #![cfg(all(target_os = "linux", target_pointer_width = "64"))]
 
-mod support;
-
 use std::{sync::Mutex, thread};
 
 use memscope_runtime::{async_memory::HeapGraph, builder};
 use memscope_server::serve;
-use support::get;
 
-memscope_tests::install!();
+use crate::support::get;
 
 static SESSIONS: Mutex<Vec<Vec<u8>>> = Mutex::new(Vec::new());
 

@@ -1,9 +1,6 @@
 //! The metrics in registries of other libraries, and the files that read them: `docs/grafana`.
 //! `ci/export.sh` asks promtool where it is there.
 
-#[path = "support/figures.rs"]
-mod figures;
-
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs,
@@ -16,7 +13,6 @@ use std::{
 };
 
 use axum::body::Body;
-use figures::{Figures, Series, figures, label};
 use http::{Request, header};
 use http_body_util::BodyExt as _;
 use memscope_export::{MetricKind, metric_families, metrics, text_of};
@@ -34,7 +30,10 @@ use serde_json::Value;
 use tokio::runtime::{self, Runtime};
 use tower::ServiceExt as _;
 
-memscope_tests::install!();
+use crate::{
+    ALLOCATOR,
+    support::figures::{Figures, Series, figures, label},
+};
 
 /// Long enough for a machine that is busy with other work.
 const LONG: Duration = Duration::from_mins(2);
@@ -195,7 +194,10 @@ fn of_program(figures: &Figures) -> Figures {
 #[track_caller]
 fn shows_the_program(figures: &Figures) {
     let found = of_program(figures);
-    same(&found, &of_program(&figures::figures(&text_of(&metrics(&get_memory_snapshot())))));
+    same(
+        &found,
+        &of_program(&crate::support::figures::figures(&text_of(&metrics(&get_memory_snapshot())))),
+    );
     let largest = |name: &str, site: &str| {
         let of_site =
             found.iter().filter(|(series, _)| series.0 == name && series.1["site"] == site);

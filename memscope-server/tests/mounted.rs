@@ -9,7 +9,7 @@ use memscope_server::{builder, router};
 use memscope_tests::{alone_without_names, conserved};
 use tower::ServiceExt;
 
-memscope_tests::install!();
+use crate::ALLOCATOR;
 
 fn app() -> Router {
     Router::new().route("/", get(async || "shop")).nest("/memscope", router())

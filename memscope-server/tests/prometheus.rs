@@ -1,12 +1,6 @@
 //! A real Prometheus server scrapes a program, and answers what the dashboard and the alerts ask.
 //! `ci/export.sh` runs it where Prometheus is there.
 
-#[path = "support/figures.rs"]
-mod figures;
-#[path = "support/prometheus.rs"]
-mod server;
-mod support;
-
 use std::{
     collections::{BTreeMap, BTreeSet},
     fmt::Write as _,
@@ -17,15 +11,17 @@ use std::{
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
-use figures::{Figures, Series, figures, label};
 use memscope_runtime::{Limit, async_memory::track, builder};
 use memscope_server::serve;
 use serde_json::Value;
-use server::Prometheus;
-use support::{LONG, get};
 use tokio::runtime::{self, Runtime};
 
-memscope_tests::install!();
+use crate::support::{
+    LONG,
+    figures::{Figures, Series, figures, label},
+    get,
+    prometheus::Prometheus,
+};
 
 /// A name with every character that a text format treats apart.
 const ODD_NAME: &str = "GET /\"orders\"\n\\ {id=1} 2";

@@ -1,7 +1,5 @@
 //! What scrapers see, from scrape to scrape. `ci/export.sh` asks promtool where it is there.
 
-mod support;
-
 use std::{
     collections::HashMap,
     io::Write,
@@ -12,9 +10,8 @@ use std::{
 
 use memscope_runtime::async_memory::track;
 use memscope_server::serve;
-use support::get;
 
-memscope_tests::install!();
+use crate::support::get;
 
 /// The counters of a scrape, by their series.
 fn counters(text: &str) -> HashMap<String, u64> {

@@ -1,7 +1,5 @@
 //! One snapshot serves all clients of one second.
 
-mod support;
-
 use std::{
     thread,
     time::{Duration, Instant},
@@ -9,9 +7,8 @@ use std::{
 
 use memscope_runtime::async_memory::get_memory_snapshot;
 use memscope_server::serve;
-use support::{events, get};
 
-memscope_tests::install!();
+use crate::support::{events, get};
 
 #[test]
 fn however_many_ask_one_snapshot_a_second_is_taken() {

@@ -1,7 +1,5 @@
 //! The end of a server. A process of its own, so that no other test takes the port.
 
-mod support;
-
 use std::{
     net::TcpStream,
     thread,
@@ -9,9 +7,8 @@ use std::{
 };
 
 use memscope_server::serve;
-use support::{LONG, connect, get, to_end};
 
-memscope_tests::install!();
+use crate::support::{LONG, connect, get, to_end};
 
 #[test]
 fn a_server_that_is_shut_down_or_dropped_frees_its_port_and_its_clients() {

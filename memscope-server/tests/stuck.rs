@@ -1,7 +1,5 @@
 //! All workers of the program are stuck, and the server answers.
 
-mod support;
-
 use std::{
     hint::spin_loop,
     sync::atomic::{AtomicBool, AtomicUsize, Ordering},
@@ -11,9 +9,8 @@ use std::{
 
 use memscope_runtime::async_memory::{MemorySnapshot, track};
 use memscope_server::serve;
-use support::{LONG, events, get};
 
-memscope_tests::install!();
+use crate::support::{LONG, events, get};
 
 const WORKERS: usize = 2;
 static RUNNING: AtomicUsize = AtomicUsize::new(0);

@@ -10,8 +10,6 @@ use memscope_runtime::async_memory::{AwaitPoints, DumpedTask, TaskDump, TaskStat
 use memscope_server::serve;
 use tokio::{net::TcpStream, runtime::Builder};
 
-memscope_tests::install!();
-
 /// Asks with hyper's client, on a runtime of its own.
 fn get(address: SocketAddr, path: &str) -> (StatusCode, String, String) {
     let runtime = Builder::new_current_thread().enable_all().build().expect("a runtime");

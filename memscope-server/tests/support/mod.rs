@@ -1,6 +1,9 @@
 //! A client that speaks to real sockets, byte by byte where that is asked for.
 #![allow(dead_code, reason = "each test uses a part of it")]
 
+pub(crate) mod figures;
+pub(crate) mod prometheus;
+
 use std::{
     io::{ErrorKind, Read, Write},
     net::{SocketAddr, TcpStream},
