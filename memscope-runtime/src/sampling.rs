@@ -69,9 +69,6 @@ const FIRST_POLLS: u64 = 64;
 impl Sampling {
     pub(crate) const NONE: Self = Self(0);
     const SPARSE: Self = Self(FIRST | 7);
-    /// All polls take the path of timed ones: the task has a budget, whose row says which of them
-    /// are timed.
-    pub(crate) const WATCHED: Self = Self(FIRST | 1);
 
     const fn one_in(polls: u32) -> Self {
         let bits = u32::BITS - polls.saturating_sub(1).leading_zeros();
@@ -120,11 +117,6 @@ mod tests {
         assert_eq!(timed(Timing::EveryTask, 640), 64 + 9);
         assert_eq!(Timing::Sampled.sampling(257), Sampling::NONE);
         assert_eq!(Timing::EveryTask.sampling(257), Sampling::SPARSE);
-        assert!((0..1_000).all(|earlier| Sampling::WATCHED.times(earlier)));
-        assert!(
-            (0..=u32::BITS).all(|it| Sampling::one_in(1_u32.checked_shl(it).unwrap_or(u32::MAX))
-                != Sampling::WATCHED)
-        );
     }
 
     #[test]

@@ -1,14 +1,16 @@
 //! Budgets of tasks: what happens above them, and that nothing happens below.
 
 use std::{
-    future::poll_fn,
+    future::{pending, poll_fn},
     hint::black_box,
     mem::replace,
+    pin::{Pin, pin},
     sync::{
         Mutex, MutexGuard,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
     task::Poll,
+    thread,
 };
 
 use memscope_macros::track_var;
@@ -16,12 +18,12 @@ use memscope_rs::{
     __private::{Callsite, TaskType, track as track_callsite},
     Timing,
     async_memory::{
-        EventKind, OverBudget, TaskState, current_task_live_bytes, get_memory_snapshot, track,
-        within_budget,
+        EventKind, OverBudget, TaskId, TaskState, Tracked, current_task_live_bytes,
+        get_memory_snapshot, track, transfer, within_budget,
     },
     builder,
 };
-use memscope_tests::{alone, block_on};
+use memscope_tests::{alone, block_on, poll};
 
 const KIB: u64 = 1 << 10;
 
@@ -124,13 +126,165 @@ fn a_second_rise_below_the_peak_is_seen() {
 }
 
 #[test]
+fn each_rise_above_the_budget_is_seen_however_often_it_was_only_within_a_poll() {
+    let _alone = listen();
+    let task = track(async {
+        for _ in 0..5 {
+            drop(black_box(vec![1_u8; 64 << 10]));
+            pause().await;
+            pause().await;
+        }
+        let small = black_box(vec![1_u8; 15 << 10]);
+        pause().await;
+        let more = black_box(vec![1_u8; 2 << 10]);
+        pause().await;
+        small.len() + more.len()
+    });
+    let task = task.budget(16 * KIB);
+    let id = task.id().expect("tracked").as_u64();
+    assert_eq!(block_on(task), 17 << 10);
+    let told = told_of(id);
+    assert!(told.len() == 1 && told[0].contains("holds 17.0 KiB"), "{told:?}");
+}
+
+#[test]
+fn a_task_above_its_budget_is_told_of_though_it_never_allocates_itself() {
+    let _alone = listen();
+    for pause_first in [false, true] {
+        let made = vec![1_u8; 20 << 10];
+        let mut task = pin!(track(pending::<()>()).budget(16 * KIB));
+        let to = task.id().expect("tracked");
+        if pause_first {
+            assert!(poll(&mut task).is_pending());
+        }
+        thread::scope(|scope| {
+            let moved = scope.spawn(|| transfer(&made, to).expect("it lives").bytes);
+            assert_eq!(moved.join().expect("no panic"), 20 << 10);
+        });
+        assert!(told_of(to.as_u64()).is_empty(), "only a poll tells");
+        assert!(poll(&mut task).is_pending());
+        assert_eq!(told_of(to.as_u64()).len(), 1);
+    }
+}
+
+/// A task with a budget that it has passed, but only within its first poll. Then it holds `own`
+/// bytes.
+fn after_a_rise(own: u64) -> (Pin<Box<Tracked<impl Future<Output = u64>>>>, TaskId) {
+    let task = track(async move {
+        drop(black_box(vec![1_u8; 64 << 10]));
+        pause().await;
+        let held = hold(own).await;
+        pause().await;
+        held
+    });
+    let mut task = Box::pin(task.budget(16 * KIB));
+    assert!(poll(&mut task).is_pending());
+    let id = task.id().expect("tracked");
+    (task, id)
+}
+
+#[test]
+fn after_a_rise_within_a_poll_what_a_task_takes_over_counts() {
+    let _alone = listen();
+    let made = vec![1_u8; 10 << 10];
+    let (mut task, id) = after_a_rise(8 * KIB);
+    transfer(&made, id).expect("it lives");
+    assert!(told_of(id.as_u64()).is_empty());
+    assert!(poll(&mut task).is_pending());
+    assert_eq!(told_of(id.as_u64()).len(), 1, "its own 8 KiB are too many");
+
+    let made = vec![1_u8; 10 << 10];
+    let (mut task, id) = after_a_rise(8 * KIB);
+    assert!(poll(&mut task).is_pending());
+    transfer(&made, id).expect("it lives");
+    let more = vec![1_u8; 16 << 10];
+    transfer(&more, id).expect("it lives");
+    assert!(poll(&mut task).is_pending());
+    assert_eq!(told_of(id.as_u64()).len(), 1, "what it took over is too much");
+}
+
+#[test]
+fn what_others_free_makes_room_in_the_budget() {
+    let _alone = listen();
+    let given = Mutex::new(None);
+    let mut task = pin!(
+        track(async {
+            drop(black_box(vec![1_u8; 64 << 10]));
+            *given.lock().expect("the block") = Some(vec![1_u8; 12 << 10]);
+            pause().await;
+            let own = vec![1_u8; 12 << 10];
+            pause().await;
+            let more = vec![1_u8; 5 << 10];
+            pause().await;
+            own.len() + more.len()
+        })
+        .budget(16 * KIB)
+    );
+    let id = task.id().expect("tracked").as_u64();
+    assert!(poll(&mut task).is_pending());
+    let block = given.lock().expect("the block").take();
+    thread::scope(|scope| scope.spawn(|| drop(block)).join()).expect("no panic");
+    assert!(poll(&mut task).is_pending());
+    assert!(told_of(id).is_empty(), "it holds 12 KiB");
+    assert!(poll(&mut task).is_pending());
+    assert_eq!(told_of(id).len(), 1, "it holds 17 KiB");
+}
+
+#[test]
+fn what_a_task_allocates_before_it_polls_another_counts() {
+    let _alone = listen();
+    let inner = track(async {
+        pause().await;
+        hold(KIB).await
+    });
+    let inner = inner.budget(16 * KIB);
+    let within = inner.id().expect("tracked").as_u64();
+    let outer = track(async {
+        let held = black_box(vec![1_u8; 20 << 10]);
+        inner.await + held.len() as u64
+    });
+    let outer = outer.budget(16 * KIB);
+    let above = outer.id().expect("tracked").as_u64();
+    assert_eq!(block_on(outer), 21 * KIB);
+    assert_eq!((told_of(above).len(), told_of(within).len()), (1, 0));
+}
+
+#[test]
+fn a_budget_that_comes_late_counts_from_then_on() {
+    let _alone = listen();
+    let mut task = track(Box::pin(async {
+        drop(black_box(vec![1_u8; 64 << 10]));
+        pause().await;
+        hold(12 * KIB).await;
+        hold(32 * KIB).await
+    }));
+    let id = task.id().expect("tracked").as_u64();
+    assert!(poll(&mut Pin::new(&mut task)).is_pending());
+    let mut task = task.budget(16 * KIB);
+    assert!(poll(&mut Pin::new(&mut task)).is_pending());
+    assert!(told_of(id).is_empty(), "it holds 12 KiB");
+    assert!(poll(&mut Pin::new(&mut task)).is_pending());
+    assert_eq!(told_of(id).len(), 1);
+    assert_eq!(block_on(task), 32 * KIB);
+
+    let named = track(hold(20 * KIB)).named("named before");
+    let before = named.id().expect("tracked").as_u64();
+    let late = builder().on_over_budget(tell).task_budget("named before", 16 * KIB);
+    late.init().expect("settings");
+    let later = track(hold(20 * KIB)).named("named before");
+    let after = later.id().expect("tracked").as_u64();
+    block_on(async { (named.await, later.await) });
+    assert_eq!((told_of(before).len(), told_of(after).len()), (0, 1), "tasks made from then on");
+}
+
+#[test]
 fn names_annotations_and_tasks_have_budgets_and_the_nearest_counts() {
     static ANNOTATED: Callsite =
         Callsite::new("annotated", TaskType::Unspecified, "f.rs", 1).budget(4 * KIB);
     static NAMED: Callsite =
         Callsite::new("by name", TaskType::Unspecified, "f.rs", 2).budget(4 * KIB);
     let _alone = listen();
-    let run = |task: memscope_rs::async_memory::Tracked<_>| {
+    let run = |task: Tracked<_>| {
         let id = task.id().expect("tracked").as_u64();
         block_on(task);
         told_of(id).len()

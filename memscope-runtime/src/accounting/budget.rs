@@ -1,15 +1,16 @@
 //! Budgets of tasks: how much a task may hold, and whether it may hold more.
 //!
-//! The allocator compares only where a task may hold more than ever: [`note_peak`] then marks the
-//! task's record. The end of a poll asks for that mark.
+//! The allocator compares only where a task may hold more than ever, or than its budget where that
+//! is less: [`note_rise`] then marks the task's record. The end of a poll asks for that mark
+//! together with others, so a task within its budget pays nothing for a poll.
+//!
+//! A task that is marked and yet within its budget loses the mark: from then on the allocator
+//! compares again.
 
 use super::{Account, Balance, Record, Site, registry, transferred};
-use crate::{
-    primitives::{
-        Arena, StaticRef, Zeroed, arena,
-        sync::{AtomicU8, AtomicU64, Ordering},
-    },
-    sampling::Sampling,
+use crate::primitives::{
+    Arena, StaticRef, Zeroed, arena,
+    sync::{AtomicU8, AtomicU64, Ordering},
 };
 
 /// The rows stand beside the accounts, under the same indices. They exist once there is a budget.
@@ -22,12 +23,17 @@ struct Row {
     task: AtomicU64,
     bytes: AtomicU64,
     flags: AtomicU8,
-    /// Which polls are timed, as [`Sampling`] encodes it.
-    sampling: AtomicU8,
 }
 
 // SAFETY: only atomics, which are valid when zeroed and need no drop.
 unsafe impl Zeroed for Row {}
+
+impl Row {
+    /// The budget, as live bytes are counted.
+    fn most(&self) -> i64 {
+        i64::try_from(self.bytes.load(Ordering::Relaxed)).unwrap_or(i64::MAX)
+    }
+}
 
 /// Its excess was told.
 const TOLD: u8 = 1;
@@ -133,14 +139,6 @@ impl Record {
         }
     }
 
-    /// Which polls of a task with a budget are timed.
-    #[cold]
-    #[inline(never)]
-    pub(super) fn sampling_of_budget(&self) -> Sampling {
-        let row = self.tally().account().and_then(row_of);
-        row.map_or(Sampling::NONE, |row| Sampling::from_byte(row.sampling.load(Ordering::Relaxed)))
-    }
-
     /// Gives the task a budget of its own.
     pub(crate) fn set_budget(&self, bytes: u64) {
         transferred::begin_use();
@@ -154,8 +152,9 @@ impl Record {
         row.task.store(self.tally().id(), Ordering::Relaxed);
         row.bytes.store(bytes, Ordering::Relaxed);
         row.flags.store(flags, Ordering::Relaxed);
-        row.sampling.store(self.watch().to_byte(), Ordering::Relaxed);
-        if u64::try_from(self.tally().live_bytes()).is_ok_and(|live| live > bytes) {
+        // The allocator compares only above the peak: what may rise again below it is compared at
+        // the end of a poll.
+        if self.tally().peak_bytes() > bytes || self.tally().live_bytes() > row.most() {
             self.mark_over_budget();
         }
     }
@@ -164,6 +163,19 @@ impl Record {
     pub(crate) fn budget(&self) -> Option<u64> {
         let row = self.tally().account().and_then(row_of)?;
         Some(row.bytes.load(Ordering::Relaxed))
+    }
+
+    /// Has the allocator compare again instead of the ends of polls: the task is within its budget.
+    /// The record's single writer calls this.
+    pub(crate) fn watch_in_allocator(&self) {
+        self.unmark_over_budget();
+        let Some(account) = self.tally().account() else { return };
+        let Some(row) = row_of(account) else { return };
+        self.tally().look_above(account, row.most());
+        // A transfer before the mark was taken back may have set it.
+        if self.tally().live_bytes() > row.most() {
+            self.mark_over_budget();
+        }
     }
 
     /// Notes that the task's excess is told. Returns false if it was before.
@@ -175,10 +187,10 @@ impl Record {
     }
 }
 
-/// What looks at a task that has held more than its budget; set with the first budget.
+/// What looks at a task that may hold more than its budget; set with the first budget.
 static LOOK: StaticRef<fn(&'static Record)> = StaticRef::none();
 
-/// Sets what happens at the end of a poll that leaves a task above its budget.
+/// Sets what happens at the end of a poll of a task that is marked.
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "the reference is kept")]
 pub(crate) fn on_excess(look: &'static fn(&'static Record)) {
     LOOK.set(look);
@@ -191,19 +203,28 @@ pub(super) fn tell(record: &'static Record) {
     }
 }
 
-/// Compares what the account's owner holds, more than ever, with its budget. Called by the
-/// allocator: takes no lock and no memory.
+/// Compares what the account's owner holds with its budget. Returns the budget if it may hold that
+/// much. Called by the allocator: takes no lock and no memory.
 #[cold]
 #[inline(never)]
-pub(super) fn note_peak(account: &Account, live_bytes: i64) {
-    let Some(row) = row_of(account) else { return };
-    let is_over =
-        u64::try_from(live_bytes).is_ok_and(|live| live > row.bytes.load(Ordering::Relaxed));
-    if is_over
-        && let Balance::Open { record, .. } = account.read()
+pub(super) fn note_rise(account: &Account, live_bytes: i64) -> Option<i64> {
+    let budget = row_of(account)?.most();
+    if live_bytes <= budget {
+        return Some(budget);
+    }
+    if let Balance::Open { record, .. } = account.read()
         && let Some(record) = registry::record(record)
         && record.tally().id() == account.id()
     {
         record.mark_over_budget();
     }
+    None
+}
+
+/// Compares what the account's owner holds after a transfer with its budget. Any thread may call
+/// this.
+#[inline]
+pub(crate) fn note_transfer(account: &Account, live_bytes: i64) {
+    // What the owner allocates next makes its own thread look.
+    let _ = note_rise(account, live_bytes);
 }

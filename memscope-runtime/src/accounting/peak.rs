@@ -12,7 +12,7 @@ use crate::primitives::sync::{AtomicI64, Ordering, fence};
 pub(crate) struct Peak {
     /// The peak minus the account's net, as it was at the last look. The net falls as others free.
     /// So while the owner's own live bytes do not exceed this limit, live bytes do not exceed the
-    /// peak.
+    /// peak. For a task within a budget below its peak: the budget minus the net.
     ///
     /// Only a transfer, or a guest of a span, raises the net. It then lowers the limit so far that
     /// the next allocation looks again.
@@ -53,21 +53,36 @@ impl Peak {
         self.limit.store(peak.wrapping_sub(net), Ordering::Relaxed);
         let may_rise = may_rise();
         if may_rise {
-            // A transfer raises the net, passes its fence, and then lowers the limit. Either its
-            // fence comes after this one, and so its store of the limit after ours; or this thread
-            // sees its net here.
-            fence(Ordering::SeqCst);
-            if account.net() > net {
-                self.limit.store(i64::MIN, Ordering::Relaxed);
-            }
+            self.look_again_above(account, net);
         }
         may_rise
+    }
+
+    /// Makes the owner look again as soon as it may hold more than `most`, also below its peak.
+    #[allow(dead_code, reason = "the loom models have no budgets")]
+    pub(crate) fn look_above(&self, account: &Account, most: i64) {
+        if most < self.bytes() {
+            let net = account.net();
+            self.limit.store(most.saturating_sub(net), Ordering::Relaxed);
+            self.look_again_above(account, net);
+        }
+    }
+
+    /// Makes the owner look again if its net has risen above the one that its limit is made of.
+    fn look_again_above(&self, account: &Account, net: i64) {
+        // A transfer raises the net, passes its fence, and then lowers the limit. Either its fence
+        // comes after this one, and so its store of the limit after ours; or this thread sees its
+        // net here.
+        fence(Ordering::SeqCst);
+        if account.net() > net {
+            self.limit.store(i64::MIN, Ordering::Relaxed);
+        }
     }
 
     /// Makes the owner's next allocation look at the account. The thread that raised its net calls
     /// this.
     pub(crate) fn look_again(&self) {
-        // Pairs with the fence in `settle`.
+        // Pairs with the fence in `look_again_above`.
         fence(Ordering::SeqCst);
         self.limit.store(i64::MIN, Ordering::Relaxed);
     }

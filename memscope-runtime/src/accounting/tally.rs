@@ -208,9 +208,16 @@ impl Tally {
         let own_live = self.own_live.load(Ordering::Relaxed);
         let is_in_use =
             self.peak.settle(account, own_live, self.peak.bytes(), transferred::is_in_use);
-        if is_in_use {
-            budget::note_peak(account, own_live.wrapping_add(account.net()));
+        if is_in_use
+            && let Some(budget) = budget::note_rise(account, own_live.wrapping_add(account.net()))
+        {
+            self.peak.look_above(account, budget);
         }
+    }
+
+    /// Makes the owner compare with its budget when it may hold more than that.
+    pub(crate) fn look_above(&self, account: &Account, budget: i64) {
+        self.peak.look_above(account, budget);
     }
 
     /// Tells the collector about a large block, if the owner is a task.

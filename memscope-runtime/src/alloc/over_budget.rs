@@ -100,12 +100,14 @@ pub(crate) fn prepare() {
     budget::on_excess(&LOOK);
 }
 
-/// Looks at a task that has held more than its budget. Tells the first excess that a poll leaves
+/// Looks at a task that may hold more than its budget. Tells the first excess that a poll leaves
 /// behind.
 #[cold]
 #[inline(never)]
 fn look(record: &'static Record) {
-    let Some((live, budget)) = record.bytes_over_budget() else { return };
+    let Some((live, budget)) = record.bytes_over_budget() else {
+        return record.watch_in_allocator();
+    };
     if !record.tell_over_budget() {
         return;
     }

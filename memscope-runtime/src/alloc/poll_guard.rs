@@ -25,7 +25,8 @@ fn note_in_cell(context: &Context<'_>) {
 
 impl Record {
     /// Makes the task current for one poll.
-    #[inline]
+    #[expect(clippy::inline_always, reason = "the guard stays in registers for the whole poll")]
+    #[inline(always)]
     pub(crate) fn run(&'static self) -> Running {
         let entered = Entered::new(self.tally());
         let poll = self.begin_poll(|| {
@@ -37,7 +38,8 @@ impl Record {
 
     /// [`run`](Self::run) for a future that may be all of a Tokio task. `context`: of the poll.
     // PERF: not in the first poll's own function, for which each poll would keep the context.
-    #[inline]
+    #[expect(clippy::inline_always, reason = "as `run`")]
+    #[inline(always)]
     pub(crate) fn run_in(&'static self, context: &Context<'_>) -> Running {
         if self.is_unpolled() {
             note_in_cell(context);

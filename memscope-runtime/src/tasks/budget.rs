@@ -114,7 +114,7 @@ impl<F: Future> Future for WithinBudget<F> {
             return Poll::Ready(Ok(output));
         }
         let over = record
-            .filter(|record| record.was_over_budget())
+            .filter(|record| record.may_be_over_budget())
             .and_then(|record| record.bytes_over_budget().map(|bytes| (record, bytes)))
             .and_then(|(record, (live, budget))| record.over_budget(live, budget));
         let Some(over) = over else { return Poll::Pending };

@@ -2,7 +2,9 @@
 
 use super::trackable::{Blocks, Contents, Trackable};
 use crate::{
-    accounting::{Account, Balance, Block, EndInProgress, Record, registry, transferred, variable},
+    accounting::{
+        Account, Balance, Block, EndInProgress, Record, budget, registry, transferred, variable,
+    },
     alloc::{discharge, install_check},
     config::ENABLED,
     model::{Error, Measured, TaskId},
@@ -197,7 +199,7 @@ impl Taker {
         }
     }
 
-    /// Raises the task's peak to what is live now.
+    /// Raises the task's peak to what is live now, and compares that with its budget.
     fn note_peak(&self) {
         for _ in 0..ATTEMPTS {
             match self.account.read() {
@@ -210,12 +212,16 @@ impl Taker {
                     if let Some(live_bytes) =
                         registry::record(record).and_then(|task| self.live(task))
                     {
-                        return transferred::note_peak(self.account, live_bytes);
+                        transferred::note_peak(self.account, live_bytes);
+                        budget::note_transfer(self.account, live_bytes);
+                        return;
                     }
                 }
             }
             std::thread::yield_now();
         }
+        // What it holds is not known: the end of its poll compares.
+        budget::note_transfer(self.account, i64::MAX);
     }
 
     /// The task's live bytes; `None` if it allocates, frees or ends during the read. A task that

@@ -1,6 +1,7 @@
 //! Records: the counters of one living task, or of one thread.
 
 mod poll;
+mod poll_end;
 mod end;
 mod read;
 mod left_behind;
@@ -63,8 +64,8 @@ pub(crate) struct Record {
     /// Of a thread: [`WORKS`], [`SERVES`] or 0.
     thread_role: AtomicU8,
     /// Of an unannotated task: [`TRACED`], and [`HANDLE`] or [`NO_HANDLE`] if that is known. Of an
-    /// annotated one: [`OVER_BUDGET`].
-    plain: AtomicU8,
+    /// annotated one: what the end of its poll has to do, see [`poll_end`].
+    flags: AtomicU8,
 }
 
 /// The thread has polled tasks.
@@ -79,8 +80,6 @@ const TRACED: u8 = 1;
 const HANDLE: u8 = 2;
 /// None is.
 const NO_HANDLE: u8 = 4;
-/// The task has held more than its budget.
-const OVER_BUDGET: u8 = 8;
 
 // SAFETY: atomics and `StaticRef`s, all valid when zeroed, none with a destructor.
 unsafe impl Zeroed for Record {}
@@ -140,7 +139,7 @@ impl Record {
         self.window.store(peak_window::epoch(), Ordering::Relaxed);
         self.state.store(task.state as u8, Ordering::Relaxed);
         self.sampling.store(task.sampling.to_byte(), Ordering::Relaxed);
-        self.plain.store(0, Ordering::Relaxed);
+        self.flags.store(0, Ordering::Relaxed);
         #[cfg(feature = "layout")]
         self.links.set_waiting_at(0);
         account.open(id, self.index(), task.counted_site.index());
@@ -155,21 +154,6 @@ impl Record {
     #[inline]
     fn sampling(&self) -> Sampling {
         Sampling::from_byte(self.sampling.load(Ordering::Relaxed))
-    }
-
-    /// Which polls are timed, also of a task with a budget.
-    #[inline]
-    fn real_sampling(&self) -> Sampling {
-        let sampling = self.sampling();
-        if sampling == Sampling::WATCHED { self.sampling_of_budget() } else { sampling }
-    }
-
-    /// Has all polls of a task with a budget take the path of timed ones. Returns how they were
-    /// timed.
-    pub(super) fn watch(&self) -> Sampling {
-        let sampling = self.real_sampling();
-        self.sampling.store(Sampling::WATCHED.to_byte(), Ordering::Relaxed);
-        sampling
     }
 
     /// Emits an event for the collector.
@@ -221,16 +205,16 @@ impl Record {
     /// Whether this is the first request for a stack trace of the task. Returns false from then on.
     #[cfg(all(feature = "symbols", feature = "tokio"))]
     pub(crate) fn is_first_trace(&self) -> bool {
-        let plain = self.plain.load(Ordering::Relaxed);
+        let flags = self.flags.load(Ordering::Relaxed);
         // A reader may note a handle at this moment: the next one notes it again.
-        self.plain.store(plain | TRACED, Ordering::Relaxed);
-        plain & TRACED == 0
+        self.flags.store(flags | TRACED, Ordering::Relaxed);
+        flags & TRACED == 0
     }
 
     /// Whether a stack trace of the task was requested.
     #[cfg(all(feature = "symbols", feature = "tokio"))]
     pub(crate) fn is_traced(&self) -> bool {
-        self.plain.load(Ordering::Relaxed) & TRACED != 0
+        self.flags.load(Ordering::Relaxed) & TRACED != 0
     }
 
     /// Moves an unannotated task to another site, which carries its name. The caller keeps the task
@@ -295,8 +279,8 @@ impl Record {
     pub(crate) fn observe(&self, state: TaskState, has_handle: bool) {
         self.state.store(state as u8, Ordering::Relaxed);
         let handle = if has_handle { HANDLE } else { NO_HANDLE };
-        let others = self.plain.load(Ordering::Relaxed) & !(HANDLE | NO_HANDLE);
-        self.plain.store(others | handle, Ordering::Relaxed);
+        let others = self.flags.load(Ordering::Relaxed) & !(HANDLE | NO_HANDLE);
+        self.flags.store(others | handle, Ordering::Relaxed);
     }
 
     /// Notes which task has spawned an unannotated one. The caller keeps the task from ending
@@ -321,7 +305,7 @@ impl Record {
 
     /// Whether a `JoinHandle` of the task is held; `None` if that is not known.
     pub(super) fn has_handle(&self) -> Option<bool> {
-        match self.plain.load(Ordering::Relaxed) & (HANDLE | NO_HANDLE) {
+        match self.flags.load(Ordering::Relaxed) & (HANDLE | NO_HANDLE) {
             HANDLE => Some(true),
             NO_HANDLE => Some(false),
             _ => None,
@@ -333,19 +317,6 @@ impl Record {
     pub(crate) fn holds_nothing(&self) -> bool {
         let net = self.tally.account().map_or(0, Account::net);
         self.tally.read().own_live_bytes.wrapping_add(net) == 0
-    }
-
-    /// Has the ends of its polls look at its budget. The record's single writer calls this.
-    pub(super) fn mark_over_budget(&self) {
-        self.plain.store(self.plain.load(Ordering::Relaxed) | OVER_BUDGET, Ordering::Relaxed);
-    }
-
-    /// Whether the task has ever held more than its budget.
-    ///
-    /// PERF: a comparison in memory.
-    #[inline]
-    pub(crate) fn was_over_budget(&self) -> bool {
-        self.plain.load(Ordering::Relaxed) & OVER_BUDGET != 0
     }
 
     /// Tells the collector that the task is above its budget.

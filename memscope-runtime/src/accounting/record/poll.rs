@@ -1,6 +1,6 @@
 //! Polls of a task: all are counted, some are timed, and one of them may be the last.
 
-use super::Record;
+use super::{Record, poll_end::TIMED};
 use crate::{
     accounting::{budget, peak_window},
     config,
@@ -11,9 +11,6 @@ use crate::{
     },
 };
 
-/// Stands for the beginning of a poll that is not timed and whose end looks at the task's budget.
-const UNTIMED: u64 = u64::MAX;
-
 impl Record {
     /// Notes that a poll begins. The caller makes the task current. The first poll calls `outer`
     /// for the task that it happens in, 0 if there is none.
@@ -22,20 +19,19 @@ impl Record {
         let polls = self.polls.load(Ordering::Relaxed);
         self.polls.store(polls + 1, Ordering::Relaxed);
         self.look_at_window();
-        let ended = self.state().is_ended();
+        // PERF: it mostly waits, so few polls ask for more than that.
+        let waits = self.state.load(Ordering::Relaxed) == TaskState::Idle as u8;
+        let ended = !waits && self.state().is_ended();
         if !ended {
             self.state.store(TaskState::Running as u8, Ordering::Relaxed);
         }
-        let is_timed = !ended && self.sampling().times(polls);
-        let started_ns = if is_timed { self.begin_timed(polls) } else { 0 };
+        if !ended && self.sampling().times(polls) {
+            self.begin_timed(polls);
+        }
         if polls == 0 {
-            self.begin(outer, started_ns);
+            self.begin(outer);
         }
-        Poll {
-            record: self,
-            started_ns,
-            outcome: if ended { None } else { Some(TaskState::Panicked) },
-        }
+        Poll { record: self, outcome: if ended { None } else { Some(TaskState::Panicked) } }
     }
 
     /// Whether the task was never polled.
@@ -63,35 +59,35 @@ impl Record {
     }
 
     /// Begins a poll for a caller that cannot hold a guard: a span that is entered.
-    /// [`stop`](Self::stop) ends the poll. Returns the argument for `stop`.
+    /// [`stop`](Self::stop) ends the poll.
     #[cfg(feature = "tracing")]
-    pub(crate) fn start(&'static self, outer: impl FnOnce() -> u64) -> u64 {
-        let poll = self.begin_poll(outer);
-        let started_ns = poll.started_ns;
+    pub(crate) fn start(&'static self, outer: impl FnOnce() -> u64) {
         // `stop` ends the poll.
-        std::mem::forget(poll);
-        started_ns
+        std::mem::forget(self.begin_poll(outer));
     }
 
     /// Ends a poll that [`start`](Self::start) began.
     #[cfg(feature = "tracing")]
-    pub(crate) fn stop(&'static self, started_ns: u64) {
-        drop(Poll { record: self, started_ns, outcome: Some(TaskState::Idle) });
+    pub(crate) fn stop(&'static self) {
+        drop(Poll { record: self, outcome: Some(TaskState::Idle) });
     }
 
-    /// Begins a timed poll, and returns its start. As long as the poll goes on, waiting has ended
-    /// there.
+    /// Ends a poll that [`start`](Self::start) began. Its duration is not known.
+    #[cfg(all(feature = "tracing", unix))]
+    pub(crate) fn stop_untimed(&'static self) {
+        self.drop_flag(TIMED);
+        self.stop();
+    }
+
+    /// Begins a timed poll. As long as it goes on, waiting has ended at its start.
     // PERF: out of line, because few polls need it and the others stay short.
     #[inline(never)]
-    fn begin_timed(&self, polls: u64) -> u64 {
-        let sampling = self.real_sampling();
-        if !sampling.times(polls) {
-            return UNTIMED;
-        }
+    fn begin_timed(&self, polls: u64) {
+        self.raise_flag(TIMED);
         let started_ns = clock::now_ns();
         self.ended_ns.store(started_ns, Ordering::Relaxed);
         if polls != 0
-            && sampling.times(polls - 1)
+            && self.sampling().times(polls - 1)
             && let Some(counted_site) = self.counted_site.get()
         {
             // The poll before was timed too.
@@ -99,18 +95,17 @@ impl Record {
                 started_ns.saturating_sub(self.last_poll_end_ns.load(Ordering::Relaxed)),
             );
         }
-        started_ns
     }
 
-    /// Ends a timed poll, and returns when it ended. `waits` says whether the task waits now.
+    /// Does what a flag asks of the end of a poll: looks at the budget, and ends a timed poll.
+    /// Returns when it ended, 0 if it is not timed. `waits` says whether the task waits now.
     #[inline(never)]
-    fn end_timed(&'static self, started_ns: u64, waits: bool) -> u64 {
-        if waits && self.was_over_budget() {
+    fn end_flagged(&'static self, waits: bool) -> u64 {
+        if waits && self.may_be_over_budget() {
             budget::tell(self);
         }
-        if started_ns == UNTIMED {
-            return 0;
-        }
+        let Some(started_ns) = self.timed_start() else { return 0 };
+        self.drop_flag(TIMED);
         let ended_ns = clock::now_ns();
         let took = ended_ns.saturating_sub(started_ns);
         bump(&self.busy_ns, took);
@@ -129,12 +124,18 @@ impl Record {
         ended_ns
     }
 
+    /// When the poll that goes on began; `None` if it is not timed.
+    fn timed_start(&self) -> Option<u64> {
+        let is_timed = self.flags.load(Ordering::Relaxed) & TIMED != 0;
+        is_timed.then(|| self.ended_ns.load(Ordering::Relaxed))
+    }
+
     /// Notes the first poll. The task that it happens in becomes the parent, if there is one; else
-    /// the task that created it stays the parent. `started_ns` is 0 if the poll is not timed.
+    /// the task that created it stays the parent.
     #[cold]
     #[inline(never)]
-    fn begin(&self, outer: impl FnOnce() -> u64, started_ns: u64) {
-        let started_ns = if started_ns == UNTIMED { 0 } else { started_ns };
+    fn begin(&self, outer: impl FnOnce() -> u64) {
+        let started_ns = self.timed_start().unwrap_or(0);
         // Must come first: an unregistered thread has no ring before.
         let outer = outer();
         self.first_poll_ns.store(started_ns, Ordering::Relaxed);
@@ -177,8 +178,6 @@ impl Record {
 #[derive(Debug)]
 pub(crate) struct Poll {
     record: &'static Record,
-    /// When the poll began; 0 if it is not timed, or [`UNTIMED`].
-    started_ns: u64,
     /// The state after this poll; `None` if the task had ended before.
     outcome: Option<TaskState>,
 }
@@ -197,9 +196,10 @@ impl Poll {
 impl Drop for Poll {
     #[inline]
     fn drop(&mut self) {
-        let ended_ns = match self.started_ns {
+        // PERF: one comparison in memory for all that few polls need.
+        let ended_ns = match self.record.flags.load(Ordering::Relaxed) {
             0 => 0,
-            started => self.record.end_timed(started, self.outcome == Some(TaskState::Idle)),
+            _ => self.record.end_flagged(self.outcome == Some(TaskState::Idle)),
         };
         match self.outcome {
             Some(TaskState::Idle) => {

@@ -149,7 +149,7 @@ impl Record {
         if self.state() != TaskState::Idle || !counts_polls {
             return None;
         }
-        let sampling = self.real_sampling();
+        let sampling = self.sampling();
         let since = if polls.checked_sub(1).is_some_and(|last| sampling.times(last)) {
             self.last_poll_end_ns.load(Ordering::Relaxed)
         } else if self.seen_ns.load(Ordering::Relaxed) != 0
@@ -168,9 +168,6 @@ impl Record {
     /// The times of a task of which some polls are timed.
     #[inline(never)]
     fn timing(&self, now_ns: Option<u64>) -> Timing {
-        if !self.real_sampling().is_any() {
-            return Timing::default();
-        }
         let polls = self.polls.load(Ordering::Relaxed);
         let timed_polls = self.timed_polls.load(Ordering::Relaxed);
         if polls == 0 {

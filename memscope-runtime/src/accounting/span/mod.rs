@@ -13,10 +13,7 @@ mod inside;
 use super::{FutureType, Key, Record, Site, Tally, future_type::FutureName, record, transferred};
 use crate::{
     model::TaskType,
-    primitives::{
-        HasLinks, Links, Slab, SlabItem, StaticRef, Zeroed,
-        sync::{AtomicU64, Ordering},
-    },
+    primitives::{HasLinks, Links, Slab, SlabItem, StaticRef, Zeroed},
 };
 use inside::{Inside, Interval};
 
@@ -29,8 +26,6 @@ pub(crate) struct Span {
     guests: Tally,
     record: StaticRef<Record>,
     inside: Inside,
-    /// When the interval began; 0 if it is not timed. The thread that holds the turn writes it.
-    started_ns: AtomicU64,
     links: Links,
 }
 
@@ -99,7 +94,7 @@ impl Span {
     pub(crate) fn begin(&self, (role, is_first): (Role, bool), outer: u64) {
         let Some(record) = self.record.get() else { return };
         if is_first {
-            self.started_ns.store(record.start(|| outer), Ordering::Relaxed);
+            record.start(|| outer);
         } else if role == Role::Writer {
             record.look_at_window();
         }
@@ -165,7 +160,7 @@ struct Abandoned<'s>(&'s Span);
 impl Interval for Abandoned<'_> {
     fn stop(&self) {
         if let Some(record) = self.0.record.get() {
-            record.stop(0);
+            record.stop_untimed();
         }
     }
 
@@ -176,7 +171,7 @@ impl Interval for Abandoned<'_> {
 impl Interval for Span {
     fn stop(&self) {
         if let Some(record) = self.record.get() {
-            record.stop(self.started_ns.load(Ordering::Relaxed));
+            record.stop();
         }
     }
 
@@ -186,6 +181,6 @@ impl Interval for Span {
         if let Some(account) = record.tally().account() {
             transferred::retract_entry(account);
         }
-        self.started_ns.store(record.start(|| 0), Ordering::Relaxed);
+        record.start(|| 0);
     }
 }
