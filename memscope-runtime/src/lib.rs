@@ -156,6 +156,13 @@ pub mod __private {
         primitives::clock::advance as advance_clock, snapshot::collector::round as collect,
     };
 
+    /// For tests: looks up the names of tasks and stacks on this thread, not at the pace of
+    /// memscope's own. Returns how many tasks still wait for theirs.
+    pub fn look_up_names() -> u64 {
+        crate::symbols::look_up_now();
+        crate::symbols::want_if_waiting()
+    }
+
     pub use crate::alloc::countdown::seed as seed_stacks;
 
     /// For tests: stacks as they were sampled.

@@ -4,17 +4,18 @@ use std::{
     collections::{HashMap, VecDeque},
     hint::black_box,
     sync::{Arc, Mutex},
-    time::Duration,
 };
 
 use memscope_rs::{analysis::Leaks, async_memory::shared};
 use tokio::{
     sync::mpsc,
     task::{JoinSet, spawn_blocking, yield_now},
-    time::sleep,
 };
 
-use crate::service::{Mode, Service, judge, lock, rounds};
+use crate::{
+    clock::sleep,
+    service::{Mode, Service, judge, lock, rounds},
+};
 
 macro_rules! services {
     ($($run:ident: $name:literal;)*) => {
@@ -139,7 +140,7 @@ async fn bounded_channel(mode: Mode) -> Leaks {
     async fn worker(mut receiver: mpsc::Receiver<Vec<u8>>) {
         while let Some(message) = receiver.recv().await {
             black_box(message);
-            sleep(Duration::from_millis(2)).await;
+            sleep(2).await;
         }
     }
     let (sender, receiver) = mpsc::channel(64);
@@ -158,7 +159,7 @@ async fn saw_tooth(mode: Mode) -> Leaks {
                 lines = Vec::new();
             }
             black_box(&lines);
-            sleep(Duration::from_millis(5)).await;
+            sleep(5).await;
         }
     }
     mode.spawn("writer", writer());
@@ -171,15 +172,16 @@ async fn warm_up(mode: Mode) -> Leaks {
         let mut tables = Vec::new();
         for _ in 0..10 {
             tables.push(vec![1; 20_000]);
-            sleep(Duration::from_millis(10)).await;
+            sleep(10).await;
         }
         tables
     }
+    let mut loads = None;
     let mut tables = Vec::new();
-    rounds(async |round| {
-        if round == 0 {
-            tables = mode.spawn("loader", loader()).await.expect("no panic");
-        }
+    rounds(async |round| match round {
+        0 => loads = Some(mode.spawn("loader", loader())),
+        2 => tables = loads.take().expect("one").await.expect("no panic"),
+        _ => {}
     })
     .await;
     let leaks = judge();
@@ -253,7 +255,7 @@ async fn kept_capacity(mode: Mode) -> Leaks {
             let rows = if round == 3 { 2_000 } else { 20 };
             lines.clear();
             lines.extend((0..rows).map(|_| [1; 256]));
-            sleep(Duration::from_millis(20)).await;
+            sleep(20).await;
         }
     }
     mode.spawn("writer", writer());
@@ -287,7 +289,7 @@ async fn full_shared(mode: Mode) -> Leaks {
 async fn drained_flume(mode: Mode) -> Leaks {
     async fn producer(sender: flume::Sender<Vec<u8>>) {
         while sender.send_async(vec![1; 1_024]).await.is_ok() {
-            sleep(Duration::from_millis(1)).await;
+            sleep(1).await;
         }
     }
     async fn worker(receiver: flume::Receiver<Vec<u8>>) {

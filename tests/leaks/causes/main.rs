@@ -2,16 +2,18 @@
 //! annotated tasks, and without annotations but with the graph of the heap: what is found, and
 //! whether finding, cause, cure and holder are right.
 //!
-//! The time is compressed: with a patience of 100 ms instead of a minute, a second stands for ten
-//! minutes. `cargo test -p memscope-tests --test causes` prints the table of docs/LEAKS.md and holds
+//! The time is simulated: it goes by in beats, each once the service is at rest, for ten minutes.
+//! `cargo test -p memscope-tests --test causes` prints the table of docs/LEAKS.md and holds
 //! it against that page. With `SERVICE` set to a name, and `SERVICE_MODE` to `bare`,
 //! `annotated` or `held`, it runs that service and prints its findings; with `SERVICE_SHOW`, the
 //! whole report as well.
 #![expect(clippy::print_stdout, reason = "it prints a table, and services print their findings")]
 
 use std::{
-    env,
+    env, iter,
     process::{Child, Command, ExitCode, Stdio},
+    sync::Mutex,
+    thread,
     time::Duration,
 };
 
@@ -20,7 +22,9 @@ use memscope_rs::{
     analysis::{Leak, LeakCause, LeakKind, Leaks, Severity},
     builder,
 };
+use memscope_tests::Zeroing;
 
+mod clock;
 mod healthy;
 mod service;
 mod sick;
@@ -28,13 +32,11 @@ mod sick;
 use service::{Mode, Service};
 
 #[global_allocator]
-static ALLOCATOR: TrackingAllocator = TrackingAllocator::new(std::alloc::System);
+static ALLOCATOR: TrackingAllocator<Zeroing> = TrackingAllocator::new(Zeroing);
 
 const NAME: &str = "SERVICE";
 const MODE: &str = "SERVICE_MODE";
 pub(crate) const SHOW: &str = "SERVICE_SHOW";
-/// How often a service is run again for its graph.
-const MOST_GRAPHS: usize = 3;
 /// Beside other processes a copy may take long.
 const LONG_PAUSE: Duration = Duration::from_secs(10);
 /// How many services run at one time.
@@ -67,25 +69,7 @@ fn main() -> ExitCode {
     }
     let all: Vec<(&Service, Mode)> =
         services().flat_map(|service| Mode::ALL.map(|mode| (service, mode))).collect();
-    let mut results: Vec<Outcome<'_>> = Vec::new();
-    for some in all.chunks(AT_ONCE) {
-        let running: Vec<_> =
-            some.iter().map(|(service, mode)| (*service, *mode, start(service, *mode))).collect();
-        results.extend(running.into_iter().map(|(service, mode, child)| Outcome {
-            service,
-            mode,
-            leaks: finish(service, child),
-        }));
-    }
-    // An old word of a stack or a register may hold blocks beside their holder, so that several
-    // roots have them. As docs/HOLDERS.md says, another graph tells.
-    for outcome in results.iter_mut().filter(|it| it.mode == Mode::Held) {
-        for _ in 0..MOST_GRAPHS {
-            if !outcome.is_right() {
-                outcome.leaks = finish(outcome.service, start(outcome.service, outcome.mode));
-            }
-        }
-    }
+    let results = run(&all);
     let table = table(&results);
     println!("{table}");
     let wrong: Vec<&Outcome<'_>> = results.iter().filter(|it| !it.is_right()).collect();
@@ -101,18 +85,23 @@ fn main() -> ExitCode {
 }
 
 fn be(service: &Service) {
-    // In the compressed time a service allocates little, so more of it is sampled.
+    // A service allocates little, so more of it is sampled. The timeline has what each round looks
+    // at, and nothing between: the collector looks as often as the machine lets it run.
     builder()
+        .sample_every(Duration::from_hours(1))
         .stacks(Stacks::EveryBytes(4 << 10))
         .holders_pause(LONG_PAUSE)
         .init()
         .expect("settings");
     let name = env::var(MODE).unwrap_or_default();
     let mode = Mode::ALL.into_iter().find(|mode| mode.name() == name).unwrap_or(Mode::Annotated);
+    clock::start();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .max_blocking_threads(4)
         .enable_all()
+        .on_thread_park(clock::worker_parks)
+        .on_thread_unpark(clock::worker_runs)
         .build()
         .expect("a runtime");
     let leaks = runtime.block_on((service.run)(mode));
@@ -124,19 +113,31 @@ fn be(service: &Service) {
     runtime.shutdown_background();
 }
 
-fn start(service: &Service, mode: Mode) -> Child {
-    Command::new(env::current_exe().expect("a path"))
+/// Runs each of these in a process of its own, several at one time.
+fn run<'s>(all: &[(&'s Service, Mode)]) -> Vec<Outcome<'s>> {
+    let left = Mutex::new(all.iter().enumerate());
+    let next = || service::lock(&left).next();
+    let some = || -> Vec<_> {
+        let each = iter::from_fn(next);
+        each.map(|(place, (service, mode))| (place, Outcome::of(service, *mode))).collect()
+    };
+    let mut results: Vec<(usize, Outcome<'s>)> = thread::scope(|scope| {
+        let threads: Vec<_> = (0..AT_ONCE).map(|_| scope.spawn(some)).collect();
+        threads.into_iter().flat_map(|thread| thread.join().expect("no panic")).collect()
+    });
+    results.sort_by_key(|(place, _)| *place);
+    results.into_iter().map(|(_, outcome)| outcome).collect()
+}
+
+fn findings(service: &Service, mode: Mode) -> Leaks {
+    let child = Command::new(env::current_exe().expect("a path"))
         .env(NAME, service.name)
         .env(MODE, mode.name())
         .env_remove(SHOW)
         .env("MEMSCOPE_HOLDERS", if mode == Mode::Held { "on" } else { "off" })
         .stdout(Stdio::piped())
-        .spawn()
-        .expect("it starts")
-}
-
-fn finish(service: &Service, child: Child) -> Leaks {
-    let output = child.wait_with_output().expect("it ends");
+        .spawn();
+    let output = child.and_then(Child::wait_with_output).expect("it starts and ends");
     assert!(output.status.success(), "{}", service.name);
     serde_json::from_slice(&output.stdout).expect("findings")
 }
@@ -147,7 +148,11 @@ struct Outcome<'s> {
     leaks: Leaks,
 }
 
-impl Outcome<'_> {
+impl<'s> Outcome<'s> {
+    fn of(service: &'s Service, mode: Mode) -> Self {
+        Self { service, mode, leaks: findings(service, mode) }
+    }
+
     /// The finding that is right.
     fn found(&self) -> Option<&Leak> {
         let fault = self.service.fault.as_ref()?;

@@ -5,21 +5,18 @@ use std::{
     future::Future,
     pin::Pin,
     sync::{Mutex, MutexGuard, PoisonError},
-    time::Duration,
 };
 
 use memscope_rs::{
-    analysis::{LeakOptions, Leaks},
-    async_memory::{get_memory_snapshot, heap_graph, track},
+    __private::look_up_names,
+    analysis::Leaks,
+    async_memory::{MemorySnapshot, get_memory_snapshot, heap_graph, track},
 };
-use tokio::{
-    task::JoinHandle,
-    time::{Instant, sleep_until},
-};
+use tokio::task::JoinHandle;
 
-use crate::{Fault, SHOW};
+use crate::{Fault, SHOW, clock};
 
-/// A small program that runs for about a second.
+/// A small program that runs for ten minutes of its own time.
 pub(crate) struct Service {
     pub(crate) name: &'static str,
     /// What must be found; `None`: it is healthy.
@@ -64,29 +61,39 @@ impl Mode {
 pub(crate) const HAS_GRAPHS: bool = cfg!(all(target_os = "linux", target_pointer_width = "64"));
 
 const ROUNDS: usize = 16;
-const ROUND: Duration = Duration::from_millis(60);
+/// A round is 36 seconds of the service's time, and all of them are nearly ten minutes.
+const BEATS: u64 = 60;
 
-/// Does the work of each round and waits until its time is over. It looks in each round, as a
-/// periodic report does.
+/// Does the work of each round, and lets its time go by. It looks in each round, as a periodic
+/// report does. At the end the service is at rest.
 pub(crate) async fn rounds(mut work: impl AsyncFnMut(usize)) {
     for round in 0..ROUNDS {
-        let end = Instant::now() + ROUND;
         work(round).await;
-        sleep_until(end).await;
-        get_memory_snapshot();
+        clock::pass(BEATS);
+        look();
     }
 }
 
-/// The findings, in a time in which 100 ms are a minute; with the graph of the heap if it is on.
+/// Takes a snapshot that has the names of all tasks. Memscope's own thread would find them in the
+/// machine's time, and until then their bytes are of another site.
+fn look() -> MemorySnapshot {
+    while look_up_names() != 0 {}
+    get_memory_snapshot()
+}
+
+/// The findings; with the graph of the heap if it is on.
 pub(crate) fn judge() -> Leaks {
-    let mut snapshot = get_memory_snapshot();
+    let mut snapshot = look();
+    while snapshot.stack_names_pending() != 0 {
+        snapshot = look();
+    }
     if env::var("MEMSCOPE_HOLDERS").is_ok_and(|it| it == "on") && HAS_GRAPHS {
         snapshot = snapshot.with_heap_graph(heap_graph().expect("a graph"));
     }
     if env::var(SHOW).is_ok() {
         println!("{snapshot}");
     }
-    snapshot.leaks_with(&LeakOptions::new().patience(Duration::from_millis(100)))
+    snapshot.leaks()
 }
 
 pub(crate) fn lock<T>(shared: &Mutex<T>) -> MutexGuard<'_, T> {

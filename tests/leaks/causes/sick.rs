@@ -6,7 +6,6 @@ use std::{
     hint::black_box,
     sync::{Arc, Condvar, Mutex},
     task::{Poll, Waker},
-    time::Duration,
 };
 
 use bytes::{Bytes, BytesMut};
@@ -18,11 +17,11 @@ use memscope_rs::{
 use tokio::{
     sync::mpsc,
     task::{JoinHandle, JoinSet, spawn_blocking, yield_now},
-    time::sleep,
 };
 
 use crate::{
     Fault,
+    clock::{sleep, sleep_in_thread, spawn_thread},
     service::{Mode, Service, judge, lock, rounds},
 };
 
@@ -180,13 +179,13 @@ async fn slow_consumer(mode: Mode) -> Leaks {
                     return;
                 }
             }
-            sleep(Duration::from_millis(5)).await;
+            sleep(5).await;
         }
     }
     async fn worker(mut receiver: mpsc::UnboundedReceiver<[u8; 512]>) {
         while let Some(message) = receiver.recv().await {
             black_box(message);
-            sleep(Duration::from_millis(2)).await;
+            sleep(2).await;
         }
     }
     let (sender, receiver) = mpsc::unbounded_channel();
@@ -202,7 +201,7 @@ async fn own_list(mode: Mode) -> Leaks {
         loop {
             (0..40).for_each(|number: u8| lines.push(vec![number; 200]));
             black_box(&lines);
-            sleep(Duration::from_millis(5)).await;
+            sleep(5).await;
         }
     }
     mode.spawn("audit", audit());
@@ -216,7 +215,7 @@ async fn own_queue(mode: Mode) -> Leaks {
         loop {
             (0..200).for_each(|number: u64| queue.push_back([number; 8]));
             black_box(&queue);
-            sleep(Duration::from_millis(5)).await;
+            sleep(5).await;
         }
     }
     mode.spawn("planner", planner());
@@ -229,7 +228,7 @@ async fn endless(mode: Mode) -> Leaks {
         let mut page = vec![1u8; 8_000];
         loop {
             page[0] ^= 1;
-            sleep(Duration::from_millis(20)).await;
+            sleep(20).await;
         }
     }
     rounds(async |_| {
@@ -262,7 +261,7 @@ async fn slices(mode: Mode) -> Leaks {
 async fn thread(mode: Mode) -> Leaks {
     let seen: Arc<Mutex<BTreeMap<u64, [u8; 256]>>> = Arc::default();
     let of_thread = Arc::downgrade(&seen);
-    let thread = std::thread::spawn(move || {
+    spawn_thread(move || {
         let mut number = 0;
         while let Some(seen) = of_thread.upgrade() {
             for _ in 0..40 {
@@ -270,13 +269,12 @@ async fn thread(mode: Mode) -> Leaks {
                 lock(&seen).insert(number, [1; 256]);
             }
             drop(seen);
-            std::thread::sleep(Duration::from_millis(5));
+            sleep_in_thread(5);
         }
     });
     rounds(async |_| mode.spawn("tick", async {}).await.expect("no panic")).await;
     let leaks = judge();
     drop(seen);
-    thread.join().expect("no panic");
     leaks
 }
 
@@ -354,13 +352,13 @@ async fn flume_queue(mode: Mode) -> Leaks {
                     return;
                 }
             }
-            sleep(Duration::from_millis(5)).await;
+            sleep(5).await;
         }
     }
     async fn worker(receiver: flume::Receiver<Vec<u8>>) {
         while let Ok(message) = receiver.recv_async().await {
             black_box(message);
-            sleep(Duration::from_millis(2)).await;
+            sleep(2).await;
         }
     }
     let (sender, receiver) = flume::unbounded();
@@ -378,13 +376,13 @@ async fn crossbeam_queue(mode: Mode) -> Leaks {
                     return;
                 }
             }
-            sleep(Duration::from_millis(5)).await;
+            sleep(5).await;
         }
     }
     async fn worker(receiver: crossbeam_channel::Receiver<[u8; 512]>) {
         loop {
             black_box(receiver.try_recv().ok());
-            sleep(Duration::from_millis(2)).await;
+            sleep(2).await;
         }
     }
     let (sender, receiver) = crossbeam_channel::unbounded();
@@ -402,20 +400,19 @@ async fn std_queue(mode: Mode) -> Leaks {
                     return;
                 }
             }
-            sleep(Duration::from_millis(5)).await;
+            sleep(5).await;
         }
     }
     let (sender, receiver) = std::sync::mpsc::channel();
-    let thread = std::thread::spawn(move || {
+    spawn_thread(move || {
         while let Ok(message) = receiver.recv() {
             black_box(message);
-            std::thread::sleep(Duration::from_millis(2));
+            sleep_in_thread(2);
         }
     });
     let producer = mode.spawn("producer", producer(sender));
     rounds(async |_| {}).await;
     let leaks = judge();
     producer.abort();
-    drop(thread);
     leaks
 }
