@@ -208,9 +208,17 @@ impl Tally {
         let own_live = self.own_live.load(Ordering::Relaxed);
         let is_in_use =
             self.peak.settle(account, own_live, self.peak.bytes(), transferred::is_in_use);
-        if is_in_use
-            && let Some(budget) = budget::note_rise(account, own_live.wrapping_add(account.net()))
-        {
+        if is_in_use {
+            self.compare_with_budget(account, own_live);
+        }
+    }
+
+    /// Compares what the owner holds with its budget, if it has one.
+    // PERF: out of line, so that `settle` saves no registers for it.
+    #[cold]
+    #[inline(never)]
+    fn compare_with_budget(&self, account: &Account, own_live: i64) {
+        if let Some(budget) = budget::note_rise(account, own_live.wrapping_add(account.net())) {
             self.peak.look_above(account, budget);
         }
     }
