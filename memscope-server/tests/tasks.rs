@@ -1,7 +1,7 @@
 //! All tasks, asked over HTTP by a client of its own.
 #![cfg(all(target_os = "linux", target_pointer_width = "64"))]
 
-use std::{future::pending, net::SocketAddr, thread};
+use std::{future::pending, net::SocketAddr, thread, time::Instant};
 
 use http_body_util::{BodyExt, Empty};
 use hyper::{Request, StatusCode, body::Bytes, client::conn::http1};
@@ -9,6 +9,8 @@ use hyper_util::rt::TokioIo;
 use memscope_runtime::async_memory::{AwaitPoints, DumpedTask, TaskDump, TaskState, track};
 use memscope_server::serve;
 use tokio::{net::TcpStream, runtime::Builder};
+
+use crate::support::LONG;
 
 /// Asks with hyper's client, on a runtime of its own.
 fn get(address: SocketAddr, path: &str) -> (StatusCode, String, String) {
@@ -43,9 +45,10 @@ fn every_task_is_served_as_json_and_as_text_to_one_client_at_a_time() {
     let server = serve("127.0.0.1:0").expect("a server");
     let address = server.local_address();
     let is_parked = |task: &&DumpedTask| {
-        let is_ours = ["waits for ever", "tasks::waiting"].contains(&&*task.name);
+        let is_ours = ["waits for ever", "server::tasks::waiting"].contains(&&*task.name);
         is_ours && task.state == TaskState::Idle && task.live_bytes >= 1_000
     };
+    let until = Instant::now() + LONG;
     let dump = loop {
         let (status, kind, body) = get(address, "/tasks.json");
         assert_eq!((status, &*kind), (StatusCode::OK, "application/json"), "{body}");
@@ -53,6 +56,7 @@ fn every_task_is_served_as_json_and_as_text_to_one_client_at_a_time() {
         if dump.tasks.iter().filter(is_parked).count() >= 50 {
             break dump;
         }
+        assert!(Instant::now() < until, "not all have names and wait: {dump:#}");
     };
     let named: Vec<_> = dump.tasks.iter().filter(|task| task.name == "waits for ever").collect();
     assert_eq!(named.len(), 25, "{dump:#}");
