@@ -72,11 +72,14 @@ impl Record {
         drop(Poll { record: self, outcome: Some(TaskState::Idle) });
     }
 
-    /// Ends a poll that [`start`](Self::start) began. Its duration is not known.
+    /// Ends a poll that [`start`](Self::start) began. Its duration is not known. Its budget is
+    /// compared at the end of the next one: a child of a fork calls this, where nothing may wait or
+    /// allocate.
     #[cfg(all(feature = "tracing", unix))]
-    pub(crate) fn stop_untimed(&'static self) {
+    pub(crate) fn stop_untimed(&self) {
         self.drop_flag(TIMED);
-        self.stop();
+        self.ended_ns.store(0, Ordering::Relaxed);
+        self.state.store(TaskState::Idle as u8, Ordering::Relaxed);
     }
 
     /// Begins a timed poll. As long as it goes on, waiting has ended at its start.
