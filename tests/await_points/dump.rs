@@ -18,7 +18,7 @@ use memscope_rs::async_memory::{
     AwaitPoints, DumpedTask, TaskDump, TaskState, get_memory_snapshot, spawn_tracked, task_dump,
     track,
 };
-use memscope_tests::workers;
+use memscope_tests::{alone, workers};
 use tokio::{
     runtime::{Builder, Handle},
     sync::Notify,
@@ -321,6 +321,7 @@ const CROWD: u32 = line!() - 6;
 #[test]
 fn ten_thousand_parked_tasks_are_each_where_they_wait() {
     const TASKS: usize = 10_000;
+    let _alone = alone();
     let runtime = workers(4);
     let gate = Arc::new(Notify::new());
     let spawn = |place: usize| {

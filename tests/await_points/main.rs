@@ -30,7 +30,7 @@ use memscope_rs::{
     },
     builder,
 };
-use memscope_tests::{conserved, poll, row, workers};
+use memscope_tests::{alone, conserved, poll, row, workers};
 use tokio::sync::Notify;
 
 memscope_tests::install!();
@@ -277,6 +277,8 @@ async fn nested(gate: &Notify) {
 
 #[test]
 fn rows_count_tasks_that_moved_between_workers() {
+    // Its places are the first of the report.
+    let _alone = alone();
     on();
     let runtime = workers(4);
     let gate = Arc::new(Notify::new());
