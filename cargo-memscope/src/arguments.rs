@@ -31,8 +31,8 @@ pub(crate) enum Command {
     /// Prints a report that a program saved, such as one that `MEMSCOPE_REPORT=FILE.json` asked
     /// for.
     Report(Report),
-    /// Compares two reports: what grew, by site, variable and call stack. For CI: `--fail-over` ends
-    /// with exit code 1 if something grew by more.
+    /// Compares two reports: what grew, by site, variable and call stack. For CI: `--fail-over`
+    /// ends with exit code 1 if something grew by more.
     Diff(Diff),
     /// Prints what holds a program's memory: a graph that the program serves, or has saved as JSON,
     /// from `heap_graph()`.

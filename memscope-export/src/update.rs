@@ -40,8 +40,8 @@ pub fn page_update(snapshot: &MemorySnapshot, most_bytes: usize) -> String {
     page_update_with(snapshot, &snapshot.leaks(), most_bytes)
 }
 
-/// As [`page_update`], with findings of an earlier snapshot: looking for them takes most of the time
-/// that an update of many tasks takes.
+/// As [`page_update`], with findings of an earlier snapshot: looking for them takes most of the
+/// time that an update of many tasks takes.
 ///
 /// # Panics
 ///
@@ -75,7 +75,7 @@ pub fn page_update_with(snapshot: &MemorySnapshot, leaks: &Leaks, most_bytes: us
     update.put("events", events.into_iter(), snapshot.events().len());
     update.put("stacks", stacks.iter(), snapshot.stacks().len());
     update.put("tasks", tasks.iter(), all_tasks);
-    update.timeline(snapshot, 15);
+    update.timeline(snapshot);
     update.rows("trends", snapshot.trends(), 3, &[]);
     update.rows("variable_sites", snapshot.variable_sites(), 3, &[]);
     update.rows("variables", snapshot.variables(), 1, &[]);
@@ -159,9 +159,9 @@ impl Update {
     }
 
     /// Puts all points of the process, and of the largest sites and shared owners.
-    fn timeline(&mut self, snapshot: &MemorySnapshot, percent: usize) {
+    fn timeline(&mut self, snapshot: &MemorySnapshot) {
         let timeline = snapshot.timeline();
-        let sites: Vec<_> = self.fitting(&timeline.sites, percent - 1).collect();
+        let sites: Vec<_> = self.fitting(&timeline.sites, 14).collect();
         let shared: Vec<_> = self.fitting(&timeline.shared, 1).collect();
         self.name("timeline");
         self.text.extend_from_slice(b"{\"process\":");

@@ -78,8 +78,8 @@ impl Layouts {
 
     /// Returns the layout of the Tokio tasks that a function polls.
     ///
-    /// `address` is that of the function: the first one in the vtable of such a task. It is relative
-    /// as in [`by_vtable`](Self::by_vtable).
+    /// `address` is that of the function: the first one in the vtable of such a task. It is
+    /// relative as in [`by_vtable`](Self::by_vtable).
     ///
     /// Returns `None` if the function is unknown, or if it polls several types of tasks.
     pub fn task(&self, address: u64) -> Option<&TaskLayout> {

@@ -288,10 +288,10 @@ fn no_comment_is_wider_than_a_screen() {
     let mut wrong = Vec::new();
     for (name, text) in all() {
         for (at, line) in text.lines().enumerate() {
-            let line = line.trim_start();
+            let text = line.trim_start();
             // Rows of tables, targets of links, and code of examples that a reader does not see.
-            let is_free = ["//! |", "/// |", "/// # "].iter().any(|start| line.starts_with(start));
-            let is_text = line.starts_with("//") && !is_free && !line.contains("]: ");
+            let is_free = ["//! |", "/// |", "/// # "].iter().any(|start| text.starts_with(start));
+            let is_text = text.starts_with("//") && !is_free && !text.contains("]: ");
             if is_text && line.chars().count() > MOST_COLUMNS {
                 wrong.push(format!("{name}:{}", at + 1));
             }

@@ -1,5 +1,5 @@
-//! What is served over HTTP, and the metrics of registries and meters. Each file runs in a process of
-//! its own.
+//! What is served over HTTP, and the metrics of registries and meters. Each file runs in a process
+//! of its own.
 
 mod support;
 

@@ -32,7 +32,10 @@ use tower::ServiceExt as _;
 
 use crate::{
     ALLOCATOR,
-    support::figures::{Figures, Series, figures, label},
+    support::{
+        figures::{Figures, Series, figures, label},
+        standing::standing,
+    },
 };
 
 /// Long enough for a machine that is busy with other work.
@@ -73,22 +76,7 @@ fn beside_what_is_served<T>(other: impl Fn() -> T) -> (String, T) {
 
 /// Tasks that hold bytes, and one that has ended and left some.
 fn program() -> (Runtime, Vec<u8>) {
-    let mut runtime = runtime::Builder::new_multi_thread();
-    let runtime = runtime.worker_threads(2).enable_all().build().expect("a runtime");
-    let (started, starts) = mpsc::channel();
-    for (name, size) in [("orders", 10_000), (ODD_NAME, 20_000)] {
-        let started = started.clone();
-        let work = async move {
-            let held = vec![1_u8; size];
-            started.send(()).expect("a receiver");
-            std::future::pending::<()>().await;
-            drop(held);
-        };
-        drop(runtime.spawn(track(work).named(name)));
-    }
-    for _ in 0..2 {
-        starts.recv_timeout(LONG).expect("it starts");
-    }
+    let runtime = standing([("orders", 10_000), (ODD_NAME, 20_000)]);
     let left = runtime.spawn(track(async { vec![1_u8; 5_000] }).named("left"));
     let left = runtime.block_on(left).expect("no panic");
     // What was taken before does not serve any more.

@@ -6,7 +6,6 @@ use std::{
     fmt::Write as _,
     fs,
     path::{Path, PathBuf},
-    sync::mpsc,
     thread,
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
@@ -14,13 +13,14 @@ use std::{
 use memscope_runtime::{Limit, async_memory::track, builder};
 use memscope_server::serve;
 use serde_json::Value;
-use tokio::runtime::{self, Runtime};
+use tokio::runtime::Runtime;
 
 use crate::support::{
     LONG,
     figures::{Figures, Series, figures, label},
     get,
     prometheus::Prometheus,
+    standing::standing,
 };
 
 /// A name with every character that a text format treats apart.
@@ -34,25 +34,9 @@ const ALL: &str = r#"{__name__=~"memscope_.+"}"#;
 
 /// Tasks that hold bytes and stand still, tasks that come and go, and what an ended one has left.
 fn program() -> (Runtime, Vec<u8>) {
-    let runtime = runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
-    let runtime = runtime.expect("a runtime");
-    let (started, starts) = mpsc::channel();
     let names = (0..SITES).map(|number| (format!("site {number}"), 1_000 + number));
     let names = names.chain([("orders".to_owned(), 100_000), (ODD_NAME.to_owned(), 200_000)]);
-    let count = names.clone().count();
-    for (name, size) in names {
-        let started = started.clone();
-        let work = async move {
-            let held = vec![1_u8; size];
-            started.send(()).expect("a receiver");
-            std::future::pending::<()>().await;
-            drop(held);
-        };
-        drop(runtime.spawn(track(work).named(name)));
-    }
-    for _ in 0..count {
-        starts.recv_timeout(LONG).expect("it starts");
-    }
+    let runtime = standing(names);
     let left = runtime.spawn(track(async { vec![1_u8; 50_000] }).named("left"));
     let left = runtime.block_on(left).expect("no panic");
     drop(runtime.spawn(async {

@@ -92,7 +92,8 @@ struct Model {
 }
 
 impl Model {
-    /// Items that are not freed: each is held, forgotten, or an item that is not freed refers to it.
+    /// Items that are not freed: each is held, forgotten, or an item that is not freed refers to
+    /// it.
     fn live(&self) -> BTreeSet<usize> {
         let mut live: BTreeSet<usize> = (0..self.bytes.len()).collect();
         loop {

@@ -1,8 +1,8 @@
 //! Ten million unannotated Tokio tasks, on two workers: begins, ends, parents and handles are what
 //! Tokio and the program say, and memscope's memory stays where the first tasks left it.
 //!
-//! `cargo test --release -p memscope-tests --test limits ten_million_spawned:: -- --nocapture` runs ten
-//! million and prints how long they took. Without optimisation it runs a fiftieth of them.
+//! `cargo test --release -p memscope-tests --test limits ten_million_spawned:: -- --nocapture` runs
+//! ten million and prints how long they took. Without optimisation it runs a fiftieth of them.
 
 use std::{future::pending, time::Instant};
 
@@ -180,7 +180,8 @@ fn ten_million_tasks_begin_and_end_as_they_do_for_tokio() {
     let is_over = |snapshot: &MemorySnapshot| Counts::of(snapshot).since(before) == all;
     let after = conserved_when(&ALLOCATOR, is_over);
     alive_becomes(&runtime, 0);
-    // As many tasks at once as the scheduler lets there be: a record each, and none for a task more.
+    // As many tasks at once as the scheduler lets there be: a record each, and none for a task
+    // more.
     let grown = record_bytes(&after).saturating_sub(settled);
     assert!(grown < MOST_GROWN, "memscope's memory has grown by {grown} bytes");
     assert_eq!(after.tool().tasks_split + after.tool().task_cells_refused, 0);

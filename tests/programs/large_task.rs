@@ -1,6 +1,6 @@
 //! A program with a large task without annotation, and tasks that never allocate.
-//! `tests/unannotated/names_of_programs.rs` starts it, changed in some way, and reads the names that
-//! the tasks have.
+//! `tests/unannotated/names_of_programs.rs` starts it, changed in some way, and reads the names
+//! that the tasks have.
 
 #![expect(clippy::print_stdout, reason = "that is how it talks to the test")]
 

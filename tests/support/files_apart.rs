@@ -1,9 +1,9 @@
 //! Runs each file of a test program in a process of its own.
 //!
 //! Exactness wants a process and an allocator a file. A program a file wants a link a file, which
-//! was most of the tests' time. So the files of a folder are one program. Before `main` it lists its
-//! tests, starts itself once a file, as many at a time as there are processors, and prints what each
-//! said. What is asked for of one file alone runs in the program itself, under a debugger too.
+//! was most of the tests' time. So the files of a folder are one program. Before `main` it lists
+//! its tests, starts itself once a file, as many at a time as there are processors, and prints what
+//! each said. What is asked for of one file alone runs in the program itself, under a debugger too.
 
 use std::{
     collections::BTreeMap,

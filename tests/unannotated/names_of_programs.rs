@@ -1,5 +1,5 @@
-//! The name of a large task, in programs whose file was stripped, damaged, replaced or hidden: it is
-//! the right name or none.
+//! The name of a large task, in programs whose file was stripped, damaged, replaced or hidden: it
+//! is the right name or none.
 #![cfg(target_os = "linux")]
 
 use std::{fs, io::Write, path::Path, process::Command};

@@ -1,11 +1,12 @@
-//! Reads what a running program serves over HTTP, or what was saved of it.
+//! Reads what a running program serves over HTTP, or what was saved of it, and prints it.
 
-use std::{env, fmt::Display, path::Path, time::Duration};
+use std::{env, fmt::Display, io::Write, path::Path, time::Duration};
 
 use memscope_runtime::{
     __terminal::{self, said, visible, visible_path},
     async_memory::MemorySnapshot,
 };
+use serde::{Serialize, de::DeserializeOwned};
 use ureq::Agent;
 
 use crate::error::Error;
@@ -25,8 +26,35 @@ pub(crate) fn snapshot(from: &Path) -> Result<(String, MemorySnapshot), Error> {
     Ok((text, snapshot))
 }
 
+/// What a program serves at a path, or has saved, of a function that `made` names.
+pub(crate) fn value<T: DeserializeOwned>(from: &Path, path: &str, made: &str) -> Result<T, Error> {
+    serde_json::from_slice(&bytes(from, path)?).map_err(|error| {
+        let (from, why) = (visible_path(from), said(&error, MOST_WHY));
+        Error::new(format!("{from} is no {made} has made: {why}"))
+    })
+}
+
+/// Prints a value as JSON, or as text with all rows or the first ones.
+pub(crate) fn print(
+    value: &(impl Serialize + Display),
+    json: bool,
+    full: bool,
+) -> Result<(), Error> {
+    let mut out = anstream::stdout().lock();
+    if json {
+        serde_json::to_writer_pretty(&mut out, value).map_err(std::io::Error::from)?;
+        writeln!(out)?;
+    } else if full {
+        write!(out, "{value:#}")?;
+    } else {
+        write!(out, "{value}")?;
+    }
+    out.flush()?;
+    Ok(())
+}
+
 /// What a program serves at a path, or has saved as JSON.
-pub(crate) fn bytes(from: &Path, path: &str) -> Result<Vec<u8>, Error> {
+fn bytes(from: &Path, path: &str) -> Result<Vec<u8>, Error> {
     if let Some(url) = url(from, path) {
         return get(&url);
     }

@@ -9,6 +9,7 @@ mod block;
 mod item;
 mod location;
 pub(crate) mod byte_size;
+mod options;
 #[cfg(test)]
 mod random_tokens;
 
@@ -19,6 +20,7 @@ pub(crate) use function::Function;
 pub(crate) use item::{Item, Kind};
 pub(crate) use location::Location;
 pub(crate) use mistakes::{Mistakes, nearest};
+pub(crate) use options::for_each_option;
 #[cfg(test)]
 pub(crate) use random_tokens::tokens;
 pub(crate) use tokens::{

@@ -1,7 +1,7 @@
 //! Parses the options of `#[tracked(…)]`.
 
 use crate::facade;
-use crate::syntax::{Cursor, Mistakes, byte_size, is_punct, nearest};
+use crate::syntax::{Cursor, Mistakes, byte_size, for_each_option, nearest};
 use proc_macro2::{Ident, TokenStream};
 use quote::ToTokens;
 use syn::LitStr;
@@ -36,17 +36,9 @@ impl Options {
     /// Parses `key = value, …`. Mistakes are added, and valid options are kept.
     pub(crate) fn parse(arguments: TokenStream, mistakes: &mut Mistakes) -> Self {
         let mut options = Self::default();
-        let mut cursor = Cursor::new(arguments);
-        let mut seen = Vec::new();
-        while !cursor.is_empty() {
-            let option = cursor.until(|tree| is_punct(tree, ','));
-            let comma = cursor.punct(',');
-            if option.is_empty() {
-                mistakes.add(comma, "expected an option, found `,`");
-            } else {
-                options.parse_one(&option, &mut seen, mistakes);
-            }
-        }
+        for_each_option(arguments, mistakes, |option, seen, mistakes| {
+            options.parse_one(option, seen, mistakes);
+        });
         options
     }
 

@@ -112,8 +112,8 @@ impl Site {
 }
 
 impl Record {
-    /// Gives the task the budget of its site. Called while the task is being built, once any task has
-    /// a budget.
+    /// Gives the task the budget of its site. Called while the task is being built, once any task
+    /// has a budget.
     #[cold]
     #[inline(never)]
     pub(super) fn take_budget_of_site(&self) {

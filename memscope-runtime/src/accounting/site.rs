@@ -218,8 +218,8 @@ impl Site {
     /// The peaks of the ended tasks in its row.
     pub(crate) fn peaks(&self) -> impl Iterator<Item = (u64, u64)> {
         let has_stand_ins = self.has_stand_ins.load(Ordering::Relaxed) != 0;
-        // PERF: few sites have stand-ins. If each walked over all, a snapshot would take a time that
-        // grows with the square of their number.
+        // PERF: few sites have stand-ins. If each walked over all, a snapshot would take a time
+        // that grows with the square of their number.
         let others = has_stand_ins.then(|| SITES.iter()).into_iter().flatten();
         let others = others.filter(|site| site.row.get().is_some_and(|row| ptr::eq(row, self)));
         let of_others = others.flat_map(|site| site.sums.peaks());

@@ -251,8 +251,8 @@ impl Tally {
         self.peak.settle(account, self.own_live.load(Ordering::Relaxed), 0, transferred::is_in_use);
     }
 
-    /// What the owner holds. Exact on the thread that writes the tally, as far as others free nothing
-    /// at the same moment.
+    /// What the owner holds. Exact on the thread that writes the tally, as far as others free
+    /// nothing at the same moment.
     pub(crate) fn live_bytes(&self) -> i64 {
         let net = self.account().map_or(0, Account::net);
         self.own_live.load(Ordering::Relaxed).wrapping_add(net)

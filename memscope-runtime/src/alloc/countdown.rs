@@ -35,8 +35,8 @@ pub(super) struct Countdown {
     mean: Cell<u64>,
     /// The state of the random numbers; 0: none yet.
     random: Cell<u64>,
-    /// While blocks are listed, `left` stays negative, so that each of them takes the slow path. This
-    /// is then the distance to the next sample point.
+    /// While blocks are listed, `left` stays negative, so that each of them takes the slow path.
+    /// This is then the distance to the next sample point.
     due: Cell<i64>,
     /// Whether that is so.
     lists: Cell<bool>,
@@ -95,8 +95,8 @@ impl Countdown {
         self.stack.get()
     }
 
-    /// Counts bytes while blocks are listed. Returns false if blocks are not listed, or if the bytes
-    /// may contain a sample point: then [`hit`](Self::hit) counts them.
+    /// Counts bytes while blocks are listed. Returns false if blocks are not listed, or if the
+    /// bytes may contain a sample point: then [`hit`](Self::hit) counts them.
     #[inline]
     fn passes(&self, bytes: usize) -> bool {
         let due = self.due.get().wrapping_sub(bytes.cast_signed() as i64);

@@ -41,8 +41,8 @@ pub struct SnapshotDiff {
     /// The `track_var!`s that changed, largest growth of live bytes first. Those with the same
     /// name, type, file and line share a row.
     pub variable_sites: Vec<VariableSiteDiff>,
-    /// The call stacks whose estimates changed by more than they may be wrong, largest growth of live
-    /// bytes first. Empty if call stacks are not sampled in both.
+    /// The call stacks whose estimates changed by more than they may be wrong, largest growth of
+    /// live bytes first. Empty if call stacks are not sampled in both.
     #[serde(default)]
     pub stacks: Vec<StackDiff>,
     /// Rows left out because there was no memory for them; the totals are complete.

@@ -132,8 +132,8 @@ impl Builder {
     }
 
     /// Sets how many bytes each task with this name may hold: a task that is named so, or a
-    /// `#[tracked]` function. It wins over `#[tracked(budget = "…")]`, and `.budget(…)` of a task wins
-    /// over both. Not for unannotated tasks, whose polls memscope does not see.
+    /// `#[tracked]` function. It wins over `#[tracked(budget = "…")]`, and `.budget(…)` of a task
+    /// wins over both. Not for unannotated tasks, whose polls memscope does not see.
     ///
     /// `docs/MEMORY.md` says what happens above a budget.
     pub fn task_budget(mut self, name: impl Into<String>, bytes: u64) -> Self {

@@ -10,7 +10,8 @@
 #[macro_export]
 macro_rules! __before_main {
     ($linux:literal, $function:ident) => {
-        // SAFETY: the section holds pointers to functions without arguments, which the loader calls.
+        // SAFETY: the section holds pointers to functions without arguments, which the loader
+        // calls.
         #[used]
         #[cfg_attr(target_os = "linux", unsafe(link_section = $linux))]
         #[cfg_attr(

@@ -35,8 +35,8 @@ static STARTS: [StaticRef<fn()>; 5] = [const { StaticRef::none() }; 5];
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "the reference is kept")]
 pub(crate) fn want(pending: Pending, start: &'static fn()) {
     STARTS[pending as usize].set(start);
-    // Release; pairs with the Acquire in `start_pending` and `start_in_allocator`: the start function
-    // sees why it was wanted.
+    // Release; pairs with the Acquire in `start_pending` and `start_in_allocator`: the start
+    // function sees why it was wanted.
     PENDING.fetch_or(1 << pending as u32, Ordering::Release);
 }
 

@@ -66,8 +66,8 @@ pub(crate) struct Workers {
 pub(crate) struct Reading {
     /// In this order:
     ///
-    /// 1. Tasks that have not ended, in the order of their ids. Among them are tasks that hold bytes
-    ///    and whose end nothing reports.
+    /// 1. Tasks that have not ended, in the order of their ids. Among them are tasks that hold
+    ///    bytes and whose end nothing reports.
     /// 2. Tasks that hold nothing and whose end nothing reports, in the order of their ids.
     /// 3. Tasks that have ended while their future is still held, the newest first.
     /// 4. Tasks whose future is gone, the newest first.

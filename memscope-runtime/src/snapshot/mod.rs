@@ -360,8 +360,8 @@ impl MemorySnapshot {
         self.parts.heap_graph.as_ref()
     }
 
-    /// Adds what holds the heap, of about the same time: [`leaks`](Self::leaks) then says what holds
-    /// the bytes of a finding, and that nothing does. Files of the snapshot have it too.
+    /// Adds what holds the heap, of about the same time: [`leaks`](Self::leaks) then says what
+    /// holds the bytes of a finding, and that nothing does. Files of the snapshot have it too.
     ///
     /// ```
     /// use memscope_runtime::async_memory::{get_memory_snapshot, heap_graph};

@@ -1,6 +1,6 @@
 //! The text of a test that took too much memory: at most 25 lines.
 
-use std::{cmp::Reverse, collections::HashSet, thread, time::Duration};
+use std::{cmp::Reverse, collections::HashSet};
 
 use super::calls::Calls;
 use crate::{
@@ -11,6 +11,7 @@ use crate::{
         human::{cell, count, path_end},
     },
     snapshot::{MemorySnapshot, build::get_memory_snapshot},
+    symbols,
 };
 
 /// How many of each are named: with the other lines at most 24.
@@ -21,9 +22,8 @@ const FUNCTIONS: usize = 2;
 /// Among so many functions of a stack.
 const FUNCTIONS_SEARCHED: usize = 8;
 
-/// How often the names of functions are asked for before a text does without them.
-const LOOKS: u32 = 100;
-const PAUSE: Duration = Duration::from_millis(20);
+/// How often the names of functions are looked up for one text: other tests allocate meanwhile.
+const MOST_LOOK_UPS: u32 = 3;
 
 /// Which bytes a failure is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,14 +59,14 @@ impl Failure {
     }
 }
 
-/// A snapshot with the names of functions, as far as they come soon.
+/// A snapshot with the names of functions.
 fn snapshot() -> MemorySnapshot {
     let mut snapshot = get_memory_snapshot();
-    for _ in 0..LOOKS {
+    for _ in 0..MOST_LOOK_UPS {
         if snapshot.stack_names_pending() == 0 {
             break;
         }
-        thread::sleep(PAUSE);
+        symbols::look_up_now();
         snapshot = get_memory_snapshot();
     }
     snapshot

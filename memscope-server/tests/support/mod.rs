@@ -3,6 +3,7 @@
 
 pub(crate) mod figures;
 pub(crate) mod prometheus;
+pub(crate) mod standing;
 
 use std::{
     io::{ErrorKind, Read, Write},

@@ -313,9 +313,9 @@ impl CellLayout {
         }
     }
 
-    /// The fewest bytes that the cells of a type may have, and how many more at most. What has other
-    /// ones is no cell, although it begins as one: old words of a stack come into a block where a
-    /// large value was moved there.
+    /// The fewest bytes that the cells of a type may have, and how many more at most. What has
+    /// other ones is no cell, although it begins as one: old words of a stack come into a block
+    /// where a large value was moved there.
     pub(super) fn sizes(&self, id_offset: usize, room: usize) -> (usize, usize) {
         let with_id = id_offset.saturating_add(size_of::<u64>());
         if room == 0 {

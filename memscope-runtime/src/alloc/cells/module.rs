@@ -106,8 +106,8 @@ impl Module {
             && self.is_code(method)
     }
 
-    /// Calls `each` with the place of each table in the read-only data around an address that begins
-    /// with exactly so many functions.
+    /// Calls `each` with the place of each table in the read-only data around an address that
+    /// begins with exactly so many functions.
     #[cfg(feature = "symbols")]
     pub(super) fn each_table(&self, beside: usize, functions: usize, mut each: impl FnMut(usize)) {
         let around = self.data.iter().filter(|range| (range.0..range.1).contains(&beside));

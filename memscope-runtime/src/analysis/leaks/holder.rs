@@ -16,7 +16,8 @@ pub(super) enum Held {
 
 impl Held {
     /// What holds at least half of so many bytes that the tasks of a site have made; `None`: those
-    /// that no task has. Returns `None` if nothing holds as much, or several roots hold it together.
+    /// that no task has. Returns `None` if nothing holds as much, or several roots hold it
+    /// together.
     pub(super) fn of(graph: &HeapGraph, site: Option<&str>, bytes: u64) -> Option<Self> {
         let least = (bytes / 2).max(1);
         Self::nothing(graph, site).filter(|it| it.bytes() >= least).or_else(|| {

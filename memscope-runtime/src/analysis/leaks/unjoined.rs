@@ -241,8 +241,8 @@ mod tests {
         rising(minutes, (0, 2 << 20), 600 << 10, changes).leaks()
     }
 
-    /// The same: the bytes of `query` rose from the first number to the second, those of its spawner
-    /// to the third.
+    /// The same: the bytes of `query` rose from the first number to the second, those of its
+    /// spawner to the third.
     fn rising(
         minutes: u64,
         (from, to): (u64, u64),

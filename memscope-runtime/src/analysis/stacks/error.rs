@@ -3,8 +3,8 @@
 use crate::{accounting::stacks::error_bound, model::StackProfile, snapshot::float};
 
 impl StackProfile {
-    /// How far the true live bytes may be from [`live_bytes`](Self::live_bytes), as a part of it: in
-    /// 95 of 100 cases they are not farther. `None` without a live sample.
+    /// How far the true live bytes may be from [`live_bytes`](Self::live_bytes), as a part of it:
+    /// in 95 of 100 cases they are not farther. `None` without a live sample.
     ///
     /// It is about 2 / √n for n samples: 0.9 for 9 samples, 0.2 for 113. Blocks larger than the
     /// interval are sampled always, so for them the estimate is better than this.

@@ -23,10 +23,10 @@ use rows::Heard;
 #[cfg(feature = "tokio")]
 use crate::alloc::cells;
 use crate::{
-    alloc::{current::exempt, install_check, own_work},
+    alloc::own_work,
     model::{Error, HeapGraph},
     picture::{self, Channel, Picture, Refused},
-    primitives::{fork, start_bits},
+    primitives::start_bits,
     snapshot::Sharing,
     symbols,
 };
@@ -35,11 +35,7 @@ use crate::{
 static PICTURE: Sharing<Result<HeapGraph, Error>> = Sharing::patient(60_000);
 
 pub(super) fn heap_graph() -> Result<HeapGraph, Error> {
-    let shared = exempt(|| PICTURE.get(take));
-    // The program holds its copy, and is charged with it.
-    let graph = shared.clone();
-    exempt(|| drop(shared));
-    graph
+    picture::shared(&PICTURE, take)
 }
 
 /// Memory of the copy for each block.
@@ -56,15 +52,7 @@ fn take() -> Result<HeapGraph, Error> {
             "it is not turned on: set MEMSCOPE_HOLDERS=on, or call `builder().holders(true)`",
         ));
     }
-    let measured = install_check::measured();
-    if !measured.is_yes() {
-        return Err(Error::not_measured(measured));
-    }
-    if fork::may_have_foreign_locks() {
-        return Err(refuse(
-            "this is a forked child of a process with other threads, whose locks nothing releases",
-        ));
-    }
+    picture::may_take(Error::no_heap_graph)?;
     let _work = own_work::work();
     let begun = Instant::now();
     // The copy knows the types of cells that were seen before, and their names.

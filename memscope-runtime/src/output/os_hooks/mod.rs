@@ -20,8 +20,8 @@ mod before_main {
         drop(catch_unwind(start::start));
     }
 
-    // It uses the environment, files, threads and the panic hook of the standard library. On Linux it
-    // comes before all that the program calls there, which may allocate.
+    // It uses the environment, files, threads and the panic hook of the standard library. On Linux
+    // it comes before all that the program calls there, which may allocate.
     __before_main!(".init_array.00100", before_main);
 }
 

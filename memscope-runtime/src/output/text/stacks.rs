@@ -100,7 +100,8 @@ impl MemorySnapshot {
         writeln!(f)
     }
 
-    /// Makes the rows, most live bytes first. Stacks that look the same share one in the short form.
+    /// Makes the rows, most live bytes first. Stacks that look the same share one in the short
+    /// form.
     fn stack_rows<'s>(
         &self,
         stacks: impl Iterator<Item = (usize, &'s StackProfile)>,

@@ -185,7 +185,8 @@ mod tests {
     #[test]
     fn what_tasks_allocated_before_they_had_a_name_follows_them_if_that_is_clear() {
         let _work = own_work::work();
-        // 1 has no row any more, 2 and 3 are sites of tasks without annotations, 4 of annotated ones.
+        // 1 has no row any more, 2 and 3 are sites of tasks without annotations, 4 of annotated
+        // ones.
         let is_annotated = |site| {
             [(2, false), (3, false), (4, true)].into_iter().find(|it| it.0 == site).map(|it| it.1)
         };

@@ -16,11 +16,10 @@ use std::time::Instant;
 use asking::Asker;
 
 use crate::{
-    alloc::{cells, current::exempt, install_check, own_work, unannotated},
+    alloc::{cells, own_work, unannotated},
     config,
     model::{Error, TaskCells, TaskDump},
-    picture::{BYTES_ALWAYS, Channel, Picture, Refused},
-    primitives::fork,
+    picture::{self, BYTES_ALWAYS, Channel, Picture, Refused},
     snapshot::Sharing,
     symbols,
 };
@@ -29,25 +28,12 @@ use crate::{
 static DUMP: Sharing<Result<TaskDump, Error>> = Sharing::patient(60_000);
 
 pub(super) fn task_dump() -> Result<TaskDump, Error> {
-    let shared = exempt(|| DUMP.get(take));
-    // The program holds its copy, and is charged with it.
-    let dump = shared.clone();
-    exempt(|| drop(shared));
-    dump
+    picture::shared(&DUMP, take)
 }
 
 #[inline(never)]
 fn take() -> Result<TaskDump, Error> {
-    let measured = install_check::measured();
-    if !measured.is_yes() {
-        return Err(Error::not_measured(measured));
-    }
-    if fork::may_have_foreign_locks() {
-        return Err(Error::no_task_dump(
-            "this is a forked child of a process with other threads, whose locks nothing releases"
-                .to_owned(),
-        ));
-    }
+    picture::may_take(Error::no_task_dump)?;
     let _work = own_work::work();
     let begun = Instant::now();
     // The layout of cells, and the types and names of tasks that are there.

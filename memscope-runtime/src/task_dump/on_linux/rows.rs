@@ -74,6 +74,8 @@ struct Reading {
     /// The index in `open`, by the task's id, and by the address of its record.
     by_id: HashMap<u64, usize>,
     by_record: HashMap<usize, usize>,
+    /// How many tracked futures of each state machine have no row yet.
+    untold: HashMap<usize, usize>,
     /// Whether what has no record holds nothing.
     is_exact: bool,
     backtraces: Backtraces,
@@ -86,8 +88,13 @@ impl Reading {
         let index = |at: usize| listed.open.iter().enumerate().map(move |(i, it)| (it[at], i));
         let is_nested = |it: &&mut Open| it.is_task() && !it.is_spawned;
         open.iter_mut().filter(is_nested).for_each(|it| it.coroutine = coroutine_of(it.future));
+        let mut untold: HashMap<usize, usize> = HashMap::new();
+        for coroutine in open.iter().filter_map(|open| open.coroutine) {
+            *untold.entry(coroutine).or_default() += 1;
+        }
         Self {
             open,
+            untold,
             by_id: index(0).collect(),
             by_record: index(1).map(|(record, at)| (record as usize, at)).collect(),
             is_exact: config::unannotated() && ends::are_exact(),
@@ -235,8 +242,8 @@ impl Reading {
             has_handle: Some(header.has_handle),
         };
         self.tell_nested(&row, &passed, own, memory);
-        if let Some(open) = own.and_then(|own| self.open.get_mut(own)) {
-            open.is_told = true;
+        if let Some(own) = own {
+            self.note_told(own);
         }
         self.rows.tasks.push(row);
     }
@@ -292,9 +299,9 @@ impl Reading {
         memory: &mut Memory<'_, '_>,
     ) {
         let Some(point) = &of.await_point else { return };
-        let is_tracked = |it: &Passed| {
-            self.open.iter().any(|open| !open.is_told && open.coroutine == Some(it.coroutine))
-        };
+        // PERF: a look at all open tasks for each function on the way would take a time that grows
+        // with the square of their number.
+        let is_tracked = |it: &Passed| self.untold.get(&it.coroutine).is_some_and(|it| *it != 0);
         let nested: Vec<(usize, usize)> = passed
             .iter()
             .enumerate()
@@ -309,10 +316,22 @@ impl Reading {
         }
     }
 
+    /// Notes that the task has a row. Returns false if it had one before, or there is no such task.
+    fn note_told(&mut self, at: usize) -> bool {
+        let Some(open) = self.open.get_mut(at).filter(|open| !open.is_told) else { return false };
+        open.is_told = true;
+        if let Some(untold) = open.coroutine.and_then(|it| self.untold.get_mut(&it)) {
+            *untold -= 1;
+        }
+        true
+    }
+
     /// Makes the row of a task without a cell of its own.
     fn tell_open(&mut self, at: usize, point: Result<AwaitPoint, String>) {
-        let Some(open) = self.open.get_mut(at).filter(|open| !open.is_told) else { return };
-        open.is_told = true;
+        if !self.note_told(at) {
+            return;
+        }
+        let Some(open) = self.open.get(at) else { return };
         let size = open.future.size as u64;
         let running = open.state == TaskState::Running;
         let (point, unknown) = match point {
