@@ -443,3 +443,71 @@ fn what_a_thread_allocates_before_and_after_tokio_runs_on_it_is_the_threads() {
     go_on.send(()).expect("received");
     runner.join().expect("no panic");
 }
+
+/// What each of two tasks, and the thread between their polls, makes, grows and frees: also blocks
+/// that another one of them has made.
+#[test]
+fn owners_that_take_turns_on_a_thread_each_have_exactly_what_they_hold() {
+    let _alone = alone_without_names();
+    // A second thread lets memscope learn where Tokio keeps the id of its current task.
+    let (end, ends) = std_mpsc::channel::<()>();
+    let sleeper = thread::spawn(move || ends.recv().is_err());
+    let runtime = current_thread();
+    let handed_over: Arc<Mutex<Vec<Vec<u8>>>> = Arc::default();
+    let stop = Arc::new(AtomicBool::new(false));
+    let takes_turns = |mine: usize, stays: bool| {
+        let (handed_over, stop) = (Arc::clone(&handed_over), Arc::clone(&stop));
+        async move {
+            let mut held = Vec::with_capacity(100);
+            let mut turn = 0;
+            while turn < 100 || (stays && !stop.load(Ordering::Relaxed)) {
+                if turn < 100 {
+                    let mut block = Vec::<u8>::with_capacity(mine);
+                    block.reserve_exact(mine + 8);
+                    drop(std::mem::replace(&mut block, Vec::with_capacity(mine + 24)));
+                    held.push(block);
+                    if turn % 3 == 0 {
+                        handed_over.lock().expect("no panic").push(Vec::with_capacity(mine));
+                        // The one that another owner has made, as the list is a queue.
+                        let other = handed_over.lock().expect("no panic").remove(0);
+                        drop(other);
+                    }
+                }
+                turn += 1;
+                tokio::task::yield_now().await;
+            }
+            held
+        }
+    };
+    handed_over.lock().expect("no panic").reserve(1_000);
+    handed_over.lock().expect("no panic").extend((0..3).map(|_| Vec::with_capacity(500)));
+    runtime.block_on(async {
+        let tasks = [tokio::spawn(takes_turns(104, true)), tokio::spawn(takes_turns(200, true))];
+        let own = takes_turns(312, false).await;
+        let snapshot = conserved(&ALLOCATOR);
+        let cell = |bytes: u64| 100 * (bytes + 24) + 100 * size_of::<Vec<u8>>() as u64;
+        for (bytes, task) in [104, 200].into_iter().zip(plain_alive(&snapshot)) {
+            // What others have not freed of what it handed over lives as well: at most the queue.
+            let extra = task.live_bytes - cell(bytes);
+            assert_eq!(extra % bytes, 0, "{bytes}: {extra}");
+            assert!(extra <= 3 * bytes, "{bytes}: {extra}");
+            // 100 blocks, reserved once more, and replaced; 34 handed over, the list and the cell.
+            assert_eq!(task.allocation_count, 3 * 100 + 34 + 1, "{bytes}");
+        }
+        stop.store(true, Ordering::Relaxed);
+        for task in tasks {
+            drop(task.await.expect("no panic"));
+        }
+        drop(own);
+    });
+    drop(end);
+    assert!(sleeper.join().expect("no panic"));
+}
+
+/// The rows of tasks that live and hold kibibytes, in the order of what they hold.
+fn plain_alive(snapshot: &MemorySnapshot) -> Vec<&TaskMemoryProfile> {
+    let mut tasks = plain(snapshot);
+    tasks.retain(|task| task.live_bytes > 4_000);
+    tasks.sort_unstable_by_key(|task| task.live_bytes);
+    tasks
+}

@@ -32,6 +32,7 @@ fn main() {
         });
     });
     show("64 B, in an unannotated task", PAIRS, |count| in_task(count, pair_of_64));
+    show("64 B, in an unannotated task, one thread", PAIRS, |count| in_task(count, pair_of_64));
     show("64 B, in an unannotated task, and Tokio asked at both", PAIRS, |count| {
         in_task(count, pair_and_questions)
     });

@@ -41,7 +41,11 @@ fn main() {
         show("track_var!", FREES, |count| per_registration(count, register));
         show("free of a variable's block", FREES, |count| per_free(count, register));
     }));
-    show("64 B, in an unannotated task", PAIRS, |count| in_task(count, pair_of_64));
+    show("64 B, in an unannotated task", PAIRS, |count| {
+        learn_cells();
+        in_task(count, pair_of_64)
+    });
+    show("64 B, in an unannotated task, one thread", PAIRS, |count| in_task(count, pair_of_64));
     show("poll, by hand", POLLS_BY_HAND, |count| per_poll_by_hand(count, track(pending())));
     show("poll, by hand, with a budget", POLLS_BY_HAND, |count| {
         per_poll_by_hand(count, track(pending()).budget(1 << 40))

@@ -230,6 +230,13 @@ impl Account {
         self.balance.load(Ordering::Relaxed) - OPEN
     }
 
+    /// Whether this is the balance.
+    #[allow(dead_code, reason = "the loom models have transfers")]
+    #[inline]
+    pub(crate) fn has_balance(&self, balance: i64) -> bool {
+        self.balance.load(Ordering::Relaxed) == balance
+    }
+
     /// Reads the account. NOTE: must be called before the owner's tally is read.
     ///
     /// A block is freed after it was allocated. So a tally read later contains every allocation

@@ -37,6 +37,16 @@ impl Peak {
         own_live > self.limit.load(Ordering::Relaxed)
     }
 
+    /// Raises the peak to the owner's own live bytes, which must be all that is live, and above the
+    /// peak. No transfer, guest or budget may have lowered the limit.
+    #[allow(dead_code, reason = "the loom models have transfers")]
+    #[inline]
+    pub(crate) fn raise(&self, own_live: i64) {
+        // Release: as in `settle`.
+        self.bytes.store(own_live, Ordering::Release);
+        self.limit.store(own_live, Ordering::Relaxed);
+    }
+
     /// Reads what others did meanwhile, and raises the peak from `peak` to what is live. `may_rise`
     /// returns whether there have been transfers or guests. Returns that too.
     pub(crate) fn settle(

@@ -1,10 +1,13 @@
 //! What comes to a task from others than its single writer: blocks that it takes over by
 //! `transfer`, and what guests of a span do.
 
-use super::{account::Account, peak_window};
+use super::{
+    account::{Account, OPEN},
+    peak_window,
+};
 use crate::primitives::{
     Arena, Zeroed,
-    sync::{AtomicU8, AtomicU64, Ordering, add, raise},
+    sync::{AtomicI64, AtomicU8, AtomicU64, Ordering, add, raise},
 };
 
 /// One reading of what has come to an account's owner.
@@ -30,6 +33,13 @@ static TAKEN: Arena<Row> = Arena::new();
 /// 1 once something may have come to any owner, or a task has a budget. While it is 0, no task pays
 /// for either.
 static IN_USE: AtomicU8 = AtomicU8::new(0);
+
+/// While that is 0: the balance of an owner whose blocks no other thread or task has freed. Then
+/// [`NO_BALANCE`].
+static UNTOUCHED: AtomicI64 = AtomicI64::new(OPEN);
+
+/// No account has this balance.
+const NO_BALANCE: i64 = i64::MIN;
 
 /// What has come to one account's owner.
 #[derive(Debug)]
@@ -62,6 +72,16 @@ pub(crate) fn is_in_use() -> bool {
 /// Has tasks and peaks take the paths that look for what is here, and for budgets.
 pub(super) fn begin_use() {
     IN_USE.store(1, Ordering::Relaxed);
+    UNTOUCHED.store(NO_BALANCE, Ordering::Relaxed);
+}
+
+/// The balance of an owner whose own live bytes are all that it holds, and whose peak has no lower
+/// limit.
+///
+/// PERF: one comparison with it says both.
+#[inline]
+pub(super) fn untouched() -> i64 {
+    UNTOUCHED.load(Ordering::Relaxed)
 }
 
 /// Resets the row for an account's new owner. Must be called before the account is opened. Returns
@@ -110,7 +130,7 @@ pub(crate) fn note(account: &Account, bytes: u64) -> bool {
 
 /// The account's row, made if it does not exist. Returns `None` if there is no memory.
 fn row(account: &Account) -> Option<&'static Row> {
-    IN_USE.store(1, Ordering::Relaxed);
+    begin_use();
     TAKEN.get_or_make(account.index())
 }
 

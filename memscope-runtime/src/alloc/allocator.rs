@@ -3,16 +3,13 @@
 use std::alloc::{GlobalAlloc, Layout, System};
 
 use super::{
-    any_layout::{
-        alloc_again, alloc_large, alloc_slow, free_elsewhere, free_slow, give_back_front, outgrow,
-        realloc_again_inline, realloc_slow,
-    },
-    charge::{charge_inline, settle},
-    countdown,
+    any_layout::{alloc_again, alloc_large, alloc_slow, free_slow, outgrow, realloc_slow},
+    charge::{charge_inline, raise},
     current::{self},
+    inline_blocks::{free_elsewhere, give_back_front, realloc_elsewhere, resize_own},
 };
 use crate::{
-    accounting::{FRONT, FRONT_ALIGN, block_layout},
+    accounting::{FRONT_ALIGN, block_layout},
     config::ENABLED,
 };
 
@@ -174,30 +171,11 @@ unsafe impl<A: GlobalAlloc> GlobalAlloc for TrackingAllocator<A> {
         // NOTE: as in `dealloc`.
         if !word.is(tally.owner(), layout.size()) {
             // SAFETY: the caller's contract, passed on.
-            return unsafe { realloc_slow(&self.inner, block, layout, new_size) };
+            return unsafe { realloc_elsewhere(&self.inner, block, layout, new_size) };
         }
-        // SAFETY: the owner word has confirmed that the block was made with this size.
-        let old = unsafe { block_layout::front_layout(layout.size()) };
-        // SAFETY: `is_small` bounds the size from above, and by the caller's contract it is not 0.
-        let new = unsafe { block_layout::front_layout(new_size) };
-        // SAFETY: the inner block begins `FRONT` bytes in front of the block.
-        let inner = unsafe { block.sub(FRONT) };
-        // SAFETY: `inner` was allocated with `old`. `new` has the same alignment, and a size that
-        // is not zero.
-        let grown = unsafe { self.inner.realloc(inner, old, new.size()) };
-        if grown.is_null() {
-            // SAFETY: the caller's contract: the block is unchanged, and its owner word has
-            // confirmed the size.
-            return unsafe { realloc_again_inline::<A>(block, word.bytes(), new_size) };
-        }
-        // SAFETY: `grown` has the layout `new`, with room for the owner word.
-        let block = unsafe { block_layout::write_front(grown, word.resized(new_size)) };
-        // PERF: takes the old size from the owner word, which is in a register anyway.
-        if new_size > word.bytes() && countdown::take(new_size - word.bytes()) {
-            // SAFETY: the block was just reallocated, and its owner word is in front.
-            return unsafe { countdown::sample_grown(tally, block, word.bytes()) };
-        }
-        if tally.recount(word.bytes(), new_size) { settle(tally, block) } else { block }
+        // SAFETY: the caller's contract; the word was compared, and `is_small` bounds the new size
+        // from above. It is not 0.
+        unsafe { resize_own(&self.inner, block, word, layout.size(), new_size, tally, raise) }
     }
 }
 

@@ -12,7 +12,7 @@ use super::{
     discharge::{self, discharge},
 };
 use crate::{
-    accounting::{FRONT, FRONT_ALIGN, Inner, Place, Request, Tally, block_layout, owner_word},
+    accounting::{FRONT_ALIGN, Inner, Place, Request, owner_word},
     primitives::{reserve, start_bits},
 };
 
@@ -159,78 +159,6 @@ unsafe fn settle_down<A: GlobalAlloc>(
         unsafe { inner.dealloc(fresh, request.layout) };
     }
     placed
-}
-
-/// Returns an inline block to `inner`.
-///
-/// # Safety
-///
-/// As for `GlobalAlloc::dealloc`; the block must have been made with this size.
-#[inline]
-pub(super) unsafe fn give_back_front<A: GlobalAlloc>(inner: &A, block: *mut u8, bytes: usize) {
-    // SAFETY: the caller's contract: an inline block of this size was made.
-    let layout = unsafe { block_layout::front_layout(bytes) };
-    // SAFETY: the inner block begins `FRONT` bytes in front of the block.
-    let block = unsafe { block.sub(FRONT) };
-    // SAFETY: `inner` allocated it with this layout.
-    unsafe { inner.dealloc(block, layout) };
-}
-
-/// Subtracts an inline block from its owner, which is not the current one, and returns it to
-/// `inner`.
-///
-/// # Safety
-///
-/// As for `GlobalAlloc::dealloc`; the block must have its owner word in front.
-// PERF: a tail call, so `dealloc` saves no registers.
-#[inline(never)]
-pub(super) unsafe fn free_elsewhere<A: GlobalAlloc>(
-    inner: &A,
-    block: *mut u8,
-    bytes: usize,
-    tally: &'static Tally,
-) {
-    // SAFETY: the caller's contract.
-    let word = unsafe { block_layout::front_word(block) };
-    if word.bytes() != bytes {
-        // SAFETY: the caller's contract.
-        return unsafe { free_listed(inner, block, bytes, tally) };
-    }
-    discharge::discharge_slow(word.owner(), bytes, tally);
-    // SAFETY: the owner word has confirmed that the block was made with this size.
-    unsafe { give_back_front(inner, block, bytes) };
-}
-
-/// [`free_elsewhere`] for a block whose word does not have this size alone: it may be listed.
-///
-/// # Safety
-///
-/// As for [`free_elsewhere`].
-// PERF: takes what its caller has, so that the call is a jump.
-#[inline(never)]
-unsafe fn free_listed<A: GlobalAlloc>(
-    inner: &A,
-    block: *mut u8,
-    bytes: usize,
-    tally: &'static Tally,
-) {
-    // SAFETY: the caller's contract.
-    let word = unsafe { block_layout::front_word(block) };
-    if !word.is_listed_with(bytes) {
-        // SAFETY: the caller's contract. A block with only an owner word in front has an alignment
-        // of at most 8.
-        return unsafe { free_slow(inner, block, bytes, FRONT_ALIGN) };
-    }
-    let word = word.unlisted();
-    // SAFETY: the word lies there. The block must not count as listed once its memory is free.
-    unsafe { block_layout::write_front(block.wrapping_sub(FRONT), word) };
-    if word.is(tally.owner(), bytes) {
-        tally.discharge(bytes);
-    } else {
-        discharge::discharge_slow(word.owner(), bytes, tally);
-    }
-    // SAFETY: the owner word has confirmed that the block was made with this size.
-    unsafe { give_back_front(inner, block, bytes) };
 }
 
 /// Subtracts a block of any layout from its owner, and returns it to `inner`. `bytes`: the size

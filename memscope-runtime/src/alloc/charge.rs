@@ -8,8 +8,9 @@ use super::{
     any_layout::inline_layout,
     countdown,
     current::{
-        self, BEFORE_TOKIO, EXEMPT, SPAWNING, SwitchedTask, UNREGISTERED, find_outside, is_exempt,
-        is_outside, is_untracked, outside, register_thread, tally, untracked_at,
+        BEFORE_TOKIO, EXEMPT, SPAWNING, SwitchedTask, UNREGISTERED, asked_outside, charged_outside,
+        find_outside, is_exempt, is_outside, is_untracked, outside, register_thread, tally,
+        untracked_at,
     },
     discharge::{discharge_account, discharge_slow, known},
     install_check::Probe,
@@ -102,8 +103,8 @@ fn charge_slow(mode: &'static Tally, block: *mut u8, layout: Layout) -> Owner {
     }
 }
 
-/// Charges a new block outside of all tracked tasks, where [`current::cached_outside`] found no
-/// cached task.
+/// Charges a new block outside of all tracked tasks, where
+/// [`asked_outside`] found no owner.
 pub(crate) fn charge_outside(other: SwitchedTask, bytes: usize) -> Owner {
     charge_to(find_outside(other), bytes)
 }
@@ -194,7 +195,7 @@ pub(super) unsafe fn charge_inline(inner: *mut u8, bytes: usize) -> *mut u8 {
     }
     // SAFETY: the caller's contract.
     let block = unsafe { block_layout::write_front(inner, OwnerWord::new(owner, bytes)) };
-    if tally.count(bytes) { settle(tally, block) } else { block }
+    if tally.count(bytes) { raise(tally, block) } else { block }
 }
 
 /// Charges a new inline block whose bytes, already counted down, may contain a sample point.
@@ -261,7 +262,7 @@ unsafe fn charge_inline_listed(inner: *mut u8, bytes: usize) -> *mut u8 {
     let word = if start_bits::set(inner) { word.listed() } else { word };
     // SAFETY: the caller's contract.
     let block = unsafe { block_layout::write_front(inner, word) };
-    if tally.count(bytes) { settle(tally, block) } else { block }
+    if tally.count(bytes) { raise(tally, block) } else { block }
 }
 
 /// Charges a new inline block while a mode tally is current.
@@ -269,10 +270,26 @@ unsafe fn charge_inline_listed(inner: *mut u8, bytes: usize) -> *mut u8 {
 /// # Safety
 ///
 /// `inner` must be allocated with the front layout of this size, and must not be null.
-// PERF: the most frequent case of a program without annotations falls through, and keeps few values
-// across calls.
+// PERF: the most frequent case of a program without annotations calls nothing.
 #[inline(never)]
 unsafe fn charge_inline_slow(mode: &'static Tally, inner: *mut u8, bytes: usize) -> *mut u8 {
+    let Some(tally) = charged_outside(mode) else {
+        // SAFETY: the caller's contract.
+        return unsafe { charge_inline_elsewhere(mode, inner, bytes) };
+    };
+    // SAFETY: the caller's contract.
+    let block = unsafe { block_layout::write_front(inner, OwnerWord::new(tally.owner(), bytes)) };
+    if tally.count(bytes) { raise_outside(tally, inner) } else { block }
+}
+
+/// [`charge_inline_slow`] where the owner is not known to be the one that this thread charged last.
+///
+/// # Safety
+///
+/// As for [`charge_inline_slow`].
+// PERF: outside of tasks falls through, and keeps few values across calls.
+#[inline(never)]
+unsafe fn charge_inline_elsewhere(mode: &'static Tally, inner: *mut u8, bytes: usize) -> *mut u8 {
     if !is_outside(mode) {
         // SAFETY: an inline block is below a page.
         let layout = unsafe { inline_layout(bytes) };
@@ -281,14 +298,14 @@ unsafe fn charge_inline_slow(mode: &'static Tally, inner: *mut u8, bytes: usize)
         // SAFETY: the caller's contract.
         return unsafe { block_layout::write_front(inner, OwnerWord::new(owner, bytes)) };
     }
-    let tally = match current::cached_outside() {
+    let tally = match asked_outside() {
         Ok(tally) => tally,
         // SAFETY: the caller's contract.
-        Err(other) => return unsafe { charge_inline_outside(other, inner, bytes) },
+        Err(other) => return unsafe { charge_inline_switched(other, inner, bytes) },
     };
     // SAFETY: the caller's contract.
     let block = unsafe { block_layout::write_front(inner, OwnerWord::new(tally.owner(), bytes)) };
-    if tally.count(bytes) { settle_outside(tally, block) } else { block }
+    if tally.count(bytes) { raise_outside(tally, inner) } else { block }
 }
 
 /// [`charge_inline_slow`] outside of all tracked tasks, where the thread has switched tasks.
@@ -297,23 +314,31 @@ unsafe fn charge_inline_slow(mode: &'static Tally, inner: *mut u8, bytes: usize)
 ///
 /// As for [`charge_inline_slow`].
 #[inline(never)]
-unsafe fn charge_inline_outside(other: SwitchedTask, inner: *mut u8, bytes: usize) -> *mut u8 {
+unsafe fn charge_inline_switched(other: SwitchedTask, inner: *mut u8, bytes: usize) -> *mut u8 {
     let owner = charge_outside(other, bytes);
     // SAFETY: the caller's contract.
     unsafe { block_layout::write_front(inner, OwnerWord::new(owner, bytes)) }
 }
 
-/// [`settle`] outside of all tracked tasks; a task that has become large is traced for its name.
+/// [`raise`] outside of all tracked tasks, for the inline block in this inner block; a task that has
+/// become large is traced for its name.
+// PERF: takes the inner block, so that the caller does not have the result and can jump here.
 #[inline(never)]
-fn settle_outside(tally: &'static Tally, block: *mut u8) -> *mut u8 {
-    let block = settle(tally, block);
+pub(super) fn raise_outside(tally: &'static Tally, inner: *mut u8) -> *mut u8 {
+    let block = raise(tally, inner.wrapping_add(FRONT));
     note_size(tally);
     block
 }
 
+/// Raises the peak of the owner, who may hold more than ever.
+#[inline]
+pub(super) fn raise(tally: &'static Tally, block: *mut u8) -> *mut u8 {
+    if tally.raise() { block } else { settle(tally, block) }
+}
+
 /// Compares with the account, because the owner may have reached a new peak.
 #[inline(never)]
-pub(super) fn settle(tally: &'static Tally, block: *mut u8) -> *mut u8 {
+fn settle(tally: &'static Tally, block: *mut u8) -> *mut u8 {
     if let Some(account) = tally.account() {
         tally.settle(account);
     }

@@ -227,7 +227,7 @@ pub(super) unsafe fn sample_grown(tally: &'static Tally, block: *mut u8, from: u
     // SAFETY: the caller's contract.
     let word = unsafe { block_layout::front_word(block) };
     if tally.recount(from, word.bytes()) {
-        charge::settle(tally, block);
+        charge::raise(tally, block);
     }
     let (owner, lists) = sample(word.owner(), from, word.bytes());
     // SAFETY: the inner block begins `FRONT` bytes in front of the block.

@@ -10,6 +10,7 @@ pub(crate) mod countdown;
 pub(crate) mod current;
 pub(crate) mod diagnostics;
 pub(crate) mod discharge;
+mod inline_blocks;
 pub(crate) mod install_check;
 pub(crate) mod over_budget;
 pub(crate) mod own_threads;

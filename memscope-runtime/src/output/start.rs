@@ -68,6 +68,8 @@ pub(crate) fn apply(settings: &Builder) {
         countdown::note_main_stack();
         countdown::forget();
     }
+    #[cfg(feature = "tokio")]
+    crate::alloc::unannotated::watch(config::unannotated());
     if cfg!(feature = "tokio") && !looked_before && config::unannotated() && ENABLED {
         #[cfg(feature = "tokio")]
         crate::alloc::unannotated::prepare();

@@ -115,7 +115,7 @@ mod learned {
 
     use super::{ALONE, DISTANCE, HIDDEN, KNOWN, LATE, STATE, TRYING};
     use crate::{
-        alloc::cells,
+        alloc::{cells, unannotated::charged},
         primitives::{
             loaded::{each_loaded, number},
             sync::Ordering,
@@ -247,13 +247,17 @@ mod learned {
     }
 
     extern "C" fn run(_: *mut c_void) -> *mut c_void {
-        let state = match find() {
+        let memory = memory().filter(|memory| memory.len() <= MOST_BYTES);
+        let state = match memory.as_ref().and_then(find) {
             Some(distance) => {
                 DISTANCE.store(distance, Ordering::Relaxed);
                 KNOWN
             }
             None => HIDDEN,
         };
+        if let Some(memory) = &memory {
+            charged::learn(memory);
+        }
         // The allocations that wait are those of cells, whose tasks then end exactly.
         cells::learn();
         // Release; pairs with the Acquire in `learn`.
@@ -267,12 +271,11 @@ mod learned {
 
     /// Returns the distance of the byte from [`ANCHOR`], or `None` unless exactly one byte
     /// qualifies. Takes no memory from the program's heap.
-    fn find() -> Option<usize> {
+    fn find(memory: &Range<usize>) -> Option<usize> {
         // From here on the thread has what the standard library needs for its first destructor.
         FIRST.with(|first| {
             black_box(first);
         });
-        let memory = memory().filter(|memory| memory.len() <= MOST_BYTES)?;
         let mut was_zero = [0_u64; MOST_BYTES / 64];
         for (place, address) in memory.clone().enumerate() {
             was_zero[place / 64] |= u64::from(read(address) == 0) << (place % 64);
@@ -282,13 +285,13 @@ mod learned {
             let began = was_zero[place / 64] >> (place % 64) & 1 != 0 && read(address) == 1;
             began.then_some(address)
         };
-        let mut found = memory.enumerate().filter_map(is_it);
+        let mut found = memory.clone().enumerate().filter_map(is_it);
         let byte = found.next()?;
         found.next().is_none().then(|| byte.wrapping_sub(anchor()))
     }
 
     /// Returns where this thread has the thread-locals of the module that memscope is in.
-    fn memory() -> Option<Range<usize>> {
+    pub(in crate::alloc::unannotated) fn memory() -> Option<Range<usize>> {
         let (anchor, mut found) = (anchor(), None);
         each_loaded(|file| {
             let start = file.thread_locals;
@@ -304,6 +307,9 @@ mod learned {
         found
     }
 }
+
+#[cfg(all(test, target_os = "linux", any(target_env = "gnu", target_env = "musl")))]
+pub(super) use learned::memory;
 
 #[cfg(not(all(target_os = "linux", any(target_env = "gnu", target_env = "musl"))))]
 mod learned {

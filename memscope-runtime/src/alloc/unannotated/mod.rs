@@ -12,6 +12,7 @@
 pub(crate) mod stack_trace;
 
 mod away;
+mod charged;
 mod context;
 pub(crate) mod ends;
 mod type_names;
@@ -35,6 +36,7 @@ use crate::{
     sampling::Sampling,
 };
 
+pub(crate) use charged::{charge_thread, charged, watch};
 pub(crate) use context::{Sight, expect_report, note_block, note_thread, prepare, sight};
 pub(crate) use ends::{CellEnd, observe};
 #[cfg(tokio_unstable)]
@@ -92,8 +94,22 @@ struct Last {
     record: Option<&'static Record>,
 }
 
+impl Last {
+    const NONE: Self = Self { id: 0, record: None };
+
+    /// Notes this task.
+    #[inline]
+    fn set(self) {
+        LAST.set(self);
+        match self.record {
+            Some(record) => charged::charge(self.id, record.tally()),
+            None => charged::forget(),
+        }
+    }
+}
+
 thread_local! {
-    static LAST: Cell<Last> = const { Cell::new(Last { id: 0, record: None }) };
+    static LAST: Cell<Last> = const { Cell::new(Last::NONE) };
     static HAZARD: Cell<Option<&'static ThreadHazard>> = const { Cell::new(None) };
 }
 
@@ -113,19 +129,23 @@ impl SwitchedTask {
     pub(crate) fn find(self) -> Option<&'static Record> {
         let id = usable(self.0)?;
         let last = LAST.get();
-        if last.id == id { last.record } else { enter(id) }
+        if last.id != id {
+            return enter(id);
+        }
+        last.set();
+        last.record
     }
 }
 
 /// Returns the record of the task that Tokio polls or drops here, if this thread charged it last.
-// PERF: one comparison; no value has to be kept across the call to Tokio.
 #[inline]
 pub(crate) fn cached_task() -> Result<&'static Record, SwitchedTask> {
-    let id = digits(tokio::task::try_id());
+    let id = current_digits();
     let last = LAST.get();
     if last.id == id
         && let Some(record) = last.record
     {
+        charged::charge(id, record.tally());
         Ok(record)
     } else {
         Err(SwitchedTask(id))
@@ -142,7 +162,7 @@ pub(crate) fn known() -> Result<Option<&'static Record>, NoRecord> {
     }
     let Some(own_hazard) = HAZARD.get().or_else(take_hazard) else { return Ok(None) };
     let record = protect(own_hazard, id).and_then(|place| place.record.get()).ok_or(NoRecord)?;
-    LAST.set(Last { id, record: Some(record) });
+    Last { id, record: Some(record) }.set();
     Ok(Some(record))
 }
 
@@ -162,7 +182,19 @@ pub(crate) fn introduce() {
 /// Returns the id of Tokio's current task, on a thread where Tokio may be asked.
 #[inline]
 fn tokio_id() -> Option<u64> {
-    usable(digits(tokio::task::try_id()))
+    usable(current_digits())
+}
+
+/// Returns the number in the id of Tokio's current task, 0 for none: read where Tokio keeps it, if
+/// that is known.
+#[inline]
+fn current_digits() -> u64 {
+    charged::word().unwrap_or_else(tokio_digits)
+}
+
+/// Asks Tokio for the number in the id of its current task; 0: no task.
+fn tokio_digits() -> u64 {
+    digits(tokio::task::try_id())
 }
 
 /// Returns the number in Tokio's id.
@@ -214,13 +246,13 @@ fn enter(id: u64) -> Option<&'static Record> {
         Some(place) => place.record.get().or_else(|| place.open_late(id)),
         None => make(id),
     };
-    LAST.set(Last { id, record });
+    Last { id, record }.set();
     record
 }
 
 /// Protects the task: publishes that this thread charges it, then finds its slot.
 fn protect(own_hazard: &ThreadHazard, id: u64) -> Option<&'static Place> {
-    LAST.set(Last { id: 0, record: None });
+    Last::NONE.set();
     own_hazard.hazard.publish(id);
     find(id)
 }
@@ -233,7 +265,7 @@ fn take_hazard() -> Option<&'static ThreadHazard> {
 
 /// Returns the thread's hazard, when the thread ends.
 pub(crate) fn retire() {
-    LAST.set(Last { id: 0, record: None });
+    Last::NONE.set();
     if let Some(own_hazard) = HAZARD.take() {
         own_hazard.hazard.clear();
         HAZARDS.put(own_hazard);

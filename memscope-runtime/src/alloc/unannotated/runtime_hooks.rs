@@ -147,7 +147,7 @@ pub(crate) fn poll_begins(id: Id, spawned_at: &'static Location<'static>) {
     }
     if let Some(record) = place.record.get() {
         record.poll_started(number);
-        LAST.set(Last { id, record: Some(record) });
+        Last { id, record: Some(record) }.set();
     }
 }
 
@@ -244,7 +244,7 @@ fn close(place: &Place, id: u64) {
 /// Unprotects the task: this thread does not charge it any more.
 fn unprotect(id: u64) {
     if LAST.get().id == id {
-        LAST.set(Last { id: 0, record: None });
+        Last::NONE.set();
     }
     if let Some(own_hazard) = HAZARD.get()
         && own_hazard.hazard.is(id)
