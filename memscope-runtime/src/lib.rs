@@ -111,9 +111,12 @@ pub mod __terminal {
         Visible, VisiblePath,
         text::{said, visible, visible_lines, visible_path},
     };
-    #[cfg(feature = "report-file")]
-    pub use crate::output::{MOST_BYTES, file::json, input::read};
     pub use crate::{model::symbol::same_function, snapshot::calls::explain_calls};
+    #[cfg(feature = "report-file")]
+    pub use crate::{
+        output::{MOST_BYTES, file::json, input::read, text::Selected},
+        snapshot::ranking::Ranking,
+    };
 }
 
 /// What `memscope-export` is registered with; not part of the public contract.

@@ -14,7 +14,10 @@ pub(crate) mod monitor;
 pub(crate) mod one_task;
 pub(crate) mod open_tasks;
 mod site_reading;
+pub(crate) mod ranking;
 pub(crate) mod rows;
+#[cfg(feature = "report-file")]
+pub(crate) mod select;
 mod sharing;
 mod stand_ins;
 #[cfg(feature = "report-file")]

@@ -17,6 +17,8 @@ mod resident;
 mod futures;
 mod shared_owners;
 mod sites;
+#[cfg(feature = "report-file")]
+mod selected;
 mod stacks;
 mod tasks;
 mod task_dump;
@@ -31,13 +33,15 @@ use crate::{
         human::{count, path_end},
     },
     primitives::reserve,
-    snapshot::{MemorySnapshot, sum},
+    snapshot::{MemorySnapshot, ranking::Ranking, sum},
 };
 use cut::Cut;
 use table::common_folder;
 
 #[cfg(feature = "report-file")]
 pub(crate) use buffer::Buffer;
+#[cfg(feature = "report-file")]
+pub use selected::Selected;
 
 /// How many rows of each table are printed; `{:#}` prints all.
 pub(crate) const MOST_ROWS: usize = 20;
@@ -66,12 +70,20 @@ impl fmt::Display for MemorySnapshot {
         }
         self.totals(f)?;
         writeln!(f)?;
-        if !self.sites().is_empty() {
+        self.tables(f, Ranking::Live)?;
+        self.own_line(f)
+    }
+}
+
+impl MemorySnapshot {
+    /// Prints everything that has rows.
+    fn tables(&self, f: &mut fmt::Formatter<'_>, ranking: Ranking) -> fmt::Result {
+        if !self.sites().is_empty() || !self.tasks().is_empty() {
             self.site_table(f)?;
-            self.task_table(f)?;
+            self.task_table(f, ranking)?;
         }
         self.await_point_table(f)?;
-        self.stack_table(f)?;
+        self.stack_table(f, ranking)?;
         self.shared_table(f)?;
         self.variable_tables(f)?;
         self.future_list(f)?;
@@ -80,11 +92,9 @@ impl fmt::Display for MemorySnapshot {
             writeln!(f, "\nwhat holds the memory")?;
             write!(f, "{graph}")?;
         }
-        self.own_line(f)
+        Ok(())
     }
-}
 
-impl MemorySnapshot {
     fn cut(&self, f: &mut fmt::Formatter<'_>, columns: usize) -> fmt::Result {
         let is_long = f.alternate();
         let mut cut = Cut::new(f, columns);

@@ -13,7 +13,7 @@ use crate::{
         human::{cell, count, path_end},
     },
     primitives::{order, reserve},
-    snapshot::MemorySnapshot,
+    snapshot::{MemorySnapshot, ranking::Ranking},
 };
 
 /// How many stacks are printed; `{:#}` prints all.
@@ -29,7 +29,7 @@ const LARGE_ERROR: f64 = 1.0;
 
 impl MemorySnapshot {
     /// Prints one row for each stack; the long form prints all its calls below.
-    pub(super) fn stack_table(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    pub(super) fn stack_table(&self, f: &mut fmt::Formatter<'_>, ranking: Ranking) -> fmt::Result {
         const TITLE: &str = "where the code allocates";
         if !self.measured().is_yes() {
             // The first line of the report says why.
@@ -61,7 +61,7 @@ impl MemorySnapshot {
             is_long || self.stack_names_pending() == 0 || stack.frames.iter().any(has_name)
         };
         let stacks = self.stacks().iter().enumerate().filter(|(_, stack)| is_shown(stack));
-        let rows = self.stack_rows(stacks, is_long);
+        let rows = self.stack_rows(stacks, is_long, ranking);
         let shown = rows.get(..rows.len().min(most)).unwrap_or_default();
         if shown.is_empty() {
             write!(f, "{TITLE}: ")?;
@@ -100,12 +100,13 @@ impl MemorySnapshot {
         writeln!(f)
     }
 
-    /// Makes the rows, most live bytes first. Stacks that look the same share one in the short
+    /// Makes the rows, most bytes first. Stacks that look the same share one in the short
     /// form.
     fn stack_rows<'s>(
         &self,
         stacks: impl Iterator<Item = (usize, &'s StackProfile)>,
         is_long: bool,
+        ranking: Ranking,
     ) -> Vec<Row> {
         let mut rows: Vec<Row> = Vec::new();
         for (number, stack) in stacks {
@@ -118,7 +119,7 @@ impl MemorySnapshot {
                 }
             }
         }
-        order::by_key(&mut rows, |row| Reverse((row.sum.live_bytes, row.sum.allocated_bytes)));
+        order::by_key(&mut rows, |row| Reverse(ranking.of_stack(&row.sum)));
         rows
     }
 

@@ -17,14 +17,14 @@ use crate::{
         human::{cell, count},
     },
     primitives::{order, reserve},
-    snapshot::{MemorySnapshot, sum},
+    snapshot::{MemorySnapshot, ranking::Ranking, sum},
 };
 
 /// How many ended tasks of one site get a row each; more share one.
 const MOST_ALIKE: usize = 3;
 
 impl MemorySnapshot {
-    pub(super) fn task_table(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    pub(super) fn task_table(&self, f: &mut fmt::Formatter<'_>, ranking: Ranking) -> fmt::Result {
         let mut table = Table::new(&[
             Column::Left("TASK"),
             Column::Left("NAME"),
@@ -52,7 +52,7 @@ impl MemorySnapshot {
             is_whole || task.is_annotated || live_bytes >= LEAST_UNANNOTATED
         };
         // Many that ended and left little behind are much together.
-        let (mut single, mut alike) = group(self.tasks(), most_alike);
+        let (mut single, mut alike) = group(self.tasks(), most_alike, ranking);
         let mut small = Rows::new();
         alike.retain(|group| {
             let live_bytes = sum(group.iter().map(|task| task.live_bytes));
@@ -71,14 +71,22 @@ impl MemorySnapshot {
             }
             is_shown
         });
-        let lines = Tree::of(&single).lines(most);
-        for (depth, task) in &lines {
-            table.push(task_row(*depth, task, has_items, has_waits));
+        let lines = Tree::of(&single, ranking).lines(most);
+        let all = single.len() + alike.len();
+        let shown = most.min(lines.len() + alike.len());
+        let (before, behind) = alike.split_at(before(&alike, &lines, ranking));
+        let mut left = shown;
+        for group in before.iter().take(left) {
+            table.push(group_row(group, has_items, has_waits));
+            left -= 1;
         }
-        for group in alike.iter().take(most.saturating_sub(lines.len())) {
+        for (depth, task) in lines.iter().take(left) {
+            table.push(task_row(*depth, task, has_items, has_waits));
+            left -= 1;
+        }
+        for group in behind.iter().take(left) {
             table.push(group_row(group, has_items, has_waits));
         }
-        let (all, shown) = (single.len() + alike.len(), most.min(lines.len() + alike.len()));
         if shown != 0 {
             write!(f, "{table}{}", more(all, shown, "rows"))?;
         }
@@ -179,9 +187,31 @@ fn group_row(group: &[&TaskMemoryProfile], has_items: bool, has_waits: bool) -> 
 
 type Rows<'a> = Vec<&'a TaskMemoryProfile>;
 
+/// What these tasks have of what rows are sorted by.
+fn weight<'a>(tasks: impl Iterator<Item = &'a TaskMemoryProfile>, ranking: Ranking) -> u64 {
+    tasks.fold(0, |sum, task| ranking.and(sum, ranking.of_task(task)))
+}
+
+/// How many groups stand before the first task: those that have more of what rows are sorted by.
+/// Groups of ended tasks stand behind the tasks if that is live bytes.
+fn before(groups: &[Rows<'_>], lines: &[(usize, &TaskMemoryProfile)], ranking: Ranking) -> usize {
+    let first = lines.iter().enumerate().take_while(|(at, (depth, _))| *at == 0 || *depth != 0);
+    let first = weight(first.map(|(_, (_, task))| *task), ranking);
+    match ranking {
+        Ranking::Live => 0,
+        Ranking::Peak | Ranking::Allocated | Ranking::Retained => {
+            groups.partition_point(|group| weight(group.iter().copied(), ranking) > first)
+        }
+    }
+}
+
 /// Splits the tasks into those with a row each and groups of similar ended ones, largest group
 /// first.
-fn group(tasks: &[TaskMemoryProfile], most_alike: usize) -> (Rows<'_>, Vec<Rows<'_>>) {
+fn group(
+    tasks: &[TaskMemoryProfile],
+    most_alike: usize,
+    ranking: Ranking,
+) -> (Rows<'_>, Vec<Rows<'_>>) {
     let mut ended: BTreeMap<_, Rows<'_>> = BTreeMap::new();
     let mut single = Rows::new();
     for task in tasks {
@@ -204,18 +234,18 @@ fn group(tasks: &[TaskMemoryProfile], most_alike: usize) -> (Rows<'_>, Vec<Rows<
             }
         }
     }
-    order::by_key(&mut alike, |group| Reverse(sum(group.iter().map(|task| task.live_bytes))));
+    order::by_key(&mut alike, |group| Reverse(weight(group.iter().copied(), ranking)));
     (single, alike)
 }
 
-/// Tasks below their parents; each level is sorted by the live bytes of a task and all below it.
+/// Tasks below their parents; each level is sorted by what a task and all below it have.
 struct Tree<'a> {
     roots: Rows<'a>,
     children: HashMap<TaskId, Rows<'a>>,
 }
 
 impl<'a> Tree<'a> {
-    fn of(tasks: &[&'a TaskMemoryProfile]) -> Self {
+    fn of(tasks: &[&'a TaskMemoryProfile], ranking: Ranking) -> Self {
         let mut known: HashSet<TaskId> = HashSet::new();
         // Without memory for this set, all tasks are shown at the top level.
         if known.try_reserve(tasks.len()).is_ok() {
@@ -226,15 +256,15 @@ impl<'a> Tree<'a> {
         let parent_of = |task: &TaskMemoryProfile| {
             task.parent.filter(|parent| *parent < task.id && known.contains(parent))
         };
-        let mut weighed = reserve::rows(tasks, |task| Some((task.live_bytes, *task)));
+        let mut weighed = reserve::rows(tasks, |task| Some((ranking.of_task(task), *task)));
         order::by_key(&mut weighed, |(_, task)| Reverse(task.id));
         // Youngest first: everything below a task is summed before the task itself.
         let mut below: HashMap<TaskId, u64> = HashMap::new();
         for (weight, task) in &mut weighed {
-            *weight = weight.saturating_add(below.get(&task.id).copied().unwrap_or(0));
+            *weight = ranking.and(*weight, below.get(&task.id).copied().unwrap_or(0));
             if let Some(parent) = parent_of(task).filter(|_| reserve::room(&mut below)) {
                 let sum = below.entry(parent).or_default();
-                *sum = sum.saturating_add(*weight);
+                *sum = ranking.and(*sum, *weight);
             }
         }
         order::by_key(&mut weighed, |(weight, task)| {
