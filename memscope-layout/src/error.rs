@@ -24,12 +24,23 @@ pub struct Error {
 pub(crate) enum Kind {
     Unreadable(io::Error),
     NotElf(&'static str),
+    /// What the file is, and which one to name.
+    NoProgram(String),
     Stripped,
     NoDebugInfo,
     LineTablesOnly,
-    SplitFilesMissing { first: PathBuf, count: usize },
-    DebugFileMissing { name: PathBuf, system: PathBuf },
-    DebugFileOther { file: PathBuf, what: &'static str },
+    SplitFilesMissing {
+        first: PathBuf,
+        count: usize,
+    },
+    DebugFileMissing {
+        name: PathBuf,
+        system: PathBuf,
+    },
+    DebugFileOther {
+        file: PathBuf,
+        what: &'static str,
+    },
     Corrupt(String),
     TooMuch,
 }
@@ -66,9 +77,35 @@ impl Error {
             | Kind::SplitFilesMissing { .. }
             | Kind::DebugFileMissing { .. }
             | Kind::DebugFileOther { .. } => true,
-            Kind::Unreadable(_) | Kind::NotElf(_) | Kind::Corrupt(_) | Kind::TooMuch => false,
+            Kind::Unreadable(_)
+            | Kind::NotElf(_)
+            | Kind::NoProgram(_)
+            | Kind::Corrupt(_)
+            | Kind::TooMuch => false,
         }
     }
+}
+
+impl Error {
+    /// Returns `true` if settings of cargo's profile would help: the file itself has no debug
+    /// information about types.
+    ///
+    /// ```
+    /// use memscope_layout::Layouts;
+    ///
+    /// assert!(!Layouts::read("Cargo.toml").unwrap_err().lacks_own_debug_info());
+    /// ```
+    pub fn lacks_own_debug_info(&self) -> bool {
+        matches!(self.kind, Kind::Stripped | Kind::NoDebugInfo | Kind::LineTablesOnly)
+    }
+}
+
+/// Says of a shared library that it is one, judged by its name: `libapp.so`, `libapp.so.1`.
+fn library(path: &Path) -> &'static str {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let is_library =
+        name.split_once(".so").is_some_and(|(_, it)| it.is_empty() || it.starts_with('.'));
+    if is_library { ", a shared library," } else { "" }
 }
 
 /// Formats a path on one line. Characters that move the cursor, or are invisible, are escaped.
@@ -85,17 +122,21 @@ impl fmt::Display for Error {
                 f,
                 "{path} is {what}not an ELF file: name a program or library built for Linux or another ELF system"
             ),
+            Kind::NoProgram(what) => write!(f, "{path} {what}"),
             Kind::Stripped => write!(
                 f,
-                "{path} is stripped: it has neither symbols nor debug information; build it with\n{CARGO_LINES}"
+                "{path}{} is stripped: it has neither symbols nor debug information; build it with\n{CARGO_LINES}",
+                library(&self.path)
             ),
             Kind::NoDebugInfo => write!(
                 f,
-                "{path} has no debug information of its own code; build it with\n{CARGO_LINES}"
+                "{path}{} has no debug information of its own code; build it with\n{CARGO_LINES}",
+                library(&self.path)
             ),
             Kind::LineTablesOnly => write!(
                 f,
-                "{path} has debug information about lines, but not about types (`debug = 1` or `line-tables-only`); build it with\n{CARGO_LINES}"
+                "{path}{} has debug information about lines, but not about types (`debug = 1` or `line-tables-only`); build it with\n{CARGO_LINES}",
+                library(&self.path)
             ),
             Kind::SplitFilesMissing { first, count } => write!(
                 f,

@@ -1,6 +1,11 @@
 //! Reads a program's file: opens it, scans its units, reads the coroutines, and sorts them.
 
-use std::{cmp::Reverse, collections::HashMap, path::Path, sync::Arc};
+use std::{
+    cmp::Reverse,
+    collections::HashMap,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use gimli::constants as dw;
 
@@ -8,9 +13,12 @@ use crate::{
     coroutine::Coroutine,
     dwarf::{
         EntryRef, FutureTypes, PollFunctions, ScanResult, StateMachine, Types, UnitHead, Units,
-        abbreviations, has_types, select_closures, tasks,
+        abbreviations, has_types, impls, select_closures, tasks,
     },
-    elf::{DebugFile, Dwarf, Flavour, Identity, MappedFile, Sections, SplitFiles, hex},
+    elf::{
+        DebugFile, Dwarf, Flavour, Identity, MappedFile, Sections, SplitFiles, hex, no_program,
+        path_of_build,
+    },
     error::{Error, Kind},
     layouts::Layouts,
     shape::FutureType,
@@ -34,12 +42,32 @@ impl Layouts {
     /// information about types. Also fails if the file with the debug information belongs to
     /// another build. The error says what to do.
     pub fn read(path: impl AsRef<Path>) -> Result<Self, Error> {
+        Self::read_with(path, &[])
+    }
+
+    /// Like [`read`](Self::read); debug information that was moved is searched at these places
+    /// first. A place is a file, or a folder with such files: named like the program, with or
+    /// without `.debug`, or by the build id, as `.build-id/ab/cdef….debug`. A file of another build
+    /// is passed over.
+    ///
+    /// # Errors
+    ///
+    /// As for [`read`](Self::read).
+    pub fn read_with(path: impl AsRef<Path>, places: &[PathBuf]) -> Result<Self, Error> {
         let path = path.as_ref();
         let read = || {
             let file = MappedFile::open(path)?;
-            read_program(&file, Some(path))
+            read_program(&file, Some(path), places)
         };
         read().map_err(|kind| Error::new(path, kind))
+    }
+
+    /// Reads the file with this build id, in hexadecimal digits: at one of these places, which are
+    /// files or folders with files named by build id, or where a Linux distribution has installed
+    /// its debug information. Returns `None` if there is none with the layouts of types.
+    pub fn of_build(build_id: &str, places: &[PathBuf]) -> Option<Self> {
+        let path = path_of_build(build_id, places)?;
+        Self::read_with(path, places).ok()
     }
 
     /// Like [`read`](Self::read), for bytes in memory. Files beside the program are not searched.
@@ -55,16 +83,25 @@ impl Layouts {
     /// assert!(error.to_string().contains("a PE file (Windows)"), "{error}");
     /// ```
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, Error> {
-        read_program(bytes, None).map_err(|kind| Error::new(Path::new("the file"), kind))
+        read_program(bytes, None, &[]).map_err(|kind| Error::new(Path::new("the file"), kind))
     }
 }
 
 /// Reads a program. Files of split and of moved debug information are searched relative to `path`.
-fn read_program(data: &[u8], path: Option<&Path>) -> Result<Layouts, Kind> {
+fn read_program(data: &[u8], path: Option<&Path>, places: &[PathBuf]) -> Result<Layouts, Kind> {
+    if let Some(what) = no_program(data, path) {
+        return Err(Kind::NoProgram(what));
+    }
     let program = Sections::read(data, Flavour::Whole)?;
     let identity = &program.identity;
-    let debug_file = path.filter(|_| program.entry_bytes() == 0);
-    let debug_file = debug_file.map(|path| DebugFile::find(path, identity)).transpose()?.flatten();
+    let debug_file =
+        path.filter(|_| program.entry_bytes() == 0).map(|path| {
+            match DebugFile::find_at(path, identity, places) {
+                Some(named) => Ok(Some(named)),
+                None => DebugFile::find(path, identity),
+            }
+        });
+    let debug_file = debug_file.transpose()?.flatten();
     match debug_file {
         Some(debug_file) => Sections::read(&debug_file.file, Flavour::Whole)
             .and_then(|sections| read_sections(&sections, identity, path))
@@ -238,6 +275,7 @@ fn layouts(units: &Units<'_>, found: &ScanResult, identity: &Identity, missing: 
         .into_iter()
         .map(|it| it.finish(&types, &poll_functions, &mut future_types))
         .collect();
+    let impls = impls(&types, &found.poll_functions, &coroutines);
     let vtables = vtables(&types, found, identity, &mut future_types);
     let is_loaded = |address: u64| address != 0 && identity.is_loaded(address);
     let (polls, cells) = (&found.task_polls, &found.task_cells);
@@ -250,6 +288,7 @@ fn layouts(units: &Units<'_>, found: &ScanResult, identity: &Identity, missing: 
         tasks,
         future_types: future_types.into_all(),
         missing_files: missing,
+        impls,
     }
 }
 

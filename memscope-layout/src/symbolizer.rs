@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use addr2line::Loader;
 
 use crate::{
-    elf::{DebugFile, Flavour, Identity, MappedFile, Sections, hex, installed},
+    elf::{DebugFile, Flavour, MappedFile, Sections, hex, path_of_build},
     error::{Error, Kind},
     symbols::{Symbols, readable},
 };
@@ -80,14 +80,8 @@ impl Symbolizer {
     /// files or folders with files named by build id, or where a Linux distribution has installed
     /// its debug information. Returns `None` if there is none.
     pub fn of_build(build_id: &str, places: &[PathBuf]) -> Option<Self> {
-        let installed = installed(build_id, places);
-        let mut candidates = places.iter().chain(&installed);
-        candidates.find_map(|path| {
-            // The build id alone is read from a file of another build.
-            let file = MappedFile::open(path).ok()?;
-            let id = Identity::read(&file).ok()?.build_id?;
-            if hex(&id) == build_id { Self::open_with(path, places).ok() } else { None }
-        })
+        let path = path_of_build(build_id, places)?;
+        Self::open_with(path, places).ok()
     }
 
     fn read(path: &Path, places: &[PathBuf]) -> Result<Self, Kind> {
@@ -213,7 +207,7 @@ impl Symbolizer {
 }
 
 /// The name without generic arguments. The type in `<Type as Trait>::method` stays.
-fn without_arguments(name: &str) -> String {
+pub(crate) fn without_arguments(name: &str) -> String {
     let (mut open, mut last) = (Vec::new(), ' ');
     let mut is_kept = |it: char| {
         let before = std::mem::replace(&mut last, it);

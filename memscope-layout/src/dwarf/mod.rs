@@ -9,7 +9,9 @@ mod shapes;
 mod state_machine;
 mod select_closures;
 mod tasks;
+mod impls;
 
+pub(crate) use impls::impls;
 pub(crate) use poll_functions::PollFunctions;
 pub(crate) use scan::{ScanResult, abbreviations, has_types};
 pub(crate) use select_closures::select_closures;

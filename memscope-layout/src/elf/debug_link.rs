@@ -96,9 +96,23 @@ impl DebugFile {
     }
 }
 
+/// Returns the file with this build id, in hexadecimal digits, at one of these places or where the
+/// system has debug information.
+pub(crate) fn path_of_build(build_id: &str, places: &[PathBuf]) -> Option<PathBuf> {
+    let installed = installed(build_id, places);
+    let mut candidates = places.iter().chain(&installed);
+    let is_it = |path: &&PathBuf| {
+        let file = MappedFile::open(path).ok();
+        // The build id alone is read from a file of another build.
+        let id = file.and_then(|file| Identity::read(&file).ok()?.build_id);
+        id.is_some_and(|id| hex(&id) == build_id)
+    };
+    candidates.find(is_it).cloned()
+}
+
 /// Returns where the system has the debug information of this build id, in hexadecimal digits, and
 /// where folders like the system's have it.
-pub(crate) fn installed(build_id: &str, folders: &[PathBuf]) -> Vec<PathBuf> {
+fn installed(build_id: &str, folders: &[PathBuf]) -> Vec<PathBuf> {
     let is_id = build_id.len() > 2 && build_id.bytes().all(|it| it.is_ascii_hexdigit());
     let Some((first, rest)) = build_id.split_at_checked(2).filter(|_| is_id) else {
         return Vec::new();

@@ -8,10 +8,14 @@ mod sections;
 mod split_dwarf;
 #[cfg(feature = "dwarf")]
 mod debug_link;
+#[cfg(feature = "dwarf")]
+mod no_program;
 
 #[cfg(feature = "dwarf")]
-pub(crate) use debug_link::{DebugFile, installed};
+pub(crate) use debug_link::{DebugFile, path_of_build};
 pub(crate) use mmap::MappedFile;
+#[cfg(feature = "dwarf")]
+pub(crate) use no_program::no_program;
 #[cfg(feature = "dwarf")]
 pub(crate) use sections::{Bytes, Dwarf, Flavour, Identity, Sections, Value, hex, text};
 #[cfg(feature = "dwarf")]
