@@ -115,7 +115,7 @@ pub mod __terminal {
     #[cfg(feature = "report-file")]
     pub use crate::{
         output::{MOST_BYTES, file::json, input::read, text::Selected},
-        snapshot::ranking::Ranking,
+        snapshot::{ranking::Ranking, select::Hidden},
     };
 }
 

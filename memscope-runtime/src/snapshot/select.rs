@@ -46,7 +46,7 @@ impl fmt::Display for Hidden {
 /// `is_match` is asked for sites and tasks as `name (file:line)`, for variables as
 /// `name: type (file:line)`, and for calls as `function (file:line)`. Stacks of a site, and the
 /// places where tasks wait, are left if their site or one of their tasks is.
-pub fn select(
+pub(crate) fn select(
     snapshot: &MemorySnapshot,
     ranking: Option<Ranking>,
     is_match: impl Fn(&str) -> bool,

@@ -23,7 +23,7 @@ pub struct Selected<'s> {
 }
 
 impl<'s> Selected<'s> {
-    /// Chooses rows of a snapshot, as [`select`] does.
+    /// Chooses rows of a snapshot, as `select` does.
     pub fn new(
         whole: &'s MemorySnapshot,
         ranking: Option<Ranking>,
