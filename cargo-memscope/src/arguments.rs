@@ -48,7 +48,7 @@ pub(crate) enum Command {
 #[derive(Debug, Args)]
 pub(crate) struct Futures {
     /// A program or library with debug information, or a file that `--json` wrote.
-    #[arg(conflicts_with_all = ["bin", "example", "diff"])]
+    #[arg(conflicts_with_all = ["bin", "example", "test", "lib", "diff"])]
     pub(crate) path: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) build: Build,
@@ -78,13 +78,20 @@ pub(crate) struct Futures {
 /// What cargo is to build; the options are cargo's own.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Build")]
+#[expect(clippy::struct_excessive_bools, reason = "each is an option of cargo's")]
 pub(crate) struct Build {
-    /// Build this binary.
-    #[arg(long, value_name = "NAME", conflicts_with = "example")]
+    /// Build this binary. If there are several, the manifest's `default-run` is built.
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["example", "test", "lib"])]
     pub(crate) bin: Option<String>,
     /// Build this example.
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["test", "lib"])]
     pub(crate) example: Option<String>,
+    /// Build this integration test.
+    #[arg(long, value_name = "NAME", conflicts_with = "lib")]
+    pub(crate) test: Option<String>,
+    /// Build the library, as a shared one. Futures of its generic functions are in programs alone.
+    #[arg(long)]
+    pub(crate) lib: bool,
     /// Build it in this package.
     #[arg(short, long, value_name = "SPEC")]
     pub(crate) package: Option<String>,
@@ -114,15 +121,25 @@ pub(crate) struct Build {
 /// Options of `report`.
 #[derive(Debug, Args)]
 pub(crate) struct Report {
-    /// The saved report, as JSON.
+    /// The saved report, as JSON, or where the program serves, such as <http://127.0.0.1:6071>. A
+    /// token is taken from `MEMSCOPE_SERVE_TOKEN`.
+    #[arg(value_name = "FILE|URL")]
     pub(crate) file: PathBuf,
+    /// Sort the rows by these bytes, the largest first.
+    #[arg(long, value_enum, value_name = "BYTES")]
+    pub(crate) sort: Option<Sort>,
+    /// Show only sites and tasks whose `name (file:line)` this matches, and variables whose `name:
+    /// type (file:line)` it matches. Stacks and await points follow their sites and tasks. Totals
+    /// stay those of the whole.
+    #[arg(long, value_name = "REGEX")]
+    pub(crate) filter: Option<Regex>,
     /// The program that wrote it, if it is not where it was: its debug information tells the state
     /// machines, and the lines of call stacks.
     #[arg(long, value_name = "PATH")]
     pub(crate) program: Option<PathBuf>,
     /// Debug information that was moved out of the program or out of a library of its, or a folder
     /// with such files: `NAME.debug`, or `.build-id/ab/cdef….debug`.
-    #[arg(long, value_name = "PATH")]
+    #[arg(long, visible_alias = "debug-dir", value_name = "PATH")]
     pub(crate) debug_file: Vec<PathBuf>,
     /// Print every row.
     #[arg(long)]
@@ -142,12 +159,27 @@ pub(crate) enum ReportFormat {
     Text,
     /// A file like the saved one, with the lines of call stacks.
     Json,
+    /// A page for a browser, in one file: write it to `report.html`.
+    Html,
     /// For `go tool pprof`, Pyroscope and Parca. It is binary: write it to a file.
     Pprof,
     /// Folded stacks, for flame graphs.
     Folded,
     /// For <https://www.speedscope.app>, live and allocated bytes.
     Speedscope,
+}
+
+/// What the rows of a report are sorted by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Sort {
+    /// Live bytes.
+    Live,
+    /// The most live bytes of one task at one time; of stacks, live bytes.
+    Peak,
+    /// All bytes that were allocated.
+    Allocated,
+    /// Bytes that ended tasks left behind; of stacks, live bytes.
+    Retained,
 }
 
 /// What a profile is about.

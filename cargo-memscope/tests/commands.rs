@@ -313,7 +313,7 @@ fn a_saved_report_is_converted_byte_by_byte() {
     assert_eq!(printed(&["--format", "text"]), snapshot.to_string().into_bytes());
     let wrong = run(&["report", "--format", "svg", report.to_str().unwrap()]);
     assert_eq!(wrong.code, 2);
-    assert!(wrong.error.contains("[possible values: text, json, pprof, folded, speedscope]"));
+    assert!(wrong.error.contains("[possible values: text, json, html, pprof, folded, speedscope]"));
 }
 
 /// A saved report, as the program `erased` would write it. Each site has a name, a number of live

@@ -4,7 +4,7 @@
 use std::{
     collections::HashSet,
     io::{self, Write},
-    path::Path,
+    path::{Path, PathBuf},
     process::ExitCode,
 };
 
@@ -29,13 +29,12 @@ pub(crate) fn run(options: &arguments::Futures) -> Result<ExitCode, Error> {
     let width = Width::of_output();
     let is_shown = |it: &Future| {
         (options.all || it.origin == Origin::Own)
-            && options
-                .filter
-                .as_ref()
-                .is_none_or(|text| it.name.contains(text) || it.path.contains(text))
+            && options.filter.as_ref().is_none_or(|text| matches(it, text))
     };
+    let has_match;
     let futures = if let Some([before, after]) = options.diff.as_deref() {
         let (before, after) = (Futures::read(before)?, Futures::read(after)?);
+        has_match = [&before, &after].iter().any(|it| it.all.iter().any(is_shown));
         let changes = size_changes(&before, &after, is_shown);
         if options.json {
             json(&mut out, &changes)?;
@@ -44,14 +43,17 @@ pub(crate) fn run(options: &arguments::Futures) -> Result<ExitCode, Error> {
         }
         after
     } else {
-        let path = match &options.path {
-            Some(path) => path.clone(),
-            None => cargo_build::build(&options.build)?,
+        let (path, mut futures) = match &options.path {
+            Some(path) => (path.clone(), Futures::read(path)?),
+            None => built(options)?,
         };
-        let mut futures = Futures::read(&path)?;
+        has_match = futures.all.iter().any(is_shown);
         if options.json {
-            futures.all.retain(is_shown);
+            let (shown, others): (Vec<_>, Vec<_>) =
+                std::mem::take(&mut futures.all).into_iter().partition(is_shown);
+            futures.all = shown;
             json(&mut out, &futures)?;
+            futures.all.extend(others);
         } else {
             print(&mut out, width, options, &futures, &path, is_shown)?;
         }
@@ -59,8 +61,43 @@ pub(crate) fn run(options: &arguments::Futures) -> Result<ExitCode, Error> {
     };
     out.flush()?;
     let Some(limit) = options.max_size else { return Ok(ExitCode::SUCCESS) };
+    if let Some(filter) = options.filter.as_ref().filter(|_| !has_match) {
+        return Err(matches_nothing(filter, options.all, &futures.all));
+    }
     let shown: Vec<&Future> = futures.all.iter().filter(|it| is_shown(it)).collect();
     Ok(check_sizes(&shown, limit)?)
+}
+
+/// Builds the program and reads it.
+fn built(options: &arguments::Futures) -> Result<(PathBuf, Futures), Error> {
+    let cargo_build::Built { path, packages } = cargo_build::build(&options.build)?;
+    match Futures::of_build(&path, &packages) {
+        Ok(futures) => Ok((path, futures)),
+        Err(error) if error.lacks_own_debug_info() => {
+            Err(cargo_build::without_debug_info(&options.build, &path))
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// The error that `--max-size` has judged no future.
+fn matches_nothing(filter: &str, all: bool, futures: &[Future]) -> Error {
+    let is_own = |it: &&Future| it.origin == Origin::Own;
+    let own = futures.iter().filter(is_own).count();
+    let elsewhere = futures.iter().filter(|it| !is_own(it) && matches(it, filter)).count();
+    let hint = if !all && elsewhere > 0 {
+        format!("; {elsewhere} of dependencies match it: `--all` has them judged")
+    } else {
+        String::new()
+    };
+    Error::new(format!(
+        "`--max-size` has judged nothing: `--filter {filter}` matches none of {} futures, {own} of them of your own code{hint}",
+        futures.len()
+    ))
+}
+
+fn matches(future: &Future, filter: &str) -> bool {
+    future.name.contains(filter) || future.path.contains(filter)
 }
 
 fn json(out: &mut impl Write, value: &impl Serialize) -> io::Result<()> {

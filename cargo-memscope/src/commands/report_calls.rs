@@ -70,6 +70,10 @@ pub(crate) fn explain(
             replaced.join(", ")
         ));
     }
+    let is_used = |folder: &&PathBuf| used.iter().any(|file| file.starts_with(folder));
+    for folder in places.iter().filter(|it| it.is_dir()).filter(|it| !is_used(it)) {
+        notes.push(nothing_in(folder, snapshot));
+    }
     if let Some(unused) = places.iter().find(|it| !it.is_dir() && !used.contains(it)) {
         return Err(unfit(unused));
     }
@@ -169,6 +173,20 @@ fn library(snapshot: &MemorySnapshot, path: &str, places: &[PathBuf]) -> Result<
     opened
         .or_else(|| Symbolizer::of_build(id, places))
         .ok_or_else(|| Error::new("it is not here, or another build"))
+}
+
+/// The note that a folder on the command line has no debug information of the report.
+fn nothing_in(folder: &Path, snapshot: &MemorySnapshot) -> String {
+    let folder = visible_path(folder);
+    let id = snapshot.program().and_then(|it| it.build_id.as_deref());
+    match id.and_then(|id| id.split_at_checked(2)) {
+        Some((first, rest)) => format!(
+            "{folder} has no debug information of this build: expected `.build-id/{first}/{rest}.debug` there, or a file named like the program with that build id"
+        ),
+        None => format!(
+            "{folder} has no debug information of the program: the report has no build id to find it by; `--debug-file FILE` names the file"
+        ),
+    }
 }
 
 /// The error that a file on the command line has the debug information of no file in the report.

@@ -2,13 +2,20 @@
 
 use std::io::{self, IsTerminal, Write};
 
-use memscope_export::{PprofKind, folded_of, pprof, speedscope};
-use memscope_runtime::{__terminal::json, async_memory::MemorySnapshot};
+use memscope_export::{PprofKind, folded_of, pprof, speedscope, write_html};
+use memscope_runtime::{
+    __terminal::{Selected, json},
+    async_memory::MemorySnapshot,
+};
+use serde_json::{Map, Value, json as value};
 
 use crate::{
     arguments::{Kind, Report, ReportFormat},
     error::Error,
 };
+
+/// The field of JSON that says which rows a filter has hidden.
+pub(super) const SELECTION: &str = "\"selection\"";
 
 impl From<Kind> for PprofKind {
     fn from(kind: Kind) -> Self {
@@ -21,7 +28,11 @@ impl From<Kind> for PprofKind {
 
 /// Prints a report in a format that is no text for a terminal, byte by byte. Returns whether it
 /// did.
-pub(super) fn print(snapshot: &MemorySnapshot, options: &Report) -> Result<bool, Error> {
+pub(super) fn print(
+    snapshot: &MemorySnapshot,
+    selected: Option<&Selected<'_>>,
+    options: &Report,
+) -> Result<bool, Error> {
     let mut out = io::stdout().lock();
     if options.format == ReportFormat::Pprof && out.is_terminal() {
         return Err(Error::new("a profile is binary: write it to a file, such as `> heap.pb.gz`"));
@@ -29,7 +40,17 @@ pub(super) fn print(snapshot: &MemorySnapshot, options: &Report) -> Result<bool,
     let kind = options.kind.into();
     let bytes = match options.format {
         ReportFormat::Text => return Ok(false),
-        ReportFormat::Json => json(snapshot)?,
+        ReportFormat::Json => match selected {
+            None => json(snapshot)?,
+            Some(selected) => selection(selected, options)?,
+        },
+        ReportFormat::Html => {
+            // A page is as large as the report: it is written piece by piece.
+            let mut out = io::BufWriter::new(out);
+            write_html(snapshot, &mut out)?;
+            out.flush()?;
+            return Ok(true);
+        }
         ReportFormat::Pprof => pprof(snapshot, kind),
         ReportFormat::Folded => folded_of(snapshot, kind).into_bytes(),
         ReportFormat::Speedscope => speedscope(snapshot).into_bytes(),
@@ -37,4 +58,23 @@ pub(super) fn print(snapshot: &MemorySnapshot, options: &Report) -> Result<bool,
     out.write_all(&bytes)?;
     out.flush()?;
     Ok(true)
+}
+
+/// The rows that are left, as JSON, and how many there were: a file without some of its rows must
+/// not look whole.
+fn selection(selected: &Selected<'_>, options: &Report) -> Result<Vec<u8>, Error> {
+    let mut bytes = json(selected.rows())?;
+    let Some(filter) = &options.filter else { return Ok(bytes) };
+    let hidden: Map<String, Value> = selected
+        .hidden()
+        .rows()
+        .map(|(what, all, hidden)| {
+            (what.replace(' ', "_"), value!({ "all": all, "hidden": hidden }))
+        })
+        .collect();
+    let selection = value!({ "filter": filter.as_str(), "rows": hidden });
+    // The snapshot is one object: the field is put in front of its end.
+    while bytes.pop_if(|it| it.is_ascii_whitespace() || *it == b'}').is_some_and(|it| it != b'}') {}
+    writeln!(bytes, ",{SELECTION}:{selection}}}")?;
+    Ok(bytes)
 }

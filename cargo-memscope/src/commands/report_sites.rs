@@ -15,8 +15,9 @@ use memscope_runtime::{
 };
 
 use crate::{
+    arguments::Report,
     error::Error,
-    model::{Future, relative_path, short_path, type_name},
+    model::{Future, Packages, relative_path, short_path, type_name},
     output::{List, NAME, PLACE, SourceFiles, Width, escape_future},
 };
 
@@ -29,6 +30,19 @@ const MOST: usize = 10;
 pub(crate) struct Sites<'s> {
     program: Option<&'s Program>,
     sites: Vec<&'s SiteProfile>,
+}
+
+/// Where the program and its debug information are, if the command line says it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Places<'o> {
+    program: Option<&'o Path>,
+    debug_files: &'o [PathBuf],
+}
+
+impl<'o> Places<'o> {
+    pub(crate) fn of(options: &'o Report) -> Self {
+        Self { program: options.program.as_deref(), debug_files: &options.debug_file }
+    }
 }
 
 /// The result of looking up a site's future.
@@ -51,16 +65,17 @@ impl<'s> Sites<'s> {
         Self { program: report.program(), sites }
     }
 
-    /// Prints the sites. If `asked` is given, the program is read from there. Otherwise it is read
-    /// from the path in the report, and sites that the program explained itself are omitted.
+    /// Prints the sites. If a program is named, it is read from there. Otherwise it is read from
+    /// the path in the report or found by its build id, and sites that the program explained itself
+    /// are omitted.
     pub(crate) fn print(
         mut self,
         out: &mut impl Write,
-        asked: Option<&Path>,
+        places: Places<'_>,
         is_full: bool,
     ) -> Result<(), Error> {
-        if let Some(path) = asked {
-            let layouts = self.layouts(path)?;
+        if let Some(path) = places.program {
+            let layouts = self.layouts(path, places.debug_files)?;
             return Ok(self.list(out, &layouts, path, is_full)?);
         }
         self.sites.retain(|it| it.state_machine.is_none());
@@ -68,7 +83,13 @@ impl<'s> Sites<'s> {
             return Ok(());
         };
         let path = without_deleted_suffix(Path::new(&program.path));
-        match self.layouts(&path) {
+        let named = self.layouts(&path, places.debug_files);
+        // Another program may be there by now, and the debug information elsewhere.
+        let found = named.or_else(|error| {
+            let of_build = |id| Layouts::of_build(id, places.debug_files);
+            program.build_id.as_deref().and_then(of_build).ok_or(error)
+        });
+        match found {
             Ok(layouts) => self.list(out, &layouts, &path, is_full)?,
             // The report is complete without state machines.
             Err(error) => writeln!(
@@ -79,8 +100,8 @@ impl<'s> Sites<'s> {
         Ok(())
     }
 
-    fn layouts(&self, path: &Path) -> Result<Layouts, Error> {
-        let layouts = Layouts::read(path)?;
+    fn layouts(&self, path: &Path, debug_files: &[PathBuf]) -> Result<Layouts, Error> {
+        let layouts = Layouts::read_with(path, debug_files)?;
         let own = self.program.and_then(|it| it.build_id.as_deref());
         match (own, layouts.build_id()) {
             (Some(own), Some(other)) if own != other => Err(another_build(path, other, own)),
@@ -123,7 +144,15 @@ impl<'s> Sites<'s> {
                     if let Some(other) = seen.insert(index, name) {
                         writeln!(out, "  the same future as that of `{other}`")?;
                     } else if let Some(coroutine) = layouts.coroutines().get(index) {
-                        list.future(out, &escape_future(&Future::of(layouts, index, coroutine)))?;
+                        list.future(
+                            out,
+                            &escape_future(&Future::of(
+                                layouts,
+                                index,
+                                coroutine,
+                                &Packages::default(),
+                            )),
+                        )?;
                     }
                 }
                 SiteFuture::Plain(type_name) => {
@@ -174,7 +203,7 @@ fn site_future(layouts: &Layouts, vtable: Option<u64>, size: u64) -> SiteFuture 
     if let Shape::Coroutine(index) = future.shape {
         return SiteFuture::Coroutine { index, within: None };
     }
-    let within = type_name::short(&future.name);
+    let within = type_name::short(layouts, &future.name);
     // The lowest index belongs to the largest coroutine.
     match layouts.children_of(id, 0).iter().map(|it| it.coroutine).min() {
         Some(index) => SiteFuture::Coroutine { index, within: Some(within) },

@@ -1,6 +1,12 @@
 //! Reads what a running program serves over HTTP, or what was saved of it, and prints it.
 
-use std::{env, fmt::Display, io::Write, path::Path, time::Duration};
+use std::{
+    env,
+    fmt::Display,
+    io::{Read as _, Write},
+    path::Path,
+    time::Duration,
+};
 
 use memscope_runtime::{
     __terminal::{self, said, visible, visible_path},
@@ -24,6 +30,16 @@ pub(crate) fn snapshot(from: &Path) -> Result<(String, MemorySnapshot), Error> {
     let text = String::from_utf8(bytes(from, "snapshot.json")?).map_err(|error| is_none(&error))?;
     let snapshot = MemorySnapshot::from_json(&text).map_err(|error| is_none(&error))?;
     Ok((text, snapshot))
+}
+
+/// The first bytes of a file that was saved, as text; `None` for an address or a pipe, which is
+/// read once.
+pub(crate) fn beginning(from: &Path) -> Option<String> {
+    const MOST: u64 = 4 << 10;
+    std::fs::metadata(from).ok().filter(std::fs::Metadata::is_file)?;
+    let mut start = Vec::new();
+    std::fs::File::open(from).ok()?.take(MOST).read_to_end(&mut start).ok()?;
+    Some(String::from_utf8_lossy(&start).into_owned())
 }
 
 /// What a program serves at a path, or has saved, of a function that `made` names.

@@ -5,7 +5,10 @@ use memscope_layout::{
 };
 use serde::{Deserialize, Serialize};
 
-use super::{crate_of_line::short_place, type_name};
+use super::{
+    crate_of_line::{full_place, short_place},
+    type_name,
+};
 use crate::byte_size::ByteSize;
 
 /// The smallest size that advice is given for, unless a tenth of the future is larger.
@@ -27,6 +30,19 @@ pub(crate) struct Advice {
     pub(crate) place: Option<Place>,
     /// The advice in one sentence.
     pub(crate) text: String,
+    /// The `.await` that the sentence names, if it names one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) await_at: Option<Place>,
+}
+
+impl Advice {
+    /// The sentence for a reader in the current folder: with a short place.
+    pub(crate) fn short_text(&self) -> String {
+        match &self.await_at {
+            Some(place) => self.text.replacen(&full_place(place), &short_place(place), 1),
+            None => self.text.clone(),
+        }
+    }
 }
 
 /// What takes the space, and in which role.
@@ -61,9 +77,11 @@ pub(crate) fn of(layouts: &Layouts, coroutine: &Coroutine) -> Vec<Advice> {
         advice.push(match member.kind {
             MemberKind::Captured => match other_copy(state, member) {
                 Some(other_copy) => held_twice(state, member, other_copy, coroutine),
-                None => argument(member, coroutine),
+                None => argument(layouts, member, coroutine),
             },
-            MemberKind::Local if inline(layouts, member).is_empty() => local(member, state),
+            MemberKind::Local if inline(layouts, member).is_empty() => {
+                local(layouts, member, state)
+            }
             MemberKind::Awaited | MemberKind::Local => match inline(layouts, member).first() {
                 Some(_) if size(member) < LEAST_BOXED => continue,
                 Some(index) => child(layouts, *index, member, state),
@@ -108,8 +126,9 @@ fn inline_of(children: &[Child]) -> Vec<usize> {
     inline.into_iter().map(|it| it.1).collect()
 }
 
+/// The place of an `.await`, the same in whatever folder the tool runs.
 fn at(place: Option<&Place>) -> String {
-    place.map_or_else(String::new, |it| format!(" at {}", short_place(it)))
+    place.map_or_else(String::new, |it| format!(" at {}", full_place(it)))
 }
 
 fn held_twice(
@@ -137,28 +156,30 @@ fn held_twice(
         )
     };
     let place = member.declared_at.clone().or_else(|| coroutine.declared_at.clone());
-    Advice { kind: Kind::HeldTwice, saves_up_to: size, place, text }
+    let await_at = state.place.clone().filter(|_| other_copy.kind == MemberKind::Awaited);
+    Advice { kind: Kind::HeldTwice, saves_up_to: size, place, text, await_at }
 }
 
-fn argument(member: &Member, coroutine: &Coroutine) -> Advice {
+fn argument(layouts: &Layouts, member: &Member, coroutine: &Coroutine) -> Advice {
     let text = format!(
         "`{}: {}` is passed by value and stays until the future is dropped; take a reference or a `Box`",
         member.name,
-        type_name::short(&member.type_name)
+        type_name::short(layouts, &member.type_name)
     );
     Advice {
         kind: Kind::Argument,
         saves_up_to: member.size.unwrap_or(0).saturating_sub(POINTER),
         place: member.declared_at.clone().or_else(|| coroutine.declared_at.clone()),
         text,
+        await_at: None,
     }
 }
 
-fn local(member: &Member, state: &State) -> Advice {
+fn local(layouts: &Layouts, member: &Member, state: &State) -> Advice {
     let text = format!(
         "`{}: {}` is alive across the await{}; end its scope before it, or put it into a `Box` or `Vec`",
         member.name,
-        type_name::short(&member.type_name),
+        type_name::short(layouts, &member.type_name),
         at(state.place.as_ref())
     );
     Advice {
@@ -166,13 +187,16 @@ fn local(member: &Member, state: &State) -> Advice {
         saves_up_to: member.size.unwrap_or(0),
         place: member.declared_at.clone().or_else(|| member.maybe_declared_at.first().cloned()),
         text,
+        await_at: state.place.clone(),
     }
 }
 
 fn child(layouts: &Layouts, index: usize, member: &Member, state: &State) -> Advice {
     let inner = layouts.coroutines().get(index);
-    let inner =
-        inner.map_or_else(|| type_name::short(&member.type_name), |it| type_name::short(&it.path));
+    let inner = inner.map_or_else(
+        || type_name::short(layouts, &member.type_name),
+        |it| type_name::short(layouts, &it.path),
+    );
     let size = ByteSize(member.size.unwrap_or(0));
     let text = if member.kind == MemberKind::Awaited {
         format!("`{inner}` ({size}) is held inline where it is awaited; `Box::pin` it there")
@@ -181,7 +205,8 @@ fn child(layouts: &Layouts, index: usize, member: &Member, state: &State) -> Adv
     };
     let declared = member.declared_at.clone().or_else(|| member.maybe_declared_at.first().cloned());
     let place = declared.or_else(|| state.place.clone());
-    Advice { kind: Kind::Child, saves_up_to: size.0.saturating_sub(POINTER), place, text }
+    let saves_up_to = size.0.saturating_sub(POINTER);
+    Advice { kind: Kind::Child, saves_up_to, place, text, await_at: None }
 }
 
 /// A future that runs beside others, such as an arm of `select!` or `join!`.
@@ -221,7 +246,7 @@ fn arms<'s>(layouts: &Layouts, state: &'s State, least: u64) -> Vec<Arm<'s>> {
         if let Some(coroutine) = layouts.coroutines().get(index) {
             arms.push(Arm {
                 member,
-                name: type_name::short(&coroutine.path),
+                name: type_name::short(layouts, &coroutine.path),
                 size: coroutine.size,
             });
         }
@@ -247,5 +272,6 @@ fn side_by_side(arms: &[Arm<'_>], state: &State) -> Option<Advice> {
         saves_up_to: largest.size.saturating_sub(POINTER),
         place: state.place.clone(),
         text,
+        await_at: None,
     })
 }

@@ -2,11 +2,13 @@
 
 use std::{
     env,
-    path::{Component, Path, PathBuf},
+    path::{Path, PathBuf},
 };
 
 use memscope_layout::Place;
 use serde::{Deserialize, Serialize};
+
+use super::packages::{Packages, VENDOR, without_parents};
 
 /// The owner of a file, judged by its path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -21,14 +23,25 @@ pub(crate) enum Origin {
 }
 
 impl Origin {
-    pub(crate) fn of(place: Option<&Place>) -> Self {
-        Self::of_file(place.map_or("", |it| &it.file))
+    /// The owner, by the packages of the build if the file is in one of them.
+    pub(crate) fn of(place: Option<&Place>, packages: &Packages) -> Self {
+        let file = place.map_or("", |it| &it.file);
+        match Self::of_file(file) {
+            Self::Std => Self::Std,
+            guess => match packages.is_own(file) {
+                Some(true) => Self::Own,
+                Some(false) => Self::Dependency,
+                None => guess,
+            },
+        }
     }
 
     fn of_file(file: &str) -> Self {
         if file.starts_with("/rustc/") || file.contains("/rustlib/src/") {
             Self::Std
-        } else if file.contains("/registry/src/") || file.contains("/git/checkouts/") {
+        } else if ["/registry/src/", "/git/checkouts/"].iter().any(|it| file.contains(it))
+            || is_vendored(file)
+        {
             Self::Dependency
         } else {
             Self::Own
@@ -36,10 +49,38 @@ impl Origin {
     }
 }
 
+/// Whether `cargo vendor` has put the file where it is, as far as that can be told without the
+/// build: it is in `src` of a folder in a package's `vendor`, or a folder above has the mark.
+fn is_vendored(file: &str) -> bool {
+    let names: Vec<&str> = file.split('/').collect();
+    let Some(at) = names.iter().rposition(|it| *it == VENDOR) else {
+        return is_marked(Path::new(file));
+    };
+    // The file itself is no folder.
+    let behind = names.get(at + 2..names.len().saturating_sub(1)).unwrap_or_default();
+    let above = names[..at].join("/");
+    // A folder without a package, such as `/home/vendor`, is something else.
+    let is_elsewhere =
+        Path::new(&above).is_dir() && !Path::new(&above).join("Cargo.toml").is_file();
+    behind.contains(&"src") && !(file.starts_with('/') && is_elsewhere)
+        || is_marked(Path::new(file))
+}
+
+/// Whether a folder above the file has the mark of `cargo vendor`.
+fn is_marked(file: &Path) -> bool {
+    file.is_absolute()
+        && file.ancestors().skip(1).any(|it| it.join(".cargo-checksum.json").is_file())
+}
+
 /// Formats a place without the uninformative start of its path: the current folder, or cargo's
 /// folder of packages.
 pub(crate) fn short_place(place: &Place) -> String {
     format!("{}:{}", short_path(&place.file), place.line)
+}
+
+/// Formats a place in full, for text that is read in any folder.
+pub(crate) fn full_place(place: &Place) -> String {
+    format!("{}:{}", place.file, place.line)
 }
 
 /// Like [`short_place`], for a file.
@@ -61,17 +102,7 @@ pub(crate) fn short_path(file: &str) -> String {
 pub(crate) fn relative_path(path: &Path) -> PathBuf {
     let here = env::current_dir().ok();
     let own = here.and_then(|it| path.strip_prefix(it).ok()).unwrap_or(path);
-    // Simplifies `a/../b`, which `include!` and `#[path]` produce, to `b`.
-    let mut clean = PathBuf::new();
-    for part in own.components() {
-        let is_folder = matches!(clean.components().next_back(), Some(Component::Normal(_)));
-        if part == Component::ParentDir && is_folder {
-            clean.pop();
-        } else {
-            clean.push(part);
-        }
-    }
-    clean
+    without_parents(own)
 }
 
 #[cfg(test)]
@@ -94,10 +125,19 @@ mod tests {
             ("/c/git/checkouts/hyper-1/abc/src/lib.rs", Origin::Dependency, "abc/src/lib.rs:7"),
             ("/app/src/bin/../../x.rs", Origin::Own, "/app/x.rs:7"),
             ("../x.rs", Origin::Own, "../x.rs:7"),
+            (
+                "/home/me/app/vendor/tokio/src/lib.rs",
+                Origin::Dependency,
+                "/home/me/app/vendor/tokio/src/lib.rs:7",
+            ),
+            ("vendor/tokio/src/a/b.rs", Origin::Dependency, "vendor/tokio/src/a/b.rs:7"),
+            ("/app/src/vendor/stripe.rs", Origin::Own, "/app/src/vendor/stripe.rs:7"),
+            ("/app/src/vendor/stripe/a.rs", Origin::Own, "/app/src/vendor/stripe/a.rs:7"),
+            ("/home/vendor/src/main.rs", Origin::Own, "/home/vendor/src/main.rs:7"),
             ("/rustc/abc/library/core/src/pin.rs", Origin::Std, "core/src/pin.rs:7"),
         ];
         for (file, origin, text) in cases {
-            assert_eq!(Origin::of(Some(&place(file))), origin, "{file}");
+            assert_eq!(Origin::of(Some(&place(file)), &Packages::default()), origin, "{file}");
             assert_eq!(short_place(&place(file)), text);
         }
     }

@@ -12,6 +12,7 @@ use memscope_runtime::__terminal::{MOST_BYTES, read, visible_path};
 use super::{
     advice,
     crate_of_line::Origin,
+    packages::Packages,
     rows::{Future, Futures, State},
     type_name, why,
 };
@@ -21,6 +22,14 @@ use crate::error::Error;
 const FORMAT: u32 = 1;
 
 impl Futures {
+    /// Reads a program that was built from these packages.
+    pub(crate) fn of_build(
+        path: &Path,
+        packages: &Packages,
+    ) -> Result<Self, memscope_layout::Error> {
+        Ok(Self::of(&Layouts::read(path)?, path, packages))
+    }
+
     /// Reads a program, or a file that `--json` wrote.
     pub(crate) fn read(path: &Path) -> Result<Self, Error> {
         let shown = visible_path(path);
@@ -36,7 +45,7 @@ impl Futures {
             true
         };
         if !is_json {
-            return Ok(Self::of(&Layouts::read(path)?, path));
+            return Ok(Self::of_build(path, &Packages::default())?);
         }
         let bytes = read(path, MOST_BYTES, Some(b'{')).map_err(cannot)?;
         let text = str::from_utf8(&bytes).map_err(|error| {
@@ -62,27 +71,32 @@ impl Futures {
         serde_json::from_value(value).map_err(|error| format!("is damaged: {error}; {WRITE}"))
     }
 
-    pub(crate) fn of(layouts: &Layouts, path: &Path) -> Self {
+    fn of(layouts: &Layouts, path: &Path, packages: &Packages) -> Self {
         let futures = layouts.coroutines().iter().enumerate();
         Self {
             format: FORMAT,
             program: path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned(),
             build_id: layouts.build_id().map(str::to_owned),
             missing_files: layouts.missing_files(),
-            all: futures.map(|(index, it)| Future::of(layouts, index, it)).collect(),
+            all: futures.map(|(index, it)| Future::of(layouts, index, it, packages)).collect(),
         }
     }
 }
 
 impl Future {
     /// Makes the row of the state machine at `index`.
-    pub(crate) fn of(layouts: &Layouts, index: usize, coroutine: &Coroutine) -> Self {
+    pub(crate) fn of(
+        layouts: &Layouts,
+        index: usize,
+        coroutine: &Coroutine,
+        packages: &Packages,
+    ) -> Self {
         let largest = coroutine.largest_state;
         let states = coroutine.states.iter().enumerate();
         Self {
-            name: type_name::short(&coroutine.path),
+            name: type_name::short(layouts, &coroutine.path),
             path: coroutine.path.to_string(),
-            origin: Origin::of(coroutine.declared_at.as_ref()),
+            origin: Origin::of(coroutine.declared_at.as_ref(), packages),
             size: coroutine.size,
             align: coroutine.align,
             declared_at: coroutine.declared_at.clone(),
@@ -90,7 +104,7 @@ impl Future {
             padding: coroutine.padding,
             why: why::chain(layouts, index),
             advice: advice::of(layouts, coroutine),
-            states: states.map(|(at, it)| State::of(it, largest == Some(at))).collect(),
+            states: states.map(|(at, it)| State::of(layouts, it, largest == Some(at))).collect(),
         }
     }
 }

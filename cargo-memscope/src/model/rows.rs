@@ -1,6 +1,6 @@
 //! The rows: futures as they are printed, written as JSON, and compared.
 
-use memscope_layout::{MemberKind, Place, StateKind};
+use memscope_layout::{Layouts, MemberKind, Place, StateKind};
 use serde::{Deserialize, Serialize};
 
 use super::{advice::Advice, crate_of_line::Origin, type_name};
@@ -130,22 +130,22 @@ pub(crate) struct Part {
 }
 
 impl State {
-    pub(super) fn of(state: &memscope_layout::State, is_largest: bool) -> Self {
+    pub(super) fn of(layouts: &Layouts, state: &memscope_layout::State, is_largest: bool) -> Self {
         Self {
             kind: state.kind,
             place: state.place.clone(),
             live_bytes: state.live_bytes,
             is_largest,
-            members: state.members.iter().map(Part::of).collect(),
-            hidden: state.hidden.iter().map(Hidden::of).collect(),
+            members: state.members.iter().map(|it| Part::of(layouts, it)).collect(),
+            hidden: state.hidden.iter().map(|it| Hidden::of(layouts, it)).collect(),
         }
     }
 }
 
 impl Hidden {
-    pub(crate) fn of(hidden: &memscope_layout::Hidden) -> Self {
+    pub(crate) fn of(layouts: &Layouts, hidden: &memscope_layout::Hidden) -> Self {
         let candidates = hidden.candidates.iter().map(|it| Candidate {
-            type_name: type_name::short(&it.type_name),
+            type_name: type_name::short(layouts, &it.type_name),
             size: it.size,
             declared_at: it.declared_at.clone(),
         });
@@ -154,10 +154,10 @@ impl Hidden {
 }
 
 impl Part {
-    pub(crate) fn of(member: &memscope_layout::Member) -> Self {
+    pub(crate) fn of(layouts: &Layouts, member: &memscope_layout::Member) -> Self {
         Self {
             name: member.name.to_string(),
-            type_name: type_name::short(&member.type_name),
+            type_name: type_name::short(layouts, &member.type_name),
             kind: member.kind,
             offset: Some(member.offset),
             perhaps: false,
@@ -168,12 +168,13 @@ impl Part {
     }
 
     pub(crate) fn perhaps(
+        layouts: &Layouts,
         hidden: &memscope_layout::Hidden,
         candidate: &memscope_layout::Candidate,
     ) -> Self {
         Self {
             name: hidden.name.to_string(),
-            type_name: type_name::short(&candidate.type_name),
+            type_name: type_name::short(layouts, &candidate.type_name),
             kind: MemberKind::Local,
             offset: candidate.offset,
             perhaps: true,

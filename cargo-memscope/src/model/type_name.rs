@@ -1,7 +1,14 @@
 //! Short names of types for users.
 
+use memscope_layout::Layouts;
+
 /// The crates of the standard library. Their types are well known by their last names.
 const STD: [&str; 3] = ["core::", "alloc::", "std::"];
+
+/// The short name of a type, with types in place of the numbers of `impl` blocks.
+pub(crate) fn short(layouts: &Layouts, path: &str) -> String {
+    shortened(&layouts.with_impl_types(path))
+}
 
 /// Shortens a type's path: `app::db::query::{async_fn_env#0}` becomes `app::db::query`.
 ///
@@ -9,7 +16,7 @@ const STD: [&str; 3] = ["core::", "alloc::", "std::"];
 /// app::run::{async_fn#0}::{async_block_env#1}        app::run::{async block #1}
 /// core::option::Option<alloc::string::String>         Option<String>
 /// ```
-pub(crate) fn short(path: &str) -> String {
+fn shortened(path: &str) -> String {
     let mut text = String::with_capacity(path.len());
     let mut rest = path;
     while let Some(next) = rest.chars().next() {
@@ -84,12 +91,16 @@ mod tests {
             ("&mut (app::A, core::task::wake::Waker)", "&mut (app::A, Waker)"),
             ("score::core::option::Option", "score::core::option::Option"),
             (
+                "<app::Foo<u8> as core::ops::Fn<u8>>::call::{async_fn_env#0}",
+                "<app::Foo<u8> as Fn<u8>>::call",
+            ),
+            (
                 "app::{impl#4}::call::{async_block_env#0}<u8>",
                 "app::{impl #4}::call::{async block}<u8>",
             ),
         ];
         for (path, expected) in cases {
-            assert_eq!(short(path), expected);
+            assert_eq!(shortened(path), expected);
         }
     }
 }

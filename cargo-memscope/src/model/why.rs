@@ -40,14 +40,17 @@ pub(crate) fn chain(layouts: &Layouts, index: usize) -> Vec<Step> {
 fn step(layouts: &Layouts, coroutine: &Coroutine, state: &State) -> (Step, Option<usize>) {
     let members = state.members.iter().filter(|it| it.size != Some(0));
     let mut parts: Vec<(Part, Option<usize>)> =
-        members.map(|it| (Part::of(it), inline(&layouts.children(it)))).collect();
+        members.map(|it| (Part::of(layouts, it), inline(&layouts.children(it)))).collect();
     let mut hidden = Vec::new();
     for it in &state.hidden {
         if let [candidate] = &it.candidates[..] {
             let children = candidate.future_type.map(|it| layouts.children_of(it, 0));
-            parts.push((Part::perhaps(it, candidate), inline(&children.unwrap_or_default())));
+            parts.push((
+                Part::perhaps(layouts, it, candidate),
+                inline(&children.unwrap_or_default()),
+            ));
         } else {
-            hidden.push(Hidden::of(it));
+            hidden.push(Hidden::of(layouts, it));
         }
     }
     parts.sort_by_key(|(it, _)| (Reverse(it.size), it.offset));
@@ -61,7 +64,7 @@ fn step(layouts: &Layouts, coroutine: &Coroutine, state: &State) -> (Step, Optio
     let inner = inner.max_by_key(|(_, part, _)| (part.size, part.kind == MemberKind::Awaited));
     let (next, inner) = inner.map(|(at, _, inner)| (at, inner)).unzip();
     let step = Step {
-        future: type_name::short(&coroutine.path),
+        future: type_name::short(layouts, &coroutine.path),
         size: coroutine.size,
         at: state.place.clone(),
         others: others.len(),

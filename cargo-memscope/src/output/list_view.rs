@@ -54,7 +54,7 @@ impl List {
                 .as_ref()
                 .map_or_else(String::new, |it| format!("{}: ", short_place(it)));
             let less = ByteSize(advice.saves_up_to);
-            let text = format!("{place}{} (up to {less} less)", advice.text);
+            let text = format!("{place}{} (up to {less} less)", advice.short_text());
             let indent = SIZE_COLUMNS + 4;
             for (at, line) in self.width.minus(indent).lines(&text).iter().enumerate() {
                 let mark = if at == 0 { "→" } else { " " };
