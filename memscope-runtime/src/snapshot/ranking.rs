@@ -1,9 +1,15 @@
 //! What the rows of a report are sorted by.
 
-use crate::model::{SiteProfile, StackProfile, TaskMemoryProfile};
+#[cfg(feature = "report-file")]
+use crate::model::SiteProfile;
+use crate::model::{StackProfile, TaskMemoryProfile};
 
 /// What the rows of a report are sorted by, the largest first.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(
+    not(feature = "report-file"),
+    allow(dead_code, unreachable_pub, reason = "only saved reports are sorted otherwise")
+)]
 pub enum Ranking {
     /// Live bytes.
     #[default]
@@ -17,6 +23,7 @@ pub enum Ranking {
 }
 
 impl Ranking {
+    #[cfg(feature = "report-file")]
     pub(crate) fn of_site(self, site: &SiteProfile) -> u64 {
         match self {
             Self::Live => site.live_bytes,
