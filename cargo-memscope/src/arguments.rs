@@ -37,6 +37,9 @@ pub(crate) enum Command {
     /// Prints what holds a program's memory: a graph that the program serves, or has saved as JSON,
     /// from `heap_graph()`.
     Holders(Holders),
+    /// Answers agents that are asked why a program grows: a Model Context Protocol server on
+    /// standard input and output.
+    Mcp(Mcp),
     /// Prints every task of a running program, and where it waits: as a tree.
     ///
     /// The program serves it: it has memscope's feature `server`, or the dump was saved as JSON,
@@ -244,6 +247,23 @@ pub(crate) struct Holders {
     /// Print JSON.
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+/// Options of `mcp`.
+#[derive(Debug, Args)]
+pub(crate) struct Mcp {
+    /// Where the program serves, such as <http://127.0.0.1:6071>, or a saved report as JSON. A token
+    /// is taken from `MEMSCOPE_SERVE_TOKEN`.
+    #[arg(value_name = "URL|FILE")]
+    pub(crate) from: PathBuf,
+    /// The program, if it is not where it was: its debug information tells the lines of call stacks
+    /// and the futures.
+    #[arg(long, value_name = "PATH")]
+    pub(crate) program: Option<PathBuf>,
+    /// Debug information that was moved out of the program or out of a library of its, or a folder
+    /// with such files.
+    #[arg(long, value_name = "PATH")]
+    pub(crate) debug_file: Vec<PathBuf>,
 }
 
 /// Options of `tasks`.

@@ -9,6 +9,7 @@ mod arguments;
 mod model;
 mod output;
 mod commands;
+mod mcp;
 
 use std::process::ExitCode;
 
@@ -30,6 +31,7 @@ fn main() -> ExitCode {
         Command::Futures(options) => commands::futures::run(options),
         Command::Diff(options) => commands::diff::run(options),
         Command::Holders(options) => commands::holders::run(options).map(|()| ExitCode::SUCCESS),
+        Command::Mcp(options) => mcp::run(options).map(|()| ExitCode::SUCCESS),
         Command::Tasks(options) => commands::tasks::run(options).map(|()| ExitCode::SUCCESS),
         Command::Report(options) => commands::report::run(options).map(|()| ExitCode::SUCCESS),
     };

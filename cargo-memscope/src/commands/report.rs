@@ -35,7 +35,8 @@ pub(crate) fn run(options: &Report) -> Result<(), Error> {
     check(options)?;
     let (text, mut snapshot) =
         served::snapshot(&options.file).map_err(|error| with_hint(&error, &options.file))?;
-    let mut notes = report_calls::explain(&mut snapshot, options)?;
+    let mut notes =
+        report_calls::explain(&mut snapshot, options.program.as_deref(), &options.debug_file)?;
     notes.extend(earlier_filter(&text));
     drop(text);
     let is_match = |title: &str| options.filter.as_ref().is_none_or(|it| it.is_match(title));

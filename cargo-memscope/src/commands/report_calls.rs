@@ -14,7 +14,7 @@ use memscope_runtime::{
 };
 
 use super::report_sites::{another_build, without_deleted_suffix};
-use crate::{arguments::Report, error::Error};
+use crate::error::Error;
 
 /// A file with calls of the report: `None` is the program, otherwise the path of a library.
 type Library = Option<String>;
@@ -25,23 +25,24 @@ type Calls = BTreeMap<u64, String>;
 /// Adds functions, files and lines to the calls in the report's stacks, those that were inlined
 /// included. Returns what is to be said about calls that have none.
 ///
-/// A file of another build tells nothing. It is an error if the command line names it.
+/// `asked` is the program, and `places` is debug information that was moved, if the command line
+/// names them. A file of another build tells nothing. It is an error if it is one of these.
 pub(crate) fn explain(
     snapshot: &mut MemorySnapshot,
-    options: &Report,
+    asked: Option<&Path>,
+    places: &[PathBuf],
 ) -> Result<Vec<String>, Error> {
-    let places = &options.debug_file;
     let mut known: HashMap<(Library, u64), Vec<Frame>> = HashMap::new();
     let mut notes = Vec::new();
     let (mut used, mut replaced) = (Vec::new(), Vec::new());
     for (library, calls) in calls_of(snapshot) {
         let opened = match &library {
-            None => program(snapshot, options, &calls),
+            None => program(snapshot, asked, places, &calls),
             Some(path) => self::library(snapshot, path, places),
         };
         let file = match opened {
             Ok(file) => file,
-            Err(error) if library.is_none() && options.program.is_some() => return Err(error),
+            Err(error) if library.is_none() && asked.is_some() => return Err(error),
             Err(error) if library.is_none() => {
                 notes.push(format!(
                     "lines of stacks: not shown, as {error}\n`--program PATH` names the program where it is now"
@@ -115,14 +116,14 @@ fn calls_of(snapshot: &MemorySnapshot) -> BTreeMap<Library, Calls> {
 /// Opens the program that wrote the report.
 fn program(
     snapshot: &MemorySnapshot,
-    options: &Report,
+    asked: Option<&Path>,
+    places: &[PathBuf],
     calls: &Calls,
 ) -> Result<Symbolizer, Error> {
-    let places = &options.debug_file;
     let own = snapshot.program();
     let id = own.and_then(|it| it.build_id.as_deref());
-    let path = match (&options.program, own) {
-        (Some(asked), _) => asked.clone(),
+    let path = match (asked, own) {
+        (Some(asked), _) => asked.to_owned(),
         (None, Some(own)) => without_deleted_suffix(Path::new(&own.path)),
         (None, None) => {
             return Err(Error::new("the report does not say which program wrote it"));
@@ -141,9 +142,7 @@ fn program(
     });
     match (opened, id) {
         // Another program may be there by now, and the debug information elsewhere.
-        (Err(error), Some(id)) if options.program.is_none() => {
-            Symbolizer::of_build(id, places).ok_or(error)
-        }
+        (Err(error), Some(id)) if asked.is_none() => Symbolizer::of_build(id, places).ok_or(error),
         (opened, _) => opened,
     }
 }

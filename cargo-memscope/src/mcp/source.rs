@@ -1,0 +1,264 @@
+//! Where snapshots come from: a running program, or a saved report.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    sync::{Mutex, OnceLock, PoisonError},
+    time::SystemTime,
+};
+
+use chrono::{DateTime, SecondsFormat, Utc};
+use memscope_runtime::{
+    __terminal::visible_path,
+    analysis::Leaks,
+    async_memory::{HeapGraph, MemorySnapshot, Origin, TaskDump},
+};
+use serde_json::{Value, json};
+
+use super::quote::{quoted, shown};
+use crate::{
+    arguments::Mcp,
+    commands::{report_calls, served},
+    error::Error,
+};
+
+/// The most bytes of the source's name in an answer.
+const SOURCE_BYTES: usize = 120;
+const PROGRAM_BYTES: usize = 100;
+/// The most bytes of what is said of lines that are not known.
+const NOTE_BYTES: usize = 200;
+
+/// The program or file that this server is about.
+#[derive(Debug)]
+pub(super) struct Source {
+    from: PathBuf,
+    program: Option<PathBuf>,
+    debug_files: Vec<PathBuf>,
+    /// The process that the last snapshot was of.
+    last: Mutex<Option<Origin>>,
+}
+
+/// A snapshot, and of when and where it is.
+#[derive(Debug)]
+pub(super) struct Taken {
+    /// The number under which it is kept.
+    pub(super) number: u64,
+    pub(super) snapshot: MemorySnapshot,
+    /// When it was asked for, by this machine's clock.
+    pub(super) at: SystemTime,
+    /// When the file was written; `None` for a running program, and for a pipe.
+    pub(super) written: Option<SystemTime>,
+    pub(super) is_live: bool,
+    /// Where it is from, without a token.
+    pub(super) from: String,
+    /// Whether the snapshot before it was of another process.
+    pub(super) is_restarted: bool,
+    /// Why some lines of stacks are not known.
+    pub(super) notes: Vec<String>,
+    /// All tasks of the process a moment later, if they were asked for.
+    pub(super) dump: Option<TaskDump>,
+    leaks: OnceLock<Leaks>,
+}
+
+impl Source {
+    pub(super) fn new(options: &Mcp) -> Self {
+        let (program, debug_files) = (options.program.clone(), options.debug_file.clone());
+        Self { from: options.from.clone(), program, debug_files, last: Mutex::default() }
+    }
+
+    pub(super) fn is_live(&self) -> bool {
+        self.from.to_str().is_some_and(|it| it.starts_with("http://"))
+    }
+
+    pub(super) fn program(&self) -> Option<&Path> {
+        self.program.as_deref()
+    }
+
+    /// The source's name, without a token.
+    pub(super) fn name(&self) -> String {
+        shown(&without_token(&visible_path(&self.from).to_string()), SOURCE_BYTES)
+    }
+
+    /// Takes a snapshot now. Lines are added to its stacks from the program's debug information.
+    pub(super) fn take(&self, number: u64) -> Result<Taken, Error> {
+        let mut taken = self.read(&self.from, number).map_err(|error| self.missing(&error))?;
+        let origin = taken.snapshot.origin();
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        taken.is_restarted = last.is_some_and(|last| last != origin);
+        *last = Some(origin);
+        Ok(taken)
+    }
+
+    /// Reads a saved report beside the source.
+    pub(super) fn file(&self, path: &Path, number: u64) -> Result<Taken, Error> {
+        self.read(path, number)
+    }
+
+    fn read(&self, from: &Path, number: u64) -> Result<Taken, Error> {
+        let is_live = from.to_str().is_some_and(|it| it.starts_with("http://"));
+        let at = SystemTime::now();
+        let about = || fs::metadata(from).ok().filter(fs::Metadata::is_file)?.modified().ok();
+        let written = if is_live { None } else { about() };
+        let (_, mut snapshot) = served::snapshot(from)?;
+        let explained =
+            report_calls::explain(&mut snapshot, self.program.as_deref(), &self.debug_files);
+        let notes = explained.unwrap_or_else(|error| vec![error.to_string()]);
+        let name = without_token(&visible_path(from).to_string());
+        Ok(Taken {
+            number,
+            snapshot,
+            at,
+            written,
+            is_live,
+            from: shown(&name, SOURCE_BYTES),
+            is_restarted: false,
+            notes,
+            dump: None,
+            leaks: OnceLock::new(),
+        })
+    }
+
+    /// Every task of the process: a picture, for which it stands still for some milliseconds.
+    pub(super) fn dump(&self) -> Result<TaskDump, Error> {
+        if !self.is_live() {
+            return Err(Error::new(format!(
+                "{} is a saved report: it has the tasks that memscope tracks and no dump of all \
+                 tasks. Start this server with the address of the running program \
+                 (`MEMSCOPE_SERVE=127.0.0.1:6071`, feature `server`), or use `of`: \
+                 \"await_points\"",
+                quoted(&self.name(), SOURCE_BYTES)
+            )));
+        }
+        let made = "dump that `task_dump()`";
+        served::value(&self.from, "tasks.json", made).map_err(|error| self.missing(&error))
+    }
+
+    /// What holds the heap: a picture as well.
+    pub(super) fn graph(&self) -> Result<HeapGraph, Error> {
+        if !self.is_live() {
+            return Err(Error::new(
+                "this saved report has no graph of the heap: a program that runs with \
+                 `MEMSCOPE_HOLDERS=on` writes one into its reports while something looks lost, and \
+                 serves one if this server is started with its address",
+            ));
+        }
+        let made = "graph that `heap_graph()`";
+        served::value(&self.from, "holders.json", made).map_err(|error| self.missing(&error))
+    }
+
+    /// Adds to an error what can be done. A token is left out.
+    fn missing(&self, error: &Error) -> Error {
+        let error = error.to_string();
+        let whole = visible_path(&self.from).to_string();
+        let query = whole.split_once('?').map_or("", |(_, query)| query);
+        let error = if query.is_empty() { error } else { error.replace(query, "…") };
+        Error::new(if self.is_live() && error.contains("does not answer") {
+            format!(
+                "{error}. Nothing is known of the program now; what was answered before is of \
+                 before. Is it still running, with `MEMSCOPE_SERVE` and the feature `server`? The \
+                 next call asks it again"
+            )
+        } else {
+            error
+        })
+    }
+}
+
+impl Taken {
+    pub(super) fn leaks(&self) -> &Leaks {
+        self.leaks.get_or_init(|| self.snapshot.leaks())
+    }
+
+    /// The same with what holds the heap.
+    pub(super) fn with_graph(mut self, graph: HeapGraph) -> Self {
+        self.snapshot = self.snapshot.with_heap_graph(graph);
+        self.leaks = OnceLock::new();
+        self
+    }
+
+    #[cfg(test)]
+    pub(super) fn of(snapshot: MemorySnapshot) -> Self {
+        Self {
+            number: 1,
+            snapshot,
+            at: SystemTime::now(),
+            written: None,
+            is_live: true,
+            from: "http://127.0.0.1:6071".to_owned(),
+            is_restarted: false,
+            notes: Vec::new(),
+            dump: None,
+            leaks: OnceLock::new(),
+        }
+    }
+
+    /// The line that says of when, of which process and from where the figures are.
+    pub(super) fn line(&self) -> String {
+        let ago = self.at.elapsed().unwrap_or_default().as_secs();
+        let number = self.number;
+        let when = match (self.is_live, self.written) {
+            (true, _) if ago == 0 => format!("taken now, {}", time(self.at)),
+            (true, _) => format!("taken {ago} s ago, {}: not of now", time(self.at)),
+            (false, Some(written)) => format!("a file written {}: nothing later", time(written)),
+            (false, None) => "a file that does not say when it was written".to_owned(),
+        };
+        let pid = match self.snapshot.origin().pid {
+            0 => "a process that is not named".to_owned(),
+            pid => format!("process {pid}"),
+        };
+        let program = self.program();
+        let program =
+            program.map_or_else(String::new, |it| format!(" {}", quoted(&it, PROGRAM_BYTES)));
+        let uptime = self.snapshot.observed_seconds();
+        let from = quoted(&self.from, SOURCE_BYTES);
+        let mut line =
+            format!("snapshot {number}, {when}; {pid}{program}, up {uptime:.3} s, {from}");
+        if self.is_restarted {
+            line += "; another run than that of the snapshot before: the program was restarted";
+        }
+        if !self.snapshot.is_still() {
+            line += "; tasks ended while it was read, so sums may lack those";
+        }
+        line
+    }
+
+    /// The same as data.
+    pub(super) fn data(&self) -> Value {
+        let at = if self.is_live { Some(self.at) } else { self.written };
+        json!({
+            "number": self.number,
+            "live": self.is_live,
+            "from": self.from,
+            "taken_at": at.map(time),
+            "age_seconds": at.and_then(|it| it.elapsed().ok()).map(|it| it.as_secs()),
+            "uptime_seconds": self.snapshot.observed_seconds(),
+            "pid": self.snapshot.origin().pid,
+            "program": self.program(),
+            "restarted": self.is_restarted,
+            "consistent": self.snapshot.is_still(),
+        })
+    }
+
+    fn program(&self) -> Option<String> {
+        let program = self.snapshot.program()?;
+        let name = program.path.rsplit('/').next().unwrap_or(&program.path);
+        Some(shown(name, PROGRAM_BYTES))
+    }
+
+    /// Why lines of stacks are missing, in one line. Empty if nothing is to be said.
+    pub(super) fn note(&self) -> String {
+        self.notes.first().map_or_else(String::new, |note| {
+            let note = note.replace('\n', "; ");
+            format!("note: {}", quoted(&note, NOTE_BYTES))
+        })
+    }
+}
+
+fn time(at: SystemTime) -> String {
+    DateTime::<Utc>::from(at).to_rfc3339_opts(SecondsFormat::Millis, true)
+}
+
+fn without_token(address: &str) -> String {
+    let base = address.split('?').next().filter(|_| address.starts_with("http://"));
+    base.unwrap_or(address).to_owned()
+}
