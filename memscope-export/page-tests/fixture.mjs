@@ -249,6 +249,9 @@ const LEAKS = {
             evidence:
                 "all 24,136 ended tasks still hold bytes, as many of the first as of the last.",
             fix: "put an age or a capacity on `SESSIONS`",
+            certainty: "likely",
+            certainty_reason: "a cache that still fills looks the same",
+            held_by: "static `SESSIONS` (src/login.rs:12)",
         },
         {
             kind: "stuck",

@@ -9,7 +9,8 @@ use memscope_runtime::{
 use serde::Deserialize;
 
 use super::{
-    report_calls, report_formats,
+    report_calls::{self, KnownCalls},
+    report_formats,
     report_sites::{self, Sites},
     served,
 };
@@ -35,8 +36,9 @@ pub(crate) fn run(options: &Report) -> Result<(), Error> {
     check(options)?;
     let (text, mut snapshot) =
         served::snapshot(&options.file).map_err(|error| with_hint(&error, &options.file))?;
-    let mut notes =
-        report_calls::explain(&mut snapshot, options.program.as_deref(), &options.debug_file)?;
+    let (program, places) = (options.program.as_deref(), &options.debug_file);
+    let mut known = KnownCalls::default();
+    let mut notes = report_calls::explain(&mut snapshot, program, places, &mut known)?;
     notes.extend(earlier_filter(&text));
     drop(text);
     let is_match = |title: &str| options.filter.as_ref().is_none_or(|it| it.is_match(title));

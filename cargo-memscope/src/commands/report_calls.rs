@@ -10,7 +10,7 @@ use std::{
 use memscope_layout::{Frame, Symbolizer, Symbols};
 use memscope_runtime::{
     __terminal::{explain_calls, same_function, visible_path},
-    async_memory::{MemorySnapshot, StackFrame},
+    async_memory::{MemorySnapshot, Origin, StackFrame},
 };
 
 use super::report_sites::{another_build, without_deleted_suffix};
@@ -22,6 +22,20 @@ type Library = Option<String>;
 /// The calls in one file: the offset of each, and the function that the report has there.
 type Calls = BTreeMap<u64, String>;
 
+/// The most calls of a process that are remembered.
+const MOST_KNOWN: usize = 100_000;
+
+/// What is known of the calls of one process so far. They stay what they are, so that a later
+/// snapshot of it looks up new ones only.
+#[derive(Debug, Default)]
+pub(crate) struct KnownCalls {
+    of: Option<Origin>,
+    frames: HashMap<(Library, u64), Vec<Frame>>,
+    /// Files with debug information that was moved, which some calls were found in.
+    used: Vec<PathBuf>,
+    notes: Vec<String>,
+}
+
 /// Adds functions, files and lines to the calls in the report's stacks, those that were inlined
 /// included. Returns what is to be said about calls that have none.
 ///
@@ -31,11 +45,20 @@ pub(crate) fn explain(
     snapshot: &mut MemorySnapshot,
     asked: Option<&Path>,
     places: &[PathBuf],
+    known: &mut KnownCalls,
 ) -> Result<Vec<String>, Error> {
-    let mut known: HashMap<(Library, u64), Vec<Frame>> = HashMap::new();
+    // An old report does not name its process.
+    let origin = Some(snapshot.origin()).filter(|origin| origin.pid != 0);
+    if origin.is_none() || known.of != origin || known.frames.len() > MOST_KNOWN {
+        *known = KnownCalls { of: origin, ..KnownCalls::default() };
+    }
     let mut notes = Vec::new();
-    let (mut used, mut replaced) = (Vec::new(), Vec::new());
-    for (library, calls) in calls_of(snapshot) {
+    let mut replaced = Vec::new();
+    for (library, mut calls) in calls_of(snapshot) {
+        calls.retain(|offset, _| !known.frames.contains_key(&(library.clone(), *offset)));
+        if calls.is_empty() {
+            continue;
+        }
         let opened = match &library {
             None => program(snapshot, asked, places, &calls),
             Some(path) => self::library(snapshot, path, places),
@@ -55,14 +78,14 @@ pub(crate) fn explain(
                 continue;
             }
         };
-        used.extend(file.debug_file().map(Path::to_owned));
+        known.used.extend(file.debug_file().map(Path::to_owned));
         let addresses: Vec<u64> =
             calls.keys().map(|it| it.saturating_add(file.base_address())).collect();
         for (offset, frames) in calls.keys().zip(file.frames_of(&addresses)) {
-            known.insert((library.clone(), *offset), frames);
+            known.frames.insert((library.clone(), *offset), frames);
         }
         if library.is_none() && !file.has_debug_information() {
-            notes.push("lines of stacks: not known, as the program has no debug information; `debug = \"line-tables-only\"` is enough for them, and `--debug-file PATH` names it if it was moved".to_owned());
+            known.notes = vec!["lines of stacks: not known, as the program has no debug information; `debug = \"line-tables-only\"` is enough for them, and `--debug-file PATH` names it if it was moved".to_owned()];
         }
     }
     if !replaced.is_empty() {
@@ -71,16 +94,17 @@ pub(crate) fn explain(
             replaced.join(", ")
         ));
     }
-    let is_used = |folder: &&PathBuf| used.iter().any(|file| file.starts_with(folder));
+    notes.extend(known.notes.iter().cloned());
+    let is_used = |folder: &&PathBuf| known.used.iter().any(|file| file.starts_with(folder));
     for folder in places.iter().filter(|it| it.is_dir()).filter(|it| !is_used(it)) {
         notes.push(nothing_in(folder, snapshot));
     }
-    if let Some(unused) = places.iter().find(|it| !it.is_dir() && !used.contains(it)) {
+    if let Some(unused) = places.iter().find(|it| !it.is_dir() && !known.used.contains(it)) {
         return Err(unfit(unused));
     }
     explain_calls(snapshot, |call| {
         let key = (call.library.as_deref().map(str::to_owned), call.offset?);
-        let frames = known.get(&key).filter(|it| !it.is_empty())?;
+        let frames = known.frames.get(&key).filter(|it| !it.is_empty())?;
         Some(frames.iter().map(|frame| joined(call, frame)).collect())
     });
     Ok(notes)

@@ -47,7 +47,7 @@ pub(super) fn answer<'a>(now: &'a Taken, then: &Taken) -> Result<Answer<'a>, Err
     let whole = difference(after.whole_bytes, before.whole_bytes);
     let elapsed =
         is_same.then(|| now.snapshot.observed_seconds() - then.snapshot.observed_seconds());
-    let mut lines = vec![format!("compared with {}", then.line())];
+    let mut lines = vec![format!("compared with {}", then.line(false))];
     lines.push(match elapsed {
         Some(seconds) if seconds >= 0.0 => {
             format!("both are of one run, {seconds:.3} s apart")
@@ -123,7 +123,7 @@ fn site_row(row: &growth::Row, width: Width) -> Row {
         figure(row.allocated),
     );
     if let Some(peak) = row.peak.filter(|peak| peak.before != peak.after) {
-        text += &format!("; at most in one task {}", figure(peak));
+        say!(text, "; at most in one task {}", figure(peak));
     }
     let data = data!({
         "row": "site",
@@ -178,7 +178,7 @@ fn stack_row(row: &StackDiff, width: Width) -> Row {
         change(row.allocated_bytes),
     );
     for (function, place) in &calls {
-        text += &format!("\n  {}{}", quoted(function, usize::MAX), at(place));
+        say!(text, "\n  {}{}", quoted(function, usize::MAX), at(place));
     }
     let calls: Vec<Value> =
         calls.iter().map(|(function, at)| data!({ "function": function, "at": at })).collect();

@@ -21,18 +21,19 @@ pub(super) fn row(leak: &Leak, has_graph: bool, width: Width) -> Row {
         bytes(leak.bytes)
     );
     if leak.count != 0 {
-        text += &format!(" in {}", several(leak.count, "task", "tasks"));
+        say!(text, " in {}", several(leak.count, "task", "tasks"));
     }
     if let Some(task) = leak.task {
-        text += &format!(", task #{task}");
+        say!(text, ", task #{task}");
     }
     if let Some(ns) = leak.oldest_ns {
-        text += &format!(", for {} s", seconds(ns));
+        say!(text, ", for {} s", seconds(ns));
     }
     if let Some(per_day) = leak.bytes_per_day {
-        text += &format!(", at this rate {} a day", bytes(per_day));
+        say!(text, ", at this rate {} a day", bytes(per_day));
     }
-    text += &format!(
+    say!(
+        text,
         "\n  how sure: {}: {}\n  evidence: {}",
         leak.certainty,
         if leak.certainty_reason.is_empty() {
@@ -45,13 +46,13 @@ pub(super) fn row(leak: &Leak, has_graph: bool, width: Width) -> Row {
     let optional = [("allocated at", &leak.allocated_at), ("waits at", &leak.waits_at)];
     for (what, value) in optional {
         if let Some(value) = value {
-            text += &format!("\n  {what}: {}", sentence(value));
+            say!(text, "\n  {what}: {}", sentence(value));
         }
     }
     if !leak.variables.is_empty() {
         let names: Vec<String> =
             leak.variables.iter().take(5).map(|it| quoted(it, width.name() / 4)).collect();
-        text += &format!("\n  variables in it: {}", names.join(", "));
+        say!(text, "\n  variables in it: {}", names.join(", "));
     }
     let held_by = match &leak.held_by {
         Some(holder) => sentence(holder),
@@ -60,7 +61,7 @@ pub(super) fn row(leak: &Leak, has_graph: bool, width: Width) -> Row {
     };
     let cure =
         if leak.cause == LeakCause::Unknown { "cause not known; usual cure" } else { "cure" };
-    text += &format!("\n  held by: {held_by}\n  {cure}: {}", sentence(&leak.fix));
+    say!(text, "\n  held by: {held_by}\n  {cure}: {}", sentence(&leak.fix));
     Row { text, data: data(leak, &place, width) }
 }
 

@@ -58,6 +58,13 @@ impl Read {
                     .to_owned(),
             );
         }
+        if all != 0 && shown_rows == 0 {
+            lines.push(
+                "none is of the program's own code, as far as its debug information tells (or none \
+                 matches): `all`: true shows those of dependencies"
+                    .to_owned(),
+            );
+        }
         if self.futures.missing_files != 0 {
             let missing = self.futures.missing_files;
             lines.push(format!(
@@ -93,11 +100,11 @@ fn row(future: &Future, width: Width) -> Row {
     let mut parts: Vec<Value> = Vec::new();
     if let Some(step) = future.why.first() {
         let waits = place_of(step.at.as_ref(), width);
-        text += &format!("\n  in its largest state{}:", at(&waits));
+        say!(text, "\n  in its largest state{}:", at(&waits));
         for part in step.parts.iter().take(3) {
             let declared = place_of(part.declared_at.as_ref(), width);
             let size = part.size.map_or_else(|| "size not known".to_owned(), bytes);
-            text += &format!("\n    {size} {}{}", quoted(&part.name, width.place()), at(&declared));
+            say!(text, "\n    {size} {}{}", quoted(&part.name, width.place()), at(&declared));
             let (name, size) = (shown(&part.name, width.place()), part.size);
             parts.push(json!({ "name": name, "bytes": size, "at": declared }));
         }
@@ -105,7 +112,8 @@ fn row(future: &Future, width: Width) -> Row {
     let mut cures: Vec<Value> = Vec::new();
     for advice in future.advice.iter().take(2) {
         let place = place_of(advice.place.as_ref(), width);
-        text += &format!(
+        say!(
+            text,
             "\n  cure{}: saves up to {}: {}",
             at(&place),
             bytes(advice.saves_up_to),

@@ -15,7 +15,7 @@ use super::{
     answer::{Answer, Facts, Row, Rows},
     course::Course,
     finding, holders,
-    quote::{Width, at, bytes, place, quoted, shown},
+    quote::{Width, at, bytes, place, quoted, several, shown},
     source::Taken,
     stack::{self, OUTSIDE},
     subject::{Subject, is_of},
@@ -77,7 +77,10 @@ pub(super) fn answer<'a>(taken: &'a Taken, subject: &Subject) -> Answer<'a> {
         (0, _) => {
             format!("no finding is about this {what} yet; rows `not judged` say what rises and why")
         }
-        _ => format!("{found} finding(s) about this {what}, with causes and cures as far as known"),
+        _ => format!(
+            "{} about this {what}, with causes and cures as far as they are known",
+            several(found as u64, "finding", "findings")
+        ),
     });
     if clues.iter().any(|it| matches!(it, Clue::Stack(_))) {
         lines.extend((!taken.notes.is_empty()).then(|| taken.note()));
@@ -109,7 +112,7 @@ fn row(snapshot: &MemorySnapshot, clue: &Clue<'_>, has_graph: bool, width: Width
     }
 }
 
-fn findings<'a>(taken: &'a Taken, is: impl Fn(&Leak) -> bool) -> Vec<Clue<'a>> {
+fn findings(taken: &Taken, is: impl Fn(&Leak) -> bool) -> Vec<Clue<'_>> {
     taken.leaks().iter().filter(|leak| is(leak)).map(Clue::Finding).collect()
 }
 
@@ -130,10 +133,10 @@ fn largest_stacks<'a>(
 }
 
 /// The await points of some tasks, with how many wait there.
-fn await_points<'a>(
-    snapshot: &'a MemorySnapshot,
+fn await_points(
+    snapshot: &MemorySnapshot,
     is: impl Fn(&TaskMemoryProfile) -> bool,
-) -> Vec<Clue<'a>> {
+) -> Vec<Clue<'_>> {
     let mut counts = vec![0_u64; snapshot.await_points().len()];
     for task in snapshot.tasks().iter().filter(|task| is(task)) {
         let place = task.await_point.and_then(|it| usize::try_from(it).ok());
@@ -312,7 +315,7 @@ fn variable_row(row: &VariableProfile, width: Width) -> Row {
 
 fn waits_row(point: &AwaitPoint, tasks: u64, width: Width) -> Row {
     let mut row = waits::point_row(point, width);
-    row.text += &format!("; of these {tasks} here");
+    say!(row.text, "; of these {tasks} here");
     row.data["tasks_of_it"] = tasks.into();
     row
 }

@@ -135,18 +135,18 @@ fn outside_row(live: u64, is_measured: bool) -> Row {
 
 pub(super) fn site_row(site: &SiteProfile, width: Width) -> Row {
     let place = place(&site.file, Some(site.line), width.place());
-    let size = |it| size(site.measured, it);
+    let of = |it| size(site.measured, it);
     let text = format!(
         "site {}{}: {} live, of these {} left behind by ended tasks; {} alive of {} tasks; \
          at most {} in one; {} allocated so far",
         quoted(&site.name, width.name()),
         at(&place),
-        size(site.live_bytes),
-        size(site.retained_bytes),
+        of(site.live_bytes),
+        of(site.retained_bytes),
         site.active,
         site.spawned,
-        size(site.peak_bytes),
-        size(site.allocated_bytes),
+        of(site.peak_bytes),
+        of(site.allocated_bytes),
     );
     let data_of = |it| size_data(site.measured, it);
     let data = json!({
@@ -176,13 +176,13 @@ pub(super) fn task_row(snapshot: &MemorySnapshot, task: &TaskMemoryProfile, widt
         task.state,
     );
     if let Some(idle) = task.idle_ns {
-        text += &format!(", not polled for {} s", seconds(idle));
+        say!(text, ", not polled for {} s", seconds(idle));
     }
     if let Some(waits) = &waits {
-        text += &format!(", waits at {}", quoted(waits, width.sentence()));
+        say!(text, ", waits at {}", quoted(waits, width.sentence()));
     }
     if let Some(parent) = task.parent {
-        text += &format!(", of task #{parent}");
+        say!(text, ", of task #{parent}");
     }
     let data = json!({
         "row": "task",
@@ -228,14 +228,14 @@ pub(super) fn variable_row(row: &VariableSiteProfile, width: Width) -> Row {
 }
 
 pub(super) fn shared_row(row: &SharedProfile, width: Width) -> Row {
-    let size = |it| size(row.measured, it);
+    let of = |it| size(row.measured, it);
     let text = format!(
         "shared owner {}: {} live in {} blocks, {} at most, {} allocated so far",
         quoted(&row.name, width.name()),
-        size(row.live_bytes),
+        of(row.live_bytes),
         row.live_blocks,
-        size(row.peak_bytes),
-        size(row.allocated_bytes),
+        of(row.peak_bytes),
+        of(row.allocated_bytes),
     );
     let data = json!({
         "row": "shared",
@@ -279,7 +279,7 @@ fn root_row(root: &HeldBy, width: Width) -> Row {
         root.blocks,
     );
     if let Some(variable) = &root.variable {
-        text += &format!(", by variable {}", quoted(variable, width.name()));
+        say!(text, ", by variable {}", quoted(variable, width.name()));
     }
     let data = json!({
         "row": "root",

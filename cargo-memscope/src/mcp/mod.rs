@@ -1,6 +1,15 @@
 //! `cargo memscope mcp`: a Model Context Protocol server, for agents that are asked why a program
 //! grows.
 
+/// Adds formatted words to a text.
+macro_rules! say {
+    ($text:expr, $($words:tt)*) => {{
+        use std::fmt::Write as _;
+        // Writing to a `String` does not fail.
+        let _ = write!($text, $($words)*);
+    }};
+}
+
 // Bottom first: how answers are made …
 mod quote;
 mod answer;

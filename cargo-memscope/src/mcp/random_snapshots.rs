@@ -13,7 +13,7 @@ use super::{
     stacks, subject, verdict, waits,
 };
 
-fn with(mut value: Value, changes: Value) -> Value {
+fn with(mut value: Value, changes: &Value) -> Value {
     for (field, change) in changes.as_object().into_iter().flatten() {
         value[field] = change.clone();
     }
@@ -53,7 +53,7 @@ pub(super) fn empty() -> MemorySnapshot {
     read(base())
 }
 
-pub(super) fn site(name: &str, file: &str, changes: Value) -> Value {
+pub(super) fn site(name: &str, file: &str, changes: &Value) -> Value {
     let site = json!({
         "name": name, "file": file, "line": 7, "task_type": "network_intensive", "measured": true,
         "spawned": 100, "active": 0, "completed": 100, "cancelled": 0, "panicked": 0,
@@ -76,7 +76,7 @@ pub(super) fn leaky(name: &str, file: &str, bytes: u64) -> Value {
         "retained_waves": 300, "retained_by_eighth": [150, 150, 150, 150, 150, 150, 150, 150],
         "oldest_retained_ns": 300_000_000_000_u64,
     });
-    site(name, file, changes)
+    site(name, file, &changes)
 }
 
 fn task(id: usize, name: &str, file: &str, bytes: u64) -> Value {
@@ -116,7 +116,7 @@ pub(super) fn of_names(names: &[(String, String, u64)]) -> MemorySnapshot {
     let frame = |name: &str, file: &str| json!({ "function": name, "file": file, "line": 3 });
     read(with(
         base(),
-        json!({
+        &json!({
             "sites": each(&|_, name, file, bytes| leaky(name, file, bytes)),
             "tasks": each(&|at, name, file, bytes| task(at, name, file, bytes)),
             "await_points_measured": "on",
@@ -197,7 +197,7 @@ fn names() -> impl Strategy<Value = Vec<(String, String, u64)>> {
 
 fn page(answer: Answer<'_>, taken: &Taken, from: usize, bytes: usize) -> CallToolResult {
     let mut answer = answer;
-    answer.lines.insert(0, taken.line());
+    answer.lines.insert(0, taken.line(false));
     answer.facts.insert("snapshot".to_owned(), taken.data());
     answer.page(Window { from, bytes }, |row| format!("12345-{row}-89abcdef"))
 }

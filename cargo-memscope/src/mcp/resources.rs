@@ -70,7 +70,7 @@ pub(super) fn read(state: &State, uri: &str) -> Result<ReadResourceResult, Error
     let failed = |error: Error| ErrorData::internal_error(said(&error), None);
     let (text, mime) = if name == "report" {
         let taken = state.take(Ok).map_err(failed)?;
-        (format!("{}\n\n{:#}", taken.line(), taken.snapshot), "text/plain")
+        (format!("{}\n\n{:#}", taken.line(true), taken.snapshot), "text/plain")
     } else {
         (table(state, name, from).map_err(failed)?.to_string(), JSON)
     };

@@ -18,7 +18,10 @@ use serde_json::{Value, json};
 use super::quote::{quoted, shown};
 use crate::{
     arguments::Mcp,
-    commands::{report_calls, served},
+    commands::{
+        report_calls::{self, KnownCalls},
+        served,
+    },
     error::Error,
 };
 
@@ -36,6 +39,8 @@ pub(super) struct Source {
     debug_files: Vec<PathBuf>,
     /// The process that the last snapshot was of.
     last: Mutex<Option<Origin>>,
+    /// The lines of its stacks' calls.
+    calls: Mutex<KnownCalls>,
 }
 
 /// A snapshot, and of when and where it is.
@@ -63,7 +68,13 @@ pub(super) struct Taken {
 impl Source {
     pub(super) fn new(options: &Mcp) -> Self {
         let (program, debug_files) = (options.program.clone(), options.debug_file.clone());
-        Self { from: options.from.clone(), program, debug_files, last: Mutex::default() }
+        Self {
+            from: options.from.clone(),
+            program,
+            debug_files,
+            last: Mutex::default(),
+            calls: Mutex::default(),
+        }
     }
 
     pub(super) fn is_live(&self) -> bool {
@@ -100,8 +111,10 @@ impl Source {
         let about = || fs::metadata(from).ok().filter(fs::Metadata::is_file)?.modified().ok();
         let written = if is_live { None } else { about() };
         let (_, mut snapshot) = served::snapshot(from)?;
-        let explained =
-            report_calls::explain(&mut snapshot, self.program.as_deref(), &self.debug_files);
+        let mut calls = self.calls.lock().unwrap_or_else(PoisonError::into_inner);
+        let (program, places) = (self.program.as_deref(), &self.debug_files);
+        let explained = report_calls::explain(&mut snapshot, program, places, &mut calls);
+        drop(calls);
         let notes = explained.unwrap_or_else(|error| vec![error.to_string()]);
         let name = without_token(&visible_path(from).to_string());
         Ok(Taken {
@@ -192,12 +205,13 @@ impl Taken {
         }
     }
 
-    /// The line that says of when, of which process and from where the figures are.
-    pub(super) fn line(&self) -> String {
+    /// The line that says of when, of which process and from where the figures are. `is_new`:
+    /// whether it was taken for this answer.
+    pub(super) fn line(&self, is_new: bool) -> String {
         let ago = self.at.elapsed().unwrap_or_default().as_secs();
         let number = self.number;
         let when = match (self.is_live, self.written) {
-            (true, _) if ago == 0 => format!("taken now, {}", time(self.at)),
+            (true, _) if is_new => format!("taken now, {}", time(self.at)),
             (true, _) => format!("taken {ago} s ago, {}: not of now", time(self.at)),
             (false, Some(written)) => format!("a file written {}: nothing later", time(written)),
             (false, None) => "a file that does not say when it was written".to_owned(),

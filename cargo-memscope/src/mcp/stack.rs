@@ -1,5 +1,6 @@
 //! A call stack as a row: estimates, from how many samples, and the calls with their lines.
 
+use memscope_layout::Place;
 use memscope_runtime::async_memory::{MemorySnapshot, StackFrame, StackProfile, StacksState};
 use serde_json::json;
 
@@ -7,15 +8,21 @@ use super::{
     answer::Row,
     quote::{Width, about, at, json_bytes, place, quoted, several, shown},
 };
+use crate::model::Origin;
 
 /// The name of what no task has.
 pub(super) const OUTSIDE: &str = "(outside of tasks)";
 
-/// The calls of a stack that are shown: the innermost, until there is no room.
+/// The calls of a stack that are shown: the innermost one and the program's own, until there is no
+/// room; the innermost ones if none is its own. And how many are not.
 fn calls(stack: &StackProfile, width: Width) -> (Vec<(String, String)>, usize) {
+    let has_own = stack.frames.iter().any(is_own);
     let mut room = 2 * width.sentence();
     let mut calls = Vec::new();
-    for frame in &stack.frames {
+    for (depth, frame) in stack.frames.iter().enumerate() {
+        if has_own && depth != 0 && !is_own(frame) {
+            continue;
+        }
         let call = call(frame, width);
         let needed = json_bytes(&call.0) + json_bytes(&call.1) + 20;
         if needed > room {
@@ -26,6 +33,25 @@ fn calls(stack: &StackProfile, width: Width) -> (Vec<(String, String)>, usize) {
     }
     let left = stack.frames.len() - calls.len();
     (calls, left)
+}
+
+/// Whether a call is in the program's own code: by its file, or by its name where that is not known.
+fn is_own(frame: &StackFrame) -> bool {
+    const LIBRARIES: [&str; 6] = ["alloc::", "core::", "std::", "hashbrown::", "tokio::", "__"];
+    match (&frame.file, frame.line) {
+        // Code of the C library has paths of the machine that built it.
+        (Some(file), _) if file.ends_with(".c") || file.ends_with(".S") => false,
+        (Some(file), line) => {
+            let place = Place { file: (&**file).into(), line: line.unwrap_or(0) };
+            Origin::of(Some(&place)) == Origin::Own
+        }
+        (None, _) => {
+            let name = frame.function.trim_start_matches(['<', '&']);
+            !name.is_empty()
+                && frame.library.is_none()
+                && !LIBRARIES.iter().any(|library| name.starts_with(library))
+        }
+    }
 }
 
 /// A function and its line, or its address where that is all that is known.
@@ -62,13 +88,21 @@ pub(super) fn row(snapshot: &MemorySnapshot, stack: &StackProfile, width: Width)
         about(stack.allocated_bytes, stack.samples),
     );
     if let Some(task) = stack.task {
-        text += &format!("; all of it is task #{task}'s");
+        say!(text, "; all of it is task #{task}'s");
     }
     for (function, place) in &calls {
-        text += &format!("\n  {}{}", quoted(function, usize::MAX), at(place));
+        say!(text, "\n  {}{}", quoted(function, usize::MAX), at(place));
     }
     if left != 0 {
-        text += &format!("\n  … {}", several(left as u64, "outer call", "outer calls"));
+        say!(
+            text,
+            "\n  … and {}: memscope://stacks has all",
+            several(
+                left as u64,
+                "call of libraries or further out",
+                "calls of libraries or further out"
+            )
+        );
     }
     let frames: Vec<_> =
         calls.iter().map(|(function, at)| json!({ "function": function, "at": at })).collect();
@@ -83,7 +117,7 @@ pub(super) fn row(snapshot: &MemorySnapshot, stack: &StackProfile, width: Width)
         "estimated_allocated_bytes": stack.allocated_bytes,
         "samples": stack.samples,
         "calls": frames,
-        "outer_calls_left_out": left,
+        "calls_left_out": left,
         "is_cut": stack.is_cut,
     });
     Row { text, data }
@@ -113,5 +147,36 @@ pub(super) fn how(snapshot: &MemorySnapshot) -> String {
         StacksState::Disabled => {
             "stacks are not sampled: memscope's feature `enabled` is off".to_owned()
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_innermost_call_and_the_programs_own_are_shown() {
+        let frame = |function: &str, file: Option<&str>| StackFrame {
+            function: function.to_owned().into(),
+            file: file.map(|file| file.to_owned().into()),
+            line: file.map(|_| 7),
+            ..StackFrame::default()
+        };
+        let frames = vec![
+            frame("alloc::raw_vec::grow", Some("/rustc/1/library/alloc/src/raw_vec.rs")),
+            frame("alloc::vec::push", None),
+            frame("app::keep", Some("src/keep.rs")),
+            frame("tokio::run", Some("/home/me/.cargo/registry/src/x/tokio-1/src/run.rs")),
+            frame("app::main", None),
+            frame("start_thread", Some("./nptl/pthread_create.c")),
+        ];
+        let stack = StackProfile { frames, live_bytes: 5, live_samples: 1, ..Default::default() };
+        let (shown, left) = calls(&stack, Width::Normal);
+        let names: Vec<&str> = shown.iter().map(|call| &*call.0).collect();
+        assert_eq!(names, ["alloc::raw_vec::grow", "app::keep", "app::main"]);
+        assert_eq!((left, &*shown[1].1), (3, "src/keep.rs:7"));
+        let row = row(&crate::mcp::random_snapshots::empty(), &stack, Width::Normal);
+        assert!(row.text.contains("live ≈ 5 B from 1 sample, give or take"), "{}", row.text);
+        assert!(row.text.contains("\"app::keep\" at \"src/keep.rs:7\""), "{}", row.text);
     }
 }

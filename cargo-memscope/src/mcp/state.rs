@@ -312,7 +312,7 @@ impl<'a> Call<'a> {
 
     /// The page of an answer about a snapshot, which says of when it is.
     fn page(&self, taken: &Taken, mut answer: Answer<'_>) -> CallToolResult {
-        answer.lines.insert(0, taken.line());
+        answer.lines.insert(0, taken.line(self.cursor.is_none()));
         answer.facts.insert("snapshot".to_owned(), taken.data());
         self.page_of(taken.number, answer)
     }

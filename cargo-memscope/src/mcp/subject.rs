@@ -11,8 +11,8 @@ use super::{
 use crate::error::Error;
 
 /// The most bytes of a name in an error, and how many names it lists.
-const NAME_BYTES: usize = 120;
-const MOST_NAMED: usize = 8;
+const NAME_BYTES: usize = 90;
+const MOST_NAMED: usize = 6;
 
 /// What a name is of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]

@@ -111,10 +111,10 @@ pub(super) fn memory_lines(snapshot: &MemorySnapshot) -> Vec<String> {
             part("of memscope itself", resident.memscope_bytes),
             part("free in the allocator", resident.allocator_free_bytes),
         );
-        line += &match resident.limit_bytes {
-            Some(limit) => format!("; limit {}", bytes(limit)),
-            None => "; no limit is known".to_owned(),
-        };
+        match resident.limit_bytes {
+            Some(limit) => say!(line, "; limit {}", bytes(limit)),
+            None => line.push_str("; no limit is known"),
+        }
         lines.push(line);
     }
     lines

@@ -108,7 +108,8 @@ pub(super) fn point_row(point: &AwaitPoint, width: Width) -> Row {
     );
     match (point.waited_p50_ns, point.waited_p99_ns) {
         (Some(p50), Some(p99)) => {
-            text += &format!(
+            say!(
+                text,
                 "; waited so far {} s (median) and {} s (p99) of {} timed",
                 seconds(p50),
                 seconds(p99),
@@ -234,29 +235,30 @@ fn group_row(name: &str, group: &Group<'_>, width: Width) -> Row {
     let mut text =
         format!("{} of {}", several(group.tasks, "task", "tasks"), quoted(name, width.name()));
     match (&place, unknown) {
-        (Some(place), _) => text += &format!(" at {}", quoted(place, usize::MAX)),
-        (None, Some(why)) => text += &format!(": no place: {}", quoted(why, width.place())),
+        (Some(place), _) => say!(text, " at {}", quoted(place, usize::MAX)),
+        (None, Some(why)) => say!(text, ": no place: {}", quoted(why, width.place())),
         (None, None) => text += ": no place is known",
     }
     if let Some(stops) = &stops {
-        text += &format!(", {}", quoted(stops, usize::MAX));
+        say!(text, ", {}", quoted(stops, usize::MAX));
     }
-    text += &match group.measured {
-        0 => "; bytes not measured".to_owned(),
-        all if all == group.tasks => format!("; {} live", bytes(group.live_bytes)),
-        some => format!("; {} live in the {some} that are measured", bytes(group.live_bytes)),
-    };
-    text += &match group.longest_idle_ns {
-        Some(ns) => format!(
-            "; not polled for {} s at most, known of {}",
-            seconds(ns),
-            several(group.idle_known, "task", "tasks")
-        ),
-        None => "; since when is not known".to_owned(),
-    };
+    match group.measured {
+        0 => say!(text, "; bytes not measured"),
+        all if all == group.tasks => say!(text, "; {} live", bytes(group.live_bytes)),
+        some => {
+            let live = bytes(group.live_bytes);
+            say!(text, "; {live} live in the {some} that are measured");
+        }
+    }
+    if let Some(ns) = group.longest_idle_ns {
+        let known = several(group.idle_known, "task", "tasks");
+        say!(text, "; not polled for {} s at most, known of {known}", seconds(ns));
+    } else {
+        text.push_str("; since when is not known");
+    }
     if !group.ids.is_empty() {
         let ids: Vec<String> = group.ids.iter().map(|id| format!("#{id}")).collect();
-        text += &format!("; such as {}", ids.join(", "));
+        say!(text, "; such as {}", ids.join(", "));
     }
     let data = json!({
         "row": "waiting_tasks",

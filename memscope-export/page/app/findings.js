@@ -118,7 +118,16 @@ export function evidence(model, it, whole) {
         h("p", { class: cut, title: size }, size),
         h("p", { class: cut, title: fix }, holders(model, it), h("b", {}, prose(fix))),
         whole && h("p", { class: "line why" }, prose(withoutRoot(sentence(it.evidence)))),
+        whole &&
+            it.certainty_reason &&
+            h("p", { class: "line why" }, prose(withoutRoot(howSure(it)))),
     ];
+}
+
+// How sure it is and why, and what holds the bytes, if a graph of the heap tells it.
+function howSure(it) {
+    const heldBy = it.held_by ? ` Held by ${it.held_by}.` : "";
+    return `How sure: ${it.certainty}: ${it.certainty_reason}.${heldBy}`;
 }
 
 function figures(it) {

@@ -1,0 +1,22 @@
+#!/usr/bin/env bash
+# A published client of the Model Context Protocol asks `cargo memscope mcp`: about a live service,
+# which dies and comes back, and about saved reports. Answers are compared with /snapshot.json.
+set -euo pipefail
+folder="$(realpath -m "${CARGO_TARGET_DIR:-target}")/mcp"
+mkdir -p "$folder"
+skip() {
+    echo "skipped: $1 is not here, and cannot be installed" >&2
+    exit 0
+}
+command -v python3 > /dev/null || skip python3
+python="$folder/venv/bin/python"
+[ -x "$python" ] || python3 -m venv "$folder/venv" > "$folder/venv.log" 2>&1 ||
+    { apt-get update -qq && apt-get install -y -qq python3-venv &&
+        python3 -m venv "$folder/venv"; } >> "$folder/venv.log" 2>&1 || skip python3-venv
+"$python" -m pip install -q mcp==2.3.0 > "$folder/pip.log" 2>&1 || skip "mcp from PyPI"
+
+# The whole workspace, so that they are the programs that the tests have built.
+cargo build -q --workspace --bin cargo-memscope --example live_page
+programs="$(realpath "${CARGO_TARGET_DIR:-target}")/debug"
+MCP_FOLDER="$folder" MCP_PROGRAM="$programs/cargo-memscope" \
+    MCP_SERVICE="$programs/examples/live_page" "$python" cargo-memscope/mcp-tests/client.py
