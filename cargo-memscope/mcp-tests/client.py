@@ -1,12 +1,14 @@
 """A real client asks `cargo memscope mcp`: see ci/mcp.sh."""
 
 import asyncio
+import http.server
 import json
 import os
 import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 import urllib.request
 from contextlib import asynccontextmanager
@@ -117,30 +119,13 @@ async def about_live(port):
     url = f"http://127.0.0.1:{port}"
     async with session(url) as it:
         await call(it, "remember", name="start")
-        # One snapshot serves all that ask within a second: then figures are the same.
-        for _ in range(200):
-            before = get(port, "/snapshot.json")
-            answers = [await call(it, tool) for tool in ("largest_holders", "verdict")]
-            _, data = answers[0]
-            if get(port, "/snapshot.json") == before:
-                break
-        else:
-            raise AssertionError("no two answers within a second")
-        truth = json.loads(before)
-        assert data["snapshot"]["pid"] == service.pid == truth["origin"]["pid"]
-        assert data["memory"]["live_bytes"] == truth["process"]["whole_bytes"]
-        assert data["memory"]["outside_of_tasks_bytes"] == truth["process"]["untracked_bytes"]
-        sites = [row for row in data["rows"] if row["row"] == "site"]
-        assert sites
-        for row in sites:
-            fields = ("live_bytes", "retained_bytes", "allocated_bytes", "spawned", "active")
-            same = [site for site in truth["sites"] if site["name"] == row["name"]
-                    and (not row["at"] or row["at"].endswith(f":{site['line']}"))]
-            assert any(all(site[of] == row[of] for of in fields) for site in same), row
-        for row, leak in zip(answers[1][1]["rows"], truth["leaks"]["findings"]):
-            if row["row"] == "finding":
-                fields = [("bytes", "bytes"), ("certainty", "certainty"), ("kind", "kind")]
-                assert all(row[own] == leak[of] for own, of in fields), (row, leak)
+        before = snapshot(port)
+        text, data = await call(it, "verdict")
+        assert data["snapshot"]["pid"] == service.pid == before["origin"]["pid"]
+        assert data["snapshot"]["live"] and "taken now" in text
+        after = snapshot(port)
+        uptime = data["snapshot"]["uptime_seconds"] * 1e9
+        assert before["observed_ns"] - 1e6 <= uptime <= after["observed_ns"] + 1e6
 
         largest = await rows(it, "largest_holders")
         name = next(row["name"] for row in largest if row["row"] == "site")
@@ -196,6 +181,48 @@ async def about_live(port):
         assert not result.is_error and result.structured_content["snapshot"]["live"]
     service.kill()
     service.wait()
+
+
+async def about_one_moment(port):
+    """What a live service answers, held still, so that all figures are of one snapshot."""
+    service = start_service(port)
+    saved = get(port, "/snapshot.json")
+    service.kill()
+    service.wait()
+
+    class Held(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            self.send_response(200 if self.path == "/snapshot.json" else 503)
+            self.end_headers()
+            self.wfile.write(saved if self.path == "/snapshot.json" else b"it is held still")
+
+        def log_message(self, *_):
+            pass
+
+    held = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Held)
+    threading.Thread(target=held.serve_forever, daemon=True).start()
+    truth = json.loads(saved)
+    async with session(f"http://127.0.0.1:{held.server_port}") as it:
+        _, data = await call(it, "verdict")
+        assert data["memory"]["live_bytes"] == truth["process"]["whole_bytes"]
+        assert data["memory"]["outside_of_tasks_bytes"] == truth["process"]["untracked_bytes"]
+        assert data["findings"] == len(truth["leaks"]["findings"])
+        for row, leak in zip(await rows(it, "verdict"), truth["leaks"]["findings"]):
+            assert all(row[of] == leak[of] for of in ("bytes", "certainty", "kind")), (row, leak)
+        sites = [row for row in await rows(it, "largest_holders") if row["row"] == "site"]
+        assert len(sites) == len(truth["sites"])
+        fields = ("live_bytes", "retained_bytes", "allocated_bytes", "spawned", "active")
+        for row in sites:
+            same = [site for site in truth["sites"] if site["name"] == row["name"]]
+            assert any(all(site[of] == row[of] for of in fields) for site in same), row
+        tasks = {task["id"]: task["live_bytes"] for task in truth["tasks"]}
+        answered = await rows(it, "largest_holders", 200_000, by="tasks")
+        assert {row["id"]: row["live_bytes"] for row in answered} == tasks
+        stacks = await rows(it, "largest_holders", 200_000, by="stacks")
+        estimates = sorted(stack["live_bytes"] for stack in truth["stacks"])
+        assert sorted(row["estimated_live_bytes"] for row in stacks) == estimates
+        assert "it is held still" in await error(it, "where_tasks_wait", of="hung_tasks")
+    held.shutdown()
 
 
 async def resources(it):
@@ -284,10 +311,17 @@ def ends():
 
 async def main():
     open(f"{FOLDER}/service.log", "w").close()
-    for test in (lambda: about_live(free_port()), about_file, about_large, about_wrong):
+    tests = (
+        ("one moment", lambda: about_one_moment(free_port())),
+        ("live", lambda: about_live(free_port())),
+        ("file", about_file),
+        ("large", about_large),
+        ("wrong", about_wrong),
+    )
+    for name, test in tests:
         start = time.monotonic()
         await test()
-        print(f"{getattr(test, '__name__', '?')}: {time.monotonic() - start:.1f} s", flush=True)
+        print(f"{name}: {time.monotonic() - start:.1f} s", flush=True)
     ends()
     print("the client is content")
 

@@ -66,11 +66,17 @@ impl Client {
         let id = self.last_id;
         let request = json!({ "jsonrpc": "2.0", "id": id, "method": method, "params": parameters });
         self.line(&request.to_string());
-        let mut line = String::new();
-        self.output.read_line(&mut line).expect("UTF-8");
-        let answer: Value = serde_json::from_str(&line).expect("a message and nothing else");
-        assert_eq!((&answer["jsonrpc"], &answer["id"]), (&json!("2.0"), &json!(id)), "{answer}");
-        answer
+        loop {
+            let mut line = String::new();
+            self.output.read_line(&mut line).expect("UTF-8");
+            let answer: Value = serde_json::from_str(&line).expect("a message and nothing else");
+            assert_eq!(answer["jsonrpc"], "2.0", "{answer}");
+            if answer["id"] == id {
+                return answer;
+            }
+            // What is no request has no id that could be answered.
+            assert!(answer["id"].is_null() && answer["error"]["code"].is_i64(), "{answer}");
+        }
     }
 
     /// Calls a tool. Returns its text and data; an error's text has no data.

@@ -41,6 +41,18 @@ pub(super) struct Source {
     last: Mutex<Option<Origin>>,
     /// The lines of its stacks' calls.
     calls: Mutex<KnownCalls>,
+    /// The last file that was read, while it is the same.
+    file: Mutex<Option<ReadFile>>,
+}
+
+/// A file, as it was when it was read.
+#[derive(Debug)]
+struct ReadFile {
+    path: PathBuf,
+    written: SystemTime,
+    bytes: u64,
+    snapshot: MemorySnapshot,
+    notes: Vec<String>,
 }
 
 /// A snapshot, and of when and where it is.
@@ -74,6 +86,7 @@ impl Source {
             debug_files,
             last: Mutex::default(),
             calls: Mutex::default(),
+            file: Mutex::default(),
         }
     }
 
@@ -108,20 +121,25 @@ impl Source {
     fn read(&self, from: &Path, number: u64) -> Result<Taken, Error> {
         let is_live = from.to_str().is_some_and(|it| it.starts_with("http://"));
         let at = SystemTime::now();
-        let about = || fs::metadata(from).ok().filter(fs::Metadata::is_file)?.modified().ok();
-        let written = if is_live { None } else { about() };
-        let (_, mut snapshot) = served::snapshot(from)?;
-        let mut calls = self.calls.lock().unwrap_or_else(PoisonError::into_inner);
-        let (program, places) = (self.program.as_deref(), &self.debug_files);
-        let explained = report_calls::explain(&mut snapshot, program, places, &mut calls);
-        drop(calls);
-        let notes = explained.unwrap_or_else(|error| vec![error.to_string()]);
+        let about = fs::metadata(from).ok().filter(|it| it.is_file() && !is_live);
+        let about = about.and_then(|it| Some((it.modified().ok()?, it.len())));
+        let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_same = |it: &&ReadFile| it.path == from && Some((it.written, it.bytes)) == about;
+        let (snapshot, notes) = match file.as_ref().filter(is_same) {
+            Some(read) => (read.snapshot.clone(), read.notes.clone()),
+            None => self.explained(from)?,
+        };
+        if let Some((written, bytes)) = about {
+            let (snapshot, notes) = (snapshot.clone(), notes.clone());
+            *file = Some(ReadFile { path: from.to_owned(), written, bytes, snapshot, notes });
+        }
+        drop(file);
         let name = without_token(&visible_path(from).to_string());
         Ok(Taken {
             number,
             snapshot,
             at,
-            written,
+            written: about.map(|(written, _)| written),
             is_live,
             from: shown(&name, SOURCE_BYTES),
             is_restarted: false,
@@ -129,6 +147,16 @@ impl Source {
             dump: None,
             leaks: OnceLock::new(),
         })
+    }
+
+    /// A snapshot with the lines of its stacks, and why some are not known.
+    fn explained(&self, from: &Path) -> Result<(MemorySnapshot, Vec<String>), Error> {
+        let (_, mut snapshot) = served::snapshot(from)?;
+        let mut calls = self.calls.lock().unwrap_or_else(PoisonError::into_inner);
+        let (program, places) = (self.program.as_deref(), &self.debug_files);
+        let explained = report_calls::explain(&mut snapshot, program, places, &mut calls);
+        let notes = explained.unwrap_or_else(|error| vec![error.to_string()]);
+        Ok((snapshot, notes))
     }
 
     /// Every task of the process: a picture, for which it stands still for some milliseconds.
