@@ -84,7 +84,7 @@ impl Client {
         let call = json!({ "name": tool, "arguments": arguments });
         let answer = self.ask("tools/call", &call);
         let result = &answer["result"];
-        let most = arguments["max_bytes"].as_u64().unwrap_or(4_000);
+        let most = arguments["max_bytes"].as_u64().unwrap_or(0).max(4_000);
         let size = result.to_string().len() as u64;
         assert!(size <= most, "{tool}: {size} bytes");
         let text = result["content"][0]["text"].as_str().unwrap_or_else(|| panic!("{answer}"));

@@ -123,17 +123,11 @@ impl Source {
         let at = SystemTime::now();
         let about = fs::metadata(from).ok().filter(|it| it.is_file() && !is_live);
         let about = about.and_then(|it| Some((it.modified().ok()?, it.len())));
-        let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
-        let is_same = |it: &&ReadFile| it.path == from && Some((it.written, it.bytes)) == about;
-        let (snapshot, notes) = match file.as_ref().filter(is_same) {
-            Some(read) => (read.snapshot.clone(), read.notes.clone()),
+        // A program may take its time to answer, and other calls do not wait for that.
+        let (snapshot, notes) = match about {
+            Some((written, bytes)) => self.unchanged(from, written, bytes)?,
             None => self.explained(from)?,
         };
-        if let Some((written, bytes)) = about {
-            let (snapshot, notes) = (snapshot.clone(), notes.clone());
-            *file = Some(ReadFile { path: from.to_owned(), written, bytes, snapshot, notes });
-        }
-        drop(file);
         let name = without_token(&visible_path(from).to_string());
         Ok(Taken {
             number,
@@ -147,6 +141,25 @@ impl Source {
             dump: None,
             leaks: OnceLock::new(),
         })
+    }
+
+    /// The snapshot in a file, which is read again only if the file is another one by now.
+    fn unchanged(
+        &self,
+        path: &Path,
+        written: SystemTime,
+        bytes: u64,
+    ) -> Result<(MemorySnapshot, Vec<String>), Error> {
+        let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_same =
+            |it: &&ReadFile| it.path == path && (it.written, it.bytes) == (written, bytes);
+        if let Some(read) = file.as_ref().filter(is_same) {
+            return Ok((read.snapshot.clone(), read.notes.clone()));
+        }
+        let (snapshot, notes) = self.explained(path)?;
+        let (path, kept) = (path.to_owned(), (snapshot.clone(), notes.clone()));
+        *file = Some(ReadFile { path, written, bytes, snapshot, notes });
+        Ok(kept)
     }
 
     /// A snapshot with the lines of its stacks, and why some are not known.
