@@ -108,7 +108,10 @@ pub(super) fn of_names(names: &[(String, String, u64)]) -> MemorySnapshot {
     let each = |row: &dyn Fn(usize, &str, &str, u64) -> Value| -> Vec<Value> {
         names.iter().enumerate().map(|(at, it)| row(at, &it.0, &it.1, it.2)).collect()
     };
-    let point = |minute: u64, bytes: u64| json!({ "at_ns": minute * 60_000_000_000, "live_bytes": bytes, "allocated_bytes": bytes });
+    let point = |minute: u64, bytes: u64| {
+        let at_ns = minute * 60_000_000_000;
+        json!({ "at_ns": at_ns, "live_bytes": bytes, "allocated_bytes": bytes })
+    };
     let trend = |_: usize, name: &str, file: &str, bytes: u64| {
         let points: Vec<Value> = (0..8).map(|minute| point(minute, bytes / 8 * minute)).collect();
         json!({ "task": null, "place": place(name, file), "points": points })

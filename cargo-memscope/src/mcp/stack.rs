@@ -35,7 +35,7 @@ fn calls(stack: &StackProfile, width: Width) -> (Vec<(String, String)>, usize) {
     (calls, left)
 }
 
-/// Whether a call is in the program's own code: by its file, or by its name where that is not known.
+/// Whether a call is in the program's own code: by its file, or by its name where no file is known.
 fn is_own(frame: &StackFrame) -> bool {
     const LIBRARIES: [&str; 6] = ["alloc::", "core::", "std::", "hashbrown::", "tokio::", "__"];
     match (&frame.file, frame.line) {

@@ -86,8 +86,9 @@ arguments! {
     }
     /// Arguments of `compare`.
     Compare {
-        /// The name that `remember` was given, the number of a snapshot of the last answers, `first`
-        /// (the first one of this server), or the path of a saved report. Without it: `first`.
+        /// The name that `remember` was given, the number of a snapshot of the last answers,
+        /// `first` (the first one of this server), or the path of a saved report. Without it:
+        /// `first`.
         #[serde(default)]
         then: Option<String>,
     }
@@ -135,8 +136,8 @@ const TOOLS: [About; 8] = [
         title: "Why something grows",
         description: "All that is known of one site, task, variable, shared owner or function: \
             findings with cures, the course of its bytes, the code that allocates, its variables, \
-            where its tasks wait, who frees for it. Without a name: of the process, and what rose \
-            most.",
+            where its tasks wait, which site frees for it. Without a name: of the process, and \
+            what rose most.",
         schema: schema_for_input::<Growing>,
     },
     About {
