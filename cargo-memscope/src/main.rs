@@ -9,6 +9,7 @@ mod arguments;
 mod model;
 mod output;
 mod commands;
+mod top;
 
 use std::process::ExitCode;
 
@@ -31,6 +32,7 @@ fn main() -> ExitCode {
         Command::Diff(options) => commands::diff::run(options),
         Command::Holders(options) => commands::holders::run(options).map(|()| ExitCode::SUCCESS),
         Command::Tasks(options) => commands::tasks::run(options).map(|()| ExitCode::SUCCESS),
+        Command::Top(options) => top::run(options),
         Command::Report(options) => commands::report::run(options).map(|()| ExitCode::SUCCESS),
     };
     result.unwrap_or_else(|error| {

@@ -109,7 +109,7 @@ pub mod tower {
 pub mod __terminal {
     pub use crate::model::{
         Visible, VisiblePath,
-        text::{said, visible, visible_lines, visible_path},
+        text::{cell, said, visible, visible_lines, visible_path, width},
     };
     #[cfg(feature = "report-file")]
     pub use crate::output::{MOST_BYTES, file::json, input::read};

@@ -8,5 +8,5 @@ mod report_calls;
 mod report_formats;
 mod report_sites;
 pub(crate) mod report;
-mod served;
+pub(crate) mod served;
 pub(crate) mod tasks;
