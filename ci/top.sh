@@ -105,7 +105,7 @@ shows "q quit"
 
 echo "== the service dies, another one comes"
 kill -9 "$service"
-shows "no connection" "this is that old"
+shows "no connection" "s old" "does not answer"
 picture > "$folder/lost.txt"
 serve "${url#http://}"
 shows "● live" "restarted"

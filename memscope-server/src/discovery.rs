@@ -147,7 +147,7 @@ fn is_private(folder: &Path, user: u32) -> bool {
     // An error: it is there already, or cannot be made.
     let _ = DirBuilder::new().mode(0o700).create(folder);
     let about = fs::symlink_metadata(folder);
-    about.is_ok_and(|it| it.is_dir() && it.uid() == user && it.mode() & 0o077 == 0)
+    about.is_ok_and(|it| it.is_dir() && it.uid() == user && it.mode() & 0o777 == 0o700)
 }
 
 /// Removes files of processes that have ended without doing it.

@@ -46,9 +46,7 @@ impl Standing {
             Self::Stalled(age) => {
                 Some(format!("The process has not answered for {}: this is that old.", since(age)))
             }
-            Self::Lost(age, why) => {
-                Some(format!("No connection for {}; this is that old. {why}", since(age)))
-            }
+            Self::Lost(_, why) => Some(why.clone()),
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use memscope_runtime::{
-    analysis::{Leak, Severity},
+    analysis::{Leaks, Severity},
     async_memory::{AwaitPoints, HeapGraph, Place, SiteProfile, TaskMemoryProfile},
 };
 
@@ -20,32 +20,23 @@ pub(super) type Rates = HashMap<String, u64>;
 pub(super) struct Context<'a> {
     pub(super) report: &'a Report,
     pub(super) rates: &'a Rates,
+    /// The worst finding about a row, by its key.
+    pub(super) severities: &'a HashMap<String, Severity>,
     /// What holds the heap, as far as it was asked for or saved.
     pub(super) graph: Option<&'a HeapGraph>,
     /// Whether a process can be asked.
     pub(super) is_live: bool,
 }
 
-impl<'a> Context<'a> {
-    pub(super) fn leaks(&self) -> &'a [Leak] {
-        self.report.leaks.findings()
-    }
-
+impl Context<'_> {
     /// The live bytes of the program's heap.
     pub(super) fn whole(&self) -> u64 {
         self.report.snapshot.process().whole_bytes
     }
 
-    /// The worst finding about a site.
-    pub(super) fn severity_of_site(&self, key: &str) -> Option<Severity> {
-        let of_site = |it: &&Leak| it.task.is_none() && place_key(&it.place) == key;
-        self.leaks().iter().filter(of_site).map(|it| it.severity).max()
-    }
-
-    /// The worst finding about a task.
-    pub(super) fn severity_of_task(&self, task: &TaskMemoryProfile) -> Option<Severity> {
-        let of_task = |it: &&Leak| it.task == Some(task.id);
-        self.leaks().iter().filter(of_task).map(|it| it.severity).max()
+    /// The worst finding about a row.
+    pub(super) fn severity(&self, key: &str) -> Option<Severity> {
+        self.severities.get(key).copied()
     }
 
     /// Why it is not known where tasks wait; `None` if it is.
@@ -74,6 +65,17 @@ pub(super) fn place_key(place: &Place) -> String {
 /// The key of a task's site.
 pub(super) fn site_of_task(task: &TaskMemoryProfile) -> String {
     format!("site:{} {}:{}", task.name, task.file, task.line)
+}
+
+/// The worst finding about each site and task, by the keys of their rows.
+pub(super) fn severities(leaks: &Leaks) -> HashMap<String, Severity> {
+    let mut worst = HashMap::new();
+    for leak in leaks {
+        let key = leak.task.map_or_else(|| place_key(&leak.place), |it| format!("task:{it}"));
+        let severity = worst.entry(key).or_insert(leak.severity);
+        *severity = leak.severity.max(*severity);
+    }
+    worst
 }
 
 /// Bytes that ended tasks of a site left; `None` if it is not known which have ended.

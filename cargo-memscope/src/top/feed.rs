@@ -26,7 +26,7 @@ const RETRY: [Duration; 3] =
 pub(super) const ANSWER: Duration = Duration::from_secs(10);
 /// How long one stream is read. The next one begins with a new snapshot at once, so a connection
 /// that is dead without a word is found out.
-const STREAM: Duration = Duration::from_secs(60);
+const STREAM: Duration = Duration::from_mins(1);
 /// The most bytes of a whole answer.
 const MOST_BYTES: u64 = 1 << 30;
 /// The most bytes of an error.
@@ -206,4 +206,108 @@ fn single(url: &Path, take: &mut impl FnMut(Report) -> bool) -> Result<(), Error
 fn read(url: &Path, text: &str) -> Result<Report, Error> {
     let why = |why: Error| Error::new(format!("{}: {why}", visible_path(url)));
     Report::read(text).map_err(why)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        io::Write,
+        net::{Shutdown, TcpListener},
+    };
+
+    use super::*;
+    use crate::top::fixture::{empty, shop};
+
+    /// Long enough for a machine that is busy with other work.
+    const LONG: Duration = Duration::from_mins(1);
+
+    /// A server that answers one connection after the other with these bytes, and then none.
+    fn server(answers: Vec<String>) -> Feed {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        thread::spawn(move || {
+            for answer in answers {
+                let (mut stream, _) = listener.accept().unwrap();
+                let mut request = Vec::new();
+                while !request.ends_with(b"\r\n\r\n") {
+                    let mut byte = [0];
+                    if stream.read(&mut byte).unwrap_or(0) == 0 {
+                        break;
+                    }
+                    request.push(byte[0]);
+                }
+                // An error: the client has seen enough.
+                let _ = stream.write_all(answer.as_bytes());
+                let _ = stream.shutdown(Shutdown::Write);
+            }
+        });
+        Feed::start(&url).unwrap()
+    }
+
+    fn answer(status: &str, kind: &str, body: &str) -> String {
+        format!("HTTP/1.1 {status}\r\ncontent-type: {kind}\r\nconnection: close\r\n\r\n{body}")
+    }
+
+    fn events(body: &str) -> String {
+        answer("200 OK", "text/event-stream", body)
+    }
+
+    fn next(feed: &Feed) -> Result<String, String> {
+        match feed.news.recv_timeout(LONG).unwrap() {
+            News::Report(report) => Ok(report.program()),
+            News::Failed(why) => Err(why),
+            News::Holders(_) => panic!("nothing asked for holders"),
+        }
+    }
+
+    #[test]
+    fn what_is_no_server_of_memscope_is_said() {
+        for (bytes, why) in [
+            (answer("200 OK", "text/html", "<html>"), "no server of memscope"),
+            (answer("404 Not Found", "text/plain", "nothing\u{1b}[2J here"), "404"),
+            (answer("401 Unauthorized", "text/plain", ""), "MEMSCOPE_SERVE_TOKEN"),
+            ("SSH-2.0-OpenSSH_9.9\r\n".to_owned(), "does not answer"),
+            (String::new(), "does not answer"),
+            (events("data: {}\n\n"), "report"),
+            (events("data: {\"memscope_format\":99}\n\n"), "99"),
+            (events("data: \u{0}\u{1}\n\n"), "JSON"),
+        ] {
+            let said = next(&server(vec![bytes])).unwrap_err();
+            assert!(said.contains(why), "{why}: {said}");
+        }
+    }
+
+    #[test]
+    fn a_stream_that_breaks_off_is_told_and_asked_for_again() {
+        let event = format!("retry: 2000\n\nevent: snapshot\ndata: {}\n\n", shop());
+        let half = &event[..event.len() / 2];
+        let feed = server(vec![events(&event), events(half), events(&event)]);
+        assert_eq!(next(&feed), Ok("shop".to_owned()));
+        assert!(next(&feed).unwrap_err().contains("ended"));
+        assert!(next(&feed).unwrap_err().contains("ended"), "half an update is none");
+        assert_eq!(next(&feed), Ok("shop".to_owned()));
+    }
+
+    #[test]
+    fn without_a_place_for_a_stream_single_snapshots_are_asked_for() {
+        let full = || answer("503 Service Unavailable", "text/plain", "too many");
+        let single = || answer("200 OK", "application/json", &empty().to_string());
+        let feed = server(vec![full(), single(), full(), single()]);
+        assert_eq!((next(&feed), next(&feed)), (Ok("shop".into()), Ok("shop".into())));
+    }
+
+    #[test]
+    fn a_feed_that_was_paused_goes_on() {
+        let event = format!("data: {}\n\n", shop());
+        let feed = server(vec![events(&event), events(&event)]);
+        assert!(next(&feed).is_ok());
+        feed.pause(true);
+        feed.renew();
+        feed.pause(false);
+        let mut last = next(&feed);
+        while last.is_err() {
+            last = next(&feed);
+        }
+        assert!(!feed.has_ended());
+    }
 }

@@ -55,19 +55,15 @@ pub(super) fn none(leaks: &Leaks, is_measured: bool) -> String {
 }
 
 fn finding(it: &Leak) -> Finding {
-    let site = name(&it.place.name);
-    let title = match it.kind {
-        LeakKind::Retained => format!("{site} leaves memory behind"),
-        LeakKind::Stuck if it.count == 1 => format!("a task of {site} is stuck"),
-        LeakKind::Stuck => format!("{} of {site} are stuck", several(it.count, "task")),
-        LeakKind::Growing => format!("{site} only grows"),
-        LeakKind::Unjoined => format!("ended tasks of {site} are kept"),
-        other => format!("{site}: {other}"),
+    let title = match it.task {
+        Some(task) => format!("{} #{task}", name(&it.place.name)),
+        None => name(&it.place.name),
     };
+    let (kind, size) = (it.kind, bytes(it.bytes));
     let mut figures = vec![match it.kind {
-        LeakKind::Retained => format!("{} in {}", bytes(it.bytes), several(it.count, "ended task")),
-        LeakKind::Growing => format!("{} more", bytes(it.bytes)),
-        _ => bytes(it.bytes),
+        LeakKind::Retained => format!("{kind} {size} in {}", several(it.count, "ended task")),
+        LeakKind::Stuck => format!("{kind} {size} in {}", several(it.count, "task")),
+        _ => format!("{kind} {size}"),
     }];
     figures.extend(it.oldest_ns.map(|ns| match it.kind {
         LeakKind::Retained => format!("first ended {} ago", duration(ns)),

@@ -25,6 +25,7 @@ pub(super) enum PartKind {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Part {
     pub(super) kind: PartKind,
+    /// In a word: what it is says `docs/TOP.md`.
     pub(super) label: &'static str,
     pub(super) bytes: u64,
 }
@@ -105,11 +106,11 @@ fn parts(report: &Report) -> Vec<Part> {
     let others = process.tracked_bytes.saturating_sub(rows);
     let part = |kind, label, bytes| Part { kind, label, bytes };
     let mut parts = vec![
-        part(PartKind::Alive, "living tasks", alive),
+        part(PartKind::Alive, "living", alive),
         part(PartKind::Left, "left by ended", left),
         part(PartKind::Unannotated, "unannotated", unannotated),
         part(PartKind::Unannotated, "other tasks", others),
-        part(PartKind::Outside, "outside tasks", process.untracked_bytes),
+        part(PartKind::Outside, "outside", process.untracked_bytes),
     ];
     if let Some(all) = resident.resident_bytes {
         parts.push(part(
@@ -118,7 +119,7 @@ fn parts(report: &Report) -> Vec<Part> {
             resident.memscope_bytes.unwrap_or(tool.own_bytes),
         ));
         let free = resident.allocator_free_bytes;
-        parts.extend(free.map(|it| part(PartKind::Free, "free in allocator", it)));
+        parts.extend(free.map(|it| part(PartKind::Free, "free", it)));
         let known = parts.iter().fold(0_u64, |sum, it| sum.saturating_add(it.bytes));
         parts.push(part(PartKind::Rest, "rest", all.saturating_sub(known)));
     }
@@ -136,8 +137,8 @@ fn growth(points: &[ProcessPoint], limit_and_used: Option<(u64, u64)>) -> Option
     }
     let (first, last) = (&points[..third], &points[points.len() - third..]);
     let ns = u128::from(last[third - 1].at_ns.checked_sub(first[0].at_ns)?);
-    let least = last.iter().map(|it| it.whole_bytes).min()?;
-    if ns < MINUTE_NS || least <= first.iter().map(|it| it.whole_bytes).max()? {
+    let lowest = last.iter().map(|it| it.whole_bytes).min()?;
+    if ns < MINUTE_NS || lowest <= first.iter().map(|it| it.whole_bytes).max()? {
         return None;
     }
     let mean = |points: &[ProcessPoint], value: fn(&ProcessPoint) -> u64| {
@@ -152,7 +153,7 @@ fn growth(points: &[ProcessPoint], limit_and_used: Option<(u64, u64)>) -> Option
         && let Some(full_ns) = (left * took).checked_div(rise)
     {
         let full_ns = u64::try_from(full_ns).unwrap_or(u64::MAX);
-        text.push_str(&format!(", full in {}", duration(full_ns)));
+        text = format!("{text}, full in {}", duration(full_ns));
     }
     Some(text)
 }

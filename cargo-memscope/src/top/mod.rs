@@ -132,7 +132,9 @@ fn first(feed: &Feed, url: &str) -> Result<Box<Report>, Error> {
     };
     match silent {
         Ok(News::Report(report)) => Ok(report),
-        Ok(News::Failed(why)) => Err(Error::new(why)),
+        Ok(News::Failed(why)) => Err(Error::new(format!(
+            "{why}\n`cargo memscope top --list` lists the programs that serve"
+        ))),
         Ok(News::Holders(_)) | Err(_) => Err(Error::new(format!(
             "{} has sent no snapshot for {} s: it is no server of memscope, or it is stuck",
             visible(url),

@@ -1,13 +1,16 @@
 //! Everything that is drawn: what has come, what the reader looks at, and what follows from both.
 
-use std::time::Instant;
+use std::{collections::HashMap, time::Instant};
 
 use crossterm::event::KeyEvent;
-use memscope_runtime::async_memory::{HeapGraph, Origin};
+use memscope_runtime::{
+    analysis::Severity,
+    async_memory::{HeapGraph, Origin},
+};
 
 use super::{
     connection::{Connection, Standing},
-    context::{Context, Rates, rates_between, rates_kept},
+    context::{Context, Rates, rates_between, rates_kept, severities},
     detail::Detail,
     feed::News,
     findings::{self, Finding},
@@ -43,6 +46,7 @@ pub(super) struct Screen {
     /// Something to say until the next key.
     pub(super) note: Option<String>,
     rates: Rates,
+    severities: HashMap<String, Severity>,
     graph: Option<Box<HeapGraph>>,
 }
 
@@ -67,6 +71,7 @@ impl Screen {
             detail: None,
             note: None,
             rates,
+            severities: HashMap::new(),
             graph: None,
             report,
         };
@@ -116,6 +121,7 @@ impl Screen {
         let report = &self.report;
         self.memory = Memory::of(report);
         self.history = History::of(&report.snapshot);
+        self.severities = severities(&report.leaks);
         self.findings = findings::all(&report.leaks);
         self.calm = findings::none(&report.leaks, report.snapshot.measured().is_yes());
     }
@@ -124,7 +130,8 @@ impl Screen {
     fn refresh(&mut self) {
         let graph = self.graph.as_deref().or(self.report.snapshot.heap_graph());
         let is_live = !self.connection.is_saved();
-        let context = Context { report: &self.report, rates: &self.rates, graph, is_live };
+        let (report, rates, severities) = (&*self.report, &self.rates, &self.severities);
+        let context = Context { report, rates, severities, graph, is_live };
         let mut table = self.view.tab.table(&context);
         self.all_rows = table.rows.len();
         self.detail = None;
@@ -149,11 +156,15 @@ impl Screen {
     /// Does what a key says. What is left to others is returned.
     pub(super) fn press(&mut self, key: KeyEvent) -> Asked {
         self.note = None;
+        let before = self.view.choice();
         let asked = self.view.press(key, &self.table);
         if asked == Asked::Holders && self.connection.is_saved() {
             return Asked::Nothing;
         }
-        self.refresh();
+        // The rows of a large report take a while to make.
+        if self.view.choice() != before {
+            self.refresh();
+        }
         asked
     }
 

@@ -167,8 +167,8 @@ mod linux {
         let stat = fs::read_to_string(format!("/proc/{}/stat", file.pid)).unwrap_or_default();
         // The name before it may have any characters in it.
         let fields = stat.rsplit_once(')').map_or("", |it| it.1);
-        let start = fields.split_whitespace().nth(19).and_then(|it| it.parse().ok());
-        start == Some(file.start_ticks)
+        let began = fields.split_whitespace().nth(19).and_then(|it| it.parse().ok());
+        began == Some(file.start_ticks)
     }
 
     /// Whether something listens there. A process that has become another program by `exec` is the

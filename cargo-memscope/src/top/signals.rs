@@ -1,17 +1,13 @@
 //! Signals that end the view: the terminal is put back first.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, AtomicUsize},
-};
+use std::sync::{Arc, atomic::AtomicUsize};
 
 use crate::error::Error;
 
-/// The signals that came.
+/// The last signal that came.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Signals {
     last: Arc<AtomicUsize>,
-    came: Arc<AtomicBool>,
 }
 
 #[cfg(unix)]
@@ -26,19 +22,13 @@ mod unix {
     use super::{Error, Signals};
 
     impl Signals {
-        /// From now on these signals are noted. A second one ends the process at once: what waits
-        /// for a terminal that takes nothing sees no note.
+        /// From now on these signals are noted.
         pub(in crate::top) fn note() -> Result<Self, Error> {
             let signals = Self::default();
-            let cannot = |why| Error::new(format!("cannot listen to signals: {why}"));
             for signal in [SIGHUP, SIGINT, SIGTERM] {
-                let came = || Arc::clone(&signals.came);
-                let last = Arc::clone(&signals.last);
                 let number = usize::try_from(signal).unwrap_or_default();
-                flag::register_conditional_shutdown(signal, 128 + signal, came())
-                    .map_err(cannot)?;
-                flag::register(signal, came()).map_err(cannot)?;
-                flag::register_usize(signal, last, number).map_err(cannot)?;
+                flag::register_usize(signal, Arc::clone(&signals.last), number)
+                    .map_err(|why| Error::new(format!("cannot listen to signals: {why}")))?;
             }
             Ok(signals)
         }

@@ -71,7 +71,7 @@ mod tests {
     #[test]
     fn half_an_event_is_none() {
         assert_eq!(events(b"data: a\n\ndata: b\n"), ["a"]);
-        assert_eq!(events(b"data: a"), [""; 0]);
+        assert!(events(b"data: a").is_empty());
     }
 
     #[test]

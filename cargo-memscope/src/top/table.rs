@@ -49,6 +49,7 @@ impl Value {
             Self::Text(text) => text.clone(),
             Self::Count(number) => number::count(*number),
             Self::Bytes(bytes) => number::bytes(*bytes),
+            Self::AboutBytes(0) => number::bytes(0),
             Self::AboutBytes(bytes) => format!("≈ {}", number::bytes(*bytes)),
             Self::Rate(bytes) => format!("{}/s", number::bytes(*bytes)),
             Self::Time(ns) => number::duration(*ns),
@@ -250,9 +251,9 @@ fn siblings(levels: &[u16], rows: &[Option<Row>], sort: Sort, order: &mut Vec<us
 fn heads(levels: &[u16], from: usize, end: usize) -> Vec<(usize, usize)> {
     let mut heads: Vec<(usize, usize)> = Vec::new();
     let mut level = u16::MAX;
-    for at in from..end {
-        if levels[at] <= level || heads.is_empty() {
-            level = levels[at];
+    for (at, its) in levels.iter().enumerate().take(end).skip(from) {
+        if *its <= level || heads.is_empty() {
+            level = *its;
             if let Some(last) = heads.last_mut() {
                 last.1 = at;
             }

@@ -41,7 +41,7 @@ fn text(buffer: &Buffer) -> String {
     let width = usize::from(buffer.area.width).max(1);
     let rows = buffer.content.chunks(width);
     let rows = rows.map(|row| row.iter().map(ratatui::buffer::Cell::symbol).collect::<String>());
-    rows.map(|row| format!("{}\n", row.trim_end())).collect()
+    rows.fold(String::new(), |text, row| text + row.trim_end() + "\n")
 }
 
 fn press(screen: &mut Screen, keys: &str) {
@@ -58,16 +58,15 @@ fn press_code(screen: &mut Screen, code: KeyCode) -> Asked {
 fn a_usual_terminal_shows_the_sums_the_findings_and_the_table() {
     let mut screen = screen(&shop());
     let shown = text(&drawn(&mut screen, (80, 24), FULL));
-    println!("{shown}");
     for part in [
         "shop · pid 4242 · up 00:03:12 · exact",
         "● live",
         "205.0 MiB  80 % of 256.0 MiB limit (cgroup)",
         "124.0 MiB  97 % of max 128.0 MiB",
         "left by ended 60.0 MiB",
-        "room to the limit 51.0 MiB",
-        "GET /login leaves memory",
-        "60.0 MiB in 1,600 ended tasks",
+        "room 51.0 MiB",
+        "GET /login",
+        "retained 60.0 MiB in 1,600 ended tasks",
         "1 Sites 3",
         "LIVE ▼",
         "1 of 3 rows",
@@ -81,14 +80,12 @@ fn a_usual_terminal_shows_the_sums_the_findings_and_the_table() {
 fn a_wide_terminal_shows_every_column_and_the_row_beside_the_table() {
     let mut screen = screen(&shop());
     let shown = text(&drawn(&mut screen, (200, 60), FULL));
-    println!("{shown}");
     for part in ["src/shop.rs:84", "PEAK OF ONE", "ALLOCATED/s", "SPAWNED", "Where tasks wait"] {
         assert!(shown.contains(part), "{part}:\n{shown}");
     }
     press(&mut screen, "2");
     press_code(&mut screen, KeyCode::Enter);
     let shown = text(&drawn(&mut screen, (200, 60), FULL));
-    println!("{shown}");
     for part in
         ["Await backtrace", "shop::db::query", "shop/src/db.rs:88", "keeps page", "NOT POLLED"]
     {
@@ -102,7 +99,7 @@ fn each_table_has_its_rows_or_says_why_it_has_none() {
     let rows = [
         "POST /orders",
         "20.0 MiB",
-        "Store::insert",
+        "src/session.rs:41",
         "shop::db::query",
         "Enter asks",
         "SESSIONS",
@@ -309,7 +306,7 @@ fn a_saved_report_is_not_asked_for_holders_and_a_process_is() {
     let graph = serde_json::from_value(graph).unwrap();
     live.take(News::Holders(Ok(Box::new(graph))), Instant::now());
     let shown = text(&drawn(&mut live, (80, 24), FULL));
-    assert!(shown.contains("SESSIONS") && shown.contains("hold each other"), "{shown}");
+    assert!(shown.contains("SESSIONS") && shown.contains("unreachable"), "{shown}");
     live.take(News::Holders(Err("off.".to_owned())), Instant::now());
     let shown = text(&drawn(&mut live, (80, 24), FULL));
     assert!(shown.contains("off. MEMSCOPE_HOLDERS=on"), "{shown}");

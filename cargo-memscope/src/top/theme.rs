@@ -31,7 +31,7 @@ impl Theme {
     }
 
     /// The colour of a share of the whole: what is small stands back.
-    pub(super) fn share(self, share: f64, is_left: bool) -> Style {
+    pub(super) fn share(share: f64, is_left: bool) -> Style {
         let style = Style::new();
         match share {
             _ if is_left && share >= 0.01 => style.fg(LEFT),
@@ -43,7 +43,7 @@ impl Theme {
     }
 
     /// Severity is seen by shape as well.
-    pub(super) fn severity(self, severity: Severity) -> (&'static str, Style) {
+    pub(super) fn severity(severity: Severity) -> (&'static str, Style) {
         match severity {
             Severity::High => ("●", Style::new().fg(Color::Red).add_modifier(Modifier::BOLD)),
             Severity::Medium => ("▲", Style::new().fg(Color::Yellow)),

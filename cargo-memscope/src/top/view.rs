@@ -58,7 +58,8 @@ pub(super) struct View {
     pub(super) is_typing: bool,
     /// Rows that fit on the screen, as last drawn.
     pub(super) page: usize,
-    /// Lines of the panel, as last drawn.
+    /// Lines of the panel that fit, and all of them, as last drawn.
+    pub(super) panel_page: usize,
     pub(super) lines: usize,
 }
 
@@ -69,6 +70,12 @@ impl View {
 
     fn now_mut(&mut self) -> &mut TabView {
         &mut self.tabs[self.tab as usize]
+    }
+
+    /// What the rows that are made depend on, and whether one of them is open.
+    pub(super) fn choice(&self) -> (Tab, Option<Sort>, String, bool) {
+        let is_open = matches!(self.panel, Some(Panel::Row { .. }));
+        (self.tab, self.now().sort, self.now().filter.clone(), is_open)
     }
 
     /// The filter as an expression; `None` if there is none, and an error if it is no expression.
@@ -194,7 +201,7 @@ impl View {
     }
 
     fn scroll(&mut self, code: KeyCode) {
-        let page = self.page.max(1);
+        let page = self.panel_page.max(1);
         self.scrolled = match code {
             KeyCode::Char('j') | KeyCode::Down => self.scrolled.saturating_add(1),
             KeyCode::Char('k') | KeyCode::Up => self.scrolled.saturating_sub(1),

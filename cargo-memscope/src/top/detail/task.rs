@@ -95,7 +95,7 @@ fn family(context: &Context<'_>, task: &TaskMemoryProfile) -> Vec<Line> {
     match parent {
         Some((_, Some(parent))) => lines.push(line("parent", parent)),
         Some((id, None)) => {
-            lines.push(Line::Dim(format!("parent #{id}, which has no row any more")))
+            lines.push(Line::Dim(format!("parent #{id}, which has no row any more")));
         }
         None => {}
     }

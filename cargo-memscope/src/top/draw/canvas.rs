@@ -136,7 +136,7 @@ mod tests {
         assert_eq!(start("1.6 MiB in all", 9), "1.6 MiB …");
         assert_eq!(
             (start("ab", 0), middle("ab", 1), end("ab", 1)),
-            ("".into(), "…".into(), "…".into())
+            (String::new(), "…".into(), "…".into())
         );
         assert_eq!(lines("one two three", 7), ["one two", "three"]);
         assert_eq!(lines("abcdefgh i", 3), ["abc", "def", "gh", "i"]);

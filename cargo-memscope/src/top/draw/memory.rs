@@ -13,7 +13,7 @@ use crate::top::{
     memory::{Memory, Part, PartKind},
     number::{bytes, duration, percent},
     screen::Screen,
-    theme::{BOLD, DIM},
+    theme::{BOLD, DIM, Theme},
 };
 
 /// The columns of the labels `resident` and `live`.
@@ -116,7 +116,7 @@ fn legend(canvas: &mut Canvas<'_>, area: Rect, memory: &Memory) -> u16 {
     let (mut x, mut y) = (area.x, area.y);
     let mut room = memory.limit.and_then(|it| it.checked_sub(memory.used())).map(|bytes| Part {
         kind: PartKind::Room,
-        label: "room to the limit",
+        label: "room",
         bytes,
     });
     let parts: Vec<Part> = memory.parts.iter().cloned().chain(room.take()).collect();
@@ -127,7 +127,7 @@ fn legend(canvas: &mut Canvas<'_>, area: Rect, memory: &Memory) -> u16 {
         let is_last_row = y + 1 == area.bottom();
         // Room for the words that others are left out, unless this is the last.
         let more = if is_last_row && at + 1 < parts.len() { 10 } else { 0 };
-        if x + needed + more > area.right() {
+        if x.saturating_add(needed + more) > area.right() {
             if is_last_row || x == area.x {
                 canvas.text(x, y, area.right() - x, &format!("+{} more", parts.len() - at), DIM);
                 break;
@@ -191,7 +191,7 @@ pub(super) fn findings(canvas: &mut Canvas<'_>, area: Rect, screen: &Screen) -> 
     let others = screen.findings.len() - shown;
     let shown = if others > 0 { shown.saturating_sub(1) } else { shown };
     for it in &screen.findings[..shown] {
-        let (sign, style) = canvas.theme.severity(it.severity);
+        let (sign, style) = Theme::severity(it.severity);
         canvas.text(area.x, y, 1, sign, style);
         let place = if area.width >= 110 { &*it.place } else { "" };
         let place = super::canvas::end(place, area.width / 4);
@@ -199,7 +199,7 @@ pub(super) fn findings(canvas: &mut Canvas<'_>, area: Rect, screen: &Screen) -> 
         let right = area.right().saturating_sub(columns(&place) + u16::from(!place.is_empty()));
         // Figures begin with bytes: the title gives way to them.
         let room = right.saturating_sub(area.x + 4);
-        let title = room.saturating_sub(columns(&it.figures)).max(room * 2 / 5);
+        let title = room.saturating_sub(columns(&it.figures)).max(room / 5 * 2);
         let x = canvas.text(area.x + 2, y, title, &middle(&it.title, title), style);
         let left = right.saturating_sub(x + 2);
         canvas.text(x + 2, y, left, &start(&it.figures, left), Style::new());

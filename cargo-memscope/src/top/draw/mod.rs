@@ -35,14 +35,14 @@ pub(super) fn draw(buffer: &mut Buffer, screen: &mut Screen, theme: Theme, now: 
     header::keys(&mut canvas, area, screen);
     match &screen.view.panel {
         Some(_) if area.width >= WIDE => {
-            let left = Rect { width: area.width * 11 / 20, ..rest };
-            let right = Rect { x: left.right() + 1, width: area.width - left.width - 1, ..rest };
+            let left = Rect { width: area.width / 20 * 11, ..rest };
+            let from = left.right() + 3;
+            let right = Rect { x: from, width: area.right() - from, ..rest };
             let below = memory::findings(&mut canvas, left, screen);
             table::draw(&mut canvas, below, screen);
             for y in rest.top()..rest.bottom() {
-                canvas.text(left.right(), y, 1, "│", super::theme::DIM);
+                canvas.text(left.right() + 1, y, 1, "│", super::theme::DIM);
             }
-            let right = Rect { x: right.x + 1, width: right.width.saturating_sub(1), ..right };
             panel::draw(&mut canvas, right, screen);
         }
         Some(_) => panel::draw(&mut canvas, rest, screen),

@@ -6,7 +6,7 @@ use super::canvas::{Canvas, columns, end, lines, middle};
 use crate::top::{
     detail::Line,
     screen::Screen,
-    theme::{BOLD, DIM, LEFT},
+    theme::{BOLD, DIM, LEFT, Theme},
     view::Panel,
 };
 
@@ -31,6 +31,10 @@ const KEYS: [(&str, &str); 17] = [
     ("orange", "bytes that outlived their tasks"),
 ];
 
+/// The columns of a name and its figure, where they fit.
+const PAIR: u16 = 52;
+const GAP: u16 = 2;
+
 /// A line that is drawn: its text, what stands to its right, and their styles.
 #[derive(Debug, Default)]
 struct Drawn {
@@ -38,31 +42,37 @@ struct Drawn {
     left_style: Style,
     right: String,
     right_style: Style,
+    /// Whether the right part stands near the left one.
+    is_pair: bool,
 }
 
 /// Draws what is open.
 pub(super) fn draw(canvas: &mut Canvas<'_>, area: Rect, screen: &mut Screen) {
     let drawn = match &screen.view.panel {
         Some(Panel::Keys) => keys(),
-        Some(Panel::Findings) => findings(canvas, area.width, screen),
-        Some(Panel::Row { is_gone, .. }) => row(canvas, area.width, screen, *is_gone),
+        Some(Panel::Findings) => findings(area.width, screen),
+        Some(Panel::Row { is_gone, .. }) => row(area.width, screen, *is_gone),
         None => return,
     };
-    screen.view.page = usize::from(area.height);
+    // The last row says how much there is below.
+    let is_long = drawn.len() > usize::from(area.height);
+    let page = usize::from(area.height.saturating_sub(u16::from(is_long)));
+    screen.view.panel_page = page;
     screen.view.lines = drawn.len();
-    let most = drawn.len().saturating_sub(usize::from(area.height));
+    let most = drawn.len().saturating_sub(page);
     screen.view.scrolled = screen.view.scrolled.min(most);
-    for (y, line) in (area.top()..area.bottom()).zip(drawn.iter().skip(screen.view.scrolled)) {
-        let right = columns(&line.right).min(area.width);
-        canvas.right(area.right(), y, right, &line.right, line.right_style);
-        let room = area.width.saturating_sub(right + u16::from(right > 0));
+    let shown = drawn.iter().skip(screen.view.scrolled).take(page);
+    for (y, line) in (area.top()..area.bottom()).zip(shown) {
+        let needed = columns(&line.left).saturating_add(columns(&line.right)).saturating_add(GAP);
+        let width = if line.is_pair { needed.max(PAIR).min(area.width) } else { area.width };
+        let right = columns(&line.right).min(width);
+        canvas.right(area.x + width, y, right, &line.right, line.right_style);
+        let room = width.saturating_sub(right + u16::from(right > 0));
         canvas.text(area.x, y, room, &middle(&line.left, room), line.left_style);
     }
-    if most > 0 && screen.view.scrolled < most && area.height > 0 {
-        let text = format!(" {} more lines: j ", most - screen.view.scrolled);
-        let y = area.bottom() - 1;
-        canvas.text(area.x, y, area.width, &" ".repeat(usize::from(area.width)), Style::new());
-        canvas.text(area.x, y, area.width, &text, DIM);
+    if screen.view.scrolled < most && area.height > 0 {
+        let text = format!("{} more lines: j", most - screen.view.scrolled);
+        canvas.text(area.x, area.bottom() - 1, area.width, &text, DIM);
     }
 }
 
@@ -83,10 +93,10 @@ fn wrapped(drawn: &mut Vec<Drawn>, indent: &str, what: &str, width: u16, style: 
 fn findings(canvas: &Canvas<'_>, width: u16, screen: &Screen) -> Vec<Drawn> {
     let mut drawn = vec![text("What stands out", BOLD), Drawn::default()];
     for it in &screen.findings {
-        let (sign, style) = canvas.theme.severity(it.severity);
+        let (sign, style) = Theme::severity(it.severity);
         let left = format!("{sign} {} {}", it.severity, it.title);
         let right = end(&it.place, width / 3);
-        drawn.push(Drawn { left, left_style: style, right, right_style: DIM });
+        drawn.push(Drawn { left, left_style: style, right, right_style: DIM, ..Drawn::default() });
         wrapped(&mut drawn, "  ", &it.figures, width, BOLD);
         wrapped(&mut drawn, "  ", &it.evidence, width, Style::new());
         wrapped(&mut drawn, "  ", &format!("fix: {}", it.fix), width, Style::new());
@@ -108,8 +118,13 @@ fn findings(canvas: &Canvas<'_>, width: u16, screen: &Screen) -> Vec<Drawn> {
 fn row(canvas: &Canvas<'_>, width: u16, screen: &Screen, is_gone: bool) -> Vec<Drawn> {
     let Some(detail) = &screen.detail else { return Vec::new() };
     let right = end(&detail.place, width / 2);
-    let mut drawn =
-        vec![Drawn { left: detail.kind.to_owned(), left_style: DIM, right, right_style: DIM }];
+    let mut drawn = vec![Drawn {
+        left: detail.kind.to_owned(),
+        left_style: DIM,
+        right,
+        right_style: DIM,
+        ..Drawn::default()
+    }];
     wrapped(&mut drawn, "", &detail.title, width, BOLD);
     if is_gone {
         let why = "It has ended, or the snapshot leaves its row out: these are the last figures.";
@@ -120,11 +135,20 @@ fn row(canvas: &Canvas<'_>, width: u16, screen: &Screen, is_gone: bool) -> Vec<D
             Line::Section(title, side) => {
                 drawn.push(Drawn::default());
                 let (left, right) = (title.clone(), (*side).to_owned());
-                drawn.push(Drawn { left, left_style: BOLD, right, right_style: DIM });
+                drawn.push(Drawn {
+                    left,
+                    left_style: BOLD,
+                    right,
+                    right_style: DIM,
+                    ..Drawn::default()
+                });
             }
-            Line::Pair(left, right) => {
-                drawn.push(Drawn { left: left.clone(), right: right.clone(), ..Drawn::default() })
-            }
+            Line::Pair(left, right) => drawn.push(Drawn {
+                left: left.clone(),
+                right: right.clone(),
+                is_pair: true,
+                ..Drawn::default()
+            }),
             Line::Frame(function, place) => {
                 let right = end(place, width / 2);
                 let left = format!("  {function}");
@@ -133,7 +157,7 @@ fn row(canvas: &Canvas<'_>, width: u16, screen: &Screen, is_gone: bool) -> Vec<D
             Line::Text(it) => wrapped(&mut drawn, "", it, width, Style::new()),
             Line::Dim(it) => wrapped(&mut drawn, "", it, width, DIM),
             Line::Finding(severity, title) => {
-                let (sign, style) = canvas.theme.severity(*severity);
+                let (sign, style) = Theme::severity(*severity);
                 wrapped(&mut drawn, "", &format!("{sign} {title}"), width, style);
             }
         }

@@ -8,13 +8,11 @@ use crate::top::{
     screen::Screen,
     table::{Kind, Row, Table, Value},
     tables::Tab,
-    theme::{BOLD, CHOSEN, DIM},
+    theme::{BOLD, CHOSEN, DIM, Theme},
 };
 
-/// The least columns of a name.
-const LEAST_NAME: u16 = 14;
-/// From this number of columns on, a tab has its whole name.
-const WHOLE_NAMES: u16 = 110;
+/// The columns that a name needs before others get room, if it is so long.
+const LEAST_NAME: u16 = 22;
 const GAP: u16 = 2;
 
 /// Draws the tabs and the rows.
@@ -47,20 +45,30 @@ pub(super) fn draw(canvas: &mut Canvas<'_>, area: Rect, screen: &mut Screen) {
 }
 
 fn tabs(canvas: &mut Canvas<'_>, area: Rect, screen: &Screen) {
-    let counts = screen.tab_counts();
-    let mut x = area.x;
-    for (at, (tab, number)) in Tab::ALL.into_iter().zip(counts).enumerate() {
-        let (whole, short) = tab.names();
-        let name = if area.width >= WHOLE_NAMES { whole } else { short };
-        let text = match number.filter(|_| area.width >= 80) {
-            Some(number) => format!("{} {name} {}", at + 1, count(number)),
-            None => format!("{} {name}", at + 1),
+    let texts = |is_whole: bool, has_numbers: bool| {
+        let counts = screen.tab_counts();
+        let text = |(at, tab): (usize, Tab)| {
+            let (whole, short) = tab.names();
+            let number = counts[at].filter(|_| has_numbers);
+            let number = number.map_or_else(String::new, |it| format!(" {}", count(it)));
+            format!("{} {}{number}", at + 1, if is_whole { whole } else { short })
         };
+        Tab::ALL.into_iter().enumerate().map(text).collect::<Vec<_>>()
+    };
+    let fits = |texts: &[String]| {
+        let all = texts.iter().fold(0_u16, |sum, it| sum.saturating_add(columns(it) + GAP));
+        all <= area.width.saturating_add(GAP)
+    };
+    // As much as fits.
+    let ways = [(true, true), (false, true), (false, false)];
+    let texts = ways.iter().map(|(is_whole, has_numbers)| texts(*is_whole, *has_numbers));
+    let texts = texts.clone().find(|it| fits(it)).or(texts.rev().next()).unwrap_or_default();
+    let gap = if fits(&texts) { GAP } else { 1 };
+    let mut x = area.x;
+    for (tab, text) in Tab::ALL.into_iter().zip(texts) {
         let style = if tab == screen.view.tab { BOLD.patch(CHOSEN) } else { DIM };
-        let gap = if area.width >= 80 { 2 } else { 1 };
-        x = canvas
-            .text(x, area.y, area.right().saturating_sub(x), &text, style)
-            .saturating_add(gap);
+        let room = area.right().saturating_sub(x);
+        x = canvas.text(x, area.y, room, &text, style).saturating_add(gap);
     }
 }
 
@@ -75,36 +83,35 @@ fn empty(canvas: &mut Canvas<'_>, area: Rect, screen: &Screen) {
 /// The columns that each value gets; `None` where there is no room for it. Numbers are never cut:
 /// a column is whole, or it is not there.
 fn fit(table: &Table, widest: &[u16], width: u16) -> Vec<Option<u16>> {
-    let of = |at: usize| {
+    // A tree indents its names.
+    let indent = table.rows.iter().map(|it| it.level).max().unwrap_or(0).saturating_mul(2);
+    let wanted = |at: usize| {
         let wanted = widest.get(at).copied().unwrap_or(0);
         match table.columns[at].kind {
-            Kind::Name => LEAST_NAME,
+            Kind::Name => wanted.saturating_add(indent),
             Kind::Text(most) => wanted.min(most),
             Kind::Number => wanted,
         }
     };
-    let mut widths: Vec<Option<u16>> = (0..table.columns.len()).map(|at| Some(of(at))).collect();
+    let is_name = |at: &usize| table.columns[*at].kind == Kind::Name;
+    let least = |at: usize| if is_name(&at) { wanted(at).min(LEAST_NAME) } else { wanted(at) };
+    let mut widths: Vec<Option<u16>> = (0..table.columns.len()).map(|at| Some(least(at))).collect();
+    let room = width.saturating_add(GAP);
     let sum = |widths: &[Option<u16>]| {
         widths.iter().flatten().fold(0_u16, |sum, it| sum.saturating_add(*it).saturating_add(GAP))
     };
-    while sum(&widths) > width.saturating_add(GAP) {
-        let there = (0..widths.len())
-            .filter(|at| widths[*at].is_some() && table.columns[*at].kind != Kind::Name);
-        // The name and one number stay.
-        let Some(last) = there.max_by_key(|at| table.columns[*at].drop) else { break };
-        if widths.iter().flatten().count() <= 2 {
-            break;
-        }
-        widths[last] = None;
+    // The name and one number stay.
+    while sum(&widths) > room && widths.iter().flatten().count() > 2 {
+        let there = (0..widths.len()).filter(|at| widths[*at].is_some() && !is_name(at));
+        let Some(worst) = there.max_by_key(|at| table.columns[*at].drop) else { break };
+        widths[worst] = None;
     }
-    let left = width.saturating_add(GAP).saturating_sub(sum(&widths));
-    let wanted = |at: usize| widest.get(at).copied().unwrap_or(0);
-    if let Some(name) = table.columns.iter().position(|it| it.kind == Kind::Name)
-        && let Some(columns) = &mut widths[name]
+    let (used, name) = (sum(&widths), (0..widths.len()).find(is_name));
+    if let Some(at) = name
+        && let Some(columns) = &mut widths[at]
     {
-        // A tree indents its names.
-        let indent = table.rows.iter().map(|it| it.level).max().unwrap_or(0).saturating_mul(2);
-        *columns = (*columns + left).min(wanted(name).saturating_add(indent).max(LEAST_NAME));
+        let most = columns.saturating_add(room.saturating_sub(used)).min(wanted(at));
+        *columns = most.saturating_sub(used.saturating_sub(room));
     }
     widths
 }
@@ -149,10 +156,10 @@ fn titles(canvas: &mut Canvas<'_>, area: Rect, screen: &Screen, widths: &[Option
 
 fn draw_row(canvas: &mut Canvas<'_>, area: Rect, table: &Table, row: &Row, widths: &[Option<u16>]) {
     if let Some(severity) = row.severity {
-        let (sign, style) = canvas.theme.severity(severity);
+        let (sign, style) = Theme::severity(severity);
         canvas.text(area.x, area.y, 1, sign, style);
     }
-    let of_share = canvas.theme.share(row.share, row.is_left);
+    let of_share = Theme::share(row.share, row.is_left);
     each_column(area, widths, |at, x, width| {
         let Some(value) = row.values.get(at) else { return };
         let text = value.shown();

@@ -13,9 +13,9 @@ use crate::top::{
 
 const COLUMNS: &[Column] = &[
     names("ALLOCATED BY"),
-    text("FREED BY", 48, 0),
-    numbers("OF WHAT OTHERS FREED", 2),
-    numbers("BLOCKS", 1),
+    text("FREED BY", 48, 1),
+    numbers("OF WHAT OTHERS FREED", 3),
+    numbers("BLOCKS", 2),
     numbers("FREED SO FAR", 0),
 ];
 

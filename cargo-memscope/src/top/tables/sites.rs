@@ -52,7 +52,7 @@ fn row(context: &Context<'_>, site: &SiteProfile) -> Row {
         ],
         share: share(site.live_bytes, whole),
         is_left: left.is_some_and(|it| it > site.live_bytes / 2),
-        severity: context.severity_of_site(&key),
+        severity: context.severity(&key),
         search,
         key,
     }

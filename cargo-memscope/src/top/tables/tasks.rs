@@ -65,7 +65,7 @@ fn row(context: &Context<'_>, task: &TaskMemoryProfile) -> Row {
         ],
         share: share(task.live_bytes, whole),
         is_left: task.state.is_ended() && task.live_bytes > 0,
-        severity: context.severity_of_task(task),
+        severity: context.severity(&key(task)),
     }
 }
 

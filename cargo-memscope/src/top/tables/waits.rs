@@ -13,12 +13,12 @@ use crate::top::{
 
 const COLUMNS: &[Column] = &[
     names("AWAIT POINT"),
-    text("PLACE", 40, 1),
-    numbers("TASKS", 0),
+    text("PLACE", 40, 2),
+    numbers("TASKS", 1),
     numbers("HELD", 0),
-    numbers("EACH", 3),
-    numbers("MEAN WAIT", 2),
-    numbers("99 % WAIT AT MOST", 4),
+    numbers("EACH", 4),
+    numbers("MEAN WAIT", 3),
+    numbers("99 % WAIT AT MOST", 5),
 ];
 
 /// One await of the tree, and the sums of the tasks below it.
