@@ -35,12 +35,12 @@ pub(super) fn empty() -> Value {
     json
 }
 
-pub(super) fn site(name: &str, line: u32, live: u64, left: u64) -> Value {
+pub(super) fn site(name: &str, line: u32, bytes: u64, left: u64) -> Value {
     json!({
         "name": name, "task_type": "network_intensive", "file": "src/shop.rs", "line": line,
         "measured": true, "spawned": 1_600, "active": 8, "completed": 1_590, "cancelled": 2,
-        "panicked": 0, "given_up": 0, "is_annotated": true, "live_bytes": live, "live_blocks": 4,
-        "peak_bytes": live / 2, "peak_sum_bytes": live, "allocated_bytes": live.saturating_mul(3),
+        "panicked": 0, "given_up": 0, "is_annotated": true, "live_bytes": bytes, "live_blocks": 4,
+        "peak_bytes": bytes / 2, "peak_sum_bytes": bytes, "allocated_bytes": bytes.saturating_mul(3),
         "allocation_count": 77, "ended_allocated_bytes": 0, "retained_bytes": left,
         "unjoined_bytes": 0, "retained_tasks": 9, "retained_waves": 1,
         "retained_by_eighth": [0, 0, 0, 0, 0, 0, 0, 0], "future_size_bytes": 1_232,

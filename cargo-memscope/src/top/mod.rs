@@ -22,6 +22,7 @@ mod screen;
 mod draw;
 mod signals;
 mod terminal;
+mod watchdog;
 mod address;
 mod served_programs;
 #[cfg(test)]
@@ -148,6 +149,7 @@ fn look(mut screen: Screen, feed: Option<&Feed>) -> Result<ExitCode, Error> {
     let signals = Signals::note()?;
     let theme = Theme::of_environment();
     let gone = |why: std::io::Error| Error::new(format!("the terminal cannot be used: {why}"));
+    watchdog::start(signals.clone()).map_err(gone)?;
     let mut terminal = Terminal::take().map_err(gone)?;
     let mut drawn: Option<Instant> = None;
     let mut awake = Instant::now();

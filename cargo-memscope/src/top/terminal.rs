@@ -64,7 +64,7 @@ impl Drop for Terminal {
 }
 
 /// Puts the terminal back, if it is taken.
-fn give_back() {
+pub(super) fn give_back() {
     if IS_TAKEN.swap(false, Ordering::Relaxed) {
         // Errors: the terminal is gone.
         let _ = execute!(io::stdout(), LeaveAlternateScreen, Show);

@@ -90,7 +90,7 @@ fn wrapped(drawn: &mut Vec<Drawn>, indent: &str, what: &str, width: u16, style: 
     drawn.extend(lines(what, room).into_iter().map(|it| text(format!("{indent}{it}"), style)));
 }
 
-fn findings(canvas: &Canvas<'_>, width: u16, screen: &Screen) -> Vec<Drawn> {
+fn findings(width: u16, screen: &Screen) -> Vec<Drawn> {
     let mut drawn = vec![text("What stands out", BOLD), Drawn::default()];
     for it in &screen.findings {
         let (sign, style) = Theme::severity(it.severity);
@@ -115,7 +115,7 @@ fn findings(canvas: &Canvas<'_>, width: u16, screen: &Screen) -> Vec<Drawn> {
     drawn
 }
 
-fn row(canvas: &Canvas<'_>, width: u16, screen: &Screen, is_gone: bool) -> Vec<Drawn> {
+fn row(width: u16, screen: &Screen, is_gone: bool) -> Vec<Drawn> {
     let Some(detail) = &screen.detail else { return Vec::new() };
     let right = end(&detail.place, width / 2);
     let mut drawn = vec![Drawn {

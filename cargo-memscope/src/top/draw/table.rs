@@ -61,8 +61,9 @@ fn tabs(canvas: &mut Canvas<'_>, area: Rect, screen: &Screen) {
     };
     // As much as fits.
     let ways = [(true, true), (false, true), (false, false)];
-    let texts = ways.iter().map(|(is_whole, has_numbers)| texts(*is_whole, *has_numbers));
-    let texts = texts.clone().find(|it| fits(it)).or(texts.rev().next()).unwrap_or_default();
+    let mut texts = ways.iter().map(|(is_whole, has_numbers)| texts(*is_whole, *has_numbers));
+    let shortest = texts.clone().next_back();
+    let texts = texts.find(|it| fits(it)).or(shortest).unwrap_or_default();
     let gap = if fits(&texts) { GAP } else { 1 };
     let mut x = area.x;
     for (tab, text) in Tab::ALL.into_iter().zip(texts) {
