@@ -20,7 +20,10 @@ unset NO_COLOR MEMSCOPE_SERVE_TOKEN
 
 tmux() { command tmux -L "memscope-top-$$" -f /dev/null "$@"; }
 service=
-stop() { [ -z "$service" ] || kill "$service" 2> /dev/null || true; tmux kill-server 2> /dev/null || true; }
+stop() {
+    [ -z "$service" ] || kill "$service" 2> /dev/null || true
+    tmux kill-server 2> /dev/null || true
+}
 trap stop EXIT
 # A terminal without a limit of its own reads no start files.
 tmux new-session -d -x 80 -y 24 -s view 'PS1="ready> " exec bash --norc --noprofile'
@@ -119,10 +122,13 @@ echo "== signals, and a panic"
 for signal in TERM HUP INT; do
     runs "$top $url; echo code \$?"
     shows "● live"
-    kill "-$signal" "$(pgrep -P "$(tmux display -p -t view '#{pane_pid}')" -f 'memscope top' | head -n 1)"
+    shell=$(tmux display -p -t view '#{pane_pid}')
+    kill "-$signal" "$(pgrep -P "$shell" -f 'memscope top' | head -n 1)"
     is_back $((128 + $(kill -l "$signal")))
 done
-runs "cargo test -q --workspace --bin cargo-memscope -- --ignored --nocapture --exact top::terminal::tests::a_panic_puts_the_terminal_back; echo code \$?"
+test=top::terminal::tests::a_panic_puts_the_terminal_back
+panics="cargo test -q --workspace --bin cargo-memscope -- --ignored --nocapture --exact $test"
+runs "$panics; echo code \$?"
 shows "told after the terminal was put back"
 is_back 101
 
@@ -149,7 +155,8 @@ echo "== a terminal without Unicode and colours"
 runs "LC_ALL=C NO_COLOR=1 $top $url"
 shows "# live" "LIVE v"
 picture -e > "$folder/plain.ansi"
-LC_ALL=C grep -q '[^ -~[:cntrl:]]' "$folder/plain.ansi" && fail "there are other characters than ASCII"
+LC_ALL=C grep -q '[^ -~[:cntrl:]]' "$folder/plain.ansi" &&
+    fail "there are other characters than ASCII"
 grep -qE $'\e\\[[0-9;]*(3[0-7]|9[0-7]|38)m' "$folder/plain.ansi" && fail "there are colours"
 keys q
 shows "ready>"

@@ -62,8 +62,8 @@ pub(super) fn list() -> Result<Vec<Program>, Error> {
             "programs that serve are listed on Linux alone"
         };
         return Err(Error::new(format!(
-            "{where_}: start one with memscope's feature `server` and MEMSCOPE_SERVE=127.0.0.1:6071, \
-             or name an address or a saved report, as in `cargo memscope top http://127.0.0.1:6071`"
+            "{where_}: start one with memscope's feature `server` and \
+             MEMSCOPE_SERVE=127.0.0.1:6071, or name an address or a saved report, as in `cargo memscope top http://127.0.0.1:6071`"
         )));
     }
     programs.sort_by(|a, b| (&a.path, a.pid, &a.url).cmp(&(&b.path, b.pid, &b.url)));
