@@ -30,6 +30,7 @@ pub(super) fn empty() -> Value {
     json["origin"] = json!({ "pid": 4242, "started_unix_ns": 1_000 });
     json["observed_ns"] = json!(192_000_000_000_u64);
     json["await_points_measured"] = json!("on");
+    json["stacks_measured"] = json!("off");
     json["is_still"] = json!(true);
     json["tool"]["own_bytes"] = json!(3 * MIB);
     json
