@@ -371,7 +371,7 @@ fn any_key() -> impl Strategy<Value = KeyEvent> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(32))]
+    #![proptest_config(ProptestConfig::with_cases(16))]
     #[test]
     fn no_keys_on_no_report_make_it_panic(
         first in any_report(),
