@@ -45,6 +45,9 @@ pub(crate) enum Command {
     /// The program serves it: it has memscope's feature `server`, or the dump was saved as JSON,
     /// from `task_dump()`.
     Tasks(Tasks),
+    /// Shows a running program in the terminal, once a second: its memory and limit, what stands
+    /// out, and the tables of its page. A saved report as well.
+    Top(Top),
 }
 
 /// Options of `futures`.
@@ -279,6 +282,19 @@ pub(crate) struct Tasks {
     /// Print JSON.
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+/// Options of `top`.
+#[derive(Debug, Args)]
+pub(crate) struct Top {
+    /// Where the program serves, such as <http://127.0.0.1:6071>, or a saved report as JSON. A
+    /// token is taken from `MEMSCOPE_SERVE_TOKEN`. Without it, the only program that serves is
+    /// shown; if there are several, they are listed.
+    #[arg(value_name = "URL|FILE")]
+    pub(crate) from: Option<PathBuf>,
+    /// List the programs of this user that serve, and show none.
+    #[arg(long)]
+    pub(crate) list: bool,
 }
 
 impl Arguments {

@@ -10,6 +10,7 @@ mod model;
 mod output;
 mod commands;
 mod mcp;
+mod top;
 
 use std::process::ExitCode;
 
@@ -33,6 +34,7 @@ fn main() -> ExitCode {
         Command::Holders(options) => commands::holders::run(options).map(|()| ExitCode::SUCCESS),
         Command::Mcp(options) => mcp::run(options).map(|()| ExitCode::SUCCESS),
         Command::Tasks(options) => commands::tasks::run(options).map(|()| ExitCode::SUCCESS),
+        Command::Top(options) => top::run(options),
         Command::Report(options) => commands::report::run(options).map(|()| ExitCode::SUCCESS),
     };
     result.unwrap_or_else(|error| {

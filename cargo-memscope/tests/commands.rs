@@ -667,3 +667,18 @@ fn all_tasks_are_printed_from_a_file_and_from_a_program_that_serves_them() {
     assert_eq!(gone.code, 2);
     assert!(gone.error.contains("does not answer"), "{}", gone.error);
 }
+
+#[test]
+fn top_without_a_terminal_says_what_to_do_instead() {
+    for (from, instead) in [
+        ("http://127.0.0.1:1", "`curl http://127.0.0.1:1/report.txt`"),
+        ("127.0.0.1:1", "`curl http://127.0.0.1:1/report.txt`"),
+        ("report\u{1b}[2J.json", "`cargo memscope report report\\u{1b}[2J.json`"),
+        ("https://127.0.0.1:1", "programs serve at `http://`"),
+        ("http://", "names no host"),
+    ] {
+        let run = run(&["top", from]);
+        assert_eq!((run.code, &*run.out), (2, ""), "{from}");
+        assert!(run.error.contains(instead), "{from}: {}", run.error);
+    }
+}

@@ -109,7 +109,7 @@ pub mod tower {
 pub mod __terminal {
     pub use crate::model::{
         Visible, VisiblePath,
-        text::{said, visible, visible_lines, visible_path},
+        text::{cell, said, visible, visible_lines, visible_path, width},
     };
     pub use crate::{model::symbol::same_function, snapshot::calls::explain_calls};
     #[cfg(feature = "report-file")]

@@ -26,6 +26,9 @@ mod guard;
 mod connection;
 // What each path answers.
 mod routes;
+// A file by which clients of this host find a server.
+#[cfg(target_os = "linux")]
+mod discovery;
 // The server and its thread.
 mod server;
 // What a program chooses.

@@ -50,6 +50,8 @@ pub struct Server {
     stop: Option<oneshot::Sender<()>>,
     /// In a lock, so that the server can be in a static.
     ended: Mutex<mpsc::Receiver<()>>,
+    #[cfg(target_os = "linux")]
+    announcement: Option<crate::discovery::Announcement>,
 }
 
 impl Server {
@@ -82,7 +84,28 @@ impl Server {
             let _ = end.send(());
         }))
         .map_err(Error::thread)?;
-        Ok(Self { address, stop: Some(stop), ended: Mutex::new(ended) })
+        Ok(Self {
+            address,
+            stop: Some(stop),
+            ended: Mutex::new(ended),
+            #[cfg(target_os = "linux")]
+            announcement: None,
+        })
+    }
+
+    /// Lets clients of this host find the server. Must be called inside `own`.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn announce(&mut self, asks_for_token: bool) {
+        self.announcement = crate::discovery::Announcement::write(self.address, asks_for_token);
+    }
+
+    /// Tells the thread to end. Must be called inside `own`.
+    fn stop(&mut self) {
+        #[cfg(target_os = "linux")]
+        if let Some(announcement) = self.announcement.take() {
+            announcement.end();
+        }
+        self.stop = None;
     }
 
     /// The address at which it serves: with the port that the system chose, if that was asked for.
@@ -92,7 +115,7 @@ impl Server {
 
     /// Ends the server, and waits until its port is free.
     pub fn shutdown(mut self) {
-        own(|| self.stop = None);
+        own(|| self.stop());
         let ended = self.ended.get_mut().unwrap_or_else(PoisonError::into_inner);
         // An error: it has ended.
         let _ = ended.recv();
@@ -101,12 +124,15 @@ impl Server {
     /// Lets the server run as long as the process.
     pub fn detach(mut self) {
         std::mem::forget(self.stop.take());
+        // Its file goes when the process exits.
+        #[cfg(target_os = "linux")]
+        own(|| self.announcement = None);
     }
 }
 
 impl Drop for Server {
     fn drop(&mut self) {
-        own(|| self.stop = None);
+        own(|| self.stop());
     }
 }
 

@@ -125,8 +125,11 @@ impl Builder {
         }
         let has_token = self.token.is_some();
         let guard = Guard { token: self.token, checks_host: true };
-        let server =
-            Server::start(address, self.connections, |counts| routes(guard, Some(counts)))?;
+        let start = |counts| routes(guard, Some(counts));
+        #[cfg_attr(not(target_os = "linux"), expect(unused_mut, reason = "it is not announced"))]
+        let mut server = Server::start(address, self.connections, start)?;
+        #[cfg(target_os = "linux")]
+        server.announce(has_token);
         if is_remote {
             let address = server.local_address();
             let how = if has_token { "with the token" } else { "without a token" };

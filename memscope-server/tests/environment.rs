@@ -33,6 +33,7 @@ fn as_a_program() {
     match &*program {
         "init" => memscope_runtime::init(),
         "tracked" => drop(runtime.spawn(track(holds(1 << 20)).named("held"))),
+        "forks" => forks(&runtime),
         "bare" => drop(runtime.spawn(holds(1 << 20))),
         _ => {}
     }
@@ -40,13 +41,39 @@ fn as_a_program() {
     std::io::stdin().read_to_string(&mut input).expect("input");
 }
 
-struct Program {
-    child: Child,
+/// A child with this process's server ends as a whole process does, and this one goes on.
+#[cfg(unix)]
+fn forks(runtime: &tokio::runtime::Runtime) {
+    drop(runtime.spawn(track(holds(1 << 20))));
+    let mut line = String::new();
+    std::io::stdin().read_line(&mut line).expect("a line, once it is served");
+    // SAFETY: the child calls nothing but `exit`, whose functions take no lock that waits.
+    let child = unsafe { libc::fork() };
+    if child == 0 {
+        // SAFETY: it does not return.
+        unsafe { libc::exit(0) }
+    }
+    let mut status = 0;
+    let end = std::time::Instant::now() + crate::support::LONG;
+    // SAFETY: the status is this function's.
+    while unsafe { libc::waitpid(child, &raw mut status, libc::WNOHANG) } == 0 {
+        assert!(std::time::Instant::now() < end, "the child does not end");
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    }
+    assert_eq!(status, 0, "the child has ended well");
+    eprintln!("memscope: the child has ended");
+}
+
+#[cfg(not(unix))]
+fn forks(_: &tokio::runtime::Runtime) {}
+
+pub(crate) struct Program {
+    pub(crate) child: Child,
     errors: BufReader<ChildStderr>,
 }
 
 impl Program {
-    fn start(program: &str, variables: &[(&str, &str)]) -> Self {
+    pub(crate) fn start(program: &str, variables: &[(&str, &str)]) -> Self {
         let mut child = Command::new(env::current_exe().expect("this program"))
             .args(["--exact", "environment::as_a_program"])
             .env(PROGRAM, program)
@@ -61,7 +88,7 @@ impl Program {
     }
 
     /// The first line of memscope's.
-    fn line(&mut self) -> String {
+    pub(crate) fn line(&mut self) -> String {
         loop {
             let mut line = String::new();
             assert_ne!(self.errors.read_line(&mut line).expect("text"), 0, "no line came");
@@ -71,7 +98,7 @@ impl Program {
         }
     }
 
-    fn address(&mut self) -> SocketAddr {
+    pub(crate) fn address(&mut self) -> SocketAddr {
         let line = self.line();
         let address = line.trim_end().strip_prefix("memscope: serving at http://");
         let address = address.and_then(|it| it.strip_suffix('/')).expect(&line);
@@ -79,7 +106,7 @@ impl Program {
     }
 
     /// Lets the program end, which must be a good one. Returns what else it wrote.
-    fn end(mut self) -> String {
+    pub(crate) fn end(mut self) -> String {
         drop(self.child.stdin.take());
         let mut rest = String::new();
         self.errors.read_to_string(&mut rest).expect("text");

@@ -5,6 +5,8 @@ mod support;
 
 mod clients;
 mod crowd;
+#[cfg(target_os = "linux")]
+mod discovery;
 mod endpoints;
 mod environment;
 mod hidden;

@@ -3,7 +3,7 @@
 use std::{
     env,
     fmt::Display,
-    io::{Read as _, Write},
+    io::{Read, Write},
     path::Path,
     time::Duration,
 };
@@ -13,7 +13,12 @@ use memscope_runtime::{
     async_memory::MemorySnapshot,
 };
 use serde::{Serialize, de::DeserializeOwned};
-use ureq::Agent;
+use ureq::{
+    Agent, Body,
+    config::ConfigBuilder,
+    http::{Response, StatusCode},
+    typestate::AgentScope,
+};
 
 use crate::error::Error;
 
@@ -76,10 +81,7 @@ fn bytes(from: &Path, path: &str) -> Result<Vec<u8>, Error> {
     }
     let scheme = from.to_str().and_then(|it| it.split_once("://")).map(|(scheme, _)| scheme);
     if scheme.is_some_and(|it| it.bytes().all(|byte| byte.is_ascii_alphanumeric())) {
-        return Err(Error::new(format!(
-            "{} is no address that is understood: programs serve at `http://`",
-            visible_path(from)
-        )));
+        return Err(no_address(from));
     }
     let cannot =
         |why: &dyn Display| Error::new(format!("cannot read {}: {why}", visible_path(from)));
@@ -97,28 +99,68 @@ fn url(from: &Path, path: &str) -> Option<String> {
     Some(if is_whole { format!("{base}{query}") } else { format!("{base}/{path}{query}") })
 }
 
+/// The answer of a program at a path, not yet read. It may take so long to begin, and so long in
+/// all. `None`: the program has no place for another client now.
+pub(crate) fn open(
+    from: &Path,
+    path: &str,
+    begin: Duration,
+    whole: Duration,
+) -> Result<Option<Body>, Error> {
+    let url = url(from, path).ok_or_else(|| no_address(from))?;
+    let config = config().timeout_connect(Some(begin)).timeout_recv_response(Some(begin));
+    let mut answer = call(&url, &config.timeout_recv_body(Some(whole)).build().into())?;
+    match answer.status() {
+        status if status.is_success() => Ok(Some(answer.into_body())),
+        status if status.as_u16() == 503 => Ok(None),
+        _ => {
+            let mut why = Vec::new();
+            // What cannot be read is not repeated.
+            let _ = answer.body_mut().as_reader().take(MOST_WHY as u64).read_to_end(&mut why);
+            Err(refusal(&url, answer.status(), &why))
+        }
+    }
+}
+
 /// What the program answers.
 fn get(url: &str) -> Result<Vec<u8>, Error> {
-    let cannot = |why: &str| Error::new(format!("{} does not answer: {why}", visible(url)));
-    let config = Agent::config_builder().http_status_as_error(false).proxy(None).max_redirects(0);
-    let agent = Agent::from(config.timeout_global(Some(MOST_TIME)).build());
+    let agent = config().timeout_global(Some(MOST_TIME)).build().into();
+    let mut answer = call(url, &agent)?;
+    let body = answer.body_mut().with_config().limit(MOST_BYTES).read_to_vec();
+    let body = body.map_err(|error| no_answer(url, &error))?;
+    if answer.status().is_success() { Ok(body) } else { Err(refusal(url, answer.status(), &body)) }
+}
+
+fn config() -> ConfigBuilder<AgentScope> {
+    Agent::config_builder().http_status_as_error(false).proxy(None).max_redirects(0)
+}
+
+fn call(url: &str, agent: &Agent) -> Result<Response<Body>, Error> {
     let mut request = agent.get(url);
     if let Ok(token) = env::var("MEMSCOPE_SERVE_TOKEN") {
         request = request.header("Authorization", format!("Bearer {token}"));
     }
-    let mut answer = request.call().map_err(|error| cannot(&said(&error, MOST_WHY)))?;
-    let status = answer.status();
-    let body = answer.body_mut().with_config().limit(MOST_BYTES).read_to_vec();
-    let body = body.map_err(|error| cannot(&said(&error, MOST_WHY)))?;
-    if status.is_success() {
-        return Ok(body);
-    }
+    request.call().map_err(|error| no_answer(url, &error))
+}
+
+fn no_answer(url: &str, why: &dyn Display) -> Error {
+    Error::new(format!("{} does not answer: {}", visible(url), said(&why, MOST_WHY)))
+}
+
+fn refusal(url: &str, status: StatusCode, body: &[u8]) -> Error {
     if status.as_u16() == 401 {
         let why = "asks for a token: set `MEMSCOPE_SERVE_TOKEN`";
-        return Err(Error::new(format!("{} {why}", visible(url))));
+        return Error::new(format!("{} {why}", visible(url)));
     }
-    let why = String::from_utf8_lossy(&body);
-    Err(Error::new(format!("{} answers {status}: {}", visible(url), said(&why.trim(), MOST_WHY))))
+    let why = String::from_utf8_lossy(body);
+    Error::new(format!("{} answers {status}: {}", visible(url), said(&why.trim(), MOST_WHY)))
+}
+
+fn no_address(from: &Path) -> Error {
+    Error::new(format!(
+        "{} is no address that is understood: programs serve at `http://`",
+        visible_path(from)
+    ))
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use super::{
     answer::Row,
     quote::{Width, about, at, json_bytes, place, quoted, several, shown},
 };
-use crate::model::Origin;
+use crate::model::{Origin, Packages};
 
 /// The name of what no task has.
 pub(super) const OUTSIDE: &str = "(outside of tasks)";
@@ -43,7 +43,7 @@ fn is_own(frame: &StackFrame) -> bool {
         (Some(file), _) if file.ends_with(".c") || file.ends_with(".S") => false,
         (Some(file), line) => {
             let place = Place { file: (&**file).into(), line: line.unwrap_or(0) };
-            Origin::of(Some(&place)) == Origin::Own
+            Origin::of(Some(&place), &Packages::default()) == Origin::Own
         }
         (None, _) => {
             let name = frame.function.trim_start_matches(['<', '&']);

@@ -184,13 +184,13 @@ fn columns(character: char) -> usize {
 }
 
 /// The columns of a text that has been escaped.
-pub(crate) fn width(text: &str) -> usize {
+pub fn width(text: &str) -> usize {
     text.chars().map(|it| if it.is_ascii() || !is_mark(it) { columns(it) } else { 0 }).sum()
 }
 
 /// A text from outside on one line of at most `most` columns: escaped, and cut with `…` if it is
 /// too long. No escape is cut in two.
-pub(crate) fn cell(text: &str, most: usize) -> String {
+pub fn cell(text: &str, most: usize) -> String {
     let mut out = String::new();
     let mut used = 0;
     // The length at which the text must end so that `…` fits.

@@ -1,0 +1,194 @@
+//! Everything that is drawn: what has come, what the reader looks at, and what follows from both.
+
+use std::{collections::HashMap, time::Instant};
+
+use crossterm::event::KeyEvent;
+use memscope_runtime::{
+    analysis::Severity,
+    async_memory::{HeapGraph, Origin},
+};
+
+use super::{
+    connection::{Connection, Standing},
+    context::{Context, Rates, rates_between, rates_kept, severities},
+    detail::Detail,
+    feed::News,
+    findings::{self, Finding},
+    history::History,
+    memory::Memory,
+    report::Report,
+    table::{Sort, Table},
+    tables::Tab,
+    view::{Asked, Panel, View},
+};
+
+/// Everything that is drawn.
+#[derive(Debug)]
+pub(super) struct Screen {
+    /// Where it comes from, as the reader named it.
+    pub(super) from: String,
+    pub(super) report: Box<Report>,
+    pub(super) connection: Connection,
+    pub(super) view: View,
+    pub(super) memory: Memory,
+    pub(super) history: History,
+    pub(super) findings: Vec<Finding>,
+    /// What is said where there are none.
+    pub(super) calm: String,
+    /// The rows of the tab, filtered and sorted.
+    pub(super) table: Table,
+    pub(super) sort: Sort,
+    pub(super) widths: Vec<u16>,
+    /// Rows before the filter.
+    pub(super) all_rows: usize,
+    pub(super) is_bad_filter: bool,
+    pub(super) detail: Option<Detail>,
+    /// Something to say until the next key.
+    pub(super) note: Option<String>,
+    rates: Rates,
+    severities: HashMap<String, Severity>,
+    graph: Option<Box<HeapGraph>>,
+}
+
+impl Screen {
+    pub(super) fn new(from: String, report: Box<Report>, is_saved: bool, now: Instant) -> Self {
+        let rates = rates_kept(&report);
+        let empty =
+            Table { columns: &[], rows: vec![], sort: 0, left_out: 0, empty: String::new() };
+        let mut screen = Self {
+            from,
+            connection: Connection::new(is_saved, now),
+            view: View::default(),
+            memory: Memory::default(),
+            history: History::default(),
+            findings: Vec::new(),
+            calm: String::new(),
+            table: empty,
+            sort: Sort { column: 0, is_descending: true },
+            widths: Vec::new(),
+            all_rows: 0,
+            is_bad_filter: false,
+            detail: None,
+            note: None,
+            rates,
+            severities: HashMap::new(),
+            graph: None,
+            report,
+        };
+        screen.look_at_report();
+        screen.refresh();
+        screen
+    }
+
+    /// Takes what has come.
+    pub(super) fn take(&mut self, news: News, now: Instant) {
+        match news {
+            // One that was on its way when the reader paused.
+            News::Report(_) | News::Failed(_) if self.connection.is_paused() => {}
+            News::Report(report) => {
+                self.connection.answered(now);
+                self.take_report(report);
+            }
+            News::Failed(why) => self.connection.failed(why),
+            News::Holders(Ok(graph)) => {
+                self.note = None;
+                self.graph = Some(graph);
+                self.refresh();
+            }
+            News::Holders(Err(why)) => {
+                let why = why.trim_end_matches('.');
+                self.note = Some(format!("{why}. MEMSCOPE_HOLDERS=on switches it on."));
+            }
+        }
+    }
+
+    fn take_report(&mut self, report: Box<Report>) {
+        if self.report.is_of_same_process(&report) {
+            let mut rates = rates_kept(&report);
+            rates.extend(rates_between(&self.report, &report, &self.rates));
+            self.rates = rates;
+        } else {
+            self.note = Some(restarted(self.report.origin(), report.origin()));
+            self.rates = rates_kept(&report);
+            self.graph = None;
+        }
+        self.report = report;
+        self.look_at_report();
+        self.refresh();
+    }
+
+    fn look_at_report(&mut self) {
+        let report = &self.report;
+        self.memory = Memory::of(report);
+        self.history = History::of(&report.snapshot);
+        self.severities = severities(&report.leaks);
+        self.findings = findings::all(&report.leaks);
+        self.calm = findings::none(&report.leaks, report.snapshot.measured().is_yes());
+    }
+
+    /// Makes the rows of the tab anew, and what is open of them.
+    fn refresh(&mut self) {
+        let graph = self.graph.as_deref().or(self.report.snapshot.heap_graph());
+        let is_live = !self.connection.is_saved();
+        let (report, rates, severities) = (&*self.report, &self.rates, &self.severities);
+        let context = Context { report, rates, severities, graph, is_live };
+        let mut table = self.view.tab.table(&context);
+        self.all_rows = table.rows.len();
+        self.detail = None;
+        if let Some(Panel::Row { row, is_gone }) = &mut self.view.panel {
+            let found = table.rows.iter().find(|it| it.key == row.key);
+            *is_gone = found.is_none();
+            if let Some(found) = found {
+                **row = found.clone();
+            }
+            let titles: Vec<&str> = table.columns.iter().map(|it| it.title).collect();
+            self.detail = Some(Detail::of(&context, row, &titles));
+        }
+        let filter = self.view.filter();
+        self.is_bad_filter = filter.is_err();
+        self.sort = self.view.now().sort.unwrap_or_else(|| table.first_sort());
+        table.arrange(filter.ok().flatten().as_ref(), self.sort);
+        self.widths = table.widths();
+        self.view.settle(&table);
+        self.table = table;
+    }
+
+    /// Does what a key says. What is left to others is returned.
+    pub(super) fn press(&mut self, key: KeyEvent) -> Asked {
+        self.note = None;
+        let before = self.view.choice();
+        let asked = self.view.press(key, &self.table);
+        if asked == Asked::Holders && self.connection.is_saved() {
+            return Asked::Nothing;
+        }
+        // The rows of a large report take a while to make.
+        if self.view.choice() != before {
+            self.refresh();
+        }
+        asked
+    }
+
+    /// The tabs with the numbers of their rows, where they are known without making them.
+    pub(super) fn tab_counts(&self) -> [Option<u64>; Tab::ALL.len()] {
+        let snapshot = &self.report.snapshot;
+        let count = |rows: usize, list: &str| {
+            let left_out = self.report.left_out(list);
+            Some((rows as u64).saturating_add(left_out))
+        };
+        Tab::ALL.map(|tab| match tab {
+            Tab::Sites => count(snapshot.sites().len(), "sites"),
+            Tab::Tasks => count(snapshot.tasks().len(), "tasks"),
+            Tab::Variables => count(snapshot.variable_sites().len(), "variable_sites"),
+            Tab::Frees => count(snapshot.hand_overs().len(), "hand_overs"),
+            _ => None,
+        })
+    }
+
+    pub(super) fn standing(&self, now: Instant) -> Standing {
+        self.connection.standing(now)
+    }
+}
+
+fn restarted(before: Origin, now: Origin) -> String {
+    format!("The process was restarted: pid {} before, {} now.", before.pid, now.pid)
+}

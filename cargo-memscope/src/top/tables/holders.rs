@@ -1,0 +1,94 @@
+//! Who holds: roots by what only they hold, and what nothing holds. Known on demand alone.
+
+use memscope_runtime::async_memory::{HeldBy, RootKind, Unreachable};
+
+use crate::top::{
+    context::Context,
+    number::share,
+    report::{name, place},
+    table::{Column, Row, Table, Value, names, numbers, text},
+};
+
+const COLUMNS: &[Column] = &[
+    names("ROOT"),
+    text("KIND", 14, 2),
+    text("PLACE", 40, 3),
+    numbers("ONLY IT HOLDS", 0),
+    numbers("IT REACHES", 1),
+    numbers("BLOCKS", 4),
+];
+
+pub(super) fn table(context: &Context<'_>) -> Table {
+    let Some(graph) = context.graph else {
+        let empty = if context.is_live {
+            "Not asked yet. Enter asks: the process stands still for some ms."
+        } else {
+            "Not measured: this file has no answer to it."
+        };
+        return Table {
+            columns: COLUMNS,
+            rows: Vec::new(),
+            sort: 3,
+            left_out: 0,
+            empty: empty.into(),
+        };
+    };
+    let nothing = graph.unreachable.iter().enumerate().map(|(at, it)| unheld(at, it, graph.bytes));
+    let roots = graph.roots.iter().map(|it| root(it, graph.bytes));
+    let rows = nothing.chain(roots).collect();
+    let empty = "The graph has no roots.".to_owned();
+    Table { columns: COLUMNS, rows, sort: 3, left_out: 0, empty }
+}
+
+fn kind(kind: RootKind) -> &'static str {
+    match kind {
+        RootKind::Static => "static",
+        RootKind::ThreadLocal => "thread local",
+        RootKind::Task => "task",
+        RootKind::Stack => "stack",
+        RootKind::Runtime => "runtime",
+        RootKind::Other => "other",
+    }
+}
+
+fn root(it: &HeldBy, whole: u64) -> Row {
+    let (name, place) = (name(&it.name), place(it.file.as_deref().unwrap_or_default(), it.line));
+    let kind = kind(it.kind);
+    Row {
+        key: format!("root:{kind} {name} {place} {:?}", it.task),
+        level: 0,
+        search: format!("{name} {kind} {place}"),
+        values: vec![
+            Value::text(name),
+            Value::text(kind),
+            Value::text(place),
+            Value::Bytes(it.retained_bytes),
+            Value::Bytes(it.reachable_bytes),
+            Value::Count(it.blocks),
+        ],
+        share: share(it.retained_bytes, whole),
+        is_left: false,
+        severity: None,
+    }
+}
+
+fn unheld(at: usize, it: &Unreachable, whole: u64) -> Row {
+    let title = if it.in_cycle { "(nothing: blocks that hold each other)" } else { "(nothing)" };
+    let site = it.site.as_deref().map(name).unwrap_or_default();
+    Row {
+        key: format!("root:nothing {at}"),
+        level: 0,
+        search: format!("{title} unreachable {site}"),
+        values: vec![
+            Value::text(title),
+            Value::text("unreachable"),
+            Value::text(site),
+            Value::Bytes(it.bytes),
+            Value::Unknown,
+            Value::Count(it.blocks),
+        ],
+        share: share(it.bytes, whole),
+        is_left: true,
+        severity: None,
+    }
+}

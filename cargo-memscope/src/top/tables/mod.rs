@@ -1,0 +1,109 @@
+//! The tables of the page, one a tab.
+
+mod sites;
+mod tasks;
+mod functions;
+mod waits;
+mod holders;
+mod variables;
+mod futures;
+mod frees;
+
+use std::collections::HashMap;
+
+use super::{context::Context, table::Table};
+pub(super) use {
+    functions::frame_name,
+    tasks::{key as task_key, own_place},
+    variables::key as variable_key,
+};
+
+/// The tables, in the order of their keys.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub(super) enum Tab {
+    #[default]
+    Sites,
+    Tasks,
+    Functions,
+    Waits,
+    Holders,
+    Variables,
+    Futures,
+    Frees,
+}
+
+impl Tab {
+    pub(super) const ALL: [Self; 8] = [
+        Self::Sites,
+        Self::Tasks,
+        Self::Functions,
+        Self::Waits,
+        Self::Holders,
+        Self::Variables,
+        Self::Futures,
+        Self::Frees,
+    ];
+
+    /// Its name, and a short one for narrow terminals.
+    pub(super) fn names(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Sites => ("Sites", "Sites"),
+            Self::Tasks => ("Tasks", "Tasks"),
+            Self::Functions => ("Code", "Code"),
+            Self::Waits => ("Where tasks wait", "Waits"),
+            Self::Holders => ("Who holds", "Holds"),
+            Self::Variables => ("Variables", "Vars"),
+            Self::Futures => ("Futures", "Futures"),
+            Self::Frees => ("Who frees", "Frees"),
+        }
+    }
+
+    /// Its rows, in the order of the report.
+    pub(super) fn table(self, context: &Context<'_>) -> Table {
+        let mut table = match self {
+            Self::Sites => sites::table(context),
+            Self::Tasks => tasks::table(context),
+            Self::Functions => functions::table(context),
+            Self::Waits => waits::table(context),
+            Self::Holders => holders::table(context),
+            Self::Variables => variables::table(context),
+            Self::Futures => futures::table(context),
+            Self::Frees => frees::table(context),
+        };
+        let (list, lacks) = (self.list(), table.rows.is_empty());
+        table.left_out = context.report.left_out(list);
+        let missing = context.report.snapshot.tool().rows_left_out;
+        // Near its limit a process leaves rows out, and says how many in all.
+        if lacks && missing > 0 && self != Self::Holders {
+            table.empty =
+                format!("Not known: the process had too little memory for {missing} rows.");
+        }
+        number_keys(&mut table);
+        table
+    }
+
+    /// The list of a snapshot that its rows come from.
+    fn list(self) -> &'static str {
+        match self {
+            Self::Sites | Self::Futures => "sites",
+            Self::Tasks => "tasks",
+            Self::Functions => "stacks",
+            Self::Waits => "await_points",
+            Self::Holders => "",
+            Self::Variables => "variable_sites",
+            Self::Frees => "hand_overs",
+        }
+    }
+}
+
+/// Gives rows that would have one key a number, in the order of the report.
+fn number_keys(table: &mut Table) {
+    let mut seen: HashMap<String, u64> = HashMap::new();
+    for row in &mut table.rows {
+        let before = seen.entry(row.key.clone()).or_insert(0);
+        if *before > 0 {
+            row.key = format!("{} ({})", row.key, *before + 1);
+        }
+        *before += 1;
+    }
+}

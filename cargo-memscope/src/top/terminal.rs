@@ -1,0 +1,87 @@
+//! The terminal: taken for the view, and put back however that ends.
+
+use std::{
+    env,
+    io::{self, IsTerminal, Write},
+    panic,
+    sync::{
+        Once,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+
+use crossterm::{
+    cursor::Show,
+    execute,
+    terminal::{EnterAlternateScreen, LeaveAlternateScreen, disable_raw_mode, enable_raw_mode},
+};
+use ratatui::{backend::CrosstermBackend, buffer::Buffer};
+
+/// Whether the terminal is taken.
+static IS_TAKEN: AtomicBool = AtomicBool::new(false);
+
+/// The terminal, until it is dropped.
+#[derive(Debug)]
+pub(super) struct Terminal(ratatui::Terminal<CrosstermBackend<io::Stdout>>);
+
+impl Terminal {
+    /// Whether there is a terminal that can show a view.
+    pub(super) fn is_there() -> bool {
+        io::stdout().is_terminal() && env::var_os("TERM").is_none_or(|it| it != "dumb")
+    }
+
+    /// Takes the terminal. A panic anywhere puts it back before it is told.
+    pub(super) fn take() -> io::Result<Self> {
+        static HOOK: Once = Once::new();
+        HOOK.call_once(|| {
+            let before = panic::take_hook();
+            panic::set_hook(Box::new(move |info| {
+                give_back();
+                before(info);
+            }));
+        });
+        enable_raw_mode()?;
+        IS_TAKEN.store(true, Ordering::Relaxed);
+        Self::on_other_screen().inspect_err(|_| give_back())
+    }
+
+    fn on_other_screen() -> io::Result<Self> {
+        execute!(io::stdout(), EnterAlternateScreen)?;
+        let mut terminal = ratatui::Terminal::new(CrosstermBackend::new(io::stdout()))?;
+        terminal.clear()?;
+        Ok(Self(terminal))
+    }
+
+    pub(super) fn draw(&mut self, draw: impl FnOnce(&mut Buffer)) -> io::Result<()> {
+        self.0.draw(|frame| draw(frame.buffer_mut())).map(drop)
+    }
+}
+
+impl Drop for Terminal {
+    fn drop(&mut self) {
+        give_back();
+    }
+}
+
+/// Puts the terminal back, if it is taken.
+pub(super) fn give_back() {
+    if IS_TAKEN.swap(false, Ordering::Relaxed) {
+        // Errors: the terminal is gone.
+        let _ = execute!(io::stdout(), LeaveAlternateScreen, Show);
+        let _ = disable_raw_mode();
+        let _ = io::stdout().flush();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// `ci/top.sh` runs it in a terminal, and looks at the terminal afterwards.
+    #[test]
+    #[ignore = "ci/top.sh gives it a terminal"]
+    fn a_panic_puts_the_terminal_back() {
+        let _terminal = Terminal::take().expect("a terminal");
+        panic!("told after the terminal was put back");
+    }
+}

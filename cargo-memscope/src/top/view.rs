@@ -1,0 +1,242 @@
+//! What the reader looks at: the tab, the row, the order, the filter, and what a key changes.
+
+use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
+use regex::{Regex, RegexBuilder};
+
+use super::{
+    table::{Row, Sort, Table},
+    tables::Tab,
+};
+
+/// The most characters of a filter.
+const MOST_FILTER: usize = 200;
+
+/// What a key asks of others than the view.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Asked {
+    Nothing,
+    Quit,
+    /// Stop the program for the shell, as Ctrl-Z does.
+    Suspend,
+    Pause,
+    Holders,
+}
+
+/// What lies over the table.
+#[derive(Clone, Debug)]
+pub(super) enum Panel {
+    Row {
+        row: Box<Row>,
+        /// Whether the latest snapshot lacks it.
+        is_gone: bool,
+    },
+    Findings,
+    Keys,
+}
+
+/// What is remembered of each tab.
+#[derive(Clone, Debug, Default)]
+pub(super) struct TabView {
+    /// The key of the chosen row, once the reader has chosen one: it is followed where it moves.
+    chosen: Option<String>,
+    pub(super) at: usize,
+    /// The first row on the screen.
+    pub(super) from: usize,
+    pub(super) sort: Option<Sort>,
+    pub(super) filter: String,
+}
+
+/// What the reader looks at.
+#[derive(Clone, Debug, Default)]
+pub(super) struct View {
+    pub(super) tab: Tab,
+    tabs: [TabView; Tab::ALL.len()],
+    pub(super) panel: Option<Panel>,
+    /// Lines above the first one of the panel.
+    pub(super) scrolled: usize,
+    /// Whether a filter is being typed.
+    pub(super) is_typing: bool,
+    /// Rows that fit on the screen, as last drawn.
+    pub(super) page: usize,
+    /// Lines of the panel that fit, and all of them, as last drawn.
+    pub(super) panel_page: usize,
+    pub(super) lines: usize,
+}
+
+impl View {
+    pub(super) fn now(&self) -> &TabView {
+        &self.tabs[self.tab as usize]
+    }
+
+    fn now_mut(&mut self) -> &mut TabView {
+        &mut self.tabs[self.tab as usize]
+    }
+
+    /// What the rows that are made depend on, and whether one of them is open.
+    pub(super) fn choice(&self) -> (Tab, Option<Sort>, String, bool) {
+        let is_open = matches!(self.panel, Some(Panel::Row { .. }));
+        (self.tab, self.now().sort, self.now().filter.clone(), is_open)
+    }
+
+    /// The filter as an expression; `None` if there is none, and an error if it is no expression.
+    pub(super) fn filter(&self) -> Result<Option<Regex>, regex::Error> {
+        let text = &self.now().filter;
+        if text.is_empty() {
+            return Ok(None);
+        }
+        RegexBuilder::new(text).case_insensitive(true).build().map(Some)
+    }
+
+    /// Brings the chosen row to where it is in this table, and the screen to the row.
+    pub(super) fn settle(&mut self, table: &Table) {
+        let page = self.page.max(1);
+        let now = self.now_mut();
+        if let Some(key) = &now.chosen
+            && let Some(at) = table.rows.iter().position(|it| it.key == *key)
+        {
+            now.at = at;
+        }
+        now.at = now.at.min(table.rows.len().saturating_sub(1));
+        now.from = now.from.min(now.at).max((now.at + 1).saturating_sub(page));
+        // No empty lines below the last row.
+        now.from = now.from.min(table.rows.len().saturating_sub(page));
+    }
+
+    fn choose(&mut self, table: &Table, at: usize) {
+        let at = at.min(table.rows.len().saturating_sub(1));
+        let now = self.now_mut();
+        now.at = at;
+        now.chosen = table.rows.get(at).map(|it| it.key.clone());
+    }
+
+    /// Does what a key says. The table is that of the tab, in its order.
+    pub(super) fn press(&mut self, key: KeyEvent, table: &Table) -> Asked {
+        if key.modifiers.contains(KeyModifiers::CONTROL) {
+            return match key.code {
+                KeyCode::Char('c' | 'd') => Asked::Quit,
+                KeyCode::Char('z') => Asked::Suspend,
+                KeyCode::Char('u') if self.is_typing => {
+                    self.now_mut().filter.clear();
+                    Asked::Nothing
+                }
+                _ => Asked::Nothing,
+            };
+        }
+        if self.is_typing {
+            self.type_filter(key.code);
+            return Asked::Nothing;
+        }
+        match key.code {
+            KeyCode::Char('q') => return Asked::Quit,
+            KeyCode::Char(' ') => return Asked::Pause,
+            KeyCode::Char('?') => self.turn(Panel::Keys),
+            KeyCode::Char('f') => self.turn(Panel::Findings),
+            KeyCode::Char(digit @ '1'..='8') => self.open(digit as usize - '1' as usize),
+            KeyCode::Tab | KeyCode::Right => self.open((self.tab as usize + 1) % Tab::ALL.len()),
+            KeyCode::BackTab | KeyCode::Left => {
+                self.open((self.tab as usize + Tab::ALL.len() - 1) % Tab::ALL.len());
+            }
+            KeyCode::Esc => self.close(),
+            code if self.panel.is_some() => self.scroll(code),
+            code => return self.in_table(code, table),
+        }
+        Asked::Nothing
+    }
+
+    fn in_table(&mut self, code: KeyCode, table: &Table) -> Asked {
+        let (at, page) = (self.now().at, self.page.max(1));
+        match code {
+            KeyCode::Char('j') | KeyCode::Down => self.choose(table, at.saturating_add(1)),
+            KeyCode::Char('k') | KeyCode::Up => self.choose(table, at.saturating_sub(1)),
+            KeyCode::Char('g') | KeyCode::Home => {
+                self.choose(table, 0);
+                // The first row is whichever comes first.
+                self.now_mut().chosen = None;
+            }
+            KeyCode::Char('G') | KeyCode::End => self.choose(table, usize::MAX),
+            KeyCode::PageDown => self.choose(table, at.saturating_add(page)),
+            KeyCode::PageUp => self.choose(table, at.saturating_sub(page)),
+            KeyCode::Char('/') => self.is_typing = true,
+            KeyCode::Char('s') => self.sort_next(table),
+            KeyCode::Char('i') => {
+                let sort = self.now().sort.unwrap_or_else(|| table.first_sort());
+                let sort = Sort { is_descending: !sort.is_descending, ..sort };
+                self.now_mut().sort = Some(sort);
+            }
+            KeyCode::Char('r') if self.tab == Tab::Holders => return Asked::Holders,
+            KeyCode::Enter => match table.rows.get(at) {
+                Some(row) => {
+                    self.choose(table, at);
+                    self.turn(Panel::Row { row: Box::new(row.clone()), is_gone: false });
+                }
+                None if self.tab == Tab::Holders => return Asked::Holders,
+                None => {}
+            },
+            _ => {}
+        }
+        Asked::Nothing
+    }
+
+    /// Opens a panel, or closes it if it is open.
+    fn turn(&mut self, panel: Panel) {
+        let is_open = self.panel.as_ref().map(std::mem::discriminant);
+        let is_same = is_open == Some(std::mem::discriminant(&panel));
+        self.panel = (!is_same).then_some(panel);
+        self.scrolled = 0;
+    }
+
+    fn open(&mut self, tab: usize) {
+        if let Some(tab) = Tab::ALL.get(tab) {
+            self.tab = *tab;
+            self.panel = None;
+            self.scrolled = 0;
+        }
+    }
+
+    fn close(&mut self) {
+        if self.panel.take().is_none() {
+            self.now_mut().filter.clear();
+        }
+        self.scrolled = 0;
+    }
+
+    fn scroll(&mut self, code: KeyCode) {
+        let page = self.panel_page.max(1);
+        self.scrolled = match code {
+            KeyCode::Char('j') | KeyCode::Down => self.scrolled.saturating_add(1),
+            KeyCode::Char('k') | KeyCode::Up => self.scrolled.saturating_sub(1),
+            KeyCode::PageDown => self.scrolled.saturating_add(page),
+            KeyCode::PageUp => self.scrolled.saturating_sub(page),
+            KeyCode::Char('g') | KeyCode::Home => 0,
+            KeyCode::Char('G') | KeyCode::End => usize::MAX,
+            KeyCode::Enter => {
+                self.panel = None;
+                0
+            }
+            _ => self.scrolled,
+        };
+        self.scrolled = self.scrolled.min(self.lines.saturating_sub(page));
+    }
+
+    fn sort_next(&mut self, table: &Table) {
+        let sort = self.now().sort.unwrap_or_else(|| table.first_sort());
+        let next = (sort.column + 1) % table.columns.len().max(1);
+        self.now_mut().sort = Some(table.sort_by(next));
+    }
+
+    fn type_filter(&mut self, code: KeyCode) {
+        let now = self.now_mut();
+        match code {
+            KeyCode::Enter => self.is_typing = false,
+            KeyCode::Esc => {
+                now.filter.clear();
+                self.is_typing = false;
+            }
+            KeyCode::Backspace => drop(now.filter.pop()),
+            KeyCode::Char(it) if !it.is_control() && now.filter.chars().count() < MOST_FILTER => {
+                now.filter.push(it);
+            }
+            _ => {}
+        }
+    }
+}
