@@ -8,12 +8,12 @@ use super::{
     any_layout::inline_layout,
     countdown,
     current::{
-        BEFORE_TOKIO, EXEMPT, SPAWNING, SwitchedTask, UNREGISTERED, asked_outside, charged_outside,
-        find_outside, is_exempt, is_outside, is_untracked, outside, register_thread, tally,
-        untracked_at,
+        BEFORE_TOKIO, EXEMPT, SPAWNING, SwitchedTask, UNREGISTERED, is_exempt, is_outside,
+        is_untracked, register_thread, tally,
     },
     discharge::{discharge_account, discharge_slow, known},
     install_check::Probe,
+    outside::{asked_outside, charged_outside, find_outside, outside, untracked_at},
     self_usage,
     spawn_charge::charge_spawned,
 };
@@ -320,8 +320,8 @@ unsafe fn charge_inline_switched(other: SwitchedTask, inner: *mut u8, bytes: usi
     unsafe { block_layout::write_front(inner, OwnerWord::new(owner, bytes)) }
 }
 
-/// [`raise`] outside of all tracked tasks, for the inline block in this inner block; a task that has
-/// become large is traced for its name.
+/// [`raise`] outside of all tracked tasks, for the inline block in this inner block. A task that
+/// has become large is traced for its name.
 // PERF: takes the inner block, so that the caller does not have the result and can jump here.
 #[inline(never)]
 pub(super) fn raise_outside(tally: &'static Tally, inner: *mut u8) -> *mut u8 {
@@ -330,7 +330,7 @@ pub(super) fn raise_outside(tally: &'static Tally, inner: *mut u8) -> *mut u8 {
     block
 }
 
-/// Raises the peak of the owner, who may hold more than ever.
+/// Raises the peak of an owner that may hold more than ever.
 #[inline]
 pub(super) fn raise(tally: &'static Tally, block: *mut u8) -> *mut u8 {
     if tally.raise() { block } else { settle(tally, block) }

@@ -65,7 +65,7 @@ pub(crate) struct SwitchedTask;
 
 #[cfg(not(feature = "tokio"))]
 impl SwitchedTask {
-    const NO_TASK: Self = Self;
+    pub(super) const NO_TASK: Self = Self;
 
     #[expect(clippy::unused_self, reason = "as with Tokio")]
     pub(super) fn is_no_task(self) -> bool {
@@ -73,7 +73,7 @@ impl SwitchedTask {
     }
 
     #[expect(clippy::unused_self, reason = "as with Tokio")]
-    fn find(self) -> Option<&'static Record> {
+    pub(super) fn find(self) -> Option<&'static Record> {
         None
     }
 }
@@ -250,24 +250,6 @@ pub(super) fn underlying(tally: &'static Tally) -> &'static Tally {
     if is_before { HERE.with(|here| here.underlying.get()) } else { tally }
 }
 
-/// Returns the tally to charge outside of tracked tasks: the unannotated task's or the thread's.
-pub(super) fn outside() -> &'static Tally {
-    cached_outside().unwrap_or_else(find_outside)
-}
-
-/// [`outside`], where the thread has switched tasks.
-pub(super) fn find_outside(other: SwitchedTask) -> &'static Tally {
-    if let Some(task) = other.find() {
-        return task.tally();
-    }
-    let Some(thread) = thread() else { return &EXITING };
-    #[cfg(feature = "tokio")]
-    if other.is_no_task() {
-        unannotated::charge_thread(thread);
-    }
-    thread.tally()
-}
-
 /// Returns the id of the current task, annotated or not; 0: no task, or one that has not allocated.
 #[inline]
 pub(crate) fn owner_id() -> u64 {
@@ -334,47 +316,6 @@ fn leaves_quiet() -> bool {
 #[cfg(not(feature = "tokio"))]
 fn leaves_quiet() -> bool {
     false
-}
-
-/// Returns the tally to charge in this mode, if that is outside of tracked tasks and the owner is
-/// still the one which this thread charged last.
-///
-/// PERF: two comparisons, without a call.
-#[inline]
-pub(super) fn charged_outside(mode: &'static Tally) -> Option<&'static Tally> {
-    #[cfg(feature = "tokio")]
-    if is_outside(mode) {
-        return unannotated::charged();
-    }
-    let _ = mode;
-    None
-}
-
-/// Returns the tally to charge in this mode, which is one outside of tracked tasks.
-pub(super) fn untracked_at(mode: &'static Tally) -> &'static Tally {
-    if asks_tokio(mode) { outside() } else { thread().map_or(&EXITING, Record::tally) }
-}
-
-/// Returns the tally to charge outside of tracked tasks, if it is that of the owner which this
-/// thread charged last.
-#[inline]
-pub(crate) fn cached_outside() -> Result<&'static Tally, SwitchedTask> {
-    #[cfg(feature = "tokio")]
-    if let Some(tally) = unannotated::charged() {
-        return Ok(tally);
-    }
-    asked_outside()
-}
-
-/// [`cached_outside`], which asks Tokio. Where unannotated tasks are turned off, the tally is the
-/// thread's.
-#[inline]
-pub(super) fn asked_outside() -> Result<&'static Tally, SwitchedTask> {
-    #[cfg(feature = "tokio")]
-    if config::unannotated() {
-        return unannotated::cached_task().map(Record::tally);
-    }
-    thread().map(Record::tally).ok_or(SwitchedTask::NO_TASK)
 }
 
 /// Charges `tally` with what `work` allocates. No guard is needed: `work` runs in the allocator, so

@@ -8,7 +8,8 @@ use super::current::asks_tokio;
 #[cfg(feature = "tokio")]
 use super::unannotated;
 use super::{
-    current::{OUTSIDE, cached_outside, is_outside, is_untracked, tally, thread, underlying},
+    current::{OUTSIDE, is_outside, is_untracked, tally, thread, underlying},
+    outside::cached_outside,
     self_usage,
 };
 use crate::accounting::{

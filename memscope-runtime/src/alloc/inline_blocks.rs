@@ -6,9 +6,8 @@ use std::alloc::{GlobalAlloc, Layout};
 use super::{
     any_layout::{free_slow, realloc_again_inline, realloc_slow},
     charge::raise_outside,
-    countdown,
-    current::{self, charged_outside},
-    discharge,
+    countdown, current, discharge,
+    outside::charged_outside,
 };
 use crate::accounting::{
     FRONT, FRONT_ALIGN, Tally,

@@ -12,6 +12,7 @@ pub(crate) mod diagnostics;
 pub(crate) mod discharge;
 mod inline_blocks;
 pub(crate) mod install_check;
+mod outside;
 pub(crate) mod over_budget;
 pub(crate) mod own_threads;
 pub(crate) mod poll_guard;

@@ -6,7 +6,8 @@ use std::cell::Cell;
 use super::current::{ModeGuard, SPAWNING};
 use super::{
     charge::{charge_for, charge_to},
-    current::{HERE, is_untracked, untracked_at},
+    current::{HERE, is_untracked},
+    outside::untracked_at,
 };
 use crate::accounting::{Owner, Record, Tally};
 

@@ -15,22 +15,19 @@ mod away;
 mod charged;
 mod context;
 pub(crate) mod ends;
+mod task_id;
 mod type_names;
 mod unrecorded;
 #[cfg(tokio_unstable)]
 mod runtime_hooks;
 
-use std::{
-    cell::Cell,
-    hash::{Hash, Hasher},
-};
+use std::cell::Cell;
 
 use crate::{
     accounting::{FutureType, Key, NewTask, PLAIN_COLUMN, Record, Site, UNNAMED, registry},
     model::{TaskState, TaskType},
     primitives::{
-        Arena, BUSY, GuardedSlot, HasLinks, HazardSlot, Links, Slab, StaticRef, Zeroed,
-        pending_starts,
+        Arena, GuardedSlot, HasLinks, HazardSlot, Links, Slab, StaticRef, Zeroed, pending_starts,
         sync::{AtomicU64, Ordering, add},
     },
     sampling::Sampling,
@@ -41,6 +38,8 @@ pub(crate) use context::{Sight, expect_report, note_block, note_thread, prepare,
 pub(crate) use ends::{CellEnd, observe};
 #[cfg(tokio_unstable)]
 pub(crate) use runtime_hooks::{note_tracked, poll_begins, poll_ends, task_ends};
+use task_id::{current_digits, tokio_digits, tokio_id, usable};
+pub(crate) use task_id::{introduce, number};
 #[cfg(feature = "symbols")]
 pub(crate) use type_names::name_type;
 pub(crate) use unrecorded::read as unrecorded;
@@ -169,74 +168,6 @@ pub(crate) fn known() -> Result<Option<&'static Record>, NoRecord> {
 /// The current task has no record, because it has not allocated.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct NoRecord;
-
-/// Asks Tokio for the first time on this thread, where it is not known whether Tokio has run. The
-/// caller makes sure that no allocation inside asks Tokio again.
-///
-/// Tokio registers the destructor of a thread-local here, which may allocate. Later calls only
-/// read. Once that destructor has run, Tokio reports no task.
-pub(crate) fn introduce() {
-    let _ = tokio::task::try_id();
-}
-
-/// Returns the id of Tokio's current task, on a thread where Tokio may be asked.
-#[inline]
-fn tokio_id() -> Option<u64> {
-    usable(current_digits())
-}
-
-/// Returns the number in the id of Tokio's current task, 0 for none: read where Tokio keeps it, if
-/// that is known.
-#[inline]
-fn current_digits() -> u64 {
-    charged::word().unwrap_or_else(tokio_digits)
-}
-
-/// Asks Tokio for the number in the id of its current task; 0: no task.
-fn tokio_digits() -> u64 {
-    digits(tokio::task::try_id())
-}
-
-/// Returns the number in Tokio's id.
-pub(crate) fn number(id: tokio::task::Id) -> Option<u64> {
-    usable(digits(Some(id)))
-}
-
-/// Returns the number, unless it could mean an empty or a busy slot.
-fn usable(number: u64) -> Option<u64> {
-    (number != 0 && number & BUSY == 0).then_some(number)
-}
-
-/// Returns the number in Tokio's id; 0: no id.
-#[inline]
-fn digits(id: Option<tokio::task::Id>) -> u64 {
-    /// Receives the one number that an id hashes.
-    struct Number(u64);
-
-    impl Hasher for Number {
-        fn write(&mut self, bytes: &[u8]) {
-            let mut word = [0; 8];
-            for (to, from) in word.iter_mut().zip(bytes) {
-                *to = *from;
-            }
-            self.0 = u64::from_ne_bytes(word);
-        }
-
-        fn write_u64(&mut self, number: u64) {
-            self.0 = number;
-        }
-
-        fn finish(&self) -> u64 {
-            self.0
-        }
-    }
-
-    let mut number = Number(0);
-    if let Some(id) = id {
-        id.hash(&mut number);
-    }
-    number.0
-}
 
 /// Finds or makes the record of a task that the thread has switched to.
 #[inline(never)]
