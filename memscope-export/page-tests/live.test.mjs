@@ -51,6 +51,16 @@ test("figures follow the stream, and rates come from two readings", async () => 
     await it.close();
 });
 
+test("a finding says how sure it is, and what holds the bytes", async () => {
+    const it = await start();
+    await status(it, "Live");
+    const first = it.page.locator(".finding").first();
+    await first.getByText("Why").click();
+    assert.match(await first.innerText(), /How sure: likely: a cache that still fills/);
+    assert.match(await first.innerText(), /Held by static SESSIONS/);
+    await it.close();
+});
+
 test("the order holds under the pointer until it leaves or r is pressed", async () => {
     const it = await start();
     await it.page.hover("#rows .row >> nth=0");

@@ -111,7 +111,6 @@ test("a finding has its figures, its evidence, and leads to its rows", async () 
     await first.getByText("Why").click();
     assert.match(await first.innerText(), /All 24,136 ended tasks still hold bytes/);
     assert.match(await first.innerText(), /How sure: likely: a cache that still fills/);
-    assert.match(await first.innerText(), /Held by static SESSIONS/);
     await first.getByText("Show").click();
     assert.equal(await it.text("#drawer h2"), "POST /login");
     await it.key("Escape");
