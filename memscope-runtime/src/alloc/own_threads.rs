@@ -6,6 +6,7 @@
 //! | `memscope-signal` | writes the report on SIGINT or SIGTERM | the first task polled, if a report is asked for; a guard | 2 MiB |
 //! | `memscope-report` | writes the periodic report | the same, if that is asked for; also an unannotated Tokio task | 2 MiB |
 //! | `memscope-limit` | watches the limit of memory, writes reports near it | the first task polled, if that is asked for; also an unannotated Tokio task | 2 MiB |
+//! | `memscope-files` | reads the system's files for `memscope-limit` | with that one | 256 KiB |
 //! | `memscope-names` | looks up names of functions | a snapshot or a round of the collector, if an address has none | 1 MiB |
 //! | `memscope-start` | starts the server | the first task polled, annotated or not, or `init`, if `MEMSCOPE_SERVE` is set | 1 MiB |
 //! | `memscope-serve` | serves the page, profiles and metrics; asks what holds the heap | `memscope_server::serve`, a request for the heap's graph | 2 MiB |
@@ -18,6 +19,11 @@
 //! (SIGSEGV, SIGBUS) still ends the process: the kernel delivers a blocked fault with its default
 //! action. The threads library keeps its own signals, so `setuid` still reaches every thread.
 //!
+//! A program may close all descriptors that it does not know, while other threads run. So the
+//! threads that read files of the system unasked have a table of descriptors of their own:
+//! `memscope`, `memscope-files` and `memscope-names`. Linux 5.9 and later can do that without
+//! copies of the program's descriptors, which would keep its files and sockets open.
+//!
 //! Starting a thread takes no memory from the program's heap.
 
 use std::ffi::CStr;
@@ -27,6 +33,9 @@ pub(crate) trait Background {
     /// At most 15 bytes: Linux takes no more.
     const NAME: &'static CStr;
     const STACK_BYTES: usize;
+    /// Whether the thread shares the program's descriptors. If not, it has none, and it may start
+    /// only threads of the same kind.
+    const SHARES_FILES: bool = true;
 
     /// What the thread does, charged to memscope. `start`: the argument of [`spawn`].
     fn run(start: u32);
@@ -144,6 +153,9 @@ mod unix {
         unsafe {
             libc::pthread_setname_np(B::NAME.as_ptr())
         };
+        if !B::SHARES_FILES {
+            leave_files();
+        }
         let start = u32::try_from(start.addr()).unwrap_or(0);
         // A panic must not cross into the C library. It would be a bug of memscope, and ends only
         // this thread.
@@ -155,6 +167,20 @@ mod unix {
         }));
         ptr::null_mut()
     }
+
+    /// Gives this thread an empty table of descriptors. Where the system cannot do that in one
+    /// step, the thread goes on with the program's.
+    ///
+    /// Source: `close_range(2)`, `CLOSE_RANGE_UNSHARE`.
+    #[cfg(target_os = "linux")]
+    fn leave_files() {
+        const FIRST: u32 = 0;
+        // SAFETY: closes descriptors in a new table alone, of which no code has any yet.
+        unsafe { libc::syscall(libc::SYS_close_range, FIRST, u32::MAX, libc::CLOSE_RANGE_UNSHARE) };
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    fn leave_files() {}
 
     /// Blocks all signals in this thread, and in the threads that it starts, until dropped.
     pub(crate) struct AllBlocked {

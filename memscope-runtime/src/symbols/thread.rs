@@ -90,6 +90,7 @@ impl Background for Names {
     const NAME: &'static CStr = c"memscope-names";
     /// Names of types inside types are read by recursion, up to a limit of the demangler's.
     const STACK_BYTES: usize = 1 << 20;
+    const SHARES_FILES: bool = false;
 
     fn run(_: u32) {
         if catch_unwind(run).is_err() {

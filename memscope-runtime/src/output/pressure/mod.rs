@@ -6,6 +6,7 @@
 //! the thread holds for it.
 
 mod levels;
+mod looks;
 mod pace;
 
 use std::{
@@ -28,6 +29,7 @@ use crate::{
     symbols,
 };
 use levels::Levels;
+use looks::Looks;
 use pace::Pace;
 
 /// Bits of `STATE`: what the thread is for, and whether it runs.
@@ -103,6 +105,7 @@ fn watch() {
     let mut levels = Levels::new(at);
     let mut pace = Pace::default();
     let mut held = Held::default();
+    let looks = Looks::start();
     let mut named_at = 0;
     loop {
         let begun = Instant::now();
@@ -110,8 +113,7 @@ fn watch() {
             at = config::report_at();
             levels = Levels::new(at);
         }
-        let Some(usage) = resident::look(Look::Quick).filter(|_| at.shares().next().is_some())
-        else {
+        let Some(usage) = looks.look().filter(|_| at.shares().next().is_some()) else {
             return;
         };
         let looked = begun.elapsed();

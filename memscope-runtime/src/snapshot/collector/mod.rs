@@ -289,6 +289,7 @@ struct Collector;
 impl Background for Collector {
     const NAME: &'static CStr = c"memscope";
     const STACK_BYTES: usize = 256 << 10;
+    const SHARES_FILES: bool = false;
 
     fn run(start: u32) {
         run(start);
