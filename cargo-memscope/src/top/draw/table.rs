@@ -1,6 +1,9 @@
 //! The tabs, and the rows of the one that is chosen.
 
-use ratatui::{layout::Rect, style::Style};
+use ratatui::{
+    layout::Rect,
+    style::{Color, Style},
+};
 
 use super::canvas::{Canvas, columns, end, middle, start};
 use crate::top::{
@@ -21,6 +24,13 @@ pub(super) fn draw(canvas: &mut Canvas<'_>, area: Rect, screen: &mut Screen) {
         return;
     }
     tabs(canvas, area, screen);
+    if let Some(icicle) = &screen.icicle
+        && icicle.nodes[0].bytes > 0
+    {
+        let below = Rect { y: area.y + 1, height: area.height - 1, ..area };
+        super::icicle::draw(canvas, below, screen, icicle);
+        return;
+    }
     let (head, rows) = (area.y + 1, area.y + 2);
     let page = area.bottom().saturating_sub(rows);
     screen.view.page = usize::from(page);
@@ -168,7 +178,13 @@ fn draw_row(canvas: &mut Canvas<'_>, area: Rect, table: &Table, row: &Row, width
             Kind::Name => {
                 let indent = row.level.saturating_mul(2).min(width / 2);
                 let room = width - indent;
-                canvas.text(x + indent, area.y, room, &middle(&text, room), Style::new());
+                canvas.text(
+                    x + indent,
+                    area.y,
+                    room,
+                    &middle(&text, room),
+                    if row.is_group() { BOLD } else { Style::new() },
+                );
             }
             Kind::Text(_) => {
                 let is_type = table.columns[at].title == "TYPE";
@@ -178,6 +194,8 @@ fn draw_row(canvas: &mut Canvas<'_>, area: Rect, table: &Table, row: &Row, width
             Kind::Number => {
                 let style = match value {
                     Value::Unknown => DIM,
+                    Value::Change(1..) => Style::new().fg(Color::Yellow),
+                    Value::Change(..=-1) => Style::new().fg(Color::Green),
                     _ if at == table.sort => of_share,
                     _ => Style::new(),
                 };
