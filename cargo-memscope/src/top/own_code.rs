@@ -56,8 +56,12 @@ impl OwnCode {
         Self { crates, program }
     }
 
-    /// The crate that a site is of. One whose name is no path is the program's.
+    /// The crate that a site is of. One whose name is no path is the program's, but a name in
+    /// parentheses stands for sites that are not known.
     pub(super) fn crate_of_site<'a>(&'a self, name: &'a str) -> &'a str {
+        if name.starts_with('(') {
+            return name;
+        }
         crate_of(name).filter(|it| !self.crates.contains(*it)).unwrap_or(&self.program)
     }
 

@@ -14,8 +14,8 @@ use crate::top::{
     theme::{BOLD, CHOSEN, DIM},
 };
 
-/// Draws the tree, below what is said of all of it and of the chosen box.
-pub(super) fn draw(canvas: &mut Canvas<'_>, area: Rect, screen: &Screen, icicle: &Icicle) {
+/// Draws the tree, below what is said of all of it and of the chosen box. Returns the area below.
+pub(super) fn draw(canvas: &mut Canvas<'_>, area: Rect, screen: &Screen, icicle: &Icicle) -> Rect {
     let code = &screen.view.code;
     let top = icicle.find(&code.focus).unwrap_or(0);
     let chosen = icicle.find(&code.at).unwrap_or(top);
@@ -45,6 +45,8 @@ pub(super) fn draw(canvas: &mut Canvas<'_>, area: Rect, screen: &Screen, icicle:
             canvas.style(line, CHOSEN);
         }
     }
+    let used = u16::try_from(deepest + 3).unwrap_or(u16::MAX).min(area.height);
+    Rect { y: area.y + used, height: area.height - used, ..area }
 }
 
 /// What is own is seen without colour as well: its line is double.
