@@ -83,8 +83,13 @@ if [ "${1-}" = waits ]; then
         fail "there is no await at $place"
     keys b
     shows "by leaf first"
-    # A task that waits in the program's own code, with its backtrace.
-    keys 2 / web_service Enter Enter
+    # A task that lives as long as the service, with its backtrace. It may be polled just now.
+    keys 2
+    keys /
+    keys -l "exchange rates"
+    keys Enter
+    shows "1 of 1 row"
+    keys Enter
     shows "Await backtrace" "web_service.rs:"
     picture > "$folder/backtrace.txt"
     keys q
