@@ -56,7 +56,7 @@ is_back() {
     done
     [ "$(tmux display -p -t view '#{alternate_on} #{cursor_flag}')" = "0 1" ] ||
         fail "the screen or the cursor is not the shell's"
-    runs 'stty -a | tr " " "\n" | grep -xc -e icanon -e echo -e isig -e onlcr; echo looked'
+    runs 'stty -a | tr " " "\n" | grep -xc -e icanon -e echo -e isig -e onlcr; echo look"ed"'
     shows looked
     picture | grep -qx 4 || fail "the terminal's settings are not put back"
 }
@@ -76,9 +76,10 @@ if [ "${1-}" = waits ]; then
     runs "$top $url; echo code \$?"
     shows "● live"
     keys 4
-    shows "AWAIT POINT" "web_service.rs:"
+    shows "AWAIT POINT" "examples/web_service.rs:"
     picture > "$folder/waits.txt"
-    place=$(grep -o 'web_service.rs:[0-9]*' "$folder/waits.txt" | head -n 1)
+    # Findings above the table name places as well.
+    place=$(sed '1,/AWAIT POINT/d' "$folder/waits.txt" | grep -o 'web_service.rs:[0-9]*' | head -n 1)
     sed -n "${place#*:}p" examples/web_service.rs | grep -q '\.await' ||
         fail "there is no await at $place"
     keys b
