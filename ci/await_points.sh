@@ -7,3 +7,6 @@ features=memscope-rs/layout,memscope-tests/layout
 cargo test --workspace --features "$features" --lib --test await_points
 cargo build -q --workspace --features "$features" --example where_it_waits
 "${CARGO_TARGET_DIR:-target}/debug/examples/where_it_waits" | tail -n 1
+# A live service, asked by the terminal's view and by an agent's client.
+ci/top.sh waits
+ci/mcp.sh waits

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # A published client of the Model Context Protocol asks `cargo memscope mcp`: about a live service,
 # which dies and comes back, and about saved reports. Answers are compared with /snapshot.json.
+# `ci/mcp.sh waits`: only where tasks of a service with the feature `layout` wait.
 set -euo pipefail
 folder="$(realpath -m "${CARGO_TARGET_DIR:-target}")/mcp"
 mkdir -p "$folder"
@@ -16,7 +17,9 @@ python="$folder/venv/bin/python"
 "$python" -m pip install -q mcp==2.3.0 > "$folder/pip.log" 2>&1 || skip "mcp from PyPI"
 
 # The whole workspace, so that they are the programs that the tests have built.
-cargo build -q --workspace --bin cargo-memscope --example live_page
+layout=()
+[ "${1-}" != waits ] || layout=(--features memscope-rs/layout,memscope-tests/layout)
+cargo build -q --workspace "${layout[@]}" --bins --example live_page
 programs="$(realpath "${CARGO_TARGET_DIR:-target}")/debug"
 MCP_FOLDER="$folder" MCP_PROGRAM="$programs/cargo-memscope" \
-    MCP_SERVICE="$programs/examples/live_page" "$python" cargo-memscope/mcp-tests/client.py
+    MCP_SERVICE="$programs/examples/live_page" "$python" cargo-memscope/mcp-tests/client.py "$@"

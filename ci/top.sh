@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # `cargo memscope top` in a real terminal, that of tmux: a service is found, shown, lost and found
 # again, and the terminal is put back at each end. Pictures of the last run are in `<target>/top`.
+# `ci/top.sh waits`: only where tasks of a service with the feature `layout` wait.
 set -euo pipefail
 folder="$(realpath -m "${CARGO_TARGET_DIR:-target}")/top"
 rm -rf "$folder"
@@ -11,7 +12,9 @@ command -v tmux > /dev/null ||
     { echo "skipped: tmux is not here, and cannot be installed" >&2; exit 0; }
 
 # The whole workspace, so that they are the programs that the tests have built.
-cargo build -q --workspace --bins --example live_page
+layout=()
+[ "${1-}" != waits ] || layout=(--features memscope-rs/layout,memscope-tests/layout)
+cargo build -q --workspace "${layout[@]}" --bins --example live_page
 programs="$(realpath "${CARGO_TARGET_DIR:-target}")/debug"
 top="$programs/cargo-memscope memscope top"
 # The programs of this user are those of this run.
@@ -53,17 +56,48 @@ is_back() {
     done
     [ "$(tmux display -p -t view '#{alternate_on} #{cursor_flag}')" = "0 1" ] ||
         fail "the screen or the cursor is not the shell's"
-    runs 'stty -a | tr " " "\n" | grep -xc -e icanon -e echo -e isig -e onlcr; echo looked'
+    runs 'stty -a | tr " " "\n" | grep -xc -e icanon -e echo -e isig -e onlcr; echo look"ed"'
     shows looked
     picture | grep -qx 4 || fail "the terminal's settings are not put back"
 }
 serve() {
-    "$programs/examples/live_page" --address "$1" > "$folder/service.log" 2>&1 &
+    MEMSCOPE_STACKS=64KiB "$programs/examples/live_page" --address "$1" > "$folder/service.log" 2>&1 &
     service=$!
     disown
     for _ in $(seq 600); do grep -q http "$folder/service.log" && break || sleep 0.1; done
     url=$(grep -o 'http://[0-9.:]*' "$folder/service.log" | head -n 1)
 }
+
+if [ "${1-}" = waits ]; then
+    echo "== where tasks of a live service wait"
+    export MEMSCOPE_AWAIT_POINTS=on
+    serve 127.0.0.1:0
+    tmux resize-window -t view -x 200 -y 60
+    runs "$top $url; echo code \$?"
+    shows "● live"
+    keys 4
+    shows "AWAIT POINT" "examples/web_service.rs:"
+    picture > "$folder/waits.txt"
+    # Findings above the table name places as well.
+    place=$(sed '1,/AWAIT POINT/d' "$folder/waits.txt" | grep -o 'web_service.rs:[0-9]*' | head -n 1)
+    sed -n "${place#*:}p" examples/web_service.rs | grep -q '\.await' ||
+        fail "there is no await at $place"
+    keys b
+    shows "by leaf first"
+    # A task that lives as long as the service, with its backtrace. It may be polled just now.
+    keys 2
+    keys /
+    keys -l "exchange rates"
+    keys Enter
+    shows "1 of 1 row"
+    keys Enter
+    shows "Await backtrace" "web_service.rs:"
+    picture > "$folder/backtrace.txt"
+    keys q
+    is_back 0
+    echo "== passed: pictures are in $folder"
+    exit 0
+fi
 
 echo "== a service that is found without its address"
 serve 127.0.0.1:0
@@ -100,9 +134,25 @@ keys Space
 shows "paused" "Paused: space goes on"
 keys Space
 shows "● live"
+keys c
+shows "Compared with" "Δ LIVE"
+picture > "$folder/compared.txt"
+keys c b
+shows "by crate" "▾ live_page"
+picture > "$folder/groups.txt"
+keys b b b 3 v
+shows "samples" "all stacks" "│GET /"
+picture > "$folder/icicle.txt"
+keys j Enter
+shows "all stacks" "q quit"
+keys Escape v 1
 tmux resize-window -t view -x 200 -y 60
 shows "PEAK OF ONE" "SPAWNED" "Where tasks wait"
 picture > "$folder/200x60.txt"
+keys 3 v
+shows "all stacks"
+picture > "$folder/icicle_200x60.txt"
+keys v 1
 tmux resize-window -t view -x 10 -y 3
 shows "MiB"
 tmux resize-window -t view -x 80 -y 24
@@ -154,6 +204,8 @@ shows "ready>"
 echo "== a terminal without Unicode and colours"
 runs "LC_ALL=C NO_COLOR=1 $top $url"
 shows "# live" "LIVE v"
+keys c b 3 v
+shows "|all stacks"
 picture -e > "$folder/plain.ansi"
 LC_ALL=C grep -q '[^ -~[:cntrl:]]' "$folder/plain.ansi" &&
     fail "there are other characters than ASCII"

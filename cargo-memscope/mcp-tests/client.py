@@ -114,6 +114,27 @@ async def rows(it, tool, most=USUAL_BYTES, **arguments):
         arguments["cursor"] = data["next_cursor"]
 
 
+async def about_waits(port):
+    """Each place that a live service with the feature `layout` names has an `.await`."""
+    service = start_service(port)
+    lines = open("examples/web_service.rs").read().splitlines()
+    async with session(f"http://127.0.0.1:{port}") as it:
+        for of in ("await_points", "hung_tasks"):
+            places = set()
+            until = time.monotonic() + PATIENCE
+            while not places:
+                assert time.monotonic() < until, f"{of} names no place of the service"
+                answered = await rows(it, "where_tasks_wait", 20_000, of=of)
+                own = [row for row in answered if "web_service.rs:" in (row["at"] or "")]
+                assert all(row["tasks"] > 0 for row in own), own
+                places = {row["at"] for row in own}
+            for place in places:
+                line = int(place.rsplit("web_service.rs:", 1)[1].split()[0])
+                assert ".await" in lines[line - 1], f"{of}: {place}: {lines[line - 1]}"
+    service.kill()
+    service.wait()
+
+
 async def about_live(port):
     service = start_service(port)
     url = f"http://127.0.0.1:{port}"
@@ -318,6 +339,8 @@ async def main():
         ("large", about_large),
         ("wrong", about_wrong),
     )
+    if "waits" in sys.argv[1:]:
+        tests = (("waits", lambda: about_waits(free_port())),)
     for name, test in tests:
         start = time.monotonic()
         await test()

@@ -12,7 +12,7 @@ use crate::{
         aligned::aligned,
         growth::{Growth, growth},
     },
-    output::growth_view,
+    output::{growth_view, naming},
 };
 
 /// The exit code if something grew by more than it may.
@@ -67,7 +67,7 @@ fn print(growth: &Growth, format: DiffFormat) -> Result<(), Error> {
             if !text.is_empty() {
                 writeln!(out, "{text}")?;
             }
-            write!(out, "{}", growth.diff)?;
+            write!(out, "{}", naming("--format json", &growth.diff))?;
         }
     }
     out.flush()?;

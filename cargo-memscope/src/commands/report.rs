@@ -17,6 +17,7 @@ use super::{
 use crate::{
     arguments::{Report, ReportFormat, Sort},
     error::Error,
+    output::naming,
 };
 
 impl From<Sort> for Ranking {
@@ -65,7 +66,7 @@ pub(crate) fn run(options: &Report) -> Result<(), Error> {
     if options.full {
         write!(out, "{whole:#}")?;
     } else {
-        write!(out, "{whole}")?;
+        write!(out, "{}", naming("--full", whole))?;
     }
     // In front of the rest: the reader has just seen fewer rows than there are.
     let filter_note = selected.as_ref().and_then(|it| filter_note(options, it));

@@ -12,7 +12,7 @@ use memscope_runtime::{
     __terminal::{self, said, visible, visible_path},
     async_memory::MemorySnapshot,
 };
-use serde::{Serialize, de::DeserializeOwned};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use ureq::{
     Agent, Body,
     config::ConfigBuilder,
@@ -20,7 +20,7 @@ use ureq::{
     typestate::AgentScope,
 };
 
-use crate::error::Error;
+use crate::{error::Error, output::naming};
 
 /// The largest answer that is read.
 const MOST_BYTES: u64 = 1 << 30;
@@ -28,13 +28,35 @@ const MOST_BYTES: u64 = 1 << 30;
 const MOST_TIME: Duration = Duration::from_secs(90);
 /// The most bytes of an error that are printed.
 const MOST_WHY: usize = 300;
+/// The most characters of a version.
+const MOST_VERSION: usize = 40;
 
 /// The report that a program serves, or has saved: its text, and what is in it.
 pub(crate) fn snapshot(from: &Path) -> Result<(String, MemorySnapshot), Error> {
     let is_none = |why: &dyn Display| Error::new(format!("{}: {why}", visible_path(from)));
     let text = String::from_utf8(bytes(from, "snapshot.json")?).map_err(|error| is_none(&error))?;
-    let snapshot = MemorySnapshot::from_json(&text).map_err(|error| is_none(&error))?;
+    let snapshot = read(&text).map_err(|error| is_none(&error))?;
     Ok((text, snapshot))
+}
+
+/// Reads a report. If another version wrote it, an error says so, as that may be the cause.
+pub(crate) fn read(text: &str) -> Result<MemorySnapshot, Error> {
+    #[derive(Deserialize)]
+    struct Writer {
+        memscope_format: u64,
+        memscope_version: String,
+    }
+    const OWN: &str = env!("CARGO_PKG_VERSION");
+    MemorySnapshot::from_json(text).map_err(|error| {
+        let writer = serde_json::from_str(text).ok();
+        match writer.filter(|it: &Writer| it.memscope_format == 1 && it.memscope_version != OWN) {
+            Some(Writer { memscope_version: version, .. }) => Error::new(format!(
+                "{error}; memscope {} wrote it, and this is memscope {OWN}",
+                __terminal::cell(&version, MOST_VERSION)
+            )),
+            None => Error::new(error.to_string()),
+        }
+    })
 }
 
 /// The first bytes of a file that was saved, as text; `None` for an address or a pipe, which is
@@ -68,7 +90,7 @@ pub(crate) fn print(
     } else if full {
         write!(out, "{value:#}")?;
     } else {
-        write!(out, "{value}")?;
+        write!(out, "{}", naming("--full", value))?;
     }
     out.flush()?;
     Ok(())

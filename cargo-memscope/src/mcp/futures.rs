@@ -1,12 +1,16 @@
 //! The tool `futures`: which futures of a program are large, and what to change.
 
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use memscope_runtime::__terminal::visible_path;
 use serde_json::{Value, json};
 
 use super::{
     answer::{Answer, Facts, Row, Rows},
+    futures_kept::FuturesKept,
     quote::{Width, at, bytes, place, quoted, several, shown},
 };
 use crate::{
@@ -20,14 +24,19 @@ const PATH_BYTES: usize = 200;
 #[derive(Debug)]
 pub(super) struct Read {
     path: PathBuf,
-    futures: Futures,
+    futures: Arc<Futures>,
     shown: Vec<usize>,
 }
 
 impl Read {
     /// Reads them. `all`: those of dependencies and of the standard library as well.
-    pub(super) fn new(path: &Path, filter: Option<&str>, all: bool) -> Result<Self, Error> {
-        let futures = Futures::read(path)?;
+    pub(super) fn new(
+        kept: &FuturesKept,
+        path: &Path,
+        filter: Option<&str>,
+        all: bool,
+    ) -> Result<Self, Error> {
+        let futures = kept.read(path)?;
         let is_shown = |it: &Future| {
             (all || it.origin == Origin::Own)
                 && filter.is_none_or(|text| it.name.contains(text) || it.path.contains(text))

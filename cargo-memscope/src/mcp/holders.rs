@@ -25,7 +25,7 @@ use crate::error::Error;
 #[serde(rename_all = "snake_case")]
 #[schemars(crate = "rmcp::schemars")]
 pub(super) enum By {
-    /// Places that make tasks, and what is outside of tasks: they add up to all live bytes.
+    /// Places that make tasks, and what is outside of tasks: all live bytes.
     #[default]
     Sites,
     /// Single tasks, living and ended.
@@ -34,9 +34,9 @@ pub(super) enum By {
     Variables,
     /// Owners of `shared("name", …)`.
     Shared,
-    /// Code that allocates, by call stack: estimates.
+    /// By call stack.
     Stacks,
-    /// Statics, thread-locals, tasks and stacks that hold memory: needs `MEMSCOPE_HOLDERS=on`.
+    /// What holds memory: statics, threads, tasks; needs `MEMSCOPE_HOLDERS=on`.
     Roots,
 }
 

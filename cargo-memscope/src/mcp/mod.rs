@@ -28,8 +28,10 @@ mod growing;
 mod waits;
 mod stacks;
 mod compare;
+mod futures_kept;
 mod futures;
 // … and the server.
+mod schema;
 mod tools;
 mod resources;
 mod state;

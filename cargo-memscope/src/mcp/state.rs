@@ -13,7 +13,9 @@ use super::{
     answer::{Answer, LEAST_BYTES, MOST_BYTES, USUAL_BYTES, Window},
     compare,
     cursor::{Cursor, question},
-    futures, growing, holders,
+    futures,
+    futures_kept::FuturesKept,
+    growing, holders,
     kept::Kept,
     quote::quoted,
     source::{Source, Taken},
@@ -32,6 +34,7 @@ const MOST_PAIRS: usize = 4;
 pub(super) struct State {
     source: Source,
     kept: Mutex<Kept>,
+    futures: FuturesKept,
     /// What the latest comparisons compared with: the cursor's question, and the number of now.
     pairs: Mutex<Vec<(u32, u64, Arc<Taken>)>>,
 }
@@ -47,7 +50,12 @@ struct Call<'a> {
 impl State {
     pub(super) fn new(options: &Mcp) -> Self {
         let source = Source::new(options);
-        Self { source, kept: Mutex::default(), pairs: Mutex::default() }
+        Self {
+            source,
+            kept: Mutex::default(),
+            futures: FuturesKept::default(),
+            pairs: Mutex::default(),
+        }
     }
 
     pub(super) fn source(&self) -> &Source {
@@ -260,7 +268,8 @@ impl State {
             (None, Some(path)) => path.to_owned(),
             (None, None) => self.program_of_snapshot()?,
         };
-        let read = futures::Read::new(&path, options.filter.as_deref(), options.all)?;
+        let read =
+            futures::Read::new(&self.futures, &path, options.filter.as_deref(), options.all)?;
         let build = read.build();
         if call.cursor.is_some_and(|cursor| cursor.snapshot != build) {
             return Err(Error::new(

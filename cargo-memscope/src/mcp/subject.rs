@@ -19,17 +19,11 @@ const MOST_NAMED: usize = 6;
 #[serde(rename_all = "snake_case")]
 #[schemars(crate = "rmcp::schemars")]
 pub(super) enum Kind {
-    /// A place that makes tasks.
     Site,
-    /// One task, by its number.
     Task,
-    /// A variable of `track_var!`.
     Variable,
-    /// An owner of `shared("name", …)`.
     Shared,
-    /// A function in call stacks.
     Stack,
-    /// All of the process.
     Process,
 }
 

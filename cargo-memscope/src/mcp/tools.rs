@@ -8,9 +8,9 @@ use rmcp::{
     schemars::JsonSchema,
 };
 use serde::{Deserialize, de::DeserializeOwned};
-use serde_json::{Value, json};
+use serde_json::Value;
 
-use super::{holders, quote::quoted, stacks, subject, waits};
+use super::{holders, quote::quoted, schema::short, stacks, subject, waits};
 use crate::error::Error;
 
 /// Defines the arguments of tools, with those for paging, which all have.
@@ -24,12 +24,11 @@ macro_rules! arguments {
         #[schemars(crate = "rmcp::schemars")]
         pub(super) struct $name {
             $($(#[$attribute])* pub(super) $field: $type,)*
-            /// `next_cursor` of the answer before, to go on with its snapshot. Leave it out to ask
-            /// anew.
+            /// `next_cursor` of the answer before: goes on in its snapshot.
             #[serde(default)]
             #[expect(dead_code, reason = "read before, of all tools")]
             pub(super) cursor: Option<String>,
-            /// Most bytes of the answer: 3500 to 1000000, 4000 if left out.
+            /// Of the answer: 3500 to 1000000, else 4000.
             #[serde(default)]
             #[expect(dead_code, reason = "read before, of all tools")]
             pub(super) max_bytes: Option<u64>,
@@ -40,8 +39,8 @@ macro_rules! arguments {
 arguments! {
     /// Arguments of `verdict`.
     Verdict {
-        /// Also look for what holds the bytes. The program stands still for some milliseconds; it
-        /// takes `MEMSCOPE_HOLDERS=on`.
+        /// Also say what holds the bytes: needs `MEMSCOPE_HOLDERS=on`, and the program stands
+        /// still for some ms.
         #[serde(default)]
         holders: bool,
     }
@@ -53,12 +52,11 @@ arguments! {
     }
     /// Arguments of `why_growing`.
     Growing {
-        /// The name of a site, variable, shared owner or function, as answers have it; `name
-        /// (file:line)` where several sites have one name; `#7` for a task; `process`, or `(outside
-        /// of tasks)`. Without it: the process.
+        /// A name as answers have it, or `name (file:line)` of a site; `#7` for a task; `process`
+        /// (if left out), or `(outside of tasks)`.
         #[serde(default)]
         name: Option<String>,
-        /// What the name is of, if it could be of several things.
+        /// What the name is of, if that is not clear.
         #[serde(default)]
         kind: Option<subject::Kind>,
     }
@@ -67,13 +65,13 @@ arguments! {
         /// Which tasks.
         #[serde(default)]
         of: waits::Of,
-        /// With `hung_tasks`: leave out tasks that were polled within so many seconds.
+        /// Of `hung_tasks`: only those not polled for so long.
         #[serde(default)]
         idle_seconds: u32,
     }
     /// Arguments of `stacks_of_site`.
     Stacks {
-        /// The site's name, or `name (file:line)`, or `(outside of tasks)`.
+        /// Its name, `name (file:line)`, or `(outside of tasks)`.
         site: String,
         /// Which bytes.
         #[serde(default)]
@@ -81,26 +79,25 @@ arguments! {
     }
     /// Arguments of `remember`.
     Remember {
-        /// The name to keep the snapshot of now under, such as `before load`.
+        /// Such as `before load`.
         name: String,
     }
     /// Arguments of `compare`.
     Compare {
-        /// The name that `remember` was given, the number of a snapshot of the last answers,
-        /// `first` (the first one of this server), or the path of a saved report. Without it:
-        /// `first`.
+        /// A name of `remember`, the number of a recent snapshot, the path of a saved report, or
+        /// `first` of this server (if left out).
         #[serde(default)]
         then: Option<String>,
     }
     /// Arguments of `futures`.
     Futures {
-        /// The program's path. Without it: the program of the snapshot, if it is on this machine.
+        /// Its path; if left out, the program of the snapshot.
         #[serde(default)]
         program: Option<String>,
-        /// Only futures whose name has this in it.
+        /// Part of their names.
         #[serde(default)]
         filter: Option<String>,
-        /// Those of dependencies and of the standard library as well.
+        /// Those of dependencies and `std` as well.
         #[serde(default)]
         all: bool,
     }
@@ -118,63 +115,58 @@ const TOOLS: [About; 8] = [
     About {
         name: "verdict",
         title: "What looks lost",
-        description: "Start here. What looks lost or keeps growing: each finding with its bytes, \
-            file and line, how sure it is and why, what holds the bytes, evidence and cure; then \
-            what could not be judged yet, and why.",
+        description: "Start here. What looks lost or keeps growing: bytes, file and line, how sure \
+            and why, what holds them, evidence, cure; then what could not be judged, and why.",
         schema: schema_for_input::<Verdict>,
     },
     About {
         name: "largest_holders",
         title: "What has the most memory",
-        description: "What has the most live bytes now, the largest first: sites (with what is \
-            outside of tasks they add up to all live bytes), tasks, variables, shared owners, call \
-            stacks (estimates) or roots of the heap graph. Sizes are exact.",
+        description: "What has the most live bytes now, the largest first. Sizes are exact, but \
+            those of stacks are estimates.",
         schema: schema_for_input::<Holders>,
     },
     About {
         name: "why_growing",
         title: "Why something grows",
-        description: "All that is known of one site, task, variable, shared owner or function: \
-            findings with cures, the course of its bytes, the code that allocates, its variables, \
-            where its tasks wait, which site frees for it. Without a name: of the process, and \
-            what rose most.",
+        description: "All about one site, task, variable, shared owner or function: findings and \
+            cures, the course of its bytes, code that allocates, variables, where its tasks wait, \
+            what frees for it. Of the process: what rose most.",
         schema: schema_for_input::<Growing>,
     },
     About {
         name: "where_tasks_wait",
         title: "Where tasks wait",
-        description: "At which `.await` (file and line) tasks wait, how many, with how many bytes \
-            and for how long. `hung_tasks`: every task of the running program that waits, \
-            annotated or not, the longest not polled first.",
+        description: "At which `.await` (file and line) tasks wait, how many, with how many bytes, \
+            and how long.",
         schema: schema_for_input::<Waits>,
     },
     About {
         name: "stacks_of_site",
         title: "Which code allocates",
-        description: "The call stacks that allocated what a site's tasks hold, with functions, \
-            files and lines. Bytes are estimates from samples, and say from how many.",
+        description: "Call stacks that allocated what a site's tasks hold, with files and lines. \
+            Bytes are estimates, and say from how many samples.",
         schema: schema_for_input::<Stacks>,
     },
     About {
         name: "remember",
         title: "Keep the state of now",
-        description: "Keeps a snapshot of now under a name in this server, to `compare` with \
-            later. The program is not changed.",
+        description: "Keeps a snapshot of now under a name in this server, for `compare`. The \
+            program is not changed.",
         schema: schema_for_input::<Remember>,
     },
     About {
         name: "compare",
         title: "What changed since then",
-        description: "What changed from an earlier snapshot to now, the largest growth of live \
-            bytes first: by site, variable and call stack. The earlier one is a name of \
-            `remember`, \"first\", a number, or a saved report's path.",
+        description: "What changed since an earlier snapshot, by site, variable and call stack: the \
+            largest growth of live bytes first.",
         schema: schema_for_input::<Compare>,
     },
     About {
         name: "futures",
         title: "Which futures are large",
         description: "The largest futures of a program, what makes them large, and what to change, \
-            with files and lines: from debug information. The program need not run.",
+            with files and lines, from debug information. It need not run.",
         schema: schema_for_input::<Futures>,
     },
 ];
@@ -186,39 +178,12 @@ pub(super) fn names() -> Vec<&'static str> {
 
 /// All tools, as a client gets them. None of them changes the program or a file.
 pub(super) fn all() -> Vec<Tool> {
-    let output = Arc::new(output_schema());
     let tool = |about: &About| {
-        let annotations = ToolAnnotations::with_title(about.title)
-            .read_only(true)
-            .destructive(false)
-            .idempotent(true)
-            .open_world(false);
-        let schema = (about.schema)().unwrap_or_default();
-        Tool::new(about.name, about.description, schema)
-            .with_title(about.title)
-            .with_raw_output_schema(Arc::clone(&output))
-            .with_annotations(annotations)
+        let annotations = ToolAnnotations::with_title(about.title).read_only(true);
+        let schema = Arc::new(short(&(about.schema)().unwrap_or_default()));
+        Tool::new(about.name, about.description, schema).with_annotations(annotations)
     };
     TOOLS.iter().map(tool).collect()
-}
-
-/// What all answers have as data.
-fn output_schema() -> JsonObject {
-    let schema = json!({
-        "type": "object",
-        "properties": {
-            "snapshot": {
-                "type": "object",
-                "description": "of when, of which process and from where all figures are",
-            },
-            "rows": { "type": "array", "items": { "type": "object" } },
-            "rows_total": { "type": "integer" },
-            "rows_left_out": { "type": "integer" },
-            "next_cursor": { "type": ["string", "null"] },
-        },
-        "required": ["rows", "rows_total", "rows_left_out", "next_cursor"],
-    });
-    if let Value::Object(schema) = schema { schema } else { JsonObject::new() }
 }
 
 /// Reads the arguments of a tool. The error names those that there are.
@@ -234,6 +199,8 @@ pub(super) fn read<T: DeserializeOwned>(arguments: &JsonObject) -> Result<T, Err
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     fn error<T: DeserializeOwned + std::fmt::Debug>(arguments: &Value) -> String {
@@ -248,7 +215,6 @@ mod tests {
             let annotations = tool.annotations.as_ref().unwrap();
             assert_eq!(annotations.read_only_hint, Some(true), "{}", tool.name);
             assert_eq!(tool.input_schema["type"], "object", "{}", tool.name);
-            assert_eq!(tool.input_schema["additionalProperties"], false, "{}", tool.name);
             let arguments = tool.input_schema["properties"].as_object().unwrap();
             assert!(arguments.contains_key("cursor") && arguments.contains_key("max_bytes"));
             for (name, argument) in arguments {
@@ -257,6 +223,20 @@ mod tests {
             }
             assert!(tool.description.unwrap().len() > 80);
         }
+    }
+
+    /// An agent has all of it in its context before it asks anything.
+    #[test]
+    fn all_tools_together_are_short_and_no_choice_is_left_out() {
+        let tools = serde_json::to_string(&all()).unwrap();
+        assert!(tools.len() <= 6_000, "{}", tools.len());
+        for choice in ["sites", "roots", "hung_tasks", "allocated", "variable", "process"] {
+            assert!(tools.contains(&format!("\"{choice}\"")), "{choice}");
+        }
+        for said in ["MEMSCOPE_HOLDERS=on", "estimates", "(outside of tasks)", "3500 to 1000000"] {
+            assert!(tools.contains(said), "{said}");
+        }
+        assert!(!tools.contains("$ref"));
     }
 
     #[test]

@@ -30,11 +30,11 @@ const MOST_IDS: usize = 4;
 #[serde(rename_all = "snake_case")]
 #[schemars(crate = "rmcp::schemars")]
 pub(super) enum Of {
-    /// The `.await`s at which tracked tasks wait, with how long they waited.
+    /// Of tracked tasks.
     #[default]
     AwaitPoints,
-    /// All tasks of a running program that wait, by name and place, the longest not polled first.
-    /// The program stands still for some milliseconds.
+    /// Every task of the running program, annotated or not, the longest not polled first; it
+    /// stands still for some ms.
     HungTasks,
 }
 

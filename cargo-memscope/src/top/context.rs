@@ -7,7 +7,11 @@ use memscope_runtime::{
     async_memory::{AwaitPoints, HeapGraph, Place, SiteProfile, TaskMemoryProfile},
 };
 
-use super::report::{Report, name};
+use super::{
+    code::CodeView,
+    own_code::OwnCode,
+    report::{Report, name},
+};
 
 /// The shortest time between two readings from which a rate is told.
 const LEAST_SECONDS: f64 = 0.05;
@@ -24,6 +28,12 @@ pub(super) struct Context<'a> {
     pub(super) severities: &'a HashMap<String, Severity>,
     /// What holds the heap, as far as it was asked for or saved.
     pub(super) graph: Option<&'a HeapGraph>,
+    /// The crates of the program.
+    pub(super) own_code: &'a OwnCode,
+    /// By what rows are grouped: one of `Tab::groups`.
+    pub(super) group: Option<&'static str>,
+    /// Which stacks the tab of the code looks at.
+    pub(super) code: &'a CodeView,
     /// Whether a process can be asked.
     pub(super) is_live: bool,
 }

@@ -5,7 +5,12 @@ mod site;
 mod task;
 mod others;
 
-use super::{context::Context, findings, table::Row};
+use super::{
+    context::Context,
+    findings,
+    number::{self, sign},
+    table::Row,
+};
 
 /// One line of a detail.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,6 +48,14 @@ impl Detail {
         };
         let found = found.or_else(|| others::lines(context, row, titles));
         let (kind, place, known) = found.unwrap_or_else(|| ("Row", String::new(), Vec::new()));
+        if let Some(super::table::Value::Change(by)) = row.values.last() {
+            let exact = format!(
+                "{}{} B",
+                sign(*by),
+                number::count(u64::try_from(by.unsigned_abs()).unwrap_or(u64::MAX))
+            );
+            lines.push(Line::Pair("Live, against the moment before".to_owned(), exact));
+        }
         lines.extend(known);
         let title = row.values.iter().find_map(|it| match it {
             super::table::Value::Text(text) => Some(text.clone()),

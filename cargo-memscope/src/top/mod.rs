@@ -6,9 +6,16 @@
 // Bottom first: a module imports only from modules above it.
 mod number;
 mod report;
+mod own_code;
 mod table;
+mod groups;
+mod code;
 mod context;
+mod stacks;
+mod icicle;
+mod code_keys;
 mod tables;
+mod moment;
 mod detail;
 mod findings;
 mod history;
@@ -29,6 +36,8 @@ mod served_programs;
 mod fixture;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod choice_tests;
 
 use std::{
     path::Path,
@@ -185,7 +194,7 @@ fn look(mut screen: Screen, feed: Option<&Feed>) -> Result<ExitCode, Error> {
             }
             match screen.press(key) {
                 Asked::Quit => return Ok(ExitCode::SUCCESS),
-                Asked::Nothing => {}
+                Asked::Nothing | Asked::Compare | Asked::Forget => {}
                 Asked::Pause => pause(&mut screen, feed),
                 Asked::Holders => ask_holders(&mut screen, feed)?,
                 Asked::Suspend => {

@@ -10,6 +10,21 @@ pub(super) fn bytes(bytes: u64) -> String {
     HumanBytes(bytes).to_string()
 }
 
+/// What a size has grown by, or shrunk: `+1.5 MiB`, `-3 B`, `0 B`.
+pub(super) fn change(by: i128) -> String {
+    let size = bytes(u64::try_from(by.unsigned_abs()).unwrap_or(u64::MAX));
+    format!("{}{size}", sign(by))
+}
+
+/// The sign of a change.
+pub(super) fn sign(by: i128) -> &'static str {
+    match by {
+        0 => "",
+        1.. => "+",
+        _ => "-",
+    }
+}
+
 /// A whole number with commas between its thousands.
 pub(super) fn count(number: u64) -> String {
     let digits = number.to_string();

@@ -9,7 +9,7 @@ use memscope_runtime::{
 };
 use serde::Deserialize;
 
-use crate::error::Error;
+use crate::{commands::served, error::Error};
 
 /// The most characters of a name.
 const MOST_NAME: usize = 256;
@@ -34,7 +34,7 @@ struct Beside {
 impl Report {
     /// Reads a saved report, an answer of a server, or one of its updates.
     pub(super) fn read(text: &str) -> Result<Self, Error> {
-        let snapshot = MemorySnapshot::from_json(text).map_err(|it| Error::new(it.to_string()))?;
+        let snapshot = served::read(text)?;
         // Another version may say it in other words: then its findings are looked for here.
         let beside =
             serde_json::from_str(text).unwrap_or(Beside { leaks: None, left_out: BTreeMap::new() });
@@ -120,7 +120,13 @@ mod tests {
 
     #[test]
     fn what_is_no_report_says_why() {
-        for (text, why) in [("", "empty"), ("{}", "report"), ("{\"memscope_format\":99}", "99")] {
+        let newer = r#"{"memscope_format":1,"memscope_version":"9.9\u001b[2J","measured":7}"#;
+        for (text, why) in [
+            ("", "empty"),
+            ("{}", "report"),
+            ("{\"memscope_format\":99}", "99"),
+            (newer, "memscope 9.9\\u{1b}[2J wrote it"),
+        ] {
             let error = Report::read(text).unwrap_err().to_string();
             assert!(error.contains(why), "{text}: {error}");
         }

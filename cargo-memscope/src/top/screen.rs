@@ -14,8 +14,12 @@ use super::{
     detail::Detail,
     feed::News,
     findings::{self, Finding},
+    groups,
     history::History,
+    icicle::Icicle,
     memory::Memory,
+    moment::Moment,
+    own_code::OwnCode,
     report::Report,
     table::{Sort, Table},
     tables::Tab,
@@ -41,10 +45,18 @@ pub(super) struct Screen {
     pub(super) widths: Vec<u16>,
     /// Rows before the filter.
     pub(super) all_rows: usize,
+    /// Rows after the filter, without those that stand for groups.
+    pub(super) found_rows: usize,
     pub(super) is_bad_filter: bool,
     pub(super) detail: Option<Detail>,
     /// Something to say until the next key.
     pub(super) note: Option<String>,
+    /// The stacks as a tree, where they are looked at so.
+    pub(super) icicle: Option<Icicle>,
+    /// What the rows are compared with, in words.
+    pub(super) compared: Option<String>,
+    moment: Option<Moment>,
+    own_code: OwnCode,
     rates: Rates,
     severities: HashMap<String, Severity>,
     graph: Option<Box<HeapGraph>>,
@@ -53,8 +65,7 @@ pub(super) struct Screen {
 impl Screen {
     pub(super) fn new(from: String, report: Box<Report>, is_saved: bool, now: Instant) -> Self {
         let rates = rates_kept(&report);
-        let empty =
-            Table { columns: &[], rows: vec![], sort: 0, left_out: 0, empty: String::new() };
+        let empty = Table::new(&[], Vec::new(), 0, String::new());
         let mut screen = Self {
             from,
             connection: Connection::new(is_saved, now),
@@ -67,9 +78,14 @@ impl Screen {
             sort: Sort { column: 0, is_descending: true },
             widths: Vec::new(),
             all_rows: 0,
+            found_rows: 0,
             is_bad_filter: false,
             detail: None,
             note: None,
+            icicle: None,
+            compared: None,
+            moment: None,
+            own_code: OwnCode::default(),
             rates,
             severities: HashMap::new(),
             graph: None,
@@ -111,6 +127,7 @@ impl Screen {
             self.note = Some(restarted(self.report.origin(), report.origin()));
             self.rates = rates_kept(&report);
             self.graph = None;
+            self.moment = None;
         }
         self.report = report;
         self.look_at_report();
@@ -119,6 +136,7 @@ impl Screen {
 
     fn look_at_report(&mut self) {
         let report = &self.report;
+        self.own_code = OwnCode::of(report);
         self.memory = Memory::of(report);
         self.history = History::of(&report.snapshot);
         self.severities = severities(&report.leaks);
@@ -126,28 +144,62 @@ impl Screen {
         self.calm = findings::none(&report.leaks, report.snapshot.measured().is_yes());
     }
 
+    /// What rows are made from.
+    fn context(&self) -> Context<'_> {
+        Context {
+            report: &self.report,
+            rates: &self.rates,
+            severities: &self.severities,
+            graph: self.graph.as_deref().or(self.report.snapshot.heap_graph()),
+            own_code: &self.own_code,
+            group: self.view.group(),
+            code: &self.view.code,
+            is_live: !self.connection.is_saved(),
+        }
+    }
+
     /// Makes the rows of the tab anew, and what is open of them.
     fn refresh(&mut self) {
-        let graph = self.graph.as_deref().or(self.report.snapshot.heap_graph());
-        let is_live = !self.connection.is_saved();
-        let (report, rates, severities) = (&*self.report, &self.rates, &self.severities);
-        let context = Context { report, rates, severities, graph, is_live };
-        let mut table = self.view.tab.table(&context);
-        self.all_rows = table.rows.len();
-        self.detail = None;
-        if let Some(Panel::Row { row, is_gone }) = &mut self.view.panel {
-            let found = table.rows.iter().find(|it| it.key == row.key);
-            *is_gone = found.is_none();
-            if let Some(found) = found {
-                **row = found.clone();
+        let (context, view, tab) = (self.context(), &self.view, self.view.tab);
+        let mut table = tab.table(&context);
+        let all_rows = table.rows.len();
+        let compared = self.moment.as_ref().map(|moment| {
+            moment.compare(tab, &mut table);
+            moment.words(tab, &self.report, &table)
+        });
+        let opened = match &view.panel {
+            Some(Panel::Row { row, .. }) => {
+                let found = table.rows.iter().find(|it| it.key == row.key);
+                let titles: Vec<&str> = table.columns.iter().map(|it| it.title).collect();
+                let shown = found.unwrap_or(row).clone();
+                let detail = Detail::of(&context, &shown, &titles);
+                Some((shown, found.is_none(), detail))
             }
-            let titles: Vec<&str> = table.columns.iter().map(|it| it.title).collect();
-            self.detail = Some(Detail::of(&context, row, &titles));
+            _ => None,
+        };
+        let filter = view.filter();
+        let is_bad_filter = filter.is_err();
+        let filter = filter.ok().flatten();
+        let is_icicle = tab == Tab::Functions && view.code.is_icicle;
+        let icicle = is_icicle.then(|| Icicle::of(&context, filter.as_ref()));
+        if let Some(filter) = &filter {
+            table.keep(filter);
         }
-        let filter = self.view.filter();
-        self.is_bad_filter = filter.is_err();
-        self.sort = self.view.now().sort.unwrap_or_else(|| table.first_sort());
-        table.arrange(filter.ok().flatten().as_ref(), self.sort);
+        let found_rows = table.rows.len();
+        if table.is_grouped {
+            groups::group(&mut table);
+        }
+        let sort = view.now().sort.filter(|it| it.column < table.columns.len());
+        let sort = sort.unwrap_or_else(|| table.first_sort());
+        table.arrange(sort);
+        groups::fold(&mut table, &view.now().folded);
+        (self.all_rows, self.found_rows) = (all_rows, found_rows);
+        (self.is_bad_filter, self.sort) = (is_bad_filter, sort);
+        (self.compared, self.icicle) = (compared, icicle);
+        self.detail = opened.map(|(shown, is_gone, detail)| {
+            self.view.panel = Some(Panel::Row { row: Box::new(shown), is_gone });
+            detail
+        });
         self.widths = table.widths();
         self.view.settle(&table);
         self.table = table;
@@ -157,7 +209,12 @@ impl Screen {
     pub(super) fn press(&mut self, key: KeyEvent) -> Asked {
         self.note = None;
         let before = self.view.choice();
-        let asked = self.view.press(key, &self.table);
+        let asked = self.view.press(key, &self.table, self.icicle.as_ref());
+        match asked {
+            Asked::Compare => self.compare(),
+            Asked::Forget if self.moment.take().is_some() => self.refresh(),
+            _ => {}
+        }
         if asked == Asked::Holders && self.connection.is_saved() {
             return Asked::Nothing;
         }
@@ -166,6 +223,20 @@ impl Screen {
             self.refresh();
         }
         asked
+    }
+
+    /// Remembers this moment, to compare rows with it, or forgets it.
+    fn compare(&mut self) {
+        if self.connection.is_saved() {
+            self.note =
+                Some("A saved report stays: `cargo memscope diff` compares two.".to_owned());
+            return;
+        }
+        self.moment = match self.moment {
+            Some(_) => None,
+            None => Some(Moment::of(&self.context())),
+        };
+        self.refresh();
     }
 
     /// The tabs with the numbers of their rows, where they are known without making them.

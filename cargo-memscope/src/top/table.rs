@@ -20,6 +20,8 @@ pub(super) enum Value {
     /// Nanoseconds.
     Time(u64),
     AboutTime(u64),
+    /// What a size has grown by, or shrunk.
+    Change(i128),
     /// A part of a whole.
     Percent(u64, u64),
     Unknown,
@@ -55,22 +57,37 @@ impl Value {
             Self::Time(ns) => number::duration(*ns),
             Self::AboutTime(ns) => format!("≈ {}", number::duration(*ns)),
             Self::Percent(part, whole) => number::percent(*part, *whole),
+            Self::Change(by) => number::change(*by),
             Self::Unknown => number::UNKNOWN.to_owned(),
         }
     }
 
-    fn rank(&self) -> Option<u128> {
+    /// The sum of values of one kind; unknown if one of them is.
+    pub(super) fn sum<'a>(mut values: impl Iterator<Item = &'a Self>) -> Self {
+        let Some(first) = values.next() else { return Self::Unknown };
+        values.fold(first.clone(), |sum, it| match (sum, it) {
+            (Self::Count(a), Self::Count(b)) => Self::Count(a.saturating_add(*b)),
+            (Self::Bytes(a), Self::Bytes(b)) => Self::Bytes(a.saturating_add(*b)),
+            (Self::Rate(a), Self::Rate(b)) => Self::Rate(a.saturating_add(*b)),
+            (Self::Change(a), Self::Change(b)) => Self::Change(a.saturating_add(*b)),
+            (Self::Percent(a, of), Self::Percent(b, _)) => Self::Percent(a.saturating_add(*b), of),
+            _ => Self::Unknown,
+        })
+    }
+
+    fn rank(&self) -> Option<i128> {
         match self {
             Self::Text(_) | Self::Unknown => None,
             Self::Percent(part, whole) => {
-                Some((u128::from(*part) << 32) / u128::from(*whole).max(1))
+                Some((i128::from(*part) << 32) / i128::from(*whole).max(1))
             }
             Self::Count(it)
             | Self::Bytes(it)
             | Self::AboutBytes(it)
             | Self::Rate(it)
             | Self::Time(it)
-            | Self::AboutTime(it) => Some(u128::from(*it)),
+            | Self::AboutTime(it) => Some(i128::from(*it)),
+            Self::Change(by) => Some(*by),
         }
     }
 
@@ -105,21 +122,28 @@ pub(super) struct Column {
     pub(super) kind: Kind,
     /// What goes first where there is no room has the highest; 0 stays.
     pub(super) drop: u8,
+    /// Whether the values of several rows have a sum.
+    pub(super) adds: bool,
 }
 
 pub(super) const fn names(title: &'static str) -> Column {
-    Column { title, kind: Kind::Name, drop: 0 }
+    Column { title, kind: Kind::Name, drop: 0, adds: false }
 }
 
 pub(super) const fn text(title: &'static str, most: u16, drop: u8) -> Column {
-    Column { title, kind: Kind::Text(most), drop }
+    Column { title, kind: Kind::Text(most), drop, adds: false }
 }
 
 pub(super) const fn numbers(title: &'static str, drop: u8) -> Column {
-    Column { title, kind: Kind::Number, drop }
+    Column { title, kind: Kind::Number, drop, adds: false }
 }
 
-#[derive(Clone, Debug)]
+/// Numbers of which a group has the sum.
+pub(super) const fn sums(title: &'static str, drop: u8) -> Column {
+    Column { title, kind: Kind::Number, drop, adds: true }
+}
+
+#[derive(Clone, Debug, Default)]
 pub(super) struct Row {
     /// The same in each snapshot of a process.
     pub(super) key: String,
@@ -134,16 +158,20 @@ pub(super) struct Row {
     pub(super) severity: Option<Severity>,
     /// What a filter looks at.
     pub(super) search: String,
+    /// The name of its group, if rows are grouped.
+    pub(super) group: String,
 }
 
 #[derive(Clone, Debug)]
 pub(super) struct Table {
-    pub(super) columns: &'static [Column],
+    pub(super) columns: Vec<Column>,
     pub(super) rows: Vec<Row>,
     /// The column by which it is sorted at first, the largest first.
     pub(super) sort: usize,
     /// Smaller rows that were not sent.
     pub(super) left_out: u64,
+    /// Whether rows are shown in groups.
+    pub(super) is_grouped: bool,
     /// Why there are no rows.
     pub(super) empty: String,
 }
@@ -156,6 +184,11 @@ pub(super) struct Sort {
 }
 
 impl Table {
+    /// These rows, of which none is missing, sorted by this column at first.
+    pub(super) fn new(columns: &[Column], rows: Vec<Row>, sort: usize, empty: String) -> Self {
+        Self { columns: columns.to_vec(), rows, sort, left_out: 0, is_grouped: false, empty }
+    }
+
     pub(super) fn first_sort(&self) -> Sort {
         self.sort_by(self.sort)
     }
@@ -166,12 +199,8 @@ impl Table {
         Sort { column, is_descending: is_number }
     }
 
-    /// Keeps the rows that the filter matches, with what stands above and below them in a tree, and
-    /// sorts them among their siblings.
-    pub(super) fn arrange(&mut self, filter: Option<&Regex>, sort: Sort) {
-        if let Some(filter) = filter {
-            self.keep(filter);
-        }
+    /// Sorts rows among their siblings.
+    pub(super) fn arrange(&mut self, sort: Sort) {
         let mut rows: Vec<Option<Row>> =
             std::mem::take(&mut self.rows).into_iter().map(Some).collect();
         let levels: Vec<u16> = rows.iter().flatten().map(|it| it.level).collect();
@@ -180,7 +209,8 @@ impl Table {
         self.rows = order.into_iter().filter_map(|at| rows[at].take()).collect();
     }
 
-    fn keep(&mut self, filter: &Regex) {
+    /// Keeps the rows that the filter matches, with what stands above and below them in a tree.
+    pub(super) fn keep(&mut self, filter: &Regex) {
         let mut is_kept = vec![false; self.rows.len()];
         let mut below: Option<u16> = None;
         for (at, row) in self.rows.iter().enumerate() {
@@ -273,11 +303,11 @@ mod tests {
         let values = vec![Value::text(name), value];
         let key = name.to_owned();
         let search = name.to_owned();
-        Row { key, level, values, share: 0.0, is_left: false, severity: None, search }
+        Row { key, level, values, search, ..Row::default() }
     }
 
     fn table(rows: Vec<Row>) -> Table {
-        Table { columns: COLUMNS, rows, sort: 1, left_out: 0, empty: String::new() }
+        Table::new(COLUMNS, rows, 1, String::new())
     }
 
     fn keys(table: &Table) -> Vec<&str> {
@@ -294,10 +324,10 @@ mod tests {
             ]
         };
         let mut table_ = table(rows());
-        table_.arrange(None, Sort { column: 1, is_descending: true });
+        table_.arrange(Sort { column: 1, is_descending: true });
         assert_eq!(keys(&table_), ["large", "small", "unknown"]);
         let mut table_ = table(rows());
-        table_.arrange(None, Sort { column: 1, is_descending: false });
+        table_.arrange(Sort { column: 1, is_descending: false });
         assert_eq!(keys(&table_), ["small", "large", "unknown"]);
     }
 
@@ -314,10 +344,11 @@ mod tests {
             ]
         };
         let mut all = table(rows());
-        all.arrange(None, all.first_sort());
+        all.arrange(all.first_sort());
         assert_eq!(keys(&all), ["b", "b1", "b1x", "a", "a2", "a1"]);
         let mut found = table(rows());
-        found.arrange(Some(&Regex::new("^b1$").unwrap()), all.first_sort());
+        found.keep(&Regex::new("^b1$").unwrap());
+        found.arrange(all.first_sort());
         assert_eq!(keys(&found), ["b", "b1", "b1x"]);
     }
 
@@ -325,7 +356,7 @@ mod tests {
     fn rows_of_the_same_value_keep_their_order() {
         let rows = ["x", "y", "z"].map(|name| row(name, 0, Value::Bytes(1)));
         let mut table = table(rows.into());
-        table.arrange(None, table.first_sort());
+        table.arrange(table.first_sort());
         assert_eq!(keys(&table), ["x", "y", "z"]);
     }
 }

@@ -21,13 +21,13 @@ use super::{
     view::Asked,
 };
 
-const FULL: Theme = Theme { is_coloured: true, is_unicode: true };
+pub(super) const FULL: Theme = Theme { is_coloured: true, is_unicode: true };
 
-fn screen(json: &Value) -> Screen {
+pub(super) fn screen(json: &Value) -> Screen {
     Screen::new("http://127.0.0.1:6071".to_owned(), report(json), false, Instant::now())
 }
 
-fn drawn(screen: &mut Screen, size: (u16, u16), theme: Theme) -> Buffer {
+pub(super) fn drawn(screen: &mut Screen, size: (u16, u16), theme: Theme) -> Buffer {
     drawn_at(screen, size, theme, Instant::now())
 }
 
@@ -37,20 +37,20 @@ fn drawn_at(screen: &mut Screen, size: (u16, u16), theme: Theme, now: Instant) -
     terminal.backend().buffer().clone()
 }
 
-fn text(buffer: &Buffer) -> String {
+pub(super) fn text(buffer: &Buffer) -> String {
     let width = usize::from(buffer.area.width).max(1);
     let rows = buffer.content.chunks(width);
     let rows = rows.map(|row| row.iter().map(ratatui::buffer::Cell::symbol).collect::<String>());
     rows.fold(String::new(), |text, row| text + row.trim_end() + "\n")
 }
 
-fn press(screen: &mut Screen, keys: &str) {
+pub(super) fn press(screen: &mut Screen, keys: &str) {
     for key in keys.chars() {
         screen.press(KeyEvent::new(KeyCode::Char(key), KeyModifiers::NONE));
     }
 }
 
-fn press_code(screen: &mut Screen, code: KeyCode) -> Asked {
+pub(super) fn press_code(screen: &mut Screen, code: KeyCode) -> Asked {
     screen.press(KeyEvent::new(code, KeyModifiers::NONE))
 }
 
@@ -171,7 +171,7 @@ fn a_terminal_without_unicode_gets_ascii_alone() {
     let mut json = shop();
     json["sites"][1]["name"] = json!("größe 日本 🦀");
     let mut screen = screen(&json);
-    for key in "12345678?f".chars() {
+    for key in "1b2b3v48c?f".chars() {
         press(&mut screen, &key.to_string());
         for size in [(80, 24), (200, 60), (10, 3)] {
             let shown = text(&drawn(&mut screen, size, theme));
@@ -210,7 +210,7 @@ fn hostile_names_move_nothing() {
         json["leaks"]["findings"] = json!([finding(&name, 7)]);
         json["program"]["path"] = json!(name);
         let mut screen = screen(&json);
-        for key in "12345678f?".chars() {
+        for key in "1b2bb33v46c78f?".chars() {
             press(&mut screen, &key.to_string());
             press_code(&mut screen, KeyCode::Enter);
             for size in [(80, 24), (200, 60), (33, 9)] {
@@ -336,6 +336,14 @@ fn any_report() -> impl Strategy<Value = Value> {
                 task
             });
             json["tasks"] = tasks.collect();
+            let stacks = rows.iter().map(|(name, live, all)| {
+                json!({ "frames": [{ "function": name, "address": 1 },
+                                   { "function": "shop::login", "address": 2 }],
+                        "is_cut": false, "is_untracked": false, "site": 0, "task": null,
+                        "live_bytes": live, "allocated_bytes": all, "live_samples": 1,
+                        "samples": 2 })
+            });
+            json["stacks"] = stacks.collect();
             let findings = rows.iter().take(9).map(|(name, bytes, _)| finding(name, *bytes));
             json["leaks"]["findings"] = findings.collect();
             json["process"]["whole_bytes"] = json!(whole);
@@ -358,7 +366,7 @@ fn any_report() -> impl Strategy<Value = Value> {
 fn any_key() -> impl Strategy<Value = KeyEvent> {
     let code = prop_oneof![
         8 => proptest::char::range(' ', '~').prop_map(KeyCode::Char),
-        8 => proptest::sample::select("jkgG/sir f?12345678".chars().collect::<Vec<_>>())
+        8 => proptest::sample::select("jkgG/sir f?12345678bcvvaexhl3".chars().collect::<Vec<_>>())
             .prop_map(KeyCode::Char),
         2 => any::<char>().prop_map(KeyCode::Char),
         6 => proptest::sample::select(vec![

@@ -1,9 +1,14 @@
 //! What the reader looks at: the tab, the row, the order, the filter, and what a key changes.
 
+use std::collections::HashSet;
+
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 use regex::{Regex, RegexBuilder};
 
 use super::{
+    code::CodeView,
+    code_keys,
+    icicle::Icicle,
     table::{Row, Sort, Table},
     tables::Tab,
 };
@@ -20,6 +25,10 @@ pub(super) enum Asked {
     Suspend,
     Pause,
     Holders,
+    /// Remember this moment, or forget it.
+    Compare,
+    /// Nothing is open any more: what is compared may end.
+    Forget,
 }
 
 /// What lies over the table.
@@ -44,6 +53,10 @@ pub(super) struct TabView {
     pub(super) from: usize,
     pub(super) sort: Option<Sort>,
     pub(super) filter: String,
+    /// By which of the tab's groups, from 1 on; 0 for none.
+    group: usize,
+    /// Keys of groups whose rows are not shown.
+    pub(super) folded: HashSet<String>,
 }
 
 /// What the reader looks at.
@@ -51,6 +64,7 @@ pub(super) struct TabView {
 pub(super) struct View {
     pub(super) tab: Tab,
     tabs: [TabView; Tab::ALL.len()],
+    pub(super) code: CodeView,
     pub(super) panel: Option<Panel>,
     /// Lines above the first one of the panel.
     pub(super) scrolled: usize,
@@ -73,9 +87,23 @@ impl View {
     }
 
     /// What the rows that are made depend on, and whether one of them is open.
-    pub(super) fn choice(&self) -> (Tab, Option<Sort>, String, bool) {
+    pub(super) fn choice(&self) -> impl PartialEq + use<> {
         let is_open = matches!(self.panel, Some(Panel::Row { .. }));
-        (self.tab, self.now().sort, self.now().filter.clone(), is_open)
+        let now = self.now();
+        let rows = (now.sort, now.filter.clone(), now.group, now.folded.clone());
+        (self.tab, rows, is_open, self.code.clone())
+    }
+
+    /// By what the rows of the tab are grouped.
+    pub(super) fn group(&self) -> Option<&'static str> {
+        self.tab.groups().get(self.now().group.checked_sub(1)?).copied()
+    }
+
+    fn group_next(&mut self) {
+        let all = self.tab.groups().len() + 1;
+        let now = self.now_mut();
+        now.group = (now.group + 1) % all;
+        now.folded.clear();
     }
 
     /// The filter as an expression; `None` if there is none, and an error if it is no expression.
@@ -110,7 +138,7 @@ impl View {
     }
 
     /// Does what a key says. The table is that of the tab, in its order.
-    pub(super) fn press(&mut self, key: KeyEvent, table: &Table) -> Asked {
+    pub(super) fn press(&mut self, key: KeyEvent, table: &Table, icicle: Option<&Icicle>) -> Asked {
         if key.modifiers.contains(KeyModifiers::CONTROL) {
             return match key.code {
                 KeyCode::Char('c' | 'd') => Asked::Quit,
@@ -126,6 +154,10 @@ impl View {
             self.type_filter(key.code);
             return Asked::Nothing;
         }
+        let is_in_code = self.tab == Tab::Functions && self.panel.is_none();
+        if is_in_code && code_keys::press(&mut self.code, key.code, icicle) {
+            return Asked::Nothing;
+        }
         match key.code {
             KeyCode::Char('q') => return Asked::Quit,
             KeyCode::Char(' ') => return Asked::Pause,
@@ -136,7 +168,9 @@ impl View {
             KeyCode::BackTab | KeyCode::Left => {
                 self.open((self.tab as usize + Tab::ALL.len() - 1) % Tab::ALL.len());
             }
-            KeyCode::Esc => self.close(),
+            KeyCode::Char('c') => return Asked::Compare,
+            KeyCode::Esc if !self.close() => return Asked::Forget,
+            KeyCode::Esc => {}
             code if self.panel.is_some() => self.scroll(code),
             code => return self.in_table(code, table),
         }
@@ -163,8 +197,16 @@ impl View {
                 let sort = Sort { is_descending: !sort.is_descending, ..sort };
                 self.now_mut().sort = Some(sort);
             }
+            KeyCode::Char('b') => self.group_next(),
             KeyCode::Char('r') if self.tab == Tab::Holders => return Asked::Holders,
             KeyCode::Enter => match table.rows.get(at) {
+                Some(row) if row.is_group() => {
+                    self.choose(table, at);
+                    let now = self.now_mut();
+                    if !now.folded.remove(&row.key) {
+                        now.folded.insert(row.key.clone());
+                    }
+                }
                 Some(row) => {
                     self.choose(table, at);
                     self.turn(Panel::Row { row: Box::new(row.clone()), is_gone: false });
@@ -193,11 +235,14 @@ impl View {
         }
     }
 
-    fn close(&mut self) {
-        if self.panel.take().is_none() {
-            self.now_mut().filter.clear();
-        }
+    /// Closes what is open, or else what is filtered or looked through. Returns false if nothing is.
+    fn close(&mut self) -> bool {
         self.scrolled = 0;
+        if self.panel.take().is_some() {
+            return true;
+        }
+        let is_filtered = !std::mem::take(&mut self.now_mut().filter).is_empty();
+        is_filtered || self.tab == Tab::Functions && self.code.back()
     }
 
     fn scroll(&mut self, code: KeyCode) {

@@ -6,7 +6,7 @@ use super::Line;
 use crate::top::{
     number::{bytes, several},
     report::{name, place},
-    tables::frame_name,
+    stacks::frame_name,
 };
 
 /// The most rows of one kind.

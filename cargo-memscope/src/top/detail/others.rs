@@ -8,8 +8,9 @@ use crate::top::{
     context::Context,
     number::bytes,
     report::name,
+    stacks::frame_name,
     table::{Row, Value},
-    tables::{frame_name, variable_key},
+    tables::variable_key,
 };
 
 pub(super) fn lines(
@@ -23,7 +24,7 @@ pub(super) fn lines(
     let kind = match kind {
         "fn" => {
             let calls = |it: &&memscope_runtime::async_memory::StackProfile| {
-                it.live_bytes > 0 && it.frames.iter().any(|frame| frame_name(frame) == rest)
+                it.samples > 0 && it.frames.iter().any(|frame| frame_name(frame) == rest)
             };
             lines.extend(stacks(snapshot.stacks().iter().filter(calls)));
             "Function"
@@ -50,6 +51,7 @@ pub(super) fn lines(
 fn columns(row: &Row, titles: &[&str]) -> Vec<Line> {
     let pairs = titles.iter().zip(&row.values);
     pairs
+        .filter(|it| !matches!(it.1, Value::Change(_)))
         .map(|(title, value)| match value {
             Value::Text(text) => Line::Text(text.clone()),
             value => Line::Pair((*title).to_owned(), value.shown()),

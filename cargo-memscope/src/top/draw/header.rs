@@ -10,6 +10,7 @@ use crate::top::{
     connection::Standing,
     number::{bytes, count, several, uptime},
     screen::Screen,
+    tables::Tab,
     theme::{BOLD, DIM, TROUBLE},
     view::Panel,
 };
@@ -49,6 +50,12 @@ pub(super) fn draw(
         let room = below.width;
         canvas.style(Rect { height: 1, ..below }, TROUBLE);
         canvas.text(below.x, below.y, room, &start(&format!(" {why}"), room), TROUBLE);
+        below = Rect { y: below.y + 1, height: below.height - 1, ..below };
+    }
+    if let Some(words) = &screen.compared
+        && below.height > 1
+    {
+        canvas.text(below.x, below.y, below.width, &start(words, below.width), BOLD);
         below = Rect { y: below.y + 1, height: below.height - 1, ..below };
     }
     below
@@ -106,6 +113,27 @@ pub(super) fn keys(canvas: &mut Canvas<'_>, area: Rect, screen: &Screen) {
     let keys: &[&str] = match screen.view.panel {
         Some(Panel::Keys) => &["Esc close", "q quit"],
         Some(_) => &["Esc close", "j k scroll", "space pause", "? keys", "q quit"],
+        None if screen.icicle.is_some() => &[
+            "q quit",
+            "? keys",
+            "Enter zoom",
+            "Esc back",
+            "v table",
+            "a live/allocated",
+            "x hide",
+            "e all frames",
+            "h j k l boxes",
+        ],
+        None if screen.view.tab == Tab::Functions => &[
+            "q quit",
+            "? keys",
+            "Enter open",
+            "v icicle",
+            "a live/allocated",
+            "/ filter",
+            "s sort",
+            "i invert",
+        ],
         None => &[
             "q quit",
             "? keys",
@@ -113,6 +141,8 @@ pub(super) fn keys(canvas: &mut Canvas<'_>, area: Rect, screen: &Screen) {
             "/ filter",
             "s sort",
             "i invert",
+            "c compare",
+            "b group",
             "space pause",
             "f findings",
             "1-8 tabs",
@@ -130,11 +160,19 @@ pub(super) fn keys(canvas: &mut Canvas<'_>, area: Rect, screen: &Screen) {
 }
 
 fn position(screen: &Screen) -> String {
-    let (rows, all) = (screen.table.rows.len() as u64, screen.all_rows as u64);
-    let at = if rows == 0 { 0 } else { screen.view.now().at as u64 + 1 };
+    if let Some(icicle) = &screen.icicle {
+        return format!("{} boxes", count(icicle.nodes.len() as u64));
+    }
+    let (rows, all) = (screen.found_rows as u64, screen.all_rows as u64);
+    // Rows of groups are not counted.
+    let above = screen.table.rows.iter().take(screen.view.now().at + 1);
+    let at = above.filter(|it| !it.is_group()).count() as u64;
     let mut text = format!("{} of {}", count(at), several(rows, "row"));
     if rows < all {
         text = format!("{text} ({} filtered out)", count(all - rows));
+    }
+    if let Some(group) = screen.view.group() {
+        text = format!("{text}, by {group}");
     }
     if screen.table.left_out > 0 {
         text = format!("{text}, {} smaller not sent", count(screen.table.left_out));

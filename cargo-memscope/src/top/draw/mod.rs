@@ -4,6 +4,7 @@ mod canvas;
 mod plain;
 mod header;
 mod memory;
+mod icicle;
 mod table;
 mod panel;
 

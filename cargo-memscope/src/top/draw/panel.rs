@@ -11,7 +11,7 @@ use crate::top::{
 };
 
 /// What each key does.
-const KEYS: [(&str, &str); 17] = [
+const KEYS: [(&str, &str); 25] = [
     ("j k", "next and previous row (also the arrows)"),
     ("g G", "first and last row (also Home, End)"),
     ("PgUp PgDn", "a screen up and down"),
@@ -21,11 +21,19 @@ const KEYS: [(&str, &str); 17] = [
     ("/", "filter by a regular expression; Enter keeps it"),
     ("s", "sort by the next column"),
     ("i", "invert the order"),
+    ("b", "group rows: by crate, file, task type, …; Enter folds a group"),
+    ("c", "compare with now; again: end it"),
     ("f", "all findings, with evidence and what helps"),
     ("r", "in `Who holds`: ask again"),
     ("space", "pause, go on"),
     ("?", "this list"),
     ("q", "quit (also Ctrl-C)"),
+    ("", ""),
+    ("In `Code`", ""),
+    ("v", "icicle or table"),
+    ("h j k l", "boxes of the icicle (also the arrows)"),
+    ("Enter Esc", "look through a box, and back"),
+    ("a e x", "live or allocated, all frames, hide a frame"),
     ("", ""),
     ("colours", "red from a quarter of all live bytes, yellow from a tenth"),
     ("orange", "bytes that outlived their tasks"),

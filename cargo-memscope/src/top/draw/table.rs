@@ -1,6 +1,9 @@
 //! The tabs, and the rows of the one that is chosen.
 
-use ratatui::{layout::Rect, style::Style};
+use ratatui::{
+    layout::Rect,
+    style::{Color, Style},
+};
 
 use super::canvas::{Canvas, columns, end, middle, start};
 use crate::top::{
@@ -14,6 +17,8 @@ use crate::top::{
 /// The columns that a name needs before others get room, if it is so long.
 const LEAST_NAME: u16 = 22;
 const GAP: u16 = 2;
+/// The lines that a table below an icicle needs.
+const LEAST_BELOW: u16 = 6;
 
 /// Draws the tabs and the rows.
 pub(super) fn draw(canvas: &mut Canvas<'_>, area: Rect, screen: &mut Screen) {
@@ -21,24 +26,37 @@ pub(super) fn draw(canvas: &mut Canvas<'_>, area: Rect, screen: &mut Screen) {
         return;
     }
     tabs(canvas, area, screen);
-    let (head, rows) = (area.y + 1, area.y + 2);
-    let page = area.bottom().saturating_sub(rows);
-    screen.view.page = usize::from(page);
+    let below = Rect { y: area.y + 1, height: area.height - 1, ..area };
+    if let Some(icicle) = &screen.icicle
+        && icicle.nodes[0].bytes > 0
+    {
+        let below = super::icicle::draw(canvas, below, screen, icicle);
+        // The same stacks as a table, where there is room.
+        if below.height >= LEAST_BELOW {
+            let below = Rect { y: below.y + 1, height: below.height - 1, ..below };
+            rows(canvas, below, screen, None);
+        }
+        return;
+    }
+    screen.view.page = usize::from(below.height.saturating_sub(1));
     screen.view.settle(&screen.table);
+    rows(canvas, below, screen, Some(screen.view.now().at));
+}
+
+/// Draws the titles of the columns, and the rows.
+fn rows(canvas: &mut Canvas<'_>, area: Rect, screen: &Screen, chosen: Option<usize>) {
     if screen.table.rows.is_empty() {
-        let room = Rect { y: head, height: area.bottom().saturating_sub(head), ..area };
-        empty(canvas, room, screen);
+        empty(canvas, area, screen);
         return;
     }
     let widths = fit(&screen.table, &screen.widths, area.width.saturating_sub(2));
-    titles(canvas, Rect { y: head, height: 1, ..area }, screen, &widths);
-    let now = screen.view.now();
-    for (y, (at, row)) in
-        (rows..area.bottom()).zip(screen.table.rows.iter().enumerate().skip(now.from))
-    {
+    titles(canvas, Rect { height: area.height.min(1), ..area }, screen, &widths);
+    let from = chosen.map_or(0, |_| screen.view.now().from);
+    let shown = screen.table.rows.iter().enumerate().skip(from);
+    for (y, (at, row)) in (area.y.saturating_add(1)..area.bottom()).zip(shown) {
         let line = Rect { y, height: 1, ..area };
         draw_row(canvas, line, &screen.table, row, &widths);
-        if at == now.at {
+        if chosen == Some(at) {
             canvas.style(line, CHOSEN);
         }
     }
@@ -168,7 +186,13 @@ fn draw_row(canvas: &mut Canvas<'_>, area: Rect, table: &Table, row: &Row, width
             Kind::Name => {
                 let indent = row.level.saturating_mul(2).min(width / 2);
                 let room = width - indent;
-                canvas.text(x + indent, area.y, room, &middle(&text, room), Style::new());
+                canvas.text(
+                    x + indent,
+                    area.y,
+                    room,
+                    &middle(&text, room),
+                    if row.is_group() { BOLD } else { Style::new() },
+                );
             }
             Kind::Text(_) => {
                 let is_type = table.columns[at].title == "TYPE";
@@ -178,6 +202,8 @@ fn draw_row(canvas: &mut Canvas<'_>, area: Rect, table: &Table, row: &Row, width
             Kind::Number => {
                 let style = match value {
                     Value::Unknown => DIM,
+                    Value::Change(1..) => Style::new().fg(Color::Yellow),
+                    Value::Change(..=-1) => Style::new().fg(Color::Green),
                     _ if at == table.sort => of_share,
                     _ => Style::new(),
                 };

@@ -30,7 +30,7 @@ pub(super) fn table(context: &Context<'_>) -> Table {
     }
     let rows = all.iter().map(|it| row(it, given.get(&it.from).copied().unwrap_or(0))).collect();
     let empty = "No task has freed what another one allocated.".to_owned();
-    Table { columns: COLUMNS, rows, sort: 4, left_out: 0, empty }
+    Table::new(COLUMNS, rows, 4, empty)
 }
 
 fn row(it: &HandOver, given: u64) -> Row {
@@ -41,7 +41,6 @@ fn row(it: &HandOver, given: u64) -> Row {
     let is_own = it.from.is_some() && it.from == it.to;
     Row {
         key: format!("free:{:?} {:?}", it.from, it.to),
-        level: 0,
         search: format!("{from} {to}"),
         values: vec![
             Value::text(from),
@@ -51,7 +50,6 @@ fn row(it: &HandOver, given: u64) -> Row {
             Value::Bytes(it.bytes),
         ],
         share: share(it.bytes, given),
-        is_left: false,
-        severity: None,
+        ..Row::default()
     }
 }

@@ -2,12 +2,13 @@
 
 use std::collections::{HashMap, HashSet};
 
-use memscope_runtime::async_memory::{StackFrame, StacksState};
+use memscope_runtime::async_memory::StacksState;
 
 use crate::top::{
     context::Context,
     number::share,
     report::{name, place},
+    stacks::{chosen, frame_name},
     table::{Column, Row, Table, Value, names, numbers, text},
 };
 
@@ -19,7 +20,7 @@ const COLUMNS: &[Column] = &[
     numbers("SAMPLES", 2),
 ];
 
-/// What the live samples of a function say.
+/// What the samples of a function say.
 #[derive(Debug, Default)]
 struct Function {
     name: String,
@@ -31,10 +32,13 @@ struct Function {
 
 pub(super) fn table(context: &Context<'_>) -> Table {
     let functions = functions(context);
-    let whole = context.whole();
+    let whole = if context.code.is_allocated {
+        functions.iter().fold(0_u64, |sum, it| sum.saturating_add(it.own_bytes))
+    } else {
+        context.whole()
+    };
     let row = |it: Function| Row {
         key: format!("fn:{}", it.name),
-        level: 0,
         search: format!("{} {}", it.name, it.place),
         values: vec![
             Value::text(name(&it.name)),
@@ -44,28 +48,19 @@ pub(super) fn table(context: &Context<'_>) -> Table {
             Value::Count(it.samples),
         ],
         share: share(it.own_bytes, whole),
-        is_left: false,
-        severity: None,
+        ..Row::default()
     };
     let rows = functions.into_iter().map(row).collect();
-    Table { columns: COLUMNS, rows, sort: 2, left_out: 0, empty: why_none(context) }
-}
-
-/// The name of a frame. A function without a name is an address, and no guess.
-pub(in crate::top) fn frame_name(frame: &StackFrame) -> String {
-    if frame.function.is_empty() {
-        let plain = StackFrame { file: None, line: None, ..frame.clone() };
-        return plain.to_string();
-    }
-    frame.function.to_string()
+    Table::new(COLUMNS, rows, 2, why_none(context))
 }
 
 fn functions(context: &Context<'_>) -> Vec<Function> {
     let mut indices: HashMap<String, usize> = HashMap::new();
     let mut functions: Vec<Function> = Vec::new();
-    for stack in context.report.snapshot.stacks().iter().filter(|it| it.live_bytes > 0) {
+    let focus = &context.code.focus;
+    for sampled in chosen(context).iter().filter(|it| it.is_below(focus)) {
         let mut seen = HashSet::new();
-        for (depth, frame) in stack.frames.iter().enumerate() {
+        for (depth, frame) in sampled.stack.frames.iter().enumerate() {
             let name = frame_name(frame);
             let at = *indices.entry(name.clone()).or_insert_with(|| {
                 let file = frame.file.as_deref().unwrap_or_default();
@@ -78,19 +73,23 @@ fn functions(context: &Context<'_>) -> Vec<Function> {
                 continue;
             }
             let function = &mut functions[at];
-            function.all_bytes = function.all_bytes.saturating_add(stack.live_bytes);
-            function.samples = function.samples.saturating_add(stack.live_samples);
+            function.all_bytes = function.all_bytes.saturating_add(sampled.bytes);
+            function.samples = function.samples.saturating_add(sampled.samples);
             if depth == 0 {
-                function.own_bytes = function.own_bytes.saturating_add(stack.live_bytes);
+                function.own_bytes = function.own_bytes.saturating_add(sampled.bytes);
             }
         }
     }
     functions
 }
 
+/// Why there are no stacks to show.
 fn why_none(context: &Context<'_>) -> String {
+    let is_narrowed = !(context.code.focus.is_empty() && context.code.hidden.is_empty());
     match context.report.snapshot.stacks_measured() {
-        StacksState::On => "No sample of a call stack is live yet.",
+        StacksState::On if is_narrowed => "No stack is left to show: Esc takes what hides back.",
+        StacksState::On if context.code.is_allocated => "No call stack has been sampled yet.",
+        StacksState::On => "No sample of a call stack is live yet: a shows what was allocated.",
         StacksState::Off => "Call stacks are not sampled: MEMSCOPE_STACKS=512KiB samples them.",
         StacksState::Unsupported => "Call stacks cannot be sampled on the program's platform.",
         StacksState::Disabled => "Not measured: the program is built without `enabled`.",

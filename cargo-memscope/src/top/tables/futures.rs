@@ -23,7 +23,7 @@ pub(super) fn table(context: &Context<'_>) -> Table {
     let whole = context.whole();
     let rows = sites.map(|site| row(site, whole)).collect();
     let empty = "No future has been tracked yet.".to_owned();
-    Table { columns: COLUMNS, rows, sort: 4, left_out: 0, empty }
+    Table::new(COLUMNS, rows, 4, empty)
 }
 
 fn row(site: &SiteProfile, whole: u64) -> Row {
@@ -34,7 +34,6 @@ fn row(site: &SiteProfile, whole: u64) -> Row {
     let kept = machine.and_then(|it| kept(&it.widest.as_ref()?.locals)).unwrap_or_default();
     Row {
         key: site_key(site),
-        level: 0,
         search: format!("{title} {place} {path}"),
         values: vec![
             Value::text(title),
@@ -45,8 +44,7 @@ fn row(site: &SiteProfile, whole: u64) -> Row {
             Value::text(kept),
         ],
         share: share(all, whole),
-        is_left: false,
-        severity: None,
+        ..Row::default()
     }
 }
 

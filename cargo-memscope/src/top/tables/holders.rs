@@ -6,16 +6,16 @@ use crate::top::{
     context::Context,
     number::share,
     report::{name, place},
-    table::{Column, Row, Table, Value, names, numbers, text},
+    table::{Column, Row, Table, Value, names, numbers, sums, text},
 };
 
 const COLUMNS: &[Column] = &[
     names("ROOT"),
     text("KIND", 14, 2),
     text("PLACE", 40, 3),
-    numbers("ONLY IT HOLDS", 0),
+    sums("ONLY IT HOLDS", 0),
     numbers("IT REACHES", 1),
-    numbers("BLOCKS", 4),
+    sums("BLOCKS", 4),
 ];
 
 pub(super) fn table(context: &Context<'_>) -> Table {
@@ -25,19 +25,13 @@ pub(super) fn table(context: &Context<'_>) -> Table {
         } else {
             "Not measured: this file has no answer to it."
         };
-        return Table {
-            columns: COLUMNS,
-            rows: Vec::new(),
-            sort: 3,
-            left_out: 0,
-            empty: empty.into(),
-        };
+        return Table::new(COLUMNS, Vec::new(), 3, empty.into());
     };
     let nothing = graph.unreachable.iter().enumerate().map(|(at, it)| unheld(at, it, graph.bytes));
     let roots = graph.roots.iter().map(|it| root(it, graph.bytes));
     let rows = nothing.chain(roots).collect();
     let empty = "The graph has no roots.".to_owned();
-    Table { columns: COLUMNS, rows, sort: 3, left_out: 0, empty }
+    Table::new(COLUMNS, rows, 3, empty)
 }
 
 fn kind(kind: RootKind) -> &'static str {
@@ -56,7 +50,7 @@ fn root(it: &HeldBy, whole: u64) -> Row {
     let kind = kind(it.kind);
     Row {
         key: format!("root:{kind} {name} {place} {:?}", it.task),
-        level: 0,
+        group: kind.to_owned(),
         search: format!("{name} {kind} {place}"),
         values: vec![
             Value::text(name),
@@ -67,8 +61,7 @@ fn root(it: &HeldBy, whole: u64) -> Row {
             Value::Count(it.blocks),
         ],
         share: share(it.retained_bytes, whole),
-        is_left: false,
-        severity: None,
+        ..Row::default()
     }
 }
 
@@ -77,7 +70,7 @@ fn unheld(at: usize, it: &Unreachable, whole: u64) -> Row {
     let site = it.site.as_deref().map(name).unwrap_or_default();
     Row {
         key: format!("root:nothing {at}"),
-        level: 0,
+        group: "unreachable".to_owned(),
         search: format!("{title} unreachable {site}"),
         values: vec![
             Value::text(title),
@@ -89,6 +82,6 @@ fn unheld(at: usize, it: &Unreachable, whole: u64) -> Row {
         ],
         share: share(it.bytes, whole),
         is_left: true,
-        severity: None,
+        ..Row::default()
     }
 }

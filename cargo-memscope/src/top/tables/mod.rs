@@ -13,7 +13,6 @@ use std::collections::HashMap;
 
 use super::{context::Context, table::Table};
 pub(super) use {
-    functions::frame_name,
     tasks::{key as task_key, own_place},
     variables::key as variable_key,
 };
@@ -58,6 +57,32 @@ impl Tab {
         }
     }
 
+    /// By what its rows can be grouped. `leaf first` is another order of a tree.
+    pub(super) fn groups(self) -> &'static [&'static str] {
+        match self {
+            Self::Sites => &["crate", "file", "task type"],
+            Self::Tasks => &["site", "state", "await point"],
+            Self::Waits => &["leaf first"],
+            Self::Holders => &["kind"],
+            Self::Variables => &["file", "type"],
+            Self::Functions | Self::Futures | Self::Frees => &[],
+        }
+    }
+
+    /// Whether a row with this key is one of its own.
+    pub(super) fn has_key(self, key: &str) -> bool {
+        let kind = match self {
+            Self::Sites | Self::Futures => "site:",
+            Self::Tasks => "task:",
+            Self::Functions => "fn:",
+            Self::Waits => "wait:",
+            Self::Holders => "root:",
+            Self::Variables => "var:",
+            Self::Frees => "free:",
+        };
+        key.starts_with(kind)
+    }
+
     /// Its rows, in the order of the report.
     pub(super) fn table(self, context: &Context<'_>) -> Table {
         let mut table = match self {
@@ -79,11 +104,12 @@ impl Tab {
                 format!("Not known: the process had too little memory for {missing} rows.");
         }
         number_keys(&mut table);
+        table.is_grouped = context.group.is_some() && self != Self::Waits;
         table
     }
 
     /// The list of a snapshot that its rows come from.
-    fn list(self) -> &'static str {
+    pub(super) fn list(self) -> &'static str {
         match self {
             Self::Sites | Self::Futures => "sites",
             Self::Tasks => "tasks",

@@ -6,27 +6,27 @@ use crate::top::{
     context::Context,
     number::share,
     report::{name, place},
-    table::{Column, Row, Table, Value, names, numbers, text},
+    table::{Column, Row, Table, Value, names, numbers, sums, text},
 };
 
 const COLUMNS: &[Column] = &[
     numbers("TASK", 2),
     names("NAME"),
     text("STATE", 10, 4),
-    numbers("LIVE", 0),
-    numbers("SHARE", 5),
+    sums("LIVE", 0),
+    sums("SHARE", 5),
     numbers("PEAK", 6),
     text("WAITS AT", 36, 3),
     numbers("NOT POLLED", 1),
     numbers("POLLS", 7),
     numbers("BUSY", 8),
-    numbers("ALLOCATED", 9),
+    sums("ALLOCATED", 9),
 ];
 
 pub(super) fn table(context: &Context<'_>) -> Table {
     let rows = context.report.snapshot.tasks().iter().map(|task| row(context, task)).collect();
     let empty = "No task lives, and no ended one is kept.".to_owned();
-    Table { columns: COLUMNS, rows, sort: 3, left_out: 0, empty }
+    Table::new(COLUMNS, rows, 3, empty)
 }
 
 /// The key of a task's row.
@@ -46,9 +46,15 @@ fn row(context: &Context<'_>, task: &TaskMemoryProfile) -> Row {
     };
     let state = task.state.to_string();
     let at = place(&task.file, Some(task.line));
+    let group = match context.group {
+        Some("site") => format!("{name} {at}").trim_end().to_owned(),
+        Some("state") => state.clone(),
+        Some(_) if waits_at.is_empty() => "(not known)".to_owned(),
+        Some(_) => waits_at.clone(),
+        None => String::new(),
+    };
     Row {
         key: key(task),
-        level: 0,
         search: format!("{name} #{} {state} {at} {waits_at}", task.id),
         values: vec![
             Value::Count(task.id.as_u64()),
@@ -66,6 +72,8 @@ fn row(context: &Context<'_>, task: &TaskMemoryProfile) -> Row {
         share: share(task.live_bytes, whole),
         is_left: task.state.is_ended() && task.live_bytes > 0,
         severity: context.severity(&key(task)),
+        group,
+        ..Row::default()
     }
 }
 

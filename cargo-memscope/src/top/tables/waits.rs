@@ -1,4 +1,5 @@
-//! Where tasks wait: a tree of awaits, from the task's own function down to the innermost.
+//! Where tasks wait: a tree of awaits, from the task's own function down to the innermost, or from
+//! the innermost up.
 
 use std::collections::HashMap;
 
@@ -41,13 +42,14 @@ pub(super) fn table(context: &Context<'_>) -> Table {
     let empty =
         context.no_await_points().unwrap_or_else(|| "No task waits at a known await.".to_owned());
     let rows = rows(&tree(context), context.whole());
-    Table { columns: COLUMNS, rows, sort: 3, left_out: 0, empty }
+    Table::new(COLUMNS, rows, 3, empty)
 }
 
 /// All awaits; the first node is the root of them all.
 fn tree(context: &Context<'_>) -> Vec<Node> {
     let mut nodes = vec![Node::default()];
     let mut indices: HashMap<(usize, String), usize> = HashMap::new();
+    let is_leaf_first = context.group.is_some();
     for point in context.report.snapshot.await_points() {
         let mut at = 0;
         let frames =
@@ -55,6 +57,10 @@ fn tree(context: &Context<'_>) -> Vec<Node> {
         let unknown = || (format!("(not known: {})", name(&point.stops)), String::new());
         let frames: Vec<_> =
             if point.frames.is_empty() { vec![unknown()] } else { frames.collect() };
+        let mut frames = frames;
+        if is_leaf_first {
+            frames.reverse();
+        }
         for (function, place) in frames {
             let id = (at, format!("{function} {place}"));
             let next = indices.get(&id).copied().unwrap_or_else(|| {
@@ -99,9 +105,8 @@ impl Node {
                 Value::time(self.longest_ns),
             ],
             share: share(self.bytes, whole),
-            is_left: false,
-            severity: None,
             search: format!("{} {}", self.function, self.place),
+            ..Row::default()
         }
     }
 }
