@@ -61,7 +61,8 @@ is_back() {
     picture | grep -qx 4 || fail "the terminal's settings are not put back"
 }
 serve() {
-    MEMSCOPE_STACKS=64KiB "$programs/examples/live_page" --address "$1" > "$folder/service.log" 2>&1 &
+    MEMSCOPE_STACKS=64KiB "$programs/examples/live_page" --address "$1" \
+        > "$folder/service.log" 2>&1 &
     service=$!
     disown
     for _ in $(seq 600); do grep -q http "$folder/service.log" && break || sleep 0.1; done
@@ -79,7 +80,8 @@ if [ "${1-}" = waits ]; then
     shows "AWAIT POINT" "examples/web_service.rs:"
     picture > "$folder/waits.txt"
     # Findings above the table name places as well.
-    place=$(sed '1,/AWAIT POINT/d' "$folder/waits.txt" | grep -o 'web_service.rs:[0-9]*' | head -n 1)
+    place=$(sed '1,/AWAIT POINT/d' "$folder/waits.txt" | grep -o 'web_service.rs:[0-9]*' |
+        head -n 1)
     sed -n "${place#*:}p" examples/web_service.rs | grep -q '\.await' ||
         fail "there is no await at $place"
     keys b
