@@ -178,9 +178,11 @@ impl<'s> Outcome<'s> {
 }
 
 fn is_held_as(fault: &Fault, leak: &Leak) -> bool {
-    leak.held_by.as_ref().map_or(fault.holder.is_empty() || !service::HAS_GRAPHS, |by| {
-        !fault.holder.is_empty() && by.contains(fault.holder)
-    })
+    // The service runs in `block_on`, so where several roots hold it, the stack of main is one. A
+    // copy may find more than half of the bytes below it alone.
+    let holder = if fault.holder.is_empty() { "the stack of main" } else { fault.holder };
+    let may_be_silent = fault.holder.is_empty() || !service::HAS_GRAPHS;
+    leak.held_by.as_ref().map_or(may_be_silent, |by| by.contains(holder))
 }
 
 /// One row a service, and a line with the sums.
