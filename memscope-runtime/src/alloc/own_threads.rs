@@ -35,6 +35,10 @@ pub(crate) trait Background {
     const STACK_BYTES: usize;
     /// Whether the thread shares the program's descriptors. If not, it has none, and it may start
     /// only threads of the same kind.
+    #[cfg_attr(
+        not(all(unix, any(feature = "enabled", feature = "report-file"))),
+        expect(dead_code, reason = "such a thread shares them")
+    )]
     const SHARES_FILES: bool = true;
 
     /// What the thread does, charged to memscope. `start`: the argument of [`spawn`].

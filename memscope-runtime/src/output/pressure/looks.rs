@@ -48,6 +48,12 @@ impl Looks {
     }
 }
 
+/// Whether there is a limit. The calling thread looks itself.
+#[cfg(feature = "report-file")]
+pub(super) fn is_limited() -> bool {
+    resident::look(Look::Quick).is_some()
+}
+
 struct Files;
 
 impl Background for Files {

@@ -25,7 +25,7 @@ use crate::{
         Pending, pending_starts,
         sync::{AtomicU8, Ordering},
     },
-    resident::{self, Look, Usage},
+    resident::Usage,
     symbols,
 };
 use levels::Levels;
@@ -73,7 +73,7 @@ pub(crate) fn start() {
 /// Starts the thread if there is a limit. Must not be called in the allocator.
 #[cfg(feature = "report-file")]
 pub(crate) fn start_if_limited() {
-    if STATE.load(Ordering::Relaxed) & RUNS == 0 && resident::look(Look::Quick).is_some() {
+    if STATE.load(Ordering::Relaxed) & RUNS == 0 && looks::is_limited() {
         start();
     }
 }
