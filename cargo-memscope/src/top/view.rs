@@ -235,7 +235,8 @@ impl View {
         }
     }
 
-    /// Closes what is open, or else what is filtered or looked through. Returns false if nothing is.
+    /// Closes what is open, or else what is filtered or looked through. Returns false if nothing
+    /// is.
     fn close(&mut self) -> bool {
         self.scrolled = 0;
         if self.panel.take().is_some() {

@@ -55,9 +55,8 @@ fn tree(context: &Context<'_>) -> Vec<Node> {
         let frames =
             point.frames.iter().map(|it| (name(&it.function), place(&it.file, Some(it.line))));
         let unknown = || (format!("(not known: {})", name(&point.stops)), String::new());
-        let frames: Vec<_> =
+        let mut frames: Vec<_> =
             if point.frames.is_empty() { vec![unknown()] } else { frames.collect() };
-        let mut frames = frames;
         if is_leaf_first {
             frames.reverse();
         }
