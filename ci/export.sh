@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # The tools that read memscope's formats read them: go's pprof, promtool, a Prometheus server, a
-# collector of OpenTelemetry, and speedscope in Chromium. Where a tool cannot be had, a line says
-# that it was not asked.
+# collector of OpenTelemetry, Grafana's types, and speedscope in Chromium. Where a tool cannot be
+# had, a line says that it was not asked.
 set -euo pipefail
 folder="${CARGO_TARGET_DIR:-target}/export"
 mkdir -p "$folder"
@@ -42,27 +42,44 @@ python3 -m pip install -q --no-deps --target "$folder/rotel" --upgrade rotel==0.
 CARGO_TARGET_DIR="$folder/otlp" COLLECTOR="$collector" \
     cargo test -q --locked --manifest-path tests/otlp/Cargo.toml -- --nocapture
 
-# Speedscope's importer is a page. The title says what was imported.
-npm_folder="$folder/npm"
-if ! { command -v npm >/dev/null && npm install --silent --no-audit --no-fund --ignore-scripts \
-    --prefix "$npm_folder" speedscope@1.25.0 >/dev/null 2>&1; }; then
-    skipped "speedscope (npm)"
-    exit 0
-fi
-if ! installed chromium chromium; then
-    skipped "chromium, in which speedscope runs"
-    exit 0
-fi
-page="$npm_folder/node_modules/speedscope/dist/release/index.html"
-printf 'speedscope.loadFileFromBase64("live.speedscope.json", "%s")' \
-    "$(base64 -w 0 "$folder/live.speedscope.json")" > "$folder/load.js"
-timeout 60 chromium --headless --no-sandbox --disable-gpu --enable-unsafe-swiftshader \
-    --user-data-dir="$folder/chromium" --allow-file-access-from-files --virtual-time-budget=8000 \
-    --dump-dom "file://$page#localProfilePath=$folder/load.js" > "$folder/page.html" 2>/dev/null
-for part in '<title>readers' 'live bytes' 'allocated bytes'; do
-    grep -q "$part" "$folder/page.html" || {
-        echo "speedscope does not show \`$part\`: $folder/page.html" >&2
-        exit 1
+# Packages of npm, which run no script of theirs.
+packages() {
+    npm install --silent --no-audit --no-fund --ignore-scripts --prefix "$@" >/dev/null 2>&1
+}
+installed npm npm || true
+
+# Grafana itself is in no registry that is asked here. Its types of a dashboard are.
+dashboard() {
+    local types="$folder/grafana"
+    packages "$types" @grafana/schema@13.2.3 typescript@7.0.2 || {
+        skipped "Grafana's types (@grafana/schema, npm)"
+        return 0
     }
-done
-echo "== asked: speedscope"
+    node memscope-server/tests/grafana/types.mjs docs/grafana/memscope.json "$types"
+    (cd "$types" && node_modules/.bin/tsc --noEmit --strict --skipLibCheck --target es2022 \
+        --module esnext --moduleResolution bundler dashboard.ts)
+    echo "== asked: Grafana's types of a dashboard"
+}
+
+# Speedscope's importer is a page. The title says what was imported.
+speedscope() {
+    local page="$folder/npm/node_modules/speedscope/dist/release/index.html" part
+    packages "$folder/npm" speedscope@1.25.0 || { skipped "speedscope (npm)"; return 0; }
+    installed chromium chromium || { skipped "chromium, in which speedscope runs"; return 0; }
+    printf 'speedscope.loadFileFromBase64("live.speedscope.json", "%s")' \
+        "$(base64 -w 0 "$folder/live.speedscope.json")" > "$folder/load.js"
+    timeout 60 chromium --headless --no-sandbox --disable-gpu --enable-unsafe-swiftshader \
+        --user-data-dir="$folder/chromium" --allow-file-access-from-files \
+        --virtual-time-budget=8000 --dump-dom "file://$page#localProfilePath=$folder/load.js" \
+        > "$folder/page.html" 2>/dev/null
+    for part in '<title>readers' 'live bytes' 'allocated bytes'; do
+        grep -q "$part" "$folder/page.html" || {
+            echo "speedscope does not show \`$part\`: $folder/page.html" >&2
+            exit 1
+        }
+    done
+    echo "== asked: speedscope"
+}
+
+dashboard
+speedscope

@@ -254,14 +254,17 @@ fn panels_show_figures(prometheus: &Prometheus) {
         asked += 1;
     }
     assert!(asked >= 15, "{asked} queries");
+    let mut variables = 0;
     for variable in dashboard["templating"]["list"].as_array().expect("variables") {
-        let Some(query) = variable["definition"].as_str() else { continue };
+        let Some(query) = variable["query"]["query"].as_str() else { continue };
         let query = query.strip_prefix("label_values(").and_then(|it| it.strip_suffix(')'));
         let (metric, label) = query.and_then(|it| it.rsplit_once(", ")).expect("a query");
         let metric = metric.replace("$job", ".*");
         let values = prometheus.api(&format!("label/{label}/values"), &[("match[]", &*metric)]);
         assert_eq!(values.as_array().map(Vec::len), Some(1), "{label}: {values}");
+        variables += 1;
     }
+    assert_eq!(variables, 2);
 }
 
 /// Each rule is loaded and evaluated. None fires on the program, and each does on the sick one.
