@@ -9,6 +9,34 @@ pub(crate) mod dual_refcount;
 pub(crate) mod fork;
 pub(crate) mod fork_lock;
 pub(crate) mod free_list;
+#[cfg(all(
+    target_os = "linux",
+    target_env = "gnu",
+    target_arch = "x86_64",
+    not(miri),
+    feature = "enabled",
+    feature = "symbols"
+))]
+pub(crate) mod frame_rules;
+#[cfg(all(
+    target_os = "linux",
+    target_env = "gnu",
+    target_arch = "x86_64",
+    not(miri),
+    feature = "enabled",
+    feature = "symbols"
+))]
+pub(crate) mod frame_walk;
+#[cfg(not(all(
+    target_os = "linux",
+    target_env = "gnu",
+    target_arch = "x86_64",
+    not(miri),
+    feature = "enabled",
+    feature = "symbols"
+)))]
+#[path = "no_frame_walk.rs"]
+mod frame_walk;
 #[cfg(feature = "tokio")]
 pub(crate) mod hazard;
 #[cfg(feature = "tokio")]

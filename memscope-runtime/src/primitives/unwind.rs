@@ -2,15 +2,17 @@
 //!
 //! The unwinder finds each caller by the tables that the compiler writes for panics. It takes no
 //! memory from the heap. On Linux it takes no lock either, from glibc 2.35 and GCC 12 on; older
-//! ones take the loader's.
+//! ones take the loader's. Where all frames are known from before, a table of rules takes its place
+//! (`frame_walk.rs`).
 
 use std::{ptr, sync::atomic::AtomicUsize};
 
 /// Writes the return addresses of this call, innermost first, as far as there is room. Returns how
-/// many there are. The code that is left by a call stands just before its return address.
+/// many there are. The code that is left by a call stands just before its return address. The first
+/// one is memscope's own.
 ///
 /// Does nothing and returns 0 where the unwinder is not known.
-#[inline(never)]
+#[inline]
 pub(crate) fn frames(into: &[AtomicUsize]) -> usize {
     imp::frames(into)
 }
@@ -38,6 +40,42 @@ pub(crate) unsafe fn direct_callee(return_address: usize) -> usize {
     if first == CALL { return_address.wrapping_add_signed(distance) } else { 0 }
 }
 
+/// Prepares the rules that frames are walked by. Must not be called in the allocator, because it asks
+/// the loader.
+pub(crate) fn prepare() {
+    #[cfg(all(
+        target_os = "linux",
+        target_env = "gnu",
+        target_arch = "x86_64",
+        not(miri),
+        feature = "enabled",
+        feature = "symbols"
+    ))]
+    super::frame_rules::note_files();
+}
+
+/// Bytes that rules have taken from the system.
+pub(crate) fn held_bytes() -> u64 {
+    #[cfg(all(
+        target_os = "linux",
+        target_env = "gnu",
+        target_arch = "x86_64",
+        not(miri),
+        feature = "enabled",
+        feature = "symbols"
+    ))]
+    return super::frame_rules::held_bytes();
+    #[cfg(not(all(
+        target_os = "linux",
+        target_env = "gnu",
+        target_arch = "x86_64",
+        not(miri),
+        feature = "enabled",
+        feature = "symbols"
+    )))]
+    0
+}
+
 /// Whether [`frames`] takes no lock, as far as that can be known: see [`super::unwinder`]. Must not
 /// be called in the allocator, because it asks the loader.
 pub(crate) fn is_lock_free() -> bool {
@@ -61,6 +99,8 @@ mod imp {
         ffi::{c_int, c_void},
         sync::atomic::{AtomicUsize, Ordering},
     };
+
+    use crate::primitives::frame_walk::{self, Walk};
 
     /// What the unwinder knows of a frame.
     #[repr(C)]
@@ -89,19 +129,43 @@ mod imp {
     struct Frames<'a> {
         into: &'a [AtomicUsize],
         count: usize,
+        /// The first frame, which is that of `frames` itself, was passed over.
+        is_above: bool,
+        /// Another address stood in a place than is written there.
+        is_changed: bool,
     }
 
+    // The function whose frame a walk begins at.
+    #[inline(never)]
     pub(super) fn frames(into: &[AtomicUsize]) -> usize {
-        let mut frames = Frames { into, count: 0 };
+        let registers = frame_walk::registers!();
+        let walk = frame_walk::walk(registers, into);
+        if let Walk::Whole(count) = walk {
+            return count;
+        }
+        let mut frames = Frames { into, count: 0, is_above: false, is_changed: false };
         let argument = (&raw mut frames).cast();
         // SAFETY: `visit` expects this argument, which outlives the call.
         unsafe { _Unwind_Backtrace(visit, argument) };
+        match walk {
+            Walk::Check(count) if frames.is_changed || frames.count != count => {
+                frame_walk::note_wrong();
+            }
+            Walk::Missing => {
+                frame_walk::want(registers, into.get(..frames.count).unwrap_or_default());
+            }
+            _ => {}
+        }
         frames.count
     }
 
     unsafe extern "C" fn visit(context: *mut Context, argument: *mut c_void) -> c_int {
         // SAFETY: the argument of `_Unwind_Backtrace` above, which nothing else uses meanwhile.
         let frames = unsafe { &mut *argument.cast::<Frames<'_>>() };
+        if !frames.is_above {
+            frames.is_above = true;
+            return GO_ON;
+        }
         let Some(place) = frames.into.get(frames.count) else { return STOP };
         let mut is_before = 0;
         // SAFETY: the unwinder passes a context that is valid during this call.
@@ -111,6 +175,7 @@ mod imp {
         }
         // A signal handler was called in front of an instruction, and not by the one before it.
         let behind = address.saturating_add(usize::from(is_before != 0));
+        frames.is_changed |= place.load(Ordering::Relaxed) != behind;
         place.store(behind, Ordering::Relaxed);
         frames.count += 1;
         GO_ON

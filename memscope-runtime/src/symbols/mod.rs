@@ -10,6 +10,15 @@ pub(crate) mod notes;
 mod detail;
 #[cfg(all(feature = "symbols", feature = "tokio"))]
 mod drop_glue;
+#[cfg(all(
+    target_os = "linux",
+    target_env = "gnu",
+    target_arch = "x86_64",
+    not(miri),
+    feature = "enabled",
+    feature = "symbols"
+))]
+mod frame_tables;
 #[cfg(feature = "symbols")]
 mod kept_bytes;
 #[cfg(feature = "symbols")]
@@ -46,6 +55,44 @@ pub(crate) use without::*;
 
 #[cfg(all(feature = "symbols", unix))]
 use crate::primitives::fork;
+
+/// Whether samples have missed rules by which they walk the stack. From the first call on, they ask
+/// for those.
+#[cfg(feature = "symbols")]
+fn are_frame_rules_wanted() -> bool {
+    #[cfg(all(
+        target_os = "linux",
+        target_env = "gnu",
+        target_arch = "x86_64",
+        not(miri),
+        feature = "enabled",
+        feature = "symbols"
+    ))]
+    return crate::primitives::frame_rules::are_wanted();
+    #[cfg(not(all(
+        target_os = "linux",
+        target_env = "gnu",
+        target_arch = "x86_64",
+        not(miri),
+        feature = "enabled",
+        feature = "symbols"
+    )))]
+    false
+}
+
+/// Learns the rules that are wanted, now and on this thread.
+#[cfg(feature = "symbols")]
+fn learn_frame_rules() {
+    #[cfg(all(
+        target_os = "linux",
+        target_env = "gnu",
+        target_arch = "x86_64",
+        not(miri),
+        feature = "enabled",
+        feature = "symbols"
+    ))]
+    frame_tables::learn_wanted();
+}
 
 /// What is known of the function at an address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

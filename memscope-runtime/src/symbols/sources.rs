@@ -30,11 +30,14 @@ fn waiting() -> u64 {
     tasks
 }
 
-/// Has the thread started if tasks wait for names. Returns how many wait for names that the thread
-/// will find. Takes no memory from the program's heap.
+/// Has the thread started if tasks wait for names, or samples for rules of frames. Returns how many
+/// tasks wait for names that the thread will find. Takes no memory from the program's heap.
 ///
 /// Stacks do not start the thread by themselves: only a report that lacks names of theirs does.
 pub(crate) fn want_if_waiting() -> u64 {
+    if super::are_frame_rules_wanted() {
+        let _ = thread::want();
+    }
     match waiting() {
         0 => 0,
         waiting if thread::want() => waiting,
@@ -62,6 +65,7 @@ pub(crate) fn look_up_now() {
     }
     exempt(|| {
         let _work = own_work::work();
+        super::learn_frame_rules();
         // The types of tasks that live are known once their cells were read.
         #[cfg(feature = "tokio")]
         unannotated::observe();
