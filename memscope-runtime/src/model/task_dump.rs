@@ -40,7 +40,7 @@ pub struct TaskDump {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub memory: Option<DumpedMemory>,
     /// Tasks whose memory is not all there, as there would be too much of it: their places may stay
-    /// unknown.
+    /// unknown. In a dump that was decoded, 0 if no place stayed unknown for want of memory.
     #[serde(default)]
     pub memory_left_out: u64,
 }

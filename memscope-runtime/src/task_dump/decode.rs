@@ -48,16 +48,23 @@ pub fn decode(mut dump: TaskDump) -> Result<TaskDump, &'static str> {
         layouts,
         types: HashMap::new(),
         places: StillPlaces::default(),
+        lacks_memory: false,
     };
     for task in &mut dump.tasks {
         let Some(cell) = task.cell.take().filter(|_| task.await_point.is_none()) else { continue };
-        match decoder.place(&cell, task) {
+        decoder.memory.has_missed = false;
+        let place = decoder.place(&cell, task);
+        decoder.lacks_memory |= decoder.memory.has_missed;
+        match place {
             Ok(point) => (task.await_point, task.unknown) = (Some(point), None),
             Err(why) => task.unknown = Some(why),
         }
     }
     dump.await_points = AwaitPoints::On;
     dump.without_types = 0;
+    if !decoder.lacks_memory {
+        dump.memory_left_out = 0;
+    }
     Ok(dump)
 }
 
@@ -67,6 +74,8 @@ struct Decoder {
     /// What stands for the type of a future, by the function that polls it.
     types: HashMap<u64, &'static FutureType>,
     places: StillPlaces,
+    /// A place is not known, or only a part of it, for want of memory.
+    lacks_memory: bool,
 }
 
 impl Decoder {
@@ -91,7 +100,6 @@ impl Decoder {
             Some(known) => known,
             None => self.new_type(poll).ok_or("there is no memory")?,
         };
-        self.memory.has_missed = false;
         let found = self.places.find(&mut self.memory, at, layout, future);
         let (mut point, _) = match found {
             Err(_) if self.memory.has_missed => return Err(NOT_SAVED.to_owned()),
