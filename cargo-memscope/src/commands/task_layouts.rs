@@ -1,7 +1,10 @@
 //! Reads where tasks wait from the memory in a dump, with debug information that is found as that
 //! of a saved report is.
 
-use std::path::{Path, PathBuf};
+use std::{
+    fmt::Write,
+    path::{Path, PathBuf},
+};
 
 use memscope_layout::Layouts;
 use memscope_runtime::{
@@ -121,5 +124,9 @@ fn of_file(path: &Path, places: &[PathBuf], id: &str) -> Result<Layouts, Error> 
 
 fn build_id(path: &Path) -> Option<String> {
     let symbols = memscope_layout::Symbols::open(path).ok()?;
-    Some(symbols.build_id()?.iter().map(|byte| format!("{byte:02x}")).collect())
+    let digits = symbols.build_id()?.iter().fold(String::new(), |mut digits, byte| {
+        let _ = write!(digits, "{byte:02x}");
+        digits
+    });
+    Some(digits)
 }

@@ -119,7 +119,7 @@ impl Decoder {
         }
         let (live_bytes, measured) = (task.live_bytes, task.measured);
         let future_size_bytes = task.future_size_bytes;
-        Ok(AwaitPoint { live_bytes, measured, future_size_bytes, ..point })
+        Ok(AwaitPoint { measured, live_bytes, future_size_bytes, ..point })
     }
 
     /// Only for functions that the layouts know, so there are not too many.
@@ -134,7 +134,7 @@ impl Decoder {
 #[derive(Debug)]
 struct Pieces {
     /// In the order of addresses.
-    pieces: Vec<MemoryPiece>,
+    all: Vec<MemoryPiece>,
     /// Where the program was, and where its layouts say that it is.
     image: u64,
     image_bytes: u64,
@@ -148,13 +148,13 @@ impl Pieces {
         let DumpedMemory { mut pieces, image, image_bytes, .. } = memory;
         // As they are written; a file that was written by hand may have them otherwise.
         pieces.sort_by_key(|piece| piece.address);
-        Self { pieces, image, image_bytes, base, has_missed: false }
+        Self { all: pieces, image, image_bytes, base, has_missed: false }
     }
 
     /// What is known from an address on: less than to the end of a range if it is in pieces.
     fn at(&self, address: u64) -> Option<&[u8]> {
-        let after = self.pieces.partition_point(|piece| piece.address <= address);
-        let piece = self.pieces.get(after.checked_sub(1)?)?;
+        let after = self.all.partition_point(|piece| piece.address <= address);
+        let piece = self.all.get(after.checked_sub(1)?)?;
         let start = usize::try_from(address - piece.address).ok()?;
         piece.bytes.get(start..).filter(|bytes| !bytes.is_empty())
     }
