@@ -63,7 +63,7 @@ async fn races() {
 
 /// Tokio puts it into a box.
 async fn large() {
-    let kept = [3_u8; 30_000];
+    let kept = [3_u8; 16_000];
     leaf().await;
     black_box(&kept);
 }

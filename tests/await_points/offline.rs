@@ -64,7 +64,7 @@ async fn races() {
 }
 
 async fn large() {
-    let kept = [1_u8; 30_000];
+    let kept = [1_u8; 16_000];
     middle().await;
     black_box(&kept);
 }
