@@ -43,7 +43,9 @@ pub(crate) enum Command {
     /// Prints every task of a running program, and where it waits: as a tree.
     ///
     /// The program serves it: it has memscope's feature `server`, or the dump was saved as JSON,
-    /// from `task_dump()`.
+    /// from `task_dump()`. If the program has no debug information and ran with
+    /// `MEMSCOPE_DUMP_MEMORY=on`, the places are read here, from the debug information of the same
+    /// build.
     Tasks(Tasks),
     /// Shows a running program in the terminal, once a second: its memory and limit, what stands
     /// out, and the tables of its page. A saved report as well.
@@ -276,6 +278,13 @@ pub(crate) struct Tasks {
     /// is taken from `MEMSCOPE_SERVE_TOKEN`.
     #[arg(value_name = "URL|FILE")]
     pub(crate) from: PathBuf,
+    /// The program, if it is not where it was: its debug information tells where tasks wait.
+    #[arg(long, value_name = "PATH")]
+    pub(crate) program: Option<PathBuf>,
+    /// The program with its debug information, or debug information that was moved out of it, or a
+    /// folder with such files: `NAME.debug`, or `.build-id/ab/cdef….debug`.
+    #[arg(long, visible_alias = "debug-dir", value_name = "PATH")]
+    pub(crate) debug_file: Vec<PathBuf>,
     /// Print every row.
     #[arg(long, conflicts_with = "json")]
     pub(crate) full: bool,

@@ -35,6 +35,7 @@ static NAMED_FROM: AtomicU64 = AtomicU64::new(1 << 20);
 static TIMING: AtomicU64 = AtomicU64::new(Timing::Sampled.to_number());
 static LONG_POLL_NS: AtomicU64 = AtomicU64::new(nanoseconds(LONG_POLL));
 static STACKS_EVERY: AtomicU64 = AtomicU64::new(Stacks::DEFAULT.to_number());
+static DUMP_MEMORY: AtomicU8 = AtomicU8::new(0);
 static HOLDERS_PAUSE_NS: AtomicU64 = AtomicU64::new(nanoseconds(HOLDERS_PAUSE));
 static SAMPLE_EVERY_NS: AtomicU64 = AtomicU64::new(nanoseconds(SAMPLE_EVERY));
 
@@ -77,6 +78,7 @@ pub struct Builder {
     await_points: bool,
     holders: bool,
     holders_pause: Duration,
+    dump_memory: bool,
     #[cfg(all(feature = "symbols", feature = "tokio"))]
     named_from: u64,
     stacks: Stacks,
@@ -99,6 +101,7 @@ impl Default for Builder {
             await_points: false,
             holders: false,
             holders_pause: HOLDERS_PAUSE,
+            dump_memory: false,
             #[cfg(all(feature = "symbols", feature = "tokio"))]
             named_from: 1 << 20,
             stacks: Stacks::default(),
@@ -209,6 +212,18 @@ impl Builder {
         self
     }
 
+    /// Whether a [`task_dump`](crate::async_memory::task_dump) has memory of the program in it
+    /// (default: no): that of waiting tasks whose place is not known because the program has no
+    /// debug information of their types. `MEMSCOPE_DUMP_MEMORY=on` sets the same without code.
+    ///
+    /// `cargo memscope tasks FILE --debug-file PATH` reads the places from that memory, with debug
+    /// information that is elsewhere (`docs/TASKS.md`). The memory is what the tasks' cells have,
+    /// and what these lead to, at most 16 MiB. So the dump has what is in variables, secrets too.
+    pub fn dump_memory(mut self, yes: bool) -> Self {
+        self.dump_memory = yes;
+        self
+    }
+
     /// The number of live bytes from which an unannotated task is named (default 1 MiB).
     ///
     /// The allocation that reaches this number walks the task's stack, once: some microseconds. The
@@ -293,6 +308,7 @@ impl Builder {
         LONG_POLL_NS.store(nanoseconds(self.long_poll), Ordering::Relaxed);
         SAMPLE_EVERY_NS.store(nanoseconds(self.sample_every), Ordering::Relaxed);
         HOLDERS_PAUSE_NS.store(nanoseconds(self.holders_pause), Ordering::Relaxed);
+        DUMP_MEMORY.store(u8::from(self.dump_memory), Ordering::Relaxed);
         start_bits::turn(self.holders && HAS_HOLDERS);
         self.memory.store();
         looked != 0
@@ -337,6 +353,12 @@ pub(crate) fn named_from() -> i64 {
 #[allow(dead_code, reason = "for pictures of the heap, which are taken on Linux alone")]
 pub(crate) fn holders_pause() -> Duration {
     Duration::from_nanos(HOLDERS_PAUSE_NS.load(Ordering::Relaxed))
+}
+
+/// Whether a dump of tasks has memory with it.
+#[allow(dead_code, reason = "for dumps of tasks, which are made on Linux alone")]
+pub(crate) fn dump_memory() -> bool {
+    DUMP_MEMORY.load(Ordering::Relaxed) != 0
 }
 
 /// Whether unannotated Tokio tasks are named.

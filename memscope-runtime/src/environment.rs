@@ -38,7 +38,7 @@ struct Setting {
     set: fn(&mut Environment, &OsStr) -> Result<(), String>,
 }
 
-const SETTINGS: [Setting; 17] = [
+const SETTINGS: [Setting; 18] = [
     Setting {
         name: "MEMSCOPE_REPORT",
         takes: "a path ending in `.json`, `.txt` or `.html` (feature `html`); `%p` becomes the process id, `%t` the time, `%n` a number",
@@ -144,6 +144,16 @@ const SETTINGS: [Setting; 17] = [
         set: |environment, value| {
             let yes = on_or_off(text(value)?)?;
             environment.change(|builder| builder.holders(yes))
+        },
+    },
+    Setting {
+        name: "MEMSCOPE_DUMP_MEMORY",
+        takes: "`on` or `off`",
+        default: "`off`",
+        effect: "whether a dump of tasks has memory of the program, so that its places can be read elsewhere (Linux): `Builder::dump_memory`",
+        set: |environment, value| {
+            let yes = on_or_off(text(value)?)?;
+            environment.change(|builder| builder.dump_memory(yes))
         },
     },
     Setting {

@@ -74,14 +74,15 @@ pub mod async_memory {
         heap_graph::heap_graph,
         init::initialize,
         model::{
-            AllocatorUsage, AwaitFrame, AwaitPoint, AwaitPoints, Bucket, DumpedTask, Error,
-            EventKind, Extent, HandOver, HeapGraph, HeapStep, HeldBy, Holder, HumanBytes, Items,
-            Library, Limit, LimitSource, LocalProfile, Measured, Origin, OverBudget,
-            OverBudgetTask, Place, Pressure, ProcessMemory, ProcessPoint, Resident, RootKind,
-            RuntimeMemory, SharedProfile, SiteProfile, StackFrame, StackProfile, StacksState,
-            StateMachine, TaskCells, TaskDump, TaskError, TaskEvent, TaskId, TaskMemoryProfile,
-            TaskPerformanceMetrics, TaskState, TaskType, Timeline, ToolUsage, Trend, TrendPoint,
-            Unreachable, VariableProfile, VariableSiteProfile, WidestState,
+            AllocatorUsage, AwaitFrame, AwaitPoint, AwaitPoints, Bucket, DumpedCell, DumpedMemory,
+            DumpedTask, Error, EventKind, Extent, HandOver, HeapGraph, HeapStep, HeldBy, Holder,
+            HumanBytes, Items, Library, Limit, LimitSource, LocalProfile, Measured, MemoryPiece,
+            Origin, OverBudget, OverBudgetTask, Place, Pressure, ProcessMemory, ProcessPoint,
+            Resident, RootKind, RuntimeMemory, SharedProfile, SiteProfile, StackFrame,
+            StackProfile, StacksState, StateMachine, TaskCells, TaskDump, TaskError, TaskEvent,
+            TaskId, TaskMemoryProfile, TaskPerformanceMetrics, TaskState, TaskType, Timeline,
+            ToolUsage, Trend, TrendPoint, Unreachable, VariableProfile, VariableSiteProfile,
+            WidestState,
         },
         snapshot::{AsyncResourceMonitor, MemorySnapshot, ResourceAnalysis, get_memory_snapshot},
         task_dump::task_dump,
@@ -117,6 +118,13 @@ pub mod __terminal {
         output::{MOST_BYTES, file::json, input::read, text::Selected},
         snapshot::{ranking::Ranking, select::Hidden},
     };
+}
+
+/// What `cargo memscope tasks` reads the memory in dumps with; not part of the public contract.
+#[doc(hidden)]
+#[cfg(all(feature = "decode", target_pointer_width = "64"))]
+pub mod __decode {
+    pub use crate::task_dump::decode::{decode, keep};
 }
 
 /// What `memscope-export` is registered with; not part of the public contract.

@@ -12,6 +12,7 @@
 
 mod by_hand;
 mod dump;
+mod offline;
 mod wrappers;
 
 use std::{

@@ -9,4 +9,5 @@ mod report_formats;
 mod report_sites;
 pub(crate) mod report;
 pub(crate) mod served;
+mod task_layouts;
 pub(crate) mod tasks;

@@ -65,6 +65,12 @@ impl FutureType {
         &NOT_KNOWN
     }
 
+    /// Stands for a type in the dump of another program.
+    #[cfg(all(feature = "decode", target_pointer_width = "64"))]
+    pub(crate) const fn in_dump() -> Self {
+        Self { name: FutureName::Found(None), size: 0, vtable: None, is_annotated: false }
+    }
+
     /// The type of an unannotated task's future, as far as its Tokio cell tells.
     #[cfg(feature = "tokio")]
     pub(crate) const fn in_cell(name: Option<&'static str>, size: usize) -> Self {

@@ -61,7 +61,7 @@ pub(super) fn alloc_slow<A: GlobalAlloc>(inner: &A, layout: Layout, is_zeroed: b
         // SAFETY: the block is new, lies there, and no other thread has seen it.
         unsafe { cells::enter::<A>(block, layout, place, charged) };
     }
-    #[cfg(all(feature = "layout", feature = "tokio"))]
+    #[cfg(all(feature = "symbols", feature = "tokio"))]
     if let Some(account) = charged.cell() {
         cells::note_spawned(account, block);
     }

@@ -53,6 +53,12 @@ pub(crate) fn offset_of(address: usize) -> Option<u64> {
     (first..end).contains(&address).then(|| address - first)
 }
 
+/// The address range of the program's image: its first byte, and the end.
+#[allow(dead_code, reason = "for dumps of tasks, which are made on Linux alone")]
+pub(crate) fn range() -> Option<(u64, u64)> {
+    known().image
+}
+
 #[cfg(target_os = "linux")]
 mod file {
     use std::{

@@ -34,6 +34,14 @@ pub(crate) fn keep() -> Result<&'static Layouts, &'static str> {
     kept.as_ref().map_err(String::as_str)
 }
 
+/// Keeps these layouts, of another program. Returns false if those of another build are kept
+/// already, or none could be read.
+pub(crate) fn keep_these(layouts: Layouts) -> bool {
+    let build = layouts.build_id().map(str::to_owned);
+    let kept = KEPT.get_or_init(|| Ok(layouts));
+    build.is_some() && kept.as_ref().is_ok_and(|kept| kept.build_id() == build.as_deref())
+}
+
 /// The layouts, if they were asked for and could be read.
 pub(crate) fn kept() -> Option<&'static Layouts> {
     KEPT.get()?.as_ref().ok()

@@ -3,34 +3,37 @@
 //! `layouts` reads the program's debug information. `walk` follows the memory of a pending future
 //! through the nodes of `tree`. `grow` makes a node when a walk first needs it, and `resolve`
 //! decides how the walk goes on there. `known` lists the wrappers that a walk may enter.
+//!
+//! `still_walk` does the same in memory that stands still: that of a copy of the process, or what
+//! another program's dump of tasks has with it. The feature `decode` is for that program's memory
+//! alone, `layout` for this program's as well.
+#![cfg_attr(
+    not(feature = "layout"),
+    allow(dead_code, reason = "this program's own futures are not looked into")
+)]
 
-#[cfg(feature = "layout")]
+#[cfg(feature = "decode")]
 pub(crate) mod grow;
-#[cfg(feature = "layout")]
+#[cfg(feature = "decode")]
 pub(crate) mod cached_path;
-#[cfg(feature = "layout")]
+#[cfg(feature = "decode")]
 pub(crate) mod function_name;
 pub(crate) mod image;
-#[cfg(feature = "layout")]
+#[cfg(feature = "decode")]
 pub(crate) mod known;
-#[cfg(feature = "layout")]
+#[cfg(feature = "decode")]
 pub(crate) mod layouts;
-#[cfg(feature = "layout")]
+#[cfg(feature = "decode")]
 pub(crate) mod resolve;
-#[cfg(all(
-    feature = "layout",
-    feature = "enabled",
-    feature = "symbols",
-    feature = "tokio",
-    target_os = "linux",
-    target_pointer_width = "64"
-))]
+#[cfg(all(feature = "decode", target_pointer_width = "64"))]
+pub(crate) mod still_places;
+#[cfg(all(feature = "decode", target_pointer_width = "64"))]
 pub(crate) mod still_walk;
-#[cfg(feature = "layout")]
+#[cfg(feature = "decode")]
 pub(crate) mod tree;
-#[cfg(feature = "layout")]
+#[cfg(feature = "decode")]
 pub(crate) mod walk;
-#[cfg(feature = "layout")]
+#[cfg(feature = "decode")]
 pub(crate) mod walk_end;
 
 pub use image::Program;

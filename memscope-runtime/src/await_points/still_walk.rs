@@ -1,4 +1,4 @@
-//! Walks through a future's memory in a copy of the process, which stands still.
+//! Walks through a future's memory in a copy of the process, or in memory that was written down.
 //!
 //! Nothing is read at the future's own address: the copy is asked for what is there. So a wrong
 //! address is an answer that does not come, and no walk can harm the process. It takes the same
@@ -18,10 +18,15 @@ use super::{
 };
 use crate::{accounting::FutureType, primitives::sync::Ordering};
 
-/// Memory of the copy.
+/// Memory that stands still.
 pub(crate) trait StillMemory {
     /// Fills `into` with what is at the address. Returns `false` if that cannot be read.
     fn read(&mut self, address: usize, into: &mut [u8]) -> bool;
+
+    /// The node behind the trait objects with this vtable. The memory is this program's.
+    fn behind(&self, node: &'static Node, vtable: usize) -> Option<&'static Node> {
+        node.behind_vtable(vtable)
+    }
 }
 
 /// The layout of the tasks that the function at this address polls.
@@ -144,7 +149,7 @@ fn step(
         Step::Object { data, vtable, .. } => {
             let vtable = pointer(memory, *at, *vtable)?;
             *at = pointer(memory, *at, *data)?;
-            node.behind_vtable(vtable)
+            memory.behind(node, vtable)
         }
         Step::End(_) => None,
     }

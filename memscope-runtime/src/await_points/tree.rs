@@ -7,24 +7,28 @@
 //! thread waits for another: a thread that makes a node which another thread has just made discards
 //! its own.
 
+#[cfg(feature = "layout")]
+use std::pin::Pin;
 use std::{
-    pin::Pin,
     ptr,
     sync::atomic::{AtomicU8, AtomicU32},
 };
 
-use memscope_layout::{Shape, StateKind, TypeId};
+use memscope_layout::{Layouts, Shape, StateKind, TypeId};
 
+#[cfg(feature = "layout")]
+use super::walk::{self, Start};
 use super::{
     function_name::function,
     grow::{Draft, add, behind, find_or_make_root, make},
     layouts::{self, locals_of, place_of, short},
     resolve::{Reach, StepKind, resolve, resolve_variant},
-    walk::{self, Start},
     walk_end::WalkEnd,
 };
+#[cfg(feature = "layout")]
+use crate::accounting::Record;
 use crate::{
-    accounting::{FutureType, Record},
+    accounting::FutureType,
     alloc::{current::exempt, warn},
     model::AwaitFrame,
     primitives::{
@@ -77,6 +81,7 @@ pub(crate) fn refused() -> u64 {
 
 /// Notes where a task waits. Called right after its poll has returned `Pending`.
 // PERF: while off, this is a load that is always the same and a branch that is never taken.
+#[cfg(feature = "layout")]
 #[inline]
 pub(crate) fn note<F: Future>(record: &'static Record, future: Pin<&mut F>) {
     if ON.load(Ordering::Relaxed) != 0 {
@@ -178,6 +183,7 @@ pub(crate) struct Behind {
 ///
 /// `start` must be a future of this type whose last poll has returned `Pending`, and the caller
 /// must have it for itself.
+#[cfg(feature = "layout")]
 #[inline(never)]
 unsafe fn look(record: &'static Record, start: Start, future: &'static FutureType) {
     // PERF: a task mostly waits where it waited before. Then the cached path shows it, by loads
@@ -280,6 +286,16 @@ impl Node {
     /// The child for the value of a trait object with this vtable.
     #[inline]
     pub(crate) fn behind_vtable(&'static self, vtable: usize) -> Option<&'static Self> {
+        self.behind_vtable_of(vtable, behind)
+    }
+
+    /// The same for memory of another process: `find` knows the type that this number stands for.
+    #[inline]
+    pub(crate) fn behind_vtable_of(
+        &'static self,
+        vtable: usize,
+        find: fn(&Layouts, usize) -> Result<TypeId, &'static str>,
+    ) -> Option<&'static Self> {
         let Step::Object { children, .. } = &self.step else { return None };
         let mut place = children;
         while let Some(behind) = place.get() {
@@ -288,7 +304,7 @@ impl Node {
             }
             place = &behind.next;
         }
-        self.add_behind_vtable(vtable, place)
+        self.add_behind_vtable(vtable, find, place)
     }
 
     /// Makes the child for a new vtable; `place` is the end of the list.
@@ -297,13 +313,14 @@ impl Node {
     fn add_behind_vtable(
         &'static self,
         vtable: usize,
+        find: fn(&Layouts, usize) -> Result<TypeId, &'static str>,
         mut place: &'static StaticRef<Behind>,
     ) -> Option<&'static Self> {
         let Step::Object { data, vtable: at, .. } = self.step else { return None };
         let layouts = layouts::kept()?;
         let check = Some(PathCheck::Object { data, vtable: at, is: vtable });
         let node = exempt(|| {
-            let step = match behind(layouts, vtable) {
+            let step = match find(layouts, vtable) {
                 Ok(id) => resolve(layouts, id, 0, self.reach),
                 Err(why) => StepKind::end(WalkEnd::NotJoined(why)),
             };

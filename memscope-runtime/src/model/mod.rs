@@ -21,11 +21,13 @@ pub(crate) mod stacks;
 pub(crate) mod state_machine;
 pub(crate) mod symbol;
 pub(crate) mod task;
+pub(crate) mod dumped_memory;
 pub(crate) mod task_dump;
 pub(crate) mod text;
 
 pub use await_point::{AwaitFrame, AwaitPoint, AwaitPoints};
 pub(crate) use counters::{TaskCounters, counters, row_of};
+pub use dumped_memory::{DumpedCell, DumpedMemory, MemoryPiece};
 #[cfg(feature = "report-file")]
 pub(crate) use error::Unreadable;
 pub use error::{Error, TaskError};

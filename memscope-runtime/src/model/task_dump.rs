@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{AwaitPoint, AwaitPoints, TaskId, TaskState};
+use super::{AwaitPoint, AwaitPoints, DumpedCell, DumpedMemory, TaskId, TaskState};
 
 /// All tasks of the process at one moment; [`task_dump`](crate::async_memory::task_dump) makes it.
 ///
@@ -31,6 +31,18 @@ pub struct TaskDump {
     /// Why tasks without annotations are missing; `None` if none is.
     #[serde(default)]
     pub missing: Option<String>,
+    /// Waiting tasks whose place is not known because the program has no debug information of their
+    /// types. 0 in a dump that was decoded.
+    #[serde(default)]
+    pub without_types: u64,
+    /// Memory from which the places of these can be read elsewhere; `None` if it was not asked for:
+    /// [`Builder::dump_memory`](crate::Builder::dump_memory).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub memory: Option<DumpedMemory>,
+    /// Tasks whose memory is not all there, as there would be too much of it: their places may stay
+    /// unknown. In a dump that was decoded, 0 if no place stayed unknown for want of memory.
+    #[serde(default)]
+    pub memory_left_out: u64,
 }
 
 /// A task, at the moment of a dump.
@@ -64,6 +76,9 @@ pub struct DumpedTask {
     pub parent: Option<TaskId>,
     /// Whether a `JoinHandle` of the task is held, if that is known.
     pub has_handle: Option<bool>,
+    /// Where its cell is in the dump's [`memory`](TaskDump::memory), if that is to be decoded.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cell: Option<DumpedCell>,
 }
 
 impl Default for DumpedTask {
@@ -81,6 +96,7 @@ impl Default for DumpedTask {
             future_size_bytes: 0,
             parent: None,
             has_handle: None,
+            cell: None,
         }
     }
 }

@@ -87,6 +87,12 @@ impl<T: Plain> List<T> {
         true
     }
 
+    /// The addresses of its memory: the first, and the end.
+    pub(crate) fn addresses(&self) -> (usize, usize) {
+        let start = self.start.addr();
+        (start, start + self.capacity * size_of::<T>())
+    }
+
     /// Empties the list.
     pub(crate) fn clear(&mut self) {
         self.len = 0;

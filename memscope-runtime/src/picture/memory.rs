@@ -46,10 +46,13 @@ impl Maps {
     pub(crate) fn read() -> Option<Self> {
         let mut text = List::<u8>::with_capacity(MOST_MAPS * 128)?;
         read_file(c"/proc/self/maps", &mut text)?;
-        Self::of(&text)
+        // The text is mapped as well, and is gone at the end of this function.
+        let (start, end) = text.addresses();
+        Self::of(&text, Range { start, end })
     }
 
-    fn of(text: &[u8]) -> Option<Self> {
+    /// `without`: what will not be mapped any more.
+    fn of(text: &[u8], without: Range) -> Option<Self> {
         let mut maps = Self {
             all: List::with_capacity(MOST_MAPS)?,
             of_files: List::with_capacity(MOST_MAPS)?,
@@ -65,8 +68,15 @@ impl Maps {
             let mut ends = range.split(|byte| *byte == b'-');
             let (start, end) = (hexadecimal(ends.next()?)?, hexadecimal(ends.next()?)?);
             let range = Range { start, end };
-            if !maps.all.push(range) {
-                return None;
+            let before = Range { start, end: end.min(without.start) };
+            let behind = Range { start: start.max(without.end), end };
+            let is_apart = before == range || behind == range;
+            let parts =
+                if is_apart { [range, Range { end: start, ..range }] } else { [before, behind] };
+            for part in parts.into_iter().filter(|part| part.start < part.end) {
+                if !maps.all.push(part) {
+                    return None;
+                }
             }
             if name == b"[stack]" {
                 maps.main_stack = Some(range);
@@ -149,13 +159,22 @@ mod tests {
     fn the_list_of_mappings_has_the_stack_the_heap_and_files() {
         let text = b"55d0c0-55d0d0 r--p 0 08:01 1  /bin/a\n55d0d0-55d0e0 rw-p 0 08:01 1  /bin/a\n\
             7f00-7f10 rw-p 00000000 00:00 0 \n7ff0-7fff rw-p 00 00:00 0     [stack]\n";
-        let maps = Maps::of(text).expect("memory");
         let range = |start, end| Range { start, end };
+        let maps = Maps::of(text, range(0, 0)).expect("memory");
         let file = range(0x55_d0d0, 0x55_d0e0);
         assert_eq!(*maps.all, [file, range(0x7f00, 0x7f10), range(0x7ff0, 0x7fff)]);
         assert_eq!(*maps.of_files, [file]);
         assert_eq!(maps.main_stack, Some(range(0x7ff0, 0x7fff)));
-        assert!(Maps::of(b"5-z rw-p\n").is_none());
+        assert!(Maps::of(b"5-z rw-p\n", range(0, 0)).is_none());
+        // What will be gone is not among them: the kernel shows it with what is beside it.
+        let of = |without| Maps::of(text, without).expect("memory").all.to_vec();
+        let [_, first, second, third] = of(range(0x7f04, 0x7f08))[..] else {
+            panic!("in the middle")
+        };
+        assert_eq!([first, second], [range(0x7f00, 0x7f04), range(0x7f08, 0x7f10)]);
+        assert_eq!(of(range(0x7f00, 0x7f10))[1..], [third]);
+        assert_eq!(of(range(0x7f00, 0x7f08))[1], range(0x7f08, 0x7f10));
+        assert_eq!(of(range(0x7f08, 0x7f20))[1], range(0x7f00, 0x7f08));
     }
 
     #[test]

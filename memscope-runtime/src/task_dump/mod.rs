@@ -3,6 +3,9 @@
 //! `on_linux` has the process copied (`picture`). The copy tells which tasks there are (`listing`),
 //! and then what is in its memory, when it is asked (`asking`). So the process reads the futures of
 //! all tasks (`rows`, `waits`) while they stand still, and a wrong address costs an answer.
+//!
+//! Without debug information their memory can be written into the dump (`save`). `decode` reads
+//! it where there is some.
 //! `docs/TASKS.md` says how to read the result.
 
 #[cfg(all(
@@ -13,6 +16,8 @@
     target_pointer_width = "64"
 ))]
 mod on_linux;
+#[cfg(all(feature = "decode", target_pointer_width = "64"))]
+pub(crate) mod decode;
 
 use crate::model::{Error, TaskDump};
 

@@ -276,6 +276,24 @@ impl HeaderWords {
     }
 }
 
+/// The size of the values that a vtable of trait objects is of. `None` if it reads like none, or is
+/// not in the module that has the vtables of tasks.
+#[cfg(feature = "symbols")]
+#[allow(dead_code, reason = "for dumps of tasks, which are made on Linux alone")]
+pub(crate) fn object_size(table: usize) -> Option<usize> {
+    #[cfg(all(target_os = "linux", any(target_env = "gnu", target_env = "musl")))]
+    return {
+        let module = &LAYOUT.get()?.module;
+        let size = || module.word(table.checked_add(size_of::<usize>())?);
+        module.is_object_table(table).then(size).flatten()
+    };
+    #[cfg(not(all(target_os = "linux", any(target_env = "gnu", target_env = "musl"))))]
+    {
+        let _ = table;
+        None
+    }
+}
+
 /// Calls `each` with each vtable of a task that is in the same module as this one: its address, and
 /// the functions behind the one that polls the task. Some of these may be other tables.
 #[cfg(feature = "symbols")]

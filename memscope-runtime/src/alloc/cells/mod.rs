@@ -19,7 +19,7 @@ mod infer;
 mod module;
 #[cfg(all(target_os = "linux", any(target_env = "gnu", target_env = "musl")))]
 mod samples;
-#[cfg(feature = "layout")]
+#[cfg(feature = "symbols")]
 mod spawned;
 #[cfg(all(feature = "symbols", target_os = "linux", target_pointer_width = "64"))]
 mod still;
@@ -39,14 +39,15 @@ use crate::{
 pub(crate) use free::free;
 #[cfg(all(feature = "symbols", target_os = "linux", target_pointer_width = "64"))]
 pub(crate) use header::HeaderWords;
-#[cfg(feature = "symbols")]
-pub(crate) use header::each_vtable;
 pub(crate) use header::{CellHeader, learned, note_tracked, state};
+#[cfg(feature = "symbols")]
+#[allow(unused_imports, reason = "for dumps of tasks, which are made on Linux alone")]
+pub(crate) use header::{each_vtable, object_size};
 #[allow(unused_imports, reason = "for pictures of the heap, which are taken on Linux alone")]
 pub(crate) use header::{peek, scheduler};
 #[cfg(all(target_os = "linux", any(target_env = "gnu", target_env = "musl")))]
 pub(crate) use samples::learn;
-#[cfg(feature = "layout")]
+#[cfg(feature = "symbols")]
 #[allow(
     unused_imports,
     reason = "for pictures of the process, which are taken on Linux alone"

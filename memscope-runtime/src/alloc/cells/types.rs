@@ -183,6 +183,12 @@ impl CellType {
         bytes.wrapping_sub(self.least_bytes) <= self.spare_bytes
     }
 
+    /// The most bytes that a cell of this type may have.
+    #[allow(dead_code, reason = "as above")]
+    pub(crate) fn most_bytes(&self) -> usize {
+        self.least_bytes.saturating_add(self.spare_bytes)
+    }
+
     /// The address of the function that polls such a task.
     #[cfg(feature = "symbols")]
     pub(crate) fn poll(&self) -> usize {

@@ -68,8 +68,35 @@ impl TaskDump {
         if let AwaitPoints::Unavailable(why) = &self.await_points {
             writeln!(f, "where they wait is not known: {}", cell(why, LINE_COLUMNS))?;
         }
+        self.memory_lines(f)?;
         if let Some(why) = &self.missing {
             writeln!(f, "tasks without annotations are missing: {}", cell(why, LINE_COLUMNS))?;
+        }
+        Ok(())
+    }
+}
+
+impl TaskDump {
+    /// What to do about places that are not known for want of debug information.
+    fn memory_lines(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let tasks = number_of(self.without_types, "waiting task");
+        match &self.memory {
+            _ if self.without_types == 0 => {}
+            None => writeln!(
+                f,
+                "{tasks} of types without debug information: with MEMSCOPE_DUMP_MEMORY=on the \
+                 program saves their memory, and `cargo memscope tasks FILE --debug-file PATH` \
+                 reads it elsewhere",
+            )?,
+            Some(_) => writeln!(
+                f,
+                "{tasks} of types without debug information: their memory is in the JSON of this \
+                 dump, and `cargo memscope tasks FILE --debug-file PATH` reads it",
+            )?,
+        }
+        if self.memory_left_out != 0 {
+            let tasks = number_of(self.memory_left_out, "task");
+            writeln!(f, "memory of {tasks} was left out, or a part of it: there was too much")?;
         }
         Ok(())
     }
@@ -157,7 +184,7 @@ impl Branch {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{AwaitFrame, AwaitPoint, TaskId};
+    use crate::model::{AwaitFrame, AwaitPoint, DumpedMemory, MemoryPiece, TaskId};
 
     fn frame(function: &str, line: u32) -> AwaitFrame {
         let file = "src/app.rs".to_owned();
@@ -220,6 +247,25 @@ TASKS    BYTES  TASK, AND WHERE IT WAITS
     1        ·  x\\n: ended, and its JoinHandle is held
 "
         );
+    }
+
+    #[test]
+    fn places_that_are_not_known_for_want_of_types_have_a_line_that_says_what_to_do() {
+        let line = |dump: &TaskDump| dump.to_string().lines().nth(2).unwrap_or_default().to_owned();
+        let mut dump = TaskDump::default();
+        assert_eq!(line(&dump), "", "all is known");
+        dump.without_types = 2;
+        let text = line(&dump);
+        assert!(text.starts_with("2 waiting tasks of types without debug"), "{text}");
+        assert!(text.contains("MEMSCOPE_DUMP_MEMORY=on"), "{text}");
+        let pieces = vec![MemoryPiece { address: 7, bytes: vec![0xab; 40] }];
+        dump.memory = Some(DumpedMemory { pieces, ..DumpedMemory::default() });
+        dump.memory_left_out = 1;
+        let text = dump.to_string();
+        assert!(line(&dump).contains("`cargo memscope tasks FILE --debug-file PATH`"), "{text}");
+        assert!(text.contains("memory of 1 task was left out, or a part of it"), "{text}");
+        assert!(!text.contains("abab"), "{text}");
+        assert!(!text.contains("MEMSCOPE_DUMP_MEMORY"), "it is on: {text}");
     }
 
     #[test]

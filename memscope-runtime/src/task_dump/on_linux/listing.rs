@@ -87,7 +87,6 @@ fn tell_account(account: &'static Account, maps: &Maps, writer: &mut Writer) {
 
 /// The address of the cell that the task was spawned into as a task of its own, and the words of
 /// its header; zeroes if they are not known.
-#[cfg(feature = "layout")]
 fn cell(account: &'static Account, record: &'static Record, maps: &Maps) -> (usize, [u64; 2]) {
     /// The words of a header lie in it.
     const BYTES: usize = 128;
@@ -100,12 +99,6 @@ fn cell(account: &'static Account, record: &'static Record, maps: &Maps) -> (usi
     // SAFETY: so many bytes can be read there, and nothing changes in the copy.
     let words = unsafe { cells::HeaderWords::of(std::ptr::with_exposed_provenance(address)) };
     words.map_or((0, [0; 2]), |words| (address, [words.vtable, words.state]))
-}
-
-#[cfg(not(feature = "layout"))]
-fn cell(_: &'static Account, record: &'static Record, _: &Maps) -> (usize, [u64; 2]) {
-    // It is a cell of its own, at an address that is not kept.
-    (usize::from(record.is_spawned()), [0; 2])
 }
 
 /// Answers until nothing more is asked, or the process is gone.

@@ -9,6 +9,8 @@ mod waits;
 #[path = "no_waits.rs"]
 mod waits;
 mod open_task;
+mod task_name;
+mod save;
 mod rows;
 
 use std::time::Instant;
@@ -17,8 +19,9 @@ use asking::Asker;
 
 use crate::{
     alloc::{cells, own_work, unannotated},
+    await_points::image,
     config,
-    model::{Error, TaskCells, TaskDump},
+    model::{DumpedMemory, Error, MemoryPiece, TaskCells, TaskDump},
     picture::{self, BYTES_ALWAYS, Channel, Picture, Refused},
     snapshot::Sharing,
     symbols,
@@ -53,9 +56,31 @@ fn read() -> Result<TaskDump, Refused> {
     let mut asker = Asker::new(&picture);
     let listed = asker.list()?;
     let rows = rows::read(&mut asker, &listed)?;
+    let saved = save::save(&mut asker, &rows.wanted)?;
     let copy_bytes = picture.end()?;
-    let (tasks, workers) = (rows.tasks, rows.workers);
-    Ok(TaskDump { pause_ns, copy_bytes, tasks, workers, ..TaskDump::default() })
+    Ok(TaskDump {
+        pause_ns,
+        copy_bytes,
+        tasks: rows.tasks,
+        workers: rows.workers,
+        without_types: rows.without_types,
+        memory: (!rows.wanted.is_empty()).then(|| memory(saved.pieces)),
+        memory_left_out: saved.left_out,
+        ..TaskDump::default()
+    })
+}
+
+/// Memory of this program.
+fn memory(pieces: Vec<MemoryPiece>) -> DumpedMemory {
+    let program = image::here();
+    let (start, end) = image::range().unwrap_or_default();
+    DumpedMemory {
+        build_id: program.as_ref().and_then(|it| it.build_id.clone()),
+        program: program.map(|it| it.path),
+        image: start,
+        image_bytes: end - start,
+        pieces,
+    }
 }
 
 /// Why tasks without annotations may be missing.

@@ -6,7 +6,9 @@ use super::{
     asking::{Asker, Listed},
     listing::{BLOCK_WORDS, READ, RECORD},
     open_task::Open,
-    waits::{Backtraces, Known, Memory, Passed, coroutine_of, written},
+    save::Wanted,
+    task_name::{is_worker, task_name, without_box},
+    waits::{Backtraces, Known, Memory, Passed, coroutine_of},
 };
 use crate::{
     accounting::{Ended, Site, UNNAMED, ended_tasks},
@@ -14,16 +16,22 @@ use crate::{
         cells::{self, CellHeader, CellType, HeaderWords},
         unannotated::ends,
     },
+    await_points::image,
     config,
-    model::{AwaitPoint, DumpedTask, TaskId, TaskState},
-    picture::Refused,
+    model::{AwaitPoint, DumpedCell, DumpedTask, TaskId, TaskState},
+    picture::{Refused, WORD},
 };
 
-/// The rows, and how many threads of runtimes there are.
+/// The rows, and what else was found with them.
 #[derive(Debug, Default)]
 pub(super) struct Rows {
     pub(super) tasks: Vec<DumpedTask>,
+    /// Threads of runtimes.
     pub(super) workers: u64,
+    /// Waiting tasks of types that no debug information is known of.
+    pub(super) without_types: u64,
+    /// Their cells, if the dump is to have memory.
+    pub(super) wanted: Vec<Wanted>,
 }
 
 /// How many cells are read at once.
@@ -197,7 +205,7 @@ impl Reading {
             (false, true) => TaskState::Running,
             (false, false) => TaskState::Idle,
         };
-        let (mut point, mut unknown) = (None, None);
+        let (mut point, mut unknown, mut without_types) = (None, None, None);
         let mut passed = Vec::new();
         match (state, known) {
             (TaskState::Idle, Ok(known)) => {
@@ -206,7 +214,10 @@ impl Reading {
                     Err(why) => unknown = Some(why),
                 }
             }
-            (TaskState::Idle, Err(why)) => unknown = Some(why.to_owned()),
+            (TaskState::Idle, Err(why)) => {
+                unknown = Some(why.to_owned());
+                without_types = self.without_types(cell);
+            }
             (TaskState::Running, _) => unknown = Some("it was being polled".to_owned()),
             _ => unknown = Some("it is over".to_owned()),
         }
@@ -230,7 +241,7 @@ impl Reading {
         let row = DumpedTask {
             id: has_record.and_then(|open| TaskId::new(open.id)),
             tokio_id: Some(header.id),
-            name: name(has_record.and_then(|open| open.site), cell.kind, known),
+            name: task_name(has_record.and_then(|open| open.site), cell.kind, known),
             state,
             running: state == TaskState::Running,
             await_point: point.map(|point| sized(point, measured, live_bytes, future_size_bytes)),
@@ -240,12 +251,36 @@ impl Reading {
             future_size_bytes,
             parent: TaskId::new(parent),
             has_handle: Some(header.has_handle),
+            cell: without_types,
         };
         self.tell_nested(&row, &passed, own, memory);
         if let Some(own) = own {
             self.note_told(own);
         }
         self.rows.tasks.push(row);
+    }
+
+    /// Counts a waiting task without a layout, and has its memory saved if that is asked for. The
+    /// futures of libraries are in other files, with debug information of their own.
+    fn without_types(&mut self, cell: &Cell) -> Option<DumpedCell> {
+        let poll = image::offset_of(cell.kind.poll())?;
+        self.rows.without_types += 1;
+        let (address, id_offset) = (cell.address, cell.kind.id_offset());
+        let dumped = DumpedCell {
+            address: address as u64,
+            poll,
+            bytes: cell.bytes.unwrap_or(0) as u64,
+            id_offset: id_offset as u64,
+        };
+        config::dump_memory().then(|| {
+            self.rows.wanted.push(Wanted {
+                address,
+                bytes: cell.bytes.unwrap_or_else(|| cell.kind.most_bytes()),
+                future: address + id_offset + WORD,
+                may_be_box: cell.kind.future().size == 0,
+            });
+            dumped
+        })
     }
 
     /// The tracked future that a cell has as its own, by the record in it: the outermost one.
@@ -352,6 +387,7 @@ impl Reading {
             future_size_bytes: size,
             parent: TaskId::new(open.parent),
             has_handle: None,
+            cell: None,
         });
     }
 
@@ -362,7 +398,6 @@ impl Reading {
             let is_unseen = !open.future.is_annotated && !cells::learned();
             let why = match (open.is_spawned, open.state) {
                 _ if is_unseen => "its Tokio cell is not known",
-                (true, _) if !cfg!(feature = "layout") => "memscope's feature `layout` is off",
                 (true, _) => "its Tokio cell is not known",
                 (false, _) => "it is a part of another task, or on a stack",
             };
@@ -398,35 +433,6 @@ impl Reading {
     }
 }
 
-const WORD: usize = size_of::<usize>();
-
 fn sized(point: AwaitPoint, measured: bool, live_bytes: u64, size: u64) -> AwaitPoint {
     AwaitPoint { measured, live_bytes, future_size_bytes: size, ..point }
-}
-
-/// Whether such a task is a thread of a runtime.
-fn is_worker(type_name: &str) -> bool {
-    type_name
-        .starts_with("tokio::runtime::blocking::task::BlockingTask<tokio::runtime::scheduler::")
-}
-
-/// The type in the box that Tokio puts a large future in.
-fn without_box(type_name: &str) -> &str {
-    let boxed = type_name.strip_prefix("core::pin::Pin<alloc::boxed::Box<");
-    boxed.map_or(type_name, |inner| inner.strip_suffix(", alloc::alloc::Global>>").unwrap_or(inner))
-}
-
-/// The name of a task: its site's, else its type's.
-fn name(
-    site: Option<&'static Site>,
-    kind: &CellType,
-    known: Result<Known, &'static str>,
-) -> String {
-    let is_named = |site: &&'static Site| site.name != UNNAMED && !site.stands_in();
-    let site = site.filter(is_named).or_else(|| kind.site().filter(|_| config::names()));
-    match (site, known) {
-        (Some(site), _) => site.name.to_owned(),
-        (None, Ok(known)) => written(without_box(known.name())),
-        (None, Err(_)) => UNNAMED.to_owned(),
-    }
 }

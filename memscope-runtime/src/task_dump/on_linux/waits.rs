@@ -1,7 +1,5 @@
 //! Where tasks wait, by the layouts of their futures.
 
-use std::collections::HashMap;
-
 use memscope_layout::TaskLayout;
 
 use super::asking::Asker;
@@ -10,10 +8,10 @@ use crate::{
     alloc::cells::CellType,
     await_points::{
         layouts,
-        still_walk::{self, Found, StillMemory},
-        tree,
+        still_places::StillPlaces,
+        still_walk::{self, StillMemory},
     },
-    model::{AwaitFrame, AwaitPoint, AwaitPoints},
+    model::{AwaitPoint, AwaitPoints},
     picture::Refused,
 };
 
@@ -118,9 +116,9 @@ impl StillMemory for Memory<'_, '_> {
     }
 }
 
-/// The async backtraces that were made so far, by their number.
+/// Where tasks wait.
 #[derive(Debug, Default)]
-pub(super) struct Backtraces(HashMap<u32, Option<(Vec<AwaitFrame>, String)>>);
+pub(super) struct Backtraces(StillPlaces);
 
 impl Backtraces {
     /// Where a task waits whose cell is at this address, or why that is not known.
@@ -131,46 +129,6 @@ impl Backtraces {
         known: Known,
         future: &'static FutureType,
     ) -> Result<(AwaitPoint, Vec<Passed>), String> {
-        let layout = known.0;
-        let size = u8::try_from(layout.stage.size).unwrap_or(0);
-        let stage = still_walk::number(memory, cell, layout.stage.offset as usize, size);
-        if stage != Some(layout.has_future) {
-            return Err("its future is gone".to_owned());
-        }
-        let start = cell + known.future_offset();
-        match still_walk::walk(memory, start, layout, future) {
-            Found::At(number, passed) => {
-                self.point(number).map(|point| (point, passed)).ok_or_else(cannot)
-            }
-            Found::NotPolledYet => Err("it was not polled yet".to_owned()),
-            Found::No => Err(cannot()),
-        }
+        self.0.find(memory, cell, known.0, future)
     }
-
-    fn point(&mut self, number: u32) -> Option<AwaitPoint> {
-        let made = self.0.entry(number).or_insert_with(|| {
-            let (mut frames, stops) = tree::backtrace(number)?;
-            for frame in &mut frames {
-                frame.locals = Vec::new();
-            }
-            Some((frames, stops))
-        });
-        let (frames, stops) = made.clone()?;
-        Some(AwaitPoint {
-            frames,
-            stops,
-            tasks: 1,
-            measured: false,
-            live_bytes: 0,
-            future_size_bytes: 0,
-            timed: 0,
-            waited_sum_ns: 0,
-            waited_p50_ns: None,
-            waited_p99_ns: None,
-        })
-    }
-}
-
-fn cannot() -> String {
-    "there are too many places, or no memory".to_owned()
 }
