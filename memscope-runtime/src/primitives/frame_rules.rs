@@ -49,14 +49,14 @@ pub(crate) enum Rule {
 const WORDS_BITS: u32 = 22;
 const SAVED_BITS: u32 = 8;
 const KIND_SHIFT: u32 = WORDS_BITS + SAVED_BITS;
-const OUTERMOST: u64 = 0;
-const UNKNOWN: u64 = 1;
-const BY_STACK_POINTER: u64 = 2;
-const BY_FRAME_POINTER: u64 = 3;
+const OUTERMOST: u32 = 0;
+const UNKNOWN: u32 = 1;
+const BY_STACK_POINTER: u32 = 2;
+const BY_FRAME_POINTER: u32 = 3;
 
 impl Rule {
     /// The rule in 32 bits. One that has no room there is unknown.
-    fn bits(self) -> u64 {
+    fn bits(self) -> u32 {
         let (kind, words, saved) = match self {
             Self::Outermost => (OUTERMOST, 0, 0),
             Self::Caller { base, words, saved }
@@ -67,13 +67,13 @@ impl Rule {
             }
             Self::Unknown | Self::Caller { .. } => (UNKNOWN, 0, 0),
         };
-        kind << KIND_SHIFT | u64::from(words) << SAVED_BITS | u64::from(saved)
+        kind << KIND_SHIFT | words << SAVED_BITS | saved
     }
 
-    fn of_bits(bits: u64) -> Self {
-        let words = (bits >> SAVED_BITS) as u32 & ((1 << WORDS_BITS) - 1);
-        let saved = bits as u32 & ((1 << SAVED_BITS) - 1);
-        match bits >> KIND_SHIFT & 3 {
+    fn of_bits(bits: u32) -> Self {
+        let words = bits >> SAVED_BITS & ((1 << WORDS_BITS) - 1);
+        let saved = bits & ((1 << SAVED_BITS) - 1);
+        match bits >> KIND_SHIFT {
             OUTERMOST => Self::Outermost,
             UNKNOWN => Self::Unknown,
             BY_STACK_POINTER => Self::Caller { base: Base::StackPointer, words, saved },
@@ -135,8 +135,13 @@ pub(crate) fn table_of(address: usize) -> Option<(usize, Range<usize>)> {
 
 impl File {
     const fn none() -> Self {
-        const NONE: AtomicUsize = AtomicUsize::new(0);
-        Self { start: NONE, end: NONE, table: NONE, segment_start: NONE, segment_end: NONE }
+        Self {
+            start: AtomicUsize::new(0),
+            end: AtomicUsize::new(0),
+            table: AtomicUsize::new(0),
+            segment_start: AtomicUsize::new(0),
+            segment_end: AtomicUsize::new(0),
+        }
     }
 
     fn note(&self, file: &LoadedFile<'_>, code: &Range<usize>) {
@@ -199,8 +204,9 @@ impl<const SLOTS: usize> Table<SLOTS> {
     fn find(&self, key: u32) -> Option<Rule> {
         for slot in self.slots(key) {
             let entry = slot.load(Ordering::Relaxed);
-            if entry >> 32 == u64::from(key) {
-                return Some(Rule::of_bits(entry & u64::from(u32::MAX)));
+            // What is left of an entry of this key is below 2^32.
+            if let Ok(rule) = u32::try_from(entry ^ u64::from(key) << 32) {
+                return Some(Rule::of_bits(rule));
             }
             if entry == 0 {
                 break;
@@ -211,7 +217,7 @@ impl<const SLOTS: usize> Table<SLOTS> {
 
     /// Puts in an entry. Returns `false` if there is no room for it.
     fn put(&self, key: u32, rule: Rule) -> bool {
-        let entry = u64::from(key) << 32 | rule.bits();
+        let entry = u64::from(key) << 32 | u64::from(rule.bits());
         self.slots(key).any(|slot| {
             // An entry is one word, which says all.
             let seen = slot.compare_exchange(0, entry, Ordering::Relaxed, Ordering::Relaxed);
@@ -321,7 +327,6 @@ mod tests {
     proptest! {
         #[test]
         fn a_rule_is_the_same_behind_its_bits(rule in rules()) {
-            prop_assert!(rule.bits() <= u64::from(u32::MAX));
             prop_assert_eq!(Rule::of_bits(rule.bits()), rule);
         }
 

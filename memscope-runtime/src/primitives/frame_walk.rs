@@ -153,5 +153,7 @@ pub(super) fn want(registers: Registers, frames: &[AtomicUsize]) {
         return;
     }
     frame_rules::want(registers.instruction);
-    frames.iter().for_each(|frame| frame_rules::want(frame.load(Ordering::Relaxed)));
+    for frame in frames {
+        frame_rules::want(frame.load(Ordering::Relaxed));
+    }
 }

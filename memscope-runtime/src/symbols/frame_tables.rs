@@ -12,9 +12,10 @@ use gimli::{
 
 use crate::primitives::frame_rules::{self, Base, Rule};
 
-const WORD: u64 = size_of::<usize>() as u64;
+/// The bytes of an address on this processor.
+const WORD: u8 = 8;
 /// The return address stands just below the caller's stack pointer.
-const RETURN_ADDRESS: i64 = -(WORD as i64);
+const RETURN_ADDRESS: i64 = -8;
 
 /// Learns the rules that are wanted.
 pub(crate) fn learn_wanted() {
@@ -50,7 +51,7 @@ fn rule_of(
     let bases = BaseAddresses::default().set_eh_frame_hdr(table as u64);
     // SAFETY: a segment of the program or the C library that has the table, which is only read.
     let header = EhFrameHdr::from(unsafe { memory(table, segment) });
-    let header = header.parse(&bases, WORD as u8).ok()?;
+    let header = header.parse(&bases, WORD).ok()?;
     let Pointer::Direct(frames) = header.eh_frame_ptr() else { return None };
     let frames = usize::try_from(frames).ok().filter(|frames| segment.contains(frames))?;
     let bases = bases.set_eh_frame(frames as u64);
@@ -85,7 +86,8 @@ fn rule_of(
 /// A number of bytes as whole words.
 fn words(bytes: i64) -> Option<u32> {
     let bytes = u64::try_from(bytes).ok()?;
-    bytes.is_multiple_of(WORD).then(|| u32::try_from(bytes / WORD).ok())?
+    let word = u64::from(WORD);
+    bytes.is_multiple_of(word).then(|| u32::try_from(bytes / word).ok())?
 }
 
 #[cfg(test)]
