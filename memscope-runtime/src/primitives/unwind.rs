@@ -40,8 +40,8 @@ pub(crate) unsafe fn direct_callee(return_address: usize) -> usize {
     if first == CALL { return_address.wrapping_add_signed(distance) } else { 0 }
 }
 
-/// Prepares the rules that frames are walked by. Must not be called in the allocator, because it asks
-/// the loader.
+/// Prepares the rules that frames are walked by. Must not be called in the allocator, because it
+/// asks the loader.
 pub(crate) fn prepare() {
     #[cfg(all(
         target_os = "linux",

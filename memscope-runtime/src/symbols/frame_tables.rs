@@ -1,7 +1,8 @@
 //! Learns how to go from a frame to its caller's, from the tables that the compiler writes for
 //! panics: the rules of return addresses that a sample has asked for.
 //!
-//! Called by the thread that looks up names. The tables are in memory, in files that are never unloaded.
+//! Called by the thread that looks up names. The tables are in memory, in files that are never
+//! unloaded.
 
 use std::{ops::Range, ptr, slice};
 
