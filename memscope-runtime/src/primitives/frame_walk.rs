@@ -1,4 +1,4 @@
-//! Walks up the stack by rules that were learned: a tenth of what the unwinder takes.
+//! Walks up the stack by rules that were learned, for a small part of what the unwinder takes.
 //!
 //! The unwinder runs the compiler's program for each frame, from the start of its function. Of a
 //! large `poll` function that is thousands of steps. Here each frame is a look into a table. Where
