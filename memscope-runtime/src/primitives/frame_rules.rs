@@ -3,8 +3,8 @@
 //! The compiler's tables say that for each instruction, as a program that has to be run from the
 //! start of its function. A rule is the result for one return address: the caller's stack pointer
 //! is so far from a register, and the frame pointer was saved in such a place. Rules are learned by
-//! memscope's own thread (`symbols/frame_tables.rs`). The allocator only reads them, and asks for
-//! those that it misses.
+//! the collector and by snapshots (`symbols/frame_tables.rs`). The allocator only reads them, and
+//! asks for those that it misses.
 //!
 //! There are rules for the program and the C library alone: no other file is sure to stay loaded,
 //! so that another's code could come to the same address.
@@ -292,14 +292,10 @@ pub(crate) fn may_be_wanted() -> bool {
     IS_ASKED_FOR.load(Ordering::Relaxed) && !IS_FULL.load(Ordering::Relaxed)
 }
 
-/// Whether rules are wanted.
-pub(crate) fn are_wanted() -> bool {
-    IS_ASKED_FOR.store(true, Ordering::Relaxed);
-    IS_ANY_WANTED.load(Ordering::Relaxed)
-}
-
 /// Passes on the return addresses whose rules are wanted, and forgets them.
+/// From the first call on, samples ask for rules.
 pub(crate) fn each_wanted(mut each: impl FnMut(usize)) {
+    IS_ASKED_FOR.store(true, Ordering::Relaxed);
     if !IS_ANY_WANTED.swap(false, Ordering::Relaxed) {
         return;
     }

@@ -1,14 +1,15 @@
 //! Learns how to go from a frame to its caller's, from the tables that the compiler writes for
 //! panics: the rules of return addresses that a sample has asked for.
 //!
-//! Called by the thread that looks up names. The tables are in memory, in files that are never
-//! unloaded.
+//! Called by the collector and by snapshots, at most for 256 addresses at once. The tables are in
+//! memory, in files that are never unloaded. Nothing is taken from the program's heap, which may be
+//! at its end.
 
 use std::{ops::Range, ptr, slice};
 
 use gimli::{
-    BaseAddresses, CfaRule, EhFrame, EhFrameHdr, EndianSlice, NativeEndian, Pointer, RegisterRule,
-    UnwindContext, UnwindSection, X86_64,
+    BaseAddresses, CfaRule, EhFrame, EhFrameHdr, EndianSlice, NativeEndian, Pointer, Register,
+    RegisterRule, UnwindContext, UnwindContextStorage, UnwindSection, UnwindTableRow, X86_64,
 };
 
 use crate::primitives::frame_rules::{self, Base, Rule};
@@ -18,13 +19,20 @@ const WORD: u8 = 8;
 /// The return address stands just below the caller's stack pointer.
 const RETURN_ADDRESS: i64 = -8;
 
+/// What a row of a table needs: some 4 kB on the stack.
+struct OnStack;
+
+impl UnwindContextStorage<usize> for OnStack {
+    /// The processor has 17 registers that a rule may be for.
+    type Rules = [(Register, RegisterRule<usize>); 32];
+    type Stack = [UnwindTableRow<usize, Self>; 4];
+}
+
 /// Learns the rules that are wanted.
 pub(crate) fn learn_wanted() {
-    let mut context = None;
     frame_rules::each_wanted(|address| {
         let Some((table, segment)) = frame_rules::table_of(address) else { return };
-        let context = context.get_or_insert_with(UnwindContext::new);
-        let rule = rule_of(address, table, &segment, context).unwrap_or(Rule::Unknown);
+        let rule = rule_of(address, table, &segment).unwrap_or(Rule::Unknown);
         frame_rules::keep(address, rule);
     });
 }
@@ -41,12 +49,8 @@ unsafe fn memory(from: usize, segment: &Range<usize>) -> EndianSlice<'static, Na
 }
 
 /// The rule of a return address; `None` if it has none that is kept.
-fn rule_of(
-    address: usize,
-    table: usize,
-    segment: &Range<usize>,
-    context: &mut UnwindContext<usize>,
-) -> Option<Rule> {
+#[inline(never)]
+fn rule_of(address: usize, table: usize, segment: &Range<usize>) -> Option<Rule> {
     // The call stands before its return address.
     let call = (address - 1) as u64;
     let bases = BaseAddresses::default().set_eh_frame_hdr(table as u64);
@@ -63,7 +67,8 @@ fn rule_of(
         .fde_for_address(&section, &bases, call, EhFrame::cie_from_offset)
         .ok()
         .filter(|entry| entry.contains(call) && !entry.is_signal_trampoline())?;
-    let row = entry.unwind_info_for_address(&section, &bases, context, call).ok()?;
+    let mut context = UnwindContext::<_, OnStack>::new_in();
+    let row = entry.unwind_info_for_address(&section, &bases, &mut context, call).ok()?;
     let register = |register| row.register(register);
     match register(X86_64::RA) {
         None | Some(RegisterRule::Undefined) => return Some(Rule::Outermost),
@@ -179,7 +184,7 @@ mod tests {
     fn stacks_that_were_seen_before_are_walked_by_rules_and_the_unwinder_agrees() {
         unwind::prepare();
         // From here on, rules that are missed are wanted.
-        let _ = frame_rules::are_wanted();
+        learn_wanted();
         frame_walk::check_all();
         let all = || {
             check(&|| stack());

@@ -56,31 +56,8 @@ pub(crate) use without::*;
 #[cfg(all(feature = "symbols", unix))]
 use crate::primitives::fork;
 
-/// Whether samples have missed rules by which they walk the stack. From the first call on, they ask
-/// for those.
-#[cfg(feature = "symbols")]
-fn are_frame_rules_wanted() -> bool {
-    #[cfg(all(
-        target_os = "linux",
-        target_env = "gnu",
-        target_arch = "x86_64",
-        not(miri),
-        feature = "enabled",
-        feature = "symbols"
-    ))]
-    return crate::primitives::frame_rules::are_wanted();
-    #[cfg(not(all(
-        target_os = "linux",
-        target_env = "gnu",
-        target_arch = "x86_64",
-        not(miri),
-        feature = "enabled",
-        feature = "symbols"
-    )))]
-    false
-}
-
-/// Learns the rules that are wanted, now and on this thread.
+/// Learns the rules that samples have missed, now and on this thread. Takes no memory from the
+/// program's heap.
 #[cfg(feature = "symbols")]
 fn learn_frame_rules() {
     #[cfg(all(

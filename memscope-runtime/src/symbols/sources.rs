@@ -30,14 +30,13 @@ fn waiting() -> u64 {
     tasks
 }
 
-/// Has the thread started if tasks wait for names, or samples for rules of frames. Returns how many
-/// tasks wait for names that the thread will find. Takes no memory from the program's heap.
+/// Has the thread started if tasks wait for names. Returns how many wait for names that the thread
+/// will find. Takes no memory from the program's heap.
 ///
-/// Stacks do not start the thread by themselves: only a report that lacks names of theirs does.
+/// Stacks do not start the thread by themselves: only a report that lacks names of theirs does. The
+/// rules by which samples walk the stack are learned here, as that takes no files.
 pub(crate) fn want_if_waiting() -> u64 {
-    if super::are_frame_rules_wanted() {
-        let _ = thread::want();
-    }
+    super::learn_frame_rules();
     match waiting() {
         0 => 0,
         waiting if thread::want() => waiting,
@@ -65,7 +64,6 @@ pub(crate) fn look_up_now() {
     }
     exempt(|| {
         let _work = own_work::work();
-        super::learn_frame_rules();
         // The types of tasks that live are known once their cells were read.
         #[cfg(feature = "tokio")]
         unannotated::observe();
