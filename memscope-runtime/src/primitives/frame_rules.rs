@@ -15,7 +15,7 @@ use std::{
 };
 
 use super::{
-    arena::{Zeroed, get_or_keep},
+    arena::{Zeroed, keep_zeroed},
     atomic_ref::StaticRef,
     loaded::{LoadedFile, each_loaded},
 };
@@ -244,6 +244,19 @@ pub(crate) fn held_bytes() -> u64 {
     BYTES.load(Ordering::Relaxed)
 }
 
+/// The table in a place, which is made if there is none. `None`: the system has no memory.
+fn get_or_make<const SLOTS: usize>(
+    place: &StaticRef<Table<SLOTS>>,
+) -> Option<&'static Table<SLOTS>> {
+    if let Some(there) = place.get() {
+        return Some(there);
+    }
+    let new = keep_zeroed::<Table<SLOTS>>()?;
+    BYTES.fetch_add(size_of::<Table<SLOTS>>() as u64, Ordering::Relaxed);
+    // Another thread may have been faster: then this one stays empty.
+    Some(place.set_if_none(new).err().unwrap_or(new))
+}
+
 /// The rule of a return address, if it was learned.
 #[inline]
 pub(crate) fn find(address: usize) -> Option<Rule> {
@@ -256,14 +269,14 @@ pub(crate) fn find(address: usize) -> Option<Rule> {
 pub(crate) fn keep(address: usize, rule: Rule) {
     let Some(key) = key(address).filter(|_| find(address).is_none()) else { return };
     if IN_SMALL.load(Ordering::Relaxed) < MOST_IN_SMALL {
-        let Some(table) = get_or_keep(&SMALL, &BYTES) else { return };
+        let Some(table) = get_or_make(&SMALL) else { return };
         IN_SMALL.fetch_add(1, Ordering::Relaxed);
         if table.put(key, rule) {
             return;
         }
     }
     let is_full = IN_LARGE.fetch_add(1, Ordering::Relaxed) >= MOST_IN_LARGE;
-    if is_full || !get_or_keep(&LARGE, &BYTES).is_some_and(|table| table.put(key, rule)) {
+    if is_full || !get_or_make(&LARGE).is_some_and(|table| table.put(key, rule)) {
         IS_FULL.store(true, Ordering::Relaxed);
     }
 }
