@@ -34,6 +34,11 @@ impl LoadedFile<'_> {
         let start = self.bias.wrapping_add(number(header.p_vaddr));
         start..start.saturating_add(number(header.p_memsz))
     }
+
+    /// The addresses of its segments that are in memory.
+    pub(crate) fn segments(&self) -> impl Iterator<Item = Range<usize>> {
+        self.headers.iter().filter(|it| it.p_type == libc::PT_LOAD).map(|it| self.range(it))
+    }
 }
 
 /// Calls `each` with each loaded file, the program first, until it breaks.

@@ -1,4 +1,5 @@
-//! Parts that know nothing of tasks: lock-free lists and tables, arenas, clocks, fork-safe locks.
+//! Parts that know nothing of tasks: lock-free lists and tables, arenas, clocks, fork-safe locks, walks
+//! up the stack.
 
 pub(crate) mod append_list;
 pub(crate) mod arena;
@@ -8,7 +9,6 @@ pub(crate) mod clock;
 pub(crate) mod dual_refcount;
 pub(crate) mod fork;
 pub(crate) mod fork_lock;
-pub(crate) mod free_list;
 #[cfg(all(
     target_os = "linux",
     target_env = "gnu",
@@ -17,16 +17,7 @@ pub(crate) mod free_list;
     feature = "enabled",
     feature = "symbols"
 ))]
-pub(crate) mod frame_rules;
-#[cfg(all(
-    target_os = "linux",
-    target_env = "gnu",
-    target_arch = "x86_64",
-    not(miri),
-    feature = "enabled",
-    feature = "symbols"
-))]
-pub(crate) mod frame_walk;
+pub(crate) mod frames;
 #[cfg(not(all(
     target_os = "linux",
     target_env = "gnu",
@@ -35,8 +26,9 @@ pub(crate) mod frame_walk;
     feature = "enabled",
     feature = "symbols"
 )))]
-#[path = "no_frame_walk.rs"]
-mod frame_walk;
+#[path = "no_frames.rs"]
+pub(crate) mod frames;
+pub(crate) mod free_list;
 #[cfg(feature = "tokio")]
 pub(crate) mod hazard;
 #[cfg(feature = "tokio")]

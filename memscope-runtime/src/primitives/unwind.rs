@@ -3,7 +3,7 @@
 //! The unwinder finds each caller by the tables that the compiler writes for panics. It takes no
 //! memory from the heap. On Linux it takes no lock either, from glibc 2.35 and GCC 12 on; older
 //! ones take the loader's. Where all frames are known from before, a table of rules takes its place
-//! (`frame_walk.rs`).
+//! (`frames`).
 
 use std::{ptr, sync::atomic::AtomicUsize};
 
@@ -40,42 +40,6 @@ pub(crate) unsafe fn direct_callee(return_address: usize) -> usize {
     if first == CALL { return_address.wrapping_add_signed(distance) } else { 0 }
 }
 
-/// Prepares the rules that frames are walked by. Must not be called in the allocator, because it
-/// asks the loader.
-pub(crate) fn prepare() {
-    #[cfg(all(
-        target_os = "linux",
-        target_env = "gnu",
-        target_arch = "x86_64",
-        not(miri),
-        feature = "enabled",
-        feature = "symbols"
-    ))]
-    super::frame_rules::note_files();
-}
-
-/// Bytes that rules have taken from the system.
-pub(crate) fn held_bytes() -> u64 {
-    #[cfg(all(
-        target_os = "linux",
-        target_env = "gnu",
-        target_arch = "x86_64",
-        not(miri),
-        feature = "enabled",
-        feature = "symbols"
-    ))]
-    return super::frame_rules::held_bytes();
-    #[cfg(not(all(
-        target_os = "linux",
-        target_env = "gnu",
-        target_arch = "x86_64",
-        not(miri),
-        feature = "enabled",
-        feature = "symbols"
-    )))]
-    0
-}
-
 /// Whether [`frames`] takes no lock, as far as that can be known: see [`super::unwinder`]. Must not
 /// be called in the allocator, because it asks the loader.
 pub(crate) fn is_lock_free() -> bool {
@@ -100,7 +64,7 @@ mod imp {
         sync::atomic::{AtomicUsize, Ordering},
     };
 
-    use crate::primitives::frame_walk::{self, Walk};
+    use crate::primitives::frames::{self, Walk};
 
     /// What the unwinder knows of a frame.
     #[repr(C)]
@@ -138,25 +102,25 @@ mod imp {
     // The function whose frame a walk begins at.
     #[inline(never)]
     pub(super) fn frames(into: &[AtomicUsize]) -> usize {
-        let registers = frame_walk::registers!();
-        let walk = frame_walk::walk(registers, into);
+        let registers = frames::registers!();
+        let walk = frames::walk(registers, into);
         if let Walk::Whole(count) = walk {
             return count;
         }
-        let mut frames = Frames { into, count: 0, is_above: false, is_changed: false };
-        let argument = (&raw mut frames).cast();
+        let mut found = Frames { into, count: 0, is_above: false, is_changed: false };
+        let argument = (&raw mut found).cast();
         // SAFETY: `visit` expects this argument, which outlives the call.
         unsafe { _Unwind_Backtrace(visit, argument) };
         match walk {
-            Walk::Check(count) if frames.is_changed || frames.count != count => {
-                frame_walk::note_wrong();
+            Walk::Check(count) if found.is_changed || found.count != count => {
+                frames::note_wrong();
             }
             Walk::Missing => {
-                frame_walk::want(registers, into.get(..frames.count).unwrap_or_default());
+                frames::want(registers, into.get(..found.count).unwrap_or_default());
             }
             _ => {}
         }
-        frames.count
+        found.count
     }
 
     unsafe extern "C" fn visit(context: *mut Context, argument: *mut c_void) -> c_int {

@@ -69,10 +69,7 @@ fn is_loaded() -> bool {
 fn names(address: usize, name: &CStr) -> bool {
     let mut is_named = false;
     each_loaded(|file| {
-        let has_address = file
-            .headers
-            .iter()
-            .any(|it| it.p_type == libc::PT_LOAD && file.range(it).contains(&address));
+        let has_address = file.segments().any(|it| it.contains(&address));
         if !has_address {
             return ControlFlow::Continue(());
         }

@@ -10,15 +10,6 @@ pub(crate) mod notes;
 mod detail;
 #[cfg(all(feature = "symbols", feature = "tokio"))]
 mod drop_glue;
-#[cfg(all(
-    target_os = "linux",
-    target_env = "gnu",
-    target_arch = "x86_64",
-    not(miri),
-    feature = "enabled",
-    feature = "symbols"
-))]
-mod frame_tables;
 #[cfg(feature = "symbols")]
 mod kept_bytes;
 #[cfg(feature = "symbols")]
@@ -55,21 +46,6 @@ pub(crate) use without::*;
 
 #[cfg(all(feature = "symbols", unix))]
 use crate::primitives::fork;
-
-/// Learns the rules that samples have missed, now and on this thread. Takes no memory from the
-/// program's heap.
-#[cfg(feature = "symbols")]
-fn learn_frame_rules() {
-    #[cfg(all(
-        target_os = "linux",
-        target_env = "gnu",
-        target_arch = "x86_64",
-        not(miri),
-        feature = "enabled",
-        feature = "symbols"
-    ))]
-    frame_tables::learn_wanted();
-}
 
 /// What is known of the function at an address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -33,10 +33,8 @@ fn waiting() -> u64 {
 /// Has the thread started if tasks wait for names. Returns how many wait for names that the thread
 /// will find. Takes no memory from the program's heap.
 ///
-/// Stacks do not start the thread by themselves: only a report that lacks names of theirs does. The
-/// rules by which samples walk the stack are learned here, as that takes no files.
+/// Stacks do not start the thread by themselves: only a report that lacks names of theirs does.
 pub(crate) fn want_if_waiting() -> u64 {
-    super::learn_frame_rules();
     match waiting() {
         0 => 0,
         waiting if thread::want() => waiting,

@@ -20,7 +20,7 @@ use crate::{
     config::{self, ENABLED},
     model::StacksState,
     primitives::{
-        StackBounds, reserve,
+        StackBounds, frames, reserve,
         sync::{AtomicU8, AtomicU64, AtomicUsize, Ordering},
         unwind,
     },
@@ -44,7 +44,7 @@ pub(crate) fn start() {
     if CAN_UNWIND.load(Ordering::Relaxed) == 0 {
         let can_unwind = unwind::is_lock_free();
         if can_unwind {
-            unwind::prepare();
+            frames::note_files();
             // The first unwinding of a process prepares the unwinder's tables.
             unwind::frames(&[AtomicUsize::new(0)]);
         }
@@ -89,7 +89,7 @@ pub(crate) fn drop_one() {
 
 /// Bytes that stacks and samples have taken from the system.
 pub(crate) fn held_bytes() -> u64 {
-    stack::held_bytes() + sample::held_bytes() + unwind::held_bytes()
+    stack::held_bytes() + sample::held_bytes() + frames::held_bytes()
 }
 
 /// Whether stacks are sampled, and if not, why.

@@ -3,7 +3,8 @@
 //! Each snapshot collects too, so everything works without the collector's thread; only, rings may
 //! fill up between two snapshots. The first task that is polled after `init` starts the thread. The
 //! thread ends by itself when nothing has happened for a while, and is started again when something
-//! does. It needs no memory from the program's heap.
+//! does. It needs no memory from the program's heap. Rules by which samples walk the stack are
+//! learned on the way.
 
 pub(crate) mod points;
 pub(crate) mod series;
@@ -26,7 +27,7 @@ use crate::{
     config::{self, ENABLED},
     model::EventKind,
     primitives::{
-        Lock, Pending, clock, fork_lock, order, pending_starts,
+        Lock, Pending, clock, fork_lock, frames, order, pending_starts,
         sync::{AtomicU32, Ordering},
     },
     resident, symbols,
@@ -103,6 +104,7 @@ const ATTEMPTS: usize = 4;
 /// called inside `exempt`. Returns `None` if another thread held the history for a second, or if
 /// there is no memory.
 pub(crate) fn collect(reading: &Reading) -> Option<Collected> {
+    frames::learn_wanted();
     let resident = resident::now();
     let mut amounts = {
         let mut history = HISTORY.lock_for_a_while()?;
@@ -208,6 +210,7 @@ impl History {
 /// Runs one round: drains the rings, and takes a sample if one is due. Returns the pause until the
 /// next round, or `None` if nothing has happened for a while.
 fn one_round() -> Option<Duration> {
+    frames::learn_wanted();
     let Some(mut history) = HISTORY.lock_for_a_while() else { return Some(LONG) };
     let (any, most) = history.drain();
     let now_ns = clock::now_ns();

@@ -265,21 +265,21 @@ impl Reading {
     fn without_types(&mut self, cell: &Cell) -> Option<DumpedCell> {
         let poll = image::offset_of(cell.kind.poll())?;
         self.rows.without_types += 1;
+        if !config::dump_memory() {
+            return None;
+        }
         let (address, id_offset) = (cell.address, cell.kind.id_offset());
-        let dumped = DumpedCell {
+        self.rows.wanted.push(Wanted {
+            address,
+            bytes: cell.bytes.unwrap_or_else(|| cell.kind.most_bytes()),
+            future: address + id_offset + WORD,
+            may_be_box: cell.kind.future().size == 0,
+        });
+        Some(DumpedCell {
             address: address as u64,
             poll,
             bytes: cell.bytes.unwrap_or(0) as u64,
             id_offset: id_offset as u64,
-        };
-        config::dump_memory().then(|| {
-            self.rows.wanted.push(Wanted {
-                address,
-                bytes: cell.bytes.unwrap_or_else(|| cell.kind.most_bytes()),
-                future: address + id_offset + WORD,
-                may_be_box: cell.kind.future().size == 0,
-            });
-            dumped
         })
     }
 

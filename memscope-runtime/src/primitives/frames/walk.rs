@@ -12,14 +12,14 @@ use std::{
     sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering},
 };
 
-use super::frame_rules::{self, Base, Rule};
+use super::rules::{self, Base, Rule};
 
 /// The registers of a function, at one of its instructions.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Registers {
-    pub(super) instruction: usize,
-    pub(super) stack: usize,
-    pub(super) frame: usize,
+pub(crate) struct Registers {
+    pub(crate) instruction: usize,
+    pub(crate) stack: usize,
+    pub(crate) frame: usize,
 }
 
 /// The registers here. A macro, because they are those of the function that it stands in.
@@ -38,10 +38,10 @@ macro_rules! registers {
                 options(nomem, nostack, preserves_flags),
             );
         }
-        $crate::primitives::frame_walk::Registers { instruction, stack, frame }
+        $crate::primitives::frames::Registers { instruction, stack, frame }
     }};
 }
-pub(super) use registers;
+pub(crate) use registers;
 
 const WORD: usize = size_of::<usize>();
 /// A frame that seems larger is left to the unwinder.
@@ -57,7 +57,7 @@ static IS_WRONG: AtomicBool = AtomicBool::new(false);
 
 /// The result of a walk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Walk {
+pub(crate) enum Walk {
     /// So many return addresses were written.
     Whole(usize),
     /// The same, and the unwinder has to agree.
@@ -69,7 +69,7 @@ pub(super) enum Walk {
 /// Writes the return addresses from the caller of a function on, as far as there is room.
 /// `registers`: that function's, which must be on the stack still.
 #[inline]
-pub(super) fn walk(registers: Registers, into: &[AtomicUsize]) -> Walk {
+pub(crate) fn walk(registers: Registers, into: &[AtomicUsize]) -> Walk {
     if IS_WRONG.load(Ordering::Relaxed) {
         return Walk::Missing;
     }
@@ -88,7 +88,7 @@ fn walk_by_rules(registers: Registers, into: &[AtomicUsize]) -> Option<usize> {
     let Registers { mut instruction, mut stack, mut frame } = registers;
     let mut count = 0;
     loop {
-        let (base, words, saved) = match frame_rules::find(instruction)? {
+        let (base, words, saved) = match rules::find(instruction)? {
             Rule::Caller { base, words, saved } => (base, words as usize, saved as usize),
             Rule::Outermost => return Some(count),
             Rule::Unknown => return None,
@@ -127,13 +127,13 @@ unsafe fn word(address: usize) -> usize {
 
 /// Notes that a walk differed from what the unwinder has found.
 #[cold]
-pub(super) fn note_wrong() {
+pub(crate) fn note_wrong() {
     IS_WRONG.store(true, Ordering::Relaxed);
 }
 
 /// Has the unwinder check each walk from here on.
 #[cfg(test)]
-pub(crate) fn check_all() {
+pub(super) fn check_all() {
     CHECKS_ALL.store(true, Ordering::Relaxed);
 }
 
@@ -142,18 +142,18 @@ static CHECKS_ALL: AtomicBool = AtomicBool::new(false);
 
 /// How many walks by rules there were, and whether one has differed.
 #[cfg(test)]
-pub(crate) fn walks() -> (u32, bool) {
+pub(super) fn walks() -> (u32, bool) {
     (WALKS.load(Ordering::Relaxed), IS_WRONG.load(Ordering::Relaxed))
 }
 
 /// Asks for the rules of these frames, and of the function that has these registers.
 #[cold]
-pub(super) fn want(registers: Registers, frames: &[AtomicUsize]) {
-    if IS_WRONG.load(Ordering::Relaxed) || !frame_rules::may_be_wanted() {
+pub(crate) fn want(registers: Registers, frames: &[AtomicUsize]) {
+    if IS_WRONG.load(Ordering::Relaxed) || !rules::may_be_wanted() {
         return;
     }
-    frame_rules::want(registers.instruction);
+    rules::want(registers.instruction);
     for frame in frames {
-        frame_rules::want(frame.load(Ordering::Relaxed));
+        rules::want(frame.load(Ordering::Relaxed));
     }
 }

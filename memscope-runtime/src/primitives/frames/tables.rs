@@ -12,7 +12,7 @@ use gimli::{
     RegisterRule, UnwindContext, UnwindContextStorage, UnwindSection, UnwindTableRow, X86_64,
 };
 
-use crate::primitives::frame_rules::{self, Base, Rule};
+use super::rules::{self, Base, Rule};
 
 /// The bytes of an address on this processor.
 const WORD: u8 = 8;
@@ -30,10 +30,10 @@ impl UnwindContextStorage<usize> for OnStack {
 
 /// Learns the rules that are wanted.
 pub(crate) fn learn_wanted() {
-    frame_rules::each_wanted(|address| {
-        let Some((table, segment)) = frame_rules::table_of(address) else { return };
+    rules::each_wanted(|address| {
+        let Some((table, segment)) = rules::table_of(address) else { return };
         let rule = rule_of(address, table, &segment).unwrap_or(Rule::Unknown);
-        frame_rules::keep(address, rule);
+        rules::keep(address, rule);
     });
 }
 
@@ -106,7 +106,7 @@ mod tests {
     };
 
     use super::*;
-    use crate::primitives::{frame_walk, unwind};
+    use crate::primitives::{frames::walk, unwind};
 
     type Stack = Vec<usize>;
 
@@ -167,7 +167,7 @@ mod tests {
 
     /// Walks it until its rules are known, and then some times more.
     fn check(below: &dyn Fn() -> Stack) {
-        let (before, _) = frame_walk::walks();
+        let (before, _) = walk::walks();
         let mut first = None;
         for _ in 0..50 {
             let stack = below();
@@ -175,17 +175,17 @@ mod tests {
             assert!(stack.len() > 4);
             assert_eq!(first.get_or_insert_with(|| stack.clone()), &stack);
         }
-        let (walks, is_wrong) = frame_walk::walks();
+        let (walks, is_wrong) = walk::walks();
         assert!(walks.wrapping_sub(before) >= 40, "{} of 50", walks.wrapping_sub(before));
         assert!(!is_wrong);
     }
 
     #[test]
     fn stacks_that_were_seen_before_are_walked_by_rules_and_the_unwinder_agrees() {
-        unwind::prepare();
+        rules::note_files();
         // From here on, rules that are missed are wanted.
         learn_wanted();
-        frame_walk::check_all();
+        walk::check_all();
         let all = || {
             check(&|| stack());
             check(&|| large::<8>(&stack));
@@ -203,17 +203,17 @@ mod tests {
 
     #[test]
     fn what_is_not_of_the_program_or_the_c_library_has_no_rule() {
-        unwind::prepare();
+        rules::note_files();
         let heap = Box::new(1_u64);
         for address in [0, 1, usize::MAX, (&raw const *heap).addr()] {
-            frame_rules::keep(address, Rule::Outermost);
-            assert_eq!(frame_rules::find(address), None);
+            rules::keep(address, Rule::Outermost);
+            assert_eq!(rules::find(address), None);
         }
         let function: fn() -> Stack = stack;
         let here = (function as *const ()).addr() + 1;
-        frame_rules::want(here);
+        rules::want(here);
         learn_wanted();
-        let found = frame_rules::find(here);
+        let found = rules::find(here);
         let at_start = Rule::Caller { base: Base::StackPointer, words: 1, saved: 0 };
         assert_eq!(found, Some(at_start), "at a function's first instruction");
     }

@@ -3,7 +3,7 @@
 //! The compiler's tables say that for each instruction, as a program that has to be run from the
 //! start of its function. A rule is the result for one return address: the caller's stack pointer
 //! is so far from a register, and the frame pointer was saved in such a place. Rules are learned by
-//! the collector and by snapshots (`symbols/frame_tables.rs`). The allocator only reads them, and
+//! the collector and by snapshots (`tables.rs`). The allocator only reads them, and
 //! asks for those that it misses.
 //!
 //! There are rules for the program and the C library alone: no other file is sure to stay loaded,
@@ -14,7 +14,7 @@ use std::{
     sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
 };
 
-use super::{
+use crate::primitives::{
     arena::{Zeroed, keep_zeroed},
     atomic_ref::StaticRef,
     loaded::{LoadedFile, each_loaded},
@@ -120,9 +120,8 @@ pub(crate) fn note_files() {
 
 /// The addresses from a file's first segment to its last one.
 fn code(file: &LoadedFile<'_>) -> Range<usize> {
-    let segments = file.headers.iter().filter(|it| it.p_type == libc::PT_LOAD);
-    let ranges = segments.map(|it| file.range(it));
-    ranges.reduce(|all, it| all.start.min(it.start)..all.end.max(it.end)).unwrap_or_default()
+    let all = file.segments().reduce(|all, it| all.start.min(it.start)..all.end.max(it.end));
+    all.unwrap_or_default()
 }
 
 /// The table of functions of the file that has this return address, and the segment in which the
@@ -148,9 +147,7 @@ impl File {
         let table = file.headers.iter().find(|it| it.p_type == libc::PT_GNU_EH_FRAME);
         let Some(table) = table.filter(|_| code.len() < MOST_OF_FILE) else { return };
         let table = file.range(table).start;
-        let segments = file.headers.iter().filter(|it| it.p_type == libc::PT_LOAD);
-        let segment = segments.map(|it| file.range(it)).find(|it| it.contains(&table));
-        let Some(segment) = segment else { return };
+        let Some(segment) = file.segments().find(|it| it.contains(&table)) else { return };
         self.table.store(table, Ordering::Relaxed);
         self.segment_start.store(segment.start, Ordering::Relaxed);
         self.segment_end.store(segment.end, Ordering::Relaxed);
