@@ -1,5 +1,6 @@
 //! The subcommands of `cargo memscope`, and the build that `futures` starts.
 
+mod builds;
 mod cargo_build;
 pub(crate) mod diff;
 pub(crate) mod futures;

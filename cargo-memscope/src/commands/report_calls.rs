@@ -3,7 +3,6 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
-    fmt::Write,
     path::{Path, PathBuf},
 };
 
@@ -13,7 +12,7 @@ use memscope_runtime::{
     async_memory::{MemorySnapshot, Origin, StackFrame},
 };
 
-use super::report_sites::{another_build, without_deleted_suffix};
+use super::builds::{REPORT, another_build, build_id, not_in_folder, without_deleted_suffix};
 use crate::error::Error;
 
 /// A file with calls of the report: `None` is the program, otherwise the path of a library.
@@ -155,7 +154,7 @@ fn program(
     };
     let opened = Symbolizer::open_with(&path, places).map_err(Error::from);
     let opened = opened.and_then(|file| match (id, file.build_id()) {
-        (Some(own), Some(its)) if own != its => Err(another_build(&path, its, own)),
+        (Some(own), Some(its)) if own != its => Err(another_build(&path, its, own, REPORT)),
         (Some(_), Some(_)) => Ok(file),
         _ if has_these_names(&file, calls) => Ok(file),
         _ => Err(Error::new(format!(
@@ -200,16 +199,13 @@ fn library(snapshot: &MemorySnapshot, path: &str, places: &[PathBuf]) -> Result<
 
 /// The note that a folder on the command line has no debug information of the report.
 fn nothing_in(folder: &Path, snapshot: &MemorySnapshot) -> String {
-    let folder = visible_path(folder);
     let id = snapshot.program().and_then(|it| it.build_id.as_deref());
-    match id.and_then(|id| id.split_at_checked(2)) {
-        Some((first, rest)) => format!(
-            "{folder} has no debug information of this build: expected `.build-id/{first}/{rest}.debug` there, or a file named like the program with that build id"
-        ),
-        None => format!(
-            "{folder} has no debug information of the program: the report has no build id to find it by; `--debug-file FILE` names the file"
-        ),
-    }
+    id.and_then(|id| not_in_folder(folder, id)).unwrap_or_else(|| {
+        format!(
+            "{} has no debug information of the program: the report has no build id to find it by; `--debug-file FILE` names the file",
+            visible_path(folder)
+        )
+    })
 }
 
 /// The error that a file on the command line has the debug information of no file in the report.
@@ -218,15 +214,8 @@ fn unfit(path: &Path) -> Error {
         Ok(symbols) => symbols,
         Err(error) => return error.into(),
     };
-    let id = symbols.build_id().map_or_else(
-        || "it has no build id".to_owned(),
-        |id| {
-            id.iter().fold("its build id is ".to_owned(), |mut text, byte| {
-                let _ = write!(text, "{byte:02x}");
-                text
-            })
-        },
-    );
+    let id = build_id(&symbols)
+        .map_or_else(|| "it has no build id".to_owned(), |id| format!("its build id is {id}"));
     Error::new(format!(
         "{} is not the debug information of the program that wrote the report, nor of a library of its: {id}",
         visible_path(path)

@@ -14,6 +14,7 @@ use memscope_runtime::{
     async_memory::{MemorySnapshot, Program, SiteProfile},
 };
 
+use super::builds::{REPORT, another_build, without_deleted_suffix};
 use crate::{
     arguments::Report,
     error::Error,
@@ -104,7 +105,9 @@ impl<'s> Sites<'s> {
         let layouts = Layouts::read_with(path, debug_files)?;
         let own = self.program.and_then(|it| it.build_id.as_deref());
         match (own, layouts.build_id()) {
-            (Some(own), Some(other)) if own != other => Err(another_build(path, other, own)),
+            (Some(own), Some(other)) if own != other => {
+                Err(another_build(path, other, own, REPORT))
+            }
             _ => Ok(layouts),
         }
     }
@@ -177,14 +180,6 @@ impl<'s> Sites<'s> {
     }
 }
 
-/// The error that a file is not the one that the report is of.
-pub(super) fn another_build(path: &Path, its: &str, own: &str) -> Error {
-    Error::new(format!(
-        "{} is another build than the one that wrote the report: its build id is {its}, the report's {own}",
-        visible_path(path)
-    ))
-}
-
 /// Looks up the vtable at this offset in the program's image, if its future has this size.
 fn site_future(layouts: &Layouts, vtable: Option<u64>, size: u64) -> SiteFuture {
     let address = vtable.unwrap_or(0).saturating_add(layouts.base_address());
@@ -209,13 +204,6 @@ fn site_future(layouts: &Layouts, vtable: Option<u64>, size: u64) -> SiteFuture 
         Some(index) => SiteFuture::Coroutine { index, within: Some(within) },
         None => SiteFuture::Plain(within),
     }
-}
-
-/// Returns the path without the suffix that Linux adds if the file was replaced while the program
-/// ran.
-pub(super) fn without_deleted_suffix(path: &Path) -> PathBuf {
-    let text = path.to_str().and_then(|it| it.strip_suffix(" (deleted)"));
-    text.filter(|_| !path.exists()).map_or_else(|| path.to_owned(), PathBuf::from)
 }
 
 #[cfg(test)]

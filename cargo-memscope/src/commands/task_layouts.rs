@@ -1,18 +1,15 @@
 //! Reads where tasks wait from the memory in a dump, with debug information that is found as that
 //! of a saved report is.
 
-use std::{
-    fmt::Write,
-    path::{Path, PathBuf},
-};
+use std::path::{Path, PathBuf};
 
-use memscope_layout::Layouts;
+use memscope_layout::{Layouts, Symbols};
 use memscope_runtime::{
     __terminal::visible_path,
     async_memory::{DumpedMemory, TaskDump},
 };
 
-use super::report_sites::without_deleted_suffix;
+use super::builds::{DUMP, another_build, build_id, not_in_folder, without_deleted_suffix};
 use crate::{arguments::Tasks, error::Error};
 
 /// Finds the places of the dump's tasks in the memory that it has with it. Returns the dump without
@@ -89,14 +86,9 @@ fn layouts(
         None => Err(Error::new("the dump does not say which program made it")),
     };
     // Another program may be there by now, and the debug information elsewhere.
-    here.or_else(|error| Layouts::of_build(id, places).ok_or(error)).map_err(|error| {
-        match (places, id.split_at_checked(2)) {
-            ([folder, ..], Some((first, rest))) => Error::new(format!(
-                "{} has no debug information of this build: expected `.build-id/{first}/{rest}.debug` there, or a file named like the program with that build id",
-                visible_path(folder)
-            )),
-            _ => error,
-        }
+    here.or_else(|error| {
+        let nothing = || places.first().and_then(|folder| not_in_folder(folder, id));
+        Layouts::of_build(id, places).ok_or_else(|| nothing().map_or(error, Error::new))
     })
 }
 
@@ -106,27 +98,17 @@ fn of_file(path: &Path, places: &[PathBuf], id: &str) -> Result<Layouts, Error> 
     let its = match &layouts {
         Ok(layouts) => layouts.build_id().map(str::to_owned),
         // A file without types may be another build as well, and then is the wrong one.
-        Err(error) if error.lacks_debug_info() => build_id(path),
+        Err(error) if error.lacks_debug_info() => {
+            Symbols::open(path).ok().and_then(|symbols| build_id(&symbols))
+        }
         Err(_) => None,
     };
     match (layouts, its) {
-        (_, Some(its)) if its != id => Err(Error::new(format!(
-            "{} is another build than the one that made the dump: its build id is {its}, the dump's {id}",
-            visible_path(path)
-        ))),
+        (_, Some(its)) if its != id => Err(another_build(path, &its, id, DUMP)),
         (Ok(_), None) => Err(Error::new(format!(
             "{} has no build id, and that of the dump is {id}; the linker's option `--build-id` gives programs one",
             visible_path(path)
         ))),
         (layouts, _) => Ok(layouts?),
     }
-}
-
-fn build_id(path: &Path) -> Option<String> {
-    let symbols = memscope_layout::Symbols::open(path).ok()?;
-    let digits = symbols.build_id()?.iter().fold(String::new(), |mut digits, byte| {
-        let _ = write!(digits, "{byte:02x}");
-        digits
-    });
-    Some(digits)
 }
