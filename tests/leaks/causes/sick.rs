@@ -46,7 +46,7 @@ services! {
     sessions: "sessions in a tree that are never removed", Retained at "login", Map: "must lose an entry", "SESSIONS";
     join_set: "a `JoinSet` that is not drained", Unjoined at "query", Unjoined: "join_next", "";
     handles: "a list of `JoinHandle`s", Unjoined at "job", Unjoined: "detaches", "HANDLES";
-    futures_unordered: "`FuturesUnordered` that is polled at shutdown", Unjoined at "call", Unjoined: "join", "";
+    futures_unordered: "`FuturesUnordered` that is polled at shutdown", Unjoined at "call", Unjoined: "join", "the stack of main, or nothing";
     wakers: "wakers of ended tasks in a list", Unjoined at "waits", Wakers | Unjoined: "a waker", "KEPT";
     slow_consumer: "an unbounded channel, its consumer too slow", Growing at "producer", Queue: "faster", "";
     own_list: "a task that adds lines to its own list for ever", Growing at "audit", Unknown: "empty it as it goes", "audit";
