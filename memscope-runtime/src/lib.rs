@@ -1,7 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 // The rooms: a room imports only from rooms above it, as `tests/architecture.rs` checks.
-// Parts that know nothing of tasks: lock-free lists and tables, arenas, clocks, fork-safe locks.
+// Parts that know nothing of tasks: lock-free lists and tables, clocks, locks, walks of stacks.
 mod primitives;
 // Plain data that users and every room may name.
 mod model;

@@ -1,5 +1,4 @@
-//! Parts that know nothing of tasks: lock-free lists and tables, arenas, clocks, fork-safe locks, walks
-//! up the stack.
+//! Parts that know nothing of tasks: lock-free lists and tables, clocks, locks, walks of stacks.
 
 pub(crate) mod append_list;
 pub(crate) mod arena;
