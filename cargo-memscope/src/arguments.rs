@@ -246,6 +246,10 @@ pub(crate) struct Holders {
     /// is taken from `MEMSCOPE_SERVE_TOKEN`.
     #[arg(value_name = "URL|FILE")]
     pub(crate) file: PathBuf,
+    /// Print what each root holds more than in this earlier graph of the same process, a file that
+    /// `--json` wrote.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) since: Option<PathBuf>,
     /// Print every row.
     #[arg(long, conflicts_with = "json")]
     pub(crate) full: bool,

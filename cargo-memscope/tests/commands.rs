@@ -606,6 +606,24 @@ fn a_saved_graph_is_printed_as_text_and_as_json() {
         again["unreachable"],
         json_of(&["holders", &save("again.json", &again), "--json"])["unreachable"]
     );
+    let mut later = graph;
+    later["bytes"] = json!(8292 + 9000);
+    later["blocks"] = json!(3 + 90);
+    later["roots"][0]["retained_bytes"] = json!(4096 + 9000);
+    later["roots"][0]["blocks"] = json!(2 + 90);
+    let later = save("later.json", &later);
+    let text = run(&["holders", &later, "--since", &file]);
+    assert_eq!(text.code, 0, "{}", text.error);
+    assert!(text.out.starts_with("heap: +8.8 KiB in +90 blocks\n"), "{}", text.out);
+    let row = text.out.lines().find(|line| line.starts_with("app::CACHE")).expect("a row");
+    let cells: Vec<_> = row.split_whitespace().collect();
+    assert_eq!(cells, ["app::CACHE", "static", "·", "+8.8", "KiB", "+90"]);
+    let changes = json_of(&["holders", &later, "--since", &file, "--json"]);
+    assert_eq!(changes["roots"][0]["retained_bytes"], 9000);
+    assert_eq!(changes["unreachable"], json!([]));
+    let missing = run(&["holders", &later, "--since", "nowhere.json"]);
+    assert_eq!(missing.code, 2);
+    assert!(missing.error.contains("nowhere.json"), "{}", missing.error);
     let other = run(&["holders", &save("no_graph.json", &json!({"roots": []}))]);
     assert_eq!(other.code, 2);
     assert!(other.error.contains("is no graph"), "{}", other.error);

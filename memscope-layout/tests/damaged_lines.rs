@@ -9,7 +9,7 @@ use std::{cell::RefCell, fs, path::Path};
 use common::compile;
 use damage::{cases, damage};
 use memscope_layout::{Symbolizer, Symbols};
-use object::{Object, ObjectSection};
+use object::{Object, ObjectSection, ObjectSymbol};
 use proptest::prelude::*;
 
 #[test]
@@ -37,10 +37,16 @@ fn a_damaged_file_yields_lines_or_an_error() {
         let code = start..start + code.len() as u64;
         [0].into_iter().chain(code.step_by(7).take(400)).chain([u64::MAX - 1, u64::MAX]).collect()
     };
+    let statics: Vec<u64> = {
+        let file = object::File::parse(&*healthy).unwrap();
+        let kept = file.symbols().find(|it| it.name().is_ok_and(|name| name.contains("PANICS")));
+        let kept = kept.unwrap().address();
+        [0].into_iter().chain(kept - 64..kept + 64).chain([u64::MAX]).collect()
+    };
     let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join("damaged-lines.so");
     let [with_lines, without, refused] = [RefCell::new(0), RefCell::new(0), RefCell::new(0)];
     let mut runner = prop::test_runner::TestRunner::new(cases(1_500));
-    let (damaged, inlined) = (RefCell::new(Vec::new()), RefCell::new(0));
+    let (damaged, inlined, declared) = (RefCell::new(Vec::new()), RefCell::new(0), RefCell::new(0));
     let run = runner.run(&damage(regions.len()), |damage| {
         let mut bytes = damaged.borrow_mut();
         bytes.clone_from(&healthy);
@@ -52,6 +58,10 @@ fn a_damaged_file_yields_lines_or_an_error() {
         };
         // Some are refused.
         let _ = Symbols::find_inlined_in(&bytes, &addresses, 8 << 20, names);
+        let _ = Symbols::find_declared_in(&bytes, &statics, 8 << 20, |index, _, line| {
+            assert!(line != 0 && index < statics.len());
+            *declared.borrow_mut() += 1;
+        });
         // A new file: the one before may be mapped.
         drop(fs::remove_file(&path));
         fs::write(&path, &*bytes).unwrap();
@@ -69,4 +79,5 @@ fn a_damaged_file_yields_lines_or_an_error() {
     let counts = [with_lines, without, refused].map(RefCell::into_inner);
     assert!(counts.iter().all(|it| *it > 20), "{counts:?}");
     assert!(inlined.into_inner() > 1_000);
+    assert!(declared.into_inner() > 100);
 }

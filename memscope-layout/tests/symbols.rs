@@ -311,6 +311,47 @@ fn units_tell_what_was_inlined_and_for_which_types() {
 }
 
 #[test]
+fn full_debug_information_tells_where_a_static_is_declared() {
+    let source = include_str!("samples/named.rs");
+    let line = source.lines().position(|line| line.starts_with("static KEPT")).unwrap() + 1;
+    for (mangling, flag) in [("legacy", LEGACY), ("v0", V0)] {
+        for (level, optimised) in
+            [("0", "0"), ("line-tables-only", "0"), ("1", "3"), ("2", "0"), ("2", "3")]
+        {
+            let label = format!("declared-{mangling}-{level}-{optimised}");
+            let flags =
+                [flag, &format!("-Cdebuginfo={level}"), &format!("-Copt-level={optimised}")];
+            let program = build(&label, &flags);
+            let symbols = Symbols::open(&program).unwrap();
+            let mut kept = 0;
+            symbols.variables(|variable, symbol| {
+                if symbol.windows(5).any(|it| it == b"4KEPT") {
+                    kept = variable.address;
+                }
+            });
+            assert_ne!(kept, 0, "{label}");
+            let declared = |most: u64| {
+                let mut found = Vec::new();
+                // Only where it begins.
+                let near = [0, kept - 1, kept, kept + 1, u64::MAX];
+                let add = |index, file: &str, line| found.push((index, file.to_owned(), line));
+                symbols.find_declared(&near, most, add).unwrap();
+                found
+            };
+            let found = declared(u64::MAX);
+            if level == "2" {
+                let [(2, file, at)] = &found[..] else { panic!("{label}: {found:?}") };
+                assert!(file.ends_with("/tests/samples/named.rs"), "{label}: {file}");
+                assert_eq!(*at as usize, line, "{label}");
+            } else {
+                assert!(found.is_empty(), "{label}: {found:?}");
+            }
+            assert!(declared(0).is_empty(), "{label}");
+        }
+    }
+}
+
+#[test]
 fn units_beyond_the_limit_are_left_for_another_time() {
     let program = build("limit", &["-Cdebuginfo=2", "-Ccodegen-units=16", "-O"]);
     let symbols = fs::read(&program).unwrap();

@@ -68,7 +68,9 @@ pub mod async_memory {
     pub use crate::tasks::{TrackStream, TrackedStream};
     pub use crate::{
         alloc::current::current_task_id,
-        analysis::diff::{Presence, ProcessDiff, SiteDiff, SnapshotDiff, VariableSiteDiff},
+        analysis::changes::Presence,
+        analysis::diff::{ProcessDiff, SiteDiff, SnapshotDiff, VariableSiteDiff},
+        analysis::heap_graph_diff::{HeapGraphDiff, RootDiff, UnreachableDiff},
         analysis::stacks::StackDiff,
         await_points::Program,
         heap_graph::heap_graph,

@@ -3,7 +3,7 @@
 
 #![allow(unnameable_test_items, reason = "tests that fail are called by tests")]
 
-use std::panic::catch_unwind;
+use std::{env, panic::catch_unwind, process::Command};
 
 use memscope_rs::{
     TrackingAllocator, assert_memory,
@@ -85,6 +85,28 @@ tests! {
     t36 = 2332, t37 = 2369, t38 = 2406, t39 = 2443, t40 = 2480, t41 = 2517,
     t42 = 2554, t43 = 2591, t44 = 2628, t45 = 2665, t46 = 2702, t47 = 2739,
     t48 = 2776, t49 = 2813,
+}
+
+/// As `cargo nextest run` does: it has the tests listed, and runs each in a process of its own.
+#[test]
+fn each_is_right_in_a_process_of_its_own() {
+    let run = |arguments: &[&str]| {
+        let mut program = Command::new(env::current_exe().expect("a path"));
+        let output = program.args(arguments).output().expect("it starts");
+        let text = String::from_utf8(output.stdout).expect("text");
+        assert!(output.status.success(), "{arguments:?}: {text}");
+        text
+    };
+    let list = run(&["--list", "--format", "terse"]);
+    let is_of_a_name = |test: &&str| test.starts_with('t') && test.get(3..5) == Some("::");
+    let tests: Vec<_> =
+        list.lines().filter_map(|line| line.strip_suffix(": test")).filter(is_of_a_name).collect();
+    assert_eq!(tests.len(), 4 * 50);
+    // Some of each kind.
+    for test in tests.iter().step_by(7) {
+        let text = run(&["--exact", test, "--nocapture"]);
+        assert!(text.contains("1 passed"), "{text}");
+    }
 }
 
 #[test]

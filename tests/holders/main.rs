@@ -1,6 +1,7 @@
 //! The heap's graph: which roots hold which blocks. Each file runs in a process of its own.
 
 mod held_by_tasks;
+mod hostile;
 mod random_heaps;
 mod what_holds;
 

@@ -41,6 +41,7 @@ fn root<'g>(graph: &'g HeapGraph, kind: RootKind, name: &str) -> &'g HeldBy {
 }
 
 static CACHE: Mutex<Option<HashMap<u64, Vec<u8>>>> = Mutex::new(None);
+const CACHE_LINE: u32 = line!() - 1;
 
 #[test]
 fn a_static_holds_its_table_and_what_is_in_it_to_the_byte() {
@@ -53,6 +54,11 @@ fn a_static_holds_its_table_and_what_is_in_it_to_the_byte() {
     let cache = root(&graph, RootKind::Static, "::CACHE");
     assert_eq!((cache.retained_bytes, cache.reachable_bytes), (bytes, bytes), "{graph}");
     assert_eq!(cache.blocks, 301, "300 values and the table");
+    assert_eq!(cache.line, Some(CACHE_LINE));
+    let path = cache.file.as_deref().expect("a file");
+    assert!(path.ends_with("/holders/what_holds.rs"), "{path}");
+    let place = format!("holders/what_holds.rs:{CACHE_LINE} ");
+    assert!(graph.to_string().contains(&place), "{graph}");
     assert!(cache.reachable_is_whole);
     let [table, values, ..] = &cache.largest[..] else { panic!("{graph}") };
     assert_eq!((table.blocks, values.blocks), (1, 300));

@@ -162,7 +162,7 @@ fn a_function_that_panics_near_the_limit_ends_neither_the_program_nor_the_report
 fn an_address_limit_is_the_limit_of_the_process() {
     let folder = Folder::new();
     let mut command = program("sh", "-c");
-    command.arg("ulimit -v 400000 && exec \"$0\" fast").arg(env!("CARGO_BIN_EXE_limited"));
+    command.arg("ulimit -v 400000 && exec \"$0\" evenly").arg(env!("CARGO_BIN_EXE_limited"));
     command.env("MEMSCOPE_REPORT", folder.file("report-%n.json"));
     let mut running = Running::start(&mut command);
     let status = running.end();

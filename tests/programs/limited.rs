@@ -60,7 +60,8 @@ async fn main() {
     match &*how {
         // Nothing is annotated.
         "bare" => drop(tokio::spawn(serve(1, 10)).await),
-        "fast" => track(serve(64, 10)).named("sessions").await,
+        // Slowly enough, as below.
+        "evenly" => track(serve(8, 20)).named("sessions").await,
         "swings" | "panics" => track(swing()).named("sessions").await,
         // Many tasks: their rows alone would not fit below the limit.
         "crowd" => {

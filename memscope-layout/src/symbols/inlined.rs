@@ -3,18 +3,13 @@
 
 use std::{collections::BTreeMap, path::Path};
 
-use gimli::{
-    AttributeValue, DebugInfoOffset, DwAt, EndianSlice, RunTimeEndian, SectionId, UnitOffset,
-    constants as dw,
+use gimli::{AttributeValue, DwAt, UnitOffset, constants as dw};
+
+use super::{
+    Symbols, in_common, readable,
+    units::{Bytes, Unit, Units},
 };
-use object::{Object, ObjectSection, SectionFlags, elf::SHF_COMPRESSED};
-
-use super::{Symbols, in_common, parse, readable};
 use crate::error::{Error, Kind};
-
-type Bytes<'d> = EndianSlice<'d, RunTimeEndian>;
-type Dwarf<'d> = gimli::Dwarf<Bytes<'d>>;
-type Unit<'d> = gimli::Unit<Bytes<'d>>;
 
 /// The most functions at one address.
 const MOST_INLINED: usize = 64;
@@ -71,80 +66,18 @@ fn find(
     mut found: impl FnMut(usize, &[String]),
     between_units: impl Fn(),
 ) -> Result<(), Kind> {
-    let file = parse(bytes)?;
-    let endian = if file.is_little_endian() { RunTimeEndian::Little } else { RunTimeEndian::Big };
-    let section = |id: SectionId| -> Result<_, Kind> {
-        let section = file.section_by_name(id.name());
-        // NOTE: a compressed section would be memory of its own.
-        let section = section.filter(|it| match it.flags() {
-            SectionFlags::Elf { sh_flags, .. } => sh_flags.0 & SHF_COMPRESSED.0 == 0,
-            _ => false,
-        });
-        Ok(EndianSlice::new(section.and_then(|it| it.data().ok()).unwrap_or_default(), endian))
-    };
-    let dwarf = Dwarf::load(section)?;
-    let units = Units::of(&dwarf, addresses)?;
-    let mut left = most_bytes;
+    let units = Units::of(bytes, addresses)?;
     let mut functions: BTreeMap<usize, Vec<String>> = BTreeMap::new();
-    let mut waiting = Vec::new();
-    for (start, inside) in &units.concerned {
-        let header = dwarf.debug_info.header_from_offset(DebugInfoOffset(*start))?;
-        let size = header.length_including_self() as u64;
-        if size > left && size <= most_bytes {
-            waiting.extend_from_slice(inside);
-            continue;
-        }
-        if size <= left {
-            left -= size;
-            let unit = dwarf.unit(header)?;
-            if unit.dwo_id.is_none() {
-                let unit = ReadUnit { dwarf: &dwarf, units: &units, unit: &unit };
-                unit.read(addresses, inside, &mut functions)?;
-                // PERF: for memory. One unit at a time is resident.
-                between_units();
-            }
-        }
-    }
+    let waiting = units.each(most_bytes, |unit, inside| {
+        ReadUnit { units: &units, unit }.read(addresses, inside, &mut functions)?;
+        // PERF: for memory. One unit at a time is resident.
+        between_units();
+        Ok(())
+    })?;
     for index in (0..addresses.len()).filter(|it| !waiting.contains(it)) {
         found(index, functions.get(&index).map_or(&[], Vec::as_slice));
     }
     Ok(())
-}
-
-/// Where units begin in the debug information.
-#[derive(Debug)]
-struct Units {
-    /// All with code, sorted.
-    starts: Vec<usize>,
-    /// Those that contain addresses, as indices.
-    concerned: BTreeMap<usize, Vec<usize>>,
-}
-
-impl Units {
-    /// Reads the table of address ranges, without the units.
-    fn of(dwarf: &Dwarf<'_>, addresses: &[u64]) -> Result<Self, Kind> {
-        let mut units = Self { starts: Vec::new(), concerned: BTreeMap::new() };
-        let mut headers = dwarf.debug_aranges.headers();
-        while let Some(header) = headers.next()? {
-            let DebugInfoOffset(start) = header.debug_info_offset();
-            units.starts.push(start);
-            let mut ranges = header.entries();
-            while let Some(range) = ranges.next()? {
-                let first = addresses.partition_point(|it| *it < range.address());
-                let is_inside = |it: &&u64| **it - range.address() < range.length();
-                let count = addresses[first..].iter().take_while(is_inside).count();
-                if count != 0 {
-                    units.concerned.entry(start).or_default().extend(first..first + count);
-                }
-            }
-        }
-        units.starts.sort_unstable();
-        for inside in units.concerned.values_mut() {
-            inside.sort_unstable();
-            inside.dedup();
-        }
-        Ok(units)
-    }
 }
 
 /// What an entry says of code.
@@ -171,8 +104,7 @@ struct Name {
 }
 
 struct ReadUnit<'u, 'd> {
-    dwarf: &'u Dwarf<'d>,
-    units: &'u Units,
+    units: &'u Units<'d>,
     unit: &'u Unit<'d>,
 }
 
@@ -270,17 +202,17 @@ impl<'d> ReadUnit<'_, 'd> {
             inside.extend(of.clone().filter(is_inside));
         };
         if let Some(list) = ranges.list {
-            if let Some(offset) = self.dwarf.attr_ranges_offset(self.unit, list)? {
-                let mut list = self.dwarf.ranges(self.unit, offset)?;
+            if let Some(offset) = self.units.dwarf.attr_ranges_offset(self.unit, list)? {
+                let mut list = self.units.dwarf.ranges(self.unit, offset)?;
                 while let Some(range) = list.next()? {
                     add(range.begin, range.end);
                 }
             }
         } else if let Some(low) = ranges.low
-            && let Some(start) = self.dwarf.attr_address(self.unit, low)?
+            && let Some(start) = self.units.dwarf.attr_address(self.unit, low)?
             && let Some(high) = ranges.high
         {
-            let end = match self.dwarf.attr_address(self.unit, high)? {
+            let end = match self.units.dwarf.attr_address(self.unit, high)? {
                 Some(end) => Some(end),
                 None => high.udata_value().and_then(|size| start.checked_add(size)),
             };
@@ -295,7 +227,7 @@ impl<'d> ReadUnit<'_, 'd> {
         let entry = unit.entry(at).ok()?;
         let text = |attribute: DwAt| {
             let value = entry.attr_value(attribute)?;
-            let text = self.dwarf.attr_string(unit, value).ok()?;
+            let text = self.units.dwarf.attr_string(unit, value).ok()?;
             readable(text.slice())
         };
         let plain = text(dw::DW_AT_name);
@@ -311,11 +243,7 @@ impl<'d> ReadUnit<'_, 'd> {
         match origin.or_else(|| entry.attr_value(dw::DW_AT_specification))? {
             AttributeValue::UnitRef(at) => self.name(unit, at, references),
             AttributeValue::DebugInfoRef(at) => {
-                let next = self.units.starts.partition_point(|start| *start <= at.0);
-                let start = *self.units.starts.get(next.checked_sub(1)?)?;
-                let header = self.dwarf.debug_info.header_from_offset(DebugInfoOffset(start));
-                let other = self.dwarf.unit(header.ok()?).ok()?;
-                let at = at.to_unit_offset(&other.header)?;
+                let (other, at) = self.units.at(at)?;
                 self.name(&other, at, references)
             }
             _ => None,

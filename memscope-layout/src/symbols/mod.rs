@@ -1,10 +1,14 @@
 //! The names of functions, from the symbol table of an ELF file.
 
 mod calls;
+#[cfg(feature = "inlined")]
+mod declared;
 mod demangle;
 mod in_common;
 #[cfg(feature = "inlined")]
 mod inlined;
+#[cfg(feature = "inlined")]
+mod units;
 
 pub(crate) use demangle::readable;
 

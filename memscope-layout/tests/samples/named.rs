@@ -5,7 +5,7 @@ use std::hint::black_box;
 
 #[inline(never)]
 fn plain() -> u64 {
-    black_box(1)
+    black_box(KEPT.fetch_add(1, std::sync::atomic::Ordering::Relaxed))
 }
 
 #[inline(never)]
@@ -27,3 +27,5 @@ fn main() {
     let total = plain() + u64::from(generic(2u8)) + outer();
     println!("{total}");
 }
+
+static KEPT: std::sync::atomic::AtomicU64 = std::sync::atomic::AtomicU64::new(1);

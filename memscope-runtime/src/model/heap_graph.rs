@@ -80,7 +80,8 @@ pub struct HeldBy {
     pub thread: Option<String>,
     /// The variable of the task's future. Not known yet: `None`.
     pub variable: Option<String>,
-    /// Where the task is spawned, if that is known.
+    /// Where the task is spawned, or the static is declared, if that is known. The latter needs
+    /// full debug information (`debug = 2`) in the program's file.
     pub file: Option<String>,
     /// The line there.
     pub line: Option<u32>,

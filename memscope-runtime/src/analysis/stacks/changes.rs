@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::bound_bytes;
 use crate::{
-    analysis::diff::Presence,
+    analysis::changes::Presence,
     model::{Place, StackFrame, StackProfile, StacksState, symbol::without_hash},
     primitives::{order, reserve},
     snapshot::{MemorySnapshot, float},

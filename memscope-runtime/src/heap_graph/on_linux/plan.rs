@@ -63,6 +63,9 @@ pub(super) struct Plan {
 /// What the symbols of memscope's variables contain.
 const OWN: &[u8] = b"16memscope_runtime";
 
+/// The most debug information that one graph reads, for the lines of statics.
+const MOST_DEBUG_BYTES: u64 = 32 << 20;
+
 /// Thread-locals get a root for each thread, up to this many roots.
 const MOST_THREAD_LOCALS: usize = 1 << 16;
 
@@ -215,6 +218,28 @@ impl Plan {
     /// The stack of a thread, as far as it is in use.
     pub(super) fn stack(&self, thread: usize, maps: &Maps) -> Option<Range> {
         self.threads.stack(thread, maps)
+    }
+
+    /// Calls `found` with each of these variables, as an index, that is a static whose declaration
+    /// is known, and with the file and the line of that.
+    pub(super) fn declared(&self, variables: &[usize], mut found: impl FnMut(usize, &str, u32)) {
+        let Some(symbols) = &self.symbols else { return };
+        let address = |number: &usize| {
+            self.variables.get(*number).filter(|it| !it.is_thread_local).map(|it| it.address)
+        };
+        let mut sorted: Vec<(u64, usize)> = variables
+            .iter()
+            .enumerate()
+            .filter_map(|(index, number)| Some((address(number)?, index)))
+            .collect();
+        sorted.sort_unstable();
+        let addresses: Vec<u64> = sorted.iter().map(|(address, _)| *address).collect();
+        // A damaged file tells nothing more.
+        let _ = symbols.find_declared(&addresses, MOST_DEBUG_BYTES, |at, file, line| {
+            if let Some((_, index)) = sorted.get(at) {
+                found(*index, file, line);
+            }
+        });
     }
 
     /// The name of a variable.

@@ -28,9 +28,21 @@ pub(super) fn read(words: &[u8], plan: &Plan) -> Option<Heard> {
         return None;
     }
     let mut graph = HeapGraph::default();
+    // Rows of variables, and the numbers of these.
+    let (mut rows, mut variables) = (Vec::<usize>::new(), Vec::new());
     loop {
         match reader.word()? {
-            END => return Some(Heard::Graph(graph)),
+            END => {
+                plan.declared(&variables, |index, file, line| {
+                    if let Some(row) = rows.get(index)
+                        && let Some(row) = graph.roots.get_mut(*row)
+                    {
+                        row.file = Some(text::file(file).into_owned());
+                        row.line = Some(line);
+                    }
+                });
+                return Some(Heard::Graph(graph));
+            }
             wire::NO_ROOM => return Some(Heard::NoRoom),
             wire::TOTALS => {
                 let [blocks, bytes, live_blocks, live_bytes] = reader.array()?;
@@ -40,6 +52,10 @@ pub(super) fn read(words: &[u8], plan: &Plan) -> Option<Heard> {
             }
             wire::ROOT => {
                 let root = plan.roots.get(usize::try_from(reader.word()?).ok()?)?;
+                if let RootName::Variable(number, _) = root.name {
+                    rows.push(graph.roots.len());
+                    variables.push(number);
+                }
                 let row = named(plan, &root.name);
                 graph.roots.push(held(row, &mut reader)?);
             }

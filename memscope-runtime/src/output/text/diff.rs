@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     alloc::own_work,
-    analysis::diff::{Presence, SnapshotDiff},
+    analysis::{changes::Presence, diff::SnapshotDiff},
     model::{
         HumanBytes,
         human::{cell, count, path_end},
@@ -194,12 +194,12 @@ fn signed(change: i64, shown: impl fmt::Display) -> String {
 }
 
 #[inline]
-fn bytes(change: i64) -> String {
+pub(super) fn bytes(change: i64) -> String {
     signed(change, HumanBytes(change.unsigned_abs()))
 }
 
 #[inline]
-fn number(change: i64) -> String {
+pub(super) fn number(change: i64) -> String {
     signed(change, count(change.unsigned_abs()))
 }
 

@@ -3,14 +3,14 @@
 use std::fmt;
 
 use super::{
-    MOST_ROWS, NAME_COLUMNS, NONE, more,
+    MOST_ROWS, NAME_COLUMNS, NONE, PLACE_COLUMNS, more,
     table::{Column, Table},
 };
 use crate::{
     alloc::own_work,
     model::{
         HeapGraph, HeapStep, HeldBy, HumanBytes, RootKind, StackFrame, Unreachable,
-        human::{cell, count},
+        human::{cell, count, path_end},
     },
     output::text::number,
 };
@@ -57,6 +57,7 @@ impl HeapGraph {
         let most = if f.alternate() { usize::MAX } else { MOST_ROWS };
         let mut table = Table::new(&[
             Column::Left("HELD BY"),
+            Column::Left("AT"),
             Column::Left("KIND"),
             Column::Right("ALONE"),
             Column::Right("REACHES"),
@@ -66,6 +67,7 @@ impl HeapGraph {
         for root in self.roots.iter().take(most) {
             table.push(vec![
                 cell(&title(root), NAME_COLUMNS),
+                place(root.file.as_deref(), root.line),
                 root.kind.to_string(),
                 size(root.retained_bytes),
                 reaches(root),
@@ -139,6 +141,13 @@ fn title(root: &HeldBy) -> String {
         }
         _ => root.name.clone(),
     }
+}
+
+/// Where the root is in the source, as far as that is known.
+pub(super) fn place(file: Option<&str>, line: Option<u32>) -> String {
+    let Some(file) = file else { return String::new() };
+    let line = line.map_or_else(String::new, |line| format!(":{line}"));
+    path_end(&(file.to_owned() + &line), PLACE_COLUMNS)
 }
 
 fn reaches(root: &HeldBy) -> String {

@@ -10,6 +10,7 @@ mod cut;
 mod diff;
 mod future_sizes;
 mod heap_graph;
+mod heap_graph_diff;
 mod leaks;
 mod table;
 mod highlights;
