@@ -132,3 +132,20 @@ build --release --features memscope-rs/layout --example where_it_waits
 "$target/release/examples/where_it_waits" | tail -n 1
 strip --strip-debug -o "$target/stripped" "$target/release/examples/where_it_waits"
 "$target/stripped" | grep "nothing to compare: the program has no debug information about types"
+
+# The stripped program's dump of its tasks, decoded with the other file, says what that one says of
+# its own. Bytes differ, as the order of the tasks does.
+# told PROGRAM OPTIONS…: the tree of its 500 tasks, without the head and what runs.
+told() {
+  MEMSCOPE_DUMP_MEMORY=on "$1" "$target/dump.json" > /dev/null
+  "$tools/cargo-memscope" memscope tasks "$target/dump.json" "${@:2}" |
+    sed -E '1,/TASKS /d; / running$/d; s/^( *[0-9]+) +([0-9.]+ [KM]?i?B|·)/\1/'
+}
+own=$(told "$target/release/examples/where_it_waits")
+decoded=$(told "$target/stripped" --debug-file "$target/release/examples/where_it_waits")
+echo "$decoded"
+[ "$decoded" = "$own" ] && [[ "$decoded" == *"280      where_it_waits::with_connection ("* ]] || {
+  echo "the stripped program's dump is decoded to other places than the program's own:" >&2
+  echo "$own" >&2
+  exit 1
+}

@@ -1,19 +1,23 @@
 //! Where tasks wait: compares a report about hundreds of tasks at known `.await`s with the truth.
 //!
-//! `cargo run --features layout --example where_it_waits`, or with `--release` and `debug = 2`
+//! `cargo run --features layout --example where_it_waits`, or with `--release` and `debug = 2`.
+//! With `-- FILE` it writes a dump of its tasks there, as JSON, and compares nothing.
 #![expect(clippy::print_stdout, reason = "the report is its output")]
 
 use std::{
-    collections::BTreeMap, future::Future, hint::black_box, pin::Pin, sync::Arc, time::Duration,
+    collections::BTreeMap, env, error::Error, ffi::OsString, fs, future::Future, hint::black_box,
+    pin::Pin, sync::Arc, time::Duration,
 };
 
 use memscope_rs::{
     Timing,
     analysis::LeakOptions,
-    async_memory::{AwaitPoints, MemorySnapshot, get_memory_snapshot},
+    async_memory::{AwaitPoints, MemorySnapshot, get_memory_snapshot, task_dump},
     builder, tracked,
 };
 use tokio::sync::{Mutex, Notify, Semaphore};
+
+const CONNECTIONS: u32 = 20;
 
 /// The shared state of the service.
 struct Service {
@@ -23,7 +27,7 @@ struct Service {
 }
 
 /// Lines of this file in a backtrace, outermost first, and the number of tasks that wait there.
-pub(crate) type Truth = BTreeMap<Vec<u32>, u64>;
+type Truth = BTreeMap<Vec<u32>, u64>;
 
 const QUERY: u32 = line!() + 4;
 /// Waits for an answer, and keeps a buffer that could be on the heap.
@@ -86,46 +90,41 @@ async fn futures_of_two(one: impl Future<Output = ()>, other: impl Future<Output
     }
 }
 
-/// Starts the tasks, and returns once each waits at its `.await`.
-pub(crate) async fn run() -> (MemorySnapshot, Truth) {
-    const CONNECTIONS: u32 = 20;
-    let service = Arc::new(Service {
-        pool: Semaphore::new(CONNECTIONS as usize),
-        index: Mutex::new(0),
-        answers: Notify::new(),
-    });
-    let held = service.index.lock().await;
+/// Starts the tasks. While the lock is held, each stays where its first poll has brought it.
+fn start(service: &Arc<Service>) -> Truth {
     for size in 0..300 {
-        tokio::spawn(handler(Arc::clone(&service), 1_000 + size));
+        tokio::spawn(handler(Arc::clone(service), 1_000 + size));
     }
     for _ in 0..120 {
-        tokio::spawn(with_plugin(Arc::clone(&service)));
+        tokio::spawn(with_plugin(Arc::clone(service)));
     }
     for _ in 0..80 {
-        tokio::spawn(either(Arc::clone(&service)));
+        tokio::spawn(either(Arc::clone(service)));
     }
-    let truth: Truth = [
-        (vec![HANDLER, CONNECTION, 0], 280),
+    [
+        (vec![HANDLER, CONNECTION, 0], 300 - u64::from(CONNECTIONS)),
         (vec![HANDLER, CONNECTION + 1, QUERY], u64::from(CONNECTIONS)),
         (vec![PLUGIN, COUNT, 0], 120),
         (vec![EITHER, 0, QUERY], 80),
     ]
-    .into();
-    // Usually, all have been polled when the timer fires. A busy machine takes a few more turns.
-    let mut snapshot = get_memory_snapshot();
+    .into()
+}
+
+/// Takes snapshots until one is right, or half a minute is over. Usually, all tasks have been
+/// polled at the first one. A busy machine takes a few more turns.
+async fn snapshot_when(is_right: impl Fn(&MemorySnapshot) -> bool) -> MemorySnapshot {
     for _ in 0..600 {
         tokio::time::sleep(Duration::from_millis(50)).await;
-        snapshot = get_memory_snapshot();
-        if rows(&snapshot) == truth {
-            break;
+        let snapshot = get_memory_snapshot();
+        if is_right(&snapshot) {
+            return snapshot;
         }
     }
-    drop(held);
-    (snapshot, truth)
+    get_memory_snapshot()
 }
 
 /// Returns the report's rows in the same form. 0 stands for lines of other files.
-pub(crate) fn rows(snapshot: &MemorySnapshot) -> Truth {
+fn rows(snapshot: &MemorySnapshot) -> Truth {
     let mut rows = Truth::new();
     for point in snapshot.await_points() {
         let line = |file: &str, line| if file.ends_with("where_it_waits.rs") { line } else { 0 };
@@ -138,17 +137,44 @@ pub(crate) fn rows(snapshot: &MemorySnapshot) -> Truth {
     rows
 }
 
+/// Writes a dump of all tasks once each of them waits.
+async fn dump_into(file: OsString, tasks: u64) -> Result<(), Box<dyn Error>> {
+    let polled = |snapshot: &MemorySnapshot| {
+        snapshot.tasks().iter().map(|task| u64::from(task.poll_count > 0)).sum::<u64>()
+    };
+    snapshot_when(|snapshot| polled(snapshot) == tasks).await;
+    let dump = tokio::task::spawn_blocking(task_dump).await??;
+    fs::write(&file, serde_json::to_vec(&dump)?)?;
+    println!("a dump of {tasks} tasks is in {}", file.display());
+    Ok(())
+}
+
 #[tokio::main]
-async fn main() -> Result<(), Box<dyn std::error::Error>> {
-    builder().await_points(true).timing(Timing::EveryTask).init()?;
-    if let AwaitPoints::Unavailable(why) = get_memory_snapshot().await_points_measured() {
+async fn main() -> Result<(), Box<dyn Error>> {
+    let file = env::args_os().nth(1);
+    builder().await_points(file.is_none()).timing(Timing::EveryTask).init()?;
+    if let (AwaitPoints::Unavailable(why), None) =
+        (get_memory_snapshot().await_points_measured(), &file)
+    {
         println!("nothing to compare: {why}");
         return Ok(());
     }
-    let (snapshot, truth) = run().await;
+    let service = Arc::new(Service {
+        pool: Semaphore::new(CONNECTIONS as usize),
+        index: Mutex::new(0),
+        answers: Notify::new(),
+    });
+    let held = service.index.lock().await;
+    let truth = start(&service);
+    let tasks = truth.values().sum();
+    if let Some(file) = file {
+        return dump_into(file, tasks).await;
+    }
+    let snapshot = snapshot_when(|snapshot| rows(snapshot) == truth).await;
+    drop(held);
     println!("{snapshot}");
     println!("{}", snapshot.leaks_with(&LeakOptions::new().stuck_after(Duration::ZERO)));
     assert_eq!(rows(&snapshot), truth, "\n{:#?}", snapshot.await_points());
-    println!("every row equals the truth: {} tasks", truth.values().sum::<u64>());
+    println!("every row equals the truth: {tasks} tasks");
     Ok(())
 }

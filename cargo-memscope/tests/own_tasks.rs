@@ -16,7 +16,9 @@ use std::{
 
 use memscope_runtime::{
     TrackingAllocator,
-    async_memory::{AwaitPoints, DumpedTask, TaskDump, spawn_tracked, task_dump, track},
+    async_memory::{
+        AwaitPoints, DumpedTask, TaskDump, TaskId, Tracked, spawn_tracked, task_dump, track,
+    },
     builder,
 };
 use serde_json::{Value, json};
@@ -73,8 +75,28 @@ const LARGE: u32 = line!() - 3;
 struct Parked {
     dump: TaskDump,
     lines: BTreeMap<u64, Vec<u32>>,
+    /// The tracked tasks that Tokio was given as any other: their ids, and Tokio's.
+    tracked: Vec<(TaskId, u64)>,
     _runtime: Runtime,
     _set: JoinSet<()>,
+}
+
+impl Parked {
+    fn row(&self, tokio_id: u64) -> &DumpedTask {
+        let row = self.dump.tasks.iter().find(|task| task.tokio_id == Some(tokio_id));
+        row.expect("a row")
+    }
+}
+
+/// Spawns a tracked future as Tokio does, and notes its ids.
+fn spawned<F: Future<Output = ()> + Send + 'static>(
+    future: Tracked<F>,
+    into: &mut Vec<(TaskId, u64)>,
+) -> Id {
+    let id = future.id().expect("an id");
+    let tokio_id = tokio::spawn(future).id();
+    into.push((id, number(tokio_id)));
+    tokio_id
 }
 
 fn number(id: Id) -> u64 {
@@ -88,13 +110,19 @@ static PARKED: LazyLock<Parked> = LazyLock::new(|| {
     let in_set = set.spawn_on(middle(), runtime.handle()).id();
     let boxed: Pin<Box<dyn Future<Output = ()> + Send>> = Box::pin(middle());
     let enter = runtime.enter();
+    let mut tracked = Vec::new();
     let lines = [
         (runtime.spawn(outer()).id(), vec![OUTER, MIDDLE, LEAF]),
         (runtime.spawn(dynamic()).id(), vec![DYNAMIC, OUTER, MIDDLE, LEAF]),
         (runtime.spawn(boxed).id(), vec![MIDDLE, LEAF]),
         (runtime.spawn(large()).id(), vec![LARGE, LEAF]),
         (spawn_tracked(outer()).id(), vec![OUTER, MIDDLE, LEAF]),
-        (runtime.spawn(track(middle())).id(), vec![MIDDLE, LEAF]),
+        (spawned(track(middle()), &mut tracked), vec![MIDDLE, LEAF]),
+        (spawned(track(middle()), &mut tracked), vec![MIDDLE, LEAF]),
+        // Tokio puts these into boxes.
+        (spawned(track(large()), &mut tracked), vec![LARGE, LEAF]),
+        (spawned(track(large()), &mut tracked), vec![LARGE, LEAF]),
+        (spawned(track(outer()), &mut tracked), vec![OUTER, MIDDLE, LEAF]),
         (in_set, vec![MIDDLE, LEAF]),
     ];
     runtime.spawn(races());
@@ -107,7 +135,7 @@ static PARKED: LazyLock<Parked> = LazyLock::new(|| {
         }
     });
     let dump = task_dump().expect("a dump");
-    Parked { dump, lines, _runtime: runtime, _set: set }
+    Parked { dump, lines, tracked, _runtime: runtime, _set: set }
 });
 
 /// What the command says of the dump, as JSON.
@@ -192,6 +220,16 @@ fn a_program_that_reads_no_debug_information_is_decoded_with_it_to_the_line() {
     };
     assert!(text.lines().any(is_leaf), "{text}");
     assert!(!text.contains("MEMSCOPE_DUMP_MEMORY") && !text.contains("is not known"), "{text}");
+}
+
+#[test]
+fn a_tracked_future_is_its_tasks_row_without_debug_information_too() {
+    let apart: Vec<_> = PARKED.dump.tasks.iter().filter(|task| task.tokio_id.is_none()).collect();
+    assert!(apart.is_empty(), "{apart:#?}");
+    assert_eq!(PARKED.tracked.len(), 5);
+    for (id, tokio_id) in &PARKED.tracked {
+        assert_eq!(PARKED.row(*tokio_id).id, Some(*id));
+    }
 }
 
 #[test]

@@ -10,6 +10,7 @@ mod waits;
 mod waits;
 mod open_task;
 mod task_name;
+mod tracked_types;
 mod save;
 mod rows;
 
@@ -21,7 +22,7 @@ use crate::{
     alloc::{cells, own_work, unannotated},
     await_points::image,
     config,
-    model::{DumpedMemory, Error, MemoryPiece, TaskCells, TaskDump},
+    model::{AwaitPoint, DumpedMemory, Error, MemoryPiece, TaskCells, TaskDump},
     picture::{self, BYTES_ALWAYS, Channel, Picture, Refused},
     snapshot::Sharing,
     symbols,
@@ -32,6 +33,11 @@ static DUMP: Sharing<Result<TaskDump, Error>> = Sharing::patient(60_000);
 
 pub(super) fn task_dump() -> Result<TaskDump, Error> {
     picture::shared(&DUMP, take)
+}
+
+/// The await point, with what is known of the task itself.
+fn sized(point: AwaitPoint, measured: bool, live_bytes: u64, size: u64) -> AwaitPoint {
+    AwaitPoint { measured, live_bytes, future_size_bytes: size, ..point }
 }
 
 #[inline(never)]

@@ -1,17 +1,19 @@
 //! The rows of a dump: a Tokio cell each, and the tasks that have none of their own.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, ptr};
 
 use super::{
     asking::{Asker, Listed},
     listing::{BLOCK_WORDS, READ, RECORD},
     open_task::Open,
     save::Wanted,
+    sized,
     task_name::{is_worker, task_name, without_box},
+    tracked_types::TrackedTypes,
     waits::{Backtraces, Known, Memory, Passed, coroutine_of},
 };
 use crate::{
-    accounting::{Ended, Site, UNNAMED, ended_tasks},
+    accounting::{Ended, FutureType, Site, UNNAMED, ended_tasks},
     alloc::{
         cells::{self, CellHeader, CellType, HeaderWords},
         unannotated::ends,
@@ -42,7 +44,6 @@ const FIRST_BYTES: usize = 1_024;
 const MOST_SEARCHED: usize = 1 << 16;
 /// Words beside a state machine in which the record of a tracked future may be.
 const BESIDE: usize = 2;
-
 /// The path of memscope's own futures.
 const TRACKED: &str = "memscope_runtime::tasks::future::";
 
@@ -84,6 +85,7 @@ struct Reading {
     by_record: HashMap<usize, usize>,
     /// How many tracked futures of each state machine have no row yet.
     untold: HashMap<usize, usize>,
+    types: TrackedTypes,
     /// Whether what has no record holds nothing.
     is_exact: bool,
     backtraces: Backtraces,
@@ -100,9 +102,11 @@ impl Reading {
         for coroutine in open.iter().filter_map(|open| open.coroutine) {
             *untold.entry(coroutine).or_default() += 1;
         }
+        let types = TrackedTypes::of(open.iter().filter(|it| it.is_task() && !it.is_spawned));
         Self {
             open,
             untold,
+            types,
             by_id: index(0).collect(),
             by_record: index(1).map(|(record, at)| (record as usize, at)).collect(),
             is_exact: config::unannotated() && ends::are_exact(),
@@ -223,8 +227,11 @@ impl Reading {
         }
         let own = own.or_else(|| {
             let is_tracked = without_box(type_name).starts_with(TRACKED);
-            let first = passed.first().filter(|_| is_tracked).copied();
-            if is_tracked { self.tracked_in(cell, known, first, memory) } else { None }
+            match known {
+                _ if !is_tracked => None,
+                Ok(known) => self.tracked_in(cell, known, passed.first().copied(), memory),
+                Err(_) => self.tracked_by_type(cell, type_name, memory),
+            }
         });
         let has_record = own.and_then(|own| self.open.get(own));
         let measured = has_record.is_some() || (self.is_exact && !is_lost);
@@ -287,17 +294,11 @@ impl Reading {
     fn tracked_in(
         &self,
         cell: &Cell,
-        known: Result<Known, &'static str>,
+        known: Known,
         first: Option<Passed>,
         memory: &mut Memory<'_, '_>,
     ) -> Option<usize> {
-        let (offset, size) = if let Ok(known) = known {
-            (known.future_offset(), known.future_size()? as usize)
-        } else {
-            // All that is behind the id, where it is not in a box.
-            let offset = cell.kind.id_offset() + WORD;
-            (offset, cell.bytes?.saturating_sub(offset))
-        };
+        let (offset, size) = (known.future_offset(), known.future_size()? as usize);
         let words = memory.words(cell.address + offset, size.min(MOST_SEARCHED) / WORD);
         let inside = words.iter().filter_map(|word| self.by_record.get(word)).copied();
         let inside: Vec<usize> = inside.collect();
@@ -309,6 +310,21 @@ impl Reading {
         let found = outermost.next().filter(|_| outermost.next().is_none());
         // In a box.
         found.or_else(|| self.beside(&first?, memory))
+    }
+
+    /// The same without a layout.
+    fn tracked_by_type(
+        &self,
+        cell: &Cell,
+        name: &str,
+        memory: &mut Memory<'_, '_>,
+    ) -> Option<usize> {
+        let behind_id = cell.address + cell.kind.id_offset() + WORD;
+        let record = |word, future: &'static FutureType| {
+            let at = *self.by_record.get(&word)?;
+            self.open.get(at).filter(|it| ptr::eq(it.future, future)).map(|_| at)
+        };
+        self.types.find(name, behind_id, record, memory)
     }
 
     /// The tracked future whose record is beside this state machine.
@@ -431,8 +447,4 @@ impl Reading {
             });
         }
     }
-}
-
-fn sized(point: AwaitPoint, measured: bool, live_bytes: u64, size: u64) -> AwaitPoint {
-    AwaitPoint { measured, live_bytes, future_size_bytes: size, ..point }
 }

@@ -13,9 +13,16 @@ pub(super) fn is_worker(type_name: &str) -> bool {
         .starts_with("tokio::runtime::blocking::task::BlockingTask<tokio::runtime::scheduler::")
 }
 
-/// The type in the box that Tokio puts a large future in.
+const BOX: &str = "core::pin::Pin<alloc::boxed::Box<";
+
+/// Whether it is a box, which Tokio puts a large future in.
+pub(super) fn is_boxed(type_name: &str) -> bool {
+    type_name.starts_with(BOX)
+}
+
+/// The type in that box.
 pub(super) fn without_box(type_name: &str) -> &str {
-    let boxed = type_name.strip_prefix("core::pin::Pin<alloc::boxed::Box<");
+    let boxed = type_name.strip_prefix(BOX);
     boxed.map_or(type_name, |inner| inner.strip_suffix(", alloc::alloc::Global>>").unwrap_or(inner))
 }
 
