@@ -19,8 +19,6 @@ use axum::{
     extract::{Path, State},
     routing::{get, post},
 };
-#[cfg(feature = "memscope")]
-use memscope_rs as _;
 use serde::Serialize;
 use tokio::{net::TcpListener, runtime};
 
@@ -101,6 +99,12 @@ async fn usage() -> Json<Usage> {
     Json(Usage { cpu_ns, resident_bytes: comparison_loops::anonymous_bytes() })
 }
 
+/// Takes a snapshot, as a scrape or the page does.
+#[cfg(feature = "memscope")]
+async fn look() {
+    drop(memscope_rs::async_memory::get_memory_snapshot());
+}
+
 /// Ends the service as a signal would, but at once.
 async fn quit() {
     exit(0);
@@ -116,6 +120,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         .route("/page/{number}", get(page));
     #[cfg(feature = "tower")]
     let routes = routes.layer(memscope_rs::tower::TrackLayer::new());
+    #[cfg(feature = "memscope")]
+    let routes = routes.route("/look", get(look));
     let routes =
         routes.route("/usage", get(usage)).route("/quit", get(quit)).with_state(Shop::default());
     let runtime = runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;

@@ -37,8 +37,8 @@ impl TrackedTypes {
     /// The one tracked future that a cell has as its own, whose type's name this is. `record` looks
     /// up a word: whether it is the record of a task with such a future.
     ///
-    /// A cell has old words that may be records of other tasks. So only the places where the own one
-    /// may be count, and records of tasks of the right type.
+    /// A cell has old words that may be records of other tasks. So only the places where the own
+    /// one may be count, and records of tasks of the right type.
     pub(super) fn find(
         &self,
         type_name: &str,

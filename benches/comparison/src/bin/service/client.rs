@@ -156,6 +156,13 @@ pub(crate) fn usage(address: SocketAddr) -> io::Result<Usage> {
     serde_json::from_str(&answer[start..]).map_err(io::Error::other)
 }
 
+/// Has memscope take a snapshot in the service.
+pub(crate) fn look(address: SocketAddr) -> io::Result<()> {
+    let answer = ask(address, "/look")?;
+    let is_taken = answer.starts_with("HTTP/1.1 200");
+    if is_taken { Ok(()) } else { Err(io::Error::other(format!("no snapshot: {answer}"))) }
+}
+
 /// Makes the service end itself; it does not answer.
 pub(crate) fn quit(address: SocketAddr) -> io::Result<()> {
     ask(address, "/quit").map(|_| ())

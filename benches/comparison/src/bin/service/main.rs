@@ -26,28 +26,32 @@ use comparison_loops::stay_on;
 use rounds::{Effort, Round};
 use server::Program;
 
-/// A service: its name in the table, its features, and memscope's settings.
+/// A service: its name in the table, its features, memscope's settings, and whether snapshots are
+/// taken of it while it warms up.
 #[derive(Clone, Copy, Debug)]
 struct Service {
     name: &'static str,
     features: &'static str,
     settings: &'static [(&'static str, &'static str)],
+    is_looked_at: bool,
 }
 
 const fn service(name: &'static str, features: &'static str) -> Service {
-    Service { name, features, settings: &[] }
+    Service { name, features, settings: &[], is_looked_at: false }
 }
 
 /// All services; the first is what the others are compared with.
-const SERVICES: [Service; 6] = [
+const SERVICES: [Service; 7] = [
     service("without memscope", ""),
     service("without memscope, again", ""),
     Service {
         name: "memscope linked, no names and stacks",
         features: "memscope",
         settings: &[("MEMSCOPE_NAMES", "off"), ("MEMSCOPE_STACKS", "off")],
+        is_looked_at: false,
     },
     service("memscope linked", "memscope"),
+    Service { is_looked_at: true, ..service("memscope linked, and looked at before", "memscope") },
     service("memscope, handlers `#[tracked]`", "tracked"),
     service("memscope, `TrackLayer`", "tower"),
 ];
@@ -61,9 +65,9 @@ fn main() -> Result<(), Box<dyn Error>> {
     let effort = if is_quick { Effort::QUICK } else { Effort::WHOLE };
 
     let mut programs = Vec::new();
-    for Service { features, settings, .. } in SERVICES {
+    for Service { features, settings, is_looked_at, .. } in SERVICES {
         let build = Build { package: "contender-service", features, is_unstable: false };
-        programs.push(Program { path: build.make()?, settings });
+        programs.push(Program { path: build.make()?, settings, is_looked_at });
     }
     let machine = machine::description();
     stay_on(1);

@@ -41,7 +41,7 @@ pub(crate) fn run(programs: &[Program], number: usize, effort: Effort) -> io::Re
     let servers = servers?;
     let load = Load::over(effort.connections);
     for server in &servers {
-        load.make(server.address, 0..effort.warm_up)?;
+        warm_up(server, &load, effort.warm_up)?;
     }
     let mut used = vec![0; servers.len()];
     let mut latencies = vec![Vec::new(); servers.len()];
@@ -70,13 +70,30 @@ pub(crate) fn run(programs: &[Program], number: usize, effort: Effort) -> io::Re
     Ok(rounds)
 }
 
+/// Makes so many requests, and has a snapshot taken after each few hundred if the service is one
+/// that is looked at.
+fn warm_up(server: &Server, load: &Load, requests: usize) -> io::Result<()> {
+    const BETWEEN: usize = 500;
+    for start in (0..requests).step_by(BETWEEN) {
+        load.make(server.address, start..requests.min(start + BETWEEN))?;
+        if server.is_looked_at {
+            client::look(server.address)?;
+        }
+    }
+    Ok(())
+}
+
 /// Instructions for each request over one connection: the difference between a long and a short
 /// run, so that start and end do not count.
 pub(crate) fn instructions(program: &Program, is_quick: bool) -> io::Result<f64> {
     let (few, many) = if is_quick { (200, 400) } else { (2_000, 6_000) };
     let count = |requests| {
         let server = Server::start_counting(program)?;
-        Load::over(1).make(server.address, 0..requests)?;
+        let load = Load::over(1);
+        if program.is_looked_at {
+            warm_up(&server, &load, few * 5)?;
+        }
+        load.make(server.address, 0..requests)?;
         server.instructions()
     };
     Ok((count(many)? as f64 - count(few)? as f64) / (many - few) as f64)

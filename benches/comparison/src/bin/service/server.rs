@@ -14,6 +14,8 @@ use crate::client;
 pub(crate) struct Program {
     pub(crate) path: PathBuf,
     pub(crate) settings: &'static [(&'static str, &'static str)],
+    /// Whether snapshots are taken while it warms up, as a service has that is looked at.
+    pub(crate) is_looked_at: bool,
 }
 
 /// A running service; dropping it ends the process.
@@ -21,6 +23,7 @@ pub(crate) struct Program {
 pub(crate) struct Server {
     process: Child,
     pub(crate) address: SocketAddr,
+    pub(crate) is_looked_at: bool,
 }
 
 impl Server {
@@ -28,7 +31,7 @@ impl Server {
     pub(crate) fn start(program: &Program, cpu: usize) -> io::Result<Self> {
         let mut command = Command::new(&program.path);
         command.envs(program.settings.iter().copied()).arg(cpu.to_string());
-        Self::spawn(command.stderr(Stdio::inherit()))
+        Self::spawn(command.stderr(Stdio::inherit()), program)
     }
 
     /// Starts it under valgrind, which counts its instructions and says how many on stderr.
@@ -36,16 +39,17 @@ impl Server {
         let mut valgrind = Command::new("valgrind");
         valgrind.args(["--tool=callgrind", "--callgrind-out-file=/dev/null"]).arg(&program.path);
         valgrind.envs(program.settings.iter().copied());
-        Self::spawn(valgrind.stderr(Stdio::piped()))
+        Self::spawn(valgrind.stderr(Stdio::piped()), program)
     }
 
-    fn spawn(command: &mut Command) -> io::Result<Self> {
+    fn spawn(command: &mut Command, program: &Program) -> io::Result<Self> {
         let mut process = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn()?;
         let mut line = String::new();
         if let Some(stdout) = process.stdout.as_mut() {
             BufReader::new(stdout).read_line(&mut line)?;
         }
-        let mut server = Self { process, address: (Ipv4Addr::LOCALHOST, 0).into() };
+        let address = (Ipv4Addr::LOCALHOST, 0).into();
+        let mut server = Self { process, address, is_looked_at: program.is_looked_at };
         let port = line.trim().parse::<u16>();
         server.address.set_port(port.map_err(|_| io::Error::other("it names no port"))?);
         Ok(server)
