@@ -194,7 +194,8 @@ mod tests {
     fn a_call_of_a_function_says_which_and_one_through_a_pointer_does_not() {
         let function: fn() -> [usize; 5] = callees;
         let address = (function as *const ()).addr();
-        assert!(callees().contains(&address));
+        // One of the two calls may end at the start of a page, where it is not known.
+        assert!([callees(), callees()].iter().any(|found| found.contains(&address)));
         assert!(!std::hint::black_box(function)().contains(&address));
     }
 
