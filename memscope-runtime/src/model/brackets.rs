@@ -10,7 +10,7 @@ pub(crate) fn qualified(name: &str) -> Option<(&str, &str)> {
 }
 
 /// The place of the `>` that closes a `<` which stood before the text.
-fn closing(text: &str) -> Option<usize> {
+pub(crate) fn closing(text: &str) -> Option<usize> {
     let mut depth = 1_usize;
     let mut last = ' ';
     for (place, character) in text.char_indices() {

@@ -10,7 +10,7 @@ use super::{
     task_name::{is_boxed, without_box},
     waits::Memory,
 };
-use crate::{accounting::FutureType, picture::WORD};
+use crate::{accounting::FutureType, model::brackets, picture::WORD};
 
 /// The wrapper of a tracked future, up to the future's own type.
 const WRAPPER: &str = "memscope_runtime::tasks::future::Tracked<";
@@ -96,19 +96,7 @@ fn plain(name: &str) -> String {
 
 /// What stands before the `>` that ends an argument.
 fn argument(text: &str) -> Option<&str> {
-    let mut depth = 0_usize;
-    let mut last = ' ';
-    for (at, it) in text.char_indices() {
-        match it {
-            '<' => depth += 1,
-            '>' if last == '-' => {}
-            '>' if depth == 0 => return text.get(..at),
-            '>' => depth -= 1,
-            _ => {}
-        }
-        last = it;
-    }
-    None
+    text.get(..brackets::closing(text)?)
 }
 
 #[cfg(test)]
