@@ -252,10 +252,16 @@ fn a_tracked_task_has_no_second_row() {
             tracked.abort();
             assert!(tracked.await.expect_err("aborted").is_cancelled());
         }
-        let (aborted, left) = (spawn_tracked(work()), spawn_tracked(std::future::pending::<()>()));
+        let aborted = spawn_tracked(work());
         aborted.abort();
         aborted.await.ok();
-        drop(left);
+        // It has been polled when the shutdown drops it.
+        let (polled, is_polled) = oneshot::channel();
+        drop(spawn_tracked(async {
+            polled.send(()).ok();
+            std::future::pending::<()>().await;
+        }));
+        is_polled.await.expect("polled");
     });
     let last = line!();
     drop(runtime);
@@ -584,6 +590,30 @@ fn after_a_shutdown_no_task_is_alive() {
     }
 }
 
+/// The stacks of large tasks are taken, and name their futures.
+#[test]
+fn all_tasks_of_a_spawn_place_are_in_its_row_though_stacks_name_some() {
+    const TASKS: usize = 20;
+    let _alone = alone();
+    let runtime = one_thread();
+    let mut line = 0;
+    for number in 0..TASKS {
+        let bytes = if number % 4 == 0 { 2 << 20 } else { 100 };
+        (_, line) = spawn(&runtime, async move {
+            let held = vec![1u8; bytes];
+            std::future::pending::<()>().await;
+            drop(held);
+        });
+    }
+    runtime.block_on(waits(100));
+    names_found();
+    let snapshot = conserved(&ALLOCATOR);
+    let place = site(&snapshot, line);
+    assert!(place.name.starts_with("(spawned at "), "{place:#?}");
+    assert_eq!((place.active, rows(&snapshot, line).len()), (TASKS as u64, TASKS), "{snapshot:#}");
+    assert_eq!(place.live_bytes, 5 * (2 << 20) + 15 * 100);
+}
+
 /// A runtime inside a blocking task of another one: polls nest.
 #[test]
 fn nested_runtimes_are_told_apart() {
@@ -694,9 +724,9 @@ fn a_hundred_thousand_living_tasks_all_begin_and_end_once() {
         for number in 0..TASKS {
             let (mut stopped, began) = (stop.subscribe(), Arc::clone(&began));
             let (task, here) = spawn(&runtime, async move {
-                began.fetch_add(1, Ordering::Relaxed);
                 // Some hold nothing.
                 let held = (number % 3 != 0).then(|| Box::new([1u8; 24]));
+                began.fetch_add(1, Ordering::Relaxed);
                 stopped.recv().await.ok();
                 drop(held);
             });
@@ -709,8 +739,8 @@ fn a_hundred_thousand_living_tasks_all_begin_and_end_once() {
         let snapshot = conserved(&ALLOCATOR);
         assert!(snapshot.tool().tasks_split > 0, "{snapshot}");
         let place = site(&snapshot, line);
-        assert_eq!(place.live_bytes, 24 * (TASKS - TASKS.div_ceil(3)));
         assert_eq!((place.spawned - earlier, place.active), (TASKS, TASKS), "{snapshot}");
+        assert_eq!(place.live_bytes, 24 * (TASKS - TASKS.div_ceil(3)), "{snapshot}");
         if stops {
             drop(stop);
             for task in tasks {

@@ -18,7 +18,9 @@ use crate::{alloc::unannotated, config::ENABLED};
 /// - Tasks that were spawned at one line have a site of their own, named after it:
 ///   `(spawned at server.rs:223)`.
 ///
-/// Tracked tasks on that runtime keep the one row that they have anyway. Of `spawn_blocking` the
+/// Tracked tasks on that runtime keep the one row that they have anyway, with one exception: if the
+/// shutdown drops such a task at the moment when a worker takes it for its first poll, it may have a
+/// second row, which has ended and holds nothing. Of `spawn_blocking` the
 /// end and the place are known, and the row begins with the first allocation. Tokio calls no hooks
 /// for tasks of a `LocalSet`, so these are as without hooks. So are the tasks of other runtimes in
 /// the process. A task that is dropped before its first poll has no row. If more than about 65,000

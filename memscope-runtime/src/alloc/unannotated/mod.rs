@@ -348,6 +348,9 @@ pub(crate) fn note_size(tally: &'static crate::accounting::Tally) {
 }
 
 /// Renames the task with this Tokio id after its future, if it still has the record of this id.
+///
+/// A task whose spawn place a hook has reported keeps the row of that place: few of the tasks that
+/// are spawned there have their stack taken, and the others would be in another row.
 #[cfg(feature = "symbols")]
 pub(crate) fn rename(tokio_id: u64, id: u64, name: &str) {
     let Some(place) = find(tokio_id) else { return };
@@ -355,10 +358,9 @@ pub(crate) fn rename(tokio_id: u64, id: u64, name: &str) {
         if place.guard.is_of(tokio_id)
             && let Some(record) = place.record.get()
             && record.tally().id() == id
+            && record.site().is_none_or(|site| site.file.is_empty())
         {
-            // Keeps where the task was spawned, if that is known.
-            let (file, line) = record.site().map_or(("", 0), |site| (site.file, site.line));
-            record.rename(Site::of(key(name, file, line)));
+            record.rename(Site::of(key(name, "", 0)));
         }
         place.guard.unlock();
         place.settle();
