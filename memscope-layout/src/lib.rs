@@ -8,6 +8,8 @@ mod error;
 mod work_limit;
 #[cfg(feature = "dwarf")]
 mod source_location;
+#[cfg(feature = "inlined")]
+mod source_path;
 #[cfg(feature = "dwarf")]
 mod type_id;
 #[cfg(feature = "dwarf")]

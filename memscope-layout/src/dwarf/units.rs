@@ -12,6 +12,7 @@ use crate::{
     elf::{Bytes, Dwarf, Value, text},
     error::Kind,
     source_location::Place,
+    source_path,
     work_limit::WorkLimit,
 };
 
@@ -293,24 +294,17 @@ impl<'d> Units<'d> {
         }
         let header = last.as_ref()?.1.header();
         let file = header.file(index)?;
-        let mut path = String::new();
-        let mut push = |part: &str| {
-            if part.starts_with('/') {
-                path.clear();
-            } else if !path.is_empty() && !path.ends_with('/') {
-                path.push('/');
-            }
-            path.push_str(part);
+        let folder = match folder {
+            Some(folder) => str::from_utf8(folder.slice()).ok()?,
+            None => "",
         };
-        if let Some(folder) = folder {
-            push(str::from_utf8(folder.slice()).ok()?);
-        }
-        if file.directory_index() != 0
-            && let Some(folder) = file.directory(header)
-        {
-            push(text(dwarf, &unit.inner, folder)?);
-        }
-        push(text(dwarf, &unit.inner, file.path_name())?);
-        Some(path)
+        // The first folder is that of the unit.
+        let inner = match file.directory_index() {
+            0 => None,
+            _ => file.directory(header),
+        };
+        let inner = inner.map_or(Some(""), |inner| text(dwarf, &unit.inner, inner))?;
+        let name = text(dwarf, &unit.inner, file.path_name())?;
+        Some(source_path::join([folder, inner, name]))
     }
 }

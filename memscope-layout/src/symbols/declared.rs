@@ -8,7 +8,10 @@ use super::{
     Symbols,
     units::{Bytes, Unit, Units},
 };
-use crate::error::{Error, Kind};
+use crate::{
+    error::{Error, Kind},
+    source_path,
+};
 
 impl Symbols {
     /// Calls `found` with each address at which a variable begins whose declaration is known, as an
@@ -154,6 +157,5 @@ fn path<'d>(units: &Units<'d>, unit: &Unit<'d>, number: u64) -> Option<String> {
         _ => file.directory(header).and_then(text)?,
     };
     let name = text(file.path_name())?;
-    let path: std::path::PathBuf = [folder, inner, name].iter().collect();
-    path.into_os_string().into_string().ok()
+    Some(source_path::join([folder, inner, name]))
 }

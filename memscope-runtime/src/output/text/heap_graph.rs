@@ -132,14 +132,19 @@ impl fmt::Display for RootKind {
     }
 }
 
-/// The name, and what tells roots of this name apart.
+/// The name of a root, and what tells it from others of this name.
 fn title(root: &HeldBy) -> String {
-    match (&root.task, &root.thread) {
-        (Some(task), _) => format!("{} #{task}", root.name),
-        (None, Some(thread)) if root.kind == RootKind::ThreadLocal => {
-            format!("{} of {thread}", root.name)
-        }
-        _ => root.name.clone(),
+    match &root.task {
+        Some(task) => format!("{} #{task}", root.name),
+        None => title_of_kind(&root.name, root.kind, root.thread.as_deref()),
+    }
+}
+
+/// The name of a kind of roots: thread-locals are told apart by their thread.
+pub(super) fn title_of_kind(name: &str, kind: RootKind, thread: Option<&str>) -> String {
+    match thread {
+        Some(thread) if kind == RootKind::ThreadLocal => format!("{name} of {thread}"),
+        _ => name.to_owned(),
     }
 }
 

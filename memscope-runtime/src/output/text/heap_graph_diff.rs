@@ -5,17 +5,14 @@ use std::fmt;
 use super::{
     MOST_ROWS, NAME_COLUMNS,
     diff::{bytes, number},
-    heap_graph::place,
+    heap_graph::{place, title_of_kind},
     more,
     table::{Column, Table},
 };
 use crate::{
     alloc::own_work,
-    analysis::heap_graph_diff::{HeapGraphDiff, RootDiff, UnreachableDiff},
-    model::{
-        RootKind,
-        human::{cell, count},
-    },
+    analysis::heap_graph_diff::{HeapGraphDiff, UnreachableDiff},
+    model::human::{cell, count},
 };
 
 /// Prints what each root gained, then what more is unreachable: the first twenty rows of each, or
@@ -58,7 +55,7 @@ impl HeapGraphDiff {
         ]);
         for root in self.roots.iter().take(most) {
             table.push(vec![
-                cell(&title(root), NAME_COLUMNS),
+                cell(&title_of_kind(&root.name, root.kind, root.thread.as_deref()), NAME_COLUMNS),
                 place(root.file.as_deref(), root.line),
                 root.kind.to_string(),
                 root.presence.to_string(),
@@ -81,13 +78,6 @@ impl HeapGraphDiff {
             writeln!(f, "  {}", lost(row))?;
         }
         f.write_str(&more(self.unreachable.len(), most, "kinds of leaks"))
-    }
-}
-
-fn title(root: &RootDiff) -> String {
-    match &root.thread {
-        Some(thread) if root.kind == RootKind::ThreadLocal => format!("{} of {thread}", root.name),
-        _ => root.name.clone(),
     }
 }
 
