@@ -12,6 +12,7 @@
 
 mod by_hand;
 mod dump;
+mod held_by_variables;
 mod offline;
 mod wrappers;
 

@@ -31,12 +31,13 @@ async fn serve(pieces: u32, pause_ms: u64) {
     }
 }
 
-/// Rises above a limit of 64 MiB by its own count, falls, and rises again.
+/// Rises above a limit of 64 MiB by its own count, falls, and rises again. Slowly: a busy machine
+/// lets memscope's thread wait.
 async fn swing() {
     for _ in 0..2 {
         for _ in 0..240 {
             open_session();
-            tokio::time::sleep(Duration::from_millis(2)).await;
+            tokio::time::sleep(Duration::from_millis(10)).await;
         }
         SESSIONS.lock().expect("the sessions").clear();
         tokio::time::sleep(Duration::from_millis(500)).await;

@@ -267,7 +267,8 @@ fn graph_facts(graph: &HeapGraph) -> (String, Value) {
 }
 
 fn root_row(root: &HeldBy, width: Width) -> Row {
-    let place = place(root.file.as_deref().unwrap_or_default(), root.line, width.place());
+    let (file, line) = root.place();
+    let place = place(file.unwrap_or_default(), line, width.place());
     let kind = serde_json::to_value(root.kind).unwrap_or_default();
     let mut text = format!(
         "root {} ({}){}: holds {} alone, {} of {} blocks reachable",

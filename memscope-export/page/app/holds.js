@@ -26,7 +26,10 @@ const rowsOf = (graph, model) => [
     ...graph.roots.map((it, index) => ({
         ...it,
         key: `root:${it.kind} ${it.name} ${it.file}:${it.line} ${it.task ?? index}`,
-        place: place(it.file, it.line),
+        name: it.variable ? `${it.name}, ${it.variable}` : it.name,
+        place: it.variable_file
+            ? place(it.variable_file, it.variable_line)
+            : place(it.file, it.line),
     })),
 ];
 

@@ -27,14 +27,8 @@ impl StillPlaces {
         layout: &TaskLayout,
         future: &'static FutureType,
     ) -> Result<(AwaitPoint, Vec<Passed>), String> {
-        let offset = |offset: u64| usize::try_from(offset).unwrap_or(usize::MAX);
-        let size = u8::try_from(layout.stage.size).unwrap_or(0);
-        let stage = still_walk::number(memory, cell, offset(layout.stage.offset), size);
-        if stage != Some(layout.has_future) {
-            return Err("its future is gone".to_owned());
-        }
-        let start = cell.wrapping_add(offset(layout.future_offset));
-        match still_walk::walk(memory, start, layout, future) {
+        let found = still_walk::walk_cell(memory, cell, layout, future);
+        match found.ok_or_else(|| "its future is gone".to_owned())? {
             Found::At(number, passed) => {
                 self.point(number).map(|point| (point, passed)).ok_or_else(cannot)
             }

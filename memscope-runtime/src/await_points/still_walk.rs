@@ -16,6 +16,8 @@ use super::{
     tree::{Node, Step, place_of_root},
     walk_end::WalkEnd,
 };
+#[cfg(all(feature = "layout", feature = "tokio"))]
+use crate::alloc::cells::CellType;
 use crate::{accounting::FutureType, primitives::sync::Ordering};
 
 /// Memory that stands still.
@@ -37,6 +39,26 @@ pub(crate) fn task_layout(poll: usize) -> Result<&'static TaskLayout, &'static s
         "debug information does not have its type: the crate that spawns it has to be built with \
          `debug = 2`",
     )
+}
+
+/// The layout of the tasks in cells of this type. `bytes`: the size of the cell, if it is known.
+#[cfg(all(feature = "layout", feature = "tokio"))]
+pub(crate) fn cell_layout(
+    kind: &CellType,
+    bytes: Option<usize>,
+) -> Result<&'static TaskLayout, &'static str> {
+    let layout = task_layout(kind.poll())?;
+    let is_right = layout.id_offset == kind.id_offset() as u64
+        && bytes.is_none_or(|bytes| bytes as u64 == layout.size);
+    if !is_right {
+        return Err("debug information has another size for its Tokio cell");
+    }
+    // NOTE: walks begin at the node of this type of future, so each type must have one of its own.
+    #[cfg(feature = "symbols")]
+    if ptr::eq(kind.future(), FutureType::not_known()) {
+        kind.note_future(&written(future_name(layout)));
+    }
+    Ok(layout)
 }
 
 /// The name of the future of such a task.
@@ -84,8 +106,23 @@ pub(crate) enum Found {
     No,
 }
 
+/// Follows the future in the cell at this address, whose task waits. `future`: stands for its type.
+/// `None`: the future is gone.
+pub(crate) fn walk_cell(
+    memory: &mut impl StillMemory,
+    cell: usize,
+    layout: &TaskLayout,
+    future: &'static FutureType,
+) -> Option<Found> {
+    let offset = |offset: u64| usize::try_from(offset).unwrap_or(usize::MAX);
+    let size = u8::try_from(layout.stage.size).unwrap_or(0);
+    let stage = number(memory, cell, offset(layout.stage.offset), size);
+    let start = cell.wrapping_add(offset(layout.future_offset));
+    (stage == Some(layout.has_future)).then(|| walk(memory, start, layout, future))
+}
+
 /// Follows the future at this address, which waits. `future`: stands for its type.
-pub(crate) fn walk(
+fn walk(
     memory: &mut impl StillMemory,
     start: usize,
     layout: &TaskLayout,

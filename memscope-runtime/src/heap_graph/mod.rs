@@ -3,7 +3,8 @@
 //! `on_linux` looks for the roots (`plan`, `threads`), has the process copied (`picture`), and
 //! reads what the copy tells (`wire`, `rows`). The copy (`child`) finds all blocks (`blocks`),
 //! searches them from the roots (`graph`), sums up what each root holds (`holdings`) and what none
-//! reaches (`leaks`). `docs/HOLDERS.md` says how to read the result.
+//! reaches (`leaks`). It is then asked through which variables tasks hold most (`inquiry`,
+//! `variables`). `docs/HOLDERS.md` says how to read the result.
 
 #[cfg(all(
     feature = "enabled",

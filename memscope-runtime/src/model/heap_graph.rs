@@ -78,8 +78,15 @@ pub struct HeldBy {
     pub task: Option<TaskId>,
     /// The thread that a stack or a thread-local belongs to.
     pub thread: Option<String>,
-    /// The variable of the task's future. Not known yet: `None`.
+    /// The variable of the task's future through which more than half of `retained_bytes` is held.
+    /// `None` if there is none, or it is not known: it needs memscope's feature `layout`, full
+    /// debug information (`debug = 2`) in the program's file, and a task that waits. It is looked
+    /// for in the 256 waiting tasks that hold most.
     pub variable: Option<String>,
+    /// Where that variable is declared, if debug information says so.
+    pub variable_file: Option<String>,
+    /// The line there.
+    pub variable_line: Option<u32>,
     /// Where the task is spawned, or the static is declared, if that is known. The latter needs
     /// full debug information (`debug = 2`) in the program's file.
     pub file: Option<String>,
@@ -96,6 +103,25 @@ pub struct HeldBy {
     pub blocks: u64,
     /// The way down: the blocks of one kind that hold most of it, then what holds most of those.
     pub largest: Vec<HeapStep>,
+}
+
+impl HeldBy {
+    /// The name, with the variable of the task: ``session, `frames` ``.
+    pub fn title(&self) -> String {
+        match &self.variable {
+            Some(variable) => format!("{}, `{variable}`", self.name),
+            None => self.name.clone(),
+        }
+    }
+
+    /// Where what holds is written: the variable of the task if it is known, else the task's spawn
+    /// or the static. The file, and the line there.
+    pub fn place(&self) -> (Option<&str>, Option<u32>) {
+        match &self.variable_file {
+            Some(file) => (Some(file), self.variable_line),
+            None => (self.file.as_deref(), self.line),
+        }
+    }
 }
 
 /// Blocks of one kind: made in one site, of about one size.

@@ -13,14 +13,6 @@ use std::{
 use super::system;
 use crate::{alloc::AllBlocked, config, model::HumanBytes};
 
-/// What the copy has told.
-#[derive(Debug)]
-pub(crate) struct Told {
-    pub(crate) words: Vec<u8>,
-    /// Memory of the copy, by the pages that it had to be given.
-    pub(crate) bytes: u64,
-}
-
 impl fmt::Display for Refused {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -63,8 +55,6 @@ pub(crate) enum Refused {
 
 /// A copy that takes longer is killed.
 const MOST: Duration = Duration::from_secs(30);
-/// What the copy may tell at most.
-const MOST_WORDS: usize = 256 << 20;
 const STACK_BYTES: usize = 1 << 20;
 
 /// How the copy and the process speak.
@@ -125,22 +115,6 @@ impl Picture {
             return Err(Refused::NoCopy(error.to_string()));
         }
         Ok(Self { channel: own, copy: Copy(copy), until: begun + MOST, pause })
-    }
-
-    /// Reads all that the copy tells, until it ends.
-    pub(crate) fn read_all(self) -> Result<Told, Refused> {
-        let mut words = Vec::new();
-        let mut piece = vec![0u8; 1 << 16];
-        loop {
-            let read = self.read(&mut piece)?;
-            if read.is_empty() {
-                return Ok(Told { words, bytes: self.copy.end() });
-            }
-            if words.len() + read.len() > MOST_WORDS {
-                return Err(Refused::Broken);
-            }
-            words.extend_from_slice(read);
-        }
     }
 
     /// Reads what the copy tells next; nothing if it has ended.

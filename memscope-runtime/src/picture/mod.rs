@@ -1,8 +1,9 @@
 //! A copy of the process that stands still, and the parts that may run in it.
 //!
 //! `copy` makes it. What runs there takes no lock and uses no allocator: `mapped` has lists,
-//! `memory` reads addresses and what is mapped, and `stream` tells what was found. `may_take` is
-//! asked before.
+//! `memory` reads addresses and what is mapped, `stream` tells what was found, and `answers`
+//! answers what is asked then. The process hears all that with `asker`, and reads memory of the
+//! copy as `asked_memory`. `may_take` is asked before.
 #![cfg(all(
     feature = "enabled",
     feature = "symbols",
@@ -19,10 +20,16 @@ mod memory;
 mod system;
 mod stream;
 mod copy;
+mod answers;
+mod asker;
+mod asked_memory;
 mod may_take;
 
-pub(crate) use copy::{BYTES_ALWAYS, Channel, MOST_ASKED, Picture, Refused};
+pub(crate) use answers::{ASKED_WORDS, MOST_READ, READ, answer};
+pub(crate) use asked_memory::AskedMemory;
+pub(crate) use asker::{Asker, MOST_QUESTIONS};
+pub(crate) use copy::{BYTES_ALWAYS, Channel, Picture, Refused};
 pub(crate) use mapped::{List, Plain};
 pub(crate) use may_take::{may_take, shared};
 pub(crate) use memory::{Maps, Range, WORD, word};
-pub(crate) use stream::{END, Reader, START, Writer};
+pub(crate) use stream::{END, START, Writer};

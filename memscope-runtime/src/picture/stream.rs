@@ -64,27 +64,3 @@ impl Writer {
 /// The stream begins with this word and ends with [`END`].
 pub(crate) const START: u64 = u64::from_le_bytes(*b"memscope");
 pub(crate) const END: u64 = u64::from_le_bytes(*b"the end.");
-
-/// Reads the words of a whole stream.
-#[derive(Debug)]
-pub(crate) struct Reader<'a>(&'a [u8]);
-
-impl<'a> Reader<'a> {
-    pub(crate) fn new(bytes: &'a [u8]) -> Self {
-        Self(bytes)
-    }
-
-    pub(crate) fn word(&mut self) -> Option<u64> {
-        let (word, rest) = self.0.split_first_chunk()?;
-        self.0 = rest;
-        Some(u64::from_ne_bytes(*word))
-    }
-
-    pub(crate) fn array<const N: usize>(&mut self) -> Option<[u64; N]> {
-        let mut words = [0; N];
-        for word in &mut words {
-            *word = self.word()?;
-        }
-        Some(words)
-    }
-}

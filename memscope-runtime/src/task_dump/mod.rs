@@ -1,8 +1,8 @@
 //! Every task of the process at one moment, and where each one waits.
 //!
 //! `on_linux` has the process copied (`picture`). The copy tells which tasks there are (`listing`),
-//! and then what is in its memory, when it is asked (`asking`). So the process reads the futures of
-//! all tasks (`rows`, `waits`) while they stand still, and a wrong address costs an answer.
+//! and then, when it is asked, what is in its memory. So the process reads the futures of all tasks
+//! (`rows`, `waits`) while they stand still, and a wrong address costs an answer.
 //!
 //! Without debug information their memory can be written into the dump (`save`). `decode` reads
 //! it where there is some.

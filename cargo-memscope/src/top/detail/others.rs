@@ -64,7 +64,7 @@ fn held(context: &Context<'_>, row: &Row) -> Vec<Line> {
     let roots = context.graph.map_or(&[][..], |it| &it.roots);
     let title = row.values.first();
     let is_root = |it: &&memscope_runtime::async_memory::HeldBy| {
-        Some(&Value::text(name(&it.name))) == title
+        Some(&Value::text(name(&it.title()))) == title
             && row.values.get(3) == Some(&Value::Bytes(it.retained_bytes))
     };
     let Some(root) = roots.iter().find(is_root).filter(|it| !it.largest.is_empty()) else {

@@ -46,7 +46,8 @@ fn kind(kind: RootKind) -> &'static str {
 }
 
 fn root(it: &HeldBy, whole: u64) -> Row {
-    let (name, place) = (name(&it.name), place(it.file.as_deref().unwrap_or_default(), it.line));
+    let (file, line) = it.place();
+    let (name, place) = (name(&it.title()), place(file.unwrap_or_default(), line));
     let kind = kind(it.kind);
     Row {
         key: format!("root:{kind} {name} {place} {:?}", it.task),

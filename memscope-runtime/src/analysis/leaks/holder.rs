@@ -9,7 +9,15 @@ use crate::model::{HeapGraph, HeldBy, HumanBytes, RootKind, human::cell};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Held {
     /// Roots of one kind and name.
-    By { kind: RootKind, name: String, place: Option<String>, roots: u64, bytes: u64 },
+    By {
+        kind: RootKind,
+        name: String,
+        place: Option<String>,
+        roots: u64,
+        bytes: u64,
+        /// The variable of the tasks, and where it is declared, if all of them have the same one.
+        variable: Option<(String, Option<String>)>,
+    },
     /// Nothing does: they are lost.
     Nothing { bytes: u64, is_in_cycles: bool },
 }
@@ -38,20 +46,35 @@ impl Held {
 
     /// The roots that hold blocks of the site, those of one kind and name together.
     fn roots(graph: &HeapGraph, site: Option<&str>) -> impl Iterator<Item = Self> {
-        let mut groups: HashMap<(RootKind, &str), (u64, u64, &HeldBy)> = HashMap::new();
+        struct Group<'g> {
+            roots: u64,
+            bytes: u64,
+            first: &'g HeldBy,
+            has_one_variable: bool,
+        }
+        let mut groups: HashMap<(RootKind, &str), Group<'_>> = HashMap::new();
         for root in &graph.roots {
             let steps = root.largest.iter().filter(|step| step.site.as_deref() == site);
             let Some(bytes) = steps.map(|step| step.retained_bytes).max() else { continue };
-            let group = groups.entry((root.kind, &root.name)).or_insert((0, 0, root));
-            group.0 += 1;
-            group.1 = group.1.saturating_add(bytes.min(root.retained_bytes));
+            let new = Group { roots: 0, bytes: 0, first: root, has_one_variable: true };
+            let group = groups.entry((root.kind, &root.name)).or_insert(new);
+            group.roots += 1;
+            group.bytes = group.bytes.saturating_add(bytes.min(root.retained_bytes));
+            group.has_one_variable &=
+                root.variable == group.first.variable && root.place() == group.first.place();
         }
-        groups.into_iter().map(|((kind, name), (roots, bytes, root))| Self::By {
-            kind,
-            name: cell(name, 60),
-            place: root.file.as_ref().map(|file| place(file, root.line)),
-            roots,
-            bytes,
+        groups.into_iter().map(|((kind, name), group)| {
+            let root = group.first;
+            let variable = root.variable.as_deref().filter(|_| group.has_one_variable);
+            let declared = || Some(place(root.variable_file.as_deref()?, root.variable_line));
+            Self::By {
+                kind,
+                name: cell(name, 60),
+                place: root.file.as_ref().map(|file| place(file, root.line)),
+                roots: group.roots,
+                bytes: group.bytes,
+                variable: variable.map(|it| (cell(it, 60), declared())),
+            }
         })
     }
 
@@ -79,12 +102,22 @@ impl Held {
 
     /// ``the static `HANDLES` (src/state.rs:12)``; ``134 tasks of `session` ``; `nothing`.
     pub(super) fn words(&self) -> String {
-        let Self::By { kind, name, place, roots, .. } = self else { return "nothing".to_owned() };
+        let Self::By { kind, name, place, roots, variable, .. } = self else {
+            return "nothing".to_owned();
+        };
         let at = place.as_ref().map_or_else(String::new, |place| format!(" ({place})"));
         match kind {
             RootKind::Static => format!("the static `{name}`{at}"),
             RootKind::ThreadLocal => format!("the thread-local `{name}`{at}"),
-            RootKind::Task => format!("{} of `{name}`{at}", several(*roots, "task", "tasks")),
+            RootKind::Task => {
+                let tasks = several(*roots, "task", "tasks");
+                let within = variable.as_ref().map_or_else(String::new, |(variable, declared)| {
+                    let whose = if *roots == 1 { "its" } else { "their" };
+                    let at = declared.as_ref().map_or_else(String::new, |at| format!(" ({at})"));
+                    format!(", in {whose} variable `{variable}`{at}")
+                });
+                format!("{tasks} of `{name}`{at}{within}")
+            }
             RootKind::Stack => format!("the {name}"),
             RootKind::Runtime => "Tokio's runtime".to_owned(),
             RootKind::Other => name.clone(),
@@ -152,6 +185,34 @@ mod tests {
         let held = held.expect("held");
         assert_eq!((held.words().as_str(), held.bytes()), ("10 tasks of `session`", 1000));
         assert_eq!((held.tasks(), held.variable()), (Some("session"), None));
+    }
+
+    #[test]
+    fn the_variable_that_all_tasks_have_is_named() {
+        let with = |variable: &str| {
+            let mut task = root("task", "session", "accept", 108);
+            task["variable"] = json!(variable);
+            task["variable_file"] = json!("src/app.rs");
+            task["variable_line"] = json!(31);
+            task
+        };
+        let of = |tasks: &[serde_json::Value]| {
+            let graph = graph(&json!(tasks), &json!([]));
+            Held::of(&graph, Some("accept"), 100).expect("held").words()
+        };
+        assert_eq!(
+            of(&[with("frames"), with("frames")]),
+            "2 tasks of `session`, in their variable `frames` (src/app.rs:31)"
+        );
+        assert_eq!(
+            of(&[with("frames")]),
+            "1 task of `session`, in its variable `frames` (src/app.rs:31)"
+        );
+        assert_eq!(of(&[with("frames"), with("other")]), "2 tasks of `session`");
+        assert_eq!(
+            of(&[with("frames"), root("task", "session", "accept", 108)]),
+            "2 tasks of `session`"
+        );
     }
 
     #[test]

@@ -8,14 +8,15 @@ use super::{
     blocks::Blocks,
     graph::{Graph, NONE, NoRoom},
     holdings::{Holdings, Maker},
+    inquiry::Inquiry,
     leaks,
     plan::{Kept, Plan},
-    task_cells::{Cells, live_cell},
+    task_cells::{Cells, header_words, live_cell},
     wire,
 };
 use crate::{
     accounting::{Balance, registry},
-    picture::{END, List, Maps, Range, START, Writer},
+    picture::{END, List, Maps, Range, START, Writer, answer},
 };
 
 /// References of a block, on average, that there is room for.
@@ -23,18 +24,17 @@ const EDGES: usize = 16;
 /// Roots for which it is found what they reach, not only alone.
 const MOST_REACHING: usize = 256;
 
-/// Does the work of the copy. Returns when all is written.
-pub(super) fn run(plan: &Plan, pipe: libc::c_int) {
-    let Some(mut writer) = Writer::new(pipe) else { return };
+/// Does the work of the copy. Returns when all is told, and nothing more is asked.
+pub(super) fn run(plan: &Plan, channel: libc::c_int) {
+    let Some(mut writer) = Writer::new(channel) else { return };
     writer.words(&[START]);
-    if search(plan, &mut writer).is_err() {
-        writer.words(&[wire::NO_ROOM]);
+    if search(plan, channel, &mut writer).is_err() {
+        writer.words(&[wire::NO_ROOM, END]);
+        writer.flush();
     }
-    writer.words(&[END]);
-    writer.flush();
 }
 
-fn search(plan: &Plan, writer: &mut Writer) -> Result<(), NoRoom> {
+fn search(plan: &Plan, channel: libc::c_int, writer: &mut Writer) -> Result<(), NoRoom> {
     let maps = Maps::read().ok_or(NoRoom)?;
     let blocks = Blocks::find(&maps)?;
     plan.threads.wait();
@@ -99,7 +99,13 @@ fn search(plan: &Plan, writer: &mut Writer) -> Result<(), NoRoom> {
     let mut picture = Picture { graph, blocks: &blocks, cells: &cells, holdings, roots, rest };
     picture.tell_roots(writer)?;
     picture.tell_shared(writer);
-    leaks::tell(&mut picture.graph, &blocks, roots, &left, writer)
+    leaks::tell(&mut picture.graph, &blocks, roots, &left, writer)?;
+    writer.words(&[END]);
+    writer.flush();
+    let (graph, holdings) = (&picture.graph, &picture.holdings);
+    let mut inquiry = Inquiry { graph, blocks: &blocks, holdings, roots, root: 0 };
+    answer(channel, &maps, writer, |question, writer| inquiry.answer(question, &maps, writer));
+    Ok(())
 }
 
 /// All live blocks and bytes of the program, as they are counted. In a process that runs on, about
@@ -245,7 +251,9 @@ impl Picture<'_> {
             Some(block) if self.cells.is_runtime(block) => writer.words(&[wire::RUNTIME]),
             Some(block) => {
                 let [task, id, site] = live_cell(self.blocks, block).unwrap_or_default();
-                writer.words(&[wire::CELL, task, id, site, self.blocks.size(block)]);
+                let (start, size) = (self.blocks.start(block) as u64, self.blocks.size(block));
+                let [vtable, state] = header_words(self.blocks, block);
+                writer.words(&[wire::CELL, task, id, site, start, size, vtable, state]);
             }
         }
     }

@@ -21,7 +21,8 @@ pub(super) struct Graph {
     pub(super) order: List<u32>,
     /// The node of each order.
     pub(super) node: List<u32>,
-    /// The order from which each order was reached first. Shortened while dominators are found.
+    /// The order from which each order was reached first. Shortened while dominators are found, and
+    /// then the immediate dominator of each.
     parent: List<u32>,
     /// For each order, where its references begin in `edges`.
     first: List<u32>,
@@ -154,9 +155,15 @@ impl Graph {
         if has_room && self.edges.len() < NONE as usize { Ok(at) } else { Err(NoRoom) }
     }
 
-    /// The immediate dominator of each order: the last one through which all ways from the front
-    /// lead to it.
-    pub(super) fn dominators(&mut self) -> Result<List<u32>, NoRoom> {
+    /// The immediate dominator of an order, once they are found: the last one through which all
+    /// ways from the front lead to it.
+    #[inline]
+    pub(super) fn dominator(&self, order: usize) -> usize {
+        self.parent[order] as usize
+    }
+
+    /// Finds the immediate dominators. Nothing can be reached any more afterwards.
+    pub(super) fn find_dominators(&mut self) -> Result<(), NoRoom> {
         let len = self.len();
         let (first_in, sources) = self.sources()?;
         let mut semi = List::<u32>::zeroed(len).ok_or(NoRoom)?;
@@ -188,7 +195,8 @@ impl Graph {
             }
             dominator[at] = over;
         }
-        Ok(dominator)
+        self.parent = dominator;
+        Ok(())
     }
 
     /// Shortens the way from an order up to those that are not done yet, all of which are `at` or
@@ -332,7 +340,7 @@ mod tests {
         #[test]
         fn a_node_dominates_what_is_reached_through_it_alone((refers, roots) in graphs()) {
             let mut graph = graph(&refers, roots, 0);
-            let dominators = graph.dominators().expect("memory");
+            graph.find_dominators().expect("memory");
             let all = reached(&refers, 0..roots, None);
             for (order, is_reached) in graph.order.iter().zip(&all) {
                 prop_assert_eq!(*order != NONE, *is_reached);
@@ -342,7 +350,7 @@ mod tests {
                 for other in (0..refers.len()).filter(|other| all[*other] && *other != node) {
                     let mut over = graph.order[other] as usize;
                     while over != 0 && graph.node[over] as usize != node {
-                        over = dominators[over] as usize;
+                        over = graph.dominator(over);
                     }
                     prop_assert_eq!(over != 0, !without[other], "{} over {}", node, other);
                 }
@@ -353,10 +361,10 @@ mod tests {
         fn a_weak_root_takes_nothing_from_a_strong_one((refers, roots) in graphs()) {
             let strong = roots / 2;
             let mut graph = graph(&refers, strong, roots - strong);
-            let dominators = graph.dominators().expect("memory");
+            graph.find_dominators().expect("memory");
             let strongly = reached(&refers, 0..strong, None);
             for node in (0..refers.len()).filter(|node| strongly[*node]) {
-                let over = dominators[graph.order[node] as usize] as usize;
+                let over = graph.dominator(graph.order[node] as usize);
                 prop_assert!(over == 0 || strongly[graph.node[over] as usize]);
             }
         }
@@ -375,9 +383,10 @@ mod tests {
             }
         };
         graph.reach(0, &mut scan).expect("room");
-        let dominators = graph.dominators().expect("memory");
+        graph.find_dominators().expect("memory");
         assert_eq!(graph.len(), NODES as usize + 1);
-        assert!(dominators.iter().skip(2).all(|over| *over == 1), "both ways lead from the root");
+        let mut over = (2..graph.len()).map(|order| graph.dominator(order));
+        assert!(over.all(|over| over == 1), "both ways lead from the root");
     }
 
     #[test]

@@ -29,7 +29,7 @@ pub(super) struct Holdings {
 impl Holdings {
     /// `roots`: the number of nodes that are no blocks.
     pub(super) fn of(graph: &mut Graph, all: &Blocks, roots: usize) -> Result<Self, NoRoom> {
-        let dominators = graph.dominators()?;
+        graph.find_dominators()?;
         let len = graph.len();
         let mut bytes = List::<u64>::zeroed(len).ok_or(NoRoom)?;
         let mut blocks = List::<u32>::zeroed(len).ok_or(NoRoom)?;
@@ -40,7 +40,7 @@ impl Holdings {
                 bytes[at] += all.size(block);
                 blocks[at] += 1;
             }
-            let over = dominators[at] as usize;
+            let over = graph.dominator(at);
             bytes[over] += bytes[at];
             blocks[over] += blocks[at];
             first[over] += 1;
@@ -51,7 +51,7 @@ impl Holdings {
             *count = sum;
         }
         for at in (1..len).rev() {
-            let over = dominators[at] as usize;
+            let over = graph.dominator(at);
             first[over] -= 1;
             held[first[over] as usize] = u32::try_from(at).map_err(|_| NoRoom)?;
         }

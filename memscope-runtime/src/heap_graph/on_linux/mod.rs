@@ -12,7 +12,10 @@ mod task_cells;
 mod graph;
 mod holdings;
 mod leaks;
+mod inquiry;
 mod child;
+#[cfg(feature = "layout")]
+mod variables;
 mod rows;
 
 use std::time::Instant;
@@ -25,7 +28,7 @@ use crate::alloc::cells;
 use crate::{
     alloc::own_work,
     model::{Error, HeapGraph},
-    picture::{self, Channel, Picture, Refused},
+    picture::{self, Asker, Channel, Picture},
     primitives::start_bits,
     snapshot::Sharing,
     symbols,
@@ -59,25 +62,27 @@ fn take() -> Result<HeapGraph, Error> {
     #[cfg(feature = "tokio")]
     cells::for_each(|_| {});
     symbols::look_up_now();
+    #[cfg(feature = "layout")]
+    let asks = variables::prepare();
+    #[cfg(not(feature = "layout"))]
+    let asks = false;
+    let channel = if asks { Channel::Socket } else { Channel::Pipe };
     // What is in use on this stack lies above this variable: the registers that callees must keep
     // were pushed before it.
     let on_stack = 0u8;
     let stack = (&raw const on_stack).addr();
     let plan = Plan::make(stack).ok_or_else(|| refuse("/proc/self/task cannot be read"))?;
     let needed = picture::BYTES_ALWAYS + child::live().0.saturating_mul(BYTES_PER_BLOCK);
-    let taken = Picture::take(&plan, child::run, Channel::Pipe, needed);
+    let taken = Picture::take(&plan, child::run, channel, needed);
     let picture = taken.map_err(|why| refuse(why.to_string()))?;
     plan.threads.compare();
     let pause = picture.pause;
-    let told = picture.read_all().map_err(|why| refuse(why.to_string()))?;
-    let Some(heard) = rows::read(&told.words, &plan) else {
-        return Err(refuse(Refused::Broken.to_string()));
-    };
-    let Heard::Graph(mut graph) = heard else {
+    let heard = rows::read(&mut Asker::new(&picture), &plan);
+    let Heard::Graph(mut graph) = heard.map_err(|why| refuse(why.to_string()))? else {
         return Err(refuse("the copy of the process had no memory for the graph"));
     };
     graph.pause_ns = u64::try_from(pause.as_nanos()).unwrap_or(u64::MAX);
-    graph.copy_bytes = told.bytes;
+    graph.copy_bytes = picture.end().map_err(|why| refuse(why.to_string()))?;
     graph.running_threads = plan.threads.running() as u64;
     graph.unreachable.sort_by_key(|leak| std::cmp::Reverse(leak.bytes));
     graph.taken_ns = u64::try_from(begun.elapsed().as_nanos()).unwrap_or(u64::MAX);

@@ -1,5 +1,7 @@
 //! The rows of a graph, from what the copy of the process has told.
 
+#[cfg(feature = "layout")]
+use super::variables::{self, Cell};
 use super::{
     plan::{Plan, RootName},
     wire::{self, Group},
@@ -7,92 +9,148 @@ use super::{
 use crate::{
     accounting::{Site, stacks},
     model::{HeapGraph, HeapStep, HeldBy, RootKind, StackFrame, TaskId, Unreachable, symbol, text},
-    picture::{END, Reader, START},
+    picture::{Asker, END, Refused, START},
     symbols::{self, Lookup},
 };
+#[cfg(feature = "layout")]
+use crate::{alloc::cells::HeaderWords, await_points::layouts};
 
 /// The frames of a stack that are shown.
 const MOST_FRAMES: usize = 24;
 
-/// What the copy has told, as numbers.
+/// The most tasks whose variables are looked for: those that hold most.
+#[cfg(feature = "layout")]
+const MOST_TASKS: usize = 256;
+
+/// What the copy has told.
 pub(super) enum Heard {
     Graph(HeapGraph),
     /// The copy had no memory for the graph, or no room.
     NoRoom,
 }
 
-/// Reads what the copy has told; `None` if it has not told all.
-pub(super) fn read(words: &[u8], plan: &Plan) -> Option<Heard> {
-    let mut reader = Reader::new(words);
-    if reader.word()? != START {
-        return None;
+/// Reads what the copy tells, and asks it for the variables of tasks.
+pub(super) fn read(asker: &mut Asker<'_>, plan: &Plan) -> Result<Heard, Refused> {
+    if asker.word()? != START {
+        return Err(Refused::Broken);
     }
-    let mut graph = HeapGraph::default();
-    // Rows of variables, and the numbers of these.
-    let (mut rows, mut variables) = (Vec::<usize>::new(), Vec::new());
+    let mut rows = Rows::default();
     loop {
-        match reader.word()? {
-            END => {
-                plan.declared(&variables, |index, file, line| {
-                    if let Some(row) = rows.get(index)
-                        && let Some(row) = graph.roots.get_mut(*row)
-                    {
-                        row.file = Some(text::file(file).into_owned());
-                        row.line = Some(line);
-                    }
-                });
-                return Some(Heard::Graph(graph));
-            }
-            wire::NO_ROOM => return Some(Heard::NoRoom),
+        match asker.word()? {
+            END => break,
+            wire::NO_ROOM => return Ok(Heard::NoRoom),
+            what => rows.read(what, asker, plan)?,
+        }
+    }
+    rows.declare(plan);
+    #[cfg(feature = "layout")]
+    rows.find_variables(asker)?;
+    Ok(Heard::Graph(rows.graph))
+}
+
+/// The rows, and what is found out of them at the end.
+#[derive(Default)]
+struct Rows {
+    graph: HeapGraph,
+    /// The rows of variables of the program, and the numbers of these.
+    declared: Vec<(usize, usize)>,
+    /// The rows of tasks, and their cells.
+    #[cfg(feature = "layout")]
+    cells: Vec<(usize, Cell)>,
+}
+
+impl Rows {
+    fn read(&mut self, what: u64, asker: &mut Asker<'_>, plan: &Plan) -> Result<(), Refused> {
+        let graph = &mut self.graph;
+        match what {
             wire::TOTALS => {
-                let [blocks, bytes, live_blocks, live_bytes] = reader.array()?;
+                let [blocks, bytes, live_blocks, live_bytes] = asker.words()?;
                 (graph.blocks, graph.bytes) = (blocks, bytes);
                 graph.blocks_from_before = live_blocks.saturating_sub(blocks);
                 graph.bytes_from_before = live_bytes.saturating_sub(bytes);
             }
             wire::ROOT => {
-                let root = plan.roots.get(usize::try_from(reader.word()?).ok()?)?;
+                let root = usize::try_from(asker.word()?).ok().and_then(|it| plan.roots.get(it));
+                let root = root.ok_or(Refused::Broken)?;
                 if let RootName::Variable(number, _) = root.name {
-                    rows.push(graph.roots.len());
-                    variables.push(number);
+                    self.declared.push((graph.roots.len(), number));
                 }
-                let row = named(plan, &root.name);
-                graph.roots.push(held(row, &mut reader)?);
+                graph.roots.push(held(named(plan, &root.name), asker)?);
             }
             wire::CELL => {
-                let row = cell(reader.array()?);
-                graph.roots.push(held(row, &mut reader)?);
+                let [task, id, site, address, bytes, vtable, state] = asker.words()?;
+                #[cfg(feature = "layout")]
+                if vtable != 0 && self.cells.len() < MOST_TASKS {
+                    let (address, bytes) = (address as usize, bytes as usize);
+                    let cell = Cell { address, bytes, words: HeaderWords { vtable, state } };
+                    self.cells.push((graph.roots.len(), cell));
+                }
+                #[cfg(not(feature = "layout"))]
+                let _ = (address, bytes, vtable, state);
+                graph.roots.push(held(cell(task, id, site), asker)?);
             }
             wire::RUNTIME => {
                 let name = "Tokio runtime".to_owned();
                 let row = HeldBy { name, kind: RootKind::Runtime, ..HeldBy::default() };
-                graph.roots.push(held(row, &mut reader)?);
+                graph.roots.push(held(row, asker)?);
             }
             wire::SHARED => {
-                [graph.shared_bytes, graph.shared_blocks] = reader.array()?;
-                let mut steps: Vec<_> = wire::groups(&mut reader)?.into_iter().map(step).collect();
+                [graph.shared_bytes, graph.shared_blocks] = asker.words()?;
+                let mut steps: Vec<_> = wire::groups(asker)?.into_iter().map(step).collect();
                 steps.sort_by_key(|step| std::cmp::Reverse(step.retained_bytes));
                 graph.shared = steps;
             }
             wire::LEAK => {
-                let [site, stack, task, in_cycle, bytes, blocks, leaks] = reader.array()?;
+                let [site, stack, task, in_cycle, bytes, blocks, leaks] = asker.words()?;
                 let (site, stack) = (site_name(site), frames(stack));
                 let (in_cycle, task) = (in_cycle != 0, TaskId::new(task));
                 let leak = Unreachable { bytes, blocks, leaks, in_cycle, site, task, stack };
                 graph.unreachable.push(leak);
             }
-            _ => return None,
+            _ => return Err(Refused::Broken),
         }
+        Ok(())
+    }
+
+    /// Adds where statics are declared.
+    fn declare(&mut self, plan: &Plan) {
+        let numbers: Vec<usize> = self.declared.iter().map(|(_, number)| *number).collect();
+        plan.declared(&numbers, |index, file, line| {
+            let row = self.declared.get(index).and_then(|(row, _)| self.graph.roots.get_mut(*row));
+            if let Some(row) = row {
+                row.file = Some(text::file(file).into_owned());
+                row.line = Some(line);
+            }
+        });
+    }
+
+    /// Adds the variables of tasks.
+    #[cfg(feature = "layout")]
+    fn find_variables(&mut self, asker: &mut Asker<'_>) -> Result<(), Refused> {
+        if !variables::are_known() {
+            return Ok(());
+        }
+        for (row, cell) in &self.cells {
+            let Some(row) = self.graph.roots.get_mut(*row) else { continue };
+            if let Some(variable) = variables::find(asker, *cell, row.retained_bytes)? {
+                row.variable = Some(layouts::short(variable.name));
+                if let Some(place) = variable.place {
+                    row.variable_file = Some(text::file(&place.file).into_owned());
+                    row.variable_line = Some(place.line);
+                }
+            }
+        }
+        Ok(())
     }
 }
 
 /// Adds to a row what its root holds.
-fn held(mut row: HeldBy, reader: &mut Reader<'_>) -> Option<HeldBy> {
-    let [retained, reachable, is_whole, blocks] = reader.array()?;
+fn held(mut row: HeldBy, asker: &mut Asker<'_>) -> Result<HeldBy, Refused> {
+    let [retained, reachable, is_whole, blocks] = asker.words()?;
     (row.retained_bytes, row.reachable_bytes) = (retained, reachable);
     (row.reachable_is_whole, row.blocks) = (is_whole != 0, blocks);
-    row.largest = wire::groups(reader)?.into_iter().map(step).collect();
-    Some(row)
+    row.largest = wire::groups(asker)?.into_iter().map(step).collect();
+    Ok(row)
 }
 
 fn named(plan: &Plan, name: &RootName) -> HeldBy {
@@ -124,7 +182,7 @@ fn plain(name: &str) -> &str {
     name.strip_suffix("::__RUST_STD_INTERNAL_VAL").unwrap_or(name)
 }
 
-fn cell([task, id, site, _]: [u64; 4]) -> HeldBy {
+fn cell(task: u64, id: u64, site: u64) -> HeldBy {
     let site = site.checked_sub(1).and_then(|site| Site::at(u32::try_from(site).ok()?));
     let row = HeldBy { kind: RootKind::Task, task: TaskId::new(task), ..HeldBy::default() };
     match site {

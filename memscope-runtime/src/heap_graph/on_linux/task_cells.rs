@@ -87,6 +87,25 @@ fn runtime(_: &Blocks, _: usize) -> Option<usize> {
     None
 }
 
+/// The words of a cell that say its type and its state; zeroes if they are not known.
+pub(super) fn header_words(blocks: &Blocks, block: usize) -> [u64; 2] {
+    #[cfg(feature = "tokio")]
+    {
+        /// The words of a header lie in it.
+        const BYTES: u64 = 128;
+        let start = std::ptr::with_exposed_provenance(blocks.start(block));
+        // SAFETY: the block has so many bytes, and is in this picture, which stands still.
+        let read = || unsafe { cells::HeaderWords::of(start) };
+        let words = (blocks.size(block) >= BYTES).then(read).flatten();
+        words.map_or([0; 2], |words| [words.vtable, words.state])
+    }
+    #[cfg(not(feature = "tokio"))]
+    {
+        let _ = (blocks, block);
+        [0; 2]
+    }
+}
+
 /// What is known of the task in a cell: the memscope id, Tokio's id, and the index of the site + 1,
 /// each 0 if it is not known. `None` if the block is no cell, or the task in it is over.
 pub(super) fn live_cell(blocks: &Blocks, block: usize) -> Option<[u64; 3]> {

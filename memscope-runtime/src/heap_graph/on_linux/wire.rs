@@ -1,6 +1,6 @@
 //! What the copy of the process tells: a stream of words through a pipe.
 
-use crate::picture::Reader;
+use crate::picture::{Asker, Refused};
 
 /// What comes next in the stream.
 pub(super) const TOTALS: u64 = 1;
@@ -39,8 +39,11 @@ impl Group {
 }
 
 /// Groups, after their number.
-pub(super) fn groups(reader: &mut Reader<'_>) -> Option<Vec<Group>> {
+pub(super) fn groups(asker: &mut Asker<'_>) -> Result<Vec<Group>, Refused> {
     const MOST: u64 = 1 << 16;
-    let count = reader.word().filter(|count| *count <= MOST)?;
-    (0..count).map(|_| reader.array().map(Group::of)).collect()
+    let count = asker.word()?;
+    if count > MOST {
+        return Err(Refused::Broken);
+    }
+    (0..count).map(|_| asker.words().map(Group::of)).collect()
 }

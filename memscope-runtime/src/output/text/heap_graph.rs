@@ -17,6 +17,8 @@ use crate::{
 
 /// Columns for the way down from a root.
 const WAY_COLUMNS: usize = 100;
+/// Columns for the variable of a task.
+const VARIABLE_COLUMNS: usize = 24;
 
 /// Prints the roots, those first that hold most alone, then what several hold, then what none
 /// reaches. The first twenty of each; `{:#}` prints all.
@@ -55,25 +57,37 @@ impl fmt::Display for HeapGraph {
 impl HeapGraph {
     fn roots(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let most = if f.alternate() { usize::MAX } else { MOST_ROWS };
-        let mut table = Table::new(&[
-            Column::Left("HELD BY"),
+        let shown = || self.roots.iter().take(most);
+        let has_variables = shown().any(|root| root.variable.is_some());
+        let mut table = Table::new(&[Column::Left("HELD BY")]);
+        if has_variables {
+            table.widen(Column::Left("VARIABLE"));
+        }
+        for column in [
             Column::Left("AT"),
             Column::Left("KIND"),
             Column::Right("ALONE"),
             Column::Right("REACHES"),
             Column::Right("BLOCKS"),
             Column::Left("MOST OF IT"),
-        ]);
-        for root in self.roots.iter().take(most) {
-            table.push(vec![
-                cell(&title(root), NAME_COLUMNS),
-                place(root.file.as_deref(), root.line),
+        ] {
+            table.widen(column);
+        }
+        for root in shown() {
+            let mut row = vec![cell(&title(root), NAME_COLUMNS)];
+            if has_variables {
+                row.push(cell(root.variable.as_deref().unwrap_or_default(), VARIABLE_COLUMNS));
+            }
+            let (file, line) = root.place();
+            row.extend([
+                place(file, line),
                 root.kind.to_string(),
                 size(root.retained_bytes),
                 reaches(root),
                 number(root.blocks),
                 cell(&way(&root.largest), WAY_COLUMNS),
             ]);
+            table.push(row);
         }
         write!(f, "\n{table}{}", more(self.roots.len(), most, "roots"))
     }

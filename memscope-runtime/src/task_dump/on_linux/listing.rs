@@ -6,7 +6,7 @@
 use crate::{
     accounting::{Account, Balance, Record, registry},
     alloc::{cells, unannotated::ends},
-    picture::{END, List, MOST_ASKED, Maps, START, Writer},
+    picture::{ASKED_WORDS, END, Maps, START, Writer, answer},
 };
 
 /// What comes next in the list.
@@ -19,13 +19,8 @@ pub(super) const OPEN_WORDS: usize = 10;
 pub(super) const OVER_WORDS: usize = 3;
 pub(super) const BLOCK_WORDS: usize = 5;
 
-/// What the copy is asked for: this, and two numbers.
-pub(super) const READ: u64 = 1;
+/// Asks for the record of the unannotated task with this id of Tokio's.
 pub(super) const RECORD: u64 = 2;
-pub(super) const ASKED_WORDS: usize = 3;
-
-/// The most bytes of one answer.
-pub(super) const MOST_READ: u64 = 1 << 16;
 
 /// Lists the tasks, and answers until nothing more is asked.
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "as a picture passes what it is told")]
@@ -47,7 +42,7 @@ pub(super) fn run(_: &(), channel: libc::c_int) {
     }
     writer.words(&[END]);
     writer.flush();
-    answer(channel, &maps, &mut writer);
+    answer(channel, &maps, &mut writer, answer_one);
 }
 
 /// Tells of a task with an account: a living one, or one that has ended and has its cell still.
@@ -101,45 +96,13 @@ fn cell(account: &'static Account, record: &'static Record, maps: &Maps) -> (usi
     words.map_or((0, [0; 2]), |words| (address, [words.vtable, words.state]))
 }
 
-/// Answers until nothing more is asked, or the process is gone.
-fn answer(channel: libc::c_int, maps: &Maps, writer: &mut Writer) {
-    let Some(mut asked) = List::<u8>::zeroed(MOST_ASKED) else { return };
-    let mut have = 0;
-    loop {
-        let room = &mut asked[have..];
-        // SAFETY: room for so many bytes.
-        let count = unsafe { libc::read(channel, room.as_mut_ptr().cast(), room.len()) };
-        let Some(count) = usize::try_from(count).ok().filter(|count| *count != 0) else { return };
-        have += count;
-        let whole = have - have % (ASKED_WORDS * size_of::<u64>());
-        for words in asked[..whole].chunks_exact(ASKED_WORDS * size_of::<u64>()) {
-            let word = |at: usize| {
-                let bytes = words.get(8 * at..8 * at + 8).and_then(|it| it.try_into().ok());
-                bytes.map_or(0, u64::from_ne_bytes)
-            };
-            answer_one([word(0), word(1), word(2)], maps, writer);
-        }
-        writer.flush();
-        asked.copy_within(whole..have, 0);
-        have -= whole;
-    }
-}
-
-fn answer_one([kind, first, second]: [u64; 3], maps: &Maps, writer: &mut Writer) {
-    match kind {
-        READ => {
-            let address = first as usize;
-            let end = maps.at(address).map_or(address, |map| maps.end_of_run(map));
-            let bytes = second.min(MOST_READ).min((end - address) as u64);
-            writer.words(&[bytes]);
-            // SAFETY: mapped, readable, and nothing changes in the copy.
-            unsafe { writer.memory(address, bytes as usize) };
-        }
-        RECORD => {
-            let task = ends::record_of(first).and_then(|record| record.tally().account());
-            let is_lost = ends::has_lost_record(first);
-            writer.words(&[16, task.map_or(0, Account::id), u64::from(is_lost)]);
-        }
-        _ => writer.words(&[0]),
+/// Answers what does not ask for memory.
+fn answer_one([kind, id, _]: [u64; ASKED_WORDS], writer: &mut Writer) {
+    if kind == RECORD {
+        let task = ends::record_of(id).and_then(|record| record.tally().account());
+        let is_lost = ends::has_lost_record(id);
+        writer.words(&[16, task.map_or(0, Account::id), u64::from(is_lost)]);
+    } else {
+        writer.words(&[0]);
     }
 }

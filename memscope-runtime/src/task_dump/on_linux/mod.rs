@@ -2,7 +2,7 @@
 #![allow(clippy::cast_possible_truncation, reason = "addresses have 64 bits here")]
 
 mod listing;
-mod asking;
+mod listed;
 #[cfg(feature = "layout")]
 mod waits;
 #[cfg(not(feature = "layout"))]
@@ -16,14 +16,14 @@ mod rows;
 
 use std::time::Instant;
 
-use asking::Asker;
+use listed::Listed;
 
 use crate::{
     alloc::{cells, own_work, unannotated},
     await_points::image,
     config,
     model::{AwaitPoint, DumpedMemory, Error, MemoryPiece, TaskCells, TaskDump},
-    picture::{self, BYTES_ALWAYS, Channel, Picture, Refused},
+    picture::{self, Asker, BYTES_ALWAYS, Channel, Picture, Refused},
     snapshot::Sharing,
     symbols,
 };
@@ -60,7 +60,7 @@ fn read() -> Result<TaskDump, Refused> {
     let picture = Picture::take(&(), listing::run, Channel::Socket, BYTES_ALWAYS)?;
     let pause_ns = u64::try_from(picture.pause.as_nanos()).unwrap_or(u64::MAX);
     let mut asker = Asker::new(&picture);
-    let listed = asker.list()?;
+    let listed = Listed::read(&mut asker)?;
     let rows = rows::read(&mut asker, &listed)?;
     let saved = save::save(&mut asker, &rows.wanted)?;
     let copy_bytes = picture.end()?;

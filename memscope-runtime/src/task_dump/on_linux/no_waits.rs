@@ -4,10 +4,8 @@ use crate::{
     accounting::FutureType,
     alloc::cells::CellType,
     model::{AwaitPoint, AwaitPoints},
-    picture::Refused,
+    picture::AskedMemory,
 };
-
-use super::asking::Asker;
 
 pub(super) fn prepare() -> AwaitPoints {
     AwaitPoints::Unavailable(WHY.to_owned())
@@ -58,26 +56,6 @@ pub(super) fn written(name: &str) -> String {
     name.to_owned()
 }
 
-/// The memory of the copy.
-pub(super) struct Memory<'a, 'p> {
-    pub(super) refused: Option<Refused>,
-    asker: &'a mut Asker<'p>,
-}
-
-impl<'a, 'p> Memory<'a, 'p> {
-    pub(super) fn new(asker: &'a mut Asker<'p>, _: usize, _: Vec<u8>) -> Self {
-        Self { refused: None, asker }
-    }
-
-    /// The words from an address on, as far as they can be read.
-    pub(super) fn words(&mut self, address: usize, count: usize) -> Vec<usize> {
-        self.asker.read_words(address, count).unwrap_or_else(|why| {
-            self.refused = Some(why);
-            Vec::new()
-        })
-    }
-}
-
 #[derive(Debug, Default)]
 pub(super) struct Backtraces {}
 
@@ -85,7 +63,7 @@ impl Backtraces {
     #[expect(clippy::unused_self, reason = "as with the feature")]
     pub(super) fn find(
         &mut self,
-        _: &mut Memory<'_, '_>,
+        _: &mut AskedMemory<'_, '_>,
         _: usize,
         known: Known,
         _: &'static FutureType,

@@ -3,14 +3,14 @@
 use std::{collections::HashMap, ptr};
 
 use super::{
-    asking::{Asker, Listed},
-    listing::{BLOCK_WORDS, READ, RECORD},
+    listed::Listed,
+    listing::{BLOCK_WORDS, RECORD},
     open_task::Open,
     save::Wanted,
     sized,
     task_name::{is_worker, task_name, without_box},
     tracked_types::TrackedTypes,
-    waits::{Backtraces, Known, Memory, Passed, coroutine_of},
+    waits::{Backtraces, Known, Passed, coroutine_of},
 };
 use crate::{
     accounting::{Ended, FutureType, Site, UNNAMED, ended_tasks},
@@ -21,7 +21,7 @@ use crate::{
     await_points::image,
     config,
     model::{AwaitPoint, DumpedCell, DumpedTask, TaskId, TaskState},
-    picture::{Refused, WORD},
+    picture::{AskedMemory, Asker, READ, Refused, WORD},
 };
 
 /// The rows, and what else was found with them.
@@ -175,7 +175,7 @@ impl Reading {
                 continue;
             };
             let own = cell.of.or_else(|| self.by_id.get(&word(0)).copied());
-            let mut memory = Memory::new(asker, cell.address, head);
+            let mut memory = AskedMemory::new(asker, cell.address, head);
             self.tell(cell, &header, known, own, word(8) != 0, &mut memory);
             if let Some(why) = memory.refused {
                 return Err(why);
@@ -193,7 +193,7 @@ impl Reading {
         known: Result<Known, &'static str>,
         own: Option<usize>,
         is_lost: bool,
-        memory: &mut Memory<'_, '_>,
+        memory: &mut AskedMemory<'_, '_>,
     ) {
         let type_name = match known {
             Ok(known) => known.name(),
@@ -296,7 +296,7 @@ impl Reading {
         cell: &Cell,
         known: Known,
         first: Option<Passed>,
-        memory: &mut Memory<'_, '_>,
+        memory: &mut AskedMemory<'_, '_>,
     ) -> Option<usize> {
         let (offset, size) = (known.future_offset(), known.future_size()? as usize);
         let words = memory.words(cell.address + offset, size.min(MOST_SEARCHED) / WORD);
@@ -317,7 +317,7 @@ impl Reading {
         &self,
         cell: &Cell,
         name: &str,
-        memory: &mut Memory<'_, '_>,
+        memory: &mut AskedMemory<'_, '_>,
     ) -> Option<usize> {
         let behind_id = cell.address + cell.kind.id_offset() + WORD;
         let record = |word, future: &'static FutureType| {
@@ -328,7 +328,7 @@ impl Reading {
     }
 
     /// The tracked future whose record is beside this state machine.
-    fn beside(&self, passed: &Passed, memory: &mut Memory<'_, '_>) -> Option<usize> {
+    fn beside(&self, passed: &Passed, memory: &mut AskedMemory<'_, '_>) -> Option<usize> {
         // A state machine may have any alignment.
         let before = (passed.address / WORD).saturating_sub(BESIDE) * WORD;
         let before = memory.words(before, BESIDE);
@@ -347,7 +347,7 @@ impl Reading {
         of: &DumpedTask,
         passed: &[Passed],
         own: Option<usize>,
-        memory: &mut Memory<'_, '_>,
+        memory: &mut AskedMemory<'_, '_>,
     ) {
         let Some(point) = &of.await_point else { return };
         // PERF: a look at all open tasks for each function on the way would take a time that grows

@@ -6,16 +6,12 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use super::{
-    asking::{Asker, MOST_QUESTIONS},
-    listing::{MOST_READ, READ},
-};
 use crate::{
     accounting::FRONT,
     alloc::cells,
     await_points::image,
     model::MemoryPiece,
-    picture::{Refused, WORD},
+    picture::{Asker, MOST_QUESTIONS, MOST_READ, READ, Refused, WORD},
 };
 
 /// The most bytes of a dump, and of one task in it.

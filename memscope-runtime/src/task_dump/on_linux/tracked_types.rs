@@ -8,9 +8,12 @@ use std::{
 use super::{
     open_task::Open,
     task_name::{is_boxed, without_box},
-    waits::Memory,
 };
-use crate::{accounting::FutureType, model::brackets, picture::WORD};
+use crate::{
+    accounting::FutureType,
+    model::brackets,
+    picture::{AskedMemory, WORD},
+};
 
 /// The wrapper of a tracked future, up to the future's own type.
 const WRAPPER: &str = "memscope_runtime::tasks::future::Tracked<";
@@ -44,7 +47,7 @@ impl TrackedTypes {
         type_name: &str,
         behind_id: usize,
         record: impl Fn(usize, &'static FutureType) -> Option<usize>,
-        memory: &mut Memory<'_, '_>,
+        memory: &mut AskedMemory<'_, '_>,
     ) -> Option<usize> {
         let types = self.in_task(type_name);
         let longest = types.iter().flat_map(|future| record_places(future)).max()?;

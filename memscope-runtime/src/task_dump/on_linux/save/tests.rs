@@ -3,7 +3,7 @@ use std::ptr;
 use super::*;
 use crate::{
     picture::{Channel, Picture},
-    task_dump::on_linux::listing,
+    task_dump::on_linux::{listed::Listed, listing},
 };
 
 fn address<T: ?Sized>(value: &T) -> usize {
@@ -14,7 +14,7 @@ fn address<T: ?Sized>(value: &T) -> usize {
 fn saved(values: &[(usize, usize)]) -> Saved {
     let picture = Picture::take(&(), listing::run, Channel::Socket, 0).expect("a copy");
     let mut asker = Asker::new(&picture);
-    asker.list().expect("a list");
+    Listed::read(&mut asker).expect("a list");
     let wanted = |(address, bytes): &(usize, usize)| Wanted {
         address: *address,
         bytes: *bytes,
