@@ -14,7 +14,7 @@ mod holdings;
 mod leaks;
 mod inquiry;
 mod child;
-#[cfg(feature = "layout")]
+#[cfg(all(feature = "layout", feature = "tokio"))]
 mod variables;
 mod rows;
 
@@ -62,9 +62,9 @@ fn take() -> Result<HeapGraph, Error> {
     #[cfg(feature = "tokio")]
     cells::for_each(|_| {});
     symbols::look_up_now();
-    #[cfg(feature = "layout")]
+    #[cfg(all(feature = "layout", feature = "tokio"))]
     let asks = variables::prepare();
-    #[cfg(not(feature = "layout"))]
+    #[cfg(not(all(feature = "layout", feature = "tokio")))]
     let asks = false;
     let channel = if asks { Channel::Socket } else { Channel::Pipe };
     // What is in use on this stack lies above this variable: the registers that callees must keep

@@ -1,6 +1,6 @@
 //! The rows of a graph, from what the copy of the process has told.
 
-#[cfg(feature = "layout")]
+#[cfg(all(feature = "layout", feature = "tokio"))]
 use super::variables::{self, Cell};
 use super::{
     plan::{Plan, RootName},
@@ -12,14 +12,14 @@ use crate::{
     picture::{Asker, END, Refused, START},
     symbols::{self, Lookup},
 };
-#[cfg(feature = "layout")]
+#[cfg(all(feature = "layout", feature = "tokio"))]
 use crate::{alloc::cells::HeaderWords, await_points::layouts};
 
 /// The frames of a stack that are shown.
 const MOST_FRAMES: usize = 24;
 
 /// The most tasks whose variables are looked for: those that hold most.
-#[cfg(feature = "layout")]
+#[cfg(all(feature = "layout", feature = "tokio"))]
 const MOST_TASKS: usize = 256;
 
 /// What the copy has told.
@@ -43,7 +43,7 @@ pub(super) fn read(asker: &mut Asker<'_>, plan: &Plan) -> Result<Heard, Refused>
         }
     }
     rows.declare(plan);
-    #[cfg(feature = "layout")]
+    #[cfg(all(feature = "layout", feature = "tokio"))]
     rows.find_variables(asker)?;
     Ok(Heard::Graph(rows.graph))
 }
@@ -55,7 +55,7 @@ struct Rows {
     /// The rows of variables of the program, and the numbers of these.
     declared: Vec<(usize, usize)>,
     /// The rows of tasks, and their cells.
-    #[cfg(feature = "layout")]
+    #[cfg(all(feature = "layout", feature = "tokio"))]
     cells: Vec<(usize, Cell)>,
 }
 
@@ -79,13 +79,13 @@ impl Rows {
             }
             wire::CELL => {
                 let [task, id, site, address, bytes, vtable, state] = asker.words()?;
-                #[cfg(feature = "layout")]
+                #[cfg(all(feature = "layout", feature = "tokio"))]
                 if vtable != 0 && self.cells.len() < MOST_TASKS {
                     let (address, bytes) = (address as usize, bytes as usize);
                     let cell = Cell { address, bytes, words: HeaderWords { vtable, state } };
                     self.cells.push((graph.roots.len(), cell));
                 }
-                #[cfg(not(feature = "layout"))]
+                #[cfg(not(all(feature = "layout", feature = "tokio")))]
                 let _ = (address, bytes, vtable, state);
                 graph.roots.push(held(cell(task, id, site), asker)?);
             }
@@ -125,7 +125,7 @@ impl Rows {
     }
 
     /// Adds the variables of tasks.
-    #[cfg(feature = "layout")]
+    #[cfg(all(feature = "layout", feature = "tokio"))]
     fn find_variables(&mut self, asker: &mut Asker<'_>) -> Result<(), Refused> {
         if !variables::are_known() {
             return Ok(());
