@@ -15,6 +15,7 @@ const SHARED: usize = 105_005;
 const BORROWED: usize = 106_006;
 const SMALL: usize = 107;
 const IN_LARGE: usize = 108_008;
+const GUARDED: usize = 9_009;
 
 type Waiting = mpsc::Sender<()>;
 
@@ -53,6 +54,19 @@ async fn borrows(lent: &[u8], waiting: Waiting) {
     waiting.send(()).await.expect("received");
     pending::<()>().await;
     black_box(lent);
+}
+
+/// The guard of the lock, in the innermost function, points into the block of the `Arc`.
+async fn locks(waiting: Waiting) {
+    let state = Arc::new(tokio::sync::Mutex::new([1_u8; GUARDED]));
+    with_guard(state.lock().await, waiting).await;
+    drop(state);
+}
+
+async fn with_guard(guard: tokio::sync::MutexGuard<'_, [u8; GUARDED]>, waiting: Waiting) {
+    waiting.send(()).await.expect("received");
+    pending::<()>().await;
+    black_box(&*guard);
 }
 
 async fn has_large(waiting: Waiting) {
@@ -103,10 +117,11 @@ fn a_task_says_through_which_variable_it_holds_most() {
         tokio::spawn(Box::pin(has_argument(vec![1; BOXED], send())));
         tokio::spawn(lends(send()));
         tokio::spawn(has_large(send()));
+        tokio::spawn(locks(send()));
         for _ in 0..2 {
             tokio::spawn(shares(Arc::clone(&shared), send()));
         }
-        for _ in 0..8 {
+        for _ in 0..9 {
             waits.recv().await.expect("sent");
         }
         // All wait after that.
@@ -133,6 +148,8 @@ fn a_task_says_through_which_variable_it_holds_most() {
         let source = include_str!("held_by_variables.rs").lines().nth(line - 1).expect("it has");
         assert!(source.contains(at), "{bytes}: line {line}: {source}");
     }
+    let locks = graph.roots.iter().find(|row| row.name.ends_with("::locks")).expect("its row");
+    assert_eq!(locks.variable.as_deref(), Some("state"), "{locks:#?}");
     let with_shared = |row: &&HeldBy| row.variable.as_deref() == Some("shared");
     assert_eq!(graph.roots.iter().filter(with_shared).count(), 0, "none holds it alone: {graph}");
     let text = graph.to_string();

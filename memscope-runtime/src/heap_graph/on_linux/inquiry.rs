@@ -13,6 +13,10 @@ pub(super) const OF: u64 = 2;
 /// holds alone.
 pub(super) const HELD: u64 = 3;
 
+/// In the address of a block: a word points to where the block begins. No block begins at an odd
+/// address.
+pub(super) const AT_START: u64 = 1;
+
 /// The most blocks of one answer.
 const MOST_HELD: usize = 512;
 /// The most blocks on the way from a root to one that it holds.
@@ -53,18 +57,21 @@ impl Inquiry<'_> {
         (order != NONE).then_some(order as usize)
     }
 
-    /// Tells of each block where it begins, and how many bytes are held through it alone.
+    /// Tells of each block where it begins, with [`AT_START`] if a word points there, and how many
+    /// bytes are held through it alone.
     fn tell_held(&self, start: usize, end: usize, maps: &Maps, writer: &mut Writer) {
         let mut held = [[0_u64; 2]; MOST_HELD];
         let mut count = 0;
         let readable = maps.at(start).map_or(start, |map| maps.end_of_run(map));
-        let each = |block: usize, _| {
-            let told = [self.blocks.start(block) as u64, 0];
-            let is_new = !held.iter().take(count).any(|it| it[0] == told[0]);
-            if let Some(order) = self.order(block).filter(|order| is_new && self.is_held(*order))
+        let each = |block: usize, is_start: bool| {
+            let start = self.blocks.start(block) as u64;
+            let flag = if is_start { AT_START } else { 0 };
+            if let Some(known) = held.iter_mut().take(count).find(|it| it[0] & !AT_START == start) {
+                known[0] |= flag;
+            } else if let Some(order) = self.order(block).filter(|order| self.is_held(*order))
                 && let Some(place) = held.get_mut(count)
             {
-                *place = [told[0], self.holdings.bytes(order)];
+                *place = [start | flag, self.holdings.bytes(order)];
                 count += 1;
             }
         };

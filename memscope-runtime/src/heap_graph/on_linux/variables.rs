@@ -3,14 +3,18 @@
 //! The layouts say where the variables of the functions lie that wait, and the copy says which
 //! blocks are held through the words there. A variable that was moved leaves its words behind, and
 //! the value that was made of it has the same ones. So a block belongs to the innermost function
-//! that has it, and there to a single variable; a reference holds nothing. An argument and what it
-//! was moved to in the function's first line have one name, and are one variable here.
+//! that has it, and there to a single variable. An argument and what it was moved to in the
+//! function's first line have one name, and are one variable here.
+//!
+//! A reference holds nothing. Inside of another type, as in the guard of a lock, it is not known as
+//! one; it then mostly points into the block, while what owns a block points to its start. So
+//! variables that point to the start come first.
 
 use std::collections::HashMap;
 
 use memscope_layout::{Coroutine, Member, MemberKind, Place};
 
-use super::inquiry::{HELD, OF};
+use super::inquiry::{AT_START, HELD, OF};
 use crate::{
     alloc::cells::{CellHeader, HeaderWords},
     await_points::{
@@ -103,18 +107,21 @@ fn most(
     #[derive(Clone, Copy)]
     struct Owned {
         by: Option<usize>,
-        depth: usize,
+        /// Whether a word points to the start of the block, then how deep the function is: the
+        /// highest goes first.
+        rank: (bool, usize),
         bytes: u64,
     }
     let mut blocks: HashMap<u64, Owned> = HashMap::new();
     for (index, held) in held {
         let depth = variables.get(index).map_or(0, |variable| variable.depth);
         for [block, bytes] in held {
-            let new = Owned { by: Some(index), depth, bytes };
-            let owned = blocks.entry(block).or_insert(new);
-            if owned.depth < depth {
+            let rank = (block & AT_START != 0, depth);
+            let new = Owned { by: Some(index), rank, bytes };
+            let owned = blocks.entry(block & !AT_START).or_insert(new);
+            if owned.rank < rank {
                 *owned = new;
-            } else if owned.depth == depth && owned.by != Some(index) {
+            } else if owned.rank == rank && owned.by != Some(index) {
                 owned.by = None;
             }
         }
@@ -230,6 +237,8 @@ mod tests {
             most(&[(0, [16, 30]), (1, [32, 20]), (1, [48, 20]), (0, [16, 30])]),
             Some((1, 40))
         );
+        // The guard of a lock, in the innermost function, points into the block.
+        assert_eq!(most(&[(1, [16 | AT_START, 500]), (2, [16, 500])]), Some((1, 500)));
     }
 
     #[test]
