@@ -251,9 +251,9 @@ impl Picture<'_> {
             Some(block) if self.cells.is_runtime(block) => writer.words(&[wire::RUNTIME]),
             Some(block) => {
                 let [task, id, site] = live_cell(self.blocks, block).unwrap_or_default();
-                let (start, size) = (self.blocks.start(block) as u64, self.blocks.size(block));
+                let (start, bytes) = (self.blocks.start(block) as u64, self.blocks.size(block));
                 let [vtable, state] = header_words(self.blocks, block);
-                writer.words(&[wire::CELL, task, id, site, start, size, vtable, state]);
+                writer.words(&[wire::CELL, task, id, site, start, bytes, vtable, state]);
             }
         }
     }
