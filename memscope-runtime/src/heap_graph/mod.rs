@@ -25,18 +25,40 @@ use crate::model::{Error, HeapGraph};
 /// time share one picture. The call blocks its thread, so async code calls it in
 /// `tokio::task::spawn_blocking`.
 ///
+/// With the feature `layout`, the first call reads the program's debug information and keeps what
+/// it says of futures, for [`HeldBy::variable`](crate::async_memory::HeldBy::variable).
+///
 /// # Errors
 ///
 /// Returns an error if it is not turned on, if the system is not Linux on a 64-bit processor, if
 /// the pause or the memory of the copy would be too large, and if the system refuses the copy.
 pub fn heap_graph() -> Result<HeapGraph, Error> {
+    graph(true)
+}
+
+/// [`heap_graph`] for a report that the process writes by itself: it reads no debug information for
+/// that, and names variables only if layouts are known.
+#[cfg(feature = "report-file")]
+pub(crate) fn heap_graph_of_report() -> Result<HeapGraph, Error> {
+    graph(false)
+}
+
+/// `reads_layouts`: the layouts of futures are read if they are not known.
+fn graph(reads_layouts: bool) -> Result<HeapGraph, Error> {
     #[cfg(all(
         feature = "enabled",
         feature = "symbols",
         target_os = "linux",
         target_pointer_width = "64"
     ))]
-    return on_linux::heap_graph();
+    return on_linux::heap_graph(reads_layouts);
+    #[cfg(not(all(
+        feature = "enabled",
+        feature = "symbols",
+        target_os = "linux",
+        target_pointer_width = "64"
+    )))]
+    let _ = reads_layouts;
     #[cfg(not(all(
         feature = "enabled",
         feature = "symbols",

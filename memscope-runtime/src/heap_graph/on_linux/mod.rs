@@ -37,8 +37,8 @@ use crate::{
 /// Callers that wait look about every millisecond: until a picture is done or given up.
 static PICTURE: Sharing<Result<HeapGraph, Error>> = Sharing::patient(60_000);
 
-pub(super) fn heap_graph() -> Result<HeapGraph, Error> {
-    picture::shared(&PICTURE, take)
+pub(super) fn heap_graph(reads_layouts: bool) -> Result<HeapGraph, Error> {
+    picture::shared(&PICTURE, if reads_layouts { || take(true) } else { || take(false) })
 }
 
 /// Memory of the copy for each block.
@@ -49,7 +49,7 @@ fn refuse(why: impl Into<String>) -> Error {
 }
 
 #[inline(never)]
-fn take() -> Result<HeapGraph, Error> {
+fn take(reads_layouts: bool) -> Result<HeapGraph, Error> {
     if !start_bits::is_on() {
         return Err(refuse(
             "it is not turned on: set MEMSCOPE_HOLDERS=on, or call `builder().holders(true)`",
@@ -63,9 +63,9 @@ fn take() -> Result<HeapGraph, Error> {
     cells::for_each(|_| {});
     symbols::look_up_now();
     #[cfg(all(feature = "layout", feature = "tokio"))]
-    let asks = variables::prepare();
+    let asks = if reads_layouts { variables::prepare() } else { variables::are_known() };
     #[cfg(not(all(feature = "layout", feature = "tokio")))]
-    let asks = false;
+    let (asks, _) = (false, reads_layouts);
     let channel = if asks { Channel::Socket } else { Channel::Pipe };
     // What is in use on this stack lies above this variable: the registers that callees must keep
     // were pushed before it.

@@ -8,7 +8,7 @@ use std::{
 use super::name::Occasion;
 use crate::{
     alloc::warn,
-    heap_graph::heap_graph,
+    heap_graph::heap_graph_of_report,
     model::HeapGraph,
     primitives::{clock, start_bits},
     snapshot::MemorySnapshot,
@@ -39,7 +39,7 @@ pub(super) fn add(snapshot: MemorySnapshot, occasion: Occasion) -> MemorySnapsho
     if !is_due || !start_bits::is_on() || !snapshot.leaks().concern_live_memory() {
         return snapshot;
     }
-    let graph = heap_graph();
+    let graph = heap_graph_of_report();
     let taken_ns = graph.as_ref().map_or(0, |graph| graph.taken_ns);
     let least = u64::try_from(LEAST_PAUSE.as_nanos()).unwrap_or(u64::MAX);
     let pause = least.max(taken_ns.saturating_mul(PAUSE_TIMES));
