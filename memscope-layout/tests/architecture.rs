@@ -3,10 +3,11 @@
 use std::{fs, path::Path};
 
 /// Bottom first: a module imports from modules above it in this list, never from those below.
-const ORDER: [&str; 13] = [
+const ORDER: [&str; 14] = [
     "error",
     "work_limit",
     "source_location",
+    "source_path",
     "type_id",
     "coroutine",
     "shape",
