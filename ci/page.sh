@@ -50,7 +50,8 @@ for _ in $(seq 300); do grep -q http "$folder/live_page.log" && break || sleep 0
 PAGE_SERVED=$(grep -o 'http://.*' "$folder/live_page.log" | head -n 1)
 export PAGE_SERVED
 cd memscope-export/page-tests
-node --test --test-concurrency=2 served.test.mjs saved.test.mjs live.test.mjs > "$folder/tests.log" 2>&1 || {
+# A test that fails may leave a server open, for which node waits.
+timeout 900 node --test --test-concurrency=2 served.test.mjs saved.test.mjs live.test.mjs > "$folder/tests.log" 2>&1 || {
     grep -A 30 '^not ok' "$folder/tests.log" >&2 || cat "$folder/tests.log" >&2
     exit 1
 }

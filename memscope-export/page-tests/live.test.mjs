@@ -176,9 +176,12 @@ test("holders are asked for by a button alone, which says what it costs", async 
     );
     it.server.holders = HOLDERS;
     await it.page.click("text=Ask now");
-    await it.page.waitForFunction(() => document.querySelectorAll("#rows .row").length === 2);
+    await it.page.waitForFunction(() => document.querySelectorAll("#rows .row").length === 3);
     assert.match(await it.text("#holds-head"), /stood still for 23 ms of 370 ms/);
     assert.equal(await it.cell("SESSIONS", "Only it holds"), "96.00");
+    // The variable through which a task holds most, and where that is declared.
+    assert.equal(await it.cell("app::session, frames", "Only it holds"), "3.00");
+    assert.equal(await it.cell("app::session, frames", "Place"), "src/app.rs:31");
     assert.match((await it.rows())[0], /^\(nothing/, "what nothing holds comes first");
     await it.shot("live-holds");
     await it.close();
