@@ -32,7 +32,7 @@ pub(crate) trait StillMemory {
 }
 
 /// The layout of the tasks that the function at this address polls.
-pub(crate) fn task_layout(poll: usize) -> Result<&'static TaskLayout, &'static str> {
+fn task_layout(poll: usize) -> Result<&'static TaskLayout, &'static str> {
     let layouts = layouts::kept().ok_or("debug information was not read")?;
     let offset = image::offset_of(poll).ok_or("its future comes from a library")?;
     layouts.task(layouts.base_address().wrapping_add(offset)).ok_or(

@@ -2,7 +2,12 @@
 //!
 //! It takes no lock and uses no allocator.
 
-use super::{copy::MOST_ASKED, mapped::List, memory::Maps, stream::Writer};
+use super::{
+    copy::MOST_ASKED,
+    mapped::List,
+    memory::Maps,
+    stream::{Writer, words_in},
+};
 
 /// A question is its kind and two numbers.
 pub(crate) const ASKED_WORDS: usize = 3;
@@ -31,11 +36,8 @@ pub(crate) fn answer(
         have += count;
         let whole = have - have % (ASKED_WORDS * size_of::<u64>());
         for words in asked[..whole].chunks_exact(ASKED_WORDS * size_of::<u64>()) {
-            let word = |at: usize| {
-                let bytes = words.get(8 * at..8 * at + 8).and_then(|it| it.try_into().ok());
-                bytes.map_or(0, u64::from_ne_bytes)
-            };
-            match [word(0), word(1), word(2)] {
+            let mut words = words_in(words);
+            match [(); ASKED_WORDS].map(|()| words.next().unwrap_or(0)) {
                 [READ, address, bytes] => read(address, bytes, maps, writer),
                 question => other(question, writer),
             }

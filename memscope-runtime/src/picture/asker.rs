@@ -3,6 +3,7 @@
 use super::{
     answers::{ASKED_WORDS, READ},
     copy::{MOST_ASKED, Picture, Refused},
+    stream::words_in,
 };
 
 /// How many questions are asked at once.
@@ -13,11 +14,12 @@ pub(crate) struct Asker<'p> {
     picture: &'p Picture,
     received: Vec<u8>,
     at: usize,
+    taken_bytes: u64,
 }
 
 impl<'p> Asker<'p> {
     pub(crate) fn new(picture: &'p Picture) -> Self {
-        Self { picture, received: Vec::new(), at: 0 }
+        Self { picture, received: Vec::new(), at: 0, taken_bytes: 0 }
     }
 
     /// Asks many questions. The answers are in their order.
@@ -48,8 +50,12 @@ impl<'p> Asker<'p> {
         count: usize,
     ) -> Result<Vec<usize>, Refused> {
         let bytes = self.read(address, count * size_of::<usize>())?;
-        let words = bytes.chunks_exact(size_of::<usize>());
-        Ok(words.map(|word| word.try_into().map_or(0, usize::from_ne_bytes)).collect())
+        Ok(words_in(&bytes).map(|word| usize::try_from(word).unwrap_or(0)).collect())
+    }
+
+    /// How many bytes the copy has told so far.
+    pub(crate) fn taken_bytes(&self) -> u64 {
+        self.taken_bytes
     }
 
     /// Asks one question.
@@ -90,6 +96,7 @@ impl<'p> Asker<'p> {
         }
         let start = self.at;
         self.at += bytes;
+        self.taken_bytes += bytes as u64;
         self.received.get(start..self.at).ok_or(Refused::Broken)
     }
 }

@@ -61,6 +61,12 @@ impl Writer {
     }
 }
 
+/// The words of a part of the stream. Takes no memory.
+pub(crate) fn words_in(bytes: &[u8]) -> impl Iterator<Item = u64> {
+    let words = bytes.chunks_exact(size_of::<u64>());
+    words.map(|word| word.try_into().map_or(0, u64::from_ne_bytes))
+}
+
 /// The stream begins with this word and ends with [`END`].
 pub(crate) const START: u64 = u64::from_le_bytes(*b"memscope");
 pub(crate) const END: u64 = u64::from_le_bytes(*b"the end.");

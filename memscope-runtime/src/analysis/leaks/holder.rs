@@ -105,18 +105,20 @@ impl Held {
         let Self::By { kind, name, place, roots, variable, .. } = self else {
             return "nothing".to_owned();
         };
-        let at = place.as_ref().map_or_else(String::new, |place| format!(" ({place})"));
+        let within = |place: &Option<String>| {
+            place.as_ref().map_or_else(String::new, |place| format!(" ({place})"))
+        };
+        let at = within(place);
         match kind {
             RootKind::Static => format!("the static `{name}`{at}"),
             RootKind::ThreadLocal => format!("the thread-local `{name}`{at}"),
             RootKind::Task => {
                 let tasks = several(*roots, "task", "tasks");
-                let within = variable.as_ref().map_or_else(String::new, |(variable, declared)| {
+                let by = variable.as_ref().map_or_else(String::new, |(variable, declared)| {
                     let whose = if *roots == 1 { "its" } else { "their" };
-                    let at = declared.as_ref().map_or_else(String::new, |at| format!(" ({at})"));
-                    format!(", in {whose} variable `{variable}`{at}")
+                    format!(", in {whose} variable `{variable}`{}", within(declared))
                 });
-                format!("{tasks} of `{name}`{at}{within}")
+                format!("{tasks} of `{name}`{at}{by}")
             }
             RootKind::Stack => format!("the {name}"),
             RootKind::Runtime => "Tokio's runtime".to_owned(),

@@ -7,7 +7,7 @@ use super::{
 };
 use crate::picture::{ASKED_WORDS, Maps, WORD, Writer};
 
-/// Asks about the root that is the block at this address, from here on. There is no answer to it.
+/// Asks about the root that is the block at this address, from here on. Its answer is empty.
 pub(super) const OF: u64 = 2;
 /// Asks which blocks are held through the words from one address to another: those that the root
 /// holds alone.

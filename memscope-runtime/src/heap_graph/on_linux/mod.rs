@@ -21,7 +21,6 @@ mod rows;
 use std::time::Instant;
 
 use plan::Plan;
-use rows::Heard;
 
 #[cfg(feature = "tokio")]
 use crate::alloc::cells;
@@ -77,12 +76,16 @@ fn take(reads_layouts: bool) -> Result<HeapGraph, Error> {
     let picture = taken.map_err(|why| refuse(why.to_string()))?;
     plan.threads.compare();
     let pause = picture.pause;
-    let heard = rows::read(&mut Asker::new(&picture), &plan);
-    let Heard::Graph(mut graph) = heard.map_err(|why| refuse(why.to_string()))? else {
+    let heard = rows::hear(&mut Asker::new(&picture), &plan, asks);
+    let Some(told) = heard.map_err(|why| refuse(why.to_string()))? else {
         return Err(refuse("the copy of the process had no memory for the graph"));
     };
+    // The copy ends before names are looked up, which takes longest: as long as it lives, each page
+    // that the process writes is copied.
+    let copy_bytes = picture.end().map_err(|why| refuse(why.to_string()))?;
+    let mut graph = told.named(&plan);
     graph.pause_ns = u64::try_from(pause.as_nanos()).unwrap_or(u64::MAX);
-    graph.copy_bytes = picture.end().map_err(|why| refuse(why.to_string()))?;
+    graph.copy_bytes = copy_bytes;
     graph.running_threads = plan.threads.running() as u64;
     graph.unreachable.sort_by_key(|leak| std::cmp::Reverse(leak.bytes));
     graph.taken_ns = u64::try_from(begun.elapsed().as_nanos()).unwrap_or(u64::MAX);

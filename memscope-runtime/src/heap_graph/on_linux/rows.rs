@@ -1,7 +1,7 @@
 //! The rows of a graph, from what the copy of the process has told.
 
 #[cfg(all(feature = "layout", feature = "tokio"))]
-use super::variables::{self, Cell};
+use super::variables::{self, Cell, Variable};
 use super::{
     plan::{Plan, RootName},
     wire::{self, Group},
@@ -22,45 +22,80 @@ const MOST_FRAMES: usize = 24;
 #[cfg(all(feature = "layout", feature = "tokio"))]
 const MOST_TASKS: usize = 256;
 
-/// What the copy has told.
-pub(super) enum Heard {
-    Graph(HeapGraph),
-    /// The copy had no memory for the graph, or no room.
-    NoRoom,
+/// What the copy may tell at most, in bytes.
+const MOST_TOLD: u64 = 256 << 20;
+
+/// What the copy has told, as numbers.
+#[derive(Default)]
+pub(super) struct Told {
+    /// Without roots and steps, which are below.
+    graph: HeapGraph,
+    roots: Vec<Root>,
+    shared: Vec<Group>,
+    leaks: Vec<[u64; 7]>,
 }
 
-/// Reads what the copy tells, and asks it for the variables of tasks.
-pub(super) fn read(asker: &mut Asker<'_>, plan: &Plan) -> Result<Heard, Refused> {
+/// A root, and what it holds.
+struct Root {
+    what: What,
+    retained_bytes: u64,
+    reachable_bytes: u64,
+    reachable_is_whole: bool,
+    blocks: u64,
+    largest: Vec<Group>,
+}
+
+enum What {
+    /// The root with this number in the plan.
+    Planned(usize),
+    Task(Task),
+    Runtime,
+}
+
+struct Task {
+    /// Memscope's id; 0: not known.
+    own_id: u64,
+    tokio_id: u64,
+    /// The index of the site + 1; 0: not known.
+    site: u64,
+    #[cfg(all(feature = "layout", feature = "tokio"))]
+    cell: Cell,
+    #[cfg(all(feature = "layout", feature = "tokio"))]
+    variable: Option<Variable>,
+}
+
+/// Hears what the copy tells. `asks`: asks it for the variables of tasks then. `None`: the copy had
+/// no memory for the graph, or no room.
+pub(super) fn hear(
+    asker: &mut Asker<'_>,
+    plan: &Plan,
+    asks: bool,
+) -> Result<Option<Told>, Refused> {
     if asker.word()? != START {
         return Err(Refused::Broken);
     }
-    let mut rows = Rows::default();
+    let mut told = Told::default();
     loop {
         match asker.word()? {
             END => break,
-            wire::NO_ROOM => return Ok(Heard::NoRoom),
-            what => rows.read(what, asker, plan)?,
+            wire::NO_ROOM => return Ok(None),
+            what => told.hear(what, asker, plan)?,
+        }
+        if asker.taken_bytes() > MOST_TOLD {
+            return Err(Refused::Broken);
         }
     }
-    rows.declare(plan);
     #[cfg(all(feature = "layout", feature = "tokio"))]
-    rows.find_variables(asker)?;
-    Ok(Heard::Graph(rows.graph))
+    if asks {
+        told.find_variables(asker)?;
+    }
+    #[cfg(not(all(feature = "layout", feature = "tokio")))]
+    let _ = asks;
+    Ok(Some(told))
 }
 
-/// The rows, and what is found out of them at the end.
-#[derive(Default)]
-struct Rows {
-    graph: HeapGraph,
-    /// The rows of variables of the program, and the numbers of these.
-    declared: Vec<(usize, usize)>,
-    /// The rows of tasks, and their cells.
-    #[cfg(all(feature = "layout", feature = "tokio"))]
-    cells: Vec<(usize, Cell)>,
-}
-
-impl Rows {
-    fn read(&mut self, what: u64, asker: &mut Asker<'_>, plan: &Plan) -> Result<(), Refused> {
+impl Told {
+    fn hear(&mut self, what: u64, asker: &mut Asker<'_>, plan: &Plan) -> Result<(), Refused> {
         let graph = &mut self.graph;
         match what {
             wire::TOTALS => {
@@ -70,87 +105,95 @@ impl Rows {
                 graph.bytes_from_before = live_bytes.saturating_sub(bytes);
             }
             wire::ROOT => {
-                let root = usize::try_from(asker.word()?).ok().and_then(|it| plan.roots.get(it));
-                let root = root.ok_or(Refused::Broken)?;
-                if let RootName::Variable(number, _) = root.name {
-                    self.declared.push((graph.roots.len(), number));
-                }
-                graph.roots.push(held(named(plan, &root.name), asker)?);
+                let number = usize::try_from(asker.word()?).ok();
+                let number = number.filter(|number| *number < plan.roots.len());
+                let number = number.ok_or(Refused::Broken)?;
+                self.roots.push(Root::hear(What::Planned(number), asker)?);
             }
             wire::CELL => {
-                let [task, id, site, address, bytes, vtable, state] = asker.words()?;
-                #[cfg(all(feature = "layout", feature = "tokio"))]
-                if vtable != 0 && self.cells.len() < MOST_TASKS {
-                    let (address, bytes) = (address as usize, bytes as usize);
-                    let cell = Cell { address, bytes, words: HeaderWords { vtable, state } };
-                    self.cells.push((graph.roots.len(), cell));
-                }
-                #[cfg(not(all(feature = "layout", feature = "tokio")))]
-                let _ = (address, bytes, vtable, state);
-                graph.roots.push(held(cell(task, id, site), asker)?);
+                let task = Task::of(asker.words()?);
+                self.roots.push(Root::hear(What::Task(task), asker)?);
             }
-            wire::RUNTIME => {
-                let name = "Tokio runtime".to_owned();
-                let row = HeldBy { name, kind: RootKind::Runtime, ..HeldBy::default() };
-                graph.roots.push(held(row, asker)?);
-            }
+            wire::RUNTIME => self.roots.push(Root::hear(What::Runtime, asker)?),
             wire::SHARED => {
                 [graph.shared_bytes, graph.shared_blocks] = asker.words()?;
-                let mut steps: Vec<_> = wire::groups(asker)?.into_iter().map(step).collect();
-                steps.sort_by_key(|step| std::cmp::Reverse(step.retained_bytes));
-                graph.shared = steps;
+                self.shared = wire::groups(asker)?;
             }
-            wire::LEAK => {
-                let [site, stack, task, in_cycle, bytes, blocks, leaks] = asker.words()?;
-                let (site, stack) = (site_name(site), frames(stack));
-                let (in_cycle, task) = (in_cycle != 0, TaskId::new(task));
-                let leak = Unreachable { bytes, blocks, leaks, in_cycle, site, task, stack };
-                graph.unreachable.push(leak);
-            }
+            wire::LEAK => self.leaks.push(asker.words()?),
             _ => return Err(Refused::Broken),
         }
         Ok(())
     }
 
-    /// Adds where statics are declared.
-    fn declare(&mut self, plan: &Plan) {
-        let numbers: Vec<usize> = self.declared.iter().map(|(_, number)| *number).collect();
+    /// Finds the variables of the tasks that hold most.
+    #[cfg(all(feature = "layout", feature = "tokio"))]
+    fn find_variables(&mut self, asker: &mut Asker<'_>) -> Result<(), Refused> {
+        let tasks = self.roots.iter_mut().filter_map(|root| match &mut root.what {
+            What::Task(task) => Some((task, root.retained_bytes)),
+            What::Planned(_) | What::Runtime => None,
+        });
+        for (task, retained_bytes) in tasks.take(MOST_TASKS) {
+            task.variable = variables::find(asker, task.cell, retained_bytes)?;
+        }
+        Ok(())
+    }
+
+    /// The graph, with the names of all that it has.
+    pub(super) fn named(self, plan: &Plan) -> HeapGraph {
+        let mut graph = self.graph;
+        // Rows of variables of the program, and the numbers of these.
+        let (mut rows, mut numbers) = (Vec::new(), Vec::new());
+        for root in self.roots {
+            let row = match root.what {
+                What::Planned(number) => {
+                    let Some(planned) = plan.roots.get(number) else { continue };
+                    if let RootName::Variable(number, _) = planned.name {
+                        rows.push(graph.roots.len());
+                        numbers.push(number);
+                    }
+                    named(plan, &planned.name)
+                }
+                What::Task(task) => task.row(),
+                What::Runtime => HeldBy {
+                    name: "Tokio runtime".to_owned(),
+                    kind: RootKind::Runtime,
+                    ..HeldBy::default()
+                },
+            };
+            graph.roots.push(HeldBy {
+                retained_bytes: root.retained_bytes,
+                reachable_bytes: root.reachable_bytes,
+                reachable_is_whole: root.reachable_is_whole,
+                blocks: root.blocks,
+                largest: root.largest.into_iter().map(step).collect(),
+                ..row
+            });
+        }
         plan.declared(&numbers, |index, file, line| {
-            let row = self.declared.get(index).and_then(|(row, _)| self.graph.roots.get_mut(*row));
-            if let Some(row) = row {
+            if let Some(row) = rows.get(index).and_then(|row| graph.roots.get_mut(*row)) {
                 row.file = Some(text::file(file).into_owned());
                 row.line = Some(line);
             }
         });
-    }
-
-    /// Adds the variables of tasks.
-    #[cfg(all(feature = "layout", feature = "tokio"))]
-    fn find_variables(&mut self, asker: &mut Asker<'_>) -> Result<(), Refused> {
-        if !variables::are_known() {
-            return Ok(());
-        }
-        for (row, cell) in &self.cells {
-            let Some(row) = self.graph.roots.get_mut(*row) else { continue };
-            if let Some(variable) = variables::find(asker, *cell, row.retained_bytes)? {
-                row.variable = Some(layouts::short(variable.name));
-                if let Some(place) = variable.place {
-                    row.variable_file = Some(text::file(&place.file).into_owned());
-                    row.variable_line = Some(place.line);
-                }
-            }
-        }
-        Ok(())
+        graph.shared = self.shared.into_iter().map(step).collect();
+        graph.shared.sort_by_key(|step| std::cmp::Reverse(step.retained_bytes));
+        graph.unreachable = self.leaks.into_iter().map(leak).collect();
+        graph
     }
 }
 
-/// Adds to a row what its root holds.
-fn held(mut row: HeldBy, asker: &mut Asker<'_>) -> Result<HeldBy, Refused> {
-    let [retained, reachable, is_whole, blocks] = asker.words()?;
-    (row.retained_bytes, row.reachable_bytes) = (retained, reachable);
-    (row.reachable_is_whole, row.blocks) = (is_whole != 0, blocks);
-    row.largest = wire::groups(asker)?.into_iter().map(step).collect();
-    Ok(row)
+impl Root {
+    fn hear(what: What, asker: &mut Asker<'_>) -> Result<Self, Refused> {
+        let [retained_bytes, reachable_bytes, is_whole, blocks] = asker.words()?;
+        Ok(Self {
+            what,
+            retained_bytes,
+            reachable_bytes,
+            reachable_is_whole: is_whole != 0,
+            blocks,
+            largest: wire::groups(asker)?,
+        })
+    }
 }
 
 fn named(plan: &Plan, name: &RootName) -> HeldBy {
@@ -182,19 +225,60 @@ fn plain(name: &str) -> &str {
     name.strip_suffix("::__RUST_STD_INTERNAL_VAL").unwrap_or(name)
 }
 
-fn cell(task: u64, id: u64, site: u64) -> HeldBy {
-    let site = site.checked_sub(1).and_then(|site| Site::at(u32::try_from(site).ok()?));
-    let row = HeldBy { kind: RootKind::Task, task: TaskId::new(task), ..HeldBy::default() };
-    match site {
-        // A site that has no name of its own says less than the number of the task.
-        Some(site) if !site.name.is_empty() && !site.name.starts_with('(') => HeldBy {
-            name: site.name.to_owned(),
-            file: (!site.file.is_empty()).then(|| text::file(site.file).into_owned()),
-            line: (site.line != 0).then_some(site.line),
-            ..row
-        },
-        _ => HeldBy { name: format!("Tokio task {id}"), ..row },
+impl Task {
+    #[cfg_attr(
+        not(all(feature = "layout", feature = "tokio")),
+        expect(unused_variables, reason = "nothing is asked of the cell")
+    )]
+    fn of([own_id, tokio_id, site, address, bytes, vtable, state]: [u64; 7]) -> Self {
+        Self {
+            own_id,
+            tokio_id,
+            site,
+            #[cfg(all(feature = "layout", feature = "tokio"))]
+            cell: Cell {
+                address: address as usize,
+                bytes: bytes as usize,
+                words: HeaderWords { vtable, state },
+            },
+            #[cfg(all(feature = "layout", feature = "tokio"))]
+            variable: None,
+        }
     }
+
+    fn row(&self) -> HeldBy {
+        let index = self.site.checked_sub(1).and_then(|site| u32::try_from(site).ok());
+        // A site that has no name of its own says less than the number of the task.
+        let has_name = |site: &&Site| !site.name.is_empty() && !site.name.starts_with('(');
+        let site = index.and_then(Site::at).filter(has_name);
+        let row = HeldBy {
+            name: site
+                .map_or_else(|| format!("Tokio task {}", self.tokio_id), |it| it.name.to_owned()),
+            kind: RootKind::Task,
+            task: TaskId::new(self.own_id),
+            file: site
+                .filter(|site| !site.file.is_empty())
+                .map(|site| text::file(site.file).into_owned()),
+            line: site.map(|site| site.line).filter(|line| *line != 0),
+            ..HeldBy::default()
+        };
+        #[cfg(all(feature = "layout", feature = "tokio"))]
+        if let Some(Variable { name, place, .. }) = self.variable {
+            return HeldBy {
+                variable: Some(layouts::short(name)),
+                variable_file: place.map(|place| text::file(&place.file).into_owned()),
+                variable_line: place.map(|place| place.line),
+                ..row
+            };
+        }
+        row
+    }
+}
+
+fn leak([site, stack, task, in_cycle, bytes, blocks, leaks]: [u64; 7]) -> Unreachable {
+    let (site, stack) = (site_name(site), frames(stack));
+    let (in_cycle, task) = (in_cycle != 0, TaskId::new(task));
+    Unreachable { bytes, blocks, leaks, in_cycle, site, task, stack }
 }
 
 fn step(group: Group) -> HeapStep {

@@ -21,7 +21,7 @@ use crate::{
         layouts,
         still_walk::{self, Found, Passed, StillMemory},
     },
-    picture::{ASKED_WORDS, AskedMemory, Asker, Refused, WORD},
+    picture::{ASKED_WORDS, AskedMemory, Asker, Refused, WORD, words_in},
 };
 
 /// The most values of one task that are looked at.
@@ -36,7 +36,7 @@ pub(super) struct Cell {
 }
 
 /// A variable that is alive where a function waits.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub(super) struct Variable {
     pub(super) name: &'static str,
     /// Where it is declared; `None` if that is not known, or there are several of this name.
@@ -92,9 +92,8 @@ pub(super) fn find(
 
 /// The blocks of an answer: where each begins, and what it holds.
 fn held(answer: &[u8]) -> Vec<[u64; 2]> {
-    let word = |bytes: &[u8]| bytes.try_into().map_or(0, u64::from_ne_bytes);
-    let pairs = answer.chunks_exact(2 * WORD).map(|pair| pair.split_at(WORD));
-    pairs.map(|(block, bytes)| [word(block), word(bytes)]).collect()
+    let (blocks, bytes) = (words_in(answer).step_by(2), words_in(answer).skip(1).step_by(2));
+    blocks.zip(bytes).map(|(block, bytes)| [block, bytes]).collect()
 }
 
 /// The variable, as an index, through which most is held, and how much. `held`: variables, and the

@@ -1,4 +1,4 @@
-//! What the copy of the process tells: a stream of words through a pipe.
+//! What the copy of the process tells: a stream of words.
 
 use crate::picture::{Asker, Refused};
 

@@ -59,34 +59,34 @@ impl HeapGraph {
         let most = if f.alternate() { usize::MAX } else { MOST_ROWS };
         let shown = || self.roots.iter().take(most);
         let has_variables = shown().any(|root| root.variable.is_some());
-        let mut table = Table::new(&[Column::Left("HELD BY")]);
-        if has_variables {
-            table.widen(Column::Left("VARIABLE"));
-        }
-        for column in [
+        let mut columns = vec![
+            Column::Left("HELD BY"),
             Column::Left("AT"),
             Column::Left("KIND"),
             Column::Right("ALONE"),
             Column::Right("REACHES"),
             Column::Right("BLOCKS"),
             Column::Left("MOST OF IT"),
-        ] {
-            table.widen(column);
+        ];
+        if has_variables {
+            columns.insert(1, Column::Left("VARIABLE"));
         }
+        let mut table = Table::new(&columns);
         for root in shown() {
-            let mut row = vec![cell(&title(root), NAME_COLUMNS)];
-            if has_variables {
-                row.push(cell(root.variable.as_deref().unwrap_or_default(), VARIABLE_COLUMNS));
-            }
             let (file, line) = root.place();
-            row.extend([
+            let mut row = vec![
+                cell(&title(root), NAME_COLUMNS),
                 place(file, line),
                 root.kind.to_string(),
                 size(root.retained_bytes),
                 reaches(root),
                 number(root.blocks),
                 cell(&way(&root.largest), WAY_COLUMNS),
-            ]);
+            ];
+            if has_variables {
+                let variable = root.variable.as_deref().unwrap_or_default();
+                row.insert(1, cell(variable, VARIABLE_COLUMNS));
+            }
             table.push(row);
         }
         write!(f, "\n{table}{}", more(self.roots.len(), most, "roots"))
