@@ -19,7 +19,7 @@ python="$folder/venv/bin/python"
 # The whole workspace, so that they are the programs that the tests have built.
 layout=()
 [ "${1-}" != waits ] || layout=(--features memscope-rs/layout,memscope-tests/layout)
-cargo build -q --workspace "${layout[@]}" --bins --example live_page
+cargo build -q --workspace "${layout[@]}" --bin cargo-memscope --example live_page
 programs="$(realpath "${CARGO_TARGET_DIR:-target}")/debug"
 MCP_FOLDER="$folder" MCP_PROGRAM="$programs/cargo-memscope" \
     MCP_SERVICE="$programs/examples/live_page" "$python" cargo-memscope/mcp-tests/client.py "$@"

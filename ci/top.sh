@@ -14,7 +14,7 @@ command -v tmux > /dev/null ||
 # The whole workspace, so that they are the programs that the tests have built.
 layout=()
 [ "${1-}" != waits ] || layout=(--features memscope-rs/layout,memscope-tests/layout)
-cargo build -q --workspace "${layout[@]}" --bins --example live_page
+cargo build -q --workspace "${layout[@]}" --bin cargo-memscope --example live_page
 programs="$(realpath "${CARGO_TARGET_DIR:-target}")/debug"
 top="$programs/cargo-memscope memscope top"
 # The programs of this user are those of this run.

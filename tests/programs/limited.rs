@@ -31,6 +31,14 @@ async fn serve(pieces: u32, pause_ms: u64) {
     }
 }
 
+/// Fills most of the limit, then grows slowly: a busy machine lets memscope's thread wait.
+async fn serve_slowly() {
+    for _ in 0..160 {
+        open_session();
+    }
+    serve(1, 60).await;
+}
+
 /// Rises above a limit of 64 MiB by its own count, falls, and rises again. Slowly: a busy machine
 /// lets memscope's thread wait.
 async fn swing() {
@@ -60,8 +68,7 @@ async fn main() {
     std::io::stdout().flush().expect("stdout");
     match &*how {
         // Nothing is annotated.
-        "bare" => drop(tokio::spawn(serve(1, 10)).await),
-        // Slowly enough, as below.
+        "bare" => drop(tokio::spawn(serve_slowly()).await),
         "evenly" => track(serve(8, 20)).named("sessions").await,
         "swings" | "panics" => track(swing()).named("sessions").await,
         // Many tasks: their rows alone would not fit below the limit.
@@ -72,17 +79,8 @@ async fn main() {
             for _ in 0..20_000 {
                 tokio::spawn(track(std::future::pending::<()>()).named("crowd"));
             }
-            track(serve(1, 40)).named("sessions").await;
+            track(serve(1, 60)).named("sessions").await;
         }
-        // Slowly near the limit: a busy machine lets memscope's thread wait.
-        _ => {
-            let work = async {
-                for _ in 0..160 {
-                    open_session();
-                }
-                serve(1, 60).await;
-            };
-            track(work).named("sessions").await;
-        }
+        _ => track(serve_slowly()).named("sessions").await,
     }
 }

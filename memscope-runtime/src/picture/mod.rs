@@ -32,4 +32,6 @@ pub(crate) use copy::{BYTES_ALWAYS, Channel, Picture, Refused};
 pub(crate) use mapped::{List, Plain};
 pub(crate) use may_take::{may_take, shared};
 pub(crate) use memory::{Maps, Range, WORD, word};
-pub(crate) use stream::{END, START, Writer, words_in};
+#[cfg(all(feature = "layout", feature = "tokio"))]
+pub(crate) use stream::words_in;
+pub(crate) use stream::{END, START, Writer};
