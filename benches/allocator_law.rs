@@ -146,9 +146,9 @@ mod law {
     const EXCEPTIONS: [(&[&str], &[&str], &str); 8] = [
         (
             &["learned::learn"],
-            &["stat", "sched_yield", "usleep", "pthread_detach", "pthread_join"],
-            "once a process, it waits some 0.1 s at the most for the thread that it starts: system \
-             calls, and the last one waits for a thread that has said that it is done",
+            &["stat", "sched_yield", "usleep", "pthread_detach", "pthread_tryjoin_np"],
+            "once a process, it waits some 0.1 s at the most for the result of the thread that it \
+             starts, and as long for its end",
         ),
         (
             &["learned::start"],

@@ -4,7 +4,7 @@
 //! The report is a real one, with something of everything. It is changed as JSON, leaf by leaf, so
 //! a new field is changed as well.
 
-use std::{collections::BTreeMap, fmt::Write as _, sync::LazyLock, time::Duration};
+use std::{collections::BTreeMap, fmt::Write as _, mem::replace, sync::LazyLock, time::Duration};
 
 use futures::{StreamExt, stream};
 use memscope_macros::track_var;
@@ -20,6 +20,7 @@ use memscope_rs::{
 };
 use memscope_tests::{poll, wait_once, workers};
 use proptest::{prelude::*, test_runner::Config};
+use serde::Deserialize;
 use serde_json::{Value, json};
 
 /// Rows of a kind that are kept of the real report.
@@ -141,7 +142,7 @@ fn shorten(value: &mut Value) {
 }
 
 fn read(report: &Value) -> Option<MemorySnapshot> {
-    serde_json::from_value(report.clone()).ok()
+    MemorySnapshot::deserialize(report).ok()
 }
 
 fn nasty_texts() -> Vec<Value> {
@@ -189,24 +190,56 @@ fn leaves(value: &mut Value, place: &str, leaf: &mut impl FnMut(&str, &mut Value
     }
 }
 
+/// By its place, a value and where all of that place are.
+fn places(report: &Value) -> BTreeMap<String, (Value, Vec<String>)> {
+    fn walk(
+        value: &Value,
+        place: &str,
+        pointer: &str,
+        places: &mut BTreeMap<String, (Value, Vec<String>)>,
+    ) {
+        match value {
+            Value::Array(rows) => {
+                for (at, row) in rows.iter().enumerate() {
+                    walk(row, &format!("{place}[]"), &format!("{pointer}/{at}"), places);
+                }
+            }
+            Value::Object(fields) => {
+                for (name, field) in fields {
+                    let pointer = format!("{pointer}/{name}");
+                    walk(field, &format!("{place}.{name}"), &pointer, places);
+                }
+            }
+            value => {
+                let (known, pointers) = places.entry(place.to_owned()).or_default();
+                if known.is_null() {
+                    known.clone_from(value);
+                }
+                pointers.push(pointer.to_owned());
+            }
+        }
+    }
+    let mut places = BTreeMap::new();
+    walk(report, "", "", &mut places);
+    places
+}
+
 /// By its place, the values that may stand there instead, so that the report can still be read.
 static OTHERS: LazyLock<BTreeMap<String, Vec<Value>>> = LazyLock::new(|| {
-    let mut places: BTreeMap<String, Value> = BTreeMap::new();
-    leaves(&mut REPORT.clone(), "", &mut |place, value| {
-        let known = places.entry(place.to_owned()).or_default();
-        if known.is_null() {
-            *known = value.clone();
-        }
-    });
+    let mut report = REPORT.clone();
     let (texts, numbers) = (nasty_texts(), nasty_numbers());
-    let reads = |place: &str, other: &Value| {
-        let mut report = REPORT.clone();
-        leaves(&mut report, "", &mut |there, value| {
-            if there == place {
-                value.clone_from(other);
-            }
-        });
-        read(&report).is_some()
+    // The report is changed and changed back: a copy for each value takes longer than its reading.
+    let mut reads = |pointers: &[String], other: &Value| {
+        let mut set = |pointer: &String, value: &Value| {
+            replace(report.pointer_mut(pointer).expect("it is there"), value.clone())
+        };
+        let before: Vec<Value> = pointers.iter().map(|pointer| set(pointer, other)).collect();
+        let is_read = MemorySnapshot::deserialize(&report).is_ok();
+        let mut set = |pointer: &String, value: Value| {
+            *report.pointer_mut(pointer).expect("it is there") = value;
+        };
+        pointers.iter().zip(before).for_each(|(pointer, value)| set(pointer, value));
+        is_read
     };
     let flags = [json!(true), json!(false)];
     let others = |value: &Value| match value {
@@ -216,11 +249,11 @@ static OTHERS: LazyLock<BTreeMap<String, Vec<Value>>> = LazyLock::new(|| {
         Value::Null => texts.iter().chain(&numbers).cloned().collect(),
         _ => numbers.clone(),
     };
-    places
+    places(&REPORT)
         .into_iter()
-        .map(|(place, value)| {
+        .map(|(place, (value, pointers))| {
             let others: Vec<Value> =
-                others(&value).into_iter().filter(|other| reads(&place, other)).collect();
+                others(&value).into_iter().filter(|other| reads(&pointers, other)).collect();
             (place, others)
         })
         .collect()

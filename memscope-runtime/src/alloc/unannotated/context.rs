@@ -187,14 +187,7 @@ mod learned {
             if STATE.load(Ordering::Acquire) != TRYING {
                 break;
             }
-            // Not with the standard library, which panics if a sleep fails.
-            if look < LOOKS_AWAKE {
-                // SAFETY: takes no argument.
-                unsafe { libc::sched_yield() };
-            } else {
-                // SAFETY: takes a number.
-                unsafe { libc::usleep(SLEEP_US) };
-            }
+            pause(look);
         }
         let is_late =
             STATE.compare_exchange(TRYING, LATE, Ordering::Relaxed, Ordering::Relaxed).is_ok();
@@ -205,8 +198,39 @@ mod learned {
             // nor detached.
             unsafe { libc::pthread_detach(thread) };
         } else {
-            // SAFETY: as above. The thread has finished its work.
-            unsafe { libc::pthread_join(thread, ptr::null_mut()) };
+            // SAFETY: as above.
+            unsafe { await_end(thread) };
+        }
+    }
+
+    /// Waits a while for the end of a thread that has finished its work. It still frees what Tokio
+    /// keeps for a thread, and an allocator around memscope's may make it wait for the allocation
+    /// that waits here.
+    ///
+    /// # Safety
+    ///
+    /// The thread is neither joined nor detached, and nothing else does that.
+    pub(super) unsafe fn await_end(thread: libc::pthread_t) {
+        const DONE: c_int = 0;
+        for look in 0..LOOKS {
+            // SAFETY: the caller keeps the contract. It is joined once, as this returns then.
+            if unsafe { libc::pthread_tryjoin_np(thread, ptr::null_mut()) } == DONE {
+                return;
+            }
+            pause(look);
+        }
+        // SAFETY: it was not joined above.
+        unsafe { libc::pthread_detach(thread) };
+    }
+
+    /// Lets other threads run. Not with the standard library, which panics if a sleep fails.
+    fn pause(look: u32) {
+        if look < LOOKS_AWAKE {
+            // SAFETY: takes no argument.
+            unsafe { libc::sched_yield() };
+        } else {
+            // SAFETY: takes a number.
+            unsafe { libc::usleep(SLEEP_US) };
         }
     }
 
@@ -310,6 +334,48 @@ mod learned {
 
 #[cfg(all(test, target_os = "linux", any(target_env = "gnu", target_env = "musl")))]
 pub(super) use learned::memory;
+
+#[cfg(all(test, target_os = "linux", any(target_env = "gnu", target_env = "musl")))]
+mod tests {
+    use std::{
+        ffi::c_void,
+        mem::MaybeUninit,
+        ptr,
+        sync::atomic::{AtomicBool, Ordering},
+    };
+
+    use super::learned::await_end;
+
+    #[test]
+    fn an_allocation_does_not_wait_for_ever_for_a_thread_that_does_not_end() {
+        static MAY_END: AtomicBool = AtomicBool::new(false);
+        static HAS_ENDED: AtomicBool = AtomicBool::new(false);
+
+        extern "C" fn waits(_: *mut c_void) -> *mut c_void {
+            while !MAY_END.load(Ordering::Acquire) {
+                std::hint::spin_loop();
+            }
+            HAS_ENDED.store(true, Ordering::Release);
+            ptr::null_mut()
+        }
+
+        let mut thread = MaybeUninit::<libc::pthread_t>::zeroed();
+        let nothing = ptr::null_mut();
+        // SAFETY: memory for the thread, no attributes, and a function that does not unwind.
+        let created =
+            unsafe { libc::pthread_create(thread.as_mut_ptr(), ptr::null(), waits, nothing) };
+        assert_eq!(created, 0);
+        // SAFETY: it was created.
+        let thread = unsafe { thread.assume_init() };
+        // SAFETY: nothing else has it.
+        unsafe { await_end(thread) };
+        assert!(!HAS_ENDED.load(Ordering::Acquire), "it waits for what this test lets it do");
+        MAY_END.store(true, Ordering::Release);
+        while !HAS_ENDED.load(Ordering::Acquire) {
+            std::thread::yield_now();
+        }
+    }
+}
 
 #[cfg(not(all(target_os = "linux", any(target_env = "gnu", target_env = "musl"))))]
 mod learned {
