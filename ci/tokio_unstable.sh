@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
-# What a runtime's hooks tell, which Tokio has only under `--cfg tokio_unstable`. A folder of its
-# own: other flags, other builds.
+# What a runtime's hooks tell, which Tokio has only under `--cfg tokio_unstable`, and the unit tests
+# with the feature `layout`. A folder of its own: other flags, other builds.
 set -euo pipefail
 export CARGO_TARGET_DIR="${CARGO_TARGET_DIR:-target}/tokio_unstable"
 export RUSTFLAGS="--cfg tokio_unstable" RUSTDOCFLAGS="--cfg tokio_unstable"
 # Twice the same packages, so that they have the same dependencies.
-packages=(-p memscope-tests -p memscope-runtime)
+packages=(-p memscope-tests -p memscope-runtime --features memscope-tests/layout)
 cargo test "${packages[@]}" --test unannotated -- runtime_hooks:: unannotated_tasks::
 cargo test "${packages[@]}" --lib
 cargo test "${packages[@]}" --doc tokio_hooks
