@@ -7,7 +7,7 @@ set -euo pipefail
 MEMSCOPE_STACKS=1 cargo test -q --workspace --test exact --test block_sizes --test variables
 MEMSCOPE_STACKS=1 cargo test -q --workspace \
   --test exactness --test lifecycle --test unannotated --test host -- ownership:: \
-  cross_thread_frees:: spawn_cell:: transfer:: panics:: model:: runtime_hooks:: forks::
+  cross_thread_frees:: spawn_cell:: transfer:: panics:: model:: runtime_hooks:: forks::what_was
 
 # `places FLAGS OPTIONS PLACE…`: builds the program, and looks that these places have their names.
 target="${CARGO_TARGET_DIR:-target}/places"
