@@ -3,13 +3,9 @@
 # asks release builds, with debug information and without, and `ci/tokio_unstable.sh` has its unit
 # tests.
 set -euo pipefail
-# All packages that dependencies are built for, so that these stay as the tests have built them.
+# The whole workspace, so that dependencies stay as the tests have built them.
 features=memscope-rs/layout,memscope-tests/layout
-without=()
-for package in loom benches ui-tests edition-2021 lint-forms places; do
-    without+=(--exclude "memscope-$package")
-done
-cargo test --workspace "${without[@]}" --features "$features" --test await_points
+cargo test --workspace --features "$features" --test await_points
 cargo build -q --workspace --features "$features" --example where_it_waits
 "${CARGO_TARGET_DIR:-target}/debug/examples/where_it_waits" | tail -n 1
 # A live service, asked by the terminal's view and by an agent's client.
