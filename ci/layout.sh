@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # The layouts of two real programs, beside what the compiler says with `-Zprint-type-sizes`: the web
 # service of the examples, and the server of mini-redis, as published. Sizes, alignments, states,
-# members and offsets, in debug, in release, and one with thin, the other with fat LTO.
+# members and offsets, in release, one also with thin LTO, the other in debug and with fat LTO.
 #
 # Every state machine that a program's debug information describes is compared, those of its
 # dependencies included. Each crate prints the types that it works on itself, so all of them are
@@ -99,8 +99,8 @@ shown() {
   }
 }
 
-build --example web_service --bin mini-redis-server
-agrees "$target/debug/examples/web_service" "$target/debug"
+# Without optimisation mini-redis alone: the service has ten times the dependencies.
+build --bin mini-redis-server
 agrees "$target/debug/mini-redis-server" "$target/debug"
 
 KEEP_BITCODE=yes build --release --example web_service --bin mini-redis-server
