@@ -99,7 +99,7 @@ shown() {
   }
 }
 
-# Without optimisation mini-redis alone: the service has ten times the dependencies.
+# Without optimisation mini-redis alone: the service depends on far more crates.
 build --bin mini-redis-server
 agrees "$target/debug/mini-redis-server" "$target/debug"
 

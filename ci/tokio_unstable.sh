@@ -7,6 +7,6 @@ export RUSTFLAGS="--cfg tokio_unstable" RUSTDOCFLAGS="--cfg tokio_unstable"
 # Twice the same packages, so that they have the same dependencies.
 packages=(-p memscope-tests -p memscope-runtime --features memscope-tests/layout)
 cargo test "${packages[@]}" --test unannotated -- runtime_hooks:: unannotated_tasks::
-# They are built in half of the time without optimisation, and run as long.
+# Without optimisation they are built in half of the time, and run for a few seconds more.
 cargo test "${packages[@]}" --lib --config 'profile.dev.package.memscope-runtime.opt-level=0'
 cargo test "${packages[@]}" --doc tokio_hooks
