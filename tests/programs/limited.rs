@@ -3,7 +3,17 @@
 
 #![expect(clippy::print_stdout, reason = "that is how it talks to the test")]
 
-use std::{hint::black_box, io::Write, sync::Mutex, time::Duration};
+use std::{
+    ffi::c_int,
+    hint::black_box,
+    io::Write,
+    sync::{
+        Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread,
+    time::Duration,
+};
 
 use memscope_rs::{
     async_memory::{Pressure, track},
@@ -52,6 +62,17 @@ async fn swing() {
     }
 }
 
+static DISK_IS_BUSY: AtomicBool = AtomicBool::new(false);
+
+/// In place of the C library's function: a busy disk takes longer than the program lives.
+#[unsafe(no_mangle)]
+extern "C" fn fsync(_: c_int) -> c_int {
+    if DISK_IS_BUSY.load(Ordering::Relaxed) {
+        thread::sleep(Duration::from_secs(60));
+    }
+    0
+}
+
 fn say(pressure: &Pressure) {
     let Pressure { share, used_bytes, limit_bytes, .. } = pressure;
     println!("pressure {share} {used_bytes} {limit_bytes}");
@@ -66,6 +87,7 @@ async fn main() {
     }
     println!("ready");
     std::io::stdout().flush().expect("stdout");
+    DISK_IS_BUSY.store(how == "busy disk", Ordering::Relaxed);
     match &*how {
         // Nothing is annotated.
         "bare" => drop(tokio::spawn(serve_slowly()).await),

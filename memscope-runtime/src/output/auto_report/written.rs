@@ -10,7 +10,7 @@ use std::{
 use super::name::{Occasion, with_word};
 use crate::{
     model::{Error, Origin, text::visible_path},
-    output::file::{Identity, Refused, Taken, identity, is_stream, write},
+    output::file::{Content, Identity, Refused, Taken, identity, is_stream, write},
 };
 
 /// The last of `report.json`, `report.2.json` … `report.9.json`.
@@ -46,6 +46,19 @@ impl Written {
         bytes: &[u8],
         occasion: Occasion,
     ) -> Result<Option<String>, Error> {
+        // Near its limit the process is what ends, not the machine, and the next report is due
+        // before a busy disk has this one.
+        let content = Content { bytes, is_synced: occasion != Occasion::Pressure };
+        self.put_content(path, others, content, occasion)
+    }
+
+    fn put_content(
+        &mut self,
+        path: &Path,
+        others: u32,
+        content: Content<'_>,
+        occasion: Occasion,
+    ) -> Result<Option<String>, Error> {
         let failed = |path: &Path, error: &io::Error| Error::file(path, "write the report", error);
         // Several copies can write into a stream, one after the other.
         let others = if others != 0 && is_stream(path) { 0 } else { others };
@@ -56,10 +69,10 @@ impl Written {
                 1 => path.to_owned(),
                 _ => with_word(path, &number.to_string()),
             };
-            let aside = self.set_aside(&name, occasion)?;
-            match write(&name, bytes, &|there| self.may_be_replaced(&name, there)) {
-                Ok(content) => {
-                    if let Some(content) = content {
+            let aside = self.set_aside(&name, occasion, content.is_synced)?;
+            match write(&name, content, &|there| self.may_be_replaced(&name, there)) {
+                Ok(identity) => {
+                    if let Some(content) = identity {
                         self.keep(Kept { path: name.clone(), content, occasion });
                     }
                     let elsewhere = why.map(|why| {
@@ -83,7 +96,12 @@ impl Written {
 
     /// Copies a report of a signal, a panic or a guard to a name of its own, before a later one
     /// replaces it: the user wants to see it. The copy replaces the previous one of its kind.
-    fn set_aside(&mut self, path: &Path, occasion: Occasion) -> Result<Option<String>, Error> {
+    fn set_aside(
+        &mut self,
+        path: &Path,
+        occasion: Occasion,
+        is_synced: bool,
+    ) -> Result<Option<String>, Error> {
         let kept = self.files.iter().find(|kept| kept.path == path);
         let Some((kept, word)) = kept.and_then(|kept| Some((kept, kept.occasion.word()?))) else {
             return Ok(None);
@@ -93,7 +111,8 @@ impl Written {
         }
         let occasion = kept.occasion;
         let bytes = fs::read(path).map_err(|error| Error::file(path, "read the report", &error))?;
-        self.put(&with_word(path, word), 0, &bytes, occasion)
+        let content = Content { bytes: &bytes, is_synced };
+        self.put_content(&with_word(path, word), 0, content, occasion)
     }
 
     /// Allows to replace reports of earlier runs, and what this copy wrote. A file that is newer

@@ -27,7 +27,7 @@ use crate::{
     snapshot::{MemorySnapshot, Trim},
 };
 
-pub(crate) use replace::{Identity, Refused, Taken, identity, is_stream, write};
+pub(crate) use replace::{Content, Identity, Refused, Taken, identity, is_stream, write};
 
 /// Raised when a field without a default is added, or a field changes its meaning.
 const FORMAT: u32 = 1;
@@ -93,7 +93,8 @@ impl MemorySnapshot {
         let failed = |error: io::Error| Error::file(path, "write the report", &error);
         let bytes = bytes(self, path).map_err(failed)?;
         // The program's code names the file, so what other processes wrote there is replaced.
-        write(path, &bytes, &|_| Ok(())).map(drop).map_err(|refused| match refused {
+        let content = Content { bytes: &bytes, is_synced: true };
+        write(path, content, &|_| Ok(())).map(drop).map_err(|refused| match refused {
             Refused::Failed(error) => failed(error),
             Refused::Taken(why) => failed(io::Error::other(format!(
                 "{why}, so it stays: remove it or choose another name"

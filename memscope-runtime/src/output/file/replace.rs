@@ -102,24 +102,45 @@ impl From<io::Error> for Refused {
 /// Decides whether an existing report may be replaced.
 pub(crate) type Rule<'a> = &'a dyn Fn(&Metadata) -> Result<(), Taken>;
 
-/// Writes the bytes to the target of the path. Returns the identity of the written file, or `None`
+/// What a report has in it, and how it comes to the disk.
+#[derive(Clone, Copy)]
+pub(crate) struct Content<'a> {
+    pub(crate) bytes: &'a [u8],
+    /// The file has its name only when the disk has its bytes, so that it is whole even if the
+    /// machine fails. A busy disk takes seconds for that.
+    pub(crate) is_synced: bool,
+}
+
+impl Content<'_> {
+    fn len(self) -> u64 {
+        self.bytes.len() as u64
+    }
+
+    fn sync(self, file: &File) -> io::Result<()> {
+        if self.is_synced { file.sync_all() } else { Ok(()) }
+    }
+}
+
+/// Writes the content to the target of the path. Returns the identity of the written file, or `None`
 /// for a stream, which has none.
 pub(crate) fn write(
     path: &Path,
-    bytes: &[u8],
+    content: Content<'_>,
     rule: Rule<'_>,
 ) -> Result<Option<Identity>, Refused> {
     for _ in 0..MOST_TRIES {
         let done = match place::find(path)? {
             #[cfg(unix)]
-            Place::Descriptor(number) => into(&system::same_file(number)?, bytes).map(|()| None),
-            Place::Stream(path) => into(&open_stream(&path)?, bytes).map(|()| None),
+            Place::Descriptor(number) => {
+                into(&system::same_file(number)?, content.bytes).map(|()| None)
+            }
+            Place::Stream(path) => into(&open_stream(&path)?, content.bytes).map(|()| None),
             Place::File { path, is_there: false } => {
-                check_limit(bytes.len() as u64)?;
-                create(&path, bytes).map(Some)
+                check_limit(content.len())?;
+                create(&path, content).map(Some)
             }
             Place::File { path, is_there: true } => {
-                return replace(&path, bytes, rule).map(Some);
+                return replace(&path, content, rule).map(Some);
             }
         };
         match done {
@@ -131,10 +152,10 @@ pub(crate) fn write(
 }
 
 /// NOTE: some file systems report a full disk only when the file is synced.
-fn fill(mut file: &File, bytes: &[u8]) -> io::Result<Identity> {
-    file.write_all(bytes)?;
+fn fill(mut file: &File, content: Content<'_>) -> io::Result<Identity> {
+    file.write_all(content.bytes)?;
     say_when(file);
-    file.sync_all()?;
+    content.sync(file)?;
     Ok(Identity::of(&file.metadata()?))
 }
 
@@ -145,14 +166,14 @@ fn say_when(file: &File) {
     drop(file.set_modified(SystemTime::now()));
 }
 
-fn create(path: &Path, bytes: &[u8]) -> io::Result<Identity> {
+fn create(path: &Path, content: Content<'_>) -> io::Result<Identity> {
     let temporary = Temporary::beside(path)?;
-    let identity = fill(temporary.file(), bytes)?;
+    let identity = fill(temporary.file(), content)?;
     temporary.become_new(path)?;
     Ok(identity)
 }
 
-fn replace(path: &Path, bytes: &[u8], rule: Rule<'_>) -> Result<Identity, Refused> {
+fn replace(path: &Path, content: Content<'_>, rule: Rule<'_>) -> Result<Identity, Refused> {
     let old = open_old(path)?;
     let there = old.metadata()?;
     #[cfg(unix)]
@@ -163,29 +184,34 @@ fn replace(path: &Path, bytes: &[u8], rule: Rule<'_>) -> Result<Identity, Refuse
         return Err(Refused::Taken(Taken::NotReport));
     }
     rule(&there).map_err(Refused::Taken)?;
-    check_limit(bytes.len() as u64)?;
-    Ok(replace_old(path, old, &there, bytes)?)
+    check_limit(content.len())?;
+    Ok(replace_old(path, old, &there, content)?)
 }
 
 #[cfg(unix)]
 #[expect(clippy::needless_pass_by_value, reason = "elsewhere it has to be closed first")]
-fn replace_old(path: &Path, old: File, there: &Metadata, bytes: &[u8]) -> io::Result<Identity> {
+fn replace_old(
+    path: &Path,
+    old: File,
+    there: &Metadata,
+    content: Content<'_>,
+) -> io::Result<Identity> {
     use std::os::unix::fs::MetadataExt;
     if there.nlink() > 1 {
-        return write_anew(&old, bytes);
+        return write_anew(&old, content);
     }
-    match replace_whole(path, bytes, |new| dress(new, &old, there)) {
+    match replace_whole(path, content, |new| dress(new, &old, there)) {
         // A read-only folder, an owner that may not be set, or a mount point.
-        Err(error) if is_beyond_rename(&error) => write_anew(&old, bytes),
+        Err(error) if is_beyond_rename(&error) => write_anew(&old, content),
         done => done,
     }
 }
 
 #[cfg(not(unix))]
-fn replace_old(path: &Path, old: File, _: &Metadata, bytes: &[u8]) -> io::Result<Identity> {
+fn replace_old(path: &Path, old: File, _: &Metadata, content: Content<'_>) -> io::Result<Identity> {
     // This platform cannot replace an open file.
     drop(old);
-    replace_whole(path, bytes, |_| Ok(()))
+    replace_whole(path, content, |_| Ok(()))
 }
 
 /// Opens the old file for reading and writing. A write-protected file is not replaced either.
@@ -215,12 +241,12 @@ fn head(file: &File) -> io::Result<Vec<u8>> {
 
 fn replace_whole(
     path: &Path,
-    bytes: &[u8],
+    content: Content<'_>,
     dress: impl FnOnce(&File) -> io::Result<()>,
 ) -> io::Result<Identity> {
     let temporary = Temporary::beside(path)?;
     dress(temporary.file())?;
-    let identity = fill(temporary.file(), bytes)?;
+    let identity = fill(temporary.file(), content)?;
     temporary.replace(path)?;
     Ok(identity)
 }
@@ -253,19 +279,19 @@ fn is_beyond_rename(error: &io::Error) -> bool {
 ///
 /// NOTE: only here can a report be seen half written; if the machine fails, it stays so.
 #[cfg(unix)]
-fn write_anew(mut file: &File, bytes: &[u8]) -> io::Result<Identity> {
+fn write_anew(mut file: &File, content: Content<'_>) -> io::Result<Identity> {
     use std::{io::Seek, os::unix::fs::FileExt};
     let modified = file.metadata()?.modified();
     let mut old = Vec::new();
     file.rewind()?;
     file.read_to_end(&mut old)?;
-    let (over, more) = bytes.split_at(bytes.len().min(old.len()));
+    let (over, more) = content.bytes.split_at(content.bytes.len().min(old.len()));
     let written = file
         .write_all_at(more, old.len() as u64)
-        .and_then(|()| file.sync_all())
+        .and_then(|()| content.sync(file))
         .and_then(|()| file.write_all_at(over, 0))
-        .and_then(|()| file.set_len(bytes.len() as u64))
-        .and_then(|()| file.sync_all());
+        .and_then(|()| file.set_len(content.len()))
+        .and_then(|()| content.sync(file));
     if let Err(error) = written {
         file.set_len(old.len() as u64)?;
         file.write_all_at(&old, 0)?;
