@@ -5,8 +5,8 @@ set -euo pipefail
 law() {
   cargo bench -q -p memscope-benches --features "$1" --bench allocator_law
 }
-# Two at once: a crate that is one unit keeps one processor busy. The second build is none that other
-# jobs have, and is cut into units as a release build of a program is.
+# Two at once: a crate that is one unit keeps one processor busy. The second build is for this job
+# alone, and is cut into units as a program's release build is.
 law law &
 first=$!
 CARGO_TARGET_DIR="${CARGO_TARGET_DIR:-target}/tokio_unstable" RUSTFLAGS="--cfg tokio_unstable" \
