@@ -2,8 +2,9 @@
 //!
 //! Exactness wants a process and an allocator a file. A program a file wants a link a file, which
 //! was most of the tests' time. So the files of a folder are one program. Before `main` it lists
-//! its tests, starts itself once a file, as many at a time as there are processors, and prints what
-//! each said. What is asked for of one file alone runs in the program itself, under a debugger too.
+//! its tests, starts itself once a file, one more at a time than there are processors, as many tests
+//! wait, and prints what each said. What is asked for of one file alone runs in the program itself,
+//! under a debugger too.
 
 use std::{
     collections::BTreeMap,
@@ -71,7 +72,8 @@ fn files(arguments: &[OsString]) -> io::Result<BTreeMap<String, Vec<String>>> {
     Ok(files)
 }
 
-/// How many files run at a time: what `--test-threads` or its variable says, else the processors.
+/// How many files run at a time: what `--test-threads` or its variable says, else one more than
+/// there are processors.
 fn files_at_a_time(arguments: &[OsString]) -> usize {
     let arguments: Vec<_> = arguments.iter().map(|it| it.to_string_lossy()).collect();
     let after = arguments.iter().position(|it| it == "--test-threads").map(|at| at + 1);
@@ -80,7 +82,7 @@ fn files_at_a_time(arguments: &[OsString]) -> usize {
         .map(str::to_owned)
         .or_else(|| env::var("RUST_TEST_THREADS").ok());
     said.and_then(|it| it.parse().ok())
-        .or_else(|| thread::available_parallelism().ok().map(usize::from))
+        .or_else(|| thread::available_parallelism().ok().map(|processors| processors.get() + 1))
         .unwrap_or(1)
 }
 
