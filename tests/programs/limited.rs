@@ -68,7 +68,7 @@ static DISK_IS_BUSY: AtomicBool = AtomicBool::new(false);
 #[unsafe(no_mangle)]
 extern "C" fn fsync(_: c_int) -> c_int {
     if DISK_IS_BUSY.load(Ordering::Relaxed) {
-        thread::sleep(Duration::from_secs(60));
+        thread::sleep(Duration::from_mins(1));
     }
     0
 }
