@@ -121,8 +121,8 @@ impl Content<'_> {
     }
 }
 
-/// Writes the content to the target of the path. Returns the identity of the written file, or `None`
-/// for a stream, which has none.
+/// Writes the content to the target of the path. Returns the identity of the written file, or
+/// `None` for a stream, which has none.
 pub(crate) fn write(
     path: &Path,
     content: Content<'_>,
