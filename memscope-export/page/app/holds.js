@@ -68,7 +68,9 @@ export function holds(model, isSaved, again) {
             h(
                 "p",
                 { class: "calm" },
-                isSaved ? "Not measured: this file has no answer to it." : "Not asked yet.",
+                isSaved
+                    ? "Not measured: MEMSCOPE_HOLDERS=on puts it into the report at the exit."
+                    : "Not asked yet.",
             ),
         !isSaved &&
             !held &&
