@@ -5,10 +5,9 @@ set -euo pipefail
 law() {
   cargo bench -q -p memscope-benches --features "$1" --bench allocator_law
 }
-# Two at once: a crate that is one unit keeps one processor busy. The second build is for this job
-# alone, and is cut into units as a program's release build is.
+# Two at once: a crate that is one unit keeps one processor busy.
 law law &
 first=$!
 CARGO_TARGET_DIR="${CARGO_TARGET_DIR:-target}/tokio_unstable" RUSTFLAGS="--cfg tokio_unstable" \
-  CARGO_PROFILE_BENCH_CODEGEN_UNITS=16 law law-all
+  law law-all
 wait "$first"
