@@ -2,9 +2,9 @@
 //!
 //! Exactness wants a process and an allocator a file. A program a file wants a link a file, which
 //! was most of the tests' time. So the files of a folder are one program. Before `main` it lists
-//! its tests, starts itself once a file, one more at a time than there are processors, as many tests
-//! wait, and prints what each said. What is asked for of one file alone runs in the program itself,
-//! under a debugger too.
+//! its tests, starts itself once a file, and prints what each said. As many tests wait, it runs one
+//! more at a time than there are processors. What is asked for of one file alone runs in the
+//! program itself, under a debugger too.
 
 use std::{
     collections::BTreeMap,
@@ -13,13 +13,11 @@ use std::{
     fmt::Write as _,
     io::{self, Write as _},
     process::{Command, Stdio},
-    sync::{
-        Mutex, PoisonError,
-        atomic::{AtomicUsize, Ordering},
-    },
     thread,
     time::Instant,
 };
+
+use crate::workers;
 
 /// Set in the processes that have tests to run.
 const ALONE: &str = "TESTS_OF_ONE_FILE";
@@ -89,20 +87,11 @@ fn files_at_a_time(arguments: &[OsString]) -> usize {
 /// Runs all files and returns the names of those that failed.
 fn run_each(files: &BTreeMap<String, Vec<String>>, arguments: &[OsString]) -> Vec<String> {
     let files: Vec<_> = files.iter().collect();
-    let next = AtomicUsize::new(0);
-    let failed = Mutex::new(Vec::new());
-    thread::scope(|scope| {
-        for _ in 0..files_at_a_time(arguments).min(files.len()) {
-            scope.spawn(|| {
-                while let Some((file, tests)) = files.get(next.fetch_add(1, Ordering::Relaxed)) {
-                    if !run_one(file, tests, arguments) {
-                        failed.lock().unwrap_or_else(PoisonError::into_inner).push((*file).clone());
-                    }
-                }
-            });
-        }
-    });
-    failed.into_inner().unwrap_or_else(PoisonError::into_inner)
+    let run = |(file, tests): &(&String, &Vec<String>)| {
+        (!run_one(file, tests, arguments)).then(|| (*file).clone())
+    };
+    let failed = workers::each(&files, files_at_a_time(arguments), run);
+    failed.into_iter().flatten().collect()
 }
 
 /// Runs the tests of one file in a process of its own and prints all that it said, in one piece.

@@ -10,10 +10,8 @@
 #![expect(clippy::print_stdout, reason = "it prints a table, and services print their findings")]
 
 use std::{
-    env, iter,
+    env,
     process::{Child, Command, ExitCode, Stdio},
-    sync::Mutex,
-    thread,
     time::Duration,
 };
 
@@ -22,7 +20,7 @@ use memscope_rs::{
     analysis::{Leak, LeakCause, LeakKind, Leaks, Severity},
     builder,
 };
-use memscope_tests::Zeroing;
+use memscope_tests::{Zeroing, workers};
 
 mod clock;
 mod healthy;
@@ -119,18 +117,7 @@ fn be(service: &Service) {
 
 /// Runs each of these in a process of its own, several at one time.
 fn run<'s>(all: &[(&'s Service, Mode)]) -> Vec<Outcome<'s>> {
-    let left = Mutex::new(all.iter().enumerate());
-    let next = || service::lock(&left).next();
-    let some = || -> Vec<_> {
-        let each = iter::from_fn(next);
-        each.map(|(place, (service, mode))| (place, Outcome::of(service, *mode))).collect()
-    };
-    let mut results: Vec<(usize, Outcome<'s>)> = thread::scope(|scope| {
-        let threads: Vec<_> = (0..AT_ONCE).map(|_| scope.spawn(some)).collect();
-        threads.into_iter().flat_map(|thread| thread.join().expect("no panic")).collect()
-    });
-    results.sort_by_key(|(place, _)| *place);
-    results.into_iter().map(|(_, outcome)| outcome).collect()
+    workers::each(all, AT_ONCE, |(service, mode)| Outcome::of(service, *mode))
 }
 
 fn findings(service: &Service, mode: Mode) -> Leaks {

@@ -11,13 +11,13 @@
 use std::{
     env,
     process::{Command, ExitCode},
-    thread,
 };
 
 use memscope_rs::{
     TrackingAllocator,
     analysis::{Leak, Leaks},
 };
+use memscope_tests::workers;
 
 mod healthy;
 mod service;
@@ -47,7 +47,7 @@ fn main() -> ExitCode {
         return ExitCode::SUCCESS;
     }
     let services: Vec<&Service> = services().collect();
-    let results: Vec<Result<'_>> = services.chunks(AT_ONCE).flat_map(results).collect();
+    let results: Vec<Result<'_>> = workers::each(&services, AT_ONCE, |service| Result::of(service));
     results.iter().for_each(Result::print);
     let sum = |count: fn(&Result<'_>) -> usize| results.iter().map(count).sum::<usize>();
     let (right, wrong) = (sum(|result| result.right), sum(|result| result.wrong.len()));
@@ -62,15 +62,6 @@ fn main() -> ExitCode {
         share(found, sick),
     );
     if wrong == 0 && found == sick { ExitCode::SUCCESS } else { ExitCode::FAILURE }
-}
-
-/// Runs these services beside each other.
-fn results<'a>(services: &[&'a Service]) -> Vec<Result<'a>> {
-    thread::scope(|scope| {
-        let run = |service| scope.spawn(move || Result::of(service));
-        let running: Vec<_> = services.iter().copied().map(run).collect();
-        running.into_iter().map(|it| it.join().expect("a service")).collect()
-    })
 }
 
 #[expect(clippy::cast_precision_loss, reason = "small")]

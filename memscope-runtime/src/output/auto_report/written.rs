@@ -46,10 +46,7 @@ impl Written {
         bytes: &[u8],
         occasion: Occasion,
     ) -> Result<Option<String>, Error> {
-        // Near its limit the process is what ends, not the machine, and the next report is due
-        // before a busy disk has this one.
-        let content = Content { bytes, is_synced: occasion != Occasion::Pressure };
-        self.put_content(path, others, content, occasion)
+        self.put_content(path, others, content(bytes, occasion), occasion)
     }
 
     fn put_content(
@@ -69,7 +66,7 @@ impl Written {
                 1 => path.to_owned(),
                 _ => with_word(path, &number.to_string()),
             };
-            let aside = self.set_aside(&name, occasion, content.is_synced)?;
+            let aside = self.set_aside(&name, occasion)?;
             match write(&name, content, &|there| self.may_be_replaced(&name, there)) {
                 Ok(identity) => {
                     if let Some(content) = identity {
@@ -96,12 +93,7 @@ impl Written {
 
     /// Copies a report of a signal, a panic or a guard to a name of its own, before a later one
     /// replaces it: the user wants to see it. The copy replaces the previous one of its kind.
-    fn set_aside(
-        &mut self,
-        path: &Path,
-        occasion: Occasion,
-        is_synced: bool,
-    ) -> Result<Option<String>, Error> {
+    fn set_aside(&mut self, path: &Path, occasion: Occasion) -> Result<Option<String>, Error> {
         let kept = self.files.iter().find(|kept| kept.path == path);
         let Some((kept, word)) = kept.and_then(|kept| Some((kept, kept.occasion.word()?))) else {
             return Ok(None);
@@ -109,10 +101,10 @@ impl Written {
         if kept.occasion == occasion || identity(path) != Some(kept.content) {
             return Ok(None);
         }
-        let occasion = kept.occasion;
+        let kept = kept.occasion;
         let bytes = fs::read(path).map_err(|error| Error::file(path, "read the report", &error))?;
-        let content = Content { bytes: &bytes, is_synced };
-        self.put_content(&with_word(path, word), 0, content, occasion)
+        // The copy delays the report that follows it, so it is synced as that one is.
+        self.put_content(&with_word(path, word), 0, content(&bytes, occasion), kept)
     }
 
     /// Allows to replace reports of earlier runs, and what this copy wrote. A file that is newer
@@ -139,4 +131,10 @@ impl Written {
         }
         self.files.push(file);
     }
+}
+
+/// Near its limit the process is what ends, not the machine, and the next report is due before a
+/// busy disk has this one.
+fn content(bytes: &[u8], occasion: Occasion) -> Content<'_> {
+    Content { bytes, is_synced: occasion != Occasion::Pressure }
 }
