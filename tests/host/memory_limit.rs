@@ -52,13 +52,19 @@ impl Drop for Group {
 
 /// Runs the program in a group until the kernel kills it. Returns the folder with its reports.
 fn killed(how: &str) -> Option<Folder> {
+    killed_with(how, &[("MEMSCOPE_REPORT", "report-%n.json")])
+}
+
+/// As [`killed`], with these settings. The program runs in the folder.
+fn killed_with(how: &str, settings: &[(&str, &str)]) -> Option<Folder> {
     let Some(group) = Group::new(how) else {
         eprintln!("skipped: no control group of version 1 can be made here");
         return None;
     };
     let folder = Folder::new();
-    let mut running =
-        Running::start(group.run(how).env("MEMSCOPE_REPORT", folder.file("report-%n.json")));
+    let mut command = group.run(how);
+    command.envs(settings.iter().copied()).current_dir(folder.path());
+    let mut running = Running::start(&mut command);
     let status = running.end();
     assert_eq!(status.signal(), Some(libc::SIGKILL), "{status}");
     Some(folder)
@@ -105,6 +111,15 @@ fn before_the_kernel_kills_it_a_report_of_each_share_is_whole() {
 fn a_busy_disk_holds_up_no_report() {
     let Some(folder) = killed("busy disk") else { return };
     each_share_has_a_whole_report(&folder);
+}
+
+#[test]
+fn a_report_near_the_limit_waits_for_no_other_one() {
+    let settings = [("MEMSCOPE_REPORT", "report.json"), ("MEMSCOPE_REPORT_EVERY", "100ms")];
+    let Some(folder) = killed_with("busy disk", &settings) else { return };
+    // A periodic report is still on its way to the disk.
+    let report = MemorySnapshot::read(folder.file("report.limit.json")).expect("a report");
+    assert!(percent(&report) >= 93, "{report}");
 }
 
 #[test]

@@ -33,11 +33,11 @@ use std::{
 use super::{
     auto_report::{
         copies::Claim,
-        name::{Name, Occasion},
+        name::{Name, Occasion, with_word},
         threads::{IS_PERIODIC, START_PERIODIC, START_THREADS},
         written::Written,
     },
-    file::{Format, bytes, page},
+    file::{Format, bytes, is_stream, page},
     os_hooks,
 };
 use crate::{
@@ -48,7 +48,7 @@ use crate::{
     await_points::image,
     environment::Environment,
     model::{Error, Origin, text::visible_path},
-    primitives::{Lock, Once, Pending, clock, fork, pending_starts, reserve},
+    primitives::{Guard, Lock, Once, Pending, clock, fork, pending_starts, reserve},
     resident::{self, Asked},
     snapshot::{MemorySnapshot, for_memscope},
     symbols,
@@ -76,8 +76,15 @@ static PLANS: Lock<Vec<ReportJob>> =
     Lock::new(Vec::new(), |half_written| mem::forget(mem::take(half_written)));
 
 /// Held while a report is written: one at a time.
-static WRITING: Lock<Written> =
-    Lock::new(Written::NONE, |half_written| mem::forget(mem::replace(half_written, Written::NONE)));
+static WRITING: Lock<Written> = Lock::new(Written::NONE, forget);
+
+/// Held instead while a report near the limit is written beside another one.
+static NEAR_LIMIT: Lock<Written> = Lock::new(Written::NONE, forget);
+
+fn forget(half_written: &mut Written) {
+    mem::forget(mem::replace(half_written, Written::NONE));
+}
+
 /// The process that set this up; 0: none yet.
 static PROCESS: AtomicU32 = AtomicU32::new(0);
 
@@ -214,10 +221,23 @@ fn panicked() {
 
 /// Writes all files, near the limit of memory. `most_bytes`: for what the report lists, and again
 /// for the text of each file.
+///
+/// A report that is being written may wait for a busy disk or look up names, longer than the
+/// process lives. So this one does not wait for it: it gets the name that it would get when another
+/// one replaces it. Only a stream takes one report after the other.
 pub(crate) fn write_near_limit(most_bytes: usize) {
-    if is_our_process() {
-        let _bound = reserve::bound(most_bytes);
-        write(Occasion::Pressure, &|_| true);
+    if !is_our_process() {
+        return;
+    }
+    let _bound = reserve::bound(most_bytes);
+    if let Some(written) = WRITING.try_lock() {
+        return write_to(written, false, Occasion::Pressure, &|_| true);
+    }
+    let is_stream = |plan: &ReportJob| is_stream(plan.name.pattern());
+    write_to(NEAR_LIMIT.lock(), true, Occasion::Pressure, &|plan| !is_stream(plan));
+    let has_streams = PLANS.lock().iter().any(is_stream);
+    if has_streams {
+        write(Occasion::Pressure, &is_stream);
     }
 }
 
@@ -287,15 +307,26 @@ fn read(occasion: Occasion) -> MemorySnapshot {
     for_memscope(if occasion == Occasion::Signal { Asked::No } else { Asked::Yes })
 }
 
-/// Writes the files of these jobs, one after the other, from one snapshot.
+/// Writes the files of these jobs, after the report that is being written.
 fn write(occasion: Occasion, is_wanted: &dyn Fn(&ReportJob) -> bool) {
+    write_to(WRITING.lock(), false, occasion, is_wanted);
+}
+
+/// Writes the files of these jobs, one after the other, from one snapshot. `is_beside`: another
+/// report is being written to their names.
+fn write_to(
+    mut written: Guard<'_, Written>,
+    is_beside: bool,
+    occasion: Occasion,
+    is_wanted: &dyn Fn(&ReportJob) -> bool,
+) {
     let _work = own_work::work();
-    let mut written = WRITING.lock();
     if written.is_over {
         return;
     }
+    // The thread that watches the limit takes no signals.
     #[cfg(unix)]
-    let _here = WritesHere::new();
+    let _here = (!is_beside).then(WritesHere::new);
     // After the report at exit, the end of the process could cut a further one off.
     written.is_over = occasion == Occasion::Exit;
     let now = SystemTime::now();
@@ -310,6 +341,10 @@ fn write(occasion: Occasion, is_wanted: &dyn Fn(&ReportJob) -> bool) {
     }
     let snapshot = holders::add(read(occasion), occasion);
     for (id, path, others) in wanted {
+        let path = match occasion.word() {
+            Some(word) if is_beside => with_word(&path, word),
+            _ => path,
+        };
         let done = bytes(&snapshot, &path)
             .map_err(|error| Error::file(&path, "write the report", &error))
             .and_then(|bytes| written.put(&path, others, &bytes, occasion));
