@@ -30,9 +30,13 @@ const TIDY: Duration = Duration::from_secs(3);
 /// The most bytes of one update. The page gets one a second.
 const MOST_UPDATE_BYTES: usize = 190_000;
 
-/// How long findings serve the page's updates. They are about minutes, and looking for them takes
-/// longer than all else in an update of many tasks.
+/// How long findings serve the page's updates at least. They are about minutes, and looking for
+/// them takes longer than all else in an update of many tasks.
 const FINDINGS_SERVE: Duration = Duration::from_millis(4_900);
+
+/// Findings serve for so many times as long as looking for them took: of very many tasks, a
+/// hundredth of a core looks for them.
+const FINDINGS_SHARE: u32 = 100;
 
 /// What is made of a snapshot.
 #[derive(Clone, Copy, Debug)]
@@ -60,8 +64,15 @@ pub(crate) struct Taken {
 
 static LATEST: Mutex<Option<Arc<Taken>>> = Mutex::new(None);
 
-/// What was found in an earlier snapshot, and when.
-static FOUND: Mutex<Option<(Instant, Arc<Leaks>)>> = Mutex::new(None);
+/// What was found in an earlier snapshot.
+#[derive(Debug)]
+struct Found {
+    at: Instant,
+    serves: Duration,
+    leaks: Arc<Leaks>,
+}
+
+static FOUND: Mutex<Option<Found>> = Mutex::new(None);
 
 /// Notified of each new snapshot.
 static TAKEN: Notify = Notify::const_new();
@@ -138,13 +149,14 @@ impl Taken {
     /// What stands out, in this snapshot or in one of the last seconds.
     fn found(&self) -> Arc<Leaks> {
         let mut found = lock(&FOUND);
-        if let Some((at, leaks)) = found.as_ref()
-            && self.at.saturating_duration_since(*at) < FINDINGS_SERVE
-        {
-            return Arc::clone(leaks);
+        let age = |found: &Found| self.at.saturating_duration_since(found.at);
+        if let Some(found) = found.as_ref().filter(|found| age(found) < found.serves) {
+            return Arc::clone(&found.leaks);
         }
+        let begun = Instant::now();
         let leaks = Arc::new(self.snapshot.leaks());
-        *found = Some((self.at, Arc::clone(&leaks)));
+        let serves = begun.elapsed().saturating_mul(FINDINGS_SHARE).max(FINDINGS_SERVE);
+        *found = Some(Found { at: self.at, serves, leaks: Arc::clone(&leaks) });
         leaks
     }
 

@@ -20,7 +20,7 @@ pub(super) struct Groups<'s> {
 impl<'s> Groups<'s> {
     pub(super) fn of(sites: impl Iterator<Item = (&'s str, &'s str)>) -> Self {
         let (mut names, mut of_site) = (Vec::new(), Vec::new());
-        let mut known = HashMap::new();
+        let mut known = HashMap::with_capacity(sites.size_hint().0);
         for site in sites {
             of_site.push(*known.entry(site).or_insert_with(|| {
                 names.push(site);

@@ -223,7 +223,7 @@ impl Site {
         let others = has_stand_ins.then(|| SITES.iter()).into_iter().flatten();
         let others = others.filter(|site| site.row.get().is_some_and(|row| ptr::eq(row, self)));
         let of_others = others.flat_map(|site| site.sums.peaks());
-        Histogram::buckets(self.sums.peaks().into_iter().chain(of_others))
+        Histogram::buckets(self.sums.peaks().chain(of_others))
     }
 
     /// Counts a new task here, or in `(other)` if this would be a row too many. Returns the row,
@@ -327,7 +327,7 @@ impl Site {
 
     /// The durations of timed polls.
     pub(crate) fn polls(&self) -> impl Iterator<Item = (u64, u64)> {
-        Histogram::buckets([&self.polls])
+        Histogram::buckets([self.polls.up_to(u64::MAX)])
     }
 
     pub(crate) fn note_poll(&self, took_ns: u64) {
@@ -336,7 +336,7 @@ impl Site {
 
     /// The waits between two timed polls.
     pub(crate) fn idles(&self) -> impl Iterator<Item = (u64, u64)> {
-        Histogram::buckets([&self.idles])
+        Histogram::buckets([self.idles.up_to(u64::MAX)])
     }
 
     pub(crate) fn note_idle(&self, waited_ns: u64) {
@@ -345,7 +345,7 @@ impl Site {
 
     /// The lifetimes of timed tasks, from the first poll to the end.
     pub(crate) fn lives(&self) -> impl Iterator<Item = (u64, u64)> {
-        Histogram::buckets([&self.lives])
+        Histogram::buckets([self.lives.up_to(u64::MAX)])
     }
 
     pub(crate) fn note_life(&self, lived_ns: u64) {

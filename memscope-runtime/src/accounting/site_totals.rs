@@ -25,17 +25,26 @@ impl Histogram {
 
     #[inline]
     pub(crate) fn bucket(&self, value: u64) -> &AtomicU64 {
-        &self.0[(u64::BITS - value.leading_zeros()) as usize]
+        &self.0[Self::index(value)]
+    }
+
+    fn index(value: u64) -> usize {
+        (u64::BITS - value.leading_zeros()) as usize
+    }
+
+    /// The buckets of the values up to this one.
+    pub(crate) fn up_to(&self, value: u64) -> &[AtomicU64] {
+        &self.0[..=Self::index(value)]
     }
 
     /// The buckets that are not empty in all of `parts` together. Yields the largest value of each
     /// bucket, and its count.
     pub(crate) fn buckets<'h>(
-        parts: impl IntoIterator<Item = &'h Self>,
+        parts: impl IntoIterator<Item = &'h [AtomicU64]>,
     ) -> impl Iterator<Item = (u64, u64)> {
         let mut counts = [0; BUCKETS];
         for part in parts {
-            for (sum, count) in counts.iter_mut().zip(&part.0) {
+            for (sum, count) in counts.iter_mut().zip(part) {
                 *sum += count.load(Ordering::Relaxed);
             }
         }
@@ -151,9 +160,14 @@ impl SiteTotals {
         }
     }
 
-    /// The two parts of the histogram of the tasks' peaks.
-    pub(crate) fn peaks(&self) -> [&Histogram; 2] {
-        [&self.exclusive.peaks, &self.contended.peaks]
+    /// The parts of the histogram of the tasks' peaks.
+    // PERF: only what may have a task in it. A snapshot reads these of a thousand sites, and none
+    // of it is in a cache.
+    pub(crate) fn peaks(&self) -> impl Iterator<Item = &[AtomicU64]> {
+        let parts = [&self.exclusive, &self.contended];
+        let parts = parts.into_iter().filter(|part| part.has_ended());
+        // Read after the numbers of ended tasks. A peak is noted before its task is counted.
+        parts.map(|part| part.peaks.up_to(self.highest_peak.load(Ordering::Relaxed)))
     }
 }
 
@@ -167,6 +181,11 @@ impl Shard {
             waits: AtomicU64::new(0),
             peaks: Histogram::new(),
         }
+    }
+
+    /// Whether any task is counted here.
+    fn has_ended(&self) -> bool {
+        self.ended.iter().any(|ended| ended.load(Ordering::Acquire) != 0)
     }
 
     /// Adds an ended task, each number with `add`.
@@ -245,7 +264,9 @@ mod tests {
         for value in [0, 1, 2, 3, 1024, u64::MAX] {
             add(histogram.bucket(value), 1);
         }
-        let buckets: Vec<_> = Histogram::buckets([&histogram]).collect();
+        let buckets: Vec<_> = Histogram::buckets([histogram.up_to(u64::MAX)]).collect();
         assert_eq!(buckets, [(0, 1), (1, 1), (3, 2), (2047, 1), (u64::MAX, 1)]);
+        let buckets: Vec<_> = Histogram::buckets([histogram.up_to(2)]).collect();
+        assert_eq!(buckets, [(0, 1), (1, 1), (3, 2)]);
     }
 }

@@ -8,7 +8,7 @@
 
 pub(crate) mod points;
 pub(crate) mod series;
-pub(crate) mod recent;
+pub(crate) mod largest;
 pub(crate) mod timeline;
 
 use std::{ffi::CStr, panic::catch_unwind, thread, time::Duration};
@@ -16,8 +16,8 @@ use std::{ffi::CStr, panic::catch_unwind, thread, time::Duration};
 use super::{
     capture::Reading,
     collector::{
+        largest::{Largest, Ranked},
         points::{Amounts, Points},
-        recent::{Kept, Recent},
         timeline::{Gathering, Samples},
     },
 };
@@ -39,6 +39,28 @@ const LIVES: usize = 512;
 /// life-cycle events do not push them out.
 const RARE: usize = 64;
 
+/// An event, and the order in which it was taken out of its ring. Events of one thread that have
+/// equal times stay in this order.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Kept {
+    pub(crate) event: Event,
+    pub(crate) order: u64,
+}
+
+/// Rings are drained one after the other, so an event that arrives later may be older.
+impl Ranked for Kept {
+    type Rank = (u64, u64);
+
+    fn rank(&self) -> (u64, u64) {
+        (self.event.at_ns, self.order)
+    }
+}
+
+const NOTHING: Kept = Kept {
+    event: Event { at_ns: 0, task: 0, amount: 0, site: 0, kind: EventKind::Spawned },
+    order: 0,
+};
+
 /// The events and samples that the collector keeps: a fixed size, for ever.
 ///
 /// NOTE: the thread that holds the lock needs no memory, neither from the program's heap nor from
@@ -46,9 +68,9 @@ const RARE: usize = 64;
 #[derive(Debug)]
 pub(crate) struct History {
     pub(crate) samples: Samples,
-    lives: Recent<LIVES>,
-    large_blocks: Recent<RARE>,
-    long_polls: Recent<RARE>,
+    lives: Largest<Kept, LIVES>,
+    large_blocks: Largest<Kept, RARE>,
+    long_polls: Largest<Kept, RARE>,
     /// Events taken out of rings so far.
     taken: u64,
     sampled_ns: u64,
@@ -67,9 +89,9 @@ pub(crate) struct History {
 static HISTORY: Lock<History> = Lock::new(
     History {
         samples: Samples::new(),
-        lives: Recent::new(),
-        large_blocks: Recent::new(),
-        long_polls: Recent::new(),
+        lives: Largest::new(NOTHING),
+        large_blocks: Largest::new(NOTHING),
+        long_polls: Largest::new(NOTHING),
         taken: 0,
         sampled_ns: 0,
         sampling_ns: 0,
@@ -130,7 +152,7 @@ pub(crate) fn collect(reading: &Reading) -> Option<Collected> {
         let (taken, dropped) = (history.taken, thread_ring::dropped());
         let (looks, longest_look_ns) = (history.looks, history.longest_look_ns);
         drop(history);
-        order::by_key(&mut points.events, Kept::age);
+        order::by_key(&mut points.events, Kept::rank);
         return Some(Collected { points, taken, dropped, looks, longest_look_ns });
     }
     None

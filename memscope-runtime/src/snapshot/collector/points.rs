@@ -3,7 +3,7 @@
 //! The history is a static of fixed size, and mostly empty. Only what is in it is copied, and of a
 //! task's series only the points that its trend shows.
 
-use super::recent::Kept;
+use super::Kept;
 use crate::{
     accounting::shared_owner,
     model::{Place, ProcessPoint, TaskId, Trend, TrendPoint, timeline::Timeline},

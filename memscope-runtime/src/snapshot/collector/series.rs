@@ -1,8 +1,9 @@
 //! The series of the timeline: the largest tasks and sites, point by point.
 
-use std::cmp::Reverse;
-
-use super::timeline::{SLOTS, offer};
+use super::{
+    largest::{Largest, Ranked},
+    timeline::SLOTS,
+};
 
 /// How many samples are kept; a series has a point in each.
 pub(super) const POINTS: usize = 64;
@@ -45,10 +46,7 @@ pub(super) struct Group {
     /// A hash table from a key to the index of its series + 1.
     table: [u8; SLOTS],
     /// The largest levels that have no series yet.
-    new: [Level; SERIES],
-    new_len: usize,
-    /// The index of the smallest of these levels, once the list is full.
-    least: usize,
+    new: Largest<Level, SERIES>,
 }
 
 const NO_POINT: Point = Point { live_bytes: 0, allocated_bytes: 0 };
@@ -64,13 +62,7 @@ pub(super) fn hash(key: u64) -> usize {
 impl Group {
     #[expect(clippy::large_stack_arrays, reason = "it is part of a static, and nowhere else")]
     pub(super) const fn new() -> Self {
-        Self {
-            series: [NO_SERIES; SERIES],
-            table: [0; SLOTS],
-            new: [NO_LEVEL; SERIES],
-            new_len: 0,
-            least: 0,
-        }
+        Self { series: [NO_SERIES; SERIES], table: [0; SLOTS], new: Largest::new(NO_LEVEL) }
     }
 
     pub(super) fn forget(&mut self) {
@@ -99,7 +91,7 @@ impl Group {
     }
 
     pub(super) fn begin(&mut self, place: usize) {
-        self.new_len = 0;
+        self.new.forget();
         self.table.fill(0);
         for index in 0..SERIES {
             let series = &mut self.series[index];
@@ -128,10 +120,7 @@ impl Group {
 
     pub(super) fn note(&mut self, place: usize, key: u64, site: u32, point: Point) {
         match self.table[self.slot(key)] {
-            0 => {
-                let level = Level { key, site, point };
-                offer(&mut self.new, &mut self.new_len, &mut self.least, level);
-            }
+            0 => self.new.add(Level { key, site, point }),
             index => {
                 let series = &mut self.series[usize::from(index) - 1];
                 // A task that has got a name has moved to another site.
@@ -148,9 +137,7 @@ impl Group {
         for series in self.known_mut().filter(|series| series.len != place + 1) {
             series.key = 0;
         }
-        let new = &mut self.new[..self.new_len];
-        new.sort_unstable_by_key(|level| Reverse(level.size()));
-        for level in new {
+        for level in self.new.take() {
             let rank = |series: &Series| (series.key != 0, series.live_bytes());
             let Some(smallest) = self.series.iter_mut().min_by_key(|series| rank(series)) else {
                 return;
@@ -172,8 +159,10 @@ impl Series {
     }
 }
 
-impl Level {
-    pub(super) fn size(&self) -> (u64, u64) {
+impl Ranked for Level {
+    type Rank = (u64, u64);
+
+    fn rank(&self) -> (u64, u64) {
         (self.point.live_bytes, self.point.allocated_bytes)
     }
 }

@@ -7,6 +7,7 @@
 //! program's heap.
 
 use super::{
+    largest::Largest,
     points::{self, Amounts, Points},
     series::{Group, Level, NO_LEVEL, POINTS, Point, SERIES, Series, hash},
 };
@@ -226,9 +227,7 @@ pub(crate) struct Gathering {
     /// A hash table of the levels that have a series: their keys, and what was found. A free slot
     /// has the key 0.
     known: [Level; SLOTS],
-    new: [Level; SERIES],
-    new_len: usize,
-    least: usize,
+    new: Largest<Level, SERIES>,
     untracked_bytes: u64,
     resident_bytes: Option<u64>,
     /// The bytes of all allocations so far, which tell whether anything goes on.
@@ -246,9 +245,7 @@ impl Gathering {
         Self {
             at_ns: 0,
             known: [NO_LEVEL; SLOTS],
-            new: [NO_LEVEL; SERIES],
-            new_len: 0,
-            least: 0,
+            new: Largest::new(NO_LEVEL),
             untracked_bytes: 0,
             resident_bytes: None,
             allocated_bytes: 0,
@@ -303,29 +300,13 @@ impl Gathering {
         if self.known[slot].key == level.key {
             self.known[slot] = level;
         } else {
-            offer(&mut self.new, &mut self.new_len, &mut self.least, level);
+            self.new.add(level);
         }
     }
 
     /// The levels that were found. A task that has a series and was not found is over.
     fn tasks(&self) -> impl Iterator<Item = &Level> {
         let known = self.known.iter().filter(|level| level.key != 0 && level.site != NOT_FOUND);
-        known.chain(&self.new[..self.new_len])
-    }
-}
-
-/// Keeps the level if it is among the largest.
-pub(super) fn offer(kept: &mut [Level; SERIES], len: &mut usize, least: &mut usize, level: Level) {
-    if *len < SERIES {
-        kept[*len] = level;
-        *len += 1;
-    } else if level.size() > kept[*least].size() {
-        kept[*least] = level;
-    } else {
-        return;
-    }
-    if *len == SERIES {
-        let smallest = kept.iter().enumerate().min_by_key(|(_, level)| level.size());
-        *least = smallest.map_or(0, |(index, _)| index);
+        known.chain(self.new.get())
     }
 }

@@ -4,7 +4,7 @@ use super::site_names::SiteNames;
 use crate::{
     model::{EventKind, TaskEvent, TaskId},
     primitives::reserve,
-    snapshot::collector::recent::Kept,
+    snapshot::collector::Kept,
 };
 
 /// The events in the order in which they came.

@@ -9,28 +9,28 @@ use crate::{
     snapshot::capture::Reading,
 };
 
-/// The names of the sites, by their index.
-pub(crate) struct SiteNames(HashMap<u32, Place>);
+/// The sites of a reading, by their index.
+// PERF: few of their names are asked for, so none is copied before.
+pub(crate) struct SiteNames(HashMap<u32, &'static Site>);
 
 impl SiteNames {
     pub(crate) fn of(reading: &Reading) -> Self {
-        let mut names = HashMap::new();
-        let _ = names.try_reserve(reading.sites.len());
+        let mut sites = HashMap::new();
+        let _ = sites.try_reserve(reading.sites.len());
         for site in &reading.sites {
-            if !reserve::room(&mut names) || reserve::is_short() {
+            if !reserve::room(&mut sites) {
                 break;
             }
-            reserve::spend(site.site.name.len());
-            names.insert(site.site.index(), Place::of(site.site));
+            sites.insert(site.site.index(), site.site);
         }
-        Self(names)
+        Self(sites)
     }
 
     /// Returns `None` for what happened outside every task, and for a site without a name.
     pub(crate) fn get(&self, site: u32) -> Option<Place> {
-        let place = self.0.get(&site)?;
+        let place = Place::of(self.0.get(&site)?);
         reserve::spend(place.name.len());
-        Some(place.clone())
+        Some(place)
     }
 }
 
