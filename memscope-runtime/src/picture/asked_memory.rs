@@ -17,7 +17,11 @@ impl<'a, 'p> AskedMemory<'a, 'p> {
     /// `bytes`: what is known to be at this address.
     #[cfg_attr(
         not(feature = "layout"),
-        expect(unused_variables, reason = "no piece is read again")
+        expect(
+            unused_variables,
+            clippy::needless_pass_by_value,
+            reason = "no piece is read again"
+        )
     )]
     pub(crate) fn new(asker: &'a mut Asker<'p>, address: usize, bytes: Vec<u8>) -> Self {
         Self {
