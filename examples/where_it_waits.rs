@@ -82,6 +82,7 @@ async fn either(service: Arc<Service>) {
     futures_of_two(one, other).await;
 }
 
+const SELECT: u32 = line!() + 3;
 /// Polls both in one future, as the macros `select!` and `join!` do.
 async fn futures_of_two(one: impl Future<Output = ()>, other: impl Future<Output = usize>) {
     tokio::select! {
@@ -105,7 +106,7 @@ fn start(service: &Arc<Service>) -> Truth {
         (vec![HANDLER, CONNECTION, 0], 300 - u64::from(CONNECTIONS)),
         (vec![HANDLER, CONNECTION + 1, QUERY], u64::from(CONNECTIONS)),
         (vec![PLUGIN, COUNT, 0], 120),
-        (vec![EITHER, 0, QUERY], 80),
+        (vec![EITHER, SELECT, QUERY], 80),
     ]
     .into()
 }

@@ -62,6 +62,7 @@ async fn races() {
         () = middle() => {}
     }
 }
+const RACES: u32 = line!() - 5;
 
 /// Tokio puts it into a box.
 async fn large() {
@@ -124,8 +125,8 @@ static PARKED: LazyLock<Parked> = LazyLock::new(|| {
         (spawned(track(large()), &mut tracked), vec![LARGE, LEAF]),
         (spawned(track(outer()), &mut tracked), vec![OUTER, MIDDLE, LEAF]),
         (in_set, vec![MIDDLE, LEAF]),
+        (runtime.spawn(races()).id(), vec![RACES]),
     ];
-    runtime.spawn(races());
     drop(enter);
     let lines: BTreeMap<_, _> = lines.into_iter().map(|(id, lines)| (number(id), lines)).collect();
     runtime.block_on(async {

@@ -58,7 +58,9 @@ pub struct State {
     pub value: Option<u64>,
     /// For a suspended state, its `.await`; for the other states, a line of the function.
     ///
-    /// The place of an `.await` inside a macro is a line of the macro.
+    /// An `.await` that a macro of another crate has written stands where the macro is called, if
+    /// the function awaits its type there alone. Otherwise, and for a macro of the same crate, the
+    /// place is a line of the macro.
     pub place: Option<Place>,
     /// The values that the state keeps, ordered by offset.
     pub members: Vec<Member>,

@@ -294,6 +294,7 @@ fn a_tracked_part_of_a_task_waits_where_the_task_waits() {
 #[test]
 fn what_may_wait_for_several_futures_says_so() {
     let runtime = workers(1);
+    let line = line!() + 2;
     let handle = runtime.spawn(async {
         tokio::select! {
             () = leaf() => {}
@@ -303,7 +304,8 @@ fn what_may_wait_for_several_futures_says_so() {
     let dump = parked(&[handle.id()]);
     let found = task(&dump, handle.id());
     let point = found.await_point.as_ref().expect("a place");
-    assert_eq!(point.frames.len(), 1, "{found:#?}");
+    let lines: Vec<u32> = point.frames.iter().map(|frame| frame.line).collect();
+    assert_eq!(lines, [line], "{found:#?}");
     assert!(point.stops.contains("2 futures side by side"), "{found:#?}");
 }
 

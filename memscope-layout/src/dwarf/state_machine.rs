@@ -64,6 +64,16 @@ impl<'d> StateMachine<'d> {
             })
     }
 
+    /// Returns the type that a state awaits, if no other state awaits it.
+    fn only_awaited_by(&self, state: &VariantEntry<'d>, types: &Types<'_, 'd>) -> Option<EntryRef> {
+        let awaited =
+            |it: &VariantEntry<'d>| it.members.iter().find(|it| it.name == AWAITED)?.type_;
+        let type_ = awaited(state)?;
+        let name = types.name(type_);
+        let others = self.states.iter().filter_map(|it| awaited(&it.1));
+        (others.filter(|it| *it == type_ || types.name(*it) == name).count() == 1).then_some(type_)
+    }
+
     /// Builds the layout from the entry, the body's variables and the types.
     pub(crate) fn finish(
         self,
@@ -116,10 +126,18 @@ impl<'d> StateMachine<'d> {
                 hidden.push(Hidden { name: name.into(), candidates });
             }
             reveal(&mut members, &mut hidden);
+            let file = |it: &Option<Place>| it.as_ref().map(|it| Arc::clone(&it.file));
+            let is_of_macro =
+                matches!(kind, StateKind::Suspended(_)) && file(&entry.place) != file(&declared_at);
+            let called_at = || {
+                let awaited = self.only_awaited_by(entry, types)?;
+                macro_call(&variables, &types.name(awaited), declared_at.as_ref()?)
+            };
+            let place = is_of_macro.then(called_at).flatten().or_else(|| entry.place.clone());
             states.push(State {
                 kind: *kind,
                 value: entry.value,
-                place: entry.place.clone(),
+                place,
                 members,
                 hidden,
                 live_bytes: 0,
@@ -233,6 +251,25 @@ fn declaration_lines(
     if places.len() > 1 { (None, places) } else { (places.pop(), Vec::new()) }
 }
 
+/// Returns where the `.await` of this type stands that a macro of another crate has written: where
+/// the macro is called.
+///
+/// The state itself has the line inside the macro. The variable of what is awaited has that of the
+/// call, as everything in the body has that such a macro expands to. It is found by its type:
+/// `select!` and `join!` await a closure, which has a type of its own.
+fn macro_call(
+    variables: &[Variable<'_>],
+    awaited_type: &str,
+    declared_at: &Place,
+) -> Option<Place> {
+    let mut places = variables
+        .iter()
+        .filter(|it| it.name == AWAITED && &*it.type_name == awaited_type)
+        .map(|it| it.place.as_ref());
+    let place = places.next()??;
+    (place.file == declared_at.file && places.all(|it| it == Some(place))).then(|| place.clone())
+}
+
 /// Returns the variables that a collapsed member may be: variables of its name that the state does
 /// not show.
 fn candidates<'v, 'd>(
@@ -284,5 +321,39 @@ fn reveal(members: &mut Vec<Member>, hidden: &mut Vec<Hidden>) {
             maybe_declared_at: Vec::new(),
             evidence: Evidence::Body,
         });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TYPE: EntryRef = EntryRef { unit: 0, offset: 0 };
+
+    fn place(file: &str, line: u32) -> Place {
+        Place { file: file.into(), line }
+    }
+
+    fn awaited(type_name: &str, file: &str, line: u32) -> Variable<'static> {
+        let place = Some(place(file, line));
+        let type_name = type_name.into();
+        Variable { name: AWAITED, type_: TYPE, type_name, size: None, offset: None, place }
+    }
+
+    #[test]
+    fn a_macro_s_await_stands_where_all_awaits_of_its_type_stand() {
+        let variables = [
+            awaited("Select<0>", "app.rs", 5),
+            awaited("Select<1>", "app.rs", 9),
+            awaited("Twice", "app.rs", 5),
+            awaited("Twice", "app.rs", 6),
+            awaited("Inside", "lib.rs", 7),
+        ];
+        let of = |type_| macro_call(&variables, type_, &place("app.rs", 1));
+        assert_eq!(of("Select<0>"), Some(place("app.rs", 5)));
+        assert_eq!(of("Select<1>"), Some(place("app.rs", 9)));
+        assert_eq!(of("Twice"), None, "it may be one or the other");
+        assert_eq!(of("Inside"), None, "the macro is of the same crate, in another file");
+        assert_eq!(of("Unknown"), None);
     }
 }

@@ -50,7 +50,8 @@ pub struct AwaitFrame {
     pub function: String,
     /// The file of the `.await`; empty if debug information does not name it.
     pub file: String,
-    /// The line there. An `.await` inside a macro is at a line of the macro.
+    /// The line there. An `.await` that a macro has written is where the macro is called if the
+    /// macro is another crate's, such as `select!`; otherwise it is at a line of the macro.
     pub line: u32,
     /// The size of its state machine in bytes, including the futures that it awaits.
     pub size_bytes: u64,

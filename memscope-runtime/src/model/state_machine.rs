@@ -23,7 +23,8 @@ pub struct StateMachine {
 pub struct WidestState {
     /// The file of its `.await`; empty if debug information does not name it.
     pub file: String,
-    /// The line there. An `.await` inside a macro is at a line of the macro.
+    /// The line there. An `.await` that a macro has written is where the macro is called if the
+    /// macro is another crate's, such as `select!`; otherwise it is at a line of the macro.
     pub line: u32,
     /// The offset at which the last value in it ends.
     pub size_bytes: u64,
