@@ -15,7 +15,7 @@ const SHARED: usize = 105_005;
 const BORROWED: usize = 106_006;
 const SMALL: usize = 107;
 const IN_LARGE: usize = 108_008;
-const GUARDED: usize = 9_009;
+const GUARDED: usize = 59_009;
 
 type Waiting = mpsc::Sender<()>;
 

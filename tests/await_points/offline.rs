@@ -6,10 +6,13 @@ use std::{
     env, fs,
     future::{Future, pending},
     hint::black_box,
+    io::ErrorKind,
     path::{Path, PathBuf},
     pin::Pin,
     process::Command,
     sync::LazyLock,
+    thread,
+    time::Duration,
 };
 
 use memscope_rs::{
@@ -150,12 +153,20 @@ fn of_stripped(memory: &str) -> String {
     fs::copy(&program, &copy).expect("copied");
     let bytes = stripped(fs::read(&program).expect("read"));
     fs::write(&copy, bytes).expect("written");
-    let output = Command::new(&copy)
+    let mut command = Command::new(&copy);
+    command
         .args(["--exact", "offline::a_child_parks_tasks_and_writes_its_dump"])
         .env(CHILD, &file)
-        .env("MEMSCOPE_DUMP_MEMORY", memory)
-        .output()
-        .expect("it starts");
+        .env("MEMSCOPE_DUMP_MEMORY", memory);
+    let output = loop {
+        match command.output() {
+            // Another test has forked meanwhile: its copy of this process may write the file.
+            Err(error) if error.kind() == ErrorKind::ExecutableFileBusy => {
+                thread::sleep(Duration::from_millis(1));
+            }
+            output => break output.expect("it starts"),
+        }
+    };
     let said = String::from_utf8_lossy(&output.stdout).into_owned();
     assert!(output.status.success(), "{said}");
     let json = fs::read_to_string(&file).expect("a dump");
