@@ -68,10 +68,10 @@ impl<'d> StateMachine<'d> {
     fn only_awaited_by(&self, state: &VariantEntry<'d>, types: &Types<'_, 'd>) -> Option<EntryRef> {
         let awaited =
             |it: &VariantEntry<'d>| it.members.iter().find(|it| it.name == AWAITED)?.type_;
-        let type_ = awaited(state)?;
-        let name = types.name(type_);
-        let others = self.states.iter().filter_map(|it| awaited(&it.1));
-        (others.filter(|it| *it == type_ || types.name(*it) == name).count() == 1).then_some(type_)
+        let own = awaited(state)?;
+        let name = types.name(own);
+        let all = self.states.iter().filter_map(|it| awaited(&it.1));
+        (all.filter(|it| *it == own || types.name(*it) == name).count() == 1).then_some(own)
     }
 
     /// Builds the layout from the entry, the body's variables and the types.
