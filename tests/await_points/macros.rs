@@ -2,9 +2,10 @@
 
 use std::future::pending;
 
-use memscope_rs::async_memory::AwaitPoint;
+use memscope_rs::async_memory::{AwaitPoint, track};
+use memscope_tests::{conserved, poll};
 
-use super::{leaf, middle, waits};
+use super::{ALLOCATOR, LEAF, leaf, middle, of, on, waits};
 
 const SELECTS: u32 = line!() + 4;
 
@@ -79,4 +80,51 @@ fn the_futures_of_a_select_of_another_crate_are_beside_its_call() {
         }
     });
     assert_eq!(line(&point), here, "{point:#?}");
+}
+
+#[test]
+fn what_is_over_in_a_join_is_not_waited_for() {
+    let point = waits(async { tokio::join!(async {}, leaf()) });
+    assert_eq!(point.innermost().map(|at| at.line), Some(LEAF), "{point:#?}");
+    assert!(!point.stops.contains("several"), "{point:#?}");
+    let point = waits(async { tokio::join!(middle(), std::future::ready(()), async {}) });
+    assert_eq!(point.innermost().map(|at| at.line), Some(LEAF), "{point:#?}");
+    assert!(point.stops.contains("; this is one of several in ("), "it does not know of `ready`");
+
+    let point = waits(async { tokio::join!(async {}, leaf(), async {}, middle()) });
+    assert_eq!(point.frames.len(), 1, "{point:#?}");
+    assert!(point.stops.contains("2 futures side by side"), "{point:#?}");
+    let futures = "`await_points::leaf`, `await_points::middle`";
+    assert!(point.stops.contains(futures), "{point:#?}");
+
+    let point = waits(async { tokio::try_join!(async { Ok::<(), ()>(()) }, fails_later()) });
+    let here = point.frames.last().expect("a frame");
+    assert_eq!(&*here.function, "await_points::leaf", "{point:#?}");
+}
+
+async fn fails_later() -> Result<(), ()> {
+    leaf().await;
+    Err(())
+}
+
+/// A join may end one by one: each poll is asked anew.
+#[test]
+fn a_join_is_where_it_waits_at_each_poll() {
+    on();
+    let mut task = Box::pin(track(async {
+        tokio::join!(waits_so_often(1), waits_so_often(2), waits_so_often(0));
+    }));
+    let id = task.id().expect("an id");
+    let mut side_by_side = Vec::new();
+    while poll(&mut task).is_pending() {
+        let snapshot = conserved(&ALLOCATOR);
+        side_by_side.push(of(&snapshot, id).expect("a place").stops.contains("2 futures"));
+    }
+    assert_eq!(side_by_side, [true, false]);
+}
+
+async fn waits_so_often(polls: u32) {
+    for _ in 0..polls {
+        memscope_tests::wait_once().await;
+    }
 }

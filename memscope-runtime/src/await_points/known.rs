@@ -222,13 +222,14 @@ fn closure(layouts: &Layouts, future: &FutureType) -> Option<Rule> {
         return None;
     };
     let Shape::Struct(futures) = &layouts.future_type(to)?.shape else { return None };
-    let is_joined = |it: &Field| {
-        layouts
-            .future_type(it.future_type)
-            .is_some_and(|it| it.name.starts_with("tokio::future::maybe_done::MaybeDone<"))
-    };
+    let is_joined = |it: &Field| layouts.future_type(it.future_type).is_some_and(is_joined);
     (is_closure(future) && &*field.name == "futures" && futures.iter().all(is_joined))
         .then_some(JOIN)
+}
+
+/// Whether the type is one of the futures of a `tokio::join!`, which may be over.
+pub(super) fn is_joined(future: &FutureType) -> bool {
+    path(future) == "tokio::future::maybe_done::MaybeDone"
 }
 
 /// The paths of the wrappers that are memscope's own.

@@ -1,6 +1,6 @@
 //! Decides how a walk goes on from a type: makes a step of its layout.
 
-use memscope_layout::{Discriminant, Field, FutureType, Layouts, Shape, TypeId};
+use memscope_layout::{Discriminant, Field, FutureType, Layouts, Shape, TypeId, Variant};
 
 use super::{
     function_name::function,
@@ -13,6 +13,8 @@ use crate::primitives::{StaticRef, order};
 
 /// The most states or variants of one type: only a damaged file has more.
 const MOST_CHILDREN: usize = 1 << 12;
+/// The most futures of one `join!` that a walk asks whether they are over.
+const MOST_JOINED: usize = 8;
 
 /// How far a walk may read from a node on: [`walk`](super::walk::walk) says why.
 #[derive(Clone, Copy, Debug)]
@@ -41,13 +43,24 @@ impl StepKind {
     }
 }
 
-/// Whether this names a tuple of two or more, as `select!` and `join!` make them. A tuple is no
-/// future itself: it stands for several.
-fn is_tuple_of_several(name: &str) -> bool {
+/// How many types the tuple of this name is made of, as `select!` and `join!` make them; 0 for
+/// another type. A tuple is no future itself: it stands for several.
+fn arity(name: &str) -> usize {
     let Some(inside) = name.strip_prefix('(').and_then(|it| it.strip_suffix(')')) else {
-        return false;
+        return 0;
     };
-    inside.trim_end_matches(',').contains(',')
+    let (mut depth, mut last, mut commas) = (0_i32, b' ', 0);
+    for byte in inside.trim_end_matches(',').bytes() {
+        match (std::mem::replace(&mut last, byte), byte) {
+            (_, b'<' | b'(' | b'[') => depth += 1,
+            // The arrow of a function's type is not a bracket.
+            (b'-', b'>') => {}
+            (_, b'>' | b')' | b']') => depth -= 1,
+            (_, b',') if depth == 0 => commas += 1,
+            _ => {}
+        }
+    }
+    if inside.is_empty() { 0 } else { commas + 1 }
 }
 
 /// How a walk goes on in a value of this type that begins at `start`.
@@ -68,6 +81,72 @@ pub(super) fn resolve_variant(
     match only(layouts, enumeration, fields, false) {
         Ok(field) => resolve(layouts, field.future_type, start.saturating_add(field.offset), reach),
         Err(stop) => StepKind::end(stop),
+    }
+}
+
+/// The futures of a `join!`: a walk asks one after the other whether it is over. What is over is
+/// not waited for.
+#[derive(Debug)]
+pub(crate) struct Joined {
+    tuple: TypeId,
+    start: u64,
+    /// The index of the one that is asked, and those that are not over of the ones before it.
+    asked: usize,
+    waiting: Vec<usize>,
+}
+
+impl Joined {
+    /// How a walk goes on once the one that is asked is known to be in this variant.
+    pub(super) fn resolve(&self, layouts: &Layouts, variant: &str, reach: Reach) -> StepKind {
+        let Some(tuple) = layouts.future_type(self.tuple) else {
+            return StepKind::end(WalkEnd::NotUnderstood);
+        };
+        let Shape::Struct(fields) = &tuple.shape else {
+            return StepKind::end(WalkEnd::NotUnderstood);
+        };
+        let mut waiting = self.waiting.clone();
+        if variant == "Future" {
+            waiting.push(self.asked);
+        }
+        if self.asked + 1 < fields.len() {
+            let next = Self { asked: self.asked + 1, waiting, ..*self };
+            return match next.step(layouts) {
+                Some(step) => StepKind { step, beside: None, reach },
+                None => StepKind::end(WalkEnd::NotUnderstood),
+            };
+        }
+        let waiting: Vec<&Field> = waiting.iter().filter_map(|at| fields.get(*at)).collect();
+        match waiting[..] {
+            [] => StepKind::end(WalkEnd::Leaf(short(&tuple.name))),
+            [field] => {
+                let start = self.start.saturating_add(field.offset);
+                let mut way = resolve(layouts, field.future_type, start, reach);
+                if arity(&tuple.name) > fields.len() && way.beside.is_none() {
+                    way.beside = Some(short(&tuple.name));
+                }
+                way
+            }
+            ref several => StepKind::end(side_by_side(layouts, tuple, several)),
+        }
+    }
+
+    /// The step that asks; `None` if these are not the futures of a `join!`.
+    fn step(self, layouts: &Layouts) -> Option<Step> {
+        let tuple = layouts.future_type(self.tuple)?;
+        let Shape::Struct(fields) = &tuple.shape else { return None };
+        let is_joined = |it: &Field| {
+            it.is_certain && layouts.future_type(it.future_type).is_some_and(known::is_joined)
+        };
+        if !(2..=MOST_JOINED).contains(&fields.len()) || !fields.iter().all(is_joined) {
+            return None;
+        }
+        let field = fields.get(self.asked)?;
+        let (id, start) = (field.future_type, self.start.saturating_add(field.offset));
+        let Shape::Enum { discriminant: Some(it), variants } = &layouts.future_type(id)?.shape
+        else {
+            return None;
+        };
+        Some(variant(id, start, *it, variants, Some(self)))
     }
 }
 
@@ -98,21 +177,28 @@ impl StepKind {
                     return Step::Object { data, vtable, children: StaticRef::none() };
                 }
                 Shape::Enum { discriminant: Some(it), variants } => {
-                    let mut values: Vec<_> = variants.iter().map(|it| it.value).collect();
-                    order::by_key(&mut values, Option::is_none);
-                    return variant(id, start, *it, &values);
+                    return variant(id, start, *it, variants, None);
                 }
                 Shape::Enum { discriminant: None, variants } => {
                     variants.first().map_or(&[][..], |it| &it.fields)
                 }
-                Shape::Struct(fields) => fields,
+                Shape::Struct(fields) => {
+                    let joined = Joined { tuple: id, start, asked: 0, waiting: Vec::new() };
+                    if matches!(self.reach, Reach::Everything)
+                        && arity(&future.name) > 1
+                        && let Some(step) = joined.step(layouts)
+                    {
+                        return step;
+                    }
+                    fields
+                }
                 _ => return Step::End(WalkEnd::Leaf(short(&future.name))),
             };
             match only(layouts, future, fields, drops_last) {
                 Ok(field) => (id, start) = (field.future_type, start.saturating_add(field.offset)),
                 Err(stop) => return Step::End(stop),
             }
-            if is_tuple_of_several(&future.name) {
+            if arity(&future.name) > 1 {
                 self.beside = Some(short(&future.name));
             }
             drops_last = known::drops_last(future);
@@ -168,14 +254,16 @@ fn only<'l>(
         [field] if field.is_certain || drops_last => Ok(field),
         [_] => Err(WalkEnd::Uncertain(name)),
         [] => Err(WalkEnd::NoFuture(name)),
-        ref several => {
-            let names = several.iter().take(8).map(|field| {
-                let future = layouts.future_type(field.future_type);
-                format!("`{}`", function(&future.map_or_else(String::new, |it| short(&it.name))))
-            });
-            Err(WalkEnd::SideBySide(name, names.collect()))
-        }
+        ref several => Err(side_by_side(layouts, future, several)),
     }
+}
+
+fn side_by_side(layouts: &Layouts, future: &FutureType, several: &[&Field]) -> WalkEnd {
+    let names = several.iter().take(8).map(|field| {
+        let future = layouts.future_type(field.future_type);
+        format!("`{}`", function(&future.map_or_else(String::new, |it| short(&it.name))))
+    });
+    WalkEnd::SideBySide(short(&future.name), names.collect())
 }
 
 fn state(layouts: &Layouts, index: usize, start: u64) -> Step {
@@ -204,11 +292,21 @@ fn state(layouts: &Layouts, index: usize, start: u64) -> Step {
     }
 }
 
-fn variant(enumeration: TypeId, start: u64, it: Discriminant, values: &[Option<u64>]) -> Step {
+/// `joined`: the enum at `start` is one of these.
+fn variant(
+    enumeration: TypeId,
+    start: u64,
+    it: Discriminant,
+    variants: &[Variant],
+    joined: Option<Joined>,
+) -> Step {
+    let mut values: Vec<_> = variants.iter().map(|it| it.value).collect();
+    order::by_key(&mut values, Option::is_none);
     match (offset(start, it.offset), size(it)) {
         (Some(offset), Some(size)) if values.len() <= MOST_CHILDREN => {
             let children = values.iter().map(|value| (*value, StaticRef::none())).collect();
-            Step::Variant { offset, size, start, enumeration, children }
+            let joined = joined.map(Box::new);
+            Step::Variant { offset, size, start, enumeration, joined, children }
         }
         _ => Step::End(WalkEnd::NotUnderstood),
     }
@@ -228,8 +326,11 @@ mod tests {
 
     #[test]
     fn a_tuple_is_a_place_for_several() {
-        assert!(is_tuple_of_several("(app::Timer, app::run::{async_fn_env#0})"));
-        assert!(!is_tuple_of_several("(app::run::{async_fn_env#0},)"));
-        assert!(!is_tuple_of_several("app::Pair<A, B>"));
+        assert_eq!(arity("(app::Timer, app::run::{async_fn_env#0})"), 2);
+        assert_eq!(arity("(app::run::{async_fn_env#0},)"), 1);
+        assert_eq!(arity("(app::Pair<A, B>, (C, D), fn(A, B) -> C)"), 3);
+        assert_eq!(arity("(app::Pair<A, B>,)"), 1);
+        assert_eq!(arity("()"), 0);
+        assert_eq!(arity("app::Pair<A, B>"), 0);
     }
 }

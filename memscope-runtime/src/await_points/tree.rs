@@ -22,7 +22,7 @@ use super::{
     function_name::function,
     grow::{Draft, add, behind, find_or_make_root, make},
     layouts::{self, locals_of, place_of, short},
-    resolve::{Reach, StepKind, resolve, resolve_variant},
+    resolve::{Joined, Reach, StepKind, resolve, resolve_variant},
     walk_end::WalkEnd,
 };
 #[cfg(feature = "layout")]
@@ -146,6 +146,8 @@ pub(crate) enum Step {
         size: u8,
         start: u64,
         enumeration: TypeId,
+        /// The enum is one of these, and it is asked whether it is over.
+        joined: Option<Box<Joined>>,
         /// The children, by the discriminant's value. The one without a value is last and stands
         /// for all other values.
         children: Box<[(Option<u64>, StaticRef<Node>)]>,
@@ -261,15 +263,18 @@ impl Node {
     #[cold]
     #[inline(never)]
     pub(crate) fn add_variant(&'static self, value: Option<u64>) -> Option<&'static Self> {
-        let Step::Variant { start, enumeration, children, .. } = &self.step else { return None };
+        let Step::Variant { start, enumeration, joined, children, .. } = &self.step else {
+            return None;
+        };
         let (_, place) = children.iter().find(|it| it.0 == value)?;
         let layouts = layouts::kept()?;
         let future = layouts.future_type(*enumeration)?;
         let Shape::Enum { variants, .. } = &future.shape else { return None };
         let variant = variants.iter().find(|it| it.value == value)?;
         let check = value.and_then(|value| PathCheck::value(&self.step, value));
-        add(place, Draft { check, ..self.child() }, || {
-            resolve_variant(layouts, future, &variant.fields, *start, self.reach)
+        add(place, Draft { check, ..self.child() }, || match joined {
+            Some(joined) => joined.resolve(layouts, &variant.name, self.reach),
+            None => resolve_variant(layouts, future, &variant.fields, *start, self.reach),
         })
     }
 
