@@ -1,6 +1,6 @@
 //! The types that a walk may enter, and the fields to which it may go on: the only list of them.
 
-use memscope_layout::{Field, FutureType, Layouts, Shape};
+use memscope_layout::{Field, FutureType, Layouts, Shape, TypeId};
 
 /// The fields of a type to which a walk may go on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -227,9 +227,20 @@ fn closure(layouts: &Layouts, future: &FutureType) -> Option<Rule> {
         .then_some(JOIN)
 }
 
+/// The variant that such a type is in as long as it is not over.
+pub(super) const JOINED_FUTURE: &str = "Future";
+
 /// Whether the type is one of the futures of a `tokio::join!`, which may be over.
 pub(super) fn is_joined(future: &FutureType) -> bool {
     path(future) == "tokio::future::maybe_done::MaybeDone"
+}
+
+/// The future in such a type.
+pub(super) fn joined_future(layouts: &Layouts, id: TypeId) -> Option<TypeId> {
+    let future = layouts.future_type(id).filter(|it| is_joined(it))?;
+    let Shape::Enum { variants, .. } = &future.shape else { return None };
+    let variant = variants.iter().find(|it| &*it.name == JOINED_FUTURE)?;
+    Some(variant.fields.first()?.future_type)
 }
 
 /// The paths of the wrappers that are memscope's own.

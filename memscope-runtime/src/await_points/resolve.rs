@@ -105,7 +105,7 @@ impl Joined {
             return StepKind::end(WalkEnd::NotUnderstood);
         };
         let mut waiting = self.waiting.clone();
-        if variant == "Future" {
+        if variant == known::JOINED_FUTURE {
             waiting.push(self.asked);
         }
         if self.asked + 1 < fields.len() {
@@ -260,7 +260,8 @@ fn only<'l>(
 
 fn side_by_side(layouts: &Layouts, future: &FutureType, several: &[&Field]) -> WalkEnd {
     let names = several.iter().take(8).map(|field| {
-        let future = layouts.future_type(field.future_type);
+        let id = field.future_type;
+        let future = layouts.future_type(known::joined_future(layouts, id).unwrap_or(id));
         format!("`{}`", function(&future.map_or_else(String::new, |it| short(&it.name))))
     });
     WalkEnd::SideBySide(short(&future.name), names.collect())
