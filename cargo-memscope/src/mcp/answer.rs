@@ -30,8 +30,8 @@ pub(super) struct Row {
 
 impl Row {
     fn bytes(&self) -> usize {
-        // A line feed and a comma.
-        json_bytes(&self.text) + data_bytes(&self.data) + 3
+        // A line feed, and a comma with a space.
+        json_bytes(&self.text) + data_bytes(&self.data) + 4
     }
 }
 
@@ -150,10 +150,24 @@ fn ends(total: usize, from: usize, shown: usize, cursor: Option<&str>) -> (Strin
     (line, data)
 }
 
-/// The bytes of data as JSON that is all ASCII.
+/// The bytes of data as JSON that is all ASCII, with a space after each comma and colon.
 fn data_bytes(data: &Value) -> usize {
     let json = data.to_string();
-    json.chars().map(|it| if it.is_ascii() { 1 } else { 6 * it.len_utf16() }).sum()
+    let bytes: usize =
+        json.chars().map(|it| if it.is_ascii() { 1 } else { 6 * it.len_utf16() }).sum();
+    bytes + spaces(data)
+}
+
+fn spaces(data: &Value) -> usize {
+    match data {
+        Value::Array(items) => {
+            items.len().saturating_sub(1) + items.iter().map(spaces).sum::<usize>()
+        }
+        Value::Object(fields) => {
+            (2 * fields.len()).saturating_sub(1) + fields.values().map(spaces).sum::<usize>()
+        }
+        _ => 0,
+    }
 }
 
 /// The bytes of a whole result, in the longest form in which a client may write it.
@@ -196,6 +210,14 @@ mod tests {
         }
         assert_eq!(seen, (0..1_000).collect::<Vec<u64>>());
         assert!((5..60).contains(&pages), "{pages}");
+    }
+
+    #[test]
+    fn bytes_are_those_of_a_client_that_writes_spaces_and_ascii() {
+        let data = json!({"a": [1, 2, {}], "b": {"c": "é"}, "d": []});
+        // As Python's `json.dumps` writes it.
+        let written = r#"{"a": [1, 2, {}], "b": {"c": "\u00e9"}, "d": []}"#;
+        assert_eq!(data_bytes(&data), written.len());
     }
 
     #[test]
