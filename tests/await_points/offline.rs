@@ -281,7 +281,11 @@ fn no_other_place(dump: TaskDump) -> Result<(), TestCaseError> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(64))]
+    #![proptest_config(ProptestConfig {
+        cases: 64,
+        failure_persistence: None,
+        ..Default::default()
+    })]
 
     #[test]
     fn memory_that_is_not_there_shortens_a_way_and_changes_none(
