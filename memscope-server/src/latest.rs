@@ -32,7 +32,7 @@ const MOST_UPDATE_BYTES: usize = 190_000;
 
 /// How long findings serve the page's updates at least. They are about minutes, and looking for
 /// them takes longer than all else in an update of many tasks.
-const FINDINGS_SERVE: Duration = Duration::from_millis(4_900);
+const FINDINGS_SERVE: Duration = Duration::from_millis(9_900);
 
 /// Findings serve for so many times as long as looking for them took: of very many tasks, a
 /// hundredth of a core looks for them.

@@ -147,6 +147,27 @@ fn with_more_tasks_than_the_room_has_rows_for_the_last_report_has_all_sums() {
 }
 
 #[test]
+fn with_more_sites_than_the_room_has_rows_for_each_report_has_the_largest() {
+    let Some(folder) = killed("many names") else { return };
+    let reports = reports(&folder);
+    assert_eq!(reports.len(), 3, "{:?}", folder.names());
+    for report in &reports {
+        let sites = report.sites();
+        assert_eq!(sites[0].name, "sessions", "{report}");
+        assert!(sites[0].live_bytes > LIMIT / 2, "{report}");
+        assert_eq!((sites[0].spawned, sites[0].active), (1, 1));
+        assert!((8..3_000).contains(&sites.len()), "{report}");
+        for site in sites.iter().skip(1) {
+            assert_eq!((site.spawned, site.completed, site.active), (2, 1, 1), "{}", site.name);
+        }
+        assert!(report.tool().rows_left_out > 2_000, "{report}");
+        let process = report.process();
+        assert!(process.tracked_bytes >= sites.iter().map(|site| site.live_bytes).sum::<u64>());
+        assert_eq!(process.tracked_bytes + process.untracked_bytes, process.whole_bytes);
+    }
+}
+
+#[test]
 fn the_setting_is_a_limit_where_the_system_has_none() {
     let folder = Folder::new();
     let mut command = program(env!("CARGO_BIN_EXE_limited"), "swings");

@@ -1,5 +1,7 @@
 //! Metrics as data: for `OpenMetrics` text, and for registries of other libraries.
 
+use std::sync::Arc;
+
 /// Series of one name.
 #[derive(Clone, Debug, PartialEq)]
 pub struct MetricFamily {
@@ -29,8 +31,9 @@ pub enum MetricKind {
 /// One figure, or one histogram.
 #[derive(Clone, Debug, PartialEq)]
 pub struct MetricSeries {
-    /// Names and values of labels. Values are texts of the program, with any characters.
-    pub labels: Vec<(&'static str, String)>,
+    /// Names and values of labels. Values are texts of the program, with any characters; series of
+    /// one site share them.
+    pub labels: Vec<(&'static str, Arc<str>)>,
     /// The figure.
     pub value: MetricValue,
 }
@@ -50,8 +53,7 @@ pub enum MetricValue {
 }
 
 impl MetricSeries {
-    pub(super) fn new(labels: &[(&'static str, &str)], number: u64) -> Self {
-        let labels = labels.iter().map(|(name, value)| (*name, (*value).to_owned())).collect();
+    pub(super) const fn new(labels: Vec<(&'static str, Arc<str>)>, number: u64) -> Self {
         Self { labels, value: MetricValue::Number(number) }
     }
 }
@@ -72,6 +74,6 @@ impl MetricFamily {
     }
 
     pub(super) fn of(self, number: u64) -> Self {
-        self.with([MetricSeries::new(&[], number)])
+        self.with([MetricSeries::new(Vec::new(), number)])
     }
 }

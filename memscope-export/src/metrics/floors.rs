@@ -1,6 +1,6 @@
 //! Counters that never fall, from scrape to scrape.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, sync::Arc};
 
 use super::{MetricFamily, MetricKind, MetricSeries, MetricValue};
 
@@ -8,8 +8,15 @@ use super::{MetricFamily, MetricKind, MetricSeries, MetricValue};
 /// only the latest scrape's are kept.
 const MOST: usize = 4_096;
 
-/// A series: the family's name, and its labels.
-type Key = (&'static str, Vec<(&'static str, String)>);
+/// The labels of a series.
+type Labels = Vec<(&'static str, Arc<str>)>;
+
+/// The highest figure of a series, and the last scrape that had it.
+#[derive(Debug)]
+struct Floor {
+    number: u64,
+    scrape: u64,
+}
 
 /// The highest figure of each counter so far, which it does not fall below. So for the counts of
 /// histograms.
@@ -31,39 +38,53 @@ type Key = (&'static str, Vec<(&'static str, String)>);
 /// ```
 #[derive(Debug, Default)]
 pub struct CounterFloors {
-    numbers: HashMap<Key, u64>,
+    /// By the family's name, then by the labels.
+    floors: HashMap<&'static str, HashMap<Labels, Floor>>,
+    scrapes: u64,
 }
 
 impl CounterFloors {
     /// Raises each counter that has fallen to its highest figure so far, and keeps the figures.
     pub fn hold(&mut self, families: &mut [MetricFamily]) {
-        let mut latest: Vec<Key> = Vec::new();
-        let mut hold = |key: Key, number: &mut u64| {
-            let floor = self.numbers.entry(key.clone()).or_default();
-            *floor = (*floor).max(*number);
-            *number = *floor;
-            latest.push(key);
-        };
+        self.scrapes += 1;
+        let scrape = self.scrapes;
         let rising = families.iter_mut().filter(|family| family.kind != MetricKind::Gauge);
         for family in rising {
+            let floors = self.floors.entry(family.name).or_default();
             for MetricSeries { labels, value } in &mut family.series {
                 match value {
-                    MetricValue::Number(number) => hold((family.name, labels.clone()), number),
+                    MetricValue::Number(number) => hold(floors, labels, number, scrape),
                     MetricValue::Histogram { buckets, count } => {
                         let finite = buckets.iter_mut().map(|it| (it.0.to_string(), &mut it.1));
                         for (bound, number) in finite.chain([("+Inf".to_owned(), count)]) {
                             let mut labels = labels.clone();
-                            labels.push(("le", bound));
-                            hold((family.name, labels), number);
+                            labels.push(("le", bound.into()));
+                            hold(floors, &labels, number, scrape);
                         }
                     }
                 }
             }
         }
-        if self.numbers.len() > MOST {
-            let kept = latest.into_iter().filter_map(|key| self.numbers.remove_entry(&key));
-            self.numbers = kept.collect();
+        if self.len() > MOST {
+            for floors in self.floors.values_mut() {
+                floors.retain(|_, floor| floor.scrape == scrape);
+            }
         }
+    }
+
+    /// How many figures are kept.
+    fn len(&self) -> usize {
+        self.floors.values().map(HashMap::len).sum()
+    }
+}
+
+fn hold(floors: &mut HashMap<Labels, Floor>, labels: &Labels, number: &mut u64, scrape: u64) {
+    match floors.get_mut(labels) {
+        Some(floor) => {
+            *floor = Floor { number: floor.number.max(*number), scrape };
+            *number = floor.number;
+        }
+        None => drop(floors.insert(labels.clone(), Floor { number: *number, scrape })),
     }
 }
 
@@ -72,8 +93,9 @@ mod tests {
     use super::*;
 
     fn family(kind: MetricKind, figures: &[(&str, u64)]) -> MetricFamily {
-        let series =
-            figures.iter().map(|(site, number)| MetricSeries::new(&[("site", site)], *number));
+        let series = figures
+            .iter()
+            .map(|(site, number)| MetricSeries::new(vec![("site", (*site).into())], *number));
         MetricFamily { kind, name: "x", unit: "", help: "", series: series.collect() }
     }
 
@@ -123,7 +145,7 @@ mod tests {
             let name = round.to_string();
             let mut families = [family(MetricKind::Counter, &[("stays", 1), (&name, 2)])];
             floors.hold(&mut families);
-            assert!(floors.numbers.len() <= MOST);
+            assert!(floors.len() <= MOST);
         }
         let mut families = [family(MetricKind::Counter, &[("stays", 0)])];
         floors.hold(&mut families);

@@ -1,79 +1,138 @@
 //! Bounds the series of a family: the largest, and one for all others.
 
-use std::{cmp::Reverse, collections::HashMap};
+use std::{cell::OnceCell, cmp::Reverse, collections::HashMap, sync::Arc};
+
+use memscope_runtime::async_memory::TaskType;
 
 /// The most sites of a family that are series of their own.
 const MOST_SITES: usize = 200;
 
 /// The site of all others. The runtime has a row of this name too, for sites beyond its own limit.
-const OTHER: (&str, &str) = ("(other)", "-");
+const OTHER: &str = "(other)";
+
+/// A name of sites.
+#[derive(Debug)]
+struct Name<'s> {
+    name: &'s str,
+    /// As labels have it; made for the first series, and shared by all.
+    text: OnceCell<Arc<str>>,
+    /// The group of its sites of each type.
+    groups: [Option<usize>; TaskType::ALL.len()],
+}
 
 /// Sites of one name and type, which are one series.
 // PERF: each name is hashed once, not once for each family.
 #[derive(Debug)]
 pub(super) struct Groups<'s> {
-    names: Vec<(&'s str, &'s str)>,
+    names: Vec<Name<'s>>,
+    /// The index of each group's name, and its type.
+    groups: Vec<(usize, TaskType)>,
     /// The group of each site, by the site's index.
     of_site: Vec<usize>,
+    types: [Arc<str>; TaskType::ALL.len()],
+    other: Arc<str>,
 }
 
 impl<'s> Groups<'s> {
-    pub(super) fn of(sites: impl Iterator<Item = (&'s str, &'s str)>) -> Self {
-        let (mut names, mut of_site) = (Vec::new(), Vec::new());
+    pub(super) fn of(sites: impl Iterator<Item = (&'s str, TaskType)>) -> Self {
+        let (mut names, mut groups) = (Vec::<Name<'s>>::new(), Vec::new());
         let mut known = HashMap::with_capacity(sites.size_hint().0);
-        for site in sites {
-            of_site.push(*known.entry(site).or_insert_with(|| {
-                names.push(site);
+        let of_site = sites.map(|(name, task_type)| {
+            let at = *known.entry(name).or_insert_with(|| {
+                names.push(Name { name, text: OnceCell::new(), groups: Default::default() });
                 names.len() - 1
-            }));
-        }
-        Self { names, of_site }
+            });
+            *names[at].groups[task_type as usize].get_or_insert_with(|| {
+                groups.push((at, task_type));
+                groups.len() - 1
+            })
+        });
+        let of_site = of_site.collect();
+        let types = TaskType::ALL.map(|task_type| task_type.as_str().into());
+        Self { names, groups, of_site, types, other: OTHER.into() }
     }
 
-    /// The sums of each group that has a figure. Figures are by the site's index.
-    fn sums(&self, figures: impl Iterator<Item = Option<u64>>) -> Vec<((&'s str, &'s str), u64)> {
-        let mut sums: Vec<Option<u64>> = vec![None; self.names.len()];
-        for (group, figure) in self.of_site.iter().zip(figures) {
-            if let (Some(figure), Some(sum)) = (figure, sums.get_mut(*group)) {
-                // The sum stops at the largest number, as rows may come from a file.
-                *sum = Some(sum.unwrap_or(0).saturating_add(figure));
-            }
-        }
-        let sums = self.names.iter().zip(sums);
-        sums.filter_map(|(site, sum)| Some((*site, sum?))).collect()
-    }
-
-    /// The largest groups, and all others as one, if there are others. Figures are by the site's
-    /// index; a site without one is in no group.
+    /// The names and types of the largest groups, and all others as one, if there are others.
+    /// Figures are by the site's index; a site without one is in no group.
     pub(super) fn largest(
         &self,
         figures: impl Iterator<Item = Option<u64>>,
-    ) -> impl Iterator<Item = ((&'s str, &'s str), u64)> {
-        largest_of(MOST_SITES, self.sums(figures))
+    ) -> impl Iterator<Item = ([Arc<str>; 2], u64)> {
+        let sums = sums(self.of_site.iter().copied(), self.groups.len(), figures);
+        let key = |group: usize| {
+            let (name, task_type) = self.groups[group];
+            (self.names[name].name, task_type.as_str())
+        };
+        let is_other = |group| key(group) == (OTHER, TaskType::Unspecified.as_str());
+        let (listed, others) = largest_of(MOST_SITES, sums, key, is_other);
+        let labels = |(name, task_type): (usize, TaskType)| {
+            [self.names[name].text(), Arc::clone(&self.types[task_type as usize])]
+        };
+        let listed = listed.into_iter().map(move |(group, sum)| (labels(self.groups[group]), sum));
+        listed.chain(others.map(|sum| {
+            let of_no_type = &self.types[TaskType::Unspecified as usize];
+            ([&self.other, of_no_type].map(Arc::clone), sum)
+        }))
+    }
+
+    /// As [`largest`](Self::largest), of names alone.
+    pub(super) fn largest_names(
+        &self,
+        figures: impl Iterator<Item = Option<u64>>,
+    ) -> impl Iterator<Item = (Arc<str>, u64)> {
+        let of_site = self.of_site.iter().map(|group| self.groups[*group].0);
+        let sums = sums(of_site, self.names.len(), figures);
+        let key = |name: usize| self.names[name].name;
+        let (listed, others) = largest_of(MOST_SITES, sums, key, |name| key(name) == OTHER);
+        let listed = listed.into_iter().map(|(name, sum)| (self.names[name].text(), sum));
+        listed.chain(others.map(|sum| (Arc::clone(&self.other), sum)))
     }
 }
 
+impl Name<'_> {
+    fn text(&self) -> Arc<str> {
+        Arc::clone(self.text.get_or_init(|| self.name.into()))
+    }
+}
+
+/// The sum of each group that has a figure, beside its index.
+fn sums(
+    of_site: impl Iterator<Item = usize>,
+    groups: usize,
+    figures: impl Iterator<Item = Option<u64>>,
+) -> Vec<(usize, u64)> {
+    let mut sums: Vec<Option<u64>> = vec![None; groups];
+    for (group, figure) in of_site.zip(figures) {
+        if let (Some(figure), Some(sum)) = (figure, sums.get_mut(group)) {
+            // The sum stops at the largest number, as rows may come from a file.
+            *sum = Some(sum.unwrap_or(0).saturating_add(figure));
+        }
+    }
+    sums.into_iter().enumerate().filter_map(|(group, sum)| Some((group, sum?))).collect()
+}
+
+/// The largest groups in order, and the sum of all others. `key` orders groups of equal sums.
+///
 /// NOTE: which sites are listed depends on these figures alone. The sum of all but the `most`
 /// largest cannot fall while no figure falls, and a new figure cannot make it fall.
-fn largest_of<'s>(
+fn largest_of<K: Ord>(
     most: usize,
-    sums: Vec<((&'s str, &'s str), u64)>,
-) -> impl Iterator<Item = ((&'s str, &'s str), u64)> {
-    // A site without a type is `-`, and without a label for it there is none.
-    let is_other = |site: &(&str, &str)| site.0 == OTHER.0 && ["-", ""].contains(&site.1);
-    let (others, mut sites): (Vec<_>, Vec<_>) =
-        sums.into_iter().partition(|(site, _)| is_other(site));
-    let rank = |(site, sum): &((&'s str, &'s str), u64)| (Reverse(*sum), *site);
-    let listed = sites.len().min(most);
+    sums: Vec<(usize, u64)>,
+    key: impl Fn(usize) -> K,
+    is_other: impl Fn(usize) -> bool,
+) -> (Vec<(usize, u64)>, Option<u64>) {
+    let (others, mut groups): (Vec<_>, Vec<_>) =
+        sums.into_iter().partition(|(group, _)| is_other(*group));
+    let rank = |(group, sum): &(usize, u64)| (Reverse(*sum), key(*group));
+    let listed = groups.len().min(most);
     // PERF: those that are not listed need no order.
-    if listed < sites.len() {
-        sites.select_nth_unstable_by_key(listed, rank);
+    if listed < groups.len() {
+        groups.select_nth_unstable_by_key(listed, rank);
     }
-    let folded = sites.split_off(listed);
-    sites.sort_unstable_by_key(rank);
-    let has_others = !others.is_empty() || !folded.is_empty();
-    let sum = others.into_iter().chain(folded).fold(0, |sum: u64, it| sum.saturating_add(it.1));
-    sites.into_iter().chain(has_others.then_some((OTHER, sum)))
+    let folded = groups.split_off(listed);
+    groups.sort_unstable_by_key(rank);
+    let others = others.into_iter().chain(folded).map(|(_, sum)| sum);
+    (groups, others.reduce(u64::saturating_add))
 }
 
 #[cfg(test)]
@@ -85,9 +144,11 @@ mod tests {
     const NAMES: [&str; 6] = ["a", "b", "c", "(other)", "e", "f"];
 
     fn largest(figures: &[u64]) -> HashMap<&'static str, u64> {
-        let groups = Groups::of(NAMES.into_iter().map(|name| (name, "-")));
-        let sums = groups.sums(figures.iter().copied().map(Some));
-        largest_of(2, sums).map(|((site, _), sum)| (site, sum)).collect()
+        let sums = sums(0..NAMES.len(), NAMES.len(), figures.iter().copied().map(Some));
+        let key = |group: usize| NAMES[group];
+        let (listed, others) = largest_of(2, sums, key, |group| key(group) == OTHER);
+        let listed = listed.into_iter().map(|(group, sum)| (key(group), sum));
+        listed.chain(others.map(|sum| (OTHER, sum))).collect()
     }
 
     #[test]
@@ -100,10 +161,30 @@ mod tests {
 
     #[test]
     fn sites_of_one_name_are_one_and_those_without_a_figure_are_none() {
-        let groups = Groups::of([("a", "-"), ("b", "-"), ("a", "-"), ("a", "io")].into_iter());
-        let figures = [Some(1), None, Some(2), Some(0)];
-        let found: Vec<_> = groups.largest(figures.into_iter()).collect();
-        assert_eq!(found, [(("a", "-"), 3), (("a", "io"), 0)]);
+        use TaskType::{IoIntensive, Unspecified};
+        let sites =
+            [("a", Unspecified), ("b", Unspecified), ("a", Unspecified), ("a", IoIntensive)];
+        let groups = Groups::of(sites.into_iter());
+        let figures = || [Some(1), None, Some(2), Some(0)].into_iter();
+        let found: Vec<_> = groups.largest(figures()).collect();
+        let labels = |task_type: TaskType| ["a".into(), task_type.as_str().into()];
+        assert_eq!(found, [(labels(Unspecified), 3), (labels(IoIntensive), 0)]);
+        let found: Vec<_> = groups.largest_names(figures()).collect();
+        assert_eq!(found, [("a".into(), 3)]);
+    }
+
+    #[test]
+    fn the_runtime_s_row_of_others_is_in_the_series_of_others() {
+        let many = (0..MOST_SITES + 2).map(|number| number.to_string());
+        let names: Vec<String> = many.chain([OTHER.to_owned()]).collect();
+        let groups = Groups::of(names.iter().map(|name| (&**name, TaskType::Unspecified)));
+        let figures = || (1..=names.len() as u64).map(Some);
+        // The two smallest, and the row itself, though it has the largest figure.
+        let rest = 1 + 2 + names.len() as u64;
+        let other = ([OTHER.into(), TaskType::Unspecified.as_str().into()], rest);
+        assert_eq!(groups.largest(figures()).last(), Some(other));
+        assert_eq!(groups.largest(figures()).count(), MOST_SITES + 1);
+        assert_eq!(groups.largest_names(figures()).last(), Some((OTHER.into(), rest)));
     }
 
     proptest! {

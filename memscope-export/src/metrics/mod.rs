@@ -7,6 +7,8 @@ mod largest;
 mod polls;
 mod text;
 
+use std::sync::Arc;
+
 pub use all::metric_families;
 pub use family::{MetricFamily, MetricKind, MetricSeries, MetricValue};
 pub use floors::CounterFloors;
@@ -37,9 +39,8 @@ pub fn open_metrics(snapshot: &MemorySnapshot) -> String {
 /// snapshot is read. [`CounterFloors`] keeps that from scrapers.
 pub fn metrics(snapshot: &MemorySnapshot) -> Vec<MetricFamily> {
     let mut families = Vec::new();
-    let groups = Groups::of(
-        snapshot.sites().iter().map(|site| (site.name.as_str(), site.task_type.as_str())),
-    );
+    let sites = snapshot.sites().iter();
+    let groups = Groups::of(sites.map(|site| (site.name.as_str(), site.task_type)));
     if snapshot.measured().is_yes() {
         families.extend(memory(snapshot, &groups));
     }
@@ -76,7 +77,7 @@ fn memory(snapshot: &MemorySnapshot, groups: &Groups<'_>) -> [MetricFamily; 5] {
         by_site((snapshot, groups), all::ALLOCATED, |site| {
             site.allocated_bytes.saturating_sub(site.transferred_bytes)
         }),
-        retained(snapshot),
+        retained(snapshot, groups),
         all::UNTRACKED.of(process.untracked_bytes),
         all::PROCESS_ALLOCATED.of(allocated),
     ]
@@ -88,16 +89,15 @@ fn by_site(
     figure: fn(&SiteProfile) -> u64,
 ) -> MetricFamily {
     let figures = snapshot.sites().iter().map(|site| Some(figure(site)));
-    family.with(groups.largest(figures).map(|((site, task_type), sum)| {
-        MetricSeries::new(&[("site", site), ("task_type", task_type)], sum)
+    family.with(groups.largest(figures).map(|([site, task_type], sum)| {
+        MetricSeries::new(vec![("site", site), ("task_type", task_type)], sum)
     }))
 }
 
-fn retained(snapshot: &MemorySnapshot) -> MetricFamily {
-    let groups = Groups::of(snapshot.sites().iter().map(|site| (site.name.as_str(), "")));
+fn retained(snapshot: &MemorySnapshot, groups: &Groups<'_>) -> MetricFamily {
     let figures = snapshot.sites().iter().map(|site| Some(site.retained_bytes));
-    let series = groups.largest(figures);
-    all::RETAINED.with(series.map(|((site, _), sum)| MetricSeries::new(&[("site", site)], sum)))
+    let series = groups.largest_names(figures);
+    all::RETAINED.with(series.map(|(site, sum)| MetricSeries::new(vec![("site", site)], sum)))
 }
 
 /// The word for a state, and how many tasks of a site are in it.
@@ -123,9 +123,11 @@ fn tasks(snapshot: &MemorySnapshot, groups: &Groups<'_>) -> MetricFamily {
             let count = count(site);
             (index < STATES_OF_ALL || count != 0).then_some(count)
         });
-        series.extend(groups.largest(figures).map(|((site, task_type), sum)| {
-            let labels = [("site", site), ("task_type", task_type), ("state", state)];
-            MetricSeries::new(&labels, sum)
+        let state: Arc<str> = state.into();
+        series.extend(groups.largest(figures).map(|([site, task_type], sum)| {
+            let state = Arc::clone(&state);
+            let labels = vec![("site", site), ("task_type", task_type), ("state", state)];
+            MetricSeries::new(labels, sum)
         }));
     }
     all::TASKS.with(series)

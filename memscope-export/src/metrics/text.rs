@@ -3,14 +3,16 @@
 //! The crate `prometheus-client` writes this format too, but a histogram of it must have a sum. The
 //! sum of all polls is not measured, so it is absent here.
 
-use std::fmt::Write;
+use std::{fmt::Write, sync::Arc};
 
 use super::{MetricFamily, MetricKind, MetricSeries, MetricValue};
 
 /// Families as `OpenMetrics` text, of the type
 /// `application/openmetrics-text; version=1.0.0; charset=utf-8`.
 pub fn text_of(families: &[MetricFamily]) -> String {
-    let mut out = String::new();
+    let series = families.iter().map(|family| family.series.len()).sum::<usize>();
+    // PERF: about as long as the lines are.
+    let mut out = String::with_capacity(96 * series + (2 << 10));
     for family in families.iter().filter(|family| !family.series.is_empty()) {
         push_family(&mut out, family);
     }
@@ -50,7 +52,7 @@ fn push_family(out: &mut String, family: &MetricFamily) {
 fn push_line(
     out: &mut String,
     (name, suffix): (&str, &str),
-    labels: &[(&'static str, String)],
+    labels: &[(&'static str, Arc<str>)],
     bound: Option<&str>,
     number: u64,
 ) {
@@ -74,14 +76,19 @@ fn push_line(
 }
 
 fn push_escaped(out: &mut String, value: &str) {
-    for character in value.chars() {
-        match character {
-            '\\' => out.push_str("\\\\"),
-            '"' => out.push_str("\\\""),
-            '\n' => out.push_str("\\n"),
-            _ => out.push(character),
-        }
+    let mut rest = value;
+    while let Some(at) = rest.find(['\\', '"', '\n']) {
+        let (plain, special) = rest.split_at(at);
+        out.push_str(plain);
+        let mut characters = special.chars();
+        out.push_str(match characters.next() {
+            Some('\\') => "\\\\",
+            Some('"') => "\\\"",
+            _ => "\\n",
+        });
+        rest = characters.as_str();
     }
+    out.push_str(rest);
 }
 
 fn push(out: &mut String, text: std::fmt::Arguments<'_>) {

@@ -8,7 +8,7 @@ use std::ptr;
 use super::{
     budget,
     future_type::FutureType,
-    site_totals::{Histogram, SiteTotals},
+    site_totals::{Durations, Histogram, SiteTotals},
 };
 use crate::{
     config,
@@ -67,9 +67,9 @@ pub(crate) struct Site {
     pub(super) budget: AtomicU64,
     /// The sums over its closed tasks.
     pub(crate) sums: SiteTotals,
-    polls: Histogram,
-    idles: Histogram,
-    lives: Histogram,
+    polls: Durations,
+    idles: Durations,
+    lives: Durations,
     /// Used only by the thread that holds the collector's history lock.
     pub(crate) level: Level,
     /// Used only by the thread that takes a sample without that lock.
@@ -123,9 +123,9 @@ impl Site {
             boxed: AtomicU64::new(0),
             budget: AtomicU64::new(0),
             sums: SiteTotals::new(),
-            polls: Histogram::new(),
-            idles: Histogram::new(),
-            lives: Histogram::new(),
+            polls: Durations::new(),
+            idles: Durations::new(),
+            lives: Durations::new(),
             level: Level::new(),
             sampled: Level::new(),
         }
@@ -327,29 +327,29 @@ impl Site {
 
     /// The durations of timed polls.
     pub(crate) fn polls(&self) -> impl Iterator<Item = (u64, u64)> {
-        Histogram::buckets([self.polls.up_to(u64::MAX)])
+        self.polls.buckets()
     }
 
     pub(crate) fn note_poll(&self, took_ns: u64) {
-        add(self.polls.bucket(took_ns), 1);
+        self.polls.note(took_ns);
     }
 
     /// The waits between two timed polls.
     pub(crate) fn idles(&self) -> impl Iterator<Item = (u64, u64)> {
-        Histogram::buckets([self.idles.up_to(u64::MAX)])
+        self.idles.buckets()
     }
 
     pub(crate) fn note_idle(&self, waited_ns: u64) {
-        add(self.idles.bucket(waited_ns), 1);
+        self.idles.note(waited_ns);
     }
 
     /// The lifetimes of timed tasks, from the first poll to the end.
     pub(crate) fn lives(&self) -> impl Iterator<Item = (u64, u64)> {
-        Histogram::buckets([self.lives.up_to(u64::MAX)])
+        self.lives.buckets()
     }
 
     pub(crate) fn note_life(&self, lived_ns: u64) {
-        add(self.lives.bucket(lived_ns), 1);
+        self.lives.note(lived_ns);
     }
 
     /// The site with this index.

@@ -32,6 +32,12 @@ impl Histogram {
         (u64::BITS - value.leading_zeros()) as usize
     }
 
+    /// The largest value of a bucket.
+    fn largest(bucket: usize) -> u64 {
+        let unused = u64::BITS - u32::try_from(bucket).unwrap_or(u64::BITS);
+        u64::MAX.checked_shr(unused).unwrap_or(0)
+    }
+
     /// The buckets of the values up to this one.
     pub(crate) fn up_to(&self, value: u64) -> &[AtomicU64] {
         &self.0[..=Self::index(value)]
@@ -48,9 +54,51 @@ impl Histogram {
                 *sum += count.load(Ordering::Relaxed);
             }
         }
-        counts.into_iter().enumerate().filter_map(|(bits, count)| {
-            let unused = u64::BITS - u32::try_from(bits).unwrap_or(u64::BITS);
-            (count != 0).then(|| (u64::MAX.checked_shr(unused).unwrap_or(0), count))
+        let counts = counts.into_iter().enumerate();
+        let used = counts.filter(|(_, count)| *count != 0);
+        used.map(|(bucket, count)| (Self::largest(bucket), count))
+    }
+}
+
+/// A histogram of durations in nanoseconds that many threads add to.
+// PERF: it knows which of its buckets are not empty, so a snapshot reads these alone. Most
+// durations of a site are of a few powers of two, and none of it is in a cache.
+#[derive(Debug)]
+pub(crate) struct Durations {
+    /// Bit `n` is set if bucket `n` may have a count.
+    used: AtomicU64,
+    counts: Histogram,
+}
+
+impl Durations {
+    pub(crate) const fn new() -> Self {
+        Self { used: AtomicU64::new(0), counts: Histogram::new() }
+    }
+
+    pub(crate) fn note(&self, took_ns: u64) {
+        // The last bucket has a bit like all others: it is that of durations above 146 years.
+        let bucket = Histogram::index(took_ns).min(63);
+        let bit = 1 << bucket;
+        if self.used.load(Ordering::Relaxed) & bit == 0 {
+            self.used.fetch_or(bit, Ordering::Relaxed);
+        }
+        add(&self.counts.0[bucket], 1);
+    }
+
+    /// The largest value of each bucket that is not empty, and its count.
+    pub(crate) fn buckets(&self) -> impl Iterator<Item = (u64, u64)> {
+        let mut left = self.used.load(Ordering::Relaxed);
+        std::iter::from_fn(move || {
+            while left != 0 {
+                let bucket = left.trailing_zeros() as usize;
+                left &= left - 1;
+                let count = self.counts.0[bucket].load(Ordering::Relaxed);
+                // Its bit may be there a moment before its first count.
+                if count != 0 {
+                    return Some((Histogram::largest(bucket), count));
+                }
+            }
+            None
         })
     }
 }
@@ -63,6 +111,9 @@ impl Histogram {
 #[derive(Debug)]
 pub(crate) struct SiteTotals {
     lock: AtomicU8,
+    /// Whether `contended` has anything.
+    // PERF: few sites ever need it, and a snapshot would read its lines of each site.
+    is_contended: AtomicU8,
     exclusive: Shard,
     contended: Shard,
     /// The highest peak of one task.
@@ -87,6 +138,7 @@ impl SiteTotals {
     pub(crate) const fn new() -> Self {
         Self {
             lock: AtomicU8::new(0),
+            is_contended: AtomicU8::new(0),
             exclusive: Shard::new(),
             contended: Shard::new(),
             highest_peak: AtomicU64::new(0),
@@ -118,7 +170,7 @@ impl SiteTotals {
             counted();
             self.lock.store(0, Ordering::Release);
         } else {
-            self.contended.add(tally, record, add);
+            self.contended().add(tally, record, add);
             counted();
         }
     }
@@ -136,21 +188,37 @@ impl SiteTotals {
             transferred_bytes: bytes,
             ..TaskCounters::default()
         };
-        self.contended.counters.add(&counters, add);
+        self.contended().counters.add(&counters, add);
+    }
+
+    /// For a thread that adds to it.
+    fn contended(&self) -> &Shard {
+        if self.is_contended.load(Ordering::Relaxed) == 0 {
+            // Before what is added. So a reading that finds it 0 is of a moment before: an end that
+            // is under way meanwhile makes that reading start again.
+            self.is_contended.store(1, Ordering::Release);
+        }
+        &self.contended
+    }
+
+    /// The parts that have anything.
+    fn parts(&self) -> impl Iterator<Item = &Shard> {
+        let is_contended = self.is_contended.load(Ordering::Acquire) != 0;
+        [&self.exclusive].into_iter().chain(is_contended.then_some(&self.contended))
     }
 
     pub(crate) fn read(&self) -> SumsReading {
         let get = |of: fn(&Shard) -> &AtomicU64| {
-            of(&self.exclusive).load(Ordering::Acquire)
-                + of(&self.contended).load(Ordering::Acquire)
+            self.parts().map(|part| of(part).load(Ordering::Acquire)).sum::<u64>()
         };
+        let counters = self.parts().map(|part| part.counters.get());
         SumsReading {
             completed: get(|part| &part.ended[TaskState::Completed as usize]),
             cancelled: get(|part| &part.ended[TaskState::Cancelled as usize]),
             panicked: get(|part| &part.ended[TaskState::Panicked as usize]),
             given_up: get(|part| &part.ended[TaskState::Unknown as usize]),
             ended_unknown: get(|part| &part.ended[TaskState::Ended as usize]),
-            counters: self.exclusive.counters.get().plus(self.contended.counters.get()),
+            counters: counters.fold(TaskCounters::default(), TaskCounters::plus),
             longest_wait_ns: self.longest_wait_ns.load(Ordering::Relaxed),
             highest_peak_bytes: self.highest_peak.load(Ordering::Relaxed),
             peak_sum_bytes: get(|part| &part.peak_bytes),
@@ -164,8 +232,7 @@ impl SiteTotals {
     // PERF: only what may have a task in it. A snapshot reads these of a thousand sites, and none
     // of it is in a cache.
     pub(crate) fn peaks(&self) -> impl Iterator<Item = &[AtomicU64]> {
-        let parts = [&self.exclusive, &self.contended];
-        let parts = parts.into_iter().filter(|part| part.has_ended());
+        let parts = self.parts().filter(|part| part.has_ended());
         // Read after the numbers of ended tasks. A peak is noted before its task is counted.
         parts.map(|part| part.peaks.up_to(self.highest_peak.load(Ordering::Relaxed)))
     }
@@ -257,6 +324,17 @@ impl SumsReading {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn durations_read_as_they_were_noted() {
+        let durations = Durations::new();
+        assert_eq!(durations.buckets().count(), 0);
+        for took_ns in [0, 1, 2, 3, 1024, 1 << 62, u64::MAX] {
+            durations.note(took_ns);
+        }
+        let buckets: Vec<_> = durations.buckets().collect();
+        assert_eq!(buckets, [(0, 1), (1, 1), (3, 2), (2047, 1), (u64::MAX >> 1, 2)]);
+    }
 
     #[test]
     fn buckets_say_their_largest_value() {

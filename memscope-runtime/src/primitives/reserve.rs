@@ -174,7 +174,17 @@ impl Drop for Aside {
 /// Lets the work take as much again.
 #[cfg_attr(not(feature = "report-file"), allow(dead_code, reason = "reports near the limit"))]
 pub(crate) fn renew_bound() {
-    BOUND.with(|left| left.set(MOST.with(Cell::get)));
+    set_left(MOST.with(Cell::get));
+}
+
+/// What the work of this thread may still take for its lists and texts.
+pub(crate) fn left() -> usize {
+    BOUND.with(Cell::get)
+}
+
+/// Lets the work take that much, after it has freed what it took since.
+pub(crate) fn set_left(bytes: usize) {
+    BOUND.with(|left| left.set(bytes));
 }
 
 /// Takes so many bytes off what the work of this thread may use.
@@ -184,7 +194,12 @@ pub(crate) fn take(bytes: usize) {
 
 /// How many elements may be made room for: half of what is left, as elements may own memory too.
 fn most<T>() -> usize {
-    BOUND.with(Cell::get) / 2 / size_of::<T>().max(1)
+    room_for(size_of::<T>())
+}
+
+/// How many rows of about so many bytes each half of what is left has room for.
+pub(crate) fn room_for(bytes: usize) -> usize {
+    left() / 2 / bytes.max(1)
 }
 
 /// Makes room for so many more elements, if the work of this thread may take as much.

@@ -4,30 +4,26 @@
 //! task is counted twice. If a task ends meanwhile, the reader starts again, a few times at most; a
 //! reading that was never undisturbed says so.
 
-use std::collections::HashMap;
-
 use super::{
+    account_walk::{AccountWalk, keep},
+    largest_sites::LargestSites,
     open_tasks::OpenTasks,
     site_reading::{self, SiteReading},
     stand_ins,
-    unlisted::{Remainder, Unlisted},
+    unlisted::Unlisted,
 };
 #[cfg(feature = "tokio")]
 use crate::alloc::unannotated;
 use crate::{
     accounting::{
-        Account, Balance, CrossFree, EndEpochs, EndStamp, Ended, FinishedCells, ItemsReading,
-        RecordReading, SharedReading, Site, SumsReading, TallyReading, Unrecorded, Untracked,
-        VariableReading, VariableSite, VariableSiteReading, cross_frees, end_stamps, ended_tasks,
-        registry, shared_owner,
+        Balance, CrossFree, EndEpochs, EndStamp, Ended, FinishedCells, ItemsReading, RecordReading,
+        SharedReading, TallyReading, Unrecorded, Untracked, VariableReading, VariableSite,
+        VariableSiteReading, cross_frees, ended_tasks, registry, shared_owner,
         stacks::{self, StackReading},
-        stream_items, variable,
+        variable,
     },
-    model::{TaskId, TaskState},
-    primitives::{
-        clock, reserve,
-        sync::{Ordering, fence},
-    },
+    model::TaskId,
+    primitives::{clock, reserve},
 };
 
 /// How often a reading is repeated while tasks end during it.
@@ -75,7 +71,8 @@ pub(crate) struct Reading {
     pub(crate) tasks: Vec<TaskReading>,
     /// How many tasks are of the first kind.
     living: usize,
-    /// What the tasks of the first three kinds hold together, by the index of their site.
+    /// What the tasks of the first three kinds hold together, by the index of their site. Those of
+    /// all sites that get no row have [`NOT_LISTED`].
     pub(crate) open_sums: Vec<(u32, OpenTasks)>,
     /// What the streams among all these tasks have yielded.
     pub(crate) items: Vec<ItemsReading>,
@@ -95,7 +92,12 @@ pub(crate) struct Reading {
     pub(crate) unlisted: Unlisted,
     /// Whether no task ended during the reading; then the sums are exact to the byte.
     pub(crate) is_still: bool,
+    /// Whether only the largest sites are in it.
+    pub(crate) is_cut: bool,
 }
+
+/// Stands for the index of all sites that get no row.
+pub(crate) const NOT_LISTED: u32 = u32::MAX;
 
 impl Reading {
     /// Tasks that have not ended, in the order of their ids.
@@ -109,20 +111,27 @@ impl Reading {
 pub(crate) fn read() -> Reading {
     #[cfg(feature = "tokio")]
     unannotated::observe();
-    let mut reading = attempt();
-    for _ in 1..ATTEMPTS {
-        if reading.is_still {
-            break;
+    let largest = LargestSites::choose();
+    let bound = reserve::left();
+    let mut tries = 1;
+    let mut reading = loop {
+        let reading = attempt(&largest);
+        if reading.is_still || tries == ATTEMPTS {
+            break reading;
         }
+        tries += 1;
+        // Its memory is free again for the next one.
+        drop(reading);
+        reserve::set_left(bound);
         std::thread::yield_now();
-        reading = attempt();
-    }
+    };
     stand_ins::move_to_rows(&mut reading);
     reading
 }
 
-fn attempt() -> Reading {
+fn attempt(largest: &LargestSites) -> Reading {
     reserve::count_anew();
+    reserve::leave_out(largest.left_out);
     let folds = EndEpochs::read();
     let mut ended = Vec::new();
     let aside = reserve::put_aside();
@@ -130,8 +139,9 @@ fn attempt() -> Reading {
     drop(aside);
     // NOTE: read before the walk. An open task is added to these sums, so they must not contain it
     // yet.
-    let mut seen = Capture { is_in_order: true, ..Capture::default() };
-    let sums = site_reading::sums_of_ended(&mut seen.unlisted);
+    let mut seen = AccountWalk::new(largest);
+    let sums = site_reading::sums_of_ended(largest, &mut seen.unlisted);
+    let is_cut = largest.left_out != 0 || sums.first_left_out.is_some();
     let registry::Counts { spawned, ended: over, .. } = registry::counts();
     // PERF: room for the expected number of open tasks, and for the ended ones that are appended
     // later. So the list does not move, and no more memory is touched.
@@ -144,8 +154,8 @@ fn attempt() -> Reading {
     for account in registry::accounts() {
         seen.add(account, now_ns);
     }
-    let Capture { living: mut tasks, mut unknown, mut held, mut items, .. } = seen;
-    let Capture { open_sums, mut untracked, workers, left, retained, unlisted, .. } = seen;
+    let AccountWalk { living: mut tasks, mut unknown, mut held, mut items, .. } = seen;
+    let AccountWalk { open_sums, mut untracked, workers, left, retained, unlisted, .. } = seen;
     drop(aside);
     let shared: Vec<SharedReading> = reserve::rows(shared_owner::read(), Some);
     for shared in &shared {
@@ -153,35 +163,14 @@ fn attempt() -> Reading {
     }
     // NOTE: read after the walk. So every open task has its site here, and no site shows more tasks
     // than it has spawned.
-    let mut sites = Vec::new();
     let mut unlisted = unlisted;
-    // PERF: both walks over the sites are in the order of their indices.
-    let mut sums = sums.into_iter().peekable();
-    for site in Site::all() {
-        let left = left.get(&site.index()).copied().unwrap_or_default();
-        while sums.next_if(|(index, _)| *index < site.index()).is_some() {}
-        let sums = sums.next_if(|(index, _)| *index == site.index());
-        let sums = sums.map_or_else(SumsReading::default, |(_, sums)| sums);
-        let (split, away) = site.split_and_away();
-        let reading = SiteReading {
-            site,
-            sums,
-            spawned: site.spawned(),
-            split,
-            away,
-            retained_bytes: left.bytes,
-            retained_blocks: left.blocks,
-            unjoined_bytes: left.unjoined_bytes,
-        };
-        if !reserve::push(&mut sites, reading) {
-            unlisted.add_closed(&sums);
-            unlisted.add_left(left);
-        }
-    }
+    let mut sites = site_reading::listed(largest, sums, &left, &mut unlisted);
     // NOTE: read after the sites. A task that gets a record meanwhile is not counted twice.
     let (unrecorded, finished_cells) = site_reading::unrecorded();
     for site in site_reading::sites_without_tasks(&sites, &unrecorded) {
-        reserve::push(&mut sites, site);
+        if largest.has(site.site.index()) {
+            reserve::push(&mut sites, site);
+        }
     }
     if !seen.is_in_order {
         tasks.sort_unstable_by_key(|task| task.id);
@@ -226,171 +215,7 @@ fn attempt() -> Reading {
         stacks: stacks::read(),
         unlisted,
         is_still,
-    }
-}
-
-/// What the walk over the accounts has collected so far.
-#[derive(Default)]
-struct Capture {
-    living: Vec<TaskReading>,
-    unknown: Vec<TaskReading>,
-    held: Vec<TaskReading>,
-    items: Vec<ItemsReading>,
-    open_sums: Vec<(u32, OpenTasks)>,
-    /// The index in `open_sums`, by the index of the site.
-    places: HashMap<u32, usize>,
-    /// The index in `open_sums` that was used last.
-    last_place: usize,
-    /// Whether `living` is in the order of ids, as it mostly is for tasks that were created one
-    /// after another.
-    is_in_order: bool,
-    untracked: Untracked,
-    workers: Workers,
-    left: HashMap<u32, Remainder>,
-    retained: Vec<Retained>,
-    unlisted: Unlisted,
-}
-
-impl Capture {
-    /// Reads one account and, while its owner is open, the owner's record. Adds nothing if the
-    /// account is not in use, or is being opened or returned.
-    // PERF: sorts each kind where it belongs at once. A task's reading is large, and there are
-    // many.
-    fn add(&mut self, account: &'static Account, now_ns: u64) {
-        // Each attempt reads the id before and after, with an Acquire fence in between, as in a
-        // seqlock. If the task ends between two looks, the next attempt reads it as ended. An
-        // account that is reused at this very moment is left out: its new task counts as created
-        // later.
-        for _ in 0..ATTEMPTS {
-            if account.is_free() {
-                return;
-            }
-            let id = account.id();
-            match account.read() {
-                Balance::Closed { live_bytes: 0, .. } => return,
-                Balance::Closed { live_bytes, live_blocks, site, has_cell } => {
-                    let ending = end_stamps::of(account);
-                    fence(Ordering::Acquire);
-                    if account.id() == id {
-                        let left = Remainder::new(live_bytes, u64::from(live_blocks), has_cell);
-                        return self.add_left(site, left, ending.filter(|_| !has_cell));
-                    }
-                }
-                // `shared_owner::read` reads it, by its name.
-                Balance::Open { record: registry::SHARED_RECORD, .. } if id == 0 => return,
-                Balance::Open { net_bytes, net_blocks, record, .. } if id == 0 => {
-                    let read = if record == registry::ORPHANS_RECORD {
-                        registry::orphans(account).map(|tally| (tally, false))
-                    } else {
-                        let record = registry::record(record);
-                        record.map(|record| (record.tally().read(), record.is_worker()))
-                    };
-                    let Some((tally, works)) = read else { return };
-                    fence(Ordering::Acquire);
-                    if account.id() == 0 {
-                        let live_bytes = sum(tally.own_live_bytes, net_bytes);
-                        let live_blocks = blocks(tally.own_live_blocks, net_blocks);
-                        return self.add_thread(&tally, live_bytes, live_blocks, works);
-                    }
-                }
-                Balance::Open { net_bytes, net_blocks, record, .. } => {
-                    let Some(task_id) = TaskId::new(id) else { return };
-                    // A task whose end has begun has no record.
-                    let Some(record) = registry::record(record) else { continue };
-                    // The record's id is checked before and after, so the record was this task's
-                    // all the time.
-                    if record.tally().id() != id {
-                        continue;
-                    }
-                    let Some(reading) = record.read(now_ns) else { continue };
-                    let tally = record.read_tally();
-                    fence(Ordering::Acquire);
-                    if record.tally().id() == id && account.id() == id {
-                        let live_bytes = sum(tally.own_live_bytes, net_bytes);
-                        let live_blocks = blocks(tally.own_live_blocks, net_blocks);
-                        let task = TaskReading {
-                            id: task_id,
-                            tally,
-                            record: reading,
-                            items: None,
-                            live_bytes,
-                            live_blocks,
-                        };
-                        return self.add_open(task, stream_items::of(record));
-                    }
-                }
-            }
-        }
-    }
-
-    #[inline]
-    fn add_open(&mut self, mut task: TaskReading, items: Option<ItemsReading>) {
-        let site = task.record.counted_site.index();
-        // PERF: tasks of one site mostly follow each other.
-        if self.open_sums.get(self.last_place).is_none_or(|(last, _)| *last != site) {
-            self.last_place = self.place_of(site);
-        }
-        match self.open_sums.get_mut(self.last_place) {
-            Some((_, sum)) => sum.add(&task, items),
-            None => self.unlisted.add_open(&task),
-        }
-        task.items = keep(&mut self.items, items);
-        if task.record.state.is_ended() {
-            reserve::push(&mut self.held, task);
-        } else if task.record.state == TaskState::Unknown && task.live_bytes == 0 {
-            reserve::push(&mut self.unknown, task);
-        } else {
-            self.is_in_order &= self.living.last().is_none_or(|last| last.id < task.id);
-            reserve::push(&mut self.living, task);
-        }
-    }
-
-    /// Returns the index of a site in `open_sums` and adds it if need be. Returns an index past the
-    /// end if there is no memory for it.
-    fn place_of(&mut self, site: u32) -> usize {
-        if let Some(place) = self.places.get(&site) {
-            return *place;
-        }
-        let new = self.open_sums.len();
-        if !reserve::room(&mut self.places) || !reserve::grow(&mut self.open_sums) {
-            return usize::MAX;
-        }
-        self.open_sums.push((site, OpenTasks::default()));
-        self.places.insert(site, new);
-        new
-    }
-
-    fn add_thread(&mut self, tally: &TallyReading, live_bytes: u64, live_blocks: u64, works: bool) {
-        self.untracked.add(Untracked {
-            allocated_bytes: tally.counters.allocated_bytes,
-            allocations: tally.counters.allocation_count,
-            live_bytes,
-            live_blocks,
-        });
-        if works {
-            self.workers.threads += 1;
-            self.workers.live_bytes += live_bytes;
-        }
-    }
-
-    fn add_left(&mut self, site: u32, left: Remainder, ending: Option<EndStamp>) {
-        if self.left.contains_key(&site) || reserve::room(&mut self.left) {
-            self.left.entry(site).or_default().add(left);
-        } else {
-            self.unlisted.add_left(left);
-        }
-        if let Some(ending) = ending {
-            reserve::push(&mut self.retained, Retained { site, ending });
-        }
-    }
-}
-
-impl Untracked {
-    fn add(&mut self, other: Self) {
-        self.allocated_bytes += other.allocated_bytes;
-        self.allocations += other.allocations;
-        self.live_bytes += other.live_bytes;
-        self.live_blocks += other.live_blocks;
+        is_cut,
     }
 }
 
@@ -403,17 +228,6 @@ pub(super) fn sum(own: i64, net: i64) -> u64 {
 /// `sum` for blocks, which are counted modulo 2^32.
 pub(super) fn blocks(own: u32, net: u32) -> u64 {
     u64::try_from(own.wrapping_add(net).cast_signed()).unwrap_or(0)
-}
-
-/// Stores what a stream has yielded and returns its index.
-#[inline]
-fn keep(all: &mut Vec<ItemsReading>, items: Option<ItemsReading>) -> Option<u32> {
-    let index = u32::try_from(all.len()).ok()?;
-    let items = items?;
-    reserve::grow(all).then(|| {
-        all.push(items);
-        index
-    })
 }
 
 /// An ended task, and what of it is still live.

@@ -1,7 +1,9 @@
 //! One consistent reading of all counters, as rows that can be kept, sent and read back.
 
+mod account_walk;
 pub(crate) mod unlisted;
-pub(crate) mod live_sample;
+mod largest_sites;
+mod live_sample;
 pub(crate) mod build;
 pub(crate) mod calls;
 pub(crate) mod capture;
@@ -429,5 +431,3 @@ pub(crate) use build::{for_memscope, for_server};
 use figures::ratio;
 pub(crate) use figures::{MIB, float, sum};
 pub use monitor::{AsyncResourceMonitor, ResourceAnalysis};
-#[cfg(feature = "report-file")]
-pub(crate) use trim::Trim;

@@ -1,6 +1,11 @@
 //! What a reading has of each site.
 
-use super::unlisted::Unlisted;
+use std::collections::HashMap;
+
+use super::{
+    largest_sites::LargestSites,
+    unlisted::{Remainder, Unlisted},
+};
 #[cfg(feature = "tokio")]
 use crate::alloc::unannotated;
 use crate::{
@@ -39,19 +44,71 @@ impl SiteReading {
     }
 }
 
-/// The sums over the ended tasks of each site, by the site's index, in order. What does not fit is
-/// added to `unlisted`.
-pub(super) fn sums_of_ended(unlisted: &mut Unlisted) -> Vec<(u32, SumsReading)> {
-    let mut sums = Vec::new();
+/// The sums over the ended tasks of each site.
+pub(super) struct SumsOfEnded {
+    /// By the site's index, in order.
+    pub(super) read: Vec<(u32, SumsReading)>,
+    /// The index of the first site for which there was no memory.
+    pub(super) first_left_out: Option<u32>,
+}
+
+/// What belongs to no listed site, or does not fit, is added to `unlisted`.
+pub(super) fn sums_of_ended(largest: &LargestSites, unlisted: &mut Unlisted) -> SumsOfEnded {
+    let (mut sums, mut first_left_out) = (Vec::new(), None);
     for site in Site::all() {
         let read = site.sums.read();
-        if reserve::grow(&mut sums) {
+        if !largest.has(site.index()) {
+            unlisted.add_closed(&read);
+        } else if first_left_out.is_none() && reserve::grow(&mut sums) {
             sums.push((site.index(), read));
         } else {
             unlisted.add_closed(&read);
+            first_left_out.get_or_insert(site.index());
         }
     }
-    sums
+    SumsOfEnded { read: sums, first_left_out }
+}
+
+/// A reading of each listed site. `left`: of its ended tasks. What does not fit is added to
+/// `unlisted`.
+pub(super) fn listed(
+    largest: &LargestSites,
+    sums: SumsOfEnded,
+    left: &HashMap<u32, Remainder>,
+    unlisted: &mut Unlisted,
+) -> Vec<SiteReading> {
+    let mut sites = Vec::new();
+    let first_left_out = sums.first_left_out;
+    // PERF: both walks over the sites are in the order of their indices.
+    let mut sums = sums.read.into_iter().peekable();
+    for site in Site::all().filter(|site| largest.has(site.index())) {
+        let left = left.get(&site.index()).copied().unwrap_or_default();
+        if first_left_out.is_some_and(|first| first <= site.index()) {
+            // A row without its sums would say that its tasks had not ended.
+            unlisted.add_left(left);
+            reserve::leave_out(1);
+            continue;
+        }
+        while sums.next_if(|(index, _)| *index < site.index()).is_some() {}
+        let sums = sums.next_if(|(index, _)| *index == site.index());
+        let sums = sums.map_or_else(SumsReading::default, |(_, sums)| sums);
+        let (split, away) = site.split_and_away();
+        let reading = SiteReading {
+            site,
+            sums,
+            spawned: site.spawned(),
+            split,
+            away,
+            retained_bytes: left.bytes,
+            retained_blocks: left.blocks,
+            unjoined_bytes: left.unjoined_bytes,
+        };
+        if !reserve::push(&mut sites, reading) {
+            unlisted.add_closed(&sums);
+            unlisted.add_left(left);
+        }
+    }
+    sites
 }
 
 /// Unannotated tasks without a record.

@@ -3,25 +3,15 @@
 use super::{MemorySnapshot, Parts, sum};
 use crate::primitives::reserve;
 
-/// Which rows a snapshot keeps when memory is short.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Trim {
-    Sites,
-    Nothing,
-}
-
 impl MemorySnapshot {
-    /// Copies the snapshot without most of its rows, and counts the rows that it drops. For a
-    /// report that has no memory for them.
-    pub(crate) fn without_rows(&self, left: Trim) -> Self {
+    /// Copies the snapshot with no rows but those of the `most` largest sites, and counts the rows
+    /// that it drops. For a report that has no memory for them.
+    pub(crate) fn of_largest_sites(&self, most: usize) -> Self {
         let left_out = |rows: usize| rows as u64;
         let mut tool = self.tool();
         // All tasks that were read, whether or not their rows were made.
         let tasks = self.parts.tasks.len();
-        let sites = match left {
-            Trim::Sites => reserve::rows(&self.parts.sites, |site| Some(site.clone())),
-            Trim::Nothing => Vec::new(),
-        };
+        let sites = reserve::rows(self.parts.sites.iter().take(most), |site| Some(site.clone()));
         let rows = [
             tasks,
             self.parts.sites.len() - sites.len(),

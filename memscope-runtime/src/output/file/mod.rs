@@ -24,7 +24,7 @@ use crate::{
     model::{Error, Unreadable, human::cell, text},
     output::text::Buffer,
     primitives::reserve,
-    snapshot::{MemorySnapshot, Trim},
+    snapshot::MemorySnapshot,
 };
 
 pub(crate) use replace::{Content, Identity, Refused, Taken, identity, is_stream, write};
@@ -176,21 +176,26 @@ fn from_json(text: &str) -> Result<MemorySnapshot, Unreadable> {
     serde_json::from_str(text).map_err(|error| Unreadable::Damaged(text::said(&error, MOST_SAID)))
 }
 
-/// Returns the bytes of a file with this name. Without memory for all rows, rows are left out, and
-/// their number is written.
+/// About what the text of a site's row takes.
+const SITE_BYTES: usize = 2 << 10;
+
+/// Returns the bytes of a file with this name. Without memory for all rows, only those of the
+/// largest sites are in it, as many as there is memory for. The number of the others is written.
 pub(crate) fn bytes(snapshot: &MemorySnapshot, path: &Path) -> io::Result<Vec<u8>> {
     let _work = own_work::work();
     // Each try may take as much as the one before; the last one takes little.
     reserve::renew_bound();
-    bytes_of(snapshot, path)
-        .or_else(|_| {
-            reserve::renew_bound();
-            bytes_of(&snapshot.without_rows(Trim::Sites), path)
-        })
-        .or_else(|_| {
-            let _bound = reserve::bound(usize::MAX);
-            bytes_of(&snapshot.without_rows(Trim::Nothing), path)
-        })
+    let mut most = snapshot.sites().len().min(reserve::room_for(SITE_BYTES));
+    let mut written = bytes_of(snapshot, path);
+    while written.is_err() && most != 0 {
+        reserve::renew_bound();
+        written = bytes_of(&snapshot.of_largest_sites(most), path);
+        most /= 4;
+    }
+    written.or_else(|_| {
+        let _bound = reserve::bound(usize::MAX);
+        bytes_of(&snapshot.of_largest_sites(0), path)
+    })
 }
 
 /// Returns the bytes of a JSON report.

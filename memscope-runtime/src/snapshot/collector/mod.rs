@@ -131,7 +131,10 @@ pub(crate) fn collect(reading: &Reading) -> Option<Collected> {
     let mut amounts = {
         let mut history = HISTORY.lock_for_a_while()?;
         history.drain();
-        history.samples.take(reading, clock::now_ns(), resident);
+        // A level of the sites that a reading lists would be too low for all of them.
+        if !reading.is_cut {
+            history.samples.take(reading, clock::now_ns(), resident);
+        }
         history.looks += 1;
         history.amounts()
     };

@@ -33,7 +33,8 @@ pub(crate) fn sites(
     let mut indices: Vec<u32> = Vec::new();
     let mut places: HashMap<u32, usize> = HashMap::new();
     let _ = (rows.try_reserve_exact(reading.sites.len()), places.try_reserve(reading.sites.len()));
-    for site in &reading.sites {
+    // The largest first: without memory for all rows, theirs are made.
+    for site in largest_first(reading) {
         if reserve::room(&mut places) && reserve::grow(&mut indices) && reserve::has_room(&mut rows)
         {
             indices.push(site.site.index());
@@ -87,6 +88,27 @@ pub(crate) fn sites(
         (b.live_bytes, b.allocated_bytes, &a.name).cmp(&(a.live_bytes, a.allocated_bytes, &b.name))
     });
     (rows, indices)
+}
+
+/// The sites by their live bytes; in any order if there is no memory for a list.
+fn largest_first(reading: &Reading) -> impl Iterator<Item = &SiteReading> {
+    let mut live: HashMap<u32, u64> = HashMap::new();
+    let _ = live.try_reserve(reading.open_sums.len());
+    for (site, open) in &reading.open_sums {
+        if reserve::room(&mut live) {
+            live.insert(*site, open.live_bytes);
+        }
+    }
+    let mut sites = reserve::list::<(u64, &SiteReading)>(reading.sites.len());
+    if let Some(sites) = &mut sites {
+        sites.extend(reading.sites.iter().map(|site| {
+            let open = live.get(&site.site.index()).copied().unwrap_or(0);
+            (site.retained_bytes + open, site)
+        }));
+        order::by_key(sites, |(live, _)| std::cmp::Reverse(*live));
+    }
+    let all = sites.is_none().then_some(&reading.sites).into_iter().flatten();
+    sites.into_iter().flatten().map(|(_, site)| site).chain(all)
 }
 
 fn row(reading: &SiteReading) -> SiteProfile {
