@@ -26,6 +26,12 @@ pub struct FutureType {
     /// debug information does not describe.
     #[serde(default)]
     pub is_plain_besides: bool,
+    /// Whether that plain data cannot be a future itself: it is of base types, functions, text,
+    /// tuples, closures, and types of the standard library that are made of these.
+    ///
+    /// `false` if it has a type of another crate, such as a future without a state machine.
+    #[serde(default)]
+    pub is_data_besides: bool,
     /// Whether it is the closure that `tokio::select!` polls. Such a closure is recognised by its
     /// return type, which the macro defines beside it.
     #[serde(default)]

@@ -245,6 +245,31 @@ fn what_has_numbers_and_text_is_plain_besides_its_futures() {
     assert!(!is_plain(|| number.load(atomic::Ordering::Relaxed)), "it captures");
 }
 
+/// Returns `true` if what is plain in a future with this value beside it cannot be a future.
+fn is_data<B>(beside: B) -> bool {
+    let (_, id) = look(&Beside(beside, leaf()));
+    LAYOUTS.future_type(id).unwrap().is_data_besides
+}
+
+#[test]
+fn what_is_of_another_type_may_be_a_future() {
+    /// As a future without a state machine looks.
+    #[expect(dead_code, reason = "only its layout is looked at")]
+    struct Turn(bool);
+
+    assert!(is_data(()));
+    assert!(is_data((1_u8, Some(Duration::from_secs(1)), "text", PhantomData::<Turn>)));
+    assert!(is_data((Instant::now(), Ordering::Less, leaf as fn() -> _)));
+    assert!(is_data(|| 1), "a closure");
+    assert!(is_data(Box::pin(leaf())), "a future itself");
+
+    assert!(!is_data(Turn(true)));
+    assert!(is_plain(Turn(true)));
+    assert!(!is_data(Some([(1, Turn(true))])));
+    assert!(!is_data(std::future::pending::<()>()));
+    assert!(!is_data(Rc::new(1)), "it is not even plain");
+}
+
 #[test]
 fn a_variable_with_the_name_of_what_is_awaited_makes_that_unknown() {
     let (_, id) = look(&async {

@@ -12,6 +12,7 @@
 
 mod by_hand;
 mod dump;
+mod elsewhere;
 mod held_by_variables;
 mod macros;
 mod offline;

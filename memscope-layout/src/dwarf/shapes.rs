@@ -38,8 +38,8 @@ pub(crate) struct FutureTypes<'t, 'u, 'd> {
     /// The paths of the closures that `tokio::select!` polls.
     selects: HashSet<Arc<str>>,
     visited: HashMap<EntryRef, Visit>,
-    /// Whether each type that was asked for is plain.
-    plain: HashMap<EntryRef, bool>,
+    /// What values of each type that was asked for consist of.
+    contents: HashMap<EntryRef, Contents>,
     leaves: HashMap<(Arc<str>, Option<u64>), TypeId>,
     all: Vec<FutureType>,
 }
@@ -50,8 +50,8 @@ impl<'t, 'u, 'd> FutureTypes<'t, 'u, 'd> {
         coroutines: HashMap<EntryRef, usize>,
         selects: HashSet<Arc<str>>,
     ) -> Self {
-        let (visited, plain, leaves) = (HashMap::new(), HashMap::new(), HashMap::new());
-        Self { types, coroutines, selects, visited, plain, leaves, all: Vec::new() }
+        let (visited, contents, leaves) = (HashMap::new(), HashMap::new(), HashMap::new());
+        Self { types, coroutines, selects, visited, contents, leaves, all: Vec::new() }
     }
 
     pub(crate) fn all(&self) -> &[FutureType] {
@@ -72,19 +72,26 @@ impl<'t, 'u, 'd> FutureTypes<'t, 'u, 'd> {
         if let Some(known) = self.leaves.get(&key) {
             return Some(*known);
         }
-        let id = self.add(at, Shape::Leaf, false)?;
+        let id = self.add(at, Shape::Leaf, Contents::Other)?;
         self.leaves.insert(key, id);
         Some(id)
     }
 
-    fn add(&mut self, at: EntryRef, shape: Shape, is_plain_besides: bool) -> Option<TypeId> {
+    fn add(&mut self, at: EntryRef, shape: Shape, besides: Contents) -> Option<TypeId> {
         if !self.types.units.limit.keep(size_of::<FutureType>()) {
             return None;
         }
         let id = TypeId(u32::try_from(self.all.len()).ok()?);
         let (name, size) = (self.types.name(at), self.types.size(at));
         let is_select = self.selects.contains(&name);
-        self.all.push(FutureType { name, size, shape, is_plain_besides, is_select });
+        self.all.push(FutureType {
+            name,
+            size,
+            shape,
+            is_plain_besides: besides >= Contents::Plain,
+            is_data_besides: besides == Contents::Data,
+            is_select,
+        });
         Some(id)
     }
 
@@ -96,16 +103,16 @@ impl<'t, 'u, 'd> FutureTypes<'t, 'u, 'd> {
             None => {}
         }
         self.visited.insert(at, Visit::Ends);
-        let (shape, is_plain_besides) = self.shape(at, depth)?;
-        let id = self.add(at, shape, is_plain_besides)?;
+        let (shape, besides) = self.shape(at, depth)?;
+        let id = self.add(at, shape, besides)?;
         self.visited.insert(at, Visit::Leads(id));
         Some(id)
     }
 
-    /// Returns what the type contains, and whether its other data is plain.
-    fn shape(&mut self, at: EntryRef, depth: u32) -> Option<(Shape, bool)> {
+    /// Returns what the type contains, and what its other data is.
+    fn shape(&mut self, at: EntryRef, depth: u32) -> Option<(Shape, Contents)> {
         if let Some(&coroutine) = self.coroutines.get(&at) {
-            return Some((Shape::Coroutine(coroutine), false));
+            return Some((Shape::Coroutine(coroutine), Contents::Other));
         }
         let entry = self.types.units.entry(at)?;
         match entry.tag() {
@@ -116,30 +123,29 @@ impl<'t, 'u, 'd> FutureTypes<'t, 'u, 'd> {
                 // are followed.
                 let to =
                     names_future(&self.types.name(to)).then(|| self.visit(to, depth + 1))??;
-                Some((Shape::Pointer { to, kind }, false))
+                Some((Shape::Pointer { to, kind }, Contents::Other))
             }
             dw::DW_TAG_structure_type => {
                 let name = self.types.name(at);
                 if let Some(kind) = trait_object(&name) {
-                    return Some((self.trait_object(at, kind)?, false));
+                    return Some((self.trait_object(at, kind)?, Contents::Other));
                 }
                 if let Some(part) = self.types.variants(at) {
-                    let (mut leads, mut is_plain) = (false, true);
+                    let (mut leads, mut besides) = (false, Contents::Data);
                     let mut variants = Vec::with_capacity(part.variants.len());
                     for variant in &part.variants {
                         let fields = self.fields(&variant.members, true, depth);
                         leads |= !fields.is_empty();
-                        is_plain = is_plain && self.is_plain_besides(&variant.members);
+                        besides = besides.min(self.besides(&variant.members));
                         let (name, value) = (variant.name.into(), variant.value);
                         variants.push(Variant { name, value, fields });
                     }
                     let discriminant = part.discriminant;
-                    return leads.then_some((Shape::Enum { discriminant, variants }, is_plain));
+                    return leads.then_some((Shape::Enum { discriminant, variants }, besides));
                 }
                 let members = self.types.members(at);
                 let fields = self.fields(&members, is_certain(&name), depth);
-                (!fields.is_empty())
-                    .then(|| (Shape::Struct(fields), self.is_plain_besides(&members)))
+                (!fields.is_empty()).then(|| (Shape::Struct(fields), self.besides(&members)))
             }
             _ => None,
         }
@@ -156,51 +162,58 @@ impl<'t, 'u, 'd> FutureTypes<'t, 'u, 'd> {
         fields
     }
 
-    /// Returns `true` if all members that lead to no future are plain. The members must have been
-    /// visited.
-    fn is_plain_besides(&mut self, members: &[MemberEntry<'d>]) -> bool {
-        members.iter().filter_map(|it| it.type_).count() == members.len()
-            && members.iter().filter_map(|it| it.type_).all(|it| {
-                matches!(self.visited.get(&it), Some(Visit::Leads(_))) || self.is_plain(it, 0)
-            })
+    /// Returns what the members that lead to no future are. The members must have been visited.
+    fn besides(&mut self, members: &[MemberEntry<'d>]) -> Contents {
+        let of_member = |member: &MemberEntry<'d>| match member.type_ {
+            Some(it) if matches!(self.visited.get(&it), Some(Visit::Leads(_))) => Contents::Data,
+            Some(it) => self.contents(it, 0),
+            None => Contents::Other,
+        };
+        members.iter().map(of_member).min().unwrap_or(Contents::Data)
     }
 
-    /// Returns `true` if values of the type consist only of numbers, functions and owned text.
-    fn is_plain(&mut self, at: EntryRef, depth: u32) -> bool {
-        if let Some(known) = self.plain.get(&at) {
+    fn contents(&mut self, at: EntryRef, depth: u32) -> Contents {
+        if let Some(known) = self.contents.get(&at) {
             return *known;
         }
         // The answer during the visit, and beyond the deepest nesting.
-        self.plain.insert(at, false);
-        let is_plain = depth < MOST_DEPTH && self.compute_is_plain(at, depth).unwrap_or(false);
-        self.plain.insert(at, is_plain);
-        is_plain
+        self.contents.insert(at, Contents::Other);
+        let found = (depth < MOST_DEPTH).then(|| self.compute_contents(at, depth)).flatten();
+        let found = found.unwrap_or(Contents::Other);
+        self.contents.insert(at, found);
+        found
     }
 
-    fn compute_is_plain(&mut self, at: EntryRef, depth: u32) -> Option<bool> {
+    fn compute_contents(&mut self, at: EntryRef, depth: u32) -> Option<Contents> {
         let entry = self.types.units.entry(at)?;
         if entry.has_attr(dw::DW_AT_declaration) {
             return None;
         }
         match entry.tag() {
-            dw::DW_TAG_base_type | dw::DW_TAG_enumeration_type => Some(true),
+            dw::DW_TAG_base_type | dw::DW_TAG_enumeration_type => Some(Contents::Data),
             // A pointer to a function, which may have no size here.
-            dw::DW_TAG_pointer_type => Some(is_function(self.types.units.name(at, &entry)?)),
+            dw::DW_TAG_pointer_type => {
+                is_function(self.types.units.name(at, &entry)?).then_some(Contents::Data)
+            }
             dw::DW_TAG_array_type => {
                 let element = self.types.referred(at, &entry, dw::DW_AT_type)?;
-                Some(self.is_plain(element, depth + 1))
+                Some(self.contents(element, depth + 1))
             }
             dw::DW_TAG_structure_type => {
-                let named = plain_by_name(&self.types.name(at));
-                if named.is_some() {
-                    return named;
+                let name = self.types.name(at);
+                if let Some(known) = contents_by_name(&name) {
+                    return Some(known);
                 }
                 let members = match self.types.variants(at) {
                     Some(part) => part.variants.into_iter().flat_map(|it| it.members).collect(),
                     None => self.types.members(at),
                 };
-                let mut members = members.into_iter();
-                Some(members.all(|it| it.type_.is_some_and(|it| self.is_plain(it, depth + 1))))
+                let most = if is_data(&name) { Contents::Data } else { Contents::Plain };
+                let of_member = |it: MemberEntry<'d>| match it.type_ {
+                    Some(it) => self.contents(it, depth + 1),
+                    None => Contents::Other,
+                };
+                Some(members.into_iter().map(of_member).min().map_or(most, |it| it.min(most)))
             }
             _ => None,
         }
@@ -242,16 +255,38 @@ fn names_future(name: &str) -> bool {
         .any(|it| name.contains(it))
 }
 
-/// Returns whether structs of this name are plain, if their members do not show it: text is behind
-/// a pointer, and two marker types have no members.
-fn plain_by_name(name: &str) -> Option<bool> {
+/// What values consist of; the later, the less.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Contents {
+    /// Pointers, cells, or what debug information does not describe.
+    Other,
+    /// Only numbers, functions and owned text.
+    Plain,
+    /// These, and no type that may be a future.
+    Data,
+}
+
+/// Returns what structs of this name consist of, if their members do not show it: text is behind a
+/// pointer, and two marker types have no members.
+fn contents_by_name(name: &str) -> Option<Contents> {
     match name {
-        "&str" | "alloc::string::String" => Some(true),
-        "core::marker::PhantomPinned" => Some(false),
-        _ if name.starts_with("core::marker::PhantomData<") => Some(true),
-        _ if name.starts_with("core::cell::UnsafeCell<") => Some(false),
+        "&str" | "alloc::string::String" => Some(Contents::Data),
+        "core::marker::PhantomPinned" => Some(Contents::Other),
+        _ if name.starts_with("core::marker::PhantomData<") => Some(Contents::Data),
+        _ if name.starts_with("core::cell::UnsafeCell<") => Some(Contents::Other),
         _ => None,
     }
+}
+
+/// Returns `true` if structs of this name are no futures: tuples, closures, and types of the
+/// standard library but its futures.
+fn is_data(name: &str) -> bool {
+    let path = name.split('<').next().unwrap_or_default();
+    let is_of = |part: &str| path.starts_with(part);
+    let is_closure = path.rsplit("::").next().is_some_and(|it| it.starts_with("{closure_env#"));
+    is_of("(")
+        || is_closure
+        || (["core::", "alloc::", "std::"].into_iter().any(is_of) && !is_of("core::future::"))
 }
 
 /// Returns `true` if a live struct of this name has live values in all fields, with exclusive
@@ -264,6 +299,17 @@ fn is_certain(name: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn types_of_the_standard_library_are_data_but_its_futures() {
+        for name in ["(u8, app::Turn)", "core::option::Option<app::Turn>", "std::time::Instant"] {
+            assert!(is_data(name), "{name}");
+        }
+        assert!(is_data("app::run::{closure_env#0}<core::future::pending::Pending<()>>"));
+        for name in ["app::Turn", "core::future::pending::Pending<()>", "corex::future::A"] {
+            assert!(!is_data(name), "{name}");
+        }
+    }
 
     #[test]
     fn only_pointers_to_futures_are_trait_objects_of_futures() {

@@ -144,6 +144,7 @@ mod tests {
             size: Some(8),
             shape: Shape::Leaf,
             is_plain_besides: false,
+            is_data_besides: false,
             is_select: false,
         };
         let types = [future("a::f"), future("a::f"), future("a::g")];

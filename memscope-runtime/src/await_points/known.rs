@@ -227,6 +227,23 @@ fn closure(layouts: &Layouts, future: &FutureType) -> Option<Rule> {
         .then_some(JOIN)
 }
 
+/// Whether a listed type has in this variant what its future has returned. That may be a future,
+/// too, but the type does not poll it. The field has the name of the one that it polls.
+pub(super) fn is_output(future: &FutureType, variant: &str) -> bool {
+    const OF_JOIN: [&str; 2] = [
+        "futures_util::future::maybe_done::MaybeDone",
+        "futures_util::future::try_maybe_done::TryMaybeDone",
+    ];
+    OF_JOIN.contains(&path(future)) && variant == "Done"
+}
+
+/// Whether the type polls several fields at each poll. Debug information may have layouts of some
+/// only.
+pub(super) fn polls_several(future: &FutureType) -> bool {
+    let rule = POLLERS.iter().find(|it| it.0 == path(future));
+    matches!(future.shape, Shape::Struct(_)) && rule.is_some_and(|it| it.1.len() > 1)
+}
+
 /// The variant that such a type is in as long as it is not over.
 pub(super) const JOINED_FUTURE: &str = "Future";
 

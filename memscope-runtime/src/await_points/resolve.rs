@@ -70,15 +70,18 @@ pub(super) fn resolve(layouts: &Layouts, id: TypeId, start: u64, reach: Reach) -
     way
 }
 
-/// How a walk goes on in a variant with these fields, of the enum at `start`.
+/// How a walk goes on in this variant of the enum at `start`.
 pub(super) fn resolve_variant(
     layouts: &Layouts,
     enumeration: &FutureType,
-    fields: &[Field],
+    variant: &Variant,
     start: u64,
     reach: Reach,
 ) -> StepKind {
-    match only(layouts, enumeration, fields, false) {
+    if known::is_output(enumeration, &variant.name) {
+        return StepKind::end(WalkEnd::NoFuture(short(&enumeration.name)));
+    }
+    match only(layouts, enumeration, &variant.fields, false) {
         Ok(field) => resolve(layouts, field.future_type, start.saturating_add(field.offset), reach),
         Err(stop) => StepKind::end(stop),
     }
@@ -198,7 +201,7 @@ impl StepKind {
                 Ok(field) => (id, start) = (field.future_type, start.saturating_add(field.offset)),
                 Err(stop) => return Step::End(stop),
             }
-            if arity(&future.name) > 1 {
+            if arity(&future.name) > 1 || known::polls_several(future) {
                 self.beside = Some(short(&future.name));
             }
             drops_last = known::drops_last(future);
@@ -231,6 +234,9 @@ impl StepKind {
             if !future.is_plain_besides {
                 return Err(WalkEnd::ByHand(name_of(id)));
             }
+            if !future.is_data_besides {
+                return Err(WalkEnd::Perhaps(name_of(id), functions(layouts, &all_fields(future))));
+            }
             self.reach = Reach::ByHand(id);
         }
         Ok(())
@@ -258,13 +264,27 @@ fn only<'l>(
     }
 }
 
+/// All fields that lead to futures.
+fn all_fields(future: &FutureType) -> Vec<&Field> {
+    match &future.shape {
+        Shape::Struct(fields) => fields.iter().collect(),
+        Shape::Enum { variants, .. } => variants.iter().flat_map(|it| &it.fields).collect(),
+        _ => Vec::new(),
+    }
+}
+
 fn side_by_side(layouts: &Layouts, future: &FutureType, several: &[&Field]) -> WalkEnd {
+    WalkEnd::SideBySide(short(&future.name), functions(layouts, several))
+}
+
+/// What the futures in these fields are, as people write them.
+fn functions(layouts: &Layouts, several: &[&Field]) -> Vec<String> {
     let names = several.iter().take(8).map(|field| {
         let id = field.future_type;
         let future = layouts.future_type(known::joined_future(layouts, id).unwrap_or(id));
         format!("`{}`", function(&future.map_or_else(String::new, |it| short(&it.name))))
     });
-    WalkEnd::SideBySide(short(&future.name), names.collect())
+    names.collect()
 }
 
 fn state(layouts: &Layouts, index: usize, start: u64) -> Step {

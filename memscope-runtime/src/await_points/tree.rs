@@ -107,7 +107,7 @@ pub(crate) struct Node {
     pub(super) parent: Option<&'static Self>,
     /// If a state machine on the path waits here: its index, and the index of its state.
     pub(super) frame: Option<(usize, usize)>,
-    /// The tuple that this is a part of: the task may wait for its other parts as well.
+    /// The value that this is a part of, and whose other parts the task may wait for as well.
     pub(super) beside: Option<String>,
     /// How far a walk may read from here on.
     pub(super) reach: Reach,
@@ -274,7 +274,7 @@ impl Node {
         let check = value.and_then(|value| PathCheck::value(&self.step, value));
         add(place, Draft { check, ..self.child() }, || match joined {
             Some(joined) => joined.resolve(layouts, &variant.name, self.reach),
-            None => resolve_variant(layouts, future, &variant.fields, *start, self.reach),
+            None => resolve_variant(layouts, future, variant, *start, self.reach),
         })
     }
 

@@ -50,8 +50,9 @@ impl Start {
 ///   hand.
 /// - **What a type written by hand has inline**, if it is plain besides its futures. It has
 ///   numbers, functions and text, and so nothing by which another thread could say that a lent part
-///   is back. From there on no pointer is followed, however deep. At any other type written by hand
-///   the walk ends.
+///   is back. Nor is any of it a type that may be a future itself, which it may wait for instead.
+///   From there on no pointer is followed, however deep. At any other type written by hand the walk
+///   ends.
 ///
 /// There is no node behind `&`, `Rc`, `Arc`, raw pointers, `UnsafeCell`, `MaybeUninit` and
 /// `ManuallyDrop`, except the `ManuallyDrop` of a known wrapper. How far a walk may go is decided

@@ -17,6 +17,9 @@ pub(crate) enum WalkEnd {
     Uncertain(String),
     /// This type was written by hand, and may have lent its parts to another thread.
     ByHand(String),
+    /// This type was written by hand and has these futures, but may wait for something else that it
+    /// has.
+    Perhaps(String, Vec<String>),
     /// The first type is a pointer in or below the second. The second was written by hand and may
     /// have lent what is behind the pointer.
     PointerByHand(String, String),
@@ -47,6 +50,10 @@ impl WalkEnd {
             }
             Self::ByHand(name) => format!(
                 "waits for {name}, which is written by hand and may have lent its parts to another thread: the walk ends there"
+            ),
+            Self::Perhaps(name, candidates) => format!(
+                "waits for {name}, perhaps for {} in it: it is written by hand and may wait for something else",
+                candidates.join(" or ")
             ),
             Self::PointerByHand(pointer, name) => format!(
                 "waits for {pointer}: the walk ends there, as {name} around it is written by hand and may have lent it to another thread"
