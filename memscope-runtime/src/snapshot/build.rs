@@ -202,8 +202,8 @@ impl Parts {
 /// |---|---|
 /// | a snapshot | 1 |
 /// | its rows of tasks | 2 |
-/// | `Display` | ½ |
 /// | `leaks`, `diff` | 1 |
+/// | `Display`, which looks for leaks | 1½ |
 /// | `allocations` | 3 |
 /// | serde | one row at a time |
 /// | `{:#}` | twelve times what it prints |

@@ -16,6 +16,7 @@ use crate::{
         HandOver, HumanBytes, Place,
         human::{cell, count},
     },
+    snapshot::MemorySnapshot,
 };
 
 /// How many findings are printed; `{:#}` prints all.
@@ -28,6 +29,46 @@ impl fmt::Display for Leaks {
         // The tables take memory from its reserve, also in a process that has only read a file.
         let _work = own_work::work();
         let most = if f.alternate() { usize::MAX } else { MOST_SHOWN };
+        self.print_worst(f, most)?;
+        if !self.not_judged().is_empty() {
+            writeln!(f, "not judged")?;
+        }
+        for note in self.not_judged().iter().take(most) {
+            writeln!(f, "  {note}")?;
+        }
+        if !self.backlogs().is_empty() {
+            writeln!(f, "waiting in channels")?;
+        }
+        for backlog in self.backlogs().iter().take(most) {
+            writeln!(f, "  {backlog}")?;
+        }
+        cross_frees(self.hand_overs(), f)
+    }
+}
+
+/// How many findings, and how many notes, a report of a snapshot prints; `{:#}` prints all.
+const MOST_IN_REPORT: usize = 3;
+
+impl MemorySnapshot {
+    /// Prints what leaks or grows, with its cure, and what cannot be judged.
+    pub(super) fn verdict(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if !self.measured().is_yes() {
+            // The first line says so.
+            return Ok(());
+        }
+        let leaks = self.leaks();
+        let most = if f.alternate() { usize::MAX } else { MOST_IN_REPORT };
+        leaks.print_worst(f, most)?;
+        for note in leaks.not_judged().iter().take(most) {
+            writeln!(f, "  not judged  {note}")?;
+        }
+        writeln!(f)
+    }
+}
+
+impl Leaks {
+    /// Prints the worst findings.
+    fn print_worst(&self, f: &mut fmt::Formatter<'_>, most: usize) -> fmt::Result {
         match self.len() as u64 {
             0 if !self.measured => writeln!(f, "leaks: not measured")?,
             0 => writeln!(f, "leaks: none found")?,
@@ -43,19 +84,7 @@ impl fmt::Display for Leaks {
                 count((self.len() - most) as u64)
             )?;
         }
-        if !self.not_judged().is_empty() {
-            writeln!(f, "not judged")?;
-        }
-        for note in self.not_judged().iter().take(most) {
-            writeln!(f, "  {note}")?;
-        }
-        if !self.backlogs().is_empty() {
-            writeln!(f, "waiting in channels")?;
-        }
-        for backlog in self.backlogs().iter().take(most) {
-            writeln!(f, "  {backlog}")?;
-        }
-        cross_frees(self.hand_overs(), f)
+        Ok(())
     }
 }
 

@@ -72,6 +72,7 @@ impl fmt::Display for MemorySnapshot {
         self.totals(f)?;
         writeln!(f)?;
         self.tables(f, Ranking::Live)?;
+        self.verdict(f)?;
         self.own_line(f)
     }
 }
@@ -346,6 +347,10 @@ what stands out
   retained   request\\n: 3.4 KiB left behind by 5 ended tasks, 700 B each
   cancelled  child: 2 of 8 tasks
   largest    child (task #5): alive with 2.0 KiB in 1 block
+
+leaks: none found
+  not judged  growing   needs 6 samples in 2 min; this is the first
+  not judged  stuck     2 idle tasks with bytes: not known since when; a second snapshot will tell
 
 memscope itself: 2.0 KiB of records; rows of the last 6 ended tasks, sums of all; 2 rows dropped
 ";

@@ -50,6 +50,7 @@ impl fmt::Display for Selected<'_> {
         self.whole.totals(f)?;
         writeln!(f)?;
         self.rows.tables(f, self.ranking)?;
+        self.whole.verdict(f)?;
         self.whole.own_line(f)
     }
 }
