@@ -179,10 +179,10 @@ impl Builder {
     /// A future that is written by hand may have lent what it owns to another thread. So the
     /// backtrace ends there, and [`AwaitPoint::stops`](crate::async_memory::AwaitPoint::stops) says
     /// so. If it has only numbers and text besides the future in it, that future is read too, but
-    /// nothing behind a pointer. A type of another crate beside it, even one of numbers, may be what
-    /// the task waits for: then `stops` names the future with "perhaps". Memscope assumes that such a
-    /// type has not lent a part of itself and kept that in a `static` alone. If it has, a line may be
-    /// wrong.
+    /// nothing behind a pointer. A type of another crate beside it, even one of numbers, may be
+    /// what the task waits for: then `stops` names the future with "perhaps". Memscope assumes that
+    /// such a type has not lent a part of itself and kept that in a `static` alone. If it has, a
+    /// line may be wrong.
     ///
     /// [`MemorySnapshot::await_points`]: crate::async_memory::MemorySnapshot::await_points
     pub fn await_points(mut self, yes: bool) -> Self {
