@@ -214,6 +214,48 @@ test("resident memory and its limit are drawn once they are measured", async () 
     await it.close();
 });
 
+test("what counts against the limit is not only this process, and not all that lives is in RAM", async () => {
+    const MIB = 1024 ** 2;
+    const first = snapshot();
+    first.resident = {
+        resident_bytes: 100 * MIB,
+        limit_bytes: 512 * MIB,
+        limit_used_bytes: 384 * MIB,
+        limit_source: "cgroup_v2",
+        memscope_bytes: 3 * MIB,
+        allocator_free_bytes: 1 * MIB,
+    };
+    const it = await start(first);
+    assert.match(await it.text("#growth"), /^75 % full/);
+    const parts = await it.text("#parts");
+    assert.match(parts, /Live, not in RAM\s*−/);
+    assert.match(parts, /Others in the limit\s*284 MiB/);
+    assert.match(parts, /Room to the limit\s*128 MiB/);
+    const label = await it.page.getAttribute("#bar", "aria-label");
+    assert.match(label, /Others in the limit 284 MiB/);
+    await it.close();
+});
+
+test("a finding of the process has a name, and leads to where the memory is", async () => {
+    const first = snapshot();
+    const of = (kind, name) => ({
+        ...first.leaks.findings[0],
+        kind,
+        place: { name, file: "", line: 0 },
+        count: 0,
+        variables: [],
+    });
+    first.leaks.findings = [of("kept", "(process)"), of("growing", "(outside every task)")];
+    const it = await start(first);
+    const titles = await it.page.$$eval("#findings h3", (all) => all.map((h3) => h3.textContent));
+    assert.match(titles[0], /^The allocator keeps what the program has freed/);
+    assert.match(await it.text("#findings"), /96\.4 MiB free in the allocator/);
+    const shows = await it.page.$$("#findings .acts button:last-child");
+    await shows[1].click();
+    assert.match(it.page.url(), /part:outside|part%3Aoutside/);
+    await it.close();
+});
+
 test("of a large service the page says how many smaller rows it was not sent", async () => {
     const first = snapshot();
     first.left_out = { sites: 990, tasks: 99_000 };

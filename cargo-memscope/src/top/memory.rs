@@ -54,6 +54,8 @@ impl Memory {
         let resident = snapshot.resident();
         let limit = resident.limit_bytes.filter(|it| *it > 0);
         let used = resident.resident_bytes;
+        // Of a group, that of all its processes.
+        let counted = resident.limit_used_bytes.or(used);
         let measured = snapshot.measured();
         let whole = snapshot.process().whole_bytes;
         Self {
@@ -63,7 +65,7 @@ impl Memory {
             limit,
             limit_words: words(resident.limit_source),
             parts: parts(report),
-            growth: growth(&snapshot.timeline().process, limit.zip(used)),
+            growth: growth(&snapshot.timeline().process, limit.zip(counted)),
         }
     }
 

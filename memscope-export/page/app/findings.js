@@ -4,7 +4,7 @@
 import { $, fill, h, link, prose, severity, span } from "./dom.js";
 import { bytes, duration, plural } from "./format.js";
 import { place, withoutRoot } from "./names.js";
-import { escaped, visit } from "./state.js";
+import { escaped, set, visit } from "./state.js";
 
 const unfolded = new Set();
 let allShown = false;
@@ -21,7 +21,15 @@ const TITLES = {
     ],
     growing: (it) => [h("b", {}, it.place.name), " only grows"],
     unjoined: (it) => ["Ended tasks of ", h("b", {}, it.place.name), " are kept"],
+    over_budget: (it) => [h("b", {}, it.place.name), " is over its budget"],
+    lost: (it) => [h("b", {}, it.place.name), " has blocks that nothing leads to"],
+    kept: () => "The allocator keeps what the program has freed",
+    unseen: () => "Memory that no allocation of the program has",
 };
+
+// Findings of the process as a whole, which no row has.
+const OF_PROCESS = ["kept", "unseen"];
+const OUTSIDE = "(outside every task)";
 
 const keyOf = (it) => `${it.kind} ${it.place.name} ${it.place.file}:${it.place.line} ${it.task}`;
 
@@ -135,6 +143,8 @@ function figures(it) {
         retained: `${bytes(it.bytes)} left by ${plural(it.count, "ended task", "ended tasks")}`,
         stuck: `${bytes(it.bytes)} held meanwhile`,
         growing: `${bytes(it.bytes)} more`,
+        over_budget: `${bytes(it.bytes)} in the largest of ${plural(it.count, "task", "tasks")}`,
+        kept: `${bytes(it.bytes)} free in the allocator`,
         unjoined: `${bytes(it.bytes)} in ended tasks`,
     };
     const parts = [of[it.kind] ?? bytes(it.bytes)];
@@ -163,6 +173,11 @@ const sentence = (text) =>
     `${text.charAt(0).toUpperCase()}${text.slice(1)}${/[.!]$/.test(text) ? "" : "."}`;
 
 function show(model, it) {
+    if (OF_PROCESS.includes(it.kind) || it.place.name === OUTSIDE) {
+        if (it.place.name === OUTSIDE) set({ row: "part:outside", open: "1" }, true);
+        $("#bar").scrollIntoView({ block: "center" });
+        return;
+    }
     const site = model.siteAt(it.place);
     const isTasks = it.kind === "stuck" || it.task != null;
     if (isTasks && it.count > 1)

@@ -22,7 +22,8 @@ export function memory(model) {
     fill($("#of"), ofWhat(model, limit));
     fill($("#growth"), growth(model, limit));
     const scale = Math.max(sum, limit ?? 0) || 1;
-    fill($("#bar"), bar(parts, scale), limit && marks(resident, limit, scale));
+    const drawn = parts.filter((part) => part.bytes > 0);
+    fill($("#bar"), bar(drawn, scale), limit && marks(resident, limit, scale));
     fill($("#parts"), legend(parts, sum), limit && room(resident, limit));
     const text = parts.map((part) => `${part.label} ${bytes(part.bytes)}`).join(", ");
     $("#bar").setAttribute("aria-label", text);
@@ -41,11 +42,11 @@ function ofWhat({ resident, process }, limit) {
 }
 
 function growth({ timeline, resident }, limit) {
-    const full = limit && `${percent(resident.resident_bytes, limit)} full`;
+    const full = limit && `${percent(countedOf(resident), limit)} full`;
     const grows = growthOf(timeline);
     if (!grows) return full && h("strong", {}, full);
     const rate = `+${bytes(grows.perSecond * 60)}/min live for ${duration(grows.ns)}`;
-    const left = limit && limit - resident.resident_bytes;
+    const left = limit && limit - countedOf(resident);
     return [
         full && h("strong", {}, full),
         full ? `, ${rate}` : rate,
@@ -56,10 +57,14 @@ function growth({ timeline, resident }, limit) {
     ];
 }
 
+// What counts against the limit: of a group, that of all its processes.
+const countedOf = (resident) => resident.limit_used_bytes ?? resident.resident_bytes;
+
 // What memscope takes: its records, and its heap where that is known.
 export const ownBytes = ({ resident, tool }) => resident?.memscope_bytes ?? tool.own_bytes;
 
-// The parts of the bar. Their sum is the whole: what no row has is a part of its own.
+// The parts of the bar. Their sum is the whole, or what counts against the limit: what no row has is
+// a part of its own.
 export function partsOf(model) {
     const { process, resident, tool } = model;
     const sum = (value) => model.sites.reduce((all, site) => all + (value(site) ?? 0), 0);
@@ -99,7 +104,13 @@ export function partsOf(model) {
     const rest = resident.resident_bytes - parts.reduce((all, it) => all + it.bytes, 0);
     const code = "Code, stacks of threads, C libraries";
     const unknown = free == null ? ", and what the allocator keeps free: that is not measured" : "";
+    const absent = "Allocated, and not yet written or swapped out: the parts before have it";
     if (rest >= 0) parts.push(part("rest", "Rest", rest, code + unknown));
+    else parts.push(part("absent", "Live, not in RAM", rest, absent));
+    const beside = resident.limit_bytes ? countedOf(resident) - resident.resident_bytes : 0;
+    const others =
+        "Counts against the limit: other processes of the group, the kernel's, addresses";
+    if (beside > 0) parts.push(part("beside", "Others in the limit", beside, others));
     return parts;
 }
 
@@ -158,6 +169,6 @@ function legend(parts, sum) {
 }
 
 function room(resident, limit) {
-    const left = limit - resident.resident_bytes;
+    const left = limit - countedOf(resident);
     return h("div", { class: "room" }, span("", "Room to the limit"), span("", bytes(left)));
 }

@@ -13,9 +13,9 @@ const OTHER: &str = "(other)";
 /// A name of sites.
 #[derive(Debug)]
 struct Name<'s> {
-    name: &'s str,
-    /// As labels have it; made for the first series, and shared by all.
-    text: OnceCell<Arc<str>>,
+    text: &'s str,
+    /// As series have it; made for the first one, and shared by all.
+    label: OnceCell<Arc<str>>,
     /// The group of its sites of each type.
     groups: [Option<usize>; TaskType::ALL.len()],
 }
@@ -26,7 +26,7 @@ struct Name<'s> {
 pub(super) struct Groups<'s> {
     names: Vec<Name<'s>>,
     /// The index of each group's name, and its type.
-    groups: Vec<(usize, TaskType)>,
+    keys: Vec<(usize, TaskType)>,
     /// The group of each site, by the site's index.
     of_site: Vec<usize>,
     types: [Arc<str>; TaskType::ALL.len()],
@@ -35,21 +35,22 @@ pub(super) struct Groups<'s> {
 
 impl<'s> Groups<'s> {
     pub(super) fn of(sites: impl Iterator<Item = (&'s str, TaskType)>) -> Self {
-        let (mut names, mut groups) = (Vec::<Name<'s>>::new(), Vec::new());
+        let (mut names, mut keys) = (Vec::<Name<'s>>::new(), Vec::new());
         let mut known = HashMap::with_capacity(sites.size_hint().0);
         let of_site = sites.map(|(name, task_type)| {
             let at = *known.entry(name).or_insert_with(|| {
-                names.push(Name { name, text: OnceCell::new(), groups: Default::default() });
+                let (label, groups) = (OnceCell::new(), Default::default());
+                names.push(Name { text: name, label, groups });
                 names.len() - 1
             });
             *names[at].groups[task_type as usize].get_or_insert_with(|| {
-                groups.push((at, task_type));
-                groups.len() - 1
+                keys.push((at, task_type));
+                keys.len() - 1
             })
         });
         let of_site = of_site.collect();
         let types = TaskType::ALL.map(|task_type| task_type.as_str().into());
-        Self { names, groups, of_site, types, other: OTHER.into() }
+        Self { names, keys, of_site, types, other: OTHER.into() }
     }
 
     /// The names and types of the largest groups, and all others as one, if there are others.
@@ -58,17 +59,17 @@ impl<'s> Groups<'s> {
         &self,
         figures: impl Iterator<Item = Option<u64>>,
     ) -> impl Iterator<Item = ([Arc<str>; 2], u64)> {
-        let sums = sums(self.of_site.iter().copied(), self.groups.len(), figures);
+        let sums = sums(self.of_site.iter().copied(), self.keys.len(), figures);
         let key = |group: usize| {
-            let (name, task_type) = self.groups[group];
-            (self.names[name].name, task_type.as_str())
+            let (name, task_type) = self.keys[group];
+            (self.names[name].text, task_type.as_str())
         };
         let is_other = |group| key(group) == (OTHER, TaskType::Unspecified.as_str());
         let (listed, others) = largest_of(MOST_SITES, sums, key, is_other);
         let labels = |(name, task_type): (usize, TaskType)| {
-            [self.names[name].text(), Arc::clone(&self.types[task_type as usize])]
+            [self.names[name].label(), Arc::clone(&self.types[task_type as usize])]
         };
-        let listed = listed.into_iter().map(move |(group, sum)| (labels(self.groups[group]), sum));
+        let listed = listed.into_iter().map(move |(group, sum)| (labels(self.keys[group]), sum));
         listed.chain(others.map(|sum| {
             let of_no_type = &self.types[TaskType::Unspecified as usize];
             ([&self.other, of_no_type].map(Arc::clone), sum)
@@ -80,18 +81,18 @@ impl<'s> Groups<'s> {
         &self,
         figures: impl Iterator<Item = Option<u64>>,
     ) -> impl Iterator<Item = (Arc<str>, u64)> {
-        let of_site = self.of_site.iter().map(|group| self.groups[*group].0);
+        let of_site = self.of_site.iter().map(|group| self.keys[*group].0);
         let sums = sums(of_site, self.names.len(), figures);
-        let key = |name: usize| self.names[name].name;
+        let key = |name: usize| self.names[name].text;
         let (listed, others) = largest_of(MOST_SITES, sums, key, |name| key(name) == OTHER);
-        let listed = listed.into_iter().map(|(name, sum)| (self.names[name].text(), sum));
+        let listed = listed.into_iter().map(|(name, sum)| (self.names[name].label(), sum));
         listed.chain(others.map(|sum| (Arc::clone(&self.other), sum)))
     }
 }
 
 impl Name<'_> {
-    fn text(&self) -> Arc<str> {
-        Arc::clone(self.text.get_or_init(|| self.name.into()))
+    fn label(&self) -> Arc<str> {
+        Arc::clone(self.label.get_or_init(|| self.text.into()))
     }
 }
 
