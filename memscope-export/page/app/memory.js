@@ -104,7 +104,7 @@ export function partsOf(model) {
     const rest = resident.resident_bytes - parts.reduce((all, it) => all + it.bytes, 0);
     const code = "Code, stacks of threads, C libraries";
     const unknown = free == null ? ", and what the allocator keeps free: that is not measured" : "";
-    const absent = "Allocated, and not yet written or swapped out: the parts before have it";
+    const absent = "Allocated and never written, or swapped out; the parts before include it";
     if (rest >= 0) parts.push(part("rest", "Rest", rest, code + unknown));
     else parts.push(part("absent", "Live, not in RAM", rest, absent));
     const beside = resident.limit_bytes ? countedOf(resident) - resident.resident_bytes : 0;
