@@ -37,7 +37,7 @@ pub(crate) fn run(options: &arguments::Futures) -> Result<ExitCode, Error> {
         has_match = [&before, &after].iter().any(|it| it.all.iter().any(is_shown));
         let changes = size_changes(&before, &after, is_shown);
         if options.json {
-            json(&mut out, &changes)?;
+            json(&mut out, &changes.changes)?;
         } else {
             diff_view::print(&mut out, width, &changes, options.limit)?;
         }

@@ -14,4 +14,4 @@ pub(crate) mod growth;
 pub(crate) use crate_of_line::{Origin, relative_path, short_path, short_place};
 pub(crate) use packages::Packages;
 pub(crate) use rows::{Future, Futures, Hidden, Part, Step};
-pub(crate) use size_changes::{Change, size_changes};
+pub(crate) use size_changes::{Change, SizeChanges, size_changes};

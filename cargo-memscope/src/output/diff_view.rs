@@ -8,17 +8,25 @@ use super::{
     list_view::SIZE_COLUMNS,
     terminal::{ADVICE, BAD, NAME, PLACE, Width},
 };
-use crate::{byte_size::ByteSize, model::Change};
+use crate::{
+    byte_size::ByteSize,
+    model::{Change, SizeChanges},
+};
 
 /// Prints up to `limit` changes, and the totals of all.
 pub(crate) fn print(
     out: &mut impl Write,
     width: Width,
-    changes: &[Change<'_>],
+    SizeChanges { changes, moved }: &SizeChanges<'_>,
     limit: usize,
 ) -> io::Result<()> {
+    let moved = match moved {
+        0 => String::new(),
+        1 => "; 1 is at another line".to_owned(),
+        moved => format!("; {moved} are at other lines"),
+    };
     if changes.is_empty() {
-        return writeln!(out, "no future changed its size");
+        return writeln!(out, "no future changed its size{moved}");
     }
     for change in changes.iter().take(limit) {
         let size = |it: Option<u64>, none: &str| {
@@ -45,5 +53,5 @@ pub(crate) fn print(
         count(|it| it.after.is_some() && it.after < it.before),
     );
     let (new, gone) = (count(|it| it.before.is_none()), count(|it| it.after.is_none()));
-    writeln!(out, "{grown} grew, {shrunk} shrank, {new} new, {gone} gone")
+    writeln!(out, "{grown} grew, {shrunk} shrank, {new} new, {gone} gone{moved}")
 }

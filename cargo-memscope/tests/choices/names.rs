@@ -1,5 +1,7 @@
 //! Futures of methods have the names of their types.
 
+use std::{fs, path::Path};
+
 use super::{folder, names, run, rustc};
 
 #[test]
@@ -36,5 +38,35 @@ fn a_method_is_named_by_its_type_and_trait() {
             assert!(parts.contains("impls::Shop::count::{async block}"), "{parts}");
             assert!(count[0]["path"].as_str().unwrap().contains("{impl#"), "{}", count[0]["path"]);
         }
+    }
+}
+
+#[test]
+fn another_impl_above_is_no_change_of_the_futures_below() {
+    let folder = folder("moved");
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/samples/impls.rs");
+    let source = fs::read_to_string(source).unwrap();
+    let (head, rest) = source.split_once("impl Shop {").unwrap();
+    let other = "impl std::fmt::Debug for Shop {\n    fn fmt(&self, f: &mut \
+                 std::fmt::Formatter<'_>) -> std::fmt::Result {\n        f.write_str(\"Shop\")\n    \
+                 }\n}\n\n";
+    let moved = folder.join("moved.rs");
+    fs::write(&moved, format!("{head}{other}impl Shop {{{rest}")).unwrap();
+    for level in ["0", "3"] {
+        let flags = [&*format!("-Copt-level={level}"), "-g"];
+        rustc(&folder, "impls.rs", &flags);
+        rustc(&folder, moved.to_str().unwrap(), &flags);
+        let diff = run(&folder, &["futures", "--diff", "impls", "moved"]);
+        assert!(diff.out.starts_with("no future changed its size; "), "{}", diff.out);
+        assert!(diff.out.ends_with(" are at other lines\n"), "{}", diff.out);
+        // One that grew is one change.
+        let grown = source.replace("stock: [u8; 200]", "stock: [u8; 260]");
+        let grown = grown.replace("[1; 200]", "[1; 260]");
+        let grown = grown.replace("impl Shop {", &format!("{other}impl Shop {{"));
+        fs::write(folder.join("grown.rs"), grown).unwrap();
+        rustc(&folder, folder.join("grown.rs").to_str().unwrap(), &flags);
+        let diff = run(&folder, &["futures", "--diff", "impls", "grown"]);
+        assert!(diff.out.contains("grown::Shop::open"), "{}", diff.out);
+        assert!(diff.out.contains("0 shrank, 0 new, 0 gone; "), "{}", diff.out);
     }
 }
