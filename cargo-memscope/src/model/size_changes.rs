@@ -85,8 +85,12 @@ pub(crate) fn size_changes<'a>(
                 there.inspect(|new| add(Some(old), Some(new))).is_none()
             });
         }
-        old.into_iter().for_each(|old| add(Some(old), None));
-        new.into_iter().for_each(|new| add(None, new));
+        for old in old {
+            add(Some(old), None);
+        }
+        for new in new {
+            add(None, new);
+        }
     }
     changes.sort_by_key(|it| (Reverse(it.bytes().unsigned_abs()), it.path));
     SizeChanges { changes, moved }
