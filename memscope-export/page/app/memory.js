@@ -63,8 +63,8 @@ const countedOf = (resident) => resident.limit_used_bytes ?? resident.resident_b
 // What memscope takes: its records, and its heap where that is known.
 export const ownBytes = ({ resident, tool }) => resident?.memscope_bytes ?? tool.own_bytes;
 
-// The parts of the bar. Their sum is the whole, or what counts against the limit: what no row has is
-// a part of its own.
+// The parts of the bar. Their sum is the whole, or what counts against the limit: what no row has
+// is a part of its own.
 export function partsOf(model) {
     const { process, resident, tool } = model;
     const sum = (value) => model.sites.reduce((all, site) => all + (value(site) ?? 0), 0);
