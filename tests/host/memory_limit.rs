@@ -9,7 +9,7 @@ use std::{
     process::Command,
 };
 
-use memscope_rs::async_memory::{LimitSource, MemorySnapshot};
+use memscope_rs::async_memory::{LimitSource, MemorySnapshot, SiteProfile};
 use memscope_tests::programs::{Folder, Running, program};
 
 const LIMIT: u64 = 64 << 20;
@@ -154,11 +154,12 @@ fn with_more_sites_than_the_room_has_rows_for_each_report_has_the_largest() {
     for report in &reports {
         let sites = report.sites();
         assert_eq!(sites[0].name, "sessions", "{report}");
-        assert!(sites[0].live_bytes > LIMIT / 2, "{report}");
+        assert!(sites[0].live_bytes > LIMIT / 3, "{report}");
         assert_eq!((sites[0].spawned, sites[0].active), (1, 1));
-        assert!((8..1_500).contains(&sites.len()), "{report}");
-        for site in sites.iter().skip(1) {
-            assert_eq!((site.spawned, site.completed, site.active), (2, 1, 1), "{}", site.name);
+        assert!((8..3_000).contains(&sites.len()), "{report}");
+        for site in sites.iter().skip(1).filter(|site| site.is_annotated) {
+            let SiteProfile { name, spawned, completed, active, .. } = site;
+            assert_eq!((*spawned, completed + active), (1, 1), "{name}");
         }
         assert!(report.tool().rows_left_out > 1_000, "{report}");
         let process = report.process();

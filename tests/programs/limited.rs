@@ -49,6 +49,14 @@ async fn serve_slowly() {
     serve(1, 60).await;
 }
 
+/// As [`serve_slowly`], where each report takes a while, and has to be over before the next share.
+async fn serve_more_slowly() {
+    for _ in 0..100 {
+        open_session();
+    }
+    serve(1, 200).await;
+}
+
 /// Rises above a limit of 64 MiB by its own count, falls, and rises again. Slowly: a busy machine
 /// lets memscope's thread wait.
 async fn swing() {
@@ -111,11 +119,7 @@ async fn main() {
                 track(async {}).named(name.clone()).await;
                 tokio::spawn(track(std::future::pending::<()>()).named(name));
             }
-            // Each report takes a while, and has to be over before the next share.
-            for _ in 0..140 {
-                open_session();
-            }
-            track(serve(1, 200)).named("sessions").await;
+            track(serve_more_slowly()).named("sessions").await;
         }
         _ => track(serve_slowly()).named("sessions").await,
     }
