@@ -88,9 +88,9 @@ fn what_is_shown_takes_a_multiple_of_its_size() {
             ("a snapshot", of_snapshot, 1, shown, 1 << 20),
             ("its rows", of_rows, 2, shown, 1 << 20),
             ("its JSON", of_json, 1, shown, 1 << 20),
-            // It looks for leaks.
+            // Reports look for leaks.
             ("two short reports", 2 * of_short, 3, shown, 1 << 20),
-            ("a long report", of_long, 12, long, 1 << 20),
+            ("a long report", of_long, 12, long, shown + (1 << 20)),
             ("looking for leaks", of_leaks, 1, shown, 1 << 20),
             ("a diff", of_diff, 1, shown, 1 << 20),
             ("the list", of_list, 3, shown, 1 << 20),

@@ -206,7 +206,7 @@ impl Parts {
 /// | `Display`, which looks for leaks | 1½ |
 /// | `allocations` | 3 |
 /// | serde | one row at a time |
-/// | `{:#}` | twelve times what it prints |
+/// | `{:#}` | 1, and twelve times what it prints |
 ///
 /// Each takes at most 1 MiB beside that. If there is less memory, rows are left out, and
 /// [`ToolUsage::rows_left_out`] says how many. The sums of the process stay complete.
