@@ -84,7 +84,7 @@ pub(crate) struct Level {
 }
 
 impl Level {
-    const fn new() -> Self {
+    pub(crate) const fn new() -> Self {
         Self { live_bytes: AtomicU64::new(0), allocated_bytes: AtomicU64::new(0) }
     }
 

@@ -5,6 +5,7 @@ use std::{borrow::Cow, fmt};
 use serde::{Deserialize, Serialize};
 
 use super::{
+    TrendPoint,
     task::TaskId,
     text::{MOST_NAME, cell, path_end},
 };
@@ -62,6 +63,11 @@ pub struct StackProfile {
     pub live_samples: u64,
     /// All samples: `allocated_bytes` is made of so many.
     pub samples: u64,
+    /// Its live and allocated bytes at earlier times, by estimate, the oldest first: at most 16
+    /// points, the last one is this snapshot. Empty if the stack is not among the 64 largest, or
+    /// was not in any sample before.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub points: Vec<TrendPoint>,
 }
 
 /// One call of a stack.

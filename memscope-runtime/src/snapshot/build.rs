@@ -74,7 +74,9 @@ impl Parts {
             // Another allocator's blocks are not the program's.
             reading.stacks.clear();
         }
-        let sampled = rows::stacks(&mut reading, (&sites, &site_indices));
+        let sampled = rows::stacks(&mut reading, (&sites, &site_indices), |place| {
+            collected.map_or(&[], |collected| collected.points.of_stack(place))
+        });
         let reading = &reading;
         let names = SiteNames::of(reading);
         let owner_table_bytes = page_map::bytes();

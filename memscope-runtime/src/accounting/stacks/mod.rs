@@ -144,6 +144,8 @@ fn place_here(site: u32) -> Option<&'static Place> {
 /// What is known of one call stack in one site.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StackReading {
+    /// The index of the place: the stack in its site.
+    pub place: u32,
     /// Return addresses, innermost first. The first ones are memscope's own.
     pub frames: &'static [usize],
     /// The stack has more frames than these.
@@ -196,6 +198,7 @@ pub(crate) fn read() -> Vec<StackReading> {
         let live = live.get(place.index as usize).copied().unwrap_or_default();
         let stack = Stack::get(place.stack)?;
         Some(StackReading {
+            place: place.index,
             frames: stack.frames,
             is_cut: stack.is_cut,
             site: place.site,
@@ -206,6 +209,28 @@ pub(crate) fn read() -> Vec<StackReading> {
             samples: place.samples(),
         })
     })
+}
+
+/// Writes down how many bytes are live at each place. Must be called by one thread at a time; it
+/// allocates nothing.
+pub(crate) fn sample_levels() {
+    Place::all().for_each(|place| place.level.set(0, place.allocated_bytes()));
+    for block in sample::live() {
+        for segment in block.segments() {
+            if let Some(place) = place_of(&block, segment) {
+                place.level.add(stack::bytes(segment.parts()), 0);
+            }
+        }
+    }
+}
+
+/// The places that had live bytes in the last [`sample_levels`]: their index, live and allocated
+/// bytes, by estimate.
+pub(crate) fn levels() -> impl Iterator<Item = (u32, u64, u64)> {
+    let levels = Place::all().map(|place| (place.index, place.level.get()));
+    levels
+        .filter(|(_, level)| level.0 != 0)
+        .map(|(index, (live, allocated))| (index, live, allocated))
 }
 
 /// The place of a live segment: its stack, in the site that has the block now.

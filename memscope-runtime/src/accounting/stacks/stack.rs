@@ -1,9 +1,12 @@
 //! Call stacks, each kept once, and places: a stack in a site, with what was allocated there.
 
-use crate::primitives::{
-    Hash, InternTable,
-    arena::{keep, keep_copy},
-    sync::{AtomicU64, Ordering, add},
+use crate::{
+    accounting::site::Level,
+    primitives::{
+        Hash, InternTable,
+        arena::{keep, keep_copy},
+        sync::{AtomicU64, Ordering, add},
+    },
 };
 
 /// The most frames of a stack that are kept, counted from the innermost.
@@ -36,6 +39,8 @@ pub(super) struct Place {
     samples: AtomicU64,
     /// An estimate, in [`PARTS`] of a byte.
     allocated: AtomicU64,
+    /// What the collector has found in its last sample.
+    pub(super) level: Level,
 }
 
 // The tables fill eight and nine chunks of an arena exactly.
@@ -100,7 +105,7 @@ impl Place {
             || PLACES.made() < MOST_PLACES,
             |index| {
                 let (samples, allocated) = (AtomicU64::new(0), AtomicU64::new(0));
-                kept(Self { index, stack, site, samples, allocated })
+                kept(Self { index, stack, site, samples, allocated, level: Level::new() })
             },
         )
     }

@@ -27,7 +27,7 @@ pub(super) struct Amounts {
 #[derive(Clone, Copy, Debug)]
 struct Range {
     of: Of,
-    /// The index of the site or shared owner.
+    /// The index of the site, shared owner or place of a stack.
     index: u32,
     first: usize,
     end: usize,
@@ -39,6 +39,8 @@ enum Of {
     Site,
     Task(Option<TaskId>),
     Shared,
+    /// A call stack in its site.
+    Stack,
 }
 
 /// What a snapshot takes out of the history.
@@ -106,8 +108,26 @@ impl Points {
         site: u32,
         points: impl ExactSizeIterator<Item = TrendPoint>,
     ) {
+        self.add_thinned(Of::Task(TaskId::new(task)), site, points);
+    }
+
+    /// Adds the points of a call stack that its row shows.
+    pub(super) fn add_stack(
+        &mut self,
+        place: u32,
+        points: impl ExactSizeIterator<Item = TrendPoint>,
+    ) {
+        self.add_thinned(Of::Stack, place, points);
+    }
+
+    fn add_thinned(
+        &mut self,
+        of: Of,
+        index: u32,
+        points: impl ExactSizeIterator<Item = TrendPoint>,
+    ) {
         let (first, step) = (start(points.len()), step(points.len()));
-        self.add(Of::Task(TaskId::new(task)), site, points.skip(first).step_by(step));
+        self.add(of, index, points.skip(first).step_by(step));
     }
 
     fn add(&mut self, of: Of, index: u32, points: impl Iterator<Item = TrendPoint>) {
@@ -133,12 +153,20 @@ impl Points {
 
     /// The sites and the tasks, with fewer points.
     pub(crate) fn trends(&self, names: &SiteNames) -> Vec<Trend> {
-        let series = self.series.iter().filter(|series| series.of != Of::Shared);
+        let series = self.series.iter();
+        let series = series.filter(|series| matches!(series.of, Of::Site | Of::Task(_)));
         reserve::rows(series, |series| {
             let points = self.points_of(series);
             let points = points.iter().skip(start(points.len())).step_by(step(points.len()));
             Self::trend(series, points, names)
         })
+    }
+
+    /// The points of the call stack with this place; none if it is not among the largest.
+    pub(crate) fn of_stack(&self, place: u32) -> &[TrendPoint] {
+        let mut series = self.series.iter();
+        let series = series.find(|series| series.of == Of::Stack && series.index == place);
+        series.map_or(&[], |series| self.points_of(series))
     }
 
     fn points_of(&self, series: &Range) -> &[TrendPoint] {
@@ -157,6 +185,7 @@ impl Points {
                 let name = shared_owner::name(series.index)?.to_owned();
                 (None, Place { name, file: "".into(), line: 0 })
             }
+            Of::Stack => return None,
         };
         let points: Vec<TrendPoint> = points.copied().collect();
         reserve::spend(points.len() * size_of::<TrendPoint>());

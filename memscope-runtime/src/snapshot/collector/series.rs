@@ -10,6 +10,8 @@ pub(super) const POINTS: usize = 64;
 
 /// How many series of each kind are kept.
 pub(super) const SERIES: usize = 128;
+/// How many series of call stacks are kept.
+pub(super) const STACKS: usize = 64;
 
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Point {
@@ -17,12 +19,12 @@ pub(super) struct Point {
     pub(super) allocated_bytes: u64,
 }
 
-/// The samples of one task, site or shared owner.
+/// The samples of one task, site, shared owner or call stack.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Series {
-    /// The task's id, or the index + 1 of the site or shared owner; 0: the series is empty.
+    /// The task's id, or the index + 1 of what it is; 0: the series is empty.
     pub(super) key: u64,
-    /// The index of the site or shared owner; of a task, that of its site.
+    /// The index of the site, shared owner or place of a stack; of a task, that of its site.
     pub(super) site: u32,
     /// The index of the first sample that has this task or site; there are no points before it.
     pub(super) first: usize,
@@ -41,7 +43,7 @@ pub(super) struct Level {
 
 /// The series of one kind, and the tables that match the levels of a sample with them.
 #[derive(Debug)]
-pub(super) struct Group {
+pub(super) struct Group<const SERIES: usize> {
     series: [Series; SERIES],
     /// A hash table from a key to the index of its series + 1.
     table: [u8; SLOTS],
@@ -59,7 +61,7 @@ pub(super) fn hash(key: u64) -> usize {
     (key.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32) as usize
 }
 
-impl Group {
+impl<const SERIES: usize> Group<SERIES> {
     #[expect(clippy::large_stack_arrays, reason = "it is part of a static, and nowhere else")]
     pub(super) const fn new() -> Self {
         Self { series: [NO_SERIES; SERIES], table: [0; SLOTS], new: Largest::new(NO_LEVEL) }

@@ -1,5 +1,5 @@
-//! How live bytes changed: of the process, of the largest sites and shared owners, and of the
-//! largest living tasks.
+//! How live bytes changed: of the process, of the largest sites and shared owners, of the largest
+//! living tasks, and of the largest call stacks.
 //!
 //! A fixed number of samples is kept; each snapshot takes one, and so does the collector. When they
 //! are full, every other sample is dropped, and from then on samples are taken at twice the
@@ -9,10 +9,10 @@
 use super::{
     largest::Largest,
     points::{self, Amounts, Points},
-    series::{Group, Level, NO_LEVEL, POINTS, Point, SERIES, Series, hash},
+    series::{Group, Level, NO_LEVEL, POINTS, Point, SERIES, STACKS, Series, hash},
 };
 use crate::{
-    accounting::{Site, shared_owner, site},
+    accounting::{Site, shared_owner, site, stacks},
     model::{ProcessPoint, TrendPoint},
     resident,
     snapshot::{
@@ -21,7 +21,7 @@ use crate::{
     },
 };
 
-/// The samples of the process, the sites, the tasks and the shared owners.
+/// The samples of the process, the sites, the tasks, the shared owners and the call stacks.
 ///
 /// All of it is zero at the start. So, as a static, it takes no room in the program's file, and no
 /// page of memory until it is used.
@@ -34,9 +34,10 @@ pub(crate) struct Samples {
     is_early: bool,
     /// The least distance between two samples.
     spacing_ns: u64,
-    sites: Group,
-    tasks: Group,
-    shared: Group,
+    sites: Group<SERIES>,
+    tasks: Group<SERIES>,
+    shared: Group<SERIES>,
+    stacks: Group<STACKS>,
 }
 
 /// Live bytes of the process.
@@ -59,6 +60,7 @@ impl Samples {
             sites: Group::new(),
             tasks: Group::new(),
             shared: Group::new(),
+            stacks: Group::new(),
         }
     }
 
@@ -89,6 +91,9 @@ impl Samples {
                 Point { live_bytes: *live_bytes, allocated_bytes: tally.counters.allocated_bytes };
             self.tasks.note(place, id.as_u64(), record.counted_site.index(), point);
         }
+        for stack in reading.stacks.iter().filter(|stack| stack.live_bytes != 0) {
+            self.note_stack(place, stack.place, stack.live_bytes, stack.allocated_bytes);
+        }
         let sites = reading.sites.iter().map(|site| (site.site, &site.site.level));
         self.end(place, sites, reading.untracked.live_bytes, resident);
     }
@@ -112,6 +117,9 @@ impl Samples {
         for Level { key, site, point } in gathered.tasks() {
             self.tasks.note(place, *key, *site, *point);
         }
+        for (index, live_bytes, allocated_bytes) in stacks::levels() {
+            self.note_stack(place, index, live_bytes, allocated_bytes);
+        }
         let sites = Site::rows().map(|site| (site, &site.sampled));
         self.end(place, sites, gathered.untracked_bytes, gathered.resident_bytes);
     }
@@ -122,6 +130,12 @@ impl Samples {
         self.sites.forget();
         self.tasks.forget();
         self.shared.forget();
+        self.stacks.forget();
+    }
+
+    fn note_stack(&mut self, place: usize, index: u32, live_bytes: u64, allocated_bytes: u64) {
+        let point = Point { live_bytes, allocated_bytes };
+        self.stacks.note(place, u64::from(index) + 1, index, point);
     }
 
     /// Makes room for a sample at this time and returns its index, which is the last one in
@@ -139,6 +153,7 @@ impl Samples {
             self.sites.halve();
             self.tasks.halve();
             self.shared.halve();
+            self.stacks.halve();
         }
         let since = self.len.checked_sub(1).map(|last| now_ns.saturating_sub(self.times[last]));
         self.is_early = since.is_some_and(|since| since < self.spacing_ns);
@@ -148,6 +163,7 @@ impl Samples {
         self.sites.begin(place);
         self.tasks.begin(place);
         self.shared.begin(place);
+        self.stacks.begin(place);
         place
     }
 
@@ -175,15 +191,17 @@ impl Samples {
         self.sites.end(place);
         self.tasks.end(place);
         self.shared.end(place);
+        self.stacks.end(place);
     }
 
     /// How many points and series there are.
     pub(super) fn amounts(&self) -> Amounts {
         let whole = self.sites.known().chain(self.shared.known());
         let whole = whole.map(|series| series.len - series.first);
-        let tasks = self.tasks.known().map(|task| points::shown(task.len - task.first));
+        let thinned = self.tasks.known().chain(self.stacks.known());
+        let thinned = thinned.map(|series| points::shown(series.len - series.first));
         let (series, points) =
-            whole.chain(tasks).fold((0, 0), |(series, sum), points| (series + 1, sum + points));
+            whole.chain(thinned).fold((0, 0), |(series, sum), points| (series + 1, sum + points));
         Amounts { process: self.len, series, points, events: 0 }
     }
 
@@ -207,6 +225,9 @@ impl Samples {
         }
         for task in self.tasks.known() {
             points.add_task(task.key, task.site, self.points_of(task));
+        }
+        for stack in self.stacks.known() {
+            points.add_stack(stack.site, self.points_of(stack));
         }
     }
 
@@ -289,6 +310,7 @@ impl Gathering {
                 }
             }
         });
+        stacks::sample_levels();
         self.untracked_bytes = untracked;
         self.resident_bytes = resident::now();
         let of_tasks: u64 = Site::rows().map(|site| site.sampled.get().1).sum();

@@ -9,7 +9,7 @@ use std::{
 use crate::{
     accounting::{UNNAMED, UNTRACKED, stacks::StackReading},
     await_points::image,
-    model::{Library, SiteProfile, StackFrame, StackProfile, TaskId, symbol, text},
+    model::{Library, SiteProfile, StackFrame, StackProfile, TaskId, TrendPoint, symbol, text},
     primitives::reserve,
     snapshot::capture::Reading,
     symbols::{self, Call, Lookup},
@@ -35,8 +35,12 @@ pub(crate) struct Stacks {
 }
 
 /// Makes the rows of the largest stacks, most live bytes first. `sites`: the rows of sites, and the
-/// index of the site of each.
-pub(crate) fn stacks(reading: &mut Reading, sites: (&[SiteProfile], &[u32])) -> Stacks {
+/// index of the site of each. `points`: how the live bytes of a place changed.
+pub(crate) fn stacks<'a>(
+    reading: &mut Reading,
+    sites: (&[SiteProfile], &[u32]),
+    points: impl Fn(u32) -> &'a [TrendPoint],
+) -> Stacks {
     let (sites, indices) = sites;
     let mut places = HashMap::new();
     for (place, site) in indices.iter().enumerate() {
@@ -54,7 +58,11 @@ pub(crate) fn stacks(reading: &mut Reading, sites: (&[SiteProfile], &[u32])) -> 
     });
     let (kept, others) = stacks.split_at(stacks.len().min(MOST_ROWS));
     let (mut pending, mut libraries) = (HashSet::new(), Vec::new());
-    let rows = reserve::rows(kept, |stack| row(stack, &places, &mut pending, &mut libraries));
+    let rows = reserve::rows(kept, |stack| {
+        let mut row = row(stack, &places, &mut pending, &mut libraries)?;
+        row.points = reserve::rows(points(stack.place).iter().copied(), Some);
+        Some(row)
+    });
     Stacks {
         left_out: (stacks.len() - rows.len()) as u64,
         left_out_bytes: others.iter().fold(0, |sum, stack| sum.saturating_add(stack.live_bytes)),
@@ -157,6 +165,7 @@ fn row(
         allocated_bytes: stack.allocated_bytes,
         live_samples: stack.live_samples,
         samples: stack.samples,
+        points: Vec::new(),
     })
 }
 
@@ -171,6 +180,7 @@ mod tests {
     fn reading(frames: &'static [usize], site: u32, live: u64, allocated: u64) -> StackReading {
         let samples = |bytes: u64| u64::from(bytes != 0);
         StackReading {
+            place: 0,
             frames,
             is_cut: false,
             site,
