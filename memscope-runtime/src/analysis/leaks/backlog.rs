@@ -5,7 +5,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    cause::{Clue, is_sent},
+    cause::{Clue, Part, is_sent},
     evidence::{Evidence, place_of, place_of_task},
     wording::{at, places, several},
 };
@@ -57,7 +57,8 @@ pub(super) fn find(snapshot: &MemorySnapshot) -> Vec<Backlog> {
     sites.dedup();
     let backlog_of = |site: Option<usize>| {
         let stacks = || sent.iter().filter(|stack| stack.site == site).copied();
-        let clue = Clue::of(stacks(), snapshot.stack_interval_bytes())?;
+        let parts = stacks().map(|stack| Part::since(stack, None));
+        let clue = Clue::of(parts, snapshot.stack_interval_bytes())?;
         let samples = stacks().map(|stack| stack.live_samples).fold(0, u64::saturating_add);
         let row = site.and_then(|site| snapshot.sites().get(site));
         let from = row.map(place_of);

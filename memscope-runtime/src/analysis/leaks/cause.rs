@@ -72,38 +72,58 @@ pub(super) struct Clue {
     pub(super) samples: u64,
 }
 
+/// The bytes of a call stack that count.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Part<'a> {
+    stack: &'a StackProfile,
+    live_bytes: u64,
+    live_samples: u64,
+}
+
+impl<'a> Part<'a> {
+    /// The live bytes of a stack that have come since then; `None`: all of them. Of a stack whose
+    /// earlier bytes are not known it is all of them, too.
+    pub(super) fn since(stack: &'a StackProfile, since_ns: Option<u64>) -> Self {
+        let StackProfile { live_bytes, live_samples, .. } = *stack;
+        let mut points = stack.points.iter().rev();
+        let before = since_ns.and_then(|since| points.find(|point| point.at_ns <= since));
+        let risen = live_bytes.saturating_sub(before.map_or(0, |point| point.live_bytes));
+        let samples = u128::from(live_samples) * u128::from(risen) / u128::from(live_bytes.max(1));
+        let live_samples = u64::try_from(samples).unwrap_or(live_samples);
+        Self { stack, live_bytes: risen, live_samples }
+    }
+}
+
 impl Clue {
     /// Returns `None` if there is no sample with a name. `interval`: the bytes between two samples.
-    pub(super) fn of<'a>(
-        stacks: impl Iterator<Item = &'a StackProfile>,
-        interval: u64,
-    ) -> Option<Self> {
+    pub(super) fn of<'a>(stacks: impl Iterator<Item = Part<'a>>, interval: u64) -> Option<Self> {
         let mut causes: Vec<(LeakCause, u64, u64, String)> = Vec::new();
         let mut codes: Vec<(String, u64, u64)> = Vec::new();
         let mut all_bytes = 0_u64;
         let mut sent: Vec<(String, u64)> = Vec::new();
-        for stack in stacks.filter(|stack| stack.live_samples != 0) {
-            all_bytes = all_bytes.saturating_add(stack.live_bytes);
+        let stacks = stacks.filter(|part| part.live_bytes != 0 && part.live_samples != 0);
+        for Part { stack, live_bytes, live_samples } in stacks {
+            all_bytes = all_bytes.saturating_add(live_bytes);
             let (cause, by) = of_frames(&stack.frames).unwrap_or_default();
             let same = causes.iter_mut().find(|it| it.0 == cause);
             if let Some((_, bytes, samples, _)) = same {
-                *bytes = bytes.saturating_add(stack.live_bytes);
-                *samples = samples.saturating_add(stack.live_samples);
+                *bytes = bytes.saturating_add(live_bytes);
+                *samples = samples.saturating_add(live_samples);
             } else {
-                causes.push((cause, stack.live_bytes, stack.live_samples, by));
+                causes.push((cause, live_bytes, live_samples, by));
             }
             let Some(code) = code(&stack.frames) else { continue };
             if is_sent(stack) {
                 match sent.iter_mut().find(|it| it.0 == code) {
-                    Some((_, samples)) => *samples = samples.saturating_add(stack.live_samples),
-                    None => sent.push((code.clone(), stack.live_samples)),
+                    Some((_, samples)) => *samples = samples.saturating_add(live_samples),
+                    None => sent.push((code.clone(), live_samples)),
                 }
             }
             if let Some((_, bytes, samples)) = codes.iter_mut().find(|it| it.0 == code) {
-                *bytes = bytes.saturating_add(stack.live_bytes);
-                *samples = samples.saturating_add(stack.live_samples);
+                *bytes = bytes.saturating_add(live_bytes);
+                *samples = samples.saturating_add(live_samples);
             } else {
-                codes.push((code, stack.live_bytes, stack.live_samples));
+                codes.push((code, live_bytes, live_samples));
             }
         }
         let (code, code_bytes, samples) = codes.into_iter().max_by_key(|it| it.1)?;
@@ -272,6 +292,7 @@ fn last_two(name: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::TrendPoint;
 
     fn stack(functions: &[&str], samples: u64) -> StackProfile {
         let frames = functions.iter().map(|function| StackFrame {
@@ -284,6 +305,33 @@ mod tests {
             live_samples: samples,
             ..StackProfile::default()
         }
+    }
+
+    fn clue(stacks: &[StackProfile]) -> Option<Clue> {
+        Clue::of(stacks.iter().map(|stack| Part::since(stack, None)), 2 << 20)
+    }
+
+    #[test]
+    fn what_has_come_since_then_names_the_cause_and_not_what_was_there() {
+        let at = |at_ns: u64, mib: u64| TrendPoint {
+            at_ns,
+            live_bytes: mib << 20,
+            allocated_bytes: mib << 20,
+        };
+        let cache = &["hashbrown::map::HashMap<K,V>::insert", "app::put"];
+        let base =
+            StackProfile { points: vec![at(0, 8), at(50, 40), at(100, 40)], ..stack(cache, 40) };
+        let log = &["alloc::vec::Vec<T,A>::push", "app::log"];
+        let leak = StackProfile { points: vec![at(0, 0), at(50, 2), at(100, 8)], ..stack(log, 8) };
+        let stacks = [base, leak];
+        let since = |since_ns: Option<u64>| {
+            let parts = stacks.iter().map(|stack| Part::since(stack, since_ns));
+            let clue = Clue::of(parts, 2 << 20).expect("named");
+            (clue.cause, clue.code_bytes >> 20, clue.all_bytes >> 20, clue.samples)
+        };
+        assert_eq!(since(None), (LeakCause::Map, 40, 48, 40));
+        assert_eq!(since(Some(60)), (LeakCause::List, 6, 6, 6), "the last point before then");
+        assert_eq!(since(Some(0)), (LeakCause::Map, 32, 40, 32));
     }
 
     const POLL: &str = "tokio::runtime::task::raw::poll";
@@ -334,7 +382,8 @@ mod tests {
             (&["alloc::vec::from_elem", "app::page", POLL], LeakCause::Unknown, ""),
             (&["app::page", POLL, "alloc::vec::Vec<T>::push"], LeakCause::Unknown, ""),
         ] {
-            let clue = Clue::of([stack(functions, 2)].iter(), 2 << 20).expect("named");
+            let stack = stack(functions, 2);
+            let clue = clue(&[stack]).expect("named");
             assert_eq!((clue.cause, &*clue.by), (cause, by), "{functions:?}");
         }
     }
@@ -343,8 +392,7 @@ mod tests {
     fn one_sample_and_less_than_half_of_the_bytes_name_no_cause() {
         let push = |samples| stack(&["alloc::vec::Vec<T,A>::push", "app::log"], samples);
         let other = |samples| stack(&["app::page", POLL], samples);
-        let cause =
-            |stacks: &[StackProfile]| Clue::of(stacks.iter(), 2 << 20).map(|clue| clue.cause);
+        let cause = |stacks: &[StackProfile]| clue(stacks).map(|clue| clue.cause);
         assert_eq!(cause(&[push(1)]), Some(LeakCause::Unknown));
         let large = StackProfile { live_bytes: 8 << 20, ..push(1) };
         assert_eq!(cause(&[large]), Some(LeakCause::List), "one block that could not be missed");

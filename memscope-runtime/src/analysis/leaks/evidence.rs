@@ -4,8 +4,9 @@
 use std::{cmp::Reverse, collections::HashMap};
 
 use super::{
-    cause::{self, Clue, LeakCause},
+    cause::{self, Clue, LeakCause, Part},
     growing::LEAST_PILED,
+    growth::Suspect,
     holder::Held,
     wording::percent,
 };
@@ -24,8 +25,11 @@ const MOST_NAMES: usize = 5;
 /// A site is named as one that frees what another allocates if it has freed at least one byte for
 /// so many that are left …
 const LEAST_FREED: u64 = 8;
-/// … and half of what others freed. A shared collection that the next task reallocates is neither.
+/// … and half of what others freed.
 const LEAST_OF_FREED: u64 = 2;
+/// A shared collection that tasks of another site reallocate is many bytes in few blocks: fewer
+/// than these, however large it has grown by doubling.
+const LEAST_FREED_BLOCKS: u64 = 32;
 
 /// Indices over one snapshot.
 pub(super) struct Evidence<'a> {
@@ -99,13 +103,13 @@ impl<'a> Evidence<'a> {
         self.trends.get(&place_of(site)).copied()
     }
 
-    /// Names of the live variables of a site's ended tasks, the largest first.
-    pub(super) fn variables_of_ended(&self, place: &Place) -> Vec<String> {
+    /// Names of the live variables of a site's ended tasks, and their bytes, the largest first.
+    pub(super) fn variables_of_ended(&self, place: &Place) -> Vec<(String, u64)> {
         self.variables_of(self.ended.get(place).map_or(&[][..], Vec::as_slice))
     }
 
-    /// Names of the live variables of these tasks, the largest first.
-    pub(super) fn variables_of(&self, tasks: &[TaskId]) -> Vec<String> {
+    /// Names of the live variables of these tasks, and their bytes, the largest first.
+    pub(super) fn variables_of(&self, tasks: &[TaskId]) -> Vec<(String, u64)> {
         let mut bytes: HashMap<&str, u64> = HashMap::new();
         for &(name, heap_bytes) in
             tasks.iter().filter_map(|task| self.variables.get(task)).flatten()
@@ -115,7 +119,7 @@ impl<'a> Evidence<'a> {
         }
         let mut names: Vec<(&str, u64)> = bytes.into_iter().collect();
         order::by_key(&mut names, |&(name, bytes)| (Reverse(bytes), name));
-        names.into_iter().take(MOST_NAMES).map(|(name, _)| name.to_owned()).collect()
+        names.into_iter().take(MOST_NAMES).map(|(name, bytes)| (name.to_owned(), bytes)).collect()
     }
 
     /// The other site that frees a fair share of what this one allocates. `left`: the bytes that
@@ -125,8 +129,9 @@ impl<'a> Evidence<'a> {
         let bytes = rows.iter().fold(0_u64, |sum, row| sum.saturating_add(row.bytes));
         let largest = rows.iter().max_by_key(|row| row.bytes)?;
         let who = largest.to.as_ref().filter(|who| *who != place && who.name != UNNAMED)?;
-        let is_fair =
-            largest.bytes >= bytes / LEAST_OF_FREED && largest.bytes >= left / LEAST_FREED;
+        let is_fair = largest.bytes >= bytes / LEAST_OF_FREED
+            && largest.bytes >= left / LEAST_FREED
+            && largest.blocks >= LEAST_FREED_BLOCKS;
         let sites = || self.snapshot.sites().iter().filter(|site| place_of(site) == *who);
         let is_alive = sites().any(|site| site.active != 0);
         (bytes != 0 && is_fair).then_some(Freed { bytes, of_largest: largest.bytes, who, is_alive })
@@ -141,21 +146,23 @@ impl<'a> Evidence<'a> {
         points.max_by_key(|points| points.len()).unwrap_or_default()
     }
 
-    /// What the stacks of a site's live bytes have in common.
-    pub(super) fn clue_of(&self, place: &Place) -> Option<Clue> {
+    /// What the stacks of a site's live bytes have in common, of those that have come since then.
+    pub(super) fn clue_of(&self, place: &Place, since_ns: Option<u64>) -> Option<Clue> {
         let is_its = |stack: &&StackProfile| {
             let site = stack.site.and_then(|site| self.snapshot.sites().get(site));
             site.is_some_and(|site| place_of(site) == *place)
         };
-        self.clue_of_stacks(self.snapshot.stacks().iter().filter(is_its))
+        self.clue_of_stacks(self.snapshot.stacks().iter().filter(is_its), since_ns)
     }
 
-    /// What these stacks have in common.
+    /// What the live bytes of these stacks have in common, of those that have come since then.
     pub(super) fn clue_of_stacks(
         &self,
         stacks: impl Iterator<Item = &'a StackProfile>,
+        since_ns: Option<u64>,
     ) -> Option<Clue> {
-        Clue::of(stacks, self.snapshot.stack_interval_bytes())
+        let parts = stacks.map(|stack| Part::since(stack, since_ns));
+        Clue::of(parts, self.snapshot.stack_interval_bytes())
     }
 
     /// The name of a site that has about as many living tasks as so many ended ones: it may be one
@@ -167,15 +174,17 @@ impl<'a> Evidence<'a> {
         sites.max_by_key(|site| site.active).map(|site| site.name.clone())
     }
 
-    /// What holds most of so many bytes of a site, or of those that no task made, if the snapshot
+    /// What holds most of these bytes of a site, or of those that no task made, if the snapshot
     /// has the graph of the heap.
-    pub(super) fn held(&self, site: Option<&str>, bytes: u64) -> Option<Held> {
-        Held::of(self.snapshot.heap_graph()?, site, bytes)
+    pub(super) fn held(&self, site: Option<&str>, of: &Suspect) -> Option<Held> {
+        Held::of(self.snapshot.heap_graph()?, site, of.most())
     }
 
-    /// What the stacks of one task's live bytes have in common.
-    pub(super) fn clue_of_task(&self, task: TaskId) -> Option<Clue> {
-        self.clue_of_stacks(self.snapshot.stacks().iter().filter(|stack| stack.task == Some(task)))
+    /// What the stacks of live bytes that one of these tasks has alone have in common, of those
+    /// that have come since then.
+    pub(super) fn clue_of_tasks(&self, tasks: &[TaskId], since_ns: Option<u64>) -> Option<Clue> {
+        let is_theirs = |stack: &&StackProfile| stack.task.is_some_and(|it| tasks.contains(&it));
+        self.clue_of_stacks(self.snapshot.stacks().iter().filter(is_theirs), since_ns)
     }
 
     /// What a variable of this name keeps its bytes in, by its type.

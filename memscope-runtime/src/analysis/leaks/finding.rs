@@ -118,8 +118,9 @@ pub struct Leak {
     pub severity: Severity,
     /// The site of the tasks.
     pub place: Place,
-    /// The task. Of several stuck tasks it is the one that was polled the longest ago; of tasks
-    /// whose number only rises, the oldest. `None` where the finding is about ended tasks.
+    /// The task. Of several stuck tasks it is the one that was polled the longest ago; of several
+    /// that each grow, the largest; of tasks whose number only rises, the oldest. `None` where the
+    /// finding is about ended tasks.
     pub task: Option<TaskId>,
     /// The bytes that look lost.
     pub bytes: u64,

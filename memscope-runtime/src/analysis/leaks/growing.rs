@@ -1,13 +1,16 @@
 //! Live bytes that rise: of living tasks, of sites whose tasks do not end, and of ended tasks.
 
-use std::collections::{HashMap, HashSet};
+use std::{
+    cmp::Reverse,
+    collections::{BTreeMap, HashMap, HashSet},
+};
 
 use super::{
     cause::LeakCause,
     certainty::KnownBy,
     evidence::{Evidence, place_of, place_of_task},
     finding::{Leak, LeakKind, Severity},
-    growth::Growth,
+    growth::{Growth, Suspect},
     keeper::Keeper,
     options::LeakOptions,
     retained::retained_bytes,
@@ -18,7 +21,7 @@ use crate::{
     model::{
         HumanBytes, Place, SiteProfile, TaskId, TaskMemoryProfile, Trend, TrendPoint, human::count,
     },
-    snapshot::{MemorySnapshot, float},
+    snapshot::{MemorySnapshot, float, sum},
 };
 
 /// A task that holds less than this share of its peak has freed something before: it fills and
@@ -70,21 +73,22 @@ pub(super) fn find(snapshot: &MemorySnapshot, options: &LeakOptions, known: &Kno
         snapshot.tasks().iter().map(|task| (task.id, task)).collect();
     let sites: HashMap<Place, &SiteProfile> =
         snapshot.sites().iter().map(|site| (place_of(site), site)).collect();
-    let of_tasks = grown.iter().filter_map(|(place, task, growth)| {
-        let task = tasks.get(&(*task)?).filter(|task| !known.tasks.contains(&task.id))?;
-        let others = sites.get(place);
-        let is_leak = is_filling(task) && !others.is_some_and(|site| is_as_others(task, site));
-        // A task may have got its name since its first sample.
-        is_leak.then(|| {
-            let mut leak = of_task(&place_of_task(task), growth, task, &evidence);
-            if may_be_cells(task, snapshot) && !growth.is_of_a_day() {
-                (leak.severity, leak.may_be_load) = (Severity::Low, true);
-            }
-            (leak, *growth)
-        })
-    });
-    let mut leaks: Vec<Grown> = of_tasks.collect();
-    let with_tasks: HashSet<Place> = leaks.iter().map(|(leak, _)| leak.place.clone()).collect();
+    let mut filling: BTreeMap<Place, Filling<'_>> = BTreeMap::new();
+    for (place, task, growth) in &grown {
+        let task = task.and_then(|task| tasks.get(&task));
+        let Some(task) = task.filter(|task| !known.tasks.contains(&task.id)) else { continue };
+        let is_as_others = sites.get(place).is_some_and(|site| is_as_others(task, site));
+        if is_filling(task) && !is_as_others {
+            // A task may have got its name since its first sample.
+            filling.entry(place_of_task(task)).or_default().add(task, growth);
+        }
+    }
+    for task in snapshot.trends().iter().filter_map(|trend| tasks.get(&trend.task?)) {
+        if let Some(filling) = filling.get_mut(&place_of_task(task)) {
+            filling.watched += 1;
+        }
+    }
+    let mut leaks: Vec<Grown> = Vec::new();
     let of_sites = grown.iter().filter(|(_, task, _)| task.is_none());
     leaks.extend(of_sites.filter_map(|(place, _, growth)| {
         let site = sites.get(place).filter(|_| !known.sites.contains(place))?;
@@ -92,11 +96,48 @@ pub(super) fn find(snapshot: &MemorySnapshot, options: &LeakOptions, known: &Kno
             return Some((of_site(place, growth, site, &evidence), *growth));
         }
         // No byte is in two findings.
-        let is_new = !known.piles.contains(place) && !with_tasks.contains(place);
-        (is_new && has_piled_up(site, growth))
-            .then(|| (of_living(place, growth, site, &tasks, &evidence), *growth))
+        let explained = filling.get(place).is_some_and(|filling| filling.explains(growth));
+        let is_pile = !known.piles.contains(place) && !explained && has_piled_up(site, growth);
+        is_pile.then(|| {
+            filling.remove(place);
+            (of_living(place, growth, site, &tasks, &evidence), *growth)
+        })
+    }));
+    leaks.extend(filling.into_iter().filter_map(|(place, filling)| {
+        let growth = filling.growth?;
+        let mut leak = of_tasks(&place, &growth, &filling.tasks, &evidence)?;
+        let is_one = filling.tasks.len() == 1;
+        let may_be_cells = filling.tasks.iter().any(|task| may_be_cells(task, snapshot));
+        if is_one && may_be_cells && !growth.is_of_a_day() {
+            (leak.severity, leak.may_be_load) = (Severity::Low, true);
+        }
+        Some((leak, growth))
     }));
     leaks
+}
+
+/// The tasks of a site whose own bytes rise.
+#[derive(Default)]
+struct Filling<'a> {
+    tasks: Vec<&'a TaskMemoryProfile>,
+    /// What they do together.
+    growth: Option<Growth>,
+    /// How many tasks of the site have samples.
+    watched: usize,
+}
+
+impl<'a> Filling<'a> {
+    fn add(&mut self, task: &'a TaskMemoryProfile, growth: &Growth) {
+        self.tasks.push(task);
+        self.growth = Some(self.growth.map_or(*growth, |sum| sum.together(growth)));
+    }
+
+    /// Whether the growth of their site is theirs, and not that of more and more tasks: they have
+    /// most of it, or most of the tasks that are watched rise.
+    fn explains(&self, of_site: &Growth) -> bool {
+        let rise = self.growth.map_or(0, |growth| growth.course.rise());
+        rise >= of_site.course.rise() / 2 || 2 * self.tasks.len() > self.watched
+    }
 }
 
 /// Whether a site has more and more living tasks, and with them bytes: it has grown for long
@@ -148,25 +189,38 @@ fn is_left_behind(site: &SiteProfile, growth: &Growth, options: &LeakOptions) ->
         && Shape::of(site) != Shape::Ceased
 }
 
-fn of_task(
+/// The finding about one task, or about several of a site that do the same.
+fn of_tasks(
     place: &Place,
     growth: &Growth,
-    task: &TaskMemoryProfile,
+    tasks: &[&TaskMemoryProfile],
     evidence: &Evidence<'_>,
-) -> Leak {
-    let leak = Leak { task: Some(task.id), count: 1, ..blank(place, growth) };
-    let keeper = Keeper::of_task(evidence, place, task.id, task.live_bytes);
+) -> Option<Leak> {
+    let largest = tasks.iter().max_by_key(|task| (task.live_bytes, Reverse(task.id)))?;
+    let bytes = sum(tasks.iter().map(|task| task.live_bytes));
+    let ids: Vec<TaskId> = tasks.iter().map(|task| task.id).collect();
+    let count = tasks.len() as u64;
+    let mut leak = Leak { task: Some(largest.id), count, ..blank(place, growth) };
+    if count > 1 {
+        leak.evidence = format!(
+            "Each of these tasks rises by itself; the largest is #{}. Together: {}",
+            largest.id, leak.evidence
+        );
+    }
+    let keeper = Keeper::of_tasks(evidence, place, &ids, &Suspect::grown(bytes, growth));
     let leak = keeper.tell(leak, || {
-        "bound the channel, buffer or map that this task fills, or empty it as it goes".to_owned()
+        let which = if count == 1 { "this task" } else { "each of these tasks" };
+        format!("bound the channel, buffer or map that {which} fills, or empty it as it goes")
     });
-    complete(leak, task.live_bytes, growth, evidence, growth.may_be_load())
+    Some(complete(leak, bytes, growth, evidence, growth.may_be_load()))
 }
 
 fn of_site(place: &Place, growth: &Growth, site: &SiteProfile, evidence: &Evidence<'_>) -> Leak {
     let bytes = retained_bytes(site);
     let leak = Leak { count: site.retained_tasks, ..blank(place, growth) };
     let usual = leak.fix.clone();
-    let leak = Keeper::of_ended(evidence, place, bytes, site.retained_tasks).tell(leak, || usual);
+    let of = Suspect::grown(bytes, growth);
+    let leak = Keeper::of_ended(evidence, place, &of, site.retained_tasks).tell(leak, || usual);
     complete(leak, bytes, growth, evidence, growth.may_be_load())
 }
 
@@ -186,10 +240,10 @@ fn of_living(
     let mut leak = Leak {
         task: ids.iter().min().copied(),
         count: site.active,
-        variables: evidence.variables_of(&ids),
+        variables: evidence.variables_of(&ids).into_iter().map(|(name, _)| name).collect(),
         cause: LeakCause::Endless,
         known_by: KnownBy::Course,
-        allocated_at: evidence.clue_of(place).as_ref().and_then(allocated_at),
+        allocated_at: evidence.clue_of(place, Some(growth.course.first().at_ns)).as_ref().and_then(allocated_at),
         fix: "end each of these tasks when what it serves is over: a cancellation token, a channel that closes, an `AbortHandle` that is kept".to_owned(),
         ..blank(place, growth)
     };
@@ -231,6 +285,8 @@ pub(super) fn complete(
     evidence: &Evidence<'_>,
     may_be_load: bool,
 ) -> Leak {
+    // What was there before does not look lost.
+    let bytes = if growth.is_above_base { growth.course.rise().min(bytes) } else { bytes };
     let severity = growth.severity(bytes, evidence.whole_bytes, may_be_load);
     Leak { severity, bytes, bytes_per_day: growth.bytes_per_day(), may_be_load, ..leak }
 }
@@ -240,7 +296,10 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::analysis::fixture::{site, snapshot, task, trend};
+    use crate::analysis::{
+        fixture::{site, snapshot, task, trend},
+        leaks::Leaks,
+    };
 
     /// The findings for a task with these samples of its live KiB, one a snapshot.
     fn task_of(kib: &[u64], changes: &Value) -> Vec<Leak> {
@@ -300,6 +359,50 @@ mod tests {
         });
         let kinds: Vec<LeakKind> = snapshot(&parts).leaks().iter().map(|leak| leak.kind).collect();
         assert_eq!(kinds, [LeakKind::Stuck]);
+    }
+
+    /// A site of so many tasks, of which the first `rising` rise from 100 KiB to 600 KiB and the
+    /// others hold 200 KiB; and its findings.
+    fn each_of(tasks: u64, rising: u64, of_site: &[u64]) -> Leaks {
+        let points = |kib: &[u64]| -> Vec<(u64, u64)> {
+            kib.iter().map(|kib| (kib << 10, kib << 10)).collect()
+        };
+        let rises = [100, 200, 300, 400, 500, 600];
+        let (mut rows, mut trends) = (Vec::new(), vec![trend(None, "s", &points(of_site))]);
+        for id in 1..=tasks {
+            let kib = if id <= rising { rises } else { [200; 6] };
+            let live = kib[5] << 10;
+            rows.push(task(id, "s", &json!({ "live_bytes": live, "peak_bytes": live })));
+            trends.push(trend(Some(id), "s", &points(&kib)));
+        }
+        let live = of_site.last().map_or(0, |kib| kib << 10);
+        let row = json!({
+            "spawned": tasks, "active": tasks, "completed": 0, "live_bytes": live,
+            "peak_histogram": [],
+        });
+        let parts = json!({ "sites": [site("s", &row)], "tasks": rows, "trends": trends });
+        snapshot(&parts).leaks()
+    }
+
+    #[test]
+    fn many_tasks_that_each_grow_are_one_finding_and_not_told_to_end() {
+        let leaks = each_of(100, 100, &[10_000, 20_000, 30_000, 40_000, 50_000, 60_000]);
+        let [leak] = leaks.findings() else { panic!("{leaks}") };
+        assert_eq!((leak.count, leak.bytes, leak.cause), (100, 60_000 << 10, LeakCause::Unknown));
+        assert_eq!(leak.task, TaskId::new(1), "the largest; of equal ones the oldest");
+        assert!(leak.evidence.contains("Together: From 9.8 MiB to 58.6 MiB"), "{leak}");
+        assert!(leak.fix.contains("each of these tasks fills"), "{leak}");
+        // A few of more than there is room for in the history rise with most that are watched.
+        let leaks = each_of(40, 30, &[100_000, 200_000, 300_000, 400_000, 500_000, 600_000]);
+        let [leak] = leaks.findings() else { panic!("{leaks}") };
+        assert_eq!((leak.count, leak.cause), (30, LeakCause::Unknown), "{leak}");
+    }
+
+    #[test]
+    fn a_task_that_grows_among_more_and_more_does_not_hide_these() {
+        let leaks = each_of(40, 1, &[1_600, 3_200, 4_800, 6_400, 8_000, 9_600]);
+        let [leak] = leaks.findings() else { panic!("{leaks}") };
+        assert_eq!((leak.count, leak.cause), (40, LeakCause::Endless), "{leak}");
     }
 
     fn site_of(changes: &Value) -> Vec<LeakKind> {

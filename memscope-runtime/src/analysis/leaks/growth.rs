@@ -17,6 +17,13 @@ const KEPT_UNLIKE_LOAD: f64 = 0.25;
 const PARTS: usize = 8;
 /// The lowest values may rise beside swings that are at most so many times the rise.
 const MOST_SWING: u64 = 8;
+/// A rise by half of what was there before is growth. A smaller one is growth above a base: it is
+/// seen down to one part in so many, and load may be what it is until a day is over.
+const LEAST_OF_BASE: u64 = 32;
+/// In how many samples growth above a base must be seen, and how many times as long as other
+/// growth.
+const LEAST_ABOVE_BASE: usize = 8;
+const TIMES_ABOVE_BASE: u64 = 5;
 
 /// A rise that goes on to the end of a series.
 #[derive(Clone, Copy, Debug)]
@@ -26,6 +33,37 @@ pub(super) struct Growth {
     pub(super) samples: usize,
     /// Live bytes fall now and then, and only the lowest values rise.
     pub(super) is_in_swings: bool,
+    /// It is less than half of what was there before.
+    pub(super) is_above_base: bool,
+}
+
+/// Some bytes of a site or task that a finding is about.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Suspect {
+    /// All of them, with what was there before the growth.
+    pub(super) bytes: u64,
+    /// Of these, the ones that have come since `since_ns`.
+    rise: u64,
+    /// `None`: since the start.
+    pub(super) since_ns: Option<u64>,
+}
+
+impl Suspect {
+    /// Bytes that have come since the start.
+    pub(super) fn all(bytes: u64) -> Self {
+        Self { bytes, rise: bytes, since_ns: None }
+    }
+
+    /// Bytes that have grown.
+    pub(super) fn grown(bytes: u64, growth: &Growth) -> Self {
+        let since_ns = Some(growth.course.first().at_ns);
+        Self { bytes, rise: growth.course.rise().min(bytes), since_ns }
+    }
+
+    /// What has at least so many of these bytes has half of those that have come.
+    pub(super) fn most(&self) -> u64 {
+        self.bytes.saturating_sub(self.rise / 2).max(1)
+    }
 }
 
 impl Growth {
@@ -50,9 +88,8 @@ impl Growth {
     fn of_part(points: &[TrendPoint], options: &LeakOptions) -> Option<Self> {
         let is_growth = |points: &[TrendPoint]| {
             let course = Course::of(points)?;
-            let is_much = course.rise() >= options.least_growth.max(course.first().live_bytes / 2);
-            let (samples, is_in_swings) = (points.len(), false);
-            (is_much && course.rises(points)).then_some(Self { course, samples, is_in_swings })
+            let is_growth = is_much(&course, options) && course.rises(points);
+            is_growth.then(|| Self::new(course, points.len(), false))
         };
         let whole = is_growth(points)?;
         // A rise that began late is as old as itself, and as fast.
@@ -90,24 +127,42 @@ impl Growth {
         let rise = course.rise();
         let rises = valleys.iter().zip(valleys.iter().skip(1));
         let falls = rises.filter(|(before, after)| before.live_bytes >= after.live_bytes).count();
-        let is_much = rise >= options.least_growth.max(course.first().live_bytes / 2);
         let is_steady = valleys.len() == PARTS && falls == 0 && swing / MOST_SWING <= rise;
-        (is_much && is_steady && course.rises(&valleys)).then_some(Self {
-            course,
-            samples: points.len(),
-            is_in_swings: true,
-        })
+        let is_growth = is_much(&course, options) && is_steady && course.rises(&valleys);
+        is_growth.then(|| Self::new(course, points.len(), true))
+    }
+
+    fn new(course: Course, samples: usize, is_in_swings: bool) -> Self {
+        let is_above_base = course.rise() < course.first().live_bytes / 2;
+        Self { course, samples, is_in_swings, is_above_base }
+    }
+
+    /// The growth of several together. Its times are those of this one.
+    pub(super) fn together(&self, other: &Self) -> Self {
+        let course = self.course.together(&other.course);
+        let samples = self.samples.min(other.samples);
+        Self::new(course, samples, self.is_in_swings || other.is_in_swings)
     }
 
     /// Whether it was seen for long enough, and often enough, for a verdict.
     pub(super) fn is_long(&self, options: &LeakOptions) -> bool {
-        self.samples >= options.least_samples && self.course.span_ns() >= options.growth_ns()
+        let (samples, span_ns) = self.needs(options);
+        self.samples >= samples && self.course.span_ns() >= span_ns
+    }
+
+    /// In how many samples and for how many nanoseconds it must be seen for a verdict.
+    pub(super) fn needs(&self, options: &LeakOptions) -> (usize, u64) {
+        let (samples, span_ns) = (options.least_samples, options.growth_ns());
+        if self.is_above_base {
+            return (samples.max(LEAST_ABOVE_BASE), span_ns.saturating_mul(TIMES_ABOVE_BASE));
+        }
+        (samples, span_ns)
     }
 
     /// Whether load could look like this: what rises with the day falls with it.
     pub(super) fn may_be_load(&self) -> bool {
         let kept = float(self.course.rise()) / float(self.course.allocated().max(1));
-        self.course.span_ns() < DAY_NS && kept < KEPT_UNLIKE_LOAD
+        !self.is_of_a_day() && (self.is_above_base || kept < KEPT_UNLIKE_LOAD)
     }
 
     pub(super) fn is_of_a_day(&self) -> bool {
@@ -132,6 +187,11 @@ impl Growth {
         let per_day = self.bytes_per_day().filter(|_| is_lasting);
         if may_be_load { Severity::Low } else { Severity::of(bytes, whole, per_day) }
     }
+}
+
+fn is_much(course: &Course, options: &LeakOptions) -> bool {
+    let base = course.first().live_bytes;
+    course.rise() >= options.least_growth.max(base / LEAST_OF_BASE)
 }
 
 #[cfg(test)]

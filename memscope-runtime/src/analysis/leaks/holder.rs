@@ -23,11 +23,9 @@ pub(super) enum Held {
 }
 
 impl Held {
-    /// What holds at least half of so many bytes that the tasks of a site have made; `None`: those
-    /// that no task has. Returns `None` if nothing holds as much, or several roots hold it
-    /// together.
-    pub(super) fn of(graph: &HeapGraph, site: Option<&str>, bytes: u64) -> Option<Self> {
-        let least = (bytes / 2).max(1);
+    /// What holds at least so many bytes that the tasks of a site have made; `None`: those that no
+    /// task has. Returns `None` if nothing holds as much, or several roots hold it together.
+    pub(super) fn of(graph: &HeapGraph, site: Option<&str>, least: u64) -> Option<Self> {
         Self::nothing(graph, site).filter(|it| it.bytes() >= least).or_else(|| {
             Self::roots(graph, site).max_by_key(Self::bytes).filter(|it| it.bytes() >= least)
         })
@@ -173,17 +171,17 @@ mod tests {
         of_list["file"] = json!("src/state.rs");
         of_list["line"] = json!(12);
         let graph = graph(&json!([of_list, root("static", "app::OTHER", "else", 900)]), &json!([]));
-        let held = Held::of(&graph, Some("job"), 1000).expect("held");
+        let held = Held::of(&graph, Some("job"), 500).expect("held");
         assert_eq!(held.words(), "the static `app::HANDLES` (src/state.rs:12)");
         assert_eq!((held.variable(), held.bytes()), (Some("app::HANDLES"), 592));
-        assert_eq!(Held::of(&graph, Some("job"), 1_200), None, "less than half");
-        assert_eq!(Held::of(&graph, Some("query"), 10), None, "another site's");
+        assert_eq!(Held::of(&graph, Some("job"), 600), None, "less than half");
+        assert_eq!(Held::of(&graph, Some("query"), 5), None, "another site's");
     }
 
     #[test]
     fn tasks_of_one_name_hold_their_bytes_together() {
         let tasks: Vec<_> = (0..10).map(|_| root("task", "session", "accept", 108)).collect();
-        let held = Held::of(&graph(&json!(tasks), &json!([])), Some("accept"), 1000);
+        let held = Held::of(&graph(&json!(tasks), &json!([])), Some("accept"), 500);
         let held = held.expect("held");
         assert_eq!((held.words().as_str(), held.bytes()), ("10 tasks of `session`", 1000));
         assert_eq!((held.tasks(), held.variable()), (Some("session"), None));
@@ -200,7 +198,7 @@ mod tests {
         };
         let of = |tasks: &[serde_json::Value]| {
             let graph = graph(&json!(tasks), &json!([]));
-            Held::of(&graph, Some("accept"), 100).expect("held").words()
+            Held::of(&graph, Some("accept"), 50).expect("held").words()
         };
         assert_eq!(
             of(&[with("frames"), with("frames")]),
@@ -220,8 +218,7 @@ mod tests {
     #[test]
     fn what_nothing_reaches_is_lost_and_cycles_are_told_apart() {
         let lost = |bytes: u64, in_cycle: bool| json!({ "bytes": bytes, "blocks": 2, "in_cycle": in_cycle, "site": "session" });
-        let of =
-            |lost: serde_json::Value| Held::of(&graph(&json!([]), &lost), Some("session"), 100);
+        let of = |lost: serde_json::Value| Held::of(&graph(&json!([]), &lost), Some("session"), 50);
         let cycles = of(json!([lost(40, true), lost(30, false)]));
         assert_eq!(cycles, Some(Held::Nothing { bytes: 70, is_in_cycles: true }));
         let lost_blocks = of(json!([lost(20, true), lost(60, false)]));

@@ -6,6 +6,7 @@ use super::{
     cure::Case,
     evidence::{Evidence, Freed},
     finding::Leak,
+    growth::Suspect,
     holder::Held,
     wording::allocated_at,
 };
@@ -15,7 +16,9 @@ use crate::model::{Place, TaskId};
 #[derive(Debug, Default)]
 pub(super) struct Keeper<'a> {
     pub(super) variables: Vec<String>,
-    /// What the largest variable keeps its bytes in.
+    /// The largest variable, if it has enough of the bytes.
+    pub(super) largest: Option<String>,
+    /// What it keeps them in.
     pub(super) of_variable: LeakCause,
     pub(super) clue: Clue,
     pub(super) freed: Option<Freed<'a>>,
@@ -28,48 +31,57 @@ pub(super) struct Keeper<'a> {
 
 impl<'a> Keeper<'a> {
     /// Of the bytes that so many ended tasks of a site have left.
-    pub(super) fn of_ended(evidence: &Evidence<'a>, place: &Place, bytes: u64, tasks: u64) -> Self {
-        let variables = evidence.variables_of_ended(place);
-        Self {
-            of_variable: Self::of_variable(evidence, &variables),
-            variables,
-            clue: evidence.clue_of(place).unwrap_or_default(),
-            freed: evidence.freed_by(place, bytes),
-            held: evidence.held(Some(&place.name), bytes),
-            living: evidence.living(tasks),
-            has_ended: true,
-        }
-    }
-
-    /// Of the bytes of one task.
-    pub(super) fn of_task(
+    pub(super) fn of_ended(
         evidence: &Evidence<'a>,
         place: &Place,
-        task: TaskId,
-        bytes: u64,
+        of: &Suspect,
+        tasks: u64,
     ) -> Self {
-        let variables = evidence.variables_of(&[task]);
-        let clue = evidence.clue_of_task(task).or_else(|| evidence.clue_of(place));
         Self {
-            of_variable: Self::of_variable(evidence, &variables),
-            variables,
-            clue: clue.unwrap_or_default(),
-            freed: evidence.freed_by(place, bytes),
-            held: evidence.held(Some(&place.name), bytes),
-            living: None,
-            has_ended: false,
+            clue: evidence.clue_of(place, of.since_ns).unwrap_or_default(),
+            freed: evidence.freed_by(place, of.bytes),
+            held: evidence.held(Some(&place.name), of),
+            living: evidence.living(tasks),
+            has_ended: true,
+            ..Self::of_variables(evidence, evidence.variables_of_ended(place), of)
         }
     }
 
-    fn of_variable(evidence: &Evidence<'_>, variables: &[String]) -> LeakCause {
-        variables.first().map(|name| evidence.cause_of_variable(name)).unwrap_or_default()
+    /// Of the bytes of some tasks of a site.
+    pub(super) fn of_tasks(
+        evidence: &Evidence<'a>,
+        place: &Place,
+        tasks: &[TaskId],
+        of: &Suspect,
+    ) -> Self {
+        let clue = evidence.clue_of_tasks(tasks, of.since_ns);
+        Self {
+            clue: clue.or_else(|| evidence.clue_of(place, of.since_ns)).unwrap_or_default(),
+            freed: evidence.freed_by(place, of.bytes),
+            held: evidence.held(Some(&place.name), of),
+            ..Self::of_variables(evidence, evidence.variables_of(tasks), of)
+        }
+    }
+
+    fn of_variables(evidence: &Evidence<'_>, variables: Vec<(String, u64)>, of: &Suspect) -> Self {
+        // What was there before the growth may be in any of them.
+        let has_grown = |bytes: u64| of.since_ns.is_none() || bytes >= of.most();
+        let largest = variables.first().filter(|(_, bytes)| has_grown(*bytes));
+        let largest = largest.map(|(name, _)| name.clone());
+        let of_variable = largest.as_deref().map(|name| evidence.cause_of_variable(name));
+        Self {
+            variables: variables.into_iter().map(|(name, _)| name).collect(),
+            largest,
+            of_variable: of_variable.unwrap_or_default(),
+            ..Self::default()
+        }
     }
 
     /// Adds to a finding what keeps its bytes, and the cure. `usual`: the cure where nothing is
     /// known.
     pub(super) fn tell(self, leak: Leak, usual: impl FnOnce() -> String) -> Leak {
         let (cause, known_by) = self.cause();
-        let variable = self.variables.first().map(String::as_str);
+        let variable = self.largest.as_deref();
         let known = Case {
             cause,
             by: if known_by == KnownBy::Variable { "" } else { &self.clue.by },
@@ -123,7 +135,7 @@ impl<'a> Keeper<'a> {
             (_, Some(held)) if held.variable().is_some() || self.holding_tasks().is_some() => {
                 KnownBy::HeapGraph
             }
-            (LeakCause::Unknown, _) if !self.variables.is_empty() => KnownBy::Variable,
+            (LeakCause::Unknown, _) if self.largest.is_some() => KnownBy::Variable,
             (LeakCause::Unknown, _) => KnownBy::Nothing,
             _ => KnownBy::Stacks(self.clue.cause_samples),
         };
@@ -160,7 +172,7 @@ mod tests {
     fn freed(by: &[(&str, u64)]) -> Leak {
         let rows: Vec<Value> = by
             .iter()
-            .map(|(name, kib)| hand_over(Some("handler"), Some(name), 9, kib << 10))
+            .map(|(name, kib)| hand_over(Some("handler"), Some(name), 90, kib << 10))
             .collect();
         retained(json!({ "hand_overs": rows }), &[])
     }
@@ -170,6 +182,10 @@ mod tests {
         let fair = freed(&[("evict", 8 << 10), ("other", 2 << 10)]);
         assert!(fair.fix.contains("`evict` also frees"), "{fair}");
         assert_eq!(fair.known_by, KnownBy::Frees);
+        // A map of the next task's, which moves to twice its room.
+        let moved = hand_over(Some("handler"), Some("evict"), 20, 8 << 20);
+        let moved = retained(json!({ "hand_overs": [moved] }), &[]);
+        assert_eq!(moved.known_by, KnownBy::Nothing, "{moved}");
         let unfair: [&[(&str, u64)]; 3] = [
             // Less than half of what others freed; less than an eighth of what is left.
             &[("evict", 4_000), ("one", 3_500), ("other", 3_500)],
@@ -193,7 +209,7 @@ mod tests {
             json!({
                 "tasks": [task(3, "handler", &json!({ "state": "completed" }))],
                 "variables": [variable("pages", 3, &of)],
-                "hand_overs": [hand_over(Some("handler"), Some("evict"), 9, 8 << 20)],
+                "hand_overs": [hand_over(Some("handler"), Some("evict"), 90, 8 << 20)],
             })
         };
         let evict = [site("evict", &json!({ "active": 1 }))];

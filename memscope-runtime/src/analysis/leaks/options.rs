@@ -88,8 +88,11 @@ impl LeakOptions {
         self
     }
 
-    /// By how many bytes live bytes must have risen (default 65,536). They must also have risen by
-    /// half of the first sample.
+    /// By how many bytes live bytes must have risen (default 65,536).
+    ///
+    /// They must also have risen by half of the first sample. A smaller rise, down to a 32nd of it,
+    /// must be seen for five times as long and in at least 8 samples, and is a finding of low
+    /// severity until a day is over: load may rise as much.
     pub fn least_growth(mut self, bytes: u64) -> Self {
         self.least_growth = bytes;
         self

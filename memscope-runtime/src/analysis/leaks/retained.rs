@@ -3,6 +3,7 @@
 use super::{
     evidence::{Evidence, place_of},
     finding::{Leak, LeakKind, Severity, per_day},
+    growth::Suspect,
     keeper::Keeper,
     options::LeakOptions,
     spread::Shape,
@@ -162,7 +163,7 @@ fn leak(site: &SiteProfile, why: &str, evidence: &Evidence<'_>) -> Leak {
         evidence: text,
         ..Leak::at(LeakKind::Retained, place.clone())
     };
-    Keeper::of_ended(evidence, &place, bytes, site.retained_tasks)
+    Keeper::of_ended(evidence, &place, &Suspect::all(bytes), site.retained_tasks)
         .tell(leak, || usual(site).to_owned())
 }
 

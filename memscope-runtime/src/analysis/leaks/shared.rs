@@ -5,7 +5,7 @@ use super::{
     evidence::Evidence,
     finding::Leak,
     growing::{Grown, blank, complete},
-    growth::Growth,
+    growth::{Growth, Suspect},
     keeper::Keeper,
     options::LeakOptions,
 };
@@ -40,11 +40,12 @@ pub(super) fn find(snapshot: &MemorySnapshot, options: &LeakOptions) -> Vec<Grow
         let is_most = row.live_bytes / LEAST_QUARTERS
             >= snapshot.process().untracked_bytes.saturating_sub(row.live_bytes);
         let stacks = snapshot.stacks().iter().filter(|stack: &&StackProfile| stack.is_untracked);
-        let clue = if is_most { evidence.clue_of_stacks(stacks) } else { None };
+        let of = Suspect::grown(row.live_bytes, growth);
+        let clue = if is_most { evidence.clue_of_stacks(stacks, of.since_ns) } else { None };
         let keeper = Keeper {
             clue: clue.unwrap_or_default(),
             has_ended: true,
-            held: evidence.held(None, row.live_bytes),
+            held: evidence.held(None, &of),
             ..Keeper::default()
         };
         let mut leak = keeper.tell(leak, usual);

@@ -204,7 +204,7 @@ fn leak(
         }
         None => String::new(),
     };
-    let variables = evidence.variables_of(&ids);
+    let variables = evidence.variables_of(&ids).into_iter().map(|(name, _)| name).collect();
     let fix = if never_again {
         "put a timeout around its first await, or close the other end of what it waits for: drop the sender, release the lock, cancel the task"
     } else {

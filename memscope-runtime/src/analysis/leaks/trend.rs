@@ -37,6 +37,21 @@ impl Course {
         })
     }
 
+    /// What several together do whose samples were taken at about the same times.
+    pub(super) fn together(self, other: &Self) -> Self {
+        let add = |a: TrendPoint, b: TrendPoint| TrendPoint {
+            live_bytes: a.live_bytes.saturating_add(b.live_bytes),
+            allocated_bytes: a.allocated_bytes.saturating_add(b.allocated_bytes),
+            ..a
+        };
+        Self {
+            first: add(self.first, other.first),
+            middle: add(self.middle, other.middle),
+            late: add(self.late, other.late),
+            last: add(self.last, other.last),
+        }
+    }
+
     pub(super) fn first(&self) -> TrendPoint {
         self.first
     }

@@ -12,7 +12,7 @@ use super::{
     evidence::{Evidence, place_of, place_of_task},
     finding::{Leak, LeakKind},
     growing::{Grown, blank, complete},
-    growth::Growth,
+    growth::{Growth, Suspect},
     holder::Held,
     options::LeakOptions,
     wording::several,
@@ -204,7 +204,7 @@ fn leak(
         ),
     };
     let course = blank(&place, growth);
-    let held = evidence.held(Some(&place.name), kept.bytes);
+    let held = evidence.held(Some(&place.name), &Suspect::grown(kept.bytes, growth));
     let held_by = held.as_ref().map_or_else(String::new, |held| format!(" {}", held.sentence()));
     let fix = match (kept.cause, tasks) {
         (LeakCause::Wakers, _) => DROP_WAKERS,

@@ -131,9 +131,11 @@ fn growth(snapshot: &MemorySnapshot, found: &Found<'_>, options: &LeakOptions) -
         .take(MOST_EARLY)
         .map(|(leak, growth)| {
             let is_unjoined = leak.kind == LeakKind::Unjoined;
-            let needs = if is_unjoined { options.unjoined_ns() } else { options.growth_ns() };
-            let needs = if growth.samples < least {
-                format!("{} and {least} samples, of which there are {}", age(needs), growth.samples)
+            let (samples, needs) = growth.needs(options);
+            let needs = if is_unjoined { needs.max(options.unjoined_ns()) } else { needs };
+            let needs = if growth.samples < samples {
+                let so_far = growth.samples;
+                format!("{} and {samples} samples, of which there are {so_far}", age(needs))
             } else {
                 age(needs)
             };

@@ -6,7 +6,7 @@ use super::{
     evidence::Evidence,
     finding::Leak,
     growing::{Grown, LEAST_PILED, blank, complete},
-    growth::Growth,
+    growth::{Growth, Suspect},
     keeper::Keeper,
     options::LeakOptions,
     unjoined,
@@ -33,15 +33,16 @@ pub(super) fn find(
     let growth = Growth::of(&points, options)?;
     let evidence = Evidence::of(snapshot);
     let stacks = snapshot.stacks().iter().filter(|stack| stack.is_untracked);
-    let clue = evidence.clue_of_stacks(stacks).unwrap_or_default();
+    let bytes = snapshot.process().untracked_bytes.saturating_sub(of_shared);
+    let of = Suspect::grown(bytes, &growth);
+    let clue = evidence.clue_of_stacks(stacks, of.since_ns).unwrap_or_default();
     let is_of_cells = clue.is_of_cells();
     if is_of_cells && has_unjoined {
         return None;
     }
-    let bytes = snapshot.process().untracked_bytes.saturating_sub(of_shared);
     let keeper = Keeper {
         has_ended: clue.cause != LeakCause::Buffer,
-        held: evidence.held(None, bytes),
+        held: evidence.held(None, &of),
         clue,
         ..Keeper::default()
     };

@@ -49,6 +49,19 @@ const HEALTHY: &[(&str, Make)] = &[
             (live + 100.0 * MIB * (1.0 - (-speed * hour).exp()), allocated)
         })
     }),
+    ("requests beside a large base", |dice| {
+        let requests = requests(dice);
+        above_base(dice, requests)
+    }),
+    ("more clients than yesterday beside a large base", |dice| {
+        let (mut requests, clients) = (requests(dice), dice.between(0.005, 0.02));
+        let grown = Box::new(move |hour: f64| {
+            let (live, allocated) = requests(hour);
+            let week = (hour / 168.0).floor();
+            (live * (1.0 + clients * week), allocated)
+        });
+        above_base(dice, grown)
+    }),
     ("a log that is flushed", |dice| {
         let (mut requests, every) = (requests(dice), dice.between(0.5, 30.0));
         Box::new(move |hour| {
@@ -57,6 +70,15 @@ const HEALTHY: &[(&str, Make)] = &[
         })
     }),
 ];
+
+/// A large part that stays, and a service beside it.
+fn above_base(dice: &mut Dice, mut service: Service) -> Service {
+    let base = dice.between(400.0, 2_000.0) * MIB;
+    Box::new(move |hour| {
+        let (live, allocated) = service(hour);
+        (base + live, base + allocated)
+    })
+}
 
 const SICK: &[(&str, Make)] = &[
     ("a leak alone", |dice| {
@@ -69,6 +91,10 @@ const SICK: &[(&str, Make)] = &[
             let (live, allocated) = requests(hour);
             (live + rate * hour, allocated)
         })
+    }),
+    ("a leak above a large base", |dice| {
+        let rate = dice.between(2.0, 20.0) * MIB;
+        above_base(dice, Box::new(move |hour| (rate * hour, 5.0 * rate * hour)))
     }),
     ("a leak since a release", |dice| {
         let (rate, at) = (dice.between(2.0, 20.0) * MIB, dice.between(100.0, 400.0));
