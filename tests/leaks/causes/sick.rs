@@ -54,6 +54,8 @@ services! {
     endless: "a task per client that does not end", Growing at "watch", Endless: "a cancellation token", "";
     slices: "slices that keep the buffers they were cut from", Retained at "upload", Buffer: "copy what is kept", "NAMES";
     thread: "a thread that adds to a map for ever", Growing at "(outside every task)", Map: "a capacity or an age", "";
+    beside_list: "a thread that adds to a map for ever, beside a larger list that stays", Growing at "(outside every task)", Map: "a capacity or an age", "";
+    uploads: "forty clients that stay, each with a buffer that only grows", Growing at "upload", Unknown | List: "empty it as it goes", "upload";
     cycles: "sessions and peers that hold each other", Retained at "session", Unknown | Cycle: "a `Weak`", "nothing";
     shared_cache: "a shared owner that only grows", Growing at "cache", Map: "a capacity or an age", "PAGES";
     blocking: "jobs of `spawn_blocking` that do not end", Retained at "request", Unknown: "end each", "request";
@@ -276,6 +278,45 @@ async fn thread(mode: Mode) -> Leaks {
     let leaks = judge();
     drop(seen);
     leaks
+}
+
+/// Most bytes outside of tasks are the list's, and none of those that come.
+async fn beside_list(mode: Mode) -> Leaks {
+    let pages: LinkedList<[u8; 256]> = (0..16_384).map(|_| [1; 256]).collect();
+    let seen: Arc<Mutex<BTreeMap<u64, [u8; 256]>>> = Arc::default();
+    let of_thread = Arc::downgrade(&seen);
+    spawn_thread(move || {
+        let mut number = 0;
+        while let Some(seen) = of_thread.upgrade() {
+            for _ in 0..40 {
+                number += 1;
+                lock(&seen).insert(number, [1; 256]);
+            }
+            drop(seen);
+            sleep_in_thread(5);
+        }
+    });
+    rounds(async |_| mode.spawn("tick", async {}).await.expect("no panic")).await;
+    let leaks = judge();
+    black_box((&pages, &seen));
+    leaks
+}
+
+/// Their number stays, and each of them grows.
+async fn uploads(mode: Mode) -> Leaks {
+    async fn upload() {
+        let mut parts = Vec::new();
+        loop {
+            (0..8).for_each(|number: u8| parts.push(vec![number; 200]));
+            black_box(&parts);
+            sleep(5).await;
+        }
+    }
+    for _ in 0..40 {
+        mode.spawn("upload", upload());
+    }
+    rounds(async |_| {}).await;
+    judge()
 }
 
 /// Nothing leads to the sessions any more, and each keeps its peer.

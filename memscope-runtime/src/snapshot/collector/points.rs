@@ -68,6 +68,19 @@ fn start(points: usize) -> usize {
     points.checked_sub(1).map_or(0, |last| last % step(points))
 }
 
+/// Returns how many points of so many a stack's row shows.
+pub(super) fn spread(points: usize) -> usize {
+    points.min(TREND_POINTS)
+}
+
+/// Whether a stack's row shows this one of so many points: the first and the last, and others
+/// evenly between. By the first it is known what was there before.
+fn is_spread(point: usize, points: usize) -> bool {
+    const STEPS: usize = TREND_POINTS - 1;
+    let Some(last) = points.checked_sub(1).filter(|last| *last > STEPS) else { return true };
+    (point * STEPS).div_ceil(last) * last / STEPS == point
+}
+
 impl Points {
     /// Returns `None` if there is no memory for as much.
     pub(super) fn with_room(room: Amounts) -> Option<Self> {
@@ -108,7 +121,8 @@ impl Points {
         site: u32,
         points: impl ExactSizeIterator<Item = TrendPoint>,
     ) {
-        self.add_thinned(Of::Task(TaskId::new(task)), site, points);
+        let (first, step) = (start(points.len()), step(points.len()));
+        self.add(Of::Task(TaskId::new(task)), site, points.skip(first).step_by(step));
     }
 
     /// Adds the points of a call stack that its row shows.
@@ -117,17 +131,9 @@ impl Points {
         place: u32,
         points: impl ExactSizeIterator<Item = TrendPoint>,
     ) {
-        self.add_thinned(Of::Stack, place, points);
-    }
-
-    fn add_thinned(
-        &mut self,
-        of: Of,
-        index: u32,
-        points: impl ExactSizeIterator<Item = TrendPoint>,
-    ) {
-        let (first, step) = (start(points.len()), step(points.len()));
-        self.add(of, index, points.skip(first).step_by(step));
+        let len = points.len();
+        let points = points.enumerate().filter(|(point, _)| is_spread(*point, len));
+        self.add(Of::Stack, place, points.map(|(_, point)| point));
     }
 
     fn add(&mut self, of: Of, index: u32, points: impl Iterator<Item = TrendPoint>) {
@@ -196,6 +202,15 @@ impl Points {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_stack_s_row_shows_the_first_and_the_last_of_its_points() {
+        for points in 1..=64 {
+            let shown: Vec<usize> = (0..points).filter(|it| is_spread(*it, points)).collect();
+            assert_eq!(shown.len(), spread(points), "{points}");
+            assert_eq!((shown.first(), shown.last()), (Some(&0), Some(&(points - 1))));
+        }
+    }
 
     #[test]
     fn a_trend_shows_at_most_sixteen_points_and_always_the_last() {

@@ -198,10 +198,12 @@ impl Samples {
     pub(super) fn amounts(&self) -> Amounts {
         let whole = self.sites.known().chain(self.shared.known());
         let whole = whole.map(|series| series.len - series.first);
-        let thinned = self.tasks.known().chain(self.stacks.known());
-        let thinned = thinned.map(|series| points::shown(series.len - series.first));
-        let (series, points) =
-            whole.chain(thinned).fold((0, 0), |(series, sum), points| (series + 1, sum + points));
+        let tasks = self.tasks.known().map(|task| points::shown(task.len - task.first));
+        let stacks = self.stacks.known().map(|stack| points::spread(stack.len - stack.first));
+        let (series, points) = whole
+            .chain(tasks)
+            .chain(stacks)
+            .fold((0, 0), |(series, sum), points| (series + 1, sum + points));
         Amounts { process: self.len, series, points, events: 0 }
     }
 
