@@ -42,7 +42,8 @@ const AT_ONCE: usize = 4;
 
 /// What must be found.
 pub(crate) struct Fault {
-    pub(crate) kind: LeakKind,
+    /// One of these: how long a task waits is known of annotated ones.
+    pub(crate) kinds: &'static [LeakKind],
     /// The end of the site's name.
     pub(crate) site: &'static str,
     /// One of these: a cell of an annotated task does not tell what keeps it.
@@ -148,7 +149,7 @@ impl<'s> Outcome<'s> {
     fn found(&self) -> Option<&Leak> {
         let fault = self.service.fault.as_ref()?;
         self.leaks.iter().find(|leak| {
-            leak.kind == fault.kind
+            fault.kinds.contains(&leak.kind)
                 && leak.place.name.ends_with(fault.site)
                 && fault.causes.contains(&leak.cause)
                 && leak.fix.contains(fault.cure)
@@ -193,7 +194,10 @@ fn table(results: &[Outcome<'_>]) -> String {
         };
         let (kind, cure, holder) = first.service.fault.as_ref().map_or_else(
             || ("–".to_owned(), "–", ""),
-            |fault| (format!("{}: {}", fault.kind, fault.site), fault.cure, fault.holder),
+            |fault| {
+                let kinds: Vec<String> = fault.kinds.iter().map(ToString::to_string).collect();
+                (format!("{}: {}", kinds.join(" or "), fault.site), fault.cure, fault.holder)
+            },
         );
         let holder = if holder.is_empty() { "–" } else { holder };
         let cells: Vec<&str> = pair.iter().map(shown).collect();

@@ -26,11 +26,11 @@ use crate::{
 };
 
 macro_rules! services {
-    ($($run:ident: $name:literal, $kind:ident at $site:literal, $($cause:ident)|+: $cure:literal, $holder:literal;)*) => {
+    ($($run:ident: $name:literal, $($kind:ident)|+ at $site:literal, $($cause:ident)|+: $cure:literal, $holder:literal;)*) => {
         pub(crate) const SICK: &[Service] = &[$(Service {
             name: $name,
             fault: Some(Fault {
-                kind: LeakKind::$kind,
+                kinds: &[$(LeakKind::$kind),+],
                 site: $site,
                 causes: &[$(LeakCause::$cause),+],
                 cure: $cure,
@@ -52,6 +52,7 @@ services! {
     own_list: "a task that adds lines to its own list for ever", Growing at "audit", Unknown: "empty it as it goes", "audit";
     own_queue: "a task that queues what it never takes", Growing at "planner", Queue: "bound the channel or queue", "planner";
     endless: "a task per client that does not end", Growing at "watch", Endless: "a cancellation token", "";
+    zombies: "requests of which one in three waits for ever", Growing | Stuck at "request", Endless: "a timeout", "";
     slices: "slices that keep the buffers they were cut from", Retained at "upload", Buffer: "copy what is kept", "NAMES";
     thread: "a thread that adds to a map for ever", Growing at "(outside every task)", Map: "a capacity or an age", "";
     beside_list: "a thread that adds to a map for ever, beside a larger list that stays", Growing at "(outside every task)", Map: "a capacity or an age", "";
@@ -236,6 +237,22 @@ async fn endless(mode: Mode) -> Leaks {
     rounds(async |_| {
         for _ in 0..4 {
             mode.spawn("watch", watch());
+        }
+    })
+    .await;
+    judge()
+}
+
+/// After a report of tasks that outlive their clients.
+async fn zombies(mode: Mode) -> Leaks {
+    async fn request(is_gone: bool) {
+        let page = black_box(vec![1u8; 4_096]);
+        sleep(if is_gone { u64::MAX / 2 } else { 1 }).await;
+        black_box(page);
+    }
+    rounds(async |round| {
+        for number in 0..12 {
+            mode.spawn("request", request((12 * round + number) % 3 == 0));
         }
     })
     .await;

@@ -5,9 +5,9 @@ use std::{cmp::Reverse, collections::HashMap};
 
 use super::{
     cause::{self, Clue, LeakCause, Part},
-    growing::LEAST_PILED,
     growth::Suspect,
     holder::Held,
+    pile::LEAST_PILED,
     wording::percent,
 };
 use crate::{

@@ -6,21 +6,18 @@ use std::{
 };
 
 use super::{
-    cause::LeakCause,
-    certainty::KnownBy,
     evidence::{Evidence, place_of, place_of_task},
     finding::{Leak, LeakKind, Severity},
     growth::{Growth, Suspect},
     keeper::Keeper,
     options::LeakOptions,
+    pile::{LEAST_PILED, Pile, Watched},
     retained::retained_bytes,
     spread::Shape,
-    wording::{allocated_at, several},
+    wording::several,
 };
 use crate::{
-    model::{
-        HumanBytes, Place, SiteProfile, TaskId, TaskMemoryProfile, Trend, TrendPoint, human::count,
-    },
+    model::{HumanBytes, Place, SiteProfile, TaskId, TaskMemoryProfile, Trend, TrendPoint},
     snapshot::{MemorySnapshot, float, sum},
 };
 
@@ -30,11 +27,6 @@ const LEAST_OF_PEAK: f64 = 0.9;
 /// How many tasks of a site must have left bytes behind one after another. Fewer are a start, or
 /// one batch.
 const LEAST_WAVES: u64 = 4;
-
-/// How many tasks of a site must be alive before their number can be said to only rise.
-pub(super) const LEAST_PILED: u64 = 16;
-/// … and of all that were ever made there, at most one in so many has ended.
-const FEW_ENDED: u64 = 16;
 
 /// What the other findings report.
 #[derive(Debug, Default)]
@@ -83,11 +75,14 @@ pub(super) fn find(snapshot: &MemorySnapshot, options: &LeakOptions, known: &Kno
             filling.entry(place_of_task(task)).or_default().add(task, growth);
         }
     }
-    for task in snapshot.trends().iter().filter_map(|trend| tasks.get(&trend.task?)) {
-        if let Some(filling) = filling.get_mut(&place_of_task(task)) {
-            filling.watched += 1;
+    let mut watched: HashMap<Place, Watched> = HashMap::new();
+    for trend in snapshot.trends() {
+        let task = trend.task.and_then(|task| tasks.get(&task));
+        if let (Some(task), Some(first)) = (task, trend.points.first()) {
+            watched.entry(place_of_task(task)).or_default().add(first.at_ns);
         }
     }
+    let nothing = Watched::default();
     let mut leaks: Vec<Grown> = Vec::new();
     let of_sites = grown.iter().filter(|(_, task, _)| task.is_none());
     leaks.extend(of_sites.filter_map(|(place, _, growth)| {
@@ -96,12 +91,17 @@ pub(super) fn find(snapshot: &MemorySnapshot, options: &LeakOptions, known: &Kno
             return Some((of_site(place, growth, site, &evidence), *growth));
         }
         // No byte is in two findings.
-        let explained = filling.get(place).is_some_and(|filling| filling.explains(growth));
-        let is_pile = !known.piles.contains(place) && !explained && has_piled_up(site, growth);
-        is_pile.then(|| {
-            filling.remove(place);
-            (of_living(place, growth, site, &tasks, &evidence), *growth)
-        })
+        let watched = watched.get(place).unwrap_or(&nothing);
+        let explained = filling.get(place).is_some_and(|filling| filling.explains(growth, watched));
+        if known.piles.contains(place) || explained {
+            return None;
+        }
+        let pile = Pile::of(site, growth, watched)?;
+        filling.remove(place);
+        let living = snapshot.tasks().iter().filter(|task| !task.state.is_ended());
+        let living = living.filter(|task| place_of_task(task) == *place);
+        let ids: Vec<TaskId> = living.map(|task| task.id).collect();
+        Some((pile.finding(place, growth, site, &ids, &evidence), *growth))
     }));
     leaks.extend(filling.into_iter().filter_map(|(place, filling)| {
         let growth = filling.growth?;
@@ -122,8 +122,6 @@ struct Filling<'a> {
     tasks: Vec<&'a TaskMemoryProfile>,
     /// What they do together.
     growth: Option<Growth>,
-    /// How many tasks of the site have samples.
-    watched: usize,
 }
 
 impl<'a> Filling<'a> {
@@ -134,29 +132,10 @@ impl<'a> Filling<'a> {
 
     /// Whether the growth of their site is theirs, and not that of more and more tasks: they have
     /// most of it, or most of the tasks that are watched rise.
-    fn explains(&self, of_site: &Growth) -> bool {
+    fn explains(&self, of_site: &Growth, watched: &Watched) -> bool {
         let rise = self.growth.map_or(0, |growth| growth.course.rise());
-        rise >= of_site.course.rise() / 2 || 2 * self.tasks.len() > self.watched
+        rise >= of_site.course.rise() / 2 || 2 * self.tasks.len() > watched.len()
     }
-}
-
-/// Whether a site has more and more living tasks, and with them bytes: it has grown for long
-/// enough, and [`has_piled_up`].
-pub(super) fn piles_up(site: &SiteProfile, points: &[TrendPoint], options: &LeakOptions) -> bool {
-    Growth::of(points, options)
-        .is_some_and(|growth| growth.is_long(options) && has_piled_up(site, &growth))
-}
-
-/// Whether the growth lies in living tasks, which hardly ever end. If they do end, more of them is
-/// load.
-fn has_piled_up(site: &SiteProfile, growth: &Growth) -> bool {
-    let ended = site.ended();
-    let of_living = site.live_bytes.saturating_sub(site.retained_bytes);
-    site.measured
-        && !site.ends_unknown
-        && site.active >= LEAST_PILED
-        && ended <= site.spawned / FEW_ENDED
-        && of_living >= growth.course.rise() / 2
 }
 
 /// Whether other tasks of the site have held as much and ended: then this one is like an upload
@@ -224,42 +203,6 @@ fn of_site(place: &Place, growth: &Growth, site: &SiteProfile, evidence: &Eviden
     complete(leak, bytes, growth, evidence, growth.may_be_load())
 }
 
-fn of_living(
-    place: &Place,
-    growth: &Growth,
-    site: &SiteProfile,
-    tasks: &HashMap<TaskId, &TaskMemoryProfile>,
-    evidence: &Evidence<'_>,
-) -> Leak {
-    let living: Vec<&TaskMemoryProfile> = tasks
-        .values()
-        .filter(|task| !task.state.is_ended() && place_of_task(task) == *place)
-        .copied()
-        .collect();
-    let ids: Vec<TaskId> = living.iter().map(|task| task.id).collect();
-    let mut leak = Leak {
-        task: ids.iter().min().copied(),
-        count: site.active,
-        variables: evidence.variables_of(&ids).into_iter().map(|(name, _)| name).collect(),
-        cause: LeakCause::Endless,
-        known_by: KnownBy::Course,
-        allocated_at: evidence.clue_of(place, Some(growth.course.first().at_ns)).as_ref().and_then(allocated_at),
-        fix: "end each of these tasks when what it serves is over: a cancellation token, a channel that closes, an `AbortHandle` that is kept".to_owned(),
-        ..blank(place, growth)
-    };
-    let ended = site.ended();
-    leak.evidence = format!(
-        "{} {} and {} ended: they only become more. Clients that come and stay look the same.",
-        leak.evidence,
-        several(site.spawned, "task was made", "tasks were made"),
-        count(ended),
-    );
-    // Clients that stay leave within a day, or the service has a limit for them.
-    let may_be_load = !growth.is_of_a_day();
-    let bytes = site.live_bytes.saturating_sub(site.retained_bytes);
-    complete(leak, bytes, growth, evidence, may_be_load)
-}
-
 /// What all findings of growth have in common.
 pub(super) fn blank(place: &Place, growth: &Growth) -> Leak {
     let (first, last) = (growth.course.first(), growth.course.last());
@@ -298,7 +241,7 @@ mod tests {
     use super::*;
     use crate::analysis::{
         fixture::{site, snapshot, task, trend},
-        leaks::Leaks,
+        leaks::{LeakCause, Leaks},
     };
 
     /// The findings for a task with these samples of its live KiB, one a snapshot.

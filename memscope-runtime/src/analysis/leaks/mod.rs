@@ -23,6 +23,7 @@ mod keeper;
 mod retained;
 mod stuck;
 mod unjoined;
+mod pile;
 mod growing;
 mod over_budget;
 mod process_memory;

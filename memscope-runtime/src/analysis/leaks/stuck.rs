@@ -7,8 +7,8 @@ use super::{
     certainty::KnownBy,
     evidence::{Evidence, place_of, place_of_task},
     finding::{Leak, LeakKind, Severity},
-    growing::piles_up,
     options::LeakOptions,
+    pile::piles_up,
     wording::{age, places, several},
 };
 use crate::{

@@ -5,10 +5,11 @@ use super::{
     certainty::KnownBy,
     evidence::Evidence,
     finding::Leak,
-    growing::{Grown, LEAST_PILED, blank, complete},
+    growing::{Grown, blank, complete},
     growth::{Growth, Suspect},
     keeper::Keeper,
     options::LeakOptions,
+    pile::LEAST_PILED,
     unjoined,
     wording::several,
 };
