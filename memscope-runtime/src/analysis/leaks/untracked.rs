@@ -14,7 +14,11 @@ use super::{
     wording::several,
 };
 use crate::{
-    model::{Place, SiteProfile, TrendPoint, human::cell},
+    accounting::UNNAMED,
+    model::{
+        Place, SiteProfile, TrendPoint,
+        human::{cell, count},
+    },
     snapshot::MemorySnapshot,
 };
 
@@ -55,16 +59,16 @@ pub(super) fn find(
     if is_of_cells && !leak.cause.is_unreachable() {
         of_cells(&mut leak, snapshot);
     } else if !is_known && let Some(site) = living(snapshot) {
-        leak.evidence = format!(
-            "{} {} of `{}` are alive, {} have ended.",
-            leak.evidence,
-            several(site.active, "task", "tasks"),
-            cell(&site.name, 48),
-            site.ended(),
-        );
+        let (tasks, hold) = if site.name == UNNAMED {
+            ("tasks without a name".to_owned(), "tasks without a name hold".to_owned())
+        } else {
+            let name = cell(&site.name, 48);
+            (format!("tasks of `{name}`"), format!("`{name}` holds"))
+        };
+        let (alive, ended) = (count(site.active), count(site.ended()));
+        leak.evidence = format!("{} {alive} {tasks} are alive, {ended} have ended.", leak.evidence);
         leak.fix = format!(
-            "if `{}` holds it: end each of its tasks when what it serves is over, by a timeout, a cancellation token or a channel that closes; else bound what is added to there",
-            cell(&site.name, 48),
+            "if {hold} it: end each of these tasks when what it serves is over, by a timeout, a cancellation token or a channel that closes; else bound what is added to there",
         );
     }
     // Clients that come and stay bring memory that no task allocates.
