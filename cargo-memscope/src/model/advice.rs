@@ -6,7 +6,8 @@ use memscope_layout::{
 use serde::{Deserialize, Serialize};
 
 use super::{
-    crate_of_line::{full_place, short_place},
+    crate_of_line::{Origin, full_place, short_place},
+    packages::Packages,
     type_name,
 };
 use crate::byte_size::ByteSize;
@@ -19,12 +20,16 @@ const LEAST_BOXED: u64 = 1024;
 const MOST: usize = 4;
 /// The size of the pointer that replaces a boxed value.
 const POINTER: u64 = 8;
+/// A variable makes a future large if it has at least one part in so many of it.
+const LEAST_OF_LEAF: u64 = 3;
+/// The most futures, one in the other, down to the variable that makes them large.
+const DEEPEST: usize = 32;
 
 /// One change that makes a future smaller.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Advice {
     pub(crate) kind: Kind,
-    /// The most bytes that it saves. Other values may still need the space.
+    /// The most bytes that it saves: no more than the next largest state leaves.
     pub(crate) saves_up_to: u64,
     /// The line to change.
     pub(crate) place: Option<Place>,
@@ -61,20 +66,22 @@ pub(crate) enum Kind {
     Arms,
 }
 
-/// Returns advice on the largest state, the most effective first.
-pub(crate) fn of(layouts: &Layouts, coroutine: &Coroutine) -> Vec<Advice> {
+/// Returns advice on the largest state, the most effective first; before a box around a future, what
+/// makes that future large.
+pub(crate) fn of(layouts: &Layouts, coroutine: &Coroutine, packages: &Packages) -> Vec<Advice> {
     let Some(state) = coroutine.largest() else { return Vec::new() };
     let least = LEAST_BYTES.max(coroutine.size / 10);
     let size = |it: &Member| it.size.unwrap_or(0);
     let large: Vec<&Member> = state.members.iter().filter(|it| size(it) >= least).collect();
     let arms = arms(layouts, state, least);
-    let mut advice: Vec<Advice> = Vec::new();
+    let mut advice: Vec<Vec<Advice>> = Vec::new();
     for member in &large {
         let is_arm = arms.iter().filter_map(|it| it.member).any(|it| std::ptr::eq(it, *member));
         if is_arm || (member.kind != MemberKind::Captured && other_copy(state, member).is_some()) {
             continue;
         }
-        advice.push(match member.kind {
+        let mut causes: Vec<Advice> = Vec::new();
+        let mut of_member = match member.kind {
             MemberKind::Captured => match other_copy(state, member) {
                 Some(other_copy) => held_twice(state, member, other_copy, coroutine),
                 None => argument(layouts, member, coroutine),
@@ -84,16 +91,76 @@ pub(crate) fn of(layouts: &Layouts, coroutine: &Coroutine) -> Vec<Advice> {
             }
             MemberKind::Awaited | MemberKind::Local => match inline(layouts, member).first() {
                 Some(_) if size(member) < LEAST_BOXED => continue,
-                Some(index) => child(layouts, *index, member, state),
+                Some(index) => {
+                    causes.extend(leaf(layouts, *index, packages, DEEPEST));
+                    child(layouts, *index, member, state)
+                }
                 None => continue,
             },
             MemberKind::Temporary => continue,
-        });
+        };
+        let bound = |saves: u64| bound(coroutine, state, member, saves);
+        of_member.saves_up_to = bound(of_member.saves_up_to);
+        for cause in &mut causes {
+            cause.saves_up_to = bound(cause.saves_up_to);
+        }
+        causes.push(of_member);
+        advice.push(causes);
     }
-    advice.extend(side_by_side(&arms, state));
-    advice.sort_by_key(|it| std::cmp::Reverse(it.saves_up_to));
-    advice.truncate(MOST);
-    advice
+    if let Some(mut several) = side_by_side(&arms, state) {
+        if let Some(member) = arms.first().and_then(|largest| largest.member) {
+            several.saves_up_to = bound(coroutine, state, member, several.saves_up_to);
+        }
+        advice.push(vec![several]);
+    }
+    for group in &mut advice {
+        group.retain(|it| it.saves_up_to >= least);
+    }
+    let best = |group: &[Advice]| group.iter().map(|it| it.saves_up_to).max();
+    advice.sort_by_key(|group| std::cmp::Reverse(best(group)));
+    advice.into_iter().flatten().take(MOST).collect()
+}
+
+/// The bytes that a change of a member of the largest state saves at most, if it makes the member
+/// smaller by `saves`: each other state still takes what it keeps.
+fn bound(coroutine: &Coroutine, largest: &State, member: &Member, saves: u64) -> u64 {
+    let is_it = |it: &Member| it.offset == member.offset && it.type_name == member.type_name;
+    let others = coroutine.states.iter().filter(|it| !std::ptr::eq(*it, largest));
+    let kept = others.map(|state| {
+        let has_it = state.members.iter().any(is_it);
+        let live = state.live_bytes.saturating_sub(if has_it { saves } else { 0 });
+        let with_state = live.saturating_add(coroutine.discriminant.map_or(0, |it| it.size));
+        with_state.checked_next_multiple_of(coroutine.align.unwrap_or(1)).unwrap_or(with_state)
+    });
+    saves.min(coroutine.size.saturating_sub(kept.max().unwrap_or(0)))
+}
+
+/// Advice on the variable that makes a future large, in that future or in one that it awaits, if it
+/// is in code of the user's own. What it saves is bounded by each future on the way down.
+fn leaf(layouts: &Layouts, index: usize, packages: &Packages, depth: usize) -> Option<Advice> {
+    let coroutine = layouts.coroutines().get(index)?;
+    let state = coroutine.largest()?;
+    let size = |it: &Member| it.size.unwrap_or(0);
+    let member = state.members.iter().max_by_key(|it| size(it))?;
+    if size(member) < coroutine.size / LEAST_OF_LEAF {
+        return None;
+    }
+    let mut leaf = match (member.kind, inline(layouts, member).first()) {
+        (MemberKind::Local | MemberKind::Awaited, Some(inner)) => {
+            leaf(layouts, *inner, packages, depth.checked_sub(1)?)?
+        }
+        // An argument is held twice, which is another advice.
+        (MemberKind::Local, None) if other_copy(state, member).is_none() => {
+            let is_own = Origin::of(coroutine.declared_at.as_ref(), packages) == Origin::Own;
+            let mut leaf = is_own.then(|| local(layouts, member, state))?;
+            let of = type_name::short(layouts, &coroutine.path);
+            leaf.text = leaf.text.replacen("` is alive", &format!("` of `{of}` is alive"), 1);
+            leaf
+        }
+        _ => return None,
+    };
+    leaf.saves_up_to = bound(coroutine, state, member, leaf.saves_up_to);
+    Some(leaf)
 }
 
 /// Returns a captured member's moved copy, or a copy's captured member: a member of the same type

@@ -103,7 +103,7 @@ impl Future {
             await_points: coroutine.suspended().count(),
             padding: coroutine.padding,
             why: why::chain(layouts, index),
-            advice: advice::of(layouts, coroutine),
+            advice: advice::of(layouts, coroutine, packages),
             states: states.map(|(at, it)| State::of(layouts, it, largest == Some(at))).collect(),
         }
     }
