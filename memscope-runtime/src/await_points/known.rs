@@ -176,6 +176,19 @@ const POLLERS: &[(&str, &[&str])] = &[
     ("axum::util::MapIntoResponseFuture", &["inner"]),
 ];
 
+/// Functions that wait until another task says something or a time is over, each by the start and
+/// the end of its path; between them is the number of an `impl`. Beside the work that they may end
+/// they count as `Notified` and `Sleep` do, which have no state machine.
+///
+/// Each was read in the source of the version named above it: it awaits nothing but that signal.
+const SIGNALS: [(&str, &str); 3] = [
+    // tokio 1.54: a channel's other side changes its value, or goes away.
+    ("tokio::sync::watch::", "::changed::{async_fn_env#0}"),
+    ("tokio::sync::watch::", "::closed::{async_fn_env#0}"),
+    // tonic 0.14: the age at which a connection is closed.
+    ("tonic::transport::server::", "connection_timeout_future::{async_fn_env#0}"),
+];
+
 /// It keeps what it polls in a `ManuallyDrop`, which only its own destructor drops.
 const INSTRUMENTED: &str = "tracing::instrument::Instrumented";
 
@@ -258,6 +271,33 @@ pub(super) fn joined_future(layouts: &Layouts, id: TypeId) -> Option<TypeId> {
     let Shape::Enum { variants, .. } = &future.shape else { return None };
     let variant = variants.iter().find(|it| &*it.name == JOINED_FUTURE)?;
     Some(variant.fields.first()?.future_type)
+}
+
+/// Whether all that a value of this type can wait for is a signal.
+pub(super) fn is_signal(layouts: &Layouts, id: TypeId) -> bool {
+    /// The most wrappers around one.
+    const MOST: u32 = 8;
+    fn leads_to_signals(layouts: &Layouts, id: TypeId, depth: u32) -> bool {
+        let Some(future) = layouts.future_type(id).filter(|it| depth < MOST && !is_joined(it))
+        else {
+            return false;
+        };
+        let all = |fields: &[Field]| {
+            fields.iter().all(|it| leads_to_signals(layouts, it.future_type, depth + 1))
+        };
+        match &future.shape {
+            Shape::Coroutine(_) => {
+                let path = path(future);
+                SIGNALS.iter().any(|it| path.starts_with(it.0) && path.ends_with(it.1))
+            }
+            Shape::Pointer { to, .. } => leads_to_signals(layouts, *to, depth + 1),
+            _ if rule(layouts, future) == Rule::ByHand => false,
+            Shape::Struct(fields) => all(fields),
+            Shape::Enum { variants, .. } => variants.iter().all(|it| all(&it.fields)),
+            _ => false,
+        }
+    }
+    leads_to_signals(layouts, id, 0)
 }
 
 /// The paths of the wrappers that are memscope's own.
