@@ -16,6 +16,8 @@ mod elsewhere;
 mod held_by_variables;
 mod macros;
 mod offline;
+mod servers;
+mod towers;
 mod wrappers;
 
 use std::{

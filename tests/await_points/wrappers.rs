@@ -13,24 +13,34 @@ use axum::{
     body::Body,
     extract::{FromRequestParts, Request},
     handler::Handler,
-    http::{HeaderName, HeaderValue, StatusCode, request::Parts},
+    http::{StatusCode, request::Parts},
     middleware::{self, Next},
     response::Response,
     routing::get,
 };
 use futures::{FutureExt, StreamExt, TryFutureExt, TryStreamExt, future, stream};
-use hyper_util::{rt::TokioIo, service::TowerToHyperService};
 use memscope_rs::async_memory::{AwaitPoint, Scope, TaskType, TrackStream, create_tracked, track};
-use memscope_tests::{conserved, poll};
-use tokio::{io::AsyncWriteExt, runtime::Runtime, task::LocalSet, time::timeout};
-use tokio_util::{future::FutureExt as Cancel, sync::CancellationToken, task::TaskTracker};
-use tower::{BoxError, Service, ServiceBuilder, ServiceExt, service_fn};
-use tower_http::{request_id::MakeRequestUuid, trace::TraceLayer};
+use sync_wrapper::SyncFuture;
+use tokio::{
+    runtime::{Handle, Runtime},
+    sync::watch,
+    task::LocalSet,
+    time::timeout,
+};
+use tokio_util::{
+    context::TokioContext,
+    either::Either,
+    future::FutureExt as Cancel,
+    sync::{CancellationToken, ReusableBoxFuture},
+    task::TaskTracker,
+};
+use tower::{BoxError, ServiceBuilder, ServiceExt, service_fn};
+use tower_http::trace::TraceLayer;
 use tracing::{Instrument, instrument::WithSubscriber};
 
-use super::{ALLOCATOR, LEAF, leaf, of, on, waits};
+use super::{LEAF, leaf, middle, waits};
 
-const LONG: Duration = Duration::from_hours(1);
+pub(super) const LONG: Duration = Duration::from_hours(1);
 
 /// A runtime whose timers futures of this thread may use.
 pub(super) fn with_timers() -> tokio::runtime::EnterGuard<'static> {
@@ -45,7 +55,7 @@ pub(super) fn with_timers() -> tokio::runtime::EnterGuard<'static> {
 }
 
 #[track_caller]
-fn is_at_the_leaf(point: &AwaitPoint) {
+pub(super) fn is_at_the_leaf(point: &AwaitPoint) {
     let Some(at) = point.innermost() else { panic!("{point:#?}") };
     assert_eq!((&*at.function, at.line), ("await_points::leaf", LEAF), "{point:#?}");
     assert!(point.stops.starts_with("waits for core::future::pending::Pending"), "{point:#?}");
@@ -53,14 +63,14 @@ fn is_at_the_leaf(point: &AwaitPoint) {
 
 /// That a wrapper is looked through where it is a task, and where a function awaits it.
 #[track_caller]
-fn looks_through<F: Future>(wrapper: impl Fn() -> F) {
+pub(super) fn looks_through<F: Future>(wrapper: impl Fn() -> F) {
     is_at_the_leaf(&waits(wrapper()));
     let awaited = waits(async { wrapper().await });
     assert!(awaited.frames.len() > 1, "{awaited:#?}");
     is_at_the_leaf(&awaited);
 }
 
-async fn fallible() -> Result<(), BoxError> {
+pub(super) async fn fallible() -> Result<(), BoxError> {
     leaf().await;
     Ok(())
 }
@@ -131,6 +141,62 @@ fn tokios() {
     looks_through(|| Cancel::with_cancellation_token(leaf(), &token));
     looks_through(|| Cancel::with_cancellation_token_owned(leaf(), token.clone()));
     looks_through(|| TaskTracker::new().track_future(leaf()));
+    looks_through(|| TokioContext::new(Box::pin(leaf()), Handle::current()));
+    looks_through(|| Either::<_, future::Ready<()>>::Left(Box::pin(leaf())));
+    looks_through(|| Either::<future::Ready<()>, _>::Right(leaf()));
+    looks_through(|| ReusableBoxFuture::new(leaf()));
+    looks_through(|| SyncFuture::new(Box::pin(leaf())));
+}
+
+#[test]
+fn a_signal_beside_work_is_no_second_work() {
+    let (sender, mut receiver) = watch::channel(());
+    let mut other = sender.subscribe();
+    for point in [
+        waits(async {
+            tokio::select! {
+                () = leaf() => {}
+                _ = receiver.changed() => {}
+            }
+        }),
+        waits(async {
+            let mut work = pin!(leaf());
+            let mut closed = pin!(sender.closed().fuse());
+            tokio::select! {
+                () = work.as_mut() => {}
+                () = &mut closed => {}
+            }
+        }),
+        waits(future::select(Box::pin(leaf()), Box::pin(other.changed()))),
+    ] {
+        assert_eq!(point.innermost().map(|it| it.line), Some(LEAF), "{point:#?}");
+        assert!(point.stops.contains("; this is one of several in ("), "{point:#?}");
+    }
+
+    // Two works are two, and a signal alone is what is waited for.
+    let point = waits(async {
+        tokio::select! {
+            () = leaf() => {}
+            () = middle() => {}
+            _ = receiver.changed() => {}
+        }
+    });
+    assert!(point.stops.contains("3 futures side by side"), "{point:#?}");
+    let point = waits(async {
+        tokio::select! {
+            () = sender.closed() => {}
+            _ = receiver.changed() => {}
+        }
+    });
+    assert!(point.stops.contains("2 futures side by side"), "{point:#?}");
+    let point = waits(receiver.changed());
+    assert!(point.stops.starts_with("waits for tokio::sync::notify::Notified"), "{point:#?}");
+
+    // Here it is waited for both.
+    let point = waits(async { tokio::join!(leaf(), receiver.changed()) });
+    assert!(point.stops.contains("2 futures side by side"), "{point:#?}");
+    let point = waits(future::join(leaf(), receiver.changed()));
+    assert!(point.stops.contains("2 futures side by side"), "{point:#?}");
 }
 
 async fn generic<T: Default>() -> T {
@@ -243,7 +309,7 @@ fn futures_of_two() {
     ] {
         assert_eq!(point.innermost().map(|it| it.line), Some(LEAF), "{point:#?}");
     }
-    let point = waits(future::join(leaf(), super::middle()));
+    let point = waits(future::join(leaf(), middle()));
     assert!(point.stops.contains("2 futures side by side"), "{point:#?}");
 }
 
@@ -273,94 +339,16 @@ fn async_stds_and_smols() {
     looks_through(|| smol::future::FutureExt::catch_unwind(AssertUnwindSafe(leaf())));
 }
 
-#[test]
-fn towers() {
-    let _timers = with_timers();
-    let service = || service_fn(|(): ()| fallible());
-    let layers = ServiceBuilder::new;
-    looks_through(|| service().oneshot(()));
-    looks_through(|| service().map_response(drop).oneshot(()));
-    looks_through(|| service().map_err(BoxError::from).oneshot(()));
-    looks_through(|| service().map_result(|it: Result<(), BoxError>| it).oneshot(()));
-    looks_through(|| service().then(ready::<Result<(), BoxError>>).oneshot(()));
-    looks_through(|| service().and_then(|()| ready(Ok::<(), BoxError>(()))).oneshot(()));
-    looks_through(|| service().boxed().oneshot(()));
-    looks_through(|| layers().timeout(LONG).service(service()).oneshot(()));
-    looks_through(|| layers().concurrency_limit(1).service(service()).oneshot(()));
-    looks_through(|| layers().load_shed().service(service()).oneshot(()));
-    looks_through(|| layers().filter(Ok::<(), BoxError>).service(service()).oneshot(()));
-    let checks = |(): ()| ready(Ok::<(), BoxError>(()));
-    looks_through(|| layers().filter_async(checks).service(service()).oneshot(()));
-    let waits_first = |(): ()| fallible();
-    looks_through(|| layers().filter_async(waits_first).service(service()).oneshot(()));
-    looks_through(|| tower::retry::Retry::new(Never, service()).oneshot(()));
-    looks_through(|| {
-        tower::util::option_layer(None::<tower::layer::util::Identity>).layer_on(service())
-    });
-    looks_through(|| tower::util::Optional::new(Some(service())).oneshot(()));
-    looks_through(|| {
-        let completion = tower::load::CompleteOnResponse::default();
-        tower::load::completion::TrackCompletionFuture::new(completion, (), fallible())
-    });
-}
-
-/// A policy by which nothing is tried again.
-#[derive(Clone)]
-struct Never;
-
-impl<T, E> tower::retry::Policy<(), T, E> for Never {
-    type Future = future::Ready<()>;
-    fn retry(&mut self, (): &mut (), _: &mut Result<T, E>) -> Option<Self::Future> {
-        None
-    }
-    fn clone_request(&mut self, (): &()) -> Option<()> {
-        Some(())
-    }
-}
-
-trait LayerOn<S> {
-    type Future: Future;
-    fn layer_on(self, service: S) -> Self::Future;
-}
-
-impl<L: tower::Layer<S>, S> LayerOn<S> for L
-where
-    L::Service: Service<()>,
-{
-    type Future = tower::util::Oneshot<L::Service, ()>;
-    fn layer_on(self, service: S) -> Self::Future {
-        self.layer(service).oneshot(())
-    }
-}
-
-#[test]
-fn towers_buffer() {
-    on();
-    let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
-    runtime.block_on(async {
-        let mut buffered = ServiceBuilder::new().buffer(1).service(service_fn(|(): ()| fallible()));
-        let mut task = Box::pin(track(buffered.ready().await.expect("it is ready").call(())));
-        let id = task.id().expect("an id");
-        assert!(poll(&mut task).is_pending());
-        // The worker calls the service.
-        for _ in 0..4 {
-            tokio::task::yield_now().await;
-        }
-        assert!(poll(&mut task).is_pending());
-        is_at_the_leaf(of(&conserved(&ALLOCATOR), id).expect("a place"));
-    });
-}
-
 async fn handler() -> &'static str {
     leaf().await;
     "never"
 }
 
-fn router() -> Router {
+pub(super) fn router() -> Router {
     Router::new().route("/", get(handler))
 }
 
-fn request() -> Request {
+pub(super) fn request() -> Request {
     Request::new(Body::empty())
 }
 
@@ -413,79 +401,5 @@ fn axums() {
     looks_through(|| {
         let inner = router().layer(middleware::from_fn(pass)).layer(TraceLayer::new_for_http());
         Router::new().fallback_service(inner).oneshot(request())
-    });
-}
-
-#[test]
-fn axums_server() {
-    let _timers = with_timers();
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
-    listener.set_nonblocking(true).expect("a socket");
-    let listener = tokio::net::TcpListener::from_std(listener).expect("a socket");
-    let point = waits(axum::serve(listener, router()).into_future());
-    assert!(point.frames[0].function.starts_with("axum::serve::"), "{point:#?}");
-    assert!(point.frames.last().expect("it accepts").function.contains("tokio::"), "{point:#?}");
-}
-
-#[test]
-fn tower_https() {
-    let _timers = with_timers();
-    let layers = ServiceBuilder::new;
-    let service = || router().into_service::<Body>();
-    looks_through(|| {
-        layers().layer(TraceLayer::new_for_http()).service(service()).oneshot(request())
-    });
-    looks_through(|| {
-        let layer = tower_http::timeout::TimeoutLayer::with_status_code(StatusCode::OK, LONG);
-        layers().layer(layer).service(service()).oneshot(request())
-    });
-    looks_through(|| {
-        let layer = tower_http::cors::CorsLayer::permissive();
-        layers().layer(layer).service(service()).oneshot(request())
-    });
-    looks_through(|| {
-        let layer = tower_http::limit::RequestBodyLimitLayer::new(1000);
-        let service = service().map_request(|it: axum::http::Request<_>| it.map(Body::new));
-        layers().layer(layer).service(service).oneshot(request())
-    });
-    looks_through(|| {
-        let layer = tower_http::catch_panic::CatchPanicLayer::new();
-        layers().layer(layer).service(service()).oneshot(request())
-    });
-    looks_through(|| {
-        layers()
-            .layer(tower_http::request_id::SetRequestIdLayer::x_request_id(MakeRequestUuid))
-            .layer(tower_http::request_id::PropagateRequestIdLayer::x_request_id())
-            .service(service())
-            .oneshot(request())
-    });
-    looks_through(|| {
-        let (name, value) = (HeaderName::from_static("x"), HeaderValue::from_static("y"));
-        let layer = tower_http::set_header::SetResponseHeaderLayer::overriding(name, value);
-        layers().layer(layer).service(service()).oneshot(request())
-    });
-}
-
-#[test]
-fn a_connection_of_hyper_is_where_its_handler_waits() {
-    on();
-    let runtime =
-        tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-    runtime.block_on(async {
-        let http = hyper::server::conn::http1::Builder::new();
-        for upgrades in [false, true] {
-            let (mut client, server) = tokio::io::duplex(1000);
-            client.write_all(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n").await.expect("room");
-            let service = TowerToHyperService::new(
-                router().map_request(|it: hyper::Request<hyper::body::Incoming>| it.map(Body::new)),
-            );
-            let connection = http.serve_connection(TokioIo::new(server), service);
-            let point =
-                if upgrades { waits(connection.with_upgrades()) } else { waits(connection) };
-            let functions: Vec<_> = point.frames.iter().map(|it| &*it.function).collect();
-            assert!(functions.contains(&"await_points::wrappers::handler"), "{point:#?}");
-            is_at_the_leaf(&point);
-            drop(client);
-        }
     });
 }

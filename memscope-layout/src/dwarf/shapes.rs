@@ -248,11 +248,18 @@ fn trait_object(name: &str) -> Option<PointerKind> {
     (!rest.starts_with(|it: char| it.is_alphanumeric() || it == '_' || it == ':')).then_some(kind)
 }
 
-/// Returns `true` if a type of this name may contain a future.
+/// Returns `true` if a type of this name may contain a future. The last one boxes the futures of a
+/// service, such as a router, whose own name says nothing of them.
 fn names_future(name: &str) -> bool {
-    ["{async_", "{gen_", "{coroutine_", "{closure_env#", "dyn core::future::future::Future"]
-        .iter()
-        .any(|it| name.contains(it))
+    const PARTS: [&str; 6] = [
+        "{async_",
+        "{gen_",
+        "{coroutine_",
+        "{closure_env#",
+        "dyn core::future::future::Future",
+        "hyper_util::service::glue::TowerToHyperService",
+    ];
+    PARTS.iter().any(|it| name.contains(it))
 }
 
 /// What values consist of; the later, the less.

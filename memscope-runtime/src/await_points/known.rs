@@ -53,7 +53,9 @@ const POLLERS: &[(&str, &[&str])] = &[
     // tokio-stream 0.1, async-stream 0.3: they poll the stream, which polls its generator.
     ("async_stream::async_stream::AsyncStream", &["generator"]),
     ("tokio_stream::stream_ext::next::Next", &["stream"]),
-    // tokio-util 0.7: they poll, and also ask a token.
+    // tokio-util 0.7: they poll. Some also ask a token, or enter a runtime.
+    ("tokio_util::context::TokioContext", &["inner"]),
+    ("tokio_util::either::Either", &["__0"]),
     (
         "tokio_util::future::with_cancellation_token::WithCancellationTokenFuture",
         &["run_until_cancelled"],
@@ -64,7 +66,11 @@ const POLLERS: &[(&str, &[&str])] = &[
     ),
     ("tokio_util::sync::cancellation_token::RunUntilCancelledFuture", &["future"]),
     ("tokio_util::sync::cancellation_token::RunUntilCancelledFutureOwned", &["future"]),
+    ("tokio_util::sync::reusable_box::ReusableBoxFuture", &["boxed"]),
     ("tokio_util::task::task_tracker::TrackedFuture", &["future"]),
+    // sync_wrapper 1: what is in it is used only through a `&mut` of the whole.
+    ("sync_wrapper::SyncFuture", &["inner"]),
+    ("sync_wrapper::SyncWrapper", &["__0"]),
     // tracing 0.1: they enter the span or the dispatcher, and poll.
     (INSTRUMENTED, &["inner"]),
     ("tracing::instrument::WithDispatch", &["inner"]),
@@ -144,20 +150,41 @@ const POLLERS: &[(&str, &[&str])] = &[
     // tower-http 0.6: they poll, and change what is ready.
     ("tower_http::catch_panic::Kind", &["future"]),
     ("tower_http::catch_panic::ResponseFuture", &["kind"]),
+    ("tower_http::compression::future::ResponseFuture", &["inner"]),
     ("tower_http::cors::Kind", &["future"]),
     ("tower_http::cors::ResponseFuture", &["inner"]),
     ("tower_http::limit::future::ResponseFuture", &["inner"]),
     ("tower_http::limit::future::ResponseFutureInner", &["future"]),
+    ("tower_http::map_response_body::ResponseFuture", &["inner"]),
+    ("tower_http::propagate_header::ResponseFuture", &["future"]),
     ("tower_http::request_id::PropagateRequestIdResponseFuture", &["inner"]),
+    ("tower_http::sensitive_headers::SetSensitiveResponseHeadersResponseFuture", &["future"]),
+    ("tower_http::set_header::response::multiple_headers::ResponseFuture", &["future"]),
     ("tower_http::set_header::response::single_header::ResponseFuture", &["future"]),
+    ("tower_http::set_status::ResponseFuture", &["inner"]),
+    ("tower_http::timeout::service::ResponseBodyTimeoutFuture", &["inner"]),
     ("tower_http::timeout::service::ResponseFuture", &["inner"]),
     ("tower_http::trace::future::ResponseFuture", &["inner"]),
     // hyper 1, hyper-util 0.1: the thread that polls a connection polls the response in flight,
-    // which is in a box of the connection's own.
+    // which is in a box of the connection's own. In HTTP/2 each stream is a task with its response,
+    // and also asks whether the client has reset the stream.
     ("hyper::proto::h1::dispatch::Dispatcher", &["dispatch"]),
     ("hyper::proto::h1::dispatch::Server", &["in_flight"]),
+    ("hyper::proto::h2::server::H2Stream", &["state"]),
+    ("hyper::proto::h2::server::H2StreamState", &["fut", "pipe"]),
     ("hyper::server::conn::http1::Connection", &["conn"]),
     ("hyper::server::conn::http1::UpgradeableConnection", &["inner"]),
+    ("hyper_util::client::legacy::client::ResponseFuture", &["inner"]),
+    ("hyper_util::client::legacy::connect::http::HttpConnecting", &["fut"]),
+    ("hyper_util::common::lazy::Inner", &["fut"]),
+    ("hyper_util::common::lazy::Lazy", &["inner"]),
+    ("hyper_util::common::sync::SyncWrapper", &["__0"]),
+    ("hyper_util::server::conn::auto::ConnState", &["conn"]),
+    ("hyper_util::server::conn::auto::Connection", &["state"]),
+    ("hyper_util::server::conn::auto::UpgradeableConnState", &["conn"]),
+    ("hyper_util::server::conn::auto::UpgradeableConnection", &["state"]),
+    // It also asks for a signal, of which it only tells the connection.
+    ("hyper_util::server::graceful::GracefulConnectionFuture", &["conn"]),
     ("hyper_util::service::glue::TowerToHyperServiceFuture", &["future"]),
     ("hyper_util::service::oneshot::Oneshot", &["fut"]),
     // axum 0.8: they poll, and make a response of what is ready.
@@ -174,6 +201,30 @@ const POLLERS: &[(&str, &[&str])] = &[
     ("axum::routing::route::RouteFuture", &["inner"]),
     ("axum::serve::private::ServeFuture", &["__0"]),
     ("axum::util::MapIntoResponseFuture", &["inner"]),
+    // tonic 0.14: they poll, and make a response of what is ready. One also asks a timer.
+    ("tonic::service::interceptor::Kind", &["__0"]),
+    ("tonic::service::interceptor::ResponseFuture", &["kind"]),
+    ("tonic::service::recover_error::ResponseFuture", &["inner"]),
+    ("tonic::service::router::RoutesFuture", &["__0"]),
+    ("tonic::transport::channel::ResponseFuture", &["inner"]),
+    ("tonic::transport::channel::service::reconnect::Inner", &["__0"]),
+    ("tonic::transport::channel::service::reconnect::ResponseFuture", &["inner"]),
+    ("tonic::transport::server::Fuse", &["inner"]),
+    ("tonic::transport::server::SvcFuture", &["inner"]),
+    ("tonic::transport::service::grpc_timeout::ResponseFuture", &["inner"]),
+];
+
+/// Functions that wait until another task says something or a time is over, each by the start and
+/// the end of its path; between them is the number of an `impl`. Beside the work that they may end
+/// they count as `Notified` and `Sleep` do, which have no state machine.
+///
+/// Each was read in the source of the version named above it: it awaits nothing but that signal.
+const SIGNALS: [(&str, &str); 3] = [
+    // tokio 1.54: a channel's other side changes its value, or goes away.
+    ("tokio::sync::watch::", "::changed::{async_fn_env#0}"),
+    ("tokio::sync::watch::", "::closed::{async_fn_env#0}"),
+    // tonic 0.14: the age at which a connection is closed.
+    ("tonic::transport::server::", "connection_timeout_future::{async_fn_env#0}"),
 ];
 
 /// It keeps what it polls in a `ManuallyDrop`, which only its own destructor drops.
@@ -258,6 +309,33 @@ pub(super) fn joined_future(layouts: &Layouts, id: TypeId) -> Option<TypeId> {
     let Shape::Enum { variants, .. } = &future.shape else { return None };
     let variant = variants.iter().find(|it| &*it.name == JOINED_FUTURE)?;
     Some(variant.fields.first()?.future_type)
+}
+
+/// Whether all that a value of this type can wait for is a signal.
+pub(super) fn is_signal(layouts: &Layouts, id: TypeId) -> bool {
+    /// The most wrappers around one.
+    const MOST: u32 = 8;
+    fn leads_to_signals(layouts: &Layouts, id: TypeId, depth: u32) -> bool {
+        let Some(future) = layouts.future_type(id).filter(|it| depth < MOST && !is_joined(it))
+        else {
+            return false;
+        };
+        let all = |fields: &[Field]| {
+            fields.iter().all(|it| leads_to_signals(layouts, it.future_type, depth + 1))
+        };
+        match &future.shape {
+            Shape::Coroutine(_) => {
+                let path = path(future);
+                SIGNALS.iter().any(|it| path.starts_with(it.0) && path.ends_with(it.1))
+            }
+            Shape::Pointer { to, .. } => leads_to_signals(layouts, *to, depth + 1),
+            _ if rule(layouts, future) == Rule::ByHand => false,
+            Shape::Struct(fields) => all(fields),
+            Shape::Enum { variants, .. } => variants.iter().all(|it| all(&it.fields)),
+            _ => false,
+        }
+    }
+    leads_to_signals(layouts, id, 0)
 }
 
 /// The paths of the wrappers that are memscope's own.

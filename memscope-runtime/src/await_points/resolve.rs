@@ -260,7 +260,15 @@ fn only<'l>(
         [field] if field.is_certain || drops_last => Ok(field),
         [_] => Err(WalkEnd::Uncertain(name)),
         [] => Err(WalkEnd::NoFuture(name)),
-        ref several => Err(side_by_side(layouts, future, several)),
+        ref several => {
+            let is_work = |it: &&&Field| !known::is_signal(layouts, it.future_type);
+            let mut works = several.iter().filter(is_work);
+            match (works.next(), works.next()) {
+                // The name of the tuple says that this is not all.
+                (Some(field), None) if arity(&future.name) > 1 && field.is_certain => Ok(field),
+                _ => Err(side_by_side(layouts, future, several)),
+            }
+        }
     }
 }
 
