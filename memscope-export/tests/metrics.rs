@@ -43,6 +43,7 @@ memscope_retained_bytes{site="GET /\"orders\"\n\\"} 0
         "memscope_poll_seconds_count 6",
         "memscope_process_untracked_bytes 1000",
         "memscope_events_dropped_total 5",
+        "memscope_looks_total 3",
         "memscope_own_bytes 2048",
     ] {
         assert!(text.contains(&format!("{line}\n")), "no {line} in\n{text}");

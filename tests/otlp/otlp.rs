@@ -257,6 +257,7 @@ fn a_collector_gets_each_metric_with_the_figures_of_the_snapshot() {
         "memscope_allocated_bytes",
         "memscope_events_dropped",
         "memscope_live_bytes",
+        "memscope_looks",
         "memscope_own_bytes",
         "memscope_poll_seconds_bucket",
         "memscope_poll_seconds_count",

@@ -53,6 +53,12 @@ pub(super) const DROPPED: MetricFamily = MetricFamily::new(
     "",
     "Events and rows of ended tasks that were dropped. No sum depends on them.",
 );
+pub(super) const LOOKS: MetricFamily = MetricFamily::new(
+    Counter,
+    "memscope_looks",
+    "",
+    "How often all tasks were looked at: by reports, and by memscope's own thread.",
+);
 pub(super) const OWN: MetricFamily = MetricFamily::new(
     Gauge,
     "memscope_own_bytes",
@@ -96,7 +102,7 @@ pub(super) const ALLOCATOR_FREE: MetricFamily = MetricFamily::new(
 /// let names = metric_families().map(|family| family.name);
 /// assert!(metrics(&get_memory_snapshot()).iter().all(|family| names.contains(&family.name)));
 /// ```
-pub const fn metric_families() -> [MetricFamily; 13] {
+pub const fn metric_families() -> [MetricFamily; 14] {
     [
         LIVE,
         ALLOCATED,
@@ -106,6 +112,7 @@ pub const fn metric_families() -> [MetricFamily; 13] {
         TASKS,
         POLLS,
         DROPPED,
+        LOOKS,
         OWN,
         RESIDENT,
         LIMIT,

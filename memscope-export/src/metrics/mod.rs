@@ -49,6 +49,7 @@ pub fn metrics(snapshot: &MemorySnapshot) -> Vec<MetricFamily> {
     let tool = snapshot.tool();
     let dropped = tool.ring_events_dropped.saturating_add(tool.events_dropped);
     families.push(all::DROPPED.of(dropped));
+    families.push(all::LOOKS.of(tool.looks));
     families.push(all::OWN.of(tool.own_bytes));
     families.extend(resident(snapshot));
     families
