@@ -62,7 +62,6 @@ pub(super) fn hash(key: u64) -> usize {
 }
 
 impl<const SERIES: usize> Group<SERIES> {
-    #[expect(clippy::large_stack_arrays, reason = "it is part of a static, and nowhere else")]
     pub(super) const fn new() -> Self {
         Self { series: [NO_SERIES; SERIES], table: [0; SLOTS], new: Largest::new(NO_LEVEL) }
     }
