@@ -121,8 +121,8 @@ impl Pile {
     }
 }
 
-/// Whether a site has more and more living tasks that hardly ever end, and with them bytes, for long
-/// enough.
+/// Whether a site has more and more living tasks that hardly ever end, and with them bytes, for
+/// long enough.
 pub(super) fn piles_up(site: &SiteProfile, points: &[TrendPoint], options: &LeakOptions) -> bool {
     Growth::of(points, options)
         .is_some_and(|growth| growth.is_long(options) && has_piled_up(site, &growth))
