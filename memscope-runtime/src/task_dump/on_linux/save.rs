@@ -16,7 +16,7 @@ use crate::{
 
 /// The most bytes of a dump, and of one task in it.
 const MOST_OF_DUMP: usize = 16 << 20;
-const MOST_OF_TASK: usize = 256 << 10;
+const MOST_OF_TASK: usize = 1 << 20;
 /// The most bytes of a cell or another value.
 const MOST_OF_VALUE: usize = MOST_READ as usize;
 /// What is read at an address if the size of what is there is not known.

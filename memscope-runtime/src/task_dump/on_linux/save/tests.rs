@@ -65,7 +65,7 @@ fn a_value_behind_a_circle_of_words_is_saved_once() {
 #[test]
 fn what_is_too_much_is_left_out_and_counted() {
     // Each of so many words leads to a block of its own.
-    let blocks: Vec<Box<[u8]>> = (0..64).map(|_| vec![1; 16_000].into_boxed_slice()).collect();
+    let blocks: Vec<Box<[u8]>> = (0..80).map(|_| vec![1; 16_000].into_boxed_slice()).collect();
     let words: Vec<usize> = blocks.iter().map(|it| address(&**it)).collect();
     let small = Box::new([5_usize; 4]);
     let large = vec![0_u8; MOST_OF_VALUE + 8];
