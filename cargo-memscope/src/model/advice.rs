@@ -66,8 +66,8 @@ pub(crate) enum Kind {
     Arms,
 }
 
-/// Returns advice on the largest state, the most effective first; before a box around a future, what
-/// makes that future large.
+/// Returns advice on the largest state, the most effective first; before a box around a future,
+/// what makes that future large.
 pub(crate) fn of(layouts: &Layouts, coroutine: &Coroutine, packages: &Packages) -> Vec<Advice> {
     let Some(state) = coroutine.largest() else { return Vec::new() };
     let least = LEAST_BYTES.max(coroutine.size / 10);
