@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # The layouts of two real programs, beside what the compiler says with `-Zprint-type-sizes`: the web
 # service of the examples, and the server of mini-redis, as published. Sizes, alignments, states,
-# members and offsets, in release, one also with thin LTO, the other in debug and with fat LTO.
+# members and offsets, in release, one also with fat LTO, the other in debug and with thin LTO.
 #
 # Every state machine that a program's debug information describes is compared, those of its
 # dependencies included. Each crate prints the types that it works on itself, so all of them are
@@ -17,12 +17,14 @@ target=$(cd "$target" && pwd)
 # a crate that is not compiled again has it still. `RUSTC_BOOTSTRAP` is for that flag alone; build
 # scripts, which would find a nightly compiler by it, do not see it.
 #
-# With `KEEP_BITCODE` each crate is ready for link-time optimisation too, and how the programs are
-# compiled is written down: done again with `-Clto`, they need none of their dependencies anew.
+# With `KEEP_BITCODE` each crate that is optimised is ready for link-time optimisation too, and how
+# the programs are compiled is written down: done again with `-Clto`, they need none of their
+# dependencies anew.
 wrapper="$target/print-type-sizes"
 cat > "$wrapper" << 'END'
 #!/usr/bin/env bash
-name="" file="" folder="" is_cargo="" previous="" arguments=() again=""
+name="" file="" folder="" is_cargo="" previous="" arguments=() again="" bitcode=no
+[[ " $* " != *" opt-level="* ]] || bitcode="${KEEP_BITCODE:-no}"
 for it in "$@"; do
   case "$previous" in
     --crate-name) name="$it" ;;
@@ -30,7 +32,7 @@ for it in "$@"; do
   esac
   case "$it" in
     extra-filename=*) file="${it#extra-filename=}" ;;
-    embed-bitcode=no) it="embed-bitcode=${KEEP_BITCODE:-no}" ;;
+    embed-bitcode=no) it="embed-bitcode=$bitcode" ;;
     --error-format=json) is_cargo=1 ;;
   esac
   arguments+=("$it")
@@ -51,27 +53,68 @@ RUSTC_BOOTSTRAP=1 exec "${arguments[@]}" -Zprint-type-sizes > "$folder/$name$fil
 END
 chmod +x "$wrapper"
 
-# Builds some programs of three packages. The packages are always the same three, so that all builds
-# share their dependencies; that of the tests is the one with mini-redis among them. Every profile
-# has full debug information, and none is incremental, as the compiler only prints what it works on.
-# Nothing else is changed.
+# The programs, in a workspace of their own: of another one, all that any of its programs depends on
+# would be built. The versions are those of the tests. Release builds have full debug information,
+# and none is incremental, as the compiler only prints what it works on.
+#
+# In release, dependencies but these have level 1: it has the passes that decide about layouts, and
+# takes half of the time.
+programs="$target/programs"
+# As `cargo run --example` has them.
+features=$(sed -n 's/^memscope-rs = .*features = \[\(.*\)\] }$/\1, "layout"/p' Cargo.toml)
+[ -n "$features" ] || { echo "Cargo.toml does not name the examples' features" >&2; exit 1; }
+mkdir -p "$programs/src"
+: > "$programs/src/lib.rs"
+cp Cargo.lock "$programs"
+cat > "$programs/Cargo.toml" << END
+[workspace]
+[package]
+name = "programs"
+version = "0.0.0"
+edition = "2024"
+autoexamples = false
+[dependencies]
+memscope-rs = { path = "$PWD", features = [$features] }
+axum = "0.8"
+http-body-util = { version = "0.1", features = ["channel"] }
+hyper = { version = "1", features = ["client", "http1"] }
+hyper-util = { version = "0.1", features = ["tokio"] }
+mini-redis = "0.4.1"
+serde_json = "1"
+tokio = { version = "1", features = ["full"] }
+[[example]]
+name = "web_service"
+path = "$PWD/examples/web_service.rs"
+[[example]]
+name = "where_it_waits"
+path = "$PWD/examples/where_it_waits.rs"
+[profile.release]
+opt-level = 1
+debug = 2
+[profile.release.package]
+programs.opt-level = 3
+memscope-rs.opt-level = 3
+mini-redis.opt-level = 3
+tokio.opt-level = 3
+END
+
+# Builds some of them. The packages are always the same, and so are their dependencies.
 build() {
   local start=$SECONDS
-  CARGO_INCREMENTAL=0 CARGO_PROFILE_DEV_DEBUG=2 CARGO_PROFILE_RELEASE_DEBUG=2 \
-    RUSTC_WRAPPER="$wrapper" CARGO_TARGET_DIR="$target" \
-    cargo build -q --config 'profile.dev.package."*".debug=2' \
-    -p memscope-rs -p memscope-tests -p mini-redis "$@"
+  CARGO_INCREMENTAL=0 RUSTC_WRAPPER="$wrapper" CARGO_TARGET_DIR="$target" \
+    cargo build -q --manifest-path "$programs/Cargo.toml" -p programs -p mini-redis "$@"
   echo "built $* in $((SECONDS - start)) s"
 }
 
-# Links a program again: `with_lto thin|fat PROGRAM.again`.
+# Links a program again: `with_lto thin|fat PROGRAM.again`. Level 1 is a third of the time: what
+# linking does to types is the same.
 with_lto() {
   local start=$SECONDS name folder
   name=$(basename "$2" .again)
   folder="$target/$1/$name"
   rm -rf "$folder"
   mkdir -p "$folder"
-  OUT="$folder" RUSTC_BOOTSTRAP=1 bash "$2" "-Clto=$1" -Zprint-type-sizes \
+  OUT="$folder" RUSTC_BOOTSTRAP=1 bash "$2" "-Clto=$1" -Copt-level=1 -Zprint-type-sizes \
     > "$folder/own.type-sizes" 2> "$folder/messages" || {
     cat "$folder/messages" >&2
     return 1
@@ -87,12 +130,14 @@ agrees() {
     --ignored --nocapture a_named_program_agrees
 }
 
-# What the guide shows of a program is what is printed today.
+# What the guide shows of a program is what is printed today. How many futures the dependencies have
+# depends on the features that other programs of a workspace turn on.
 shown() {
-  local printed
+  local printed guide total='s/, of [0-9]+ futures/, of all futures/'
+  guide=$(sed -E "$total" docs/shrink-your-futures.md)
   printed=$("$tools/cargo-memscope" memscope futures "$target/release/$1" "${@:2}" |
-    sed 's| in [^ ]*release/| in target/release/|')
-  [[ "$(< docs/shrink-your-futures.md)" == *"$printed"* ]] || {
+    sed -E "s| in [^ ]*release/| in target/release/|; s|$PWD/||g; $total")
+  [[ "$guide" == *"$printed"* ]] || {
     echo "docs/shrink-your-futures.md does not show what is printed of $1:" >&2
     echo "$printed" >&2
     exit 1
@@ -103,7 +148,11 @@ shown() {
 build --bin mini-redis-server
 agrees "$target/debug/mini-redis-server" "$target/debug"
 
-KEEP_BITCODE=yes build --release --example web_service --bin mini-redis-server
+KEEP_BITCODE=yes build --release \
+  --example web_service --example where_it_waits --bin mini-redis-server
+# Fat LTO keeps one processor busy, while the other does what follows.
+with_lto fat "$target/release/examples/web_service.again" &
+fat=$!
 agrees "$target/release/examples/web_service" "$target/release"
 agrees "$target/release/mini-redis-server" "$target/release"
 cargo build -q --workspace --bin cargo-memscope
@@ -112,19 +161,8 @@ shown mini-redis-server --all --filter mini_redis -n 5
 # The example runs as the README says, in release; here its build is at hand.
 "$target/release/examples/web_service"
 
-# Fat LTO keeps one processor busy.
-with_lto thin "$target/release/examples/web_service.again" &
-first=$!
-with_lto fat "$target/release/deps/mini_redis_server.again" &
-wait "$!"
-wait "$first"
-for folder in "$target/thin/web_service" "$target/fat/mini_redis_server"; do
-  agrees "$(find "$folder" -type f -perm -u+x)" "$folder" "$target/release/deps"
-done
-
 # What a release build learns of itself while it runs, and what it says where there is nothing to
 # learn.
-build --release --features memscope-rs/layout --example where_it_waits
 "$target/release/examples/where_it_waits" | tail -n 1
 strip --strip-debug -o "$target/stripped" "$target/release/examples/where_it_waits"
 "$target/stripped" | grep "nothing to compare: the program has no debug information about types"
@@ -145,3 +183,9 @@ echo "$decoded"
   echo "$own" >&2
   exit 1
 }
+
+with_lto thin "$target/release/deps/mini_redis_server.again"
+wait "$fat"
+for folder in "$target/thin/mini_redis_server" "$target/fat/web_service"; do
+  agrees "$(find "$folder" -type f -perm -u+x)" "$folder" "$target/release/deps"
+done
