@@ -195,7 +195,11 @@ fn changed() -> i64 {
 }
 
 proptest! {
-    #![proptest_config(Config { cases: 300, failure_persistence: None, ..Config::default() })]
+    #![proptest_config(Config {
+        cases: memscope_tests::cases(300),
+        failure_persistence: None,
+        ..Config::default()
+    })]
 
     #[test]
     fn a_block_freed_with_another_size_comes_off_with_its_own(

@@ -473,7 +473,7 @@ fn programs(most: usize) -> impl Strategy<Value = Vec<Step>> {
 }
 
 fn config(cases: u32) -> Config {
-    Config { cases, failure_persistence: None, ..Config::default() }
+    Config { cases: memscope_tests::cases(cases), failure_persistence: None, ..Config::default() }
 }
 
 /// What a panic with an empty payload allocates.

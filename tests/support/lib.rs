@@ -698,6 +698,12 @@ pub fn workers(count: usize) -> tokio::runtime::Runtime {
 /// The start of the message of every panic that a test wants.
 pub const WANTED: &str = "wanted:";
 
+/// How many inputs a property is tried with: as many, or `PROPTEST_CASES` where that says fewer.
+pub fn cases(most: u32) -> u32 {
+    let said = std::env::var("PROPTEST_CASES").ok().and_then(|it| it.parse().ok());
+    said.map_or(most, |said: u32| said.min(most))
+}
+
 /// Runs `work`, which must panic with a message that starts with [`WANTED`]; nothing is printed.
 /// Returns the message.
 ///

@@ -304,7 +304,7 @@ fn a_table_full_of_graves_is_found() {
 
 proptest! {
     #![proptest_config(ProptestConfig {
-        cases: 64,
+        cases: memscope_tests::cases(64),
         failure_persistence: None,
         ..Default::default()
     })]
