@@ -1,4 +1,6 @@
 #!/usr/bin/env bash
 # With tracking compiled out everything is there and does nothing.
 set -euo pipefail
-cargo test -p memscope-rs --no-default-features --features report-file,tokio --test disabled
+# Without optimisation, as there is nothing to run.
+cargo test -p memscope-rs --no-default-features --features report-file,tokio --test disabled \
+    --config 'profile.dev.package.memscope-runtime.opt-level=0'

@@ -10,13 +10,18 @@ MEMSCOPE_STACKS=1 cargo test -q --workspace \
   cross_thread_frees:: spawn_cell:: transfer:: panics:: model:: runtime_hooks:: forks::what_was
 
 # `places FLAGS OPTIONS PLACE…`: builds the program, and looks that these places have their names.
+# A debug build is one without any optimisation, as its users have it.
 target="${CARGO_TARGET_DIR:-target}/places"
 host=$(rustc -vV | sed -n 's/^host: //p')
+plain=()
+for package in memscope-layout memscope-runtime; do
+  plain+=(--config "profile.dev.package.$package.opt-level=0")
+done
 places() {
   local flags="$1" options="$2" found place
   # With `--target`, the flags are not those of procedural macros.
   found=$(CARGO_TARGET_DIR="$target" CARGO_INCREMENTAL=0 RUSTFLAGS="$flags" \
-    cargo run -q --target "$host" -p memscope-places $options < /dev/null)
+    cargo run -q --target "$host" -p memscope-places "${plain[@]}" $options < /dev/null)
   for place in "${@:3}"; do
     grep -q "^$place: .*\(kept_by_\|Keeps\)" <<< "$found" || {
       echo "built with '$flags' '$options', the program has no stack of '$place':" >&2
