@@ -99,8 +99,9 @@ impl Child {
     }
 }
 
+/// Forks, and waits for the child that does this work.
 #[track_caller]
-fn fork(work: impl FnOnce()) {
+pub(super) fn fork(work: impl FnOnce()) {
     Child::fork(work).comes_through();
 }
 
@@ -187,7 +188,7 @@ fn tasks() {
 }
 
 /// A future that is ready at once.
-fn now<F: Future>(future: F) -> F::Output {
+pub(super) fn now<F: Future>(future: F) -> F::Output {
     let mut future = std::pin::pin!(future);
     match poll(&mut future) {
         std::task::Poll::Ready(output) => output,
@@ -218,7 +219,7 @@ fn every_task_is_counted_once(snapshot: &MemorySnapshot) {
     }
 }
 
-fn is_over(state: TaskState) -> bool {
+pub(super) fn is_over(state: TaskState) -> bool {
     matches!(state, TaskState::Completed | TaskState::Cancelled | TaskState::Panicked)
 }
 

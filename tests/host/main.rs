@@ -1,6 +1,7 @@
 //! The host: its forks, its signals, its limit of memory. Each file runs in a process of its own.
 
 mod forks;
+mod forks_amid_ends;
 mod memory_limit;
 mod signals;
 

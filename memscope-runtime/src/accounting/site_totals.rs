@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     model::{TaskCounters, TaskState},
-    primitives::sync::{AtomicU8, AtomicU64, Ordering, add, bump, raise},
+    primitives::sync::{AtomicU8, AtomicU32, AtomicU64, Ordering, add, bump, raise},
 };
 
 /// A histogram over powers of two: bucket `n` counts the values with `n` significant bits, which
@@ -110,7 +110,8 @@ impl Durations {
 /// end costs one locked instruction instead of five, and no thread ever waits.
 #[derive(Debug)]
 pub(crate) struct SiteTotals {
-    lock: AtomicU8,
+    /// 0 while no thread has it; otherwise the index of the record whose task is added, plus 1.
+    lock: AtomicU32,
     /// Whether `contended` has anything.
     // PERF: few sites ever need it, and a snapshot would read its lines of each site.
     is_contended: AtomicU8,
@@ -137,7 +138,7 @@ struct Shard {
 impl SiteTotals {
     pub(crate) const fn new() -> Self {
         Self {
-            lock: AtomicU8::new(0),
+            lock: AtomicU32::new(0),
             is_contended: AtomicU8::new(0),
             exclusive: Shard::new(),
             contended: Shard::new(),
@@ -147,14 +148,16 @@ impl SiteTotals {
         }
     }
 
-    /// Adds an ended task. Calls `counted` as soon as the task is counted.
+    /// Adds the ended task of the record with the index `ending`. Calls `close` when all but its
+    /// number is added.
     #[inline]
     pub(crate) fn add(
         &self,
+        ending: u32,
         tally: &TallyReading,
         record: &RecordReading,
         items: Option<&ItemsReading>,
-        counted: impl FnOnce(),
+        close: impl FnOnce(),
     ) {
         raise(&self.highest_peak, record.peak_bytes);
         if let (Some(wait_ns), TaskState::Completed) = (record.timing.wait_ns, record.state) {
@@ -165,20 +168,32 @@ impl SiteTotals {
         }
         // Acquire; pairs with the Release below: this thread sees what the last one added before it
         // adds more.
-        if self.lock.swap(1, Ordering::Acquire) == 0 {
-            self.exclusive.add(tally, record, bump);
-            counted();
+        let locked =
+            self.lock.compare_exchange(0, ending + 1, Ordering::Acquire, Ordering::Relaxed);
+        if locked.is_ok() {
+            self.exclusive.add(tally, record, close, bump);
             self.lock.store(0, Ordering::Release);
         } else {
-            self.contended().add(tally, record, add);
-            counted();
+            self.contended().add(tally, record, close, add);
         }
     }
 
     /// In a forked child, on its only thread: releases the lock, because no other thread is left to
-    /// add to `exclusive`.
-    pub(crate) fn forked(&self) {
-        self.lock.store(0, Ordering::Relaxed);
+    /// add to `exclusive`. Returns what such threads were adding.
+    pub(crate) fn forked(&self) -> HalfAdded {
+        let locked = self.lock.swap(0, Ordering::Relaxed);
+        HalfAdded {
+            holder: locked.checked_sub(1),
+            is_holder_uncounted: self.exclusive.uncounted() != 0,
+            others_uncounted: self.contended.uncounted(),
+        }
+    }
+
+    /// Counts a task that is in the sums but for its number. Only a forked child calls this, on its
+    /// only thread. `is_holder`: its thread had the lock.
+    pub(crate) fn count(&self, state: TaskState, is_holder: bool) {
+        let shard = if is_holder { &self.exclusive } else { &self.contended };
+        bump(&shard.ended[state as usize], 1);
     }
 
     /// Adds bytes that a task took over while it was being added.
@@ -256,19 +271,50 @@ impl Shard {
     }
 
     /// Adds an ended task, each number with `add`.
+    ///
+    /// The order lets a forked child tell how far a thread has come that it does not have: see
+    /// [`HalfAdded`].
     #[inline]
-    fn add(&self, tally: &TallyReading, record: &RecordReading, add: impl Fn(&AtomicU64, u64)) {
+    fn add(
+        &self,
+        tally: &TallyReading,
+        record: &RecordReading,
+        close: impl FnOnce(),
+        add: impl Fn(&AtomicU64, u64),
+    ) {
         self.counters.add(&tally.counters, &add);
         add(&self.peak_bytes, record.peak_bytes);
-        add(self.peaks.bucket(record.peak_bytes), 1);
         if let Some(wait_ns) = record.timing.wait_ns {
             add(&self.wait_ns, wait_ns.get());
             add(&self.waits, 1);
         }
-        // Must come last. If the thread does not get here, as in a forked child, the task is not
-        // counted twice.
+        add(self.peaks.bucket(record.peak_bytes), 1);
+        close();
         add(&self.ended[record.state as usize], 1);
     }
+
+    /// How many tasks are in the sums but for their number.
+    fn uncounted(&self) -> u64 {
+        let sum = |parts: &[AtomicU64]| {
+            parts.iter().map(|part| part.load(Ordering::Relaxed)).sum::<u64>()
+        };
+        sum(&self.peaks.0).wrapping_sub(sum(&self.ended))
+    }
+}
+
+/// What threads were adding to a site's totals when the process was forked.
+///
+/// A task's peak is the last of its numbers that is added before its account begins to close, and
+/// the task is counted after that. So an account that is not closing belongs to a task that is not
+/// counted. And there are as many peaks as counted tasks, and one more for each task in between.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct HalfAdded {
+    /// The index of the record whose thread had the lock.
+    pub(crate) holder: Option<u32>,
+    /// Whether the holder's task is in the sums but for its number.
+    pub(crate) is_holder_uncounted: bool,
+    /// How many tasks of other threads are in the sums but for their number.
+    pub(crate) others_uncounted: u64,
 }
 
 /// One reading of the sums.
@@ -312,12 +358,6 @@ impl SumsReading {
                 (items, others) => items.or(others),
             },
         }
-    }
-
-    /// How many tasks have ended, in any way.
-    pub(crate) fn ended(&self) -> u64 {
-        let Self { completed, cancelled, panicked, given_up, ended_unknown, .. } = *self;
-        completed + cancelled + panicked + given_up + ended_unknown
     }
 }
 

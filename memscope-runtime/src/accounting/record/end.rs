@@ -14,7 +14,7 @@ use crate::{
     },
     config,
     model::{EventKind, TaskState},
-    primitives::{clock, sync::Ordering},
+    primitives::{SlabItem, clock, sync::Ordering},
 };
 
 impl Record {
@@ -144,10 +144,9 @@ impl Record {
         if let Some(written) = written {
             written.put(id, account.index(), &tally, &reading, items.as_ref());
         }
-        // NOTE: counting and closing stand directly together. So a child that is forked in between
-        // can tell how far the end has come: see `finish_ends`.
+        // A child that is forked meanwhile can tell how far the end has come: see `finish_ends`.
         let close = || account.begin_close(tally.own_live_blocks);
-        counted_site.sums.add(&tally, &reading, items.as_ref(), close);
+        counted_site.sums.add(self.index(), &tally, &reading, items.as_ref(), close);
         if account.finish_close(tally.own_live_bytes) {
             registry::give_back(account);
             return;

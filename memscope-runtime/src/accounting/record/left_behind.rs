@@ -2,10 +2,9 @@
 //! parent's other threads.
 
 use super::Record;
-use crate::accounting::{
-    account::{Account, Balance},
-    ended_tasks, registry,
-    site::Site,
+use crate::{
+    accounting::{account::Balance, ended_tasks, registry, site::Site},
+    primitives::SlabItem,
 };
 
 /// How far the end of a task has come.
@@ -24,26 +23,64 @@ impl Record {
     /// Finishes the ends of tasks that other threads were in the middle of, so that each task is
     /// counted once. Must be called in a forked child, on its only thread.
     ///
-    /// If the thread had not yet counted the task among its site's ended tasks, the task stays one
-    /// that is held. Other sums may already contain it.
+    /// If the thread had not yet added the task to the sums of its site, the task stays one that is
+    /// held. Some of these sums may already contain it.
     // PERF: walks over all records, but only if the fork interrupted such an end.
     pub(crate) fn finish_ends() {
-        Site::all().for_each(|site| site.sums.forked());
-        for counted_site in ended_tasks::half_written() {
-            let is_its =
-                |record: &&Self| counted_site.id() != 0 && record.tally.id() == counted_site.id();
-            match registry::records().find(is_its) {
-                // The row is written before the account is closed.
-                Some(record) if record.step() != Step::Open => counted_site.keep(),
-                Some(record) if record.was_just_counted() => {
-                    counted_site.keep();
-                    record.begin_close();
-                }
-                _ => counted_site.forget(),
+        for site in Site::all() {
+            let half_added = site.sums.forked();
+            if half_added.is_holder_uncounted {
+                let holder = half_added.holder.and_then(registry::record);
+                holder.into_iter().for_each(|record| record.count(true));
+            }
+            let rest = usize::try_from(half_added.others_uncounted).unwrap_or(0);
+            if rest != 0 {
+                Self::count_contended(site, half_added.holder, rest);
+            }
+        }
+        for row in ended_tasks::half_written() {
+            // The row is written before the account begins to close.
+            match Self::of_row(row) {
+                Some(record) if record.step() != Step::Open => row.keep(),
+                _ => row.forget(),
             }
         }
         for record in registry::records() {
             record.finish();
+        }
+    }
+
+    /// Counts so many tasks of the site whose threads did not have the lock: those whose accounts
+    /// are closing, then those that have come a little less far.
+    fn count_contended(site: &Site, holder: Option<u32>, mut rest: usize) {
+        let is_of = |record: &&Self| {
+            record.counted_site.get().is_some_and(|of| of.index() == site.index())
+                && Some(record.index()) != holder
+        };
+        for record in registry::records().filter(is_of) {
+            if rest != 0 && record.step() == Step::Closing {
+                record.count(false);
+                rest -= 1;
+            }
+        }
+        let rows = ended_tasks::half_written().filter_map(Self::of_row);
+        let open = rows.filter(is_of).filter(|record| record.step() == Step::Open);
+        open.take(rest).for_each(|record| record.count(false));
+    }
+
+    /// The record of the task that the row is of.
+    fn of_row(row: ended_tasks::HalfWritten) -> Option<&'static Self> {
+        let is_its = |record: &&Self| row.id() != 0 && record.tally.id() == row.id();
+        registry::records().find(is_its)
+    }
+
+    /// Counts the task, which is in the sums of its site but for its number.
+    fn count(&self, is_holder: bool) {
+        if self.step() == Step::Open {
+            self.begin_close();
+        }
+        if let Some(site) = self.counted_site.get() {
+            site.sums.count(self.state(), is_holder);
         }
     }
 
@@ -57,19 +94,6 @@ impl Record {
         } else {
             Step::Open
         }
-    }
-
-    /// Whether the thread has counted this task as ended and has come no further. Then ended and
-    /// open tasks of its site are together more than were ever created.
-    fn was_just_counted(&self) -> bool {
-        let Some(counted_site) = self.counted_site.get() else { return false };
-        let is_open = |account: &Account| {
-            let is_its =
-                !account.is_free() && account.id() != 0 && account.site() == counted_site.index();
-            is_its && !account.is_closing() && matches!(account.read(), Balance::Open { .. })
-        };
-        let open = registry::accounts().filter(|account| is_open(account)).count() as u64;
-        counted_site.sums.read().ended() + open > counted_site.spawned()
     }
 
     fn begin_close(&self) {
