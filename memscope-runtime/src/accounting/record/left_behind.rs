@@ -29,9 +29,10 @@ impl Record {
     pub(crate) fn finish_ends() {
         for site in Site::all() {
             let half_added = site.sums.forked();
-            if half_added.is_holder_uncounted {
-                let holder = half_added.holder.and_then(registry::record);
-                holder.into_iter().for_each(|record| record.count(true));
+            if half_added.is_holder_uncounted
+                && let Some(holder) = half_added.holder.and_then(registry::record)
+            {
+                holder.count(true);
             }
             let rest = usize::try_from(half_added.others_uncounted).unwrap_or(0);
             if rest != 0 {
