@@ -4,7 +4,8 @@
 # `rust-version`.
 set -euo pipefail
 cargo clippy --workspace --all-targets \
-    --features memscope-tests/allocators,memscope-benches/law-all,memscope-benches/names \
+    --features memscope-tests/allocators,memscope-tests/layout \
+    --features memscope-benches/law-all,memscope-benches/names \
     -- -D warnings
 # As the runtime's feature `symbols` takes it.
 cargo clippy -q -p memscope-layout --lib --no-default-features -- -D warnings

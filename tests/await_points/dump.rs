@@ -82,6 +82,7 @@ async fn aligned() -> u128 {
 }
 const ALIGNED: u32 = line!() - 4;
 
+#[expect(clippy::large_stack_arrays, reason = "a future of that size is what is tested")]
 async fn large() {
     let kept = [1_u8; 30_000];
     pending::<()>().await;
@@ -169,7 +170,8 @@ fn a_task_says_whether_it_runs_has_ended_was_aborted_or_never_polled() {
             }
         }
     });
-    let tracked_busy = runtime.block_on(async {
+    let tracked_busy = {
+        let _inside = runtime.enter();
         let (runs, stop) = (Arc::clone(&runs), Arc::clone(&stop));
         track(async move {
             while !runs.load(Ordering::SeqCst) {
@@ -181,7 +183,7 @@ fn a_task_says_whether_it_runs_has_ended_was_aborted_or_never_polled() {
             }
         })
         .spawn()
-    });
+    };
     // Both loops are in their polls.
     while runs.load(Ordering::SeqCst) || tracked_busy.is_finished() {
         thread::yield_now();
@@ -190,7 +192,10 @@ fn a_task_says_whether_it_runs_has_ended_was_aborted_or_never_polled() {
     let over = Builder::new_current_thread().build().expect("a runtime");
     let idle = over.spawn(outer());
     let done = over.spawn(async { vec![1_u8; 100] });
-    let tracked_done = over.block_on(async { spawn_tracked(async { vec![1_u8; 3_000] }) });
+    let tracked_done = {
+        let _inside = over.enter();
+        spawn_tracked(async { vec![1_u8; 3_000] })
+    };
     let aborted = over.spawn(outer());
     let dropped = over.spawn(async {});
     let dropped_id = dropped.id();
@@ -328,10 +333,11 @@ fn ten_thousand_parked_tasks_are_each_where_they_wait() {
     let gate = Arc::new(Notify::new());
     let spawn = |place: usize| {
         let gate = Arc::clone(&gate);
-        if place % 2 == 0 {
+        if place.is_multiple_of(2) {
             runtime.spawn(crowd(place % 4, gate))
         } else {
-            runtime.block_on(async { track(crowd(place % 4, gate)).named("crowd").spawn() })
+            let _inside = runtime.enter();
+            track(crowd(place % 4, gate)).named("crowd").spawn()
         }
     };
     let handles: Vec<JoinHandle<()>> = (0..TASKS).map(spawn).collect();
@@ -365,12 +371,6 @@ fn ten_thousand_parked_tasks_are_each_where_they_wait() {
     let line = |place: &str| text.lines().find(|line| line.contains(place)).unwrap_or_default();
     let at = |line: u32| format!("dump.rs:{line})");
     assert!(line(&at(CROWD)).trim_start().starts_with("2,500 "), "{text}");
-    println!(
-        "{} of {TASKS} tasks, the process stood still for {} µs, all took {} ms",
-        tasks.len(),
-        dump.pause_ns / 1_000,
-        dump.taken_ns / 1_000_000
-    );
     let json = serde_json::to_string(&dump).expect("JSON");
     assert_eq!(serde_json::from_str::<TaskDump>(&json).expect("a dump"), dump);
 }
@@ -381,7 +381,7 @@ fn many_callers_share_their_dumps_and_a_dump_in_a_task_says_that_it_runs() {
     let inside = runtime.spawn(async { (tokio::task::id(), task_dump().expect("a dump")) });
     thread::scope(|scope| {
         for _ in 0..8 {
-            scope.spawn(|| dump());
+            scope.spawn(dump);
         }
     });
     let (id, dump) = runtime.block_on(inside).expect("no panic");

@@ -38,17 +38,21 @@ fn ends_at(line: u32, point: &AwaitPoint, name: &str) {
 
 #[test]
 fn a_stream_that_has_given_its_item_is_not_what_a_combinator_waits_for() {
-    let line = line!() + 1;
-    let point = waits(async { drop(pin!(source().filter(|_| pending::<bool>())).next().await) });
+    let line = line!() + 2;
+    let point = waits(async {
+        let _ = pin!(source().filter(|_| pending::<bool>())).next().await;
+    });
     ends_at(line, &point, "futures_util::stream::stream::filter::Filter<");
 
-    let line = line!() + 1;
-    let point = waits(async { drop(pin!(source().take_while(|_| pending())).next().await) });
+    let line = line!() + 2;
+    let point = waits(async {
+        let _ = pin!(source().take_while(|_| pending())).next().await;
+    });
     ends_at(line, &point, "futures_util::stream::stream::take_while::TakeWhile<");
 
     let line = line!() + 2;
     let point = waits(async {
-        drop(pin!(source().filter_map(|_| pending::<Option<u8>>())).next().await);
+        let _ = pin!(source().filter_map(|_| pending::<Option<u8>>())).next().await;
     });
     ends_at(line, &point, "futures_util::stream::stream::filter_map::FilterMap<");
 
@@ -62,8 +66,10 @@ fn a_stream_that_has_given_its_item_is_not_what_a_combinator_waits_for() {
     });
     ends_at(line, &point, "futures_util::stream::try_stream::try_for_each::TryForEach<");
 
-    let line = line!() + 1;
-    let point = waits(async { drop(pin!(source().zip(stream::pending::<u8>())).next().await) });
+    let line = line!() + 2;
+    let point = waits(async {
+        let _ = pin!(source().zip(stream::pending::<u8>())).next().await;
+    });
     ends_at(line, &point, "futures_util::stream::stream::zip::Zip<");
 
     let line = line!() + 1;
@@ -72,7 +78,7 @@ fn a_stream_that_has_given_its_item_is_not_what_a_combinator_waits_for() {
 
     let line = line!() + 2;
     let point = waits(async {
-        drop(pin!(source().map(|_| pending::<u8>()).buffered(2)).next().await);
+        let _ = pin!(source().map(|_| pending::<u8>()).buffered(2)).next().await;
     });
     ends_at(line, &point, "futures_util::stream::stream::buffered::Buffered<");
 }
@@ -168,8 +174,10 @@ async fn gives_a_waiting_one() -> Pin<Box<dyn Future<Output = ()>>> {
 fn what_a_joined_future_has_returned_is_not_waited_for() {
     let _timers = with_timers();
     let long = || tokio::time::sleep(Duration::from_hours(1));
-    let line = line!() + 1;
-    let point = waits(async { drop(join(gives_a_waiting_one(), long()).await) });
+    let line = line!() + 2;
+    let point = waits(async {
+        let _ = join(gives_a_waiting_one(), long()).await;
+    });
     assert_eq!(lines(&point), [line], "{point:#?}");
     assert!(point.stops.contains("this is one of several in"), "{point:#?}");
 
@@ -184,8 +192,10 @@ fn what_a_joined_future_has_returned_is_not_waited_for() {
     assert_eq!(lines(&point), [line], "{point:#?}");
 
     // The one that is not over is.
-    let line = line!() + 1;
-    let point = waits(async { drop(join(leaf(), ready(1)).await) });
+    let line = line!() + 2;
+    let point = waits(async {
+        let _ = join(leaf(), ready(1)).await;
+    });
     assert_eq!(lines(&point), [line, LEAF], "{point:#?}");
     assert!(point.stops.contains("this is one of several in"), "{point:#?}");
 }

@@ -57,6 +57,7 @@ async fn borrows(lent: &[u8], waiting: Waiting) {
 }
 
 /// The guard of the lock, in the innermost function, points into the block of the `Arc`.
+#[expect(clippy::large_stack_arrays, reason = "the lock guards it in place")]
 async fn locks(waiting: Waiting) {
     let state = Arc::new(tokio::sync::Mutex::new([1_u8; GUARDED]));
     with_guard(state.lock().await, waiting).await;
@@ -69,6 +70,7 @@ async fn with_guard(guard: tokio::sync::MutexGuard<'_, [u8; GUARDED]>, waiting: 
     black_box(&*guard);
 }
 
+#[expect(clippy::large_stack_arrays, reason = "a future of that size is what is tested")]
 async fn has_large(waiting: Waiting) {
     let table = [7_u8; 40_000];
     let rows = vec![1_u8; IN_LARGE];

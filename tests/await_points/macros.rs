@@ -33,8 +33,10 @@ async fn joins<T>(which: u8, of: T) -> T {
         1 => drop(tokio::join!(leaf(), middle())),
         2 => drop(futures::join!(leaf(), middle())),
         _ => {
-            let _ =
-                tokio::try_join!(pending::<Result<(), ()>>(), async { Ok::<(), ()>(leaf().await) });
+            let _ = tokio::try_join!(pending::<Result<(), ()>>(), async {
+                leaf().await;
+                Ok::<(), ()>(())
+            });
         }
     }
     of
@@ -60,7 +62,7 @@ fn select_stands_where_it_is_called() {
 
 #[test]
 fn join_stands_where_it_is_called() {
-    for (which, below) in [(0, 0), (1, 1), (2, 2), (3, 5)] {
+    for (which, below) in [(0, 0), (1, 1), (2, 2), (3, 4)] {
         assert_eq!(line(&waits(joins(which, ()))), JOINS + below, "{which}");
         assert_eq!(line(&waits(joins(which, vec![String::new()]))), JOINS + below, "{which}");
     }
