@@ -6,13 +6,10 @@ use std::{
     env, fs,
     future::{Future, pending},
     hint::black_box,
-    io::ErrorKind,
     path::{Path, PathBuf},
     pin::Pin,
-    process::Command,
+    process::{Command, Stdio},
     sync::LazyLock,
-    thread,
-    time::Duration,
 };
 
 use memscope_rs::{
@@ -21,6 +18,7 @@ use memscope_rs::{
         AwaitFrame, AwaitPoints, DumpedTask, MemoryPiece, TaskDump, spawn_tracked, task_dump, track,
     },
 };
+use memscope_tests::programs::started;
 use proptest::prelude::*;
 use tokio::{
     runtime::{Builder, Runtime},
@@ -158,15 +156,8 @@ fn of_stripped(memory: &str) -> String {
         .args(["--exact", "offline::a_child_parks_tasks_and_writes_its_dump"])
         .env(CHILD, &file)
         .env("MEMSCOPE_DUMP_MEMORY", memory);
-    let output = loop {
-        match command.output() {
-            // Another test has forked meanwhile: its copy of this process may write the file.
-            Err(error) if error.kind() == ErrorKind::ExecutableFileBusy => {
-                thread::sleep(Duration::from_millis(1));
-            }
-            output => break output.expect("it starts"),
-        }
-    };
+    command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    let output = started(&mut command).wait_with_output().expect("it ends");
     let said = String::from_utf8_lossy(&output.stdout).into_owned();
     assert!(output.status.success(), "{said}");
     let json = fs::read_to_string(&file).expect("a dump");
@@ -207,6 +198,7 @@ static DECODED: LazyLock<Places> = LazyLock::new(|| {
     places(&decode(dump.clone()).expect("the same build"), names)
 });
 
+#[expect(clippy::format_collect, reason = "a few bytes")]
 fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

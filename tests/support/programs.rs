@@ -3,7 +3,7 @@
 use std::{
     ffi::OsStr,
     fs,
-    io::{BufRead, BufReader},
+    io::{BufRead, BufReader, ErrorKind},
     path::{Path, PathBuf},
     process::{Child, ChildStdout, Command, ExitStatus, Stdio},
     sync::atomic::{AtomicU32, Ordering},
@@ -76,6 +76,29 @@ pub fn program(path: impl AsRef<OsStr>, how: &str) -> Command {
     command
 }
 
+/// Starts it.
+///
+/// A program that was written just now may be open still: another test has forked meanwhile, and
+/// until that copy of this process runs its own program it has all files that were open.
+///
+/// # Panics
+///
+/// When it does not start.
+#[track_caller]
+pub fn started(command: &mut Command) -> Child {
+    let start = Instant::now();
+    loop {
+        match command.spawn() {
+            Err(error)
+                if error.kind() == ErrorKind::ExecutableFileBusy && start.elapsed() < DEADLINE =>
+            {
+                thread::sleep(Duration::from_millis(1));
+            }
+            child => return child.expect("it starts"),
+        }
+    }
+}
+
 /// A program that has printed `ready`. Dropped, it is killed.
 #[derive(Debug)]
 pub struct Running {
@@ -92,7 +115,7 @@ impl Running {
     /// When it prints something else.
     #[track_caller]
     pub fn start(command: &mut Command) -> Self {
-        let mut child = command.spawn().expect("it starts");
+        let mut child = started(command);
         let lines = BufReader::new(child.stdout.take().expect("a pipe"));
         let mut running = Self { child, lines };
         assert_eq!(running.line(), "ready");
@@ -106,7 +129,7 @@ impl Running {
     /// When it prints something else.
     #[track_caller]
     pub fn start_or(command: &mut Command, otherwise: &str) -> Option<Self> {
-        let mut child = command.spawn().expect("it starts");
+        let mut child = started(command);
         let lines = BufReader::new(child.stdout.take().expect("a pipe"));
         let mut running = Self { child, lines };
         let line = running.line();
