@@ -1,5 +1,5 @@
-//! A process forks while the ends of two tasks stand still, at each pair of places in their code.
-//! In the child, which has neither of their threads, each task is counted once.
+//! A process forks while the ends of two tasks stand still, at thousands of pairs of places in their
+//! code. In the child, which has neither of their threads, each task is counted once.
 //!
 //! The threads go one instruction at a time: the processor interrupts them after each (the trap
 //! flag of x86), and the handler of the signal holds them up.
@@ -22,7 +22,8 @@ use crate::forks::{fork, is_over, now};
 /// is the C library's: a thread is not held up there.
 const REACH: usize = 64 << 20;
 
-/// The last instructions of a task that are tried. They are all of its end.
+/// The last instructions of a task that are tried: more than its end takes from where its row is
+/// written.
 const LAST: usize = 700;
 
 /// So many instructions lie between two places where a thread is held up: of the one thread, and
