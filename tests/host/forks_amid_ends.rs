@@ -1,5 +1,5 @@
-//! A process forks while the ends of two tasks stand still, at thousands of pairs of places in their
-//! code. In the child, which has neither of their threads, each task is counted once.
+//! A process forks while the ends of two tasks stand still, at thousands of pairs of places in
+//! their code. In the child, which has neither of their threads, each task is counted once.
 //!
 //! The threads go one instruction at a time: the processor interrupts them after each (the trap
 //! flag of x86), and the handler of the signal holds them up.
