@@ -3,7 +3,8 @@
 //!
 //! `cargo bench -p memscope-benches --bench instructions` prints them; with `-- --check` it fails
 //! where one is above its budget in `budgets.txt` by more than its slack, with `-- --write` it
-//! writes that file anew. Needs valgrind.
+//! writes that file anew. Needs valgrind. With `--features reports` it counts those of a scrape and
+//! of an update of the page instead: that feature brings code which the others are counted without.
 #![expect(clippy::print_stdout, reason = "the table is its output")]
 
 use std::{
@@ -19,6 +20,10 @@ const BUDGETS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/budgets.txt");
 /// Each loop: its name, how many operations are counted, and its slack. The slack is the number of
 /// instructions above the budget that pass: the C library takes other paths if blocks lie
 /// elsewhere.
+#[cfg(feature = "reports")]
+const LOOPS: [(&str, u32, f64); 2] =
+    [("scrape of 1,000 sites", 8, 700_000.0), ("page update of 10,000 tasks", 4, 1_500_000.0)];
+#[cfg(not(feature = "reports"))]
 const LOOPS: [(&str, u32, f64); 16] = [
     ("64 B, allocate and free", 20_000, 2.0),
     ("16 to 4,096 B, in batches", 20_000, 30.0),
@@ -38,14 +43,29 @@ const LOOPS: [(&str, u32, f64); 16] = [
     ("track_var!", 20_000, 120.0),
 ];
 
+/// The program that has the loops, with memscope.
+#[cfg(feature = "reports")]
+const PROGRAM: &str = env!("CARGO_BIN_EXE_reports");
+#[cfg(not(feature = "reports"))]
+const PROGRAM: &str = env!("CARGO_BIN_EXE_tracked");
+
+/// Whether the operation is memscope's own, which a program without memscope lacks.
+fn is_ours(name: &str) -> bool {
+    cfg!(feature = "reports") || matches!(name, "current_task_id" | "track_var!")
+}
+
 /// Instructions of the whole program, for so many operations.
 ///
-/// Stacks are off unless the environment says otherwise: a sample comes at random.
+/// Stacks are off unless the environment says otherwise, as a sample comes at random; so are names,
+/// which a thread of memscope's own looks up, as far as it comes before the program ends.
 fn instructions(program: &str, name: &str, count: u32) -> f64 {
     let output = Command::new("valgrind")
         .args(["--tool=cachegrind", "--cache-sim=no", "--cachegrind-out-file=/dev/null", program])
         .args(["count", name, &count.to_string()])
-        .env("MEMSCOPE_STACKS", env::var("MEMSCOPE_STACKS").unwrap_or_else(|_| "off".to_owned()))
+        .envs(
+            ["MEMSCOPE_STACKS", "MEMSCOPE_NAMES"]
+                .map(|name| (name, env::var(name).unwrap_or_else(|_| "off".to_owned()))),
+        )
         .output()
         .expect("valgrind is installed");
     let said = String::from_utf8_lossy(&output.stderr);
@@ -57,50 +77,66 @@ fn instructions(program: &str, name: &str, count: u32) -> f64 {
 }
 
 /// Returns the instructions of one operation: the difference between two runs, the second with
-/// twice as many operations.
-fn per_operation(program: &str, name: &str, count: u32) -> f64 {
+/// twice as many operations. Of several such runs the least counts: a thread of memscope's own may
+/// do a part of its work before the program ends, and that only adds.
+fn per_operation(program: &str, (name, count): (&str, u32), runs: u32) -> f64 {
+    let least = |count| {
+        let counted = (0..runs).map(|_| instructions(program, name, count));
+        counted.min_by(f64::total_cmp).unwrap_or(f64::NAN)
+    };
     // The first ones warm up: tasks at a new place are timed more often, tables grow.
-    let (once, twice) =
-        (instructions(program, name, count), instructions(program, name, 2 * count));
-    (twice - once) / f64::from(count)
+    (least(2 * count) - least(count)) / f64::from(count)
 }
+
+/// The instructions of an operation without and with memscope.
+fn counted(name: &str, count: u32, runs: u32) -> [f64; 2] {
+    let of = |program| per_operation(program, (name, count), runs);
+    [if is_ours(name) { 0.0 } else { of(env!("CARGO_BIN_EXE_bare")) }, of(PROGRAM)]
+}
+
+/// How often an operation is counted again that is above its budget.
+const AGAIN: u32 = 4;
 
 fn main() -> ExitCode {
     let wants = |word: &str| env::args().any(|given| given == word);
-    let mut added = BTreeMap::new();
+    let mut budgets = budgets();
+    let mut over = 0;
     println!("| instructions per operation | bare | memscope | added |\n|---|---|---|---|");
-    for (name, count, _) in LOOPS {
-        let is_ours = matches!(name, "current_task_id" | "track_var!");
-        let bare =
-            if is_ours { 0.0 } else { per_operation(env!("CARGO_BIN_EXE_bare"), name, count) };
-        let tracked = per_operation(env!("CARGO_BIN_EXE_tracked"), name, count);
-        println!("| {name} | {bare:.1} | {tracked:.1} | **{:.1}** |", tracked - bare);
-        added.insert(name.to_owned(), tracked - bare);
+    for (name, count, slack) in LOOPS {
+        let budget = budgets.get(name).copied();
+        let is_over = |[bare, tracked]: [f64; 2]| {
+            budget.is_some_and(|budget| tracked - bare > budget + slack)
+        };
+        let mut row = counted(name, count, 1);
+        if is_over(row) {
+            row = counted(name, count, AGAIN);
+        }
+        let [bare, tracked] = row;
+        let added = tracked - bare;
+        println!("| {name} | {bare:.1} | {tracked:.1} | **{added:.1}** |");
+        if is_over(row) || budget.is_none() {
+            over += 1;
+            let budget = budget.unwrap_or(f64::NAN);
+            println!("{name}: {added:.1} instructions added, the budget is {budget:.1}");
+        }
+        budgets.insert(name.to_owned(), added);
     }
     if wants("--write") {
         let mut text = String::new();
-        for (name, added) in &added {
+        for (name, added) in &budgets {
             writeln!(text, "{name}\t{added:.1}").expect("a string takes it");
         }
         fs::write(BUDGETS, text).expect("the budgets can be written");
     }
-    if wants("--check") {
-        return check(&added);
-    }
-    ExitCode::SUCCESS
+    if wants("--check") && over != 0 { ExitCode::FAILURE } else { ExitCode::SUCCESS }
 }
 
-fn check(added: &BTreeMap<String, f64>) -> ExitCode {
+/// What may be added to each operation, by its name.
+fn budgets() -> BTreeMap<String, f64> {
     let text = fs::read_to_string(BUDGETS).expect("there are budgets");
-    let mut over = 0;
-    for (name, budget) in text.lines().filter_map(|line| line.split_once('\t')) {
-        let budget: f64 = budget.parse().expect("a number");
-        let now = added[name];
-        let (.., slack) = LOOPS.into_iter().find(|row| row.0 == name).expect("a loop");
-        if now > budget + slack {
-            over += 1;
-            println!("{name}: {now:.1} instructions added, the budget is {budget:.1}");
-        }
-    }
-    if over == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    let row = |line: &str| {
+        let (name, budget) = line.split_once('\t').expect("a name and a number");
+        (name.to_owned(), budget.parse().expect("a number"))
+    };
+    text.lines().map(row).collect()
 }

@@ -7,3 +7,4 @@ command -v valgrind > /dev/null || { apt-get update -qq && apt-get install -y -q
   exit 0
 }
 cargo bench -q -p memscope-benches --bench instructions -- --check
+cargo bench -q -p memscope-benches --features reports --bench instructions -- --check

@@ -18,6 +18,9 @@ struct Name<'s> {
     label: OnceCell<Arc<str>>,
     /// The group of its sites of each type.
     groups: [Option<usize>; TaskType::ALL.len()],
+    /// Its place in the order of all names.
+    // PERF: names are compared once, not for each pair of equal figures in each family.
+    rank: usize,
 }
 
 /// Sites of one name and type, which are one series.
@@ -40,7 +43,7 @@ impl<'s> Groups<'s> {
         let of_site = sites.map(|(name, task_type)| {
             let at = *known.entry(name).or_insert_with(|| {
                 let (label, groups) = (OnceCell::new(), Default::default());
-                names.push(Name { text: name, label, groups });
+                names.push(Name { text: name, label, groups, rank: 0 });
                 names.len() - 1
             });
             *names[at].groups[task_type as usize].get_or_insert_with(|| {
@@ -49,6 +52,11 @@ impl<'s> Groups<'s> {
             })
         });
         let of_site = of_site.collect();
+        let mut in_order: Vec<usize> = (0..names.len()).collect();
+        in_order.sort_unstable_by_key(|name| names[*name].text);
+        for (rank, name) in in_order.into_iter().enumerate() {
+            names[name].rank = rank;
+        }
         let types = TaskType::ALL.map(|task_type| task_type.as_str().into());
         Self { names, keys, of_site, types, other: OTHER.into() }
     }
@@ -62,9 +70,12 @@ impl<'s> Groups<'s> {
         let sums = sums(self.of_site.iter().copied(), self.keys.len(), figures);
         let key = |group: usize| {
             let (name, task_type) = self.keys[group];
-            (self.names[name].text, task_type.as_str())
+            (self.names[name].rank, task_type.as_str())
         };
-        let is_other = |group| key(group) == (OTHER, TaskType::Unspecified.as_str());
+        let is_other = |group: usize| {
+            let (name, task_type) = self.keys[group];
+            task_type == TaskType::Unspecified && self.names[name].text == OTHER
+        };
         let (listed, others) = largest_of(MOST_SITES, sums, key, is_other);
         let labels = |(name, task_type): (usize, TaskType)| {
             [self.names[name].label(), Arc::clone(&self.types[task_type as usize])]
@@ -83,8 +94,9 @@ impl<'s> Groups<'s> {
     ) -> impl Iterator<Item = (Arc<str>, u64)> {
         let of_site = self.of_site.iter().map(|group| self.keys[*group].0);
         let sums = sums(of_site, self.names.len(), figures);
-        let key = |name: usize| self.names[name].text;
-        let (listed, others) = largest_of(MOST_SITES, sums, key, |name| key(name) == OTHER);
+        let key = |name: usize| self.names[name].rank;
+        let is_other = |name: usize| self.names[name].text == OTHER;
+        let (listed, others) = largest_of(MOST_SITES, sums, key, is_other);
         let listed = listed.into_iter().map(|(name, sum)| (self.names[name].label(), sum));
         listed.chain(others.map(|sum| (Arc::clone(&self.other), sum)))
     }

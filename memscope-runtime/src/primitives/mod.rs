@@ -36,6 +36,7 @@ pub(crate) mod intern_table;
 #[cfg(all(target_os = "linux", any(feature = "enabled", feature = "symbols", feature = "tokio")))]
 #[allow(dead_code, reason = "the rooms above use it with some features alone")]
 pub(crate) mod loaded;
+pub(crate) mod map_by_index;
 pub(crate) mod nonmax_nanos;
 pub(crate) mod order;
 pub(crate) mod page_map;
@@ -68,6 +69,7 @@ pub(crate) use hazard::{BUSY, GuardedSlot, HazardSlot};
 #[cfg(feature = "tokio")]
 pub(crate) use held_block::HeldBlock;
 pub(crate) use intern_table::{Hash, InternTable};
+pub(crate) use map_by_index::MapByIndex;
 pub(crate) use nonmax_nanos::Nanos;
 pub(crate) use page_map::{PAGE, Slot};
 pub(crate) use pending_starts::Pending;

@@ -18,7 +18,7 @@ use std::{
     alloc::{GlobalAlloc, Layout, System},
     cell::Cell,
     collections::HashMap,
-    hash::Hash,
+    hash::{BuildHasher, Hash},
     marker::PhantomData,
     mem::needs_drop,
     ptr,
@@ -346,7 +346,7 @@ pub(crate) fn rows<S, T>(
 }
 
 /// Makes room for one more entry. Returns `false` if there is no memory for it.
-pub(crate) fn room<K: Eq + Hash, V>(map: &mut HashMap<K, V>) -> bool {
+pub(crate) fn room<K: Eq + Hash, V>(map: &mut HashMap<K, V, impl BuildHasher>) -> bool {
     if map.len() < map.capacity() {
         return true;
     }

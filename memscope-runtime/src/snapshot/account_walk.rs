@@ -1,7 +1,5 @@
 //! The walk over all accounts: what each kind of owner holds.
 
-use std::collections::HashMap;
-
 use super::{
     capture::{ATTEMPTS, NOT_LISTED, Retained, TaskReading, Workers, blocks, sum},
     largest_sites::LargestSites,
@@ -15,7 +13,7 @@ use crate::{
     },
     model::{TaskId, TaskState},
     primitives::{
-        reserve,
+        MapByIndex, reserve,
         sync::{Ordering, fence},
     },
 };
@@ -29,7 +27,7 @@ pub(super) struct AccountWalk<'l> {
     pub(super) items: Vec<ItemsReading>,
     pub(super) open_sums: Vec<(u32, OpenTasks)>,
     /// The index in `open_sums`, by the index of the site.
-    places: HashMap<u32, usize>,
+    places: MapByIndex<usize>,
     /// The index in `open_sums` that was used last.
     last_place: usize,
     /// Whether `living` is in the order of ids, as it mostly is for tasks that were created one
@@ -37,7 +35,7 @@ pub(super) struct AccountWalk<'l> {
     pub(super) is_in_order: bool,
     pub(super) untracked: Untracked,
     pub(super) workers: Workers,
-    pub(super) left: HashMap<u32, Remainder>,
+    pub(super) left: MapByIndex<Remainder>,
     pub(super) retained: Vec<Retained>,
     pub(super) unlisted: Unlisted,
 }
@@ -51,19 +49,19 @@ impl<'l> AccountWalk<'l> {
             held: Vec::new(),
             items: Vec::new(),
             open_sums: Vec::new(),
-            places: HashMap::new(),
+            places: MapByIndex::default(),
             last_place: 0,
             is_in_order: true,
             untracked: Untracked::default(),
             workers: Workers::default(),
-            left: HashMap::new(),
+            left: MapByIndex::default(),
             retained: Vec::new(),
             unlisted: Unlisted::default(),
         };
         // Before the tasks, of which there may be more than there is room for.
+        let sites = largest.expected() + 1;
+        reserve::expect(&mut new.open_sums, sites);
         if largest.listed != 0 {
-            let sites = largest.listed + 1;
-            reserve::expect(&mut new.open_sums, sites);
             let _ = (new.places.try_reserve(sites), new.left.try_reserve(sites));
             reserve::take(sites * (size_of::<(u32, usize)>() + size_of::<(u32, Remainder)>()));
         }

@@ -29,6 +29,9 @@ use crate::{
 /// How often a reading is repeated while tasks end during it.
 pub(super) const ATTEMPTS: usize = 8;
 
+/// Room in the list of tasks for some that come while it is made.
+const SPARE: usize = 16;
+
 /// A task's numbers at one moment.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct TaskReading {
@@ -147,7 +150,7 @@ fn attempt(largest: &LargestSites) -> Reading {
     // later. So the list does not move, and no more memory is touched.
     let open = usize::try_from(spawned.saturating_sub(over)).unwrap_or(0);
     // If there is less memory, the lists grow in small steps.
-    reserve::expect(&mut seen.living, open + ended.len());
+    reserve::expect(&mut seen.living, open + open / 32 + SPARE + ended.len());
     // For the rows of sites, which have the sums of all tasks.
     let aside = reserve::put_aside();
     let now_ns = clock::now_ns();

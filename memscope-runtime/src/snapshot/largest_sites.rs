@@ -58,6 +58,11 @@ impl LargestSites {
         chosen
     }
 
+    /// About how many are listed. PERF: a list with room for them does not move while it grows.
+    pub(super) fn expected(&self) -> usize {
+        if self.listed != 0 { self.listed } else { Site::rows().count() }
+    }
+
     /// Whether the row of the site with this index is listed.
     pub(super) fn has(&self, site: u32) -> bool {
         self.largest_left.is_none_or(|left| self.rank(Site::row_index(site)) > left)

@@ -1,7 +1,5 @@
 //! Rows of tasks for tests: of one task that is about to end, and of all tasks.
 
-use std::collections::HashMap;
-
 use super::{
     capture::{self, TaskReading},
     rows::{self, Tasks},
@@ -11,7 +9,7 @@ use crate::{
     alloc::{Entered, current, install_check},
     config,
     model::{TaskId, TaskMemoryProfile},
-    primitives::clock,
+    primitives::{MapByIndex, clock},
 };
 
 /// Reads a task on the thread that writes its tally, so its own counts stand still. Returns `None`
@@ -38,7 +36,7 @@ pub(crate) fn read_all() -> Vec<TaskMemoryProfile> {
     let measured = install_check::measured().is_yes();
     let mut reading = current::exempt(capture::read);
     let _charged = Entered::untracked();
-    let rows = Tasks::take(&mut reading, HashMap::new(), measured).rows().to_vec();
+    let rows = Tasks::take(&mut reading, MapByIndex::default(), measured).rows().to_vec();
     // What is left of the reading is memscope's own memory.
     current::exempt(|| drop(reading));
     rows

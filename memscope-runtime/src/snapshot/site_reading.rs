@@ -1,7 +1,5 @@
 //! What a reading has of each site.
 
-use std::collections::HashMap;
-
 use super::{
     largest_sites::LargestSites,
     unlisted::{Remainder, Unlisted},
@@ -10,7 +8,7 @@ use super::{
 use crate::alloc::unannotated;
 use crate::{
     accounting::{FinishedCells, Site, SumsReading, Unrecorded},
-    primitives::reserve,
+    primitives::{MapByIndex, reserve},
 };
 
 /// A site's sums over its closed tasks, and what of these is still live.
@@ -55,6 +53,7 @@ pub(super) struct SumsOfEnded {
 /// What belongs to no listed site, or does not fit, is added to `unlisted`.
 pub(super) fn sums_of_ended(largest: &LargestSites, unlisted: &mut Unlisted) -> SumsOfEnded {
     let (mut sums, mut first_left_out) = (Vec::new(), None);
+    reserve::expect(&mut sums, largest.expected());
     for site in Site::all() {
         let read = site.sums.read();
         if !largest.has(site.index()) {
@@ -74,10 +73,11 @@ pub(super) fn sums_of_ended(largest: &LargestSites, unlisted: &mut Unlisted) -> 
 pub(super) fn listed(
     largest: &LargestSites,
     sums: SumsOfEnded,
-    left: &HashMap<u32, Remainder>,
+    left: &MapByIndex<Remainder>,
     unlisted: &mut Unlisted,
 ) -> Vec<SiteReading> {
     let mut sites = Vec::new();
+    reserve::expect(&mut sites, largest.expected());
     let first_left_out = sums.first_left_out;
     // PERF: both walks over the sites are in the order of their indices.
     let mut sums = sums.read.into_iter().peekable();

@@ -1,7 +1,5 @@
 //! Tasks that ended before their type had a name: adds them to the row that has the name by now.
 
-use std::collections::HashMap;
-
 use super::{
     capture::{Reading, TaskReading},
     open_tasks::OpenTasks,
@@ -9,7 +7,7 @@ use super::{
 };
 use crate::{
     accounting::{Site, stacks::StackReading},
-    primitives::reserve,
+    primitives::{MapByIndex, reserve},
 };
 
 /// Moves all that was read of sites that stand in for others to these.
@@ -46,10 +44,10 @@ pub(super) fn move_to_rows(reading: &mut Reading) {
 }
 
 /// One reading for each row; and how many tasks the others have that are in it, by its index.
-fn sites(all: &[SiteReading]) -> Option<(Vec<SiteReading>, HashMap<u32, u64>)> {
+fn sites(all: &[SiteReading]) -> Option<(Vec<SiteReading>, MapByIndex<u64>)> {
     let mut sites = reserve::list::<SiteReading>(all.len())?;
-    let mut earlier = HashMap::new();
-    let mut places: HashMap<u32, usize> = HashMap::new();
+    let mut earlier = MapByIndex::default();
+    let mut places: MapByIndex<usize> = MapByIndex::default();
     for reading in all {
         let row = reading.site.row();
         if reading.site.stands_in() {

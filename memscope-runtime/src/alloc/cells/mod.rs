@@ -268,13 +268,36 @@ impl Drop for Held {
     }
 }
 
+/// How many cells are on their way from memory while one is read.
+const AHEAD: usize = 8;
+
+/// Has the processor fetch what is read of a cell.
+// PERF: cells lie anywhere, and the wait for memory was half the walk.
+fn fetch(entry: &Entry) {
+    #[cfg(all(target_arch = "x86_64", not(miri)))]
+    {
+        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+        let block = block_of(entry.held.block()).0.cast_const().cast::<i8>();
+        // SAFETY: a hint, for which any address will do: it reads nothing.
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(block) };
+        // SAFETY: as above; the word in front of the block.
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(block.wrapping_sub(1)) };
+    }
+    #[cfg(not(all(target_arch = "x86_64", not(miri))))]
+    let _ = entry;
+}
+
 /// Calls `each` with every living cell. Those into which `Tracked::spawn` has spawned are not in
 /// the table. Must not be called in the allocator.
 pub(crate) fn for_each(mut each: impl FnMut(&LivingCell<'_>)) {
     if !learned() {
         return;
     }
-    for held in ENTRIES.iter().filter_map(Held::of) {
+    let mut ahead = ENTRIES.iter();
+    ahead.by_ref().take(AHEAD).for_each(fetch);
+    for entry in ENTRIES.iter() {
+        ahead.next().into_iter().for_each(fetch);
+        let Some(held) = Held::of(entry) else { continue };
         // SAFETY: this thread holds the block, so it is live, with its word.
         let place = unsafe { Place::of(held.block, held.align) };
         // SAFETY: as above.
@@ -285,7 +308,7 @@ pub(crate) fn for_each(mut each: impl FnMut(&LivingCell<'_>)) {
         // SAFETY: as above.
         if let Some(header) = unsafe { header::read(held.block, bytes) } {
             #[cfg(all(target_os = "linux", any(target_env = "gnu", target_env = "musl")))]
-            if header.kind.site().is_none() && header.is_idle() {
+            if header.kind.is_to_be_looked_at() && header.is_idle() {
                 // SAFETY: as above.
                 let objects = unsafe { header::objects(held.block, bytes, header.kind) };
                 // SAFETY: as above.

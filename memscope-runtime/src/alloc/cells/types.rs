@@ -304,6 +304,13 @@ impl CellType {
         self.naming.store(next as u8, Ordering::Relaxed);
     }
 
+    /// Whether it matters for the type's name at which words its cells have trait objects, and
+    /// further cells may tell more.
+    pub(super) fn is_to_be_looked_at(&self) -> bool {
+        matches!(self.naming(), Naming::Symbol | Naming::Stack)
+            && self.objects.load(Ordering::Relaxed) != 0
+    }
+
     /// Notes at which words of its future a living cell has a trait object, one bit each.
     ///
     /// A box that is the future is at the same place in each cell. What stands there by chance, in

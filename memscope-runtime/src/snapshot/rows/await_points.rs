@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use crate::{
     await_points::{layouts, tree},
     model::{AwaitPoint, AwaitPoints},
-    primitives::{Nanos, order, reserve},
+    primitives::{MapByIndex, Nanos, order, reserve},
     snapshot::capture::{Reading, TaskReading},
 };
 
@@ -14,16 +14,16 @@ use crate::{
 pub(crate) fn await_points(
     reading: &Reading,
     measured: bool,
-) -> (Vec<AwaitPoint>, HashMap<u32, u32>) {
+) -> (Vec<AwaitPoint>, MapByIndex<u32>) {
     if layouts::asked().is_none() {
-        return (Vec::new(), HashMap::new());
+        return (Vec::new(), MapByIndex::default());
     }
-    let mut by_node: HashMap<u32, Vec<&TaskReading>> = HashMap::new();
+    let mut by_node: MapByIndex<Vec<&TaskReading>> = MapByIndex::default();
     if reserve::is_short() {
         // How many rows there would be is not known without memory for them.
         let waits = reading.living().iter().any(|task| task.record.await_point != 0);
         reserve::leave_out(u64::from(waits));
-        return (Vec::new(), HashMap::new());
+        return (Vec::new(), MapByIndex::default());
     }
     for task in reading.living().iter().filter(|task| task.record.await_point != 0) {
         let node = task.record.await_point;
@@ -78,7 +78,7 @@ pub(crate) fn await_points(
             .cmp(&(a.live_bytes, a.tasks))
             .then_with(|| a.to_string().cmp(&b.to_string()))
     });
-    let mut places = HashMap::new();
+    let mut places = MapByIndex::default();
     for ((_, nodes), place) in rows.iter().zip(0_u32..) {
         places.extend(nodes.iter().map(|node| (*node, place)));
     }

@@ -12,10 +12,11 @@ mod stacks;
 mod await_points;
 mod tasks;
 
-use std::collections::HashMap;
-
 use super::capture::Reading;
-use crate::model::{AwaitPoint, AwaitPoints};
+use crate::{
+    model::{AwaitPoint, AwaitPoints},
+    primitives::MapByIndex,
+};
 
 pub(crate) use cross_frees::hand_overs;
 pub(crate) use events::events;
@@ -32,7 +33,7 @@ pub(crate) use variables::{variable_sites, variables};
 pub(crate) fn await_points(
     reading: &Reading,
     measured: bool,
-) -> (Vec<AwaitPoint>, HashMap<u32, u32>, AwaitPoints) {
+) -> (Vec<AwaitPoint>, MapByIndex<u32>, AwaitPoints) {
     #[cfg(feature = "layout")]
     {
         let (rows, places) = await_points::await_points(reading, measured);
@@ -41,6 +42,6 @@ pub(crate) fn await_points(
     #[cfg(not(feature = "layout"))]
     {
         let _ = (reading, measured);
-        (Vec::new(), HashMap::new(), AwaitPoints::Off)
+        (Vec::new(), MapByIndex::default(), AwaitPoints::Off)
     }
 }

@@ -1,21 +1,19 @@
 //! Names of sites, for rows that point to a site.
 
-use std::collections::HashMap;
-
 use crate::{
     accounting::Site,
     model::{Place, text},
-    primitives::reserve,
+    primitives::{MapByIndex, reserve},
     snapshot::capture::Reading,
 };
 
 /// The sites of a reading, by their index.
 // PERF: few of their names are asked for, so none is copied before.
-pub(crate) struct SiteNames(HashMap<u32, &'static Site>);
+pub(crate) struct SiteNames(MapByIndex<&'static Site>);
 
 impl SiteNames {
     pub(crate) fn of(reading: &Reading) -> Self {
-        let mut sites = HashMap::new();
+        let mut sites = MapByIndex::default();
         let _ = sites.try_reserve(reading.sites.len());
         for site in &reading.sites {
             if !reserve::room(&mut sites) {

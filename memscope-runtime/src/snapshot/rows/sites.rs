@@ -1,6 +1,6 @@
 //! Rows of sites.
 
-use std::collections::HashMap;
+use std::{cmp::Reverse, collections::HashMap};
 
 #[cfg(feature = "layout")]
 use crate::await_points::layouts;
@@ -10,7 +10,7 @@ use crate::{
     model::{
         Bucket, Items, SiteProfile, StateMachine, TaskCounters, TaskState, counters, row_of, text,
     },
-    primitives::{order, reserve},
+    primitives::{MapByIndex, order, reserve},
     snapshot::{
         capture::{Reading, Retained},
         open_tasks::{EndedTasks, OpenTasks},
@@ -31,7 +31,7 @@ pub(crate) fn sites(
 ) -> (Vec<SiteProfile>, Vec<u32>) {
     let mut rows: Vec<SiteProfile> = Vec::new();
     let mut indices: Vec<u32> = Vec::new();
-    let mut places: HashMap<u32, usize> = HashMap::new();
+    let mut places = MapByIndex::<usize>::default();
     let _ = (rows.try_reserve_exact(reading.sites.len()), places.try_reserve(reading.sites.len()));
     // The largest first: without memory for all rows, theirs are made.
     for site in largest_first(reading) {
@@ -92,7 +92,7 @@ pub(crate) fn sites(
 
 /// The sites by their live bytes; in any order if there is no memory for a list.
 fn largest_first(reading: &Reading) -> impl Iterator<Item = &SiteReading> {
-    let mut live: HashMap<u32, u64> = HashMap::new();
+    let mut live = MapByIndex::<u64>::default();
     let _ = live.try_reserve(reading.open_sums.len());
     for (site, open) in &reading.open_sums {
         if reserve::room(&mut live) {
@@ -105,7 +105,7 @@ fn largest_first(reading: &Reading) -> impl Iterator<Item = &SiteReading> {
             let open = live.get(&site.site.index()).copied().unwrap_or(0);
             (site.retained_bytes + open, site)
         }));
-        order::by_key(sites, |(live, _)| std::cmp::Reverse(*live));
+        sites.sort_unstable_by_key(|(live, _)| Reverse(*live));
     }
     let all = sites.is_none().then_some(&reading.sites).into_iter().flatten();
     sites.into_iter().flatten().map(|(_, site)| site).chain(all)

@@ -10,7 +10,7 @@ use crate::{
     accounting::{UNNAMED, UNTRACKED, stacks::StackReading},
     await_points::image,
     model::{Library, SiteProfile, StackFrame, StackProfile, TaskId, TrendPoint, symbol, text},
-    primitives::reserve,
+    primitives::{MapByIndex, reserve},
     snapshot::capture::Reading,
     symbols::{self, Call, Lookup},
 };
@@ -42,7 +42,7 @@ pub(crate) fn stacks<'a>(
     points: impl Fn(u32) -> &'a [TrendPoint],
 ) -> Stacks {
     let (sites, indices) = sites;
-    let mut places = HashMap::new();
+    let mut places = MapByIndex::default();
     for (place, site) in indices.iter().enumerate() {
         if reserve::room(&mut places) {
             places.insert(*site, place);
@@ -110,7 +110,7 @@ fn follow_moved_tasks(stacks: &mut Vec<StackReading>, is_annotated: impl Fn(u32)
 
 fn row(
     stack: &StackReading,
-    places: &HashMap<u32, usize>,
+    places: &MapByIndex<usize>,
     pending: &mut HashSet<usize>,
     libraries: &mut Vec<Library>,
 ) -> Option<StackProfile> {

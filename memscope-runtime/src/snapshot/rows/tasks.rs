@@ -2,7 +2,7 @@
 
 #[cfg(feature = "report-file")]
 use std::cmp::Reverse;
-use std::{collections::HashMap, fmt, mem, sync::Arc};
+use std::{fmt, mem, sync::Arc};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, ser::SerializeSeq};
 
@@ -10,7 +10,7 @@ use crate::{
     accounting::{ItemsReading, RecordReading},
     alloc::{Entered, current, own_work},
     model::{TaskId, TaskMemoryProfile, counters, row_of, text},
-    primitives::{Lock, Nanos, Once, fork_lock, reserve},
+    primitives::{Lock, MapByIndex, Nanos, Once, fork_lock, reserve},
     snapshot::capture::{Reading, TaskReading},
 };
 
@@ -32,7 +32,7 @@ struct Read {
     items: Vec<ItemsReading>,
     /// By the number of a node, the index of the row that says where a task waits.
     #[cfg_attr(not(feature = "layout"), expect(dead_code, reason = "it is not known there"))]
-    await_points: HashMap<u32, u32>,
+    await_points: MapByIndex<u32>,
     measured: bool,
 }
 
@@ -43,7 +43,7 @@ impl Tasks {
     /// The lists stay memscope's own memory as long as the snapshot lives.
     pub(crate) fn take(
         reading: &mut Reading,
-        await_points: HashMap<u32, u32>,
+        await_points: MapByIndex<u32>,
         measured: bool,
     ) -> Self {
         let (tasks, items) = (mem::take(&mut reading.tasks), mem::take(&mut reading.items));
