@@ -51,7 +51,7 @@ PAGE_SERVED=$(grep -o 'http://.*' "$folder/live_page.log" | head -n 1)
 export PAGE_SERVED
 cd memscope-export/page-tests
 # A test that fails may leave a server open, for which node waits.
-timeout 900 node --test --test-concurrency=2 served.test.mjs saved.test.mjs live.test.mjs > "$folder/tests.log" 2>&1 || {
+timeout 900 node --test --test-concurrency=2 served.test.mjs saved.test.mjs live.test.mjs holds.test.mjs > "$folder/tests.log" 2>&1 || {
     grep -A 30 '^not ok' "$folder/tests.log" >&2 || cat "$folder/tests.log" >&2
     exit 1
 }

@@ -251,7 +251,7 @@ const LEAKS = {
             fix: "put an age or a capacity on `SESSIONS`",
             certainty: "likely",
             certainty_reason: "a cache that still fills looks the same",
-            held_by: "static `SESSIONS` (src/login.rs:12)",
+            held_by: "the static `shop::SESSIONS` (src/state.rs:12)",
         },
         {
             kind: "stuck",
@@ -419,37 +419,95 @@ export function snapshot({ tasks = 400, second = 0, pid = 4242, startedMs = STAR
     };
 }
 
-export const HOLDERS = {
-    pause_ns: 23e6,
-    taken_ns: 370e6,
-    blocks: 9800,
-    bytes: bytesOf(240),
-    roots: [
-        {
-            name: "SESSIONS",
-            kind: "static",
-            task: null,
+const KIB = 1024;
+// Blocks of one kind: how many, their own KiB, and with all that they hold alone.
+const blocksOf = (blocks, own, retained, more) => ({
+    blocks,
+    own_bytes: own * KIB,
+    retained_bytes: retained * KIB,
+    site: null,
+    task: null,
+    stack: [],
+    ...more,
+});
+const heldBy = (name, kind, kib, more) => ({
+    name,
+    kind,
+    task: null,
+    thread: null,
+    variable: null,
+    variable_file: null,
+    variable_line: null,
+    file: null,
+    line: null,
+    retained_bytes: kib * KIB,
+    reachable_bytes: (kib + 512) * KIB,
+    reachable_is_whole: true,
+    blocks: 10,
+    largest: [],
+    ...more,
+});
+const session = (task, kib) =>
+    heldBy("app::session", "task", kib, {
+        task,
+        variable: "frames",
+        variable_file: "src/app.rs",
+        variable_line: 31,
+    });
+const FILL = [
+    stackFrame("alloc::vec::from_elem", null, null, 100),
+    stackFrame("shop::session::fill", "/build/shop/src/session.rs", 44, 200),
+    stackFrame(`shop::${HOSTILE}`, null, null, 300),
+];
+const lost = (kib, blocks, in_cycle, site, stack = []) => ({
+    bytes: kib * KIB,
+    blocks,
+    leaks: blocks / 2,
+    in_cycle,
+    site,
+    task: null,
+    stack,
+});
+
+// What holds the heap: `more` roots, and `kib` more in the table of sessions.
+export function holders({ kib = 0, more = [] } = {}) {
+    const roots = [
+        heldBy("shop::SESSIONS", "static", 98_304 + kib, {
             file: "src/state.rs",
             line: 12,
-            retained_bytes: bytesOf(96),
-            reachable_bytes: bytesOf(97),
             blocks: 24_136,
-            largest: [],
-        },
-        {
-            name: "app::session",
-            kind: "task",
-            task: 12,
-            variable: "frames",
-            variable_file: "src/app.rs",
-            variable_line: 31,
-            retained_bytes: bytesOf(3),
-            reachable_bytes: bytesOf(3),
-            blocks: 2,
-            largest: [],
-        },
-    ],
-    unreachable: [
-        { bytes: bytesOf(2), blocks: 40, in_cycle: true, site: 3, task: null, stack: null },
-    ],
-};
+            largest: [
+                blocksOf(1, 64, 97_280 + kib, { stack: FILL }),
+                blocksOf(2_000, 19_600, 90_000, { site: "POST /login", stack: FILL }),
+                blocksOf(4_000, 60_000, 60_000, { site: HOSTILE, task: 12 }),
+            ],
+        }),
+        session(12, 3_072),
+        session(14, 1_024),
+        heldBy("shop::CACHE", "thread_local", 512, { thread: "worker-1" }),
+        heldBy("stack of main", "stack", 256, { thread: "main", reachable_is_whole: false }),
+        ...more,
+    ];
+    const unreachable = [
+        lost(2_048, 40, true, "POST /checkout"),
+        lost(1_024, 8, false, HOSTILE, FILL),
+    ];
+    const shared = [blocksOf(1, 1, 15_360), blocksOf(4, 4_096, 4_096, { stack: FILL })];
+    const shared_bytes = 20_480 * KIB;
+    const sum = (rows, field) => rows.reduce((all, it) => all + it[field], 0);
+    return {
+        pause_ns: 23e6,
+        taken_ns: 370e6,
+        copy_bytes: 0,
+        blocks: 9_800,
+        bytes: sum(roots, "retained_bytes") + shared_bytes + sum(unreachable, "bytes"),
+        blocks_from_before: 0,
+        bytes_from_before: 0,
+        roots,
+        shared_bytes,
+        shared_blocks: 70,
+        shared,
+        unreachable,
+        running_threads: 2,
+    };
+}

@@ -1,43 +1,9 @@
 // The live page, from a server: the stream, pauses, what goes wrong, and 100,000 tasks.
 
 import assert from "node:assert/strict";
-import { readFileSync } from "node:fs";
 import { test } from "node:test";
-import { FOLDER, open } from "./browser.mjs";
-import { HOLDERS, snapshot } from "./fixture.mjs";
-import { serve } from "./server.mjs";
-
-const live = readFileSync(`${FOLDER}/live.html`, "utf8");
-const policy = live.match(/Content-Security-Policy" content="([^"]+)"/)[1];
-
-async function start(first = snapshot(), hash = "") {
-    const server = await serve(live, policy);
-    server.snapshot = first;
-    const it = await open(server.address + hash);
-    const send = async (next) => {
-        server.snapshot = next;
-        server.send();
-        const ns = next.observed_ns / 1e9;
-        const two = (number) => String(Math.floor(number)).padStart(2, "0");
-        const up = `up ${two(ns / 3600)}:${two((ns / 60) % 60)}:${two(ns % 60)}`;
-        await it.page.waitForFunction(
-            (up) => document.querySelector("#facts").innerText.includes(up),
-            up,
-        );
-    };
-    const close = async () => {
-        await it.close();
-        server.cut();
-        server.close();
-    };
-    return { ...it, server, send, close };
-}
-const status = (it, text) =>
-    it.page.waitForFunction(
-        (text) => document.querySelector("#status").innerText.startsWith(text),
-        text,
-        { timeout: 15_000 },
-    );
+import { snapshot } from "./fixture.mjs";
+import { start, status } from "./live.mjs";
 
 test("figures follow the stream, and rates come from two readings", async () => {
     const it = await start();
@@ -57,7 +23,7 @@ test("a finding says how sure it is, and what holds the bytes", async () => {
     const first = it.page.locator(".finding").first();
     await first.getByText("Why").click();
     assert.match(await first.innerText(), /How sure: likely: a cache that still fills/);
-    assert.match(await first.innerText(), /Held by static SESSIONS/);
+    assert.match(await first.innerText(), /Held by the static shop::SESSIONS/);
     await it.close();
 });
 
@@ -163,27 +129,6 @@ test("half an answer is no answer", async () => {
     JSON.stringify = whole;
     await it.send(snapshot({ second: 6 }));
     assert.equal(await it.cell("catalog refresh", "Live"), "33.70");
-    await it.close();
-});
-
-test("holders are asked for by a button alone, which says what it costs", async () => {
-    const it = await start(snapshot(), "#tab=holds");
-    assert.match(await it.text("#holds-head"), /the process stands still/);
-    assert.ok(!it.server.asked.includes("/holders.json"));
-    await it.page.click("text=Ask now");
-    await it.page.waitForFunction(() =>
-        document.querySelector("#holds-head").innerText.includes("404"),
-    );
-    it.server.holders = HOLDERS;
-    await it.page.click("text=Ask now");
-    await it.page.waitForFunction(() => document.querySelectorAll("#rows .row").length === 3);
-    assert.match(await it.text("#holds-head"), /stood still for 23 ms of 370 ms/);
-    assert.equal(await it.cell("SESSIONS", "Only it holds"), "96.00");
-    // The variable through which a task holds most, and where that is declared.
-    assert.equal(await it.cell("app::session, frames", "Only it holds"), "3.00");
-    assert.equal(await it.cell("app::session, frames", "Place"), "src/app.rs:31");
-    assert.match((await it.rows())[0], /^\(nothing/, "what nothing holds comes first");
-    await it.shot("live-holds");
     await it.close();
 });
 

@@ -171,10 +171,10 @@ test("awaits are a tree; leaf first it begins with what is waited for", async ()
 
 test("the icicle looks through a frame, hides one, and says what is an estimate", async () => {
     const it = await open(`${saved}#tab=code`);
-    assert.match(await it.text("#read-out"), /≈ 136 MiB live, 68 samples/);
+    assert.match(await it.text("#icicle-says"), /≈ 136 MiB live, 68 samples/);
     const box = await it.page.locator("#icicle").boundingBox();
     await it.page.mouse.move(box.x + 20, box.y + 80);
-    assert.match(await it.text("#read-out"), /shop::session::insert\s+≈ 92\.0 MiB, 46 samples/);
+    assert.match(await it.text("#icicle-says"), /shop::session::insert\s+≈ 92\.0 MiB, 46 samples/);
     await it.page.mouse.click(box.x + 20, box.y + 80);
     assert.equal(await it.hash("focus"), "shop::session::insert");
     await it.page.click("#code-tools .chip");
@@ -182,7 +182,7 @@ test("the icicle looks through a frame, hides one, and says what is an estimate"
     await it.key("ArrowDown");
     await it.key("x");
     assert.equal(await it.hash("hide"), "POST /login");
-    assert.match(await it.text("#read-out"), /≈ 44\.0 MiB live/);
+    assert.match(await it.text("#icicle-says"), /≈ 44\.0 MiB live/);
     assert.equal(await it.cell("program+0x1000", "Own"), "6.0", "no name is guessed");
     assert.equal(await it.cell("libc.so.6+0x2000", "With callees"), "6.0", "nor the file");
     await it.page.click("text=Allocated >> nth=0");

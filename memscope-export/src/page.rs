@@ -2,6 +2,7 @@
 //!
 //! Each module becomes a function that is called at once. Its exports are the fields of what the
 //! function returns, and an import takes them apart. So names of two modules never meet.
+//! Comments stay out, and a level is indented by one space, so that the page is small.
 
 use std::fmt::Write;
 
@@ -21,9 +22,10 @@ macro_rules! modules {
 
 /// Bottom first: a module imports from those before it.
 const MODULES: &[(&str, &str)] = modules![
-    "dom" "format" "names" "facts" "model" "stacks" "waits" "state" "compare" "views" "order" "table"
-    "memory" "findings" "canvas" "timeline" "icicle" "pieces" "parts" "inside_site" "inside_task"
-    "insides" "drawer" "source" "status" "holds" "keys" "main"
+    "dom" "format" "names" "facts" "model" "stacks" "waits" "state" "held" "compare" "views" "order"
+    "table" "memory" "findings" "canvas" "timeline" "icicle" "pieces" "code" "parts" "budget"
+    "inside_site" "inside_task" "inside_held" "insides" "drawer" "source" "status" "holds" "keys"
+    "main"
 ];
 
 /// Where a page takes its snapshots from.
@@ -112,12 +114,21 @@ fn module(script: &mut String, name: &str, text: &str) {
         }
         let declared = line.strip_prefix("export ");
         exports.extend(declared.and_then(exported));
-        body.push_str(declared.unwrap_or(line));
-        body.push('\n');
+        shorter(&mut body, declared.unwrap_or(line));
     }
     let exports = exports.join(", ");
     writeln!(script, "const module_{name} = (() => {{\n{body}return {{ {exports} }};\n}})();")
         .expect("a string takes it");
+}
+
+/// Adds a line: a level is indented by one space, and lines of comments stay out.
+fn shorter(body: &mut String, line: &str) {
+    let text = line.trim_start_matches(' ');
+    if text.starts_with("//") {
+        return;
+    }
+    let depth = (line.len() - text.len()) / 4;
+    writeln!(body, "{:depth$}{text}", "").expect("a string takes it");
 }
 
 /// `import { a as b } from "./c.js";` becomes `const { a: b } = module_c;`.
@@ -149,12 +160,21 @@ mod tests {
     fn a_module_becomes_a_function_with_its_exports() {
         let mut script = String::new();
         let text = "import { a as b,\n    c } from \"./x.js\";\nimport * as y from \"./y.js\";\n\
-                    export const d = b;\nexport async function e() {}\nconst f = c;\n";
+                    export const d = b;\nexport async function e() {\n    // why\n    b();\n}\n\
+                    const f = c;\n";
         module(&mut script, "z", text);
         let expected = "const module_z = (() => {\nconst { a: b,    c } = module_x;\n\
-                        const y = module_y;\nconst d = b;\nasync function e() {}\nconst f = c;\n\
+                        const y = module_y;\nconst d = b;\nasync function e() {\n b();\n}\nconst f = c;\n\
                         return { d, e };\n})();\n";
         assert_eq!(script, expected);
+    }
+
+    #[test]
+    fn no_text_of_a_module_spans_lines() {
+        for (name, text) in MODULES {
+            let is_odd = |line: &&str| line.matches('`').count() % 2 != 0;
+            assert_eq!(text.lines().find(is_odd), None, "{name}: its lines are indented anew");
+        }
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 import { $, fill, h, link, setAttribute, severity, svg } from "./dom.js";
 import { evidence } from "./findings.js";
+import { treeNow } from "./held.js";
 import { place } from "./names.js";
 import { insides } from "./insides.js";
 import { partOutside } from "./parts.js";
@@ -39,7 +40,7 @@ function rowOf(model, key) {
         task: () => model.taskById.get(Number(key.slice(5))),
         wait: () => inTree(waitTree(model, state.group === "leaf first")),
         fn: () => among(functionsOf(model, { ...state, focus: "", hide: "" })),
-        root: () => among(model.held?.rows ?? []),
+        root: () => treeNow(model)?.byKey.get(key),
         var: () => among(model.variables),
         free: () => among(model.frees),
         part: () => partOutside(model),
@@ -53,7 +54,8 @@ function titleOf(kind, row) {
 }
 
 function aboutOf(kind, row) {
-    const words = [kind === "task" ? `Task #${row.id}` : KINDS[kind]];
+    const words = [kind === "task" ? `Task #${row.id}` : (row.what ?? KINDS[kind])];
+    if (row.what === "Root") words.push(row.kind);
     if (row.task_type && row.task_type !== "unspecified")
         words.push(row.task_type.replaceAll("_", " "));
     if (kind === "site" && !row.is_annotated) words.push("not annotated");

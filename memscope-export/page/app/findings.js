@@ -3,6 +3,7 @@
 
 import { $, fill, h, link, prose, severity, span } from "./dom.js";
 import { bytes, duration, plural } from "./format.js";
+import { heldByRow } from "./held.js";
 import { place, withoutRoot } from "./names.js";
 import { escaped, set, visit } from "./state.js";
 
@@ -128,14 +129,26 @@ export function evidence(model, it, whole) {
         whole && h("p", { class: "line why" }, prose(withoutRoot(sentence(it.evidence)))),
         whole &&
             it.certainty_reason &&
-            h("p", { class: "line why" }, prose(withoutRoot(howSure(it)))),
+            h("p", { class: "line why" }, prose(withoutRoot(howSure(it))), heldBy(model, it)),
     ];
 }
 
-// How sure it is and why, and what holds the bytes, if a graph of the heap tells it.
-function howSure(it) {
-    const heldBy = it.held_by ? ` Held by ${it.held_by}.` : "";
-    return `How sure: ${it.certainty}: ${it.certainty_reason}.${heldBy}`;
+const howSure = (it) => `How sure: ${it.certainty}: ${it.certainty_reason}.`;
+
+// What holds the bytes, if a graph of the heap tells it: a link to its row, or to where a graph can
+// be asked for.
+function heldBy(model, { held_by: text }) {
+    if (!text) return null;
+    const open = () => {
+        const at = model.held && heldByRow(model.held.graph, model.program, text);
+        visit("holds", at ? { ...at, open: "1" } : {});
+        $("#explore").scrollIntoView({ block: "start" });
+    };
+    return [
+        " Held by ",
+        h("button", { type: "button", class: "link", onclick: open }, prose(withoutRoot(text))),
+        ".",
+    ];
 }
 
 function figures(it) {

@@ -1,277 +1,194 @@
-// Where the code allocates: sampled stacks as an icicle, the root at the top. A width is an
-// estimate of bytes. The program's own code is in colour.
+// An icicle on a canvas, the root at the top: sampled stacks, and what holds the heap. The width of
+// a node is its bytes. A click looks into a node; arrows, Enter and x do the same by keys.
+//
+// A node: `name`, `bytes`, `parent`, `sorted` (its children), and `hit`: bytes that the filter
+// matches.
 
 import { clip, colour, prepare } from "./canvas.js";
-import { $, fill, h, span } from "./dom.js";
-import { bytes, estimated, percent, plural } from "./format.js";
-import { lastTwo, split } from "./names.js";
-import { icicleOf } from "./stacks.js";
-import { matcher, set, state } from "./state.js";
+import { $, fill, h } from "./dom.js";
+import { count } from "./format.js";
+import { matcher } from "./state.js";
 
 const ROW = 24;
-const TOKENS = { own: "--f-own", dep: "--f-dep", std: "--f-std", site: "--f-site" };
 // Deeper trees are cut, so that a canvas stays below what browsers draw.
 const MOST_ROWS = 120;
+// Narrower nodes are one together.
+const LEAST_SHARE = 0.0005;
 
-let boxes = [];
-let pointed = null;
-let root = null;
-let focused = null;
-let model = null;
-
-export function icicle(nextModel) {
-    model = nextModel;
-    const box = $("#code-head");
-    box.hidden = state.tab !== "code";
-    if (box.hidden) return;
-    if (!model.stacks.length) {
-        fill(box, h("p", { class: "calm" }, none(model.snapshot)));
-        return;
-    }
-    if (!$("#icicle")) build(box);
-    fill($("#code-tools"), tools());
-    const was = pointed?.path;
-    root = icicleOf(model, state, matcher());
-    focused = state.focus ? find(root, (node) => node.name === state.focus) : null;
-    pointed = was ? (find(root, (node) => pathOf(node) === was) ?? null) : null;
-    if (pointed) pointed.path = was;
-    draw();
-}
-
-function none({ measured, stacks_measured: why, stack_interval_bytes: interval }) {
-    if (measured !== "yes") return "Stacks are not sampled, as sizes are not measured.";
-    const reasons = {
-        off: "Stacks are not sampled: the setting `stacks` is off.",
-        unsupported: "Stacks are not sampled: this platform cannot unwind them without a lock.",
-        disabled: "Stacks are not sampled: the feature `enabled` is off.",
-    };
-    return (
-        reasons[why] ??
-        `No stack has been sampled yet: on average one is in ${bytes(interval)} that are allocated.`
-    );
-}
-
-function build(box) {
+// `options`: `id` and `label` of the canvas; `says(node, matches)`: the two lines of the read-out,
+// of no node too; `look(node)`: `{ token, isStrong, text, size }`; `text(node)`: what the filter
+// looks at; `focus(node)`, and `hide(node)` where nodes can be hidden.
+export function icicle(options) {
+    let boxes = [];
+    let pointed = null;
+    let root = null;
+    let focused = null;
+    const readOut = h("div", { id: `${options.id}-says`, class: "read-out", role: "status" });
     const canvas = h("canvas", {
-        id: "icicle",
+        id: options.id,
+        class: "icicle",
         tabindex: 0,
         role: "img",
-        "aria-label": "Icicle of sampled stacks; the table below has the same figures",
+        "aria-label": options.label,
     });
+
+    function show(nextRoot, nextFocused) {
+        const path = pointed && pathOf(pointed);
+        [root, focused] = [nextRoot, nextFocused];
+        pointed = path && follow(root, path);
+        draw();
+    }
+
+    function draw() {
+        canvas.hidden = !root?.bytes;
+        boxes = canvas.hidden ? [] : boxesOf(root, focused ?? root);
+        const matches = matcher();
+        if (!canvas.hidden) {
+            const rows = 1 + boxes.reduce((most, box) => Math.max(most, box.row), 0);
+            const { context, width } = prepare(canvas, rows * ROW + 4);
+            for (const box of boxes) drawBox(context, box, width, matches);
+        }
+        const [first, second] = options.says(pointed ?? focused, matches, pointed !== null);
+        fill(
+            readOut,
+            h("p", { class: "cut" }, first),
+            h("p", { class: "cut dim" }, second || "\u00a0"),
+        );
+    }
+
+    function drawBox(context, box, whole, matches) {
+        const { node } = box;
+        const [x, y, width] = [box.x * whole, box.row * ROW, box.share * whole];
+        box.left = x;
+        box.width = width;
+        if (width < 1) return;
+        const { token, isStrong, text, size } = node.isRest ? rest(node) : options.look(node);
+        const isDimmed = box.isAbove || (matches && !node.hit);
+        context.globalAlpha = isDimmed ? 0.45 : 1;
+        context.fillStyle = colour(token);
+        context.fillRect(x, y, Math.max(1, width - 1), ROW - 1);
+        context.globalAlpha = box.isAbove ? 0.7 : 1;
+        if (!node.isRest && matches?.(options.text(node))) {
+            context.fillStyle = colour("--accent");
+            context.fillRect(x, y + ROW - 4, Math.max(1, width - 1), 3);
+        }
+        if (node === pointed) {
+            context.strokeStyle = colour("--ink");
+            context.lineWidth = 1.5;
+            context.strokeRect(x + 0.75, y + 0.75, Math.max(1, width - 2.5), ROW - 2.5);
+        }
+        if (width > 28) {
+            context.fillStyle = colour(isStrong ? "--ink" : "--ink2");
+            const figure = width > 150 ? size : "";
+            const taken = figure && context.measureText(figure).width + 12;
+            context.textAlign = "left";
+            context.fillText(clip(context, text, width - 14 - taken), x + 6, y + ROW / 2);
+            context.textAlign = "right";
+            if (figure) context.fillText(figure, x + width - 7, y + ROW / 2);
+        }
+        context.globalAlpha = 1;
+    }
+
+    const boxAt = ({ offsetX, offsetY }) =>
+        boxes.find(
+            ({ left, width, row }) =>
+                offsetX >= left &&
+                offsetX < left + width &&
+                offsetY >= row * ROW &&
+                offsetY < (row + 1) * ROW,
+        );
+
+    function point(node) {
+        if (node === pointed) return;
+        pointed = node;
+        draw();
+    }
+
+    function act(does, node) {
+        if (!does || !node || node.isRest) return;
+        pointed = null;
+        does(node);
+    }
+
+    function keys(event) {
+        const now = pointed ?? focused ?? root;
+        const siblings = now.parent?.sorted ?? [now];
+        const at = siblings.indexOf(now);
+        const to = {
+            ArrowDown: now.sorted[0],
+            ArrowUp: now.parent,
+            ArrowLeft: siblings[at - 1],
+            ArrowRight: siblings[at + 1],
+        };
+        if (event.key in to) point(to[event.key] ?? now);
+        else if (event.key === "Enter") act(options.focus, now);
+        else if (event.key === "Delete" || event.key === "x") act(options.hide, now);
+        else return;
+        event.preventDefault();
+        event.stopPropagation();
+    }
+
     canvas.addEventListener("pointermove", (event) => point(boxAt(event)?.node ?? null));
     canvas.addEventListener("pointerleave", () => point(null));
-    canvas.addEventListener("click", (event) => {
-        const node = boxAt(event)?.node;
-        if (!node) return;
-        if (event.shiftKey) hide(node);
-        else focus(node);
-    });
-    canvas.addEventListener("keydown", keys);
-    new ResizeObserver(() => root && draw()).observe(box);
-    fill(
-        box,
-        h("div", { id: "code-tools", class: "code-tools" }),
-        h("div", { id: "read-out", class: "read-out", role: "status" }),
-        canvas,
+    canvas.addEventListener("click", (event) =>
+        act(event.shiftKey ? options.hide : options.focus, boxAt(event)?.node),
     );
+    canvas.addEventListener("keydown", keys);
+    // Puts it into a box of the page, below its tools.
+    const build = (box, tools) => {
+        if ($(`#${options.id}`)) return;
+        fill(box, tools, readOut, canvas);
+        new ResizeObserver(() => root && draw()).observe(box);
+    };
+    return { build, show };
 }
 
-function tools() {
-    const choice = (name, value, label) =>
-        h(
-            "button",
-            {
-                type: "button",
-                "aria-pressed": String(state[name] === value),
-                onclick: () => set({ [name]: value }),
-            },
-            label,
-        );
-    const chip = (label, change) =>
-        h(
-            "button",
-            { type: "button", class: "chip cut", title: label, onclick: () => set(change) },
-            `${label} ×`,
-        );
-    const hidden = state.hide ? state.hide.split("\n").length : 0;
-    return [
-        h(
-            "div",
-            { class: "choice", role: "group", "aria-label": "Bytes" },
-            choice("kind", "live", "Live"),
-            choice("kind", "allocated", "Allocated"),
-        ),
-        h(
-            "div",
-            { class: "choice", role: "group", "aria-label": "Frames" },
-            choice("frames", "", "From own code"),
-            choice("frames", "all", "All frames"),
-        ),
-        state.site && chip(model.siteByKey.get(state.site)?.name ?? state.site, { site: "" }),
-        state.focus && chip(`through ${lastTwo(state.focus)}`, { focus: "" }),
-        hidden > 0 && chip(`${plural(hidden, "frame", "frames")} hidden`, { hide: "" }),
-    ];
-}
+const rest = (node) => ({ token: "--f-dep", isStrong: false, text: node.name, size: "" });
 
-function find(from, wanted) {
-    const open = [from];
-    while (open.length) {
-        const node = open.shift();
-        if (wanted(node)) return node;
-        open.push(...node.sorted);
-    }
-    return null;
-}
-
-function pathOf(node) {
-    const names = [];
-    for (let at = node; at; at = at.parent) names.unshift(at.name);
-    return names.join("\n");
-}
-
-function draw() {
-    const top = focused ?? root;
+function boxesOf(root, top) {
     const above = [];
     for (let at = top.parent; at; at = at.parent) above.unshift(at);
-    boxes = above.map((node, row) => ({ node, x: 0, row, share: 1, isAbove: true }));
+    const boxes = above.map((node, row) => ({ node, x: 0, row, share: 1, isAbove: true }));
     const open = [{ node: top, x: 0, row: above.length, share: 1 }];
     while (open.length) {
         const box = open.pop();
         boxes.push(box);
         if (box.row >= MOST_ROWS) continue;
+        const { node: parent, row } = box;
+        const small = { parent, sorted: [], isRest: true, number: 0, bytes: 0, hit: 0 };
+        const shareOf = (node) => (box.share * node.bytes) / parent.bytes;
         let x = box.x;
-        for (const node of box.node.sorted) {
-            const share = (box.share * node.bytes) / box.node.bytes;
-            if (share > 0.0005) open.push({ node, x, row: box.row + 1, share });
-            x += share;
+        const put = (node) => {
+            open.push({ node, x, row: row + 1, share: shareOf(node) });
+            x += shareOf(node);
+        };
+        for (const node of parent.sorted) {
+            if (shareOf(node) > LEAST_SHARE) {
+                put(node);
+                continue;
+            }
+            small.number += 1;
+            small.bytes += node.bytes;
+            small.hit += node.hit ?? 0;
         }
+        if (shareOf(small) <= LEAST_SHARE) continue;
+        // The pointer may be over it: it stays the same node.
+        parent.rest = Object.assign(parent.rest ?? {}, small);
+        parent.rest.name = `(${count(small.number)} smaller)`;
+        put(parent.rest);
     }
-    const rows = 1 + boxes.reduce((most, box) => Math.max(most, box.row), 0);
-    const canvas = $("#icicle");
-    canvas.hidden = root.bytes === 0;
-    if (canvas.hidden) {
-        boxes = [];
-        fill($("#read-out"), h("p", { class: "calm" }, noBytes()));
-        return;
-    }
-    const { context, width } = prepare(canvas, rows * ROW + 4);
-    const matches = matcher();
-    for (const box of boxes) drawBox(context, box, width, matches);
-    readOut(matches);
+    return boxes;
 }
 
-function drawBox(context, box, whole, matches) {
-    const { node } = box;
-    const [x, y, width] = [box.x * whole, box.row * ROW, box.share * whole];
-    box.left = x;
-    box.width = width;
-    if (width < 1) return;
-    const isDimmed = box.isAbove || (matches && !node.hit);
-    context.globalAlpha = isDimmed ? 0.45 : 1;
-    context.fillStyle = colour(TOKENS[node.origin]);
-    context.fillRect(x, y, Math.max(1, width - 1), ROW - 1);
-    context.globalAlpha = box.isAbove ? 0.7 : 1;
-    if (matches?.(node.name)) {
-        context.fillStyle = colour("--accent");
-        context.fillRect(x, y + ROW - 4, Math.max(1, width - 1), 3);
-    }
-    if (node === pointed) {
-        context.strokeStyle = colour("--ink");
-        context.lineWidth = 1.5;
-        context.strokeRect(x + 0.75, y + 0.75, Math.max(1, width - 2.5), ROW - 2.5);
-    }
-    if (width > 28) {
-        const isOwn = node.origin === "own" || node.origin === "site";
-        context.fillStyle = colour(isOwn ? "--ink" : "--ink2");
-        const size = width > 150 ? estimated(node.bytes) : "";
-        const taken = size && context.measureText(size).width + 12;
-        context.textAlign = "left";
-        const name = isOwn && !node.frame ? split(node.name, model.program)[1] : lastTwo(node.name);
-        context.fillText(clip(context, name, width - 14 - taken), x + 6, y + ROW / 2);
-        context.textAlign = "right";
-        if (size) context.fillText(size, x + width - 7, y + ROW / 2);
-    }
-    context.globalAlpha = 1;
+function pathOf(node) {
+    const names = [];
+    for (let at = node; at.parent; at = at.parent) names.unshift(at.name);
+    return names;
 }
 
-// Why there is nothing to draw, though stacks were sampled.
-function noBytes() {
-    const isNarrowed = state.site || state.focus || state.hide || state.q;
-    if (isNarrowed || state.kind !== "live") return "No sampled stack is left to show.";
-    const every = bytes(model.snapshot.stack_interval_bytes);
-    return `None of the sampled blocks is live: about one in ${every} allocated is sampled.`;
-}
-
-function readOut(matches) {
-    const of = (node) =>
-        [
-            estimated(node.bytes),
-            plural(node.samples, "sample", "samples"),
-            percent(node.bytes, root.bytes),
-        ].join(", ");
-    const node = pointed ?? focused;
-    const what = state.kind === "live" ? "live" : "allocated since sampling began";
-    const every = `one stack in ${bytes(model.snapshot.stack_interval_bytes)} allocated`;
-    const found =
-        matches && `. The filter matches ${estimated(root.hit)}, ${percent(root.hit, root.bytes)}`;
-    const first = node
-        ? [h("b", { class: "code" }, node.name), "  ", of(node)]
-        : [
-              h("b", {}, `${estimated(root.bytes)} ${what}`),
-              `, ${plural(root.samples, "sample", "samples")}; ${every}`,
-              found,
-          ];
-    const help =
-        "Click a frame to look through it, shift-click to hide it. Blue is the program's own code.";
-    const second = pointed?.frame?.place ? span("code", pointed.frame.place) : pointed ? "" : help;
-    fill(
-        $("#read-out"),
-        h("p", { class: "cut" }, first),
-        h("p", { class: "cut dim" }, second || "\u00a0"),
-    );
-}
-
-const boxAt = ({ offsetX, offsetY }) =>
-    boxes.find(
-        ({ left, width, row }) =>
-            offsetX >= left &&
-            offsetX < left + width &&
-            offsetY >= row * ROW &&
-            offsetY < (row + 1) * ROW,
-    );
-
-function point(node) {
-    if (node === pointed) return;
-    pointed = node;
-    if (node) node.path = pathOf(node);
-    draw();
-}
-
-function focus(node) {
-    pointed = null;
-    set({ focus: node.parent && node.name !== state.focus ? node.name : "" });
-}
-
-function hide(node) {
-    if (!node.parent) return;
-    pointed = null;
-    set({ hide: [...state.hide.split("\n").filter(Boolean), node.name].join("\n") });
-}
-
-function keys(event) {
-    const now = pointed ?? focused ?? root;
-    const siblings = now.parent?.sorted ?? [now];
-    const at = siblings.indexOf(now);
-    const to = {
-        ArrowDown: now.sorted[0],
-        ArrowUp: now.parent,
-        ArrowLeft: siblings[at - 1],
-        ArrowRight: siblings[at + 1],
-    };
-    if (event.key in to) point(to[event.key] ?? now);
-    else if (event.key === "Enter") focus(now);
-    else if (event.key === "Delete" || event.key === "x") hide(now);
-    else return;
-    event.preventDefault();
-    event.stopPropagation();
+// The node at a path of names, in another tree of the same kind; null: it is gone.
+function follow(root, path) {
+    let at = root;
+    for (const name of path) at = at?.sorted.find((node) => node.name === name);
+    return at ?? null;
 }

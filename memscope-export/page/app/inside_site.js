@@ -1,5 +1,6 @@
 // What the drawer shows of a site.
 
+import { budgetOfSite } from "./budget.js";
 import { h, link, span } from "./dom.js";
 import { bytes, count, exactly, plural } from "./format.js";
 import { place } from "./names.js";
@@ -72,6 +73,7 @@ export function insideSite(model, row) {
                 row.items && ["Items yielded", count(row.items.count)],
             ),
         ),
+        budgetOfSite(model, row),
         overTime(model, row.key),
         section(
             "Tasks",

@@ -1,5 +1,6 @@
 // What the drawer shows of a task.
 
+import { budgetOfTask } from "./budget.js";
 import { h, span } from "./dom.js";
 import { bytes, count, DASH, duration } from "./format.js";
 import { place } from "./names.js";
@@ -54,6 +55,7 @@ export function insideTask(model, row) {
                 row.future_size_bytes > 0 && sized("State machine", row.future_size_bytes),
             ),
         ),
+        budgetOfTask(model, row),
         overTime(model, row.key),
         section(
             row.state === "running"

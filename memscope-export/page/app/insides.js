@@ -2,6 +2,7 @@
 
 import { h, link } from "./dom.js";
 import { bytes, count, DASH, decimals, duration, estimated } from "./format.js";
+import { insideHeld } from "./inside_held.js";
 import { insideSite } from "./inside_site.js";
 import { insideTask } from "./inside_task.js";
 import { insideOutside } from "./parts.js";
@@ -178,23 +179,6 @@ const free = (model, row) => [
     ),
 ];
 
-const root = (model, row) => {
-    const task = model.taskById.get(row.task);
-    return [
-        section(
-            "",
-            "",
-            figures(
-                sized(row.isUnreachable ? "Nothing holds" : "Only it holds", row.retained_bytes),
-                row.reachable_bytes != null && sized("It reaches", row.reachable_bytes),
-                ["Blocks", count(row.blocks)],
-                row.variable && ["Variable", row.variable],
-            ),
-        ),
-        task && section("Task", "live", taskLink(task, "task")),
-    ];
-};
-
 export const insides = {
     site: insideSite,
     task: insideTask,
@@ -202,6 +186,6 @@ export const insides = {
     var: variable,
     fn: functionRow,
     free,
-    root,
+    root: insideHeld,
     part: insideOutside,
 };

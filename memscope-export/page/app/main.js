@@ -2,13 +2,13 @@
 // it is drawn.
 
 import { forgetColours } from "./canvas.js";
+import { code } from "./code.js";
 import { isExact, forget, keepNow } from "./compare.js";
 import { $, fill, h, setAttribute, setText, span } from "./dom.js";
 import { drawer } from "./drawer.js";
 import { findings, warnings } from "./findings.js";
 import { bytes, clock, count, date, plural, uptime } from "./format.js";
 import { addHeld, forgetHeld, holds } from "./holds.js";
-import { icicle } from "./icicle.js";
 import { awaitsUnknown } from "./waits.js";
 import * as keys from "./keys.js";
 import { memory, ownBytes } from "./memory.js";
@@ -66,7 +66,7 @@ function explore() {
     theme();
     tabs();
     controls();
-    icicle(model);
+    code(model);
     holds(model, !stream, () => {
         addHeld(model);
         explore();
@@ -163,18 +163,10 @@ const nextTheme = () => set({ theme: THEMES[(THEMES.indexOf(state.theme) + 1) % 
 
 // The list that the rows of a view come from. Of a large service the server sends the largest rows,
 // and counts the others.
-const LISTS = {
-    sites: "sites",
-    tasks: "tasks",
-    code: "stacks",
-    waits: "await_points",
-    vars: "variable_sites",
-    futures: "sites",
-    frees: "hand_overs",
-};
+const listOf = (name) => (views[name] ?? views.sites).list;
 // How many rows a view has; null where it is not known.
 const totalOf = (name) => (lacksRows(name) ? null : (views[name] ?? views.sites).total());
-const leftOut = (name) => model.snapshot.left_out?.[LISTS[name]] ?? 0;
+const leftOut = (name) => model.snapshot.left_out?.[listOf(name)] ?? 0;
 
 function tabs() {
     const box = $("#tabs");
@@ -223,7 +215,7 @@ function alongTabs(event, index) {
 function view(index) {
     const tab = names[index];
     if (tab && tab !== state.tab)
-        set({ tab, q: "", sort: "", group: "", row: "", open: "", fold: "" }, true);
+        set({ tab, q: "", sort: "", group: "", row: "", open: "", fold: "", under: "" }, true);
 }
 
 function controls() {
@@ -247,7 +239,7 @@ function controls() {
         );
     }
     choose.value = state.group;
-    setText($("#group-name"), viewNow().isTree ? "Order" : "Group");
+    setText($("#group-name"), viewNow().noGroup ? "Order" : "Group");
 }
 
 function stateLine() {
@@ -290,8 +282,8 @@ function notSent(number) {
 
 // Near its limit of memory a process leaves rows out, and says how many in all.
 function lacksRows(name) {
-    const isEmpty = !model.snapshot[LISTS[name]]?.length;
-    return isEmpty && name in LISTS && model.tool.rows_left_out > 0;
+    const isEmpty = !model.snapshot[listOf(name)]?.length;
+    return isEmpty && listOf(name) !== undefined && model.tool.rows_left_out > 0;
 }
 
 // Why a view is empty.

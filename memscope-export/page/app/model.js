@@ -28,7 +28,7 @@ export const heldOf = (graph) => (Array.isArray(graph?.roots) ? graph : null);
 const siteKey = (row) => `site:${row.name} ${row.file}:${row.line}`;
 
 // Rows that would have one key get a number, in the order of the snapshot.
-function giveKeys(rows, keyOf) {
+export function giveKeys(rows, keyOf) {
     const seen = new Map();
     for (const row of rows) {
         const key = keyOf(row);
@@ -100,6 +100,7 @@ export function modelOf(snapshot) {
         tool: snapshot.tool,
         resident: residentOf(snapshot),
         leaks: snapshot.leaks ?? null,
+        overBudget: snapshot.over_budget ?? [],
         sites,
         siteByKey,
         siteAt,

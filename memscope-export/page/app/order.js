@@ -35,8 +35,6 @@ export function entriesOf(view, held) {
     let rows = view.rows();
     if (matches) rows = rows.filter((row) => matches(view.search(row)));
     rows = held ? inHeldOrder(rows, held) : sorted(rows, value, sign);
-    // Whatever the order: what a view puts first.
-    if (view.first && !held) rows = sorted(rows, (row) => (view.first(row) ? 0 : 1), 1);
     const groupOf = view.groups?.[state.group];
     if (!groupOf) return rows.map((row) => ({ key: row.key, row, level: 0, isOpen: null }));
     return grouped(view, rows, groupOf, (groups) => sorted(groups, value, sign), held);
@@ -77,10 +75,15 @@ function grouped(view, rows, groupOf, sort, held) {
     });
 }
 
+// Sorted, but for what a view puts first or last whatever the order.
+function inOrder(view, rows, sort) {
+    const all = sort(rows);
+    return view.rank ? sorted(all, view.rank, 1) : all;
+}
+
 // Of a match its whole subtree stays, and what leads to it.
 function treeEntries(view, matches, sort) {
     const entries = [];
-    const isLeafFirst = state.group !== "";
     const leadsToMatch = new Map();
     const keeps = (row) => {
         if (!leadsToMatch.has(row)) {
@@ -89,19 +92,18 @@ function treeEntries(view, matches, sort) {
         }
         return leadsToMatch.get(row);
     };
-    const walk = (rows, isBelowMatch) => {
+    const walk = (rows, isBelowMatch, level) => {
         const kept = matches && !isBelowMatch ? rows.filter(keeps) : rows;
-        for (const row of sort(kept)) {
-            // Root first the tree begins open, leaf first closed: its roots are the answer.
-            const beginsOpen = !isLeafFirst || (matches !== null && matches !== undefined);
+        for (const row of inOrder(view, kept, sort)) {
+            const beginsOpen = Boolean(matches) || view.beginsOpen(row);
             const isOpen = row.children.size ? isFolded(row.key) !== beginsOpen : null;
-            entries.push({ key: row.key, row, level: row.level, isOpen });
+            entries.push({ key: row.key, row, level, isOpen });
             if (isOpen) {
                 const isMatch = isBelowMatch || Boolean(matches?.(view.search(row)));
-                walk([...row.children.values()], isMatch);
+                walk([...row.children.values()], isMatch, level + 1);
             }
         }
     };
-    walk(view.rows(), false);
+    walk(view.rows(), false, 0);
     return entries;
 }

@@ -3,7 +3,7 @@
 import { h, link, span, svg } from "./dom.js";
 import { bytes, count, DASH, duration, estimated, exactly, percent } from "./format.js";
 import { originOf } from "./names.js";
-import { visit } from "./state.js";
+import { set, visit } from "./state.js";
 
 const WIDTH = 408;
 
@@ -54,6 +54,14 @@ export const taskLink = (task, label) =>
         bytes(task.measured ? task.live_bytes : null),
         "tasks",
         task.key,
+    );
+
+// What narrows a view: a click widens it again.
+export const chip = (label, change) =>
+    h(
+        "button",
+        { type: "button", class: "chip cut", title: label, onclick: () => set(change) },
+        `${label} ×`,
     );
 
 // Frames, the outermost first, each with what is below it.

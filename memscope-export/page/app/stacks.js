@@ -36,16 +36,25 @@ export function functionsOf(model, state) {
                     own_bytes: 0,
                     all_bytes: 0,
                     samples: 0,
+                    stacks: [],
                 };
                 rows.set(frame.function, row);
             }
             row.all_bytes += size;
             row.samples += samples;
+            row.stacks.push(stack);
             if (frame.function === leaf.function) row.own_bytes += size;
         }
     }
     return [...rows.values()];
 }
+
+// What tells the stacks of a function from others.
+export const stacksText = ({ stacks }) =>
+    stacks
+        .map((it) => [it.ownerName, ...it.frames.map((frame) => frame.address)].join(" "))
+        .sort()
+        .join("\n");
 
 const EXECUTORS = new Set([
     "", // the start of a thread, and code without a name
@@ -112,11 +121,14 @@ export function icicleOf(model, state, matches) {
     return root;
 }
 
-function sortChildren(root) {
+// The children of each node, the largest first; what is lost before all others.
+export function sortChildren(root) {
     const open = [root];
     while (open.length) {
         const node = open.pop();
-        node.sorted = [...node.children.values()].sort((a, b) => b.bytes - a.bytes);
+        node.sorted = [...node.children.values()].sort(
+            (a, b) => Boolean(b.isLost) - Boolean(a.isLost) || b.bytes - a.bytes,
+        );
         open.push(...node.sorted);
     }
 }

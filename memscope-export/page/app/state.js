@@ -15,6 +15,7 @@ export const DEFAULTS = {
     focus: "", // of stacks: through one frame
     hide: "", // of stacks: frames, a line each
     frames: "", // of stacks: "all": also above the first own frame
+    under: "", // of what holds the heap: the row that is looked into
     pause: "",
     theme: "",
 };
@@ -56,7 +57,10 @@ export function start() {
 
 // To another view: its filter, order and rows begin anew.
 export const visit = (tab, change) =>
-    set({ tab, q: "", sort: "", group: "", row: "", open: "", fold: "", ...change }, true);
+    set(
+        { tab, q: "", sort: "", group: "", row: "", open: "", fold: "", under: "", ...change },
+        true,
+    );
 
 // A node is named in the URL by a hash of its key (FNV-1a), as keys are long.
 function short(key) {

@@ -234,7 +234,7 @@ function drawCell(cell, column, entry, isSame) {
 function textOf(column, value, row) {
     if (column.kind === "text") return value;
     if (column.kind === "percent") return `${count(value)} %`;
-    const sign = column.isChange && value > 0 ? "+" : column.estimate?.(row) && value ? "≈ " : "";
+    const sign = column.isChange && value > 0 ? "+" : (value && column.sign?.(row)) || "";
     if (units.has(column)) return sign + inUnit(value, units.get(column));
     return column.plain ? String(value) : count(value);
 }
@@ -265,13 +265,14 @@ function drawName(cell, column, entry) {
     const hasTwist = view.isTree || Boolean(view.groups?.[state.group]);
     const twist = entry.isOpen == null ? "" : entry.isOpen ? "▾" : "▸";
     const { level, swatch } = entry.isGroup ? {} : decorate(row);
-    const [crate, rest] = entry.isGroup ? ["", name] : split(name, model.program);
+    const [crate, rest] = entry.isGroup ? ["", name] : split(row.short ?? name, model.program);
     fill(
         cell,
         hasTwist && h("span", { class: "twist", "aria-hidden": "true" }, twist || "\u00a0"),
         level && severity(level),
         swatch && h("span", { class: "swatch", style: { background: `var(${swatch})` } }),
         span("cut", crate && span("dim", crate), rest),
+        row.note && span("dim cut note", row.note),
         entry.isGroup && span("dim", count(row.members.length)),
     );
 }

@@ -4,13 +4,13 @@
 // the one that stretches, `value(row)`: null is unknown, and `why(row)` says why. `drop`: what goes
 // first where there is no room; 0 stays.
 
-import { before } from "./compare.js";
+import { change, copied, heldBefore, heldThen, sinceText } from "./compare.js";
 import { isEnded, isOpaque, keptText, leftBytes, pollsOf, shareOf } from "./facts.js";
-import { clock } from "./format.js";
+import { textOf, treeNow } from "./held.js";
 import { split } from "./names.js";
-import { functionsOf } from "./stacks.js";
+import { functionsOf, stacksText } from "./stacks.js";
 import { state } from "./state.js";
-import { awaitsUnknown, ownPlace, waitTree } from "./waits.js";
+import { awaitsUnknown, ownPlace, pointsText, waitTree } from "./waits.js";
 
 const column = (kind) => (key, label, width, value, more) => ({
     key,
@@ -29,36 +29,36 @@ const share = column("percent");
 const unmeasured = "Sizes are not measured here";
 const known = (field) => (row) => (row.measured ? row[field] : null);
 
-const delta = (model) =>
-    size(
-        "delta",
-        "Δ",
-        96,
-        (row) => {
-            const then = before(model(), row.key);
-            return then.bytes == null || row.measured === false
-                ? null
-                : row.live_bytes - then.bytes;
-        },
-        {
-            drop: 0,
-            isChange: true,
-            shown: () => state.at !== "",
-            why: (row) => before(model(), row.key).why ?? unmeasured,
-        },
-    );
+const bytesIn = (row) => row.bytes;
+const heapOf = (row) => (isOpaque(row) ? null : row.live_bytes);
+const allFutures = (row) => row.future_size_bytes * row.active;
 
 const noPlace = "No place: it is not annotated";
 const noPoint = "Not known: await points are off, or it has not been polled since they are on";
 const noRate = "One reading so far, and the process keeps no points of this row";
-const estimateOf = (field) => (row) => row[field];
 
-// `model` is a function, as each second brings another.
-export function viewsOf(model) {
+// `model` is a function, as each second brings another. The views of the past are those of what
+// "compare with now" has kept; they have no past of their own.
+export function viewsOf(model, isPast = false) {
     const siteName = (row) => row.site?.name ?? row.name;
-    return {
+    const past = isPast ? {} : viewsOf(copied, true);
+    // The change of a figure since the moment that is compared with.
+    const delta = (name, figure, more) => {
+        const of = (row) => change(model(), views[name], past[name], row, figure);
+        return size("delta", "Δ", 96, (row) => of(row).bytes, {
+            drop: 0,
+            isChange: true,
+            shown: () => state.at !== "",
+            since: () => Number(state.at),
+            why: (row) => of(row).why,
+            ...more,
+        });
+    };
+    const views = {
         sites: {
             label: "Sites",
+            list: "sites",
+            isKept: true,
             rows: () => model().sites,
             total: () => model().sites.length,
             sort: "-live",
@@ -88,7 +88,7 @@ export function viewsOf(model) {
                     drop: 1,
                     why: () => "Which of its tasks have ended is not known",
                 }),
-                delta(model),
+                delta("sites", known("live_bytes")),
                 number("tasks", "Tasks", 64, "active", { drop: 2 }),
                 size("peak", "Peak of one", 106, known("peak_bytes"), {
                     drop: 5,
@@ -107,6 +107,8 @@ export function viewsOf(model) {
         },
         tasks: {
             label: "Tasks",
+            list: "tasks",
+            isKept: true,
             rows: () => model().tasks,
             total: () => model().tasks.length,
             sort: "-live",
@@ -135,7 +137,7 @@ export function viewsOf(model) {
                     drop: 0,
                     why: () => unmeasured,
                 }),
-                delta(model),
+                delta("tasks", known("live_bytes")),
                 size("peak", "Peak", 92, known("peak_bytes"), { drop: 4, why: () => unmeasured }),
                 text("wait", "Waits at", 200, (row) => (isEnded(row) ? "" : ownPlace(row.point)), {
                     isPlace: true,
@@ -155,7 +157,7 @@ export function viewsOf(model) {
                 }),
                 time("busy", "Busy", 96, "busy_ns", {
                     drop: 6,
-                    estimate: (row) => row.timing_is_estimate,
+                    sign: (row) => row.timing_is_estimate && "≈ ",
                     why: () => "None of its polls was timed",
                 }),
                 size("all", "Allocated", 100, known("allocated_bytes"), {
@@ -166,6 +168,8 @@ export function viewsOf(model) {
         },
         code: {
             label: "Code",
+            list: "stacks",
+            parts: stacksText,
             rows: () => functionsOf(model(), state),
             total: () => functionsOf(model(), { kind: state.kind }).length,
             sort: "-own",
@@ -184,21 +188,26 @@ export function viewsOf(model) {
                     isCode: true,
                     why: () => "The program tells no lines; `cargo memscope report` may find them",
                 }),
-                size("own", "Own", 156, estimateOf("own_bytes"), {
+                size("own", "Own", 156, "own_bytes", {
                     hasBar: true,
                     isEstimate: true,
                     drop: 0,
                 }),
-                size("all", "With callees", 142, estimateOf("all_bytes"), {
+                size("all", "With callees", 142, "all_bytes", {
                     isEstimate: true,
                     drop: 0,
                 }),
+                delta("code", (row) => row.all_bytes, { isEstimate: true }),
                 number("samples", "Samples", 80, "samples", { drop: 2 }),
             ],
         },
         waits: {
             label: "Where tasks wait",
+            list: "await_points",
+            parts: pointsText,
             isTree: true,
+            // Root first the tree begins open, leaf first closed: its roots are the answer.
+            beginsOpen: () => state.group === "",
             rows: () => waitTree(model(), state.group === "leaf first"),
             total: () =>
                 awaitsUnknown(model().snapshot.await_points_measured)
@@ -218,11 +227,12 @@ export function viewsOf(model) {
                     why: () => "Debug information names no line",
                 }),
                 number("tasks", "Tasks", 70, "tasks", { drop: 0 }),
-                size("bytes", "Held", 156, (row) => (row.measured ? row.bytes : null), {
+                size("bytes", "Held", 156, known("bytes"), {
                     hasBar: true,
                     drop: 0,
                     why: () => unmeasured,
                 }),
+                delta("waits", known("bytes")),
                 size("each", "Each", 92, (row) => (row.measured ? row.bytes / row.tasks : null), {
                     drop: 3,
                     why: () => unmeasured,
@@ -245,37 +255,59 @@ export function viewsOf(model) {
         },
         holds: {
             label: "Who holds",
-            rows: () => model().held?.rows ?? [],
-            total: () => model().held?.rows.length ?? null,
+            isTree: true,
+            // The largest roots are open, and what nothing holds: they are the answer.
+            beginsOpen: (row) =>
+                row.isLost ||
+                (!row.isGroup &&
+                    row.key !== "root:several" &&
+                    row.bytes * 10 >= model().held.graph.bytes),
+            rank: (row) => (row.isOthers ? 2 : row.isLost ? 0 : 1),
+            rows: () => {
+                const tree = treeNow(model());
+                if (!tree) return [];
+                const under = tree.byKey.get(state.under);
+                return under ? [under] : tree.heap.sorted;
+            },
+            total: () => model().held?.graph.roots.length ?? null,
             sort: "-retained",
-            first: (row) => row.isUnreachable,
             name: (row) => row.name,
-            search: (row) => `${row.name} ${row.kind} ${row.place}`,
-            groups: { kind: (row) => row.kind.replaceAll("_", " ") },
-            sums: ["retained_bytes", "blocks"],
+            search: textOf,
+            groups: { kind: null, name: null },
+            then: (row) => heldThen(model(), row),
             columns: [
-                text("name", "Root", 0, "name", { min: 200, isName: true, drop: 0 }),
-                text("kind", "Kind", 110, (row) => row.kind?.replaceAll("_", " "), { drop: 2 }),
+                text("name", "Held by", 0, "name", { min: 200, isName: true, drop: 0 }),
+                text("kind", "Kind", 92, "kind", { drop: 3, why: () => "It is no root" }),
                 text("place", "Place", 208, "place", {
                     isPlace: true,
-                    drop: 3,
+                    drop: 2,
                     isCode: true,
-                    why: () => "No place",
+                    why: () => "Where it is in the code is not known",
                 }),
-                size("retained", "Only it holds", 156, "retained_bytes", {
+                size("retained", "Held", 156, "bytes", {
                     hasBar: true,
-                    left: (row) => (row.isUnreachable ? row.retained_bytes : 0),
+                    left: (row) => (row.isLost ? row.bytes : 0),
                     drop: 0,
+                }),
+                delta("holds", bytesIn, {
+                    shown: () => state.at !== "" || heldBefore(model().held) !== null,
+                    since: () => heldBefore(model().held)?.atMs,
                 }),
                 size("reachable", "It reaches", 110, "reachable_bytes", {
                     drop: 1,
-                    why: () => "Nothing reaches these blocks",
+                    sign: (row) => row.isLeast && "≥ ",
+                    why: (row) =>
+                        row.isLost ? "Nothing reaches these blocks" : "Known of roots alone",
                 }),
-                number("blocks", "Blocks", 90, "blocks", { drop: 4 }),
+                number("blocks", "Blocks", 90, "blocks", {
+                    drop: 4,
+                    why: () => "How many there are with what they hold is not known",
+                }),
             ],
         },
         vars: {
             label: "Variables",
+            list: "variable_sites",
             rows: () => model().variables,
             total: () => model().variables.length,
             sort: "-heap",
@@ -296,12 +328,12 @@ export function viewsOf(model) {
                     drop: 2,
                     isCode: true,
                 }),
-                size("heap", "Heap, live", 156, (row) => (isOpaque(row) ? null : row.live_bytes), {
+                size("heap", "Heap, live", 156, heapOf, {
                     hasBar: true,
                     drop: 0,
                     why: () => "Its blocks could not be found: its type is opaque, or holds none",
                 }),
-                delta(model),
+                delta("vars", heapOf),
                 number("live", "Live", 64, "live", { drop: 1 }),
                 size(
                     "largest",
@@ -328,6 +360,7 @@ export function viewsOf(model) {
         },
         futures: {
             label: "Futures",
+            list: "sites",
             rows: () => model().futures,
             total: () => model().futures.length,
             sort: "-total",
@@ -343,10 +376,8 @@ export function viewsOf(model) {
                 }),
                 number("size", "Size B", 86, "future_size_bytes", { drop: 0 }),
                 number("active", "Live", 64, "active", { drop: 1 }),
-                size("total", "All of them", 156, (row) => row.future_size_bytes * row.active, {
-                    hasBar: true,
-                    drop: 0,
-                }),
+                size("total", "All of them", 156, allFutures, { hasBar: true, drop: 0 }),
+                delta("futures", allFutures),
                 text(
                     "part",
                     "Largest value across an await",
@@ -363,6 +394,7 @@ export function viewsOf(model) {
         },
         frees: {
             label: "Who frees",
+            list: "hand_overs",
             rows: () => model().frees,
             total: () => model().frees.length,
             sort: "-bytes",
@@ -385,10 +417,12 @@ export function viewsOf(model) {
                 }),
                 number("blocks", "Blocks", 90, "blocks", { drop: 1 }),
                 size("bytes", "Freed so far", 156, "bytes", { hasBar: true, drop: 0 }),
+                delta("frees", bytesIn),
             ],
         },
     };
+    return views;
 }
 
-// What a column's head says of the moment that is compared with.
-export const headOf = ({ isChange, label }) => (isChange ? `Δ ${clock(Number(state.at))}` : label);
+// What a column's head says, of changes too: since when.
+export const headOf = ({ since, label }) => (since ? sinceText(since()) : label);

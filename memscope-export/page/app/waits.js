@@ -21,7 +21,7 @@ export function waitTree(model, leafFirst) {
             path += `${depth ? " › " : ""}${frame.function} ${frame.place}`;
             let row = level.get(path);
             if (!row) {
-                row = newRow(path, frame, depth, parent);
+                row = newRow(path, frame, parent);
                 level.set(path, row);
             }
             add(row, point, sites[index]);
@@ -32,10 +32,9 @@ export function waitTree(model, leafFirst) {
     return [...top.values()];
 }
 
-const newRow = (key, frame, level, parent) => ({
+const newRow = (key, frame, parent) => ({
     key,
     ...frame,
-    level,
     parent,
     tasks: 0,
     bytes: 0,
@@ -45,10 +44,15 @@ const newRow = (key, frame, level, parent) => ({
     longestNs: null,
     sites: new Map(),
     points: [],
+    ways: new Set(),
     children: new Map(),
 });
 
+// What tells the points of a row from others: each is a way down the awaits.
+export const pointsText = ({ ways }) => [...ways].sort().join("\n");
+
 function add(row, point, sites) {
+    row.ways.add(point.frames.map((it) => `${it.function}:${it.line}`).join());
     row.tasks += point.tasks;
     row.bytes += point.live_bytes;
     row.measured &&= point.measured;
