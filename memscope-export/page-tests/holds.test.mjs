@@ -50,12 +50,12 @@ test("holders are asked for by a button alone, which says what it costs", async 
     );
     it.server.holders = holders();
     await it.page.click("text=Ask now");
-    await it.page.waitForFunction(() => document.querySelectorAll("#rows .row").length === 3);
+    await it.page.waitForFunction(() => document.querySelectorAll("#rows .row").length > 3);
     assert.match(await it.text("#holds-head"), /stood still for 23 ms of 370 ms/);
-    assert.equal(await it.cell("SESSIONS", "Held"), "96.00");
+    assert.equal(await it.cell("shop::SESSIONS", "Holds"), "96.00");
     // The variable through which a task holds most, and where that is declared.
-    assert.equal(await it.cell("app::session, frames", "Held"), "3.00");
-    assert.equal(await it.cell("app::session, frames", "Place"), "src/app.rs:31");
+    assert.equal(await it.cell("app::session #12, frames", "Holds"), "3.00");
+    assert.equal(await it.cell("app::session #12, frames", "Place"), "src/app.rs:31");
     assert.match((await it.rows())[0], /^\(nothing/, "what nothing holds comes first");
     await it.shot("live-holds");
     await it.close();
@@ -77,9 +77,9 @@ test("the rows of who holds add up to the heap", async () => {
     const all = await sizes(it);
     const at = rows.indexOf("(several roots)");
     assert.equal(all[at][1], graph.shared_bytes);
-    const below = all.slice(at + 1, at + 4).map(([, bytes]) => bytes);
+    const below = all.slice(at + 1, at + 5).filter(([level]) => level === 2);
     assert.equal(
-        below.reduce((whole, bytes) => whole + bytes, 0),
+        below.reduce((whole, [, bytes]) => whole + bytes, 0),
         graph.shared_bytes,
     );
     await it.shot("holds");
@@ -90,7 +90,7 @@ test("small roots that a report left out are a row of their own", async () => {
     const graph = holders();
     graph.bytes += 7 * MIB;
     const it = await startAsked(graph);
-    assert.equal(await it.cell("(smaller rows, left out)", "Held"), "7.00");
+    assert.equal(await it.cell("(smaller rows, left out)", "Holds"), "7.00");
     assert.equal((await it.rows()).at(-1), "(smaller rows, left out)", "it is the last one");
     const top = (await sizes(it)).filter(([level]) => level === 1);
     assert.equal(
@@ -135,7 +135,7 @@ test("the icicle of who holds is the same tree, by the pointer and by keys", asy
     await it.page.mouse.move(box.x + box.width * lost * 0.5, box.y + 36);
     assert.match(await says(it), /^\(nothing\)\s+3\.0 MiB, 2 %/);
     await it.page.mouse.move(box.x + box.width * lost + 4, box.y + 36);
-    assert.match(await says(it), /^shop::SESSIONS\s+96\.0 MiB, 77 %\s+src\/state\.rs:12/);
+    assert.match(await says(it), /^shop::SESSIONS\s+96\.0 MiB, 78 %\s+src\/state\.rs:12/);
     await it.page.mouse.click(box.x + box.width * lost + 4, box.y + 36);
     assert.match(await it.hash("under"), /^root: static shop::SESSIONS/);
     assert.equal((await it.rows())[0], "shop::SESSIONS", "the table has its subtree alone");
@@ -180,12 +180,12 @@ test("roots are grouped by kind and by name, and their sums stay", async () => {
         top.reduce((all, [, bytes]) => all + bytes, 0),
         graph.bytes,
     );
-    assert.equal(await it.cell("task", "Held"), "4.00");
+    assert.equal(await it.cell("task", "Holds"), "4.00");
     await unfold(it, "task");
     assert.ok((await it.rows()).includes("app::session #12, frames"));
     await it.page.selectOption("#group", "name");
-    assert.equal(await it.cell("app::session", "Held"), "4.00");
-    assert.equal(await it.cell("shop::SESSIONS", "Held"), "96.00", "one root needs no group");
+    assert.equal(await it.cell("app::session", "Holds"), "4.00");
+    assert.equal(await it.cell("shop::SESSIONS", "Holds"), "96.00", "one root needs no group");
     await it.close();
 });
 
@@ -427,6 +427,6 @@ test("of 10,000 roots those in sight are drawn, and no scroll grows with their n
     await it.page.evaluate(() => scrollTo(0, 0));
     const box = await it.page.locator("#held-icicle").boundingBox();
     await it.page.mouse.move(box.x + box.width / 2, box.y + 36);
-    assert.match(await says(it), /^\(10,0\d\d smaller\)\s+1\.\d+ TiB, 99 %/);
+    assert.match(await says(it), /^\(10,0\d\d smaller\)\s+1\.\d+ TiB, 100 %/);
     await it.close();
 });

@@ -12,7 +12,9 @@ import { matcher, state } from "./state.js";
 let copy = null;
 
 export function keepNow(model) {
-    copy = { at: String(Math.round(model.program.takenMs)), model, rows: new Map(), look: "" };
+    const at = String(Math.round(model.program.takenMs));
+    // Later answers of what holds the heap do not change the copy.
+    copy = { at, model: { ...model }, rows: new Map(), look: "" };
     return copy.at;
 }
 
@@ -84,7 +86,7 @@ function atMoment(model, view, row) {
         }
         return { bytes: points.reduce((sum, it) => sum + bytesOf(it, state.kind), 0) };
     }
-    const points = model.trends.get(row.key);
+    const points = view.isKept ? model.trends.get(row.key) : null;
     if (!points?.length) {
         const kept = view.isKept ? "This row is" : `${view.label} are`;
         return { why: `${kept} not kept over time. Press c to compare with now` };

@@ -216,7 +216,8 @@ function drawCell(cell, column, entry, isSame) {
         cell.className = "cell bar-cell";
         drawBar(cell.firstChild, isKnown ? value : 0, column.left?.(row) ?? 0);
     }
-    const written = isKnown ? textOf(column, value, row) : entry.isGroup ? "" : DASH;
+    const isBlank = entry.isGroup && !column.isChange;
+    const written = isKnown ? textOf(column, value, row) : isBlank ? "" : DASH;
     const isNumber = column.kind !== "text";
     const names = [column.hasBar ? "" : "cell", isNumber ? "number" : "soft"];
     if (column.isCode) names.push("code");
@@ -228,7 +229,7 @@ function drawCell(cell, column, entry, isSame) {
     box.className = names.join(" ");
     setText(box, written);
     const why = () => column.why?.(row) ?? "Not known";
-    setAttribute(box, "title", isKnown ? tipOf(column, value) : entry.isGroup ? null : why());
+    setAttribute(box, "title", isKnown ? tipOf(column, value) : isBlank ? null : why());
 }
 
 function textOf(column, value, row) {

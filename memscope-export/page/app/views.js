@@ -284,7 +284,7 @@ export function viewsOf(model, isPast = false) {
                     isCode: true,
                     why: () => "Where it is in the code is not known",
                 }),
-                size("retained", "Held", 156, "bytes", {
+                size("retained", "Holds", 156, "bytes", {
                     hasBar: true,
                     left: (row) => (row.isLost ? row.bytes : 0),
                     drop: 0,
