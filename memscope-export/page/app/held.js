@@ -180,7 +180,7 @@ function groupsOf(roots, group, heap, add) {
         if (group === "name" && roots === 1) continue;
         const kind = kindText(first.kind);
         const name = group === "kind" ? kind : first.name;
-        const more = { short: name, note: ` ${count(roots)}`, kind, blocks };
+        const more = { short: name, note: `, ${plural(roots, "root", "roots")}`, kind, blocks };
         const what = "Roots together";
         add(heap, key, name, size, { ...more, what, isGroup: true, isCompared: true });
     }

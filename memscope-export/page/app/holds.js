@@ -123,7 +123,8 @@ function says(row, matches, isPointed) {
     const first = row
         ? [h("b", {}, row.name), "  ", figures(row)]
         : [h("b", {}, bytes(heap.bytes)), " of the heap, by what holds it", found];
-    const help = "Click a row of it to look into it. Orange: nothing holds it. Grey: other blocks.";
+    const help =
+        "Click a box to look into it. Orange: nothing holds it. Grey: several roots, or others.";
     if (!isPointed) return [first, help];
     return [first, row.place ? span("code", row.place) : row.what];
 }

@@ -40,6 +40,7 @@ export function icicle(options) {
     }
 
     function draw() {
+        readOut.hidden = !root;
         canvas.hidden = !root?.bytes;
         boxes = canvas.hidden ? [] : boxesOf(root, focused ?? root);
         const matches = matcher();

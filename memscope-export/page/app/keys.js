@@ -41,7 +41,7 @@ export function help() {
             "p",
             { class: "dim" },
             "In the time line: ← → a moment, Enter to compare with it. " +
-                "In the icicle: arrows, Enter to look through a frame, x to hide it.",
+                "In an icicle: arrows, Enter to look into a box, x to hide a frame.",
         ),
         h("button", { type: "button", class: "link", onclick: () => dialog.close() }, "Close"),
     );

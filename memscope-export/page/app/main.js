@@ -267,12 +267,18 @@ function stateLine() {
                 { class: "cut", title: "The sums count them, and JSON has them" },
                 notSent(leftOut(state.tab)),
             ),
-        state.at && span("", isExact() ? "every row, exact" : "what the process kept by name"),
+        state.at && !viewNow().then && span("", compared()),
         shown > 0 && left.length > 0 && span("cut", `too narrow for: ${left.join(", ")}`),
     );
     const none = shown === 0 ? nothing() : "";
     setText($("#none"), none);
     $("#head").hidden = shown === 0;
+}
+
+// What the column of changes covers. What holds the heap says it itself.
+function compared() {
+    if (!isExact()) return "what the process kept by name";
+    return state.tab === "code" ? "every sampled stack" : "every row, exact";
 }
 
 function notSent(number) {
