@@ -86,6 +86,15 @@ test("the rows of who holds add up to the heap", async () => {
     await it.close();
 });
 
+test("a report that has a graph shows it without a question", async () => {
+    const graph = holders();
+    const it = await start({ ...snapshot(), heap_graph: graph }, "#tab=holds");
+    assert.equal(await it.cell("shop::SESSIONS", "Holds"), "96.00");
+    assert.match(await it.text("#holds-head"), /^9,800 blocks, 124 MiB/);
+    assert.ok(!it.server.asked.includes("/holders.json"));
+    await it.close();
+});
+
 test("small roots that a report left out are a row of their own", async () => {
     const graph = holders();
     graph.bytes += 7 * MIB;
@@ -198,13 +207,36 @@ test("the drawer of a step has its way, its stack, its task and its site", async
     }
     await it.page.click("#drawer button:has-text('2,000 ×')");
     drawer = await it.text("#drawer");
-    for (const said of ["87.9 MiB", "19.1 MiB", "shop::session::fill", "POST /login"]) {
+    for (const said of [
+        "87.9 MiB",
+        "19.1 MiB",
+        "4,000 × 15.0 KiB",
+        "shop::session::fill",
+        "POST /login",
+    ]) {
         assert.ok(drawer.includes(said), said);
     }
     assert.equal(await it.page.locator("img").count(), 0);
     await it.shot("holds-drawer");
     await it.page.click("#drawer section:has-text('Site') button:has-text('POST /login')");
     assert.match(await it.text("#drawer"), /^Site/);
+    await it.close();
+});
+
+test("a hostile name of a root, a step or a frame is text", async () => {
+    const bad = { ...holders().roots[3], name: HOSTILE, thread: HOSTILE };
+    const it = await startAsked(holders({ more: [bad] }));
+    assert.ok((await it.rows()).includes(`${HOSTILE} of ${HOSTILE}`));
+    await it.page.locator(`#rows .row:has(.name[title^="4 lost"])`).click();
+    const drawer = await it.text("#drawer");
+    for (const said of [`4 lost blocks by ${HOSTILE}`, `shop::${HOSTILE}`]) {
+        assert.ok(drawer.includes(said), said);
+    }
+    await it.page.focus("#held-icicle");
+    for (const key of ["ArrowDown", "ArrowDown", "ArrowRight"]) await it.key(key);
+    assert.ok((await says(it)).includes(HOSTILE));
+    assert.equal(await it.page.locator("img").count(), 0);
+    assert.equal(await it.page.title(), "shop, memory by task");
     await it.close();
 });
 
@@ -294,6 +326,7 @@ test("every table compares with now", async () => {
     await it.shot("compare-code");
     await it.key("4");
     assert.equal(await it.cell("shop::checkout::place_order", "Δ"), "+1.00");
+    assert.equal(await it.cell("shop::db::acquire", "Δ"), "+1.00", "a row below another");
     assert.equal(await it.cell("shop::search::query", "Δ"), "0");
     await it.page.selectOption("#group", "leaf first");
     assert.equal(await it.cell("shop::db::acquire", "Δ"), "+1.00");

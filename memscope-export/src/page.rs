@@ -172,8 +172,10 @@ mod tests {
     #[test]
     fn no_text_of_a_module_spans_lines() {
         for (name, text) in MODULES {
-            let is_odd = |line: &&str| line.matches('`').count() % 2 != 0;
-            assert_eq!(text.lines().find(is_odd), None, "{name}: its lines are indented anew");
+            let code = text.lines().filter(|line| !line.trim_start().starts_with("//"));
+            let mut code = code.map(|line| line.replace("\"`\"", ""));
+            let open = code.find(|line| line.matches('`').count() % 2 != 0);
+            assert_eq!(open, None, "{name}: its lines are indented anew");
         }
     }
 

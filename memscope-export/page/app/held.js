@@ -61,7 +61,8 @@ function treeOf(graph, program, group) {
             blocks: it.own_bytes === it.retained_bytes ? it.blocks : null,
         });
         if (below.length) addStep(row, 0, below);
-        addOthers(row, it.own_bytes, below.length ? undefined : "(held through them)");
+        const rest = `(held through ${it.blocks === 1 ? "it" : "them"})`;
+        addOthers(row, it.own_bytes, below.length ? undefined : rest);
     };
     addNothing(graph.unreachable ?? [], heap, program, add);
     if (graph.shared_bytes) {
@@ -197,16 +198,17 @@ export function markHits(row, matches, isBelow = false) {
 }
 
 // What the filter looks at.
-export const textOf = ({ name, kind, place, site }) => [name, kind, place, site].join(" ");
+export const textOf = (row) =>
+    (row.text ??= [row.name, row.kind, row.place, row.site ?? ""].join(" "));
 
 // The row that a finding means by its `held_by`, and its grouping: `the static `A` (src/a.rs:1)`,
 // `9 tasks of `b``. null: no row is known.
 export function heldByRow(graph, program, text) {
     if (text === "nothing") return { row: "root:nothing" };
     const kinds = [
-        [/^the static `([^`]*)`/, "static"],
-        [/^the thread-local `([^`]*)`/, "thread_local"],
-        [/^[\d,]+ tasks? of `([^`]*)`/, "task"],
+        [/^the static `(.*?)`/, "static"],
+        [/^the thread-local `(.*?)`/, "thread_local"],
+        [/^[\d,]+ tasks? of `(.*?)`/, "task"],
         [/^(Tokio's) runtime$/, "runtime"],
         [/^the (stack of .*)$/, "stack"],
         [/^(.*)$/, "other"],

@@ -26,10 +26,10 @@ const drawn = icicle({
     focus: (row) => set({ under: row.parent && row.key !== state.under ? row.key : "" }),
 });
 
-// Gives a model its holders: those of its snapshot, or of the last answer.
+// Gives a model its holders: those of the last answer, or of its snapshot.
 export function addHeld(model) {
     const graph = heldOf(model.snapshot.heap_graph);
-    model.held = graph ? { graph, atMs: null, before: null } : answer;
+    model.held = answer ?? (graph && { graph, atMs: null, before: null });
 }
 
 export const forgetHeld = () => (answer = null);

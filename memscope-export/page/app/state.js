@@ -71,7 +71,7 @@ function short(key) {
     return (hash >>> 0).toString(36);
 }
 
-export const isFolded = (key) => state.fold.split(".").includes(short(key));
+export const isFolded = (key) => state.fold !== "" && state.fold.split(".").includes(short(key));
 
 export function toggleFold(key) {
     const folds = new Set(state.fold.split(".").filter(Boolean));
