@@ -44,8 +44,7 @@ function inCopy(model, view, row, figure) {
         copy.rows = new Map();
         keep(view.rows());
     }
-    const isCut = (of) => (of.snapshot.left_out?.[view.list] ?? 0) > 0;
-    const cut = isCut(copy.model) || isCut(model);
+    const cut = lacksRows(copy.model, view.list) || lacksRows(model, view.list);
     if (row.members) return cut ? { why: lacking } : ofGroup(view, row, figure);
     const then = copy.rows.get(row.key);
     // A sum of rows is comparable if it is of the same rows, or of all.
@@ -56,7 +55,13 @@ function inCopy(model, view, row, figure) {
     return value == null ? { why: "Its figure was not known then" } : { bytes: value };
 }
 
-const lacking = "Then or now the page was sent the largest rows alone";
+// Whether a list of a snapshot has not all rows.
+const lacksRows = ({ snapshot, tool }, list) =>
+    snapshot.left_out?.[list] > 0 ||
+    tool.rows_left_out > 0 ||
+    (list === "stacks" && tool.stacks_left_out > 0);
+
+const lacking = "Then or now the page had the largest rows alone";
 
 function keep(rows) {
     for (const row of rows) {

@@ -12,7 +12,7 @@ const trees = new WeakMap();
 
 // The tree of a graph, its roots grouped by `kind`, by `name`, or not at all. `byKey` has each row,
 // and `isCut` says that the graph lacks small roots, as that of a report may.
-export function heldTree(graph, program, group) {
+function heldTree(graph, program, group) {
     if (!trees.has(graph)) trees.set(graph, new Map());
     const made = trees.get(graph);
     if (!made.has(group)) made.set(group, treeOf(graph, program, group));
@@ -26,7 +26,7 @@ export function treeNow({ held, program }) {
 }
 
 const GROUPS = ["kind", "name"];
-export const kindText = (kind) => kind.replaceAll("_", "-");
+const kindText = (kind) => kind.replaceAll("_", "-");
 
 function treeOf(graph, program, group) {
     const byKey = new Map();
