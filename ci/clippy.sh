@@ -5,7 +5,7 @@
 set -euo pipefail
 cargo clippy --workspace --all-targets \
     --features memscope-tests/allocators,memscope-tests/layout \
-    --features memscope-benches/law-all,memscope-benches/names \
+    --features memscope-benches/law-all,memscope-benches/names,memscope-benches/reports \
     -- -D warnings
 # As the runtime's feature `symbols` takes it.
 cargo clippy -q -p memscope-layout --lib --no-default-features -- -D warnings

@@ -24,8 +24,9 @@ fi
 echo "== asked: ${asked[*]}"
 reads --include-ignored "${asked[@]}"
 # The same of what the server answers and a registry encodes, and of the alerts. The facade's tests
-# turn on the features that these need. A Prometheus server scrapes a program.
+# turn on the features that these need. A Prometheus server scrapes a program, and the example.
 if [[ " ${asked[*]} " == *" promtool "* ]]; then
+    cargo build -q --workspace --example live_page
     cargo test -q --workspace --test server -- --include-ignored \
         scrapers::prom metrics_adapters::prom prometheus::
     echo "== asked: a Prometheus server"

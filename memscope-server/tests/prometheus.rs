@@ -3,9 +3,13 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    env,
     fmt::Write as _,
     fs,
+    io::{BufRead as _, BufReader},
+    net::SocketAddr,
     path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
     thread,
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
@@ -29,6 +33,7 @@ const ODD_NAME: &str = "GET /\"orders\"\n\\ {id=1} 2";
 const SITES: usize = 250;
 /// How many minutes of the past the server has. An alert looks back for 40.
 const MINUTES: u64 = 45;
+const RULES: &str = "docs/grafana/alerts.yml";
 /// Every metric of memscope.
 const ALL: &str = r#"{__name__=~"memscope_.+"}"#;
 
@@ -272,7 +277,7 @@ fn alerts_fire_on_a_sick_program_alone(prometheus: &Prometheus, sick: u64) {
     let rules = prometheus.api("rules", &[]);
     let rules = rules["groups"][0]["rules"].as_array().expect("rules").clone();
     let names: Vec<_> = rules.iter().map(|rule| rule["name"].as_str().expect("a name")).collect();
-    let text = fs::read_to_string(file("docs/grafana/alerts.yml")).expect("a file");
+    let text = fs::read_to_string(file(RULES)).expect("a file");
     let written: Vec<_> =
         text.lines().filter_map(|line| line.trim().strip_prefix("- alert: ")).collect();
     assert_eq!(names, written);
@@ -286,6 +291,57 @@ fn alerts_fire_on_a_sick_program_alone(prometheus: &Prometheus, sick: u64) {
     }
 }
 
+/// The example `live_page`, as the documents say to run it; it ends when this is dropped.
+#[derive(Debug)]
+struct Example {
+    process: Child,
+    address: SocketAddr,
+}
+
+impl Example {
+    fn start() -> Self {
+        let own = env::current_exe().expect("this program");
+        let folder = own.parent().and_then(Path::parent).expect("a folder of builds");
+        let path = folder.join("examples/live_page");
+        let mut process = Command::new(&path)
+            .args(["--address", "127.0.0.1:0"])
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap_or_else(|why| panic!("build {} before: {why}", path.display()));
+        let mut line = String::new();
+        let said = process.stdout.take().expect("a pipe");
+        BufReader::new(said).read_line(&mut line).expect("a line");
+        let address = line.trim().strip_prefix("the page is at http://");
+        let address = address.and_then(|it| it.strip_suffix('/')).expect("an address");
+        Self { address: address.parse().expect("an address"), process }
+    }
+}
+
+impl Drop for Example {
+    fn drop(&mut self) {
+        let _ = (self.process.kill(), self.process.wait());
+    }
+}
+
+#[test]
+#[ignore = "needs prometheus, and the example `live_page`"]
+fn prometheus_scrapes_the_example_while_it_serves() {
+    let example = Example::start();
+    let prometheus = Prometheus::start(example.address, &file(RULES), None);
+    wait(&prometheus);
+    no_scrape_fails(&prometheus);
+    no_counter_falls(&prometheus);
+    let found = series(&prometheus.query(ALL, None), |_| ());
+    let metrics: BTreeSet<_> = found.keys().map(|it| &*it.0).collect();
+    let served = figures(get(example.address, "/metrics").text());
+    assert_eq!(metrics, served.keys().map(|it| &*it.0).collect());
+    let sites: BTreeSet<_> = found.keys().filter_map(|it| it.1.get("site")).collect();
+    for site in ["login", "rates", "session"] {
+        assert!(sites.iter().any(|it| *it == site), "{site} is not among {sites:?}");
+    }
+    no_scrape_fails(&prometheus);
+}
+
 #[test]
 #[ignore = "needs prometheus"]
 fn prometheus_stores_what_is_served_and_answers_the_dashboard_and_the_alerts() {
@@ -296,7 +352,7 @@ fn prometheus_stores_what_is_served_and_answers_the_dashboard_and_the_alerts() {
     // So long ago that no alert looks at it and at what is scraped in one range.
     let sick = now() - 11 * 60;
     let past = past(get(target, "/metrics").text(), &target.to_string(), sick);
-    let prometheus = Prometheus::start(target, &file("docs/grafana/alerts.yml"), &past);
+    let prometheus = Prometheus::start(target, &file(RULES), Some(&past));
     wait(&prometheus);
     no_scrape_fails(&prometheus);
     figures_are_those_that_are_served(&prometheus, get(target, "/metrics").text());

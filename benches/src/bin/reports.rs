@@ -1,5 +1,4 @@
 //! What a scrape and an update of the page take, as `memscope-server` makes them.
-#![expect(clippy::print_stdout, reason = "the figures are its output")]
 
 use std::{alloc::System, hint::black_box, time::Instant};
 

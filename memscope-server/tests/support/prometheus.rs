@@ -5,7 +5,7 @@ use std::{
     io::{BufRead as _, BufReader},
     net::SocketAddr,
     path::{Path, PathBuf},
-    process::{Child, Command, Output, Stdio},
+    process::{self, Child, Command, Output, Stdio},
     sync::{Arc, Mutex, mpsc},
     thread,
     time::{Duration, Instant},
@@ -27,10 +27,10 @@ pub(crate) struct Prometheus {
 
 impl Prometheus {
     /// Starts a server that scrapes this address each second as the job `shop`, with these rules.
-    /// `past` is `OpenMetrics` text with times: what it has scraped before.
-    pub(crate) fn start(target: SocketAddr, rules: &Path, past: &str) -> Self {
+    /// `past` is `OpenMetrics` text with times: what it has scraped before, if anything.
+    pub(crate) fn start(target: SocketAddr, rules: &Path, past: Option<&str>) -> Self {
         let parent = option_env!("CARGO_TARGET_TMPDIR").map_or_else(env::temp_dir, PathBuf::from);
-        let folder = parent.join(format!("prometheus-{}", std::process::id()));
+        let folder = parent.join(format!("prometheus-{}-{}", process::id(), target.port()));
         fs::create_dir_all(&folder).expect("a folder");
         let file = |name: &str| folder.join(name).to_str().expect("UTF-8").to_owned();
         let config = format!(
@@ -40,11 +40,13 @@ impl Prometheus {
             rules.display(),
         );
         fs::write(file("prometheus.yml"), config).expect("a file");
-        fs::write(file("past.txt"), past).expect("a file");
         let data = file("data");
-        let arguments = ["tsdb", "create-blocks-from", "openmetrics", &file("past.txt"), &data];
-        let output = Command::new("promtool").args(arguments).output().expect("promtool");
-        assert!(output.status.success(), "{}", text(&output));
+        if let Some(past) = past {
+            fs::write(file("past.txt"), past).expect("a file");
+            let arguments = ["tsdb", "create-blocks-from", "openmetrics", &file("past.txt"), &data];
+            let output = Command::new("promtool").args(arguments).output().expect("promtool");
+            assert!(output.status.success(), "{}", text(&output));
+        }
 
         let mut process = Command::new("prometheus")
             .arg(format!("--config.file={}", file("prometheus.yml")))
