@@ -426,6 +426,21 @@ test("the drawer shows a budget: how much of it is held, and which tasks went ov
     await it.close();
 });
 
+test("the drawer shows the budget of a task that is within it, and of its site", async () => {
+    const first = snapshot();
+    const task = first.tasks[3];
+    [task.live_bytes, task.budget_bytes] = [MIB, 4 * MIB];
+    const it = await start(first, `#tab=tasks&row=task:${task.id}&open=1`);
+    const drawer = await it.text("#drawer");
+    assert.match(drawer, /Budget\s+25 % held now/);
+    assert.match(drawer, /It may hold\s+4\.0 MiB/);
+    assert.doesNotMatch(drawer, /Above it/);
+    await it.page.click("#drawer button:has-text('POST /checkout')");
+    assert.match(await it.text("#drawer"), /Budget\s+no task went over it/);
+    assert.match(await it.text("#drawer"), /A task may hold\s+4\.0 MiB/);
+    await it.close();
+});
+
 test("of 10,000 roots those in sight are drawn, and no scroll grows with their number", async () => {
     const of = holders().roots[0];
     const more = Array.from({ length: 10_000 }, (_, at) => ({

@@ -18,7 +18,7 @@ use memscope_rs::{
     __private::{Callsite, TaskType, track as track_callsite},
     Timing,
     async_memory::{
-        EventKind, OverBudget, TaskId, TaskState, Tracked, current_task_live_bytes,
+        EventKind, MemorySnapshot, OverBudget, TaskId, TaskState, Tracked, current_task_live_bytes,
         get_memory_snapshot, track, transfer, within_budget,
     },
     builder,
@@ -94,6 +94,32 @@ fn a_task_above_its_budget_is_told_of_once_with_its_variables() {
     assert_eq!(events.filter(|event| event.task.as_u64() == id).count(), 1);
     let leaks = snapshot.leaks().to_string();
     assert!(leaks.contains("budget    rows ("), "{leaks}");
+}
+
+#[test]
+fn a_row_says_what_its_task_may_hold() {
+    let _alone = listen();
+    let none = track(hold(KIB));
+    let tasks = [
+        track(hold(KIB)).named("by name"),
+        track(hold(KIB)).named("by name").budget(2 * KIB),
+        track(hold(KIB)).budget(u64::MAX - 1),
+    ];
+    let ids = tasks.each_ref().map(|task| task.id());
+    let budgets = |snapshot: &MemorySnapshot, ids: &[Option<TaskId>]| -> Vec<Option<u64>> {
+        let row = |id| snapshot.tasks().iter().find(|row| Some(row.id) == id).expect("a row");
+        ids.iter().map(|id| row(*id).budget_bytes).collect()
+    };
+    let snapshot = get_memory_snapshot();
+    let expected = [Some(8 * KIB), Some(2 * KIB), Some(u64::MAX - 1)];
+    assert_eq!(budgets(&snapshot, &ids), expected);
+    assert_eq!(budgets(&snapshot, &[none.id()]), [None]);
+    let json = serde_json::to_string(&snapshot).expect("JSON");
+    assert_eq!(json.matches("\"budget_bytes\":8192").count(), 1, "{json}");
+    let read = MemorySnapshot::from_json(&json).expect("a snapshot");
+    assert_eq!(budgets(&read, &ids), expected);
+    tasks.map(block_on);
+    assert_eq!(budgets(&get_memory_snapshot(), &ids), [None; 3], "they have ended");
 }
 
 #[test]

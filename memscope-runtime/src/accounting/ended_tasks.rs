@@ -233,6 +233,7 @@ impl Row {
                 idle_ns: None,
                 cell_bytes: get(&self.cell_bytes),
                 has_handle: None,
+                budget_bytes: u64::MAX,
                 #[cfg(feature = "layout")]
                 await_point: 0,
             },

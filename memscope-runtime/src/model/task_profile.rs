@@ -101,6 +101,11 @@ counters!(counted_row! {
         /// abort handles keep the cell. `None` if that is not known.
         #[serde(default)]
         pub has_handle: Option<bool>,
+        /// What the task may hold, in bytes, by `#[tracked(budget = …)]`, `.budget(…)` or
+        /// `builder().task_budget(…)`. `None` if it has no budget, or has ended; JSON has no field
+        /// then.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        pub budget_bytes: Option<u64>,
         /// What it has yielded; `None` for a task that is no stream.
         #[serde(default)]
         pub items: Option<Items>,

@@ -162,6 +162,7 @@ fn unmeasured() -> TaskMemoryProfile {
         cell_bytes: 0,
         is_annotated: true,
         has_handle: None,
+        budget_bytes: None,
         items: None,
     } })
 }

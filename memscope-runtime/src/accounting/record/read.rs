@@ -28,6 +28,8 @@ pub(crate) struct RecordReading {
     pub(crate) cell_bytes: u64,
     /// Whether a `JoinHandle` of an unannotated task is held, if that is known.
     pub(crate) has_handle: Option<bool>,
+    /// What the task may hold; `u64::MAX`: it has no budget, or has ended.
+    pub(crate) budget_bytes: u64,
     /// Where the task waits, as a node number of the await-point tree. 0 if that is not known or
     /// the task does not wait.
     #[cfg(feature = "layout")]
@@ -81,6 +83,7 @@ impl Record {
         Some(RecordReading {
             idle_ns,
             has_handle: self.has_handle(),
+            budget_bytes: self.budget().unwrap_or(u64::MAX),
             #[cfg(feature = "layout")]
             await_point,
             ..ended
@@ -127,6 +130,7 @@ impl Record {
             idle_ns: None,
             cell_bytes: u64::from(self.cell_bytes.load(Ordering::Relaxed)),
             has_handle: None,
+            budget_bytes: u64::MAX,
             #[cfg(feature = "layout")]
             await_point: 0,
         };

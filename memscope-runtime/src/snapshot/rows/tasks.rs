@@ -172,6 +172,7 @@ impl Read {
             cell_bytes: sizes(record.cell_bytes),
             is_annotated: record.future.is_annotated,
             has_handle: record.has_handle,
+            budget_bytes: Some(record.budget_bytes).filter(|bytes| *bytes != u64::MAX),
             items: items.map(|items| items.profile(self.measured)),
         } })
     }
