@@ -9,7 +9,7 @@ use std::{
     io::{BufRead as _, BufReader},
     net::SocketAddr,
     path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
+    process::{Child, ChildStdout, Command, Stdio},
     thread,
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
@@ -296,6 +296,8 @@ fn alerts_fire_on_a_sick_program_alone(prometheus: &Prometheus, sick: u64) {
 struct Example {
     process: Child,
     address: SocketAddr,
+    /// Open, so that it may print more.
+    _said: BufReader<ChildStdout>,
 }
 
 impl Example {
@@ -309,11 +311,11 @@ impl Example {
             .spawn()
             .unwrap_or_else(|why| panic!("build {} before: {why}", path.display()));
         let mut line = String::new();
-        let said = process.stdout.take().expect("a pipe");
-        BufReader::new(said).read_line(&mut line).expect("a line");
+        let mut said = BufReader::new(process.stdout.take().expect("a pipe"));
+        said.read_line(&mut line).expect("a line");
         let address = line.trim().strip_prefix("the page is at http://");
         let address = address.and_then(|it| it.strip_suffix('/')).expect("an address");
-        Self { address: address.parse().expect("an address"), process }
+        Self { address: address.parse().expect("an address"), process, _said: said }
     }
 }
 
