@@ -93,10 +93,13 @@ counters!(counted_row! {
         /// Nanoseconds since the first of them ended; `None` if there is none, or timing is off.
         pub oldest_retained_ns: Option<u64>,
         /// The largest number of these tasks that follow one another, each created after the end of
-        /// the one before: how often it happened one after another.
+        /// the one before: how often it happened one after another. At least so many where memory
+        /// was short: see `retained_by_eighth`.
         pub retained_waves: u64,
         /// How many of these tasks are among the first eighth of all tasks of the site, the second,
-        /// and so on, in the order of their creation.
+        /// and so on, in the order of their creation. Where there was no memory for all of them, as in
+        /// a report near the limit, an even part of them is counted: the sum is below
+        /// `retained_tasks` then.
         pub retained_by_eighth: [u64; 8],
         /// The size of the largest state machine spawned here.
         pub future_size_bytes: u64,

@@ -4,6 +4,7 @@ use super::{
     capture::{ATTEMPTS, NOT_LISTED, Retained, TaskReading, Workers, blocks, sum},
     largest_sites::LargestSites,
     open_tasks::OpenTasks,
+    thinned::Thinned,
     unlisted::{Remainder, Unlisted},
 };
 use crate::{
@@ -36,7 +37,7 @@ pub(super) struct AccountWalk<'l> {
     pub(super) untracked: Untracked,
     pub(super) workers: Workers,
     pub(super) left: MapByIndex<Remainder>,
-    pub(super) retained: Vec<Retained>,
+    pub(super) retained: Thinned<Retained>,
     pub(super) unlisted: Unlisted,
 }
 
@@ -55,7 +56,7 @@ impl<'l> AccountWalk<'l> {
             untracked: Untracked::default(),
             workers: Workers::default(),
             left: MapByIndex::default(),
-            retained: Vec::new(),
+            retained: Thinned::new(),
             unlisted: Unlisted::default(),
         };
         // Before the tasks, of which there may be more than there is room for.
@@ -88,8 +89,10 @@ impl<'l> AccountWalk<'l> {
                     let ending = end_stamps::of(account);
                     fence(Ordering::Acquire);
                     if account.id() == id {
-                        let left = Remainder::new(live_bytes, u64::from(live_blocks), has_cell);
-                        return self.add_left(site, left, ending.filter(|_| !has_cell));
+                        let ending = ending.filter(|_| !has_cell);
+                        let blocks = u64::from(live_blocks);
+                        let left = Remainder::new(live_bytes, blocks, ending.as_ref(), has_cell);
+                        return self.add_left(site, left, ending);
                     }
                 }
                 // `shared_owner::read` reads it, by its name.
@@ -200,7 +203,7 @@ impl<'l> AccountWalk<'l> {
             self.unlisted.add_left(left);
         }
         if let Some(ending) = ending {
-            reserve::push(&mut self.retained, Retained { site, ending });
+            self.retained.add(Retained { site, ending });
         }
     }
 }

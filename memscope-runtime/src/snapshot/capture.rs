@@ -80,6 +80,8 @@ pub(crate) struct Reading {
     /// What the streams among all these tasks have yielded.
     pub(crate) items: Vec<ItemsReading>,
     pub(crate) sites: Vec<SiteReading>,
+    /// By site, and of each site by their ends. Where there is no memory for all of them, an even
+    /// part: how many there are is in the reading of their site.
     pub(crate) retained: Vec<Retained>,
     /// Unannotated tasks without a record.
     pub(crate) unrecorded: Vec<Unrecorded>,
@@ -129,6 +131,8 @@ pub(crate) fn read() -> Reading {
         std::thread::yield_now();
     };
     stand_ins::move_to_rows(&mut reading);
+    // PERF: an unstable sort, because a leaking site has very many of them.
+    reading.retained.sort_unstable_by_key(|task| (task.site, task.ending.spawned));
     reading
 }
 
@@ -206,7 +210,7 @@ fn attempt(largest: &LargestSites) -> Reading {
         open_sums,
         items,
         sites,
-        retained,
+        retained: retained.into_list(),
         unrecorded,
         finished_cells,
         untracked,

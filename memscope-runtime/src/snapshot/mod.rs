@@ -22,6 +22,7 @@ pub(crate) mod rows;
 pub(crate) mod select;
 mod sharing;
 mod stand_ins;
+mod thinned;
 #[cfg(feature = "report-file")]
 mod trim;
 

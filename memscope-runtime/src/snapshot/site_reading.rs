@@ -21,10 +21,7 @@ pub(crate) struct SiteReading {
     /// these tasks have no record now.
     pub(crate) split: u64,
     pub(crate) away: u64,
-    pub(crate) retained_bytes: u64,
-    pub(crate) retained_blocks: u64,
-    /// The part of `retained_bytes` whose tasks still have their Tokio cell.
-    pub(crate) unjoined_bytes: u64,
+    pub(crate) left: Remainder,
 }
 
 impl SiteReading {
@@ -35,9 +32,7 @@ impl SiteReading {
             spawned: 0,
             split: 0,
             away: 0,
-            retained_bytes: 0,
-            retained_blocks: 0,
-            unjoined_bytes: 0,
+            left: Remainder::default(),
         }
     }
 }
@@ -93,16 +88,7 @@ pub(super) fn listed(
         let sums = sums.next_if(|(index, _)| *index == site.index());
         let sums = sums.map_or_else(SumsReading::default, |(_, sums)| sums);
         let (split, away) = site.split_and_away();
-        let reading = SiteReading {
-            site,
-            sums,
-            spawned: site.spawned(),
-            split,
-            away,
-            retained_bytes: left.bytes,
-            retained_blocks: left.blocks,
-            unjoined_bytes: left.unjoined_bytes,
-        };
+        let reading = SiteReading { site, sums, spawned: site.spawned(), split, away, left };
         if !reserve::push(&mut sites, reading) {
             unlisted.add_closed(&sums);
             unlisted.add_left(left);

@@ -111,8 +111,6 @@ impl SiteReading {
         self.spawned += other.spawned;
         self.split += other.split;
         self.away = self.away.wrapping_add(other.away);
-        self.retained_bytes += other.retained_bytes;
-        self.retained_blocks += other.retained_blocks;
-        self.unjoined_bytes += other.unjoined_bytes;
+        self.left.add(other.left);
     }
 }

@@ -1,7 +1,7 @@
 //! What belongs to sites that have no row, and what is left of a site's ended tasks.
 
 use super::capture::TaskReading;
-use crate::accounting::SumsReading;
+use crate::accounting::{EndStamp, SumsReading};
 
 /// What belongs to sites that found no memory for a row. It is in the sums all the same.
 #[derive(Clone, Copy, Debug, Default)]
@@ -31,20 +31,37 @@ impl Unlisted {
 
 /// What is left of a site's ended tasks.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Remainder {
-    pub(super) bytes: u64,
-    pub(super) blocks: u64,
-    pub(super) unjoined_bytes: u64,
+pub(crate) struct Remainder {
+    pub(crate) bytes: u64,
+    pub(crate) blocks: u64,
+    /// The part of `bytes` whose tasks still have their Tokio cell.
+    pub(crate) unjoined_bytes: u64,
+    /// The tasks that have none, as far as their ends are known.
+    pub(crate) tasks: u64,
+    /// When the first of these ended; 0 if no clock was read.
+    pub(crate) first_ended_ns: u64,
 }
 
 impl Remainder {
-    pub(super) fn new(bytes: u64, blocks: u64, has_cell: bool) -> Self {
-        Self { bytes, blocks, unjoined_bytes: if has_cell { bytes } else { 0 } }
+    /// `ending`: of a task without a Tokio cell, if it is known.
+    pub(super) fn new(bytes: u64, blocks: u64, ending: Option<&EndStamp>, has_cell: bool) -> Self {
+        Self {
+            bytes,
+            blocks,
+            unjoined_bytes: if has_cell { bytes } else { 0 },
+            tasks: u64::from(ending.is_some()),
+            first_ended_ns: ending.map_or(0, |ending| ending.ended_ns),
+        }
     }
 
     pub(super) fn add(&mut self, other: Self) {
         self.bytes += other.bytes;
         self.blocks += other.blocks;
         self.unjoined_bytes += other.unjoined_bytes;
+        self.tasks += other.tasks;
+        self.first_ended_ns = match (self.first_ended_ns, other.first_ended_ns) {
+            (0, only) | (only, 0) => only,
+            (one, other) => one.min(other),
+        };
     }
 }

@@ -79,7 +79,7 @@ impl Samples {
     pub(crate) fn take(&mut self, reading: &Reading, now_ns: u64, resident: Option<u64>) {
         let place = self.begin(now_ns);
         for site in &reading.sites {
-            site.site.level.set(site.retained_bytes, site.sums.counters.allocated_bytes);
+            site.site.level.set(site.left.bytes, site.sums.counters.allocated_bytes);
         }
         for (site, open) in &reading.open_sums {
             if let Some(site) = Site::at(*site) {

@@ -18,9 +18,9 @@ pub(crate) fn process(reading: &Reading, measured: bool) -> ProcessMemory {
     let sites = |field: fn(&SiteReading) -> u64| reading.sites.iter().map(field).sum::<u64>();
     let Reading { untracked, unlisted, .. } = reading;
     let tracked_bytes =
-        open(|open| open.live_bytes) + sites(|site| site.retained_bytes) + unlisted.live_bytes;
+        open(|open| open.live_bytes) + sites(|site| site.left.bytes) + unlisted.live_bytes;
     let tracked_blocks =
-        open(|open| open.live_blocks) + sites(|site| site.retained_blocks) + unlisted.live_blocks;
+        open(|open| open.live_blocks) + sites(|site| site.left.blocks) + unlisted.live_blocks;
     ProcessMemory {
         measured,
         tracked_bytes,

@@ -1,6 +1,6 @@
 //! Rows of sites.
 
-use std::{cmp::Reverse, collections::HashMap};
+use std::cmp::Reverse;
 
 #[cfg(feature = "layout")]
 use crate::await_points::layouts;
@@ -39,7 +39,7 @@ pub(crate) fn sites(
         {
             indices.push(site.site.index());
             places.insert(site.site.index(), rows.len());
-            let row = row(site);
+            let row = row(site, now_ns);
             let lists = [&row.peak_histogram, &row.poll_histogram, &row.idle_histogram];
             let buckets = lists.map(Vec::len).iter().sum::<usize>() + row.lifetime_histogram.len();
             reserve::spend(row.name.len() + buckets * size_of::<Bucket>());
@@ -56,17 +56,10 @@ pub(crate) fn sites(
             rows[place].add_open(open);
         }
     }
-    let mut retained: HashMap<usize, Vec<&Retained>> = HashMap::new();
-    for task in &reading.retained {
-        let Some(&place) = places.get(&task.site) else { continue };
-        if retained.contains_key(&place) || reserve::room(&mut retained) {
-            reserve::push(retained.entry(place).or_default(), task);
-        } else {
-            reserve::leave_out(1);
+    for tasks in reading.retained.chunk_by(|a, b| a.site == b.site) {
+        if let Some(&place) = tasks.first().and_then(|task| places.get(&task.site)) {
+            rows[place].add_retained(tasks);
         }
-    }
-    for (place, tasks) in retained {
-        rows[place].add_retained(tasks, now_ns);
     }
     for tasks in &reading.unrecorded {
         if let Some(&place) = places.get(&tasks.site.index()) {
@@ -103,7 +96,7 @@ fn largest_first(reading: &Reading) -> impl Iterator<Item = &SiteReading> {
     if let Some(sites) = &mut sites {
         sites.extend(reading.sites.iter().map(|site| {
             let open = live.get(&site.site.index()).copied().unwrap_or(0);
-            (site.retained_bytes + open, site)
+            (site.left.bytes + open, site)
         }));
         sites.sort_unstable_by_key(|(live, _)| Reverse(*live));
     }
@@ -111,8 +104,8 @@ fn largest_first(reading: &Reading) -> impl Iterator<Item = &SiteReading> {
     sites.into_iter().flatten().map(|(_, site)| site).chain(all)
 }
 
-fn row(reading: &SiteReading) -> SiteProfile {
-    let SiteReading { site, sums, retained_bytes, retained_blocks, unjoined_bytes, .. } = *reading;
+fn row(reading: &SiteReading, now_ns: u64) -> SiteProfile {
+    let SiteReading { site, sums, left, .. } = *reading;
     // A task that lost its record and gets another is one task.
     let SiteReading { split, away, .. } = *reading;
     let spawned = reading.spawned.wrapping_add(away).wrapping_sub(split);
@@ -135,17 +128,19 @@ fn row(reading: &SiteReading) -> SiteProfile {
         given_up,
         ended_unknown: sums.ended_unknown,
         is_annotated: !site.is_plain(),
-        live_bytes: retained_bytes,
-        live_blocks: retained_blocks,
+        live_bytes: left.bytes,
+        live_blocks: left.blocks,
         peak_bytes: sums.highest_peak_bytes,
         peak_sum_bytes: sums.peak_sum_bytes,
         ended_allocated_bytes: sums.counters.allocated_bytes,
-        retained_bytes,
-        unjoined_bytes,
+        retained_bytes: left.bytes,
+        unjoined_bytes: left.unjoined_bytes,
         unjoined_tasks: 0,
         kept_tasks: 0,
-        retained_tasks: 0,
-        oldest_retained_ns: None,
+        retained_tasks: left.tasks,
+        oldest_retained_ns: Some(left.first_ended_ns)
+            .filter(|ended| *ended != 0)
+            .map(|ended| now_ns.saturating_sub(ended)),
         retained_waves: 0,
         retained_by_eighth: [0; 8],
         future_size_bytes: site.future().map_or(0, |future| future.size as u64),
@@ -228,19 +223,15 @@ impl SiteProfile {
         self.future_size_bytes = self.future_size_bytes.max(tasks.future_size_bytes);
     }
 
-    /// Adds the ended tasks that still hold bytes.
-    fn add_retained(&mut self, mut tasks: Vec<&Retained>, now_ns: u64) {
-        self.retained_tasks = tasks.len() as u64;
-        let ends = tasks.iter().map(|task| task.ending.ended_ns).filter(|ended| *ended != 0);
-        self.oldest_retained_ns = ends.min().map(|ended| now_ns.saturating_sub(ended));
-        for task in &tasks {
+    /// Adds how the ended tasks that still hold bytes are spread: all of them in the order of their
+    /// ends, or an even part.
+    fn add_retained(&mut self, tasks: &[Retained]) {
+        for task in tasks {
             let eighth = 8 * u128::from(task.ending.ordinal) / u128::from(self.spawned.max(1));
             self.retained_by_eighth[usize::try_from(eighth).unwrap_or(7).min(7)] += 1;
         }
         // The longest chain of tasks that follow one another, by greedy interval scheduling: of the
-        // tasks created after the last one ended, always the one that ends first. PERF: an unstable
-        // sort, because a leaking site has very many of them.
-        tasks.sort_unstable_by_key(|task| task.ending.spawned);
+        // tasks created after the last one ended, always the one that ends first.
         let mut last_end = 0;
         for Retained { ending, .. } in tasks {
             if ending.ordinal >= last_end {
