@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # The README is one page of 200 lines. Its first program prints what the README shows, but for the
 # seconds, the runtime's and memscope's own bytes, which depend on the machine, and for stacks,
-# which are sampled at random. `ci/layout.sh` runs the web service.
+# which are sampled at random. `ci/layout.sh` runs the web service. The service that runs into its
+# limit leaves a report that names the fault.
 set -euo pipefail
 lines=$(wc -l < README.md)
 [ "$lines" -le 200 ] || {
@@ -16,10 +17,20 @@ same() {
 }
 report() { sed -n '/^live memory/,/^memscope itself/p' | same; }
 # The whole workspace, so that it is the program that the tests have built.
-cargo build -q --workspace --example first_report
+cargo build -q --workspace --example first_report --example out_of_memory
 printed=$("${CARGO_TARGET_DIR:-target}/debug/examples/first_report" | report)
 [ -n "$printed" ]
 diff <(report < README.md) <(echo "$printed") || {
     echo "README.md shows another report than examples/first_report.rs prints" >&2
     exit 1
 }
+
+printed=$("${CARGO_TARGET_DIR:-target}/debug/examples/out_of_memory")
+for text in '95 % of 64 MiB' 'the service has ended: signal: 6' \
+    'retained  open_session (examples/out_of_memory.rs:' ' ended tasks still hold bytes' \
+    'is held by `open_session` (examples/out_of_memory.rs:'; do
+    grep -qF "$text" <<< "$printed" || {
+        printf '%s\n\nthe last report of examples/out_of_memory.rs lacks `%s`\n' "$printed" "$text" >&2
+        exit 1
+    }
+done
