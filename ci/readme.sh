@@ -30,7 +30,8 @@ for text in '95 % of 64 MiB' 'the service has ended: signal: 6' \
     'retained  open_session (examples/out_of_memory.rs:' ' ended tasks still hold bytes' \
     'is held by `open_session` (examples/out_of_memory.rs:'; do
     grep -qF "$text" <<< "$printed" || {
-        printf '%s\n\nthe last report of examples/out_of_memory.rs lacks `%s`\n' "$printed" "$text" >&2
+        echo "$printed"
+        echo "the last report of examples/out_of_memory.rs lacks \`$text\`" >&2
         exit 1
     }
 done

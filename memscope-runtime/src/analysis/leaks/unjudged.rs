@@ -9,6 +9,7 @@ use super::{
     finding::LeakKind,
     growing::Grown,
     options::LeakOptions,
+    trend::Course,
     untracked,
     wording::{age, at, rate, several},
 };
@@ -159,10 +160,15 @@ fn growth(snapshot: &MemorySnapshot, found: &Found<'_>, options: &LeakOptions) -
         .iter()
         .fold(found.explained, |sum, (_, growth)| sum.saturating_add(growth.course.rise()));
     if let Some(growth) = process.filter(|growth| growth.course.rise() / 2 > explained) {
-        let why = format!(
-            "the process{RISES}{}; no task, site or code explains half of it",
-            rate(&growth)
-        );
+        let half = growth.course.rise() / 2;
+        let most = match largest_rise(snapshot).filter(|(rise, _)| *rise > half) {
+            Some((_, site)) => format!("most of it is in {}, where nothing looks lost", at(site)),
+            None if snapshot.tool().rows_left_out != 0 => {
+                "no task, site or code that this report has room for explains half of it".to_owned()
+            }
+            None => "no task, site or code explains half of it".to_owned(),
+        };
+        let why = format!("the process{RISES}{}; {most}", rate(&growth));
         notes.push(NotJudged { kind: Some(LeakKind::Growing), why });
     }
     let (samples, span_ns) = watched(snapshot);
@@ -178,6 +184,13 @@ fn growth(snapshot: &MemorySnapshot, found: &Found<'_>, options: &LeakOptions) -
     notes
 }
 
+/// The site whose live bytes have risen most, and by how much.
+fn largest_rise(snapshot: &MemorySnapshot) -> Option<(u64, &Place)> {
+    let sites = snapshot.trends().iter().filter(|trend| trend.task.is_none());
+    let rises = sites.filter_map(|trend| Some((Course::of(&trend.points)?.rise(), &trend.place)));
+    rises.max_by_key(|(rise, _)| *rise)
+}
+
 /// In how many samples the process was seen, and for how long: those of the timeline, or of the
 /// longest trend where there is no timeline.
 fn watched(snapshot: &MemorySnapshot) -> (usize, u64) {
@@ -191,4 +204,53 @@ fn watched(snapshot: &MemorySnapshot) -> (usize, u64) {
     // The timeline keeps some of them.
     let looks = usize::try_from(snapshot.tool().looks).unwrap_or(usize::MAX);
     (longest.len().max(looks), span)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::analysis::fixture::{self, site, trend};
+
+    /// What is said of a process that grows by 4 MiB in ten minutes, of which its only site has so
+    /// many KiB a minute: a start that is over, so nothing is found.
+    fn notes(kib: u64, rows_left_out: u64) -> String {
+        let minutes = 1..=10_u64;
+        let points: Vec<(u64, u64)> =
+            minutes.clone().map(|minute| (minute * kib << 10, minute * kib << 11)).collect();
+        let process: Vec<Value> = minutes
+            .map(|minute| {
+                let bytes = (minute << 20) * 4 / 10;
+                json!({ "at_ns": minute * 60_000_000_000, "tracked_bytes": bytes, "untracked_bytes": 0, "whole_bytes": bytes })
+            })
+            .collect();
+        let left = 10 * kib << 10;
+        let row = site(
+            "warm",
+            &json!({
+                "live_bytes": left, "retained_bytes": left, "retained_tasks": 20, "retained_waves": 20,
+                "retained_by_eighth": [12, 8, 0, 0, 0, 0, 0, 0],
+            }),
+        );
+        let mut json = fixture::snapshot_json(&json!({
+            "sites": [row], "trends": [trend(None, "warm", &points)],
+            "timeline": { "process": process, "sites": [] },
+        }));
+        json["tool"]["rows_left_out"] = json!(rows_left_out);
+        let snapshot: MemorySnapshot = serde_json::from_value(json).expect("a snapshot");
+        let leaks = snapshot.leaks();
+        assert!(leaks.findings().is_empty(), "{leaks}");
+        leaks.to_string()
+    }
+
+    #[test]
+    fn growth_without_a_finding_is_said_to_be_where_it_is() {
+        let most = "most of it is in warm (src/warm.rs:7), where nothing looks lost";
+        for left_out in [0, 9] {
+            assert!(notes(400, left_out).contains(most), "{}", notes(400, left_out));
+        }
+        assert!(notes(1, 0).contains("no task, site or code explains half of it"));
+        assert!(notes(1, 9).contains("or code that this report has room for explains half of it"));
+    }
 }
