@@ -265,6 +265,83 @@ test("sizes that are not measured are not drawn as zeros", async () => {
     await it.close();
 });
 
+test("tasks of a program without annotations live all the same", async () => {
+    const first = snapshot();
+    assert.match(first.sites.map((site) => site.is_annotated).join(), /true.*false|false.*true/);
+    const it = await start(first);
+    assert.match(await it.text("#parts"), /Living tasks[^]*Living, unannotated/);
+    const next = snapshot({ second: 1 });
+    for (const site of next.sites) site.is_annotated = false;
+    await it.send(next);
+    assert.doesNotMatch(await it.text("#parts"), /unannotated/);
+    assert.match(await it.text("#parts"), /Living tasks\s+139 MiB/);
+    await it.close();
+});
+
+test("near the limit nothing found is not nothing lost, and the largest site is named", async () => {
+    const first = snapshot();
+    first.leaks.findings = [];
+    const it = await start(first);
+    assert.match(await it.text("#findings"), /^Nothing looks lost\./);
+    assert.equal(await it.page.locator(".most").count(), 0, "no site holds half");
+    const next = snapshot({ second: 1 });
+    next.tool.rows_left_out = 3851;
+    Object.assign(next.sites[0], { live_bytes: 2 ** 30, retained_bytes: 2 ** 30 });
+    next.process.whole_bytes = 2 ** 30 * 1.25;
+    await it.send({ ...next, leaks: first.leaks });
+    const said = await it.text("#findings");
+    assert.match(said, /^Nothing was found, but 3,851 rows were left out for lack of memory\./);
+    assert.match(said, /POST \/login holds 1\.0+ GiB, 80 % of what is live; ended tasks left 1/);
+    assert.match(await it.text("#facts"), /3,851 rows left out/);
+    await it.page.click(".most .link");
+    assert.match(await it.text("#drawer"), /POST \/login/);
+    await it.send({ ...next, observed_ns: next.observed_ns + 1e9, leaks: snapshot().leaks });
+    assert.equal(await it.page.locator(".most").count(), 0, "a finding names it");
+    await it.close();
+});
+
+test("what is not judged yet leads to its row, and needs are said of growth", async () => {
+    const first = snapshot();
+    const why = "catalog refresh (src/catalog.rs:31): growing by 4 MiB a minute for 20 s";
+    const needs = "needs 6 samples in 2 min; this is the first";
+    first.leaks.not_judged = [
+        { kind: "growing", why },
+        { kind: "growing", why: needs },
+    ];
+    const it = await start(first);
+    await it.page.click("text=and 1 more");
+    assert.match(await it.text(".not-judged"), /growth needs 6 samples in 2 min/);
+    await it.page.click(".not-judged >> text=catalog refresh");
+    assert.equal(await it.text("#drawer h2"), "catalog refresh");
+    await it.close();
+});
+
+test("stacks begin at the program's own code, and the standard library's bytes are its", async () => {
+    const it = await start(snapshot(), "#tab=code");
+    assert.equal(await it.cell("shop::session::insert", "Own"), "92.0");
+    const names = async () => (await it.rows()).join("\n");
+    assert.doesNotMatch(await names(), /LocalKey|tokio::runtime/);
+    await it.page.click("text=All frames");
+    assert.match(await names(), /LocalKey/);
+    assert.equal(await it.cell("alloc::raw_vec::finish_grow", "Own"), "92.0");
+    await it.page.click("#tab-sites");
+    await it.page.click("#rows .row:has-text('POST /login')");
+    const frames = it.page.locator("#drawer .frames").first();
+    assert.match(await frames.innerText(), /^shop::checkout::place_order/);
+    await it.close();
+});
+
+test("how many tasks live is said, and a column of unknown values has no unit", async () => {
+    const first = snapshot();
+    for (const task of first.tasks) task.idle_ns = null;
+    const it = await start(first, "#tab=tasks");
+    const living = first.sites.reduce((sum, site) => sum + site.active, 0);
+    assert.match(await it.text("#state"), new RegExp(`${living} tasks live`));
+    const head = it.page.locator("#head [role=columnheader]:has-text('Not polled for')");
+    assert.equal((await head.innerText()).trim(), "Not polled for");
+    await it.close();
+});
+
 test("of 100,000 tasks those in sight are drawn, and no scroll grows with their number", async () => {
     const it = await start(snapshot({ tasks: 100_000 }), "#tab=tasks");
     assert.match(await it.text("#state"), /100,000 rows/);

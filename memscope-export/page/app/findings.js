@@ -2,9 +2,10 @@
 // links to its rows.
 
 import { $, fill, h, link, prose, severity, span } from "./dom.js";
-import { bytes, duration, plural } from "./format.js";
+import { bytes, duration, MIB, percent, plural } from "./format.js";
 import { heldByRow } from "./held.js";
 import { place, withoutRoot } from "./names.js";
+import { leftBytes } from "./facts.js";
 import { escaped, set, visit } from "./state.js";
 
 const unfolded = new Set();
@@ -53,25 +54,46 @@ export function findings(model) {
     );
     fill(
         box,
-        all.length ? shown.map((it) => finding(model, it)) : nothing(leaks),
+        all.length ? shown.map((it) => finding(model, it)) : nothing(model),
+        mostHeld(model),
         notJudged(model, leaks),
     );
 }
 
-function nothing(leaks) {
-    const text = leaks.measured
-        ? "Nothing looks lost."
-        : "Nothing could be judged, as sizes are not measured.";
+function nothing({ leaks, tool }) {
+    const left = plural(tool.rows_left_out, "row was", "rows were");
+    const found = tool.rows_left_out
+        ? `Nothing was found, but ${left} left out for lack of memory.`
+        : "Nothing looks lost.";
+    const text = leaks.measured ? found : "Nothing could be judged, as sizes are not measured.";
     return h("p", { class: "calm" }, text);
 }
+
+// The site that holds half of all, if no finding names it: healthy or not, it is where to look.
+function mostHeld(model) {
+    const whole = model.isMeasured ? model.process.whole_bytes : 0;
+    const most = model.sites.reduce((a, b) => (b.live_bytes > (a?.live_bytes ?? 0) ? b : a), null);
+    if (!most || most.live_bytes * 2 < whole || !whole) return null;
+    if (model.leaks.findings.some((it) => model.siteAt(it.place) === most)) return null;
+    const left = leftBytes(most) ?? 0;
+    const text = [
+        ` holds ${bytes(most.live_bytes)}, ${percent(most.live_bytes, whole)} of what is live`,
+        left * 2 > most.live_bytes && `; ended tasks left ${bytes(left)} of it`,
+        ".",
+    ];
+    return h("p", { class: "most" }, rowOf(most), text);
+}
+
+const rowOf = (site) =>
+    link(withoutRoot(site.name), () => {
+        visit("sites", { row: site.key, open: "1" });
+        $("#explore").scrollIntoView({ block: "start" });
+    });
 
 function notJudged(model, { not_judged: list }) {
     if (!list.length) return null;
     // The kind, unless the reason begins with a row and says it.
-    const text = list.map(({ kind, why }) =>
-        kind && !why.includes(kind) ? `${kind}: ${why}` : why,
-    );
-    const [first, ...others] = text;
+    const [first, ...others] = list.map((it) => reason(model, it));
     const sign = isListOpen ? "less" : `and ${others.length} more`;
     const toggle = () => {
         isListOpen = !isListOpen;
@@ -81,11 +103,22 @@ function notJudged(model, { not_judged: list }) {
     return h(
         "div",
         { class: "dim not-judged" },
-        h("p", {}, prose(`Not judged yet: ${first}`)),
-        shown.map((it) => h("p", {}, prose(it))),
+        h("p", {}, "Not judged yet: ", first),
+        shown.map((it) => h("p", {}, it)),
         others.length > 0 &&
             h("p", {}, link(sign, toggle, { "aria-expanded": String(isListOpen) })),
     );
+}
+
+// Begins with its row, if it has one, else with its kind unless the reason says that.
+function reason(model, { kind, why }) {
+    const site = model.sites.find((it) => {
+        const at = it.file ? `${it.name} (${it.file}:${it.line})` : it.name;
+        return why.startsWith(`${at}:`);
+    });
+    if (site) return [rowOf(site), prose(withoutRoot(why.slice(site.name.length)))];
+    if (kind === "growing" && why.startsWith("needs ")) return prose(`growth ${why}`);
+    return prose(withoutRoot(kind && !why.includes(kind) ? `${kind}: ${why}` : why));
 }
 
 function finding(model, it) {
@@ -167,10 +200,14 @@ function figures(it) {
         const ago = it.kind === "retained" ? " ago" : "";
         parts.push(`${since[it.kind] ?? "for"} ${duration(it.oldest_ns)}${ago}`);
     }
-    if (it.bytes_per_day != null) parts.push(`${bytes(it.bytes_per_day)} a day`);
+    if (it.bytes_per_day != null) parts.push(rate(it.bytes_per_day));
     if (it.waits_at) parts.push(`at ${withoutRoot(it.waits_at)}`);
     return parts.join(", ");
 }
+
+// A minute of what is fast: that is what is seen above, and what an operator has left.
+const rate = (perDay) =>
+    perDay >= 1440 * MIB ? `${bytes(perDay / 1440)} a minute` : `${bytes(perDay)} a day`;
 
 function holders(model, it) {
     if (!it.variables.length) return null;

@@ -17,6 +17,7 @@ export function insideHeld(model, row) {
         place: place(frame.file, frame.line),
     }));
     const isOwn = of.own_bytes != null;
+    const small = model.snapshot.left_out?.tasks > 0 ? ": of tasks, only the largest are sent" : "";
     return [
         section(
             "",
@@ -60,7 +61,7 @@ export function insideHeld(model, row) {
                 "live",
                 task
                     ? taskLink(task, "task")
-                    : h("p", { class: "dim" }, `#${row.task}, which has no row here`),
+                    : h("p", { class: "dim" }, `#${row.task} has no row here${small}`),
             ),
         site && section("Site", "live", siteLink(site)),
     ];

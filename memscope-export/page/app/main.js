@@ -4,7 +4,7 @@
 import { forgetColours } from "./canvas.js";
 import { code } from "./code.js";
 import { isExact, forget, keepNow } from "./compare.js";
-import { $, fill, h, setAttribute, setText, span } from "./dom.js";
+import { $, fill, h, prose, setAttribute, setText, span } from "./dom.js";
 import { drawer } from "./drawer.js";
 import { findings, warnings } from "./findings.js";
 import { bytes, clock, count, date, plural, uptime } from "./format.js";
@@ -115,13 +115,16 @@ function dropped(tool) {
         [tool.ended_tasks_forgotten, "ended tasks have no row any more; sites count them"],
         [tool.tasks_without_record, "tasks ran without a record"],
         [tool.tasks_in_other, "tasks are counted in (other)"],
-        [tool.rows_left_out, "rows were left out for lack of memory"],
         [tool.ring_events_dropped, "events were dropped"],
         [tool.hand_overs_lost, "hand-overs were not counted"],
         [tool.stacks_dropped, "samples of stacks were lost"],
         [tool.stacks_left_out, "smaller stacks are not among the rows"],
-        [tool.unnamed_tasks, "tasks have no name"],
     ].filter(([number]) => number > 0);
+    const left = tool.rows_left_out;
+    if (left) {
+        const title = "The process had too little memory for them. The sums count them";
+        return h("span", { title }, `${plural(left, "row", "rows")} left out`);
+    }
     if (!lost.length) return null;
     const text = lost.map(([number, what]) => `${count(number)} ${what}`).join("\n");
     return h("span", { class: "optional", title: text }, "not everything is kept");
@@ -267,12 +270,18 @@ function stateLine() {
                 { class: "cut", title: "The sums count them, and JSON has them" },
                 notSent(leftOut(state.tab)),
             ),
+        state.tab === "tasks" && shown > 0 && span("", living()),
         state.at && !viewNow().then && span("", compared()),
         shown > 0 && left.length > 0 && span("cut", `too narrow for: ${left.join(", ")}`),
     );
-    const none = shown === 0 ? nothing() : "";
-    setText($("#none"), none);
+    fill($("#none"), shown === 0 && prose(nothing()));
     $("#head").hidden = shown === 0;
+}
+
+// The rows of tasks, and their number, are also those of ended tasks that left something.
+function living() {
+    const number = model.sites.reduce((sum, site) => sum + site.active, 0);
+    return `${plural(number, "task lives", "tasks live")}; ended ones have a row while they hold bytes`;
 }
 
 // What the column of changes covers. What holds the heap says it itself.

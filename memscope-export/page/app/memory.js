@@ -70,8 +70,9 @@ export function partsOf(model) {
     const sum = (value) => model.sites.reduce((all, site) => all + (value(site) ?? 0), 0);
     const left = sum(leftBytes);
     const alive = (site) => site.live_bytes - (leftBytes(site) ?? 0);
-    const annotated = sum((site) => site.is_annotated && alive(site));
-    const unannotated = sum((site) => !site.is_annotated && alive(site));
+    const hasAnnotated = model.sites.some((site) => site.is_annotated);
+    const annotated = sum((site) => (site.is_annotated || !hasAnnotated) && alive(site));
+    const unannotated = sum((site) => hasAnnotated && !site.is_annotated && alive(site));
     const other = process.tracked_bytes - left - annotated - unannotated;
     const part = (id, label, size, says, open) => ({ id, label, bytes: size, says, open });
     const view = (change) => () => visit("sites", change);
@@ -80,12 +81,15 @@ export function partsOf(model) {
             "alive",
             "Living tasks",
             annotated,
-            "Tasks that are annotated",
+            hasAnnotated ? "Tasks that are annotated" : "None is annotated: futures name them",
             view({ sort: "-live" }),
         ),
         part("left", "Left by ended", left, "Their tasks have ended", view({ sort: "-left" })),
-        part("unannotated", "Unannotated", unannotated, "Tasks of libraries, and others", view({})),
     ];
+    if (hasAnnotated) {
+        const says = "Tasks of libraries, and others";
+        parts.push(part("unannotated", "Living, unannotated", unannotated, says, view({})));
+    }
     if (other > 0) {
         const says = "Sites that have no row here, or that changed while the snapshot was read";
         parts.push(part("unannotated", "Other tasks", other, says, view({})));

@@ -3,6 +3,7 @@
 import { h, link, span, svg } from "./dom.js";
 import { bytes, count, DASH, duration, estimated, exactly, percent } from "./format.js";
 import { originOf } from "./names.js";
+import { shownFrames } from "./stacks.js";
 import { set, visit } from "./state.js";
 
 const WIDTH = 408;
@@ -180,7 +181,7 @@ export const stackList = (stacks, program) =>
                 `${estimated(stack.live_bytes)} live, ${count(stack.live_samples)} samples; ` +
                     `${estimated(stack.allocated_bytes)} allocated, ${count(stack.samples)}`,
             ),
-            frames(stack.path, program),
+            frames(shownFrames(stack, program), program),
         ),
     );
 

@@ -19,13 +19,16 @@ export function chosen(model, { site, focus, hide, kind }) {
     });
 }
 
-// Rows of functions: what they allocate themselves, and with all that they call.
+// Rows of functions: what they allocate themselves, and with all that they call. From own code on,
+// the frames of executors have no row.
 export function functionsOf(model, state) {
     const rows = new Map();
     for (const stack of chosen(model, state)) {
         const [size, samples] = [bytesOf(stack, state.kind), samplesOf(stack, state.kind)];
-        const leaf = stack.path.at(-1);
-        for (const frame of new Map(stack.path.map((it) => [it.function, it])).values()) {
+        const isAll = state.frames === "all";
+        const path = isAll ? stack.path : shownFrames(stack, model.program);
+        const leaf = isAll ? path.at(-1) : allocates(path, model.program);
+        for (const frame of new Map(path.map((it) => [it.function, it])).values()) {
             let row = rows.get(frame.function);
             if (!row) {
                 row = {
@@ -79,6 +82,18 @@ function foldedFrames(path, origins) {
         path.findIndex((frame, at) => !isExecutor(frame, at)),
     );
 }
+
+// What the standard library allocates is of the code that calls it.
+const allocates = (path, program) =>
+    path.findLast((frame) => originOf(frame, program) !== "std") ?? path.at(-1);
+
+export const shownFrames = ({ path }, program) =>
+    path.slice(
+        foldedFrames(
+            path,
+            path.map((frame) => originOf(frame, program)),
+        ),
+    );
 
 // The tree: the site, then its frames, without those that are folded.
 export function icicleOf(model, state, matches) {

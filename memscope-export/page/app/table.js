@@ -117,11 +117,14 @@ function measure() {
     for (const column of columns) {
         if (column.kind !== "bytes" && column.kind !== "time" && !column.hasBar) continue;
         let most = 0;
+        let isKnown = false;
         for (const { row } of entries) {
-            const value = Math.abs(column.value(row) ?? 0);
-            if (value > most) most = value;
+            const value = column.value(row);
+            if (value != null) isKnown = true;
+            most = Math.max(most, Math.abs(value ?? 0));
         }
-        if (column.kind !== "count") {
+        // Where no value is known, no unit is one.
+        if (column.kind !== "count" && isKnown) {
             const unit = unitOf(column.kind, most);
             // An estimate has no third digit.
             units.set(

@@ -116,7 +116,7 @@ function build(data, nextForm) {
     plot = new uPlot(
         {
             ...size(),
-            padding: [18, 22, 0, 0],
+            padding: [18, 30, 0, 0],
             legend: { show: false },
             scales: { x: { time: true, auto: false }, y: { auto: false } },
             axes: [

@@ -72,7 +72,7 @@ export function viewsOf(model, isPast = false) {
             sums: ["live_bytes", "retained_bytes", "allocated_bytes", "active", "spawned"],
             columns: [
                 text("name", "Name", 0, "name", { min: 190, isName: true, drop: 0 }),
-                text("place", "Place", 208, "place", {
+                text("place", "Place", 228, "place", {
                     isPlace: true,
                     drop: 4,
                     isCode: true,
@@ -171,7 +171,7 @@ export function viewsOf(model, isPast = false) {
             list: "stacks",
             parts: stacksText,
             rows: () => functionsOf(model(), state),
-            total: () => functionsOf(model(), { kind: state.kind }).length,
+            total: () => functionsOf(model(), { kind: state.kind, frames: state.frames }).length,
             sort: "-own",
             name: (row) => row.function,
             search: (row) => `${row.function} ${row.place}`,

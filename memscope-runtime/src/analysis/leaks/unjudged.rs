@@ -175,6 +175,10 @@ fn growth(snapshot: &MemorySnapshot, found: &Found<'_>, options: &LeakOptions) -
     if notes.is_empty() && (samples < least || span_ns < options.growth_ns()) {
         let so_far = match samples {
             0 | 1 => "this is the first".to_owned(),
+            // It is not known how far apart the others are.
+            samples if span_ns == 0 => {
+                format!("the figures of {} are not in this one", count(samples as u64))
+            }
             samples => format!("there are {} in {}", count(samples as u64), age(span_ns)),
         };
         let needs = age(options.growth_ns());
