@@ -342,6 +342,33 @@ test("how many tasks live is said, and a column of unknown values has no unit", 
     await it.close();
 });
 
+test("that no blocks are listed is said before the process is asked", async () => {
+    const first = snapshot();
+    first.tool.holder_table_bytes = 0;
+    const it = await start(first, "#tab=holds");
+    assert.match(await it.text("#holds-tools"), /Start the process with MEMSCOPE_HOLDERS=on/);
+    assert.equal(await it.page.locator("text=Ask now").count(), 0);
+    const next = snapshot({ second: 1 });
+    next.tool.holder_table_bytes = 4096;
+    await it.send(next);
+    assert.equal(await it.page.locator("text=Ask now").count(), 1);
+    await it.close();
+});
+
+test("a fast growth is told by the minute, and of one task that is said", async () => {
+    const first = snapshot();
+    const growing = {
+        ...first.leaks.findings[1],
+        kind: "growing",
+        bytes_per_day: 1440 * 5 * 2 ** 20,
+    };
+    first.leaks.findings = [{ ...growing, task: 4, waits_at: null }];
+    const it = await start(first);
+    assert.match(await it.text(".finding"), /^\s*Task #4 of POST \/checkout only grows/);
+    assert.match(await it.text(".finding"), /5\.0 MiB a minute/);
+    await it.close();
+});
+
 test("of 100,000 tasks those in sight are drawn, and no scroll grows with their number", async () => {
     const it = await start(snapshot({ tasks: 100_000 }), "#tab=tasks");
     assert.match(await it.text("#state"), /100,000 rows/);

@@ -21,7 +21,11 @@ const TITLES = {
         h("b", {}, it.place.name),
         it.count === 1 ? " is stuck" : " are stuck",
     ],
-    growing: (it) => [h("b", {}, it.place.name), " only grows"],
+    growing: (it) => [
+        it.task != null && `Task #${it.task} of `,
+        h("b", {}, it.place.name),
+        " only grows",
+    ],
     unjoined: (it) => ["Ended tasks of ", h("b", {}, it.place.name), " are kept"],
     over_budget: (it) => [h("b", {}, it.place.name), " is over its budget"],
     lost: (it) => [h("b", {}, it.place.name), " has blocks that nothing leads to"],

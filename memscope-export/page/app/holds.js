@@ -55,13 +55,18 @@ export function holds(nextModel, isSaved, again) {
     };
     drawn.build(box, h("div", { id: "holds-tools" }));
     const live = bytes(model.process.whole_bytes);
+    // Without it the process refuses: that is said first.
+    const isOff = !isSaved && !held && model.tool.holder_table_bytes === 0;
+    const off = "Off: no blocks are listed. Start the process with MEMSCOPE_HOLDERS=on.";
     const none = isSaved
         ? "Not measured: MEMSCOPE_HOLDERS=on puts it into the report at the exit."
-        : "Not asked yet.";
+        : isOff
+          ? off
+          : "Not asked yet.";
     const cost =
         "It costs something: the process stands still while its " +
         `memory (${live} live) is marked for copying. The answer says how long.`;
-    const button = !isSaved && link(held ? "Ask again" : "Ask now", ask);
+    const button = !isSaved && !isOff && link(held ? "Ask again" : "Ask now", ask);
     tree = treeNow(model);
     const under = tree?.byKey.get(state.under);
     fill(
@@ -69,7 +74,7 @@ export function holds(nextModel, isSaved, again) {
         held
             ? summary(held).map((it) => h("p", { class: "soft" }, it))
             : h("p", { class: "calm" }, none),
-        !isSaved && !held && h("p", { class: "soft" }, cost),
+        !isSaved && !held && !isOff && h("p", { class: "soft" }, cost),
         (button || under) &&
             h(
                 "p",
