@@ -40,8 +40,8 @@ export function withoutGenerics(name) {
     return kept;
 }
 
-// `<alloc::vec::Vec<T> as Trait>::call` is of `alloc`; `app::db::query` is of `app`. A type that the
-// language has is of no crate: `<u8 as alloc::vec::Trait>::call` is of the trait's.
+// `<alloc::vec::Vec<T> as Trait>::call` is of `alloc`; `app::db::query` is of `app`. A type of the
+// language is of no crate: `<u8 as alloc::vec::Trait>::call` is of the trait's.
 export function crateOf(name) {
     const own = name.match(/^[<&*\s]*(?:(?:mut|const|dyn|impl)\s+)*([A-Za-z_]\w*)::/);
     const of = own ?? name.match(/^<\w+ as ([A-Za-z_]\w*)::/);
