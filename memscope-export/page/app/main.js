@@ -281,7 +281,8 @@ function stateLine() {
 // The rows of tasks, and their number, are also those of ended tasks that left something.
 function living() {
     const number = model.sites.reduce((sum, site) => sum + site.active, 0);
-    return `${plural(number, "task lives", "tasks live")}; ended ones have a row while they hold bytes`;
+    const live = plural(number, "task lives", "tasks live");
+    return `${live}; ended ones have a row while they hold bytes`;
 }
 
 // What the column of changes covers. What holds the heap says it itself.
